@@ -1,0 +1,15 @@
+module kroxy-ev
+
+go 1.26.0
+
+require (
+	github.com/goccy/go-json v0.12.0
+	github.com/panjf2000/gnet/v2 v2.9.8
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	go.uber.org/multierr v1.11.0 // indirect
+	go.uber.org/zap v1.28.0 // indirect
+	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
+)
