@@ -1,0 +1,9 @@
+// Package balance chooses which host of an upstream group a connection or request goes to, and counts what each host
+// has in hand.
+//
+// Choosing is pure: an algorithm looks at the counts and answers an index. Counting is outside of it: Group.Acquire
+// chooses and counts, and the Lease it returns is released exactly once. Everything is lock-free and may be called from
+// any loop.
+//
+// The package does not resolve names, connect, check health, or know what a connection is.
+package balance

@@ -1,0 +1,13 @@
+package balance
+
+// first takes the first host in the configured order that was not tried: the others are spares.
+type first struct{}
+
+func (first) Pick(hosts *Hosts, tried *Tried) int {
+	for i := range hosts.Len() {
+		if !tried.Has(i) {
+			return i
+		}
+	}
+	return -1
+}
