@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"io"
+	"net/netip"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Handler is what a codec implements to be told of readiness and of time.
+type Handler interface {
+	// Ready is called when the bits of c may have changed. It is a hint: the next system call tells the truth.
+	Ready(c *Conn)
+	// Expired is called once the deadline of t has passed; t is no longer armed.
+	Expired(t *Timer)
+}
+
+// readiness is what is known of a descriptor's readiness.
+type readiness uint8
+
+const (
+	bitReadable readiness = 1 << iota
+	bitWritable
+	// bitMore says that a short read is not the last word: the end of the stream, an error or urgent data is behind the
+	// bytes, and the edge that announced it has already been used up.
+	bitMore
+	// bitError says that the kernel reported an error or a full hang-up since SocketError was last asked.
+	bitError
+	// bitQueued says that the connection is in the loop's again list.
+	bitQueued
+)
+
+// Conn is one non-blocking socket on one Loop. It is meant to be embedded by value in what uses it and may be attached
+// again after it was closed. The zero value is a closed Conn. Its methods are for the loop's goroutine only.
+type Conn struct {
+	loop    *Loop
+	handler Handler
+	fd      int32 // meaningful while loop is not nil
+	bits    readiness
+}
+
+// Open reports whether the Conn owns a descriptor.
+func (c *Conn) Open() bool { return c.loop != nil }
+
+// SetHandler gives the open Conn to another handler.
+func (c *Conn) SetHandler(h Handler) { c.handler = h }
+
+// Readable reports whether a read is worth trying.
+func (c *Conn) Readable() bool { return c.bits&bitReadable != 0 }
+
+// Writable reports whether a write is worth trying.
+func (c *Conn) Writable() bool { return c.bits&bitWritable != 0 }
+
+// Errored reports whether the kernel announced an error or hang-up; SocketError tells which and forgets the hint.
+func (c *Conn) Errored() bool { return c.bits&bitError != 0 }
+
+// signal merges an epoll event into the bits.
+func (c *Conn) signal(events uint32) {
+	b := c.bits
+	if events&unix.EPOLLIN != 0 {
+		b |= bitReadable
+	}
+	if events&unix.EPOLLOUT != 0 {
+		b |= bitWritable
+	}
+	if events&(unix.EPOLLRDHUP|unix.EPOLLPRI) != 0 {
+		b |= bitReadable | bitMore
+	}
+	if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		b |= bitReadable | bitWritable | bitMore | bitError
+	}
+	c.bits = b
+}
+
+// Read receives into p, which must not be empty. It returns io.EOF at the end of the stream, unix.EAGAIN when nothing
+// is there (Readable is then false), or the error of recv(2).
+func (c *Conn) Read(p []byte) (int, error) {
+	n, errno := recv(c.fd, p)
+	switch {
+	case errno == 0 && n > 0:
+		if n < len(p) && c.bits&bitMore == 0 {
+			// The socket is empty; what arrives from here on makes a new edge.
+			c.bits &^= bitReadable
+		}
+		return n, nil
+	case errno == 0:
+		return 0, io.EOF
+	}
+	return 0, c.readFailed(errno)
+}
+
+// readFailed accounts for a failed receive or splice from the socket.
+func (c *Conn) readFailed(errno syscall.Errno) error {
+	if errno == unix.EAGAIN {
+		c.bits &^= bitReadable | bitMore
+	}
+	return errno
+}
+
+// Write sends p, which must not be empty. It returns how much the kernel took; less than len(p) comes with unix.EAGAIN
+// (Writable is then false) or the error of send(2).
+func (c *Conn) Write(p []byte) (int, error) {
+	n, errno := send(c.fd, p)
+	if errno == 0 {
+		if n < len(p) {
+			c.bits &^= bitWritable
+			return n, unix.EAGAIN
+		}
+		return n, nil
+	}
+	return 0, c.writeFailed(errno)
+}
+
+// writeFailed accounts for a failed send or splice into the socket.
+func (c *Conn) writeFailed(errno syscall.Errno) error {
+	if errno == unix.EAGAIN {
+		c.bits &^= bitWritable
+	}
+	return errno
+}
+
+// CloseWrite sends a FIN: half-close. See shutdown(2).
+func (c *Conn) CloseWrite() error {
+	if errno := shutdownWrite(c.fd); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// SocketError takes the socket's pending error (SO_ERROR); nil if there is none.
+func (c *Conn) SocketError() error {
+	c.bits &^= bitError
+	if errno := socketError(c.fd); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// Connected asks whether the connection begun by Loop.Dial to addr stands. It returns unix.EALREADY while it does not,
+// and the reason when it failed. It asks the socket and not the event, which may be stale.
+func (c *Conn) Connected(addr netip.AddrPort) error {
+	errno := connect(c.fd, addr)
+	switch errno {
+	case 0, unix.EISCONN:
+		return nil
+	case unix.EALREADY, unix.EINPROGRESS:
+		c.bits &^= bitWritable
+		return unix.EALREADY
+	}
+	return errno
+}
+
+// Close closes the socket in the ordinary way: a FIN, or a reset if unread bytes are left in it. Closing a closed Conn
+// does nothing.
+func (c *Conn) Close() {
+	if c.loop == nil {
+		return
+	}
+	c.loop.detach(c)
+	CloseFD(c.fd)
+}
+
+// Reset closes the socket with a reset, discarding what is not yet sent. Resetting a closed Conn does nothing.
+func (c *Conn) Reset() {
+	if c.loop == nil {
+		return
+	}
+	resetOnClose(c.fd)
+	c.Close()
+}

@@ -1,0 +1,43 @@
+package engine
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dial begins a TCP connection to addr and attaches c to it. It never waits: h.Ready is called when the outcome may be
+// known, and Conn.Connected tells it. On an error c stays closed and no descriptor is left open.
+func (l *Loop) Dial(c *Conn, addr netip.AddrPort, h Handler) error {
+	fd, errno := tcpSocket(addr.Addr())
+	if errno != 0 {
+		return errno
+	}
+	setsockopt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if errno := connect(fd, addr); errno != 0 && errno != unix.EINPROGRESS {
+		CloseFD(fd)
+		return errno
+	}
+	if err := l.Attach(c, fd, h); err != nil {
+		CloseFD(fd)
+		return err
+	}
+	return nil
+}
+
+// zoneIndex is the interface that a link-local address (fe80::1%eth0) belongs to; zero if it names none.
+func zoneIndex(addr netip.Addr) uint32 {
+	zone := addr.Zone()
+	if zone == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n)
+	}
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index)
+	}
+	return 0
+}

@@ -1,0 +1,296 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2/pkg/netpoll"
+	"golang.org/x/sys/unix"
+)
+
+// Options configures a Loop.
+type Options struct {
+	// MaxPipes bounds the pipes of this loop, each two descriptors; zero means that nothing is spliced.
+	MaxPipes int
+}
+
+// Loop is one reactor: an epoll set, the connections in it by descriptor, a timer wheel, and a queue of tasks from other
+// goroutines. Run it on a goroutine of its own; all methods but Post and Stop belong to that goroutine (and to the one
+// that made the loop, until Run begins).
+type Loop struct {
+	poller  *netpoll.Poller
+	epfd    int
+	conns   []*Conn // by descriptor
+	events  []unix.EpollEvent
+	again   []*Conn // connections that have more to do after this batch
+	turn    []*Conn // the again list being served
+	wheel   wheel
+	epoch   time.Time
+	now     int64 // ms since epoch, read once a batch
+	scratch []byte
+	buffers bufferPool
+	pipes   pipePool
+
+	timerfd Conn
+	armed   int64 // the tick at which timerfd is set to fire; see setTimer
+
+	wakefd  Conn
+	woken   atomic.Bool
+	mu      sync.Mutex // guards tasks
+	tasks   []func()
+	spare   []func()
+	stopped bool
+}
+
+// never is later than every tick.
+const never = 1<<63 - 1
+
+// NewLoop makes a loop; Close releases it.
+func NewLoop(o Options) (*Loop, error) {
+	l := &Loop{
+		events:  make([]unix.EpollEvent, 256),
+		epoch:   time.Now(),
+		scratch: make([]byte, ScratchSize),
+		pipes:   pipePool{max: o.MaxPipes},
+		armed:   never,
+	}
+	var err error
+	if l.poller, err = netpoll.OpenPoller(); err != nil {
+		return nil, fmt.Errorf("engine: while opening a poller: %w", err)
+	}
+	if l.epfd, err = epollFD(l.poller); err != nil {
+		_ = l.poller.Close()
+		return nil, err
+	}
+	if err := l.openSpecial(); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// openSpecial adds the descriptors that are not connections: the timer and the wake-up.
+func (l *Loop) openSpecial() error {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("engine: while making a timer: %w", os.NewSyscallError("timerfd_create", err))
+	}
+	if err := l.watch(&l.timerfd, int32(fd), timerHandler{l}, true); err != nil {
+		return err
+	}
+	fd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("engine: while making a wake-up: %w", os.NewSyscallError("eventfd", err))
+	}
+	return l.watch(&l.wakefd, int32(fd), wakeHandler{l}, true)
+}
+
+// Close releases the loop's own descriptors. The connections in it must have been closed, and Run must have returned.
+func (l *Loop) Close() {
+	l.timerfd.Close()
+	l.wakefd.Close()
+	l.pipes.closeIdle()
+	_ = l.poller.Close()
+}
+
+// Run serves the loop until Stop. It returns nil then, or the reason why the loop cannot go on.
+func (l *Loop) Run() error {
+	l.readClock()
+	for !l.stopped {
+		wait := -1
+		if len(l.again) > 0 {
+			wait = 0
+		}
+		// The one call that may sleep, so it is an ordinary one: the scheduler must know.
+		n, err := unix.EpollWait(l.epfd, l.events, wait)
+		if err != nil {
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			return fmt.Errorf("engine: while waiting for events: %w", os.NewSyscallError("epoll_wait", err))
+		}
+		l.readClock()
+		for i := range l.events[:n] {
+			ev := &l.events[i]
+			// A connection may have been closed earlier in this batch, and its descriptor opened anew: then this is a
+			// stale hint, which does no harm.
+			if c := l.conns[ev.Fd]; c != nil {
+				c.signal(ev.Events)
+				c.handler.Ready(c)
+			}
+		}
+		if n == len(l.events) && n < maxEvents {
+			l.events = make([]unix.EpollEvent, 2*n)
+		}
+		l.runAgain()
+	}
+	return nil
+}
+
+// maxEvents bounds a batch.
+const maxEvents = 1024
+
+// runAgain serves the connections that gave way to others although they had more to do.
+func (l *Loop) runAgain() {
+	l.again, l.turn = l.turn[:0], l.again
+	for i, c := range l.turn {
+		l.turn[i] = nil
+		if c.bits&bitQueued != 0 && c.loop == l {
+			c.bits &^= bitQueued
+			c.handler.Ready(c)
+		}
+	}
+}
+
+// Again has c's handler called once more after this batch of events: what a handler asks for when it stops for the sake
+// of other connections, since the edge that woke it will not come again.
+func (l *Loop) Again(c *Conn) {
+	if c.bits&bitQueued == 0 {
+		c.bits |= bitQueued
+		l.again = append(l.again, c)
+	}
+}
+
+func (l *Loop) readClock() { l.now = time.Since(l.epoch).Milliseconds() }
+
+// Now is the loop's clock: milliseconds since the loop was made, monotonic, read once a batch of events.
+func (l *Loop) Now() int64 { return l.now }
+
+// Time is the wall-clock time that Now stands for.
+func (l *Loop) Time() time.Time { return l.epoch.Add(time.Duration(l.now) * time.Millisecond) }
+
+// Scratch is the loop's read buffer, ScratchSize bytes. Its contents are anybody's after the current call.
+func (l *Loop) Scratch() []byte { return l.scratch }
+
+// Buffer returns a buffer of n bytes, 0 < n <= ScratchSize, for bytes that must outlive the current call.
+func (l *Loop) Buffer(n int) []byte { return l.buffers.get(n) }
+
+// FreeBuffer takes back what Buffer returned.
+func (l *Loop) FreeBuffer(b []byte) { l.buffers.put(b) }
+
+// TakePipe returns an empty pipe, or nil if the loop has as many as it may: then copy.
+func (l *Loop) TakePipe() *Pipe { return l.pipes.take() }
+
+// GivePipe takes back a pipe; one with bytes left in it is destroyed.
+func (l *Loop) GivePipe(p *Pipe) { l.pipes.give(p) }
+
+// Attach makes c own fd, a non-blocking socket, and registers it, edge-triggered, for all events. On an error fd stays
+// the caller's.
+func (l *Loop) Attach(c *Conn, fd int32, h Handler) error {
+	l.adopt(c, fd, h)
+	if err := l.poller.AddReadWrite(&netpoll.PollAttachment{FD: int(fd)}, true); err != nil {
+		l.detach(c)
+		return fmt.Errorf("engine: while registering a connection: %w", err)
+	}
+	return nil
+}
+
+// watch registers fd for reading only. It closes fd on an error.
+func (l *Loop) watch(c *Conn, fd int32, h Handler, edge bool) error {
+	l.adopt(c, fd, h)
+	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: int(fd)}, edge); err != nil {
+		c.Close()
+		return fmt.Errorf("engine: while registering a descriptor: %w", err)
+	}
+	return nil
+}
+
+// rewatch registers anew a descriptor that was taken out of the epoll set.
+func (l *Loop) rewatch(c *Conn) error {
+	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: int(c.fd)}, false); err != nil {
+		return fmt.Errorf("engine: while registering a descriptor: %w", err)
+	}
+	return nil
+}
+
+func (l *Loop) adopt(c *Conn, fd int32, h Handler) {
+	for int(fd) >= len(l.conns) {
+		l.conns = append(l.conns, make([]*Conn, max(64, len(l.conns)))...)
+	}
+	l.conns[fd] = c
+	c.loop, c.handler, c.fd, c.bits = l, h, fd, 0
+}
+
+// detach forgets c. Closing the descriptor removes it from the epoll set.
+func (l *Loop) detach(c *Conn) {
+	l.conns[c.fd] = nil
+	c.loop, c.handler, c.bits = nil, nil, 0
+}
+
+// Arm has t's handler called at deadline, in ms on the loop's clock, or up to a tick (16 ms) later. Arming an armed
+// timer moves it.
+func (l *Loop) Arm(t *Timer, deadline int64) {
+	if tick := l.wheel.arm(t, deadline); tick < l.armed {
+		l.setTimer(tick)
+	}
+}
+
+// Disarm stops t. Disarming a timer that is not armed does nothing.
+func (l *Loop) Disarm(t *Timer) {
+	if t.linked {
+		l.wheel.remove(t)
+	}
+}
+
+// setTimer has the timerfd fire at tick.
+func (l *Loop) setTimer(tick int64) {
+	l.armed = tick
+	wait := max(time.Duration(tick*tickMillis)*time.Millisecond-time.Since(l.epoch), 1)
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(wait))}
+	_ = unix.TimerfdSettime(int(l.timerfd.fd), 0, &spec, nil)
+}
+
+// timerHandler advances the wheel when the timerfd fires.
+type timerHandler struct{ l *Loop }
+
+// Ready implements Handler. The timerfd is edge-triggered and set anew each time, so it need not be read.
+func (h timerHandler) Ready(*Conn) {
+	l := h.l
+	l.armed = never
+	l.wheel.advance(l.now)
+	if tick, ok := l.wheel.next(); ok && tick < l.armed {
+		l.setTimer(tick)
+	}
+}
+
+// Expired implements Handler; the timerfd has no timers of its own.
+func (timerHandler) Expired(*Timer) {}
+
+// Post has fn called on the loop's goroutine, soon. It never waits and may be called from any goroutine, the loop's own
+// included. What is posted after Stop may never be called.
+func (l *Loop) Post(fn func()) {
+	l.mu.Lock()
+	l.tasks = append(l.tasks, fn)
+	l.mu.Unlock()
+	if l.woken.CompareAndSwap(false, true) {
+		one := [8]byte{1}
+		_, _ = unix.Write(int(l.wakefd.fd), one[:])
+	}
+}
+
+// Stop has Run return after the current batch of events. It may be called from any goroutine.
+func (l *Loop) Stop() { l.Post(func() { l.stopped = true }) }
+
+// wakeHandler runs the tasks that were posted.
+type wakeHandler struct{ l *Loop }
+
+// Ready implements Handler. The eventfd is edge-triggered: each write makes an edge, so it need not be read.
+func (h wakeHandler) Ready(*Conn) {
+	l := h.l
+	l.woken.Store(false) // before the tasks are taken: what is posted later wakes again
+	l.mu.Lock()
+	tasks := l.tasks
+	l.tasks, l.spare = l.spare[:0], tasks
+	l.mu.Unlock()
+	for i, fn := range tasks {
+		tasks[i] = nil
+		fn()
+	}
+}
+
+// Expired implements Handler; the wake-up has no timers.
+func (wakeHandler) Expired(*Timer) {}

@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"net/netip"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file holds every system call the loop makes while it serves traffic.
+//
+// They are raw: syscall.RawSyscall does not tell Go's scheduler that the thread may block, which saves entering and
+// leaving the scheduler each time (3 to 4 us of CPU per proxied exchange on the machine in docs/ARCHITECTURE.md). That
+// is sound only because every fd here is non-blocking, so each call returns in microseconds. Invariant: a call that can
+// sleep (epoll_wait, file I/O) must not be added here in raw form.
+//
+// unsafe.Pointer is turned into uintptr only inside the argument list of the call, as the unsafe package demands.
+
+// recv receives into p without blocking; p is not empty. See recv(2).
+func recv(fd int32, p []byte) (int, syscall.Errno) {
+	n, _, e := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), 0, 0, 0)
+	return int(n), e
+}
+
+// send sends p, which is not empty, without blocking and without SIGPIPE. See send(2).
+func send(fd int32, p []byte) (int, syscall.Errno) {
+	n, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+	return int(n), e
+}
+
+// splice moves up to n bytes between a socket and a pipe inside the kernel. See splice(2).
+//
+// SPLICE_F_MORE is never passed: with it the last segment of a burst waits up to 200 ms for a successor.
+func splice(from, to int32, n int) (int, syscall.Errno) {
+	r, _, e := syscall.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+	return int(r), e
+}
+
+// accept4 takes one connection from a listening socket: non-blocking, close-on-exec. See accept4(2).
+func accept4(fd int32) (int32, netip.AddrPort, syscall.Errno) {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	n, _, e := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if e != 0 {
+		return -1, netip.AddrPort{}, e
+	}
+	return int32(n), addrPort(&sa), 0
+}
+
+// tcpSocket makes a non-blocking TCP socket of addr's family.
+func tcpSocket(addr netip.Addr) (int32, syscall.Errno) {
+	family := uintptr(unix.AF_INET6)
+	if addr.Is4() || addr.Is4In6() {
+		family = unix.AF_INET
+	}
+	n, _, e := syscall.RawSyscall(unix.SYS_SOCKET, family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if e != 0 {
+		return -1, e
+	}
+	return int32(n), 0
+}
+
+// connect begins, or asks after, a connection. A second call for the same socket answers 0 or EISCONN when it is
+// established, EALREADY while it is not, and the failure otherwise. See connect(2).
+func connect(fd int32, to netip.AddrPort) syscall.Errno {
+	addr := to.Addr()
+	if addr.Is4() || addr.Is4In6() {
+		sa := unix.RawSockaddrInet4{Family: unix.AF_INET, Port: networkOrder(to.Port()), Addr: addr.As4()}
+		_, _, e := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unix.SizeofSockaddrInet4)
+		return e
+	}
+	sa := unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: networkOrder(to.Port()), Addr: addr.As16(), Scope_id: zoneIndex(addr)}
+	_, _, e := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unix.SizeofSockaddrInet6)
+	return e
+}
+
+// setsockopt sets an integer socket option. See setsockopt(2).
+func setsockopt(fd int32, level, name, value int) syscall.Errno {
+	v := int32(value)
+	_, _, e := syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(name), uintptr(unsafe.Pointer(&v)), 4, 0)
+	return e
+}
+
+// resetOnClose makes the coming close(2) send a reset instead of a FIN (SO_LINGER with a zero time, socket(7)).
+func resetOnClose(fd int32) {
+	linger := unix.Linger{Onoff: 1}
+	_, _, _ = syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER, uintptr(unsafe.Pointer(&linger)), unix.SizeofLinger, 0)
+	runtime.KeepAlive(&linger)
+}
+
+// socketError takes the pending error of a socket (SO_ERROR, socket(7)); zero if there is none.
+func socketError(fd int32) syscall.Errno {
+	var v int32
+	size := uint32(4)
+	_, _, e := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_ERROR, uintptr(unsafe.Pointer(&v)), uintptr(unsafe.Pointer(&size)), 0)
+	if e != 0 {
+		return e
+	}
+	return syscall.Errno(v)
+}
+
+// shutdownWrite sends a FIN. See shutdown(2).
+func shutdownWrite(fd int32) syscall.Errno {
+	_, _, e := syscall.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0)
+	return e
+}
+
+// CloseFD closes fd. On Linux the descriptor is gone whatever close(2) answers, so the answer is not looked at.
+func CloseFD(fd int32) {
+	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+}
+
+// networkOrder swaps a port into network byte order; every platform this package is built for is little-endian.
+func networkOrder(port uint16) uint16 { return port<<8 | port>>8 }
+
+// addrPort reads the address that the kernel wrote. IPv4-mapped addresses come out as IPv4.
+func addrPort(sa *unix.RawSockaddrAny) netip.AddrPort {
+	switch sa.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), networkOrder(in.Port))
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), networkOrder(in.Port))
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,124 @@
+package engine
+
+import "math/bits"
+
+// The wheel: tickMillis per slot, wheelSlots slots, so a turn is 65.5 s. A deadline further away is looked at once a
+// turn.
+const (
+	tickMillis = 16
+	wheelSlots = 4096
+)
+
+// Timer is a deadline. It is meant to be embedded by value; the zero value with a handler is ready to be armed. Its
+// fields belong to the wheel.
+//
+// Timers are lazy: moving a deadline further away only stores it. The slot the timer stands in is looked at when its
+// time comes, and the timer is then put where its deadline is. Activity on a connection so costs one store.
+type Timer struct {
+	Handler    Handler
+	next, prev *Timer
+	deadline   int64 // ms on the loop's clock
+	tick       int64 // the slot it stands in, meaningful while linked
+	linked     bool
+}
+
+// wheel is a hashed timing wheel with a bitmap of its occupied slots.
+type wheel struct {
+	slots [wheelSlots]*Timer // doubly linked lists
+	used  [wheelSlots / 64]uint64
+	tick  int64 // all slots before this tick have been looked at
+	count int
+}
+
+// arm sets t to expire at deadline (ms). It reports the tick at which the wheel must be looked at for t.
+func (w *wheel) arm(t *Timer, deadline int64) int64 {
+	t.deadline = deadline
+	if t.linked {
+		if t.tick <= w.tickOf(deadline) {
+			return t.tick
+		}
+		w.remove(t)
+	}
+	w.place(t)
+	return t.tick
+}
+
+// tickOf is where a deadline belongs: rounded up, since a timer may be late by a tick but never early; not in the past;
+// and within the turn, one slot short of it so that a slot being looked at is never put into.
+func (w *wheel) tickOf(deadline int64) int64 {
+	return min(max((deadline+tickMillis-1)/tickMillis, w.tick), w.tick+wheelSlots-2)
+}
+
+func (w *wheel) place(t *Timer) {
+	t.tick, t.linked = w.tickOf(t.deadline), true
+	i := t.tick % wheelSlots
+	t.prev, t.next = nil, w.slots[i]
+	if t.next != nil {
+		t.next.prev = t
+	}
+	w.slots[i] = t
+	w.used[i/64] |= 1 << (i % 64)
+	w.count++
+}
+
+func (w *wheel) remove(t *Timer) {
+	i := t.tick % wheelSlots
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else if w.slots[i] = t.next; t.next == nil {
+		w.used[i/64] &^= 1 << (i % 64)
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	}
+	t.prev, t.next, t.linked = nil, nil, false
+	w.count--
+}
+
+// next reports the first tick at which a slot is occupied; false if the wheel is empty.
+func (w *wheel) next() (int64, bool) {
+	if w.count == 0 {
+		return 0, false
+	}
+	start := w.tick % wheelSlots
+	first, words := start/64, int64(len(w.used))
+	for n := int64(0); n <= words; n++ {
+		word := (first + n) % words
+		set := w.used[word]
+		switch n {
+		case 0:
+			set &= ^uint64(0) << (start % 64)
+		case words: // the rest of the first word, nearly a turn ahead
+			set &= 1<<(start%64) - 1
+		}
+		if set != 0 {
+			slot := word*64 + int64(bits.TrailingZeros64(set))
+			return w.tick + (slot-start+wheelSlots)%wheelSlots, true
+		}
+	}
+	return 0, false
+}
+
+// advance calls Expired for every timer whose deadline is not after now (ms), and moves on those that were put off. A
+// handler may arm and disarm any timer.
+func (w *wheel) advance(now int64) {
+	last := now / tickMillis
+	for {
+		tick, ok := w.next()
+		if !ok || tick > last {
+			break
+		}
+		// From here on nothing is put into this slot (tickOf), so emptying it ends.
+		w.tick = tick + 1
+		for i := tick % wheelSlots; w.slots[i] != nil; {
+			t := w.slots[i]
+			w.remove(t)
+			if t.deadline <= now {
+				t.Handler.Expired(t)
+			} else {
+				w.place(t)
+			}
+		}
+	}
+	w.tick = max(w.tick, last+1)
+}
