@@ -1,0 +1,137 @@
+// Package config turns a kroxy-ev file into a typed, defaulted and validated
+// Config, or into the list of everything that is wrong with it: each Problem
+// has a line, a column, a JSON path and a remedy.
+//
+// It reads files (the configuration itself and the certificates that it
+// names) and nothing else: it opens no log, resolves no name, binds no port,
+// keeps no global state, and imports no other package of this module. Turning
+// a Config into the options of the packages that do the work is the business
+// of cmd/kroxy-ev.
+package config
+
+import "time"
+
+// Mode is what a file configures: its one top-level key.
+type Mode int
+
+// The modes. The zero value is ModeStream.
+const (
+	ModeStream Mode = iota // raw TCP, key "stream"
+	ModeHTTP               // HTTP/1.1, key "http"
+)
+
+// String returns the top-level key of the mode, which begins every JSON path
+// in its files.
+func (m Mode) String() string {
+	if m == ModeHTTP {
+		return "http"
+	}
+	return "stream"
+}
+
+// Config is one valid file, all defaults filled in. It is not changed after
+// Parse returns and may be read from any goroutine.
+//
+// A timeout of 0 is no limit, except ShutdownTimeout. Timeouts of the other
+// mode are 0. No duration exceeds MaxTimeout.
+type Config struct {
+	Mode Mode
+
+	Port           uint16 // TCP port to listen on
+	WorkersNum     int    // processes under --multiprocess, at least 1
+	ReactorsNum    int    // event loops in a process without --multiprocess; 0 is one per CPU
+	MaxConnections int    // client connections per process; 0 is derived from the open file limit
+
+	// ProxyTo names the group that traffic goes to; Group(ProxyTo) is not nil.
+	ProxyTo string
+
+	SendTimeout      time.Duration // sending to the client
+	ConnectTimeout   time.Duration // connecting to a host
+	ResolveTimeout   time.Duration // resolving a host's name
+	ProxyReadTimeout time.Duration // between two reads from the host
+	ProxySendTimeout time.Duration // between two writes to the host
+	ShutdownTimeout  time.Duration // letting sessions finish; 0 ends them at once
+
+	ReadTimeout time.Duration // stream: between two reads from the client
+
+	ClientHeaderTimeout time.Duration // http: until the whole request head is there
+	ClientBodyTimeout   time.Duration // http: between two reads of the request body
+
+	// Headers are set on each request sent upstream, in the order of the file
+	// (http only). Where two names differ only in letter case, the later wins.
+	Headers []Header
+
+	TLS TLS
+
+	FileLog   string // access log path; "" is no log
+	FormatLog string // access log line; its variables are known to exist in Mode
+
+	Groups []Group // in the order of the file, at least one
+
+	file string
+	root *node
+}
+
+// Header is one field of the "headers" object. Name is an RFC 9110 token;
+// Value has no control characters but may hold $host and $addr.
+type Header struct {
+	Name, Value string
+}
+
+// TLS says how clients are spoken to. When Enabled, the two paths have been
+// read and hold a certificate chain and its key, in PEM; when not, they are
+// unchecked.
+type TLS struct {
+	Enabled           bool
+	CertPath, KeyPath string
+	VerifyClient      bool // demand a client certificate that the system roots vouch for
+}
+
+// Group is a named set of hosts in "servers".
+type Group struct {
+	Name      string
+	Hosts     []Host // in the order of the file, at least one; may repeat
+	Algorithm string // one of Algorithms, never ""
+	ProxyTLS  ProxyTLS
+}
+
+// Host is one upstream host. Name is a DNS name, an IPv4 address, or an IPv6
+// address without brackets, spelled as in the file.
+type Host struct {
+	Name string
+	Port uint16
+}
+
+// ProxyTLS says how the hosts of a group are spoken to; all zero unless
+// Enabled. CertPath and KeyPath, both empty or neither, are a client
+// certificate that has been read and checked like that of TLS.
+type ProxyTLS struct {
+	Enabled           bool
+	Verify            bool
+	CertPath, KeyPath string
+}
+
+// Group returns the group of that name, or nil. It belongs to c.
+func (c *Config) Group(name string) *Group {
+	for i := range c.Groups {
+		if c.Groups[i].Name == name {
+			return &c.Groups[i]
+		}
+	}
+	return nil
+}
+
+// Problem returns a problem found after Parse (a port in use, a log that does
+// not open) at the place of path, such as "stream.servers.backend.hosts[1]".
+// If the file has no such path, the place is that of its nearest ancestor.
+func (c *Config) Problem(path, what, remedy string) Problem {
+	if path == "" {
+		path = Root
+	}
+	p := Problem{File: c.file, Path: path, What: what, Remedy: remedy}
+	if c.root != nil {
+		pos := c.root.locate(path)
+		p.Line, p.Column = pos.line, pos.column
+	}
+	return p
+}

@@ -1,0 +1,191 @@
+package config_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kroxy-ev/config"
+)
+
+// parse parses a file that has to be right, and returns what it warns of.
+func parse(t *testing.T, input string) (*config.Config, []config.Problem) {
+	t.Helper()
+	c, warnings, err := config.Parse("f", []byte(input))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, warnings
+}
+
+// exported clears what is not part of the API, for comparison.
+func exported(c *config.Config) config.Config {
+	var out config.Config
+	from, to := reflect.ValueOf(c).Elem(), reflect.ValueOf(&out).Elem()
+	for i := range from.NumField() {
+		if from.Type().Field(i).IsExported() {
+			to.Field(i).Set(from.Field(i))
+		}
+	}
+	return out
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	const minute = 60 * time.Second
+	want := config.Config{
+		Mode: config.ModeStream, Port: 8080, WorkersNum: 1, ProxyTo: "b",
+		SendTimeout: minute, ConnectTimeout: minute, ResolveTimeout: minute,
+		ProxyReadTimeout: minute, ProxySendTimeout: minute, ReadTimeout: minute,
+		ShutdownTimeout: 10 * time.Second,
+		Groups: []config.Group{{
+			Name: "b", Algorithm: "round_robin", Hosts: []config.Host{{Name: "h", Port: 1}},
+		}},
+	}
+	c, warnings := parse(t, `{"stream":{`+ok+`}}`)
+	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {
+		t.Errorf("stream: got\n%+v\nwant\n%+v\nwarnings %v", got, want, warnings)
+	}
+
+	want.Mode, want.ReadTimeout, want.ClientHeaderTimeout, want.ClientBodyTimeout = config.ModeHTTP, 0, minute, minute
+	c, warnings = parse(t, `{"http":{`+ok+`}}`)
+	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {
+		t.Errorf("http: got\n%+v\nwant\n%+v\nwarnings %v", got, want, warnings)
+	}
+}
+
+func TestEveryKey(t *testing.T) {
+	t.Parallel()
+	cert, key := writePair(t)
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	c, warnings := parse(t, `{"http":{
+		"port":1,"workers_num":2,"reactors_num":3,"max_connections":4,"proxy_to":"two",
+		"send_timeout":5,"connect_timeout":6,"resolve_timeout":7,"proxy_read_timeout":8,
+		"proxy_send_timeout":9,"shutdown_timeout":0,"client_header_timeout":0,
+		"client_body_timeout":3153600000000,
+		"headers":{"Host":"$host","A":"\tx é","B":""},
+		"tls_enabled":true,"tls_cert_path":"`+cert+`","tls_key_path":"`+key+`","tls_verify_client":true,
+		"file_log":"/dev/null","format_log":"$ $1 $client_addr$status.$http_user_agent",
+		"servers":{
+			"two":{"balancing_algo":"host","hosts":[{"port":2,"host":"[::1]"},{"host":"b","port":3},{"host":"b","port":3}],
+				"proxy_tls_enabled":true,"proxy_tls_verify":true,
+				"proxy_tls_cert_path":"`+cert+`","proxy_tls_key_path":"`+key+`"},
+			"one":{"balancing_algo":"","hosts":[{"host":"c","port":4}],"proxy_tls_enabled":true}
+		}}}`)
+	want := config.Config{
+		Mode: config.ModeHTTP, Port: 1, WorkersNum: 2, ReactorsNum: 3, MaxConnections: 4, ProxyTo: "two",
+		SendTimeout: ms(5), ConnectTimeout: ms(6), ResolveTimeout: ms(7), ProxyReadTimeout: ms(8),
+		ProxySendTimeout: ms(9), ClientBodyTimeout: config.MaxTimeout,
+		Headers: []config.Header{{"Host", "$host"}, {"A", "\tx é"}, {"B", ""}},
+		TLS:     config.TLS{Enabled: true, CertPath: cert, KeyPath: key, VerifyClient: true},
+		FileLog: "/dev/null", FormatLog: "$ $1 $client_addr$status.$http_user_agent",
+		Groups: []config.Group{
+			{
+				Name: "two", Algorithm: "host", Hosts: []config.Host{{"::1", 2}, {"b", 3}, {"b", 3}},
+				ProxyTLS: config.ProxyTLS{Enabled: true, Verify: true, CertPath: cert, KeyPath: key},
+			},
+			{Name: "one", Algorithm: "round_robin", Hosts: []config.Host{{"c", 4}}, ProxyTLS: config.ProxyTLS{Enabled: true}},
+		},
+	}
+	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {
+		t.Errorf("got\n%+v\nwant\n%+v\nwarnings %v", got, want, warnings)
+	}
+	if g := c.Group("one"); g != &c.Groups[1] {
+		t.Errorf("Group returned %+v", g)
+	}
+	if g := c.Group("three"); g != nil {
+		t.Errorf("Group invented %+v", g)
+	}
+	c, _ = parse(t, group(`"hosts":[{"host":"h","port":1}],"proxy_tls_enabled":false,"proxy_tls_verify":true,"proxy_tls_cert_path":"/none"`))
+	if got := c.Groups[0].ProxyTLS; got != (config.ProxyTLS{}) {
+		t.Errorf("ignored options are kept: %+v", got)
+	}
+	for _, a := range config.Algorithms {
+		in := `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"` + a + `","hosts":[{"host":"h","port":1}]}}}}`
+		if c, _ := parse(t, in); c.Groups[0].Algorithm != a {
+			t.Errorf("%s became %s", a, c.Groups[0].Algorithm)
+		}
+	}
+	for vars, wrap := range map[*[]string]func(string) string{
+		&config.StreamLogVariables: stream, &config.HTTPLogVariables: http,
+	} {
+		parse(t, wrap(`"format_log":"$`+strings.Join(*vars, " $")+`"`))
+	}
+}
+
+// TestExamples loads the examples of the repository, and the way existing
+// files look, which has a key that never did anything.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../conf/*.json")
+	if err != nil || len(files) < 2 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		c, warnings, err := config.Load(f)
+		if err != nil || len(warnings) > 0 {
+			t.Errorf("%s: %v %v", f, warnings, err)
+			continue
+		}
+		if want := []config.Host{{"127.0.0.1", 9001}, {"127.0.0.1", 9002}}; c.Port != 8080 ||
+			c.FileLog != "/dev/stdout" || !slices.Equal(c.Group(c.ProxyTo).Hosts, want) {
+			t.Errorf("%s: %+v", f, exported(c))
+		}
+	}
+	_, warnings := parse(t, `{"stream":{`+ok+`,"port":8080,"timeout_ms":500,"tls_enabled":false,"tls_cert_path":"/none","tls_key_path":"/none"}}`)
+	if len(warnings) != 1 || warnings[0].Path != "stream.timeout_ms" {
+		t.Errorf("got %v", warnings)
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	huge := filepath.Join(dir, "huge.json")
+	if err := os.WriteFile(huge, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(huge, 100<<20); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(dir, "missing.json")
+	const retry = "; check the path given with --config"
+	for path, want := range map[string]string{
+		missing:          ": there is no such file" + retry,
+		dir:              ": it is a directory; give the path of a file in it with --config",
+		huge + "/x":      ": cannot open the file: not a directory" + retry,
+		huge:             ":1:1: (top level): the file is larger than 4 MiB; a configuration is a few kilobytes: check the path given with --config",
+		"/dev/zero":      ":1:1: (top level): the file is larger than 4 MiB; a configuration is a few kilobytes: check the path given with --config",
+		"/dev/null":      `:1:1: (top level): the file is empty; write { "stream": { ... } } or { "http": { ... } }`,
+		"/proc/self/mem": ": cannot read the file: input/output error; give a readable JSON file with --config",
+	} {
+		c, _, err := config.Load(path)
+		if c != nil || err == nil || err.Error() != path+want {
+			t.Errorf("%s: got %v", path, err)
+		}
+	}
+	if _, _, err := config.Load(missing); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v is not an ErrNotExist", err)
+	}
+}
+
+func TestLoadWithoutPermission(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		t.Skip("root may read every file")
+	}
+	path := filepath.Join(t.TempDir(), "f.json")
+	if err := os.WriteFile(path, []byte("{}"), 0); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := config.Load(path)
+	if !errors.Is(err, fs.ErrPermission) || !strings.HasPrefix(err.Error(), path+": no permission to read the file; make it readable for user ") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,182 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+const groupExample = `{ "hosts": [{ "host": "127.0.0.1", "port": 9001 }] }`
+
+// groups decodes "servers".
+func (o object) groups() []Group {
+	n, path := o.child("servers")
+	if n == nil {
+		o.fail(o.node, path, "it is missing: there is nothing to send traffic to", `add "servers": { "backend": `+groupExample+" }")
+		return nil
+	}
+	servers, ok := o.object(n, path, nil, `an object: { "backend": `+groupExample+" }")
+	if !ok {
+		return nil
+	}
+	if len(n.members) == 0 {
+		o.fail(n, path, "there are no groups in it", `write { "backend": `+groupExample+" }")
+	}
+	var groups []Group
+	for i := range n.members {
+		m := &n.members[i]
+		if m.repeated {
+			continue
+		}
+		if g, ok := o.object(&m.value, keyPath(servers.path, m.key), groupPlace, groupExample); ok {
+			groups = append(groups, g.group(m.key))
+		}
+	}
+	return groups
+}
+
+func (o object) group(name string) Group {
+	o.unknown()
+	g := Group{Name: name, Hosts: o.hosts(), Algorithm: o.algorithm()}
+
+	g.ProxyTLS.Enabled = o.boolean("proxy_tls_enabled")
+	g.ProxyTLS.Verify = o.boolean("proxy_tls_verify")
+	const cert, key = "proxy_tls_cert_path", "proxy_tls_key_path"
+	g.ProxyTLS.CertPath, g.ProxyTLS.KeyPath = o.keyPair(cert, key, g.ProxyTLS.Enabled)
+	switch {
+	case !g.ProxyTLS.Enabled:
+		for _, k := range []string{"proxy_tls_verify", cert, key} {
+			if m := o.node.get(k); m != nil {
+				o.warn(m.pos, keyPath(o.path, k), "it is ignored without proxy_tls_enabled", `add "proxy_tls_enabled": true, or remove it`)
+			}
+		}
+		g.ProxyTLS = ProxyTLS{}
+	case g.ProxyTLS.CertPath != "":
+		o.require(key, "there is a "+cert, "the path of a PEM file with the private key of the certificate")
+	case g.ProxyTLS.KeyPath != "":
+		o.require(cert, "there is a "+key, "the path of a PEM file with the certificate of the key")
+	}
+	return g
+}
+
+// algorithm decodes balancing_algo. An empty string is the default, as it has
+// always been.
+func (o object) algorithm() string {
+	const key = "balancing_algo"
+	name := o.text(key)
+	n, path := o.child(key)
+	allowed := Algorithms
+	if o.mode == ModeStream {
+		allowed = slices.DeleteFunc(slices.Clone(Algorithms), func(a string) bool { return a == "host" })
+	}
+	switch {
+	case name == "":
+	case slices.Contains(allowed, name):
+		return name
+	case name == "host":
+		o.fail(n, path, `"host" chooses by the Host of an HTTP request, and "stream" has none`, "write "+list(allowed))
+	default:
+		remedy := "write " + list(allowed)
+		if near := nearest(name, allowed); near != nil {
+			remedy = didYouMean(near)
+		}
+		o.fail(n, path, "unknown algorithm "+quote(name), remedy)
+	}
+	return Algorithms[0]
+}
+
+func (o object) hosts() []Host {
+	const example = `[{ "host": "127.0.0.1", "port": 9001 }]`
+	n, path := o.child("hosts")
+	switch {
+	case n == nil:
+		o.fail(o.node, path, "it is missing: the group has no hosts", `add "hosts": `+example)
+		return nil
+	case n.kind != kindArray:
+		o.fail(n, path, "must be an array, not "+n.describe(), "write "+example)
+		return nil
+	case len(n.elements) == 0:
+		o.fail(n, path, "the group has no hosts", "write "+example)
+		return nil
+	}
+	var hosts []Host
+	for i := range n.elements {
+		e := &n.elements[i]
+		if h, ok := o.object(e, indexPath(path, i), hostPlace, hostObject(e)); ok {
+			hosts = append(hosts, h.host())
+		}
+	}
+	return hosts
+}
+
+// hostObject is how to write an entry that is not an object.
+func hostObject(n *node) string {
+	if n.kind == kindString {
+		if name, port := splitAddress(text(n.raw)); port != "" {
+			return `{ "host": ` + quote(name) + `, "port": ` + port + " }"
+		}
+	}
+	return `{ "host": "127.0.0.1", "port": 9001 }`
+}
+
+func (o object) host() Host {
+	o.unknown()
+	var h Host
+	if o.require("host", "", "a name or an address") {
+		n, path := o.child("host")
+		if n.kind == kindString {
+			name, what, remedy := hostName(text(n.raw))
+			if what != "" {
+				o.fail(n, path, what, remedy)
+			}
+			h.Name = name
+		} else {
+			o.str(n, path)
+		}
+	}
+	if o.require("port", "", "the TCP port of the host, such as 9001") {
+		h.Port = uint16(o.integer("port", portRange(required)))
+	}
+	return h
+}
+
+// proxyTo decodes proxy_to, which names one of the groups, broken ones included.
+func (o object) proxyTo() string {
+	const key = "proxy_to"
+	servers, _ := o.child("servers")
+	var names []string
+	if servers != nil {
+		for _, m := range servers.members {
+			if !m.repeated {
+				names = append(names, m.key)
+			}
+		}
+	}
+	choice := "the name of a group in servers"
+	switch {
+	case len(names) == 1:
+		choice = quote(names[0])
+	case 1 < len(names) && len(names) <= 8:
+		choice += ": " + list(names)
+	}
+	if !o.require(key, "", choice) {
+		return ""
+	}
+	name := o.text(key)
+	if n, path := o.child(key); n.kind == kindString && len(names) > 0 && !slices.Contains(names, name) {
+		remedy := "write " + choice
+		if near := nearest(name, names); near != nil {
+			remedy = didYouMean(near)
+		}
+		o.fail(n, path, "no group named "+quote(name)+" in servers", remedy)
+	}
+	return name
+}
+
+// splitAddress splits "name:port" where port is all digits; otherwise port is "".
+func splitAddress(s string) (name, port string) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || s[i+1:] == "" || len(s[i+1:]) > 5 || strings.Trim(s[i+1:], "0123456789") != "" {
+		return s, ""
+	}
+	return s[:i], s[i+1:]
+}

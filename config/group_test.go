@@ -1,0 +1,73 @@
+package config_test
+
+import "testing"
+
+func TestGroupErrors(t *testing.T) {
+	t.Parallel()
+	checkOutcomes(t, []outcomeCase{
+		{`{"stream":{"proxy_to":"b"}}`,
+			`f:1:11: stream.servers: it is missing: there is nothing to send traffic to; add "servers": { "backend": { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] } }`},
+		{`{"stream":{"proxy_to":"b","servers":{}}}`,
+			`f:1:37: stream.servers: there are no groups in it; write { "backend": { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] } }`},
+		{`{"stream":{"proxy_to":"b","servers":[]}}`,
+			`f:1:37: stream.servers: must be an object, not an array; write an object: { "backend": { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] } }`},
+		{`{"stream":{"proxy_to":"b","servers":{"b":5}}}`,
+			`f:1:42: stream.servers.b: must be an object, not the number 5; write { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] }`},
+		{`{"stream":{"servers":{"b":5}}}`,
+			`f:1:11: stream.proxy_to: it is missing; add "proxy_to": "b"
+f:1:27: stream.servers.b: must be an object, not the number 5; write { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] }`},
+		{`{"stream":{"proxy_to":"","servers":{"b":{},"c":{},"d":5}}}`,
+			`f:1:23: stream.proxy_to: it is empty; write the name of a group in servers: "b", "c" or "d"
+f:1:41: stream.servers.b.hosts: it is missing: the group has no hosts; add "hosts": [{ "host": "127.0.0.1", "port": 9001 }]
+f:1:48: stream.servers.c.hosts: it is missing: the group has no hosts; add "hosts": [{ "host": "127.0.0.1", "port": 9001 }]
+f:1:55: stream.servers.d: must be an object, not the number 5; write { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] }`},
+		{`{"stream":{"proxy_to":"backnd","servers":{"backend":{"hosts":[{"host":"h","port":1}]}}}}`,
+			`f:1:23: stream.proxy_to: no group named "backnd" in servers; did you mean "backend"?`},
+		{`{"stream":{"proxy_to":"zzz","servers":{"backend":{"hosts":[{"host":"h","port":1}]},"c":{"hosts":[{"host":"h","port":1}]}}}}`,
+			`f:1:23: stream.proxy_to: no group named "zzz" in servers; write the name of a group in servers: "backend" or "c"`},
+		{`{"stream":{"proxy_to":5,"servers":{"b":{"hosts":[{"host":"h","port":1}]}}}}`,
+			`f:1:23: stream.proxy_to: must be a string, not the number 5; put it in double quotes: "5"`},
+		{`{"stream":{"proxy_to":null,"servers":{"b":{"hosts":[{"host":"h","port":1}]}}}}`,
+			`f:1:23: stream.proxy_to: must be a string, not null; write a string in double quotes`},
+		{`{"stream":{"proxy_to":"b","servers":{"b":{"hosts":[{"host":"h","port":1}]},"b":{}}}}`,
+			`f:1:76: stream.servers.b: the key is given twice, first in line 1; remove one of the two`},
+		{group(`"hosts":[]`),
+			`f:1:51: stream.servers.b.hosts: the group has no hosts; write [{ "host": "127.0.0.1", "port": 9001 }]`},
+		{group(`"hosts":{}`),
+			`f:1:51: stream.servers.b.hosts: must be an array, not an object; write [{ "host": "127.0.0.1", "port": 9001 }]`},
+		{group(`"hosts":"h:80"`),
+			`f:1:51: stream.servers.b.hosts: must be an array, not the string "h:80"; write [{ "host": "127.0.0.1", "port": 9001 }]`},
+		{hosts(`"h:80"`),
+			`f:1:52: stream.servers.b.hosts[0]: must be an object, not the string "h:80"; write { "host": "h", "port": 80 }`},
+		{hosts(`"h"`),
+			`f:1:52: stream.servers.b.hosts[0]: must be an object, not the string "h"; write { "host": "127.0.0.1", "port": 9001 }`},
+		{hosts(`5`),
+			`f:1:52: stream.servers.b.hosts[0]: must be an object, not the number 5; write { "host": "127.0.0.1", "port": 9001 }`},
+		{hosts(`{}`),
+			`f:1:52: stream.servers.b.hosts[0].host: it is missing; add "host": a name or an address
+f:1:52: stream.servers.b.hosts[0].port: it is missing; add "port": the TCP port of the host, such as 9001`},
+		{hosts(`{"host":null,"port":null}`),
+			`f:1:60: stream.servers.b.hosts[0].host: must be a string, not null; write a string in double quotes
+f:1:72: stream.servers.b.hosts[0].port: must be a whole number, not null; write a port from 1 to 65535`},
+		{hosts(`{"host":5,"port":"9001"}`),
+			`f:1:60: stream.servers.b.hosts[0].host: must be a string, not the number 5; put it in double quotes: "5"
+f:1:69: stream.servers.b.hosts[0].port: must be a whole number, not the string "9001"; write 9001, without quotes`},
+		{hosts(`{"host":"","port":0}`),
+			`f:1:60: stream.servers.b.hosts[0].host: it is empty; write a name or an address
+f:1:70: stream.servers.b.hosts[0].port: 0 is outside 1-65535; write a port from 1 to 65535`},
+		{hosts(`{"host":"h","port":8080.0},{"host":"h","port":1e4},{"host":"h","port":70000}`),
+			`f:1:71: stream.servers.b.hosts[0].port: must be a whole number, not the number 8080.0; write 8080, without a fraction or an exponent
+f:1:98: stream.servers.b.hosts[1].port: must be a whole number, not the number 1e4; write 10000, without a fraction or an exponent
+f:1:122: stream.servers.b.hosts[2].port: 70000 is outside 1-65535; write a port from 1 to 65535`},
+		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":"rr"`),
+			`f:1:92: stream.servers.b.balancing_algo: unknown algorithm "rr"; write "round_robin", "first", "least_conn" or "sni"`},
+		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":"round-robin"`),
+			`f:1:92: stream.servers.b.balancing_algo: unknown algorithm "round-robin"; did you mean "round_robin"?`},
+		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":"host"`),
+			`f:1:92: stream.servers.b.balancing_algo: "host" chooses by the Host of an HTTP request, and "stream" has none; write "round_robin", "first", "least_conn" or "sni"`},
+		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":5`),
+			`f:1:92: stream.servers.b.balancing_algo: must be a string, not the number 5; put it in double quotes: "5"`},
+		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":""`),
+			``},
+	})
+}

@@ -1,0 +1,166 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-json"
+)
+
+type kind uint8
+
+const (
+	kindNull kind = iota
+	kindBool
+	kindNumber
+	kindString
+	kindArray
+	kindObject
+)
+
+// position counts lines and characters from 1.
+type position struct{ line, column int }
+
+// node is one value of the document and where it begins.
+type node struct {
+	kind     kind
+	pos      position
+	raw      []byte   // a scalar as written, quotes included
+	members  []member // of an object, in order, duplicates included
+	elements []node   // of an array
+}
+
+type member struct {
+	key      string
+	pos      position // of the key
+	value    node
+	repeated bool // an earlier member has the same key; an error, and otherwise ignored
+}
+
+// get returns the first member named key, or nil.
+func (n *node) get(key string) *member {
+	for i := range n.members {
+		if n.members[i].key == key {
+			return &n.members[i]
+		}
+	}
+	return nil
+}
+
+// locate returns the position of the value at path, or of its nearest ancestor.
+func (n *node) locate(path string) position {
+	at := Root
+	for {
+		next, nextPath := n.toward(at, path)
+		if next == nil {
+			return n.pos
+		}
+		n, at = next, nextPath
+	}
+}
+
+// toward returns the child of n, itself at the path at, that is at path or
+// contains it.
+func (n *node) toward(at, path string) (*node, string) {
+	holds := func(child string) bool {
+		rest, ok := strings.CutPrefix(path, child)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	}
+	for i := range n.members {
+		if child := keyPath(at, n.members[i].key); holds(child) {
+			return &n.members[i].value, child
+		}
+	}
+	for i := range n.elements {
+		if child := indexPath(at, i); holds(child) {
+			return &n.elements[i], child
+		}
+	}
+	return nil, ""
+}
+
+// keyPath returns the path of a member of the object at path parent. Different
+// keys give different paths.
+func keyPath(parent, key string) string {
+	if parent == Root {
+		parent = ""
+	}
+	plain := key != "" && strings.IndexFunc(key, func(r rune) bool {
+		return !isWord(r) && r != '-'
+	}) < 0
+	switch {
+	case !plain:
+		return parent + "[" + strconv.Quote(key) + "]"
+	case parent == "":
+		return key
+	default:
+		return parent + "." + key
+	}
+}
+
+func indexPath(parent string, i int) string {
+	if parent == Root {
+		parent = ""
+	}
+	return parent + "[" + strconv.Itoa(i) + "]"
+}
+
+// isWord reports whether r may be in an unquoted name: an ASCII letter, a
+// digit or an underscore.
+func isWord(r rune) bool {
+	return isLetter(r) || '0' <= r && r <= '9'
+}
+
+// isLetter reports whether r is an ASCII letter or an underscore.
+func isLetter(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '_'
+}
+
+// text decodes a string literal that the scanner has accepted.
+func text(raw []byte) string {
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		// FuzzParse holds that the scanner accepts nothing that gets here.
+		return string(raw)
+	}
+	return s
+}
+
+// describe says what n is, for "must be a string, not ...".
+func (n *node) describe() string {
+	switch n.kind {
+	case kindObject:
+		return "an object"
+	case kindArray:
+		return "an array"
+	case kindString:
+		return "the string " + quote(text(n.raw))
+	case kindNumber:
+		return "the number " + shorten(string(n.raw), 40)
+	default:
+		return string(n.raw)
+	}
+}
+
+// quote quotes s for a message, on one line and of bounded length.
+func quote(s string) string { return strconv.Quote(shorten(s, 80)) }
+
+// list joins words as `"a", "b" or "c"`.
+func list(words []string) string { return join(quoteAll(words)) }
+
+func quoteAll(words []string) []string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = quote(w)
+	}
+	return quoted
+}
+
+// join joins phrases as "a, b or c".
+func join(phrases []string) string {
+	last := len(phrases) - 1
+	if last < 1 {
+		return strings.Join(phrases, "")
+	}
+	return strings.Join(phrases[:last], ", ") + " or " + phrases[last]
+}

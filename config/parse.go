@@ -1,0 +1,174 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"time"
+)
+
+// MaxFileSize bounds a configuration file, in bytes.
+const MaxFileSize = 4 << 20
+
+// MaxTimeout bounds every timeout: no one waits longer, and adding it to any
+// clock reading that the kernel gives stays within int64 nanoseconds.
+const MaxTimeout = 100 * 365 * 24 * time.Hour
+
+const maxProcesses = 4096 // bounds workers_num and reactors_num: a slip of the keys should not fork a million
+
+// Load reads and parses the file at path. Its error, if any, is an *Error with
+// all that is wrong; the warnings are valid with and without an error. A pipe
+// (<(...) in a shell) is read like a file. Relative paths in the file are
+// taken from the working directory, as the process will take them.
+func Load(path string) (*Config, []Problem, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return Parse(path, data)
+}
+
+// readFile reads at most one byte more than Parse accepts.
+func readFile(path string) ([]byte, error) {
+	fail := func(err error, what, remedy string) ([]byte, error) {
+		return nil, &Error{err: err, Problems: []Problem{{File: path, What: what, Remedy: remedy}}}
+	}
+	f, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(err, "there is no such file", "check the path given with --config")
+	case errors.Is(err, fs.ErrPermission):
+		return fail(err, "no permission to read the file", fmt.Sprintf("make it readable for user %d", os.Geteuid()))
+	case err != nil:
+		return fail(err, "cannot open the file: "+reason(err), "check the path given with --config")
+	}
+	defer func() { _ = f.Close() }() // only read from: nothing can be lost
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return fail(nil, "it is a directory", "give the path of a file in it with --config")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
+	if err != nil {
+		return fail(err, "cannot read the file: "+reason(err), "give a readable JSON file with --config")
+	}
+	return data, nil
+}
+
+// reason is err without the operation and path that the message says anyway.
+func reason(err error) string {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+// Parse parses a configuration. The filename is only for messages. The error
+// and the warnings are as those of Load. The Config keeps data.
+func Parse(filename string, data []byte) (*Config, []Problem, error) {
+	d := &decoder{}
+	c := d.document(data)
+	if c != nil {
+		c.file = filename
+	}
+	for _, list := range [][]Problem{d.errors, d.warnings} {
+		for i := range list {
+			list[i].File = filename
+		}
+		sortProblems(list)
+	}
+	if len(d.errors) > 0 {
+		return nil, d.warnings, &Error{Problems: d.errors}
+	}
+	return c, d.warnings, nil
+}
+
+func (d *decoder) document(data []byte) *Config {
+	start := &node{pos: position{1, 1}}
+	if len(data) > MaxFileSize {
+		d.fail(start, Root, fmt.Sprintf("the file is larger than %d MiB", MaxFileSize>>20), "a configuration is a few kilobytes: check the path given with --config")
+		return nil
+	}
+	root, faults := scan(data)
+	d.errors = append(d.errors, faults...)
+	if root == nil {
+		return nil
+	}
+	top, ok := d.object(root, Root, topPlace, `{ "stream": { ... } } or { "http": { ... } }`)
+	if !ok {
+		return nil
+	}
+
+	var found *Config
+	for i := range root.members {
+		m := &root.members[i]
+		if m.repeated || m.key != "http" && m.key != "stream" {
+			continue
+		}
+		mode := ModeStream
+		if m.key == "http" {
+			mode = ModeHTTP
+		}
+		if found != nil {
+			d.failAt(m.pos, m.key, fmt.Sprintf("both %q and %q are present", found.Mode.String(), m.key), "keep one of the two: a process has one mode")
+		}
+		d.mode = mode
+		if c := d.server(&m.value); found == nil {
+			found = c
+		}
+	}
+	if found == nil {
+		d.fail(root, Root, `neither "stream" nor "http" is present`, `write { "stream": { ... } } for TCP or { "http": { ... } } for HTTP`)
+		found = &Config{}
+	}
+	d.mode = found.Mode
+	top.unknown()
+	found.root = root
+	return found
+}
+
+// server decodes the object of d.mode.
+func (d *decoder) server(n *node) *Config {
+	c := &Config{Mode: d.mode}
+	o, ok := d.object(n, c.Mode.String(), placeOf(c.Mode), `an object: { "proxy_to": ..., "servers": { ... } }`)
+	if !ok {
+		return c
+	}
+	o.unknown()
+
+	c.Port = uint16(o.integer("port", portRange(8080)))
+	c.WorkersNum = int(o.integer("workers_num", bounds{1, maxProcesses, 1, fmt.Sprintf("write a number of processes from 1 to %d", maxProcesses)}))
+	c.ReactorsNum = int(o.integer("reactors_num", bounds{0, maxProcesses, 0, "write a number of event loops, or 0 for one per CPU"}))
+	c.MaxConnections = int(o.integer("max_connections", bounds{0, math.MaxInt32, 0, "write a number of connections, or 0 for as many as the open file limit allows"}))
+
+	c.SendTimeout = o.millis("send_timeout", 60000)
+	c.ConnectTimeout = o.millis("connect_timeout", 60000)
+	c.ResolveTimeout = o.millis("resolve_timeout", 60000)
+	c.ProxyReadTimeout = o.millis("proxy_read_timeout", 60000)
+	c.ProxySendTimeout = o.millis("proxy_send_timeout", 60000)
+	c.ShutdownTimeout = o.millis("shutdown_timeout", 10000)
+	if c.Mode == ModeHTTP {
+		c.ClientHeaderTimeout = o.millis("client_header_timeout", 60000)
+		c.ClientBodyTimeout = o.millis("client_body_timeout", 60000)
+		c.Headers = o.headers()
+	} else {
+		c.ReadTimeout = o.millis("read_timeout", 60000)
+	}
+
+	c.TLS.Enabled = o.boolean("tls_enabled")
+	c.TLS.VerifyClient = o.boolean("tls_verify_client")
+	if c.TLS.Enabled {
+		o.require("tls_cert_path", "tls_enabled is true", "the path of a PEM file with the certificate chain")
+		o.require("tls_key_path", "tls_enabled is true", "the path of a PEM file with the private key")
+	}
+	c.TLS.CertPath, c.TLS.KeyPath = o.keyPair("tls_cert_path", "tls_key_path", c.TLS.Enabled)
+
+	c.FileLog = o.text("file_log")
+	c.FormatLog = o.text("format_log")
+	o.logFormat()
+
+	c.Groups = o.groups()
+	c.ProxyTo = o.proxyTo()
+	return c
+}

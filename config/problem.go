@@ -1,0 +1,98 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Root is the path of a problem with the document as a whole.
+const Root = "(top level)"
+
+// Problem is one thing that is wrong, or doubtful, in a file.
+type Problem struct {
+	File string // as given to Load or Parse
+
+	// Line and Column count from 1, columns in characters. Both are 0 when
+	// the file could not be read at all.
+	Line, Column int
+
+	// Path is a JSON path such as "stream.servers.backend.hosts[1].port", or
+	// Root. Keys that are not plain words are quoted: stream["a b"]. It is ""
+	// when the file could not be read at all.
+	Path string
+
+	What   string // what is wrong
+	Remedy string // what would be right
+}
+
+// String returns the problem as one line:
+//
+//	stream.json:12:15: stream.proxy_to: no group named "backnd" in servers; did you mean "backend"?
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File)
+		b.WriteByte(':')
+	}
+	if p.Line > 0 {
+		fmt.Fprintf(&b, "%d:%d:", p.Line, p.Column)
+	}
+	if b.Len() > 0 {
+		b.WriteByte(' ')
+	}
+	if p.Path != "" {
+		b.WriteString(shorten(p.Path, 200))
+		b.WriteString(": ")
+	}
+	b.WriteString(p.What)
+	if p.Remedy != "" {
+		b.WriteString("; ")
+		b.WriteString(p.Remedy)
+	}
+	return b.String()
+}
+
+// Error is every error of a file, in the order of their places.
+type Error struct {
+	Problems []Problem // at least one
+
+	err error // the system's error, when the file could not be read
+}
+
+// Error returns the problems, one a line, and their count if there are several.
+func (e *Error) Error() string {
+	var b strings.Builder
+	for i, p := range e.Problems {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(p.String())
+	}
+	if n := len(e.Problems); n > 1 {
+		fmt.Fprintf(&b, "\n%d errors in %s", n, e.Problems[0].File)
+	}
+	return b.String()
+}
+
+// Unwrap returns the system's error when the file could not be read, so that
+// errors.Is(err, fs.ErrNotExist) works; otherwise nil.
+func (e *Error) Unwrap() error { return e.err }
+
+func sortProblems(list []Problem) {
+	slices.SortStableFunc(list, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
+
+// shorten cuts the middle out of text longer than limit characters: a file may
+// hold a key of a megabyte.
+func shorten(s string, limit int) string {
+	if len(s) <= limit || utf8.RuneCountInString(s) <= limit {
+		return s
+	}
+	r := []rune(s)
+	return string(r[:limit/2]) + "…" + string(r[len(r)-limit/2:])
+}

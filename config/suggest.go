@@ -1,0 +1,87 @@
+package config
+
+import "strings"
+
+// nearest returns the words that a misspelled one was probably meant to be:
+// the one within a small edit distance, else those that share most of its
+// parts (timeout_ms: all the timeouts; log_format: format_log), else nil.
+func nearest(word string, words []string) []string {
+	if len(word) > 64 {
+		return nil
+	}
+	folded := fold(word)
+	best, most := "", min(3, max(1, len(folded)/3))
+	for _, w := range words {
+		f := fold(w)
+		if len(f)-len(folded) > most || len(folded)-len(f) > most {
+			continue // the distance is at least that
+		}
+		if d := distance(folded, f); d <= most {
+			best, most = w, d-1
+		}
+	}
+	if best != "" {
+		return []string{best}
+	}
+
+	var sharing []string
+	shared := (len(word) + 1) / 2 // at least half of the word
+	for _, w := range words {
+		switch n := common(word, w); {
+		case n > shared:
+			sharing, shared = []string{w}, n
+		case n == shared && n > 0:
+			sharing = append(sharing, w)
+		}
+	}
+	return sharing
+}
+
+// fold removes what people vary in a name: case and separators.
+func fold(s string) string { return separators.Replace(strings.ToLower(s)) }
+
+var separators = strings.NewReplacer("_", "", "-", "", " ", "")
+
+// common counts the letters of word in parts (between underscores) that w has
+// as well.
+func common(word, w string) int {
+	n := 0
+	for part := range strings.SplitSeq(strings.ToLower(word), "_") {
+		if strings.Contains("_"+w+"_", "_"+part+"_") {
+			n += len(part)
+		}
+	}
+	return n
+}
+
+// distance is the number of insertions, deletions, replacements and swaps of
+// neighbours between a and b (optimal string alignment), in bytes.
+func distance(a, b string) int {
+	var before, last []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range a {
+		before, last, row = last, row, make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range b {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j]+cost, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}
+
+func didYouMean(words []string) string {
+	if len(words) == 1 {
+		return "did you mean " + quote(words[0]) + "?"
+	}
+	return "did you mean one of " + list(words) + "?"
+}

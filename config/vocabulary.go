@@ -1,0 +1,101 @@
+package config
+
+import "slices"
+
+// The words that values may use. They are data, so that a test can compare
+// them with the packages that implement them; nobody may change them.
+var (
+	// Algorithms are the values of balancing_algo, the default first. "host"
+	// is for http only.
+	Algorithms = []string{"round_robin", "first", "least_conn", "host", "sni"}
+
+	// StreamLogVariables are the variables of format_log in stream mode,
+	// without the '$'.
+	StreamLogVariables = []string{
+		"client_addr", "bytes_sent_upstream", "bytes_sent_downstream", "processing_time",
+	}
+
+	// HTTPLogVariables are the variables of format_log in http mode, those of
+	// stream mode included.
+	HTTPLogVariables = append(slices.Clip(StreamLogVariables),
+		"request_uri", "request_method", "status", "http_user_agent")
+)
+
+// place is one kind of object in a file and the keys that it may have.
+type place struct {
+	name string // for "... belongs in <name>"
+	keys []string
+}
+
+var (
+	commonKeys = []string{
+		"port", "workers_num", "reactors_num", "max_connections", "proxy_to",
+		"send_timeout", "connect_timeout", "resolve_timeout",
+		"proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout",
+		"tls_enabled", "tls_cert_path", "tls_key_path", "tls_verify_client",
+		"file_log", "format_log", "servers",
+	}
+
+	topPlace    = &place{"the file's top level", []string{"stream", "http"}}
+	streamPlace = &place{`"stream"`, append(slices.Clip(commonKeys), "read_timeout")}
+	httpPlace   = &place{`"http"`, append(slices.Clip(commonKeys), "client_header_timeout", "client_body_timeout", "headers")}
+	groupPlace  = &place{`a group in "servers"`, []string{
+		"hosts", "balancing_algo",
+		"proxy_tls_enabled", "proxy_tls_verify", "proxy_tls_cert_path", "proxy_tls_key_path",
+	}}
+	hostPlace = &place{`an entry of "hosts"`, []string{"host", "port"}}
+
+	// counterparts are what the other mode has instead of a key.
+	counterparts = map[string][]string{
+		"read_timeout":          {"client_header_timeout", "client_body_timeout"},
+		"client_header_timeout": {"read_timeout"},
+		"client_body_timeout":   {"read_timeout"},
+	}
+)
+
+func placeOf(m Mode) *place {
+	if m == ModeHTTP {
+		return httpPlace
+	}
+	return streamPlace
+}
+
+// unknownKey explains a key that p does not have, in a file of mode m.
+func unknownKey(p *place, m Mode, key string) (what, remedy string) {
+	what = "unknown key " + quote(key) + " is ignored"
+
+	// A key spelled right may be in the wrong place or the wrong mode.
+	var elsewhere []string
+	for _, q := range []*place{topPlace, placeOf(m), groupPlace, hostPlace} {
+		if q != p && slices.Contains(q.keys, key) {
+			elsewhere = append(elsewhere, q.name)
+		}
+	}
+	if len(elsewhere) > 0 {
+		return what + " here", "it belongs in " + join(elsewhere)
+	}
+	other := placeOf(ModeHTTP)
+	if m == ModeHTTP {
+		other = placeOf(ModeStream)
+	}
+	if p == placeOf(m) && slices.Contains(other.keys, key) {
+		what = quote(key) + " is ignored: it is a key of " + other.name + " files only"
+		if instead := counterparts[key]; instead != nil {
+			return what, p.name + " has " + list(instead)
+		}
+		return what, "remove it"
+	}
+
+	if near := nearest(key, p.keys); near != nil {
+		return what, didYouMean(near)
+	}
+	for _, q := range []*place{placeOf(m), groupPlace, hostPlace} {
+		if near := nearest(key, q.keys); len(near) == 1 {
+			return what, didYouMean(near) + " It belongs in " + q.name
+		}
+	}
+	if len(p.keys) <= 6 {
+		return what, "remove it; the keys here are " + list(p.keys)
+	}
+	return what, "remove it"
+}

@@ -1,0 +1,51 @@
+package config_test
+
+import "testing"
+
+func TestUnknownKeys(t *testing.T) {
+	t.Parallel()
+	checkOutcomes(t, []outcomeCase{
+		{stream(`"timeout_ms":500`),
+			`W f:1:77: stream.timeout_ms: unknown key "timeout_ms" is ignored; did you mean one of "send_timeout", "connect_timeout", "resolve_timeout", "proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout" or "read_timeout"?`},
+		{stream(`"prot":500`),
+			`W f:1:77: stream.prot: unknown key "prot" is ignored; did you mean "port"?`},
+		{stream(`"client_header_timeout":500`),
+			`W f:1:77: stream.client_header_timeout: "client_header_timeout" is ignored: it is a key of "http" files only; "stream" has "read_timeout"`},
+		{http(`"read_timeout":500`),
+			`W f:1:75: http.read_timeout: "read_timeout" is ignored: it is a key of "stream" files only; "http" has "client_header_timeout" or "client_body_timeout"`},
+		{stream(`"headers":{}`),
+			`W f:1:77: stream.headers: "headers" is ignored: it is a key of "http" files only; remove it`},
+		{stream(`"hosts":[]`),
+			`W f:1:77: stream.hosts: unknown key "hosts" is ignored here; it belongs in a group in "servers"`},
+		{stream(`"host":1`),
+			`W f:1:77: stream.host: unknown key "host" is ignored here; it belongs in an entry of "hosts"`},
+		{stream(`"balancing_alg":1`),
+			`W f:1:77: stream.balancing_alg: unknown key "balancing_alg" is ignored; did you mean "balancing_algo"? It belongs in a group in "servers"`},
+		{stream(`"proxy_timeout":1`),
+			`W f:1:77: stream.proxy_timeout: unknown key "proxy_timeout" is ignored; did you mean one of "proxy_read_timeout" or "proxy_send_timeout"?`},
+		{stream(`"proxy_rend_timeout":1`),
+			`W f:1:77: stream.proxy_rend_timeout: unknown key "proxy_rend_timeout" is ignored; did you mean "proxy_read_timeout"?`},
+		{stream(`"log_format":1`),
+			`W f:1:77: stream.log_format: unknown key "log_format" is ignored; did you mean "format_log"?`},
+		{stream(`"zzz":{"x":1}`),
+			`W f:1:77: stream.zzz: unknown key "zzz" is ignored; remove it`},
+		{stream(`"Port":1`),
+			`W f:1:77: stream.Port: unknown key "Port" is ignored; did you mean "port"?`},
+		{stream(`"proxy-to":1`),
+			`W f:1:77: stream.proxy-to: unknown key "proxy-to" is ignored; did you mean "proxy_to"?`},
+		{stream(`"http":1`),
+			`W f:1:77: stream.http: unknown key "http" is ignored here; it belongs in the file's top level`},
+		{stream(`"a b":1,"\u0000":2,"":3`),
+			`W f:1:77: stream["a b"]: unknown key "a b" is ignored; remove it
+W f:1:85: stream["\x00"]: unknown key "\x00" is ignored; remove it
+W f:1:96: stream[""]: unknown key "" is ignored; remove it`},
+		{group(`"hosts":[{"host":"h","port":1,"weight":2,"ports":1}],"port":9,"algo":1,"proxy_tls_enable":true,"servers":{},"balancing":1`),
+			`W f:1:73: stream.servers.b.hosts[0].weight: unknown key "weight" is ignored; remove it; the keys here are "host" or "port"
+W f:1:84: stream.servers.b.hosts[0].ports: unknown key "ports" is ignored; did you mean "port"?
+W f:1:96: stream.servers.b.port: unknown key "port" is ignored here; it belongs in "stream" or an entry of "hosts"
+W f:1:105: stream.servers.b.algo: unknown key "algo" is ignored; did you mean "balancing_algo"?
+W f:1:114: stream.servers.b.proxy_tls_enable: unknown key "proxy_tls_enable" is ignored; did you mean "proxy_tls_enabled"?
+W f:1:138: stream.servers.b.servers: unknown key "servers" is ignored here; it belongs in "stream"
+W f:1:151: stream.servers.b.balancing: unknown key "balancing" is ignored; did you mean "balancing_algo"?`},
+	})
+}
