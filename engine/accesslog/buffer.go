@@ -1,0 +1,95 @@
+package accesslog
+
+import (
+	"bytes"
+	"sync"
+	"time"
+)
+
+const (
+	stampLayout = "[2006-01-02 15:04:05]: "
+	stampLen    = len(stampLayout)
+)
+
+// Buffer holds the lines of one producer, an event loop, until the log's goroutine takes them. It is safe for use by
+// several goroutines, but meant for one: then its mutex is contended only for the moment in which the lines are taken.
+type Buffer struct {
+	log     *Log
+	format  *Format
+	limit   int // bytes that may wait in lines
+	discard bool
+
+	mu     sync.Mutex
+	closed bool
+	lines  []byte // whole lines that wait
+	line   []byte // scratch for the line being made; of a format's buffer the first stampLen bytes are always second's stamp
+	second int64  // Unix time
+	spare  []byte // the slice that lines is swapped with; nil while it is being written
+}
+
+// Record appends a line to the buffer: the time in UTC, the expanded format, a newline. It does no I/O and, once the
+// buffer has grown to what the traffic needs, does not allocate. When the line does not fit, it is counted as lost. On
+// a nil Buffer, and one of a log to /dev/null, it does nothing.
+func (b *Buffer) Record(r *Record) {
+	if b == nil || b.discard {
+		return
+	}
+	b.mu.Lock()
+	now := time.Now()
+	if sec := now.Unix(); sec != b.second || len(b.line) < stampLen {
+		b.line = now.UTC().AppendFormat(b.line[:0], stampLayout)
+		b.second = sec
+	}
+	b.line = append(b.format.Append(b.line[:stampLen], r), '\n')
+	b.put(b.line)
+	b.mu.Unlock()
+}
+
+// write appends p, made into whole lines, and tells whether there was room.
+func (b *Buffer) write(p []byte) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p[len(p)-1] != '\n' {
+		b.line = append(append(b.line[:0], p...), '\n')
+		p = b.line
+	}
+	return b.put(p)
+}
+
+// put appends whole lines if they fit, and sees to it that they will be written. b.mu is held.
+func (b *Buffer) put(lines []byte) bool {
+	before := len(b.lines)
+	after := before + len(lines)
+	if b.closed || after > b.limit {
+		b.log.lose(bytes.Count(lines, newline))
+		return false
+	}
+	b.lines = append(b.lines, lines...)
+	if half := b.limit / 2; before < half && after >= half {
+		b.log.hurry()
+	}
+	b.log.arm()
+	return true
+}
+
+// take answers the waiting lines and leaves the spare slice in their place; give returns the slice when it is written.
+func (b *Buffer) take() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lines := b.lines
+	b.lines, b.spare = b.spare, nil
+	return lines
+}
+
+func (b *Buffer) give(lines []byte) {
+	b.mu.Lock()
+	b.spare = lines[:0]
+	b.mu.Unlock()
+}
+
+// close makes the buffer refuse lines from now on.
+func (b *Buffer) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+}

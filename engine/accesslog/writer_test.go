@@ -1,0 +1,127 @@
+package accesslog_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"kroxy-ev/engine/accesslog"
+)
+
+// script is a writer that does what it is told, one step a call, and keeps what it was given. Without steps left it
+// takes everything.
+type script struct {
+	mu    sync.Mutex
+	steps []step
+	calls int
+	got   bytes.Buffer
+}
+
+type step struct {
+	n     int // takes so many bytes
+	err   error
+	block chan struct{} // waits for this first
+}
+
+func (s *script) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	s.calls++
+	do := step{n: len(p)}
+	if len(s.steps) > 0 {
+		do, s.steps = s.steps[0], s.steps[1:]
+	}
+	s.mu.Unlock()
+	if do.block != nil {
+		<-do.block
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(do.n, len(p))
+	s.got.Write(p[:n])
+	return n, do.err
+}
+
+func (s *script) add(steps ...step) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.steps = append(s.steps, steps...)
+}
+
+func (s *script) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.got.String()
+}
+
+func (s *script) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls
+}
+
+// reports records what Report was told.
+type reports struct {
+	mu   sync.Mutex
+	list []error
+}
+
+func (r *reports) add(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, err)
+}
+
+// expect is for synctest bubbles.
+func (r *reports) expect(t *testing.T, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.list) != len(want) {
+		t.Fatalf("%d reports, want %d: %v", len(r.list), len(want), r.list)
+	}
+	for i, err := range r.list {
+		if err.Error() != want[i] {
+			t.Errorf("report %d: got %q, want %q", i, err, want[i])
+		}
+	}
+}
+
+func compile(tb testing.TB, format string) *accesslog.Format {
+	tb.Helper()
+	f, err := accesslog.Compile(format, true)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return f
+}
+
+// number is a record that "$bytes_sent_upstream" prints as i.
+func number(i int) *accesslog.Record { return &accesslog.Record{BytesUpstream: int64(i)} }
+
+func diagnose(tb testing.TB, w io.Writer, lines ...string) {
+	tb.Helper()
+	for _, line := range lines {
+		if n, err := fmt.Fprintln(w, line); n != len(line)+1 || err != nil {
+			tb.Errorf("Write of %q: %d, %v", line, n, err)
+		}
+	}
+}
+
+const (
+	enospc = syscall.ENOSPC
+	eagain = syscall.EAGAIN
+	epipe  = syscall.EPIPE
+
+	errInterrupted = syscall.EINTR
+)
+
+// stamp is how a line begins in a synctest bubble, where time begins at the same moment each time.
+const stamp = "[2000-01-01 00:00:00]: "
+
+func lines(list ...string) string { return strings.Join(list, "\n") + "\n" }

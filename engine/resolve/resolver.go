@@ -1,0 +1,120 @@
+// Package resolve answers host names with addresses without ever making an event loop wait.
+//
+// A [Name] is looked up in the background, once when it is first asked for and again when its answer has grown old and
+// somebody still uses it. Reading the current answer is one atomic load. An answer is kept while later lookups fail, and
+// names do not wait for each other.
+//
+// It does not speak DNS, know TTLs or cache on disk (the Lookup function, by default Go's resolver, does what it does),
+// and it does not choose among addresses. It is meant for the names of a configuration: a name is never forgotten.
+package resolve
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options are a resolver's settings.
+type Options struct {
+	// Timeout is how long a lookup may take before it counts as failed, its wait for a free slot included; 0 is no
+	// limit but Lookup's own.
+	Timeout time.Duration
+	// Refresh is how old a good answer gets before using it starts another lookup; 0 is 30 seconds.
+	Refresh time.Duration
+	// Retry is the pause after a failed lookup. It doubles with each further failure, up to Refresh. 0 is one second.
+	Retry time.Duration
+	// Lookup finds the addresses of a name, in order of preference. It should return when ctx is done; if it does not,
+	// the name fails in time all the same, and is not looked up again before it returns. nil is
+	// net.DefaultResolver.LookupNetIP for IPv4 and IPv6.
+	Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
+	// Report, if not nil, is told when a name begins to fail and, with a nil error, when it works again: changes only,
+	// in order, one call at a time for a name. It is called from a goroutine of the resolver.
+	Report func(name string, err error)
+}
+
+const (
+	defaultRefresh = 30 * time.Second
+	defaultRetry   = time.Second
+	// maxLookups is how many lookups run at once. One that ignores its timeout does not count beyond it: a name has
+	// one lookup at most, so these are bounded by the number of names.
+	maxLookups = 64
+)
+
+// ErrClosed is what waiters are told when the resolver is closed.
+var ErrClosed = errors.New("resolve: resolver closed")
+
+// Resolver holds names. Its methods may be called from any goroutine.
+type Resolver struct {
+	opts  Options
+	start time.Time // what Name.due counts from
+	slots chan struct{}
+	ctx   context.Context // done: closed
+	close context.CancelCauseFunc
+
+	mu    sync.Mutex
+	names map[string]*Name
+}
+
+// New makes a resolver, which the caller has to Close.
+func New(opts Options) *Resolver {
+	if opts.Refresh <= 0 {
+		opts.Refresh = defaultRefresh
+	}
+	if opts.Retry <= 0 {
+		opts.Retry = defaultRetry
+	}
+	if opts.Lookup == nil {
+		opts.Lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+		}
+	}
+	r := &Resolver{
+		opts:  opts,
+		start: time.Now(),
+		slots: make(chan struct{}, maxLookups),
+		names: make(map[string]*Name),
+	}
+	r.ctx, r.close = context.WithCancelCause(context.Background())
+	return r
+}
+
+// Close ends lookups, tells those who wait ErrClosed, and starts no more lookups. Answers stay readable. It does not
+// wait for a Lookup to return.
+func (r *Resolver) Close() { r.close(ErrClosed) }
+
+// Name answers the one Name of a host, in any letter case, and begins to look it up if it is new. An IP address, an IPv6
+// one with or without brackets and zone, is its own answer and is never looked up.
+func (r *Resolver) Name(host string) *Name {
+	key := host
+	if _, ok := parseLiteral(host); !ok { // a zone has a letter case
+		key = strings.ToLower(host)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.names[key]
+	if n == nil {
+		n = newName(r, host)
+		r.names[key] = n
+	}
+	return n
+}
+
+// parseLiteral reads an IP address. Brackets are for IPv6 (RFC 3986, section 3.2.2); a zone keeps its letter case.
+func parseLiteral(host string) (netip.Addr, bool) {
+	inner, bracketed := strings.CutPrefix(host, "[")
+	if bracketed {
+		var closed bool
+		if inner, closed = strings.CutSuffix(inner, "]"); !closed {
+			return netip.Addr{}, false
+		}
+	}
+	addr, err := netip.ParseAddr(inner)
+	if err != nil || bracketed && addr.Is4() {
+		return netip.Addr{}, false
+	}
+	return addr.Unmap(), true
+}
