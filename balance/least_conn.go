@@ -4,6 +4,7 @@ package balance
 // an idle group is used evenly.
 type leastConn struct{ turn turn }
 
+// Pick implements Balancer.
 func (l *leastConn) Pick(hosts *Hosts, tried *Tried) int {
 	n := hosts.Len()
 	start := l.turn.next(n)

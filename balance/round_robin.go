@@ -5,6 +5,7 @@ package balance
 // not heaped on its neighbour.
 type roundRobin struct{ turn turn }
 
+// Pick implements Balancer.
 func (r *roundRobin) Pick(hosts *Hosts, tried *Tried) int {
 	n := hosts.Len()
 	if tried.Count() >= n {
