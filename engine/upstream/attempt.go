@@ -1,0 +1,260 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine"
+)
+
+// Owner is told the outcome of an attempt.
+type Owner interface {
+	engine.Handler
+	// Connected is called once, on the loop, unless the attempt is cancelled before: with nil when the connection
+	// stands, is writable, and has the owner as its handler; or with the reason why no host could be reached, the
+	// connection being closed and no lease held. It may be called before Connector.Connect returns.
+	Connected(err error)
+}
+
+// Connector makes attempts on one loop.
+type Connector struct {
+	loop *engine.Loop
+	row  int
+	log  *slog.Logger
+	free []*Attempt
+}
+
+// NewConnector makes a connector for loop, which counts its leases in the given row. Failed attempts are logged to log.
+func NewConnector(loop *engine.Loop, row int, log *slog.Logger) *Connector {
+	return &Connector{loop: loop, row: row, log: log}
+}
+
+// never is a deadline that does not come.
+const never = 1<<63 - 1
+
+// Attempt is one connection's way to a host. It exists only until the outcome is known.
+type Attempt struct {
+	connector *Connector
+	owner     Owner
+	group     *Group
+	conn      *engine.Conn
+	lease     *balance.Lease
+
+	tried    balance.Tried
+	addrs    []netip.Addr   // of the leased host, those not yet tried
+	addr     netip.AddrPort // being connected to
+	deadline int64          // for connecting, on the loop's clock
+	since    int64          // when the wait for a name began
+	cancel   func()         // stops that wait
+	serial   uint64         // tells a late answer of the resolver from one for this use of the struct
+	timer    engine.Timer
+	last     error
+}
+
+// Connect begins to bring conn, which is closed, to a host of g: first to the one that lease holds, if it holds one. The
+// lease of the host that is reached is put into lease, which the owner releases. The returned attempt is valid until Connected is called or Cancel has been; it is
+// nil if Connected was called already.
+func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, owner Owner) *Attempt {
+	var a *Attempt
+	if n := len(k.free); n > 0 {
+		a, k.free = k.free[n-1], k.free[:n-1]
+	} else {
+		a = &Attempt{connector: k}
+		a.timer.Handler = a
+	}
+	a.owner, a.group, a.conn, a.lease = owner, g, conn, lease
+	a.deadline = never
+	if g.ConnectTimeout > 0 {
+		a.deadline = k.loop.Now() + g.ConnectTimeout.Milliseconds()
+	}
+	serial := a.serial
+	if lease.Held() {
+		a.tried.Add(lease.Host())
+		a.pursue()
+	} else {
+		a.nextHost()
+	}
+	if a.serial != serial {
+		return nil
+	}
+	return a
+}
+
+// Cancel gives the attempt up: the connection is closed and the lease released, and Connected is not called.
+func (a *Attempt) Cancel() {
+	a.conn.Close()
+	a.lease.Release(balance.Unused)
+	a.recycle()
+}
+
+// recycle makes the attempt ready for another use.
+func (a *Attempt) recycle() {
+	if a.cancel != nil {
+		a.cancel()
+	}
+	k := a.connector
+	k.loop.Disarm(&a.timer)
+	a.serial++
+	a.tried.Clear()
+	a.owner, a.group, a.conn, a.lease, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil
+	k.free = append(k.free, a)
+}
+
+// end reports the outcome to the owner.
+func (a *Attempt) end(err error) {
+	owner := a.owner
+	a.recycle()
+	owner.Connected(err)
+}
+
+// nextHost leases the next host and pursues it.
+func (a *Attempt) nextHost() {
+	var ok bool
+	if *a.lease, ok = a.group.Balance.Acquire(a.connector.row, &a.tried); !ok {
+		if a.last == nil {
+			a.last = ErrNoHost
+		}
+		a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, a.last))
+		return
+	}
+	a.pursue()
+}
+
+// pursue goes after the leased host's addresses.
+func (a *Attempt) pursue() {
+	if a.addrs = a.host().Name.Addrs(); len(a.addrs) > 0 {
+		a.nextAddr()
+		return
+	}
+	a.wait()
+}
+
+func (a *Attempt) host() *Host { return &a.group.Hosts[a.lease.Host()] }
+
+// wait lets the resolver answer. Its answer comes on another goroutine and is posted to the loop.
+func (a *Attempt) wait() {
+	loop, serial := a.connector.loop, a.serial
+	a.since = loop.Now()
+	host := a.lease.Host()
+	a.cancel = a.host().Name.Wait(func(addrs []netip.Addr, err error) {
+		loop.Post(func() {
+			if a.serial == serial && a.cancel != nil && a.lease.Host() == host {
+				a.resolved(addrs, err)
+			}
+		})
+	})
+	if t := a.group.ResolveTimeout; t > 0 {
+		loop.Arm(&a.timer, a.since+t.Milliseconds())
+	}
+}
+
+// resolved goes on after wait.
+func (a *Attempt) resolved(addrs []netip.Addr, err error) {
+	now := a.connector.loop.Now()
+	a.stopWaiting(now)
+	if err != nil || len(addrs) == 0 {
+		a.hostFailed(err)
+		return
+	}
+	a.addrs = addrs
+	a.nextAddr()
+}
+
+// stopWaiting ends the wait for a name; the time it took is not time spent connecting.
+func (a *Attempt) stopWaiting(now int64) {
+	a.cancel = nil
+	a.connector.loop.Disarm(&a.timer)
+	if a.deadline != never {
+		a.deadline += now - a.since
+	}
+}
+
+// nextAddr connects to the leased host's next address.
+func (a *Attempt) nextAddr() {
+	loop := a.connector.loop
+	for len(a.addrs) > 0 {
+		left := int64(never)
+		if a.deadline != never {
+			if left = a.deadline - loop.Now(); left <= 0 {
+				a.timedOut()
+				return
+			}
+			// What is left is shared with those still to be tried, so that one that never answers leaves time for them.
+			left /= int64(len(a.addrs) + len(a.group.Hosts) - a.tried.Count())
+		}
+		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
+		switch err := loop.Dial(a.conn, a.addr, a); {
+		case err == nil:
+			if left != never {
+				loop.Arm(&a.timer, loop.Now()+max(left, 1))
+			}
+			return
+		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+			// Not the host's fault, and the next one would fare no better.
+			a.lease.Release(balance.Unused)
+			a.end(fmt.Errorf("upstream: while making a socket to connect to %s: %w", a.host().Label, err))
+			return
+		default:
+			a.addrFailed(err)
+		}
+	}
+	a.hostFailed(nil)
+}
+
+// addrFailed notes why the current address is of no use.
+func (a *Attempt) addrFailed(err error) {
+	a.last = err
+	a.connector.log.Warn("upstream: connecting failed", "group", a.group.Name, "host", a.host().Label, "address", a.addr, "error", err)
+}
+
+// hostFailed gives the leased host up and goes to the next. The error, if any, is not yet logged.
+func (a *Attempt) hostFailed(err error) {
+	if err != nil {
+		a.last = err
+		a.connector.log.Warn("upstream: resolving failed", "group", a.group.Name, "host", a.host().Label, "error", err)
+	}
+	a.lease.Release(balance.Failed)
+	a.nextHost()
+}
+
+// timedOut ends the attempt: the time for connecting is used up.
+func (a *Attempt) timedOut() {
+	a.lease.Release(balance.Failed)
+	a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, ErrConnectTimeout))
+}
+
+// Ready implements engine.Handler for the connection while it is being made.
+func (a *Attempt) Ready(c *engine.Conn) {
+	switch err := c.Connected(a.addr); {
+	case err == nil:
+		c.SetHandler(a.owner)
+		a.end(nil)
+	case errors.Is(err, unix.EALREADY):
+	default:
+		a.giveUpAddr(err)
+	}
+}
+
+// giveUpAddr closes the connection to the current address and tries the next.
+func (a *Attempt) giveUpAddr(err error) {
+	a.conn.Close()
+	a.connector.loop.Disarm(&a.timer)
+	a.addrFailed(err)
+	a.nextAddr()
+}
+
+// Expired implements engine.Handler: the time for the name, or for the current address, is over.
+func (a *Attempt) Expired(*engine.Timer) {
+	if cancel := a.cancel; cancel != nil {
+		cancel()
+		a.stopWaiting(a.connector.loop.Now())
+		a.hostFailed(ErrResolveTimeout)
+		return
+	}
+	a.giveUpAddr(ErrConnectTimeout)
+}

@@ -1,0 +1,51 @@
+// Package upstream brings a connection to a host of an upstream group: it leases a host, waits for its name to be
+// resolved, connects, and goes on to the next host when that fails, all within the loop and within the time allowed.
+//
+// It does not choose (package balance does), look names up (package resolve does), pool connections, or speak any
+// protocol.
+package upstream
+
+import (
+	"errors"
+	"net"
+	"strconv"
+	"time"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine/resolve"
+)
+
+// Errors with which an attempt ends; Is-able through what wraps them.
+var (
+	// ErrNoHost means that the group has no host to offer.
+	ErrNoHost = errors.New("no host to try")
+	// ErrConnectTimeout means that no host accepted the connection in time.
+	ErrConnectTimeout = errors.New("connecting timed out")
+	// ErrResolveTimeout means that a host's name was not resolved in time.
+	ErrResolveTimeout = errors.New("resolving the name timed out")
+)
+
+// Host is a host as an attempt needs it. It is immutable.
+type Host struct {
+	Name *resolve.Name
+	Port uint16
+	// Label is the host as people write it, "db1.example:5432": for logs.
+	Label string
+}
+
+// NewHost makes a Host out of a configured name or address and port.
+func NewHost(r *resolve.Resolver, name string, port uint16) Host {
+	return Host{Name: r.Name(name), Port: port, Label: net.JoinHostPort(name, strconv.Itoa(int(port)))}
+}
+
+// Group is an upstream group: hosts in the configured order, with their counts and algorithm. It is immutable and
+// shared by all loops.
+type Group struct {
+	Name    string
+	Hosts   []Host
+	Balance *balance.Group
+	// ConnectTimeout bounds the time spent connecting, over all hosts tried; zero is no bound.
+	ConnectTimeout time.Duration
+	// ResolveTimeout bounds the wait for one host's name; zero is no bound.
+	ResolveTimeout time.Duration
+}
