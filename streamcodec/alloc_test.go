@@ -1,0 +1,124 @@
+//go:build !race
+
+package streamcodec
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The gates below fail when serving allocates in steady state. AllocsPerRun counts the whole process, the loop included;
+// the peers' own calls allocate nothing.
+
+func gate(t *testing.T, what string, f func()) {
+	t.Helper()
+	for range 200 { // until pools are filled and flows have settled on copying or splicing
+		f()
+	}
+	if n := testing.AllocsPerRun(300, f); n != 0 {
+		t.Errorf("%s: %v allocations, want none", what, n)
+	}
+}
+
+func TestCopiedChunkDoesNotAllocate(t *testing.T) {
+	hosts := listen(t)
+	proxy, server := startProxy(t, hosts.Addr(), 16, Settings{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
+	client, host := pair(t, proxy, hosts)
+	buf := make([]byte, 1000)
+	gate(t, "a round trip of 1,000 bytes", func() {
+		mustWrite(t, client, buf)
+		mustRead(t, host, buf)
+		mustWrite(t, host, buf)
+		mustRead(t, client, buf)
+	})
+	client.Close()
+	host.Close()
+	awaitIdle(t, server)
+	if server.Stats().Spliced.Load() != 0 {
+		t.Error("small talk was spliced")
+	}
+}
+
+func TestSplicedChunkDoesNotAllocate(t *testing.T) {
+	hosts := listen(t)
+	proxy, server := startProxy(t, hosts.Addr(), 16, Settings{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
+	client, host := pair(t, proxy, hosts)
+	buf := make([]byte, 1<<20)
+	go func() {
+		for {
+			if _, err := host.Write(buf); err != nil {
+				return
+			}
+		}
+	}()
+	into := make([]byte, 1<<20)
+	gate(t, "a spliced MiB", func() { mustRead(t, client, into) })
+	client.Close()
+	awaitIdle(t, server)
+	if s, d := server.Stats().Spliced.Load(), server.Stats().BytesDown.Load(); s < d/2 {
+		t.Errorf("%d of %d bytes were spliced, want most", s, d)
+	}
+}
+
+// A slow sink makes the proxy hold bytes, in pipes and, without pipes, in buffers.
+func TestBackpressureDoesNotAllocate(t *testing.T) {
+	for _, pipes := range []int{0, 16} {
+		hosts := listen(t)
+		proxy, _ := startProxy(t, hosts.Addr(), pipes, Settings{SendTimeout: 1e9, ProxyReadTimeout: 1e9})
+		client, host := pair(t, proxy, hosts)
+		buf := make([]byte, 8<<20)
+		go func() {
+			for {
+				if _, err := host.Write(buf); err != nil {
+					return
+				}
+			}
+		}()
+		into := make([]byte, 300_000)
+		gate(t, "a read of a slow reader", func() { mustRead(t, client, into) })
+	}
+}
+
+func TestSessionDoesNotAllocate(t *testing.T) {
+	hosts := listen(t)
+	proxy, server := startProxy(t, hosts.Addr(), 16, Settings{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
+	accept, err := hosts.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accept.Close()
+	to := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: portOf(proxy)}
+	hostFD := int(accept.Fd()) // blocking from here on
+	buf := make([]byte, 100)
+	check := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// unix.Accept makes a Sockaddr in two allocations.
+	const peers = 2
+	session := func() {
+		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		check(err)
+		check(unix.Connect(c, to))
+		h, _, err := unix.Accept(hostFD)
+		check(err)
+		_, err = unix.Write(c, buf)
+		check(err)
+		_, err = unix.Read(h, buf)
+		check(err)
+		check(unix.Close(h))
+		if n, err := unix.Read(c, buf); n != 0 || err != nil {
+			t.Fatalf("read %d, %v; want the end of the stream", n, err)
+		}
+		check(unix.Close(c))
+	}
+	for range 200 {
+		session()
+	}
+	if n := testing.AllocsPerRun(300, session); n > peers {
+		t.Errorf("a session: %v allocations, want none", n-peers)
+	}
+	awaitIdle(t, server)
+}

@@ -1,0 +1,167 @@
+package streamcodec
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/upstream"
+)
+
+// Settings is what a session needs of the configuration. It is immutable; a session keeps the one it began with.
+type Settings struct {
+	// Group is where connections go.
+	Group *upstream.Group
+	// ReadTimeout bounds the silence of a client that is waited for, SendTimeout the time in which it takes no byte;
+	// ProxyReadTimeout and ProxySendTimeout are the same for a host. Zero is no bound. See deadline.go.
+	ReadTimeout, SendTimeout, ProxyReadTimeout, ProxySendTimeout time.Duration
+}
+
+// Options configures a Server.
+type Options struct {
+	Settings *Settings
+	// Connector makes the connections to hosts, on the same loop.
+	Connector *upstream.Connector
+	// Access gets a record of each session; nil for none.
+	Access *accesslog.Buffer
+	// Log gets what people should know: hosts that cannot be reached (warn), how sessions ended (debug).
+	Log *slog.Logger
+}
+
+// Stats counts what a Server has done. Its loop writes it and others may read it.
+type Stats struct {
+	Sessions  atomic.Int64 // begun
+	Active    atomic.Int64 // now
+	BytesUp   atomic.Int64 // delivered to hosts by sessions that have ended
+	BytesDown atomic.Int64 // delivered to clients likewise
+	Spliced   atomic.Int64 // of both, without being copied into this process
+}
+
+// Server is stream mode on one loop. Its methods belong to the loop's goroutine, except Stats.
+type Server struct {
+	loop      *engine.Loop
+	settings  *Settings
+	connector *upstream.Connector
+	access    *accesslog.Buffer
+	log       *slog.Logger
+	listener  *engine.Listener
+	active    *Session // list of all
+	free      []*Session
+	record    accesslog.Record
+	stats     Stats
+	drained   func()
+}
+
+// idleSessions bounds how many ended sessions are kept for reuse; more are left to the garbage collector.
+const idleSessions = 1024
+
+// NewServer makes a server on loop, which accepts nothing until Serve.
+func NewServer(loop *engine.Loop, o Options) *Server {
+	return &Server{loop: loop, settings: o.Settings, connector: o.Connector, access: o.Access, log: o.Log}
+}
+
+// Serve accepts clients from fd, a non-blocking listening socket that the server owns from now on, also when an error is
+// returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
+func (v *Server) Serve(fd int, limit *engine.Limit, paused func(error)) error {
+	var err error
+	v.listener, err = engine.NewListener(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
+	return err
+}
+
+// Stats may be read by any goroutine.
+func (v *Server) Stats() *Stats { return &v.stats }
+
+// accept begins a session.
+func (v *Server) accept(fd int32, peer netip.AddrPort) {
+	var s *Session
+	if n := len(v.free); n > 0 {
+		s, v.free = v.free[n-1], v.free[:n-1]
+	} else {
+		s = &Session{server: v}
+		s.timer.Handler = s
+	}
+	s.settings = v.settings
+	if s.next = v.active; s.next != nil {
+		s.next.prev = s
+	}
+	v.active = s
+	v.stats.Sessions.Add(1)
+	v.stats.Active.Add(1)
+	s.start(fd, peer.Addr())
+}
+
+// ended accounts for a session that has just finished, and takes it back.
+func (v *Server) ended(s *Session, r Reason, err error) {
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		v.active = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	v.stats.Active.Add(-1)
+	v.stats.BytesUp.Add(s.up.bytes)
+	v.stats.BytesDown.Add(s.down.bytes)
+	v.stats.Spliced.Add(s.up.spliced + s.down.spliced)
+	if v.access != nil {
+		v.record = accesslog.Record{
+			Client:          s.peer,
+			BytesUpstream:   s.up.bytes,
+			BytesDownstream: s.down.bytes,
+			Duration:        time.Duration(v.loop.Now()-s.began) * time.Millisecond,
+		}
+		v.access.Record(&v.record)
+	}
+	v.logEnd(s, r, err)
+
+	s.next, s.prev, s.settings, s.state = nil, nil, nil, stateIdle
+	if len(v.free) < idleSessions {
+		v.free = append(v.free, s)
+	}
+	v.listener.Release()
+	if v.active == nil && v.drained != nil {
+		v.drained()
+		v.drained = nil
+	}
+}
+
+// logEnd says in the error log how a session ended, if that is worth a line.
+func (v *Server) logEnd(s *Session, r Reason, err error) {
+	level := slog.LevelDebug
+	if r == Unreachable || r == Internal {
+		level = slog.LevelError
+	}
+	if !v.log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []any{"reason", r.String(), "client", s.peer, "state", s.state.String(), "sent_upstream", s.up.bytes, "sent_downstream", s.down.bytes}
+	if err != nil {
+		attrs = append(attrs, "error", err)
+	}
+	v.log.Log(context.Background(), level, "stream: session closed", attrs...)
+}
+
+// Shutdown stops accepting, after the clients that the kernel has already let in, and calls drained, on the loop, once
+// no session is left.
+func (v *Server) Shutdown(drained func()) {
+	if v.listener != nil {
+		v.listener.Close()
+	}
+	if v.active == nil {
+		drained()
+		return
+	}
+	v.drained = drained
+}
+
+// Abort ends every session at once.
+func (v *Server) Abort() {
+	for v.active != nil {
+		v.active.finish(Shutdown, nil)
+	}
+}
