@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+// figures prints a line of what passes through a proxy each second.
+type figures struct {
+	quit    chan struct{}
+	running sync.WaitGroup
+}
+
+// counts is a proxy's figures at one time.
+type counts struct {
+	at                      time.Time
+	active, total, down, up int64
+}
+
+// startFigures has lines about p printed to w until stop.
+func startFigures(p *proxy, w io.Writer) *figures {
+	f := &figures{quit: make(chan struct{})}
+	f.running.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		last := p.counts()
+		for {
+			select {
+			case <-f.quit:
+				return
+			case <-tick.C:
+			}
+			now := p.counts()
+			fmt.Fprintln(w, now.line(last)+p.hostCounts())
+			last = now
+		}
+	})
+	return f
+}
+
+// stop returns when no more lines will be printed.
+func (f *figures) stop() {
+	close(f.quit)
+	f.running.Wait()
+}
+
+// counts adds the reactors' figures up.
+func (p *proxy) counts() counts {
+	c := counts{at: time.Now()}
+	for _, r := range p.reactors {
+		s := r.server.Stats()
+		c.active += s.Active.Load()
+		c.total += s.Sessions.Load()
+		c.down += s.BytesDown.Load()
+		c.up += s.BytesUp.Load()
+	}
+	return c
+}
+
+// line tells what happened since last.
+func (c counts) line(last counts) string {
+	seconds := max(c.at.Sub(last.at).Seconds(), 1e-3)
+	rate := func(now, before int64) float64 { return float64(now-before) / seconds }
+	return fmt.Sprintf("%s  sessions %d active, %d total, %.0f/s  down %s/s  up %s/s  hosts",
+		c.at.Format(time.TimeOnly), c.active, c.total, rate(c.total, last.total),
+		bytesText(rate(c.down, last.down)), bytesText(rate(c.up, last.up)))
+}
+
+// hostCounts tells how many sessions each host has had, those that it has now included.
+func (p *proxy) hostCounts() string {
+	hosts := p.group.Balance.Hosts()
+	var b strings.Builder
+	for i := range hosts.Len() {
+		fmt.Fprintf(&b, " %c=%d", 'A'+i, hosts.Served(i)+hosts.Active(i))
+	}
+	return b.String()
+}
+
+// bytesText is n bytes for people, in powers of 1000.
+func bytesText(n float64) string {
+	unit := 0
+	for ; n >= 999.5 && unit < 3; unit++ {
+		n /= 1000
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%.0f B", n)
+	}
+	return fmt.Sprintf("%.1f %cB", n, "?kMG"[unit])
+}

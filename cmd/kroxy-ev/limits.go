@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine"
+)
+
+// budget is how the process's open files are shared out. A connection is two: the client's and the host's; so is a pipe.
+type budget struct {
+	connections int // client connections at once
+	pipes       int // a reactor
+}
+
+const (
+	// ownFiles is left for listening sockets, logs, name lookups, and the loops' own descriptors.
+	ownFiles = 64
+	// maxPipes is how many pipes a reactor may have however many files there are. Each is a bulk flow whose sink is
+	// slower than its source; more of them than this are copied.
+	maxPipes = 512
+)
+
+// openFiles is the soft limit on open files, which Go's runtime has already raised to the hard one. See getrlimit(2).
+func openFiles() int {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
+		return 1024
+	}
+	return int(min(r.Cur, 1<<24))
+}
+
+// fileBudget shares files out. With max > 0 there are no more client connections than that.
+func fileBudget(files, reactors, max int) budget {
+	free := files - min(ownFiles, files/4) - 4*reactors
+	pipes := min(maxPipes, free/8/reactors)
+	b := budget{pipes: pipes, connections: (free - 2*pipes*reactors) / 2}
+	b.connections = clamp(b.connections, 1, max)
+	return b
+}
+
+// clamp bounds n from below and, if hi is positive, from above.
+func clamp(n, lo, hi int) int {
+	if hi > 0 {
+		n = min(n, hi)
+	}
+	return max(n, lo)
+}
+
+// pauseLog says that accepting had to stop, without saying it a thousand times.
+type pauseLog struct {
+	log   *slog.Logger
+	limit int
+
+	mu    sync.Mutex
+	last  time.Time
+	since int // pauses not spoken of
+}
+
+// quietPauses is how long one line about pauses has to do.
+const quietPauses = time.Minute
+
+// report is called for each pause, from any loop.
+func (p *pauseLog) report(reason error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.since++
+	if !p.last.IsZero() && time.Since(p.last) < quietPauses {
+		return
+	}
+	p.last = time.Now()
+	remedy := "new clients wait until others leave; raise the limit on open files (ulimit -n) or add instances"
+	if errors.Is(reason, engine.ErrLimit) {
+		remedy = "new clients wait until others leave; raise max_connections or the limit on open files (ulimit -n)"
+	}
+	p.log.Error("accepting pauses", "error", reason, "max_connections", p.limit, "pauses", p.since, "remedy", remedy)
+	p.since = 0
+}

@@ -1,0 +1,163 @@
+// Command kroxy-ev is a reverse proxy for Linux on an epoll event loop.
+//
+// This package parses the command line, turns the configuration into the other packages' options, and looks after the
+// process: signals, limits, exit status. It serves nothing itself.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"kroxy-ev/config"
+)
+
+// version is set by the build (-ldflags "-X main.version=..."); without that it is taken from the build's metadata.
+var version = ""
+
+// Exit statuses.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+const usage = `kroxy-ev is a reverse proxy on an event loop.
+
+Usage:
+  kroxy-ev --config FILE        serve what FILE says
+  kroxy-ev --config FILE --test check FILE and exit
+  kroxy-ev demo                 show it at work: hosts, a proxy before them, live figures
+  kroxy-ev --version
+
+Options:
+  -c, --config FILE   the configuration (see README.md for its grammar)
+  -m, --multiprocess  worker processes under a master (not available yet)
+  -t, --test          check the configuration and exit: 0 if it is good
+      --version       print the version and exit
+  -h, --help          print this
+`
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// flags is the command line.
+type flags struct {
+	config       string
+	multiprocess bool
+	test         bool
+	version      bool
+}
+
+// run is main with its surroundings passed in; it returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "demo" {
+		return demo(args[1:], stdout, stderr)
+	}
+	f, err := parseFlags(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	case err != nil:
+		fmt.Fprintf(stderr, "kroxy-ev: %v\nTry \"kroxy-ev --help\".\n", err)
+		return exitUsage
+	case f.version:
+		fmt.Fprintln(stdout, "kroxy-ev", versionString())
+		return exitOK
+	}
+
+	cfg, err := load(f.config, stderr)
+	if err != nil {
+		fmt.Fprintf(stderr, "%v\n", err)
+		return exitError
+	}
+	if f.test {
+		fmt.Fprintf(stdout, "kroxy-ev: %s is good\n", f.config)
+		return exitOK
+	}
+	if f.multiprocess {
+		fmt.Fprintln(stderr, "kroxy-ev: warning: --multiprocess is not available yet; one process with a reactor a CPU (reactors_num) serves instead")
+	}
+	if err := serve(cfg, stderr); err != nil {
+		fmt.Fprintf(stderr, "%v\n", err)
+		return exitError
+	}
+	return exitOK
+}
+
+func parseFlags(args []string) (flags, error) {
+	var f flags
+	set := flag.NewFlagSet("kroxy-ev", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	for _, name := range []string{"c", "config"} {
+		set.StringVar(&f.config, name, "", "")
+	}
+	for _, name := range []string{"m", "multiprocess"} {
+		set.BoolVar(&f.multiprocess, name, false, "")
+	}
+	for _, name := range []string{"t", "test"} {
+		set.BoolVar(&f.test, name, false, "")
+	}
+	set.BoolVar(&f.version, "version", false, "")
+	if err := set.Parse(args); err != nil {
+		return f, err
+	}
+	if set.NArg() > 0 {
+		return f, fmt.Errorf("unexpected argument %q", set.Arg(0))
+	}
+	if f.config == "" && !f.version {
+		return f, errors.New("no configuration given; say --config FILE, or \"demo\" to see it at work")
+	}
+	return f, nil
+}
+
+// load reads the configuration, prints its warnings, and refuses what this version cannot do yet.
+func load(path string, stderr io.Writer) (*config.Config, error) {
+	cfg, warnings, err := config.Load(path)
+	for _, w := range warnings {
+		fmt.Fprintf(stderr, "kroxy-ev: warning: %s\n", w)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if problems := unsupported(cfg); len(problems) > 0 {
+		return nil, &config.Error{Problems: problems}
+	}
+	return cfg, nil
+}
+
+// unsupported lists what is good grammar but not built yet, so that nobody believes to be protected, or served, who is
+// not.
+func unsupported(cfg *config.Config) []config.Problem {
+	var list []config.Problem
+	mode := cfg.Mode.String()
+	if cfg.Mode == config.ModeHTTP {
+		return append(list, cfg.Problem(mode, "http mode is not in this version yet", "use \"stream\" to proxy HTTP as plain TCP"))
+	}
+	if cfg.TLS.Enabled {
+		list = append(list, cfg.Problem(mode+".tls_enabled", "TLS is not in this version yet", "remove it and let the hosts speak TLS: stream mode passes it through"))
+	}
+	if g := cfg.Group(cfg.ProxyTo); g != nil {
+		if g.ProxyTLS.Enabled {
+			list = append(list, cfg.Problem(mode+".servers."+g.Name+".proxy_tls_enabled", "TLS to hosts is not in this version yet", "remove it and connect to a plain port"))
+		}
+		if g.Algorithm == "sni" {
+			list = append(list, cfg.Problem(mode+".servers."+g.Name+".balancing_algo", "\"sni\" is not in this version yet", "use \"round_robin\", \"first\" or \"least_conn\""))
+		}
+	}
+	return list
+}
+
+// versionString is the version for people.
+func versionString() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(unknown)"
+}
