@@ -55,6 +55,9 @@ func (c *Conn) Writable() bool { return c.bits&bitWritable != 0 }
 // Errored reports whether the kernel announced an error or hang-up; SocketError tells which and forgets the hint.
 func (c *Conn) Errored() bool { return c.bits&bitError != 0 }
 
+// Ending reports whether something other than bytes may be next to read: the end of the stream, most likely.
+func (c *Conn) Ending() bool { return c.bits&bitMore != 0 }
+
 // signal merges an epoll event into the bits.
 func (c *Conn) signal(events uint32) {
 	b := c.bits
@@ -100,8 +103,14 @@ func (c *Conn) readFailed(errno syscall.Errno) error {
 
 // Write sends p, which must not be empty. It returns how much the kernel took; less than len(p) comes with unix.EAGAIN
 // (Writable is then false) or the error of send(2).
-func (c *Conn) Write(p []byte) (int, error) {
-	n, errno := send(c.fd, p)
+func (c *Conn) Write(p []byte) (int, error) { return c.write(p, 0) }
+
+// WriteLast is Write for the last bytes of a stream: they wait for the FIN, to share a segment with it. The caller must
+// go on at once to CloseWrite or Close, or to Write if not all was taken; else the bytes may stay for 200 ms.
+func (c *Conn) WriteLast(p []byte) (int, error) { return c.write(p, unix.MSG_MORE) }
+
+func (c *Conn) write(p []byte, flags uintptr) (int, error) {
+	n, errno := send(c.fd, p, flags)
 	if errno == 0 {
 		if n < len(p) {
 			c.bits &^= bitWritable
@@ -143,6 +152,7 @@ func (c *Conn) Connected(addr netip.AddrPort) error {
 	errno := connect(c.fd, addr)
 	switch errno {
 	case 0, unix.EISCONN:
+		c.bits |= bitWritable
 		return nil
 	case unix.EALREADY, unix.EINPROGRESS:
 		c.bits &^= bitWritable

@@ -192,9 +192,27 @@ func (l *Loop) GivePipe(p *Pipe) { l.pipes.give(p) }
 // Attach makes c own fd, a non-blocking socket, and registers it, edge-triggered, for all events. On an error fd stays
 // the caller's.
 func (l *Loop) Attach(c *Conn, fd int32, h Handler) error {
-	l.adopt(c, fd, h)
-	if err := l.poller.AddReadWrite(&netpoll.PollAttachment{FD: int(fd)}, true); err != nil {
+	l.Adopt(c, fd, h)
+	if err := l.Register(c); err != nil {
 		l.detach(c)
+		return err
+	}
+	return nil
+}
+
+// Adopt makes c own fd, a non-blocking socket, without registering it: nothing is heard of it before Register. In
+// between it can be read, so that bytes which are there already cause no event.
+func (l *Loop) Adopt(c *Conn, fd int32, h Handler) {
+	for int(fd) >= len(l.conns) {
+		l.conns = append(l.conns, make([]*Conn, max(64, len(l.conns)))...)
+	}
+	l.conns[fd] = c
+	c.loop, c.handler, c.fd, c.bits = l, h, fd, 0
+}
+
+// Register registers an adopted Conn, edge-triggered, for all events.
+func (l *Loop) Register(c *Conn) error {
+	if err := l.poller.AddReadWrite(&netpoll.PollAttachment{FD: int(c.fd)}, true); err != nil {
 		return fmt.Errorf("engine: while registering a connection: %w", err)
 	}
 	return nil
@@ -202,7 +220,7 @@ func (l *Loop) Attach(c *Conn, fd int32, h Handler) error {
 
 // watch registers fd for reading only. It closes fd on an error.
 func (l *Loop) watch(c *Conn, fd int32, h Handler, edge bool) error {
-	l.adopt(c, fd, h)
+	l.Adopt(c, fd, h)
 	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: int(fd)}, edge); err != nil {
 		c.Close()
 		return fmt.Errorf("engine: while registering a descriptor: %w", err)
@@ -216,14 +234,6 @@ func (l *Loop) rewatch(c *Conn) error {
 		return fmt.Errorf("engine: while registering a descriptor: %w", err)
 	}
 	return nil
-}
-
-func (l *Loop) adopt(c *Conn, fd int32, h Handler) {
-	for int(fd) >= len(l.conns) {
-		l.conns = append(l.conns, make([]*Conn, max(64, len(l.conns)))...)
-	}
-	l.conns[fd] = c
-	c.loop, c.handler, c.fd, c.bits = l, h, fd, 0
 }
 
 // detach forgets c. Closing the descriptor removes it from the epoll set.

@@ -24,9 +24,9 @@ func recv(fd int32, p []byte) (int, syscall.Errno) {
 	return int(n), e
 }
 
-// send sends p, which is not empty, without blocking and without SIGPIPE. See send(2).
-func send(fd int32, p []byte) (int, syscall.Errno) {
-	n, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+// send sends p, which is not empty, without blocking and without SIGPIPE; flags are added to that. See send(2).
+func send(fd int32, p []byte, flags uintptr) (int, syscall.Errno) {
+	n, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_NOSIGNAL|flags, 0, 0)
 	return int(n), e
 }
 

@@ -48,12 +48,31 @@ func (s *Session) start(fd int32, peer netip.Addr) {
 	s.peer, s.began, s.state = peer, v.loop.Now(), stateConnect
 	s.up = half{from: &s.client, to: &s.host}
 	s.down = half{from: &s.host, to: &s.client}
-	if err := v.loop.Attach(&s.client, fd, s); err != nil {
-		engine.CloseFD(fd)
+	v.loop.Adopt(&s.client, fd, s)
+	prompt, err := s.greet()
+	if err != nil {
+		s.finish(ClientFailed, err)
+		return
+	}
+	if err := v.loop.Register(&s.client); err != nil {
 		s.finish(Internal, err)
 		return
 	}
-	s.attempt = v.connector.Connect(s.settings.Group, &s.host, &s.lease, s)
+	s.attempt = v.connector.Connect(s.settings.Group, &s.host, &s.lease, prompt, s)
+}
+
+// greet takes what the client has sent already, and reports whether that is something. The connection to the host can
+// then be made with these bytes in mind; a client that waits for the host to speak first is not waited for.
+func (s *Session) greet() (bool, error) {
+	n, err := s.up.read(s.server.loop)
+	if n > 0 {
+		s.up.hold(s.server.loop, s.server.loop.Scratch()[:n])
+	}
+	if err != nil && !again(err) && !ended(err) {
+		return false, err
+	}
+	s.up.sourceIs(err)
+	return n > 0, nil
 }
 
 // Connected implements upstream.Owner.
@@ -118,10 +137,12 @@ func (s *Session) pump(h *half) bool {
 			}
 			s.unblocked(h)
 		}
-		if h.state == halfDraining {
+		switch {
+		case h.state == halfDraining:
 			return s.shut(h)
-		}
-		if h.state == halfShut || !h.from.Readable() {
+		case h.state == halfBroken:
+			return s.finish(s.blame(h.from), h.failure)
+		case h.state == halfShut || !h.from.Readable():
 			return true
 		}
 		if budget <= 0 {
@@ -130,19 +151,13 @@ func (s *Session) pump(h *half) bool {
 		}
 		n, source, sink := h.move(loop)
 		budget -= n
+		h.sourceIs(source)
 		switch {
-		case sink != nil && again(sink):
+		case again(sink):
 			s.blocked(h)
 			return true
 		case sink != nil:
 			return s.finish(s.blame(h.to), sink)
-		case source == nil:
-		case again(source):
-			return true
-		case ended(source):
-			h.state = halfDraining
-		default:
-			return s.finish(s.blame(h.from), source)
 		}
 	}
 }

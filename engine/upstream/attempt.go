@@ -44,6 +44,7 @@ type Attempt struct {
 	group     *Group
 	conn      *engine.Conn
 	lease     *balance.Lease
+	prompt    bool
 
 	tried    balance.Tried
 	addrs    []netip.Addr   // of the leased host, those not yet tried
@@ -57,9 +58,10 @@ type Attempt struct {
 }
 
 // Connect begins to bring conn, which is closed, to a host of g: first to the one that lease holds, if it holds one. The
-// lease of the host that is reached is put into lease, which the owner releases. The returned attempt is valid until Connected is called or Cancel has been; it is
+// lease of the host that is reached is put into lease, which the owner releases. Prompt says that the owner has bytes to
+// send at once, see engine.Loop.Dial. The returned attempt is valid until Connected is called or Cancel has been; it is
 // nil if Connected was called already.
-func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, owner Owner) *Attempt {
+func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, prompt bool, owner Owner) *Attempt {
 	var a *Attempt
 	if n := len(k.free); n > 0 {
 		a, k.free = k.free[n-1], k.free[:n-1]
@@ -67,7 +69,7 @@ func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, o
 		a = &Attempt{connector: k}
 		a.timer.Handler = a
 	}
-	a.owner, a.group, a.conn, a.lease = owner, g, conn, lease
+	a.owner, a.group, a.conn, a.lease, a.prompt = owner, g, conn, lease, prompt
 	a.deadline = never
 	if g.ConnectTimeout > 0 {
 		a.deadline = k.loop.Now() + g.ConnectTimeout.Milliseconds()
@@ -188,8 +190,21 @@ func (a *Attempt) nextAddr() {
 			left /= int64(len(a.addrs) + len(a.group.Hosts) - a.tried.Count())
 		}
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
-		switch err := loop.Dial(a.conn, a.addr, a); {
+		switch err := loop.Dial(a.conn, a.addr, a.prompt, a); {
 		case err == nil:
+			// Within the machine the connection already stands, or has failed.
+			if a.addr.Addr().IsLoopback() {
+				err = a.conn.Connected(a.addr)
+				if err == nil {
+					a.succeed()
+					return
+				}
+				if !errors.Is(err, unix.EALREADY) {
+					a.conn.Close()
+					a.addrFailed(err)
+					continue
+				}
+			}
 			if left != never {
 				loop.Arm(&a.timer, loop.Now()+max(left, 1))
 			}
@@ -232,12 +247,17 @@ func (a *Attempt) timedOut() {
 func (a *Attempt) Ready(c *engine.Conn) {
 	switch err := c.Connected(a.addr); {
 	case err == nil:
-		c.SetHandler(a.owner)
-		a.end(nil)
+		a.succeed()
 	case errors.Is(err, unix.EALREADY):
 	default:
 		a.giveUpAddr(err)
 	}
+}
+
+// succeed hands the connection to the owner.
+func (a *Attempt) succeed() {
+	a.conn.SetHandler(a.owner)
+	a.end(nil)
 }
 
 // giveUpAddr closes the connection to the current address and tries the next.

@@ -1,0 +1,30 @@
+# Versions of the tools that are run, not linked; pinned so that every machine agrees.
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 30s
+
+.PHONY: all build test race lint fuzz bench
+
+all: build lint test
+
+build: ## the program, ./kroxy-ev
+	go build -o kroxy-ev ./cmd/kroxy-ev
+
+test: ## what the README promises: nothing but Go is needed
+	go test ./...
+
+race:
+	go test -race -shuffle=on ./...
+
+lint: ## formatting, vet, staticcheck, import rules
+	go run $(GOLANGCI) run
+
+# Each fuzz target for FUZZTIME: "package:target".
+FUZZ = $(shell grep -rho --include='*_test.go' -H 'func Fuzz[A-Za-z]*' . | sed 's,/[^/]*:func ,:,')
+
+fuzz:
+	@set -e; for t in $(FUZZ); do \
+		echo "== $$t"; go test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime $(FUZZTIME) $${t%%:*}; \
+	done
+
+bench: ## beside nginx and HAProxy, which bench/setup.sh installs
+	go test -run '^$$' -bench . -timeout 1h ./bench

@@ -1,0 +1,71 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// cores says where things run: the proxies on one CPU, everything else (load, hosts, conductor) on the others.
+type cores struct {
+	proxy, rest unix.CPUSet
+	pinned      bool // false when there is one CPU only: then all share it
+}
+
+// splitCores divides the CPUs this process may use: the first for the proxies, the others for the rest.
+func splitCores() (cores, error) {
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return cores{}, fmt.Errorf("bench: reading the CPU affinity: %w", err)
+	}
+	c := cores{proxy: all, rest: all}
+	if all.Count() < 2 {
+		return c, nil
+	}
+	c.pinned = true
+	c.proxy.Zero()
+	for cpu := 0; ; cpu++ {
+		if all.IsSet(cpu) {
+			c.proxy.Set(cpu)
+			c.rest.Clear(cpu)
+			return c, nil
+		}
+	}
+}
+
+// pinSelf moves every thread of this process to set; threads made later inherit it.
+func pinSelf(set unix.CPUSet) error {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return fmt.Errorf("bench: listing own threads: %w", err)
+	}
+	for _, t := range tasks {
+		tid, err := strconv.Atoi(t.Name())
+		if err != nil {
+			continue
+		}
+		if err := unix.SchedSetaffinity(tid, &set); err != nil && err != unix.ESRCH {
+			return fmt.Errorf("bench: pinning thread %d: %w", tid, err)
+		}
+	}
+	return nil
+}
+
+// onCPUs runs f on a thread bound to set, so that a process forked by f is bound to it before its first instruction and
+// a Go program sees only those CPUs when it sizes GOMAXPROCS. The thread gets its old binding back.
+func onCPUs(set unix.CPUSet, f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var old unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &old); err != nil {
+		return fmt.Errorf("bench: reading the CPU affinity: %w", err)
+	}
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("bench: pinning to CPUs: %w", err)
+	}
+	defer func() { _ = unix.SchedSetaffinity(0, &old) }()
+	return f()
+}

@@ -1,0 +1,146 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+)
+
+// metrics are the figures of one measurement by unit, such as "cpu-us/op".
+type metrics map[string]float64
+
+// workload is a family of measurements: one row of the table for each unit.
+type workload struct {
+	name  string   // of the benchmark, without "Benchmark"
+	units []string // what measure returns, in the order of reporting
+	bulk  bool     // the contestants for bulk transfers take part too
+	fresh bool     // each measurement has a new process
+	http  bool     // the hosts need to speak HTTP only
+	// prepare, when not nil, is called once with all contestants before the first round.
+	prepare func(h *harness, all []*target) error
+	measure func(h *harness, t *target) (metrics, error)
+}
+
+// comparison is the outcome of a workload.
+type comparison struct {
+	work   *workload
+	names  []string             // contestants, in the order of measurement
+	rounds map[string][]metrics // by contestant; as many each, unless one failed
+	failed map[string]error     // by contestant: its first error, which ended its part
+}
+
+// compare runs w's rounds: in each round every contestant once, one after the other, so that what drifts on the machine
+// meets all alike. A contestant that fails is left out from then on; an error is one of hosts or preparation.
+func (h *harness) compare(w *workload) (*comparison, error) {
+	c := &comparison{work: w, rounds: map[string][]metrics{}, failed: map[string]error{}}
+	hs, err := h.hostsFor(*w)
+	if err != nil {
+		return nil, err
+	}
+	defer hs.proc.stop()
+
+	running := map[string]*target{}
+	defer func() {
+		for _, t := range running {
+			t.proc.stop()
+		}
+	}()
+	var peers []peer
+	var targets []*target
+	for _, p := range h.peers {
+		if p.bulk && !w.bulk {
+			continue
+		}
+		peers = append(peers, p)
+		c.names = append(c.names, p.name)
+		if w.fresh {
+			continue
+		}
+		t, err := h.startTarget(p, hs.ports)
+		if err != nil {
+			c.failed[p.name] = err
+			continue
+		}
+		t.setRound(0)
+		running[p.name] = t
+		targets = append(targets, t)
+	}
+	if w.prepare != nil {
+		if err := w.prepare(h, targets); err != nil {
+			return nil, err
+		}
+	}
+	for round := range h.rounds {
+		for _, p := range peers {
+			if c.failed[p.name] != nil {
+				continue
+			}
+			m, err := h.measureOnce(w, p, running[p.name], hs.ports, round)
+			if err != nil {
+				c.failed[p.name] = fmt.Errorf("%s, round %d: %w", p.name, round+1, err)
+				continue
+			}
+			c.rounds[p.name] = append(c.rounds[p.name], m)
+		}
+	}
+	return c, nil
+}
+
+// measureOnce measures p once: t, or a new process when t is nil.
+func (h *harness) measureOnce(w *workload, p peer, t *target, to hostPorts, round int) (metrics, error) {
+	if t == nil {
+		var err error
+		if t, err = h.startTarget(p, to); err != nil {
+			return nil, err
+		}
+		defer t.proc.stop()
+	}
+	t.setRound(round)
+	m, err := w.measure(h, t)
+	if err != nil {
+		return nil, t.proc.blame(err)
+	}
+	return m, nil
+}
+
+// values returns a contestant's figures of one unit, one for each round.
+func (c *comparison) values(name, unit string) []float64 {
+	var v []float64
+	for _, m := range c.rounds[name] {
+		v = append(v, m[unit])
+	}
+	return v
+}
+
+// median returns the middle of v, or the mean of the two in the middle; 0 of nothing. v stays as it is.
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	m := len(s) / 2
+	if len(s)%2 == 1 {
+		return s[m]
+	}
+	return (s[m-1] + s[m]) / 2
+}
+
+// spread returns (max-min)/median; 0 of nothing, or when the median is 0.
+func spread(v []float64) float64 {
+	m := median(v)
+	if m == 0 {
+		return 0
+	}
+	return (slices.Max(v) - slices.Min(v)) / m
+}
+
+// ratio returns the median over the rounds of a/b, each round's figures divided by one another: they were measured next
+// to each other. Rounds that only one of them has are left out; ok is false when none is left.
+func ratio(a, b []float64) (r float64, ok bool) {
+	var q []float64
+	for i := range min(len(a), len(b)) {
+		if b[i] != 0 {
+			q = append(q, a[i]/b[i])
+		}
+	}
+	return median(q), len(q) > 0
+}

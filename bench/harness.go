@@ -1,0 +1,193 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// options are what the command line asks for.
+type options struct {
+	rounds   int           // of each contestant in a comparison
+	load     time.Duration // of each measurement, where the load has no length of its own
+	only     []string      // contestants to measure; empty: all
+	sendfile bool          // see hostOptions
+}
+
+// subject is the name of the program that the others are compared with.
+const subject = "kroxy-ev"
+
+// harness holds what all measurements share. close must be called.
+type harness struct {
+	options
+	dir        string // everything is written below it
+	cores      cores
+	files      int // limit on open files, of this process and its children
+	guard      *guard
+	peers      []peer // the contestants, in the order of measurement
+	nginx, wrk string // paths, or ""
+}
+
+// newHarness finds the programs, builds kroxy-ev and starts the guard. What is missing and so left out is said on note.
+func newHarness(o options, note io.Writer) (_ *harness, err error) {
+	h := &harness{options: o, nginx: find("nginx"), wrk: find("wrk")}
+	if h.cores, err = splitCores(); err != nil {
+		return nil, err
+	}
+	if err = adoptOrphans(); err != nil {
+		return nil, err
+	}
+	if h.files, err = raiseFileLimit(); err != nil {
+		return nil, err
+	}
+	if h.dir, err = os.MkdirTemp("", "kroxy-bench-"); err != nil {
+		return nil, fmt.Errorf("bench: making a directory: %w", err)
+	}
+	if h.guard, err = startGuard(h.dir, h.cores.rest); err != nil {
+		_ = os.RemoveAll(h.dir)
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	missing := func(what string) {
+		fmt.Fprintf(note, "bench: %s not installed, skipping (bench/setup.sh installs it)\n", what)
+	}
+	haproxy := find("haproxy")
+	all := []peer{
+		{name: "nginx", file: "nginx-stream.conf", argv: nginxArgv(h.nginx)},
+		{name: "haproxy", file: "haproxy-tcp.cfg", argv: haproxyArgv(haproxy)},
+		{name: "haproxy-splice", file: "haproxy-splice.cfg", argv: haproxyArgv(haproxy), bulk: true},
+		{name: subject, file: "kroxy-ev-stream.json", argv: kroxyArgv(filepath.Join(h.dir, subject))},
+	}
+	for _, name := range o.only {
+		if !slices.ContainsFunc(all, func(p peer) bool { return p.name == name }) {
+			return nil, fmt.Errorf("bench: no contestant %q", name)
+		}
+	}
+	for _, p := range all {
+		if len(o.only) > 0 && !slices.Contains(o.only, p.name) {
+			continue
+		}
+		switch p.name {
+		case "nginx":
+			if h.nginx == "" || !nginxHasStream(h.nginx) {
+				missing("nginx (with its stream module)")
+				continue
+			}
+		case "haproxy", "haproxy-splice":
+			if haproxy == "" {
+				if p.name == "haproxy" {
+					missing("haproxy")
+				}
+				continue
+			}
+		case subject:
+			if err := buildKroxy(filepath.Join(h.dir, subject)); err != nil {
+				return nil, err
+			}
+		}
+		h.peers = append(h.peers, p)
+	}
+	if h.wrk == "" {
+		fmt.Fprintln(note, "bench: wrk not installed, a Go client drives the load (bench/setup.sh installs wrk)")
+	}
+	if h.nginx == "" {
+		fmt.Fprintln(note, "bench: nginx not installed, Go hosts answer the small requests")
+	}
+	if !h.cores.pinned {
+		fmt.Fprintln(note, "bench: one CPU only: proxies, hosts and load share it")
+	}
+	fmt.Fprintf(note, "bench: rounds: %d, load in each: %v\n", o.rounds, o.load)
+	for _, v := range h.versions(haproxy) {
+		fmt.Fprintf(note, "bench: with %s\n", v)
+	}
+	return h, nil
+}
+
+// close ends everything that was started, and removes what was written.
+func (h *harness) close() { h.guard.stop() }
+
+// versions names the installed programs that take part, as they name themselves.
+func (h *harness) versions(haproxy string) []string {
+	var list []string
+	for _, program := range []string{h.nginx, haproxy, h.wrk} {
+		if program == "" {
+			continue
+		}
+		out, _ := exec.Command(program, "-v").CombinedOutput() // wrk prints its version and fails
+		line, _, _ := bytes.Cut(out, []byte("\n"))
+		list = append(list, strings.TrimPrefix(strings.TrimSpace(string(line)), "nginx version: "))
+	}
+	return list
+}
+
+// buildKroxy builds the binary under test from the module this package lies in.
+func buildKroxy(to string) error {
+	cmd := exec.Command("go", "build", "-o", to, "./cmd/kroxy-ev")
+	cmd.Dir = ".." // go test runs in the package's directory
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("bench: building kroxy-ev: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// hostsFor starts the hosts for a workload. stop them by their proc.
+func (h *harness) hostsFor(w workload) (*hosts, error) {
+	if w.http && h.nginx != "" {
+		return startNginxHosts(h)
+	}
+	return startGoHosts(h)
+}
+
+// target is a running contestant.
+type target struct {
+	name string
+	proc *proc
+	port int
+	addr string // where clients connect to; another loopback address each round
+}
+
+// startTarget starts a contestant in front of hosts.
+func (h *harness) startTarget(p peer, to hostPorts) (*target, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	pr, err := p.start(h, port, to, h.cores.proxy)
+	if err != nil {
+		return nil, err
+	}
+	return &target{name: p.name, proc: pr, port: port}, nil
+}
+
+// setRound gives t the address for a round, so that the sockets of earlier rounds that are in TIME_WAIT take no port away.
+func (t *target) setRound(round int) {
+	t.addr = fmt.Sprintf("127.0.0.%d:%d", 1+round%250, t.port)
+}
+
+// cpuDuring measures the CPU time that t uses while f runs.
+func (t *target) cpuDuring(f func() (result, error)) (time.Duration, result, error) {
+	before, err := usageOf(t.proc.pid)
+	if err != nil {
+		return 0, result{}, err
+	}
+	r, err := f()
+	if err != nil {
+		return 0, r, err
+	}
+	after, err := usageOf(t.proc.pid)
+	if err != nil {
+		return 0, r, err
+	}
+	cpu, err := after.since(before)
+	return cpu, r, err
+}

@@ -1,0 +1,169 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// listenHost serves the hosts' protocol in this process and returns its address.
+func listenHost(t *testing.T, sendfile bool) string {
+	t.Helper()
+	h := &host{chunk: make([]byte, chunkSize)}
+	if sendfile {
+		fd, err := unix.MemfdCreate("source", unix.MFD_CLOEXEC)
+		if err != nil {
+			t.Skipf("no memfd: %v", err)
+		}
+		h.file = os.NewFile(uintptr(fd), "source")
+		if _, err := h.file.Write(h.chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go h.accept(l)
+	return l.Addr().String()
+}
+
+// Each load, straight at a host: what it counts must be what was asked for.
+func TestLoads(t *testing.T) {
+	t.Parallel()
+	for _, sendfile := range []bool{false, true} {
+		addr := listenHost(t, sendfile)
+		const size = 3*chunkSize + 17
+		for _, upload := range []bool{false, true} {
+			r, err := bulk(job{Addr: addr, Conns: 2, Duration: 20 * time.Millisecond, Size: size, Upload: upload})
+			if err != nil || r.Errors > 0 || r.Ops < 2 || r.Bytes != r.Ops*size {
+				t.Errorf("bulk, sendfile %v, upload %v: %+v, %v", sendfile, upload, r, err)
+			}
+		}
+	}
+	addr := listenHost(t, false)
+	if r, err := connects(job{Addr: addr, Conns: 2, Duration: 20 * time.Millisecond}); err != nil || r.Errors > 0 || r.Ops < 2 {
+		t.Errorf("connects: %+v, %v", r, err)
+	}
+	if r, err := ping(job{Addr: addr, Conns: 4, Duration: 50 * time.Millisecond}); err != nil || r.Errors > 0 || r.Ops < 4 {
+		t.Errorf("ping: %+v, %v", r, err)
+	}
+	r, err := ping(job{Addr: addr, Conns: 4, Duration: 100 * time.Millisecond, Rate: 1000})
+	if err != nil || r.Errors > 0 || r.Ops < 10 || r.Ops > 101 || r.P50 <= 0 || r.P99 < r.P50 {
+		t.Errorf("ping at 1000/s for 0.1 s: %+v, %v", r, err)
+	}
+	for kind, f := range map[string]func(job, *bufio.Reader, *json.Encoder) (result, error){"idle": idle, "slow": slow} {
+		var out bytes.Buffer
+		r, err := f(job{Addr: addr, Conns: 3, Size: 32 << 20}, bufio.NewReader(strings.NewReader("\n")), json.NewEncoder(&out))
+		if err != nil || r.Ops != 3 || r.Errors != 0 {
+			t.Errorf("%s: %+v, %v", kind, r, err)
+		}
+		var first result
+		if err := json.Unmarshal(out.Bytes(), &first); err != nil || first.Ops != 3 {
+			t.Errorf("%s before the silence: %q, %v", kind, &out, err)
+		}
+		// The conductor is gone: no going on.
+		if _, err := f(job{Addr: addr, Conns: 1, Size: 32 << 20}, bufio.NewReader(strings.NewReader("")), json.NewEncoder(io.Discard)); !errors.Is(err, io.EOF) {
+			t.Errorf("%s without a conductor: %v", kind, err)
+		}
+	}
+}
+
+// A host that stalls once must show in the times of all requests that were due meanwhile, not only in the few under way.
+func TestPingSeesStalls(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const stall = 100 * time.Millisecond
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				buf := make([]byte, len(getRequest))
+				for i := 0; ; i++ {
+					if _, err := io.ReadFull(c, buf); err != nil {
+						return
+					}
+					if i == 10 {
+						time.Sleep(stall)
+					}
+					if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	// 200 requests in all on one connection; the stall covers 100 of them, whose times go from 100 ms down to 0.
+	r, err := ping(job{Addr: l.Addr().String(), Conns: 1, Duration: 200 * time.Millisecond, Rate: 1000})
+	if err != nil || r.Ops < 100 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if r.P99 < stall*3/4 {
+		t.Errorf("p99 is %v after a stall of %v: requests that were due during it are not counted from when they were due", r.P99, stall)
+	}
+}
+
+// Failures are counted, with an example, and never as work.
+func TestLoadCountsFailures(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	addr := l.Addr().String()
+	j := job{Addr: addr, Conns: 2, Duration: 5 * time.Millisecond, Size: 1 << 20}
+	if r, err := bulk(j); err != nil || r.Ops != 0 || r.Errors == 0 || r.Failure == "" {
+		t.Errorf("bulk: %+v, %v", r, err)
+	}
+	if r, err := connects(j); err != nil || r.Ops != 0 || r.Errors == 0 || r.Failure == "" {
+		t.Errorf("connects: %+v, %v", r, err)
+	}
+	if _, err := ping(j); err == nil {
+		t.Error("ping: no error")
+	}
+	if _, err := idle(j, nil, nil); err == nil {
+		t.Error("idle: no error")
+	}
+}
+
+func TestUploadChecksTheCount(t *testing.T) {
+	t.Parallel()
+	client, server := net.Pipe()
+	defer client.Close()
+	go func() {
+		defer server.Close()
+		_, _ = io.CopyN(io.Discard, server, requestSize+100)
+		_, _ = server.Write(request(opUpload, 99)[1:])
+	}()
+	if err := upload(client, make([]byte, 64), 100); err == nil || !strings.Contains(err.Error(), "99 bytes of 100") {
+		t.Errorf("got %v", err)
+	}
+}

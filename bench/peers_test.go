@@ -1,0 +1,40 @@
+package bench
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestRender(t *testing.T) {
+	t.Parallel()
+	s := settings{Port: 18001, HostA: 18002, HostB: 18003, Log: "/tmp/a b/access.log", Dir: "/tmp/a", Files: 20000, MaxConn: 8765, StreamModule: "/lib/stream.so"}
+	for file, want := range map[string][]string{
+		"nginx-stream.conf":    {"load_module /lib/stream.so;", "listen 18001", "127.0.0.1:18002", "127.0.0.1:18003", "access_log /tmp/a b/access.log", "worker_processes 1;"},
+		"haproxy-tcp.cfg":      {"bind *:18001", "127.0.0.1:18002", "127.0.0.1:18003", "nbthread 1", "maxconn 8765"},
+		"haproxy-splice.cfg":   {"bind *:18001", "127.0.0.1:18002", "127.0.0.1:18003", "nbthread 1", "option splice-auto"},
+		"kroxy-ev-stream.json": {`"port": 18001`, `"port": 18002`, `"port": 18003`, `"reactors_num": 1`, `"file_log": "/tmp/a b/access.log"`},
+		"nginx-host.conf":      {"listen 127.0.0.1:18002", "listen 127.0.0.1:18003", "worker_processes 1;"},
+	} {
+		b, err := peer{name: file, file: file}.render(s)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, w := range want {
+			if !strings.Contains(string(b), w) {
+				t.Errorf("%s lacks %q:\n%s", file, w, b)
+			}
+		}
+		if strings.HasSuffix(file, ".json") && !json.Valid(b) {
+			t.Errorf("%s is no JSON:\n%s", file, b)
+		}
+	}
+	s.StreamModule = ""
+	if b, err := (peer{file: "nginx-stream.conf"}).render(s); err != nil || strings.Contains(string(b), "load_module") {
+		t.Errorf("built-in module: %v\n%s", err, b)
+	}
+	if _, err := (peer{name: "x", file: "missing.conf"}).render(s); err == nil {
+		t.Error("no error for a missing file")
+	}
+}

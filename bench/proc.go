@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// command says how to start a program.
+type command struct {
+	name string // for messages, and for the file that gets its output
+	argv []string
+	env  []string // added to this process's
+	dir  string   // working directory; NAME.out in it gets stderr, and stdout unless pipes is set
+	cpus unix.CPUSet
+	// pipes connects stdin and stdout to the proc's in and out instead of /dev/null and the output file.
+	pipes bool
+}
+
+// proc is a running program, leader of a process group of its own. stop must be called once.
+type proc struct {
+	name   string
+	pid    int
+	in     io.WriteCloser // nil unless command.pipes
+	out    io.ReadCloser  // likewise
+	output string         // path of its output file
+	done   chan struct{}  // closed when it has ended
+	err    error          // why it ended; read it after done
+	guard  *guard
+}
+
+// start starts c. The program dies with this process: by PDEATHSIG at once, and by the guard with its whole group. With g
+// nil it does not (that is the guard itself). A failure names the program.
+func start(c command, g *guard) (*proc, error) {
+	p := &proc{name: c.name, output: filepath.Join(c.dir, c.name+".out"), done: make(chan struct{}), guard: g}
+	f, err := os.OpenFile(p.output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("bench: starting %s: %w", c.name, err)
+	}
+	defer f.Close()
+	cmd := exec.Command(c.argv[0], c.argv[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, f, f
+	cmd.Env = append(os.Environ(), c.env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if g != nil {
+		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	}
+	if c.pipes {
+		cmd.Stdout = nil
+		if p.in, err = cmd.StdinPipe(); err == nil {
+			p.out, err = cmd.StdoutPipe()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("bench: starting %s: %w", c.name, err)
+		}
+	}
+	if err := onCPUs(c.cpus, cmd.Start); err != nil {
+		return nil, fmt.Errorf("bench: starting %s: %w", c.name, err)
+	}
+	p.pid = cmd.Process.Pid
+	g.add(p.pid)
+	go func() {
+		// Not cmd.Wait: it closes the pipes, and what the program wrote last may not have been read.
+		var state *os.ProcessState
+		if state, p.err = cmd.Process.Wait(); p.err == nil {
+			p.err = errors.New(state.String()) // such as "exit status 1", "signal: killed"
+		}
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// answers waits until p accepts connections on addr; an error if it ends first or takes more than ten seconds.
+func (p *proc) answers(addr string) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err == nil {
+			return c.Close()
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("bench: %s does not answer on %s: %w%s", p.name, addr, err, p.said())
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("bench: %s ended (%v) before it answered on %s%s", p.name, p.err, addr, p.said())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// blame adds to an error of a measurement that p has ended and what it said, if it has: then that is the reason.
+func (p *proc) blame(err error) error {
+	select {
+	case <-p.done:
+		return fmt.Errorf("bench: %s ended during the measurement (%v): %w%s", p.name, p.err, err, p.said())
+	default:
+		return err
+	}
+}
+
+// stop kills p and its whole group, and waits for all of it. There is nothing to save: the measurement is over.
+func (p *proc) stop() {
+	_ = syscall.Kill(-p.pid, syscall.SIGKILL) // ESRCH: the group has ended by itself
+	<-p.done
+	for { // p's children are this process's by now (see adoptOrphans)
+		if _, err := syscall.Wait4(-p.pid, nil, 0, nil); err != nil && err != syscall.EINTR {
+			break // ECHILD: none left
+		}
+	}
+	p.guard.remove(p.pid)
+	if p.in != nil {
+		_ = p.in.Close()
+		_ = p.out.Close()
+	}
+}
+
+// adoptOrphans makes this process the parent of descendants whose parent has ended, instead of process 1, so that stop can
+// wait for them.
+func adoptOrphans() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("bench: becoming a subreaper: %w", err)
+	}
+	return nil
+}
+
+// said returns the end of p's output for an error message, or "".
+func (p *proc) said() string {
+	b, err := os.ReadFile(p.output)
+	if err != nil || len(b) == 0 {
+		return ""
+	}
+	return "; it said:\n" + string(b[max(0, len(b)-2000):])
+}
+
+// guard is a process that outlives this one by a moment and kills the process groups that this one left behind: after a
+// panic, a test timeout or a SIGKILL nobody else would end nginx's worker, whose parent was killed and not this process.
+// A nil guard does nothing.
+type guard struct {
+	p *proc
+}
+
+// startGuard starts the guard; dir is removed by it at the end.
+func startGuard(dir string, cpus unix.CPUSet) (*guard, error) {
+	c, err := roleCommand(roleGuard, dir, cpus, dir)
+	if err != nil {
+		return nil, err
+	}
+	// Whoever waits for the end of this process's output must not have to wait for the guard too: it has pipes.
+	p, err := start(c, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &guard{p: p}, nil
+}
+
+func (g *guard) add(pgid int)    { g.tell("+" + strconv.Itoa(pgid)) }
+func (g *guard) remove(pgid int) { g.tell("-" + strconv.Itoa(pgid)) }
+
+func (g *guard) tell(s string) {
+	if g != nil {
+		_, _ = io.WriteString(g.p.in, s+"\n")
+	}
+}
+
+// stop lets the guard clean up and waits for it.
+func (g *guard) stop() {
+	_ = g.p.in.Close()
+	<-g.p.done
+}

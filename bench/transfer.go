@@ -1,0 +1,232 @@
+package bench
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+const dialTimeout = 10 * time.Second
+
+// request returns a request of the hosts' protocol.
+func request(op byte, n int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{op}, uint64(n))
+}
+
+// tally adds up what concurrent clients did.
+type tally struct {
+	mu sync.Mutex
+	result
+}
+
+// add counts a transfer of n bytes, or a failure when err is not nil.
+func (t *tally) add(n int64, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		t.Errors++
+		t.Failure = err.Error()
+		return
+	}
+	t.Ops++
+	t.Bytes += n
+}
+
+// repeat runs f on each of n goroutines over and over until d is over; what is under way then is finished. A client whose
+// f fails goes on after a moment, so that a dead proxy does not make a busy loop.
+func repeat(n int, d time.Duration, f func() (int64, error)) result {
+	var t tally
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for range n {
+		wg.Go(func() {
+			for time.Since(begin) < d {
+				n, err := f()
+				t.add(n, err)
+				if err != nil {
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Elapsed = time.Since(begin)
+	return t.result
+}
+
+// bulk does a job of kind loadBulk: each transfer has a connection of its own.
+func bulk(j job) (result, error) {
+	bufs := sync.Pool{New: func() any { return make([]byte, chunkSize) }}
+	return repeat(j.Conns, j.Duration, func() (int64, error) {
+		buf := bufs.Get().([]byte)
+		defer bufs.Put(buf) //nolint:staticcheck // one allocation per transfer of megabytes
+		c, err := net.DialTimeout("tcp", j.Addr, dialTimeout)
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		if j.Upload {
+			return j.Size, upload(c, buf, j.Size)
+		}
+		if _, err := c.Write(request(opDownload, j.Size)); err != nil {
+			return 0, fmt.Errorf("asking for a download: %w", err)
+		}
+		if err := drain(c, buf, j.Size); err != nil {
+			return 0, fmt.Errorf("downloading: %w", err)
+		}
+		return j.Size, nil
+	}), nil
+}
+
+// upload sends n bytes over c and checks that the host has counted as many.
+func upload(c net.Conn, buf []byte, n int64) error {
+	if _, err := c.Write(request(opUpload, n)); err != nil {
+		return fmt.Errorf("announcing an upload: %w", err)
+	}
+	for left := n; left > 0; {
+		k, err := c.Write(buf[:min(left, int64(len(buf)))])
+		if err != nil {
+			return fmt.Errorf("uploading: %w", err)
+		}
+		left -= int64(k)
+	}
+	var got [8]byte
+	if _, err := io.ReadFull(c, got[:]); err != nil {
+		return fmt.Errorf("waiting for the host's count: %w", err)
+	}
+	if k := int64(binary.BigEndian.Uint64(got[:])); k != n {
+		return fmt.Errorf("host got %d bytes of %d", k, n)
+	}
+	return nil
+}
+
+// connects does a job of kind loadConnect.
+func connects(j job) (result, error) {
+	req := []byte("GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+	return repeat(j.Conns, j.Duration, func() (int64, error) {
+		c, err := net.DialTimeout("tcp", j.Addr, dialTimeout)
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(dialTimeout))
+		if _, err := c.Write(req); err != nil {
+			return 0, fmt.Errorf("sending a request: %w", err)
+		}
+		b, err := io.ReadAll(c)
+		if err != nil {
+			return 0, fmt.Errorf("reading a response: %w", err)
+		}
+		if len(b) == 0 {
+			return 0, errors.New("reading a response: connection closed without one")
+		}
+		return int64(len(b)), nil
+	}), nil
+}
+
+// dialAll opens n sessions, runs first on each, and closes what it opened when one fails.
+func dialAll(addr string, n int, first func(net.Conn) error) ([]net.Conn, error) {
+	var conns []net.Conn
+	for range n {
+		c, err := net.DialTimeout("tcp", addr, dialTimeout)
+		if err == nil {
+			conns = append(conns, c)
+			_ = c.SetDeadline(time.Now().Add(dialTimeout))
+			err = first(c)
+			_ = c.SetDeadline(time.Time{})
+		}
+		if err != nil {
+			closeAll(conns)
+			return nil, fmt.Errorf("session %d of %d: %w", len(conns), n, err)
+		}
+	}
+	return conns, nil
+}
+
+func closeAll(conns []net.Conn) {
+	for _, c := range conns {
+		_ = c.Close()
+	}
+}
+
+// echo does one small exchange on c.
+func echo(c net.Conn) error {
+	req := request(opEcho, 0)
+	if _, err := c.Write(req); err != nil {
+		return fmt.Errorf("sending an echo request: %w", err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, len(req))); err != nil {
+		return fmt.Errorf("reading an echo: %w", err)
+	}
+	return nil
+}
+
+// silence reports that all sessions are quiet now, and waits for the conductor.
+func silence(r result, in *bufio.Reader, out *json.Encoder) error {
+	if err := out.Encode(r); err != nil {
+		return err
+	}
+	_, err := in.ReadString('\n')
+	return err
+}
+
+// idle does a job of kind loadIdle; after the silence each session must still work.
+func idle(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
+	conns, err := dialAll(j.Addr, j.Conns, echo)
+	if err != nil {
+		return result{}, err
+	}
+	defer closeAll(conns)
+	if err := silence(result{Ops: int64(len(conns))}, in, out); err != nil {
+		return result{}, err
+	}
+	var t tally
+	for _, c := range conns {
+		_ = c.SetDeadline(time.Now().Add(dialTimeout))
+		t.add(0, echo(c))
+	}
+	return t.result, nil
+}
+
+// slow does a job of kind loadSlow: each client reads 64 KiB of its download, falls silent, and then reads 16 MiB more,
+// which is more than the sockets' buffers on the way and the proxy's own can hold: the flow must start again. Ops of the second result are the clients that got them.
+func slow(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
+	const little, more = 64 << 10, 16 << 20
+	buf := make([]byte, little)
+	conns, err := dialAll(j.Addr, j.Conns, func(c net.Conn) error {
+		if _, err := c.Write(request(opDownload, j.Size)); err != nil {
+			return fmt.Errorf("asking for a download: %w", err)
+		}
+		return drain(c, buf, little)
+	})
+	if err != nil {
+		return result{}, err
+	}
+	defer closeAll(conns)
+	if err := silence(result{Ops: int64(len(conns))}, in, out); err != nil {
+		return result{}, err
+	}
+	var t tally
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for _, c := range conns {
+		wg.Go(func() {
+			_ = c.SetDeadline(time.Now().Add(time.Minute))
+			err := drain(c, make([]byte, little), more)
+			if err != nil {
+				err = fmt.Errorf("going on with a download: %w", err)
+			}
+			t.add(more, err)
+		})
+	}
+	wg.Wait()
+	t.Elapsed = time.Since(begin)
+	return t.result, nil
+}

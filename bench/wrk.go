@@ -1,0 +1,90 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// requests sends small HTTP requests to addr on 64 connections for d, with wrk where it is installed: kept-alive ones, or
+// each with a connection of its own.
+func requests(h *harness, addr string, close bool, d time.Duration) (result, error) {
+	const conns = 64
+	if h.wrk == "" {
+		kind := loadPing
+		if close {
+			kind = loadConnect
+		}
+		return runLoad(h, job{Kind: kind, Addr: addr, Conns: conns, Duration: d})
+	}
+	// wrk takes whole seconds only.
+	secs := max(1, int(d.Round(time.Second)/time.Second))
+	argv := []string{h.wrk, "-t1", "-c" + strconv.Itoa(conns), "-d" + strconv.Itoa(secs) + "s"}
+	if close {
+		argv = append(argv, "-H", "Connection: close")
+	}
+	argv = append(argv, "http://"+addr+"/")
+	p, err := start(command{name: "wrk", argv: argv, dir: h.dir, cpus: h.cores.rest, pipes: true}, h.guard)
+	if err != nil {
+		return result{}, err
+	}
+	defer p.stop()
+	late := time.AfterFunc(time.Duration(secs)*time.Second+time.Minute, func() { _ = p.out.Close() })
+	defer late.Stop()
+	b, err := io.ReadAll(p.out)
+	if err != nil {
+		return result{}, fmt.Errorf("bench: waiting for wrk: %w", err)
+	}
+	r, err := parseWrk(string(b))
+	if err != nil {
+		return r, fmt.Errorf("bench: %w%s", err, p.said())
+	}
+	return r, nil
+}
+
+var (
+	wrkDone   = regexp.MustCompile(`(?m)^\s*(\d+) requests in ([\d.]+)(us|ms|s|m|h),`)
+	wrkErrors = regexp.MustCompile(`(?m)^\s*Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
+	wrkStatus = regexp.MustCompile(`(?m)^\s*Non-2xx or 3xx responses: (\d+)`)
+)
+
+// parseWrk reads the report of wrk 4. A response with an error status is an error, not an op.
+func parseWrk(s string) (result, error) {
+	var r result
+	m := wrkDone.FindStringSubmatch(s)
+	if m == nil {
+		return r, fmt.Errorf("wrk's report has no line of requests: %q", s)
+	}
+	var err error
+	if r.Ops, err = strconv.ParseInt(m[1], 10, 64); err != nil {
+		return r, fmt.Errorf("wrk's report: %w", err)
+	}
+	if r.Elapsed, err = time.ParseDuration(m[2] + m[3]); err != nil {
+		return r, fmt.Errorf("wrk's report: %w", err)
+	}
+	if m := wrkErrors.FindStringSubmatch(s); m != nil {
+		r.Failure = m[0]
+		for _, f := range m[1:] {
+			n, err := strconv.ParseInt(f, 10, 64)
+			if err != nil {
+				return r, fmt.Errorf("wrk's report: %w", err)
+			}
+			r.Errors += n
+		}
+	}
+	if m := wrkStatus.FindStringSubmatch(s); m != nil {
+		n, err := strconv.ParseInt(m[1], 10, 64)
+		if err != nil {
+			return r, fmt.Errorf("wrk's report: %w", err)
+		}
+		r.Failure = m[0]
+		r.Errors += n
+		r.Ops -= n
+	}
+	if r.Ops <= 0 || r.Elapsed <= 0 {
+		return r, fmt.Errorf("wrk got nothing done: %q", s)
+	}
+	return r, nil
+}
