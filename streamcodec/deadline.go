@@ -20,8 +20,8 @@ const never = 1<<63 - 1
 func (s *Session) deadlines(yield func(at int64, r Reason) bool) {
 	set := s.settings
 	for _, d := range [...]struct {
-		h          *half
-		back       *half // the other direction
+		h          *Half
+		back       *Half // the other direction
 		read, send time.Duration
 		silent     Reason
 		full       Reason
@@ -30,12 +30,12 @@ func (s *Session) deadlines(yield func(at int64, r Reason) bool) {
 		{&s.down, &s.up, set.ProxyReadTimeout, set.SendTimeout, HostReadTimeout, ClientSendTimeout},
 	} {
 		switch {
-		case d.h.holding():
-			if d.send > 0 && !yield(d.h.wroteAt+d.send.Milliseconds(), d.full) {
+		case d.h.Holding():
+			if d.send > 0 && !yield(d.h.WroteAt+d.send.Milliseconds(), d.full) {
 				return
 			}
 		case d.h.state == halfOpen:
-			if d.read > 0 && !yield(max(d.h.readAt, d.back.wroteAt)+d.read.Milliseconds(), d.silent) {
+			if d.read > 0 && !yield(max(d.h.ReadAt, d.back.WroteAt)+d.read.Milliseconds(), d.silent) {
 				return
 			}
 		}
@@ -54,14 +54,14 @@ func (s *Session) armTimer() {
 }
 
 // blocked notes that the sink of h has stopped taking bytes, from now on.
-func (s *Session) blocked(h *half) {
-	h.wroteAt = s.server.loop.Now()
+func (s *Session) blocked(h *Half) {
+	h.WroteAt = s.server.loop.Now()
 	s.armTimer()
 }
 
 // unblocked notes that the sink of h has taken all that was held, so that its source is waited for again, from now on.
-func (s *Session) unblocked(h *half) {
-	h.readAt = s.server.loop.Now()
+func (s *Session) unblocked(h *Half) {
+	h.ReadAt = s.server.loop.Now()
 	s.armTimer()
 }
 

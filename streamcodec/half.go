@@ -37,39 +37,41 @@ const (
 	spliceMax  = 1 << 20  // asked of one splice; the pipe takes less
 )
 
-// half is one direction of a session: bytes from a source connection to a sink.
+// Half is one direction of a session: bytes from a source connection to a sink.
 //
-// At most one of buf and pipe holds bytes, and while one does, nothing is read from the source.
-type half struct {
-	from, to *engine.Conn
+// At most one of a buffer and a pipe holds bytes, and while one does, nothing is read from the source. Holding is
+// followed by Flush until it is over, and the end of a Half's use by Release.
+type Half struct {
+	From, To *engine.Conn
+	Bytes    int64 // delivered to the sink
+	Spliced  int64 // of these, without passing through this process's memory
+	ReadAt   int64 // when the source last sent something or began to be waited for; ms on the loop's clock
+	WroteAt  int64 // when the sink last took something or began to be waited for
+
 	buf      []byte        // the loop's buffer while bytes are held in it
 	sent     int           // how much of buf has been written
 	pipe     *engine.Pipe  // while bytes are held in it
-	bytes    int64         // delivered to the sink
-	spliced  int64         // of these, without passing through this process's memory
-	readAt   int64         // when the source last sent something or began to be waited for; ms on the loop's clock
-	wroteAt  int64         // when the sink last took something or began to be waited for
 	failure  syscall.Errno // of the source, when broken
 	state    halfState
 	splicing bool
 	streak   uint8 // consecutive moves that speak against the present way of moving
 }
 
-// holding reports whether bytes are held that the sink has not taken.
-func (h *half) holding() bool { return h.buf != nil || h.pipe != nil }
+// Holding reports whether bytes are held that the sink has not taken.
+func (h *Half) Holding() bool { return h.buf != nil || h.pipe != nil }
 
-// flush writes what is held. unix.EAGAIN means that the sink is full; other errors are the sink's.
-func (h *half) flush(l *engine.Loop) error {
+// Flush writes what is held. unix.EAGAIN means that the sink is full; other errors are the sink's.
+func (h *Half) Flush(l *engine.Loop) error {
 	var n int
 	var err error
 	if h.pipe != nil {
-		n, err = h.pipe.Drain(h.to)
-		h.spliced += int64(n)
+		n, err = h.pipe.Drain(h.To)
+		h.Spliced += int64(n)
 		if h.pipe.Len() == 0 {
 			h.freePipe(l)
 		}
 	} else {
-		n, err = h.to.Write(h.buf[h.sent:])
+		n, err = h.To.Write(h.buf[h.sent:])
 		if h.sent += n; h.sent == len(h.buf) {
 			h.freeBuffer(l)
 		}
@@ -79,7 +81,7 @@ func (h *half) flush(l *engine.Loop) error {
 }
 
 // sourceIs notes what the last read said of the source: nil, unix.EAGAIN, io.EOF, or its failure.
-func (h *half) sourceIs(err error) {
+func (h *Half) sourceIs(err error) {
 	switch {
 	case err == nil || again(err):
 	case ended(err):
@@ -90,39 +92,35 @@ func (h *half) sourceIs(err error) {
 	}
 }
 
-// move carries some bytes from the source towards the sink. It must not be called while bytes are held. The first error
-// is the source's (io.EOF at its end, unix.EAGAIN when it has nothing), the second the sink's.
-func (h *half) move(l *engine.Loop) (n int, source, sink error) {
+// Move carries some bytes, at most limit, from the source towards the sink. It must not be called while bytes are held.
+// The first error is the source's (io.EOF at its end, unix.EAGAIN when it has nothing), the second the sink's; bytes and
+// io.EOF may come at once.
+func (h *Half) Move(l *engine.Loop, limit int64) (n int, source, sink error) {
 	if h.splicing {
 		if h.pipe = l.TakePipe(); h.pipe != nil {
-			return h.splice(l)
+			return h.splice(l, limit)
 		}
 	}
-	return h.copy(l)
-}
-
-// copy moves bytes through the loop's scratch buffer; what the sink does not take is held. It may return bytes and io.EOF
-// at once.
-func (h *half) copy(l *engine.Loop) (n int, source, sink error) {
-	n, source = h.read(l)
+	n, source = h.read(l, limit)
 	if n == 0 {
 		return 0, source, nil
 	}
-	return n, source, h.write(l, l.Scratch()[:n], source)
+	return n, source, h.Send(l, l.Scratch()[:n], ended(source))
 }
 
 // read reads into the loop's scratch buffer. If the end of the stream may be right behind the bytes it looks, so that the
 // sink can be told of both at once.
-func (h *half) read(l *engine.Loop) (n int, err error) {
-	scratch := l.Scratch()
-	n, err = h.from.Read(scratch)
+func (h *Half) read(l *engine.Loop, limit int64) (n int, err error) {
+	p := l.Scratch()
+	p = p[:min(int64(len(p)), limit)]
+	n, err = h.From.Read(p)
 	if err != nil {
 		return 0, err
 	}
-	h.readAt = l.Now()
-	if n < len(scratch) && h.from.Ending() {
+	h.ReadAt = l.Now()
+	if n < len(p) && h.From.Ending() {
 		var more int
-		more, err = h.from.Read(scratch[n:])
+		more, err = h.From.Read(p[n:])
 		n += more
 	}
 	if h.streak++; n < bulkRead {
@@ -133,14 +131,15 @@ func (h *half) read(l *engine.Loop) (n int, err error) {
 	return n, err
 }
 
-// write writes p, behind which the source is in the given state; what the sink does not take is held.
-func (h *half) write(l *engine.Loop, p []byte, source error) error {
+// Send writes p, the last bytes of the stream if last is true; what the sink does not take is held, and the error is
+// unix.EAGAIN then. It must not be called while bytes are held.
+func (h *Half) Send(l *engine.Loop, p []byte, last bool) error {
 	var n int
 	var err error
-	if ended(source) {
-		n, err = h.to.WriteLast(p)
+	if last {
+		n, err = h.To.WriteLast(p)
 	} else {
-		n, err = h.to.Write(p)
+		n, err = h.To.Write(p)
 	}
 	if again(err) {
 		h.hold(l, p[n:])
@@ -150,47 +149,47 @@ func (h *half) write(l *engine.Loop, p []byte, source error) error {
 }
 
 // hold keeps a copy of p until the sink takes it.
-func (h *half) hold(l *engine.Loop, p []byte) {
+func (h *Half) hold(l *engine.Loop, p []byte) {
 	h.buf, h.sent = l.Buffer(len(p)), 0
 	copy(h.buf, p)
 }
 
 // splice moves bytes through the pipe just taken; what the sink does not take stays in it.
-func (h *half) splice(l *engine.Loop) (n int, source, sink error) {
-	n, source = h.pipe.Fill(h.from, spliceMax)
+func (h *Half) splice(l *engine.Loop, limit int64) (n int, source, sink error) {
+	n, source = h.pipe.Fill(h.From, int(min(limit, spliceMax)))
 	if source != nil {
 		h.freePipe(l)
 		return 0, source, nil
 	}
-	h.readAt = l.Now()
+	h.ReadAt = l.Now()
 	if h.streak++; n > smallMove {
 		h.streak = 0
 	} else if h.streak >= bulkStreak {
 		h.splicing, h.streak = false, 0
 	}
-	return n, nil, h.flush(l)
+	return n, nil, h.Flush(l)
 }
 
 // wrote accounts for n bytes that the sink took.
-func (h *half) wrote(l *engine.Loop, n int) {
+func (h *Half) wrote(l *engine.Loop, n int) {
 	if n > 0 {
-		h.bytes += int64(n)
-		h.wroteAt = l.Now()
+		h.Bytes += int64(n)
+		h.WroteAt = l.Now()
 	}
 }
 
-func (h *half) freePipe(l *engine.Loop) {
+func (h *Half) freePipe(l *engine.Loop) {
 	l.GivePipe(h.pipe)
 	h.pipe = nil
 }
 
-func (h *half) freeBuffer(l *engine.Loop) {
+func (h *Half) freeBuffer(l *engine.Loop) {
 	l.FreeBuffer(h.buf)
 	h.buf, h.sent = nil, 0
 }
 
-// release gives back what is held.
-func (h *half) release(l *engine.Loop) {
+// Release gives back what is held.
+func (h *Half) Release(l *engine.Loop) {
 	if h.pipe != nil {
 		h.freePipe(l)
 	}

@@ -105,14 +105,14 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 		s.next.prev = s.prev
 	}
 	v.stats.Active.Add(-1)
-	v.stats.BytesUp.Add(s.up.bytes)
-	v.stats.BytesDown.Add(s.down.bytes)
-	v.stats.Spliced.Add(s.up.spliced + s.down.spliced)
+	v.stats.BytesUp.Add(s.up.Bytes)
+	v.stats.BytesDown.Add(s.down.Bytes)
+	v.stats.Spliced.Add(s.up.Spliced + s.down.Spliced)
 	if v.access != nil {
 		v.record = accesslog.Record{
 			Client:          s.peer,
-			BytesUpstream:   s.up.bytes,
-			BytesDownstream: s.down.bytes,
+			BytesUpstream:   s.up.Bytes,
+			BytesDownstream: s.down.Bytes,
 			Duration:        time.Duration(v.loop.Now()-s.began) * time.Millisecond,
 		}
 		v.access.Record(&v.record)
@@ -139,7 +139,7 @@ func (v *Server) logEnd(s *Session, r Reason, err error) {
 	if !v.log.Enabled(context.Background(), level) {
 		return
 	}
-	attrs := []any{"reason", r.String(), "client", s.peer, "state", s.state.String(), "sent_upstream", s.up.bytes, "sent_downstream", s.down.bytes}
+	attrs := []any{"reason", r.String(), "client", s.peer, "state", s.state.String(), "sent_upstream", s.up.Bytes, "sent_downstream", s.down.Bytes}
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}

@@ -1,6 +1,7 @@
 package streamcodec
 
 import (
+	"math"
 	"net/netip"
 
 	"kroxy-ev/balance"
@@ -24,6 +25,9 @@ func (s state) String() string {
 // pumpBudget is how many bytes one direction may move before other connections get their turn.
 const pumpBudget = 1 << 20
 
+// unlimited is the limit on a Half whose stream ends only with the connection.
+const unlimited = math.MaxInt64
+
 // Session is one client connection and its way to a host. Sessions are reused by their Server.
 type Session struct {
 	server   *Server
@@ -33,8 +37,8 @@ type Session struct {
 	prev     *Session
 	client   engine.Conn
 	host     engine.Conn
-	up       half // client to host
-	down     half // host to client
+	up       Half // client to host
+	down     Half // host to client
 	lease    balance.Lease
 	timer    engine.Timer
 	peer     netip.Addr
@@ -46,8 +50,8 @@ type Session struct {
 func (s *Session) start(fd int32, peer netip.Addr) {
 	v := s.server
 	s.peer, s.began, s.state = peer, v.loop.Now(), stateConnect
-	s.up = half{from: &s.client, to: &s.host}
-	s.down = half{from: &s.host, to: &s.client}
+	s.up = Half{From: &s.client, To: &s.host}
+	s.down = Half{From: &s.host, To: &s.client}
 	v.loop.Adopt(&s.client, fd, s)
 	prompt, err := s.greet()
 	if err != nil {
@@ -64,7 +68,7 @@ func (s *Session) start(fd int32, peer netip.Addr) {
 // greet takes what the client has sent already, and reports whether that is something. The connection to the host can
 // then be made with these bytes in mind; a client that waits for the host to speak first is not waited for.
 func (s *Session) greet() (bool, error) {
-	n, err := s.up.read(s.server.loop)
+	n, err := s.up.read(s.server.loop, unlimited)
 	if n > 0 {
 		s.up.hold(s.server.loop, s.server.loop.Scratch()[:n])
 	}
@@ -84,7 +88,7 @@ func (s *Session) Connected(err error) {
 	}
 	now := s.server.loop.Now()
 	s.state = stateRelay
-	s.up.readAt, s.up.wroteAt, s.down.readAt, s.down.wroteAt = now, now, now, now
+	s.up.ReadAt, s.up.WroteAt, s.down.ReadAt, s.down.WroteAt = now, now, now, now
 	if s.pump(&s.up) && s.pump(&s.down) {
 		s.armTimer()
 	}
@@ -103,10 +107,10 @@ func (s *Session) Ready(c *engine.Conn) {
 	if !s.pump(reading) {
 		return
 	}
-	if writing.holding() && !s.pump(writing) {
+	if writing.Holding() && !s.pump(writing) {
 		return
 	}
-	if c.Errored() && reading.state == halfShut && !writing.holding() {
+	if c.Errored() && reading.state == halfShut && !writing.Holding() {
 		// Neither a read nor a write will tell, since there is nothing left to do with this connection but wait.
 		if err := c.SocketError(); err != nil {
 			s.finish(s.blame(c), err)
@@ -125,15 +129,15 @@ func (s *Session) clientErrored() {
 
 // pump moves bytes in one direction until the source has none, the sink takes none, or others must have their turn. It
 // reports false when the session has ended; nothing of it may be touched then.
-func (s *Session) pump(h *half) bool {
+func (s *Session) pump(h *Half) bool {
 	loop := s.server.loop
 	for budget := pumpBudget; ; {
-		if h.holding() {
-			if !h.to.Writable() {
+		if h.Holding() {
+			if !h.To.Writable() {
 				return true
 			}
-			if err := h.flush(loop); err != nil {
-				return again(err) || s.finish(s.blame(h.to), err)
+			if err := h.Flush(loop); err != nil {
+				return again(err) || s.finish(s.blame(h.To), err)
 			}
 			s.unblocked(h)
 		}
@@ -141,15 +145,15 @@ func (s *Session) pump(h *half) bool {
 		case h.state == halfDraining:
 			return s.shut(h)
 		case h.state == halfBroken:
-			return s.finish(s.blame(h.from), h.failure)
-		case h.state == halfShut || !h.from.Readable():
+			return s.finish(s.blame(h.From), h.failure)
+		case h.state == halfShut || !h.From.Readable():
 			return true
 		}
 		if budget <= 0 {
-			loop.Again(h.from)
+			loop.Again(h.From)
 			return true
 		}
-		n, source, sink := h.move(loop)
+		n, source, sink := h.Move(loop, unlimited)
 		budget -= n
 		h.sourceIs(source)
 		switch {
@@ -157,20 +161,20 @@ func (s *Session) pump(h *half) bool {
 			s.blocked(h)
 			return true
 		case sink != nil:
-			return s.finish(s.blame(h.to), sink)
+			return s.finish(s.blame(h.To), sink)
 		}
 	}
 }
 
 // shut ends a direction whose bytes have all been delivered: the sink gets a FIN. The session ends with its second
 // direction; closing both connections then sends what FINs are missing.
-func (s *Session) shut(h *half) bool {
+func (s *Session) shut(h *Half) bool {
 	h.state = halfShut
 	if s.up.state == halfShut && s.down.state == halfShut {
 		return s.finish(Completed, nil)
 	}
-	if err := h.to.CloseWrite(); err != nil {
-		return s.finish(s.blame(h.to), err)
+	if err := h.To.CloseWrite(); err != nil {
+		return s.finish(s.blame(h.To), err)
 	}
 	return true
 }
@@ -199,8 +203,8 @@ func (s *Session) finish(r Reason, err error) bool {
 		s.host.Reset()
 		s.client.Reset()
 	}
-	s.up.release(loop)
-	s.down.release(loop)
+	s.up.Release(loop)
+	s.down.Release(loop)
 	if s.state == stateRelay {
 		s.lease.Release(balance.Served)
 	}
@@ -214,5 +218,5 @@ func (s *Session) clean(r Reason) bool {
 	case ClientFailed, HostFailed:
 		return false
 	}
-	return !s.up.holding() && !s.down.holding()
+	return !s.up.Holding() && !s.down.Holding()
 }
