@@ -23,7 +23,7 @@ FUZZ = $(shell grep -rho --include='*_test.go' -H 'func Fuzz[A-Za-z]*' . | sed '
 
 fuzz:
 	@set -e; for t in $(FUZZ); do \
-		echo "== $$t"; go test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime $(FUZZTIME) $${t%%:*}; \
+		echo "== $$t"; go test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $${t%%:*}; \
 	done
 
 bench: ## beside nginx and HAProxy, which bench/setup.sh installs

@@ -24,9 +24,12 @@ func class(n int) int {
 	return max(bits.Len(uint(n-1)), minBufferShift) - minBufferShift
 }
 
-// get returns a buffer of length n, 0 < n <= ScratchSize, with unspecified contents.
+// get returns a buffer of length n > 0 with unspecified contents. One that is longer than the largest size is not kept.
 func (p *bufferPool) get(n int) []byte {
 	c := class(n)
+	if c >= len(p.idle) {
+		return make([]byte, n)
+	}
 	if k := len(p.idle[c]); k > 0 {
 		b := p.idle[c][k-1]
 		p.idle[c][k-1] = nil
@@ -39,7 +42,7 @@ func (p *bufferPool) get(n int) []byte {
 // put takes back a buffer from get. The caller must not use it again.
 func (p *bufferPool) put(b []byte) {
 	c := class(cap(b))
-	if len(p.idle[c]) < idleBufferBytes>>(c+minBufferShift) {
+	if c < len(p.idle) && len(p.idle[c]) < idleBufferBytes>>(c+minBufferShift) {
 		p.idle[c] = append(p.idle[c], b)
 	}
 }

@@ -46,6 +46,14 @@ func (c *Conn) Open() bool { return c.loop != nil }
 // SetHandler gives the open Conn to another handler.
 func (c *Conn) SetHandler(h Handler) { c.handler = h }
 
+// MoveTo hands the socket, with what is known of it, over to d, which must be closed and on no loop; h is told of it from
+// now on. The Conn is closed afterwards, the socket is not.
+func (c *Conn) MoveTo(d *Conn, h Handler) {
+	*d = Conn{loop: c.loop, handler: h, fd: c.fd, bits: c.bits &^ bitQueued}
+	c.loop.conns[c.fd] = d
+	*c = Conn{}
+}
+
 // Readable reports whether a read is worth trying.
 func (c *Conn) Readable() bool { return c.bits&bitReadable != 0 }
 

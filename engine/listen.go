@@ -21,11 +21,7 @@ const (
 // caller owns the descriptor. Options that every accepted connection needs are set here, since accepted sockets inherit
 // them: TCP_NODELAY, and SO_OOBINLINE so that an urgent byte is a byte like others.
 func Listen(addr netip.AddrPort) (fd int, err error) {
-	family := unix.AF_INET6
-	var sa unix.Sockaddr = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
-	if addr.Addr().Is4() {
-		family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
-	}
+	family, sa := sockaddr(addr)
 	fail := func(call string, err error) (int, error) {
 		if fd >= 0 {
 			_ = unix.Close(fd)
@@ -57,17 +53,25 @@ func Listen(addr netip.AddrPort) (fd int, err error) {
 // CheckFree reports an error if another socket listens on addr. Listen alone would not notice one of our own kind: with
 // SO_REUSEPORT the kernel would hand each of two masters a part of the connections.
 func CheckFree(addr netip.AddrPort) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	family, sa := sockaddr(addr)
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("engine: while checking %s: %w", addr, os.NewSyscallError("socket", err))
 	}
 	defer unix.Close(fd)
 	// SO_REUSEADDR lets sockets in TIME_WAIT, and bound ones that do not listen, be passed over.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
+	if err := unix.Bind(fd, sa); err != nil {
 		return fmt.Errorf("engine: while checking %s: %w", addr, os.NewSyscallError("bind", err))
 	}
 	return nil
+}
+
+func sockaddr(addr netip.AddrPort) (family int, sa unix.Sockaddr) {
+	if addr.Addr().Is4() {
+		return unix.AF_INET, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}
+	}
+	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
 }
 
 // ListenerOptions configures a Listener.

@@ -177,7 +177,7 @@ func (l *Loop) Time() time.Time { return l.epoch.Add(time.Duration(l.now) * time
 // Scratch is the loop's read buffer, ScratchSize bytes. Its contents are anybody's after the current call.
 func (l *Loop) Scratch() []byte { return l.scratch }
 
-// Buffer returns a buffer of n bytes, 0 < n <= ScratchSize, for bytes that must outlive the current call.
+// Buffer returns a buffer of n > 0 bytes for bytes that must outlive the current call.
 func (l *Loop) Buffer(n int) []byte { return l.buffers.get(n) }
 
 // FreeBuffer takes back what Buffer returned.

@@ -46,7 +46,11 @@ func (w *wheel) arm(t *Timer, deadline int64) int64 {
 // tickOf is where a deadline belongs: rounded up, since a timer may be late by a tick but never early; not in the past;
 // and within the turn, one slot short of it so that a slot being looked at is never put into.
 func (w *wheel) tickOf(deadline int64) int64 {
-	return min(max((deadline+tickMillis-1)/tickMillis, w.tick), w.tick+wheelSlots-2)
+	last := w.tick + wheelSlots - 2
+	if deadline > last*tickMillis {
+		return last
+	}
+	return max((deadline+tickMillis-1)/tickMillis, w.tick)
 }
 
 func (w *wheel) place(t *Timer) {

@@ -49,6 +49,7 @@ type Attempt struct {
 	tried    balance.Tried
 	addrs    []netip.Addr   // of the leased host, those not yet tried
 	addr     netip.AddrPort // being connected to
+	dialled  bool           // an address of the leased host was tried
 	deadline int64          // for connecting, on the loop's clock
 	since    int64          // when the wait for a name began
 	cancel   func()         // stops that wait
@@ -129,6 +130,7 @@ func (a *Attempt) nextHost() {
 
 // pursue goes after the leased host's addresses.
 func (a *Attempt) pursue() {
+	a.dialled = false
 	if a.addrs = a.host().Name.Addrs(); len(a.addrs) > 0 {
 		a.nextAddr()
 		return
@@ -189,6 +191,7 @@ func (a *Attempt) nextAddr() {
 			// What is left is shared with those still to be tried, so that one that never answers leaves time for them.
 			left /= int64(len(a.addrs) + len(a.group.Hosts) - a.tried.Count())
 		}
+		a.dialled = true
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
 		switch err := loop.Dial(a.conn, a.addr, a.prompt, a); {
 		case err == nil:
@@ -239,7 +242,11 @@ func (a *Attempt) hostFailed(err error) {
 
 // timedOut ends the attempt: the time for connecting is used up.
 func (a *Attempt) timedOut() {
-	a.lease.Release(balance.Failed)
+	outcome := balance.Failed
+	if !a.dialled {
+		outcome = balance.Unused
+	}
+	a.lease.Release(outcome)
 	a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, ErrConnectTimeout))
 }
 

@@ -1,0 +1,329 @@
+package balance_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"kroxy-ev/balance"
+)
+
+// group makes a group of n hosts with the named algorithm and a row for each of some writers.
+func group(tb testing.TB, algorithm string, n, rows int) *balance.Group {
+	tb.Helper()
+	b, err := balance.New(algorithm)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return balance.NewGroup(n, b, balance.NewCounters(rows, n))
+}
+
+// pick acquires a host that is not among those excluded and gives it back at once.
+func pick(tb testing.TB, g *balance.Group, excluded ...int) int {
+	tb.Helper()
+	lease, ok := g.Acquire(0, tried(excluded...))
+	if !ok {
+		return -1
+	}
+	defer lease.Release(balance.Unused)
+	return lease.Host()
+}
+
+func tried(hosts ...int) *balance.Tried {
+	var t balance.Tried
+	for _, i := range hosts {
+		t.Add(i)
+	}
+	return &t
+}
+
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		algorithm string
+		hosts     int
+		excluded  []int
+		want      []int
+	}{
+		{"round_robin", 1, nil, []int{0, 0, 0}},
+		{"round_robin", 3, nil, []int{0, 1, 2, 0, 1, 2, 0}},
+		{"round_robin", 3, []int{0}, []int{1, 2, 1, 2, 1}},
+		{"round_robin", 3, []int{1}, []int{0, 2, 0, 2, 0}},
+		{"round_robin", 4, []int{0, 1, 2}, []int{3, 3, 3}},
+		{"round_robin", 2, []int{0, 1}, []int{-1, -1}},
+		{"first", 3, nil, []int{0, 0, 0}},
+		{"first", 3, []int{0}, []int{1, 1}},
+		{"first", 3, []int{0, 1}, []int{2, 2}},
+		{"first", 3, []int{0, 1, 2}, []int{-1}},
+		{"first", 70, []int{0, 1, 2}, []int{3}},
+		{"least_conn", 1, nil, []int{0, 0}},
+		{"least_conn", 3, nil, []int{0, 1, 2, 0, 1, 2}}, // all idle: ties take turns
+		{"least_conn", 3, []int{0, 2}, []int{1, 1, 1}},
+		{"least_conn", 3, []int{0, 1, 2}, []int{-1}},
+	} {
+		t.Run(fmt.Sprint(c.algorithm, c.hosts, c.excluded), func(t *testing.T) {
+			t.Parallel()
+			g := group(t, c.algorithm, c.hosts, 1)
+			var got []int
+			for range c.want {
+				got = append(got, pick(t, g, c.excluded...))
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("picked %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// What hosts that are down would have got is spread over the others, whether a connection knows beforehand that they
+// are down or finds out and goes on.
+func TestRoundRobinSpreadsWhatFailedHostsLeave(t *testing.T) {
+	t.Parallel()
+	const hosts, rounds = 5, 300
+	for _, down := range [][]int{{0}, {2}, {4}, {0, 1}, {1, 3}} {
+		g := group(t, "round_robin", hosts, 1)
+		served := make([]int, hosts)
+		for range rounds {
+			var seen balance.Tried
+			for {
+				lease, ok := g.Acquire(0, &seen)
+				if !ok {
+					t.Fatalf("down %v: no host", down)
+				}
+				i := lease.Host()
+				if !slices.Contains(down, i) {
+					served[i]++
+					lease.Release(balance.Served)
+					break
+				}
+				lease.Release(balance.Failed)
+			}
+		}
+		share := rounds / (hosts - len(down))
+		for i, n := range served {
+			if want := share; !slices.Contains(down, i) && (n < want-1 || n > want+1) {
+				t.Errorf("down %v: served %v, want %d each", down, served, share)
+				break
+			}
+		}
+	}
+}
+
+func TestRoundRobinIsExactOverGoroutines(t *testing.T) {
+	t.Parallel()
+	const hosts, writers, each = 7, 8, 1000
+	g := group(t, "round_robin", hosts, writers)
+	var wg sync.WaitGroup
+	for row := range writers {
+		wg.Go(func() {
+			for range each {
+				var seen balance.Tried
+				lease, ok := g.Acquire(row, &seen)
+				if !ok {
+					t.Error("no host")
+					return
+				}
+				lease.Release(balance.Served)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range hosts {
+		n := g.Hosts().Served(i)
+		if floor := int64(writers * each / hosts); n != floor && n != floor+1 {
+			t.Errorf("host %d served %d, want %d or one more", i, n, floor)
+		}
+		if n := g.Hosts().Active(i); n != 0 {
+			t.Errorf("host %d still has %d", i, n)
+		}
+	}
+}
+
+// A connection finds every host once, whatever others do meanwhile.
+func TestEveryHostIsFoundOnce(t *testing.T) {
+	t.Parallel()
+	const hosts, writers, rounds = 67, 8, 50
+	for _, algorithm := range balance.Algorithms() {
+		t.Run(algorithm, func(t *testing.T) {
+			t.Parallel()
+			g := group(t, algorithm, hosts, writers)
+			var wg sync.WaitGroup
+			for row := range writers {
+				wg.Go(func() {
+					for range rounds {
+						var seen balance.Tried
+						found := make(map[int]bool)
+						for {
+							lease, ok := g.Acquire(row, &seen)
+							if !ok {
+								break
+							}
+							if found[lease.Host()] {
+								t.Errorf("host %d was offered twice", lease.Host())
+							}
+							found[lease.Host()] = true
+							lease.Release(balance.Failed)
+						}
+						if len(found) != hosts {
+							t.Errorf("%d hosts were offered, want %d", len(found), hosts)
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+func TestLeastConnStaysWithinOne(t *testing.T) {
+	t.Parallel()
+	const hosts = 5
+	g := group(t, "least_conn", hosts, 2)
+	var held []*balance.Lease
+	spread := func() int64 {
+		var counts []int64
+		for i := range hosts {
+			counts = append(counts, g.Hosts().Active(i))
+		}
+		return slices.Max(counts) - slices.Min(counts)
+	}
+	for n := range 503 {
+		lease, ok := g.Acquire(n%2, tried())
+		if !ok {
+			t.Fatal("no host")
+		}
+		held = append(held, &lease)
+		if s := spread(); s > 1 {
+			t.Fatalf("after %d acquired: the counts differ by %d", n+1, s)
+		}
+	}
+	// A host that loses all its connections is chosen until it has caught up.
+	var kept []*balance.Lease
+	freed := 0
+	for _, lease := range held {
+		if lease.Host() == 3 {
+			lease.Release(balance.Served)
+			freed++
+		} else {
+			kept = append(kept, lease)
+		}
+	}
+	for n := range freed - 1 {
+		lease, _ := g.Acquire(0, tried())
+		if lease.Host() != 3 {
+			t.Fatalf("pick %d of %d after host 3 was emptied: host %d", n, freed-1, lease.Host())
+		}
+		kept = append(kept, &lease)
+	}
+	// Replacing the oldest keeps the balance.
+	for range 1000 {
+		kept[0].Release(balance.Served)
+		lease, _ := g.Acquire(1, tried())
+		kept = append(kept[1:], &lease)
+		if s := spread(); s > 2 {
+			t.Fatalf("while replacing: the counts differ by %d", s)
+		}
+	}
+}
+
+func TestRegistry(t *testing.T) {
+	t.Parallel()
+	names := balance.Algorithms()
+	if !slices.IsSorted(names) {
+		t.Errorf("not sorted: %v", names)
+	}
+	for _, name := range []string{"first", "least_conn", "round_robin"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("%v lack %q", names, name)
+		}
+	}
+	for _, name := range names {
+		if b, err := balance.New(name); err != nil || b == nil {
+			t.Errorf("New(%q): %v, %v", name, b, err)
+		}
+	}
+	for _, name := range []string{"", "random", "Round_Robin"} {
+		b, err := balance.New(name)
+		if err == nil || b != nil {
+			t.Fatalf("New(%q): %v, %v, want an error", name, b, err)
+		}
+		for _, want := range append(names, fmt.Sprintf("%q", name)) {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("New(%q): %q does not mention %s", name, err, want)
+			}
+		}
+	}
+}
+
+// Groups do not take each other's turns.
+func TestGroupsAreApart(t *testing.T) {
+	t.Parallel()
+	a, b := group(t, "round_robin", 2, 1), group(t, "round_robin", 2, 1)
+	if got := []int{pick(t, a), pick(t, b), pick(t, a), pick(t, b)}; !slices.Equal(got, []int{0, 0, 1, 1}) {
+		t.Errorf("picked %v", got)
+	}
+}
+
+func TestAcquireAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, algorithm := range balance.Algorithms() {
+		for _, hosts := range []int{1, 10, 200} {
+			g := group(t, algorithm, hosts, 4)
+			var seen balance.Tried
+			seen.Add(hosts - 1) // its memory is kept from here on
+			n := testing.AllocsPerRun(100, func() {
+				seen.Clear()
+				lease, ok := g.Acquire(3, &seen)
+				if !ok {
+					t.Error("no host")
+				}
+				lease.Release(balance.Served)
+			})
+			if n != 0 {
+				t.Errorf("%s, %d hosts: %v allocations", algorithm, hosts, n)
+			}
+		}
+	}
+}
+
+func BenchmarkAcquire(b *testing.B) {
+	for _, algorithm := range balance.Algorithms() {
+		for _, hosts := range []int{2, 10, 1000} {
+			b.Run(fmt.Sprintf("%s/%d", algorithm, hosts), func(b *testing.B) {
+				g := group(b, algorithm, hosts, 2)
+				var seen balance.Tried
+				b.ReportAllocs()
+				for b.Loop() {
+					seen.Clear()
+					lease, _ := g.Acquire(0, &seen)
+					lease.Release(balance.Served)
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, algorithm := range balance.Algorithms() {
+		for _, hosts := range []int{2, 10, 1000} {
+			b.Run(fmt.Sprintf("%s/%d", algorithm, hosts), func(b *testing.B) {
+				balancer, err := balance.New(algorithm)
+				if err != nil {
+					b.Fatal(err)
+				}
+				view := balance.NewGroup(hosts, balancer, balance.NewCounters(2, hosts)).Hosts()
+				var none balance.Tried
+				b.ReportAllocs()
+				for b.Loop() {
+					if balancer.Pick(view, &none) < 0 {
+						b.Fatal("no host")
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package enginetest
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Hosts listen where at says: an IPv4 address and port, the port zero if the kernel shall choose.
+
+// Loopback is where a host goes that may be anywhere.
+const Loopback = "127.0.0.1:0"
+
+// Accepting is a host that calls serve, on a goroutine of its own, for each connection, and closes it afterwards. When
+// the test ends the connections are closed and those goroutines are waited for.
+func Accepting(tb testing.TB, at string, serve func(*net.TCPConn)) netip.AddrPort {
+	tb.Helper()
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort(at)))
+	if err != nil {
+		tb.Fatalf("enginetest: %v", err)
+	}
+	var (
+		running sync.WaitGroup
+		mu      sync.Mutex
+		over    bool
+		open    = make(map[*net.TCPConn]struct{})
+	)
+	running.Go(func() {
+		for {
+			c, err := l.AcceptTCP()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			if over {
+				_ = c.Close()
+			} else {
+				open[c] = struct{}{}
+				running.Go(func() {
+					serve(c)
+					_ = c.Close()
+					mu.Lock()
+					delete(open, c)
+					mu.Unlock()
+				})
+			}
+			mu.Unlock()
+		}
+	})
+	tb.Cleanup(func() {
+		_ = l.Close()
+		mu.Lock()
+		over = true
+		for c := range open {
+			_ = c.Close()
+		}
+		mu.Unlock()
+		running.Wait()
+	})
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// Hold reads what comes and answers nothing until the client closes.
+func Hold(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }
+
+// Echo answers what it reads.
+func Echo(c *net.TCPConn) { _, _ = io.Copy(c, c) }
+
+// Reset closes the connection with a reset.
+func Reset(c *net.TCPConn) { _ = c.SetLinger(0) }
+
+// Refusing is a host that refuses connections. The port is held, so that nobody else answers there.
+func Refusing(tb testing.TB, at string) netip.AddrPort {
+	tb.Helper()
+	return LocalAddr(tb, bind(tb, at))
+}
+
+// BlackHole is a host that answers nothing: its queue of connections is full, and the kernel drops what comes then.
+func BlackHole(tb testing.TB, at string) netip.AddrPort {
+	tb.Helper()
+	l := bind(tb, at)
+	if err := unix.Listen(l, 0); err != nil {
+		tb.Fatalf("enginetest: while listening: %v", err)
+	}
+	addr := LocalAddr(tb, l)
+	for range 8 {
+		fd := socket(tb)
+		err := unix.Connect(fd, sockaddr(addr))
+		if err != nil && !errors.Is(err, unix.EINPROGRESS) {
+			tb.Fatalf("enginetest: while filling a queue: %v", err)
+		}
+		// No event can tell of silence.
+		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 50); n == 0 {
+			return addr
+		}
+	}
+	tb.Skip("this kernel accepts more connections than the queue of a listening socket holds")
+	return addr
+}
+
+func socket(tb testing.TB) int {
+	tb.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		tb.Fatalf("enginetest: while making a socket: %v", err)
+	}
+	tb.Cleanup(func() { _ = unix.Close(fd) })
+	return fd
+}
+
+func bind(tb testing.TB, at string) int {
+	tb.Helper()
+	fd := socket(tb)
+	if err := unix.Bind(fd, sockaddr(netip.MustParseAddrPort(at))); err != nil {
+		tb.Fatalf("enginetest: while binding to %s: %v", at, err)
+	}
+	return fd
+}
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+}

@@ -1,0 +1,84 @@
+package enginetest
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine"
+)
+
+// Pair connects two TCP sockets over loopback: one end for the test to use, and one as a non-blocking descriptor, which
+// the caller owns and may give to engine.Loop.Attach. The descriptor comes from a socket of engine.Listen.
+func Pair(tb testing.TB) (peer *net.TCPConn, fd int32) {
+	tb.Helper()
+	l, err := engine.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		tb.Fatalf("enginetest: %v", err)
+	}
+	defer unix.Close(l)
+	peer, err = net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(LocalAddr(tb, l)))
+	if err != nil {
+		tb.Fatalf("enginetest: %v", err)
+	}
+	tb.Cleanup(func() { _ = peer.Close() })
+	Await(tb, int32(l), unix.POLLIN)
+	n, _, err := unix.Accept4(l, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	if err != nil {
+		tb.Fatalf("enginetest: while accepting: %v", err)
+	}
+	return peer, int32(n)
+}
+
+// Attach makes a pair whose descriptor belongs to a connection on l, closed when the test ends.
+func (l *Loop) Attach(tb testing.TB, h engine.Handler) (peer *net.TCPConn, c *engine.Conn) {
+	tb.Helper()
+	peer, fd := Pair(tb)
+	c = new(engine.Conn)
+	l.AttachFD(tb, c, fd, h)
+	return peer, c
+}
+
+// AttachFD attaches fd to c on l, closed when the test ends.
+func (l *Loop) AttachFD(tb testing.TB, c *engine.Conn, fd int32, h engine.Handler) {
+	tb.Helper()
+	var err error
+	l.Do(func() { err = l.Loop.Attach(c, fd, h) })
+	if err != nil {
+		engine.CloseFD(fd)
+		tb.Fatalf("enginetest: %v", err)
+	}
+	tb.Cleanup(func() { l.Do(c.Close) })
+}
+
+// Await returns when poll(2) finds one of the events on fd, and fails the test when that takes too long.
+func Await(tb testing.TB, fd int32, events int16) {
+	tb.Helper()
+	p := []unix.PollFd{{Fd: fd, Events: events}}
+	for {
+		switch n, err := unix.Poll(p, int(Patience.Milliseconds())); {
+		case errors.Is(err, unix.EINTR):
+		case err != nil || n == 0:
+			tb.Fatalf("enginetest: while waiting for events %#x of descriptor %d: %v", events, fd, err)
+		default:
+			return
+		}
+	}
+}
+
+// LocalAddr is the address that the socket fd is bound to.
+func LocalAddr(tb testing.TB, fd int) netip.AddrPort {
+	tb.Helper()
+	sa, err := unix.Getsockname(fd)
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
+	}
+	tb.Fatalf("enginetest: no address of descriptor %d: %v", fd, err)
+	return netip.AddrPort{}
+}

@@ -1,0 +1,100 @@
+package enginetest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// childEnv names the test that a child process was started for.
+const childEnv = "KROXY_EV_TEST_CHILD"
+
+// Child has the current test, which must not be a subtest, run in a process of its own: for counting descriptors,
+// forcing their numbers, or lowering limits without disturbing other tests. It reports whether this is the child. In
+// the parent it waits for the child, fails the test if the child failed, and the test should then return.
+func Child(tb testing.TB) bool {
+	tb.Helper()
+	if os.Getenv(childEnv) == tb.Name() {
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+regexp.QuoteMeta(tb.Name())+"$", "-test.count=1", "-test.v", "-test.timeout=2m")
+	// The race detector holds up the end of a process for a second, unless told otherwise.
+	cmd.Env = append(os.Environ(), childEnv+"="+tb.Name(), "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=20")
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil:
+		tb.Errorf("enginetest: in a process of its own: %v\n%s", err, out)
+	case bytes.Contains(out, []byte("--- SKIP")):
+		tb.Skipf("in a process of its own:\n%s", out)
+	case !bytes.Contains(out, []byte("--- PASS: "+tb.Name())):
+		tb.Errorf("enginetest: the process of its own did not run the test:\n%s", out)
+	}
+	return false
+}
+
+// FDs lists this process's open descriptors and what they are.
+func FDs(tb testing.TB) map[int]string {
+	tb.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		tb.Fatalf("enginetest: %v", err)
+	}
+	fds := make(map[int]string)
+	for _, e := range entries {
+		// The descriptor that the directory was read through is gone by now.
+		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
+			n, _ := strconv.Atoi(e.Name())
+			fds[n] = target
+		}
+	}
+	return fds
+}
+
+// NoLeaks notes the descriptors and goroutines there are now. The function it returns fails the test if there are more
+// when it is called, goroutines being given time to end. It belongs in a Child.
+func NoLeaks(tb testing.TB) func() {
+	tb.Helper()
+	// What the runtime and the net package open at first use stays open: it is no leak.
+	fds, goroutines := FDs(tb), runtime.NumGoroutine()
+	return func() {
+		tb.Helper()
+		deadline := time.Now().Add(Patience / 4)
+		for time.Now().Before(deadline) && (runtime.NumGoroutine() > goroutines || len(FDs(tb)) > len(fds)) {
+			time.Sleep(time.Millisecond)
+		}
+		if n := runtime.NumGoroutine(); n > goroutines {
+			stacks := make([]byte, 64<<10)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			tb.Errorf("goroutines: %d, were %d\n%s", n, goroutines, stacks)
+		}
+		for fd, target := range FDs(tb) {
+			if _, ok := fds[fd]; !ok {
+				tb.Errorf("leaked descriptor %d: %s", fd, target)
+			}
+		}
+	}
+}
+
+// Switches counts how often the thread tid of this process has gone to sleep: a thread that serves an idle loop does
+// not.
+func Switches(tb testing.TB, tid int) int {
+	tb.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/status", tid))
+	if err != nil {
+		tb.Fatalf("enginetest: %v", err)
+	}
+	_, rest, _ := strings.Cut(string(status), "\nvoluntary_ctxt_switches:")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		tb.Fatalf("enginetest: while reading the status of a thread: %v", err)
+	}
+	return n
+}

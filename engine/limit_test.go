@@ -1,0 +1,247 @@
+package engine_test
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/enginetest"
+)
+
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	limit := engine.NewLimit(2)
+	if limit.Max() != 2 || (*engine.Limit)(nil).Max() != 0 {
+		t.Error("Max is not what was asked for")
+	}
+	g := newGate(t, limit)
+	g.dial(t)
+	g.dial(t)
+	g.probe.Await(t, "two clients", func() bool { return len(g.held) == 2 })
+	third := g.dial(t)
+	g.probe.Await(t, "a pause", func() bool { return len(g.pauses) > 0 })
+	g.Do(func() {
+		if !errors.Is(g.pauses[0], engine.ErrLimit) {
+			t.Errorf("paused because of %v", g.pauses[0])
+		}
+		if len(g.held) != 2 {
+			t.Errorf("%d clients are in, want 2", len(g.held))
+		}
+	})
+	// It looks again by itself, and the third still has to wait.
+	g.probe.Await(t, "a second pause", func() bool { return len(g.pauses) > 1 })
+	g.Do(func() {
+		if len(g.held) != 2 {
+			t.Errorf("%d clients are in, want 2", len(g.held))
+		}
+		g.drop()
+	})
+	g.probe.Await(t, "the third client", func() bool { return len(g.peers) == 3 })
+	g.Do(func() {
+		if want := third.LocalAddr().(*net.TCPAddr).AddrPort(); g.peers[2] != want {
+			t.Errorf("let in %v, want %v", g.peers[2], want)
+		}
+	})
+}
+
+// A place that gets free is taken at once, not at the next look.
+func TestReleaseLetsTheNextInAtOnce(t *testing.T) {
+	t.Parallel()
+	const rounds = 20
+	g := newGate(t, engine.NewLimit(1))
+	for range rounds + 1 {
+		g.dial(t)
+	}
+	g.probe.Await(t, "a pause", func() bool { return len(g.peers) == 1 && len(g.pauses) > 0 })
+	start := time.Now()
+	for round := range rounds {
+		g.Do(g.drop)
+		g.probe.Await(t, "the next client", func() bool { return len(g.peers) == round+2 })
+	}
+	// Left to the timer it would be 100 ms a round.
+	if took := time.Since(start); took > rounds*50*time.Millisecond {
+		t.Errorf("%d rounds took %v", rounds, took)
+	}
+	g.Do(func() {
+		if len(g.held) != 1 {
+			t.Errorf("%d clients are in, want 1", len(g.held))
+		}
+	})
+}
+
+// A limit holds over listeners, and a place that another listener's client leaves is found by looking again.
+func TestLimitOverListeners(t *testing.T) {
+	t.Parallel()
+	limit := engine.NewLimit(1)
+	a, b := newGate(t, limit), newGate(t, limit)
+	a.dial(t)
+	a.probe.Await(t, "a client", func() bool { return len(a.held) == 1 })
+	b.dial(t)
+	b.probe.Await(t, "a pause", func() bool { return len(b.pauses) > 0 })
+	b.Do(func() {
+		if len(b.held) != 0 {
+			t.Error("the limit was passed")
+		}
+	})
+	a.Do(a.drop)
+	b.probe.Await(t, "the other client", func() bool { return len(b.held) == 1 })
+}
+
+// A client may be over before Accept returns.
+func TestReleaseInsideAccept(t *testing.T) {
+	t.Parallel()
+	const clients = 10
+	fd, err := engine.Listen(netip.MustParseAddrPort(enginetest.Loopback))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := enginetest.LocalAddr(t, fd)
+	loop := enginetest.Start(t, engine.Options{})
+	p := loop.Probe()
+	var l *engine.Listener
+	accepted := 0
+	loop.Do(func() {
+		l, err = engine.NewListener(loop.Loop, fd, engine.ListenerOptions{
+			Limit: engine.NewLimit(1),
+			Accept: func(fd int32, _ netip.AddrPort) {
+				accepted++
+				engine.CloseFD(fd)
+				l.Release()
+				p.Note()
+			},
+			Paused: func(reason error) { t.Errorf("paused: %v", reason) },
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loop.Do(func() { l.Close() })
+	for range clients {
+		c, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	p.Await(t, "all clients", func() bool { return accepted == clients })
+}
+
+// A paused listener is closed: it stays closed, whatever is released later.
+func TestCloseWhilePaused(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, engine.NewLimit(1))
+	g.dial(t)
+	waiting := g.dial(t)
+	g.probe.Await(t, "a pause", func() bool { return len(g.held) == 1 && len(g.pauses) > 0 })
+	pauses := 0
+	g.Do(func() {
+		g.Close()
+		g.drop()
+		pauses = len(g.pauses)
+	})
+	if _, err := waiting.Read(make([]byte, 1)); err == nil {
+		t.Error("the client that waited got bytes")
+	}
+	timer := engine.Timer{Handler: g.probe}
+	g.Do(func() { g.Arm(&timer, g.Now()+150) }) // longer than a pause
+	g.probe.Await(t, "the timer", func() bool { return g.probe.Expiries == 1 })
+	g.Do(func() {
+		if len(g.pauses) != pauses || len(g.peers) != 1 {
+			t.Errorf("%d pauses and %d clients after Close", len(g.pauses)-pauses, len(g.peers)-1)
+		}
+	})
+}
+
+func TestListenerRunsOutOfDescriptors(t *testing.T) {
+	if !enginetest.Child(t) {
+		return
+	}
+	const clients, room = 5, 3
+	g := newGate(t, nil)
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		t.Fatal(err)
+	}
+	var plugs []int
+	unplug := func() {
+		_ = unix.Close(plugs[0])
+		plugs = plugs[1:]
+	}
+	g.Do(func() { // so that they queue up
+		for range clients {
+			g.dial(t)
+		}
+		g.queued(t, clients)
+		highest := 0
+		for fd := range enginetest.FDs(t) {
+			highest = max(highest, fd)
+		}
+		lim.Cur = uint64(highest) + 8
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+			t.Error(err)
+		}
+		for {
+			fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				break // EMFILE, or EINVAL
+			}
+			plugs = append(plugs, fd)
+		}
+		for range room {
+			unplug()
+		}
+	})
+	g.probe.Await(t, "a pause", func() bool { return len(g.pauses) > 0 })
+	g.Do(func() {
+		if !errors.Is(g.pauses[0], unix.EMFILE) {
+			t.Errorf("paused because of %v", g.pauses[0])
+		}
+		if len(g.held) != room {
+			t.Errorf("%d clients are in, want %d", len(g.held), room)
+		}
+	})
+	// While it waits it costs next to nothing, and says so once a pause: about every 100 ms.
+	timer := engine.Timer{Handler: g.probe}
+	switches := func() int64 {
+		var usage unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_THREAD, &usage); err != nil {
+			t.Error(err)
+		}
+		return usage.Nvcsw
+	}
+	var (
+		pauses  int
+		wakeups int64
+	)
+	g.Do(func() {
+		pauses, wakeups = len(g.pauses), switches()
+		g.Arm(&timer, g.Now()+450)
+	})
+	g.probe.Await(t, "the timer", func() bool { return g.probe.Expiries == 1 })
+	g.Do(func() {
+		if n := len(g.pauses) - pauses; n < 1 || n > 5 {
+			t.Errorf("%d pauses in 450 ms", n)
+		}
+		if n := switches() - wakeups; n > 30 {
+			t.Errorf("%d wake-ups in 450 ms", n)
+		}
+		if len(g.held) != room {
+			t.Errorf("%d clients are in, want %d", len(g.held), room)
+		}
+		// A client goes, and another takes its place.
+		g.drop()
+	})
+	g.probe.Await(t, "the next client", func() bool { return len(g.peers) == room+1 })
+	// Descriptors come back from elsewhere: it looks again by itself.
+	g.Do(func() {
+		for len(plugs) > 0 {
+			unplug()
+		}
+	})
+	g.probe.Await(t, "all clients", func() bool { return len(g.peers) == clients })
+}

@@ -1,0 +1,319 @@
+package upstream_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/upstream"
+)
+
+func TestHostLabel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, want := range map[string]string{"db1.example": "db1.example:5432", "10.0.0.1": "10.0.0.1:5432", "::1": "[::1]:5432"} {
+		h := upstream.NewHost(w.resolver, name, 5432)
+		if h.Label != want || h.Port != 5432 || h.Name.Host() != name {
+			t.Errorf("%q: %q, %d, %q", name, h.Label, h.Port, h.Name.Host())
+		}
+	}
+}
+
+func TestSuccess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(hello(t, enginetest.Loopback, "a"))
+	c, err := w.connect(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.loop.Do(func() {
+		if !c.conn.Writable() {
+			t.Error("not writable")
+		}
+	})
+	c.greeting("a")
+	expect(t, g, "connected", []int64{1}, []int64{0})
+	w.loop.Do(func() { c.lease.Release(balance.Unused) })
+	expect(t, g, "released", []int64{0}, []int64{0})
+}
+
+func TestRefusedGoesToTheNext(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(enginetest.Refusing(t, enginetest.Loopback), enginetest.Refusing(t, enginetest.Loopback), hello(t, enginetest.Loopback, "c"))
+	c, err := w.connect(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.greeting("c")
+	expect(t, g, "connected", []int64{0, 0, 1}, []int64{1, 1, 0})
+}
+
+func TestAllRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(enginetest.Refusing(t, enginetest.Loopback), enginetest.Refusing(t, enginetest.Loopback))
+	c, err := w.connect(g)
+	if !errors.Is(err, unix.ECONNREFUSED) || !strings.Contains(err.Error(), `"app"`) {
+		t.Errorf("outcome: %v", err)
+	}
+	c.expectIdle()
+	expect(t, g, "refused", []int64{0, 0}, []int64{1, 1})
+}
+
+// An address that the kernel refuses at once is an address like others.
+func TestImpossibleAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c, err := w.connect(w.group("255.255.255.255:9", hello(t, enginetest.Loopback, "b")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.greeting("b")
+	g := w.group("255.255.255.255:9")
+	c, err = w.connect(g)
+	if err == nil || errors.Is(err, upstream.ErrNoHost) {
+		t.Errorf("outcome: %v", err)
+	}
+	c.expectIdle()
+	expect(t, g, "impossible", []int64{0}, []int64{1})
+}
+
+// A host that answers nothing gets its share of the time, and leaves the rest to the others.
+func TestBlackHoleGoesToTheNext(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hole := enginetest.BlackHole(t, enginetest.Loopback)
+	g := w.group(hole, hole, hello(t, enginetest.Loopback, "c"))
+	g.ConnectTimeout = 1200 * time.Millisecond
+	start := time.Now()
+	c, err := w.connect(g)
+	took := time.Since(start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A third of the time for the first, half of what is left for the second.
+	if took < 790*time.Millisecond || took > 1200*time.Millisecond {
+		t.Errorf("it took %v, want 800 ms", took)
+	}
+	c.greeting("c")
+	expect(t, g, "connected", []int64{0, 0, 1}, []int64{1, 1, 0})
+}
+
+func TestConnectTimeout(t *testing.T) {
+	t.Parallel()
+	hole := enginetest.BlackHole(t, enginetest.Loopback)
+	for _, hosts := range []int{1, 3} {
+		t.Run(fmt.Sprint(hosts), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			g := w.group(slices.Repeat([]any{hole}, hosts)...)
+			g.ConnectTimeout = 100 * time.Millisecond
+			start := time.Now()
+			c, err := w.connect(g)
+			if !errors.Is(err, upstream.ErrConnectTimeout) {
+				t.Errorf("outcome: %v", err)
+			}
+			if took := time.Since(start); took < g.ConnectTimeout {
+				t.Errorf("it took %v", took)
+			}
+			c.expectIdle()
+			// How many of the others got their turn depends on how busy the machine is.
+			if n := g.Balance.Hosts().Failed(0); n != 1 {
+				t.Errorf("the first host failed %d times, want once", n)
+			}
+		})
+	}
+}
+
+// The error is that of the last host.
+func TestBlackHoleThenRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(enginetest.BlackHole(t, enginetest.Loopback), enginetest.Refusing(t, enginetest.Loopback))
+	g.ConnectTimeout = 100 * time.Millisecond
+	c, err := w.connect(g)
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("outcome: %v", err)
+	}
+	c.expectIdle()
+}
+
+// Without a bound it waits, and can be cancelled.
+func TestNoConnectTimeout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(enginetest.BlackHole(t, enginetest.Loopback))
+	g.ConnectTimeout = 0
+	c := w.client(g)
+	w.loop.Do(c.begin)
+	time.Sleep(50 * time.Millisecond)
+	w.loop.Do(func() { c.attempt.Cancel() })
+	c.expectIdle()
+	w.loop.Do(func() {
+		if len(c.outcome) != 0 {
+			t.Errorf("outcome: %v", c.outcome)
+		}
+	})
+}
+
+// A host that is not on the loopback is waited for: the loop is told of the outcome by an event.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	at := elsewhere(t)
+	w := newWorld(t)
+	g := w.group(enginetest.Refusing(t, at), enginetest.Refusing(t, at), hello(t, at, "c"))
+	c, err := w.connect(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.greeting("c")
+	expect(t, g, "connected", []int64{0, 0, 1}, []int64{1, 1, 0})
+
+	g = w.group(enginetest.Refusing(t, at))
+	c, err = w.connect(g)
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("outcome: %v", err)
+	}
+	c.expectIdle()
+
+	c = w.client(w.group(hello(t, at, "cancelled")))
+	w.loop.Do(func() {
+		c.begin()
+		c.attempt.Cancel()
+	})
+	c.expectIdle()
+	w.loop.Do(func() {
+		if len(c.outcome) != 0 || c.Readies != 0 {
+			t.Errorf("outcome %v, %d events after Cancel", c.outcome, c.Readies)
+		}
+	})
+}
+
+// elsewhere is an address of this machine that is not on the loopback, with any port.
+func elsewhere(t *testing.T) string {
+	t.Helper()
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return net.JoinHostPort(n.IP.String(), "0")
+		}
+	}
+	t.Skip("this machine has no IPv4 address but the loopback's")
+	return ""
+}
+
+// A lease that the owner holds already is the first to be tried; when its host fails, others are.
+func TestHeldLease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	good, bad := hello(t, enginetest.Loopback, "good"), enginetest.Refusing(t, enginetest.Loopback)
+	for _, c := range []struct {
+		name           string
+		hosts          []any
+		held           int
+		active, failed []int64
+	}{
+		{"good", []any{hello(t, enginetest.Loopback, "other"), good}, 1, []int64{0, 1}, []int64{0, 0}},
+		{"bad", []any{good, bad}, 1, []int64{1, 0}, []int64{0, 1}},
+		{"bad, and next in turn", []any{bad, good}, 0, []int64{0, 1}, []int64{1, 0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := w.group(c.hosts...)
+			client := w.client(g)
+			w.loop.Do(func() {
+				var not balance.Tried
+				not.Add(1 - c.held)
+				client.lease, _ = g.Balance.Acquire(0, &not)
+				if client.lease.Host() != c.held {
+					t.Errorf("host %d is held", client.lease.Host())
+				}
+				client.begin()
+			})
+			client.Await(t, "the outcome", func() bool { return len(client.outcome) > 0 })
+			if err := client.result(); err != nil {
+				t.Fatal(err)
+			}
+			client.greeting("good")
+			expect(t, g, "connected", c.active, c.failed)
+			w.loop.Do(func() { client.lease.Release(balance.Unused) })
+			expect(t, g, "released", []int64{0, 0}, c.failed)
+		})
+	}
+}
+
+func TestNoHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(enginetest.Refusing(t, enginetest.Loopback))
+	g.Balance = balance.NewGroup(1, nobody{}, balance.NewCounters(2, 1))
+	c, err := w.connect(g)
+	if !errors.Is(err, upstream.ErrNoHost) {
+		t.Errorf("outcome: %v", err)
+	}
+	c.expectIdle()
+}
+
+// nobody is an algorithm that has nobody to offer.
+type nobody struct{}
+
+func (nobody) Pick(*balance.Hosts, *balance.Tried) int { return -1 }
+
+func TestAddressesAreTriedInOrder(t *testing.T) {
+	t.Parallel()
+	port := hello(t, "127.0.0.1:0", "first").Port()
+	at := func(addr string) string { return fmt.Sprintf("%s:%d", addr, port) }
+	hello(t, at("127.0.0.2"), "second")
+	enginetest.Refusing(t, at("127.0.0.3"))
+	enginetest.BlackHole(t, at("127.0.0.4"))
+	for _, c := range []struct {
+		addrs []string
+		want  string
+	}{
+		{[]string{"127.0.0.1", "127.0.0.2"}, "first"},
+		{[]string{"127.0.0.2", "127.0.0.1"}, "second"},
+		{[]string{"127.0.0.3", "127.0.0.2", "127.0.0.1"}, "second"},
+		{[]string{"255.255.255.255", "127.0.0.1"}, "first"},
+		{[]string{"127.0.0.4", "127.0.0.2"}, "second"},
+		{[]string{"127.0.0.4", "127.0.0.3", "127.0.0.1"}, "first"},
+	} {
+		t.Run(fmt.Sprint(c.addrs), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.knows("many.test", c.addrs...)
+			g := w.group(at("many.test"))
+			g.ConnectTimeout = time.Second
+			conn, err := w.connect(g)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.greeting(c.want)
+			expect(t, g, "connected", []int64{1}, []int64{0})
+		})
+	}
+	t.Run("none", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.knows("many.test", "127.0.0.4", "127.0.0.3")
+		g := w.group(at("many.test"), at("127.0.0.2"))
+		g.ConnectTimeout = time.Second
+		conn, err := w.connect(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.greeting("second")
+		expect(t, g, "connected", []int64{0, 1}, []int64{1, 0})
+	})
+}
