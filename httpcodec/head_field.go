@@ -1,0 +1,105 @@
+package httpcodec
+
+// fieldID names the fields that this package decides about. All others are 0.
+type fieldID uint8
+
+const (
+	fieldOther fieldID = iota
+	fieldAccept
+	fieldDate
+
+	// Sent on, after a look or with another value.
+	fieldHost
+	fieldExpect
+	fieldMaxForwards
+	fieldTrailer
+	fieldForwardedFor
+	fieldForwardedHost
+	fieldForwardedProto
+
+	// From here on: of one connection or one message's framing, never copied.
+	fieldOwn
+	fieldContentLength
+	fieldTransferEncoding
+	fieldConnection
+	fieldKeepAlive
+	fieldProxyConnection
+	fieldTE
+	fieldUpgrade
+	fieldHTTP2Settings // RFC 7540 section 3.2.1: goes with "Upgrade: h2c"
+)
+
+// identify finds a field name's ID; letter case does not count.
+func identify(name []byte) fieldID {
+	is := func(low string, id fieldID) fieldID {
+		if equalFold(name, low) {
+			return id
+		}
+		return fieldOther
+	}
+	switch c := lower[name[0]]; len(name) {
+	case 2:
+		return is("te", fieldTE)
+	case 4:
+		if c == 'h' {
+			return is("host", fieldHost)
+		}
+		return is("date", fieldDate)
+	case 6:
+		if c == 'a' {
+			return is("accept", fieldAccept)
+		}
+		return is("expect", fieldExpect)
+	case 7:
+		if c == 'u' {
+			return is("upgrade", fieldUpgrade)
+		}
+		return is("trailer", fieldTrailer)
+	case 10:
+		if c == 'c' {
+			return is("connection", fieldConnection)
+		}
+		return is("keep-alive", fieldKeepAlive)
+	case 12:
+		return is("max-forwards", fieldMaxForwards)
+	case 14:
+		if c == 'c' {
+			return is("content-length", fieldContentLength)
+		}
+		return is("http2-settings", fieldHTTP2Settings)
+	case 15:
+		return is("x-forwarded-for", fieldForwardedFor)
+	case 16:
+		if c == 'x' {
+			return is("x-forwarded-host", fieldForwardedHost)
+		}
+		return is("proxy-connection", fieldProxyConnection)
+	case 17:
+		if c == 'x' {
+			return is("x-forwarded-proto", fieldForwardedProto)
+		}
+		return is("transfer-encoding", fieldTransferEncoding)
+	}
+	return fieldOther
+}
+
+// connectionKeeps reports whether a field stays although Connection names it: what frames or addresses a message, and what
+// this proxy says about the client, is not for the client to take away.
+func connectionKeeps(id fieldID) bool {
+	switch id {
+	case fieldHost, fieldContentLength, fieldTransferEncoding, fieldForwardedFor, fieldForwardedHost, fieldForwardedProto:
+		return true
+	}
+	return false
+}
+
+// appendField writes one field line.
+func appendField(dst, name, value []byte) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, ": "...)
+	dst = append(dst, value...)
+	return append(dst, "\r\n"...)
+}
+
+// headRoom is what a head of n bytes may grow to on its way, unless configured fields are long.
+func headRoom(n int) int { return n + 256 }

@@ -1,0 +1,119 @@
+package httpcodec
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAppendError(t *testing.T) {
+	t.Parallel()
+	date := []byte("Tue, 11 Jun 2024 10:00:00 GMT")
+	const html = "text/html; charset=utf-8"
+	const plain = "text/plain; charset=utf-8"
+	for _, c := range []struct {
+		in     string
+		keep   bool
+		kind   string
+		close  bool
+		body   string // a part of it
+		header string
+	}{
+		{"", false, html, true, "<h1>502 Bad Gateway</h1>", ""},
+		{lines(), true, html, false, "<h1>502 Bad Gateway</h1>", ""},
+		{lines("Accept: text/plain"), true, plain, false, "502 Bad Gateway\n", ""},
+		{"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", true, html, false, "", ""},
+		{"HEAD / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n", false, html, true, "", ""},
+		{"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true, html, false, "502", "keep-alive"},
+		{"GET / HTTP/1.0\r\n\r\n", false, html, true, "502", "close"},
+	} {
+		var r Request
+		r.Parse([]byte(c.in))
+		out := AppendError(nil, 502, &Reply{Request: &r, KeepAlive: c.keep, Date: date})
+		in := bufio.NewReader(bytes.NewReader(out))
+		resp, err := http.ReadResponse(in, &http.Request{Method: string(r.Method())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || in.Buffered() != 0 {
+			t.Errorf("%q: %v and %d bytes more", c.in, err, in.Buffered())
+		}
+		if resp.StatusCode != 502 || resp.Header.Get("Content-Type") != c.kind || resp.Close != c.close || !strings.Contains(string(body), c.body) ||
+			c.body == "" && len(body) > 0 || resp.Header.Get("Date") != string(date) || resp.ContentLength < 15 {
+			t.Errorf("%q: %q", c.in, out)
+		}
+		if c.header != "" && !strings.Contains(string(out), "\r\nConnection: "+c.header+"\r\n") {
+			t.Errorf("%q: %q", c.in, out)
+		}
+	}
+	if out := string(AppendError([]byte("x"), 408, &Reply{})); !strings.HasPrefix(out, "xHTTP/1.1 408 Request Timeout\r\nConnection: close\r\n") {
+		t.Errorf("%q", out)
+	}
+}
+
+func TestPrefersPlain(t *testing.T) {
+	t.Parallel()
+	for accept, want := range map[string]bool{
+		"":                                   false,
+		"*/*":                                false,
+		"text/*":                             false,
+		"text/plain":                         true,
+		"TEXT/Plain":                         true,
+		"text/plain, text/html":              false,
+		"text/plain;q=0.5, */*;q=0.1":        true,
+		"text/plain;q=0.5, text/html":        false,
+		"text/html;q=0.2, text/*;q=0.4":      true,
+		"text/html;q=0, */*":                 true,
+		"text/plain;q=0, */*":                false,
+		"text/plain; charset=utf-8; q=0.001": true,
+		"text/plain;q=0.x":                   false,
+		"text/plain;q=x":                     false,
+		"text/plain;q=2":                     false,
+		"text/plain;q=1.5":                   false,
+		"application/json":                   false,
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": false,
+		";q=1,,;": false,
+	} {
+		var r Request
+		if _, err := r.Parse([]byte(lines("Accept: " + accept))); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.prefersPlain(); got != want {
+			t.Errorf("%q: %v", accept, got)
+		}
+	}
+}
+
+func TestTraceAndOptions(t *testing.T) {
+	t.Parallel()
+	var r Request
+	in := "TRACE /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nX: y\r\n"
+	if _, err := r.Parse([]byte(in + "Cookie: c\r\nAuthorization: d\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	want := "xHTTP/1.1 200 OK\r\nContent-Type: message/http\r\nContent-Length: " + fmt.Sprint(len(in)+2) + "\r\n\r\n" + in + "\r\n"
+	if got := string(AppendTrace([]byte("x"), &Reply{Request: &r, KeepAlive: true})); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	want = "HTTP/1.1 200 OK\r\nConnection: close\r\nAllow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, TRACE\r\nContent-Length: 0\r\n\r\n"
+	if got := string(AppendOptions(nil, &Reply{Request: &r})); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestDate(t *testing.T) {
+	t.Parallel()
+	var d dateCache
+	now := time.Date(2024, 6, 1, 23, 59, 59, 999, time.FixedZone("x", 3600))
+	for _, at := range []time.Time{now, now.Add(time.Second), now.Add(2 * time.Hour), time.Unix(0, 0)} {
+		if got, want := string(d.at(at)), at.UTC().Format(http.TimeFormat); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

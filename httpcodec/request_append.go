@@ -1,0 +1,165 @@
+package httpcodec
+
+import (
+	"slices"
+	"strconv"
+)
+
+// Rewrite says how requests are changed on their way to a host. The bytes in it must be such that may be in a field value.
+type Rewrite struct {
+	Headers *Headers // the configured "headers"; they go before all that follows
+
+	HostName   []byte // the host's name, for $host
+	Authority  []byte // the host's name, and its port unless that is the default: for Host. Not empty
+	ClientAddr []byte // for $addr and X-Forwarded-For; an IPv6 address without brackets
+
+	UpstreamHost bool // Host is Authority. Otherwise it is the client's, if there is one
+	Forwarded    bool // X-Forwarded-For, -Proto and -Host are written. Otherwise the client's are relayed
+	Trusted      bool // the client is a trusted proxy: its X-Forwarded-* are kept, and its address is appended
+	TLS          bool // the client came by TLS, for X-Forwarded-Proto
+	Close        bool // the host is asked to close the connection after its response
+}
+
+// AppendRequest writes r's head as it goes to a host: HTTP/1.1, in origin or asterisk form, without what concerned the
+// client's connection only, framed anew. End-to-end fields keep order, letter case and repetition; Host keeps its place, or
+// comes first if the client sent none. What w and the framing add comes last.
+func AppendRequest(dst []byte, r *Request, w *Rewrite) []byte {
+	head, s := r.head, &r.scan
+	dst = slices.Grow(dst, headRoom(len(head)+len(w.Authority)+len(w.ClientAddr)))
+	dst = append(dst, s.start.method.of(head)...)
+	dst = append(dst, ' ')
+	dst = s.start.appendTarget(dst, head)
+	dst = append(dst, " HTTP/1.1\r\n"...)
+
+	if !r.hostField {
+		dst = r.appendHost(dst, w, hostName)
+	}
+	var seen forwarded
+	for i := range s.fields {
+		f := &s.fields[i]
+		if f.drop || f.id > fieldOwn {
+			continue
+		}
+		name, value := f.name.of(head), f.value.of(head)
+		switch f.id {
+		case fieldOther:
+			if w.Headers.has(name) {
+				continue
+			}
+		case fieldHost:
+			dst = r.appendHost(dst, w, name)
+			continue
+		default:
+			if w.Headers.hasID(f.id) || !r.keeps(f, w, &seen) {
+				continue
+			}
+			if f.id == fieldMaxForwards && r.MaxForwards > 0 {
+				dst = append(dst, name...)
+				dst = append(dst, ": "...)
+				dst = strconv.AppendInt(dst, int64(r.MaxForwards-1), 10)
+				dst = append(dst, "\r\n"...)
+				continue
+			}
+		}
+		dst = appendField(dst, name, value)
+	}
+	dst = w.Headers.append(dst, w)
+	if w.Forwarded {
+		dst = r.appendForwarded(dst, w, seen)
+	}
+	dst = appendFraming(dst, r.Framing, r.Length)
+	switch {
+	case r.Upgrade:
+		dst = s.appendUpgrade(dst, head)
+	case r.Trailers && w.Close:
+		dst = append(dst, "TE: trailers\r\nConnection: TE, close\r\n"...)
+	case r.Trailers:
+		dst = append(dst, "TE: trailers\r\nConnection: TE\r\n"...)
+	case w.Close:
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// forwarded says which fields a trusted client brought and were kept.
+type forwarded struct{ proto, host bool }
+
+// keeps reports whether a field that this package knows is sent on.
+func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
+	switch f.id {
+	case fieldExpect:
+		return r.ExpectContinue
+	case fieldTrailer:
+		return r.Framing == Chunked && validTrailerList(f.value.of(r.head))
+	case fieldForwardedFor:
+		return !w.Forwarded // written anew, as one line
+	case fieldForwardedProto:
+		seen.proto = seen.proto || w.Trusted
+		return !w.Forwarded || w.Trusted
+	case fieldForwardedHost:
+		seen.host = seen.host || w.Trusted
+		return !w.Forwarded || w.Trusted
+	}
+	return true
+}
+
+// appendHost writes Host; name is the client's spelling.
+func (r *Request) appendHost(dst []byte, w *Rewrite, name []byte) []byte {
+	if w.Headers.hasID(fieldHost) {
+		return w.Headers.appendHost(dst, w)
+	}
+	host := r.Host()
+	if w.UpstreamHost || len(host) == 0 {
+		host = w.Authority
+	}
+	return appendField(dst, name, host)
+}
+
+var hostName = []byte("Host")
+
+// appendForwarded says who the client is.
+func (r *Request) appendForwarded(dst []byte, w *Rewrite, seen forwarded) []byte {
+	if !w.Headers.hasID(fieldForwardedFor) {
+		dst = r.appendForwardedFor(dst, w)
+	}
+	if !seen.proto && !w.Headers.hasID(fieldForwardedProto) {
+		if w.TLS {
+			dst = append(dst, "X-Forwarded-Proto: https\r\n"...)
+		} else {
+			dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
+		}
+	}
+	if host := r.Host(); !seen.host && len(host) > 0 && !w.Headers.hasID(fieldForwardedHost) {
+		dst = append(dst, "X-Forwarded-Host: "...)
+		dst = append(dst, host...)
+		dst = append(dst, "\r\n"...)
+	}
+	return dst
+}
+
+func (r *Request) appendForwardedFor(dst []byte, w *Rewrite) []byte {
+	dst = append(dst, "X-Forwarded-For: "...)
+	if w.Trusted {
+		for i := range r.scan.fields {
+			if f := &r.scan.fields[i]; f.id == fieldForwardedFor && f.value.len() > 0 {
+				dst = append(dst, f.value.of(r.head)...)
+				dst = append(dst, ", "...)
+			}
+		}
+	}
+	dst = append(dst, w.ClientAddr...)
+	return append(dst, "\r\n"...)
+}
+
+// appendFraming writes the field that says where the body ends, if there is one.
+func appendFraming(dst []byte, f Framing, n int64) []byte {
+	switch f {
+	case Length:
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, n, 10)
+		return append(dst, "\r\n"...)
+	case Chunked:
+		return append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return dst
+}

@@ -1,0 +1,144 @@
+package httpcodec
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Header is a field that is set on every request sent to a host, in place of the client's fields of that name.
+type Header struct {
+	Name  string // a token
+	Value string // every "$host" in it is the host's name, every "$addr" the client's address
+}
+
+// Headers are compiled, and safe for use by several loops at once. A nil *Headers is none.
+type Headers struct {
+	list    []header
+	lengths uint64 // bit n: there is a name of n bytes, modulo 64
+	ids     uint32 // bit n: there is a field with that fieldID
+}
+
+type header struct {
+	id     fieldID
+	prefix string // "Name: "
+	low    string
+	parts  []part
+}
+
+// part is a piece of a value: text, or what a variable stands for.
+type part struct {
+	text     string
+	variable string
+}
+
+// CompileHeaders makes Headers of list. Letter case of names does not count, and the last of a name wins. Fields that
+// describe one connection or a message's framing (and Expect, which is of both) are the proxy's business: they are left
+// out. An error says which header cannot be sent.
+func CompileHeaders(list []Header) (*Headers, error) {
+	h := &Headers{}
+	for _, l := range list {
+		if !validToken([]byte(l.Name)) {
+			return nil, fmt.Errorf("httpcodec: header %q: the name is no token", l.Name)
+		}
+		if value := []byte(l.Value); valueEnd(value, 0) != len(value) {
+			return nil, fmt.Errorf("httpcodec: header %q: a control character in the value", l.Name)
+		}
+		id := identify([]byte(l.Name))
+		if id > fieldOwn || id == fieldTrailer || id == fieldExpect {
+			continue
+		}
+		c := header{id, l.Name + ": ", strings.ToLower(l.Name), compileParts(strings.Trim(l.Value, " \t"))}
+		if i := h.index(l.Name); i >= 0 {
+			h.list[i] = c
+			continue
+		}
+		h.list = append(h.list, c)
+		h.lengths |= 1 << (len(l.Name) % 64)
+		if id != fieldOther {
+			h.ids |= 1 << id
+		}
+	}
+	return h, nil
+}
+
+func compileParts(value string) (parts []part) {
+	for value != "" {
+		i, variable := nextVariable(value)
+		parts = append(parts, part{value[:i], variable})
+		value = value[i+len(variable):]
+	}
+	return parts
+}
+
+// nextVariable finds the first variable in value; without one i is the length of value.
+func nextVariable(value string) (i int, variable string) {
+	for i = range len(value) {
+		for _, v := range [...]string{"$host", "$addr"} {
+			if strings.HasPrefix(value[i:], v) {
+				return i, v
+			}
+		}
+	}
+	return len(value), ""
+}
+
+func (h *Headers) index(name string) int {
+	for i := range h.list {
+		if h.list[i].low == strings.ToLower(name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// has reports whether name is one of h.
+func (h *Headers) has(name []byte) bool {
+	if h == nil || h.lengths>>(len(name)%64)&1 == 0 {
+		return false
+	}
+	for i := range h.list {
+		if equalFold(name, h.list[i].low) {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *Headers) hasID(id fieldID) bool { return h != nil && h.ids>>id&1 != 0 }
+
+// append writes the field lines but for Host.
+func (h *Headers) append(dst []byte, w *Rewrite) []byte {
+	if h == nil {
+		return dst
+	}
+	for i := range h.list {
+		if h.list[i].id != fieldHost {
+			dst = h.list[i].append(dst, w)
+		}
+	}
+	return dst
+}
+
+// appendHost writes the Host line; there must be one.
+func (h *Headers) appendHost(dst []byte, w *Rewrite) []byte {
+	for i := range h.list {
+		if h.list[i].id == fieldHost {
+			dst = h.list[i].append(dst, w)
+		}
+	}
+	return dst
+}
+
+func (h *header) append(dst []byte, w *Rewrite) []byte {
+	dst = append(dst, h.prefix...)
+	for _, p := range h.parts {
+		dst = append(dst, p.text...)
+		switch p.variable {
+		case "$host":
+			dst = append(dst, w.HostName...)
+		case "$addr":
+			dst = append(dst, w.ClientAddr...)
+		}
+	}
+	return append(dst, "\r\n"...)
+}
