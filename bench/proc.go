@@ -92,7 +92,7 @@ func (p *proc) answers(addr string) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("bench: %s ended (%v) before it answered on %s%s", p.name, p.err, addr, p.said())
+			return fmt.Errorf("bench: %s ended (%w) before it answered on %s%s", p.name, p.err, addr, p.said())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -102,7 +102,7 @@ func (p *proc) answers(addr string) error {
 func (p *proc) blame(err error) error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("bench: %s ended during the measurement (%v): %w%s", p.name, p.err, err, p.said())
+		return fmt.Errorf("bench: %s ended during the measurement (%w): %w%s", p.name, p.err, err, p.said())
 	default:
 		return err
 	}

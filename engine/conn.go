@@ -63,6 +63,9 @@ func (c *Conn) Writable() bool { return c.bits&bitWritable != 0 }
 // Errored reports whether the kernel announced an error or hang-up; SocketError tells which and forgets the hint.
 func (c *Conn) Errored() bool { return c.bits&bitError != 0 }
 
+// Queued reports whether Loop.Again will still have the handler called.
+func (c *Conn) Queued() bool { return c.bits&bitQueued != 0 }
+
 // Ending reports whether something other than bytes may be next to read: the end of the stream, most likely.
 func (c *Conn) Ending() bool { return c.bits&bitMore != 0 }
 
@@ -133,6 +136,8 @@ func (c *Conn) write(p []byte, flags uintptr) (int, error) {
 func (c *Conn) writeFailed(errno syscall.Errno) error {
 	if errno == unix.EAGAIN {
 		c.bits &^= bitWritable
+	} else {
+		c.bits |= bitReadable | bitMore // what the peer sent before it failed, and the end, are still to be read
 	}
 	return errno
 }
@@ -168,6 +173,9 @@ func (c *Conn) Connected(addr netip.AddrPort) error {
 	}
 	return errno
 }
+
+// Unacknowledged is how many of the bytes written the peer has not confirmed yet. Reset would destroy them.
+func (c *Conn) Unacknowledged() int { return unacknowledged(c.fd) }
 
 // Close closes the socket in the ordinary way: a FIN, or a reset if unread bytes are left in it. Closing a closed Conn
 // does nothing.

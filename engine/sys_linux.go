@@ -101,6 +101,16 @@ func socketError(fd int32) syscall.Errno {
 	return syscall.Errno(v)
 }
 
+// unacknowledged is how many bytes of the send queue the peer has not confirmed (SIOCOUTQ, tcp(7)).
+func unacknowledged(fd int32) int {
+	var n int32
+	_, _, e := syscall.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCOUTQ, uintptr(unsafe.Pointer(&n)))
+	if e != 0 {
+		return 0
+	}
+	return int(n)
+}
+
 // shutdownWrite sends a FIN. See shutdown(2).
 func shutdownWrite(fd int32) syscall.Errno {
 	_, _, e := syscall.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0)

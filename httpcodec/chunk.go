@@ -68,10 +68,10 @@ func (c *chunkReader) next(b []byte) (n int, data []byte, err *HeadError) {
 			if c.digits == 0 {
 				return 0, nil, errChunkSize.by(c.side)
 			}
-			switch {
-			case x == '\r':
+			switch x {
+			case '\r':
 				c.state = chunkLineLF
-			case x == ';':
+			case ';':
 				c.state = chunkExt
 			default: // white space before ';' as well: Go's reader refuses it too
 				return 0, nil, errChunkSize.by(c.side)

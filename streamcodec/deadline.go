@@ -68,6 +68,10 @@ func (s *Session) unblocked(h *Half) {
 // Expired implements engine.Handler. Deadlines move with every byte, and the timer does not: this is where it is seen
 // whether one has really passed.
 func (s *Session) Expired(*engine.Timer) {
+	if s.state == stateFlush {
+		s.flushed()
+		return
+	}
 	now := s.server.loop.Now()
 	for at, reason := range s.deadlines {
 		if at <= now {

@@ -22,10 +22,12 @@ const (
 	halfBroken
 	// halfShut: everything was delivered, and the sink was told of the end.
 	halfShut
+	// halfDead: the sink's connection has failed; nothing is held or read any more.
+	halfDead
 )
 
 func (s halfState) String() string {
-	return [...]string{"open", "draining", "broken", "shut"}[s]
+	return [...]string{"open", "draining", "broken", "shut", "dead"}[s]
 }
 
 // When a flow is spliced and when it is copied. Copying a few KiB costs less than the second system call of a splice; at
@@ -51,9 +53,10 @@ type Half struct {
 	buf      []byte        // the loop's buffer while bytes are held in it
 	sent     int           // how much of buf has been written
 	pipe     *engine.Pipe  // while bytes are held in it
-	failure  syscall.Errno // of the source, when broken
+	failure  syscall.Errno // of the source, when broken; of the sink, when dead
 	state    halfState
 	splicing bool
+	cut      bool  // the session will end in a reset: the last bytes must not wait for a FIN
 	streak   uint8 // consecutive moves that speak against the present way of moving
 }
 
@@ -105,7 +108,7 @@ func (h *Half) Move(l *engine.Loop, limit int64) (n int, source, sink error) {
 	if n == 0 {
 		return 0, source, nil
 	}
-	return n, source, h.Send(l, l.Scratch()[:n], ended(source))
+	return n, source, h.Send(l, l.Scratch()[:n], ended(source) && !h.cut)
 }
 
 // read reads into the loop's scratch buffer. If the end of the stream may be right behind the bytes it looks, so that the

@@ -77,13 +77,25 @@ func (v *Server) Stats() *Stats { return &v.stats }
 
 // accept begins a session.
 func (v *Server) accept(fd int32, peer netip.AddrPort) {
-	var s *Session
+	s := v.session()
+	v.add(s)
+	s.start(fd, peer.Addr())
+}
+
+// session returns an unused Session.
+func (v *Server) session() *Session {
 	if n := len(v.free); n > 0 {
-		s, v.free = v.free[n-1], v.free[:n-1]
-	} else {
-		s = &Session{server: v}
-		s.timer.Handler = s
+		s := v.free[n-1]
+		v.free = v.free[:n-1]
+		return s
 	}
+	s := &Session{server: v}
+	s.timer.Handler = s
+	return s
+}
+
+// add takes s in among the active sessions.
+func (v *Server) add(s *Session) {
 	s.settings = v.settings
 	if s.next = v.active; s.next != nil {
 		s.next.prev = s
@@ -91,7 +103,6 @@ func (v *Server) accept(fd int32, peer netip.AddrPort) {
 	v.active = s
 	v.stats.Sessions.Add(1)
 	v.stats.Active.Add(1)
-	s.start(fd, peer.Addr())
 }
 
 // ended accounts for a session that has just finished, and takes it back.
@@ -118,12 +129,17 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 		v.access.Record(&v.record)
 	}
 	v.logEnd(s, r, err)
+	if s.after != nil {
+		s.after(r, s.up.Bytes, s.down.Bytes)
+	}
 
-	s.next, s.prev, s.settings, s.state = nil, nil, nil, stateIdle
+	s.next, s.prev, s.settings, s.after, s.state = nil, nil, nil, nil, stateIdle
 	if len(v.free) < idleSessions {
 		v.free = append(v.free, s)
 	}
-	v.listener.Release()
+	if v.listener != nil {
+		v.listener.Release()
+	}
 	if v.active == nil && v.drained != nil {
 		v.drained()
 		v.drained = nil

@@ -1,6 +1,7 @@
 package streamcodec
 
 import (
+	"errors"
 	"math"
 	"net/netip"
 
@@ -14,12 +15,14 @@ type state uint8
 
 const (
 	stateIdle    state = iota // not in use
+	stateGreet                // the client may already have something to say
 	stateConnect              // a host is being looked for
 	stateRelay                // both connections stand
+	stateFlush                // the host's has failed; the client is still to get what the kernel holds for it
 )
 
 func (s state) String() string {
-	return [...]string{"idle", "connect", "relay"}[s]
+	return [...]string{"idle", "greet", "connect", "relay", "flush"}[s]
 }
 
 // pumpBudget is how many bytes one direction may move before other connections get their turn.
@@ -40,43 +43,64 @@ type Session struct {
 	up       Half // client to host
 	down     Half // host to client
 	lease    balance.Lease
+	after    func(r Reason, up, down int64) // of a tunnel; nil otherwise
 	timer    engine.Timer
 	peer     netip.Addr
 	began    int64 // ms on the loop's clock
 	state    state
+	looks    uint8 // see greet
 }
 
 // start serves a client connection whose descriptor is fd.
 func (s *Session) start(fd int32, peer netip.Addr) {
-	v := s.server
-	s.peer, s.began, s.state = peer, v.loop.Now(), stateConnect
+	loop := s.server.loop
+	s.peer, s.began, s.state = peer, loop.Now(), stateGreet
 	s.up = Half{From: &s.client, To: &s.host}
 	s.down = Half{From: &s.host, To: &s.client}
-	v.loop.Adopt(&s.client, fd, s)
-	prompt, err := s.greet()
-	if err != nil {
-		s.finish(ClientFailed, err)
-		return
-	}
-	if err := v.loop.Register(&s.client); err != nil {
+	if err := loop.Attach(&s.client, fd, s); err != nil {
+		engine.CloseFD(fd)
 		s.finish(Internal, err)
 		return
 	}
-	s.attempt = v.connector.Connect(s.settings.Group, &s.host, &s.lease, prompt, s)
+	s.looks = 0
+	loop.Again(&s.client)
 }
 
-// greet takes what the client has sent already, and reports whether that is something. The connection to the host can
-// then be made with these bytes in mind; a client that waits for the host to speak first is not waited for.
-func (s *Session) greet() (bool, error) {
-	n, err := s.up.read(s.server.loop, unlimited)
-	if n > 0 {
-		s.up.hold(s.server.loop, s.server.loop.Scratch()[:n])
+// greetLooks is how often the loop looks at its other connections, without waiting, before a host is connected to.
+const greetLooks = 2
+
+// greet gives the client a moment to send its first bytes, the time in which the loop serves those others that are ready.
+// Most clients speak first and are about to, and a connection to a host that is made with bytes to send costs a segment and
+// a wake-up less. A client that waits for the host to speak is not kept waiting.
+func (s *Session) greet() {
+	loop := s.server.loop
+	if !s.client.Readable() {
+		if s.client.Queued() {
+			return // this is an event, and says nothing of that kind
+		}
+		if s.looks++; s.looks < greetLooks {
+			loop.Again(&s.client)
+			return
+		}
+		s.connect(false)
+		return
 	}
-	if err != nil && !again(err) && !ended(err) {
-		return false, err
+	n, err := s.up.read(loop, unlimited)
+	if n > 0 {
+		s.up.hold(loop, loop.Scratch()[:n])
 	}
 	s.up.sourceIs(err)
-	return n > 0, nil
+	if s.up.state == halfBroken {
+		s.finish(ClientFailed, s.up.failure)
+		return
+	}
+	s.connect(n > 0)
+}
+
+// connect goes after a host. Prompt says that there are bytes for it.
+func (s *Session) connect(prompt bool) {
+	s.state = stateConnect
+	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, prompt, s)
 }
 
 // Connected implements upstream.Owner.
@@ -96,7 +120,11 @@ func (s *Session) Connected(err error) {
 
 // Ready implements engine.Handler for both connections.
 func (s *Session) Ready(c *engine.Conn) {
-	if s.state != stateRelay {
+	switch s.state {
+	case stateGreet:
+		s.greet()
+		return
+	case stateConnect, stateFlush:
 		s.clientErrored()
 		return
 	}
@@ -110,15 +138,17 @@ func (s *Session) Ready(c *engine.Conn) {
 	if writing.Holding() && !s.pump(writing) {
 		return
 	}
-	if c.Errored() && reading.state == halfShut && !writing.Holding() {
-		// Neither a read nor a write will tell, since there is nothing left to do with this connection but wait.
+	if c.Errored() && !writing.Holding() && (reading.state == halfShut || c == &s.client && reading.Holding()) {
+		// Neither a read nor a write will tell: there is nothing left to do with this connection but wait, or nothing is
+		// read from a client because the host is full. What a host sent before it failed is wanted by the client,
+		// however slow that is; what a client sent that has gone is not worth waiting for.
 		if err := c.SocketError(); err != nil {
 			s.finish(s.blame(c), err)
 		}
 	}
 }
 
-// clientErrored looks after the client while a host is being looked for.
+// clientErrored looks after the client while there is no host.
 func (s *Session) clientErrored() {
 	if s.client.Errored() {
 		if err := s.client.SocketError(); err != nil {
@@ -137,7 +167,7 @@ func (s *Session) pump(h *Half) bool {
 				return true
 			}
 			if err := h.Flush(loop); err != nil {
-				return again(err) || s.finish(s.blame(h.To), err)
+				return again(err) || s.sinkFailed(h, err)
 			}
 			s.unblocked(h)
 		}
@@ -146,7 +176,7 @@ func (s *Session) pump(h *Half) bool {
 			return s.shut(h)
 		case h.state == halfBroken:
 			return s.finish(s.blame(h.From), h.failure)
-		case h.state == halfShut || !h.From.Readable():
+		case h.state != halfOpen || !h.From.Readable():
 			return true
 		}
 		if budget <= 0 {
@@ -161,20 +191,51 @@ func (s *Session) pump(h *Half) bool {
 			s.blocked(h)
 			return true
 		case sink != nil:
-			return s.finish(s.blame(h.To), sink)
+			return s.sinkFailed(h, sink)
 		}
 	}
+}
+
+// sinkFailed ends a direction whose sink takes no more. What that peer sent before, an early answer perhaps, is still
+// delivered; the session ends with it.
+func (s *Session) sinkFailed(h *Half, err error) bool {
+	h.Release(s.server.loop)
+	h.state = halfDead
+	errors.As(err, &h.failure)
+	back := s.reverse(h)
+	back.cut = true
+	if back.state == halfShut || back.state == halfDead {
+		return s.finish(s.blame(h.To), err)
+	}
+	if !s.pump(back) {
+		return false
+	}
+	if h.To == &s.client && back.Holding() {
+		return s.finish(ClientFailed, err)
+	}
+	return true
+}
+
+// reverse is the other direction.
+func (s *Session) reverse(h *Half) *Half {
+	if h == &s.up {
+		return &s.down
+	}
+	return &s.up
 }
 
 // shut ends a direction whose bytes have all been delivered: the sink gets a FIN. The session ends with its second
 // direction; closing both connections then sends what FINs are missing.
 func (s *Session) shut(h *Half) bool {
 	h.state = halfShut
-	if s.up.state == halfShut && s.down.state == halfShut {
+	switch back := s.reverse(h); back.state {
+	case halfShut:
 		return s.finish(Completed, nil)
+	case halfDead:
+		return s.finish(s.blame(back.To), back.failure)
 	}
 	if err := h.To.CloseWrite(); err != nil {
-		return s.finish(s.blame(h.To), err)
+		return s.sinkFailed(h, err)
 	}
 	return true
 }
@@ -190,6 +251,9 @@ func (s *Session) blame(c *engine.Conn) Reason {
 // finish ends the session, whatever state it is in. Bytes that were on their way, or an error, make it a reset of both
 // connections: a peer must not take a cut stream for a whole one. It returns false, for pump to pass on.
 func (s *Session) finish(r Reason, err error) bool {
+	if r == HostFailed && s.flush(err) {
+		return false
+	}
 	loop := s.server.loop
 	if s.attempt != nil {
 		s.attempt.Cancel()
@@ -205,9 +269,7 @@ func (s *Session) finish(r Reason, err error) bool {
 	}
 	s.up.Release(loop)
 	s.down.Release(loop)
-	if s.state == stateRelay {
-		s.lease.Release(balance.Served)
-	}
+	s.lease.Release(balance.Served)
 	s.server.ended(s, r, err)
 	return false
 }

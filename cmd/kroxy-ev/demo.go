@@ -52,7 +52,7 @@ func demo(args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	case err != nil:
 		fmt.Fprintf(stderr, "kroxy-ev: demo: %v\nTry \"kroxy-ev demo --help\".\n", err)
-		return exitUsage
+		return exitError
 	}
 	if err := runDemo(f, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "%v\n", err)

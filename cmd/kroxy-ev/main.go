@@ -22,7 +22,6 @@ var version = ""
 const (
 	exitOK    = 0
 	exitError = 1
-	exitUsage = 2
 )
 
 const usage = `kroxy-ev is a reverse proxy on an event loop.
@@ -63,7 +62,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	case err != nil:
 		fmt.Fprintf(stderr, "kroxy-ev: %v\nTry \"kroxy-ev --help\".\n", err)
-		return exitUsage
+		return exitError
 	case f.version:
 		fmt.Fprintln(stdout, "kroxy-ev", versionString())
 		return exitOK

@@ -1,0 +1,230 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const stamp = `^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]: `
+
+// lines are the lines of a file, which may be missing.
+func lines(t *testing.T, file string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		t.Errorf("the log ends in the middle of a line: %q", text)
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")[:strings.Count(string(text), "\n")]
+}
+
+func expectMatch(t *testing.T, line, pattern string) {
+	t.Helper()
+	if !regexp.MustCompile(pattern).MatchString(line) {
+		t.Errorf("line %q does not match %s", line, pattern)
+	}
+}
+
+// talk has a session in which the client sends 5 bytes and gets 7.
+func (p *proxy) talk() {
+	p.t.Helper()
+	c := p.dial()
+	send(p.t, c, "hello")
+	_ = c.CloseWrite()
+	expectAll(p.t, c, "goodbye")
+	_ = c.Close()
+}
+
+func TestAccessLogFormats(t *testing.T) {
+	t.Parallel()
+	for format, want := range map[string]string{
+		"$client_addr up $bytes_sent_upstream down $bytes_sent_downstream in $processing_time": stamp + `127\.0\.0\.1 up 5 down 7 in \d+ms$`,
+		"$bytes_sent_downstream$bytes_sent_upstream":                                           stamp + `75$`,
+		"100% of it, $ and \t": stamp + "100% of it, \\$ and \t$",
+		"":                     stamp + `$`,
+	} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "access.log")
+			h := listen(t, "127.0.0.1", answer("goodbye"))
+			p := start(t, setup{hosts: endpoints(h), settings: settings{"file_log": file, "format_log": format}})
+			for range 3 {
+				p.talk()
+			}
+			// While it runs.
+			eventually(t, "the log has 3 lines", func() bool { return len(lines(t, file)) == 3 })
+			p.talk()
+			// And at its end.
+			p.stop()
+			all := lines(t, file)
+			if len(all) != 4 {
+				t.Fatalf("%d lines for 4 sessions: %q", len(all), all)
+			}
+			for _, line := range all {
+				expectMatch(t, line, want)
+			}
+		})
+	}
+}
+
+// A session has its line however it ends, and the counts are of what was delivered.
+func TestAccessLogOfEverySession(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "access.log")
+	if err := os.WriteFile(file, []byte("an older line\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h := listen(t, "127.0.0.1", nil)
+	p := start(t, setup{
+		hosts: []endpoint{h.endpoint, refusing(t)}, algorithm: "first",
+		settings: settings{"file_log": file, "format_log": "$bytes_sent_upstream $bytes_sent_downstream", "shutdown_timeout": 100},
+	})
+	count := 1
+	logged := func(want string) {
+		t.Helper()
+		count++
+		eventually(t, "a further line is in the log", func() bool { return len(lines(t, file)) == count })
+		expectMatch(t, lines(t, file)[count-1], stamp+want+"$")
+	}
+
+	c, s := p.dial(), h.accept()
+	go func() { _ = write(c, bulk); _ = c.CloseWrite() }()
+	expectAll(t, s, bulk)
+	send(t, s, "ok")
+	_ = s.Close()
+	expectAll(t, c, "ok")
+	logged("16777216 2")
+
+	c, s = p.dial(), h.accept()
+	send(t, c, "abc")
+	expect(t, s, "abc")
+	reset(c)
+	expectReset(t, s)
+	logged("3 0")
+
+	c, s = p.dial(), h.accept()
+	send(t, s, "abcd")
+	expect(t, c, "abcd")
+	reset(s)
+	expectReset(t, c)
+	logged("0 4")
+
+	c, s = p.dial(), h.accept()
+	send(t, c, "abcde")
+	expect(t, s, "abcde")
+	p.stop() // which cuts it
+	if all := lines(t, file); len(all) != count+1 || all[0] != "an older line" {
+		t.Fatalf("the log has %d lines, want %d: %q", len(all), count+1, all)
+	} else {
+		expectMatch(t, all[count], stamp+"5 0$")
+	}
+}
+
+func TestAccessLogOfUnreachableHosts(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "access.log")
+	p := start(t, setup{hosts: []endpoint{refusing(t)}, settings: settings{"file_log": file, "format_log": "$bytes_sent_upstream $bytes_sent_downstream"}})
+	expectClosed(t, p.dial())
+	p.stop()
+	if all := lines(t, file); len(all) != 1 {
+		t.Fatalf("%d lines for 1 session: %q", len(all), all)
+	} else {
+		expectMatch(t, all[0], stamp+"0 0$")
+	}
+}
+
+func TestAccessLogToStdout(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", answer("goodbye"))
+	p := start(t, setup{hosts: endpoints(h), settings: settings{"file_log": "/dev/stdout", "format_log": "$client_addr"}})
+	p.talk()
+	p.await(p.stdout, "127.0.0.1\n") // exec gives the program a pipe
+	p.talk()
+	p.stop()
+	if n := p.stdout.count(stamp + `127\.0\.0\.1$`); n != 2 || p.stdout.count("") != 2 {
+		t.Errorf("stdout has %d such lines, want 2 and no more:\n%s", n, p.stdout)
+	}
+}
+
+// A log that cannot be written stops nothing but itself, and is told of.
+func TestAccessLogFull(t *testing.T) {
+	t.Parallel()
+	if err := unix.Access("/dev/full", unix.W_OK); err != nil {
+		t.Skipf("no /dev/full here: %v", err)
+	}
+	h := listen(t, "127.0.0.1", answer("goodbye"))
+	p := start(t, setup{hosts: endpoints(h), settings: settings{"file_log": "/dev/full", "format_log": "$client_addr"}})
+	p.talk()
+	p.await(p.stderr, `level=ERROR.*/dev/full.*no space left`)
+	for range 50 {
+		p.talk()
+	}
+	p.stop()
+	if !regexp.MustCompile(`51 lines (not written|lost)`).MatchString(p.stderr.String()) {
+		t.Error("stderr does not tell that 51 lines were lost")
+	}
+	if n := p.stderr.count("level=ERROR"); n > 3 {
+		t.Errorf("%d error lines about one broken log", n)
+	}
+}
+
+// The reader of a pipe may be stuck: then lines are lost, and traffic is not.
+func TestAccessLogStuck(t *testing.T) {
+	t.Parallel()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	h := listen(t, "127.0.0.1", answer("goodbye"))
+	p := start(t, setup{hosts: endpoints(h), settings: settings{
+		"file_log": fifo, "format_log": strings.Repeat("long ", 10_000), "reactors_num": 1,
+	}})
+	p.talk()
+	p.await(p.stderr, `msg="kroxy-ev: serving"`)
+	for range 20 { // 50 KB each, into a buffer of 256 KiB
+		p.talk()
+	}
+	p.await(p.stderr, `level=ERROR.*lines lost`)
+	begin := time.Now()
+	p.stop()
+	if d := time.Since(begin); d > patience/2 {
+		t.Errorf("stopping took %v", d)
+	}
+}
+
+func TestAccessLogMissingDirectory(t *testing.T) {
+	t.Parallel()
+	text := configText(reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"file_log": "/nowhere/at/all/access.log"}})
+	p := launch(t, nil, "--config", writeConfig(t, t.TempDir(), text))
+	if status := p.wait(); status != 1 {
+		t.Errorf("exit status %d, want 1", status)
+	}
+	for _, pattern := range []string{`stream-\d+\.json:\d+:\d+: stream\.file_log: `, "/nowhere/at/all/access.log", "no such file or directory", "; name a file"} {
+		expectMatch(t, p.stderr.String(), pattern)
+	}
+}
+
+func TestAccessLogToStandardError(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", answer("goodbye"))
+	p := start(t, setup{
+		hosts: endpoints(h), settings: settings{"file_log": "/dev/stderr", "format_log": "$client_addr"},
+		prepare: func(c *exec.Cmd) { c.Stdout = nil },
+	})
+	p.talk()
+	p.await(p.stderr, "]: 127.0.0.1\n")
+}

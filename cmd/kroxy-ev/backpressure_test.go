@@ -1,0 +1,95 @@
+package main_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"testing"
+)
+
+// A client that stops reading a download stops the host, costs no memory, and gets everything when it goes on.
+func TestBackpressure(t *testing.T) {
+	t.Parallel()
+	loadsMachine(t)
+	const clients = 20
+	const rest = 4 << 20   // what a host has left to send when it has been stopped
+	took := make(chan int) // what a host sent until it was stopped
+	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+		at := stall(t, c)
+		took <- at
+		for end := at + rest; at < end; {
+			n, err := c.Write(pattern(at, min(end-at, 64<<10)))
+			if at += n; err != nil {
+				return
+			}
+		}
+	})
+	p := start(t, setup{hosts: endpoints(h)})
+	before := p.status("VmRSS")
+	conns := make([]*net.TCPConn, clients)
+	for i := range conns {
+		conns[i] = p.dial()
+	}
+	total := clients * rest
+	for range conns {
+		total += <-took
+	}
+	limit := 16 << 10
+	if raceEnabled {
+		limit *= 4 // the race detector's own
+	}
+	if grown := p.status("VmRSS") - before; grown > limit {
+		t.Errorf("kroxy-ev grew by %d KiB for %d clients that read nothing, want at most %d", grown, clients, limit)
+	}
+
+	sizes := make(chan int, clients)
+	for _, c := range conns {
+		go func() {
+			n, err := checkPattern(c)
+			if err != nil {
+				t.Errorf("after %d bytes: %v", n, err)
+			}
+			sizes <- n
+		}()
+	}
+	for range conns {
+		total -= <-sizes
+	}
+	if total != 0 {
+		t.Errorf("%d of the bytes that the hosts sent did not arrive", total)
+	}
+}
+
+// period is the length of the pattern that downloads repeat: a prime, so that no buffer's length divides it.
+const period = 65521
+
+var patternBytes = func() []byte {
+	b := make([]byte, period+64<<10)
+	for i := range b {
+		k := i % period
+		b[i] = byte(k ^ k>>8*7)
+	}
+	return b
+}()
+
+// pattern is the n bytes, 64 KiB at most, of a download from offset on.
+func pattern(offset, n int) []byte { return patternBytes[offset%period:][:n] }
+
+// checkPattern reads a download to its end and returns its size.
+func checkPattern(r io.Reader) (size int, err error) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := r.Read(buf)
+		if !bytes.Equal(buf[:n], pattern(size, n)) {
+			return size, errors.New("wrong bytes")
+		}
+		size += n
+		switch {
+		case err == io.EOF:
+			return size, nil
+		case err != nil:
+			return size, err
+		}
+	}
+}

@@ -1,0 +1,212 @@
+package main_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// outcome is how a run of the program ends, in regular expressions; "" is no output.
+type outcome struct {
+	status         int
+	stdout, stderr string
+}
+
+// expectOutcome runs the program to its end.
+func expectOutcome(t *testing.T, want outcome, args ...string) {
+	t.Helper()
+	p := launch(t, nil, args...)
+	if status := p.wait(); status != want.status {
+		t.Errorf("exit status %d, want %d", status, want.status)
+	}
+	for name, out := range map[string]struct {
+		got  *transcript
+		want string
+	}{"stdout": {p.stdout, want.stdout}, "stderr": {p.stderr, want.stderr}} {
+		if out.want == "" {
+			if out.got.String() != "" {
+				t.Errorf("%s has %q, want nothing", name, out.got)
+			}
+			continue
+		}
+		expectMatch(t, out.got.String(), out.want)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	good := writeConfig(t, t.TempDir(), configText(reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}}))
+	for _, test := range []struct {
+		args string
+		want outcome
+	}{
+		{"", outcome{1, "", `^kroxy-ev: no configuration given; say --config FILE.*\nTry "kroxy-ev --help"\.\n$`}},
+		{"--nonsense", outcome{1, "", `^kroxy-ev: .*nonsense`}},
+		{"--config " + good + " more", outcome{1, "", `^kroxy-ev: unexpected argument "more"`}},
+		{"--config", outcome{1, "", `^kroxy-ev: .*config`}},
+		{"-h", outcome{0, `(?s)Usage:.*--config`, ""}},
+		{"--help", outcome{0, `(?s)Usage:.*--config`, ""}},
+		{"--version", outcome{0, `^kroxy-ev \S+\n$`, ""}},
+		{"-t -c " + good, outcome{0, `is good\n$`, ""}},
+		{"--test --config " + good, outcome{0, `is good\n$`, ""}},
+		{"-c /nowhere/at/all.json", outcome{1, "", `^/nowhere/at/all\.json: there is no such file; .*\n$`}},
+		{"-c /", outcome{1, "", `^/: it is a directory; .*\n$`}},
+		{"demo -h", outcome{0, `Usage:\n  kroxy-ev demo`, ""}},
+		{"demo -port 0", outcome{1, "", `^kroxy-ev: demo: -port is 0`}},
+		{"demo -port 70000", outcome{1, "", `^kroxy-ev: demo: -port is 70000`}},
+		{"demo -for -1s", outcome{1, "", `^kroxy-ev: demo: -for is -1s`}},
+		{"demo more", outcome{1, "", `^kroxy-ev: demo: unexpected argument "more"`}},
+	} {
+		t.Run(strings.ReplaceAll(test.args, good, "FILE"), func(t *testing.T) {
+			t.Parallel()
+			expectOutcome(t, test.want, strings.Fields(test.args)...)
+		})
+	}
+}
+
+// What is wrong in a file stops the start, with a place and a remedy. The whole grammar is tested in package config.
+func TestWrongConfiguration(t *testing.T) {
+	t.Parallel()
+	const hosts = `"servers": {"a": {"hosts": [{"host": "127.0.0.1", "port": 9}]}}`
+	for name, test := range map[string]struct{ text, want string }{
+		"empty file":     {"", `1:1: `},
+		"broken JSON":    {"{\n  \"stream\": {\n    port: 1\n", `3:5: `},
+		"no servers":     {`{"stream": {"proxy_to": "a"}}`, `1:\d+: stream\.servers: it is missing`},
+		"no such group":  {"{\"stream\": {\n \"proxy_to\": \"b\", " + hosts + "}}", `2:14: stream\.proxy_to: no group named "b" in servers; `},
+		"bad port":       {"{\"stream\": {\n \"port\": 70000, \"proxy_to\": \"a\", " + hosts + "}}", `2:10: stream\.port: `},
+		"negative time":  {"{\"stream\": {\n \"read_timeout\": -1, \"proxy_to\": \"a\", " + hosts + "}}", `2:18: stream\.read_timeout: `},
+		"wrong type":     {"{\"stream\": {\n \"read_timeout\": \"1s\", \"proxy_to\": \"a\", " + hosts + "}}", `2:18: stream\.read_timeout: `},
+		"algorithm":      {`{"stream": {"proxy_to": "a", "servers": {"a": {"balancing_algo": "fastest", "hosts": [{"host": "h", "port": 9}]}}}}`, `1:\d+: stream\.servers\.a\.balancing_algo: unknown algorithm "fastest"; `},
+		"log variable":   {`{"stream": {"format_log": "$status", "proxy_to": "a", ` + hosts + `}}`, `1:\d+: stream\.format_log: .*\$status`},
+		"several errors": {"{\"stream\": {\n\"port\": 0,\n\"read_timeout\": -1,\n\"proxy_to\": \"b\", " + hosts + "}}", `(?s)\.json:2:.*\.json:3:.*\.json:4:.*3 errors in`},
+
+		"http":        {`{"http": {"proxy_to": "a", ` + hosts + `}}`, `1:\d+: http: http mode is not in this version yet; use "stream"`},
+		"sni":         {"{\"stream\": {\"proxy_to\": \"a\", \"servers\": {\"a\": {\n\"balancing_algo\": \"sni\", \"hosts\": [{\"host\": \"h\", \"port\": 9}]}}}}", `2:\d+: stream\.servers\.a\.balancing_algo: "sni" is not in this version yet; use "round_robin"`},
+		"TLS to host": {"{\"stream\": {\"proxy_to\": \"a\", \"servers\": {\"a\": {\n\"proxy_tls_enabled\": true, \"hosts\": [{\"host\": \"h\", \"port\": 9}]}}}}", `2:\d+: stream\.servers\.a\.proxy_tls_enabled: TLS to hosts is not in this version yet; remove it`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := writeConfig(t, t.TempDir(), []byte(test.text))
+			for _, args := range [][]string{{"--config", file}, {"--config", file, "--test"}} {
+				expectOutcome(t, outcome{1, "", test.want}, args...)
+			}
+		})
+	}
+}
+
+func TestTLSIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key := makeKeyPair(t, dir)
+	text := configText(reservePort(t), setup{
+		hosts:    []endpoint{{"127.0.0.1", 9}},
+		settings: settings{"tls_enabled": true, "tls_cert_path": cert, "tls_key_path": key},
+	})
+	file := writeConfig(t, dir, text)
+	expectOutcome(t, outcome{1, "", `\.json:\d+:\d+: stream\.tls_enabled: TLS is not in this version yet; remove it`}, "-c", file)
+}
+
+func TestUnknownKeyIsAWarning(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	p := start(t, setup{hosts: endpoints(h), settings: settings{"timeout_ms": 5, "raed_timeout": 5}})
+	expectEcho(t, p.dial(), "hello")
+	expectMatch(t, p.stderr.String(), `warning: .*:\d+:\d+: stream\.timeout_ms: unknown key "timeout_ms" is ignored`)
+	expectMatch(t, p.stderr.String(), `warning: .*:\d+:\d+: stream\.raed_timeout: .*did you mean "read_timeout"`)
+}
+
+func TestMultiprocessIsSaidToBeMissing(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	port := reservePort(t)
+	p := &proxy{port: port}
+	p.process = launch(t, nil, "-m", "-c", writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)})))
+	p.await(p.stderr, `warning: --multiprocess is not available yet`)
+	p.await(p.stderr, `msg="kroxy-ev: serving"`)
+	expectEcho(t, p.dial(), "hello")
+}
+
+func TestPortInUse(t *testing.T) {
+	t.Parallel()
+	hosts := []endpoint{{"127.0.0.1", 9}}
+	refused := func(t *testing.T, port int) {
+		t.Helper()
+		file := writeConfig(t, t.TempDir(), configText(port, setup{hosts: hosts}))
+		want := fmt.Sprintf(`\.json:\d+:\d+: stream\.port: port %d is in use by another program; choose another port`, port)
+		expectOutcome(t, outcome{1, "", want}, "-c", file)
+	}
+	t.Run("by a plain listener", func(t *testing.T) {
+		t.Parallel()
+		ln, err := net.Listen("tcp4", "0.0.0.0:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		refused(t, ln.Addr().(*net.TCPAddr).Port)
+	})
+	t.Run("by a listener on one address", func(t *testing.T) {
+		t.Parallel()
+		refused(t, listen(t, "127.0.0.1", nil).Port)
+	})
+	t.Run("by a kroxy-ev", func(t *testing.T) {
+		t.Parallel()
+		refused(t, start(t, setup{hosts: hosts}).port)
+	})
+}
+
+// A port is free again at once, although connections of the proxy before are in TIME_WAIT.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", answer("goodbye"))
+	p := start(t, setup{hosts: endpoints(h)})
+	c := p.dial()
+	expectAll(t, c, "goodbye") // the proxy ends the connection first, so its side is what waits
+	_ = c.Close()
+	p.stop()
+	again := &proxy{process: launch(t, nil, "-c", p.file), port: p.port}
+	again.await(again.stderr, `msg="kroxy-ev: serving"`)
+	expectAll(t, again.dial(), "goodbye")
+}
+
+func TestPrivilegedPort(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("a network namespace, in which low ports are privileged for certain, takes root")
+	}
+	file := writeConfig(t, publicDir, configText(80, setup{hosts: []endpoint{{"127.0.0.1", 9}}}))
+	prepare := func(cmd *exec.Cmd) {
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNET
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+		cmd.Dir = "/"
+	}
+	probe := exec.Command(program, "--version")
+	probe.SysProcAttr = &syscall.SysProcAttr{}
+	if prepare(probe); probe.Run() != nil {
+		t.Skip("a program cannot be run as nobody in a network namespace here")
+	}
+	p := launch(t, prepare, "-c", file)
+	if status := p.wait(); status != 1 {
+		t.Errorf("exit status %d, want 1", status)
+	}
+	expectMatch(t, p.stderr.String(), `\.json:\d+:\d+: stream\.port: this user may not listen on port 80; choose a port from 1024 up, or grant`)
+}
+
+func TestUnreadableFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "secret.json")
+	if err := os.WriteFile(file, []byte("{}"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := os.Open(file); err == nil {
+		_ = f.Close()
+		t.Skip("this user may read every file")
+	}
+	expectOutcome(t, outcome{1, "", `secret\.json: no permission to read the file; make it readable for user \d+\n$`}, "-c", file)
+}

@@ -1,0 +1,108 @@
+package main_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// fetch gets a page, on a connection of its own as curl does, and has read do with its body.
+func fetch[T any](t *testing.T, url string, read func(io.Reader) (T, error)) T {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	answer, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := read(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s: status %s, error %v", url, answer.Status, err)
+	}
+	return body
+}
+
+// discard counts what it reads.
+func discard(r io.Reader) (int64, error) { return io.Copy(io.Discard, r) }
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM} {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			port := reservePort(t)
+			p := launch(t, nil, "demo", "-port", strconv.Itoa(port))
+			url := p.await(p.stdout, `\n  curl (http://127\.0\.0\.1:\d+/)\n`)[1]
+			if want := fmt.Sprintf("http://127.0.0.1:%d/", port); url != want {
+				t.Errorf("the line to try has %s, want %s", url, want)
+			}
+			p.await(p.stdout, fmt.Sprintf(`\| nc 127\.0\.0\.1 %d\n`, port))
+			var got strings.Builder
+			for range 6 {
+				got.Write(fetch(t, url, io.ReadAll))
+			}
+			const round = "hello from host A\nhello from host B\nhello from host C\n"
+			if got.String() != round+round {
+				t.Errorf("six answers are %q", got.String())
+			}
+			download := p.await(p.stdout, `\n  curl -o /dev/null (http://\S+)\n`)[1]
+			if n := fetch(t, download, discard); n != 100<<20 {
+				t.Errorf("the big download has %d bytes", n)
+			}
+			p.await(p.stdout, `sessions 0 active, 7 total, \d+/s  down .*/s  up .*/s  hosts A=3 B=2 C=2\n`)
+			p.signal(s)
+			if status := p.wait(); status != 0 {
+				t.Errorf("exit status %d, want 0", status)
+			}
+			if !strings.HasSuffix(p.stdout.String(), "\nStopped.\n") || p.stderr.String() != "" {
+				t.Errorf("it ended with\n%s\nand wrote to stderr: %q", p.stdout, p.stderr)
+			}
+		})
+	}
+}
+
+// The configuration that the demo prints is one that can be used.
+func TestDemoConfiguration(t *testing.T) {
+	t.Parallel()
+	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
+	text := p.await(p.stdout, `(?s)(\{\n.*\n\}\n)\nTry`)[1]
+	expectOutcome(t, outcome{0, `is good\n$`, ""}, "-t", "-c", writeConfig(t, t.TempDir(), []byte(text)))
+	p.stop()
+}
+
+func TestDemoStopsByItself(t *testing.T) {
+	t.Parallel()
+	p := launch(t, nil, "demo", "-for", "1200ms", "-port", strconv.Itoa(reservePort(t)))
+	if status := p.wait(); status != 0 {
+		t.Errorf("exit status %d, want 0", status)
+	}
+	if n := p.stdout.count(`^\d\d:\d\d:\d\d  sessions 0 active, 0 total, 0/s  down 0 B/s  up 0 B/s  hosts A=0 B=0 C=0$`); n < 1 {
+		t.Errorf("%d lines of figures after 1.2 seconds:\n%s", n, p.stdout)
+	}
+}
+
+func TestDemoPortInUse(t *testing.T) {
+	t.Parallel()
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	used := ln.Addr().(*net.TCPAddr).Port
+	p := launch(t, nil, "demo", "-port", strconv.Itoa(used))
+	other := p.await(p.stdout, fmt.Sprintf(`Port %d is in use, so this is on port (\d+)\.`, used))[1]
+	url := p.await(p.stdout, `\n  curl (http://\S+/)\n`)[1]
+	if url != "http://127.0.0.1:"+other+"/" {
+		t.Errorf("the line to try has %s, but the port is %s", url, other)
+	}
+	expectMatch(t, string(fetch(t, url, io.ReadAll)), "^hello from host [ABC]\n$")
+	p.stop()
+}

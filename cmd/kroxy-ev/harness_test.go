@@ -1,0 +1,357 @@
+package main_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The tests of this package run the real program and meet it from outside: through sockets, files, signals and /proc.
+
+// patience is how long anything is waited for that should come at once: a machine may be slow, and a failed test late.
+const patience = 30 * time.Second
+
+var (
+	publicDir string // may be read by every user
+	program   string // the program under test
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("8") // most tests wait most of their time
+	}
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "kroxy-ev-test")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	publicDir, program = dir, filepath.Join(dir, "kroxy-ev")
+	args := []string{"build", "-o", program}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building kroxy-ev: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// noteSources looks at each source file of the module while a test runs, which "go test" takes note of. What it knows of
+// the test's own program does not tell that the program which is built here has changed, and it would repeat an old
+// result.
+var noteSources = sync.OnceFunc(func() {
+	_ = filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && (filepath.Ext(path) == ".go" || d.Name() == "go.mod") {
+			_, _ = os.Stat(path)
+		}
+		return nil
+	})
+})
+
+// transcript gathers what a process writes.
+type transcript struct {
+	mu   sync.Mutex
+	text []byte
+	more chan struct{} // closed when there is more
+}
+
+func newTranscript() *transcript { return &transcript{more: make(chan struct{})} }
+
+func (w *transcript) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = append(w.text, p...)
+	close(w.more)
+	w.more = make(chan struct{})
+	return len(p), nil
+}
+
+func (w *transcript) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.text)
+}
+
+// count is how many lines match the regular expression.
+func (w *transcript) count(pattern string) int {
+	re, n := regexp.MustCompile(pattern), 0
+	for line := range strings.Lines(w.String()) {
+		if re.MatchString(strings.TrimSuffix(line, "\n")) {
+			n++
+		}
+	}
+	return n
+}
+
+// process is a kroxy-ev that was started.
+type process struct {
+	t              *testing.T
+	cmd            *exec.Cmd
+	stdout, stderr *transcript
+	exited         chan struct{}
+}
+
+// launch starts the program with args. Prepare, if not nil, may change the command before. When the test ends the
+// process is killed if it still runs.
+func launch(t *testing.T, prepare func(*exec.Cmd), args ...string) *process {
+	t.Helper()
+	noteSources()
+	p := &process{t: t, cmd: exec.Command(program, args...), stdout: newTranscript(), stderr: newTranscript(), exited: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	p.cmd.WaitDelay = patience
+	if prepare != nil {
+		prepare(p.cmd)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("starting kroxy-ev: %v", err)
+	}
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+		if t.Failed() {
+			t.Logf("kroxy-ev %s wrote to stderr:\n%s", strings.Join(args, " "), p.stderr)
+		}
+	})
+	return p
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatalf("sending %v: %v", s, err)
+	}
+}
+
+// wait waits for the process to end and returns its exit status, -1 if a signal ended it.
+func (p *process) wait() int {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		p.t.Fatalf("kroxy-ev has not ended after %v", patience)
+	}
+	p.checkStderr()
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// checkStderr fails the test if the process said what no program should say.
+func (p *process) checkStderr() {
+	p.t.Helper()
+	text := p.stderr.String()
+	for _, bad := range []string{"panic", "DATA RACE", "goroutine ", "fatal error"} {
+		if strings.Contains(text, bad) {
+			p.t.Errorf("stderr has %q", bad)
+		}
+	}
+}
+
+// stop ends the process with SIGTERM and demands that it ends well.
+func (p *process) stop() {
+	p.t.Helper()
+	p.signal(unix.SIGTERM)
+	if status := p.wait(); status != 0 {
+		p.t.Errorf("exit status %d after SIGTERM, want 0", status)
+	}
+}
+
+// await waits for a match of the regular expression in w, and returns it and its groups.
+func (p *process) await(w *transcript, pattern string) []string {
+	p.t.Helper()
+	re := regexp.MustCompile(pattern)
+	late := time.After(patience)
+	exited := p.exited
+	for {
+		w.mu.Lock()
+		found, more := re.FindStringSubmatch(string(w.text)), w.more
+		w.mu.Unlock()
+		switch {
+		case found != nil:
+			return found
+		case exited == nil:
+			p.t.Fatalf("kroxy-ev ended without %q; it wrote:\n%s", pattern, w)
+		}
+		select {
+		case <-more:
+		case <-exited:
+			exited = nil // look once more
+		case <-late:
+			p.t.Fatalf("no %q after %v; there is:\n%s", pattern, patience, w)
+		}
+	}
+}
+
+// settings are keys of "stream" in a configuration.
+type settings map[string]any
+
+// setup is what a proxy is started with.
+type setup struct {
+	hosts     []endpoint
+	algorithm string // "" is the default
+	settings  settings
+	prepare   func(*exec.Cmd) // see launch
+}
+
+// proxy is a running kroxy-ev that listens on port.
+type proxy struct {
+	*process
+	port int
+	file string // its configuration
+}
+
+// configText writes a configuration. Every time without a value in s is long: nothing ends because a machine is slow.
+func configText(port int, s setup) []byte {
+	type object = map[string]any
+	group := object{"hosts": s.hosts}
+	if s.algorithm != "" {
+		group["balancing_algo"] = s.algorithm
+	}
+	stream := object{
+		"port":             port,
+		"proxy_to":         "backend",
+		"servers":          object{"backend": group},
+		"shutdown_timeout": patience.Milliseconds(),
+	}
+	for k, v := range s.settings {
+		stream[k] = v
+	}
+	text, err := json.MarshalIndent(object{"stream": stream}, "", "  ")
+	if err != nil {
+		panic(err) // of a test
+	}
+	return text
+}
+
+// start starts a proxy and waits until it serves. When the test ends it is stopped and must end well.
+func start(t *testing.T, s setup) *proxy {
+	t.Helper()
+	port := reservePort(t)
+	p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
+	p.process = launch(t, s.prepare, "--config", p.file)
+	p.await(p.stderr, `msg="kroxy-ev: serving"`)
+	t.Cleanup(func() {
+		select {
+		case <-p.exited:
+		default:
+			p.stop()
+		}
+	})
+	return p
+}
+
+func writeConfig(t *testing.T, dir string, text []byte) string {
+	t.Helper()
+	f, err := os.CreateTemp(dir, "stream-*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
+}
+
+// reservePort returns a TCP port that nothing else gets before the test ends, and on which nothing listens. A socket
+// that is bound but does not listen holds it; kroxy-ev, whose sockets share ports, may listen on it all the same.
+func reservePort(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	err = errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
+		unix.Bind(fd, &unix.SockaddrInet4{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sa.(*unix.SockaddrInet4).Port
+}
+
+// dial connects to the proxy. The connection is closed when the test ends, and no call on it waits longer than patience.
+func (p *proxy) dial() *net.TCPConn {
+	p.t.Helper()
+	c, err := p.tryDial()
+	if err != nil {
+		p.t.Fatalf("connecting to kroxy-ev: %v", err)
+	}
+	return c
+}
+
+func (p *proxy) tryDial() (*net.TCPConn, error) {
+	c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", p.port), patience)
+	if err != nil {
+		return nil, err
+	}
+	return guard(p.t, c), nil
+}
+
+// guard has c closed when the test ends, and no call on it wait longer than patience.
+func guard(t *testing.T, c net.Conn) *net.TCPConn {
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return c.(*net.TCPConn)
+}
+
+// turns keeps tests that load the machine apart from those that depend on time. Both run beside all others.
+var turns sync.RWMutex
+
+// loadsMachine waits until no test that depends on time runs, and lets none begin before this one has ended.
+func loadsMachine(t *testing.T) {
+	turns.Lock()
+	t.Cleanup(turns.Unlock)
+}
+
+// dependsOnTime waits until no test that loads the machine runs, and lets none begin before this one has ended.
+func dependsOnTime(t *testing.T) {
+	turns.RLock()
+	t.Cleanup(turns.RUnlock)
+}
+
+// eventually waits until ok is true.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for begin := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > patience {
+			t.Fatalf("not after %v: %s", patience, what)
+		}
+	}
+}

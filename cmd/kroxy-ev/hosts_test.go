@@ -1,0 +1,239 @@
+package main_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// endpoint is an entry of "hosts".
+type endpoint struct {
+	Host string `json:"host"`
+	Port int    `json:"port"`
+}
+
+// host is a server behind the proxy.
+type host struct {
+	endpoint
+	t     *testing.T
+	conns chan *net.TCPConn // accepted, for a host without a handler
+}
+
+// listen starts a host on addr, "127.0.0.1" or "::1". With a nil handler the test takes its connections with accept.
+// A handler runs on a goroutine for each connection, which is closed when it returns.
+func listen(t *testing.T, addr string, handler func(*net.TCPConn)) *host {
+	t.Helper()
+	ln, err := net.Listen("tcp", net.JoinHostPort(addr, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{t: t, endpoint: endpoint{addr, ln.Addr().(*net.TCPAddr).Port}, conns: make(chan *net.TCPConn, 4096)}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			c = guard(t, c)
+			if handler == nil {
+				h.conns <- c.(*net.TCPConn)
+				continue
+			}
+			go func() {
+				defer c.Close()
+				handler(c.(*net.TCPConn))
+			}()
+		}
+	}()
+	return h
+}
+
+// accept takes the next connection of a host without a handler.
+func (h *host) accept() *net.TCPConn {
+	h.t.Helper()
+	select {
+	case c := <-h.conns:
+		return c
+	case <-time.After(patience):
+		h.t.Fatalf("no connection to the host after %v", patience)
+		return nil
+	}
+}
+
+// echo is a handler that sends back what it gets.
+func echo(c *net.TCPConn) {
+	_, _ = io.Copy(onlyWriter{c}, c)
+	_ = c.CloseWrite()
+}
+
+// onlyWriter hides ReadFrom, so that io.Copy copies.
+type onlyWriter struct{ io.Writer }
+
+// answer is a handler that sends s to each client and waits for its end.
+func answer(s string) func(*net.TCPConn) {
+	return func(c *net.TCPConn) {
+		_, _ = io.WriteString(c, s)
+		_ = c.CloseWrite()
+		_, _ = io.Copy(io.Discard, c)
+	}
+}
+
+// flood is a handler that sends without end and takes nothing.
+func flood(c *net.TCPConn) {
+	piece := make([]byte, 64<<10)
+	for {
+		if _, err := c.Write(piece); err != nil {
+			return
+		}
+	}
+}
+
+// hold is a handler that neither sends nor takes anything until its test is over.
+func hold(t *testing.T) func(*net.TCPConn) {
+	return func(*net.TCPConn) { <-t.Context().Done() }
+}
+
+// refusing is a host that refuses connections.
+func refusing(t *testing.T) endpoint { return endpoint{"127.0.0.1", reservePort(t)} }
+
+// blackHole is a host that never answers a connection attempt: a listening socket whose queue is full.
+func blackHole(t *testing.T) endpoint {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := endpoint{"127.0.0.1", sa.(*unix.SockaddrInet4).Port}
+	for range 8 {
+		c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", e.Port), 500*time.Millisecond)
+		if err != nil {
+			return e
+		}
+		guard(t, c)
+	}
+	t.Skip("this kernel lets connections into a full queue: no black hole can be made here")
+	return e
+}
+
+// endpoints lists where hosts are.
+func endpoints(hosts ...*host) []endpoint {
+	var list []endpoint
+	for _, h := range hosts {
+		list = append(list, h.endpoint)
+	}
+	return list
+}
+
+// pair starts a proxy before one host and connects a client through it.
+func pair(t *testing.T, s settings) (p *proxy, client, server *net.TCPConn) {
+	t.Helper()
+	h := listen(t, "127.0.0.1", nil)
+	p = start(t, setup{hosts: endpoints(h), settings: s})
+	client = p.dial()
+	return p, client, h.accept()
+}
+
+// write writes s, without a copy of the whole.
+func write(c net.Conn, s string) error {
+	_, err := io.Copy(onlyWriter{c}, strings.NewReader(s))
+	return err
+}
+
+// send writes s.
+func send(t *testing.T, c net.Conn, s string) {
+	t.Helper()
+	if err := write(c, s); err != nil {
+		t.Fatalf("writing %.40q: %v", s, err)
+	}
+}
+
+// expect reads exactly s.
+func expect(t *testing.T, c net.Conn, s string) {
+	t.Helper()
+	got := make([]byte, len(s))
+	if n, err := io.ReadFull(c, got); err != nil || string(got) != s {
+		t.Fatalf("read %d bytes (%.40q), error %v; want %.40q", n, got[:n], err, s)
+	}
+}
+
+// expectAll reads s and then the end of the stream.
+func expectAll(t *testing.T, c net.Conn, s string) {
+	t.Helper()
+	buf := make([]byte, 64<<10)
+	for at := 0; ; {
+		n, err := c.Read(buf)
+		if !strings.HasPrefix(s[at:], string(buf[:n])) {
+			t.Fatalf("after %d bytes read %.40q, want %d bytes (%.40q)", at, buf[:n], len(s)-at, s[at:])
+		}
+		at += n
+		switch {
+		case errors.Is(err, io.EOF) && at == len(s):
+			return
+		case err != nil:
+			t.Fatalf("after %d bytes: error %v; want %d bytes and the end", at, err, len(s))
+		}
+	}
+}
+
+// expectEcho sends s and reads it back.
+func expectEcho(t *testing.T, c net.Conn, s string) {
+	t.Helper()
+	send(t, c, s)
+	expect(t, c, s)
+}
+
+// expectReset reads up to a reset.
+func expectReset(t *testing.T, c net.Conn) {
+	t.Helper()
+	if _, err := io.Copy(io.Discard, c); !errors.Is(err, unix.ECONNRESET) {
+		t.Fatalf("the stream ended with error %v, want a reset", err)
+	}
+}
+
+// expectClosed reads up to the end of the stream, however it ends.
+func expectClosed(t *testing.T, c net.Conn) {
+	t.Helper()
+	if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, unix.ECONNRESET) {
+		t.Fatalf("the connection is not closed: %v", err)
+	}
+}
+
+// reset closes c with a reset.
+func reset(c *net.TCPConn) {
+	_ = c.SetLinger(0)
+	_ = c.Close()
+}
+
+// stall writes the pattern to c until it takes no more for a while, and returns how many bytes it took. It fails the
+// test when that is more than the kernel's buffers may hold.
+func stall(t *testing.T, c *net.TCPConn) int {
+	t.Helper()
+	for total := 0; ; {
+		_ = c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		n, err := c.Write(pattern(total, 64<<10))
+		total += n
+		if err != nil {
+			_ = c.SetWriteDeadline(time.Now().Add(patience))
+			return total
+		}
+		if total > 256<<20 {
+			t.Errorf("%d MiB were taken though nobody reads: there is no backpressure", total>>20)
+			return total
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// withFiles has the program run with a limit on its open files.
+func withFiles(n int) func(*exec.Cmd) {
+	return func(cmd *exec.Cmd) {
+		cmd.Args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, n), cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = "/bin/sh"
+	}
+}
+
+// served reports whether an echo comes back within a while.
+func served(t *testing.T, c *net.TCPConn, wait time.Duration) bool {
+	t.Helper()
+	send(t, c, "x")
+	_ = c.SetReadDeadline(time.Now().Add(wait))
+	_, err := io.ReadFull(c, make([]byte, 1))
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	return err == nil
+}
+
+// What does not fit waits, costs nothing, and is served when others have left.
+func TestConnectionLimit(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]setup{
+		"open files":      {prepare: withFiles(128)},
+		"very few files":  {prepare: withFiles(48), settings: settings{"reactors_num": 1}},
+		"max_connections": {settings: settings{"max_connections": 5}},
+		"one reactor":     {settings: settings{"max_connections": 5, "reactors_num": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s.hosts = endpoints(listen(t, "127.0.0.1", echo))
+			p := start(t, s)
+			fit, err := strconv.Atoi(p.await(p.stderr, `max_connections=(\d+)`)[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if limit, ok := s.settings["max_connections"]; ok && fit != limit {
+				t.Fatalf("room for %d connections, want %d", fit, limit)
+			}
+			inside := make([]*net.TCPConn, fit)
+			for i := range inside {
+				inside[i] = p.dial()
+				expectEcho(t, inside[i], "hello")
+			}
+			const more = 3
+			waiting := make([]*net.TCPConn, more)
+			for i := range waiting {
+				waiting[i] = p.dial() // the kernel lets it in, and has it wait
+			}
+			if served(t, waiting[0], 300*time.Millisecond) {
+				t.Errorf("a connection past the limit of %d is served", fit)
+			}
+			p.await(p.stderr, `level=ERROR msg="accepting pauses"`)
+			p.expectIdle(200 * time.Millisecond)
+			for _, c := range inside {
+				expectEcho(t, c, "still here")
+			}
+			for _, c := range inside[:more] {
+				leave(t, c)
+			}
+			expect(t, waiting[0], "x") // in which order they are served is the reactors' business
+			for _, c := range waiting {
+				expectEcho(t, c, "at last")
+			}
+			if n := p.stderr.count("accepting pauses"); n != 1 {
+				t.Errorf("%d log lines about pauses, want 1", n)
+			}
+			if n := p.stderr.count(""); n > 5 {
+				t.Errorf("%d log lines in all", n)
+			}
+		})
+	}
+}
+
+// The budget keeps the limit on files from being met, but the limit may be lowered under a running process, and the
+// system as a whole may run out.
+func TestFilesRunOut(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	p := start(t, setup{hosts: endpoints(h)})
+	first := p.dial()
+	expectEcho(t, first, "hello")
+	limit := p.nextFiles(4)
+	if err := unix.Prlimit(p.pid(), unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+		t.Skipf("the limit of a running process cannot be changed here: %v", err)
+	}
+	for range 2 {
+		expectEcho(t, p.dial(), "hello")
+	}
+	waiting := p.dial()
+	if served(t, waiting, 300*time.Millisecond) {
+		t.Error("a connection is served for which there is no file")
+	}
+	p.await(p.stderr, `level=ERROR msg="accepting pauses".*too many open files`)
+	p.expectIdle(200 * time.Millisecond)
+	expectEcho(t, first, "still here")
+	leave(t, first)
+	expect(t, waiting, "x")
+	expectEcho(t, waiting, "at last")
+	if n := p.stderr.count("accepting pauses"); n != 1 {
+		t.Errorf("%d log lines about pauses, want 1", n)
+	}
+}
+
+// nextFiles is a limit on open files that leaves room for n more, counting unused numbers below the highest one.
+func (p *process) nextFiles(n int) unix.Rlimit {
+	p.t.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	used := map[int]bool{}
+	for _, e := range list {
+		fd, _ := strconv.Atoi(e.Name())
+		used[fd] = true
+	}
+	fd := 0
+	for ; n > 0; fd++ {
+		if !used[fd] {
+			n--
+		}
+	}
+	return unix.Rlimit{Cur: uint64(fd), Max: uint64(fd)}
+}
+
+// needFiles skips the test if this process may not have n open files.
+func needFiles(t *testing.T, n uint64) {
+	t.Helper()
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil || r.Cur < n {
+		t.Skipf("needs %d open files, the limit is %d (ulimit -n)", n, r.Cur)
+	}
+}
+
+// Sessions that cannot move cost no CPU, and no session costs a thread.
+func TestIdleSessionsCostNothing(t *testing.T) {
+	t.Parallel()
+	needFiles(t, 4096)
+	loadsMachine(t)
+	h := listen(t, "127.0.0.1", nil)
+	p := start(t, setup{hosts: endpoints(h)})
+	threads := p.status("Threads")
+	for range 1000 {
+		c := p.dial()
+		send(t, c, "x")
+		expect(t, h.accept(), "x")
+	}
+	for i := range 20 {
+		c := p.dial()
+		s := h.accept()
+		if i%2 == 0 {
+			c = s
+		}
+		_ = c.CloseWrite()
+		expectAll(t, s, "")
+	}
+	done := make(chan int)
+	for i := range 10 {
+		c := p.dial()
+		s := h.accept()
+		if i%2 == 0 {
+			c = s
+		}
+		go func() { done <- stall(t, c) }()
+	}
+	for range 10 {
+		<-done
+	}
+	p.expectIdle(100 * time.Millisecond)
+	if grown := p.status("Threads") - threads; grown > 10 {
+		t.Errorf("%d more threads with 1030 sessions", grown)
+	}
+}

@@ -1,0 +1,153 @@
+package main_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// short is the one timeout of a session that is not long, in ms: more than a loaded machine stalls for.
+const short = 1000
+
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		setting string
+		talk    func(t *testing.T, client, server *net.TCPConn)
+	}{
+		"client silent from the start": {"read_timeout", func(*testing.T, *net.TCPConn, *net.TCPConn) {}},
+		"client falls silent": {"read_timeout", func(t *testing.T, client, server *net.TCPConn) {
+			send(t, client, "hello")
+			expect(t, server, "hello")
+		}},
+		"client silent behind a host that ended": {"read_timeout", func(t *testing.T, client, server *net.TCPConn) {
+			_ = server.CloseWrite()
+			expectAll(t, client, "")
+		}},
+		"host silent from the start": {"proxy_read_timeout", func(*testing.T, *net.TCPConn, *net.TCPConn) {}},
+		"host does not answer": {"proxy_read_timeout", func(t *testing.T, client, server *net.TCPConn) {
+			send(t, client, "hello")
+			expect(t, server, "hello")
+		}},
+		"host does not answer a client that ended": {"proxy_read_timeout", func(t *testing.T, client, server *net.TCPConn) {
+			_ = client.CloseWrite()
+			expectAll(t, server, "")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dependsOnTime(t)
+			begin := time.Now()
+			p, client, server := pair(t, settings{test.setting: short})
+			open := p.sockets()
+			test.talk(t, client, server)
+			expectClosed(t, client)
+			expectClosed(t, server)
+			notBefore(t, begin, short*time.Millisecond)
+			eventually(t, "the session's sockets are closed", func() bool { return p.sockets() <= open-2 })
+		})
+	}
+}
+
+// A side that takes no bytes is timed too, although the other side is being held up and so is silent as well.
+func TestSendTimeouts(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		setting  string
+		fromHost bool
+	}{
+		"client takes nothing": {"send_timeout", true},
+		"host takes nothing":   {"proxy_send_timeout", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, source, sink := pair(t, settings{test.setting: short})
+			open := p.sockets()
+			if test.fromHost {
+				source, sink = sink, source
+			}
+			begin := time.Now()
+			for {
+				if _, err := source.Write(patternBytes); err != nil {
+					break
+				}
+			}
+			notBefore(t, begin, short*time.Millisecond)
+			// The stream was cut: it must not look whole.
+			if n, err := io.Copy(io.Discard, sink); err == nil {
+				t.Errorf("the sink read %d bytes and an ordinary end of a stream that was cut", n)
+			}
+			eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open-2 })
+		})
+	}
+}
+
+// What moves postpones a timeout.
+func TestActivityPostponesTimeouts(t *testing.T) {
+	t.Parallel()
+	const timeout, pause, length = 2 * time.Second, 50 * time.Millisecond, 3 * time.Second
+	// drip does move after each pause, for longer than the timeout.
+	drip := func(t *testing.T, move func() error) {
+		t.Helper()
+		for end := time.Now().Add(length); time.Now().Before(end); {
+			begin := time.Now()
+			time.Sleep(pause)
+			if err := move(); err == nil {
+				continue
+			} else if stalled := time.Since(begin); stalled > timeout/2 {
+				t.Skipf("this machine stalls for %v", stalled)
+			} else {
+				t.Fatalf("the session ended although something moved: %v", err)
+			}
+		}
+	}
+	sends := func(t *testing.T, from, to *net.TCPConn) {
+		t.Helper()
+		drip(t, func() error {
+			_, err := from.Write([]byte("drop"))
+			_, readErr := io.ReadFull(to, make([]byte, 4))
+			return errors.Join(err, readErr)
+		})
+	}
+	takes := func(t *testing.T, sink, source *net.TCPConn) {
+		t.Helper()
+		go flood(source)
+		drip(t, func() error {
+			_, err := io.CopyN(io.Discard, sink, 1<<20)
+			return err
+		})
+		_ = source.CloseWrite()
+		_, _ = io.Copy(io.Discard, sink)
+	}
+	ms := timeout.Milliseconds()
+	all := settings{"read_timeout": ms, "proxy_read_timeout": ms, "send_timeout": ms, "proxy_send_timeout": ms}
+	for name, talk := range map[string]func(t *testing.T, client, server *net.TCPConn){
+		"client sends":        func(t *testing.T, client, server *net.TCPConn) { sends(t, client, server) },
+		"host sends":          func(t *testing.T, client, server *net.TCPConn) { sends(t, server, client) },
+		"client takes slowly": func(t *testing.T, client, server *net.TCPConn) { takes(t, client, server) },
+		"host takes slowly":   func(t *testing.T, client, server *net.TCPConn) { takes(t, server, client) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dependsOnTime(t)
+			_, client, server := pair(t, all)
+			talk(t, client, server)
+			expectClosed(t, client) // nothing moves any more
+			expectClosed(t, server)
+		})
+	}
+}
+
+// Zero is no timeout.
+func TestZeroIsNoTimeout(t *testing.T) {
+	t.Parallel()
+	_, client, server := pair(t, settings{"read_timeout": 0, "proxy_read_timeout": 0, "send_timeout": 0, "proxy_send_timeout": 0, "connect_timeout": 0, "resolve_timeout": 0})
+	time.Sleep(300 * time.Millisecond)
+	send(t, client, "hello")
+	expect(t, server, "hello")
+	stall(t, client)
+	send(t, server, "hello")
+	expect(t, client, "hello")
+}

@@ -1,0 +1,38 @@
+package streamcodec
+
+import (
+	"net/netip"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine"
+)
+
+// Tunnel is what a session needs to begin with connections that another codec has made: after a protocol switch.
+type Tunnel struct {
+	// Client and Host stand; the session takes their sockets over.
+	Client, Host *engine.Conn
+	// Peer is the client's address.
+	Peer netip.Addr
+	// Lease is the host's, which the session takes over.
+	Lease *balance.Lease
+	// Early is what the client has sent to the host already. It is copied.
+	Early []byte
+	// After is called once when the session has ended, with the bytes delivered to host and client.
+	After func(r Reason, up, down int64)
+}
+
+// Tunnel begins a session with connections that stand. The session is in no listener's count.
+func (v *Server) Tunnel(t *Tunnel) {
+	s := v.session()
+	v.add(s)
+	s.peer, s.began, s.state, s.after = t.Peer, v.loop.Now(), stateRelay, t.After
+	s.up = Half{From: &s.client, To: &s.host}
+	s.down = Half{From: &s.host, To: &s.client}
+	t.Client.MoveTo(&s.client, s)
+	t.Host.MoveTo(&s.host, s)
+	s.lease, *t.Lease = *t.Lease, balance.Lease{}
+	if len(t.Early) > 0 {
+		s.up.hold(v.loop, t.Early)
+	}
+	s.Connected(nil)
+}
