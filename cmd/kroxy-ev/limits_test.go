@@ -163,7 +163,7 @@ func TestIdleSessionsCostNothing(t *testing.T) {
 		c := p.dial()
 		s := h.accept()
 		if i%2 == 0 {
-			c = s
+			c, s = s, c
 		}
 		_ = c.CloseWrite()
 		expectAll(t, s, "")
