@@ -27,6 +27,9 @@ const (
 	bitMore
 	// bitError says that the kernel reported an error or a full hang-up since SocketError was last asked.
 	bitError
+	// bitWatchesOut says that the descriptor is registered for writing too. Most connections never need it, and one that
+	// is not has no event for being writable from the start.
+	bitWatchesOut
 	// bitQueued says that the connection is in the loop's again list.
 	bitQueued
 )
@@ -122,23 +125,25 @@ func (c *Conn) WriteLast(p []byte) (int, error) { return c.write(p, unix.MSG_MOR
 
 func (c *Conn) write(p []byte, flags uintptr) (int, error) {
 	n, errno := send(c.fd, p, flags)
-	if errno == 0 {
-		if n < len(p) {
-			c.bits &^= bitWritable
-			return n, unix.EAGAIN
-		}
-		return n, nil
+	if errno != 0 {
+		return 0, c.writeFailed(errno)
 	}
-	return 0, c.writeFailed(errno)
+	if n < len(p) {
+		return n, c.writeFailed(unix.EAGAIN)
+	}
+	return n, nil
 }
 
 // writeFailed accounts for a failed send or splice into the socket.
 func (c *Conn) writeFailed(errno syscall.Errno) error {
 	if errno == unix.EAGAIN {
 		c.bits &^= bitWritable
-	} else {
-		c.bits |= bitReadable | bitMore // what the peer sent before it failed, and the end, are still to be read
+		if c.bits&bitWatchesOut != 0 || c.loop.watchOut(c) {
+			return errno
+		}
+		errno = unix.ENOMEM // nobody would say when it can be written again
 	}
+	c.bits |= bitReadable | bitMore // what the peer sent before it failed, and the end, are still to be read
 	return errno
 }
 
@@ -159,13 +164,12 @@ func (c *Conn) SocketError() error {
 	return nil
 }
 
-// Connected asks whether the connection begun by Loop.Dial to addr stands. It returns unix.EALREADY while it does not,
+// Connected asks whether the connection that Loop.Dial began to addr stands. It returns unix.EALREADY while it does not,
 // and the reason when it failed. It asks the socket and not the event, which may be stale.
 func (c *Conn) Connected(addr netip.AddrPort) error {
 	errno := connect(c.fd, addr)
 	switch errno {
 	case 0, unix.EISCONN:
-		c.bits |= bitWritable
 		return nil
 	case unix.EALREADY, unix.EINPROGRESS:
 		c.bits &^= bitWritable

@@ -111,7 +111,12 @@ func TestBytesAndEndTogether(t *testing.T) {
 			enginetest.Await(t, fd, unix.POLLRDHUP)
 			r := newReader(loop, 100)
 			conn := new(engine.Conn)
-			loop.AttachFD(t, conn, fd, r)
+			loop.Do(func() {
+				if err := loop.Loop.Attach(conn, fd, r); err != nil {
+					t.Error(err)
+				}
+			})
+			t.Cleanup(func() { loop.Do(conn.Close) })
 			r.Await(t, "the end", func() bool { return r.err != nil })
 			loop.Do(func() {
 				if string(r.got) != "last words" || !errors.Is(r.err, c.want) || r.Readies != 1 {
@@ -234,55 +239,6 @@ func TestWriteLast(t *testing.T) {
 	}
 }
 
-// Nothing is heard of an adopted connection before it is registered. What is read in between causes no event later, and
-// what comes after that does.
-func TestAdopt(t *testing.T) {
-	t.Parallel()
-	loop := enginetest.Start(t, engine.Options{})
-	p := loop.Probe()
-	peer, fd := enginetest.Pair(t)
-	write(t, peer, "early")
-	enginetest.Await(t, fd, unix.POLLIN)
-	var c engine.Conn
-	t.Cleanup(func() { loop.Do(c.Close) })
-	buf := make([]byte, 10)
-	loop.Do(func() {
-		loop.Adopt(&c, fd, p)
-		if !c.Open() {
-			t.Error("not open")
-		}
-		if n, err := c.Read(buf); string(buf[:n]) != "early" || err != nil {
-			t.Errorf("read %q, %v", buf[:n], err)
-		}
-	})
-	loop.Do(func() {
-		if p.Readies != 0 {
-			t.Error("called before it is registered")
-		}
-		if err := loop.Register(&c); err != nil {
-			t.Error(err)
-		}
-	})
-	p.Await(t, "room to write", c.Writable)
-	loop.Do(func() {
-		if c.Readable() {
-			t.Error("readable because of bytes that were read before")
-		}
-	})
-	write(t, peer, "late")
-	p.Await(t, "bytes", c.Readable)
-	loop.Do(func() {
-		if n, err := c.Read(buf); string(buf[:n]) != "late" || err != nil {
-			t.Errorf("read %q, %v", buf[:n], err)
-		}
-		if c.Ending() {
-			t.Error("ending, though there is no end")
-		}
-	})
-	_ = peer.CloseWrite()
-	p.Await(t, "the end", c.Ending)
-}
-
 func TestCloseWriteLeavesTheOtherWay(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})
@@ -352,8 +308,8 @@ func TestConnIsUsedAgain(t *testing.T) {
 			if err := loop.Loop.Attach(&c, fd, r); err != nil {
 				t.Error(err)
 			}
-			if !c.Open() || c.Readable() || c.Writable() || c.Errored() {
-				t.Error("ready at once")
+			if !c.Open() || c.Readable() || !c.Writable() || c.Errored() {
+				t.Error("not as a new connection is")
 			}
 		})
 		write(t, peer, "hello")

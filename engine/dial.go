@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dial begins a TCP connection to addr and attaches c to it. It never waits: h.Ready is called when the outcome may be
-// known, and Conn.Connected tells it; asking at once is worth it for an addr on this machine. On an error c stays closed
-// and no descriptor is left open.
+// Dial begins a TCP connection to addr and attaches c to it. It never waits: if c is writable afterwards the connection
+// stands, as one within the machine does; else h.Ready is called when the outcome may be known, and Conn.Connected tells
+// it. On an error c stays closed and no descriptor is left open.
 //
 // Prompt says that the caller has bytes to send as soon as the connection stands. The acknowledgement that completes
 // the handshake is then left to travel with them, which saves a segment here and a wake-up there.
@@ -24,11 +24,20 @@ func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error 
 	if prompt {
 		_ = setsockopt(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0)
 	}
-	if errno := connect(fd, addr); errno != 0 && errno != unix.EINPROGRESS {
+	errno = connect(fd, addr)
+	if errno == unix.EINPROGRESS && addr.Addr().IsLoopback() {
+		errno = connect(fd, addr) // the handshake took place in the first call
+	}
+	attach := l.attachConnecting
+	switch errno {
+	case 0, unix.EISCONN:
+		attach = l.Attach
+	case unix.EINPROGRESS, unix.EALREADY:
+	default:
 		CloseFD(fd)
 		return errno
 	}
-	if err := l.Attach(c, fd, h); err != nil {
+	if err := attach(c, fd, h); err != nil {
 		CloseFD(fd)
 		return err
 	}

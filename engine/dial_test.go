@@ -35,6 +35,8 @@ func outcome(t *testing.T, addr netip.AddrPort) (*enginetest.Loop, *engine.Conn,
 			if c.Open() {
 				t.Error("open after an error")
 			}
+		} else if c.Writable() {
+			known = true
 		}
 	})
 	t.Cleanup(func() { loop.Do(c.Close) })
@@ -108,6 +110,7 @@ func TestDialPrompt(t *testing.T) {
 		if err := loop.Dial(c, addr, true, r); err != nil {
 			t.Error(err)
 		}
+		loop.Again(c)
 	})
 	r.Await(t, "the echo", func() bool { return string(r.got) == "hello" })
 }

@@ -189,20 +189,37 @@ func (l *Loop) TakePipe() *Pipe { return l.pipes.take() }
 // GivePipe takes back a pipe; one with bytes left in it is destroyed.
 func (l *Loop) GivePipe(p *Pipe) { l.pipes.give(p) }
 
-// Attach makes c own fd, a non-blocking socket, and registers it, edge-triggered, for all events. On an error fd stays
-// the caller's.
+// Attach makes c own fd, a non-blocking connected socket, and registers it, edge-triggered, for reading. It is taken for
+// writable, as a new connection is. On an error fd stays the caller's.
 func (l *Loop) Attach(c *Conn, fd int32, h Handler) error {
-	l.Adopt(c, fd, h)
-	if err := l.Register(c); err != nil {
+	l.adopt(c, fd, h)
+	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: int(fd)}, true); err != nil {
 		l.detach(c)
-		return err
+		return fmt.Errorf("engine: while registering a connection: %w", err)
 	}
+	c.bits = bitWritable
 	return nil
 }
 
-// Adopt makes c own fd, a non-blocking socket, without registering it: nothing is heard of it before Register. In
-// between it can be read, so that bytes which are there already cause no event.
-func (l *Loop) Adopt(c *Conn, fd int32, h Handler) {
+// attachConnecting is Attach for a socket whose connection is being made.
+func (l *Loop) attachConnecting(c *Conn, fd int32, h Handler) error {
+	l.adopt(c, fd, h)
+	if err := l.poller.AddReadWrite(&netpoll.PollAttachment{FD: int(fd)}, true); err != nil {
+		l.detach(c)
+		return fmt.Errorf("engine: while registering a connection: %w", err)
+	}
+	c.bits = bitWatchesOut
+	return nil
+}
+
+// watchOut has c's handler called when c can be written again: the second and last time that epoll_ctl hears of a
+// connection. It reports whether that worked.
+func (l *Loop) watchOut(c *Conn) bool {
+	c.bits |= bitWatchesOut
+	return l.poller.ModReadWrite(&netpoll.PollAttachment{FD: int(c.fd)}, true) == nil
+}
+
+func (l *Loop) adopt(c *Conn, fd int32, h Handler) {
 	for int(fd) >= len(l.conns) {
 		l.conns = append(l.conns, make([]*Conn, max(64, len(l.conns)))...)
 	}
@@ -210,17 +227,9 @@ func (l *Loop) Adopt(c *Conn, fd int32, h Handler) {
 	c.loop, c.handler, c.fd, c.bits = l, h, fd, 0
 }
 
-// Register registers an adopted Conn, edge-triggered, for all events.
-func (l *Loop) Register(c *Conn) error {
-	if err := l.poller.AddReadWrite(&netpoll.PollAttachment{FD: int(c.fd)}, true); err != nil {
-		return fmt.Errorf("engine: while registering a connection: %w", err)
-	}
-	return nil
-}
-
 // watch registers fd for reading only. It closes fd on an error.
 func (l *Loop) watch(c *Conn, fd int32, h Handler, edge bool) error {
-	l.Adopt(c, fd, h)
+	l.adopt(c, fd, h)
 	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: int(fd)}, edge); err != nil {
 		c.Close()
 		return fmt.Errorf("engine: while registering a descriptor: %w", err)

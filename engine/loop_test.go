@@ -301,7 +301,9 @@ func TestAgainAndClose(t *testing.T) {
 	calm := loop.Probe()
 	_, a := loop.Attach(t, calm)
 	_, b := loop.Attach(t, calm)
-	_, spare := enginetest.Pair(t)
+	peer, spare := enginetest.Pair(t)
+	write(t, peer, "x")
+	enginetest.Await(t, spare, unix.POLLIN)
 	calm.Await(t, "the first events", func() bool { return calm.Readies == 2 })
 	other := loop.Probe()
 	loop.Do(func() {

@@ -68,7 +68,11 @@ func (s *Session) unblocked(h *Half) {
 // Expired implements engine.Handler. Deadlines move with every byte, and the timer does not: this is where it is seen
 // whether one has really passed.
 func (s *Session) Expired(*engine.Timer) {
-	if s.state == stateFlush {
+	switch s.state {
+	case stateGreet:
+		s.greeted()
+		return
+	case stateFlush:
 		s.flushed()
 		return
 	}

@@ -50,6 +50,7 @@ type Server struct {
 	log       *slog.Logger
 	listener  *engine.Listener
 	active    *Session // list of all
+	eager     int      // how many clients in a row have spoken first, see Session.greet
 	free      []*Session
 	record    accesslog.Record
 	stats     Stats

@@ -46,7 +46,11 @@ func (l *Loop) Attach(tb testing.TB, h engine.Handler) (peer *net.TCPConn, c *en
 func (l *Loop) AttachFD(tb testing.TB, c *engine.Conn, fd int32, h engine.Handler) {
 	tb.Helper()
 	var err error
-	l.Do(func() { err = l.Loop.Attach(c, fd, h) })
+	l.Do(func() {
+		if err = l.Loop.Attach(c, fd, h); err == nil {
+			l.Again(c) // a new connection is writable, which is no event
+		}
+	})
 	if err != nil {
 		engine.CloseFD(fd)
 		tb.Fatalf("enginetest: %v", err)

@@ -195,18 +195,9 @@ func (a *Attempt) nextAddr() {
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
 		switch err := loop.Dial(a.conn, a.addr, a.prompt, a); {
 		case err == nil:
-			// Within the machine the connection already stands, or has failed.
-			if a.addr.Addr().IsLoopback() {
-				err = a.conn.Connected(a.addr)
-				if err == nil {
-					a.succeed()
-					return
-				}
-				if !errors.Is(err, unix.EALREADY) {
-					a.conn.Close()
-					a.addrFailed(err)
-					continue
-				}
+			if a.conn.Writable() {
+				a.succeed()
+				return
 			}
 			if left != never {
 				loop.Arm(&a.timer, loop.Now()+max(left, 1))
