@@ -9,7 +9,10 @@
 // of cmd/kroxy-ev.
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Mode is what a file configures: its one top-level key.
 type Mode int
@@ -56,6 +59,15 @@ type Config struct {
 
 	ClientHeaderTimeout time.Duration // http: until the whole request head is there
 	ClientBodyTimeout   time.Duration // http: between two reads of the request body
+
+	// All of these are http only.
+	KeepaliveTimeout         time.Duration  // between two requests of a client
+	UpstreamKeepalive        int            // idle connections kept for each host, by each loop
+	UpstreamKeepaliveTimeout time.Duration  // how long they are kept
+	MaxBodySize              int64          // of a request, in bytes; 0 is no bound
+	UpstreamHost             bool           // Host names the host, not what the client asked for
+	ForwardedHeaders         bool           // X-Forwarded-For, -Proto and -Host are set
+	TrustedProxies           []netip.Prefix // clients whose own X-Forwarded-* are believed
 
 	// Headers are set on each request sent upstream, in the order of the file
 	// (http only). Where two names differ only in letter case, the later wins.

@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -54,6 +55,8 @@ func TestDefaults(t *testing.T) {
 	}
 
 	want.Mode, want.ReadTimeout, want.ClientHeaderTimeout, want.ClientBodyTimeout = config.ModeHTTP, 0, minute, minute
+	want.KeepaliveTimeout, want.UpstreamKeepalive, want.UpstreamKeepaliveTimeout = 75*time.Second, 64, minute
+	want.ForwardedHeaders = true
 	c, warnings = parse(t, `{"http":{`+ok+`}}`)
 	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {
 		t.Errorf("http: got\n%+v\nwant\n%+v\nwarnings %v", got, want, warnings)
@@ -68,7 +71,9 @@ func TestEveryKey(t *testing.T) {
 		"port":1,"workers_num":2,"reactors_num":3,"max_connections":4,"proxy_to":"two",
 		"send_timeout":5,"connect_timeout":6,"resolve_timeout":7,"proxy_read_timeout":8,
 		"proxy_send_timeout":9,"shutdown_timeout":0,"client_header_timeout":0,
-		"client_body_timeout":3153600000000,
+		"client_body_timeout":3153600000000,"keepalive_timeout":10,"upstream_keepalive":11,
+		"upstream_keepalive_timeout":12,"max_body_size":13,"forwarded_headers":false,"proxy_set_host":"upstream",
+		"trusted_proxies":["10.1.2.3/8","::1"],
 		"headers":{"Host":"$host","A":"\tx é","B":""},
 		"tls_enabled":true,"tls_cert_path":"`+cert+`","tls_key_path":"`+key+`","tls_verify_client":true,
 		"file_log":"/dev/null","format_log":"$ $1 $client_addr$status.$http_user_agent",
@@ -82,9 +87,11 @@ func TestEveryKey(t *testing.T) {
 		Mode: config.ModeHTTP, Port: 1, WorkersNum: 2, ReactorsNum: 3, MaxConnections: 4, ProxyTo: "two",
 		SendTimeout: ms(5), ConnectTimeout: ms(6), ResolveTimeout: ms(7), ProxyReadTimeout: ms(8),
 		ProxySendTimeout: ms(9), ClientBodyTimeout: config.MaxTimeout,
-		Headers: []config.Header{{"Host", "$host"}, {"A", "\tx é"}, {"B", ""}},
-		TLS:     config.TLS{Enabled: true, CertPath: cert, KeyPath: key, VerifyClient: true},
-		FileLog: "/dev/null", FormatLog: "$ $1 $client_addr$status.$http_user_agent",
+		KeepaliveTimeout: ms(10), UpstreamKeepalive: 11, UpstreamKeepaliveTimeout: ms(12), MaxBodySize: 13, UpstreamHost: true,
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		Headers:        []config.Header{{"Host", "$host"}, {"A", "\tx é"}, {"B", ""}},
+		TLS:            config.TLS{Enabled: true, CertPath: cert, KeyPath: key, VerifyClient: true},
+		FileLog:        "/dev/null", FormatLog: "$ $1 $client_addr$status.$http_user_agent",
 		Groups: []config.Group{
 			{
 				Name: "two", Algorithm: "host", Hosts: []config.Host{{"::1", 2}, {"b", 3}, {"b", 3}},

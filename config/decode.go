@@ -106,10 +106,13 @@ func (d *decoder) str(n *node, path string) string {
 }
 
 // boolean decodes an optional boolean, false when absent.
-func (o object) boolean(key string) bool {
+func (o object) boolean(key string) bool { return o.booleanOr(key, false) }
+
+// booleanOr decodes an optional boolean.
+func (o object) booleanOr(key string, fallback bool) bool {
 	n, path := o.child(key)
 	if n == nil {
-		return false
+		return fallback
 	}
 	if n.kind == kindBool {
 		var b bool
@@ -127,7 +130,7 @@ func (o object) boolean(key string) bool {
 		remedy = "remove the key, or write true or false"
 	}
 	o.fail(n, path, "must be true or false, not "+n.describe(), remedy)
-	return false
+	return fallback
 }
 
 // bounds are what an integer may be. All are within 18 digits.

@@ -149,9 +149,7 @@ func (d *decoder) server(n *node) *Config {
 	c.ProxySendTimeout = o.millis("proxy_send_timeout", 60000)
 	c.ShutdownTimeout = o.millis("shutdown_timeout", 10000)
 	if c.Mode == ModeHTTP {
-		c.ClientHeaderTimeout = o.millis("client_header_timeout", 60000)
-		c.ClientBodyTimeout = o.millis("client_body_timeout", 60000)
-		c.Headers = o.headers()
+		o.http(c)
 	} else {
 		c.ReadTimeout = o.millis("read_timeout", 60000)
 	}

@@ -38,8 +38,10 @@ var (
 
 	topPlace    = &place{"the file's top level", []string{"stream", "http"}}
 	streamPlace = &place{`"stream"`, append(slices.Clip(commonKeys), "read_timeout")}
-	httpPlace   = &place{`"http"`, append(slices.Clip(commonKeys), "client_header_timeout", "client_body_timeout", "headers")}
-	groupPlace  = &place{`a group in "servers"`, []string{
+	httpPlace   = &place{`"http"`, append(slices.Clip(commonKeys),
+		"client_header_timeout", "client_body_timeout", "headers", "keepalive_timeout", "upstream_keepalive",
+		"upstream_keepalive_timeout", "max_body_size", "forwarded_headers", "trusted_proxies", "proxy_set_host")}
+	groupPlace = &place{`a group in "servers"`, []string{
 		"hosts", "balancing_algo",
 		"proxy_tls_enabled", "proxy_tls_verify", "proxy_tls_cert_path", "proxy_tls_key_path",
 	}}

@@ -1,0 +1,73 @@
+package config
+
+import (
+	"math"
+	"net/netip"
+)
+
+// http decodes what only http mode has.
+func (o object) http(c *Config) {
+	c.ClientHeaderTimeout = o.millis("client_header_timeout", 60000)
+	c.ClientBodyTimeout = o.millis("client_body_timeout", 60000)
+	c.KeepaliveTimeout = o.millis("keepalive_timeout", 75000)
+	c.UpstreamKeepalive = int(o.integer("upstream_keepalive", bounds{0, math.MaxInt32, 64, "write a number of connections, or 0 to keep none"}))
+	c.UpstreamKeepaliveTimeout = o.millis("upstream_keepalive_timeout", 60000)
+	c.MaxBodySize = o.integer("max_body_size", bounds{0, 1e18 - 1, 0, "write a number of bytes, or 0 for no limit"})
+	c.ForwardedHeaders = o.booleanOr("forwarded_headers", true)
+	c.UpstreamHost = o.setHost()
+	c.TrustedProxies = o.prefixes("trusted_proxies")
+	c.Headers = o.headers()
+}
+
+// setHost decodes proxy_set_host: whether Host names the host.
+func (o object) setHost() bool {
+	const key = "proxy_set_host"
+	switch name := o.text(key); name {
+	case "upstream":
+		return true
+	case "", "client":
+	default:
+		n, path := o.child(key)
+		o.fail(n, path, "unknown choice "+quote(name), `write "client" to pass on what the client asked for, or "upstream" for the host's own name`)
+	}
+	return false
+}
+
+// prefixes decodes an array of addresses and networks.
+func (o object) prefixes(key string) []netip.Prefix {
+	const example = `["10.0.0.0/8", "::1"]`
+	n, path := o.child(key)
+	if n == nil {
+		return nil
+	}
+	if n.kind != kindArray {
+		o.fail(n, path, "must be an array, not "+n.describe(), "write "+example)
+		return nil
+	}
+	var list []netip.Prefix
+	for i := range n.elements {
+		e, at := &n.elements[i], indexPath(path, i)
+		if e.kind != kindString {
+			o.fail(e, at, "must be a string, not "+e.describe(), "write an address or a network, as in "+example)
+			continue
+		}
+		if p, ok := parsePrefix(text(e.raw)); ok {
+			list = append(list, p)
+		} else {
+			o.fail(e, at, quote(text(e.raw))+" is no address and no network", "write it as in "+example)
+		}
+	}
+	return list
+}
+
+// parsePrefix reads a network, or an address as the network of itself.
+func parsePrefix(s string) (netip.Prefix, bool) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.Masked(), true
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(a, a.BitLen()), true
+}
