@@ -1,0 +1,77 @@
+package streamcodec
+
+import (
+	"net"
+	"testing"
+)
+
+// Clients that speak first make the server wait for the next ones' first bytes. One that waits for the host to speak is
+// still connected, and ends the waiting.
+func TestHostSpeaksFirst(t *testing.T) {
+	t.Parallel()
+	hosts := listen(t)
+	proxy, server := startProxy(t, hosts.Addr(), 0, Settings{})
+	eager := func() (n int) {
+		done := make(chan struct{})
+		server.loop.Post(func() { n = server.eager; close(done) })
+		<-done
+		return n
+	}
+	buf := make([]byte, 5)
+	for eager() < greetStreak {
+		c, err := net.Dial("tcp", proxy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, c, []byte("hello"))
+		h, err := hosts.AcceptTCP()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustRead(t, h, buf)
+		c.Close()
+		h.Close()
+	}
+	for range 2 {
+		client, host := pair(t, proxy, hosts) // waits for the host to be connected to
+		mustWrite(t, host, []byte("220 ."))
+		mustRead(t, client, buf)
+		if string(buf) != "220 ." {
+			t.Errorf("read %q", buf)
+		}
+		if n := eager(); n != 0 {
+			t.Errorf("%d clients in a row have spoken first, want 0", n)
+		}
+	}
+}
+
+// A client that is waited for may leave.
+func TestClientLeavesWhileWaitedFor(t *testing.T) {
+	t.Parallel()
+	hosts := listen(t)
+	proxy, server := startProxy(t, hosts.Addr(), 0, Settings{})
+	done := make(chan struct{})
+	server.loop.Post(func() { server.eager = greetStreak; close(done) })
+	<-done
+	for _, reset := range []bool{false, true} {
+		c, err := net.Dial("tcp", proxy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reset {
+			_ = c.(*net.TCPConn).SetLinger(0)
+		}
+		c.Close()
+		if !reset { // an end of the stream is passed on like any other
+			h, err := hosts.AcceptTCP()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := h.Read(make([]byte, 1)); n != 0 || err == nil {
+				t.Errorf("read %d, %v, want the end", n, err)
+			}
+			h.Close()
+		}
+	}
+	awaitIdle(t, server)
+}
