@@ -11,7 +11,7 @@ import (
 //
 // Registration goes through gnet; its Polling does not do for the wait. After each batch it polls again without
 // waiting, and whenever that finds nothing it calls runtime.Gosched, which wakes another thread to look for work. The
-// figures are in docs/ARCHITECTURE.md. The field is not exported; reading it by reflection needs no unsafe, and a
+// figures are in docs/performance.md. The field is not exported; reading it by reflection needs no unsafe, and a
 // version of gnet without it is refused at start, not met in production.
 func epollFD(p *netpoll.Poller) (int, error) {
 	fd := reflect.ValueOf(p).Elem().FieldByName("fd")

@@ -12,9 +12,9 @@ import (
 // This file holds every system call the loop makes while it serves traffic.
 //
 // They are raw: syscall.RawSyscall does not tell Go's scheduler that the thread may block, which saves entering and
-// leaving the scheduler each time (3 to 4 us of CPU per proxied exchange on the machine in docs/ARCHITECTURE.md). That
-// is sound only because every fd here is non-blocking, so each call returns in microseconds. Invariant: a call that can
-// sleep (epoll_wait, file I/O) must not be added here in raw form.
+// leaving the scheduler each time (figures: docs/performance.md). That is sound only because every fd here is
+// non-blocking, so each call returns in microseconds. Invariant: a call that can sleep (epoll_wait, file I/O) must not be
+// added here in raw form.
 //
 // unsafe.Pointer is turned into uintptr only inside the argument list of the call, as the unsafe package demands.
 
