@@ -19,7 +19,7 @@ lint: ## formatting, vet, staticcheck, import rules
 	go run $(GOLANGCI) run
 
 # Each fuzz target for FUZZTIME: "package:target".
-FUZZ = $(shell grep -rho --include='*_test.go' -H 'func Fuzz[A-Za-z]*' . | sed 's,/[^/]*:func ,:,')
+FUZZ = $(shell grep -rho --include='*_test.go' -H 'func Fuzz[A-Za-z0-9]*' . | sed 's,/[^/]*:func ,:,')
 
 fuzz:
 	@set -e; for t in $(FUZZ); do \

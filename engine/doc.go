@@ -4,7 +4,7 @@
 // The package knows descriptors, readiness, deadlines and bytes. It does not know protocols, upstream groups,
 // configuration or logs: a codec (streamcodec, httpcodec) implements Handler and decides what to do with them.
 //
-// Connections are registered once, edge-triggered, for everything, and never touched by epoll_ctl again. A Conn keeps
-// sticky readable and writable bits: events set them, EAGAIN or a short read clears them. Not reading is how a
-// connection is paused, and the kernel's window then holds its peer back.
+// Connections are registered once, edge-triggered, for reading; epoll_ctl hears of one again only when a write first
+// finds no room. A Conn keeps sticky readable and writable bits: events set them, EAGAIN or a short read clears them. Not
+// reading is how a connection is paused, and the kernel's window then holds its peer back.
 package engine

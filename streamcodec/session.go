@@ -81,33 +81,39 @@ const (
 // for that: it is waited for only while the loop serves others that are ready, unless all clients of late have spoken
 // first; and the first that does not ends this patience.
 func (s *Session) greet() {
-	v := s.server
-	if !s.client.Readable() {
-		if s.client.Queued() || s.looks == greetLooks {
-			return // an event that says nothing of bytes
-		}
-		if s.looks++; s.looks < greetLooks {
-			v.loop.Again(&s.client)
-		} else if v.eager < greetStreak {
-			s.connect(false)
-		} else {
-			v.loop.Arm(&s.timer, v.loop.Now()+greetWait)
-		}
+	if s.client.Readable() && s.hear() {
 		return
 	}
+	if s.client.Queued() || s.looks == greetLooks {
+		return // an event that says nothing of bytes
+	}
+	loop := s.server.loop
+	if s.looks++; s.looks < greetLooks {
+		loop.Again(&s.client)
+	} else if s.server.eager < greetStreak {
+		s.connect(false)
+	} else {
+		loop.Arm(&s.timer, loop.Now()+greetWait)
+	}
+}
+
+// hear takes the client's first bytes, and goes on with them. It reports false if there are none yet.
+func (s *Session) hear() bool {
+	v := s.server
 	n, err := s.up.read(v.loop, unlimited)
 	if n > 0 {
 		s.up.hold(v.loop, v.loop.Scratch()[:n])
 		v.eager++
 	} else if again(err) {
-		return
+		return false
 	}
 	s.up.sourceIs(err)
 	if s.up.state == halfBroken {
 		s.finish(ClientFailed, s.up.failure)
-		return
+	} else {
+		s.connect(n > 0)
 	}
-	s.connect(n > 0)
+	return true
 }
 
 // greeted goes on without the client's first bytes.

@@ -51,11 +51,11 @@ func (f *figures) stop() {
 func (p *proxy) counts() counts {
 	c := counts{at: time.Now()}
 	for _, r := range p.reactors {
-		s := r.server.Stats()
-		c.active += s.Active.Load()
-		c.total += s.Sessions.Load()
-		c.down += s.BytesDown.Load()
-		c.up += s.BytesUp.Load()
+		n := r.counts()
+		c.active += n.active
+		c.total += n.total
+		c.down += n.down
+		c.up += n.up
 	}
 	return c
 }

@@ -20,6 +20,7 @@ import (
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec"
 	"kroxy-ev/streamcodec"
 )
 
@@ -30,18 +31,14 @@ type proxy struct {
 	access   *accesslog.Log // nil if there is none
 	resolver *resolve.Resolver
 	group    *upstream.Group
+	stream   *streamcodec.Settings // in stream mode
+	http     *httpcodec.Settings   // in http mode
 	budget   budget
 	limit    *engine.Limit
 	reactors []*reactor
 	paused   pauseLog
 	running  sync.WaitGroup
 	failed   chan error // the first reason why a reactor stopped by itself
-}
-
-// reactor is one loop and what serves on it.
-type reactor struct {
-	loop   *engine.Loop
-	server *streamcodec.Server
 }
 
 // newProxy makes everything that the configuration asks for, the listening sockets included; nothing is accepted before
@@ -79,6 +76,13 @@ func (p *proxy) open() error {
 	n := reactorCount(p.cfg)
 	if p.group, err = newGroup(p.cfg, p.resolver, n); err != nil {
 		return err
+	}
+	if p.cfg.Mode == config.ModeHTTP {
+		if p.http, err = httpSettings(p.cfg, p.group); err != nil {
+			return p.problem("headers", err.Error(), "correct it")
+		}
+	} else {
+		p.stream = streamSettings(p.cfg, p.group)
 	}
 	for row := range n {
 		if err := p.addReactor(row, addr, format); err != nil {
@@ -122,21 +126,11 @@ func (p *proxy) addReactor(row int, addr netip.AddrPort, format *accesslog.Forma
 	if err != nil {
 		return err
 	}
-	o := streamcodec.Options{
-		Settings: &streamcodec.Settings{
-			Group:            p.group,
-			ReadTimeout:      p.cfg.ReadTimeout,
-			SendTimeout:      p.cfg.SendTimeout,
-			ProxyReadTimeout: p.cfg.ProxyReadTimeout,
-			ProxySendTimeout: p.cfg.ProxySendTimeout,
-		},
-		Connector: upstream.NewConnector(loop, row, p.log),
-		Log:       p.log,
-	}
+	var access *accesslog.Buffer
 	if p.access != nil {
-		o.Access = p.access.NewBuffer(format)
+		access = p.access.NewBuffer(format)
 	}
-	p.reactors = append(p.reactors, &reactor{loop: loop, server: streamcodec.NewServer(loop, o)})
+	p.reactors = append(p.reactors, p.newReactor(loop, row, access))
 	fd, err := engine.Listen(addr)
 	if err != nil {
 		return p.listenProblem(err)
@@ -186,7 +180,7 @@ func (p *proxy) abort() {
 func (p *proxy) active() int64 {
 	var n int64
 	for _, r := range p.reactors {
-		n += r.server.Stats().Active.Load()
+		n += r.counts().active
 	}
 	return n
 }
