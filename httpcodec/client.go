@@ -1,0 +1,132 @@
+package httpcodec
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine"
+)
+
+const (
+	lingerTime  = 5000    // ms: how long a client that was told of the end may go on sending
+	lingerBytes = 1 << 20 // and how much
+)
+
+// client is a client connection of HTTP/1: idle between requests, with one exchange at a time, or lingering after the
+// last. An idle one owns nothing but itself.
+type client struct {
+	server   *Server
+	settings *Settings
+	x        *exchange // nil while idle or lingering
+	next     *client   // in the server's list
+	prev     *client
+	conn     engine.Conn
+	timer    engine.Timer
+	addr     netip.Addr
+	since    int64 // when it became idle, or began to linger; ms on the loop's clock
+	lingered int64 // bytes dropped while lingering
+	served   bool  // it has had a response
+	lingers  bool
+}
+
+// Ready implements engine.Handler.
+func (c *client) Ready(*engine.Conn) {
+	switch {
+	case c.lingers:
+		c.linger()
+	case c.x == nil:
+		if c.conn.Readable() {
+			c.server.begin(c)
+			c.x.readHead()
+		}
+	default:
+		c.x.clientReady()
+	}
+}
+
+// Expired implements engine.Handler.
+func (c *client) Expired(*engine.Timer) {
+	now := c.server.loop.Now()
+	if c.x != nil {
+		c.x.expired(now)
+		return
+	}
+	if at := c.deadline(); at <= now {
+		c.close()
+	} else {
+		c.arm(at)
+	}
+}
+
+// deadline is when a client without an exchange is closed.
+func (c *client) deadline() int64 {
+	timeout := c.settings.ClientHeaderTimeout
+	switch {
+	case c.lingers:
+		return c.since + lingerTime
+	case c.served:
+		timeout = c.settings.KeepaliveTimeout
+	}
+	if timeout == 0 {
+		return never
+	}
+	return c.since + timeout.Milliseconds()
+}
+
+// never is a deadline that does not come.
+const never = 1<<63 - 1
+
+func (c *client) arm(at int64) {
+	if at != never {
+		c.server.loop.Arm(&c.timer, at)
+	}
+}
+
+// wait makes the client idle: its next request is waited for.
+func (c *client) wait() {
+	c.since = c.server.loop.Now()
+	c.arm(c.deadline())
+}
+
+// startLinger tells the client that nothing more will come, and drops what it still sends: closing a socket with unread
+// bytes is a reset, which may destroy the response on its way (RFC 9112 section 9.6).
+func (c *client) startLinger() {
+	if c.conn.CloseWrite() != nil {
+		c.close()
+		return
+	}
+	c.lingers, c.lingered, c.since = true, 0, c.server.loop.Now()
+	c.arm(c.deadline())
+	c.linger()
+}
+
+func (c *client) linger() {
+	for c.conn.Readable() {
+		n, err := c.conn.Read(c.server.loop.Scratch())
+		if c.lingered += int64(n); c.lingered > lingerBytes || err != nil && !again(err) {
+			c.close()
+			return
+		}
+	}
+}
+
+// close ends the connection.
+func (c *client) close() {
+	c.conn.Close()
+	c.server.closed(c)
+}
+
+// reset ends the connection in a way that cannot be taken for the end of a response.
+func (c *client) reset() {
+	c.conn.Reset()
+	c.server.closed(c)
+}
+
+// again reports whether err only means that the descriptor is not ready.
+func again(err error) bool { return errors.Is(err, unix.EAGAIN) }
+
+// ended reports whether err is the end of a stream.
+func ended(err error) bool { return errors.Is(err, io.EOF) }

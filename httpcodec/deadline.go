@@ -1,0 +1,53 @@
+package httpcodec
+
+import "time"
+
+// deadlines yields, for each timeout that is running, when it runs out. As in stream mode, a side is silent since the
+// last byte that moved on its connection either way.
+func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
+	set := x.client.settings
+	at := func(since int64, timeout time.Duration, why cause) bool {
+		return timeout == 0 || yield(since+timeout.Milliseconds(), why)
+	}
+	if x.phase == readingHead {
+		at(x.began, set.ClientHeaderTimeout, causeHeaderTimeout)
+		return
+	}
+	if x.down.Holding() {
+		if !at(x.down.WroteAt, set.SendTimeout, causeClientTakesNone) {
+			return
+		}
+	} else if x.phase == relaying {
+		if !at(max(x.down.ReadAt, x.up.WroteAt), set.ProxyReadTimeout, causeHostReadTimeout) {
+			return
+		}
+	}
+	if x.phase != relaying {
+		return
+	}
+	if x.up.Holding() {
+		at(x.up.WroteAt, set.ProxySendTimeout, causeHostSendTimeout)
+	} else if !x.request.done && !x.deaf && !x.replied {
+		at(max(x.up.ReadAt, x.down.WroteAt), set.ClientBodyTimeout, causeBodyTimeout)
+	}
+}
+
+// arm sets the client's timer to the first deadline.
+func (x *exchange) arm() {
+	first := int64(never)
+	for at := range x.deadlines {
+		first = min(first, at)
+	}
+	x.client.arm(first)
+}
+
+// expired ends the exchange if a deadline has really passed.
+func (x *exchange) expired(now int64) {
+	for at, why := range x.deadlines {
+		if at <= now {
+			x.fail(why, nil)
+			return
+		}
+	}
+	x.arm()
+}

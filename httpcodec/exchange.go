@@ -1,0 +1,349 @@
+package httpcodec
+
+import (
+	"errors"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine/upstream"
+	"kroxy-ev/streamcodec"
+)
+
+// exchange is one request and its response. It is made with the first byte of a request, and reused when it is over.
+//
+// It has one end: finish. Before a byte of the response was sent a failure becomes a reply; after that the client's
+// connection is reset, never ended as if the response were whole.
+type exchange struct {
+	server  *Server
+	client  *client
+	host    *host // nil before one was chosen, and once it was given back
+	attempt *upstream.Attempt
+	lease   balance.Lease
+	tried   balance.Tried
+
+	req Request
+	res Response
+
+	in      []byte // the loop's buffer: the request's head, then what has come behind it
+	head    int    // length of the head in it
+	next    int    // what is before this in it belongs to this request and was sent on, or is its head
+	partial []byte // the loop's buffer: the beginning of a response head
+	filled  int    // how much of it is filled
+
+	up, down streamcodec.Half
+	request  body
+	response body
+
+	began    int64 // ms on the loop's clock
+	phase    phase
+	status   int  // sent to the client; 0 before
+	interims int  // 1xx responses relayed
+	replied  bool // the final response's head was sent, or is held
+	closes   bool // the client's connection does not outlast this exchange
+	excess   bool // the host sent more than its response
+	deaf     bool // the host takes no more of the request
+	retried  bool
+}
+
+// maxInterims bounds the 1xx responses to one request.
+const maxInterims = 16
+
+// reset prepares x for a new request of its client.
+func (x *exchange) reset() {
+	now := x.server.loop.Now()
+	x.req.Reset()
+	x.res.Reset()
+	x.tried.Clear()
+	x.head, x.next, x.filled, x.began, x.phase = 0, 0, 0, now, readingHead
+	x.status, x.interims, x.replied, x.closes, x.excess, x.deaf, x.retried = 0, 0, false, false, false, false, false
+	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
+}
+
+// start chooses a host for the request whose head is there, and goes after a connection to it.
+func (x *exchange) start() {
+	v, set := x.server, x.client.settings
+	x.closes = !x.req.KeepAlive || v.draining
+	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, set.Headers)
+	if set.MaxBodySize > 0 && x.req.Length > set.MaxBodySize {
+		x.fail(causeBodySize, nil)
+		return
+	}
+	if x.req.MaxForwards == 0 {
+		x.answer()
+		return
+	}
+	x.choose()
+}
+
+// choose leases a host, and takes a connection to it from the pool or makes one.
+func (x *exchange) choose() {
+	v, set := x.server, x.client.settings
+	x.phase = connecting
+	var ok bool
+	if x.lease, ok = set.Group.Balance.Acquire(v.row, &x.tried); !ok {
+		x.fail(causeNoHost, nil)
+		return
+	}
+	if h := v.pool.take(x.lease.Host()); h != nil {
+		h.x, x.host = x, h
+		x.relay()
+		return
+	}
+	x.connect()
+}
+
+// connect makes a new connection, to the leased host or, if that fails, to another.
+func (x *exchange) connect() {
+	x.phase = connecting
+	x.host = x.server.pool.fresh()
+	x.host.x = x
+	x.attempt = x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, true, x.host)
+}
+
+// connected goes on after connect.
+func (x *exchange) connected(err error) {
+	x.attempt = nil
+	if err == nil {
+		x.host.index = x.lease.Host()
+		x.relay()
+		return
+	}
+	switch {
+	case errors.Is(err, upstream.ErrNoHost):
+		x.fail(causeNoHost, err)
+	case errors.Is(err, upstream.ErrConnectTimeout), errors.Is(err, upstream.ErrResolveTimeout):
+		x.fail(causeConnectTimeout, err)
+	default:
+		x.fail(causeUnreachable, err)
+	}
+}
+
+// relay sends the request's head, and what is there of its body.
+func (x *exchange) relay() {
+	v, set := x.server, x.client.settings
+	loop := v.loop
+	name := &set.Names[x.lease.Host()]
+	v.addr = x.client.addr.AppendTo(v.addr[:0])
+	v.rewrite = Rewrite{
+		Headers: set.Headers, HostName: name.Name, Authority: name.Authority, ClientAddr: v.addr,
+		UpstreamHost: set.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(x.client.addr),
+	}
+	out := AppendRequest(v.out[:0], &x.req, &v.rewrite)
+	x.phase = relaying
+	x.host.index = x.lease.Host()
+	x.up.To, x.down.From = &x.host.conn, &x.host.conn
+	now := loop.Now()
+	x.up.ReadAt, x.up.WroteAt, x.down.ReadAt = now, now, now
+	out, n, err := x.request.append(out, x.in[x.next:])
+	v.out = out[:0]
+	if err != nil {
+		x.fail(cause{err.Status, err.Reason}, nil)
+		return
+	}
+	x.next += n
+	if !x.sent(x.up.Send(loop, out, false)) {
+		return
+	}
+	if !x.req.Upgrade && !x.pumpUp() {
+		return
+	}
+	if !x.pumpDown() {
+		return
+	}
+	x.arm()
+}
+
+// clientReady goes on when the client's connection may be read or written.
+func (x *exchange) clientReady() {
+	switch x.phase {
+	case readingHead:
+		x.readHead()
+		return
+	case connecting:
+		if c := &x.client.conn; c.Errored() {
+			if err := c.SocketError(); err != nil {
+				x.abort(causeClientFailed, err)
+			}
+		}
+		return
+	}
+	if x.down.Holding() && !x.pumpDown() {
+		return
+	}
+	if x.phase == relaying && !x.req.Upgrade && !x.pumpUp() {
+		return
+	}
+	if c := &x.client.conn; c.Errored() && x.request.done && !x.down.Holding() {
+		if err := c.SocketError(); err != nil {
+			x.abort(causeClientFailed, err)
+		}
+	}
+}
+
+// hostReady goes on when the host's connection may be read or written.
+func (x *exchange) hostReady() {
+	if x.up.Holding() && !x.pumpUp() {
+		return
+	}
+	x.pumpDown()
+}
+
+// fail ends the exchange for this cause: by a reply, if nothing was sent to the client and there is something to say.
+func (x *exchange) fail(why cause, err error) bool {
+	if why.status == 0 || x.replied || x.down.Holding() {
+		return x.abort(why, err)
+	}
+	x.server.logFailure(x, why, err)
+	x.dropHost(balance.Served)
+	x.up.Release(x.server.loop)
+	x.closes = x.closes || x.phase == readingHead || !x.request.done || x.server.draining
+	x.replyWith(why.status, nil)
+	return false
+}
+
+// failHead replies to a head that is no request.
+func (x *exchange) failHead(err *HeadError) {
+	x.server.logFailure(x, cause{err.Status, err.Reason}, nil)
+	x.closes = true
+	x.next = len(x.in)
+	x.replyWith(err.Status, nil)
+}
+
+// answer replies to a request that may not be sent further (RFC 9110 section 7.6.2).
+func (x *exchange) answer() {
+	x.closes = x.closes || !x.request.done
+	if x.req.IsTrace {
+		x.replyWith(200, AppendTrace)
+	} else {
+		x.replyWith(200, AppendOptions)
+	}
+}
+
+// replyWith sends a reply of this proxy's own; an error page if there is nothing else to write.
+func (x *exchange) replyWith(status int, write func([]byte, *Reply) []byte) {
+	v := x.server
+	p := Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Time())}
+	if write != nil {
+		v.out = write(v.out[:0], &p)
+	} else {
+		v.out = AppendError(v.out[:0], status, &p)
+	}
+	x.phase, x.status, x.replied = replying, status, true
+	x.response.begin(fromHost, NoBody, 0, NoBody, nil)
+	err := x.down.Send(v.loop, v.out, false)
+	v.out = v.out[:0]
+	if err != nil && !again(err) {
+		x.abort(causeClientFailed, err)
+		return
+	}
+	if x.pumpDown() {
+		x.arm()
+	}
+}
+
+// complete ends an exchange whose response was sent to its end. It returns false, as what ends an exchange does.
+func (x *exchange) complete() bool {
+	v, c := x.server, x.client
+	if x.res.Upgrade && x.phase == relaying {
+		x.tunnel()
+		return false
+	}
+	if x.host != nil {
+		if x.res.KeepAlive && x.request.done && !x.up.Holding() && !x.deaf && !x.excess && !v.draining && x.host.quiet() {
+			h := x.host
+			x.host = nil
+			v.pool.put(h)
+		}
+		x.dropHost(balance.Served)
+	}
+	v.account(x)
+	x.up.Release(v.loop)
+	c.served = true
+	if !x.closes {
+		x.goOn()
+		return false
+	}
+	unread := !x.request.done || x.next < len(x.in) || c.conn.Readable()
+	x.finish()
+	if unread {
+		c.startLinger()
+	} else {
+		c.close()
+	}
+	return false
+}
+
+// goOn begins the client's next request, of which the beginning may be there already.
+func (x *exchange) goOn() {
+	c := x.client
+	if x.next == len(x.in) {
+		if !c.conn.Readable() {
+			x.finish()
+			c.wait()
+			return
+		}
+		x.freeIn()
+		x.reset()
+		x.readHead()
+		return
+	}
+	rest := copy(x.in, x.in[x.next:len(x.in)])
+	x.in = x.in[:rest]
+	x.reset()
+	x.parseHead()
+}
+
+// dropHost closes the connection to the host, if there is one, and gives the lease back.
+func (x *exchange) dropHost(o balance.Outcome) {
+	if x.attempt != nil {
+		x.attempt.Cancel()
+		x.attempt = nil
+	}
+	if x.host != nil {
+		x.server.pool.discard(x.host)
+		x.host = nil
+	}
+	x.lease.Release(o)
+}
+
+// abort ends the exchange and the client's connection by a reset.
+func (x *exchange) abort(why cause, err error) bool {
+	v, c := x.server, x.client
+	v.logFailure(x, why, err)
+	x.dropHost(balance.Served)
+	if x.phase != readingHead {
+		v.account(x)
+	}
+	x.finish()
+	c.reset()
+	return false
+}
+
+// finish gives back what the exchange holds, and the exchange.
+func (x *exchange) finish() {
+	loop := x.server.loop
+	x.up.Release(loop)
+	x.down.Release(loop)
+	x.freeIn()
+	x.freePartial()
+	x.server.recycle(x)
+}
+
+// tunnel hands both connections over to a stream session: the protocol was switched.
+func (x *exchange) tunnel() {
+	v, c, h := x.server, x.client, x.host
+	x.host = nil
+	up, down := x.up.Bytes, x.down.Bytes
+	v.loop.Disarm(&c.timer)
+	early := x.in[x.next:len(x.in)]
+	// The exchange lives as long as the tunnel, for its log line.
+	v.tunnels.Tunnel(&streamcodec.Tunnel{
+		Client: &c.conn, Host: &h.conn, Peer: c.addr, Lease: &x.lease, Early: early,
+		After: func(_ streamcodec.Reason, sentUp, sentDown int64) {
+			x.up.Bytes, x.down.Bytes = up+sentUp, down+sentDown
+			v.account(x)
+			x.finish()
+			v.closed(c)
+		},
+	})
+	v.pool.discard(h)
+}

@@ -1,0 +1,42 @@
+package httpcodec
+
+// phase is how far an exchange has come. It is printed in the error log.
+type phase uint8
+
+const (
+	readingHead phase = iota
+	connecting
+	relaying
+	replying // with an answer of this proxy's own
+)
+
+func (p phase) String() string {
+	return [...]string{"reading the request head", "connecting to a host", "relaying", "replying"}[p]
+}
+
+// cause says why an exchange failed, and what the client is told if nothing has been sent to it yet: a status, or nothing
+// if there is nobody to tell.
+type cause struct {
+	status int
+	text   string
+}
+
+var (
+	causeHeaderTimeout   = cause{408, "the request head did not come in time (client_header_timeout)"}
+	causeBodyTimeout     = cause{408, "the request body did not come in time (client_body_timeout)"}
+	causeBodySize        = cause{413, "the request body is larger than max_body_size"}
+	causeBody            = cause{400, "the request body is malformed"}
+	causeNoHost          = cause{503, "no host to try"}
+	causeUnreachable     = cause{502, "no host reachable"}
+	causeConnectTimeout  = cause{504, "no host reachable in time"}
+	causeHostReadTimeout = cause{504, "the host is silent (proxy_read_timeout)"}
+	causeHostSendTimeout = cause{504, "the host takes no bytes (proxy_send_timeout)"}
+	causeHostFailed      = cause{502, "the host's connection failed"}
+	causeHostEnded       = cause{502, "the host ended its connection before its response"}
+	causeResponse        = cause{502, "the host's response is malformed"}
+	causeInterims        = cause{502, "the host sends one interim response after the other"}
+	causeClientFailed    = cause{0, "the client's connection failed"}
+	causeClientEnded     = cause{0, "the client ended its stream inside the request"}
+	causeClientTakesNone = cause{0, "the client takes no bytes (send_timeout)"}
+	causeShutdown        = cause{0, "shutdown"}
+)

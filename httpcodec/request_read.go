@@ -1,0 +1,195 @@
+package httpcodec
+
+// The request's bytes: read into the exchange's own buffer as far as they are its head, and through the loop's scratch
+// buffer after that.
+
+const (
+	firstRead = 4 << 10  // of a head
+	lastRead  = 64 << 10 // more than a head may be long
+	bodyRead  = 16 << 10 // of a body that has to be framed anew
+	budget    = 1 << 20  // bytes that one direction may move before other connections get their turn
+)
+
+func (x *exchange) freeIn() {
+	if x.in != nil {
+		x.server.loop.FreeBuffer(x.in)
+		x.in = nil
+	}
+}
+
+// grow makes room in a buffer of the loop's for at least n bytes more.
+func (x *exchange) grow(b []byte, n int) []byte {
+	loop := x.server.loop
+	if b == nil {
+		return loop.Buffer(max(n, firstRead))[:0]
+	}
+	if cap(b)-len(b) >= n {
+		return b
+	}
+	bigger := loop.Buffer(max(len(b)+n, min(4*cap(b), lastRead)))[:len(b)]
+	copy(bigger, b)
+	loop.FreeBuffer(b)
+	return bigger
+}
+
+// readHead reads until the head is there.
+func (x *exchange) readHead() {
+	c := x.client
+	for c.conn.Readable() {
+		x.in = x.grow(x.in, 1)
+		n, err := c.conn.Read(x.in[len(x.in):cap(x.in)])
+		if err != nil {
+			if again(err) {
+				break
+			}
+			x.noRequest(err)
+			return
+		}
+		x.in = x.in[:len(x.in)+n]
+		if x.parseHead() {
+			return
+		}
+	}
+	if len(x.in) == 0 {
+		// It was a hint only.
+		x.finish()
+		c.wait()
+		return
+	}
+	x.arm()
+}
+
+// noRequest ends a connection whose client sent no whole head.
+func (x *exchange) noRequest(err error) {
+	c := x.client
+	if !ended(err) {
+		x.abort(causeClientFailed, err)
+		return
+	}
+	x.finish()
+	c.close()
+}
+
+// parseHead looks whether the head is there, and begins with it. It reports false if more is needed.
+func (x *exchange) parseHead() bool {
+	n, err := x.req.Parse(x.in)
+	switch {
+	case err != nil:
+		x.failHead(err)
+	case n > 0:
+		x.head, x.next = n, n
+		x.start()
+	default:
+		if !x.client.conn.Readable() {
+			x.arm()
+		}
+		return false
+	}
+	return true
+}
+
+// pumpUp moves the request's body. Like all that pumps it reports false when the exchange has ended; nothing of it may be
+// touched then.
+func (x *exchange) pumpUp() bool {
+	v, c := x.server, x.client
+	for left := budget; ; {
+		if x.up.Holding() {
+			if !x.host.conn.Writable() {
+				return true
+			}
+			if !x.sent(x.up.Flush(v.loop)) {
+				return false
+			}
+			if x.up.Holding() {
+				return true
+			}
+			x.up.ReadAt = v.loop.Now() // the client is waited for anew
+		}
+		if x.request.done || x.deaf || x.phase != relaying || !c.conn.Readable() {
+			return true
+		}
+		if left <= 0 {
+			v.loop.Again(&c.conn)
+			return true
+		}
+		n, ok := x.moveUp()
+		if !ok {
+			return false
+		}
+		left -= n
+	}
+}
+
+// moveUp moves some of the body.
+func (x *exchange) moveUp() (int, bool) {
+	v := x.server
+	if x.request.in == Length {
+		n, source, sink := x.up.Move(v.loop, x.request.left)
+		x.request.took(int64(n))
+		if source != nil && !again(source) && !x.request.done {
+			return n, x.clientGone(source)
+		}
+		return n, x.sent(sink)
+	}
+	p := v.loop.Scratch()[:bodyRead]
+	n, err := x.client.conn.Read(p)
+	if err != nil {
+		return 0, again(err) || x.clientGone(err)
+	}
+	x.up.ReadAt = v.loop.Now()
+	out, k, bad := x.request.append(v.out[:0], p[:n])
+	v.out = out[:0]
+	if bad != nil {
+		x.closes = true
+		return n, x.fail(cause{bad.Status, causeBody.text + ": " + bad.Reason}, nil)
+	}
+	if limit := x.client.settings.MaxBodySize; limit > 0 && x.request.size > limit {
+		return n, x.fail(causeBodySize, nil)
+	}
+	if k < n {
+		x.in = append(x.grow(x.in, n-k), p[k:n]...)
+		x.req.Rebase(x.in)
+		x.next = len(x.in) - (n - k)
+	}
+	if len(out) == 0 {
+		return n, true
+	}
+	return n, x.sent(x.up.Send(v.loop, out, false))
+}
+
+// clientGone ends the exchange: the client ended its stream, or its connection failed, inside the request. The host must
+// not take what it has for the whole.
+func (x *exchange) clientGone(err error) bool {
+	why := causeClientFailed
+	if ended(err) {
+		why, err = causeClientEnded, nil
+	}
+	if x.host != nil {
+		x.host.conn.Reset()
+	}
+	return x.abort(why, err)
+}
+
+// sent looks at the outcome of sending to the host. A host that takes no more may have answered early: its response is
+// still wanted.
+func (x *exchange) sent(err error) bool {
+	if err == nil {
+		return true
+	}
+	if again(err) {
+		x.up.WroteAt = x.server.loop.Now()
+		x.arm()
+		return true
+	}
+	x.up.Release(x.server.loop)
+	x.deaf = true
+	return x.pumpDown() && x.waitOrFail(err)
+}
+
+// waitOrFail gives the exchange up if nothing can be read from a host that takes no more.
+func (x *exchange) waitOrFail(err error) bool {
+	if x.phase == relaying && !x.replied {
+		return x.hostGone(err)
+	}
+	return true
+}

@@ -1,0 +1,220 @@
+package httpcodec
+
+// The response's bytes: a head is parsed where it was read, in the loop's scratch buffer, unless it comes in pieces.
+
+func (x *exchange) freePartial() {
+	if x.partial != nil {
+		x.server.loop.FreeBuffer(x.partial)
+		x.partial = nil
+	}
+}
+
+// pumpDown moves the response, and ends the exchange after it.
+func (x *exchange) pumpDown() bool {
+	v := x.server
+	for left := budget; ; {
+		if x.down.Holding() {
+			if !x.client.conn.Writable() {
+				return true
+			}
+			if err := x.down.Flush(v.loop); err != nil {
+				return again(err) || x.abort(causeClientFailed, err)
+			}
+			x.down.ReadAt = v.loop.Now() // the host is waited for anew
+			x.arm()
+		}
+		if x.replied && x.response.done {
+			return x.complete()
+		}
+		if x.phase != relaying || !x.host.conn.Readable() {
+			return true
+		}
+		if left <= 0 {
+			v.loop.Again(&x.host.conn)
+			return true
+		}
+		n, ok := x.moveDown()
+		if !ok {
+			return false
+		}
+		left -= n
+	}
+}
+
+// moveDown moves some of the response.
+func (x *exchange) moveDown() (int, bool) {
+	v := x.server
+	switch {
+	case !x.replied:
+		return x.readResponse()
+	case x.response.in == Length:
+		n, source, sink := x.down.Move(v.loop, x.response.left)
+		x.response.took(int64(n))
+		if source != nil && !again(source) && !x.response.done {
+			return n, x.hostGone(source)
+		}
+		return n, x.delivered(sink)
+	}
+	p := v.loop.Scratch()[:bodyRead]
+	n, err := x.host.conn.Read(p)
+	switch {
+	case again(err):
+		return 0, true
+	case ended(err) && x.response.in == UntilClose:
+		out := x.response.end(v.out[:0])
+		v.out = out[:0]
+		return 0, len(out) == 0 || x.delivered(x.down.Send(v.loop, out, false))
+	case err != nil:
+		return 0, x.hostGone(err)
+	}
+	x.down.ReadAt = v.loop.Now()
+	out, ok := x.appendBody(v.out[:0], p[:n])
+	if !ok || len(out) == 0 {
+		return n, ok
+	}
+	return n, x.delivered(x.down.Send(v.loop, out, false))
+}
+
+// appendBody frames what the host sent of the body.
+func (x *exchange) appendBody(dst, p []byte) ([]byte, bool) {
+	out, n, err := x.response.append(dst, p)
+	x.server.out = out[:0]
+	if err != nil {
+		return nil, x.fail(causeResponse, err)
+	}
+	x.excess = x.excess || n < len(p)
+	return out, true
+}
+
+// readResponse reads what the host sends before its final response's body.
+func (x *exchange) readResponse() (int, bool) {
+	v := x.server
+	var p []byte
+	if x.partial == nil {
+		p = v.loop.Scratch()
+	} else {
+		x.partial = x.grow(x.partial, 1)
+		p = x.partial[len(x.partial):cap(x.partial)]
+	}
+	n, err := x.host.conn.Read(p)
+	if err != nil {
+		return 0, again(err) || x.hostGone(err)
+	}
+	x.down.ReadAt = v.loop.Now()
+	data := p[:n]
+	if x.partial != nil {
+		x.partial = x.partial[:len(x.partial)+n]
+		data = x.partial
+	}
+	return n, x.respond(data)
+}
+
+// respond relays the heads in data, and what is behind the final one.
+func (x *exchange) respond(data []byte) bool {
+	v := x.server
+	out := v.out[:0]
+	for {
+		n, bad := x.res.Parse(data, &x.req)
+		if bad != nil {
+			return x.fail(causeResponse, bad)
+		}
+		if n == 0 {
+			break
+		}
+		if !x.res.Interim {
+			return x.respondFinally(out, data[n:])
+		}
+		if x.interims++; x.interims > maxInterims {
+			return x.fail(causeInterims, nil)
+		}
+		if x.req.Minor > 0 {
+			out = AppendResponse(out, &x.res, &ResponseRewrite{Minor: x.req.Minor})
+		}
+		data = data[n:]
+		x.res.Reset()
+	}
+	v.out = out[:0]
+	x.keepPartial(data)
+	return len(out) == 0 || x.delivered(x.down.Send(v.loop, out, false))
+}
+
+// keepPartial keeps the beginning of a head until more of it comes.
+func (x *exchange) keepPartial(data []byte) {
+	if len(data) == 0 {
+		x.freePartial()
+		return
+	}
+	if x.partial != nil {
+		x.partial = x.partial[:copy(x.partial, data)]
+		return
+	}
+	x.partial = append(x.grow(nil, len(data)), data...)
+}
+
+// respondFinally sends the head of the final response, and what is there of its body.
+func (x *exchange) respondFinally(out, rest []byte) bool {
+	v, r := x.server, &x.res
+	framing := r.ClientFraming(x.req.Minor)
+	// A request that is not whole yet will not be read to its end.
+	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || v.draining
+	x.response.begin(fromHost, r.Framing, r.Length, framing, nil)
+	out = AppendResponse(out, r, &ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Time())})
+	x.status, x.replied = r.Status, true
+	if r.Upgrade {
+		x.response.done = true
+		out = append(out, rest...)
+	} else {
+		var ok bool
+		if out, ok = x.appendBody(out, rest); !ok {
+			return false
+		}
+	}
+	x.freePartial()
+	v.out = out[:0]
+	return x.delivered(x.down.Send(v.loop, out, x.response.done && x.closes && !r.Upgrade))
+}
+
+// delivered looks at the outcome of sending to the client.
+func (x *exchange) delivered(err error) bool {
+	if err == nil {
+		return true
+	}
+	if again(err) {
+		x.down.WroteAt = x.server.loop.Now()
+		x.arm()
+		return true
+	}
+	return x.abort(causeClientFailed, err)
+}
+
+// hostGone deals with a host that ended its stream, or whose connection failed, before its response was whole. A kept
+// connection may just have been closed by a host that had not seen the request: then the request is sent once more, on
+// a new one, if repeating it does no harm (RFC 9110 section 9.2.2).
+func (x *exchange) hostGone(err error) bool {
+	if x.repeatable() {
+		x.repeat()
+		return false
+	}
+	if ended(err) {
+		return x.fail(causeHostEnded, nil)
+	}
+	return x.fail(causeHostFailed, err)
+}
+
+// repeatable reports whether the request may be sent once more.
+func (x *exchange) repeatable() bool {
+	return x.host != nil && x.host.used && !x.retried && !x.replied && x.interims == 0 && x.partial == nil &&
+		x.req.Idempotent && x.request.done && x.req.Framing != Chunked && x.request.size == int64(x.next-x.head)
+}
+
+// repeat sends the request once more, on a new connection to the same host.
+func (x *exchange) repeat() {
+	v := x.server
+	x.retried, x.deaf = true, false
+	v.pool.discard(x.host)
+	x.host = nil
+	x.up.Release(v.loop)
+	x.next = x.head
+	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, x.client.settings.Headers)
+	x.connect()
+}

@@ -1,0 +1,232 @@
+package httpcodec
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/upstream"
+	"kroxy-ev/streamcodec"
+)
+
+// Options configures a Server.
+type Options struct {
+	Settings *Settings
+	// Connector makes the connections to hosts, on the same loop; Row is the row that it counts its leases in.
+	Connector *upstream.Connector
+	Row       int
+	// Access gets a record of each exchange; nil for none.
+	Access *accesslog.Buffer
+	// Log gets what people should know.
+	Log *slog.Logger
+}
+
+// Stats counts what a Server has done. Its loop writes it and others may read it.
+type Stats struct {
+	Clients   atomic.Int64 // connections accepted
+	Active    atomic.Int64 // connections now
+	Exchanges atomic.Int64 // ended
+	BytesUp   atomic.Int64 // sent to hosts by exchanges that have ended
+	BytesDown atomic.Int64 // sent to clients likewise
+}
+
+// Server is http mode on one loop. Its methods belong to the loop's goroutine, except Stats.
+type Server struct {
+	loop      *engine.Loop
+	settings  *Settings
+	connector *upstream.Connector
+	row       int
+	access    *accesslog.Buffer
+	log       *slog.Logger
+	listener  *engine.Listener
+	pool      *pool
+	tunnels   *streamcodec.Server
+
+	active        *client // list of all
+	freeClients   []*client
+	freeExchanges []*exchange
+	out           []byte // what is being written; empty between calls
+	rewrite       Rewrite
+	addr          []byte // of a client, as text
+	date          dateCache
+	record        accesslog.Record
+	stats         Stats
+	draining      bool
+	drained       func()
+}
+
+// idleStructs bounds how many structs of a kind are kept for reuse.
+const idleStructs = 1024
+
+// NewServer makes a server on loop, which accepts nothing until Serve.
+func NewServer(loop *engine.Loop, o Options) *Server {
+	s := o.Settings
+	return &Server{
+		loop: loop, settings: s, connector: o.Connector, row: o.Row, access: o.Access, log: o.Log,
+		pool: newPool(loop, s),
+		tunnels: streamcodec.NewServer(loop, streamcodec.Options{
+			Settings: &streamcodec.Settings{
+				ReadTimeout: s.ProxyReadTimeout, SendTimeout: s.SendTimeout,
+				ProxyReadTimeout: s.ProxyReadTimeout, ProxySendTimeout: s.ProxySendTimeout,
+			},
+			Log: o.Log,
+		}),
+	}
+}
+
+// Serve accepts clients from fd, a non-blocking listening socket that the server owns from now on, also when an error is
+// returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
+func (v *Server) Serve(fd int, limit *engine.Limit, paused func(error)) error {
+	var err error
+	v.listener, err = engine.NewListener(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
+	return err
+}
+
+// Stats may be read by any goroutine.
+func (v *Server) Stats() *Stats { return &v.stats }
+
+// accept takes a new client connection in. What it has sent already is read at once.
+func (v *Server) accept(fd int32, peer netip.AddrPort) {
+	var c *client
+	if n := len(v.freeClients); n > 0 {
+		c, v.freeClients = v.freeClients[n-1], v.freeClients[:n-1]
+	} else {
+		c = &client{server: v}
+		c.timer.Handler = c
+	}
+	c.settings, c.addr = v.settings, peer.Addr()
+	if c.next = v.active; c.next != nil {
+		c.next.prev = c
+	}
+	v.active = c
+	v.stats.Clients.Add(1)
+	v.stats.Active.Add(1)
+	if err := v.loop.Attach(&c.conn, fd, c); err != nil {
+		engine.CloseFD(fd)
+		v.log.Error("http: a client was dropped", "client", c.addr, "error", err)
+		v.closed(c)
+		return
+	}
+	c.wait()
+}
+
+// begin gives c an exchange.
+func (v *Server) begin(c *client) {
+	var x *exchange
+	if n := len(v.freeExchanges); n > 0 {
+		x, v.freeExchanges = v.freeExchanges[n-1], v.freeExchanges[:n-1]
+	} else {
+		x = &exchange{server: v}
+	}
+	x.client, c.x = c, x
+	x.reset()
+}
+
+// recycle takes back an exchange that is over.
+func (v *Server) recycle(x *exchange) {
+	x.client.x, x.client = nil, nil
+	if len(v.freeExchanges) < idleStructs {
+		v.freeExchanges = append(v.freeExchanges, x)
+	}
+}
+
+// closed takes back a client whose connection is closed, or was handed over to a tunnel which has ended.
+func (v *Server) closed(c *client) {
+	v.loop.Disarm(&c.timer)
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		v.active = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.next, c.prev, c.settings, c.served, c.lingers = nil, nil, nil, false, false
+	v.stats.Active.Add(-1)
+	if len(v.freeClients) < idleStructs {
+		v.freeClients = append(v.freeClients, c)
+	}
+	v.listener.Release()
+	v.checkDrained()
+}
+
+func (v *Server) checkDrained() {
+	if v.active == nil && v.drained != nil {
+		v.pool.close()
+		v.drained()
+		v.drained = nil
+	}
+}
+
+// account counts and logs an exchange that is over.
+func (v *Server) account(x *exchange) {
+	v.stats.Exchanges.Add(1)
+	v.stats.BytesUp.Add(x.up.Bytes)
+	v.stats.BytesDown.Add(x.down.Bytes)
+	if v.access == nil {
+		return
+	}
+	v.record = accesslog.Record{
+		Client:          x.client.addr,
+		BytesUpstream:   x.up.Bytes,
+		BytesDownstream: x.down.Bytes,
+		Duration:        time.Duration(v.loop.Now()-x.began) * time.Millisecond,
+		Method:          x.req.Method(),
+		URI:             x.req.Target(),
+		UserAgent:       x.req.Field("user-agent"),
+		Status:          x.status,
+	}
+	v.access.Record(&v.record)
+}
+
+// logFailure says in the error log why an exchange failed.
+func (v *Server) logFailure(x *exchange, why cause, err error) {
+	level := slog.LevelDebug
+	if why.status >= 500 {
+		level = slog.LevelError
+	}
+	if !v.log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []any{"reason", why.text, "client", x.client.addr, "while", x.phase.String(), "method", string(x.req.Method()), "target", string(x.req.Target())}
+	if x.lease.Held() {
+		attrs = append(attrs, "host", x.client.settings.Group.Hosts[x.lease.Host()].Label)
+	}
+	if err != nil {
+		attrs = append(attrs, "error", err)
+	}
+	v.log.Log(context.Background(), level, "http: exchange failed", attrs...)
+}
+
+// Shutdown stops accepting, after the clients that the kernel has already let in, closes idle clients, lets exchanges
+// finish, and calls drained, on the loop, once no client is left.
+func (v *Server) Shutdown(drained func()) {
+	v.draining, v.drained = true, drained
+	if v.listener != nil {
+		v.listener.Close()
+	}
+	for c := v.active; c != nil; {
+		next := c.next
+		if c.x == nil && !c.lingers && c.conn.Open() {
+			c.close()
+		}
+		c = next
+	}
+	v.checkDrained()
+}
+
+// Abort ends every exchange and tunnel at once.
+func (v *Server) Abort() {
+	v.tunnels.Abort()
+	for v.active != nil {
+		if x := v.active.x; x != nil {
+			x.abort(causeShutdown, nil)
+		} else {
+			v.active.close()
+		}
+	}
+}
