@@ -85,8 +85,12 @@ func (c *client) arm(at int64) {
 	}
 }
 
-// wait makes the client idle: its next request is waited for.
+// wait makes the client idle: its next request is waited for, if the server takes any more.
 func (c *client) wait() {
+	if c.server.draining {
+		c.close()
+		return
+	}
 	c.since = c.server.loop.Now()
 	c.arm(c.deadline())
 }

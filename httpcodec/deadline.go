@@ -17,7 +17,7 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 		if !at(x.down.WroteAt, set.SendTimeout, causeClientTakesNone) {
 			return
 		}
-	} else if x.phase == relaying {
+	} else if x.phase == relaying && (!x.wantsBody() || x.wantsContinue()) {
 		if !at(max(x.down.ReadAt, x.up.WroteAt), set.ProxyReadTimeout, causeHostReadTimeout) {
 			return
 		}
@@ -27,9 +27,20 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 	}
 	if x.up.Holding() {
 		at(x.up.WroteAt, set.ProxySendTimeout, causeHostSendTimeout)
-	} else if !x.request.done && !x.deaf && !x.replied {
+	} else if x.wantsBody() {
 		at(max(x.up.ReadAt, x.down.WroteAt), set.ClientBodyTimeout, causeBodyTimeout)
 	}
+}
+
+// wantsBody reports whether the client is waited for: it owes more of its body. Of a host that has not got the whole request
+// no answer is expected.
+func (x *exchange) wantsBody() bool {
+	return !x.request.done && !x.up.Holding() && !x.deaf && !x.replied
+}
+
+// wantsContinue reports whether the client itself waits, for the host's 100.
+func (x *exchange) wantsContinue() bool {
+	return x.req.ExpectContinue && x.interims == 0 && x.request.size == 0
 }
 
 // arm sets the client's timer to the first deadline.

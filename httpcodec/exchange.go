@@ -27,7 +27,6 @@ type exchange struct {
 	head    int    // length of the head in it
 	next    int    // what is before this in it belongs to this request and was sent on, or is its head
 	partial []byte // the loop's buffer: the beginning of a response head
-	filled  int    // how much of it is filled
 
 	up, down streamcodec.Half
 	request  body
@@ -53,7 +52,8 @@ func (x *exchange) reset() {
 	x.req.Reset()
 	x.res.Reset()
 	x.tried.Clear()
-	x.head, x.next, x.filled, x.began, x.phase = 0, 0, 0, now, readingHead
+	x.head, x.next, x.began, x.phase = 0, 0, now, readingHead
+	x.request.done = false // while its head is not there, least of all its body is
 	x.status, x.interims, x.replied, x.closes, x.excess, x.deaf, x.retried = 0, 0, false, false, false, false, false
 	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
 }
@@ -96,7 +96,10 @@ func (x *exchange) connect() {
 	x.phase = connecting
 	x.host = x.server.pool.fresh()
 	x.host.x = x
-	x.attempt = x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, true, x.host)
+	// Connected may have been called before this returns, and x be over or with its next request.
+	if a := x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, true, x.host); a != nil {
+		x.attempt = a
+	}
 }
 
 // connected goes on after connect.
@@ -135,11 +138,15 @@ func (x *exchange) relay() {
 	x.up.ReadAt, x.up.WroteAt, x.down.ReadAt = now, now, now
 	out, n, err := x.request.append(out, x.in[x.next:])
 	v.out = out[:0]
+	x.next += n
 	if err != nil {
-		x.fail(cause{err.Status, err.Reason}, nil)
+		x.failBody(err)
 		return
 	}
-	x.next += n
+	if x.oversize() {
+		x.fail(causeBodySize, nil)
+		return
+	}
 	if !x.sent(x.up.Send(loop, out, false)) {
 		return
 	}
@@ -172,7 +179,8 @@ func (x *exchange) clientReady() {
 	if x.phase == relaying && !x.req.Upgrade && !x.pumpUp() {
 		return
 	}
-	if c := &x.client.conn; c.Errored() && x.request.done && !x.down.Holding() {
+	// Neither a read nor a write would tell.
+	if c := &x.client.conn; c.Errored() && (x.request.done || x.up.Holding() || x.deaf) && !x.down.Holding() {
 		if err := c.SocketError(); err != nil {
 			x.abort(causeClientFailed, err)
 		}
@@ -195,9 +203,17 @@ func (x *exchange) fail(why cause, err error) bool {
 	x.server.logFailure(x, why, err)
 	x.dropHost(balance.Served)
 	x.up.Release(x.server.loop)
-	x.closes = x.closes || x.phase == readingHead || !x.request.done || x.server.draining
+	x.freePartial() // the next response on this client's connection must not begin with it
+	// A client that sends too much is not listened to further.
+	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.done || x.server.draining
 	x.replyWith(why.status, nil)
 	return false
+}
+
+// failBody replies to a request whose body is malformed; where it would end is not known.
+func (x *exchange) failBody(err *HeadError) bool {
+	x.closes = true
+	return x.fail(cause{err.Status, causeBody.text + ": " + err.Reason}, nil)
 }
 
 // failHead replies to a head that is no request.
@@ -221,21 +237,17 @@ func (x *exchange) answer() {
 // replyWith sends a reply of this proxy's own; an error page if there is nothing else to write.
 func (x *exchange) replyWith(status int, write func([]byte, *Reply) []byte) {
 	v := x.server
-	p := Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Time())}
+	v.reply = Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Time())}
 	if write != nil {
-		v.out = write(v.out[:0], &p)
+		v.out = write(v.out[:0], &v.reply)
 	} else {
-		v.out = AppendError(v.out[:0], status, &p)
+		v.out = AppendError(v.out[:0], status, &v.reply)
 	}
 	x.phase, x.status, x.replied = replying, status, true
 	x.response.begin(fromHost, NoBody, 0, NoBody, nil)
-	err := x.down.Send(v.loop, v.out, false)
-	v.out = v.out[:0]
-	if err != nil && !again(err) {
-		x.abort(causeClientFailed, err)
-		return
-	}
-	if x.pumpDown() {
+	out := v.out
+	v.out = out[:0]
+	if x.delivered(x.down.Send(v.loop, out, false)) && x.pumpDown() {
 		x.arm()
 	}
 }
@@ -272,33 +284,40 @@ func (x *exchange) complete() bool {
 	return false
 }
 
-// goOn begins the client's next request, of which the beginning may be there already.
+// goOn begins the client's next request, of which the beginning may be there already. Behind a reply of this proxy's own
+// it waits for its turn: no host slows such requests down, and a client that sends them without end must neither keep the
+// loop from others nor grow the stack.
 func (x *exchange) goOn() {
 	c := x.client
-	if x.next == len(x.in) {
-		if !c.conn.Readable() {
-			x.finish()
-			c.wait()
-			return
-		}
-		x.freeIn()
-		x.reset()
-		x.readHead()
+	if x.next == len(x.in) && !c.conn.Readable() {
+		x.finish()
+		c.wait()
 		return
 	}
-	rest := copy(x.in, x.in[x.next:len(x.in)])
-	x.in = x.in[:rest]
+	x.in = x.in[:copy(x.in, x.in[x.next:])]
+	if len(x.in) == 0 {
+		x.freeIn()
+	}
+	own := x.phase == replying
 	x.reset()
-	x.parseHead()
+	if own {
+		x.server.loop.Again(&c.conn)
+		return
+	}
+	x.readHead()
 }
 
-// dropHost closes the connection to the host, if there is one, and gives the lease back.
+// dropHost closes the connection to the host, if there is one, and gives the lease back. A host that has not got the whole
+// request must not take what it has for that: its connection is reset.
 func (x *exchange) dropHost(o balance.Outcome) {
 	if x.attempt != nil {
 		x.attempt.Cancel()
 		x.attempt = nil
 	}
 	if x.host != nil {
+		if !x.request.done || x.up.Holding() {
+			x.host.conn.Reset()
+		}
 		x.server.pool.discard(x.host)
 		x.host = nil
 	}

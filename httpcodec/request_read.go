@@ -32,10 +32,14 @@ func (x *exchange) grow(b []byte, n int) []byte {
 	return bigger
 }
 
-// readHead reads until the head is there.
+// readHead reads until the head is there. Some of it may have been read already. It reads at least once: the loop may not
+// have been told yet.
 func (x *exchange) readHead() {
 	c := x.client
-	for c.conn.Readable() {
+	if len(x.in) > 0 && x.parseHead() {
+		return
+	}
+	for more := true; more; more = c.conn.Readable() {
 		x.in = x.grow(x.in, 1)
 		n, err := c.conn.Read(x.in[len(x.in):cap(x.in)])
 		if err != nil {
@@ -104,6 +108,7 @@ func (x *exchange) pumpUp() bool {
 				return true
 			}
 			x.up.ReadAt = v.loop.Now() // the client is waited for anew
+			x.arm()
 		}
 		if x.request.done || x.deaf || x.phase != relaying || !c.conn.Readable() {
 			return true
@@ -115,6 +120,9 @@ func (x *exchange) pumpUp() bool {
 		n, ok := x.moveUp()
 		if !ok {
 			return false
+		}
+		if x.request.done {
+			x.arm() // the host is waited for now
 		}
 		left -= n
 	}
@@ -140,10 +148,9 @@ func (x *exchange) moveUp() (int, bool) {
 	out, k, bad := x.request.append(v.out[:0], p[:n])
 	v.out = out[:0]
 	if bad != nil {
-		x.closes = true
-		return n, x.fail(cause{bad.Status, causeBody.text + ": " + bad.Reason}, nil)
+		return n, x.failBody(bad)
 	}
-	if limit := x.client.settings.MaxBodySize; limit > 0 && x.request.size > limit {
+	if x.oversize() {
 		return n, x.fail(causeBodySize, nil)
 	}
 	if k < n {
@@ -157,15 +164,17 @@ func (x *exchange) moveUp() (int, bool) {
 	return n, x.sent(x.up.Send(v.loop, out, false))
 }
 
-// clientGone ends the exchange: the client ended its stream, or its connection failed, inside the request. The host must
-// not take what it has for the whole.
+// oversize reports whether more of the body came than it may be long.
+func (x *exchange) oversize() bool {
+	limit := x.client.settings.MaxBodySize
+	return limit > 0 && x.request.size > limit
+}
+
+// clientGone ends the exchange: the client ended its stream, or its connection failed, inside the request.
 func (x *exchange) clientGone(err error) bool {
 	why := causeClientFailed
 	if ended(err) {
 		why, err = causeClientEnded, nil
-	}
-	if x.host != nil {
-		x.host.conn.Reset()
 	}
 	return x.abort(why, err)
 }
@@ -191,5 +200,6 @@ func (x *exchange) waitOrFail(err error) bool {
 	if x.phase == relaying && !x.replied {
 		return x.hostGone(err)
 	}
+	x.arm() // the client is not waited for any more
 	return true
 }

@@ -159,7 +159,6 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || v.draining
 	x.response.begin(fromHost, r.Framing, r.Length, framing, nil)
 	out = AppendResponse(out, r, &ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Time())})
-	x.status, x.replied = r.Status, true
 	if r.Upgrade {
 		x.response.done = true
 		out = append(out, rest...)
@@ -169,7 +168,11 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 			return false
 		}
 	}
+	x.status, x.replied = r.Status, true
 	x.freePartial()
+	if !x.request.done {
+		x.arm() // the client is not waited for any more
+	}
 	v.out = out[:0]
 	return x.delivered(x.down.Send(v.loop, out, x.response.done && x.closes && !r.Upgrade))
 }

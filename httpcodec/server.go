@@ -51,6 +51,7 @@ type Server struct {
 	freeExchanges []*exchange
 	out           []byte // what is being written; empty between calls
 	rewrite       Rewrite
+	reply         Reply
 	addr          []byte // of a client, as text
 	date          dateCache
 	record        accesslog.Record
@@ -205,14 +206,16 @@ func (v *Server) logFailure(x *exchange, why cause, err error) {
 // Shutdown stops accepting, after the clients that the kernel has already let in, closes idle clients, lets exchanges
 // finish, and calls drained, on the loop, once no client is left.
 func (v *Server) Shutdown(drained func()) {
-	v.draining, v.drained = true, drained
 	if v.listener != nil {
 		v.listener.Close()
 	}
+	v.draining, v.drained = true, drained
 	for c := v.active; c != nil; {
 		next := c.next
-		if c.x == nil && !c.lingers && c.conn.Open() {
-			c.close()
+		if c.x == nil && !c.lingers {
+			// It may have sent a request that the loop has not been told of.
+			v.begin(c)
+			c.x.readHead()
 		}
 		c = next
 	}

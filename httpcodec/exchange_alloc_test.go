@@ -1,0 +1,59 @@
+package httpcodec
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"kroxy-ev/engine/enginetest"
+)
+
+// AllocsPerRun counts the whole process, the loop included; the peers' own calls allocate nothing.
+func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, tc := range []struct{ name, in, up, reply, out string }{
+		{"get", getRoot, getRoot, hi, hi},
+		{"post", postRoot + "Content-Length: 3\r\n\r\nabc", postRoot + "Content-Length: 3\r\n\r\nabc", hi, hi},
+		{"chunked both ways", postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n", postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n",
+			okHead + te + "\r\n3\r\nabc\r\n0\r\n\r\n", okHead + te + "\r\n3\r\nabc\r\n0\r\n\r\n"},
+		{"16 KiB", postRoot + "Content-Length: 16384\r\n\r\n" + strings.Repeat("a", 16384), postRoot + "Content-Length: 16384\r\n\r\n" + strings.Repeat("a", 16384), hi, hi},
+		{"pipelined", getRoot + getRoot, getRoot, hi, hi + hi},
+		{"own reply", ping, "", "", pingBack},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+				buf, reply := make([]byte, max(1, len(tc.up))), []byte(tc.reply)
+				for {
+					if _, err := io.ReadFull(c, buf); err != nil {
+						return
+					}
+					if _, err := c.Write(reply); err != nil {
+						return
+					}
+				}
+			})
+			p := startProxy(t, func(s *Settings) {
+				s.ProxyReadTimeout, s.KeepaliveTimeout, s.ClientHeaderTimeout, s.Forwarded = 60e9, 60e9, 60e9, false
+			}, host)
+			c := p.dial()
+			in, out := []byte(tc.in), make([]byte, len(tc.out))
+			exchange := func() {
+				if _, err := c.Write(in); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(c, out); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 200 {
+				exchange()
+			}
+			if n := testing.AllocsPerRun(300, exchange); n != 0 {
+				t.Errorf("%v allocations, want none", n)
+			}
+		})
+	}
+}

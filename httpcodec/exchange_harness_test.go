@@ -1,0 +1,330 @@
+package httpcodec
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/resolve"
+	"kroxy-ev/engine/upstream"
+)
+
+// proxy is a Server on a loop of its own, until the test ends or stop is called.
+type proxy struct {
+	t      testing.TB
+	addr   string
+	loop   *engine.Loop
+	server *Server
+	stop   func() // ends every exchange and waits for it; may be called twice
+	gone   chan struct{}
+}
+
+// startProxy runs a server in front of hosts.
+func startProxy(t testing.TB, change func(*Settings), hosts ...netip.AddrPort) *proxy {
+	t.Helper()
+	loop, err := engine.NewLoop(engine.Options{MaxPipes: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolver := resolve.New(resolve.Options{})
+	balancer, err := balance.New("round_robin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := Settings{UpstreamKeepalive: 64}
+	group := &upstream.Group{
+		Name: "test", Balance: balance.NewGroup(len(hosts), balancer, balance.NewCounters(1, len(hosts))), ConnectTimeout: 10 * time.Second,
+	}
+	for _, at := range hosts {
+		group.Hosts = append(group.Hosts, upstream.NewHost(resolver, at.Addr().String(), at.Port()))
+		set.Names = append(set.Names, HostName{Name: []byte(at.Addr().String()), Authority: []byte(at.String())})
+	}
+	set.Group = group
+	if change != nil {
+		change(&set)
+	}
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if strings.Contains(t.Name(), "Allocate") {
+		log = slog.New(slog.DiscardHandler)
+	}
+	server := NewServer(loop, Options{Settings: &set, Connector: upstream.NewConnector(loop, 0, log), Log: log})
+	fd, err := engine.Listen(netip.MustParseAddrPort(enginetest.Loopback))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := enginetest.LocalAddr(t, fd)
+	if err := server.Serve(fd, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- loop.Run() }()
+	var once sync.Once
+	gone := make(chan struct{})
+	stop := func() {
+		once.Do(func() {
+			drained := make(chan struct{})
+			loop.Post(func() {
+				server.Shutdown(func() { close(drained) })
+				server.Abort()
+			})
+			<-drained
+			close(gone)
+			loop.Stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			loop.Close()
+			resolver.Close()
+		})
+	}
+	t.Cleanup(stop)
+	return &proxy{t, addr.String(), loop, server, stop, gone}
+}
+
+// settle returns when the loop has dealt with what was sent to it so far: on loopback, bytes have arrived once they are
+// written.
+func (p *proxy) settle() {
+	for range 2 {
+		done := make(chan struct{})
+		p.loop.Post(func() { close(done) })
+		select {
+		case <-done:
+		case <-p.gone:
+		}
+	}
+}
+
+// dial connects a client.
+func (p *proxy) dial() *net.TCPConn {
+	p.t.Helper()
+	c, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(enginetest.Patience))
+	return c.(*net.TCPConn)
+}
+
+// recorder is a host that writes down what reaches it, by connection, and answers by script.
+type recorder struct {
+	addr    netip.AddrPort
+	replies []string
+	drip    func() // called after each byte that is sent; nil to send replies whole
+	served  atomic.Int64
+	mu      sync.Mutex
+	conns   []*record
+	changed *sync.Cond // conns or ended
+	ended   int        // of conns
+}
+
+// record is what came over one connection, and how that ended.
+type record struct {
+	bytes strings.Builder
+	err   error
+}
+
+func (r *record) Write(p []byte) (int, error) { return r.bytes.Write(p) }
+
+// What a reply may begin and end with, beside its bytes.
+const (
+	early  = "<early>"  // do not read the request's body first
+	closes = "<close>"  // close the connection after it
+	resets = "<reset>"  // reset it
+	halts  = "<halt>"   // say nothing more
+	always = "<always>" // this reply is for all further requests
+)
+
+// startRecorder starts a host that gives the nth request the nth reply.
+func startRecorder(t testing.TB, replies ...string) *recorder {
+	h := &recorder{replies: replies}
+	h.changed = sync.NewCond(&h.mu)
+	h.addr = enginetest.Accepting(t, enginetest.Loopback, h.serve)
+	return h
+}
+
+func (h *recorder) serve(c *net.TCPConn) {
+	rec := &record{}
+	h.mu.Lock()
+	h.conns = append(h.conns, rec)
+	h.changed.Broadcast()
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		h.ended++
+		h.changed.Broadcast()
+		h.mu.Unlock()
+	}()
+	in := bufio.NewReader(io.TeeReader(c, rec))
+	for {
+		req, err := http.ReadRequest(in)
+		if err != nil {
+			rec.err = err
+			return
+		}
+		n := int(h.served.Add(1)) - 1
+		reply := ""
+		if last := len(h.replies) - 1; n <= last {
+			reply = h.replies[n]
+		} else if last >= 0 && strings.HasPrefix(h.replies[last], always) {
+			reply = h.replies[last]
+		}
+		reply = strings.TrimPrefix(reply, always)
+		reply, isEarly := strings.CutPrefix(reply, early)
+		if !isEarly {
+			if _, err := io.Copy(io.Discard, req.Body); err != nil {
+				rec.err = err
+				return
+			}
+		}
+		reply, isClose := strings.CutSuffix(reply, closes)
+		reply, isReset := strings.CutSuffix(reply, resets)
+		reply, isHalt := strings.CutSuffix(reply, halts)
+		send(c, reply, h.drip)
+		switch {
+		case isClose:
+			_ = c.CloseWrite()
+			_, rec.err = io.Copy(io.Discard, in)
+			return
+		case isReset:
+			_ = c.SetLinger(0)
+			return
+		case isHalt:
+			_, rec.err = io.Copy(io.Discard, in)
+			return
+		}
+	}
+}
+
+// seen waits until there have been n connections and all have ended, and returns what came over each.
+func (h *recorder) seen(n int) (all []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(h.conns) < n || h.ended < len(h.conns) {
+		h.changed.Wait()
+	}
+	for _, r := range h.conns {
+		all = append(all, r.bytes.String())
+	}
+	return all
+}
+
+// send writes s, byte by byte if there is a drip. Errors are for the reader to notice.
+func send(c net.Conn, s string, drip func()) {
+	if drip == nil {
+		_, _ = io.WriteString(c, s)
+		return
+	}
+	for i := range len(s) {
+		if _, err := io.WriteString(c, s[i:i+1]); err != nil {
+			return
+		}
+		drip()
+	}
+}
+
+// noDate stands for the date in replies of the proxy's own.
+const noDate = "Thu, 00 Jan 0000 00:00:00 GMT"
+
+var anyDate = regexp.MustCompile(`Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`)
+
+// undated replaces dates.
+func undated(s string) string { return anyDate.ReplaceAllString(s, "Date: "+noDate) }
+
+// page is the proxy's reply to a request that was not read, or asked for HTML.
+func page(status int, keep bool) string {
+	return string(AppendError(nil, status, &Reply{KeepAlive: keep, Date: []byte(noDate)}))
+}
+
+// readAll reads until the stream ends, and says how: "eof", "reset", or another error.
+func readAll(c net.Conn) (string, string) {
+	b, err := io.ReadAll(c)
+	return undated(string(b)), endingOf(err)
+}
+
+func endingOf(err error) string {
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return "eof"
+	case errors.Is(err, unix.ECONNRESET):
+		return "reset"
+	}
+	return err.Error()
+}
+
+// readN reads as many bytes as want has.
+func readN(t testing.TB, c net.Conn, want string) {
+	t.Helper()
+	b := make([]byte, len(want))
+	n, err := io.ReadFull(c, b)
+	if got := undated(string(b[:n])); got != want {
+		t.Fatalf("got %q, %v\nwant %q", got, err, want)
+	}
+}
+
+const (
+	ping     = "OPTIONS * HTTP/1.1\r\nHost: p\r\nMax-Forwards: 0\r\n\r\n"
+	pingBack = "HTTP/1.1 200 OK\r\nDate: " + noDate + "\r\nAllow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, TRACE\r\nContent-Length: 0\r\n\r\n"
+)
+
+// stillOpen fails the test unless the proxy takes another request on c, and closes when c has no more.
+func stillOpen(t testing.TB, c *net.TCPConn) {
+	t.Helper()
+	send(c, ping, nil)
+	readN(t, c, pingBack)
+	_ = c.CloseWrite()
+	if rest, how := readAll(c); rest != "" || how != "eof" {
+		t.Errorf("after the last request: %q, %s; want the end", rest, how)
+	}
+}
+
+// plainChunks takes out of s the lines that say how long chunks are, which depend on how the bytes came, but for the last
+// chunk's. What is no chunk ends that.
+func plainChunks(s string) string {
+	head, body, chunked := strings.Cut(s, "chunked\r\n\r\n")
+	if !chunked {
+		return s
+	}
+	head += "chunked\r\n\r\n"
+	for {
+		line, rest, _ := strings.Cut(body, "\r\n")
+		n, err := strconv.ParseUint(line, 16, 31)
+		if err != nil || n == 0 || int(n)+2 > len(rest) {
+			return head + "|" + plainChunks(body)
+		}
+		head, body = head+rest[:n], rest[n+2:]
+	}
+}
+
+// readMessages reads n responses to GET and returns their bytes.
+func readMessages(t testing.TB, c net.Conn, n int) string {
+	t.Helper()
+	var all strings.Builder
+	in := bufio.NewReader(io.TeeReader(c, &all))
+	for range n {
+		res, err := http.ReadResponse(in, nil)
+		if err == nil {
+			_, err = io.Copy(io.Discard, res.Body)
+		}
+		if err != nil {
+			t.Fatalf("reading responses: %v behind %q", err, all.String())
+		}
+	}
+	return undated(all.String())
+}

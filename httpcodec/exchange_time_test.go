@@ -1,0 +1,161 @@
+package httpcodec
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"kroxy-ev/engine/enginetest"
+)
+
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	const soon = 120 * time.Millisecond
+	for _, tc := range []struct {
+		name, in, reply string
+		set             func(*Settings)
+		out, ending     string
+	}{
+		{"half a head", getRoot[:20], "", func(s *Settings) { s.ClientHeaderTimeout = soon }, page(408, false), "eof"},
+		{"nothing", "", "", func(s *Settings) { s.ClientHeaderTimeout = soon }, "", "eof"},
+		{"idle", getRoot, hi, func(s *Settings) { s.KeepaliveTimeout = soon }, hi, "eof"},
+		{"half a body", postRoot + "Content-Length: 5\r\n\r\nab", hi, func(s *Settings) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
+		{"half a chunked body", postRoot + te + "\r\n5\r\nab", hi, func(s *Settings) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
+		{"half a body, both timeouts", postRoot + "Content-Length: 5\r\n\r\nab", hi,
+			func(s *Settings) { s.ClientBodyTimeout, s.ProxyReadTimeout = soon, soon }, page(408, false), "eof"},
+		{"silent host", getRoot, halts, func(s *Settings) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
+		{"silent host behind a body in two parts", postRoot + "Content-Length: 2\r\n\r\na|b", halts,
+			func(s *Settings) {
+				s.ClientBodyTimeout, s.ProxyReadTimeout, s.KeepaliveTimeout = 10*time.Second, soon, soon
+			}, page(504, true), "eof"},
+		{"silent host, 100 awaited", postRoot + "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", early + halts, func(s *Settings) { s.ProxyReadTimeout = soon }, page(504, false), "eof"},
+		{"half a response head", getRoot, "HTTP/1.1 200 OK\r\nX-" + halts, func(s *Settings) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
+		{"half a response", getRoot, okHead + "Content-Length: 5\r\n\r\nab" + halts, func(s *Settings) { s.ProxyReadTimeout = soon }, okHead + "Content-Length: 5\r\n\r\nab", "reset"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			h := startRecorder(t, tc.reply)
+			p := startProxy(t, tc.set, h.addr)
+			c := p.dial()
+			began := time.Now()
+			in, rest, _ := strings.Cut(tc.in, "|")
+			send(c, in, nil)
+			if rest != "" {
+				time.Sleep(2 * soon) // the client may be slow: the host is not waited for
+				send(c, rest, nil)
+			}
+			got, how := readAll(c)
+			if got != tc.out || how != tc.ending {
+				t.Errorf("got %q, %s\nwant %q, %s", got, how, tc.out, tc.ending)
+			}
+			if d := time.Since(began); d < soon-20*time.Millisecond || d > 5*time.Second {
+				t.Errorf("after %v, want about %v", d, soon)
+			}
+		})
+	}
+}
+
+func TestConnectTimeout(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, func(s *Settings) { s.Group.ConnectTimeout = 100 * time.Millisecond }, enginetest.BlackHole(t, enginetest.Loopback))
+	c := p.dial()
+	send(c, getRoot+getRoot, nil)
+	readN(t, c, page(504, true)+page(504, true))
+	stillOpen(t, c)
+}
+
+// A client that gives up while a host is being connected to leaves nothing behind.
+func TestClientLeavesWhileConnecting(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, nil, enginetest.BlackHole(t, enginetest.Loopback))
+	c := p.dial()
+	send(c, getRoot, nil)
+	p.settle()
+	_ = c.SetLinger(0)
+	c.Close()
+	awaitActive(t, p, 0)
+}
+
+// awaitActive waits until the server has n clients.
+func awaitActive(t testing.TB, p *proxy, n int64) {
+	t.Helper()
+	for began := time.Now(); p.server.Stats().Active.Load() != n; p.settle() {
+		if time.Since(began) > enginetest.Patience {
+			t.Fatalf("%d clients, want %d", p.server.Stats().Active.Load(), n)
+		}
+	}
+}
+
+// Shutdown closes idle clients, serves those that have sent a request, and waits for exchanges.
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	asked := make(chan struct{}, 2)
+	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+		_, _ = io.ReadFull(c, make([]byte, len(getRoot)))
+		asked <- struct{}{}
+		<-release
+		send(c, hi, nil)
+		enginetest.Hold(c)
+	})
+	p := startProxy(t, nil, host)
+	idle, fresh, busy := p.dial(), p.dial(), p.dial()
+	send(idle, ping, nil)
+	readN(t, idle, pingBack)
+	send(busy, getRoot, nil)
+	<-asked
+	drained := make(chan struct{})
+	// The last client's bytes are in, but the loop is busy with the shutdown already.
+	in := make(chan struct{})
+	p.loop.Post(func() {
+		<-in
+		p.server.Shutdown(func() { close(drained) })
+	})
+	late := p.dial()
+	send(late, getRoot, nil)
+	close(in)
+	<-asked
+	for name, c := range map[string]*net.TCPConn{"idle": idle, "fresh": fresh} {
+		if s, how := readAll(c); s != "" || how != "eof" {
+			t.Errorf("%s: %q, %s; want the end", name, s, how)
+		}
+	}
+	close(release)
+	for name, c := range map[string]*net.TCPConn{"busy": busy, "late": late} {
+		if s, how := readAll(c); s != okHead+"Content-Length: 2\r\nConnection: close\r\n\r\nhi" || how != "eof" {
+			t.Errorf("%s: %q, %s", name, s, how)
+		}
+		c.Close()
+	}
+	<-drained
+	if n := p.server.Stats().Active.Load(); n != 0 {
+		t.Errorf("%d clients after the drain", n)
+	}
+}
+
+// A keep-alive response that is on its way when the shutdown begins is the client's last.
+func TestShutdownInsideAResponse(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+		_, _ = io.ReadFull(c, make([]byte, len(getRoot)))
+		send(c, hi[:len(hi)-1], nil)
+		<-release
+		send(c, hi[len(hi)-1:], nil)
+		enginetest.Hold(c)
+	})
+	p := startProxy(t, nil, host)
+	c := p.dial()
+	send(c, getRoot, nil)
+	readN(t, c, hi[:len(hi)-1])
+	drained := make(chan struct{})
+	p.loop.Post(func() { p.server.Shutdown(func() { close(drained) }) })
+	p.settle()
+	close(release)
+	if s, how := readAll(c); s != "i" || how != "eof" {
+		t.Errorf("got %q, %s", s, how)
+	}
+	<-drained
+}
