@@ -62,8 +62,13 @@ func (s *Session) start(fd int32, peer netip.Addr) {
 		s.finish(Internal, err)
 		return
 	}
-	s.looks = 0
-	loop.Again(&s.client)
+	if s.server.eager < greetStreak {
+		s.looks = 0
+		loop.Again(&s.client)
+	} else {
+		s.looks = greetLooks
+		loop.Arm(&s.timer, loop.Now()+greetWait)
+	}
 }
 
 // How long a client may take to send its first bytes before a host is connected to.
@@ -87,13 +92,10 @@ func (s *Session) greet() {
 	if s.client.Queued() || s.looks == greetLooks {
 		return // an event that says nothing of bytes
 	}
-	loop := s.server.loop
 	if s.looks++; s.looks < greetLooks {
-		loop.Again(&s.client)
-	} else if s.server.eager < greetStreak {
-		s.connect(false)
+		s.server.loop.Again(&s.client)
 	} else {
-		loop.Arm(&s.timer, loop.Now()+greetWait)
+		s.connect(false)
 	}
 }
 
