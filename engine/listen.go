@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -86,7 +87,7 @@ type ListenerOptions struct {
 }
 
 // ErrLimit is the reason for a pause when the Limit is reached.
-var ErrLimit = fmt.Errorf("engine: the limit on connections is reached")
+var ErrLimit = errors.New("engine: the limit on connections is reached")
 
 // Listener accepts connections on one loop. When descriptors, memory or places run out it leaves the epoll set, so that
 // a waiting client costs no CPU, and tries again when a connection ends or a little later.
@@ -170,7 +171,7 @@ func (l *Listener) resume() {
 	}
 	l.paused = false
 	l.loop.Disarm(&l.timer)
-	if err := l.loop.rewatch(&l.conn); err != nil {
+	if err := l.loop.watchAgain(&l.conn, false); err != nil {
 		l.pause(err)
 	}
 }

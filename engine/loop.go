@@ -47,8 +47,8 @@ type Loop struct {
 	stopped bool
 }
 
-// never is later than every tick.
-const never = 1<<63 - 1
+// Never is a deadline that does not come, in ms on a loop's clock. It is later than every tick, too.
+const Never int64 = 1<<63 - 1
 
 // NewLoop makes a loop; Close releases it.
 func NewLoop(o Options) (*Loop, error) {
@@ -57,7 +57,7 @@ func NewLoop(o Options) (*Loop, error) {
 		epoch:   time.Now(),
 		scratch: make([]byte, ScratchSize),
 		pipes:   pipePool{max: o.MaxPipes},
-		armed:   never,
+		armed:   Never,
 	}
 	var err error
 	if l.poller, err = netpoll.OpenPoller(); err != nil {
@@ -227,19 +227,19 @@ func (l *Loop) adopt(c *Conn, fd int32, h Handler) {
 	c.loop, c.handler, c.fd, c.bits = l, h, fd, 0
 }
 
-// watch registers fd for reading only. It closes fd on an error.
+// watch makes c own fd and registers it for reading only. It closes fd on an error.
 func (l *Loop) watch(c *Conn, fd int32, h Handler, edge bool) error {
 	l.adopt(c, fd, h)
-	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: int(fd)}, edge); err != nil {
+	err := l.watchAgain(c, edge)
+	if err != nil {
 		c.Close()
-		return fmt.Errorf("engine: while registering a descriptor: %w", err)
 	}
-	return nil
+	return err
 }
 
-// rewatch registers anew a descriptor that was taken out of the epoll set.
-func (l *Loop) rewatch(c *Conn) error {
-	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: int(c.fd)}, false); err != nil {
+// watchAgain registers an owned descriptor that is not in the epoll set.
+func (l *Loop) watchAgain(c *Conn, edge bool) error {
+	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: int(c.fd)}, edge); err != nil {
 		return fmt.Errorf("engine: while registering a descriptor: %w", err)
 	}
 	return nil
@@ -280,7 +280,7 @@ type timerHandler struct{ l *Loop }
 // Ready implements Handler. The timerfd is edge-triggered and set anew each time, so it need not be read.
 func (h timerHandler) Ready(*Conn) {
 	l := h.l
-	l.armed = never
+	l.armed = Never
 	l.wheel.advance(l.now)
 	if tick, ok := l.wheel.next(); ok && tick < l.armed {
 		l.setTimer(tick)

@@ -98,7 +98,7 @@ func (m *model) advance(now int64) {
 }
 
 func (m *model) check() {
-	armed, first := 0, int64(never)
+	armed, first := 0, Never
 	for i := range m.timers {
 		t := &m.timers[i]
 		if t.armed != t.linked {

@@ -71,16 +71,13 @@ func (c *client) deadline() int64 {
 		timeout = c.settings.KeepaliveTimeout
 	}
 	if timeout == 0 {
-		return never
+		return engine.Never
 	}
 	return c.since + timeout.Milliseconds()
 }
 
-// never is a deadline that does not come.
-const never = 1<<63 - 1
-
 func (c *client) arm(at int64) {
-	if at != never {
+	if at != engine.Never {
 		c.server.loop.Arm(&c.timer, at)
 	}
 }

@@ -1,6 +1,10 @@
 package httpcodec
 
-import "time"
+import (
+	"time"
+
+	"kroxy-ev/engine"
+)
 
 // deadlines yields, for each timeout that is running, when it runs out. As in stream mode, a side is silent since the
 // last byte that moved on its connection either way.
@@ -45,7 +49,7 @@ func (x *exchange) wantsContinue() bool {
 
 // arm sets the client's timer to the first deadline.
 func (x *exchange) arm() {
-	first := int64(never)
+	first := engine.Never
 	for at := range x.deadlines {
 		first = min(first, at)
 	}

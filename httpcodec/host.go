@@ -48,10 +48,10 @@ func (h *host) Connected(err error) { h.x.connected(err) }
 // pool keeps a loop's idle connections to the hosts of one group, the last used first.
 type pool struct {
 	loop    *engine.Loop
-	idle    [][]*host // by host
-	max     int       // for each host
-	timeout int64     // ms; 0 is no bound
-	free    []*host   // closed, for reuse
+	idle    [][]*host             // by host
+	max     int                   // for each host
+	timeout int64                 // ms; 0 is no bound
+	free    engine.FreeList[host] // closed, for reuse
 }
 
 func newPool(l *engine.Loop, s *Settings) *pool {
@@ -65,13 +65,11 @@ func newPool(l *engine.Loop, s *Settings) *pool {
 
 // fresh returns a closed connection to be dialled.
 func (p *pool) fresh() *host {
-	if n := len(p.free); n > 0 {
-		h := p.free[n-1]
-		p.free = p.free[:n-1]
-		return h
+	h := p.free.Get()
+	if h == nil {
+		h = &host{pool: p}
+		h.timer.Handler = h
 	}
-	h := &host{pool: p}
-	h.timer.Handler = h
 	return h
 }
 
@@ -120,7 +118,7 @@ func (p *pool) discard(h *host) {
 	p.loop.Disarm(&h.timer)
 	h.conn.Close()
 	h.x, h.used = nil, false
-	p.free = append(p.free, h)
+	p.free.Put(h)
 }
 
 // close closes all that are idle.

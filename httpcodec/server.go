@@ -47,8 +47,8 @@ type Server struct {
 	tunnels   *streamcodec.Server
 
 	active        *client // list of all
-	freeClients   []*client
-	freeExchanges []*exchange
+	freeClients   engine.FreeList[client]
+	freeExchanges engine.FreeList[exchange]
 	out           []byte // what is being written; empty between calls
 	rewrite       Rewrite
 	reply         Reply
@@ -59,9 +59,6 @@ type Server struct {
 	draining      bool
 	drained       func()
 }
-
-// idleStructs bounds how many structs of a kind are kept for reuse.
-const idleStructs = 1024
 
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
@@ -92,10 +89,8 @@ func (v *Server) Stats() *Stats { return &v.stats }
 
 // accept takes a new client connection in. What it has sent already is read at once.
 func (v *Server) accept(fd int32, peer netip.AddrPort) {
-	var c *client
-	if n := len(v.freeClients); n > 0 {
-		c, v.freeClients = v.freeClients[n-1], v.freeClients[:n-1]
-	} else {
+	c := v.freeClients.Get()
+	if c == nil {
 		c = &client{server: v}
 		c.timer.Handler = c
 	}
@@ -117,10 +112,8 @@ func (v *Server) accept(fd int32, peer netip.AddrPort) {
 
 // begin gives c an exchange.
 func (v *Server) begin(c *client) {
-	var x *exchange
-	if n := len(v.freeExchanges); n > 0 {
-		x, v.freeExchanges = v.freeExchanges[n-1], v.freeExchanges[:n-1]
-	} else {
+	x := v.freeExchanges.Get()
+	if x == nil {
 		x = &exchange{server: v}
 	}
 	x.client, c.x = c, x
@@ -130,9 +123,7 @@ func (v *Server) begin(c *client) {
 // recycle takes back an exchange that is over.
 func (v *Server) recycle(x *exchange) {
 	x.client.x, x.client = nil, nil
-	if len(v.freeExchanges) < idleStructs {
-		v.freeExchanges = append(v.freeExchanges, x)
-	}
+	v.freeExchanges.Put(x)
 }
 
 // closed takes back a client whose connection is closed, or was handed over to a tunnel which has ended.
@@ -148,9 +139,7 @@ func (v *Server) closed(c *client) {
 	}
 	c.next, c.prev, c.settings, c.served, c.lingers = nil, nil, nil, false, false
 	v.stats.Active.Add(-1)
-	if len(v.freeClients) < idleStructs {
-		v.freeClients = append(v.freeClients, c)
-	}
+	v.freeClients.Put(c)
 	v.listener.Release()
 	v.checkDrained()
 }

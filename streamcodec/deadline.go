@@ -13,9 +13,6 @@ import (
 // counted reads only and so cut long one-way transfers.) A side that is not waited for, because it has ended its stream or because the
 // other side is full, has no read timeout.
 
-// never is a deadline that does not come.
-const never = 1<<63 - 1
-
 // deadlines yields, for each timeout that is running, when it runs out.
 func (s *Session) deadlines(yield func(at int64, r Reason) bool) {
 	set := s.settings
@@ -44,11 +41,11 @@ func (s *Session) deadlines(yield func(at int64, r Reason) bool) {
 
 // armTimer sets the timer to the first deadline.
 func (s *Session) armTimer() {
-	first := int64(never)
+	first := engine.Never
 	for at := range s.deadlines {
 		first = min(first, at)
 	}
-	if first != never {
+	if first != engine.Never {
 		s.server.loop.Arm(&s.timer, first)
 	}
 }

@@ -51,14 +51,11 @@ type Server struct {
 	listener  *engine.Listener
 	active    *Session // list of all
 	eager     int      // how many clients in a row have spoken first, see Session.greet
-	free      []*Session
+	free      engine.FreeList[Session]
 	record    accesslog.Record
 	stats     Stats
 	drained   func()
 }
-
-// idleSessions bounds how many ended sessions are kept for reuse; more are left to the garbage collector.
-const idleSessions = 1024
 
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
@@ -85,13 +82,11 @@ func (v *Server) accept(fd int32, peer netip.AddrPort) {
 
 // session returns an unused Session.
 func (v *Server) session() *Session {
-	if n := len(v.free); n > 0 {
-		s := v.free[n-1]
-		v.free = v.free[:n-1]
-		return s
+	s := v.free.Get()
+	if s == nil {
+		s = &Session{server: v}
+		s.timer.Handler = s
 	}
-	s := &Session{server: v}
-	s.timer.Handler = s
 	return s
 }
 
@@ -135,9 +130,7 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	}
 
 	s.next, s.prev, s.settings, s.after, s.state = nil, nil, nil, nil, stateIdle
-	if len(v.free) < idleSessions {
-		v.free = append(v.free, s)
-	}
+	v.free.Put(s)
 	if v.listener != nil {
 		v.listener.Release()
 	}

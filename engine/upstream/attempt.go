@@ -26,16 +26,13 @@ type Connector struct {
 	loop *engine.Loop
 	row  int
 	log  *slog.Logger
-	free []*Attempt
+	free engine.FreeList[Attempt]
 }
 
 // NewConnector makes a connector for loop, which counts its leases in the given row. Failed attempts are logged to log.
 func NewConnector(loop *engine.Loop, row int, log *slog.Logger) *Connector {
 	return &Connector{loop: loop, row: row, log: log}
 }
-
-// never is a deadline that does not come.
-const never = 1<<63 - 1
 
 // Attempt is one connection's way to a host. It exists only until the outcome is known.
 type Attempt struct {
@@ -63,15 +60,13 @@ type Attempt struct {
 // send at once, see engine.Loop.Dial. The returned attempt is valid until Connected is called or Cancel has been; it is
 // nil if Connected was called already.
 func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, prompt bool, owner Owner) *Attempt {
-	var a *Attempt
-	if n := len(k.free); n > 0 {
-		a, k.free = k.free[n-1], k.free[:n-1]
-	} else {
+	a := k.free.Get()
+	if a == nil {
 		a = &Attempt{connector: k}
 		a.timer.Handler = a
 	}
 	a.owner, a.group, a.conn, a.lease, a.prompt = owner, g, conn, lease, prompt
-	a.deadline = never
+	a.deadline = engine.Never
 	if g.ConnectTimeout > 0 {
 		a.deadline = k.loop.Now() + g.ConnectTimeout.Milliseconds()
 	}
@@ -105,7 +100,7 @@ func (a *Attempt) recycle() {
 	a.serial++
 	a.tried.Clear()
 	a.owner, a.group, a.conn, a.lease, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil
-	k.free = append(k.free, a)
+	k.free.Put(a)
 }
 
 // end reports the outcome to the owner.
@@ -173,7 +168,7 @@ func (a *Attempt) resolved(addrs []netip.Addr, err error) {
 func (a *Attempt) stopWaiting(now int64) {
 	a.cancel = nil
 	a.connector.loop.Disarm(&a.timer)
-	if a.deadline != never {
+	if a.deadline != engine.Never {
 		a.deadline += now - a.since
 	}
 }
@@ -182,8 +177,8 @@ func (a *Attempt) stopWaiting(now int64) {
 func (a *Attempt) nextAddr() {
 	loop := a.connector.loop
 	for len(a.addrs) > 0 {
-		left := int64(never)
-		if a.deadline != never {
+		left := engine.Never
+		if a.deadline != engine.Never {
 			if left = a.deadline - loop.Now(); left <= 0 {
 				a.timedOut()
 				return
@@ -199,7 +194,7 @@ func (a *Attempt) nextAddr() {
 				a.succeed()
 				return
 			}
-			if left != never {
+			if left != engine.Never {
 				loop.Arm(&a.timer, loop.Now()+max(left, 1))
 			}
 			return
