@@ -9,15 +9,18 @@ import (
 
 // Balancer is an algorithm that chooses a host. One Balancer serves one group, from all loops at once.
 type Balancer interface {
-	// Pick returns the index of a host that tried does not hold, or -1 if the algorithm has none to offer.
-	Pick(hosts *Hosts, tried *Tried) int
+	// Pick returns the index of a host that tried does not hold, or -1 if the algorithm has none to offer. Key is what
+	// the client asked for: the name in a request's Host or in a TLS hello, in any letter case, or nil. It is not kept.
+	Pick(hosts *Hosts, key []byte, tried *Tried) int
 }
 
 // algorithms maps the names used in the configuration to makers of balancers.
-var algorithms = map[string]func() Balancer{
-	"round_robin": func() Balancer { return new(roundRobin) },
-	"first":       func() Balancer { return first{} },
-	"least_conn":  func() Balancer { return new(leastConn) },
+var algorithms = map[string]func(names []string) Balancer{
+	"round_robin": func([]string) Balancer { return new(roundRobin) },
+	"first":       func([]string) Balancer { return first{} },
+	"least_conn":  func([]string) Balancer { return new(leastConn) },
+	"host":        newByName,
+	"sni":         newByName,
 }
 
 // Algorithms lists the known names, sorted.
@@ -30,13 +33,13 @@ func Algorithms() []string {
 	return names
 }
 
-// New makes the balancer of that name.
-func New(name string) (Balancer, error) {
+// New makes the balancer of that name for a group of hosts with these names, in the configured order.
+func New(name string, hosts []string) (Balancer, error) {
 	make, ok := algorithms[name]
 	if !ok {
 		return nil, fmt.Errorf("balance: no algorithm %q; there are %s", name, strings.Join(Algorithms(), ", "))
 	}
-	return make(), nil
+	return make(hosts), nil
 }
 
 // turn is a counter that all loops advance, on a cache line of its own.

@@ -10,10 +10,11 @@ import (
 	"kroxy-ev/balance"
 )
 
-// group makes a group of n hosts with the named algorithm and a row for each of some writers.
+// group makes a group of n hosts with the named algorithm and a row for each of some writers. The hosts have the empty
+// name, which no key asks for, so that algorithms by name have all of them to offer.
 func group(tb testing.TB, algorithm string, n, rows int) *balance.Group {
 	tb.Helper()
-	b, err := balance.New(algorithm)
+	b, err := balance.New(algorithm, make([]string, n))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -23,7 +24,7 @@ func group(tb testing.TB, algorithm string, n, rows int) *balance.Group {
 // pick acquires a host that is not among those excluded and gives it back at once.
 func pick(tb testing.TB, g *balance.Group, excluded ...int) int {
 	tb.Helper()
-	lease, ok := g.Acquire(0, tried(excluded...))
+	lease, ok := g.Acquire(0, nil, tried(excluded...))
 	if !ok {
 		return -1
 	}
@@ -88,7 +89,7 @@ func TestRoundRobinSpreadsWhatFailedHostsLeave(t *testing.T) {
 		for range rounds {
 			var seen balance.Tried
 			for {
-				lease, ok := g.Acquire(0, &seen)
+				lease, ok := g.Acquire(0, nil, &seen)
 				if !ok {
 					t.Fatalf("down %v: no host", down)
 				}
@@ -120,7 +121,7 @@ func TestRoundRobinIsExactOverGoroutines(t *testing.T) {
 		wg.Go(func() {
 			for range each {
 				var seen balance.Tried
-				lease, ok := g.Acquire(row, &seen)
+				lease, ok := g.Acquire(row, nil, &seen)
 				if !ok {
 					t.Error("no host")
 					return
@@ -156,7 +157,7 @@ func TestEveryHostIsFoundOnce(t *testing.T) {
 						var seen balance.Tried
 						found := make(map[int]bool)
 						for {
-							lease, ok := g.Acquire(row, &seen)
+							lease, ok := g.Acquire(row, nil, &seen)
 							if !ok {
 								break
 							}
@@ -190,7 +191,7 @@ func TestLeastConnStaysWithinOne(t *testing.T) {
 		return slices.Max(counts) - slices.Min(counts)
 	}
 	for n := range 503 {
-		lease, ok := g.Acquire(n%2, tried())
+		lease, ok := g.Acquire(n%2, nil, tried())
 		if !ok {
 			t.Fatal("no host")
 		}
@@ -211,7 +212,7 @@ func TestLeastConnStaysWithinOne(t *testing.T) {
 		}
 	}
 	for n := range freed - 1 {
-		lease, _ := g.Acquire(0, tried())
+		lease, _ := g.Acquire(0, nil, tried())
 		if lease.Host() != 3 {
 			t.Fatalf("pick %d of %d after host 3 was emptied: host %d", n, freed-1, lease.Host())
 		}
@@ -220,7 +221,7 @@ func TestLeastConnStaysWithinOne(t *testing.T) {
 	// Replacing the oldest keeps the balance.
 	for range 1000 {
 		kept[0].Release(balance.Served)
-		lease, _ := g.Acquire(1, tried())
+		lease, _ := g.Acquire(1, nil, tried())
 		kept = append(kept[1:], &lease)
 		if s := spread(); s > 2 {
 			t.Fatalf("while replacing: the counts differ by %d", s)
@@ -234,18 +235,18 @@ func TestRegistry(t *testing.T) {
 	if !slices.IsSorted(names) {
 		t.Errorf("not sorted: %v", names)
 	}
-	for _, name := range []string{"first", "least_conn", "round_robin"} {
+	for _, name := range []string{"first", "host", "least_conn", "round_robin", "sni"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("%v lack %q", names, name)
 		}
 	}
 	for _, name := range names {
-		if b, err := balance.New(name); err != nil || b == nil {
+		if b, err := balance.New(name, nil); err != nil || b == nil {
 			t.Errorf("New(%q): %v, %v", name, b, err)
 		}
 	}
 	for _, name := range []string{"", "random", "Round_Robin"} {
-		b, err := balance.New(name)
+		b, err := balance.New(name, nil)
 		if err == nil || b != nil {
 			t.Fatalf("New(%q): %v, %v, want an error", name, b, err)
 		}
@@ -277,7 +278,7 @@ func TestAcquireAllocatesNothing(t *testing.T) {
 			seen.Add(hosts - 1) // its memory is kept from here on
 			n := testing.AllocsPerRun(100, func() {
 				seen.Clear()
-				lease, ok := g.Acquire(3, &seen)
+				lease, ok := g.Acquire(3, nil, &seen)
 				if !ok {
 					t.Error("no host")
 				}
@@ -299,7 +300,7 @@ func BenchmarkAcquire(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					seen.Clear()
-					lease, _ := g.Acquire(0, &seen)
+					lease, _ := g.Acquire(0, nil, &seen)
 					lease.Release(balance.Served)
 				}
 			})
@@ -311,7 +312,7 @@ func BenchmarkPick(b *testing.B) {
 	for _, algorithm := range balance.Algorithms() {
 		for _, hosts := range []int{2, 10, 1000} {
 			b.Run(fmt.Sprintf("%s/%d", algorithm, hosts), func(b *testing.B) {
-				balancer, err := balance.New(algorithm)
+				balancer, err := balance.New(algorithm, make([]string, hosts))
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -319,7 +320,7 @@ func BenchmarkPick(b *testing.B) {
 				var none balance.Tried
 				b.ReportAllocs()
 				for b.Loop() {
-					if balancer.Pick(view, &none) < 0 {
+					if balancer.Pick(view, nil, &none) < 0 {
 						b.Fatal("no host")
 					}
 				}

@@ -4,7 +4,7 @@ package balance
 type first struct{}
 
 // Pick implements Balancer.
-func (first) Pick(hosts *Hosts, tried *Tried) int {
+func (first) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	for i := range hosts.Len() {
 		if !tried.Has(i) {
 			return i

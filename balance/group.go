@@ -22,20 +22,26 @@ func (h *Hosts) Failed(i int) int64 { return h.counters.sum(i, cellFailed) }
 type Group struct {
 	hosts    Hosts
 	balancer Balancer
+	byName   bool
 }
 
 // NewGroup makes a group of n hosts, n > 0, counted in counters, which must have room for n hosts.
 func NewGroup(n int, b Balancer, counters *Counters) *Group {
-	return &Group{hosts: Hosts{n: n, counters: counters}, balancer: b}
+	_, named := b.(byName)
+	return &Group{hosts: Hosts{n: n, counters: counters}, balancer: b, byName: named}
 }
+
+// ByName reports whether hosts are chosen by the key: when none was tried yet and there is none to offer, the client asked for
+// one that the group does not have.
+func (g *Group) ByName() bool { return g.byName }
 
 // Hosts gives the counts, for choosing and for statistics.
 func (g *Group) Hosts() *Hosts { return &g.hosts }
 
-// Acquire chooses a host that is not in tried, puts it there, and counts it in the given row. It reports false when
-// every host was tried.
-func (g *Group) Acquire(row int, tried *Tried) (Lease, bool) {
-	i := g.balancer.Pick(&g.hosts, tried)
+// Acquire chooses a host that is not in tried, puts it there, and counts it in the given row; key is as in
+// Balancer.Pick. It reports false when every host was tried, or when none that was not is what the key asks for.
+func (g *Group) Acquire(row int, key []byte, tried *Tried) (Lease, bool) {
+	i := g.balancer.Pick(&g.hosts, key, tried)
 	if i < 0 {
 		return Lease{}, false
 	}

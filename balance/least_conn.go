@@ -5,7 +5,7 @@ package balance
 type leastConn struct{ turn turn }
 
 // Pick implements Balancer.
-func (l *leastConn) Pick(hosts *Hosts, tried *Tried) int {
+func (l *leastConn) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	n := hosts.Len()
 	start := l.turn.next(n)
 	best, fewest := -1, int64(0)

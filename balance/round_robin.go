@@ -6,7 +6,7 @@ package balance
 type roundRobin struct{ turn turn }
 
 // Pick implements Balancer.
-func (r *roundRobin) Pick(hosts *Hosts, tried *Tried) int {
+func (r *roundRobin) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	n := hosts.Len()
 	if tried.Count() >= n {
 		return -1
@@ -17,5 +17,5 @@ func (r *roundRobin) Pick(hosts *Hosts, tried *Tried) int {
 		}
 	}
 	// Other loops took the turns in between: any host that was not tried will do.
-	return first{}.Pick(hosts, tried)
+	return first{}.Pick(hosts, nil, tried)
 }

@@ -79,8 +79,12 @@ func (x *exchange) choose() {
 	v, set := x.server, x.client.settings
 	x.phase = connecting
 	var ok bool
-	if x.lease, ok = set.Group.Balance.Acquire(v.row, &x.tried); !ok {
-		x.fail(causeNoHost, nil)
+	if x.lease, ok = set.Group.Balance.Acquire(v.row, x.req.HostName(), &x.tried); !ok {
+		why := causeNoHost
+		if set.Group.Balance.ByName() {
+			why = causeMisdirected
+		}
+		x.fail(why, nil)
 		return
 	}
 	if h := v.pool.take(x.lease.Host()); h != nil {
@@ -97,7 +101,7 @@ func (x *exchange) connect() {
 	x.host = x.server.pool.fresh()
 	x.host.x = x
 	// Connected may have been called before this returns, and x be over or with its next request.
-	if a := x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, true, x.host); a != nil {
+	if a := x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, x.req.HostName(), true, x.host); a != nil {
 		x.attempt = a
 	}
 }

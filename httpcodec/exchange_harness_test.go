@@ -43,7 +43,7 @@ func startProxy(t testing.TB, change func(*Settings), hosts ...netip.AddrPort) *
 		t.Fatal(err)
 	}
 	resolver := resolve.New(resolve.Options{})
-	balancer, err := balance.New("round_robin")
+	balancer, err := balance.New("round_robin", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

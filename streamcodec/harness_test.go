@@ -25,7 +25,7 @@ func startProxy(t testing.TB, host net.Addr, pipes int, set Settings) (string, *
 		t.Fatal(err)
 	}
 	resolver := resolve.New(resolve.Options{})
-	balancer, err := balance.New("round_robin")
+	balancer, err := balance.New("round_robin", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

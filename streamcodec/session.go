@@ -128,7 +128,7 @@ func (s *Session) greeted() {
 func (s *Session) connect(prompt bool) {
 	s.server.loop.Disarm(&s.timer)
 	s.state = stateConnect
-	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, prompt, s)
+	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, nil, prompt, s)
 }
 
 // Connected implements upstream.Owner.

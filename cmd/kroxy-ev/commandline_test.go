@@ -87,7 +87,6 @@ func TestWrongConfiguration(t *testing.T) {
 		"log variable":   {`{"stream": {"format_log": "$status", "proxy_to": "a", ` + hosts + `}}`, `1:\d+: stream\.format_log: .*\$status`},
 		"several errors": {"{\"stream\": {\n\"port\": 0,\n\"read_timeout\": -1,\n\"proxy_to\": \"b\", " + hosts + "}}", `(?s)\.json:2:.*\.json:3:.*\.json:4:.*3 errors in`},
 
-		"http":        {`{"http": {"proxy_to": "a", ` + hosts + `}}`, `1:\d+: http: http mode is not in this version yet; use "stream"`},
 		"sni":         {"{\"stream\": {\"proxy_to\": \"a\", \"servers\": {\"a\": {\n\"balancing_algo\": \"sni\", \"hosts\": [{\"host\": \"h\", \"port\": 9}]}}}}", `2:\d+: stream\.servers\.a\.balancing_algo: "sni" is not in this version yet; use "round_robin"`},
 		"TLS to host": {"{\"stream\": {\"proxy_to\": \"a\", \"servers\": {\"a\": {\n\"proxy_tls_enabled\": true, \"hosts\": [{\"host\": \"h\", \"port\": 9}]}}}}", `2:\d+: stream\.servers\.a\.proxy_tls_enabled: TLS to hosts is not in this version yet; remove it`},
 	} {

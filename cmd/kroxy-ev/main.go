@@ -133,9 +133,6 @@ func load(path string, stderr io.Writer) (*config.Config, error) {
 func unsupported(cfg *config.Config) []config.Problem {
 	var list []config.Problem
 	mode := cfg.Mode.String()
-	if cfg.Mode == config.ModeHTTP { // its parts are all there, its tests are not
-		return append(list, cfg.Problem(mode, "http mode is not in this version yet", "use \"stream\" to proxy HTTP as plain TCP"))
-	}
 	if cfg.TLS.Enabled {
 		list = append(list, cfg.Problem(mode+".tls_enabled", "TLS is not in this version yet", "remove it and let the hosts speak TLS: stream mode passes it through"))
 	}

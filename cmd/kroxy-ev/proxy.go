@@ -104,7 +104,11 @@ func (p *proxy) resolveChanged(name string, err error) {
 // newGroup builds the group that traffic goes to, counted in a row a reactor.
 func newGroup(cfg *config.Config, r *resolve.Resolver, rows int) (*upstream.Group, error) {
 	from := cfg.Group(cfg.ProxyTo)
-	algorithm, err := balance.New(from.Algorithm)
+	var names []string
+	for _, h := range from.Hosts {
+		names = append(names, h.Name)
+	}
+	algorithm, err := balance.New(from.Algorithm, names)
 	if err != nil {
 		return nil, err
 	}

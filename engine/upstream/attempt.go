@@ -41,6 +41,7 @@ type Attempt struct {
 	group     *Group
 	conn      *engine.Conn
 	lease     *balance.Lease
+	key       []byte // the owner's
 	prompt    bool
 
 	tried    balance.Tried
@@ -56,16 +57,17 @@ type Attempt struct {
 }
 
 // Connect begins to bring conn, which is closed, to a host of g: first to the one that lease holds, if it holds one. The
-// lease of the host that is reached is put into lease, which the owner releases. Prompt says that the owner has bytes to
+// lease of the host that is reached is put into lease, which the owner releases. Key is what balancers by name choose by; it
+// must stay as it is while the attempt lasts. Prompt says that the owner has bytes to
 // send at once, see engine.Loop.Dial. The returned attempt is valid until Connected is called or Cancel has been; it is
 // nil if Connected was called already.
-func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, prompt bool, owner Owner) *Attempt {
+func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, key []byte, prompt bool, owner Owner) *Attempt {
 	a := k.free.Get()
 	if a == nil {
 		a = &Attempt{connector: k}
 		a.timer.Handler = a
 	}
-	a.owner, a.group, a.conn, a.lease, a.prompt = owner, g, conn, lease, prompt
+	a.owner, a.group, a.conn, a.lease, a.key, a.prompt = owner, g, conn, lease, key, prompt
 	a.deadline = engine.Never
 	if g.ConnectTimeout > 0 {
 		a.deadline = k.loop.Now() + g.ConnectTimeout.Milliseconds()
@@ -99,7 +101,7 @@ func (a *Attempt) recycle() {
 	k.loop.Disarm(&a.timer)
 	a.serial++
 	a.tried.Clear()
-	a.owner, a.group, a.conn, a.lease, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil
+	a.owner, a.group, a.conn, a.lease, a.key, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil, nil
 	k.free.Put(a)
 }
 
@@ -113,7 +115,7 @@ func (a *Attempt) end(err error) {
 // nextHost leases the next host and pursues it.
 func (a *Attempt) nextHost() {
 	var ok bool
-	if *a.lease, ok = a.group.Balance.Acquire(a.connector.row, &a.tried); !ok {
+	if *a.lease, ok = a.group.Balance.Acquire(a.connector.row, a.key, &a.tried); !ok {
 		if a.last == nil {
 			a.last = ErrNoHost
 		}

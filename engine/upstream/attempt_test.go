@@ -236,7 +236,7 @@ func TestHeldLease(t *testing.T) {
 			w.loop.Do(func() {
 				var not balance.Tried
 				not.Add(1 - c.held)
-				client.lease, _ = g.Balance.Acquire(0, &not)
+				client.lease, _ = g.Balance.Acquire(0, nil, &not)
 				if client.lease.Host() != c.held {
 					t.Errorf("host %d is held", client.lease.Host())
 				}
@@ -269,7 +269,7 @@ func TestNoHost(t *testing.T) {
 // nobody is an algorithm that has nobody to offer.
 type nobody struct{}
 
-func (nobody) Pick(*balance.Hosts, *balance.Tried) int { return -1 }
+func (nobody) Pick(*balance.Hosts, []byte, *balance.Tried) int { return -1 }
 
 func TestAddressesAreTriedInOrder(t *testing.T) {
 	t.Parallel()

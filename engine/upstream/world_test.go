@@ -99,7 +99,7 @@ func found(addrs ...string) (a answer) {
 // group makes a group of hosts, each an "address:port" or a "name:port", tried in this order.
 func (w *world) group(hosts ...any) *upstream.Group {
 	w.t.Helper()
-	b, err := balance.New("first")
+	b, err := balance.New("first", nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func (w *world) client(g *upstream.Group) *client {
 // begin begins an attempt; on the loop.
 func (c *client) begin() {
 	before := len(c.outcome)
-	c.attempt = c.w.Connect(c.g, &c.conn, &c.lease, false, c)
+	c.attempt = c.w.Connect(c.g, &c.conn, &c.lease, nil, false, c)
 	if told := len(c.outcome) > before; told != (c.attempt == nil) {
 		c.w.t.Errorf("told at once: %v, but an attempt: %v", told, c.attempt != nil)
 	}

@@ -1,0 +1,45 @@
+package balance
+
+import "strings"
+
+// maxName is how long a host's name may be (RFC 1035 section 2.3.4, with a dot at its end).
+const maxName = 254
+
+// byName takes the host whose name is the key: the Host of a request, or the server name of a TLS client. Of several with
+// one name, on different ports, the first that was not tried.
+type byName struct {
+	indices map[string][]int // by canonical name, in the configured order
+}
+
+func newByName(names []string) Balancer {
+	b := byName{make(map[string][]int, len(names))}
+	for i, name := range names {
+		name = strings.TrimSuffix(strings.ToLower(name), ".")
+		b.indices[name] = append(b.indices[name], i)
+	}
+	return b
+}
+
+// Pick implements Balancer.
+func (b byName) Pick(_ *Hosts, key []byte, tried *Tried) int {
+	if len(key) > maxName {
+		return -1
+	}
+	var name [maxName]byte
+	for i, c := range key {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		name[i] = c
+	}
+	n := len(key)
+	if n > 0 && name[n-1] == '.' {
+		n--
+	}
+	for _, i := range b.indices[string(name[:n])] {
+		if !tried.Has(i) {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,60 @@
+package balance_test
+
+import (
+	"strings"
+	"testing"
+
+	"kroxy-ev/balance"
+)
+
+func TestByName(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 253)
+	names := []string{"a.example", "B.Example", "a.example", "c.example.", "10.0.0.1", "::1", long}
+	for _, c := range []struct {
+		key      string
+		excluded []int
+		want     int
+	}{
+		{"a.example", nil, 0},
+		{"a.example", []int{0}, 2},
+		{"a.example", []int{0, 2}, -1},
+		{"A.EXAMPLE", nil, 0},
+		{"b.example", nil, 1},
+		{"b.example.", nil, 1},
+		{"b.example..", nil, -1},
+		{"c.example", nil, 3},
+		{"c.example.", nil, 3},
+		{"10.0.0.1", nil, 4},
+		{"::1", nil, 5},
+		{long, nil, 6},
+		{long + ".", nil, 6},
+		{long + "a", nil, -1},
+		{long + strings.Repeat("a", 1000), nil, -1},
+		{"", nil, -1},
+		{".", nil, -1},
+		{"example", nil, -1},
+		{"x.a.example", nil, -1},
+	} {
+		for _, algorithm := range []string{"host", "sni"} {
+			b, err := balance.New(algorithm, names)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := balance.NewGroup(len(names), b, balance.NewCounters(1, len(names)))
+			if !g.ByName() {
+				t.Errorf("%s does not choose by name", algorithm)
+			}
+			got := -1
+			if lease, ok := g.Acquire(0, []byte(c.key), tried(c.excluded...)); ok {
+				got = lease.Host()
+			}
+			if got != c.want {
+				t.Errorf("%s: %q without %v: host %d, want %d", algorithm, c.key, c.excluded, got, c.want)
+			}
+		}
+	}
+	if group(t, "first", 1, 1).ByName() {
+		t.Error("first chooses by name")
+	}
+}
