@@ -171,9 +171,6 @@ func (l *Loop) readClock() { l.now = time.Since(l.epoch).Milliseconds() }
 // Now is the loop's clock: milliseconds since the loop was made, monotonic, read once a batch of events.
 func (l *Loop) Now() int64 { return l.now }
 
-// Time is the wall-clock time that Now stands for.
-func (l *Loop) Time() time.Time { return l.epoch.Add(time.Duration(l.now) * time.Millisecond) }
-
 // Scratch is the loop's read buffer, ScratchSize bytes. Its contents are anybody's after the current call.
 func (l *Loop) Scratch() []byte { return l.scratch }
 

@@ -15,12 +15,23 @@ const (
 	lingerBytes = 1 << 20 // and how much
 )
 
-// client is a client connection of HTTP/1: idle between requests, with one exchange at a time, or lingering after the
-// last. An idle one owns nothing but itself.
+// clientState is what a client connection is at.
+type clientState uint8
+
+const (
+	clientIdle      clientState = iota // between requests, or before the first
+	clientBusy                         // with an exchange
+	clientLingering                    // after the last response: what it still sends is dropped
+	clientTunnelled                    // its socket belongs to a stream session
+)
+
+func (s clientState) String() string { return [...]string{"idle", "busy", "lingering", "tunnelled"}[s] }
+
+// client is a client connection of HTTP/1, which has one exchange at a time. An idle one owns nothing but itself.
 type client struct {
 	server   *Server
 	settings *Settings
-	x        *exchange // nil while idle or lingering
+	x        *exchange // while busy
 	next     *client   // in the server's list
 	prev     *client
 	conn     engine.Conn
@@ -28,29 +39,30 @@ type client struct {
 	addr     netip.Addr
 	since    int64 // when it became idle, or began to linger; ms on the loop's clock
 	lingered int64 // bytes dropped while lingering
-	served   bool  // it has had a response
-	lingers  bool
+	state    clientState
+	served   bool // it has had a response
 }
 
 // Ready implements engine.Handler.
 func (c *client) Ready(*engine.Conn) {
-	switch {
-	case c.lingers:
-		c.linger()
-	case c.x == nil:
+	switch c.state {
+	case clientBusy:
+		c.x.clientReady()
+	case clientIdle:
 		if c.conn.Readable() {
 			c.server.begin(c)
 			c.x.readHead()
 		}
-	default:
-		c.x.clientReady()
+	case clientLingering:
+		c.linger()
+	case clientTunnelled:
 	}
 }
 
 // Expired implements engine.Handler.
 func (c *client) Expired(*engine.Timer) {
 	now := c.server.loop.Now()
-	if c.x != nil {
+	if c.state == clientBusy {
 		c.x.expired(now)
 		return
 	}
@@ -65,7 +77,7 @@ func (c *client) Expired(*engine.Timer) {
 func (c *client) deadline() int64 {
 	timeout := c.settings.ClientHeaderTimeout
 	switch {
-	case c.lingers:
+	case c.state == clientLingering:
 		return c.since + lingerTime
 	case c.served:
 		timeout = c.settings.KeepaliveTimeout
@@ -99,7 +111,7 @@ func (c *client) startLinger() {
 		c.close()
 		return
 	}
-	c.lingers, c.lingered, c.since = true, 0, c.server.loop.Now()
+	c.state, c.lingered, c.since = clientLingering, 0, c.server.loop.Now()
 	c.arm(c.deadline())
 	c.linger()
 }

@@ -241,7 +241,7 @@ func (x *exchange) answer() {
 // replyWith sends a reply of this proxy's own; an error page if there is nothing else to write.
 func (x *exchange) replyWith(status int, write func([]byte, *Reply) []byte) {
 	v := x.server
-	v.reply = Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Time())}
+	v.reply = Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Now())}
 	if write != nil {
 		v.out = write(v.out[:0], &v.reply)
 	} else {
@@ -278,9 +278,10 @@ func (x *exchange) complete() bool {
 		x.goOn()
 		return false
 	}
-	unread := !x.request.done || x.next < len(x.in) || c.conn.Readable()
+	// A client that has not said itself that it would send nothing more may be about to.
+	expected := x.head == 0 || x.req.KeepAlive || !x.request.done || x.next < len(x.in) || c.conn.Readable()
 	x.finish()
-	if unread {
+	if expected {
 		c.startLinger()
 	} else {
 		c.close()
@@ -295,7 +296,11 @@ func (x *exchange) goOn() {
 	c := x.client
 	if x.next == len(x.in) && !c.conn.Readable() {
 		x.finish()
-		c.wait()
+		if x.server.draining {
+			c.startLinger() // it was not told that this is the last response
+		} else {
+			c.wait()
+		}
 		return
 	}
 	x.in = x.in[:copy(x.in, x.in[x.next:])]
@@ -349,24 +354,4 @@ func (x *exchange) finish() {
 	x.freeIn()
 	x.freePartial()
 	x.server.recycle(x)
-}
-
-// tunnel hands both connections over to a stream session: the protocol was switched.
-func (x *exchange) tunnel() {
-	v, c, h := x.server, x.client, x.host
-	x.host = nil
-	up, down := x.up.Bytes, x.down.Bytes
-	v.loop.Disarm(&c.timer)
-	early := x.in[x.next:len(x.in)]
-	// The exchange lives as long as the tunnel, for its log line.
-	v.tunnels.Tunnel(&streamcodec.Tunnel{
-		Client: &c.conn, Host: &h.conn, Peer: c.addr, Lease: &x.lease, Early: early,
-		After: func(_ streamcodec.Reason, sentUp, sentDown int64) {
-			x.up.Bytes, x.down.Bytes = up+sentUp, down+sentDown
-			v.account(x)
-			x.finish()
-			v.closed(c)
-		},
-	})
-	v.pool.discard(h)
 }

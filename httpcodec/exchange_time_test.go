@@ -127,6 +127,7 @@ func TestShutdown(t *testing.T) {
 		if s, how := readAll(c); s != okHead+"Content-Length: 2\r\nConnection: close\r\n\r\nhi" || how != "eof" {
 			t.Errorf("%s: %q, %s", name, s, how)
 		}
+		p.unharmed(c)
 		c.Close()
 	}
 	<-drained
@@ -135,7 +136,17 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// A keep-alive response that is on its way when the shutdown begins is the client's last.
+// unharmed fails the test if what c sends behind its last response meets a reset: that could destroy the response.
+func (p *proxy) unharmed(c *net.TCPConn) {
+	for range 3 {
+		if _, err := c.Write([]byte(getRoot)); err != nil {
+			p.t.Errorf("sending behind the last response: %v", err)
+		}
+		p.settle()
+	}
+}
+
+// A keep-alive response that is on its way when the shutdown begins is the client's last, which the client does not know.
 func TestShutdownInsideAResponse(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -157,5 +168,7 @@ func TestShutdownInsideAResponse(t *testing.T) {
 	if s, how := readAll(c); s != "i" || how != "eof" {
 		t.Errorf("got %q, %s", s, how)
 	}
+	p.unharmed(c)
+	c.Close()
 	<-drained
 }

@@ -110,10 +110,23 @@ func TestTraceAndOptions(t *testing.T) {
 func TestDate(t *testing.T) {
 	t.Parallel()
 	var d dateCache
-	now := time.Date(2024, 6, 1, 23, 59, 59, 999, time.FixedZone("x", 3600))
-	for _, at := range []time.Time{now, now.Add(time.Second), now.Add(2 * time.Hour), time.Unix(0, 0)} {
-		if got, want := string(d.at(at)), at.UTC().Format(http.TimeFormat); got != want {
+	wall := time.Date(2024, 6, 1, 23, 59, 59, 999e6, time.FixedZone("x", 3600))
+	for now, want := range map[int64]time.Time{5: wall, 7: wall.Add(2 * time.Hour), 9: time.Unix(0, 0)} {
+		d.set(now, want)
+		if got, want := string(d.at(now)), want.UTC().Format(http.TimeFormat); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+	d.set(100, wall)
+	for _, now := range []int64{100, 101} {
+		// The second is over after one ms; after that the real clock is asked.
+		if got := string(d.at(now)) == wall.UTC().Format(http.TimeFormat); got != (now == 100) {
+			t.Errorf("at %d the date is kept: %v", now, got)
+		}
+	}
+	before := time.Now().Truncate(time.Second)
+	got, err := http.ParseTime(string(d.at(5000)))
+	if err != nil || got.Before(before) || got.After(time.Now()) {
+		t.Errorf("the real date is %v, %v", got, err)
 	}
 }

@@ -158,7 +158,7 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	// A request that is not whole yet will not be read to its end.
 	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || v.draining
 	x.response.begin(fromHost, r.Framing, r.Length, framing, nil)
-	out = AppendResponse(out, r, &ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Time())})
+	out = AppendResponse(out, r, &ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now())})
 	if r.Upgrade {
 		x.response.done = true
 		out = append(out, rest...)

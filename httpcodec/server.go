@@ -116,13 +116,13 @@ func (v *Server) begin(c *client) {
 	if x == nil {
 		x = &exchange{server: v}
 	}
-	x.client, c.x = c, x
+	x.client, c.x, c.state = c, x, clientBusy
 	x.reset()
 }
 
 // recycle takes back an exchange that is over.
 func (v *Server) recycle(x *exchange) {
-	x.client.x, x.client = nil, nil
+	x.client.x, x.client.state, x.client = nil, clientIdle, nil
 	v.freeExchanges.Put(x)
 }
 
@@ -137,7 +137,7 @@ func (v *Server) closed(c *client) {
 	if c.next != nil {
 		c.next.prev = c.prev
 	}
-	c.next, c.prev, c.settings, c.served, c.lingers = nil, nil, nil, false, false
+	c.next, c.prev, c.settings, c.served, c.state = nil, nil, nil, false, clientIdle
 	v.stats.Active.Add(-1)
 	v.freeClients.Put(c)
 	v.listener.Release()
@@ -154,23 +154,22 @@ func (v *Server) checkDrained() {
 
 // account counts and logs an exchange that is over.
 func (v *Server) account(x *exchange) {
+	v.record = accesslog.Record{Client: x.client.addr, BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes, Status: x.status}
+	if v.access != nil {
+		v.record.Method, v.record.URI, v.record.UserAgent = x.req.Method(), x.req.Target(), x.req.Field("user-agent")
+	}
+	v.accountRecord(&v.record, x.began)
+}
+
+// accountRecord counts and logs an exchange that began at that time; r lacks only how long it took.
+func (v *Server) accountRecord(r *accesslog.Record, began int64) {
 	v.stats.Exchanges.Add(1)
-	v.stats.BytesUp.Add(x.up.Bytes)
-	v.stats.BytesDown.Add(x.down.Bytes)
-	if v.access == nil {
-		return
+	v.stats.BytesUp.Add(r.BytesUpstream)
+	v.stats.BytesDown.Add(r.BytesDownstream)
+	if v.access != nil {
+		r.Duration = time.Duration(v.loop.Now()-began) * time.Millisecond
+		v.access.Record(r)
 	}
-	v.record = accesslog.Record{
-		Client:          x.client.addr,
-		BytesUpstream:   x.up.Bytes,
-		BytesDownstream: x.down.Bytes,
-		Duration:        time.Duration(v.loop.Now()-x.began) * time.Millisecond,
-		Method:          x.req.Method(),
-		URI:             x.req.Target(),
-		UserAgent:       x.req.Field("user-agent"),
-		Status:          x.status,
-	}
-	v.access.Record(&v.record)
 }
 
 // logFailure says in the error log why an exchange failed.
@@ -201,7 +200,7 @@ func (v *Server) Shutdown(drained func()) {
 	v.draining, v.drained = true, drained
 	for c := v.active; c != nil; {
 		next := c.next
-		if c.x == nil && !c.lingers {
+		if c.state == clientIdle {
 			// It may have sent a request that the loop has not been told of.
 			v.begin(c)
 			c.x.readHead()
@@ -215,10 +214,10 @@ func (v *Server) Shutdown(drained func()) {
 func (v *Server) Abort() {
 	v.tunnels.Abort()
 	for v.active != nil {
-		if x := v.active.x; x != nil {
-			x.abort(causeShutdown, nil)
+		if c := v.active; c.state == clientBusy {
+			c.x.abort(causeShutdown, nil)
 		} else {
-			v.active.close()
+			c.close()
 		}
 	}
 }
