@@ -63,7 +63,7 @@ func startProxy(t testing.TB, change func(*Settings), hosts ...netip.AddrPort) *
 	if strings.Contains(t.Name(), "Allocate") {
 		log = slog.New(slog.DiscardHandler)
 	}
-	server := NewServer(loop, Options{Settings: &set, Connector: upstream.NewConnector(loop, 0, log), Log: log})
+	server := NewServer(loop, Options{Settings: &set, MaxIdle: 1024, Connector: upstream.NewConnector(loop, 0, log), Log: log})
 	fd, err := engine.Listen(netip.MustParseAddrPort(enginetest.Loopback))
 	if err != nil {
 		t.Fatal(err)

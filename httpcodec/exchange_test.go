@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/upstream"
 )
 
 // One client connection and one host connection serve many requests; a second client uses the same host connection.
@@ -183,4 +184,27 @@ func TestNoLeaks(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) { r.run(t, []string{"whole", "host drips"}[i%2], len(r.in)) })
 	}
 	check()
+}
+
+// However many idle connections each host is allowed, there are not more than the server is.
+func TestIdleConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	p := newPool(nil, &Settings{UpstreamKeepalive: 2, Group: &upstream.Group{Hosts: make([]upstream.Host, 3)}}, 3)
+	kept := func(index int) int {
+		h := p.fresh()
+		h.index = index
+		p.put(h)
+		return len(p.idle[0]) + len(p.idle[1]) + len(p.idle[2])
+	}
+	for i, want := range []int{1, 2, 2, 3, 3} {
+		if n := kept(i / 3); n != want {
+			t.Errorf("%d connections are kept after %d, want %d", n, i+1, want)
+		}
+	}
+	if p.take(1); kept(2) != 3 {
+		t.Error("a connection that was taken still counts")
+	}
+	if p.drop(p.idle[2][0]); kept(1) != 3 {
+		t.Error("a connection that was dropped still counts")
+	}
 }

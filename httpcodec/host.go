@@ -50,15 +50,17 @@ type pool struct {
 	loop    *engine.Loop
 	idle    [][]*host             // by host
 	max     int                   // for each host
+	room    int                   // for how many more over all hosts
 	timeout int64                 // ms; 0 is no bound
 	free    engine.FreeList[host] // closed, for reuse
 }
 
-func newPool(l *engine.Loop, s *Settings) *pool {
+func newPool(l *engine.Loop, s *Settings, room int) *pool {
 	return &pool{
 		loop:    l,
 		idle:    make([][]*host, len(s.Group.Hosts)),
 		max:     s.UpstreamKeepalive,
+		room:    room,
 		timeout: s.UpstreamKeepaliveTimeout.Milliseconds(),
 	}
 }
@@ -83,16 +85,18 @@ func (p *pool) take(index int) *host {
 	h := list[n-1]
 	list[n-1] = nil
 	p.idle[index] = list[:n-1]
+	p.room++
 	return h
 }
 
 // put takes back a connection that may serve again.
 func (p *pool) put(h *host) {
 	h.x, h.used = nil, true
-	if len(p.idle[h.index]) >= p.max {
+	if len(p.idle[h.index]) >= p.max || p.room <= 0 {
 		p.discard(h)
 		return
 	}
+	p.room--
 	p.idle[h.index] = append(p.idle[h.index], h)
 	if p.timeout > 0 {
 		p.loop.Arm(&h.timer, p.loop.Now()+p.timeout)
@@ -107,6 +111,7 @@ func (p *pool) drop(h *host) {
 			copy(list[i:], list[i+1:])
 			list[len(list)-1] = nil
 			p.idle[h.index] = list[:len(list)-1]
+			p.room++
 			break
 		}
 	}
@@ -126,6 +131,7 @@ func (p *pool) close() {
 	for i, list := range p.idle {
 		for _, h := range list {
 			p.discard(h)
+			p.room++
 		}
 		p.idle[i] = nil
 	}

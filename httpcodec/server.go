@@ -19,6 +19,8 @@ type Options struct {
 	// Connector makes the connections to hosts, on the same loop; Row is the row that it counts its leases in.
 	Connector *upstream.Connector
 	Row       int
+	// MaxIdle is how many idle connections to hosts there may be, whatever Settings.UpstreamKeepalive allows each host.
+	MaxIdle int
 	// Access gets a record of each exchange; nil for none.
 	Access *accesslog.Buffer
 	// Log gets what people should know.
@@ -65,7 +67,7 @@ func NewServer(loop *engine.Loop, o Options) *Server {
 	s := o.Settings
 	return &Server{
 		loop: loop, settings: s, connector: o.Connector, row: o.Row, access: o.Access, log: o.Log,
-		pool: newPool(loop, s),
+		pool: newPool(loop, s, o.MaxIdle),
 		tunnels: streamcodec.NewServer(loop, streamcodec.Options{
 			Settings: &streamcodec.Settings{
 				ReadTimeout: s.ProxyReadTimeout, SendTimeout: s.SendTimeout,

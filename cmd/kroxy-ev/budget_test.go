@@ -15,18 +15,20 @@ func TestFileBudget(t *testing.T) {
 	for _, files := range []int{16, 48, 128, 1024, 20_000, 1 << 20, 1 << 24} {
 		for _, reactors := range []int{1, 2, 8} {
 			for _, limit := range []int{0, 1, 1000, 1 << 30} {
-				b := fileBudget(files, reactors, limit)
-				if b.connections < 1 || limit > 0 && b.connections > limit {
-					t.Errorf("%d files, %d reactors, limit %d: %d connections", files, reactors, limit, b.connections)
-				}
-				// A reactor has an epoll set, a timer, a wake-up and a listening socket of its own.
-				if used := 2*b.connections + (2*b.pipes+4)*reactors; files >= 128 && used > files-16 {
-					t.Errorf("%d files, %d reactors, limit %d: %d files are given away", files, reactors, limit, used)
+				for _, keep := range []int{0, 64, 1 << 40} {
+					b := fileBudget(files, reactors, limit, keep)
+					if b.connections < 1 || limit > 0 && b.connections > limit || b.idle > keep || b.idle < 0 {
+						t.Errorf("%d files, %d reactors, limit %d, keep %d: %+v", files, reactors, limit, keep, b)
+					}
+					// A reactor has an epoll set, a timer, a wake-up and a listening socket of its own.
+					if used := 2*b.connections + (2*b.pipes+b.idle+4)*reactors; files >= 128 && used > files-16 {
+						t.Errorf("%d files, %d reactors, limit %d, keep %d: %d files are given away", files, reactors, limit, keep, used)
+					}
 				}
 			}
 		}
 	}
-	if b := fileBudget(1<<20, 1, 0); b.connections < 500_000 || b.pipes != maxPipes {
+	if b := fileBudget(1<<20, 1, 0, 64); b.connections < 500_000 || b.pipes != maxPipes || b.idle != 64 {
 		t.Errorf("a million files give %+v", b)
 	}
 }

@@ -15,6 +15,7 @@ import (
 type budget struct {
 	connections int // client connections at once
 	pipes       int // a reactor
+	idle        int // connections to hosts that are kept for later requests, a reactor
 }
 
 const (
@@ -34,12 +35,12 @@ func openFiles() int {
 	return int(min(r.Cur, 1<<24))
 }
 
-// fileBudget shares files out. With max > 0 there are no more client connections than that.
-func fileBudget(files, reactors, max int) budget {
+// fileBudget shares files out. With max > 0 there are no more client connections than that; keep is how many idle connections
+// to hosts the configuration allows a reactor.
+func fileBudget(files, reactors, max, keep int) budget {
 	free := files - min(ownFiles, files/4) - 4*reactors
-	pipes := min(maxPipes, free/8/reactors)
-	b := budget{pipes: pipes, connections: (free - 2*pipes*reactors) / 2}
-	b.connections = clamp(b.connections, 1, max)
+	b := budget{pipes: min(maxPipes, free/8/reactors), idle: min(keep, free/8/reactors)}
+	b.connections = clamp((free-(2*b.pipes+b.idle)*reactors)/2, 1, max)
 	return b
 }
 

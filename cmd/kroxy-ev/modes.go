@@ -30,7 +30,7 @@ type reactor struct {
 func (p *proxy) newReactor(loop *engine.Loop, row int, access *accesslog.Buffer) *reactor {
 	connector := upstream.NewConnector(loop, row, p.log)
 	if p.cfg.Mode == config.ModeHTTP {
-		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: p.http, Connector: connector, Row: row, Access: access, Log: p.log})
+		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: p.http, Connector: connector, Row: row, MaxIdle: p.budget.idle, Access: access, Log: p.log})
 		return &reactor{loop, v, func() counts {
 			s := v.Stats()
 			return counts{active: s.Active.Load(), total: s.Exchanges.Load(), up: s.BytesUp.Load(), down: s.BytesDown.Load()}

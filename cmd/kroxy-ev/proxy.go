@@ -45,7 +45,11 @@ type proxy struct {
 // start. On an error nothing is left open. Events people should know of go to log.
 func newProxy(cfg *config.Config, log *slog.Logger) (*proxy, error) {
 	p := &proxy{cfg: cfg, log: log, failed: make(chan error, 1)}
-	p.budget = fileBudget(openFiles(), reactorCount(cfg), cfg.MaxConnections)
+	keep := 0
+	if cfg.Mode == config.ModeHTTP {
+		keep = cfg.UpstreamKeepalive * len(cfg.Group(cfg.ProxyTo).Hosts)
+	}
+	p.budget = fileBudget(openFiles(), reactorCount(cfg), cfg.MaxConnections, keep)
 	p.limit = engine.NewLimit(p.budget.connections)
 	p.paused = pauseLog{log: log, limit: p.budget.connections}
 	if err := p.open(); err != nil {
