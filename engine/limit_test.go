@@ -108,7 +108,7 @@ func TestReleaseInsideAccept(t *testing.T) {
 	loop.Do(func() {
 		l, err = engine.NewListener(loop.Loop, fd, engine.ListenerOptions{
 			Limit: engine.NewLimit(1),
-			Accept: func(fd int32, _ netip.AddrPort) {
+			Accept: func(_ *engine.Listener, fd int32, _ netip.AddrPort) {
 				accepted++
 				engine.CloseFD(fd)
 				l.Release()

@@ -79,8 +79,8 @@ func sockaddr(addr netip.AddrPort) (family int, sa unix.Sockaddr) {
 type ListenerOptions struct {
 	// Limit bounds the connections accepted and not yet released; nil means no bound.
 	Limit *Limit
-	// Accept gets each new connection and must end by calling Listener.Release when the connection is over. It owns fd.
-	Accept func(fd int32, peer netip.AddrPort)
+	// Accept gets each new connection and must end by calling l.Release when the connection is over. It owns fd.
+	Accept func(l *Listener, fd int32, peer netip.AddrPort)
 	// Paused is told why accepting stops; it goes on by itself. Calls are as many as pauses are: the callee limits what
 	// it says of them. Nil is allowed.
 	Paused func(reason error)
@@ -110,6 +110,9 @@ func NewListener(loop *Loop, fd int, o ListenerOptions) (*Listener, error) {
 	return l, nil
 }
 
+// Open reports whether the listener has not been closed.
+func (l *Listener) Open() bool { return l.conn.Open() }
+
 // Ready implements Handler: it accepts what is waiting.
 func (l *Listener) Ready(*Conn) {
 	for range acceptBatch {
@@ -128,7 +131,7 @@ func (l *Listener) acceptOne() bool {
 	fd, peer, errno := accept4(l.conn.fd)
 	switch errno {
 	case 0:
-		l.opts.Accept(fd, peer)
+		l.opts.Accept(l, fd, peer)
 		return !l.paused && l.conn.Open()
 	case unix.EAGAIN:
 		l.opts.Limit.release()

@@ -56,7 +56,7 @@ func (g *gate) open(t *testing.T, limit *engine.Limit) {
 		var err error
 		g.Listener, err = engine.NewListener(g.Loop.Loop, g.fd, engine.ListenerOptions{
 			Limit: limit,
-			Accept: func(fd int32, peer netip.AddrPort) {
+			Accept: func(_ *engine.Listener, fd int32, peer netip.AddrPort) {
 				g.held = append(g.held, fd)
 				g.peers = append(g.peers, peer)
 				g.probe.Note()
@@ -285,7 +285,7 @@ func TestListenIPv6(t *testing.T) {
 		t.Fatal(err)
 	}
 	loop.Do(func() {
-		l, err = engine.NewListener(loop.Loop, dup, engine.ListenerOptions{Accept: func(fd int32, from netip.AddrPort) {
+		l, err = engine.NewListener(loop.Loop, dup, engine.ListenerOptions{Accept: func(_ *engine.Listener, fd int32, from netip.AddrPort) {
 			peer = from
 			engine.CloseFD(fd)
 			p.Note()

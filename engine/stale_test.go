@@ -229,7 +229,7 @@ func TestStaleEventForAListener(t *testing.T) {
 		}
 		_ = unix.Close(fd)
 		ln, err = engine.NewListener(loop.Loop, int(old), engine.ListenerOptions{
-			Accept: func(fd int32, _ netip.AddrPort) {
+			Accept: func(_ *engine.Listener, fd int32, _ netip.AddrPort) {
 				accepted++
 				engine.CloseFD(fd)
 				ln.Release()

@@ -30,9 +30,10 @@ func (s clientState) String() string { return [...]string{"idle", "busy", "linge
 // client is a client connection of HTTP/1, which has one exchange at a time. An idle one owns nothing but itself.
 type client struct {
 	server   *Server
-	settings *Settings
-	x        *exchange // while busy
-	next     *client   // in the server's list
+	settings *Settings        // as they were when its last request was there, or it came
+	listener *engine.Listener // that let it in
+	x        *exchange        // while busy
+	next     *client          // in the server's list
 	prev     *client
 	conn     engine.Conn
 	timer    engine.Timer

@@ -15,6 +15,7 @@ import (
 type exchange struct {
 	server  *Server
 	client  *client
+	pool    *pool // of the settings that the client has now
 	host    *host // nil before one was chosen, and once it was given back
 	attempt *upstream.Attempt
 	lease   balance.Lease
@@ -60,7 +61,9 @@ func (x *exchange) reset() {
 
 // start chooses a host for the request whose head is there, and goes after a connection to it.
 func (x *exchange) start() {
-	v, set := x.server, x.client.settings
+	v := x.server
+	set := v.settings
+	x.client.settings, x.pool = set, v.pool
 	x.closes = !x.req.KeepAlive || v.draining
 	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, set.Headers)
 	if set.MaxBodySize > 0 && x.req.Length > set.MaxBodySize {
@@ -87,7 +90,7 @@ func (x *exchange) choose() {
 		x.fail(why, nil)
 		return
 	}
-	if h := v.pool.take(x.lease.Host()); h != nil {
+	if h := x.pool.take(x.lease.Host()); h != nil {
 		h.x, x.host = x, h
 		x.relay()
 		return
@@ -98,7 +101,7 @@ func (x *exchange) choose() {
 // connect makes a new connection, to the leased host or, if that fails, to another.
 func (x *exchange) connect() {
 	x.phase = connecting
-	x.host = x.server.pool.fresh()
+	x.host = x.pool.fresh()
 	x.host.x = x
 	// Connected may have been called before this returns, and x be over or with its next request.
 	if a := x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, x.req.HostName(), true, x.host); a != nil {
@@ -267,7 +270,7 @@ func (x *exchange) complete() bool {
 		if x.res.KeepAlive && x.request.done && !x.up.Holding() && !x.deaf && !x.excess && !v.draining && x.host.quiet() {
 			h := x.host
 			x.host = nil
-			v.pool.put(h)
+			h.pool.put(h)
 		}
 		x.dropHost(balance.Served)
 	}
@@ -327,7 +330,7 @@ func (x *exchange) dropHost(o balance.Outcome) {
 		if !x.request.done || x.up.Holding() {
 			x.host.conn.Reset()
 		}
-		x.server.pool.discard(x.host)
+		x.host.pool.discard(x.host)
 		x.host = nil
 	}
 	x.lease.Release(o)
@@ -353,5 +356,6 @@ func (x *exchange) finish() {
 	x.down.Release(loop)
 	x.freeIn()
 	x.freePartial()
+	x.pool = nil
 	x.server.recycle(x)
 }

@@ -20,6 +20,7 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/enginetest"
 	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/upstream"
@@ -35,41 +36,66 @@ type proxy struct {
 	gone   chan struct{}
 }
 
+// rig is what a test may ask of a proxy beside its settings.
+type rig struct {
+	listen string            // where, if not on enginetest.Loopback
+	access *accesslog.Buffer // nil for none
+	log    *slog.Logger      // nil for the test's output
+}
+
+// newSettings makes the settings for a group of hosts.
+func newSettings(t testing.TB, r *resolve.Resolver, change func(*Settings), hosts ...netip.AddrPort) *Settings {
+	t.Helper()
+	balancer, err := balance.New("round_robin", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := &Settings{UpstreamKeepalive: 64}
+	set.Group = &upstream.Group{
+		Name: "test", Balance: balance.NewGroup(len(hosts), balancer, balance.NewCounters(1, len(hosts))), ConnectTimeout: 10 * time.Second,
+	}
+	for _, at := range hosts {
+		set.Group.Hosts = append(set.Group.Hosts, upstream.NewHost(r, at.Addr().String(), at.Port()))
+		set.Names = append(set.Names, HostName{Name: []byte(at.Addr().String()), Authority: []byte(at.String())})
+	}
+	if change != nil {
+		change(set)
+	}
+	return set
+}
+
 // startProxy runs a server in front of hosts.
 func startProxy(t testing.TB, change func(*Settings), hosts ...netip.AddrPort) *proxy {
+	t.Helper()
+	return rig{}.start(t, change, hosts...)
+}
+
+func (g rig) start(t testing.TB, change func(*Settings), hosts ...netip.AddrPort) *proxy {
 	t.Helper()
 	loop, err := engine.NewLoop(engine.Options{MaxPipes: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
 	resolver := resolve.New(resolve.Options{})
-	balancer, err := balance.New("round_robin", nil)
-	if err != nil {
-		t.Fatal(err)
+	set := newSettings(t, resolver, change, hosts...)
+	log := g.log
+	if log == nil {
+		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	set := Settings{UpstreamKeepalive: 64}
-	group := &upstream.Group{
-		Name: "test", Balance: balance.NewGroup(len(hosts), balancer, balance.NewCounters(1, len(hosts))), ConnectTimeout: 10 * time.Second,
-	}
-	for _, at := range hosts {
-		group.Hosts = append(group.Hosts, upstream.NewHost(resolver, at.Addr().String(), at.Port()))
-		set.Names = append(set.Names, HostName{Name: []byte(at.Addr().String()), Authority: []byte(at.String())})
-	}
-	set.Group = group
-	if change != nil {
-		change(&set)
-	}
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if strings.Contains(t.Name(), "Allocate") {
 		log = slog.New(slog.DiscardHandler)
 	}
-	server := NewServer(loop, Options{Settings: &set, MaxIdle: 1024, Connector: upstream.NewConnector(loop, 0, log), Log: log})
-	fd, err := engine.Listen(netip.MustParseAddrPort(enginetest.Loopback))
+	server := NewServer(loop, Options{Settings: set, MaxIdle: 1024, Connector: upstream.NewConnector(loop, 0, log), Access: g.access, Log: log})
+	listen := enginetest.Loopback
+	if g.listen != "" {
+		listen = g.listen
+	}
+	fd, err := engine.Listen(netip.MustParseAddrPort(listen))
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr := enginetest.LocalAddr(t, fd)
-	if err := server.Serve(fd, nil, nil); err != nil {
+	if _, err := server.Serve(fd, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)

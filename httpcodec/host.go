@@ -1,7 +1,10 @@
 package httpcodec
 
 import (
+	"slices"
+
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/upstream"
 )
 
 // host is a connection to a host: busy with an exchange, or idle in the pool.
@@ -38,7 +41,7 @@ func (h *host) quiet() bool {
 	if !h.conn.Readable() {
 		return true
 	}
-	_, err := h.conn.Read(h.pool.loop.Scratch())
+	_, err := h.conn.Read(h.pool.server.loop.Scratch())
 	return again(err)
 }
 
@@ -47,31 +50,33 @@ func (h *host) Connected(err error) { h.x.connected(err) }
 
 // pool keeps a loop's idle connections to the hosts of one group, the last used first.
 type pool struct {
-	loop    *engine.Loop
-	idle    [][]*host             // by host
-	max     int                   // for each host
-	room    int                   // for how many more over all hosts
-	timeout int64                 // ms; 0 is no bound
-	free    engine.FreeList[host] // closed, for reuse
+	server  *Server
+	hosts   []upstream.Host
+	idle    [][]*host // by host
+	max     int       // for each host
+	room    int       // for how many more over all hosts
+	timeout int64     // ms; 0 is no bound
 }
 
-func newPool(l *engine.Loop, s *Settings, room int) *pool {
+func newPool(v *Server, s *Settings) *pool {
 	return &pool{
-		loop:    l,
+		server:  v,
+		hosts:   s.Group.Hosts,
 		idle:    make([][]*host, len(s.Group.Hosts)),
 		max:     s.UpstreamKeepalive,
-		room:    room,
+		room:    v.maxIdle,
 		timeout: s.UpstreamKeepaliveTimeout.Milliseconds(),
 	}
 }
 
 // fresh returns a closed connection to be dialled.
 func (p *pool) fresh() *host {
-	h := p.free.Get()
+	h := p.server.freeHosts.Get()
 	if h == nil {
-		h = &host{pool: p}
+		h = &host{}
 		h.timer.Handler = h
 	}
+	h.pool = p
 	return h
 }
 
@@ -99,31 +104,47 @@ func (p *pool) put(h *host) {
 	p.room--
 	p.idle[h.index] = append(p.idle[h.index], h)
 	if p.timeout > 0 {
-		p.loop.Arm(&h.timer, p.loop.Now()+p.timeout)
+		loop := p.server.loop
+		loop.Arm(&h.timer, loop.Now()+p.timeout)
 	}
 }
 
 // drop removes an idle connection.
 func (p *pool) drop(h *host) {
-	list := p.idle[h.index]
-	for i, other := range list {
-		if other == h {
-			copy(list[i:], list[i+1:])
-			list[len(list)-1] = nil
-			p.idle[h.index] = list[:len(list)-1]
-			p.room++
-			break
-		}
-	}
+	i := slices.Index(p.idle[h.index], h)
+	p.idle[h.index] = slices.Delete(p.idle[h.index], i, i+1)
+	p.room++
 	p.discard(h)
 }
 
 // discard closes a connection that is not in the pool.
 func (p *pool) discard(h *host) {
-	p.loop.Disarm(&h.timer)
+	p.server.loop.Disarm(&h.timer)
 	h.conn.Close()
-	h.x, h.used = nil, false
-	p.free.Put(h)
+	h.pool, h.x, h.used = nil, nil, false
+	p.server.freeHosts.Put(h)
+}
+
+// moveTo gives the idle connections to another pool, as far as it has their hosts and is allowed as many, and closes the
+// others. Connections that are busy are closed when they come back.
+func (p *pool) moveTo(to *pool) {
+	heirs := make(map[string]int, len(to.hosts))
+	for i := range to.hosts {
+		heirs[to.hosts[i].Label] = i
+	}
+	for i, list := range p.idle {
+		heir, stays := heirs[p.hosts[i].Label]
+		for _, h := range list {
+			if !stays {
+				p.discard(h)
+				continue
+			}
+			h.pool, h.index = to, heir
+			to.put(h)
+		}
+		p.idle[i] = nil
+	}
+	p.max = 0
 }
 
 // close closes all that are idle.

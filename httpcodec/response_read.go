@@ -214,7 +214,7 @@ func (x *exchange) repeatable() bool {
 func (x *exchange) repeat() {
 	v := x.server
 	x.retried, x.deaf = true, false
-	v.pool.discard(x.host)
+	x.host.pool.discard(x.host)
 	x.host = nil
 	x.up.Release(v.loop)
 	x.next = x.head

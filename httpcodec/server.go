@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -42,15 +43,17 @@ type Server struct {
 	settings  *Settings
 	connector *upstream.Connector
 	row       int
+	maxIdle   int
 	access    *accesslog.Buffer
 	log       *slog.Logger
-	listener  *engine.Listener
+	listeners []*engine.Listener
 	pool      *pool
 	tunnels   *streamcodec.Server
 
 	active        *client // list of all
 	freeClients   engine.FreeList[client]
 	freeExchanges engine.FreeList[exchange]
+	freeHosts     engine.FreeList[host]
 	out           []byte // what is being written; empty between calls
 	rewrite       Rewrite
 	reply         Reply
@@ -64,39 +67,54 @@ type Server struct {
 
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
-	s := o.Settings
-	return &Server{
-		loop: loop, settings: s, connector: o.Connector, row: o.Row, access: o.Access, log: o.Log,
-		pool: newPool(loop, s, o.MaxIdle),
-		tunnels: streamcodec.NewServer(loop, streamcodec.Options{
-			Settings: &streamcodec.Settings{
-				ReadTimeout: s.ProxyReadTimeout, SendTimeout: s.SendTimeout,
-				ProxyReadTimeout: s.ProxyReadTimeout, ProxySendTimeout: s.ProxySendTimeout,
-			},
-			Log: o.Log,
-		}),
+	v := &Server{
+		loop: loop, settings: o.Settings, connector: o.Connector, row: o.Row, maxIdle: o.MaxIdle, access: o.Access, log: o.Log,
+		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Settings: tunnelSettings(o.Settings), Log: o.Log}),
 	}
+	v.pool = newPool(v, o.Settings)
+	return v
+}
+
+// tunnelSettings says how long a tunnel may be silent.
+func tunnelSettings(s *Settings) *streamcodec.Settings {
+	return &streamcodec.Settings{
+		ReadTimeout: s.ProxyReadTimeout, SendTimeout: s.SendTimeout,
+		ProxyReadTimeout: s.ProxyReadTimeout, ProxySendTimeout: s.ProxySendTimeout,
+	}
+}
+
+// Swap has requests that are read from now on use s, those of clients that are connected already too, and gives the log's new
+// buffer if that has changed. Idle connections to hosts that stay are kept.
+func (v *Server) Swap(s *Settings, access *accesslog.Buffer) {
+	v.settings, v.access = s, access
+	v.tunnels.Swap(tunnelSettings(s), nil)
+	old := v.pool
+	v.pool = newPool(v, s)
+	old.moveTo(v.pool)
 }
 
 // Serve accepts clients from fd, a non-blocking listening socket that the server owns from now on, also when an error is
 // returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
-func (v *Server) Serve(fd int, limit *engine.Limit, paused func(error)) error {
-	var err error
-	v.listener, err = engine.NewListener(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
-	return err
+// There may be several listeners; each may be closed before Shutdown.
+func (v *Server) Serve(fd int, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
+	l, err := engine.NewListener(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
+	if err == nil {
+		v.listeners = append(slices.DeleteFunc(v.listeners, func(l *engine.Listener) bool { return !l.Open() }), l)
+	}
+	return l, err
 }
 
 // Stats may be read by any goroutine.
 func (v *Server) Stats() *Stats { return &v.stats }
 
 // accept takes a new client connection in. What it has sent already is read at once.
-func (v *Server) accept(fd int32, peer netip.AddrPort) {
+func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	c := v.freeClients.Get()
 	if c == nil {
 		c = &client{server: v}
 		c.timer.Handler = c
 	}
-	c.settings, c.addr = v.settings, peer.Addr()
+	c.settings, c.listener, c.addr = v.settings, l, peer.Addr()
 	if c.next = v.active; c.next != nil {
 		c.next.prev = c
 	}
@@ -139,10 +157,10 @@ func (v *Server) closed(c *client) {
 	if c.next != nil {
 		c.next.prev = c.prev
 	}
-	c.next, c.prev, c.settings, c.served, c.state = nil, nil, nil, false, clientIdle
+	c.listener.Release()
+	c.next, c.prev, c.settings, c.listener, c.served, c.state = nil, nil, nil, nil, false, clientIdle
 	v.stats.Active.Add(-1)
 	v.freeClients.Put(c)
-	v.listener.Release()
 	v.checkDrained()
 }
 
@@ -196,8 +214,8 @@ func (v *Server) logFailure(x *exchange, why cause, err error) {
 // Shutdown stops accepting, after the clients that the kernel has already let in, closes idle clients, lets exchanges
 // finish, and calls drained, on the loop, once no client is left.
 func (v *Server) Shutdown(drained func()) {
-	if v.listener != nil {
-		v.listener.Close()
+	for _, l := range v.listeners {
+		l.Close()
 	}
 	v.draining, v.drained = true, drained
 	for c := v.active; c != nil; {

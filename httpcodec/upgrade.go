@@ -33,5 +33,5 @@ func (x *exchange) tunnel() {
 			v.closed(c)
 		},
 	})
-	v.pool.discard(h)
+	h.pool.discard(h)
 }

@@ -46,7 +46,7 @@ func startProxy(t testing.TB, host net.Addr, pipes int, set Settings) (string, *
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Serve(fd, nil, nil); err != nil {
+	if _, err := server.Serve(fd, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)

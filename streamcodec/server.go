@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -48,7 +49,7 @@ type Server struct {
 	connector *upstream.Connector
 	access    *accesslog.Buffer
 	log       *slog.Logger
-	listener  *engine.Listener
+	listeners []*engine.Listener
 	active    *Session // list of all
 	eager     int      // how many clients in a row have spoken first, see Session.greet
 	free      engine.FreeList[Session]
@@ -64,18 +65,25 @@ func NewServer(loop *engine.Loop, o Options) *Server {
 
 // Serve accepts clients from fd, a non-blocking listening socket that the server owns from now on, also when an error is
 // returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
-func (v *Server) Serve(fd int, limit *engine.Limit, paused func(error)) error {
-	var err error
-	v.listener, err = engine.NewListener(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
-	return err
+// There may be several listeners; each may be closed before Shutdown.
+func (v *Server) Serve(fd int, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
+	l, err := engine.NewListener(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
+	if err == nil {
+		v.listeners = append(slices.DeleteFunc(v.listeners, func(l *engine.Listener) bool { return !l.Open() }), l)
+	}
+	return l, err
 }
+
+// Swap has sessions that begin from now on use s, and gives the log's new buffer if that has changed too.
+func (v *Server) Swap(s *Settings, access *accesslog.Buffer) { v.settings, v.access = s, access }
 
 // Stats may be read by any goroutine.
 func (v *Server) Stats() *Stats { return &v.stats }
 
 // accept begins a session.
-func (v *Server) accept(fd int32, peer netip.AddrPort) {
+func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	s := v.session()
+	s.listener = l
 	v.add(s)
 	s.start(fd, peer.Addr())
 }
@@ -129,11 +137,11 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 		s.after(r, s.up.Bytes, s.down.Bytes)
 	}
 
-	s.next, s.prev, s.settings, s.after, s.state = nil, nil, nil, nil, stateIdle
-	v.free.Put(s)
-	if v.listener != nil {
-		v.listener.Release()
+	if s.listener != nil {
+		s.listener.Release()
 	}
+	s.next, s.prev, s.settings, s.after, s.listener, s.state = nil, nil, nil, nil, nil, stateIdle
+	v.free.Put(s)
 	if v.active == nil && v.drained != nil {
 		v.drained()
 		v.drained = nil
@@ -159,8 +167,8 @@ func (v *Server) logEnd(s *Session, r Reason, err error) {
 // Shutdown stops accepting, after the clients that the kernel has already let in, and calls drained, on the loop, once
 // no session is left.
 func (v *Server) Shutdown(drained func()) {
-	if v.listener != nil {
-		v.listener.Close()
+	for _, l := range v.listeners {
+		l.Close()
 	}
 	if v.active == nil {
 		drained()

@@ -34,7 +34,8 @@ const unlimited = math.MaxInt64
 // Session is one client connection and its way to a host. Sessions are reused by their Server.
 type Session struct {
 	server   *Server
-	settings *Settings // as they were when the client came
+	settings *Settings        // as they were when the client came
+	listener *engine.Listener // that let the client in; nil for a tunnel
 	attempt  *upstream.Attempt
 	next     *Session // in the server's list
 	prev     *Session

@@ -14,7 +14,7 @@ import (
 
 // server is a codec's server on one loop, as far as a reactor needs it.
 type server interface {
-	Serve(fd int, limit *engine.Limit, paused func(error)) error
+	Serve(fd int, limit *engine.Limit, paused func(error)) (*engine.Listener, error)
 	Shutdown(drained func())
 	Abort()
 }

@@ -143,7 +143,8 @@ func (p *proxy) addReactor(row int, addr netip.AddrPort, format *accesslog.Forma
 	if err != nil {
 		return p.listenProblem(err)
 	}
-	return p.reactors[row].server.Serve(fd, p.limit, p.paused.report)
+	_, err = p.reactors[row].server.Serve(fd, p.limit, p.paused.report)
+	return err
 }
 
 // start has every reactor serve.

@@ -1,0 +1,79 @@
+package httpcodec
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+
+	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/resolve"
+)
+
+// swap gives p new settings, between two events of its loop.
+func (p *proxy) swap(hosts ...netip.AddrPort) {
+	r := resolve.New(resolve.Options{})
+	p.t.Cleanup(r.Close)
+	set := newSettings(p.t, r, nil, hosts...)
+	p.loop.Post(func() { p.server.Swap(set, nil) })
+	p.settle()
+}
+
+// A connected client's next request is served by the new settings; connections to hosts that stay are kept, idle ones to
+// others closed at once.
+func TestSwap(t *testing.T) {
+	t.Parallel()
+	gone, stays, comes := startRecorder(t, always+hi), startRecorder(t, always+hi), startRecorder(t, always+hi)
+	p := startProxy(t, nil, gone.addr, stays.addr)
+	c := p.dial()
+	get := func(n int) {
+		for range n {
+			send(c, getRoot, nil)
+			readN(t, c, hi)
+		}
+	}
+	get(4)
+	p.swap(comes.addr, stays.addr)
+	if got := gone.seen(1); len(got) != 1 || got[0] != getRoot+getRoot {
+		t.Errorf("the host that is gone got %q", got)
+	}
+	get(4)
+	stillOpen(t, c)
+	p.stop()
+	for name, h := range map[string]struct {
+		*recorder
+		want string
+	}{"the new host": {comes, getRoot + getRoot}, "the host that stays": {stays, getRoot + getRoot + getRoot + getRoot}} {
+		if got := h.seen(1); len(got) != 1 || got[0] != h.want {
+			t.Errorf("%s got %q", name, got)
+		}
+	}
+}
+
+// An exchange goes on with the settings that it began with, also with a host that is gone, and its connection is not kept.
+func TestSwapInsideAnExchange(t *testing.T) {
+	t.Parallel()
+	asked, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	old := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+		_, _ = io.ReadFull(c, make([]byte, len(getRoot)))
+		close(asked)
+		<-release
+		send(c, hi, nil)
+		_, _ = io.Copy(io.Discard, c)
+		close(ended)
+	})
+	young := startRecorder(t, always+hi)
+	p := startProxy(t, nil, old)
+	c := p.dial()
+	send(c, getRoot, nil)
+	<-asked
+	for range 3 {
+		p.swap(young.addr)
+	}
+	close(release)
+	readN(t, c, hi)
+	<-ended
+	send(c, getRoot, nil)
+	readN(t, c, hi)
+	stillOpen(t, c)
+}
