@@ -54,6 +54,11 @@ type Config struct {
 	ProxyReadTimeout time.Duration // between two reads from the host
 	ProxySendTimeout time.Duration // between two writes to the host
 	ShutdownTimeout  time.Duration // letting sessions finish; 0 ends them at once
+	WatchdogTimeout  time.Duration // a worker process that is silent for as long is replaced
+
+	PIDFile   string // where the process, the master if there are workers, writes its id; "" is nowhere
+	User      string // whom worker processes run as, a name or a number; "" is as the master. Unchecked
+	GroupName string // their group likewise; "" is User's own
 
 	ReadTimeout time.Duration // stream: between two reads from the client
 

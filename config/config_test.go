@@ -44,7 +44,7 @@ func TestDefaults(t *testing.T) {
 		Mode: config.ModeStream, Port: 8080, WorkersNum: 1, ProxyTo: "b",
 		SendTimeout: minute, ConnectTimeout: minute, ResolveTimeout: minute,
 		ProxyReadTimeout: minute, ProxySendTimeout: minute, ReadTimeout: minute,
-		ShutdownTimeout: 10 * time.Second,
+		ShutdownTimeout: 10 * time.Second, WatchdogTimeout: 10 * time.Second,
 		Groups: []config.Group{{
 			Name: "b", Algorithm: "round_robin", Hosts: []config.Host{{Name: "h", Port: 1}},
 		}},
@@ -70,7 +70,7 @@ func TestEveryKey(t *testing.T) {
 	c, warnings := parse(t, `{"http":{
 		"port":1,"workers_num":2,"reactors_num":3,"max_connections":4,"proxy_to":"two",
 		"send_timeout":5,"connect_timeout":6,"resolve_timeout":7,"proxy_read_timeout":8,
-		"proxy_send_timeout":9,"shutdown_timeout":0,"client_header_timeout":0,
+		"proxy_send_timeout":9,"shutdown_timeout":0,"watchdog_timeout":14,"pid_file":"p","user":"u","group":"g","client_header_timeout":0,
 		"client_body_timeout":3153600000000,"keepalive_timeout":10,"upstream_keepalive":11,
 		"upstream_keepalive_timeout":12,"max_body_size":13,"forwarded_headers":false,"proxy_set_host":"upstream",
 		"trusted_proxies":["10.1.2.3/8","::1"],
@@ -86,7 +86,7 @@ func TestEveryKey(t *testing.T) {
 	want := config.Config{
 		Mode: config.ModeHTTP, Port: 1, WorkersNum: 2, ReactorsNum: 3, MaxConnections: 4, ProxyTo: "two",
 		SendTimeout: ms(5), ConnectTimeout: ms(6), ResolveTimeout: ms(7), ProxyReadTimeout: ms(8),
-		ProxySendTimeout: ms(9), ClientBodyTimeout: config.MaxTimeout,
+		ProxySendTimeout: ms(9), WatchdogTimeout: ms(14), PIDFile: "p", User: "u", GroupName: "g", ClientBodyTimeout: config.MaxTimeout,
 		KeepaliveTimeout: ms(10), UpstreamKeepalive: 11, UpstreamKeepaliveTimeout: ms(12), MaxBodySize: 13, UpstreamHost: true,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		Headers:        []config.Header{{"Host", "$host"}, {"A", "\tx é"}, {"B", ""}},

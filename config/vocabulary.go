@@ -34,6 +34,7 @@ var (
 		"proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout",
 		"tls_enabled", "tls_cert_path", "tls_key_path", "tls_verify_client",
 		"file_log", "format_log", "servers",
+		"watchdog_timeout", "pid_file", "user", "group",
 	}
 
 	topPlace    = &place{"the file's top level", []string{"stream", "http"}}

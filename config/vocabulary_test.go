@@ -6,7 +6,7 @@ func TestUnknownKeys(t *testing.T) {
 	t.Parallel()
 	checkOutcomes(t, []outcomeCase{
 		{stream(`"timeout_ms":500`),
-			`W f:1:77: stream.timeout_ms: unknown key "timeout_ms" is ignored; did you mean one of "send_timeout", "connect_timeout", "resolve_timeout", "proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout" or "read_timeout"?`},
+			`W f:1:77: stream.timeout_ms: unknown key "timeout_ms" is ignored; did you mean one of "send_timeout", "connect_timeout", "resolve_timeout", "proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout", "watchdog_timeout" or "read_timeout"?`},
 		{stream(`"prot":500`),
 			`W f:1:77: stream.prot: unknown key "prot" is ignored; did you mean "port"?`},
 		{stream(`"client_header_timeout":500`),
