@@ -8,7 +8,21 @@ func BenchmarkStreamDownload(b *testing.B)    { family(b, streamDownload) }
 func BenchmarkStreamUpload(b *testing.B)      { family(b, streamUpload) }
 func BenchmarkStreamIdle(b *testing.B)        { family(b, streamIdle) }
 func BenchmarkStreamSlowReaders(b *testing.B) { family(b, streamSlowReaders) }
-func BenchmarkStreamLatency(b *testing.B)     { family(b, newStreamLatency()) }
+func BenchmarkStreamLatency(b *testing.B)     { family(b, newLatency("StreamLatency", modeStream)) }
+
+func BenchmarkHTTPSmall(b *testing.B)         { family(b, httpSmall) }
+func BenchmarkHTTPSmallNoLog(b *testing.B)    { family(b, httpSmallNoLog) }
+func BenchmarkHTTPSmall1(b *testing.B)        { family(b, httpSmall1) }
+func BenchmarkHTTPSmall1NoLog(b *testing.B)   { family(b, httpSmall1NoLog) }
+func BenchmarkHTTPSmall512(b *testing.B)      { family(b, httpSmall512) }
+func BenchmarkHTTPSmall512NoLog(b *testing.B) { family(b, httpSmall512NoLog) }
+func BenchmarkHTTPHeaders(b *testing.B)       { family(b, httpHeaders) }
+func BenchmarkHTTPPost(b *testing.B)          { family(b, httpPost) }
+func BenchmarkHTTPChunked(b *testing.B)       { family(b, httpChunked) }
+func BenchmarkHTTPConnect(b *testing.B)       { family(b, httpConnect) }
+func BenchmarkHTTPDownload(b *testing.B)      { family(b, httpDownload) }
+func BenchmarkHTTPIdle(b *testing.B)          { family(b, httpIdle) }
+func BenchmarkHTTPLatency(b *testing.B)       { family(b, newLatency("HTTPLatency", modeHTTP)) }
 
 // family runs a sub-benchmark for each contestant. Package testing runs all repetitions (-count) of one of them before
 // the next, which would measure them minutes apart. So the first that comes to repetition i runs the whole comparison,
@@ -16,8 +30,8 @@ func BenchmarkStreamLatency(b *testing.B)     { family(b, newStreamLatency()) }
 func family(b *testing.B, w *workload) {
 	h := theHarness(b)
 	var done []*comparison
-	for _, name := range h.contestants(w) {
-		i := 0
+	for _, p := range h.contestants(w) {
+		name, i := p.name, 0
 		b.Run("proxy="+name, func(b *testing.B) {
 			if i == len(done) {
 				c, err := h.compare(w)

@@ -11,10 +11,12 @@ type metrics map[string]float64
 // workload is a family of measurements: one row of the table for each unit.
 type workload struct {
 	name  string   // of the benchmark, without "Benchmark"
+	mode  mode     // how the contestants proxy
 	units []string // what measure returns, in the order of reporting
 	bulk  bool     // the contestants for bulk transfers take part too
 	fresh bool     // each measurement has a new process
-	http  bool     // the hosts need to speak HTTP only
+	noLog bool     // access logs are off
+	hosts hostKind // what the contestants stand in front of
 	// prepare, when not nil, is called once with all contestants before the first round.
 	prepare func(h *harness, all []*target) error
 	measure func(h *harness, t *target) (metrics, error)
@@ -32,7 +34,7 @@ type comparison struct {
 // meets all alike. A contestant that fails is left out from then on; an error is one of hosts or preparation.
 func (h *harness) compare(w *workload) (*comparison, error) {
 	c := &comparison{work: w, rounds: map[string][]metrics{}, failed: map[string]error{}}
-	hs, err := h.hostsFor(*w)
+	hs, err := h.hostsFor(w)
 	if err != nil {
 		return nil, err
 	}
@@ -44,18 +46,14 @@ func (h *harness) compare(w *workload) (*comparison, error) {
 			t.proc.stop()
 		}
 	}()
-	var peers []peer
+	peers := h.contestants(w)
 	var targets []*target
-	for _, p := range h.peers {
-		if p.bulk && !w.bulk {
-			continue
-		}
-		peers = append(peers, p)
+	for _, p := range peers {
 		c.names = append(c.names, p.name)
 		if w.fresh {
 			continue
 		}
-		t, err := h.startTarget(p, hs.ports)
+		t, err := h.startTarget(w, p, hs)
 		if err != nil {
 			c.failed[p.name] = err
 			continue
@@ -74,7 +72,7 @@ func (h *harness) compare(w *workload) (*comparison, error) {
 			if c.failed[p.name] != nil {
 				continue
 			}
-			m, err := h.measureOnce(w, p, running[p.name], hs.ports, round)
+			m, err := h.measureOnce(w, p, running[p.name], hs, round)
 			if err != nil {
 				c.failed[p.name] = fmt.Errorf("%s, round %d: %w", p.name, round+1, err)
 				continue
@@ -86,10 +84,10 @@ func (h *harness) compare(w *workload) (*comparison, error) {
 }
 
 // measureOnce measures p once: t, or a new process when t is nil.
-func (h *harness) measureOnce(w *workload, p peer, t *target, to hostPorts, round int) (metrics, error) {
+func (h *harness) measureOnce(w *workload, p peer, t *target, hs *hosts, round int) (metrics, error) {
 	if t == nil {
 		var err error
-		if t, err = h.startTarget(p, to); err != nil {
+		if t, err = h.startTarget(w, p, hs); err != nil {
 			return nil, err
 		}
 		defer t.proc.stop()

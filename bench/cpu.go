@@ -81,7 +81,7 @@ func schedTime(pid int) (time.Duration, error) {
 		if err != nil {
 			return 0, fmt.Errorf("bench: reading schedstat: %w", err)
 		}
-		d, err := parseSchedstat(string(b))
+		d, _, err := parseSchedstat(string(b))
 		if err != nil {
 			return 0, fmt.Errorf("bench: %s: %w", f, err)
 		}
@@ -90,17 +90,21 @@ func schedTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// parseSchedstat returns the time on CPU from "RUN_NS WAIT_NS SLICES\n" (Documentation/scheduler/sched-stats.rst).
-func parseSchedstat(s string) (time.Duration, error) {
+// parseSchedstat returns the time on CPU and the time ready to run but waiting for it from "RUN_NS WAIT_NS SLICES\n"
+// (Documentation/scheduler/sched-stats.rst).
+func parseSchedstat(s string) (ran, waited time.Duration, err error) {
 	fields := strings.Fields(s)
 	if len(fields) != 3 {
-		return 0, fmt.Errorf("schedstat has %d fields, want 3: %q", len(fields), s)
+		return 0, 0, fmt.Errorf("schedstat has %d fields, want 3: %q", len(fields), s)
 	}
-	ns, err := strconv.ParseInt(fields[0], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("schedstat: %w", err)
+	for i, to := range []*time.Duration{&ran, &waited} {
+		ns, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("schedstat: %w", err)
+		}
+		*to = time.Duration(ns)
 	}
-	return time.Duration(ns), nil
+	return ran, waited, nil
 }
 
 // descendants returns root and the processes below it, ascending.

@@ -11,21 +11,22 @@ import (
 func TestParseSchedstat(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		in   string
-		want time.Duration
-		bad  bool
+		in          string
+		ran, waited time.Duration
+		bad         bool
 	}{
-		{in: "1234567 89 12\n", want: 1234567},
-		{in: "0 0 0", want: 0},
-		{in: "9000000000000000000 0 0\n", want: 9000000000000000000},
+		{in: "1234567 89 12\n", ran: 1234567, waited: 89},
+		{in: "0 0 0"},
+		{in: "9000000000000000000 0 0\n", ran: 9000000000000000000},
 		{in: "1 2\n", bad: true},
 		{in: "", bad: true},
 		{in: "x 2 3\n", bad: true},
+		{in: "1 x 3\n", bad: true},
 		{in: "99999999999999999999 0 0\n", bad: true},
 	} {
-		got, err := parseSchedstat(tc.in)
-		if (err != nil) != tc.bad || !tc.bad && got != tc.want {
-			t.Errorf("parseSchedstat(%q) = %v, %v", tc.in, got, err)
+		ran, waited, err := parseSchedstat(tc.in)
+		if (err != nil) != tc.bad || !tc.bad && (ran != tc.ran || waited != tc.waited) {
+			t.Errorf("parseSchedstat(%q) = %v, %v, %v", tc.in, ran, waited, err)
 		}
 	}
 }

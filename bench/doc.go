@@ -10,6 +10,6 @@
 // hosts and load, and reads the proxies' CPU clocks and memory. Started again by itself with KROXY_BENCH_ROLE set, it
 // is a host, a load generator or the guard (see role.go), so that nothing but the proxy runs on the proxy's core.
 //
-// The package does not judge the figures (no threshold fails a benchmark), does not test correctness beyond counting
-// bytes, and imports nothing of the project: kroxy-ev is measured as a program among programs.
+// The package does not judge the figures (no threshold fails a benchmark), does not test correctness beyond statuses,
+// lengths and what the hosts are sent, and imports nothing of the project: kroxy-ev is measured as a program among programs.
 package bench

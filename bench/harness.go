@@ -30,7 +30,7 @@ type harness struct {
 	cores      cores
 	files      int // limit on open files, of this process and its children
 	guard      *guard
-	peers      []peer // the contestants, in the order of measurement
+	peers      []peer // the contestants of both modes, in the order of measurement
 	nginx, wrk string // paths, or ""
 }
 
@@ -49,6 +49,10 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 	if h.dir, err = os.MkdirTemp("", "kroxy-bench-"); err != nil {
 		return nil, fmt.Errorf("bench: making a directory: %w", err)
 	}
+	if err = os.Chmod(h.dir, 0o755); err != nil { // see peer.start
+		_ = os.RemoveAll(h.dir)
+		return nil, fmt.Errorf("bench: opening a directory: %w", err)
+	}
 	if h.guard, err = startGuard(h.dir, h.cores.rest); err != nil {
 		_ = os.RemoveAll(h.dir)
 		return nil, err
@@ -58,16 +62,12 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 			h.close()
 		}
 	}()
-	missing := func(what string) {
-		fmt.Fprintf(note, "bench: %s not installed, skipping (bench/setup.sh installs it)\n", what)
+	missing := func(what string, m mode) {
+		fmt.Fprintf(note, "bench: %s for %s mode not installed, skipping (bench/setup.sh installs it)\n", what, m)
 	}
 	haproxy := find("haproxy")
-	all := []peer{
-		{name: "nginx", file: "nginx-stream.conf", argv: nginxArgv(h.nginx)},
-		{name: "haproxy", file: "haproxy-tcp.cfg", argv: haproxyArgv(haproxy)},
-		{name: "haproxy-splice", file: "haproxy-splice.cfg", argv: haproxyArgv(haproxy), bulk: true},
-		{name: subject, file: "kroxy-ev-stream.json", argv: kroxyArgv(filepath.Join(h.dir, subject))},
-	}
+	kroxy := filepath.Join(h.dir, subject)
+	all := allPeers(h.nginx, haproxy, kroxy)
 	for _, name := range o.only {
 		if !slices.ContainsFunc(all, func(p peer) bool { return p.name == name }) {
 			return nil, fmt.Errorf("bench: no contestant %q", name)
@@ -78,24 +78,27 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 			continue
 		}
 		switch p.name {
-		case "nginx":
-			if h.nginx == "" || !nginxHasStream(h.nginx) {
-				missing("nginx (with its stream module)")
-				continue
-			}
-		case "haproxy", "haproxy-splice":
-			if haproxy == "" {
-				if p.name == "haproxy" {
-					missing("haproxy")
+		case "nginx", "nginx-tuned":
+			if h.nginx == "" || p.mode == modeStream && !nginxHasStream(h.nginx) {
+				if !p.bulk {
+					missing(p.name, p.mode)
 				}
 				continue
 			}
-		case subject:
-			if err := buildKroxy(filepath.Join(h.dir, subject)); err != nil {
-				return nil, err
+		case "haproxy", "haproxy-splice", "haproxy-tuned":
+			if haproxy == "" {
+				if !p.bulk {
+					missing(p.name, p.mode)
+				}
+				continue
 			}
 		}
 		h.peers = append(h.peers, p)
+	}
+	if slices.ContainsFunc(h.peers, func(p peer) bool { return p.name == subject }) {
+		if err := buildKroxy(kroxy); err != nil {
+			return nil, err
+		}
 	}
 	if h.wrk == "" {
 		fmt.Fprintln(note, "bench: wrk not installed, a Go client drives the load (bench/setup.sh installs wrk)")
@@ -140,9 +143,23 @@ func buildKroxy(to string) error {
 	return nil
 }
 
+// contestants returns those that take part in w.
+func (h *harness) contestants(w *workload) []peer {
+	var list []peer
+	for _, p := range h.peers {
+		if p.mode == w.mode && (w.bulk || !p.bulk) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
 // hostsFor starts the hosts for a workload. stop them by their proc.
-func (h *harness) hostsFor(w workload) (*hosts, error) {
-	if w.http && h.nginx != "" {
+func (h *harness) hostsFor(w *workload) (*hosts, error) {
+	switch {
+	case w.hosts == hostsPing:
+		return startPingHosts(h)
+	case w.hosts == hostsSmall && h.nginx != "":
 		return startNginxHosts(h)
 	}
 	return startGoHosts(h)
@@ -150,23 +167,24 @@ func (h *harness) hostsFor(w workload) (*hosts, error) {
 
 // target is a running contestant.
 type target struct {
-	name string
-	proc *proc
-	port int
-	addr string // where clients connect to; another loopback address each round
+	name  string
+	proc  *proc
+	hosts *hosts // behind it
+	port  int
+	addr  string // where clients connect to; another loopback address each round
 }
 
-// startTarget starts a contestant in front of hosts.
-func (h *harness) startTarget(p peer, to hostPorts) (*target, error) {
+// startTarget starts a contestant of w in front of hs.
+func (h *harness) startTarget(w *workload, p peer, hs *hosts) (*target, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	pr, err := p.start(h, port, to, h.cores.proxy)
+	pr, err := p.start(h, port, hs.ports, h.cores.proxy, !w.noLog)
 	if err != nil {
 		return nil, err
 	}
-	return &target{name: p.name, proc: pr, port: port}, nil
+	return &target{name: p.name, proc: pr, hosts: hs, port: port}, nil
 }
 
 // setRound gives t the address for a round, so that the sockets of earlier rounds that are in TIME_WAIT take no port away.

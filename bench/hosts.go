@@ -10,23 +10,22 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // The hosts' protocol. A request is one byte of operation and eight of a big-endian count; a connection carries any number
-// of them. 'G' is the first byte of an HTTP GET, so that one port serves wrk as well.
+// of them. 'G' and 'P' are the first bytes of an HTTP GET and POST, so that one port serves HTTP as well: see hosthttp.go.
 const (
 	opDownload = 'D' // the host sends count bytes
 	opUpload   = 'U' // the client sends count bytes, the host answers with the count
 	opEcho     = 'E' // the host answers with the request
-	opGet      = 'G' // an HTTP/1.1 request without body; the host answers with httpBody
+	opGet      = 'G'
+	opPost     = 'P'
 )
 
 const (
 	requestSize = 9
-	httpBody    = "hello world\n"
 	chunkSize   = 256 << 10 // of a host's write and of a read at either end
 )
 
@@ -101,15 +100,15 @@ func (h *host) accept(l net.Listener) {
 
 // serve answers requests on c until its end.
 func (h *host) serve(c *net.TCPConn) {
-	r := bufio.NewReaderSize(c, 512)
+	r := bufio.NewReaderSize(c, 4096)
 	var sink []byte
 	for {
 		op, err := r.Peek(1)
 		if err != nil {
 			return
 		}
-		if op[0] == opGet {
-			if h.get(c, r) != nil {
+		if op[0] == opGet || op[0] == opPost {
+			if h.answer(c, r) != nil {
 				return
 			}
 			continue
@@ -138,31 +137,6 @@ func (h *host) serve(c *net.TCPConn) {
 			return
 		}
 	}
-}
-
-// get answers one HTTP request, and returns an error when the connection must end.
-func (h *host) get(c *net.TCPConn, r *bufio.Reader) error {
-	last := false
-	for {
-		line, err := r.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		if s := strings.TrimSpace(string(line)); s == "" {
-			break
-		} else if strings.EqualFold(s, "Connection: close") {
-			last = true
-		}
-	}
-	head := "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\nConnection: keep-alive\r\n\r\n" + httpBody
-	if last {
-		head = strings.Replace(head, "keep-alive", "close", 1)
-	}
-	_, err := io.WriteString(c, head)
-	if err == nil && last {
-		err = io.EOF
-	}
-	return err
 }
 
 // send sends n zeros.
@@ -218,15 +192,30 @@ func drain(r io.Reader, buf []byte, n int64) error {
 	return nil
 }
 
+// hostKind says what is behind the contestants of a workload.
+type hostKind string
+
+const (
+	hostsAny   hostKind = ""      // the Go host: all of the hosts' protocol
+	hostsSmall hostKind = "small" // GET / only: nginx where it is installed, which costs the load side's CPUs less
+	hostsPing  hostKind = "ping"  // GET / only, answered by the load itself: see pinger
+)
+
 // hosts are the processes behind the proxies.
 type hosts struct {
 	proc  *proc
 	ports hostPorts
+	out   *json.Decoder // of what proc writes; nil for nginx
 }
 
 // startGoHosts starts the Go host process.
 func startGoHosts(h *harness) (*hosts, error) {
-	c, err := roleCommand(roleHost, h.dir, h.cores.rest, hostOptions{Sendfile: h.sendfile})
+	return startHostRole(h, roleHost, hostOptions{Sendfile: h.sendfile})
+}
+
+// startHostRole starts this binary in a role that first writes hostPorts.
+func startHostRole(h *harness, role string, arg any) (*hosts, error) {
+	c, err := roleCommand(role, h.dir, h.cores.rest, arg)
 	if err != nil {
 		return nil, err
 	}
@@ -234,8 +223,8 @@ func startGoHosts(h *harness) (*hosts, error) {
 	if err != nil {
 		return nil, err
 	}
-	hs := &hosts{proc: p}
-	if err := json.NewDecoder(p.out).Decode(&hs.ports); err != nil {
+	hs := &hosts{proc: p, out: json.NewDecoder(p.out)}
+	if err := hs.out.Decode(&hs.ports); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("bench: hosts did not start: %w%s", err, p.said())
 	}
@@ -254,7 +243,7 @@ func startNginxHosts(h *harness) (*hosts, error) {
 	}
 	hs := &hosts{ports: hostPorts{a, b}}
 	peer := peer{name: "nginx-host", file: "nginx-host.conf", argv: nginxArgv(h.nginx)}
-	if hs.proc, err = peer.start(h, a, hs.ports, h.cores.rest); err != nil {
+	if hs.proc, err = peer.start(h, a, hs.ports, h.cores.rest, false); err != nil {
 		return nil, err
 	}
 	return hs, nil

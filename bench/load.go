@@ -24,18 +24,21 @@ type job struct {
 	Addr     string // the proxy's
 	Conns    int
 	Duration time.Duration
-	Rate     float64 // ping: requests a second over all connections; 0: as many as are answered
-	Size     int64   // bulk, slow: bytes a transfer
-	Upload   bool    // bulk
+	Rate     float64  // ping: requests a second over all connections; 0: as many as are answered
+	Size     int64    // bulk, slow: bytes a transfer
+	Upload   bool     // bulk
+	Exchange exchange // ping, connect: what to do; idle, bulk: likewise, but if it is empty they use the hosts' own protocol
+	Watch    int      // ping at a fixed rate: a proxy's process id; times count only while nobody else wants its CPU, or the load's
 }
 
 // result is what a load process writes to stdout: once, and for idle and slow also once before the silence.
 type result struct {
 	Ops      int64 // requests answered, or transfers completed in full
 	Errors   int64 // those that were not
-	Bytes    int64 // moved by bulk and slow
+	Bytes    int64 // moved by bulk and slow; of whole responses by the others
 	Elapsed  time.Duration
 	P50, P99 time.Duration // ping at a fixed rate
+	Counted  float64       // the share of the time that they come from: see sampler
 	Failure  string        // an example of the errors
 }
 

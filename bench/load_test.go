@@ -52,15 +52,27 @@ func TestLoads(t *testing.T) {
 		}
 	}
 	addr := listenHost(t, false)
-	if r, err := connects(job{Addr: addr, Conns: 2, Duration: 20 * time.Millisecond}); err != nil || r.Errors > 0 || r.Ops < 2 {
+	for name, e := range map[string]exchange{"small": getSmall, "browser": getAsABrowser, "chunked": getChunked, "post": post16K} {
+		r, err := ping(job{Addr: addr, Exchange: e, Conns: 4, Duration: 50 * time.Millisecond})
+		if err != nil || r.Errors > 0 || r.Ops < 4 || r.Bytes < r.Ops*e.Size {
+			t.Errorf("ping, %s: %+v, %v", name, r, err)
+		}
+	}
+	large := exchange{Request: get("/bytes/1000000"), Size: 1e6}
+	if r, err := bulk(job{Addr: addr, Exchange: large, Conns: 2, Duration: 20 * time.Millisecond}); err != nil || r.Errors > 0 || r.Ops < 2 || r.Bytes != r.Ops*1e6 {
+		t.Errorf("bulk by HTTP: %+v, %v", r, err)
+	}
+	if r, err := connects(job{Addr: addr, Exchange: getClose, Conns: 2, Duration: 20 * time.Millisecond}); err != nil || r.Errors > 0 || r.Ops < 2 {
 		t.Errorf("connects: %+v, %v", r, err)
 	}
-	if r, err := ping(job{Addr: addr, Conns: 4, Duration: 50 * time.Millisecond}); err != nil || r.Errors > 0 || r.Ops < 4 {
-		t.Errorf("ping: %+v, %v", r, err)
-	}
-	r, err := ping(job{Addr: addr, Conns: 4, Duration: 100 * time.Millisecond, Rate: 1000})
+	r, err := ping(job{Addr: addr, Exchange: getSmall, Conns: 4, Duration: 100 * time.Millisecond, Rate: 1000})
 	if err != nil || r.Errors > 0 || r.Ops < 10 || r.Ops > 101 || r.P50 <= 0 || r.P99 < r.P50 {
 		t.Errorf("ping at 1000/s for 0.1 s: %+v, %v", r, err)
+	}
+	var out bytes.Buffer
+	r, err = idle(job{Addr: addr, Exchange: getSmall, Conns: 3}, bufio.NewReader(strings.NewReader("\n")), json.NewEncoder(&out))
+	if err != nil || r.Ops != 3 || r.Errors != 0 {
+		t.Errorf("idle by HTTP: %+v, %v", r, err)
 	}
 	for kind, f := range map[string]func(job, *bufio.Reader, *json.Encoder) (result, error){"idle": idle, "slow": slow} {
 		var out bytes.Buffer
@@ -96,7 +108,7 @@ func TestPingSeesStalls(t *testing.T) {
 			}
 			go func() {
 				defer c.Close()
-				buf := make([]byte, len(getRequest))
+				buf := make([]byte, len(getSmall.Request))
 				for i := 0; ; i++ {
 					if _, err := io.ReadFull(c, buf); err != nil {
 						return
@@ -104,7 +116,7 @@ func TestPingSeesStalls(t *testing.T) {
 					if i == 10 {
 						time.Sleep(stall)
 					}
-					if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"); err != nil {
+					if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n"+httpBody); err != nil {
 						return
 					}
 				}
@@ -112,7 +124,7 @@ func TestPingSeesStalls(t *testing.T) {
 		}
 	}()
 	// 200 requests in all on one connection; the stall covers 100 of them, whose times go from 100 ms down to 0.
-	r, err := ping(job{Addr: l.Addr().String(), Conns: 1, Duration: 200 * time.Millisecond, Rate: 1000})
+	r, err := ping(job{Addr: l.Addr().String(), Exchange: getSmall, Conns: 1, Duration: 200 * time.Millisecond, Rate: 1000})
 	if err != nil || r.Ops < 100 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -139,9 +151,13 @@ func TestLoadCountsFailures(t *testing.T) {
 		}
 	}()
 	addr := l.Addr().String()
-	j := job{Addr: addr, Conns: 2, Duration: 5 * time.Millisecond, Size: 1 << 20}
-	if r, err := bulk(j); err != nil || r.Ops != 0 || r.Errors == 0 || r.Failure == "" {
-		t.Errorf("bulk: %+v, %v", r, err)
+	j := job{Addr: addr, Exchange: getSmall, Conns: 2, Duration: 5 * time.Millisecond, Size: 1 << 20}
+	own := j
+	own.Exchange = exchange{}
+	for _, j := range []job{j, own} {
+		if r, err := bulk(j); err != nil || r.Ops != 0 || r.Errors == 0 || r.Failure == "" {
+			t.Errorf("bulk: %+v, %v", r, err)
+		}
 	}
 	if r, err := connects(j); err != nil || r.Ops != 0 || r.Errors == 0 || r.Failure == "" {
 		t.Errorf("connects: %+v, %v", r, err)

@@ -19,19 +19,44 @@ var peerFiles embed.FS
 type settings struct {
 	Port         int    // the proxy's
 	HostA, HostB int    // ports of the group's two hosts on 127.0.0.1
-	Log          string // access log
+	Log          string // path of the access log, or "": none
 	Dir          string // for whatever else the program writes
 	Files        int    // limit on open files
 	MaxConn      int    // sessions that fit under it, at most 9000
+	Bulk         bool   // for the contestant of the bulk rows only, where one file serves both
 	StreamModule string // nginx's stream module when it is a loadable one, or ""
 }
+
+// mode is how a program proxies.
+type mode string
+
+const (
+	modeStream mode = "stream" // TCP, whatever is in it
+	modeHTTP   mode = "http"
+)
 
 // peer is a program under test.
 type peer struct {
 	name string
+	mode mode
 	file string                          // in peers/
 	argv func(conf, dir string) []string // how to run it
 	bulk bool                            // takes part in the bulk rows only
+}
+
+// allPeers returns all contestants, in the order of measurement, run by the programs at these paths.
+func allPeers(nginx, haproxy, kroxy string) []peer {
+	return []peer{
+		{name: "nginx", mode: modeStream, file: "nginx-stream.conf", argv: nginxArgv(nginx)},
+		{name: "haproxy", mode: modeStream, file: "haproxy-tcp.cfg", argv: haproxyArgv(haproxy)},
+		{name: "haproxy-splice", mode: modeStream, file: "haproxy-splice.cfg", argv: haproxyArgv(haproxy), bulk: true},
+		{name: subject, mode: modeStream, file: "kroxy-ev-stream.json", argv: kroxyArgv(kroxy)},
+		{name: "nginx", mode: modeHTTP, file: "nginx-http.conf", argv: nginxArgv(nginx)},
+		{name: "nginx-tuned", mode: modeHTTP, file: "nginx-http.conf", argv: nginxArgv(nginx), bulk: true},
+		{name: "haproxy", mode: modeHTTP, file: "haproxy-http.cfg", argv: haproxyArgv(haproxy)},
+		{name: "haproxy-tuned", mode: modeHTTP, file: "haproxy-http.cfg", argv: haproxyArgv(haproxy), bulk: true},
+		{name: subject, mode: modeHTTP, file: "kroxy-ev-http.json", argv: kroxyArgv(kroxy)},
+	}
 }
 
 // render returns the peer's configuration.
@@ -47,17 +72,23 @@ func (p peer) render(s settings) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// start runs the peer on port in a new directory of its own, and waits until it answers.
-func (p peer) start(h *harness, port int, to hostPorts, cpus unix.CPUSet) (*proc, error) {
+// start runs the peer on port in a new directory of its own, with its access log or without, and waits until it answers.
+func (p peer) start(h *harness, port int, to hostPorts, cpus unix.CPUSet, log bool) (*proc, error) {
 	dir, err := os.MkdirTemp(h.dir, p.name+"-")
 	if err != nil {
 		return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 	}
-	b, err := p.render(settings{
-		Port: port, HostA: to.A, HostB: to.B,
-		Log: filepath.Join(dir, "access.log"), Dir: dir,
+	s := settings{
+		Port: port, HostA: to.A, HostB: to.B, Dir: dir, Bulk: p.bulk,
 		Files: h.files, MaxConn: min(9000, (h.files-200)/2), StreamModule: streamModule(),
-	})
+	}
+	if log {
+		s.Log = filepath.Join(dir, "access.log")
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // nginx's worker is another user when root starts it
+		return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
+	}
+	b, err := p.render(s)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,9 @@ func TestRender(t *testing.T) {
 		"haproxy-tcp.cfg":      {"bind *:18001", "127.0.0.1:18002", "127.0.0.1:18003", "nbthread 1", "maxconn 8765"},
 		"haproxy-splice.cfg":   {"bind *:18001", "127.0.0.1:18002", "127.0.0.1:18003", "nbthread 1", "option splice-auto"},
 		"kroxy-ev-stream.json": {`"port": 18001`, `"port": 18002`, `"port": 18003`, `"reactors_num": 1`, `"file_log": "/tmp/a b/access.log"`},
+		"nginx-http.conf":      {"listen 18001", "127.0.0.1:18002", "127.0.0.1:18003", "access_log /tmp/a b/access.log", "worker_processes 1;"},
+		"haproxy-http.cfg":     {"bind *:18001", "127.0.0.1:18002", "127.0.0.1:18003", "nbthread 1", "maxconn 8765", "log stderr"},
+		"kroxy-ev-http.json":   {`"port": 18001`, `"port": 18002`, `"port": 18003`, `"reactors_num": 1`, `"file_log": "/tmp/a b/access.log"`},
 		"nginx-host.conf":      {"listen 127.0.0.1:18002", "listen 127.0.0.1:18003", "worker_processes 1;"},
 	} {
 		b, err := peer{name: file, file: file}.render(s)
@@ -28,6 +31,30 @@ func TestRender(t *testing.T) {
 		}
 		if strings.HasSuffix(file, ".json") && !json.Valid(b) {
 			t.Errorf("%s is no JSON:\n%s", file, b)
+		}
+	}
+	s.Log = ""
+	for file, lacks := range map[string]string{
+		"nginx-stream.conf": "access_log", "haproxy-tcp.cfg": "log", "haproxy-splice.cfg": "log", "kroxy-ev-stream.json": `"f`,
+		"nginx-http.conf": "log_format", "haproxy-http.cfg": "log", "kroxy-ev-http.json": `"f`,
+	} {
+		b, err := peer{name: file, file: file}.render(s)
+		if err != nil {
+			t.Error(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if strings.HasPrefix(strings.TrimSpace(line), lacks) {
+				t.Errorf("%s without a log has the line %q", file, line)
+			}
+		}
+		if strings.HasSuffix(file, ".json") && !json.Valid(b) {
+			t.Errorf("%s without a log is no JSON:\n%s", file, b)
+		}
+	}
+	s.Bulk = true
+	for file, want := range map[string]string{"nginx-http.conf": "proxy_buffers 8 64k;", "haproxy-http.cfg": "option splice-auto"} {
+		if b, err := (peer{file: file}).render(s); err != nil || !strings.Contains(string(b), want) {
+			t.Errorf("%s for bulk: %v\n%s", file, err, b)
 		}
 	}
 	s.StreamModule = ""

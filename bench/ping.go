@@ -1,13 +1,8 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -16,72 +11,134 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const getRequest = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
+// mostSlices is how many times as long as asked for a measurement may take to get as much that counts: see sampler.
+const mostSlices = 5
 
-// pinger sends requests on kept-alive connections and waits for their responses: one thread, raw sockets and ppoll(2),
-// because Go's own timers wait in whole milliseconds when the process is idle, which would send in bursts.
+// pinger sends requests on kept-alive connections and waits for their responses. It may be the hosts behind the proxy as
+// well (see pinghost.go). One thread does all of it, with raw sockets and epoll(7): Go's own timers wait in whole
+// milliseconds when the process is idle, which would send in bursts; and where client and host are two threads that
+// share a CPU, each may wait for a slice of the other's time, which shows as the proxy's.
 //
 // At a fixed rate the i-th request is due at start+i*interval on connection i mod n, whatever happened before. When that
 // connection still waits for a response, the request is sent after it and its time counts from when it was due, so
 // that a stall is seen by all the requests it delayed (no coordinated omission). On a free connection the time counts
 // from the sending: the generator's own lateness is not the proxy's.
 type pinger struct {
-	polls []unix.PollFd
-	conns []pingConn
-	size  int // bytes of a response
-	buf   []byte
-	times []time.Duration // at a fixed rate: one for each response
-	ops   int64
+	epoll   int
+	spin    bool                // never sleeps: to wake up a CPU takes longer than a round trip on a virtual machine
+	sockets map[int]*pingSocket // by descriptor
+	clients []*pingSocket
+	events  []unix.EpollEvent
+	buf     []byte
+
+	// Of the job under way.
+	exchange exchange
+	size     int64 // bytes of a response; unless exchange.Chunked
+	begin    time.Time
+	again    bool     // send the next request on a connection as soon as the last is answered
+	samples  *sampler // at a fixed rate: the responses' times
+	ops      int64
+	bytes    int64
 }
 
-type pingConn struct {
-	left   int           // bytes of the response that are missing; 0: free
-	from   time.Duration // when the request under way counts from
-	queued []time.Duration
+// pingSocket is one of a pinger's sockets.
+type pingSocket struct {
+	fd    int
+	ready func(*pingSocket) error
+	tail  [5]byte // the last bytes that were read
+
+	// Of a client's.
+	busy   bool            // a response is missing
+	got    int64           // bytes of it
+	from   time.Duration   // when the request under way counts from
+	queued []time.Duration // when those were due that wait for the connection
+}
+
+// newPinger makes a pinger without sockets. It belongs to the calling goroutine's thread; close must be called.
+func newPinger() (*pinger, error) {
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("making timers exact: %w", err)
+	}
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("making an epoll set: %w", err)
+	}
+	return &pinger{epoll: fd, sockets: map[int]*pingSocket{}, events: make([]unix.EpollEvent, 256), buf: make([]byte, 64<<10)}, nil
+}
+
+func (p *pinger) close() {
+	for _, s := range p.sockets {
+		_ = unix.Close(s.fd)
+	}
+	_ = unix.Close(p.epoll)
+	runtime.UnlockOSThread()
+}
+
+// watch takes over fd; ready is called when there is something to read.
+func (p *pinger) watch(fd int, ready func(*pingSocket) error) (*pingSocket, error) {
+	if err := errors.Join(unix.SetNonblock(fd, true),
+		unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("setting up a socket: %w", err)
+	}
+	s := &pingSocket{fd: fd, ready: ready}
+	p.sockets[fd] = s
+	return s, nil
+}
+
+func (p *pinger) drop(s *pingSocket) {
+	delete(p.sockets, s.fd)
+	_ = unix.Close(s.fd)
 }
 
 // ping does a job of kind loadPing.
 func ping(j job) (result, error) {
-	runtime.LockOSThread()
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
-		return result{}, fmt.Errorf("making timers exact: %w", err)
-	}
-	size, err := responseSize(j.Addr)
+	p, err := newPinger()
 	if err != nil {
 		return result{}, err
 	}
-	p := &pinger{size: size, buf: make([]byte, 4096), conns: make([]pingConn, j.Conns)}
 	defer p.close()
-	if err := p.connect(j.Addr, j.Conns); err != nil {
+	return p.do(j)
+}
+
+// do does a job from start to end.
+func (p *pinger) do(j job) (result, error) {
+	defer func() {
+		for _, s := range p.clients {
+			p.drop(s)
+		}
+		p.clients = nil
+	}()
+	p.exchange, p.spin, p.samples = j.Exchange, false, nil
+	p.ops, p.bytes = 0, 0
+	if err := p.measureResponse(j.Addr); err != nil {
 		return result{}, err
 	}
-	if j.Rate > 0 {
-		p.times = make([]time.Duration, 0, int(j.Rate*j.Duration.Seconds())+1)
+	if err := p.connect(j.Addr, j.Conns); err != nil {
+		return result{}, err
 	}
 	return p.run(j)
 }
 
-// responseSize asks once and returns how long the response is; all others are as long.
-func responseSize(addr string) (int, error) {
-	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
-	if err != nil {
-		return 0, err
+// measureResponse asks once and checks the response thoroughly; all others must be as long.
+func (p *pinger) measureResponse(addr string) error {
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		p.size, err = p.exchange.once(addr, nil)
+		done <- err
+	}()
+	for {
+		select {
+		case err := <-done:
+			return err
+		default: // what is asked may be this thread
+			if err := p.serve(time.Millisecond); err != nil {
+				return err
+			}
+		}
 	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	if _, err := io.WriteString(c, getRequest); err != nil {
-		return 0, err
-	}
-	var seen bytes.Buffer
-	resp, err := http.ReadResponse(bufio.NewReader(io.TeeReader(c, &seen)), nil)
-	if err != nil {
-		return 0, fmt.Errorf("reading the first response: %w", err)
-	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return 0, fmt.Errorf("reading the first response: %w", err)
-	}
-	return seen.Len(), nil
 }
 
 func (p *pinger) connect(addr string, n int) error {
@@ -95,141 +152,194 @@ func (p *pinger) connect(addr string, n int) error {
 		if err != nil {
 			return fmt.Errorf("making a socket: %w", err)
 		}
-		p.polls = append(p.polls, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
-		if err := unix.Connect(fd, sa); err != nil {
+		if err := errors.Join(unix.Connect(fd, sa), unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)); err != nil {
+			_ = unix.Close(fd)
 			return fmt.Errorf("connecting to %s: %w", addr, err)
 		}
-		if err := errors.Join(unix.SetNonblock(fd, true),
-			unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)); err != nil {
-			return fmt.Errorf("setting up a socket: %w", err)
+		s, err := p.watch(fd, p.receive)
+		if err != nil {
+			return err
+		}
+		p.clients = append(p.clients, s)
+	}
+	return nil
+}
+
+// serve waits up to d for events, and handles them.
+func (p *pinger) serve(d time.Duration) error {
+	if d > 0 && !p.spin {
+		ts := unix.NsecToTimespec(int64(d)) // epoll_wait(2) knows whole milliseconds only
+		if _, err := unix.Ppoll([]unix.PollFd{{Fd: int32(p.epoll), Events: unix.POLLIN}}, &ts, nil); err != nil && err != unix.EINTR {
+			return fmt.Errorf("waiting for events: %w", err)
+		}
+	}
+	n, err := unix.EpollWait(p.epoll, p.events, 0)
+	if err != nil && err != unix.EINTR {
+		return fmt.Errorf("waiting for events: %w", err)
+	}
+	for _, e := range p.events[:max(n, 0)] {
+		if s := p.sockets[int(e.Fd)]; s != nil {
+			if err := s.ready(s); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (p *pinger) close() {
-	for _, f := range p.polls {
-		_ = unix.Close(int(f.Fd))
-	}
-}
-
 // run sends until the job's duration is over, and then waits up to a second for what is under way.
 func (p *pinger) run(j job) (result, error) {
-	begin := time.Now()
 	var interval time.Duration
+	var yielded time.Duration
+	limit := j.Duration
 	if j.Rate > 0 {
 		interval = time.Duration(float64(time.Second) / j.Rate)
-	} else {
-		for i := range p.conns {
-			if err := p.send(i, 0); err != nil {
+		var g *gauge
+		if j.Watch != 0 {
+			var err error
+			if g, err = newGauge(j.Watch); err != nil {
+				return result{}, err
+			}
+			defer g.close()
+			p.spin = true
+			limit *= mostSlices
+		}
+		p.samples = newSampler(g, int(2*j.Rate*j.Duration.Seconds()))
+	}
+	p.begin, p.again = time.Now(), j.Rate == 0
+	if p.again {
+		for _, s := range p.clients {
+			if err := p.send(s, 0); err != nil {
 				return result{}, err
 			}
 		}
 	}
-	waiting := func() (n int64) {
-		for i := range p.conns {
-			n += int64(len(p.conns[i].queued))
-			if p.conns[i].left > 0 {
-				n++
-			}
+	var over time.Duration // when it was; 0: it is not
+	for next := 0; ; {
+		now := time.Since(p.begin)
+		if p.samples != nil && over == 0 {
+			p.samples.tick(now)
 		}
-		return n
-	}
-	next := 0
-	for {
-		now := time.Since(begin)
-		over := now >= j.Duration
-		if over && (now >= j.Duration+time.Second || waiting() == 0) {
+		if over == 0 && (now >= limit || now >= j.Duration && p.samples.enough(j.Duration)) {
+			over, p.again = now, false
+		}
+		if over > 0 && (now >= over+time.Second || p.waiting() == 0) {
 			break
 		}
 		wait := time.Second
-		if !over {
-			wait = j.Duration - now
+		if over == 0 {
+			wait = limit - now
 		}
-		for interval > 0 && !over {
+		for interval > 0 && over == 0 {
 			due := time.Duration(next) * interval
 			if due > now {
 				wait = min(wait, due-now)
 				break
 			}
-			i := next % len(p.conns)
+			s := p.clients[next%len(p.clients)]
 			next++
-			if c := &p.conns[i]; c.left > 0 {
-				c.queued = append(c.queued, due)
-			} else if err := p.send(i, time.Since(begin)); err != nil {
+			if s.busy {
+				s.queued = append(s.queued, due)
+			} else if err := p.send(s, time.Since(p.begin)); err != nil {
 				return result{}, err
 			}
 		}
-		ts := unix.NsecToTimespec(int64(wait))
-		n, err := unix.Ppoll(p.polls, &ts, nil)
-		if err != nil && err != unix.EINTR {
-			return result{}, fmt.Errorf("waiting for responses: %w", err)
+		if p.spin && now-yielded > 5*time.Millisecond {
+			runtime.Gosched() // or Go's monitor wakes up a thousand times a second to interrupt this goroutine
+			yielded = now
 		}
-		for i := 0; i < len(p.polls) && n > 0; i++ {
-			if p.polls[i].Revents == 0 {
-				continue
-			}
-			n--
-			if err := p.receive(i, begin, interval == 0 && !over); err != nil {
-				return result{}, err
-			}
+		if err := p.serve(wait); err != nil {
+			return result{}, err
 		}
 	}
-	r := result{Ops: p.ops, Errors: waiting(), Elapsed: min(time.Since(begin), j.Duration)}
+	r := result{Ops: p.ops, Bytes: p.bytes, Errors: p.waiting(), Elapsed: over}
 	if r.Errors > 0 {
 		r.Failure = fmt.Sprintf("%d responses did not come", r.Errors)
 	}
-	slices.Sort(p.times)
-	r.P50, r.P99 = percentile(p.times, 0.50), percentile(p.times, 0.99)
+	if p.samples != nil {
+		p.samples.endSlice(over)
+		r.P50, r.P99 = p.samples.percentiles()
+		r.Counted = float64(p.samples.counted) / float64(p.samples.slices)
+	}
 	return r, nil
 }
 
-// send sends a request whose time counts from from.
-func (p *pinger) send(i int, from time.Duration) error {
-	if n, err := unix.Write(int(p.polls[i].Fd), []byte(getRequest)); err != nil || n != len(getRequest) {
-		return fmt.Errorf("sending a request: %d bytes, %w", n, err)
+// waiting counts the requests that have no response.
+func (p *pinger) waiting() (n int64) {
+	for _, s := range p.clients {
+		n += int64(len(s.queued))
+		if s.busy {
+			n++
+		}
 	}
-	p.conns[i].left, p.conns[i].from = p.size, from
+	return n
+}
+
+// send sends a request whose time counts from from.
+func (p *pinger) send(s *pingSocket, from time.Duration) error {
+	n, err := unix.Write(s.fd, p.exchange.Request)
+	if err == nil && n < len(p.exchange.Request) {
+		err = unix.EAGAIN
+	}
+	if err != nil {
+		return fmt.Errorf("sending a request: %d bytes of %d: %w", n, len(p.exchange.Request), err)
+	}
+	s.busy, s.got, s.from = true, 0, from
 	return nil
 }
 
-// receive reads what there is on connection i; when a response is complete it sends the next request: the first that
-// waits for the connection, or any when again is set.
-func (p *pinger) receive(i int, begin time.Time, again bool) error {
-	c := &p.conns[i]
-	n, err := unix.Read(int(p.polls[i].Fd), p.buf)
+// receive reads what there is on a client's connection; when the response is complete it sends the next request: the
+// first that waits for the connection, or any when p.again is set.
+func (p *pinger) receive(s *pingSocket) error {
+	b, err := p.read(s)
 	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
+	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
 		return nil
 	case err != nil:
 		return fmt.Errorf("reading a response: %w", err)
-	case n == 0:
+	case len(b) == 0:
 		return errors.New("reading a response: the proxy closed the connection")
-	case n > c.left:
-		return fmt.Errorf("reading a response: %d bytes more than it has", n-c.left)
 	}
-	if c.left -= n; c.left > 0 {
+	s.got += int64(len(b))
+	switch {
+	case p.exchange.Chunked:
+		if string(s.tail[:]) != "0\r\n\r\n" { // the bodies are zeros: it is in no chunk
+			return nil
+		}
+		if s.got < p.exchange.Size {
+			return fmt.Errorf("reading a response: it ended after %d bytes", s.got)
+		}
+	case s.got < p.size:
 		return nil
 	}
+	if !s.busy || !p.exchange.Chunked && s.got > p.size {
+		return fmt.Errorf("reading a response: more than its %d bytes came", p.size)
+	}
+	s.busy = false
 	p.ops++
-	if p.times != nil {
-		p.times = append(p.times, time.Since(begin)-c.from)
+	p.bytes += s.got
+	if p.samples != nil {
+		p.samples.add(time.Since(p.begin) - s.from)
 	}
-	if len(c.queued) > 0 {
-		from := c.queued[0]
-		c.queued = slices.Delete(c.queued, 0, 1)
-		return p.send(i, from)
+	if len(s.queued) > 0 {
+		from := s.queued[0]
+		s.queued = slices.Delete(s.queued, 0, 1)
+		return p.send(s, from)
 	}
-	if again {
-		return p.send(i, 0)
+	if p.again {
+		return p.send(s, 0)
 	}
 	return nil
 }
 
-// percentile returns the value below which the share q of sorted lies (nearest rank); 0 of nothing.
-func percentile(sorted []time.Duration, q float64) time.Duration {
-	if len(sorted) == 0 {
-		return 0
+// read reads what there is, up to the size of p.buf, and keeps its end in s.tail.
+func (p *pinger) read(s *pingSocket) ([]byte, error) {
+	n, err := unix.Read(s.fd, p.buf)
+	if err != nil {
+		return nil, err
 	}
-	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+	end := p.buf[max(0, n-len(s.tail)):n]
+	copy(s.tail[:], s.tail[len(end):])
+	copy(s.tail[len(s.tail)-len(end):], end)
+	return p.buf[:n], nil
 }

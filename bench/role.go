@@ -21,6 +21,7 @@ const (
 	roleGuard = "guard"           // argument: the directory to remove at the end
 	roleHost  = "host"            // argument: hostOptions
 	roleLoad  = "load"            // argument: job
+	rolePing  = "ping"            // no argument: hosts and load in one
 )
 
 // roleCommand returns the command that starts this binary in the given role.
@@ -60,6 +61,8 @@ func playRole() (status int, ok bool) {
 		err = playHost(arg, in, out)
 	case roleLoad:
 		err = playLoad(arg, in, out)
+	case rolePing:
+		err = playPing(arg, in, out)
 	default:
 		err = fmt.Errorf("no role %q", role)
 	}

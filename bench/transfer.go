@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +11,10 @@ import (
 	"time"
 )
 
-const dialTimeout = 10 * time.Second
+const (
+	dialTimeout     = 10 * time.Second
+	exchangeTimeout = time.Minute
+)
 
 // request returns a request of the hosts' protocol.
 func request(op byte, n int64) []byte {
@@ -71,7 +73,11 @@ func bulk(j job) (result, error) {
 			return 0, err
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		_ = c.SetDeadline(time.Now().Add(exchangeTimeout))
+		if !j.Exchange.empty() {
+			_, err := j.Exchange.on(c, buf)
+			return j.Exchange.Size, err
+		}
 		if j.Upload {
 			return j.Size, upload(c, buf, j.Size)
 		}
@@ -109,26 +115,7 @@ func upload(c net.Conn, buf []byte, n int64) error {
 
 // connects does a job of kind loadConnect.
 func connects(j job) (result, error) {
-	req := []byte("GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
-	return repeat(j.Conns, j.Duration, func() (int64, error) {
-		c, err := net.DialTimeout("tcp", j.Addr, dialTimeout)
-		if err != nil {
-			return 0, err
-		}
-		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(dialTimeout))
-		if _, err := c.Write(req); err != nil {
-			return 0, fmt.Errorf("sending a request: %w", err)
-		}
-		b, err := io.ReadAll(c)
-		if err != nil {
-			return 0, fmt.Errorf("reading a response: %w", err)
-		}
-		if len(b) == 0 {
-			return 0, errors.New("reading a response: connection closed without one")
-		}
-		return int64(len(b)), nil
-	}), nil
+	return repeat(j.Conns, j.Duration, func() (int64, error) { return j.Exchange.once(j.Addr, nil) }), nil
 }
 
 // dialAll opens n sessions, runs first on each, and closes what it opened when one fails.
@@ -156,7 +143,16 @@ func closeAll(conns []net.Conn) {
 	}
 }
 
-// echo does one small exchange on c.
+// small does one small exchange on c.
+func (j job) small(c net.Conn) error {
+	if j.Exchange.empty() {
+		return echo(c)
+	}
+	_, err := j.Exchange.on(c, nil)
+	return err
+}
+
+// echo does one small exchange of the hosts' own protocol on c.
 func echo(c net.Conn) error {
 	req := request(opEcho, 0)
 	if _, err := c.Write(req); err != nil {
@@ -179,7 +175,7 @@ func silence(r result, in *bufio.Reader, out *json.Encoder) error {
 
 // idle does a job of kind loadIdle; after the silence each session must still work.
 func idle(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
-	conns, err := dialAll(j.Addr, j.Conns, echo)
+	conns, err := dialAll(j.Addr, j.Conns, j.small)
 	if err != nil {
 		return result{}, err
 	}
@@ -190,7 +186,7 @@ func idle(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 	var t tally
 	for _, c := range conns {
 		_ = c.SetDeadline(time.Now().Add(dialTimeout))
-		t.add(0, echo(c))
+		t.add(0, j.small(c))
 	}
 	return t.result, nil
 }

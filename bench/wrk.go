@@ -1,31 +1,40 @@
 package bench
 
 import (
+	_ "embed" // of wrk's script
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"time"
 )
 
-// requests sends small HTTP requests to addr on 64 connections for d, with wrk where it is installed: kept-alive ones, or
-// each with a connection of its own.
-func requests(h *harness, addr string, close bool, d time.Duration) (result, error) {
-	const conns = 64
+//go:embed wrk/request.lua
+var wrkScript []byte
+
+// requests has e done over and over on conns connections to addr for d, with wrk where it is installed: on kept-alive
+// connections, unless the request asks for the connection to end.
+func requests(h *harness, addr string, e exchange, conns int, d time.Duration) (result, error) {
 	if h.wrk == "" {
 		kind := loadPing
-		if close {
+		if e.closes() {
 			kind = loadConnect
 		}
-		return runLoad(h, job{Kind: kind, Addr: addr, Conns: conns, Duration: d})
+		return runLoad(h, job{Kind: kind, Addr: addr, Conns: conns, Duration: d, Exchange: e})
+	}
+	script, request := filepath.Join(h.dir, "request.lua"), filepath.Join(h.dir, "request")
+	if err := errors.Join(os.WriteFile(script, wrkScript, 0o644), os.WriteFile(request, e.Request, 0o644)); err != nil {
+		return result{}, fmt.Errorf("bench: writing what wrk reads: %w", err)
 	}
 	// wrk takes whole seconds only.
 	secs := max(1, int(d.Round(time.Second)/time.Second))
-	argv := []string{h.wrk, "-t1", "-c" + strconv.Itoa(conns), "-d" + strconv.Itoa(secs) + "s"}
-	if close {
-		argv = append(argv, "-H", "Connection: close")
+	argv := []string{
+		h.wrk, "-t1", "-c" + strconv.Itoa(conns), "-d" + strconv.Itoa(secs) + "s", "-s", script,
+		"http://" + addr + "/", "--", request,
 	}
-	argv = append(argv, "http://"+addr+"/")
 	p, err := start(command{name: "wrk", argv: argv, dir: h.dir, cpus: h.cores.rest, pipes: true}, h.guard)
 	if err != nil {
 		return result{}, err
@@ -45,7 +54,7 @@ func requests(h *harness, addr string, close bool, d time.Duration) (result, err
 }
 
 var (
-	wrkDone   = regexp.MustCompile(`(?m)^\s*(\d+) requests in ([\d.]+)(us|ms|s|m|h),`)
+	wrkDone   = regexp.MustCompile(`(?m)^\s*(\d+) requests in ([\d.]+)(us|ms|s|m|h), ([\d.]+)([KMGTP]?)B read`)
 	wrkErrors = regexp.MustCompile(`(?m)^\s*Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
 	wrkStatus = regexp.MustCompile(`(?m)^\s*Non-2xx or 3xx responses: (\d+)`)
 )
@@ -63,6 +72,15 @@ func parseWrk(s string) (result, error) {
 	}
 	if r.Elapsed, err = time.ParseDuration(m[2] + m[3]); err != nil {
 		return r, fmt.Errorf("wrk's report: %w", err)
+	}
+	read, err := strconv.ParseFloat(m[4], 64)
+	if err != nil {
+		return r, fmt.Errorf("wrk's report: %w", err)
+	}
+	for i, unit := range []string{"", "K", "M", "G", "T", "P"} {
+		if unit == m[5] {
+			r.Bytes = int64(read * float64(int64(1)<<(10*i)))
+		}
 	}
 	if m := wrkErrors.FindStringSubmatch(s); m != nil {
 		r.Failure = m[0]

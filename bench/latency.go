@@ -1,0 +1,68 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+const (
+	leastCounted   = 0.1 // of a measurement's time, in which nobody disturbed it
+	latencyRetries = 1   // of a measurement that was disturbed all the time
+)
+
+// newLatency makes a latency workload. It has a state: the rate, the same for all, which is half of what the slowest
+// contestant can do in front of this load.
+func newLatency(name string, m mode) *workload {
+	var rate float64
+	return &workload{
+		name: name, mode: m, units: []string{"p50-us", "p99-us", "ops/s", "counted-%"}, hosts: hostsPing,
+		prepare: func(_ *harness, all []*target) error {
+			rate = math.Inf(1)
+			for _, t := range all {
+				best, err := bestRate(t)
+				if err != nil {
+					return fmt.Errorf("%s: %w", t.name, err)
+				}
+				rate = min(rate, best/2)
+			}
+			return nil
+		},
+		measure: func(h *harness, t *target) (metrics, error) {
+			j := job{Addr: t.addr, Conns: smallConns, Duration: h.load, Rate: rate, Exchange: getSmall}
+			if h.cores.pinned {
+				j.Watch = t.proc.pid
+			}
+			r, err := t.hosts.ping(j)
+			for again := latencyRetries; r.Counted < leastCounted && again > 0; again-- {
+				r, err = t.hosts.ping(j)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("bench: at %.0f requests a second: %w", rate, err)
+			}
+			if r.Counted < leastCounted {
+				return nil, fmt.Errorf("bench: other programs left the CPUs alone for %.0f%% of the time only", 100*r.Counted)
+			}
+			return metrics{
+				"p50-us":    float64(r.P50) / float64(time.Microsecond),
+				"p99-us":    float64(r.P99) / float64(time.Microsecond),
+				"ops/s":     float64(r.Ops) / r.Elapsed.Seconds(),
+				"counted-%": 100 * r.Counted,
+			}, nil
+		},
+	}
+}
+
+// bestRate returns how many requests a second t has answered in the best of three moments: others on the machine only
+// ever make it less.
+func bestRate(t *target) (float64, error) {
+	best := 0.0
+	for range 3 {
+		r, err := t.hosts.ping(job{Addr: t.addr, Conns: smallConns, Duration: 300 * time.Millisecond, Exchange: getSmall})
+		if err != nil {
+			return 0, err
+		}
+		best = max(best, float64(r.Ops)/r.Elapsed.Seconds())
+	}
+	return best, nil
+}

@@ -1,0 +1,195 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// record is what a recording host saw.
+type record struct {
+	mu     sync.Mutex
+	seen   []string // one line a request: what all contestants must make of it
+	conns  int
+	agents []string
+}
+
+func (r *record) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	b, err := io.ReadAll(q.Body)
+	h := q.Header
+	r.mu.Lock()
+	r.seen = append(r.seen, fmt.Sprintf("%s %s %s host=%s for=%q proto=%q forwarded-host=%q body=%d %v",
+		q.Method, q.URL, q.Proto, q.Host, h["X-Forwarded-For"], h["X-Forwarded-Proto"], h["X-Forwarded-Host"], len(b), err))
+	r.agents = append(r.agents, h.Get("User-Agent"))
+	r.mu.Unlock()
+	fmt.Fprint(w, httpBody)
+}
+
+// recordingHost starts a host and returns its port.
+func recordingHost(t *testing.T, r *record) int {
+	t.Helper()
+	s := httptest.NewUnstartedServer(r)
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			r.mu.Lock()
+			r.conns++
+			r.mu.Unlock()
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().(*net.TCPAddr).Port
+}
+
+// The contestants for HTTP do the same: what reaches the hosts, on how many connections, and what is logged. Not parallel:
+// it makes this process a subreaper.
+func TestHTTPPeersAreEqual(t *testing.T) {
+	if _, err := os.Stat("../go.mod"); err != nil {
+		t.Skip("not in the module's tree: kroxy-ev cannot be built")
+	}
+	var note strings.Builder
+	h, err := newHarness(options{rounds: 1, load: time.Second}, &note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.close()
+	for _, p := range allPeers("", "", "") {
+		if p.mode != modeHTTP {
+			continue
+		}
+		name := p.name
+		at := slices.IndexFunc(h.peers, func(p peer) bool { return p.mode == modeHTTP && p.name == name })
+		for _, log := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s,log=%v", name, log), func(t *testing.T) {
+				if at < 0 {
+					t.Skipf("%s is not installed (bench/setup.sh installs it)", name)
+				}
+				checkHTTPPeer(t, h, h.peers[at], log)
+			})
+		}
+	}
+}
+
+func checkHTTPPeer(t *testing.T, h *harness, p peer, log bool) {
+	var r record
+	hs := &hosts{ports: hostPorts{A: recordingHost(t, &r), B: recordingHost(t, &r)}}
+	tg, err := h.startTarget(&workload{noLog: !log}, p, hs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tg.proc.stop()
+	tg.setRound(0)
+	c, err := net.Dial("tcp", tg.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const times = 4
+	var want []string
+	for range times {
+		for _, e := range []exchange{getAsABrowser, post16K} {
+			if _, err := e.on(c, nil); err != nil {
+				t.Fatal(tg.proc.blame(err))
+			}
+		}
+		const rest = ` HTTP/1.1 host=bench for=["127.0.0.1"] proto=["http"] forwarded-host=["bench"] body=`
+		want = append(want, "GET /"+rest+"0 <nil>", "POST /bytes/16384"+rest+"16384 <nil>")
+	}
+	r.mu.Lock()
+	if !slices.Equal(r.seen, want) {
+		t.Errorf("the hosts saw\n%s\nwant\n%s", strings.Join(r.seen, "\n"), strings.Join(want, "\n"))
+	}
+	if r.agents[0] != strings.TrimPrefix(browserFields[0], "User-Agent: ") {
+		t.Errorf("the hosts saw the agent %q", r.agents[0])
+	}
+	// The harness's look whether the proxy answers makes none: it sends no request.
+	if r.conns > 2 {
+		t.Errorf("%d connections to 2 hosts, for one request at a time", r.conns)
+	}
+	r.mu.Unlock()
+	checkLog(t, filepath.Dir(tg.proc.output), log, times)
+}
+
+// checkLog looks for times lines of the browser's request in the files of dir, where the access log is or is not to be.
+func checkLog(t *testing.T, dir string, log bool, times int) {
+	t.Helper()
+	var all string
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		all = ""
+		files, err := filepath.Glob(filepath.Join(dir, "*.*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if b, err := os.ReadFile(f); err == nil && !strings.HasSuffix(f, ".conf") && !strings.HasSuffix(f, ".cfg") && !strings.HasSuffix(f, ".json") {
+				all += string(b)
+			}
+		}
+		if !log || strings.Count(all, `" 200 `) == 2*times || time.Now().After(end) {
+			break
+		}
+	}
+	lines := strings.Count(all, "Mozilla/5.0 (X11; Linux x86_64)")
+	if posts := strings.Count(all, `"POST /bytes/16384" 200 `); log && (lines != times || posts != times) || !log && lines+posts > 0 {
+		t.Errorf("log %v: %d and %d lines of %d exchanges each:\n%s", log, lines, posts, times, all)
+	}
+	if strings.Contains(all, "temporary file") {
+		t.Errorf("it works with files:\n%s", all)
+	}
+}
+
+// wrk, told to send a file's bytes, sends just these.
+func TestWrkSendsTheRequest(t *testing.T) {
+	t.Parallel()
+	h := &harness{wrk: find("wrk"), dir: t.TempDir()}
+	if h.wrk == "" {
+		t.Skip("wrk is not installed (bench/setup.sh installs it)")
+	}
+	var err error
+	if h.cores, err = splitCores(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	e := exchange{Request: post(5000), Size: int64(len(httpBody))}
+	const response = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n" + httpBody
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				b := make([]byte, len(e.Request))
+				for {
+					if _, err := io.ReadFull(c, b); err != nil || string(b) != string(e.Request) {
+						return // which wrk reports
+					}
+					if _, err := io.WriteString(c, response); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	r, err := requests(h, l.Addr().String(), e, 2, time.Second)
+	if err != nil || r.Errors > 0 || r.Ops < 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := r.checkSize(int64(len(response))); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,43 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+)
+
+// requestRow makes w a workload of exchanges over and over on conns connections.
+func requestRow(w workload, e exchange, conns int) *workload {
+	unit, share := "op", time.Duration(1)
+	if e.closes() {
+		unit, share = "conn", 2 // half as long: each connection leaves sockets in TIME_WAIT
+	}
+	w.units = []string{"cpu-us/" + unit, unit + "s/s", "errors"}
+	w.measure = func(h *harness, t *target) (metrics, error) {
+		one, err := e.once(t.addr, nil)
+		if err != nil {
+			return nil, fmt.Errorf("bench: before the load: %w", err)
+		}
+		cpu, r, err := t.cpuDuring(func() (result, error) { return requests(h, t.addr, e, conns, h.load/share) })
+		if err != nil {
+			return nil, err
+		}
+		if err := r.checkSize(one); err != nil {
+			return nil, err
+		}
+		return perOp(unit, cpu, r)
+	}
+	return &w
+}
+
+// perOp returns the metrics of small units of work. A failure costs the proxy time too, so that more than a few make the
+// figures worthless: that is an error.
+func perOp(unit string, cpu time.Duration, r result) (metrics, error) {
+	if r.Errors > r.Ops/1000 {
+		return nil, fmt.Errorf("bench: %d of %d requests failed: %s", r.Errors, r.Errors+r.Ops, r.Failure)
+	}
+	return metrics{
+		"cpu-us/" + unit: float64(cpu) / float64(time.Microsecond) / float64(r.Ops),
+		unit + "s/s":     float64(r.Ops) / r.Elapsed.Seconds(),
+		"errors":         float64(r.Errors),
+	}, nil
+}

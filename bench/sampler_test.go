@@ -1,0 +1,133 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// fakeGauge is a gauge of as many threads; set says what their schedstat is from now on: ran and waited of each.
+func fakeGauge(t *testing.T, threads int) (g *gauge, set func(times ...time.Duration)) {
+	t.Helper()
+	dir := t.TempDir()
+	g = &gauge{}
+	set = func(times ...time.Duration) {
+		for i := range threads {
+			line := fmt.Sprintf("%d %d 7\n", times[2*i], times[2*i+1])
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), []byte(line), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	set(make([]time.Duration, 2*threads)...)
+	for i := range threads {
+		f, err := os.Open(filepath.Join(dir, fmt.Sprint(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.threads = append(g.threads, threadTimes{stat: f})
+	}
+	t.Cleanup(g.close)
+	return g, set
+}
+
+func TestGauge(t *testing.T) {
+	t.Parallel()
+	g, set := fakeGauge(t, 2)
+	for i, tc := range []struct {
+		times []time.Duration
+		want  time.Duration
+	}{
+		{[]time.Duration{100, 30, 10, 900}, 20}, // 30 of the busiest, but its own sister ran for 10 of them
+		{[]time.Duration{200, 30, 10, 990}, 0},
+		{[]time.Duration{300, 40, 90, 990}, 0}, // all of it within the family
+		{[]time.Duration{300, 40, 190, 995}, 5},
+		{[]time.Duration{300, 40, 190, 995}, 0},
+	} {
+		set(tc.times...)
+		if got := g.kept(); got != tc.want {
+			t.Errorf("reading %d: %d, want %d", i, got, tc.want)
+		}
+	}
+	self, err := newGauge(os.Getpid())
+	if err != nil || len(self.threads) == 0 {
+		t.Fatalf("%+v, %v", self, err)
+	}
+	defer self.close()
+	if d := self.kept(); d < 0 || d > time.Minute {
+		t.Errorf("own process: %v", d)
+	}
+	if _, err := newGauge(1 << 30); err == nil {
+		t.Error("no error for a process that does not exist")
+	}
+}
+
+// A slice counts when nobody else had the CPUs in it and in the one before.
+func TestSampler(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	g, set := fakeGauge(t, 1)
+	s := newSampler(g, 100)
+	var waited time.Duration
+	for i, foreign := range []time.Duration{0, 0, 3 * ms, 0, 0, 0, 0, 0} {
+		waited += foreign
+		begin := time.Duration(i) * sliceLength
+		set(begin+sliceLength, waited)
+		s.add(time.Duration(i+1) * time.Second)
+		for now := ms / 2; now <= sliceLength; now += ms / 2 {
+			if i == 5 && now > 50*ms && now < 53*ms {
+				continue // the load has no CPU
+			}
+			s.tick(begin + now)
+		}
+	}
+	// Slices 2 and 5 (of 0 to 7) were disturbed, 3 and 6 come after them.
+	want := []time.Duration{1 * time.Second, 2 * time.Second, 5 * time.Second, 8 * time.Second}
+	if fmt.Sprint(s.times) != fmt.Sprint(want) || s.counted != 4 || s.slices != 8 {
+		t.Errorf("times %v of %d slices of %d, want %v", s.times, s.counted, s.slices, want)
+	}
+	if !s.enough(4*sliceLength) || s.enough(5*sliceLength) {
+		t.Error("enough does not tell")
+	}
+	if p50, p99 := s.percentiles(); p50 != 5*time.Second || p99 != 8*time.Second {
+		t.Errorf("percentiles %v, %v", p50, p99)
+	}
+	all := newSampler(nil, 0)
+	all.add(1)
+	all.tick(3 * sliceLength)
+	if all.add(2); all.counted != 1 || len(all.times) != 1 {
+		t.Errorf("without a gauge: %+v", all)
+	}
+}
+
+// Hosts, proxy (there is none) and load on one thread, with and without a watch on the proxy.
+func TestPingHosts(t *testing.T) {
+	t.Parallel()
+	p, err := newPinger()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	port, err := p.listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := job{Addr: fmt.Sprintf("127.0.0.1:%d", port), Exchange: getSmall, Conns: 8, Duration: 100 * time.Millisecond}
+	if r, err := p.do(j); err != nil || r.Ops < 8 || r.Errors > 0 {
+		t.Errorf("as fast as it goes: %+v, %v", r, err)
+	}
+	j.Rate = 1000
+	if r, err := p.do(j); err != nil || r.Ops < 50 || r.Ops > 120 || r.Errors > 0 || r.P50 == 0 || r.P99 < r.P50 || r.Counted != 1 {
+		t.Errorf("at 1000/s for 0.1 s: %+v, %v", r, err)
+	}
+	j.Watch = os.Getpid() // busy with other tests: hardly anything may count, but it ends
+	if r, err := p.do(j); err != nil || r.Ops < 50 || r.Ops > 1000*mostSlices || r.Errors > 0 || r.Elapsed < j.Duration {
+		t.Errorf("with a watch: %+v, %v", r, err)
+	}
+	j.Exchange.Size++
+	if _, err := p.do(j); err == nil {
+		t.Error("a response of another size: no error")
+	}
+}
