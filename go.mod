@@ -3,6 +3,7 @@ module kroxy-ev
 go 1.26.0
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/goccy/go-json v0.12.0
 	github.com/panjf2000/gnet/v2 v2.9.8
 	github.com/valyala/fasthttp v1.78.0

@@ -13,6 +13,8 @@ import (
 const (
 	lingerTime  = 5000    // ms: how long a client that was told of the end may go on sending
 	lingerBytes = 1 << 20 // and how much
+	flushTime   = 60000   // ms: how long a client may take to confirm what it was sent, unless send_timeout says less
+	flushLook   = 20      // ms between two looks whether it has
 )
 
 // clientState is what a client connection is at.
@@ -22,10 +24,13 @@ const (
 	clientIdle      clientState = iota // between requests, or before the first
 	clientBusy                         // with an exchange
 	clientLingering                    // after the last response: what it still sends is dropped
+	clientFlushing                     // about to be reset, once it has what was sent to it
 	clientTunnelled                    // its socket belongs to a stream session
 )
 
-func (s clientState) String() string { return [...]string{"idle", "busy", "lingering", "tunnelled"}[s] }
+func (s clientState) String() string {
+	return [...]string{"idle", "busy", "lingering", "flushing", "tunnelled"}[s]
+}
 
 // client is a client connection of HTTP/1, which has one exchange at a time. An idle one owns nothing but itself.
 type client struct {
@@ -38,7 +43,7 @@ type client struct {
 	conn     engine.Conn
 	timer    engine.Timer
 	addr     netip.Addr
-	since    int64 // when it became idle, or began to linger; ms on the loop's clock
+	since    int64 // when it became idle, or began to linger or to flush; ms on the loop's clock
 	lingered int64 // bytes dropped while lingering
 	state    clientState
 	served   bool // it has had a response
@@ -56,6 +61,10 @@ func (c *client) Ready(*engine.Conn) {
 		}
 	case clientLingering:
 		c.linger()
+	case clientFlushing:
+		if c.conn.Errored() && c.conn.SocketError() != nil {
+			c.reset()
+		}
 	case clientTunnelled:
 	}
 }
@@ -65,6 +74,10 @@ func (c *client) Expired(*engine.Timer) {
 	now := c.server.loop.Now()
 	if c.state == clientBusy {
 		c.x.expired(now)
+		return
+	}
+	if c.state == clientFlushing {
+		c.flush(now)
 		return
 	}
 	if at := c.deadline(); at <= now {
@@ -125,6 +138,26 @@ func (c *client) linger() {
 			return
 		}
 	}
+}
+
+// startFlush resets the connection as soon as the client has confirmed what it was sent, which a reset would destroy.
+func (c *client) startFlush() {
+	now := c.server.loop.Now()
+	c.state, c.since = clientFlushing, now
+	c.server.loop.Disarm(&c.timer)
+	c.flush(now)
+}
+
+func (c *client) flush(now int64) {
+	most := int64(flushTime)
+	if t := c.settings.SendTimeout; t > 0 {
+		most = min(most, t.Milliseconds())
+	}
+	if c.conn.Unacknowledged() == 0 || now-c.since >= most {
+		c.reset()
+		return
+	}
+	c.arm(now + flushLook)
 }
 
 // close ends the connection.

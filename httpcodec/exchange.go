@@ -208,6 +208,7 @@ func (x *exchange) fail(why cause, err error) bool {
 		return x.abort(why, err)
 	}
 	x.server.logFailure(x, why, err)
+	x.skipBody()
 	x.dropHost(balance.Served)
 	x.up.Release(x.server.loop)
 	x.freePartial() // the next response on this client's connection must not begin with it
@@ -215,6 +216,17 @@ func (x *exchange) fail(why cause, err error) bool {
 	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.done || x.server.draining
 	x.replyWith(why.status, nil)
 	return false
+}
+
+// skipBody passes over what is there of the body of a request that no host gets, so that the client may go on if that is all.
+func (x *exchange) skipBody() {
+	if x.phase == connecting && !x.request.done {
+		if _, n, err := x.request.append(x.server.out[:0], x.in[x.next:]); err == nil {
+			x.next += n
+		} else {
+			x.closes = true
+		}
+	}
 }
 
 // failBody replies to a request whose body is malformed; where it would end is not known.
@@ -336,7 +348,8 @@ func (x *exchange) dropHost(o balance.Outcome) {
 	x.lease.Release(o)
 }
 
-// abort ends the exchange and the client's connection by a reset.
+// abort ends the exchange, and the client's connection by a reset. If it was the host that failed, the client is first to get
+// what was sent to it before: earlier responses may be among that.
 func (x *exchange) abort(why cause, err error) bool {
 	v, c := x.server, x.client
 	v.logFailure(x, why, err)
@@ -345,7 +358,11 @@ func (x *exchange) abort(why cause, err error) bool {
 		v.account(x)
 	}
 	x.finish()
-	c.reset()
+	if why.status >= 500 {
+		c.startFlush()
+	} else {
+		c.reset()
+	}
 	return false
 }
 

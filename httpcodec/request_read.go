@@ -41,6 +41,7 @@ func (x *exchange) readHead() {
 	}
 	for more := true; more; more = c.conn.Readable() {
 		x.in = x.grow(x.in, 1)
+		x.req.Rebase(x.in) // for whoever asks for the method of a head that will not come
 		n, err := c.conn.Read(x.in[len(x.in):cap(x.in)])
 		if err != nil {
 			if again(err) {

@@ -195,7 +195,7 @@ func (v *Server) accountRecord(r *accesslog.Record, began int64) {
 // logFailure says in the error log why an exchange failed.
 func (v *Server) logFailure(x *exchange, why cause, err error) {
 	level := slog.LevelDebug
-	if why.status >= 500 {
+	if why.status >= 500 && x.phase != readingHead { // not what a client may cause at will
 		level = slog.LevelError
 	}
 	if !v.log.Enabled(context.Background(), level) {
@@ -234,9 +234,12 @@ func (v *Server) Shutdown(drained func()) {
 func (v *Server) Abort() {
 	v.tunnels.Abort()
 	for v.active != nil {
-		if c := v.active; c.state == clientBusy {
+		switch c := v.active; c.state {
+		case clientBusy:
 			c.x.abort(causeShutdown, nil)
-		} else {
+		case clientFlushing:
+			c.reset()
+		default:
 			c.close()
 		}
 	}

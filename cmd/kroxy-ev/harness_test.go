@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -212,7 +213,7 @@ func (p *process) await(w *transcript, pattern string) []string {
 	}
 }
 
-// settings are keys of "stream" in a configuration.
+// settings are keys of "stream", or of "http", in a configuration.
 type settings map[string]any
 
 // setup is what a proxy is started with.
@@ -221,6 +222,7 @@ type setup struct {
 	algorithm string // "" is the default
 	settings  settings
 	prepare   func(*exec.Cmd) // see launch
+	mode      string          // "" is "stream"
 }
 
 // proxy is a running kroxy-ev that listens on port.
@@ -237,16 +239,16 @@ func configText(port int, s setup) []byte {
 	if s.algorithm != "" {
 		group["balancing_algo"] = s.algorithm
 	}
-	stream := object{
+	mode := object{
 		"port":             port,
 		"proxy_to":         "backend",
 		"servers":          object{"backend": group},
 		"shutdown_timeout": patience.Milliseconds(),
 	}
 	for k, v := range s.settings {
-		stream[k] = v
+		mode[k] = v
 	}
-	text, err := json.MarshalIndent(object{"stream": stream}, "", "  ")
+	text, err := json.MarshalIndent(object{cmp.Or(s.mode, "stream"): mode}, "", "  ")
 	if err != nil {
 		panic(err) // of a test
 	}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -158,6 +159,9 @@ func (a *Attempt) wait() {
 func (a *Attempt) resolved(addrs []netip.Addr, err error) {
 	now := a.connector.loop.Now()
 	a.stopWaiting(now)
+	if errors.Is(err, context.DeadlineExceeded) { // the resolver's patience has ended before ours
+		err = fmt.Errorf("%w: %w", ErrResolveTimeout, err)
+	}
 	if err != nil || len(addrs) == 0 {
 		a.hostFailed(err)
 		return

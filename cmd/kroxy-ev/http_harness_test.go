@@ -1,0 +1,291 @@
+package main_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// startHTTP is start in http mode.
+func startHTTP(t *testing.T, s setup) *proxy {
+	t.Helper()
+	s.mode = "http"
+	return start(t, s)
+}
+
+// url is where the proxy serves path.
+func (p *proxy) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", p.port, path) }
+
+// client makes a client of net/http that shows what came as it came, and follows no redirect.
+func (p *proxy) client() *http.Client {
+	tr := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4096}
+	p.t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{
+		Transport:     tr,
+		Timeout:       2 * patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// get fetches path and returns what came with the whole body.
+func (p *proxy) get(c *http.Client, path string) (*http.Response, string) {
+	p.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, p.url(path), nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return do(p.t, c, req)
+}
+
+// do sends req and reads all that comes back.
+func do(t *testing.T, c *http.Client, req *http.Request) (*http.Response, string) {
+	t.Helper()
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("%s %s: after %d bytes of the body: %v", req.Method, req.URL, len(body), err)
+	}
+	return res, string(body)
+}
+
+// site is a host of net/http.
+type site struct {
+	endpoint
+	opened atomic.Int64 // connections
+	open   atomic.Int64 // of them, still
+}
+
+// serve starts a host of net/http on addr, an IPv4 address of this machine.
+func serve(t *testing.T, addr string, handler http.HandlerFunc) *site {
+	t.Helper()
+	ln, err := net.Listen("tcp4", net.JoinHostPort(addr, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{endpoint: endpoint{addr, ln.Addr().(*net.TCPAddr).Port}}
+	srv := &http.Server{
+		Handler:  handler,
+		ErrorLog: log.New(io.Discard, "", 0),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				s.opened.Add(1)
+				s.open.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				s.open.Add(-1)
+			}
+		},
+	}
+	go func() { _ = srv.Serve(ln) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return s
+}
+
+// sites lists where hosts are.
+func sites(all ...*site) []endpoint {
+	var list []endpoint
+	for _, s := range all {
+		list = append(list, s.endpoint)
+	}
+	return list
+}
+
+// named starts n hosts that answer with their letter, A for the first, at 127.0.0.1, 127.0.0.2 and so on, so that no two
+// have one name.
+func named(t *testing.T, n int) []*site {
+	t.Helper()
+	var all []*site
+	for i := range n {
+		addr := fmt.Sprintf("127.0.0.%d", i+1)
+		needAddress(t, addr, addr)
+		letter := string(rune('A' + i))
+		all = append(all, serve(t, addr, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, letter) }))
+	}
+	return all
+}
+
+// reply reads one response, of a request with that method, and returns its body with it.
+func reply(t *testing.T, in *bufio.Reader, method string) (*http.Response, string) {
+	t.Helper()
+	res, err := http.ReadResponse(in, &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("reading a response: %v", err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("after %d bytes of the response's body: %v", len(body), err)
+	}
+	return res, string(body)
+}
+
+// expectStatus reads one response and demands its status.
+func expectStatus(t *testing.T, in *bufio.Reader, status int) *http.Response {
+	t.Helper()
+	res, body := reply(t, in, http.MethodGet)
+	if res.StatusCode != status {
+		t.Fatalf("status %d (%.200q), want %d", res.StatusCode, body, status)
+	}
+	return res
+}
+
+// expectEnd demands the end of the stream, and nothing before it.
+func expectEnd(t *testing.T, r io.Reader) {
+	t.Helper()
+	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
+		t.Fatalf("%.100q and error %v where the stream should have ended", rest, err)
+	}
+}
+
+// wire is what came over one connection.
+type wire struct {
+	text strings.Builder
+	over bool
+}
+
+func (w *wire) Write(p []byte) (int, error) { return w.text.Write(p) }
+
+// recorder is a host that writes down every byte that reaches it, by connection, and answers by script.
+type recorder struct {
+	endpoint
+	mu      sync.Mutex
+	changed *sync.Cond
+	conns   []*wire // since begin
+	open    []*net.TCPConn
+	script  []string
+	served  int // requests since begin
+}
+
+// What a scripted answer may begin and end with, beside its bytes.
+const (
+	early  = "<early>" // it comes before the request's body is read
+	closes = "<close>" // its end is the connection's
+	resets = "<reset>" // likewise, by a reset
+	halts  = "<halt>"  // nothing more is said or understood
+)
+
+func record(t *testing.T) *recorder {
+	t.Helper()
+	r := &recorder{}
+	r.changed = sync.NewCond(&r.mu)
+	r.endpoint = listen(t, "127.0.0.1", r.serve).endpoint
+	return r
+}
+
+// begin forgets what there was. The nth request from now on gets the nth answer, and any further one hello.
+func (r *recorder) begin(script []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.conns, r.served, r.script = nil, 0, script
+}
+
+// all waits until every connection has ended, and returns what came over each.
+func (r *recorder) all() (list []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := 0; i < len(r.conns); i++ {
+		for !r.conns[i].over {
+			r.changed.Wait()
+		}
+		list = append(list, r.conns[i].text.String())
+	}
+	return list
+}
+
+// hangUp ends all connections that are still open.
+func (r *recorder) hangUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.open {
+		_ = c.CloseWrite()
+	}
+	r.open = nil
+}
+
+func (r *recorder) connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.conns)
+}
+
+const (
+	okHead = "HTTP/1.1 200 OK\r\nDate: now\r\n"
+	hello  = okHead + "Content-Length: 5\r\n\r\nhello"
+)
+
+func (r *recorder) next() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.served
+	if r.served++; n < len(r.script) {
+		return r.script[n]
+	}
+	return hello
+}
+
+func (r *recorder) serve(c *net.TCPConn) {
+	w := &wire{}
+	r.mu.Lock()
+	r.conns, r.open = append(r.conns, w), append(r.open, c)
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		w.over = true
+		r.changed.Broadcast()
+		r.mu.Unlock()
+	}()
+	in := bufio.NewReader(io.TeeReader(c, w))
+	for {
+		req, err := http.ReadRequest(in)
+		if err != nil {
+			_, _ = io.Copy(io.Discard, in)
+			return
+		}
+		text, isEarly := strings.CutPrefix(r.next(), early)
+		if !isEarly {
+			if _, err := io.Copy(io.Discard, req.Body); err != nil {
+				return
+			}
+		}
+		text, isClose := strings.CutSuffix(text, closes)
+		text, isReset := strings.CutSuffix(text, resets)
+		text, isHalt := strings.CutSuffix(text, halts)
+		_, _ = io.WriteString(c, text)
+		switch {
+		case isReset:
+			reset(c)
+			return
+		case isClose:
+			_ = c.CloseWrite()
+			_, _ = io.Copy(io.Discard, in)
+			return
+		case isHalt:
+			_, _ = io.Copy(io.Discard, in)
+			return
+		}
+	}
+}
+
+// how says how a read ended.
+func how(err error) string {
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return "end"
+	case errors.Is(err, unix.ECONNRESET):
+		return "reset"
+	}
+	return err.Error()
+}

@@ -1,0 +1,197 @@
+package main_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Which answers leave a host's connection fit for another request (http-cases.md, "Responses from a host").
+func TestHTTPPooling(t *testing.T) {
+	t.Parallel()
+	chunked := okHead + "Transfer-Encoding: chunked\r\n\r\n"
+	h := record(t)
+	p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: settings{"reactors_num": 1}})
+	idle := p.sockets()
+	for name, test := range map[string]struct {
+		in     string // getRequest unless set
+		script string
+		pooled bool
+	}{
+		"length":                         {"", hello, true},
+		"chunked":                        {"", chunked + "5\r\nhello\r\n0\r\n\r\n", true},
+		"no body":                        {"", "HTTP/1.1 204 No\r\n\r\n", true},
+		"not modified":                   {"", "HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n", true},
+		"head":                           {"HEAD / HTTP/1.1\r\nHost: p\r\n\r\n", okHead + "Content-Length: 5\r\n\r\n", true},
+		"1.0 client, 1.1 host":           {"GET / HTTP/1.0\r\nHost: p\r\n\r\n", hello, true},
+		"client says close":              {getHead + "Connection: close\r\n\r\n", hello, true},
+		"host says close":                {"", okHead + "Connection: Close\r\nContent-Length: 0\r\n\r\n", false},
+		"1.0 host":                       {"", "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", false},
+		"1.0 host keeps":                 {"", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", true},
+		"until close":                    {"", okHead + "\r\nhello" + closes, false},
+		"bytes behind":                   {"", hello + "x", false},
+		"bytes behind chunks":            {"", chunked + "0\r\n\r\nHTTP/1.1 200 OK\r\n", false},
+		"body after head":                {"HEAD / HTTP/1.1\r\nHost: p\r\n\r\n", hello, false},
+		"body after 204":                 {"", "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nhello", false},
+		"body after 304":                 {"", "HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\nhello", false},
+		"two lengths":                    {"", okHead + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", false},
+		"length and chunks":              {"", okHead + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
+		"unasked 101":                    {"", "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", false},
+		"answer before the request ends": {postHead + "Content-Length: 9\r\n\r\nhell", early + hello + halts, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.begin([]string{test.script})
+			c := p.dial()
+			if test.in == "" {
+				test.in = getRequest
+			}
+			send(t, c, test.in)
+			reply(t, bufio.NewReader(c), test.in[:strings.IndexByte(test.in, ' ')])
+			other := p.dial()
+			send(t, other, getRequest)
+			expectStatus(t, bufio.NewReader(other), 200)
+			if pooled := h.connections() == 1; pooled != test.pooled {
+				t.Errorf("the host's connection served again: %v, want %v", pooled, test.pooled)
+			}
+			_, _ = c.Close(), other.Close()
+			h.hangUp()
+			eventually(t, "nothing is open any more", func() bool { return p.sockets() == idle })
+		})
+	}
+}
+
+// A host may close a kept connection at any time. That is no failure of the next request, if it can be repeated.
+func TestHTTPStaleConnection(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*net.TCPConn){
+		"closed": func(c *net.TCPConn) { _ = c.Close() },
+		"reset":  reset,
+		// The proxy cannot know before it has sent its request.
+		"closed when the next request comes": func(c *net.TCPConn) {
+			_, _ = bufio.NewReader(c).Peek(1)
+			_ = c.Close()
+		},
+		"reset when the next request comes": func(c *net.TCPConn) {
+			_, _ = bufio.NewReader(c).Peek(1)
+			reset(c)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+				in := bufio.NewReader(c)
+				if req, err := http.ReadRequest(in); err == nil {
+					_, _ = io.Copy(io.Discard, req.Body)
+					_, _ = io.WriteString(c, hello)
+					end(c)
+				}
+			})
+			p := startHTTP(t, setup{hosts: endpoints(h)})
+			c := p.dial()
+			in := bufio.NewReader(c)
+			for range 50 {
+				send(t, c, getRequest)
+				expectStatus(t, in, 200)
+				send(t, c, "PUT / HTTP/1.1\r\nHost: p\r\nContent-Length: 3\r\n\r\nabc")
+				expectStatus(t, in, 200)
+			}
+		})
+	}
+}
+
+// What may not be repeated is sent once: a host that took it and then died may have acted on it.
+func TestHTTPPostIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	posts := 0
+	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+		in := bufio.NewReader(c)
+		for {
+			req, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(io.Discard, req.Body)
+			if req.Method == http.MethodPost {
+				mu.Lock()
+				posts++
+				mu.Unlock()
+				return
+			}
+			_, _ = io.WriteString(c, hello)
+		}
+	})
+	p := startHTTP(t, setup{hosts: endpoints(h)})
+	c := p.dial()
+	in := bufio.NewReader(c)
+	for range 10 {
+		send(t, c, getRequest)
+		expectStatus(t, in, 200)
+		send(t, c, postHead+"Content-Length: 3\r\n\r\nabc")
+		expectStatus(t, in, 502)
+	}
+	if mu.Lock(); posts != 10 {
+		t.Errorf("the host got %d requests of 10", posts)
+	}
+}
+
+// upstream_keepalive bounds what is kept for each host, upstream_keepalive_timeout how long.
+func TestHTTPUpstreamKeepalive(t *testing.T) {
+	t.Parallel()
+	const clients = 6
+	for name, test := range map[string]struct {
+		settings settings
+		kept     int
+	}{
+		"default": {nil, clients},
+		"0":       {settings{"upstream_keepalive": 0}, 0},
+		"2":       {settings{"upstream_keepalive": 2}, 2},
+		"timeout": {settings{"upstream_keepalive_timeout": 300}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var together sync.WaitGroup
+			together.Add(clients)
+			h := serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
+				if req.URL.Path == "/together" {
+					together.Done()
+					together.Wait()
+				}
+			})
+			s := settings{"reactors_num": 1}
+			for k, v := range test.settings {
+				s[k] = v
+			}
+			// A second host, which nothing goes to: what may be kept is for each.
+			p := startHTTP(t, setup{hosts: sites(h, h), algorithm: "first", settings: s})
+			c := p.client()
+			begin := time.Now()
+			var running sync.WaitGroup
+			for range clients {
+				running.Go(func() { p.get(c, "/together") })
+			}
+			running.Wait()
+			eventually(t, "the others are closed", func() bool { return h.open.Load() == int64(test.kept) })
+			if name == "timeout" {
+				notBefore(t, begin, 300*time.Millisecond)
+				return
+			}
+			opened := h.opened.Load()
+			for range 20 {
+				p.get(c, "/")
+			}
+			want := opened
+			if test.kept == 0 {
+				want += 20
+			}
+			if n := h.opened.Load(); n != want {
+				t.Errorf("%d connections were made, want %d", n, want)
+			}
+		})
+	}
+}

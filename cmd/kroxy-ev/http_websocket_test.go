@@ -1,0 +1,313 @@
+package main_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/sys/unix"
+)
+
+// chat is a host that speaks WebSocket: it echoes, after a greeting if the path is /greet, or ends at once if it is /end.
+func chat(w http.ResponseWriter, req *http.Request) {
+	if req.URL.Path == "/refuse" {
+		http.Error(w, "no", http.StatusForbidden)
+		return
+	}
+	c, err := websocket.Accept(w, req, &websocket.AcceptOptions{Subprotocols: []string{"v2", "v1"}})
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.CloseNow() }()
+	c.SetReadLimit(-1)
+	switch req.URL.Path {
+	case "/greet":
+		_ = c.Write(req.Context(), websocket.MessageText, []byte("welcome"))
+	case "/end":
+		_ = c.Close(4001, "no time")
+		return
+	}
+	for {
+		kind, message, err := c.Read(context.Background())
+		if err != nil || c.Write(context.Background(), kind, message) != nil {
+			return
+		}
+	}
+}
+
+// socket opens a WebSocket through the proxy.
+func (p *proxy) socket(path string) *websocket.Conn {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, strings.Replace(p.url(path), "http", "ws", 1), &websocket.DialOptions{Subprotocols: []string{"v1"}})
+	if err != nil {
+		p.t.Fatalf("opening a WebSocket: %v", err)
+	}
+	c.SetReadLimit(-1)
+	p.t.Cleanup(func() { _ = c.CloseNow() })
+	return c
+}
+
+// say sends a message and reads it back.
+func say(ctx context.Context, c *websocket.Conn, kind websocket.MessageType, message string) error {
+	sent := make(chan error, 1)
+	go func() { sent <- c.Write(ctx, kind, []byte(message)) }()
+	got, echoed, err := c.Read(ctx)
+	if err = errors.Join(err, <-sent); err != nil {
+		return err
+	}
+	if got != kind || string(echoed) != message {
+		return fmt.Errorf("%d bytes of kind %v came back for %d of kind %v", len(echoed), got, len(message), kind)
+	}
+	return nil
+}
+
+func TestWebSocket(t *testing.T) {
+	t.Parallel()
+	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", chat))})
+	idle := p.sockets()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+
+	c := p.socket("/")
+	if c.Subprotocol() != "v1" {
+		t.Errorf("subprotocol %q, want v1", c.Subprotocol())
+	}
+	for _, message := range []string{"", "hello", strings.Repeat("long ", 2000), string(noise[:1<<20]), "short again"} {
+		for _, kind := range []websocket.MessageType{websocket.MessageText, websocket.MessageBinary} {
+			if err := say(ctx, c, kind, message); err != nil {
+				t.Fatalf("%d bytes: %v", len(message), err)
+			}
+		}
+	}
+	reading := make(chan error, 1)
+	go func() {
+		_, _, err := c.Read(ctx)
+		reading <- err
+	}()
+	for range 10 {
+		if err := c.Ping(ctx); err != nil {
+			t.Fatalf("ping: %v", err)
+		}
+	}
+	if err := c.Close(4002, "enough"); err != nil {
+		t.Errorf("closing: %v", err)
+	}
+	<-reading
+
+	c = p.socket("/end")
+	_, _, err := c.Read(ctx)
+	var end websocket.CloseError
+	if !errors.As(err, &end) || end.Code != 4001 || end.Reason != "no time" {
+		t.Errorf("the host's close came as %v", err)
+	}
+	c = p.socket("/greet")
+	if _, message, err := c.Read(ctx); err != nil || string(message) != "welcome" {
+		t.Errorf("the greeting is %q, error %v", message, err)
+	}
+	_ = c.Close(websocket.StatusNormalClosure, "")
+
+	_, res, err := websocket.Dial(ctx, strings.Replace(p.url("/refuse"), "http", "ws", 1), nil)
+	if err == nil || res == nil || res.StatusCode != 403 {
+		t.Errorf("a refused one: %v, %v", res, err)
+	}
+	eventually(t, "all connections of tunnels are closed", func() bool { return p.sockets() <= idle+2 }) // the refused client and its host keep theirs
+}
+
+// What a client sends with its request is kept until the host has agreed, and not a byte is lost then. Each direction may
+// end by itself.
+func TestHTTPUpgradeRaw(t *testing.T) {
+	t.Parallel()
+	const ask = getHead + "Connection: Upgrade\r\nUpgrade: echo/1\r\n\r\n"
+	const agreed = "HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\r\n"
+	h := listen(t, "127.0.0.1", nil)
+	p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"forwarded_headers": false}})
+	idle := p.sockets()
+	for _, early := range []string{"", "x", strings.Repeat("early ", 10_000), bulk[:4<<20]} {
+		c := p.dial()
+		sent := make(chan error, 1)
+		go func() { sent <- write(c, ask+early) }()
+		s := h.accept()
+		in := bufio.NewReader(s)
+		if _, err := http.ReadRequest(in); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if b, err := in.ReadByte(); err == nil {
+			t.Fatalf("%q came before the 101", b)
+		}
+		_ = s.SetReadDeadline(time.Now().Add(patience))
+		send(t, s, agreed+"hello")
+		fromClient := bufio.NewReader(c)
+		res, err := http.ReadResponse(fromClient, nil)
+		if err != nil || res.StatusCode != 101 || res.Header.Get("Upgrade") != "echo/1" || !strings.EqualFold(res.Header.Get("Connection"), "upgrade") {
+			t.Fatalf("got %v, error %v", res, err)
+		}
+		got := make([]byte, 5)
+		if _, err := io.ReadFull(fromClient, got); err != nil || string(got) != "hello" {
+			t.Fatalf("got %q, error %v", got, err)
+		}
+		// The bytes before the host's own buffer was empty are in it.
+		all := make([]byte, len(early))
+		if n, err := io.ReadFull(in, all); err != nil || string(all) != early {
+			t.Fatalf("the host got %d bytes, error %v, want %d", n, err, len(early))
+		}
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		_ = c.CloseWrite()
+		expectEnd(t, in)
+		go func() {
+			_ = write(s, bulk[:1<<20])
+			_ = s.Close()
+		}()
+		if rest, err := io.ReadAll(fromClient); err != nil || string(rest) != bulk[:1<<20] {
+			t.Fatalf("behind its own end the client got %d bytes, error %v", len(rest), err)
+		}
+		_ = c.Close()
+	}
+	eventually(t, "all is closed", func() bool { return p.sockets() == idle })
+}
+
+// sockets of which many are open.
+func (p *proxy) manySockets(n int) []*websocket.Conn {
+	p.t.Helper()
+	list := make([]*websocket.Conn, n)
+	var opening sync.WaitGroup
+	for part := range 10 {
+		opening.Go(func() {
+			for i := part; i < n; i += 10 {
+				c, _, err := websocket.Dial(p.t.Context(), strings.Replace(p.url("/"), "http", "ws", 1), nil)
+				if err != nil {
+					p.t.Errorf("WebSocket %d: %v", i, err)
+					return
+				}
+				list[i] = c
+			}
+		})
+	}
+	opening.Wait()
+	p.t.Cleanup(func() {
+		for _, c := range list {
+			if c != nil {
+				_ = c.CloseNow()
+			}
+		}
+	})
+	if p.t.Failed() {
+		p.t.FailNow()
+	}
+	return list
+}
+
+// Five hundred at once: idle, all talking, and closed again.
+func TestManyWebSockets(t *testing.T) {
+	t.Parallel()
+	needFiles(t, 4096)
+	loadsMachine(t)
+	const n = 500
+	h := serve(t, "127.0.0.1", chat)
+	p := startHTTP(t, setup{hosts: sites(h)})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	first := p.socket("/") // what is made once is there
+	if err := say(ctx, first, websocket.MessageText, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	before, memory, threads := p.descriptors(), p.status("VmRSS"), p.status("Threads")
+	list := p.manySockets(n)
+	if got := p.sockets() - before["socket"]; got != 2*n {
+		t.Errorf("%d sockets for %d tunnels", got, n)
+	}
+	if grown := p.status("VmRSS") - memory; !raceEnabled && grown > n*10 {
+		t.Errorf("an idle tunnel costs %d KiB/%d, want at most 10 KiB", grown, n)
+	}
+	if grown := p.status("Threads") - threads; grown > 10 {
+		t.Errorf("%d more threads for %d tunnels", grown, n)
+	}
+	p.expectIdle(100 * time.Millisecond)
+	var talking sync.WaitGroup
+	for i, c := range list {
+		talking.Go(func() {
+			for k := range 10 {
+				message := fmt.Sprintf("%d says %d %s", i, k, noise[i*100:][:k*k*100])
+				if err := say(ctx, c, websocket.MessageBinary, message); err != nil {
+					t.Errorf("WebSocket %d: %v", i, err)
+					return
+				}
+			}
+			if err := c.Close(websocket.StatusNormalClosure, ""); err != nil {
+				t.Errorf("closing WebSocket %d: %v", i, err)
+			}
+		})
+	}
+	talking.Wait()
+	eventually(t, "their sockets are closed", func() bool { return p.sockets() == before["socket"] })
+	if after := p.descriptors(); after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
+		t.Errorf("descriptors %v, there were %v", after, before)
+	}
+	if err := say(ctx, first, websocket.MessageText, "still here"); err != nil {
+		t.Error(err)
+	}
+}
+
+// At a signal tunnels go on, for shutdown_timeout at most.
+func TestWebSocketsAtShutdown(t *testing.T) {
+	t.Parallel()
+	needFiles(t, 4096)
+	for name, test := range map[string]struct {
+		timeout time.Duration
+		leave   bool // the clients
+	}{
+		"clients leave":    {patience, true},
+		"clients are told": {short * time.Millisecond, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			loadsMachine(t)
+			const n = 100
+			h := serve(t, "127.0.0.1", chat)
+			p := startHTTP(t, setup{hosts: sites(h), settings: settings{"shutdown_timeout": test.timeout.Milliseconds()}})
+			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+			defer cancel()
+			list := p.manySockets(n)
+			begin := time.Now()
+			p.signal(unix.SIGTERM)
+			p.await(p.stderr, "kroxy-ev: stopping")
+			for i, c := range list {
+				if err := say(ctx, c, websocket.MessageText, "still there?"); err != nil && (test.leave || time.Since(begin) < test.timeout) {
+					t.Fatalf("WebSocket %d, after the signal: %v", i, err)
+				}
+			}
+			if test.leave {
+				for i, c := range list {
+					if err := c.Close(websocket.StatusGoingAway, "bye"); err != nil {
+						t.Errorf("closing WebSocket %d: %v", i, err)
+					}
+				}
+				if status := p.wait(); status != 0 {
+					t.Errorf("exit status %d, want 0", status)
+				}
+				return
+			}
+			for i, c := range list {
+				if _, _, err := c.Read(ctx); err == nil {
+					t.Errorf("WebSocket %d got a message from nobody", i)
+				}
+			}
+			if status := p.wait(); status != 0 {
+				t.Errorf("exit status %d, want 0", status)
+			}
+			notBefore(t, begin, test.timeout)
+		})
+	}
+}
