@@ -21,7 +21,7 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 		if !at(x.down.WroteAt, set.SendTimeout, causeClientTakesNone) {
 			return
 		}
-	} else if x.phase == relaying && (!x.wantsBody() || x.wantsContinue()) {
+	} else if x.phase == relaying && (!x.up.Holding() || x.replied) && (!x.wantsBody() || x.wantsContinue()) {
 		if !at(max(x.down.ReadAt, x.up.WroteAt), set.ProxyReadTimeout, causeHostReadTimeout) {
 			return
 		}
@@ -31,7 +31,7 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 	}
 	if x.up.Holding() {
 		at(x.up.WroteAt, set.ProxySendTimeout, causeHostSendTimeout)
-	} else if x.wantsBody() {
+	} else if x.wantsBody() && !x.wantsContinue() {
 		at(max(x.up.ReadAt, x.down.WroteAt), set.ClientBodyTimeout, causeBodyTimeout)
 	}
 }
@@ -59,10 +59,27 @@ func (x *exchange) arm() {
 // expired ends the exchange if a deadline has really passed.
 func (x *exchange) expired(now int64) {
 	for at, why := range x.deadlines {
-		if at <= now {
+		if at <= now && !x.advanced(why) {
 			x.fail(why, nil)
 			return
 		}
 	}
 	x.arm()
+}
+
+// advanced reports whether a side that seems to take nothing does take bytes, in which case it has more time.
+func (x *exchange) advanced(why cause) bool {
+	h := &x.down
+	switch why {
+	case causeHostSendTimeout:
+		h = &x.up
+	case causeClientTakesNone:
+	default:
+		return false
+	}
+	if !h.Advanced() {
+		return false
+	}
+	h.WroteAt = x.server.loop.Now()
+	return true
 }

@@ -139,6 +139,7 @@ func (p *pool) moveTo(to *pool) {
 				p.discard(h)
 				continue
 			}
+			p.server.loop.Disarm(&h.timer)
 			h.pool, h.index = to, heir
 			to.put(h)
 		}

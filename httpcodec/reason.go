@@ -35,6 +35,7 @@ var (
 	causeHostFailed      = cause{502, "the host's connection failed"}
 	causeHostEnded       = cause{502, "the host ended its connection before its response"}
 	causeResponse        = cause{502, "the host's response is malformed"}
+	causeUpgrade         = cause{502, "the host switched protocols before it had the whole request"}
 	causeInterims        = cause{502, "the host sends one interim response after the other"}
 	causeClientFailed    = cause{0, "the client's connection failed"}
 	causeClientEnded     = cause{0, "the client ended its stream inside the request"}

@@ -135,7 +135,14 @@ func (x *exchange) respond(data []byte) bool {
 	}
 	v.out = out[:0]
 	x.keepPartial(data)
-	return len(out) == 0 || x.delivered(x.down.Send(v.loop, out, false))
+	if len(out) > 0 && !x.delivered(x.down.Send(v.loop, out, false)) {
+		return false
+	}
+	if x.interims > 0 && x.wantsBody() { // the client is, now that it has its 100
+		x.up.ReadAt = v.loop.Now()
+		x.arm()
+	}
+	return true
 }
 
 // keepPartial keeps the beginning of a head until more of it comes.
@@ -154,6 +161,9 @@ func (x *exchange) keepPartial(data []byte) {
 // respondFinally sends the head of the final response, and what is there of its body.
 func (x *exchange) respondFinally(out, rest []byte) bool {
 	v, r := x.server, &x.res
+	if r.Upgrade && x.up.Holding() {
+		return x.fail(causeUpgrade, nil)
+	}
 	framing := r.ClientFraming(x.req.Minor)
 	// A request that is not whole yet will not be read to its end.
 	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || v.draining

@@ -75,10 +75,27 @@ func (s *Session) Expired(*engine.Timer) {
 	}
 	now := s.server.loop.Now()
 	for at, reason := range s.deadlines {
-		if at <= now {
+		if at <= now && !s.advanced(reason) {
 			s.finish(reason, nil)
 			return
 		}
 	}
 	s.armTimer()
+}
+
+// advanced reports whether a sink that seems to take nothing does take bytes, in which case it has more time.
+func (s *Session) advanced(r Reason) bool {
+	h := &s.down
+	switch r {
+	case HostSendTimeout:
+		h = &s.up
+	case ClientSendTimeout:
+	default:
+		return false
+	}
+	if !h.Advanced() {
+		return false
+	}
+	h.WroteAt = s.server.loop.Now()
+	return true
 }

@@ -52,6 +52,7 @@ type Half struct {
 
 	buf      []byte        // the loop's buffer while bytes are held in it
 	sent     int           // how much of buf has been written
+	queued   int           // what the sink had not confirmed when that was last looked at; see Advanced
 	pipe     *engine.Pipe  // while bytes are held in it
 	failure  syscall.Errno // of the source, when broken; of the sink, when dead
 	state    halfState
@@ -80,7 +81,18 @@ func (h *Half) Flush(l *engine.Loop) error {
 		}
 	}
 	h.wrote(l, n)
+	if again(err) {
+		h.queued = h.To.Unacknowledged()
+	}
 	return err
+}
+
+// Advanced reports whether the peer has taken bytes since the sink became full or this was last asked. A sink says that it
+// has room only when there is a good deal of it, which may take a slow peer long.
+func (h *Half) Advanced() bool {
+	before := h.queued
+	h.queued = h.To.Unacknowledged()
+	return h.queued < before
 }
 
 // sourceIs notes what the last read said of the source: nil, unix.EAGAIN, io.EOF, or its failure.
@@ -146,6 +158,7 @@ func (h *Half) Send(l *engine.Loop, p []byte, last bool) error {
 	}
 	if again(err) {
 		h.hold(l, p[n:])
+		h.queued = h.To.Unacknowledged()
 	}
 	h.wrote(l, n)
 	return err
