@@ -1,0 +1,272 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// slot is a worker's place, which one process after the other takes.
+type slot struct {
+	n       int
+	process *process    // nil if there is none
+	retry   *time.Timer // starts the next process, nil if it is not set
+	backoff backoff
+	last    string // why there is no process
+}
+
+// rest makes the slot wait for nothing.
+func (s *slot) rest() {
+	if s.retry != nil {
+		s.retry.Stop()
+		s.retry = nil
+	}
+}
+
+// process is a worker as its master sees it. Only run touches it.
+type process struct {
+	slot    *slot
+	pid     int
+	proc    *os.Process
+	channel *channel
+	state   State
+
+	sent      uint32 // the plan that it was last told to prepare
+	ready     bool   // it has prepared that
+	committed bool   // and was told to follow it
+	follows   uint32 // the plan that it last said it follows
+
+	asked  bool        // to leave
+	halted bool        // at once
+	timer  *time.Timer // of what its end is helped by
+	doom   string      // why it was killed, "" if it was not
+
+	since  time.Time // when it began to serve
+	waited time.Duration
+	pulse  pulse
+}
+
+// processes returns those there are.
+func (m *Master) processes() []*process {
+	var all []*process
+	for _, s := range m.slots {
+		if s.process != nil {
+			all = append(all, s.process)
+		}
+	}
+	return all
+}
+
+// wanted is whether a slot is to have a process.
+func (m *Master) wanted(s *slot) bool {
+	return !m.stopping && (s.n < m.plan.Workers || m.change != nil && s.n < m.change.plan.Workers)
+}
+
+// fill starts a process in an empty slot, with the plan that is being tried if there is one.
+func (m *Master) fill(s *slot) {
+	s.rest()
+	proc, ch, err := m.startWorker(s.n)
+	if err != nil {
+		m.vacant(s, "not started", err.Error(), m.change != nil && s.n < m.change.plan.Workers, false, 0)
+		m.settle()
+		return
+	}
+	p := &process{slot: s, pid: proc.Pid, proc: proc, channel: ch}
+	s.process = p
+	heard := make(chan struct{})
+	go m.hear(p, heard)
+	go m.await(p, heard)
+	m.o.Started(s.n, p.pid)
+	if c := m.change; c != nil && s.n < c.plan.Workers {
+		m.prepare(p, c.plan, c.number)
+	} else {
+		m.prepare(p, m.plan, m.number)
+	}
+}
+
+// hear passes on what a process says, until its channel ends.
+func (m *Master) hear(p *process, heard chan struct{}) {
+	defer close(heard)
+	for {
+		msg, err := p.channel.receive()
+		if err != nil {
+			m.post(func() { m.deaf(p) })
+			return
+		}
+		closeAll(msg.files) // no message of a worker has any
+		m.post(func() { m.answer(p, msg) })
+	}
+}
+
+// await reports the end of a process, after the last that it said.
+func (m *Master) await(p *process, heard chan struct{}) {
+	state, err := p.proc.Wait()
+	p.channel.giveUp(time.Now().Add(time.Second))
+	<-heard
+	m.post(func() { m.gone(p, state, err) })
+}
+
+// deaf helps a process to its end that has closed its channel: it can be told nothing any more.
+func (m *Master) deaf(p *process) {
+	if p.state != Gone {
+		m.after(p, m.o.StopGrace, func() { m.kill(p, "it closed its control channel") })
+	}
+}
+
+// gone follows the end of a process.
+func (m *Master) gone(p *process, state *os.ProcessState, err error) {
+	s := p.slot
+	reason := ending(state, err)
+	if p.doom != "" {
+		reason = p.doom + " (" + reason + ")"
+	}
+	var served time.Duration
+	if !p.since.IsZero() {
+		served = time.Since(p.since)
+	}
+	orderly := p.asked && state != nil && state.Success()
+	tried := m.change != nil && p.sent == m.change.number && !orderly
+	p.state = Gone
+	m.still(p)
+	p.channel.close()
+	s.process = nil
+	m.vacant(s, "ended", reason, tried, orderly, served, "pid", p.pid)
+	m.o.Gone(Exit{Slot: s.n, PID: p.pid, State: state, Reason: reason, Superfluous: !m.wanted(s)})
+	m.settle()
+}
+
+// vacant decides what follows in a slot that has no process any more, or could not be given one, which is what. Tried says that a plan
+// on trial was involved, orderly that it left as it was told, served for how long it was of use. A successor is started
+// by a timer, hence after this returns.
+func (m *Master) vacant(s *slot, what, reason string, tried, orderly bool, served time.Duration, who ...any) {
+	s.last = what + ": " + reason
+	if tried {
+		m.mourn(s)
+	}
+	log := m.log.With("slot", s.n).With(who...)
+	var pause time.Duration
+	switch wanted := m.wanted(s); {
+	case orderly:
+		log.Info("worker left", "reason", reason)
+	case wanted:
+		pause = s.backoff.next(served >= m.o.Healthy)
+		log.Error("worker "+what, "reason", reason, "restart_in", pause)
+	default:
+		log.Warn("worker "+what, "reason", reason)
+	}
+	if !m.wanted(s) {
+		s.backoff = backoff{}
+		return
+	}
+	var t *time.Timer
+	t = time.AfterFunc(pause, func() {
+		m.post(func() {
+			if s.retry != t {
+				return
+			}
+			if s.retry = nil; m.wanted(s) {
+				m.fill(s)
+			} else {
+				s.backoff = backoff{}
+			}
+		})
+	})
+	s.retry = t
+}
+
+// ending says why a process ended.
+func ending(state *os.ProcessState, err error) string {
+	if state == nil {
+		return fmt.Sprintf("unknown: %v", err)
+	}
+	if w, ok := state.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		name := unix.SignalName(w.Signal())
+		if name == "" {
+			name = fmt.Sprintf("signal %d", int(w.Signal()))
+		}
+		if w.CoreDump() {
+			name += ", core dumped"
+		}
+		return name
+	}
+	return state.String()
+}
+
+// tell sends a message, and kills a process that cannot be told.
+func (m *Master) tell(p *process, msg message) {
+	if err := p.channel.send(msg); err != nil && !hungUp(err) {
+		if errors.Is(err, unix.EAGAIN) {
+			err = errNotReading
+		}
+		m.kill(p, err.Error())
+	}
+}
+
+var errNotReading = errors.New("it does not read its control channel")
+
+// hungUp is whether the other end of a channel was closed, which hear learns as well.
+func hungUp(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
+
+// drain tells a process to leave in its own time, if it has begun to serve at all.
+func (m *Master) drain(p *process, timeout time.Duration) {
+	p.asked = true
+	if p.state == Starting {
+		m.kill(p, "it was not needed any more")
+		return
+	}
+	if p.halted {
+		return
+	}
+	p.state = Draining
+	m.still(p)
+	if timeout > 0 {
+		m.after(p, timeout, func() { m.halt(p) })
+	}
+	m.tell(p, message{kind: kindDrain, value: int64(timeout)})
+}
+
+// halt tells a process to leave at once, and sees to it that it does.
+func (m *Master) halt(p *process) {
+	p.asked = true
+	if p.state == Starting {
+		m.kill(p, "it was not needed any more")
+		return
+	}
+	p.state, p.halted = Draining, true
+	m.after(p, m.o.StopGrace, func() { m.kill(p, "it did not stop") })
+	m.tell(p, message{kind: kindStop})
+}
+
+// kill ends a process; why is what is said of it.
+func (m *Master) kill(p *process, why string) {
+	if p.doom == "" {
+		p.doom = why
+	}
+	_ = p.proc.Kill() // fails if it has ended, which is reported soon
+}
+
+// after does f later, unless the process has ended then or something else was put in its place.
+func (m *Master) after(p *process, d time.Duration, f func()) {
+	m.still(p)
+	var t *time.Timer
+	t = time.AfterFunc(d, func() {
+		m.post(func() {
+			if p.timer == t && p.state != Gone {
+				f()
+			}
+		})
+	})
+	p.timer = t
+}
+
+// still takes back what after was to do.
+func (m *Master) still(p *process) {
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+}
