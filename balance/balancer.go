@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 )
 
-// Balancer is an algorithm that chooses a host. One Balancer serves one group, from all loops at once.
+// Balancer is an algorithm that chooses a host. One Balancer serves one group, from all loops at once. What it remembers
+// from choice to choice is in Hosts, which all processes share.
 type Balancer interface {
 	// Pick returns the index of a host that tried does not hold, or -1 if the algorithm has none to offer. Key is what
 	// the client asked for: the name in a request's Host or in a TLS hello, in any letter case, or nil. It is not kept.
@@ -16,9 +16,9 @@ type Balancer interface {
 
 // algorithms maps the names used in the configuration to makers of balancers.
 var algorithms = map[string]func(names []string) Balancer{
-	"round_robin": func([]string) Balancer { return new(roundRobin) },
+	"round_robin": func([]string) Balancer { return roundRobin{} },
 	"first":       func([]string) Balancer { return first{} },
-	"least_conn":  func([]string) Balancer { return new(leastConn) },
+	"least_conn":  func([]string) Balancer { return leastConn{} },
 	"host":        newByName,
 	"sni":         newByName,
 }
@@ -41,13 +41,3 @@ func New(name string, hosts []string) (Balancer, error) {
 	}
 	return make(hosts), nil
 }
-
-// turn is a counter that all loops advance, on a cache line of its own.
-type turn struct {
-	_ [64]byte
-	n atomic.Uint64
-	_ [56]byte
-}
-
-// next returns 0, 1, 2, ... modulo n.
-func (t *turn) next(n int) int { return int((t.n.Add(1) - 1) % uint64(n)) }

@@ -1,6 +1,10 @@
 package balance
 
-import "sync/atomic"
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
 
 // The cells kept for each host.
 const (
@@ -13,30 +17,174 @@ const (
 // lineWords is a cache line in 8-byte words.
 const lineWords = 8
 
-// Counters is a table of counts: a row for each writer (a loop, later a worker process), a few cells for each host. Rows
-// are a cache line apart and each has one writer, so counting is never contended; a reader adds the rows up.
-// The table is one flat run of words, so that it can lie in memory shared by processes, and a row can be cleared when
-// its writer has died.
+// The words of the head, which lies before the tables. The first line is written once; the second is read at every
+// choice and hardly ever written; from headTaken on there is a word for each row.
+const (
+	headMagic = iota
+	headLayout
+	headRows
+	headHosts
+
+	headRowsUsed  = lineWords // rows from here on were never written
+	headHostsUsed = lineWords + 1
+	headTaken     = 2 * lineWords
+)
+
+// Counters is a table of counts: a row for each writer (a loop, or a worker process), a few cells for each host. Rows
+// are a cache line apart and each has one writer, so counting is never contended; a reader adds the rows up. A host is
+// known by its id, which a Registry keeps the same over reloads.
+//
+// It also keeps a turn for each group, under the id of the group's first host: the one thing that all writers write.
+//
+// All of it is one flat run of words, in the process's own memory or in memory that processes share. Only what lies
+// below the rows and hosts in use is ever touched, so neither time nor memory grows with what there is room for.
 type Counters struct {
-	words  []uint64
-	rows   int
-	stride int // words a row
+	words []uint64
+	shape shape
+
+	rowsUsed *uint64  // in words
+	turns    []uint64 // in words: a line for each host
+	table    []uint64 // in words: the rows
+	stride   int      // from a row to the next, in words
+	kind     int      // from the cells of one kind to the next kind's, in words
+
+	fd     int    // of the shared memory, or -1
+	mapped []byte // the shared memory, or nil
 }
 
-// NewCounters makes a table in the process's own memory.
+// shape is how much room there is, and where what lies.
+type shape struct{ rows, hosts int }
+
+func up(n, to int) int { return (n + to - 1) / to * to }
+
+// cell is the distance from the cells of one kind to the next kind's, in words. Cells of a kind lie together since an
+// algorithm reads one kind of many hosts.
+func (s shape) cell() int { return up(s.hosts, lineWords) }
+
+// row is the distance from one row to the next, in words. The line that is left free keeps rows apart wherever the
+// table begins, and keeps a host's cells of all rows out of one cache set.
+func (s shape) row() int { return cellsPerHost*s.cell() + lineWords }
+
+func (s shape) turns() int { return up(headTaken+s.rows, lineWords) }
+func (s shape) table() int { return s.turns() + s.hosts*lineWords }
+func (s shape) words() int { return s.table() + s.rows*s.row() }
+
+// over lays the counters of a shape over words.
+func over(words []uint64, s shape) *Counters {
+	return &Counters{
+		words: words, shape: s, fd: -1,
+		rowsUsed: &words[headRowsUsed],
+		turns:    words[s.turns():s.table()],
+		table:    words[s.table():],
+		stride:   s.row(),
+		kind:     s.cell(),
+	}
+}
+
+// NewCounters makes a table in the process's own memory, all of whose rows are taken.
 func NewCounters(rows, hosts int) *Counters {
-	stride := (hosts*cellsPerHost+lineWords-1)/lineWords*lineWords + lineWords
-	return &Counters{words: make([]uint64, rows*stride), rows: rows, stride: stride}
+	s := shape{rows, hosts}
+	c := over(make([]uint64, s.words()), s)
+	*c.rowsUsed = uint64(rows)
+	for row := range rows {
+		c.words[headTaken+row] = 1
+	}
+	return c
+}
+
+// Rows is how many rows there is room for.
+func (c *Counters) Rows() int { return c.shape.rows }
+
+// Hosts is how many hosts there is room for.
+func (c *Counters) Hosts() int { return c.shape.hosts }
+
+// ErrNoRow is what TakeRow returns when all rows are taken.
+var ErrNoRow = errors.New("balance: every row of the counters has a writer")
+
+// TakeRow takes a row that has no writer. Whoever starts a writer takes its row, and clears it with ClearRow when the
+// writer is gone; several processes may do so at once.
+func (c *Counters) TakeRow() (int, error) {
+	for row := range c.shape.rows {
+		if atomic.CompareAndSwapUint64(&c.words[headTaken+row], 0, 1) {
+			raise(c.rowsUsed, uint64(row)+1)
+			return row, nil
+		}
+	}
+	return -1, ErrNoRow
+}
+
+// ClearRow gives up a row whose writer is gone: what it held is held no longer, and the row may be taken again. What it
+// counted as served and failed stays in the row, and so in the sums; the row's next writer counts on from there. The
+// writer must not run any more, not even in a system call: wait for its process first.
+func (c *Counters) ClearRow(row int) {
+	used := int(atomic.LoadUint64(&c.words[headHostsUsed]))
+	for host := range used {
+		// Not written where nothing is to be cleared: other writers read these lines.
+		if p := c.at(row, host, cellActive); atomic.LoadUint64(p) != 0 {
+			atomic.StoreUint64(p, 0)
+		}
+	}
+	atomic.StoreUint64(&c.words[headTaken+row], 0)
+}
+
+// use has hosts below n looked at when a row is cleared.
+func (c *Counters) use(n int) error {
+	if n > c.shape.hosts {
+		return fmt.Errorf("balance: there is no host id %d in counters for %d hosts", n-1, c.shape.hosts)
+	}
+	raise(&c.words[headHostsUsed], uint64(n))
+	return nil
+}
+
+// reset forgets what a host that holds no lease has served and failed.
+func (c *Counters) reset(host int) {
+	for row := range int(atomic.LoadUint64(c.rowsUsed)) {
+		atomic.StoreUint64(c.at(row, host, cellServed), 0)
+		atomic.StoreUint64(c.at(row, host, cellFailed), 0)
+	}
+}
+
+// raise makes *p at least n.
+func raise(p *uint64, n uint64) {
+	for {
+		old := atomic.LoadUint64(p)
+		if old >= n || atomic.CompareAndSwapUint64(p, old, n) {
+			return
+		}
+	}
+}
+
+func (c *Counters) at(row, host, cell int) *uint64 {
+	return &c.table[row*c.stride+cell*c.kind+host]
 }
 
 func (c *Counters) add(row, host, cell int, delta int64) {
-	atomic.AddUint64(&c.words[row*c.stride+host*cellsPerHost+cell], uint64(delta))
+	atomic.AddUint64(c.at(row, host, cell), uint64(delta))
 }
 
-func (c *Counters) sum(host, cell int) int64 {
+// column is the cells of one kind: of all hosts, in all rows that were in use when it was made.
+type column struct {
+	words  []uint64
+	stride int
+}
+
+func (c *Counters) column(cell int) column {
+	rows := int(atomic.LoadUint64(c.rowsUsed))
+	if rows == 0 {
+		return column{}
+	}
+	first := cell * c.kind
+	return column{c.table[first : first+(rows-1)*c.stride+c.kind], c.stride}
+}
+
+// sum adds the host's cells up.
+func (c column) sum(host int) int64 {
 	var n uint64
-	for i := host*cellsPerHost + cell; i < len(c.words); i += c.stride {
+	for i := host; i < len(c.words); i += c.stride {
 		n += atomic.LoadUint64(&c.words[i])
 	}
 	return int64(n)
 }
+
+// turn is the turn of the group whose first host is this one.
+func (c *Counters) turn(host int) *uint64 { return &c.turns[host*lineWords] }

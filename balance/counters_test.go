@@ -5,24 +5,29 @@ import (
 	"unsafe"
 )
 
-// No word of one row lies in a cache line with a word of another, wherever the table begins.
-func TestRowsShareNoCacheLine(t *testing.T) {
+// No word of one row lies in a cache line with a word of another row, or with a turn; no turn with another. Wherever the
+// table begins.
+func TestWritersShareNoCacheLine(t *testing.T) {
 	t.Parallel()
 	const line = 64
+	apart := func(t *testing.T, what string, end, next *uint64) {
+		if d := uintptr(unsafe.Pointer(next)) - uintptr(unsafe.Pointer(end)); d < line {
+			t.Fatalf("%s: %d bytes apart", what, d)
+		}
+	}
 	for _, hosts := range []int{1, 2, 3, 5, 8, 21, 64, 1000} {
 		for _, rows := range []int{1, 2, 8, 65} {
 			c := NewCounters(rows, hosts)
-			last := hosts*cellsPerHost - 1
-			for row := range rows {
-				end := &c.words[row*c.stride+last] // within the table
-				if row+1 == rows {
-					continue
-				}
-				next := &c.words[(row+1)*c.stride]
-				if d := uintptr(unsafe.Pointer(next)) - uintptr(unsafe.Pointer(end)); d < line {
-					t.Fatalf("%d hosts: the rows %d and %d are %d bytes apart", hosts, row, row+1, d)
-				}
+			at := func(row, host, cell int) *uint64 { return c.at(row, host, cell) }
+			apart(t, "what every choice reads and the turns", &c.words[headHostsUsed], c.turn(0))
+			apart(t, "the turns and the rows", c.turn(hosts-1), at(0, 0, 0))
+			for host := range hosts - 1 {
+				apart(t, "two turns", c.turn(host), c.turn(host+1))
 			}
+			for row := range rows - 1 {
+				apart(t, "two rows", at(row, hosts-1, cellsPerHost-1), at(row+1, 0, 0))
+			}
+			_ = at(rows-1, hosts-1, cellsPerHost-1) // within the table
 		}
 	}
 }
@@ -47,23 +52,13 @@ func TestCellsAreApart(t *testing.T) {
 	}
 	for host := range hosts {
 		for cell := range cellsPerHost {
-			if got := c.sum(host, cell); got != want[[2]int{host, cell}] {
+			if got := c.column(cell).sum(host); got != want[[2]int{host, cell}] {
 				t.Errorf("host %d, cell %d: %d, want %d", host, cell, got, want[[2]int{host, cell}])
 			}
 		}
 	}
 	c.add(0, 0, cellActive, -want[[2]int{0, cellActive}]-1)
-	if got := c.sum(0, cellActive); got != -1 {
+	if got := c.column(cellActive).sum(0); got != -1 {
 		t.Errorf("below zero: %d, want -1", got)
-	}
-}
-
-// Nothing else lies in the cache line of a turn, wherever it begins.
-func TestTurnHasItsCacheLine(t *testing.T) {
-	t.Parallel()
-	var x turn
-	before := unsafe.Offsetof(x.n)
-	if after := unsafe.Sizeof(x) - before - unsafe.Sizeof(x.n); before < 56 || after < 56 {
-		t.Errorf("%d bytes before a turn and %d after", before, after)
 	}
 }

@@ -3,7 +3,8 @@
 //
 // Choosing is pure: an algorithm looks at the counts and answers an index. Counting is outside of it: Group.Acquire
 // chooses and counts, and the Lease it returns is released exactly once. Everything is lock-free and may be called from
-// any loop.
+// any loop. The counts lie in the process's memory or in memory that a master and its workers share (Counters), under ids
+// that outlive a configuration (Registry).
 //
 // The package does not resolve names, connect, check health, or know what a connection is.
 package balance

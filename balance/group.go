@@ -1,22 +1,32 @@
 package balance
 
+import (
+	"fmt"
+	"sync/atomic"
+)
+
 // Hosts is what an algorithm sees of a group.
 type Hosts struct {
-	n        int
+	ids      []int // in the counters, by index in the group
 	counters *Counters
+	turn     *uint64 // nil if there are no hosts
 }
 
 // Len is the number of hosts.
-func (h *Hosts) Len() int { return h.n }
+func (h *Hosts) Len() int { return len(h.ids) }
 
 // Active is how many leases host i has, over all rows.
-func (h *Hosts) Active(i int) int64 { return h.counters.sum(i, cellActive) }
+func (h *Hosts) Active(i int) int64 { return h.counters.column(cellActive).sum(h.ids[i]) }
 
 // Served is how many leases of host i have ended well.
-func (h *Hosts) Served(i int) int64 { return h.counters.sum(i, cellServed) }
+func (h *Hosts) Served(i int) int64 { return h.counters.column(cellServed).sum(h.ids[i]) }
 
 // Failed is how many leases of host i have ended without service.
-func (h *Hosts) Failed(i int) int64 { return h.counters.sum(i, cellFailed) }
+func (h *Hosts) Failed(i int) int64 { return h.counters.column(cellFailed).sum(h.ids[i]) }
+
+// Turn returns 0, 1, 2, ... modulo Len: each answer is given to one caller, over all loops and all processes that share
+// the counters. There must be hosts.
+func (h *Hosts) Turn() int { return int((atomic.AddUint64(h.turn, 1) - 1) % uint64(len(h.ids))) }
 
 // Group is an upstream group: its hosts' counts and its algorithm.
 type Group struct {
@@ -25,14 +35,41 @@ type Group struct {
 	byName   bool
 }
 
-// NewGroup makes a group of n hosts, n > 0, counted in counters, which must have room for n hosts.
+// NewGroup makes a group of n hosts that has counters of its own, which must have room for n hosts.
 func NewGroup(n int, b Balancer, counters *Counters) *Group {
-	_, named := b.(byName)
-	return &Group{hosts: Hosts{n: n, counters: counters}, balancer: b, byName: named}
+	ids := make([]int, n)
+	for i := range ids {
+		ids[i] = i
+	}
+	g, err := NewGroupOf(ids, b, counters)
+	if err != nil {
+		panic(err) // the caller made both
+	}
+	return g
 }
 
-// ByName reports whether hosts are chosen by the key: when none was tried yet and there is none to offer, the client asked for
-// one that the group does not have.
+// NewGroupOf makes a group whose host i is counted under ids[i], as a Registry assigned them; no id is in two groups of a
+// configuration. A group of a later configuration that is counted under the same ids goes on where this one is: with
+// what the hosts have in hand, and with the turn if its first host is the same. The group keeps ids.
+func NewGroupOf(ids []int, b Balancer, counters *Counters) (*Group, error) {
+	for i, id := range ids {
+		if id < 0 {
+			return nil, fmt.Errorf("balance: host %d of a group has the id %d", i, id)
+		}
+		if err := counters.use(id + 1); err != nil {
+			return nil, err
+		}
+	}
+	_, named := b.(byName)
+	hosts := Hosts{ids: ids, counters: counters}
+	if len(ids) > 0 {
+		hosts.turn = counters.turn(ids[0])
+	}
+	return &Group{hosts: hosts, balancer: b, byName: named}, nil
+}
+
+// ByName reports whether hosts are chosen by the key: when none was tried yet and there is none to offer, the client asked
+// for one that the group does not have.
 func (g *Group) ByName() bool { return g.byName }
 
 // Hosts gives the counts, for choosing and for statistics.
@@ -46,7 +83,7 @@ func (g *Group) Acquire(row int, key []byte, tried *Tried) (Lease, bool) {
 		return Lease{}, false
 	}
 	tried.Add(i)
-	g.hosts.counters.add(row, i, cellActive, 1)
+	g.hosts.counters.add(row, g.hosts.ids[i], cellActive, 1)
 	return Lease{group: g, row: int32(row), host: int32(i)}, true
 }
 
@@ -84,14 +121,15 @@ func (l *Lease) Release(o Outcome) {
 	if l.group == nil {
 		return
 	}
-	c := l.group.hosts.counters
+	c, row, id := l.group.hosts.counters, int(l.row), l.group.hosts.ids[l.host]
 	l.group = nil
-	c.add(int(l.row), int(l.host), cellActive, -1)
 	switch o {
 	case Served:
-		c.add(int(l.row), int(l.host), cellServed, 1)
+		c.add(row, id, cellServed, 1)
 	case Failed:
-		c.add(int(l.row), int(l.host), cellFailed, 1)
+		c.add(row, id, cellFailed, 1)
 	case Unused:
 	}
+	// Last: a host that nobody holds has nothing to be counted any more, and its id may be given to another.
+	c.add(row, id, cellActive, -1)
 }

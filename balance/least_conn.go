@@ -1,13 +1,17 @@
 package balance
 
-// leastConn takes the host with the fewest connections in hand, over all loops. Among equals it takes turns, so that
-// an idle group is used evenly.
-type leastConn struct{ turn turn }
+// leastConn takes the host with the fewest connections in hand, over all loops and worker processes. Among equals it
+// takes turns, so that an idle group is used evenly.
+type leastConn struct{}
 
 // Pick implements Balancer.
-func (l *leastConn) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
+func (leastConn) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	n := hosts.Len()
-	start := l.turn.next(n)
+	if tried.Count() >= n {
+		return -1
+	}
+	start := hosts.Turn()
+	active := hosts.counters.column(cellActive)
 	best, fewest := -1, int64(0)
 	for k := range n {
 		i := start + k
@@ -17,8 +21,8 @@ func (l *leastConn) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 		if tried.Has(i) {
 			continue
 		}
-		if active := hosts.Active(i); best < 0 || active < fewest {
-			best, fewest = i, active
+		if held := active.sum(hosts.ids[i]); best < 0 || held < fewest {
+			best, fewest = i, held
 		}
 	}
 	return best

@@ -97,6 +97,8 @@ type Listener struct {
 	opts   ListenerOptions
 	timer  Timer
 	paused bool
+	// retiring is not nil from Retire on, until the listener is closed.
+	retiring *retirement
 }
 
 // NewListener has loop accept from fd, a non-blocking listening socket, which the Listener owns from now on, also when
@@ -131,6 +133,9 @@ func (l *Listener) acceptOne() bool {
 	fd, peer, errno := accept4(l.conn.fd)
 	switch errno {
 	case 0:
+		if l.retiring != nil {
+			l.retiring.accepted(fd)
+		}
 		l.opts.Accept(l, fd, peer)
 		return !l.paused && l.conn.Open()
 	case unix.EAGAIN:
@@ -183,6 +188,7 @@ func (l *Listener) resume() {
 func (l *Listener) Expired(*Timer) { l.resume() }
 
 // Close accepts what the kernel has already completed, so that no client that got through is reset, and stops listening.
+// Clients whose handshakes are not complete are reset, unless another process has the socket too: see Retire.
 func (l *Listener) Close() {
 	if !l.conn.Open() {
 		return
@@ -191,5 +197,11 @@ func (l *Listener) Close() {
 	for !l.paused && l.acceptOne() {
 	}
 	l.loop.Disarm(&l.timer)
+	// Another process may have the socket too, and then closing a descriptor of it does not end its events (epoll(7)).
+	_ = l.loop.poller.Delete(int(l.conn.fd))
 	l.conn.Close()
+	if r := l.retiring; r != nil {
+		l.retiring = nil
+		r.end()
+	}
 }

@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// handshake names a connection that a client has begun and not yet completed: addresses, ports, and the kernel's cookie, so
+// that a later one between the same addresses is another (struct inet_diag_sockid in linux/inet_diag.h).
+type handshake [sizeofSockID]byte
+
+// The layout of linux/inet_diag.h and linux/netlink.h.
+const (
+	sizeofSockID  = 48
+	sizeofHeader  = unix.SizeofNlMsghdr
+	sizeofRequest = sizeofHeader + 8 + sizeofSockID
+	stateSynRecv  = 3
+)
+
+// handshakes lists those that are under way with listening sockets of a family on a port: the kernel does not tell which
+// socket of a group they belong to. It takes a walk through all TCP connections of the machine, so it is not for a loop.
+// See sock_diag(7); it needs no privilege, but the kernel may have been built without it.
+func handshakes(family byte, port int) (map[handshake]struct{}, error) {
+	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return nil, fmt.Errorf("engine: while looking for handshakes: %w", os.NewSyscallError("socket", err))
+	}
+	defer unix.Close(s)
+	found := make(map[handshake]struct{})
+	if err := dumpHandshakes(s, family, port, found); err != nil {
+		return nil, fmt.Errorf("engine: while looking for handshakes: %w", err)
+	}
+	return found, nil
+}
+
+// queued is how many connections wait to be accepted: what TCP_INFO (tcp(7)) of a listening socket has in tcpi_unacked. It
+// is zero if that cannot be known.
+func queued(fd int32) int {
+	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0
+	}
+	return int(info.Unacked)
+}
+
+// listensOn is the port of a listening socket, and its family: a handshake that an IPv4 client has begun with a socket for
+// both families counts as one of IPv6.
+func listensOn(fd int32) (family byte, port int, err error) {
+	sa, err := unix.Getsockname(int(fd))
+	if err != nil {
+		return 0, 0, fmt.Errorf("engine: while asking for a listener's port: %w", os.NewSyscallError("getsockname", err))
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return unix.AF_INET, sa.Port, nil
+	case *unix.SockaddrInet6:
+		return unix.AF_INET6, sa.Port, nil
+	}
+	return 0, 0, fmt.Errorf("engine: while asking for a listener's port: %w", unix.EAFNOSUPPORT)
+}
+
+// dumpHandshakes adds the handshakes of a family to found.
+func dumpHandshakes(s int, family byte, port int, found map[handshake]struct{}) error {
+	var q [sizeofRequest]byte
+	native := binary.NativeEndian
+	native.PutUint32(q[0:], sizeofRequest)
+	native.PutUint16(q[4:], unix.SOCK_DIAG_BY_FAMILY)
+	native.PutUint16(q[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	body := q[sizeofHeader:]
+	body[0], body[1] = family, unix.IPPROTO_TCP
+	native.PutUint32(body[4:], 1<<stateSynRecv)
+	binary.BigEndian.PutUint16(body[8:], uint16(port))
+	if err := unix.Sendto(s, q[:], 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return os.NewSyscallError("sendto", err)
+	}
+	answer := make([]byte, 64<<10)
+	for {
+		n, _, err := unix.Recvfrom(s, answer, 0)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return os.NewSyscallError("recvfrom", err)
+		}
+		if done, err := readHandshakes(answer[:n], found); done || err != nil {
+			return err
+		}
+	}
+}
+
+// readHandshakes reads the messages of one datagram. It reports whether they were the last.
+func readHandshakes(b []byte, found map[handshake]struct{}) (done bool, err error) {
+	native := binary.NativeEndian
+	for len(b) >= sizeofHeader {
+		size := int(native.Uint32(b))
+		if size < sizeofHeader || size > len(b) {
+			break
+		}
+		body := b[sizeofHeader:size]
+		switch native.Uint16(b[4:]) {
+		case unix.NLMSG_DONE:
+			return true, nil
+		case unix.NLMSG_ERROR:
+			if len(body) < 4 {
+				return true, unix.EPROTO
+			}
+			return true, os.NewSyscallError("sock_diag", syscall.Errno(-int32(native.Uint32(body))))
+		case unix.SOCK_DIAG_BY_FAMILY:
+			// Struct inet_diag_msg: four bytes, then the addresses.
+			if len(body) >= 4+sizeofSockID {
+				found[handshake(body[4:])] = struct{}{}
+			}
+		}
+		b = b[min((size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1), len(b)):]
+	}
+	if len(b) > 0 {
+		return true, unix.EPROTO
+	}
+	return false, nil
+}
