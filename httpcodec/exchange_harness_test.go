@@ -50,7 +50,7 @@ func newSettings(t testing.TB, r *resolve.Resolver, change func(*Settings), host
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := &Settings{UpstreamKeepalive: 64}
+	set := &Settings{UpstreamKeepalive: 64, UpstreamIdle: 1024}
 	set.Group = &upstream.Group{
 		Name: "test", Balance: balance.NewGroup(len(hosts), balancer, balance.NewCounters(1, len(hosts))), ConnectTimeout: 10 * time.Second,
 	}
@@ -85,7 +85,7 @@ func (g rig) start(t testing.TB, change func(*Settings), hosts ...netip.AddrPort
 	if strings.Contains(t.Name(), "Allocate") {
 		log = slog.New(slog.DiscardHandler)
 	}
-	server := NewServer(loop, Options{Settings: set, MaxIdle: 1024, Connector: upstream.NewConnector(loop, 0, log), Access: g.access, Log: log})
+	server := NewServer(loop, Options{Settings: set, Connector: upstream.NewConnector(loop, 0, log), Access: g.access, Log: log})
 	listen := enginetest.Loopback
 	if g.listen != "" {
 		listen = g.listen

@@ -189,7 +189,7 @@ func TestNoLeaks(t *testing.T) {
 // However many idle connections each host is allowed, there are not more than the server is.
 func TestIdleConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	p := newPool(&Server{maxIdle: 3}, &Settings{UpstreamKeepalive: 2, Group: &upstream.Group{Hosts: make([]upstream.Host, 3)}})
+	p := newPool(&Server{}, &Settings{UpstreamKeepalive: 2, UpstreamIdle: 3, Group: &upstream.Group{Hosts: make([]upstream.Host, 3)}})
 	kept := func(index int) int {
 		h := p.fresh()
 		h.index = index

@@ -64,7 +64,7 @@ func newPool(v *Server, s *Settings) *pool {
 		hosts:   s.Group.Hosts,
 		idle:    make([][]*host, len(s.Group.Hosts)),
 		max:     s.UpstreamKeepalive,
-		room:    v.maxIdle,
+		room:    s.UpstreamIdle,
 		timeout: s.UpstreamKeepaliveTimeout.Milliseconds(),
 	}
 }

@@ -20,8 +20,6 @@ type Options struct {
 	// Connector makes the connections to hosts, on the same loop; Row is the row that it counts its leases in.
 	Connector *upstream.Connector
 	Row       int
-	// MaxIdle is how many idle connections to hosts there may be, whatever Settings.UpstreamKeepalive allows each host.
-	MaxIdle int
 	// Access gets a record of each exchange; nil for none.
 	Access *accesslog.Buffer
 	// Log gets what people should know.
@@ -43,7 +41,6 @@ type Server struct {
 	settings  *Settings
 	connector *upstream.Connector
 	row       int
-	maxIdle   int
 	access    *accesslog.Buffer
 	log       *slog.Logger
 	listeners []*engine.Listener
@@ -68,7 +65,7 @@ type Server struct {
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
 	v := &Server{
-		loop: loop, settings: o.Settings, connector: o.Connector, row: o.Row, maxIdle: o.MaxIdle, access: o.Access, log: o.Log,
+		loop: loop, settings: o.Settings, connector: o.Connector, row: o.Row, access: o.Access, log: o.Log,
 		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Settings: tunnelSettings(o.Settings), Log: o.Log}),
 	}
 	v.pool = newPool(v, o.Settings)

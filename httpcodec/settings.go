@@ -28,6 +28,8 @@ type Settings struct {
 	// how long.
 	UpstreamKeepalive        int
 	UpstreamKeepaliveTimeout time.Duration
+	// UpstreamIdle is how many idle connections each loop keeps over all hosts, whatever UpstreamKeepalive allows each.
+	UpstreamIdle int
 
 	// MaxBodySize bounds a request's body, in bytes; zero is no bound.
 	MaxBodySize int64

@@ -96,7 +96,11 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	}
 	tuneRuntime()
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	p, err := newProxy(cfg, log)
+	sockets, err := openSockets(cfg, reactorCount(cfg))
+	if err != nil {
+		return err
+	}
+	p, err := newProxy(cfg, sockets, log)
 	if err != nil {
 		return err
 	}
@@ -111,10 +115,10 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 
 	figures := startFigures(p, stdout)
 	if f.stop > 0 {
-		over := time.AfterFunc(f.stop, func() { signals <- unix.SIGTERM })
+		over := time.AfterFunc(f.stop, func() { signals.stop <- unix.SIGTERM })
 		defer over.Stop()
 	}
-	err = p.supervise(signals)
+	err = (&single{proxy: p, signals: signals}).run()
 	figures.stop()
 	if err == nil {
 		fmt.Fprintln(stdout, "Stopped.")

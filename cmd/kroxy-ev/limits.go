@@ -54,12 +54,19 @@ func clamp(n, lo, hi int) int {
 
 // pauseLog says that accepting had to stop, without saying it a thousand times.
 type pauseLog struct {
-	log   *slog.Logger
-	limit int
+	log *slog.Logger
 
 	mu    sync.Mutex
+	limit int
 	last  time.Time
 	since int // pauses not spoken of
+}
+
+// setLimit says what the limit on connections is now.
+func (p *pauseLog) setLimit(n int) {
+	p.mu.Lock()
+	p.limit = n
+	p.mu.Unlock()
 }
 
 // quietPauses is how long one line about pauses has to do.

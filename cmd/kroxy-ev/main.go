@@ -29,6 +29,7 @@ const usage = `kroxy-ev is a reverse proxy on an event loop.
 Usage:
   kroxy-ev --config FILE        serve what FILE says
   kroxy-ev --config FILE --test check FILE and exit
+  kroxy-ev reload --config FILE have the running kroxy-ev that serves FILE read it again, and wait for the outcome
   kroxy-ev demo                 show it at work: hosts, a proxy before them, live figures
   kroxy-ev --version
 
@@ -52,8 +53,13 @@ type flags struct {
 
 // run is main with its surroundings passed in; it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == "demo" {
-		return demo(args[1:], stdout, stderr)
+	if len(args) > 0 {
+		switch args[0] {
+		case "demo":
+			return demo(args[1:], stdout, stderr)
+		case verbReload:
+			return command(args[0], args[1:], stdout, stderr)
+		}
 	}
 	f, err := parseFlags(args)
 	switch {
@@ -80,10 +86,32 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if f.multiprocess {
 		fmt.Fprintln(stderr, "kroxy-ev: warning: --multiprocess is not available yet; one process with a reactor a CPU (reactors_num) serves instead")
 	}
-	if err := serve(cfg, stderr); err != nil {
+	if err := serve(f.config, cfg, stderr); err != nil {
 		fmt.Fprintf(stderr, "%v\n", err)
 		return exitError
 	}
+	return exitOK
+}
+
+// command gives the running kroxy-ev an order and tells its outcome.
+func command(verb string, args []string, stdout, stderr io.Writer) int {
+	f, err := parseFlags(args)
+	if err == nil && (f.test || f.version || f.multiprocess) {
+		err = fmt.Errorf("%s takes --config FILE only", verb)
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "kroxy-ev: %v\nTry \"kroxy-ev --help\".\n", err)
+		return exitError
+	}
+	if err := giveOrder(verb, f.config); err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitError
+	}
+	fmt.Fprintf(stdout, "kroxy-ev: %s done\n", verb)
 	return exitOK
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -14,86 +13,83 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kroxy-ev/balance"
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
-	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/resolve"
-	"kroxy-ev/engine/upstream"
-	"kroxy-ev/httpcodec"
-	"kroxy-ev/streamcodec"
 )
 
-// proxy is the running program: its reactors and what they share.
+// proxy is what serves in a process: its reactors, what they share, and the snapshot that they serve by. Its methods are
+// called from one goroutine, but for those that say otherwise.
 type proxy struct {
-	cfg      *config.Config
 	log      *slog.Logger
-	access   *accesslog.Log // nil if there is none
+	loops    int // how many reactors there are
 	resolver *resolve.Resolver
-	group    *upstream.Group
-	stream   *streamcodec.Settings // in stream mode
-	http     *httpcodec.Settings   // in http mode
-	budget   budget
 	limit    *engine.Limit
-	reactors []*reactor
 	paused   pauseLog
+	reactors []*reactor
+	now      *snapshot // nil before the first is committed
 	running  sync.WaitGroup
 	failed   chan error // the first reason why a reactor stopped by itself
 }
 
-// newProxy makes everything that the configuration asks for, the listening sockets included; nothing is accepted before
-// start. On an error nothing is left open. Events people should know of go to log.
-func newProxy(cfg *config.Config, log *slog.Logger) (*proxy, error) {
-	p := &proxy{cfg: cfg, log: log, failed: make(chan error, 1)}
-	keep := 0
-	if cfg.Mode == config.ModeHTTP {
-		keep = cfg.UpstreamKeepalive * len(cfg.Group(cfg.ProxyTo).Hosts)
-	}
-	p.budget = fileBudget(openFiles(), reactorCount(cfg), cfg.MaxConnections, keep)
-	p.limit = engine.NewLimit(p.budget.connections)
-	p.paused = pauseLog{log: log, limit: p.budget.connections}
-	if err := p.open(); err != nil {
+// newProxy makes everything that cfg asks for, with a reactor for each of the listening sockets, which it owns from now on,
+// also when an error is returned; nothing is accepted before start. On an error nothing is left open. Events people should
+// know of go to log.
+func newProxy(cfg *config.Config, sockets []int, log *slog.Logger) (*proxy, error) {
+	p := &proxy{log: log, loops: len(sockets), failed: make(chan error, 1)}
+	p.resolver = resolve.New(resolve.Options{Timeout: cfg.ResolveTimeout, Report: p.resolveChanged})
+	if err := p.open(cfg, sockets); err != nil {
 		p.close()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *proxy) open() error {
-	addr := netip.AddrPortFrom(netip.IPv4Unspecified(), p.cfg.Port)
-	if err := engine.CheckFree(addr); err != nil {
-		return p.listenProblem(err)
-	}
-	format, err := accesslog.Compile(p.cfg.FormatLog, p.cfg.Mode == config.ModeHTTP)
+func (p *proxy) open(cfg *config.Config, sockets []int) error {
+	s, err := p.prepare(cfg)
 	if err != nil {
-		return p.problem("format_log", err.Error(), "correct it")
-	}
-	if p.cfg.FileLog != "" {
-		p.access, err = accesslog.Open(p.cfg.FileLog, accesslog.Options{Report: func(err error) {
-			p.log.Error("access log: lines are being lost or writing fails", "error", err)
-		}})
-		if err != nil {
-			return p.problem("file_log", err.Error(), "name a file in a directory that exists and that this user may write to")
-		}
-	}
-	p.resolver = resolve.New(resolve.Options{Timeout: p.cfg.ResolveTimeout, Report: p.resolveChanged})
-	n := reactorCount(p.cfg)
-	if p.group, err = newGroup(p.cfg, p.resolver, n); err != nil {
+		closeAll(sockets)
 		return err
 	}
-	if p.cfg.Mode == config.ModeHTTP {
-		if p.http, err = httpSettings(p.cfg, p.group); err != nil {
-			return p.problem("headers", err.Error(), "correct it")
+	p.now = s
+	p.limit = engine.NewLimit(s.budget.connections)
+	p.paused = pauseLog{log: p.log, limit: s.budget.connections}
+	for row, fd := range sockets {
+		r, err := p.newReactor(row, s)
+		if err != nil {
+			closeAll(sockets[row:])
+			return err
 		}
-	} else {
-		p.stream = streamSettings(p.cfg, p.group)
-	}
-	for row := range n {
-		if err := p.addReactor(row, addr, format); err != nil {
+		p.reactors = append(p.reactors, r)
+		if err := r.listen(fd, p.limit, p.paused.report); err != nil {
+			closeAll(sockets[row+1:])
 			return err
 		}
 	}
 	return nil
+}
+
+// commit has every reactor go over to s between two of its events, and to the listening sockets, if there are any: one for
+// each reactor, which are owned from now on. It returns once all have.
+func (p *proxy) commit(s *snapshot, sockets []int) error {
+	old := p.now
+	p.now = s
+	p.limit.Set(s.budget.connections)
+	p.paused.setLimit(s.budget.connections)
+	taken := make(chan error, len(p.reactors))
+	for i, r := range p.reactors {
+		fd := -1
+		if sockets != nil {
+			fd = sockets[i]
+		}
+		r.loop.Post(func() { taken <- r.take(s, fd, p.limit, p.paused.report) })
+	}
+	var errs []error
+	for range p.reactors {
+		errs = append(errs, <-taken)
+	}
+	p.discard(old)
+	return errors.Join(errs...)
 }
 
 // resolveChanged reports when a name begins to fail, and when it is found again.
@@ -103,48 +99,6 @@ func (p *proxy) resolveChanged(name string, err error) {
 		return
 	}
 	p.log.Info("resolve: a host's name can be resolved again", "name", name)
-}
-
-// newGroup builds the group that traffic goes to, counted in a row a reactor.
-func newGroup(cfg *config.Config, r *resolve.Resolver, rows int) (*upstream.Group, error) {
-	from := cfg.Group(cfg.ProxyTo)
-	var names []string
-	for _, h := range from.Hosts {
-		names = append(names, h.Name)
-	}
-	algorithm, err := balance.New(from.Algorithm, names)
-	if err != nil {
-		return nil, err
-	}
-	g := &upstream.Group{
-		Name:           from.Name,
-		Balance:        balance.NewGroup(len(from.Hosts), algorithm, balance.NewCounters(rows, len(from.Hosts))),
-		ConnectTimeout: cfg.ConnectTimeout,
-		ResolveTimeout: cfg.ResolveTimeout,
-	}
-	for _, h := range from.Hosts {
-		g.Hosts = append(g.Hosts, upstream.NewHost(r, h.Name, h.Port))
-	}
-	return g, nil
-}
-
-// addReactor makes the reactor that counts in the given row, with a listening socket of its own.
-func (p *proxy) addReactor(row int, addr netip.AddrPort, format *accesslog.Format) error {
-	loop, err := engine.NewLoop(engine.Options{MaxPipes: p.budget.pipes})
-	if err != nil {
-		return err
-	}
-	var access *accesslog.Buffer
-	if p.access != nil {
-		access = p.access.NewBuffer(format)
-	}
-	p.reactors = append(p.reactors, p.newReactor(loop, row, access))
-	fd, err := engine.Listen(addr)
-	if err != nil {
-		return p.listenProblem(err)
-	}
-	_, err = p.reactors[row].server.Serve(fd, p.limit, p.paused.report)
-	return err
 }
 
 // start has every reactor serve.
@@ -194,6 +148,16 @@ func (p *proxy) active() int64 {
 	return n
 }
 
+// reopen opens the access log anew, after logrotate(8) has moved it away.
+func (p *proxy) reopen() {
+	if p.now.access == nil {
+		return
+	}
+	if err := p.now.access.Reopen(); err != nil {
+		p.log.Error("access log: reopening failed", "error", err)
+	}
+}
+
 // flushTimeout bounds the writing of the last log lines.
 const flushTimeout = 2 * time.Second
 
@@ -207,37 +171,13 @@ func (p *proxy) close() {
 		r.server.Shutdown(func() {})
 		r.loop.Close()
 	}
-	if p.resolver != nil {
-		p.resolver.Close()
-	}
-	if p.access != nil {
-		if err := p.access.Close(flushTimeout); err != nil {
-			p.log.Error("access log: closing failed", "error", err)
-		}
+	p.resolver.Close()
+	if p.now != nil {
+		p.discard(p.now)
 	}
 }
 
-// problem is an error at a key of the configuration.
-func (p *proxy) problem(key, what, remedy string) error {
-	return &config.Error{Problems: []config.Problem{p.cfg.Problem(p.cfg.Mode.String()+"."+key, what, remedy)}}
-}
-
-// listenProblem says why the port cannot be listened on, and what to do.
-func (p *proxy) listenProblem(err error) error {
-	var errno syscall.Errno
-	errors.As(err, &errno)
-	switch errno {
-	case unix.EADDRINUSE:
-		return p.problem("port", fmt.Sprintf("port %d is in use by another program", p.cfg.Port),
-			fmt.Sprintf("choose another port, or stop that program (ss -ltnp 'sport = :%d' names it)", p.cfg.Port))
-	case unix.EACCES:
-		return p.problem("port", fmt.Sprintf("this user may not listen on port %d", p.cfg.Port),
-			"choose a port from 1024 up, or grant the capability CAP_NET_BIND_SERVICE")
-	}
-	return p.problem("port", err.Error(), "see the error")
-}
-
-// reactorCount is how many reactors run in this process.
+// reactorCount is how many reactors run in a process without workers.
 func reactorCount(cfg *config.Config) int {
 	if cfg.ReactorsNum > 0 {
 		return cfg.ReactorsNum
@@ -245,20 +185,41 @@ func reactorCount(cfg *config.Config) int {
 	return runtime.NumCPU()
 }
 
-// serve runs the proxy until a signal stops it. Diagnostics go to stderr, without ever blocking a loop.
-func serve(cfg *config.Config, stderr io.Writer) error {
-	diagnostics := accesslog.New(stderr, accesslog.Options{FlushInterval: 50 * time.Millisecond})
-	defer func() { _ = diagnostics.Close(flushTimeout) }() // there is nowhere left to report to
-	log := slog.New(slog.NewTextHandler(diagnostics, nil))
-	tuneRuntime()
-	p, err := newProxy(cfg, log)
-	if err != nil {
-		return err
+// openSockets opens n listening sockets on cfg's port, on which nobody else listens.
+func openSockets(cfg *config.Config, n int) ([]int, error) {
+	addr := netip.AddrPortFrom(netip.IPv4Unspecified(), cfg.Port)
+	if err := engine.CheckFree(addr); err != nil {
+		return nil, listenProblem(cfg, err)
 	}
-	signals := catchSignals()
-	p.start()
-	log.Info("kroxy-ev: serving", "port", cfg.Port, "mode", cfg.Mode.String(), "reactors", len(p.reactors), "max_connections", p.budget.connections, "group", p.group.Name)
-	err = p.supervise(signals)
-	p.close()
-	return err
+	var list []int
+	for range n {
+		fd, err := engine.Listen(addr)
+		if err != nil {
+			closeAll(list)
+			return nil, listenProblem(cfg, err)
+		}
+		list = append(list, fd)
+	}
+	return list, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}
+
+// listenProblem says why the port cannot be listened on, and what to do.
+func listenProblem(cfg *config.Config, err error) error {
+	var errno syscall.Errno
+	errors.As(err, &errno)
+	switch errno {
+	case unix.EADDRINUSE:
+		return problem(cfg, "port", fmt.Sprintf("port %d is in use by another program", cfg.Port),
+			fmt.Sprintf("choose another port, or stop that program (ss -ltnp 'sport = :%d' names it)", cfg.Port))
+	case unix.EACCES:
+		return problem(cfg, "port", fmt.Sprintf("this user may not listen on port %d", cfg.Port),
+			"choose a port from 1024 up, or grant the capability CAP_NET_BIND_SERVICE")
+	}
+	return problem(cfg, "port", err.Error(), "see the error")
 }

@@ -45,6 +45,21 @@ func (b *Buffer) Record(r *Record) {
 	b.mu.Unlock()
 }
 
+// Log is the log that the buffer's lines go to; nil of a nil Buffer.
+func (b *Buffer) Log() *Log {
+	if b == nil {
+		return nil
+	}
+	return b.log
+}
+
+// SetFormat has later lines expanded from f.
+func (b *Buffer) SetFormat(f *Format) {
+	b.mu.Lock()
+	b.format = f
+	b.mu.Unlock()
+}
+
 // write appends p, made into whole lines, and tells whether there was room.
 func (b *Buffer) write(p []byte) bool {
 	b.mu.Lock()

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A running kroxy-ev takes orders from "kroxy-ev reload" and "kroxy-ev upgrade" at its desk: a Unix socket in the abstract
+// namespace, named after the configuration file, so that the file's path is all that has to be known and nothing is left on a
+// disk. Only root and the same user may give orders.
+
+const (
+	verbReload  = "reload"
+	verbUpgrade = "upgrade"
+
+	orderTimeout = 10 * time.Second // to say what is wanted
+	maxOrder     = 64               // bytes
+)
+
+var errUnknownOrder = errors.New("unknown order; this kroxy-ev may be older than the one that gave it")
+
+// order is something that a running proxy is asked to do. Done gets the outcome, once.
+type order struct {
+	verb string
+	done chan<- error
+}
+
+// desk takes orders.
+type desk struct {
+	listener net.Listener
+	orders   chan order
+	closed   chan struct{}
+}
+
+// deskName is the address of the desk of whoever serves this configuration.
+func deskName(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err == nil {
+		abs, err = filepath.EvalSymlinks(abs)
+	}
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(abs))
+	return "@kroxy-ev/" + hex.EncodeToString(sum[:16]), nil
+}
+
+// openDesk begins to take orders for whoever serves this configuration.
+func openDesk(path string) (*desk, error) {
+	name, err := deskName(path)
+	if err != nil {
+		return nil, fmt.Errorf("kroxy-ev: naming the socket for orders: %w", err)
+	}
+	l, err := net.Listen("unix", name)
+	if err != nil {
+		return nil, fmt.Errorf("kroxy-ev: opening the socket for orders: %w", err)
+	}
+	d := &desk{listener: l, orders: make(chan order), closed: make(chan struct{})}
+	go d.serve()
+	return d, nil
+}
+
+// close ends it; orders that were not taken fail.
+func (d *desk) close() {
+	close(d.closed)
+	_ = d.listener.Close()
+}
+
+func (d *desk) serve() {
+	for {
+		c, err := d.listener.Accept()
+		if err != nil {
+			return
+		}
+		go d.attend(c.(*net.UnixConn))
+	}
+}
+
+// attend takes one order and tells its outcome: "ok" or the error's text.
+func (d *desk) attend(c *net.UnixConn) {
+	defer c.Close()
+	if err := mayOrder(c); err != nil {
+		fmt.Fprintln(c, err)
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(orderTimeout))
+	verb, err := bufio.NewReader(io.LimitReader(c, maxOrder)).ReadString('\n')
+	if err != nil {
+		return
+	}
+	done := make(chan error, 1)
+	select {
+	case d.orders <- order{strings.TrimSpace(verb), done}:
+	case <-d.closed:
+		return
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			fmt.Fprintln(c, err)
+			return
+		}
+		fmt.Fprintln(c, "ok")
+	case <-d.closed:
+	}
+}
+
+// mayOrder reports an error unless the peer is root or runs as this process does (unix(7), SO_PEERCRED).
+func mayOrder(c *net.UnixConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var cred *unix.Ucred
+	if ctlErr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); ctlErr != nil {
+		return ctlErr
+	}
+	if err != nil {
+		return err
+	}
+	if cred.Uid != 0 && int(cred.Uid) != os.Getuid() {
+		return errors.New("only root and the user that runs it may give orders to this kroxy-ev")
+	}
+	return nil
+}
+
+// giveOrder asks whoever serves this configuration, and returns the outcome.
+func giveOrder(verb, path string) error {
+	name, err := deskName(path)
+	if err != nil {
+		return fmt.Errorf("kroxy-ev: %w", err)
+	}
+	c, err := net.Dial("unix", name)
+	if err != nil {
+		return fmt.Errorf("kroxy-ev: no kroxy-ev of this machine serves %s; start it with --config %s", path, path)
+	}
+	defer c.Close()
+	if _, err := fmt.Fprintln(c, verb); err != nil {
+		return fmt.Errorf("kroxy-ev: giving the order: %w", err)
+	}
+	text, err := io.ReadAll(c)
+	switch answer := strings.TrimSpace(string(text)); {
+	case err != nil:
+		return fmt.Errorf("kroxy-ev: waiting for the outcome: %w", err)
+	case answer == "":
+		return fmt.Errorf("kroxy-ev: the kroxy-ev that serves %s ended before it had told the outcome", path)
+	case answer != "ok":
+		return errors.New(answer)
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"kroxy-ev/config"
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec"
+	"kroxy-ev/streamcodec"
+)
+
+// server is a codec's server on one loop, as far as a reactor needs it.
+type server interface {
+	Serve(fd int, limit *engine.Limit, paused func(error)) (*engine.Listener, error)
+	Shutdown(drained func())
+	Abort()
+}
+
+// reactor is one loop and what serves on it.
+type reactor struct {
+	loop     *engine.Loop
+	server   server
+	listener *engine.Listener  // of the current port
+	access   *accesslog.Buffer // nil if there is none
+	swap     func(s *snapshot) // on the loop
+	counts   func() counts     // may be called from any goroutine
+}
+
+// newReactor makes a reactor that counts in the given row.
+func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
+	loop, err := engine.NewLoop(engine.Options{MaxPipes: s.budget.pipes})
+	if err != nil {
+		return nil, err
+	}
+	r := &reactor{loop: loop}
+	r.logTo(s)
+	connector := upstream.NewConnector(loop, row, p.log)
+	if s.cfg.Mode == config.ModeHTTP {
+		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: s.http, Connector: connector, Row: row, Access: r.access, Log: p.log})
+		r.server, r.swap = v, func(s *snapshot) { v.Swap(s.http, r.access) }
+		r.counts = func() counts {
+			s := v.Stats()
+			return counts{active: s.Active.Load(), total: s.Exchanges.Load(), up: s.BytesUp.Load(), down: s.BytesDown.Load()}
+		}
+		return r, nil
+	}
+	v := streamcodec.NewServer(loop, streamcodec.Options{Settings: s.stream, Connector: connector, Access: r.access, Log: p.log})
+	r.server, r.swap = v, func(s *snapshot) { v.Swap(s.stream, r.access) }
+	r.counts = func() counts {
+		s := v.Stats()
+		return counts{active: s.Active.Load(), total: s.Sessions.Load(), up: s.BytesUp.Load(), down: s.BytesDown.Load()}
+	}
+	return r, nil
+}
+
+// logTo has the reactor's lines go to s's log.
+func (r *reactor) logTo(s *snapshot) {
+	switch {
+	case s.access == nil:
+		r.access = nil
+	case r.access.Log() == s.access:
+		r.access.SetFormat(s.format)
+	default:
+		r.access = s.access.NewBuffer(s.format)
+	}
+}
+
+// listen has the reactor accept from fd, which it owns from now on.
+func (r *reactor) listen(fd int, limit *engine.Limit, paused func(error)) error {
+	l, err := r.server.Serve(fd, limit, paused)
+	if err == nil {
+		r.listener = l
+	}
+	return err
+}
+
+// take goes over to s, on the loop, and to the listening socket fd if that is not negative.
+func (r *reactor) take(s *snapshot, fd int, limit *engine.Limit, paused func(error)) error {
+	r.logTo(s)
+	r.swap(s)
+	if fd < 0 {
+		return nil
+	}
+	old := r.listener
+	if err := r.listen(fd, limit, paused); err != nil {
+		return err
+	}
+	old.Close()
+	return nil
+}

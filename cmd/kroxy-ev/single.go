@@ -1,0 +1,184 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"kroxy-ev/config"
+	"kroxy-ev/engine/accesslog"
+)
+
+// tuneRuntime sets what the Go runtime cannot know. A proxy's heap is small and its garbage rare, so collecting seldom
+// costs little memory and saves CPU. GOGC and GOMEMLIMIT in the environment still rule.
+func tuneRuntime() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
+}
+
+// single is the program without worker processes: a proxy, and what people ask of it.
+type single struct {
+	*proxy
+	path    string // of the configuration; empty if there is nothing to read again
+	signals signals
+	orders  <-chan order // from "kroxy-ev reload"; nil for none
+}
+
+// serve runs the proxy until a signal stops it. Diagnostics go to stderr, without ever blocking a loop.
+func serve(path string, cfg *config.Config, stderr io.Writer) error {
+	diagnostics := accesslog.New(stderr, accesslog.Options{FlushInterval: 50 * time.Millisecond})
+	defer func() { _ = diagnostics.Close(flushTimeout) }() // there is nowhere left to report to
+	log := slog.New(slog.NewTextHandler(diagnostics, nil))
+	tuneRuntime()
+	sockets, err := openSockets(cfg, reactorCount(cfg))
+	if err != nil {
+		return err
+	}
+	p, err := newProxy(cfg, sockets, log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	pid, err := writePIDFile(cfg)
+	if err != nil {
+		return err
+	}
+	defer pid.remove()
+	s := &single{proxy: p, path: path, signals: catchSignals()}
+	if desk, err := openDesk(path); err != nil {
+		log.Warn("kroxy-ev: \"kroxy-ev reload\" will not find this process, signals will", "error", err)
+	} else {
+		defer desk.close()
+		s.orders = desk.orders
+	}
+	p.start()
+	log.Info("kroxy-ev: serving", "port", cfg.Port, "mode", cfg.Mode.String(), "reactors", p.loops, "max_connections", p.now.budget.connections, "group", p.now.group.Name)
+	return s.run()
+}
+
+// run does what signals and orders ask for until one ends the program, or a reactor cannot go on. When it returns, signals
+// are no longer caught.
+func (s *single) run() error {
+	defer s.signals.release()
+	for {
+		select {
+		case err := <-s.failed:
+			return err
+		case sig := <-s.signals.stop:
+			s.log.Info("kroxy-ev: stopping", "signal", sig.String(), "sessions", s.active(), "timeout", s.now.cfg.ShutdownTimeout)
+			return s.finish()
+		case <-s.signals.reload:
+			_ = s.reload() // it was logged
+		case <-s.signals.reopen:
+			s.reopen()
+		case o := <-s.orders:
+			o.done <- s.obey(o)
+		}
+	}
+}
+
+// obey carries out an order.
+func (s *single) obey(o order) error {
+	switch o.verb {
+	case verbReload:
+		return s.reload()
+	case verbUpgrade:
+		return errors.New("a new binary can take over only from a master: start with --multiprocess")
+	}
+	return errUnknownOrder
+}
+
+// reload goes over to what the configuration says now. If that is wrong, everything goes on as before.
+func (s *single) reload() error {
+	err := s.tryReload()
+	logReload(s.log, err)
+	return err
+}
+
+func (s *single) tryReload() error {
+	cfg, err := loadAgain(s.path, s.now.cfg, s.log)
+	if err != nil {
+		return err
+	}
+	if want := reactorCount(cfg); want != s.loops {
+		s.log.Warn("kroxy-ev: reload: reactors_num is as it was at the start; it takes a restart, or --multiprocess and workers_num", "reactors", s.loops)
+	}
+	var sockets []int
+	if cfg.Port != s.now.cfg.Port {
+		if sockets, err = openSockets(cfg, s.loops); err != nil {
+			return err
+		}
+	}
+	next, err := s.prepare(cfg)
+	if err != nil {
+		closeAll(sockets)
+		return err
+	}
+	return s.commit(next, sockets)
+}
+
+// loadAgain reads a configuration that is to follow on old.
+func loadAgain(path string, old *config.Config, log *slog.Logger) (*config.Config, error) {
+	cfg, warnings, err := config.Load(path)
+	for _, w := range warnings {
+		log.Warn("kroxy-ev: reload: " + w.String())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if problems := unsupported(cfg); len(problems) > 0 {
+		return nil, &config.Error{Problems: problems}
+	}
+	if cfg.Mode != old.Mode {
+		mode := cfg.Mode.String()
+		return nil, &config.Error{Problems: []config.Problem{cfg.Problem(mode, "the mode of a running proxy cannot change; it serves "+old.Mode.String(), "start another one for "+mode)}}
+	}
+	return cfg, nil
+}
+
+// logReload says how a reload went, each problem in a line of its own.
+func logReload(log *slog.Logger, err error) {
+	var bad *config.Error
+	switch {
+	case err == nil:
+		log.Info("kroxy-ev: reloaded")
+	case errors.As(err, &bad):
+		for _, p := range bad.Problems {
+			log.Error("kroxy-ev: reload failed, everything goes on as before: " + p.String())
+		}
+	default:
+		log.Error("kroxy-ev: reload failed, everything goes on as before", "error", err)
+	}
+}
+
+// finish stops accepting, lets sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
+func (s *single) finish() error {
+	done := s.drain()
+	var deadline <-chan time.Time
+	if timeout := s.now.cfg.ShutdownTimeout; timeout > 0 {
+		deadline = time.After(timeout)
+	} else {
+		s.abort()
+	}
+	for {
+		select {
+		case <-done:
+			s.log.Info("kroxy-ev: stopped")
+			return nil
+		case <-deadline:
+			s.log.Warn("kroxy-ev: shutdown_timeout is over, ending the sessions that are left", "sessions", s.active())
+			s.abort()
+		case err := <-s.failed:
+			return err
+		case o := <-s.orders:
+			o.done <- errors.New("it is stopping")
+		case <-s.signals.stop:
+			// Nothing is waited for, not even the logs.
+			os.Exit(exitError)
+		}
+	}
+}

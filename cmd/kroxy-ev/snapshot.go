@@ -1,0 +1,168 @@
+package main
+
+import (
+	"net"
+	"strconv"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/config"
+	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec"
+	"kroxy-ev/streamcodec"
+)
+
+// snapshot is one configuration and what was made of it. It is immutable; a reload replaces it by another. Sessions and
+// exchanges that have begun with it keep its settings.
+type snapshot struct {
+	cfg    *config.Config
+	budget budget
+	access *accesslog.Log // nil if there is none; its successor may go on with it
+	format *accesslog.Format
+	group  *upstream.Group
+	stream *streamcodec.Settings // in stream mode
+	http   *httpcodec.Settings   // in http mode
+}
+
+// prepare makes a snapshot of cfg, to be committed or discarded; nothing changes yet. Cells are the hosts' in the counters.
+func (p *proxy) prepare(cfg *config.Config) (*snapshot, error) {
+	s := &snapshot{cfg: cfg, budget: p.share(cfg)}
+	var err error
+	if s.format, err = accesslog.Compile(cfg.FormatLog, cfg.Mode == config.ModeHTTP); err != nil {
+		return nil, problem(cfg, "format_log", err.Error(), "correct it")
+	}
+	if s.group, err = p.newGroup(cfg); err != nil {
+		return nil, err
+	}
+	if cfg.Mode == config.ModeHTTP {
+		if s.http, err = s.httpSettings(); err != nil {
+			return nil, problem(cfg, "headers", err.Error(), "correct it")
+		}
+	} else {
+		s.stream = s.streamSettings()
+	}
+	return s, p.openAccessLog(s)
+}
+
+// share divides the process's open files for cfg. A loop's pipes stay as many as they were.
+func (p *proxy) share(cfg *config.Config) budget {
+	keep := 0
+	if cfg.Mode == config.ModeHTTP {
+		keep = cfg.UpstreamKeepalive * len(cfg.Group(cfg.ProxyTo).Hosts)
+	}
+	return fileBudget(openFiles(), p.loops, cfg.MaxConnections, keep)
+}
+
+// openAccessLog gives s the log that is open already, or its own.
+func (p *proxy) openAccessLog(s *snapshot) error {
+	path := s.cfg.FileLog
+	if path == "" {
+		return nil
+	}
+	if p.now != nil && p.now.cfg.FileLog == path {
+		s.access = p.now.access
+		return nil
+	}
+	var err error
+	s.access, err = accesslog.Open(path, accesslog.Options{Report: func(err error) {
+		p.log.Error("access log: lines are being lost or writing fails", "error", err)
+	}})
+	if err != nil {
+		return problem(s.cfg, "file_log", err.Error(), "name a file in a directory that exists and that this user may write to")
+	}
+	return nil
+}
+
+// discard releases a snapshot that was not committed, or has had its time.
+func (p *proxy) discard(s *snapshot) {
+	if s.access == nil || p.now != nil && p.now != s && p.now.access == s.access {
+		return
+	}
+	if err := s.access.Close(flushTimeout); err != nil {
+		p.log.Error("access log: closing failed", "error", err)
+	}
+}
+
+// newGroup builds the group that traffic goes to.
+func (p *proxy) newGroup(cfg *config.Config) (*upstream.Group, error) {
+	from := cfg.Group(cfg.ProxyTo)
+	var names []string
+	for _, h := range from.Hosts {
+		names = append(names, h.Name)
+	}
+	algorithm, err := balance.New(from.Algorithm, names)
+	if err != nil {
+		return nil, err
+	}
+	g := &upstream.Group{
+		Name:           from.Name,
+		Balance:        balance.NewGroup(len(from.Hosts), algorithm, balance.NewCounters(p.loops, len(from.Hosts))),
+		ConnectTimeout: cfg.ConnectTimeout,
+		ResolveTimeout: cfg.ResolveTimeout,
+	}
+	for _, h := range from.Hosts {
+		g.Hosts = append(g.Hosts, upstream.NewHost(p.resolver, h.Name, h.Port))
+	}
+	return g, nil
+}
+
+// streamSettings turns the configuration into what stream mode needs.
+func (s *snapshot) streamSettings() *streamcodec.Settings {
+	return &streamcodec.Settings{
+		Group:            s.group,
+		ReadTimeout:      s.cfg.ReadTimeout,
+		SendTimeout:      s.cfg.SendTimeout,
+		ProxyReadTimeout: s.cfg.ProxyReadTimeout,
+		ProxySendTimeout: s.cfg.ProxySendTimeout,
+	}
+}
+
+// httpSettings turns the configuration into what http mode needs.
+func (s *snapshot) httpSettings() (*httpcodec.Settings, error) {
+	cfg := s.cfg
+	var list []httpcodec.Header
+	for _, h := range cfg.Headers {
+		list = append(list, httpcodec.Header(h))
+	}
+	headers, err := httpcodec.CompileHeaders(list)
+	if err != nil {
+		return nil, err
+	}
+	set := &httpcodec.Settings{
+		Group:                    s.group,
+		Headers:                  headers,
+		ClientHeaderTimeout:      cfg.ClientHeaderTimeout,
+		ClientBodyTimeout:        cfg.ClientBodyTimeout,
+		KeepaliveTimeout:         cfg.KeepaliveTimeout,
+		SendTimeout:              cfg.SendTimeout,
+		ProxyReadTimeout:         cfg.ProxyReadTimeout,
+		ProxySendTimeout:         cfg.ProxySendTimeout,
+		UpstreamKeepalive:        cfg.UpstreamKeepalive,
+		UpstreamKeepaliveTimeout: cfg.UpstreamKeepaliveTimeout,
+		UpstreamIdle:             s.budget.idle,
+		MaxBodySize:              cfg.MaxBodySize,
+		UpstreamHost:             cfg.UpstreamHost,
+		Forwarded:                cfg.ForwardedHeaders,
+		Trusted:                  cfg.TrustedProxies,
+	}
+	for _, h := range cfg.Group(cfg.ProxyTo).Hosts {
+		set.Names = append(set.Names, httpcodec.HostName{Name: []byte(h.Name), Authority: []byte(authority(h))})
+	}
+	return set, nil
+}
+
+// authority is how Host names h: without the port where it is http's own.
+func authority(h config.Host) string {
+	if h.Port != 80 {
+		return net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
+	}
+	if ip := net.ParseIP(h.Name); ip != nil && ip.To4() == nil {
+		return "[" + h.Name + "]"
+	}
+	return h.Name
+}
+
+// problem is an error at a key of a configuration.
+func problem(cfg *config.Config, key, what, remedy string) error {
+	return &config.Error{Problems: []config.Problem{cfg.Problem(cfg.Mode.String()+"."+key, what, remedy)}}
+}
