@@ -227,6 +227,9 @@ func (v *Server) Shutdown(drained func()) {
 	v.checkDrained()
 }
 
+// Resume takes Shutdown back; Serve is to follow. If drained was called already it is not taken back.
+func (v *Server) Resume() { v.draining, v.drained = false, nil }
+
 // Abort ends every exchange and tunnel at once.
 func (v *Server) Abort() {
 	v.tunnels.Abort()

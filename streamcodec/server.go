@@ -177,6 +177,9 @@ func (v *Server) Shutdown(drained func()) {
 	v.drained = drained
 }
 
+// Resume takes Shutdown back; Serve is to follow. If drained was called already it is not taken back.
+func (v *Server) Resume() { v.drained = nil }
+
 // Abort ends every session at once.
 func (v *Server) Abort() {
 	for v.active != nil {

@@ -96,11 +96,7 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	}
 	tuneRuntime()
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	sockets, err := openSockets(cfg, reactorCount(cfg))
-	if err != nil {
-		return err
-	}
-	p, err := newProxy(cfg, sockets, log)
+	p, _, err := newSingleProxy(cfg, log)
 	if err != nil {
 		return err
 	}

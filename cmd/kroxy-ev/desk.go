@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,16 +25,34 @@ const (
 	verbReload  = "reload"
 	verbUpgrade = "upgrade"
 
-	orderTimeout = 10 * time.Second // to say what is wanted
-	maxOrder     = 64               // bytes
+	orderTimeout  = 10 * time.Second // to say what is wanted
+	answerTimeout = time.Second      // to take the answer
+	maxOrder      = 64               // bytes
 )
 
-var errUnknownOrder = errors.New("unknown order; this kroxy-ev may be older than the one that gave it")
+var (
+	errUnknownOrder = errors.New("unknown order; this kroxy-ev may be older than the one that gave it")
+	errStopping     = errors.New("it is stopping")
+)
 
-// order is something that a running proxy is asked to do. Done gets the outcome, once.
+// order is something that a running proxy is asked to do. Whoever takes it tells the outcome, once.
 type order struct {
-	verb string
-	done chan<- error
+	verb    string
+	outcome chan error
+	told    chan struct{} // closed: the outcome was written
+}
+
+// tell tells whoever gave the order, if anybody waits for it: an order may also be a signal. The process may end after it.
+func (o order) tell(err error) {
+	if o.outcome != nil {
+		o.outcome <- err
+		<-o.told
+	}
+}
+
+// warnNoDesk says that no orders will be taken.
+func warnNoDesk(log *slog.Logger, err error) {
+	log.Warn("kroxy-ev: \"kroxy-ev reload\" will not find this process, signals will", "error", err)
 }
 
 // desk takes orders.
@@ -99,20 +118,19 @@ func (d *desk) attend(c *net.UnixConn) {
 	if err != nil {
 		return
 	}
-	done := make(chan error, 1)
+	o := order{strings.TrimSpace(verb), make(chan error), make(chan struct{})}
 	select {
-	case d.orders <- order{strings.TrimSpace(verb), done}:
+	case d.orders <- o:
+		err = <-o.outcome
+		defer close(o.told)
 	case <-d.closed:
-		return
+		err = errStopping
 	}
-	select {
-	case err := <-done:
-		if err != nil {
-			fmt.Fprintln(c, err)
-			return
-		}
+	_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
+	if err != nil {
+		fmt.Fprintln(c, err)
+	} else {
 		fmt.Fprintln(c, "ok")
-	case <-d.closed:
 	}
 }
 

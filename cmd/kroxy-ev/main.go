@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 
 	"kroxy-ev/config"
+	"kroxy-ev/engine/supervise"
 )
 
 // version is set by the build (-ldflags "-X main.version=..."); without that it is taken from the build's metadata.
@@ -30,12 +31,14 @@ Usage:
   kroxy-ev --config FILE        serve what FILE says
   kroxy-ev --config FILE --test check FILE and exit
   kroxy-ev reload --config FILE have the running kroxy-ev that serves FILE read it again, and wait for the outcome
+  kroxy-ev upgrade --config FILE
+                                the same, and go over to the program's file as it is now (with --multiprocess)
   kroxy-ev demo                 show it at work: hosts, a proxy before them, live figures
   kroxy-ev --version
 
 Options:
   -c, --config FILE   the configuration (see README.md for its grammar)
-  -m, --multiprocess  worker processes under a master (not available yet)
+  -m, --multiprocess  worker processes (workers_num of them) under a master
   -t, --test          check the configuration and exit: 0 if it is good
       --version       print the version and exit
   -h, --help          print this
@@ -53,11 +56,22 @@ type flags struct {
 
 // run is main with its surroundings passed in; it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
+	w, err := supervise.Inherit()
+	if w != nil {
+		err = serveWorker(w, stderr)
+	}
+	if w != nil || err != nil {
+		return status(err, stderr)
+	}
+	predecessor, err := supervise.Inherited()
+	if err != nil {
+		return status(err, stderr)
+	}
 	if len(args) > 0 {
 		switch args[0] {
 		case "demo":
 			return demo(args[1:], stdout, stderr)
-		case verbReload:
+		case verbReload, verbUpgrade:
 			return command(args[0], args[1:], stdout, stderr)
 		}
 	}
@@ -74,6 +88,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 
+	if f.multiprocess && !f.test {
+		return status(serveMaster(f.config, predecessor, stderr), stderr)
+	}
 	cfg, err := load(f.config, stderr)
 	if err != nil {
 		fmt.Fprintf(stderr, "%v\n", err)
@@ -83,14 +100,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "kroxy-ev: %s is good\n", f.config)
 		return exitOK
 	}
-	if f.multiprocess {
-		fmt.Fprintln(stderr, "kroxy-ev: warning: --multiprocess is not available yet; one process with a reactor a CPU (reactors_num) serves instead")
+	return status(serve(f.config, cfg, stderr), stderr)
+}
+
+// status tells of an error that ends the process.
+func status(err error, stderr io.Writer) int {
+	if err == nil {
+		return exitOK
 	}
-	if err := serve(f.config, cfg, stderr); err != nil {
-		fmt.Fprintf(stderr, "%v\n", err)
-		return exitError
-	}
-	return exitOK
+	fmt.Fprintf(stderr, "%v\n", err)
+	return exitError
 }
 
 // command gives the running kroxy-ev an order and tells its outcome.

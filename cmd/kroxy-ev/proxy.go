@@ -2,17 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"kroxy-ev/balance"
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/resolve"
@@ -23,6 +19,7 @@ import (
 type proxy struct {
 	log      *slog.Logger
 	loops    int // how many reactors there are
+	counters *balance.Counters
 	resolver *resolve.Resolver
 	limit    *engine.Limit
 	paused   pauseLog
@@ -32,21 +29,28 @@ type proxy struct {
 	failed   chan error // the first reason why a reactor stopped by itself
 }
 
+// table is where a proxy counts.
+type table struct {
+	counters *balance.Counters
+	rows     []int // a reactor's each
+	ids      []int // of the hosts, see snapshot
+}
+
 // newProxy makes everything that cfg asks for, with a reactor for each of the listening sockets, which it owns from now on,
 // also when an error is returned; nothing is accepted before start. On an error nothing is left open. Events people should
 // know of go to log.
-func newProxy(cfg *config.Config, sockets []int, log *slog.Logger) (*proxy, error) {
-	p := &proxy{log: log, loops: len(sockets), failed: make(chan error, 1)}
+func newProxy(cfg *config.Config, sockets []int, t table, log *slog.Logger) (*proxy, error) {
+	p := &proxy{log: log, loops: len(sockets), counters: t.counters, failed: make(chan error, 1)}
 	p.resolver = resolve.New(resolve.Options{Timeout: cfg.ResolveTimeout, Report: p.resolveChanged})
-	if err := p.open(cfg, sockets); err != nil {
+	if err := p.open(cfg, sockets, t); err != nil {
 		p.close()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *proxy) open(cfg *config.Config, sockets []int) error {
-	s, err := p.prepare(cfg)
+func (p *proxy) open(cfg *config.Config, sockets []int, t table) error {
+	s, err := p.prepare(cfg, t.ids)
 	if err != nil {
 		closeAll(sockets)
 		return err
@@ -54,15 +58,15 @@ func (p *proxy) open(cfg *config.Config, sockets []int) error {
 	p.now = s
 	p.limit = engine.NewLimit(s.budget.connections)
 	p.paused = pauseLog{log: p.log, limit: s.budget.connections}
-	for row, fd := range sockets {
-		r, err := p.newReactor(row, s)
+	for i, fd := range sockets {
+		r, err := p.newReactor(t.rows[i], s)
 		if err != nil {
-			closeAll(sockets[row:])
+			closeAll(sockets[i:])
 			return err
 		}
 		p.reactors = append(p.reactors, r)
 		if err := r.listen(fd, p.limit, p.paused.report); err != nil {
-			closeAll(sockets[row+1:])
+			closeAll(sockets[i+1:])
 			return err
 		}
 	}
@@ -115,14 +119,22 @@ func (p *proxy) start() {
 	}
 }
 
-// drain stops accepting and returns a channel that is closed when no session is left.
+// drain stops accepting at once and returns a channel that is closed when no session is left.
 func (p *proxy) drain() <-chan struct{} {
+	return p.whenDrained(func(r *reactor, drained func()) { r.server.Shutdown(drained) })
+}
+
+// leave is drain for a socket that others will not serve: it goes on accepting until nobody is on the way to it any more.
+func (p *proxy) leave() <-chan struct{} { return p.whenDrained((*reactor).leave) }
+
+// whenDrained begins a drain of every reactor.
+func (p *proxy) whenDrained(begin func(r *reactor, drained func())) <-chan struct{} {
 	done := make(chan struct{})
 	var left atomic.Int32
 	left.Store(int32(len(p.reactors)))
 	for _, r := range p.reactors {
 		r.loop.Post(func() {
-			r.server.Shutdown(func() {
+			begin(r, func() {
 				if left.Add(-1) == 0 {
 					close(done)
 				}
@@ -130,6 +142,13 @@ func (p *proxy) drain() <-chan struct{} {
 		})
 	}
 	return done
+}
+
+// stay takes a drain back, as far as it has not ended; accepting begins with the next commit.
+func (p *proxy) stay() {
+	for _, r := range p.reactors {
+		r.loop.Post(r.stay)
+	}
 }
 
 // abort ends every session at once.
@@ -183,43 +202,4 @@ func reactorCount(cfg *config.Config) int {
 		return cfg.ReactorsNum
 	}
 	return runtime.NumCPU()
-}
-
-// openSockets opens n listening sockets on cfg's port, on which nobody else listens.
-func openSockets(cfg *config.Config, n int) ([]int, error) {
-	addr := netip.AddrPortFrom(netip.IPv4Unspecified(), cfg.Port)
-	if err := engine.CheckFree(addr); err != nil {
-		return nil, listenProblem(cfg, err)
-	}
-	var list []int
-	for range n {
-		fd, err := engine.Listen(addr)
-		if err != nil {
-			closeAll(list)
-			return nil, listenProblem(cfg, err)
-		}
-		list = append(list, fd)
-	}
-	return list, nil
-}
-
-func closeAll(fds []int) {
-	for _, fd := range fds {
-		_ = unix.Close(fd)
-	}
-}
-
-// listenProblem says why the port cannot be listened on, and what to do.
-func listenProblem(cfg *config.Config, err error) error {
-	var errno syscall.Errno
-	errors.As(err, &errno)
-	switch errno {
-	case unix.EADDRINUSE:
-		return problem(cfg, "port", fmt.Sprintf("port %d is in use by another program", cfg.Port),
-			fmt.Sprintf("choose another port, or stop that program (ss -ltnp 'sport = :%d' names it)", cfg.Port))
-	case unix.EACCES:
-		return problem(cfg, "port", fmt.Sprintf("this user may not listen on port %d", cfg.Port),
-			"choose a port from 1024 up, or grant the capability CAP_NET_BIND_SERVICE")
-	}
-	return problem(cfg, "port", err.Error(), "see the error")
 }

@@ -13,6 +13,7 @@ import (
 type server interface {
 	Serve(fd int, limit *engine.Limit, paused func(error)) (*engine.Listener, error)
 	Shutdown(drained func())
+	Resume()
 	Abort()
 }
 
@@ -21,6 +22,7 @@ type reactor struct {
 	loop     *engine.Loop
 	server   server
 	listener *engine.Listener  // of the current port
+	leaving  bool              // of the loop: accepting is coming to its end
 	access   *accesslog.Buffer // nil if there is none
 	swap     func(s *snapshot) // on the loop
 	counts   func() counts     // may be called from any goroutine
@@ -85,6 +87,22 @@ func (r *reactor) take(s *snapshot, fd int, limit *engine.Limit, paused func(err
 	if err := r.listen(fd, limit, paused); err != nil {
 		return err
 	}
-	old.Close()
+	old.Retire(nil)
 	return nil
+}
+
+// leave stops accepting, without a client noticing, and calls drained once no session is left; both on the loop.
+func (r *reactor) leave(drained func()) {
+	r.leaving = true
+	r.listener.Retire(func() {
+		if r.leaving {
+			r.server.Shutdown(drained)
+		}
+	})
+}
+
+// stay takes leave back, on the loop; accepting begins with the next take.
+func (r *reactor) stay() {
+	r.leaving = false
+	r.server.Resume()
 }

@@ -10,23 +10,25 @@ import (
 // signals are those that the process acts upon, sorted by what they ask for. Signals of one kind that come while one is
 // dealt with are one; none keeps another kind waiting.
 type signals struct {
-	stop   chan os.Signal // SIGTERM, SIGINT, SIGQUIT: let sessions finish, and end; the second ends at once
-	reload chan os.Signal // SIGHUP
-	reopen chan os.Signal // SIGUSR1
+	stop    chan os.Signal // SIGTERM, SIGINT, SIGQUIT: let sessions finish, and end; the second ends at once
+	reload  chan os.Signal // SIGHUP
+	reopen  chan os.Signal // SIGUSR1
+	upgrade chan os.Signal // SIGUSR2
 }
 
 // catchSignals begins to catch. It comes before anything is served: a signal that comes earlier has its usual effect.
 func catchSignals() signals {
-	s := signals{make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	s := signals{make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan os.Signal, 1)}
 	signal.Notify(s.stop, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT)
 	signal.Notify(s.reload, unix.SIGHUP)
 	signal.Notify(s.reopen, unix.SIGUSR1)
+	signal.Notify(s.upgrade, unix.SIGUSR2)
 	return s
 }
 
 // release has the signals have their usual effect again.
 func (s signals) release() {
-	for _, c := range []chan os.Signal{s.stop, s.reload, s.reopen} {
+	for _, c := range []chan os.Signal{s.stop, s.reload, s.reopen, s.upgrade} {
 		signal.Stop(c)
 	}
 }

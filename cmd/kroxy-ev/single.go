@@ -23,22 +23,46 @@ func tuneRuntime() {
 // single is the program without worker processes: a proxy, and what people ask of it.
 type single struct {
 	*proxy
+	ledger  *ledger
 	path    string // of the configuration; empty if there is nothing to read again
 	signals signals
 	orders  <-chan order // from "kroxy-ev reload"; nil for none
 }
 
-// serve runs the proxy until a signal stops it. Diagnostics go to stderr, without ever blocking a loop.
-func serve(path string, cfg *config.Config, stderr io.Writer) error {
-	diagnostics := accesslog.New(stderr, accesslog.Options{FlushInterval: 50 * time.Millisecond})
-	defer func() { _ = diagnostics.Close(flushTimeout) }() // there is nowhere left to report to
-	log := slog.New(slog.NewTextHandler(diagnostics, nil))
-	tuneRuntime()
-	sockets, err := openSockets(cfg, reactorCount(cfg))
+// openLog has diagnostics go to w, without ever blocking a loop, until close.
+func openLog(w io.Writer) (log *slog.Logger, close func()) {
+	diagnostics := accesslog.New(w, accesslog.Options{FlushInterval: 50 * time.Millisecond})
+	return slog.New(slog.NewTextHandler(diagnostics, nil)), func() { _ = diagnostics.Close(flushTimeout) } // there is nowhere left to report to
+}
+
+// newSingleProxy makes a proxy that counts for itself.
+func newSingleProxy(cfg *config.Config, log *slog.Logger) (*proxy, *ledger, error) {
+	n := reactorCount(cfg)
+	l, err := newLedger()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	p, err := newProxy(cfg, sockets, log)
+	t, err := l.table(cfg, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	sockets, err := inheritSockets(cfg, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := newProxy(cfg, sockets, t, log)
+	return p, l, err
+}
+
+// serve runs the proxy, without worker processes, until a signal stops it.
+func serve(path string, cfg *config.Config, stderr io.Writer) error {
+	if cfg.User != "" || cfg.GroupName != "" {
+		return problem(cfg, "user", "worker processes change their user, and there are none", "start with --multiprocess, or remove user and group and have whoever starts it choose the user")
+	}
+	log, closeLog := openLog(stderr)
+	defer closeLog()
+	tuneRuntime()
+	p, l, err := newSingleProxy(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -48,15 +72,16 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 		return err
 	}
 	defer pid.remove()
-	s := &single{proxy: p, path: path, signals: catchSignals()}
+	s := &single{proxy: p, ledger: l, path: path, signals: catchSignals()}
 	if desk, err := openDesk(path); err != nil {
-		log.Warn("kroxy-ev: \"kroxy-ev reload\" will not find this process, signals will", "error", err)
+		warnNoDesk(log, err)
 	} else {
 		defer desk.close()
 		s.orders = desk.orders
 	}
 	p.start()
 	log.Info("kroxy-ev: serving", "port", cfg.Port, "mode", cfg.Mode.String(), "reactors", p.loops, "max_connections", p.now.budget.connections, "group", p.now.group.Name)
+	defer startNotifier(log).stop()
 	return s.run()
 }
 
@@ -69,17 +94,22 @@ func (s *single) run() error {
 		case err := <-s.failed:
 			return err
 		case sig := <-s.signals.stop:
+			notify(notifyStopping)
 			s.log.Info("kroxy-ev: stopping", "signal", sig.String(), "sessions", s.active(), "timeout", s.now.cfg.ShutdownTimeout)
 			return s.finish()
 		case <-s.signals.reload:
 			_ = s.reload() // it was logged
 		case <-s.signals.reopen:
 			s.reopen()
+		case <-s.signals.upgrade:
+			s.log.Error("kroxy-ev: " + errNoMaster.Error())
 		case o := <-s.orders:
-			o.done <- s.obey(o)
+			o.tell(s.obey(o))
 		}
 	}
 }
+
+var errNoMaster = errors.New("a new binary can take over only from a master: start with --multiprocess")
 
 // obey carries out an order.
 func (s *single) obey(o order) error {
@@ -87,13 +117,15 @@ func (s *single) obey(o order) error {
 	case verbReload:
 		return s.reload()
 	case verbUpgrade:
-		return errors.New("a new binary can take over only from a master: start with --multiprocess")
+		return errNoMaster
 	}
 	return errUnknownOrder
 }
 
 // reload goes over to what the configuration says now. If that is wrong, everything goes on as before.
 func (s *single) reload() error {
+	notify(notifyReloading)
+	defer notify(notifyReady)
 	err := s.tryReload()
 	logReload(s.log, err)
 	return err
@@ -107,25 +139,40 @@ func (s *single) tryReload() error {
 	if want := reactorCount(cfg); want != s.loops {
 		s.log.Warn("kroxy-ev: reload: reactors_num is as it was at the start; it takes a restart, or --multiprocess and workers_num", "reactors", s.loops)
 	}
+	ids, err := s.ledger.assign(cfg)
+	if err != nil {
+		return err
+	}
 	var sockets []int
 	if cfg.Port != s.now.cfg.Port {
 		if sockets, err = openSockets(cfg, s.loops); err != nil {
 			return err
 		}
 	}
-	next, err := s.prepare(cfg)
+	next, err := s.prepare(cfg, ids)
 	if err != nil {
 		closeAll(sockets)
 		return err
 	}
+	s.ledger.registry.Commit()
 	return s.commit(next, sockets)
 }
 
 // loadAgain reads a configuration that is to follow on old.
 func loadAgain(path string, old *config.Config, log *slog.Logger) (*config.Config, error) {
-	cfg, warnings, err := config.Load(path)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		_, _, err = config.Load(path) // says it better
+		return nil, err
+	}
+	return parseAgain(path, text, old, log)
+}
+
+// parseAgain checks a configuration that is to follow on old, or is the first if that is nil.
+func parseAgain(path string, text []byte, old *config.Config, log *slog.Logger) (*config.Config, error) {
+	cfg, warnings, err := config.Parse(path, text)
 	for _, w := range warnings {
-		log.Warn("kroxy-ev: reload: " + w.String())
+		log.Warn("kroxy-ev: " + w.String())
 	}
 	if err != nil {
 		return nil, err
@@ -133,7 +180,7 @@ func loadAgain(path string, old *config.Config, log *slog.Logger) (*config.Confi
 	if problems := unsupported(cfg); len(problems) > 0 {
 		return nil, &config.Error{Problems: problems}
 	}
-	if cfg.Mode != old.Mode {
+	if old != nil && cfg.Mode != old.Mode {
 		mode := cfg.Mode.String()
 		return nil, &config.Error{Problems: []config.Problem{cfg.Problem(mode, "the mode of a running proxy cannot change; it serves "+old.Mode.String(), "start another one for "+mode)}}
 	}
@@ -157,7 +204,7 @@ func logReload(log *slog.Logger, err error) {
 
 // finish stops accepting, lets sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
 func (s *single) finish() error {
-	done := s.drain()
+	done := s.leave()
 	var deadline <-chan time.Time
 	if timeout := s.now.cfg.ShutdownTimeout; timeout > 0 {
 		deadline = time.After(timeout)
@@ -175,7 +222,7 @@ func (s *single) finish() error {
 		case err := <-s.failed:
 			return err
 		case o := <-s.orders:
-			o.done <- errors.New("it is stopping")
+			o.tell(errStopping)
 		case <-s.signals.stop:
 			// Nothing is waited for, not even the logs.
 			os.Exit(exitError)

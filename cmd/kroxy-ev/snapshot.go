@@ -24,14 +24,14 @@ type snapshot struct {
 	http   *httpcodec.Settings   // in http mode
 }
 
-// prepare makes a snapshot of cfg, to be committed or discarded; nothing changes yet. Cells are the hosts' in the counters.
-func (p *proxy) prepare(cfg *config.Config) (*snapshot, error) {
+// prepare makes a snapshot of cfg, to be committed or discarded; nothing changes yet. Ids are what the hosts are counted under.
+func (p *proxy) prepare(cfg *config.Config, ids []int) (*snapshot, error) {
 	s := &snapshot{cfg: cfg, budget: p.share(cfg)}
 	var err error
 	if s.format, err = accesslog.Compile(cfg.FormatLog, cfg.Mode == config.ModeHTTP); err != nil {
 		return nil, problem(cfg, "format_log", err.Error(), "correct it")
 	}
-	if s.group, err = p.newGroup(cfg); err != nil {
+	if s.group, err = p.newGroup(cfg, ids); err != nil {
 		return nil, err
 	}
 	if cfg.Mode == config.ModeHTTP {
@@ -84,7 +84,7 @@ func (p *proxy) discard(s *snapshot) {
 }
 
 // newGroup builds the group that traffic goes to.
-func (p *proxy) newGroup(cfg *config.Config) (*upstream.Group, error) {
+func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error) {
 	from := cfg.Group(cfg.ProxyTo)
 	var names []string
 	for _, h := range from.Hosts {
@@ -94,12 +94,11 @@ func (p *proxy) newGroup(cfg *config.Config) (*upstream.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &upstream.Group{
-		Name:           from.Name,
-		Balance:        balance.NewGroup(len(from.Hosts), algorithm, balance.NewCounters(p.loops, len(from.Hosts))),
-		ConnectTimeout: cfg.ConnectTimeout,
-		ResolveTimeout: cfg.ResolveTimeout,
+	counted, err := balance.NewGroupOf(ids, algorithm, p.counters)
+	if err != nil {
+		return nil, err
 	}
+	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: cfg.ConnectTimeout, ResolveTimeout: cfg.ResolveTimeout}
 	for _, h := range from.Hosts {
 		g.Hosts = append(g.Hosts, upstream.NewHost(p.resolver, h.Name, h.Port))
 	}
@@ -160,6 +159,19 @@ func authority(h config.Host) string {
 		return "[" + h.Name + "]"
 	}
 	return h.Name
+}
+
+// hostKeys names the hosts that traffic goes to, each differently, for a balance.Registry.
+func hostKeys(cfg *config.Config) []string {
+	g := cfg.Group(cfg.ProxyTo)
+	seen := make(map[string]int, len(g.Hosts))
+	keys := make([]string, len(g.Hosts))
+	for i, h := range g.Hosts {
+		key := g.Name + "/" + net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
+		keys[i] = key + "#" + strconv.Itoa(seen[key])
+		seen[key]++
+	}
+	return keys
 }
 
 // problem is an error at a key of a configuration.

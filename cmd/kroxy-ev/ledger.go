@@ -1,0 +1,61 @@
+package main
+
+import (
+	"kroxy-ev/balance"
+	"kroxy-ev/config"
+)
+
+// ledger is where hosts are counted, over reloads, workers and binaries.
+type ledger struct {
+	counters *balance.Counters
+	registry *balance.Registry
+}
+
+func newLedger() (*ledger, error) {
+	c, err := balance.NewShared(balance.MaxRows, balance.MaxHosts)
+	if err != nil {
+		return nil, err
+	}
+	return &ledger{c, balance.NewRegistry(c)}, nil
+}
+
+// inheritLedger takes over what a predecessor has counted. If this program counts in another way, it begins anew.
+func inheritLedger(fd int, registry []byte) (*ledger, error) {
+	c, err := balance.MapCounters(fd)
+	if err != nil {
+		return newLedger()
+	}
+	r, err := balance.RestoreRegistry(c, registry)
+	if err != nil {
+		c.Close()
+		return newLedger()
+	}
+	return &ledger{c, r}, nil
+}
+
+// assign gives cfg's hosts their ids, until commit or the next assign.
+func (l *ledger) assign(cfg *config.Config) ([]int, error) {
+	ids, err := l.registry.Assign(hostKeys(cfg))
+	if err != nil {
+		return nil, problem(cfg, "servers", err.Error(), "remove some")
+	}
+	return ids, nil
+}
+
+// table takes rows for n writers that count cfg's hosts.
+func (l *ledger) table(cfg *config.Config, n int) (table, error) {
+	t := table{counters: l.counters}
+	var err error
+	if t.ids, err = l.assign(cfg); err != nil {
+		return t, err
+	}
+	l.registry.Commit()
+	for range n {
+		row, err := l.counters.TakeRow()
+		if err != nil {
+			return t, problem(cfg, "reactors_num", err.Error(), "use fewer")
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t, nil
+}

@@ -1,0 +1,384 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/goccy/go-json"
+
+	"kroxy-ev/config"
+	"kroxy-ev/engine/supervise"
+)
+
+// master is the program with worker processes: it reads the configuration, opens ports, counts, and sees to it that there are
+// workers. It serves nobody.
+type master struct {
+	path    string
+	log     *slog.Logger
+	ledger  *ledger
+	workers *supervise.Master
+	signals signals
+	desk    *desk // nil if it could not be opened
+	now     generation
+
+	rows map[int]int // of slots, in the counters; of the goroutine that calls Plan.For and Options.Gone
+	busy chan outcome
+}
+
+// generation is what the workers are: a configuration, its hosts' ids, and its port.
+type generation struct {
+	cfg   *config.Config
+	text  []byte
+	ids   []int
+	doors *doors
+}
+
+// brief is what a worker is told. The files that come with it are its listening socket and the counters.
+type brief struct {
+	Path string // of the configuration, for messages
+	Text []byte // of the configuration
+	IDs  []int  // of the hosts
+	Row  int    // in the counters
+}
+
+// legacy is what a master leaves to its successor. The files that come with it are the counters and the listening sockets.
+type legacy struct {
+	Port     uint16
+	Shared   bool
+	Open     int
+	Registry []byte
+}
+
+// serveMaster runs master and workers until a signal stops them. H is what a predecessor has left, or nil.
+func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
+	log, closeLog := openLog(stderr)
+	defer closeLog()
+	m := &master{path: path, log: log, rows: map[int]int{}, signals: catchSignals()}
+	defer m.signals.release()
+	err := m.begin(h)
+	if h != nil {
+		if err != nil {
+			_ = h.Fail(err) // whether it is heard or not, this process ends
+			return err
+		}
+		if err := h.Serving(); err != nil {
+			log.Warn("kroxy-ev: the predecessor has left already", "error", err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	pid, err := writePIDFile(m.now.cfg)
+	if err != nil {
+		m.log.Error("kroxy-ev: " + err.Error())
+	}
+	defer pid.remove()
+	m.openDesk(h != nil)
+	defer m.closeDesk()
+	log.Info("kroxy-ev: serving", "port", m.now.cfg.Port, "mode", m.now.cfg.Mode.String(), "workers", m.now.cfg.WorkersNum, "group", m.now.cfg.ProxyTo)
+	defer startNotifier(log).stop()
+	return m.run()
+}
+
+// begin starts the workers.
+func (m *master) begin(h *supervise.Handover) error {
+	next, err := m.read(nil)
+	if err != nil {
+		return err
+	}
+	if h != nil {
+		err = m.inherit(h, &next)
+	} else {
+		if m.ledger, err = newLedger(); err == nil {
+			next.doors, err = openDoors(next.cfg, nil)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if next.ids, err = m.ledger.assign(next.cfg); err != nil {
+		return err
+	}
+	who, err := credential(next.cfg)
+	if err != nil {
+		return err
+	}
+	m.workers, err = supervise.Start(supervise.Options{
+		Env: childEnv(false), Credential: who, NoNewPrivs: true, Log: m.log,
+		Gone: func(e supervise.Exit) { m.clearRow(e.Slot) },
+	}, m.plan(next))
+	if err != nil {
+		return err
+	}
+	m.ledger.registry.Commit()
+	m.now = next
+	return m.now.doors.steer(next.cfg.WorkersNum)
+}
+
+// read reads the configuration; if there is one in force, for it to follow.
+func (m *master) read(old *config.Config) (generation, error) {
+	text, err := os.ReadFile(m.path)
+	if err != nil {
+		_, _, err = config.Load(m.path) // says it better
+		return generation{}, err
+	}
+	cfg, err := parseAgain(m.path, text, old, m.log)
+	return generation{cfg: cfg, text: text}, err
+}
+
+// plan is what the workers of a generation are told.
+func (m *master) plan(g generation) supervise.Plan {
+	p := supervise.Plan{
+		Workers:         g.cfg.WorkersNum,
+		WatchdogTimeout: orNever(g.cfg.WatchdogTimeout),
+		DrainTimeout:    max(g.cfg.ShutdownTimeout, time.Nanosecond), // 0 is at once, not for ever
+	}
+	p.For = func(slot int) ([]byte, []int, error) {
+		row, ok := m.rows[slot]
+		if !ok {
+			var err error
+			if row, err = m.ledger.counters.TakeRow(); err != nil {
+				return nil, nil, err
+			}
+			m.rows[slot] = row
+		}
+		body, err := json.Marshal(brief{m.path, g.text, g.ids, row})
+		return body, []int{g.doors.of(slot), m.ledger.counters.FD()}, err
+	}
+	return p
+}
+
+// orNever turns the configuration's "no limit", 0, into supervise's.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// clearRow forgets what a worker that is gone had in hand.
+func (m *master) clearRow(slot int) {
+	if row, ok := m.rows[slot]; ok {
+		m.ledger.counters.ClearRow(row)
+		delete(m.rows, slot)
+	}
+}
+
+// outcome is how a reload or an upgrade ended.
+type outcome struct {
+	order order // if somebody waits for it
+	next  generation
+	left  bool // a successor serves
+	err   error
+}
+
+// run does what signals and orders ask for until one ends the program. Reloads and upgrades run beside it, one at a time, so
+// that a signal to stop is heard meanwhile.
+func (m *master) run() error {
+	for {
+		reload, upgrade, orders := m.signals.reload, m.signals.upgrade, m.orders()
+		if m.busy != nil {
+			reload, upgrade, orders = nil, nil, nil
+		}
+		select {
+		case sig := <-m.signals.stop:
+			notify(notifyStopping)
+			m.log.Info("kroxy-ev: stopping", "signal", sig.String(), "timeout", m.now.cfg.ShutdownTimeout)
+			return m.finish()
+		case <-m.signals.reopen:
+			m.workers.Broadcast(supervise.ReopenLogs)
+		case <-reload:
+			m.start(order{verb: verbReload})
+		case <-upgrade:
+			m.start(order{verb: verbUpgrade})
+		case o := <-orders:
+			m.start(o)
+		case o := <-m.busy:
+			m.busy = nil
+			m.now = o.next
+			o.order.tell(o.err)
+			if o.left {
+				m.closeDesk()
+				m.workers.Broadcast(noticeReplaced)
+				m.log.Info("kroxy-ev: a new master serves, this one leaves", "timeout", m.now.cfg.ShutdownTimeout)
+				return m.finish()
+			}
+		case <-m.workers.Done():
+			return errors.New("kroxy-ev: the master of the workers has stopped by itself")
+		}
+	}
+}
+
+// orders are those that come to the desk.
+func (m *master) orders() <-chan order {
+	if m.desk == nil {
+		return nil
+	}
+	return m.desk.orders
+}
+
+// start begins to carry out an order.
+func (m *master) start(o order) {
+	busy := make(chan outcome, 1)
+	now := m.now
+	switch o.verb {
+	case verbReload:
+		go func() {
+			notify(notifyReloading)
+			next, err := m.reload(now)
+			logReload(m.log, err)
+			notify(notifyReady)
+			busy <- outcome{order: o, next: next, err: err}
+		}()
+	case verbUpgrade:
+		go func() {
+			err := m.upgrade(now)
+			if err != nil {
+				m.log.Error("kroxy-ev: upgrade failed, everything goes on as before", "error", err)
+			}
+			busy <- outcome{order: o, next: now, left: err == nil, err: err}
+		}()
+	default:
+		o.tell(errUnknownOrder)
+		return
+	}
+	m.busy = busy
+}
+
+// reload has the workers go over to what the configuration says now, and returns the generation that is in force.
+func (m *master) reload(now generation) (generation, error) {
+	next, err := m.read(now.cfg)
+	if err != nil {
+		return now, err
+	}
+	if next.cfg.User != now.cfg.User || next.cfg.GroupName != now.cfg.GroupName {
+		m.log.Warn("kroxy-ev: reload: user and group are as they were at the start; it takes an upgrade or a restart")
+	}
+	if next.ids, err = m.ledger.assign(next.cfg); err != nil {
+		return now, err
+	}
+	n := next.cfg.WorkersNum
+	if next.cfg.Port == now.cfg.Port {
+		next.doors = now.doors
+		err = next.doors.provide(next.cfg, n)
+	} else {
+		next.doors, err = openDoors(next.cfg, nil)
+	}
+	if err != nil {
+		return now, err
+	}
+	if err := m.workers.Apply(m.plan(next)); err != nil {
+		if next.doors != now.doors {
+			next.doors.close()
+		} else if n < now.doors.open {
+			err = errors.Join(err, now.doors.restore())
+		}
+		return now, err
+	}
+	m.ledger.registry.Commit()
+	if next.doors != now.doors {
+		now.doors.close()
+	}
+	return next, next.doors.steer(n)
+}
+
+// upgrade starts the program's file anew as a master that takes everything over.
+func (m *master) upgrade(now generation) error {
+	body, err := json.Marshal(legacy{now.doors.port, now.doors.shared, now.doors.open, m.ledger.registry.Snapshot()})
+	if err != nil {
+		return err
+	}
+	_, err = m.workers.Upgrade(supervise.Successor{
+		Env: childEnv(true), Body: body, Files: append([]int{m.ledger.counters.FD()}, now.doors.sockets...),
+	})
+	return err
+}
+
+// inherit takes over what a predecessor has left.
+func (m *master) inherit(h *supervise.Handover, next *generation) error {
+	var l legacy
+	if err := json.Unmarshal(h.Body, &l); err != nil || len(h.Files) < 2 {
+		closeAll(h.Files)
+		return errors.New("kroxy-ev: what the predecessor left cannot be understood; stop it and start this version instead")
+	}
+	var err error
+	if m.ledger, err = inheritLedger(h.Files[0], l.Registry); err != nil {
+		closeAll(h.Files[1:])
+		return err
+	}
+	d := &doors{port: l.Port, sockets: h.Files[1:], shared: l.Shared, open: l.Open}
+	if next.cfg.Port == l.Port {
+		next.doors = d
+		return d.provide(next.cfg, next.cfg.WorkersNum)
+	}
+	d.close()
+	next.doors, err = openDoors(next.cfg, nil)
+	return err
+}
+
+// deskWait is how long a successor waits for its predecessor to give up the desk.
+const deskWait = 5 * time.Second
+
+// openDesk begins to take orders. A predecessor may still be about to give the desk up.
+func (m *master) openDesk(follows bool) {
+	for deadline := time.Now().Add(deskWait); ; time.Sleep(10 * time.Millisecond) {
+		var err error
+		if m.desk, err = openDesk(m.path); err == nil {
+			return
+		}
+		if !follows || time.Now().After(deadline) {
+			warnNoDesk(m.log, err)
+			return
+		}
+	}
+}
+
+func (m *master) closeDesk() {
+	if m.desk != nil {
+		m.desk.close()
+		m.desk = nil
+	}
+}
+
+// finish has the workers let sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
+func (m *master) finish() error {
+	if m.busy != nil {
+		defer func() { o := <-m.busy; o.order.tell(o.err) }() // it has ended: the workers are leaving
+	}
+	go m.refuse()
+	done := make(chan struct{})
+	go func() {
+		if timeout := m.now.cfg.ShutdownTimeout; timeout > 0 {
+			m.workers.Drain(timeout)
+		} else {
+			m.workers.Stop()
+		}
+		close(done)
+	}()
+	select {
+	case <-done:
+		m.log.Info("kroxy-ev: stopped")
+		return nil
+	case <-m.signals.stop:
+		// Nothing is waited for, not even the logs. Workers leave when their master does.
+		os.Exit(exitError)
+		return nil
+	}
+}
+
+// refuse tells those who give orders to a program that is stopping.
+func (m *master) refuse() {
+	if d := m.desk; d != nil {
+		for {
+			select {
+			case o := <-d.orders:
+				o.tell(errStopping)
+			case <-d.closed:
+				return
+			}
+		}
+	}
+}

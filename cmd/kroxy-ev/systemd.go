@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/config"
+	"kroxy-ev/engine"
+)
+
+// What systemd is told (sd_notify(3)), if it started this process and wants to know.
+const (
+	notifyReady     = daemon.SdNotifyReady
+	notifyReloading = daemon.SdNotifyReloading
+	notifyStopping  = daemon.SdNotifyStopping
+)
+
+// notify tells systemd; where there is none it does nothing.
+func notify(state string) {
+	if state == notifyReloading {
+		state += "\n" + daemon.SdNotifyMonotonicUsec()
+	}
+	_, _ = daemon.SdNotify(false, state) // nobody to tell
+}
+
+// notifier keeps systemd's watchdog quiet.
+type notifier struct{ quit chan struct{} }
+
+// startNotifier tells systemd that this process serves, and that it lives as often as it wants to hear that.
+func startNotifier(log *slog.Logger) notifier {
+	n := notifier{make(chan struct{})}
+	notify(fmt.Sprintf("%s\nMAINPID=%d", notifyReady, os.Getpid()))
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn("systemd: the watchdog's settings cannot be read", "error", err)
+	}
+	if every > 0 {
+		go n.run(every / 2)
+	}
+	return n
+}
+
+func (n notifier) run(every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			notify(daemon.SdNotifyWatchdog)
+		case <-n.quit:
+			return
+		}
+	}
+}
+
+func (n notifier) stop() { close(n.quit) }
+
+// childEnv is the environment without what systemd meant for this process alone.
+func childEnv(keepNotify bool) []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		switch name {
+		case "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID":
+			return true
+		case "NOTIFY_SOCKET", "WATCHDOG_USEC":
+			return !keepNotify
+		}
+		return false
+	})
+}
+
+// inheritSockets returns n listening sockets on cfg's port: those that systemd has opened (sd_listen_fds(3)), one for several
+// reactors if there are fewer, or new ones.
+func inheritSockets(cfg *config.Config, n int) ([]int, error) {
+	var given []int
+	for _, f := range activation.Files(true) {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		_ = f.Close()
+		if err == nil && engine.AdoptListener(fd, cfg.Port) == nil {
+			given = append(given, fd)
+		} else if err == nil {
+			_ = unix.Close(fd)
+		}
+	}
+	if len(given) == 0 {
+		return openSockets(cfg, n)
+	}
+	for i := 0; len(given) < n; i++ {
+		fd, err := unix.FcntlInt(uintptr(given[i]), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			closeAll(given)
+			return nil, fmt.Errorf("kroxy-ev: duplicating a listening socket: %w", err)
+		}
+		given = append(given, fd)
+	}
+	closeAll(given[n:])
+	return given[:n], nil
+}

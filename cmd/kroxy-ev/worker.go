@@ -1,0 +1,231 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/goccy/go-json"
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/config"
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/supervise"
+)
+
+// worker is a process that serves: a proxy with one reactor, which does what its master says.
+type worker struct {
+	link     *supervise.Worker
+	log      *slog.Logger
+	closeLog func()
+	proxy    *proxy // nil before the first plan was prepared
+	serving  bool
+	replaced bool          // a new master's workers accept from the same sockets
+	staying  chan struct{} // closed when a drain is taken back; nil if there is none
+	beat     *beat
+
+	// What was prepared and neither committed nor given up.
+	next   *snapshot
+	socket int // -1 if the port is the same
+
+	ending sync.Once
+}
+
+// workerProcs is how many threads run Go code in a worker: its loop, and beside it the rest, which is little.
+const workerProcs = 2
+
+// serveWorker runs a worker until its master ends it.
+func serveWorker(link *supervise.Worker, stderr io.Writer) error {
+	// What a terminal sends to the whole group is for the master to act upon.
+	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2)
+	log, closeLog := openLog(stderr)
+	w := &worker{link: link, log: log.With("worker", link.Slot), closeLog: closeLog, socket: -1}
+	runtime.GOMAXPROCS(min(workerProcs, runtime.GOMAXPROCS(0)))
+	tuneRuntime()
+	err := link.Serve(w)
+	closeLog()
+	return err
+}
+
+// Prepare implements supervise.Handler.
+func (w *worker) Prepare(body []byte, files []int) error {
+	var b brief
+	if err := json.Unmarshal(body, &b); err != nil || len(files) != 2 {
+		closeAll(files)
+		return fmt.Errorf("kroxy-ev: the master's plan cannot be understood: %d files, %w", len(files), err)
+	}
+	cfg, _, err := config.Parse(b.Path, b.Text)
+	if err != nil {
+		closeAll(files)
+		return err
+	}
+	if w.proxy == nil {
+		return w.prepareFirst(cfg, b, files[0], files[1])
+	}
+	_ = unix.Close(files[1])
+	if w.next, err = w.proxy.prepare(cfg, b.IDs); err != nil {
+		_ = unix.Close(files[0])
+		return err
+	}
+	w.socket = files[0]
+	return nil
+}
+
+// prepareFirst makes the proxy, which does not serve yet.
+func (w *worker) prepareFirst(cfg *config.Config, b brief, socket, counters int) error {
+	c, err := balance.MapCounters(counters)
+	if err != nil {
+		_ = unix.Close(socket)
+		return err
+	}
+	w.proxy, err = newProxy(cfg, []int{socket}, table{counters: c, rows: []int{b.Row}, ids: b.IDs}, w.log)
+	return err
+}
+
+// Commit implements supervise.Handler.
+func (w *worker) Commit() {
+	p := w.proxy
+	if w.next == nil {
+		w.serving = true
+		w.beat = &beat{worker: w.link, loop: p.reactors[0].loop}
+		w.beat.timer.Handler = w.beat
+		p.start()
+		go w.watch()
+	} else {
+		socket := []int{w.socket}
+		switch {
+		case w.staying != nil:
+			close(w.staying)
+			w.staying = nil
+			p.stay()
+		case w.next.cfg.Port == p.now.cfg.Port:
+			closeAll(socket)
+			socket = nil
+		}
+		if err := p.commit(w.next, socket); err != nil {
+			w.log.Error("kroxy-ev: going over to a new configuration", "error", err)
+		}
+		w.next, w.socket = nil, -1
+	}
+	every := p.now.cfg.WatchdogTimeout / 4
+	p.reactors[0].loop.Post(func() { w.beat.start(every) })
+}
+
+// watch ends the process if its reactor cannot go on.
+func (w *worker) watch() {
+	err := <-w.proxy.failed
+	w.log.Error("kroxy-ev: the reactor failed", "error", err)
+	w.end(exitError)
+}
+
+// Abort implements supervise.Handler.
+func (w *worker) Abort() {
+	if w.next == nil {
+		return // it never served, and will be told to stop
+	}
+	w.proxy.discard(w.next)
+	_ = unix.Close(w.socket)
+	w.next, w.socket = nil, -1
+}
+
+// Drain implements supervise.Handler. The master bounds it.
+func (w *worker) Drain(time.Duration) {
+	if !w.serving {
+		w.end(exitOK)
+	}
+	if w.staying != nil {
+		return
+	}
+	w.staying = make(chan struct{})
+	leave := w.proxy.leave
+	if w.replaced {
+		leave = w.proxy.drain
+	}
+	go w.endAfter(leave(), w.staying)
+}
+
+// endAfter ends the process when no session is left, unless that is taken back.
+func (w *worker) endAfter(drained, staying <-chan struct{}) {
+	select {
+	case <-drained:
+		w.end(exitOK)
+	case <-staying:
+	}
+}
+
+// Stop implements supervise.Handler.
+func (w *worker) Stop() {
+	if w.serving {
+		done := w.proxy.drain()
+		w.proxy.abort()
+		<-done
+	}
+	w.end(exitOK)
+}
+
+// Notice implements supervise.Handler.
+func (w *worker) Notice(n supervise.Notice) {
+	switch n {
+	case supervise.ReopenLogs:
+		if w.serving {
+			w.proxy.reopen()
+		}
+	case noticeReplaced:
+		w.replaced = true
+	}
+}
+
+// Orphaned implements supervise.Handler.
+func (w *worker) Orphaned() {
+	w.log.Error("kroxy-ev: the master is gone, this worker leaves")
+	if w.serving {
+		w.proxy.abort()
+	}
+	w.end(exitError)
+}
+
+// end writes the logs and ends the process.
+func (w *worker) end(status int) {
+	w.ending.Do(func() {
+		if w.serving {
+			w.proxy.close()
+		}
+		w.closeLog()
+		os.Exit(status)
+	})
+	select {} // another goroutine is about to
+}
+
+// noticeReplaced tells workers that the sockets are a new master's now.
+const noticeReplaced supervise.Notice = 2
+
+// beat tells the master that the loop goes round.
+type beat struct {
+	worker *supervise.Worker
+	loop   *engine.Loop
+	timer  engine.Timer
+	every  int64 // ms; 0 is not at all
+}
+
+// start begins to tell so often, on the loop.
+func (b *beat) start(every time.Duration) {
+	b.every = every.Milliseconds()
+	b.Expired(nil)
+}
+
+// Expired implements engine.Handler.
+func (b *beat) Expired(*engine.Timer) {
+	b.worker.Beat()
+	if b.every > 0 {
+		b.loop.Arm(&b.timer, b.loop.Now()+b.every)
+	}
+}
+
+// Ready implements engine.Handler; a beat has no connection.
+func (b *beat) Ready(*engine.Conn) {}
