@@ -35,12 +35,13 @@ func Listen(addr netip.AddrPort) (fd int, err error) {
 	for _, o := range [...]struct{ level, name int }{
 		{unix.SOL_SOCKET, unix.SO_REUSEADDR},
 		{unix.SOL_SOCKET, unix.SO_REUSEPORT},
-		{unix.SOL_SOCKET, unix.SO_OOBINLINE},
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY},
 	} {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, 1); err != nil {
 			return fail("setsockopt", err)
 		}
+	}
+	if err := setListenOptions(fd); err != nil {
+		return fail("setsockopt", err)
 	}
 	if err := unix.Bind(fd, sa); err != nil {
 		return fail("bind", err)
@@ -49,6 +50,44 @@ func Listen(addr netip.AddrPort) (fd int, err error) {
 		return fail("listen", err)
 	}
 	return fd, nil
+}
+
+// AdoptListener makes a TCP socket that somebody else has opened and that listens on port one as Listen returns it, but that it
+// shares its port only if it was made so. The descriptor stays the caller's.
+func AdoptListener(fd int, port uint16) error {
+	fail := func(err error) error {
+		return fmt.Errorf("engine: while taking over a listening socket: %w", err)
+	}
+	_, at, err := listensOn(int32(fd))
+	if err != nil {
+		return fail(err)
+	}
+	if at != int(port) {
+		return fail(fmt.Errorf("it is on port %d, not %d", at, port))
+	}
+	if err := requireListening(fd); err != nil {
+		return fail(err)
+	}
+	if err := setListenOptions(fd); err != nil {
+		return fail(os.NewSyscallError("setsockopt", err))
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return fail(os.NewSyscallError("fcntl", err))
+	}
+	return nil
+}
+
+// setListenOptions sets what accepted connections inherit.
+func setListenOptions(fd int) error {
+	for _, o := range [...]struct{ level, name int }{
+		{unix.SOL_SOCKET, unix.SO_OOBINLINE},
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY},
+	} {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, 1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CheckFree reports an error if another socket listens on addr. Listen alone would not notice one of our own kind: with
@@ -102,8 +141,9 @@ type Listener struct {
 }
 
 // NewListener has loop accept from fd, a non-blocking listening socket, which the Listener owns from now on, also when
-// an error is returned.
+// an error is returned. A socket that was retired is in use again.
 func NewListener(loop *Loop, fd int, o ListenerOptions) (*Listener, error) {
+	dropNothing(int32(fd))
 	l := &Listener{loop: loop, opts: o}
 	l.timer.Handler = l
 	if err := loop.watch(&l.conn, int32(fd), l, false); err != nil {

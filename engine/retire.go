@@ -52,8 +52,8 @@ type sight struct {
 // told to drop packets that would begin further ones, and a client whose packet is dropped tries again after a second:
 // if the port has other sockets, steer new clients to them before (see Steer).
 //
-// It is the socket that is retired, for all processes that have it. It cannot be used again, and they should close it when
-// done is called: once, on the loop, when the listener is closed, be it by Close. Done may be nil. If the listener is
+// It is the socket that is retired, for all processes that have it, until somebody makes a Listener of it again. Done is
+// called: once, on the loop, when the listener is closed, be it by Close. Done may be nil. If the listener is
 // closed already it is called at once; if it is being retired already this call does nothing.
 func (l *Listener) Retire(done func()) { l.retire(done, handshakes) }
 

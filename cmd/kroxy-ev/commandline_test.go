@@ -121,17 +121,6 @@ func TestUnknownKeyIsAWarning(t *testing.T) {
 	expectMatch(t, p.stderr.String(), `warning: .*:\d+:\d+: stream\.raed_timeout: .*did you mean "read_timeout"`)
 }
 
-func TestMultiprocessIsSaidToBeMissing(t *testing.T) {
-	t.Parallel()
-	h := listen(t, "127.0.0.1", echo)
-	port := reservePort(t)
-	p := &proxy{port: port}
-	p.process = launch(t, nil, "-m", "-c", writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)})))
-	p.await(p.stderr, `warning: --multiprocess is not available yet`)
-	p.await(p.stderr, `msg="kroxy-ev: serving"`)
-	expectEcho(t, p.dial(), "hello")
-}
-
 func TestPortInUse(t *testing.T) {
 	t.Parallel()
 	hosts := []endpoint{{"127.0.0.1", 9}}
