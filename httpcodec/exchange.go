@@ -154,6 +154,8 @@ func (x *exchange) relay() {
 		x.fail(causeBodySize, nil)
 		return
 	}
+	out = x.readAlong(out)
+	v.out = out[:0]
 	if !x.sent(x.up.Send(loop, out, false)) {
 		return
 	}

@@ -1,5 +1,7 @@
 package httpcodec
 
+import "slices"
+
 // The request's bytes: read into the exchange's own buffer as far as they are its head, and through the loop's scratch
 // buffer after that.
 
@@ -127,6 +129,25 @@ func (x *exchange) pumpUp() bool {
 		}
 		left -= n
 	}
+}
+
+// readAlong reads more of the body right behind the head that is about to be sent, if the client's first bytes were as many as
+// fit: a middling upload then goes to the host in one write, which costs more than a read. What the read says of the client
+// is found out again by whoever reads next.
+func (x *exchange) readAlong(out []byte) []byte {
+	c := &x.client.conn
+	if x.request.in != Length || x.request.done || x.req.ExpectContinue || !c.Readable() {
+		return out
+	}
+	n := len(out)
+	out = slices.Grow(out, bodyRead)
+	k, _ := c.Read(out[n : n+int(min(x.request.left, bodyRead))])
+	if k <= 0 {
+		return out
+	}
+	x.up.ReadAt = x.server.loop.Now()
+	x.request.took(int64(k))
+	return out[:n+k]
 }
 
 // moveUp moves some of the body.
