@@ -108,7 +108,7 @@ func (d *desk) serve() {
 
 // attend takes one order and tells its outcome: "ok" or the error's text.
 func (d *desk) attend(c *net.UnixConn) {
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if err := mayOrder(c); err != nil {
 		fmt.Fprintln(c, err)
 		return
@@ -163,7 +163,7 @@ func giveOrder(verb, path string) error {
 	if err != nil {
 		return fmt.Errorf("kroxy-ev: no kroxy-ev of this machine serves %s; start it with --config %s", path, path)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if _, err := fmt.Fprintln(c, verb); err != nil {
 		return fmt.Errorf("kroxy-ev: giving the order: %w", err)
 	}

@@ -168,7 +168,7 @@ func (s *soakPlan) check(in *bufio.Reader) (bool, error) {
 	switch s.answer {
 	case "none":
 		if res.StatusCode != 502 || err != nil {
-			return false, fmt.Errorf("status %d (%v) where the host gave no answer", res.StatusCode, err)
+			return false, fmt.Errorf("status %d (%w) where the host gave no answer", res.StatusCode, err)
 		}
 		return !res.Close, nil
 	case "cut":
