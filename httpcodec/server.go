@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -43,7 +42,7 @@ type Server struct {
 	row       int
 	access    *accesslog.Buffer
 	log       *slog.Logger
-	listeners []*engine.Listener
+	listeners engine.Listeners
 	pool      *pool
 	tunnels   *streamcodec.Server
 
@@ -94,11 +93,7 @@ func (v *Server) Swap(s *Settings, access *accesslog.Buffer) {
 // returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
 // There may be several listeners; each may be closed before Shutdown.
 func (v *Server) Serve(fd int, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
-	l, err := engine.NewListener(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
-	if err == nil {
-		v.listeners = append(slices.DeleteFunc(v.listeners, func(l *engine.Listener) bool { return !l.Open() }), l)
-	}
-	return l, err
+	return v.listeners.Open(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
 }
 
 // Stats may be read by any goroutine.
@@ -211,9 +206,7 @@ func (v *Server) logFailure(x *exchange, why cause, err error) {
 // Shutdown stops accepting, after the clients that the kernel has already let in, closes idle clients, lets exchanges
 // finish, and calls drained, on the loop, once no client is left.
 func (v *Server) Shutdown(drained func()) {
-	for _, l := range v.listeners {
-		l.Close()
-	}
+	v.listeners.Close()
 	v.draining, v.drained = true, drained
 	for c := v.active; c != nil; {
 		next := c.next

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -49,7 +48,7 @@ type Server struct {
 	connector *upstream.Connector
 	access    *accesslog.Buffer
 	log       *slog.Logger
-	listeners []*engine.Listener
+	listeners engine.Listeners
 	active    *Session // list of all
 	eager     int      // how many clients in a row have spoken first, see Session.greet
 	free      engine.FreeList[Session]
@@ -67,11 +66,7 @@ func NewServer(loop *engine.Loop, o Options) *Server {
 // returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
 // There may be several listeners; each may be closed before Shutdown.
 func (v *Server) Serve(fd int, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
-	l, err := engine.NewListener(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
-	if err == nil {
-		v.listeners = append(slices.DeleteFunc(v.listeners, func(l *engine.Listener) bool { return !l.Open() }), l)
-	}
-	return l, err
+	return v.listeners.Open(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
 }
 
 // Swap has sessions that begin from now on use s, and gives the log's new buffer if that has changed too.
@@ -167,9 +162,7 @@ func (v *Server) logEnd(s *Session, r Reason, err error) {
 // Shutdown stops accepting, after the clients that the kernel has already let in, and calls drained, on the loop, once
 // no session is left.
 func (v *Server) Shutdown(drained func()) {
-	for _, l := range v.listeners {
-		l.Close()
-	}
+	v.listeners.Close()
 	if v.active == nil {
 		drained()
 		return
