@@ -23,6 +23,7 @@ func BenchmarkHTTPConnect(b *testing.B)       { family(b, httpConnect) }
 func BenchmarkHTTPDownload(b *testing.B)      { family(b, httpDownload) }
 func BenchmarkHTTPIdle(b *testing.B)          { family(b, httpIdle) }
 func BenchmarkHTTPLatency(b *testing.B)       { family(b, newLatency("HTTPLatency", modeHTTP)) }
+func BenchmarkHTTPBesideSlow(b *testing.B)    { family(b, newBesideSlow()) }
 
 // family runs a sub-benchmark for each contestant. Package testing runs all repetitions (-count) of one of them before
 // the next, which would measure them minutes apart. So the first that comes to repetition i runs the whole comparison,

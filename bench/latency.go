@@ -17,16 +17,9 @@ func newLatency(name string, m mode) *workload {
 	var rate float64
 	return &workload{
 		name: name, mode: m, units: []string{"p50-us", "p99-us", "ops/s", "counted-%"}, hosts: hostsPing,
-		prepare: func(_ *harness, all []*target) error {
-			rate = math.Inf(1)
-			for _, t := range all {
-				best, err := bestRate(t)
-				if err != nil {
-					return fmt.Errorf("%s: %w", t.name, err)
-				}
-				rate = min(rate, best/2)
-			}
-			return nil
+		prepare: func(_ *harness, all []*target) (err error) {
+			rate, err = halfRate(all)
+			return err
 		},
 		measure: func(h *harness, t *target) (metrics, error) {
 			j := job{Addr: t.addr, Conns: smallConns, Duration: h.load, Rate: rate, Exchange: getSmall}
@@ -44,14 +37,29 @@ func newLatency(name string, m mode) *workload {
 				return nil, fmt.Errorf("bench: other programs left the CPUs alone for %.0f%% of the time only", 100*r.Counted)
 			}
 			return metrics{
-				"p50-us":    float64(r.P50) / float64(time.Microsecond),
-				"p99-us":    float64(r.P99) / float64(time.Microsecond),
+				"p50-us":    micros(r.P50),
+				"p99-us":    micros(r.P99),
 				"ops/s":     float64(r.Ops) / r.Elapsed.Seconds(),
 				"counted-%": 100 * r.Counted,
 			}, nil
 		},
 	}
 }
+
+// halfRate returns half of the rate that the slowest of all can do in front of this load.
+func halfRate(all []*target) (float64, error) {
+	rate := math.Inf(1)
+	for _, t := range all {
+		best, err := bestRate(t)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", t.name, err)
+		}
+		rate = min(rate, best/2)
+	}
+	return rate, nil
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // bestRate returns how many requests a second t has answered in the best of three moments: others on the machine only
 // ever make it less.

@@ -15,6 +15,7 @@ const (
 	loadConnect = "connect" // a connection for each HTTP request
 	loadBulk    = "bulk"    // uploads or downloads, one after the other on each of a few connections
 	loadIdle    = "idle"    // one exchange on each of many sessions, then silence
+	loadDrip    = "drip"    // requests that come a byte a second and never end
 	loadSlow    = "slow"    // downloads that are read a little, then not at all, then again
 )
 
@@ -52,7 +53,7 @@ func playLoad(arg []byte, in *bufio.Reader, out *json.Encoder) error {
 	var err error
 	go func() {
 		// The end of stdin: the conductor is gone. Jobs that wait for a line on it notice by themselves.
-		if j.Kind != loadIdle && j.Kind != loadSlow {
+		if j.Kind != loadIdle && j.Kind != loadSlow && j.Kind != loadDrip {
 			_, _ = io.Copy(io.Discard, in)
 			os.Exit(1)
 		}
@@ -66,6 +67,8 @@ func playLoad(arg []byte, in *bufio.Reader, out *json.Encoder) error {
 		r, err = bulk(j)
 	case loadIdle:
 		r, err = idle(j, in, out)
+	case loadDrip:
+		r, err = drip(j, in, out)
 	case loadSlow:
 		r, err = slow(j, in, out)
 	default:
