@@ -151,10 +151,13 @@ func (p *proxy) stay() {
 	}
 }
 
-// abort ends every session at once.
+// abort stops accepting and ends every session, at once. A drain that was begun ends with that.
 func (p *proxy) abort() {
 	for _, r := range p.reactors {
-		r.loop.Post(r.server.Abort)
+		r.loop.Post(func() {
+			r.listener.Close()
+			r.server.Abort()
+		})
 	}
 }
 
