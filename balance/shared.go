@@ -15,11 +15,11 @@ const (
 	wordSize = 8
 )
 
-// Room for counters that are to last as long as the service: 48 MiB of addresses, of which 8 workers and 100 hosts touch
+// Room for counters that are to last as long as the service: 190 MiB of addresses, of which 8 workers and 100 hosts touch
 // some 100 KiB.
 const (
 	// MaxRows is room for the workers of a master, and of its successor while both live.
-	MaxRows = 128
+	MaxRows = 512
 	// MaxHosts bounds the hosts of all groups, including those that were removed and still have connections.
 	MaxHosts = 16384
 )

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/goccy/go-json"
 
+	"kroxy-ev/balance"
 	"kroxy-ev/config"
 	"kroxy-ev/engine/supervise"
 )
@@ -126,8 +128,14 @@ func (m *master) read(old *config.Config) (generation, error) {
 		return generation{}, err
 	}
 	cfg, err := parseAgain(m.path, text, old, m.log)
+	if err == nil && cfg.WorkersNum > maxWorkers {
+		err = problem(cfg, "workers_num", fmt.Sprintf("%d workers are more than there can be", cfg.WorkersNum), fmt.Sprintf("write at most %d; one per CPU is enough", maxWorkers))
+	}
 	return generation{cfg: cfg, text: text}, err
 }
+
+// maxWorkers leaves room for as many workers of a predecessor or successor.
+const maxWorkers = balance.MaxRows / 2
 
 // plan is what the workers of a generation are told.
 func (m *master) plan(g generation) supervise.Plan {
