@@ -95,6 +95,8 @@ func (c *client) deadline() int64 {
 		return c.since + lingerTime
 	case c.served:
 		timeout = c.settings.KeepaliveTimeout
+	case c.server.draining:
+		return c.since + drainGrace
 	}
 	if timeout == 0 {
 		return engine.Never
@@ -108,9 +110,13 @@ func (c *client) arm(at int64) {
 	}
 }
 
+// drainGrace is how long, in ms, a drain waits for the first request of a client that has connected before it: it is likely
+// to be under way, and its client, unlike one that was answered before, would not try it again.
+const drainGrace = 1000
+
 // wait makes the client idle: its next request is waited for, if the server takes any more.
 func (c *client) wait() {
-	if c.server.draining {
+	if c.server.draining && c.served {
 		c.close()
 		return
 	}

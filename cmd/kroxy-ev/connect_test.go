@@ -139,6 +139,7 @@ func listenShared(t *testing.T, port int) net.Listener {
 		_ = c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
 		return err
 	}}
+	lc.SetMultipathTCP(false) // as systemd has it
 	ln, err := lc.Listen(t.Context(), "tcp4", fmt.Sprintf("0.0.0.0:%d", port))
 	if err != nil {
 		t.Fatal(err)

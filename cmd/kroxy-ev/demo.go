@@ -96,7 +96,7 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	}
 	tuneRuntime()
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	p, _, err := newSingleProxy(cfg, log)
+	p, _, _, err := newSingleProxy(cfg, log)
 	if err != nil {
 		return err
 	}

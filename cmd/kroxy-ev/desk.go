@@ -90,10 +90,36 @@ func openDesk(path string) (*desk, error) {
 	return d, nil
 }
 
+// deskTaken is whether somebody takes orders for this configuration.
+func deskTaken(path string) bool {
+	name, err := deskName(path)
+	if err != nil {
+		return false
+	}
+	c, err := net.Dial("unix", name)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
+
 // close ends it; orders that were not taken fail.
 func (d *desk) close() {
 	close(d.closed)
 	_ = d.listener.Close()
+}
+
+// refuse tells those who give orders that the program is stopping, until close.
+func (d *desk) refuse() {
+	for {
+		select {
+		case o := <-d.orders:
+			o.tell(errStopping)
+		case <-d.closed:
+			return
+		}
+	}
 }
 
 func (d *desk) serve() {

@@ -20,6 +20,10 @@ type doors struct {
 // openDoors opens a port for cfg's workers. Sockets that were inherited are used.
 func openDoors(cfg *config.Config, inherited []int) (*doors, error) {
 	if len(inherited) > 0 {
+		if err := checkGiven(cfg, inherited, cfg.WorkersNum, "workers_num"); err != nil {
+			closeAll(inherited)
+			return nil, err
+		}
 		return &doors{port: cfg.Port, sockets: inherited, shared: true, open: len(inherited)}, nil
 	}
 	sockets, err := openSockets(cfg, cfg.WorkersNum)
@@ -35,7 +39,10 @@ func (d *doors) of(slot int) int { return d.sockets[slot%len(d.sockets)] }
 // provide sees to it that there are sockets for n workers. Those that come into use get no clients before steer, and those
 // that are to go out of use none from now on.
 func (d *doors) provide(cfg *config.Config, n int) error {
-	if d.shared || n == d.open {
+	if d.shared {
+		return checkGiven(cfg, d.sockets, n, "workers_num")
+	}
+	if n == d.open {
 		return nil
 	}
 	if err := engine.Steer(d.sockets[0], min(n, d.open)); err != nil {
@@ -69,5 +76,10 @@ func (d *doors) close() {
 	d.sockets = nil
 }
 
-// restore undoes what provide did for fewer workers.
-func (d *doors) restore() error { return engine.Steer(d.sockets[0], d.open) }
+// restore undoes what provide did for another number of workers.
+func (d *doors) restore() error {
+	if d.shared {
+		return nil
+	}
+	return engine.Steer(d.sockets[0], d.open)
+}

@@ -223,6 +223,7 @@ type setup struct {
 	settings  settings
 	prepare   func(*exec.Cmd) // see launch
 	mode      string          // "" is "stream"
+	multi     bool            // with worker processes
 }
 
 // proxy is a running kroxy-ev that listens on port.
@@ -260,7 +261,11 @@ func start(t *testing.T, s setup) *proxy {
 	t.Helper()
 	port := reservePort(t)
 	p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
-	p.process = launch(t, s.prepare, "--config", p.file)
+	args := []string{"--config", p.file}
+	if s.multi {
+		args = append(args, "--multiprocess")
+	}
+	p.process = launch(t, s.prepare, args...)
 	p.await(p.stderr, `msg="kroxy-ev: serving"`)
 	t.Cleanup(func() {
 		select {

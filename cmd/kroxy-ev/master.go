@@ -44,14 +44,8 @@ type brief struct {
 	Text []byte // of the configuration
 	IDs  []int  // of the hosts
 	Row  int    // in the counters
-}
-
-// legacy is what a master leaves to its successor. The files that come with it are the counters and the listening sockets.
-type legacy struct {
-	Port     uint16
-	Shared   bool
-	Open     int
-	Registry []byte
+	// Shared says that the socket is not the worker's alone: it must not be retired.
+	Shared bool
 }
 
 // serveMaster runs master and workers until a signal stops them. H is what a predecessor has left, or nil.
@@ -74,8 +68,12 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 		return err
 	}
 	pid, err := writePIDFile(m.now.cfg)
-	if err != nil {
-		m.log.Error("kroxy-ev: " + err.Error())
+	switch {
+	case err != nil && h == nil:
+		m.workers.Stop()
+		return err
+	case err != nil:
+		m.log.Error("kroxy-ev: " + err.Error()) // the predecessor is leaving already
 	}
 	defer pid.remove()
 	m.openDesk(h != nil)
@@ -95,7 +93,7 @@ func (m *master) begin(h *supervise.Handover) error {
 		err = m.inherit(h, &next)
 	} else {
 		if m.ledger, err = newLedger(); err == nil {
-			next.doors, err = openDoors(next.cfg, nil)
+			next.doors, err = openDoors(next.cfg, givenSockets(next.cfg))
 		}
 	}
 	if err != nil {
@@ -153,7 +151,7 @@ func (m *master) plan(g generation) supervise.Plan {
 			}
 			m.rows[slot] = row
 		}
-		body, err := json.Marshal(brief{m.path, g.text, g.ids, row})
+		body, err := json.Marshal(brief{m.path, g.text, g.ids, row, g.doors.shared})
 		return body, []int{g.doors.of(slot), m.ledger.counters.FD()}, err
 	}
 	return p
@@ -179,7 +177,7 @@ func (m *master) clearRow(slot int) {
 type outcome struct {
 	order order // if somebody waits for it
 	next  generation
-	left  bool // a successor serves
+	heir  int // the process id of the successor that serves, 0 if there is none
 	err   error
 }
 
@@ -207,10 +205,13 @@ func (m *master) run() error {
 		case o := <-m.busy:
 			m.busy = nil
 			m.now = o.next
+			if o.heir != 0 {
+				m.passDesk()
+			}
 			o.order.tell(o.err)
-			if o.left {
-				m.closeDesk()
+			if o.heir != 0 {
 				m.workers.Broadcast(noticeReplaced)
+				m.passReload(o.heir)
 				m.log.Info("kroxy-ev: a new master serves, this one leaves", "timeout", m.now.cfg.ShutdownTimeout)
 				return m.finish()
 			}
@@ -243,11 +244,11 @@ func (m *master) start(o order) {
 		}()
 	case verbUpgrade:
 		go func() {
-			err := m.upgrade(now)
+			pid, err := m.upgrade(now)
 			if err != nil {
 				m.log.Error("kroxy-ev: upgrade failed, everything goes on as before", "error", err)
 			}
-			busy <- outcome{order: o, next: now, left: err == nil, err: err}
+			busy <- outcome{order: o, next: now, heir: pid, err: err}
 		}()
 	default:
 		o.tell(errUnknownOrder)
@@ -293,43 +294,6 @@ func (m *master) reload(now generation) (generation, error) {
 	return next, next.doors.steer(n)
 }
 
-// upgrade starts the program's file anew as a master that takes everything over.
-func (m *master) upgrade(now generation) error {
-	body, err := json.Marshal(legacy{now.doors.port, now.doors.shared, now.doors.open, m.ledger.registry.Snapshot()})
-	if err != nil {
-		return err
-	}
-	_, err = m.workers.Upgrade(supervise.Successor{
-		Env: childEnv(true), Body: body, Files: append([]int{m.ledger.counters.FD()}, now.doors.sockets...),
-	})
-	return err
-}
-
-// inherit takes over what a predecessor has left.
-func (m *master) inherit(h *supervise.Handover, next *generation) error {
-	var l legacy
-	if err := json.Unmarshal(h.Body, &l); err != nil || len(h.Files) < 2 {
-		closeAll(h.Files)
-		return errors.New("kroxy-ev: what the predecessor left cannot be understood; stop it and start this version instead")
-	}
-	var err error
-	if m.ledger, err = inheritLedger(h.Files[0], l.Registry); err != nil {
-		closeAll(h.Files[1:])
-		return err
-	}
-	d := &doors{port: l.Port, sockets: h.Files[1:], shared: l.Shared, open: l.Open}
-	if next.cfg.Port == l.Port {
-		next.doors = d
-		return d.provide(next.cfg, next.cfg.WorkersNum)
-	}
-	d.close()
-	next.doors, err = openDoors(next.cfg, nil)
-	return err
-}
-
-// deskWait is how long a successor waits for its predecessor to give up the desk.
-const deskWait = 5 * time.Second
-
 // openDesk begins to take orders. A predecessor may still be about to give the desk up.
 func (m *master) openDesk(follows bool) {
 	for deadline := time.Now().Add(deskWait); ; time.Sleep(10 * time.Millisecond) {
@@ -353,40 +317,40 @@ func (m *master) closeDesk() {
 
 // finish has the workers let sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
 func (m *master) finish() error {
-	if m.busy != nil {
-		defer func() { o := <-m.busy; o.order.tell(o.err) }() // it has ended: the workers are leaving
+	if m.desk != nil {
+		go m.desk.refuse()
 	}
-	go m.refuse()
 	done := make(chan struct{})
+	timeout := m.now.cfg.ShutdownTimeout
 	go func() {
-		if timeout := m.now.cfg.ShutdownTimeout; timeout > 0 {
+		if timeout > 0 {
 			m.workers.Drain(timeout)
 		} else {
 			m.workers.Stop()
 		}
 		close(done)
 	}()
-	select {
-	case <-done:
-		m.log.Info("kroxy-ev: stopped")
-		return nil
-	case <-m.signals.stop:
-		// Nothing is waited for, not even the logs. Workers leave when their master does.
-		os.Exit(exitError)
-		return nil
+	if m.busy == nil {
+		m.now.doors.close() // workers close theirs when nobody is on the way to them any more
 	}
-}
-
-// refuse tells those who give orders to a program that is stopping.
-func (m *master) refuse() {
-	if d := m.desk; d != nil {
-		for {
-			select {
-			case o := <-d.orders:
-				o.tell(errStopping)
-			case <-d.closed:
-				return
+	for {
+		select {
+		case o := <-m.busy: // it fails soon: the workers are leaving
+			m.busy = nil
+			o.next.doors.close()
+			o.order.tell(o.err)
+		case <-m.signals.reopen:
+			m.workers.Broadcast(supervise.ReopenLogs)
+		case <-done:
+			if m.busy != nil {
+				o := <-m.busy
+				o.order.tell(o.err)
 			}
+			m.log.Info("kroxy-ev: stopped")
+			return nil
+		case <-m.signals.stop:
+			// Nothing is waited for, not even the logs. Workers leave when their master does.
+			os.Exit(exitError)
 		}
 	}
 }

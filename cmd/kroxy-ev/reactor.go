@@ -94,8 +94,9 @@ func (r *reactor) take(s *snapshot, fd int, limit *engine.Limit, paused func(err
 // leave stops accepting, without a client noticing, and calls drained once no session is left; both on the loop.
 func (r *reactor) leave(drained func()) {
 	r.leaving = true
-	r.listener.Retire(func() {
-		if r.leaving {
+	l := r.listener
+	l.Retire(func() {
+		if r.leaving && r.listener == l { // not if it was taken back since, be it that r leaves again
 			r.server.Shutdown(drained)
 		}
 	})

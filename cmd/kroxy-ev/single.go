@@ -27,6 +27,7 @@ type single struct {
 	path    string // of the configuration; empty if there is nothing to read again
 	signals signals
 	orders  <-chan order // from "kroxy-ev reload"; nil for none
+	lent    uint16       // the port on which sockets are systemd's; 0 if they are ours
 }
 
 // openLog has diagnostics go to w, without ever blocking a loop, until close.
@@ -35,23 +36,22 @@ func openLog(w io.Writer) (log *slog.Logger, close func()) {
 	return slog.New(slog.NewTextHandler(diagnostics, nil)), func() { _ = diagnostics.Close(flushTimeout) } // there is nowhere left to report to
 }
 
-// newSingleProxy makes a proxy that counts for itself.
-func newSingleProxy(cfg *config.Config, log *slog.Logger) (*proxy, *ledger, error) {
+// newSingleProxy makes a proxy that counts for itself. Lent says that its sockets are systemd's.
+func newSingleProxy(cfg *config.Config, log *slog.Logger) (p *proxy, l *ledger, lent bool, err error) {
 	n := reactorCount(cfg)
-	l, err := newLedger()
-	if err != nil {
-		return nil, nil, err
+	if l, err = newLedger(); err != nil {
+		return nil, nil, false, err
 	}
 	t, err := l.table(cfg, n)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
-	sockets, err := inheritSockets(cfg, n)
+	sockets, lent, err := inheritSockets(cfg, n)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
-	p, err := newProxy(cfg, sockets, t, log)
-	return p, l, err
+	p, err = newProxy(cfg, sockets, t, log)
+	return p, l, lent, err
 }
 
 // serve runs the proxy, without worker processes, until a signal stops it.
@@ -62,7 +62,7 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 	log, closeLog := openLog(stderr)
 	defer closeLog()
 	tuneRuntime()
-	p, l, err := newSingleProxy(cfg, log)
+	p, l, lent, err := newSingleProxy(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -73,6 +73,9 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 	}
 	defer pid.remove()
 	s := &single{proxy: p, ledger: l, path: path, signals: catchSignals()}
+	if lent {
+		s.lent = cfg.Port
+	}
 	if desk, err := openDesk(path); err != nil {
 		warnNoDesk(log, err)
 	} else {
@@ -204,7 +207,11 @@ func logReload(log *slog.Logger, err error) {
 
 // finish stops accepting, lets sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
 func (s *single) finish() error {
-	done := s.leave()
+	leave := s.leave
+	if s.lent == s.now.cfg.Port {
+		leave = s.drain // others serve the sockets after us
+	}
+	done := leave()
 	var deadline <-chan time.Time
 	if timeout := s.now.cfg.ShutdownTimeout; timeout > 0 {
 		deadline = time.After(timeout)

@@ -77,9 +77,8 @@ func childEnv(keepNotify bool) []string {
 	})
 }
 
-// inheritSockets returns n listening sockets on cfg's port: those that systemd has opened (sd_listen_fds(3)), one for several
-// reactors if there are fewer, or new ones.
-func inheritSockets(cfg *config.Config, n int) ([]int, error) {
+// givenSockets are the listening sockets on cfg's port that systemd has opened for this process (sd_listen_fds(3)).
+func givenSockets(cfg *config.Config) []int {
 	var given []int
 	for _, f := range activation.Files(true) {
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
@@ -90,17 +89,38 @@ func inheritSockets(cfg *config.Config, n int) ([]int, error) {
 			_ = unix.Close(fd)
 		}
 	}
+	return given
+}
+
+// checkGiven reports an error if there are more sockets than n, the key's value, which serve one each: clients of the others
+// would wait for ever, as systemd keeps them open.
+func checkGiven(cfg *config.Config, given []int, n int, key string) error {
+	if len(given) <= n {
+		return nil
+	}
+	return problem(cfg, key, fmt.Sprintf("systemd has opened %d sockets on port %d, and only %d would be served", len(given), cfg.Port, n),
+		fmt.Sprintf("set it to %d or more, or remove a ListenStream", len(given)))
+}
+
+// inheritSockets returns n listening sockets on cfg's port: those that systemd has opened, one for several reactors if there
+// are fewer, or new ones. Lent says that they are systemd's.
+func inheritSockets(cfg *config.Config, n int) (sockets []int, lent bool, err error) {
+	given := givenSockets(cfg)
 	if len(given) == 0 {
-		return openSockets(cfg, n)
+		sockets, err = openSockets(cfg, n)
+		return sockets, false, err
+	}
+	if err := checkGiven(cfg, given, n, "reactors_num"); err != nil {
+		closeAll(given)
+		return nil, true, err
 	}
 	for i := 0; len(given) < n; i++ {
 		fd, err := unix.FcntlInt(uintptr(given[i]), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {
 			closeAll(given)
-			return nil, fmt.Errorf("kroxy-ev: duplicating a listening socket: %w", err)
+			return nil, true, fmt.Errorf("kroxy-ev: duplicating a listening socket: %w", err)
 		}
 		given = append(given, fd)
 	}
-	closeAll(given[n:])
-	return given[:n], nil
+	return given, true, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/goccy/go-json"
@@ -26,13 +27,14 @@ type worker struct {
 	closeLog func()
 	proxy    *proxy // nil before the first plan was prepared
 	serving  bool
-	replaced bool          // a new master's workers accept from the same sockets
-	staying  chan struct{} // closed when a drain is taken back; nil if there is none
+	shared   bool          // others accept from the same socket, or will
+	parting  *parting // the drain that was begun and not taken back
 	beat     *beat
 
 	// What was prepared and neither committed nor given up.
-	next   *snapshot
-	socket int // -1 if the port is the same
+	next    *snapshot
+	socket  int  // -1 if the port is the same
+	sharing bool // what shared is to become
 
 	ending sync.Once
 }
@@ -48,6 +50,7 @@ func serveWorker(link *supervise.Worker, stderr io.Writer) error {
 	w := &worker{link: link, log: log.With("worker", link.Slot), closeLog: closeLog, socket: -1}
 	runtime.GOMAXPROCS(min(workerProcs, runtime.GOMAXPROCS(0)))
 	tuneRuntime()
+	fail(atStart, w)
 	err := link.Serve(w)
 	closeLog()
 	return err
@@ -73,7 +76,7 @@ func (w *worker) Prepare(body []byte, files []int) error {
 		_ = unix.Close(files[0])
 		return err
 	}
-	w.socket = files[0]
+	w.socket, w.sharing = files[0], b.Shared
 	return nil
 }
 
@@ -84,6 +87,7 @@ func (w *worker) prepareFirst(cfg *config.Config, b brief, socket, counters int)
 		_ = unix.Close(socket)
 		return err
 	}
+	w.shared = b.Shared
 	w.proxy, err = newProxy(cfg, []int{socket}, table{counters: c, rows: []int{b.Row}, ids: b.IDs}, w.log)
 	return err
 }
@@ -97,12 +101,16 @@ func (w *worker) Commit() {
 		w.beat.timer.Handler = w.beat
 		p.start()
 		go w.watch()
+		fail(whenServing, w)
 	} else {
 		socket := []int{w.socket}
 		switch {
-		case w.staying != nil:
-			close(w.staying)
-			w.staying = nil
+		case w.parting != nil:
+			if !w.parting.decide() {
+				select {} // too late: this process ends, and has a successor
+			}
+			close(w.parting.back)
+			w.parting = nil
 			p.stay()
 		case w.next.cfg.Port == p.now.cfg.Port:
 			closeAll(socket)
@@ -111,7 +119,7 @@ func (w *worker) Commit() {
 		if err := p.commit(w.next, socket); err != nil {
 			w.log.Error("kroxy-ev: going over to a new configuration", "error", err)
 		}
-		w.next, w.socket = nil, -1
+		w.next, w.socket, w.shared = nil, -1, w.sharing
 	}
 	every := p.now.cfg.WatchdogTimeout / 4
 	p.reactors[0].loop.Post(func() { w.beat.start(every) })
@@ -139,25 +147,36 @@ func (w *worker) Drain(time.Duration) {
 	if !w.serving {
 		w.end(exitOK)
 	}
-	if w.staying != nil {
+	if w.parting != nil {
 		return
 	}
-	w.staying = make(chan struct{})
+	w.parting = &parting{back: make(chan struct{})}
 	leave := w.proxy.leave
-	if w.replaced {
+	if w.shared {
 		leave = w.proxy.drain
 	}
-	go w.endAfter(leave(), w.staying)
+	go w.endAfter(leave(), w.parting)
 }
 
 // endAfter ends the process when no session is left, unless that is taken back.
-func (w *worker) endAfter(drained, staying <-chan struct{}) {
+func (w *worker) endAfter(drained <-chan struct{}, p *parting) {
 	select {
 	case <-drained:
-		w.end(exitOK)
-	case <-staying:
+		if p.decide() {
+			w.end(exitOK)
+		}
+	case <-p.back:
 	}
 }
+
+// parting is a drain of the whole process. Either it ends the process or it is taken back.
+type parting struct {
+	back    chan struct{} // closed: it is taken back
+	decided atomic.Bool
+}
+
+// decide reports whether the caller is the one to decide.
+func (p *parting) decide() bool { return p.decided.CompareAndSwap(false, true) }
 
 // Stop implements supervise.Handler.
 func (w *worker) Stop() {
@@ -177,7 +196,7 @@ func (w *worker) Notice(n supervise.Notice) {
 			w.proxy.reopen()
 		}
 	case noticeReplaced:
-		w.replaced = true
+		w.shared = true
 	}
 }
 

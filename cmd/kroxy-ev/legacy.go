@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"github.com/goccy/go-json"
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine/supervise"
+)
+
+// legacy is what a master leaves to its successor. The files that come with it are the counters and the listening sockets.
+type legacy struct {
+	Port     uint16
+	Shared   bool
+	Open     int
+	Registry []byte
+}
+
+// upgrade starts the program's file anew as a master that takes everything over, and returns its process id.
+func (m *master) upgrade(now generation) (pid int, err error) {
+	body, err := json.Marshal(legacy{now.doors.port, now.doors.shared, now.doors.open, m.ledger.registry.Snapshot()})
+	if err != nil {
+		return 0, err
+	}
+	pid, err = m.workers.Upgrade(supervise.Successor{
+		Env: childEnv(true), Body: body, Files: append([]int{m.ledger.counters.FD()}, now.doors.sockets...),
+	})
+	if err != nil { // it may have steered clients away from sockets that it had no workers for
+		err = errors.Join(err, now.doors.restore())
+	}
+	return pid, err
+}
+
+// inherit takes over what a predecessor has left.
+func (m *master) inherit(h *supervise.Handover, next *generation) error {
+	var l legacy
+	if err := json.Unmarshal(h.Body, &l); err != nil || len(h.Files) < 2 {
+		closeAll(h.Files)
+		return errors.New("kroxy-ev: what the predecessor left cannot be understood; stop it and start this version instead")
+	}
+	var err error
+	if m.ledger, err = inheritLedger(h.Files[0], l.Registry); err != nil {
+		closeAll(h.Files[1:])
+		return err
+	}
+	d := &doors{port: l.Port, sockets: h.Files[1:], shared: l.Shared, open: l.Open}
+	if next.cfg.Port == l.Port {
+		next.doors = d
+		return d.provide(next.cfg, next.cfg.WorkersNum)
+	}
+	d.close()
+	next.doors, err = openDoors(next.cfg, nil)
+	return err
+}
+
+// deskWait is how long a successor waits for its predecessor to give up the desk.
+const deskWait = 5 * time.Second
+
+// passDesk has the successor take the orders, and returns when it does: who was told of the upgrade may give the next one.
+func (m *master) passDesk() {
+	if m.desk == nil {
+		return
+	}
+	m.closeDesk()
+	for deadline := time.Now().Add(deskWait); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if deskTaken(m.path) {
+			return
+		}
+	}
+}
+
+// passReload has the successor do what this process was asked for meanwhile: it may have read the configuration before it
+// was changed.
+func (m *master) passReload(heir int) {
+	select {
+	case <-m.signals.reload:
+		_ = unix.Kill(heir, unix.SIGHUP) // fails if it has ended
+	default:
+	}
+}

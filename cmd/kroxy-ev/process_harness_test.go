@@ -1,0 +1,333 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// times is how often a test repeats something: few times, or as often as the project promises with KROXY_EV_LONG=1 in
+// the environment.
+func times(few, promised int) int {
+	if os.Getenv("KROXY_EV_LONG") != "" {
+		return promised
+	}
+	return few
+}
+
+// modes runs a test without and with worker processes.
+func modes(t *testing.T, test func(t *testing.T, multi bool)) {
+	t.Helper()
+	for _, multi := range []bool{false, true} {
+		t.Run(fmt.Sprintf("multiprocess %v", multi), func(t *testing.T) {
+			t.Parallel()
+			test(t, multi)
+		})
+	}
+}
+
+// rewrite changes the proxy's configuration file, at once as editors do.
+func (p *proxy) rewrite(s setup) {
+	p.t.Helper()
+	p.replace(configText(p.port, s))
+}
+
+func (p *proxy) replace(text []byte) {
+	p.t.Helper()
+	if err := errors.Join(os.WriteFile(p.file+".new", text, 0o644), os.Rename(p.file+".new", p.file)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// order runs "kroxy-ev VERB" for the proxy and returns its exit status and output.
+func (p *proxy) order(verb string) (status int, out string) {
+	p.t.Helper()
+	text, err := exec.Command(program, verb, "--config", p.file).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		p.t.Fatal(err)
+	} else if err != nil {
+		status = exit.ExitCode()
+	}
+	return status, string(text)
+}
+
+// mustOrder is order, and demands success.
+func (p *proxy) mustOrder(verb string) {
+	p.t.Helper()
+	if status, out := p.order(verb); status != 0 || out != "kroxy-ev: "+verb+" done\n" {
+		p.t.Fatalf("%s: exit status %d: %s", verb, status, out)
+	}
+}
+
+// refuses demands that an order fails, with an error that matches the pattern, and that the log has it too.
+func (p *proxy) refuses(verb, pattern string) {
+	p.t.Helper()
+	status, out := p.order(verb)
+	if status != 1 || !regexp.MustCompile(pattern).MatchString(out) {
+		p.t.Errorf("%s: exit status %d: %s\nwant 1 and %s", verb, status, out, pattern)
+	}
+	p.sees(`level=ERROR msg="kroxy-ev: ` + verb + ` failed, everything goes on as before.*`)
+	p.sees(pattern)
+}
+
+// sees waits for a match in the log, also of a successor after the process's end.
+func (p *proxy) sees(pattern string) []string {
+	p.t.Helper()
+	re := regexp.MustCompile(pattern)
+	var found []string
+	eventually(p.t, "the log has "+pattern, func() bool {
+		found = re.FindStringSubmatch(p.stderr.String())
+		return found != nil
+	})
+	return found
+}
+
+// alive is whether a process has not ended.
+func alive(pid int) bool { return state(pid) != 0 }
+
+// state is the letter of proc(5), 0 of a process that has ended.
+func state(pid int) byte {
+	fields := stat(pid)
+	if len(fields) == 0 || strings.ContainsAny(fields[0], "ZXx") {
+		return 0
+	}
+	return fields[0][0]
+}
+
+// stat is /proc/PID/stat from the state on.
+func stat(pid int) []string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+}
+
+// children are the processes that a process has started and that have not ended.
+func children(t *testing.T, pid int) []int {
+	t.Helper()
+	list, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []int
+	for _, dir := range list {
+		child, _ := strconv.Atoi(filepath.Base(dir))
+		if f := stat(child); len(f) > 1 && f[1] == strconv.Itoa(pid) && alive(child) {
+			found = append(found, child)
+		}
+	}
+	return found
+}
+
+// workers are the workers of the proxy's master.
+func (p *proxy) workers() []int { return children(p.t, p.pid()) }
+
+// owner is which of some processes has the other end of a connection to the proxy, 0 for none.
+func owner(t *testing.T, c net.Conn, pids []int) int {
+	t.Helper()
+	local, remote := c.LocalAddr().(*net.TCPAddr).Port, c.RemoteAddr().(*net.TCPAddr).Port
+	text, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The kernel writes ports in hexadecimal; between the ends and the number are seven fields (proc_net_tcp(5)).
+	_, row, found := strings.Cut(string(text), fmt.Sprintf(":%04X 0100007F:%04X ", remote, local))
+	fields := strings.Fields(row[:min(len(row), 150)])
+	if !found || len(fields) < 7 {
+		t.Fatalf("no socket of %v in /proc/net/tcp", c.LocalAddr())
+	}
+	socket := "socket:[" + fields[6] + "]"
+	for _, pid := range pids {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+		for _, f := range files {
+			if target, _ := os.Readlink(f); target == socket {
+				return pid
+			}
+		}
+	}
+	return 0
+}
+
+// awaitOwner is owner, once the connection is accepted.
+func awaitOwner(t *testing.T, c net.Conn, pids []int) int {
+	t.Helper()
+	var pid int
+	eventually(t, "a worker has the connection", func() bool { pid = owner(t, c, pids); return pid != 0 })
+	return pid
+}
+
+// dynasty has a command run in a process group of its own with a log that successors write as well. When the test is over
+// nothing is left of the group.
+func dynasty(t *testing.T) func(*exec.Cmd) {
+	return func(cmd *exec.Cmd) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := cmd.Stderr
+		copied := make(chan struct{})
+		go func() {
+			defer close(copied)
+			_, _ = io.Copy(log, r)
+		}()
+		cmd.Stdout, cmd.Stderr = nil, w
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		t.Cleanup(func() {
+			if cmd.Process != nil {
+				_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // a group that does not exist is the good case
+			}
+			_ = w.Close()
+			<-copied
+			_ = r.Close()
+		})
+	}
+}
+
+// reign waits for the nth successor to serve and returns its process.
+func (p *proxy) reign(n int) int {
+	p.t.Helper()
+	var pid int
+	eventually(p.t, fmt.Sprintf("there are %d successors", n), func() bool {
+		found := regexp.MustCompile(`msg="new master started" pid=(\d+)`).FindAllStringSubmatch(p.stderr.String(), -1)
+		if len(found) < n || p.stderr.count(`msg="kroxy-ev: serving"`) < n+1 {
+			return false
+		}
+		pid, _ = strconv.Atoi(found[n-1][1])
+		return true
+	})
+	return pid
+}
+
+// endGently demands that a successor ends after SIGTERM.
+func (p *proxy) endGently(pid int) {
+	p.t.Helper()
+	if err := unix.Kill(pid, unix.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	eventually(p.t, "the successor has ended", func() bool { return !alive(pid) })
+}
+
+// mishap is a request that failed.
+type mishap struct {
+	begun time.Time
+	err   error
+}
+
+// load is clients that make requests, one connection each, until it is ended.
+type load struct {
+	mu       sync.Mutex
+	requests int
+	mishaps  []mishap
+	quit     chan struct{}
+	clients  sync.WaitGroup
+}
+
+// loadWith starts n clients of the proxy, which is in http mode.
+func loadWith(p *proxy, n int) *load {
+	l := &load{quit: make(chan struct{})}
+	for range n {
+		l.clients.Go(func() {
+			for {
+				select {
+				case <-l.quit:
+					return
+				default:
+				}
+				begun := time.Now()
+				err := once(p.port)
+				l.mu.Lock()
+				l.requests++
+				if err != nil {
+					l.mishaps = append(l.mishaps, mishap{begun, err})
+				}
+				l.mu.Unlock()
+			}
+		})
+	}
+	p.t.Cleanup(func() { l.end() })
+	return l
+}
+
+func (l *load) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.requests
+}
+
+// passes waits until n further requests were made.
+func (l *load) passes(t *testing.T, n int) {
+	t.Helper()
+	goal := l.count() + n
+	eventually(t, "the load passes", func() bool { return l.count() >= goal })
+}
+
+// end ends the load and returns what failed.
+func (l *load) end() []mishap {
+	l.mu.Lock()
+	select {
+	case <-l.quit:
+	default:
+		close(l.quit)
+	}
+	l.mu.Unlock()
+	l.clients.Wait()
+	return l.mishaps
+}
+
+// mustBeClean ends the load and demands that nothing failed.
+func (l *load) mustBeClean(t *testing.T) {
+	t.Helper()
+	failed := l.end()
+	for i, m := range failed {
+		if i == 5 {
+			break
+		}
+		t.Errorf("a request failed: %v", m.err)
+	}
+	t.Logf("%d requests, %d failed", l.requests, len(failed))
+}
+
+// once makes a request over a connection of its own.
+func once(port int) error {
+	c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", port), patience)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return askName(c, bufio.NewReader(c), "Connection: close\r\n")
+}
+
+// askName makes a request and demands that it is answered with the name of a host.
+func askName(c net.Conn, in *bufio.Reader, fields string) error {
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n"+fields+"\r\n"); err != nil {
+		return err
+	}
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(res.Body)
+	if err == nil && (res.StatusCode != http.StatusOK || !slices.Contains([]string{"A", "B"}, string(body))) {
+		err = fmt.Errorf("status %d: %.200q", res.StatusCode, body)
+	}
+	return err
+}

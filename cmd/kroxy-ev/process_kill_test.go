@@ -1,0 +1,212 @@
+package main_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// kept is a connection over which requests are made, one after the other.
+type kept struct {
+	worker int
+	err    error
+	c      interface{ Close() error }
+}
+
+func (p *proxy) awaitServing(n int) {
+	p.t.Helper()
+	eventually(p.t, fmt.Sprintf("%d workers have begun to serve", n), func() bool { return p.stderr.count(`msg="worker serving"`) >= n })
+}
+
+func TestKilledWorkers(t *testing.T) {
+	t.Parallel()
+	loadsMachine(t)
+	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", backstage)), multi: true, settings: settings{"workers_num": 4}})
+	p.awaitServing(4)
+	l := loadWith(p, 4)
+	l.passes(t, 100)
+	before := p.descriptors()
+	var excused, requests int
+	var slowest time.Duration
+	n := times(6, 50)
+	for i := range n {
+		requests += killOne(t, p, l, 4+i+1, &slowest)
+	}
+	for _, m := range l.end() {
+		if strings.HasPrefix(m.err.Error(), "excused") {
+			excused++
+			continue
+		}
+		t.Errorf("a request failed: %v", m.err)
+	}
+	after := p.descriptors()
+	t.Logf("%d kills, %d requests over new connections of which %d were in a killed worker's hands, %d over kept-alive ones; the slowest successor at first death served after %v; the master's files %v, then %v",
+		n, l.requests, excused, requests, slowest, before, after)
+	if fmt.Sprint(before) != fmt.Sprint(after) {
+		t.Errorf("the master's files were %v and are %v", before, after)
+	}
+}
+
+// killOne kills a worker while requests are made over kept-alive connections. Serving is how many workers have served ever
+// when its successor serves. It returns how many requests were made.
+func killOne(t *testing.T, p *proxy, l *load, serving int, slowest *time.Duration) (requests int) {
+	t.Helper()
+	workers := p.workers()
+	victim := workers[serving%len(workers)]
+	conns := make([]*kept, 12)
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for i := range conns {
+		c := p.dial()
+		k := &kept{c: c}
+		conns[i] = k
+		in := bufio.NewReader(c)
+		if err := askName(c, in, ""); err != nil {
+			t.Fatalf("over a new connection: %v", err)
+		}
+		k.worker = owner(t, c, workers)
+		wg.Go(func() {
+			for k.err == nil {
+				select {
+				case <-quit:
+					return
+				case <-time.After(time.Millisecond):
+					k.err = askName(c, in, "")
+					mu.Lock()
+					requests++
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	begun := time.Now()
+	if err := unix.Kill(victim, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the worker has died", func() bool { return !alive(victim) })
+	dead := time.Now()
+	p.awaitServing(serving)
+	if took := time.Since(begun); strings.HasSuffix(p.lastPause(), "=0s") {
+		*slowest = max(*slowest, took)
+	}
+	l.passes(t, 100)
+	close(quit)
+	wg.Wait()
+	for _, k := range conns {
+		_ = k.c.Close()
+		if k.err != nil && k.worker != victim {
+			t.Errorf("a kept-alive connection of worker %d failed though %d was killed: %v", k.worker, victim, k.err)
+		}
+	}
+	l.mu.Lock()
+	for i, m := range l.mishaps {
+		if m.begun.Before(dead) && !errors.Is(m.err, unix.ECONNREFUSED) && !strings.HasPrefix(m.err.Error(), "excused") {
+			l.mishaps[i].err = fmt.Errorf("excused: %w", m.err)
+		}
+	}
+	l.mu.Unlock()
+	return requests
+}
+
+func (p *proxy) lastPause() string {
+	all := regexp.MustCompile(`restart_in=\S+`).FindAllString(p.stderr.String(), -1)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+// Who has fewest sessions is known to all workers, and those of a dead one count no more.
+func TestLeastConnAcrossWorkers(t *testing.T) {
+	t.Parallel()
+	const hosts = 3
+	p := start(t, setup{hosts: endpoints(lettered(t, hosts)...), algorithm: "least_conn", multi: true, settings: settings{"workers_num": 4}})
+	p.awaitServing(4)
+	type session struct {
+		worker int
+		host   string
+		close  func() error
+	}
+	var open []session
+	workers := p.workers()
+	counts := func() (n [hosts]int) {
+		for _, s := range open {
+			n[s.host[0]-'A']++
+		}
+		return n
+	}
+	visit := func(n int) {
+		t.Helper()
+		for range n {
+			c, host := p.visit()
+			open = append(open, session{owner(t, c, workers), host, c.Close})
+		}
+		if n := counts(); slices.Max(n[:])-slices.Min(n[:]) > 1 {
+			t.Errorf("sessions of the hosts: %v, want even ones", n)
+		}
+	}
+	visit(41)
+	for range times(2, 10) {
+		victim, served := open[0].worker, p.stderr.count(`msg="worker serving"`)
+		if err := unix.Kill(victim, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		p.awaitServing(served + 1)
+		workers = p.workers()
+		open = slices.DeleteFunc(open, func(s session) bool { return s.worker == victim })
+		left := counts()
+		missing := 0
+		for _, n := range left {
+			missing += slices.Max(left[:]) - n
+		}
+		visit(missing + 5) // level at first, and even from then on
+	}
+}
+
+// A worker that does not go on is replaced, and so is one that the loop of which hangs.
+func TestStoppedWorker(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	p := start(t, setup{hosts: endpoints(h), multi: true, settings: settings{"workers_num": 2, "watchdog_timeout": 1000}})
+	p.awaitServing(2)
+	victim := p.workers()[0]
+	if err := unix.Kill(victim, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	p.sees(`msg="worker ended".*pid=` + strconv.Itoa(victim) + `.*no heartbeat for 1s`)
+	notBefore(t, begun, 700*time.Millisecond)
+	p.awaitServing(3)
+	for range 8 {
+		expectEcho(t, p.dial(), "hello")
+	}
+}
+
+// Nobody keeps the port when the master is killed.
+func TestKilledMaster(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	s := setup{hosts: endpoints(h), multi: true, settings: settings{"workers_num": 3}}
+	port := reservePort(t)
+	p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
+	p.process = launch(t, dynasty(t), "--config", p.file, "-m")
+	p.awaitServing(3)
+	workers := p.workers()
+	held := p.dial()
+	expectEcho(t, held, "hello")
+	p.signal(os.Kill)
+	eventually(t, "all workers have left", func() bool { return !slices.ContainsFunc(workers, alive) })
+	expectClosed(t, held)
+	p.awaitRefusal()
+}

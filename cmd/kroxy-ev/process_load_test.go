@@ -1,0 +1,221 @@
+package main_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/sys/unix"
+)
+
+// backstage is a host for every purpose: a WebSocket at /ws, an endless body at /bulk, and its name elsewhere.
+func backstage(w http.ResponseWriter, req *http.Request) {
+	switch req.URL.Path {
+	case "/ws":
+		chat(w, req)
+	case "/bulk":
+		piece := make([]byte, 4<<10)
+		for {
+			if _, err := w.Write(piece); err != nil || http.NewResponseController(w).Flush() != nil {
+				return
+			}
+			time.Sleep(5 * time.Millisecond) // the load needs the machine
+		}
+	default:
+		_, _ = io.WriteString(w, "A")
+	}
+}
+
+// companion is a WebSocket and a response in bulk that live through all that happens.
+type companion struct {
+	t          *testing.T
+	chat       *websocket.Conn
+	chatConn   net.Conn
+	bulk       net.Conn
+	chatWorker int
+	bulkWorker int
+	arrived    chan struct{} // a message for each piece of the bulk; closed at its end
+}
+
+// accompany opens both. The proxy has worker processes.
+func accompany(p *proxy) *companion {
+	p.t.Helper()
+	k := &companion{t: p.t, arrived: make(chan struct{})}
+	dialer := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
+		c, err = (&net.Dialer{}).DialContext(ctx, network, addr)
+		k.chatConn = c
+		return c, err
+	}}
+	p.t.Cleanup(dialer.CloseIdleConnections)
+	var err error
+	k.chat, _, err = websocket.Dial(p.t.Context(), p.url("/ws"), &websocket.DialOptions{HTTPClient: &http.Client{Transport: dialer}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = k.chat.CloseNow() })
+	k.bulk = p.dial()
+	_ = k.bulk.SetDeadline(time.Time{})
+	send(p.t, k.bulk, "GET /bulk HTTP/1.1\r\nHost: a\r\n\r\n")
+	go func() {
+		defer close(k.arrived)
+		piece := make([]byte, 64<<10)
+		for {
+			if _, err := k.bulk.Read(piece); err != nil {
+				return
+			}
+			select {
+			case k.arrived <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	k.chatWorker, k.bulkWorker = awaitOwner(p.t, k.chatConn, p.workers()), awaitOwner(p.t, k.bulk, p.workers())
+	return k
+}
+
+// isWell demands that both live on, in the same processes.
+func (k *companion) isWell() {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	defer cancel()
+	if err := say(ctx, k.chat, websocket.MessageText, "still there?"); err != nil {
+		k.t.Errorf("the WebSocket: %v", err)
+	}
+	for range 3 {
+		select {
+		case _, ok := <-k.arrived:
+			if !ok {
+				k.t.Fatal("the bulk stream has ended")
+			}
+		case <-ctx.Done():
+			k.t.Fatal("nothing more of the bulk stream")
+		}
+	}
+	if pid := owner(k.t, k.chatConn, []int{k.chatWorker}); pid == 0 {
+		k.t.Error("the WebSocket is in another process")
+	}
+	if pid := owner(k.t, k.bulk, []int{k.bulkWorker}); pid == 0 {
+		k.t.Error("the bulk stream is in another process")
+	}
+}
+
+func TestReloadsUnderLoad(t *testing.T) {
+	t.Parallel()
+	loadsMachine(t)
+	counts := []int{4, 2, 4, 1, 3}
+	s := setup{
+		hosts: sites(serve(t, "127.0.0.1", backstage)), multi: true, mode: "http",
+		settings: settings{"workers_num": 4, "shutdown_timeout": 20 * patience.Milliseconds()},
+	}
+	p := start(t, s)
+	k := accompany(p)
+	l := loadWith(p, 8)
+	n := times(20, 200)
+	for i := range n {
+		l.passes(t, times(100, 600))
+		s.settings["workers_num"] = counts[i%len(counts)]
+		p.rewrite(s)
+		p.mustOrder("reload")
+	}
+	l.passes(t, 100)
+	k.isWell()
+	l.mustBeClean(t)
+	t.Logf("%d reloads", n)
+	_, _ = k.chat.CloseNow(), k.bulk.Close()
+	eventually(t, "only 3 workers are left", func() bool { return len(p.workers()) == 3 })
+}
+
+func TestReloadsUnderLoadWithoutWorkers(t *testing.T) {
+	t.Parallel()
+	loadsMachine(t)
+	s := setup{hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http", settings: settings{"format_log": ""}}
+	p := start(t, s)
+	l := loadWith(p, 8)
+	for range times(20, 200) {
+		l.passes(t, 50)
+		p.mustOrder("reload")
+	}
+	l.mustBeClean(t)
+}
+
+// copyOfProgram returns a directory with the program in it, which may be replaced.
+func copyOfProgram(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "kroxy-ev")
+	install(t, program, file)
+	return file
+}
+
+// install puts a copy of a program at a path, at once.
+func install(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err := errors.Join(err, os.WriteFile(to+".new", text, 0o755), os.Rename(to+".new", to)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startDynasty starts a proxy with worker processes whose program, a copy, may be replaced.
+func startDynasty(t *testing.T, s setup) (p *proxy, file string) {
+	t.Helper()
+	file = copyOfProgram(t)
+	s.multi = true
+	inGroup := dynasty(t)
+	s.prepare = func(cmd *exec.Cmd) {
+		inGroup(cmd)
+		cmd.Path, cmd.Args[0] = file, file
+	}
+	port := reservePort(t)
+	p = &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
+	p.process = launch(t, s.prepare, "--config", p.file, "--multiprocess")
+	p.sees(`msg="kroxy-ev: serving"`)
+	return p, file
+}
+
+func TestUpgradesUnderLoad(t *testing.T) {
+	t.Parallel()
+	loadsMachine(t)
+	s := setup{
+		hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http",
+		settings: settings{"workers_num": 2, "shutdown_timeout": 20 * patience.Milliseconds()},
+	}
+	p, file := startDynasty(t, s)
+	k := accompany(p)
+	l := loadWith(p, 8)
+	n, pid := times(4, 20), p.pid()
+	for i := range n {
+		l.passes(t, times(100, 1000))
+		install(t, program, file)
+		if i%2 == 0 {
+			p.mustOrder("upgrade")
+		} else if err := unix.Kill(pid, unix.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		former := pid
+		pid = p.reign(i + 1)
+		l.passes(t, 100)
+		if i > 0 {
+			eventually(t, "the former master has left", func() bool { return !alive(former) })
+		}
+	}
+	k.isWell()
+	l.mustBeClean(t)
+	t.Logf("%d upgrades", n)
+	_, _ = k.chat.CloseNow(), k.bulk.Close()
+	if status := p.wait(); status != 0 {
+		t.Errorf("the first master's exit status is %d", status)
+	}
+	if list := children(t, pid); len(list) != 2 || slices.Contains(list, 0) {
+		t.Errorf("the last master has workers %v, want 2", list)
+	}
+	p.endGently(pid)
+}

@@ -1,0 +1,223 @@
+package main_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestReloadActsOnTheNextRequest(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		hosts := named(t, 2)
+		s := setup{hosts: sites(hosts[0]), multi: multi, settings: settings{"workers_num": 2}}
+		p := startHTTP(t, s)
+		c := p.dial()
+		in := bufio.NewReader(c)
+		ask := func(want string) {
+			t.Helper()
+			send(t, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if _, body := reply(t, in, "GET"); body != want {
+				t.Errorf("the host that answers is %q, want %q", body, want)
+			}
+		}
+		ask("A")
+		s.hosts, s.mode = sites(hosts[1]), "http"
+		p.rewrite(s)
+		p.mustOrder("reload")
+		ask("B")
+		s.hosts = sites(hosts[0])
+		p.rewrite(s)
+		p.signal(unix.SIGHUP)
+		eventually(t, "there was a second reload", func() bool { return p.stderr.count("kroxy-ev: reloaded") == 2 })
+		ask("A")
+	})
+}
+
+func TestReloadOfStreamMode(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a, b := listen(t, "127.0.0.1", nil), listen(t, "127.0.0.1", nil)
+		s := setup{hosts: endpoints(a), multi: multi, settings: settings{"workers_num": 2}}
+		p := start(t, s)
+		old := p.dial()
+		behind := a.accept()
+		send(t, old, "before")
+		expect(t, behind, "before")
+		s.hosts = endpoints(b)
+		p.rewrite(s)
+		p.mustOrder("reload")
+		fresh := p.dial()
+		at := b.accept()
+		send(t, fresh, "fresh")
+		expect(t, at, "fresh")
+		send(t, behind, "after")
+		expect(t, old, "after")
+	})
+}
+
+func TestReloadToAnotherPort(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2}}
+		p := start(t, s)
+		held := p.dial()
+		expectEcho(t, held, "before")
+		before := p.port
+		for _, port := range []int{reservePort(t), before, reservePort(t)} {
+			there := *p
+			there.port = port
+			p.replace(configText(port, s))
+			p.mustOrder("reload")
+			expectEcho(t, there.dial(), "on the new port")
+			expectEcho(t, held, "held")
+			p.awaitRefusal()
+			p.port = port
+		}
+	})
+}
+
+// What is wrong changes nothing.
+func TestReloadOfAWrongFile(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2}}
+		p := start(t, s)
+		held := p.dial()
+		expectEcho(t, held, "before")
+		good := configText(p.port, s)
+		elsewhere := s
+		elsewhere.settings = settings{"file_log": "/nowhere/at/all/access.log", "workers_num": 2}
+		more := s
+		more.settings = settings{"file_log": "/nowhere/at/all/access.log", "workers_num": 4}
+		other := s
+		other.mode = "http"
+		for name, bad := range map[string]struct {
+			text    []byte
+			pattern string
+		}{
+			"half-written":     {good[:len(good)/2], `stream-\d+\.json:\d+:\d+: `},
+			"empty":            {nil, `stream-\d+\.json`},
+			"port in use":      {configText(h.Port, s), fmt.Sprintf("port %d is in use by another program", h.Port)},
+			"another mode":     {configText(p.port, other), `the mode of a running proxy cannot change`},
+			"bad log":          {configText(p.port, elsewhere), `/nowhere/at/all/access.log.*no such file`},
+			"bad log and more": {configText(p.port, more), `/nowhere/at/all/access.log.*no such file`},
+		} {
+			p.replace(bad.text)
+			t.Log(name)
+			p.refuses("reload", bad.pattern)
+			expectEcho(t, held, "held")
+			for range 8 {
+				expectEcho(t, p.dial(), "fresh")
+			}
+		}
+		if err := os.Remove(p.file); err != nil {
+			t.Fatal(err)
+		}
+		p.signal(unix.SIGHUP)
+		p.sees(`reload failed.*no such file`)
+		expectEcho(t, p.dial(), "fresh")
+		p.replace(good)
+		p.mustOrder("reload")
+		expectEcho(t, p.dial(), "fresh")
+	})
+}
+
+func TestReloadStorm(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a, b := listen(t, "127.0.0.1", answer("old")), listen(t, "127.0.0.1", answer("new"))
+		s := setup{hosts: endpoints(a), multi: multi, settings: settings{"workers_num": 2}}
+		p := start(t, s)
+		before := p.cpu()
+		begin := time.Now()
+		for i := range 1000 {
+			if i == 500 {
+				s.hosts = endpoints(b)
+				p.rewrite(s)
+			}
+			p.signal(unix.SIGHUP)
+			time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Millisecond)))
+		}
+		// An order comes after all signals, or is one of two that are left.
+		p.mustOrder("reload")
+		expectAll(t, p.dial(), "new")
+		used, took := p.cpu()-before, time.Since(begin)
+		t.Logf("1,000 signals in %v: %d reloads, %v of CPU", took, p.stderr.count("kroxy-ev: reloaded"), used)
+		if !raceEnabled && used > took {
+			t.Errorf("%v of CPU in %v", used, took)
+		}
+		if multi && len(p.workers()) != 2 {
+			t.Errorf("%d workers, want 2", len(p.workers()))
+		}
+	})
+}
+
+// Counters are of hosts, not of configurations.
+func TestReloadKeepsCounts(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		hosts := lettered(t, 3)
+		s := setup{hosts: endpoints(hosts[:2]...), algorithm: "least_conn", multi: multi, settings: settings{"workers_num": 2}}
+		p := start(t, s)
+		for range 6 {
+			_, _ = p.visit()
+		}
+		s.hosts = endpoints(hosts[2], hosts[1], hosts[0])
+		p.rewrite(s)
+		p.mustOrder("reload")
+		for range 3 {
+			if _, name := p.visit(); name != "C" {
+				t.Errorf("a session went to %s, which has more than C", name)
+			}
+		}
+		seen := map[string]int{}
+		for range 6 {
+			_, name := p.visit()
+			seen[name]++
+		}
+		if fmt.Sprint(seen) != "map[A:2 B:2 C:2]" {
+			t.Errorf("6 further sessions went to %v", seen)
+		}
+	})
+}
+
+func TestReloadOfAccessLog(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		dir := t.TempDir()
+		first, second := filepath.Join(dir, "1.log"), filepath.Join(dir, "2.log")
+		h := listen(t, "127.0.0.1", answer("goodbye"))
+		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"file_log": first, "format_log": "one", "workers_num": 2}}
+		p := start(t, s)
+		logged := func(file string, want ...string) {
+			t.Helper()
+			p.talk()
+			eventually(t, "the line is in the log", func() bool { return len(lines(t, file)) == len(want) })
+			for i, line := range lines(t, file) {
+				expectMatch(t, line, stamp+regexp.QuoteMeta(want[i])+"$")
+			}
+		}
+		logged(first, "one")
+		s.settings["format_log"] = "two"
+		p.rewrite(s)
+		p.mustOrder("reload")
+		logged(first, "one", "two")
+		s.settings["file_log"] = second
+		p.rewrite(s)
+		p.mustOrder("reload")
+		logged(second, "two")
+		s.settings["file_log"] = first
+		p.rewrite(s)
+		p.mustOrder("reload")
+		logged(first, "one", "two", "two")
+	})
+}

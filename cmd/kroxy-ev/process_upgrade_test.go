@@ -1,0 +1,150 @@
+package main_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A program that does not come to serve changes nothing.
+func TestUpgradeToABadProgram(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	for name, bad := range map[string]struct{ text, reason string }{
+		"no program":   {"\x7fELF and nothing", `starting a new master: .*`},
+		"ends at once": {"#!/bin/sh\nexit 3\n", `new master: it ended: exit status 3`},
+		"hangs":        {"#!/bin/sh\nexec sleep 60\n", `new master: it did not serve within 10s`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, file := startDynasty(t, setup{hosts: endpoints(h), settings: settings{"workers_num": 2, "shutdown_timeout": 300}})
+			held := p.dial()
+			expectEcho(t, held, "before")
+			workers := p.workers()
+			before := p.descriptors()
+			if err := errors.Join(os.WriteFile(file+".new", []byte(bad.text), 0o755), os.Rename(file+".new", file)); err != nil {
+				t.Fatal(err)
+			}
+			p.refuses("upgrade", bad.reason)
+			expectEcho(t, held, "held")
+			for range 4 {
+				expectEcho(t, p.dial(), "fresh")
+			}
+			if now := p.workers(); fmt.Sprint(now) != fmt.Sprint(workers) {
+				t.Errorf("the workers were %v and are %v", workers, now)
+			}
+			p.mustOrder("reload")
+			if after := p.descriptors(); fmt.Sprint(after) != fmt.Sprint(before) {
+				t.Errorf("the master's files were %v and are %v", before, after)
+			}
+			p.endGently(p.pid())
+		})
+	}
+}
+
+// A successor may want fewer workers and then fail for another reason: those there are serve as before.
+func TestUpgradeToABadConfiguration(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	s := setup{hosts: endpoints(h), settings: settings{"workers_num": 3, "shutdown_timeout": 300}}
+	p, _ := startDynasty(t, s)
+	s.settings = settings{"workers_num": 1, "file_log": "/nowhere/at/all/access.log"}
+	p.rewrite(s)
+	p.refuses("upgrade", `/nowhere/at/all/access.log`)
+	seen := map[int]bool{}
+	workers := p.workers()
+	eventually(t, "all 3 workers get clients", func() bool {
+		c := p.dial()
+		expectEcho(t, c, "fresh")
+		seen[owner(t, c, workers)] = true
+		return len(seen) == 3
+	})
+	p.endGently(p.pid())
+}
+
+// The pid file and orders follow the master, and the configuration is read anew.
+func TestUpgradeThenReload(t *testing.T) {
+	t.Parallel()
+	a, b := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
+	file := filepath.Join(t.TempDir(), "pid")
+	s := setup{hosts: endpoints(a), settings: settings{"workers_num": 2, "pid_file": file, "shutdown_timeout": 300}}
+	p, binary := startDynasty(t, s)
+	holds := func(pid int) {
+		t.Helper()
+		eventually(t, "the pid file is the master's", func() bool {
+			text, _ := os.ReadFile(file)
+			return strings.TrimSpace(string(text)) == strconv.Itoa(pid)
+		})
+	}
+	holds(p.pid())
+	pid := p.pid()
+	for i := range 3 {
+		s.hosts = endpoints(b)
+		s.settings["workers_num"] = []int{4, 1, 3}[i]
+		p.rewrite(s)
+		install(t, program, binary)
+		p.mustOrder("upgrade")
+		pid = p.reign(i + 1)
+		holds(pid)
+		expectAll(t, p.dial(), "B")
+		s.hosts = endpoints(a)
+		p.rewrite(s)
+		p.mustOrder("reload")
+		expectAll(t, p.dial(), "A")
+	}
+	eventually(t, "the last master has 3 workers", func() bool { return len(children(t, pid)) == 3 })
+	if status := p.wait(); status != 0 {
+		t.Errorf("exit status %d of the first master, want 0", status)
+	}
+	p.endGently(pid)
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the pid file is still there: %v", err)
+	}
+}
+
+// A signal to reload that the old master gets while a new one starts is not lost.
+func TestReloadAmidUpgrade(t *testing.T) {
+	t.Parallel()
+	a, b := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
+	s := setup{hosts: endpoints(a), settings: settings{"workers_num": 2, "shutdown_timeout": 300}}
+	p, binary := startDynasty(t, s)
+	// It starts when it is told to.
+	release := filepath.Join(t.TempDir(), "release")
+	if err := unix.Mkfifo(release, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf("#!/bin/sh\nread line <%s\nexec %s \"$@\"\n", release, program)
+	if err := errors.Join(os.WriteFile(binary+".new", []byte(script), 0o755), os.Rename(binary+".new", binary)); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(unix.SIGUSR2)
+	p.sees(`msg="new master started"`)
+	s.hosts = endpoints(b)
+	p.rewrite(s)
+	p.signal(unix.SIGHUP)
+	if err := os.WriteFile(release, []byte("go\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	pid := p.reign(1)
+	p.sees(`msg="kroxy-ev: reloaded"`)
+	expectAll(t, p.dial(), "B")
+	p.endGently(pid)
+}
+
+func TestUpgradeNeedsAMaster(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	p := start(t, setup{hosts: endpoints(h)})
+	if status, out := p.order("upgrade"); status != 1 || !strings.Contains(out, "start with --multiprocess") {
+		t.Errorf("exit status %d: %s", status, out)
+	}
+	p.signal(unix.SIGUSR2)
+	p.await(p.stderr, `level=ERROR.*start with --multiprocess`)
+	expectEcho(t, p.dial(), "fresh")
+}
