@@ -27,7 +27,7 @@ type worker struct {
 	closeLog func()
 	proxy    *proxy // nil before the first plan was prepared
 	serving  bool
-	shared   bool          // others accept from the same socket, or will
+	shared   bool     // others accept from the same socket, or will
 	parting  *parting // the drain that was begun and not taken back
 	beat     *beat
 
