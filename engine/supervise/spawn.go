@@ -30,10 +30,8 @@ type spawner struct{ jobs chan func() }
 func newSpawner(noNewPrivs bool) (*spawner, error) {
 	s := &spawner{jobs: make(chan func())}
 	ready := make(chan error)
-	go func() {
-		// Never unlocked: the thread ends with the goroutine. Go makes its other threads from one that is not locked,
-		// so that none of them inherits what is set here.
-		runtime.LockOSThread()
+	go onOwnThread(func() {
+		// Go makes its other threads from one that is not locked, so that none of them inherits what is set here.
 		var err error
 		if noNewPrivs {
 			err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -42,12 +40,30 @@ func newSpawner(noNewPrivs bool) (*spawner, error) {
 		for job := range s.jobs {
 			job()
 		}
-	}()
+	})
 	if err := <-ready; err != nil {
 		s.close()
 		return nil, fmt.Errorf("setting no_new_privs: %w", err)
 	}
 	return s, nil
+}
+
+// onOwnThread runs f on a thread that nothing else runs on and that ends with f. It is not the process's first thread, which
+// does not end, and whose properties pass for the whole process's in /proc.
+func onOwnThread(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		f() // never unlocked: the thread ends with the goroutine
+		return
+	}
+	elsewhere := make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // not the first thread, which is taken
+		close(elsewhere)
+		f()
+	}()
+	<-elsewhere
+	runtime.UnlockOSThread()
 }
 
 // start is os.StartProcess on the thread, with PR_SET_PDEATHSIG.
