@@ -181,8 +181,33 @@ func record(t *testing.T) *recorder {
 	t.Helper()
 	r := &recorder{}
 	r.changed = sync.NewCond(&r.mu)
-	r.endpoint = listen(t, "127.0.0.1", r.serve).endpoint
+	h := listen(t, "127.0.0.1", nil)
+	r.endpoint = h.endpoint
+	quit := make(chan struct{})
+	t.Cleanup(func() { close(quit) })
+	go func() {
+		for {
+			select {
+			case c := <-h.conns:
+				w := r.register(c) // in the order in which they came
+				go func() {
+					defer c.Close()
+					r.serve(c, w)
+				}()
+			case <-quit:
+				return
+			}
+		}
+	}()
 	return r
+}
+
+func (r *recorder) register(c *net.TCPConn) *wire {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := &wire{}
+	r.conns, r.open = append(r.conns, w), append(r.open, c)
+	return w
 }
 
 // begin forgets what there was. The nth request from now on gets the nth answer, and any further one hello.
@@ -236,11 +261,7 @@ func (r *recorder) next() string {
 	return hello
 }
 
-func (r *recorder) serve(c *net.TCPConn) {
-	w := &wire{}
-	r.mu.Lock()
-	r.conns, r.open = append(r.conns, w), append(r.open, c)
-	r.mu.Unlock()
+func (r *recorder) serve(c *net.TCPConn, w *wire) {
 	defer func() {
 		r.mu.Lock()
 		w.over = true
