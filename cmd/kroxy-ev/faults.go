@@ -14,14 +14,6 @@ import (
 //	hang-at-start       before they do anything
 //	hang-loop           when they have begun to serve; their other goroutines go on
 
-// moment is when a worker may fail.
-type moment int
-
-const (
-	atStart moment = iota
-	whenServing
-)
-
 const exitFault = 3
 
 // fail has w fail now, if it is to.

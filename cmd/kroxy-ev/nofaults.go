@@ -2,12 +2,5 @@
 
 package main
 
-// moment is when a worker may fail on demand, which it does in tests only: see faults.go.
-type moment int
-
-const (
-	atStart moment = iota
-	whenServing
-)
-
+// fail does nothing: workers fail on demand in tests only, see faults.go.
 func fail(moment, *worker) {}

@@ -135,7 +135,7 @@ func (s *single) reload() error {
 }
 
 func (s *single) tryReload() error {
-	cfg, err := loadAgain(s.path, s.now.cfg, s.log)
+	cfg, _, err := loadAgain(s.path, s.now.cfg, s.log)
 	if err != nil {
 		return err
 	}
@@ -161,17 +161,17 @@ func (s *single) tryReload() error {
 	return s.commit(next, sockets)
 }
 
-// loadAgain reads a configuration that is to follow on old.
-func loadAgain(path string, old *config.Config, log *slog.Logger) (*config.Config, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
+// loadAgain reads a configuration that is to follow on old, or is the first if that is nil. Text is what it read.
+func loadAgain(path string, old *config.Config, log *slog.Logger) (cfg *config.Config, text []byte, err error) {
+	if text, err = os.ReadFile(path); err != nil {
 		_, _, err = config.Load(path) // says it better
-		return nil, err
+		return nil, nil, err
 	}
-	return parseAgain(path, text, old, log)
+	cfg, err = parseAgain(path, text, old, log)
+	return cfg, text, err
 }
 
-// parseAgain checks a configuration that is to follow on old, or is the first if that is nil.
+// parseAgain checks what loadAgain has read.
 func parseAgain(path string, text []byte, old *config.Config, log *slog.Logger) (*config.Config, error) {
 	cfg, warnings, err := config.Parse(path, text)
 	for _, w := range warnings {

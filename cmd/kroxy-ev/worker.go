@@ -221,6 +221,14 @@ func (w *worker) end(status int) {
 	select {} // another goroutine is about to
 }
 
+// moment is when a worker may fail on demand, which it does in tests only: see fail.
+type moment int
+
+const (
+	atStart moment = iota
+	whenServing
+)
+
 // noticeReplaced tells workers that the sockets are a new master's now.
 const noticeReplaced supervise.Notice = 2
 
