@@ -144,26 +144,65 @@ func (p *proxy) workers() []int { return children(p.t, p.pid()) }
 func owner(t *testing.T, c net.Conn, pids []int) int {
 	t.Helper()
 	local, remote := c.LocalAddr().(*net.TCPAddr).Port, c.RemoteAddr().(*net.TCPAddr).Port
+	socket, found := accepted(t, remote)[local]
+	if !found {
+		t.Fatalf("no socket of %v in /proc/net/tcp", c.LocalAddr())
+	}
+	for _, pid := range pids {
+		if sockets(pid)[socket] {
+			return pid
+		}
+	}
+	return 0
+}
+
+// accepted are the sockets of connections to a port of this host, by the client's port.
+func accepted(t *testing.T, port int) map[int]string {
+	t.Helper()
 	text, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The kernel writes ports in hexadecimal; between the ends and the number are seven fields (proc_net_tcp(5)).
-	_, row, found := strings.Cut(string(text), fmt.Sprintf(":%04X 0100007F:%04X ", remote, local))
-	fields := strings.Fields(row[:min(len(row), 150)])
-	if !found || len(fields) < 7 {
-		t.Fatalf("no socket of %v in /proc/net/tcp", c.LocalAddr())
+	found := map[int]string{}
+	ends := fmt.Sprintf(":%04X 0100007F:", port)
+	for row := range strings.Lines(string(text)) {
+		// The kernel writes ports in hexadecimal; between the ends and the number are seven fields (proc_net_tcp(5)).
+		_, rest, ours := strings.Cut(row, ends)
+		fields := strings.Fields(rest)
+		if !ours || len(fields) < 8 {
+			continue
+		}
+		client, err := strconv.ParseUint(fields[0], 16, 16)
+		if err != nil {
+			t.Fatalf("/proc/net/tcp has %q", row)
+		}
+		found[int(client)] = "socket:[" + fields[7] + "]"
 	}
-	socket := "socket:[" + fields[6] + "]"
-	for _, pid := range pids {
-		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-		for _, f := range files {
-			if target, _ := os.Readlink(f); target == socket {
-				return pid
-			}
+	return found
+}
+
+// sockets are the sockets that a process has open.
+func sockets(pid int) map[string]bool {
+	found := map[string]bool{}
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, f := range files {
+		if target, _ := os.Readlink(f); strings.HasPrefix(target, "socket:") {
+			found[target] = true
 		}
 	}
-	return 0
+	return found
+}
+
+// clientsOf are the clients' ports of the connections that a process has accepted. It is to be stopped, or they change.
+func (p *proxy) clientsOf(pid int) map[int]bool {
+	p.t.Helper()
+	found, open := map[int]bool{}, sockets(pid)
+	for client, socket := range accepted(p.t, p.port) {
+		if open[socket] {
+			found[client] = true
+		}
+	}
+	return found
 }
 
 // awaitOwner is owner, once the connection is accepted.
@@ -227,8 +266,9 @@ func (p *proxy) endGently(pid int) {
 
 // mishap is a request that failed.
 type mishap struct {
-	begun time.Time
-	err   error
+	begun  time.Time
+	client int // the port; 0 if there was no connection
+	err    error
 }
 
 // load is clients that make requests, one connection each, until it is ended.
@@ -252,11 +292,11 @@ func loadWith(p *proxy, n int) *load {
 				default:
 				}
 				begun := time.Now()
-				err := once(p.port)
+				client, err := once(p.port)
 				l.mu.Lock()
 				l.requests++
 				if err != nil {
-					l.mishaps = append(l.mishaps, mishap{begun, err})
+					l.mishaps = append(l.mishaps, mishap{begun, client, err})
 				}
 				l.mu.Unlock()
 			}
@@ -305,15 +345,15 @@ func (l *load) mustBeClean(t *testing.T) {
 	t.Logf("%d requests, %d failed", l.requests, len(failed))
 }
 
-// once makes a request over a connection of its own.
-func once(port int) error {
+// once makes a request over a connection of its own, and returns the client's port.
+func once(port int) (client int, err error) {
 	c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", port), patience)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(patience))
-	return askName(c, bufio.NewReader(c), "Connection: close\r\n")
+	return c.LocalAddr().(*net.TCPAddr).Port, askName(c, bufio.NewReader(c), "Connection: close\r\n")
 }
 
 // askName makes a request and demands that it is answered with the name of a host.

@@ -147,7 +147,7 @@ func fails(t *testing.T, prepare func(*exec.Cmd), port int, s setup, pattern str
 	if err := unix.Kill(-p.pid(), 0); prepare != nil && p.cmd.SysProcAttr.Setpgid && !errors.Is(err, unix.ESRCH) {
 		t.Errorf("something is left of the process group: %v", err)
 	}
-	if err := once(port); !errors.Is(err, unix.ECONNREFUSED) {
+	if _, err := once(port); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("the port: %v", err)
 	}
 }
@@ -179,7 +179,7 @@ func TestNoDescriptorsForWorkers(t *testing.T) {
 			if text := p.stderr.String(); !strings.Contains(text, "too many open files") && !strings.Contains(text, "open files") {
 				t.Errorf("it did not say why: %s", text)
 			}
-			if err := once(port); !errors.Is(err, unix.ECONNREFUSED) {
+			if _, err := once(port); !errors.Is(err, unix.ECONNREFUSED) {
 				t.Errorf("the port: %v", err)
 			}
 		})
