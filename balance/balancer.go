@@ -10,7 +10,7 @@ import (
 // from choice to choice is in Hosts, which all processes share.
 type Balancer interface {
 	// Pick returns the index of a host that tried does not hold, or -1 if the algorithm has none to offer. Key is what
-	// the client asked for: the name in a request's Host or in a TLS hello, in any letter case, or nil. It is not kept.
+	// the client asked for, in any letter case, or nil: Group.Key says which name that is. It is not kept.
 	Pick(hosts *Hosts, key []byte, tried *Tried) int
 }
 
@@ -19,8 +19,8 @@ var algorithms = map[string]func(names []string) Balancer{
 	"round_robin": func([]string) Balancer { return roundRobin{} },
 	"first":       func([]string) Balancer { return first{} },
 	"least_conn":  func([]string) Balancer { return leastConn{} },
-	"host":        newByName,
-	"sni":         newByName,
+	"host":        func(names []string) Balancer { return newByName(KeyHost, names) },
+	"sni":         func(names []string) Balancer { return newByName(KeyServerName, names) },
 }
 
 // Algorithms lists the known names, sorted.

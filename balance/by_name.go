@@ -5,14 +5,26 @@ import "strings"
 // maxName is how long a host's name may be (RFC 1035 section 2.3.4, with a dot at its end).
 const maxName = 254
 
-// byName takes the host whose name is the key: the Host of a request, or the server name of a TLS client. Of several with
-// one name, on different ports, the first that was not tried.
+// Key is which name of those that a client gives an algorithm chooses by.
+type Key uint8
+
+const (
+	// KeyNone means that no name matters.
+	KeyNone Key = iota
+	// KeyHost is the name in a request's Host, without the port.
+	KeyHost
+	// KeyServerName is the server name in a TLS hello.
+	KeyServerName
+)
+
+// byName takes the host whose name is the key. Of several with one name, on different ports, the first that was not tried.
 type byName struct {
+	key     Key
 	indices map[string][]int // by canonical name, in the configured order
 }
 
-func newByName(names []string) Balancer {
-	b := byName{make(map[string][]int, len(names))}
+func newByName(key Key, names []string) Balancer {
+	b := byName{key, make(map[string][]int, len(names))}
 	for i, name := range names {
 		name = strings.TrimSuffix(strings.ToLower(name), ".")
 		b.indices[name] = append(b.indices[name], i)

@@ -36,14 +36,14 @@ func TestByName(t *testing.T) {
 		{"example", nil, -1},
 		{"x.a.example", nil, -1},
 	} {
-		for _, algorithm := range []string{"host", "sni"} {
+		for algorithm, key := range map[string]balance.Key{"host": balance.KeyHost, "sni": balance.KeyServerName} {
 			b, err := balance.New(algorithm, names)
 			if err != nil {
 				t.Fatal(err)
 			}
 			g := balance.NewGroup(len(names), b, balance.NewCounters(1, len(names)))
-			if !g.ByName() {
-				t.Errorf("%s does not choose by name", algorithm)
+			if !g.ByName() || g.Key() != key {
+				t.Errorf("%s does not choose by its name, but by %d", algorithm, g.Key())
 			}
 			got := -1
 			if lease, ok := g.Acquire(0, []byte(c.key), tried(c.excluded...)); ok {
@@ -54,7 +54,9 @@ func TestByName(t *testing.T) {
 			}
 		}
 	}
-	if group(t, "first", 1, 1).ByName() {
-		t.Error("first chooses by name")
+	for _, algorithm := range []string{"round_robin", "first", "least_conn"} {
+		if g := group(t, algorithm, 1, 1); g.ByName() || g.Key() != balance.KeyNone {
+			t.Errorf("%s chooses by name %d", algorithm, g.Key())
+		}
 	}
 }

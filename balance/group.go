@@ -32,7 +32,7 @@ func (h *Hosts) Turn() int { return int((atomic.AddUint64(h.turn, 1) - 1) % uint
 type Group struct {
 	hosts    Hosts
 	balancer Balancer
-	byName   bool
+	key      Key
 }
 
 // NewGroup makes a group of n hosts that has counters of its own, which must have room for n hosts.
@@ -60,17 +60,20 @@ func NewGroupOf(ids []int, b Balancer, counters *Counters) (*Group, error) {
 			return nil, err
 		}
 	}
-	_, named := b.(byName)
+	named, _ := b.(byName)
 	hosts := Hosts{ids: ids, counters: counters}
 	if len(ids) > 0 {
 		hosts.turn = counters.turn(ids[0])
 	}
-	return &Group{hosts: hosts, balancer: b, byName: named}, nil
+	return &Group{hosts: hosts, balancer: b, key: named.key}, nil
 }
 
-// ByName reports whether hosts are chosen by the key: when none was tried yet and there is none to offer, the client asked
+// Key is the name that hosts are chosen by, which Acquire is to be given.
+func (g *Group) Key() Key { return g.key }
+
+// ByName reports whether hosts are chosen by a key: when none was tried yet and there is none to offer, the client asked
 // for one that the group does not have.
-func (g *Group) ByName() bool { return g.byName }
+func (g *Group) ByName() bool { return g.key != KeyNone }
 
 // Hosts gives the counts, for choosing and for statistics.
 func (g *Group) Hosts() *Hosts { return &g.hosts }

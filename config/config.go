@@ -2,11 +2,11 @@
 // Config, or into the list of everything that is wrong with it: each Problem
 // has a line, a column, a JSON path and a remedy.
 //
-// It reads files (the configuration itself and the certificates that it
-// names) and nothing else: it opens no log, resolves no name, binds no port,
-// keeps no global state, and imports no other package of this module. Turning
-// a Config into the options of the packages that do the work is the business
-// of cmd/kroxy-ev.
+// It reads files (the configuration itself, and the certificates and keys that
+// it names) and the clock that these are valid by, and nothing else: it opens
+// no log, resolves no name, binds no port, keeps no global state, and imports
+// no other package of this module. Turning a Config into the options of the
+// packages that do the work is the business of cmd/kroxy-ev.
 package config
 
 import (
@@ -56,6 +56,10 @@ type Config struct {
 	ShutdownTimeout  time.Duration // letting sessions finish; 0 ends them at once
 	WatchdogTimeout  time.Duration // a worker process that is silent for as long is replaced
 
+	// TLSHandshakeTimeout is until a client's handshake is done, or until its
+	// ClientHello is there where only that is read; it is set without TLS too.
+	TLSHandshakeTimeout time.Duration
+
 	PIDFile   string // where the process, the master if there are workers, writes its id; "" is nowhere
 	User      string // whom worker processes run as, a name or a number; "" is as the master. Unchecked
 	GroupName string // their group likewise; "" is User's own
@@ -85,9 +89,19 @@ type Config struct {
 
 	Groups []Group // in the order of the file, at least one
 
-	file string
-	root *node
+	file  string
+	root  *node
+	text  []byte
+	files Files
 }
+
+// Files are the contents of PEM files, by the paths that a configuration names
+// them with.
+type Files map[string][]byte
+
+// Files returns what was read of the PEM files that c names and uses, all that
+// ParseWith needs to make c again. It is not to be changed.
+func (c *Config) Files() Files { return c.files }
 
 // Header is one field of the "headers" object. Name is an RFC 9110 token;
 // Value has no control characters but may hold $host and $addr.
@@ -95,13 +109,28 @@ type Header struct {
 	Name, Value string
 }
 
-// TLS says how clients are spoken to. When Enabled, the two paths have been
-// read and hold a certificate chain and its key, in PEM; when not, they are
-// unchecked.
+// Text returns what c was parsed from. It is not to be changed.
+func (c *Config) Text() []byte { return c.text }
+
+// TLS says how clients are spoken to; all zero unless Enabled.
 type TLS struct {
-	Enabled           bool
+	Enabled      bool
+	Certificates []KeyPair // at least one; the first is for names that none is for, and for no name
+	VerifyClient bool      // demand a client certificate that ClientCA vouches for
+
+	ClientCAPath string // "" unless VerifyClient
+	ClientCA     []byte // PEM as read, at least one CA certificate; nil is the system roots
+
+	MinVersion string // "1.2" or "1.3"
+
+	TicketRotation time.Duration // how long a key of session tickets is in use; 0 is as long as the process lasts
+}
+
+// KeyPair is a certificate chain and the key of its first certificate, which
+// belong together; zero if there is none.
+type KeyPair struct {
 	CertPath, KeyPath string
-	VerifyClient      bool // demand a client certificate that the system roots vouch for
+	Cert, Key         []byte // PEM as read
 }
 
 // Group is a named set of hosts in "servers".
@@ -120,12 +149,19 @@ type Host struct {
 }
 
 // ProxyTLS says how the hosts of a group are spoken to; all zero unless
-// Enabled. CertPath and KeyPath, both empty or neither, are a client
-// certificate that has been read and checked like that of TLS.
+// Enabled.
 type ProxyTLS struct {
-	Enabled           bool
-	Verify            bool
-	CertPath, KeyPath string
+	Enabled bool
+	Verify  bool // a host needs a certificate for its name that CA vouches for
+
+	CAPath string // "" unless Verify
+	CA     []byte // PEM as read, at least one CA certificate; nil is the system roots
+
+	// ServerName is asked for in SNI and expected in the certificate instead
+	// of a host's own name; spelled like a Host's Name, or "".
+	ServerName string
+
+	KeyPair KeyPair // the proxy's own certificate; zero if none
 }
 
 // Group returns the group of that name, or nil. It belongs to c.

@@ -44,7 +44,7 @@ func TestDefaults(t *testing.T) {
 		Mode: config.ModeStream, Port: 8080, WorkersNum: 1, ProxyTo: "b",
 		SendTimeout: minute, ConnectTimeout: minute, ResolveTimeout: minute,
 		ProxyReadTimeout: minute, ProxySendTimeout: minute, ReadTimeout: minute,
-		ShutdownTimeout: 10 * time.Second, WatchdogTimeout: 10 * time.Second,
+		ShutdownTimeout: 10 * time.Second, WatchdogTimeout: 10 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
 		Groups: []config.Group{{
 			Name: "b", Algorithm: "round_robin", Hosts: []config.Host{{Name: "h", Port: 1}},
 		}},
@@ -65,7 +65,7 @@ func TestDefaults(t *testing.T) {
 
 func TestEveryKey(t *testing.T) {
 	t.Parallel()
-	cert, key := writePair(t)
+	pair, pair2, ca := writePair(t), writePair(t), writePair(t)
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 	c, warnings := parse(t, `{"http":{
 		"port":1,"workers_num":2,"reactors_num":3,"max_connections":4,"proxy_to":"two",
@@ -75,12 +75,14 @@ func TestEveryKey(t *testing.T) {
 		"upstream_keepalive_timeout":12,"max_body_size":13,"forwarded_headers":false,"proxy_set_host":"upstream",
 		"trusted_proxies":["10.1.2.3/8","::1"],
 		"headers":{"Host":"$host","A":"\tx é","B":""},
-		"tls_enabled":true,"tls_cert_path":"`+cert+`","tls_key_path":"`+key+`","tls_verify_client":true,
+		"tls_enabled":true,"tls_cert_path":"`+pair.CertPath+`","tls_key_path":"`+pair.KeyPath+`","tls_verify_client":true,
+		"tls_client_ca_path":"`+ca.CertPath+`","tls_min_version":"1.3","tls_handshake_timeout":15,"tls_ticket_rotation":16,
+		"certificates":[{"cert_path":"`+pair2.CertPath+`","key_path":"`+pair2.KeyPath+`"}],
 		"file_log":"/dev/null","format_log":"$ $1 $client_addr$status.$http_user_agent",
 		"servers":{
 			"two":{"balancing_algo":"host","hosts":[{"port":2,"host":"[::1]"},{"host":"b","port":3},{"host":"b","port":3}],
-				"proxy_tls_enabled":true,"proxy_tls_verify":true,
-				"proxy_tls_cert_path":"`+cert+`","proxy_tls_key_path":"`+key+`"},
+				"proxy_tls_enabled":true,"proxy_tls_verify":true,"proxy_tls_ca_path":"`+ca.CertPath+`","proxy_tls_server_name":"[::2]",
+				"proxy_tls_cert_path":"`+pair2.CertPath+`","proxy_tls_key_path":"`+pair2.KeyPath+`"},
 			"one":{"balancing_algo":"","hosts":[{"host":"c","port":4}],"proxy_tls_enabled":true}
 		}}}`)
 	want := config.Config{
@@ -90,12 +92,18 @@ func TestEveryKey(t *testing.T) {
 		KeepaliveTimeout: ms(10), UpstreamKeepalive: 11, UpstreamKeepaliveTimeout: ms(12), MaxBodySize: 13, UpstreamHost: true,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		Headers:        []config.Header{{"Host", "$host"}, {"A", "\tx é"}, {"B", ""}},
-		TLS:            config.TLS{Enabled: true, CertPath: cert, KeyPath: key, VerifyClient: true},
-		FileLog:        "/dev/null", FormatLog: "$ $1 $client_addr$status.$http_user_agent",
+		TLS: config.TLS{
+			Enabled: true, Certificates: []config.KeyPair{pair, pair2}, VerifyClient: true,
+			ClientCAPath: ca.CertPath, ClientCA: ca.Cert, MinVersion: "1.3", TicketRotation: ms(16),
+		},
+		TLSHandshakeTimeout: ms(15),
+		FileLog:             "/dev/null", FormatLog: "$ $1 $client_addr$status.$http_user_agent",
 		Groups: []config.Group{
 			{
 				Name: "two", Algorithm: "host", Hosts: []config.Host{{"::1", 2}, {"b", 3}, {"b", 3}},
-				ProxyTLS: config.ProxyTLS{Enabled: true, Verify: true, CertPath: cert, KeyPath: key},
+				ProxyTLS: config.ProxyTLS{
+					Enabled: true, Verify: true, CAPath: ca.CertPath, CA: ca.Cert, ServerName: "::2", KeyPair: pair2,
+				},
 			},
 			{Name: "one", Algorithm: "round_robin", Hosts: []config.Host{{"c", 4}}, ProxyTLS: config.ProxyTLS{Enabled: true}},
 		},
@@ -109,9 +117,14 @@ func TestEveryKey(t *testing.T) {
 	if g := c.Group("three"); g != nil {
 		t.Errorf("Group invented %+v", g)
 	}
-	c, _ = parse(t, group(`"hosts":[{"host":"h","port":1}],"proxy_tls_enabled":false,"proxy_tls_verify":true,"proxy_tls_cert_path":"/none"`))
-	if got := c.Groups[0].ProxyTLS; got != (config.ProxyTLS{}) {
+	c, _ = parse(t, group(`"hosts":[{"host":"h","port":1}],"proxy_tls_enabled":false,"proxy_tls_verify":true,"proxy_tls_cert_path":"/none","proxy_tls_ca_path":"/none","proxy_tls_server_name":"x"`))
+	if got := c.Groups[0].ProxyTLS; !reflect.DeepEqual(got, config.ProxyTLS{}) || len(c.Files()) > 0 {
 		t.Errorf("ignored options are kept: %+v", got)
+	}
+	c, _ = parse(t, stream(`"tls_cert_path":"/none","tls_key_path":"/none","tls_verify_client":true,"tls_client_ca_path":"/none","tls_min_version":"1.3","tls_ticket_rotation":1,`+
+		`"certificates":[{"cert_path":"/none","key_path":"/none"}]`))
+	if !reflect.DeepEqual(c.TLS, config.TLS{}) || len(c.Files()) > 0 {
+		t.Errorf("ignored options are kept: %+v", c.TLS)
 	}
 	for _, a := range config.Algorithms {
 		in := `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"` + a + `","hosts":[{"host":"h","port":1}]}}}}`

@@ -15,6 +15,10 @@ import (
 type decoder struct {
 	mode             Mode
 	errors, warnings []Problem
+
+	open func(path string) pemFile // reads a file that the document names
+	read map[string]pemFile        // what open has answered
+	now  time.Time                 // certificates must be valid then; zero: whenever
 }
 
 func (d *decoder) failAt(pos position, path, what, remedy string) {

@@ -29,6 +29,9 @@ func FuzzParse(f *testing.F) {
 		"", "{", "[1,]", "\xef\xbb\xbf{}", `{"a":1,"a":{"a":-0.5e+7}}`, "{\"\\ud83d\\ude00é\":\n\t[true,false,null,\"\\ud800\\u0041\"]}",
 		`{"stream":{"proxy_to":"b","servers":{"b":{"hosts":[{"host":"[::1]","port":1}]}},"format_log":"\u0024x $ $status"}}`,
 		`{"http":{"tls_enabled":true,"tls_cert_path":"fuzz_test.go","headers":{"Host":"$host"},"read_timeout":1e3},"stream":5}`,
+		`{"stream":{"tls_enabled":true,"tls_verify_client":true,"tls_client_ca_path":"fuzz_test.go","tls_min_version":"1.1","tls_handshake_timeout":0,"certificates":[{"cert_path":"/","key_path":"x"},5,{"tls_cert_path":""}]}}`,
+		`{"http":{"certificates":[],"tls_enabled":true,"servers":{"b":{"proxy_tls_enabled":true,"proxy_tls_verify":true,"proxy_tls_ca_path":"fuzz_test.go","proxy_tls_server_name":"[::1]:443"}}}}`,
+		`{"http":{"proxy_to":"b","certificates":[{"cert_path":"x"}],"format_log":"$tls_version $tls_cipher $tls_sni","servers":{"b":{"hosts":[{"host":"h","port":1}],"balancing_algo":"sni","proxy_tls_enabled":true,"proxy_tls_ca_path":"x","proxy_tls_server_name":"a.b."}}}}`,
 		`{"stream":{"servers":{"":{"hosts":["a:1",{"host":"http://x:1/","weight":"\""}],"proxy_tls_verify":1}}}} //`,
 	} {
 		f.Add([]byte(seed))
@@ -57,6 +60,11 @@ func FuzzParse(f *testing.F) {
 		again, againWarnings, againErr := Parse("f", data)
 		if !reflect.DeepEqual(c, again) || !reflect.DeepEqual(warnings, againWarnings) || !reflect.DeepEqual(err, againErr) {
 			t.Error("a second parse differs")
+		}
+		if c != nil {
+			if with, _, err := ParseWith("f", data, c.Files()); err != nil || !reflect.DeepEqual(c, with) {
+				t.Errorf("with what it has read, it parses differently: %v", err)
+			}
 		}
 		checkScan(t, data, lines)
 	})

@@ -37,24 +37,7 @@ func (o object) groups() []Group {
 func (o object) group(name string) Group {
 	o.unknown()
 	g := Group{Name: name, Hosts: o.hosts(), Algorithm: o.algorithm()}
-
-	g.ProxyTLS.Enabled = o.boolean("proxy_tls_enabled")
-	g.ProxyTLS.Verify = o.boolean("proxy_tls_verify")
-	const cert, key = "proxy_tls_cert_path", "proxy_tls_key_path"
-	g.ProxyTLS.CertPath, g.ProxyTLS.KeyPath = o.keyPair(cert, key, g.ProxyTLS.Enabled)
-	switch {
-	case !g.ProxyTLS.Enabled:
-		for _, k := range []string{"proxy_tls_verify", cert, key} {
-			if m := o.node.get(k); m != nil {
-				o.warn(m.pos, keyPath(o.path, k), "it is ignored without proxy_tls_enabled", `add "proxy_tls_enabled": true, or remove it`)
-			}
-		}
-		g.ProxyTLS = ProxyTLS{}
-	case g.ProxyTLS.CertPath != "":
-		o.require(key, "there is a "+cert, "the path of a PEM file with the private key of the certificate")
-	case g.ProxyTLS.KeyPath != "":
-		o.require(cert, "there is a "+key, "the path of a PEM file with the certificate of the key")
-	}
+	g.ProxyTLS = o.proxyTLS()
 	return g
 }
 

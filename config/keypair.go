@@ -5,82 +5,107 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"io"
-	"os"
 	"strings"
+	"time"
 )
 
-// maxPEMSize bounds a certificate or key file, in bytes.
-const maxPEMSize = 1 << 20
-
-// keyPair decodes the paths of a PEM certificate chain and its private key. If
-// they are used, and both are given, it also reads them, and reports the file
-// at fault if they do not make a pair.
-func (o object) keyPair(certName, keyName string, used bool) (certPath, keyPath string) {
-	certPath, keyPath = o.text(certName), o.text(keyName)
-	if !used {
-		return certPath, keyPath
+// keyPair decodes the paths of a PEM certificate chain and its private key,
+// and says whether one is given. If they are used, then so must be the other;
+// it also reads both, and reports the file at fault if they do not make a pair
+// that is valid now.
+func (o object) keyPair(certName, keyName string, used bool) (p KeyPair, given bool) {
+	p = KeyPair{CertPath: o.text(certName), KeyPath: o.text(keyName)}
+	given = p.CertPath != "" || p.KeyPath != ""
+	switch {
+	case !used || !given:
+		return p, given
+	case p.KeyPath == "":
+		o.require(keyName, "there is a "+certName, "the path of a PEM file with the private key of the certificate")
+	case p.CertPath == "":
+		o.require(certName, "there is a "+keyName, "the path of a PEM file with the certificate of the key")
 	}
-	cert, key := o.pem(certName, certPath), o.pem(keyName, keyPath)
-	if cert != nil {
-		if what, remedy := checkChain(cert); what != "" {
-			n, path := o.child(certName)
-			o.fail(n, path, quote(certPath)+" "+what, remedy)
-			cert = nil
+	p.Cert, p.Key = o.pem(certName, p.CertPath), o.pem(keyName, p.KeyPath)
+	good := p.Cert != nil && p.Key != nil
+	if p.Cert != nil {
+		n, path := o.child(certName)
+		certs, what, remedy := parseCertificates(p.Cert, "the certificate chain")
+		if what != "" {
+			o.fail(n, path, quote(p.CertPath)+" "+what, remedy)
+			good = false
+		} else {
+			o.validity(n, path, p.CertPath, certs[0])
 		}
 	}
-	if key == nil {
-		return certPath, keyPath
+	if p.Key == nil {
+		return p, given
 	}
 	n, path := o.child(keyName)
-	if what, remedy := checkKey(key); what != "" {
-		o.fail(n, path, quote(keyPath)+" "+what, remedy)
-		return certPath, keyPath
+	if what, remedy := checkKey(p.Key); what != "" {
+		o.fail(n, path, quote(p.KeyPath)+" "+what, remedy)
+		good = false
 	}
-	if cert == nil {
-		return certPath, keyPath
+	if !good {
+		return p, given
 	}
-	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		what, remedy := " cannot be used with "+quote(certPath)+": "+strings.TrimPrefix(err.Error(), "tls: "), "give a usable PEM private key"
+	if _, err := tls.X509KeyPair(p.Cert, p.Key); err != nil {
+		what, remedy := " cannot be used with "+quote(p.CertPath)+": "+strings.TrimPrefix(err.Error(), "tls: "), "give a usable PEM private key"
 		if strings.Contains(err.Error(), "does not match") {
-			what = " is not the key of the first certificate in " + quote(certPath)
+			what = " is not the key of the first certificate in " + quote(p.CertPath)
 			remedy = "give the key that the certificate was made for, and put that certificate first in its file"
 		}
-		o.fail(n, path, quote(keyPath)+what, remedy)
+		o.fail(n, path, quote(p.KeyPath)+what, remedy)
 	}
-	return certPath, keyPath
+	return p, given
 }
 
-// pem reads the file that key names; nil if there is none or it is unreadable.
-func (o object) pem(key, file string) []byte {
-	if file == "" {
-		return nil
-	}
-	n, path := o.child(key)
-	bad := func(why, remedy string) []byte {
-		o.fail(n, path, quote(file)+" "+why, remedy)
-		return nil
-	}
-	// Not a pipe: it could be read only once, and opening it may block.
-	info, err := os.Stat(file)
-	if err == nil && !info.Mode().IsRegular() {
-		return bad("is not a regular file", "give the path of a PEM file")
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return bad("cannot be opened: "+reason(err), "give a readable PEM file; a relative path begins at the working directory")
-	}
-	defer func() { _ = f.Close() }() // only read from: nothing can be lost
-	data, err := io.ReadAll(io.LimitReader(f, maxPEMSize+1))
+// requirePair reports that there is neither a certificate nor a key.
+func (o object) requirePair(certName, keyName, why string) {
+	o.require(certName, why, "the path of a PEM file with the certificate chain")
+	o.require(keyName, why, "the path of a PEM file with the private key")
+}
+
+// validity reports that a certificate is not valid now. One that will be is a
+// warning: it may have been put there for a restart to come.
+func (d *decoder) validity(n *node, path, file string, cert *x509.Certificate) {
+	at := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 	switch {
-	case err != nil:
-		return bad("cannot be read: "+reason(err), "give a readable PEM file")
-	case len(data) > maxPEMSize:
-		return bad("is larger than 1 MiB", "give a PEM file")
-	case len(data) == 0:
-		return bad("is empty", "give a PEM file")
+	case d.now.IsZero():
+	case d.now.After(cert.NotAfter):
+		d.fail(n, path, quote(file)+" has a certificate that expired on "+at(cert.NotAfter), "renew it")
+	case d.now.Before(cert.NotBefore):
+		d.warn(n.pos, path, quote(file)+" has a certificate that is not valid before "+at(cert.NotBefore), "give one that is valid now, or check the clock")
 	}
-	return data
+}
+
+// authorities decodes the path of a PEM file with CA certificates. If it is
+// used and given, it also reads and checks the file; otherwise there are none.
+func (o object) authorities(key string, used bool) (file string, ca []byte) {
+	if file = o.text(key); file == "" || !used {
+		return "", nil
+	}
+	if ca = o.pem(key, file); ca == nil {
+		return file, nil
+	}
+	certs, what, remedy := parseCertificates(ca, "CA certificates")
+	if what == "" && !anyAuthority(certs) {
+		what, remedy = "has no CA certificate in it", "give the file of the certificate that signed theirs, not of theirs"
+	}
+	if what != "" {
+		n, path := o.child(key)
+		o.fail(n, path, quote(file)+" "+what, remedy)
+	}
+	return file, ca
+}
+
+// anyAuthority reports whether one of the certificates can vouch for another:
+// a CA's, or one that was issued by itself, which vouches for itself at least.
+func anyAuthority(certs []*x509.Certificate) bool {
+	for _, c := range certs {
+		if c.IsCA || bytes.Equal(c.RawIssuer, c.RawSubject) {
+			return true
+		}
+	}
+	return false
 }
 
 // blocks returns the types of the PEM blocks in data, and its certificates.
@@ -97,20 +122,24 @@ func blocks(data []byte) (types []string, certs [][]byte) {
 	}
 }
 
-func checkChain(data []byte) (what, remedy string) {
-	types, certs := blocks(data)
-	if len(certs) == 0 {
+// parseCertificates returns the certificates in data, at least one, or what is wrong
+// with a file that should have them.
+func parseCertificates(data []byte, wanted string) (certs []*x509.Certificate, what, remedy string) {
+	types, ders := blocks(data)
+	if len(ders) == 0 {
 		if len(types) > 0 {
-			return "has no certificate, but " + quote(types[0]), "give the file of the certificate chain here"
+			return nil, "has no certificate, but " + quote(types[0]), "give the file of " + wanted + " here"
 		}
-		return "has no PEM certificate in it", `give a file with "-----BEGIN CERTIFICATE-----" in it`
+		return nil, "has no PEM certificate in it", `give a file with "-----BEGIN CERTIFICATE-----" in it`
 	}
-	for _, der := range certs {
-		if _, err := x509.ParseCertificate(der); err != nil {
-			return "has a broken certificate in it: " + strings.TrimPrefix(err.Error(), "x509: "), "make the file again"
+	for _, der := range ders {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, "has a broken certificate in it: " + strings.TrimPrefix(err.Error(), "x509: "), "make the file again"
 		}
+		certs = append(certs, c)
 	}
-	return "", ""
+	return certs, "", ""
 }
 
 func checkKey(data []byte) (what, remedy string) {

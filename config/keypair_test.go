@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"math/big"
@@ -18,49 +19,29 @@ import (
 	"kroxy-ev/config"
 )
 
-func TestTLSErrors(t *testing.T) {
-	t.Parallel()
-	checkOutcomes(t, []outcomeCase{
-		{group(`"hosts":[{"host":"h","port":1}],"proxy_tls_verify":true,"proxy_tls_cert_path":"/nope","proxy_tls_key_path":5`),
-			`W f:1:75: stream.servers.b.proxy_tls_verify: it is ignored without proxy_tls_enabled; add "proxy_tls_enabled": true, or remove it
-W f:1:99: stream.servers.b.proxy_tls_cert_path: it is ignored without proxy_tls_enabled; add "proxy_tls_enabled": true, or remove it
-W f:1:129: stream.servers.b.proxy_tls_key_path: it is ignored without proxy_tls_enabled; add "proxy_tls_enabled": true, or remove it
-f:1:150: stream.servers.b.proxy_tls_key_path: must be a string, not the number 5; put it in double quotes: "5"`},
-		{group(`"hosts":[{"host":"h","port":1}],"proxy_tls_enabled":true,"proxy_tls_cert_path":"/nope"`),
-			`f:1:42: stream.servers.b.proxy_tls_key_path: it is missing, and there is a proxy_tls_cert_path; add "proxy_tls_key_path": the path of a PEM file with the private key of the certificate
-f:1:122: stream.servers.b.proxy_tls_cert_path: "/nope" cannot be opened: no such file or directory; give a readable PEM file; a relative path begins at the working directory`},
-		{group(`"hosts":[{"host":"h","port":1}],"proxy_tls_enabled":1,"proxy_tls_key_path":"/nope"`),
-			`W f:1:97: stream.servers.b.proxy_tls_key_path: it is ignored without proxy_tls_enabled; add "proxy_tls_enabled": true, or remove it
-f:1:95: stream.servers.b.proxy_tls_enabled: must be true or false, not the number 1; write true, without quotes`},
-		{group(`"hosts":[{"host":"h","port":1}],"proxy_tls_enabled":true,"proxy_tls_key_path":"/nope"`),
-			`f:1:42: stream.servers.b.proxy_tls_cert_path: it is missing, and there is a proxy_tls_key_path; add "proxy_tls_cert_path": the path of a PEM file with the certificate of the key
-f:1:121: stream.servers.b.proxy_tls_key_path: "/nope" cannot be opened: no such file or directory; give a readable PEM file; a relative path begins at the working directory`},
-		{stream(`"tls_enabled":true`),
-			`f:1:11: stream.tls_cert_path: it is missing, and tls_enabled is true; add "tls_cert_path": the path of a PEM file with the certificate chain
-f:1:11: stream.tls_key_path: it is missing, and tls_enabled is true; add "tls_key_path": the path of a PEM file with the private key`},
-		{stream(`"tls_enabled":true,"tls_cert_path":"","tls_key_path":null`),
-			`f:1:112: stream.tls_cert_path: it is empty, and tls_enabled is true; write the path of a PEM file with the certificate chain
-f:1:130: stream.tls_key_path: must be a string, not null; write a string in double quotes`},
-		{stream(`"tls_enabled":true,"tls_cert_path":"/nope","tls_key_path":"/"`),
-			`f:1:112: stream.tls_cert_path: "/nope" cannot be opened: no such file or directory; give a readable PEM file; a relative path begins at the working directory
-f:1:135: stream.tls_key_path: "/" is not a regular file; give the path of a PEM file`},
-		{stream(`"tls_enabled":"true","tls_verify_client":0`),
-			`f:1:91: stream.tls_enabled: must be true or false, not the string "true"; write true, without quotes
-f:1:118: stream.tls_verify_client: must be true or false, not the number 0; write false, without quotes`},
-		{stream(`"tls_enabled":null`),
-			`f:1:91: stream.tls_enabled: must be true or false, not null; remove the key, or write true or false`},
-	})
+// issued is a certificate on disk and what it takes to issue another.
+type issued struct {
+	config.KeyPair
+	cert    *x509.Certificate
+	private *ecdsa.PrivateKey
 }
 
-// writePair writes a new certificate and its key, and returns the paths.
-func writePair(t *testing.T) (cert, key string) {
+// issue writes a new certificate, signed by parent or by itself, and its key.
+func issue(t *testing.T, template x509.Certificate, parent *issued) *issued {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	certDER, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	template.SerialNumber = big.NewInt(1)
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Now().Add(time.Hour)
+	}
+	signer := &issued{cert: &template, private: private}
+	if parent != nil {
+		signer = parent
+	}
+	certDER, err := x509.CreateCertificate(rand.Reader, &template, signer.cert, private.Public(), signer.private)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,10 +50,20 @@ func writePair(t *testing.T) (cert, key string) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	write(t, cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certDER}))
-	write(t, key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
-	return cert, key
+	p := &issued{cert: &template, private: private, KeyPair: config.KeyPair{
+		CertPath: filepath.Join(dir, "cert.pem"), KeyPath: filepath.Join(dir, "key.pem"),
+		Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certDER}),
+		Key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+	}}
+	write(t, p.CertPath, p.Cert)
+	write(t, p.KeyPath, p.Key)
+	return p
+}
+
+// writePair writes a new certificate, signed by itself, and its key.
+func writePair(t *testing.T) config.KeyPair {
+	t.Helper()
+	return issue(t, x509.Certificate{}, nil).KeyPair
 }
 
 func write(t *testing.T, path string, data []byte) {
@@ -82,19 +73,26 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
+// writeFile writes a new file and returns its path.
+func writeFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.pem")
+	write(t, path, []byte(content))
+	return path
+}
+
+// brokenBlock is good PEM of nothing.
+func brokenBlock(kind string) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte{1, 2, 3}}))
+}
+
 // TestKeyPairs says which of two files is at fault: C and K stand for their paths.
 func TestKeyPairs(t *testing.T) {
 	t.Parallel()
-	cert, key := writePair(t)
-	_, otherKey := writePair(t)
-	file := func(content string) string {
-		path := filepath.Join(t.TempDir(), "x.pem")
-		write(t, path, []byte(content))
-		return path
-	}
-	block := func(kind string) string {
-		return file(string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte{1, 2, 3}})))
-	}
+	right := writePair(t)
+	cert, key, otherKey := right.CertPath, right.KeyPath, writePair(t).KeyPath
+	file := func(content string) string { return writeFile(t, content) }
+	block := func(kind string) string { return file(brokenBlock(kind)) }
 	for name, c := range map[string]struct {
 		cert, key string
 		want      []string // path: what
@@ -111,6 +109,7 @@ func TestKeyPairs(t *testing.T) {
 		"device":  {"/dev/zero", key, []string{`tls_cert_path: "C" is not a regular file`}},
 	} {
 		for _, place := range []struct{ prefix, input string }{
+			{"http.certificates[0].", http(`"tls_enabled":true,"certificates":[{"cert_path":"` + c.cert + `","key_path":"` + c.key + `"}]`)},
 			{"stream.", stream(`"tls_enabled":true,"tls_cert_path":"` + c.cert + `","tls_key_path":"` + c.key + `"`)},
 			{"stream.servers.b.proxy_", group(`"hosts":[{"host":"h","port":1}],"proxy_tls_enabled":true,"proxy_tls_cert_path":"` +
 				c.cert + `","proxy_tls_key_path":"` + c.key + `"`)},
@@ -120,11 +119,103 @@ func TestKeyPairs(t *testing.T) {
 			if e, isError := errors.AsType[*config.Error](err); isError {
 				for _, p := range e.Problems {
 					what := strings.NewReplacer(`"`+c.cert+`"`, `"C"`, `"`+c.key+`"`, `"K"`).Replace(p.What)
-					got = append(got, strings.TrimPrefix(p.Path, place.prefix)+": "+what)
+					path := strings.TrimPrefix(p.Path, place.prefix)
+					got = append(got, "tls_"+strings.TrimPrefix(path, "tls_")+": "+what)
 				}
 			}
 			if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
 				t.Errorf("%s: got %q, want %q", name, got, c.want)
+			}
+		}
+	}
+}
+
+// TestAuthorities says what is wrong with a file of CA certificates: F stands for its path.
+func TestAuthorities(t *testing.T) {
+	t.Parallel()
+	server := writePair(t)
+	ca := issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "ca"}, IsCA: true, BasicConstraintsValid: true}, nil)
+	lower := issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "lower"}, IsCA: true, BasicConstraintsValid: true}, ca)
+	leaf := issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}}, ca)
+	self := issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "self"}}, nil)
+	expired := issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "old"}, IsCA: true, BasicConstraintsValid: true, NotAfter: time.Unix(1, 0)}, nil)
+	const renew = "give the file of CA certificates here"
+	for name, c := range map[string]struct{ file, want string }{
+		"a CA":            {ca.CertPath, ""},
+		"a lower CA":      {lower.CertPath, ""},
+		"signs itself":    {self.CertPath, ""},
+		"chain":           {writeFile(t, "words\n"+string(leaf.Cert)+string(ca.Cert)), ""},
+		"expired":         {expired.CertPath, ""}, // a bundle of many has some that are
+		"a leaf":          {leaf.CertPath, `"F" has no CA certificate in it; give the file of the certificate that signed theirs, not of theirs`},
+		"a key":           {ca.KeyPath, `"F" has no certificate, but "PRIVATE KEY"; ` + renew},
+		"no PEM":          {writeFile(t, "x"), `"F" has no PEM certificate in it; give a file with "-----BEGIN CERTIFICATE-----" in it`},
+		"empty":           {writeFile(t, ""), `"F" is empty; give a PEM file`},
+		"broken":          {writeFile(t, string(ca.Cert)+brokenBlock("CERTIFICATE")), `"F" has a broken certificate in it: malformed certificate; make the file again`},
+		"not there":       {"/nope", `"F" cannot be opened: no such file or directory; give a readable PEM file; a relative path begins at the working directory`},
+		"not a file":      {"/", `"F" is not a regular file; give the path of a PEM file`},
+		"unreadable":      {"/proc/self/mem", `"F" cannot be read: input/output error; give a readable PEM file`},
+		"of the system's": {"/etc/ssl/certs/ca-certificates.crt", ""},
+	} {
+		if _, err := os.Stat(c.file); name == "of the system's" && err != nil {
+			continue
+		}
+		for _, place := range []struct{ path, input string }{
+			{"stream.tls_client_ca_path: ", stream(`"tls_enabled":true,"tls_cert_path":"` + server.CertPath + `","tls_key_path":"` + server.KeyPath +
+				`","tls_verify_client":true,"tls_client_ca_path":"` + c.file + `"`)},
+			{"stream.servers.b.proxy_tls_ca_path: ", group(`"hosts":[{"host":"h","port":1}],"proxy_tls_enabled":true,"proxy_tls_verify":true,` +
+				`"proxy_tls_ca_path":"` + c.file + `"`)},
+		} {
+			got := outcome(t, place.input)
+			if _, problem, found := strings.Cut(got, place.path); found {
+				got = strings.ReplaceAll(problem, `"`+c.file+`"`, `"F"`)
+			}
+			if got != c.want {
+				t.Errorf("%s: got %s, want %s%s", name, got, place.path, c.want)
+			}
+		}
+	}
+}
+
+// TestValidity has certificates that are not valid now: an error if they no
+// longer are, a warning if they will be, and nothing where the files are given.
+func TestValidity(t *testing.T) {
+	t.Parallel()
+	early, late := time.Date(2001, 2, 3, 4, 5, 6, 0, time.FixedZone("x", 3600)), time.Date(2901, 2, 3, 4, 5, 6, 0, time.UTC)
+	ca := issue(t, x509.Certificate{IsCA: true, BasicConstraintsValid: true, NotAfter: early}, nil)
+	now := time.Now()
+	const (
+		expired = `"C" has a certificate that expired on 2001-02-03 03:05:06 UTC; renew it`
+		future  = `"C" has a certificate that is not valid before 2901-02-03 04:05:06 UTC; give one that is valid now, or check the clock`
+	)
+	for name, c := range map[string]struct {
+		template x509.Certificate
+		want     string
+	}{
+		"valid":     {x509.Certificate{NotBefore: now.Add(-time.Minute), NotAfter: now.Add(time.Minute)}, ""},
+		"expired":   {x509.Certificate{NotBefore: early.Add(-time.Hour), NotAfter: early}, expired},
+		"not yet":   {x509.Certificate{NotBefore: late, NotAfter: late.Add(time.Hour)}, future},
+		"never was": {x509.Certificate{NotBefore: late, NotAfter: early}, expired},
+	} {
+		p := issue(t, c.template, ca)
+		chain := string(p.Cert) + string(ca.Cert) // the leaf matters, not who signed it
+		p.Cert = []byte(chain)
+		write(t, p.CertPath, p.Cert)
+		for path, input := range map[string]string{
+			"stream.tls_cert_path: ":             stream(`"tls_enabled":true,"tls_cert_path":"` + p.CertPath + `","tls_key_path":"` + p.KeyPath + `"`),
+			"stream.certificates[0].cert_path: ": stream(`"tls_enabled":true,"certificates":[{"cert_path":"` + p.CertPath + `","key_path":"` + p.KeyPath + `"}]`),
+			"stream.servers.b.proxy_tls_cert_path: ": group(`"hosts":[{"host":"h","port":1}],"proxy_tls_enabled":true,"proxy_tls_cert_path":"` + p.CertPath +
+				`","proxy_tls_key_path":"` + p.KeyPath + `"`),
+		} {
+			got := outcome(t, input)
+			before, problem, found := strings.Cut(got, path)
+			if found {
+				got = strings.ReplaceAll(problem, `"`+p.CertPath+`"`, `"C"`)
+			}
+			if got != c.want || strings.HasPrefix(before, "W ") != (c.want == future) {
+				t.Errorf("%s: got %s%s%s, want %s", name, before, path, got, c.want)
+			}
+			if _, warnings, err := config.ParseWith("f", []byte(input), config.Files{p.CertPath: p.Cert, p.KeyPath: p.Key}); err != nil || len(warnings) > 0 {
+				t.Errorf("%s, given the files: %v, %v", name, warnings, err)
 			}
 		}
 	}

@@ -8,11 +8,14 @@ func TestFormatAndHeaderErrors(t *testing.T) {
 		{stream(`"format_log":"$bytes_sent"`),
 			`f:1:91: stream.format_log: unknown variable "$bytes_sent"; did you mean one of "$bytes_sent_upstream" or "$bytes_sent_downstream"?`},
 		{stream(`"format_log":"\u00e9\n\ud83d\ude00 $status $clientaddr $ $5 $$ $_"`),
-			`f:1:112: stream.format_log: "$status" is known in "http" only; the variables are "$client_addr", "$bytes_sent_upstream", "$bytes_sent_downstream" or "$processing_time"
+			`f:1:112: stream.format_log: "$status" is known in "http" only; the variables are "$client_addr", "$bytes_sent_upstream", "$bytes_sent_downstream", "$processing_time", "$tls_version", "$tls_cipher" or "$tls_sni"
 f:1:120: stream.format_log: unknown variable "$clientaddr"; did you mean "$client_addr"?
-f:1:140: stream.format_log: unknown variable "$_"; the variables are "$client_addr", "$bytes_sent_upstream", "$bytes_sent_downstream" or "$processing_time"`},
+f:1:140: stream.format_log: unknown variable "$_"; the variables are "$client_addr", "$bytes_sent_upstream", "$bytes_sent_downstream", "$processing_time", "$tls_version", "$tls_cipher" or "$tls_sni"`},
 		{http(`"format_log":"$status$foo"`),
-			`f:1:96: http.format_log: unknown variable "$foo"; the variables are "$client_addr", "$bytes_sent_upstream", "$bytes_sent_downstream", "$processing_time", "$request_uri", "$request_method", "$status" or "$http_user_agent"`},
+			`f:1:96: http.format_log: unknown variable "$foo"; the variables are "$client_addr", "$bytes_sent_upstream", "$bytes_sent_downstream", "$processing_time", "$tls_version", "$tls_cipher", "$tls_sni", "$request_uri", "$request_method", "$status" or "$http_user_agent"`},
+		{stream(`"format_log":"$tls_version$tls_cipher$tls_sni"`), ``},
+		{http(`"format_log":"$tls_version$tls_cipher$tls_sni $tls_snl"`),
+			`f:1:121: http.format_log: unknown variable "$tls_snl"; did you mean "$tls_sni"?`},
 		{stream(`"format_log":5,"file_log":[]`),
 			`f:1:90: stream.format_log: must be a string, not the number 5; put it in double quotes: "5"
 f:1:103: stream.file_log: must be a string, not an array; write a string in double quotes`},

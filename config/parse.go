@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -67,10 +68,29 @@ func reason(err error) string {
 // Parse parses a configuration. The filename is only for messages. The error
 // and the warnings are as those of Load. The Config keeps data.
 func Parse(filename string, data []byte) (*Config, []Problem, error) {
-	d := &decoder{}
+	return parse(filename, data, &decoder{open: readPEM, now: time.Now()})
+}
+
+// ParseWith is Parse for a process that may not read the files that the
+// configuration names, or has to take them as they were: it opens none, and
+// one that is not in files does not exist. Nor does it look at the clock: a
+// certificate that has expired since another process read it is no error. The
+// Config keeps data and the contents of files.
+func ParseWith(filename string, data []byte, files Files) (*Config, []Problem, error) {
+	return parse(filename, data, &decoder{open: func(path string) pemFile {
+		if content, ok := files[path]; ok {
+			return newPEM(content)
+		}
+		return unopened(syscall.ENOENT)
+	}})
+}
+
+func parse(filename string, data []byte, d *decoder) (*Config, []Problem, error) {
+	d.read = map[string]pemFile{}
 	c := d.document(data)
 	if c != nil {
 		c.file = filename
+		c.text, c.files = data, d.contents()
 	}
 	for _, list := range [][]Problem{d.errors, d.warnings} {
 		for i := range list {
@@ -156,13 +176,8 @@ func (d *decoder) server(n *node) *Config {
 		c.ReadTimeout = o.millis("read_timeout", 60000)
 	}
 
-	c.TLS.Enabled = o.boolean("tls_enabled")
-	c.TLS.VerifyClient = o.boolean("tls_verify_client")
-	if c.TLS.Enabled {
-		o.require("tls_cert_path", "tls_enabled is true", "the path of a PEM file with the certificate chain")
-		o.require("tls_key_path", "tls_enabled is true", "the path of a PEM file with the private key")
-	}
-	c.TLS.CertPath, c.TLS.KeyPath = o.keyPair("tls_cert_path", "tls_key_path", c.TLS.Enabled)
+	c.TLSHandshakeTimeout = o.millis("tls_handshake_timeout", 10000)
+	c.TLS = o.tls()
 
 	c.FileLog = o.text("file_log")
 	c.FormatLog = o.text("format_log")

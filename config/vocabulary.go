@@ -13,6 +13,7 @@ var (
 	// without the '$'.
 	StreamLogVariables = []string{
 		"client_addr", "bytes_sent_upstream", "bytes_sent_downstream", "processing_time",
+		"tls_version", "tls_cipher", "tls_sni",
 	}
 
 	// HTTPLogVariables are the variables of format_log in http mode, those of
@@ -32,7 +33,8 @@ var (
 		"port", "workers_num", "reactors_num", "max_connections", "proxy_to",
 		"send_timeout", "connect_timeout", "resolve_timeout",
 		"proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout",
-		"tls_enabled", "tls_cert_path", "tls_key_path", "tls_verify_client",
+		"tls_enabled", "tls_cert_path", "tls_key_path", "tls_verify_client", "tls_client_ca_path",
+		"tls_min_version", "tls_handshake_timeout", "tls_ticket_rotation", "certificates",
 		"file_log", "format_log", "servers",
 		"watchdog_timeout", "pid_file", "user", "group",
 	}
@@ -45,8 +47,10 @@ var (
 	groupPlace = &place{`a group in "servers"`, []string{
 		"hosts", "balancing_algo",
 		"proxy_tls_enabled", "proxy_tls_verify", "proxy_tls_cert_path", "proxy_tls_key_path",
+		"proxy_tls_ca_path", "proxy_tls_server_name",
 	}}
-	hostPlace = &place{`an entry of "hosts"`, []string{"host", "port"}}
+	hostPlace        = &place{`an entry of "hosts"`, []string{"host", "port"}}
+	certificatePlace = &place{`an entry of "certificates"`, []string{"cert_path", "key_path"}}
 
 	// counterparts are what the other mode has instead of a key.
 	counterparts = map[string][]string{
@@ -69,7 +73,7 @@ func unknownKey(p *place, m Mode, key string) (what, remedy string) {
 
 	// A key spelled right may be in the wrong place or the wrong mode.
 	var elsewhere []string
-	for _, q := range []*place{topPlace, placeOf(m), groupPlace, hostPlace} {
+	for _, q := range []*place{topPlace, placeOf(m), groupPlace, hostPlace, certificatePlace} {
 		if q != p && slices.Contains(q.keys, key) {
 			elsewhere = append(elsewhere, q.name)
 		}
@@ -92,7 +96,7 @@ func unknownKey(p *place, m Mode, key string) (what, remedy string) {
 	if near := nearest(key, p.keys); near != nil {
 		return what, didYouMean(near)
 	}
-	for _, q := range []*place{placeOf(m), groupPlace, hostPlace} {
+	for _, q := range []*place{placeOf(m), groupPlace, hostPlace, certificatePlace} {
 		if near := nearest(key, q.keys); len(near) == 1 {
 			return what, didYouMean(near) + " It belongs in " + q.name
 		}

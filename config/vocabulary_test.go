@@ -6,7 +6,7 @@ func TestUnknownKeys(t *testing.T) {
 	t.Parallel()
 	checkOutcomes(t, []outcomeCase{
 		{stream(`"timeout_ms":500`),
-			`W f:1:77: stream.timeout_ms: unknown key "timeout_ms" is ignored; did you mean one of "send_timeout", "connect_timeout", "resolve_timeout", "proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout", "watchdog_timeout" or "read_timeout"?`},
+			`W f:1:77: stream.timeout_ms: unknown key "timeout_ms" is ignored; did you mean one of "send_timeout", "connect_timeout", "resolve_timeout", "proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout", "tls_handshake_timeout", "watchdog_timeout" or "read_timeout"?`},
 		{stream(`"prot":500`),
 			`W f:1:77: stream.prot: unknown key "prot" is ignored; did you mean "port"?`},
 		{stream(`"client_header_timeout":500`),
@@ -35,17 +35,29 @@ func TestUnknownKeys(t *testing.T) {
 			`W f:1:77: stream.proxy-to: unknown key "proxy-to" is ignored; did you mean "proxy_to"?`},
 		{stream(`"http":1`),
 			`W f:1:77: stream.http: unknown key "http" is ignored here; it belongs in the file's top level`},
+		{stream(`"cert_path":"x"`),
+			`W f:1:77: stream.cert_path: unknown key "cert_path" is ignored here; it belongs in an entry of "certificates"`},
+		{stream(`"certPath":"x"`),
+			`W f:1:77: stream.certPath: unknown key "certPath" is ignored; did you mean "cert_path"? It belongs in an entry of "certificates"`},
+		{stream(`"tls_ca_path":"x"`),
+			`W f:1:77: stream.tls_ca_path: unknown key "tls_ca_path" is ignored; did you mean "tls_cert_path"?`},
+		{http(`"tls_min_versiom":"1.3","tls_certificates":[],"handshake_timeout":1`),
+			`W f:1:75: http.tls_min_versiom: unknown key "tls_min_versiom" is ignored; did you mean "tls_min_version"?
+W f:1:99: http.tls_certificates: unknown key "tls_certificates" is ignored; did you mean "certificates"?
+W f:1:121: http.handshake_timeout: unknown key "handshake_timeout" is ignored; did you mean "tls_handshake_timeout"?`},
 		{stream(`"a b":1,"\u0000":2,"":3`),
 			`W f:1:77: stream["a b"]: unknown key "a b" is ignored; remove it
 W f:1:85: stream["\x00"]: unknown key "\x00" is ignored; remove it
 W f:1:96: stream[""]: unknown key "" is ignored; remove it`},
-		{group(`"hosts":[{"host":"h","port":1,"weight":2,"ports":1}],"port":9,"algo":1,"proxy_tls_enable":true,"servers":{},"balancing":1`),
+		{group(`"hosts":[{"host":"h","port":1,"weight":2,"ports":1}],"port":9,"algo":1,"proxy_tls_enable":true,"servers":{},"balancing":1,"proxy_tls_sever_name":"x","tls_min_version":"1.3"`),
 			`W f:1:73: stream.servers.b.hosts[0].weight: unknown key "weight" is ignored; remove it; the keys here are "host" or "port"
 W f:1:84: stream.servers.b.hosts[0].ports: unknown key "ports" is ignored; did you mean "port"?
 W f:1:96: stream.servers.b.port: unknown key "port" is ignored here; it belongs in "stream" or an entry of "hosts"
 W f:1:105: stream.servers.b.algo: unknown key "algo" is ignored; did you mean "balancing_algo"?
 W f:1:114: stream.servers.b.proxy_tls_enable: unknown key "proxy_tls_enable" is ignored; did you mean "proxy_tls_enabled"?
 W f:1:138: stream.servers.b.servers: unknown key "servers" is ignored here; it belongs in "stream"
-W f:1:151: stream.servers.b.balancing: unknown key "balancing" is ignored; did you mean "balancing_algo"?`},
+W f:1:151: stream.servers.b.balancing: unknown key "balancing" is ignored; did you mean "balancing_algo"?
+W f:1:165: stream.servers.b.proxy_tls_sever_name: unknown key "proxy_tls_sever_name" is ignored; did you mean "proxy_tls_server_name"?
+W f:1:192: stream.servers.b.tls_min_version: unknown key "tls_min_version" is ignored here; it belongs in "stream"`},
 	})
 }

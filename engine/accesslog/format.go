@@ -19,10 +19,21 @@ type Record struct {
 	// Duration is the time from accepting (or from the request's first byte) to the end; printed in whole milliseconds.
 	Duration time.Duration
 
+	// TLS is what the client's TLS came to; nil, there was none, prints as "-".
+	TLS *TLS
+
 	// The rest is unused in stream mode. URI is the request target as it came.
 	Method, URI, UserAgent []byte
 	// Status is the status code sent to the client; 0, none was sent, prints as "-".
 	Status int
+}
+
+// TLS is what a line tells of a client's TLS. What is empty prints as "-".
+type TLS struct {
+	// Version and Cipher are the names of what was agreed on.
+	Version, Cipher string
+	// ServerName is the name in the client's hello, as it came.
+	ServerName string
 }
 
 type variable uint8
@@ -34,6 +45,9 @@ const (
 	bytesSentUpstream
 	bytesSentDownstream
 	processingTime
+	tlsVersion
+	tlsCipher
+	tlsSNI
 	requestURI
 	requestMethod
 	status
@@ -49,13 +63,16 @@ var variables = []struct {
 	{"bytes_sent_upstream", bytesSentUpstream},
 	{"bytes_sent_downstream", bytesSentDownstream},
 	{"processing_time", processingTime},
+	{"tls_version", tlsVersion},
+	{"tls_cipher", tlsCipher},
+	{"tls_sni", tlsSNI},
 	{"request_uri", requestURI},
 	{"request_method", requestMethod},
 	{"status", status},
 	{"http_user_agent", httpUserAgent},
 }
 
-const streamVariables = 4
+const streamVariables = 7
 
 // StreamVariables answers the names a stream format may use, without the "$". The slice is the caller's.
 func StreamVariables() []string { return names(false) }
@@ -147,6 +164,10 @@ func (f *Format) addText(text string) {
 // Append appends the expanded format, without time and newline, to dst and answers the longer slice. Bytes that the
 // client chose are escaped, so a client can neither end a line nor a quoted string. It allocates only to grow dst.
 func (f *Format) Append(dst []byte, r *Record) []byte {
+	tls := r.TLS
+	if tls == nil {
+		tls = &noTLS
+	}
 	for i := range f.parts {
 		p := &f.parts[i]
 		switch p.kind {
@@ -161,6 +182,12 @@ func (f *Format) Append(dst []byte, r *Record) []byte {
 		case processingTime:
 			dst = strconv.AppendInt(dst, max(r.Duration, 0).Milliseconds(), 10)
 			dst = append(dst, "ms"...)
+		case tlsVersion:
+			dst = appendEscaped(dst, tls.Version)
+		case tlsCipher:
+			dst = appendEscaped(dst, tls.Cipher)
+		case tlsSNI:
+			dst = appendEscaped(dst, tls.ServerName)
 		case requestURI:
 			dst = appendEscaped(dst, r.URI)
 		case requestMethod:
@@ -178,6 +205,8 @@ func (f *Format) Append(dst []byte, r *Record) []byte {
 	return dst
 }
 
+var noTLS TLS // all of it prints as "-"
+
 // appendAddr drops the zone: it is a local name, and the only part of an address that could hold an odd byte.
 func appendAddr(dst []byte, a netip.Addr) []byte {
 	if !a.IsValid() {
@@ -194,13 +223,14 @@ var unsafeByte = func() (set [256]bool) {
 	return set
 }()
 
-func appendEscaped(dst, s []byte) []byte {
+func appendEscaped[S []byte | string](dst []byte, s S) []byte {
 	const hex = "0123456789ABCDEF"
 	if len(s) == 0 {
 		return append(dst, '-')
 	}
 	start := 0
-	for i, c := range s {
+	for i := range len(s) {
+		c := s[i]
 		if !unsafeByte[c] {
 			continue
 		}

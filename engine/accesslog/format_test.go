@@ -19,6 +19,7 @@ func record() *accesslog.Record {
 		BytesUpstream:   123,
 		BytesDownstream: 1 << 40,
 		Duration:        12*time.Millisecond + 999*time.Microsecond,
+		TLS:             &accesslog.TLS{Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", ServerName: "a.example"},
 		Method:          []byte("GET"),
 		URI:             []byte("/a?b=c"),
 		UserAgent:       []byte("curl/8"),
@@ -32,6 +33,7 @@ func nastyRecord() *accesslog.Record {
 		BytesUpstream:   -1 << 63,
 		BytesDownstream: 1<<63 - 1,
 		Duration:        -time.Hour,
+		TLS:             &accesslog.TLS{ServerName: "a\n\"\\\x00\x7f\xff é [2026-01-01 00:00:00]: forged"},
 		Method:          []byte("G\x00T"),
 		URI:             []byte("/\r\n[2026-01-01 00:00:00]: forged\x7f\x80\xff\t\x1b[31m"),
 		UserAgent:       []byte(`a"b\c $status é`),
@@ -52,6 +54,11 @@ func TestAppend(t *testing.T) {
 		{"$bytes_sent_upstream/$bytes_sent_downstream", record(), "123/1099511627776"},
 		{"$processing_time", record(), "12ms"},
 		{`"$request_method $request_uri" $status "$http_user_agent"`, record(), `"GET /a?b=c" 200 "curl/8"`},
+		{"$tls_version $tls_cipher $tls_sni", record(), "TLSv1.3 TLS_AES_128_GCM_SHA256 a.example"},
+		{"$tls_version $tls_cipher $tls_sni", &accesslog.Record{}, "- - -"},
+		{"$tls_version $tls_cipher $tls_sni", &accesslog.Record{TLS: &accesslog.TLS{}}, "- - -"},
+		{"$tls_version $tls_cipher $tls_sni", nastyRecord(),
+			`- - a\x0A\x22\x5C\x00\x7F\xFF \xC3\xA9 [2026-01-01 00:00:00]: forged`},
 		{"$status$status", record(), "200200"},
 		{"$", record(), "$"},
 		{"$$status$", record(), "$200$"},
@@ -78,13 +85,17 @@ func TestAppend(t *testing.T) {
 
 func TestCompileErrors(t *testing.T) {
 	t.Parallel()
-	const stream = "; stream mode knows $client_addr, $bytes_sent_upstream, $bytes_sent_downstream, $processing_time"
+	const stream = "; stream mode knows $client_addr, $bytes_sent_upstream, $bytes_sent_downstream, $processing_time, " +
+		"$tls_version, $tls_cipher, $tls_sni"
 	for _, c := range []struct {
 		format string
 		http   bool
 		want   string // how the error begins; "" is no error
 	}{
 		{"$client_addr", false, ""},
+		{"$tls_version $tls_cipher $tls_sni", false, ""},
+		{"$tls_version $tls_cipher $tls_sni", true, ""},
+		{"$tls_name", false, "accesslog: format: unknown $tls_name" + stream},
 		{"$status", false, "accesslog: format: unknown $status" + stream},
 		{"$nope $client_addr $Status $nope", false, "accesslog: format: unknown $nope, $Status" + stream},
 		{"$client_address", true, "accesslog: format: unknown $client_address; http mode knows $client_addr, "},
@@ -103,7 +114,8 @@ func TestCompileErrors(t *testing.T) {
 func TestVariables(t *testing.T) {
 	t.Parallel()
 	stream, http := accesslog.StreamVariables(), accesslog.HTTPVariables()
-	if !slices.Equal(stream, []string{"client_addr", "bytes_sent_upstream", "bytes_sent_downstream", "processing_time"}) {
+	if !slices.Equal(stream, []string{"client_addr", "bytes_sent_upstream", "bytes_sent_downstream", "processing_time",
+		"tls_version", "tls_cipher", "tls_sni"}) {
 		t.Errorf("stream: %q", stream)
 	}
 	want := append(stream, "request_uri", "request_method", "status", "http_user_agent")
@@ -169,6 +181,14 @@ func expand(format string, http bool, r *accesslog.Record) (line string, ok bool
 		"$bytes_sent_upstream":   fmt.Sprint(r.BytesUpstream),
 		"$bytes_sent_downstream": fmt.Sprint(r.BytesDownstream),
 		"$processing_time":       fmt.Sprint(int64(max(r.Duration, 0)/time.Millisecond)) + "ms",
+		"$tls_version":           "-",
+		"$tls_cipher":            "-",
+		"$tls_sni":               "-",
+	}
+	if r.TLS != nil {
+		values["$tls_version"] = escape([]byte(r.TLS.Version))
+		values["$tls_cipher"] = escape([]byte(r.TLS.Cipher))
+		values["$tls_sni"] = escape([]byte(r.TLS.ServerName))
 	}
 	if http {
 		values["$request_uri"] = escape(r.URI)
@@ -187,17 +207,20 @@ func expand(format string, http bool, r *accesslog.Record) (line string, ok bool
 
 func FuzzCompile(f *testing.F) {
 	for _, format := range []string{
-		"", "$", "$$", "$client_addr $status", "$nope", "a$5b", "$request_uri\"$http_user_agent\\$", "$é\n$processing_time",
+		"", "$", "$$", "$client_addr $status", "$nope", "a$5b", "$request_uri\"$http_user_agent\\$", "$tls_version $tls_cipher \"$tls_sni\"", "$é\n$processing_time",
 	} {
-		f.Add(format, true, []byte("GET"), []byte("/\n\"\\\x00\xff"), []byte(""), int64(5), "::ffff:1.2.3.4%z")
-		f.Add(format, false, []byte(nil), []byte(nil), []byte("\x7f"), int64(-5), "")
+		f.Add(format, true, []byte("GET"), []byte("/\n\"\\\x00\xff"), []byte(""), "a\n.é", int64(5), "::ffff:1.2.3.4%z")
+		f.Add(format, false, []byte(nil), []byte(nil), []byte("\x7f"), "", int64(-5), "")
 	}
-	f.Fuzz(func(t *testing.T, format string, http bool, method, uri, agent []byte, number int64, client string) {
+	f.Fuzz(func(t *testing.T, format string, http bool, method, uri, agent []byte, name string, number int64, client string) {
 		r := &accesslog.Record{
 			BytesUpstream: number, BytesDownstream: -number, Duration: time.Duration(number), Status: int(number % 1000),
 			Method: method, URI: uri, UserAgent: agent,
 		}
 		r.Client, _ = netip.ParseAddr(client)
+		if number >= 0 {
+			r.TLS = &accesslog.TLS{Version: "TLSv1.2", ServerName: name}
+		}
 		for _, r := range []*accesslog.Record{r, nastyRecord()} {
 			want, ok := expand(format, http, r)
 			compiled, err := accesslog.Compile(format, http)

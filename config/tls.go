@@ -1,0 +1,118 @@
+package config
+
+// ignored warns of the keys that have no meaning without another one.
+func (o object) ignored(without string, keys ...string) {
+	for _, k := range keys {
+		if m := o.node.get(k); m != nil {
+			o.warn(m.pos, keyPath(o.path, k), "it is ignored without "+without, "add "+quote(without)+": true, or remove it")
+		}
+	}
+}
+
+// tls decodes how clients are spoken to.
+func (o object) tls() TLS {
+	const ca, version, certs = "tls_client_ca_path", "tls_min_version", "certificates"
+	const rotation = "tls_ticket_rotation"
+	t := TLS{
+		Enabled:      o.boolean("tls_enabled"),
+		VerifyClient: o.boolean("tls_verify_client"),
+		MinVersion:   o.text(version),
+
+		TicketRotation: o.millis(rotation, 8*60*60*1000),
+	}
+	t.Certificates = o.certificates(t.Enabled)
+	t.ClientCAPath, t.ClientCA = o.authorities(ca, t.Enabled && t.VerifyClient)
+	switch {
+	case !t.Enabled:
+		// Not of the keys that every file may have: files switch TLS off and
+		// leave them.
+		o.ignored("tls_enabled", ca, version, certs, rotation)
+		return TLS{}
+	case !t.VerifyClient:
+		o.ignored("tls_verify_client", ca)
+	}
+	switch t.MinVersion {
+	case "1.2", "1.3":
+	case "":
+		t.MinVersion = "1.2"
+	default:
+		n, path := o.child(version)
+		o.fail(n, path, "unknown choice "+quote(t.MinVersion), `write "1.2" or "1.3": no other version is spoken`)
+	}
+	return t
+}
+
+// certificates decodes tls_cert_path with tls_key_path, and "certificates". If
+// they are used, there has to be one, in either way.
+func (o object) certificates(used bool) []KeyPair {
+	const cert, key = "tls_cert_path", "tls_key_path"
+	const entry = `{ "cert_path": "site.pem", "key_path": "site.key" }`
+	const example = "[" + entry + "]"
+	var pairs []KeyPair
+	pair, given := o.keyPair(cert, key, used)
+	if given {
+		pairs = append(pairs, pair)
+	}
+	n, path := o.child("certificates")
+	switch {
+	case !used || given:
+	case n == nil:
+		o.requirePair(cert, key, "tls_enabled is true")
+	case n.kind == kindArray && len(n.elements) == 0:
+		o.fail(n, path, "there are no certificates in it, and tls_enabled is true", "write "+example)
+	}
+	if n == nil {
+		return pairs
+	}
+	if n.kind != kindArray {
+		o.fail(n, path, "must be an array, not "+n.describe(), "write "+example)
+		return pairs
+	}
+	for i := range n.elements {
+		e, ok := o.object(&n.elements[i], indexPath(path, i), certificatePlace, entry)
+		if !ok {
+			continue
+		}
+		e.unknown()
+		pair, given := e.keyPair("cert_path", "key_path", used)
+		if used && !given {
+			e.requirePair("cert_path", "key_path", "")
+		}
+		pairs = append(pairs, pair)
+	}
+	return pairs
+}
+
+// proxyTLS decodes how the hosts of a group are spoken to.
+func (o object) proxyTLS() ProxyTLS {
+	const enabled, verify, cert, key = "proxy_tls_enabled", "proxy_tls_verify", "proxy_tls_cert_path", "proxy_tls_key_path"
+	const ca, name = "proxy_tls_ca_path", "proxy_tls_server_name"
+	t := ProxyTLS{Enabled: o.boolean(enabled), Verify: o.boolean(verify)}
+	t.KeyPair, _ = o.keyPair(cert, key, t.Enabled)
+	t.CAPath, t.CA = o.authorities(ca, t.Enabled && t.Verify)
+	t.ServerName = o.serverName(name, t.Enabled)
+	switch {
+	case !t.Enabled:
+		o.ignored(enabled, verify, cert, key, ca, name)
+		return ProxyTLS{}
+	case !t.Verify:
+		o.ignored(verify, ca)
+	}
+	return t
+}
+
+// serverName decodes an optional name, which is as good as a host's if it is
+// used.
+func (o object) serverName(key string, used bool) string {
+	s := o.text(key)
+	if s == "" || !used {
+		return ""
+	}
+	n, path := o.child(key)
+	name, what, _ := hostName(s)
+	if what != "" {
+		// What is right for a host, a port beside it for one, is not here.
+		o.fail(n, path, what, `write the name in the hosts' certificates alone, such as "db.example.com", or an address such as "10.0.0.1"`)
+	}
+	return name
+}
