@@ -41,6 +41,16 @@ func (o object) group(name string) Group {
 	return g
 }
 
+// checkNames warns of a choice by a name that no client can give.
+func (o object) checkNames(c *Config) {
+	if g := c.Group(c.ProxyTo); g != nil && g.Algorithm == "sni" && o.mode == ModeHTTP && !c.TLS.Enabled {
+		path := keyPath(keyPath(keyPath(o.path, "servers"), g.Name), "balancing_algo")
+		o.warn(o.node.get("servers").value.get(g.Name).value.get("balancing_algo").pos, path,
+			`"sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: every request is answered 421`,
+			`add "tls_enabled": true and a certificate, or write "host"`)
+	}
+}
+
 // algorithm decodes balancing_algo. An empty string is the default, as it has
 // always been.
 func (o object) algorithm() string {

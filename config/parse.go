@@ -185,5 +185,6 @@ func (d *decoder) server(n *node) *Config {
 
 	c.Groups = o.groups()
 	c.ProxyTo = o.proxyTo()
+	o.checkNames(c)
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,6 +155,21 @@ func TestTLSVersionsAndNames(t *testing.T) {
 		c, _ := parse(t, group(`"hosts":[{"host":"h","port":1}],"proxy_tls_enabled":true,"proxy_tls_server_name":"`+name+`"`))
 		if got := c.Groups[0].ProxyTLS; !reflect.DeepEqual(got, config.ProxyTLS{Enabled: true, ServerName: want}) {
 			t.Errorf("%q became %+v", name, got)
+		}
+	}
+}
+
+// A choice by a name that no client can give is worth a warning, where it is in use.
+func TestNameThatNobodyGives(t *testing.T) {
+	t.Parallel()
+	const input = `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"sni","hosts":[{"host":"h","port":1}]},"c":{"balancing_algo":"sni","hosts":[{"host":"h","port":1}]}}}}`
+	const warning = `W f:1:41: http.servers.b.balancing_algo: "sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: every request is answered 421; add "tls_enabled": true and a certificate, or write "host"`
+	if got := outcome(t, input); got != warning {
+		t.Errorf("got %s\nwant %s", got, warning)
+	}
+	for _, fine := range []string{strings.Replace(input, `"http"`, `"stream"`, 1), strings.Replace(input, `"proxy_to":"b"`, `"proxy_to":"x"`, 1)} {
+		if got := outcome(t, fine); strings.Contains(got, "421") {
+			t.Errorf("%s: %s", fine, got)
 		}
 	}
 }

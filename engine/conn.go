@@ -32,6 +32,8 @@ const (
 	bitWatchesOut
 	// bitQueued says that the connection is in the loop's again list.
 	bitQueued
+	// bitInside says that the layer may have bytes for a reader although the socket has none.
+	bitInside
 )
 
 // Conn is one non-blocking socket on one Loop. It is meant to be embedded by value in what uses it and may be attached
@@ -39,6 +41,7 @@ const (
 type Conn struct {
 	loop    *Loop
 	handler Handler
+	layer   Layer // nil if bytes go through as they are
 	fd      int32 // meaningful while loop is not nil
 	bits    readiness
 }
@@ -52,13 +55,13 @@ func (c *Conn) SetHandler(h Handler) { c.handler = h }
 // MoveTo hands the socket, with what is known of it, over to d, which must be closed and on no loop; h is told of it from
 // now on. The Conn is closed afterwards, the socket is not.
 func (c *Conn) MoveTo(d *Conn, h Handler) {
-	*d = Conn{loop: c.loop, handler: h, fd: c.fd, bits: c.bits &^ bitQueued}
+	*d = Conn{loop: c.loop, handler: h, layer: c.layer, fd: c.fd, bits: c.bits &^ bitQueued}
 	c.loop.conns[c.fd] = d
 	*c = Conn{}
 }
 
 // Readable reports whether a read is worth trying.
-func (c *Conn) Readable() bool { return c.bits&bitReadable != 0 }
+func (c *Conn) Readable() bool { return c.bits&(bitReadable|bitInside) != 0 }
 
 // Writable reports whether a write is worth trying.
 func (c *Conn) Writable() bool { return c.bits&bitWritable != 0 }
@@ -88,12 +91,23 @@ func (c *Conn) signal(events uint32) {
 		b |= bitReadable | bitWritable | bitMore | bitError
 	}
 	c.bits = b
+	if c.layer != nil && b&bitWritable != 0 {
+		c.layer.Writable(c)
+	}
 }
 
 // Read receives into p, which must not be empty. It returns io.EOF at the end of the stream, unix.EAGAIN when nothing
-// is there (Readable is then false), or the error of recv(2).
+// is there (Readable is then false), or the error of recv(2) or of the layer.
 func (c *Conn) Read(p []byte) (int, error) {
-	n, errno := recv(c.fd, p)
+	if c.layer != nil {
+		return c.layer.Read(c, p)
+	}
+	return c.RawRead(p)
+}
+
+// RawRead is Read past the layer.
+func (c *Conn) RawRead(p []byte) (int, error) {
+	n, errno := recv(c.fd, p, 0)
 	switch {
 	case errno == 0 && n > 0:
 		if n < len(p) && c.bits&bitMore == 0 {
@@ -107,6 +121,18 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return 0, c.readFailed(errno)
 }
 
+// Peek is RawRead without taking the bytes out: they stay to be read, and Readable as it was.
+func (c *Conn) Peek(p []byte) (int, error) {
+	n, errno := recv(c.fd, p, unix.MSG_PEEK)
+	switch {
+	case errno == 0 && n > 0:
+		return n, nil
+	case errno == 0:
+		return 0, io.EOF
+	}
+	return 0, errno
+}
+
 // readFailed accounts for a failed receive or splice from the socket.
 func (c *Conn) readFailed(errno syscall.Errno) error {
 	if errno == unix.EAGAIN {
@@ -116,14 +142,30 @@ func (c *Conn) readFailed(errno syscall.Errno) error {
 }
 
 // Write sends p, which must not be empty. It returns how much the kernel took; less than len(p) comes with unix.EAGAIN
-// (Writable is then false) or the error of send(2).
-func (c *Conn) Write(p []byte) (int, error) { return c.write(p, 0) }
+// (Writable is then false) or the error of send(2) or of the layer. After unix.EAGAIN the next bytes to be written must be
+// those that were not taken: a layer may have begun with them.
+func (c *Conn) Write(p []byte) (int, error) {
+	if c.layer != nil {
+		return c.layer.Write(c, p, false)
+	}
+	return c.RawWrite(p, false)
+}
 
 // WriteLast is Write for the last bytes of a stream: they wait for the FIN, to share a segment with it. The caller must
 // go on at once to CloseWrite or Close, or to Write if not all was taken; else the bytes may stay for 200 ms.
-func (c *Conn) WriteLast(p []byte) (int, error) { return c.write(p, unix.MSG_MORE) }
+func (c *Conn) WriteLast(p []byte) (int, error) {
+	if c.layer != nil {
+		return c.layer.Write(c, p, true)
+	}
+	return c.RawWrite(p, true)
+}
 
-func (c *Conn) write(p []byte, flags uintptr) (int, error) {
+// RawWrite is Write, or WriteLast, past the layer.
+func (c *Conn) RawWrite(p []byte, last bool) (int, error) {
+	var flags uintptr
+	if last {
+		flags = unix.MSG_MORE
+	}
 	n, errno := send(c.fd, p, flags)
 	if errno != 0 {
 		return 0, c.writeFailed(errno)
@@ -147,8 +189,16 @@ func (c *Conn) writeFailed(errno syscall.Errno) error {
 	return errno
 }
 
-// CloseWrite sends a FIN: half-close. See shutdown(2).
+// CloseWrite tells the peer that no more bytes will come: half-close.
 func (c *Conn) CloseWrite() error {
+	if c.layer != nil {
+		return c.layer.CloseWrite(c)
+	}
+	return c.RawCloseWrite()
+}
+
+// RawCloseWrite sends a FIN. See shutdown(2).
+func (c *Conn) RawCloseWrite() error {
 	if errno := shutdownWrite(c.fd); errno != 0 {
 		return errno
 	}
@@ -179,23 +229,31 @@ func (c *Conn) Connected(addr netip.AddrPort) error {
 }
 
 // Unacknowledged is how many of the bytes written the peer has not confirmed yet. Reset would destroy them.
-func (c *Conn) Unacknowledged() int { return unacknowledged(c.fd) }
+func (c *Conn) Unacknowledged() int {
+	n := unacknowledged(c.fd)
+	if c.layer != nil {
+		n += c.layer.Unsent()
+	}
+	return n
+}
 
 // Close closes the socket in the ordinary way: a FIN, or a reset if unread bytes are left in it. Closing a closed Conn
 // does nothing.
-func (c *Conn) Close() {
+func (c *Conn) Close() { c.close(false) }
+
+func (c *Conn) close(reset bool) {
 	if c.loop == nil {
 		return
+	}
+	if c.layer != nil {
+		c.layer.Closing(c, reset)
+	}
+	if reset {
+		resetOnClose(c.fd)
 	}
 	c.loop.detach(c)
 	CloseFD(c.fd)
 }
 
 // Reset closes the socket with a reset, discarding what is not yet sent. Resetting a closed Conn does nothing.
-func (c *Conn) Reset() {
-	if c.loop == nil {
-		return
-	}
-	resetOnClose(c.fd)
-	c.Close()
-}
+func (c *Conn) Reset() { c.close(true) }

@@ -221,7 +221,7 @@ func (l *Loop) adopt(c *Conn, fd int32, h Handler) {
 		l.conns = append(l.conns, make([]*Conn, max(64, len(l.conns)))...)
 	}
 	l.conns[fd] = c
-	c.loop, c.handler, c.fd, c.bits = l, h, fd, 0
+	c.loop, c.handler, c.layer, c.fd, c.bits = l, h, nil, fd, 0
 }
 
 // watch makes c own fd and registers it for reading only. It closes fd on an error.
@@ -245,7 +245,7 @@ func (l *Loop) watchAgain(c *Conn, edge bool) error {
 // detach forgets c. Closing the descriptor removes it from the epoll set.
 func (l *Loop) detach(c *Conn) {
 	l.conns[c.fd] = nil
-	c.loop, c.handler, c.bits = nil, nil, 0
+	c.loop, c.handler, c.layer, c.bits = nil, nil, nil, 0
 }
 
 // Arm has t's handler called at deadline, in ms on the loop's clock, or up to a tick (16 ms) later. Arming an armed

@@ -19,8 +19,8 @@ import (
 // unsafe.Pointer is turned into uintptr only inside the argument list of the call, as the unsafe package demands.
 
 // recv receives into p without blocking; p is not empty. See recv(2).
-func recv(fd int32, p []byte) (int, syscall.Errno) {
-	n, _, e := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), 0, 0, 0)
+func recv(fd int32, p []byte, flags uintptr) (int, syscall.Errno) {
+	n, _, e := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0)
 	return int(n), e
 }
 

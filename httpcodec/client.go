@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/tlsconn"
 )
 
 const (
@@ -21,15 +22,16 @@ const (
 type clientState uint8
 
 const (
-	clientIdle      clientState = iota // between requests, or before the first
-	clientBusy                         // with an exchange
-	clientLingering                    // after the last response: what it still sends is dropped
-	clientFlushing                     // about to be reset, once it has what was sent to it
-	clientTunnelled                    // its socket belongs to a stream session
+	clientIdle        clientState = iota // between requests, or before the first
+	clientHandshaking                    // TLS is being agreed on
+	clientBusy                           // with an exchange
+	clientLingering                      // after the last response: what it still sends is dropped
+	clientFlushing                       // about to be reset, once it has what was sent to it
+	clientTunnelled                      // its socket belongs to a stream session
 )
 
 func (s clientState) String() string {
-	return [...]string{"idle", "busy", "lingering", "flushing", "tunnelled"}[s]
+	return [...]string{"idle", "handshaking", "busy", "lingering", "flushing", "tunnelled"}[s]
 }
 
 // client is a client connection of HTTP/1, which has one exchange at a time. An idle one owns nothing but itself.
@@ -38,7 +40,9 @@ type client struct {
 	settings *Settings        // as they were when its last request was there, or it came
 	listener *engine.Listener // that let it in
 	x        *exchange        // while busy
-	next     *client          // in the server's list
+	secure   *tlsconn.Handshake
+	tls      *secured // nil if it does not speak TLS
+	next     *client  // in the server's list
 	prev     *client
 	conn     engine.Conn
 	timer    engine.Timer
@@ -65,7 +69,7 @@ func (c *client) Ready(*engine.Conn) {
 		if c.conn.Errored() && c.conn.SocketError() != nil {
 			c.reset()
 		}
-	case clientTunnelled:
+	case clientHandshaking, clientTunnelled:
 	}
 }
 
@@ -168,6 +172,10 @@ func (c *client) flush(now int64) {
 
 // close ends the connection.
 func (c *client) close() {
+	if c.secure != nil {
+		c.secure.Cancel()
+		c.secure = nil
+	}
 	c.conn.Close()
 	c.server.closed(c)
 }

@@ -82,7 +82,7 @@ func (x *exchange) choose() {
 	v, set := x.server, x.client.settings
 	x.phase = connecting
 	var ok bool
-	if x.lease, ok = set.Group.Balance.Acquire(v.row, x.req.HostName(), &x.tried); !ok {
+	if x.lease, ok = set.Group.Balance.Acquire(v.row, x.key(), &x.tried); !ok {
 		why := causeNoHost
 		if set.Group.Balance.ByName() {
 			why = causeMisdirected
@@ -104,7 +104,7 @@ func (x *exchange) connect() {
 	x.host = x.pool.fresh()
 	x.host.x = x
 	// Connected may have been called before this returns, and x be over or with its next request.
-	if a := x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, x.req.HostName(), true, x.host); a != nil {
+	if a := x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, x.key(), true, x.host); a != nil {
 		x.attempt = a
 	}
 }
@@ -136,6 +136,7 @@ func (x *exchange) relay() {
 	v.rewrite = Rewrite{
 		Headers: set.Headers, HostName: name.Name, Authority: name.Authority, ClientAddr: v.addr,
 		UpstreamHost: set.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(x.client.addr),
+		TLS: x.client.tls != nil,
 	}
 	out := AppendRequest(v.out[:0], &x.req, &v.rewrite)
 	x.phase = relaying

@@ -85,7 +85,7 @@ func (g rig) start(t testing.TB, change func(*Settings), hosts ...netip.AddrPort
 	if strings.Contains(t.Name(), "Allocate") {
 		log = slog.New(slog.DiscardHandler)
 	}
-	server := NewServer(loop, Options{Settings: set, Connector: upstream.NewConnector(loop, 0, log), Access: g.access, Log: log})
+	server := NewServer(loop, Options{Settings: set, Connector: upstream.NewConnector(loop, 0, nil, log), Access: g.access, Log: log})
 	listen := enginetest.Loopback
 	if g.listen != "" {
 		listen = g.listen

@@ -23,8 +23,9 @@ func (h *host) Ready(*engine.Conn) {
 		h.x.hostReady()
 		return
 	}
-	// Nothing is expected of an idle connection: bytes are as bad as its end. A writable event alone is nothing.
-	if h.conn.Readable() {
+	// Nothing is expected of an idle connection: bytes are as bad as its end. A writable event alone is nothing, and so are
+	// records of TLS without content.
+	if !h.quiet() {
 		h.pool.drop(h)
 	}
 }
@@ -134,6 +135,7 @@ func (p *pool) moveTo(to *pool) {
 	}
 	for i, list := range p.idle {
 		heir, stays := heirs[p.hosts[i].Label]
+		stays = stays && to.hosts[heir].TLS.Same(p.hosts[i].TLS)
 		for _, h := range list {
 			if !stays {
 				p.discard(h)

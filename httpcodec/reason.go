@@ -26,6 +26,7 @@ var (
 	causeBodyTimeout     = cause{408, "the request body did not come in time (client_body_timeout)"}
 	causeBodySize        = cause{413, "the request body is larger than max_body_size"}
 	causeBody            = cause{400, "the request body is malformed"}
+	causePlain           = cause{400, "a plain HTTP request came to the TLS port"}
 	causeMisdirected     = cause{421, "no host of the group has the requested name"}
 	causeNoHost          = cause{503, "no host to try"}
 	causeUnreachable     = cause{502, "no host reachable"}

@@ -11,6 +11,7 @@ type Reply struct {
 	Request   *Request // or what could be read of it; nil if nothing was
 	KeepAlive bool     // the client's connection is kept. Only for a request that was read to its end
 	Date      []byte   // as a field value; nil for none
+	Hint      string   // a sentence that an error page says besides, without markup; "" for none
 }
 
 // The methods that are relayed; any other token is, too, but for CONNECT.
@@ -19,11 +20,13 @@ const allowed = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, TRACE"
 const (
 	htmlBefore = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>"
 	htmlMiddle = "</title></head>\n<body><h1>"
+	htmlHint   = "</h1>\n<p>"
+	htmlHinted = "</p></body></html>\n"
 	htmlAfter  = "</h1></body></html>\n"
 )
 
-// AppendError writes a whole response that says status and nothing else: a small page, or text if the client would rather
-// have that.
+// AppendError writes a whole response that says status, and the hint if there is one, and nothing else: a small page, or text
+// if the client would rather have that.
 func AppendError(dst []byte, status int, p *Reply) []byte {
 	reason := fasthttp.StatusMessage(status)
 	line := len("000 ") + len(reason)
@@ -31,10 +34,16 @@ func AppendError(dst []byte, status int, p *Reply) []byte {
 
 	dst = p.appendHead(dst, status)
 	n := line + len("\n")
+	if p.Hint != "" {
+		n += len(p.Hint) + len("\n")
+	}
 	if plain {
 		dst = append(dst, "Content-Type: text/plain; charset=utf-8\r\n"...)
 	} else {
 		n = len(htmlBefore) + line + len(htmlMiddle) + line + len(htmlAfter)
+		if p.Hint != "" {
+			n += len(htmlHint) + len(p.Hint) + len(htmlHinted) - len(htmlAfter)
+		}
 		dst = append(dst, "Content-Type: text/html; charset=utf-8\r\n"...)
 	}
 	dst = append(appendFraming(dst, Length, int64(n)), "\r\n"...)
@@ -42,10 +51,18 @@ func AppendError(dst []byte, status int, p *Reply) []byte {
 	case p.Request != nil && string(p.Request.Method()) == "HEAD":
 		return dst
 	case plain:
-		return append(appendStatus(dst, status, reason), '\n')
+		dst = append(appendStatus(dst, status, reason), '\n')
+		if p.Hint != "" {
+			dst = append(append(dst, p.Hint...), '\n')
+		}
+		return dst
 	}
 	dst = appendStatus(append(dst, htmlBefore...), status, reason)
 	dst = appendStatus(append(dst, htmlMiddle...), status, reason)
+	if p.Hint != "" {
+		dst = append(append(dst, htmlHint...), p.Hint...)
+		return append(dst, htmlHinted...)
+	}
 	return append(dst, htmlAfter...)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/streamcodec"
 )
@@ -19,6 +20,8 @@ type Options struct {
 	// Connector makes the connections to hosts, on the same loop; Row is the row that it counts its leases in.
 	Connector *upstream.Connector
 	Row       int
+	// TLS makes handshakes with clients, on the same loop; it may be nil where Settings ask for none.
+	TLS *tlsconn.Handshaker
 	// Access gets a record of each exchange; nil for none.
 	Access *accesslog.Buffer
 	// Log gets what people should know.
@@ -40,6 +43,7 @@ type Server struct {
 	settings  *Settings
 	connector *upstream.Connector
 	row       int
+	tls       *tlsconn.Handshaker
 	access    *accesslog.Buffer
 	log       *slog.Logger
 	listeners engine.Listeners
@@ -64,7 +68,7 @@ type Server struct {
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
 	v := &Server{
-		loop: loop, settings: o.Settings, connector: o.Connector, row: o.Row, access: o.Access, log: o.Log,
+		loop: loop, settings: o.Settings, connector: o.Connector, row: o.Row, tls: o.TLS, access: o.Access, log: o.Log,
 		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Settings: tunnelSettings(o.Settings), Log: o.Log}),
 	}
 	v.pool = newPool(v, o.Settings)
@@ -119,6 +123,11 @@ func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 		v.closed(c)
 		return
 	}
+	if set := v.settings; set.TLS != nil {
+		c.state = clientHandshaking
+		c.secure = v.tls.Accept(&c.conn, set.TLS, c)
+		return
+	}
 	c.wait()
 }
 
@@ -150,7 +159,7 @@ func (v *Server) closed(c *client) {
 		c.next.prev = c.prev
 	}
 	c.listener.Release()
-	c.next, c.prev, c.settings, c.listener, c.served, c.state = nil, nil, nil, nil, false, clientIdle
+	c.next, c.prev, c.settings, c.listener, c.tls, c.served, c.state = nil, nil, nil, nil, nil, false, clientIdle
 	v.stats.Active.Add(-1)
 	v.freeClients.Put(c)
 	v.checkDrained()
@@ -166,7 +175,7 @@ func (v *Server) checkDrained() {
 
 // account counts and logs an exchange that is over.
 func (v *Server) account(x *exchange) {
-	v.record = accesslog.Record{Client: x.client.addr, BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes, Status: x.status}
+	v.record = accesslog.Record{Client: x.client.addr, BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes, Status: x.status, TLS: x.client.tls.forLog()}
 	if v.access != nil {
 		v.record.Method, v.record.URI, v.record.UserAgent = x.req.Method(), x.req.Target(), x.req.Field("user-agent")
 	}

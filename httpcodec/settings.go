@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 )
 
@@ -33,6 +34,8 @@ type Settings struct {
 
 	// MaxBodySize bounds a request's body, in bytes; zero is no bound.
 	MaxBodySize int64
+	// TLS is how clients are spoken to; nil for plain TCP.
+	TLS *tlsconn.Server
 	// UpstreamHost has Host name the host instead of what the client asked for.
 	UpstreamHost bool
 	// Forwarded has X-Forwarded-For, -Proto and -Host set; Trusted are the clients whose own ones are believed.

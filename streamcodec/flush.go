@@ -1,7 +1,6 @@
 package streamcodec
 
 import (
-	"errors"
 	"time"
 
 	"kroxy-ev/balance"
@@ -23,8 +22,7 @@ func (s *Session) flush(err error) bool {
 	s.host.Reset()
 	s.up.Release(loop)
 	s.lease.Release(balance.Served)
-	s.state = stateFlush
-	errors.As(err, &s.down.failure)
+	s.state, s.down.failure = stateFlush, err
 	s.down.ReadAt = loop.Now()
 	loop.Disarm(&s.timer)
 	loop.Arm(&s.timer, loop.Now()+flushLook)

@@ -3,7 +3,6 @@ package streamcodec
 import (
 	"errors"
 	"io"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -50,11 +49,11 @@ type Half struct {
 	ReadAt   int64 // when the source last sent something or began to be waited for; ms on the loop's clock
 	WroteAt  int64 // when the sink last took something or began to be waited for
 
-	buf      []byte        // the loop's buffer while bytes are held in it
-	sent     int           // how much of buf has been written
-	queued   int           // what the sink had not confirmed when that was last looked at; see Advanced
-	pipe     *engine.Pipe  // while bytes are held in it
-	failure  syscall.Errno // of the source, when broken; of the sink, when dead
+	buf      []byte       // the loop's buffer while bytes are held in it
+	sent     int          // how much of buf has been written
+	queued   int          // what the sink had not confirmed when that was last looked at; see Advanced
+	pipe     *engine.Pipe // while bytes are held in it
+	failure  error        // of the source, when broken; of the sink, when dead
 	state    halfState
 	splicing bool
 	cut      bool  // the session will end in a reset: the last bytes must not wait for a FIN
@@ -102,8 +101,7 @@ func (h *Half) sourceIs(err error) {
 	case ended(err):
 		h.state = halfDraining
 	default:
-		h.state = halfBroken
-		errors.As(err, &h.failure)
+		h.state, h.failure = halfBroken, err
 	}
 }
 
@@ -111,7 +109,7 @@ func (h *Half) sourceIs(err error) {
 // The first error is the source's (io.EOF at its end, unix.EAGAIN when it has nothing), the second the sink's; bytes and
 // io.EOF may come at once.
 func (h *Half) Move(l *engine.Loop, limit int64) (n int, source, sink error) {
-	if h.splicing {
+	if h.splicing && h.From.Layer() == nil && h.To.Layer() == nil {
 		if h.pipe = l.TakePipe(); h.pipe != nil {
 			return h.splice(l, limit)
 		}

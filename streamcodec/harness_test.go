@@ -37,7 +37,7 @@ func startProxy(t testing.TB, host net.Addr, pipes int, set Settings) (string, *
 		ConnectTimeout: 10 * time.Second,
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	server := NewServer(loop, Options{Settings: &set, Connector: upstream.NewConnector(loop, 0, log), Log: log})
+	server := NewServer(loop, Options{Settings: &set, Connector: upstream.NewConnector(loop, 0, nil, log), Log: log})
 	fd, err := engine.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,10 @@ const (
 	HostReadTimeout
 	// HostSendTimeout means that the host took no bytes for proxy_send_timeout.
 	HostSendTimeout
+	// NotSecured means that the TLS handshake with the client failed, or that no ClientHello came that could be read.
+	NotSecured
+	// NoSuchName means that no host has the name that the client asked for.
+	NoSuchName
 	// Shutdown means that kroxy-ev stopped before the session had ended by itself.
 	Shutdown
 	// Internal means that the kernel refused something, such as registering a connection.
@@ -35,6 +39,8 @@ var reasonNames = [...]string{
 	ClientSendTimeout: "client takes no bytes (send_timeout)",
 	HostReadTimeout:   "host silent (proxy_read_timeout)",
 	HostSendTimeout:   "host takes no bytes (proxy_send_timeout)",
+	NotSecured:        "client handshake failed",
+	NoSuchName:        "no host has the name that was asked for",
 	Shutdown:          "shutdown",
 	Internal:          "internal",
 }

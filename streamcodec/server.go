@@ -9,6 +9,7 @@ import (
 
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 )
 
@@ -19,6 +20,12 @@ type Settings struct {
 	// ReadTimeout bounds the silence of a client that is waited for, SendTimeout the time in which it takes no byte;
 	// ProxyReadTimeout and ProxySendTimeout are the same for a host. Zero is no bound. See deadline.go.
 	ReadTimeout, SendTimeout, ProxyReadTimeout, ProxySendTimeout time.Duration
+	// TLS is how clients are spoken to; nil for plain TCP.
+	TLS *tlsconn.Server
+	// PeekName has the name read that a client asks for when it speaks TLS to the host, past this proxy. PeekTimeout bounds
+	// the wait for it; zero is no bound.
+	PeekName    bool
+	PeekTimeout time.Duration
 }
 
 // Options configures a Server.
@@ -26,6 +33,8 @@ type Options struct {
 	Settings *Settings
 	// Connector makes the connections to hosts, on the same loop.
 	Connector *upstream.Connector
+	// TLS makes handshakes with clients, on the same loop; it may be nil where Settings ask for none.
+	TLS *tlsconn.Handshaker
 	// Access gets a record of each session; nil for none.
 	Access *accesslog.Buffer
 	// Log gets what people should know: hosts that cannot be reached (warn), how sessions ended (debug).
@@ -46,6 +55,7 @@ type Server struct {
 	loop      *engine.Loop
 	settings  *Settings
 	connector *upstream.Connector
+	tls       *tlsconn.Handshaker
 	access    *accesslog.Buffer
 	log       *slog.Logger
 	listeners engine.Listeners
@@ -59,7 +69,7 @@ type Server struct {
 
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
-	return &Server{loop: loop, settings: o.Settings, connector: o.Connector, access: o.Access, log: o.Log}
+	return &Server{loop: loop, settings: o.Settings, connector: o.Connector, tls: o.TLS, access: o.Access, log: o.Log}
 }
 
 // Serve accepts clients from fd, a non-blocking listening socket that the server owns from now on, also when an error is
@@ -124,6 +134,7 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 			BytesUpstream:   s.up.Bytes,
 			BytesDownstream: s.down.Bytes,
 			Duration:        time.Duration(v.loop.Now()-s.began) * time.Millisecond,
+			TLS:             s.tls,
 		}
 		v.access.Record(&v.record)
 	}
@@ -135,7 +146,7 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	if s.listener != nil {
 		s.listener.Release()
 	}
-	s.next, s.prev, s.settings, s.after, s.listener, s.state = nil, nil, nil, nil, nil, stateIdle
+	s.next, s.prev, s.settings, s.after, s.listener, s.tls, s.state = nil, nil, nil, nil, nil, nil, stateIdle
 	v.free.Put(s)
 	if v.active == nil && v.drained != nil {
 		v.drained()
@@ -146,8 +157,11 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 // logEnd says in the error log how a session ended, if that is worth a line.
 func (v *Server) logEnd(s *Session, r Reason, err error) {
 	level := slog.LevelDebug
-	if r == Unreachable || r == Internal {
+	switch r {
+	case Unreachable, Internal:
 		level = slog.LevelError
+	case NotSecured, NoSuchName:
+		level = slog.LevelInfo
 	}
 	if !v.log.Enabled(context.Background(), level) {
 		return

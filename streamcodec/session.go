@@ -7,6 +7,8 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 )
 
@@ -14,15 +16,16 @@ import (
 type state uint8
 
 const (
-	stateIdle    state = iota // not in use
-	stateGreet                // the client may already have something to say
-	stateConnect              // a host is being looked for
-	stateRelay                // both connections stand
-	stateFlush                // the host's has failed; the client is still to get what the kernel holds for it
+	stateIdle      state = iota // not in use
+	stateHandshake              // TLS with the client, or the name in its hello, is being waited for
+	stateGreet                  // the client may already have something to say
+	stateConnect                // a host is being looked for
+	stateRelay                  // both connections stand
+	stateFlush                  // the host's has failed; the client is still to get what the kernel holds for it
 )
 
 func (s state) String() string {
-	return [...]string{"idle", "greet", "connect", "relay", "flush"}[s]
+	return [...]string{"idle", "handshake", "greet", "connect", "relay", "flush"}[s]
 }
 
 // pumpBudget is how many bytes one direction may move before other connections get their turn.
@@ -36,8 +39,10 @@ type Session struct {
 	server   *Server
 	settings *Settings        // as they were when the client came
 	listener *engine.Listener // that let the client in; nil for a tunnel
+	secure   *tlsconn.Handshake
 	attempt  *upstream.Attempt
-	next     *Session // in the server's list
+	tls      *accesslog.TLS // what the client said or agreed on; nil if it was not asked
+	next     *Session       // in the server's list
 	prev     *Session
 	client   engine.Conn
 	host     engine.Conn
@@ -55,7 +60,7 @@ type Session struct {
 // start serves a client connection whose descriptor is fd.
 func (s *Session) start(fd int32, peer netip.Addr) {
 	loop := s.server.loop
-	s.peer, s.began, s.state = peer, loop.Now(), stateGreet
+	s.peer, s.began, s.state = peer, loop.Now(), stateHandshake
 	s.up = Half{From: &s.client, To: &s.host}
 	s.down = Half{From: &s.host, To: &s.client}
 	if err := loop.Attach(&s.client, fd, s); err != nil {
@@ -63,6 +68,35 @@ func (s *Session) start(fd int32, peer netip.Addr) {
 		s.finish(Internal, err)
 		return
 	}
+	switch set := s.settings; {
+	case set.TLS != nil:
+		s.secure = s.server.tls.Accept(&s.client, set.TLS, s)
+	case set.PeekName:
+		s.secure = s.server.tls.Peek(&s.client, set.PeekTimeout, s)
+	default:
+		s.startGreet()
+	}
+}
+
+// Secured implements tlsconn.Owner, for the client.
+func (s *Session) Secured(t tlsconn.State, err error) {
+	s.secure = nil
+	if err != nil {
+		s.finish(NotSecured, err)
+		return
+	}
+	s.tls = (*accesslog.TLS)(&t)
+	if s.client.Layer() == nil {
+		s.connect(true) // the hello is still to be read
+		return
+	}
+	s.startGreet()
+}
+
+// startGreet gives the client a moment to speak first.
+func (s *Session) startGreet() {
+	loop := s.server.loop
+	s.state = stateGreet
 	if s.server.eager < greetStreak {
 		s.looks = 0
 		loop.Again(&s.client)
@@ -129,14 +163,22 @@ func (s *Session) greeted() {
 func (s *Session) connect(prompt bool) {
 	s.server.loop.Disarm(&s.timer)
 	s.state = stateConnect
-	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, nil, prompt, s)
+	var name []byte
+	if s.tls != nil && s.settings.Group.Balance.Key() == balance.KeyServerName {
+		name = []byte(s.tls.ServerName)
+	}
+	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, name, prompt, s)
 }
 
 // Connected implements upstream.Owner.
 func (s *Session) Connected(err error) {
 	s.attempt = nil
 	if err != nil {
-		s.finish(Unreachable, err)
+		why := Unreachable
+		if s.settings.Group.Balance.ByName() && errors.Is(err, upstream.ErrNoHost) {
+			why = NoSuchName
+		}
+		s.finish(why, err)
 		return
 	}
 	now := s.server.loop.Now()
@@ -229,8 +271,7 @@ func (s *Session) pump(h *Half) bool {
 // delivered; the session ends with it.
 func (s *Session) sinkFailed(h *Half, err error) bool {
 	h.Release(s.server.loop)
-	h.state = halfDead
-	errors.As(err, &h.failure)
+	h.state, h.failure = halfDead, err
 	back := s.reverse(h)
 	back.cut = true
 	if back.state == halfShut || back.state == halfDead {
@@ -284,6 +325,10 @@ func (s *Session) finish(r Reason, err error) bool {
 		return false
 	}
 	loop := s.server.loop
+	if s.secure != nil {
+		s.secure.Cancel()
+		s.secure = nil
+	}
 	if s.attempt != nil {
 		s.attempt.Cancel()
 		s.attempt = nil

@@ -86,9 +86,6 @@ func TestWrongConfiguration(t *testing.T) {
 		"algorithm":      {`{"stream": {"proxy_to": "a", "servers": {"a": {"balancing_algo": "fastest", "hosts": [{"host": "h", "port": 9}]}}}}`, `1:\d+: stream\.servers\.a\.balancing_algo: unknown algorithm "fastest"; `},
 		"log variable":   {`{"stream": {"format_log": "$status", "proxy_to": "a", ` + hosts + `}}`, `1:\d+: stream\.format_log: .*\$status`},
 		"several errors": {"{\"stream\": {\n\"port\": 0,\n\"read_timeout\": -1,\n\"proxy_to\": \"b\", " + hosts + "}}", `(?s)\.json:2:.*\.json:3:.*\.json:4:.*3 errors in`},
-
-		"sni":         {"{\"stream\": {\"proxy_to\": \"a\", \"servers\": {\"a\": {\n\"balancing_algo\": \"sni\", \"hosts\": [{\"host\": \"h\", \"port\": 9}]}}}}", `2:\d+: stream\.servers\.a\.balancing_algo: "sni" is not in this version yet; use "round_robin"`},
-		"TLS to host": {"{\"stream\": {\"proxy_to\": \"a\", \"servers\": {\"a\": {\n\"proxy_tls_enabled\": true, \"hosts\": [{\"host\": \"h\", \"port\": 9}]}}}}", `2:\d+: stream\.servers\.a\.proxy_tls_enabled: TLS to hosts is not in this version yet; remove it`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -98,18 +95,6 @@ func TestWrongConfiguration(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestTLSIsRefused(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	cert, key := makeKeyPair(t, dir)
-	text := configText(reservePort(t), setup{
-		hosts:    []endpoint{{"127.0.0.1", 9}},
-		settings: settings{"tls_enabled": true, "tls_cert_path": cert, "tls_key_path": key},
-	})
-	file := writeConfig(t, dir, text)
-	expectOutcome(t, outcome{1, "", `\.json:\d+:\d+: stream\.tls_enabled: TLS is not in this version yet; remove it`}, "-c", file)
 }
 
 func TestUnknownKeyIsAWarning(t *testing.T) {

@@ -96,25 +96,25 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	}
 	tuneRuntime()
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	p, _, _, err := newSingleProxy(cfg, log)
+	s, _, err := newSingleProxy(cfg, log)
 	if err != nil {
 		return err
 	}
-	defer p.close()
-	signals := catchSignals()
-	p.start()
+	defer s.close()
+	s.signals = catchSignals()
+	s.start()
 
 	if uint(port) != f.port {
 		fmt.Fprintf(stdout, "Port %d is in use, so this is on port %d.\n\n", f.port, port)
 	}
 	fmt.Fprintf(stdout, demoText, text, port, demoBulk>>20)
 
-	figures := startFigures(p, stdout)
+	figures := startFigures(s.proxy, stdout)
 	if f.stop > 0 {
-		over := time.AfterFunc(f.stop, func() { signals.stop <- unix.SIGTERM })
+		over := time.AfterFunc(f.stop, func() { s.signals.stop <- unix.SIGTERM })
 		defer over.Stop()
 	}
-	err = (&single{proxy: p, signals: signals}).run()
+	err = s.run()
 	figures.stop()
 	if err == nil {
 		fmt.Fprintln(stdout, "Stopped.")

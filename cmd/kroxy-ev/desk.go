@@ -24,6 +24,7 @@ import (
 const (
 	verbReload  = "reload"
 	verbUpgrade = "upgrade"
+	verbRenew   = "renew" // nobody gives it: it is due
 
 	orderTimeout  = 10 * time.Second // to say what is wanted
 	answerTimeout = time.Second      // to take the answer
@@ -38,6 +39,7 @@ var (
 // order is something that a running proxy is asked to do. Whoever takes it tells the outcome, once.
 type order struct {
 	verb    string
+	newKeys bool // of a renewal: those of session tickets, too
 	outcome chan error
 	told    chan struct{} // closed: the outcome was written
 }
@@ -144,7 +146,7 @@ func (d *desk) attend(c *net.UnixConn) {
 	if err != nil {
 		return
 	}
-	o := order{strings.TrimSpace(verb), make(chan error), make(chan struct{})}
+	o := order{verb: strings.TrimSpace(verb), outcome: make(chan error), told: make(chan struct{})}
 	select {
 	case d.orders <- o:
 		err = <-o.outcome

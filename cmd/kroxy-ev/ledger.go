@@ -44,7 +44,7 @@ func (l *ledger) assign(cfg *config.Config) ([]int, error) {
 
 // table takes rows for n writers that count cfg's hosts.
 func (l *ledger) table(cfg *config.Config, n int) (table, error) {
-	t := table{counters: l.counters}
+	t := table{counters: l.counters, given: given{tickets: tickets{}.rotated()}}
 	var err error
 	if t.ids, err = l.assign(cfg); err != nil {
 		return t, err

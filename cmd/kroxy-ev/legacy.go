@@ -16,11 +16,12 @@ type legacy struct {
 	Shared   bool
 	Open     int
 	Registry []byte
+	Tickets  tickets
 }
 
 // upgrade starts the program's file anew as a master that takes everything over, and returns its process id.
 func (m *master) upgrade(now generation) (pid int, err error) {
-	body, err := json.Marshal(legacy{now.doors.port, now.doors.shared, now.doors.open, m.ledger.registry.Snapshot()})
+	body, err := json.Marshal(legacy{now.doors.port, now.doors.shared, now.doors.open, m.ledger.registry.Snapshot(), now.tickets})
 	if err != nil {
 		return 0, err
 	}
@@ -44,6 +45,9 @@ func (m *master) inherit(h *supervise.Handover, next *generation) error {
 	if m.ledger, err = inheritLedger(h.Files[0], l.Registry); err != nil {
 		closeAll(h.Files[1:])
 		return err
+	}
+	if next.tickets = l.Tickets; len(next.tickets) == 0 {
+		next.tickets = next.tickets.rotated()
 	}
 	d := &doors{port: l.Port, sockets: h.Files[1:], shared: l.Shared, open: l.Open}
 	if next.cfg.Port == l.Port {

@@ -160,38 +160,13 @@ func parseFlags(args []string) (flags, error) {
 	return f, nil
 }
 
-// load reads the configuration, prints its warnings, and refuses what this version cannot do yet.
+// load reads the configuration and prints its warnings.
 func load(path string, stderr io.Writer) (*config.Config, error) {
 	cfg, warnings, err := config.Load(path)
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "kroxy-ev: warning: %s\n", w)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if problems := unsupported(cfg); len(problems) > 0 {
-		return nil, &config.Error{Problems: problems}
-	}
-	return cfg, nil
-}
-
-// unsupported lists what is good grammar but not built yet, so that nobody believes to be protected, or served, who is
-// not.
-func unsupported(cfg *config.Config) []config.Problem {
-	var list []config.Problem
-	mode := cfg.Mode.String()
-	if cfg.TLS.Enabled {
-		list = append(list, cfg.Problem(mode+".tls_enabled", "TLS is not in this version yet", "remove it and let the hosts speak TLS: stream mode passes it through"))
-	}
-	if g := cfg.Group(cfg.ProxyTo); g != nil {
-		if g.ProxyTLS.Enabled {
-			list = append(list, cfg.Problem(mode+".servers."+g.Name+".proxy_tls_enabled", "TLS to hosts is not in this version yet", "remove it and connect to a plain port"))
-		}
-		if g.Algorithm == "sni" {
-			list = append(list, cfg.Problem(mode+".servers."+g.Name+".balancing_algo", "\"sni\" is not in this version yet", "use \"round_robin\", \"first\" or \"least_conn\""))
-		}
-	}
-	return list
+	return cfg, err
 }
 
 // versionString is the version for people.

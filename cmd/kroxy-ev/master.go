@@ -23,6 +23,7 @@ type master struct {
 	ledger  *ledger
 	workers *supervise.Master
 	signals signals
+	upkeep  upkeep
 	desk    *desk // nil if it could not be opened
 	now     generation
 
@@ -32,21 +33,24 @@ type master struct {
 
 // generation is what the workers are: a configuration, its hosts' ids, and its port.
 type generation struct {
-	cfg   *config.Config
-	text  []byte
-	ids   []int
+	cfg *config.Config
+	given
 	doors *doors
 }
 
 // brief is what a worker is told. The files that come with it are its listening socket and the counters.
 type brief struct {
-	Path string // of the configuration, for messages
-	Text []byte // of the configuration
-	IDs  []int  // of the hosts
-	Row  int    // in the counters
+	Path    string       // of the configuration, for messages
+	Text    []byte       // of the configuration
+	PEM     config.Files // that it names; workers may not be allowed to read them
+	IDs     []int        // of the hosts
+	Tickets tickets
+	Row     int // in the counters
 	// Shared says that the socket is not the worker's alone: it must not be retired.
 	Shared bool
 }
+
+func (b *brief) given() given { return given{b.IDs, b.Tickets} }
 
 // serveMaster runs master and workers until a signal stops them. H is what a predecessor has left, or nil.
 func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
@@ -92,6 +96,7 @@ func (m *master) begin(h *supervise.Handover) error {
 	if h != nil {
 		err = m.inherit(h, &next)
 	} else {
+		next.tickets = tickets{}.rotated()
 		if m.ledger, err = newLedger(); err == nil {
 			next.doors, err = openDoors(next.cfg, givenSockets(next.cfg))
 		}
@@ -115,16 +120,17 @@ func (m *master) begin(h *supervise.Handover) error {
 	}
 	m.ledger.registry.Commit()
 	m.now = next
+	m.upkeep.follow(next.cfg, true)
 	return m.now.doors.steer(next.cfg.WorkersNum)
 }
 
 // read reads the configuration; if there is one in force, for it to follow.
 func (m *master) read(old *config.Config) (generation, error) {
-	cfg, text, err := loadAgain(m.path, old, m.log)
+	cfg, err := loadAgain(m.path, old, m.log)
 	if err == nil && cfg.WorkersNum > maxWorkers {
 		err = problem(cfg, "workers_num", fmt.Sprintf("%d workers are more than there can be", cfg.WorkersNum), fmt.Sprintf("write at most %d; one per CPU is enough", maxWorkers))
 	}
-	return generation{cfg: cfg, text: text}, err
+	return generation{cfg: cfg}, err
 }
 
 // maxWorkers leaves room for as many workers of a predecessor or successor.
@@ -146,7 +152,7 @@ func (m *master) plan(g generation) supervise.Plan {
 			}
 			m.rows[slot] = row
 		}
-		body, err := json.Marshal(brief{m.path, g.text, g.ids, row, g.doors.shared})
+		body, err := json.Marshal(brief{m.path, g.cfg.Text(), g.cfg.Files(), g.ids, g.tickets, row, g.doors.shared})
 		return body, []int{g.doors.of(slot), m.ledger.counters.FD()}, err
 	}
 	return p
@@ -180,9 +186,9 @@ type outcome struct {
 // that a signal to stop is heard meanwhile.
 func (m *master) run() error {
 	for {
-		reload, upgrade, orders := m.signals.reload, m.signals.upgrade, m.orders()
+		reload, upgrade, orders, tick := m.signals.reload, m.signals.upgrade, m.orders(), m.upkeep.tick()
 		if m.busy != nil {
-			reload, upgrade, orders = nil, nil, nil
+			reload, upgrade, orders, tick = nil, nil, nil, nil
 		}
 		select {
 		case sig := <-m.signals.stop:
@@ -197,8 +203,15 @@ func (m *master) run() error {
 			m.start(order{verb: verbUpgrade})
 		case o := <-orders:
 			m.start(o)
+		case <-tick:
+			if files, keys := m.upkeep.due(); files || keys {
+				m.start(order{verb: verbRenew, newKeys: keys})
+			}
 		case o := <-m.busy:
 			m.busy = nil
+			if o.next.cfg != m.now.cfg {
+				m.upkeep.follow(o.next.cfg, o.order.newKeys)
+			}
 			m.now = o.next
 			if o.heir != 0 {
 				m.passDesk()
@@ -237,6 +250,12 @@ func (m *master) start(o order) {
 			notify(notifyReady)
 			busy <- outcome{order: o, next: next, err: err}
 		}()
+	case verbRenew:
+		go func() {
+			next, err := m.renew(now, o.newKeys)
+			logRenewal(m.log, err)
+			busy <- outcome{order: o, next: next, err: err}
+		}()
 	case verbUpgrade:
 		go func() {
 			pid, err := m.upgrade(now)
@@ -261,6 +280,7 @@ func (m *master) reload(now generation) (generation, error) {
 	if next.cfg.User != now.cfg.User || next.cfg.GroupName != now.cfg.GroupName {
 		m.log.Warn("kroxy-ev: reload: user and group are as they were at the start; it takes an upgrade or a restart")
 	}
+	next.tickets = now.tickets
 	if next.ids, err = m.ledger.assign(next.cfg); err != nil {
 		return now, err
 	}
@@ -287,6 +307,22 @@ func (m *master) reload(now generation) (generation, error) {
 		now.doors.close()
 	}
 	return next, next.doors.steer(n)
+}
+
+// renew has the workers set TLS up anew, by the configuration that is in force, and returns the generation that is then.
+func (m *master) renew(now generation, newKeys bool) (generation, error) {
+	next := now
+	var err error
+	if next.cfg, err = reread(now.cfg, m.path); err != nil {
+		return now, err
+	}
+	if newKeys {
+		next.tickets = now.tickets.rotated()
+	}
+	if err := m.workers.Apply(m.plan(next)); err != nil {
+		return now, err
+	}
+	return next, nil
 }
 
 // openDesk begins to take orders. A predecessor may still be about to give the desk up.

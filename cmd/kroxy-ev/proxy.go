@@ -12,6 +12,7 @@ import (
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/resolve"
+	"kroxy-ev/engine/tlsconn"
 )
 
 // proxy is what serves in a process: its reactors, what they share, and the snapshot that they serve by. Its methods are
@@ -21,6 +22,7 @@ type proxy struct {
 	loops    int // how many reactors there are
 	counters *balance.Counters
 	resolver *resolve.Resolver
+	signers  *tlsconn.Signers
 	limit    *engine.Limit
 	paused   pauseLog
 	reactors []*reactor
@@ -29,18 +31,24 @@ type proxy struct {
 	failed   chan error // the first reason why a reactor stopped by itself
 }
 
-// table is where a proxy counts.
+// table is where a proxy counts, and what else it is given.
 type table struct {
 	counters *balance.Counters
 	rows     []int // a reactor's each
-	ids      []int // of the hosts, see snapshot
+	given
+}
+
+// given is what a snapshot is made with besides the configuration.
+type given struct {
+	ids     []int // of the hosts, which are counted under them
+	tickets tickets
 }
 
 // newProxy makes everything that cfg asks for, with a reactor for each of the listening sockets, which it owns from now on,
 // also when an error is returned; nothing is accepted before start. On an error nothing is left open. Events people should
 // know of go to log.
 func newProxy(cfg *config.Config, sockets []int, t table, log *slog.Logger) (*proxy, error) {
-	p := &proxy{log: log, loops: len(sockets), counters: t.counters, failed: make(chan error, 1)}
+	p := &proxy{log: log, loops: len(sockets), counters: t.counters, signers: tlsconn.NewSigners(signersNum), failed: make(chan error, 1)}
 	p.resolver = resolve.New(resolve.Options{Timeout: cfg.ResolveTimeout, Report: p.resolveChanged})
 	if err := p.open(cfg, sockets, t); err != nil {
 		p.close()
@@ -50,7 +58,7 @@ func newProxy(cfg *config.Config, sockets []int, t table, log *slog.Logger) (*pr
 }
 
 func (p *proxy) open(cfg *config.Config, sockets []int, t table) error {
-	s, err := p.prepare(cfg, t.ids)
+	s, err := p.prepare(cfg, t.given)
 	if err != nil {
 		closeAll(sockets)
 		return err
@@ -71,6 +79,17 @@ func (p *proxy) open(cfg *config.Config, sockets []int, t table) error {
 		}
 	}
 	return nil
+}
+
+// signersNum is how many signatures are made at once beside the loops.
+const signersNum = 1
+
+// makeRoom has Go run the signers beside the loops, if s has any. With fewer processors of Go's a loop that comes back from
+// the kernel would wait until a signature is made.
+func (p *proxy) makeRoom(s *tlsconn.Server) {
+	if n := p.loops + signersNum; s != nil && s.Signs() && runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
 }
 
 // commit has every reactor go over to s between two of its events, and to the listening sockets, if there are any: one for
@@ -191,6 +210,7 @@ func (p *proxy) close() {
 	p.running.Wait()
 	for _, r := range p.reactors {
 		r.server.Shutdown(func() {})
+		r.tls.Close()
 		r.loop.Close()
 	}
 	p.resolver.Close()

@@ -4,6 +4,7 @@ import (
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec"
 	"kroxy-ev/streamcodec"
@@ -20,6 +21,7 @@ type server interface {
 // reactor is one loop and what serves on it.
 type reactor struct {
 	loop     *engine.Loop
+	tls      *tlsconn.Handshaker
 	server   server
 	listener *engine.Listener  // of the current port
 	leaving  bool              // of the loop: accepting is coming to its end
@@ -34,11 +36,11 @@ func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reactor{loop: loop}
+	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop)}
 	r.logTo(s)
-	connector := upstream.NewConnector(loop, row, p.log)
+	connector := upstream.NewConnector(loop, row, r.tls, p.log)
 	if s.cfg.Mode == config.ModeHTTP {
-		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: s.http, Connector: connector, Row: row, Access: r.access, Log: p.log})
+		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: s.http, Connector: connector, Row: row, TLS: r.tls, Access: r.access, Log: p.log})
 		r.server, r.swap = v, func(s *snapshot) { v.Swap(s.http, r.access) }
 		r.counts = func() counts {
 			s := v.Stats()
@@ -46,7 +48,7 @@ func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 		}
 		return r, nil
 	}
-	v := streamcodec.NewServer(loop, streamcodec.Options{Settings: s.stream, Connector: connector, Access: r.access, Log: p.log})
+	v := streamcodec.NewServer(loop, streamcodec.Options{Settings: s.stream, Connector: connector, TLS: r.tls, Access: r.access, Log: p.log})
 	r.server, r.swap = v, func(s *snapshot) { v.Swap(s.stream, r.access) }
 	r.counts = func() counts {
 		s := v.Stats()

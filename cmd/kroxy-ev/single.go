@@ -24,6 +24,8 @@ func tuneRuntime() {
 type single struct {
 	*proxy
 	ledger  *ledger
+	tickets tickets
+	upkeep  upkeep
 	path    string // of the configuration; empty if there is nothing to read again
 	signals signals
 	orders  <-chan order // from "kroxy-ev reload"; nil for none
@@ -37,21 +39,24 @@ func openLog(w io.Writer) (log *slog.Logger, close func()) {
 }
 
 // newSingleProxy makes a proxy that counts for itself. Lent says that its sockets are systemd's.
-func newSingleProxy(cfg *config.Config, log *slog.Logger) (p *proxy, l *ledger, lent bool, err error) {
+func newSingleProxy(cfg *config.Config, log *slog.Logger) (s *single, lent bool, err error) {
 	n := reactorCount(cfg)
-	if l, err = newLedger(); err != nil {
-		return nil, nil, false, err
+	s = new(single)
+	if s.ledger, err = newLedger(); err != nil {
+		return nil, false, err
 	}
-	t, err := l.table(cfg, n)
+	t, err := s.ledger.table(cfg, n)
 	if err != nil {
-		return nil, nil, false, err
+		return nil, false, err
 	}
+	s.tickets = t.tickets
 	sockets, lent, err := inheritSockets(cfg, n)
 	if err != nil {
-		return nil, nil, false, err
+		return nil, false, err
 	}
-	p, err = newProxy(cfg, sockets, t, log)
-	return p, l, lent, err
+	s.proxy, err = newProxy(cfg, sockets, t, log)
+	s.upkeep.follow(cfg, true)
+	return s, lent, err
 }
 
 // serve runs the proxy, without worker processes, until a signal stops it.
@@ -62,17 +67,18 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 	log, closeLog := openLog(stderr)
 	defer closeLog()
 	tuneRuntime()
-	p, l, lent, err := newSingleProxy(cfg, log)
+	s, lent, err := newSingleProxy(cfg, log)
 	if err != nil {
 		return err
 	}
+	p := s.proxy
 	defer p.close()
 	pid, err := writePIDFile(cfg)
 	if err != nil {
 		return err
 	}
 	defer pid.remove()
-	s := &single{proxy: p, ledger: l, path: path, signals: catchSignals()}
+	s.path, s.signals = path, catchSignals()
 	if lent {
 		s.lent = cfg.Port
 	}
@@ -108,6 +114,10 @@ func (s *single) run() error {
 			s.log.Error("kroxy-ev: " + errNoMaster.Error())
 		case o := <-s.orders:
 			o.tell(s.obey(o))
+		case <-s.upkeep.tick():
+			if files, keys := s.upkeep.due(); files || keys {
+				logRenewal(s.log, s.renew(keys))
+			}
 		}
 	}
 }
@@ -135,7 +145,7 @@ func (s *single) reload() error {
 }
 
 func (s *single) tryReload() error {
-	cfg, _, err := loadAgain(s.path, s.now.cfg, s.log)
+	cfg, err := loadAgain(s.path, s.now.cfg, s.log)
 	if err != nil {
 		return err
 	}
@@ -152,36 +162,48 @@ func (s *single) tryReload() error {
 			return err
 		}
 	}
-	next, err := s.prepare(cfg, ids)
+	next, err := s.prepare(cfg, given{ids, s.tickets})
 	if err != nil {
 		closeAll(sockets)
 		return err
 	}
 	s.ledger.registry.Commit()
+	s.upkeep.follow(cfg, false)
 	return s.commit(next, sockets)
 }
 
-// loadAgain reads a configuration that is to follow on old, or is the first if that is nil. Text is what it read.
-func loadAgain(path string, old *config.Config, log *slog.Logger) (cfg *config.Config, text []byte, err error) {
-	if text, err = os.ReadFile(path); err != nil {
-		_, _, err = config.Load(path) // says it better
-		return nil, nil, err
+// renew sets TLS up anew, by the configuration that is in force.
+func (s *single) renew(newKeys bool) error {
+	cfg, err := reread(s.now.cfg, s.path)
+	if err != nil {
+		return err
 	}
-	cfg, err = parseAgain(path, text, old, log)
-	return cfg, text, err
+	keys := s.tickets
+	if newKeys {
+		keys = keys.rotated()
+	}
+	ids, err := s.ledger.assign(cfg) // the same
+	if err != nil {
+		return err
+	}
+	next, err := s.prepare(cfg, given{ids, keys})
+	if err != nil {
+		return err
+	}
+	s.ledger.registry.Commit()
+	s.tickets = keys
+	s.upkeep.follow(cfg, newKeys)
+	return s.commit(next, nil)
 }
 
-// parseAgain checks what loadAgain has read.
-func parseAgain(path string, text []byte, old *config.Config, log *slog.Logger) (*config.Config, error) {
-	cfg, warnings, err := config.Parse(path, text)
+// loadAgain reads a configuration that is to follow on old, or is the first if that is nil.
+func loadAgain(path string, old *config.Config, log *slog.Logger) (*config.Config, error) {
+	cfg, warnings, err := config.Load(path)
 	for _, w := range warnings {
 		log.Warn("kroxy-ev: " + w.String())
 	}
 	if err != nil {
 		return nil, err
-	}
-	if problems := unsupported(cfg); len(problems) > 0 {
-		return nil, &config.Error{Problems: problems}
 	}
 	if old != nil && cfg.Mode != old.Mode {
 		mode := cfg.Mode.String()
@@ -190,18 +212,33 @@ func parseAgain(path string, text []byte, old *config.Config, log *slog.Logger) 
 	return cfg, nil
 }
 
+// reread reads the PEM files of a configuration again.
+func reread(cfg *config.Config, path string) (*config.Config, error) {
+	next, _, err := config.Parse(path, cfg.Text())
+	return next, err
+}
+
+// logRenewal says how setting TLS up anew went, each problem in a line of its own.
+func logRenewal(log *slog.Logger, err error) {
+	logOutcome(log, "kroxy-ev: certificates and ticket keys renewed", "kroxy-ev: renewing certificates failed, the old ones stay in service", err)
+}
+
 // logReload says how a reload went, each problem in a line of its own.
 func logReload(log *slog.Logger, err error) {
+	logOutcome(log, "kroxy-ev: reloaded", "kroxy-ev: reload failed, everything goes on as before", err)
+}
+
+func logOutcome(log *slog.Logger, done, failed string, err error) {
 	var bad *config.Error
 	switch {
 	case err == nil:
-		log.Info("kroxy-ev: reloaded")
+		log.Info(done)
 	case errors.As(err, &bad):
 		for _, p := range bad.Problems {
-			log.Error("kroxy-ev: reload failed, everything goes on as before: " + p.String())
+			log.Error(failed + ": " + p.String())
 		}
 	default:
-		log.Error("kroxy-ev: reload failed, everything goes on as before", "error", err)
+		log.Error(failed, "error", err)
 	}
 }
 

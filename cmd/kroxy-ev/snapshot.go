@@ -24,22 +24,29 @@ type snapshot struct {
 	http   *httpcodec.Settings   // in http mode
 }
 
-// prepare makes a snapshot of cfg, to be committed or discarded; nothing changes yet. Ids are what the hosts are counted under.
-func (p *proxy) prepare(cfg *config.Config, ids []int) (*snapshot, error) {
+// prepare makes a snapshot of cfg, to be committed or discarded; nothing changes yet.
+func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
 	s := &snapshot{cfg: cfg, budget: p.share(cfg)}
 	var err error
 	if s.format, err = accesslog.Compile(cfg.FormatLog, cfg.Mode == config.ModeHTTP); err != nil {
 		return nil, problem(cfg, "format_log", err.Error(), "correct it")
 	}
-	if s.group, err = p.newGroup(cfg, ids); err != nil {
+	if s.group, err = p.newGroup(cfg, g.ids); err != nil {
 		return nil, err
 	}
+	server, err := p.tlsServer(cfg, g.tickets)
+	if err != nil {
+		return nil, err
+	}
+	p.makeRoom(server)
 	if cfg.Mode == config.ModeHTTP {
 		if s.http, err = s.httpSettings(); err != nil {
 			return nil, problem(cfg, "headers", err.Error(), "correct it")
 		}
+		s.http.TLS = server
 	} else {
 		s.stream = s.streamSettings()
+		s.stream.TLS = server
 	}
 	return s, p.openAccessLog(s)
 }
@@ -100,7 +107,11 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 	}
 	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: cfg.ConnectTimeout, ResolveTimeout: cfg.ResolveTimeout}
 	for _, h := range from.Hosts {
-		g.Hosts = append(g.Hosts, upstream.NewHost(p.resolver, h.Name, h.Port))
+		host := upstream.NewHost(p.resolver, h.Name, h.Port)
+		if host.TLS, err = p.tlsClient(cfg, from, h); err != nil {
+			return nil, err
+		}
+		g.Hosts = append(g.Hosts, host)
 	}
 	return g, nil
 }
@@ -113,6 +124,8 @@ func (s *snapshot) streamSettings() *streamcodec.Settings {
 		SendTimeout:      s.cfg.SendTimeout,
 		ProxyReadTimeout: s.cfg.ProxyReadTimeout,
 		ProxySendTimeout: s.cfg.ProxySendTimeout,
+		PeekName:         s.group.Balance.Key() == balance.KeyServerName,
+		PeekTimeout:      s.cfg.TLSHandshakeTimeout,
 	}
 }
 
@@ -144,15 +157,20 @@ func (s *snapshot) httpSettings() (*httpcodec.Settings, error) {
 		Forwarded:                cfg.ForwardedHeaders,
 		Trusted:                  cfg.TrustedProxies,
 	}
-	for _, h := range cfg.Group(cfg.ProxyTo).Hosts {
-		set.Names = append(set.Names, httpcodec.HostName{Name: []byte(h.Name), Authority: []byte(authority(h))})
+	g := cfg.Group(cfg.ProxyTo)
+	usual := uint16(80)
+	if g.ProxyTLS.Enabled {
+		usual = 443
+	}
+	for _, h := range g.Hosts {
+		set.Names = append(set.Names, httpcodec.HostName{Name: []byte(h.Name), Authority: []byte(authority(h, usual))})
 	}
 	return set, nil
 }
 
-// authority is how Host names h: without the port where it is http's own.
-func authority(h config.Host) string {
-	if h.Port != 80 {
+// authority is how Host names h: without the port where it is the usual one.
+func authority(h config.Host, usual uint16) string {
+	if h.Port != usual {
 		return net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
 	}
 	if ip := net.ParseIP(h.Name); ip != nil && ip.To4() == nil {

@@ -63,7 +63,7 @@ func (w *worker) Prepare(body []byte, files []int) error {
 		closeAll(files)
 		return fmt.Errorf("kroxy-ev: the master's plan cannot be understood: %d files, %w", len(files), err)
 	}
-	cfg, _, err := config.Parse(b.Path, b.Text)
+	cfg, _, err := config.ParseWith(b.Path, b.Text, b.PEM)
 	if err != nil {
 		closeAll(files)
 		return err
@@ -72,7 +72,7 @@ func (w *worker) Prepare(body []byte, files []int) error {
 		return w.prepareFirst(cfg, b, files[0], files[1])
 	}
 	_ = unix.Close(files[1])
-	if w.next, err = w.proxy.prepare(cfg, b.IDs); err != nil {
+	if w.next, err = w.proxy.prepare(cfg, b.given()); err != nil {
 		_ = unix.Close(files[0])
 		return err
 	}
@@ -88,7 +88,7 @@ func (w *worker) prepareFirst(cfg *config.Config, b brief, socket, counters int)
 		return err
 	}
 	w.shared = b.Shared
-	w.proxy, err = newProxy(cfg, []int{socket}, table{counters: c, rows: []int{b.Row}, ids: b.IDs}, w.log)
+	w.proxy, err = newProxy(cfg, []int{socket}, table{counters: c, rows: []int{b.Row}, given: b.given()}, w.log)
 	return err
 }
 

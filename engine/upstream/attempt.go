@@ -11,6 +11,7 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/tlsconn"
 )
 
 // Owner is told the outcome of an attempt.
@@ -26,13 +27,15 @@ type Owner interface {
 type Connector struct {
 	loop *engine.Loop
 	row  int
+	tls  *tlsconn.Handshaker
 	log  *slog.Logger
 	free engine.FreeList[Attempt]
 }
 
-// NewConnector makes a connector for loop, which counts its leases in the given row. Failed attempts are logged to log.
-func NewConnector(loop *engine.Loop, row int, log *slog.Logger) *Connector {
-	return &Connector{loop: loop, row: row, log: log}
+// NewConnector makes a connector for loop, which counts its leases in the given row and makes handshakes with hosts that
+// speak TLS by tls, which may be nil where there are none. Failed attempts are logged to log.
+func NewConnector(loop *engine.Loop, row int, tls *tlsconn.Handshaker, log *slog.Logger) *Connector {
+	return &Connector{loop: loop, row: row, tls: tls, log: log}
 }
 
 // Attempt is one connection's way to a host. It exists only until the outcome is known.
@@ -52,7 +55,8 @@ type Attempt struct {
 	deadline int64          // for connecting, on the loop's clock
 	since    int64          // when the wait for a name began
 	cancel   func()         // stops that wait
-	serial   uint64         // tells a late answer of the resolver from one for this use of the struct
+	tls      *tlsconn.Handshake
+	serial   uint64 // tells a late answer of the resolver from one for this use of the struct
 	timer    engine.Timer
 	last     error
 }
@@ -88,9 +92,18 @@ func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, k
 
 // Cancel gives the attempt up: the connection is closed and the lease released, and Connected is not called.
 func (a *Attempt) Cancel() {
-	a.conn.Close()
+	a.close()
 	a.lease.Release(balance.Unused)
 	a.recycle()
+}
+
+// close closes the connection to the current address.
+func (a *Attempt) close() {
+	if a.tls != nil {
+		a.tls.Cancel()
+		a.tls = nil
+	}
+	a.conn.Close()
 }
 
 // recycle makes the attempt ready for another use.
@@ -196,12 +209,15 @@ func (a *Attempt) nextAddr() {
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
 		switch err := loop.Dial(a.conn, a.addr, a.prompt, a); {
 		case err == nil:
-			if a.conn.Writable() {
+			if a.conn.Writable() && a.host().TLS == nil {
 				a.succeed()
 				return
 			}
 			if left != engine.Never {
 				loop.Arm(&a.timer, loop.Now()+max(left, 1))
+			}
+			if a.conn.Writable() {
+				a.secure()
 			}
 			return
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
@@ -246,11 +262,34 @@ func (a *Attempt) timedOut() {
 func (a *Attempt) Ready(c *engine.Conn) {
 	switch err := c.Connected(a.addr); {
 	case err == nil:
-		a.succeed()
+		a.secure()
 	case errors.Is(err, unix.EALREADY):
 	default:
 		a.giveUpAddr(err)
 	}
+}
+
+// secure goes on with a connection that stands: by a handshake if the host speaks TLS.
+func (a *Attempt) secure() {
+	t := a.host().TLS
+	if t == nil {
+		a.succeed()
+		return
+	}
+	// Secured may have been called before this returns, and the attempt be over or with another host.
+	if hs := a.connector.tls.Connect(a.conn, t, a.prompt, a); hs != nil {
+		a.tls = hs
+	}
+}
+
+// Secured implements tlsconn.Owner.
+func (a *Attempt) Secured(_ tlsconn.State, err error) {
+	a.tls = nil
+	if err != nil {
+		a.giveUpAddr(fmt.Errorf("while making a TLS handshake: %w", err))
+		return
+	}
+	a.succeed()
 }
 
 // succeed hands the connection to the owner.
@@ -261,7 +300,7 @@ func (a *Attempt) succeed() {
 
 // giveUpAddr closes the connection to the current address and tries the next.
 func (a *Attempt) giveUpAddr(err error) {
-	a.conn.Close()
+	a.close()
 	a.connector.loop.Disarm(&a.timer)
 	a.addrFailed(err)
 	a.nextAddr()
@@ -273,6 +312,10 @@ func (a *Attempt) Expired(*engine.Timer) {
 		cancel()
 		a.stopWaiting(a.connector.loop.Now())
 		a.hostFailed(ErrResolveTimeout)
+		return
+	}
+	if a.tls != nil {
+		a.giveUpAddr(fmt.Errorf("%w: %w", ErrConnectTimeout, tlsconn.ErrHandshakeTimeout))
 		return
 	}
 	a.giveUpAddr(ErrConnectTimeout)

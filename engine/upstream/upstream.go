@@ -1,5 +1,6 @@
 // Package upstream brings a connection to a host of an upstream group: it leases a host, waits for its name to be
-// resolved, connects, and goes on to the next host when that fails, all within the loop and within the time allowed.
+// resolved, connects, by TLS if the host wants that, and goes on to the next host when that fails, all within the loop and
+// within the time allowed.
 //
 // It does not choose (package balance does), look names up (package resolve does), pool connections, or speak any
 // protocol.
@@ -13,6 +14,7 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine/resolve"
+	"kroxy-ev/engine/tlsconn"
 )
 
 // Errors with which an attempt ends; Is-able through what wraps them.
@@ -29,6 +31,8 @@ var (
 type Host struct {
 	Name *resolve.Name
 	Port uint16
+	// TLS is how the host is spoken to; nil for plain TCP.
+	TLS *tlsconn.Client
 	// Label is the host as people write it, "db1.example:5432": for logs.
 	Label string
 }

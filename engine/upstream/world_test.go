@@ -50,7 +50,7 @@ func newWorld(t *testing.T) *world {
 		Report: func(_ string, err error) { w.reports <- err },
 	})
 	t.Cleanup(w.resolver.Close)
-	w.Connector = upstream.NewConnector(w.loop.Loop, 1, slog.New(slog.DiscardHandler))
+	w.Connector = upstream.NewConnector(w.loop.Loop, 1, nil, slog.New(slog.DiscardHandler))
 	return w
 }
 

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/tls"
+	"maps"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"kroxy-ev/config"
+	"kroxy-ev/engine/tlsconn"
+)
+
+// tlsServer is how clients are spoken to by cfg; nil for plain TCP.
+func (p *proxy) tlsServer(cfg *config.Config, t tickets) (*tlsconn.Server, error) {
+	if !cfg.TLS.Enabled {
+		return nil, nil
+	}
+	o := tlsconn.ServerOptions{
+		VerifyClient:     cfg.TLS.VerifyClient,
+		ClientCAs:        cfg.TLS.ClientCA,
+		MinVersion:       tls.VersionTLS12,
+		Protocols:        protocols(cfg),
+		TicketKeys:       t,
+		HandshakeTimeout: cfg.TLSHandshakeTimeout,
+		Signers:          p.signers,
+	}
+	if cfg.TLS.MinVersion == "1.3" {
+		o.MinVersion = tls.VersionTLS13
+	}
+	for _, pair := range cfg.TLS.Certificates {
+		o.Certificates = append(o.Certificates, tlsconn.KeyPair{Cert: pair.Cert, Key: pair.Key})
+	}
+	s, err := tlsconn.NewServer(o)
+	if err != nil {
+		return nil, problem(cfg, "tls_enabled", err.Error(), "correct the certificates")
+	}
+	return s, nil
+}
+
+// tlsClient is how a host of g is spoken to; nil for plain TCP.
+func (p *proxy) tlsClient(cfg *config.Config, g *config.Group, h config.Host) (*tlsconn.Client, error) {
+	set := &g.ProxyTLS
+	if !set.Enabled {
+		return nil, nil
+	}
+	o := tlsconn.ClientOptions{
+		ServerName: h.Name,
+		Verify:     set.Verify,
+		CAs:        set.CA,
+		Protocols:  protocols(cfg),
+		Signers:    p.signers,
+	}
+	if set.ServerName != "" {
+		o.ServerName = set.ServerName
+	}
+	if set.KeyPair.Cert != nil {
+		o.Certificate = &tlsconn.KeyPair{Cert: set.KeyPair.Cert, Key: set.KeyPair.Key}
+	}
+	c, err := tlsconn.NewClient(o)
+	if err != nil {
+		return nil, problem(cfg, "servers."+g.Name+".proxy_tls_enabled", err.Error(), "correct the certificates")
+	}
+	return c, nil
+}
+
+// protocols are what is offered by ALPN: in stream mode nobody here knows what will be spoken.
+func protocols(cfg *config.Config) []string {
+	if cfg.Mode == config.ModeHTTP {
+		return []string{"http/1.1"}
+	}
+	return nil
+}
+
+// tickets are the keys of session tickets, the newest first. All processes of a proxy have the same, so that a client may go on
+// with its session in any of them, and over reloads and upgrades. They are never written to a disk.
+type tickets [][]byte
+
+// keptTickets is how many keys there are: a ticket is good for as many rotations less one.
+const keptTickets = 3
+
+// rotated puts a new key before those of t, and forgets the oldest.
+func (t tickets) rotated() tickets {
+	key := make([]byte, tlsconn.TicketKeySize)
+	_, _ = rand.Read(key) // never fails
+	return append(tickets{key}, t[:min(len(t), keptTickets-1)]...)
+}
+
+// upkeepEvery is how often upkeep looks.
+const upkeepEvery = time.Second
+
+// upkeep says when TLS has to be set up anew although the configuration is the same: its PEM files have changed, or the keys of
+// session tickets have had their time. Its zero value, and that of a configuration without TLS, says nothing.
+type upkeep struct {
+	ticker *time.Ticker
+	files  map[string]stamp // when they were taken up
+	last   map[string]stamp // when they were last looked at
+	rotate time.Time        // zero is never
+}
+
+// stamp tells one version of a file from another.
+type stamp struct {
+	changed time.Time
+	size    int64
+	inode   uint64
+}
+
+// follow looks after cfg, which was just read, from now on. The keys are new, or as old as they were.
+func (u *upkeep) follow(cfg *config.Config, newKeys bool) {
+	u.stop()
+	files := cfg.Files()
+	if len(files) == 0 && !cfg.TLS.Enabled {
+		*u = upkeep{}
+		return
+	}
+	u.ticker = time.NewTicker(upkeepEvery)
+	u.files = stamps(slices.Collect(maps.Keys(files)))
+	u.last = u.files
+	for path, content := range files {
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {
+			u.files = nil // it has changed since it was read
+			break
+		}
+	}
+	switch every := cfg.TLS.TicketRotation; {
+	case !cfg.TLS.Enabled || every == 0:
+		u.rotate = time.Time{}
+	case newKeys || u.rotate.IsZero():
+		u.rotate = time.Now().Add(every)
+	}
+}
+
+func (u *upkeep) stop() {
+	if u.ticker != nil {
+		u.ticker.Stop()
+	}
+}
+
+// tick is when to look.
+func (u *upkeep) tick() <-chan time.Time {
+	if u.ticker == nil {
+		return nil
+	}
+	return u.ticker.C
+}
+
+// due looks whether files have changed, or keys have had their time. A change is told once, and only when nothing has changed
+// any more since the last look: a certificate and its key are seldom replaced at the same moment.
+func (u *upkeep) due() (files, keys bool) {
+	now := stamps(slices.Collect(maps.Keys(u.last)))
+	files = !maps.Equal(now, u.files) && maps.Equal(now, u.last)
+	u.last = now
+	if files {
+		u.files = now
+	}
+	return files, !u.rotate.IsZero() && time.Now().After(u.rotate)
+}
+
+// stamps looks at files. One that cannot be looked at has the zero stamp.
+func stamps(paths []string) map[string]stamp {
+	list := make(map[string]stamp, len(paths))
+	for _, path := range paths {
+		var s stamp
+		if info, err := os.Stat(path); err == nil {
+			s.changed, s.size = info.ModTime(), info.Size()
+			if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+				s.inode = sys.Ino
+			}
+		}
+		list[path] = s
+	}
+	return list
+}

@@ -1,0 +1,70 @@
+package httpcodec
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/tlsconn"
+)
+
+// secured is what is known of a client that speaks TLS.
+type secured struct {
+	log  accesslog.TLS
+	name []byte // that it asked for, where hosts are chosen by that
+}
+
+// forLog is s as a log line has it; nil if s is.
+func (s *secured) forLog() *accesslog.TLS {
+	if s == nil {
+		return nil
+	}
+	return &s.log
+}
+
+// Secured implements tlsconn.Owner.
+func (c *client) Secured(t tlsconn.State, err error) {
+	c.secure, c.state = nil, clientIdle
+	switch {
+	case err == nil:
+		c.tls = &secured{log: accesslog.TLS(t)}
+		if c.settings.Group.Balance.Key() == balance.KeyServerName {
+			c.tls.name = []byte(t.ServerName)
+		}
+		c.wait()
+		c.Ready(&c.conn) // its first request may have come along
+	case errors.Is(err, tlsconn.ErrPlainHTTP):
+		c.server.begin(c)
+		c.x.refusePlain()
+	case errors.Is(err, tlsconn.ErrTruncated):
+		c.close() // it has left, or never meant to speak
+	default:
+		c.server.log.Log(context.Background(), slog.LevelInfo, "http: a client's handshake failed", "client", c.addr, "error", err)
+		c.startLinger() // so that the alert, which says why, reaches it
+	}
+}
+
+// refusePlain answers a client that speaks HTTP where TLS is spoken.
+func (x *exchange) refusePlain() {
+	x.server.logFailure(x, causePlain, nil)
+	x.closes = true
+	x.replyWith(causePlain.status, appendPlainHTTP)
+}
+
+func appendPlainHTTP(dst []byte, p *Reply) []byte {
+	p.Hint = "This port speaks TLS, and a plain HTTP request came. Ask for it by https."
+	return AppendError(dst, causePlain.status, p)
+}
+
+// key is what hosts are chosen by where that is a name.
+func (x *exchange) key() []byte {
+	if x.client.settings.Group.Balance.Key() != balance.KeyServerName {
+		return x.req.HostName()
+	}
+	if t := x.client.tls; t != nil {
+		return t.name
+	}
+	return nil
+}
