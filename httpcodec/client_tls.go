@@ -1,9 +1,7 @@
 package httpcodec
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine/accesslog"
@@ -41,8 +39,12 @@ func (c *client) Secured(t tlsconn.State, err error) {
 	case errors.Is(err, tlsconn.ErrTruncated):
 		c.close() // it has left, or never meant to speak
 	default:
-		c.server.log.Log(context.Background(), slog.LevelInfo, "http: a client's handshake failed", "client", c.addr, "error", err)
-		c.startLinger() // so that the alert, which says why, reaches it
+		c.server.log.Info("http: a client's handshake failed", "client", c.addr, "error", err)
+		if errors.Is(err, tlsconn.ErrHandshakeTimeout) {
+			c.close()
+		} else {
+			c.startLinger() // so that the alert, which says why, reaches it
+		}
 	}
 }
 

@@ -39,7 +39,8 @@ var (
 // order is something that a running proxy is asked to do. Whoever takes it tells the outcome, once.
 type order struct {
 	verb    string
-	newKeys bool // of a renewal: those of session tickets, too
+	files   bool // of a renewal: what is due
+	keys    bool
 	outcome chan error
 	told    chan struct{} // closed: the outcome was written
 }

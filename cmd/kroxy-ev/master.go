@@ -180,6 +180,9 @@ type outcome struct {
 	next  generation
 	heir  int // the process id of the successor that serves, 0 if there is none
 	err   error
+
+	renewed bool // TLS was set up anew,
+	keys    bool // with new keys of session tickets
 }
 
 // run does what signals and orders ask for until one ends the program. Reloads and upgrades run beside it, one at a time, so
@@ -205,12 +208,12 @@ func (m *master) run() error {
 			m.start(o)
 		case <-tick:
 			if files, keys := m.upkeep.due(); files || keys {
-				m.start(order{verb: verbRenew, newKeys: keys})
+				m.start(order{verb: verbRenew, files: files, keys: keys})
 			}
 		case o := <-m.busy:
 			m.busy = nil
-			if o.next.cfg != m.now.cfg {
-				m.upkeep.follow(o.next.cfg, o.order.newKeys)
+			if o.renewed {
+				m.upkeep.follow(o.next.cfg, o.keys)
 			}
 			m.now = o.next
 			if o.heir != 0 {
@@ -248,14 +251,10 @@ func (m *master) start(o order) {
 			next, err := m.reload(now)
 			logReload(m.log, err)
 			notify(notifyReady)
-			busy <- outcome{order: o, next: next, err: err}
+			busy <- outcome{order: o, next: next, err: err, renewed: err == nil}
 		}()
 	case verbRenew:
-		go func() {
-			next, err := m.renew(now, o.newKeys)
-			logRenewal(m.log, err)
-			busy <- outcome{order: o, next: next, err: err}
-		}()
+		go func() { busy <- m.renew(now, o) }()
 	case verbUpgrade:
 		go func() {
 			pid, err := m.upgrade(now)
@@ -309,20 +308,34 @@ func (m *master) reload(now generation) (generation, error) {
 	return next, next.doors.steer(n)
 }
 
-// renew has the workers set TLS up anew, by the configuration that is in force, and returns the generation that is then.
-func (m *master) renew(now generation, newKeys bool) (generation, error) {
-	next := now
-	var err error
-	if next.cfg, err = reread(now.cfg, m.path); err != nil {
-		return now, err
+// renew has the workers set TLS up anew, by the configuration that is in force, as far as that is due.
+func (m *master) renew(now generation, o order) outcome {
+	done := outcome{order: o, next: now}
+	if o.keys {
+		next := done.next
+		next.tickets = next.tickets.rotated()
+		done.keys = m.goOver(&done, next, renewedKeys, nil)
 	}
-	if newKeys {
-		next.tickets = now.tickets.rotated()
+	if o.files {
+		next := done.next
+		var err error
+		next.cfg, err = reread(now.cfg, m.path)
+		m.goOver(&done, next, renewedFiles, err)
 	}
-	if err := m.workers.Apply(m.plan(next)); err != nil {
-		return now, err
+	return done
+}
+
+// goOver has the workers go over to next, unless there is an error already.
+func (m *master) goOver(done *outcome, next generation, what string, err error) bool {
+	if err == nil {
+		err = m.workers.Apply(m.plan(next))
 	}
-	return next, nil
+	logRenewal(m.log, what, err)
+	if err != nil {
+		return false
+	}
+	done.next, done.renewed = next, true
+	return true
 }
 
 // openDesk begins to take orders. A predecessor may still be about to give the desk up.

@@ -148,7 +148,8 @@ func (u *upkeep) tick() <-chan time.Time {
 }
 
 // due looks whether files have changed, or keys have had their time. A change is told once, and only when nothing has changed
-// any more since the last look: a certificate and its key are seldom replaced at the same moment.
+// any more since the last look: a certificate and its key are seldom replaced at the same moment. Keys are told of again
+// after a while if nobody follows.
 func (u *upkeep) due() (files, keys bool) {
 	now := stamps(slices.Collect(maps.Keys(u.last)))
 	files = !maps.Equal(now, u.files) && maps.Equal(now, u.last)
@@ -156,7 +157,10 @@ func (u *upkeep) due() (files, keys bool) {
 	if files {
 		u.files = now
 	}
-	return files, !u.rotate.IsZero() && time.Now().After(u.rotate)
+	if keys = !u.rotate.IsZero() && time.Now().After(u.rotate); keys {
+		u.rotate = time.Now().Add(time.Minute)
+	}
+	return files, keys
 }
 
 // stamps looks at files. One that cannot be looked at has the zero stamp.

@@ -115,8 +115,12 @@ func (s *single) run() error {
 		case o := <-s.orders:
 			o.tell(s.obey(o))
 		case <-s.upkeep.tick():
-			if files, keys := s.upkeep.due(); files || keys {
-				logRenewal(s.log, s.renew(keys))
+			files, keys := s.upkeep.due()
+			if keys {
+				logRenewal(s.log, renewedKeys, s.renew(s.now.cfg, true))
+			}
+			if files {
+				logRenewal(s.log, renewedFiles, s.renewFiles())
 			}
 		}
 	}
@@ -172,12 +176,17 @@ func (s *single) tryReload() error {
 	return s.commit(next, sockets)
 }
 
-// renew sets TLS up anew, by the configuration that is in force.
-func (s *single) renew(newKeys bool) error {
+// renewFiles sets TLS up anew by the configuration that is in force and its files as they are now.
+func (s *single) renewFiles() error {
 	cfg, err := reread(s.now.cfg, s.path)
 	if err != nil {
 		return err
 	}
+	return s.renew(cfg, false)
+}
+
+// renew sets TLS up anew by cfg, which differs from the one in force in its files at most.
+func (s *single) renew(cfg *config.Config, newKeys bool) error {
 	keys := s.tickets
 	if newKeys {
 		keys = keys.rotated()
@@ -218,9 +227,15 @@ func reread(cfg *config.Config, path string) (*config.Config, error) {
 	return next, err
 }
 
+// What is renewed.
+const (
+	renewedFiles = "certificates"
+	renewedKeys  = "keys of session tickets"
+)
+
 // logRenewal says how setting TLS up anew went, each problem in a line of its own.
-func logRenewal(log *slog.Logger, err error) {
-	logOutcome(log, "kroxy-ev: certificates and ticket keys renewed", "kroxy-ev: renewing certificates failed, the old ones stay in service", err)
+func logRenewal(log *slog.Logger, what string, err error) {
+	logOutcome(log, "kroxy-ev: new "+what+" are in service", "kroxy-ev: new "+what+" cannot be taken up, the old ones stay in service", err)
 }
 
 // logReload says how a reload went, each problem in a line of its own.
