@@ -57,6 +57,24 @@ func TestAppendError(t *testing.T) {
 	}
 }
 
+// A hint is part of the page, and of its length.
+func TestAppendErrorWithHint(t *testing.T) {
+	t.Parallel()
+	for _, in := range []string{lines(), lines("Accept: text/plain")} {
+		var r Request
+		r.Parse([]byte(in))
+		out := bufio.NewReader(bytes.NewReader(AppendError(nil, 400, &Reply{Request: &r, Hint: "Ask otherwise."})))
+		resp, err := http.ReadResponse(out, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || out.Buffered() != 0 || !strings.Contains(string(body), "400 Bad Request") || !strings.Contains(string(body), "Ask otherwise.") || body[len(body)-1] != '\n' {
+			t.Errorf("%q: %v, %d bytes more", body, err, out.Buffered())
+		}
+	}
+}
+
 func TestPrefersPlain(t *testing.T) {
 	t.Parallel()
 	for accept, want := range map[string]bool{
