@@ -25,6 +25,14 @@ func BenchmarkHTTPIdle(b *testing.B)          { family(b, httpIdle) }
 func BenchmarkHTTPLatency(b *testing.B)       { family(b, newLatency("HTTPLatency", modeHTTP)) }
 func BenchmarkHTTPBesideSlow(b *testing.B)    { family(b, newBesideSlow()) }
 
+func BenchmarkTLSSmall(b *testing.B)            { family(b, tlsSmall) }
+func BenchmarkTLSFullECDSA(b *testing.B)        { family(b, tlsFullECDSA) }
+func BenchmarkTLSFullRSA(b *testing.B)          { family(b, tlsFullRSA) }
+func BenchmarkTLSResumed(b *testing.B)          { family(b, tlsResumed) }
+func BenchmarkTLSDownload(b *testing.B)         { family(b, tlsDownload) }
+func BenchmarkTLSIdle(b *testing.B)             { family(b, tlsIdle) }
+func BenchmarkTLSBesideHandshakes(b *testing.B) { family(b, newBesideHandshakes()) }
+
 // family runs a sub-benchmark for each contestant. Package testing runs all repetitions (-count) of one of them before
 // the next, which would measure them minutes apart. So the first that comes to repetition i runs the whole comparison,
 // all contestants in turns, and each reports its own part of it: the medians over the rounds.

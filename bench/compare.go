@@ -16,6 +16,7 @@ type workload struct {
 	bulk  bool     // the contestants for bulk transfers take part too
 	fresh bool     // each measurement has a new process
 	noLog bool     // access logs are off
+	rsa   bool     // the contestants' certificate has an RSA key, not an ECDSA one
 	hosts hostKind // what the contestants stand in front of
 	// prepare, when not nil, is called once with all contestants before the first round.
 	prepare func(h *harness, all []*target) error
@@ -93,6 +94,11 @@ func (h *harness) measureOnce(w *workload, p peer, t *target, hs *hosts, round i
 		defer t.proc.stop()
 	}
 	t.setRound(round)
+	if t.tls() {
+		if err := checkTLS(t); err != nil {
+			return nil, t.proc.blame(err)
+		}
+	}
 	m, err := w.measure(h, t)
 	if err != nil {
 		return nil, t.proc.blame(err)

@@ -61,6 +61,10 @@ func TestUsage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m, err := newMeter(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
 	const burn = 60 * time.Millisecond
 	for from, _ := processClock(os.Getpid()); ; {
 		if now, err := processClock(os.Getpid()); err != nil || now-from > burn {
@@ -76,6 +80,10 @@ func TestUsage(t *testing.T) {
 	}
 	if d := after.sched - before.sched; d < burn/2 {
 		t.Errorf("schedstat says %v", d)
+	}
+	// All the time, in one thread; a machine that is shared gives less.
+	if share, err := m.share(); err != nil || share < 0.05 || share > 4 {
+		t.Errorf("share of the time: %v, %v", share, err)
 	}
 	if m, err := memoryOf(os.Getpid()); err != nil || m.pss < 1<<20 || m.rss < m.pss {
 		t.Errorf("memory %+v, %v", m, err)

@@ -24,7 +24,7 @@ func dripped(body bool) string {
 // second, evenly spread over the second. Ops are the clients that are still there at the end.
 func drip(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 	sent := 0
-	conns, err := dialAll(j.Addr, j.Conns, func(c net.Conn) error {
+	conns, err := dialAll(j, func(c net.Conn) error {
 		sent++
 		_, err := c.Write([]byte(dripped(sent%2 == 0)))
 		return err

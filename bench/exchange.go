@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -76,7 +77,8 @@ func (e exchange) on(c net.Conn, buf []byte) (int64, error) {
 		return 0, fmt.Errorf("sending a request: %w", err)
 	}
 	in := &countingReader{r: c}
-	resp, err := http.ReadResponse(bufio.NewReaderSize(in, 4096), nil)
+	body := bufio.NewReaderSize(in, 4096)
+	resp, err := http.ReadResponse(body, nil)
 	if err != nil {
 		return in.n, fmt.Errorf("reading a response: %w", err)
 	}
@@ -94,12 +96,20 @@ func (e exchange) on(c net.Conn, buf []byte) (int64, error) {
 	if n != e.Size {
 		return in.n, fmt.Errorf("the response has %d bytes, want %d", n, e.Size)
 	}
-	return in.n, nil
+	size := in.n
+	if e.closes() {
+		if _, err := body.ReadByte(); err == nil {
+			return size, errors.New("the connection goes on after the response")
+		} else if !errors.Is(err, io.EOF) {
+			return size, fmt.Errorf("waiting for the end of the connection: %w", err)
+		}
+	}
+	return size, nil
 }
 
 // once does the exchange on a connection of its own.
-func (e exchange) once(addr string, buf []byte) (int64, error) {
-	c, err := net.DialTimeout("tcp", addr, dialTimeout)
+func (e exchange) once(d dialer, buf []byte) (int64, error) {
+	c, err := d.dial()
 	if err != nil {
 		return 0, err
 	}

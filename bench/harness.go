@@ -30,8 +30,10 @@ type harness struct {
 	cores      cores
 	files      int // limit on open files, of this process and its children
 	guard      *guard
-	peers      []peer // the contestants of both modes, in the order of measurement
-	nginx, wrk string // paths, or ""
+	peers      []peer      // the contestants of both modes, in the order of measurement
+	nginx, wrk string      // paths, or ""
+	ecdsa, rsa certificate // of the contestants that speak TLS
+	wrkHello   []byte      // the first that wrk says over TLS; nil: not known yet
 }
 
 // newHarness finds the programs, builds kroxy-ev and starts the guard. What is missing and so left out is said on note.
@@ -62,6 +64,9 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 			h.close()
 		}
 	}()
+	if h.ecdsa, h.rsa, err = makeCertificates(h.dir); err != nil {
+		return nil, err
+	}
 	missing := func(what string, m mode) {
 		fmt.Fprintf(note, "bench: %s for %s mode not installed, skipping (bench/setup.sh installs it)\n", what, m)
 	}
@@ -167,12 +172,15 @@ func (h *harness) hostsFor(w *workload) (*hosts, error) {
 
 // target is a running contestant.
 type target struct {
-	name  string
-	proc  *proc
-	hosts *hosts // behind it
-	port  int
-	addr  string // where clients connect to; another loopback address each round
+	name        string
+	proc        *proc
+	hosts       *hosts // behind it
+	port        int
+	addr        string      // where clients connect to; another loopback address each round
+	certificate certificate // what it shows them; zero: no TLS
 }
+
+func (t *target) tls() bool { return t.certificate != certificate{} }
 
 // startTarget starts a contestant of w in front of hs.
 func (h *harness) startTarget(w *workload, p peer, hs *hosts) (*target, error) {
@@ -180,11 +188,19 @@ func (h *harness) startTarget(w *workload, p peer, hs *hosts) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	pr, err := p.start(h, port, hs.ports, h.cores.proxy, !w.noLog)
+	var c certificate
+	switch {
+	case w.mode != modeHTTPS:
+	case w.rsa:
+		c = h.rsa
+	default:
+		c = h.ecdsa
+	}
+	pr, err := p.start(h, port, hs.ports, h.cores.proxy, !w.noLog, c)
 	if err != nil {
 		return nil, err
 	}
-	return &target{name: p.name, proc: pr, hosts: hs, port: port}, nil
+	return &target{name: p.name, proc: pr, hosts: hs, port: port, certificate: c}, nil
 }
 
 // setRound gives t the address for a round, so that the sockets of earlier rounds that are in TIME_WAIT take no port away.

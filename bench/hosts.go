@@ -243,7 +243,7 @@ func startNginxHosts(h *harness) (*hosts, error) {
 	}
 	hs := &hosts{ports: hostPorts{a, b}}
 	peer := peer{name: "nginx-host", file: "nginx-host.conf", argv: nginxArgv(h.nginx)}
-	if hs.proc, err = peer.start(h, a, hs.ports, h.cores.rest, false); err != nil {
+	if hs.proc, err = peer.start(h, a, hs.ports, h.cores.rest, false, certificate{}); err != nil {
 		return nil, err
 	}
 	return hs, nil

@@ -22,19 +22,9 @@ func newLatency(name string, m mode) *workload {
 			return err
 		},
 		measure: func(h *harness, t *target) (metrics, error) {
-			j := job{Addr: t.addr, Conns: smallConns, Duration: h.load, Rate: rate, Exchange: getSmall}
-			if h.cores.pinned {
-				j.Watch = t.proc.pid
-			}
-			r, err := t.hosts.ping(j)
-			for again := latencyRetries; r.Counted < leastCounted && again > 0; again-- {
-				r, err = t.hosts.ping(j)
-			}
+			r, err := watched(h, t, job{Rate: rate})
 			if err != nil {
-				return nil, fmt.Errorf("bench: at %.0f requests a second: %w", rate, err)
-			}
-			if r.Counted < leastCounted {
-				return nil, fmt.Errorf("bench: other programs left the CPUs alone for %.0f%% of the time only", 100*r.Counted)
+				return nil, err
 			}
 			return metrics{
 				"p50-us":    micros(r.P50),
@@ -44,6 +34,25 @@ func newLatency(name string, m mode) *workload {
 			}, nil
 		},
 	}
+}
+
+// watched does j, a job of kind loadPing at a fixed rate, in a time in which other programs leave the CPUs alone.
+func watched(h *harness, t *target, j job) (result, error) {
+	j.Addr, j.TLS, j.Conns, j.Duration, j.Exchange = t.addr, t.tls(), smallConns, h.load, getSmall
+	if h.cores.pinned {
+		j.Watch = t.proc.pid
+	}
+	r, err := t.hosts.ping(j)
+	for again := latencyRetries; r.Counted < leastCounted && again > 0; again-- {
+		r, err = t.hosts.ping(j)
+	}
+	if err != nil {
+		return r, fmt.Errorf("bench: at %.0f requests a second: %w", j.Rate, err)
+	}
+	if r.Counted < leastCounted {
+		return r, fmt.Errorf("bench: other programs left the CPUs alone for %.0f%% of the time only", 100*r.Counted)
+	}
+	return r, nil
 }
 
 // halfRate returns half of the rate that the slowest of all can do in front of this load.
@@ -66,7 +75,7 @@ func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsec
 func bestRate(t *target) (float64, error) {
 	best := 0.0
 	for range 3 {
-		r, err := t.hosts.ping(job{Addr: t.addr, Conns: smallConns, Duration: 300 * time.Millisecond, Exchange: getSmall})
+		r, err := t.hosts.ping(job{Addr: t.addr, TLS: t.tls(), Conns: smallConns, Duration: 300 * time.Millisecond, Exchange: getSmall})
 		if err != nil {
 			return 0, err
 		}

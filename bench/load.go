@@ -30,6 +30,11 @@ type job struct {
 	Upload   bool     // bulk
 	Exchange exchange // ping, connect: what to do; idle, bulk: likewise, but if it is empty they use the hosts' own protocol
 	Watch    int      // ping at a fixed rate: a proxy's process id; times count only while nobody else wants its CPU, or the load's
+	Meter    int      // ping: a proxy's process id, whose CPU time is to be read
+
+	TLS        bool    // to the proxy: see dialer
+	Resume     bool    // connect: with resumed sessions; else all handshakes are full
+	Handshakes float64 // ping at a fixed rate: new connections a second beside the others: see handshaker
 }
 
 // result is what a load process writes to stdout: once, and for idle and slow also once before the silence.
@@ -40,7 +45,11 @@ type result struct {
 	Elapsed  time.Duration
 	P50, P99 time.Duration // ping at a fixed rate
 	Counted  float64       // the share of the time that they come from: see sampler
-	Failure  string        // an example of the errors
+	CPU      float64       // ping with a meter: CPU time of the proxy, as a share of the time
+
+	Handshakes int64         // beside the Ops
+	Spent      time.Duration // by the load on them
+	Failure    string        // an example of the errors
 }
 
 // playLoad does the job in arg.

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ type settings struct {
 	Port         int    // the proxy's
 	HostA, HostB int    // ports of the group's two hosts on 127.0.0.1
 	Log          string // path of the access log, or "": none
+	certificate         // of modeHTTPS
 	Dir          string // for whatever else the program writes
 	Files        int    // limit on open files
 	MaxConn      int    // sessions that fit under it, at most 9000
@@ -33,6 +35,7 @@ type mode string
 const (
 	modeStream mode = "stream" // TCP, whatever is in it
 	modeHTTP   mode = "http"
+	modeHTTPS  mode = "https" // TLS to clients, plain HTTP to the hosts
 )
 
 // peer is a program under test.
@@ -42,6 +45,7 @@ type peer struct {
 	file string                          // in peers/
 	argv func(conf, dir string) []string // how to run it
 	bulk bool                            // takes part in the bulk rows only
+	ssl  string                          // in peers/: OpenSSL's configuration, or "": the system's
 }
 
 // allPeers returns all contestants, in the order of measurement, run by the programs at these paths.
@@ -56,6 +60,11 @@ func allPeers(nginx, haproxy, kroxy string) []peer {
 		{name: "haproxy", mode: modeHTTP, file: "haproxy-http.cfg", argv: haproxyArgv(haproxy)},
 		{name: "haproxy-tuned", mode: modeHTTP, file: "haproxy-http.cfg", argv: haproxyArgv(haproxy), bulk: true},
 		{name: subject, mode: modeHTTP, file: "kroxy-ev-http.json", argv: kroxyArgv(kroxy)},
+		{name: "nginx", mode: modeHTTPS, file: "nginx-https.conf", argv: nginxArgv(nginx)},
+		{name: "nginx-tuned", mode: modeHTTPS, file: "nginx-https.conf", argv: nginxArgv(nginx), bulk: true},
+		{name: "haproxy", mode: modeHTTPS, file: "haproxy-https.cfg", argv: haproxyArgv(haproxy), ssl: "haproxy-openssl.cnf"},
+		{name: "haproxy-tuned", mode: modeHTTPS, file: "haproxy-https.cfg", argv: haproxyArgv(haproxy), bulk: true, ssl: "haproxy-openssl.cnf"},
+		{name: subject, mode: modeHTTPS, file: "kroxy-ev-https.json", argv: kroxyArgv(kroxy)},
 	}
 }
 
@@ -72,14 +81,15 @@ func (p peer) render(s settings) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// start runs the peer on port in a new directory of its own, with its access log or without, and waits until it answers.
-func (p peer) start(h *harness, port int, to hostPorts, cpus unix.CPUSet, log bool) (*proc, error) {
+// start runs the peer on port in a new directory of its own, with its access log or without, and waits until it answers. c is
+// the certificate of one that speaks TLS.
+func (p peer) start(h *harness, port int, to hostPorts, cpus unix.CPUSet, log bool, c certificate) (*proc, error) {
 	dir, err := os.MkdirTemp(h.dir, p.name+"-")
 	if err != nil {
 		return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 	}
 	s := settings{
-		Port: port, HostA: to.A, HostB: to.B, Dir: dir, Bulk: p.bulk,
+		Port: port, HostA: to.A, HostB: to.B, Dir: dir, Bulk: p.bulk, certificate: c,
 		Files: h.files, MaxConn: min(9000, (h.files-200)/2), StreamModule: streamModule(),
 	}
 	if log {
@@ -96,7 +106,16 @@ func (p peer) start(h *harness, port int, to hostPorts, cpus unix.CPUSet, log bo
 	if err := os.WriteFile(conf, b, 0o644); err != nil {
 		return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 	}
-	pr, err := start(command{name: p.name, argv: p.argv(conf, dir), dir: dir, cpus: cpus}, h.guard)
+	cmd := command{name: p.name, argv: p.argv(conf, dir), dir: dir, cpus: cpus}
+	if p.ssl != "" {
+		b, err := peerFiles.ReadFile("peers/" + p.ssl)
+		path := filepath.Join(dir, p.ssl)
+		if err := errors.Join(err, os.WriteFile(path, b, 0o644)); err != nil {
+			return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
+		}
+		cmd.env = []string{"OPENSSL_CONF=" + path}
+	}
+	pr, err := start(cmd, h.guard)
 	if err != nil {
 		return nil, err
 	}

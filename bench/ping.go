@@ -1,9 +1,10 @@
 package bench
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/netip"
+	"io"
 	"runtime"
 	"slices"
 	"time"
@@ -32,11 +33,13 @@ type pinger struct {
 	buf     []byte
 
 	// Of the job under way.
+	dialer   dialer
 	exchange exchange
 	size     int64 // bytes of a response; unless exchange.Chunked
 	begin    time.Time
 	again    bool     // send the next request on a connection as soon as the last is answered
 	samples  *sampler // at a fixed rate: the responses' times
+	busy     int      // clients that wait for a response
 	ops      int64
 	bytes    int64
 }
@@ -45,7 +48,8 @@ type pinger struct {
 type pingSocket struct {
 	fd    int
 	ready func(*pingSocket) error
-	tail  [5]byte // the last bytes that were read
+	tls   *tls.Conn // over fd, or nil
+	tail  [5]byte   // the last bytes that were read
 
 	// Of a client's.
 	busy   bool            // a response is missing
@@ -111,8 +115,12 @@ func (p *pinger) do(j job) (result, error) {
 		p.clients = nil
 	}()
 	p.exchange, p.spin, p.samples = j.Exchange, false, nil
-	p.ops, p.bytes = 0, 0
-	if err := p.measureResponse(j.Addr); err != nil {
+	p.busy, p.ops, p.bytes = 0, 0, 0
+	var err error
+	if p.dialer, err = j.dialer(); err != nil {
+		return result{}, err
+	}
+	if err := p.measureResponse(); err != nil {
 		return result{}, err
 	}
 	if err := p.connect(j.Addr, j.Conns); err != nil {
@@ -122,11 +130,11 @@ func (p *pinger) do(j job) (result, error) {
 }
 
 // measureResponse asks once and checks the response thoroughly; all others must be as long.
-func (p *pinger) measureResponse(addr string) error {
+func (p *pinger) measureResponse() error {
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		p.size, err = p.exchange.once(addr, nil)
+		p.size, err = p.exchange.once(p.dialer, nil)
 		done <- err
 	}()
 	for {
@@ -142,24 +150,29 @@ func (p *pinger) measureResponse(addr string) error {
 }
 
 func (p *pinger) connect(addr string, n int) error {
-	ap, err := netip.ParseAddrPort(addr)
+	to, err := socketAddress(addr)
 	if err != nil {
 		return err
 	}
-	sa := &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()}
 	for range n {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		fd, err := connectSocket(to)
 		if err != nil {
-			return fmt.Errorf("making a socket: %w", err)
+			return err
 		}
-		if err := errors.Join(unix.Connect(fd, sa), unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)); err != nil {
-			_ = unix.Close(fd)
-			return fmt.Errorf("connecting to %s: %w", addr, err)
+		var secure *tls.Conn
+		if p.dialer.config != nil {
+			// It blocks: nobody needs this thread for its requests yet.
+			secure = tls.Client(rawConn{fd: fd}, p.dialer.config)
+			if err := p.dialer.handshake(secure); err != nil {
+				_ = unix.Close(fd)
+				return err
+			}
 		}
 		s, err := p.watch(fd, p.receive)
 		if err != nil {
 			return err
 		}
+		s.tls = secure
 		p.clients = append(p.clients, s)
 	}
 	return nil
@@ -191,7 +204,22 @@ func (p *pinger) serve(d time.Duration) error {
 func (p *pinger) run(j job) (result, error) {
 	var interval time.Duration
 	var yielded time.Duration
+	var meter *meter
+	var beside *handshaker
 	limit := j.Duration
+	if j.Meter != 0 {
+		var err error
+		if meter, err = newMeter(j.Meter); err != nil {
+			return result{}, err
+		}
+	}
+	if j.Handshakes > 0 {
+		var err error
+		if beside, err = newHandshaker(p, j); err != nil {
+			return result{}, err
+		}
+		defer beside.close()
+	}
 	if j.Rate > 0 {
 		interval = time.Duration(float64(time.Second) / j.Rate)
 		var g *gauge
@@ -223,14 +251,21 @@ func (p *pinger) run(j job) (result, error) {
 		if over == 0 && (now >= limit || now >= j.Duration && p.samples.enough(j.Duration)) {
 			over, p.again = now, false
 		}
-		if over > 0 && (now >= over+time.Second || p.waiting() == 0) {
+		if over > 0 && (now >= over+time.Second || p.waiting() == 0 && beside.idle()) {
 			break
 		}
 		wait := time.Second
 		if over == 0 {
 			wait = limit - now
 		}
-		for interval > 0 && over == 0 {
+		if beside != nil && over == 0 {
+			wait = min(wait, max(0, beside.due-now))
+			if err := beside.tick(now); err != nil {
+				return result{}, err
+			}
+		}
+		held := beside.holds()
+		for interval > 0 && over == 0 && !held {
 			due := time.Duration(next) * interval
 			if due > now {
 				wait = min(wait, due-now)
@@ -240,9 +275,12 @@ func (p *pinger) run(j job) (result, error) {
 			next++
 			if s.busy {
 				s.queued = append(s.queued, due)
-			} else if err := p.send(s, time.Since(p.begin)); err != nil {
+			} else if err := p.send(s, time.Since(p.begin)-beside.held(due)); err != nil {
 				return result{}, err
 			}
+		}
+		if !held {
+			beside.released()
 		}
 		if p.spin && now-yielded > 5*time.Millisecond {
 			runtime.Gosched() // or Go's monitor wakes up a thousand times a second to interrupt this goroutine
@@ -255,6 +293,18 @@ func (p *pinger) run(j job) (result, error) {
 	r := result{Ops: p.ops, Bytes: p.bytes, Errors: p.waiting(), Elapsed: over}
 	if r.Errors > 0 {
 		r.Failure = fmt.Sprintf("%d responses did not come", r.Errors)
+	}
+	if meter != nil {
+		var err error
+		if r.CPU, err = meter.share(); err != nil {
+			return result{}, err
+		}
+	}
+	if beside != nil {
+		if err := beside.enough(over); err != nil {
+			return result{}, err
+		}
+		r.Handshakes, r.Spent = beside.done, beside.spent
 	}
 	if p.samples != nil {
 		p.samples.endSlice(over)
@@ -277,7 +327,13 @@ func (p *pinger) waiting() (n int64) {
 
 // send sends a request whose time counts from from.
 func (p *pinger) send(s *pingSocket, from time.Duration) error {
-	n, err := unix.Write(s.fd, p.exchange.Request)
+	var n int
+	var err error
+	if s.tls != nil {
+		n, err = s.tls.Write(p.exchange.Request)
+	} else {
+		n, err = unix.Write(s.fd, p.exchange.Request)
+	}
 	if err == nil && n < len(p.exchange.Request) {
 		err = unix.EAGAIN
 	}
@@ -285,6 +341,7 @@ func (p *pinger) send(s *pingSocket, from time.Duration) error {
 		return fmt.Errorf("sending a request: %d bytes of %d: %w", n, len(p.exchange.Request), err)
 	}
 	s.busy, s.got, s.from = true, 0, from
+	p.busy++
 	return nil
 }
 
@@ -304,18 +361,19 @@ func (p *pinger) receive(s *pingSocket) error {
 	switch {
 	case p.exchange.Chunked:
 		if string(s.tail[:]) != "0\r\n\r\n" { // the bodies are zeros: it is in no chunk
-			return nil
+			return p.receiveMore(s)
 		}
 		if s.got < p.exchange.Size {
 			return fmt.Errorf("reading a response: it ended after %d bytes", s.got)
 		}
 	case s.got < p.size:
-		return nil
+		return p.receiveMore(s)
 	}
 	if !s.busy || !p.exchange.Chunked && s.got > p.size {
 		return fmt.Errorf("reading a response: more than its %d bytes came", p.size)
 	}
 	s.busy = false
+	p.busy--
 	p.ops++
 	p.bytes += s.got
 	if p.samples != nil {
@@ -332,9 +390,26 @@ func (p *pinger) receive(s *pingSocket) error {
 	return nil
 }
 
-// read reads what there is, up to the size of p.buf, and keeps its end in s.tail.
+// receiveMore receives the rest of a response if it has been read from the socket already: TLS may have the next record, of
+// which epoll knows nothing.
+func (p *pinger) receiveMore(s *pingSocket) error {
+	if s.tls == nil {
+		return nil
+	}
+	return p.receive(s)
+}
+
+// read reads what there is, up to the size of p.buf, and keeps its end in s.tail. It returns nothing at the end.
 func (p *pinger) read(s *pingSocket) ([]byte, error) {
-	n, err := unix.Read(s.fd, p.buf)
+	var n int
+	var err error
+	if s.tls != nil {
+		if n, err = s.tls.Read(p.buf); n > 0 || errors.Is(err, io.EOF) {
+			err = nil // if it is not the end, it comes again
+		}
+	} else {
+		n, err = unix.Read(s.fd, p.buf)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -17,7 +18,7 @@ const pingAnswer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Lengt
 
 // playPing is two hosts and the load on one thread. It reads jobs, of kind loadPing, and writes a result or a failure for each.
 func playPing(_ []byte, in *bufio.Reader, out *json.Encoder) error {
-	debug.SetGCPercent(-1) // a job makes little garbage but its times, and a pause would be the proxy's
+	debug.SetGCPercent(-1) // a job makes little garbage (its times; TLS some), and a pause would be the proxy's
 	p, err := newPinger()
 	if err != nil {
 		return err
@@ -40,6 +41,7 @@ func playPing(_ []byte, in *bufio.Reader, out *json.Encoder) error {
 			}
 			return err
 		}
+		runtime.GC()
 		r, err := p.do(j)
 		if err != nil {
 			r = result{Failure: err.Error()}

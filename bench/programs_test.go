@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -50,8 +51,8 @@ func recordingHost(t *testing.T, r *record) int {
 	return s.Listener.Addr().(*net.TCPAddr).Port
 }
 
-// The contestants for HTTP do the same: what reaches the hosts, on how many connections, and what is logged. Not parallel:
-// it makes this process a subreaper.
+// The contestants for HTTP do the same, over TLS too: what reaches the hosts, on how many connections, and what is logged. Not
+// parallel: it makes this process a subreaper.
 func TestHTTPPeersAreEqual(t *testing.T) {
 	if _, err := os.Stat("../go.mod"); err != nil {
 		t.Skip("not in the module's tree: kroxy-ev cannot be built")
@@ -63,15 +64,14 @@ func TestHTTPPeersAreEqual(t *testing.T) {
 	}
 	defer h.close()
 	for _, p := range allPeers("", "", "") {
-		if p.mode != modeHTTP {
+		if p.mode == modeStream {
 			continue
 		}
-		name := p.name
-		at := slices.IndexFunc(h.peers, func(p peer) bool { return p.mode == modeHTTP && p.name == name })
+		at := slices.IndexFunc(h.peers, func(q peer) bool { return q.mode == p.mode && q.name == p.name })
 		for _, log := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s,log=%v", name, log), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s,%s,log=%v", p.mode, p.name, log), func(t *testing.T) {
 				if at < 0 {
-					t.Skipf("%s is not installed (bench/setup.sh installs it)", name)
+					t.Skipf("%s is not installed (bench/setup.sh installs it)", p.name)
 				}
 				checkHTTPPeer(t, h, h.peers[at], log)
 			})
@@ -82,15 +82,28 @@ func TestHTTPPeersAreEqual(t *testing.T) {
 func checkHTTPPeer(t *testing.T, h *harness, p peer, log bool) {
 	var r record
 	hs := &hosts{ports: hostPorts{A: recordingHost(t, &r), B: recordingHost(t, &r)}}
-	tg, err := h.startTarget(&workload{noLog: !log}, p, hs)
+	tg, err := h.startTarget(&workload{mode: p.mode, noLog: !log}, p, hs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tg.proc.stop()
 	tg.setRound(0)
-	c, err := net.Dial("tcp", tg.addr)
+	d, proto, tickets := dialer{addr: tg.addr}, "http", countingSessions{}
+	if tg.tls() {
+		if err := checkTLS(tg); err != nil {
+			t.Error(err)
+		}
+		d.config, proto = clientTLS(tg.certificate.roots), "https"
+		d.config.ClientSessionCache = &tickets
+		if h.wrk != "" {
+			if err := h.checkWrk(tg.addr); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	c, err := d.dial()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal(tg.proc.blame(err))
 	}
 	defer c.Close()
 	const times = 4
@@ -101,7 +114,7 @@ func checkHTTPPeer(t *testing.T, h *harness, p peer, log bool) {
 				t.Fatal(tg.proc.blame(err))
 			}
 		}
-		const rest = ` HTTP/1.1 host=bench for=["127.0.0.1"] proto=["http"] forwarded-host=["bench"] body=`
+		rest := ` HTTP/1.1 host=bench for=["127.0.0.1"] proto=["` + proto + `"] forwarded-host=["bench"] body=`
 		want = append(want, "GET /"+rest+"0 <nil>", "POST /bytes/16384"+rest+"16384 <nil>")
 	}
 	r.mu.Lock()
@@ -116,8 +129,19 @@ func checkHTTPPeer(t *testing.T, h *harness, p peer, log bool) {
 		t.Errorf("%d connections to 2 hosts, for one request at a time", r.conns)
 	}
 	r.mu.Unlock()
+	if tg.tls() && tickets.n != 1 {
+		t.Errorf("%d session tickets after a full handshake, want 1", tickets.n)
+	}
 	checkLog(t, filepath.Dir(tg.proc.output), log, times)
 }
+
+// countingSessions counts the tickets that it is given.
+type countingSessions struct {
+	noSessions
+	n int
+}
+
+func (s *countingSessions) Put(string, *tls.ClientSessionState) { s.n++ }
 
 // checkLog looks for times lines of the browser's request in the files of dir, where the access log is or is not to be.
 func checkLog(t *testing.T, dir string, log bool, times int) {
@@ -144,6 +168,29 @@ func checkLog(t *testing.T, dir string, log bool, times int) {
 	}
 	if strings.Contains(all, "temporary file") {
 		t.Errorf("it works with files:\n%s", all)
+	}
+}
+
+// What wrk would agree on with a server is known without wrk, and must be what the rows want.
+func TestCheckWrk(t *testing.T) {
+	t.Parallel()
+	h := &harness{wrk: find("wrk"), dir: t.TempDir()}
+	if h.wrk == "" {
+		t.Skip("wrk is not installed (bench/setup.sh installs it)")
+	}
+	var err error
+	if h.cores, err = splitCores(); err != nil {
+		t.Fatal(err)
+	}
+	for bad, config := range map[string]func(*tls.Config){
+		"":                             nil,
+		"TLS 1.2":                      func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 },
+		"not a ServerHello with a key": func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.CurveP256} },
+	} {
+		addr, _ := tlsHost(t, config)
+		if err := h.checkWrk(addr); (err != nil) != (bad != "") || err != nil && !strings.Contains(err.Error(), bad) {
+			t.Errorf("%v, want %q", err, bad)
+		}
 	}
 }
 
@@ -185,7 +232,7 @@ func TestWrkSendsTheRequest(t *testing.T) {
 			}()
 		}
 	}()
-	r, err := requests(h, l.Addr().String(), e, 2, time.Second)
+	r, err := requests(h, job{Addr: l.Addr().String(), Exchange: e, Conns: 2, Duration: time.Second})
 	if err != nil || r.Errors > 0 || r.Ops < 2 {
 		t.Errorf("%+v, %v", r, err)
 	}

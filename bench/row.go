@@ -7,17 +7,31 @@ import (
 
 // requestRow makes w a workload of exchanges over and over on conns connections.
 func requestRow(w workload, e exchange, conns int) *workload {
+	return jobRow(w, job{Exchange: e, Conns: conns})
+}
+
+// jobRow makes w a workload of j's exchanges over and over.
+func jobRow(w workload, j job) *workload {
 	unit, share := "op", time.Duration(1)
-	if e.closes() {
+	if j.Exchange.closes() {
 		unit, share = "conn", 2 // half as long: each connection leaves sockets in TIME_WAIT
 	}
 	w.units = []string{"cpu-us/" + unit, unit + "s/s", "errors"}
 	w.measure = func(h *harness, t *target) (metrics, error) {
-		one, err := e.once(t.addr, nil)
+		j := j
+		j.Addr, j.TLS, j.Duration = t.addr, t.tls(), h.load/share
+		d, err := j.dialer()
+		var one int64
+		if err == nil {
+			one, err = j.Exchange.once(d, nil)
+		}
+		if err == nil && j.TLS && h.takesWrk(j) {
+			err = h.checkWrk(j.Addr)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("bench: before the load: %w", err)
 		}
-		cpu, r, err := t.cpuDuring(func() (result, error) { return requests(h, t.addr, e, conns, h.load/share) })
+		cpu, r, err := t.cpuDuring(func() (result, error) { return requests(h, j) })
 		if err != nil {
 			return nil, err
 		}

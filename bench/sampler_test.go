@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -58,6 +59,23 @@ func TestGauge(t *testing.T) {
 	defer self.close()
 	if d := self.kept(); d < 0 || d > time.Minute {
 		t.Errorf("own process: %v", d)
+	}
+	known := len(self.threads)
+	stop := make(chan bool)
+	defer close(stop)
+	for range known + 1 {
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			<-stop
+		}()
+	}
+	for end := time.Now().Add(5 * time.Second); len(self.threads) == known && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+		self.kept()
+	}
+	if len(self.threads) == known {
+		t.Error("threads that start later are not seen")
 	}
 	if _, err := newGauge(1 << 30); err == nil {
 		t.Error("no error for a process that does not exist")

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"net"
 	"time"
 )
 
@@ -32,7 +31,7 @@ func bulkRow(name string, m mode, j job) *workload {
 		name: name, mode: m, units: []string{"cpu-s/GB", "GB/s"}, bulk: true,
 		measure: func(h *harness, t *target) (metrics, error) {
 			j := j
-			j.Addr, j.Duration = t.addr, h.load
+			j.Addr, j.TLS, j.Duration = t.addr, t.tls(), h.load
 			cpu, r, err := t.cpuDuring(func() (result, error) { return runLoad(h, j) })
 			if err != nil {
 				return nil, err
@@ -54,7 +53,7 @@ func idleRow(name string, m mode, e exchange) *workload {
 		name: name, mode: m, units: []string{"B/conn"}, fresh: true,
 		measure: func(h *harness, t *target) (metrics, error) {
 			n := min(idleSessions, (h.files-200)/4) // the proxy has two descriptors a session, and may have reason for more
-			return held(h, t, job{Kind: loadIdle, Addr: t.addr, Conns: n, Exchange: e})
+			return held(h, t, job{Kind: loadIdle, Addr: t.addr, TLS: t.tls(), Conns: n, Exchange: e})
 		},
 	}
 }
@@ -69,7 +68,11 @@ var streamSlowReaders = &workload{
 // held measures how much process memory the sessions of j take while they are silent; all of them must go on after it.
 // One exchange comes before, so that what the proxy makes at its first session is not counted as the sessions'.
 func held(h *harness, t *target, j job) (metrics, error) {
-	c, err := net.DialTimeout("tcp", t.addr, dialTimeout)
+	d, err := j.dialer()
+	if err != nil {
+		return nil, err
+	}
+	c, err := d.dial()
 	if err != nil {
 		return nil, err
 	}

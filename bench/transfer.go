@@ -64,11 +64,15 @@ func repeat(n int, d time.Duration, f func() (int64, error)) result {
 
 // bulk does a job of kind loadBulk: each transfer has a connection of its own.
 func bulk(j job) (result, error) {
+	d, err := j.dialer()
+	if err != nil {
+		return result{}, err
+	}
 	bufs := sync.Pool{New: func() any { return make([]byte, chunkSize) }}
 	return repeat(j.Conns, j.Duration, func() (int64, error) {
 		buf := bufs.Get().([]byte)
 		defer bufs.Put(buf) //nolint:staticcheck // one allocation per transfer of megabytes
-		c, err := net.DialTimeout("tcp", j.Addr, dialTimeout)
+		c, err := d.dial()
 		if err != nil {
 			return 0, err
 		}
@@ -115,14 +119,22 @@ func upload(c net.Conn, buf []byte, n int64) error {
 
 // connects does a job of kind loadConnect.
 func connects(j job) (result, error) {
-	return repeat(j.Conns, j.Duration, func() (int64, error) { return j.Exchange.once(j.Addr, nil) }), nil
+	d, err := j.dialer()
+	if err != nil {
+		return result{}, err
+	}
+	return repeat(j.Conns, j.Duration, func() (int64, error) { return j.Exchange.once(d, nil) }), nil
 }
 
-// dialAll opens n sessions, runs first on each, and closes what it opened when one fails.
-func dialAll(addr string, n int, first func(net.Conn) error) ([]net.Conn, error) {
+// dialAll opens j's sessions, runs first on each, and closes what it opened when one fails.
+func dialAll(j job, first func(net.Conn) error) ([]net.Conn, error) {
+	d, err := j.dialer()
+	if err != nil {
+		return nil, err
+	}
 	var conns []net.Conn
-	for range n {
-		c, err := net.DialTimeout("tcp", addr, dialTimeout)
+	for range j.Conns {
+		c, err := d.dial()
 		if err == nil {
 			conns = append(conns, c)
 			_ = c.SetDeadline(time.Now().Add(dialTimeout))
@@ -131,7 +143,7 @@ func dialAll(addr string, n int, first func(net.Conn) error) ([]net.Conn, error)
 		}
 		if err != nil {
 			closeAll(conns)
-			return nil, fmt.Errorf("session %d of %d: %w", len(conns), n, err)
+			return nil, fmt.Errorf("session %d of %d: %w", len(conns), j.Conns, err)
 		}
 	}
 	return conns, nil
@@ -175,7 +187,7 @@ func silence(r result, in *bufio.Reader, out *json.Encoder) error {
 
 // idle does a job of kind loadIdle; after the silence each session must still work.
 func idle(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
-	conns, err := dialAll(j.Addr, j.Conns, j.small)
+	conns, err := dialAll(j, j.small)
 	if err != nil {
 		return result{}, err
 	}
@@ -196,7 +208,7 @@ func idle(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 func slow(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 	const little, more = 64 << 10, 16 << 20
 	buf := make([]byte, little)
-	conns, err := dialAll(j.Addr, j.Conns, func(c net.Conn) error {
+	conns, err := dialAll(j, func(c net.Conn) error {
 		if _, err := c.Write(request(opDownload, j.Size)); err != nil {
 			return fmt.Errorf("asking for a download: %w", err)
 		}

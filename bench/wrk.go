@@ -15,27 +15,22 @@ import (
 //go:embed wrk/request.lua
 var wrkScript []byte
 
-// requests has e done over and over on conns connections to addr for d, with wrk where it is installed: on kept-alive
-// connections, unless the request asks for the connection to end.
-func requests(h *harness, addr string, e exchange, conns int, d time.Duration) (result, error) {
-	if h.wrk == "" {
-		kind := loadPing
-		if e.closes() {
-			kind = loadConnect
+// takesWrk tells whether wrk does j. Whether it resumes TLS sessions is its own business: a row of handshakes must know.
+func (h *harness) takesWrk(j job) bool { return h.wrk != "" && (!j.TLS || !j.Exchange.closes()) }
+
+// requests has j done over and over, with wrk where it is installed: on kept-alive connections, unless the request asks for
+// the connection to end.
+func requests(h *harness, j job) (result, error) {
+	if !h.takesWrk(j) {
+		j.Kind = loadPing
+		if j.Exchange.closes() {
+			j.Kind = loadConnect
 		}
-		return runLoad(h, job{Kind: kind, Addr: addr, Conns: conns, Duration: d, Exchange: e})
-	}
-	script, request := filepath.Join(h.dir, "request.lua"), filepath.Join(h.dir, "request")
-	if err := errors.Join(os.WriteFile(script, wrkScript, 0o644), os.WriteFile(request, e.Request, 0o644)); err != nil {
-		return result{}, fmt.Errorf("bench: writing what wrk reads: %w", err)
+		return runLoad(h, j)
 	}
 	// wrk takes whole seconds only.
-	secs := max(1, int(d.Round(time.Second)/time.Second))
-	argv := []string{
-		h.wrk, "-t1", "-c" + strconv.Itoa(conns), "-d" + strconv.Itoa(secs) + "s", "-s", script,
-		"http://" + addr + "/", "--", request,
-	}
-	p, err := start(command{name: "wrk", argv: argv, dir: h.dir, cpus: h.cores.rest, pipes: true}, h.guard)
+	secs := max(1, int(j.Duration.Round(time.Second)/time.Second))
+	p, err := startWrk(h, j, secs)
 	if err != nil {
 		return result{}, err
 	}
@@ -51,6 +46,23 @@ func requests(h *harness, addr string, e exchange, conns int, d time.Duration) (
 		return r, fmt.Errorf("bench: %w%s", err, p.said())
 	}
 	return r, nil
+}
+
+// startWrk starts wrk for as many seconds. stop must be called.
+func startWrk(h *harness, j job, secs int) (*proc, error) {
+	script, request := filepath.Join(h.dir, "request.lua"), filepath.Join(h.dir, "request")
+	if err := errors.Join(os.WriteFile(script, wrkScript, 0o644), os.WriteFile(request, j.Exchange.Request, 0o644)); err != nil {
+		return nil, fmt.Errorf("bench: writing what wrk reads: %w", err)
+	}
+	scheme := "http://"
+	if j.TLS {
+		scheme = "https://"
+	}
+	argv := []string{
+		h.wrk, "-t1", "-c" + strconv.Itoa(j.Conns), "-d" + strconv.Itoa(secs) + "s", "-s", script,
+		scheme + j.Addr + "/", "--", request,
+	}
+	return start(command{name: "wrk", argv: argv, dir: h.dir, cpus: h.cores.rest, pipes: true}, h.guard)
 }
 
 var (

@@ -1,0 +1,151 @@
+package bench
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// What is read of a TLS handshake: RFC 8446, sections 4.1.3, 4.2 and 5.1.
+const (
+	recordHandshake  = 22
+	recordHeader     = 5
+	mostRecord       = 1 << 14
+	messageServer    = 2
+	extensionVersion = 43
+	extensionKey     = 51
+)
+
+// checkWrk is an error when the server at addr comes to other terms with wrk than all servers must: wrk has no options for
+// them, and its OpenSSL asks for AES-256 first. The server gets wrk's own first message, and its answer is read so far
+// as it is plain.
+func (h *harness) checkWrk(addr string) error {
+	if h.wrkHello == nil {
+		var err error
+		if h.wrkHello, err = catchHello(h); err != nil {
+			return fmt.Errorf("finding out what wrk says in a TLS handshake: %w", err)
+		}
+	}
+	c, err := net.DialTimeout("tcp", addr, dialTimeout)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(dialTimeout))
+	if _, err := c.Write(h.wrkHello); err != nil {
+		return fmt.Errorf("saying what wrk says in a TLS handshake: %w", err)
+	}
+	answer, err := readRecord(c)
+	if err != nil {
+		return fmt.Errorf("the answer to what wrk says in a TLS handshake: %w", err)
+	}
+	version, cipher, group, err := parseServerHello(answer[recordHeader:])
+	if err == nil {
+		err = agreed(version, cipher, group)
+	}
+	if err != nil {
+		return fmt.Errorf("with wrk: %w", err)
+	}
+	return nil
+}
+
+// catchHello starts wrk, and returns the record that it begins a TLS connection with.
+func catchHello(h *harness) ([]byte, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(dialTimeout))
+	p, err := startWrk(h, job{TLS: true, Addr: l.Addr().String(), Conns: 1, Exchange: getSmall}, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer p.stop()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return nil, fmt.Errorf("%w%s", err, p.said())
+		}
+		_ = c.SetDeadline(time.Now().Add(dialTimeout))
+		b, err := readRecord(c)
+		_ = c.Close()
+		if !errors.Is(err, io.EOF) { // its first connection is to see whether there is a server
+			return b, err
+		}
+	}
+}
+
+// readRecord reads a record of a handshake, header included.
+func readRecord(r io.Reader) ([]byte, error) {
+	b := make([]byte, recordHeader)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, err
+	}
+	n := int(binary.BigEndian.Uint16(b[3:]))
+	if b[0] != recordHandshake || n > mostRecord {
+		return nil, fmt.Errorf("not a TLS handshake: % x", b)
+	}
+	b = append(b, make([]byte, n)...)
+	_, err := io.ReadFull(r, b[recordHeader:])
+	return b, err
+}
+
+var errHello = errors.New("not a ServerHello with a key")
+
+// parseServerHello returns what the server has chosen. Before TLS 1.3 there is no group in it.
+func parseServerHello(b []byte) (version, cipher uint16, group tls.CurveID, err error) {
+	m := message{b: b}
+	kind := m.number(1)
+	m.bytes(3)                    // its length
+	version = uint16(m.number(2)) // before 1.3
+	m.bytes(32)                   // random
+	m.bytes(m.number(1))          // session
+	cipher = uint16(m.number(2))
+	m.bytes(1) // compression
+	extensions := message{b: m.bytes(m.number(2))}
+	for len(extensions.b) > 0 {
+		id := extensions.number(2)
+		e := message{b: extensions.bytes(extensions.number(2))}
+		switch id {
+		case extensionVersion:
+			version = uint16(e.number(2))
+		case extensionKey:
+			group = tls.CurveID(e.number(2))
+			e.bytes(e.number(2)) // without a key it asks for another ClientHello
+		}
+		m.short = m.short || extensions.short || e.short
+	}
+	if kind != messageServer || m.short {
+		return 0, 0, 0, errHello
+	}
+	return version, cipher, group, nil
+}
+
+// message is what is left to read of one; short says that more was asked of it than there was.
+type message struct {
+	b     []byte
+	short bool
+}
+
+func (m *message) bytes(n int) []byte {
+	if n > len(m.b) {
+		m.b, m.short = nil, true
+		return nil
+	}
+	b := m.b[:n]
+	m.b = m.b[n:]
+	return b
+}
+
+// number reads a big-endian number of n bytes.
+func (m *message) number(n int) (x int) {
+	for _, c := range m.bytes(n) {
+		x = x<<8 | int(c)
+	}
+	return x
+}
