@@ -48,7 +48,8 @@ type given struct {
 // also when an error is returned; nothing is accepted before start. On an error nothing is left open. Events people should
 // know of go to log.
 func newProxy(cfg *config.Config, sockets []int, t table, log *slog.Logger) (*proxy, error) {
-	p := &proxy{log: log, loops: len(sockets), counters: t.counters, signers: tlsconn.NewSigners(signersNum), failed: make(chan error, 1)}
+	p := &proxy{log: log, loops: len(sockets), counters: t.counters, failed: make(chan error, 1)}
+	p.signers = tlsconn.NewSigners(p.loops)
 	p.resolver = resolve.New(resolve.Options{Timeout: cfg.ResolveTimeout, Report: p.resolveChanged})
 	if err := p.open(cfg, sockets, t); err != nil {
 		p.close()
@@ -81,13 +82,10 @@ func (p *proxy) open(cfg *config.Config, sockets []int, t table) error {
 	return nil
 }
 
-// signersNum is how many signatures are made at once beside the loops.
-const signersNum = 1
-
-// makeRoom has Go run the signers beside the loops, if s has any. With fewer processors of Go's a loop that comes back from
-// the kernel would wait until a signature is made.
+// makeRoom has Go run the signers, as many as there are loops, beside these, if s has any. With fewer processors of Go's a
+// loop that comes back from the kernel would wait until a signature is made.
 func (p *proxy) makeRoom(s *tlsconn.Server) {
-	if n := p.loops + signersNum; s != nil && s.Signs() && runtime.GOMAXPROCS(0) < n {
+	if n := 2 * p.loops; s != nil && s.Signs() && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
 }
@@ -213,6 +211,7 @@ func (p *proxy) close() {
 		r.tls.Close()
 		r.loop.Close()
 	}
+	p.signers.Close()
 	p.resolver.Close()
 	if p.now != nil {
 		p.discard(p.now)

@@ -64,9 +64,10 @@ const (
 	stepHello     step = iota // the rest of the ClientHello
 	stepPeer                  // the peer's next records
 	stepSignature             // a signature that is made beside the loop
+	stepTurn                  // its turn: others are served first
 )
 
-func (s step) String() string { return [...]string{"hello", "peer", "signature"}[s] }
+func (s step) String() string { return [...]string{"hello", "peer", "signature", "turn"}[s] }
 
 // Handshake is one connection's handshake. It exists only until the outcome is known.
 type Handshake struct {
@@ -81,6 +82,7 @@ type Handshake struct {
 	timer  engine.Timer
 	serial uint64 // tells a late signature from one for this use of the struct
 	step   step
+	turns  int8 // that are still given to others
 	gone   bool // it was cancelled
 	err    error
 }
@@ -152,6 +154,12 @@ func (hs *Handshake) Ready(c *engine.Conn) {
 		if c.RawReadable() {
 			hs.resume()
 		}
+	case stepTurn:
+		if hs.turns--; hs.turns > 0 {
+			hs.set.loop.Again(c)
+			return
+		}
+		hs.resume()
 	case stepSignature:
 	}
 }
@@ -220,12 +228,23 @@ func (hs *Handshake) run() {
 // handshakeKey is what a handshake is found by in the context of crypto/tls's callbacks.
 type handshakeKey struct{}
 
+// handshakeOf is the handshake that crypto/tls calls back for.
+func handshakeOf(ctx context.Context) *Handshake { return ctx.Value(handshakeKey{}).(*Handshake) }
+
 // awaitPeer lets the peer have what was written, and waits until it may have sent something. It is called on the coroutine.
 func (hs *Handshake) awaitPeer() error {
 	if err := hs.layer.flush(); err != nil && !again(err) {
 		return err
 	}
 	hs.step = stepPeer
+	return hs.wait()
+}
+
+// giveWay lets others be served between two costly parts of the handshake, each of which takes longer than a request. It is
+// called on the coroutine.
+func (hs *Handshake) giveWay() error {
+	hs.step, hs.turns = stepTurn, 2 // the first comes before new events are asked for
+	hs.set.loop.Again(hs.conn)
 	return hs.wait()
 }
 

@@ -160,11 +160,7 @@ func (i *identity) isSlow() bool {
 // or with the certificate of a client that one set of CAs vouched for, must not be gone on with under another.
 func (i *identity) configure(base *tls.Config, o *ServerOptions) error {
 	i.config = base.Clone()
-	i.config.Certificates = i.certs
-	if i.isSlow() {
-		i.config.GetCertificate = i.choose(o.Signers)
-		i.config.Certificates = nil
-	}
+	i.config.GetCertificate = i.choose(o.Signers)
 	digest := sha256.New()
 	for _, c := range i.certs {
 		digest.Write(c.Leaf.Raw)
@@ -184,7 +180,7 @@ func (i *identity) configure(base *tls.Config, o *ServerOptions) error {
 	return nil
 }
 
-// choose is tls.Config.GetCertificate for keys some of which are slow.
+// choose is tls.Config.GetCertificate. It comes between the key exchange and the signature.
 func (i *identity) choose(s *Signers) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		cert := i.certs[0]
@@ -197,10 +193,9 @@ func (i *identity) choose(s *Signers) func(*tls.ClientHelloInfo) (*tls.Certifica
 			})
 			cert = i.certs[max(n, 0)]
 		}
-		if isSlow(cert.PrivateKey) {
-			cert.PrivateKey = s.signerFor(hello.Context(), cert.PrivateKey)
-		}
-		return &cert, nil
+		hs := handshakeOf(hello.Context())
+		cert.PrivateKey = s.signerFor(hs, cert.PrivateKey)
+		return &cert, hs.giveWay()
 	}
 }
 
@@ -288,9 +283,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 		fmt.Fprintf(digest, "%q", o.Certificate.Cert)
 		c.config.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			own := cert
-			if isSlow(own.PrivateKey) {
-				own.PrivateKey = o.Signers.signerFor(r.Context(), own.PrivateKey)
-			}
+			own.PrivateKey = o.Signers.signerFor(handshakeOf(r.Context()), own.PrivateKey)
 			return &own, nil
 		}
 	}

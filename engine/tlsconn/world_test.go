@@ -165,6 +165,7 @@ func startEcho(tb testing.TB, o tlsconn.ServerOptions) *echoServer {
 	}
 	if o.Signers == nil {
 		o.Signers = tlsconn.NewSigners(1)
+		tb.Cleanup(o.Signers.Close)
 	}
 	server, err := tlsconn.NewServer(o)
 	if err != nil {
@@ -336,6 +337,7 @@ func connect(tb testing.TB, o tlsconn.ClientOptions, host *tls.Config, says stri
 	})
 	if o.Signers == nil {
 		o.Signers = tlsconn.NewSigners(1)
+		tb.Cleanup(o.Signers.Close)
 	}
 	client, err := tlsconn.NewClient(o)
 	if err != nil {
