@@ -120,7 +120,7 @@ func (m *master) begin(h *supervise.Handover) error {
 	}
 	m.ledger.registry.Commit()
 	m.now = next
-	m.upkeep.follow(next.cfg, true)
+	m.upkeep.follow(next.cfg)
 	return m.now.doors.steer(next.cfg.WorkersNum)
 }
 
@@ -181,8 +181,8 @@ type outcome struct {
 	heir  int // the process id of the successor that serves, 0 if there is none
 	err   error
 
-	renewed bool // TLS was set up anew,
-	keys    bool // with new keys of session tickets
+	files bool // the configuration or its files were taken up,
+	keys  bool // and new keys of session tickets
 }
 
 // run does what signals and orders ask for until one ends the program. Reloads and upgrades run beside it, one at a time, so
@@ -212,8 +212,11 @@ func (m *master) run() error {
 			}
 		case o := <-m.busy:
 			m.busy = nil
-			if o.renewed {
-				m.upkeep.follow(o.next.cfg, o.keys)
+			if o.keys {
+				m.upkeep.rotated(o.next.cfg)
+			}
+			if o.files {
+				m.upkeep.follow(o.next.cfg)
 			}
 			m.now = o.next
 			if o.heir != 0 {
@@ -251,7 +254,7 @@ func (m *master) start(o order) {
 			next, err := m.reload(now)
 			logReload(m.log, err)
 			notify(notifyReady)
-			busy <- outcome{order: o, next: next, err: err, renewed: err == nil}
+			busy <- outcome{order: o, next: next, err: err, files: err == nil}
 		}()
 	case verbRenew:
 		go func() { busy <- m.renew(now, o) }()
@@ -320,7 +323,7 @@ func (m *master) renew(now generation, o order) outcome {
 		next := done.next
 		var err error
 		next.cfg, err = reread(now.cfg, m.path)
-		m.goOver(&done, next, renewedFiles, err)
+		done.files = m.goOver(&done, next, renewedFiles, err)
 	}
 	return done
 }
@@ -334,7 +337,7 @@ func (m *master) goOver(done *outcome, next generation, what string, err error) 
 	if err != nil {
 		return false
 	}
-	done.next, done.renewed = next, true
+	done.next = next
 	return true
 }
 

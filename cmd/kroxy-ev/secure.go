@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -23,7 +25,7 @@ func (p *proxy) tlsServer(cfg *config.Config, t tickets) (*tlsconn.Server, error
 		VerifyClient:     cfg.TLS.VerifyClient,
 		ClientCAs:        cfg.TLS.ClientCA,
 		MinVersion:       tls.VersionTLS12,
-		Protocols:        protocols(cfg),
+		Protocols:        protocols(cfg, "http/1.1", "http/1.0"),
 		TicketKeys:       t,
 		HandshakeTimeout: cfg.TLSHandshakeTimeout,
 		Signers:          p.signers,
@@ -51,7 +53,7 @@ func (p *proxy) tlsClient(cfg *config.Config, g *config.Group, h config.Host) (*
 		ServerName: h.Name,
 		Verify:     set.Verify,
 		CAs:        set.CA,
-		Protocols:  protocols(cfg),
+		Protocols:  protocols(cfg, "http/1.1"),
 		Signers:    p.signers,
 	}
 	if set.ServerName != "" {
@@ -68,9 +70,9 @@ func (p *proxy) tlsClient(cfg *config.Config, g *config.Group, h config.Host) (*
 }
 
 // protocols are what is offered by ALPN: in stream mode nobody here knows what will be spoken.
-func protocols(cfg *config.Config) []string {
+func protocols(cfg *config.Config, http ...string) []string {
 	if cfg.Mode == config.ModeHTTP {
-		return []string{"http/1.1"}
+		return http
 	}
 	return nil
 }
@@ -98,6 +100,7 @@ type upkeep struct {
 	ticker *time.Ticker
 	files  map[string]stamp // when they were taken up
 	last   map[string]stamp // when they were last looked at
+	made   time.Time        // the newest key
 	rotate time.Time        // zero is never
 }
 
@@ -108,29 +111,54 @@ type stamp struct {
 	inode   uint64
 }
 
-// follow looks after cfg, which was just read, from now on. The keys are new, or as old as they were.
-func (u *upkeep) follow(cfg *config.Config, newKeys bool) {
+// follow looks after cfg, which was just read, from now on. The keys are as old as they were, or new if there were none.
+func (u *upkeep) follow(cfg *config.Config) {
 	u.stop()
 	files := cfg.Files()
 	if len(files) == 0 && !cfg.TLS.Enabled {
-		*u = upkeep{}
+		*u = upkeep{made: u.made}
 		return
 	}
 	u.ticker = time.NewTicker(upkeepEvery)
 	u.files = stamps(slices.Collect(maps.Keys(files)))
 	u.last = u.files
 	for path, content := range files {
-		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {
+		if now, err := readRegular(path); err != nil || !bytes.Equal(now, content) {
 			u.files = nil // it has changed since it was read
 			break
 		}
 	}
-	switch every := cfg.TLS.TicketRotation; {
-	case !cfg.TLS.Enabled || every == 0:
-		u.rotate = time.Time{}
-	case newKeys || u.rotate.IsZero():
-		u.rotate = time.Now().Add(every)
+	if u.made.IsZero() {
+		u.made = time.Now()
 	}
+	u.plan(cfg)
+}
+
+// rotated notes that there is a new key.
+func (u *upkeep) rotated(cfg *config.Config) {
+	u.made = time.Now()
+	u.plan(cfg)
+}
+
+// plan says when the next key is due.
+func (u *upkeep) plan(cfg *config.Config) {
+	u.rotate = time.Time{}
+	if every := cfg.TLS.TicketRotation; cfg.TLS.Enabled && every > 0 {
+		u.rotate = u.made.Add(every)
+	}
+}
+
+// readRegular reads a file if it is one: opening a pipe would wait for whoever writes into it.
+func readRegular(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, os.ErrInvalid)
+	}
+	return io.ReadAll(f)
 }
 
 func (u *upkeep) stop() {

@@ -55,7 +55,7 @@ func newSingleProxy(cfg *config.Config, log *slog.Logger) (s *single, lent bool,
 		return nil, false, err
 	}
 	s.proxy, err = newProxy(cfg, sockets, t, log)
-	s.upkeep.follow(cfg, true)
+	s.upkeep.follow(cfg)
 	return s, lent, err
 }
 
@@ -172,7 +172,7 @@ func (s *single) tryReload() error {
 		return err
 	}
 	s.ledger.registry.Commit()
-	s.upkeep.follow(cfg, false)
+	s.upkeep.follow(cfg)
 	return s.commit(next, sockets)
 }
 
@@ -201,7 +201,11 @@ func (s *single) renew(cfg *config.Config, newKeys bool) error {
 	}
 	s.ledger.registry.Commit()
 	s.tickets = keys
-	s.upkeep.follow(cfg, newKeys)
+	if newKeys {
+		s.upkeep.rotated(cfg)
+	} else {
+		s.upkeep.follow(cfg)
+	}
 	return s.commit(next, nil)
 }
 

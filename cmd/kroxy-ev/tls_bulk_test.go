@@ -1,0 +1,204 @@
+package main_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+const bulkSize = 10 << 20
+
+// Much goes up and down, whole, however it is framed.
+func TestTLSBulkOfHTTP(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	for spoken, w := range ways {
+		t.Run(spoken, func(t *testing.T) {
+			t.Parallel()
+			eachVersion(t, func(t *testing.T, version uint16) {
+				h := serve(t, "127.0.0.1", warehouse)
+				if w.host {
+					h = serveTLS(t, only(version, id.config()), warehouse)
+				}
+				p := startHTTP(t, w.setup(sites(h), id, a, nil))
+				c := p.client()
+				if w.client {
+					c = p.throughTLS(only(version, a.trusted("127.0.0.1")))
+				}
+				var moving sync.WaitGroup
+				for seed := range int64(2) {
+					for _, chunked := range []bool{false, true} {
+						moving.Go(func() {
+							if err := errors.Join(p.store(c, seed, bulkSize, chunked), p.load(c, seed, bulkSize, chunked)); err != nil {
+								t.Error(err)
+							}
+						})
+					}
+				}
+				moving.Wait()
+			})
+		})
+	}
+}
+
+// manner is how one end of a stream moves its bytes.
+type manner struct {
+	pieces int           // the longest
+	pause  time.Duration // after half of them
+}
+
+// pour writes a stream and ends it.
+func (m manner) pour(c closer, seed uint64, s *stream) error {
+	r := rand.New(rand.NewPCG(seed, 1))
+	piece := make([]byte, m.pieces)
+	for {
+		n, err := s.Read(piece[:1+r.IntN(m.pieces)])
+		if err == io.EOF {
+			return c.CloseWrite()
+		}
+		if _, err := c.Write(piece[:n]); err != nil {
+			return err
+		}
+		if m.pause > 0 && r.IntN(2) == 0 {
+			time.Sleep(m.pause)
+		}
+	}
+}
+
+// drink reads a stream to its end.
+func (m manner) drink(c net.Conn, seed, size int64) error {
+	r := rand.New(rand.NewPCG(uint64(seed), 2))
+	sum, at := crc32.New(castagnoli), int64(0)
+	piece := make([]byte, m.pieces)
+	for {
+		n, err := c.Read(piece[:1+r.IntN(m.pieces)])
+		_, _ = sum.Write(piece[:n])
+		at += int64(n)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("after %d bytes: %w", at, err)
+		}
+		if m.pause > 0 && r.IntN(2) == 0 {
+			time.Sleep(m.pause)
+		}
+	}
+	if cutShort(c) {
+		return fmt.Errorf("after %d bytes: no close_notify", at)
+	}
+	if want := streamSum(seed, size); at != size || sum.Sum32() != want {
+		return fmt.Errorf("%d of %d bytes, checksum %08x, want %08x", at, size, sum.Sum32(), want)
+	}
+	return nil
+}
+
+// Streams go both ways at once, whatever pace either end keeps.
+func TestTLSBulkOfStream(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	quick := manner{pieces: 256 << 10}
+	small := manner{pieces: 2000}
+	slow := manner{pieces: 128 << 10, pause: 5 * time.Millisecond}
+	for spoken, w := range ways {
+		for name, ends := range map[string]struct{ client, server manner }{
+			"both quick":    {quick, quick},
+			"small pieces":  {small, quick},
+			"slow client":   {slow, quick},
+			"slow host":     {quick, slow},
+			"both slow":     {slow, slow},
+			"small to slow": {slow, small},
+		} {
+			t.Run(spoken+", "+name, func(t *testing.T) {
+				t.Parallel()
+				h := listen(t, "127.0.0.1", nil)
+				p := start(t, w.setup(endpoints(h), id, a, settings{"reactors_num": 1}))
+				open := p.sockets()
+				var pairs sync.WaitGroup
+				for seed := range int64(2) {
+					client, server := w.meet(p, h, id, a)
+					up, down := int64(bulkSize), int64(bulkSize)/2
+					pairs.Go(func() {
+						failed := make(chan error, 4)
+						go func() { failed <- ends.client.pour(client, uint64(seed), newStream(seed, up)) }()
+						go func() { failed <- ends.server.pour(server, uint64(seed)+9, newStream(seed+9, down)) }()
+						go func() { failed <- ends.server.drink(server, seed, up) }()
+						go func() { failed <- ends.client.drink(client, seed+9, down) }()
+						if err := errors.Join(<-failed, <-failed, <-failed, <-failed); err != nil {
+							t.Error(err)
+						}
+						_, _ = client.Close(), server.Close()
+					})
+				}
+				pairs.Wait()
+				eventually(t, "the sessions' sockets are closed", func() bool { return p.sockets() == open })
+			})
+		}
+	}
+}
+
+// WebSockets are as they are without TLS.
+func TestTLSWebSocket(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	for spoken, w := range ways {
+		t.Run(spoken, func(t *testing.T) {
+			t.Parallel()
+			h := serve(t, "127.0.0.1", chat)
+			if w.host {
+				h = serveTLS(t, id.config(), chat)
+			}
+			p := startHTTP(t, w.setup(sites(h), id, a, nil))
+			idle := p.sockets()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			o := &websocket.DialOptions{Subprotocols: []string{"v1"}}
+			url := strings.Replace(p.url(""), "http", "ws", 1)
+			if w.client {
+				o.HTTPClient = &http.Client{Transport: p.secureClient(a.trusted("127.0.0.1")).Transport}
+				url = strings.Replace(url, "ws", "wss", 1)
+			}
+			open := func(path string) *websocket.Conn {
+				t.Helper()
+				c, _, err := websocket.Dial(ctx, url+path, o)
+				if err != nil {
+					t.Fatalf("opening a WebSocket: %v", err)
+				}
+				c.SetReadLimit(-1)
+				t.Cleanup(func() { _ = c.CloseNow() })
+				return c
+			}
+			c := open("/greet")
+			if _, message, err := c.Read(ctx); err != nil || string(message) != "welcome" {
+				t.Fatalf("the greeting is %q, error %v", message, err)
+			}
+			for _, message := range []string{"", "hello", strings.Repeat("long ", 5000), strings.Repeat(string(noise), 3), "short again"} {
+				if err := say(ctx, c, websocket.MessageBinary, message); err != nil {
+					t.Fatalf("%d bytes: %v", len(message), err)
+				}
+			}
+			if err := c.Close(4002, "enough"); err != nil {
+				t.Errorf("closing: %v", err)
+			}
+			var end websocket.CloseError
+			if _, _, err := open("/end").Read(ctx); !errors.As(err, &end) || end.Code != 4001 || end.Reason != "no time" {
+				t.Errorf("the host's close came as %v", err)
+			}
+			eventually(t, "all connections of tunnels are closed", func() bool { return p.sockets() == idle })
+		})
+	}
+}

@@ -1,0 +1,391 @@
+package main_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// authority is a CA of a test.
+type authority struct {
+	t    *testing.T
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	path string         // the file of its certificate
+	pool *x509.CertPool // nobody else is in it
+}
+
+// identity is a certificate and its key.
+type identity struct {
+	cert, key string // their files
+	tls.Certificate
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{t: t, key: newKey(t), pool: x509.NewCertPool()}
+	template := draft(time.Now().Add(time.Hour))
+	template.Subject.CommonName = "CA " + template.SerialNumber.String()
+	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	a.pool.AddCert(a.cert)
+	a.path = writePEM(t, t.TempDir(), "ca.pem", "CERTIFICATE", der)
+	return a
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// draft is a certificate without names.
+func draft(notAfter time.Time) *x509.Certificate {
+	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
+	return &x509.Certificate{SerialNumber: serial, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: notAfter}
+}
+
+func writePEM(t *testing.T, dir, name, kind string, der []byte) string {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// issue makes a certificate for names, or addresses, that is valid now.
+func (a *authority) issue(names ...string) *identity {
+	a.t.Helper()
+	return a.sign(newKey(a.t), time.Now().Add(time.Hour), names)
+}
+
+// expired makes a certificate that was valid once.
+func (a *authority) expired(names ...string) *identity {
+	a.t.Helper()
+	return a.sign(newKey(a.t), time.Now().Add(-time.Minute), names)
+}
+
+// rsaKey takes long to make.
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// issueRSA is issue with an RSA key.
+func (a *authority) issueRSA(names ...string) *identity {
+	a.t.Helper()
+	key, err := rsaKey()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return a.sign(key, time.Now().Add(time.Hour), names)
+}
+
+func (a *authority) sign(key crypto.Signer, notAfter time.Time, names []string) *identity {
+	a.t.Helper()
+	template := draft(notAfter)
+	template.Subject = pkix.Name{CommonName: "somebody"}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	dir := a.t.TempDir()
+	id := &identity{cert: writePEM(a.t, dir, "cert.pem", "CERTIFICATE", der), key: writePEM(a.t, dir, "key.pem", "PRIVATE KEY", keyDER)}
+	if id.Certificate, err = tls.LoadX509KeyPair(id.cert, id.key); err != nil {
+		a.t.Fatal(err)
+	}
+	return id
+}
+
+// trusted is the configuration of a client that trusts nobody but a, and expects name.
+func (a *authority) trusted(name string) *tls.Config {
+	return &tls.Config{RootCAs: a.pool, ServerName: name}
+}
+
+// config is the configuration of a host that is id.
+func (id *identity) config() *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{id.Certificate}}
+}
+
+// showing is config for a client that shows id, be it that nobody wants to see it.
+func (id *identity) showing(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &id.Certificate, nil }
+	return config
+}
+
+// serving is the settings of a proxy that is id for its clients, and more.
+func (id *identity) serving(more settings) settings {
+	s := settings{"tls_enabled": true, "tls_cert_path": id.cert, "tls_key_path": id.key}
+	maps.Copy(s, more)
+	return s
+}
+
+// toTLS has the hosts of s spoken to by TLS, as further keys of their group say.
+func (s setup) toTLS(keys settings) setup {
+	group := settings{"hosts": s.hosts, "proxy_tls_enabled": true}
+	if s.algorithm != "" {
+		group["balancing_algo"] = s.algorithm
+	}
+	maps.Copy(group, keys)
+	all := settings{"servers": settings{"backend": group}}
+	maps.Copy(all, s.settings)
+	s.settings = all
+	return s
+}
+
+// secure makes a TLS connection to the proxy.
+func (p *proxy) secure(config *tls.Config) *tls.Conn {
+	p.t.Helper()
+	c, err := p.trySecure(config)
+	if err != nil {
+		p.t.Fatalf("a handshake with kroxy-ev: %v", err)
+	}
+	return c
+}
+
+func (p *proxy) trySecure(config *tls.Config) (*tls.Conn, error) {
+	tcp, err := p.tryDial()
+	if err != nil {
+		return nil, err
+	}
+	c := tls.Client(&watched{TCPConn: tcp}, config)
+	return c, c.Handshake()
+}
+
+// secureURL is where the proxy serves path by TLS.
+func (p *proxy) secureURL(path string) string {
+	return fmt.Sprintf("https://127.0.0.1:%d%s", p.port, path)
+}
+
+// secureClient is client by TLS.
+func (p *proxy) secureClient(config *tls.Config) *http.Client {
+	c := p.client()
+	c.Transport.(*http.Transport).TLSClientConfig = config
+	return c
+}
+
+// secureGet fetches path by TLS and returns what came with the whole body.
+func (p *proxy) secureGet(c *http.Client, path string) (*http.Response, string) {
+	p.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, p.secureURL(path), nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return do(p.t, c, req)
+}
+
+// greetings counts the handshakes of a host.
+type greetings struct{ full, resumed atomic.Int64 }
+
+// of is config, counted.
+func (g *greetings) of(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	config.VerifyConnection = func(s tls.ConnectionState) error {
+		if s.DidResume {
+			g.resumed.Add(1)
+		} else {
+			g.full.Add(1)
+		}
+		return nil
+	}
+	return config
+}
+
+// serveTLS starts a host of net/http that speaks TLS.
+func serveTLS(t *testing.T, config *tls.Config, handler http.HandlerFunc) *site {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(handler)
+	s := &site{endpoint: endpoint{"127.0.0.1", srv.Listener.Addr().(*net.TCPAddr).Port}}
+	srv.TLS = config
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			s.opened.Add(1)
+			s.open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			s.open.Add(-1)
+		}
+	}
+	srv.StartTLS()
+	t.Cleanup(func() {
+		srv.CloseClientConnections()
+		srv.Close()
+	})
+	return s
+}
+
+// listenTLS is listen for a host that speaks TLS.
+func listenTLS(t *testing.T, config *tls.Config, handler func(*tls.Conn)) *host {
+	t.Helper()
+	return listen(t, "127.0.0.1", func(c *net.TCPConn) {
+		if s := tls.Server(&watched{TCPConn: c}, config); s.Handshake() == nil {
+			handler(s)
+		}
+	})
+}
+
+// secureAccept takes the next connection of a host without a handler, and makes it one that speaks TLS.
+func (h *host) secureAccept(config *tls.Config) *tls.Conn {
+	h.t.Helper()
+	c := tls.Server(&watched{TCPConn: h.accept()}, config)
+	if err := c.Handshake(); err != nil {
+		h.t.Fatalf("a handshake with a host: %v", err)
+	}
+	return c
+}
+
+// echoTLS is echo for a host that speaks TLS.
+func echoTLS(c *tls.Conn) {
+	_, _ = io.Copy(onlyWriter{c}, c)
+	_ = c.CloseWrite()
+}
+
+// versions are those of TLS that are spoken.
+var versions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+
+// only is config for one version of TLS.
+func only(version uint16, config *tls.Config) *tls.Config {
+	config = config.Clone()
+	config.MinVersion, config.MaxVersion = version, version
+	return config
+}
+
+// eachVersion runs a test for each version of TLS.
+func eachVersion(t *testing.T, test func(t *testing.T, version uint16)) {
+	t.Helper()
+	for name, version := range versions {
+		t.Run("TLS "+name, func(t *testing.T) {
+			t.Parallel()
+			test(t, version)
+		})
+	}
+}
+
+// throughTLS is a client of the proxy that makes requests for http URLs by TLS.
+func (p *proxy) throughTLS(config *tls.Config) *http.Client {
+	c := p.client()
+	c.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) { return p.trySecure(config) }
+	return c
+}
+
+// way is which connections of a proxy are TLS.
+type way struct{ client, host bool }
+
+// ways are all that have any.
+var ways = map[string]way{"client": {true, false}, "host": {false, true}, "both": {true, true}}
+
+// setup is that of a proxy with TLS on this way: it is id, and trusts a.
+func (w way) setup(hosts []endpoint, id *identity, a *authority, more settings) setup {
+	s := setup{hosts: hosts, settings: more}
+	if w.client {
+		s.settings = id.serving(more)
+	}
+	if w.host {
+		s = s.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": a.path})
+	}
+	return s
+}
+
+// closer is a connection, TLS or not, of which one direction may be ended.
+type closer interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// meet brings a client of the proxy and its host together. Both trust a, and the host is id.
+func (w way) meet(p *proxy, h *host, id *identity, a *authority) (client, server closer) {
+	p.t.Helper()
+	if w.client {
+		client = p.secure(a.trusted("127.0.0.1"))
+	} else {
+		client = p.dial()
+	}
+	if w.host {
+		server = h.secureAccept(id.config())
+	} else {
+		server = h.accept()
+	}
+	return client, server
+}
+
+// watched is a connection below TLS.
+type watched struct {
+	*net.TCPConn
+	ended bool // its end was read, which is not that of a stream of TLS; crypto/tls says it is
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.TCPConn.Read(p)
+	w.ended = w.ended || err == io.EOF
+	return n, err
+}
+
+// below is what carries c.
+func below(c net.Conn) *net.TCPConn {
+	if s, ok := c.(*tls.Conn); ok {
+		return s.NetConn().(*watched).TCPConn
+	}
+	return c.(*net.TCPConn)
+}
+
+// expectWhole is expectAll, and demands of TLS that the end was announced by close_notify.
+func expectWhole(t *testing.T, c net.Conn, s string) {
+	t.Helper()
+	expectAll(t, c, s)
+	expectNotified(t, c)
+}
+
+// expectNotified demands that the end of the stream, which was read, was announced if it is one of TLS.
+func expectNotified(t *testing.T, c net.Conn) {
+	t.Helper()
+	if cutShort(c) {
+		t.Fatal("the stream ended without close_notify")
+	}
+}
+
+// cutShort reports whether the stream, which was read to its end, is one of TLS whose end was not announced.
+func cutShort(c net.Conn) bool {
+	s, ok := c.(*tls.Conn)
+	return ok && s.NetConn().(*watched).ended
+}

@@ -1,0 +1,200 @@
+package main_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What a line of the access log says of a client's TLS.
+func TestTLSLogVariables(t *testing.T) {
+	t.Parallel()
+	const format = "$tls_version $tls_cipher $tls_sni"
+	a := newAuthority(t)
+	id := a.issue("site.test")
+	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
+	one := func(version uint16, name string, suites ...uint16) *tls.Config {
+		config := only(version, asking(&tls.Config{}, name))
+		config.CipherSuites = suites
+		return config
+	}
+	for mode, hosts := range map[string][]endpoint{"http": web, "stream": raw} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "access.log")
+			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serving(settings{"file_log": file, "format_log": format, "reactors_num": 1})})
+			var want []string
+			for _, test := range []struct {
+				config *tls.Config
+				want   string
+			}{
+				{one(tls.VersionTLS13, "site.test"), `TLS 1\.3 TLS_(AES_128_GCM_SHA256|AES_256_GCM_SHA384|CHACHA20_POLY1305_SHA256) site\.test`},
+				{one(tls.VersionTLS12, "site.test", tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384), `TLS 1\.2 TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 site\.test`},
+				{one(tls.VersionTLS12, "Other.Test", tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256), `TLS 1\.2 TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 Other\.Test`},
+				{one(tls.VersionTLS12, "", tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256), `TLS 1\.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 -`},
+				{one(tls.VersionTLS13, ""), `TLS 1\.3 TLS_\w+ -`},
+			} {
+				want = append(want, test.want)
+				c := p.secure(test.config)
+				send(t, c, lastRequest)
+				if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
+					t.Fatal(err)
+				}
+				_ = c.CloseWrite()
+				_, _ = io.Copy(io.Discard, c)
+				_ = c.Close()
+			}
+			p.stop()
+			all := lines(t, file)
+			if len(all) != len(want) {
+				t.Fatalf("%d lines for %d connections: %q", len(all), len(want), all)
+			}
+			for i, line := range all {
+				expectMatch(t, line, stamp+want[i]+"$")
+			}
+		})
+	}
+}
+
+// Without TLS there is nothing to say of it, nor where it was not agreed on.
+func TestTLSLogVariablesWithout(t *testing.T) {
+	t.Parallel()
+	const format = "$tls_version $tls_cipher $tls_sni."
+	a := newAuthority(t)
+	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
+	file := func(t *testing.T) string { return filepath.Join(t.TempDir(), "access.log") }
+	expectLines := func(t *testing.T, file string, n int, want string) {
+		t.Helper()
+		eventually(t, "the lines are there", func() bool { return len(lines(t, file)) >= n })
+		for _, line := range lines(t, file) {
+			expectMatch(t, line, stamp+want+"$")
+		}
+	}
+	t.Run("http", func(t *testing.T) {
+		t.Parallel()
+		f := file(t)
+		p := startHTTP(t, setup{hosts: web, settings: settings{"file_log": f, "format_log": format}})
+		p.get(p.client(), "/")
+		expectLines(t, f, 1, `- - -\.`)
+	})
+	t.Run("stream", func(t *testing.T) {
+		t.Parallel()
+		f := file(t)
+		p := start(t, setup{hosts: raw, settings: settings{"file_log": f, "format_log": format}})
+		c := p.dial()
+		expectEcho(t, c, "hello")
+		_ = c.Close()
+		expectLines(t, f, 1, `- - -\.`)
+	})
+	t.Run("a plain request", func(t *testing.T) {
+		t.Parallel()
+		f := file(t)
+		p := startHTTP(t, setup{hosts: web, settings: a.issue("site.test").serving(settings{"file_log": f, "format_log": "$status " + format})})
+		if res, _ := p.get(p.client(), "/"); res.StatusCode != http.StatusBadRequest {
+			t.Errorf("status %d", res.StatusCode)
+		}
+		expectLines(t, f, 1, `400 - - -\.`)
+	})
+	t.Run("a handshake that failed", func(t *testing.T) {
+		t.Parallel()
+		f := file(t)
+		p := start(t, setup{hosts: raw, settings: a.issue("site.test").serving(settings{"file_log": f, "format_log": format})})
+		if _, err := p.trySecure(only(tls.VersionTLS11, a.trusted("site.test"))); err == nil {
+			t.Error("TLS 1.1 is spoken")
+		}
+		expectLines(t, f, 1, `- - -\.`)
+	})
+	t.Run("passed through", func(t *testing.T) {
+		t.Parallel()
+		f := file(t)
+		k := passThrough(t, settings{"file_log": f, "format_log": format})
+		client, server := k.meets(t, k.a.trusted("alpha.test"), nil)
+		_, _ = client.Close(), server.Close()
+		expectLines(t, f, 1, `- - alpha\.test\.`)
+	})
+	t.Run("passed through to nobody", func(t *testing.T) {
+		t.Parallel()
+		f := file(t)
+		k := passThrough(t, settings{"file_log": f, "format_log": format})
+		c := k.p.dial()
+		send(t, c, clientHello(asking(&tls.Config{}, "gamma.test")))
+		expectClosed(t, c)
+		expectLines(t, f, 1, fmt.Sprint(`- - gamma\.test\.`))
+	})
+}
+
+// A name may be any bytes, and cannot make a line of its own.
+func TestTLSLogOfStrangeNames(t *testing.T) {
+	t.Parallel()
+	const format = "<$tls_sni> end"
+	a := newAuthority(t)
+	id := a.issue("site.test")
+	names := []string{"x\n[2026-01-01 00:00:00]: <y> end", "a\tb\r\x00\x1b[31m\xff", `quo"te\`, strings.Repeat("n", 5000)}
+	check := func(t *testing.T, file string, dropped int) {
+		t.Helper()
+		eventually(t, "the lines are there", func() bool { return len(lines(t, file)) >= len(names)-dropped })
+		for _, line := range lines(t, file) {
+			expectMatch(t, line, stamp+`<[ -~]*> end$`)
+			if strings.Count(line, " end") > 1 && !strings.Contains(line, `x\`) {
+				t.Errorf("line %.200q", line)
+			}
+		}
+	}
+	for mode, hosts := range map[string][]endpoint{
+		"http": sites(serve(t, "127.0.0.1", mirror)), "stream": endpoints(listen(t, "127.0.0.1", echo)),
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "access.log")
+			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serving(settings{"file_log": file, "format_log": format})})
+			for _, name := range names {
+				if got := p.verdict(asking(&tls.Config{}, name)); got != "served" {
+					t.Logf("a client that asks for %.40q: %s", name, got)
+				}
+			}
+			check(t, file, 0)
+		})
+	}
+	t.Run("passed through", func(t *testing.T) {
+		t.Parallel()
+		file := filepath.Join(t.TempDir(), "access.log")
+		k := passThrough(t, settings{"file_log": file, "format_log": format})
+		for _, name := range names {
+			c := k.p.dial()
+			send(t, c, clientHello(asking(&tls.Config{}, name)))
+			expectClosed(t, c)
+		}
+		check(t, file, 0)
+		if n := k.p.stderr.count(`^time=.*level=INFO`); n != strings.Count(k.p.stderr.String(), "\n") {
+			t.Error("the error log has lines that are none")
+		}
+	})
+}
+
+// Each request of a connection has a line of its own, which says the same of it.
+func TestTLSLogOfEveryRequest(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	file := filepath.Join(t.TempDir(), "access.log")
+	p := startHTTP(t, setup{
+		hosts:    sites(serve(t, "127.0.0.1", mirror)),
+		settings: a.issue("site.test").serving(settings{"file_log": file, "format_log": "$request_method $request_uri $status $tls_version $tls_sni"}),
+	})
+	c := p.secureClient(a.trusted("site.test"))
+	for _, path := range []string{"/", "/missing", "/pieces"} {
+		p.secureGet(c, path)
+	}
+	p.stop()
+	want := []string{`GET / 200 TLS 1\.3 site\.test`, `GET /missing 404 TLS 1\.3 site\.test`, `GET /pieces 200 TLS 1\.3 site\.test`}
+	all := lines(t, file)
+	if len(all) != len(want) {
+		t.Fatalf("%d lines, want %d: %q", len(all), len(want), all)
+	}
+	for i, line := range all {
+		expectMatch(t, line, stamp+want[i]+"$")
+	}
+}

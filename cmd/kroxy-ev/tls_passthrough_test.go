@@ -1,0 +1,259 @@
+package main_test
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// ends is two hosts that speak TLS, each with its own certificate, and a proxy which passes their clients through by name.
+type ends struct {
+	a     *authority
+	p     *proxy
+	hosts map[string]*host // without handlers
+	is    map[string]*identity
+}
+
+func passThrough(t *testing.T, more settings) *ends {
+	t.Helper()
+	k := &ends{a: newAuthority(t), hosts: map[string]*host{}, is: map[string]*identity{}}
+	s := setup{prepare: withNames(t, "alpha.test", "beta.test"), algorithm: "sni", settings: more}
+	for _, name := range []string{"alpha.test", "beta.test"} {
+		h := listen(t, "127.0.0.1", nil)
+		k.hosts[name], k.is[name] = h, k.a.issue(name)
+		s.hosts = append(s.hosts, called(h.endpoint, name))
+	}
+	k.p = start(t, s)
+	return k
+}
+
+// meets makes a connection by TLS between a client, whose bytes go through write if that is not nil, and the host it names.
+func (k *ends) meets(t *testing.T, config *tls.Config, write func(c net.Conn, p []byte) error) (client, server *tls.Conn) {
+	t.Helper()
+	tcp := k.p.dial()
+	var under net.Conn = tcp
+	if write != nil {
+		under = &altered{Conn: tcp, write: write}
+	}
+	client = tls.Client(under, config)
+	failed := make(chan error, 1)
+	go func() { failed <- client.Handshake() }()
+	server = k.hosts[config.ServerName].secureAccept(k.is[config.ServerName].config())
+	if err := <-failed; err != nil {
+		t.Fatalf("a handshake through kroxy-ev: %v", err)
+	}
+	return client, server
+}
+
+// altered is a connection whose first write, a ClientHello, goes out in another way.
+type altered struct {
+	net.Conn
+	write func(c net.Conn, p []byte) error
+	done  bool
+}
+
+func (c *altered) Write(p []byte) (int, error) {
+	if c.done {
+		return c.Conn.Write(p)
+	}
+	c.done = true
+	return len(p), c.write(c.Conn, p)
+}
+
+// recut is a ClientHello, which came in one record, in records of up to size bytes.
+func recut(p []byte, size int) (out []byte) {
+	for rest := p[5:]; len(rest) > 0; {
+		n := min(size, len(rest))
+		out = append(out, p[0], p[1], p[2])
+		out = binary.BigEndian.AppendUint16(out, uint16(n))
+		out = append(out, rest[:n]...)
+		rest = rest[n:]
+	}
+	return out
+}
+
+// inPieces writes p a few bytes at a time, each in a segment of its own.
+func inPieces(c net.Conn, p []byte, size int, pause time.Duration) error {
+	for len(p) > 0 {
+		n := min(size, len(p))
+		if _, err := c.Write(p[:n]); err != nil {
+			return err
+		}
+		p = p[n:]
+		time.Sleep(pause)
+	}
+	return nil
+}
+
+// The host that a client names is who it speaks to, from end to end, however its hello comes.
+func TestTLSPassThrough(t *testing.T) {
+	t.Parallel()
+	k := passThrough(t, nil)
+	long := make([]string, 240) // protocols that make a hello of some 12 KB
+	for i := range long {
+		long[i] = fmt.Sprintf("%d%s", i, strings.Repeat("x", 48))
+	}
+	for name, test := range map[string]struct {
+		protocols []string
+		write     func(c net.Conn, p []byte) error
+	}{
+		"as it is":             {nil, nil},
+		"byte for byte":        {nil, func(c net.Conn, p []byte) error { return inPieces(c, p, 1, 0) }},
+		"in slow pieces":       {nil, func(c net.Conn, p []byte) error { return inPieces(c, p, 100, 5*time.Millisecond) }},
+		"two records":          {nil, func(c net.Conn, p []byte) error { _, err := c.Write(recut(p, 200)); return err }},
+		"records of a byte":    {nil, func(c net.Conn, p []byte) error { _, err := c.Write(recut(p, 1)); return err }},
+		"records byte by byte": {nil, func(c net.Conn, p []byte) error { return inPieces(c, recut(p, 7), 1, 0) }},
+		"long":                 {long, nil},
+		"long, in pieces":      {long, func(c net.Conn, p []byte) error { return inPieces(c, p, 1000, time.Millisecond) }},
+		"long, many records":   {long, func(c net.Conn, p []byte) error { _, err := c.Write(recut(p, 3)); return err }},
+	} {
+		for _, host := range []string{"alpha.test", "beta.test"} {
+			t.Run(name+", "+host, func(t *testing.T) {
+				// Not in parallel: the connections that a host gets are told apart by their order.
+				for _, version := range versions {
+					config := only(version, k.a.trusted(host))
+					config.NextProtos = test.protocols
+					client, server := k.meets(t, config, test.write)
+					if s := server.ConnectionState(); s.ServerName != host || s.Version != version {
+						t.Errorf("the host knows of %q and %s", s.ServerName, tls.VersionName(s.Version))
+					}
+					send(t, server, "welcome")
+					expect(t, client, "welcome")
+					go func() {
+						_ = write(client, bulk[:3<<20])
+						_ = client.CloseWrite()
+					}()
+					expectAll(t, server, bulk[:3<<20])
+					send(t, server, "goodbye")
+					_ = server.CloseWrite()
+					_ = below(server).CloseWrite()
+					expectAll(t, client, "goodbye")
+					_, _ = client.Close(), server.Close()
+				}
+			})
+		}
+	}
+	t.Run("letter case", func(t *testing.T) {
+		config := k.a.trusted("alpha.test")
+		config.VerifyConnection = func(tls.ConnectionState) error { return nil }
+		tcp := k.p.dial()
+		client := tls.Client(tcp, asking(config, "ALPHA.Test"))
+		failed := make(chan error, 1)
+		go func() { failed <- client.Handshake() }()
+		k.hosts["alpha.test"].secureAccept(k.is["alpha.test"].config())
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a client that trusts somebody else", func(t *testing.T) {
+		other := newAuthority(t)
+		client := tls.Client(k.p.dial(), other.trusted("alpha.test"))
+		failed := make(chan error, 1)
+		go func() { failed <- client.Handshake() }()
+		err := tls.Server(k.hosts["alpha.test"].accept(), k.is["alpha.test"].config()).Handshake()
+		expectMatch(t, fmt.Sprint(err), "remote error: tls: (bad certificate|unknown certificate authority)")
+		expectMatch(t, fmt.Sprint(<-failed), "unknown authority")
+	})
+	if n := k.p.stderr.count("level=(INFO|WARN|ERROR)"); n != 1 {
+		t.Errorf("%d log lines, want the one of the start", n)
+	}
+}
+
+// Whoever names no host is let go, and the log says why.
+func TestTLSPassThroughOfNobody(t *testing.T) {
+	t.Parallel()
+	k := passThrough(t, nil)
+	name := asking(&tls.Config{}, "gamma.test")
+	good := clientHello(asking(&tls.Config{}, "alpha.test"))
+	open := k.p.sockets()
+	for what, test := range map[string]struct{ sends, log string }{
+		"another name":    {clientHello(name), `reason="no host has the name that was asked for"`},
+		"no name":         {clientHello(asking(&tls.Config{}, "")), `reason="no host has the name that was asked for"`},
+		"plain HTTP":      {getRequest, `reason="client handshake failed".*not a TLS handshake`},
+		"SSH":             {"SSH-2.0-OpenSSH_9.2\r\n", `reason="client handshake failed".*not a TLS handshake`},
+		"zeros":           {strings.Repeat("\x00", 100), `reason="client handshake failed".*not a TLS handshake`},
+		"SSL 2":           {"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10\x01\x00\x80", `reason="client handshake failed".*not a TLS handshake`},
+		"an alert":        {"\x15\x03\x01\x00\x02\x02\x28", `reason="client handshake failed".*not a TLS handshake`},
+		"another message": {"\x16\x03\x01\x00\x04\x02\x00\x00\x00", `reason="client handshake failed".*no client hello`},
+		"broken lengths":  {good[:43] + "\xff" + good[44:], `reason="client handshake failed".*`},
+		"too long":        {"\x16\x03\x01\x40\x00\x01\x00\x80\x00" + strings.Repeat("x", 0x4000-4), `reason="client handshake failed".*over 16384 bytes`},
+		"its end":         {"", `reason="client handshake failed".*`},
+		"a part":          {good[:100], `reason="client handshake failed".*`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			lines := k.p.stderr.count("session closed")
+			c := k.p.dial()
+			_, _ = io.WriteString(c, test.sends)
+			if what == "its end" || what == "a part" {
+				_ = c.CloseWrite()
+			}
+			if got, err := io.ReadAll(c); len(got) > 0 || how(err) != "end" && how(err) != "reset" {
+				t.Errorf("the client got %q and %s", got, how(err))
+			}
+			eventually(t, "there is a line in the log", func() bool { return k.p.stderr.count("session closed") == lines+1 })
+			all := strings.Split(strings.TrimSpace(k.p.stderr.String()), "\n")
+			expectMatch(t, all[len(all)-1], `level=INFO.*`+test.log)
+		})
+	}
+	eventually(t, "the sessions' sockets are closed", func() bool { return k.p.sockets() == open })
+	for host, h := range k.hosts {
+		if len(h.conns) > 0 {
+			t.Errorf("%s got a connection", host)
+		}
+	}
+}
+
+// listening is the other end of a client that hears its hello and hangs up.
+type listening struct {
+	net.Conn
+	said []byte
+}
+
+func (c *listening) Write(p []byte) (int, error) {
+	c.said = append(c.said, p...)
+	return len(p), nil
+}
+func (*listening) Read([]byte) (int, error)         { return 0, io.EOF }
+func (*listening) Close() error                     { return nil }
+func (*listening) SetDeadline(time.Time) error      { return nil }
+func (*listening) SetWriteDeadline(time.Time) error { return nil }
+func (*listening) RemoteAddr() net.Addr             { return nil }
+
+// A client that does not finish its hello is not waited for longer than tls_handshake_timeout.
+func TestTLSPassThroughTimeout(t *testing.T) {
+	t.Parallel()
+	k := passThrough(t, settings{"tls_handshake_timeout": short})
+	for name, sends := range map[string]string{
+		"nothing": "", "one byte": "\x16", "a part": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "half of a long one": "\x16\x03\x01\x20\x00\x01\x00\x1f\xfc" + strings.Repeat("x", 0x1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dependsOnTime(t)
+			begin := time.Now()
+			c := k.p.dial()
+			_, _ = io.WriteString(c, sends)
+			expectClosed(t, c)
+			notBefore(t, begin, short*time.Millisecond)
+			if d := time.Since(begin); d > 10*short*time.Millisecond {
+				t.Errorf("it was closed after %v", d)
+			}
+			k.p.await(k.p.stderr, `session closed" reason="client handshake failed".*took too long`)
+		})
+	}
+	t.Run("byte by byte, too slowly", func(t *testing.T) {
+		t.Parallel()
+		dependsOnTime(t)
+		begin := time.Now()
+		c := k.p.dial()
+		go func() {
+			_ = inPieces(c, []byte("\x16\x03\x01\x20\x00\x01\x00\x1f\xfc"+strings.Repeat("x", 0x1000)), 1, 20*time.Millisecond)
+		}()
+		expectClosed(t, c)
+		notBefore(t, begin, short*time.Millisecond)
+	})
+}

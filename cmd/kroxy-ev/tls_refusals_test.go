@@ -1,0 +1,260 @@
+package main_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// verdict is how a client fares, of which nothing is known before it was answered.
+func (p *proxy) verdict(config *tls.Config) string {
+	p.t.Helper()
+	c, err := p.trySecure(config)
+	if err == nil {
+		_, _ = io.WriteString(c, lastRequest)
+		_, err = io.ReadFull(c, make([]byte, 4))
+	}
+	if err != nil {
+		return err.Error()
+	}
+	_ = c.Close()
+	return "served"
+}
+
+// Where a client has to show a certificate, none but a good one will do.
+func TestTLSClientCertificates(t *testing.T) {
+	t.Parallel()
+	a, b := newAuthority(t), newAuthority(t)
+	id := a.issue("site.test")
+	good, hard, expired, stranger := b.issue("client.test"), b.issueRSA("client.test"), b.expired("client.test"), a.issue("client.test")
+	verified := func(more settings) settings {
+		more["tls_verify_client"] = true
+		return id.serving(more)
+	}
+	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
+	for name, s := range map[string]setup{
+		"http":                 {mode: "http", hosts: web, settings: verified(settings{"tls_client_ca_path": b.path})},
+		"stream":               {hosts: raw, settings: verified(settings{"tls_client_ca_path": b.path})},
+		"http, system's CAs":   {mode: "http", hosts: web, settings: verified(settings{}), prepare: trusting(b)},
+		"stream, system's CAs": {hosts: raw, settings: verified(settings{}), prepare: trusting(b)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, s)
+			eachVersion(t, func(t *testing.T, version uint16) {
+				config := only(version, a.trusted("site.test"))
+				for who, test := range map[string]struct {
+					shown *identity
+					want  string
+				}{
+					"nobody":   {nil, "^remote error: tls: (certificate required|handshake failure|bad certificate)$"},
+					"good":     {good, "^served$"},
+					"RSA":      {hard, "^served$"},
+					"expired":  {expired, "^remote error: tls: (expired certificate|bad certificate)$"},
+					"stranger": {stranger, "^remote error: tls: (unknown certificate authority|bad certificate)$"},
+				} {
+					c := config
+					if test.shown != nil {
+						c = test.shown.showing(config)
+					}
+					t.Log(who)
+					expectMatch(t, p.verdict(c), test.want)
+				}
+			})
+			t.Cleanup(func() { // all have been there
+				for _, reason := range []string{"didn't provide a certificate", "expired", "unknown authority"} {
+					p.await(p.stderr, `level=INFO .*client=127\.0\.0\.1 .*`+reason)
+				}
+			})
+		})
+	}
+}
+
+// No version is spoken that is older than it may be.
+func TestTLSVersions(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("site.test")
+	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
+	for least, oldest := range map[string]uint16{"": tls.VersionTLS12, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13} {
+		more := settings{}
+		if least != "" {
+			more["tls_min_version"] = least
+		}
+		for mode, hosts := range map[string][]endpoint{"http": web, "stream": raw} {
+			t.Run(mode+" "+least, func(t *testing.T) {
+				t.Parallel()
+				p := start(t, setup{mode: mode, hosts: hosts, settings: id.serving(more)})
+				for version := uint16(tls.VersionTLS10); version <= tls.VersionTLS13; version++ {
+					want := "^served$"
+					if version < oldest {
+						want = "^remote error: tls: protocol version not supported$"
+					}
+					t.Log(tls.VersionName(version))
+					expectMatch(t, p.verdict(only(version, a.trusted("site.test"))), want)
+				}
+				config := a.trusted("site.test")
+				config.MinVersion = tls.VersionTLS10
+				if s := p.secure(config).ConnectionState(); s.Version != tls.VersionTLS13 {
+					t.Errorf("with a client that speaks all: %s", tls.VersionName(s.Version))
+				}
+			})
+		}
+	}
+}
+
+// A client that forgets the s of https is told so, in plain text.
+func TestTLSPlainHTTP(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: a.issue("site.test").serving(nil)})
+	idle := p.sockets()
+	for name, say := range map[string]func(c net.Conn) error{
+		"GET":          func(c net.Conn) error { return write(c, getRequest) },
+		"1.0":          func(c net.Conn) error { return write(c, "GET / HTTP/1.0\r\n\r\n") },
+		"byte by byte": func(c net.Conn) error { return inPieces(c, []byte(getRequest), 1, 0) },
+		"slowly":       func(c net.Conn) error { return inPieces(c, []byte(getRequest), 2, 20*time.Millisecond) },
+		"with a body":  func(c net.Conn) error { return write(c, postHead+"Content-Length: 100000\r\n\r\n"+bulk[:100_000]) },
+		"WebDAV":       func(c net.Conn) error { return write(c, "PROPFIND / HTTP/1.1\r\nHost: p\r\n\r\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := p.dial()
+			go func() { _ = say(c) }()
+			in := bufio.NewReader(c)
+			res, body := reply(t, in, http.MethodGet)
+			if res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "https") || !res.Close {
+				t.Errorf("got %d, close %v: %q", res.StatusCode, res.Close, body)
+			}
+			expectEnd(t, in)
+			_ = c.Close()
+		})
+	}
+	t.Run("curl", func(t *testing.T) {
+		out, trouble, err := p.curl("-w", "%{http_code}", p.url("/"))
+		if err != nil || !strings.Contains(out, "https") || !strings.HasSuffix(out, "400") {
+			t.Errorf("curl printed %q, %v: %s", out, err, trouble)
+		}
+	})
+	eventually(t, "the sockets are closed", func() bool { return p.sockets() == idle })
+	if got := p.verdict(a.trusted("site.test")); got != "served" {
+		t.Errorf("a good client: %s", got)
+	}
+}
+
+// Whatever else is not TLS is no session, in either mode, and in stream mode HTTP is no better.
+func TestTLSNotSpoken(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("site.test")
+	for mode, hosts := range map[string][]endpoint{
+		"http": sites(serve(t, "127.0.0.1", mirror)), "stream": endpoints(listen(t, "127.0.0.1", echo)),
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serving(nil)})
+			idle := p.sockets()
+			for name, says := range map[string]string{
+				"HTTP":               getRequest,
+				"SSH":                "SSH-2.0-OpenSSH_9.2\r\n",
+				"HTTP/2":             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+				"SSL 2":              "\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10\x01\x00\x80\x00\x00\x05\x00\x00\x04" + strings.Repeat("\x01", 40),
+				"zeros":              strings.Repeat("\x00", 2000),
+				"noise":              "\x99" + string(noise[:5000]),
+				"another record":     "\x17\x03\x03\x00\x05hello",
+				"another message":    "\x16\x03\x01\x00\x04\x0e\x00\x00\x00",
+				"empty record":       "\x16\x03\x01\x00\x00",
+				"record too long":    "\x16\x03\x01\x48\x01" + strings.Repeat("\x01", 0x4801),
+				"hello too long":     "\x16\x03\x01\x40\x00\x01\x01\x00\x00" + strings.Repeat("\x01", 0x4000-4),
+				"hello of nonsense":  "\x16\x03\x01\x00\x34\x01\x00\x00\x30\x03\x03" + strings.Repeat("\xff", 46),
+				"alert":              "\x15\x03\x01\x00\x02\x01\x00",
+				"two lies about len": "\x16\x03\x01\x00\x06\x01\xff\xff\xff\x03\x03",
+			} {
+				if mode == "http" && strings.HasPrefix(name, "HTTP") {
+					continue // is answered
+				}
+				t.Log(name)
+				c := p.dial()
+				_ = write(c, says)
+				_ = c.CloseWrite()
+				if got, err := io.ReadAll(c); len(got) > 7 || how(err) != "end" && how(err) != "reset" { // an alert's length
+					t.Errorf("%s: the client got %.100q and %s", name, got, how(err))
+				}
+				_ = c.Close()
+			}
+			eventually(t, "the sockets are closed", func() bool { return p.sockets() == idle })
+			if mode == "stream" {
+				p.await(p.stderr, `level=INFO msg="stream: session closed" reason="client handshake failed".*plain HTTP`)
+			}
+			if got := p.verdict(a.trusted("site.test")); got != "served" {
+				t.Errorf("a good client: %s", got)
+			}
+			if n := p.stderr.count("level=ERROR"); n > 0 {
+				t.Errorf("%d errors", n)
+			}
+		})
+	}
+}
+
+// Records that are none end a connection that stands, with a word to the client, and the host is not told that all is well.
+func TestTLSBrokenRecords(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("site.test")
+	h := listen(t, "127.0.0.1", nil)
+	for name, test := range map[string]struct{ record, alert string }{
+		"too long":     {"\x17\x03\x03\x48\x01", "record overflow|unexpected message"},
+		"much too":     {"\x17\x03\x03\xff\xff", "record overflow|unexpected message"},
+		"wrong sum":    {"\x17\x03\x03\x00\x20" + strings.Repeat("x", 32), "bad record MAC"},
+		"no sum":       {"\x17\x03\x03\x00\x01x", "bad record MAC"},
+		"another type": {"\x63\x03\x03\x00\x20" + strings.Repeat("x", 32), "unexpected message|bad record MAC"},
+		"not a record": {getRequest, "protocol version|unexpected message|record overflow|bad record MAC"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, version := range versions {
+				p := start(t, setup{hosts: endpoints(h), settings: id.serving(nil)})
+				open := p.sockets()
+				c := p.secure(only(version, a.trusted("site.test")))
+				server := h.accept()
+				send(t, c, "hello")
+				expect(t, server, "hello")
+				if _, err := io.WriteString(below(c), test.record); err != nil {
+					t.Fatal(err)
+				}
+				expectReset(t, server)
+				_, err := c.Read(make([]byte, 1))
+				expectMatch(t, fmt.Sprint(err), test.alert+"|reset")
+				eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open })
+			}
+		})
+	}
+}
+
+// What a client of TLS 1.2 asks for in the midst of a stream, a new handshake, is refused and costs nobody else a thing.
+func TestTLSRenegotiation(t *testing.T) {
+	t.Parallel()
+	need(t, "openssl")
+	a := newAuthority(t)
+	h := listen(t, "127.0.0.1", nil)
+	p := start(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serving(nil)})
+	k := converse(t, "s_client", "-connect", fmt.Sprintf("127.0.0.1:%d", p.port), "-tls1_2")
+	server := h.accept()
+	_, _ = io.WriteString(k.stdin, "hello\n")
+	expect(t, server, "hello\n")
+	_, _ = io.WriteString(k.stdin, "R\n")
+	k.says(t, "RENEGOTIATING")
+	k.says(t, "alert (unexpected message|no renegotiation)|reset by peer")
+	expectReset(t, server)
+	if exit, ok := k.wait().(*exec.ExitError); ok && exit.ExitCode() < 0 {
+		t.Errorf("openssl: %v", exit)
+	}
+	c := p.secure(a.trusted("site.test"))
+	send(t, c, "hello")
+	expect(t, h.accept(), "hello")
+}

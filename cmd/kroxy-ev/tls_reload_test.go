@@ -1,0 +1,333 @@
+package main_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// place is where a proxy finds its certificate, which may change.
+type place struct {
+	t         *testing.T
+	cert, key string
+}
+
+func newPlace(t *testing.T) *place {
+	dir := t.TempDir()
+	return &place{t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+}
+
+// put replaces both files, each at once.
+func (w *place) put(id *identity) {
+	w.t.Helper()
+	replaceFile(w.t, id.cert, w.cert)
+	replaceFile(w.t, id.key, w.key)
+}
+
+// replaceFile puts a copy of a file at a path, at once.
+func replaceFile(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err := errors.Join(err, os.WriteFile(to+".new", text, 0o600), os.Rename(to+".new", to)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serving is identity.serving.
+func (w *place) serving(more settings) settings {
+	return (&identity{cert: w.cert, key: w.key}).serving(more)
+}
+
+// shown is the certificate that the proxy shows to a client which asks for name.
+func (p *proxy) shown(name string) *x509.Certificate {
+	p.t.Helper()
+	c := p.secure(asking(&tls.Config{}, name))
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0]
+}
+
+// shows demands that every worker, as far as a few connections tell, has id.
+func (p *proxy) shows(id *identity) {
+	p.t.Helper()
+	for range 8 {
+		if !p.shown("site.test").Equal(id.Leaf) {
+			p.t.Fatal("another certificate is shown")
+		}
+	}
+}
+
+// keptAlive is a connection that lives through reloads, and a request in it whose answer is under way.
+type keptAlive struct {
+	t  *testing.T
+	c  *tls.Conn
+	in *bufio.Reader
+}
+
+func (p *proxy) keepAlive(a *authority) *keptAlive {
+	p.t.Helper()
+	c := p.secure(a.trusted("site.test"))
+	k := &keptAlive{p.t, c, bufio.NewReader(c)}
+	k.works()
+	return k
+}
+
+func (k *keptAlive) works() {
+	k.t.Helper()
+	send(k.t, k.c, getRequest)
+	if res, body := reply(k.t, k.in, http.MethodGet); res.StatusCode != 200 || body != "hello" {
+		k.t.Fatalf("a connection from before gets %d and %q", res.StatusCode, body)
+	}
+}
+
+// A certificate that has changed is taken up, by an order or without one, and nobody notices whose connection stands.
+func TestTLSReload(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a := newAuthority(t)
+		first, second, third := a.issue("site.test"), a.issueRSA("site.test"), a.issue("site.test")
+		place := newPlace(t)
+		place.put(first)
+		resume := make(chan struct{})
+		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
+			if req.URL.Path != "/slow" {
+				_, _ = io.WriteString(w, "hello")
+				return
+			}
+			_, _ = io.WriteString(w, bulk[:1<<20])
+			_ = http.NewResponseController(w).Flush()
+			<-resume
+			_, _ = io.WriteString(w, bulk[1<<20:2<<20])
+		})
+		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serving(settings{"workers_num": 2})})
+		p.shows(first)
+		k := p.keepAlive(a)
+		amid := p.secure(a.trusted("site.test"))
+		send(t, amid, "GET /slow HTTP/1.1\r\nHost: p\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReader(amid), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part := make([]byte, 1<<20)
+		if _, err := io.ReadFull(res.Body, part); err != nil {
+			t.Fatal(err)
+		}
+
+		place.put(second)
+		p.mustOrder("reload")
+		p.shows(second)
+		k.works()
+
+		place.put(third)
+		eventually(t, "the new certificate is shown", func() bool { return p.shown("site.test").Equal(third.Leaf) })
+		p.sees(`level=INFO msg="kroxy-ev: new certificates are in service"`)
+		p.shows(third)
+		k.works()
+		close(resume)
+		if rest, err := io.ReadAll(res.Body); err != nil || string(part)+string(rest) != bulk[:2<<20] {
+			t.Errorf("the rest of a response from before: %d bytes, error %v", len(rest), err)
+		}
+		if n := p.stderr.count("level=(WARN|ERROR)"); n > 0 {
+			t.Errorf("%d warnings or errors", n)
+		}
+	})
+}
+
+// Those who keep certificates behind a symbolic link change the link.
+func TestTLSReloadBySymbolicLink(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	first, second := a.issue("site.test"), a.issue("site.test")
+	link := filepath.Join(t.TempDir(), "live")
+	point := func(to *identity) {
+		if err := errors.Join(os.Symlink(filepath.Dir(to.cert), link+".new"), os.Rename(link+".new", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	point(first)
+	p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: settings{
+		"tls_enabled": true, "certificates": []settings{{"cert_path": filepath.Join(link, "cert.pem"), "key_path": filepath.Join(link, "key.pem")}},
+	}})
+	p.shows(first)
+	c := p.secure(a.trusted("site.test"))
+	expectEcho(t, c, "before")
+	point(second)
+	eventually(t, "the new certificate is shown", func() bool { return p.shown("site.test").Equal(second.Leaf) })
+	expectEcho(t, c, "after")
+}
+
+// The CAs of clients and of hosts are looked after like certificates.
+func TestTLSReloadOfCAs(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a, b := newAuthority(t), newAuthority(t)
+		dir := t.TempDir()
+		clients, hosts := filepath.Join(dir, "clients.pem"), filepath.Join(dir, "hosts.pem")
+		replaceFile(t, a.path, clients)
+		replaceFile(t, a.path, hosts)
+		h := serveTLS(t, b.issue("127.0.0.1").config(), mirror)
+		p := startHTTP(t, setup{
+			hosts: sites(h), multi: multi,
+			settings: a.issue("site.test").serving(settings{"tls_verify_client": true, "tls_client_ca_path": clients, "workers_num": 2}),
+		}.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": hosts}))
+		status := func(of *authority) string {
+			c, err := p.trySecure(of.issue("client.test").showing(a.trusted("site.test")))
+			if err != nil {
+				return err.Error()
+			}
+			defer c.Close()
+			_, _ = io.WriteString(c, lastRequest)
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				return err.Error() // a client of TLS 1.3 learns of its certificate's fate by reading
+			}
+			return strconv.Itoa(res.StatusCode)
+		}
+		if got := status(a); got != "502" {
+			t.Fatalf("with a host that is not trusted: %s", got)
+		}
+		expectMatch(t, status(b), "unknown certificate authority|bad certificate")
+		replaceFile(t, b.path, hosts)
+		eventually(t, "the host is trusted", func() bool { return status(a) == "200" })
+		replaceFile(t, b.path, clients)
+		eventually(t, "the other clients are", func() bool { return status(b) == "200" })
+		eventually(t, "and the first ones not any more", func() bool { return status(a) != "200" })
+		replaceFile(t, a.path, hosts) // there is a connection to the host, which was trusted
+		eventually(t, "nor is the host", func() bool { return status(b) == "502" })
+	})
+}
+
+// badPlaces are the ways in which files of a certificate may be wrong, and what is said of that.
+func badPlaces(t *testing.T, a *authority) map[string]struct {
+	spoil   func(w *place)
+	pattern string
+} {
+	t.Helper()
+	other, old := a.issue("site.test"), a.expired("site.test")
+	write := func(path, text string) {
+		if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return map[string]struct {
+		spoil   func(w *place)
+		pattern string
+	}{
+		"mismatched":   {func(w *place) { replaceFile(t, other.key, w.key) }, `tls_key_path: .*is not the key of the first certificate in .*; give the key`},
+		"expired":      {func(w *place) { w.put(old) }, `tls_cert_path: .*expired on .*; renew it`},
+		"empty":        {func(w *place) { write(w.cert, "") }, `tls_cert_path: .*is empty; give a PEM file`},
+		"empty key":    {func(w *place) { write(w.key, "") }, `tls_key_path: .*is empty; give a PEM file`},
+		"no PEM":       {func(w *place) { write(w.cert, "hello") }, `tls_cert_path: .*has no PEM certificate in it; give`},
+		"cut":          {func(w *place) { write(w.cert, "-----BEGIN CERTIFICATE-----\nMIIB") }, `tls_cert_path: .*; give`},
+		"missing":      {func(w *place) { _ = os.Remove(w.cert) }, `tls_cert_path: .*no such file or directory; give a readable PEM file`},
+		"the key's":    {func(w *place) { replaceFile(t, w.key, w.cert) }, `tls_cert_path: .*has no certificate, but .*PRIVATE KEY.*; give`},
+		"a directory":  {func(w *place) { _ = errors.Join(os.Remove(w.cert), os.Mkdir(w.cert, 0o755)) }, `tls_cert_path: .*is not a regular file; give`},
+		"a pipe":       {func(w *place) { _ = errors.Join(os.Remove(w.key), unix.Mkfifo(w.key, 0o600)) }, `tls_key_path: .*is not a regular file; give`},
+		"what is huge": {func(w *place) { write(w.key, string(noise[:2<<20])) }, `tls_key_path: .*larger than 1 MiB; give`},
+	}
+}
+
+// fewPlaces are those of badPlaces that differ most.
+var fewPlaces = []string{"mismatched", "missing", "a pipe"}
+
+// What is wrong stays outside: the old certificate is in service until a good one is there.
+func TestTLSReloadOfBadFiles(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a := newAuthority(t)
+		good := a.issue("site.test")
+		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
+		for name, bad := range badPlaces(t, a) {
+			if multi && !slices.Contains(fewPlaces, name) {
+				continue
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				place := newPlace(t)
+				place.put(good)
+				p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serving(settings{"workers_num": 2})})
+				k := p.keepAlive(a)
+				bad.spoil(place)
+				p.refuses("reload", `stream-\d+\.json:\d+:\d+: http\.`+bad.pattern)
+				p.shows(good)
+				p.sees(`level=ERROR msg="kroxy-ev: new certificates cannot be taken up, the old ones stay in service: .*stream-\d+\.json:\d+:\d+: http\.` + bad.pattern)
+				p.shows(good)
+				k.works()
+				_ = os.Remove(place.cert)
+				next := a.issue("site.test")
+				place.put(next)
+				eventually(t, "the next good one is shown", func() bool { return p.shown("site.test").Equal(next.Leaf) })
+				k.works()
+				if n := p.stderr.count("cannot be taken up"); n > 2 {
+					t.Errorf("%d lines about one change", n)
+				}
+			})
+		}
+	})
+}
+
+// At the start it is the end.
+func TestTLSStartWithBadFiles(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	hosts := []endpoint{{"127.0.0.1", 9}}
+	for name, bad := range badPlaces(t, a) {
+		for _, mode := range []string{"stream", "http"} {
+			t.Run(fmt.Sprint(name, ", ", mode), func(t *testing.T) {
+				t.Parallel()
+				place := newPlace(t)
+				place.put(a.issue("site.test"))
+				bad.spoil(place)
+				s := setup{hosts: hosts, mode: mode, settings: place.serving(nil)}
+				fails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
+				s.multi = true
+				fails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
+			})
+		}
+	}
+}
+
+// Nothing waits for a file that is there no more when something else is due: here, new keys of session tickets.
+func TestTLSRotationBesideBadFiles(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a := newAuthority(t)
+		good := a.issue("site.test")
+		for name, bad := range badPlaces(t, a) {
+			if !slices.Contains(fewPlaces, name) {
+				continue
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				place := newPlace(t)
+				place.put(good)
+				p := start(t, setup{
+					hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi,
+					settings: place.serving(settings{"workers_num": 2, "tls_ticket_rotation": 1500}),
+				})
+				bad.spoil(place)
+				p.sees(`the old ones stay in service`)
+				rotated := p.stderr.count("new keys of session tickets are in service")
+				eventually(t, "the keys are renewed twice", func() bool {
+					return p.stderr.count("new keys of session tickets are in service") >= rotated+2
+				})
+				p.shows(good)
+				_ = os.Remove(place.cert)
+				next := a.issue("site.test")
+				place.put(next)
+				eventually(t, "the next good one is shown", func() bool { return p.shown("site.test").Equal(next.Leaf) })
+				p.mustOrder("reload")
+			})
+		}
+	})
+}

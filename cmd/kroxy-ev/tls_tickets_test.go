@@ -1,0 +1,229 @@
+package main_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+)
+
+// frozen is a session cache that gives the first session it got to whoever asks, again and again.
+type frozen struct {
+	mu      sync.Mutex
+	session *tls.ClientSessionState
+}
+
+func (f *frozen) Get(string) (*tls.ClientSessionState, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.session, f.session != nil
+}
+
+func (f *frozen) Put(_ string, s *tls.ClientSessionState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.session == nil {
+		f.session = s
+	}
+}
+
+// again makes a connection, sees that it is served by a host that echoes, and reports whether it goes on with a session.
+func (p *proxy) again(config *tls.Config) (*tls.Conn, bool) {
+	p.t.Helper()
+	c := p.secure(config)
+	expectEcho(p.t, c, "hello")
+	return c, c.ConnectionState().DidResume
+}
+
+// keeping is config with a cache that keeps one session.
+func keeping(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	config.ClientSessionCache = &frozen{}
+	return config
+}
+
+// A session may go on in any worker, after any reload, and under a new master.
+func TestTLSSessionsGoOn(t *testing.T) {
+	t.Parallel()
+	for kind, multi := range map[string]bool{"one process": false, "workers": true} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			a := newAuthority(t)
+			id, other := a.issue("site.test"), a.issueRSA("other.test")
+			s := setup{
+				hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi,
+				settings: id.serving(settings{"workers_num": 2, "certificates": []settings{{"cert_path": other.cert, "key_path": other.key}}}),
+			}
+			var p *proxy
+			var binary string
+			if multi {
+				p, binary = startDynasty(t, s)
+			} else {
+				p = start(t, s)
+			}
+			sessions := map[string]*tls.Config{}
+			for name, version := range versions {
+				for _, site := range []string{"site.test", "other.test"} {
+					sessions[name+" "+site] = keeping(only(version, a.trusted(site)))
+				}
+			}
+			master := p.pid()
+			check := func(when string, first bool) {
+				t.Helper()
+				for name, config := range sessions {
+					seen := map[int]bool{}
+					for i := 0; i < 10 || i < 100 && multi && len(seen) < 2; i++ {
+						c, resumed := p.again(config)
+						if multi {
+							seen[owner(t, below(c), children(t, master))] = true
+						}
+						if resumed == (first && i == 0) {
+							t.Fatalf("TLS %s, %s, connection %d: it goes on with a session: %v", name, when, i, resumed)
+						}
+						_ = c.Close()
+					}
+					if multi && len(seen) < 2 {
+						t.Errorf("TLS %s, %s: all connections were to one worker", name, when)
+					}
+				}
+			}
+			check("at first", true)
+			p.mustOrder("reload")
+			check("after a reload", false)
+			s.settings["workers_num"] = 3
+			p.rewrite(s)
+			p.mustOrder("reload")
+			check("after a change", false)
+			if !multi {
+				return
+			}
+			for n := range 2 {
+				install(t, program, binary)
+				p.mustOrder("upgrade")
+				master = p.reign(n + 1)
+				check("after an upgrade", false)
+			}
+			p.endGently(master)
+		})
+	}
+}
+
+// A ticket is good for two rotations of the keys, and not for three.
+func TestTLSTicketRotation(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a := newAuthority(t)
+		p := start(t, setup{
+			hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi,
+			settings: a.issue("site.test").serving(settings{"workers_num": 2, "tls_ticket_rotation": 1500}),
+		})
+		rotations := func() int {
+			return p.stderr.count(`level=INFO msg="kroxy-ev: new keys of session tickets are in service"`)
+		}
+		old := map[string]*tls.Config{}
+		began := rotations()
+		for name, version := range versions {
+			old[name] = keeping(only(version, a.trusted("site.test")))
+			if _, resumed := p.again(old[name]); resumed {
+				t.Fatal("the first connection goes on with a session")
+			}
+		}
+		long := p.secure(a.trusted("site.test"))
+		for passed := 0; passed < 4; passed++ {
+			eventually(t, fmt.Sprintf("%d rotations", passed), func() bool { return rotations() >= began+passed })
+			for name, config := range old {
+				_, resumed := p.again(config)
+				switch now := rotations() - began; {
+				case passed < 3 && now < 3 && !resumed:
+					t.Errorf("TLS %s: a ticket is refused after %d rotations", name, now)
+				case passed >= 3 && resumed: // those that are not in the log yet only make it older
+					t.Errorf("TLS %s: a ticket is taken after %d rotations", name, now)
+				}
+			}
+		}
+		expectEcho(t, long, "a connection from before")
+	})
+}
+
+// A reload may change how long keys are in use; it is not for a day to come.
+func TestTLSTicketRotationAfterReload(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a := newAuthority(t)
+		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi, settings: a.issue("site.test").serving(nil)}
+		p := start(t, s)
+		s.settings["tls_ticket_rotation"] = 1000
+		p.rewrite(s)
+		p.mustOrder("reload")
+		p.sees(`level=INFO msg="kroxy-ev: new keys of session tickets are in service"`)
+		_, _ = p.again(a.trusted("site.test"))
+	})
+}
+
+// A session belongs to the certificate that it was begun with.
+func TestTLSSessionsOfAnotherCertificate(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, version uint16) {
+		a := newAuthority(t)
+		x, y, z := a.issue("x.test"), a.issue("y.test"), a.issue("x.test")
+		place := newPlace(t)
+		place.put(x)
+		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serving(settings{"certificates": []settings{{"cert_path": y.cert, "key_path": y.key}}})}
+		p := start(t, s)
+		config := keeping(only(version, asking(&tls.Config{}, "x.test")))
+		for i := range 3 {
+			if _, resumed := p.again(config); resumed != (i > 0) {
+				t.Fatalf("connection %d goes on with a session: %v", i, resumed)
+			}
+		}
+		elsewhere := config.Clone()
+		elsewhere.ServerName = "y.test"
+		if c, resumed := p.again(elsewhere); resumed || !c.ConnectionState().PeerCertificates[0].Equal(y.Leaf) {
+			t.Error("a session of one certificate goes on under another")
+		}
+		place.put(z)
+		p.mustOrder("reload")
+		if c, resumed := p.again(config); resumed || !c.ConnectionState().PeerCertificates[0].Equal(z.Leaf) {
+			t.Error("a session goes on under the certificate's successor")
+		}
+	})
+}
+
+// Nor does it spare a client the certificate that is demanded now.
+func TestTLSSessionsOfUnknownClients(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, func(t *testing.T, version uint16) {
+		a, b := newAuthority(t), newAuthority(t)
+		id := a.issue("site.test")
+		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: id.serving(nil)}
+		p := start(t, s)
+		refused := func(config *tls.Config) {
+			t.Helper()
+			c, err := p.trySecure(config)
+			if err == nil { // a client of TLS 1.3 learns it by reading
+				_, _ = io.WriteString(c, "x")
+				_, err = c.Read(make([]byte, 1))
+			}
+			expectMatch(t, fmt.Sprint(err), "remote error: tls: (certificate required|handshake failure|unknown certificate authority|bad certificate)")
+		}
+		nobody := keeping(only(version, a.trusted("site.test")))
+		p.again(nobody)
+		if _, resumed := p.again(nobody); !resumed {
+			t.Fatal("there is no session")
+		}
+		s.settings = id.serving(settings{"tls_verify_client": true, "tls_client_ca_path": a.path})
+		p.rewrite(s)
+		p.mustOrder("reload")
+		refused(nobody)
+		known := keeping(a.issue("client.test").showing(only(version, a.trusted("site.test"))))
+		p.again(known)
+		if _, resumed := p.again(known); !resumed {
+			t.Error("a client's session does not go on")
+		}
+		s.settings = id.serving(settings{"tls_verify_client": true, "tls_client_ca_path": b.path})
+		p.rewrite(s)
+		p.mustOrder("reload")
+		refused(known)
+	})
+}

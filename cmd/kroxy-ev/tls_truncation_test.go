@@ -1,0 +1,227 @@
+package main_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stops are the ways in which the end of a TLS stream that has more or less been said may come.
+var stops = map[string]func(c *tls.Conn){
+	"close_notify": func(c *tls.Conn) { // and a FIN
+		_ = c.CloseWrite()
+		_ = below(c).CloseWrite()
+	},
+	"close_notify alone": func(c *tls.Conn) { _ = c.CloseWrite() },
+	"FIN":                func(c *tls.Conn) { _ = below(c).CloseWrite() },
+	"FIN in a record": func(c *tls.Conn) {
+		_, _ = below(c).Write([]byte{23, 3, 3, 1, 0, 7, 7, 7})
+		_ = below(c).CloseWrite()
+	},
+	"reset": func(c *tls.Conn) { reset(below(c)) },
+}
+
+// announced reports whether a peer knows at such an end that it has everything.
+func announced(stop string) bool { return strings.HasPrefix(stop, "close_notify") }
+
+// A response whose length nobody has told is whole only if its host said so.
+func TestTLSTruncatedResponses(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	const head = okHead + "X: y\r\n"
+	for name, test := range map[string]struct {
+		response string
+		length   bool // it tells its length, and has all of it
+		short    bool // it has not
+	}{
+		"until close":           {response: head + "\r\nhello"},
+		"until close, empty":    {response: head + "\r\n"},
+		"until close, long":     {response: head + "\r\n" + bulk[:3<<20]},
+		"Content-Length":        {response: head + "Content-Length: 5\r\n\r\nhello", length: true},
+		"chunked":               {response: head + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", length: true},
+		"Content-Length, short": {response: head + "Content-Length: 6\r\n\r\nhello", short: true},
+		"chunked, short":        {response: head + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", short: true},
+	} {
+		for stop, end := range stops {
+			t.Run(name+", "+stop, func(t *testing.T) {
+				t.Parallel()
+				h := listenTLS(t, id.config(), func(c *tls.Conn) {
+					if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+						_ = write(c, test.response)
+						if stop == "reset" {
+							awaitTaken(c)
+						}
+						end(c)
+					}
+					_, _ = io.Copy(io.Discard, below(c))
+				})
+				w := way{true, true}
+				p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
+				whole := test.length || announced(stop) && !test.short
+				for _, version := range []string{"1.1", "1.0"} {
+					c := p.secure(a.trusted("127.0.0.1"))
+					send(t, c, "GET / HTTP/"+version+"\r\nHost: p\r\nConnection: close\r\n\r\n")
+					res, err := http.ReadResponse(bufio.NewReader(c), nil)
+					if stop == "reset" && (err != nil || res.StatusCode == http.StatusBadGateway) {
+						continue // it came before the response was read
+					}
+					if err != nil {
+						t.Fatalf("HTTP/%s: reading the head: %v", version, err)
+					}
+					body, err := io.ReadAll(res.Body)
+					// A body without a length of its own ends with the client's stream.
+					looksWhole := err == nil && (res.ContentLength >= 0 || len(res.TransferEncoding) > 0 || !cutShort(c))
+					if looksWhole != whole {
+						t.Errorf("HTTP/%s: %d bytes of the body and error %v: it looks whole: %v, want %v", version, len(body), err, looksWhole, whole)
+					}
+					_, content, _ := strings.Cut(test.response, "\r\n\r\n")
+					if whole && !test.short && strings.Contains(content, "hello") && string(body) != "hello" {
+						t.Errorf("HTTP/%s: the body is %.100q", version, body)
+					}
+				}
+			})
+		}
+	}
+}
+
+// awaitTaken waits for a moment that the peer's kernel has all that was written.
+func awaitTaken(c *tls.Conn) {
+	raw, err := below(c).SyscallConn()
+	for begin, n := time.Now(), -1; err == nil && n != 0 && time.Since(begin) < time.Second; time.Sleep(time.Millisecond) {
+		_ = raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+	}
+}
+
+// A plain client of HTTP/1.0, whose body ends with its connection, gets a reset where the end was not announced.
+func TestTLSTruncationForPlainClients(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	for stop, want := range map[string]string{"close_notify": "end", "FIN": "reset", "FIN in a record": "reset"} {
+		t.Run(stop, func(t *testing.T) {
+			t.Parallel()
+			h := listenTLS(t, id.config(), func(c *tls.Conn) {
+				if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					_ = write(c, okHead+"\r\n"+bulk[:100_000])
+					stops[stop](c)
+				}
+				_, _ = io.Copy(io.Discard, below(c))
+			})
+			p := startHTTP(t, way{host: true}.setup(endpoints(h), id, a, nil))
+			c := p.dial()
+			send(t, c, "GET / HTTP/1.0\r\n\r\n")
+			got, err := io.ReadAll(c)
+			if how(err) != want || len(got) < 100_000 {
+				t.Errorf("got %d bytes and %s, want %s behind all of them", len(got), how(err), want)
+			}
+		})
+	}
+}
+
+// In stream mode neither side takes a stream that was cut off for a whole one.
+func TestTLSTruncatedStreams(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	for spoken, w := range ways {
+		for stop, end := range stops {
+			for name, said := range map[string]string{"": "", ", said something": "hello", ", said much": bulk[:2<<20]} {
+				for _, from := range []string{"client", "host"} {
+					if from == "client" && !w.client || from == "host" && !w.host {
+						continue
+					}
+					t.Run(spoken+", "+stop+" of the "+from+name, func(t *testing.T) {
+						t.Parallel()
+						h := listen(t, "127.0.0.1", nil)
+						p := start(t, w.setup(endpoints(h), id, a, nil))
+						open := p.sockets()
+						client, server := w.meet(p, h, id, a)
+						source, sink := client, server
+						if from == "host" {
+							source, sink = server, client
+						}
+						// A reset may overtake what a sink has not read.
+						went := make(chan struct{})
+						go func() {
+							defer close(went)
+							_ = write(source, said)
+							end(source.(*tls.Conn))
+						}()
+						got, err := io.ReadAll(sink)
+						switch whole := err == nil && !cutShort(sink); {
+						case whole != announced(stop):
+							t.Errorf("the other end got %d bytes and %s: they look whole: %v", len(got), how(err), whole)
+						case announced(stop):
+							if string(got) != said {
+								t.Errorf("the other end got %d bytes of %d", len(got), len(said))
+							}
+							send(t, sink, "and back") // that direction stays open
+							_ = sink.CloseWrite()
+							if stop == "close_notify" || stop == "close_notify alone" {
+								expectWhole(t, source, "and back")
+							}
+						case !errors.Is(err, unix.ECONNRESET):
+							t.Errorf("the other end got %s, want a reset", how(err))
+						}
+						<-went
+						_, _ = client.Close(), server.Close()
+						eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open })
+					})
+				}
+			}
+		}
+	}
+}
+
+// A request's body that was cut off does not look whole to the host, and one whose length is known needs no announcement.
+func TestTLSTruncatedRequests(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	got := make(chan error, 100)
+	h := serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
+		_, err := io.Copy(io.Discard, req.Body)
+		got <- err
+		_, _ = io.WriteString(w, "A")
+	})
+	p := startHTTP(t, way{client: true}.setup(sites(h), id, a, nil))
+	for name, test := range map[string]struct {
+		request string
+		whole   bool
+	}{
+		"Content-Length":        {postHead + "Content-Length: 5\r\n\r\nhello", true},
+		"Content-Length, short": {postHead + "Content-Length: 6\r\n\r\nhello", false},
+		"chunked":               {chunkedHead + "5\r\nhello\r\n0\r\n\r\n", true},
+		"chunked, short":        {chunkedHead + "5\r\nhello\r\n", false},
+	} {
+		for stop, end := range stops {
+			if stop == "reset" {
+				continue // it may overtake the request
+			}
+			t.Log(name, stop)
+			c := p.secure(a.trusted("127.0.0.1"))
+			send(t, c, test.request)
+			end(c)
+			select {
+			case err := <-got:
+				if (err == nil) != test.whole {
+					t.Errorf("%s, %s: the host got the body and error %v", name, stop, err)
+				}
+			case <-time.After(patience):
+				t.Fatal("the host got nothing")
+			}
+			if test.whole && announced(stop) {
+				expectStatus(t, bufio.NewReader(c), 200)
+			}
+			_ = c.Close()
+		}
+	}
+}

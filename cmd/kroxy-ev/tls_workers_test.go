@@ -1,0 +1,154 @@
+package main_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// private is a place that only root may look into.
+func private(t *testing.T, id *identity) *place {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "private")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w := &place{t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	w.put(id)
+	return w
+}
+
+// Workers get keys from their master: they need not be allowed to read them, be it at the start, later, or as a successor of
+// a worker that has died.
+func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	a := newAuthority(t)
+	first := a.issue("site.test")
+	place := private(t, first)
+	h := listen(t, "127.0.0.1", echo)
+	p := start(t, setup{hosts: endpoints(h), multi: true, settings: place.serving(settings{"user": "nobody", "workers_num": 2})})
+	for _, pid := range p.workers() {
+		if uid := statusOf(t, pid, "Uid"); uid[0] == '0' {
+			t.Fatalf("a worker has Uid %s", uid)
+		}
+	}
+	p.shows(first)
+	c := p.secure(a.trusted("site.test"))
+	expectEcho(t, c, "before")
+
+	second := a.issue("site.test")
+	place.put(second)
+	p.mustOrder("reload")
+	p.shows(second)
+	third := a.issue("site.test")
+	place.put(third)
+	eventually(t, "the new certificate is shown", func() bool { return p.shown("site.test").Equal(third.Leaf) })
+	expectEcho(t, c, "after")
+
+	serving := owner(t, below(c), p.workers())
+	for _, pid := range p.workers() {
+		if pid == serving {
+			continue
+		}
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "there are two workers again", func() bool { return len(p.workers()) == 2 })
+	// Connections that the dead one was about to take are lost.
+	eventually(t, "the new worker serves", func() bool {
+		c, err := p.trySecure(a.trusted("site.test"))
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		return owner(t, below(c), p.workers()) != serving
+	})
+	p.shows(third)
+	expectEcho(t, c, "at the end")
+}
+
+// Nor does the successor of a worker need files that are bad by now.
+func TestTLSWorkerDiesBesideBadFiles(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("site.test")
+	place := newPlace(t)
+	place.put(id)
+	p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: true, settings: place.serving(settings{"workers_num": 2})})
+	if err := errors.Join(os.Remove(place.cert), os.Remove(place.key)); err != nil {
+		t.Fatal(err)
+	}
+	p.sees(`the old ones stay in service`)
+	for range 2 {
+		before := p.workers()
+		if err := unix.Kill(before[0], unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "there is another worker", func() bool {
+			now := p.workers()
+			return len(now) == 2 && now[0] != before[0] && now[1] != before[0]
+		})
+		eventually(t, "all serve", func() bool {
+			for range 8 {
+				c, err := p.trySecure(a.trusted("site.test"))
+				if err != nil {
+					return false
+				}
+				_ = c.Close()
+			}
+			return true
+		})
+	}
+	p.shows(id)
+}
+
+// A new master takes up the files as they are then, and connections of the old one's workers go on.
+func TestTLSUpgrade(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	first, second := a.issue("site.test"), a.issue("site.test")
+	place := newPlace(t)
+	place.put(first)
+	h := listen(t, "127.0.0.1", echo)
+	p, binary := startDynasty(t, setup{hosts: endpoints(h), settings: place.serving(settings{"workers_num": 2})})
+	p.shows(first)
+	c := p.secure(a.trusted("site.test"))
+	expectEcho(t, c, "before")
+	place.put(second)
+	install(t, program, binary)
+	p.mustOrder("upgrade")
+	pid := p.reign(1)
+	p.shows(second)
+	expectEcho(t, c, "after")
+	_ = c.CloseWrite()
+	expectWhole(t, c, "")
+	_ = c.Close()
+	if status := p.wait(); status != 0 {
+		t.Errorf("exit status %d of the old master", status)
+	}
+	third := a.issue("site.test")
+	place.put(third)
+	eventually(t, "the new master looks after its files", func() bool { return p.shown("site.test").Equal(third.Leaf) })
+	p.endGently(pid)
+}
+
+// What is wrong with its files is the end of a new master, not of the old one.
+func TestTLSUpgradeToBadFiles(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("site.test")
+	place := newPlace(t)
+	place.put(id)
+	p, _ := startDynasty(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serving(settings{"workers_num": 2})})
+	if err := os.Truncate(place.key, 0); err != nil {
+		t.Fatal(err)
+	}
+	p.refuses("upgrade", `stream\.tls_key_path: .*is empty`)
+	p.shows(id)
+	p.endGently(p.pid())
+}
