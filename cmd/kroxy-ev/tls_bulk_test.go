@@ -65,7 +65,7 @@ func (m manner) pour(c closer, seed uint64, s *stream) error {
 	piece := make([]byte, m.pieces)
 	for {
 		n, err := s.Read(piece[:1+r.IntN(m.pieces)])
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return c.CloseWrite()
 		}
 		if _, err := c.Write(piece[:n]); err != nil {
@@ -86,7 +86,7 @@ func (m manner) drink(c net.Conn, seed, size int64) error {
 		n, err := c.Read(piece[:1+r.IntN(m.pieces)])
 		_, _ = sum.Write(piece[:n])
 		at += int64(n)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

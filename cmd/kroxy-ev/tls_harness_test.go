@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -357,7 +358,7 @@ type watched struct {
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.TCPConn.Read(p)
-	w.ended = w.ended || err == io.EOF
+	w.ended = w.ended || errors.Is(err, io.EOF)
 	return n, err
 }
 

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"crypto/tls"
-	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -123,7 +122,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 		c := k.p.dial()
 		send(t, c, clientHello(asking(&tls.Config{}, "gamma.test")))
 		expectClosed(t, c)
-		expectLines(t, f, 1, fmt.Sprint(`- - gamma\.test\.`))
+		expectLines(t, f, 1, `- - gamma\.test\.`)
 	})
 }
 

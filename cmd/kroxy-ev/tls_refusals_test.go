@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -251,7 +252,7 @@ func TestTLSRenegotiation(t *testing.T) {
 	k.says(t, "RENEGOTIATING")
 	k.says(t, "alert (unexpected message|no renegotiation)|reset by peer")
 	expectReset(t, server)
-	if exit, ok := k.wait().(*exec.ExitError); ok && exit.ExitCode() < 0 {
+	if exit := (*exec.ExitError)(nil); errors.As(k.wait(), &exit) && exit.ExitCode() < 0 {
 		t.Errorf("openssl: %v", exit)
 	}
 	c := p.secure(a.trusted("site.test"))

@@ -278,7 +278,7 @@ func (c *echoConn) Ready(*engine.Conn) {
 		n, err := c.conn.Read(c.e.loop.Scratch())
 		c.held = append(c.held, c.e.loop.Scratch()[:n]...)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			c.over = true
 		case errors.Is(err, unix.EAGAIN):
 			return

@@ -1,0 +1,101 @@
+package main_test
+
+import (
+	"errors"
+	"io"
+	"testing"
+	"time"
+)
+
+// A side of TLS that takes no bytes is timed, and what was cut does not look whole.
+func TestTLSSendTimeouts(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	for spoken, w := range ways {
+		for name, test := range map[string]struct {
+			setting  string
+			fromHost bool
+		}{
+			"client takes nothing": {"send_timeout", true},
+			"host takes nothing":   {"proxy_send_timeout", false},
+		} {
+			t.Run(spoken+", "+name, func(t *testing.T) {
+				t.Parallel()
+				h := listen(t, "127.0.0.1", nil)
+				p := start(t, w.setup(endpoints(h), id, a, settings{test.setting: short}))
+				open := p.sockets()
+				source, sink := w.meet(p, h, id, a)
+				if test.fromHost {
+					source, sink = sink, source
+				}
+				begin := time.Now()
+				for {
+					if _, err := source.Write(patternBytes); err != nil {
+						break
+					}
+				}
+				notBefore(t, begin, short*time.Millisecond)
+				if n, err := io.Copy(io.Discard, sink); err == nil && !cutShort(sink) {
+					t.Errorf("the sink read %d bytes and an ordinary end of a stream that was cut", n)
+				}
+				eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open })
+			})
+		}
+	}
+}
+
+// Who is not taken from is not read from: what waits is in the kernel, and nothing is lost of it in the end.
+func TestTLSBackpressure(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	for spoken, w := range ways {
+		for _, from := range []string{"client", "host"} {
+			t.Run(spoken+", from the "+from, func(t *testing.T) {
+				t.Parallel()
+				loadsMachine(t)
+				h := listen(t, "127.0.0.1", nil)
+				p := start(t, w.setup(endpoints(h), id, a, settings{"reactors_num": 1}))
+				const n = 8
+				var sources, sinks [n]closer
+				for i := range n {
+					client, server := w.meet(p, h, id, a)
+					// In both directions something has passed.
+					send(t, client, "hello")
+					expect(t, server, "hello")
+					send(t, server, "hello")
+					expect(t, client, "hello")
+					sources[i], sinks[i] = client, server
+					if from == "host" {
+						sources[i], sinks[i] = server, client
+					}
+				}
+				memory := p.status("VmRSS")
+				failed := make(chan error, n)
+				for i, c := range sources {
+					go func() { failed <- manner{pieces: 64 << 10}.pour(c, uint64(i), newStream(int64(i), 16<<20)) }()
+				}
+				eventually(t, "nothing moves any more", func() bool {
+					used := p.cpu()
+					time.Sleep(200 * time.Millisecond)
+					return p.cpu() == used
+				})
+				if grown := p.status("VmRSS") - memory; !raceEnabled && grown > n*1024 {
+					t.Errorf("%d KiB of memory for %d connections that do not move", grown, n)
+				}
+				p.expectIdle(100 * time.Millisecond)
+				var errs []error
+				for i, c := range sinks {
+					errs = append(errs, manner{pieces: 256 << 10}.drink(c, int64(i), 16<<20))
+				}
+				for range n {
+					errs = append(errs, <-failed)
+				}
+				if err := errors.Join(errs...); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
