@@ -18,6 +18,8 @@ type workload struct {
 	noLog bool     // access logs are off
 	rsa   bool     // the contestants' certificate has an RSA key, not an ECDSA one
 	hosts hostKind // what the contestants stand in front of
+	curve string   // the name of what this is one point of, at x; "": of nothing
+	x     float64
 	// prepare, when not nil, is called once with all contestants before the first round.
 	prepare func(h *harness, all []*target) error
 	measure func(h *harness, t *target) (metrics, error)
