@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,8 @@ type options struct {
 	load     time.Duration // of each measurement, where the load has no length of its own
 	only     []string      // contestants to measure; empty: all
 	sendfile bool          // see hostOptions
+	build    []string      // flags of "go build" for the subject
+	variants variants
 }
 
 // subject is the name of the program that the others are compared with.
@@ -101,7 +104,10 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 		h.peers = append(h.peers, p)
 	}
 	if slices.ContainsFunc(h.peers, func(p peer) bool { return p.name == subject }) {
-		if err := buildKroxy(kroxy); err != nil {
+		if err := buildKroxy(kroxy, "", o.build); err != nil {
+			return nil, err
+		}
+		if err := h.addVariants(o.variants); err != nil {
 			return nil, err
 		}
 	}
@@ -138,10 +144,10 @@ func (h *harness) versions(haproxy string) []string {
 	return list
 }
 
-// buildKroxy builds the binary under test from the module this package lies in.
-func buildKroxy(to string) error {
-	cmd := exec.Command("go", "build", "-o", to, "./cmd/kroxy-ev")
-	cmd.Dir = ".." // go test runs in the package's directory
+// buildKroxy builds a program under test from a module's directory, "" for the one this package lies in. Flags are for "go build".
+func buildKroxy(to, tree string, flags []string) error {
+	cmd := exec.Command("go", slices.Concat([]string{"build"}, flags, []string{"-o", to, "./cmd/kroxy-ev"})...)
+	cmd.Dir = cmp.Or(tree, "..") // go test runs in the package's directory
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("bench: building kroxy-ev: %w\n%s", err, out)
 	}

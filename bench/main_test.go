@@ -16,7 +16,14 @@ var (
 	secondsFlag  = flag.Float64("seconds", 0, "bench: seconds of load in each measurement (0: -benchtime, else 2)")
 	onlyFlag     = flag.String("only", "", "bench: contestants to measure, with commas between them (empty: all)")
 	sendfileFlag = flag.Bool("sendfile", false, "bench: hosts send downloads by sendfile(2) instead of write(2)")
+	buildFlag    = flag.String("build", "", "bench: flags of go build for kroxy-ev")
 )
+
+var variantFlag variants
+
+func init() {
+	flag.Var(&variantFlag, "variant", "bench: another kroxy-ev that takes part: NAME [NAME=VALUE | -FLAG | DIRECTORY]..., for its environment, for go build, or to build from")
+}
 
 // board collects the comparisons of this run.
 var board struct {
@@ -47,6 +54,7 @@ func TestMain(m *testing.M) {
 		os.Exit(2)
 	}
 	board.sendfile = *sendfileFlag
+	board.build, board.variants = strings.Fields(*buildFlag), variantFlag
 	// A leaf runs once for each -count: it has rounds of its own, and b.N says nothing about them.
 	if err := flag.Set("test.benchtime", "1x"); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -45,6 +45,7 @@ type peer struct {
 	file string                          // in peers/
 	argv func(conf, dir string) []string // how to run it
 	bulk bool                            // takes part in the bulk rows only
+	env  []string                        // added to this process's
 	ssl  string                          // in peers/: OpenSSL's configuration, or "": the system's
 }
 
@@ -106,14 +107,14 @@ func (p peer) start(h *harness, port int, to hostPorts, cpus unix.CPUSet, log bo
 	if err := os.WriteFile(conf, b, 0o644); err != nil {
 		return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 	}
-	cmd := command{name: p.name, argv: p.argv(conf, dir), dir: dir, cpus: cpus}
+	cmd := command{name: p.name, argv: p.argv(conf, dir), env: p.env, dir: dir, cpus: cpus}
 	if p.ssl != "" {
 		b, err := peerFiles.ReadFile("peers/" + p.ssl)
 		path := filepath.Join(dir, p.ssl)
 		if err := errors.Join(err, os.WriteFile(path, b, 0o644)); err != nil {
 			return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 		}
-		cmd.env = []string{"OPENSSL_CONF=" + path}
+		cmd.env = append(cmd.env, "OPENSSL_CONF="+path)
 	}
 	pr, err := start(cmd, h.guard)
 	if err != nil {

@@ -1,0 +1,218 @@
+package main_test
+
+import (
+	"bufio"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// calls counts system calls by name.
+type calls map[string]int
+
+// runtimes are calls that Go's runtime makes as time passes, and those for timers: the slower the machine, the more of them.
+var runtimes = []string{
+	"clone3", "futex", "getpid", "getrandom", "gettid", "madvise", "mmap", "mprotect", "munmap", "nanosleep", "restart_syscall",
+	"rseq", "rt_sigprocmask", "rt_sigreturn", "sched_yield", "set_robust_list", "sigaltstack", "tgkill", "timerfd_settime",
+}
+
+// during counts what p calls while f runs, with strace, which slows it down: a wait finds more events than it would without.
+func (p *process) during(f func()) calls {
+	p.t.Helper()
+	file := filepath.Join(p.t.TempDir(), "calls")
+	said := newTranscript()
+	cmd := exec.Command(need(p.t, "strace"), "-f", "-c", "-U", "name,calls", "-o", file, "-p", strconv.Itoa(p.pid()))
+	cmd.Stderr = said
+	watcher := &process{t: p.t, cmd: cmd, stdout: newTranscript(), stderr: said, exited: make(chan struct{})}
+	if err := cmd.Start(); err != nil {
+		p.t.Fatalf("starting strace: %v", err)
+	}
+	go func() {
+		_ = cmd.Wait()
+		close(watcher.exited)
+	}()
+	if watcher.await(said, `attached|not permitted`)[0] != "attached" {
+		<-watcher.exited
+		p.t.Skipf("strace may not look at other processes here: %s", said)
+	}
+	f()
+	watcher.signal(unix.SIGINT)
+	watcher.wait()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	found := calls{}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 2 {
+			if n, err := strconv.Atoi(f[1]); err == nil && f[0] != "total" {
+				found[f[0]] = n
+			}
+		}
+	}
+	return found
+}
+
+// expectCalls demands that the calls of n repetitions are those of one in budget, n times, or fewer. One in twenty may be beyond
+// it: the log is written now and then.
+func expectCalls(t *testing.T, got calls, n int, budget calls) {
+	t.Helper()
+	rest := 0
+	for name, found := range got {
+		if !slices.Contains(runtimes, name) {
+			rest += max(0, found-budget[name]*n)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(budget)) {
+		t.Logf("%-12s %5.2f each, at most %d", name, float64(got[name])/float64(n), budget[name])
+	}
+	if rest > n/20 {
+		t.Errorf("%d repetitions made %d calls too many: %v", n, rest, got)
+	}
+	if got["recvfrom"]+got["splice"] < n {
+		t.Errorf("%d repetitions made these calls only: %v", n, got)
+	}
+}
+
+// What a round trip, a request, a session costs in system calls does not depend on how fast the machine is. One at a time is the
+// worst case: nothing shares a wait.
+func TestSystemCalls(t *testing.T) {
+	if raceEnabled {
+		t.Skip("Go's race detector makes calls of its own")
+	}
+	t.Parallel()
+	need(t, "strace")
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	const (
+		request  = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+		closing  = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+		response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+	)
+	large := "HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n" + strings.Repeat("x", 1<<20)
+	// serveRaw answers each request that comes in one piece, at once and by one write.
+	serveRaw := func(c *net.TCPConn) {
+		for buf := make([]byte, 4096); ; {
+			n, err := c.Read(buf)
+			answer := response
+			if strings.HasPrefix(string(buf[:n]), "GET /large") {
+				answer = large
+			}
+			if err != nil || write(c, answer) != nil {
+				return
+			}
+		}
+	}
+	ask := func(t *testing.T, c net.Conn, in *bufio.Reader) {
+		send(t, c, request)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// each is the budget of two receives and two sends, and of the waits for what is received.
+	each := calls{"recvfrom": 2, "sendto": 2, "epoll_pwait": 2}
+
+	// bulk is for a MiB, which comes in a dozen pieces, as the kernel likes, and not in hundreds.
+	bulk := calls{"recvfrom": 6, "sendto": 6, "splice": 24, "epoll_pwait": 8}
+
+	for name, test := range map[string]struct {
+		mode     string
+		settings settings
+		repeat   int
+		budget   calls
+		begin    func(t *testing.T, p *proxy) (once func())
+	}{
+		"round trip of stream": {"stream", nil, 300, each, func(t *testing.T, p *proxy) func() {
+			c := p.dial()
+			in := bufio.NewReader(c)
+			return func() { ask(t, c, in) }
+		}},
+		"kept-alive request": {"http", nil, 300, each, func(t *testing.T, p *proxy) func() {
+			c := p.dial()
+			in := bufio.NewReader(c)
+			return func() { ask(t, c, in) }
+		}},
+		"kept-alive request over TLS": {"http", id.serving(nil), 300, each, func(t *testing.T, p *proxy) func() {
+			c := p.secure(a.trusted("127.0.0.1"))
+			in := bufio.NewReader(c)
+			return func() { ask(t, c, in) }
+		}},
+		"MiB of stream": {"stream", nil, 100, bulk, func(t *testing.T, p *proxy) func() {
+			c := p.dial()
+			return func() { send(t, c, "GET /large"); expect(t, c, large) }
+		}},
+		"MiB of http": {"http", nil, 100, bulk, func(t *testing.T, p *proxy) func() {
+			c := p.dial()
+			in := bufio.NewReader(c)
+			return func() {
+				send(t, c, strings.Replace(request, "/", "/large", 1))
+				expectStatus(t, in, http.StatusOK)
+			}
+		}},
+		"session of stream": {"stream", nil, 100, calls{
+			"accept4": 2, "socket": 1, "setsockopt": 2, "connect": 2, "epoll_ctl": 2, "epoll_pwait": 6,
+			"recvfrom": 4, "sendto": 2, "shutdown": 1, "close": 2,
+		}, func(t *testing.T, p *proxy) func() {
+			return func() {
+				c := p.dial()
+				ask(t, c, bufio.NewReader(c))
+				_ = c.CloseWrite()
+				expectClosed(t, c)
+				_ = c.Close()
+			}
+		}},
+		"connection of http": {"http", nil, 100, calls{
+			"accept4": 2, "epoll_ctl": 1, "epoll_pwait": 4, "recvfrom": 2, "sendto": 2, "close": 1,
+		}, func(t *testing.T, p *proxy) func() {
+			return func() {
+				c := p.dial()
+				send(t, c, closing)
+				expectStatus(t, bufio.NewReader(c), http.StatusOK)
+				expectClosed(t, c)
+				_ = c.Close()
+			}
+		}},
+		"connection of http over TLS": {"http", id.serving(nil), 100, calls{
+			"accept4": 2, "epoll_ctl": 1, "epoll_pwait": 8, "recvfrom": 6, "sendto": 4, "close": 1,
+		}, func(t *testing.T, p *proxy) func() {
+			return func() {
+				c := p.secure(a.trusted("127.0.0.1"))
+				send(t, c, closing)
+				expectStatus(t, bufio.NewReader(c), http.StatusOK)
+				expectClosed(t, c)
+				_ = c.Close()
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := settings{"reactors_num": 1, "file_log": filepath.Join(t.TempDir(), "access.log")}
+			maps.Copy(settings, test.settings)
+			p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", serveRaw)), mode: test.mode, settings: settings})
+			once := test.begin(t, p)
+			for range 20 { // until it is warm
+				once()
+			}
+			got := p.during(func() {
+				for range test.repeat {
+					once()
+				}
+			})
+			expectCalls(t, got, test.repeat, test.budget)
+		})
+	}
+}
