@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs the programs that `go test -bench . ./bench` compares with and drives load with, from Debian's packages.
+# Installs, from Debian's packages, the programs that `go test -bench . ./bench` compares with and drives load with (nginx, HAProxy,
+# wrk), and those that tests of cmd/kroxy-ev look at it with (strace, openssl, curl, sslscan) and would be skipped without.
 # May be run again; changes nothing when all is there. Needs root.
 set -eu
 
-packages="nginx libnginx-mod-stream haproxy wrk"
+packages="nginx libnginx-mod-stream haproxy wrk strace openssl curl sslscan"
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "bench/setup.sh: needs root (it runs apt-get install $packages)" >&2
