@@ -1,51 +1,100 @@
 package bench
 
-import "testing"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
 
-func BenchmarkStreamSmall(b *testing.B)       { family(b, streamSmall) }
-func BenchmarkStreamConnect(b *testing.B)     { family(b, streamConnect) }
-func BenchmarkStreamDownload(b *testing.B)    { family(b, streamDownload) }
-func BenchmarkStreamUpload(b *testing.B)      { family(b, streamUpload) }
-func BenchmarkStreamIdle(b *testing.B)        { family(b, streamIdle) }
-func BenchmarkStreamSlowReaders(b *testing.B) { family(b, streamSlowReaders) }
-func BenchmarkStreamLatency(b *testing.B)     { family(b, newLatency("StreamLatency", modeStream)) }
+func BenchmarkStreamSmall(b *testing.B)       { run(b) }
+func BenchmarkStreamConnect(b *testing.B)     { run(b) }
+func BenchmarkStreamDownload(b *testing.B)    { run(b) }
+func BenchmarkStreamUpload(b *testing.B)      { run(b) }
+func BenchmarkStreamIdle(b *testing.B)        { run(b) }
+func BenchmarkStreamSlowReaders(b *testing.B) { run(b) }
+func BenchmarkStreamLatency(b *testing.B)     { run(b) }
 
-func BenchmarkHTTPSmall(b *testing.B)         { family(b, httpSmall) }
-func BenchmarkHTTPSmallNoLog(b *testing.B)    { family(b, httpSmallNoLog) }
-func BenchmarkHTTPSmall1(b *testing.B)        { family(b, httpSmall1) }
-func BenchmarkHTTPSmall1NoLog(b *testing.B)   { family(b, httpSmall1NoLog) }
-func BenchmarkHTTPSmall512(b *testing.B)      { family(b, httpSmall512) }
-func BenchmarkHTTPSmall512NoLog(b *testing.B) { family(b, httpSmall512NoLog) }
-func BenchmarkHTTPHeaders(b *testing.B)       { family(b, httpHeaders) }
-func BenchmarkHTTPPost(b *testing.B)          { family(b, httpPost) }
-func BenchmarkHTTPChunked(b *testing.B)       { family(b, httpChunked) }
-func BenchmarkHTTPConnect(b *testing.B)       { family(b, httpConnect) }
-func BenchmarkHTTPDownload(b *testing.B)      { family(b, httpDownload) }
-func BenchmarkHTTPIdle(b *testing.B)          { family(b, httpIdle) }
-func BenchmarkHTTPLatency(b *testing.B)       { family(b, newLatency("HTTPLatency", modeHTTP)) }
-func BenchmarkHTTPBesideSlow(b *testing.B)    { family(b, newBesideSlow()) }
+func BenchmarkHTTPSmall(b *testing.B)         { run(b) }
+func BenchmarkHTTPSmallNoLog(b *testing.B)    { run(b) }
+func BenchmarkHTTPSmall1(b *testing.B)        { run(b) }
+func BenchmarkHTTPSmall1NoLog(b *testing.B)   { run(b) }
+func BenchmarkHTTPSmall512(b *testing.B)      { run(b) }
+func BenchmarkHTTPSmall512NoLog(b *testing.B) { run(b) }
+func BenchmarkHTTPHeaders(b *testing.B)       { run(b) }
+func BenchmarkHTTPPost(b *testing.B)          { run(b) }
+func BenchmarkHTTPChunked(b *testing.B)       { run(b) }
+func BenchmarkHTTPConnect(b *testing.B)       { run(b) }
+func BenchmarkHTTPDownload(b *testing.B)      { run(b) }
+func BenchmarkHTTPIdle(b *testing.B)          { run(b) }
+func BenchmarkHTTPLatency(b *testing.B)       { run(b) }
+func BenchmarkHTTPBesideSlow(b *testing.B)    { run(b) }
 
-func BenchmarkTLSSmall(b *testing.B)            { family(b, tlsSmall) }
-func BenchmarkTLSFullECDSA(b *testing.B)        { family(b, tlsFullECDSA) }
-func BenchmarkTLSFullRSA(b *testing.B)          { family(b, tlsFullRSA) }
-func BenchmarkTLSResumed(b *testing.B)          { family(b, tlsResumed) }
-func BenchmarkTLSDownload(b *testing.B)         { family(b, tlsDownload) }
-func BenchmarkTLSIdle(b *testing.B)             { family(b, tlsIdle) }
-func BenchmarkTLSBesideHandshakes(b *testing.B) { family(b, newBesideHandshakes()) }
+func BenchmarkTLSSmall(b *testing.B)            { run(b) }
+func BenchmarkTLSFullECDSA(b *testing.B)        { run(b) }
+func BenchmarkTLSFullRSA(b *testing.B)          { run(b) }
+func BenchmarkTLSResumed(b *testing.B)          { run(b) }
+func BenchmarkTLSDownload(b *testing.B)         { run(b) }
+func BenchmarkTLSIdle(b *testing.B)             { run(b) }
+func BenchmarkTLSBesideHandshakes(b *testing.B) { run(b) }
+
+func BenchmarkStreamCalls(b *testing.B) { run(b) }
+func BenchmarkHTTPCalls(b *testing.B)   { run(b) }
+func BenchmarkHTTPCalls1(b *testing.B)  { run(b) }
+func BenchmarkTLSCalls(b *testing.B)    { run(b) }
+
+func BenchmarkGrowthConns(b *testing.B)          { run(b) }
+func BenchmarkGrowthMemory(b *testing.B)         { run(b) }
+func BenchmarkGrowthHosts(b *testing.B)          { run(b) }
+func BenchmarkGrowthHostsLeastConn(b *testing.B) { run(b) }
+func BenchmarkGrowthWorkers(b *testing.B)        { run(b) }
+
+// run runs the benchmark of this name in suite: one workload, or a sub-benchmark for each point.
+func run(b *testing.B) {
+	found := false
+	for _, w := range suite {
+		name, point := w.benchmark()
+		if "Benchmark"+name != b.Name() {
+			continue
+		}
+		found = true
+		if point == "" {
+			family(b, w)
+		} else {
+			b.Run(point, func(b *testing.B) { family(b, w) })
+		}
+	}
+	if !found {
+		b.Fatalf("%s is not in the suite", b.Name())
+	}
+}
 
 // family runs a sub-benchmark for each contestant. Package testing runs all repetitions (-count) of one of them before
 // the next, which would measure them minutes apart. So the first that comes to repetition i runs the whole comparison,
 // all contestants in turns, and each reports its own part of it: the medians over the rounds.
 func family(b *testing.B, w *workload) {
 	h := theHarness(b)
+	if w.needs != nil {
+		if err := w.needs(h); err != nil {
+			skip(b, fmt.Errorf("%s is left out: %w", w.name, err))
+		}
+	}
 	var done []*comparison
-	for _, p := range h.contestants(w) {
+	rivals := contestants(h.peers, w)
+	for _, p := range rivals {
 		name, i := p.name, 0
 		b.Run("proxy="+name, func(b *testing.B) {
 			if i == len(done) {
+				if !h.hasTime(w.takes(len(rivals), thoroughness{1, h.load})) {
+					skip(b, fmt.Errorf("%s is left out: it would not end by %s (see -timeout)", w.name, h.until.Format(time.TimeOnly)))
+				}
 				c, err := h.compare(w)
 				if err != nil {
 					b.Fatal(err)
+				}
+				if c.done < h.rounds {
+					say(fmt.Sprintf("%s has %d rounds of %d: there was no time for more (see -timeout)", w.name, c.done, h.rounds))
 				}
 				done = append(done, c)
 				board.all = append(board.all, c)
@@ -60,5 +109,19 @@ func family(b *testing.B, w *workload) {
 				b.ReportMetric(median(c.values(name, unit)), unit)
 			}
 		})
+	}
+}
+
+// skip leaves a benchmark out, and has the reason said at the end: package testing says it with -v only.
+func skip(b *testing.B, why error) {
+	say(why.Error())
+	b.ReportMetric(0, "ns/op") // a repetition that is left out has a line all the same
+	b.Skip(why)
+}
+
+// say has something said at the end, once and on a line: now it might be in the midst of one of package testing's.
+func say(what string) {
+	if what = "bench: " + strings.NewReplacer("bench: ", "", "\n", "; ").Replace(what); !slices.Contains(board.skipped, what) {
+		board.skipped = append(board.skipped, what)
 	}
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // metrics are the figures of one measurement by unit, such as "cpu-us/op".
@@ -10,16 +11,20 @@ type metrics map[string]float64
 
 // workload is a family of measurements: one row of the table for each unit.
 type workload struct {
-	name  string   // of the benchmark, without "Benchmark"
-	mode  mode     // how the contestants proxy
-	units []string // what measure returns, in the order of reporting
-	bulk  bool     // the contestants for bulk transfers take part too
-	fresh bool     // each measurement has a new process
-	noLog bool     // access logs are off
-	rsa   bool     // the contestants' certificate has an RSA key, not an ECDSA one
-	hosts hostKind // what the contestants stand in front of
-	curve string   // the name of what this is one point of, at x; "": of nothing
-	x     float64
+	name   string   // of the benchmark, without "Benchmark"; of a point of a curve, BENCHMARK/POINT
+	mode   mode     // how the contestants proxy
+	units  []string // what measure returns, in the order of reporting
+	bulk   bool     // the contestants for bulk transfers take part too
+	fresh  bool     // each measurement has a new process
+	noLog  bool     // access logs are off
+	rsa    bool     // the contestants' certificate has an RSA key, not an ECDSA one
+	hosts  hostKind // what the contestants stand in front of
+	curve  string   // the name of what this is one point of, at x; "": of nothing
+	x      float64
+	deploy deployment // not zero: nobody but kroxy-ev takes part, set up like this
+	pace   pace
+	// needs, when not nil, returns why this machine cannot measure it, or nil.
+	needs func(h *harness) error
 	// prepare, when not nil, is called once with all contestants before the first round.
 	prepare func(h *harness, all []*target) error
 	measure func(h *harness, t *target) (metrics, error)
@@ -30,6 +35,7 @@ type comparison struct {
 	work   *workload
 	names  []string             // contestants, in the order of measurement
 	rounds map[string][]metrics // by contestant; as many each, unless one failed
+	done   int                  // rounds; fewer than wanted when there was no time for more
 	failed map[string]error     // by contestant: its first error, which ended its part
 }
 
@@ -49,7 +55,7 @@ func (h *harness) compare(w *workload) (*comparison, error) {
 			t.proc.stop()
 		}
 	}()
-	peers := h.contestants(w)
+	peers := contestants(h.peers, w)
 	var targets []*target
 	for _, p := range peers {
 		c.names = append(c.names, p.name)
@@ -70,7 +76,12 @@ func (h *harness) compare(w *workload) (*comparison, error) {
 			return nil, err
 		}
 	}
+	var longest time.Duration // round
 	for round := range h.rounds {
+		if round > 0 && !h.hasTime(longest) {
+			break
+		}
+		begin := time.Now()
 		for _, p := range peers {
 			if c.failed[p.name] != nil {
 				continue
@@ -82,6 +93,7 @@ func (h *harness) compare(w *workload) (*comparison, error) {
 			}
 			c.rounds[p.name] = append(c.rounds[p.name], m)
 		}
+		c.done, longest = round+1, max(longest, time.Since(begin))
 	}
 	return c, nil
 }

@@ -56,27 +56,24 @@ func (u usage) since(before usage) (time.Duration, error) {
 	return clock, nil
 }
 
-// meter tells how much of the time a family of processes has the CPU.
+// meter tells how much CPU time a family of processes uses.
 type meter struct {
 	root   int
-	begin  time.Time
 	before usage
 }
 
 func newMeter(root int) (*meter, error) {
 	u, err := usageOf(root)
-	return &meter{root: root, begin: time.Now(), before: u}, err
+	return &meter{root: root, before: u}, err
 }
 
-// share returns the CPU time used since the meter was made, divided by the time: 1 is a CPU.
-func (m *meter) share() (float64, error) {
+// used returns the CPU time used since the meter was made.
+func (m *meter) used() (time.Duration, error) {
 	u, err := usageOf(m.root)
-	took := time.Since(m.begin)
 	if err != nil {
 		return 0, err
 	}
-	d, err := u.since(m.before)
-	return float64(d) / float64(took), err
+	return u.since(m.before)
 }
 
 // processClock reads pid's CPU-time clock, whose id is made as in the kernel's posix-timers.h (MAKE_PROCESS_CPUCLOCK with

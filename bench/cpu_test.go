@@ -81,9 +81,14 @@ func TestUsage(t *testing.T) {
 	if d := after.sched - before.sched; d < burn/2 {
 		t.Errorf("schedstat says %v", d)
 	}
-	// All the time, in one thread; a machine that is shared gives less.
-	if share, err := m.share(); err != nil || share < 0.05 || share > 4 {
-		t.Errorf("share of the time: %v, %v", share, err)
+	if used, err := m.used(); err != nil || used < burn || used > 100*burn {
+		t.Errorf("the meter says %v, %v", used, err)
+	}
+	if m, err = newMeter(os.Getpid()); err != nil {
+		t.Fatal(err)
+	}
+	if used, err := m.used(); err != nil || used > burn/2 {
+		t.Errorf("a new meter says %v, %v", used, err)
 	}
 	if m, err := memoryOf(os.Getpid()); err != nil || m.pss < 1<<20 || m.rss < m.pss {
 		t.Errorf("memory %+v, %v", m, err)

@@ -52,12 +52,14 @@ func drip(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 	}
 }
 
+var httpBesideSlow = newBesideSlow()
+
 // newBesideSlow makes the workload that shows what slow clients do to others: the latency at the rate of the latency rows
 // without them and, right after that, with them.
 func newBesideSlow() *workload {
 	var rate float64
 	return &workload{
-		name: "HTTPBesideSlow", mode: modeHTTP, units: []string{"p99-us", "p99-slow-us"}, hosts: hostsPing,
+		name: "HTTPBesideSlow", mode: modeHTTP, units: []string{"p99-us", "p99-slow-us"}, hosts: hostsPing, pace: pace{loads: 2, rest: 2 * time.Second},
 		prepare: func(_ *harness, all []*target) (err error) {
 			rate, err = halfRate(all)
 			return err

@@ -13,13 +13,15 @@ import (
 	"time"
 )
 
-// options are what the command line asks for.
+// options are what the command line asks for. With rounds 0 a run is as thorough as there is time for.
 type options struct {
-	rounds   int           // of each contestant in a comparison
-	load     time.Duration // of each measurement, where the load has no length of its own
-	only     []string      // contestants to measure; empty: all
-	sendfile bool          // see hostOptions
-	build    []string      // flags of "go build" for the subject
+	thoroughness
+	chosen   []*workload // to be measured, each of them
+	count    int         // times
+	until    time.Time   // when the run must have ended; zero: it may take its time
+	only     []string    // contestants to measure; empty: all
+	sendfile bool        // see hostOptions
+	build    []string    // flags of "go build" for the subject
 	variants variants
 }
 
@@ -111,6 +113,9 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 			return nil, err
 		}
 	}
+	if h.rounds == 0 {
+		h.thoroughness = fitting(h.chosen, h.peers, h.count, h.left())
+	}
 	if h.wrk == "" {
 		fmt.Fprintln(note, "bench: wrk not installed, a Go client drives the load (bench/setup.sh installs wrk)")
 	}
@@ -120,7 +125,7 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 	if !h.cores.pinned {
 		fmt.Fprintln(note, "bench: one CPU only: proxies, hosts and load share it")
 	}
-	fmt.Fprintf(note, "bench: rounds: %d, load in each: %v\n", o.rounds, o.load)
+	fmt.Fprintf(note, "bench: rounds: %d, load in each: %v\n", h.rounds, h.load)
 	for _, v := range h.versions(haproxy) {
 		fmt.Fprintf(note, "bench: with %s\n", v)
 	}
@@ -154,11 +159,11 @@ func buildKroxy(to, tree string, flags []string) error {
 	return nil
 }
 
-// contestants returns those that take part in w.
-func (h *harness) contestants(w *workload) []peer {
+// contestants returns those of all that take part in w.
+func contestants(all []peer, w *workload) []peer {
 	var list []peer
-	for _, p := range h.peers {
-		if p.mode == w.mode && (w.bulk || !p.bulk) {
+	for _, p := range all {
+		if p.mode == w.mode && (w.bulk || !p.bulk) && (p.ours || w.deploy == deployment{}) {
 			list = append(list, p)
 		}
 	}
@@ -202,7 +207,8 @@ func (h *harness) startTarget(w *workload, p peer, hs *hosts) (*target, error) {
 	default:
 		c = h.ecdsa
 	}
-	pr, err := p.start(h, port, hs.ports, h.cores.proxy, !w.noLog, c)
+	s := settings{Port: port, HostA: hs.ports.A, HostB: hs.ports.B, certificate: c, deployment: w.deploy}
+	pr, err := p.start(h, s, h.cores.proxy, !w.noLog)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 func TestHarnessFailsCleanly(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	h, err := newHarness(options{rounds: 1, only: []string{"apache"}}, io.Discard)
+	h, err := newHarness(options{thoroughness: thoroughness{rounds: 1}, only: []string{"apache"}}, io.Discard)
 	if h != nil || err == nil || !strings.Contains(err.Error(), `"apache"`) {
 		t.Fatalf("got %v, %v", h, err)
 	}

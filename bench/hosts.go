@@ -38,7 +38,7 @@ type hostOptions struct {
 
 // hostPorts is what a host process writes to stdout when it listens.
 type hostPorts struct {
-	A, B int // TCP ports on 127.0.0.1
+	A, B int // TCP ports; on 127.0.0.1, and for deployment.Hosts on all addresses
 }
 
 // playHost serves the protocol on two ports until the end of in.
@@ -61,7 +61,7 @@ func playHost(arg []byte, in *bufio.Reader, out *json.Encoder) error {
 	}
 	var ports [2]int
 	for i := range ports {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		l, err := net.Listen("tcp4", ":0")
 		if err != nil {
 			return err
 		}
@@ -243,7 +243,7 @@ func startNginxHosts(h *harness) (*hosts, error) {
 	}
 	hs := &hosts{ports: hostPorts{a, b}}
 	peer := peer{name: "nginx-host", file: "nginx-host.conf", argv: nginxArgv(h.nginx)}
-	if hs.proc, err = peer.start(h, a, hs.ports, h.cores.rest, false, certificate{}); err != nil {
+	if hs.proc, err = peer.start(h, settings{Port: a, HostA: a, HostB: b}, h.cores.rest, false); err != nil {
 		return nil, err
 	}
 	return hs, nil

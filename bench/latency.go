@@ -11,29 +11,45 @@ const (
 	latencyRetries = 1   // of a measurement that was disturbed all the time
 )
 
-// newLatency makes a latency workload. It has a state: the rate, the same for all, which is half of what the slowest
-// contestant can do in front of this load.
-func newLatency(name string, m mode) *workload {
-	var rate float64
-	return &workload{
-		name: name, mode: m, units: []string{"p50-us", "p99-us", "ops/s", "counted-%"}, hosts: hostsPing,
-		prepare: func(_ *harness, all []*target) (err error) {
-			rate, err = halfRate(all)
-			return err
-		},
-		measure: func(h *harness, t *target) (metrics, error) {
-			r, err := watched(h, t, job{Rate: rate})
-			if err != nil {
-				return nil, err
-			}
-			return metrics{
-				"p50-us":    micros(r.P50),
-				"p99-us":    micros(r.P99),
-				"ops/s":     float64(r.Ops) / r.Elapsed.Seconds(),
-				"counted-%": 100 * r.Counted,
-			}, nil
-		},
+var (
+	streamLatency = newLatency("StreamLatency", modeStream, "", 50, 80)
+	httpLatency   = newLatency("HTTPLatency", modeHTTP, "load", 20, 35, 50, 65, 80, 90)
+)
+
+// newLatency makes the workloads of a latency benchmark: one for each rate, in percent of what the slowest contestant can do
+// in front of this load. They have a state: that rate, which is the same for all of them and all contestants. Found anew for
+// each, it would drift from one to the next.
+func newLatency(benchmark string, m mode, curve string, percents ...int) (list []*workload) {
+	most := 0.0
+	for _, percent := range percents {
+		w := &workload{
+			name: point(benchmark, "load", percent), mode: m, hosts: hostsPing, pace: pace{loads: 2, rest: time.Second},
+			units: []string{"p50-us", "p99-us", "ops/s", "counted-%"},
+			prepare: func(_ *harness, all []*target) (err error) {
+				if most == 0 && len(all) > 0 {
+					most, err = slowestRate(all)
+				}
+				return err
+			},
+			measure: func(h *harness, t *target) (metrics, error) {
+				r, err := watched(h, t, job{Rate: most * float64(percent) / 100})
+				if err != nil {
+					return nil, err
+				}
+				return metrics{
+					"p50-us":    micros(r.P50),
+					"p99-us":    micros(r.P99),
+					"ops/s":     float64(r.Ops) / r.Elapsed.Seconds(),
+					"counted-%": 100 * r.Counted,
+				}, nil
+			},
+		}
+		if curve != "" {
+			w.curve, w.x = curve, float64(percent)
+		}
+		list = append(list, w)
 	}
+	return list
 }
 
 // watched does j, a job of kind loadPing at a fixed rate, in a time in which other programs leave the CPUs alone.
@@ -55,17 +71,23 @@ func watched(h *harness, t *target, j job) (result, error) {
 	return r, nil
 }
 
-// halfRate returns half of the rate that the slowest of all can do in front of this load.
-func halfRate(all []*target) (float64, error) {
+// slowestRate returns the rate that the slowest of all can do in front of this load.
+func slowestRate(all []*target) (float64, error) {
 	rate := math.Inf(1)
 	for _, t := range all {
 		best, err := bestRate(t)
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", t.name, err)
 		}
-		rate = min(rate, best/2)
+		rate = min(rate, best)
 	}
 	return rate, nil
+}
+
+// halfRate returns half of slowestRate.
+func halfRate(all []*target) (float64, error) {
+	rate, err := slowestRate(all)
+	return rate / 2, err
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -32,6 +32,11 @@ type job struct {
 	Watch    int      // ping at a fixed rate: a proxy's process id; times count only while nobody else wants its CPU, or the load's
 	Meter    int      // ping: a proxy's process id, whose CPU time is to be read
 
+	// Warm is for how long requests are sent, as many as are answered, before those that count: ping without a rate. What a proxy
+	// does once, such as connecting to its hosts, and to take its clients, is over then.
+	Warm  time.Duration
+	Trace tracepoints // ping with a Meter: what is to be counted of what that process calls
+
 	TLS        bool    // to the proxy: see dialer
 	Resume     bool    // connect: with resumed sessions; else all handshakes are full
 	Handshakes float64 // ping at a fixed rate: new connections a second beside the others: see handshaker
@@ -45,12 +50,16 @@ type result struct {
 	Elapsed  time.Duration
 	P50, P99 time.Duration // ping at a fixed rate
 	Counted  float64       // the share of the time that they come from: see sampler
-	CPU      float64       // ping with a meter: CPU time of the proxy, as a share of the time
+	CPU      time.Duration // ping with a meter: the proxy's
+	Counts   counts        // ping with tracepoints
 
 	Handshakes int64         // beside the Ops
 	Spent      time.Duration // by the load on them
 	Failure    string        // an example of the errors
 }
+
+// busy returns the share of the time that the proxy had its CPU.
+func (r result) busy() float64 { return float64(r.CPU) / float64(r.Elapsed) }
 
 // playLoad does the job in arg.
 func playLoad(arg []byte, in *bufio.Reader, out *json.Encoder) error {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -130,6 +131,25 @@ func TestPingSeesStalls(t *testing.T) {
 	}
 	if r.P99 < stall*3/4 {
 		t.Errorf("p99 is %v after a stall of %v: requests that were due during it are not counted from when they were due", r.P99, stall)
+	}
+}
+
+// What is sent to get warm is not counted, and what is under way when the count begins does not stop.
+func TestPingGetsWarm(t *testing.T) {
+	t.Parallel()
+	var r record
+	addr := fmt.Sprintf("127.0.0.1:%d", recordingHost(t, &r))
+	got, err := ping(job{Addr: addr, Exchange: getSmall, Conns: 4, Warm: 200 * time.Millisecond, Duration: 20 * time.Millisecond})
+	if err != nil || got.Errors > 0 || got.Ops < 1 || got.Elapsed > 120*time.Millisecond {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := int64(len(r.seen)); n < 2*got.Ops {
+		t.Errorf("%d of %d requests are counted, those of 20 ms in 220", got.Ops, n)
+	}
+	if r.conns > 5 { // one more looks at a response before
+		t.Errorf("%d connections for 4 clients", r.conns)
 	}
 }
 

@@ -4,16 +4,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
 var (
-	roundsFlag   = flag.Int("rounds", 0, "bench: rounds of each comparison (0: N of -benchtime Nx, else 3)")
-	secondsFlag  = flag.Float64("seconds", 0, "bench: seconds of load in each measurement (0: -benchtime, else 2)")
+	roundsFlag   = flag.Int("rounds", 0, "bench: rounds of each comparison (0: N of -benchtime Nx, else as many as -timeout leaves time for, at most 3)")
+	secondsFlag  = flag.Float64("seconds", 0, "bench: seconds of load in each measurement (0: -benchtime, else 2, or 1 to be in time)")
 	onlyFlag     = flag.String("only", "", "bench: contestants to measure, with commas between them (empty: all)")
 	sendfileFlag = flag.Bool("sendfile", false, "bench: hosts send downloads by sendfile(2) instead of write(2)")
 	buildFlag    = flag.String("build", "", "bench: flags of go build for kroxy-ev")
@@ -31,12 +29,14 @@ var board struct {
 	harness *harness // made by the first benchmark
 	err     error    // why it could not be
 	all     []*comparison
+	skipped []string // what was not measured, and why
 }
 
 func TestMain(m *testing.M) {
 	if status, ok := playRole(); ok {
 		os.Exit(status)
 	}
+	begin := time.Now()
 	flag.Parse()
 	if flag.Lookup("test.bench").Value.String() == "" {
 		os.Exit(m.Run())
@@ -53,6 +53,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
+	board.chosen = matching(flag.Lookup("test.bench").Value.String(), suite)
+	board.count = int(flag.Lookup("test.count").Value.(flag.Getter).Get().(uint))
+	board.endBy(begin, flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration))
 	board.sendfile = *sendfileFlag
 	board.build, board.variants = strings.Fields(*buildFlag), variantFlag
 	// A leaf runs once for each -count: it has rounds of its own, and b.N says nothing about them.
@@ -69,42 +72,14 @@ func TestMain(m *testing.M) {
 	if board.harness != nil {
 		board.harness.close()
 	}
+	for _, why := range board.skipped {
+		fmt.Println(why)
+	}
 	if err := writeTable(os.Stdout, board.all); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: writing the table:", err)
 		status = 1
 	}
 	os.Exit(status)
-}
-
-// chooseOptions makes options of the flags: benchtime is -benchtime as given, or "".
-func chooseOptions(benchtime string, rounds int, seconds float64, only string) (options, error) {
-	o := options{rounds: 3, load: 2 * time.Second}
-	if n, ok := strings.CutSuffix(benchtime, "x"); ok {
-		x, err := strconv.Atoi(n)
-		if err != nil {
-			return o, fmt.Errorf("bench: -benchtime %s: %w", benchtime, err)
-		}
-		o.rounds = x
-	} else if benchtime != "" {
-		d, err := time.ParseDuration(benchtime)
-		if err != nil {
-			return o, fmt.Errorf("bench: -benchtime: %w", err)
-		}
-		o.load = d
-	}
-	if rounds != 0 {
-		o.rounds = rounds
-	}
-	if seconds != 0 {
-		o.load = time.Duration(seconds * float64(time.Second))
-	}
-	if o.rounds < 1 || o.load <= 0 {
-		return o, fmt.Errorf("bench: %d rounds of %v: both must be positive", o.rounds, o.load)
-	}
-	if only != "" {
-		o.only = strings.Split(only, ",")
-	}
-	return o, nil
 }
 
 // theHarness makes the harness once.
@@ -119,33 +94,4 @@ func theHarness(b *testing.B) *harness {
 		b.Fatal(board.err)
 	}
 	return board.harness
-}
-
-func TestChooseOptions(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		benchtime string
-		rounds    int
-		seconds   float64
-		only      string
-		want      options
-		bad       bool
-	}{
-		{want: options{rounds: 3, load: 2 * time.Second}},
-		{benchtime: "5x", want: options{rounds: 5, load: 2 * time.Second}},
-		{benchtime: "4s", want: options{rounds: 3, load: 4 * time.Second}},
-		{benchtime: "4s", rounds: 7, seconds: 0.5, only: "nginx,kroxy-ev", want: options{rounds: 7, load: time.Second / 2, only: []string{"nginx", "kroxy-ev"}}},
-		{benchtime: "0x", bad: true},
-		{benchtime: "x", bad: true},
-		{seconds: -1, bad: true},
-		{rounds: -1, bad: true},
-	} {
-		got, err := chooseOptions(tc.benchtime, tc.rounds, tc.seconds, tc.only)
-		if (err != nil) != tc.bad {
-			t.Errorf("%+v: error %v", tc, err)
-		}
-		if err == nil && (got.rounds != tc.want.rounds || got.load != tc.want.load || !slices.Equal(got.only, tc.want.only)) {
-			t.Errorf("%+v: got %+v", tc, got)
-		}
-	}
 }

@@ -26,6 +26,7 @@ type settings struct {
 	Files        int    // limit on open files
 	MaxConn      int    // sessions that fit under it, at most 9000
 	Bulk         bool   // for the contestant of the bulk rows only, where one file serves both
+	deployment          // of kroxy-ev
 	StreamModule string // nginx's stream module when it is a loadable one, or ""
 }
 
@@ -45,6 +46,7 @@ type peer struct {
 	file string                          // in peers/
 	argv func(conf, dir string) []string // how to run it
 	bulk bool                            // takes part in the bulk rows only
+	ours bool                            // kroxy-ev, or a variant of it
 	env  []string                        // added to this process's
 	ssl  string                          // in peers/: OpenSSL's configuration, or "": the system's
 }
@@ -55,17 +57,17 @@ func allPeers(nginx, haproxy, kroxy string) []peer {
 		{name: "nginx", mode: modeStream, file: "nginx-stream.conf", argv: nginxArgv(nginx)},
 		{name: "haproxy", mode: modeStream, file: "haproxy-tcp.cfg", argv: haproxyArgv(haproxy)},
 		{name: "haproxy-splice", mode: modeStream, file: "haproxy-splice.cfg", argv: haproxyArgv(haproxy), bulk: true},
-		{name: subject, mode: modeStream, file: "kroxy-ev-stream.json", argv: kroxyArgv(kroxy)},
+		{name: subject, mode: modeStream, file: "kroxy-ev-stream.json", argv: kroxyArgv(kroxy), ours: true},
 		{name: "nginx", mode: modeHTTP, file: "nginx-http.conf", argv: nginxArgv(nginx)},
 		{name: "nginx-tuned", mode: modeHTTP, file: "nginx-http.conf", argv: nginxArgv(nginx), bulk: true},
 		{name: "haproxy", mode: modeHTTP, file: "haproxy-http.cfg", argv: haproxyArgv(haproxy)},
 		{name: "haproxy-tuned", mode: modeHTTP, file: "haproxy-http.cfg", argv: haproxyArgv(haproxy), bulk: true},
-		{name: subject, mode: modeHTTP, file: "kroxy-ev-http.json", argv: kroxyArgv(kroxy)},
+		{name: subject, mode: modeHTTP, file: "kroxy-ev-http.json", argv: kroxyArgv(kroxy), ours: true},
 		{name: "nginx", mode: modeHTTPS, file: "nginx-https.conf", argv: nginxArgv(nginx)},
 		{name: "nginx-tuned", mode: modeHTTPS, file: "nginx-https.conf", argv: nginxArgv(nginx), bulk: true},
 		{name: "haproxy", mode: modeHTTPS, file: "haproxy-https.cfg", argv: haproxyArgv(haproxy), ssl: "haproxy-openssl.cnf"},
 		{name: "haproxy-tuned", mode: modeHTTPS, file: "haproxy-https.cfg", argv: haproxyArgv(haproxy), bulk: true, ssl: "haproxy-openssl.cnf"},
-		{name: subject, mode: modeHTTPS, file: "kroxy-ev-https.json", argv: kroxyArgv(kroxy)},
+		{name: subject, mode: modeHTTPS, file: "kroxy-ev-https.json", argv: kroxyArgv(kroxy), ours: true},
 	}
 }
 
@@ -82,17 +84,14 @@ func (p peer) render(s settings) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// start runs the peer on port in a new directory of its own, with its access log or without, and waits until it answers. c is
-// the certificate of one that speaks TLS.
-func (p peer) start(h *harness, port int, to hostPorts, cpus unix.CPUSet, log bool, c certificate) (*proc, error) {
+// start runs the peer in a new directory of its own, with its access log or without, and waits until it answers. s has what
+// does not depend on the directory and the machine.
+func (p peer) start(h *harness, s settings, cpus unix.CPUSet, log bool) (*proc, error) {
 	dir, err := os.MkdirTemp(h.dir, p.name+"-")
 	if err != nil {
 		return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 	}
-	s := settings{
-		Port: port, HostA: to.A, HostB: to.B, Dir: dir, Bulk: p.bulk, certificate: c,
-		Files: h.files, MaxConn: min(9000, (h.files-200)/2), StreamModule: streamModule(),
-	}
+	s.Dir, s.Bulk, s.Files, s.MaxConn, s.StreamModule = dir, p.bulk, h.files, min(9000, (h.files-200)/2), streamModule()
 	if log {
 		s.Log = filepath.Join(dir, "access.log")
 	}
@@ -108,6 +107,9 @@ func (p peer) start(h *harness, port int, to hostPorts, cpus unix.CPUSet, log bo
 		return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 	}
 	cmd := command{name: p.name, argv: p.argv(conf, dir), env: p.env, dir: dir, cpus: cpus}
+	if s.Workers > 0 {
+		cmd.argv = append(cmd.argv, "--multiprocess")
+	}
 	if p.ssl != "" {
 		b, err := peerFiles.ReadFile("peers/" + p.ssl)
 		path := filepath.Join(dir, p.ssl)
@@ -120,7 +122,11 @@ func (p peer) start(h *harness, port int, to hostPorts, cpus unix.CPUSet, log bo
 	if err != nil {
 		return nil, err
 	}
-	if err := pr.answers(fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+	err = pr.answers(fmt.Sprintf("127.0.0.1:%d", s.Port))
+	if err == nil && s.Workers > 0 {
+		err = pr.complete(1 + s.Workers)
+	}
+	if err != nil {
 		pr.stop()
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func TestRender(t *testing.T) {
 		"nginx-https.conf":     {"listen 18001 ssl", "127.0.0.1:18002", "127.0.0.1:18003", "access_log /tmp/a b/access.log", "worker_processes 1;", "ssl_certificate /tmp/a/c.pem;", "ssl_certificate_key /tmp/a/c.pem.key;"},
 		"haproxy-https.cfg":    {"bind *:18001", "ssl crt /tmp/a/c.pem ", "127.0.0.1:18002", "127.0.0.1:18003", "nbthread 1", "maxconn 8765", "log stderr"},
 		"kroxy-ev-https.json":  {`"port": 18001`, `"port": 18002`, `"port": 18003`, `"reactors_num": 1`, `"file_log": "/tmp/a b/access.log"`, `"tls_cert_path": "/tmp/a/c.pem"`, `"tls_key_path": "/tmp/a/c.pem.key"`},
-		"nginx-host.conf":      {"listen 127.0.0.1:18002", "listen 127.0.0.1:18003", "worker_processes 1;"},
+		"nginx-host.conf":      {"listen 18002 ", "listen 18003 ", "worker_processes 1;"},
 	} {
 		b, err := peer{name: file, file: file}.render(s)
 		if err != nil {

@@ -205,13 +205,15 @@ func (p *pinger) run(j job) (result, error) {
 	var interval time.Duration
 	var yielded time.Duration
 	var meter *meter
+	var counter *counter
 	var beside *handshaker
 	limit := j.Duration
-	if j.Meter != 0 {
+	if j.Trace.any() {
 		var err error
-		if meter, err = newMeter(j.Meter); err != nil {
+		if counter, err = newCounter(j.Meter, j.Trace); err != nil {
 			return result{}, err
 		}
+		defer counter.close()
 	}
 	if j.Handshakes > 0 {
 		var err error
@@ -234,14 +236,22 @@ func (p *pinger) run(j job) (result, error) {
 		}
 		p.samples = newSampler(g, int(2*j.Rate*j.Duration.Seconds()))
 	}
-	p.begin, p.again = time.Now(), j.Rate == 0
-	if p.again {
-		for _, s := range p.clients {
-			if err := p.send(s, 0); err != nil {
-				return result{}, err
-			}
+	if p.again = j.Rate == 0; p.again {
+		if err := p.warm(j.Warm); err != nil {
+			return result{}, err
 		}
 	}
+	if j.Meter != 0 {
+		var err error
+		if meter, err = newMeter(j.Meter); err != nil {
+			return result{}, err
+		}
+	}
+	if err := counter.begin(); err != nil {
+		return result{}, err
+	}
+	p.begin = time.Now()
+	var r result
 	var over time.Duration // when it was; 0: it is not
 	for next := 0; ; {
 		now := time.Since(p.begin)
@@ -250,6 +260,17 @@ func (p *pinger) run(j job) (result, error) {
 		}
 		if over == 0 && (now >= limit || now >= j.Duration && p.samples.enough(j.Duration)) {
 			over, p.again = now, false
+			// The requests that are under way are not counted: as many were when the count began, after the warming, and are.
+			r.Ops, r.Bytes, r.Elapsed = p.ops, p.bytes, over
+			var err error
+			if meter != nil {
+				if r.CPU, err = meter.used(); err != nil {
+					return r, err
+				}
+			}
+			if r.Counts, err = counter.since(); err != nil {
+				return r, err
+			}
 		}
 		if over > 0 && (now >= over+time.Second || p.waiting() == 0 && beside.idle()) {
 			break
@@ -290,15 +311,8 @@ func (p *pinger) run(j job) (result, error) {
 			return result{}, err
 		}
 	}
-	r := result{Ops: p.ops, Bytes: p.bytes, Errors: p.waiting(), Elapsed: over}
-	if r.Errors > 0 {
+	if r.Errors = p.waiting(); r.Errors > 0 {
 		r.Failure = fmt.Sprintf("%d responses did not come", r.Errors)
-	}
-	if meter != nil {
-		var err error
-		if r.CPU, err = meter.share(); err != nil {
-			return result{}, err
-		}
 	}
 	if beside != nil {
 		if err := beside.enough(over); err != nil {
@@ -312,6 +326,23 @@ func (p *pinger) run(j job) (result, error) {
 		r.Counted = float64(p.samples.counted) / float64(p.samples.slices)
 	}
 	return r, nil
+}
+
+// warm sends a request on each connection and, until d is over, the next as soon as it is answered. It counts nothing.
+func (p *pinger) warm(d time.Duration) error {
+	for _, s := range p.clients {
+		if err := p.send(s, 0); err != nil {
+			return err
+		}
+	}
+	begin := time.Now()
+	for left := d; left > 0; left = d - time.Since(begin) {
+		if err := p.serve(left); err != nil {
+			return err
+		}
+	}
+	p.ops, p.bytes = 0, 0
+	return nil
 }
 
 // waiting counts the requests that have no response.

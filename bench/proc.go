@@ -98,6 +98,22 @@ func (p *proc) answers(addr string) error {
 	}
 }
 
+// complete waits until p and its descendants are n processes; an error if it ends first or takes more than ten seconds.
+func (p *proc) complete(n int) error {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		pids, err := descendants(p.pid)
+		if err != nil {
+			return p.blame(err)
+		}
+		if len(pids) == n {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("bench: %s has %d processes, want %d%s", p.name, len(pids), n, p.said())
+		}
+	}
+}
+
 // blame adds to an error of a measurement that p has ended and what it said, if it has: then that is the reason.
 func (p *proc) blame(err error) error {
 	select {

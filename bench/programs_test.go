@@ -58,7 +58,7 @@ func TestHTTPPeersAreEqual(t *testing.T) {
 		t.Skip("not in the module's tree: kroxy-ev cannot be built")
 	}
 	var note strings.Builder
-	h, err := newHarness(options{rounds: 1, load: time.Second}, &note)
+	h, err := newHarness(options{thoroughness: thoroughness{1, time.Second}}, &note)
 	if err != nil {
 		t.Fatal(err)
 	}

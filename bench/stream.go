@@ -50,63 +50,72 @@ var streamIdle = idleRow("StreamIdle", modeStream, exchange{})
 // idleRow makes a workload of sessions that are silent after one exchange; the zero exchange is one of the hosts' own protocol.
 func idleRow(name string, m mode, e exchange) *workload {
 	return &workload{
-		name: name, mode: m, units: []string{"B/conn"}, fresh: true,
+		name: name, mode: m, units: []string{"B/conn"}, fresh: true, pace: pace{rest: 4 * time.Second},
 		measure: func(h *harness, t *target) (metrics, error) {
 			n := min(idleSessions, (h.files-200)/4) // the proxy has two descriptors a session, and may have reason for more
-			return held(h, t, job{Kind: loadIdle, Addr: t.addr, TLS: t.tls(), Conns: n, Exchange: e})
+			return heldEach(h, t, job{Kind: loadIdle, Addr: t.addr, TLS: t.tls(), Conns: n, Exchange: e})
 		},
 	}
 }
 
 var streamSlowReaders = &workload{
-	name: "StreamSlowReaders", mode: modeStream, units: []string{"B/conn"}, fresh: true,
+	name: "StreamSlowReaders", mode: modeStream, units: []string{"B/conn"}, fresh: true, pace: pace{rest: 6 * time.Second},
 	measure: func(h *harness, t *target) (metrics, error) {
-		return held(h, t, job{Kind: loadSlow, Addr: t.addr, Conns: slowClients, Size: transferSize})
+		return heldEach(h, t, job{Kind: loadSlow, Addr: t.addr, Conns: slowClients, Size: transferSize})
 	},
 }
 
-// held measures how much process memory the sessions of j take while they are silent; all of them must go on after it.
+// held measures how much process memory the sessions of j take while they are silent, in bytes; all of them must go on after it.
 // One exchange comes before, so that what the proxy makes at its first session is not counted as the sessions'.
-func held(h *harness, t *target, j job) (metrics, error) {
+func held(h *harness, t *target, j job) (int64, error) {
 	d, err := j.dialer()
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	c, err := d.dial()
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	_ = c.SetDeadline(time.Now().Add(dialTimeout))
 	err = j.small(c)
 	_ = c.Close()
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	before, err := settledMemory(t.proc.pid)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	l, err := startLoad(h, j)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer l.proc.stop()
 	if _, err := l.next(time.Minute); err != nil {
-		return nil, err
+		return 0, err
 	}
 	during, err := settledMemory(t.proc.pid)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	if err := l.goOn(); err != nil {
-		return nil, err
+		return 0, err
 	}
 	r, err := l.next(2 * time.Minute)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	if int(r.Ops) != j.Conns {
-		return nil, fmt.Errorf("bench: %d of %d sessions did not go on after the silence: %s", r.Errors, j.Conns, r.Failure)
+		return 0, fmt.Errorf("bench: %d of %d sessions did not go on after the silence: %s", r.Errors, j.Conns, r.Failure)
 	}
-	return metrics{"B/conn": float64(during.pss-before.pss) / float64(j.Conns)}, nil
+	return during.pss - before.pss, nil
+}
+
+// heldEach is held, divided by the number of the sessions.
+func heldEach(h *harness, t *target, j job) (metrics, error) {
+	bytes, err := held(h, t, j)
+	if err != nil {
+		return nil, err
+	}
+	return metrics{"B/conn": float64(bytes) / float64(j.Conns)}, nil
 }

@@ -1,5 +1,7 @@
 package bench
 
+import "time"
+
 // The rows of TLS to clients. The hosts are spoken to as in HTTP mode.
 var (
 	tlsSmall     = jobRow(workload{name: "TLSSmall", mode: modeHTTPS, hosts: hostsSmall}, job{Exchange: getSmall, Conns: smallConns})
@@ -8,6 +10,8 @@ var (
 	tlsResumed   = jobRow(workload{name: "TLSResumed", mode: modeHTTPS, hosts: hostsSmall}, job{Exchange: getClose, Conns: smallConns, Resume: true})
 	tlsDownload  = bulkRow("TLSDownload", modeHTTPS, job{Exchange: getLarge})
 	tlsIdle      = idleRow("TLSIdle", modeHTTPS, getSmall)
+
+	tlsBesideHandshakes = newBesideHandshakes()
 )
 
 // handshakeRate is how many new connections a second there are beside the steady traffic.
@@ -19,7 +23,7 @@ const handshakeRate = 200
 func newBesideHandshakes() *workload {
 	var rate float64
 	return &workload{
-		name: "TLSBesideHandshakes", mode: modeHTTPS, hosts: hostsPing, rsa: true,
+		name: "TLSBesideHandshakes", mode: modeHTTPS, hosts: hostsPing, rsa: true, pace: pace{loads: 5, rest: time.Second},
 		units: []string{"p99-us", "p99-new-us", "p99-new/p99", "cpu-%", "cpu-new-%", "counted-%"},
 		prepare: func(_ *harness, all []*target) (err error) {
 			rate, err = halfRate(all)
@@ -38,7 +42,7 @@ func newBesideHandshakes() *workload {
 			return metrics{
 				"p99-us": micros(alone.P99), "p99-new-us": micros(beside.P99),
 				"p99-new/p99": float64(beside.P99) / float64(alone.P99),
-				"cpu-%":       100 * alone.CPU, "cpu-new-%": 100 * beside.CPU,
+				"cpu-%":       100 * alone.busy(), "cpu-new-%": 100 * beside.busy(),
 				"counted-%": 100 * min(alone.Counted, beside.Counted),
 			}, nil
 		},

@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+)
+
+// The rows of growth: what a request costs, and what memory is taken, over the number of connections, hosts and processes.
+
+// growthWarm is for how long requests are sent before those that count. 4,000 connections to hosts are made in less.
+const growthWarm = time.Second / 2
+
+// deployment is how kroxy-ev is set up in the rows that are about that. The zero value is what is compared with others: one
+// process, and two hosts in turn.
+type deployment struct {
+	Hosts     int    // in the group, each with a loopback address of its own; 0: two ports of 127.0.0.1
+	Algorithm string // that chooses among them; "": round_robin
+	Workers   int    // processes below a master; 0: one process, and no master
+}
+
+// groupHost is a host in a configuration.
+type groupHost struct {
+	Addr string
+	Port int
+}
+
+// Group returns the hosts of the group.
+func (s settings) Group() []groupHost {
+	if s.Hosts == 0 {
+		return []groupHost{{"127.0.0.1", s.HostA}, {"127.0.0.1", s.HostB}}
+	}
+	var g []groupHost
+	for i := range s.Hosts {
+		g = append(g, groupHost{fmt.Sprintf("127.1.%d.%d", i/250, 1+i%250), s.HostA})
+	}
+	return g
+}
+
+var (
+	growthConns          = growthOverConns(1, 4, 16, 64, 256, 1024, 4000)
+	growthMemory         = growthOverIdle(250, 500, 1000, 2000, 4000, 8000)
+	growthHosts          = growthOverHosts("GrowthHosts", "hosts", "round_robin", 1, 10, 100, 1000)
+	growthHostsLeastConn = growthOverHosts("GrowthHostsLeastConn", "hosts-least-conn", "least_conn", 1, 10, 100, 1000)
+	growthWorkers        = growthOverWorkers(1, 2, 4)
+)
+
+// point names the point of a curve.
+func point(benchmark, what string, x int) string { return fmt.Sprintf("%s/%s=%d", benchmark, what, x) }
+
+// growthOverConns makes the workloads of requests on ever more connections. Each measurement has a new process: the connections
+// that one contestant keeps would be in the way of the others.
+func growthOverConns(points ...int) (list []*workload) {
+	for _, n := range points {
+		list = append(list, steadyRow(workload{
+			name: point("GrowthConns", "conns", n), curve: "conns", x: float64(n), fresh: true,
+			needs: func(h *harness) error { return h.needsFiles(n) },
+		}, n))
+	}
+	return list
+}
+
+// growthOverIdle makes the workloads of ever more idle connections.
+func growthOverIdle(points ...int) (list []*workload) {
+	for _, n := range points {
+		list = append(list, &workload{
+			name: point("GrowthMemory", "conns", n), curve: "memory", x: float64(n), mode: modeHTTP, fresh: true,
+			units: []string{"MB", "B/conn"}, pace: pace{rest: 4 * time.Second},
+			needs: func(h *harness) error { return h.needsFiles(n) },
+			measure: func(h *harness, t *target) (metrics, error) {
+				bytes, err := held(h, t, job{Kind: loadIdle, Addr: t.addr, Conns: n, Exchange: getSmall})
+				if err != nil {
+					return nil, err
+				}
+				return metrics{"MB": float64(bytes) / 1e6, "B/conn": float64(bytes) / float64(n)}, nil
+			},
+		})
+	}
+	return list
+}
+
+// growthOverHosts makes the workloads of ever more hosts in kroxy-ev's group.
+func growthOverHosts(benchmark, curve, algorithm string, points ...int) (list []*workload) {
+	for _, n := range points {
+		list = append(list, steadyRow(workload{
+			name: point(benchmark, "hosts", n), curve: curve, x: float64(n), deploy: deployment{Hosts: n, Algorithm: algorithm},
+		}, smallConns))
+	}
+	return list
+}
+
+// growthOverWorkers makes the workloads of kroxy-ev with ever more processes, on one CPU.
+func growthOverWorkers(points ...int) (list []*workload) {
+	for _, n := range points {
+		list = append(list, steadyRow(workload{
+			name: point("GrowthWorkers", "workers", n), curve: "workers", x: float64(n), deploy: deployment{Workers: n},
+		}, smallConns))
+	}
+	return list
+}
+
+// steadyRow makes w a workload of small HTTP requests on conns connections that are there already. wrk makes its connections
+// within its measurement: the more there are, the more of it they are.
+func steadyRow(w workload, conns int) *workload {
+	w.mode, w.hosts, w.units, w.pace = modeHTTP, hostsSmall, []string{"cpu-us/op", "ops/s", "MB"}, pace{loads: 1, rest: growthWarm + time.Second/5}
+	w.measure = func(h *harness, t *target) (metrics, error) {
+		r, err := steady(h, t, job{Conns: conns})
+		if err != nil {
+			return nil, err
+		}
+		m, err := perOp("op", r.CPU, r)
+		if err != nil {
+			return nil, err
+		}
+		memory, err := memoryOf(t.proc.pid)
+		m["MB"] = float64(memory.pss) / 1e6
+		return m, err
+	}
+	return &w
+}
+
+// steady has small requests sent on j's connections, once these are there and the proxy is warm.
+func steady(h *harness, t *target, j job) (result, error) {
+	j.Kind, j.Addr, j.TLS, j.Exchange, j.Duration = loadPing, t.addr, t.tls(), getSmall, h.load
+	j.Meter, j.Warm = t.proc.pid, growthWarm
+	return runLoad(h, j)
+}
+
+// needsFiles is an error when a proxy cannot have so many clients under the limit on open files. kroxy-ev counts two a client, sets
+// an eighth aside for idle connections to hosts, and some for pipes.
+func (h *harness) needsFiles(clients int) error {
+	if most := (h.files*7/8 - 1100) / 2; clients > most {
+		return fmt.Errorf("bench: with a limit of %d open files a proxy can have %d clients, not %d (ulimit -n)", h.files, max(0, most), clients)
+	}
+	return nil
+}

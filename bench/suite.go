@@ -1,0 +1,29 @@
+package bench
+
+import (
+	"slices"
+	"strings"
+)
+
+// suite is all workloads, in the order of measurement.
+var suite = slices.Concat(
+	[]*workload{streamSmall, streamConnect, streamDownload, streamUpload, streamIdle, streamSlowReaders},
+	streamLatency,
+	[]*workload{
+		httpSmall, httpSmallNoLog, httpSmall1, httpSmall1NoLog, httpSmall512, httpSmall512NoLog,
+		httpHeaders, httpPost, httpChunked, httpConnect, httpDownload, httpIdle,
+	},
+	httpLatency,
+	[]*workload{
+		httpBesideSlow,
+		tlsSmall, tlsFullECDSA, tlsFullRSA, tlsResumed, tlsDownload, tlsIdle, tlsBesideHandshakes,
+		streamCalls, httpCalls, httpCalls1, tlsCalls,
+	},
+	growthConns, growthMemory, growthHosts, growthHostsLeastConn, growthWorkers,
+)
+
+// benchmark returns the name of w's benchmark, and which of its points w is, or "".
+func (w *workload) benchmark() (name, point string) {
+	name, point, _ = strings.Cut(w.name, "/")
+	return name, point
+}
