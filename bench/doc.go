@@ -1,4 +1,4 @@
-// Package bench measures kroxy-ev side by side with nginx and HAProxy: proxy CPU per unit of work, throughput, latency
+// Package bench measures kroxy-ev side by side with nginx and HAProxy: proxy CPU and system calls per unit of work, throughput, latency
 // and process memory, through the built binary and real sockets on loopback. Run it with
 //
 //	go test -bench . ./bench
