@@ -91,6 +91,7 @@ func family(b *testing.B, w *workload) {
 				}
 				c, err := h.compare(w)
 				if err != nil {
+					say(fmt.Sprintf("%s could not be measured: %v", w.name, err))
 					b.Fatal(err)
 				}
 				if c.done < h.rounds {

@@ -151,14 +151,20 @@ func spread(v []float64) float64 {
 	return (slices.Max(v) - slices.Min(v)) / m
 }
 
-// ratio returns the median over the rounds of a/b, each round's figures divided by one another: they were measured next
-// to each other. Rounds that only one of them has are left out; ok is false when none is left.
+// ratio returns the median of the quotients of a by b; ok is false when there is none.
 func ratio(a, b []float64) (r float64, ok bool) {
+	q := quotients(a, b)
+	return median(q), len(q) > 0
+}
+
+// quotients returns a/b, each round's figures divided by one another: they were measured next to each other. Rounds that only one
+// of them has are left out, and those in which b is 0.
+func quotients(a, b []float64) []float64 {
 	var q []float64
 	for i := range min(len(a), len(b)) {
 		if b[i] != 0 {
 			q = append(q, a[i]/b[i])
 		}
 	}
-	return median(q), len(q) > 0
+	return q
 }

@@ -4,7 +4,7 @@
 //	go test -bench . ./bench
 //
 // Without -bench only the unit tests of the harness run, in a moment and with nothing but Go. README.md says how to read
-// the figures.
+// the figures; report.go writes them down, with plots.
 //
 // The test binary plays several parts. Started by `go test` it is the conductor: it builds kroxy-ev, starts proxies,
 // hosts and load, and reads the proxies' CPU clocks and memory. Started again by itself with KROXY_BENCH_ROLE set, it

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -39,6 +37,9 @@ type harness struct {
 	nginx, wrk string      // paths, or ""
 	ecdsa, rsa certificate // of the contestants that speak TLS
 	wrkHello   []byte      // the first that wrk says over TLS; nil: not known yet
+	// For the report: what is not there, and so is left out or stood in for; the installed programs; what they were run with.
+	lacks, programs []string
+	configurations  []configuration
 }
 
 // newHarness finds the programs, builds kroxy-ev and starts the guard. What is missing and so left out is said on note.
@@ -72,8 +73,12 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 	if h.ecdsa, h.rsa, err = makeCertificates(h.dir); err != nil {
 		return nil, err
 	}
+	lack := func(what string) {
+		h.lacks = append(h.lacks, what)
+		fmt.Fprintf(note, "bench: %s\n", what)
+	}
 	missing := func(what string, m mode) {
-		fmt.Fprintf(note, "bench: %s for %s mode not installed, skipping (bench/setup.sh installs it)\n", what, m)
+		lack(fmt.Sprintf("%s for %s mode not installed, skipping (bench/setup.sh installs it)", what, m))
 	}
 	haproxy := find("haproxy")
 	kroxy := filepath.Join(h.dir, subject)
@@ -117,16 +122,17 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 		h.thoroughness = fitting(h.chosen, h.peers, h.count, h.left())
 	}
 	if h.wrk == "" {
-		fmt.Fprintln(note, "bench: wrk not installed, a Go client drives the load (bench/setup.sh installs wrk)")
+		lack("wrk not installed, a Go client drives the load (bench/setup.sh installs wrk)")
 	}
 	if h.nginx == "" {
-		fmt.Fprintln(note, "bench: nginx not installed, Go hosts answer the small requests")
+		lack("nginx not installed, Go hosts answer the small requests")
 	}
 	if !h.cores.pinned {
-		fmt.Fprintln(note, "bench: one CPU only: proxies, hosts and load share it")
+		lack("one CPU only: proxies, hosts and load share it")
 	}
 	fmt.Fprintf(note, "bench: rounds: %d, load in each: %v\n", h.rounds, h.load)
-	for _, v := range h.versions(haproxy) {
+	h.programs = programs(h.nginx, haproxy, h.wrk)
+	for _, v := range h.programs {
 		fmt.Fprintf(note, "bench: with %s\n", v)
 	}
 	return h, nil
@@ -134,20 +140,6 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 
 // close ends everything that was started, and removes what was written.
 func (h *harness) close() { h.guard.stop() }
-
-// versions names the installed programs that take part, as they name themselves.
-func (h *harness) versions(haproxy string) []string {
-	var list []string
-	for _, program := range []string{h.nginx, haproxy, h.wrk} {
-		if program == "" {
-			continue
-		}
-		out, _ := exec.Command(program, "-v").CombinedOutput() // wrk prints its version and fails
-		line, _, _ := bytes.Cut(out, []byte("\n"))
-		list = append(list, strings.TrimPrefix(strings.TrimSpace(string(line)), "nginx version: "))
-	}
-	return list
-}
 
 // buildKroxy builds a program under test from a module's directory, "" for the one this package lies in. Flags are for "go build".
 func buildKroxy(to, tree string, flags []string) error {

@@ -14,6 +14,7 @@ var (
 	secondsFlag  = flag.Float64("seconds", 0, "bench: seconds of load in each measurement (0: -benchtime, else 2, or 1 to be in time)")
 	onlyFlag     = flag.String("only", "", "bench: contestants to measure, with commas between them (empty: all)")
 	sendfileFlag = flag.Bool("sendfile", false, "bench: hosts send downloads by sendfile(2) instead of write(2)")
+	reportFlag   = flag.String("report", "", "bench: directory, from bench/, to write a report and its plots into (empty: none)")
 	buildFlag    = flag.String("build", "", "bench: flags of go build for kroxy-ev")
 )
 
@@ -63,6 +64,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
+	var rep *report
+	if *reportFlag != "" {
+		if rep, err = newReport(*reportFlag, begin, os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+	}
 	status := m.Run()
 	for _, c := range board.all {
 		if len(c.failed) > 0 {
@@ -78,6 +86,20 @@ func TestMain(m *testing.M) {
 	if err := writeTable(os.Stdout, board.all); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: writing the table:", err)
 		status = 1
+	}
+	switch {
+	case rep == nil:
+	case len(board.all) == 0:
+		fmt.Println("bench: nothing was measured, and there is no report")
+	default:
+		rep.outcome = outcomeOf(board.harness, board.all, board.skipped, time.Since(begin))
+		path, err := rep.write()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		} else {
+			fmt.Println("bench: the report is", path)
+		}
 	}
 	os.Exit(status)
 }

@@ -117,7 +117,9 @@ func (p peer) start(h *harness, s settings, cpus unix.CPUSet, log bool) (*proc, 
 			return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 		}
 		cmd.env = append(cmd.env, "OPENSSL_CONF="+path)
+		h.keepConfiguration(p, p.ssl, cmd, b)
 	}
+	h.keepConfiguration(p, p.file, cmd, b)
 	pr, err := start(cmd, h.guard)
 	if err != nil {
 		return nil, err

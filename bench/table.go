@@ -5,71 +5,166 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 )
 
-// writeTable writes one row for each unit of each workload: the contestants' medians with their spread, and the ratios
-// of the subject to the others. Comparisons of one workload (-count) are put together.
-func writeTable(w io.Writer, all []*comparison) error {
-	var rows []*comparison
-	var names []string // columns
+// table is figures as text. The cells of a row are as many as those of the head.
+type table struct {
+	head  []string
+	rows  [][]string
+	words int // of the columns, the first so many are names and not figures
+}
+
+// merged puts the comparisons of each workload (-count) together, in the order of the first of them. A contestant that failed in
+// one of them has the rounds of the others.
+func merged(all []*comparison) []*comparison {
+	var list []*comparison
+	for _, c := range all {
+		i := slices.IndexFunc(list, func(m *comparison) bool { return m.work.name == c.work.name })
+		if i < 0 {
+			i = len(list)
+			list = append(list, &comparison{work: c.work, rounds: map[string][]metrics{}, failed: map[string]error{}})
+		}
+		m := list[i]
+		for _, n := range c.names {
+			if !slices.Contains(m.names, n) {
+				m.names = append(m.names, n)
+			}
+			m.rounds[n] = append(m.rounds[n], c.rounds[n]...)
+			if err := c.failed[n]; err != nil && m.failed[n] == nil {
+				m.failed[n] = err
+			}
+		}
+		m.done += c.done
+	}
+	return list
+}
+
+// contestantsOf returns the names of all who took part, the subject last, whichever workload named it first.
+func contestantsOf(all []*comparison) []string {
+	var names []string
 	for _, c := range all {
 		for _, n := range c.names {
-			if !slices.Contains(names, n) {
+			if n != subject && !slices.Contains(names, n) {
 				names = append(names, n)
 			}
 		}
-		i := slices.IndexFunc(rows, func(r *comparison) bool { return r.work.name == c.work.name })
-		if i < 0 {
-			i = len(rows)
-			rows = append(rows, &comparison{work: c.work, rounds: map[string][]metrics{}})
-		}
-		for n, m := range c.rounds {
-			rows[i].rounds[n] = append(rows[i].rounds[n], m...)
+	}
+	if slices.ContainsFunc(all, func(c *comparison) bool { return slices.Contains(c.names, subject) }) {
+		names = append(names, subject)
+	}
+	return names
+}
+
+// tableOf makes one row for each unit of each workload: the contestants' medians with their spread, and the ratios of the
+// subject to the others.
+func tableOf(all []*comparison) table {
+	names := contestantsOf(all)
+	t := table{head: append([]string{"workload", "unit"}, names...), words: 2}
+	others := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == subject })
+	for _, n := range others {
+		t.head = append(t.head, "/"+n)
+	}
+	for _, c := range merged(all) {
+		for _, unit := range c.units() {
+			row := []string{c.work.name, unit}
+			for _, n := range names {
+				row = append(row, cell(c.values(n, unit)))
+			}
+			for _, n := range others {
+				r, ok := ratio(c.values(subject, unit), c.values(n, unit))
+				if ok {
+					row = append(row, fmt.Sprintf("%.2fx", r))
+				} else {
+					row = append(row, "-")
+				}
+			}
+			t.rows = append(t.rows, row)
 		}
 	}
-	if len(rows) == 0 {
+	return t
+}
+
+// roundsOf makes one row for each unit of each workload and each contestant: its figure in each round.
+func roundsOf(all []*comparison) table {
+	t := table{head: []string{"workload", "unit", "contestant"}, words: 3}
+	list := merged(all)
+	most := 0
+	for _, c := range list {
+		for _, m := range c.rounds {
+			most = max(most, len(m))
+		}
+	}
+	for i := range most {
+		t.head = append(t.head, strconv.Itoa(i+1))
+	}
+	for _, c := range list {
+		for _, unit := range c.units() {
+			for _, n := range c.names {
+				row := []string{c.work.name, unit, n}
+				for _, x := range c.values(n, unit) {
+					row = append(row, figure(x))
+				}
+				for len(row) < len(t.head) {
+					row = append(row, "-")
+				}
+				t.rows = append(t.rows, row)
+			}
+		}
+	}
+	return t
+}
+
+// units returns what the rows of c are: its workload's units, without errors when there was none.
+func (c *comparison) units() []string {
+	return slices.DeleteFunc(slices.Clone(c.work.units), func(unit string) bool {
+		return unit == "errors" && !slices.ContainsFunc(c.names, func(n string) bool { return slices.ContainsFunc(c.values(n, unit), positive) })
+	})
+}
+
+// writeTable writes the table of all to a terminal.
+func writeTable(w io.Writer, all []*comparison) error {
+	if len(all) == 0 {
 		return nil
 	}
-	// The subject comes last, whichever workload named a contestant first.
-	if i := slices.Index(names, subject); i >= 0 {
-		names = append(slices.Delete(names, i, i+1), subject)
-	}
 	fmt.Fprintf(w, "\nmedian (spread) of each contestant; ratio of %s to the others: median over rounds\n", subject)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "workload\tunit\t")
-	for _, n := range names {
-		fmt.Fprintf(t, "%s\t", n)
+	t := tableOf(all)
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		fmt.Fprintln(out, strings.Join(row, "\t")+"\t")
 	}
-	for _, n := range names {
-		if n != subject {
-			fmt.Fprintf(t, "/%s\t", n)
+	return out.Flush()
+}
+
+// Markdown returns t in the dialect of GitHub.
+func (t table) Markdown() string {
+	var b strings.Builder
+	line := func(row []string) {
+		for _, s := range row {
+			b.WriteString("| " + escape(s) + " ")
+		}
+		b.WriteString("|\n")
+	}
+	line(t.head)
+	for i := range t.head {
+		if i < t.words {
+			b.WriteString("|---")
+		} else {
+			b.WriteString("|---:")
 		}
 	}
-	fmt.Fprintln(t)
-	for _, c := range rows {
-		for _, unit := range c.work.units {
-			if unit == "errors" && !slices.ContainsFunc(names, func(n string) bool { return slices.ContainsFunc(c.values(n, unit), positive) }) {
-				continue
-			}
-			fmt.Fprintf(t, "%s\t%s\t", c.work.name, unit)
-			for _, n := range names {
-				fmt.Fprintf(t, "%s\t", cell(c.values(n, unit)))
-			}
-			for _, n := range names {
-				if n == subject {
-					continue
-				}
-				if r, ok := ratio(c.values(subject, unit), c.values(n, unit)); ok {
-					fmt.Fprintf(t, "%.2fx\t", r)
-				} else {
-					fmt.Fprint(t, "-\t")
-				}
-			}
-			fmt.Fprintln(t)
-		}
+	b.WriteString("|\n")
+	for _, row := range t.rows {
+		line(row)
 	}
-	return t.Flush()
+	return b.String()
+}
+
+// escape returns s as plain text for Markdown, on one line, also in a cell of a table.
+func escape(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\n", " ", "\r", " ", `\`, `\\`, "|", `\|`, "*", `\*`, "_", `\_`,
+		"`", "\\`", "[", `\[`, "]", `\]`, "~", `\~`).Replace(s)
 }
 
 func positive(x float64) bool { return x > 0 }
