@@ -2,7 +2,7 @@
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 100000x
 
-.PHONY: all build test race lint fuzz bench
+.PHONY: all build test race lint fuzz bench compare
 
 all: build lint test
 
@@ -29,3 +29,6 @@ fuzz:
 
 bench: ## beside nginx and HAProxy, which bench/setup.sh installs
 	go test -run '^$$' -bench . -timeout 1h ./bench
+
+compare: ## the same with more rounds, and with a report: bench/results/DATE.md and its plots
+	go test -run '^$$' -bench . -timeout 2h ./bench -rounds 5 -report results
