@@ -2,7 +2,7 @@
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 100000x
 
-.PHONY: all build test race lint fuzz bench compare
+.PHONY: all build test race lint fuzz bench pgo compare
 
 all: build lint test
 
@@ -32,3 +32,11 @@ bench: ## beside nginx and HAProxy, which bench/setup.sh installs
 
 compare: ## the same with more rounds, and with a report: bench/results/DATE.md and its plots
 	go test -run '^$$' -bench . -timeout 2h ./bench -rounds 5 -report results
+
+# The rows whose CPU profiles make the profile that the compiler reads. Needs a quiet machine, as make bench does.
+PROFILED = ^Benchmark((Stream|HTTP|TLS)(Small|Small1|Connect|Download|Headers|Post|Chunked|Resumed))$$
+
+pgo: ## cmd/kroxy-ev/default.pgo anew
+	dir=$$(mktemp -d) && trap 'rm -r '$$dir EXIT && \
+	KROXY_EV_PROFILES=$$dir go test -run '^$$' -bench '$(PROFILED)' -timeout 1h ./bench -rounds 2 -seconds 3 -only kroxy-ev -build '-tags profile' && \
+	go tool pprof -proto $$(find $$dir -name '*.pprof' -size +1k) > cmd/kroxy-ev/default.pgo

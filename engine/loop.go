@@ -32,6 +32,7 @@ type Loop struct {
 	wheel   wheel
 	epoch   time.Time
 	now     int64 // ms since epoch, read once a batch
+	pace    pace
 	scratch []byte
 	buffers bufferPool
 	pipes   pipePool
@@ -106,12 +107,7 @@ func (l *Loop) Run() error {
 			yielded = l.now
 			runtime.Gosched()
 		}
-		wait := -1
-		if len(l.again) > 0 {
-			wait = 0
-		}
-		// The one call that may sleep, so it is an ordinary one: the scheduler must know.
-		n, err := unix.EpollWait(l.epfd, l.events, wait)
+		n, err := l.wait()
 		if err != nil {
 			if errors.Is(err, unix.EINTR) {
 				continue
@@ -119,6 +115,7 @@ func (l *Loop) Run() error {
 			return fmt.Errorf("engine: while waiting for events: %w", os.NewSyscallError("epoll_wait", err))
 		}
 		l.readClock()
+		l.pace.batch(l.now)
 		for i := range l.events[:n] {
 			ev := &l.events[i]
 			// A connection may have been closed earlier in this batch, and its descriptor opened anew: then this is a
@@ -134,6 +131,21 @@ func (l *Loop) Run() error {
 		l.runAgain()
 	}
 	return nil
+}
+
+// wait waits for events; not if somebody has more to do anyway. It is the one call that may sleep, so the scheduler must know of it.
+func (l *Loop) wait() (int, error) {
+	switch {
+	case len(l.again) > 0:
+		return unix.EpollWait(l.epfd, l.events, 0)
+	case l.pace.slow:
+		n, errno := sleep(l.epfd, l.events)
+		if errno != 0 {
+			return -1, errno
+		}
+		return n, nil
+	}
+	return unix.EpollWait(l.epfd, l.events, -1)
 }
 
 // yieldEvery is how often, in ms, the loop's goroutine passes through Go's scheduler. One that does not within 10 ms has
