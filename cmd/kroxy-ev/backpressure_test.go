@@ -76,6 +76,15 @@ var patternBytes = func() []byte {
 // pattern is the n bytes, 64 KiB at most, of a download from offset on.
 func pattern(offset, n int) []byte { return patternBytes[offset%period:][:n] }
 
+// writeUntilCut writes the pattern until the proxy ends the connection.
+func writeUntilCut(c net.Conn) {
+	for {
+		if _, err := c.Write(patternBytes); err != nil {
+			return
+		}
+	}
+}
+
 // checkPattern reads a download to its end and returns its size.
 func checkPattern(r io.Reader) (size int, err error) {
 	buf := make([]byte, 64<<10)

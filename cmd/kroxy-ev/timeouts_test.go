@@ -69,11 +69,7 @@ func TestSendTimeouts(t *testing.T) {
 				source, sink = sink, source
 			}
 			begin := time.Now()
-			for {
-				if _, err := source.Write(patternBytes); err != nil {
-					break
-				}
-			}
+			writeUntilCut(source)
 			notBefore(t, begin, short*time.Millisecond)
 			// The stream was cut: it must not look whole.
 			if n, err := io.Copy(io.Discard, sink); err == nil {

@@ -30,11 +30,7 @@ func TestTLSSendTimeouts(t *testing.T) {
 					source, sink = sink, source
 				}
 				begin := time.Now()
-				for {
-					if _, err := source.Write(patternBytes); err != nil {
-						break
-					}
-				}
+				writeUntilCut(source)
 				notBefore(t, begin, short*time.Millisecond)
 				if n, err := io.Copy(io.Discard, sink); err == nil && !cutShort(sink) {
 					t.Errorf("the sink read %d bytes and an ordinary end of a stream that was cut", n)
