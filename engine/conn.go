@@ -34,6 +34,8 @@ const (
 	bitQueued
 	// bitInside says that the layer may have bytes for a reader although the socket has none.
 	bitInside
+	// bitFinSent says that the kernel was told to send a FIN.
+	bitFinSent
 )
 
 // Conn is one non-blocking socket on one Loop. It is meant to be embedded by value in what uses it and may be attached
@@ -44,6 +46,7 @@ type Conn struct {
 	layer   Layer // nil if bytes go through as they are
 	fd      int32 // meaningful while loop is not nil
 	bits    readiness
+	family  uint8 // AF_INET or AF_INET6 of a socket that Loop.Dial made, else zero
 }
 
 // Open reports whether the Conn owns a descriptor.
@@ -55,7 +58,7 @@ func (c *Conn) SetHandler(h Handler) { c.handler = h }
 // MoveTo hands the socket, with what is known of it, over to d, which must be closed and on no loop; h is told of it from
 // now on. The Conn is closed afterwards, the socket is not.
 func (c *Conn) MoveTo(d *Conn, h Handler) {
-	*d = Conn{loop: c.loop, handler: h, layer: c.layer, fd: c.fd, bits: c.bits &^ bitQueued}
+	*d = Conn{loop: c.loop, handler: h, layer: c.layer, fd: c.fd, bits: c.bits &^ bitQueued, family: c.family}
 	c.loop.conns[c.fd] = d
 	*c = Conn{}
 }
@@ -202,6 +205,7 @@ func (c *Conn) RawCloseWrite() error {
 	if errno := shutdownWrite(c.fd); errno != 0 {
 		return errno
 	}
+	c.bits |= bitFinSent
 	return nil
 }
 
@@ -230,7 +234,7 @@ func (c *Conn) Connected(addr netip.AddrPort) error {
 
 // Unacknowledged is how many of the bytes written the peer has not confirmed yet. Reset would destroy them.
 func (c *Conn) Unacknowledged() int {
-	n := unacknowledged(c.fd)
+	n, _ := sendQueue(c.fd) // none if it fails
 	if c.layer != nil {
 		n += c.layer.Unsent()
 	}
@@ -253,6 +257,24 @@ func (c *Conn) close(reset bool) {
 	}
 	c.loop.detach(c)
 	CloseFD(c.fd)
+}
+
+// CloseEnded is Close for a connection that Loop.Dial made, once io.EOF has been read from it and nothing is left to be
+// written. The peer sees the same, but the socket may serve another Dial.
+func (c *Conn) CloseEnded() {
+	if c.loop == nil || c.layer != nil || c.family == 0 {
+		c.Close()
+		return
+	}
+	if c.bits&bitFinSent == 0 {
+		_ = shutdownWrite(c.fd) // if it fails there is no connection any more
+	}
+	l, family := c.loop, c.family
+	spent := spentSocket{fd: c.fd, watchesOut: c.bits&bitWatchesOut != 0, since: l.now}
+	l.detach(c)
+	if !l.spent.put(family, spent) {
+		CloseFD(spent.fd)
+	}
 }
 
 // Reset closes the socket with a reset, discarding what is not yet sent. Resetting a closed Conn does nothing.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,36 +13,57 @@ import (
 // stands, as one within the machine does; else h.Ready is called when the outcome may be known, and Conn.Connected tells
 // it. On an error c stays closed and no descriptor is left open.
 //
+// The socket may be one that CloseEnded has left.
+//
 // Prompt says that the caller has bytes to send as soon as the connection stands. The acknowledgement that completes
 // the handshake is then left to travel with them, which saves a segment here and a wake-up there.
 func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error {
-	fd, errno := tcpSocket(addr.Addr())
-	if errno != 0 {
-		return errno
+	family := familyOf(addr.Addr())
+	spent, reused := l.spent.take(family)
+	fd := spent.fd
+	if !reused {
+		var errno syscall.Errno
+		if fd, errno = tcpSocket(family); errno != 0 {
+			return errno
+		}
+		// Without these options the connection works, only slower.
+		_ = setsockopt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
-	// Without these options the connection works, only slower.
-	_ = setsockopt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if prompt {
 		_ = setsockopt(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0)
 	}
-	errno = connect(fd, addr)
+	errno := connect(fd, addr)
 	if errno == unix.EINPROGRESS && addr.Addr().IsLoopback() {
 		errno = connect(fd, addr) // the handshake took place in the first call
 	}
-	attach := l.attachConnecting
-	switch errno {
-	case 0, unix.EISCONN:
-		attach = l.Attach
-	case unix.EINPROGRESS, unix.EALREADY:
-	default:
+	stands := errno == 0 || errno == unix.EISCONN
+	if !stands && errno != unix.EINPROGRESS && errno != unix.EALREADY {
 		CloseFD(fd)
 		return errno
 	}
-	if err := attach(c, fd, h); err != nil {
+	var err error
+	switch {
+	case reused:
+		err = l.attachSpent(c, spent, stands, h)
+	case stands:
+		err = l.Attach(c, fd, h)
+	default:
+		err = l.attachConnecting(c, fd, h)
+	}
+	if err != nil {
 		CloseFD(fd)
 		return err
 	}
+	c.family = family
 	return nil
+}
+
+// familyOf is the address family of the sockets for addr.
+func familyOf(addr netip.Addr) uint8 {
+	if addr.Is4() || addr.Is4In6() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
 }
 
 // zoneIndex is the interface that a link-local address (fe80::1%eth0) belongs to; zero if it names none.

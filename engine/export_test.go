@@ -39,3 +39,9 @@ func (l *Listener) RetireTickBlind() bool {
 
 // EpollFD is the descriptor of the loop's epoll set.
 func (l *Loop) EpollFD() int { return l.epfd }
+
+// FD is the descriptor of an open Conn.
+func (c *Conn) FD() int { return int(c.fd) }
+
+// SpentKeep is spentKeep.
+const SpentKeep = spentKeep

@@ -17,6 +17,8 @@ import (
 type Options struct {
 	// MaxPipes bounds the pipes of this loop, each two descriptors; zero means that nothing is spliced.
 	MaxPipes int
+	// MaxSpent bounds the sockets of this loop that wait to be used again, of each address family; see Conn.CloseEnded.
+	MaxSpent int
 }
 
 // Loop is one reactor: an epoll set, the connections in it by descriptor, a timer wheel, and a queue of tasks from other
@@ -36,6 +38,7 @@ type Loop struct {
 	scratch []byte
 	buffers bufferPool
 	pipes   pipePool
+	spent   spentSockets
 
 	timerfd Conn
 	armed   int64 // the tick at which timerfd is set to fire; see setTimer
@@ -60,6 +63,8 @@ func NewLoop(o Options) (*Loop, error) {
 		pipes:   pipePool{max: o.MaxPipes},
 		armed:   Never,
 	}
+	l.spent = spentSockets{loop: l, max: o.MaxSpent}
+	l.spent.timer.Handler = &l.spent
 	var err error
 	if l.poller, err = netpoll.OpenPoller(); err != nil {
 		return nil, fmt.Errorf("engine: while opening a poller: %w", err)
@@ -96,6 +101,7 @@ func (l *Loop) Close() {
 	l.timerfd.Close()
 	l.wakefd.Close()
 	l.pipes.closeIdle()
+	l.spent.close(Never)
 	_ = l.poller.Close()
 }
 
@@ -221,6 +227,21 @@ func (l *Loop) attachConnecting(c *Conn, fd int32, h Handler) error {
 	return nil
 }
 
+// attachSpent is Attach or attachConnecting, as stands says, for a socket that is in the epoll set.
+func (l *Loop) attachSpent(c *Conn, s spentSocket, stands bool, h Handler) error {
+	l.adopt(c, s.fd, h)
+	if s.watchesOut {
+		c.bits = bitWatchesOut
+	}
+	if stands {
+		c.bits |= bitWritable
+	} else if !s.watchesOut && !l.watchOut(c) {
+		l.detach(c)
+		return fmt.Errorf("engine: while registering a connection: %w", unix.ENOMEM)
+	}
+	return nil
+}
+
 // watchOut has c's handler called when c can be written again: the second and last time that epoll_ctl hears of a
 // connection. It reports whether that worked.
 func (l *Loop) watchOut(c *Conn) bool {
@@ -233,7 +254,7 @@ func (l *Loop) adopt(c *Conn, fd int32, h Handler) {
 		l.conns = append(l.conns, make([]*Conn, max(64, len(l.conns)))...)
 	}
 	l.conns[fd] = c
-	c.loop, c.handler, c.layer, c.fd, c.bits = l, h, nil, fd, 0
+	c.loop, c.handler, c.layer, c.fd, c.bits, c.family = l, h, nil, fd, 0, 0
 }
 
 // watch makes c own fd and registers it for reading only. It closes fd on an error.

@@ -49,13 +49,9 @@ func accept4(fd int32) (int32, netip.AddrPort, syscall.Errno) {
 	return int32(n), addrPort(&sa), 0
 }
 
-// tcpSocket makes a non-blocking TCP socket of addr's family.
-func tcpSocket(addr netip.Addr) (int32, syscall.Errno) {
-	family := uintptr(unix.AF_INET6)
-	if addr.Is4() || addr.Is4In6() {
-		family = unix.AF_INET
-	}
-	n, _, e := syscall.RawSyscall(unix.SYS_SOCKET, family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+// tcpSocket makes a non-blocking TCP socket.
+func tcpSocket(family uint8) (int32, syscall.Errno) {
+	n, _, e := syscall.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if e != 0 {
 		return -1, e
 	}
@@ -73,6 +69,13 @@ func connect(fd int32, to netip.AddrPort) syscall.Errno {
 	}
 	sa := unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: networkOrder(to.Port()), Addr: addr.As16(), Scope_id: zoneIndex(addr)}
 	_, _, e := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unix.SizeofSockaddrInet6)
+	return e
+}
+
+// disconnect makes a TCP socket an unconnected one. See connect(2) on AF_UNSPEC.
+func disconnect(fd int32) syscall.Errno {
+	sa := unix.RawSockaddr{Family: unix.AF_UNSPEC}
+	_, _, e := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unix.SizeofSockaddrInet4)
 	return e
 }
 
@@ -101,14 +104,11 @@ func socketError(fd int32) syscall.Errno {
 	return syscall.Errno(v)
 }
 
-// unacknowledged is how many bytes of the send queue the peer has not confirmed (SIOCOUTQ, tcp(7)).
-func unacknowledged(fd int32) int {
+// sendQueue is how many bytes of the send queue the peer has not confirmed; a FIN is one (SIOCOUTQ, tcp(7)).
+func sendQueue(fd int32) (int, syscall.Errno) {
 	var n int32
 	_, _, e := syscall.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCOUTQ, uintptr(unsafe.Pointer(&n)))
-	if e != 0 {
-		return 0
-	}
-	return int(n)
+	return int(n), e
 }
 
 // shutdownWrite sends a FIN. See shutdown(2).

@@ -335,7 +335,11 @@ func (s *Session) finish(r Reason, err error) bool {
 	}
 	loop.Disarm(&s.timer)
 	if s.clean(r) {
-		s.host.Close()
+		if r == Completed {
+			s.host.CloseEnded()
+		} else {
+			s.host.Close()
+		}
 		s.client.Close()
 	} else {
 		s.host.Reset()

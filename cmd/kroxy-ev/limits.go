@@ -16,6 +16,7 @@ type budget struct {
 	connections int // client connections at once
 	pipes       int // a reactor
 	idle        int // connections to hosts that are kept for later requests, a reactor
+	spent       int // sockets of either family that wait to be used again, a reactor
 }
 
 const (
@@ -24,6 +25,9 @@ const (
 	// maxPipes is how many pipes a reactor may have however many files there are. Each is a bulk flow whose sink is
 	// slower than its source; more of them than this are copied.
 	maxPipes = 512
+	// maxSpent is how many spent sockets a reactor may have of each address family. More would be of use only where more
+	// sessions than this end within the time that a host takes to confirm a FIN.
+	maxSpent = 64
 )
 
 // openFiles is the soft limit on open files, which Go's runtime has already raised to the hard one. See getrlimit(2).
@@ -39,8 +43,8 @@ func openFiles() int {
 // to hosts the configuration allows a reactor.
 func fileBudget(files, reactors, max, keep int) budget {
 	free := files - min(ownFiles, files/4) - 4*reactors
-	b := budget{pipes: min(maxPipes, free/8/reactors), idle: min(keep, free/8/reactors)}
-	b.connections = clamp((free-(2*b.pipes+b.idle)*reactors)/2, 1, max)
+	b := budget{pipes: min(maxPipes, free/8/reactors), idle: min(keep, free/8/reactors), spent: min(maxSpent, free/32/reactors)}
+	b.connections = clamp((free-(2*b.pipes+b.idle+2*b.spent)*reactors)/2, 1, max)
 	return b
 }
 

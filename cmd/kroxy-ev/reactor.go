@@ -32,7 +32,7 @@ type reactor struct {
 
 // newReactor makes a reactor that counts in the given row.
 func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
-	loop, err := engine.NewLoop(engine.Options{MaxPipes: s.budget.pipes})
+	loop, err := engine.NewLoop(engine.Options{MaxPipes: s.budget.pipes, MaxSpent: s.budget.spent})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,304 @@
+package engine_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/enginetest"
+)
+
+// inode tells sockets apart, also those that had the same descriptor one after the other. It is zero if fd is not open.
+func inode(fd int) uint64 {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+// dialled is a connection that says hello to a host and reads what comes until the end.
+type dialled struct {
+	*reader
+	engine.Conn
+	fd    int
+	inode uint64
+}
+
+// dialTo connects to a host and waits until the echo is there. The connection is closed when the test ends.
+func dialTo(t *testing.T, loop *enginetest.Loop, host netip.AddrPort) *dialled {
+	t.Helper()
+	d := &dialled{reader: newReader(loop, 100)}
+	read, sent := d.OnReady, false
+	d.OnReady = func(c *engine.Conn) {
+		if !sent && c.Connected(host) == nil {
+			sent = true
+			if _, err := c.Write([]byte("hello")); err != nil {
+				t.Errorf("writing to %v: %v", host, err)
+			}
+		}
+		if sent {
+			read(c)
+		}
+	}
+	loop.Do(func() {
+		if err := loop.Dial(&d.Conn, host, true, d.reader); err != nil {
+			t.Errorf("dialling %v: %v", host, err)
+			return
+		}
+		d.fd = d.FD()
+		d.inode = inode(d.fd)
+		loop.Again(&d.Conn)
+	})
+	t.Cleanup(func() { loop.Do(d.Close) })
+	d.Await(t, "the echo", func() bool { return string(d.got) == "hello" || d.err != nil })
+	return d
+}
+
+// end ends the connection in good order; the host has ended it if it did not wait for that.
+func (d *dialled) end(t *testing.T, loop *enginetest.Loop, first bool) {
+	t.Helper()
+	if first {
+		loop.Do(func() {
+			if err := d.CloseWrite(); err != nil {
+				t.Errorf("CloseWrite: %v", err)
+			}
+		})
+	}
+	d.Await(t, "the end", func() bool { return d.err != nil })
+	loop.Do(func() {
+		if !errors.Is(d.err, io.EOF) {
+			t.Errorf("the stream ended with %v", d.err)
+		}
+		d.CloseEnded()
+		if d.Open() {
+			t.Error("open after CloseEnded")
+		}
+		for !d.confirmed() {
+			// The host's kernel, which is this one, is about to.
+		}
+	})
+}
+
+// confirmed reports whether the host has confirmed all bytes and the FIN.
+func (d *dialled) confirmed() bool {
+	n, err := unix.IoctlGetInt(d.fd, unix.SIOCOUTQ)
+	return n == 0 || err != nil
+}
+
+// echoOnce answers five bytes and ends the connection.
+func echoOnce(c *net.TCPConn) { _, _ = io.CopyN(c, c, 5) }
+
+// outside is an address of this machine that is not a loopback one, with port zero.
+func outside(t *testing.T) string {
+	t.Helper()
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Skipf("no addresses: %v", err)
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+			return net.JoinHostPort(n.IP.String(), "0")
+		}
+	}
+	t.Skip("no address but loopback")
+	return ""
+}
+
+// A socket whose connection has ended serves the next one, whoever ended it first and wherever that goes.
+func TestSpentSocketServesAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, at string
+		serve    func(*net.TCPConn)
+		first    bool
+	}{
+		{"ended by us", enginetest.Loopback, enginetest.Echo, true},
+		{"ended by the host", enginetest.Loopback, echoOnce, false},
+		{"IPv6", "[::1]:0", enginetest.Echo, true},
+		{"not loopback", "", echoOnce, false}, // where connecting takes an event
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			at := c.at
+			if at == "" {
+				at = outside(t)
+			}
+			probe, err := net.Listen("tcp", at)
+			if err != nil {
+				t.Skipf("not on this machine: %v", err)
+			}
+			_ = probe.Close()
+			hosts := []netip.AddrPort{enginetest.Accepting(t, at, c.serve), enginetest.Accepting(t, at, c.serve)}
+			loop := enginetest.Start(t, engine.Options{MaxSpent: 4})
+			var first uint64
+			for i := range 6 {
+				d := dialTo(t, loop, hosts[i%2])
+				if i == 0 {
+					first = d.inode
+				} else if d.inode != first {
+					t.Errorf("connection %d has a socket of its own", i)
+				}
+				d.end(t, loop, c.first)
+			}
+		})
+	}
+}
+
+// What the host has not confirmed must reach it: until then its socket is not to be touched.
+func TestUnconfirmedSocketIsNotReused(t *testing.T) {
+	t.Parallel()
+	goOn := make(chan struct{})
+	received := make(chan int64, 1)
+	busy := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+		echoOnce(c)
+		_ = c.CloseWrite()
+		<-goOn
+		n, err := io.Copy(io.Discard, c)
+		if err != nil {
+			t.Errorf("the busy host: %v", err)
+		}
+		received <- n
+	})
+	host := enginetest.Accepting(t, enginetest.Loopback, enginetest.Echo)
+	loop := enginetest.Start(t, engine.Options{MaxSpent: 4})
+	slow := dialTo(t, loop, busy)
+	slow.Await(t, "the host's end", func() bool { return slow.err != nil })
+	var sent int64
+	loop.Do(func() {
+		for chunk := make([]byte, 100_000); ; {
+			n, err := slow.Write(chunk)
+			sent += int64(n)
+			if err != nil {
+				break
+			}
+		}
+		slow.CloseEnded()
+		if slow.confirmed() {
+			t.Error("all is confirmed by a host that does not read")
+		}
+	})
+	// The others find the slow one in their way, and sooner or later use their own again.
+	sockets := make(map[uint64]bool)
+	for range 6 {
+		d := dialTo(t, loop, host)
+		sockets[d.inode] = true
+		d.end(t, loop, true)
+	}
+	if sockets[slow.inode] {
+		t.Error("the socket was used again while bytes were on their way")
+	}
+	if len(sockets) == 6 {
+		t.Error("no socket was used again")
+	}
+	close(goOn)
+	if n := <-received; n != sent {
+		t.Errorf("the host received %d bytes of %d", n, sent)
+	}
+}
+
+func TestSpentSocketsAreClosed(t *testing.T) {
+	t.Parallel()
+	if !enginetest.Child(t) { // descriptors are counted
+		return
+	}
+	host := enginetest.Accepting(t, enginetest.Loopback, enginetest.Echo)
+	open := func(all ...*dialled) (n int) {
+		for _, d := range all {
+			if inode(d.fd) == d.inode {
+				n++
+			}
+		}
+		return n
+	}
+	for max, want := range []int{0, 1, 2, 2} {
+		loop := enginetest.Start(t, engine.Options{MaxSpent: max})
+		a, b := dialTo(t, loop, host), dialTo(t, loop, host)
+		a.end(t, loop, true)
+		b.end(t, loop, true)
+		if n := open(a, b); n != want {
+			t.Errorf("at most %d: %d are open, want %d", max, n, want)
+		}
+		if max < 3 {
+			continue
+		}
+		p := loop.Probe()
+		timer := engine.Timer{Handler: p}
+		loop.Do(func() { loop.Arm(&timer, loop.Now()+2*engine.SpentKeep+100) })
+		p.Await(t, "the timer", func() bool { return p.Expiries == 1 })
+		if n := open(a, b); n != 0 {
+			t.Errorf("%d are open after their time", n)
+		}
+	}
+	check := enginetest.NoLeaks(t)
+	t.Run("closing the loop", func(t *testing.T) {
+		loop := enginetest.Start(t, engine.Options{MaxSpent: 4})
+		dialTo(t, loop, host).end(t, loop, true)
+	})
+	check()
+}
+
+// Only a socket that Dial made can serve Dial.
+func TestOtherSocketsAreJustClosed(t *testing.T) {
+	t.Parallel()
+	loop := enginetest.Start(t, engine.Options{MaxSpent: 4})
+	peer, c := loop.Attach(t, loop.Probe())
+	loop.Do(c.CloseEnded)
+	if n, err := io.Copy(io.Discard, peer); n != 0 || err != nil {
+		t.Errorf("the peer read %d bytes and %v", n, err)
+	}
+	host := enginetest.Accepting(t, enginetest.Loopback, enginetest.Echo)
+	d := dialTo(t, loop, host)
+	loop.Do(func() { d.SetLayer(plain{}) })
+	loop.Do(d.CloseEnded)
+	if inode(d.fd) == d.inode {
+		t.Error("a connection with a layer was not closed")
+	}
+}
+
+// plain is a layer of nothing.
+type plain struct{ engine.Layer }
+
+func (plain) Closing(*engine.Conn, bool) {}
+
+func TestSpentSocketsAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	loop, err := engine.NewLoop(engine.Options{MaxSpent: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loop.Close()
+	l, err := net.Listen("tcp", enginetest.Loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	addr, fd := l.Addr().(*net.TCPAddr).AddrPort(), file.Fd()
+	var c engine.Conn
+	expectNoAllocs(t, "a connection", func() {
+		if err := loop.Dial(&c, addr, false, ignore{}); err != nil {
+			t.Error(err)
+		}
+		peer, _, errno := unix.Syscall(unix.SYS_ACCEPT, fd, 0, 0)
+		if errno != 0 {
+			t.Error(errno)
+		}
+		engine.CloseFD(int32(peer))
+		if n, err := c.Read(loop.Scratch()); n != 0 || !errors.Is(err, io.EOF) {
+			t.Error(n, err)
+		}
+		c.CloseEnded()
+	})
+}
