@@ -3,6 +3,7 @@ package balance_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -326,5 +327,30 @@ func BenchmarkPick(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// A group whose hosts are all busy is the one in which least_conn has to look at each.
+func BenchmarkPickBusy(b *testing.B) {
+	for _, hosts := range []int{2, 10, 1000} {
+		b.Run(strconv.Itoa(hosts), func(b *testing.B) {
+			g := group(b, "least_conn", hosts, 2)
+			var none, all balance.Tried
+			for range hosts {
+				if _, ok := g.Acquire(0, nil, &all); !ok {
+					b.Fatal("no host")
+				}
+			}
+			balancer, err := balance.New("least_conn", make([]string, hosts))
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if balancer.Pick(g.Hosts(), nil, &none) < 0 {
+					b.Fatal("no host")
+				}
+			}
+		})
 	}
 }

@@ -1,7 +1,8 @@
 package balance
 
 // leastConn takes the host with the fewest connections in hand, over all loops and worker processes. Among equals it
-// takes turns, so that an idle group is used evenly.
+// takes turns, so that an idle group is used evenly. It looks no further than the first host that has nothing in hand: only
+// a group whose hosts are all busy costs it a look at each.
 type leastConn struct{}
 
 // Pick implements Balancer.
@@ -10,19 +11,22 @@ func (leastConn) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	if tried.Count() >= n {
 		return -1
 	}
-	start := hosts.Turn()
 	active := hosts.counters.column(cellActive)
+	fresh := tried.Count() == 0
 	best, fewest := -1, int64(0)
-	for k := range n {
-		i := start + k
-		if i >= n {
-			i -= n
+	i := hosts.Turn()
+	for range n {
+		if fresh || !tried.Has(i) {
+			held := active.sum(hosts.ids[i])
+			if held == 0 {
+				return i
+			}
+			if best < 0 || held < fewest {
+				best, fewest = i, held
+			}
 		}
-		if tried.Has(i) {
-			continue
-		}
-		if held := active.sum(hosts.ids[i]); best < 0 || held < fewest {
-			best, fewest = i, held
+		if i++; i == n {
+			i = 0
 		}
 	}
 	return best

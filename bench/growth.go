@@ -126,9 +126,9 @@ func steady(h *harness, t *target, j job) (result, error) {
 }
 
 // needsFiles is an error when a proxy cannot have so many clients under the limit on open files. kroxy-ev counts two a client, sets
-// an eighth aside for idle connections to hosts, and some for pipes.
+// an eighth aside for idle connections to hosts, and some for pipes and spent sockets.
 func (h *harness) needsFiles(clients int) error {
-	if most := (h.files*7/8 - 1100) / 2; clients > most {
+	if most := (h.files*7/8 - 1300) / 2; clients > most {
 		return fmt.Errorf("bench: with a limit of %d open files a proxy can have %d clients, not %d (ulimit -n)", h.files, max(0, most), clients)
 	}
 	return nil
