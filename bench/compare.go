@@ -34,7 +34,7 @@ type workload struct {
 type comparison struct {
 	work   *workload
 	names  []string             // contestants, in the order of measurement
-	rounds map[string][]metrics // by contestant; as many each, unless one failed
+	rounds map[string][]metrics // by contestant; as many each, unless one failed; nil where merged found none
 	done   int                  // rounds; fewer than wanted when there was no time for more
 	failed map[string]error     // by contestant: its first error, which ended its part
 }
@@ -120,13 +120,28 @@ func (h *harness) measureOnce(w *workload, p peer, t *target, hs *hosts, round i
 	return m, nil
 }
 
-// values returns a contestant's figures of one unit, one for each round.
+// values returns a contestant's figures of one unit, one for each round that it has.
 func (c *comparison) values(name, unit string) []float64 {
 	var v []float64
 	for _, m := range c.rounds[name] {
-		v = append(v, m[unit])
+		if m != nil {
+			v = append(v, m[unit])
+		}
 	}
 	return v
+}
+
+// quotients returns a's figures of one unit divided by b's, each round's by one another: they were measured next to each other.
+// Rounds that only one of them has are left out, and those in which b's is 0.
+func (c *comparison) quotients(a, b, unit string) []float64 {
+	var q []float64
+	of, by := c.rounds[a], c.rounds[b]
+	for i := range min(len(of), len(by)) {
+		if of[i] != nil && by[i] != nil && by[i][unit] != 0 {
+			q = append(q, of[i][unit]/by[i][unit])
+		}
+	}
+	return q
 }
 
 // median returns the middle of v, or the mean of the two in the middle; 0 of nothing. v stays as it is.
@@ -149,22 +164,4 @@ func spread(v []float64) float64 {
 		return 0
 	}
 	return (slices.Max(v) - slices.Min(v)) / m
-}
-
-// ratio returns the median of the quotients of a by b; ok is false when there is none.
-func ratio(a, b []float64) (r float64, ok bool) {
-	q := quotients(a, b)
-	return median(q), len(q) > 0
-}
-
-// quotients returns a/b, each round's figures divided by one another: they were measured next to each other. Rounds that only one
-// of them has are left out, and those in which b is 0.
-func quotients(a, b []float64) []float64 {
-	var q []float64
-	for i := range min(len(a), len(b)) {
-		if b[i] != 0 {
-			q = append(q, a[i]/b[i])
-		}
-	}
-	return q
 }

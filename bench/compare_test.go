@@ -28,15 +28,21 @@ func TestStatistics(t *testing.T) {
 			t.Errorf("%v became %v", keep, tc.v)
 		}
 	}
-	// Each round drifts, the quotient does not: a quotient of medians would say 2.
-	if r, ok := ratio([]float64{1, 10, 4}, []float64{2, 20, 2}); !ok || !near(r, 0.5) {
-		t.Errorf("ratio %v, %v", r, ok)
-	}
-	if r, ok := ratio([]float64{1, 2}, []float64{0, 4}); !ok || !near(r, 0.5) {
-		t.Errorf("ratio with a zero %v, %v", r, ok)
-	}
-	if _, ok := ratio(nil, []float64{1}); ok {
-		t.Error("ratio of nothing")
+	for _, tc := range []struct {
+		name    string
+		a, b, q []float64
+	}{
+		// Each round drifts, the quotient does not: a quotient of medians would say 2.
+		{"drift", []float64{1, 10, 4}, []float64{2, 20, 2}, []float64{0.5, 0.5, 2}},
+		{"a zero", []float64{1, 2}, []float64{0, 4}, []float64{0.5}},
+		{"nothing", nil, []float64{1}, nil},
+		{"a round that only one has", []float64{1, 9}, []float64{2}, []float64{0.5}},
+		{"a round that nobody has", []float64{1, none, 3}, []float64{2, 4, none}, []float64{0.5}},
+	} {
+		c := &comparison{rounds: map[string][]metrics{"a": roundsWith(tc.a), "b": roundsWith(tc.b)}}
+		if q := c.quotients("a", "b", "cpu"); !slices.Equal(q, tc.q) {
+			t.Errorf("%s: quotients %v, want %v", tc.name, q, tc.q)
+		}
 	}
 	d := []time.Duration{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	if a, b := percentile(d, 0.5), percentile(d, 0.99); a != 6 || b != 10 {
@@ -45,4 +51,20 @@ func TestStatistics(t *testing.T) {
 	if p := percentile(nil, 0.5); p != 0 {
 		t.Errorf("percentile of nothing: %v", p)
 	}
+}
+
+// none stands for the figure of a round that is missing.
+const none = -1
+
+// roundsWith makes rounds with a figure each, of the unit "cpu".
+func roundsWith(figures []float64) []metrics {
+	var list []metrics
+	for _, x := range figures {
+		var m metrics
+		if x != none {
+			m = metrics{"cpu": x}
+		}
+		list = append(list, m)
+	}
+	return list
 }

@@ -61,7 +61,7 @@ func barsOf(all []*comparison) []group {
 		g := group{label: main.label}
 		own := c.values(base, unit)
 		for _, n := range c.names {
-			q := quotients(c.values(n, unit), own)
+			q := c.quotients(n, base, unit)
 			if len(q) == 0 || !finite(q...) {
 				continue
 			}
@@ -134,6 +134,8 @@ type barRows struct {
 func (r barRows) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	line := draw.LineStyle{Color: color.Gray{0x33}, Width: 0.7}
+	one := draw.LineStyle{Color: color.Black, Width: 0.7, Dashes: []vg.Length{3, 2}}
+	c.StrokeLine2(one, x(1), c.Min.Y, x(1), c.Max.Y)
 	for i, b := range r.bars {
 		bottom, top := y(r.at[i]+0.06), y(r.at[i]+0.94)
 		c.SetColor(r.looks[b.name].colour)
@@ -142,10 +144,11 @@ func (r barRows) Plot(c draw.Canvas, p *plot.Plot) {
 		if b.high > b.low {
 			c.StrokeLine2(line, x(b.low), middle, x(b.high), middle)
 		}
-		c.FillText(r.note, vg.Point{X: x(max(b.high, b.ratio)) + 4, Y: middle}, b.note)
+		note := vg.Point{X: x(max(b.high, b.ratio)) + 4, Y: middle}
+		c.SetColor(color.White) // the line at 1 does not go through numbers
+		c.Fill(vg.Rectangle{Min: vg.Point{X: note.X, Y: bottom}, Max: vg.Point{X: note.X + r.note.Width(b.note), Y: top}}.Path())
+		c.FillText(r.note, note, b.note)
 	}
-	one := draw.LineStyle{Color: color.Black, Width: 0.7, Dashes: []vg.Length{3, 2}}
-	c.StrokeLine2(one, x(1), c.Min.Y, x(1), c.Max.Y)
 }
 
 // DataRange implements plot.DataRanger, with room for the notes.

@@ -17,7 +17,7 @@ type table struct {
 }
 
 // merged puts the comparisons of each workload (-count) together, in the order of the first of them. A contestant that failed in
-// one of them has the rounds of the others.
+// one of them has the rounds of the others, and keeps their places: only figures that were measured together are divided by one another.
 func merged(all []*comparison) []*comparison {
 	var list []*comparison
 	for _, c := range all {
@@ -26,12 +26,16 @@ func merged(all []*comparison) []*comparison {
 			i = len(list)
 			list = append(list, &comparison{work: c.work, rounds: map[string][]metrics{}, failed: map[string]error{}})
 		}
-		m := list[i]
+		m, before := list[i], 0
+		for _, rounds := range m.rounds {
+			before = max(before, len(rounds))
+		}
 		for _, n := range c.names {
 			if !slices.Contains(m.names, n) {
 				m.names = append(m.names, n)
 			}
-			m.rounds[n] = append(m.rounds[n], c.rounds[n]...)
+			missing := make([]metrics, before-len(m.rounds[n]))
+			m.rounds[n] = slices.Concat(m.rounds[n], missing, c.rounds[n])
 			if err := c.failed[n]; err != nil && m.failed[n] == nil {
 				m.failed[n] = err
 			}
@@ -73,9 +77,8 @@ func tableOf(all []*comparison) table {
 				row = append(row, cell(c.values(n, unit)))
 			}
 			for _, n := range others {
-				r, ok := ratio(c.values(subject, unit), c.values(n, unit))
-				if ok {
-					row = append(row, fmt.Sprintf("%.2fx", r))
+				if q := c.quotients(subject, n, unit); len(q) > 0 {
+					row = append(row, fmt.Sprintf("%.2fx", median(q)))
 				} else {
 					row = append(row, "-")
 				}
@@ -103,8 +106,12 @@ func roundsOf(all []*comparison) table {
 		for _, unit := range c.units() {
 			for _, n := range c.names {
 				row := []string{c.work.name, unit, n}
-				for _, x := range c.values(n, unit) {
-					row = append(row, figure(x))
+				for _, m := range c.rounds[n] {
+					if m == nil {
+						row = append(row, "-")
+					} else {
+						row = append(row, figure(m[unit]))
+					}
 				}
 				for len(row) < len(t.head) {
 					row = append(row, "-")
@@ -169,10 +176,13 @@ func escape(s string) string {
 
 func positive(x float64) bool { return x > 0 }
 
-// cell formats a median with its spread, or "-".
+// cell formats a median with its spread, which one figure has none of, or "-".
 func cell(v []float64) string {
 	if len(v) == 0 {
 		return "-"
+	}
+	if len(v) == 1 {
+		return figure(v[0])
 	}
 	return fmt.Sprintf("%s (%.0f%%)", figure(median(v)), 100*spread(v))
 }

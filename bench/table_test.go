@@ -22,7 +22,7 @@ func TestTable(t *testing.T) {
 	if len(got) != 3 {
 		t.Fatalf("%d lines, want a title, a head and one row:\n%s", len(got), &b)
 	}
-	for i, want := range []string{"workload unit nginx haproxy kroxy-ev /nginx /haproxy", "Work cpu-us/op 20 (19950%) - 5 (0%) 0.38x -"} {
+	for i, want := range []string{"workload unit nginx haproxy kroxy-ev /nginx /haproxy", "Work cpu-us/op 20 (19950%) - 5 (0%) 0.25x -"} {
 		if s := strings.Join(strings.Fields(got[i+1]), " "); s != want {
 			t.Errorf("got  %s\nwant %s", s, want)
 		}
@@ -30,5 +30,8 @@ func TestTable(t *testing.T) {
 	b.Reset()
 	if err := writeTable(&b, nil); err != nil || b.Len() != 0 {
 		t.Errorf("table of nothing: %q, %v", b.String(), err)
+	}
+	if s := cell([]float64{5}); s != "5" {
+		t.Errorf("one figure: %q, want no spread", s)
 	}
 }

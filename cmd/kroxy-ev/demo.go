@@ -94,7 +94,6 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	tuneRuntime()
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, _, err := newSingleProxy(cfg, log)
 	if err != nil {

@@ -5,20 +5,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"kroxy-ev/config"
 	"kroxy-ev/engine/accesslog"
 )
-
-// tuneRuntime sets what the Go runtime cannot know. A proxy's heap is small and its garbage rare, so collecting seldom
-// costs little memory and saves CPU. GOGC and GOMEMLIMIT in the environment still rule.
-func tuneRuntime() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
-	}
-}
 
 // single is the program without worker processes: a proxy, and what people ask of it.
 type single struct {
@@ -66,7 +57,6 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 	}
 	log, closeLog := openLog(stderr)
 	defer closeLog()
-	tuneRuntime()
 	s, lent, err := newSingleProxy(cfg, log)
 	if err != nil {
 		return err

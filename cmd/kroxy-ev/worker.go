@@ -49,7 +49,6 @@ func serveWorker(link *supervise.Worker, stderr io.Writer) error {
 	log, closeLog := openLog(stderr)
 	w := &worker{link: link, log: log.With("worker", link.Slot), closeLog: closeLog, socket: -1}
 	runtime.GOMAXPROCS(min(workerProcs, runtime.GOMAXPROCS(0)))
-	tuneRuntime()
 	fail(atStart, w)
 	err := link.Serve(w)
 	closeLog()
