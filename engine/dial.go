@@ -23,7 +23,11 @@ func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error 
 	fd := spent.fd
 	if !reused {
 		var errno syscall.Errno
-		if fd, errno = tcpSocket(family); errno != 0 {
+		fd, errno = tcpSocket(family)
+		if errno == unix.EMFILE && l.spent.giveUp() {
+			fd, errno = tcpSocket(family)
+		}
+		if errno != 0 {
 			return errno
 		}
 		// Without these options the connection works, only slower.

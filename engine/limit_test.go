@@ -167,10 +167,6 @@ func TestListenerRunsOutOfDescriptors(t *testing.T) {
 	}
 	const clients, room = 5, 3
 	g := newGate(t, nil)
-	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
-		t.Fatal(err)
-	}
 	var plugs []int
 	unplug := func() {
 		_ = unix.Close(plugs[0])
@@ -181,21 +177,7 @@ func TestListenerRunsOutOfDescriptors(t *testing.T) {
 			g.dial(t)
 		}
 		g.queued(t, clients)
-		highest := 0
-		for fd := range enginetest.FDs(t) {
-			highest = max(highest, fd)
-		}
-		lim.Cur = uint64(highest) + 8
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
-			t.Error(err)
-		}
-		for {
-			fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
-			if err != nil {
-				break // EMFILE, or EINVAL
-			}
-			plugs = append(plugs, fd)
-		}
+		plugs = useUpFiles(t)
 		for range room {
 			unplug()
 		}

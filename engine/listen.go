@@ -184,6 +184,9 @@ func (l *Listener) acceptOne() bool {
 	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 		l.opts.Limit.release()
 		l.pause(errno)
+		if errno == unix.EMFILE {
+			l.loop.spent.giveUp()
+		}
 		return false
 	}
 	// Errors of the connection that was waiting (accept(2)): the next one may be well.

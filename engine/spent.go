@@ -1,9 +1,35 @@
 package engine
 
-import "golang.org/x/sys/unix"
+import (
+	"sync/atomic"
+	"time"
 
-// spentKeep is for how long, in ms, a spent socket waits for another use.
-const spentKeep = 1000
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// spentKeep is for how long, in ms, a spent socket waits for another use.
+	spentKeep = 1000
+	// filesStayShort is for how long, in ms, no socket is kept after descriptors have run out.
+	filesStayShort = 10_000
+)
+
+// filesRanOut is when descriptors last ran out, in ms since 1970, or zero if that is long ago. They are the process's, not a
+// loop's: where one has none left for a client or a host, those that another keeps are the ones missing.
+var filesRanOut atomic.Int64
+
+// filesAreShort reports whether descriptors have lately run out.
+func filesAreShort() bool {
+	at := filesRanOut.Load()
+	if at == 0 {
+		return false
+	}
+	if time.Now().UnixMilli()-at < filesStayShort {
+		return true
+	}
+	filesRanOut.CompareAndSwap(at, 0)
+	return false
+}
 
 // spentSocket is a socket whose connection is over and which is still in the loop's epoll set.
 type spentSocket struct {
@@ -23,7 +49,7 @@ type spentSocket struct {
 // control, errors, ports. Options stay, and all sockets here have the same. Events of the old connection are stale hints
 // of the new one, like those of a descriptor that was opened anew.
 //
-// A socket that is not wanted within spentKeep is closed.
+// A socket that is not wanted within spentKeep is closed. While descriptors are short none is kept.
 type spentSockets struct {
 	loop   *Loop
 	max    int // of each family
@@ -41,7 +67,7 @@ func (s *spentSockets) of(family uint8) *[]spentSocket {
 // put takes a socket whose connection has ended, or reports false: then it is the caller's to close.
 func (s *spentSockets) put(family uint8, spent spentSocket) bool {
 	list := s.of(family)
-	if len(*list) >= s.max {
+	if len(*list) >= s.max || filesAreShort() {
 		return false
 	}
 	*list = append(*list, spent)
@@ -70,6 +96,15 @@ func (s *spentSockets) take(family uint8) (spentSocket, bool) {
 		return spentSocket{}, false
 	}
 	return oldest, true
+}
+
+// giveUp closes all sockets, because descriptors have run out, and keeps all loops from keeping more. It reports whether
+// there was one.
+func (s *spentSockets) giveUp() bool {
+	filesRanOut.Store(time.Now().UnixMilli())
+	had := len(s.v4)+len(s.v6) > 0
+	s.close(Never)
+	return had
 }
 
 // Ready implements Handler. No connection has it as its handler.

@@ -243,6 +243,69 @@ func TestSpentSocketsAreClosed(t *testing.T) {
 	check()
 }
 
+// Where descriptors have run out no loop keeps any that another may need.
+func TestNoSocketIsSpentWhileDescriptorsAreShort(t *testing.T) {
+	t.Parallel()
+	if !enginetest.Child(t) {
+		return
+	}
+	host := enginetest.Accepting(t, enginetest.Loopback, enginetest.Echo)
+	a, b := enginetest.Start(t, engine.Options{MaxSpent: 4}), enginetest.Start(t, engine.Options{MaxSpent: 4})
+	d := dialTo(t, a, host)
+	d.end(t, a, true)
+	if inode(d.fd) != d.inode {
+		t.Fatal("no socket is kept")
+	}
+	plugs := useUpFiles(t)
+	var err error
+	a.Do(func() {
+		// It needs a socket of its own, the one that is there being of the other family.
+		var c engine.Conn
+		err = a.Dial(&c, netip.MustParseAddrPort("[::1]:1"), false, a.Probe())
+		c.Close()
+	})
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		t.Skip("no IPv6 here")
+	}
+	if errors.Is(err, unix.EMFILE) {
+		t.Error("a socket is kept that another connection needs")
+	}
+	for _, fd := range plugs {
+		_ = unix.Close(fd)
+	}
+	d = dialTo(t, b, host)
+	d.end(t, b, true)
+	if inode(d.fd) == d.inode {
+		t.Error("another loop keeps a socket")
+	}
+}
+
+// useUpFiles lowers the limit on open files and opens as many as there may be. The test needs a process of its own; the caller
+// may be on any goroutine.
+func useUpFiles(t *testing.T) (fds []int) {
+	t.Helper()
+	highest := 0
+	for fd := range enginetest.FDs(t) {
+		highest = max(highest, fd)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Error(err)
+	}
+	limit.Cur = uint64(highest) + 8
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Error(err)
+		return nil
+	}
+	for {
+		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return fds // EMFILE, or EINVAL
+		}
+		fds = append(fds, fd)
+	}
+}
+
 // Only a socket that Dial made can serve Dial.
 func TestOtherSocketsAreJustClosed(t *testing.T) {
 	t.Parallel()
