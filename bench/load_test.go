@@ -92,15 +92,15 @@ func TestLoads(t *testing.T) {
 	}
 }
 
-// A host that stalls once must show in the times of all requests that were due meanwhile, not only in the few under way.
-func TestPingSeesStalls(t *testing.T) {
-	t.Parallel()
+// hesitantHost is a host of small responses that sleeps before the i-th on a connection, counted from zero, as long as pause
+// says.
+func hesitantHost(t *testing.T, pause func(i int) time.Duration) (addr string) {
+	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	const stall = 100 * time.Millisecond
+	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -114,9 +114,7 @@ func TestPingSeesStalls(t *testing.T) {
 					if _, err := io.ReadFull(c, buf); err != nil {
 						return
 					}
-					if i == 10 {
-						time.Sleep(stall)
-					}
+					time.Sleep(pause(i))
 					if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n"+httpBody); err != nil {
 						return
 					}
@@ -124,13 +122,50 @@ func TestPingSeesStalls(t *testing.T) {
 			}()
 		}
 	}()
+	return l.Addr().String()
+}
+
+// A host that stalls once must show in the times of all requests that were due meanwhile, not only in the few under way.
+func TestPingSeesStalls(t *testing.T) {
+	t.Parallel()
+	const stall = 100 * time.Millisecond
+	addr := hesitantHost(t, func(i int) time.Duration {
+		if i == 10 {
+			return stall
+		}
+		return 0
+	})
 	// 200 requests in all on one connection; the stall covers 100 of them, whose times go from 100 ms down to 0.
-	r, err := ping(job{Addr: l.Addr().String(), Exchange: getSmall, Conns: 1, Duration: 200 * time.Millisecond, Rate: 1000})
+	r, err := ping(job{Addr: addr, Exchange: getSmall, Conns: 1, Duration: 200 * time.Millisecond, Rate: 1000})
 	if err != nil || r.Ops < 100 {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if r.P99 < stall*3/4 {
 		t.Errorf("p99 is %v after a stall of %v: requests that were due during it are not counted from when they were due", r.P99, stall)
+	}
+}
+
+// Who is too slow for the rate does not fail but has long times, also of the requests that could not be sent; a response that
+// does not come is a failure.
+func TestPingTellsSlowFromFailing(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		pause  func(i int) time.Duration
+		errors int64
+	}{
+		"slow":   {func(int) time.Duration { return 20 * time.Millisecond }, 0},
+		"silent": {func(i int) time.Duration { return time.Duration(i/3) * time.Minute }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := ping(job{Addr: hesitantHost(t, tc.pause), Exchange: getSmall, Conns: 1, Duration: 100 * time.Millisecond, Rate: 2000})
+			if err != nil || r.Errors != tc.errors || (r.Failure != "") != (tc.errors > 0) {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			if r.P50 < time.Second { // most were due more than that before they were given up
+				t.Errorf("the median is %v", r.P50)
+			}
+		})
 	}
 }
 

@@ -200,7 +200,8 @@ func (p *pinger) serve(d time.Duration) error {
 	return nil
 }
 
-// run sends until the job's duration is over, and then waits up to a second for what is under way.
+// run sends until the job's duration is over. After that it lets what waits for a free connection go on for up to a second,
+// and waits up to another for what is under way.
 func (p *pinger) run(j job) (result, error) {
 	var interval time.Duration
 	var yielded time.Duration
@@ -272,7 +273,10 @@ func (p *pinger) run(j job) (result, error) {
 				return r, err
 			}
 		}
-		if over > 0 && (now >= over+time.Second || p.waiting() == 0 && beside.idle()) {
+		if over > 0 && now >= over+time.Second {
+			p.abandonQueued(now)
+		}
+		if over > 0 && (now >= over+2*time.Second || p.waiting() == 0 && beside.idle()) {
 			break
 		}
 		wait := time.Second
@@ -354,6 +358,17 @@ func (p *pinger) waiting() (n int64) {
 		}
 	}
 	return n
+}
+
+// abandonQueued gives up the requests that still wait for a free connection: the proxy is too slow for the rate. Each counts
+// with the time that it has waited, which is less than its response would have taken.
+func (p *pinger) abandonQueued(now time.Duration) {
+	for _, s := range p.clients {
+		for _, due := range s.queued {
+			p.samples.add(now - due)
+		}
+		s.queued = nil
+	}
 }
 
 // send sends a request whose time counts from from.
