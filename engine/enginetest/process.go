@@ -3,6 +3,7 @@ package enginetest
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -58,15 +59,20 @@ func FDs(tb testing.TB) map[int]string {
 }
 
 // NoLeaks notes the descriptors and goroutines there are now. The function it returns fails the test if there are more
-// when it is called, goroutines being given time to end. It belongs in a Child.
+// when it is called, both being given time to end. It belongs in a Child.
 func NoLeaks(tb testing.TB) func() {
 	tb.Helper()
 	// What the runtime and the net package open at first use stays open: it is no leak.
 	fds, goroutines := FDs(tb), runtime.NumGoroutine()
 	return func() {
 		tb.Helper()
+		more := func() map[int]string {
+			now := FDs(tb)
+			maps.DeleteFunc(now, func(fd int, _ string) bool { _, had := fds[fd]; return had })
+			return now
+		}
 		deadline := time.Now().Add(Patience / 4)
-		for time.Now().Before(deadline) && (runtime.NumGoroutine() > goroutines || len(FDs(tb)) > len(fds)) {
+		for time.Now().Before(deadline) && (runtime.NumGoroutine() > goroutines || len(more()) > 0) {
 			time.Sleep(time.Millisecond)
 		}
 		if n := runtime.NumGoroutine(); n > goroutines {
@@ -74,10 +80,8 @@ func NoLeaks(tb testing.TB) func() {
 			stacks = stacks[:runtime.Stack(stacks, true)]
 			tb.Errorf("goroutines: %d, were %d\n%s", n, goroutines, stacks)
 		}
-		for fd, target := range FDs(tb) {
-			if _, ok := fds[fd]; !ok {
-				tb.Errorf("leaked descriptor %d: %s", fd, target)
-			}
+		for fd, target := range more() {
+			tb.Errorf("leaked descriptor %d: %s", fd, target)
 		}
 	}
 }
