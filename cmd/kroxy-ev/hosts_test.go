@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine/enginetest"
 )
 
 // endpoint is an entry of "hosts".
@@ -69,12 +71,9 @@ func (h *host) accept() *net.TCPConn {
 
 // echo is a handler that sends back what it gets.
 func echo(c *net.TCPConn) {
-	_, _ = io.Copy(onlyWriter{c}, c)
+	_, _ = io.Copy(enginetest.OnlyWriter{Writer: c}, c)
 	_ = c.CloseWrite()
 }
-
-// onlyWriter hides ReadFrom, so that io.Copy copies.
-type onlyWriter struct{ io.Writer }
 
 // answer is a handler that sends s to each client and waits for its end.
 func answer(s string) func(*net.TCPConn) {
@@ -150,7 +149,7 @@ func pair(t *testing.T, s settings) (p *proxy, client, server *net.TCPConn) {
 
 // write writes s, without a copy of the whole.
 func write(c net.Conn, s string) error {
-	_, err := io.Copy(onlyWriter{c}, strings.NewReader(s))
+	_, err := io.Copy(enginetest.OnlyWriter{Writer: c}, strings.NewReader(s))
 	return err
 }
 

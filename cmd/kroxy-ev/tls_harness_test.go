@@ -26,6 +26,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"kroxy-ev/engine/enginetest"
 )
 
 // authority is a CA of a test.
@@ -278,7 +280,7 @@ func (h *host) secureAccept(config *tls.Config) *tls.Conn {
 
 // echoTLS is echo for a host that speaks TLS.
 func echoTLS(c *tls.Conn) {
-	_, _ = io.Copy(onlyWriter{c}, c)
+	_, _ = io.Copy(enginetest.OnlyWriter{Writer: c}, c)
 	_ = c.CloseWrite()
 }
 

@@ -58,21 +58,21 @@ func FDs(tb testing.TB) map[int]string {
 	return fds
 }
 
-// NoLeaks notes the descriptors and goroutines there are now. The function it returns fails the test if there are more
-// when it is called, both being given time to end. It belongs in a Child.
+// NoLeaks notes the descriptors and goroutines there are now. The function it returns fails the test if there are new
+// descriptors or more goroutines when it is called, both being given time to go. It belongs in a Child.
 func NoLeaks(tb testing.TB) func() {
 	tb.Helper()
 	// What the runtime and the net package open at first use stays open: it is no leak.
 	fds, goroutines := FDs(tb), runtime.NumGoroutine()
 	return func() {
 		tb.Helper()
-		more := func() map[int]string {
+		added := func() map[int]string {
 			now := FDs(tb)
 			maps.DeleteFunc(now, func(fd int, _ string) bool { _, had := fds[fd]; return had })
 			return now
 		}
 		deadline := time.Now().Add(Patience / 4)
-		for time.Now().Before(deadline) && (runtime.NumGoroutine() > goroutines || len(more()) > 0) {
+		for time.Now().Before(deadline) && (runtime.NumGoroutine() > goroutines || len(added()) > 0) {
 			time.Sleep(time.Millisecond)
 		}
 		if n := runtime.NumGoroutine(); n > goroutines {
@@ -80,7 +80,7 @@ func NoLeaks(tb testing.TB) func() {
 			stacks = stacks[:runtime.Stack(stacks, true)]
 			tb.Errorf("goroutines: %d, were %d\n%s", n, goroutines, stacks)
 		}
-		for fd, target := range more() {
+		for fd, target := range added() {
 			tb.Errorf("leaked descriptor %d: %s", fd, target)
 		}
 	}
