@@ -44,7 +44,7 @@ func TestDefaults(t *testing.T) {
 		Mode: config.ModeStream, Port: 8080, WorkersNum: 1, ProxyTo: "b",
 		SendTimeout: minute, ConnectTimeout: minute, ResolveTimeout: minute,
 		ProxyReadTimeout: minute, ProxySendTimeout: minute, ReadTimeout: minute,
-		ShutdownTimeout: 10 * time.Second, WatchdogTimeout: 10 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+		ShutdownTimeout: 8 * time.Second, WatchdogTimeout: 10 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
 		Groups: []config.Group{{
 			Name: "b", Algorithm: "round_robin", Hosts: []config.Host{{Name: "h", Port: 1}},
 		}},

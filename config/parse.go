@@ -167,7 +167,7 @@ func (d *decoder) server(n *node) *Config {
 	c.ResolveTimeout = o.millis("resolve_timeout", 60000)
 	c.ProxyReadTimeout = o.millis("proxy_read_timeout", 60000)
 	c.ProxySendTimeout = o.millis("proxy_send_timeout", 60000)
-	c.ShutdownTimeout = o.millis("shutdown_timeout", 10000)
+	c.ShutdownTimeout = o.millis("shutdown_timeout", 8000)
 	c.WatchdogTimeout = o.millis("watchdog_timeout", 10000)
 	c.PIDFile, c.User, c.GroupName = o.text("pid_file"), o.text("user"), o.text("group")
 	if c.Mode == ModeHTTP {

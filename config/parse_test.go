@@ -143,8 +143,8 @@ func TestNumberErrors(t *testing.T) {
 		{http(`"tls_handshake_timeout":"10"`),
 			`f:1:99: http.tls_handshake_timeout: must be a whole number, not the string "10"; write 10, without quotes`},
 		{stream(`"shutdown_timeout":-1`),
-			`f:1:96: stream.shutdown_timeout: -1 is negative; write whole milliseconds, such as 10000, or 0 to end sessions at once`},
+			`f:1:96: stream.shutdown_timeout: -1 is negative; write whole milliseconds, such as 8000, or 0 to end sessions at once`},
 		{stream(`"shutdown_timeout":null`),
-			`f:1:96: stream.shutdown_timeout: must be a whole number, not null; remove the key to have the default, 10000`},
+			`f:1:96: stream.shutdown_timeout: must be a whole number, not null; remove the key to have the default, 8000`},
 	})
 }

@@ -60,6 +60,23 @@ func TestShutdownTimeoutOfAMaster(t *testing.T) {
 	}
 }
 
+// Without a shutdown_timeout in the file sessions have less time than "docker stop" leaves, 10 seconds.
+func TestDefaultShutdownTimeout(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		port := reservePort(t)
+		text := fmt.Sprintf(`{"stream": {"port": %d, "proxy_to": "a", "servers": {"a": {"hosts": [{"host": "127.0.0.1", "port": 9}]}}}}`, port)
+		args := []string{"--config", writeConfig(t, t.TempDir(), []byte(text))}
+		if multi {
+			args = append(args, "--multiprocess")
+		}
+		p := launch(t, nil, args...)
+		p.await(p.stderr, `msg="kroxy-ev: serving"`)
+		p.stop()
+		p.await(p.stderr, `kroxy-ev: stopping.* timeout=8s`)
+	})
+}
+
 func TestSecondSignalToAMaster(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", nil)
