@@ -48,17 +48,29 @@ func (d *decoder) object(n *node, path string, p *place, example string) (object
 	return object{decoder: d, node: n, path: path, place: p}, true
 }
 
-// unknown warns of the keys that nothing reads.
+// unknown reports the keys that nothing reads: a warning, but an error if one
+// looks like security or the object is none that existing files have.
 func (o object) unknown() {
 	known := map[string]bool{}
 	for _, k := range o.place.keys {
 		known[k] = true
 	}
-	for _, m := range o.node.members {
-		if !known[m.key] {
-			what, remedy := unknownKey(o.place, o.mode, m.key)
-			o.warn(m.pos, keyPath(o.path, m.key), what, remedy)
+	for i := range o.node.members {
+		m := &o.node.members[i]
+		if known[m.key] {
+			continue
 		}
+		path := keyPath(o.path, m.key)
+		secure := meansSecure(m.key)
+		if !secure && !isComment(m.key) && m.key != "headers" { // in which any key may be
+			o.unread(&m.value, path)
+		}
+		report := o.warn
+		if secure || o.place.strict {
+			report = o.failAt
+		}
+		what, remedy := unknownKey(o.place, o.mode, m.key)
+		report(m.pos, path, what, remedy)
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,6 +81,21 @@ func (e *Error) Error() string {
 // Unwrap returns the system's error when the file could not be read, so that
 // errors.Is(err, fs.ErrNotExist) works; otherwise nil.
 func (e *Error) Unwrap() error { return e.err }
+
+// Strict returns the error of a file whose warnings count as errors, where err is
+// its error without that, which may be nil. Both are as Load returns them.
+func Strict(warnings []Problem, err error) error {
+	if len(warnings) == 0 {
+		return err
+	}
+	all := &Error{Problems: slices.Clone(warnings)}
+	if e, ok := errors.AsType[*Error](err); ok {
+		all.Problems = append(all.Problems, e.Problems...)
+		all.err = e.err
+	}
+	sortProblems(all.Problems)
+	return all
+}
 
 func sortProblems(list []Problem) {
 	slices.SortStableFunc(list, func(a, b Problem) int {

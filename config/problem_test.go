@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -110,6 +111,34 @@ func TestConfigProblem(t *testing.T) {
 	}
 	if got := new(config.Config).Problem("stream.port", "w", "r").String(); got != "stream.port: w; r" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestStrict makes errors of warnings, in the order of their places.
+func TestStrict(t *testing.T) {
+	t.Parallel()
+	for input, want := range map[string]string{
+		stream(`"port":1`): "",
+		stream(`"port":0`): "f:1:84: stream.port: 0 is outside 1-65535; write a port from 1 to 65535",
+		stream(`"prot":1`): `f:1:77: stream.prot: unknown key "prot" is ignored; did you mean "port"?`,
+		stream(`"x":0,"port":0,"y":0`): `f:1:77: stream.x: unknown key "x" is ignored; remove it
+f:1:90: stream.port: 0 is outside 1-65535; write a port from 1 to 65535
+f:1:92: stream.y: unknown key "y" is ignored; remove it
+3 errors in f`,
+	} {
+		_, warnings, err := config.Parse("f", []byte(input))
+		before := len(warnings)
+		got := ""
+		if err = config.Strict(warnings, err); err != nil {
+			got = err.Error()
+		}
+		if got != want || len(warnings) != before {
+			t.Errorf("%s: got\n%s\nwant\n%s", input, got, want)
+		}
+	}
+	_, warnings, err := config.Load("/nope")
+	if err = config.Strict(warnings, err); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a file: %v", err)
 	}
 }
 

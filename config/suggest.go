@@ -4,28 +4,46 @@ import "strings"
 
 // nearest returns the words that a misspelled one was probably meant to be:
 // the one within a small edit distance, else those that share most of its
-// parts (timeout_ms: all the timeouts; log_format: format_log), else nil.
+// parts (timeout_ms: all the timeouts; log_format: format_log), else nil. What
+// has all of its parts is nearer than what is more than one edit away
+// (tls_ca_path: tls_client_ca_path, not tls_cert_path).
 func nearest(word string, words []string) []string {
 	if len(word) > 64 {
 		return nil
 	}
+	word = strings.ReplaceAll(strings.ToLower(word), "ssl", "tls") // as others call it
+	best, away := closest(word, words)
+	if best != "" && away < 2 {
+		return []string{best}
+	}
+	sharing, all := sharingMost(word, words)
+	if best != "" && !all {
+		return []string{best}
+	}
+	return sharing
+}
+
+// closest returns the word within a small edit distance of a misspelled one,
+// or "", and the distance.
+func closest(word string, words []string) (best string, away int) {
 	folded := fold(word)
-	best, most := "", min(3, max(1, len(folded)/3))
+	most := min(3, max(1, len(folded)/3))
 	for _, w := range words {
 		f := fold(w)
 		if len(f)-len(folded) > most || len(folded)-len(f) > most {
 			continue // the distance is at least that
 		}
 		if d := distance(folded, f); d <= most {
-			best, most = w, d-1
+			best, away, most = w, d, d-1
 		}
 	}
-	if best != "" {
-		return []string{best}
-	}
+	return best, away
+}
 
-	var sharing []string
-	shared := (len(word) + 1) / 2 // at least half of the word
+// sharingMost returns the words that share most of the parts of a misspelled
+// one, at least half of its letters, and whether they have all of several.
+func sharingMost(word string, words []string) (sharing []string, all bool) {
+	shared := (len(word) + 1) / 2
 	for _, w := range words {
 		switch n := common(word, w); {
 		case n > shared:
@@ -34,7 +52,8 @@ func nearest(word string, words []string) []string {
 			sharing = append(sharing, w)
 		}
 	}
-	return sharing
+	parts := strings.Count(word, "_")
+	return sharing, parts > 0 && shared == len(word)-parts && sharing != nil
 }
 
 // fold removes what people vary in a name: case and separators.

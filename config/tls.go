@@ -9,6 +9,12 @@ func (o object) ignored(without string, keys ...string) {
 	}
 }
 
+// unverified warns of a demand to verify somebody that has no effect without
+// another key. Existing files may have it: it is no error there.
+func (o object) unverified(without, key, effect string) {
+	o.warn(o.node.get(key).pos, keyPath(o.path, key), "it is ignored without "+without+": "+effect, "add "+quote(without)+": true, or remove it")
+}
+
 // tls decodes how clients are spoken to.
 func (o object) tls() TLS {
 	const ca, version, certs = "tls_client_ca_path", "tls_min_version", "certificates"
@@ -27,6 +33,9 @@ func (o object) tls() TLS {
 		// Not of the keys that every file may have: files switch TLS off and
 		// leave them.
 		o.ignored("tls_enabled", ca, version, certs, rotation)
+		if t.VerifyClient {
+			o.unverified("tls_enabled", "tls_verify_client", "clients are spoken to in plain text, and none is verified")
+		}
 		return TLS{}
 	case !t.VerifyClient:
 		o.ignored("tls_verify_client", ca)
@@ -93,7 +102,12 @@ func (o object) proxyTLS() ProxyTLS {
 	t.ServerName = o.serverName(name, t.Enabled)
 	switch {
 	case !t.Enabled:
-		o.ignored(enabled, verify, cert, key, ca, name)
+		if t.Verify {
+			o.unverified(enabled, verify, "hosts are spoken to in plain text, and none is verified")
+		} else {
+			o.ignored(enabled, verify)
+		}
+		o.ignored(enabled, cert, key, ca, name)
 		return ProxyTLS{}
 	case !t.Verify:
 		o.ignored(verify, ca)

@@ -16,7 +16,7 @@ func TestTLSErrors(t *testing.T) {
 	const one = `"hosts":[{"host":"h","port":1}],`
 	checkOutcomes(t, []outcomeCase{
 		{group(`"hosts":[{"host":"h","port":1}],"proxy_tls_verify":true,"proxy_tls_cert_path":"/nope","proxy_tls_key_path":5`),
-			`W f:1:75: stream.servers.b.proxy_tls_verify: it is ignored without proxy_tls_enabled; add "proxy_tls_enabled": true, or remove it
+			`W f:1:75: stream.servers.b.proxy_tls_verify: it is ignored without proxy_tls_enabled: hosts are spoken to in plain text, and none is verified; add "proxy_tls_enabled": true, or remove it
 W f:1:99: stream.servers.b.proxy_tls_cert_path: it is ignored without proxy_tls_enabled; add "proxy_tls_enabled": true, or remove it
 W f:1:129: stream.servers.b.proxy_tls_key_path: it is ignored without proxy_tls_enabled; add "proxy_tls_enabled": true, or remove it
 f:1:150: stream.servers.b.proxy_tls_key_path: must be a string, not the number 5; put it in double quotes: "5"`},
@@ -57,7 +57,8 @@ f:1:118: stream.tls_verify_client: must be true or false, not the number 0; writ
 		{stream(`"tls_enabled":null`),
 			`f:1:91: stream.tls_enabled: must be true or false, not null; remove the key, or write true or false`},
 		{stream(`"tls_verify_client":true,"tls_client_ca_path":"/nope","tls_min_version":"1.0","certificates":[{}]`),
-			`W f:1:102: stream.tls_client_ca_path: it is ignored without tls_enabled; add "tls_enabled": true, or remove it
+			`W f:1:77: stream.tls_verify_client: it is ignored without tls_enabled: clients are spoken to in plain text, and none is verified; add "tls_enabled": true, or remove it
+W f:1:102: stream.tls_client_ca_path: it is ignored without tls_enabled; add "tls_enabled": true, or remove it
 W f:1:131: stream.tls_min_version: it is ignored without tls_enabled; add "tls_enabled": true, or remove it
 W f:1:155: stream.certificates: it is ignored without tls_enabled; add "tls_enabled": true, or remove it`},
 		{http(`"tls_enabled":false,"tls_client_ca_path":5,"tls_min_version":1.2,"certificates":{}`),
@@ -75,10 +76,10 @@ f:1:99: stream.tls_ticket_rotation: -1 is negative; write whole milliseconds, su
 		{http(`"tls_enabled":true,"certificates":"x.pem"`),
 			`f:1:109: http.certificates: must be an array, not the string "x.pem"; write [{ "cert_path": "site.pem", "key_path": "site.key" }]`},
 		{http(`"tls_enabled":true,"certificates":["x.pem",{"cert_path":"","tls_key_path":"x"},{"cert_path":"/nope","key_path":5}]`),
-			`W f:1:134: http.certificates[1].tls_key_path: unknown key "tls_key_path" is ignored here; it belongs in "http"
-f:1:110: http.certificates[0]: must be an object, not the string "x.pem"; write { "cert_path": "site.pem", "key_path": "site.key" }
+			`f:1:110: http.certificates[0]: must be an object, not the string "x.pem"; write { "cert_path": "site.pem", "key_path": "site.key" }
 f:1:118: http.certificates[1].key_path: it is missing; add "key_path": the path of a PEM file with the private key
 f:1:131: http.certificates[1].cert_path: it is empty; write the path of a PEM file with the certificate chain
+f:1:134: http.certificates[1].tls_key_path: unknown key "tls_key_path" has no effect here, and looks like a security setting; it belongs in "http"
 f:1:167: http.certificates[2].cert_path: "/nope" cannot be opened: no such file or directory; give a readable PEM file; a relative path begins at the working directory
 f:1:186: http.certificates[2].key_path: must be a string, not the number 5; put it in double quotes: "5"`},
 		{http(`"tls_enabled":true,"tls_key_path":"/nope","certificates":[{"cert_path":"/nope","key_path":"/"}]`),

@@ -24,8 +24,9 @@ var (
 
 // place is one kind of object in a file and the keys that it may have.
 type place struct {
-	name string // for "... belongs in <name>"
-	keys []string
+	name   string // for "... belongs in <name>"
+	keys   []string
+	strict bool // existing files do not have it, and so no keys in it that nothing reads
 }
 
 var (
@@ -39,18 +40,20 @@ var (
 		"watchdog_timeout", "pid_file", "user", "group",
 	}
 
-	topPlace    = &place{"the file's top level", []string{"stream", "http"}}
-	streamPlace = &place{`"stream"`, append(slices.Clip(commonKeys), "read_timeout")}
-	httpPlace   = &place{`"http"`, append(slices.Clip(commonKeys),
+	topPlace    = &place{name: "the file's top level", keys: []string{"stream", "http"}}
+	streamPlace = &place{name: `"stream"`, keys: append(slices.Clip(commonKeys), "read_timeout")}
+	httpPlace   = &place{name: `"http"`, keys: append(slices.Clip(commonKeys),
 		"client_header_timeout", "client_body_timeout", "headers", "keepalive_timeout", "upstream_keepalive",
 		"upstream_keepalive_timeout", "max_body_size", "forwarded_headers", "trusted_proxies", "proxy_set_host")}
-	groupPlace = &place{`a group in "servers"`, []string{
+	groupPlace = &place{name: `a group in "servers"`, keys: []string{
 		"hosts", "balancing_algo",
 		"proxy_tls_enabled", "proxy_tls_verify", "proxy_tls_cert_path", "proxy_tls_key_path",
 		"proxy_tls_ca_path", "proxy_tls_server_name",
 	}}
-	hostPlace        = &place{`an entry of "hosts"`, []string{"host", "port"}}
-	certificatePlace = &place{`an entry of "certificates"`, []string{"cert_path", "key_path"}}
+	hostPlace        = &place{name: `an entry of "hosts"`, keys: []string{"host", "port"}}
+	certificatePlace = &place{name: `an entry of "certificates"`, keys: []string{"cert_path", "key_path"}, strict: true}
+
+	places = []*place{topPlace, streamPlace, httpPlace, groupPlace, hostPlace, certificatePlace}
 
 	// counterparts are what the other mode has instead of a key.
 	counterparts = map[string][]string{
@@ -69,7 +72,14 @@ func placeOf(m Mode) *place {
 
 // unknownKey explains a key that p does not have, in a file of mode m.
 func unknownKey(p *place, m Mode, key string) (what, remedy string) {
-	what = "unknown key " + quote(key) + " is ignored"
+	ignored, why := " is ignored", ""
+	if p.strict {
+		ignored = " has no effect"
+	}
+	if meansSecure(key) {
+		ignored, why = " has no effect", noSafety
+	}
+	what = "unknown key " + quote(key) + ignored
 
 	// A key spelled right may be in the wrong place or the wrong mode.
 	var elsewhere []string
@@ -79,20 +89,21 @@ func unknownKey(p *place, m Mode, key string) (what, remedy string) {
 		}
 	}
 	if len(elsewhere) > 0 {
-		return what + " here", "it belongs in " + join(elsewhere)
+		return what + " here" + why, "it belongs in " + join(elsewhere)
 	}
 	other := placeOf(ModeHTTP)
 	if m == ModeHTTP {
 		other = placeOf(ModeStream)
 	}
 	if p == placeOf(m) && slices.Contains(other.keys, key) {
-		what = quote(key) + " is ignored: it is a key of " + other.name + " files only"
+		what = quote(key) + ignored + ": it is a key of " + other.name + " files only"
 		if instead := counterparts[key]; instead != nil {
 			return what, p.name + " has " + list(instead)
 		}
 		return what, "remove it"
 	}
 
+	what += why
 	if near := nearest(key, p.keys); near != nil {
 		return what, didYouMean(near)
 	}

@@ -40,11 +40,11 @@ func TestUnknownKeys(t *testing.T) {
 		{stream(`"certPath":"x"`),
 			`W f:1:77: stream.certPath: unknown key "certPath" is ignored; did you mean "cert_path"? It belongs in an entry of "certificates"`},
 		{stream(`"tls_ca_path":"x"`),
-			`W f:1:77: stream.tls_ca_path: unknown key "tls_ca_path" is ignored; did you mean "tls_cert_path"?`},
+			`f:1:77: stream.tls_ca_path: unknown key "tls_ca_path" has no effect, and looks like a security setting; did you mean "tls_client_ca_path"?`},
 		{http(`"tls_min_versiom":"1.3","tls_certificates":[],"handshake_timeout":1`),
-			`W f:1:75: http.tls_min_versiom: unknown key "tls_min_versiom" is ignored; did you mean "tls_min_version"?
-W f:1:99: http.tls_certificates: unknown key "tls_certificates" is ignored; did you mean "certificates"?
-W f:1:121: http.handshake_timeout: unknown key "handshake_timeout" is ignored; did you mean "tls_handshake_timeout"?`},
+			`W f:1:121: http.handshake_timeout: unknown key "handshake_timeout" is ignored; did you mean "tls_handshake_timeout"?
+f:1:75: http.tls_min_versiom: unknown key "tls_min_versiom" has no effect, and looks like a security setting; did you mean "tls_min_version"?
+f:1:99: http.tls_certificates: unknown key "tls_certificates" has no effect, and looks like a security setting; did you mean "certificates"?`},
 		{stream(`"a b":1,"\u0000":2,"":3`),
 			`W f:1:77: stream["a b"]: unknown key "a b" is ignored; remove it
 W f:1:85: stream["\x00"]: unknown key "\x00" is ignored; remove it
@@ -54,10 +54,10 @@ W f:1:96: stream[""]: unknown key "" is ignored; remove it`},
 W f:1:84: stream.servers.b.hosts[0].ports: unknown key "ports" is ignored; did you mean "port"?
 W f:1:96: stream.servers.b.port: unknown key "port" is ignored here; it belongs in "stream" or an entry of "hosts"
 W f:1:105: stream.servers.b.algo: unknown key "algo" is ignored; did you mean "balancing_algo"?
-W f:1:114: stream.servers.b.proxy_tls_enable: unknown key "proxy_tls_enable" is ignored; did you mean "proxy_tls_enabled"?
 W f:1:138: stream.servers.b.servers: unknown key "servers" is ignored here; it belongs in "stream"
 W f:1:151: stream.servers.b.balancing: unknown key "balancing" is ignored; did you mean "balancing_algo"?
-W f:1:165: stream.servers.b.proxy_tls_sever_name: unknown key "proxy_tls_sever_name" is ignored; did you mean "proxy_tls_server_name"?
-W f:1:192: stream.servers.b.tls_min_version: unknown key "tls_min_version" is ignored here; it belongs in "stream"`},
+f:1:114: stream.servers.b.proxy_tls_enable: unknown key "proxy_tls_enable" has no effect, and looks like a security setting; did you mean "proxy_tls_enabled"?
+f:1:165: stream.servers.b.proxy_tls_sever_name: unknown key "proxy_tls_sever_name" has no effect, and looks like a security setting; did you mean "proxy_tls_server_name"?
+f:1:192: stream.servers.b.tls_min_version: unknown key "tls_min_version" has no effect here, and looks like a security setting; it belongs in "stream"`},
 	})
 }

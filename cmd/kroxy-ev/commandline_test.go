@@ -56,6 +56,10 @@ func TestCommandLine(t *testing.T) {
 		{"--version", outcome{0, `^kroxy-ev \S+\n$`, ""}},
 		{"-t -c " + good, outcome{0, `is good\n$`, ""}},
 		{"--test --config " + good, outcome{0, `is good\n$`, ""}},
+		{"--test --strict --config " + good, outcome{0, `is good\n$`, ""}},
+		{"--strict --config " + good, outcome{1, "", `^kroxy-ev: --strict makes errors of what --test warns of; say --test --strict\nTry "kroxy-ev --help"\.\n$`}},
+		{"--strict", outcome{1, "", `^kroxy-ev: --strict makes`}},
+		{"reload --test --strict --config " + good, outcome{1, "", `^kroxy-ev: reload takes --config FILE only`}},
 		{"-c /nowhere/at/all.json", outcome{1, "", `^/nowhere/at/all\.json: there is no such file; .*\n$`}},
 		{"-c /", outcome{1, "", `^/: it is a directory; .*\n$`}},
 		{"demo -h", outcome{0, `Usage:\n  kroxy-ev demo`, ""}},
@@ -104,6 +108,36 @@ func TestUnknownKeyIsAWarning(t *testing.T) {
 	expectEcho(t, p.dial(), "hello")
 	expectMatch(t, p.stderr.String(), `warning: .*:\d+:\d+: stream\.timeout_ms: unknown key "timeout_ms" is ignored`)
 	expectMatch(t, p.stderr.String(), `warning: .*:\d+:\d+: stream\.raed_timeout: .*did you mean "read_timeout"`)
+}
+
+// Whoever demands it may have warnings as errors.
+func TestStrict(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, t.TempDir(), configText(reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"timeout_ms": 5, "raed_timeout": 5}}))
+	expectOutcome(t, outcome{0, `is good\n$`, `^(kroxy-ev: warning: .*\n){2}$`}, "--test", "-c", file)
+	expectOutcome(t, outcome{1, "", `(?m)\A.*\.json:\d+:\d+: stream\.raed_timeout: unknown key .*\n.*: stream\.timeout_ms: unknown key .*\n2 errors in .*\n\z`}, "--test", "--strict", "-c", file)
+}
+
+// A key that looks like security and does nothing serves nobody: neither at the start, nor after a reload.
+func TestUnknownSecurityKey(t *testing.T) {
+	t.Parallel()
+	hosts := endpoints(listen(t, "127.0.0.1", echo))
+	id := newAuthority(t).issue("site.test")
+	misspelt := setup{hosts: hosts, settings: id.serving(settings{"tls_verify_clients": true})}
+	const want = `\.json:\d+:\d+: stream\.tls_verify_clients: unknown key .* has no effect, and looks like a security setting; did you mean \\?"tls_verify_client\\?"\?`
+	port := reservePort(t)
+	fails(t, nil, port, misspelt, want)
+	expectOutcome(t, outcome{1, "", want}, "--test", "-c", writeConfig(t, t.TempDir(), configText(port, misspelt)))
+	for name, multi := range map[string]bool{"single": false, "master": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := setup{hosts: hosts, multi: multi, settings: id.serving(nil)}
+			p := start(t, s)
+			s.settings = misspelt.settings
+			p.rewrite(s)
+			p.refuses("reload", want)
+		})
+	}
 }
 
 func TestPortInUse(t *testing.T) {

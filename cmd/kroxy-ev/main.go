@@ -40,6 +40,7 @@ Options:
   -c, --config FILE   the configuration (see README.md for its grammar)
   -m, --multiprocess  worker processes (workers_num of them) under a master
   -t, --test          check the configuration and exit: 0 if it is good
+      --strict        with --test: warnings are errors
       --version       print the version and exit
   -h, --help          print this
 `
@@ -51,6 +52,7 @@ type flags struct {
 	config       string
 	multiprocess bool
 	test         bool
+	strict       bool
 	version      bool
 }
 
@@ -91,14 +93,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if f.multiprocess && !f.test {
 		return status(serveMaster(f.config, predecessor, stderr), stderr)
 	}
+	if f.test {
+		return status(test(f.config, f.strict, stdout, stderr), stderr)
+	}
 	cfg, err := load(f.config, stderr)
 	if err != nil {
-		fmt.Fprintf(stderr, "%v\n", err)
-		return exitError
-	}
-	if f.test {
-		fmt.Fprintf(stdout, "kroxy-ev: %s is good\n", f.config)
-		return exitOK
+		return status(err, stderr)
 	}
 	return status(serve(f.config, cfg, stderr), stderr)
 }
@@ -115,7 +115,7 @@ func status(err error, stderr io.Writer) int {
 // command gives the running kroxy-ev an order and tells its outcome.
 func command(verb string, args []string, stdout, stderr io.Writer) int {
 	f, err := parseFlags(args)
-	if err == nil && (f.test || f.version || f.multiprocess) {
+	if err == nil && (f.test || f.strict || f.version || f.multiprocess) {
 		err = fmt.Errorf("%s takes --config FILE only", verb)
 	}
 	if errors.Is(err, flag.ErrHelp) {
@@ -147,12 +147,16 @@ func parseFlags(args []string) (flags, error) {
 	for _, name := range []string{"t", "test"} {
 		set.BoolVar(&f.test, name, false, "")
 	}
+	set.BoolVar(&f.strict, "strict", false, "")
 	set.BoolVar(&f.version, "version", false, "")
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
 	if set.NArg() > 0 {
 		return f, fmt.Errorf("unexpected argument %q", set.Arg(0))
+	}
+	if f.strict && !f.test {
+		return f, errors.New("--strict makes errors of what --test warns of; say --test --strict")
 	}
 	if f.config == "" && !f.version {
 		return f, errors.New("no configuration given; say --config FILE, or \"demo\" to see it at work")
@@ -163,10 +167,28 @@ func parseFlags(args []string) (flags, error) {
 // load reads the configuration and prints its warnings.
 func load(path string, stderr io.Writer) (*config.Config, error) {
 	cfg, warnings, err := config.Load(path)
+	warn(warnings, stderr)
+	return cfg, err
+}
+
+func warn(warnings []config.Problem, stderr io.Writer) {
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "kroxy-ev: warning: %s\n", w)
 	}
-	return cfg, err
+}
+
+// test checks the configuration, and says so if it is good.
+func test(path string, strict bool, stdout, stderr io.Writer) error {
+	_, warnings, err := config.Load(path)
+	if strict {
+		err = config.Strict(warnings, err)
+	} else {
+		warn(warnings, stderr)
+	}
+	if err == nil {
+		fmt.Fprintf(stdout, "kroxy-ev: %s is good\n", path)
+	}
+	return err
 }
 
 // versionString is the version for people.

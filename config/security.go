@@ -1,0 +1,89 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// noSafety is why a key that looks like security is an error where another
+// would be a warning.
+const noSafety = ", and looks like a security setting"
+
+// looksSecure reports whether a key is, or was meant to be, about who may do
+// what or what is kept secret. A file that has such a key, which nothing reads,
+// promises a safety that is not there.
+func looksSecure(key string) bool {
+	folded := fold(key)
+	for _, part := range []string{"verify", "user", "proxytls", "proxyssl"} {
+		if strings.Contains(folded, part) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(words(key), func(word string) bool {
+		for _, begin := range []string{"tls", "ssl", "mtls", "allow", "deny", "auth"} {
+			if strings.HasPrefix(word, begin) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// words splits a key where one word ends and another begins, and returns them
+// in lower case: tls_cert, tls-cert and tlsCert have two.
+func words(key string) []string {
+	var split strings.Builder
+	last := ' '
+	for _, r := range key {
+		switch {
+		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
+			r = ' '
+		case unicode.IsUpper(r) && !unicode.IsUpper(last):
+			split.WriteByte(' ')
+		}
+		split.WriteRune(r)
+		last = r
+	}
+	return strings.Fields(strings.ToLower(split.String()))
+}
+
+// meansSecure reports whether an unknown key looks like security, or the key that
+// it is a slip of the pen away from does, how long something may take apart.
+func meansSecure(key string) bool {
+	if looksSecure(key) {
+		return !isComment(key)
+	}
+	var known []string
+	for _, p := range places {
+		known = append(known, p.keys...)
+	}
+	if len(key) > 64 || isComment(key) || slices.Contains(known, key) {
+		return false
+	}
+	near, _ := closest(key, known)
+	return looksSecure(near) && !strings.HasSuffix(near, "_timeout")
+}
+
+// isComment reports whether a key is one of those that people put before others
+// to have them ignored: JSON has no comments.
+func isComment(key string) bool { return key != "" && strings.IndexByte("_/#$", key[0]) >= 0 }
+
+// unread reports the keys of n, the value of a key that nothing reads, which
+// look like security, at any depth.
+func (d *decoder) unread(n *node, path string) {
+	for i := range n.members {
+		m := &n.members[i]
+		at := keyPath(path, m.key)
+		switch {
+		case isComment(m.key):
+		case looksSecure(m.key):
+			d.failAt(m.pos, at, quote(m.key)+" has no effect, because nothing reads what it is in"+noSafety, "remove it, or write it where it belongs")
+		default:
+			d.unread(&m.value, at)
+		}
+	}
+	for i := range n.elements {
+		d.unread(&n.elements[i], indexPath(path, i))
+	}
+}

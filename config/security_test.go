@@ -1,0 +1,82 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// A key that looks like security and that nothing reads stops the start.
+func TestUnknownSecurityKeys(t *testing.T) {
+	t.Parallel()
+	const looks = ` has no effect, and looks like a security setting; `
+	const here = ` has no effect here, and looks like a security setting; `
+	checkOutcomes(t, []outcomeCase{
+		{stream(`"tls_verify_clients":true`),
+			`f:1:77: stream.tls_verify_clients: unknown key "tls_verify_clients"` + looks + `did you mean "tls_verify_client"?`},
+		{http(`"tls_verify":true`),
+			`f:1:75: http.tls_verify: unknown key "tls_verify"` + looks + `did you mean "tls_verify_client"?`},
+		{stream(`"TLS_Verify_Client":true,"tlsVerifyClient":true,"tls-verify-client":true," tls_verify_client":true`),
+			`f:1:77: stream.TLS_Verify_Client: unknown key "TLS_Verify_Client"` + looks + `did you mean "tls_verify_client"?
+f:1:102: stream.tlsVerifyClient: unknown key "tlsVerifyClient"` + looks + `did you mean "tls_verify_client"?
+f:1:125: stream.tls-verify-client: unknown key "tls-verify-client"` + looks + `did you mean "tls_verify_client"?
+f:1:150: stream[" tls_verify_client"]: unknown key " tls_verify_client"` + looks + `did you mean "tls_verify_client"?`},
+		{stream(`"ssl_verify_client":true,"verify_client":true,"tsl_enabled":true,"min_version":"1.3","use_tls":true`),
+			`f:1:77: stream.ssl_verify_client: unknown key "ssl_verify_client"` + looks + `did you mean "tls_verify_client"?
+f:1:102: stream.verify_client: unknown key "verify_client"` + looks + `did you mean "tls_verify_client"?
+f:1:123: stream.tsl_enabled: unknown key "tsl_enabled"` + looks + `did you mean "tls_enabled"?
+f:1:142: stream.min_version: unknown key "min_version"` + looks + `did you mean "tls_min_version"?
+f:1:162: stream.use_tls: unknown key "use_tls"` + looks + `remove it`},
+		{http(`"allow":["10.0.0.0/8"],"deny":"all","auth_basic":"x","users":[],"run_as_user":"www"`),
+			`f:1:75: http.allow: unknown key "allow"` + looks + `remove it
+f:1:98: http.deny: unknown key "deny"` + looks + `remove it
+f:1:111: http.auth_basic: unknown key "auth_basic"` + looks + `remove it
+f:1:128: http.users: unknown key "users"` + looks + `did you mean "user"?
+f:1:139: http.run_as_user: unknown key "run_as_user"` + looks + `remove it`},
+
+		// In the wrong place.
+		{`{"stream":{` + ok + `},"tls_enabled":true,"tls_verify_cleint":true}`,
+			`f:1:78: tls_enabled: unknown key "tls_enabled"` + here + `it belongs in "stream"
+f:1:97: tls_verify_cleint: unknown key "tls_verify_cleint"` + looks + `did you mean "tls_verify_client"? It belongs in "stream"`},
+		{http(`"proxy_tls_verify":true,"proxy_tls_ca":"x"`),
+			`f:1:75: http.proxy_tls_verify: unknown key "proxy_tls_verify"` + here + `it belongs in a group in "servers"
+f:1:99: http.proxy_tls_ca: unknown key "proxy_tls_ca"` + looks + `did you mean "proxy_tls_ca_path"? It belongs in a group in "servers"`},
+		{group(`"hosts":[{"host":"h","port":1,"proxy_tls_verify":true,"deny":1}],"tls_verify_client":true,"tls_verify":true,"user":"x"`),
+			`f:1:73: stream.servers.b.hosts[0].proxy_tls_verify: unknown key "proxy_tls_verify"` + here + `it belongs in a group in "servers"
+f:1:97: stream.servers.b.hosts[0].deny: unknown key "deny"` + looks + `remove it; the keys here are "host" or "port"
+f:1:108: stream.servers.b.tls_verify_client: unknown key "tls_verify_client"` + here + `it belongs in "stream"
+f:1:133: stream.servers.b.tls_verify: unknown key "tls_verify"` + looks + `did you mean "proxy_tls_verify"?
+f:1:151: stream.servers.b.user: unknown key "user"` + here + `it belongs in "stream"`},
+		{stream(`"certificates":[{"ca_path":"x"}]`),
+			`W f:1:77: stream.certificates: it is ignored without tls_enabled; add "tls_enabled": true, or remove it
+f:1:94: stream.certificates[0].ca_path: unknown key "ca_path" has no effect; did you mean one of "cert_path" or "key_path"?`},
+
+		// In what nothing reads.
+		{stream(`"client":{"x":[{"verify":true}]},"zzz":{"tls":{"enabled":true}}`),
+			`W f:1:77: stream.client: unknown key "client" is ignored; did you mean one of "tls_verify_client" or "tls_client_ca_path"?
+W f:1:110: stream.zzz: unknown key "zzz" is ignored; remove it
+f:1:93: stream.client.x[0].verify: "verify" has no effect, because nothing reads what it is in, and looks like a security setting; remove it, or write it where it belongs
+f:1:117: stream.zzz.tls: "tls" has no effect, because nothing reads what it is in, and looks like a security setting; remove it, or write it where it belongs`},
+
+		// Given twice: which one counts would be a guess.
+		{stream(`"tls_verify_client":true,"tls_verify_client":false`),
+			`W f:1:77: stream.tls_verify_client: it is ignored without tls_enabled: clients are spoken to in plain text, and none is verified; add "tls_enabled": true, or remove it
+f:1:102: stream.tls_verify_client: the key is given twice, first in line 1; remove one of the two`},
+	})
+}
+
+// What only sounds a little like it is a warning, as it always was.
+func TestUnknownKeysThatAreNotSecurity(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{
+		"timeout_ms", "handshake_timeout", "endless_loop", "titles", "groups", "_tls_verify_client", "//tls_enabled", "#user", "$auth", "", " ", "prot", "shallow", "cert_path",
+	} {
+		for _, wrap := range []func(string) string{stream, http, func(s string) string { return group(`"hosts":[{"host":"h","port":1}],` + s) }} {
+			if got := outcome(t, wrap(`"`+key+`":1`)); !strings.HasPrefix(got, "W ") || strings.Count(got, "\n") > 0 {
+				t.Errorf("%q: %s", key, got)
+			}
+		}
+	}
+	if got := outcome(t, stream(`"headers":{"Authorization":"x","X-User":"y"},"_old":{"tls_enabled":true}`)); strings.Count("\n"+got, "\nW ") != 2 || strings.Count(got, "\n") != 1 {
+		t.Errorf("header fields, and a comment: %s", got)
+	}
+}
