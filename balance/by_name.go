@@ -17,15 +17,24 @@ const (
 	KeyServerName
 )
 
-// byName takes the host whose name is the key. Of several with one name, on different ports, the first that was not tried.
+// AnyName is the name of a host that takes every key that is no other host's name, the missing one too.
+const AnyName = "*"
+
+// byName takes the host whose name is the key, else one called AnyName. Of several with one name, it is the first that was not
+// tried. While a host has the name, those called AnyName do not stand in for it: they may not know of what is asked for.
 type byName struct {
 	key     Key
 	indices map[string][]int // by canonical name, in the configured order
+	others  []int            // those called AnyName
 }
 
 func newByName(key Key, names []string) Balancer {
-	b := byName{key, make(map[string][]int, len(names))}
+	b := byName{key: key, indices: make(map[string][]int, len(names))}
 	for i, name := range names {
+		if name == AnyName {
+			b.others = append(b.others, i)
+			continue
+		}
 		name = strings.TrimSuffix(strings.ToLower(name), ".")
 		b.indices[name] = append(b.indices[name], i)
 	}
@@ -34,8 +43,18 @@ func newByName(key Key, names []string) Balancer {
 
 // Pick implements Balancer.
 func (b byName) Pick(_ *Hosts, key []byte, tried *Tried) int {
+	for _, i := range b.named(key) {
+		if !tried.Has(i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// named lists the hosts for a key.
+func (b byName) named(key []byte) []int {
 	if len(key) > maxName {
-		return -1
+		return b.others
 	}
 	var name [maxName]byte
 	for i, c := range key {
@@ -48,10 +67,8 @@ func (b byName) Pick(_ *Hosts, key []byte, tried *Tried) int {
 	if n > 0 && name[n-1] == '.' {
 		n--
 	}
-	for _, i := range b.indices[string(name[:n])] {
-		if !tried.Has(i) {
-			return i
-		}
+	if list := b.indices[string(name[:n])]; list != nil {
+		return list
 	}
-	return -1
+	return b.others
 }

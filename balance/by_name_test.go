@@ -54,6 +54,36 @@ func TestByName(t *testing.T) {
 			}
 		}
 	}
+	for _, c := range []struct {
+		key      string
+		excluded []int
+		want     int
+	}{
+		{"a.example", nil, 1},
+		{"A.example.", nil, 1},
+		{"a.example", []int{1}, -1}, // the others do not know of it
+		{"b.example", nil, 0},
+		{"b.example", []int{0}, 3},
+		{"b.example", []int{0, 3}, -1},
+		{"", nil, 0},
+		{"*", nil, 0},
+		{long + "a", nil, 0},
+		{long + strings.Repeat("a", 1000), []int{0}, 3},
+		{"10.0.0.1", nil, 2},
+	} {
+		b, err := balance.New("sni", []string{"*", "a.example", "10.0.0.1", "*"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := balance.NewGroup(4, b, balance.NewCounters(1, 4))
+		got := -1
+		if lease, ok := g.Acquire(0, []byte(c.key), tried(c.excluded...)); ok {
+			got = lease.Host()
+		}
+		if got != c.want {
+			t.Errorf("%q without %v, with others: host %d, want %d", c.key, c.excluded, got, c.want)
+		}
+	}
 	for _, algorithm := range []string{"round_robin", "first", "least_conn"} {
 		if g := group(t, algorithm, 1, 1); g.ByName() || g.Key() != balance.KeyNone {
 			t.Errorf("%s chooses by name %d", algorithm, g.Key())

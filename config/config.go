@@ -141,11 +141,36 @@ type Group struct {
 	ProxyTLS  ProxyTLS
 }
 
-// Host is one upstream host. Name is a DNS name, an IPv4 address, or an IPv6
-// address without brackets, spelled as in the file.
+// Host is one upstream host.
 type Host struct {
+	// Name is where it is: a DNS name, an IPv4 address, or an IPv6 address
+	// without brackets, spelled as in the file.
 	Name string
 	Port uint16
+	// Alias is what it is called, if that is not Name; spelled like a Name. It
+	// is AnyName for a host that gets what no other host is called.
+	Alias string
+}
+
+// AnyName is the Alias of a host that takes any name that no other host has.
+const AnyName = "*"
+
+// Called returns the name of the host for those who speak to it: in Host, in
+// SNI, in its certificate.
+func (h Host) Called() string {
+	if h.Alias == "" || h.Alias == AnyName {
+		return h.Name
+	}
+	return h.Alias
+}
+
+// Matches returns the name that a client asks for to get this host where hosts
+// are chosen by name, or AnyName.
+func (h Host) Matches() string {
+	if h.Alias == AnyName {
+		return AnyName
+	}
+	return h.Called()
 }
 
 // ProxyTLS says how the hosts of a group are spoken to; all zero unless

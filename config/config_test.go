@@ -100,12 +100,12 @@ func TestEveryKey(t *testing.T) {
 		FileLog:             "/dev/null", FormatLog: "$ $1 $client_addr$status.$http_user_agent",
 		Groups: []config.Group{
 			{
-				Name: "two", Algorithm: "host", Hosts: []config.Host{{"::1", 2}, {"b", 3}, {"b", 3}},
+				Name: "two", Algorithm: "host", Hosts: []config.Host{{Name: "::1", Port: 2}, {Name: "b", Port: 3}, {Name: "b", Port: 3}},
 				ProxyTLS: config.ProxyTLS{
 					Enabled: true, Verify: true, CAPath: ca.CertPath, CA: ca.Cert, ServerName: "::2", KeyPair: pair2,
 				},
 			},
-			{Name: "one", Algorithm: "round_robin", Hosts: []config.Host{{"c", 4}}, ProxyTLS: config.ProxyTLS{Enabled: true}},
+			{Name: "one", Algorithm: "round_robin", Hosts: []config.Host{{Name: "c", Port: 4}}, ProxyTLS: config.ProxyTLS{Enabled: true}},
 		},
 	}
 	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {
@@ -153,7 +153,7 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s: %v %v", f, warnings, err)
 			continue
 		}
-		if want := []config.Host{{"127.0.0.1", 9001}, {"127.0.0.1", 9002}}; c.Port != 8080 ||
+		if want := []config.Host{{Name: "127.0.0.1", Port: 9001}, {Name: "127.0.0.1", Port: 9002}}; c.Port != 8080 ||
 			c.FileLog != "/dev/stdout" || !slices.Equal(c.Group(c.ProxyTo).Hosts, want) {
 			t.Errorf("%s: %+v", f, exported(c))
 		}

@@ -38,15 +38,35 @@ func (o object) group(name string) Group {
 	o.unknown()
 	g := Group{Name: name, Hosts: o.hosts(), Algorithm: o.algorithm()}
 	g.ProxyTLS = o.proxyTLS()
+	o.checkAnyName(&g)
 	return g
+}
+
+// checkAnyName warns of a host that is to get what no name matches in a group
+// where no name matters.
+func (o object) checkAnyName(g *Group) {
+	if g.Algorithm == "host" || g.Algorithm == "sni" {
+		return
+	}
+	list, path := o.child("hosts")
+	for i := range g.Hosts {
+		if g.Hosts[i].Alias == AnyName && len(g.Hosts) == len(list.elements) {
+			o.warn(list.elements[i].get("name").pos, keyPath(indexPath(path, i), "name"),
+				quote(AnyName)+" is ignored: "+quote(g.Algorithm)+" does not choose by name", `write "balancing_algo": "host" or "sni", or remove it`)
+		}
+	}
 }
 
 // checkNames warns of a choice by a name that no client can give.
 func (o object) checkNames(c *Config) {
 	if g := c.Group(c.ProxyTo); g != nil && g.Algorithm == "sni" && o.mode == ModeHTTP && !c.TLS.Enabled {
 		path := keyPath(keyPath(keyPath(o.path, "servers"), g.Name), "balancing_algo")
+		outcome := "every request is answered 421"
+		if slices.ContainsFunc(g.Hosts, func(h Host) bool { return h.Alias == AnyName }) {
+			outcome = "every request goes to a host with the name " + quote(AnyName)
+		}
 		o.warn(o.node.get("servers").value.get(g.Name).value.get("balancing_algo").pos, path,
-			`"sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: every request is answered 421`,
+			`"sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: `+outcome,
 			`add "tls_enabled": true and a certificate, or write "host"`)
 	}
 }
@@ -129,7 +149,37 @@ func (o object) host() Host {
 	if o.require("port", "", "the TCP port of the host, such as 9001") {
 		h.Port = uint16(o.integer("port", portRange(required)))
 	}
+	h.Alias = o.alias()
 	return h
+}
+
+// alias decodes "name", what a host is called if that is not where it is.
+func (o object) alias() string {
+	const remedy = `write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has`
+	n, path := o.child("name")
+	if n == nil {
+		return ""
+	}
+	if n.kind != kindString {
+		return o.str(n, path)
+	}
+	s := text(n.raw)
+	switch {
+	case s == AnyName:
+		return s
+	case s == "":
+		o.fail(n, path, "it is empty", "remove it, or "+remedy)
+		return ""
+	case strings.Contains(s, "*"):
+		o.fail(n, path, quote(s)+" is a pattern, and only whole names are compared", "write each name in an entry of its own, or "+`"*" for all names that no other host has`)
+		return ""
+	}
+	name, what, _ := hostName(s)
+	if what != "" {
+		// What is right for a host, a port beside it for one, is not here.
+		o.fail(n, path, what, remedy)
+	}
+	return name
 }
 
 // proxyTo decodes proxy_to, which names one of the groups, broken ones included.

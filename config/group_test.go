@@ -1,6 +1,10 @@
 package config_test
 
-import "testing"
+import (
+	"testing"
+
+	"kroxy-ev/config"
+)
 
 func TestGroupErrors(t *testing.T) {
 	t.Parallel()
@@ -69,5 +73,39 @@ f:1:122: stream.servers.b.hosts[2].port: 70000 is outside 1-65535; write a port 
 			`f:1:92: stream.servers.b.balancing_algo: must be a string, not the number 5; put it in double quotes: "5"`},
 		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":""`),
 			``},
+		{group(`"balancing_algo":"sni","hosts":[{"host":"h","port":1,"name":"a.example"},{"host":"h","port":1,"name":"*"},{"host":"i","port":1,"name":"*"},{"host":"h","port":1,"name":"[::1]"}]`),
+			``},
+		{hosts(`{"host":"h","port":1,"name":""},{"host":"h","port":1,"name":"*.a.example"},{"host":"h","port":1,"name":"a.example:80"},{"host":"h","port":1,"name":null}`),
+			`f:1:80: stream.servers.b.hosts[0].name: it is empty; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
+f:1:112: stream.servers.b.hosts[1].name: "*.a.example" is a pattern, and only whole names are compared; write each name in an entry of its own, or "*" for all names that no other host has
+f:1:155: stream.servers.b.hosts[2].name: "a.example:80" has a port in it; write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
+f:1:199: stream.servers.b.hosts[3].name: must be a string, not null; write a string in double quotes`},
+		{hosts(`{"host":"h","port":1,"name":"*"}`),
+			`W f:1:73: stream.servers.b.hosts[0].name: "*" is ignored: "round_robin" does not choose by name; write "balancing_algo": "host" or "sni", or remove it`},
+		{`{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"sni","hosts":[{"host":"h","port":1,"name":"*"}]}}}}`,
+			`W f:1:41: http.servers.b.balancing_algo: "sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: every request goes to a host with the name "*"; add "tls_enabled": true and a certificate, or write "host"`},
 	})
+}
+
+func TestHostAlias(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		host            config.Host
+		called, matches string
+	}{
+		{config.Host{Name: "10.0.0.1"}, "10.0.0.1", "10.0.0.1"},
+		{config.Host{Name: "10.0.0.1", Alias: "a.example"}, "a.example", "a.example"},
+		{config.Host{Name: "10.0.0.1", Alias: "*"}, "10.0.0.1", "*"},
+	} {
+		if got := c.host.Called(); got != c.called {
+			t.Errorf("%+v is called %q, want %q", c.host, got, c.called)
+		}
+		if got := c.host.Matches(); got != c.matches {
+			t.Errorf("%+v matches %q, want %q", c.host, got, c.matches)
+		}
+	}
+	cfg, _ := parse(t, hosts(`{"host":"[::1]","port":1,"name":"[2001:DB8::A]"}`))
+	if got, want := cfg.Groups[0].Hosts[0], (config.Host{Name: "::1", Port: 1, Alias: "2001:DB8::A"}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
 }

@@ -50,7 +50,7 @@ var (
 		"proxy_tls_enabled", "proxy_tls_verify", "proxy_tls_cert_path", "proxy_tls_key_path",
 		"proxy_tls_ca_path", "proxy_tls_server_name",
 	}}
-	hostPlace        = &place{name: `an entry of "hosts"`, keys: []string{"host", "port"}}
+	hostPlace        = &place{name: `an entry of "hosts"`, keys: []string{"host", "port", "name"}}
 	certificatePlace = &place{name: `an entry of "certificates"`, keys: []string{"cert_path", "key_path"}, strict: true}
 
 	places = []*place{topPlace, streamPlace, httpPlace, groupPlace, hostPlace, certificatePlace}

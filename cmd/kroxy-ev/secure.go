@@ -50,7 +50,7 @@ func (p *proxy) tlsClient(cfg *config.Config, g *config.Group, h config.Host) (*
 		return nil, nil
 	}
 	o := tlsconn.ClientOptions{
-		ServerName: h.Name,
+		ServerName: h.Called(),
 		Verify:     set.Verify,
 		CAs:        set.CA,
 		Protocols:  protocols(cfg, "http/1.1"),

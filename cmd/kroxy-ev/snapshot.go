@@ -95,7 +95,7 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 	from := cfg.Group(cfg.ProxyTo)
 	var names []string
 	for _, h := range from.Hosts {
-		names = append(names, h.Name)
+		names = append(names, h.Matches())
 	}
 	algorithm, err := balance.New(from.Algorithm, names)
 	if err != nil {
@@ -163,20 +163,21 @@ func (s *snapshot) httpSettings() (*httpcodec.Settings, error) {
 		usual = 443
 	}
 	for _, h := range g.Hosts {
-		set.Names = append(set.Names, httpcodec.HostName{Name: []byte(h.Name), Authority: []byte(authority(h, usual))})
+		set.Names = append(set.Names, httpcodec.HostName{Name: []byte(h.Called()), Authority: []byte(authority(h, usual))})
 	}
 	return set, nil
 }
 
 // authority is how Host names h: without the port where it is the usual one.
 func authority(h config.Host, usual uint16) string {
+	name := h.Called()
 	if h.Port != usual {
-		return net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
+		return net.JoinHostPort(name, strconv.Itoa(int(h.Port)))
 	}
-	if ip := net.ParseIP(h.Name); ip != nil && ip.To4() == nil {
-		return "[" + h.Name + "]"
+	if ip := net.ParseIP(name); ip != nil && ip.To4() == nil {
+		return "[" + name + "]"
 	}
-	return h.Name
+	return name
 }
 
 // hostKeys names the hosts that traffic goes to, each differently, for a balance.Registry.
@@ -186,6 +187,9 @@ func hostKeys(cfg *config.Config) []string {
 	keys := make([]string, len(g.Hosts))
 	for i, h := range g.Hosts {
 		key := g.Name + "/" + net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
+		if h.Alias != "" {
+			key += "=" + h.Alias
+		}
 		keys[i] = key + "#" + strconv.Itoa(seen[key])
 		seen[key]++
 	}
