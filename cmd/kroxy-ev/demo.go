@@ -100,7 +100,7 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer s.close()
-	s.signals = catchSignals()
+	s.signals = catchDemoSignals()
 	s.start()
 
 	if uint(port) != f.port {
@@ -108,9 +108,15 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stdout, demoText, text, port, demoBulk>>20)
 
-	figures := startFigures(s.proxy, stdout)
+	end := func() {
+		select {
+		case s.signals.stop <- unix.SIGTERM:
+		default: // it is ending
+		}
+	}
+	figures := startFigures(s.proxy, stdout, end) // a demo that nobody can see is over
 	if f.stop > 0 {
-		over := time.AfterFunc(f.stop, func() { s.signals.stop <- unix.SIGTERM })
+		over := time.AfterFunc(f.stop, end)
 		defer over.Stop()
 	}
 	err = s.run()

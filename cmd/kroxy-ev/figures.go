@@ -20,8 +20,8 @@ type counts struct {
 	active, total, down, up int64
 }
 
-// startFigures has lines about p printed to w until stop.
-func startFigures(p *proxy, w io.Writer) *figures {
+// startFigures has lines about p printed to w until stop. If that fails, which is told to failed, no more are.
+func startFigures(p *proxy, w io.Writer, failed func()) *figures {
 	f := &figures{quit: make(chan struct{})}
 	f.running.Go(func() {
 		tick := time.NewTicker(time.Second)
@@ -34,7 +34,10 @@ func startFigures(p *proxy, w io.Writer) *figures {
 			case <-tick.C:
 			}
 			now := p.counts()
-			fmt.Fprintln(w, now.line(last)+p.hostCounts())
+			if _, err := fmt.Fprintln(w, now.line(last)+p.hostCounts()); err != nil {
+				failed()
+				return
+			}
 			last = now
 		}
 	})

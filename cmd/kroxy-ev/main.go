@@ -45,7 +45,10 @@ Options:
   -h, --help          print this
 `
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	surviveClosedPipes()
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // flags is the command line.
 type flags struct {

@@ -18,13 +18,34 @@ type signals struct {
 
 // catchSignals begins to catch. It comes before anything is served: a signal that comes earlier has its usual effect.
 func catchSignals() signals {
+	s := newSignals()
+	signal.Notify(s.reload, unix.SIGHUP)
+	return s
+}
+
+// catchDemoSignals is catchSignals for a program that has no file to read again. The end of its terminal, which sends SIGHUP, is
+// its end too, unless whoever started it had the signal ignored, as nohup(1) does.
+func catchDemoSignals() signals {
+	ignored := signal.Ignored(unix.SIGHUP)
+	s := newSignals()
+	if !ignored {
+		signal.Notify(s.stop, unix.SIGHUP)
+	}
+	return s
+}
+
+// newSignals catches all signals but SIGHUP.
+func newSignals() signals {
 	s := signals{make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan os.Signal, 1)}
 	signal.Notify(s.stop, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT)
-	signal.Notify(s.reload, unix.SIGHUP)
 	signal.Notify(s.reopen, unix.SIGUSR1)
 	signal.Notify(s.upgrade, unix.SIGUSR2)
 	return s
 }
+
+// surviveClosedPipes has a write fail to a pipe that nobody reads any more. Without it, Go ends the process if that pipe is its
+// stdout or stderr. The signal is caught, by nobody, and not ignored: programs that this one starts would ignore it too.
+func surviveClosedPipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
 
 // release has the signals have their usual effect again.
 func (s signals) release() {

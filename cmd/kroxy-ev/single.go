@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kroxy-ev/config"
 	"kroxy-ev/engine/accesslog"
 )
@@ -25,8 +27,13 @@ type single struct {
 
 // openLog has diagnostics go to w, without ever blocking a loop, until close.
 func openLog(w io.Writer) (log *slog.Logger, close func()) {
-	diagnostics := accesslog.New(w, accesslog.Options{FlushInterval: 50 * time.Millisecond})
-	return slog.New(slog.NewTextHandler(diagnostics, nil)), func() { _ = diagnostics.Close(flushTimeout) } // there is nowhere left to report to
+	diagnostics := accesslog.New(w, accesslog.Options{FlushInterval: 50 * time.Millisecond, Report: func(err error) {
+		if !errors.Is(err, unix.EPIPE) { // while nobody reads, that would be lost too
+			log.Warn("error log: lines were lost or writing fails", "error", err)
+		}
+	}})
+	log = slog.New(slog.NewTextHandler(diagnostics, nil))
+	return log, func() { _ = diagnostics.Close(flushTimeout) } // there is nowhere left to report to
 }
 
 // newSingleProxy makes a proxy that counts for itself. Lent says that its sockets are systemd's.

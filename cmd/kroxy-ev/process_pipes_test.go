@@ -1,0 +1,140 @@
+package main_test
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// closedPipe is the end of a pipe that can be written to and that nobody reads.
+func closedPipe(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	t.Cleanup(func() { _ = w.Close() })
+	return w
+}
+
+// A process whose output nobody reads serves, reloads, replaces workers and ends well. It has something to say from the start:
+// the configuration has an unknown key.
+func TestOutputThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		s := setup{hosts: endpoints(h), settings: settings{"unknown_key": 1, "workers_num": 2, "shutdown_timeout": 0, "file_log": "/dev/stdout", "format_log": "a session"}}
+		port := reservePort(t)
+		p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
+		args := []string{"--config", p.file}
+		if multi {
+			args = append(args, "-m")
+		}
+		p.process = launch(t, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = closedPipe(t), closedPipe(t) }, args...)
+		eventually(t, "it serves", func() bool {
+			c, err := p.tryDial()
+			if err != nil && !alive(p.pid()) {
+				t.Fatal("it has ended")
+			}
+			return err == nil && c.Close() == nil
+		})
+		expectEcho(t, p.dial(), "before")
+		p.mustOrder("reload")
+		if multi {
+			dead := p.workers()[0]
+			if err := unix.Kill(dead, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "a worker has taken its place", func() bool { return len(p.workers()) == 2 && !alive(dead) })
+		}
+		p.signal(unix.SIGUSR1)
+		p.mustOrder("reload")
+		expectEcho(t, p.dial(), "after")
+		p.stop()
+	})
+}
+
+// What nobody has read is counted, and told to the next reader of a FIFO.
+func TestLinesThatNobodyReadAreCounted(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		fifo := filepath.Join(t.TempDir(), "stderr")
+		if err := unix.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		read := func() *os.File {
+			t.Helper()
+			r, err := os.OpenFile(fifo, os.O_RDONLY|unix.O_NONBLOCK, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		first := read()
+		w, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := listen(t, "127.0.0.1", echo)
+		port := reservePort(t)
+		p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)}))}
+		args := []string{"--config", p.file}
+		if multi {
+			args = append(args, "-m")
+		}
+		p.process = launch(t, func(cmd *exec.Cmd) { cmd.Stderr = w }, args...)
+		_ = w.Close()
+		log := p.stderr
+		go func() { _, _ = io.Copy(log, first) }()
+		p.await(log, `msg="kroxy-ev: serving"`)
+		_ = first.Close()
+		p.mustOrder("reload")
+		time.Sleep(2 * time.Second) // lines are written soon; that one was lost cannot be seen from outside
+		second := read()
+		defer second.Close()
+		go func() { _, _ = io.Copy(log, second) }()
+		p.mustOrder("reload")
+		p.await(log, `level=WARN msg="error log: lines were lost or writing fails" error=".*writing works again; 0 more lines were lost, [1-9] in all`)
+		p.stop()
+	})
+}
+
+func TestDemoEndsWithItsTerminal(t *testing.T) {
+	t.Parallel()
+	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
+	p.await(p.stdout, `sessions 0 active`)
+	p.signal(unix.SIGHUP)
+	if status := p.wait(); status != 0 || p.stderr.String() != "" {
+		t.Errorf("exit status %d, want 0; stderr: %s", status, p.stderr)
+	}
+}
+
+func TestDemoEndsWithItsReader(t *testing.T) {
+	t.Parallel()
+	p := launch(t, func(cmd *exec.Cmd) { cmd.Stdout = closedPipe(t) }, "demo", "-port", strconv.Itoa(reservePort(t)))
+	if status := p.wait(); status != 0 || p.stderr.String() != "" {
+		t.Errorf("exit status %d, want 0; stderr: %s", status, p.stderr)
+	}
+}
+
+// nohup(1) has SIGHUP ignored.
+func TestDemoOfNohup(t *testing.T) {
+	t.Parallel()
+	p := launch(t, func(cmd *exec.Cmd) {
+		args := cmd.Args[1:]
+		cmd.Path = "/bin/sh"
+		cmd.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, program}, args...)
+	}, "demo", "-port", strconv.Itoa(reservePort(t)))
+	p.await(p.stdout, `sessions 0 active`)
+	p.signal(unix.SIGHUP)
+	before := p.stdout.count(`sessions 0 active`)
+	eventually(t, "it goes on", func() bool { return p.stdout.count(`sessions 0 active`) > before })
+	p.stop()
+}
