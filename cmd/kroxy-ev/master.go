@@ -98,7 +98,7 @@ func (m *master) begin(h *supervise.Handover) error {
 	} else {
 		next.tickets = tickets{}.rotated()
 		if m.ledger, err = newLedger(); err == nil {
-			next.doors, err = openDoors(next.cfg, givenSockets(next.cfg))
+			next.doors, err = openDoors(next.cfg, givenSockets(next.cfg, m.log))
 		}
 	}
 	if err != nil {

@@ -195,13 +195,14 @@ func TestSocketActivationWithTooMany(t *testing.T) {
 	})
 }
 
-// Sockets on another port are not this program's.
+// Sockets on another port are not this program's; it says so.
 func TestSocketActivationOfAnotherPort(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		_, prepare, _ := activate(t, 1)
+		other, prepare, _ := activate(t, 1)
 		h := listen(t, "127.0.0.1", echo)
 		p := start(t, setup{hosts: endpoints(h), multi: multi, prepare: prepare})
+		p.await(p.stderr, fmt.Sprintf(`level=WARN .*a socket that systemd has opened is not served.* socket=\S*:%d name=LISTEN_FD_3 .*remedy=.*%d`, other, p.port))
 		expectEcho(t, p.dial(), "hello")
 	})
 }

@@ -48,7 +48,7 @@ func newSingleProxy(cfg *config.Config, log *slog.Logger) (s *single, lent bool,
 		return nil, false, err
 	}
 	s.tickets = t.tickets
-	sockets, lent, err := inheritSockets(cfg, n)
+	sockets, lent, err := inheritSockets(cfg, n, log)
 	if err != nil {
 		return nil, false, err
 	}

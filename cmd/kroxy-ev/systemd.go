@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -77,19 +78,42 @@ func childEnv(keepNotify bool) []string {
 	})
 }
 
-// givenSockets are the listening sockets on cfg's port that systemd has opened for this process (sd_listen_fds(3)).
-func givenSockets(cfg *config.Config) []int {
+// givenSockets are the listening sockets on cfg's port that systemd has opened for this process (sd_listen_fds(3)). Others are
+// closed here, and the log says which.
+func givenSockets(cfg *config.Config, log *slog.Logger) []int {
 	var given []int
 	for _, f := range activation.Files(true) {
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 		_ = f.Close()
-		if err == nil && engine.AdoptListener(fd, cfg.Port) == nil {
-			given = append(given, fd)
-		} else if err == nil {
-			_ = unix.Close(fd)
+		if err == nil {
+			if err = engine.AdoptListener(fd, cfg.Port); err == nil {
+				given = append(given, fd)
+				continue
+			}
 		}
+		log.Warn("kroxy-ev: a socket that systemd has opened is not served, and its clients wait in vain",
+			"socket", localAddress(fd), "name", f.Name(), "error", err,
+			"remedy", fmt.Sprintf("remove its ListenStream from the socket unit, or have it say %d, which is the configuration's port", cfg.Port))
+		_ = unix.Close(fd) // fails if there is none
 	}
 	return given
+}
+
+// localAddress is where a socket is bound, for people.
+func localAddress(fd int) string {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return err.Error()
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)).String()
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)).String()
+	case *unix.SockaddrUnix:
+		return sa.Name
+	}
+	return fmt.Sprintf("an address of another kind, %T", sa)
 }
 
 // checkGiven reports an error if there are more sockets than n, the key's value, which serve one each: clients of the others
@@ -104,8 +128,8 @@ func checkGiven(cfg *config.Config, given []int, n int, key string) error {
 
 // inheritSockets returns n listening sockets on cfg's port: those that systemd has opened, one for several reactors if there
 // are fewer, or new ones. Lent says that they are systemd's.
-func inheritSockets(cfg *config.Config, n int) (sockets []int, lent bool, err error) {
-	given := givenSockets(cfg)
+func inheritSockets(cfg *config.Config, n int, log *slog.Logger) (sockets []int, lent bool, err error) {
+	given := givenSockets(cfg, log)
 	if len(given) == 0 {
 		sockets, err = openSockets(cfg, n)
 		return sockets, false, err
