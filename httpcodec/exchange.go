@@ -64,7 +64,7 @@ func (x *exchange) start() {
 	v := x.server
 	set := v.settings
 	x.client.settings, x.pool = set, v.pool
-	x.closes = !x.req.KeepAlive || v.draining
+	x.closes = !x.req.KeepAlive || v.leaving.Load()
 	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, set.Headers)
 	if set.MaxBodySize > 0 && x.req.Length > set.MaxBodySize {
 		x.fail(causeBodySize, nil)
@@ -216,7 +216,7 @@ func (x *exchange) fail(why cause, err error) bool {
 	x.up.Release(x.server.loop)
 	x.freePartial() // the next response on this client's connection must not begin with it
 	// A client that sends too much is not listened to further.
-	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.done || x.server.draining
+	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.done || x.server.leaving.Load()
 	x.replyWith(why.status, nil)
 	return false
 }

@@ -136,6 +136,38 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// Farewell holds for the response to a request that was there before, and until Resume.
+func TestFarewell(t *testing.T) {
+	t.Parallel()
+	asked, release := make(chan struct{}), make(chan struct{})
+	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+		for {
+			if _, err := io.ReadFull(c, make([]byte, len(getRoot))); err != nil {
+				return
+			}
+			asked <- struct{}{}
+			<-release
+			send(c, hi, nil)
+		}
+	})
+	p := startProxy(t, nil, host)
+	c := p.dial()
+	send(c, getRoot, nil)
+	<-asked
+	p.server.Farewell()
+	release <- struct{}{}
+	if s, how := readAll(c); s != okHead+"Content-Length: 2\r\nConnection: close\r\n\r\nhi" || how != "eof" {
+		t.Errorf("after Farewell: %q, %s", s, how)
+	}
+	p.loop.Post(p.server.Resume)
+	c = p.dial()
+	send(c, getRoot, nil)
+	<-asked
+	release <- struct{}{}
+	readN(t, c, hi)
+	stillOpen(t, c)
+}
+
 // unharmed fails the test if what c sends behind its last response meets a reset: that could destroy the response.
 func (p *proxy) unharmed(c *net.TCPConn) {
 	for range 3 {

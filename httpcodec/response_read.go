@@ -166,7 +166,7 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	}
 	framing := r.ClientFraming(x.req.Minor)
 	// A request that is not whole yet will not be read to its end.
-	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || v.draining
+	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || v.leaving.Load()
 	x.response.begin(fromHost, r.Framing, r.Length, framing, nil)
 	out = AppendResponse(out, r, &ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now())})
 	if r.Upgrade {

@@ -61,6 +61,7 @@ type Server struct {
 	date          dateCache
 	record        accesslog.Record
 	stats         Stats
+	leaving       atomic.Bool // responses say that they are the last
 	draining      bool
 	drained       func()
 }
@@ -212,10 +213,15 @@ func (v *Server) logFailure(x *exchange, why cause, err error) {
 	v.log.Log(context.Background(), level, "http: exchange failed", attrs...)
 }
 
+// Farewell has every response whose head is written from now on end its client's connection, and say so. It is the first step of
+// a shutdown, and may be called by any goroutine.
+func (v *Server) Farewell() { v.leaving.Store(true) }
+
 // Shutdown stops accepting, after the clients that the kernel has already let in, closes idle clients, lets exchanges
 // finish, and calls drained, on the loop, once no client is left.
 func (v *Server) Shutdown(drained func()) {
 	v.listeners.Close()
+	v.Farewell()
 	v.draining, v.drained = true, drained
 	for c := v.active; c != nil; {
 		next := c.next
@@ -229,8 +235,11 @@ func (v *Server) Shutdown(drained func()) {
 	v.checkDrained()
 }
 
-// Resume takes Shutdown back; Serve is to follow. If drained was called already it is not taken back.
-func (v *Server) Resume() { v.draining, v.drained = false, nil }
+// Resume takes Farewell and Shutdown back; Serve is to follow. If drained was called already it is not taken back.
+func (v *Server) Resume() {
+	v.leaving.Store(false)
+	v.draining, v.drained = false, nil
+}
 
 // Abort ends every exchange and tunnel at once.
 func (v *Server) Abort() {

@@ -136,7 +136,7 @@ func (p *proxy) start() {
 	}
 }
 
-// drain stops accepting at once and returns a channel that is closed when no session is left.
+// drain has clients told that no more is answered, stops accepting at once and returns a channel that is closed when no session is left.
 func (p *proxy) drain() <-chan struct{} {
 	return p.whenDrained(func(r *reactor, drained func()) { r.server.Shutdown(drained) })
 }
@@ -150,6 +150,7 @@ func (p *proxy) whenDrained(begin func(r *reactor, drained func())) <-chan struc
 	var left atomic.Int32
 	left.Store(int32(len(p.reactors)))
 	for _, r := range p.reactors {
+		r.farewell()
 		r.loop.Post(func() {
 			begin(r, func() {
 				if left.Add(-1) == 0 {

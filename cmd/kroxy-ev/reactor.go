@@ -27,7 +27,8 @@ type reactor struct {
 	leaving  bool              // of the loop: accepting is coming to its end
 	access   *accesslog.Buffer // nil if there is none
 	swap     func(s *snapshot) // on the loop
-	counts   func() counts     // may be called from any goroutine
+	counts   func() counts     // may be called from any goroutine, as is
+	farewell func()            // has clients told, from now on, that nothing follows what they are sent
 }
 
 // newReactor makes a reactor that counts in the given row.
@@ -42,6 +43,7 @@ func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 	if s.cfg.Mode == config.ModeHTTP {
 		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: s.http, Connector: connector, Row: row, TLS: r.tls, Access: r.access, Log: p.log})
 		r.server, r.swap = v, func(s *snapshot) { v.Swap(s.http, r.access) }
+		r.farewell = v.Farewell
 		r.counts = func() counts {
 			s := v.Stats()
 			return counts{active: s.Active.Load(), total: s.Exchanges.Load(), up: s.BytesUp.Load(), down: s.BytesDown.Load()}
@@ -50,6 +52,7 @@ func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 	}
 	v := streamcodec.NewServer(loop, streamcodec.Options{Settings: s.stream, Connector: connector, TLS: r.tls, Access: r.access, Log: p.log})
 	r.server, r.swap = v, func(s *snapshot) { v.Swap(s.stream, r.access) }
+	r.farewell = func() {} // there is no way to say so
 	r.counts = func() counts {
 		s := v.Stats()
 		return counts{active: s.Active.Load(), total: s.Sessions.Load(), up: s.BytesUp.Load(), down: s.BytesDown.Load()}
@@ -96,6 +99,7 @@ func (r *reactor) take(s *snapshot, fd int, limit *engine.Limit, paused func(err
 // leave stops accepting, without a client noticing, and calls drained once no session is left; both on the loop.
 func (r *reactor) leave(drained func()) {
 	r.leaving = true
+	r.farewell() // once more: an earlier leave may have been taken back since
 	l := r.listener
 	l.Retire(func() {
 		if r.leaving && r.listener == l { // not if it was taken back since, be it that r leaves again

@@ -1,0 +1,78 @@
+package main_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// From the signal on every response says that it is the last of its connection: to a request that was there before, and while
+// clients that are on their way are still let in. An idle client that asks meanwhile gets such a response, or the end.
+func TestFarewell(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		asked, release := make(chan struct{}), make(chan struct{})
+		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				asked <- struct{}{}
+				<-release
+			}
+			_, _ = io.WriteString(w, "hello")
+		})
+		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: settings{"workers_num": 2, "reactors_num": 2}})
+		type client struct {
+			net.Conn
+			in *bufio.Reader
+		}
+		ask := func(c client, path string) {
+			t.Helper()
+			send(t, c, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n")
+		}
+		last := func(c client) {
+			t.Helper()
+			res, body := reply(t, c.in, "GET")
+			if body != "hello" || !res.Close {
+				t.Errorf("the response is %q, and that it is the last one is said: %v", body, res.Close)
+			}
+			if _, err := c.in.ReadByte(); !errors.Is(err, io.EOF) {
+				t.Errorf("behind the last response: %v", err)
+			}
+			_ = c.Close()
+		}
+		const n = 8
+		var clients []client
+		for range 2 * n {
+			c := p.dial()
+			clients = append(clients, client{c, bufio.NewReader(c)})
+			ask(clients[len(clients)-1], "/")
+			if res, _ := reply(t, clients[len(clients)-1].in, "GET"); res.Close {
+				t.Error("the last response, before the signal")
+			}
+		}
+		busy, idle := clients[:n], clients[n:]
+		for _, c := range busy {
+			ask(c, "/slow")
+			<-asked
+		}
+		p.signal(unix.SIGTERM)
+		p.await(p.stderr, `msg="kroxy-ev: stopping"`)
+		close(release)
+		for _, c := range busy {
+			last(c)
+		}
+		for _, c := range idle {
+			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if _, err := c.in.Peek(1); err == nil {
+				last(c)
+			}
+		}
+		if status := p.wait(); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+	})
+}
