@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/tlsconn"
 )
 
@@ -41,8 +42,8 @@ type client struct {
 	listener *engine.Listener // that let it in
 	x        *exchange        // while busy
 	secure   *tlsconn.Handshake
-	tls      *secured // nil if it does not speak TLS
-	next     *client  // in the server's list
+	tls      *accesslog.TLS // what it agreed on; nil if it does not speak TLS
+	next     *client        // in the server's list
 	prev     *client
 	conn     engine.Conn
 	timer    engine.Timer

@@ -8,29 +8,12 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// secured is what is known of a client that speaks TLS.
-type secured struct {
-	log  accesslog.TLS
-	name []byte // that it asked for, where hosts are chosen by that
-}
-
-// forLog is s as a log line has it; nil if s is.
-func (s *secured) forLog() *accesslog.TLS {
-	if s == nil {
-		return nil
-	}
-	return &s.log
-}
-
 // Secured implements tlsconn.Owner.
 func (c *client) Secured(t tlsconn.State, err error) {
 	c.secure, c.state = nil, clientIdle
 	switch {
 	case err == nil:
-		c.tls = &secured{log: accesslog.TLS(t)}
-		if c.settings.Group.Balance.Key() == balance.KeyServerName {
-			c.tls.name = []byte(t.ServerName)
-		}
+		c.tls = (*accesslog.TLS)(&t)
 		c.wait()
 		c.Ready(&c.conn) // its first request may have come along
 	case errors.Is(err, tlsconn.ErrPlainHTTP):
@@ -66,7 +49,7 @@ func (x *exchange) key() []byte {
 		return x.req.HostName()
 	}
 	if t := x.client.tls; t != nil {
-		return t.name
+		return t.ServerName
 	}
 	return nil
 }

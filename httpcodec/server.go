@@ -176,7 +176,7 @@ func (v *Server) checkDrained() {
 
 // account counts and logs an exchange that is over.
 func (v *Server) account(x *exchange) {
-	v.record = accesslog.Record{Client: x.client.addr, BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes, Status: x.status, TLS: x.client.tls.forLog()}
+	v.record = accesslog.Record{Client: x.client.addr, BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes, Status: x.status, TLS: x.client.tls}
 	if v.access != nil {
 		v.record.Method, v.record.URI, v.record.UserAgent = x.req.Method(), x.req.Target(), x.req.Field("user-agent")
 	}

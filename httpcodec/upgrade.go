@@ -11,7 +11,7 @@ import (
 func (x *exchange) tunnel() {
 	v, c, h := x.server, x.client, x.host
 	began, lease := x.began, x.lease
-	record := accesslog.Record{Client: c.addr, BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes, Status: x.status, TLS: c.tls.forLog()}
+	record := accesslog.Record{Client: c.addr, BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes, Status: x.status, TLS: c.tls}
 	if v.access != nil {
 		method, uri, agent := x.req.Method(), x.req.Target(), x.req.Field("user-agent")
 		text := append(append(append(make([]byte, 0, len(method)+len(uri)+len(agent)), method...), uri...), agent...)

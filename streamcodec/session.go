@@ -164,8 +164,8 @@ func (s *Session) connect(prompt bool) {
 	s.server.loop.Disarm(&s.timer)
 	s.state = stateConnect
 	var name []byte
-	if s.tls != nil && s.settings.Group.Balance.Key() == balance.KeyServerName {
-		name = []byte(s.tls.ServerName)
+	if s.tls != nil {
+		name = s.tls.ServerName
 	}
 	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, name, prompt, s)
 }

@@ -32,8 +32,8 @@ type Record struct {
 type TLS struct {
 	// Version and Cipher are the names of what was agreed on.
 	Version, Cipher string
-	// ServerName is the name in the client's hello, as it came.
-	ServerName string
+	// ServerName is the name in the client's hello, as it came. It is not changed.
+	ServerName []byte
 }
 
 type variable uint8

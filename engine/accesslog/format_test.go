@@ -19,7 +19,7 @@ func record() *accesslog.Record {
 		BytesUpstream:   123,
 		BytesDownstream: 1 << 40,
 		Duration:        12*time.Millisecond + 999*time.Microsecond,
-		TLS:             &accesslog.TLS{Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", ServerName: "a.example"},
+		TLS:             &accesslog.TLS{Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", ServerName: []byte("a.example")},
 		Method:          []byte("GET"),
 		URI:             []byte("/a?b=c"),
 		UserAgent:       []byte("curl/8"),
@@ -33,7 +33,7 @@ func nastyRecord() *accesslog.Record {
 		BytesUpstream:   -1 << 63,
 		BytesDownstream: 1<<63 - 1,
 		Duration:        -time.Hour,
-		TLS:             &accesslog.TLS{ServerName: "a\n\"\\\x00\x7f\xff é [2026-01-01 00:00:00]: forged"},
+		TLS:             &accesslog.TLS{ServerName: []byte("a\n\"\\\x00\x7f\xff é [2026-01-01 00:00:00]: forged")},
 		Method:          []byte("G\x00T"),
 		URI:             []byte("/\r\n[2026-01-01 00:00:00]: forged\x7f\x80\xff\t\x1b[31m"),
 		UserAgent:       []byte(`a"b\c $status é`),
@@ -219,7 +219,7 @@ func FuzzCompile(f *testing.F) {
 		}
 		r.Client, _ = netip.ParseAddr(client)
 		if number >= 0 {
-			r.TLS = &accesslog.TLS{Version: "TLSv1.2", ServerName: name}
+			r.TLS = &accesslog.TLS{Version: "TLSv1.2", ServerName: []byte(name)}
 		}
 		for _, r := range []*accesslog.Record{r, nastyRecord()} {
 			want, ok := expand(format, http, r)

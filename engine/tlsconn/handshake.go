@@ -1,6 +1,7 @@
 package tlsconn
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,8 +21,12 @@ type Owner interface {
 	Secured(s State, err error)
 }
 
-// State is what a handshake has agreed on, as people write it: "TLS 1.3", "TLS_AES_128_GCM_SHA256", "www.example.com".
-type State struct{ Version, Cipher, ServerName string }
+// State is what a handshake has agreed on, as people write it: "TLS 1.3", "TLS_AES_128_GCM_SHA256", "www.example.com". The name is
+// the owner's from then on.
+type State struct {
+	Version, Cipher string
+	ServerName      []byte
+}
 
 // Errors with which a handshake ends; Is-able through what wraps them. Others are crypto/tls's.
 var (
@@ -190,7 +195,7 @@ func (hs *Handshake) greet() {
 	case hs.config == nil && err == nil && size == 0:
 		hs.end(fmt.Errorf("while waiting for the client's hello: %w", ErrTruncated)) // or it is longer than any we know
 	case hs.config == nil && err == nil:
-		hs.conclude(State{ServerName: string(hello.ServerName)}, nil)
+		hs.conclude(State{ServerName: bytes.Clone(hello.ServerName)}, nil)
 	case hs.config == nil:
 		hs.end(fmt.Errorf("while reading the client's hello: %w", err))
 	case errors.Is(err, ErrNotTLS) && LooksLikeHTTP(p[:n]):
@@ -306,7 +311,7 @@ func (hs *Handshake) secured() {
 	l.hs = nil
 	hs.conn.SetLayer(l)
 	hs.conn.HasMore(true) // the peer's first bytes may have come along
-	hs.conclude(State{tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), state.ServerName}, nil)
+	hs.conclude(State{tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), []byte(state.ServerName)}, nil)
 }
 
 // end reports a failure to the owner.

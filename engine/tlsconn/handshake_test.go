@@ -31,7 +31,7 @@ func TestServesGoClients(t *testing.T) {
 					for _, n := range []int{1, 100, 16 << 10, 70_000, 3_000_000} {
 						exchange(t, c, n)
 					}
-					e.secured(t, tlsconn.State{Version: "TLS " + version, Cipher: tls.CipherSuiteName(c.ConnectionState().CipherSuite), ServerName: "a.test"})
+					e.secured(t, tlsconn.State{Version: "TLS " + version, Cipher: tls.CipherSuiteName(c.ConnectionState().CipherSuite), ServerName: []byte("a.test")})
 					if s := c.ConnectionState(); s.Version != id || s.DidResume != (round > 0) {
 						t.Errorf("round %d: version %x, resumed %v", round, s.Version, s.DidResume)
 					}
@@ -319,7 +319,7 @@ func TestPeek(t *testing.T) {
 				}
 			}
 			if c.is == nil {
-				e.secured(t, tlsconn.State{ServerName: c.want})
+				e.secured(t, tlsconn.State{ServerName: []byte(c.want)})
 				got := make([]byte, len(c.sends))
 				if _, err := io.ReadFull(raw, got); err != nil || !bytes.Equal(got, c.sends) {
 					t.Errorf("what was peeked at did not stay: %v", err)

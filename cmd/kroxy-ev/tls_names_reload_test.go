@@ -1,0 +1,94 @@
+package main_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"testing"
+)
+
+// What a client asked for in its handshake is known of its connection, whatever needed the name at that time: a request on
+// a kept-alive connection is routed by the configuration of its own time.
+func TestTLSNamesAfterReload(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a := newAuthority(t)
+		letter := func(l string) *site {
+			return serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, l) })
+		}
+		s := setup{
+			hosts: []endpoint{called(letter("A").endpoint, "localhost"), letter("B").endpoint}, multi: multi, mode: "http",
+			settings: a.issue("localhost").serving(settings{"workers_num": 2}),
+		}
+		p := start(t, s)
+		ask := func(c *tls.Conn, in *bufio.Reader) string {
+			t.Helper()
+			send(t, c, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+			res, body := reply(t, in, http.MethodGet)
+			if res.StatusCode != http.StatusOK {
+				return res.Status[:3]
+			}
+			return body
+		}
+		names := map[string]string{"localhost": "A", "LocalHost": "A", "unknown.test": "421", "": "421"}
+		kept, readers := map[string]*tls.Conn{}, map[string]*bufio.Reader{}
+		for name := range names {
+			c := p.secure(asking(a.trusted(""), name))
+			kept[name], readers[name] = c, bufio.NewReader(c)
+			if got := ask(c, readers[name]); got != "A" && got != "B" {
+				t.Fatalf("with round_robin a client that asks for %q gets %s", name, got)
+			}
+		}
+		silent := p.dial() // its handshake comes after the reload
+
+		for _, algorithm := range []string{"sni", "host", "sni", "round_robin", "sni"} {
+			s.algorithm = algorithm
+			p.rewrite(s)
+			p.mustOrder("reload")
+			for name, want := range names {
+				got := ask(kept[name], readers[name])
+				switch {
+				case algorithm == "host":
+					want = "B"
+				case algorithm == "round_robin" && (got == "A" || got == "B"):
+					want = got
+				}
+				if got != want {
+					t.Errorf("after a reload to %s a client that has asked for %q gets %s, want %s", algorithm, name, got, want)
+				}
+			}
+		}
+		c := tls.Client(&watched{TCPConn: silent}, asking(a.trusted(""), "localhost"))
+		if got := ask(c, bufio.NewReader(c)); got != "A" {
+			t.Errorf("a client whose handshake comes after the reload gets %s, want A", got)
+		}
+	})
+}
+
+// A stream session goes to a host of the configuration that it began with, and one that begins later to one of the next.
+func TestTLSNamesAfterReloadInStream(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	x, y := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
+	s := setup{
+		hosts:    []endpoint{called(x.endpoint, "localhost"), y.endpoint},
+		settings: a.issue("localhost").serving(nil),
+	}
+	p := start(t, s)
+	open := p.sockets()
+	early := tls.Client(&watched{TCPConn: p.dial()}, asking(a.trusted(""), "unknown.test"))
+	eventually(t, "the session has begun", func() bool { return p.sockets() > open })
+	s.algorithm = "sni"
+	p.rewrite(s)
+	p.mustOrder("reload")
+	if got, err := io.ReadAll(early); err != nil || string(got) != "A" && string(got) != "B" {
+		t.Errorf("a session from before the reload got %q and error %v", got, err)
+	}
+	expectWhole(t, p.secure(asking(a.trusted(""), "localhost")), "A")
+	if c, err := p.trySecure(asking(a.trusted(""), "unknown.test")); err == nil {
+		if got, _ := io.ReadAll(c); len(got) > 0 {
+			t.Errorf("a client that asks for a name without a host got %q", got)
+		}
+	}
+}
