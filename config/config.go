@@ -89,10 +89,11 @@ type Config struct {
 
 	Groups []Group // in the order of the file, at least one
 
-	file  string
-	root  *node
-	text  []byte
-	files Files
+	file         string
+	root         *node
+	text         []byte
+	files        Files
+	certificates []Certificate
 }
 
 // Files are the contents of PEM files, by the paths that a configuration names
@@ -102,6 +103,10 @@ type Files map[string][]byte
 // Files returns what was read of the PEM files that c names and uses, all that
 // ParseWith needs to make c again. It is not to be changed.
 func (c *Config) Files() Files { return c.files }
+
+// Certificates returns the PEM files with certificates that c uses, in the order
+// in which they were read. It is not to be changed.
+func (c *Config) Certificates() []Certificate { return c.certificates }
 
 // Header is one field of the "headers" object. Name is an RFC 9110 token;
 // Value has no control characters but may hold $host and $addr.

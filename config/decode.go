@@ -18,7 +18,9 @@ type decoder struct {
 
 	open func(path string) pemFile // reads a file that the document names
 	read map[string]pemFile        // what open has answered
-	now  time.Time                 // certificates must be valid then; zero: whenever
+	now  time.Time                 // certificates should be valid then; zero: whenever
+
+	certificates []Certificate
 }
 
 func (d *decoder) failAt(pos position, path, what, remedy string) {

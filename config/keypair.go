@@ -5,14 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"slices"
 	"strings"
-	"time"
 )
 
 // keyPair decodes the paths of a PEM certificate chain and its private key,
 // and says whether one is given. If they are used, then so must be the other;
-// it also reads both, and reports the file at fault if they do not make a pair
-// that is valid now.
+// it also reads both, and reports the file at fault if they do not make a pair.
 func (o object) keyPair(certName, keyName string, used bool) (p KeyPair, given bool) {
 	p = KeyPair{CertPath: o.text(certName), KeyPath: o.text(keyName)}
 	given = p.CertPath != "" || p.KeyPath != ""
@@ -33,7 +32,7 @@ func (o object) keyPair(certName, keyName string, used bool) (p KeyPair, given b
 			o.fail(n, path, quote(p.CertPath)+" "+what, remedy)
 			good = false
 		} else {
-			o.validity(n, path, p.CertPath, certs[0])
+			o.note(n, path, p.CertPath, false, certs[:1])
 		}
 	}
 	if p.Key == nil {
@@ -64,19 +63,6 @@ func (o object) requirePair(certName, keyName, why string) {
 	o.require(keyName, why, "the path of a PEM file with the private key")
 }
 
-// validity reports that a certificate is not valid now. One that will be is a
-// warning: it may have been put there for a restart to come.
-func (d *decoder) validity(n *node, path, file string, cert *x509.Certificate) {
-	at := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
-	switch {
-	case d.now.IsZero():
-	case d.now.After(cert.NotAfter):
-		d.fail(n, path, quote(file)+" has a certificate that expired on "+at(cert.NotAfter), "renew it")
-	case d.now.Before(cert.NotBefore):
-		d.warn(n.pos, path, quote(file)+" has a certificate that is not valid before "+at(cert.NotBefore), "give one that is valid now, or check the clock")
-	}
-}
-
 // authorities decodes the path of a PEM file with CA certificates. If it is
 // used and given, it also reads and checks the file; otherwise there are none.
 func (o object) authorities(key string, used bool) (file string, ca []byte) {
@@ -87,25 +73,16 @@ func (o object) authorities(key string, used bool) (file string, ca []byte) {
 		return file, nil
 	}
 	certs, what, remedy := parseCertificates(ca, "CA certificates")
-	if what == "" && !anyAuthority(certs) {
+	if what == "" && !slices.ContainsFunc(certs, isAuthority) {
 		what, remedy = "has no CA certificate in it", "give the file of the certificate that signed theirs, not of theirs"
 	}
+	n, path := o.child(key)
 	if what != "" {
-		n, path := o.child(key)
 		o.fail(n, path, quote(file)+" "+what, remedy)
+		return file, ca
 	}
+	o.note(n, path, file, true, certs)
 	return file, ca
-}
-
-// anyAuthority reports whether one of the certificates can vouch for another:
-// a CA's, or one that was issued by itself, which vouches for itself at least.
-func anyAuthority(certs []*x509.Certificate) bool {
-	for _, c := range certs {
-		if c.IsCA || bytes.Equal(c.RawIssuer, c.RawSubject) {
-			return true
-		}
-	}
-	return false
 }
 
 // blocks returns the types of the PEM blocks in data, and its certificates.

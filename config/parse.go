@@ -73,9 +73,8 @@ func Parse(filename string, data []byte) (*Config, []Problem, error) {
 
 // ParseWith is Parse for a process that may not read the files that the
 // configuration names, or has to take them as they were: it opens none, and
-// one that is not in files does not exist. Nor does it look at the clock: a
-// certificate that has expired since another process read it is no error. The
-// Config keeps data and the contents of files.
+// one that is not in files does not exist. Nor does it look at the clock: it
+// warns of no certificate. The Config keeps data and the contents of files.
 func ParseWith(filename string, data []byte, files Files) (*Config, []Problem, error) {
 	return parse(filename, data, &decoder{open: func(path string) pemFile {
 		if content, ok := files[path]; ok {
@@ -88,9 +87,15 @@ func ParseWith(filename string, data []byte, files Files) (*Config, []Problem, e
 func parse(filename string, data []byte, d *decoder) (*Config, []Problem, error) {
 	d.read = map[string]pemFile{}
 	c := d.document(data)
+	for i := range d.certificates {
+		d.certificates[i].place.File = filename
+		if p, warn := d.certificates[i].Warning(d.now); warn && !d.now.IsZero() {
+			d.warnings = append(d.warnings, p)
+		}
+	}
 	if c != nil {
 		c.file = filename
-		c.text, c.files = data, d.contents()
+		c.text, c.files, c.certificates = data, d.contents(), d.certificates
 	}
 	for _, list := range [][]Problem{d.errors, d.warnings} {
 		for i := range list {

@@ -207,6 +207,7 @@ func (m *master) run() error {
 		case o := <-orders:
 			m.start(o)
 		case <-tick:
+			m.upkeep.remind(m.log)
 			if files, keys := m.upkeep.due(); files || keys {
 				m.start(order{verb: verbRenew, files: files, keys: keys})
 			}
@@ -322,7 +323,7 @@ func (m *master) renew(now generation, o order) outcome {
 	if o.files {
 		next := done.next
 		var err error
-		next.cfg, err = reread(now.cfg, m.path)
+		next.cfg, err = reread(now.cfg, m.path, m.log)
 		done.files = m.goOver(&done, next, renewedFiles, err)
 	}
 	return done

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -102,6 +103,7 @@ type upkeep struct {
 	last   map[string]stamp // when they were last looked at
 	made   time.Time        // the newest key
 	rotate time.Time        // zero is never
+	expiry expiry
 }
 
 // stamp tells one version of a file from another.
@@ -120,6 +122,7 @@ func (u *upkeep) follow(cfg *config.Config) {
 		return
 	}
 	u.ticker = time.NewTicker(upkeepEvery)
+	u.expiry = newExpiry(cfg, time.Now())
 	u.files = stamps(slices.Collect(maps.Keys(files)))
 	u.last = u.files
 	for path, content := range files {
@@ -173,6 +176,13 @@ func (u *upkeep) tick() <-chan time.Time {
 		return nil
 	}
 	return u.ticker.C
+}
+
+// remind says what is to be said of certificates now.
+func (u *upkeep) remind(log *slog.Logger) {
+	for _, p := range u.expiry.warnings(time.Now()) {
+		log.Warn("kroxy-ev: " + p.String())
+	}
 }
 
 // due looks whether files have changed, or keys have had their time. A change is told once, and only when nothing has changed

@@ -112,6 +112,7 @@ func (s *single) run() error {
 		case o := <-s.orders:
 			o.tell(s.obey(o))
 		case <-s.upkeep.tick():
+			s.upkeep.remind(s.log)
 			files, keys := s.upkeep.due()
 			if keys {
 				logRenewal(s.log, renewedKeys, s.renew(s.now.cfg, true))
@@ -175,7 +176,7 @@ func (s *single) tryReload() error {
 
 // renewFiles sets TLS up anew by the configuration that is in force and its files as they are now.
 func (s *single) renewFiles() error {
-	cfg, err := reread(s.now.cfg, s.path)
+	cfg, err := reread(s.now.cfg, s.path, s.log)
 	if err != nil {
 		return err
 	}
@@ -222,10 +223,14 @@ func loadAgain(path string, old *config.Config, log *slog.Logger) (*config.Confi
 	return cfg, nil
 }
 
-// reread reads the PEM files of a configuration again.
-func reread(cfg *config.Config, path string) (*config.Config, error) {
+// reread reads the PEM files of a configuration again, and says what is wrong with certificates that can be used all the same.
+func reread(cfg *config.Config, path string, log *slog.Logger) (*config.Config, error) {
 	next, _, err := config.Parse(path, cfg.Text())
-	return next, err
+	if err != nil {
+		return nil, err
+	}
+	logRenewed(log, next, time.Now())
+	return next, nil
 }
 
 // What is renewed.

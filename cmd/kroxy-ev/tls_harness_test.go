@@ -47,8 +47,14 @@ type identity struct {
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
+	return newAuthorityUntil(t, time.Now().Add(time.Hour))
+}
+
+// newAuthorityUntil makes a CA that is, or was, valid until then.
+func newAuthorityUntil(t *testing.T, notAfter time.Time) *authority {
+	t.Helper()
 	a := &authority{t: t, key: newKey(t), pool: x509.NewCertPool()}
-	template := draft(time.Now().Add(time.Hour))
+	template := draft(notAfter)
 	template.Subject.CommonName = "CA " + template.SerialNumber.String()
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
@@ -90,13 +96,19 @@ func writePEM(t *testing.T, dir, name, kind string, der []byte) string {
 // issue makes a certificate for names, or addresses, that is valid now.
 func (a *authority) issue(names ...string) *identity {
 	a.t.Helper()
-	return a.sign(newKey(a.t), time.Now().Add(time.Hour), names)
+	return a.sign(newKey(a.t), time.Now().Add(-2*time.Hour), time.Now().Add(time.Hour), names)
+}
+
+// early makes a certificate that will be valid.
+func (a *authority) early(names ...string) *identity {
+	a.t.Helper()
+	return a.sign(newKey(a.t), time.Now().Add(time.Hour), time.Now().Add(2*time.Hour), names)
 }
 
 // expired makes a certificate that was valid once.
 func (a *authority) expired(names ...string) *identity {
 	a.t.Helper()
-	return a.sign(newKey(a.t), time.Now().Add(-time.Minute), names)
+	return a.sign(newKey(a.t), time.Now().Add(-2*time.Hour), time.Now().Add(-time.Minute), names)
 }
 
 // rsaKey takes long to make.
@@ -109,12 +121,13 @@ func (a *authority) issueRSA(names ...string) *identity {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return a.sign(key, time.Now().Add(time.Hour), names)
+	return a.sign(key, time.Now().Add(-2*time.Hour), time.Now().Add(time.Hour), names)
 }
 
-func (a *authority) sign(key crypto.Signer, notAfter time.Time, names []string) *identity {
+func (a *authority) sign(key crypto.Signer, notBefore, notAfter time.Time, names []string) *identity {
 	a.t.Helper()
 	template := draft(notAfter)
+	template.NotBefore = notBefore
 	template.Subject = pkix.Name{CommonName: "somebody"}
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {

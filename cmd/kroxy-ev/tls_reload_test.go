@@ -213,7 +213,7 @@ func badPlaces(t *testing.T, a *authority) map[string]struct {
 	pattern string
 } {
 	t.Helper()
-	other, old := a.issue("site.test"), a.expired("site.test")
+	other := a.issue("site.test")
 	write := func(path, text string) {
 		if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path)); err != nil {
 			t.Fatal(err)
@@ -224,7 +224,6 @@ func badPlaces(t *testing.T, a *authority) map[string]struct {
 		pattern string
 	}{
 		"mismatched":   {func(w *place) { replaceFile(t, other.key, w.key) }, `tls_key_path: .*is not the key of the first certificate in .*; give the key`},
-		"expired":      {func(w *place) { w.put(old) }, `tls_cert_path: .*expired on .*; renew it`},
 		"empty":        {func(w *place) { write(w.cert, "") }, `tls_cert_path: .*is empty; give a PEM file`},
 		"empty key":    {func(w *place) { write(w.key, "") }, `tls_key_path: .*is empty; give a PEM file`},
 		"no PEM":       {func(w *place) { write(w.cert, "hello") }, `tls_cert_path: .*has no PEM certificate in it; give`},

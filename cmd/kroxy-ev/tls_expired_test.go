@@ -1,0 +1,156 @@
+package main_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+)
+
+// untimely is a client that believes what a has signed, whenever it is, was or will be valid.
+func (a *authority) untimely(name string) *tls.Config {
+	config := a.trusted(name)
+	config.InsecureSkipVerify = true // and done here instead
+	config.VerifyConnection = func(s tls.ConnectionState) error {
+		leaf := s.PeerCertificates[0]
+		return errors.Join(leaf.CheckSignatureFrom(a.cert), leaf.VerifyHostname(name))
+	}
+	return config
+}
+
+// expiredWarning is what is said of a certificate for a name that was valid once.
+func expiredWarning(path, name string) string {
+	return `\.json:\d+:\d+: ` + path + `: \\?".*\\?" has a certificate for \\?"` + regexp.QuoteMeta(name) + `\\?" that expired on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: whoever verifies it refuses it; renew it`
+}
+
+// A certificate that is not valid any more, or not yet, keeps nobody from being served: neither at the start, nor after a
+// reload or an upgrade. It is said once each time, not by each worker.
+func TestTLSExpiredCertificate(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a := newAuthority(t)
+		good, old, other := a.issue("good.test"), a.expired("old.test"), a.issue("other.test")
+		early := a.early("early.test")
+		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "A") })
+		with := func(list ...*identity) settings {
+			var pairs []settings
+			for _, id := range list {
+				pairs = append(pairs, settings{"cert_path": id.cert, "key_path": id.key})
+			}
+			return settings{"tls_enabled": true, "certificates": pairs, "workers_num": 3}
+		}
+		s := setup{mode: "http", hosts: sites(h), multi: multi, settings: with(old, good, early)}
+		if multi {
+			s.prepare = dynasty(t)
+		}
+		port := reservePort(t)
+		p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
+		args := []string{"--config", p.file}
+		if multi {
+			args = append(args, "-m")
+		}
+		p.process = launch(t, s.prepare, args...)
+		p.sees(`msg="kroxy-ev: serving"`)
+		served := func(names ...string) {
+			t.Helper()
+			for _, name := range names {
+				c := p.secure(a.untimely(name))
+				send(t, c, lastRequest)
+				if res, body := reply(t, bufio.NewReader(c), http.MethodGet); res.StatusCode != 200 || body != "A" {
+					t.Errorf("%s: %d, %q", name, res.StatusCode, body)
+				}
+				_ = c.Close()
+			}
+		}
+		said := func(times int) {
+			t.Helper()
+			for name, pattern := range map[string]string{
+				"old":   expiredWarning(`http\.certificates\[\d\]\.cert_path`, "old.test"),
+				"early": `http\.certificates\[\d\]\.cert_path: .* has a certificate for .*early\.test.* that is not valid before .* UTC: .*; give one that is valid now, or check the clock`,
+			} {
+				eventually(t, "the certificates are spoken of", func() bool { return p.stderr.count(pattern) >= times })
+				if n := p.stderr.count(pattern); n > times {
+					t.Errorf("%s: %d lines, want %d", name, n, times)
+				}
+			}
+		}
+		served("good.test", "old.test", "early.test")
+		said(1)
+		if _, err := p.trySecure(a.trusted("old.test")); err == nil || !regexp.MustCompile("expired|certificate name").MatchString(err.Error()) {
+			t.Errorf("a client that looks at the clock: %v", err)
+		}
+
+		s.settings = with(other, early, old)
+		p.rewrite(s)
+		p.mustOrder("reload")
+		served("other.test", "old.test", "early.test")
+		said(2)
+		if !multi {
+			p.stop()
+			return
+		}
+		p.mustOrder("upgrade")
+		heir := p.reign(1)
+		served("other.test", "old.test", "early.test")
+		said(3)
+		p.endGently(heir)
+	})
+}
+
+// What a renewal brings is taken up if it can be used, expired or not, and said.
+func TestTLSRenewalThatIsExpired(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a := newAuthority(t)
+		first, old, next := a.issue("site.test"), a.expired("site.test"), a.issue("site.test")
+		place := newPlace(t)
+		place.put(first)
+		p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi, settings: place.serving(settings{"workers_num": 2})})
+		p.shows(first)
+		place.put(old)
+		eventually(t, "the expired certificate is shown", func() bool { return p.shown("site.test").Equal(old.Leaf) })
+		p.sees(`level=WARN msg="kroxy-ev: ` + `.*` + expiredWarning(`stream\.tls_cert_path`, "site.test"))
+		if err := errors.Join(os.WriteFile(place.cert+".new", []byte("hello"), 0o600), os.Rename(place.cert+".new", place.cert)); err != nil {
+			t.Fatal(err)
+		}
+		p.sees(`cannot be taken up, the old ones stay in service`)
+		p.shows(old)
+		place.put(next)
+		eventually(t, "the next one is shown", func() bool { return p.shown("site.test").Equal(next.Leaf) })
+		if n := p.stderr.count("expired on"); n != 1 {
+			t.Errorf("%d lines about the expired one, want 1", n)
+		}
+	})
+}
+
+// Certificates that are shown to hosts, and the authorities of both sides, likewise.
+func TestTLSExpiredElsewhere(t *testing.T) {
+	t.Parallel()
+	a, past := newAuthority(t), newAuthorityUntil(t, time.Now().Add(-time.Minute))
+	h := serveTLS(t, a.issue("127.0.0.1").config(), mirror)
+	shown := a.expired("proxy.test")
+	p := start(t, setup{
+		mode: "http", hosts: sites(h), settings: a.issue("site.test").serving(settings{"tls_verify_client": true, "tls_client_ca_path": past.path}),
+	}.toTLS(settings{"proxy_tls_cert_path": shown.cert, "proxy_tls_key_path": shown.key}))
+	p.sees(expiredWarning(`http\.servers\.backend\.proxy_tls_cert_path`, "proxy.test"))
+	p.sees(`http\.tls_client_ca_path: .* has no CA certificate that is valid: that of .*CA .* expired on .* UTC, so nobody passes verification; give the file`)
+	if got := p.verdict(past.issue("client.test").showing(a.trusted("site.test"))); got == "served" {
+		t.Error("a client is served whose authority has ended")
+	}
+}
+
+// A check of the file says the same, and is as strict as asked for.
+func TestTLSExpiredCertificateChecked(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	hosts := []endpoint{{"127.0.0.1", 9}}
+	file := writeConfig(t, t.TempDir(), configText(reservePort(t), setup{hosts: hosts, settings: a.expired("site.test").serving(nil)}))
+	warning := expiredWarning(`stream\.tls_cert_path`, "site.test")
+	expectOutcome(t, outcome{0, `is good\n$`, `^kroxy-ev: warning: .*` + warning + `\n$`}, "--test", "-c", file)
+	expectOutcome(t, outcome{1, "", `^/.*` + warning + `\n$`}, "--test", "--strict", "-c", file)
+}

@@ -1,0 +1,163 @@
+package config
+
+import (
+	"bytes"
+	"crypto/x509"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Certificate is a PEM file that a configuration uses, and until when: that is,
+// until when its first certificate is valid, which is shown to others, or the
+// authorities in it are, by which others are verified. Certificates that are
+// not valid are used all the same: who looks at them decides.
+type Certificate struct {
+	place       Problem // where the file is named
+	file        string
+	authorities bool
+	terms       []term // at least one
+}
+
+// term is how long a certificate is valid, and whose it is.
+type term struct {
+	names      string
+	begin, end time.Time
+}
+
+// notices are how long before its end a certificate is spoken of, the longest
+// first. One that is valid for less than twice as long in all is not: it may be
+// as it should be.
+var notices = []time.Duration{30 * day, 7 * day, day}
+
+const day = 24 * time.Hour
+
+// Warning returns what is wrong, or soon will be, with c at a time.
+func (c *Certificate) Warning(now time.Time) (p Problem, warn bool) {
+	t := c.at(now)
+	p = c.place
+	expired, early := now.After(t.end), now.Before(t.begin)
+	if c.authorities {
+		p.What = quote(c.file) + " has no CA certificate that is valid"
+		p.Remedy = "give the file of CA certificates that are valid"
+	} else {
+		p.What = quote(c.file) + " has a certificate for " + t.names + " that"
+		p.Remedy = "renew it"
+	}
+	const layout = "2006-01-02 15:04:05 UTC"
+	begin, end := t.begin.UTC().Format(layout), t.end.UTC().Format(layout)
+	switch {
+	case expired && c.authorities:
+		p.What += ": that of " + t.names + " expired on " + end + ", so nobody passes verification"
+	case expired:
+		p.What += " expired on " + end + ": whoever verifies it refuses it"
+	case early && c.authorities:
+		p.What += ": that of " + t.names + " is not valid before " + begin + ", so nobody passes verification"
+		p.Remedy += ", or check the clock"
+	case early:
+		p.What += " is not valid before " + begin + ": whoever verifies it refuses it"
+		p.Remedy = "give one that is valid now, or check the clock"
+	case !t.noticed(now):
+		return Problem{}, false
+	case c.authorities:
+		p.What += " for long: that of " + t.names + " expires on " + end
+	default:
+		p.What += " expires on " + end
+	}
+	return p, true
+}
+
+// NextWarning returns when Warning is to be asked again after it was asked now.
+func (c *Certificate) NextWarning(now time.Time) time.Time {
+	now = now.Round(0) // the clock counts, also while the machine sleeps
+	t := c.at(now)
+	if now.After(t.end) || now.Before(t.begin) {
+		return now.Add(day)
+	}
+	for _, n := range notices {
+		if at := t.end.Add(-n); t.merits(n) && at.After(now) {
+			return at
+		}
+	}
+	return t.end.Add(time.Second)
+}
+
+// at returns the term that counts at a time: of those that are valid, or else
+// of those that were, or else of all, the one with the latest end.
+func (c *Certificate) at(now time.Time) term {
+	rank := func(t term) int {
+		switch {
+		case now.After(t.end):
+			return 1
+		case now.Before(t.begin):
+			return 0
+		default:
+			return 2
+		}
+	}
+	best := c.terms[0]
+	for _, t := range c.terms[1:] {
+		if d := rank(t) - rank(best); d > 0 || d == 0 && t.end.After(best.end) {
+			best = t
+		}
+	}
+	return best
+}
+
+// merits reports whether t is long enough for a notice so long before its end.
+func (t term) merits(notice time.Duration) bool { return t.end.Sub(t.begin) >= 2*notice }
+
+// noticed reports whether t, which is valid, ends soon.
+func (t term) noticed(now time.Time) bool {
+	for _, n := range notices {
+		if t.merits(n) && !now.Before(t.end.Add(-n)) {
+			return true
+		}
+	}
+	return false
+}
+
+// note keeps in mind how long certificates of the file that n names are valid.
+func (d *decoder) note(n *node, path, file string, authorities bool, certs []*x509.Certificate) {
+	c := Certificate{place: Problem{Line: n.pos.line, Column: n.pos.column, Path: path}, file: file, authorities: authorities}
+	for _, cert := range certs {
+		if !authorities || isAuthority(cert) {
+			c.terms = append(c.terms, term{names: names(cert), begin: cert.NotBefore, end: cert.NotAfter})
+		}
+	}
+	d.certificates = append(d.certificates, c)
+}
+
+// isAuthority reports whether a certificate can vouch for another: a CA's, or
+// one that was issued by itself, which vouches for itself at least.
+func isAuthority(c *x509.Certificate) bool {
+	return c.IsCA || bytes.Equal(c.RawIssuer, c.RawSubject)
+}
+
+// names says whose a certificate is.
+func names(c *x509.Certificate) string {
+	list := append([]string(nil), c.DNSNames...)
+	for _, ip := range c.IPAddresses {
+		list = append(list, ip.String())
+	}
+	for _, uri := range c.URIs {
+		list = append(list, uri.String())
+	}
+	if len(list) == 0 {
+		list = append(list, c.EmailAddresses...)
+	}
+	switch subject := c.Subject.String(); {
+	case len(list) > 0:
+	case c.Subject.CommonName != "":
+		list = []string{c.Subject.CommonName}
+	case subject != "":
+		list = []string{subject}
+	default:
+		return "nobody (serial number " + shorten(c.SerialNumber.Text(16), 40) + ")"
+	}
+	const most = 4
+	if n := len(list); n > most {
+		return strings.Join(quoteAll(list[:most-1]), ", ") + " and " + strconv.Itoa(n-most+1) + " more"
+	}
+	return strings.Join(quoteAll(list), ", ")
+}
