@@ -2,11 +2,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"syscall"
 	"testing"
 
+	"kroxy-ev/config"
 	"kroxy-ev/engine"
 )
 
@@ -30,6 +32,47 @@ func TestFileBudget(t *testing.T) {
 	}
 	if b := fileBudget(1<<20, 1, 0, 64); b.connections < 500_000 || b.pipes != maxPipes || b.idle != 64 {
 		t.Errorf("a million files give %+v", b)
+	}
+}
+
+// What is asked for and does not fit is said, with a limit that is enough and no more than that.
+func TestShortage(t *testing.T) {
+	t.Parallel()
+	for mode, more := range map[string]string{"stream": "", "http": `"upstream_keepalive":1000,`} {
+		text := `{"` + mode + `":{"proxy_to":"a","servers":{"a":{"hosts":[{"host":"h","port":1}]}},` + more + `"max_connections":%d}}`
+		for _, reactors := range []int{1, 2, 8} {
+			for limit, files := range map[int]int{0: 128, 1: 16, 40: 1024, 1000: 1024, 100_000: 65536, 1 << 30: mostFiles} {
+				cfg, _, err := config.Parse("f", fmt.Appendf(nil, text, limit))
+				if err != nil {
+					t.Fatal(err)
+				}
+				room := fileBudget(files, reactors, limit, keepsIdle(cfg)).connections
+				list := shortage(cfg, files, reactors)
+				if limit <= room {
+					if len(list) > 0 {
+						t.Errorf("%d files, %d reactors, limit %d: %v", files, reactors, limit, list)
+					}
+					continue
+				}
+				if len(list) != 1 {
+					t.Fatalf("%d files, %d reactors, limit %d: %v", files, reactors, limit, list)
+				}
+				want := fmt.Sprintf("%d connections do not fit into the limit of %d open files: %d are served at once, more wait", limit, files, room)
+				if list[0].What != want || list[0].Path != mode+".max_connections" || !strings.HasSuffix(list[0].Remedy, fmt.Sprintf("write at most %d", room)) {
+					t.Errorf("got %s, want %s", list[0], want)
+				}
+				enough := 0
+				if n, _ := fmt.Sscanf(list[0].Remedy, "raise the limit to %d ", &enough); n != 1 {
+					if limit < 1<<30 {
+						t.Errorf("no remedy: %s", list[0])
+					}
+					continue
+				}
+				if more := shortage(cfg, enough, reactors); len(more) > 0 || len(shortage(cfg, enough-1, reactors)) != 1 {
+					t.Errorf("%d reactors: %d files are not what it takes for %d connections: %v", reactors, enough, limit, more)
+				}
+			}
+		}
 	}
 }
 

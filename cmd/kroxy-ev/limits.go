@@ -2,12 +2,15 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"sort"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"kroxy-ev/config"
 	"kroxy-ev/engine"
 )
 
@@ -28,6 +31,8 @@ const (
 	// maxSpent is how many spent sockets a reactor may have of each address family. More would be of use only where more
 	// sessions than this end within the time that a host takes to confirm a FIN.
 	maxSpent = 64
+	// mostFiles is how many open files are made use of.
+	mostFiles = 1 << 24
 )
 
 // openFiles is the soft limit on open files, which Go's runtime has already raised to the hard one. See getrlimit(2).
@@ -36,7 +41,7 @@ func openFiles() int {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
 		return 1024
 	}
-	return int(min(r.Cur, 1<<24))
+	return int(min(r.Cur, mostFiles))
 }
 
 // fileBudget shares files out. With max > 0 there are no more client connections than that; keep is how many idle connections
@@ -46,6 +51,31 @@ func fileBudget(files, reactors, max, keep int) budget {
 	b := budget{pipes: min(maxPipes, free/8/reactors), idle: min(keep, free/8/reactors), spent: min(maxSpent, free/32/reactors)}
 	b.connections = clamp((free-(2*b.pipes+b.idle+2*b.spent)*reactors)/2, 1, max)
 	return b
+}
+
+// keepsIdle is how many idle connections to hosts cfg allows a reactor to keep.
+func keepsIdle(cfg *config.Config) int {
+	if cfg.Mode != config.ModeHTTP {
+		return 0
+	}
+	return cfg.UpstreamKeepalive * len(cfg.Group(cfg.ProxyTo).Hosts)
+}
+
+// shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors.
+func shortage(cfg *config.Config, files, reactors int) []config.Problem {
+	fit := func(files int) int {
+		return fileBudget(files, reactors, cfg.MaxConnections, keepsIdle(cfg)).connections
+	}
+	room := fit(files)
+	if cfg.MaxConnections <= room {
+		return nil
+	}
+	what := fmt.Sprintf("%d connections do not fit into the limit of %d open files: %d are served at once, more wait", cfg.MaxConnections, files, room)
+	remedy := fmt.Sprintf("write at most %d", room)
+	if enough := sort.Search(mostFiles, func(n int) bool { return fit(n) >= cfg.MaxConnections }); enough < mostFiles {
+		remedy = fmt.Sprintf("raise the limit to %d (ulimit -n, or LimitNOFILE= in a systemd unit), or %s", enough, remedy)
+	}
+	return []config.Problem{cfg.Problem(cfg.Mode.String()+".max_connections", what, remedy)}
 }
 
 // clamp bounds n from below and, if hi is positive, from above.

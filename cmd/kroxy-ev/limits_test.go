@@ -86,6 +86,33 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+// Connections that are asked for and for which there are no files are said, at the start and at a reload, once.
+func TestConnectionsThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		s := setup{hosts: endpoints(h), multi: multi, prepare: withFiles(256), settings: settings{"max_connections": 5000, "workers_num": 3, "reactors_num": 1}}
+		p := start(t, s)
+		const warning = `\.json:\d+:\d+: stream\.max_connections: 5000 connections do not fit into the limit of 256 open files: \d+ are served at once, more wait; ` +
+			`raise the limit to \d+ \(ulimit -n, or LimitNOFILE= in a systemd unit\), or write at most \d+`
+		said := func(times int) {
+			t.Helper()
+			expectEcho(t, p.dial(), "hello")
+			eventually(t, "the warning is there", func() bool { return p.stderr.count(warning) >= times })
+			if n := p.stderr.count(warning); n != times {
+				t.Errorf("%d warnings, want %d", n, times)
+			}
+		}
+		said(1)
+		p.mustOrder("reload")
+		said(2)
+		s.settings["max_connections"] = 10
+		p.rewrite(s)
+		p.mustOrder("reload")
+		said(2)
+	})
+}
+
 // The budget keeps the limit on files from being met, but the limit may be lowered under a running process, and the
 // system as a whole may run out.
 func TestFilesRunOut(t *testing.T) {

@@ -170,6 +170,9 @@ func parseFlags(args []string) (flags, error) {
 // load reads the configuration and prints its warnings.
 func load(path string, stderr io.Writer) (*config.Config, error) {
 	cfg, warnings, err := config.Load(path)
+	if err == nil {
+		warnings = append(warnings, shortage(cfg, openFiles(), reactorCount(cfg))...)
+	}
 	warn(warnings, stderr)
 	return cfg, err
 }

@@ -126,7 +126,7 @@ func (m *master) begin(h *supervise.Handover) error {
 
 // read reads the configuration; if there is one in force, for it to follow.
 func (m *master) read(old *config.Config) (generation, error) {
-	cfg, err := loadAgain(m.path, old, m.log)
+	cfg, err := loadAgain(m.path, old, 1, m.log)
 	if err == nil && cfg.WorkersNum > maxWorkers {
 		err = problem(cfg, "workers_num", fmt.Sprintf("%d workers are more than there can be", cfg.WorkersNum), fmt.Sprintf("write at most %d; one per CPU is enough", maxWorkers))
 	}

@@ -147,7 +147,7 @@ func (s *single) reload() error {
 }
 
 func (s *single) tryReload() error {
-	cfg, err := loadAgain(s.path, s.now.cfg, s.log)
+	cfg, err := loadAgain(s.path, s.now.cfg, s.loops, s.log)
 	if err != nil {
 		return err
 	}
@@ -207,9 +207,12 @@ func (s *single) renew(cfg *config.Config, newKeys bool) error {
 	return s.commit(next, nil)
 }
 
-// loadAgain reads a configuration that is to follow on old, or is the first if that is nil.
-func loadAgain(path string, old *config.Config, log *slog.Logger) (*config.Config, error) {
+// loadAgain reads a configuration that is to follow on old, or is the first if that is nil, for processes of so many reactors.
+func loadAgain(path string, old *config.Config, reactors int, log *slog.Logger) (*config.Config, error) {
 	cfg, warnings, err := config.Load(path)
+	if err == nil {
+		warnings = append(warnings, shortage(cfg, openFiles(), reactors)...)
+	}
 	for _, w := range warnings {
 		log.Warn("kroxy-ev: " + w.String())
 	}

@@ -53,11 +53,7 @@ func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
 
 // share divides the process's open files for cfg. A loop's pipes stay as many as they were.
 func (p *proxy) share(cfg *config.Config) budget {
-	keep := 0
-	if cfg.Mode == config.ModeHTTP {
-		keep = cfg.UpstreamKeepalive * len(cfg.Group(cfg.ProxyTo).Hosts)
-	}
-	return fileBudget(openFiles(), p.loops, cfg.MaxConnections, keep)
+	return fileBudget(openFiles(), p.loops, cfg.MaxConnections, keepsIdle(cfg))
 }
 
 // openAccessLog gives s the log that is open already, or its own.
