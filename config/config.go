@@ -85,7 +85,7 @@ type Config struct {
 	TLS TLS
 
 	FileLog   string // access log path; "" is no log
-	FormatLog string // access log line; its variables are known to exist in Mode
+	FormatLog string // access log line, not "" if there is a log; its variables are known to exist in Mode
 
 	Groups []Group // in the order of the file, at least one
 

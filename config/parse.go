@@ -187,6 +187,7 @@ func (d *decoder) server(n *node) *Config {
 	c.FileLog = o.text("file_log")
 	c.FormatLog = o.text("format_log")
 	o.logFormat()
+	c.defaultLog()
 
 	c.Groups = o.groups()
 	c.ProxyTo = o.proxyTo()

@@ -1,6 +1,10 @@
 package main_test
 
 import (
+	"bufio"
+	"io"
+	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,7 +54,6 @@ func TestAccessLogFormats(t *testing.T) {
 		"$client_addr up $bytes_sent_upstream down $bytes_sent_downstream in $processing_time": stamp + `127\.0\.0\.1 up 5 down 7 in \d+ms$`,
 		"$bytes_sent_downstream$bytes_sent_upstream":                                           stamp + `75$`,
 		"100% of it, $ and \t": stamp + "100% of it, \\$ and \t$",
-		"":                     stamp + `$`,
 	} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
@@ -73,6 +76,45 @@ func TestAccessLogFormats(t *testing.T) {
 				expectMatch(t, line, want)
 			}
 		})
+	}
+}
+
+// Without a format, or with an empty one, lines are not empty.
+func TestAccessLogWithoutFormat(t *testing.T) {
+	t.Parallel()
+	raw := endpoints(listen(t, "127.0.0.1", answer("goodbye")))
+	web := sites(serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	for name, format := range map[string]settings{"none": {}, "empty": {"format_log": ""}} {
+		for mode, test := range map[string]struct {
+			hosts []endpoint
+			talk  func(p *proxy)
+			want  string
+		}{
+			"stream": {raw, (*proxy).talk, `127\.0\.0\.1 5 7 \d+ms$`},
+			"http": {web, func(p *proxy) {
+				c := p.dial()
+				send(t, c, "GET /a?b HTTP/1.1\r\nHost: p\r\nUser-Agent: me\r\nConnection: close\r\n\r\n")
+				if res, body := reply(t, bufio.NewReader(c), http.MethodGet); res.StatusCode != 200 || body != "hello" {
+					t.Errorf("%d, %q", res.StatusCode, body)
+				}
+				_ = c.Close()
+			}, `127\.0\.0\.1 "GET /a\?b" 200 \d+ "me" \d+ms$`},
+		} {
+			t.Run(mode+", "+name, func(t *testing.T) {
+				t.Parallel()
+				file := filepath.Join(t.TempDir(), "access.log")
+				all := settings{"file_log": file}
+				maps.Copy(all, format)
+				p := start(t, setup{mode: mode, hosts: test.hosts, settings: all})
+				test.talk(p)
+				p.stop()
+				list := lines(t, file)
+				if len(list) != 1 {
+					t.Fatalf("the log has %q", list)
+				}
+				expectMatch(t, list[0], stamp+test.want)
+			})
+		}
 	}
 }
 

@@ -1,0 +1,33 @@
+package config_test
+
+import (
+	"testing"
+
+	"kroxy-ev/config"
+)
+
+func TestDefaultLog(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ members, stream, http string }{
+		{`"file_log":"/dev/null"`, config.DefaultStreamLog, config.DefaultHTTPLog},
+		{`"file_log":"/dev/null","format_log":""`, config.DefaultStreamLog, config.DefaultHTTPLog},
+		{`"file_log":"/dev/null","format_log":" "`, " ", " "},
+		{`"file_log":"/dev/null","format_log":"x"`, "x", "x"},
+		{`"file_log":"","format_log":""`, "", ""},
+		{`"format_log":"x"`, "x", "x"},
+		{`"port":1`, "", ""},
+	} {
+		for want, wrap := range map[*string]func(string) string{&test.stream: stream, &test.http: http} {
+			c, warnings := parse(t, wrap(test.members))
+			if c.FormatLog != *want || len(warnings) > 0 {
+				t.Errorf("%s: got %q, %v, want %q", wrap(test.members), c.FormatLog, warnings, *want)
+			}
+		}
+	}
+	// They are good themselves.
+	parse(t, stream(`"format_log":"`+config.DefaultStreamLog+`"`))
+	c, _ := parse(t, http(`"format_log":"$client_addr \"$request_method $request_uri\" $status $bytes_sent_downstream \"$http_user_agent\" $processing_time"`))
+	if c.FormatLog != config.DefaultHTTPLog {
+		t.Errorf("the default has become %s", config.DefaultHTTPLog)
+	}
+}
