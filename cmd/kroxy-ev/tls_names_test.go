@@ -18,11 +18,17 @@ import (
 // withNames has a program find the names on this machine: by an /etc/hosts of its own.
 func withNames(t *testing.T, names ...string) func(*exec.Cmd) {
 	t.Helper()
+	return withFile(t, "/etc/hosts", "127.0.0.1 localhost "+strings.Join(names, " ")+"\n")
+}
+
+// withFile has a program find this text in the place of a file.
+func withFile(t *testing.T, path, text string) func(*exec.Cmd) {
+	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("giving a program its own /etc/hosts takes root")
+		t.Skip("giving a program its own " + path + " takes root")
 	}
-	file := writeConfig(t, t.TempDir(), []byte("127.0.0.1 localhost "+strings.Join(names, " ")+"\n"))
-	script := `mount --bind "$0" /etc/hosts && exec "$@"`
+	file := writeConfig(t, t.TempDir(), []byte(text))
+	script := `mount --bind "$0" ` + path + ` && exec "$@"`
 	prepare := func(cmd *exec.Cmd) {
 		cmd.Args = append([]string{"sh", "-c", script, file, cmd.Path}, cmd.Args[1:]...)
 		cmd.Path = "/bin/sh"
@@ -32,7 +38,7 @@ func withNames(t *testing.T, names ...string) func(*exec.Cmd) {
 	probe := exec.Command("true")
 	probe.SysProcAttr = &syscall.SysProcAttr{}
 	if prepare(probe); probe.Run() != nil {
-		t.Skip("a file cannot be put in the place of /etc/hosts here")
+		t.Skip("a file cannot be put in the place of " + path + " here")
 	}
 	return prepare
 }

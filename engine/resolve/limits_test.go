@@ -140,9 +140,9 @@ func TestAnswerAtTheLastMoment(t *testing.T) {
 		var told sync.Map
 		r := resolve.New(resolve.Options{
 			Timeout: time.Second,
-			Lookup: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+			Lookup: func(ctx context.Context, _ string) ([]netip.Addr, time.Duration, error) {
 				<-ctx.Done()
-				return addrs("10.0.0.1"), nil
+				return addrs("10.0.0.1"), resolve.UnknownTTL, nil
 			},
 			Report: func(name string, err error) { told.Store(name, err) },
 		})
@@ -165,9 +165,9 @@ func TestQueueingCountsAsLookingUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
-		r := resolve.New(resolve.Options{Lookup: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		r := resolve.New(resolve.Options{Lookup: func(ctx context.Context, _ string) ([]netip.Addr, time.Duration, error) {
 			<-block
-			return nil, errNoHost
+			return nil, 0, errNoHost
 		}, Timeout: time.Second})
 		defer r.Close()
 		var all []<-chan outcome
@@ -230,15 +230,15 @@ func TestConcurrency(t *testing.T) {
 	r := resolve.New(resolve.Options{
 		Timeout: 2 * time.Millisecond, Refresh: 200 * time.Microsecond, Retry: 100 * time.Microsecond,
 		Report: func(string, error) {},
-		Lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
+		Lookup: func(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
 			switch calls.Add(1) % 4 {
 			case 0:
-				return nil, errNoHost
+				return nil, 0, errNoHost
 			case 1:
 				<-ctx.Done()
-				return nil, ctx.Err()
+				return nil, 0, ctx.Err()
 			}
-			return addrs("10.0.0.1", "10.0.0.2"), nil
+			return addrs("10.0.0.1", "10.0.0.2"), resolve.UnknownTTL, nil
 		},
 	})
 	var wg, told sync.WaitGroup

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -17,9 +18,11 @@ type Name struct {
 	r    *Resolver
 	host string
 
-	answer atomic.Pointer[[]netip.Addr] // nil until there is a good one
-	// due is when using the name starts a lookup, in nanoseconds since r.start; never, while one is on its way.
-	due atomic.Int64
+	answer atomic.Pointer[answer] // nil until there is a good one
+	turn   atomic.Uint32          // whose turn it is among several addresses
+	// due is when the next lookup is, in nanoseconds since r.start; never, while one is on its way.
+	due  atomic.Int64
+	used atomic.Int64 // when somebody last used the name, to a second, on the same clock
 
 	mu      sync.Mutex
 	flight  *flight // nil: no Lookup is running
@@ -53,8 +56,9 @@ func (w *waiter) tell(addrs []netip.Addr, err error) {
 
 func newName(r *Resolver, host string) *Name {
 	n := &Name{r: r, host: host}
+	n.used.Store(-int64(inUse)) // not yet
 	if addr, ok := parseLiteral(host); ok {
-		n.answer.Store(&[]netip.Addr{addr})
+		n.answer.Store(&answer{addrs: []netip.Addr{addr}})
 		n.due.Store(never)
 		return n
 	}
@@ -70,15 +74,24 @@ func (n *Name) Host() string { return n.host }
 // are unmapped, none comes twice, the order is Lookup's. The slice must not be changed; a lookup that answers the same
 // leaves the same slice.
 func (n *Name) Addrs() []netip.Addr {
-	if n.now() >= n.due.Load() {
-		n.refresh()
-	}
+	n.use()
 	return n.known()
 }
 
+// use notes that the name is in use.
+func (n *Name) use() {
+	now := n.now()
+	if now-n.used.Load() > int64(time.Second) { // seldom written: all loops read it
+		n.used.Store(now)
+	}
+	if now >= n.due.Load() {
+		n.refresh()
+	}
+}
+
 func (n *Name) known() []netip.Addr {
-	if p := n.answer.Load(); p != nil {
-		return *p
+	if a := n.answer.Load(); a != nil {
+		return a.addrs
 	}
 	return nil
 }
@@ -144,7 +157,7 @@ func (n *Name) lookup(f *flight) {
 	select {
 	case n.r.slots <- struct{}{}:
 	case <-ctx.Done():
-		n.land(f, nil, context.Cause(ctx))
+		n.land(f, nil, 0, context.Cause(ctx))
 		return
 	}
 	release := sync.OnceFunc(func() { <-n.r.slots })
@@ -152,13 +165,13 @@ func (n *Name) lookup(f *flight) {
 		release()
 		n.expire(f, ctx)
 	})
-	addrs, err := n.r.opts.Lookup(ctx, n.host)
+	addrs, ttl, err := n.r.opts.Lookup(ctx, n.host)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	stop()
 	release()
-	n.land(f, addrs, err)
+	n.land(f, addrs, ttl, err)
 }
 
 func (n *Name) context() (context.Context, context.CancelFunc) {
@@ -176,11 +189,11 @@ func (n *Name) expire(f *flight, ctx context.Context) {
 		n.mu.Unlock()
 		return
 	}
-	n.settle(f, nil, context.Cause(ctx))
+	n.settle(f, nil, 0, context.Cause(ctx))
 }
 
 // land ends a flight. After its time was up, a failure is old news but addresses are good.
-func (n *Name) land(f *flight, found []netip.Addr, err error) {
+func (n *Name) land(f *flight, found []netip.Addr, ttl time.Duration, err error) {
 	addrs := normalize(found)
 	if err == nil && addrs == nil {
 		err = errors.New("no addresses")
@@ -191,20 +204,20 @@ func (n *Name) land(f *flight, found []netip.Addr, err error) {
 		n.mu.Unlock()
 		return
 	}
-	n.settle(f, addrs, err)
+	n.settle(f, addrs, ttl, err)
 }
 
 // settle makes the outcome known. n.mu is held, and released.
-func (n *Name) settle(f *flight, addrs []netip.Addr, err error) {
+func (n *Name) settle(f *flight, addrs []netip.Addr, ttl time.Duration, err error) {
 	f.settled = true
 	if err == nil {
-		if old := n.known(); slices.Equal(old, addrs) {
-			addrs = old
+		if old := n.answer.Load(); old != nil && slices.Equal(old.addrs, addrs) {
+			addrs = old.addrs
 		} else {
-			n.answer.Store(&addrs)
+			n.answer.Store(newAnswer(addrs, old))
 		}
 		n.err, n.pause = nil, 0
-		n.due.Store(n.now() + int64(n.r.opts.Refresh))
+		n.next(n.goodFor(ttl))
 	} else {
 		if !errors.Is(err, ErrClosed) {
 			err = fmt.Errorf("resolve: looking up %s: %w", n.host, err)
@@ -212,7 +225,7 @@ func (n *Name) settle(f *flight, addrs []netip.Addr, err error) {
 		addrs = nil // as it was: with an answer nobody waits
 		n.err = err
 		n.pause = max(n.r.opts.Retry, min(2*n.pause, n.r.opts.Refresh))
-		n.due.Store(n.now() + int64(n.pause))
+		n.next(n.pause)
 	}
 	waiters := n.waiters
 	n.waiters = nil
@@ -222,6 +235,27 @@ func (n *Name) settle(f *flight, addrs []netip.Addr, err error) {
 		w.tell(addrs, err)
 	}
 	n.report()
+}
+
+// goodFor is for how long an answer is used.
+func (n *Name) goodFor(ttl time.Duration) time.Duration {
+	if ttl < 0 {
+		return n.r.opts.Refresh
+	}
+	return min(max(ttl, minTTL), maxTTL)
+}
+
+// next plans a lookup in so long, or a little later, which takes place if the name is in use then; else when it is used again.
+func (n *Name) next(d time.Duration) {
+	if d > 20 {
+		d += rand.N(d / 20)
+	}
+	n.due.Store(n.now() + int64(d))
+	time.AfterFunc(d, func() {
+		if n.now()-n.used.Load() < int64(inUse) && n.now() >= n.due.Load() {
+			n.refresh()
+		}
+	})
 }
 
 // report tells of a change, and of the state as it is then: calls that overtake each other tell nothing false.
@@ -241,10 +275,14 @@ func (n *Name) report() {
 	n.r.opts.Report(n.host, err)
 }
 
-// normalize answers a copy with IPv4 addresses unmapped and without duplicates and zero addresses, nil if none is left.
+// normalize answers a copy with IPv4 addresses unmapped and without duplicates and zero addresses, nil if none is left, and
+// no more than are used.
 func normalize(found []netip.Addr) []netip.Addr {
 	var addrs []netip.Addr
 	for _, a := range found {
+		if len(addrs) == maxAddrs {
+			break
+		}
 		if a = a.Unmap(); a.IsValid() && !slices.Contains(addrs, a) {
 			addrs = append(addrs, a)
 		}

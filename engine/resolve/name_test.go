@@ -3,6 +3,8 @@ package resolve_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -34,7 +36,10 @@ func TestAnswerIsNormalized(t *testing.T) {
 	})
 }
 
-// An answer is refreshed when it is old and used, and only then; it outlives failures; changes are reported once.
+// later is when something that is planned in d has taken place: a twentieth may be added.
+func later(d time.Duration) time.Duration { return d + d/20 }
+
+// An answer is refreshed when it is old and the name is in use, and only then; it outlives failures; changes are reported once.
 func TestRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -47,55 +52,113 @@ func TestRefresh(t *testing.T) {
 		})
 		defer r.Close()
 		a := r.Name("a")
-		synctest.Wait()
-		use := func(calls int, want ...string) {
+		calls := 1
+		check := func(what string) {
 			t.Helper()
-			a.Addrs()
 			synctest.Wait()
-			expect(t, a, want...)
 			if got := d.count("a"); got != calls {
-				t.Fatalf("%d lookups, want %d", got, calls)
+				t.Fatalf("%s: %d lookups, want %d", what, got, calls)
 			}
 		}
+		time.Sleep(24 * time.Hour)
+		check("never used")
+		expect(t, a, "10.0.0.1") // at once, and it is used
+		calls++
+		check("used when it was old")
 		same := &a.Addrs()[0]
 		time.Sleep(30*time.Second - 1)
-		use(1, "10.0.0.1")
-		time.Sleep(time.Nanosecond)
-		use(2, "10.0.0.1")
+		check("still fresh")
+		d.set("a", "10.0.0.1")
+		time.Sleep(later(30*time.Second) - 30*time.Second + 1)
+		calls++
+		check("it has grown old")
 		if &a.Addrs()[0] != same {
 			t.Error("the same answer is another slice")
 		}
-		time.Sleep(24 * time.Hour)
-		if d.count("a") != 2 {
-			t.Error("a name nobody uses was looked up")
-		}
 		d.set("a", "10.0.0.2")
-		use(3, "10.0.0.2")
+		time.Sleep(later(30 * time.Second))
+		calls++
+		check("again")
+		expect(t, a, "10.0.0.2") // without anybody having asked
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if n := d.count("a") - calls; n < 18 || n > 20 {
+			t.Errorf("%d lookups after it was last used, want those of 10 minutes", n)
+		}
+		calls = d.count("a")
 
 		d.unset("a")
-		time.Sleep(30 * time.Second)
-		use(4, "10.0.0.2")
-		calls := 4
+		expect(t, a, "10.0.0.2")
+		calls++
+		check("failing")
+		// next waits for the next lookup, which is to take place in so long.
+		next := func(pause time.Duration) {
+			t.Helper()
+			const tick = 10 * time.Millisecond
+			begin := time.Now()
+			for calls++; d.count("a") < calls; synctest.Wait() {
+				time.Sleep(tick)
+			}
+			if took := time.Since(begin); took < pause-tick || took > later(pause)+tick {
+				t.Errorf("lookup %d came after %v, want %v", calls, took, pause)
+			}
+		}
 		for _, pause := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-			time.Sleep(pause*time.Second - 1)
-			use(calls, "10.0.0.2")
-			time.Sleep(time.Nanosecond)
-			calls++
-			use(calls, "10.0.0.2")
+			next(pause * time.Second)
+			expect(t, a, "10.0.0.2")
 		}
 		const failing = "a: resolve: looking up a: no such host"
 		told.expect(t, failing)
 		d.set("a", "10.0.0.3")
-		time.Sleep(30 * time.Second)
-		use(calls+1, "10.0.0.3")
+		next(30 * time.Second)
+		expect(t, a, "10.0.0.3")
 		told.expect(t, failing, "a: <nil>")
 		// The pause begins anew.
 		d.unset("a")
-		time.Sleep(30 * time.Second)
-		use(calls+2, "10.0.0.3")
-		time.Sleep(time.Second)
-		use(calls+3, "10.0.0.3")
+		next(30 * time.Second)
+		next(time.Second)
 	})
+}
+
+// An answer is used for its TTL, within bounds, and a little longer.
+func TestTTL(t *testing.T) {
+	t.Parallel()
+	for ttl, want := range map[time.Duration]time.Duration{
+		0: time.Second, time.Second: time.Second, 2 * time.Second: 2 * time.Second, time.Minute: time.Minute, 5 * time.Minute: 5 * time.Minute,
+		24 * time.Hour: 5 * time.Minute, math.MaxInt32 * time.Second: 5 * time.Minute, resolve.UnknownTTL: 7 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDNS()
+			r := resolve.New(resolve.Options{Lookup: d.lookup, Refresh: 7 * time.Second})
+			defer r.Close()
+			const names = 50
+			for i := range names {
+				name := fmt.Sprint(i)
+				d.set(name, "10.0.0.1")
+				d.goodFor(name, ttl)
+				r.Name(name).Addrs()
+			}
+			total := func() (n int) {
+				synctest.Wait()
+				for i := range names {
+					n += d.count(fmt.Sprint(i))
+				}
+				return n
+			}
+			time.Sleep(want - 1)
+			if n := total(); n != names {
+				t.Errorf("TTL %v: %d lookups of %d names before it was over", ttl, n, names)
+			}
+			time.Sleep(want/40 + 1)
+			if n := total(); n == names || n == 2*names {
+				t.Errorf("TTL %v: %d lookups of %d names half way through the time that is added by chance", ttl, n, names)
+			}
+			time.Sleep(want / 40)
+			if n := total(); n < 2*names {
+				t.Errorf("TTL %v: %d lookups of %d names after it was over", ttl, n, names)
+			}
+		})
+	}
 }
 
 func TestWaitersJoinOneLookup(t *testing.T) {
@@ -175,9 +238,9 @@ func TestCancelWhileOthersAreTold(t *testing.T) {
 // Clients that come and go while a lookup hangs leave nothing behind.
 func TestCancelledWaiterIsForgotten(t *testing.T) {
 	t.Parallel()
-	r := resolve.New(resolve.Options{Lookup: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+	r := resolve.New(resolve.Options{Lookup: func(ctx context.Context, _ string) ([]netip.Addr, time.Duration, error) {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return nil, 0, ctx.Err()
 	}})
 	defer r.Close()
 	n := r.Name("a")
@@ -230,7 +293,7 @@ func TestFailureAnswersUntilRetry(t *testing.T) {
 			t.Errorf("%d lookups within the pause", d.count("a"))
 		}
 		d.set("a", "10.0.0.1")
-		time.Sleep(2 * time.Second)
+		time.Sleep(later(2 * time.Second))
 		got, _ := wait(a)
 		if o := <-got; o.err != nil || d.count("a") != 2 {
 			t.Errorf("after the pause: %v, %d lookups", o.err, d.count("a"))
@@ -242,8 +305,8 @@ func TestAddrsDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	r := resolve.New(resolve.Options{Lookup: func(context.Context, string) ([]netip.Addr, error) {
-		return addrs("10.0.0.1"), nil
+	r := resolve.New(resolve.Options{Lookup: func(context.Context, string) ([]netip.Addr, time.Duration, error) {
+		return addrs("10.0.0.1"), resolve.UnknownTTL, nil
 	}})
 	defer r.Close()
 	for _, host := range []string{"localname", "10.0.0.1"} {
@@ -257,8 +320,8 @@ func TestAddrsDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkAddrs(b *testing.B) {
-	r := resolve.New(resolve.Options{Lookup: func(context.Context, string) ([]netip.Addr, error) {
-		return addrs("10.0.0.1"), nil
+	r := resolve.New(resolve.Options{Lookup: func(context.Context, string) ([]netip.Addr, time.Duration, error) {
+		return addrs("10.0.0.1"), resolve.UnknownTTL, nil
 	}})
 	defer r.Close()
 	n := r.Name("localname")

@@ -1,17 +1,17 @@
 // Package resolve answers host names with addresses without ever making an event loop wait.
 //
-// A [Name] is looked up in the background, once when it is first asked for and again when its answer has grown old and
-// somebody still uses it. Reading the current answer is one atomic load. An answer is kept while later lookups fail, and
-// names do not wait for each other.
+// A [Name] is looked up in the background, once when it is first asked for and again whenever its answer has grown old, for
+// as long as somebody uses it. How old an answer may get is what DNS says of it. Reading the current answer is one atomic load. An
+// answer is kept while later lookups fail, and names do not wait for each other. A name with several addresses gives each
+// its turn, and tries those last that have lately failed.
 //
-// It does not speak DNS, know TTLs or cache on disk (the Lookup function, by default Go's resolver, does what it does),
-// and it does not choose among addresses. It is meant for the names of a configuration: a name is never forgotten.
+// It does not speak DNS (the Lookup function, by default Go's resolver, does) or cache on disk, and it makes no connections: its
+// users say how these went. It is meant for the names of a configuration: a name is never forgotten.
 package resolve
 
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -23,14 +23,16 @@ type Options struct {
 	// Timeout is how long a lookup may take before it counts as failed, its wait for a free slot included; 0 is no
 	// limit but Lookup's own.
 	Timeout time.Duration
-	// Refresh is how old a good answer gets before using it starts another lookup; 0 is 30 seconds.
+	// Refresh is how old a good answer gets before it is looked up again, if Lookup does not know its TTL; 0 is 30 seconds. A TTL
+	// counts from 1 second up to 5 minutes. A few percent are added by chance, so that names, and processes, that
+	// began together do not go on asking together.
 	Refresh time.Duration
 	// Retry is the pause after a failed lookup. It doubles with each further failure, up to Refresh. 0 is one second.
 	Retry time.Duration
-	// Lookup finds the addresses of a name, in order of preference. It should return when ctx is done; if it does not,
-	// the name fails in time all the same, and is not looked up again before it returns. nil is
-	// net.DefaultResolver.LookupNetIP for IPv4 and IPv6.
-	Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
+	// Lookup finds the addresses of a name and for how long they are good, UnknownTTL if nobody said. It should return
+	// when ctx is done; if it does not, the name fails in time all the same, and is not looked up again before it
+	// returns. nil is the package's Lookup.
+	Lookup func(ctx context.Context, name string) (addrs []netip.Addr, ttl time.Duration, err error)
 	// Report, if not nil, is told when a name begins to fail and, with a nil error, when it works again: changes only,
 	// in order, one call at a time for a name. It is called from a goroutine of the resolver.
 	Report func(name string, err error)
@@ -39,6 +41,12 @@ type Options struct {
 const (
 	defaultRefresh = 30 * time.Second
 	defaultRetry   = time.Second
+	// minTTL and maxTTL bound what DNS says.
+	minTTL, maxTTL = time.Second, 5 * time.Minute
+	// inUse is for how long after it was last used a name is looked up again by itself; longer than any answer is good for.
+	inUse = 10 * time.Minute
+	// maxAddrs is how many addresses of a name are used.
+	maxAddrs = 256
 	// maxLookups is how many lookups run at once. One that ignores its timeout does not count beyond it: a name has
 	// one lookup at most, so these are bounded by the number of names.
 	maxLookups = 64
@@ -68,9 +76,7 @@ func New(opts Options) *Resolver {
 		opts.Retry = defaultRetry
 	}
 	if opts.Lookup == nil {
-		opts.Lookup = func(ctx context.Context, name string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
-		}
+		opts.Lookup = Lookup
 	}
 	r := &Resolver{
 		opts:  opts,

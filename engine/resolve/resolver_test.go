@@ -6,14 +6,15 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"kroxy-ev/engine/resolve"
 )
 
 func TestLiterals(t *testing.T) {
 	t.Parallel()
-	r := resolve.New(resolve.Options{Lookup: func(_ context.Context, name string) ([]netip.Addr, error) {
-		return nil, fmt.Errorf("%s was looked up", name)
+	r := resolve.New(resolve.Options{Lookup: func(_ context.Context, name string) ([]netip.Addr, time.Duration, error) {
+		return nil, 0, fmt.Errorf("%s was looked up", name)
 	}})
 	defer r.Close()
 	for _, c := range []struct{ host, want string }{

@@ -31,6 +31,7 @@ type dns struct {
 	calls   map[string]int
 	delay   map[string]time.Duration
 	deaf    map[string]bool // does not hear ctx
+	ttl     map[string]time.Duration
 	running atomic.Int32
 }
 
@@ -40,6 +41,7 @@ func newDNS() *dns {
 		calls:   make(map[string]int),
 		delay:   make(map[string]time.Duration),
 		deaf:    make(map[string]bool),
+		ttl:     make(map[string]time.Duration),
 	}
 }
 
@@ -61,13 +63,19 @@ func (d *dns) slow(name string, delay time.Duration, deaf bool) {
 	d.delay[name], d.deaf[name] = delay, deaf
 }
 
+func (d *dns) goodFor(name string, ttl time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ttl[name] = ttl
+}
+
 func (d *dns) count(name string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.calls[name]
 }
 
-func (d *dns) lookup(ctx context.Context, name string) ([]netip.Addr, error) {
+func (d *dns) lookup(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
 	d.running.Add(1)
 	defer d.running.Add(-1)
 	d.mu.Lock()
@@ -80,15 +88,19 @@ func (d *dns) lookup(ctx context.Context, name string) ([]netip.Addr, error) {
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, 0, ctx.Err()
 		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if list, ok := d.answers[name]; ok {
-		return list, nil
+		ttl, known := d.ttl[name]
+		if !known {
+			ttl = resolve.UnknownTTL
+		}
+		return list, ttl, nil
 	}
-	return nil, errNoHost
+	return nil, 0, errNoHost
 }
 
 // reports records what Report was told.

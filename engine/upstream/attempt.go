@@ -49,6 +49,7 @@ type Attempt struct {
 	prompt    bool
 
 	tried    balance.Tried
+	list     []netip.Addr   // memory for addrs
 	addrs    []netip.Addr   // of the leased host, those not yet tried
 	addr     netip.AddrPort // being connected to
 	dialled  bool           // an address of the leased host was tried
@@ -142,11 +143,18 @@ func (a *Attempt) nextHost() {
 // pursue goes after the leased host's addresses.
 func (a *Attempt) pursue() {
 	a.dialled = false
-	if a.addrs = a.host().Name.Addrs(); len(a.addrs) > 0 {
+	if a.takeTurn() {
 		a.nextAddr()
 		return
 	}
 	a.wait()
+}
+
+// takeTurn has the leased host's addresses tried in their order for this attempt. It reports false if there are none yet.
+func (a *Attempt) takeTurn() bool {
+	a.list = a.host().Name.Turn(a.list[:0])
+	a.addrs = a.list
+	return len(a.addrs) > 0
 }
 
 func (a *Attempt) host() *Host { return &a.group.Hosts[a.lease.Host()] }
@@ -156,10 +164,10 @@ func (a *Attempt) wait() {
 	loop, serial := a.connector.loop, a.serial
 	a.since = loop.Now()
 	host := a.lease.Host()
-	a.cancel = a.host().Name.Wait(func(addrs []netip.Addr, err error) {
+	a.cancel = a.host().Name.Wait(func(_ []netip.Addr, err error) {
 		loop.Post(func() {
 			if a.serial == serial && a.cancel != nil && a.lease.Host() == host {
-				a.resolved(addrs, err)
+				a.resolved(err)
 			}
 		})
 	})
@@ -169,17 +177,16 @@ func (a *Attempt) wait() {
 }
 
 // resolved goes on after wait.
-func (a *Attempt) resolved(addrs []netip.Addr, err error) {
+func (a *Attempt) resolved(err error) {
 	now := a.connector.loop.Now()
 	a.stopWaiting(now)
 	if errors.Is(err, context.DeadlineExceeded) { // the resolver's patience has ended before ours
 		err = fmt.Errorf("%w: %w", ErrResolveTimeout, err)
 	}
-	if err != nil || len(addrs) == 0 {
+	if err != nil || !a.takeTurn() {
 		a.hostFailed(err)
 		return
 	}
-	a.addrs = addrs
 	a.nextAddr()
 }
 
@@ -235,6 +242,7 @@ func (a *Attempt) nextAddr() {
 // addrFailed notes why the current address is of no use.
 func (a *Attempt) addrFailed(err error) {
 	a.last = err
+	a.host().Name.Failed(a.addr.Addr())
 	a.connector.log.Warn("upstream: connecting failed", "group", a.group.Name, "host", a.host().Label, "address", a.addr, "error", err)
 }
 
@@ -294,6 +302,7 @@ func (a *Attempt) Secured(_ tlsconn.State, err error) {
 
 // succeed hands the connection to the owner.
 func (a *Attempt) succeed() {
+	a.host().Name.Worked(a.addr.Addr())
 	a.conn.SetHandler(a.owner)
 	a.end(nil)
 }

@@ -114,6 +114,31 @@ func TestResolvingTakesNoTimeFromConnecting(t *testing.T) {
 	c.greeting("b")
 }
 
+// Each address of a name has its turn; one that fails costs one attempt a connection, and is then left out for a while.
+func TestAddressesInTurn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := hello(t, "127.0.0.1:0", "a")
+	port := a.Port()
+	hello(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), port).String(), "b")
+	enginetest.Refusing(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), port).String())
+	w.knows("many.test", "127.0.0.1", "127.0.0.2", "127.0.0.3")
+	g := w.group(named("many.test", a))
+	reached := map[string]int{}
+	for range 12 {
+		c, err := w.connect(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.loop.Do(func() { c.lease.Release(balance.Unused) })
+		reached[c.said(1)]++
+	}
+	if reached["a"] < 5 || reached["b"] < 5 {
+		t.Errorf("12 connections went to %v", reached)
+	}
+	expect(t, g, "connected", []int64{0}, []int64{0})
+}
+
 // Connecting has its whole time after the name is known: no more and no less.
 func TestConnectTimeoutAfterResolving(t *testing.T) {
 	t.Parallel()

@@ -64,12 +64,12 @@ func (w *world) answer(name string) chan answer {
 }
 
 // lookup waits for the script's next answer.
-func (w *world) lookup(ctx context.Context, name string) ([]netip.Addr, error) {
+func (w *world) lookup(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
 	select {
 	case a := <-w.answer(name):
-		return a.addrs, a.err
+		return a.addrs, resolve.UnknownTTL, a.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, 0, ctx.Err()
 	}
 }
 
@@ -223,6 +223,14 @@ func hello(t *testing.T, at, name string) netip.AddrPort {
 // greeting reads what the host says, which also shows that the events go to the owner.
 func (c *client) greeting(want string) {
 	c.w.t.Helper()
+	if got := c.said(len(want)); got != want {
+		c.w.t.Errorf("reached %q, want %q", got, want)
+	}
+}
+
+// said reads the first bytes that the host says, n of them or more.
+func (c *client) said(n int) string {
+	c.w.t.Helper()
 	var got []byte
 	read := func(conn *engine.Conn) {
 		for conn.Readable() {
@@ -237,10 +245,8 @@ func (c *client) greeting(want string) {
 		c.OnReady = read
 		read(&c.conn)
 	})
-	c.Await(c.w.t, "a greeting", func() bool { return len(got) >= len(want) })
-	if string(got) != want {
-		c.w.t.Errorf("reached %q, want %q", got, want)
-	}
+	c.Await(c.w.t, "a greeting", func() bool { return len(got) >= n })
+	return string(got)
 }
 
 // named is a host behind a name, on the port of another.

@@ -1,0 +1,206 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"kroxy-ev/engine/enginetest"
+)
+
+// spread starts a host at each of the addresses, all on one port. They answer with their letter, A for the first. End
+// closes one of them.
+func spread(t *testing.T, addrs ...string) (port int, end func(i int)) {
+	t.Helper()
+	for range 50 {
+		var all []net.Listener
+		for _, addr := range addrs {
+			needAddress(t, addr, addr)
+			ln, err := net.Listen("tcp", net.JoinHostPort(addr, fmt.Sprint(port)))
+			if err != nil {
+				break
+			}
+			all, port = append(all, ln), ln.Addr().(*net.TCPAddr).Port
+		}
+		if len(all) < len(addrs) { // another has the port at one of them
+			for _, ln := range all {
+				_ = ln.Close()
+			}
+			port = 0
+			continue
+		}
+		for i, ln := range all {
+			t.Cleanup(func() { _ = ln.Close() })
+			go func() {
+				for {
+					c, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					go func() {
+						defer c.Close()
+						_, _ = io.WriteString(c, string(rune('A'+i)))
+					}()
+				}
+			}()
+		}
+		return port, func(i int) { _ = all[i].Close() }
+	}
+	t.Fatal("no port is free at all addresses")
+	return 0, nil
+}
+
+// letters visits the proxy n times and counts who answers.
+func (p *proxy) letters(n int) map[string]int {
+	p.t.Helper()
+	count := map[string]int{}
+	for range n {
+		c, letter := p.visit()
+		_ = c.Close()
+		count[letter]++
+	}
+	return count
+}
+
+// Connections to a name go to all its addresses in turn. One that fails is left out, but for a trial now and then.
+func TestAllAddressesOfAName(t *testing.T) {
+	t.Parallel()
+	port, end := spread(t, "127.0.0.1", "127.0.0.2", "127.0.0.3")
+	// Nobody is at the IPv6 address, as where there is no IPv6.
+	prepare := withFile(t, "/etc/hosts", "127.0.0.1 a.test\n127.0.0.2 a.test\n127.0.0.3 a.test\n::1 a.test\n")
+	p := start(t, setup{hosts: []endpoint{{"a.test", port}}, prepare: prepare})
+	failures := func() int { return p.stderr.count(`connecting failed`) }
+	begin := time.Now()
+	// The connection that finds out about the IPv6 address goes on to another, and so do those that try it again.
+	if got := p.letters(300); got["A"] < 90 || got["B"] < 90 || got["C"] < 90 || got["A"]+got["B"]+got["C"] != 300 {
+		t.Errorf("300 connections went to %v", got)
+	}
+	end(1)
+	if got := p.letters(300); got["A"] < 140 || got["C"] < 140 || got["A"]+got["C"] != 300 {
+		t.Errorf("300 connections went to %v, with B closed", got)
+	}
+	// Pauses between trials are a second and more.
+	if n, most := failures(), 2*(int(time.Since(begin).Seconds())+2); n > most {
+		t.Errorf("%d connections failed, want %d at most", n, most)
+	}
+}
+
+// zone is what a DNS server knows.
+type zone struct {
+	mu    sync.Mutex
+	addrs [][4]byte
+	ttl   uint32
+	dead  bool
+	asked int // for addresses of IPv4
+}
+
+func (z *zone) set(ttl uint32, addrs ...[4]byte) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.ttl, z.addrs = ttl, addrs
+}
+
+func (z *zone) fail(dead bool) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.dead = dead
+}
+
+func (z *zone) count() int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.asked
+}
+
+func (z *zone) answer(query []byte, _ bool) [][]byte {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	var m dnsmessage.Message
+	if m.Unpack(query) != nil || len(m.Questions) != 1 {
+		return nil
+	}
+	q := m.Questions[0]
+	m.Response, m.Additionals = true, nil
+	switch {
+	case z.dead:
+		m.RCode = dnsmessage.RCodeServerFailure
+	case strings.HasSuffix(q.Name.String(), ".zone.test."):
+		if q.Type != dnsmessage.TypeA {
+			break
+		}
+		z.asked++
+		for _, addr := range z.addrs {
+			m.Answers = append(m.Answers, dnsmessage.Resource{
+				Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: z.ttl},
+				Body:   &dnsmessage.AResource{A: addr},
+			})
+		}
+	default:
+		m.RCode = dnsmessage.RCodeNameError
+	}
+	b, err := m.Pack()
+	if err != nil {
+		return nil
+	}
+	return [][]byte{b}
+}
+
+// What DNS says of a name is used for its TTL, and for longer when DNS does not answer.
+func TestTTLOfAName(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		dependsOnTime(t)
+		port, _ := spread(t, "127.0.0.1", "127.0.0.2")
+		first, second := [4]byte{127, 0, 0, 1}, [4]byte{127, 0, 0, 2}
+		z := &zone{}
+		z.set(1, first)
+		// Only this port can be named in resolv.conf.
+		at := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
+		needAddress(t, at, at)
+		enginetest.NameServer(t, at+":53", z.answer)
+		prepare := withFile(t, "/etc/resolv.conf", "nameserver "+at+"\noptions timeout:1 attempts:1\n")
+		p := start(t, setup{hosts: []endpoint{{"a.zone.test", port}}, prepare: prepare, multi: multi})
+		goes := func(to string) bool { return p.letters(1)[to] == 1 }
+		if !goes("A") {
+			t.Fatal("the first connection did not go to the first address")
+		}
+		change := func(to string, addrs ...[4]byte) {
+			t.Helper()
+			begin := time.Now()
+			z.set(1, addrs...)
+			eventually(t, "connections go to "+to, func() bool { return goes(to) })
+			if took := time.Since(begin); took > 20*time.Second {
+				t.Errorf("it took %v until connections went to %s", took, to)
+			}
+		}
+		change("B", second)
+		z.fail(true)
+		p.await(p.stderr, "a host's name cannot be resolved")
+		if got := p.letters(20); got["B"] != 20 {
+			t.Errorf("without an answer, 20 connections went to %v", got)
+		}
+		z.fail(false)
+		change("A", first)
+
+		// The last answer with a short TTL has been replaced, and this one is kept.
+		z.set(300, second)
+		eventually(t, "connections go to B", func() bool { return goes("B") })
+		asked := z.count()
+		z.set(1, first)
+		for begin := time.Now(); time.Since(begin) < 3*time.Second; time.Sleep(100 * time.Millisecond) {
+			if !goes("B") {
+				t.Fatal("an answer was not used for its TTL")
+			}
+		}
+		if n := z.count() - asked; n > 0 {
+			t.Errorf("%d lookups within the TTL", n)
+		}
+	})
+}

@@ -1,0 +1,185 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// UnknownTTL is the TTL of an answer that did not come from DNS.
+const UnknownTTL time.Duration = -1
+
+// Lookup finds IPv4 and IPv6 addresses by Go's own resolver, which goes by /etc/hosts, resolv.conf, and the order that
+// nsswitch.conf gives these two. The TTL is the lowest of the records that DNS answered, UnknownTTL for a name out of /etc/hosts. A name
+// that is not found this way is left to the net package's default, which may ask the C library: only that knows
+// what other sources of nsswitch.conf (mDNS, LDAP and so on) say. Their answers have no TTL.
+func Lookup(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
+	var w ttlWatch
+	r := net.Resolver{PreferGo: true, Dial: w.dial}
+	addrs, err := r.LookupNetIP(ctx, "ip", name)
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+		return addrs, UnknownTTL, err
+	}
+	return addrs, w.ttl(), err
+}
+
+// ttlWatch learns the lowest TTL of the answers that come over the connections that it dials: Go's resolver does not tell it. It
+// is for one lookup, whose queries may be under way at the same time. The zero value has seen none.
+type ttlWatch struct {
+	lowest atomic.Int64 // in seconds, one more than it is; zero is none
+}
+
+func (w *ttlWatch) ttl() time.Duration {
+	if lowest := w.lowest.Load(); lowest > 0 {
+		return time.Duration(lowest-1) * time.Second
+	}
+	return UnknownTTL
+}
+
+// saw notes an answer to a query.
+func (w *ttlWatch) saw(query, answer []byte) {
+	ttl, ok := lowestTTL(query, answer)
+	if !ok {
+		return
+	}
+	for {
+		old := w.lowest.Load()
+		if old != 0 && old <= int64(ttl)+1 || w.lowest.CompareAndSwap(old, int64(ttl)+1) {
+			return
+		}
+	}
+}
+
+// dial is net.Resolver.Dial.
+func (w *ttlWatch) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if u, ok := c.(*net.UDPConn); ok {
+		return &datagrams{UDPConn: u, watch: w}, nil
+	}
+	return &stream{Conn: c, watch: w}, nil
+}
+
+// datagrams is a connection for queries by UDP. It has to be a net.PacketConn: that is how the resolver knows.
+type datagrams struct {
+	*net.UDPConn
+	watch *ttlWatch
+	query []byte
+}
+
+func (c *datagrams) Write(p []byte) (int, error) {
+	c.query = append(c.query[:0], p...)
+	return c.UDPConn.Write(p)
+}
+
+func (c *datagrams) Read(p []byte) (int, error) {
+	n, err := c.UDPConn.Read(p)
+	if err == nil && !truncated(p[:n]) { // the resolver repeats the query by TCP then
+		c.watch.saw(c.query, p[:n])
+	}
+	return n, err
+}
+
+// stream is a connection for one query by TCP, where messages have their length, two bytes, before them (RFC 1035 section 4.2.2).
+type stream struct {
+	net.Conn
+	watch *ttlWatch
+	sent  []byte
+	got   []byte // up to the end of the first message
+}
+
+// lengthSize is how long a length is.
+const lengthSize = 2
+
+func (c *stream) Write(p []byte) (int, error) {
+	c.sent = append(c.sent, p...)
+	return c.Conn.Write(p)
+}
+
+func (c *stream) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if _, done := firstMessage(c.got); !done {
+		c.got = append(c.got, p[:n]...)
+		if answer, done := firstMessage(c.got); done && len(c.sent) > lengthSize {
+			c.watch.saw(c.sent[lengthSize:], answer)
+		}
+	}
+	return n, err
+}
+
+// firstMessage is the first message of a stream, if it is there.
+func firstMessage(b []byte) ([]byte, bool) {
+	if len(b) < lengthSize {
+		return nil, false
+	}
+	end := lengthSize + int(b[0])<<8 + int(b[1])
+	if len(b) < end {
+		return nil, false
+	}
+	return b[lengthSize:end], true
+}
+
+// truncated reports whether a DNS message says that it is not all there.
+func truncated(message []byte) bool {
+	var p dnsmessage.Parser
+	h, err := p.Start(message)
+	return err == nil && h.Truncated
+}
+
+// lowestTTL is the lowest TTL, in seconds, of the addresses and aliases in a DNS message, if that answers query. Anything else,
+// such as what somebody else sent to the query's port, reports false.
+func lowestTTL(query, answer []byte) (ttl uint32, ok bool) {
+	var q, p dnsmessage.Parser
+	asked, err := q.Start(query)
+	if err != nil {
+		return 0, false
+	}
+	h, err := p.Start(answer)
+	if err != nil || !h.Response || h.ID != asked.ID || h.RCode != dnsmessage.RCodeSuccess {
+		return 0, false
+	}
+	want, err := q.Question()
+	if err != nil {
+		return 0, false
+	}
+	got, err := p.Question()
+	if err != nil || got.Type != want.Type || got.Class != want.Class || !strings.EqualFold(got.Name.String(), want.Name.String()) {
+		return 0, false
+	}
+	if p.SkipAllQuestions() != nil {
+		return 0, false
+	}
+	ttl = math.MaxUint32
+	for {
+		r, err := p.AnswerHeader()
+		if err != nil { // the end, or garbage
+			return ttl, ok
+		}
+		switch r.Type {
+		case dnsmessage.TypeA, dnsmessage.TypeAAAA, dnsmessage.TypeCNAME:
+			ttl, ok = min(ttl, seconds(r.TTL)), true
+		}
+		if p.SkipAnswer() != nil {
+			return ttl, ok
+		}
+	}
+}
+
+// seconds is a TTL as it counts: with the highest bit set it is zero (RFC 2181 section 8).
+func seconds(ttl uint32) uint32 {
+	if ttl > math.MaxInt32 {
+		return 0
+	}
+	return ttl
+}
