@@ -213,7 +213,7 @@ func TestListenerRunsOutOfDescriptors(t *testing.T) {
 		if n := len(g.pauses) - pauses; n < 1 || n > 5 {
 			t.Errorf("%d pauses in 450 ms", n)
 		}
-		if n := switches() - wakeups; n > 30 {
+		if n := switches() - wakeups; n > 60 { // a loop that spun would have thousands
 			t.Errorf("%d wake-ups in 450 ms", n)
 		}
 		if len(g.held) != room {

@@ -1,12 +1,11 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/panjf2000/gnet/v2/pkg/netpoll"
@@ -34,7 +33,7 @@ type Loop struct {
 	wheel   wheel
 	epoch   time.Time
 	now     int64 // ms since epoch, read once a batch
-	pace    pace
+	waiter  waiter
 	scratch []byte
 	buffers bufferPool
 	pipes   pipePool
@@ -105,23 +104,21 @@ func (l *Loop) Close() {
 	_ = l.poller.Close()
 }
 
-// Run serves the loop until Stop. It returns nil then, or the reason why the loop cannot go on.
+// Run serves the loop until Stop. It returns nil then, or the reason why the loop cannot go on. It raises GOMAXPROCS, if that is
+// necessary, to one more than there are loops that run.
 func (l *Loop) Run() error {
-	l.readClock()
-	for yielded := l.now; !l.stopped; {
-		if l.now-yielded >= yieldEvery {
-			yielded = l.now
-			runtime.Gosched()
-		}
-		n, err := l.wait()
-		if err != nil {
-			if errors.Is(err, unix.EINTR) {
+	takeProcessor()
+	defer giveProcessor()
+	defer l.waiter.hold(false)
+	for l.readClock(); !l.stopped; {
+		n, errno := l.wait()
+		if errno != 0 {
+			if errno == unix.EINTR {
 				continue
 			}
-			return fmt.Errorf("engine: while waiting for events: %w", os.NewSyscallError("epoll_wait", err))
+			return fmt.Errorf("engine: while waiting for events: %w", os.NewSyscallError("epoll_wait", errno))
 		}
 		l.readClock()
-		l.pace.batch(l.now)
 		for i := range l.events[:n] {
 			ev := &l.events[i]
 			// A connection may have been closed earlier in this batch, and its descriptor opened anew: then this is a
@@ -139,26 +136,13 @@ func (l *Loop) Run() error {
 	return nil
 }
 
-// wait waits for events; not if somebody has more to do anyway. It is the one call that may sleep, so the scheduler must know of it.
-func (l *Loop) wait() (int, error) {
-	switch {
-	case len(l.again) > 0:
-		return unix.EpollWait(l.epfd, l.events, 0)
-	case l.pace.slow:
-		n, errno := sleep(l.epfd, l.events)
-		if errno != 0 {
-			return -1, errno
-		}
-		return n, nil
+// wait waits for events; not if somebody has more to do anyway.
+func (l *Loop) wait() (int, syscall.Errno) {
+	if len(l.again) > 0 {
+		return l.waiter.peek(l.epfd, l.events, l.now)
 	}
-	return unix.EpollWait(l.epfd, l.events, -1)
+	return l.waiter.wait(l.epfd, l.events, l.now)
 }
-
-// yieldEvery is how often, in ms, the loop's goroutine passes through Go's scheduler. One that does not within 10 ms has
-// its processor taken away by the runtime's monitor, which then looks every 20 us for a while: more than a thousand
-// wake-ups a second and, on a shared CPU, as many preemptions of the loop. Yielding in time costs less than a tenth of
-// that.
-const yieldEvery = 5
 
 // maxEvents bounds a batch.
 const maxEvents = 1024

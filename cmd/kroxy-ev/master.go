@@ -56,6 +56,7 @@ func (b *brief) given() given { return given{b.IDs, b.Tickets} }
 func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	log, closeLog := openLog(stderr)
 	defer closeLog()
+	warnWait(log)
 	m := &master{path: path, log: log, rows: map[int]int{}, signals: catchSignals()}
 	defer m.signals.release()
 	err := m.begin(h)

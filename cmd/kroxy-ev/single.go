@@ -5,11 +5,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"kroxy-ev/config"
+	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
 )
 
@@ -34,6 +36,14 @@ func openLog(w io.Writer) (log *slog.Logger, close func()) {
 	}})
 	log = slog.New(slog.NewTextHandler(diagnostics, nil))
 	return log, func() { _ = diagnostics.Close(flushTimeout) } // there is nowhere left to report to
+}
+
+// warnWait says that this program's loops wait in a way that costs more.
+func warnWait(log *slog.Logger) {
+	if !engine.Tuned {
+		log.Warn("kroxy-ev: the event loops are not made for the scheduler of "+runtime.Version()+"; everything works, and costs more CPU where there is little to do",
+			"remedy", "build with an earlier Go, or get a newer kroxy-ev")
+	}
 }
 
 // newSingleProxy makes a proxy that counts for itself. Lent says that its sockets are systemd's.
@@ -64,6 +74,7 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 	}
 	log, closeLog := openLog(stderr)
 	defer closeLog()
+	warnWait(log)
 	s, lent, err := newSingleProxy(cfg, log)
 	if err != nil {
 		return err

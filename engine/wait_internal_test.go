@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A loop of a process that has little to do sleeps at once; one that is woken up often keeps its processor; and gives it up again when
+// nothing comes, or when another loop keeps one.
+func TestWaiter(t *testing.T) {
+	if !Tuned {
+		t.Skip("this Go has the ordinary wait")
+	}
+	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(epfd)
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
+		t.Fatal(err)
+	}
+	write := func() {
+		if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+			t.Error(err)
+		}
+	}
+	clear := func() {
+		if _, err := unix.Read(fd, make([]byte, 8)); err != nil {
+			t.Error(err)
+		}
+	}
+	events := make([]unix.EpollEvent, 1)
+	var w waiter
+	wait := func() {
+		t.Helper()
+		for {
+			n, errno := w.wait(epfd, events, time.Now().UnixMilli())
+			if n == 1 {
+				return
+			}
+			if errno != unix.EINTR {
+				t.Fatalf("wait: %d, %v", n, errno)
+			}
+		}
+	}
+
+	rush = rushHour{}
+	write()
+	wait()
+	if w.holds {
+		t.Error("the first event has the loop keep its processor")
+	}
+	for i := 0; !w.holds; i++ {
+		if wait(); i > 100*rushWakes { // on a machine that is very busy not even these come within rushTime
+			t.Fatal("a loop that is woken up often sleeps")
+		}
+	}
+	if n := holders.Load(); n != 1 {
+		t.Fatalf("%d loops are counted", n)
+	}
+	clear()
+	time.AfterFunc(2*patience*quantum*time.Millisecond, write)
+	wait()
+	if w.holds || holders.Load() != 0 {
+		t.Errorf("a loop that has nothing to do keeps its processor")
+	}
+	for !w.holds {
+		wait()
+	}
+	clear()
+	holders.Add(1)
+	time.AfterFunc(10*quantum*time.Millisecond, write)
+	wait()
+	if w.holds {
+		t.Errorf("a loop keeps its processor though another does")
+	}
+	holders.Add(-1)
+}
