@@ -59,20 +59,32 @@ func (m *master) inherit(h *supervise.Handover, next *generation) error {
 	return err
 }
 
-// deskWait is how long a successor waits for its predecessor to give up the desk.
+// deskWait is how long a master waits for its successor to open its desk.
 const deskWait = 5 * time.Second
 
 // passDesk has the successor take the orders, and returns when it does: who was told of the upgrade may give the next one.
-func (m *master) passDesk() {
+func (m *master) passDesk(heir int) {
 	if m.desk == nil {
 		return
 	}
-	m.closeDesk()
+	m.desk.become(deskLeaves)
 	for deadline := time.Now().Add(deskWait); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if deskTaken(m.path) {
-			return
+		if hasDesk(m.desk.abs, heir) {
+			break
 		}
 	}
+	m.closeDesk()
+}
+
+// hasDesk reports whether a process takes orders for this configuration.
+func hasDesk(abs string, pid int) bool {
+	all, err := meet(deskPrefix(abs))
+	found := false
+	for _, s := range all {
+		found = found || s.pid == pid
+		s.close()
+	}
+	return found || err != nil // it cannot be known
 }
 
 // passReload has the successor do what this process was asked for meanwhile: it may have read the configuration before it

@@ -129,9 +129,15 @@ func command(verb string, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "kroxy-ev: %v\nTry \"kroxy-ev --help\".\n", err)
 		return exitError
 	}
-	if err := giveOrder(verb, f.config); err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitError
+	a, err := giveOrder(verb, f.config)
+	for _, w := range a.Warnings {
+		fmt.Fprintf(stderr, "kroxy-ev: warning: %s\n", w)
+	}
+	if err == nil && a.Error != "" {
+		err = errors.New(a.Error)
+	}
+	if err != nil {
+		return status(err, stderr)
 	}
 	fmt.Fprintf(stdout, "kroxy-ev: %s done\n", verb)
 	return exitOK

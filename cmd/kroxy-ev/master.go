@@ -81,7 +81,7 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 		m.log.Error("kroxy-ev: " + err.Error()) // the predecessor is leaving already
 	}
 	defer pid.remove()
-	m.openDesk(h != nil)
+	m.openDesk()
 	defer m.closeDesk()
 	log.Info("kroxy-ev: serving", "port", m.now.cfg.Port, "mode", m.now.cfg.Mode.String(), "workers", m.now.cfg.WorkersNum, "group", m.now.cfg.ProxyTo)
 	defer startNotifier(log).stop()
@@ -90,7 +90,7 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 
 // begin starts the workers.
 func (m *master) begin(h *supervise.Handover) error {
-	next, err := m.read(nil)
+	next, err := m.read(nil, &warnings{log: m.log})
 	if err != nil {
 		return err
 	}
@@ -126,8 +126,8 @@ func (m *master) begin(h *supervise.Handover) error {
 }
 
 // read reads the configuration; if there is one in force, for it to follow.
-func (m *master) read(old *config.Config) (generation, error) {
-	cfg, err := loadAgain(m.path, old, 1, m.log)
+func (m *master) read(old *config.Config, w *warnings) (generation, error) {
+	cfg, err := loadAgain(m.path, old, 1, w)
 	if err == nil && cfg.WorkersNum > maxWorkers {
 		err = problem(cfg, "workers_num", fmt.Sprintf("%d workers are more than there can be", cfg.WorkersNum), fmt.Sprintf("write at most %d; one per CPU is enough", maxWorkers))
 	}
@@ -182,6 +182,8 @@ type outcome struct {
 	heir  int // the process id of the successor that serves, 0 if there is none
 	err   error
 
+	warnings []string
+
 	files bool // the configuration or its files were taken up,
 	keys  bool // and new keys of session tickets
 }
@@ -190,7 +192,7 @@ type outcome struct {
 // that a signal to stop is heard meanwhile.
 func (m *master) run() error {
 	for {
-		reload, upgrade, orders, tick := m.signals.reload, m.signals.upgrade, m.orders(), m.upkeep.tick()
+		reload, upgrade, orders, tick := m.signals.reload, m.signals.upgrade, m.desk.taken(), m.upkeep.tick()
 		if m.busy != nil {
 			reload, upgrade, orders, tick = nil, nil, nil, nil
 		}
@@ -222,9 +224,9 @@ func (m *master) run() error {
 			}
 			m.now = o.next
 			if o.heir != 0 {
-				m.passDesk()
+				m.passDesk(o.heir)
 			}
-			o.order.tell(o.err)
+			o.order.tell(o.err, o.warnings...)
 			if o.heir != 0 {
 				m.workers.Broadcast(noticeReplaced)
 				m.passReload(o.heir)
@@ -237,14 +239,6 @@ func (m *master) run() error {
 	}
 }
 
-// orders are those that come to the desk.
-func (m *master) orders() <-chan order {
-	if m.desk == nil {
-		return nil
-	}
-	return m.desk.orders
-}
-
 // start begins to carry out an order.
 func (m *master) start(o order) {
 	busy := make(chan outcome, 1)
@@ -253,10 +247,11 @@ func (m *master) start(o order) {
 	case verbReload:
 		go func() {
 			notify(notifyReloading)
-			next, err := m.reload(now)
+			w := warnings{log: m.log}
+			next, err := m.reload(now, &w)
 			logReload(m.log, err)
 			notify(notifyReady)
-			busy <- outcome{order: o, next: next, err: err, files: err == nil}
+			busy <- outcome{order: o, next: next, err: err, warnings: w.list, files: err == nil}
 		}()
 	case verbRenew:
 		go func() { busy <- m.renew(now, o) }()
@@ -276,13 +271,13 @@ func (m *master) start(o order) {
 }
 
 // reload has the workers go over to what the configuration says now, and returns the generation that is in force.
-func (m *master) reload(now generation) (generation, error) {
-	next, err := m.read(now.cfg)
+func (m *master) reload(now generation, w *warnings) (generation, error) {
+	next, err := m.read(now.cfg, w)
 	if err != nil {
 		return now, err
 	}
 	if next.cfg.User != now.cfg.User || next.cfg.GroupName != now.cfg.GroupName {
-		m.log.Warn("kroxy-ev: reload: user and group are as they were at the start; it takes an upgrade or a restart")
+		w.add("reload: user and group are as they were at the start; it takes an upgrade or a restart")
 	}
 	next.tickets = now.tickets
 	if next.ids, err = m.ledger.assign(next.cfg); err != nil {
@@ -293,6 +288,9 @@ func (m *master) reload(now generation) (generation, error) {
 		next.doors = now.doors
 		err = next.doors.provide(next.cfg, n)
 	} else {
+		if now.doors.shared {
+			w.add(unservedPort(now.doors.port))
+		}
 		next.doors, err = openDoors(next.cfg, nil)
 	}
 	if err != nil {
@@ -343,17 +341,11 @@ func (m *master) goOver(done *outcome, next generation, what string, err error) 
 	return true
 }
 
-// openDesk begins to take orders. A predecessor may still be about to give the desk up.
-func (m *master) openDesk(follows bool) {
-	for deadline := time.Now().Add(deskWait); ; time.Sleep(10 * time.Millisecond) {
-		var err error
-		if m.desk, err = openDesk(m.path); err == nil {
-			return
-		}
-		if !follows || time.Now().After(deadline) {
-			warnNoDesk(m.log, err)
-			return
-		}
+// openDesk begins to take orders.
+func (m *master) openDesk() {
+	var err error
+	if m.desk, err = openDesk(m.path); err != nil {
+		warnNoDesk(m.log, err)
 	}
 }
 

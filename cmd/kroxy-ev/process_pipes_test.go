@@ -46,7 +46,13 @@ func TestOutputThatNobodyReads(t *testing.T) {
 			return err == nil && c.Close() == nil
 		})
 		expectEcho(t, p.dial(), "before")
-		p.mustOrder("reload")
+		reload := func() {
+			t.Helper()
+			if status, out := p.order("reload"); status != 0 {
+				t.Errorf("reload: exit status %d: %s", status, out)
+			}
+		}
+		reload()
 		if multi {
 			dead := p.workers()[0]
 			if err := unix.Kill(dead, unix.SIGKILL); err != nil {
@@ -55,7 +61,7 @@ func TestOutputThatNobodyReads(t *testing.T) {
 			eventually(t, "a worker has taken its place", func() bool { return len(p.workers()) == 2 && !alive(dead) })
 		}
 		p.signal(unix.SIGUSR1)
-		p.mustOrder("reload")
+		reload()
 		expectEcho(t, p.dial(), "after")
 		p.stop()
 	})

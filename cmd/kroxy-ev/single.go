@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -23,8 +24,8 @@ type single struct {
 	upkeep  upkeep
 	path    string // of the configuration; empty if there is nothing to read again
 	signals signals
-	orders  <-chan order // from "kroxy-ev reload"; nil for none
-	lent    uint16       // the port on which sockets are systemd's; 0 if they are ours
+	desk    *desk  // nil if there is none
+	lent    uint16 // the port on which sockets are systemd's; 0 if they are ours
 }
 
 // openLog has diagnostics go to w, without ever blocking a loop, until close.
@@ -90,11 +91,10 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 	if lent {
 		s.lent = cfg.Port
 	}
-	if desk, err := openDesk(path); err != nil {
+	if s.desk, err = openDesk(path); err != nil {
 		warnNoDesk(log, err)
 	} else {
-		defer desk.close()
-		s.orders = desk.orders
+		defer s.desk.close()
 	}
 	p.start()
 	log.Info("kroxy-ev: serving", "port", cfg.Port, "mode", cfg.Mode.String(), "reactors", p.loops, "max_connections", p.now.budget.connections, "group", p.now.group.Name)
@@ -115,13 +115,15 @@ func (s *single) run() error {
 			s.log.Info("kroxy-ev: stopping", "signal", sig.String(), "sessions", s.active(), "timeout", s.now.cfg.ShutdownTimeout)
 			return s.finish()
 		case <-s.signals.reload:
-			_ = s.reload() // it was logged
+			s.reload(&warnings{log: s.log}) // what comes of it is logged
 		case <-s.signals.reopen:
 			s.reopen()
 		case <-s.signals.upgrade:
 			s.log.Error("kroxy-ev: " + errNoMaster.Error())
-		case o := <-s.orders:
-			o.tell(s.obey(o))
+		case o := <-s.desk.taken():
+			w := warnings{log: s.log}
+			err := s.obey(o, &w)
+			o.tell(err, w.list...)
 		case <-s.upkeep.tick():
 			s.upkeep.remind(s.log)
 			files, keys := s.upkeep.due()
@@ -138,10 +140,10 @@ func (s *single) run() error {
 var errNoMaster = errors.New("a new binary can take over only from a master: start with --multiprocess")
 
 // obey carries out an order.
-func (s *single) obey(o order) error {
+func (s *single) obey(o order, w *warnings) error {
 	switch o.verb {
 	case verbReload:
-		return s.reload()
+		return s.reload(w)
 	case verbUpgrade:
 		return errNoMaster
 	}
@@ -149,21 +151,21 @@ func (s *single) obey(o order) error {
 }
 
 // reload goes over to what the configuration says now. If that is wrong, everything goes on as before.
-func (s *single) reload() error {
+func (s *single) reload(w *warnings) error {
 	notify(notifyReloading)
 	defer notify(notifyReady)
-	err := s.tryReload()
+	err := s.tryReload(w)
 	logReload(s.log, err)
 	return err
 }
 
-func (s *single) tryReload() error {
-	cfg, err := loadAgain(s.path, s.now.cfg, s.loops, s.log)
+func (s *single) tryReload(w *warnings) error {
+	cfg, err := loadAgain(s.path, s.now.cfg, s.loops, w)
 	if err != nil {
 		return err
 	}
 	if want := reactorCount(cfg); want != s.loops {
-		s.log.Warn("kroxy-ev: reload: reactors_num is as it was at the start; it takes a restart, or --multiprocess and workers_num", "reactors", s.loops)
+		w.add(fmt.Sprintf("reload: there are %d reactors as at the start; another reactors_num takes a restart, or --multiprocess and workers_num", s.loops))
 	}
 	ids, err := s.ledger.assign(cfg)
 	if err != nil {
@@ -171,6 +173,9 @@ func (s *single) tryReload() error {
 	}
 	var sockets []int
 	if cfg.Port != s.now.cfg.Port {
+		if s.lent == s.now.cfg.Port {
+			w.add(unservedPort(s.lent))
+		}
 		if sockets, err = openSockets(cfg, s.loops); err != nil {
 			return err
 		}
@@ -219,13 +224,13 @@ func (s *single) renew(cfg *config.Config, newKeys bool) error {
 }
 
 // loadAgain reads a configuration that is to follow on old, or is the first if that is nil, for processes of so many reactors.
-func loadAgain(path string, old *config.Config, reactors int, log *slog.Logger) (*config.Config, error) {
-	cfg, warnings, err := config.Load(path)
+func loadAgain(path string, old *config.Config, reactors int, w *warnings) (*config.Config, error) {
+	cfg, doubts, err := config.Load(path)
 	if err == nil {
-		warnings = append(warnings, shortage(cfg, openFiles(), reactors)...)
+		doubts = append(doubts, shortage(cfg, openFiles(), reactors)...)
 	}
-	for _, w := range warnings {
-		log.Warn("kroxy-ev: " + w.String())
+	for _, p := range doubts {
+		w.add(p.String())
 	}
 	if err != nil {
 		return nil, err
@@ -279,6 +284,7 @@ func logOutcome(log *slog.Logger, done, failed string, err error) {
 
 // finish stops accepting, lets sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
 func (s *single) finish() error {
+	s.desk.become(deskStopping)
 	leave := s.leave
 	if s.lent == s.now.cfg.Port {
 		leave = s.drain // others serve the sockets after us
@@ -300,7 +306,7 @@ func (s *single) finish() error {
 			s.abort()
 		case err := <-s.failed:
 			return err
-		case o := <-s.orders:
+		case o := <-s.desk.taken():
 			o.tell(errStopping)
 		case <-s.signals.stop:
 			// Nothing is waited for, not even the logs.

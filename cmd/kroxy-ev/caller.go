@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/goccy/go-json"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	introductionTimeout = 5 * time.Second // for a desk to introduce itself
+	// settleTime is for how long a caller looks again, if what it finds may be about to change: the file is just being replaced,
+	// or one process takes over from another.
+	settleTime = time.Second
+	maxAnswers = 16 << 20 // bytes that are heard from a desk
+)
+
+// caller is somebody with an order for whoever serves a configuration.
+type caller struct {
+	path   string // as it was given
+	abs    string // made absolute
+	file   fileID // that is there, seen from here
+	mounts uint64 // the mount namespace's number, 0 if it is not known
+}
+
+// candidate is a process that has a desk, as a caller meets it.
+type candidate struct {
+	introduction
+	conn net.Conn
+	in   *bufio.Reader
+	pid  int // seen from here; 0 if it is in another PID namespace
+	uid  int
+	err  error // why it cannot be asked; nothing else is known then
+}
+
+// giveOrder asks whoever serves this configuration, and returns what was answered.
+func giveOrder(verb, path string) (answer, error) {
+	s, err := findServing(path)
+	if err != nil {
+		return answer{}, fmt.Errorf("kroxy-ev: %w", err)
+	}
+	defer s.close()
+	if _, err := fmt.Fprintln(s.conn, verb); err != nil {
+		return answer{}, fmt.Errorf("kroxy-ev: giving the order to process %d: %w", s.pid, err)
+	}
+	var a answer
+	if err := s.hear(&a); err != nil {
+		return answer{}, fmt.Errorf("kroxy-ev: the kroxy-ev that serves %s ended before it had told the outcome: %w", path, err)
+	}
+	return a, nil
+}
+
+// findServing connects to the process that serves this configuration.
+func findServing(path string) (*candidate, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	c := caller{path: path, abs: abs, mounts: mounts()}
+	for deadline := time.Now().Add(settleTime); ; time.Sleep(20 * time.Millisecond) {
+		if c.file, err = identify(path); err != nil {
+			return nil, err
+		}
+		all, err := meet(deskPrefix(abs))
+		if err != nil {
+			return nil, err
+		}
+		s, again, err := c.choose(all)
+		for _, other := range all {
+			if other != s {
+				other.close()
+			}
+		}
+		if s != nil || !again || time.Now().After(deadline) {
+			return s, err
+		}
+	}
+}
+
+// choose picks the server that is meant. If there is none, the error says why, and again whether that may change soon.
+//
+// It is one that has been given the same path and sees the same file there. Several may, if containers share a directory; then it
+// is that of the caller's own mount namespace.
+func (c *caller) choose(all []*candidate) (s *candidate, again bool, err error) {
+	var good, near []*candidate
+	var why []string
+	for _, s := range all {
+		if err := c.check(s); err != nil {
+			why = append(why, err.Error())
+			continue
+		}
+		good = append(good, s)
+		if s.Mounts == c.mounts && c.mounts != 0 {
+			near = append(near, s)
+		}
+	}
+	if len(near) > 0 {
+		good = near
+	}
+	serving := slices.DeleteFunc(slices.Clone(good), func(s *candidate) bool { return s.State != deskServes.String() })
+	switch {
+	case len(serving) == 1:
+		return serving[0], false, nil
+	case len(serving) > 1:
+		return nil, true, fmt.Errorf("several processes serve %s: %s; send SIGHUP to the one that is meant", c.path, pids(serving))
+	case len(good) > 0:
+		again = slices.ContainsFunc(good, func(s *candidate) bool { return s.State == deskLeaves.String() })
+		return nil, again, fmt.Errorf("process %s serves %s: %w", pids(good), c.path, errStopping)
+	case len(why) > 0:
+		return nil, true, fmt.Errorf("no kroxy-ev serves %s here: %s", c.path, strings.Join(why, "; "))
+	}
+	return nil, false, fmt.Errorf("no kroxy-ev of this machine serves %s; start it with --config %s, or name the file as when it was started%s", c.path, c.path, c.otherNames())
+}
+
+// check reports why s is not the one that is meant.
+func (c *caller) check(s *candidate) error {
+	switch {
+	case s.err != nil:
+		return s.err
+	case s.uid != 0 && s.uid != os.Geteuid() && os.Geteuid() != 0:
+		return fmt.Errorf("%s belongs to user %d, who is not to be trusted", s.name(), s.uid)
+	case s.Refusal != "":
+		return fmt.Errorf("%s: %s", s.name(), s.Refusal)
+	case s.pid != 0 && innermost(s.pid) != s.PID:
+		return fmt.Errorf("%s says that it is process %d of its PID namespace, which it is not", s.name(), s.PID)
+	case s.Path != c.abs:
+		return fmt.Errorf("%s serves %s", s.name(), s.Path)
+	case s.File != c.file:
+		return fmt.Errorf("%s serves that path, but the file there is another one, as in another container; give the order from inside of it", s.name())
+	}
+	return nil
+}
+
+// otherNames says which processes serve the same file by another path.
+func (c *caller) otherNames() string {
+	all, err := meet(deskNames)
+	if err != nil {
+		return "" // only a hint
+	}
+	var hint string
+	for _, s := range all {
+		named := caller{abs: s.Path, file: c.file}
+		if named.check(s) == nil {
+			hint += fmt.Sprintf("; %s serves the same file as %s", s.name(), s.Path)
+		}
+		s.close()
+	}
+	return hint
+}
+
+func (s *candidate) close() {
+	if s.conn != nil {
+		_ = s.conn.Close()
+	}
+}
+
+// name is the process for people.
+func (s *candidate) name() string {
+	if s.pid == 0 {
+		return "a process of another PID namespace"
+	}
+	return fmt.Sprintf("process %d", s.pid)
+}
+
+// pids lists processes for people.
+func pids(list []*candidate) string {
+	var names []string
+	for _, s := range list {
+		names = append(names, strconv.Itoa(cmp.Or(s.pid, s.PID)))
+	}
+	return strings.Join(names, ", ")
+}
+
+// meet connects to every desk whose name begins with prefix and has it introduce itself.
+func meet(prefix string) ([]*candidate, error) {
+	names, err := deskList(prefix)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*candidate, len(names))
+	var met sync.WaitGroup
+	for i, name := range names {
+		met.Go(func() { all[i] = visit(name) })
+	}
+	met.Wait()
+	// A desk that was closed meanwhile is none.
+	return slices.DeleteFunc(all, func(s *candidate) bool { return s == nil }), nil
+}
+
+// deskList finds the names that desks listen at.
+func deskList(prefix string) ([]string, error) {
+	text, err := os.ReadFile("/proc/self/net/unix") // proc_pid_net(5)
+	if err != nil {
+		return nil, fmt.Errorf("looking for running processes: %w", err)
+	}
+	const flags, path, listens = 3, 7, "00010000"
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > path && f[flags] == listens && strings.HasPrefix(f[path], prefix) {
+			names = append(names, f[path])
+		}
+	}
+	return names, nil
+}
+
+// visit connects to a desk and hears its introduction. It returns nil if nobody is there.
+func visit(name string) *candidate {
+	c, err := net.DialTimeout("unix", name, introductionTimeout)
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return nil
+	}
+	if err != nil {
+		return &candidate{err: err}
+	}
+	s := &candidate{conn: c, in: bufio.NewReader(io.LimitReader(c, maxAnswers))}
+	peer, err := peerOf(c.(*net.UnixConn))
+	if err != nil {
+		s.err = fmt.Errorf("asking who listens at %s: %w", name, err)
+		return s
+	}
+	s.pid, s.uid = int(peer.Pid), int(peer.Uid)
+	_ = c.SetReadDeadline(time.Now().Add(introductionTimeout))
+	if err := s.hear(&s.introduction); err != nil {
+		s.err = fmt.Errorf("%s does not say who it is: %w", s.name(), err)
+	}
+	_ = c.SetReadDeadline(time.Time{})
+	return s
+}
+
+// hear reads a line that say has sent.
+func (s *candidate) hear(what any) error {
+	line, err := s.in.ReadBytes('\n')
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(line, what)
+}
+
+// innermost is the id that a process has in its own PID namespace, or pid if that cannot be known.
+func innermost(pid int) int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return pid
+	}
+	for line := range strings.Lines(string(text)) {
+		if ids, ok := strings.CutPrefix(line, "NSpid:"); ok { // proc_pid_status(5)
+			if f := strings.Fields(ids); len(f) > 0 {
+				if id, err := strconv.Atoi(f[len(f)-1]); err == nil {
+					return id
+				}
+			}
+		}
+	}
+	return pid
+}
