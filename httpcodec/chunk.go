@@ -7,7 +7,7 @@ import (
 
 const (
 	maxChunkDigits    = 16
-	maxChunkExtension = 256 // bytes behind the first ';' of a chunk line
+	maxChunkExtension = 256 // bytes of it in a chunk line, and of the white space before it
 )
 
 var (
@@ -21,6 +21,7 @@ type chunkState uint8
 
 const (
 	chunkSize    chunkState = iota // in the digits
+	chunkBlank                     // in the white space behind them
 	chunkExt                       // behind ';'
 	chunkLineLF                    // the CR of the chunk line was read
 	chunkData                      // left bytes of data to go
@@ -68,13 +69,28 @@ func (c *chunkReader) next(b []byte) (n int, data []byte, err *HeadError) {
 			if c.digits == 0 {
 				return 0, nil, errChunkSize.by(c.side)
 			}
-			switch x {
-			case '\r':
+			switch {
+			case x == '\r':
 				c.state = chunkLineLF
-			case ';':
+			case x == ';':
 				c.state = chunkExt
-			default: // white space before ';' as well: Go's reader refuses it too
+			case isOWS(x):
+				c.state, c.ext = chunkBlank, 1
+			default:
 				return 0, nil, errChunkSize.by(c.side)
+			}
+		case chunkBlank: // to be removed before ';' (RFC 9112 section 7.1.1); old hosts pad sizes with it
+			switch {
+			case x == ';':
+				c.state = chunkExt
+			case x == '\r' && c.side == fromHost:
+				c.state = chunkLineLF
+			case !isOWS(x):
+				return 0, nil, errChunkSize.by(c.side)
+			default:
+				if c.ext++; c.ext > maxChunkExtension {
+					return 0, nil, errChunkExtension.by(c.side)
+				}
 			}
 		case chunkExt:
 			if x == '\r' {

@@ -13,7 +13,9 @@ import (
 )
 
 var (
-	chunkLine   = regexp.MustCompile("^([0-9a-fA-F]{1,16})(?:;[\t -~\u0080-\u00ff]{0,256})?\r\n")
+	chunkLine             = regexp.MustCompile("^([0-9a-fA-F]{1,16})(?:([\t ]{0,256});([\t -~\u0080-\u00ff]{0,256}))?\r\n")
+	blanksBeforeExtension = regexp.MustCompile(`[0-9a-fA-F][\t ]+;`)
+
 	trailerLine = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\u0080-\u00ff]*\r\n")
 )
 
@@ -30,7 +32,7 @@ func latin(b []byte) string {
 func slowly(in string) (data, rest string, ok bool) {
 	for {
 		m := chunkLine.FindStringSubmatch(in)
-		if m == nil {
+		if m == nil || len(m[2])+len([]rune(m[3])) > maxChunkExtension {
 			return "", "", false
 		}
 		in = in[len(m[0]):]
@@ -107,6 +109,9 @@ func FuzzChunkReader(f *testing.F) {
 		}
 		out = append(out, written...)
 		for i, body := range []string{string(in), string(out)} {
+			if i == 0 && blanksBeforeExtension.MatchString(latin(in)) {
+				continue // net/http refuses these
+			}
 			r := bufio.NewReaderSize(strings.NewReader(head+body), 1<<16)
 			req, err := http.ReadRequest(r)
 			if err != nil {

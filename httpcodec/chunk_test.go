@@ -8,7 +8,11 @@ import (
 
 // decode reads in with the parts that cuts make of it, and prints what comes of it: the data and how many bytes were taken, or the status.
 func decode(c *chunkReader, in string, cuts ...int) string {
-	c.reset(fromClient)
+	return decodeFrom(fromClient, c, in, cuts...)
+}
+
+func decodeFrom(by side, c *chunkReader, in string, cuts ...int) string {
+	c.reset(by)
 	var data []byte
 	at := 0
 	for _, cut := range append(cuts, len(in)) {
@@ -55,8 +59,14 @@ var chunkCases = []struct{ in, want string }{
 	{"7fffffffffffffff\r\nabc", "more"},
 
 	{"3;x=y\r\nabc\r\n0;z=\"a;b\"\r\n\r\n", `25 "abc" "0\r\n\r\n"`},
-	{"3 ;x\r\nabc\r\n0\r\n\r\n", "400"},
-	{"3\t;x\r\nabc\r\n0\r\n\r\n", "400"},
+	{"3 ;x\r\nabc\r\n0\r\n\r\n", `16 "abc" "0\r\n\r\n"`},
+	{"3\t \t; x = y ;z\r\nabc\r\n0 ;\r\n\r\n", `28 "abc" "0\r\n\r\n"`},
+	{"3 x;\r\nabc\r\n0\r\n\r\n", "400"},
+	{"3 \n", "400"},
+	{"3 \x0b;x\r\nabc\r\n0\r\n\r\n", "400"},
+	{"3" + strings.Repeat(" ", 200) + ";" + strings.Repeat("x", 56) + "\r\nabc\r\n0\r\n\r\n", ""},
+	{"3" + strings.Repeat(" ", 200) + ";" + strings.Repeat("x", 57) + "\r\nabc\r\n0\r\n\r\n", "400"},
+	{"3 ", "more"},
 	{"3;" + strings.Repeat("x", 255) + "\r\nabc\r\n0\r\n\r\n", ""},
 	{"3;" + strings.Repeat("x", 256) + "\r\nabc\r\n0\r\n\r\n", ""},
 	{"3;" + strings.Repeat("x", 257) + "\r\nabc\r\n0\r\n\r\n", "400"},
@@ -158,6 +168,28 @@ func TestChunkFaultOfAHost(t *testing.T) {
 		}
 		if err == nil || err.Status != 502 {
 			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
+// What a host may do and a client may not: pad a size, and put white space behind the name of a trailer.
+func TestChunksOfAHost(t *testing.T) {
+	t.Parallel()
+	var c chunkReader
+	for in, want := range map[string]string{
+		"3  \t\r\nabc\r\n0 \r\n\r\n": `17 "abc" "0\r\n\r\n"`,
+		"0\r\nX-A\t : y\r\n\r\n":     `15 "" "0\r\nX-A: y\r\n\r\n"`,
+		"0\r\nHost : y\r\n\r\n":      `15 "" "0\r\n\r\n"`,
+		"3 3\r\n":                    "502 malformed chunk size",
+		" 3\r\n":                     "502 malformed chunk size",
+		"3 \nabc\r\n0\r\n\r\n":       "502 malformed chunk size",
+		"0\r\nX Y: y\r\n\r\n":        "502 white space before the colon of a field",
+		"3" + strings.Repeat(" ", 257) + "\r\nabc\r\n": "502 chunk extension over 256 bytes",
+	} {
+		for cut := range in {
+			if got := decodeFrom(fromHost, &c, in, cut); got != want {
+				t.Fatalf("%q cut at %d: %s, want %s", in, cut, got, want)
+			}
 		}
 	}
 }

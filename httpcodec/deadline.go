@@ -6,6 +6,10 @@ import (
 	"kroxy-ev/engine"
 )
 
+// maxHeadWait bounds how long a host that is not silent may take for the head of its response once it has the request, by
+// interim responses or by dripping: that many times proxy_read_timeout.
+const maxHeadWait = 10
+
 // deadlines yields, for each timeout that is running, when it runs out. As in stream mode, a side is silent since the
 // last byte that moved on its connection either way.
 func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
@@ -22,7 +26,11 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 			return
 		}
 	} else if x.phase == relaying && (!x.up.Holding() || x.replied) && (!x.wantsBody() || x.wantsContinue()) {
-		if !at(max(x.down.ReadAt, x.up.WroteAt), set.ProxyReadTimeout, causeHostReadTimeout) {
+		since := max(x.down.ReadAt, x.up.WroteAt)
+		if !x.replied {
+			since = min(since, x.up.WroteAt+(maxHeadWait-1)*set.ProxyReadTimeout.Milliseconds())
+		}
+		if !at(since, set.ProxyReadTimeout, causeHostReadTimeout) {
 			return
 		}
 	}

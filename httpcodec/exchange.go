@@ -36,7 +36,7 @@ type exchange struct {
 	began    int64 // ms on the loop's clock
 	phase    phase
 	status   int  // sent to the client; 0 before
-	interims int  // 1xx responses relayed
+	interims int  // bytes of the heads of 1xx responses
 	replied  bool // the final response's head was sent, or is held
 	closes   bool // the client's connection does not outlast this exchange
 	excess   bool // the host sent more than its response
@@ -44,8 +44,9 @@ type exchange struct {
 	retried  bool
 }
 
-// maxInterims bounds the 1xx responses to one request.
-const maxInterims = 16
+// maxInterims bounds the 1xx responses to one request: the bytes of their heads. The time that they may take is bounded by
+// maxHeadWait.
+const maxInterims = 8 * maxHead
 
 // reset prepares x for a new request of its client.
 func (x *exchange) reset() {

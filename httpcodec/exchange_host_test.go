@@ -59,7 +59,8 @@ func TestHostByName(t *testing.T) {
 		request string // "#" is HTTP/1.1 and the end of the line
 		host    int    // -1: 421
 	}{
-		{"GET / #Host: a.example", 0}, {"GET / #hOST: A.EXAMPLE", 0}, {"GET / #Host: a.example:8080", 0}, {"GET / #Host: a.example.", 0}, {"GET / #Host: A.example.:1", 0},
+		{"GET / #Host: a.example", 0}, {"GET / #hOST: A.EXAMPLE", 0}, {"GET / #Host: a.example:8080", 0}, {"GET / #Host: a.example:", 0}, {"GET / #Host: a.example.:", 0}, {"GET / #Host: [::1]:", 2},
+		{"GET http://a.example:/ #Host: b.example", 0}, {"GET http://c.example/ #Host: a.example", -1}, {"GET / #Host: a.example.", 0}, {"GET / #Host: A.example.:1", 0},
 		{"GET / #Host: b.example", 1}, {"GET / #Host: b.example.", 1}, {"GET / #Host: [::1]", 2}, {"GET / #Host: [::1]:443", 2}, {"GET / #Host: 192.0.2.1", 3}, {"GET / #Host: 192.0.2.1:80", 3},
 		{"GET / #Host: a", 4}, {"GET / #Host: [2001:db8::a]", 5}, {"GET http://a.example/ #Host: a.example", 0}, {"GET http://A.Example:80/ #Host: a.example", 0}, {"GET https://b.example #Host: B.example:443", 1},
 		{"GET http://[::1]/ #Host: [::1]:80", 2}, {"OPTIONS * #Host: a", 4}, {"POST / #Host: a\r\nContent-Length: 0", 4},
@@ -77,14 +78,14 @@ func TestHostByName(t *testing.T) {
 	stillOpen(t, c) // after every 421, too
 }
 
-// A target that names another host than Host does is refused; of HTTP/1.0 a target alone will do, and nothing will not.
+// A target that names another host than Host does wins; of HTTP/1.0 a target alone will do, and nothing will not.
 func TestHostByTarget(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n": page(400, false),
-		"GET http://a/ HTTP/1.0\r\n\r\n":            okHead + "Content-Length: 1\r\nConnection: close\r\n\r\n0",
-		"GET / HTTP/1.0\r\nHost: b\r\n\r\n":         okHead + "Content-Length: 1\r\nConnection: close\r\n\r\n1",
-		"GET / HTTP/1.0\r\n\r\n":                    page(421, false),
+		"GET http://b/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n": okHead + "Content-Length: 1\r\nConnection: close\r\n\r\n1",
+		"GET http://a/ HTTP/1.0\r\n\r\n":                                 okHead + "Content-Length: 1\r\nConnection: close\r\n\r\n0",
+		"GET / HTTP/1.0\r\nHost: b\r\n\r\n":                              okHead + "Content-Length: 1\r\nConnection: close\r\n\r\n1",
+		"GET / HTTP/1.0\r\n\r\n":                                         page(421, false),
 	} {
 		p, _ := named(t, []string{"a", "b"})
 		c := p.dial()

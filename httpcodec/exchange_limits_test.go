@@ -281,6 +281,67 @@ func TestReadTimeoutsCountFromTheLastByte(t *testing.T) {
 	}
 }
 
+// Interim responses are bounded by their bytes, not by their number.
+func TestInterimBytes(t *testing.T) {
+	t.Parallel()
+	for _, interim := range []string{"HTTP/1.1 102 P\r\n\r\n", "HTTP/1.1 103 E\r\nLink: " + strings.Repeat("a", 8<<10) + "\r\n\r\n"} {
+		fit := maxInterims / len(interim)
+		for n, last := range map[int]string{fit: hi, fit + 1: page(502, true)} {
+			h := startRecorder(t, strings.Repeat(interim, n)+hi)
+			p := startProxy(t, func(s *Settings) { s.KeepaliveTimeout = soon }, h.addr)
+			c := p.dial()
+			send(c, getRoot, nil)
+			got, how := readAll(c)
+			relayed, ok := strings.CutSuffix(got, last) // the last of too many may be held back
+			if !ok || how != "eof" || strings.ReplaceAll(relayed, interim, "") != "" || n == fit && len(relayed) != n*len(interim) {
+				t.Errorf("%d of %.30q: got %d bytes, ending in %.200q, %s", n, interim, len(got), got[max(0, len(got)-200):], how)
+			}
+			p.stop()
+			h.seen(1)
+		}
+	}
+}
+
+// A host that is never silent and never has a response either is given up all the same; one that takes longer than
+// proxy_read_timeout by such means is not.
+func TestProxyReadTimeoutBoundsAHead(t *testing.T) {
+	t.Parallel()
+	const interim = "HTTP/1.1 102 P\r\n\r\n"
+	for name, tc := range map[string]struct {
+		timeout           time.Duration
+		begin, piece, end string // of what the host sends; the piece times times
+		times             int
+		pause             time.Duration
+		want              string
+	}{
+		"interims without end": {soon, "", interim, "", 1 << 30, soon / 5, page(504, true)},
+		"a head without end":   {soon, "HTTP/1.1 200 OK\r\nX: ", "y", "", 1 << 30, soon / 5, page(504, true)},
+		"interims for a while": {ample, "", interim, hi, 10, soon, hi},
+		"a head that is slow":  {ample, "HTTP/1.1 200 OK\r\nX: ", "y", "\r\nContent-Length: 0\r\n\r\n", 10, soon, "Content-Length: 0\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startProxy(t, func(s *Settings) { s.ProxyReadTimeout, s.KeepaliveTimeout = tc.timeout, soon }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+				_, _ = io.ReadFull(c, make([]byte, len(getRoot)))
+				send(c, tc.begin, nil)
+				for range tc.times {
+					if _, err := io.WriteString(c, tc.piece); err != nil {
+						return
+					}
+					time.Sleep(tc.pause)
+				}
+				send(c, tc.end, nil)
+				enginetest.Hold(c)
+			}))
+			c := p.dial()
+			send(c, getRoot, nil)
+			if got, how := readAll(c); !strings.HasSuffix(got, tc.want) || how != "eof" {
+				t.Errorf("got %q, %s", got, how)
+			}
+		})
+	}
+}
+
 // A host that falls silent inside a body: the client must not take what it has for the whole.
 func TestProxyReadTimeoutInsideABody(t *testing.T) {
 	t.Parallel()

@@ -19,6 +19,7 @@ func (f Framing) String() string {
 
 var (
 	errLengthTwice    = newFault(400, "more than one content-length")
+	errLengthsDiffer  = newFault(400, "content-lengths that differ")
 	errLength         = newFault(400, "malformed content-length")
 	errLengthAndTE    = newFault(400, "content-length and transfer-encoding")
 	errTE10           = newFault(400, "transfer-encoding in http/1.0")
@@ -34,8 +35,8 @@ type framingFields struct {
 	length, coding   span
 }
 
-// decide returns what they say: Length and n, Chunked, or NoBody if there are none.
-func (ff *framingFields) decide(head []byte, minor uint8) (Framing, int64, *fault) {
+// decide returns what they say: Length and n, Chunked, or NoBody if there are none. s is the head that they are from.
+func (ff *framingFields) decide(s *headScanner, head []byte, minor uint8) (Framing, int64, *fault) {
 	switch {
 	case ff.codings > 0 && ff.lengths > 0:
 		return 0, 0, errLengthAndTE
@@ -45,16 +46,44 @@ func (ff *framingFields) decide(head []byte, minor uint8) (Framing, int64, *faul
 		return 0, 0, errTETwice
 	case ff.codings > 0:
 		return Chunked, 0, checkChunked(ff.coding.of(head))
-	case ff.lengths > 1:
+	case ff.lengths > 1 && s.side == fromClient:
 		return 0, 0, errLengthTwice
 	case ff.lengths > 0:
 		n, ok := parseNumber(ff.length.of(head))
-		if !ok {
+		switch {
+		case ok && ff.lengths == 1:
+			return Length, n, nil
+		case s.side == fromClient:
 			return 0, 0, errLength
 		}
-		return Length, n, nil
+		n, f := s.repeatedLength(head)
+		return Length, n, f
 	}
 	return NoBody, 0, nil
+}
+
+// repeatedLength reads Content-Length fields, of which each member of each must say the same (RFC 9110 section 8.6). Only
+// hosts may do that: whoever sent us a request may have read it in another way.
+func (s *headScanner) repeatedLength(head []byte) (int64, *fault) {
+	length := int64(-1)
+	for i := range s.fields {
+		if s.fields[i].id != fieldContentLength {
+			continue
+		}
+		for rest := s.fields[i].value.of(head); rest != nil; {
+			var member []byte
+			member, rest = nextMember(rest)
+			n, ok := parseNumber(member)
+			switch {
+			case !ok:
+				return 0, errLength
+			case length >= 0 && n != length:
+				return 0, errLengthsDiffer
+			}
+			length = n
+		}
+	}
+	return length, nil
 }
 
 // checkChunked takes a Transfer-Encoding of "chunked" and says what is wrong with any other.

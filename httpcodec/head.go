@@ -8,7 +8,7 @@ const (
 	maxFields     = 128
 	maxTarget     = 8 << 10 // bytes
 	maxMethod     = 64      // bytes
-	maxEmptyLines = 2       // before a request line (RFC 9112 section 2.2)
+	maxEmptyLines = 4       // before a request line (RFC 9112 section 2.2)
 
 	maxRequestLine = maxMethod + 1 + maxTarget + 1 + len("HTTP/1.1")
 )
@@ -122,12 +122,16 @@ func (s *headScanner) scan(b []byte) (int, *HeadError) {
 		if len(s.fields) == maxFields {
 			return 0, errFieldCount.by(s.side)
 		}
-		colon := tokenEnd(w, i)
+		name := tokenEnd(w, i)
+		colon := name
+		if name < len(w) && w[name] != ':' {
+			colon = s.skipBlanks(w, i, name)
+		}
 		if colon == len(w) {
 			break
 		}
-		if w[colon] != ':' || colon == i {
-			return s.bad(w, nameFault(w, i, colon))
+		if w[colon] != ':' || name == i {
+			return s.bad(w, nameFault(w, i, name))
 		}
 		from := colon + 1
 		for from < len(w) && isOWS(w[from]) {
@@ -153,10 +157,23 @@ func (s *headScanner) scan(b []byte) (int, *HeadError) {
 		for to > from && isOWS(w[to-1]) {
 			to--
 		}
-		s.fields = append(s.fields, field{name: at(i, colon), value: at(from, to), id: identify(w[i:colon])})
+		s.fields = append(s.fields, field{name: at(i, name), value: at(from, to), id: identify(w[i:name])})
 		i = end + 2
 	}
 	return s.incomplete(w)
+}
+
+// skipBlanks returns where the white space behind the field name w[i:end] ends, if that is to be removed: in what a host
+// sends, a proxy must (RFC 9112 section 5.1). Not behind the name of a field that frames the message: some readers would not
+// know that field.
+func (s *headScanner) skipBlanks(w []byte, i, end int) int {
+	if s.side == fromClient || end == i || identify(w[i:end]) > fieldOwn {
+		return end
+	}
+	for end < len(w) && isOWS(w[end]) {
+		end++
+	}
+	return end
 }
 
 // scanStart goes over empty lines and the start line.

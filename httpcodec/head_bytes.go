@@ -9,7 +9,7 @@ import (
 var (
 	isToken  = byteSet("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") // RFC 9110 section 5.6.2
 	isValue  = ranges('\t', '\t', ' ', '~', 0x80, 0xff)                                                 // RFC 9110 section 5.5, and the space between
-	isTarget = ranges('!', '"', '$', '~')                                                               // visible ASCII but '#'
+	isTarget = ranges('!', '"', '$', '~', 0x80, 0xff)                                                   // visible ASCII but '#', and what is beyond ASCII
 	isDomain = byteSet("!$&'()*+;=-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")  // RFC 3986 reg-name without ',' and '%'
 	isHex    = byteSet("0123456789ABCDEFabcdef")
 	lower    = lowerTable()

@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +42,19 @@ func endToEnd(h http.Header, pragma bool) http.Header {
 		delete(out, "Cache-Control")
 	}
 	return out
+}
+
+// closing reports whether Connection says close, or what is no option and counts as that.
+func closing(h http.Header) bool {
+	for _, v := range h["Connection"] {
+		for _, option := range strings.Split(v, ",") {
+			option = strings.Trim(option, " \t")
+			if option != "" && !validToken([]byte(option)) || strings.EqualFold(option, "close") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func hasPragma(h http.Header) bool { return slices.Contains(h["Pragma"], "no-cache") }
@@ -137,12 +151,12 @@ func checkRequest(t *testing.T, r *Request, raw []byte) {
 	}
 	if before != nil {
 		if !strings.Contains(target, "%") { // net/http decodes those in an absolute target's authority
-			compare(t, "host", before.Host, string(r.Host()), raw)
+			compare(t, "host", strings.TrimSuffix(before.Host, ":"), string(r.Host()), raw)
 		}
 		if before.RequestURI != "/" {
 			compare(t, "target", before.RequestURI, target, raw)
 		}
-		compare(t, "close", before.Close, !r.KeepAlive, raw)
+		compare(t, "close", before.Close || closing(before.Header), !r.KeepAlive, raw)
 		pragma := hasPragma(before.Header)
 		compare(t, "fields", endToEnd(after.Header, pragma), endToEnd(before.Header, pragma), raw)
 	}
@@ -184,6 +198,12 @@ func checkRequest(t *testing.T, r *Request, raw []byte) {
 	}
 }
 
+// What a host may write and net/http does not understand: Content-Length more than once, and white space behind a field's name.
+var (
+	repeats = regexp.MustCompile(`(?i)content-length:[^\r]*(,|\r\n([^\r]+\r\n)*content-length:)`)
+	spaced  = regexp.MustCompile(`\r\n[^\r:]+[ \t]:`)
+)
+
 // checkResponse does the same for a response.
 func checkResponse(t *testing.T, r *Response, req *Request, raw []byte) {
 	t.Helper()
@@ -192,7 +212,7 @@ func checkResponse(t *testing.T, r *Response, req *Request, raw []byte) {
 		in := bufio.NewReaderSize(bytes.NewReader(head), 2*maxHead)
 		resp, err := http.ReadResponse(in, asked)
 		if err != nil {
-			if bytes.Equal(head, raw) && strings.Contains(err.Error(), "bad trailer key") {
+			if bytes.Equal(head, raw) && (strings.Contains(err.Error(), "bad trailer key") || repeats.Match(raw) || spaced.Match(raw)) {
 				return nil
 			}
 			t.Fatalf("net/http refuses: %v: %q", err, head)
@@ -223,7 +243,7 @@ func checkResponse(t *testing.T, r *Response, req *Request, raw []byte) {
 	before := read(raw)
 	check(before, r.Framing)
 	if before != nil && r.Status >= 200 && r.Status != 204 {
-		compare(t, "close", before.Close, !r.KeepAlive, raw)
+		compare(t, "close", before.Close || closing(before.Header), !r.KeepAlive, raw)
 	}
 	for minor := range uint8(2) {
 		out := AppendResponse(nil, r, &ResponseRewrite{Minor: minor})
@@ -235,7 +255,7 @@ func checkResponse(t *testing.T, r *Response, req *Request, raw []byte) {
 		checkWritten(t, out, framings)
 		after := read(out)
 		check(after, f)
-		if before != nil {
+		if before != nil && !spaced.Match(raw) {
 			compare(t, "fields", endToEnd(after.Header, true), endToEnd(before.Header, true), raw)
 		}
 	}

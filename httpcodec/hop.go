@@ -5,11 +5,7 @@ package httpcodec
 // maxOptions bounds the work of finding the fields that Connection names.
 const maxOptions = 32
 
-var (
-	errConnection      = newFault(400, "malformed connection")
-	errConnectionCount = newFault(400, "more than 32 connection options")
-	errUpgrade         = newFault(400, "malformed upgrade")
-)
+var errConnectionCount = newFault(400, "more than 32 connection options")
 
 // connection is what the Connection fields of a head say.
 type connection struct {
@@ -21,7 +17,8 @@ func (c connection) keeps(minor uint8) bool {
 	return !c.close && (minor > 0 || c.keepAlive)
 }
 
-// connection reads the Connection fields and marks the fields they name: those are not sent on.
+// connection reads the Connection fields and marks the fields they name: those are not sent on. What is no option names no
+// field, and may have been meant to close the connection.
 func (s *headScanner) connection(head []byte) (c connection, _ *fault) {
 	options := 0
 	for i := range s.fields {
@@ -40,7 +37,7 @@ func (s *headScanner) connection(head []byte) (c connection, _ *fault) {
 			case equalFold(option, "upgrade"):
 				c.upgrade = true
 			case !validToken(option):
-				return c, errConnection
+				c.close = true
 			default:
 				if options++; options > maxOptions {
 					return c, errConnectionCount
@@ -84,10 +81,10 @@ func validProtocol(p []byte) bool {
 	return i > 0 && (i == len(p) || p[i] == '/' && validToken(p[i+1:]))
 }
 
-// relayable reports whether a switch to p may be relayed. Another HTTP inside a tunnel would pass this proxy's checks by
-// (h2c smuggling).
+// relayable reports whether a switch to p may be relayed: p is well-formed (anyone may ignore an Upgrade), and no HTTP, which
+// inside a tunnel would pass this proxy's checks by (h2c smuggling).
 func relayable(p []byte) bool {
-	return !hasPrefixFold(p, "h2") && !hasPrefixFold(p, "http")
+	return validProtocol(p) && !hasPrefixFold(p, "h2") && !hasPrefixFold(p, "http")
 }
 
 // appendUpgrade writes Upgrade with those protocols that may be relayed, and Connection to go with it, if there are any.

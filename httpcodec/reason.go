@@ -31,13 +31,13 @@ var (
 	causeNoHost          = cause{503, "no host to try"}
 	causeUnreachable     = cause{502, "no host reachable"}
 	causeConnectTimeout  = cause{504, "no host reachable in time"}
-	causeHostReadTimeout = cause{504, "the host is silent (proxy_read_timeout)"}
+	causeHostReadTimeout = cause{504, "the host is silent, or its response's head is too slow (proxy_read_timeout)"}
 	causeHostSendTimeout = cause{504, "the host takes no bytes (proxy_send_timeout)"}
 	causeHostFailed      = cause{502, "the host's connection failed"}
 	causeHostEnded       = cause{502, "the host ended its connection before its response"}
 	causeResponse        = cause{502, "the host's response is malformed"}
 	causeUpgrade         = cause{502, "the host switched protocols before it had the whole request"}
-	causeInterims        = cause{502, "the host sends one interim response after the other"}
+	causeInterims        = cause{502, "more than 262144 bytes of interim responses"}
 	causeClientFailed    = cause{0, "the client's connection failed"}
 	causeClientEnded     = cause{0, "the client ended its stream inside the request"}
 	causeClientTakesNone = cause{0, "the client takes no bytes (send_timeout)"}

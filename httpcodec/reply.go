@@ -48,7 +48,7 @@ func AppendError(dst []byte, status int, p *Reply) []byte {
 	}
 	dst = append(appendFraming(dst, Length, int64(n)), "\r\n"...)
 	switch {
-	case p.Request != nil && string(p.Request.Method()) == "HEAD":
+	case p.Request != nil && p.Request.forHead():
 		return dst
 	case plain:
 		dst = append(appendStatus(dst, status, reason), '\n')

@@ -1,10 +1,11 @@
 package httpcodec
 
+import "bytes"
+
 var (
 	errNoHost       = newFault(400, "no host")
 	errHostTwice    = newFault(400, "more than one host")
 	errHost         = newFault(400, "malformed host")
-	errHostDiffers  = newFault(400, "host differs from the request target")
 	errExpect       = newFault(417, "unknown expectation")
 	errMaxForwards  = newFault(400, "malformed max-forwards")
 	errTraceContent = newFault(400, "trace with content")
@@ -44,7 +45,7 @@ func (r *Request) Reset() {
 	*r = Request{scan: scan, MaxForwards: -1}
 }
 
-// Parse looks at b, everything received of the head so far and maybe more. It returns the length of the head, up to two
+// Parse looks at b, everything received of the head so far and maybe more. It returns the length of the head, up to four
 // empty lines before it included, or 0 if more is needed; then it is to be called again with the same bytes and more behind
 // them. After an error Method and Target are what could be read of them.
 func (r *Request) Parse(b []byte) (int, *HeadError) {
@@ -95,7 +96,7 @@ func (r *Request) decide() *fault {
 
 	var ff framingFields
 	var host, forwards span
-	var hosts, connections, expects, unknown, upgrades, maxForwardses int
+	var hosts, connections, unknown, upgrades, maxForwardses int
 	var expect *field
 	for i := range r.scan.fields {
 		f := &r.scan.fields[i]
@@ -109,9 +110,14 @@ func (r *Request) decide() *fault {
 		case fieldConnection:
 			connections++
 		case fieldExpect:
-			expect = f
-			if expects++; expects > 1 || !equalFold(f.value.of(head), "100-continue") {
-				unknown++
+			for rest := f.value.of(head); rest != nil; {
+				var m []byte
+				switch m, rest = nextMember(rest); {
+				case equalFold(m, "100-continue"):
+					expect = f
+				case len(m) > 0:
+					unknown++
+				}
 			}
 		case fieldUpgrade:
 			upgrades++
@@ -123,7 +129,7 @@ func (r *Request) decide() *fault {
 	}
 
 	var f *fault
-	if r.Framing, r.Length, f = ff.decide(head, r.Minor); f != nil {
+	if r.Framing, r.Length, f = ff.decide(&r.scan, head, r.Minor); f != nil {
 		return f
 	}
 	if f = r.decideHost(hosts, host); f != nil {
@@ -143,11 +149,9 @@ func (r *Request) decide() *fault {
 	// An HTTP/1.0 client does not know of either of these (RFC 9110 sections 7.8 and 10.1.1). The strict side: they are
 	// for requests with and without a body, respectively.
 	body := r.Framing == Chunked || r.Length > 0
-	r.ExpectContinue = expects > 0 && !expect.drop && body && r.Minor > 0
+	r.ExpectContinue = expect != nil && !expect.drop && body && r.Minor > 0
 	if upgrades > 0 && c.upgrade && r.Minor > 0 && !body {
-		if f = r.decideUpgrade(); f != nil {
-			return f
-		}
+		r.decideUpgrade()
 	}
 	if r.IsTrace && body {
 		return errTraceContent
@@ -187,26 +191,24 @@ func (r *Request) decideHost(hosts int, host span) *fault {
 		if r.host, ok = parseAuthority(r.head, host); !ok {
 			return errHost
 		}
-		if l.absolute && !l.authority.same(r.host, r.head, l.defaultPort) {
-			return errHostDiffers
-		}
 	}
-	if l.absolute {
+	if l.absolute { // whatever Host says (RFC 9112 section 3.2.2)
 		r.host = l.authority
 	}
 	return nil
 }
 
 // decideUpgrade finds out whether the client asks for a protocol that may be relayed.
-func (r *Request) decideUpgrade() *fault {
-	ok := r.scan.protocols(r.head, func(p []byte) bool {
-		r.Upgrade = r.Upgrade || relayable(p)
-		return validProtocol(p)
-	})
-	if !ok {
-		return errUpgrade
-	}
-	return nil
+func (r *Request) decideUpgrade() {
+	none := r.scan.protocols(r.head, func(p []byte) bool { return !relayable(p) })
+	r.Upgrade = !none
+}
+
+// forHead reports whether the method is HEAD, also if more than that could not be read.
+func (r *Request) forHead() bool {
+	b := bytes.TrimLeft(r.head, "\r\n")
+	n := tokenEnd(b, 0)
+	return n < len(b) && string(b[:n]) == "HEAD"
 }
 
 // listed reports whether a comma-separated list has a member, in any letter case.

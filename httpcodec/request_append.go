@@ -88,7 +88,7 @@ type forwarded struct{ proto, host bool }
 func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
 	switch f.id {
 	case fieldExpect:
-		return r.ExpectContinue
+		return r.ExpectContinue && f.value.len() > 0
 	case fieldTrailer:
 		return r.Framing == Chunked && validTrailerList(f.value.of(r.head))
 	case fieldForwardedFor:

@@ -2,13 +2,12 @@ package httpcodec
 
 // authority is a host and maybe a port, as in Host (RFC 9110 section 7.2) and in absolute targets.
 type authority struct {
-	text span // all of it
+	text span // all of it, but for the colon before an empty port
 	name span // the host, an IPv6 address without its brackets
-	port int  // 0 if there is none
 }
 
-// parseAuthority checks uri-host [":" port] of RFC 3986. The strict side: there must be a host, a colon is followed by a port from
-// 1 to 65535, and neither user information, zones nor commas are taken.
+// parseAuthority checks uri-host [":" port] of RFC 3986. An empty port is none, and its colon is left out (section 3.2.3). The strict
+// side: there must be a host, a port is from 1 to 65535, and neither user information, zones nor commas are taken.
 func parseAuthority(head []byte, text span) (a authority, ok bool) {
 	a.text = text
 	b := text.of(head)
@@ -41,29 +40,15 @@ func parseAuthority(head []byte, text span) (a authority, ok bool) {
 	if end == len(b) {
 		return a, true
 	}
-	port := b[end+1:]
-	if b[end] != ':' || len(port) > 5 {
+	if b[end] != ':' {
 		return a, false
 	}
-	for _, c := range port {
-		if !isDigit(c) {
-			return a, false
-		}
-		a.port = a.port*10 + int(c-'0')
+	if end+1 == len(b) {
+		a.text = at(int(text.from), int(text.from)+end)
+		return a, true
 	}
-	return a, a.port >= 1 && a.port <= 65535
-}
-
-// same reports whether a and b are one authority under a scheme with that default port.
-func (a authority) same(b authority, head []byte, defaultPort int) bool {
-	portOf := func(p int) int {
-		if p == 0 {
-			return defaultPort
-		}
-		return p
-	}
-	return sameFold(a.name.of(head), b.name.of(head)) && portOf(a.port) == portOf(b.port) &&
-		(head[a.text.from] == '[') == (head[b.text.from] == '[')
+	port, ok := parseNumber(b[end+1:])
+	return a, ok && port >= 1 && port <= 65535
 }
 
 // isIPv6 reports whether b is an IPv6 address in one of its texts (RFC 4291 section 2.2), without a zone.

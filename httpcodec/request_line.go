@@ -25,7 +25,6 @@ type startLine struct {
 	authority      authority // of an absolute target
 	path           span      // what of the target goes upstream; empty if there is no path
 	query          bool      // path begins with '?'
-	defaultPort    int       // of an absolute target's scheme
 
 	// response
 	status int
@@ -97,9 +96,9 @@ func (l *startLine) parseTarget(head []byte) *fault {
 	var scheme int
 	switch {
 	case hasPrefixFold(target, "http://"):
-		scheme, l.defaultPort = len("http://"), 80
+		scheme = len("http://")
 	case hasPrefixFold(target, "https://"):
-		scheme, l.defaultPort = len("https://"), 443
+		scheme = len("https://")
 	default:
 		return errTargetForm
 	}

@@ -4,7 +4,6 @@ var (
 	errUnasked     = newFault(502, "a 101 that the client did not ask for")
 	errSwitch      = newFault(502, "a 101 without connection: upgrade")
 	errSwitchTo    = newFault(502, "a 101 to a protocol that the client did not ask for")
-	errBodylessTE  = newFault(502, "transfer-encoding in a 1xx or 204")
 	errInterimBody = newFault(502, "content-length in a 1xx")
 )
 
@@ -13,7 +12,7 @@ var (
 //
 // It refers to the bytes given to Parse, which must stay as they are until Reset or Rebase.
 type Response struct {
-	Status int // 100 to 599
+	Status int // 100 to 999; above 599 it counts as a 5xx (RFC 9110 section 15)
 
 	// Framing is how the body ends on the host's connection. It is NoBody for what has none whatever its fields say:
 	// 1xx, 204, 304 and responses to HEAD (RFC 9112 section 6.3).
@@ -81,7 +80,7 @@ func (r *Response) decide(req *Request) *fault {
 		}
 	}
 	var f *fault
-	if r.said, r.saidLen, f = ff.decide(head, r.Minor); f != nil {
+	if r.said, r.saidLen, f = ff.decide(&r.scan, head, r.Minor); f != nil {
 		return f
 	}
 	var c connection
@@ -93,13 +92,10 @@ func (r *Response) decide(req *Request) *fault {
 	r.KeepAlive = c.keeps(r.Minor)
 	r.offer = r.Status == 426 && c.upgrade
 
-	// RFC 9112 section 6.1, RFC 9110 section 8.6: neither field may be in a 1xx or 204. A length of 0 is harmless. Any
-	// other says that bytes follow, and behind a 1xx they would be taken for the response.
-	switch {
-	case r.Status >= 200 && r.Status != 204:
-	case r.said == Chunked:
-		return errBodylessTE
-	case r.Status < 200 && r.saidLen > 0:
+	// A 1xx or 204 ends with its head whatever its fields say, though it should say nothing (RFC 9112 sections 6.1 and 6.3).
+	// If bytes follow all the same, then behind a 204 they are not taken for the next response, since the connection is not
+	// kept. Behind a 1xx a chunk cannot be taken for a response; what a length announces could be.
+	if r.Status < 200 && r.saidLen > 0 {
 		return errInterimBody
 	}
 	switch {
@@ -108,7 +104,7 @@ func (r *Response) decide(req *Request) *fault {
 	case r.Status < 200:
 		r.Interim = true
 	case r.Status == 204:
-		r.KeepAlive = r.KeepAlive && r.saidLen == 0
+		r.KeepAlive = r.KeepAlive && r.saidLen == 0 && r.said != Chunked
 	case r.Status == 304 || req.IsHead:
 	case r.said == NoBody:
 		r.Framing, r.KeepAlive = UntilClose, false

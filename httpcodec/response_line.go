@@ -2,16 +2,21 @@ package httpcodec
 
 var (
 	errStatusLine = newFault(502, "malformed status line")
-	errStatus     = newFault(502, "status outside 100 to 599")
+	errStatus     = newFault(502, "status below 100")
 	errReason     = newFault(502, "a control character in the reason phrase")
 )
 
-// parseStatus reads the status line head[from:end], CRLF not included (RFC 9112 section 4). The space behind the status is
-// part of it even if there is no reason phrase.
+// parseStatus reads the status line head[from:end], CRLF not included (RFC 9112 section 4). The space behind the status may be
+// missing if there is no reason phrase. Any three digits that do not begin with 0 are a status: a client takes those above 599
+// for a 5xx (RFC 9110 section 15). Below 100 some readers see an interim response and others do not.
 func (l *startLine) parseStatus(head []byte, from, end int) *fault {
 	const version, status = len("HTTP/1.1"), len("200")
 	b := head[from:end]
-	if len(b) < version+1+status+1 || b[version] != ' ' || b[version+1+status] != ' ' {
+	if len(b) < version+1+status || b[version] != ' ' {
+		return errStatusLine
+	}
+	reason := b[version+1+status:]
+	if len(reason) > 0 && reason[0] != ' ' {
 		return errStatusLine
 	}
 	if f := l.parseVersion(b[:version]); f != nil {
@@ -23,11 +28,11 @@ func (l *startLine) parseStatus(head []byte, from, end int) *fault {
 		}
 		l.status = l.status*10 + int(c-'0')
 	}
-	if l.status < 100 || l.status > 599 {
+	if l.status < 100 {
 		return errStatus
 	}
-	l.reason = at(from+version+1+status+1, end)
-	if !allIn(l.reason.of(head), &isValue) {
+	l.reason = at(min(from+version+1+status+1, end), end)
+	if !allIn(reason, &isValue) {
 		return errReason
 	}
 	return nil

@@ -124,7 +124,7 @@ func (x *exchange) respond(data []byte) bool {
 		if !x.res.Interim {
 			return x.respondFinally(out, data[n:])
 		}
-		if x.interims++; x.interims > maxInterims {
+		if x.interims += n; x.interims > maxInterims {
 			return x.fail(causeInterims, nil)
 		}
 		if x.req.Minor > 0 {
