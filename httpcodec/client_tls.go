@@ -33,6 +33,11 @@ func (c *client) Secured(t tlsconn.State, err error) {
 
 // refusePlain answers a client that speaks HTTP where TLS is spoken.
 func (x *exchange) refusePlain() {
+	p := x.server.loop.Scratch()[:firstRead]
+	if n, err := x.client.conn.Peek(p); err == nil { // what is asked decides how the answer looks
+		x.in = append(x.grow(nil, n), p[:n]...)
+		_, _ = x.req.Parse(x.in)
+	}
 	x.server.logFailure(x, causePlain, nil)
 	x.closes = true
 	x.replyWith(causePlain.status, appendPlainHTTP)

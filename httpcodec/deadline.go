@@ -26,11 +26,10 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 			return
 		}
 	} else if x.phase == relaying && (!x.up.Holding() || x.replied) && (!x.wantsBody() || x.wantsContinue()) {
-		since := max(x.down.ReadAt, x.up.WroteAt)
-		if !x.replied {
-			since = min(since, x.up.WroteAt+(maxHeadWait-1)*set.ProxyReadTimeout.Milliseconds())
+		if !at(max(x.down.ReadAt, x.up.WroteAt), set.ProxyReadTimeout, causeHostReadTimeout) {
+			return
 		}
-		if !at(since, set.ProxyReadTimeout, causeHostReadTimeout) {
+		if !x.replied && !at(x.up.WroteAt, maxHeadWait*set.ProxyReadTimeout, causeHeadWait) {
 			return
 		}
 	}

@@ -31,7 +31,8 @@ var (
 	causeNoHost          = cause{503, "no host to try"}
 	causeUnreachable     = cause{502, "no host reachable"}
 	causeConnectTimeout  = cause{504, "no host reachable in time"}
-	causeHostReadTimeout = cause{504, "the host is silent, or its response's head is too slow (proxy_read_timeout)"}
+	causeHostReadTimeout = cause{504, "the host is silent (proxy_read_timeout)"}
+	causeHeadWait        = cause{504, "the host has not sent a response's head within ten times proxy_read_timeout"}
 	causeHostSendTimeout = cause{504, "the host takes no bytes (proxy_send_timeout)"}
 	causeHostFailed      = cause{502, "the host's connection failed"}
 	causeHostEnded       = cause{502, "the host ended its connection before its response"}

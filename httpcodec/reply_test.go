@@ -57,6 +57,40 @@ func TestAppendError(t *testing.T) {
 	}
 }
 
+// No reply to a HEAD has content, however little of the request could be read.
+func TestNoContentForHead(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]bool{
+		"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n": true,
+		"HEAD / HTTP/1.0\r\n\r\n":            true,
+		"HEAD / HTTP/0.9\r\n":                true,
+		"HEAD / HTTP/2.0\r\n":                true,
+		"HEAD /\r\n":                         true,
+		"HEAD /\n":                           true,
+		"HEAD /# HTTP/1.1\r\n":               true,
+		"HEAD\t/ HTTP/1.1\r\n":               true,
+		"HEAD":                               false, // more may belong to the method
+		"HEAD /":                             true,
+		"\r\n\r\nHEAD /":                     true,
+		"\r\n\r\n\r\n\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n": true,
+		"HEAD /" + strings.Repeat("a", 2*maxTarget):              true,
+		"HEAD / HTTP/1.1\r\nX: " + strings.Repeat("a", maxHead):  true,
+		"HEAD / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n":        true,
+		"HEADER / HTTP/0.9\r\n":                                  false,
+		"head / HTTP/0.9\r\n":                                    false,
+		"GET /HEAD HTTP/0.9\r\n":                                 false,
+		"":                                                       false,
+	} {
+		var r Request
+		r.Reset()
+		r.Parse([]byte(in))
+		out := string(AppendError(nil, 400, &Reply{Request: &r}))
+		if _, content, _ := strings.Cut(out, "\r\n\r\n"); (content == "") != want || !strings.Contains(out, "\r\nContent-Length: 143\r\n") {
+			t.Errorf("%s: %q", short(in), out)
+		}
+	}
+}
+
 // A hint is part of the page, and of its length.
 func TestAppendErrorWithHint(t *testing.T) {
 	t.Parallel()

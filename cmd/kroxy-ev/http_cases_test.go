@@ -54,6 +54,9 @@ func answered(text, out string) httpCase {
 	return httpCase{in: getRequest, script: []string{text}, out: out, host: []string{getRequest}}
 }
 
+// ends says that the client gets out, and the end.
+func (c httpCase) ends(out string) httpCase { c.out, c.ending = out, "end"; return c }
+
 // under names a case.
 func (c httpCase) under(name string) httpCase { c.name = name; return c }
 
@@ -102,6 +105,9 @@ var chunkCases = []httpCase{
 	badChunk(" 1\r\na\r\n0\r\n\r\n"),
 	badChunk("00000000000000001\r\na\r\n0\r\n\r\n").under("17 hex digits"),
 	badChunk("8000000000000000\r\na\r\n0\r\n\r\n").under("2^63"),
+	relayed(chunkedHead+"5 \t;a=b\r\nhello\r\n0 ;\r\n\r\n", chunkedHead+"5\r\nhello\r\n0\r\n\r\n").under("white space before extensions"),
+	badChunk("5 5\r\nhello\r\n0\r\n\r\n"),
+	badChunk("5 \r\nhello\r\n0\r\n\r\n").under("white space before no extension"),
 	relayed(chunkedHead+"5;a=\"b\"\r\nhello\r\n0;c\r\n\r\n", chunkedHead+"5\r\nhello\r\n0\r\n\r\n").under("extensions are dropped"),
 	badChunk("5;" + strings.Repeat("a", 300) + "\r\nhello\r\n0\r\n\r\n").under("long extension"),
 	badChunk("5\nhello\r\n0\r\n\r\n"),
@@ -132,7 +138,10 @@ var headCases = []httpCase{
 	relayed(getHead+strings.Repeat("a: b\r\n", 127)+"\r\n", getHead+strings.Repeat("a: b\r\n", 127)+"\r\n").under("128 fields"),
 	refusal(414, "GET /"+strings.Repeat("a", 8<<10)+" HTTP/1.1\r\nHost: p\r\n\r\n").under("long target"),
 	relayed("\r\n\r\n"+getRequest, getRequest),
-	refusal(400, "\r\n\r\n\r\n"+getRequest),
+	relayed("\r\n\r\n\r\n\r\n"+getRequest, getRequest),
+	refusal(400, "\r\n\r\n\r\n\r\n\r\n"+getRequest),
+	{name: "empty lines between requests", in: postHead + "Content-Length: 1\r\n\r\na\r\n\r\n\r\n\r\n" + getRequest, script: []string{hello, hello}, out: hello + hello,
+		host: []string{postHead + "Content-Length: 1\r\n\r\na", getRequest}},
 	refusal(400, "GET /\r\n"),
 	refusal(400, "GET / HTTP/1.10\r\nHost: p\r\n\r\n"),
 	refusal(400, "GET / hTTP/1.1\r\nHost: p\r\n\r\n"),
@@ -144,7 +153,9 @@ var headCases = []httpCase{
 	refusal(400, "G(T / HTTP/1.1\r\nHost: p\r\n\r\n"),
 	refusal(501, "CONNECT p:1 HTTP/1.1\r\nHost: p:1\r\n\r\n"),
 	relayed("GET http://q:81/a?b HTTP/1.1\r\nHost: q:81\r\n\r\n", "GET /a?b HTTP/1.1\r\nHost: q:81\r\n\r\n"),
-	refusal(400, "GET http://q/ HTTP/1.1\r\nHost: p\r\n\r\n"),
+	relayed("GET http://q/ HTTP/1.1\r\nHost: p\r\n\r\n", "GET / HTTP/1.1\r\nHost: q\r\n\r\n"),
+	refusal(400, "GET http://q/ HTTP/1.1\r\nHost: p\r\nHost: q\r\n\r\n"),
+	relayed("GET / HTTP/1.1\r\nHost: p:\r\n\r\n", getRequest),
 	refusal(400, "GET / HTTP/1.1\r\n\r\n"),
 	refusal(400, "GET / HTTP/1.1\r\nHost: p\r\nHost: p\r\n\r\n"),
 	refusal(400, "GET / HTTP/1.1\r\nHost: p,q\r\n\r\n"),
@@ -153,7 +164,8 @@ var headCases = []httpCase{
 	refusal(400, "GET / HTTP/1.1\r\nHost: p:99999\r\n\r\n"),
 	refusal(400, "GET /#a HTTP/1.1\r\nHost: p\r\n\r\n"),
 	refusal(400, "GET /a b HTTP/1.1\r\nHost: p\r\n\r\n"),
-	refusal(400, "GET /\xc3\xa4 HTTP/1.1\r\nHost: p\r\n\r\n"),
+	relayed("GET /\xc3\xa4?\xff=\x80 HTTP/1.1\r\nHost: p\r\n\r\n", "GET /\xc3\xa4?\xff=\x80 HTTP/1.1\r\nHost: p\r\n\r\n").under("bytes above 0x7f in a target"),
+	refusal(400, "GET / HTTP/1.1\r\nHost: p\xc3\xa4\r\n\r\n").under("bytes above 0x7f in Host"),
 	refusal(400, "GET /\x01 HTTP/1.1\r\nHost: p\r\n\r\n"),
 }
 
@@ -168,6 +180,9 @@ var hopCases = []httpCase{
 		host: []string{getHead + "Upgrade: x\r\nConnection: upgrade\r\n\r\n", getRequest}},
 	{name: "continue", in: postHead + "Expect: 100-Continue\r\nContent-Length: 2\r\n\r\nab", script: []string{early + "HTTP/1.1 100 Continue\r\n\r\n" + hello + halts},
 		out: "HTTP/1.1 100 Continue\r\n\r\n" + hello, host: []string{postHead + "Expect: 100-Continue\r\nContent-Length: 2\r\n\r\nab"}},
+	relayed(postHead+"Expect:\r\nContent-Length: 2\r\n\r\nab", postHead+"Content-Length: 2\r\n\r\nab").under("an empty Expect"),
+	relayed(getHead+"Connection: close;a\r\n\r\n", getRequest).ends(toldToClose).under("a malformed option"),
+	relayed(getHead+"Connection: upgrade\r\nUpgrade: a b\r\n\r\n", getHead+"\r\n").under("a malformed upgrade"),
 	refusal(417, postHead+"Expect: a\r\nContent-Length: 2\r\n\r\nab"),
 	{name: "no 100 to 1.0", in: "POST / HTTP/1.0\r\nHost: p\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab", script: []string{"HTTP/1.1 100 Continue\r\n\r\n" + hello},
 		out: toldToClose, ending: "end", host: []string{postHead + "Content-Length: 2\r\n\r\nab"}},
@@ -194,6 +209,17 @@ var hostCases = []httpCase{
 	badAnswer(okHead + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
 	badAnswer(okHead + "Transfer-Encoding: gzip\r\n\r\nab"),
 	badAnswer(okHead + "Bad Name: 1\r\n\r\n"),
+	badAnswer(okHead + "Content-Length : 5\r\n\r\nhello"),
+	badAnswer(okHead + "Content-Length: 5, 6\r\n\r\nhello"),
+	badAnswer("HTTP/1.1 099 A\r\n\r\n"),
+	badAnswer("HTTP/1.1 103 E\r\nContent-Length: 5\r\n\r\nhello" + hello),
+	answered(okHead+"Content-Length: 5\r\nContent-Length: 5, 5\r\n\r\nhello", hello).under("the same length three times"),
+	answered("HTTP/1.1 200\r\nDate: now\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 \r\nDate: now\r\nContent-Length: 5\r\n\r\nhello"),
+	answered("HTTP/1.1 999 Odd\r\nDate: now\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 999 Odd\r\nDate: now\r\nContent-Length: 5\r\n\r\nhello"),
+	answered(okHead+"X \t: 1\r\nContent-Length: 0\r\n\r\n", okHead+"X: 1\r\nContent-Length: 0\r\n\r\n").under("white space before the colon of an answer"),
+	answered(okHead+"Transfer-Encoding: chunked\r\n\r\n5  \r\nhello\r\n0  \r\n\r\n", okHead+"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n").under("padded chunk sizes"),
+	answered("HTTP/1.1 204 No\r\nDate: now\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 204 No\r\nDate: now\r\n\r\n"),
+	answered(strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 1000)+hello, strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 1000)+hello).under("a thousand interim answers"),
 	badAnswer("garbage\r\n\r\n"),
 	badAnswer("SSH-2.0-x\r\n"),
 	badAnswer(okHead + "X: " + strings.Repeat("a", 33<<10) + "\r\n\r\n").under("long answer head"),
