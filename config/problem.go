@@ -82,13 +82,14 @@ func (e *Error) Error() string {
 // errors.Is(err, fs.ErrNotExist) works; otherwise nil.
 func (e *Error) Unwrap() error { return e.err }
 
-// Strict returns the error of a file whose warnings count as errors, where err is
-// its error without that, which may be nil. Both are as Load returns them.
-func Strict(warnings []Problem, err error) error {
-	if len(warnings) == 0 {
+// AsError returns problems as an *Error, in the order of their places, together
+// with those of err, which may be nil; nil if there are none. It makes errors of
+// warnings.
+func AsError(problems []Problem, err error) error {
+	if len(problems) == 0 {
 		return err
 	}
-	all := &Error{Problems: slices.Clone(warnings)}
+	all := &Error{Problems: slices.Clone(problems)}
 	if e, ok := errors.AsType[*Error](err); ok {
 		all.Problems = append(all.Problems, e.Problems...)
 		all.err = e.err

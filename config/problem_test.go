@@ -114,8 +114,8 @@ func TestConfigProblem(t *testing.T) {
 	}
 }
 
-// TestStrict makes errors of warnings, in the order of their places.
-func TestStrict(t *testing.T) {
+// TestAsError makes errors of warnings, in the order of their places.
+func TestAsError(t *testing.T) {
 	t.Parallel()
 	for input, want := range map[string]string{
 		stream(`"port":1`): "",
@@ -129,7 +129,7 @@ f:1:92: stream.y: unknown key "y" is ignored; remove it
 		_, warnings, err := config.Parse("f", []byte(input))
 		before := len(warnings)
 		got := ""
-		if err = config.Strict(warnings, err); err != nil {
+		if err = config.AsError(warnings, err); err != nil {
 			got = err.Error()
 		}
 		if got != want || len(warnings) != before {
@@ -137,7 +137,7 @@ f:1:92: stream.y: unknown key "y" is ignored; remove it
 		}
 	}
 	_, warnings, err := config.Load("/nope")
-	if err = config.Strict(warnings, err); !errors.Is(err, fs.ErrNotExist) {
+	if err = config.AsError(warnings, err); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a file: %v", err)
 	}
 }

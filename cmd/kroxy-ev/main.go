@@ -189,20 +189,6 @@ func warn(warnings []config.Problem, stderr io.Writer) {
 	}
 }
 
-// test checks the configuration, and says so if it is good.
-func test(path string, strict bool, stdout, stderr io.Writer) error {
-	_, warnings, err := config.Load(path)
-	if strict {
-		err = config.Strict(warnings, err)
-	} else {
-		warn(warnings, stderr)
-	}
-	if err == nil {
-		fmt.Fprintf(stdout, "kroxy-ev: %s is good\n", path)
-	}
-	return err
-}
-
 // versionString is the version for people.
 func versionString() string {
 	if version != "" {

@@ -12,6 +12,15 @@ import (
 
 // credential is whom workers run as; nil is as this process.
 func credential(cfg *config.Config) (*syscall.Credential, error) {
+	c, err := wanted(cfg)
+	if err == nil && c != nil && os.Getuid() != 0 {
+		return nil, problem(cfg, "user", "only root can run workers as somebody else", "start as root, or remove user and group")
+	}
+	return c, err
+}
+
+// wanted is whom workers are to run as, be it possible or not; nil is as this process.
+func wanted(cfg *config.Config) (*syscall.Credential, error) {
 	if cfg.User == "" && cfg.GroupName == "" {
 		return nil, nil
 	}
@@ -39,11 +48,8 @@ func credential(cfg *config.Config) (*syscall.Credential, error) {
 		gid, _ := strconv.ParseUint(g.Gid, 10, 32)
 		c.Gid = uint32(gid)
 	}
-	if os.Getuid() != 0 {
-		if int(c.Uid) == os.Getuid() && int(c.Gid) == os.Getgid() {
-			return nil, nil
-		}
-		return nil, problem(cfg, "user", "only root can run workers as somebody else", "start as root, or remove user and group")
+	if os.Getuid() != 0 && int(c.Uid) == os.Getuid() && int(c.Gid) == os.Getgid() {
+		return nil, nil
 	}
 	return c, nil
 }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"kroxy-ev/config"
+)
+
+// test checks the configuration, what it names included, and says so if it is good. If strict, warnings are errors.
+func test(path string, strict bool, stdout, stderr io.Writer) error {
+	cfg, warnings, err := config.Load(path)
+	if err == nil {
+		var more []config.Problem
+		more, err = inspect(cfg)
+		warnings = append(warnings, more...)
+	}
+	if strict {
+		err = config.AsError(warnings, err)
+	} else {
+		warn(warnings, stderr)
+	}
+	if err == nil {
+		fmt.Fprintf(stdout, "kroxy-ev: %s is good\n", path)
+	}
+	return err
+}
+
+// inspect looks for what would keep a start by this user from succeeding although cfg itself is right: hosts that cannot be
+// counted, users that do not exist, files that cannot be written to. It opens and makes none.
+func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
+	var bad []config.Problem
+	add := func(err error) {
+		if e, ok := errors.AsType[*config.Error](err); ok {
+			bad = append(bad, e.Problems...)
+		}
+	}
+	check := func(w identity, key, path string) {
+		if what, remedy := w.mayWrite(path); what != "" {
+			bad = append(bad, cfg.Problem(cfg.Mode.String()+"."+key, what, remedy))
+		}
+	}
+	if l, err := newLedger(); err == nil {
+		_, err = l.assign(cfg)
+		add(err)
+		l.counters.Close()
+	}
+	who, err := wanted(cfg)
+	add(err)
+	worker := thisProcess()
+	if who != nil {
+		key := "group"
+		worker = identity{name: "group " + cfg.GroupName, credential: who}
+		if cfg.User != "" {
+			key = "user"
+			worker.name, worker.owner = "user "+cfg.User, cfg.User
+		}
+		if os.Getuid() != 0 {
+			warnings = append(warnings, cfg.Problem(cfg.Mode.String()+"."+key,
+				"only root can run workers as somebody else, and look whether they may write to their log", "check the file as root"))
+		}
+	}
+	if err == nil && cfg.FileLog != "" && !standard(cfg.FileLog) {
+		check(worker, "file_log", cfg.FileLog)
+	}
+	if cfg.PIDFile != "" {
+		check(thisProcess(), "pid_file", cfg.PIDFile)
+	}
+	return warnings, config.AsError(bad, nil)
+}
+
+// standard reports whether a path is of a descriptor that a process has from its parent: another one than a check has.
+func standard(path string) bool {
+	return path == "/dev/stdout" || path == "/dev/stderr" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
+}

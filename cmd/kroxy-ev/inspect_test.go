@@ -1,0 +1,125 @@
+package main_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// openDir makes a directory that everybody may enter, and nobody else may write to.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(publicDir, "open")
+	if err := errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// What a start would fail over although the file itself is right is found by a check of it, which makes nothing.
+func TestFilesThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	dir := openDir(t)
+	in := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
+	l, err := net.Listen("unix", in("socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	if err := errors.Join(
+		os.WriteFile(in("file"), nil, 0o644),
+		os.Mkdir(in("private"), 0o700), os.Mkdir(in("private", "open"), 0o777),
+		os.Mkdir(in("public"), 0o700), os.Chmod(in("public"), 0o777),
+		os.Symlink("nowhere/log", in("dangling")), os.Symlink("public/log", in("link")), os.Symlink(in("loop"), in("loop")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	q := regexp.QuoteMeta
+	for name, test := range map[string]struct {
+		settings settings
+		want     string // "" is good
+		root     bool   // it takes root
+	}{
+		"no log":                 {settings{}, "", false},
+		"a log":                  {settings{"file_log": in("public", "log")}, "", false},
+		"by a link":              {settings{"file_log": in("link")}, "", false},
+		"a device":               {settings{"file_log": "/dev/null"}, "", false},
+		"stdout":                 {settings{"file_log": "/dev/stdout"}, "", false},
+		"no directory":           {settings{"file_log": in("no", "dir", "log")}, `stream\.file_log: the directory "` + q(in("no", "dir")) + `" does not exist; make it: mkdir -p "` + q(in("no", "dir")) + `"`, false},
+		"behind a file":          {settings{"file_log": in("file", "log")}, `stream\.file_log: "` + q(in("file")) + `" is not a directory; name a file in a directory`, false},
+		"far behind a file":      {settings{"file_log": in("file", "x", "log")}, `stream\.file_log: "` + q(in("file")) + `" is not a directory; name a file in a directory`, false},
+		"a directory":            {settings{"file_log": in("public")}, `stream\.file_log: "` + q(in("public")) + `" is a directory; name a file in it`, false},
+		"a socket":               {settings{"file_log": in("socket")}, `stream\.file_log: "` + q(in("socket")) + `" is a socket; name a file`, false},
+		"behind a dangling link": {settings{"file_log": in("dangling")}, `stream\.file_log: the directory "` + q(in("nowhere")) + `" does not exist; make it: mkdir -p`, false},
+		"a loop":                 {settings{"file_log": in("loop")}, `stream\.file_log: stat .*: too many levels of symbolic links; name another file`, false},
+		"pid file":               {settings{"pid_file": in("no", "pid")}, `stream\.pid_file: the directory "` + q(in("no")) + `" does not exist; make it: mkdir -p`, false},
+		"pid file, a directory":  {settings{"pid_file": in("public")}, `stream\.pid_file: "` + q(in("public")) + `" is a directory; name a file in it`, false},
+
+		"user's log":       {settings{"user": "nobody", "file_log": in("public", "log")}, "", true},
+		"user's device":    {settings{"user": "nobody", "file_log": "/dev/null"}, "", true},
+		"master's pid":     {settings{"user": "nobody", "pid_file": in("private", "pid")}, "", true},
+		"user, no dir":     {settings{"user": "nobody", "file_log": in("no", "log")}, `stream\.file_log: the directory "` + q(in("no")) + `" does not exist; make it: install -d -o nobody "` + q(in("no")) + `"`, true},
+		"another's dir":    {settings{"user": "nobody", "file_log": in("log")}, `stream\.file_log: user nobody may not make a file in "` + q(dir) + `": permission denied; name a file in a directory that user nobody may write to`, true},
+		"another's file":   {settings{"user": "nobody", "file_log": in("file")}, `stream\.file_log: user nobody may not write to "` + q(in("file")) + `": permission denied; let it write there, or name`, true},
+		"out of reach":     {settings{"user": "nobody", "file_log": in("private", "open", "log")}, `stream\.file_log: user nobody may not enter "` + q(in("private")) + `": permission denied; name`, true},
+		"unknown user":     {settings{"user": "nobody-of-that-name"}, `stream\.user: .*unknown user.*; name a user of this machine`, false},
+		"unknown group":    {settings{"group": "no-group-of-that-name"}, `stream\.group: .*unknown group.*; name a group of this machine`, false},
+		"all that's wrong": {settings{"pid_file": in("no", "pid"), "file_log": in("no", "log")}, `(?s)stream\.file_log: .*\n.*stream\.pid_file: .*\n2 errors in`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if test.root {
+				needRoot(t)
+			}
+			s := setup{hosts: []endpoint{{"127.0.0.1", 9}}, multi: true, settings: test.settings}
+			file := writeConfig(t, t.TempDir(), configText(reservePort(t), s))
+			before := names(t, dir)
+			if test.want == "" {
+				expectOutcome(t, outcome{0, `is good\n$`, ""}, "--test", "--strict", "-c", file)
+			} else {
+				expectOutcome(t, outcome{1, "", `\.json:\d+:\d+: ` + test.want}, "--test", "-c", file)
+				fails(t, nil, reservePort(t), s, "") // the check is right
+			}
+			if after := names(t, dir); test.want == "" && after != before {
+				t.Errorf("there was %s, and now there is %s", before, after)
+			}
+		})
+	}
+}
+
+// names are the names of all files in a directory and below.
+func names(t *testing.T, dir string) string {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(dir, "*"))
+	more, err2 := filepath.Glob(filepath.Join(dir, "*", "*"))
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(append(list, more...), " ")
+}
+
+// Who cannot become the user cannot say whether that one may write, and says that.
+func TestCheckByAnotherUser(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	dir := openDir(t)
+	file := writeConfig(t, publicDir, configText(reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"user": "root", "file_log": filepath.Join(dir, "log")}}))
+	p := launch(t, func(cmd *exec.Cmd) { cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534} }, "--test", "-c", file)
+	if status := p.wait(); status != 0 {
+		t.Errorf("exit status %d, want 0", status)
+	}
+	expectMatch(t, p.stderr.String(), `^kroxy-ev: warning: .*\.json:\d+:\d+: stream\.user: only root can run workers as somebody else, and look whether they may write to their log; check the file as root\n$`)
+
+	file = writeConfig(t, publicDir, configText(reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"file_log": filepath.Join(dir, "log")}}))
+	p = launch(t, func(cmd *exec.Cmd) { cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534} }, "--test", "-c", file)
+	if status := p.wait(); status != 1 {
+		t.Errorf("exit status %d, want 1", status)
+	}
+	expectMatch(t, p.stderr.String(), `stream\.file_log: user 65534 may not make a file in "`+regexp.QuoteMeta(dir)+`": permission denied; name a file`)
+}
