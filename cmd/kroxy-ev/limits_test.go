@@ -104,7 +104,7 @@ func TestConnectionsThatDoNotFit(t *testing.T) {
 			}
 		}
 		said(1)
-		p.mustOrder("reload")
+		p.warns("reload", warning)
 		said(2)
 		s.settings["max_connections"] = 10
 		p.rewrite(s)

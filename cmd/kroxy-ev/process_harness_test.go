@@ -76,6 +76,15 @@ func (p *proxy) mustOrder(verb string) {
 	}
 }
 
+// warns demands that an order succeeds, with a warning that matches the pattern.
+func (p *proxy) warns(verb, pattern string) {
+	p.t.Helper()
+	status, out := p.order(verb)
+	if status != 0 || !regexp.MustCompile(`(?m)^kroxy-ev: warning: .*`+pattern).MatchString(out) || !strings.HasSuffix(out, "kroxy-ev: "+verb+" done\n") {
+		p.t.Fatalf("%s: exit status %d: %s\nwant 0 and %s", verb, status, out, pattern)
+	}
+}
+
 // refuses demands that an order fails, with an error that matches the pattern, and that the log has it too.
 func (p *proxy) refuses(verb, pattern string) {
 	p.t.Helper()

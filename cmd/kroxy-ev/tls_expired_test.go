@@ -87,7 +87,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 
 		s.settings = with(other, early, old)
 		p.rewrite(s)
-		p.mustOrder("reload")
+		p.warns("reload", expiredWarning(`http\.certificates\[2\]\.cert_path`, "old.test"))
 		served("other.test", "old.test", "early.test")
 		said(2)
 		if !multi {
