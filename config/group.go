@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -69,6 +70,36 @@ func (o object) checkNames(c *Config) {
 			`"sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: `+outcome,
 			`add "tls_enabled": true and a certificate, or write "host"`)
 	}
+}
+
+// checkLoop warns of hosts of the group in use that are this very proxy.
+func (o object) checkLoop(c *Config) {
+	g := c.Group(c.ProxyTo)
+	if g == nil {
+		return
+	}
+	path := keyPath(keyPath(keyPath(o.path, "servers"), g.Name), "hosts")
+	list := o.node.get("servers").value.get(g.Name).value.get("hosts")
+	if list == nil || len(list.value.elements) != len(g.Hosts) { // some are broken
+		return
+	}
+	for i, h := range g.Hosts {
+		if h.Port == c.Port && leadsHere(h.Name) {
+			o.warn(list.value.elements[i].pos, indexPath(path, i), "this is where the proxy itself listens: no connection is made to it, since it would come back",
+				`write the host's own "port", or another "port" in `+quote(o.path))
+		}
+	}
+}
+
+// leadsHere reports whether a host is this machine by its name alone. Only
+// IPv4 is listened on.
+func leadsHere(name string) bool {
+	if strings.EqualFold(strings.TrimSuffix(name, "."), "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(name)
+	addr = addr.Unmap()
+	return err == nil && addr.Is4() && (addr.IsLoopback() || addr.IsUnspecified())
 }
 
 // algorithm decodes balancing_algo. An empty string is the default, as it has

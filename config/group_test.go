@@ -87,6 +87,27 @@ f:1:199: stream.servers.b.hosts[3].name: must be a string, not null; write a str
 	})
 }
 
+// A host that is the proxy itself is said, as far as the file tells.
+func TestOwnAddressAsHost(t *testing.T) {
+	t.Parallel()
+	file := func(host string) string {
+		return `{"stream":{"port":90,"proxy_to":"b","servers":{"b":{"hosts":[{"host":"h","port":90},{"host":"` + host + `","port":90}]},"c":{"hosts":[{"host":"127.0.0.1","port":90}]}}}}`
+	}
+	const warning = `W f:1:85: stream.servers.b.hosts[1]: this is where the proxy itself listens: no connection is made to it, since it would come back; write the host's own "port", or another "port" in "stream"`
+	var cases []outcomeCase
+	for _, host := range []string{"127.0.0.1", "127.9.9.9", "0.0.0.0", "localhost", "LocalHost.", "::ffff:127.0.0.1", "[::ffff:7f00:1]"} {
+		cases = append(cases, outcomeCase{file(host), warning})
+	}
+	for _, host := range []string{"::1", "::", "10.0.0.1", "localhost.example", "128.0.0.1"} {
+		cases = append(cases, outcomeCase{file(host), ""})
+	}
+	checkOutcomes(t, append(cases,
+		outcomeCase{`{"http":{"proxy_to":"b","servers":{"b":{"hosts":[{"host":"127.0.0.1","port":8080}]}}}}`,
+			`W f:1:50: http.servers.b.hosts[0]: this is where the proxy itself listens: no connection is made to it, since it would come back; write the host's own "port", or another "port" in "http"`},
+		outcomeCase{`{"http":{"port":81,"proxy_to":"b","servers":{"b":{"hosts":[{"host":"127.0.0.1","port":8080}]}}}}`, ""},
+	))
+}
+
 func TestHostAlias(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -192,5 +192,6 @@ func (d *decoder) server(n *node) *Config {
 	c.Groups = o.groups()
 	c.ProxyTo = o.proxyTo()
 	o.checkNames(c)
+	o.checkLoop(c)
 	return c
 }

@@ -77,6 +77,30 @@ func AdoptListener(fd int, port uint16) error {
 	return nil
 }
 
+// ListensOn answers the addresses that a listening socket accepts connections to. An IPv6 socket for all addresses is there for those
+// of IPv4 too, unless it was made not to be (IPV6_V6ONLY, ipv6(7)).
+func ListensOn(fd int) ([]netip.AddrPort, error) {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil, fmt.Errorf("engine: while asking for a listener's address: %w", os.NewSyscallError("getsockname", err))
+	}
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))}, nil
+	case *unix.SockaddrInet6:
+		at := netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+		only, err := unix.GetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
+		if err != nil {
+			return nil, fmt.Errorf("engine: while asking for a listener's options: %w", os.NewSyscallError("getsockopt", err))
+		}
+		if at.Addr().IsUnspecified() && only == 0 {
+			return []netip.AddrPort{at, netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())}, nil
+		}
+		return []netip.AddrPort{at}, nil
+	}
+	return nil, fmt.Errorf("engine: while asking for a listener's address: %w", unix.EAFNOSUPPORT)
+}
+
 // setListenOptions sets what accepted connections inherit.
 func setListenOptions(fd int) error {
 	for _, o := range [...]struct{ level, name int }{

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -344,4 +345,33 @@ func TestAttachThatFails(t *testing.T) {
 			t.Errorf("the descriptor is closed: %v", err)
 		}
 	})
+}
+
+func TestListensOn(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[string][]string{"127.0.0.1:0": {"127.0.0.1"}, "0.0.0.0:0": {"0.0.0.0"}, "[::]:0": {"::", "0.0.0.0"}, "[::1]:0": {"::1"}} {
+		fd, err := engine.Listen(netip.MustParseAddrPort(at))
+		if err != nil {
+			t.Logf("skipped: %v", err) // no IPv6
+			continue
+		}
+		addrs, err := engine.ListensOn(fd)
+		if err != nil {
+			t.Error(err)
+		}
+		var got []string
+		for _, a := range addrs {
+			got = append(got, a.Addr().String())
+			if a.Port() == 0 {
+				t.Errorf("%s: no port in %v", at, a)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: listens on %v, want %v", at, got, want)
+		}
+		_ = unix.Close(fd)
+	}
+	if addrs, err := engine.ListensOn(-1); err == nil {
+		t.Errorf("a closed socket listens on %v", addrs)
+	}
 }

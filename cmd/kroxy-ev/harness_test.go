@@ -259,7 +259,12 @@ func configText(port int, s setup) []byte {
 // start starts a proxy and waits until it serves. When the test ends it is stopped and must end well.
 func start(t *testing.T, s setup) *proxy {
 	t.Helper()
-	port := reservePort(t)
+	return startOn(t, reservePort(t), s)
+}
+
+// startOn is start on a port that was reserved.
+func startOn(t *testing.T, port int, s setup) *proxy {
+	t.Helper()
 	p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
 	args := []string{"--config", p.file}
 	if s.multi {

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/engine/upstream"
 )
 
 // proxy is what serves in a process: its reactors, what they share, and the snapshot that they serve by. Its methods are
@@ -22,6 +25,7 @@ type proxy struct {
 	loops    int // how many reactors there are
 	counters *balance.Counters
 	resolver *resolve.Resolver
+	self     *upstream.Self
 	signers  *tlsconn.Signers
 	limit    *engine.Limit
 	paused   pauseLog
@@ -49,6 +53,7 @@ type given struct {
 // know of go to log.
 func newProxy(cfg *config.Config, sockets []int, t table, log *slog.Logger) (*proxy, error) {
 	p := &proxy{log: log, loops: len(sockets), counters: t.counters, failed: make(chan error, 1)}
+	p.self = upstream.NewSelf()
 	p.signers = tlsconn.NewSigners(p.loops)
 	p.resolver = resolve.New(resolve.Options{Timeout: cfg.ResolveTimeout, Report: p.resolveChanged})
 	if err := p.open(cfg, sockets, t); err != nil {
@@ -67,6 +72,10 @@ func (p *proxy) open(cfg *config.Config, sockets []int, t table) error {
 	p.now = s
 	p.limit = engine.NewLimit(s.budget.connections)
 	p.paused = pauseLog{log: p.log, limit: s.budget.connections}
+	if err := p.listensOn(sockets); err != nil {
+		closeAll(sockets)
+		return err
+	}
 	for i, fd := range sockets {
 		r, err := p.newReactor(t.rows[i], s)
 		if err != nil {
@@ -79,6 +88,24 @@ func (p *proxy) open(cfg *config.Config, sockets []int, t table) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// listensOn has connections to what the sockets listen on refused from now on: they would come back.
+func (p *proxy) listensOn(sockets []int) error {
+	var all []netip.AddrPort
+	for _, fd := range sockets {
+		addrs, err := engine.ListensOn(fd)
+		if err != nil {
+			return err
+		}
+		for _, a := range addrs {
+			if !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+	}
+	p.self.Listen(all)
 	return nil
 }
 
@@ -97,6 +124,10 @@ func (p *proxy) commit(s *snapshot, sockets []int) error {
 	p.now = s
 	p.limit.Set(s.budget.connections)
 	p.paused.setLimit(s.budget.connections)
+	var errs []error
+	if sockets != nil {
+		errs = append(errs, p.listensOn(sockets))
+	}
 	taken := make(chan error, len(p.reactors))
 	for i, r := range p.reactors {
 		fd := -1
@@ -105,7 +136,6 @@ func (p *proxy) commit(s *snapshot, sockets []int) error {
 		}
 		r.loop.Post(func() { taken <- r.take(s, fd, p.limit, p.paused.report) })
 	}
-	var errs []error
 	for range p.reactors {
 		errs = append(errs, <-taken)
 	}

@@ -101,7 +101,7 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 	if err != nil {
 		return nil, err
 	}
-	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: cfg.ConnectTimeout, ResolveTimeout: cfg.ResolveTimeout}
+	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: cfg.ConnectTimeout, ResolveTimeout: cfg.ResolveTimeout, Self: p.self}
 	for _, h := range from.Hosts {
 		host := upstream.NewHost(p.resolver, h.Name, h.Port)
 		if host.TLS, err = p.tlsClient(cfg, from, h); err != nil {

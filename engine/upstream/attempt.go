@@ -214,6 +214,10 @@ func (a *Attempt) nextAddr() {
 		}
 		a.dialled = true
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
+		if a.group.Self.Is(a.addr) {
+			a.addrFailed(errOwnAddress)
+			continue
+		}
 		switch err := loop.Dial(a.conn, a.addr, a.prompt, a); {
 		case err == nil:
 			if a.conn.Writable() && a.host().TLS == nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,47 @@ func TestImpossibleAddress(t *testing.T) {
 	}
 	c.expectIdle()
 	expect(t, g, "impossible", []int64{0}, []int64{1})
+}
+
+// An address that is the proxy's own is not connected to; the host's other addresses, and other hosts, are.
+func TestOwnAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	own := hello(t, enginetest.Loopback, "own")
+	other := hello(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), own.Port()).String(), "other")
+	self := upstream.NewSelf()
+	self.Listen([]netip.AddrPort{own})
+	w.knows("both.test", "127.0.0.1", "127.0.0.2")
+	for _, c := range []struct {
+		hosts  []any
+		want   string // "" is none
+		failed []int64
+	}{
+		{[]any{own}, "", []int64{1}},
+		{[]any{own, hello(t, enginetest.Loopback, "next")}, "next", []int64{1, 0}},
+		{[]any{named("both.test", own)}, "other", []int64{0}},
+		{[]any{named("both.test", own)}, "other", []int64{0}},
+		{[]any{other}, "other", []int64{0}},
+	} {
+		g := w.group(c.hosts...)
+		g.Self = self
+		client, err := w.connect(g)
+		if c.want == "" {
+			if !errors.Is(err, upstream.ErrLoop) {
+				t.Errorf("outcome: %v", err)
+			}
+			client.expectIdle()
+		} else if err != nil {
+			t.Error(err)
+		} else {
+			client.greeting(c.want)
+		}
+		active := make([]int64, len(c.hosts))
+		if c.want != "" {
+			active[len(active)-1] = 1
+		}
+		expect(t, g, "own address", active, c.failed)
+	}
 }
 
 // A host that answers nothing gets its share of the time, and leaves the rest to the others.

@@ -8,6 +8,7 @@ package upstream
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"time"
@@ -25,7 +26,12 @@ var (
 	ErrConnectTimeout = errors.New("connecting timed out")
 	// ErrResolveTimeout means that a host's name was not resolved in time.
 	ErrResolveTimeout = errors.New("resolving the name timed out")
+	// ErrLoop means that a connection to the host would come back to this proxy.
+	ErrLoop = errors.New("the host leads back to this proxy")
 )
+
+// errOwnAddress says why an address is not connected to.
+var errOwnAddress = fmt.Errorf(`%w: its address and port are this proxy's own; correct "host" or "port" in the configuration`, ErrLoop)
 
 // Host is a host as an attempt needs it. It is immutable.
 type Host struct {
@@ -50,6 +56,8 @@ type Group struct {
 	Balance *balance.Group
 	// ConnectTimeout bounds the time spent connecting, over all hosts tried; zero is no bound.
 	ConnectTimeout time.Duration
+	// Self knows which addresses are not connected to because they lead back; nil for none.
+	Self *Self
 	// ResolveTimeout bounds the wait for one host's name; zero is no bound.
 	ResolveTimeout time.Duration
 }

@@ -1,0 +1,93 @@
+package upstream
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// Self knows which addresses lead back to this proxy: those that it listens on, and for one that stands for all of the
+// machine, each of the machine's. A connection to one of these would come in as a client's, go out again, and so on until
+// nothing is left. Its methods may be called from any goroutine; a nil *Self knows of none.
+//
+// It does not see through what is outside of the machine, or before it: port forwarding, and other proxies. See
+// Connector.Look for these.
+type Self struct {
+	listening atomic.Pointer[[]netip.AddrPort]
+	machine   atomic.Pointer[map[netip.Addr]struct{}]
+	start     time.Time
+	due       atomic.Int64 // when the machine's addresses are to be read again, in nanoseconds since start
+}
+
+// selfFresh is for how long the machine's addresses are taken to be what they were.
+const selfFresh = 5 * time.Second
+
+// NewSelf reads the machine's addresses. Nothing is listened on yet.
+func NewSelf() *Self {
+	s := &Self{start: time.Now()}
+	s.read()
+	return s
+}
+
+// Listen says which addresses are listened on from now on. The list must not be changed.
+func (s *Self) Listen(addrs []netip.AddrPort) { s.listening.Store(&addrs) }
+
+// Is reports whether addr leads back. It neither blocks nor makes a system call; now and then it has the machine's addresses
+// read again in the background.
+func (s *Self) Is(addr netip.AddrPort) bool {
+	if s == nil {
+		return false
+	}
+	listening := s.listening.Load()
+	if listening == nil {
+		return false
+	}
+	for _, l := range *listening {
+		if l.Port() == addr.Port() && s.accepts(l.Addr(), addr.Addr().Unmap().WithZone("")) {
+			return true
+		}
+	}
+	return false
+}
+
+// accepts reports whether what listens on the address l gets connections to the address a.
+func (s *Self) accepts(l, a netip.Addr) bool {
+	if l.Is4() != a.Is4() {
+		return false
+	}
+	if a.IsUnspecified() { // the kernel takes it for the loopback address
+		return l.IsUnspecified() || l.IsLoopback()
+	}
+	if !l.IsUnspecified() {
+		return l == a
+	}
+	return a.IsLoopback() || s.owns(a)
+}
+
+// owns reports whether an interface has the address.
+func (s *Self) owns(a netip.Addr) bool {
+	if due, now := s.due.Load(), int64(time.Since(s.start)); now >= due && s.due.CompareAndSwap(due, now+int64(selfFresh)) {
+		go s.read()
+	}
+	_, own := (*s.machine.Load())[a]
+	return own
+}
+
+// read reads the machine's addresses. Where they cannot be read, those known stay.
+func (s *Self) read() {
+	list, err := net.InterfaceAddrs()
+	if err != nil && s.machine.Load() != nil {
+		return
+	}
+	addrs := make(map[netip.Addr]struct{}, len(list))
+	for _, one := range list {
+		if n, ok := one.(*net.IPNet); ok {
+			if a, ok := netip.AddrFromSlice(n.IP); ok {
+				addrs[a.Unmap()] = struct{}{}
+			}
+		}
+	}
+	s.machine.Store(&addrs)
+	s.due.Store(int64(time.Since(s.start) + selfFresh))
+}
