@@ -32,6 +32,9 @@ func (m Mode) String() string {
 	return "stream"
 }
 
+// KeepaliveAuto is the UpstreamKeepalive that stands for as many idle connections as were in use at once of late.
+const KeepaliveAuto = -1
+
 // Config is one valid file, all defaults filled in. It is not changed after
 // Parse returns and may be read from any goroutine.
 //
@@ -71,7 +74,7 @@ type Config struct {
 
 	// All of these are http only.
 	KeepaliveTimeout         time.Duration  // between two requests of a client
-	UpstreamKeepalive        int            // idle connections kept for each host, by each loop
+	UpstreamKeepalive        int            // idle connections kept for each host, by each loop; or KeepaliveAuto
 	UpstreamKeepaliveTimeout time.Duration  // how long they are kept
 	MaxBodySize              int64          // of a request, in bytes; 0 is no bound
 	UpstreamHost             bool           // Host names the host, not what the client asked for

@@ -55,7 +55,7 @@ func TestDefaults(t *testing.T) {
 	}
 
 	want.Mode, want.ReadTimeout, want.ClientHeaderTimeout, want.ClientBodyTimeout = config.ModeHTTP, 0, minute, minute
-	want.KeepaliveTimeout, want.UpstreamKeepalive, want.UpstreamKeepaliveTimeout = 75*time.Second, 64, minute
+	want.KeepaliveTimeout, want.UpstreamKeepalive, want.UpstreamKeepaliveTimeout = 75*time.Second, config.KeepaliveAuto, minute
 	want.ForwardedHeaders = true
 	c, warnings = parse(t, `{"http":{`+ok+`}}`)
 	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {

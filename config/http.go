@@ -10,13 +10,22 @@ func (o object) http(c *Config) {
 	c.ClientHeaderTimeout = o.millis("client_header_timeout", 60000)
 	c.ClientBodyTimeout = o.millis("client_body_timeout", 60000)
 	c.KeepaliveTimeout = o.millis("keepalive_timeout", 75000)
-	c.UpstreamKeepalive = int(o.integer("upstream_keepalive", bounds{0, math.MaxInt32, 64, "write a number of connections, or 0 to keep none"}))
+	c.UpstreamKeepalive = o.keepalive()
 	c.UpstreamKeepaliveTimeout = o.millis("upstream_keepalive_timeout", 60000)
 	c.MaxBodySize = o.integer("max_body_size", bounds{0, 1e18 - 1, 0, "write a number of bytes, or 0 for no limit"})
 	c.ForwardedHeaders = o.booleanOr("forwarded_headers", true)
 	c.UpstreamHost = o.setHost()
 	c.TrustedProxies = o.prefixes("trusted_proxies")
 	c.Headers = o.headers()
+}
+
+// keepalive decodes upstream_keepalive.
+func (o object) keepalive() int {
+	const key = "upstream_keepalive"
+	if n, _ := o.child(key); n == nil || n.kind == kindString && text(n.raw) == "auto" {
+		return KeepaliveAuto
+	}
+	return int(o.integer(key, bounds{0, math.MaxInt32, 0, `write "auto", a number of connections, or 0 to keep none`}))
 }
 
 // setHost decodes proxy_set_host: whether Host names the host.

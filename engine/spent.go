@@ -18,8 +18,9 @@ const (
 // loop's: where one has none left for a client or a host, those that another keeps are the ones missing.
 var filesRanOut atomic.Int64
 
-// filesAreShort reports whether descriptors have lately run out.
-func filesAreShort() bool {
+// FilesAreShort reports whether descriptors of this process have lately run out: then none is to be kept for later. It may be called
+// from any goroutine.
+func FilesAreShort() bool {
 	at := filesRanOut.Load()
 	if at == 0 {
 		return false
@@ -67,7 +68,7 @@ func (s *spentSockets) of(family uint8) *[]spentSocket {
 // put takes a socket whose connection has ended, or reports false: then it is the caller's to close.
 func (s *spentSockets) put(family uint8, spent spentSocket) bool {
 	list := s.of(family)
-	if len(*list) >= s.max || filesAreShort() {
+	if len(*list) >= s.max || FilesAreShort() {
 		return false
 	}
 	*list = append(*list, spent)

@@ -3,6 +3,8 @@ package httpcodec
 import (
 	"errors"
 
+	"golang.org/x/sys/unix"
+
 	"kroxy-ev/balance"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/streamcodec"
@@ -115,10 +117,13 @@ func (x *exchange) connected(err error) {
 	x.attempt = nil
 	if err == nil {
 		x.host.index = x.lease.Host()
+		x.pool.begin(x.host)
 		x.relay()
 		return
 	}
 	switch {
+	case errors.Is(err, unix.EMFILE) && x.server.pool.giveUp():
+		x.connect() // with a descriptor of a connection that nobody uses
 	case errors.Is(err, upstream.ErrNoHost):
 		x.fail(causeNoHost, err)
 	case errors.Is(err, upstream.ErrConnectTimeout), errors.Is(err, upstream.ErrResolveTimeout):

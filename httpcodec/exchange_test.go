@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine"
 	"kroxy-ev/engine/enginetest"
 	"kroxy-ev/engine/upstream"
 )
@@ -194,7 +197,10 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 		h := p.fresh()
 		h.index = index
 		p.put(h)
-		return len(p.idle[0]) + len(p.idle[1]) + len(p.idle[2])
+		if n := len(p.idle[0]) + len(p.idle[1]) + len(p.idle[2]); n != p.kept {
+			t.Errorf("%d connections are kept, %d are counted", n, p.kept)
+		}
+		return p.kept
 	}
 	for i, want := range []int{1, 2, 2, 3, 3} {
 		if n := kept(i / 3); n != want {
@@ -207,4 +213,77 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	if p.drop(p.idle[2][0]); kept(1) != 3 {
 		t.Error("a connection that was dropped still counts")
 	}
+}
+
+// With "auto", connections in use have descriptors set aside that idle ones may have; and what is in surplus goes, slowly.
+func TestIdleConnectionsAuto(t *testing.T) {
+	t.Parallel()
+	loop, err := engine.NewLoop(engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loop.Close()
+	p := newPool(&Server{loop: loop}, &Settings{UpstreamKeepalive: KeepaliveAuto, UpstreamIdle: 2, UpstreamShare: 10, Group: &upstream.Group{Hosts: make([]upstream.Host, 2)}})
+	use := func(n, index int) (busy []*host) {
+		for range n {
+			h := p.take(index)
+			if h == nil {
+				h = p.fresh()
+				h.index = index
+				p.begin(h)
+			}
+			busy = append(busy, h)
+		}
+		return busy
+	}
+	put := func(busy []*host, want int) {
+		t.Helper()
+		for _, h := range busy {
+			p.put(h)
+		}
+		if p.kept != want {
+			t.Errorf("%d connections are kept, want %d", p.kept, want)
+		}
+	}
+	busy := use(9, 0)
+	put(busy[:5], 5) // 4 in use
+	put(busy[5:], 9)
+	busy = use(4, 1)
+	put(nil, 9)
+	put(busy, 10) // in all
+	busy = use(9, 0)
+	put(busy[:8], 9) // of 10, one is in use
+	for range 2 { // what was needed within the last two periods stays
+		p.Expired(nil)
+		put(nil, 9)
+	}
+	p.Expired(nil)
+	put(nil, 4) // half of 8, and one of 1
+	p.discard(busy[8])
+	if p.busy != 0 || p.demand[0].busy != 0 {
+		t.Errorf("%d connections count as in use, %d of the first host's", p.busy, p.demand[0].busy)
+	}
+	if !p.giveUp() || p.giveUp() {
+		t.Error("giving up does not say whether there was something")
+	}
+}
+
+// When descriptors have run out, one of an idle connection to another host serves.
+func TestIdleConnectionsAreGivenUp(t *testing.T) {
+	if !enginetest.Child(t) {
+		return
+	}
+	h := startRecorder(t, always+hi)
+	p := startProxy(t, func(s *Settings) { s.UpstreamKeepalive, s.UpstreamShare = KeepaliveAuto, 1<<10 }, h.addr, h.addr)
+	c := p.dial()
+	send(c, getRoot, nil)
+	readN(t, c, hi)
+	p.settle()
+	for {
+		if _, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			break
+		}
+	}
+	send(c, getRoot, nil) // for the other host, in turn
+	readN(t, c, hi)
 }

@@ -1,6 +1,7 @@
 package httpcodec
 
 import (
+	"math"
 	"slices"
 
 	"kroxy-ev/engine"
@@ -15,6 +16,7 @@ type host struct {
 	x     *exchange // nil while idle
 	index int       // of the host in its group
 	used  bool      // it has served a request: it may have gone stale
+	busy  bool      // counted in the demand
 }
 
 // Ready implements engine.Handler.
@@ -54,20 +56,31 @@ type pool struct {
 	server  *Server
 	hosts   []upstream.Host
 	idle    [][]*host // by host
+	kept    int       // over all hosts
 	max     int       // for each host
-	room    int       // for how many more over all hosts
+	most    int       // over all hosts
+	share   int       // over all hosts, less those in use, if that is more than most; see Settings.UpstreamShare
 	timeout int64     // ms; 0 is no bound
+
+	demand []demand // by host; nil where max is fixed
+	busy   int      // connections in use, over all hosts, where demand is counted
+	looks  engine.Timer
 }
 
 func newPool(v *Server, s *Settings) *pool {
-	return &pool{
+	p := &pool{
 		server:  v,
 		hosts:   s.Group.Hosts,
 		idle:    make([][]*host, len(s.Group.Hosts)),
 		max:     s.UpstreamKeepalive,
-		room:    s.UpstreamIdle,
+		most:    s.UpstreamIdle,
 		timeout: s.UpstreamKeepaliveTimeout.Milliseconds(),
 	}
+	if s.UpstreamKeepalive == KeepaliveAuto {
+		p.max, p.share, p.demand = math.MaxInt, s.UpstreamShare, make([]demand, len(s.Group.Hosts))
+		p.looks.Handler = p
+	}
+	return p
 }
 
 // fresh returns a closed connection to be dialled.
@@ -91,35 +104,88 @@ func (p *pool) take(index int) *host {
 	h := list[n-1]
 	list[n-1] = nil
 	p.idle[index] = list[:n-1]
-	p.room++
+	p.kept--
+	p.begin(h)
 	return h
+}
+
+// begin notes that h serves a request of its host, which is known now.
+func (p *pool) begin(h *host) {
+	if p.demand != nil {
+		h.busy = true
+		p.busy++
+		p.demand[h.index].begin()
+	}
+}
+
+// end notes that h serves no request any more.
+func (p *pool) end(h *host) {
+	if h.busy {
+		h.busy = false
+		p.busy--
+		p.demand[h.index].end()
+	}
 }
 
 // put takes back a connection that may serve again.
 func (p *pool) put(h *host) {
 	h.x, h.used = nil, true
-	if len(p.idle[h.index]) >= p.max || p.room <= 0 {
+	p.end(h)
+	if len(p.idle[h.index]) >= p.max || p.kept >= max(p.most, p.share-p.busy) || engine.FilesAreShort() {
 		p.discard(h)
 		return
 	}
-	p.room--
+	loop := p.server.loop
+	if p.kept++; p.kept == 1 && p.demand != nil {
+		loop.Arm(&p.looks, loop.Now()+lookEvery)
+	}
 	p.idle[h.index] = append(p.idle[h.index], h)
 	if p.timeout > 0 {
-		loop := p.server.loop
 		loop.Arm(&h.timer, loop.Now()+p.timeout)
 	}
+}
+
+// Expired implements engine.Handler: it is time to look which connections are in surplus.
+func (p *pool) Expired(*engine.Timer) {
+	if engine.FilesAreShort() {
+		p.giveUp()
+		return
+	}
+	for i := range p.demand {
+		n := p.demand[i].look(len(p.idle[i]))
+		for _, h := range p.idle[i][:n] { // those that were used longest ago
+			p.discard(h)
+		}
+		p.idle[i] = slices.Delete(p.idle[i], 0, n)
+		p.kept -= n
+	}
+	if p.kept > 0 {
+		loop := p.server.loop
+		loop.Arm(&p.looks, loop.Now()+lookEvery)
+	}
+}
+
+// Ready implements engine.Handler; no connection has the pool as its handler.
+func (p *pool) Ready(*engine.Conn) {}
+
+// giveUp closes all that are idle, because descriptors have run out. It reports whether there was one.
+func (p *pool) giveUp() bool {
+	had := p.kept > 0
+	p.close()
+	return had
 }
 
 // drop removes an idle connection.
 func (p *pool) drop(h *host) {
 	i := slices.Index(p.idle[h.index], h)
 	p.idle[h.index] = slices.Delete(p.idle[h.index], i, i+1)
-	p.room++
+	p.kept--
 	p.discard(h)
 }
 
 // discard closes a connection that is not in the pool.
 func (p *pool) discard(h *host) {
+	p.end(h)
 	p.server.loop.Disarm(&h.timer)
 	h.conn.Close()
 	h.pool, h.x, h.used = nil, nil, false
@@ -147,7 +213,8 @@ func (p *pool) moveTo(to *pool) {
 		}
 		p.idle[i] = nil
 	}
-	p.max = 0
+	p.kept, p.max = 0, 0
+	p.server.loop.Disarm(&p.looks)
 }
 
 // close closes all that are idle.
@@ -155,8 +222,9 @@ func (p *pool) close() {
 	for i, list := range p.idle {
 		for _, h := range list {
 			p.discard(h)
-			p.room++
 		}
 		p.idle[i] = nil
 	}
+	p.kept = 0
+	p.server.loop.Disarm(&p.looks)
 }

@@ -143,12 +143,13 @@ func TestHTTPPostIsNotRepeated(t *testing.T) {
 // upstream_keepalive bounds what is kept for each host, upstream_keepalive_timeout how long.
 func TestHTTPUpstreamKeepalive(t *testing.T) {
 	t.Parallel()
-	const clients = 6
+	const clients = 80 // more than any fixed number that would do for most
 	for name, test := range map[string]struct {
 		settings settings
 		kept     int
 	}{
 		"default": {nil, clients},
+		"auto":    {settings{"upstream_keepalive": "auto"}, clients},
 		"0":       {settings{"upstream_keepalive": 0}, 0},
 		"2":       {settings{"upstream_keepalive": 2}, 2},
 		"timeout": {settings{"upstream_keepalive_timeout": 300}, 0},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sort"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type budget struct {
 	connections int // client connections at once
 	pipes       int // a reactor
 	idle        int // connections to hosts that are kept for later requests, a reactor
+	share       int // of connections, a reactor
 	spent       int // sockets of either family that wait to be used again, a reactor
 }
 
@@ -50,6 +52,7 @@ func fileBudget(files, reactors, max, keep int) budget {
 	free := files - min(ownFiles, files/4) - 4*reactors
 	b := budget{pipes: min(maxPipes, free/8/reactors), idle: min(keep, free/8/reactors), spent: min(maxSpent, free/32/reactors)}
 	b.connections = clamp((free-(2*b.pipes+b.idle+2*b.spent)*reactors)/2, 1, max)
+	b.share = b.connections / reactors
 	return b
 }
 
@@ -57,6 +60,9 @@ func fileBudget(files, reactors, max, keep int) budget {
 func keepsIdle(cfg *config.Config) int {
 	if cfg.Mode != config.ModeHTTP {
 		return 0
+	}
+	if cfg.UpstreamKeepalive == config.KeepaliveAuto {
+		return math.MaxInt
 	}
 	return cfg.UpstreamKeepalive * len(cfg.Group(cfg.ProxyTo).Hosts)
 }

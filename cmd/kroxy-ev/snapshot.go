@@ -148,6 +148,7 @@ func (s *snapshot) httpSettings() (*httpcodec.Settings, error) {
 		UpstreamKeepalive:        cfg.UpstreamKeepalive,
 		UpstreamKeepaliveTimeout: cfg.UpstreamKeepaliveTimeout,
 		UpstreamIdle:             s.budget.idle,
+		UpstreamShare:            s.budget.share,
 		MaxBodySize:              cfg.MaxBodySize,
 		UpstreamHost:             cfg.UpstreamHost,
 		Forwarded:                cfg.ForwardedHeaders,

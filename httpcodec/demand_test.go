@@ -1,0 +1,37 @@
+package httpcodec
+
+import "testing"
+
+// What was needed at once within the last two periods stays; of the rest half goes with each look.
+func TestDemand(t *testing.T) {
+	t.Parallel()
+	var d demand
+	idle := 0
+	use := func(n int) { // n connections at once, for a moment
+		for range n {
+			d.begin()
+		}
+		idle = max(idle, n)
+		for range n {
+			d.end()
+		}
+	}
+	for i, step := range []struct{ use, want int }{
+		{100, 100}, {100, 100}, {10, 100}, // the peak was 100 the period before
+		{10, 55}, {10, 32}, {10, 21}, {10, 15}, {10, 12}, {10, 11}, {10, 10}, {10, 10},
+		{30, 30}, {0, 30}, {0, 15}, {0, 7}, {0, 3}, {0, 1}, {0, 0}, {0, 0},
+	} {
+		use(step.use)
+		if idle -= d.look(idle); idle != step.want {
+			t.Fatalf("step %d: %d connections are kept, want %d", i, idle, step.want)
+		}
+	}
+	for range 5 {
+		d.begin()
+	}
+	d.look(0)
+	d.look(0)
+	if d.look(3) != 2 {
+		t.Error("connections in use are not told from idle ones")
+	}
+}
