@@ -209,6 +209,10 @@ func (c *Conn) RawCloseWrite() error {
 	return nil
 }
 
+// QuickAck has the kernel acknowledge now what the peer has sent, instead of with the next bytes to it or after 40 ms. It is for when
+// more is expected and nothing is there to be written: a peer with Nagle's algorithm on may be holding it back until then.
+func (c *Conn) QuickAck() { quickAck(c.fd) }
+
 // SocketError takes the socket's pending error (SO_ERROR); nil if there is none.
 func (c *Conn) SocketError() error {
 	c.bits &^= bitError

@@ -9,7 +9,10 @@ const (
 	firstRead = 4 << 10  // of a head
 	lastRead  = 64 << 10 // more than a head may be long
 	bodyRead  = 16 << 10 // of a body that has to be framed anew
-	budget    = 1 << 20  // bytes that one direction may move before other connections get their turn
+	// longRead bytes and more come in full segments, which are acknowledged by themselves. Behind fewer than that, a peer with Nagle's
+	// algorithm on holds the rest of its message back until they were acknowledged: see engine.Conn.QuickAck.
+	longRead = 16 << 10
+	budget   = 1 << 20 // bytes that one direction may move before other connections get their turn
 )
 
 func (x *exchange) freeIn() {
@@ -64,6 +67,7 @@ func (x *exchange) readHead() {
 		return
 	}
 	x.arm()
+	c.conn.QuickAck()
 }
 
 // noRequest ends a connection whose client sent no whole head.
@@ -114,6 +118,9 @@ func (x *exchange) pumpUp() bool {
 			x.arm()
 		}
 		if x.request.done || x.deaf || x.phase != relaying || !c.conn.Readable() {
+			if budget-left < longRead && x.phase == relaying && x.wantsBody() && !x.wantsContinue() {
+				c.conn.QuickAck()
+			}
 			return true
 		}
 		if left <= 0 {

@@ -27,6 +27,9 @@ func (x *exchange) pumpDown() bool {
 			return x.complete()
 		}
 		if x.phase != relaying || !x.host.conn.Readable() {
+			if moved := budget - left; moved > 0 && moved < longRead {
+				x.host.conn.QuickAck() // there is more to come
+			}
 			return true
 		}
 		if left <= 0 {

@@ -56,7 +56,8 @@ type Half struct {
 	failure  error        // of the source, when broken; of the sink, when dead
 	state    halfState
 	splicing bool
-	cut      bool  // the session will end in a reset: the last bytes must not wait for a FIN
+	cut      bool // the session will end in a reset: the last bytes must not wait for a FIN
+	turns    turns
 	streak   uint8 // consecutive moves that speak against the present way of moving
 }
 

@@ -61,7 +61,7 @@ type Session struct {
 func (s *Session) start(fd int32, peer netip.Addr) {
 	loop := s.server.loop
 	s.peer, s.began, s.state = peer, loop.Now(), stateHandshake
-	s.up = Half{From: &s.client, To: &s.host}
+	s.up = Half{From: &s.client, To: &s.host, turns: turns{answers: -1}}
 	s.down = Half{From: &s.host, To: &s.client}
 	if err := loop.Attach(&s.client, fd, s); err != nil {
 		engine.CloseFD(fd)
@@ -100,7 +100,7 @@ func (s *Session) startGreet() {
 	if s.server.eager < greetStreak {
 		s.looks = 0
 		loop.Again(&s.client)
-	} else {
+	} else if !s.client.Readable() || !s.hear() { // what came along with the last of a handshake makes no event
 		s.looks = greetLooks
 		loop.Arm(&s.timer, loop.Now()+greetWait)
 	}
@@ -139,6 +139,7 @@ func (s *Session) hear() bool {
 	v := s.server
 	n, err := s.up.read(v.loop, unlimited)
 	if n > 0 {
+		s.up.turns.began(v.loop.Scratch()[0])
 		s.up.hold(v.loop, v.loop.Scratch()[:n])
 		v.eager++
 	} else if again(err) {
@@ -248,14 +249,26 @@ func (s *Session) pump(h *Half) bool {
 		case h.state == halfBroken:
 			return s.finish(s.blame(h.From), h.failure)
 		case h.state != halfOpen || !h.From.Readable():
+			if h.turns.hurry {
+				h.turns.hurry = false
+				h.From.QuickAck()
+			}
 			return true
 		}
 		if budget <= 0 {
 			loop.Again(h.From)
 			return true
 		}
+		before := h.ReadAt
 		n, source, sink := h.Move(loop, unlimited)
 		budget -= n
+		switch {
+		case n == 0:
+		case h.turns.answers < 0 && h == &s.up:
+			h.turns.began(loop.Scratch()[0])
+		default:
+			h.turns.said(h.ReadAt-before, s.reverse(h).Bytes)
+		}
 		h.sourceIs(source)
 		switch {
 		case again(sink):

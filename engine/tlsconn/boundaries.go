@@ -32,6 +32,9 @@ func (b *boundaries) add(p []byte) {
 // isOne reports whether one record has come, and nothing of another: when its content was read, there is no more.
 func (b *boundaries) isOne() bool { return b.begun == 1 && b.left == 0 && b.known == 0 }
 
+// atBoundary reports whether the last record that has come is whole.
+func (b *boundaries) atBoundary() bool { return b.left == 0 && b.known == 0 }
+
 // consumed says that crypto/tls has nothing more in hand but the beginning of a record, if that has come.
 func (b *boundaries) consumed() {
 	b.begun = 0

@@ -241,6 +241,7 @@ func (hs *Handshake) awaitPeer() error {
 	if err := hs.layer.flush(); err != nil && !again(err) {
 		return err
 	}
+	hs.layer.quickAck() // of a flight that comes in pieces
 	hs.step = stepPeer
 	return hs.wait()
 }

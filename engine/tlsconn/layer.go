@@ -43,6 +43,7 @@ type layer struct {
 	owed int
 
 	rawEnd   bool // the socket's end was reached
+	unacked  bool // bytes came since something was last written, and nothing in them was for a reader
 	corked   bool // records are gathered in out: more of them follow at once
 	last     bool // what is written is followed by the end of the stream
 	notified bool // close_notify was written
@@ -67,9 +68,21 @@ func (l *layer) Read(c *engine.Conn, p []byte) (n int, err error) {
 	}
 	c.HasMore(more)
 	if n > 0 {
+		l.unacked = false
 		return n, nil
 	}
+	if again(err) && l.in.atBoundary() {
+		l.quickAck() // for the last of a handshake, tickets, new keys
+	}
 	return 0, l.ending(err)
+}
+
+// quickAck acknowledges bytes that nothing will be written in answer to. A peer may hold back what it says next until then.
+func (l *layer) quickAck() {
+	if l.unacked {
+		l.unacked = false
+		l.conn.QuickAck()
+	}
 }
 
 // ending tells the end of the socket's stream from the end of the stream in it, for which crypto/tls has one word.
@@ -112,11 +125,17 @@ func (l *layer) flush() error {
 	if l.sent == len(l.out) {
 		return nil
 	}
-	n, err := l.conn.RawWrite(l.out[l.sent:], l.last)
+	n, err := l.rawWrite(l.out[l.sent:])
 	if l.sent += n; l.sent == len(l.out) {
 		l.free()
 	}
 	return err
+}
+
+// rawWrite has the socket take b, with which acknowledgements travel.
+func (l *layer) rawWrite(b []byte) (int, error) {
+	l.unacked = false
+	return l.conn.RawWrite(b, l.last)
 }
 
 func (l *layer) free() {
@@ -203,6 +222,7 @@ func (w *wire) Read(p []byte) (int, error) {
 				w.rawEnd = true
 			}
 			w.in.add(p[:n])
+			w.unacked = w.unacked || n > 0
 			if !again(err) {
 				return n, err
 			}
@@ -221,7 +241,7 @@ func (w *wire) Read(p []byte) (int, error) {
 func (w *wire) Write(b []byte) (int, error) {
 	l, rest := (*layer)(w), b
 	if l.hs == nil && !l.corked && l.sent == len(l.out) {
-		n, err := l.conn.RawWrite(b, l.last)
+		n, err := l.rawWrite(b)
 		if err != nil && !again(err) {
 			return n, err
 		}

@@ -1,0 +1,275 @@
+package main_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A peer with Nagle's algorithm on (RFC 9293 section 3.7.4), which is the default of sockets, holds a small piece back until what it
+// sent before was acknowledged. A receiver that has nothing to say acknowledges 40 ms later: a stall. The peers of these tests
+// have it on, and no exchange may take nearly as long.
+
+// nagling has a connection wait as sockets do by default; Go's do not.
+func nagling(c *net.TCPConn) *net.TCPConn {
+	_ = c.SetNoDelay(false)
+	return c
+}
+
+// dialNagling connects a client, by TLS if config is not nil, whose handshake is over with the first write or read.
+func (p *proxy) dialNagling(config *tls.Config) closer {
+	p.t.Helper()
+	c := nagling(p.dial())
+	if config == nil {
+		return c
+	}
+	return tls.Client(&watched{TCPConn: c}, config)
+}
+
+// hostNagling is a host that speaks TLS if config is not nil.
+func hostNagling(t *testing.T, config *tls.Config, handler func(closer)) *host {
+	t.Helper()
+	return listen(t, "127.0.0.1", func(c *net.TCPConn) {
+		if nagling(c); config != nil {
+			handler(tls.Server(&watched{TCPConn: c}, config))
+		} else {
+			handler(c)
+		}
+	})
+}
+
+// sendEach makes one write, in TLS one record, of each piece.
+func sendEach(t *testing.T, c net.Conn, pieces []string) {
+	t.Helper()
+	for _, s := range pieces {
+		send(t, c, s)
+	}
+}
+
+// expectPrompt demands that what is done once takes far less than a delayed acknowledgement does, most of the time.
+func expectPrompt(t *testing.T, once func()) {
+	t.Helper()
+	const (
+		prompt = 25 * time.Millisecond
+		rounds = 8 // a machine may be slow for a while
+	)
+	var took []time.Duration
+	for range rounds {
+		took = nil
+		for range 5 {
+			begin := time.Now()
+			once()
+			took = append(took, time.Since(begin))
+		}
+		if slices.Sort(took); took[len(took)/2] < prompt {
+			return
+		}
+	}
+	t.Errorf("one after the other took %v", took)
+}
+
+// sides are the ways of a proxy, plain ones included.
+func sides() map[string]way {
+	all := map[string]way{"plain": {}}
+	for name, w := range ways {
+		all["TLS with "+name] = w
+	}
+	return all
+}
+
+// A message that either side sends in pieces, on connections that are kept.
+func TestNoStallInHTTP(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	const (
+		post     = postHead + "Content-Length: 10\r\n\r\n"
+		response = okHead + "Content-Length: 10\r\n\r\n"
+		pieces   = okHead + "Transfer-Encoding: chunked\r\n\r\n"
+	)
+	long := fmt.Sprintf("Content-Length: %d\r\n\r\n", 100_000)
+	for name, test := range map[string]struct {
+		request, response []string // each a write
+		pause             time.Duration
+	}{
+		"in one piece":                  {request: []string{post + "0123456789"}, response: []string{response + "0123456789"}},
+		"request head in two":           {request: []string{postHead, "Content-Length: 0\r\n\r\n"}, response: []string{hello}},
+		"request head and body":         {request: []string{post, "0123456789"}, response: []string{hello}},
+		"request body in pieces":        {request: []string{post + "0", "1", "23456789"}, response: []string{hello}},
+		"request body, long":            {request: []string{postHead + long, bulk[:100], bulk[:99_900]}, response: []string{hello}},
+		"request chunked":               {request: []string{chunkedHead, "5\r\n", "hello", "\r\n", "0\r\n\r\n"}, response: []string{hello}},
+		"two requests":                  {request: []string{getRequest, getRequest}, response: []string{hello}},
+		"response head in two":          {request: []string{getRequest}, response: []string{okHead, "Content-Length: 0\r\n\r\n"}},
+		"response head and body":        {request: []string{getRequest}, response: []string{response, "0123456789"}},
+		"response body in pieces":       {request: []string{getRequest}, response: []string{response + "0", "1", "23456789"}},
+		"response body, long":           {request: []string{getRequest}, response: []string{okHead + long, bulk[:100], bulk[:99_900]}},
+		"response chunked":              {request: []string{getRequest}, response: []string{pieces, "5\r\n", "hello", "\r\n", "0\r\n\r\n"}},
+		"response chunked, with pauses": {request: []string{getRequest}, response: []string{pieces, "1\r\na\r\n", "1\r\nb\r\n", "0\r\n\r\n"}, pause: 2 * time.Millisecond},
+		"interim response":              {request: []string{getRequest}, response: []string{"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", hello}},
+	} {
+		for spoken, w := range sides() {
+			t.Run(name+", "+spoken, func(t *testing.T) {
+				t.Parallel()
+				dependsOnTime(t)
+				var config, trusts *tls.Config
+				if w.host {
+					config = id.config()
+				}
+				if w.client {
+					trusts = a.trusted("127.0.0.1")
+				}
+				h := hostNagling(t, config, func(c closer) {
+					for in := bufio.NewReader(c); ; {
+						req, err := http.ReadRequest(in)
+						if err != nil {
+							return
+						}
+						if _, err := io.Copy(io.Discard, req.Body); err != nil {
+							return
+						}
+						for _, s := range test.response {
+							if write(c, s) != nil {
+								return
+							}
+							time.Sleep(test.pause)
+						}
+					}
+				})
+				p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
+				c := p.dialNagling(trusts)
+				in := bufio.NewReader(c)
+				requests := strings.Count(strings.Join(test.request, ""), "HTTP/1.1")
+				expectPrompt(t, func() {
+					sendEach(t, c, test.request)
+					for got := 0; got < requests; {
+						res, _ := reply(t, in, http.MethodGet)
+						if res.StatusCode >= 200 {
+							got++
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// A new connection: the last word of a handshake is the client's, and that of the host's may be tickets.
+func TestNoStallAfterHandshakes(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	for _, mode := range []string{"stream", "http"} {
+		for spoken, w := range sides() {
+			for name, version := range versions {
+				for _, resumed := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s, %s, TLS %s, resumed %v", mode, spoken, name, resumed), func(t *testing.T) {
+						t.Parallel()
+						dependsOnTime(t)
+						var config, trusts *tls.Config
+						if w.host {
+							config = only(version, id.config())
+							config.SessionTicketsDisabled = !resumed
+						}
+						if w.client {
+							trusts = only(version, a.trusted("127.0.0.1"))
+							if resumed {
+								trusts.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+							}
+						}
+						h := hostNagling(t, config, func(c closer) {
+							if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+								_ = write(c, toldToClose)
+								_ = c.CloseWrite()
+								_, _ = io.Copy(io.Discard, below(c))
+							}
+						})
+						s := w.setup(endpoints(h), id, a, nil)
+						s.mode = mode
+						p := start(t, s)
+						expectPrompt(t, func() {
+							c := p.dialNagling(trusts)
+							sendEach(t, c, []string{getRequest})
+							if _, body := reply(t, bufio.NewReader(c), http.MethodGet); body != "hello" {
+								t.Fatalf("got %q", body)
+							}
+							_ = c.Close()
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+// What is said in a stream is not known, but it is learnt that a peer says it in two pieces, or speaks TLS.
+func TestNoStallInStream(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	for name, test := range map[string]struct{ question, answer []string }{
+		"in one piece":                {[]string{"question"}, []string{"answer"}},
+		"question in two":             {[]string{"ques", "tion"}, []string{"answer"}},
+		"question in three":           {[]string{"q", "uest", "ion"}, []string{"answer"}},
+		"answer in two":               {[]string{"question"}, []string{"ans", "wer"}},
+		"both in two":                 {[]string{"ques", "tion"}, []string{"ans", "wer"}},
+		"one of each":                 {[]string{"a", "b"}, []string{"c", "d", "e"}},
+		"long answer behind a header": {[]string{"question"}, []string{"head", bulk[:100_000]}},
+	} {
+		for spoken, w := range sides() {
+			t.Run(name+", "+spoken, func(t *testing.T) {
+				t.Parallel()
+				dependsOnTime(t)
+				var config, trusts *tls.Config
+				if w.host {
+					config = id.config()
+				}
+				if w.client {
+					trusts = a.trusted("127.0.0.1")
+				}
+				question, answer := strings.Join(test.question, ""), strings.Join(test.answer, "")
+				h := hostNagling(t, config, func(c closer) {
+					for got := make([]byte, len(question)); ; {
+						if _, err := io.ReadFull(c, got); err != nil {
+							return
+						}
+						for _, s := range test.answer {
+							if write(c, s) != nil {
+								return
+							}
+						}
+					}
+				})
+				c := start(t, w.setup(endpoints(h), id, a, nil)).dialNagling(trusts)
+				expectPrompt(t, func() {
+					sendEach(t, c, test.question)
+					expect(t, c, answer)
+				})
+			})
+		}
+	}
+	for _, algorithm := range []string{"round_robin", "sni"} {
+		t.Run("a new connection of TLS that passes through, "+algorithm, func(t *testing.T) {
+			t.Parallel()
+			dependsOnTime(t)
+			config := id.config()
+			config.SessionTicketsDisabled = true // which would make it write behind the client's last
+			h := hostNagling(t, config, func(c closer) {
+				_, _ = io.Copy(c, c)
+				_ = c.CloseWrite()
+			})
+			p := start(t, setup{hosts: []endpoint{called(h.endpoint, "localhost")}, algorithm: algorithm})
+			expectPrompt(t, func() {
+				c := p.dialNagling(asking(a.trusted(""), "localhost"))
+				expectEcho(t, c, "hello")
+				_ = c.Close()
+			})
+		})
+	}
+}
