@@ -71,7 +71,7 @@ func (o object) unknown() {
 		if secure || o.place.strict {
 			report = o.failAt
 		}
-		what, remedy := unknownKey(o.place, o.mode, m.key)
+		what, remedy := unknownKey(o.place, o.mode, m.key, secure)
 		report(m.pos, path, what, remedy)
 	}
 }

@@ -54,14 +54,10 @@ func meansSecure(key string) bool {
 	if looksSecure(key) {
 		return !isComment(key)
 	}
-	var known []string
-	for _, p := range places {
-		known = append(known, p.keys...)
-	}
-	if len(key) > 64 || isComment(key) || slices.Contains(known, key) {
+	if len(key) > 64 || isComment(key) || slices.Contains(allKeys, key) {
 		return false
 	}
-	near, _ := closest(key, known)
+	near, _ := closest(key, allKeys)
 	return looksSecure(near) && !strings.HasSuffix(near, "_timeout")
 }
 

@@ -76,15 +76,19 @@ func common(word, w string) int {
 // distance is the number of insertions, deletions, replacements and swaps of
 // neighbours between a and b (optimal string alignment), in bytes.
 func distance(a, b string) int {
-	var before, last []int
-	row := make([]int, len(b)+1)
-	for j := range row {
+	const usual = 64 // longer ones are rare
+	var rows [3][usual + 1]int
+	before, last, row := rows[0][:], rows[1][:], rows[2][:]
+	if len(b) > usual {
+		before, last, row = make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	}
+	for j := range len(b) + 1 {
 		row[j] = j
 	}
-	for i := range a {
-		before, last, row = last, row, make([]int, len(b)+1)
+	for i := range len(a) {
+		before, last, row = last, row, before
 		row[0] = i + 1
-		for j := range b {
+		for j := range len(b) {
 			cost := 1
 			if a[i] == b[j] {
 				cost = 0

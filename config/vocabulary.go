@@ -54,6 +54,7 @@ var (
 	certificatePlace = &place{name: `an entry of "certificates"`, keys: []string{"cert_path", "key_path"}, strict: true}
 
 	places = []*place{topPlace, streamPlace, httpPlace, groupPlace, hostPlace, certificatePlace}
+	allKeys = keysOf(places)
 
 	// counterparts are what the other mode has instead of a key.
 	counterparts = map[string][]string{
@@ -63,6 +64,16 @@ var (
 	}
 )
 
+// keysOf returns the keys of all places, each once.
+func keysOf(places []*place) []string {
+	var all []string
+	for _, p := range places {
+		all = append(all, p.keys...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 func placeOf(m Mode) *place {
 	if m == ModeHTTP {
 		return httpPlace
@@ -70,13 +81,14 @@ func placeOf(m Mode) *place {
 	return streamPlace
 }
 
-// unknownKey explains a key that p does not have, in a file of mode m.
-func unknownKey(p *place, m Mode, key string) (what, remedy string) {
+// unknownKey explains a key that p does not have, in a file of mode m. Secure
+// says that it looks like security.
+func unknownKey(p *place, m Mode, key string, secure bool) (what, remedy string) {
 	ignored, why := " is ignored", ""
 	if p.strict {
 		ignored = " has no effect"
 	}
-	if meansSecure(key) {
+	if secure {
 		ignored, why = " has no effect", noSafety
 	}
 	what = "unknown key " + quote(key) + ignored
