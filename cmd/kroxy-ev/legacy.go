@@ -1,7 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-json"
@@ -19,8 +24,31 @@ type legacy struct {
 	Tickets  tickets
 }
 
+// isInit reports whether this is the first process of its PID namespace, as in a container: its end is that of all others there.
+func isInit() bool { return os.Getpid() == 1 }
+
+// smallInits are programs that run one other as the first process of a container, and end with it.
+var smallInits = []string{"tini", "docker-init", "dumb-init", "catatonit", "podman-init"}
+
+// mayLeave reports an error if a master cannot leave to a successor.
+func mayLeave() error {
+	const remedy = "start a container of the new version beside this one, and stop this one; a new configuration takes a reload only"
+	if isInit() {
+		return errors.New("this master is process 1, with which the container ends, so it cannot leave to another one; " + remedy)
+	}
+	if os.Getppid() == 1 {
+		if name, err := os.ReadFile("/proc/1/comm"); err == nil && slices.Contains(smallInits, strings.TrimSpace(string(name))) {
+			return fmt.Errorf("this master cannot leave to another one: %s, which has started it, ends the container then; %s", bytes.TrimSpace(name), remedy)
+		}
+	}
+	return nil
+}
+
 // upgrade starts the program's file anew as a master that takes everything over, and returns its process id.
 func (m *master) upgrade(now generation) (pid int, err error) {
+	if err := mayLeave(); err != nil {
+		return 0, err
+	}
 	body, err := json.Marshal(legacy{now.doors.port, now.doors.shared, now.doors.open, m.ledger.registry.Snapshot(), now.tickets})
 	if err != nil {
 		return 0, err

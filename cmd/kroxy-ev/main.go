@@ -47,6 +47,9 @@ Options:
 
 func main() {
 	surviveClosedPipes()
+	if isInit() {
+		supervise.ReapOrphans()
+	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

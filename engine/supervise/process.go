@@ -104,7 +104,7 @@ func (m *Master) hear(p *process, heard chan struct{}) {
 
 // await reports the end of a process, after the last that it said.
 func (m *Master) await(p *process, heard chan struct{}) {
-	state, err := p.proc.Wait()
+	state, err := await(p.proc)
 	p.channel.giveUp(time.Now().Add(time.Second))
 	<-heard
 	m.post(func() { m.gone(p, state, err) })

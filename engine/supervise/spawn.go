@@ -74,7 +74,7 @@ func (s *spawner) start(program string, args []string, attr *os.ProcAttr, creden
 	done := make(chan struct{})
 	s.jobs <- func() {
 		defer close(done)
-		p, err = os.StartProcess(program, args, attr)
+		p, err = startProcess(program, args, attr)
 	}
 	<-done
 	return p, err

@@ -61,7 +61,7 @@ func (m *Master) Upgrade(s Successor) (pid int, err error) {
 	defer ch.close()
 	// Not from the spawner's thread, whose end kills. The process may not share our thread's fate, and does not: it has no
 	// PR_SET_PDEATHSIG.
-	proc, err := os.StartProcess(s.Program, s.Args, &os.ProcAttr{
+	proc, err := startProcess(s.Program, s.Args, &os.ProcAttr{
 		Env:   environment(s.Env, handoverVariable, handoverVersion),
 		Files: []*os.File{os.Stdin, m.o.Stdout, m.o.Stderr, channelFD: theirs},
 	})
@@ -71,7 +71,7 @@ func (m *Master) Upgrade(s Successor) (pid int, err error) {
 	}
 	end := &end{done: make(chan struct{})}
 	go func() { // also when it serves: it may end before we do
-		end.reason = ending(proc.Wait())
+		end.reason = ending(await(proc))
 		close(end.done)
 	}()
 	m.log.Info("new master started", "pid", proc.Pid)

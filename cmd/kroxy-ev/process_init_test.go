@@ -1,0 +1,138 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// asInit has a command, with the program's arguments behind its own, run as the first process of a PID namespace.
+func asInit(command ...string) func(*exec.Cmd) {
+	return func(cmd *exec.Cmd) {
+		args := append(command, cmd.Args[1:]...)
+		cmd.Path, _ = exec.LookPath("unshare")
+		cmd.Args = append([]string{"unshare", "-p", "-f", "--mount-proc", "--kill-child"}, args...)
+	}
+}
+
+func needPIDNamespaces(t *testing.T) {
+	t.Helper()
+	if out, err := exec.Command("unshare", "-p", "-f", "--mount-proc", "--kill-child", "true").CombinedOutput(); err != nil {
+		t.Skipf("PID namespaces cannot be made: %v %s", err, out)
+	}
+}
+
+// startInit starts a proxy as the first process of a PID namespace, and returns it with the id that this process has here.
+func startInit(t *testing.T, s setup) (p *proxy, pid int) {
+	t.Helper()
+	needPIDNamespaces(t)
+	port := reservePort(t)
+	p = launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), s.multi, asInit(program))
+	inside := children(t, p.pid())
+	if len(inside) != 1 {
+		t.Fatalf("unshare has %d children", len(inside))
+	}
+	return p, inside[0]
+}
+
+// orphan starts a process beside the first of a PID namespace, which becomes that one's child at once and ends with the pipe that
+// is returned. The id is the one that it has here.
+func orphan(t *testing.T, init int) (pid int, end func()) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := children(t, init)
+	cmd := exec.Command("nsenter", "-t", fmt.Sprint(init), "-p", "sh", "-c", "cat <&3 >/dev/null 2>&1 & exit 0")
+	cmd.ExtraFiles = []*os.File{r}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	_ = r.Close()
+	eventually(t, "there is an orphan", func() bool {
+		for _, child := range children(t, init) {
+			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", child))
+			if pid = child; strings.TrimSpace(string(name)) == "cat" && !slices.Contains(before, child) {
+				return true
+			}
+		}
+		return false
+	})
+	return pid, func() { _ = w.Close() }
+}
+
+// The first process of a container waits for orphans, and they do not disturb what it knows of its workers.
+func TestInitReapsOrphans(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		p, init := startInit(t, setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2}})
+		for range 3 {
+			first, endFirst := orphan(t, init)
+			second, endSecond := orphan(t, init)
+			endFirst()
+			if multi {
+				for _, child := range children(t, init) {
+					if child != first && child != second {
+						_ = unix.Kill(child, unix.SIGKILL)
+					}
+				}
+			}
+			endSecond()
+			eventually(t, "the orphans are no zombies", func() bool { return len(stat(first)) == 0 && len(stat(second)) == 0 })
+			c := p.dial()
+			expectEcho(t, c, "hello")
+			_ = c.Close()
+			if multi {
+				eventually(t, "there are two workers", func() bool { return len(children(t, init)) == 2 })
+			}
+		}
+		if err := unix.Kill(init, unix.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if status := p.wait(); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+		if all, killed := p.stderr.count(`msg="worker ended"`), p.stderr.count(`msg="worker ended".* reason=SIGKILL`); all != killed || multi && all < 3 {
+			t.Errorf("%d workers have ended, %d of them by SIGKILL", all, killed)
+		}
+	})
+}
+
+// The first process of a container cannot leave to another one, and says so.
+func TestUpgradeOfInit(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	p, init := startInit(t, setup{hosts: endpoints(h), multi: true, settings: settings{"workers_num": 2}})
+	p.refuses("upgrade", `process 1, with which the container ends.*start a container of the new version`)
+	if err := unix.Kill(init, unix.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the signal is answered", func() bool { return p.stderr.count(`upgrade failed`) == 2 })
+	p.mustOrder("reload")
+	expectEcho(t, p.dial(), "hello")
+	if len(children(t, init)) != 2 {
+		t.Error("workers are gone")
+	}
+}
+
+// Neither can the only process of a small init, which ends with it.
+func TestUpgradeUnderASmallInit(t *testing.T) {
+	t.Parallel()
+	needPIDNamespaces(t)
+	init := filepath.Join(t.TempDir(), "tini")
+	install(t, "/bin/sh", init)
+	h := listen(t, "127.0.0.1", echo)
+	port := reservePort(t)
+	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)})), true,
+		asInit(init, "-c", `"$0" "$@"; exit $?`, program))
+	p.refuses("upgrade", `tini, which has started it, ends the container then; start a container`)
+	expectEcho(t, p.dial(), "hello")
+}
