@@ -5,13 +5,15 @@
 // It reads files (the configuration itself, and the certificates and keys that
 // it names) and the clock that these are valid by, and nothing else: it opens
 // no log, resolves no name, binds no port, keeps no global state, and imports
-// no other package of this module. Turning a Config into the options of the
+// of this module only logformat, for the variables of the access log. Turning a Config into the options of the
 // packages that do the work is the business of cmd/kroxy-ev.
 package config
 
 import (
 	"net/netip"
 	"time"
+
+	"kroxy-ev/logformat"
 )
 
 // Mode is what a file configures: its one top-level key.
@@ -34,6 +36,14 @@ func (m Mode) String() string {
 
 // KeepaliveAuto is the UpstreamKeepalive that stands for as many idle connections as were in use at once of late.
 const KeepaliveAuto = -1
+
+// LogMode is the mode as the access log's variables have it.
+func (m Mode) LogMode() logformat.Mode {
+	if m == ModeHTTP {
+		return logformat.HTTP
+	}
+	return logformat.Stream
+}
 
 // Config is one valid file, all defaults filled in. It is not changed after
 // Parse returns and may be read from any goroutine.
@@ -87,8 +97,9 @@ type Config struct {
 
 	TLS TLS
 
-	FileLog   string // access log path; "" is no log
-	FormatLog string // access log line, not "" if there is a log; its variables are known to exist in Mode
+	FileLog      string            // access log path; "" is no log
+	FormatLog    string            // access log line, not "" if there is a log and no FormatFields; its variables are known to exist in Mode
+	FormatFields []logformat.Field // access log line instead, if not nil: an object; its variables likewise
 
 	Groups []Group // in the order of the file, at least one
 

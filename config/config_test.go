@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kroxy-ev/config"
+	"kroxy-ev/logformat"
 )
 
 // parse parses a file that has to be right, and returns what it warns of.
@@ -132,10 +133,8 @@ func TestEveryKey(t *testing.T) {
 			t.Errorf("%s became %s", a, c.Groups[0].Algorithm)
 		}
 	}
-	for vars, wrap := range map[*[]string]func(string) string{
-		&config.StreamLogVariables: stream, &config.HTTPLogVariables: http,
-	} {
-		parse(t, wrap(`"format_log":"$`+strings.Join(*vars, " $")+`"`))
+	for mode, wrap := range map[logformat.Mode]func(string) string{logformat.Stream: stream, logformat.HTTP: http} {
+		parse(t, wrap(`"format_log":"$`+strings.Join(logformat.Names(mode), " $")+`"`))
 	}
 }
 

@@ -11,7 +11,7 @@ const (
 // format_log that is empty says as little as none: its lines would be empty.
 func (c *Config) defaultLog() {
 	switch {
-	case c.FileLog == "" || c.FormatLog != "":
+	case c.FileLog == "" || c.FormatLog != "" || c.FormatFields != nil:
 	case c.Mode == ModeHTTP:
 		c.FormatLog = DefaultHTTPLog
 	default:

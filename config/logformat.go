@@ -2,52 +2,61 @@ package config
 
 import (
 	"slices"
-	"strings"
 	"unicode/utf8"
+
+	"kroxy-ev/logformat"
 )
 
-// logFormat checks the variables of format_log: a name is the run of letters
-// and underscores after a '$'; a '$' before anything else stands for itself.
-func (o object) logFormat() {
-	const key = "format_log"
+// formatLog decodes format_log: a format string, or an object of them.
+func (o object) formatLog() (text string, fields []logformat.Field) {
+	const key, example = "format_log", `{ "client": "$client_addr", "took": "$processing_time" }`
 	n, path := o.child(key)
-	if n == nil || n.kind != kindString {
+	if n == nil || n.kind != kindObject {
+		if n != nil {
+			o.variables(n, path)
+		}
+		return o.text(key), nil
+	}
+	if len(n.members) == 0 {
+		o.fail(n, path, "there are no fields in it", "write "+example+`, or "json" for all there are`)
+	}
+	fields = []logformat.Field{}
+	for i := range n.members {
+		m := &n.members[i]
+		if m.repeated {
+			continue
+		}
+		at := keyPath(path, m.key)
+		o.variables(&m.value, at)
+		fields = append(fields, logformat.Field{Name: m.key, Format: o.str(&m.value, at)})
+	}
+	return "", fields
+}
+
+// variables checks the variables of a format string.
+func (o object) variables(n *node, path string) {
+	if n.kind != kindString {
 		return
 	}
-	known := StreamLogVariables
-	if o.mode == ModeHTTP {
-		known = HTTPLogVariables
-	}
-	// rest, raw and pos advance together, so that a long format is read once.
-	rest, raw, pos := text(n.raw), n.raw[1:], n.pos
+	known := logformat.Names(o.mode.LogMode())
+	format := text(n.raw)
+	// raw and pos follow what was passed of the format, so that a long one is read once.
+	raw, pos, done := n.raw[1:], n.pos, 0
 	pos.column++
-	for {
-		dollar := strings.IndexByte(rest, '$')
-		if dollar < 0 {
-			return
-		}
-		passed := rawLength(raw, dollar)
+	for from, to := range logformat.Variables(format) {
+		passed := rawLength(raw, from-done)
 		pos.column += utf8.RuneCount(raw[:passed])
-		rest, raw = rest[dollar:], raw[passed:]
-
-		end := 1
-		for end < len(rest) && isLetter(rune(rest[end])) {
-			end++
-		}
-		name := rest[1:end]
-		if name != "" && !slices.Contains(known, name) {
+		raw, done = raw[passed:], from
+		if name := format[from+1 : to]; !slices.Contains(known, name) {
 			what, remedy := unknownVariable(name, known)
 			o.failAt(pos, path, what, remedy)
 		}
-		passed = rawLength(raw, end)
-		pos.column += utf8.RuneCount(raw[:passed])
-		rest, raw = rest[end:], raw[passed:]
 	}
 }
 
 func unknownVariable(name string, known []string) (what, remedy string) {
 	remedy = "the variables are " + list(dollars(known))
-	if slices.Contains(HTTPLogVariables, name) {
+	if slices.Contains(logformat.Names(logformat.HTTP), name) {
 		return quote("$"+name) + ` is known in "http" only`, remedy
 	}
 	if near := nearest(name, known); near != nil {

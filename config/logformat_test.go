@@ -1,6 +1,22 @@
 package config_test
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"kroxy-ev/logformat"
+)
+
+// variables are those of a mode, as a message lists them.
+func variables(m logformat.Mode) string {
+	var quoted []string
+	for _, name := range logformat.Names(m) {
+		quoted = append(quoted, fmt.Sprintf("%q", "$"+name))
+	}
+	last := len(quoted) - 1
+	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
+}
 
 func TestFormatAndHeaderErrors(t *testing.T) {
 	t.Parallel()
@@ -8,14 +24,25 @@ func TestFormatAndHeaderErrors(t *testing.T) {
 		{stream(`"format_log":"$bytes_sent"`),
 			`f:1:91: stream.format_log: unknown variable "$bytes_sent"; did you mean one of "$bytes_sent_upstream" or "$bytes_sent_downstream"?`},
 		{stream(`"format_log":"\u00e9\n\ud83d\ude00 $status $clientaddr $ $5 $$ $_"`),
-			`f:1:112: stream.format_log: "$status" is known in "http" only; the variables are "$client_addr", "$bytes_sent_upstream", "$bytes_sent_downstream", "$processing_time", "$tls_version", "$tls_cipher" or "$tls_sni"
+			`f:1:112: stream.format_log: "$status" is known in "http" only; the variables are ` + variables(logformat.Stream) + `
 f:1:120: stream.format_log: unknown variable "$clientaddr"; did you mean "$client_addr"?
-f:1:140: stream.format_log: unknown variable "$_"; the variables are "$client_addr", "$bytes_sent_upstream", "$bytes_sent_downstream", "$processing_time", "$tls_version", "$tls_cipher" or "$tls_sni"`},
+f:1:140: stream.format_log: unknown variable "$_"; the variables are ` + variables(logformat.Stream) + ``},
 		{http(`"format_log":"$status$foo"`),
-			`f:1:96: http.format_log: unknown variable "$foo"; the variables are "$client_addr", "$bytes_sent_upstream", "$bytes_sent_downstream", "$processing_time", "$tls_version", "$tls_cipher", "$tls_sni", "$request_uri", "$request_method", "$status" or "$http_user_agent"`},
+			`f:1:96: http.format_log: unknown variable "$foo"; the variables are ` + variables(logformat.HTTP) + ``},
 		{stream(`"format_log":"$tls_version$tls_cipher$tls_sni"`), ``},
 		{http(`"format_log":"$tls_version$tls_cipher$tls_sni $tls_snl"`),
 			`f:1:121: http.format_log: unknown variable "$tls_snl"; did you mean "$tls_sni"?`},
+		{stream(`"format_log":"$time_iso8601$request_id5 $client_port9"`), ``},
+		{http(`"format_log":"json"`), ``},
+		{http(`"format_log":{"who":"$client_addr:$client_port","took":"$processing_time","":"","json":"json"}`), ``},
+		{stream(`"format_log":{}`),
+			`f:1:90: stream.format_log: there are no fields in it; write { "client": "$client_addr", "took": "$processing_time" }, or "json" for all there are`},
+		{stream(`"format_log":{"a":5,"b":"x$status","b":"y","c":{},"d":"$clientaddr"}`),
+			`f:1:95: stream.format_log.a: must be a string, not the number 5; put it in double quotes: "5"
+f:1:103: stream.format_log.b: "$status" is known in "http" only; the variables are ` + variables(logformat.Stream) + `
+f:1:112: stream.format_log.b: the key is given twice, first in line 1; remove one of the two
+f:1:124: stream.format_log.c: must be a string, not an object; write a string in double quotes
+f:1:132: stream.format_log.d: unknown variable "$clientaddr"; did you mean "$client_addr"?`},
 		{stream(`"format_log":5,"file_log":[]`),
 			`f:1:90: stream.format_log: must be a string, not the number 5; put it in double quotes: "5"
 f:1:103: stream.file_log: must be a string, not an array; write a string in double quotes`},

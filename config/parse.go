@@ -185,8 +185,7 @@ func (d *decoder) server(n *node) *Config {
 	c.TLS = o.tls()
 
 	c.FileLog = o.text("file_log")
-	c.FormatLog = o.text("format_log")
-	o.logFormat()
+	c.FormatLog, c.FormatFields = o.formatLog()
 	c.defaultLog()
 
 	c.Groups = o.groups()

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"kroxy-ev/config"
+	"kroxy-ev/logformat"
 )
 
 // TestGolden is the message that a person sees for a file with several errors.
@@ -31,9 +32,9 @@ func TestGolden(t *testing.T) {
   }
 }
 `))
-	const want = `stream.json:4:20: stream.workers_num: 0 is outside 1-4096; write a number of processes from 1 to 4096
+	want := `stream.json:4:20: stream.workers_num: 0 is outside 1-4096; write a number of processes from 1 to 4096
 stream.json:5:21: stream.read_timeout: must be a whole number, not the string "1000"; write 1000, without quotes
-stream.json:6:22: stream.format_log: "$status" is known in "http" only; the variables are "$client_addr", "$bytes_sent_upstream", "$bytes_sent_downstream", "$processing_time", "$tls_version", "$tls_cipher" or "$tls_sni"
+stream.json:6:22: stream.format_log: "$status" is known in "http" only; the variables are ` + variables(logformat.Stream) + `
 stream.json:7:17: stream.proxy_to: no group named "backnd" in servers; did you mean "backend"?
 stream.json:10:27: stream.servers.backend.balancing_algo: "host" chooses by the Host of an HTTP request, and "stream" has none; write "round_robin", "first", "least_conn" or "sni"
 stream.json:13:11: stream.servers.backend.hosts[1].port: it is missing; add "port": the TCP port of the host, such as 9001

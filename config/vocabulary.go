@@ -8,18 +8,6 @@ var (
 	// Algorithms are the values of balancing_algo, the default first. "host"
 	// is for http only.
 	Algorithms = []string{"round_robin", "first", "least_conn", "host", "sni"}
-
-	// StreamLogVariables are the variables of format_log in stream mode,
-	// without the '$'.
-	StreamLogVariables = []string{
-		"client_addr", "bytes_sent_upstream", "bytes_sent_downstream", "processing_time",
-		"tls_version", "tls_cipher", "tls_sni",
-	}
-
-	// HTTPLogVariables are the variables of format_log in http mode, those of
-	// stream mode included.
-	HTTPLogVariables = append(slices.Clip(StreamLogVariables),
-		"request_uri", "request_method", "status", "http_user_agent")
 )
 
 // place is one kind of object in a file and the keys that it may have.

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kroxy-ev/engine"
-	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/logformat"
 )
 
 const (
@@ -42,14 +42,15 @@ type client struct {
 	listener *engine.Listener // that let it in
 	x        *exchange        // while busy
 	secure   *tlsconn.Handshake
-	tls      *accesslog.TLS // what it agreed on; nil if it does not speak TLS
+	tls      *logformat.TLS // what it agreed on; nil if it does not speak TLS
 	next     *client        // in the server's list
 	prev     *client
 	conn     engine.Conn
 	timer    engine.Timer
 	addr     netip.Addr
-	since    int64 // when it became idle, or began to linger or to flush; ms on the loop's clock
-	lingered int64 // bytes dropped while lingering
+	since    int64  // when it became idle, or began to linger or to flush; ms on the loop's clock
+	lingered int64  // bytes dropped while lingering
+	port     uint16 // of addr
 	state    clientState
 	served   bool // it has had a response
 }

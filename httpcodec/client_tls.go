@@ -4,8 +4,8 @@ import (
 	"errors"
 
 	"kroxy-ev/balance"
-	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/logformat"
 )
 
 // Secured implements tlsconn.Owner.
@@ -13,14 +13,16 @@ func (c *client) Secured(t tlsconn.State, err error) {
 	c.secure, c.state = nil, clientIdle
 	switch {
 	case err == nil:
-		c.tls = (*accesslog.TLS)(&t)
+		c.tls = (*logformat.TLS)(&t)
 		c.wait()
 		c.Ready(&c.conn) // its first request may have come along
 	case errors.Is(err, tlsconn.ErrPlainHTTP):
 		c.server.begin(c)
 		c.x.refusePlain()
-	case errors.Is(err, tlsconn.ErrTruncated):
-		c.close() // it has left, or never meant to speak
+	case errors.Is(err, tlsconn.ErrSilent), errors.Is(err, tlsconn.ErrHandshakeCut):
+		// It has left, or never meant to speak, such as a check whether this port is open.
+		c.server.log.Debug("http: a client left before it had spoken TLS", "client", c.addr, "error", err)
+		c.close()
 	default:
 		c.server.log.Info("http: a client's handshake failed", "client", c.addr, "error", err)
 		if errors.Is(err, tlsconn.ErrHandshakeTimeout) {
@@ -38,7 +40,7 @@ func (x *exchange) refusePlain() {
 		x.in = append(x.grow(nil, n), p[:n]...)
 		_, _ = x.req.Parse(x.in)
 	}
-	x.server.logFailure(x, causePlain, nil)
+	x.failed(causePlain, nil)
 	x.closes = true
 	x.replyWith(causePlain.status, appendPlainHTTP)
 }

@@ -7,6 +7,7 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
 
@@ -22,6 +23,7 @@ type exchange struct {
 	attempt *upstream.Attempt
 	lease   balance.Lease
 	tried   balance.Tried
+	trace   upstream.Trace
 
 	req Request
 	res Response
@@ -35,15 +37,20 @@ type exchange struct {
 	request  body
 	response body
 
-	began    int64 // ms on the loop's clock
-	phase    phase
-	status   int  // sent to the client; 0 before
-	interims int  // bytes of the heads of 1xx responses
-	replied  bool // the final response's head was sent, or is held
-	closes   bool // the client's connection does not outlast this exchange
-	excess   bool // the host sent more than its response
-	deaf     bool // the host takes no more of the request
-	retried  bool
+	began      int64 // ms on the loop's clock
+	answered   int64 // when the head of the host's response was there, if hostStatus is set
+	phase      phase
+	end        logformat.End // the first reason why it failed
+	hasID      bool          // id is set
+	id         streamcodec.RequestID
+	status     int  // sent to the client; 0 before
+	hostStatus int  // of the host's final response; 0 before
+	interims   int  // bytes of the heads of 1xx responses
+	replied    bool // the final response's head was sent, or is held
+	closes     bool // the client's connection does not outlast this exchange
+	excess     bool // the host sent more than its response
+	deaf       bool // the host takes no more of the request
+	retried    bool
 }
 
 // maxInterims bounds the 1xx responses to one request: the bytes of their heads. The time that they may take is bounded by
@@ -58,6 +65,7 @@ func (x *exchange) reset() {
 	x.tried.Clear()
 	x.head, x.next, x.began, x.phase = 0, 0, now, readingHead
 	x.request.done = false // while its head is not there, least of all its body is
+	x.trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
 	x.status, x.interims, x.replied, x.closes, x.excess, x.deaf, x.retried = 0, 0, false, false, false, false, false
 	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
 }
@@ -84,6 +92,7 @@ func (x *exchange) start() {
 func (x *exchange) choose() {
 	v, set := x.server, x.client.settings
 	x.phase = connecting
+	x.trace.Began = v.loop.Now()
 	var ok bool
 	if x.lease, ok = set.Group.Balance.Acquire(v.row, x.key(), &x.tried); !ok {
 		why := causeNoHost
@@ -95,6 +104,7 @@ func (x *exchange) choose() {
 	}
 	if h := x.pool.take(x.lease.Host()); h != nil {
 		h.x, x.host = x, h
+		x.trace.Reused(&set.Group.Hosts[h.index], h.addr)
 		x.relay()
 		return
 	}
@@ -107,7 +117,7 @@ func (x *exchange) connect() {
 	x.host = x.pool.fresh()
 	x.host.x = x
 	// Connected may have been called before this returns, and x be over or with its next request.
-	if a := x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, x.key(), true, x.host); a != nil {
+	if a := x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, &x.trace, x.key(), true, x.host); a != nil {
 		x.attempt = a
 	}
 }
@@ -116,7 +126,7 @@ func (x *exchange) connect() {
 func (x *exchange) connected(err error) {
 	x.attempt = nil
 	if err == nil {
-		x.host.index = x.lease.Host()
+		x.host.index, x.host.addr = x.lease.Host(), x.trace.Addr
 		x.pool.begin(x.host)
 		x.relay()
 		return
@@ -143,6 +153,9 @@ func (x *exchange) relay() {
 		Headers: set.Headers, HostName: name.Name, Authority: name.Authority, ClientAddr: v.addr,
 		UpstreamHost: set.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(x.client.addr),
 		TLS: x.client.tls != nil,
+	}
+	if set.Headers.needsRequestID() {
+		v.rewrite.RequestID = x.requestID()
 	}
 	out := AppendRequest(v.out[:0], &x.req, &v.rewrite)
 	x.phase = relaying
@@ -216,7 +229,7 @@ func (x *exchange) fail(why cause, err error) bool {
 	if why.status == 0 || x.replied || x.down.Holding() {
 		return x.abort(why, err)
 	}
-	x.server.logFailure(x, why, err)
+	x.failed(why, err)
 	x.skipBody()
 	x.dropHost(balance.Served)
 	x.up.Release(x.server.loop)
@@ -225,6 +238,14 @@ func (x *exchange) fail(why cause, err error) bool {
 	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.done || x.server.leaving.Load()
 	x.replyWith(why.status, nil)
 	return false
+}
+
+// failed notes why the exchange fails. The first reason is the one that counts.
+func (x *exchange) failed(why cause, err error) {
+	if x.end == logformat.Complete {
+		x.end = why.end
+	}
+	x.server.logFailure(x, why, err)
 }
 
 // skipBody passes over what is there of the body of a request that no host gets, so that the client may go on if that is all.
@@ -241,12 +262,12 @@ func (x *exchange) skipBody() {
 // failBody replies to a request whose body is malformed; where it would end is not known.
 func (x *exchange) failBody(err *HeadError) bool {
 	x.closes = true
-	return x.fail(cause{err.Status, causeBody.text + ": " + err.Reason}, nil)
+	return x.fail(cause{err.Status, causeBody.text + ": " + err.Reason, causeBody.end}, nil)
 }
 
 // failHead replies to a head that is no request.
 func (x *exchange) failHead(err *HeadError) {
-	x.server.logFailure(x, cause{err.Status, err.Reason}, nil)
+	x.failed(cause{err.Status, err.Reason, logformat.Refused}, nil)
 	x.closes = true
 	x.next = len(x.in)
 	x.replyWith(err.Status, nil)
@@ -361,9 +382,9 @@ func (x *exchange) dropHost(o balance.Outcome) {
 // what was sent to it before: earlier responses may be among that.
 func (x *exchange) abort(why cause, err error) bool {
 	v, c := x.server, x.client
-	v.logFailure(x, why, err)
+	x.failed(why, err)
 	x.dropHost(balance.Served)
-	if x.phase != readingHead {
+	if x.phase != readingHead || x.spoken() {
 		v.account(x)
 	}
 	x.finish()

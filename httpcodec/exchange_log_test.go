@@ -15,6 +15,7 @@ import (
 
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/logformat"
 )
 
 // logged is a proxy whose access log is kept.
@@ -28,7 +29,7 @@ const everyVariable = `$client_addr $bytes_sent_upstream $bytes_sent_downstream 
 
 func startLogged(t *testing.T, change func(*Settings), hosts ...netip.AddrPort) *logged {
 	t.Helper()
-	format, err := accesslog.Compile(everyVariable, true)
+	format, err := logformat.Compile(everyVariable, logformat.HTTP)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,16 +93,21 @@ func TestAccessLog(t *testing.T) {
 		{name: "absolute form is logged as it came", in: "GET http://p/x HTTP/1.1\r\nHost: p\r\n\r\n", replies: []string{hi}, out: hi, want: []string{line("GET /x HTTP/1.1\r\nHost: p\r\n\r\n", hi, `GET http://p/x 200 "-"`)}},
 		{name: "1xx before", in: get, replies: []string{early103 + early103 + hi}, out: early103 + early103 + hi, want: []string{line(get, early103+early103+hi, `GET /a?b=c 200 "curl/8 (x)"`)}},
 		{name: "1xx and then none", in: getRoot, replies: []string{early103 + closes}, out: early103 + fails, want: []string{line(getRoot, early103+fails, `GET / 502 "-"`)}},
-		{name: "failed line", in: "GET /a#b HTTP/1.1\r\nHost: p\r\n" + agent + "\r\n", out: page(400, false), ending: "eof", want: []string{line("", page(400, false), `- - 400 "-"`)}},
+		{name: "failed line", in: "GET /a#b HTTP/1.1\r\nHost: p\r\n" + agent + "\r\n", out: page(400, false), ending: "eof", want: []string{line("", page(400, false), `GET /a#b 400 "-"`)}},
+		{name: "failed line, forged", in: "GET /a\" 200 \"x HTTP/1.1\r\nX: y\r\n\r\n", out: page(400, false), ending: "eof", want: []string{line("", page(400, false), `GET /a\x22\x20200\x20\x22x 400 "-"`)}},
+		{name: "no line", in: "\x16\x03\x01\x00\xf1\x01\n", out: page(400, false), ending: "eof", want: []string{line("", page(400, false), `- \x16\x03\x01\x00\xF1\x01 400 "-"`)}},
+		{name: "long line", in: "GET /" + strings.Repeat("a", 9000) + " HTTP/1.1\r\n\r\n", out: page(414, false), ending: "eof", want: []string{line("", page(414, false), `GET /`+strings.Repeat("a", maxLoggedLine-5)+` 414 "-"`)}},
 		{name: "failed field", in: "GET /a HTTP/1.1\r\n" + agent + "Host : p\r\n\r\n", out: page(400, false), ending: "eof", want: []string{line("", page(400, false), `GET /a 400 "curl/8 (x)"`)}},
 		{name: "failed behind a request", in: getRoot + "\x01" + getRoot, replies: []string{hi}, out: hi + page(400, false), ending: "eof",
-			want: []string{line(getRoot, hi, `GET / 200 "-"`), line("", page(400, false), `- - 400 "-"`)}},
+			want: []string{line(getRoot, hi, `GET / 200 "-"`), line("", page(400, false), `\x01GET / 400 "-"`)}},
 		{name: "no host", set: func(s *Settings) { s.Group = byName(t, s.Group, "q") }, in: get, out: page(421, true), want: []string{line("", page(421, true), `GET /a?b=c 421 "curl/8 (x)"`)}},
 		{name: "nonsense from the host", in: get + getRoot, replies: []string{"nonsense\r\n\r\n", hi}, out: fails + hi, want: []string{line(get, fails, `GET /a?b=c 502 "curl/8 (x)"`), line(getRoot, hi, `GET / 200 "-"`)}},
 		{name: "host ends inside a body", in: getRoot, replies: []string{okHead + "Content-Length: 5\r\n\r\nabc" + closes}, out: okHead + "Content-Length: 5\r\n\r\nabc", ending: "cut",
 			want: []string{line(getRoot, okHead+"Content-Length: 5\r\n\r\nabc", `GET / 200 "-"`)}},
-		{name: "client ends inside its body", in: postRoot + "Content-Length: 5\r\n\r\nabc", half: true, ending: "reset", want: []string{line(postRoot+"Content-Length: 5\r\n\r\nabc", "", `POST / - "-"`)}},
-		{name: "client ends inside a head", in: getRoot[:20], half: true, ending: "eof"},
+		{name: "client ends inside its body", in: postRoot + "Content-Length: 5\r\n\r\nabc", half: true, ending: "reset", want: []string{line(postRoot+"Content-Length: 5\r\n\r\nabc", "", `POST / 499 "-"`)}},
+		{name: "client ends inside a head", in: getRoot[:20], half: true, ending: "eof", want: []string{line("", "", `GET / 499 "-"`)}},
+		{name: "client ends inside a request line", in: getRoot[:8], half: true, ending: "eof", want: []string{line("", "", `GET /\x20HT 499 "-"`)}},
+		{name: "client ends after an empty line", in: "\r\n", half: true, ending: "eof"},
 		{name: "client ends at once", half: true, ending: "eof"},
 		{name: "body too large", set: limit(2), in: postRoot + "Content-Length: 3\r\n\r\nabc", out: page(413, false), ending: "eof", want: []string{line("", page(413, false), `POST / 413 "-"`)}},
 		{name: "malformed chunk at once", in: postRoot + te + "\r\nzz\r\n", out: page(400, false), ending: "eof", want: []string{line("", page(400, false), `POST / 400 "-"`)}},
@@ -117,7 +123,7 @@ func TestAccessLog(t *testing.T) {
 			want: []string{line("GET /\"\\ HTTP/1.1\r\nHost: p\r\nUser-Agent: a\"\t\xff\\x0a\r\n\r\n", hi, `GET /\x22\x5C 200 "a\x22\x09\xFF\x5Cx0a"`)}},
 		{name: "injection refused", in: "GET / HTTP/1.1\r\nHost: p\r\nUser-Agent: a\x1b[31m\nb\x00\r\n\r\n", out: page(400, false), ending: "eof", want: []string{line("", page(400, false), `GET / 400 "-"`)}},
 		{name: "agent of one request is not the next one's", in: get + getRoot + "GE\x01\r\n\r\n", replies: []string{hi, hi}, out: hi + hi + page(400, false), ending: "eof",
-			want: []string{line(get, hi, `GET /a?b=c 200 "curl/8 (x)"`), line(getRoot, hi, `GET / 200 "-"`), line("", page(400, false), `- - 400 "-"`)}},
+			want: []string{line(get, hi, `GET /a?b=c 200 "curl/8 (x)"`), line(getRoot, hi, `GET / 200 "-"`), line("", page(400, false), `- GE\x01 400 "-"`)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -182,7 +188,7 @@ func TestAccessLogOfUnreachableHosts(t *testing.T) {
 	}
 }
 
-// A client that leaves while it waits has got no status.
+// A client that leaves while it waits has got no status, which is logged as 499.
 func TestAccessLogOfClientsThatLeave(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 1)
@@ -197,7 +203,7 @@ func TestAccessLogOfClientsThatLeave(t *testing.T) {
 	_ = c.SetLinger(0)
 	c.Close()
 	awaitActive(t, l.proxy, 0)
-	if got, _ := l.lines(t); !slices.Equal(got, []string{fmt.Sprintf(`127.0.0.1 %d 0 GET / - "-"`, len(getRoot))}) {
+	if got, _ := l.lines(t); !slices.Equal(got, []string{fmt.Sprintf(`127.0.0.1 %d 0 GET / 499 "-"`, len(getRoot))}) {
 		t.Errorf("logged %q", got)
 	}
 }

@@ -253,7 +253,7 @@ func TestIdleConnectionsAuto(t *testing.T) {
 	put(busy, 10) // in all
 	busy = use(9, 0)
 	put(busy[:8], 9) // of 10, one is in use
-	for range 2 { // what was needed within the last two periods stays
+	for range 2 {    // what was needed within the last two periods stays
 		p.Expired(nil)
 		put(nil, 9)
 	}

@@ -129,8 +129,8 @@ func (v *verdict) checkClient() {
 			v.fail("exchange %d: the host got %s with %q, the client sent %s with %q", i, host.method, host.body, e.method, body)
 		}
 		last := i == len(v.log)-1
-		if e.status == 0 { // nothing would say that this is no end
-			if !last || v.ending != "reset" {
+		if e.status == 0 || e.status == statusClientAbort { // nothing would say that this is no end
+			if inHead := e.status != 0 && e.up+e.down == 0; !last || v.ending != "reset" && !inHead {
 				v.fail("exchange %d failed without a response, and the client's connection ended with %s", i, v.ending)
 			}
 			return

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/logformat"
 )
 
 // wires is a proxy whose connections are listened in on.
@@ -85,7 +86,7 @@ func startWires(t testing.TB) *wires {
 		t.Fatal(err)
 	}
 	go w.accept()
-	format, err := accesslog.Compile("$status $bytes_sent_upstream $bytes_sent_downstream $request_method $request_uri", true)
+	format, err := logformat.Compile("$status $bytes_sent_upstream $bytes_sent_downstream $request_method $request_uri", logformat.HTTP)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package httpcodec
 
 import (
 	"math"
+	"net/netip"
 	"slices"
 
 	"kroxy-ev/engine"
@@ -13,10 +14,11 @@ type host struct {
 	pool  *pool
 	conn  engine.Conn
 	timer engine.Timer
-	x     *exchange // nil while idle
-	index int       // of the host in its group
-	used  bool      // it has served a request: it may have gone stale
-	busy  bool      // counted in the demand
+	x     *exchange      // nil while idle
+	addr  netip.AddrPort // that it was made to
+	index int            // of the host in its group
+	used  bool           // it has served a request: it may have gone stale
+	busy  bool           // counted in the demand
 }
 
 // Ready implements engine.Handler.

@@ -1,5 +1,7 @@
 package httpcodec
 
+import "kroxy-ev/logformat"
+
 // phase is how far an exchange has come. It is printed in the error log.
 type phase uint8
 
@@ -14,33 +16,34 @@ func (p phase) String() string {
 	return [...]string{"reading the request head", "connecting to a host", "relaying", "replying"}[p]
 }
 
-// cause says why an exchange failed, and what the client is told if nothing has been sent to it yet: a status, or nothing
-// if there is nobody to tell.
+// cause says why an exchange failed, to the error log and to the access log, and what the client is told if nothing has been
+// sent to it yet: a status, or nothing if there is nobody to tell.
 type cause struct {
 	status int
 	text   string
+	end    logformat.End
 }
 
 var (
-	causeHeaderTimeout   = cause{408, "the request head did not come in time (client_header_timeout)"}
-	causeBodyTimeout     = cause{408, "the request body did not come in time (client_body_timeout)"}
-	causeBodySize        = cause{413, "the request body is larger than max_body_size"}
-	causeBody            = cause{400, "the request body is malformed"}
-	causePlain           = cause{400, "a plain HTTP request came to the TLS port"}
-	causeMisdirected     = cause{421, "no host of the group has the requested name"}
-	causeNoHost          = cause{503, "no host to try"}
-	causeUnreachable     = cause{502, "no host reachable"}
-	causeConnectTimeout  = cause{504, "no host reachable in time"}
-	causeHostReadTimeout = cause{504, "the host is silent (proxy_read_timeout)"}
-	causeHeadWait        = cause{504, "the host has not sent a response's head within ten times proxy_read_timeout"}
-	causeHostSendTimeout = cause{504, "the host takes no bytes (proxy_send_timeout)"}
-	causeHostFailed      = cause{502, "the host's connection failed"}
-	causeHostEnded       = cause{502, "the host ended its connection before its response"}
-	causeResponse        = cause{502, "the host's response is malformed"}
-	causeUpgrade         = cause{502, "the host switched protocols before it had the whole request"}
-	causeInterims        = cause{502, "more than 262144 bytes of interim responses"}
-	causeClientFailed    = cause{0, "the client's connection failed"}
-	causeClientEnded     = cause{0, "the client ended its stream inside the request"}
-	causeClientTakesNone = cause{0, "the client takes no bytes (send_timeout)"}
-	causeShutdown        = cause{0, "shutdown"}
+	causeHeaderTimeout   = cause{408, "the request head did not come in time (client_header_timeout)", logformat.ClientHeaderTimeout}
+	causeBodyTimeout     = cause{408, "the request body did not come in time (client_body_timeout)", logformat.ClientBodyTimeout}
+	causeBodySize        = cause{413, "the request body is larger than max_body_size", logformat.Refused}
+	causeBody            = cause{400, "the request body is malformed", logformat.Refused}
+	causePlain           = cause{400, "a plain HTTP request came to the TLS port", logformat.Refused}
+	causeMisdirected     = cause{421, "no host of the group has the requested name", logformat.UnknownName}
+	causeNoHost          = cause{503, "no host to try", logformat.NoHost}
+	causeUnreachable     = cause{502, "no host reachable", logformat.Unreachable}
+	causeConnectTimeout  = cause{504, "no host reachable in time", logformat.ConnectTimeout}
+	causeHostReadTimeout = cause{504, "the host is silent (proxy_read_timeout)", logformat.ProxyReadTimeout}
+	causeHeadWait        = cause{504, "the host has not sent a response's head within ten times proxy_read_timeout", logformat.ProxyReadTimeout}
+	causeHostSendTimeout = cause{504, "the host takes no bytes (proxy_send_timeout)", logformat.ProxySendTimeout}
+	causeHostFailed      = cause{502, "the host's connection failed", logformat.HostCut}
+	causeHostEnded       = cause{502, "the host ended its connection before its response", logformat.HostCut}
+	causeResponse        = cause{502, "the host's response is malformed", logformat.BadResponse}
+	causeUpgrade         = cause{502, "the host switched protocols before it had the whole request", logformat.BadResponse}
+	causeInterims        = cause{502, "more than 262144 bytes of interim responses", logformat.BadResponse}
+	causeClientFailed    = cause{0, "the client's connection failed", logformat.ClientAbort}
+	causeClientEnded     = cause{0, "the client ended its stream inside the request", logformat.ClientAbort}
+	causeClientTakesNone = cause{0, "the client takes no bytes (send_timeout)", logformat.SendTimeout}
+	causeShutdown        = cause{0, "shutdown", logformat.Shutdown}
 )

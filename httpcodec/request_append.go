@@ -12,6 +12,7 @@ type Rewrite struct {
 	HostName   []byte // the host's name, for $host
 	Authority  []byte // the host's name, and its port unless that is the default: for Host. Not empty
 	ClientAddr []byte // for $addr and X-Forwarded-For; an IPv6 address without brackets
+	RequestID  []byte // for $request_id
 
 	UpstreamHost bool // Host is Authority. Otherwise it is the client's, if there is one
 	Forwarded    bool // X-Forwarded-For, -Proto and -Host are written. Otherwise the client's are relayed

@@ -2,13 +2,14 @@ package httpcodec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Header is a field that is set on every request sent to a host, in place of the client's fields of that name.
 type Header struct {
 	Name  string // a token
-	Value string // every "$host" in it is the host's name, every "$addr" the client's address
+	Value string // in it "$host" is the host's name, "$addr" the client's address, "$request_id" the request's ID
 }
 
 // Headers are compiled, and safe for use by several loops at once. A nil *Headers is none.
@@ -16,6 +17,7 @@ type Headers struct {
 	list    []header
 	lengths uint64 // bit n: there is a name of n bytes, modulo 64
 	ids     uint32 // bit n: there is a field with that fieldID
+	idUsed  bool   // "$request_id" is in a value
 }
 
 type header struct {
@@ -58,6 +60,9 @@ func CompileHeaders(list []Header) (*Headers, error) {
 			h.ids |= 1 << id
 		}
 	}
+	h.idUsed = slices.ContainsFunc(h.list, func(l header) bool {
+		return slices.ContainsFunc(l.parts, func(p part) bool { return p.variable == varRequestID })
+	})
 	return h, nil
 }
 
@@ -73,7 +78,7 @@ func compileParts(value string) (parts []part) {
 // nextVariable finds the first variable in value; without one i is the length of value.
 func nextVariable(value string) (i int, variable string) {
 	for i = range len(value) {
-		for _, v := range [...]string{"$host", "$addr"} {
+		for _, v := range [...]string{"$host", "$addr", varRequestID} {
 			if strings.HasPrefix(value[i:], v) {
 				return i, v
 			}
@@ -81,6 +86,11 @@ func nextVariable(value string) (i int, variable string) {
 	}
 	return len(value), ""
 }
+
+const varRequestID = "$request_id"
+
+// needsRequestID reports whether a value has the request's ID in it.
+func (h *Headers) needsRequestID() bool { return h != nil && h.idUsed }
 
 func (h *Headers) index(name string) int {
 	for i := range h.list {
@@ -138,6 +148,8 @@ func (h *header) append(dst []byte, w *Rewrite) []byte {
 			dst = append(dst, w.HostName...)
 		case "$addr":
 			dst = append(dst, w.ClientAddr...)
+		case varRequestID:
+			dst = append(dst, w.RequestID...)
 		}
 	}
 	return append(dst, "\r\n"...)

@@ -77,6 +77,10 @@ func (x *exchange) noRequest(err error) {
 		x.abort(causeClientFailed, err)
 		return
 	}
+	if x.spoken() {
+		x.end = causeClientEnded.end
+		x.server.account(x)
+	}
 	x.finish()
 	c.close()
 }

@@ -167,6 +167,7 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	if r.Upgrade && x.up.Holding() {
 		return x.fail(causeUpgrade, nil)
 	}
+	x.hostStatus, x.answered = r.Status, v.loop.Now()
 	framing := r.ClientFraming(x.req.Minor)
 	// A request that is not whole yet will not be read to its end.
 	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || v.leaving.Load()

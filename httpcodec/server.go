@@ -1,16 +1,15 @@
 package httpcodec
 
 import (
-	"context"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
 
@@ -59,7 +58,8 @@ type Server struct {
 	reply         Reply
 	addr          []byte // of a client, as text
 	date          dateCache
-	record        accesslog.Record
+	record        logformat.Record
+	ids           streamcodec.RequestIDs
 	stats         Stats
 	leaving       atomic.Bool // responses say that they are the last
 	draining      bool
@@ -111,7 +111,7 @@ func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 		c = &client{server: v}
 		c.timer.Handler = c
 	}
-	c.settings, c.listener, c.addr = v.settings, l, peer.Addr()
+	c.settings, c.listener, c.addr, c.port = v.settings, l, peer.Addr(), peer.Port()
 	if c.next = v.active; c.next != nil {
 		c.next.prev = c
 	}
@@ -172,45 +172,6 @@ func (v *Server) checkDrained() {
 		v.drained()
 		v.drained = nil
 	}
-}
-
-// account counts and logs an exchange that is over.
-func (v *Server) account(x *exchange) {
-	v.record = accesslog.Record{Client: x.client.addr, BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes, Status: x.status, TLS: x.client.tls}
-	if v.access != nil {
-		v.record.Method, v.record.URI, v.record.UserAgent = x.req.Method(), x.req.Target(), x.req.Field("user-agent")
-	}
-	v.accountRecord(&v.record, x.began)
-}
-
-// accountRecord counts and logs an exchange that began at that time; r lacks only how long it took.
-func (v *Server) accountRecord(r *accesslog.Record, began int64) {
-	v.stats.Exchanges.Add(1)
-	v.stats.BytesUp.Add(r.BytesUpstream)
-	v.stats.BytesDown.Add(r.BytesDownstream)
-	if v.access != nil {
-		r.Duration = time.Duration(v.loop.Now()-began) * time.Millisecond
-		v.access.Record(r)
-	}
-}
-
-// logFailure says in the error log why an exchange failed.
-func (v *Server) logFailure(x *exchange, why cause, err error) {
-	level := slog.LevelDebug
-	if why.status >= 500 && x.phase != readingHead { // not what a client may cause at will
-		level = slog.LevelError
-	}
-	if !v.log.Enabled(context.Background(), level) {
-		return
-	}
-	attrs := []any{"reason", why.text, "client", x.client.addr, "while", x.phase.String(), "method", string(x.req.Method()), "target", string(x.req.Target())}
-	if x.lease.Held() {
-		attrs = append(attrs, "host", x.client.settings.Group.Hosts[x.lease.Host()].Label)
-	}
-	if err != nil {
-		attrs = append(attrs, "error", err)
-	}
-	v.log.Log(context.Background(), level, "http: exchange failed", attrs...)
 }
 
 // Farewell has every response whose head is written from now on end its client's connection, and say so. It is the first step of

@@ -1,8 +1,10 @@
 package httpcodec
 
 import (
+	"net/netip"
+
 	"kroxy-ev/balance"
-	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
 
@@ -11,13 +13,9 @@ import (
 func (x *exchange) tunnel() {
 	v, c, h := x.server, x.client, x.host
 	began, lease := x.began, x.lease
-	record := accesslog.Record{Client: c.addr, BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes, Status: x.status, TLS: c.tls}
-	if v.access != nil {
-		method, uri, agent := x.req.Method(), x.req.Target(), x.req.Field("user-agent")
-		text := append(append(append(make([]byte, 0, len(method)+len(uri)+len(agent)), method...), uri...), agent...)
-		record.Method, text = text[:len(method)], text[len(method):]
-		record.URI, record.UserAgent = text[:len(uri)], text[len(uri):]
-	}
+	var record logformat.Record
+	v.fill(&record, x)
+	retain(&record)
 	early := append(v.out[:0], x.in[x.next:]...)
 	v.out = early[:0]
 	x.host, x.lease = nil, balance.Lease{}
@@ -25,8 +23,11 @@ func (x *exchange) tunnel() {
 	x.finish()
 	c.state = clientTunnelled
 	v.tunnels.Tunnel(&streamcodec.Tunnel{
-		Client: &c.conn, Host: &h.conn, Peer: c.addr, Lease: &lease, Early: early,
-		After: func(_ streamcodec.Reason, up, down int64) {
+		Client: &c.conn, Host: &h.conn, Peer: netip.AddrPortFrom(c.addr, c.port), Lease: &lease, Early: early,
+		After: func(end logformat.End, up, down int64) {
+			if record.End = end; end == logformat.ReadTimeout {
+				record.End = logformat.ProxyReadTimeout // which bounds both, see tunnelSettings
+			}
 			record.BytesUpstream += up
 			record.BytesDownstream += down
 			v.accountRecord(&record, began)

@@ -1,5 +1,13 @@
 package streamcodec
 
+import (
+	"errors"
+
+	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/engine/upstream"
+	"kroxy-ev/logformat"
+)
+
 // Reason says why a session ended.
 type Reason uint8
 
@@ -30,19 +38,38 @@ const (
 	Internal
 )
 
-var reasonNames = [...]string{
-	Completed:         "completed",
-	ClientFailed:      "client connection failed",
-	HostFailed:        "host connection failed",
-	Unreachable:       "no host reachable",
-	ClientReadTimeout: "client silent (read_timeout)",
-	ClientSendTimeout: "client takes no bytes (send_timeout)",
-	HostReadTimeout:   "host silent (proxy_read_timeout)",
-	HostSendTimeout:   "host takes no bytes (proxy_send_timeout)",
-	NotSecured:        "client handshake failed",
-	NoSuchName:        "no host has the name that was asked for",
-	Shutdown:          "shutdown",
-	Internal:          "internal",
+// reasons declares, for each reason, what the error log says and what the access log does.
+var reasons = [...]struct {
+	text string
+	end  logformat.End
+}{
+	Completed:         {"completed", logformat.Complete},
+	ClientFailed:      {"client connection failed", logformat.ClientAbort},
+	HostFailed:        {"host connection failed", logformat.HostCut},
+	Unreachable:       {"no host reachable", logformat.Unreachable},
+	ClientReadTimeout: {"client silent (read_timeout)", logformat.ReadTimeout},
+	ClientSendTimeout: {"client takes no bytes (send_timeout)", logformat.SendTimeout},
+	HostReadTimeout:   {"host silent (proxy_read_timeout)", logformat.ProxyReadTimeout},
+	HostSendTimeout:   {"host takes no bytes (proxy_send_timeout)", logformat.ProxySendTimeout},
+	NotSecured:        {"client handshake failed", logformat.TLSFailed},
+	NoSuchName:        {"no host has the name that was asked for", logformat.UnknownName},
+	Shutdown:          {"shutdown", logformat.Shutdown},
+	Internal:          {"internal", logformat.Internal},
 }
 
-func (r Reason) String() string { return reasonNames[r] }
+func (r Reason) String() string { return reasons[r].text }
+
+// end is what the access log says of a session that ended for this reason and with this error.
+func (r Reason) end(err error) logformat.End {
+	switch {
+	case r == Unreachable && errors.Is(err, upstream.ErrNoHost):
+		return logformat.NoHost
+	case r == Unreachable && (errors.Is(err, upstream.ErrConnectTimeout) || errors.Is(err, upstream.ErrResolveTimeout)):
+		return logformat.ConnectTimeout
+	case r == NotSecured && errors.Is(err, tlsconn.ErrHandshakeTimeout):
+		return logformat.HandshakeTimeout
+	case r == NotSecured && errors.Is(err, tlsconn.ErrSilent):
+		return logformat.ClientAbort
+	}
+	return reasons[r].end
+}

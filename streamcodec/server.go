@@ -2,6 +2,7 @@ package streamcodec
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/logformat"
 )
 
 // Settings is what a session needs of the configuration. It is immutable; a session keeps the one it began with.
@@ -62,7 +64,9 @@ type Server struct {
 	active    *Session // list of all
 	eager     int      // how many clients in a row have spoken first, see Session.greet
 	free      engine.FreeList[Session]
-	record    accesslog.Record
+	record    logformat.Record
+	ids       RequestIDs
+	id        RequestID // of record
 	stats     Stats
 	drained   func()
 }
@@ -90,7 +94,7 @@ func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	s := v.session()
 	s.listener = l
 	v.add(s)
-	s.start(fd, peer.Addr())
+	s.start(fd, peer)
 }
 
 // session returns an unused Session.
@@ -128,30 +132,45 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	v.stats.BytesUp.Add(s.up.Bytes)
 	v.stats.BytesDown.Add(s.down.Bytes)
 	v.stats.Spliced.Add(s.up.Spliced + s.down.Spliced)
+	end := r.end(err)
 	if v.access != nil {
-		v.record = accesslog.Record{
-			Client:          s.peer,
-			BytesUpstream:   s.up.Bytes,
-			BytesDownstream: s.down.Bytes,
-			Duration:        time.Duration(v.loop.Now()-s.began) * time.Millisecond,
-			TLS:             s.tls,
-		}
-		v.access.Record(&v.record)
+		v.logAccess(s, end)
 	}
 	v.logEnd(s, r, err)
 	if s.after != nil {
-		s.after(r, s.up.Bytes, s.down.Bytes)
+		s.after(end, s.up.Bytes, s.down.Bytes)
 	}
 
 	if s.listener != nil {
 		s.listener.Release()
 	}
 	s.next, s.prev, s.settings, s.after, s.listener, s.tls, s.state = nil, nil, nil, nil, nil, nil, stateIdle
+	s.trace = upstream.Trace{}
 	v.free.Put(s)
 	if v.active == nil && v.drained != nil {
 		v.drained()
 		v.drained = nil
 	}
+}
+
+// logAccess has a session's line written.
+func (v *Server) logAccess(s *Session, end logformat.End) {
+	v.record = logformat.Record{
+		Client:          netip.AddrPortFrom(s.peer, s.port),
+		TLS:             s.tls,
+		Protocol:        "TCP",
+		BytesUpstream:   s.up.Bytes,
+		BytesDownstream: s.down.Bytes,
+		Duration:        time.Duration(v.loop.Now()-s.began) * time.Millisecond,
+		End:             end,
+		Group:           s.settings.Group.Name,
+		Upstream:        s.trace.ForLog(),
+	}
+	if v.access.Needs(logformat.NeedRequestID) {
+		v.ids.Next(&v.id)
+		v.record.RequestID = v.id[:]
+	}
+	v.access.Record(&v.record)
 }
 
 // logEnd says in the error log how a session ended, if that is worth a line.
@@ -160,13 +179,23 @@ func (v *Server) logEnd(s *Session, r Reason, err error) {
 	switch r {
 	case Unreachable, Internal:
 		level = slog.LevelError
-	case NotSecured, NoSuchName:
+	case NotSecured:
+		if !errors.Is(err, tlsconn.ErrSilent) { // such as a check whether this port is open
+			level = slog.LevelInfo
+		}
+	case NoSuchName:
 		level = slog.LevelInfo
 	}
 	if !v.log.Enabled(context.Background(), level) {
 		return
 	}
 	attrs := []any{"reason", r.String(), "client", s.peer, "state", s.state.String(), "sent_upstream", s.up.Bytes, "sent_downstream", s.down.Bytes}
+	if r == NoSuchName && s.tls != nil {
+		attrs = append(attrs, "name", logformat.Bounded(s.tls.ServerName))
+	}
+	if s.trace.Host != nil {
+		attrs = append(attrs, "host", s.trace.Host.Label)
+	}
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}

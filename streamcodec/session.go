@@ -7,9 +7,9 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
-	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/logformat"
 )
 
 // state is how far a session has come.
@@ -41,7 +41,7 @@ type Session struct {
 	listener *engine.Listener // that let the client in; nil for a tunnel
 	secure   *tlsconn.Handshake
 	attempt  *upstream.Attempt
-	tls      *accesslog.TLS // what the client said or agreed on; nil if it was not asked
+	tls      *logformat.TLS // what the client said or agreed on; nil if it was not asked
 	next     *Session       // in the server's list
 	prev     *Session
 	client   engine.Conn
@@ -49,18 +49,20 @@ type Session struct {
 	up       Half // client to host
 	down     Half // host to client
 	lease    balance.Lease
-	after    func(r Reason, up, down int64) // of a tunnel; nil otherwise
+	trace    upstream.Trace
+	after    func(end logformat.End, up, down int64) // of a tunnel; nil otherwise
 	timer    engine.Timer
 	peer     netip.Addr
-	began    int64 // ms on the loop's clock
+	began    int64  // ms on the loop's clock
+	port     uint16 // the peer's
 	state    state
 	looks    uint8 // see greet
 }
 
 // start serves a client connection whose descriptor is fd.
-func (s *Session) start(fd int32, peer netip.Addr) {
+func (s *Session) start(fd int32, peer netip.AddrPort) {
 	loop := s.server.loop
-	s.peer, s.began, s.state = peer, loop.Now(), stateHandshake
+	s.peer, s.port, s.began, s.state = peer.Addr(), peer.Port(), loop.Now(), stateHandshake
 	s.up = Half{From: &s.client, To: &s.host, turns: turns{answers: -1}}
 	s.down = Half{From: &s.host, To: &s.client}
 	if err := loop.Attach(&s.client, fd, s); err != nil {
@@ -85,7 +87,7 @@ func (s *Session) Secured(t tlsconn.State, err error) {
 		s.finish(NotSecured, err)
 		return
 	}
-	s.tls = (*accesslog.TLS)(&t)
+	s.tls = (*logformat.TLS)(&t)
 	if s.client.Layer() == nil {
 		s.connect(true) // the hello is still to be read
 		return
@@ -168,7 +170,8 @@ func (s *Session) connect(prompt bool) {
 	if s.tls != nil {
 		name = s.tls.ServerName
 	}
-	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, name, prompt, s)
+	s.trace.Began = s.server.loop.Now()
+	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, &s.trace, name, prompt, s)
 }
 
 // Connected implements upstream.Owner.

@@ -5,6 +5,7 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
+	"kroxy-ev/logformat"
 )
 
 // Tunnel is what a session needs to begin with connections that another codec has made: after a protocol switch.
@@ -12,20 +13,20 @@ type Tunnel struct {
 	// Client and Host stand; the session takes their sockets over.
 	Client, Host *engine.Conn
 	// Peer is the client's address.
-	Peer netip.Addr
+	Peer netip.AddrPort
 	// Lease is the host's, which the session takes over.
 	Lease *balance.Lease
 	// Early is what the client has sent to the host already. It is copied.
 	Early []byte
-	// After is called once when the session has ended, with the bytes delivered to host and client.
-	After func(r Reason, up, down int64)
+	// After is called once when the session has ended, with why and the bytes delivered to host and client.
+	After func(end logformat.End, up, down int64)
 }
 
 // Tunnel begins a session with connections that stand. The session is in no listener's count.
 func (v *Server) Tunnel(t *Tunnel) {
 	s := v.session()
 	v.add(s)
-	s.peer, s.began, s.state, s.after = t.Peer, v.loop.Now(), stateRelay, t.After
+	s.peer, s.port, s.began, s.state, s.after = t.Peer.Addr(), t.Peer.Port(), v.loop.Now(), stateRelay, t.After
 	s.up = Half{From: &s.client, To: &s.host}
 	s.down = Half{From: &s.host, To: &s.client}
 	t.Client.MoveTo(&s.client, s)

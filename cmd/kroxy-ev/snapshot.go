@@ -9,6 +9,7 @@ import (
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec"
+	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
 
@@ -18,7 +19,7 @@ type snapshot struct {
 	cfg    *config.Config
 	budget budget
 	access *accesslog.Log // nil if there is none; its successor may go on with it
-	format *accesslog.Format
+	format *logformat.Format
 	group  *upstream.Group
 	stream *streamcodec.Settings // in stream mode
 	http   *httpcodec.Settings   // in http mode
@@ -28,7 +29,7 @@ type snapshot struct {
 func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
 	s := &snapshot{cfg: cfg, budget: p.share(cfg)}
 	var err error
-	if s.format, err = accesslog.Compile(cfg.FormatLog, cfg.Mode == config.ModeHTTP); err != nil {
+	if s.format, err = compileFormat(cfg); err != nil {
 		return nil, problem(cfg, "format_log", err.Error(), "correct it")
 	}
 	if s.group, err = p.newGroup(cfg, g.ids); err != nil {
@@ -49,6 +50,14 @@ func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
 		s.stream.TLS = server
 	}
 	return s, p.openAccessLog(s)
+}
+
+// compileFormat makes what access log lines are made by.
+func compileFormat(cfg *config.Config) (*logformat.Format, error) {
+	if cfg.FormatFields != nil {
+		return logformat.CompileFields(cfg.FormatFields, cfg.Mode.LogMode())
+	}
+	return logformat.Compile(cfg.FormatLog, cfg.Mode.LogMode())
 }
 
 // share divides the process's open files for cfg. A loop's pipes stay as many as they were.

@@ -4,45 +4,63 @@ import (
 	"bytes"
 	"sync"
 	"time"
+
+	"kroxy-ev/logformat"
 )
 
 const (
 	stampLayout = "[2006-01-02 15:04:05]: "
 	stampLen    = len(stampLayout)
+	// isoLayout is as nginx's $time_iso8601.
+	isoLayout = "2006-01-02T15:04:05-07:00"
 )
 
 // Buffer holds the lines of one producer, an event loop, until the log's goroutine takes them. It is safe for use by
 // several goroutines, but meant for one: then its mutex is contended only for the moment in which the lines are taken.
 type Buffer struct {
 	log     *Log
-	format  *Format
-	limit   int // bytes that may wait in lines
+	format  *logformat.Format // nil if nothing is recorded
+	limit   int               // bytes that may wait in lines
 	discard bool
 
 	mu     sync.Mutex
 	closed bool
 	lines  []byte // whole lines that wait
 	line   []byte // scratch for the line being made; of a format's buffer the first stampLen bytes are always second's stamp
+	iso    []byte // second as $time_iso8601
 	second int64  // Unix time
 	spare  []byte // the slice that lines is swapped with; nil while it is being written
 }
 
-// Record appends a line to the buffer: the time in UTC, the expanded format, a newline. It does no I/O and, once the
-// buffer has grown to what the traffic needs, does not allocate. When the line does not fit, it is counted as lost. On
-// a nil Buffer, and one of a log to /dev/null, it does nothing.
-func (b *Buffer) Record(r *Record) {
+// Record appends a line to the buffer: the time in UTC, unless the format is JSON, the expanded format, a newline. It does no
+// I/O and, once the buffer has grown to what the traffic needs, does not allocate. When the line does not fit, it is
+// counted as lost. It sets r's Time. On a nil Buffer, and one of a log to /dev/null, it does nothing.
+func (b *Buffer) Record(r *logformat.Record) {
 	if b == nil || b.discard {
 		return
 	}
 	b.mu.Lock()
 	now := time.Now()
 	if sec := now.Unix(); sec != b.second || len(b.line) < stampLen {
-		b.line = now.UTC().AppendFormat(b.line[:0], stampLayout)
+		now = now.UTC()
+		b.line = now.AppendFormat(b.line[:0], stampLayout)
+		b.iso = now.AppendFormat(b.iso[:0], isoLayout)
 		b.second = sec
 	}
+	r.Time = b.iso
 	b.line = append(b.format.Append(b.line[:stampLen], r), '\n')
-	b.put(b.line)
+	line := b.line
+	if b.format.JSON() {
+		line = line[stampLen:]
+	}
+	b.put(line)
 	b.mu.Unlock()
+}
+
+// Needs reports whether records must have any of what n says. It is for the goroutine that calls SetFormat, if any does. A
+// nil Buffer and one of a log to /dev/null need nothing.
+func (b *Buffer) Needs(n logformat.Need) bool {
+	return b != nil && !b.discard && b.format.Needs(n)
 }
 
 // Log is the log that the buffer's lines go to; nil of a nil Buffer.
@@ -54,7 +72,7 @@ func (b *Buffer) Log() *Log {
 }
 
 // SetFormat has later lines expanded from f.
-func (b *Buffer) SetFormat(f *Format) {
+func (b *Buffer) SetFormat(f *logformat.Format) {
 	b.mu.Lock()
 	b.format = f
 	b.mu.Unlock()

@@ -1,9 +1,9 @@
-// Package accesslog turns finished sessions and exchanges into lines of a log file.
+// Package accesslog writes a line of a log file for each finished session and exchange.
 //
-// A format string is compiled once ([Compile]). Each event loop has a [Buffer] of its own and records into memory; one
+// Package logformat makes the lines. Each event loop has a [Buffer] of its own and records into memory; one
 // goroutine per [Log] writes what the buffers hold, at most a flush interval later. A producer never waits for a disk or
 // for the reader of a pipe: what a bounded buffer cannot hold is lost, counted and reported.
 //
-// It does not rotate files (see [Log.Reopen]), has no levels and no structure of its own, does not sync to disk, and
+// It does not rotate files (see [Log.Reopen]), has no levels, does not sync to disk, and
 // does not decide what a session's byte counts or status are.
 package accesslog

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kroxy-ev/logformat"
 )
 
 // Options are a log's settings.
@@ -135,7 +137,7 @@ func (l *Log) start(out output, open func() (output, error)) {
 }
 
 // NewBuffer makes a buffer for one producer. It lives as long as the log.
-func (l *Log) NewBuffer(f *Format) *Buffer {
+func (l *Log) NewBuffer(f *logformat.Format) *Buffer {
 	b := &Buffer{log: l, format: f, limit: l.limit, discard: l.discard}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
-	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/logformat"
 )
 
 // script is a writer that does what it is told, one step a call, and keeps what it was given. Without steps left it
@@ -92,17 +94,33 @@ func (r *reports) expect(t *testing.T, want ...string) {
 	}
 }
 
-func compile(tb testing.TB, format string) *accesslog.Format {
+func compile(tb testing.TB, format string) *logformat.Format {
 	tb.Helper()
-	f, err := accesslog.Compile(format, true)
+	f, err := logformat.Compile(format, logformat.HTTP)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return f
 }
 
+// record is one that has something for every variable.
+func record() *logformat.Record {
+	return &logformat.Record{
+		Client: netip.MustParseAddrPort("192.0.2.7:4711"), BytesUpstream: 123, BytesDownstream: 1 << 40, Duration: time.Second,
+		TLS:      &logformat.TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", ServerName: []byte("a.example")},
+		Upstream: logformat.Upstream{Host: "h:1", Addr: netip.MustParseAddrPort("192.0.2.8:1"), Tries: 1, Connected: true, Status: 200},
+		Protocol: "HTTP/1.1", Group: "g", Method: []byte("GET"), URI: []byte("/a?b=c"), UserAgent: []byte("curl/8"), Status: 200,
+	}
+}
+
+// everything is a format with every variable.
+func everything(tb testing.TB) *logformat.Format {
+	tb.Helper()
+	return compile(tb, "$"+strings.Join(logformat.Names(logformat.HTTP), " $"))
+}
+
 // number is a record that "$bytes_sent_upstream" prints as i.
-func number(i int) *accesslog.Record { return &accesslog.Record{BytesUpstream: int64(i)} }
+func number(i int) *logformat.Record { return &logformat.Record{BytesUpstream: int64(i)} }
 
 func diagnose(tb testing.TB, w io.Writer, lines ...string) {
 	tb.Helper()

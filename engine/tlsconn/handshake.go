@@ -34,6 +34,11 @@ var (
 	ErrHandshakeTimeout = errors.New("tls: the handshake took too long")
 	// ErrPlainHTTP means that the client has sent an HTTP request instead of beginning a handshake.
 	ErrPlainHTTP = errors.New("tls: a plain HTTP request came instead of a handshake")
+	// ErrSilent means that the client has left before its first byte, as those do that only look whether the port is open.
+	ErrSilent = errors.New("tls: the client left without a byte")
+	// ErrHandshakeCut means that the peer has ended its stream inside the handshake. Whether somebody cut it off is not
+	// known; nothing is lost.
+	ErrHandshakeCut = errors.New("tls: the peer ended its stream inside the handshake")
 	// ErrEarlyBytes means that a host has sent bytes before it was greeted.
 	ErrEarlyBytes = errors.New("tls: the host sent bytes before the handshake")
 
@@ -88,6 +93,7 @@ type Handshake struct {
 	serial uint64 // tells a late signature from one for this use of the struct
 	step   step
 	turns  int8 // that are still given to others
+	spoke  bool // the client has sent something
 	gone   bool // it was cancelled
 	err    error
 }
@@ -182,18 +188,22 @@ func (hs *Handshake) greet() {
 	switch {
 	case again(err):
 		return
+	case err != nil && !hs.spoke:
+		hs.end(ErrSilent) // a reset says no more than an end
+		return
 	case err != nil:
 		if errors.Is(err, io.EOF) {
-			err = ErrTruncated
+			err = ErrHandshakeCut
 		}
 		hs.end(fmt.Errorf("while waiting for the client's hello: %w", err))
 		return
 	}
+	hs.spoke = true
 	switch hello, size, err := hs.set.hello.Read(p[:n]); {
 	case err == nil && size == 0 && n < len(p) && !hs.conn.Ending():
 		// More is needed.
 	case hs.config == nil && err == nil && size == 0:
-		hs.end(fmt.Errorf("while waiting for the client's hello: %w", ErrTruncated)) // or it is longer than any we know
+		hs.end(fmt.Errorf("while waiting for the client's hello: %w", ErrHandshakeCut)) // or it is longer than any we know
 	case hs.config == nil && err == nil:
 		hs.conclude(State{ServerName: bytes.Clone(hello.ServerName)}, nil)
 	case hs.config == nil:
@@ -286,7 +296,11 @@ func (hs *Handshake) resume() {
 	if hs.err != nil {
 		_ = hs.layer.flush() // the alert
 		hs.layer.free()
-		hs.end(hs.layer.ending(hs.err))
+		err := hs.layer.ending(hs.err)
+		if errors.Is(err, ErrTruncated) {
+			err = ErrHandshakeCut
+		}
+		hs.end(err)
 		return
 	}
 	hs.secured()
@@ -352,6 +366,6 @@ func (hs *Handshake) recycle() {
 	h := hs.set
 	h.loop.Disarm(&hs.timer)
 	hs.serial++
-	hs.conn, hs.owner, hs.config, hs.layer, hs.err, hs.gone, hs.prompt = nil, nil, nil, nil, nil, false, false
+	hs.conn, hs.owner, hs.config, hs.layer, hs.err, hs.gone, hs.prompt, hs.spoke = nil, nil, nil, nil, nil, false, false, false
 	h.free.Put(hs)
 }

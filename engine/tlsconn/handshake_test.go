@@ -92,7 +92,8 @@ func TestRefusals(t *testing.T) {
 		"weak cipher":     {as: &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, want: "no cipher suite", alert: "handshake failure"},
 		"no certificate":  {o: tlsconn.ServerOptions{VerifyClient: true, ClientCAs: ca.pem}, as: &tls.Config{}, want: "didn't provide a certificate", alert: "certificate required"},
 		"no common proto": {o: tlsconn.ServerOptions{Protocols: []string{"http/1.1"}}, as: &tls.Config{NextProtos: []string{"spdy"}}, want: "unsupported application protocols", alert: "no application protocol"},
-		"its end":         {sends: "\x16\x03\x01", is: tlsconn.ErrTruncated},
+		"its end":         {sends: "\x16\x03\x01", is: tlsconn.ErrHandshakeCut},
+		"not a byte":      {is: tlsconn.ErrSilent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -304,10 +305,11 @@ func TestPeek(t *testing.T) {
 		want  string
 		is    error
 	}{
-		"a name":  {hello, "a.test", nil},
-		"no TLS":  {[]byte("SSH-2.0-x\r\n"), "", tlsconn.ErrNotTLS},
-		"its end": {hello[:20], "", tlsconn.ErrTruncated},
-		"silence": {nil, "", tlsconn.ErrHandshakeTimeout},
+		"a name":     {hello, "a.test", nil},
+		"no TLS":     {[]byte("SSH-2.0-x\r\n"), "", tlsconn.ErrNotTLS},
+		"its end":    {hello[:20], "", tlsconn.ErrHandshakeCut},
+		"not a byte": {nil, "", tlsconn.ErrSilent},
+		"silence":    {nil, "", tlsconn.ErrHandshakeTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -326,7 +328,7 @@ func TestPeek(t *testing.T) {
 				}
 				return
 			}
-			if errors.Is(c.is, tlsconn.ErrTruncated) {
+			if errors.Is(c.is, tlsconn.ErrHandshakeCut) || errors.Is(c.is, tlsconn.ErrSilent) {
 				_ = raw.CloseWrite()
 			}
 			if err := e.refused(t); !errors.Is(err, c.is) {

@@ -45,6 +45,7 @@ type Attempt struct {
 	group     *Group
 	conn      *engine.Conn
 	lease     *balance.Lease
+	trace     *Trace
 	key       []byte // the owner's
 	prompt    bool
 
@@ -63,17 +64,17 @@ type Attempt struct {
 }
 
 // Connect begins to bring conn, which is closed, to a host of g: first to the one that lease holds, if it holds one. The
-// lease of the host that is reached is put into lease, which the owner releases. Key is what balancers by name choose by; it
+// lease of the host that is reached is put into lease, which the owner releases. What is tried is noted in trace. Key is what balancers by name choose by; it
 // must stay as it is while the attempt lasts. Prompt says that the owner has bytes to
 // send at once, see engine.Loop.Dial. The returned attempt is valid until Connected is called or Cancel has been; it is
 // nil if Connected was called already.
-func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, key []byte, prompt bool, owner Owner) *Attempt {
+func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, trace *Trace, key []byte, prompt bool, owner Owner) *Attempt {
 	a := k.free.Get()
 	if a == nil {
 		a = &Attempt{connector: k}
 		a.timer.Handler = a
 	}
-	a.owner, a.group, a.conn, a.lease, a.key, a.prompt = owner, g, conn, lease, key, prompt
+	a.owner, a.group, a.conn, a.lease, a.trace, a.key, a.prompt = owner, g, conn, lease, trace, key, prompt
 	a.deadline = engine.Never
 	if g.ConnectTimeout > 0 {
 		a.deadline = k.loop.Now() + g.ConnectTimeout.Milliseconds()
@@ -116,7 +117,7 @@ func (a *Attempt) recycle() {
 	k.loop.Disarm(&a.timer)
 	a.serial++
 	a.tried.Clear()
-	a.owner, a.group, a.conn, a.lease, a.key, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil, nil
+	a.owner, a.group, a.conn, a.lease, a.trace, a.key, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil, nil, nil
 	k.free.Put(a)
 }
 
@@ -142,7 +143,7 @@ func (a *Attempt) nextHost() {
 
 // pursue goes after the leased host's addresses.
 func (a *Attempt) pursue() {
-	a.dialled = false
+	a.dialled, a.trace.Host = false, a.host()
 	if a.takeTurn() {
 		a.nextAddr()
 		return
@@ -214,6 +215,7 @@ func (a *Attempt) nextAddr() {
 		}
 		a.dialled = true
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
+		a.trace.dialled(a.addr)
 		if a.group.Self.Is(a.addr) {
 			a.addrFailed(errOwnAddress)
 			continue
@@ -307,6 +309,7 @@ func (a *Attempt) Secured(_ tlsconn.State, err error) {
 // succeed hands the connection to the owner.
 func (a *Attempt) succeed() {
 	a.host().Name.Worked(a.addr.Addr())
+	a.trace.connected(a.connector.loop.Now())
 	a.conn.SetHandler(a.owner)
 	a.end(nil)
 }

@@ -311,7 +311,7 @@ func TestAgainInsideConnected(t *testing.T) {
 	good := w.group(hello(t, enginetest.Loopback, "good"))
 	r := &retrier{client: w.client(w.group("255.255.255.255:9")), then: good}
 	w.loop.Do(func() {
-		if a := w.Connect(r.g, &r.conn, &r.lease, nil, false, r); a != nil {
+		if a := w.Connect(r.g, &r.conn, &r.lease, &r.trace, nil, false, r); a != nil {
 			t.Error("an attempt that is over was returned")
 		}
 	})
@@ -333,7 +333,7 @@ func (r *retrier) Connected(err error) {
 	r.client.Connected(err)
 	if err != nil {
 		r.g = r.then
-		r.w.Connect(r.g, &r.conn, &r.lease, nil, false, r)
+		r.w.Connect(r.g, &r.conn, &r.lease, &r.trace, nil, false, r)
 	}
 }
 

@@ -130,6 +130,7 @@ type client struct {
 	g       *upstream.Group
 	conn    engine.Conn
 	lease   balance.Lease
+	trace   upstream.Trace
 	attempt *upstream.Attempt
 	outcome []error // one entry a call of Connected
 }
@@ -154,7 +155,7 @@ func (w *world) client(g *upstream.Group) *client {
 // begin begins an attempt; on the loop.
 func (c *client) begin() {
 	before := len(c.outcome)
-	c.attempt = c.w.Connect(c.g, &c.conn, &c.lease, nil, false, c)
+	c.attempt = c.w.Connect(c.g, &c.conn, &c.lease, &c.trace, nil, false, c)
 	if told := len(c.outcome) > before; told != (c.attempt == nil) {
 		c.w.t.Errorf("told at once: %v, but an attempt: %v", told, c.attempt != nil)
 	}

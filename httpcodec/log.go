@@ -1,0 +1,136 @@
+package httpcodec
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"kroxy-ev/logformat"
+)
+
+// statusClientAbort is logged for a client that left before it had everything, whatever it was sent. It is nginx's.
+const statusClientAbort = 499
+
+// maxLoggedLine is how much of a malformed request line is logged.
+const maxLoggedLine = 512
+
+// account counts and logs an exchange that is over.
+func (v *Server) account(x *exchange) {
+	v.fill(&v.record, x)
+	v.accountRecord(&v.record, x.began)
+}
+
+// accountRecord counts and logs an exchange that began at that time; r lacks only how long it took.
+func (v *Server) accountRecord(r *logformat.Record, began int64) {
+	v.stats.Exchanges.Add(1)
+	v.stats.BytesUp.Add(r.BytesUpstream)
+	v.stats.BytesDown.Add(r.BytesDownstream)
+	if v.access != nil {
+		r.Duration = time.Duration(v.loop.Now()-began) * time.Millisecond
+		v.access.Record(r)
+	}
+}
+
+// fill makes r the record of x. Without an access log only bytes are counted.
+func (v *Server) fill(r *logformat.Record, x *exchange) {
+	c := x.client
+	*r = logformat.Record{BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes}
+	if v.access == nil {
+		return
+	}
+	r.Client = netip.AddrPortFrom(c.addr, c.port)
+	r.TLS = c.tls
+	r.End = x.end
+	r.Group = c.settings.Group.Name
+	r.Upstream = x.trace.ForLog()
+	if r.Upstream.Status = x.hostStatus; x.hostStatus != 0 {
+		r.Upstream.HeaderTime = time.Duration(x.answered-x.trace.Began) * time.Millisecond
+	}
+	if r.Status = x.status; x.end == logformat.ClientAbort {
+		r.Status = statusClientAbort
+	}
+	r.Method, r.URI = x.requestLine()
+	if x.head > 0 {
+		r.Protocol = [...]string{"HTTP/1.0", "HTTP/1.1"}[x.req.Minor]
+		r.Host = x.req.HostName()
+	}
+	if v.access.Needs(logformat.NeedUserAgent) {
+		r.UserAgent = x.req.Field("user-agent")
+	}
+	if v.access.Needs(logformat.NeedRequestID) {
+		r.RequestID = x.requestID()
+	}
+}
+
+// retain copies what a record borrows.
+func retain(r *logformat.Record) {
+	for _, b := range []*[]byte{&r.Method, &r.URI, &r.Host, &r.UserAgent, &r.RequestID} {
+		*b = bytes.Clone(*b)
+	}
+}
+
+// requestID is the exchange's ID, which is made when it is first asked for.
+func (x *exchange) requestID() []byte {
+	if !x.hasID {
+		x.server.ids.Next(&x.id)
+		x.hasID = true
+	}
+	return x.id[:]
+}
+
+// spoken reports whether there is anything of a request: empty lines are not (RFC 9112 section 2.2).
+func (x *exchange) spoken() bool { return len(bytes.TrimLeft(x.in, "\r\n")) > 0 }
+
+// requestLine is the method and the target of the request, for logs; of a line that is malformed, or not all there, what it
+// can be cut into.
+func (x *exchange) requestLine() (method, target []byte) {
+	if method = x.req.Method(); len(method) > 0 {
+		return method, x.req.Target()
+	}
+	return cutLine(x.in)
+}
+
+// cutLine cuts what stands in a request line's place.
+func cutLine(in []byte) (method, target []byte) {
+	line := bytes.TrimLeft(in, "\r\n")
+	line = line[:min(len(line), maxLoggedLine)]
+	if i := bytes.IndexAny(line, "\r\n"); i >= 0 {
+		line = line[:i]
+	}
+	method, target, ok := bytes.Cut(line, []byte(" "))
+	if !ok {
+		return nil, line
+	}
+	if last := bytes.LastIndexByte(target, ' '); last >= 0 && bytes.HasPrefix(target[last+1:], []byte("HTTP/")) {
+		target = target[:last]
+	}
+	return method, target
+}
+
+// logFailure says in the error log why an exchange failed.
+func (v *Server) logFailure(x *exchange, why cause, err error) {
+	level := slog.LevelDebug
+	switch {
+	case why.status >= 500 && x.phase != readingHead: // not what a client may cause at will
+		level = slog.LevelError
+	case why == causeMisdirected:
+		level = slog.LevelInfo
+	}
+	if !v.log.Enabled(context.Background(), level) {
+		return
+	}
+	method, target := x.requestLine()
+	attrs := []any{"reason", why.text, "client", x.client.addr, "while", x.phase.String(), "method", logformat.Bounded(method), "target", logformat.Bounded(target)}
+	if why == causeMisdirected {
+		attrs = append(attrs, "name", logformat.Bounded(x.key()))
+	}
+	if h := x.trace.Host; h != nil {
+		attrs = append(attrs, "host", h.Label)
+	}
+	if err != nil {
+		attrs = append(attrs, "error", err)
+	}
+	v.log.Log(context.Background(), level, "http: exchange failed", attrs...)
+}

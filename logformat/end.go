@@ -1,0 +1,53 @@
+package logformat
+
+// End is why a session or an exchange ended: $end_reason.
+type End uint8
+
+// The reasons. The zero value is Complete.
+const (
+	Complete End = iota
+	ClientAbort
+	HostCut
+	BadResponse
+	Unreachable
+	NoHost
+	UnknownName
+	Refused
+	TLSFailed
+	ConnectTimeout
+	HandshakeTimeout
+	ReadTimeout
+	SendTimeout
+	ProxyReadTimeout
+	ProxySendTimeout
+	ClientHeaderTimeout
+	ClientBodyTimeout
+	Shutdown
+	Internal
+)
+
+// ends declares the reasons: the word that stands for each in a log, and what it means. A timeout has the name of its key.
+var ends = [...]struct{ word, doc string }{
+	Complete:            {"complete", "both sides had everything; in http, the response was sent to its end"},
+	ClientAbort:         {"client_abort", "the client's connection ended or failed before it had everything"},
+	HostCut:             {"host_cut", "the host's connection ended or failed before it had sent everything"},
+	BadResponse:         {"bad_response", "the host's response is malformed, or breaks the protocol"},
+	Unreachable:         {"unreachable", "no host accepted a connection"},
+	NoHost:              {"no_host", "there was no host to try"},
+	UnknownName:         {"unknown_name", "no host has the name that the client asked for"},
+	Refused:             {"refused", "the request is malformed, or more than is allowed"},
+	TLSFailed:           {"tls_failed", "the TLS handshake with the client failed"},
+	ConnectTimeout:      {"connect_timeout", "no host accepted a connection in time (also `resolve_timeout`)"},
+	HandshakeTimeout:    {"tls_handshake_timeout", "the client did not end its TLS handshake in time"},
+	ReadTimeout:         {"read_timeout", "the client was silent for too long"},
+	SendTimeout:         {"send_timeout", "the client took no bytes for too long"},
+	ProxyReadTimeout:    {"proxy_read_timeout", "the host was silent for too long"},
+	ProxySendTimeout:    {"proxy_send_timeout", "the host took no bytes for too long"},
+	ClientHeaderTimeout: {"client_header_timeout", "the head of the request did not come in time"},
+	ClientBodyTimeout:   {"client_body_timeout", "the body of the request did not come in time"},
+	Shutdown:            {"shutdown", "kroxy-ev ended it when it stopped (`shutdown_timeout`)"},
+	Internal:            {"internal", "the kernel refused something; the error log has more"},
+}
+
+// String is the word that stands for e in a log.
+func (e End) String() string { return ends[e].word }

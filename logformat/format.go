@@ -1,0 +1,164 @@
+package logformat
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// WordJSON is the format string that stands for the JSON form.
+const WordJSON = "json"
+
+// Field is one member of the objects that a format of one's own makes. Its value is a format string. If that is one
+// variable and nothing else, it is a number where the variable is one, and null where it is missing; else it is a string.
+type Field struct{ Name, Format string }
+
+// Format is a compiled format. It is immutable and may be shared.
+type Format struct {
+	parts []part
+	need  Need
+	json  bool
+}
+
+// part is a piece of a line: what it appends. Literal text has no variable.
+type part struct {
+	v     *variable
+	write func(v *variable, dst []byte, r *Record) []byte
+	text  string
+}
+
+// Compile compiles a format string for a mode. A variable is "$" and its name, see [Variables]. Other text is copied as it
+// is, control bytes included: the format is the operator's. The word "json" stands for an object that has all variables of
+// the mode. The error names every unknown variable.
+func Compile(format string, m Mode) (*Format, error) {
+	if format == WordJSON {
+		var fields []Field
+		for _, name := range Names(m) {
+			fields = append(fields, Field{name, "$" + name})
+		}
+		return CompileFields(fields, m)
+	}
+	c := compiler{mode: m}
+	c.add(format, (*variable).appendText, func(text string) string { return text })
+	return c.done()
+}
+
+// CompileFields compiles a format whose lines are objects with these members, in this order.
+func CompileFields(fields []Field, m Mode) (*Format, error) {
+	c := compiler{mode: m}
+	c.f.json = true
+	escape := func(text string) string { return string(appendJSON(nil, text)) }
+	between := "{"
+	for _, field := range fields {
+		c.text(between + `"` + escape(field.Name) + `":`)
+		if name, ok := strings.CutPrefix(field.Format, "$"); ok && lookUp(name, m) != nil {
+			c.variable(name, (*variable).appendJSONValue)
+		} else {
+			c.text(`"`)
+			c.add(field.Format, (*variable).appendInJSON, escape)
+			c.text(`"`)
+		}
+		between = ","
+	}
+	if len(fields) == 0 {
+		c.text(between)
+	}
+	c.text("}")
+	return c.done()
+}
+
+// compiler collects the parts of a format.
+type compiler struct {
+	f       Format
+	mode    Mode
+	unknown []string
+}
+
+// add adds a format string, with its variables as write has them, and other text as escape has it.
+func (c *compiler) add(format string, write func(*variable, []byte, *Record) []byte, escape func(string) string) {
+	text := 0 // where the literal begins
+	for from, to := range Variables(format) {
+		c.text(escape(format[text:from]))
+		c.variable(format[from+1:to], write)
+		text = to
+	}
+	c.text(escape(format[text:]))
+}
+
+func (c *compiler) variable(name string, write func(*variable, []byte, *Record) []byte) {
+	if v := lookUp(name, c.mode); v != nil {
+		c.f.parts = append(c.f.parts, part{v: v, write: write})
+		c.f.need |= v.need
+	} else if !slices.Contains(c.unknown, "$"+name) {
+		c.unknown = append(c.unknown, "$"+name)
+	}
+}
+
+// text adds literal text, to a literal before it if there is one.
+func (c *compiler) text(text string) {
+	if text == "" {
+		return
+	}
+	if last := len(c.f.parts) - 1; last >= 0 && c.f.parts[last].v == nil {
+		c.f.parts[last].text += text
+		return
+	}
+	c.f.parts = append(c.f.parts, part{text: text})
+}
+
+func (c *compiler) done() (*Format, error) {
+	if c.unknown != nil {
+		return nil, fmt.Errorf("logformat: unknown %s; %s mode knows $%s",
+			strings.Join(c.unknown, ", "), c.mode, strings.Join(Names(c.mode), ", $"))
+	}
+	return &c.f, nil
+}
+
+// Variables yields, for each variable in a format string, known or not, where its "$" is and where its name ends. A name
+// is the longest run of ASCII letters, digits and underscores if that is a variable of any mode, else the run of letters and
+// underscores: text may follow a name. A "$" that no such run follows stands for itself.
+func Variables(format string) iter.Seq2[int, int] {
+	return func(yield func(from, to int) bool) {
+		for from := 0; from < len(format); {
+			if format[from] != '$' {
+				from++
+				continue
+			}
+			to, digits := from+1, false
+			for to < len(format) && (isLetter(format[to]) || isDigit(format[to])) {
+				digits = digits || isDigit(format[to])
+				to++
+			}
+			if digits && lookUp(format[from+1:to], both) == nil {
+				to = from + 1 + strings.IndexAny(format[from+1:to], "0123456789")
+			}
+			if to > from+1 && !yield(from, to) {
+				return
+			}
+			from = to
+		}
+	}
+}
+
+func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' }
+func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
+
+// Needs reports whether lines have any of what n says.
+func (f *Format) Needs(n Need) bool { return f.need&n != 0 }
+
+// JSON reports whether a line is an object. Nothing may stand before it.
+func (f *Format) JSON() bool { return f.json }
+
+// Append appends the expanded format, without a newline, to dst and answers the longer slice. Bytes that a peer chose are
+// escaped, so that nobody can end a line or a quoted string. It allocates only to grow dst.
+func (f *Format) Append(dst []byte, r *Record) []byte {
+	for i := range f.parts {
+		if p := &f.parts[i]; p.v == nil {
+			dst = append(dst, p.text...)
+		} else {
+			dst = p.write(p.v, dst, r)
+		}
+	}
+	return dst
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package logformat_test
+
+const raceEnabled = true
