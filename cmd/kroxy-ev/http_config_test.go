@@ -248,7 +248,7 @@ func TestHTTPAccessLog(t *testing.T) {
 		{postHead + "Content-Length: 101\r\n\r\n", "", false, `127\.0\.0\.1 "POST /" 413 0 \d+ \d+ms "-"`},
 		{"GET /slow HTTP/1.1\r\nUser-Agent: u\r\nX", "", false, `127\.0\.0\.1 "GET /slow" 408 0 \d+ 1\d\d\dms "u"`},
 		{getRequest, okHead + "Content-Length: 10\r\n\r\nhello" + closes, false, fmt.Sprintf(`127\.0\.0\.1 "GET /" 200 %d %d \d+ms "-"`, len(getRequest), len(okHead+"Content-Length: 10\r\n\r\nhello"))},
-		{postHead + "Content-Length: 9\r\n\r\nab", hello, true, `127\.0\.0\.1 "POST /" - \d+ 0 \d+ms "-"`},
+		{postHead + "Content-Length: 9\r\n\r\nab", hello, true, `127\.0\.0\.1 "POST /" 499 \d+ 0 \d+ms "-"`},
 	}
 	for _, test := range tests {
 		h.begin([]string{test.script})

@@ -36,9 +36,9 @@ var (
 	ErrPlainHTTP = errors.New("tls: a plain HTTP request came instead of a handshake")
 	// ErrSilent means that the client has left before its first byte, as those do that only look whether the port is open.
 	ErrSilent = errors.New("tls: the client left without a byte")
-	// ErrHandshakeCut means that the peer has ended its stream inside the handshake. Whether somebody cut it off is not
+	// ErrHandshakeCut means that the peer has ended the connection inside the handshake. Whether somebody cut it off is not
 	// known; nothing is lost.
-	ErrHandshakeCut = errors.New("tls: the peer ended its stream inside the handshake")
+	ErrHandshakeCut = errors.New("tls: the peer ended the connection inside the handshake")
 	// ErrEarlyBytes means that a host has sent bytes before it was greeted.
 	ErrEarlyBytes = errors.New("tls: the host sent bytes before the handshake")
 
