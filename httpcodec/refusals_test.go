@@ -81,7 +81,7 @@ var rules = map[string]string{
 
 var (
 	faultLine = regexp.MustCompile(`= newFault\((\d{3}), "([^"]*)"\)`)
-	causeLine = regexp.MustCompile(`= cause\{(400|502), "([^"]*)"\}`)
+	causeLine = regexp.MustCompile(`= cause\{(400|502), "([^"]*)"[,}]`)
 )
 
 // Each reason that the code has for refusing a message has a rule, and those that a head or a chunk may have are the outcome
