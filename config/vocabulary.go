@@ -41,7 +41,7 @@ var (
 	hostPlace        = &place{name: `an entry of "hosts"`, keys: []string{"host", "port", "name"}}
 	certificatePlace = &place{name: `an entry of "certificates"`, keys: []string{"cert_path", "key_path"}, strict: true}
 
-	places = []*place{topPlace, streamPlace, httpPlace, groupPlace, hostPlace, certificatePlace}
+	places  = []*place{topPlace, streamPlace, httpPlace, groupPlace, hostPlace, certificatePlace}
 	allKeys = keysOf(places)
 
 	// counterparts are what the other mode has instead of a key.
