@@ -1,18 +1,19 @@
 package httpcodec
 
 // noTrailer are fields that may not be trailers, or that nobody expects there (RFC 9110 section 6.5.1): they frame, route,
-// authenticate, or say how the content is to be read. A host that merges trailers into the head would be misled.
+// authenticate, or say how the content is to be read. A host that merges trailers into the head would be misled. Identity fields
+// are such, too.
 var noTrailer = newNames(
-	"age", "authentication-info", "authorization", "cache-control", "client-ip", "connection", "cookie", "date", "expect", "expires",
-	"forwarded", "from", "host", "http2-settings", "keep-alive", "location", "max-forwards", "origin", "pragma", "range", "realm", "referer",
+	"age", "authentication-info", "authorization", "cache-control", "connection", "cookie", "date", "expect", "expires",
+	"from", "host", "http2-settings", "keep-alive", "location", "max-forwards", "origin", "pragma", "range", "realm", "referer",
 	"retry-after", "set-cookie", "strict-transport-security", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via",
 	"warning", "www-authenticate",
 )
 
 // noTrailerPrefix are families of such fields. Two of "content-" are made for trailers.
-var noTrailerPrefix = [...]string{"accept", "access-control-", "content-", "if-", "proxy-", "sec-", "x-forwarded-", "x-real-"}
+var noTrailerPrefix = [...]string{"accept", "access-control-", "content-", "if-", "proxy-", "sec-"}
 
-// names is a set of field names, by length.
+// names is a set of field names, by length. Readers may take for one of them what differs in case and separators.
 type names [32][]string
 
 func newNames(list ...string) (n names) {
@@ -27,7 +28,7 @@ func (n *names) has(name []byte) bool {
 		return false
 	}
 	for _, low := range n[len(name)] {
-		if equalFold(name, low) {
+		if equalAlike(name, low) {
 			return true
 		}
 	}
@@ -36,11 +37,11 @@ func (n *names) has(name []byte) bool {
 
 // mayTrail reports whether a field is relayed as a trailer.
 func mayTrail(name []byte) bool {
-	if noTrailer.has(name) {
+	if identify(name) >= fieldForwardedFor || noTrailer.has(name) {
 		return false
 	}
 	for _, p := range noTrailerPrefix {
-		if hasPrefixFold(name, p) {
+		if hasPrefixAlike(name, p) {
 			return equalFold(name, "content-digest") || equalFold(name, "content-md5")
 		}
 	}

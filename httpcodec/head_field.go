@@ -13,9 +13,13 @@ const (
 	fieldExpect
 	fieldMaxForwards
 	fieldTrailer
+
+	// From here on: never a trailer. These say who the client is.
 	fieldForwardedFor
 	fieldForwardedHost
 	fieldForwardedProto
+	fieldIdentity      // all others
+	fieldIdentityAlias // any of them, in a spelling that only some readers take for the name
 
 	// From here on: of one connection or one message's framing, never copied.
 	fieldOwn
@@ -27,10 +31,23 @@ const (
 	fieldTE
 	fieldUpgrade
 	fieldHTTP2Settings // RFC 7540 section 3.2.1: goes with "Upgrade: h2c"
+	fieldFramingAlias  // Content_Length and the like
 )
 
 // identify finds a field name's ID; letter case does not count.
 func identify(name []byte) fieldID {
+	if id := identifyExactly(name); id != fieldOther || !mayBeAlias(name) {
+		return id
+	}
+	id := identifyAlike(name)
+	if fieldForwardedFor <= id && id <= fieldIdentity && !spelled(name) {
+		return fieldIdentityAlias
+	}
+	return id
+}
+
+// identifyExactly knows the fields of which hosts know no other spelling.
+func identifyExactly(name []byte) fieldID {
 	is := func(low string, id fieldID) fieldID {
 		if equalFold(name, low) {
 			return id
@@ -67,30 +84,22 @@ func identify(name []byte) fieldID {
 			return is("content-length", fieldContentLength)
 		}
 		return is("http2-settings", fieldHTTP2Settings)
-	case 15:
-		return is("x-forwarded-for", fieldForwardedFor)
 	case 16:
-		if c == 'x' {
-			return is("x-forwarded-host", fieldForwardedHost)
-		}
 		return is("proxy-connection", fieldProxyConnection)
 	case 17:
-		if c == 'x' {
-			return is("x-forwarded-proto", fieldForwardedProto)
-		}
 		return is("transfer-encoding", fieldTransferEncoding)
 	}
 	return fieldOther
 }
 
 // connectionKeeps reports whether a field stays although Connection names it: what frames or addresses a message, and what
-// this proxy says about the client, is not for the client to take away.
+// proxies say about the client, is not for the client to take away.
 func connectionKeeps(id fieldID) bool {
 	switch id {
-	case fieldHost, fieldContentLength, fieldTransferEncoding, fieldForwardedFor, fieldForwardedHost, fieldForwardedProto:
+	case fieldHost, fieldContentLength, fieldTransferEncoding:
 		return true
 	}
-	return false
+	return id >= fieldForwardedFor && id < fieldOwn
 }
 
 // appendField writes one field line.

@@ -30,13 +30,18 @@ func endToEnd(h http.Header, pragma bool) http.Header {
 	for _, v := range h["Connection"] {
 		for _, name := range strings.Split(v, ",") {
 			name = textproto.CanonicalMIMEHeaderKey(strings.Trim(name, " \t"))
-			if name != "X-Forwarded-For" && name != "X-Forwarded-Host" && name != "X-Forwarded-Proto" {
+			if !protected(name) {
 				delete(out, name)
 			}
 		}
 	}
 	for _, name := range append(neverSentOn, notCompared...) {
 		delete(out, name)
+	}
+	for name := range out {
+		if low := folded(name); low == "content-length" || low == "transfer-encoding" { // spelled with another character
+			delete(out, name)
+		}
 	}
 	if pragma { // net/http makes one of the other
 		delete(out, "Cache-Control")

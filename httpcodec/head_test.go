@@ -57,10 +57,10 @@ func TestIdentify(t *testing.T) {
 				t.Errorf("%s: %d, want %d", n, got, want)
 			}
 		}
-		for i := range name { // nothing else of that length
+		for i := range name { // nothing else of that length, but what may be taken for it
 			n := []byte(name)
 			n[i] ^= 1
-			if got := identify(n); got != fieldOther {
+			if got := identify(n); got != fieldOther && !protected(string(n)) && got != fieldFramingAlias {
 				t.Errorf("%s: %d", n, got)
 			}
 		}

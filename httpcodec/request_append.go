@@ -15,8 +15,8 @@ type Rewrite struct {
 	RequestID  []byte // for $request_id
 
 	UpstreamHost bool // Host is Authority. Otherwise it is the client's, if there is one
-	Forwarded    bool // X-Forwarded-For, -Proto and -Host are written. Otherwise the client's are relayed
-	Trusted      bool // the client is a trusted proxy: its X-Forwarded-* are kept, and its address is appended
+	Forwarded    bool // X-Forwarded-For, -Proto and -Host are written. Otherwise identity fields are relayed as they are
+	Trusted      bool // the client is a trusted proxy: its identity fields are kept, and its address is appended
 	TLS          bool // the client came by TLS, for X-Forwarded-Proto
 	Close        bool // the host is asked to close the connection after its response
 }
@@ -42,16 +42,15 @@ func AppendRequest(dst []byte, r *Request, w *Rewrite) []byte {
 			continue
 		}
 		name, value := f.name.of(head), f.value.of(head)
-		switch f.id {
-		case fieldOther:
-			if w.Headers.has(name) {
-				continue
-			}
-		case fieldHost:
+		if f.id == fieldHost {
 			dst = r.appendHost(dst, w, name)
 			continue
-		default:
-			if w.Headers.hasID(f.id) || !r.keeps(f, w, &seen) {
+		}
+		if w.Headers.has(name) {
+			continue
+		}
+		if f.id != fieldOther {
+			if !r.keeps(f, w, &seen) {
 				continue
 			}
 			if f.id == fieldMaxForwards && r.MaxForwards > 0 {
@@ -100,6 +99,10 @@ func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
 	case fieldForwardedHost:
 		seen.host = seen.host || w.Trusted
 		return !w.Forwarded || w.Trusted
+	case fieldIdentity:
+		return !w.Forwarded || w.Trusted
+	case fieldIdentityAlias: // no proxy writes it; a trusted one may have let it pass
+		return !w.Forwarded
 	}
 	return true
 }

@@ -91,7 +91,8 @@ var framingOfRequests = []requestCase{
 	{post("Transfer-Encoding: gzip", "Transfer-Encoding: chunked"), 400, "", ""},
 	{post("Transfer-Encoding: CHUNKED"), 0, "chunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"},
 	{post("Transfer-Encoding: \t chunked \t"), 0, "chunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"},
-	{post("Transfer_Encoding: chunked"), 0, "no body", ""},
+	{post("Transfer_Encoding: chunked"), 0, "no body", "POST / HTTP/1.1\r\nHost: a\r\n\r\n"}, // some hosts take it for the other
+	{post("Content_Length: 5", "Content.Length: 5", "CONTENT-LENGTH: 3"), 0, "length 3", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"},
 	{"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "", ""},
 	{"POST / HTTP/1.0\r\nTransfer-Encoding: identity\r\n\r\n", 400, "", ""},
 	{post("Content-Length: 5", "Content-Length: 6"), 400, "", ""},

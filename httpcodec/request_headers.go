@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Header is a field that is set on every request sent to a host, in place of the client's fields of that name.
+// Header is a field that is set on every request sent to a host, in place of the client's fields of that name, and of names that
+// hosts may take for it: letter case does not count, nor does which separators a name has, as in "X_Real-IP".
 type Header struct {
 	Name  string // a token
 	Value string // in it "$host" is the host's name, "$addr" the client's address, "$request_id" the request's ID
@@ -23,7 +24,7 @@ type Headers struct {
 type header struct {
 	id     fieldID
 	prefix string // "Name: "
-	low    string
+	like   string // the name, for equalAlike
 	parts  []part
 }
 
@@ -46,10 +47,13 @@ func CompileHeaders(list []Header) (*Headers, error) {
 			return nil, fmt.Errorf("httpcodec: header %q: a control character in the value", l.Name)
 		}
 		id := identify([]byte(l.Name))
+		if id == fieldIdentityAlias {
+			id = identifyAlike([]byte(l.Name))
+		}
 		if id > fieldOwn || id == fieldTrailer || id == fieldExpect {
 			continue
 		}
-		c := header{id, l.Name + ": ", strings.ToLower(l.Name), compileParts(strings.Trim(l.Value, " \t"))}
+		c := header{id, l.Name + ": ", lowAlike(l.Name), compileParts(strings.Trim(l.Value, " \t"))}
 		if i := h.index(l.Name); i >= 0 {
 			h.list[i] = c
 			continue
@@ -94,20 +98,20 @@ func (h *Headers) needsRequestID() bool { return h != nil && h.idUsed }
 
 func (h *Headers) index(name string) int {
 	for i := range h.list {
-		if h.list[i].low == strings.ToLower(name) {
+		if strings.EqualFold(h.list[i].prefix, name+": ") {
 			return i
 		}
 	}
 	return -1
 }
 
-// has reports whether name is one of h.
+// has reports whether readers may take name for one of h.
 func (h *Headers) has(name []byte) bool {
 	if h == nil || h.lengths>>(len(name)%64)&1 == 0 {
 		return false
 	}
 	for i := range h.list {
-		if equalFold(name, h.list[i].low) {
+		if equalAlike(name, h.list[i].like) {
 			return true
 		}
 	}
