@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"kroxy-ev/engine"
 	"kroxy-ev/engine/enginetest"
 )
 
@@ -298,6 +299,36 @@ func TestInterimBytes(t *testing.T) {
 			}
 			p.stop()
 			h.seen(1)
+		}
+	}
+}
+
+// The head of a response is due after a number of proxy_read_timeouts, whatever came before it; its body is not.
+func TestDeadlineOfAHead(t *testing.T) {
+	t.Parallel()
+	x := &exchange{client: &client{settings: &Settings{ProxyReadTimeout: time.Second}}, phase: relaying}
+	x.request.done = true
+	x.up.WroteAt = 1000
+	for _, tc := range []struct {
+		readAt  int64
+		replied bool
+		at      int64
+		why     cause
+	}{
+		{1000, false, 2000, causeHostReadTimeout},
+		{9500, false, 10500, causeHostReadTimeout},
+		{10500, false, 11000, causeHeadWait},
+		{10500, true, 11500, causeHostReadTimeout},
+	} {
+		x.down.ReadAt, x.replied = tc.readAt, tc.replied
+		first, reason := engine.Never, cause{}
+		for at, why := range x.deadlines {
+			if at < first {
+				first, reason = at, why
+			}
+		}
+		if first != tc.at || reason != tc.why {
+			t.Errorf("%+v: at %d, %s", tc, first, reason.text)
 		}
 	}
 }
