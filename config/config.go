@@ -88,8 +88,8 @@ type Config struct {
 	UpstreamKeepaliveTimeout time.Duration  // how long they are kept
 	MaxBodySize              int64          // of a request, in bytes; 0 is no bound
 	UpstreamHost             bool           // Host names the host, not what the client asked for
-	ForwardedHeaders         bool           // X-Forwarded-For, -Proto and -Host are set
-	TrustedProxies           []netip.Prefix // clients whose own X-Forwarded-* are believed
+	ForwardedHeaders         bool           // X-Forwarded-For, -Proto and -Host are set, strangers' identity fields dropped
+	TrustedProxies           []netip.Prefix // clients whose own identity fields are believed
 
 	// Headers are set on each request sent upstream, in the order of the file
 	// (http only). Where two names differ only in letter case, the later wins.

@@ -42,7 +42,8 @@ type Settings struct {
 	TLS *tlsconn.Server
 	// UpstreamHost has Host name the host instead of what the client asked for.
 	UpstreamHost bool
-	// Forwarded has X-Forwarded-For, -Proto and -Host set; Trusted are the clients whose own ones are believed.
+	// Forwarded has X-Forwarded-For, -Proto and -Host set, and what clients say of that kind dropped; Trusted are the
+	// clients who are believed.
 	Forwarded bool
 	Trusted   []netip.Prefix
 }
