@@ -36,6 +36,17 @@ func splitCores() (cores, error) {
 	}
 }
 
+// shared has everything run on all CPUs.
+func (c cores) shared() cores {
+	var all unix.CPUSet
+	for cpu := range len(all) * 64 {
+		if c.proxy.IsSet(cpu) || c.rest.IsSet(cpu) {
+			all.Set(cpu)
+		}
+	}
+	return cores{proxy: all, rest: all}
+}
+
 // pinSelf moves every thread of this process to set; threads made later inherit it.
 func pinSelf(set unix.CPUSet) error {
 	tasks, err := os.ReadDir("/proc/self/task")

@@ -50,6 +50,13 @@ func BenchmarkGrowthHosts(b *testing.B)          { run(b) }
 func BenchmarkGrowthHostsLeastConn(b *testing.B) { run(b) }
 func BenchmarkGrowthWorkers(b *testing.B)        { run(b) }
 
+func BenchmarkHTTPRate(b *testing.B)            { run(b) }
+func BenchmarkStreamRate(b *testing.B)          { run(b) }
+func BenchmarkHTTPDefaults(b *testing.B)        { run(b) }
+func BenchmarkTLSConcurrency(b *testing.B)      { run(b) }
+func BenchmarkTLSConcurrencyLoose(b *testing.B) { run(b) }
+func BenchmarkHTTPSize(b *testing.B)            { run(b) }
+
 // run runs the benchmark of this name in suite: one workload, or a sub-benchmark for each point.
 func run(b *testing.B) {
 	found := false

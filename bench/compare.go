@@ -18,6 +18,7 @@ type workload struct {
 	fresh  bool     // each measurement has a new process
 	noLog  bool     // access logs are off
 	rsa    bool     // the contestants' certificate has an RSA key, not an ECDSA one
+	loose  bool     // nothing is bound to a CPU, and the contestants are set up as they come: see looseRow
 	hosts  hostKind // what the contestants stand in front of
 	curve  string   // the name of what this is one point of, at x; "": of nothing
 	x      float64
@@ -43,6 +44,11 @@ type comparison struct {
 // meets all alike. A contestant that fails is left out from then on; an error is one of hosts or preparation.
 func (h *harness) compare(w *workload) (*comparison, error) {
 	c := &comparison{work: w, rounds: map[string][]metrics{}, failed: map[string]error{}}
+	if w.loose {
+		bound := h.cores
+		h.cores = bound.shared()
+		defer func() { h.cores = bound }()
+	}
 	hs, err := h.hostsFor(w)
 	if err != nil {
 		return nil, err

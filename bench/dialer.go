@@ -21,11 +21,12 @@ type dialer struct {
 	addr   string
 	config *tls.Config // nil: no TLS
 	resume bool        // all connections resume a session; else none does
+	nagle  bool        // see job.Nagle
 }
 
 // dialer returns the dialer of j's clients. When they resume a session, this makes the connection that it comes from.
 func (j job) dialer() (dialer, error) {
-	d := dialer{addr: j.Addr}
+	d := dialer{addr: j.Addr, nagle: j.Nagle}
 	if !j.TLS {
 		return d, nil
 	}
@@ -71,6 +72,9 @@ func (noSessions) Put(string, *tls.ClientSessionState) {}
 // dial makes a connection, ready for data.
 func (d dialer) dial() (net.Conn, error) {
 	c, err := net.DialTimeout("tcp", d.addr, dialTimeout)
+	if t, ok := c.(*net.TCPConn); ok && d.nagle {
+		_ = t.SetNoDelay(false)
+	}
 	if err != nil || d.config == nil {
 		return c, err
 	}

@@ -199,7 +199,7 @@ func (h *harness) startTarget(w *workload, p peer, hs *hosts) (*target, error) {
 	default:
 		c = h.ecdsa
 	}
-	s := settings{Port: port, HostA: hs.ports.A, HostB: hs.ports.B, certificate: c, deployment: w.deploy}
+	s := settings{Port: port, HostA: hs.ports.A, HostB: hs.ports.B, certificate: c, Loose: w.loose, deployment: w.deploy}
 	pr, err := p.start(h, s, h.cores.proxy, !w.noLog)
 	if err != nil {
 		return nil, err

@@ -37,6 +37,8 @@ type job struct {
 	Warm  time.Duration
 	Trace tracepoints // ping with a Meter: what is to be counted of what that process calls
 
+	Nagle bool // connect: clients leave Nagle's algorithm on, as many do (ab, for one)
+
 	TLS        bool    // to the proxy: see dialer
 	Resume     bool    // connect: with resumed sessions; else all handshakes are full
 	Handshakes float64 // ping at a fixed rate: new connections a second beside the others: see handshaker

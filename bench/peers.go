@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"text/template"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ type settings struct {
 	Dir          string // for whatever else the program writes
 	Files        int    // limit on open files
 	MaxConn      int    // sessions that fit under it, at most 9000
+	Loose        bool   // as many workers, threads or reactors as there are CPUs, and kroxy-ev's defaults: see workload.loose
 	Bulk         bool   // for the contestant of the bulk rows only, where one file serves both
 	deployment          // of kroxy-ev
 	StreamModule string // nginx's stream module when it is a loadable one, or ""
@@ -149,9 +151,10 @@ func kroxyArgv(program string) func(conf, dir string) []string {
 	return func(conf, _ string) []string { return []string{program, "--config", conf} }
 }
 
-// find looks for a program in PATH and where Debian keeps servers, and returns its path, or "" when it is not there.
+// find looks for a program where the environment says (NGINX=, HAPROXY=, WRK=), in PATH, and where Debian keeps servers. It
+// returns its path, or "" when it is not there.
 func find(program string) string {
-	for _, name := range []string{program, "/usr/sbin/" + program} {
+	for _, name := range []string{os.Getenv(strings.ToUpper(program)), program, "/usr/sbin/" + program} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}

@@ -53,6 +53,34 @@ var charts = []chart{
 		},
 	},
 	{
+		name: "rate", title: "HTTP: CPU per request over requests a second, all defaults (lower is better)", ticksAtX: true, logX: true,
+		x: "requests a second", y: "CPU per request, µs",
+		series: []series{{curve: "rate", unit: "cpu-us/op"}},
+	},
+	{
+		name: "rate-stream", title: "TCP: CPU per request over requests a second, all defaults (lower is better)", ticksAtX: true, logX: true,
+		x: "requests a second", y: "CPU per request, µs",
+		series: []series{{curve: "rate-stream", unit: "cpu-us/op"}},
+	},
+	{
+		name: "defaults", title: "CPU per request over connections, all defaults (lower is better)", ticksAtX: true, logX: true,
+		x: "kept-alive connections", y: "CPU per request, µs",
+		series: []series{{curve: "defaults", unit: "cpu-us/op"}},
+	},
+	{
+		name: "handshakes", title: "CPU of a full handshake and a request over handshakes at a time (lower is better)", ticksAtX: true, logX: true,
+		x: "handshakes at a time", y: "CPU, µs",
+		series: []series{
+			{curve: "handshakes", unit: "cpu-us/conn"},
+			{curve: "handshakes-loose", unit: "cpu-us/conn", label: "all CPUs", dashed: true},
+		},
+	},
+	{
+		name: "size", title: "CPU per response over its size (lower is better)", logX: true, logY: true, ticksAtX: true,
+		x: "bytes", y: "CPU per response, µs",
+		series: []series{{curve: "size", unit: "cpu-us/op"}},
+	},
+	{
 		name: "workers", title: "CPU per request over worker processes on one CPU (lower is better)", ticksAtX: true,
 		x: "worker processes", y: "CPU per request, µs",
 		series: []series{{curve: "workers", unit: "cpu-us/op"}},

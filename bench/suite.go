@@ -20,6 +20,7 @@ var suite = slices.Concat(
 		streamCalls, httpCalls, httpCalls1, tlsCalls,
 	},
 	growthConns, growthMemory, growthHosts, growthHostsLeastConn, growthWorkers,
+	httpRate, streamRate, httpDefaults, tlsRate, tlsRateLoose, httpSize,
 )
 
 // benchmark returns the name of w's benchmark, and which of its points w is, or "".
