@@ -1,10 +1,11 @@
 package config
 
 // The lines of an access log without a format_log: what nginx's combined format
-// says, as far as it is not about the content, and how long it took.
+// says of client and request, then which host it was, how long it took, and how
+// it ended.
 const (
-	DefaultStreamLog = `$client_addr $bytes_sent_upstream $bytes_sent_downstream $processing_time`
-	DefaultHTTPLog   = `$client_addr "$request_method $request_uri" $status $bytes_sent_downstream "$http_user_agent" $processing_time`
+	DefaultStreamLog = `$client_addr $bytes_sent_upstream $bytes_sent_downstream $upstream_addr $processing_time $end_reason`
+	DefaultHTTPLog   = `$client_addr "$request_method $request_uri $protocol" $status $bytes_sent_downstream "$http_user_agent" $upstream_addr $processing_time $end_reason`
 )
 
 // defaultLog gives an access log its lines where the file does not. A

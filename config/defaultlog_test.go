@@ -26,7 +26,7 @@ func TestDefaultLog(t *testing.T) {
 	}
 	// They are good themselves.
 	parse(t, stream(`"format_log":"`+config.DefaultStreamLog+`"`))
-	c, _ := parse(t, http(`"format_log":"$client_addr \"$request_method $request_uri\" $status $bytes_sent_downstream \"$http_user_agent\" $processing_time"`))
+	c, _ := parse(t, http(`"format_log":"$client_addr \"$request_method $request_uri $protocol\" $status $bytes_sent_downstream \"$http_user_agent\" $upstream_addr $processing_time $end_reason"`))
 	if c.FormatLog != config.DefaultHTTPLog {
 		t.Errorf("the default has become %s", config.DefaultHTTPLog)
 	}

@@ -90,7 +90,7 @@ func TestAccessLogWithoutFormat(t *testing.T) {
 			talk  func(p *proxy)
 			want  string
 		}{
-			"stream": {raw, (*proxy).talk, `127\.0\.0\.1 5 7 \d+ms$`},
+			"stream": {raw, (*proxy).talk, `127\.0\.0\.1 5 7 127\.0\.0\.1:\d+ \d+ms complete$`},
 			"http": {web, func(p *proxy) {
 				c := p.dial()
 				send(t, c, "GET /a?b HTTP/1.1\r\nHost: p\r\nUser-Agent: me\r\nConnection: close\r\n\r\n")
@@ -98,7 +98,7 @@ func TestAccessLogWithoutFormat(t *testing.T) {
 					t.Errorf("%d, %q", res.StatusCode, body)
 				}
 				_ = c.Close()
-			}, `127\.0\.0\.1 "GET /a\?b" 200 \d+ "me" \d+ms$`},
+			}, `127\.0\.0\.1 "GET /a\?b HTTP/1\.1" 200 \d+ "me" 127\.0\.0\.1:\d+ \d+ms complete$`},
 		} {
 			t.Run(mode+", "+name, func(t *testing.T) {
 				t.Parallel()
