@@ -203,7 +203,7 @@ func meet(prefix string) ([]*candidate, error) {
 func deskList(prefix string) ([]string, error) {
 	text, err := os.ReadFile("/proc/self/net/unix") // proc_pid_net(5)
 	if err != nil {
-		return nil, fmt.Errorf("looking for running processes: %w", err)
+		return nil, fmt.Errorf("looking for running processes: %w; without /proc there is only SIGHUP", err)
 	}
 	const flags, path, listens = 3, 7, "00010000"
 	var names []string

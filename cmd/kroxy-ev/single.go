@@ -115,7 +115,7 @@ func (s *single) run() error {
 			s.log.Info("kroxy-ev: stopping", "signal", sig.String(), "sessions", s.active(), "timeout", s.now.cfg.ShutdownTimeout)
 			return s.finish()
 		case <-s.signals.reload:
-			s.reload(&warnings{log: s.log}) // what comes of it is logged
+			_ = s.reload(&warnings{log: s.log}) // it was logged
 		case <-s.signals.reopen:
 			s.reopen()
 		case <-s.signals.upgrade:
