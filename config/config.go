@@ -10,6 +10,7 @@
 package config
 
 import (
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -96,6 +97,9 @@ type Config struct {
 	Headers []Header
 
 	TLS TLS
+
+	ErrorLog string     // error log path; "" is stderr
+	LogLevel slog.Level // of what is in it, at least
 
 	FileLog      string            // access log path; "" is no log
 	FormatLog    string            // access log line, not "" if there is a log and no FormatFields; its variables are known to exist in Mode

@@ -184,6 +184,8 @@ func (d *decoder) server(n *node) *Config {
 	c.TLSHandshakeTimeout = o.millis("tls_handshake_timeout", 10000)
 	c.TLS = o.tls()
 
+	c.ErrorLog = o.text("error_log")
+	c.LogLevel = o.logLevel()
 	c.FileLog = o.text("file_log")
 	c.FormatLog, c.FormatFields = o.formatLog()
 	c.defaultLog()

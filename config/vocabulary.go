@@ -24,7 +24,7 @@ var (
 		"proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout",
 		"tls_enabled", "tls_cert_path", "tls_key_path", "tls_verify_client", "tls_client_ca_path",
 		"tls_min_version", "tls_handshake_timeout", "tls_ticket_rotation", "certificates",
-		"file_log", "format_log", "servers",
+		"file_log", "format_log", "error_log", "log_level", "servers",
 		"watchdog_timeout", "pid_file", "user", "group",
 	}
 

@@ -63,8 +63,10 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 				"only root can run workers as somebody else, and look whether they may write to their log", "check the file as root"))
 		}
 	}
-	if err == nil && cfg.FileLog != "" && !standard(cfg.FileLog) {
-		check(worker, "file_log", cfg.FileLog)
+	for _, f := range []struct{ key, path string }{{"file_log", cfg.FileLog}, {"error_log", cfg.ErrorLog}} {
+		if err == nil && f.path != "" && !standard(f.path) {
+			check(worker, f.key, f.path)
+		}
 	}
 	if cfg.PIDFile != "" {
 		check(thisProcess(), "pid_file", cfg.PIDFile)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/goccy/go-json"
@@ -20,6 +22,8 @@ import (
 type master struct {
 	path    string
 	log     *slog.Logger
+	errors  *errorLog
+	debug   atomic.Bool // everything is to be logged, for workers that are yet to come
 	ledger  *ledger
 	workers *supervise.Master
 	signals signals
@@ -46,6 +50,8 @@ type brief struct {
 	IDs     []int        // of the hosts
 	Tickets tickets
 	Row     int // in the counters
+	// Debug has everything logged, whatever the configuration says.
+	Debug bool
 	// Shared says that the socket is not the worker's alone: it must not be retired.
 	Shared bool
 }
@@ -54,10 +60,11 @@ func (b *brief) given() given { return given{b.IDs, b.Tickets} }
 
 // serveMaster runs master and workers until a signal stops them. H is what a predecessor has left, or nil.
 func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
-	log, closeLog := openLog(stderr)
-	defer closeLog()
+	errs := openLog(stderr)
+	defer errs.close()
+	log := errs.log
 	warnWait(log)
-	m := &master{path: path, log: log, rows: map[int]int{}, signals: catchSignals()}
+	m := &master{path: path, log: log, errors: errs, rows: map[int]int{}, signals: catchSignals()}
 	defer m.signals.release()
 	err := m.begin(h)
 	if h != nil {
@@ -94,6 +101,16 @@ func (m *master) begin(h *supervise.Handover) error {
 	if err != nil {
 		return err
 	}
+	who, err := credential(next.cfg)
+	if err != nil {
+		return err
+	}
+	if who != nil { // workers write to the same file
+		m.errors.owner = identity{name: "user " + strconv.Itoa(int(who.Uid)), credential: who}
+	}
+	if err = m.errors.follow(next.cfg); err != nil {
+		return err
+	}
 	if h != nil {
 		err = m.inherit(h, &next)
 	} else {
@@ -106,10 +123,6 @@ func (m *master) begin(h *supervise.Handover) error {
 		return err
 	}
 	if next.ids, err = m.ledger.assign(next.cfg); err != nil {
-		return err
-	}
-	who, err := credential(next.cfg)
-	if err != nil {
 		return err
 	}
 	m.workers, err = supervise.Start(supervise.Options{
@@ -153,7 +166,7 @@ func (m *master) plan(g generation) supervise.Plan {
 			}
 			m.rows[slot] = row
 		}
-		body, err := json.Marshal(brief{m.path, g.cfg.Text(), g.cfg.Files(), g.ids, g.tickets, row, g.doors.shared})
+		body, err := json.Marshal(brief{m.path, g.cfg.Text(), g.cfg.Files(), g.ids, g.tickets, row, m.debug.Load(), g.doors.shared})
 		return body, []int{g.doors.of(slot), m.ledger.counters.FD()}, err
 	}
 	return p
@@ -202,7 +215,9 @@ func (m *master) run() error {
 			m.log.Info("kroxy-ev: stopping", "signal", sig.String(), "timeout", m.now.cfg.ShutdownTimeout)
 			return m.finish()
 		case <-m.signals.reopen:
-			m.workers.Broadcast(supervise.ReopenLogs)
+			m.reopen()
+		case <-m.signals.debug:
+			m.toggleDebug()
 		case <-reload:
 			m.start(order{verb: verbReload})
 		case <-upgrade:
@@ -236,6 +251,23 @@ func (m *master) run() error {
 		case <-m.workers.Done():
 			return errors.New("kroxy-ev: the master of the workers has stopped by itself")
 		}
+	}
+}
+
+// reopen has the log files opened anew: the master's first, for it to be there when workers open it.
+func (m *master) reopen() {
+	m.errors.reopen()
+	m.workers.Broadcast(supervise.ReopenLogs)
+}
+
+// toggleDebug has everything logged, or no longer.
+func (m *master) toggleDebug() {
+	on := m.errors.toggleDebug()
+	m.debug.Store(on)
+	if on {
+		m.workers.Broadcast(noticeDebugOn)
+	} else {
+		m.workers.Broadcast(noticeDebugOff)
 	}
 }
 
@@ -296,7 +328,12 @@ func (m *master) reload(now generation, w *warnings) (generation, error) {
 	if err != nil {
 		return now, err
 	}
-	if err := m.workers.Apply(m.plan(next)); err != nil {
+	out, err := m.errors.prepare(next.cfg)
+	if err == nil {
+		err = m.workers.Apply(m.plan(next))
+	}
+	if err != nil {
+		m.errors.drop(out)
 		if next.doors != now.doors {
 			next.doors.close()
 		} else if n < now.doors.open {
@@ -304,6 +341,7 @@ func (m *master) reload(now generation, w *warnings) (generation, error) {
 		}
 		return now, err
 	}
+	m.errors.take(out, next.cfg)
 	m.ledger.registry.Commit()
 	if next.doors != now.doors {
 		now.doors.close()
@@ -381,7 +419,9 @@ func (m *master) finish() error {
 			o.next.doors.close()
 			o.order.tell(o.err)
 		case <-m.signals.reopen:
-			m.workers.Broadcast(supervise.ReopenLogs)
+			m.reopen()
+		case <-m.signals.debug:
+			m.toggleDebug()
 		case <-done:
 			if m.busy != nil {
 				o := <-m.busy

@@ -14,6 +14,7 @@ type signals struct {
 	reload  chan os.Signal // SIGHUP
 	reopen  chan os.Signal // SIGUSR1
 	upgrade chan os.Signal // SIGUSR2
+	debug   chan os.Signal // SIGTTIN, which nothing else sends to a program that reads no terminal, and which has one number and name everywhere
 }
 
 // catchSignals begins to catch. It comes before anything is served: a signal that comes earlier has its usual effect.
@@ -36,10 +37,12 @@ func catchDemoSignals() signals {
 
 // newSignals catches all signals but SIGHUP.
 func newSignals() signals {
-	s := signals{make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	one := func() chan os.Signal { return make(chan os.Signal, 1) }
+	s := signals{stop: make(chan os.Signal, 2), reload: one(), reopen: one(), upgrade: one(), debug: one()}
 	signal.Notify(s.stop, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT)
 	signal.Notify(s.reopen, unix.SIGUSR1)
 	signal.Notify(s.upgrade, unix.SIGUSR2)
+	signal.Notify(s.debug, unix.SIGTTIN)
 	return s
 }
 
@@ -49,7 +52,7 @@ func surviveClosedPipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 
 // release has the signals have their usual effect again.
 func (s signals) release() {
-	for _, c := range []chan os.Signal{s.stop, s.reload, s.reopen, s.upgrade} {
+	for _, c := range []chan os.Signal{s.stop, s.reload, s.reopen, s.upgrade, s.debug} {
 		signal.Stop(c)
 	}
 }

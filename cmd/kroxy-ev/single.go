@@ -9,16 +9,14 @@ import (
 	"runtime"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
-	"kroxy-ev/engine/accesslog"
 )
 
 // single is the program without worker processes: a proxy, and what people ask of it.
 type single struct {
 	*proxy
+	errors  *errorLog
 	ledger  *ledger
 	tickets tickets
 	upkeep  upkeep
@@ -26,17 +24,6 @@ type single struct {
 	signals signals
 	desk    *desk  // nil if there is none
 	lent    uint16 // the port on which sockets are systemd's; 0 if they are ours
-}
-
-// openLog has diagnostics go to w, without ever blocking a loop, until close.
-func openLog(w io.Writer) (log *slog.Logger, close func()) {
-	diagnostics := accesslog.New(w, accesslog.Options{FlushInterval: 50 * time.Millisecond, Report: func(err error) {
-		if !errors.Is(err, unix.EPIPE) { // while nobody reads, that would be lost too
-			log.Warn("error log: lines were lost or writing fails", "error", err)
-		}
-	}})
-	log = slog.New(slog.NewTextHandler(diagnostics, nil))
-	return log, func() { _ = diagnostics.Close(flushTimeout) } // there is nowhere left to report to
 }
 
 // warnWait says that this program's loops wait in a way that costs more.
@@ -73,14 +60,19 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 	if cfg.User != "" || cfg.GroupName != "" {
 		return problem(cfg, "user", "worker processes change their user, and there are none", "start with --multiprocess, or remove user and group and have whoever starts it choose the user")
 	}
-	log, closeLog := openLog(stderr)
-	defer closeLog()
+	errs := openLog(stderr)
+	defer errs.close()
+	if err := errs.follow(cfg); err != nil {
+		return err
+	}
+	log := errs.log
 	warnWait(log)
 	s, lent, err := newSingleProxy(cfg, log)
 	if err != nil {
 		return err
 	}
 	p := s.proxy
+	s.errors = errs
 	defer p.close()
 	pid, err := writePIDFile(cfg)
 	if err != nil {
@@ -118,6 +110,9 @@ func (s *single) run() error {
 			_ = s.reload(&warnings{log: s.log}) // it was logged
 		case <-s.signals.reopen:
 			s.reopen()
+			s.errors.reopen()
+		case <-s.signals.debug:
+			s.errors.toggleDebug()
 		case <-s.signals.upgrade:
 			s.log.Error("kroxy-ev: " + errNoMaster.Error())
 		case o := <-s.desk.taken():
@@ -180,11 +175,18 @@ func (s *single) tryReload(w *warnings) error {
 			return err
 		}
 	}
-	next, err := s.prepare(cfg, given{ids, s.tickets})
+	out, err := s.errors.prepare(cfg)
 	if err != nil {
 		closeAll(sockets)
 		return err
 	}
+	next, err := s.prepare(cfg, given{ids, s.tickets})
+	if err != nil {
+		closeAll(sockets)
+		s.errors.drop(out)
+		return err
+	}
+	s.errors.take(out, cfg)
 	s.ledger.registry.Commit()
 	s.upkeep.follow(cfg)
 	return s.commit(next, sockets)

@@ -22,19 +22,22 @@ import (
 
 // worker is a process that serves: a proxy with one reactor, which does what its master says.
 type worker struct {
-	link     *supervise.Worker
-	log      *slog.Logger
-	closeLog func()
-	proxy    *proxy // nil before the first plan was prepared
-	serving  bool
-	shared   bool     // others accept from the same socket, or will
-	parting  *parting // the drain that was begun and not taken back
-	beat     *beat
+	link    *supervise.Worker
+	log     *slog.Logger
+	errors  *errorLog
+	proxy   *proxy // nil before the first plan was prepared
+	serving bool
+	shared  bool     // others accept from the same socket, or will
+	parting *parting // the drain that was begun and not taken back
+	beat    *beat
 
 	// What was prepared and neither committed nor given up.
 	next    *snapshot
+	out     *errorOutput
 	socket  int  // -1 if the port is the same
 	sharing bool // what shared is to become
+
+	toldDebug bool // whether the log is at debug was said since the plan was made
 
 	ending sync.Once
 }
@@ -45,13 +48,13 @@ const workerProcs = 2
 // serveWorker runs a worker until its master ends it.
 func serveWorker(link *supervise.Worker, stderr io.Writer) error {
 	// What a terminal sends to the whole group is for the master to act upon.
-	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2)
-	log, closeLog := openLog(stderr)
-	w := &worker{link: link, log: log.With("worker", link.Slot), closeLog: closeLog, socket: -1}
+	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTTIN)
+	errs := openLog(stderr)
+	w := &worker{link: link, log: errs.log.With("worker", link.Slot), errors: errs, socket: -1}
 	runtime.GOMAXPROCS(min(workerProcs, runtime.GOMAXPROCS(0)))
 	fail(atStart, w)
 	err := link.Serve(w)
-	closeLog()
+	errs.close()
 	return err
 }
 
@@ -68,11 +71,23 @@ func (w *worker) Prepare(body []byte, files []int) error {
 		return err
 	}
 	if w.proxy == nil {
+		if err := w.errors.follow(cfg); err != nil {
+			closeAll(files)
+			return err
+		}
+		if !w.toldDebug {
+			w.errors.setDebug(b.Debug)
+		}
 		return w.prepareFirst(cfg, b, files[0], files[1])
 	}
 	_ = unix.Close(files[1])
+	if w.out, err = w.errors.prepare(cfg); err != nil {
+		_ = unix.Close(files[0])
+		return err
+	}
 	if w.next, err = w.proxy.prepare(cfg, b.given()); err != nil {
 		_ = unix.Close(files[0])
+		w.errors.drop(w.out)
 		return err
 	}
 	w.socket, w.sharing = files[0], b.Shared
@@ -115,10 +130,11 @@ func (w *worker) Commit() {
 			closeAll(socket)
 			socket = nil
 		}
+		w.errors.take(w.out, w.next.cfg)
 		if err := p.commit(w.next, socket); err != nil {
 			w.log.Error("kroxy-ev: going over to a new configuration", "error", err)
 		}
-		w.next, w.socket, w.shared = nil, -1, w.sharing
+		w.next, w.out, w.socket, w.shared = nil, nil, -1, w.sharing
 	}
 	every := p.now.cfg.WatchdogTimeout / 4
 	p.reactors[0].loop.Post(func() { w.beat.start(every) })
@@ -137,8 +153,9 @@ func (w *worker) Abort() {
 		return // it never served, and will be told to stop
 	}
 	w.proxy.discard(w.next)
+	w.errors.drop(w.out)
 	_ = unix.Close(w.socket)
-	w.next, w.socket = nil, -1
+	w.next, w.out, w.socket = nil, nil, -1
 }
 
 // Drain implements supervise.Handler. The master bounds it.
@@ -194,8 +211,12 @@ func (w *worker) Notice(n supervise.Notice) {
 		if w.serving {
 			w.proxy.reopen()
 		}
+		w.errors.reopen()
 	case noticeReplaced:
 		w.shared = true
+	case noticeDebugOn, noticeDebugOff:
+		w.errors.setDebug(n == noticeDebugOn)
+		w.toldDebug = true
 	}
 }
 
@@ -214,7 +235,7 @@ func (w *worker) end(status int) {
 		if w.serving {
 			w.proxy.close()
 		}
-		w.closeLog()
+		w.errors.close()
 		os.Exit(status)
 	})
 	select {} // another goroutine is about to
@@ -228,8 +249,13 @@ const (
 	whenServing
 )
 
-// noticeReplaced tells workers that the sockets are a new master's now.
-const noticeReplaced supervise.Notice = 2
+const (
+	// noticeReplaced tells workers that the sockets are a new master's now.
+	noticeReplaced supervise.Notice = iota + 2
+	// noticeDebugOn and noticeDebugOff tell them whether everything is to be logged.
+	noticeDebugOn
+	noticeDebugOff
+)
 
 // beat tells the master that the loop goes round.
 type beat struct {
