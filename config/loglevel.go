@@ -20,8 +20,10 @@ func (o object) logLevel() slog.Level {
 		_ = level.UnmarshalText([]byte(name)) // slog knows them
 	default:
 		remedy := "write " + list(LogLevels)
-		if near := nearest(strings.ToLower(name), LogLevels); near != nil {
-			remedy = didYouMean(near)
+		for _, level := range LogLevels {
+			if strings.HasPrefix(strings.ToLower(name), level) { // such as "warning"
+				remedy = didYouMean([]string{level})
+			}
 		}
 		n, path := o.child(key)
 		o.fail(n, path, "unknown level "+quote(name), remedy)

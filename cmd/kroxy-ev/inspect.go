@@ -50,13 +50,11 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 	}
 	who, err := wanted(cfg)
 	add(err)
-	worker := thisProcess()
+	worker := workerIdentity(cfg, who)
 	if who != nil {
 		key := "group"
-		worker = identity{name: "group " + cfg.GroupName, credential: who}
 		if cfg.User != "" {
 			key = "user"
-			worker.name, worker.owner = "user "+cfg.User, cfg.User
 		}
 		if os.Getuid() != 0 {
 			warnings = append(warnings, cfg.Problem(cfg.Mode.String()+"."+key,

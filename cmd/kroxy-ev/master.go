@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -105,9 +104,7 @@ func (m *master) begin(h *supervise.Handover) error {
 	if err != nil {
 		return err
 	}
-	if who != nil { // workers write to the same file
-		m.errors.owner = identity{name: "user " + strconv.Itoa(int(who.Uid)), credential: who}
-	}
+	m.errors.owner = workerIdentity(next.cfg, who) // workers write to the same file
 	if err = m.errors.follow(next.cfg); err != nil {
 		return err
 	}

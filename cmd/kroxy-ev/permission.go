@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"kroxy-ev/config"
 )
 
 // identity is whom files are opened as.
@@ -20,6 +22,17 @@ type identity struct {
 
 // thisProcess is whom this process opens files as.
 func thisProcess() identity { return identity{name: fmt.Sprintf("user %d", os.Geteuid())} }
+
+// workerIdentity is whom workers open files as if they run as who, which cfg asks for; nil is as this process.
+func workerIdentity(cfg *config.Config, who *syscall.Credential) identity {
+	switch {
+	case who == nil:
+		return thisProcess()
+	case cfg.User == "":
+		return identity{name: "group " + cfg.GroupName, credential: who}
+	}
+	return identity{name: "user " + cfg.User, owner: cfg.User, credential: who}
+}
 
 // do runs f on a thread that is w for the file system (credentials(7)). It reports whether it could: it takes the right to
 // become somebody else.
