@@ -10,13 +10,12 @@ import (
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/logformat"
+	"kroxy-ev/streamcodec"
 )
 
 const (
 	lingerTime  = 5000    // ms: how long a client that was told of the end may go on sending
 	lingerBytes = 1 << 20 // and how much
-	flushTime   = 60000   // ms: how long a client may take to confirm what it was sent, unless send_timeout says less
-	flushLook   = 20      // ms between two looks whether it has
 )
 
 // clientState is what a client connection is at.
@@ -48,9 +47,10 @@ type client struct {
 	conn     engine.Conn
 	timer    engine.Timer
 	addr     netip.Addr
-	since    int64  // when it became idle, or began to linger or to flush; ms on the loop's clock
-	lingered int64  // bytes dropped while lingering
-	port     uint16 // of addr
+	since    int64             // when it became idle, or began to linger; ms on the loop's clock
+	last     streamcodec.Flush // of clientFlushing
+	lingered int64             // bytes dropped while lingering
+	port     uint16            // of addr
 	state    clientState
 	served   bool // it has had a response
 }
@@ -83,7 +83,7 @@ func (c *client) Expired(*engine.Timer) {
 		return
 	}
 	if c.state == clientFlushing {
-		c.flush(now)
+		c.flush()
 		return
 	}
 	if at := c.deadline(); at <= now {
@@ -154,22 +154,21 @@ func (c *client) linger() {
 
 // startFlush resets the connection as soon as the client has confirmed what it was sent, which a reset would destroy.
 func (c *client) startFlush() {
-	now := c.server.loop.Now()
-	c.state, c.since = clientFlushing, now
+	c.state = clientFlushing
 	c.server.loop.Disarm(&c.timer)
-	c.flush(now)
+	if c.last.Begin(&c.conn) {
+		c.arm(c.server.loop.Now() + streamcodec.FlushLook)
+	} else {
+		c.reset()
+	}
 }
 
-func (c *client) flush(now int64) {
-	most := int64(flushTime)
-	if t := c.settings.SendTimeout; t > 0 {
-		most = min(most, t.Milliseconds())
-	}
-	if c.conn.Unacknowledged() == 0 || now-c.since >= most {
+func (c *client) flush() {
+	if c.last.Over(&c.conn, c.settings.SendTimeout) {
 		c.reset()
 		return
 	}
-	c.arm(now + flushLook)
+	c.arm(c.server.loop.Now() + streamcodec.FlushLook)
 }
 
 // close ends the connection.

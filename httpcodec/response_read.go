@@ -53,10 +53,13 @@ func (x *exchange) moveDown() (int, bool) {
 	case x.response.in == Length:
 		n, source, sink := x.down.Move(v.loop, x.response.left)
 		x.response.took(int64(n))
-		if source != nil && !again(source) && !x.response.done {
+		if !x.delivered(sink) {
+			return n, false
+		}
+		if source != nil && !again(source) && !x.response.done && !x.down.Holding() { // else the next read tells it again
 			return n, x.hostGone(source)
 		}
-		return n, x.delivered(sink)
+		return n, true
 	}
 	p := v.loop.Scratch()[:bodyRead]
 	n, err := x.host.conn.Read(p)

@@ -1,44 +1,81 @@
 package streamcodec
 
 import (
+	"cmp"
 	"time"
 
 	"kroxy-ev/balance"
+	"kroxy-ev/engine"
 )
 
 const (
-	flushLook = 20               // ms between two looks at whether the client has confirmed everything
-	flushMax  = 60 * time.Second // of waiting for that, unless send_timeout says less
+	// FlushLook is how long it is, in ms, between two looks at whether a peer has confirmed everything.
+	FlushLook = 20
+	// flushTime bounds how long a peer may confirm nothing, unless there is a timeout.
+	flushTime = 60 * time.Second
 )
 
-// flush delays the end of a session whose host has failed, until the client has confirmed what it was sent. A reset
-// destroys what is not, and the client would lose the host's last words: an early answer, say, of a host that refuses
-// the rest of an upload. It reports whether there is something to wait for.
-func (s *Session) flush(err error) bool {
-	if s.state != stateRelay || s.down.Holding() || s.client.Unacknowledged() == 0 {
+// Flush is the wait until a peer has confirmed what it was sent, before its connection is reset: a reset destroys what is not.
+type Flush struct {
+	left  int   // bytes that were not confirmed when that was last looked at
+	since int64 // when there were last more; ms on the loop's clock
+}
+
+// Begin begins to wait for the peer of c, and reports whether there is something to wait for.
+func (f *Flush) Begin(c *engine.Conn) bool {
+	*f = Flush{left: c.Unacknowledged(), since: c.Loop().Now()}
+	return f.left > 0
+}
+
+// Over reports whether the peer of c has confirmed everything, or nothing for as long as the timeout, where zero is a minute.
+func (f *Flush) Over(c *engine.Conn, timeout time.Duration) bool {
+	now, left := c.Loop().Now(), c.Unacknowledged()
+	if left < f.left {
+		f.left, f.since = left, now
+	}
+	return left == 0 || now-f.since >= cmp.Or(timeout, flushTime).Milliseconds()
+}
+
+// flush delays the end of a session in which one side has failed until the other has confirmed what it was sent, or it would
+// lose the last words of that side: a client the early answer of a host that refuses the rest of an upload, a host the message
+// of a client that has gone. It reports whether there is something to wait for.
+func (s *Session) flush(r Reason, err error) bool {
+	h := s.afterFailure(r)
+	if h == nil || s.state != stateRelay || h.state == halfDead || h.Holding() || !s.last.Begin(h.To) {
 		return false
 	}
 	loop := s.server.loop
-	s.host.Reset()
-	s.up.Release(loop)
-	s.lease.Release(balance.Served)
-	s.state, s.down.failure = stateFlush, err
-	s.down.ReadAt = loop.Now()
+	h.From.Reset()
+	s.reverse(h).Release(loop)
+	if h == &s.down {
+		s.lease.Release(balance.Served)
+	}
+	s.state, s.why, h.failure = stateFlush, r, err
 	loop.Disarm(&s.timer)
-	loop.Arm(&s.timer, loop.Now()+flushLook)
+	loop.Arm(&s.timer, loop.Now()+FlushLook)
 	return true
+}
+
+// afterFailure is the direction in which bytes are still of use when a session ends for this reason; nil if there is none.
+func (s *Session) afterFailure(r Reason) *Half {
+	switch r {
+	case ClientFailed, ClientReadTimeout, ClientSendTimeout:
+		return &s.up
+	case HostFailed, HostReadTimeout, HostSendTimeout:
+		return &s.down
+	}
+	return nil
 }
 
 // flushed looks whether the wait is over.
 func (s *Session) flushed() {
-	loop := s.server.loop
-	wait := flushMax
-	if t := s.settings.SendTimeout; t > 0 {
-		wait = min(wait, t)
+	h, timeout := s.afterFailure(s.why), s.settings.SendTimeout
+	if h == &s.up {
+		timeout = s.settings.ProxySendTimeout
 	}
-	if s.client.Unacknowledged() == 0 || loop.Now()-s.down.ReadAt >= wait.Milliseconds() {
-		s.finish(HostFailed, s.down.failure)
+	if h.To.Errored() && h.To.SocketError() != nil || s.last.Over(h.To, timeout) {
+		s.finish(s.why, h.failure)
 		return
 	}
-	loop.Arm(&s.timer, loop.Now()+flushLook)
+	s.server.loop.Arm(&s.timer, s.server.loop.Now()+FlushLook)
 }

@@ -21,7 +21,7 @@ const (
 	stateGreet                  // the client may already have something to say
 	stateConnect                // a host is being looked for
 	stateRelay                  // both connections stand
-	stateFlush                  // the host's has failed; the client is still to get what the kernel holds for it
+	stateFlush                  // one has failed; the other is still to get what the kernel holds for it
 )
 
 func (s state) String() string {
@@ -53,7 +53,9 @@ type Session struct {
 	after    func(end logformat.End, up, down int64) // of a tunnel; nil otherwise
 	timer    engine.Timer
 	peer     netip.Addr
-	began    int64  // ms on the loop's clock
+	began    int64 // ms on the loop's clock
+	last     Flush // of stateFlush
+	why      Reason
 	port     uint16 // the peer's
 	state    state
 	looks    uint8 // see greet
@@ -148,7 +150,7 @@ func (s *Session) hear() bool {
 		return false
 	}
 	s.up.sourceIs(err)
-	if s.up.state == halfBroken {
+	if s.up.state == halfBroken && n == 0 {
 		s.finish(ClientFailed, s.up.failure)
 	} else {
 		s.connect(n > 0)
@@ -199,8 +201,13 @@ func (s *Session) Ready(c *engine.Conn) {
 	case stateGreet:
 		s.greet()
 		return
-	case stateConnect, stateFlush:
+	case stateConnect:
 		s.clientErrored()
+		return
+	case stateFlush:
+		if c.Errored() {
+			s.flushed()
+		}
 		return
 	}
 	reading, writing := &s.up, &s.down
@@ -213,22 +220,24 @@ func (s *Session) Ready(c *engine.Conn) {
 	if writing.Holding() && !s.pump(writing) {
 		return
 	}
-	if c.Errored() && !writing.Holding() && (reading.state == halfShut || c == &s.client && reading.Holding()) {
-		// Neither a read nor a write will tell: there is nothing left to do with this connection but wait, or nothing is
-		// read from a client because the host is full. What a host sent before it failed is wanted by the client,
-		// however slow that is; what a client sent that has gone is not worth waiting for.
+	if c.Errored() && !writing.Holding() && reading.state == halfShut {
+		// Neither a read nor a write will tell: there is nothing left to do with this connection but wait. If the sink is
+		// full, a read will when there is room: what a peer sent before it failed is wanted, however slow the other is.
 		if err := c.SocketError(); err != nil {
 			s.finish(s.blame(c), err)
 		}
 	}
 }
 
-// clientErrored looks after the client while there is no host.
+// clientErrored looks after the client while there is no host. What it has sent before it failed is for the host still, and the
+// failure will be read behind that.
 func (s *Session) clientErrored() {
-	if s.client.Errored() {
-		if err := s.client.SocketError(); err != nil {
-			s.finish(ClientFailed, err)
-		}
+	if !s.client.Errored() || s.up.Holding() {
+		return
+	}
+	var one [1]byte
+	if n, err := s.client.Peek(one[:]); n == 0 && !again(err) && !ended(err) {
+		s.finish(ClientFailed, err)
 	}
 }
 
@@ -293,13 +302,7 @@ func (s *Session) sinkFailed(h *Half, err error) bool {
 	if back.state == halfShut || back.state == halfDead {
 		return s.finish(s.blame(h.To), err)
 	}
-	if !s.pump(back) {
-		return false
-	}
-	if h.To == &s.client && back.Holding() {
-		return s.finish(ClientFailed, err)
-	}
-	return true
+	return s.pump(back)
 }
 
 // reverse is the other direction.
@@ -337,7 +340,8 @@ func (s *Session) blame(c *engine.Conn) Reason {
 // finish ends the session, whatever state it is in. Bytes that were on their way, or an error, make it a reset of both
 // connections: a peer must not take a cut stream for a whole one. It returns false, for pump to pass on.
 func (s *Session) finish(r Reason, err error) bool {
-	if r == HostFailed && s.flush(err) {
+	clean := s.clean(r)
+	if !clean && s.flush(r, err) {
 		return false
 	}
 	loop := s.server.loop
@@ -350,7 +354,7 @@ func (s *Session) finish(r Reason, err error) bool {
 		s.attempt = nil
 	}
 	loop.Disarm(&s.timer)
-	if s.clean(r) {
+	if clean {
 		if r == Completed {
 			s.host.CloseEnded()
 		} else {
@@ -370,8 +374,8 @@ func (s *Session) finish(r Reason, err error) bool {
 
 // clean reports whether ending for this reason cuts no stream short.
 func (s *Session) clean(r Reason) bool {
-	switch r {
-	case ClientFailed, HostFailed:
+	switch {
+	case s.state == stateFlush, r == ClientFailed, r == HostFailed:
 		return false
 	}
 	return !s.up.Holding() && !s.down.Holding()

@@ -185,12 +185,12 @@ func TestResetPasses(t *testing.T) {
 		"from a client to a host that takes nothing": func(t *testing.T, client, server *net.TCPConn) {
 			stall(t, client)
 			reset(client)
-			awaitHangUp(t, server)
+			awaitHangUp(t, server) // after proxy_send_timeout: what the client sent is wanted until then
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, client, server := pair(t, nil)
+			p, client, server := pair(t, settings{"proxy_send_timeout": 1000})
 			open := p.sockets()
 			talk(t, client, server)
 			eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open-2 })

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -93,7 +94,7 @@ func TestTLSTruncatedResponses(t *testing.T) {
 }
 
 // awaitTaken waits for a moment that the peer's kernel has all that was written.
-func awaitTaken(c *tls.Conn) {
+func awaitTaken(c net.Conn) {
 	raw, err := below(c).SyscallConn()
 	for begin, n := time.Now(), -1; err == nil && n != 0 && time.Since(begin) < time.Second; time.Sleep(time.Millisecond) {
 		_ = raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
