@@ -13,9 +13,10 @@ import (
 	"kroxy-ev/streamcodec"
 )
 
+// Times in ms.
 const (
-	lingerTime  = 5000    // ms: how long a client that was told of the end may go on sending
-	lingerBytes = 1 << 20 // and how much
+	lingerSilence = 5000  // a client that was told of the end is closed once it has sent nothing for this long,
+	lingerTime    = 30000 // and after this long whatever it sends
 )
 
 // clientState is what a client connection is at.
@@ -49,7 +50,7 @@ type client struct {
 	addr     netip.Addr
 	since    int64             // when it became idle, or began to linger; ms on the loop's clock
 	last     streamcodec.Flush // of clientFlushing
-	lingered int64             // bytes dropped while lingering
+	heard    int64             // when it last sent something while lingering; ms on the loop's clock
 	port     uint16            // of addr
 	state    clientState
 	served   bool // it has had a response
@@ -98,7 +99,7 @@ func (c *client) deadline() int64 {
 	timeout := c.settings.ClientHeaderTimeout
 	switch {
 	case c.state == clientLingering:
-		return c.since + lingerTime
+		return min(c.heard+lingerSilence, c.since+lingerTime)
 	case c.served:
 		timeout = c.settings.KeepaliveTimeout
 	case c.server.draining:
@@ -131,24 +132,36 @@ func (c *client) wait() {
 }
 
 // startLinger tells the client that nothing more will come, and drops what it still sends: closing a socket with unread
-// bytes is a reset, which may destroy the response on its way (RFC 9112 section 9.6).
+// bytes is a reset, which may destroy the response on its way (RFC 9112 section 9.6). Time bounds this and not the number of
+// bytes: a client may send its whole request before it reads the response.
 func (c *client) startLinger() {
 	if c.conn.CloseWrite() != nil {
 		c.close()
 		return
 	}
-	c.state, c.lingered, c.since = clientLingering, 0, c.server.loop.Now()
+	now := c.server.loop.Now()
+	c.state, c.heard, c.since = clientLingering, now, now
 	c.arm(c.deadline())
 	c.linger()
 }
 
+// linger drops what the client has sent. One that sends without end must not keep the loop from others.
 func (c *client) linger() {
-	for c.conn.Readable() {
-		n, err := c.conn.Read(c.server.loop.Scratch())
-		if c.lingered += int64(n); c.lingered > lingerBytes || err != nil && !again(err) {
+	loop := c.server.loop
+	for left := budget; c.conn.Readable(); {
+		if left <= 0 {
+			loop.Again(&c.conn)
+			return
+		}
+		n, err := c.conn.Read(loop.Scratch())
+		if err != nil && !again(err) {
 			c.close()
 			return
 		}
+		if n > 0 {
+			c.heard = loop.Now()
+		}
+		left -= n
 	}
 }
 

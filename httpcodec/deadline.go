@@ -25,7 +25,7 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 		if !at(x.down.WroteAt, set.SendTimeout, causeClientTakesNone) {
 			return
 		}
-	} else if x.phase == relaying && (!x.up.Holding() || x.replied) && (!x.wantsBody() || x.wantsContinue()) {
+	} else if x.phase == relaying && !x.responded() && (!x.up.Holding() || x.replied) && (!x.wantsBody() || x.wantsContinue()) {
 		if !at(max(x.down.ReadAt, x.up.WroteAt), set.ProxyReadTimeout, causeHostReadTimeout) {
 			return
 		}
@@ -37,21 +37,31 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 		return
 	}
 	if x.up.Holding() {
-		at(x.up.WroteAt, set.ProxySendTimeout, causeHostSendTimeout)
+		at(x.up.WroteAt, x.hostPatience(), causeHostSendTimeout)
 	} else if x.wantsBody() && !x.wantsContinue() {
 		at(max(x.up.ReadAt, x.down.WroteAt), set.ClientBodyTimeout, causeBodyTimeout)
 	}
 }
 
+// hostPatience is how long the host may take no bytes. One that has answered is not waited for long if it has said that it
+// will close, since it may have stopped reading as well, or if the client may be about to send its next request.
+func (x *exchange) hostPatience() time.Duration {
+	most := x.client.settings.ProxySendTimeout
+	if short := lingerSilence * time.Millisecond; x.responded() && !x.res.Upgrade && (!x.res.KeepAlive || x.request.done) && (most == 0 || most > short) {
+		return short
+	}
+	return most
+}
+
 // wantsBody reports whether the client is waited for: it owes more of its body. Of a host that has not got the whole request
-// no answer is expected.
+// no answer is expected; while it answers early, it is the host that is waited for.
 func (x *exchange) wantsBody() bool {
-	return !x.request.done && !x.up.Holding() && !x.deaf && !x.replied
+	return !x.request.done && !x.up.Holding() && !x.deaf && (!x.replied || x.response.done)
 }
 
 // wantsContinue reports whether the client itself waits, for the host's 100.
 func (x *exchange) wantsContinue() bool {
-	return x.req.ExpectContinue && x.interims == 0 && x.request.size == 0
+	return x.req.ExpectContinue && !x.continued && x.request.size == 0
 }
 
 // arm sets the client's timer to the first deadline.
@@ -67,7 +77,11 @@ func (x *exchange) arm() {
 func (x *exchange) expired(now int64) {
 	for at, why := range x.deadlines {
 		if at <= now && !x.advanced(why) {
-			x.fail(why, nil)
+			if why == causeBodyTimeout || why == causeHostSendTimeout {
+				x.failRequest(why, nil)
+			} else {
+				x.fail(why, nil)
+			}
 			return
 		}
 	}

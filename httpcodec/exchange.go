@@ -46,10 +46,13 @@ type exchange struct {
 	status     int  // sent to the client; 0 before
 	hostStatus int  // of the host's final response; 0 before
 	interims   int  // bytes of the heads of 1xx responses
+	continued  bool // a 100 among them
 	replied    bool // the final response's head was sent, or is held
 	closes     bool // the client's connection does not outlast this exchange
+	told       bool // the client got a FIN behind its response
 	excess     bool // the host sent more than its response
 	deaf       bool // the host takes no more of the request
+	passed     bool // some of the body went on its way and is not at hand any more
 	retried    bool
 }
 
@@ -66,7 +69,8 @@ func (x *exchange) reset() {
 	x.head, x.next, x.began, x.phase = 0, 0, now, readingHead
 	x.request.done = false // while its head is not there, least of all its body is
 	x.trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
-	x.status, x.interims, x.replied, x.closes, x.excess, x.deaf, x.retried = 0, 0, false, false, false, false, false
+	x.status, x.interims, x.continued, x.replied, x.closes, x.told = 0, 0, false, false, false, false
+	x.excess, x.deaf, x.passed, x.retried = false, false, false, false
 	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
 }
 
@@ -179,7 +183,7 @@ func (x *exchange) relay() {
 	if !x.sent(x.up.Send(loop, out, false)) {
 		return
 	}
-	if !x.req.Upgrade && !x.pumpUp() {
+	if !x.pumpUp() {
 		return
 	}
 	if !x.pumpDown() {
@@ -205,7 +209,7 @@ func (x *exchange) clientReady() {
 	if x.down.Holding() && !x.pumpDown() {
 		return
 	}
-	if x.phase == relaying && !x.req.Upgrade && !x.pumpUp() {
+	if x.phase == relaying && !x.pumpUp() {
 		return
 	}
 	// Neither a read nor a write would tell.
@@ -248,6 +252,22 @@ func (x *exchange) failed(why cause, err error) {
 	x.server.logFailure(x, why, err)
 }
 
+// failRequest is fail for a request of which no more can be sent. It does not touch a response that has begun: that is sent
+// to its end, and nothing more of the request is read.
+func (x *exchange) failRequest(why cause, err error) bool {
+	if !x.replied || x.res.Upgrade {
+		return x.fail(why, err)
+	}
+	x.server.logFailure(x, why, err)
+	x.up.Release(x.server.loop)
+	x.deaf, x.closes = true, true
+	if x.responded() {
+		return x.complete()
+	}
+	x.arm()
+	return true
+}
+
 // skipBody passes over what is there of the body of a request that no host gets, so that the client may go on if that is all.
 func (x *exchange) skipBody() {
 	if x.phase == connecting && !x.request.done {
@@ -262,7 +282,7 @@ func (x *exchange) skipBody() {
 // failBody replies to a request whose body is malformed; where it would end is not known.
 func (x *exchange) failBody(err *HeadError) bool {
 	x.closes = true
-	return x.fail(cause{err.Status, causeBody.text + ": " + err.Reason, causeBody.end}, nil)
+	return x.failRequest(cause{err.Status, causeBody.text + ": " + err.Reason, causeBody.end}, nil)
 }
 
 // failHead replies to a head that is no request.
@@ -301,18 +321,27 @@ func (x *exchange) replyWith(status int, write func([]byte, *Reply) []byte) {
 	}
 }
 
+// responded reports whether the client has got the whole response of a host.
+func (x *exchange) responded() bool {
+	return x.phase == relaying && x.replied && x.response.done && !x.down.Holding()
+}
+
 // complete ends an exchange whose response was sent to its end. It returns false, as what ends an exchange does.
 func (x *exchange) complete() bool {
 	v, c := x.server, x.client
 	if x.res.Upgrade && x.phase == relaying {
+		if x.deaf {
+			return x.abort(causeUpgrade, nil)
+		}
 		x.tunnel()
 		return false
 	}
+	x.closes = x.closes || !x.request.done // where the next request begins is not known
 	if x.host != nil {
 		if x.res.KeepAlive && x.request.done && !x.up.Holding() && !x.deaf && !x.excess && !v.draining && x.host.quiet() {
 			h := x.host
 			x.host = nil
-			h.pool.put(h)
+			h.pool.keep(h, x.res.IdleTime)
 		}
 		x.dropHost(balance.Served)
 	}
@@ -369,7 +398,7 @@ func (x *exchange) dropHost(o balance.Outcome) {
 		x.attempt = nil
 	}
 	if x.host != nil {
-		if !x.request.done || x.up.Holding() {
+		if !x.request.done || x.up.Holding() || x.deaf {
 			x.host.conn.Reset()
 		}
 		x.host.pool.discard(x.host)

@@ -172,24 +172,29 @@ func TestProxySendTimeout(t *testing.T) {
 	}
 }
 
-// A host that has begun its response, and takes no more of the request: the response is cut short.
+// A host that has begun its response, and takes no more of the request: the response is sent to its end, the request is not.
 func TestProxySendTimeoutInsideAResponse(t *testing.T) {
 	t.Parallel()
-	part := okHead + "Content-Length: 5\r\nConnection: close\r\n\r\nab"
-	over := make(chan struct{})
+	ended := make(chan string, 1)
 	p := startProxy(t, func(s *Settings) { s.ProxySendTimeout, s.ProxyReadTimeout = soon, 10*time.Second },
-		bottomless(t, okHead+"Content-Length: 5\r\n\r\nab", func(*net.TCPConn) { <-over }))
+		bottomless(t, okHead+"Content-Length: 5\r\n\r\nab", func(c *net.TCPConn) {
+			time.Sleep(4 * soon)
+			send(c, "cde", nil)
+			_, err := io.Copy(io.Discard, c)
+			ended <- endingOf(err)
+		}))
 	c := p.dial()
-	sent := make(chan string)
+	sent := make(chan string, 1)
 	go func() { sent <- upload(c, te) }()
-	readN(t, c, part)
-	got, how := readAll(c)
-	if got != "" || how != "reset" && how != "eof" {
-		t.Errorf("got %q, %s; want no more of the response", got, how)
+	if got, how := readAll(c); got != okHead+"Content-Length: 5\r\nConnection: close\r\n\r\nabcde" || how != "eof" {
+		t.Errorf("got %q, %s; want the whole response", got, how)
+	}
+	if how := <-ended; how != "reset" {
+		t.Errorf("the host's connection ended with %s, want reset", how)
 	}
 	c.Close()
 	<-sent
-	close(over)
+	awaitActive(t, p, 0)
 }
 
 // While the host takes no bytes, proxy_send_timeout counts, and no answer is waited for.

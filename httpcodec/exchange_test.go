@@ -48,7 +48,11 @@ func TestStalePooledConnection(t *testing.T) {
 		{"put with its body at hand", put, true},
 		{"post", postRoot + "Content-Length: 3\r\n\r\nabc", false},
 		{"post without body", postRoot + "\r\n", false},
-		{"chunked put", "PUT / HTTP/1.1\r\nHost: p\r\n" + te + "\r\n3\r\nabc\r\n0\r\n\r\n", false},
+		{"chunked put", "PUT / HTTP/1.1\r\nHost: p\r\n" + te + "\r\n3\r\nabc\r\n0\r\n\r\n", true},
+		{"propfind", "PROPFIND" + getRoot[3:], true},
+		{"lock", "LOCK" + getRoot[3:], false},
+		{"patch", "PATCH" + getRoot[3:], false},
+		{"upgrade", askSwitch, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

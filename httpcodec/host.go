@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"time"
 
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/upstream"
@@ -17,6 +18,7 @@ type host struct {
 	x     *exchange      // nil while idle
 	addr  netip.AddrPort // that it was made to
 	index int            // of the host in its group
+	until int64          // when the host will close it if it stays idle, ms on the loop's clock; 0 if it has not said
 	used  bool           // it has served a request: it may have gone stale
 	busy  bool           // counted in the demand
 }
@@ -129,7 +131,16 @@ func (p *pool) end(h *host) {
 	}
 }
 
-// put takes back a connection that may serve again.
+// keep takes back a connection that may serve again, and that the host keeps idle for that long; 0 if it has not said.
+func (p *pool) keep(h *host, idle time.Duration) {
+	h.until = 0
+	if idle > 0 {
+		h.until = p.server.loop.Now() + idle.Milliseconds()
+	}
+	p.put(h)
+}
+
+// put adds a connection that may serve again.
 func (p *pool) put(h *host) {
 	h.x, h.used = nil, true
 	p.end(h)
@@ -142,8 +153,15 @@ func (p *pool) put(h *host) {
 		loop.Arm(&p.looks, loop.Now()+lookEvery)
 	}
 	p.idle[h.index] = append(p.idle[h.index], h)
+	at := engine.Never
 	if p.timeout > 0 {
-		loop.Arm(&h.timer, loop.Now()+p.timeout)
+		at = loop.Now() + p.timeout
+	}
+	if h.until > 0 {
+		at = min(at, h.until)
+	}
+	if at != engine.Never {
+		loop.Arm(&h.timer, at)
 	}
 }
 

@@ -40,7 +40,7 @@ var (
 	causeHostFailed      = cause{502, "the host's connection failed", logformat.HostCut}
 	causeHostEnded       = cause{502, "the host ended its connection before its response", logformat.HostCut}
 	causeResponse        = cause{502, "the host's response is malformed", logformat.BadResponse}
-	causeUpgrade         = cause{502, "the host switched protocols before it had the whole request", logformat.BadResponse}
+	causeUpgrade         = cause{502, "the host switched protocols without taking the whole request", logformat.BadResponse}
 	causeInterims        = cause{502, "more than 262144 bytes of interim responses", logformat.BadResponse}
 	causeClientFailed    = cause{0, "the client's connection failed", logformat.ClientAbort}
 	causeClientEnded     = cause{0, "the client ended its stream inside the request", logformat.ClientAbort}

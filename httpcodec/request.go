@@ -25,7 +25,7 @@ type Request struct {
 	Minor          uint8 // of the client's HTTP/1.x: 0 or 1
 	KeepAlive      bool  // the client will send another request
 	ExpectContinue bool  // the client waits for a 100 before it sends the body
-	Upgrade        bool  // the client asks for another protocol, one that may be relayed; there is no body
+	Upgrade        bool  // the client asks for another protocol, one that may be relayed, behind the body if there is one
 	Trailers       bool  // the client's "TE: trailers"
 	Idempotent     bool  // by its method (RFC 9110 section 9.2.2)
 	IsHead         bool  // the method is HEAD: the response has no body
@@ -146,11 +146,10 @@ func (r *Request) decide() *fault {
 	}
 	r.KeepAlive = c.keeps(r.Minor)
 
-	// An HTTP/1.0 client does not know of either of these (RFC 9110 sections 7.8 and 10.1.1). The strict side: they are
-	// for requests with and without a body, respectively.
+	// An HTTP/1.0 client does not know of either of these (RFC 9110 sections 7.8 and 10.1.1).
 	body := r.Framing == Chunked || r.Length > 0
 	r.ExpectContinue = expect != nil && !expect.drop && body && r.Minor > 0
-	if upgrades > 0 && c.upgrade && r.Minor > 0 && !body {
+	if upgrades > 0 && c.upgrade && r.Minor > 0 {
 		r.decideUpgrade()
 	}
 	if r.IsTrace && body {
@@ -167,14 +166,8 @@ func (r *Request) decide() *fault {
 }
 
 func (r *Request) methodFacts() {
-	switch string(r.Method()) {
-	case "GET", "OPTIONS", "PUT", "DELETE":
-		r.Idempotent = true
-	case "HEAD":
-		r.Idempotent, r.IsHead = true, true
-	case "TRACE":
-		r.Idempotent, r.IsTrace = true, true
-	}
+	method := r.Method()
+	r.Idempotent, r.IsHead, r.IsTrace = idempotent(method), string(method) == "HEAD", string(method) == "TRACE"
 }
 
 // decideHost finds out which host the request is for (RFC 9112 sections 3.2 and 3.3).

@@ -395,7 +395,11 @@ var hopByHop = []requestCase{
 	{lines("Connection: Upgrade", "Upgrade: web socket"), 0, "no body", plainOut},
 	{lines("Connection: Upgrade", "Upgrade: websocket/"), 0, "no body", plainOut},
 	{lines("Connection: Upgrade", "Upgrade: web socket, websocket/, x"), 0, "no body, upgrade", "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"},
-	{post("Connection: Upgrade", "Upgrade: websocket", "Content-Length: 3"), 0, "length 3", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"},
+	{post("Connection: Upgrade", "Upgrade: tcp", "Content-Length: 3"), 0, "length 3, upgrade", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nUpgrade: tcp\r\nConnection: upgrade\r\n\r\n"},
+	{post("Connection: Upgrade", "Upgrade: h2c", "Content-Length: 3"), 0, "length 3", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"},
+	{post("Connection: Upgrade", "Upgrade: tcp", "Transfer-Encoding: chunked"), 0, "chunked, upgrade",
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nUpgrade: tcp\r\nConnection: upgrade\r\n\r\n"},
+	{post("Upgrade: tcp", "Content-Length: 3"), 0, "length 3", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"},
 	{"GET / HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 0, "no body, 1.0, close", plainOut},
 
 	// Expect

@@ -121,6 +121,9 @@ func (x *exchange) pumpUp() bool {
 			x.up.ReadAt = v.loop.Now() // the client is waited for anew
 			x.arm()
 		}
+		if x.request.done && x.responded() {
+			return x.complete() // the response was early
+		}
 		if x.request.done || x.deaf || x.phase != relaying || !c.conn.Readable() {
 			if budget-left < longRead && x.phase == relaying && x.wantsBody() && !x.wantsContinue() {
 				c.conn.QuickAck()
@@ -156,7 +159,7 @@ func (x *exchange) readAlong(out []byte) []byte {
 	if k <= 0 {
 		return out
 	}
-	x.up.ReadAt = x.server.loop.Now()
+	x.up.ReadAt, x.passed = x.server.loop.Now(), true
 	x.request.took(int64(k))
 	return out[:n+k]
 }
@@ -167,6 +170,7 @@ func (x *exchange) moveUp() (int, bool) {
 	if x.request.in == Length {
 		n, source, sink := x.up.Move(v.loop, x.request.left)
 		x.request.took(int64(n))
+		x.passed = x.passed || n > 0
 		if source != nil && !again(source) && !x.request.done {
 			return n, x.clientGone(source)
 		}
@@ -177,14 +181,14 @@ func (x *exchange) moveUp() (int, bool) {
 	if err != nil {
 		return 0, again(err) || x.clientGone(err)
 	}
-	x.up.ReadAt = v.loop.Now()
+	x.up.ReadAt, x.passed = v.loop.Now(), true
 	out, k, bad := x.request.append(v.out[:0], p[:n])
 	v.out = out[:0]
 	if bad != nil {
 		return n, x.failBody(bad)
 	}
 	if x.oversize() {
-		return n, x.fail(causeBodySize, nil)
+		return n, x.failRequest(causeBodySize, nil)
 	}
 	if k < n {
 		x.in = append(x.grow(x.in, n-k), p[k:n]...)
@@ -203,8 +207,12 @@ func (x *exchange) oversize() bool {
 	return limit > 0 && x.request.size > limit
 }
 
-// clientGone ends the exchange: the client ended its stream, or its connection failed, inside the request.
+// clientGone ends the exchange: the client ended its stream, or its connection failed, inside the request. One that has its
+// response may do so.
 func (x *exchange) clientGone(err error) bool {
+	if x.responded() && !x.res.Upgrade {
+		return x.complete()
+	}
 	why := causeClientFailed
 	if ended(err) {
 		why, err = causeClientEnded, nil

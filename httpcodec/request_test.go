@@ -141,7 +141,7 @@ func TestRequestHost(t *testing.T) {
 func TestRequestIdempotent(t *testing.T) {
 	t.Parallel()
 	for method, want := range map[string]bool{"GET": true, "HEAD": true, "OPTIONS": true, "TRACE": true, "PUT": true, "DELETE": true, "POST": false,
-		"PATCH": false, "get": false, "PROPFIND": false} {
+		"PATCH": false, "get": false, "PROPFIND": true, "LOCK": false} {
 		var r Request
 		if _, err := r.Parse([]byte(method + " / HTTP/1.1\r\nHost: a\r\n\r\n")); r.Idempotent != want || err != nil {
 			t.Errorf("%s: %v, %v", method, r.Idempotent, err)

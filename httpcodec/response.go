@@ -1,5 +1,7 @@
 package httpcodec
 
+import "time"
+
 var (
 	errUnasked     = newFault(502, "a 101 that the client did not ask for")
 	errSwitch      = newFault(502, "a 101 without connection: upgrade")
@@ -19,10 +21,11 @@ type Response struct {
 	Framing Framing
 	Length  int64 // of the body, if Framing is Length
 
-	Minor     uint8 // of the host's HTTP/1.x: 0 or 1
-	KeepAlive bool  // the host will take another request, once the body has ended
-	Interim   bool  // 1xx but 101: another response follows
-	Upgrade   bool  // a 101 that the client asked for: what follows belongs to the other protocol
+	Minor     uint8         // of the host's HTTP/1.x: 0 or 1
+	KeepAlive bool          // the host will take another request, once the body has ended
+	IdleTime  time.Duration // for which the host keeps the connection then, if it says so in Keep-Alive; else 0
+	Interim   bool          // 1xx but 101: another response follows
+	Upgrade   bool          // a 101 that the client asked for: what follows belongs to the other protocol
 
 	head    []byte
 	scan    headScanner
@@ -67,7 +70,7 @@ func (r *Response) decide(req *Request) *fault {
 	r.Status, r.Minor = l.status, l.minor
 
 	var ff framingFields
-	connections := 0
+	connections, keepAlives := 0, 0
 	for i := range r.scan.fields {
 		f := &r.scan.fields[i]
 		switch f.id {
@@ -77,6 +80,8 @@ func (r *Response) decide(req *Request) *fault {
 			ff.codings, ff.coding = ff.codings+1, f.value
 		case fieldConnection:
 			connections++
+		case fieldKeepAlive:
+			keepAlives++
 		}
 	}
 	var f *fault
@@ -90,6 +95,11 @@ func (r *Response) decide(req *Request) *fault {
 		}
 	}
 	r.KeepAlive = c.keeps(r.Minor)
+	if keepAlives > 0 {
+		if d, ok := r.scan.keepAliveTimeout(head); ok {
+			r.IdleTime, r.KeepAlive = d, r.KeepAlive && d > 0
+		}
+	}
 	r.offer = r.Status == 426 && c.upgrade
 
 	// A 1xx or 204 ends with its head whatever its fields say, though it should say nothing (RFC 9112 sections 6.1 and 6.3).

@@ -24,7 +24,7 @@ func (x *exchange) pumpDown() bool {
 			x.arm()
 		}
 		if x.replied && x.response.done {
-			return x.complete()
+			return x.awaitRequest()
 		}
 		if x.phase != relaying || !x.host.conn.Readable() {
 			if moved := budget - left; moved > 0 && moved < longRead {
@@ -133,6 +133,7 @@ func (x *exchange) respond(data []byte) bool {
 		if x.interims += n; x.interims > maxInterims {
 			return x.fail(causeInterims, nil)
 		}
+		x.continued = x.continued || x.res.Status == 100
 		if x.req.Minor > 0 {
 			out = AppendResponse(out, &x.res, &ResponseRewrite{Minor: x.req.Minor})
 		}
@@ -144,7 +145,7 @@ func (x *exchange) respond(data []byte) bool {
 	if len(out) > 0 && !x.delivered(x.down.Send(v.loop, out, false)) {
 		return false
 	}
-	if x.interims > 0 && x.wantsBody() { // the client is, now that it has its 100
+	if x.continued && x.wantsBody() { // the client is, now that it has its 100
 		x.up.ReadAt = v.loop.Now()
 		x.arm()
 	}
@@ -167,12 +168,12 @@ func (x *exchange) keepPartial(data []byte) {
 // respondFinally sends the head of the final response, and what is there of its body.
 func (x *exchange) respondFinally(out, rest []byte) bool {
 	v, r := x.server, &x.res
-	if r.Upgrade && x.up.Holding() {
-		return x.fail(causeUpgrade, nil)
+	if r.Upgrade && x.wantsContinue() {
+		return x.fail(causeUpgrade, nil) // whether the client will send its body is not known
 	}
 	x.hostStatus, x.answered = r.Status, v.loop.Now()
 	framing := r.ClientFraming(x.req.Minor)
-	// A request that is not whole yet will not be read to its end.
+	// Clients that are answered early may send the rest, or stop: where the next request begins is not known.
 	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || v.leaving.Load()
 	x.response.begin(fromHost, r.Framing, r.Length, framing, nil)
 	out = AppendResponse(out, r, &ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now())})
@@ -192,6 +193,31 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	}
 	v.out = out[:0]
 	return x.delivered(x.down.Send(v.loop, out, x.response.done && x.closes && !r.Upgrade))
+}
+
+// awaitRequest ends the exchange whose response is over, but not before the request is: a host that has answered early gets
+// the rest as long as it takes it, and a host that switches protocols gets the request before anything else.
+func (x *exchange) awaitRequest() bool {
+	switch {
+	case x.phase != relaying || x.deaf || x.request.done && !x.up.Holding():
+		return x.complete()
+	case x.res.Upgrade: // what the host sends now belongs to the other protocol
+		x.arm()
+		return true
+	case x.wantsContinue(): // the client need not send its body now (RFC 9110 section 10.1.1)
+		return x.complete()
+	case !x.host.quiet(): // it has ended its stream, or talks out of turn
+		x.deaf = true
+		return x.complete()
+	}
+	if x.closes && !x.told {
+		x.told = true
+		if err := x.client.conn.CloseWrite(); err != nil {
+			return x.abort(causeClientFailed, err)
+		}
+	}
+	x.arm()
+	return true
 }
 
 // delivered looks at the outcome of sending to the client.
@@ -221,10 +247,11 @@ func (x *exchange) hostGone(err error) bool {
 	return x.fail(causeHostFailed, err)
 }
 
-// repeatable reports whether the request may be sent once more.
+// repeatable reports whether the request may be sent once more: what was sent of it must still be at hand. The client may owe
+// the rest, as one does that waits for a 100.
 func (x *exchange) repeatable() bool {
 	return x.host != nil && x.host.used && !x.retried && !x.replied && x.interims == 0 && x.partial == nil &&
-		x.req.Idempotent && x.request.done && x.req.Framing != Chunked && x.request.size == int64(x.next-x.head)
+		x.req.Idempotent && !x.passed
 }
 
 // repeat sends the request once more, on a new connection to the same host.
