@@ -1,0 +1,364 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Responses that come before the request is whole.
+
+const (
+	mega    = 1 << 20
+	tooMuch = "HTTP/1.1 413 Too Much\r\nDate: now\r\nContent-Length: 2\r\n"
+)
+
+// bodies are how a body may be framed.
+var bodies = map[string]bool{"length": false, "chunked": true}
+
+// post is the head of a request with a body of n bytes, and the body as it is sent.
+func post(n int, chunked bool) (head string, body []byte) {
+	content := bytes.Repeat([]byte(noise[:mega]), n/mega+1)[:n]
+	if !chunked {
+		return fmt.Sprintf("%sContent-Length: %d\r\n\r\n", postHead, n), content
+	}
+	for piece := 60_000; len(content) > 0; content = content[piece:] {
+		piece = min(piece, len(content))
+		body = fmt.Appendf(body, "%x\r\n%s\r\n", piece, content[:piece])
+	}
+	return chunkedHead, append(body, "0\r\n\r\n"...)
+}
+
+// refusers are who refuses an upload, early.
+var refusers = map[string]struct {
+	own  bool // max_body_size
+	host func(c *net.TCPConn)
+}{
+	"proxy": {true, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }},
+	"host that closes": {false, func(c *net.TCPConn) {
+		readHead(c)
+		_, _ = io.WriteString(c, tooMuch+"Connection: close\r\n\r\nno")
+	}},
+	"host that closes without a word": {false, func(c *net.TCPConn) {
+		readHead(c)
+		_, _ = io.WriteString(c, tooMuch+"\r\nno")
+	}},
+	"host that lingers": {false, func(c *net.TCPConn) {
+		readHead(c)
+		_, _ = io.WriteString(c, tooMuch+"Connection: close\r\n\r\nno")
+		_ = c.CloseWrite()
+		_, _ = io.Copy(io.Discard, c)
+	}},
+	"host that waits": {false, func(c *net.TCPConn) {
+		readHead(c)
+		_, _ = io.WriteString(c, tooMuch+"\r\nno")
+		_, _ = io.Copy(io.Discard, c)
+	}},
+}
+
+// readHead reads a request's head and hardly anything behind it.
+func readHead(c net.Conn) {
+	var seen []byte
+	for b := make([]byte, 1); !bytes.HasSuffix(seen, []byte("\r\n\r\n")); seen = append(seen, b[0]) {
+		if _, err := c.Read(b); err != nil {
+			return
+		}
+	}
+}
+
+// A client that is refused early gets to know, however much of its request it sends before it looks: raw, 8 MB at once and
+// 100 MB slowly, by TLS, and as other people's programs do it.
+func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	id := ca.issue("127.0.0.1")
+	file := filepath.Join(t.TempDir(), "upload")
+	if err := os.WriteFile(file, []byte(bulk[:8*mega]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for who, refuser := range refusers {
+		s := settings{"send_timeout": 3 * patience.Milliseconds()}
+		if refuser.own {
+			s["max_body_size"] = 1000
+		}
+		for framing, chunked := range bodies {
+			for by, secure := range map[string]bool{"TCP": false, "TLS": true} {
+				t.Run(who+"/raw/"+framing+"/"+by, func(t *testing.T) {
+					t.Parallel()
+					h := listen(t, "127.0.0.1", refuser.host)
+					p := startHTTP(t, way{client: secure}.setup(endpoints(h), id, ca, s))
+					c := closer(p.dial())
+					if secure {
+						c = p.secure(ca.trusted("127.0.0.1"))
+					}
+					head, body := post(8*mega, chunked)
+					send(t, c, head)
+					if n, err := c.Write(body); err != nil {
+						t.Fatalf("after %d bytes of the body: %v", n, err)
+					}
+					expectRefusal(t, c)
+				})
+			}
+		}
+		t.Run(who+"/slowly", func(t *testing.T) {
+			t.Parallel()
+			h := listen(t, "127.0.0.1", refuser.host)
+			p := startHTTP(t, setup{hosts: endpoints(h), settings: s})
+			c := p.dial()
+			head, _ := post(100*mega, false)
+			send(t, c, head)
+			for range 100 { // more than 5 s
+				if _, err := io.WriteString(c, bulk[:mega]); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(55 * time.Millisecond)
+			}
+			expectRefusal(t, c)
+		})
+		t.Run(who+"/net/http", func(t *testing.T) {
+			t.Parallel()
+			h := listen(t, "127.0.0.1", refuser.host)
+			p := startHTTP(t, setup{hosts: endpoints(h), settings: s})
+			req, err := http.NewRequest(http.MethodPost, p.url("/"), strings.NewReader(bulk[:8*mega]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res, _ := do(t, p.client(), req); res.StatusCode != 413 {
+				t.Errorf("status %d, want 413", res.StatusCode)
+			}
+		})
+		for name, more := range map[string][]string{"100-continue": nil, "at once": {"-H", "Expect:"}, "chunked": {"-H", "Expect:", "-H", "Transfer-Encoding: chunked"}} {
+			t.Run(who+"/curl/"+name, func(t *testing.T) {
+				t.Parallel()
+				curl := need(t, "curl")
+				h := listen(t, "127.0.0.1", refuser.host)
+				p := startHTTP(t, setup{hosts: endpoints(h), settings: s})
+				args := append([]string{"-q", "-sS", "--noproxy", "*", "--max-time", "30", "-T", file, "-o", "/dev/null", "-w", "%{http_code}"}, more...)
+				var stderr bytes.Buffer
+				cmd := exec.CommandContext(t.Context(), curl, append(args, p.url("/"))...)
+				cmd.Stderr = &stderr
+				if out, err := cmd.Output(); err != nil || string(out) != "413" {
+					t.Errorf("curl: %v, status %q, want 413: %s", err, out, &stderr)
+				}
+			})
+		}
+	}
+}
+
+// expectRefusal reads a 413 to its end, and the end of the stream.
+func expectRefusal(t *testing.T, c net.Conn) {
+	t.Helper()
+	in := bufio.NewReader(c)
+	if res := expectStatus(t, in, 413); !res.Close {
+		t.Error("the response does not say that the connection will be closed")
+	}
+	expectEnd(t, in)
+}
+
+// A host that answers early and goes on reading gets the whole request, and the client its response before that.
+func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	id := ca.issue("127.0.0.1")
+	for answer, text := range map[string]string{
+		"success":      okHead + "Content-Length: 2\r\n\r\nok",
+		"refusal":      tooMuch + "\r\nno",
+		"last success": okHead + "Connection: close\r\nContent-Length: 2\r\n\r\nok",
+		"last refusal": tooMuch + "Connection: close\r\n\r\nno",
+		"chunks":       okHead + "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+		"no content":   "HTTP/1.1 204 No\r\nDate: now\r\n\r\n",
+	} {
+		for framing, chunked := range bodies {
+			for by, w := range map[string]way{"TCP": {}, "TLS": {true, true}} {
+				t.Run(answer+"/"+framing+"/"+by, func(t *testing.T) {
+					t.Parallel()
+					h := listen(t, "127.0.0.1", nil)
+					p := startHTTP(t, w.setup(endpoints(h), id, ca, settings{"reactors_num": 1}))
+					c := closer(p.dial())
+					if w.client {
+						c = p.secure(ca.trusted("127.0.0.1"))
+					}
+					head, body := post(8*mega, chunked)
+					send(t, c, head+string(body[:10]))
+					s := net.Conn(h.accept())
+					if w.host {
+						s = tls.Server(s, id.config())
+					}
+					hostIn := bufio.NewReader(s)
+					req, err := http.ReadRequest(hostIn)
+					if err != nil {
+						t.Fatal(err)
+					}
+					send(t, s, text)
+					in := bufio.NewReader(c)
+					if res, _ := reply(t, in, http.MethodPost); !res.Close {
+						t.Error("the response does not say that the connection will be closed")
+					}
+					expectEnd(t, in)
+					sent := make(chan error, 1)
+					go func() {
+						_, err := c.Write(body[10:])
+						sent <- err
+					}()
+					sum := crc32.NewIEEE()
+					n, err := io.Copy(sum, req.Body)
+					_, whole := post(8*mega, false)
+					if err != nil || n != 8*mega || sum.Sum32() != crc32.ChecksumIEEE(whole) {
+						t.Errorf("the host got %d bytes, sum %08x, error %v", n, sum.Sum32(), err)
+					}
+					if err := <-sent; err != nil {
+						t.Errorf("the client's write: %v", err)
+					}
+					_ = c.Close()
+					if strings.HasPrefix(answer, "last") {
+						expectEnd(t, hostIn)
+						return
+					}
+					// Both messages were whole: the host's connection serves again.
+					again := p.client()
+					if w.client {
+						again = p.throughTLS(ca.trusted("127.0.0.1"))
+					}
+					got := make(chan string, 1)
+					go func() {
+						res, err := again.Get(p.url("/"))
+						if err != nil {
+							got <- err.Error()
+							return
+						}
+						defer res.Body.Close()
+						body, _ := io.ReadAll(res.Body)
+						got <- string(body)
+					}()
+					if _, err := http.ReadRequest(hostIn); err != nil {
+						t.Fatalf("the next request: %v", err)
+					}
+					send(t, s, hello)
+					if body := <-got; body != "hello" {
+						t.Errorf("got %q", body)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A response that goes on while the request does is not cut short by what happens to the request, and each gets all of it.
+func TestHTTPBothWaysAtOnce(t *testing.T) {
+	t.Parallel()
+	for framing, chunked := range bodies {
+		t.Run(framing, func(t *testing.T) {
+			t.Parallel()
+			h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+				req, err := http.ReadRequest(bufio.NewReader(c))
+				if err != nil {
+					return
+				}
+				_, _ = fmt.Fprintf(c, okHead+"Content-Length: %d\r\n\r\n", 20*mega)
+				_, _ = io.Copy(c, req.Body)
+			})
+			p := startHTTP(t, setup{hosts: endpoints(h)})
+			c := p.dial()
+			head, body := post(20*mega, chunked)
+			sent := make(chan error, 1)
+			go func() { sent <- write(c, head+string(body)) }()
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := crc32.NewIEEE()
+			n, err := io.Copy(sum, res.Body)
+			_, whole := post(20*mega, false)
+			if err != nil || sum.Sum32() != crc32.ChecksumIEEE(whole) {
+				t.Errorf("%d bytes came back, sum %08x, error %v", n, sum.Sum32(), err)
+			}
+			if err := <-sent; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A client that waits for a 100 and gets a final response instead may send its body all the same, or not. Neither is waited
+// for, and what it sends is no request.
+func TestHTTPFinalInPlaceOfContinue(t *testing.T) {
+	t.Parallel()
+	const inner = "GET /inner HTTP/1.1\r\nHost: p\r\n\r\n"
+	ask := fmt.Sprintf("%sExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", postHead, len(inner))
+	for name, body := range map[string]string{"without body": "", "with body": inner} {
+		for _, before := range []string{"", "HTTP/1.1 103 Hints\r\n\r\n"} {
+			t.Run(name+before, func(t *testing.T) {
+				t.Parallel()
+				h := record(t)
+				h.begin([]string{early + before + tooMuch + "\r\nno" + halts})
+				p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: settings{"forwarded_headers": false}})
+				c := p.dial()
+				send(t, c, ask)
+				expect(t, c, before+tooMuch+"Connection: close\r\n\r\nno")
+				send(t, c, body+getRequest)
+				expectEnd(t, c)
+				_ = c.Close()
+				if got := h.all(); len(got) != 1 || got[0] != ask {
+					t.Errorf("the host got %q", got)
+				}
+			})
+		}
+	}
+}
+
+// Clients that go on sending behind their last response keep nobody else waiting, and do not delay a shutdown beyond its
+// time.
+func TestHTTPLingeringClients(t *testing.T) {
+	t.Parallel()
+	loadsMachine(t)
+	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: settings{"reactors_num": 1, "max_body_size": 1000, "shutdown_timeout": 500}})
+	for range 4 {
+		c := p.dial()
+		send(t, c, postHead+"Content-Length: 1000000000000\r\n\r\n")
+		go flood(c)
+		expectStatus(t, bufio.NewReader(c), 413)
+	}
+	c := p.client()
+	for range 20 {
+		if _, body := p.get(c, "/"); body != "hello" {
+			t.Fatalf("got %q", body)
+		}
+	}
+	begin := time.Now()
+	p.signal(unix.SIGTERM)
+	if status := p.wait(); status != 0 {
+		t.Errorf("exit status %d, want 0", status)
+	}
+	if d := time.Since(begin); d > 4*time.Second {
+		t.Errorf("the end took %v with a shutdown_timeout of 500 ms", d)
+	}
+}
+
+// A client that is silent behind its last response is not kept for long.
+func TestHTTPSilentLingerer(t *testing.T) {
+	t.Parallel()
+	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: settings{"max_body_size": 1000}})
+	idle := p.sockets()
+	c := p.dial()
+	send(t, c, postHead+"Content-Length: 10000\r\n\r\nhello")
+	expectRefusal(t, c)
+	begin := time.Now()
+	eventually(t, "the connection is closed", func() bool { return p.sockets() == idle })
+	notBefore(t, begin, 4*time.Second)
+	if d := time.Since(begin); d > 20*time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
