@@ -75,7 +75,7 @@ var rules = map[string]string{
 	"the host's connection failed":                                "RFC 9110 section 15.6.3",
 	"the host ended its connection before its response":           "RFC 9112 section 8",
 	"the host's response is malformed":                            "the reason of its head or body follows",
-	"the host switched protocols before it had the whole request": "RFC 9110 section 7.8: a response to the request comes first",
+	"the host switched protocols without taking the whole request": "RFC 9110 section 7.8: a response to the request comes first",
 	"more than 262144 bytes of interim responses":                 "RFC 9110 section 15.2: any number may come; this bounds what one request may cost",
 }
 
