@@ -136,3 +136,19 @@ func TestUpgradeUnderASmallInit(t *testing.T) {
 	p.refuses("upgrade", `tini, which has started it, ends the container then; start a container`)
 	expectEcho(t, p.dial(), "hello")
 }
+
+// A caller that cannot see the process, as in a container beside it, knows it by its file; one that sees it from outside, too.
+func TestOrdersAcrossPIDNamespaces(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	p, init := startInit(t, setup{hosts: endpoints(h)})
+	p.mustOrder("reload")
+	for _, cmd := range []*exec.Cmd{
+		exec.Command("unshare", "-p", "-f", "--mount-proc", program, "reload", "--config", p.file),
+		exec.Command("nsenter", "-t", fmt.Sprint(init), "-p", "-m", program, "reload", "--config", p.file),
+	} {
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "kroxy-ev: reload done\n" {
+			t.Errorf("%v: %v: %s", cmd.Args, err, out)
+		}
+	}
+}
