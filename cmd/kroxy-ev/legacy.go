@@ -44,22 +44,28 @@ func mayLeave() error {
 	return nil
 }
 
-// upgrade starts the program's file anew as a master that takes everything over, and returns its process id.
-func (m *master) upgrade(now generation) (pid int, err error) {
+// upgrade starts the program's file anew as a master that takes everything over, and returns its process id and its warnings, which
+// it has logged.
+func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
 	if err := mayLeave(); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	body, err := json.Marshal(legacy{now.doors.port, now.doors.shared, now.doors.open, m.ledger.registry.Snapshot(), now.tickets})
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	pid, err = m.workers.Upgrade(supervise.Successor{
 		Env: childEnv(true), Body: body, Files: append([]int{m.ledger.counters.FD()}, now.doors.sockets...),
+		Remarks: func(text string) {
+			if text != "" {
+				doubts = strings.Split(text, "\n")
+			}
+		},
 	})
 	if err != nil { // it may have steered clients away from sockets that it had no workers for
 		err = errors.Join(err, now.doors.restore())
 	}
-	return pid, err
+	return pid, doubts, err
 }
 
 // inherit takes over what a predecessor has left.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -65,13 +66,14 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	warnWait(log)
 	m := &master{path: path, log: log, errors: errs, rows: map[int]int{}, signals: catchSignals()}
 	defer m.signals.release()
-	err := m.begin(h)
+	w := warnings{log: log}
+	err := m.begin(h, &w)
 	if h != nil {
 		if err != nil {
 			_ = h.Fail(err) // whether it is heard or not, this process ends
 			return err
 		}
-		if err := h.Serving(); err != nil {
+		if err := h.Serving(strings.Join(w.list, "\n")); err != nil {
 			log.Warn("kroxy-ev: the predecessor has left already", "error", err)
 		}
 	}
@@ -95,8 +97,8 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 }
 
 // begin starts the workers.
-func (m *master) begin(h *supervise.Handover) error {
-	next, err := m.read(nil, &warnings{log: m.log})
+func (m *master) begin(h *supervise.Handover, w *warnings) error {
+	next, err := m.read(nil, w)
 	if err != nil {
 		return err
 	}
@@ -286,11 +288,11 @@ func (m *master) start(o order) {
 		go func() { busy <- m.renew(now, o) }()
 	case verbUpgrade:
 		go func() {
-			pid, err := m.upgrade(now)
+			pid, doubts, err := m.upgrade(now)
 			if err != nil {
 				m.log.Error("kroxy-ev: upgrade failed, everything goes on as before", "error", err)
 			}
-			busy <- outcome{order: o, next: now, heir: pid, err: err}
+			busy <- outcome{order: o, next: now, heir: pid, err: err, warnings: doubts}
 		}()
 	default:
 		o.tell(errUnknownOrder)

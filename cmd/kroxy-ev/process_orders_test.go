@@ -220,6 +220,21 @@ func TestReloadTellsWarnings(t *testing.T) {
 	})
 }
 
+// The warnings of an upgrade are the new master's.
+func TestUpgradeTellsWarnings(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	s := setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 300}}
+	p, _ := startDynasty(t, s)
+	s.settings["unknown_key"] = 1
+	p.rewrite(s)
+	status, out := p.order("upgrade")
+	if want := `^kroxy-ev: warning: .*\.json:\d+:\d+: stream\.unknown_key: .*\nkroxy-ev: upgrade done\n$`; status != 0 || !regexp.MustCompile(want).MatchString(out) {
+		t.Errorf("exit status %d: %s\nwant %s", status, out, want)
+	}
+	p.endGently(p.reign(1))
+}
+
 // Containers that share a network may each have a file at the same path. An order reaches the one that it is given in.
 func TestOrdersInMountNamespaces(t *testing.T) {
 	t.Parallel()

@@ -51,11 +51,11 @@ func Inherited() (*Handover, error) {
 	return h, nil
 }
 
-// Serving tells the old master that this one serves, whereupon it leaves. An error says that it could not be told, as it
+// Serving tells the old master that this one serves, whereupon it leaves, and remarks for whoever asked for the upgrade. An error says that it could not be told, as it
 // is gone or has given up on this process and kills it; there is nothing to do about either.
-func (h *Handover) Serving() error {
+func (h *Handover) Serving(remarks string) error {
 	defer h.channel.close()
-	return told(h.channel.send(message{kind: kindServing}))
+	return told(h.channel.send(message{kind: kindServing, text: remarks}))
 }
 
 // Fail tells the old master why this one cannot serve. The caller ends the process soon after.

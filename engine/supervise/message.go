@@ -22,7 +22,7 @@ const (
 	kindPrepared  kind = 8  // value: 0, or 1 and text says why not
 	kindCommitted kind = 9  // from now on the worker serves
 	kindHandover  kind = 10 // from a master to its successor, a payload
-	kindServing   kind = 11 // from a successor to its master
+	kindServing   kind = 11 // from a successor to its master; text is for people, and may be empty
 	kindFailed    kind = 12 // likewise; text says why
 )
 

@@ -20,6 +20,8 @@ type Successor struct {
 	Files []int
 	// Timeout is how long it may take until it serves; 0 is 10 seconds.
 	Timeout time.Duration
+	// Remarks, if not nil, is called with what it says when it serves.
+	Remarks func(text string)
 }
 
 func (s Successor) withDefaults() (Successor, error) {
@@ -34,6 +36,9 @@ func (s Successor) withDefaults() (Successor, error) {
 	}
 	if s.Env == nil {
 		s.Env = os.Environ()
+	}
+	if s.Remarks == nil {
+		s.Remarks = func(string) {}
 	}
 	if s.Timeout == 0 {
 		s.Timeout = 10 * time.Second
@@ -123,6 +128,7 @@ func (m *Master) handOver(ch *channel, s Successor, end *end) error {
 	closeAll(answer.files)
 	switch {
 	case err == nil && answer.kind == kindServing:
+		s.Remarks(answer.text)
 		return nil
 	case err == nil && answer.kind == kindFailed:
 		end.within(m.o.StopGrace) // it is about to leave by itself

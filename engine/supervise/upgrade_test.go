@@ -47,7 +47,7 @@ func newMaster() error {
 	if has(body, "hang-when-serving") {
 		select {}
 	}
-	if err := h.Serving(); err != nil {
+	if err := h.Serving("as told"); err != nil {
 		return err
 	}
 	_, _ = leash.Read(make([]byte, 1))
@@ -125,9 +125,14 @@ func TestUpgrade(t *testing.T) {
 	w.o.NoNewPrivs = true // of the workers, not the new master
 	w.start(w.plan(2, "a"))
 	s, p, leash := successor(t, "b "+strings.Repeat("x", 1<<20))
+	var remarks string
+	s.Remarks = func(text string) { remarks = text }
 	pid, err := w.m.Upgrade(s)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if remarks != "as told" {
+		t.Errorf("the new master's remarks are %q", remarks)
 	}
 	if err := w.m.Apply(w.plan(2, "c")); !errors.Is(err, supervise.ErrSuperseded) {
 		t.Errorf("Apply after an upgrade: %v", err)
