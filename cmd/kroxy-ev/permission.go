@@ -34,32 +34,36 @@ func workerIdentity(cfg *config.Config, who *syscall.Credential) identity {
 	return identity{name: "user " + cfg.User, owner: cfg.User, credential: who}
 }
 
-// do runs f on a thread that is w for the file system (credentials(7)). It reports whether it could: it takes the right to
+// do runs f on a thread that is w for the file system (credentials(7)), and reports whether it could: it takes the right to
 // become somebody else.
 func (w identity) do(f func()) bool {
 	if w.credential == nil {
 		f()
 		return true
 	}
+	own, err := unix.Getgroups()
+	if err != nil {
+		return false
+	}
 	done := make(chan bool)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this goroutine
-		ok := w.become()
+		// A thread that does not become itself again is not unlocked, and so ends with this goroutine. Otherwise it goes on:
+		// the kernel may kill the children of a thread that ends (PR_SET_PDEATHSIG).
+		runtime.LockOSThread()
+		ok := become(int(w.credential.Uid), int(w.credential.Gid), ints(w.credential.Groups))
 		if ok {
 			f()
+		}
+		if become(os.Geteuid(), os.Getegid(), own) {
+			runtime.UnlockOSThread()
 		}
 		done <- ok
 	}()
 	return <-done
 }
 
-// become makes the thread w, for the file system.
-func (w identity) become() bool {
-	groups := make([]int, len(w.credential.Groups))
-	for i, g := range w.credential.Groups {
-		groups[i] = int(g)
-	}
-	uid, gid := int(w.credential.Uid), int(w.credential.Gid)
+// become makes the calling thread somebody else for the file system, and reports whether it could.
+func become(uid, gid int, groups []int) bool {
 	if unix.Setgroups(groups) != nil || unix.Setfsgid(gid) != nil || unix.Setfsuid(uid) != nil {
 		return false
 	}
@@ -67,6 +71,14 @@ func (w identity) become() bool {
 	nowGID, _ := unix.SetfsgidRetGid(-1)
 	nowUID, _ := unix.SetfsuidRetUid(-1)
 	return nowUID == uid && nowGID == gid
+}
+
+func ints(list []uint32) []int {
+	out := make([]int, len(list))
+	for i, n := range list {
+		out[i] = int(n)
+	}
+	return out
 }
 
 // mayWrite says what keeps w from writing to the file at path, or from making it, and what would be right; "" if nothing does

@@ -49,6 +49,14 @@ func TestGroupsMayWrite(t *testing.T) {
 		}
 	}
 	all.Wait()
+	for range 100 {
+		all.Go(func() {
+			if what, _ := thisProcess().mayWrite(file); what != "" {
+				t.Errorf("a thread is not root any more: %s", what)
+			}
+		})
+	}
+	all.Wait()
 	if !(identity{credential: &syscall.Credential{Uid: 1}}).do(func() {}) {
 		t.Error("root cannot become somebody else")
 	}
