@@ -208,6 +208,99 @@ func TestNoStallAfterHandshakes(t *testing.T) {
 	}
 }
 
+// halving writes all in two pieces.
+type halving struct{ *watched }
+
+func (h halving) Write(p []byte) (int, error) {
+	n, err := h.watched.Write(p[:len(p)/2])
+	if err != nil {
+		return n, err
+	}
+	m, err := h.watched.Write(p[len(p)/2:])
+	return n + m, err
+}
+
+// The client's part of a handshake may come in pieces, and a signature take its time on a thread of its own.
+func TestNoStallInHandshakes(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	h := hostNagling(t, nil, func(c closer) {})
+	for name, id := range map[string]*identity{"ECDSA": a.issue("127.0.0.1"), "RSA": a.issueRSA("127.0.0.1")} {
+		for _, verified := range []bool{false, true} {
+			for spoken, version := range versions {
+				t.Run(fmt.Sprintf("%s, TLS %s, client certificate %v", name, spoken, verified), func(t *testing.T) {
+					t.Parallel()
+					dependsOnTime(t)
+					p := startHTTP(t, setup{hosts: endpoints(h), settings: id.serving(settings{"tls_verify_client": verified, "tls_client_ca_path": a.path})})
+					config := only(version, id.showing(a.trusted("127.0.0.1")))
+					expectPrompt(t, func() {
+						c := tls.Client(halving{&watched{TCPConn: nagling(p.dial())}}, config)
+						if err := c.Handshake(); err != nil {
+							t.Fatal(err)
+						}
+						_ = c.NetConn().Close()
+					})
+				})
+			}
+		}
+	}
+}
+
+// A client that waits for 100 before it sends its body, and a tunnel behind a switch of protocols.
+func TestNoStallBehindInterimResponses(t *testing.T) {
+	t.Parallel()
+	h := hostNagling(t, nil, func(c closer) {
+		in := bufio.NewReader(c)
+		for {
+			req, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			if req.Header.Get("Upgrade") != "" {
+				_ = write(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+				for word := make([]byte, 8); ; {
+					if _, err := io.ReadFull(in, word); err != nil {
+						return
+					}
+					_ = write(c, "ans")
+					_ = write(c, "wer")
+				}
+			}
+			_ = write(c, "HTTP/1.1 100 Continue\r\n\r\n")
+			_, _ = io.Copy(io.Discard, req.Body)
+			_ = write(c, hello)
+		}
+	})
+	p := startHTTP(t, setup{hosts: endpoints(h)})
+	t.Run("100", func(t *testing.T) {
+		t.Parallel()
+		dependsOnTime(t)
+		c := p.dialNagling(nil)
+		in := bufio.NewReader(c)
+		expectPrompt(t, func() {
+			send(t, c, postHead+"Expect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+			expectStatus(t, in, http.StatusContinue)
+			sendEach(t, c, []string{"0123", "456789"})
+			expectStatus(t, in, http.StatusOK)
+		})
+	})
+	t.Run("101", func(t *testing.T) {
+		t.Parallel()
+		dependsOnTime(t)
+		c := p.dialNagling(nil)
+		in := bufio.NewReader(c)
+		send(t, c, "GET / HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		expectStatus(t, in, http.StatusSwitchingProtocols)
+		answer := make([]byte, 6)
+		expectPrompt(t, func() {
+			sendEach(t, c, []string{"ques", "tion"})
+			if _, err := io.ReadFull(in, answer); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}
+
 // What is said in a stream is not known, but it is learnt that a peer says it in two pieces, or speaks TLS.
 func TestNoStallInStream(t *testing.T) {
 	t.Parallel()
