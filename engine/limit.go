@@ -31,6 +31,9 @@ func (l *Limit) acquire() bool {
 	return true
 }
 
+// crowded reports whether more than three quarters of the places are taken.
+func (l *Limit) crowded() bool { return l != nil && 4*l.held.Load() > 3*l.max.Load() }
+
 func (l *Limit) release() {
 	if l != nil {
 		l.held.Add(-1)

@@ -218,6 +218,9 @@ func (l *Listener) acceptOne() bool {
 	return true
 }
 
+// Crowded reports whether places get scarce: more than three quarters of the connections that Limit allows are there.
+func (l *Listener) Crowded() bool { return l.opts.Limit.crowded() }
+
 // Release says that a connection from Accept is over.
 func (l *Listener) Release() {
 	l.opts.Limit.release()

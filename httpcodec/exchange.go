@@ -192,6 +192,11 @@ func (x *exchange) relay() {
 	x.arm()
 }
 
+// unanswered reports whether a host has the request, or is being connected to, and has not said anything yet.
+func (x *exchange) unanswered() bool {
+	return x.lease.Held() && !x.replied && x.interims == 0 && len(x.partial) == 0
+}
+
 // clientReady goes on when the client's connection may be read or written.
 func (x *exchange) clientReady() {
 	switch x.phase {

@@ -106,6 +106,9 @@ func (v *Server) Stats() *Stats { return &v.stats }
 
 // accept takes a new client connection in. What it has sent already is read at once.
 func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
+	if l.Crowded() {
+		v.connector.Crowded(int(v.stats.Active.Load()), v.waiting)
+	}
 	c := v.freeClients.Get()
 	if c == nil {
 		c = &client{server: v}
@@ -130,6 +133,15 @@ func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 		return
 	}
 	c.wait()
+}
+
+// waiting yields the clients whose hosts have answered nothing yet.
+func (v *Server) waiting(yield func(upstream.Waiting) bool) {
+	for c := v.active; c != nil; c = c.next {
+		if c.state == clientBusy && c.x.unanswered() && !yield(upstream.Waiting{Group: c.settings.Group, Host: c.x.lease.Host(), Client: c.addr}) {
+			return
+		}
+	}
 }
 
 // begin gives c an exchange.

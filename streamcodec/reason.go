@@ -20,6 +20,8 @@ const (
 	HostFailed
 	// Unreachable means that no host could be connected to.
 	Unreachable
+	// LeadsBack means that the host's connection would have come back to this proxy.
+	LeadsBack
 	// ClientReadTimeout means that the client was silent for read_timeout.
 	ClientReadTimeout
 	// ClientSendTimeout means that the client took no bytes for send_timeout.
@@ -47,6 +49,7 @@ var reasons = [...]struct {
 	ClientFailed:      {"client connection failed", logformat.ClientAbort},
 	HostFailed:        {"host connection failed", logformat.HostCut},
 	Unreachable:       {"no host reachable", logformat.Unreachable},
+	LeadsBack:         {"the host leads back to this proxy", logformat.Unreachable},
 	ClientReadTimeout: {"client silent (read_timeout)", logformat.ReadTimeout},
 	ClientSendTimeout: {"client takes no bytes (send_timeout)", logformat.SendTimeout},
 	HostReadTimeout:   {"host silent (proxy_read_timeout)", logformat.ProxyReadTimeout},

@@ -91,10 +91,22 @@ func (v *Server) Stats() *Stats { return &v.stats }
 
 // accept begins a session.
 func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
+	if l.Crowded() {
+		v.connector.Crowded(int(v.stats.Active.Load()), v.waiting)
+	}
 	s := v.session()
 	s.listener = l
 	v.add(s)
 	s.start(fd, peer)
+}
+
+// waiting yields the sessions whose clients have had nothing from their hosts yet.
+func (v *Server) waiting(yield func(upstream.Waiting) bool) {
+	for s := v.active; s != nil; s = s.next {
+		if s.lease.Held() && s.down.Bytes == 0 && !s.down.Holding() && !yield(upstream.Waiting{Group: s.settings.Group, Host: s.lease.Host(), Client: s.peer}) {
+			return
+		}
+	}
 }
 
 // session returns an unused Session.
@@ -177,7 +189,7 @@ func (v *Server) logAccess(s *Session, end logformat.End) {
 func (v *Server) logEnd(s *Session, r Reason, err error) {
 	level := slog.LevelDebug
 	switch r {
-	case Unreachable, Internal:
+	case Unreachable, LeadsBack, Internal:
 		level = slog.LevelError
 	case NotSecured:
 		if !errors.Is(err, tlsconn.ErrSilent) { // such as a check whether this port is open

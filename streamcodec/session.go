@@ -181,8 +181,11 @@ func (s *Session) Connected(err error) {
 	s.attempt = nil
 	if err != nil {
 		why := Unreachable
-		if s.settings.Group.Balance.ByName() && errors.Is(err, upstream.ErrNoHost) {
+		switch {
+		case s.settings.Group.Balance.ByName() && errors.Is(err, upstream.ErrNoHost):
 			why = NoSuchName
+		case errors.Is(err, upstream.ErrLoop):
+			why = LeadsBack
 		}
 		s.finish(why, err)
 		return
@@ -377,6 +380,8 @@ func (s *Session) clean(r Reason) bool {
 	switch {
 	case s.state == stateFlush, r == ClientFailed, r == HostFailed:
 		return false
+	case r == LeadsBack:
+		return false // nothing less than a reset takes a chain of half-closed connections down
 	}
 	return !s.up.Holding() && !s.down.Holding()
 }

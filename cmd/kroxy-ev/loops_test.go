@@ -4,7 +4,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"regexp"
+	"sync"
 	"testing"
 	"time"
 )
@@ -104,4 +107,190 @@ func TestOwnPortChanges(t *testing.T) {
 		expectAll(t, p.dial(), "next")
 		p.sees(fmt.Sprintf(`address=127.0.0.1:%d .*this proxy's own`, is))
 	})
+}
+
+// chained starts two proxies that lead to each other for the name loop.test, and for good.test to hosts of which nothing is
+// wrong. None sees an address of its own.
+func chained(t *testing.T, multi bool, mode, algorithm string, good endpoint) (p, q *proxy) {
+	t.Helper()
+	var ports [2]int
+	for i := range ports {
+		ports[i] = reservePort(t)
+	}
+	for i, port := range ports {
+		set := groupOf(algorithm, nil, entry(endpoint{"127.0.0.1", ports[1-i]}, "loop.test"), entry(good, "good.test"))
+		set["max_connections"] = 200
+		p, q = startOn(t, port, setup{mode: mode, settings: set, multi: multi}), p
+	}
+	return p, q
+}
+
+// Where proxies lead to each other, chains of connections are cut before they have taken all places, and others are served.
+func TestChainOfProxies(t *testing.T) {
+	t.Parallel()
+	const clients, others = 10, 20
+	t.Run("passing TLS through", func(t *testing.T) {
+		t.Parallel()
+		modes(t, func(t *testing.T, multi bool) {
+			dependsOnTime(t)
+			a := newAuthority(t)
+			is := a.issue("good.test")
+			good := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+				s := tls.Server(c, is.config())
+				_, _ = io.WriteString(s, "good")
+				_ = s.Close()
+			})
+			p, q := chained(t, multi, "stream", "sni", good.endpoint)
+			hello := clientHello(asking(&tls.Config{}, "loop.test"))
+			var all []net.Conn
+			for range clients {
+				c := p.dial()
+				_, _ = io.WriteString(c, hello)
+				all = append(all, c)
+			}
+			for range others {
+				expectSoon(t, "another client", func() {
+					if got, err := io.ReadAll(tls.Client(p.dial(), a.trusted("good.test"))); err != nil || string(got) != "good" {
+						t.Errorf("another client got %q, %v", got, err)
+					}
+				})
+				time.Sleep(50 * time.Millisecond)
+			}
+			for _, c := range all {
+				expectClosed(t, c)
+			}
+			both := func() string { return p.stderr.String() + q.stderr.String() }
+			eventually(t, "one of the proxies says what is wrong", func() bool {
+				return regexp.MustCompile(`level=ERROR msg="upstream: places .* does it lead back to this proxy.* group=backend host=127\.0\.0\.1:\d+ client=127\.0\.0\.1 `).MatchString(both())
+			})
+		})
+	})
+	t.Run("by http", func(t *testing.T) {
+		t.Parallel()
+		modes(t, func(t *testing.T, multi bool) {
+			dependsOnTime(t)
+			good := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "good") })
+			p, _ := chained(t, multi, "http", "host", good.endpoint)
+			done := make(chan string, clients)
+			for range clients {
+				go func() {
+					req, _ := http.NewRequest(http.MethodGet, p.url("/"), nil)
+					req.Host = "loop.test"
+					res, err := p.client().Do(req)
+					if err != nil {
+						done <- err.Error()
+						return
+					}
+					_ = res.Body.Close()
+					done <- res.Status
+				}()
+			}
+			for range others {
+				expectSoon(t, "another client", func() {
+					if res, body := p.ask("good.test"); res.StatusCode != 200 || body != "good" {
+						t.Errorf("another client got status %d, %q", res.StatusCode, body)
+					}
+				})
+				time.Sleep(50 * time.Millisecond)
+			}
+			for range clients {
+				if got := <-done; got != "502 Bad Gateway" {
+					t.Errorf("a client of the chain got %s, want status 502", got)
+				}
+			}
+		})
+	})
+}
+
+// Many clients with one address, of one host, are no chain if it answers.
+func TestCrowdIsNoChain(t *testing.T) {
+	t.Parallel()
+	const places, clients = 200, 195
+	set := settings{"max_connections": places, "reactors_num": 1}
+	t.Run("answered", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: set})
+		for range clients {
+			expectEcho(t, p.dial(), "x")
+		}
+	})
+	t.Run("silent, but not too many", func(t *testing.T) {
+		t.Parallel()
+		h := listen(t, "127.0.0.1", nil)
+		p := start(t, setup{hosts: endpoints(h), settings: set})
+		for range places * 3 / 4 {
+			send(t, p.dial(), "x")
+		}
+		for range places * 3 / 4 {
+			expect(t, h.accept(), "x")
+		}
+	})
+	t.Run("slow", func(t *testing.T) {
+		t.Parallel()
+		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(100 * time.Millisecond)
+			_, _ = io.WriteString(w, "slow")
+		})
+		p := startHTTP(t, setup{hosts: sites(h), settings: set})
+		var running sync.WaitGroup
+		for range clients {
+			running.Go(func() {
+				for range 5 { // each time another connection
+					res, err := p.client().Get(p.url("/"))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					_ = res.Body.Close()
+					if res.StatusCode != 200 {
+						t.Errorf("status %d", res.StatusCode)
+					}
+				}
+			})
+		}
+		running.Wait()
+	})
+}
+
+// Ports that are forwarded hide that an address is the proxy's own.
+func TestForwardedToTheProxyItself(t *testing.T) {
+	t.Parallel()
+	dependsOnTime(t)
+	port := reservePort(t)
+	forwarder := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+		d, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return
+		}
+		defer d.Close()
+		ends := make(chan error, 2)
+		for _, way := range [][2]net.Conn{{c, d}, {d, c}} {
+			go func() {
+				_, err := io.Copy(struct{ io.Writer }{way[0]}, struct{ io.Reader }{way[1]})
+				ends <- err
+			}()
+		}
+		if err := <-ends; err != nil {
+			reset(c)
+			reset(d.(*net.TCPConn))
+		}
+	})
+	p := startOn(t, port, setup{hosts: endpoints(forwarder), settings: settings{"max_connections": 200}})
+	for _, says := range []string{"", "hello"} {
+		if c, err := p.tryDial(); err == nil { // the reset may be there as soon as the connection
+			_, _ = io.WriteString(c, says)
+			expectClosed(t, c)
+		}
+		eventually(t, "the chain is gone", func() bool { return p.sockets() < 50 })
+	}
+}
+
+// expectSoon demands that do takes no longer than others may have to wait.
+func expectSoon(t *testing.T, what string, do func()) {
+	t.Helper()
+	begin := time.Now()
+	do()
+	if took := time.Since(begin); took > soon {
+		t.Errorf("%s had to wait for %v", what, took)
+	}
 }

@@ -30,6 +30,8 @@ type Connector struct {
 	tls  *tlsconn.Handshaker
 	log  *slog.Logger
 	free engine.FreeList[Attempt]
+
+	chains chains
 }
 
 // NewConnector makes a connector for loop, which counts its leases in the given row and makes handshakes with hosts that
@@ -55,7 +57,8 @@ type Attempt struct {
 	addr     netip.AddrPort // being connected to
 	dialled  bool           // an address of the leased host was tried
 	deadline int64          // for connecting, on the loop's clock
-	since    int64          // when the wait for a name began
+	held     bool           // by Connector.admit
+	since    int64          // when that, or the wait for a name, began
 	cancel   func()         // stops that wait
 	tls      *tlsconn.Handshake
 	serial   uint64 // tells a late answer of the resolver from one for this use of the struct
@@ -117,6 +120,7 @@ func (a *Attempt) recycle() {
 	k.loop.Disarm(&a.timer)
 	a.serial++
 	a.tried.Clear()
+	a.held = false
 	a.owner, a.group, a.conn, a.lease, a.trace, a.key, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil, nil, nil
 	k.free.Put(a)
 }
@@ -144,6 +148,19 @@ func (a *Attempt) nextHost() {
 // pursue goes after the leased host's addresses.
 func (a *Attempt) pursue() {
 	a.dialled, a.trace.Host = false, a.host()
+	k := a.connector
+	later, refused := k.admit(a.group, a.lease.Host())
+	if a.held = later > 0; a.held {
+		a.since = k.loop.Now()
+		k.loop.Arm(&a.timer, later)
+		return
+	}
+	if refused {
+		// Another host is not tried: it would answer through all of a chain, and keep it.
+		a.lease.Release(balance.Failed)
+		a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, ErrLoop))
+		return
+	}
 	if a.takeTurn() {
 		a.nextAddr()
 		return
@@ -191,7 +208,7 @@ func (a *Attempt) resolved(err error) {
 	a.nextAddr()
 }
 
-// stopWaiting ends the wait for a name; the time it took is not time spent connecting.
+// stopWaiting ends the wait for a name, or for being admitted; the time it took is not time spent connecting.
 func (a *Attempt) stopWaiting(now int64) {
 	a.cancel = nil
 	a.connector.loop.Disarm(&a.timer)
@@ -322,12 +339,17 @@ func (a *Attempt) giveUpAddr(err error) {
 	a.nextAddr()
 }
 
-// Expired implements engine.Handler: the time for the name, or for the current address, is over.
+// Expired implements engine.Handler: the time for the name, for the current address, or for being held, is over.
 func (a *Attempt) Expired(*engine.Timer) {
 	if cancel := a.cancel; cancel != nil {
 		cancel()
 		a.stopWaiting(a.connector.loop.Now())
 		a.hostFailed(ErrResolveTimeout)
+		return
+	}
+	if a.held {
+		a.stopWaiting(a.connector.loop.Now())
+		a.pursue()
 		return
 	}
 	if a.tls != nil {
