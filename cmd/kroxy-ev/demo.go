@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,21 +21,23 @@ import (
 
 // This file is "kroxy-ev demo": hosts, the proxy in front of them, and live figures, in one process.
 
-const demoUsage = `kroxy-ev demo starts three small web servers and the proxy in front of them, and shows what passes through.
+const demoUsage = `kroxy-ev demo starts three small web servers and the proxy in front of them, once as an HTTP proxy and once as a TCP
+proxy, and shows what passes through.
 
 Usage:
   kroxy-ev demo [-port N] [-for DURATION]
 
 Options:
-  -port N        listen on port N, or on the next free one (default 8080)
+  -port N        listen on port N for HTTP and on the next one for TCP, or on the next that are free (default 8080)
   -for DURATION  stop after that time, such as 30s (default: at Ctrl-C)
   -h, --help     print this
 `
 
 const (
-	demoHosts = "ABC"     // a host a letter
-	demoBulk  = 100 << 20 // bytes of the big download
-	demoPorts = 100       // how many ports are tried
+	demoLetters = "ABC"     // a host a letter
+	demoBulk    = 100 << 20 // bytes of the big download
+	demoPorts   = 100       // how many ports are tried
+	demoAway    = 10 * time.Second
 )
 
 // demoFlags is demo's command line.
@@ -81,45 +84,63 @@ func parseDemoFlags(args []string) (demoFlags, error) {
 	return f, nil
 }
 
+// demoProxy is one of the demo's two proxies.
+type demoProxy struct {
+	mode string
+	port uint16
+	text string // its configuration
+	*single
+}
+
 func runDemo(f demoFlags, stdout, stderr io.Writer) error {
-	ports, closeHosts, err := startDemoHosts()
+	hosts, err := startDemoHosts(stdout)
 	if err != nil {
 		return err
 	}
-	defer closeHosts()
+	defer hosts.close()
 
-	port := freePort(uint16(f.port))
-	text := demoConfig(port, ports)
-	cfg, _, err := config.Parse("demo.json", []byte(text))
-	if err != nil {
-		return err
-	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, _, err := newSingleProxy(cfg, log)
-	if err != nil {
-		return err
+	var proxies []*demoProxy
+	port := uint16(f.port)
+	for _, mode := range []string{"http", "stream"} {
+		p := &demoProxy{mode: mode, port: freePort(port)}
+		port = p.port + 1
+		p.text = demoConfig(mode, p.port, hosts)
+		cfg, _, err := config.Parse("demo.json", []byte(p.text))
+		if err != nil {
+			return err
+		}
+		if p.single, _, err = newSingleProxy(cfg, log); err != nil {
+			return err
+		}
+		defer p.close()
+		proxies = append(proxies, p)
 	}
-	defer s.close()
-	s.signals = catchDemoSignals()
-	s.start()
+	web, raw := proxies[0], proxies[1]
+	web.signals = catchDemoSignals()
+	web.start()
+	raw.start()
 
-	if uint(port) != f.port {
-		fmt.Fprintf(stdout, "Port %d is in use, so this is on port %d.\n\n", f.port, port)
+	if uint(web.port) != f.port {
+		fmt.Fprintf(stdout, "Port %d is in use, so this is on port %d.\n\n", f.port, web.port)
 	}
-	fmt.Fprintf(stdout, demoText, text, port, demoBulk>>20)
+	fmt.Fprintf(stdout, demoText, web.text, raw.port, web.port, demoBulk>>20, demoAway)
 
 	end := func() {
 		select {
-		case s.signals.stop <- unix.SIGTERM:
+		case web.signals.stop <- unix.SIGTERM:
 		default: // it is ending
 		}
 	}
-	figures := startFigures(s.proxy, stdout, end) // a demo that nobody can see is over
+	figures := startFigures(proxies, stdout, end) // a demo that nobody can see is over
 	if f.stop > 0 {
 		over := time.AfterFunc(f.stop, end)
 		defer over.Stop()
 	}
-	err = s.run()
+	err = web.run()
+	drained := raw.drain()
+	raw.abort()
+	<-drained
 	figures.stop()
 	if err == nil {
 		fmt.Fprintln(stdout, "Stopped.")
@@ -127,50 +148,125 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	return err
 }
 
-// demoText takes the configuration, the port, and the megabytes of the big download.
+// demoText takes the configuration for HTTP, the ports for TCP and HTTP, the megabytes of the big download, and for how long a
+// host is away.
 const demoText = `kroxy-ev serves this configuration:
 
 %[1]s
-Try, in another terminal, a few times (curl makes a new connection each time, so the hosts take turns):
+and the same with "stream" for "http", which carries any TCP, on port %[2]d.
 
+Try, in another terminal, a few times (the hosts take turns):
+
+  curl http://127.0.0.1:%[3]d/
   curl http://127.0.0.1:%[2]d/
   printf 'GET / HTTP/1.0\r\n\r\n' | nc 127.0.0.1 %[2]d
 
-and in bulk:
+in bulk:
 
-  curl -o /dev/null http://127.0.0.1:%[2]d/%[3]dMB
+  curl -o /dev/null http://127.0.0.1:%[2]d/%[4]dMB
 
-Ctrl-C stops it. Bytes are counted when their session ends. A line each second:
+and see that nobody notices when a host dies (the one that answers, for %[5]v):
+
+  curl http://127.0.0.1:%[3]d/die
+
+Ctrl-C stops it. Bytes are counted when their request or session ends. Each second:
 
 `
 
-// startDemoHosts starts the hosts, on ports of 127.0.0.1 that the kernel chooses.
-func startDemoHosts() (ports []uint16, closeAll func(), err error) {
-	var servers []*http.Server
-	closeAll = func() {
-		for _, s := range servers {
-			_ = s.Close()
-		}
-	}
-	for _, letter := range demoHosts {
-		ln, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			closeAll()
-			return nil, nil, fmt.Errorf("kroxy-ev: while starting host %c of the demo: %w", letter, err)
-		}
-		s := &http.Server{Handler: demoHost(letter), ReadHeaderTimeout: 10 * time.Second}
-		servers = append(servers, s)
-		ports = append(ports, ln.Addr().(*net.TCPAddr).AddrPort().Port())
-		go func() { _ = s.Serve(ln) }()
-	}
-	return ports, closeAll, nil
+// demoHosts are the hosts of the demo.
+type demoHosts struct {
+	stdout io.Writer
+	list   []*demoHost
+	closed chan struct{}
 }
 
-// demoHost answers its name, and /100MB with that many bytes.
-func demoHost(letter rune) http.Handler {
+// demoHost is a small web server, which may die and come back.
+type demoHost struct {
+	letter rune
+	addr   netip.AddrPort
+	all    *demoHosts
+
+	mu     sync.Mutex
+	server *http.Server
+	dying  bool
+}
+
+// startDemoHosts starts the hosts, on ports of 127.0.0.1 that the kernel chooses.
+func startDemoHosts(stdout io.Writer) (*demoHosts, error) {
+	all := &demoHosts{stdout: stdout, closed: make(chan struct{})}
+	for _, letter := range demoLetters {
+		h := &demoHost{letter: letter, addr: netip.MustParseAddrPort("127.0.0.1:0"), all: all}
+		if err := h.start(); err != nil {
+			all.close()
+			return nil, fmt.Errorf("kroxy-ev: while starting host %c of the demo: %w", letter, err)
+		}
+		all.list = append(all.list, h)
+	}
+	return all, nil
+}
+
+// close ends all hosts for good.
+func (d *demoHosts) close() {
+	close(d.closed)
+	for _, h := range d.list {
+		h.stop()
+	}
+}
+
+func (h *demoHost) start() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ln, err := net.Listen("tcp4", h.addr.String())
+	if err != nil {
+		return err
+	}
+	h.addr, h.dying = ln.Addr().(*net.TCPAddr).AddrPort(), false
+	h.server = &http.Server{Handler: h.handler(), ReadHeaderTimeout: 10 * time.Second}
+	go func(s *http.Server) { _ = s.Serve(ln) }(h.server)
+	return nil
+}
+
+// stop closes the host's port and all its connections.
+func (h *demoHost) stop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_ = h.server.Close()
+}
+
+// die stops the host for a while, unless it is dying already.
+func (h *demoHost) die() {
+	h.mu.Lock()
+	already := h.dying
+	h.dying = true
+	h.mu.Unlock()
+	if already {
+		return
+	}
+	h.stop()
+	fmt.Fprintf(h.all.stdout, "          host %c has died\n", h.letter)
+	select {
+	case <-time.After(demoAway):
+	case <-h.all.closed:
+		return
+	}
+	if err := h.start(); err != nil {
+		fmt.Fprintf(h.all.stdout, "          host %c does not come back: %v\n", h.letter, err)
+		return
+	}
+	fmt.Fprintf(h.all.stdout, "          host %c is back\n", h.letter)
+}
+
+// handler answers the host's name, /100MB with that many bytes, and dies at /die.
+func (h *demoHost) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "hello from host %c\n", letter)
+		fmt.Fprintf(w, "hello from host %c\n", h.letter)
+	})
+	mux.HandleFunc("/die", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "host %c dies now\n", h.letter)
+		if err := http.NewResponseController(w).Flush(); err == nil {
+			time.AfterFunc(demoLastWords, h.die)
+		}
 	})
 	mux.HandleFunc(fmt.Sprintf("/%dMB", demoBulk>>20), func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")
@@ -185,6 +281,9 @@ func demoHost(letter rune) http.Handler {
 	return mux
 }
 
+// demoLastWords is how long a host that dies has for saying so.
+const demoLastWords = 100 * time.Millisecond
+
 // freePort is the first port from want up that nobody listens on, or want if there is none nearby: then listening says
 // what is wrong.
 func freePort(want uint16) uint16 {
@@ -197,13 +296,13 @@ func freePort(want uint16) uint16 {
 }
 
 // demoConfig is a configuration that people can copy.
-func demoConfig(port uint16, hosts []uint16) string {
-	list := make([]string, len(hosts))
-	for i, h := range hosts {
-		list[i] = fmt.Sprintf(`          { "host": "127.0.0.1", "port": %d }`, h)
+func demoConfig(mode string, port uint16, hosts *demoHosts) string {
+	list := make([]string, len(hosts.list))
+	for i, h := range hosts.list {
+		list[i] = fmt.Sprintf(`          { "host": "127.0.0.1", "port": %d }`, h.addr.Port())
 	}
 	return fmt.Sprintf(`{
-  "stream": {
+  %q: {
     "port": %d,
     "proxy_to": "demo",
     "shutdown_timeout": 1000,
@@ -217,5 +316,5 @@ func demoConfig(port uint16, hosts []uint16) string {
     }
   }
 }
-`, port, strings.Join(list, ",\n"))
+`, mode, port, strings.Join(list, ",\n"))
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -44,7 +45,8 @@ func TestDemo(t *testing.T) {
 			if want := fmt.Sprintf("http://127.0.0.1:%d/", port); url != want {
 				t.Errorf("the line to try has %s, want %s", url, want)
 			}
-			p.await(p.stdout, fmt.Sprintf(`\| nc 127\.0\.0\.1 %d\n`, port))
+			raw := p.await(p.stdout, `  curl (http://\S+/)\n  printf`)[1]
+			p.await(p.stdout, `\| nc 127\.0\.0\.1 \d+\n`)
 			var got strings.Builder
 			for range 6 {
 				got.Write(fetch(t, url, io.ReadAll))
@@ -57,7 +59,9 @@ func TestDemo(t *testing.T) {
 			if n := fetch(t, download, discard); n != 100<<20 {
 				t.Errorf("the big download has %d bytes", n)
 			}
-			p.await(p.stdout, `sessions 0 active, 7 total, \d+/s  down .*/s  up .*/s  hosts A=3 B=2 C=2\n`)
+			expectMatch(t, string(fetch(t, raw, io.ReadAll)), "^hello from host [ABC]\n$")
+			p.await(p.stdout, `http    0 active, 6 total, \d+/s  down .*/s  up .*/s  hosts A=2 B=2 C=2\n`)
+			p.await(p.stdout, `stream  0 active, 2 total, \d+/s  down .*/s  up .*/s  hosts A=1 B=1 C=0\n`)
 			p.signal(s)
 			if status := p.wait(); status != 0 {
 				t.Errorf("exit status %d, want 0", status)
@@ -73,8 +77,30 @@ func TestDemo(t *testing.T) {
 func TestDemoConfiguration(t *testing.T) {
 	t.Parallel()
 	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
-	text := p.await(p.stdout, `(?s)(\{\n.*\n\}\n)\nTry`)[1]
+	text := p.await(p.stdout, `(?s)(\{\n.*\n\}\n)\nand the same`)[1]
 	expectOutcome(t, outcome{0, `is good\n$`, ""}, "-t", "-c", writeConfig(t, t.TempDir(), []byte(text)))
+	p.stop()
+}
+
+// A host that dies costs nobody an answer, and it comes back.
+func TestDemoHostDies(t *testing.T) {
+	t.Parallel()
+	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
+	die := p.await(p.stdout, `\n  curl (http://\S+/die)\n`)[1]
+	letter := regexp.MustCompile(`^host ([ABC]) dies now\n$`).FindStringSubmatch(string(fetch(t, die, io.ReadAll)))
+	if letter == nil {
+		t.Fatal("no host dies")
+	}
+	p.await(p.stdout, fmt.Sprintf(`host %s has died\n`, letter[1]))
+	url := strings.TrimSuffix(die, "die")
+	for range 9 {
+		got := string(fetch(t, url, io.ReadAll))
+		if expectMatch(t, got, "^hello from host [ABC]\n$"); got == "hello from host "+letter[1]+"\n" {
+			t.Errorf("host %s is dead and answers", letter[1])
+		}
+	}
+	p.await(p.stdout, fmt.Sprintf(`host %s is back\n`, letter[1]))
+	eventually(t, "it serves again", func() bool { return string(fetch(t, url, io.ReadAll)) == "hello from host "+letter[1]+"\n" })
 	p.stop()
 }
 
@@ -84,7 +110,7 @@ func TestDemoStopsByItself(t *testing.T) {
 	if status := p.wait(); status != 0 {
 		t.Errorf("exit status %d, want 0", status)
 	}
-	if n := p.stdout.count(`^\d\d:\d\d:\d\d  sessions 0 active, 0 total, 0/s  down 0 B/s  up 0 B/s  hosts A=0 B=0 C=0$`); n < 1 {
+	if n := p.stdout.count(`^\d\d:\d\d:\d\d  (http  |stream)  0 active, 0 total, 0/s  down 0 B/s  up 0 B/s  hosts A=0 B=0 C=0$`); n < 1 {
 		t.Errorf("%d lines of figures after 1.2 seconds:\n%s", n, p.stdout)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// figures prints a line of what passes through a proxy each second.
+// figures prints what passes through the proxies of a demo each second.
 type figures struct {
 	quit    chan struct{}
 	running sync.WaitGroup
@@ -20,25 +20,33 @@ type counts struct {
 	active, total, down, up int64
 }
 
-// startFigures has lines about p printed to w until stop. If that fails, which is told to failed, no more are.
-func startFigures(p *proxy, w io.Writer, failed func()) *figures {
+// startFigures has a line about each of the proxies printed to w each second, until stop. If that fails, which is told to failed,
+// no more are.
+func startFigures(proxies []*demoProxy, w io.Writer, failed func()) *figures {
 	f := &figures{quit: make(chan struct{})}
 	f.running.Go(func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
-		last := p.counts()
+		last := make([]counts, len(proxies))
+		for i, p := range proxies {
+			last[i] = p.counts()
+		}
 		for {
 			select {
 			case <-f.quit:
 				return
 			case <-tick.C:
 			}
-			now := p.counts()
-			if _, err := fmt.Fprintln(w, now.line(last)+p.hostCounts()); err != nil {
+			var lines strings.Builder
+			for i, p := range proxies {
+				now := p.counts()
+				fmt.Fprintf(&lines, "%s  %-6s  %s%s\n", now.at.Format(time.TimeOnly), p.mode, now.line(last[i]), p.hostCounts())
+				last[i] = now
+			}
+			if _, err := io.WriteString(w, lines.String()); err != nil {
 				failed()
 				return
 			}
-			last = now
 		}
 	})
 	return f
@@ -67,8 +75,8 @@ func (p *proxy) counts() counts {
 func (c counts) line(last counts) string {
 	seconds := max(c.at.Sub(last.at).Seconds(), 1e-3)
 	rate := func(now, before int64) float64 { return float64(now-before) / seconds }
-	return fmt.Sprintf("%s  sessions %d active, %d total, %.0f/s  down %s/s  up %s/s  hosts",
-		c.at.Format(time.TimeOnly), c.active, c.total, rate(c.total, last.total),
+	return fmt.Sprintf("%d active, %d total, %.0f/s  down %s/s  up %s/s  hosts",
+		c.active, c.total, rate(c.total, last.total),
 		bytesText(rate(c.down, last.down)), bytesText(rate(c.up, last.up)))
 }
 

@@ -115,7 +115,7 @@ func TestLinesThatNobodyReadAreCounted(t *testing.T) {
 func TestDemoEndsWithItsTerminal(t *testing.T) {
 	t.Parallel()
 	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
-	p.await(p.stdout, `sessions 0 active`)
+	p.await(p.stdout, `  0 active`)
 	p.signal(unix.SIGHUP)
 	if status := p.wait(); status != 0 || p.stderr.String() != "" {
 		t.Errorf("exit status %d, want 0; stderr: %s", status, p.stderr)
@@ -138,9 +138,9 @@ func TestDemoOfNohup(t *testing.T) {
 		cmd.Path = "/bin/sh"
 		cmd.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, program}, args...)
 	}, "demo", "-port", strconv.Itoa(reservePort(t)))
-	p.await(p.stdout, `sessions 0 active`)
+	p.await(p.stdout, `  0 active`)
 	p.signal(unix.SIGHUP)
-	before := p.stdout.count(`sessions 0 active`)
-	eventually(t, "it goes on", func() bool { return p.stdout.count(`sessions 0 active`) > before })
+	before := p.stdout.count(`  0 active`)
+	eventually(t, "it goes on", func() bool { return p.stdout.count(`  0 active`) > before })
 	p.stop()
 }
