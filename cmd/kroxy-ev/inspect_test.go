@@ -58,6 +58,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 		"a socket":               {settings{"file_log": in("socket")}, `stream\.file_log: "` + q(in("socket")) + `" is a socket; name a file`, false},
 		"behind a dangling link": {settings{"file_log": in("dangling")}, `stream\.file_log: the directory "` + q(in("nowhere")) + `" does not exist; make it: mkdir -p`, false},
 		"a loop":                 {settings{"file_log": in("loop")}, `stream\.file_log: stat .*: too many levels of symbolic links; name another file`, false},
+		"error log":              {settings{"error_log": in("no", "log")}, `stream\.error_log: the directory "` + q(in("no")) + `" does not exist; make it: mkdir -p`, false},
 		"pid file":               {settings{"pid_file": in("no", "pid")}, `stream\.pid_file: the directory "` + q(in("no")) + `" does not exist; make it: mkdir -p`, false},
 		"pid file, a directory":  {settings{"pid_file": in("public")}, `stream\.pid_file: "` + q(in("public")) + `" is a directory; name a file in it`, false},
 
@@ -68,6 +69,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 		"another's dir":    {settings{"user": "nobody", "file_log": in("log")}, `stream\.file_log: user nobody may not make a file in "` + q(dir) + `": permission denied; name a file in a directory that user nobody may write to`, true},
 		"another's file":   {settings{"user": "nobody", "file_log": in("file")}, `stream\.file_log: user nobody may not write to "` + q(in("file")) + `": permission denied; let it write there, or name`, true},
 		"out of reach":     {settings{"user": "nobody", "file_log": in("private", "open", "log")}, `stream\.file_log: user nobody may not enter "` + q(in("private")) + `": permission denied; name`, true},
+		"user's error log": {settings{"user": "nobody", "error_log": in("log")}, `stream\.error_log: user nobody may not make a file in "` + q(dir) + `": permission denied; name a file`, true},
 		"unknown user":     {settings{"user": "nobody-of-that-name"}, `stream\.user: .*unknown user.*; name a user of this machine`, false},
 		"unknown group":    {settings{"group": "no-group-of-that-name"}, `stream\.group: .*unknown group.*; name a group of this machine`, false},
 		"all that's wrong": {settings{"pid_file": in("no", "pid"), "file_log": in("no", "log")}, `(?s)stream\.file_log: .*\n.*stream\.pid_file: .*\n2 errors in`, false},

@@ -94,7 +94,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 			p.stop()
 			return
 		}
-		p.mustOrder("upgrade")
+		p.warns("upgrade", expiredWarning(`http\.certificates\[2\]\.cert_path`, "old.test"))
 		heir := p.reign(1)
 		served("other.test", "old.test", "early.test")
 		said(3)
