@@ -49,6 +49,11 @@ var smuggled = []string{
 	"GET / HTTP/1.1\r\nHost: p\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AA\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 	"HEAD / HTTP/1.1\r\nHost: p\r\n\r\n" + getRoot, postRoot + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc" + getRoot,
 	"GET / HTTP/1.0\r\nConnection: keep-alive\r\n" + te + "\r\n0\r\n\r\n" + getRoot, "GET / HTTP/1.0\r\n\r\n" + getRoot, "\n" + getRoot, "\r\n\r\n" + getRoot + "\r\n" + getRoot,
+	postRoot + "Content_Length: 28\r\nTransfer.Encoding: chunked\r\n\r\n" + getRoot, "HEAD / HTTP/9.9\r\n\r\n" + getRoot, "HEAD /\r\n\r\n" + getRoot,
+	postRoot + te + "\r\n2 \t;x\r\nxx\r\n0 ;\r\n\r\n" + getRoot, postRoot + te + "\r\n2 \r\nxx\r\n0\r\n\r\n" + getRoot,
+	"GET / HTTP/1.1\r\nHost: p\r\nX_Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nConnection: X-Forwarded-For\r\n\r\n" + getRoot,
+	postRoot + te + "\r\n0\r\nX.Real_IP: 6.6.6.6\r\n\r\n" + getRoot, "GET /\xc3\xa9?\xff HTTP/1.1\r\nHost: p:\r\n\r\n" + getRoot,
+	"GET http://q/ HTTP/1.1\r\nHost: p\r\nExpect:\r\n\r\n\r\n\r\n\r\n\r\n" + getRoot, "GET / HTTP/1.1\r\nHost: p\r\nConnection: a b\r\n\r\n" + getRoot,
 	"OPTIONS http://p HTTP/1.1\r\nHost: p\r\nMax-Forwards: 1\r\n\r\n" + ping + getRoot, "TRACE / HTTP/1.1\r\nHost: p\r\nMax-Forwards: 0\r\n\r\n" + getRoot,
 }
 
@@ -74,6 +79,13 @@ func exchangeSeeds() (all []exchangeSeed) {
 		all = append(all, exchangeSeed{in, hi, uint64(i)}, exchangeSeed{getRoot + in, hi + next + hi, uint64(i) * 7})
 	}
 	cont := "HTTP/1.1 100 Continue\r\n\r\n"
+	for i, reply := range []string{
+		"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi", "HTTP/1.1 999 x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi", okHead + "Content-Length: 2, 2\r\n\r\nhi",
+		"HTTP/1.1 204 No\r\n" + te + "\r\n0\r\n\r\n", okHead + te + "X : y\r\n\r\n2 \r\nhi\r\n0\r\nX : y\r\n\r\n", "HTTP/1.1 103 E\r\n" + te + "\r\n" + hi,
+		"HTTP/1.1 103 E\r\n" + te + "\r\n0\r\n\r\n" + hi, okHead + "Connection: ;\r\nContent-Length: 2\r\n\r\nhi", strings.Repeat(cont, 20) + hi,
+	} {
+		all = append(all, exchangeSeed{getRoot + getRoot, reply + next + hi, uint64(i)}, exchangeSeed{"HEAD" + getRoot[3:] + getRoot, hi + next + reply, uint64(i) * 5})
+	}
 	return append(all,
 		exchangeSeed{askSwitch + "to the host", switched + "to the client", 1},
 		exchangeSeed{getRoot + askSwitch + getRoot, hi + next + switched, 2},

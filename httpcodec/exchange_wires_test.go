@@ -143,7 +143,7 @@ func (w *wires) accept() {
 	}
 }
 
-var requestLine = regexp.MustCompile(`^([!#$%&'*+.^_|~0-9A-Za-z-]+|` + "`" + `)+ [!-~]+ HTTP/1\.1\r\n$`)
+var requestLine = regexp.MustCompile(`^([!#$%&'*+.^_|~0-9A-Za-z-]+|` + "`" + `)+ [^\x00-\x20#\x7f]+ HTTP/1\.1\r\n$`)
 
 // byByte reads one byte at a time, so that no bufio.Reader above it takes more than it needs.
 type byByte struct{ r io.Reader }

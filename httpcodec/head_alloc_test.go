@@ -21,6 +21,9 @@ func TestNothingAllocated(t *testing.T) {
 		heads = map[string]*Rewrite{
 			wrkRequest:     {Authority: []byte("up"), ClientAddr: []byte("1"), Forwarded: true, Headers: compile(t, Header{"X-Real-IP", "$addr"}, Header{"Host", "$host"})},
 			browserRequest: typical(),
+			lines("X_Forwarded_For: 1", "Forwarded: 1", "X-Forwarded-Port: 1", "X_Tenant: 1", "Content_Length: 1", "Host-X: 1", "Expect:", "Connection: a b"): {
+				Forwarded: true, Headers: compile(t, Header{"X-Tenant", "1"})},
+			post("Expect: 100-continue, 100-continue", "Content-Length: 1", "X-Real-IP: 1"):          {Forwarded: true, Trusted: true},
 			lines("Connection: upgrade, x", "Upgrade: h2c, websocket", "X: y", "X-Forwarded-For: 1"): {Forwarded: true, Trusted: true},
 			post("Transfer-Encoding: chunked", "Trailer: X", "TE: trailers", "Expect: 100-continue"): bare(),
 			"OPTIONS http://[::1]:80 HTTP/1.1\r\nHost: [::1]\r\nMax-Forwards: 3\r\n\r\n":             bare(),
@@ -55,6 +58,7 @@ func TestNothingAllocated(t *testing.T) {
 	for in, req := range map[string]*Request{
 		wrkResponse: get,
 		ok():        get,
+		ok("Content-Length: 5, 5", "Content-Length: 5", "X : y"):     get,
 		status("101 x", "Upgrade: websocket", "Connection: upgrade"): ws,
 	} {
 		in := []byte(in)
