@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/logformat"
 )
 
 // AllocsPerRun counts the whole process, the loop included; the peers' own calls allocate nothing.
@@ -14,8 +16,10 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
+	getWithID := getRoot[:len(getRoot)-2] + "X-Id: " + strings.Repeat("0", 32) + "\r\n\r\n"
 	for _, tc := range []struct{ name, in, up, reply, out string }{
 		{"get", getRoot, getRoot, hi, hi},
+		{"logged", getRoot, getWithID, hi, hi}, // every variable, and the ID goes to the host too
 		{"post", postRoot + "Content-Length: 3\r\n\r\nabc", postRoot + "Content-Length: 3\r\n\r\nabc", hi, hi},
 		{"chunked both ways", postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n", postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n",
 			okHead + te + "\r\n3\r\nabc\r\n0\r\n\r\n", okHead + te + "\r\n3\r\nabc\r\n0\r\n\r\n"},
@@ -35,8 +39,21 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 					}
 				}
 			})
-			p := startProxy(t, func(s *Settings) {
+			var r rig
+			if tc.name == "logged" {
+				format, err := logformat.Compile(logformat.WordJSON, logformat.HTTP)
+				if err != nil {
+					t.Fatal(err)
+				}
+				log := accesslog.New(io.Discard, accesslog.Options{BufferSize: 16 << 10})
+				t.Cleanup(func() { _ = log.Close(enginetest.Patience) })
+				r.access = log.NewBuffer(format)
+			}
+			p := r.start(t, func(s *Settings) {
 				s.ProxyReadTimeout, s.KeepaliveTimeout, s.ClientHeaderTimeout, s.Forwarded = 60e9, 60e9, 60e9, false
+				if r.access != nil {
+					s.Headers = compiled(t, Header{"X-Id", "$request_id"})
+				}
 			}, host)
 			c := p.dial()
 			in, out := []byte(tc.in), make([]byte, len(tc.out))

@@ -3,9 +3,14 @@
 package streamcodec
 
 import (
+	"io"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/logformat"
 )
 
 // The gates below fail when serving allocates in steady state. AllocsPerRun counts the whole process, the loop included;
@@ -81,8 +86,23 @@ func TestBackpressureDoesNotAllocate(t *testing.T) {
 }
 
 func TestSessionDoesNotAllocate(t *testing.T) {
+	for name, format := range map[string]string{"not logged": "", "logged": logformat.WordJSON} {
+		t.Run(name, func(t *testing.T) { sessionDoesNotAllocate(t, format) })
+	}
+}
+
+func sessionDoesNotAllocate(t *testing.T, format string) {
 	hosts := listen(t)
 	proxy, server := startProxy(t, hosts.Addr(), 16, Settings{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
+	if format != "" {
+		f, err := logformat.Compile(format, logformat.Stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := accesslog.New(io.Discard, accesslog.Options{BufferSize: 16 << 10})
+		t.Cleanup(func() { _ = log.Close(time.Second) })
+		server.loop.Post(func() { server.Swap(server.settings, log.NewBuffer(f)) })
+	}
 	accept, err := hosts.File()
 	if err != nil {
 		t.Fatal(err)
