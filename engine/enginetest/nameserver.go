@@ -67,7 +67,7 @@ func serveStreams(l *net.TCPListener, answers func(query []byte, tcp bool) [][]b
 			return
 		}
 		go func() {
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			size := make([]byte, 2)
 			if _, err := io.ReadFull(c, size); err != nil {
 				return
