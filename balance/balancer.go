@@ -9,7 +9,7 @@ import (
 // Balancer is an algorithm that chooses a host. One Balancer serves one group, from all loops at once. What it remembers
 // from choice to choice is in Hosts, which all processes share.
 type Balancer interface {
-	// Pick returns the index of a host that tried does not hold, or -1 if the algorithm has none to offer. Key is what
+	// Pick returns the index of a host that is usable (Hosts.Usable), or -1 if the algorithm has none to offer. Key is what
 	// the client asked for, in any letter case, or nil: Group.Key says which name that is. It is not kept.
 	Pick(hosts *Hosts, key []byte, tried *Tried) int
 }

@@ -25,7 +25,7 @@ func group(tb testing.TB, algorithm string, n, rows int) *balance.Group {
 // pick acquires a host that is not among those excluded and gives it back at once.
 func pick(tb testing.TB, g *balance.Group, excluded ...int) int {
 	tb.Helper()
-	lease, ok := g.Acquire(0, nil, tried(excluded...))
+	lease, ok := g.Acquire(0, nil, tried(excluded...), 0)
 	if !ok {
 		return -1
 	}
@@ -90,7 +90,7 @@ func TestRoundRobinSpreadsWhatFailedHostsLeave(t *testing.T) {
 		for range rounds {
 			var seen balance.Tried
 			for {
-				lease, ok := g.Acquire(0, nil, &seen)
+				lease, ok := g.Acquire(0, nil, &seen, 0)
 				if !ok {
 					t.Fatalf("down %v: no host", down)
 				}
@@ -122,7 +122,7 @@ func TestRoundRobinIsExactOverGoroutines(t *testing.T) {
 		wg.Go(func() {
 			for range each {
 				var seen balance.Tried
-				lease, ok := g.Acquire(row, nil, &seen)
+				lease, ok := g.Acquire(row, nil, &seen, 0)
 				if !ok {
 					t.Error("no host")
 					return
@@ -158,7 +158,7 @@ func TestEveryHostIsFoundOnce(t *testing.T) {
 						var seen balance.Tried
 						found := make(map[int]bool)
 						for {
-							lease, ok := g.Acquire(row, nil, &seen)
+							lease, ok := g.Acquire(row, nil, &seen, 0)
 							if !ok {
 								break
 							}
@@ -192,7 +192,7 @@ func TestLeastConnStaysWithinOne(t *testing.T) {
 		return slices.Max(counts) - slices.Min(counts)
 	}
 	for n := range 503 {
-		lease, ok := g.Acquire(n%2, nil, tried())
+		lease, ok := g.Acquire(n%2, nil, tried(), 0)
 		if !ok {
 			t.Fatal("no host")
 		}
@@ -213,7 +213,7 @@ func TestLeastConnStaysWithinOne(t *testing.T) {
 		}
 	}
 	for n := range freed - 1 {
-		lease, _ := g.Acquire(0, nil, tried())
+		lease, _ := g.Acquire(0, nil, tried(), 0)
 		if lease.Host() != 3 {
 			t.Fatalf("pick %d of %d after host 3 was emptied: host %d", n, freed-1, lease.Host())
 		}
@@ -222,7 +222,7 @@ func TestLeastConnStaysWithinOne(t *testing.T) {
 	// Replacing the oldest keeps the balance.
 	for range 1000 {
 		kept[0].Release(balance.Served)
-		lease, _ := g.Acquire(1, nil, tried())
+		lease, _ := g.Acquire(1, nil, tried(), 0)
 		kept = append(kept[1:], &lease)
 		if s := spread(); s > 2 {
 			t.Fatalf("while replacing: the counts differ by %d", s)
@@ -279,7 +279,7 @@ func TestAcquireAllocatesNothing(t *testing.T) {
 			seen.Add(hosts - 1) // its memory is kept from here on
 			n := testing.AllocsPerRun(100, func() {
 				seen.Clear()
-				lease, ok := g.Acquire(3, nil, &seen)
+				lease, ok := g.Acquire(3, nil, &seen, 0)
 				if !ok {
 					t.Error("no host")
 				}
@@ -301,7 +301,7 @@ func BenchmarkAcquire(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					seen.Clear()
-					lease, _ := g.Acquire(0, nil, &seen)
+					lease, _ := g.Acquire(0, nil, &seen, 0)
 					lease.Release(balance.Served)
 				}
 			})
@@ -337,7 +337,7 @@ func BenchmarkPickBusy(b *testing.B) {
 			g := group(b, "least_conn", hosts, 2)
 			var none, all balance.Tried
 			for range hosts {
-				if _, ok := g.Acquire(0, nil, &all); !ok {
+				if _, ok := g.Acquire(0, nil, &all, 0); !ok {
 					b.Fatal("no host")
 				}
 			}

@@ -20,8 +20,8 @@ const (
 // AnyName is the name of a host that takes every key that is no other host's name, the missing one too.
 const AnyName = "*"
 
-// byName takes the host whose name is the key, else one called AnyName. Of several with one name, it is the first that was not
-// tried. While a host has the name, those called AnyName do not stand in for it: they may not know of what is asked for.
+// byName takes the host whose name is the key, else one called AnyName. Of several with one name, it is the first that is
+// usable. While a host has the name, those called AnyName do not stand in for it: they may not know of what is asked for.
 type byName struct {
 	key     Key
 	indices map[string][]int // by canonical name, in the configured order
@@ -42,9 +42,9 @@ func newByName(key Key, names []string) Balancer {
 }
 
 // Pick implements Balancer.
-func (b byName) Pick(_ *Hosts, key []byte, tried *Tried) int {
+func (b byName) Pick(hosts *Hosts, key []byte, tried *Tried) int {
 	for _, i := range b.named(key) {
-		if !tried.Has(i) {
+		if hosts.Usable(i, tried) {
 			return i
 		}
 	}

@@ -46,7 +46,7 @@ func TestByName(t *testing.T) {
 				t.Errorf("%s does not choose by its name, but by %d", algorithm, g.Key())
 			}
 			got := -1
-			if lease, ok := g.Acquire(0, []byte(c.key), tried(c.excluded...)); ok {
+			if lease, ok := g.Acquire(0, []byte(c.key), tried(c.excluded...), 0); ok {
 				got = lease.Host()
 			}
 			if got != c.want {
@@ -77,7 +77,7 @@ func TestByName(t *testing.T) {
 		}
 		g := balance.NewGroup(4, b, balance.NewCounters(1, 4))
 		got := -1
-		if lease, ok := g.Acquire(0, []byte(c.key), tried(c.excluded...)); ok {
+		if lease, ok := g.Acquire(0, []byte(c.key), tried(c.excluded...), 0); ok {
 			got = lease.Host()
 		}
 		if got != c.want {

@@ -29,7 +29,7 @@ func BenchmarkTurnAmongWriters(b *testing.B) {
 				var seen balance.Tried
 				for pb.Next() {
 					seen.Clear()
-					lease, _ := g.Acquire(row, nil, &seen)
+					lease, _ := g.Acquire(row, nil, &seen, 0)
 					lease.Release(balance.Served)
 				}
 			})

@@ -34,7 +34,8 @@ const (
 // are a cache line apart and each has one writer, so counting is never contended; a reader adds the rows up. A host is
 // known by its id, which a Registry keeps the same over reloads.
 //
-// It also keeps a turn for each group, under the id of the group's first host: the one thing that all writers write.
+// It also keeps what all writers write, a line for each host: whether the host is down (health.go), and a turn for each
+// group, under the id of the group's first host.
 //
 // All of it is one flat run of words, in the process's own memory or in memory that processes share. Only what lies
 // below the rows and hosts in use is ever touched, so neither time nor memory grows with what there is room for.
@@ -43,7 +44,7 @@ type Counters struct {
 	shape shape
 
 	rowsUsed *uint64  // in words
-	turns    []uint64 // in words: a line for each host
+	turns    []uint64 // in words: a line for each host, see lineTurn
 	table    []uint64 // in words: the rows
 	stride   int      // from a row to the next, in words
 	kind     int      // from the cells of one kind to the next kind's, in words
@@ -136,8 +137,11 @@ func (c *Counters) use(n int) error {
 	return nil
 }
 
-// reset forgets what a host that holds no lease has served and failed.
+// reset forgets what a host that holds no lease has served and failed, and that it is down.
 func (c *Counters) reset(host int) {
+	for word, line := lineHealth, c.line(host); word < lineWords; word++ {
+		atomic.StoreUint64(&line[word], 0)
+	}
 	for row := range int(atomic.LoadUint64(c.rowsUsed)) {
 		atomic.StoreUint64(c.at(row, host, cellServed), 0)
 		atomic.StoreUint64(c.at(row, host, cellFailed), 0)
@@ -187,4 +191,4 @@ func (c column) sum(host int) int64 {
 }
 
 // turn is the turn of the group whose first host is this one.
-func (c *Counters) turn(host int) *uint64 { return &c.turns[host*lineWords] }
+func (c *Counters) turn(host int) *uint64 { return &c.turns[host*lineWords+lineTurn] }

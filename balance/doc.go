@@ -6,5 +6,8 @@
 // any loop. The counts lie in the process's memory or in memory that a master and its workers share (Counters), under ids
 // that outlive a configuration (Registry).
 //
-// The package does not resolve names, connect, check health, or know what a connection is.
+// A host that a connection could not be made to is down: it is tried last for a while, by all who share the counters, and
+// then probed (health.go). The package is told so by Lease.Reached and Lease.Unreachable.
+//
+// The package does not resolve names, connect, or know what a connection is.
 package balance

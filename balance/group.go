@@ -79,9 +79,18 @@ func (g *Group) ByName() bool { return g.key != KeyNone }
 func (g *Group) Hosts() *Hosts { return &g.hosts }
 
 // Acquire chooses a host that is not in tried, puts it there, and counts it in the given row; key is as in
-// Balancer.Pick. It reports false when every host was tried, or when none that was not is what the key asks for.
-func (g *Group) Acquire(row int, key []byte, tried *Tried) (Lease, bool) {
+// Balancer.Pick, now is in ms on CLOCK_MONOTONIC, which all processes share. A host that is down is chosen only if no other
+// is left. It reports false when every host was tried, or when none that was not is what the key asks for.
+//
+// If Tried.Due has a host afterwards, the caller is to have it probed.
+func (g *Group) Acquire(row int, key []byte, tried *Tried, now int64) (Lease, bool) {
+	tried.begin(now)
 	i := g.balancer.Pick(&g.hosts, key, tried)
+	if i < 0 && tried.passed {
+		// Connections find out by themselves now.
+		tried.passed, tried.desperate = false, true
+		i = g.balancer.Pick(&g.hosts, key, tried)
+	}
 	if i < 0 {
 		return Lease{}, false
 	}
@@ -111,6 +120,7 @@ type Lease struct {
 	group *Group
 	row   int32
 	host  int32
+	claim health // with which it was made to probe a host that is down; else zero
 }
 
 // Held reports whether the lease holds a host.

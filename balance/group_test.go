@@ -31,7 +31,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 				t.Errorf("String: %q, want %q", got, c.text)
 			}
 			g := group(t, "first", 2, 1)
-			lease, ok := g.Acquire(0, nil, tried(0))
+			lease, ok := g.Acquire(0, nil, tried(0), 0)
 			if !ok || !lease.Held() || lease.Host() != 1 {
 				t.Fatalf("acquired %v, held %v, host %d", ok, lease.Held(), lease.Host())
 			}
@@ -70,12 +70,12 @@ func TestAcquirePutsTheHostIntoTried(t *testing.T) {
 	g := group(t, "first", 3, 1)
 	var seen balance.Tried
 	for want := range 3 {
-		lease, ok := g.Acquire(0, nil, &seen)
+		lease, ok := g.Acquire(0, nil, &seen, 0)
 		if !ok || lease.Host() != want || !seen.Has(want) || seen.Count() != want+1 {
 			t.Fatalf("acquired %v, host %d, tried %d", ok, lease.Host(), seen.Count())
 		}
 	}
-	lease, ok := g.Acquire(0, nil, &seen)
+	lease, ok := g.Acquire(0, nil, &seen, 0)
 	if ok || lease.Held() {
 		t.Error("a host beyond the last was acquired")
 	}
@@ -97,7 +97,7 @@ func TestSumsOverRows(t *testing.T) {
 		held[row] = make([]balance.Lease, 0, each)
 		wg.Go(func() {
 			for range each {
-				lease, _ := g.Acquire(row, nil, tried())
+				lease, _ := g.Acquire(row, nil, tried(), 0)
 				held[row] = append(held[row], lease)
 			}
 		})

@@ -12,18 +12,14 @@ func (leastConn) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 		return -1
 	}
 	active := hosts.counters.column(cellActive)
-	fresh := tried.Count() == 0
 	best, fewest := -1, int64(0)
 	i := hosts.Turn()
 	for range n {
-		if fresh || !tried.Has(i) {
-			held := active.sum(hosts.ids[i])
+		if held := active.sum(hosts.ids[i]); (best < 0 || held < fewest) && hosts.Usable(i, tried) {
 			if held == 0 {
 				return i
 			}
-			if best < 0 || held < fewest {
-				best, fewest = i, held
-			}
+			best, fewest = i, held
 		}
 		if i++; i == n {
 			i = 0

@@ -38,7 +38,7 @@ func TestWriterProcess(t *testing.T) {
 		count, _ := strconv.Atoi(lines.Text())
 		var hosts []string
 		for ; count > 0; count-- {
-			l, ok := g.Acquire(n, nil, tried())
+			l, ok := g.Acquire(n, nil, tried(), 0)
 			if !ok {
 				t.Fatal("no host")
 			}

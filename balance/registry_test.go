@@ -35,7 +35,7 @@ func groupOf(tb testing.TB, algorithm string, ids []int, c *balance.Counters) *b
 
 func acquire(tb testing.TB, g *balance.Group) *balance.Lease {
 	tb.Helper()
-	lease, ok := g.Acquire(0, nil, tried())
+	lease, ok := g.Acquire(0, nil, tried(), 0)
 	if !ok {
 		tb.Fatal("no host")
 	}
@@ -77,7 +77,7 @@ func TestIDsAreReused(t *testing.T) {
 	acquire(t, old).Release(balance.Served)
 	for _, o := range []balance.Outcome{balance.Served, balance.Failed} {
 		for row := range 2 {
-			l, _ := old.Acquire(row, nil, tried(0))
+			l, _ := old.Acquire(row, nil, tried(0), 0)
 			l.Release(o)
 		}
 	}
@@ -364,7 +364,7 @@ func TestRegistryKeepsItsPromises(t *testing.T) {
 			}
 		}
 		for range rng.IntN(3) {
-			lease, _ := g.Acquire(rng.IntN(rows), nil, tried())
+			lease, _ := g.Acquire(rng.IntN(rows), nil, tried(), 0)
 			held = append(held, use{keys[lease.Host()], lease})
 		}
 		for len(held) > 0 && rng.IntN(3) > 0 {

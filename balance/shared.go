@@ -10,7 +10,7 @@ const (
 	magic = 0x72746379786f726b
 	// layout is the version of everything that processes agree on: shape, the head, and what the cells mean. It rises
 	// with each change to them.
-	layout = 1
+	layout = 2
 	// wordSize is in bytes.
 	wordSize = 8
 )

@@ -69,8 +69,8 @@ func TestWhatOneMappingCountsTheOtherSees(t *testing.T) {
 	if ra != 0 || rb != 1 {
 		t.Errorf("rows %d and %d", ra, rb)
 	}
-	la, _ := ga.Acquire(ra, nil, tried())
-	lb, _ := gb.Acquire(rb, nil, tried())
+	la, _ := ga.Acquire(ra, nil, tried(), 0)
+	lb, _ := gb.Acquire(rb, nil, tried(), 0)
 	if la.Host() != 0 || lb.Host() != 1 {
 		t.Errorf("the turns are not one: hosts %d and %d", la.Host(), lb.Host())
 	}
@@ -106,11 +106,11 @@ func TestRowsAreTakenAndCleared(t *testing.T) {
 		}
 		for row := range rows {
 			for _, o := range []balance.Outcome{balance.Served, balance.Failed} {
-				l, _ := g.Acquire(row, nil, tried())
+				l, _ := g.Acquire(row, nil, tried(), 0)
 				l.Release(o)
 			}
-			g.Acquire(row, nil, tried())
-			g.Acquire(row, nil, tried(0))
+			g.Acquire(row, nil, tried(), 0)
+			g.Acquire(row, nil, tried(0), 0)
 		}
 		c.ClearRow(1)
 		// The writer's leases are gone, what it did is not.
@@ -122,7 +122,7 @@ func TestRowsAreTakenAndCleared(t *testing.T) {
 		if row := take(t, c); row != 1 {
 			t.Errorf("%s: row %d was taken after 1 was cleared", name, row)
 		}
-		l, _ := g.Acquire(1, nil, tried())
+		l, _ := g.Acquire(1, nil, tried(), 0)
 		l.Release(balance.Served)
 		if got := countsOf(g, 0); got != (counts{active: 2, served: 4, failed: 3}) {
 			t.Errorf("%s: with the next writer: %+v", name, got)
@@ -177,9 +177,9 @@ func TestRoomCostsNothing(t *testing.T) {
 	r.Commit()
 	for range 4 {
 		row := take(t, c)
-		l, _ := g.Acquire(row, nil, tried())
+		l, _ := g.Acquire(row, nil, tried(), 0)
 		l.Release(balance.Served)
-		g.Acquire(row, nil, tried())
+		g.Acquire(row, nil, tried(), 0)
 		c.ClearRow(row)
 		take(t, c)
 	}
@@ -233,7 +233,7 @@ func TestMapRefuses(t *testing.T) {
 		{"a word and a half", memory(12), "1 words"},
 		{"zeros", memory(1 << 20), "begin with 0x0"},
 		{"magic", altered(0, 7, 0), "begin with 0x7"},
-		{"layout", altered(1, 2, 0), "layout 2, this program has 1"},
+		{"layout", altered(1, 1, 0), "layout 1, this program has 2"},
 		{"rows", altered(2, 4, 0), "4 rows for 20 hosts"},
 		{"no rows", altered(2, 0, 0), "0 rows"},
 		{"too many rows", altered(2, 1<<40, 0), "rows"},

@@ -1,11 +1,23 @@
 package balance
 
-// Tried is the set of hosts that one connection has already tried. The zero value is empty.
+// Tried is the set of hosts that one connection has already tried, and what came up while one was chosen for it. The zero
+// value is empty.
 type Tried struct {
 	low   uint64   // hosts 0 to 63
 	high  []uint64 // the others; allocated when one of them is tried
 	count int
+
+	now       int64 // of the choice, in ms on CLOCK_MONOTONIC
+	due       int   // a host that was passed over though its pause is over, or -1
+	passed    bool  // a host was passed over since it is down
+	desperate bool  // hosts that are down will do
 }
+
+// begin prepares a choice.
+func (t *Tried) begin(now int64) { t.now, t.due, t.passed, t.desperate = now, -1, false, false }
+
+// Due is a host that the last Acquire has passed over since it is down, and that it is time to probe; false if there is none.
+func (t *Tried) Due() (int, bool) { return t.due, t.passed && t.due >= 0 }
 
 // Add puts host i into the set.
 func (t *Tried) Add(i int) {
@@ -40,4 +52,5 @@ func (t *Tried) Count() int { return t.count }
 func (t *Tried) Clear() {
 	clear(t.high)
 	t.low, t.count = 0, 0
+	t.begin(0)
 }

@@ -63,7 +63,7 @@ type Config struct {
 	ProxyTo string
 
 	SendTimeout      time.Duration // sending to the client
-	ConnectTimeout   time.Duration // connecting to a host
+	ConnectTimeout   time.Duration // connecting to a host, over all that are tried
 	ResolveTimeout   time.Duration // resolving a host's name
 	ProxyReadTimeout time.Duration // between two reads from the host
 	ProxySendTimeout time.Duration // between two writes to the host
@@ -73,6 +73,10 @@ type Config struct {
 	// TLSHandshakeTimeout is until a client's handshake is done, or until its
 	// ClientHello is there where only that is read; it is set without TLS too.
 	TLSHandshakeTimeout time.Duration
+
+	// ConnectTimeoutSet is whether the file has ConnectTimeout. If so, the last host to be tried may take all that is left of
+	// it; if not, it gets no more time than each of the others.
+	ConnectTimeoutSet bool
 
 	PIDFile   string // where the process, the master if there are workers, writes its id; "" is nowhere
 	User      string // whom worker processes run as, a name or a number; "" is as the master. Unchecked

@@ -88,7 +88,7 @@ func TestEveryKey(t *testing.T) {
 		}}}`)
 	want := config.Config{
 		Mode: config.ModeHTTP, Port: 1, WorkersNum: 2, ReactorsNum: 3, MaxConnections: 4, ProxyTo: "two",
-		SendTimeout: ms(5), ConnectTimeout: ms(6), ResolveTimeout: ms(7), ProxyReadTimeout: ms(8),
+		SendTimeout: ms(5), ConnectTimeout: ms(6), ConnectTimeoutSet: true, ResolveTimeout: ms(7), ProxyReadTimeout: ms(8),
 		ProxySendTimeout: ms(9), WatchdogTimeout: ms(14), PIDFile: "p", User: "u", GroupName: "g", ClientBodyTimeout: config.MaxTimeout,
 		KeepaliveTimeout: ms(10), UpstreamKeepalive: 11, UpstreamKeepaliveTimeout: ms(12), MaxBodySize: 13, UpstreamHost: true,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},

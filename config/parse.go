@@ -169,6 +169,7 @@ func (d *decoder) server(n *node) *Config {
 
 	c.SendTimeout = o.millis("send_timeout", 60000)
 	c.ConnectTimeout = o.millis("connect_timeout", 60000)
+	c.ConnectTimeoutSet = o.node.get("connect_timeout") != nil
 	c.ResolveTimeout = o.millis("resolve_timeout", 60000)
 	c.ProxyReadTimeout = o.millis("proxy_read_timeout", 60000)
 	c.ProxySendTimeout = o.millis("proxy_send_timeout", 60000)

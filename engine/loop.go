@@ -32,6 +32,7 @@ type Loop struct {
 	turn    []*Conn // the again list being served
 	wheel   wheel
 	epoch   time.Time
+	base    int64 // epoch on CLOCK_MONOTONIC, in ms
 	now     int64 // ms since epoch, read once a batch
 	waiter  waiter
 	scratch []byte
@@ -58,6 +59,7 @@ func NewLoop(o Options) (*Loop, error) {
 	l := &Loop{
 		events:  make([]unix.EpollEvent, 256),
 		epoch:   time.Now(),
+		base:    monotonic(),
 		scratch: make([]byte, ScratchSize),
 		pipes:   pipePool{max: o.MaxPipes},
 		armed:   Never,
@@ -172,6 +174,17 @@ func (l *Loop) readClock() { l.now = time.Since(l.epoch).Milliseconds() }
 
 // Now is the loop's clock: milliseconds since the loop was made, monotonic, read once a batch of events.
 func (l *Loop) Now() int64 { return l.now }
+
+// Monotonic is the loop's clock as all processes of the machine have it: milliseconds on CLOCK_MONOTONIC, read once a batch
+// of events too.
+func (l *Loop) Monotonic() int64 { return l.base + l.now }
+
+// monotonic reads CLOCK_MONOTONIC, in ms.
+func monotonic() int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // it is always there
+	return t.Nano() / int64(time.Millisecond)
+}
 
 // Scratch is the loop's read buffer, ScratchSize bytes. Its contents are anybody's after the current call.
 func (l *Loop) Scratch() []byte { return l.scratch }

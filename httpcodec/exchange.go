@@ -97,8 +97,7 @@ func (x *exchange) choose() {
 	v, set := x.server, x.client.settings
 	x.phase = connecting
 	x.trace.Began = v.loop.Now()
-	var ok bool
-	if x.lease, ok = set.Group.Balance.Acquire(v.row, x.key(), &x.tried); !ok {
+	if !v.connector.Lease(set.Group, &x.lease, x.key(), &x.tried) {
 		why := causeNoHost
 		if set.Group.Balance.ByName() {
 			why = causeMisdirected

@@ -16,9 +16,8 @@ import (
 // Options configures a Server.
 type Options struct {
 	Settings *Settings
-	// Connector makes the connections to hosts, on the same loop; Row is the row that it counts its leases in.
+	// Connector makes the connections to hosts, on the same loop.
 	Connector *upstream.Connector
-	Row       int
 	// TLS makes handshakes with clients, on the same loop; it may be nil where Settings ask for none.
 	TLS *tlsconn.Handshaker
 	// Access gets a record of each exchange; nil for none.
@@ -41,7 +40,6 @@ type Server struct {
 	loop      *engine.Loop
 	settings  *Settings
 	connector *upstream.Connector
-	row       int
 	tls       *tlsconn.Handshaker
 	access    *accesslog.Buffer
 	log       *slog.Logger
@@ -69,7 +67,7 @@ type Server struct {
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
 	v := &Server{
-		loop: loop, settings: o.Settings, connector: o.Connector, row: o.Row, tls: o.TLS, access: o.Access, log: o.Log,
+		loop: loop, settings: o.Settings, connector: o.Connector, tls: o.TLS, access: o.Access, log: o.Log,
 		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Settings: tunnelSettings(o.Settings), Log: o.Log}),
 	}
 	v.pool = newPool(v, o.Settings)

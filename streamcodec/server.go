@@ -39,7 +39,7 @@ type Options struct {
 	TLS *tlsconn.Handshaker
 	// Access gets a record of each session; nil for none.
 	Access *accesslog.Buffer
-	// Log gets what people should know: hosts that cannot be reached (warn), how sessions ended (debug).
+	// Log gets what people should know: how sessions ended, if that was not well.
 	Log *slog.Logger
 }
 

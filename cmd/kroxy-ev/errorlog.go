@@ -23,6 +23,7 @@ type errorLog struct {
 	owner  identity // whom files are opened as
 	level  slog.LevelVar
 	out    atomic.Pointer[errorOutput]
+	fresh  func() // called when lines go to another place from now on; may be nil
 
 	mu         sync.Mutex
 	configured slog.Level
@@ -101,7 +102,15 @@ func (l *errorLog) take(out *errorOutput, cfg *config.Config) {
 	l.setLevel()
 	l.mu.Unlock()
 	if old := l.out.Swap(out); old != out {
+		l.begin()
 		l.end(old)
+	}
+}
+
+// begin tells that lines go to another place from now on.
+func (l *errorLog) begin() {
+	if l.fresh != nil {
+		l.fresh()
 	}
 }
 
@@ -132,6 +141,7 @@ func (l *errorLog) reopen() {
 	if err := l.as(l.out.Load().Reopen); err != nil {
 		l.log.Error("error log: reopening failed", "error", err)
 	}
+	l.begin()
 }
 
 // setDebug has everything written, or what the configuration says. It reports whether that is a change.

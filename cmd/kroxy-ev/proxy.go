@@ -13,6 +13,7 @@ import (
 	"kroxy-ev/balance"
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/loglimit"
 	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
@@ -22,7 +23,9 @@ import (
 // called from one goroutine, but for those that say otherwise.
 type proxy struct {
 	log      *slog.Logger
-	loops    int // how many reactors there are
+	limited  *loglimit.Handler // before log
+	traffic  *slog.Logger      // by which lines go that traffic can repeat
+	loops    int               // how many reactors there are
 	counters *balance.Counters
 	resolver *resolve.Resolver
 	self     *upstream.Self
@@ -54,6 +57,8 @@ type given struct {
 func newProxy(cfg *config.Config, sockets []int, t table, log *slog.Logger) (*proxy, error) {
 	p := &proxy{log: log, loops: len(sockets), counters: t.counters, failed: make(chan error, 1)}
 	p.self = upstream.NewSelf()
+	p.limited = loglimit.New(log.Handler())
+	p.traffic = slog.New(p.limited)
 	p.signers = tlsconn.NewSigners(p.loops)
 	p.resolver = resolve.New(resolve.Options{Timeout: cfg.ResolveTimeout, Report: p.resolveChanged})
 	if err := p.open(cfg, sockets, t); err != nil {
@@ -239,9 +244,11 @@ func (p *proxy) close() {
 	p.running.Wait()
 	for _, r := range p.reactors {
 		r.server.Shutdown(func() {})
+		r.connector.Close()
 		r.tls.Close()
 		r.loop.Close()
 	}
+	p.limited.Close()
 	p.signers.Close()
 	p.resolver.Close()
 	if p.now != nil {

@@ -20,15 +20,16 @@ type server interface {
 
 // reactor is one loop and what serves on it.
 type reactor struct {
-	loop     *engine.Loop
-	tls      *tlsconn.Handshaker
-	server   server
-	listener *engine.Listener  // of the current port
-	leaving  bool              // of the loop: accepting is coming to its end
-	access   *accesslog.Buffer // nil if there is none
-	swap     func(s *snapshot) // on the loop
-	counts   func() counts     // may be called from any goroutine, as is
-	farewell func()            // has clients told, from now on, that nothing follows what they are sent
+	loop      *engine.Loop
+	tls       *tlsconn.Handshaker
+	connector *upstream.Connector
+	server    server
+	listener  *engine.Listener  // of the current port
+	leaving   bool              // of the loop: accepting is coming to its end
+	access    *accesslog.Buffer // nil if there is none
+	swap      func(s *snapshot) // on the loop
+	counts    func() counts     // may be called from any goroutine, as is
+	farewell  func()            // has clients told, from now on, that nothing follows what they are sent
 }
 
 // newReactor makes a reactor that counts in the given row.
@@ -39,9 +40,9 @@ func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 	}
 	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop)}
 	r.logTo(s)
-	connector := upstream.NewConnector(loop, row, r.tls, p.log)
+	r.connector = upstream.NewConnector(loop, row, r.tls, p.traffic)
 	if s.cfg.Mode == config.ModeHTTP {
-		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: s.http, Connector: connector, Row: row, TLS: r.tls, Access: r.access, Log: p.log})
+		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: s.http, Connector: r.connector, TLS: r.tls, Access: r.access, Log: p.traffic})
 		r.server, r.swap = v, func(s *snapshot) { v.Swap(s.http, r.access) }
 		r.farewell = v.Farewell
 		r.counts = func() counts {
@@ -50,7 +51,7 @@ func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 		}
 		return r, nil
 	}
-	v := streamcodec.NewServer(loop, streamcodec.Options{Settings: s.stream, Connector: connector, TLS: r.tls, Access: r.access, Log: p.log})
+	v := streamcodec.NewServer(loop, streamcodec.Options{Settings: s.stream, Connector: r.connector, TLS: r.tls, Access: r.access, Log: p.traffic})
 	r.server, r.swap = v, func(s *snapshot) { v.Swap(s.stream, r.access) }
 	r.farewell = func() {} // there is no way to say so
 	r.counts = func() counts {

@@ -72,7 +72,7 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 		return err
 	}
 	p := s.proxy
-	s.errors = errs
+	s.errors, errs.fresh = errs, p.limited.Forget
 	defer p.close()
 	pid, err := writePIDFile(cfg)
 	if err != nil {

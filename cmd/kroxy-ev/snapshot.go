@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"strconv"
+	"time"
 
 	"kroxy-ev/balance"
 	"kroxy-ev/config"
@@ -95,6 +96,10 @@ func (p *proxy) discard(s *snapshot) {
 	}
 }
 
+// hostTimeout bounds the time spent connecting to one host: long enough for a lost segment to be sent again, and short enough
+// for a client to wait for the next host.
+const hostTimeout = 3 * time.Second
+
 // newGroup builds the group that traffic goes to.
 func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error) {
 	from := cfg.Group(cfg.ProxyTo)
@@ -110,7 +115,8 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 	if err != nil {
 		return nil, err
 	}
-	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: cfg.ConnectTimeout, ResolveTimeout: cfg.ResolveTimeout, Self: p.self}
+	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: cfg.ConnectTimeout, ResolveTimeout: cfg.ResolveTimeout,
+		HostTimeout: hostTimeout, LastTakesAll: cfg.ConnectTimeoutSet, Self: p.self}
 	for _, h := range from.Hosts {
 		host := upstream.NewHost(p.resolver, h.Name, h.Port)
 		if host.TLS, err = p.tlsClient(cfg, from, h); err != nil {

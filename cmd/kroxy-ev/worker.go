@@ -103,6 +103,9 @@ func (w *worker) prepareFirst(cfg *config.Config, b brief, socket, counters int)
 	}
 	w.shared = b.Shared
 	w.proxy, err = newProxy(cfg, []int{socket}, table{counters: c, rows: []int{b.Row}, given: b.given()}, w.log)
+	if err == nil {
+		w.errors.fresh = w.proxy.limited.Forget
+	}
 	return err
 }
 

@@ -32,10 +32,11 @@ type Connector struct {
 	free engine.FreeList[Attempt]
 
 	chains chains
+	probes []*probe // that are on their way
 }
 
 // NewConnector makes a connector for loop, which counts its leases in the given row and makes handshakes with hosts that
-// speak TLS by tls, which may be nil where there are none. Failed attempts are logged to log.
+// speak TLS by tls, which may be nil where there are none. What people should know of hosts is logged to log. Close it before the loop.
 func NewConnector(loop *engine.Loop, row int, tls *tlsconn.Handshaker, log *slog.Logger) *Connector {
 	return &Connector{loop: loop, row: row, tls: tls, log: log}
 }
@@ -50,20 +51,22 @@ type Attempt struct {
 	trace     *Trace
 	key       []byte // the owner's
 	prompt    bool
+	alone     bool // only the leased host is tried, and nobody waits for it: it is a probe
 
 	tried    balance.Tried
 	list     []netip.Addr   // memory for addrs
 	addrs    []netip.Addr   // of the leased host, those not yet tried
 	addr     netip.AddrPort // being connected to
-	dialled  bool           // an address of the leased host was tried
 	deadline int64          // for connecting, on the loop's clock
+	hostEnd  int64          // for the leased host, likewise, if there is a bound to that
 	held     bool           // by Connector.admit
-	since    int64          // when that, or the wait for a name, began
-	cancel   func()         // stops that wait
+	since    int64          // when that, or the wait for a name, or for the current address, began
+	cancel   func()         // stops the wait for a name
 	tls      *tlsconn.Handshake
 	serial   uint64 // tells a late answer of the resolver from one for this use of the struct
 	timer    engine.Timer
 	last     error
+	verdict  verdict
 }
 
 // Connect begins to bring conn, which is closed, to a host of g: first to the one that lease holds, if it holds one. The
@@ -72,16 +75,8 @@ type Attempt struct {
 // send at once, see engine.Loop.Dial. The returned attempt is valid until Connected is called or Cancel has been; it is
 // nil if Connected was called already.
 func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, trace *Trace, key []byte, prompt bool, owner Owner) *Attempt {
-	a := k.free.Get()
-	if a == nil {
-		a = &Attempt{connector: k}
-		a.timer.Handler = a
-	}
-	a.owner, a.group, a.conn, a.lease, a.trace, a.key, a.prompt = owner, g, conn, lease, trace, key, prompt
-	a.deadline = engine.Never
-	if g.ConnectTimeout > 0 {
-		a.deadline = k.loop.Now() + g.ConnectTimeout.Milliseconds()
-	}
+	a := k.attempt(g, conn, lease, trace, owner)
+	a.key, a.prompt = key, prompt
 	serial := a.serial
 	if lease.Held() {
 		a.tried.Add(lease.Host())
@@ -95,11 +90,31 @@ func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, t
 	return a
 }
 
+// attempt makes an attempt that has not begun.
+func (k *Connector) attempt(g *Group, conn *engine.Conn, lease *balance.Lease, trace *Trace, owner Owner) *Attempt {
+	a := k.free.Get()
+	if a == nil {
+		a = &Attempt{connector: k}
+		a.timer.Handler = a
+	}
+	a.owner, a.group, a.conn, a.lease, a.trace = owner, g, conn, lease, trace
+	a.deadline = engine.Never
+	if g.ConnectTimeout > 0 {
+		a.deadline = k.loop.Now() + g.ConnectTimeout.Milliseconds()
+	}
+	return a
+}
+
 // Cancel gives the attempt up: the connection is closed and the lease released, and Connected is not called.
 func (a *Attempt) Cancel() {
+	k, g, host := a.connector, a.group, a.lease.Host()
+	waited := !a.alone && !a.held && a.cancel == nil && k.loop.Now()-a.since >= impatience
 	a.close()
 	a.lease.Release(balance.Unused)
 	a.recycle()
+	if waited {
+		k.probe(g, host)
+	}
 }
 
 // close closes the connection to the current address.
@@ -122,6 +137,7 @@ func (a *Attempt) recycle() {
 	a.tried.Clear()
 	a.held = false
 	a.owner, a.group, a.conn, a.lease, a.trace, a.key, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil, nil, nil
+	a.prompt, a.alone, a.verdict = false, false, verdict{}
 	k.free.Put(a)
 }
 
@@ -134,8 +150,7 @@ func (a *Attempt) end(err error) {
 
 // nextHost leases the next host and pursues it.
 func (a *Attempt) nextHost() {
-	var ok bool
-	if *a.lease, ok = a.group.Balance.Acquire(a.connector.row, a.key, &a.tried); !ok {
+	if a.alone || !a.connector.Lease(a.group, a.lease, a.key, &a.tried) {
 		if a.last == nil {
 			a.last = ErrNoHost
 		}
@@ -147,7 +162,7 @@ func (a *Attempt) nextHost() {
 
 // pursue goes after the leased host's addresses.
 func (a *Attempt) pursue() {
-	a.dialled, a.trace.Host = false, a.host()
+	a.verdict, a.trace.Host = verdict{}, a.host()
 	k := a.connector
 	later, refused := k.admit(a.group, a.lease.Host())
 	if a.held = later > 0; a.held {
@@ -172,6 +187,7 @@ func (a *Attempt) pursue() {
 func (a *Attempt) takeTurn() bool {
 	a.list = a.host().Name.Turn(a.list[:0])
 	a.addrs = a.list
+	a.hostEnd = a.connector.loop.Now() + a.group.HostTimeout.Milliseconds()
 	return len(a.addrs) > 0
 }
 
@@ -202,7 +218,7 @@ func (a *Attempt) resolved(err error) {
 		err = fmt.Errorf("%w: %w", ErrResolveTimeout, err)
 	}
 	if err != nil || !a.takeTurn() {
-		a.hostFailed(err)
+		a.unresolved(err)
 		return
 	}
 	a.nextAddr()
@@ -221,16 +237,11 @@ func (a *Attempt) stopWaiting(now int64) {
 func (a *Attempt) nextAddr() {
 	loop := a.connector.loop
 	for len(a.addrs) > 0 {
-		left := engine.Never
-		if a.deadline != engine.Never {
-			if left = a.deadline - loop.Now(); left <= 0 {
-				a.timedOut()
-				return
-			}
-			// What is left is shared with those still to be tried, so that one that never answers leaves time for them.
-			left /= int64(len(a.addrs) + len(a.group.Hosts) - a.tried.Count())
+		if loop.Now() >= a.deadline {
+			a.timedOut()
+			return
 		}
-		a.dialled = true
+		a.since = loop.Now()
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
 		a.trace.dialled(a.addr)
 		if a.group.Self.Is(a.addr) {
@@ -243,8 +254,8 @@ func (a *Attempt) nextAddr() {
 				a.succeed()
 				return
 			}
-			if left != engine.Never {
-				loop.Arm(&a.timer, loop.Now()+max(left, 1))
+			if end := a.patience(); end != engine.Never {
+				loop.Arm(&a.timer, end)
 			}
 			if a.conn.Writable() {
 				a.secure()
@@ -259,33 +270,45 @@ func (a *Attempt) nextAddr() {
 			a.addrFailed(err)
 		}
 	}
-	a.hostFailed(nil)
+	a.hostFailed()
+}
+
+// patience is until when the current address is waited for. What is left of the time for connecting is shared with the
+// addresses and hosts still to be tried, so that one that never answers leaves time for them; and a host gets no more than
+// HostTimeout, unless it is the last one and LastTakesAll.
+func (a *Attempt) patience() int64 {
+	now, others := a.since, 0
+	if !a.alone {
+		others = a.group.Balance.Left(a.key, &a.tried)
+	}
+	left, addrs := engine.Never-now, 1+len(a.addrs)
+	if a.deadline != engine.Never {
+		left = (a.deadline - now) / int64(addrs+others)
+	}
+	if a.group.HostTimeout > 0 && (a.alone || others > 0 || !a.group.LastTakesAll) {
+		left = min(left, (a.hostEnd-now)/int64(addrs))
+	}
+	return now + max(left, 1)
 }
 
 // addrFailed notes why the current address is of no use.
-func (a *Attempt) addrFailed(err error) {
-	a.last = err
-	a.host().Name.Failed(a.addr.Addr())
-	a.connector.log.Warn("upstream: connecting failed", "group", a.group.Name, "host", a.host().Label, "address", a.addr, "error", err)
+func (a *Attempt) addrFailed(err error) { a.failed(a.addr, err) }
+
+// hostFailed gives the leased host up and goes to the next.
+func (a *Attempt) hostFailed() {
+	a.unreachable()
+	a.nextHost()
 }
 
-// hostFailed gives the leased host up and goes to the next. The error, if any, is not yet logged.
-func (a *Attempt) hostFailed(err error) {
-	if err != nil {
-		a.last = err
-		a.connector.log.Warn("upstream: resolving failed", "group", a.group.Name, "host", a.host().Label, "error", err)
-	}
-	a.lease.Release(balance.Failed)
-	a.nextHost()
+// unresolved gives the leased host up since its name means no address.
+func (a *Attempt) unresolved(err error) {
+	a.failed(netip.AddrPort{}, err)
+	a.hostFailed()
 }
 
 // timedOut ends the attempt: the time for connecting is used up.
 func (a *Attempt) timedOut() {
-	outcome := balance.Failed
-	if !a.dialled {
-		outcome = balance.Unused
-	}
-	a.lease.Release(outcome)
+	a.unreachable()
 	a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, ErrConnectTimeout))
 }
 
@@ -326,6 +349,7 @@ func (a *Attempt) Secured(_ tlsconn.State, err error) {
 // succeed hands the connection to the owner.
 func (a *Attempt) succeed() {
 	a.host().Name.Worked(a.addr.Addr())
+	a.reached()
 	a.trace.connected(a.connector.loop.Now())
 	a.conn.SetHandler(a.owner)
 	a.end(nil)
@@ -344,7 +368,7 @@ func (a *Attempt) Expired(*engine.Timer) {
 	if cancel := a.cancel; cancel != nil {
 		cancel()
 		a.stopWaiting(a.connector.loop.Now())
-		a.hostFailed(ErrResolveTimeout)
+		a.unresolved(ErrResolveTimeout)
 		return
 	}
 	if a.held {

@@ -278,7 +278,7 @@ func TestHeldLease(t *testing.T) {
 			w.loop.Do(func() {
 				var not balance.Tried
 				not.Add(1 - c.held)
-				client.lease, _ = g.Balance.Acquire(0, nil, &not)
+				client.lease, _ = g.Balance.Acquire(0, nil, &not, 0)
 				if client.lease.Host() != c.held {
 					t.Errorf("host %d is held", client.lease.Host())
 				}

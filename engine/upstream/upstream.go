@@ -56,6 +56,10 @@ type Group struct {
 	Balance *balance.Group
 	// ConnectTimeout bounds the time spent connecting, over all hosts tried; zero is no bound.
 	ConnectTimeout time.Duration
+	// HostTimeout bounds the time spent connecting to one host, over all its addresses; zero is no bound. LastTakesAll says
+	// that it is not for the last host to be tried, which may take all that is left of ConnectTimeout.
+	HostTimeout  time.Duration
+	LastTakesAll bool
 	// Self knows which addresses are not connected to because they lead back; nil for none.
 	Self *Self
 	// ResolveTimeout bounds the wait for one host's name; zero is no bound.

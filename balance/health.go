@@ -1,0 +1,201 @@
+package balance
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// The words of a host's line in the counters, beside the turn. All writers write them, by CompareAndSwap or where a race
+// costs no more than a number in a log line; no one holds anything that has to be given back.
+const (
+	lineTurn   = iota // of the group whose first host this is
+	lineHealth        // see health
+	lineSince         // when the host went down, in ms on CLOCK_MONOTONIC
+	lineMissed        // attempts to connect to it that have failed since
+	lineRemind        // when people are to be told again that it is down
+)
+
+// Times of a host that is down, in ms.
+const (
+	firstPause = 1000           // that it is left in peace after the first failure; twice as long after each further one
+	maxPause   = 10 * 1000      // but no longer than this
+	maxAhead   = 10 * 60 * 1000 // nothing in the table is further ahead than this: a word that says so is damaged
+	remindMin  = 60 * 1000      // between two reminders; they come when the time that it is down has doubled,
+	remindMax  = 60 * 60 * 1000 // but each hour at least
+)
+
+// MaxProbe bounds the time that a probe of a host may take.
+const MaxProbe = maxAhead * time.Millisecond / 2
+
+// health is zero while a host is up. While it is down it holds how many pauses it has been given in the low byte, and above
+// that the end of the present one, in ms on CLOCK_MONOTONIC. A probe claims the host by putting that end off to where it
+// will be over at the latest, so that the claim of a process that died ends by itself. As it is one word, one of all who
+// see a change makes it.
+type health uint64
+
+func downFor(pauses int, until int64) health { return health(until)<<8 | health(pauses) }
+
+func (h health) up() bool { return h == 0 }
+
+// due reports whether the pause is over.
+func (h health) due(now int64) bool {
+	until := int64(h >> 8)
+	return until <= now || until > now+maxAhead
+}
+
+// next is h after one more failure.
+func (h health) next(now int64) (health, int64) {
+	pauses := min(int(h&0xff)+1, 10)
+	pause := min(firstPause<<(pauses-1), int64(maxPause))
+	return downFor(pauses, now+pause), pause
+}
+
+// line is a host's words.
+func (c *Counters) line(host int) []uint64 { return c.turns[host*lineWords:][:lineWords:lineWords] }
+
+func (c *Counters) health(host int) *uint64 { return &c.turns[host*lineWords+lineHealth] }
+
+// Usable reports whether the choice may fall on host i: it was not tried, and is up. It is the one thing that algorithms ask;
+// when they find no usable host that the key allows, they are asked once more, and then those that are down are usable too.
+func (h *Hosts) Usable(i int, tried *Tried) bool {
+	if tried.Has(i) {
+		return false
+	}
+	state := health(atomic.LoadUint64(h.counters.health(h.ids[i])))
+	if state.up() || tried.desperate {
+		return true
+	}
+	tried.passed = true
+	if tried.due < 0 && state.due(tried.now) {
+		tried.due = i
+	}
+	return false
+}
+
+// Down reports whether host i is down, so that it is tried last.
+func (h *Hosts) Down(i int) bool { return atomic.LoadUint64(h.counters.health(h.ids[i])) != 0 }
+
+// Change is what has become of a host by a report, for one of those who reported to tell people of.
+type Change struct {
+	State State
+	// Pause is how long the host is tried last from now on, if it went down.
+	Pause time.Duration
+	// Since is how long it has been down, and Failed how many attempts to connect have failed meanwhile.
+	Since  time.Duration
+	Failed int64
+}
+
+// State says what has become of a host.
+type State uint8
+
+const (
+	// Unchanged means that there is nothing to tell.
+	Unchanged State = iota
+	// WentDown means that the host was up before this failure.
+	WentDown
+	// StillDown means that the host has been down for long, and that nobody was told lately.
+	StillDown
+	// CameUp means that the host was down before this success.
+	CameUp
+)
+
+func (s State) String() string {
+	return [...]string{"unchanged", "went down", "still down", "came up"}[s]
+}
+
+// Reached reports that the leased host has accepted a connection: it is up. Now is as for Acquire.
+func (l *Lease) Reached(now int64) Change {
+	c := l.group.hosts.counters
+	line := c.line(l.group.hosts.ids[l.host])
+	for {
+		old := atomic.LoadUint64(&line[lineHealth])
+		if old == 0 {
+			return Change{}
+		}
+		if atomic.CompareAndSwapUint64(&line[lineHealth], old, 0) {
+			return Change{State: CameUp, Since: since(line, now), Failed: missed(line)}
+		}
+	}
+}
+
+// Unreachable reports that a connection to the leased host could not be made, and that it was not for a reason of this
+// machine: the host is tried last for a while. One failure among many that began before it was known to be down does not
+// make that longer. Now is as for Acquire.
+func (l *Lease) Unreachable(now int64) Change {
+	c := l.group.hosts.counters
+	line := c.line(l.group.hosts.ids[l.host])
+	for {
+		old := health(atomic.LoadUint64(&line[lineHealth]))
+		if !old.up() && old != l.claim && !old.due(now) {
+			atomic.AddUint64(&line[lineMissed], 1)
+			return remind(line, now)
+		}
+		next, pause := old.next(now)
+		if !atomic.CompareAndSwapUint64(&line[lineHealth], uint64(old), uint64(next)) {
+			continue
+		}
+		if !old.up() {
+			atomic.AddUint64(&line[lineMissed], 1)
+			return remind(line, now)
+		}
+		atomic.StoreUint64(&line[lineSince], uint64(now))
+		atomic.StoreUint64(&line[lineRemind], uint64(now+remindMin))
+		atomic.StoreUint64(&line[lineMissed], 1)
+		return Change{State: WentDown, Pause: time.Duration(pause) * time.Millisecond, Failed: 1}
+	}
+}
+
+// remind decides whether it is time to tell people that a host is still down.
+func remind(line []uint64, now int64) Change {
+	at := atomic.LoadUint64(&line[lineRemind])
+	if int64(at) > now && int64(at) <= now+remindMax {
+		return Change{}
+	}
+	down := since(line, now)
+	next := now + min(max(down.Milliseconds(), remindMin), remindMax)
+	if !atomic.CompareAndSwapUint64(&line[lineRemind], at, uint64(next)) {
+		return Change{}
+	}
+	return Change{State: StillDown, Since: down, Failed: missed(line)}
+}
+
+// since is how long a host has been down. What the table says is not trusted to make sense.
+func since(line []uint64, now int64) time.Duration {
+	if at := int64(atomic.LoadUint64(&line[lineSince])); 0 < at && at < now {
+		return time.Duration(now-at) * time.Millisecond
+	}
+	return 0
+}
+
+func missed(line []uint64) int64 { return int64(atomic.LoadUint64(&line[lineMissed])) }
+
+// Probe leases host i to find out whether it can be reached, for longest at most: if it is down, only when its pause is
+// over and nobody else finds out. Others leave it in peace for as long. Row and now are as for Acquire.
+func (g *Group) Probe(row, i int, now int64, longest time.Duration) (Lease, bool) {
+	c, id := g.hosts.counters, g.hosts.ids[i]
+	state := health(atomic.LoadUint64(c.health(id)))
+	lease := Lease{group: g, row: int32(row), host: int32(i)}
+	if !state.up() {
+		lease.claim = downFor(int(state&0xff), now+min(longest, MaxProbe).Milliseconds())
+		if !state.due(now) || !atomic.CompareAndSwapUint64(c.health(id), uint64(state), uint64(lease.claim)) {
+			return Lease{}, false
+		}
+	}
+	c.add(row, id, cellActive, 1)
+	return lease, true
+}
+
+// Left is how many hosts Acquire still has to offer for that key.
+func (g *Group) Left(key []byte, tried *Tried) int {
+	b, ok := g.balancer.(byName)
+	if !ok {
+		return g.hosts.Len() - tried.Count()
+	}
+	n := 0
+	for _, i := range b.named(key) {
+		if !tried.Has(i) {
+			n++
+		}
+	}
+	return n
+}

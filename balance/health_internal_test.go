@@ -1,0 +1,57 @@
+package balance
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// Whatever a damaged table says of a host, choices are made, nothing panics, and after one success all is well; a host
+// whose pause ends impossibly late may be probed now.
+func TestDamagedWordsAreHarmless(t *testing.T) {
+	t.Parallel()
+	c := NewCounters(1, 2)
+	g := NewGroup(2, first{}, c)
+	const now = 1_000_000
+	words := []uint64{0, 1, 255, 256, 1 << 8, math.MaxUint64, 1 << 63, (now + maxAhead) << 8, (now + maxAhead + 1) << 8, now << 8}
+	for range 20_000 {
+		for word := lineHealth; word < lineWords; word++ {
+			c.line(0)[word] = words[rand.IntN(len(words))]
+			if rand.IntN(3) == 0 {
+				c.line(0)[word] = rand.Uint64()
+			}
+		}
+		damaged := health(*c.health(0))
+		var seen Tried
+		l, ok := g.Acquire(0, nil, &seen, now)
+		if !ok || (l.Host() == 0) != damaged.up() {
+			t.Fatalf("health %#x: host %d, %v", damaged, l.Host(), ok)
+		}
+		l.Release(Unused)
+		if until := int64(damaged >> 8); !damaged.up() && until > now+maxAhead {
+			if _, due := seen.Due(); !due {
+				t.Fatalf("health %#x: the host will not be probed before %v", damaged, time.Duration(until-now)*time.Millisecond)
+			}
+		}
+		probe, ok := g.Probe(0, 0, now, time.Second)
+		if ok {
+			if change := probe.Unreachable(now); change.Since < 0 || change.Pause < 0 || change.Pause > maxPause*time.Millisecond {
+				t.Fatalf("health %#x: %+v", damaged, change)
+			}
+			if h := health(*c.health(0)); h.up() || int64(h>>8) > now+maxPause {
+				t.Fatalf("health %#x: became %#x", damaged, h)
+			}
+			probe.Release(Unused)
+		}
+		var other Tried
+		other.Add(1)
+		if l, ok = g.Acquire(0, nil, &other, now); !ok {
+			t.Fatal("the last host was given up")
+		}
+		if change := l.Reached(now); change.Since < 0 || !health(*c.health(0)).up() {
+			t.Fatalf("health %#x: %+v after a success", damaged, change)
+		}
+		l.Release(Unused)
+	}
+}

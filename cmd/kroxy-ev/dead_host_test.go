@@ -1,0 +1,419 @@
+package main_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// deadLate is longer than any request takes that no dead host delays, and shorter than one that waits for such a host.
+const deadLate = 2 * time.Second
+
+// deadHostCase is a way to ask for one of two hosts.
+type deadHostCase struct {
+	mode, algorithm string
+	ask             func(t *testing.T, p *proxy) // one request or session, over a connection of its own
+}
+
+func deadHostCases() map[string]deadHostCase {
+	get := func(t *testing.T, p *proxy) {
+		t.Helper()
+		c := p.dial()
+		send(t, c, "GET / HTTP/1.1\r\nHost: both.test\r\nConnection: close\r\n\r\n")
+		if res, body := reply(t, bufio.NewReader(c), http.MethodGet); res.StatusCode != 200 || body != "alive" {
+			t.Errorf("status %d, %q", res.StatusCode, body)
+		}
+		_ = c.Close()
+	}
+	say := func(text string) func(*testing.T, *proxy) {
+		return func(t *testing.T, p *proxy) {
+			t.Helper()
+			c := p.dial()
+			expectEcho(t, c, text)
+			_ = c.Close()
+		}
+	}
+	all := map[string]deadHostCase{"stream, sni": {"stream", "sni", say(clientHello(asking(&tls.Config{}, "both.test")))}}
+	for _, algorithm := range []string{"round_robin", "first", "least_conn"} {
+		all["stream, "+algorithm] = deadHostCase{"stream", algorithm, say("hello")}
+	}
+	for _, algorithm := range []string{"round_robin", "first", "least_conn", "host"} {
+		all["http, "+algorithm] = deadHostCase{"http", algorithm, get}
+	}
+	return all
+}
+
+// start starts a proxy before two hosts of one name, the first of which is dead.
+func (c *deadHostCase) start(t *testing.T, dead endpoint, more settings, multi bool) *proxy {
+	t.Helper()
+	alive := endpoint{}
+	if c.mode == "http" {
+		alive = serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "alive") }).endpoint
+	} else {
+		alive = listen(t, "127.0.0.1", echo).endpoint
+	}
+	s := groupOf(c.algorithm, nil, entry(dead, "both.test"), entry(alive, "both.test"))
+	for k, v := range more {
+		s[k] = v
+	}
+	return start(t, setup{mode: c.mode, settings: s, multi: multi})
+}
+
+// A host that answers nothing delays one request, by 3 s and not by half of connect_timeout, and no other after it: neither
+// those that other workers get, nor when it is time to look after the host.
+func TestBlackHoleDelaysOneRequest(t *testing.T) {
+	t.Parallel()
+	hole := blackHole(t)
+	for name, c := range deadHostCases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			modes(t, func(t *testing.T, multi bool) {
+				dependsOnTime(t)
+				p := c.start(t, hole, settings{"workers_num": 4, "reactors_num": 2}, multi)
+				var late []time.Duration
+				for range 40 {
+					begin := time.Now()
+					c.ask(t, p)
+					if d := time.Since(begin); d > deadLate {
+						late = append(late, d.Round(time.Millisecond))
+					}
+					time.Sleep(50 * time.Millisecond) // the first pause of the host shall pass, and a probe begin
+				}
+				if len(late) > 1 || len(late) == 1 && late[0] > 2*deadLate+time.Second {
+					t.Errorf("late requests: %v of 40, want one of 3 s", late)
+				}
+				if n := p.stderr.count(`level=WARN msg="upstream: a host is down, it is tried last" .*connecting timed out`); n != 1 {
+					t.Errorf("%d lines that a host is down, want one", n)
+				}
+			})
+		})
+	}
+}
+
+// fickle is a host that counts its connections and closes each at once, until it is let serve. Before a host by TLS, that is
+// one that fails each handshake.
+type fickle struct {
+	*host
+	serves atomic.Bool
+	n      atomic.Int64
+}
+
+func newFickle(t *testing.T, config *tls.Config, body string) *fickle {
+	t.Helper()
+	f := new(fickle)
+	f.host = listen(t, "127.0.0.1", func(c *net.TCPConn) {
+		f.n.Add(1)
+		if !f.serves.Load() {
+			return
+		}
+		s := tls.Server(c, config)
+		for in := bufio.NewReader(s); ; {
+			if _, err := http.ReadRequest(in); err != nil {
+				return
+			}
+			_, _ = fmt.Fprintf(s, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		}
+	})
+	return f
+}
+
+// The pauses of a host that is down, as balance has them.
+var deadPauses = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 10 * time.Second}
+
+// probesWithin is how many probes there can be in that time after a host went down.
+func probesWithin(d time.Duration) (n int64) {
+	for _, pause := range deadPauses {
+		if d < pause {
+			break
+		}
+		d -= pause
+		n++
+	}
+	return n
+}
+
+// However much traffic there is, one connection at a time finds out whether a host serves again; when it does, all workers
+// use it, and one of them has said so.
+func TestOneConnectionProbes(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a := newAuthority(t)
+		bad := newFickle(t, a.issue("127.0.0.1").config(), "bad")
+		good := newFickle(t, a.issue("127.0.0.1").config(), "good")
+		good.serves.Store(true)
+		p := startHTTP(t, setup{
+			hosts: endpoints(bad.host, good.host), multi: multi, settings: settings{"workers_num": 4, "reactors_num": 2},
+		}.toTLS(settings{}))
+		client := p.client()
+		if _, body := p.get(client, "/"); body != "good" {
+			t.Fatalf("the first answer came from %q", body)
+		}
+		down := time.Now() // or shortly before
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		var served atomic.Int64
+		for range 16 {
+			wg.Go(func() {
+				tr := &http.Transport{DisableKeepAlives: true}
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					res, err := (&http.Client{Transport: tr}).Get(p.url("/"))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					body, err := io.ReadAll(res.Body)
+					_ = res.Body.Close()
+					if err != nil || res.StatusCode != 200 {
+						t.Errorf("status %d, %v", res.StatusCode, err)
+						return
+					}
+					if string(body) == "bad" {
+						served.Add(1)
+					}
+					time.Sleep(5 * time.Millisecond)
+				}
+			})
+		}
+		for time.Since(down) < 3500*time.Millisecond {
+			time.Sleep(50 * time.Millisecond)
+		}
+		tried := bad.n.Load()
+		if most := 1 + probesWithin(time.Since(down)+100*time.Millisecond); tried > most || tried < 2 {
+			t.Errorf("%d connections to a host that is down, want 2 to %d", tried, most)
+		}
+		bad.serves.Store(true)
+		eventually(t, "the host serves again", func() bool { return served.Load() > 50 })
+		close(stop)
+		wg.Wait()
+		p.sees(`level=INFO msg="upstream: a host serves again" .*down_for=\d.* failed=\d`)
+		for _, line := range []string{"a host is down", "a host serves again"} {
+			if n := p.stderr.count(line); n != 1 {
+				t.Errorf("%d lines %q, want one", n, line)
+			}
+		}
+	})
+}
+
+// What a worker, or a configuration, knows of a host its successor knows.
+func TestDeadHostIsKnownToSuccessors(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	for _, verb := range []string{"reload", "upgrade"} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			bad := newFickle(t, nil, "")
+			good := newFickle(t, a.issue("127.0.0.1").config(), "good")
+			good.serves.Store(true)
+			s := setup{hosts: endpoints(bad.host, good.host), mode: "http", multi: true, algorithm: "first", settings: settings{"workers_num": 2}}.toTLS(settings{})
+			if verb == "upgrade" {
+				s.prepare = dynasty(t)
+			}
+			p := start(t, s)
+			ask := func() {
+				t.Helper()
+				if _, err := once(p.port); err == nil || !strings.Contains(err.Error(), `"good"`) {
+					t.Error(err)
+				}
+			}
+			ask()
+			down := time.Now()
+			// The longer the pause, the more it has to tell.
+			for bad.n.Load() < 3 {
+				ask()
+				if time.Since(down) > patience {
+					t.Fatal("the host is not probed")
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			p.mustOrder(verb)
+			for range 20 {
+				ask()
+			}
+			if n, most := bad.n.Load(), 1+probesWithin(time.Since(down)+100*time.Millisecond); n > most {
+				t.Errorf("%d connections to a host that is down, want %d at most", n, most)
+			}
+			if n := p.stderr.count("a host is down"); n != 1 {
+				t.Errorf("%d lines that the host is down, want one", n)
+			}
+		})
+	}
+}
+
+// The one host of a group is waited for as long as it takes, if the file says so, else for 3 s; and it is never given up.
+func TestLastHost(t *testing.T) {
+	t.Parallel()
+	hole := blackHole(t)
+	for name, test := range map[string]struct {
+		more   settings
+		before time.Duration
+	}{"by default": {nil, 2900 * time.Millisecond}, "connect_timeout": {settings{"connect_timeout": 4500}, 4500 * time.Millisecond}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, setup{hosts: []endpoint{hole}, settings: test.more})
+			for range 2 {
+				begin := time.Now()
+				expectClosed(t, p.dial())
+				notBefore(t, begin, test.before)
+			}
+		})
+	}
+}
+
+// Clients that have no patience do not keep a dead host from being found out.
+func TestImpatientClientsOfABlackHole(t *testing.T) {
+	t.Parallel()
+	dependsOnTime(t)
+	c := deadHostCase{mode: "stream", algorithm: "first"}
+	p := c.start(t, blackHole(t), nil, false)
+	for range 2 {
+		client := p.dial()
+		time.Sleep(1200 * time.Millisecond)
+		reset(client)
+	}
+	p.await(p.stderr, `a host is down, it is tried last.*connecting timed out`)
+	begin := time.Now()
+	expectEcho(t, p.dial(), "hello")
+	if d := time.Since(begin); d > deadLate {
+		t.Errorf("the host was down, and a client was served after %v", d)
+	}
+}
+
+// A host that dies with kept connections: the first request that finds them gone finds out about the host too, on a fresh
+// connection, and is answered by another host.
+func TestDeadHostBehindKeptConnections(t *testing.T) {
+	t.Parallel()
+	alive := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "alive") })
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		in := bufio.NewReader(c)
+		if _, err := http.ReadRequest(in); err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, hello)
+		_, _ = http.ReadRequest(in)
+		_ = ln.Close()
+	}()
+	dying := endpoint{"127.0.0.1", ln.Addr().(*net.TCPAddr).Port}
+	p := startHTTP(t, setup{hosts: []endpoint{dying, alive.endpoint}, algorithm: "first", settings: settings{"reactors_num": 1}})
+	client := p.client()
+	for i, want := range []string{"hello", "alive", "alive"} {
+		if res, body := p.get(client, "/"); res.StatusCode != 200 || body != want {
+			t.Errorf("request %d: status %d, %q; want %q", i, res.StatusCode, body, want)
+		}
+	}
+	p.await(p.stderr, fmt.Sprintf(`level=WARN msg="upstream: a host is down, it is tried last" group=backend host=127\.0\.0\.1:%d address=127\.0\.0\.1:%[1]d error="connection refused" for=1s\n`, dying.Port))
+}
+
+var moreLike = regexp.MustCompile(`, and ([0-9,]+) more like it`)
+
+// linesOf adds up how many lines with the pattern were written or counted.
+func linesOf(text, pattern string) (n int) {
+	re := regexp.MustCompile(pattern)
+	for line := range strings.Lines(text) {
+		if !re.MatchString(line) {
+			continue
+		}
+		if m := moreLike.FindStringSubmatch(line); m != nil {
+			more, _ := strconv.Atoi(strings.ReplaceAll(m[1], ",", ""))
+			n += more
+		} else {
+			n++
+		}
+	}
+	return n
+}
+
+// Thousands of requests to a host that refuses write a few lines, and none of them is lost from the count.
+func TestRefusedRequestsWriteFewLines(t *testing.T) {
+	t.Parallel()
+	const requests = 3000
+	for mode, pattern := range map[string]string{"http": `msg="http: exchange failed`, "stream": `msg="stream: session closed`} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			modes(t, func(t *testing.T, multi bool) {
+				p := start(t, setup{mode: mode, hosts: []endpoint{refusing(t)}, multi: multi, settings: settings{"workers_num": 2}})
+				before := len(p.stderr.String())
+				var wg sync.WaitGroup
+				for range 6 {
+					wg.Go(func() {
+						for range requests / 6 {
+							c, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", p.port))
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							_ = c.SetDeadline(time.Now().Add(patience))
+							_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+							_, _ = io.Copy(io.Discard, c)
+							_ = c.Close()
+						}
+					})
+				}
+				wg.Wait()
+				p.stop()
+				text := p.stderr.String()[before:]
+				if len(text) > 4000 {
+					t.Errorf("%d bytes in the log:\n%.4000s", len(text), text)
+				}
+				if n := linesOf(text, pattern); n != requests {
+					t.Errorf("the log accounts for %d of %d requests:\n%.4000s", n, requests, text)
+				}
+				if n := strings.Count(text, "a host is down"); n != 1 {
+					t.Errorf("%d lines that a host is down, want one:\n%.4000s", n, text)
+				}
+			})
+		})
+	}
+}
+
+// Clients whose handshakes fail write few lines too.
+func TestFailedHandshakesWriteFewLines(t *testing.T) {
+	t.Parallel()
+	const clients = 300
+	id := newAuthority(t).issue("site.test")
+	for _, mode := range []string{"http", "stream"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, setup{mode: mode, hosts: []endpoint{refusing(t)}, settings: id.serving(nil)})
+			before := len(p.stderr.String())
+			for n := range clients {
+				c := p.dial()
+				send(t, c, []string{"\x16\x03\x01\x00\x04\x02\x00\x00\x00", "SSH-2.0-OpenSSH_9.2\r\n", clientHello(asking(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "site.test"))}[n%3])
+				expectClosed(t, c)
+				_ = c.Close()
+			}
+			p.stop()
+			text := p.stderr.String()[before:]
+			if n := strings.Count(text, "level=INFO"); n > 10 || len(text) > 3000 {
+				t.Errorf("%d lines, %d bytes:\n%.3000s", n, len(text), text)
+			}
+			if n := linesOf(text, `handshake failed`); n != clients {
+				t.Errorf("the log accounts for %d of %d clients:\n%.6000s", n, clients, text)
+			}
+		})
+	}
+}

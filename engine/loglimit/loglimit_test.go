@@ -1,0 +1,184 @@
+package loglimit_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kroxy-ev/engine/loglimit"
+)
+
+// logger writes lines without their time into the returned buffer, through a limit.
+func logger(level slog.Level) (*slog.Logger, *loglimit.Handler, *output) {
+	out := new(output)
+	h := loglimit.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	return slog.New(h), h, out
+}
+
+func expect(t *testing.T, when string, out *output, want ...string) {
+	t.Helper()
+	text := strings.Join(want, "\n")
+	if len(want) > 0 {
+		text += "\n"
+	}
+	if got := out.take(); got != text {
+		t.Errorf("%s:\n%swant:\n%s", when, got, text)
+	}
+}
+
+// pass lets d pass, and what is due then happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestFirstAtOnceThenCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, h, out := logger(slog.LevelInfo)
+		defer h.Close()
+		for i := range 1205 {
+			log.Error("broken", "client", i)
+		}
+		expect(t, "at once", out, `level=ERROR msg=broken client=0`)
+		pass(10 * time.Second)
+		expect(t, "after 10 s", out, `level=ERROR msg="broken, and 1,204 more like it" client=1204 within=10s`)
+		// It goes on: the intervals grow.
+		for range 59 {
+			log.Error("broken", "client", "x")
+			pass(time.Second)
+		}
+		expect(t, "after 69 s", out, `level=ERROR msg="broken, and 20 more like it" client=x within=20s`)
+		pass(time.Second)
+		expect(t, "after 70 s", out, `level=ERROR msg="broken, and 39 more like it" client=x within=40s`)
+		pass(time.Hour)
+		expect(t, "after silence", out)
+		// It was forgotten: the next is a first one.
+		log.Error("broken")
+		log.Error("broken")
+		expect(t, "anew", out, `level=ERROR msg=broken`)
+		// It shall begin anew, in another file perhaps.
+		h.Forget()
+		expect(t, "the rest", out, `level=ERROR msg="broken, and 1 more like it" within=10s`)
+		log.Error("broken")
+		log.Error("broken")
+		expect(t, "after Forget", out, `level=ERROR msg=broken`)
+		pass(10 * time.Second)
+		expect(t, "10 s after Forget", out, `level=ERROR msg="broken, and 1 more like it" within=10s`)
+		log.Error("broken")
+		h.Close()
+		expect(t, "the rest", out, `level=ERROR msg="broken, and 1 more like it" within=20s`)
+		log.Error("broken")
+		log.Error("broken")
+		expect(t, "after Close", out, `level=ERROR msg=broken`, `level=ERROR msg=broken`)
+	})
+}
+
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, h, out := logger(slog.LevelDebug)
+		defer h.Close()
+		one, two := errors.New("one"), errors.New("two")
+		for range 3 {
+			log.Info("a")
+			log.Warn("a")
+			log.Warn("b")
+			log.Warn("a", "reason", "r", "client", 1)
+			log.Warn("a", "reason", "s", "client", 2)
+			log.Warn("a", "host", "h", "error", one)
+			log.Warn("a", "name", "n")
+			log.With("worker", 1).Warn("a", "host", "h", "error", two)
+		}
+		expect(t, "each kind once", out, `level=INFO msg=a`, `level=WARN msg=a`, `level=WARN msg=b`, `level=WARN msg=a reason=r client=1`,
+			`level=WARN msg=a reason=s client=2`, `level=WARN msg=a host=h error=one`, `level=WARN msg=a name=n`, `level=WARN msg=a worker=1 host=h error=two`)
+		pass(10 * time.Second)
+		text := out.take()
+		if n := strings.Count(text, ", and 2 more like it"); n != 8 || strings.Count(text, "\n") != 8 || !strings.Contains(text, "worker=1 host=h error=two within") {
+			t.Errorf("summaries:\n%s", text)
+		}
+		log.Debug("a")
+		log.Debug("a")
+		expect(t, "debug", out, `level=DEBUG msg=a`, `level=DEBUG msg=a`)
+	})
+}
+
+// Whatever peers do, the table is bounded, and so are the lines: what is one kind too many is counted with others.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, h, out := logger(slog.LevelInfo)
+		for i := range 1000 {
+			log.Error("made up", "error", fmt.Sprint("made up ", i))
+		}
+		if n := strings.Count(out.take(), "\n"); n != 8 {
+			t.Errorf("%d lines for errors that a peer makes up, want 8", n)
+		}
+		for i := range 1000 {
+			log.Error("many", "host", i)
+		}
+		if n := strings.Count(out.take(), "\n"); n != 64 { // one class was there, and one is for the others
+			t.Errorf("%d lines for 1,000 hosts, want 64", n)
+		}
+		h.Close()
+		text := out.take()
+		for _, want := range []string{"and 992 more", "and 936 more"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in:\n%s", want, text)
+			}
+		}
+		// All were forgotten.
+		log, h, out = logger(slog.LevelInfo)
+		defer h.Close()
+		for i := range 100 {
+			log.Error("many", "host", i)
+		}
+		pass(time.Minute)
+		out.take()
+		for i := range 64 {
+			log.Error("many", "host", i+100)
+		}
+		if n := strings.Count(out.take(), "\n"); n != 64 {
+			t.Errorf("%d lines for 64 hosts after a minute", n)
+		}
+	})
+}
+
+// No line is lost or counted twice, whoever logs and while summaries are written.
+func TestManyWriters(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const writers, each = 8, 500
+		counted := new(counter)
+		h := loglimit.New(counted)
+		log := slog.New(h)
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				for i := range each {
+					log.Error("x", "error", i%3)
+					if i%50 == w {
+						time.Sleep(7 * time.Second)
+					}
+					runtime.Gosched()
+				}
+			})
+		}
+		wg.Wait()
+		h.Close()
+		if counted.n != writers*each {
+			t.Errorf("%d lines are accounted for, want %d", counted.n, writers*each)
+		}
+	})
+}
