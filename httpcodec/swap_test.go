@@ -77,3 +77,30 @@ func TestSwapInsideAnExchange(t *testing.T) {
 	readN(t, c, hi)
 	stillOpen(t, c)
 }
+
+// A connection that the host keeps for a time only is not kept longer because settings change.
+func TestSwapKeepsTheHostsPatience(t *testing.T) {
+	t.Parallel()
+	h := startRecorder(t, always+okHead+"Keep-Alive: timeout=2\r\nContent-Length: 0\r\n\r\n")
+	p := startProxy(t, nil, h.addr)
+	c := p.dial()
+	send(c, getRoot, nil)
+	readN(t, c, okHead+"Content-Length: 0\r\n\r\n")
+	until := func() (at int64) {
+		done := make(chan struct{})
+		p.loop.Post(func() {
+			for _, h := range p.server.pool.idle[0] {
+				at = h.until
+			}
+			close(done)
+		})
+		<-done
+		return at
+	}
+	before := until()
+	p.swap(h.addr)
+	if after := until(); after != before || after == 0 {
+		t.Errorf("the connection is kept until %d, and until %d behind a change", before, after)
+	}
+	h.seen(1) // it ends although nothing else bounds it
+}

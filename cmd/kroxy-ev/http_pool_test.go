@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -192,6 +193,170 @@ func TestHTTPUpstreamKeepalive(t *testing.T) {
 			}
 			if n := h.opened.Load(); n != want {
 				t.Errorf("%d connections were made, want %d", n, want)
+			}
+		})
+	}
+}
+
+// A request that meets a connection which its host has just given up is sent once more if that does no harm, and if all that was
+// sent of it is still at hand. Others are not.
+func TestHTTPRepeatsWhatIsIdempotent(t *testing.T) {
+	t.Parallel()
+	tail := " / HTTP/1.1\r\nHost: p\r\n"
+	const body, chunks = "Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+	const expects = "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+	type row struct {
+		name, in string
+		then     string // sent once the 100 is there
+		repeated bool
+	}
+	rows := []row{
+		{"put", "PUT" + tail + body, "", true},
+		{"chunked put", "PUT" + tail + chunks, "", true},
+		{"put that waits", "PUT" + tail + expects, "abc", true},
+		{"put that waits, chunked", "PUT" + tail + "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", true},
+		{"propfind with a body", "PROPFIND" + tail + "Depth: 1\r\n" + body, "", true},
+		{"post", "POST" + tail + body, "", false},
+		{"post without body", "POST" + tail + "\r\n", "", false},
+		{"post that waits", "POST" + tail + expects, "", false},
+		{"patch that waits", "PATCH" + tail + expects, "", false},
+		{"long put", "PUT" + tail + "Content-Length: 2000000\r\n\r\n" + bulk[:2_000_000], "", false},
+		{"unknown", "FROB" + tail + "\r\n", "", false},
+		{"get in small letters", "get" + tail + "\r\n", "", false},
+	}
+	for _, method := range []string{"GET", "HEAD", "OPTIONS", "TRACE", "DELETE", "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "UNLOCK", "REPORT", "SEARCH", "QUERY", "ACL", "BIND", "CHECKIN"} {
+		rows = append(rows, row{method, method + tail + "\r\n", "", true})
+	}
+	for _, method := range []string{"PATCH", "LOCK"} {
+		rows = append(rows, row{method, method + tail + "\r\n", "", false})
+	}
+	for _, test := range rows {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var got atomic.Int64 // requests beside the first
+			h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+				in := bufio.NewReader(c)
+				for first := true; ; first = false {
+					req, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					if req.Header.Get("First") == "" {
+						waits := req.Header.Get("Expect") != ""
+						if got.Add(1) == 1 {
+							if first {
+								t.Error("the request came by a new connection")
+							}
+							if !waits {
+								_, _ = io.Copy(io.Discard, req.Body)
+							}
+							return
+						}
+						if !first {
+							t.Error("the request was repeated on a connection that had served")
+						}
+						if waits {
+							_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
+						}
+						if b, err := io.ReadAll(req.Body); err != nil || len(b) > 0 && string(b) != "abc" {
+							t.Errorf("the host got the body %q, error %v", b, err)
+						}
+					}
+					if req.Method == http.MethodHead {
+						_, _ = io.WriteString(c, hello[:len(hello)-len("hello")])
+					} else {
+						_, _ = io.WriteString(c, hello)
+					}
+				}
+			})
+			p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"reactors_num": 1}})
+			c := p.dial()
+			in := bufio.NewReader(c)
+			send(t, c, getHead+"First: 1\r\n\r\n")
+			expectStatus(t, in, 200)
+			method, _, _ := strings.Cut(test.in, " ")
+			go func() { _ = write(c, test.in) }()
+			if test.then != "" {
+				if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 100 {
+					t.Fatalf("got %v, error %v; want 100", res, err)
+				}
+				send(t, c, test.then)
+			}
+			want, times := 502, int64(1)
+			if test.repeated {
+				want, times = 200, 2
+			}
+			if res, _ := reply(t, in, method); res.StatusCode != want {
+				t.Errorf("status %d, want %d", res.StatusCode, want)
+			}
+			if n := got.Load(); n != times {
+				t.Errorf("the host got the request %d times, want %d", n, times)
+			}
+		})
+	}
+}
+
+// What a host says of its patience in Keep-Alive shortens how long its connections are kept, and is none of the client's
+// business.
+func TestHTTPKeepAliveOfHosts(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		field string
+		kept  time.Duration // 0: not at all; -1: as long as there is patience
+	}{
+		"shorter":         {"Keep-Alive: timeout=2", time.Second},
+		"in a list":       {"keep-alive: max=5, TimeOut=2", time.Second},
+		"one second":      {"Keep-Alive: timeout=1", 0},
+		"none":            {"Keep-Alive: timeout=0, max=100", 0},
+		"longer":          {"Keep-Alive: timeout=4000", -1},
+		"other":           {"Keep-Alive: max=100", -1},
+		"garbage":         {"Keep-Alive: timeout=soon", -1},
+		"in another name": {"X-Keep-Alive: timeout=1", -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answered, closed := make(chan time.Time, 9), make(chan time.Time, 9)
+			h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+				in := bufio.NewReader(c)
+				for {
+					if _, err := http.ReadRequest(in); err != nil {
+						closed <- time.Now()
+						return
+					}
+					answered <- time.Now()
+					_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n"+test.field+"\r\nContent-Length: 0\r\n\r\n")
+				}
+			})
+			end := func() (at time.Time) {
+				select {
+				case at = <-closed:
+				case <-time.After(patience):
+					t.Fatal("the connection to the host is not closed")
+				}
+				return at
+			}
+			p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"reactors_num": 1, "upstream_keepalive_timeout": 2 * patience.Milliseconds()}})
+			c := p.dial()
+			in := bufio.NewReader(c)
+			for range 2 {
+				send(t, c, getRequest)
+				if res := expectStatus(t, in, 200); res.Header.Get("Keep-Alive") != "" || res.Close {
+					t.Errorf("the client got %v", res.Header)
+				}
+				if test.kept == 0 { // whatever the client does
+					end()
+				}
+			}
+			first, last := <-answered, <-answered
+			if test.kept > 0 {
+				if d := end().Sub(last); d < test.kept-20*time.Millisecond || d > patience {
+					t.Errorf("closed %v behind its last response, want %v", d, test.kept)
+				}
+				return
+			}
+			time.Sleep(first.Add(1500 * time.Millisecond).Sub(time.Now()))
+			if n := len(closed); n > 0 {
+				t.Errorf("%d connections were closed", n)
 			}
 		})
 	}
