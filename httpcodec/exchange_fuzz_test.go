@@ -58,8 +58,9 @@ var smuggled = []string{
 }
 
 const (
-	askSwitch = "GET /w HTTP/1.1\r\nHost: p\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
-	switched  = "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+	askSwitch  = "GET /w HTTP/1.1\r\nHost: p\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+	postSwitch = "POST /w HTTP/1.1\r\nHost: p\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+	switched   = "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
 )
 
 func exchangeSeeds() (all []exchangeSeed) {
@@ -96,6 +97,12 @@ func exchangeSeeds() (all []exchangeSeed) {
 		exchangeSeed{postRoot + "Content-Length: 30\r\n\r\nabc", early + hi, 7},
 		exchangeSeed{postRoot + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", early + cont + next + hi, 8},
 		exchangeSeed{postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n" + getRoot, cont + hi + next + cont + cont + hi, 9},
+		exchangeSeed{postSwitch + "Content-Length: 3\r\n\r\nabcto the host", switched + "to the client", 10},
+		exchangeSeed{postSwitch + te + "\r\n3\r\nabc\r\n0\r\n\r\nto the host", early + switched + "to the client", 11},
+		exchangeSeed{postSwitch + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabcto the host", early + cont + switched, 12},
+		exchangeSeed{postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n" + getRoot, early + hi + next + hi, 13},
+		exchangeSeed{postRoot + "Content-Length: 3\r\n\r\nabc" + getRoot, early + hi + closes + next + hi, 14},
+		exchangeSeed{getRoot + "PUT / HTTP/1.1\r\nHost: p\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", hi + next + early + closes, 15},
 	)
 }
 

@@ -69,14 +69,14 @@ var rules = map[string]string{
 	"content-length in a 1xx":                             "RFC 9110 section 8.6: MUST NOT, and the bytes that it announces would be taken for the response",
 
 	// Of an exchange rather than a message.
-	"the request body is malformed":                               "the reason of the chunk that is malformed follows",
-	"a plain HTTP request came to the TLS port":                   "RFC 9110 section 15.5.1",
-	"no host reachable":                                           "RFC 9110 section 15.6.3",
-	"the host's connection failed":                                "RFC 9110 section 15.6.3",
-	"the host ended its connection before its response":           "RFC 9112 section 8",
-	"the host's response is malformed":                            "the reason of its head or body follows",
+	"the request body is malformed":                                "the reason of the chunk that is malformed follows",
+	"a plain HTTP request came to the TLS port":                    "RFC 9110 section 15.5.1",
+	"no host reachable":                                            "RFC 9110 section 15.6.3",
+	"the host's connection failed":                                 "RFC 9110 section 15.6.3",
+	"the host ended its connection before its response":            "RFC 9112 section 8",
+	"the host's response is malformed":                             "the reason of its head or body follows",
 	"the host switched protocols without taking the whole request": "RFC 9110 section 7.8: a response to the request comes first",
-	"more than 262144 bytes of interim responses":                 "RFC 9110 section 15.2: any number may come; this bounds what one request may cost",
+	"more than 262144 bytes of interim responses":                  "RFC 9110 section 15.2: any number may come; this bounds what one request may cost",
 }
 
 var (

@@ -31,7 +31,7 @@ var bodies = map[string]bool{"length": false, "chunked": true}
 
 // post is the head of a request with a body of n bytes, and the body as it is sent.
 func post(n int, chunked bool) (head string, body []byte) {
-	content := bytes.Repeat([]byte(noise[:mega]), n/mega+1)[:n]
+	content := bytes.Repeat(noise[:mega], n/mega+1)[:n]
 	if !chunked {
 		return fmt.Sprintf("%sContent-Length: %d\r\n\r\n", postHead, n), content
 	}

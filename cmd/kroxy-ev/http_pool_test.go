@@ -354,7 +354,7 @@ func TestHTTPKeepAliveOfHosts(t *testing.T) {
 				}
 				return
 			}
-			time.Sleep(first.Add(1500 * time.Millisecond).Sub(time.Now()))
+			time.Sleep(time.Until(first.Add(1500 * time.Millisecond)))
 			if n := len(closed); n > 0 {
 				t.Errorf("%d connections were closed", n)
 			}

@@ -60,9 +60,6 @@ func newSoakPlan(id uint64) *soakPlan {
 		}
 	case 2:
 		s.answer = "early"
-		if len(s.up) > 300_000 { // more would be dropped behind the answer than the proxy is willing to
-			s.up = s.up[:300_000]
-		}
 		s.down = s.down[:min(len(s.down), 2000)] // what is not sent yet when net/http closes is lost
 	}
 	switch r.IntN(25) {
