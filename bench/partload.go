@@ -13,11 +13,11 @@ const looseConns = 16
 
 var (
 	httpRate     = rates("HTTPRate", "rate", modeHTTP, 50, 200, 1000, 3200, 10_000)
-	streamRate   = rates("StreamRate", "rate-stream", modeStream, 50, 200, 1000, 3200, 10_000)
-	httpDefaults = defaultsOverConns(1, 16, 64, 256, 512, 1000, 4000)
+	streamRate   = rates("StreamRate", "rate-stream", modeStream, 200, 1000, 3200, 10_000)
+	httpDefaults = defaultsOverConns(1, 64, 256, 1000)
 	tlsRate      = handshakesAt("TLSConcurrency", "handshakes", false, 1, 4, 16, 64)
 	tlsRateLoose = handshakesAt("TLSConcurrencyLoose", "handshakes-loose", true, 1, 4, 16, 64)
-	httpSize     = overSize(0, 1<<10, 4<<10, 16<<10, 64<<10, 256<<10, 1<<20, 10<<20)
+	httpSize     = overSize(0, 1<<10, 16<<10, 64<<10, 1<<20, 10<<20)
 )
 
 // looseRow makes w a workload in which nothing is bound to a CPU, neither proxies, hosts nor load, and the contestants have as many

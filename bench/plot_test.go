@@ -60,7 +60,7 @@ func TestImages(t *testing.T) {
 		all  []*comparison
 		want []string
 	}{
-		{"whole", madeUp(), []string{"cpu", "load", "conns", "memory", "hosts", "workers"}},
+		{"whole", madeUp(), []string{"cpu", "load", "conns", "memory", "hosts", "rate", "rate-stream", "defaults", "handshakes", "size", "workers"}},
 		{"one point", only(t, "GrowthConns/conns=64"), nil},
 		{"one point twice", only(t, "GrowthConns/conns=64", "GrowthConns/conns=64"), nil},
 		{"a point of each of two curves", only(t, "GrowthHosts/hosts=1", "GrowthHostsLeastConn/hosts=10"), nil},

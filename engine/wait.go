@@ -44,20 +44,21 @@ var holders atomic.Int32
 // waiter decides how a loop waits. It only looks back: to be wrong costs little either way.
 type waiter struct {
 	holds   bool  // counted in holders
+	crowded bool  // there are not enough processors for loops to keep theirs
 	quiet   int   // polls in a row that found nothing
 	yielded int64 // ms on the loop's clock: when the loop last passed through the scheduler
 }
 
 // wait waits until there are events. EINTR means that there may be none; it is to be called again. Now is the loop's clock.
 func (w *waiter) wait(epfd int, events []unix.EpollEvent, now int64) (int, syscall.Errno) {
-	if !w.holds && holders.Load() == 0 && !rush.wakes() {
-		return w.sleep(epfd, events)
-	}
-	w.hold(true)
 	if now-w.yielded >= yieldEvery {
 		w.yield(now)
 	}
-	for {
+	if w.crowded || !w.holds && holders.Load() == 0 && !rush.wakes() {
+		w.hold(false)
+		return w.sleep(epfd, events)
+	}
+	for w.hold(true); ; {
 		n, errno := poll(epfd, events, quantum)
 		if n > 0 {
 			w.quiet = 0
@@ -92,6 +93,7 @@ func (w *waiter) peek(epfd int, events []unix.EpollEvent, now int64) (int, sysca
 
 func (w *waiter) yield(now int64) {
 	w.yielded = now
+	w.crowded = runtime.GOMAXPROCS(0) <= int(running.Load())
 	yield()
 }
 
@@ -135,23 +137,19 @@ func (w *waiter) hold(yes bool) {
 	}
 }
 
-// processors sees to it that there is one processor more than there are loops that run, for all other goroutines: a loop does not
-// give its own up while it polls.
-var processors struct {
-	sync.Mutex
-	loops int
-}
+// running is how many loops of this process run.
+var running atomic.Int32
 
+var raising sync.Mutex
+
+// takeProcessor sees to it that there is one processor more than there are loops that run, for all other goroutines: a loop does not
+// give its own up while it polls. Somebody may lower their number later (testing.AllocsPerRun does): then loops sleep.
 func takeProcessor() {
-	processors.Lock()
-	defer processors.Unlock()
-	if processors.loops++; runtime.GOMAXPROCS(0) <= processors.loops {
-		runtime.GOMAXPROCS(processors.loops + 1)
+	raising.Lock()
+	defer raising.Unlock()
+	if n := int(running.Add(1)); runtime.GOMAXPROCS(0) <= n {
+		runtime.GOMAXPROCS(n + 1)
 	}
 }
 
-func giveProcessor() {
-	processors.Lock()
-	defer processors.Unlock()
-	processors.loops--
-}
+func giveProcessor() { running.Add(-1) }

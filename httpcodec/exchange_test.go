@@ -1,7 +1,11 @@
 package httpcodec
 
 import (
+	"bufio"
+	"errors"
 	"io"
+	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -277,8 +281,35 @@ func TestIdleConnectionsAreGivenUp(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
 	}
-	h := startRecorder(t, always+hi)
-	p := startProxy(t, func(s *Settings) { s.UpstreamKeepalive, s.UpstreamShare = KeepaliveAuto, 1<<10 }, h.addr, h.addr)
+	ln, err := net.Listen("tcp4", enginetest.Loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if errors.Is(err, unix.EMFILE) { // the host has the same descriptors, and waits for one
+				continue
+			}
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				for in := bufio.NewReader(c); ; {
+					if _, err := http.ReadRequest(in); err != nil {
+						return
+					}
+					if _, err := io.WriteString(c, hi); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	at := ln.Addr().(*net.TCPAddr).AddrPort()
+	p := startProxy(t, func(s *Settings) { s.UpstreamKeepalive, s.UpstreamShare = KeepaliveAuto, 1<<10 }, at, at)
 	c := p.dial()
 	send(c, getRoot, nil)
 	readN(t, c, hi)
