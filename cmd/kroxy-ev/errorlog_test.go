@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,6 +20,25 @@ func has(t *testing.T, file, pattern string) {
 	eventually(t, file+" has "+pattern, func() bool {
 		text, err := os.ReadFile(file)
 		return err == nil && re.Match(text)
+	})
+}
+
+// letGo waits until neither the process nor its workers have the file open.
+func (p *proxy) letGo(file string) {
+	p.t.Helper()
+	eventually(p.t, file+" is closed", func() bool {
+		for _, pid := range append(p.workers(), p.pid()) {
+			open, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+			if err != nil || len(open) == 0 {
+				return false
+			}
+			for _, fd := range open {
+				if to, err := os.Readlink(fd); err == nil && to == file {
+					return false
+				}
+			}
+		}
+		return true
 	})
 }
 
@@ -56,12 +76,14 @@ func TestErrorLog(t *testing.T) {
 			text, _ := os.ReadFile(first)
 			return strings.Contains(string(text), "session closed")
 		})
+		p.letGo(moved)
 
 		s.settings["error_log"] = second
 		p.rewrite(s)
 		p.mustOrder("reload")
 		has(t, second, `kroxy-ev: reloaded`)
 		fails(second)
+		p.letGo(first)
 
 		s.settings["error_log"] = "/nowhere/at/all/error.log"
 		p.rewrite(s)
