@@ -37,7 +37,7 @@ Usage:
   kroxy-ev --version
 
 Options:
-  -c, --config FILE   the configuration (see README.md for its grammar)
+  -c, --config FILE   the configuration (see docs/configuration.md for its keys)
   -m, --multiprocess  worker processes (workers_num of them) under a master
   -t, --test          check the configuration and exit: 0 if it is good
       --strict        with --test: warnings are errors
