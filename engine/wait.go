@@ -35,7 +35,7 @@ const (
 	patience = 30
 	// A process begins to poll when its loops were woken up rushWakes times within rushTime. More rarely, sleeping costs less.
 	rushTime  = 400 * time.Millisecond
-	rushWakes = 40
+	rushWakes = 56
 )
 
 // holders is how many loops of this process keep a processor while they wait, or are at work.
