@@ -56,7 +56,7 @@ func deadHostCases() map[string]deadHostCase {
 // start starts a proxy before two hosts of one name, the first of which is dead.
 func (c *deadHostCase) start(t *testing.T, dead endpoint, more settings, multi bool) *proxy {
 	t.Helper()
-	alive := endpoint{}
+	var alive endpoint
 	if c.mode == "http" {
 		alive = serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "alive") }).endpoint
 	} else {
