@@ -1,0 +1,94 @@
+package upstream_test
+
+import (
+	"testing"
+	"time"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine/enginetest"
+)
+
+// eventually waits until ok, which is called on the test's goroutine, is true.
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	for begin := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(begin) > enginetest.Patience {
+			w.t.Fatalf("not after %v: %s", enginetest.Patience, what)
+		}
+	}
+}
+
+// A client that gave an attempt up early says nothing of the host; one that had waited long has it probed.
+func TestCancelAndProbe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(enginetest.BlackHole(t, enginetest.Loopback))
+	g.HostTimeout = 100 * time.Millisecond
+	g.LastTakesAll = true // which a client's attempt may, and a probe not
+	cancel := func(after time.Duration) {
+		c := w.client(g)
+		w.loop.Do(c.begin)
+		time.Sleep(after)
+		w.loop.Do(func() { c.attempt.Cancel() })
+	}
+	cancel(50 * time.Millisecond)
+	w.loop.Do(func() {
+		if n := g.Balance.Hosts().Active(0); n != 0 {
+			t.Errorf("%d leases: an early cancellation began a probe", n)
+		}
+	})
+	cancel(1100 * time.Millisecond)
+	w.eventually("the host is found down", func() bool { return g.Balance.Hosts().Down(0) && g.Balance.Hosts().Active(0) == 0 })
+	if n := g.Balance.Hosts().Failed(0); n != 1 {
+		t.Errorf("%d failures, want that of the probe", n)
+	}
+}
+
+// Close ends what is on its way, whatever it waits for.
+func TestCloseEndsProbes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(enginetest.BlackHole(t, enginetest.Loopback))
+	c := w.client(g)
+	w.loop.Do(c.begin)
+	time.Sleep(1100 * time.Millisecond)
+	w.loop.Do(func() {
+		c.attempt.Cancel()
+		if n := g.Balance.Hosts().Active(0); n != 1 {
+			t.Errorf("%d leases, want that of a probe", n)
+		}
+		w.Close()
+		if n := g.Balance.Hosts().Active(0); n != 0 || g.Balance.Hosts().Down(0) {
+			t.Errorf("%d leases after Close, down %v", n, g.Balance.Hosts().Down(0))
+		}
+	})
+}
+
+// A host whose name is not known any more is down like others, and its probe resolves the name.
+func TestProbeResolves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	good := hello(t, enginetest.Loopback, "good")
+	spare := hello(t, enginetest.Loopback, "spare")
+	g := w.group(named("late.test", good), spare)
+	for range 2 { // for the lookup that began with the group, and for that of the connection, if these are two
+		w.answer("late.test") <- answer{err: errNoName}
+	}
+	c, err := w.connect(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.greeting("spare")
+	if !g.Balance.Hosts().Down(0) {
+		t.Fatal("the host without an address is up")
+	}
+	w.answer("late.test") <- found("127.0.0.1")
+	w.eventually("a connection goes to the host", func() bool {
+		c, err := w.connect(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.loop.Do(func() { c.lease.Release(balance.Unused) })
+		return c.said(4) == "good"
+	})
+}
