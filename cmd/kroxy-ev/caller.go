@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/goccy/go-json"
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ const (
 	// settleTime is for how long a caller looks again, if what it finds may be about to change: the file is just being replaced,
 	// or one process takes over from another.
 	settleTime = time.Second
-	maxAnswers = 16 << 20 // bytes that are heard from a desk
+	maxAnswers = 1 << 20 // bytes that are heard from a desk
 )
 
 // caller is somebody with an order for whoever serves a configuration.
@@ -32,6 +33,7 @@ type caller struct {
 	path   string // as it was given
 	abs    string // made absolute
 	file   fileID // that is there, seen from here
+	owner  int    // the user that the file belongs to
 	mounts uint64 // the mount namespace's number, 0 if it is not known
 }
 
@@ -40,26 +42,29 @@ type candidate struct {
 	introduction
 	conn net.Conn
 	in   *bufio.Reader
-	pid  int // seen from here; 0 if it is in another PID namespace
-	uid  int
+	pid  int   // seen from here; 0 if it is in another PID namespace
+	uid  int   // -1 if it is not known
 	err  error // why it cannot be asked; nothing else is known then
 }
 
-// giveOrder asks whoever serves this configuration, and returns what was answered.
-func giveOrder(verb, path string) (answer, error) {
+// giveOrder asks whoever serves this configuration, and returns what was answered. By names the process if it belongs neither to
+// root nor to the caller.
+func giveOrder(verb, path string) (a answer, by string, err error) {
 	s, err := findServing(path)
 	if err != nil {
-		return answer{}, fmt.Errorf("kroxy-ev: %w", err)
+		return answer{}, "", fmt.Errorf("kroxy-ev: %w", err)
 	}
 	defer s.close()
 	if _, err := fmt.Fprintln(s.conn, verb); err != nil {
-		return answer{}, fmt.Errorf("kroxy-ev: giving the order to process %d: %w", s.pid, err)
+		return answer{}, "", fmt.Errorf("kroxy-ev: giving the order to process %d: %w", s.pid, err)
 	}
-	var a answer
 	if err := s.hear(&a); err != nil {
-		return answer{}, fmt.Errorf("kroxy-ev: the kroxy-ev that serves %s ended before it had told the outcome: %w", path, err)
+		return answer{}, "", fmt.Errorf("kroxy-ev: the kroxy-ev that serves %s ended before it had told the outcome: %w", path, err)
 	}
-	return a, nil
+	if s.uid != 0 && s.uid != os.Geteuid() {
+		by = fmt.Sprintf("%s of user %d", s.name(), s.uid)
+	}
+	return a, by, nil
 }
 
 // findServing connects to the process that serves this configuration.
@@ -70,9 +75,11 @@ func findServing(path string) (*candidate, error) {
 	}
 	c := caller{path: path, abs: abs, mounts: mounts()}
 	for deadline := time.Now().Add(settleTime); ; time.Sleep(20 * time.Millisecond) {
-		if c.file, err = identify(path); err != nil {
-			return nil, err
+		st, err := stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("looking for the process that serves %s: %w; name the file as when it was started", path, err)
 		}
+		c.file, c.owner = fileID{st.Dev, st.Ino}, int(st.Uid)
 		all, err := meet(deskPrefix(abs))
 		if err != nil {
 			return nil, err
@@ -89,26 +96,47 @@ func findServing(path string) (*candidate, error) {
 	}
 }
 
+// rank is how far a process's word counts: less is more. Everything that a desk says is known to every user of the machine.
+func (c *caller) rank(s *candidate) int {
+	switch {
+	case s.uid == 0:
+		return 0
+	case s.uid == c.owner:
+		return 1
+	}
+	return 2
+}
+
 // choose picks the server that is meant. If there is none, the error says why, and again whether that may change soon.
 //
-// It is one that has been given the same path and sees the same file there. Several may, if containers share a directory; then it
-// is that of the caller's own mount namespace.
+// It is one that has been given the same path and sees the same file there. Several may. Those of a user who is trusted less are
+// not even heard then. If containers share a directory, it is that of the caller's own mount namespace; but this decides between
+// processes of one user only, since each user can start one there.
 func (c *caller) choose(all []*candidate) (s *candidate, again bool, err error) {
-	var good, near []*candidate
+	var good []*candidate
 	var why []string
-	for _, s := range all {
-		if err := c.check(s); err != nil {
-			why = append(why, err.Error())
-			continue
+	slices.SortStableFunc(all, func(a, b *candidate) int { return cmp.Compare(c.rank(a), c.rank(b)) })
+	for rest := all; len(rest) > 0 && len(good) == 0; {
+		n := 1
+		for n < len(rest) && c.rank(rest[n]) == c.rank(rest[0]) {
+			n++
 		}
-		good = append(good, s)
-		if s.Mounts == c.mounts && c.mounts != 0 {
-			near = append(near, s)
+		each(rest[:n], (*candidate).listen)
+		for _, s := range rest[:n] {
+			if err := c.check(s); err != nil {
+				why = append(why, err.Error())
+			} else {
+				good = append(good, s)
+			}
 		}
+		rest = rest[n:]
 	}
-	if len(near) > 0 {
-		good = near
+	near := map[int]bool{} // users that have a process here
+	here := func(s *candidate) bool { return s.Mounts == c.mounts && c.mounts != 0 }
+	for _, s := range good {
+		near[s.uid] = near[s.uid] || here(s)
 	}
+	good = slices.DeleteFunc(good, func(s *candidate) bool { return near[s.uid] && !here(s) })
 	serving := slices.DeleteFunc(slices.Clone(good), func(s *candidate) bool { return s.State != deskServes.String() })
 	switch {
 	case len(serving) == 1:
@@ -132,11 +160,11 @@ func (c *caller) check(s *candidate) error {
 	case s.uid != 0 && s.uid != os.Geteuid() && os.Geteuid() != 0:
 		return fmt.Errorf("%s belongs to user %d, who is not to be trusted", s.name(), s.uid)
 	case s.Refusal != "":
-		return fmt.Errorf("%s: %s", s.name(), s.Refusal)
+		return fmt.Errorf("%s says %.*q", s.name(), maxShown, s.Refusal)
 	case s.pid != 0 && innermost(s.pid) != s.PID:
 		return fmt.Errorf("%s says that it is process %d of its PID namespace, which it is not", s.name(), s.PID)
 	case s.Path != c.abs:
-		return fmt.Errorf("%s serves %s", s.name(), s.Path)
+		return fmt.Errorf("%s serves %.*q", s.name(), maxShown, s.Path)
 	case s.File != c.file:
 		return fmt.Errorf("%s serves that path, but the file there is another one, as in another container; give the order from inside of it", s.name())
 	}
@@ -149,11 +177,12 @@ func (c *caller) otherNames() string {
 	if err != nil {
 		return "" // only a hint
 	}
+	each(all, (*candidate).listen)
 	var hint string
 	for _, s := range all {
 		named := caller{abs: s.Path, file: c.file}
 		if named.check(s) == nil {
-			hint += fmt.Sprintf("; %s serves the same file as %s", s.name(), s.Path)
+			hint += fmt.Sprintf("; %s serves the same file as %.*q", s.name(), maxShown, s.Path)
 		}
 		s.close()
 	}
@@ -178,25 +207,37 @@ func (s *candidate) name() string {
 func pids(list []*candidate) string {
 	var names []string
 	for _, s := range list {
-		names = append(names, strconv.Itoa(cmp.Or(s.pid, s.PID)))
+		name := strconv.Itoa(cmp.Or(s.pid, s.PID))
+		if s.uid != os.Geteuid() {
+			name += fmt.Sprintf(" of user %d", s.uid)
+		}
+		names = append(names, name)
 	}
 	return strings.Join(names, ", ")
 }
 
-// meet connects to every desk whose name begins with prefix and has it introduce itself.
+// meet connects to every desk whose name begins with prefix.
 func meet(prefix string) ([]*candidate, error) {
 	names, err := deskList(prefix)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*candidate, len(names))
-	var met sync.WaitGroup
-	for i, name := range names {
-		met.Go(func() { all[i] = visit(name) })
+	var all []*candidate
+	for _, name := range names {
+		if s := visit(name); s != nil {
+			all = append(all, s)
+		}
 	}
-	met.Wait()
-	// A desk that was closed meanwhile is none.
-	return slices.DeleteFunc(all, func(s *candidate) bool { return s == nil }), nil
+	return all, nil
+}
+
+// each calls f for all of a list at once, and returns when all calls have.
+func each(list []*candidate, f func(*candidate)) {
+	var calls sync.WaitGroup
+	for _, s := range list {
+		calls.Go(func() { f(s) })
+	}
+	calls.Wait()
 }
 
 // deskList finds the names that desks listen at.
@@ -208,35 +249,42 @@ func deskList(prefix string) ([]string, error) {
 	const flags, path, listens = 3, 7, "00010000"
 	var names []string
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > path && f[flags] == listens && strings.HasPrefix(f[path], prefix) {
+		if f := strings.Fields(line); len(f) > path && f[flags] == listens && strings.HasPrefix(f[path], prefix) && printable(f[path]) == f[path] {
 			names = append(names, f[path])
 		}
 	}
 	return names, nil
 }
 
-// visit connects to a desk and hears its introduction. It returns nil if nobody is there.
+// visit connects to a desk, which takes no time: the kernel answers, whatever the other process does. It returns nil if nobody is there.
 func visit(name string) *candidate {
 	c, err := net.DialTimeout("unix", name, introductionTimeout)
 	if errors.Is(err, unix.ECONNREFUSED) {
 		return nil
 	}
 	if err != nil {
-		return &candidate{err: err}
+		return &candidate{uid: -1, err: err}
 	}
-	s := &candidate{conn: c, in: bufio.NewReader(io.LimitReader(c, maxAnswers))}
+	s := &candidate{conn: c, in: bufio.NewReader(io.LimitReader(c, maxAnswers)), uid: -1}
 	peer, err := peerOf(c.(*net.UnixConn))
 	if err != nil {
 		s.err = fmt.Errorf("asking who listens at %s: %w", name, err)
 		return s
 	}
 	s.pid, s.uid = int(peer.Pid), int(peer.Uid)
-	_ = c.SetReadDeadline(time.Now().Add(introductionTimeout))
+	return s
+}
+
+// listen has the process introduce itself.
+func (s *candidate) listen() {
+	if s.err != nil {
+		return
+	}
+	_ = s.conn.SetReadDeadline(time.Now().Add(introductionTimeout))
 	if err := s.hear(&s.introduction); err != nil {
 		s.err = fmt.Errorf("%s does not say who it is: %w", s.name(), err)
 	}
-	_ = c.SetReadDeadline(time.Time{})
-	return s
+	_ = s.conn.SetReadDeadline(time.Time{})
 }
 
 // hear reads a line that say has sent.
@@ -246,6 +294,19 @@ func (s *candidate) hear(what any) error {
 		return err
 	}
 	return json.Unmarshal(line, what)
+}
+
+// maxShown is how many bytes are shown of a text that another process has sent.
+const maxShown = 1024
+
+// printable is a text without what would steer a terminal: another process has sent it.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // innermost is the id that a process has in its own PID namespace, or pid if that cannot be known.

@@ -82,13 +82,18 @@ type introduction struct {
 // fileID tells files of one machine apart, from whichever mount namespace they are seen, as long as they exist.
 type fileID struct{ Dev, Ino uint64 }
 
-// identify looks at a file.
-func identify(path string) (fileID, error) {
-	var st unix.Stat_t
+// stat looks at a file.
+func stat(path string) (st unix.Stat_t, err error) {
 	if err := unix.Stat(path, &st); err != nil {
-		return fileID{}, &os.PathError{Op: "stat", Path: path, Err: err}
+		return st, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return fileID{st.Dev, st.Ino}, nil
+	return st, nil
+}
+
+// identify tells which file is at a path.
+func identify(path string) (fileID, error) {
+	st, err := stat(path)
+	return fileID{st.Dev, st.Ino}, err
 }
 
 // mounts is the number of this process's mount namespace, 0 if it cannot be known.

@@ -112,7 +112,7 @@ func (m *master) passDesk(heir int) {
 
 // hasDesk reports whether a process takes orders for this configuration.
 func hasDesk(abs string, pid int) bool {
-	all, err := meet(deskPrefix(abs))
+	all, err := meet(deskPrefix(abs)) // none is heard: whoever stays silent would delay this
 	found := false
 	for _, s := range all {
 		found = found || s.pid == pid

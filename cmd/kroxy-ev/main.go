@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"kroxy-ev/config"
 	"kroxy-ev/engine/supervise"
@@ -132,17 +133,23 @@ func command(verb string, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "kroxy-ev: %v\nTry \"kroxy-ev --help\".\n", err)
 		return exitError
 	}
-	a, err := giveOrder(verb, f.config)
+	a, by, err := giveOrder(verb, f.config)
 	for _, w := range a.Warnings {
-		fmt.Fprintf(stderr, "kroxy-ev: warning: %s\n", w)
+		fmt.Fprintf(stderr, "kroxy-ev: warning: %s\n", printable(w))
 	}
 	if err == nil && a.Error != "" {
 		err = errors.New(a.Error)
 	}
 	if err != nil {
-		return status(err, stderr)
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintln(stderr, printable(line))
+		}
+		return exitError
 	}
-	fmt.Fprintf(stdout, "kroxy-ev: %s done\n", verb)
+	if by != "" {
+		by = " by " + by
+	}
+	fmt.Fprintf(stdout, "kroxy-ev: %s done%s\n", verb, by)
 	return exitOK
 }
 

@@ -122,7 +122,7 @@ func TestOrdersByAnotherName(t *testing.T) {
 		}
 		other := filepath.Join(link, filepath.Base(p.file))
 		orderFails(t, exec.Command(program, "reload", "--config", other),
-			fmt.Sprintf(`^kroxy-ev: no kroxy-ev of this machine serves %s; .*; process %d serves the same file as %s\n$`, other, p.pid(), p.file))
+			fmt.Sprintf(`^kroxy-ev: no kroxy-ev of this machine serves %s; .*; process %d serves the same file as "%s"\n$`, other, p.pid(), p.file))
 	})
 }
 
@@ -187,8 +187,8 @@ func TestOrdersToAnImpostor(t *testing.T) {
 	for text, pattern := range map[string]string{
 		introduction(file, st.Ino, 1):                 `process \d+ says that it is process 1 of its PID namespace, which it is not`,
 		introduction(file, st.Ino+1, os.Getpid()):     `process \d+ serves that path, but the file there is another one`,
-		introduction("/another", st.Ino, os.Getpid()): `process \d+ serves /another`,
-		`{"Refusal":"only root may"}` + "\n":          `process \d+: only root may`,
+		introduction("/another", st.Ino, os.Getpid()): `process \d+ serves "/another"`,
+		`{"Refusal":"only root may"}` + "\n":          `process \d+ says "only root may"`,
 		"ok":                                          `process \d+ does not say who it is: EOF`,
 		"ok\n":                                        `process \d+ does not say who it is`,
 	} {
