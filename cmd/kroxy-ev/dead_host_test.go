@@ -250,6 +250,13 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 			if n := p.stderr.count("a host is down"); n != 1 {
 				t.Errorf("%d lines that the host is down, want one", n)
 			}
+			if verb == "upgrade" {
+				successor := p.reign(1)
+				if status := p.wait(); status != 0 {
+					t.Errorf("the first master's exit status is %d", status)
+				}
+				p.endGently(successor)
+			}
 		})
 	}
 }
