@@ -9,6 +9,8 @@ import (
 	"io"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kroxy-ev/engine"
 )
 
@@ -36,7 +38,7 @@ var (
 	ErrPlainHTTP = errors.New("tls: a plain HTTP request came instead of a handshake")
 	// ErrSilent means that the client has left before its first byte, as those do that only look whether the port is open.
 	ErrSilent = errors.New("tls: the client left without a byte")
-	// ErrHandshakeCut means that the peer has ended the connection inside the handshake. Whether somebody cut it off is not
+	// ErrHandshakeCut means that the peer has ended the connection inside the handshake, or that a client has reset it. Whether somebody cut it off is not
 	// known; nothing is lost.
 	ErrHandshakeCut = errors.New("tls: the peer ended the connection inside the handshake")
 	// ErrEarlyBytes means that a host has sent bytes before it was greeted.
@@ -192,7 +194,7 @@ func (hs *Handshake) greet() {
 		hs.end(ErrSilent) // a reset says no more than an end
 		return
 	case err != nil:
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
 			err = ErrHandshakeCut
 		}
 		hs.end(fmt.Errorf("while waiting for the client's hello: %w", err))
@@ -297,7 +299,7 @@ func (hs *Handshake) resume() {
 		_ = hs.layer.flush() // the alert
 		hs.layer.free()
 		err := hs.layer.ending(hs.err)
-		if errors.Is(err, ErrTruncated) {
+		if errors.Is(err, ErrTruncated) || !hs.client && errors.Is(err, unix.ECONNRESET) {
 			err = ErrHandshakeCut
 		}
 		hs.end(err)

@@ -77,9 +77,11 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	pair := ca.issue(t, ecdsaKey(t), "a.test")
+	hello := clientHello(t)
 	for name, c := range map[string]struct {
 		o     tlsconn.ServerOptions
 		sends string      // plain; else the client is this
+		reset bool        // behind that, once it was read; else it ends
 		as    *tls.Config // that demands nothing of the server
 		want  string      // in the server's error
 		is    error       // or what it is
@@ -93,6 +95,8 @@ func TestRefusals(t *testing.T) {
 		"no certificate":  {o: tlsconn.ServerOptions{VerifyClient: true, ClientCAs: ca.pem}, as: &tls.Config{}, want: "didn't provide a certificate", alert: "certificate required"},
 		"no common proto": {o: tlsconn.ServerOptions{Protocols: []string{"http/1.1"}}, as: &tls.Config{NextProtos: []string{"spdy"}}, want: "unsupported application protocols", alert: "no application protocol"},
 		"its end":         {sends: "\x16\x03\x01", is: tlsconn.ErrHandshakeCut},
+		"its reset":       {sends: "\x16\x03\x01", reset: true, is: tlsconn.ErrHandshakeCut},
+		"its later reset": {sends: string(hello), reset: true, is: tlsconn.ErrHandshakeCut},
 		"not a byte":      {is: tlsconn.ErrSilent},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,6 +107,12 @@ func TestRefusals(t *testing.T) {
 			var seen error
 			if c.as == nil {
 				_, _ = io.WriteString(raw, c.sends)
+				if c.reset {
+					e.await(t, 1)
+					e.loop.Do(func() {}) // what came before is read
+					_ = raw.SetLinger(0)
+					_ = raw.Close()
+				}
 				_ = raw.CloseWrite()
 			} else {
 				c.as.InsecureSkipVerify = true
