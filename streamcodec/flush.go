@@ -1,7 +1,6 @@
 package streamcodec
 
 import (
-	"cmp"
 	"time"
 
 	"kroxy-ev/balance"
@@ -11,7 +10,7 @@ import (
 const (
 	// FlushLook is how long it is, in ms, between two looks at whether a peer has confirmed everything.
 	FlushLook = 20
-	// flushTime bounds how long a peer may confirm nothing, unless there is a timeout.
+	// flushTime bounds how long a peer may confirm nothing, unless a timeout is shorter.
 	flushTime = 60 * time.Second
 )
 
@@ -27,13 +26,20 @@ func (f *Flush) Begin(c *engine.Conn) bool {
 	return f.left > 0
 }
 
-// Over reports whether the peer of c has confirmed everything, or nothing for as long as the timeout, where zero is a minute.
+// Over reports whether the peer of c has confirmed everything, or nothing for as long as the timeout, which is a
+// minute at most, and if it is zero.
 func (f *Flush) Over(c *engine.Conn, timeout time.Duration) bool {
-	now, left := c.Loop().Now(), c.Unacknowledged()
+	return f.over(c.Loop().Now(), c.Unacknowledged(), timeout)
+}
+
+func (f *Flush) over(now int64, left int, timeout time.Duration) bool {
 	if left < f.left {
 		f.left, f.since = left, now
 	}
-	return left == 0 || now-f.since >= cmp.Or(timeout, flushTime).Milliseconds()
+	if timeout == 0 || timeout > flushTime {
+		timeout = flushTime
+	}
+	return left == 0 || now-f.since >= timeout.Milliseconds()
 }
 
 // flush delays the end of a session in which one side has failed until the other has confirmed what it was sent, or it would
