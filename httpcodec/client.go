@@ -54,6 +54,7 @@ type client struct {
 	port     uint16            // of addr
 	state    clientState
 	served   bool // it has had a response
+	pieces   pieces
 }
 
 // Ready implements engine.Handler.

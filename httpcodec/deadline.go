@@ -37,20 +37,23 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 		return
 	}
 	if x.up.Holding() {
-		at(x.up.WroteAt, x.hostPatience(), causeHostSendTimeout)
+		since, most := x.hostPatience()
+		at(since, most, causeHostSendTimeout)
 	} else if x.wantsBody() && !x.wantsContinue() {
 		at(max(x.up.ReadAt, x.down.WroteAt), set.ClientBodyTimeout, causeBodyTimeout)
 	}
 }
 
-// hostPatience is how long the host may take no bytes. One that has answered is not waited for long if it has said that it
-// will close, since it may have stopped reading as well, or if the client may be about to send its next request.
-func (x *exchange) hostPatience() time.Duration {
-	most := x.client.settings.ProxySendTimeout
-	if short := lingerSilence * time.Millisecond; x.responded() && !x.res.Upgrade && (!x.res.KeepAlive || x.request.done) && (most == 0 || most > short) {
-		return short
+// hostPatience is how long the host may take no bytes, and since when. One that has answered is not waited for long behind its
+// answer if it has said that it will close, since it may have stopped reading as well, or if the client may be about to send its
+// next request.
+func (x *exchange) hostPatience() (since int64, most time.Duration) {
+	const short = lingerSilence * time.Millisecond
+	since, most = x.up.WroteAt, x.client.settings.ProxySendTimeout
+	if x.responded() && !x.res.Upgrade && (!x.res.KeepAlive || x.request.done) && (most == 0 || most > short) {
+		return max(since, x.down.WroteAt), short
 	}
-	return most
+	return since, most
 }
 
 // wantsBody reports whether the client is waited for: it owes more of its body. Of a host that has not got the whole request
@@ -77,6 +80,10 @@ func (x *exchange) arm() {
 func (x *exchange) expired(now int64) {
 	for at, why := range x.deadlines {
 		if at <= now && !x.advanced(why) {
+			if why == causeHeaderTimeout && !x.spoken() {
+				x.leave() // empty lines are no request to answer
+				return
+			}
 			if why == causeBodyTimeout || why == causeHostSendTimeout {
 				x.failRequest(why, nil)
 			} else {

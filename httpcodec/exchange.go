@@ -71,6 +71,7 @@ func (x *exchange) reset() {
 	x.trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
 	x.status, x.interims, x.continued, x.replied, x.closes, x.told = 0, 0, false, false, false, false
 	x.excess, x.deaf, x.passed, x.retried = false, false, false, false
+	x.client.pieces.begin()
 	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
 }
 
@@ -136,6 +137,8 @@ func (x *exchange) connected(err error) {
 	}
 	switch {
 	case errors.Is(err, unix.EMFILE) && x.server.pool.giveUp():
+		x.host.pool.discard(x.host)
+		x.host = nil
 		x.connect() // with a descriptor of a connection that nobody uses
 	case errors.Is(err, upstream.ErrNoHost):
 		x.fail(causeNoHost, err)
@@ -163,6 +166,7 @@ func (x *exchange) relay() {
 	out := AppendRequest(v.out[:0], &x.req, &v.rewrite)
 	x.phase = relaying
 	x.host.index = x.lease.Host()
+	x.host.pieces.begin()
 	x.up.To, x.down.From = &x.host.conn, &x.host.conn
 	now := loop.Now()
 	x.up.ReadAt, x.up.WroteAt, x.down.ReadAt = now, now, now
@@ -219,7 +223,7 @@ func (x *exchange) clientReady() {
 	// Neither a read nor a write would tell.
 	if c := &x.client.conn; c.Errored() && (x.request.done || x.up.Holding() || x.deaf) && !x.down.Holding() {
 		if err := c.SocketError(); err != nil {
-			x.abort(causeClientFailed, err)
+			x.clientGone(err)
 		}
 	}
 }
@@ -261,6 +265,9 @@ func (x *exchange) failed(why cause, err error) {
 func (x *exchange) failRequest(why cause, err error) bool {
 	if !x.replied || x.res.Upgrade {
 		return x.fail(why, err)
+	}
+	if why == causeHostSendTimeout {
+		why = causeHostTakesNoMore
 	}
 	x.server.logFailure(x, why, err)
 	x.up.Release(x.server.loop)

@@ -19,6 +19,7 @@ func TestTimeouts(t *testing.T) {
 		out, ending     string
 	}{
 		{"half a head", getRoot[:20], "", func(s *Settings) { s.ClientHeaderTimeout = soon }, page(408, false), "eof"},
+		{"empty lines only", "\r\n\r\n", "", func(s *Settings) { s.ClientHeaderTimeout = soon }, "", "eof"},
 		{"nothing", "", "", func(s *Settings) { s.ClientHeaderTimeout = soon }, "", "eof"},
 		{"idle", getRoot, hi, func(s *Settings) { s.KeepaliveTimeout = soon }, hi, "eof"},
 		{"half a body", postRoot + "Content-Length: 5\r\n\r\nab", hi, func(s *Settings) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},

@@ -12,15 +12,16 @@ import (
 
 // host is a connection to a host: busy with an exchange, or idle in the pool.
 type host struct {
-	pool  *pool
-	conn  engine.Conn
-	timer engine.Timer
-	x     *exchange      // nil while idle
-	addr  netip.AddrPort // that it was made to
-	index int            // of the host in its group
-	until int64          // when the host will close it if it stays idle, ms on the loop's clock; 0 if it has not said
-	used  bool           // it has served a request: it may have gone stale
-	busy  bool           // counted in the demand
+	pool   *pool
+	conn   engine.Conn
+	timer  engine.Timer
+	x      *exchange      // nil while idle
+	addr   netip.AddrPort // that it was made to
+	index  int            // of the host in its group
+	until  int64          // when the host will close it if it stays idle, ms on the loop's clock; 0 if it has not said
+	used   bool           // it has served a request: it may have gone stale
+	busy   bool           // counted in the demand
+	pieces pieces
 }
 
 // Ready implements engine.Handler.
@@ -208,7 +209,7 @@ func (p *pool) discard(h *host) {
 	p.end(h)
 	p.server.loop.Disarm(&h.timer)
 	h.conn.Close()
-	h.pool, h.x, h.used = nil, nil, false
+	h.pool, h.x, h.used, h.pieces = nil, nil, false, pieces{}
 	p.server.freeHosts.Put(h)
 }
 

@@ -3,8 +3,8 @@ package httpcodec
 import "time"
 
 const (
-	// keepAliveMargin is taken off what a host says: its clock began earlier than ours, and a request is on its way for a
-	// while.
+	// keepAliveMargin is taken off what a host says, but not more than half of that: its clock began earlier than ours, and a
+	// request is on its way for a while.
 	keepAliveMargin = time.Second
 	// keepAliveMost is the longest time in s that is read; more than any idle connection is kept.
 	keepAliveMost = 1 << 30
@@ -24,7 +24,8 @@ func (s *headScanner) keepAliveTimeout(head []byte) (shortest time.Duration, som
 			if !ok {
 				continue
 			}
-			if d := max(time.Duration(n)*time.Second-keepAliveMargin, 0); !some || d < shortest {
+			d := time.Duration(n) * time.Second
+			if d -= min(keepAliveMargin, d/2); !some || d < shortest {
 				shortest, some = d, true
 			}
 		}

@@ -20,7 +20,7 @@ func TestKeepAliveOfResponses(t *testing.T) {
 		{"Keep-Alive: timeout=9, timeout=3\r\nKeep-Alive: timeout=6\r\n", 2 * time.Second, true}, // the shortest
 		{"Keep-Alive: timeout=2\r\nConnection: keep-alive\r\n", time.Second, true},
 		{"Keep-Alive: timeout=2\r\nConnection: close\r\n", time.Second, false},
-		{"Keep-Alive: timeout=1\r\n", 0, false},
+		{"Keep-Alive: timeout=1\r\n", 500 * time.Millisecond, true},
 		{"Keep-Alive: timeout=0\r\n", 0, false},
 		{"Keep-Alive: timeout=000\r\nConnection: keep-alive\r\n", 0, false},
 		{"Keep-Alive: timeout=9, timeout=0\r\n", 0, false},

@@ -18,7 +18,7 @@ const maxLoggedLine = 512
 
 // account counts and logs an exchange that is over.
 func (v *Server) account(x *exchange) {
-	v.fill(&v.record, x)
+	v.fill(&v.record, x, false)
 	v.accountRecord(&v.record, x.began)
 }
 
@@ -33,11 +33,12 @@ func (v *Server) accountRecord(r *logformat.Record, began int64) {
 	}
 }
 
-// fill makes r the record of x. Without an access log only bytes are counted.
-func (v *Server) fill(r *logformat.Record, x *exchange) {
+// fill makes r the record of x. Without an access log only bytes are counted, and what its format does not need is left out,
+// unless whole asks for everything: by the time that r is logged there may be another log.
+func (v *Server) fill(r *logformat.Record, x *exchange, whole bool) {
 	c := x.client
 	*r = logformat.Record{BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes}
-	if v.access == nil {
+	if v.access == nil && !whole {
 		return
 	}
 	r.Client = netip.AddrPortFrom(c.addr, c.port)
@@ -56,10 +57,10 @@ func (v *Server) fill(r *logformat.Record, x *exchange) {
 		r.Protocol = [...]string{"HTTP/1.0", "HTTP/1.1"}[x.req.Minor]
 		r.Host = x.req.HostName()
 	}
-	if v.access.Needs(logformat.NeedUserAgent) {
+	if whole || v.access.Needs(logformat.NeedUserAgent) {
 		r.UserAgent = x.req.Field("user-agent")
 	}
-	if v.access.Needs(logformat.NeedRequestID) {
+	if whole || v.access.Needs(logformat.NeedRequestID) {
 		r.RequestID = x.requestID()
 	}
 }

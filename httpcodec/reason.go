@@ -37,6 +37,7 @@ var (
 	causeHostReadTimeout = cause{504, "the host is silent (proxy_read_timeout)", logformat.ProxyReadTimeout}
 	causeHeadWait        = cause{504, "the host has not sent a response's head within ten times proxy_read_timeout", logformat.ProxyReadTimeout}
 	causeHostSendTimeout = cause{504, "the host takes no bytes (proxy_send_timeout)", logformat.ProxySendTimeout}
+	causeHostTakesNoMore = cause{0, "the host has answered and takes no more of the request", logformat.Complete} // no failure
 	causeHostFailed      = cause{502, "the host's connection failed", logformat.HostCut}
 	causeHostEnded       = cause{502, "the host ended its connection before its response", logformat.HostCut}
 	causeResponse        = cause{502, "the host's response is malformed", logformat.BadResponse}

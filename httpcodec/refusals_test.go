@@ -140,4 +140,7 @@ func TestRefusalsHaveRules(t *testing.T) {
 	if want := "more than " + strconv.Itoa(maxInterims) + " bytes of interim responses"; causeInterims.text != want {
 		t.Errorf("%q, want %q", causeInterims.text, want)
 	}
+	if maxHeadWait != 10 {
+		t.Errorf("%q, but maxHeadWait is %d", causeHeadWait.text, maxHeadWait)
+	}
 }

@@ -9,10 +9,7 @@ const (
 	firstRead = 4 << 10  // of a head
 	lastRead  = 64 << 10 // more than a head may be long
 	bodyRead  = 16 << 10 // of a body that has to be framed anew
-	// longRead bytes and more come in full segments, which are acknowledged by themselves. Behind fewer than that, a peer with Nagle's
-	// algorithm on holds the rest of its message back until they were acknowledged: see engine.Conn.QuickAck.
-	longRead = 16 << 10
-	budget   = 1 << 20 // bytes that one direction may move before other connections get their turn
+	budget    = 1 << 20  // bytes that one direction may move before other connections get their turn
 )
 
 func (x *exchange) freeIn() {
@@ -67,12 +64,11 @@ func (x *exchange) readHead() {
 		return
 	}
 	x.arm()
-	c.conn.QuickAck()
+	c.conn.QuickAck() // there is more to come
 }
 
 // noRequest ends a connection whose client sent no whole head.
 func (x *exchange) noRequest(err error) {
-	c := x.client
 	if !ended(err) {
 		x.abort(causeClientFailed, err)
 		return
@@ -81,6 +77,12 @@ func (x *exchange) noRequest(err error) {
 		x.end = causeClientEnded.end
 		x.server.account(x)
 	}
+	x.leave()
+}
+
+// leave closes the connection of a client that is owed no answer.
+func (x *exchange) leave() {
+	c := x.client
 	x.finish()
 	c.close()
 }
@@ -125,8 +127,8 @@ func (x *exchange) pumpUp() bool {
 			return x.complete() // the response was early
 		}
 		if x.request.done || x.deaf || x.phase != relaying || !c.conn.Readable() {
-			if budget-left < longRead && x.phase == relaying && x.wantsBody() && !x.wantsContinue() {
-				c.conn.QuickAck()
+			if x.phase == relaying && x.wantsBody() && !x.wantsContinue() {
+				x.cameFromClient(budget - left)
 			}
 			return true
 		}
@@ -139,6 +141,7 @@ func (x *exchange) pumpUp() bool {
 			return false
 		}
 		if x.request.done {
+			c.pieces.look(v.loop.Now())
 			x.arm() // the host is waited for now
 		}
 		left -= n

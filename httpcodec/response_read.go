@@ -24,11 +24,14 @@ func (x *exchange) pumpDown() bool {
 			x.arm()
 		}
 		if x.replied && x.response.done {
+			if left < budget && x.host != nil {
+				x.host.pieces.look(v.loop.Now())
+			}
 			return x.awaitRequest()
 		}
 		if x.phase != relaying || !x.host.conn.Readable() {
-			if moved := budget - left; moved > 0 && moved < longRead {
-				x.host.conn.QuickAck() // there is more to come
+			if x.phase == relaying {
+				x.cameFromHost(budget - left)
 			}
 			return true
 		}
@@ -212,8 +215,9 @@ func (x *exchange) awaitRequest() bool {
 	}
 	if x.closes && !x.told {
 		x.told = true
-		if err := x.client.conn.CloseWrite(); err != nil {
-			return x.abort(causeClientFailed, err)
+		if x.client.conn.CloseWrite() != nil { // the client has left with its response
+			x.deaf = true
+			return x.complete()
 		}
 	}
 	x.arm()

@@ -170,7 +170,7 @@ func (v *Server) closed(c *client) {
 		c.next.prev = c.prev
 	}
 	c.listener.Release()
-	c.next, c.prev, c.settings, c.listener, c.tls, c.served, c.state = nil, nil, nil, nil, nil, false, clientIdle
+	c.next, c.prev, c.settings, c.listener, c.tls, c.served, c.state, c.pieces = nil, nil, nil, nil, nil, false, clientIdle, pieces{}
 	v.stats.Active.Add(-1)
 	v.freeClients.Put(c)
 	v.checkDrained()

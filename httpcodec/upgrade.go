@@ -14,7 +14,7 @@ func (x *exchange) tunnel() {
 	v, c, h := x.server, x.client, x.host
 	began, lease := x.began, x.lease
 	var record logformat.Record
-	v.fill(&record, x)
+	v.fill(&record, x, true)
 	retain(&record)
 	early := append(v.out[:0], x.in[x.next:]...)
 	v.out = early[:0]

@@ -1,0 +1,195 @@
+package httpcodec
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/logformat"
+)
+
+const (
+	uploadSize = 8 << 20
+	lastAnswer = okHead + "Connection: close\r\nContent-Length: 2\r\n\r\nhi"
+)
+
+var uploadHead = fmt.Sprintf("%sContent-Length: %d\r\n\r\n", postRoot, uploadSize)
+
+// lockedBuffer is a buffer that several goroutines may use.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// A host that works for long between the beginning of a request and its answer, and takes its time to read the rest, gets the
+// rest: the patience with a host that has answered begins with the answer.
+func TestHostThatAnswersLateGetsTheRest(t *testing.T) {
+	t.Parallel()
+	got := make(chan int64, 1)
+	proxies := make(chan *proxy, 1)
+	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+		_, _ = io.ReadFull(c, make([]byte, len(uploadHead)))
+		time.Sleep((lingerSilence + 1000) * time.Millisecond)
+		// What the kernel has taken in the meantime is not taken for a sign of the host.
+		p := <-proxies
+		p.loop.Post(func() { p.server.active.x.up.Advanced() })
+		send(c, lastAnswer, nil)
+		time.Sleep(500 * time.Millisecond)
+		n, _ := io.Copy(io.Discard, c)
+		got <- n
+	})
+	p := startProxy(t, nil, host)
+	proxies <- p
+	c := p.dial()
+	go send(c, uploadHead+strings.Repeat("x", uploadSize), nil)
+	if s, how := readAll(c); !strings.HasSuffix(s, "hi") || how != "eof" {
+		t.Errorf("the client got %q, %s", s, how)
+	}
+	if n := <-got; n != uploadSize {
+		t.Errorf("the host got %d bytes of the body, want %d", n, uploadSize)
+	}
+}
+
+// A host that has answered and takes no more of the request is no error: the exchange went well.
+func TestHostThatTakesNoMoreIsNoError(t *testing.T) {
+	t.Parallel()
+	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+		_, _ = io.ReadFull(c, make([]byte, len(uploadHead)))
+		send(c, lastAnswer, nil)
+		<-t.Context().Done()
+	})
+	var log lockedBuffer
+	p := rig{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}.start(t, nil, host)
+	c := p.dial()
+	go send(c, uploadHead+strings.Repeat("x", uploadSize), nil)
+	_, _ = readAll(c)
+	for began := time.Now(); !strings.Contains(log.String(), causeHostTakesNoMore.text); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > enginetest.Patience {
+			t.Fatalf("the log does not say that the host takes no more: %q", log.String())
+		}
+	}
+	if s := log.String(); strings.Contains(s, "level=ERROR") || strings.Contains(s, "proxy_send_timeout") {
+		t.Errorf("the log says %q", s)
+	}
+}
+
+// A client that leaves with its response, before its request is whole, had everything: its status is that of the response.
+func TestAccessLogOfClientsThatLeaveWithTheirResponse(t *testing.T) {
+	t.Parallel()
+	for name, leavesFirst := range map[string]bool{"before it comes": true, "behind it": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			full, asked := make(chan struct{}), make(chan struct{})
+			l := startLogged(t, nil, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+				_, _ = io.ReadFull(c, make([]byte, len(uploadHead)))
+				close(asked)
+				<-full
+				send(c, lastAnswer, nil)
+				<-t.Context().Done()
+			}))
+			c := l.dial()
+			send(c, uploadHead, nil)
+			<-asked
+			for { // until nobody takes any more
+				_ = c.SetWriteDeadline(time.Now().Add(soon))
+				if _, err := c.Write(make([]byte, 64<<10)); err != nil {
+					break
+				}
+			}
+			if leavesFirst {
+				c.Close()
+				l.settle()
+				close(full)
+			} else {
+				close(full)
+				_, _ = readAll(c)
+				_ = c.SetLinger(0)
+				c.Close()
+			}
+			awaitActive(t, l.proxy, 0)
+			if lines, _ := l.lines(t); len(lines) != 1 || !strings.HasSuffix(lines[0], `POST / 200 "-"`) {
+				t.Errorf("logged %q", lines)
+			}
+		})
+	}
+}
+
+// A tunnel that was begun before there was an access log is logged like others.
+func TestAccessLogThatComesWithinATunnel(t *testing.T) {
+	t.Parallel()
+	format, err := logformat.Compile(everyVariable, logformat.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	log := accesslog.New(&out, accesslog.Options{FlushInterval: time.Hour})
+	t.Cleanup(func() { _ = log.Close(time.Second) })
+	p := startProxy(t, nil, tunnelled(t, "", enginetest.Hold))
+	c := p.dial()
+	send(c, askSwitch, nil)
+	readN(t, c, switched)
+	p.loop.Post(func() { p.server.Swap(p.server.settings, log.NewBuffer(format)) })
+	p.settle()
+	_ = c.CloseWrite()
+	_, _ = readAll(c)
+	awaitActive(t, p, 0)
+	p.stop()
+	if err := log.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	if s := out.String(); !strings.Contains(s, "127.0.0.1 ") || !strings.Contains(s, ` GET /w 101 "`) {
+		t.Errorf("logged %q", s)
+	}
+}
+
+// A connection that could not be made for want of descriptors goes back to where it was taken from.
+func TestConnectingAgainLosesNoStruct(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, nil, enginetest.BlackHole(t, enginetest.Loopback))
+	c := p.dial()
+	send(c, getRoot, nil)
+	var tried, lost atomic.Bool
+	for ; !tried.Load(); p.settle() {
+		p.loop.Post(func() {
+			v := p.server
+			if tried.Load() || v.active == nil || v.active.state != clientBusy || v.active.x.attempt == nil {
+				return
+			}
+			x := v.active.x
+			first := x.host
+			idle := v.pool.fresh() // for giveUp
+			v.pool.put(idle)
+			x.attempt.Cancel()
+			x.attempt = nil
+			x.connected(unix.EMFILE)
+			lost.Store(x.host != first && first.pool != nil)
+			tried.Store(true)
+		})
+	}
+	if lost.Load() {
+		t.Error("the connection's struct is lost")
+	}
+}
