@@ -65,6 +65,7 @@ func TestCommandLine(t *testing.T) {
 		{"demo -h", outcome{0, `Usage:\n  kroxy-ev demo`, ""}},
 		{"demo -port 0", outcome{1, "", `^kroxy-ev: demo: -port is 0`}},
 		{"demo -port 70000", outcome{1, "", `^kroxy-ev: demo: -port is 70000`}},
+		{"demo -port 65535", outcome{1, "", `^kroxy-ev: demo: -port is 65535; it can be 1 to 65534`}},
 		{"demo -for -1s", outcome{1, "", `^kroxy-ev: demo: -for is -1s`}},
 		{"demo more", outcome{1, "", `^kroxy-ev: demo: unexpected argument "more"`}},
 	} {

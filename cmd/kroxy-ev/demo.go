@@ -76,8 +76,8 @@ func parseDemoFlags(args []string) (demoFlags, error) {
 	switch {
 	case set.NArg() > 0:
 		return f, fmt.Errorf("unexpected argument %q", set.Arg(0))
-	case f.port < 1 || f.port > 65535:
-		return f, fmt.Errorf("-port is %d; ports are 1 to 65535", f.port)
+	case f.port < 1 || f.port > 65534:
+		return f, fmt.Errorf("-port is %d; it can be 1 to 65534, since the demo takes the next port too", f.port)
 	case f.stop < 0:
 		return f, fmt.Errorf("-for is %v; it cannot be negative", f.stop)
 	}
@@ -102,8 +102,8 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var proxies []*demoProxy
 	port := uint16(f.port)
-	for _, mode := range []string{"http", "stream"} {
-		p := &demoProxy{mode: mode, port: freePort(port)}
+	for i, mode := range []string{"http", "stream"} {
+		p := &demoProxy{mode: mode, port: freePort(port, uint16(65534+i))}
 		port = p.port + 1
 		p.text = demoConfig(mode, p.port, hosts)
 		cfg, _, err := config.Parse("demo.json", []byte(p.text))
@@ -284,10 +284,10 @@ func (h *demoHost) handler() http.Handler {
 // demoLastWords is how long a host that dies has for saying so.
 const demoLastWords = 100 * time.Millisecond
 
-// freePort is the first port from want up that nobody listens on, or want if there is none nearby: then listening says
+// freePort is the first port from want up to last that nobody listens on, or want if there is none nearby: then listening says
 // what is wrong.
-func freePort(want uint16) uint16 {
-	for port := int(want); port <= min(int(want)+demoPorts, 65535); port++ {
+func freePort(want, last uint16) uint16 {
+	for port := int(want); port <= min(int(want)+demoPorts, int(last)); port++ {
 		if engine.CheckFree(netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port))) == nil {
 			return uint16(port)
 		}

@@ -82,6 +82,21 @@ func TestDemoConfiguration(t *testing.T) {
 	p.stop()
 }
 
+// Signals that mean something to a proxy with files change nothing.
+func TestDemoIgnoresOtherSignals(t *testing.T) {
+	t.Parallel()
+	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
+	url := p.await(p.stdout, `\n  curl (http://\S+/)\n`)[1]
+	for _, s := range []os.Signal{unix.SIGUSR1, unix.SIGUSR2, unix.SIGTTIN} {
+		p.signal(s)
+		expectMatch(t, string(fetch(t, url, io.ReadAll)), "^hello from host [ABC]\n$")
+	}
+	p.stop()
+	if text := p.stderr.String(); text != "" {
+		t.Errorf("it wrote to stderr: %q", text)
+	}
+}
+
 // A host that dies costs nobody an answer, and it comes back.
 func TestDemoHostDies(t *testing.T) {
 	t.Parallel()

@@ -31,9 +31,10 @@ const (
 	verbUpgrade = "upgrade"
 	verbRenew   = "renew" // nobody gives it: it is due
 
-	orderTimeout  = 10 * time.Second // to say what is wanted
-	answerTimeout = time.Second      // to take the introduction, and the answer
-	maxOrder      = 64               // bytes
+	orderTimeout  = 10 * time.Second       // to say what is wanted
+	answerTimeout = time.Second            // to take the introduction, and the answer
+	maxOrder      = 64                     // bytes
+	acceptPause   = 100 * time.Millisecond // after a failure
 )
 
 var (
@@ -189,8 +190,16 @@ func (d *desk) refuse() {
 func (d *desk) serve() {
 	for {
 		c, err := d.listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // such as that there are too many open files
+			select {
+			case <-d.closed:
+				return
+			case <-time.After(acceptPause):
+			}
+			continue
 		}
 		go d.attend(c.(*net.UnixConn))
 	}

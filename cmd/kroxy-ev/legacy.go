@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -27,19 +28,33 @@ type legacy struct {
 // isInit reports whether this is the first process of its PID namespace, as in a container: its end is that of all others there.
 func isInit() bool { return os.Getpid() == 1 }
 
-// smallInits are programs that run one other as the first process of a container, and end with it.
-var smallInits = []string{"tini", "docker-init", "dumb-init", "catatonit", "podman-init"}
+// smallInits are programs that run one other as the first process of a container, and end with it: inits, and the shells of scripts.
+var smallInits = []string{"tini", "docker-init", "dumb-init", "catatonit", "podman-init", "sh", "bash", "dash", "ash", "busybox"}
+
+// startedBy is the process that has started this one; 0 is one outside of this PID namespace. Later this process may be somebody
+// else's child, whose end is then not due to this one's.
+var startedBy = os.Getppid()
+
+// firstProcess is the name of the program that the first process of this PID namespace runs; "" if it is not known.
+func firstProcess() string {
+	if exe, err := os.Readlink("/proc/1/exe"); err == nil { // of a script it is the shell
+		return filepath.Base(exe)
+	}
+	name, _ := os.ReadFile("/proc/1/comm")
+	return string(bytes.TrimSpace(name))
+}
 
 // mayLeave reports an error if a master cannot leave to a successor.
 func mayLeave() error {
-	const remedy = "start a container of the new version beside this one, and stop this one; a new configuration takes a reload only"
+	const remedy = "start a container of the new version beside this one, and stop this one; for a new configuration a reload is enough"
 	if isInit() {
 		return errors.New("this master is process 1, with which the container ends, so it cannot leave to another one; " + remedy)
 	}
-	if os.Getppid() == 1 {
-		if name, err := os.ReadFile("/proc/1/comm"); err == nil && slices.Contains(smallInits, strings.TrimSpace(string(name))) {
-			return fmt.Errorf("this master cannot leave to another one: %s, which has started it, ends the container then; %s", bytes.TrimSpace(name), remedy)
-		}
+	switch name := firstProcess(); {
+	case startedBy == 0:
+		return errors.New("this master was started from outside of its PID namespace, as the main process of a container is, with which the container ends; so it cannot leave to another one; " + remedy)
+	case startedBy == 1 && slices.Contains(smallInits, name):
+		return fmt.Errorf("this master cannot leave to another one: %s, which has started it, ends the container then; %s", name, remedy)
 	}
 	return nil
 }

@@ -137,6 +137,39 @@ func TestUpgradeUnderASmallInit(t *testing.T) {
 	expectEcho(t, p.dial(), "hello")
 }
 
+// Nor can what a script has started and waits for: the container ends with the script.
+func TestUpgradeUnderAScript(t *testing.T) {
+	t.Parallel()
+	needPIDNamespaces(t)
+	script := filepath.Join(t.TempDir(), "entrypoint")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\n\"$@\"\nexit $?\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h := listen(t, "127.0.0.1", echo)
+	port := reservePort(t)
+	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)})), true, asInit(script, program))
+	p.refuses("upgrade", `sh, which has started it, ends the container then; start a container`)
+	expectEcho(t, p.dial(), "hello")
+}
+
+// Containers that share a PID namespace have a first process that is none of theirs; a main process is known by its parent, which
+// is outside.
+func TestUpgradeInASharedPIDNamespace(t *testing.T) {
+	t.Parallel()
+	needPIDNamespaces(t)
+	h := listen(t, "127.0.0.1", echo)
+	_, init := startInit(t, setup{hosts: endpoints(h)})
+	port := reservePort(t)
+	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)})), true, func(cmd *exec.Cmd) {
+		args := cmd.Args[1:]
+		cmd.Path, _ = exec.LookPath("nsenter")
+		cmd.Args = append([]string{"nsenter", "-t", fmt.Sprint(init), "-p", "-m", program}, args...)
+	})
+	p.refuses("upgrade", `started from outside of its PID namespace.*; start a container`)
+	p.mustOrder("reload")
+	expectEcho(t, p.dial(), "hello")
+}
+
 // A caller that cannot see the process, as in a container beside it, knows it by its file; one that sees it from outside, too.
 func TestOrdersAcrossPIDNamespaces(t *testing.T) {
 	t.Parallel()

@@ -132,6 +132,31 @@ func TestReopenedLogs(t *testing.T) {
 	})
 }
 
+// While sessions finish, logs are moved away and looked into as before.
+func TestLogSignalsWhileStopping(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		file := filepath.Join(t.TempDir(), "access.log")
+		h := listen(t, "127.0.0.1", echo)
+		p := start(t, setup{hosts: endpoints(h), multi: multi, settings: settings{"file_log": file}})
+		held := p.dial()
+		expectEcho(t, held, "hello")
+		p.signal(unix.SIGTERM)
+		p.await(p.stderr, `kroxy-ev: stopping`)
+		p.signal(unix.SIGTTIN)
+		p.await(p.stderr, `the log is at level debug`)
+		if err := os.Rename(file, file+".1"); err != nil {
+			t.Fatal(err)
+		}
+		p.signal(unix.SIGUSR1)
+		eventually(t, "there is a new file", func() bool { _, err := os.Stat(file); return err == nil })
+		_ = held.Close()
+		if status := p.wait(); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+	})
+}
+
 func TestPIDFile(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {

@@ -19,30 +19,33 @@ type signals struct {
 
 // catchSignals begins to catch. It comes before anything is served: a signal that comes earlier has its usual effect.
 func catchSignals() signals {
-	s := newSignals()
-	signal.Notify(s.reload, unix.SIGHUP)
-	return s
-}
-
-// catchDemoSignals is catchSignals for a program that has no file to read again. The end of its terminal, which sends SIGHUP, is
-// its end too, unless whoever started it had the signal ignored, as nohup(1) does.
-func catchDemoSignals() signals {
-	ignored := signal.Ignored(unix.SIGHUP)
-	s := newSignals()
-	if !ignored {
-		signal.Notify(s.stop, unix.SIGHUP)
-	}
-	return s
-}
-
-// newSignals catches all signals but SIGHUP.
-func newSignals() signals {
 	one := func() chan os.Signal { return make(chan os.Signal, 1) }
-	s := signals{stop: make(chan os.Signal, 2), reload: one(), reopen: one(), upgrade: one(), debug: one()}
-	signal.Notify(s.stop, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT)
+	s := catchStop()
+	s.reload, s.reopen, s.upgrade, s.debug = one(), one(), one(), one()
+	signal.Notify(s.reload, unix.SIGHUP)
 	signal.Notify(s.reopen, unix.SIGUSR1)
 	signal.Notify(s.upgrade, unix.SIGUSR2)
 	signal.Notify(s.debug, unix.SIGTTIN)
+	return s
+}
+
+// catchDemoSignals is catchSignals for a program that has no files to read again or to write, and no log: what asks for that is
+// ignored. The end of its terminal, which sends SIGHUP, is its end too, unless whoever started it had the signal ignored, as nohup(1)
+// does.
+func catchDemoSignals() signals {
+	ignored := signal.Ignored(unix.SIGHUP)
+	s := catchStop()
+	if !ignored {
+		signal.Notify(s.stop, unix.SIGHUP)
+	}
+	signal.Ignore(unix.SIGUSR1, unix.SIGUSR2, unix.SIGTTIN)
+	return s
+}
+
+// catchStop catches the signals to end.
+func catchStop() signals {
+	s := signals{stop: make(chan os.Signal, 2)}
+	signal.Notify(s.stop, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT)
 	return s
 }
 

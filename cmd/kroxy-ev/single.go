@@ -308,6 +308,11 @@ func (s *single) finish() error {
 			s.abort()
 		case err := <-s.failed:
 			return err
+		case <-s.signals.reopen:
+			s.reopen()
+			s.errors.reopen()
+		case <-s.signals.debug:
+			s.errors.toggleDebug()
 		case o := <-s.desk.taken():
 			o.tell(errStopping)
 		case <-s.signals.stop:
