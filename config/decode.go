@@ -64,7 +64,7 @@ func (o object) unknown() {
 		}
 		path := keyPath(o.path, m.key)
 		secure := meansSecure(m.key)
-		if !secure && !isComment(m.key) && m.key != "headers" { // in which any key may be
+		if !secure && !isComment(m.key) && !holdsHeaders(m.key) {
 			o.unread(&m.value, path)
 		}
 		report := o.warn

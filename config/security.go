@@ -23,11 +23,16 @@ func looksSecure(key string) bool {
 	return slices.ContainsFunc(words(key), func(word string) bool {
 		for _, begin := range []string{"tls", "ssl", "mtls", "allow", "deny", "auth"} {
 			if strings.HasPrefix(word, begin) {
-				return true
+				return !isAuthor(word)
 			}
 		}
 		return false
 	})
+}
+
+// isAuthor reports whether a word is of authors, not of authorization.
+func isAuthor(word string) bool {
+	return strings.HasPrefix(word, "author") && !strings.HasPrefix(word, "authori")
 }
 
 // words splits a key where one word ends and another begins, and returns them
@@ -48,17 +53,24 @@ func words(key string) []string {
 	return strings.Fields(strings.ToLower(split.String()))
 }
 
-// meansSecure reports whether an unknown key looks like security, or the key that
-// it is a slip of the pen away from does, how long something may take apart.
+// meansSecure reports whether an unknown key looks like security, or would but for
+// a slip of the pen in one of its words.
 func meansSecure(key string) bool {
-	if looksSecure(key) {
-		return !isComment(key)
-	}
-	if len(key) > 64 || isComment(key) || slices.Contains(allKeys, key) {
-		return false
-	}
-	near, _ := closest(key, allKeys)
-	return looksSecure(near) && !strings.HasSuffix(near, "_timeout")
+	return !isComment(key) && (looksSecure(key) || slices.ContainsFunc(words(key), isSlip))
+}
+
+// isSlip reports whether a word is a misspelt "tls", "ssl" or "verify". Of three
+// letters only the order may differ: with another letter they are other words,
+// such as tos, tps, ssh and sql, and existing files may have any.
+func isSlip(word string) bool {
+	return slices.Contains([]string{"tsl", "lts", "sls"}, word) || distance(word, "verify") == 1
+}
+
+// holdsHeaders reports whether a key is, or was meant to be, of header fields:
+// any key may be in its value, and none is a setting.
+func holdsHeaders(key string) bool {
+	return strings.Contains(fold(key), "header") ||
+		slices.ContainsFunc(words(key), func(word string) bool { return distance(word, "headers") <= 2 })
 }
 
 // isComment reports whether a key is one of those that people put before others
@@ -72,7 +84,7 @@ func (d *decoder) unread(n *node, path string) {
 		m := &n.members[i]
 		at := keyPath(path, m.key)
 		switch {
-		case isComment(m.key):
+		case isComment(m.key) || holdsHeaders(m.key) && !looksSecure(m.key):
 		case looksSecure(m.key):
 			d.failAt(m.pos, at, quote(m.key)+" has no effect, because nothing reads what it is in"+noSafety, "remove it, or write it where it belongs")
 		default:

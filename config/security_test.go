@@ -20,18 +20,20 @@ func TestUnknownSecurityKeys(t *testing.T) {
 f:1:102: stream.tlsVerifyClient: unknown key "tlsVerifyClient"` + looks + `did you mean "tls_verify_client"?
 f:1:125: stream.tls-verify-client: unknown key "tls-verify-client"` + looks + `did you mean "tls_verify_client"?
 f:1:150: stream[" tls_verify_client"]: unknown key " tls_verify_client"` + looks + `did you mean "tls_verify_client"?`},
-		{stream(`"ssl_verify_client":true,"verify_client":true,"tsl_enabled":true,"min_version":"1.3","use_tls":true`),
+		{stream(`"ssl_verify_client":true,"verify_client":true,"tsl_enabled":true,"vreify_client":true,"use_tls":true`),
 			`f:1:77: stream.ssl_verify_client: unknown key "ssl_verify_client"` + looks + `did you mean "tls_verify_client"?
 f:1:102: stream.verify_client: unknown key "verify_client"` + looks + `did you mean "tls_verify_client"?
 f:1:123: stream.tsl_enabled: unknown key "tsl_enabled"` + looks + `did you mean "tls_enabled"?
-f:1:142: stream.min_version: unknown key "min_version"` + looks + `did you mean "tls_min_version"?
-f:1:162: stream.use_tls: unknown key "use_tls"` + looks + `remove it`},
-		{http(`"allow":["10.0.0.0/8"],"deny":"all","auth_basic":"x","users":[],"run_as_user":"www"`),
+f:1:142: stream.vreify_client: unknown key "vreify_client"` + looks + `remove it
+f:1:163: stream.use_tls: unknown key "use_tls"` + looks + `remove it`},
+		{http(`"allow":["10.0.0.0/8"],"deny":"all","auth_basic":"x","users":[],"run_as_user":"www","authorization":1,"authorities":[]`),
 			`f:1:75: http.allow: unknown key "allow"` + looks + `remove it
 f:1:98: http.deny: unknown key "deny"` + looks + `remove it
 f:1:111: http.auth_basic: unknown key "auth_basic"` + looks + `remove it
 f:1:128: http.users: unknown key "users"` + looks + `did you mean "user"?
-f:1:139: http.run_as_user: unknown key "run_as_user"` + looks + `remove it`},
+f:1:139: http.run_as_user: unknown key "run_as_user"` + looks + `remove it
+f:1:159: http.authorization: unknown key "authorization"` + looks + `remove it
+f:1:177: http.authorities: unknown key "authorities"` + looks + `remove it`},
 
 		// In the wrong place.
 		{`{"stream":{` + ok + `},"tls_enabled":true,"tls_verify_cleint":true}`,
@@ -69,10 +71,20 @@ func TestUnknownKeysThatAreNotSecurity(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{
 		"timeout_ms", "handshake_timeout", "endless_loop", "titles", "groups", "_tls_verify_client", "//tls_enabled", "#user", "$auth", "", " ", "prot", "shallow", "cert_path",
+		"log_enabled", "tcp_enabled", "udp_enabled", "dns_enabled", "ws_enabled", "is_enabled", "proxy_enabled", "ssh_enabled", "tos_enabled", "use", "used", "sql_log",
+		"min_version", "author", "authors", "created_by_author", "authorName",
 	} {
 		for _, wrap := range []func(string) string{stream, http, func(s string) string { return group(`"hosts":[{"host":"h","port":1}],` + s) }} {
 			if got := outcome(t, wrap(`"`+key+`":1`)); !strings.HasPrefix(got, "W ") || strings.Count(got, "\n") > 0 {
 				t.Errorf("%q: %s", key, got)
+			}
+		}
+	}
+	for _, key := range []string{"proxy_headers", "response_headers", "add_header", "proxySetHeader", "extraheaders", "haeders", "heder", "Headers"} {
+		const fields = `{"Authorization":"x","User-Agent":"x","X-User-Id":"$addr"}`
+		for _, inside := range []string{`"` + key + `":` + fields, `"zzz":[{"` + key + `":` + fields + `}]`} {
+			if got := outcome(t, stream(inside)); !strings.HasPrefix(got, "W ") || strings.Count(got, "\n") > 0 {
+				t.Errorf("header fields in %s: %s", inside, got)
 			}
 		}
 	}
