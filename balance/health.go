@@ -10,7 +10,7 @@ import (
 const (
 	lineTurn   = iota // of the group whose first host this is
 	lineHealth        // see health
-	lineSince         // when the host went down, in ms on CLOCK_MONOTONIC
+	lineSince         // when the host went down, in ms on CLOCK_MONOTONIC; zero while that is not written yet
 	lineMissed        // attempts to connect to it that have failed since
 	lineRemind        // when people are to be told again that it is down
 )
@@ -112,8 +112,11 @@ func (l *Lease) Reached(now int64) Change {
 		if old == 0 {
 			return Change{}
 		}
+		began := atomic.LoadUint64(&line[lineSince])
 		if atomic.CompareAndSwapUint64(&line[lineHealth], old, 0) {
-			return Change{State: CameUp, Since: since(line, now), Failed: missed(line)}
+			// Not if it has gone down again: what is there then is of that.
+			atomic.CompareAndSwapUint64(&line[lineSince], began, 0)
+			return Change{State: CameUp, Since: since(began, now), Failed: missed(line)}
 		}
 	}
 }
@@ -138,20 +141,24 @@ func (l *Lease) Unreachable(now int64) Change {
 			atomic.AddUint64(&line[lineMissed], 1)
 			return remind(line, now)
 		}
-		atomic.StoreUint64(&line[lineSince], uint64(now))
 		atomic.StoreUint64(&line[lineRemind], uint64(now+remindMin))
 		atomic.StoreUint64(&line[lineMissed], 1)
+		atomic.StoreUint64(&line[lineSince], uint64(now)) // last: until then nobody is reminded
 		return Change{State: WentDown, Pause: time.Duration(pause) * time.Millisecond, Failed: 1}
 	}
 }
 
 // remind decides whether it is time to tell people that a host is still down.
 func remind(line []uint64, now int64) Change {
+	began := atomic.LoadUint64(&line[lineSince])
+	if began == 0 { // the other words may be of the time before
+		return Change{}
+	}
 	at := atomic.LoadUint64(&line[lineRemind])
 	if int64(at) > now && int64(at) <= now+remindMax {
 		return Change{}
 	}
-	down := since(line, now)
+	down := since(began, now)
 	next := now + min(max(down.Milliseconds(), remindMin), remindMax)
 	if !atomic.CompareAndSwapUint64(&line[lineRemind], at, uint64(next)) {
 		return Change{}
@@ -159,9 +166,9 @@ func remind(line []uint64, now int64) Change {
 	return Change{State: StillDown, Since: down, Failed: missed(line)}
 }
 
-// since is how long a host has been down. What the table says is not trusted to make sense.
-func since(line []uint64, now int64) time.Duration {
-	if at := int64(atomic.LoadUint64(&line[lineSince])); 0 < at && at < now {
+// since is how long a host has been down by its lineSince. What the table says is not trusted to make sense.
+func since(began uint64, now int64) time.Duration {
+	if at := int64(began); 0 < at && at < now {
 		return time.Duration(now-at) * time.Millisecond
 	}
 	return 0

@@ -55,3 +55,36 @@ func TestDamagedWordsAreHarmless(t *testing.T) {
 		l.Release(Unused)
 	}
 }
+
+// A failure that comes between the change of a host's health and the words that tell of it is not described by the words of
+// the time before.
+func TestNoReminderOfAnotherDowntime(t *testing.T) {
+	t.Parallel()
+	c := NewCounters(1, 1)
+	g := NewGroup(1, first{}, c)
+	lease := func(now int64) *Lease {
+		var seen Tried
+		l, ok := g.Acquire(0, nil, &seen, now)
+		if !ok {
+			t.Fatal("no host")
+		}
+		return &l
+	}
+	const began, hour = 1_000_000, 60 * 60 * 1000
+	if got := lease(began).Unreachable(began); got.State != WentDown {
+		t.Fatalf("the first failure: %+v", got)
+	}
+	if got := lease(began).Reached(began + 5000); got.State != CameUp || got.Since != 5*time.Second || got.Failed != 1 {
+		t.Fatalf("the first success: %+v", got)
+	}
+	const now = began + 3*hour
+	for what, pause := range map[string]int64{"in its pause": firstPause, "after its pause": 0} {
+		*c.health(0) = uint64(downFor(1, now+pause)) // by another process, which has come so far only
+		if got := lease(now).Unreachable(now); got != (Change{}) {
+			t.Errorf("a failure %s: %+v", what, got)
+		}
+	}
+	if got := lease(now).Reached(now); got.State != CameUp || got.Since != 0 {
+		t.Errorf("the next success: %+v", got)
+	}
+}

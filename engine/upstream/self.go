@@ -12,7 +12,7 @@ import (
 // nothing is left. Its methods may be called from any goroutine; a nil *Self knows of none.
 //
 // It does not see through what is outside of the machine, or before it: port forwarding, and other proxies. See
-// Connector.Look for these.
+// Connector.Crowded for these.
 type Self struct {
 	listening atomic.Pointer[[]netip.AddrPort]
 	machine   atomic.Pointer[map[netip.Addr]struct{}]
