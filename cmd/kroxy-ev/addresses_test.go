@@ -88,7 +88,7 @@ func TestAllAddressesOfAName(t *testing.T) {
 	// Pauses between trials are a second and more.
 	took := time.Since(begin)
 	p.stop()
-	failures := linesOf(p.stderr.String(), "an address of a host cannot be reached, another can")
+	failures := linesOf(p.stderr.String(), "an address of a host cannot be reached, but another can")
 	if most := 2 * (int(took.Seconds()) + 2); failures < 2 || failures > most {
 		t.Errorf("%d connections failed, want 2 to %d", failures, most)
 	}

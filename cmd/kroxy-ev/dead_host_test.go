@@ -92,7 +92,7 @@ func TestBlackHoleDelaysOneRequest(t *testing.T) {
 				if len(late) > 1 || len(late) == 1 && late[0] > 2*deadLate+time.Second {
 					t.Errorf("late requests: %v of 40, want one of 3 s", late)
 				}
-				if n := p.stderr.count(`level=WARN msg="upstream: a host is down, it is tried last" .*connecting timed out`); n != 1 {
+				if n := p.stderr.count(`level=WARN msg="upstream: a host is down and is tried last" .*connecting timed out`); n != 1 {
 					t.Errorf("%d lines that a host is down, want one", n)
 				}
 			})
@@ -292,7 +292,7 @@ func TestImpatientClientsOfABlackHole(t *testing.T) {
 		time.Sleep(1200 * time.Millisecond)
 		reset(client)
 	}
-	p.await(p.stderr, `a host is down, it is tried last.*connecting timed out`)
+	p.await(p.stderr, `a host is down and is tried last.*connecting timed out`)
 	begin := time.Now()
 	expectEcho(t, p.dial(), "hello")
 	if d := time.Since(begin); d > deadLate {
@@ -332,7 +332,7 @@ func TestDeadHostBehindKeptConnections(t *testing.T) {
 			t.Errorf("request %d: status %d, %q; want %q", i, res.StatusCode, body, want)
 		}
 	}
-	p.await(p.stderr, fmt.Sprintf(`level=WARN msg="upstream: a host is down, it is tried last" group=backend host=127\.0\.0\.1:%d address=127\.0\.0\.1:%[1]d error="connection refused" for=1s\n`, dying.Port))
+	p.await(p.stderr, fmt.Sprintf(`level=WARN msg="upstream: a host is down and is tried last" group=backend host=127\.0\.0\.1:%d address=127\.0\.0\.1:%[1]d error="connection refused" for=1s\n`, dying.Port))
 }
 
 var moreLike = regexp.MustCompile(`, and ([0-9,]+) more like it`)

@@ -59,7 +59,7 @@ func tlsHosts(t *testing.T) map[string]tlsHost {
 		}
 		return c
 	}
-	const failed = `msg="upstream: a host is down, it is tried last".* error="while making a TLS handshake: `
+	const failed = `msg="upstream: a host is down and is tried last".* error="while making a TLS handshake: `
 	const unknown, refused = `remote error: tls: (unknown certificate authority|bad certificate)`, `remote error: tls: (certificate required|handshake failure)`
 	return map[string]tlsHost{
 		"nothing verified":              {config: bad.expired("elsewhere.test").config(), status: 200},
@@ -94,12 +94,12 @@ func tlsHosts(t *testing.T) map[string]tlsHost {
 		"speaks first":       {instead: answer("220 welcome\r\n"), status: 502, log: failed + `.*(sent bytes before|does not look like)`},
 		"closes":             {instead: func(*net.TCPConn) {}, status: 502, log: failed + `.*(EOF|reset|ended)`},
 		"closes when spoken": {instead: func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 4096)) }, status: 502, log: failed + `.*(EOF|ended)`},
-		"is silent":          {instead: hold(t), more: settings{"connect_timeout": short}, status: 504, log: `msg="upstream: a host is down, it is tried last".*handshake took too long`},
+		"is silent":          {instead: hold(t), more: settings{"connect_timeout": short}, status: 504, log: `msg="upstream: a host is down and is tried last".*handshake took too long`},
 		"halts in its flight": {instead: func(c *net.TCPConn) {
 			_, _ = c.Read(make([]byte, 4096))
 			_, _ = io.WriteString(c, "\x16\x03\x03\x00\x7a\x02\x00")
 			hold(t)(c)
-		}, more: settings{"connect_timeout": short}, status: 504, log: `msg="upstream: a host is down, it is tried last".*handshake took too long`},
+		}, more: settings{"connect_timeout": short}, status: 504, log: `msg="upstream: a host is down and is tried last".*handshake took too long`},
 	}
 }
 
@@ -180,7 +180,7 @@ func TestTLSHostBesideBadOnes(t *testing.T) {
 			if res, got := do(t, p.client(), req); res.StatusCode != 200 || got != body {
 				t.Errorf("status %d, %d bytes of the body", res.StatusCode, len(got))
 			}
-			p.await(p.stderr, fmt.Sprintf(`msg="upstream: a host is down, it is tried last".*127\.0\.0\.1:%d`, bad.Port))
+			p.await(p.stderr, fmt.Sprintf(`msg="upstream: a host is down and is tried last".*127\.0\.0\.1:%d`, bad.Port))
 		})
 	}
 }

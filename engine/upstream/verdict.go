@@ -63,7 +63,7 @@ func (a *Attempt) reached() {
 		a.log(slog.LevelInfo, "upstream: a host serves again", verdict{addr: a.addr}, "down_for", seconds(c.Since), "failed", c.Failed)
 	}
 	if a.verdict.err != nil {
-		a.log(slog.LevelWarn, "upstream: an address of a host cannot be reached, another can", a.verdict)
+		a.log(slog.LevelWarn, "upstream: an address of a host cannot be reached, but another can", a.verdict)
 	}
 }
 
@@ -75,7 +75,7 @@ func (a *Attempt) unreachable() {
 	}
 	switch c := a.lease.Unreachable(a.connector.loop.Monotonic()); c.State {
 	case balance.WentDown:
-		a.log(slog.LevelWarn, "upstream: a host is down, it is tried last", a.verdict, "for", c.Pause)
+		a.log(slog.LevelWarn, "upstream: a host is down and is tried last", a.verdict, "for", c.Pause)
 	case balance.StillDown:
 		a.log(slog.LevelWarn, "upstream: a host is still down", a.verdict, "down_for", seconds(c.Since), "failed", c.Failed)
 	}
