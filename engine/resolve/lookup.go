@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"context"
-	"errors"
 	"math"
 	"net"
 	"net/netip"
@@ -18,17 +17,25 @@ const UnknownTTL time.Duration = -1
 
 // Lookup finds IPv4 and IPv6 addresses by Go's own resolver, which goes by /etc/hosts, resolv.conf, and the order that
 // nsswitch.conf gives these two. The TTL is the lowest of the records that DNS answered, UnknownTTL for a name out of /etc/hosts. A name
-// that is not found this way is left to the net package's default, which may ask the C library: only that knows
-// what other sources of nsswitch.conf (mDNS, LDAP and so on) say. Their answers have no TTL.
+// that has no answer this way, for whatever reason, is left to the net package's default, which may ask the C library: only that
+// knows what other sources of nsswitch.conf (mDNS, LDAP and so on) say. Their answers have no TTL.
 func Lookup(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
 	var w ttlWatch
-	r := net.Resolver{PreferGo: true, Dial: w.dial}
-	addrs, err := r.LookupNetIP(ctx, "ip", name)
-	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
-		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
-		return addrs, UnknownTTL, err
+	return lookup(ctx, name, &w, &net.Resolver{PreferGo: true, Dial: w.dial}, net.DefaultResolver)
+}
+
+// lookup is Lookup by these resolvers; w watches own. If both fail the error is that of own.
+func lookup(ctx context.Context, name string, w *ttlWatch, own, system *net.Resolver) ([]netip.Addr, time.Duration, error) {
+	addrs, err := own.LookupNetIP(ctx, "ip", name)
+	if err == nil {
+		return addrs, w.ttl(), nil
 	}
-	return addrs, w.ttl(), err
+	if ctx.Err() == nil {
+		if addrs, err := system.LookupNetIP(ctx, "ip", name); err == nil {
+			return addrs, UnknownTTL, nil
+		}
+	}
+	return nil, UnknownTTL, err
 }
 
 // ttlWatch learns the lowest TTL of the answers that come over the connections that it dials: Go's resolver does not tell it. It

@@ -243,3 +243,51 @@ func TestLookup(t *testing.T) {
 		t.Errorf("nobody.invalid is at %v", addrs)
 	}
 }
+
+// Whatever keeps the own resolver from an answer, the system's is asked, unless time is up; the error is the own one's.
+func TestLookupFallsBack(t *testing.T) {
+	t.Parallel()
+	const name = "a.test."
+	code := func(c dnsmessage.RCode) func([]byte, bool) [][]byte {
+		return func(q []byte, _ bool) [][]byte {
+			return [][]byte{answering(q, func(m *dnsmessage.Message) { m.RCode = c })}
+		}
+	}
+	at := func(addr netip.AddrPort) *net.Resolver {
+		return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr.String())
+		}}
+	}
+	good := at(enginetest.NameServer(t, enginetest.Loopback, func(q []byte, _ bool) [][]byte {
+		if kindOf(q) == dnsmessage.TypeA {
+			return [][]byte{answering(q, nil, aRecord(name, 30, 1))}
+		}
+		return [][]byte{answering(q, nil)}
+	}))
+	unknown := at(enginetest.NameServer(t, enginetest.Loopback, code(dnsmessage.RCodeNameError)))
+	unreached := errors.New("unreached")
+	for what, own := range map[string]*net.Resolver{
+		"not found": unknown,
+		"SERVFAIL":  at(enginetest.NameServer(t, enginetest.Loopback, code(dnsmessage.RCodeServerFailure))),
+		"REFUSED":   at(enginetest.NameServer(t, enginetest.Loopback, code(dnsmessage.RCodeRefused))),
+		"no server": {PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, unreached }},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			addrs, ttl, err := lookup(ctx, name, new(ttlWatch), own, good)
+			if err != nil || len(addrs) != 1 || ttl != UnknownTTL {
+				t.Errorf("%v for %v, %v; want what the system says", addrs, ttl, err)
+			}
+			_, _, want := lookup(ctx, name, new(ttlWatch), own, unknown)
+			if _, err := own.LookupNetIP(ctx, "ip", name); want == nil || want.Error() != err.Error() {
+				t.Errorf("both fail: error %v, want %v", want, err)
+			}
+			cancel()
+			if addrs, _, err := lookup(ctx, name, new(ttlWatch), own, good); err == nil {
+				t.Errorf("after the end of time: %v", addrs)
+			}
+		})
+	}
+}
