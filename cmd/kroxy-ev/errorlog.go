@@ -136,6 +136,12 @@ func (l *errorLog) follow(cfg *config.Config) error {
 	return err
 }
 
+// apart reports whether lines go elsewhere than to stderr, which has had what there was to say before the log was set up.
+func (l *errorLog) apart() bool {
+	path := l.out.Load().path
+	return path != "" && path != "/dev/stderr"
+}
+
 // reopen opens the file anew, after logrotate(8) has moved it away.
 func (l *errorLog) reopen() {
 	if err := l.as(l.out.Load().Reopen); err != nil {

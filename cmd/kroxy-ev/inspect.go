@@ -58,7 +58,7 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 		}
 		if os.Getuid() != 0 {
 			warnings = append(warnings, cfg.Problem(cfg.Mode.String()+"."+key,
-				"only root can run workers as somebody else, and look whether they may write to their log", "check the file as root"))
+				"only root can run workers as another user and check whether they may write the log", "check the file as root"))
 		}
 	}
 	for _, f := range []struct{ key, path string }{{"file_log", cfg.FileLog}, {"error_log", cfg.ErrorLog}} {

@@ -84,7 +84,7 @@ func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
 }
 
 // inherit takes over what a predecessor has left.
-func (m *master) inherit(h *supervise.Handover, next *generation) error {
+func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) error {
 	var l legacy
 	if err := json.Unmarshal(h.Body, &l); err != nil || len(h.Files) < 2 {
 		closeAll(h.Files)
@@ -102,6 +102,9 @@ func (m *master) inherit(h *supervise.Handover, next *generation) error {
 	if next.cfg.Port == l.Port {
 		next.doors = d
 		return d.provide(next.cfg, next.cfg.WorkersNum)
+	}
+	if l.Shared {
+		w.add(unservedPort(l.Port))
 	}
 	d.close()
 	next.doors, err = openDoors(next.cfg, nil)

@@ -103,11 +103,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if f.test {
 		return status(test(f.config, f.strict, stdout, stderr), stderr)
 	}
-	cfg, err := load(f.config, stderr)
+	cfg, doubts, err := load(f.config, stderr)
 	if err != nil {
 		return status(err, stderr)
 	}
-	return status(serve(f.config, cfg, stderr), stderr)
+	return status(serve(f.config, cfg, doubts, stderr), stderr)
 }
 
 // status tells of an error that ends the process.
@@ -184,13 +184,13 @@ func parseFlags(args []string) (flags, error) {
 }
 
 // load reads the configuration and prints its warnings.
-func load(path string, stderr io.Writer) (*config.Config, error) {
-	cfg, warnings, err := config.Load(path)
+func load(path string, stderr io.Writer) (cfg *config.Config, warnings []config.Problem, err error) {
+	cfg, warnings, err = config.Load(path)
 	if err == nil {
 		warnings = append(warnings, shortage(cfg, openFiles(), reactorCount(cfg))...)
 	}
 	warn(warnings, stderr)
-	return cfg, err
+	return cfg, warnings, err
 }
 
 func warn(warnings []config.Problem, stderr io.Writer) {

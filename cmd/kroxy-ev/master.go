@@ -29,6 +29,7 @@ type master struct {
 	signals signals
 	upkeep  upkeep
 	desk    *desk // nil if it could not be opened
+	pid     pidFile
 	now     generation
 
 	rows map[int]int // of slots, in the counters; of the goroutine that calls Plan.For and Options.Gone
@@ -80,7 +81,7 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	pid, err := writePIDFile(m.now.cfg)
+	m.pid, err = writePIDFile(m.now.cfg)
 	switch {
 	case err != nil && h == nil:
 		m.workers.Stop()
@@ -88,7 +89,7 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	case err != nil:
 		m.log.Error("kroxy-ev: " + err.Error()) // the predecessor is leaving already
 	}
-	defer pid.remove()
+	defer m.pid.remove()
 	m.openDesk()
 	defer m.closeDesk()
 	log.Info("kroxy-ev: serving", "port", m.now.cfg.Port, "mode", m.now.cfg.Mode.String(), "workers", m.now.cfg.WorkersNum, "group", m.now.cfg.ProxyTo)
@@ -110,8 +111,11 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	if err = m.errors.follow(next.cfg); err != nil {
 		return err
 	}
+	if m.errors.apart() {
+		w.repeat()
+	}
 	if h != nil {
-		err = m.inherit(h, &next)
+		err = m.inherit(h, &next, w)
 	} else {
 		next.tickets = tickets{}.rotated()
 		if m.ledger, err = newLedger(); err == nil {
@@ -310,6 +314,9 @@ func (m *master) reload(now generation, w *warnings) (generation, error) {
 	if next.cfg.User != now.cfg.User || next.cfg.GroupName != now.cfg.GroupName {
 		w.add("reload: user and group are as they were at the start; it takes an upgrade or a restart")
 	}
+	if next.cfg.PIDFile != string(m.pid) {
+		w.add("reload: pid_file is as it was at the start; it takes an upgrade or a restart")
+	}
 	next.tickets = now.tickets
 	if next.ids, err = m.ledger.assign(next.cfg); err != nil {
 		return now, err
@@ -320,7 +327,7 @@ func (m *master) reload(now generation, w *warnings) (generation, error) {
 		err = next.doors.provide(next.cfg, n)
 	} else {
 		if now.doors.shared {
-			w.add(unservedPort(now.doors.port))
+			w.add("reload: " + unservedPort(now.doors.port))
 		}
 		next.doors, err = openDoors(next.cfg, nil)
 	}

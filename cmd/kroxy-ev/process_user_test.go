@@ -123,6 +123,6 @@ func TestUsersThatCannotBe(t *testing.T) {
 		if status := p.wait(); status != 1 {
 			t.Errorf("exit status %d, want 1", status)
 		}
-		expectMatch(t, p.stderr.String(), `stream\.user: only root can run workers as somebody else`)
+		expectMatch(t, p.stderr.String(), `stream\.user: only root can run workers as another user`)
 	})
 }

@@ -22,7 +22,8 @@ type single struct {
 	upkeep  upkeep
 	path    string // of the configuration; empty if there is nothing to read again
 	signals signals
-	desk    *desk  // nil if there is none
+	desk    *desk // nil if there is none
+	pid     pidFile
 	lent    uint16 // the port on which sockets are systemd's; 0 if they are ours
 }
 
@@ -55,8 +56,8 @@ func newSingleProxy(cfg *config.Config, log *slog.Logger) (s *single, lent bool,
 	return s, lent, err
 }
 
-// serve runs the proxy, without worker processes, until a signal stops it.
-func serve(path string, cfg *config.Config, stderr io.Writer) error {
+// serve runs the proxy, without worker processes, until a signal stops it. Doubts are the configuration's warnings, which stderr has.
+func serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.Writer) error {
 	if cfg.User != "" || cfg.GroupName != "" {
 		return problem(cfg, "user", "worker processes change their user, and there are none", "start with --multiprocess, or remove user and group and have whoever starts it choose the user")
 	}
@@ -66,6 +67,11 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 		return err
 	}
 	log := errs.log
+	if errs.apart() {
+		for _, p := range doubts {
+			log.Warn("kroxy-ev: " + p.String())
+		}
+	}
 	warnWait(log)
 	s, lent, err := newSingleProxy(cfg, log)
 	if err != nil {
@@ -74,11 +80,10 @@ func serve(path string, cfg *config.Config, stderr io.Writer) error {
 	p := s.proxy
 	s.errors, errs.fresh = errs, p.limited.Forget
 	defer p.close()
-	pid, err := writePIDFile(cfg)
-	if err != nil {
+	if s.pid, err = writePIDFile(cfg); err != nil {
 		return err
 	}
-	defer pid.remove()
+	defer s.pid.remove()
 	s.path, s.signals = path, catchSignals()
 	if lent {
 		s.lent = cfg.Port
@@ -162,6 +167,9 @@ func (s *single) tryReload(w *warnings) error {
 	if want := reactorCount(cfg); want != s.loops {
 		w.add(fmt.Sprintf("reload: there are %d reactors as at the start; another reactors_num takes a restart, or --multiprocess and workers_num", s.loops))
 	}
+	if cfg.PIDFile != string(s.pid) {
+		w.add("reload: pid_file is as it was at the start; it takes a restart")
+	}
 	ids, err := s.ledger.assign(cfg)
 	if err != nil {
 		return err
@@ -169,7 +177,7 @@ func (s *single) tryReload(w *warnings) error {
 	var sockets []int
 	if cfg.Port != s.now.cfg.Port {
 		if s.lent == s.now.cfg.Port {
-			w.add(unservedPort(s.lent))
+			w.add("reload: " + unservedPort(s.lent))
 		}
 		if sockets, err = openSockets(cfg, s.loops); err != nil {
 			return err

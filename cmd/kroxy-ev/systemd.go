@@ -101,7 +101,7 @@ func givenSockets(cfg *config.Config, log *slog.Logger) []int {
 
 // unservedPort is the warning that a port is left on which systemd goes on listening.
 func unservedPort(port uint16) string {
-	return fmt.Sprintf("reload: systemd goes on listening on port %d, which is served no more: its clients wait in vain; change ListenStream in the socket unit, and restart", port)
+	return fmt.Sprintf("systemd goes on listening on port %d, which is served no more: its clients wait in vain; change ListenStream in the socket unit, and restart", port)
 }
 
 // localAddress is where a socket is bound, for people.

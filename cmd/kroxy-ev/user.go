@@ -14,7 +14,7 @@ import (
 func credential(cfg *config.Config) (*syscall.Credential, error) {
 	c, err := wanted(cfg)
 	if err == nil && c != nil && os.Getuid() != 0 {
-		return nil, problem(cfg, "user", "only root can run workers as somebody else", "start as root, or remove user and group")
+		return nil, problem(cfg, "user", "only root can run workers as another user", "start as root, or remove user and group")
 	}
 	return c, err
 }

@@ -8,6 +8,13 @@ type warnings struct {
 	list []string
 }
 
+// repeat has the log have them once more: it has been sent elsewhere since.
+func (w *warnings) repeat() {
+	for _, text := range w.list {
+		w.log.Warn("kroxy-ev: " + text)
+	}
+}
+
 // add warns, in one sentence.
 func (w *warnings) add(text string) {
 	w.log.Warn("kroxy-ev: " + text)

@@ -51,8 +51,9 @@ func Inherited() (*Handover, error) {
 	return h, nil
 }
 
-// Serving tells the old master that this one serves, whereupon it leaves, and remarks for whoever asked for the upgrade. An error says that it could not be told, as it
-// is gone or has given up on this process and kills it; there is nothing to do about either.
+// Serving tells the old master that this one serves, and it leaves then. Remarks are for whoever asked for the upgrade. An error
+// says that the old master could not be told: it is gone, or has given up on this process and kills it. There is nothing to do about
+// either.
 func (h *Handover) Serving(remarks string) error {
 	defer h.channel.close()
 	return told(h.channel.send(message{kind: kindServing, text: remarks}))

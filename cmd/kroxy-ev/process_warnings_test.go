@@ -1,0 +1,71 @@
+package main_test
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// What the configuration's warnings are at the start, the error log has as well.
+func TestErrorLogHasWarningsOfTheStart(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		file := filepath.Join(t.TempDir(), "error.log")
+		h := listen(t, "127.0.0.1", echo)
+		s := setup{hosts: endpoints(h), settings: settings{"error_log": file, "unknown_key": 1}}
+		port := reservePort(t)
+		args := []string{"--config", writeConfig(t, t.TempDir(), configText(port, s))}
+		if multi {
+			args = append(args, "-m")
+		}
+		p := launch(t, nil, args...)
+		has(t, file, `msg="kroxy-ev: serving"`)
+		has(t, file, `level=WARN msg=".*stream\.unknown_key`)
+		if n := p.stderr.count(`unknown_key`); n != 1 {
+			t.Errorf("stderr has the warning %d times, want 1", n)
+		}
+		p.stop()
+	})
+}
+
+// Another pid file is written at a start only; who reloads is told so each time.
+func TestReloadWithAnotherPIDFile(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		file := filepath.Join(t.TempDir(), "pid")
+		h := listen(t, "127.0.0.1", echo)
+		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"pid_file": file}}
+		p := start(t, s)
+		p.mustOrder("reload")
+		s.settings = settings{"pid_file": file + ".new"}
+		p.rewrite(s)
+		p.warns("reload", `reload: pid_file is as it was at the start; it takes .*a restart`)
+		p.warns("reload", `reload: pid_file is as it was at the start; it takes .*a restart`)
+		s.settings = settings{"pid_file": file}
+		p.rewrite(s)
+		p.mustOrder("reload")
+	})
+}
+
+// An upgrade that goes to another port leaves systemd's sockets unserved, and says so.
+func TestUpgradeToAnotherPortThanSystemds(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	s := setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 300}}
+	port, prepare, _ := activate(t, 1)
+	s.settings["workers_num"] = 1
+	p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
+	inGroup := dynasty(t)
+	p.process = launch(t, func(cmd *exec.Cmd) {
+		prepare(cmd)
+		inGroup(cmd)
+	}, "--config", p.file, "-m")
+	p.sees(`msg="kroxy-ev: serving"`)
+	p.port = reservePort(t)
+	p.rewrite(s)
+	p.warns("upgrade", fmt.Sprintf(`systemd goes on listening on port %d, which is served no more`, port))
+	pid := p.reign(1)
+	expectEcho(t, p.dial(), "hello")
+	p.endGently(pid)
+}
