@@ -22,6 +22,8 @@ const (
 	Unreachable
 	// LeadsBack means that the host's connection would have come back to this proxy.
 	LeadsBack
+	// MayLeadBack means that the host answers none of its clients and is not connected to for a while.
+	MayLeadBack
 	// ClientReadTimeout means that the client was silent for read_timeout.
 	ClientReadTimeout
 	// ClientSendTimeout means that the client took no bytes for send_timeout.
@@ -50,6 +52,7 @@ var reasons = [...]struct {
 	HostFailed:        {"host connection failed", logformat.HostCut},
 	Unreachable:       {"no host reachable", logformat.Unreachable},
 	LeadsBack:         {"the host leads back to this proxy", logformat.Unreachable},
+	MayLeadBack:       {"the host answers nobody and may lead back to this proxy", logformat.Unreachable},
 	ClientReadTimeout: {"client silent (read_timeout)", logformat.ReadTimeout},
 	ClientSendTimeout: {"client takes no bytes (send_timeout)", logformat.SendTimeout},
 	HostReadTimeout:   {"host silent (proxy_read_timeout)", logformat.ProxyReadTimeout},

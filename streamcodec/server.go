@@ -189,7 +189,7 @@ func (v *Server) logAccess(s *Session, end logformat.End) {
 func (v *Server) logEnd(s *Session, r Reason, err error) {
 	level := slog.LevelDebug
 	switch r {
-	case Unreachable, LeadsBack, Internal:
+	case Unreachable, LeadsBack, MayLeadBack, Internal:
 		level = slog.LevelError
 	case NotSecured:
 		if !errors.Is(err, tlsconn.ErrSilent) { // such as a check whether this port is open

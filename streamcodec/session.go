@@ -186,6 +186,8 @@ func (s *Session) Connected(err error) {
 			why = NoSuchName
 		case errors.Is(err, upstream.ErrLoop):
 			why = LeadsBack
+		case errors.Is(err, upstream.ErrSuspect):
+			why = MayLeadBack
 		}
 		s.finish(why, err)
 		return
@@ -380,7 +382,7 @@ func (s *Session) clean(r Reason) bool {
 	switch {
 	case s.state == stateFlush, r == ClientFailed, r == HostFailed:
 		return false
-	case r == LeadsBack:
+	case r == LeadsBack, r == MayLeadBack:
 		return false // nothing less than a reset takes a chain of half-closed connections down
 	}
 	return !s.up.Holding() && !s.down.Holding()

@@ -110,11 +110,11 @@ func (a *Attempt) Cancel() {
 	k, g, host := a.connector, a.group, a.lease.Host()
 	waited := !a.alone && !a.held && a.cancel == nil && k.loop.Now()-a.since >= impatience
 	a.close()
-	a.lease.Release(balance.Unused)
-	a.recycle()
-	if waited {
+	if waited { // while the lease is held: a host that nobody holds may be another one in a moment
 		k.probe(g, host)
 	}
+	a.lease.Release(balance.Unused)
+	a.recycle()
 }
 
 // close closes the connection to the current address.
@@ -154,16 +154,21 @@ func (a *Attempt) nextHost() {
 		if a.last == nil {
 			a.last = ErrNoHost
 		}
-		a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, a.last))
+		a.fail()
 		return
 	}
 	a.pursue()
 }
 
+// fail ends the attempt for the last reason why a host was of no use.
+func (a *Attempt) fail() {
+	a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, a.last))
+}
+
 // pursue goes after the leased host's addresses.
 func (a *Attempt) pursue() {
 	a.verdict, a.trace.Host = verdict{}, a.host()
-	k := a.connector
+	k, held := a.connector, a.held
 	later, refused := k.admit(a.group, a.lease.Host())
 	if a.held = later > 0; a.held {
 		a.since = k.loop.Now()
@@ -171,9 +176,14 @@ func (a *Attempt) pursue() {
 		return
 	}
 	if refused {
-		// Another host is not tried: it would answer through all of a chain, and keep it.
+		a.last = ErrSuspect
 		a.lease.Release(balance.Failed)
-		a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, ErrLoop))
+		if held {
+			// It may be the end of a chain. Another host would answer through all of it, and keep it.
+			a.fail()
+			return
+		}
+		a.nextHost()
 		return
 	}
 	if a.takeTurn() {

@@ -11,7 +11,8 @@ import (
 // A chain looks like many clients, with one address, of one host that answers none of them. When places for clients are scarce,
 // such a host gets no new connections at first, so that there are places for others. If it is done with one of its clients
 // meanwhile, it was only slow. If not, whoever was held is refused: that is the end of the chain, or of each of several, and
-// takes down all of it, link by link. A host that is dead, or silent, is treated likewise.
+// takes down all of it, link by link. Who comes later, for a while, goes to another host if there is one: the chain is no more, and
+// so nobody comes out of it. A host that is dead, or silent, is treated likewise.
 
 // Waiting is a client that has had nothing yet from the host that it was given to.
 type Waiting struct {
