@@ -19,6 +19,8 @@ const (
 	firstInterval = 10 * time.Second
 	// but no longer than this.
 	maxInterval = time.Minute
+	// grain is how exactly it is said within which time lines came.
+	grain = 100 * time.Millisecond
 	// maxClasses bounds the classes that are told apart. Lines of further ones are taken for one class.
 	maxClasses = 64
 	// maxDetails bounds what is told apart in a class: peers may make up errors and names. Further ones are taken for the last.
@@ -48,7 +50,7 @@ type table struct {
 	class   []byte             // of the record that is being looked at
 	detail  []byte             // of that
 	timer   *time.Timer
-	armed   bool // the timer
+	armed   time.Time // when the timer calls sweep; zero: it will not
 	closed  bool
 }
 
@@ -56,7 +58,8 @@ type table struct {
 type kind struct {
 	detail   string
 	interval time.Duration
-	due      time.Time // when the interval is over
+	begin    time.Time // of the interval
+	due      time.Time // when it is over
 	more     int       // lines that were counted in it
 	last     slog.Record
 	next     slog.Handler // for last
@@ -98,18 +101,20 @@ func (h *Handler) Close() { h.table.forget(true) }
 func (t *table) forget(last bool) {
 	var late []func()
 	t.mu.Lock()
+	now := time.Now()
 	t.closed = t.closed || last
 	for _, kinds := range t.classes {
 		for _, k := range kinds {
 			if k.more > 0 {
-				late = append(late, k.summary())
+				late = append(late, k.summary(now))
 			}
 		}
 	}
 	clear(t.classes)
-	if t.armed && t.timer.Stop() {
-		t.armed = false
+	if t.timer != nil {
+		t.timer.Stop()
 	}
+	t.armed = time.Time{} // a sweep that has begun finds nothing
 	t.mu.Unlock()
 	for _, say := range late {
 		say()
@@ -123,17 +128,18 @@ func (t *table) counts(r slog.Record, next slog.Handler) bool {
 	if t.closed {
 		return false
 	}
-	if k := t.find(r); k != nil {
+	now := time.Now()
+	if k := t.find(r, now); k != nil {
 		k.more++
 		k.last, k.next = r.Clone(), next
 		return true
 	}
-	t.arm(firstInterval)
+	t.arm(now.Add(firstInterval))
 	return false
 }
 
-// find returns the record's kind, or makes one and returns nil.
-func (t *table) find(r slog.Record) *kind {
+// find returns the record's kind, or makes one, whose interval begins now, and returns nil.
+func (t *table) find(r slog.Record, now time.Time) *kind {
 	t.class, t.detail = append(strconv.AppendInt(t.class[:0], int64(r.Level), 10), r.Message...), t.detail[:0]
 	r.Attrs(func(a slog.Attr) bool {
 		switch {
@@ -157,21 +163,21 @@ func (t *table) find(r slog.Record) *kind {
 	if len(kinds) >= maxDetails {
 		return kinds[len(kinds)-1]
 	}
-	t.classes[string(t.class)] = append(kinds, &kind{detail: string(t.detail), interval: firstInterval, due: time.Now().Add(firstInterval)})
+	t.classes[string(t.class)] = append(kinds, &kind{detail: string(t.detail), interval: firstInterval, begin: now, due: now.Add(firstInterval)})
 	return nil
 }
 
-// arm has sweep called after d, or sooner.
-func (t *table) arm(d time.Duration) {
+// arm has sweep called at a time, or sooner.
+func (t *table) arm(at time.Time) {
 	switch {
-	case t.armed:
+	case !t.armed.IsZero() && !at.Before(t.armed):
 		return
 	case t.timer == nil:
-		t.timer = time.AfterFunc(d, t.sweep)
+		t.timer = time.AfterFunc(time.Until(at), t.sweep)
 	default:
-		t.timer.Reset(d)
+		t.timer.Reset(time.Until(at))
 	}
-	t.armed = true
+	t.armed = at
 }
 
 // sweep says how many lines were counted in the intervals that are over, and forgets the kinds of which there were none.
@@ -183,7 +189,7 @@ func (t *table) sweep() {
 	}
 	var late []func()
 	now := time.Now()
-	soonest := maxInterval
+	soonest := now.Add(maxInterval)
 	for class, kinds := range t.classes {
 		kept := kinds[:0]
 		for _, k := range kinds {
@@ -191,19 +197,21 @@ func (t *table) sweep() {
 				if k.more == 0 {
 					continue
 				}
-				late = append(late, k.summary())
+				late = append(late, k.summary(now))
 				k.interval = min(2*k.interval, maxInterval)
-				k.due = now.Add(k.interval)
+				k.begin, k.due = now, now.Add(k.interval)
 			}
 			kept = append(kept, k)
-			soonest = min(soonest, k.due.Sub(now))
+			if k.due.Before(soonest) {
+				soonest = k.due
+			}
 		}
 		clear(kinds[len(kept):])
 		if t.classes[class] = kept; len(kept) == 0 {
 			delete(t.classes, class)
 		}
 	}
-	if t.armed = false; len(t.classes) > 0 {
+	if t.armed = (time.Time{}); len(t.classes) > 0 {
 		t.arm(soonest)
 	}
 	t.mu.Unlock()
@@ -212,14 +220,14 @@ func (t *table) sweep() {
 	}
 }
 
-// summary takes what was counted, and returns what writes it.
-func (k *kind) summary() func() {
-	r := slog.NewRecord(time.Now(), k.last.Level, k.last.Message+", and "+thousands(k.more)+" more like it", 0)
+// summary takes what was counted until now, and returns what writes it.
+func (k *kind) summary(now time.Time) func() {
+	r := slog.NewRecord(now, k.last.Level, k.last.Message+", and "+thousands(k.more)+" more like it", 0)
 	k.last.Attrs(func(a slog.Attr) bool {
 		r.AddAttrs(a)
 		return true
 	})
-	r.AddAttrs(slog.Duration("within", k.interval))
+	r.AddAttrs(slog.Duration("within", max(now.Sub(k.begin).Round(grain), grain)))
 	next := k.next
 	k.more, k.last, k.next = 0, slog.Record{}, nil
 	return func() { _ = next.Handle(context.Background(), r) }

@@ -70,18 +70,49 @@ func TestFirstAtOnceThenCounted(t *testing.T) {
 		expect(t, "anew", out, `level=ERROR msg=broken`)
 		// It shall begin anew, in another file perhaps.
 		h.Forget()
-		expect(t, "the rest", out, `level=ERROR msg="broken, and 1 more like it" within=10s`)
+		expect(t, "the rest", out, `level=ERROR msg="broken, and 1 more like it" within=100ms`)
 		log.Error("broken")
 		log.Error("broken")
 		expect(t, "after Forget", out, `level=ERROR msg=broken`)
 		pass(10 * time.Second)
 		expect(t, "10 s after Forget", out, `level=ERROR msg="broken, and 1 more like it" within=10s`)
 		log.Error("broken")
+		pass(3 * time.Second)
 		h.Close()
-		expect(t, "the rest", out, `level=ERROR msg="broken, and 1 more like it" within=20s`)
+		expect(t, "the rest", out, `level=ERROR msg="broken, and 1 more like it" within=3s`)
 		log.Error("broken")
 		log.Error("broken")
 		expect(t, "after Close", out, `level=ERROR msg=broken`, `level=ERROR msg=broken`)
+	})
+}
+
+// The intervals of kinds that began at different times end at different times, each on its own.
+func TestKindsOutOfStep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, h, out := logger(slog.LevelInfo)
+		defer h.Close()
+		log.Error("a")
+		log.Error("a")
+		pass(10 * time.Second)
+		expect(t, "at 10 s", out, `level=ERROR msg=a`, `level=ERROR msg="a, and 1 more like it" within=10s`)
+		pass(2 * time.Second)
+		log.Error("b")
+		log.Error("b")
+		log.Error("a")
+		pass(9 * time.Second)
+		expect(t, "at 21 s", out, `level=ERROR msg=b`)
+		pass(time.Second)
+		expect(t, "at 22 s", out, `level=ERROR msg="b, and 1 more like it" within=10s`)
+		pass(8 * time.Second)
+		expect(t, "at 30 s", out, `level=ERROR msg="a, and 1 more like it" within=20s`)
+		// The timer is for b, at 42 s. What comes after Forget does not wait for that, and nobody waits for it.
+		pass(time.Second)
+		h.Forget()
+		log.Error("c")
+		log.Error("c")
+		pass(10 * time.Second)
+		expect(t, "at 41 s", out, `level=ERROR msg=c`, `level=ERROR msg="c, and 1 more like it" within=10s`)
 	})
 }
 
