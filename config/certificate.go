@@ -8,16 +8,26 @@ import (
 	"time"
 )
 
-// Certificate is a PEM file that a configuration uses, and until when: that is,
-// until when its first certificate is valid, which is shown to others, or the
-// authorities in it are, by which others are verified. Certificates that are
+// Certificate is what a configuration uses of a PEM file, and until when: that
+// is, until when its first certificate is valid, which is shown to others, or an
+// intermediate one that is shown with it, or the authorities in it are, by which
+// others are verified. Certificates that are
 // not valid are used all the same: who looks at them decides.
 type Certificate struct {
-	place       Problem // where the file is named
-	file        string
-	authorities bool
-	terms       []term // at least one
+	place Problem // where the file is named
+	file  string
+	use   use
+	terms []term // at least one
 }
+
+// use is what certificates are for.
+type use uint8
+
+const (
+	identity     use = iota // shown to others, who verify it
+	intermediate            // shown with one, for those who do not have it
+	authorities             // others are verified by them
+)
 
 // term is how long a certificate is valid, and whose it is.
 type term struct {
@@ -37,29 +47,36 @@ func (c *Certificate) Warning(now time.Time) (p Problem, warn bool) {
 	t := c.at(now)
 	p = c.place
 	expired, early := now.After(t.end), now.Before(t.begin)
-	if c.authorities {
+	switch c.use {
+	case authorities:
 		p.What = quote(c.file) + " has no CA certificate that is valid"
 		p.Remedy = "give the file of CA certificates that are valid"
-	} else {
+	case intermediate:
+		p.What = quote(c.file) + " has an intermediate certificate for " + t.names + " that"
+		p.Remedy = "give the chain that the CA has now"
+	default:
 		p.What = quote(c.file) + " has a certificate for " + t.names + " that"
 		p.Remedy = "renew it"
 	}
 	const layout = "2006-01-02 15:04:05 UTC"
 	begin, end := t.begin.UTC().Format(layout), t.end.UTC().Format(layout)
 	switch {
-	case expired && c.authorities:
+	case expired && c.use == authorities:
 		p.What += ": that of " + t.names + " expired on " + end + ", so nobody passes verification"
 	case expired:
 		p.What += " expired on " + end + ": whoever verifies it refuses it"
-	case early && c.authorities:
+	case early && c.use == authorities:
 		p.What += ": that of " + t.names + " is not valid before " + begin + ", so nobody passes verification"
 		p.Remedy += ", or check the clock"
 	case early:
 		p.What += " is not valid before " + begin + ": whoever verifies it refuses it"
-		p.Remedy = "give one that is valid now, or check the clock"
+		if c.use == identity {
+			p.Remedy = "give one that is valid now"
+		}
+		p.Remedy += ", or check the clock"
 	case !t.noticed(now):
 		return Problem{}, false
-	case c.authorities:
+	case c.use == authorities:
 		p.What += " for long: that of " + t.names + " expires on " + end
 	default:
 		p.What += " expires on " + end
@@ -117,22 +134,36 @@ func (t term) noticed(now time.Time) bool {
 	return false
 }
 
-// note keeps in mind how long certificates of the file that n names are valid.
-func (d *decoder) note(n *node, path, file string, authorities bool, certs []*x509.Certificate) {
-	c := Certificate{place: Problem{Line: n.pos.line, Column: n.pos.column, Path: path}, file: file, authorities: authorities}
+// note keeps in mind how long certificates of the file that n names are valid:
+// there is at least one, and one is enough.
+func (d *decoder) note(n *node, path, file string, use use, certs ...*x509.Certificate) {
+	c := Certificate{place: Problem{Line: n.pos.line, Column: n.pos.column, Path: path}, file: file, use: use}
 	for _, cert := range certs {
-		if !authorities || isAuthority(cert) {
+		if use != authorities || isAuthority(cert) {
 			c.terms = append(c.terms, term{names: names(cert), begin: cert.NotBefore, end: cert.NotAfter})
 		}
 	}
 	d.certificates = append(d.certificates, c)
 }
 
+// noteChain is note for a chain, all of which is shown. Who verifies it has the
+// root, or does not trust it, and looks at none that is shown.
+func (d *decoder) noteChain(n *node, path, file string, chain []*x509.Certificate) {
+	d.note(n, path, file, identity, chain[0])
+	for _, cert := range chain[1:] {
+		if !issuedByItself(cert) {
+			d.note(n, path, file, intermediate, cert)
+		}
+	}
+}
+
 // isAuthority reports whether a certificate can vouch for another: a CA's, or
 // one that was issued by itself, which vouches for itself at least.
 func isAuthority(c *x509.Certificate) bool {
-	return c.IsCA || bytes.Equal(c.RawIssuer, c.RawSubject)
+	return c.IsCA || issuedByItself(c)
 }
+
+func issuedByItself(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
 
 // names says whose a certificate is.
 func names(c *x509.Certificate) string {

@@ -54,7 +54,7 @@ func TestValidity(t *testing.T) {
 	} {
 		c.template.DNSNames = []string{"a.test"}
 		p := issue(t, c.template, ca)
-		chain := string(p.Cert) + string(ca.Cert) // the leaf matters, not who signed it
+		chain := string(p.Cert) + string(ca.Cert) // nobody looks at a root that is shown
 		p.Cert = []byte(chain)
 		write(t, p.CertPath, p.Cert)
 		for path, input := range using(p.KeyPair) {
@@ -68,6 +68,39 @@ func TestValidity(t *testing.T) {
 			}
 			if _, warnings, err := config.ParseWith("f", []byte(input), config.Files{p.CertPath: p.Cert, p.KeyPath: p.Key}); err != nil || len(warnings) > 0 {
 				t.Errorf("%s, given the files: %v, %v", name, warnings, err)
+			}
+		}
+	}
+}
+
+// TestIntermediateValidity has chains with more than the certificate itself: of each that is not a root is said when it ends.
+func TestIntermediateValidity(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	authority := func(name string, parent *issued, begin, end time.Time) *issued {
+		return issue(t, x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, NotBefore: begin, NotAfter: end}, parent)
+	}
+	late, end := begin.AddDate(900, 0, 0), begin.AddDate(1, 0, 0)
+	root := authority("root", nil, begin, end)
+	for name, c := range map[string]struct {
+		begin, end time.Time
+		want       string
+	}{
+		"good":    {begin, late, ""},
+		"expired": {begin, end, ` that expired on 2002-02-03 04:05:06 UTC: whoever verifies it refuses it; give the chain that the CA has now`},
+		"not yet": {late, late.AddDate(1, 0, 0), ` that is not valid before 2901-02-03 04:05:06 UTC: whoever verifies it refuses it; give the chain that the CA has now, or check the clock`},
+	} {
+		lower := authority("lower", root, c.begin, c.end)
+		p := issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, NotBefore: begin, NotAfter: late}, lower)
+		write(t, p.CertPath, []byte(string(p.Cert)+string(lower.Cert)+string(root.Cert)))
+		want := c.want
+		if want != "" {
+			want = `"` + p.CertPath + `" has an intermediate certificate for "lower"` + want
+		}
+		for path, input := range using(p.KeyPair) {
+			_, got, _ := strings.Cut(outcome(t, input), path)
+			if got != want {
+				t.Errorf("%s: %s%s, want %s", name, path, got, want)
 			}
 		}
 	}

@@ -37,16 +37,20 @@ func (o object) groups() []Group {
 
 func (o object) group(name string) Group {
 	o.unknown()
-	g := Group{Name: name, Hosts: o.hosts(), Algorithm: o.algorithm()}
+	g := Group{Name: name, Algorithm: o.algorithm()}
+	g.Hosts = o.hosts(g.choosesByName())
 	g.ProxyTLS = o.proxyTLS()
 	o.checkAnyName(&g)
 	return g
 }
 
+// choosesByName reports whether what hosts are called decides which one is chosen.
+func (g *Group) choosesByName() bool { return g.Algorithm == "host" || g.Algorithm == "sni" }
+
 // checkAnyName warns of a host that is to get what no name matches in a group
 // where no name matters.
 func (o object) checkAnyName(g *Group) {
-	if g.Algorithm == "host" || g.Algorithm == "sni" {
+	if g.choosesByName() {
 		return
 	}
 	list, path := o.child("hosts")
@@ -128,7 +132,8 @@ func (o object) algorithm() string {
 	return Algorithms[0]
 }
 
-func (o object) hosts() []Host {
+// hosts decodes "hosts", which are chosen by name or not.
+func (o object) hosts(byName bool) []Host {
 	const example = `[{ "host": "127.0.0.1", "port": 9001 }]`
 	n, path := o.child("hosts")
 	switch {
@@ -146,7 +151,7 @@ func (o object) hosts() []Host {
 	for i := range n.elements {
 		e := &n.elements[i]
 		if h, ok := o.object(e, indexPath(path, i), hostPlace, hostObject(e)); ok {
-			hosts = append(hosts, h.host())
+			hosts = append(hosts, h.host(byName))
 		}
 	}
 	return hosts
@@ -162,7 +167,7 @@ func hostObject(n *node) string {
 	return `{ "host": "127.0.0.1", "port": 9001 }`
 }
 
-func (o object) host() Host {
+func (o object) host(byName bool) Host {
 	o.unknown()
 	var h Host
 	if o.require("host", "", "a name or an address") {
@@ -180,37 +185,48 @@ func (o object) host() Host {
 	if o.require("port", "", "the TCP port of the host, such as 9001") {
 		h.Port = uint16(o.integer("port", portRange(required)))
 	}
-	h.Alias = o.alias()
+	h.Alias = o.alias(byName)
 	return h
 }
 
-// alias decodes "name", what a host is called if that is not where it is.
-func (o object) alias() string {
-	const remedy = `write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has`
+// alias decodes "name", what a host is called if that is not where it is. Kroxy
+// read none, and existing files may have any label there: where hosts are not
+// chosen by name, one that cannot be a name is ignored with a warning.
+func (o object) alias(byName bool) string {
 	n, path := o.child("name")
 	if n == nil {
 		return ""
 	}
+	name, what, remedy := hostAlias(n)
+	switch {
+	case what == "":
+		return name
+	case byName:
+		o.fail(n, path, what, remedy)
+	default:
+		o.warn(n.pos, path, what+", and so is ignored", remedy)
+	}
+	return ""
+}
+
+// hostAlias returns the name in n, or what is wrong with it.
+func hostAlias(n *node) (name, what, remedy string) {
+	remedy = `write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has`
 	if n.kind != kindString {
-		return o.str(n, path)
+		return "", "must be a string, not " + n.describe(), "remove it, or " + remedy
 	}
 	s := text(n.raw)
 	switch {
 	case s == AnyName:
-		return s
+		return s, "", ""
 	case s == "":
-		o.fail(n, path, "it is empty", "remove it, or "+remedy)
-		return ""
+		return "", "it is empty", "remove it, or " + remedy
 	case strings.Contains(s, "*"):
-		o.fail(n, path, quote(s)+" is a pattern, and only whole names are compared", "write each name in an entry of its own, or "+`"*" for all names that no other host has`)
-		return ""
+		return "", quote(s) + " is a pattern, and only whole names are compared", "write each name in an entry of its own, or " + `"*" for all names that no other host has`
 	}
-	name, what, _ := hostName(s)
-	if what != "" {
-		// What is right for a host, a port beside it for one, is not here.
-		o.fail(n, path, what, remedy)
-	}
-	return name
+	// What is right for a host, a port beside it for one, is not here.
+	name, what, _ = hostName(s)
+	return name, what, remedy
 }
 
 // proxyTo decodes proxy_to, which names one of the groups, broken ones included.

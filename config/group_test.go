@@ -75,11 +75,16 @@ f:1:122: stream.servers.b.hosts[2].port: 70000 is outside 1-65535; write a port 
 			``},
 		{group(`"balancing_algo":"sni","hosts":[{"host":"h","port":1,"name":"a.example"},{"host":"h","port":1,"name":"*"},{"host":"i","port":1,"name":"*"},{"host":"h","port":1,"name":"[::1]"}]`),
 			``},
-		{hosts(`{"host":"h","port":1,"name":""},{"host":"h","port":1,"name":"*.a.example"},{"host":"h","port":1,"name":"a.example:80"},{"host":"h","port":1,"name":null}`),
-			`f:1:80: stream.servers.b.hosts[0].name: it is empty; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
-f:1:112: stream.servers.b.hosts[1].name: "*.a.example" is a pattern, and only whole names are compared; write each name in an entry of its own, or "*" for all names that no other host has
-f:1:155: stream.servers.b.hosts[2].name: "a.example:80" has a port in it; write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
-f:1:199: stream.servers.b.hosts[3].name: must be a string, not null; write a string in double quotes`},
+		{group(`"balancing_algo":"sni","hosts":[{"host":"h","port":1,"name":""},{"host":"h","port":1,"name":"*.a.example"},{"host":"h","port":1,"name":"a.example:80"},{"host":"h","port":1,"name":null}]`),
+			`f:1:103: stream.servers.b.hosts[0].name: it is empty; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
+f:1:135: stream.servers.b.hosts[1].name: "*.a.example" is a pattern, and only whole names are compared; write each name in an entry of its own, or "*" for all names that no other host has
+f:1:178: stream.servers.b.hosts[2].name: "a.example:80" has a port in it; write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
+f:1:222: stream.servers.b.hosts[3].name: must be a string, not null; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has`},
+		// Without a choice by name it is a label, which existing files may have.
+		{hosts(`{"host":"h","port":1,"name":"Backend 1"},{"host":"h","port":1,"name":7},{"host":"h","port":1,"name":""}`),
+			`W f:1:80: stream.servers.b.hosts[0].name: "Backend 1" has white space in it, and so is ignored; write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
+W f:1:121: stream.servers.b.hosts[1].name: must be a string, not the number 7, and so is ignored; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
+W f:1:152: stream.servers.b.hosts[2].name: it is empty, and so is ignored; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has`},
 		{hosts(`{"host":"h","port":1,"name":"*"}`),
 			`W f:1:73: stream.servers.b.hosts[0].name: "*" is ignored: "round_robin" does not choose by name; write "balancing_algo": "host" or "sni", or remove it`},
 		{`{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"sni","hosts":[{"host":"h","port":1,"name":"*"}]}}}}`,
@@ -125,7 +130,11 @@ func TestHostAlias(t *testing.T) {
 			t.Errorf("%+v matches %q, want %q", c.host, got, c.matches)
 		}
 	}
-	cfg, _ := parse(t, hosts(`{"host":"[::1]","port":1,"name":"[2001:DB8::A]"}`))
+	cfg, _ := parse(t, hosts(`{"host":"h","port":1,"name":"Backend 1"}`))
+	if got, want := cfg.Groups[0].Hosts[0], (config.Host{Name: "h", Port: 1}); got != want {
+		t.Errorf("with a label: got %+v, want %+v", got, want)
+	}
+	cfg, _ = parse(t, hosts(`{"host":"[::1]","port":1,"name":"[2001:DB8::A]"}`))
 	if got, want := cfg.Groups[0].Hosts[0], (config.Host{Name: "::1", Port: 1, Alias: "2001:DB8::A"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -32,7 +32,7 @@ func (o object) keyPair(certName, keyName string, used bool) (p KeyPair, given b
 			o.fail(n, path, quote(p.CertPath)+" "+what, remedy)
 			good = false
 		} else {
-			o.note(n, path, p.CertPath, false, certs[:1])
+			o.noteChain(n, path, p.CertPath, certs)
 		}
 	}
 	if p.Key == nil {
@@ -81,7 +81,7 @@ func (o object) authorities(key string, used bool) (file string, ca []byte) {
 		o.fail(n, path, quote(file)+" "+what, remedy)
 		return file, ca
 	}
-	o.note(n, path, file, true, certs)
+	o.note(n, path, file, authorities, certs...)
 	return file, ca
 }
 
