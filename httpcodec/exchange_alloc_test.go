@@ -45,7 +45,7 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				log := accesslog.New(io.Discard, accesslog.Options{BufferSize: 16 << 10})
+				log := accesslog.New("test", io.Discard, accesslog.Options{BufferSize: 16 << 10})
 				t.Cleanup(func() { _ = log.Close(enginetest.Patience) })
 				r.access = log.NewBuffer(format)
 			}

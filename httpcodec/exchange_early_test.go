@@ -145,7 +145,7 @@ func TestAccessLogThatComesWithinATunnel(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	log := accesslog.New(&out, accesslog.Options{FlushInterval: time.Hour})
+	log := accesslog.New("test", &out, accesslog.Options{FlushInterval: time.Hour})
 	t.Cleanup(func() { _ = log.Close(time.Second) })
 	p := startProxy(t, nil, tunnelled(t, "", enginetest.Hold))
 	c := p.dial()

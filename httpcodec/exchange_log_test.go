@@ -34,7 +34,7 @@ func startLogged(t *testing.T, change func(*Settings), hosts ...netip.AddrPort) 
 		t.Fatal(err)
 	}
 	l := &logged{}
-	l.log = accesslog.New(&l.out, accesslog.Options{FlushInterval: time.Hour})
+	l.log = accesslog.New("test", &l.out, accesslog.Options{FlushInterval: time.Hour})
 	t.Cleanup(func() { _ = l.log.Close(time.Second) })
 	l.proxy = rig{access: l.log.NewBuffer(format)}.start(t, change, hosts...)
 	return l

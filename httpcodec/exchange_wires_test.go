@@ -90,7 +90,7 @@ func startWires(t testing.TB) *wires {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.access = accesslog.New(&w.lines, accesslog.Options{BufferSize: 16 << 20, FlushInterval: time.Hour})
+	w.access = accesslog.New("test", &w.lines, accesslog.Options{BufferSize: 16 << 20, FlushInterval: time.Hour})
 	g := rig{access: w.access.NewBuffer(format), log: slog.New(reasons{w})}
 	w.proxy = g.start(t, func(s *Settings) { s.Forwarded = true }, w.host.Addr().(*net.TCPAddr).AddrPort())
 	t.Cleanup(func() {

@@ -99,7 +99,7 @@ func sessionDoesNotAllocate(t *testing.T, format string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		log := accesslog.New(io.Discard, accesslog.Options{BufferSize: 16 << 10})
+		log := accesslog.New("test", io.Discard, accesslog.Options{BufferSize: 16 << 10})
 		t.Cleanup(func() { _ = log.Close(time.Second) })
 		server.loop.Post(func() { server.Swap(server.settings, log.NewBuffer(f)) })
 	}

@@ -53,7 +53,7 @@ func (l *errorLog) options() accesslog.Options {
 }
 
 func (l *errorLog) standard() *errorOutput {
-	return &errorOutput{Log: accesslog.New(l.stderr, l.options())}
+	return &errorOutput{Log: accesslog.New("stderr", l.stderr, l.options())}
 }
 
 // Write is for the log's handler. A line that comes while the output is changed goes to the new one.

@@ -10,21 +10,27 @@ import (
 	"kroxy-ev/config"
 )
 
-// test checks the configuration, what it names included, and says so if it is good. If strict, warnings are errors.
-func test(path string, strict bool, stdout, stderr io.Writer) error {
-	cfg, warnings, err := config.Load(path)
+// test checks the configuration that f names, and what that names, for the kind of process that f asks for, and says so if
+// it is good. If f is strict, warnings are errors.
+func test(f flags, stdout, stderr io.Writer) error {
+	cfg, warnings, err := config.Load(f.config)
 	if err == nil {
+		reactors := 1 // a worker's
+		if !f.multiprocess {
+			reactors = reactorCount(cfg)
+		}
+		warnings = append(warnings, shortage(cfg, openFiles(), reactors)...)
 		var more []config.Problem
 		more, err = inspect(cfg)
 		warnings = append(warnings, more...)
 	}
-	if strict {
+	if f.strict {
 		err = config.AsError(warnings, err)
 	} else {
 		warn(warnings, stderr)
 	}
 	if err == nil {
-		fmt.Fprintf(stdout, "kroxy-ev: %s is good\n", path)
+		fmt.Fprintf(stdout, "kroxy-ev: %s is good\n", f.config)
 	}
 	return err
 }

@@ -125,3 +125,26 @@ func TestCheckByAnotherUser(t *testing.T) {
 	}
 	expectMatch(t, p.stderr.String(), `stream\.file_log: user 65534 may not make a file in "`+regexp.QuoteMeta(dir)+`": permission denied; name a file`)
 }
+
+// Connections that do not fit into the limit on open files are found by a check, for one worker or for all loops.
+func TestCheckOfConnectionsThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	s := setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"max_connections": 153, "reactors_num": 8}}
+	file := writeConfig(t, t.TempDir(), configText(reservePort(t), s))
+	const warning = `\.json:\d+:\d+: stream\.max_connections: 153 connections do not fit into the limit of 512 open files: \d+ are served at once`
+	for _, c := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"--test"}, 0, `^kroxy-ev: warning: .*` + warning},
+		{[]string{"--test", "--strict"}, 1, warning},
+		{[]string{"--test", "--strict", "-m"}, 0, `^$`},
+	} {
+		p := launch(t, withFiles(512), append(c.args, "-c", file)...)
+		if status := p.wait(); status != c.status {
+			t.Errorf("%q: exit status %d, want %d", c.args, status, c.status)
+		}
+		expectMatch(t, p.stderr.String(), c.want)
+	}
+}

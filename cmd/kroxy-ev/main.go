@@ -101,7 +101,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return status(serveMaster(f.config, predecessor, stderr), stderr)
 	}
 	if f.test {
-		return status(test(f.config, f.strict, stdout, stderr), stderr)
+		return status(test(f, stdout, stderr), stderr)
 	}
 	cfg, doubts, err := load(f.config, stderr)
 	if err != nil {

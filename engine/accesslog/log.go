@@ -97,10 +97,10 @@ func Open(path string, opts Options) (*Log, error) {
 	return l, nil
 }
 
-// New makes a log of a writer, which is written to by one goroutine, one call at a time, and which stays open when the
+// New makes a log of a writer, which messages call by the name, and which is written to by one goroutine, one call at a time, and which stays open when the
 // log is closed.
-func New(w io.Writer, opts Options) *Log {
-	l := newLog(fmt.Sprintf("%T", w), opts)
+func New(name string, w io.Writer, opts Options) *Log {
+	l := newLog(name, opts)
 	out := output{w: w, close: func() error { return nil }}
 	l.start(out, func() (output, error) { return out, nil })
 	return l

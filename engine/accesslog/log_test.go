@@ -22,7 +22,7 @@ func TestLinesAreFlushedEachInterval(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var w script
-		l := accesslog.New(&w, accesslog.Options{})
+		l := accesslog.New("test", &w, accesslog.Options{})
 		b := l.NewBuffer(compile(t, "$bytes_sent_upstream"))
 		time.Sleep(500 * time.Millisecond)
 		b.Record(number(1))
@@ -51,7 +51,7 @@ func TestHalfFullBufferIsFlushedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var w script
-		l := accesslog.New(&w, accesslog.Options{BufferSize: 1000, FlushInterval: time.Hour})
+		l := accesslog.New("test", &w, accesslog.Options{BufferSize: 1000, FlushInterval: time.Hour})
 		defer l.Close(second)
 		b := l.NewBuffer(compile(t, "$bytes_sent_upstream"))
 		for i := range 2000 {
@@ -68,7 +68,7 @@ func TestNewlyMadeLineIsNeverForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var w script
-		l := accesslog.New(&w, accesslog.Options{})
+		l := accesslog.New("test", &w, accesslog.Options{})
 		defer l.Close(second)
 		for i := range 100 {
 			diagnose(t, l, "line")
@@ -89,7 +89,7 @@ func TestNewlyMadeLineIsNeverForgotten(t *testing.T) {
 func TestWrite(t *testing.T) {
 	t.Parallel()
 	var w script
-	l := accesslog.New(&w, accesslog.Options{BufferSize: 100})
+	l := accesslog.New("test", &w, accesslog.Options{BufferSize: 100})
 	p := []byte("no newline")
 	for _, p := range [][]byte{p, []byte("one\ntwo\n"), nil} {
 		if n, err := l.Write(p); n != len(p) || err != nil {
@@ -117,7 +117,7 @@ func TestWrite(t *testing.T) {
 func TestClosed(t *testing.T) {
 	t.Parallel()
 	var w script
-	l := accesslog.New(&w, accesslog.Options{})
+	l := accesslog.New("test", &w, accesslog.Options{})
 	f := compile(t, "x")
 	b := l.NewBuffer(f)
 	if err := l.Close(10 * second); err != nil {
@@ -164,7 +164,7 @@ func TestConcurrentProducers(t *testing.T) {
 	for i := range 4000 {
 		w.add(step{n: i * 7 % 301, err: []error{nil, nil, eagain, enospc}[i%4]})
 	}
-	l := accesslog.New(&w, accesslog.Options{BufferSize: 8 << 10, FlushInterval: time.Millisecond})
+	l := accesslog.New("test", &w, accesslog.Options{BufferSize: 8 << 10, FlushInterval: time.Millisecond})
 	var wg sync.WaitGroup
 	for p := range producers {
 		b := l.NewBuffer(compile(t, fmt.Sprintf("p%d $bytes_sent_upstream.", p)))
@@ -212,12 +212,12 @@ func TestRecordDoesNotAllocate(t *testing.T) {
 	block := make(chan struct{})
 	var stuck script
 	stuck.add(step{block: block, err: io.ErrClosedPipe})
-	l := accesslog.New(&stuck, accesslog.Options{BufferSize: 16 << 10})
+	l := accesslog.New("test", &stuck, accesslog.Options{BufferSize: 16 << 10})
 	full := l.NewBuffer(everything(t))
 	for l.Lost() == 0 {
 		full.Record(record())
 	}
-	running := accesslog.New(io.Discard, accesslog.Options{BufferSize: 64 << 10})
+	running := accesslog.New("test", io.Discard, accesslog.Options{BufferSize: 64 << 10})
 	warm := running.NewBuffer(everything(t))
 	r, line := record(), []byte("diagnostic\n")
 	for range 10000 {

@@ -114,7 +114,7 @@ func TestReopenOfTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := new(script)
 		w.add(step{n: 5, err: enospc}, step{err: enospc}, step{err: enospc})
-		l := accesslog.New(w, accesslog.Options{})
+		l := accesslog.New("test", w, accesslog.Options{})
 		diagnose(t, l, "one", "two")
 		time.Sleep(second)
 		synctest.Wait()
@@ -137,7 +137,7 @@ func TestReopenWhileStuck(t *testing.T) {
 		w := new(script)
 		block := make(chan struct{})
 		w.add(step{n: 5, block: block})
-		l := accesslog.New(w, accesslog.Options{})
+		l := accesslog.New("test", w, accesslog.Options{})
 		diagnose(t, l, "one", "two")
 		time.Sleep(second)
 		synctest.Wait()

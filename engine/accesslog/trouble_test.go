@@ -11,7 +11,7 @@ import (
 	"kroxy-ev/engine/accesslog"
 )
 
-const name = "accesslog: *accesslog_test.script: "
+const name = "accesslog: test: "
 
 // Whatever a writer does for a while, afterwards everything is there, once, and nothing is torn.
 func TestNothingIsLostToPassingTrouble(t *testing.T) {
@@ -32,7 +32,7 @@ func TestNothingIsLostToPassingTrouble(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &script{steps: c.steps}
 				var told reports
-				l := accesslog.New(w, accesslog.Options{Report: told.add})
+				l := accesslog.New("test", w, accesslog.Options{Report: told.add})
 				diagnose(t, l, "one", "two")
 				time.Sleep(1050 * time.Millisecond)
 				diagnose(t, l, "three")
@@ -58,7 +58,7 @@ func TestFullDisk(t *testing.T) {
 			w.add(step{err: enospc})
 		}
 		var told reports
-		l := accesslog.New(w, accesslog.Options{BufferSize: 20, Report: told.add})
+		l := accesslog.New("test", w, accesslog.Options{BufferSize: 20, Report: told.add})
 		diagnose(t, l, "first", "second") // 13 bytes of 20: written at once
 		synctest.Wait()
 		diagnose(t, l, "third")
@@ -97,7 +97,7 @@ func TestBrokenPipe(t *testing.T) {
 		w := new(script)
 		w.add(step{n: 4, err: epipe}, step{err: epipe}, step{err: epipe})
 		var told reports
-		l := accesslog.New(w, accesslog.Options{Report: told.add})
+		l := accesslog.New("test", w, accesslog.Options{Report: told.add})
 		for _, line := range []string{"one", "two", "three"} {
 			diagnose(t, l, line, line)
 			time.Sleep(20 * second)
@@ -129,7 +129,7 @@ func TestStuckWrite(t *testing.T) {
 		block := make(chan struct{})
 		w.add(step{n: 3, block: block})
 		var told reports
-		l := accesslog.New(w, accesslog.Options{BufferSize: 60, Report: told.add})
+		l := accesslog.New("test", w, accesslog.Options{BufferSize: 60, Report: told.add})
 		b := l.NewBuffer(compile(t, "$bytes_sent_upstream"))
 		b.Record(number(1))
 		b.Record(number(2)) // 50 bytes: written, which gets stuck
@@ -162,7 +162,7 @@ func TestCloseWhileStuck(t *testing.T) {
 		w := new(script)
 		block := make(chan struct{})
 		w.add(step{n: 4, err: eagain}, step{block: block, n: 1 << 20})
-		l := accesslog.New(w, accesslog.Options{})
+		l := accesslog.New("test", w, accesslog.Options{})
 		diagnose(t, l, "one", "two", "three")
 		time.Sleep(1500 * time.Millisecond)
 		diagnose(t, l, "four")
@@ -171,7 +171,7 @@ func TestCloseWhileStuck(t *testing.T) {
 		if took := time.Since(start); took != 3*second {
 			t.Errorf("took %v", took)
 		}
-		want := "accesslog: closing *accesslog_test.script: 3 lines not written: not done after 3s"
+		want := "accesslog: closing test: 3 lines not written: not done after 3s"
 		if err == nil || err.Error() != want || l.Lost() != 3 {
 			t.Errorf("got %v, want %s; %d lost", err, want, l.Lost())
 		}
@@ -202,7 +202,7 @@ func TestCloseWhileFailing(t *testing.T) {
 				for range 100 {
 					w.add(step{err: c.err})
 				}
-				l := accesslog.New(w, accesslog.Options{})
+				l := accesslog.New("test", w, accesslog.Options{})
 				diagnose(t, l, "one", "two")
 				start := time.Now()
 				err := l.Close(3 * second)
@@ -221,7 +221,7 @@ func TestCloseWhileFailing(t *testing.T) {
 func TestCloseInterrupted(t *testing.T) {
 	t.Parallel()
 	w := &script{steps: []step{{err: errInterrupted}, {n: 2, err: errInterrupted}, {err: errInterrupted}}}
-	l := accesslog.New(w, accesslog.Options{})
+	l := accesslog.New("test", w, accesslog.Options{})
 	diagnose(t, l, "one")
 	if err := l.Close(patience); err != nil || w.String() != "one\n" {
 		t.Errorf("got %q, %v", w.String(), err)
@@ -237,7 +237,7 @@ func TestSlowReport(t *testing.T) {
 			w.add(step{err: enospc})
 		}
 		var told reports
-		l := accesslog.New(w, accesslog.Options{Report: func(err error) {
+		l := accesslog.New("test", w, accesslog.Options{Report: func(err error) {
 			time.Sleep(time.Minute)
 			told.add(err)
 		}})
@@ -259,7 +259,7 @@ func TestReportIntoTheSameLog(t *testing.T) {
 		w := new(script)
 		w.add(step{err: enospc})
 		var l *accesslog.Log
-		l = accesslog.New(w, accesslog.Options{Report: func(err error) { _, _ = fmt.Fprintln(l, err) }})
+		l = accesslog.New("test", w, accesslog.Options{Report: func(err error) { _, _ = fmt.Fprintln(l, err) }})
 		diagnose(t, l, "one")
 		time.Sleep(time.Minute)
 		if err := l.Close(second); err != nil {
