@@ -98,10 +98,10 @@ func findServing(path string) (*candidate, error) {
 
 // rank is how far a process's word counts: less is more. Everything that a desk says is known to every user of the machine.
 func (c *caller) rank(s *candidate) int {
-	switch {
-	case s.uid == 0:
+	switch s.uid {
+	case 0:
 		return 0
-	case s.uid == c.owner:
+	case c.owner:
 		return 1
 	}
 	return 2
