@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -114,6 +115,9 @@ func TestLinesThatNobodyReadAreCounted(t *testing.T) {
 
 func TestDemoEndsWithItsTerminal(t *testing.T) {
 	t.Parallel()
+	if signal.Ignored(unix.SIGHUP) {
+		t.Skip("the tests run below nohup(1), and so would the demo")
+	}
 	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
 	p.await(p.stdout, `  0 active`)
 	p.signal(unix.SIGHUP)

@@ -217,7 +217,9 @@ func awaitHangUp(t *testing.T, c *net.TCPConn) {
 	var events int16
 	_ = raw.Control(func(fd uintptr) {
 		fds := []unix.PollFd{{Fd: int32(fd)}}
-		_, _ = unix.Poll(fds, 10_000)
+		for _, err := unix.Poll(fds, 10_000); err == unix.EINTR; {
+			_, err = unix.Poll(fds, 10_000)
+		}
 		events = fds[0].Revents
 	})
 	if events&unix.POLLHUP == 0 {

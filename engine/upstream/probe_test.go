@@ -71,7 +71,8 @@ func TestProbeResolves(t *testing.T) {
 	good := hello(t, enginetest.Loopback, "good")
 	spare := hello(t, enginetest.Loopback, "spare")
 	g := w.group(named("late.test", good), spare)
-	for range 2 { // for the lookup that began with the group, and for that of the connection, if these are two
+	g.ResolveTimeout = time.Second // if there are more lookups than answers
+	for range 2 {                  // for the lookup that began with the group, and for that of the connection, if these are two
 		w.answer("late.test") <- answer{err: errNoName}
 	}
 	c, err := w.connect(g)

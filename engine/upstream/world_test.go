@@ -29,6 +29,7 @@ type world struct {
 
 	mu      sync.Mutex
 	answers map[string]chan answer
+	failing map[string]error
 }
 
 type answer struct {
@@ -65,8 +66,15 @@ func (w *world) answer(name string) chan answer {
 
 // lookup waits for the script's next answer.
 func (w *world) lookup(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
+	answers := w.answer(name)
+	w.mu.Lock()
+	err, fails := w.failing[name]
+	w.mu.Unlock()
+	if fails && len(answers) == 0 {
+		return nil, 0, err
+	}
 	select {
-	case a := <-w.answer(name):
+	case a := <-answers:
 		return a.addrs, resolve.UnknownTTL, a.err
 	case <-ctx.Done():
 		return nil, 0, ctx.Err()
@@ -82,11 +90,14 @@ func (w *world) knows(name string, addrs ...string) {
 	<-told
 }
 
-// fails has lookups of a name fail: the first ones, which are more than any test makes.
+// fails has lookups of a name fail, if there is no other answer.
 func (w *world) fails(name string, err error) {
-	for range 5 {
-		w.answer(name) <- answer{err: err}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failing == nil {
+		w.failing = make(map[string]error)
 	}
+	w.failing[name] = err
 }
 
 func found(addrs ...string) (a answer) {
