@@ -200,7 +200,7 @@ func clientHello(t *testing.T) []byte {
 func TestCutHandshakes(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
-	e := startEcho(t, tlsconn.ServerOptions{Certificates: []tlsconn.KeyPair{ca.issue(t, rsaKey(t), "a.test")}, HandshakeTimeout: 100 * time.Millisecond})
+	e := startEcho(t, tlsconn.ServerOptions{Certificates: []tlsconn.KeyPair{ca.issue(t, rsaKey(t), "a.test")}, HandshakeTimeout: 400 * time.Millisecond})
 	const each = 150
 	cut := func(i int) {
 		raw, err := net.Dial("tcp", e.addr)
