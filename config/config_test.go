@@ -41,23 +41,34 @@ func exported(c *config.Config) config.Config {
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	const minute = 60 * time.Second
-	want := config.Config{
-		Mode: config.ModeStream, Port: 8080, WorkersNum: 1, ProxyTo: "b",
-		SendTimeout: minute, ConnectTimeout: minute, ResolveTimeout: minute,
-		ProxyReadTimeout: minute, ProxySendTimeout: minute, ReadTimeout: minute,
-		ShutdownTimeout: 8 * time.Second, WatchdogTimeout: 10 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
-		Groups: []config.Group{{
-			Name: "b", Algorithm: "round_robin", Hosts: []config.Host{{Name: "h", Port: 1}},
-		}},
+	process := config.Process{WorkersNum: 1, ShutdownTimeout: 8 * time.Second, WatchdogTimeout: 10 * time.Second}
+	group := &config.Group{
+		Name: "b", Path: "stream.servers.b", Algorithm: "round_robin", Hosts: []config.Host{{Name: "h", Port: 1}}, ConnectTimeout: minute, ResolveTimeout: minute,
 	}
+	route := config.Route{
+		Path: "stream", Name: "stream", To: []config.Target{{Group: group, Weight: 1}},
+		SendTimeout: minute, ProxyReadTimeout: minute, ProxySendTimeout: minute, ReadTimeout: minute,
+	}
+	server := &config.Server{
+		Mode: config.ModeStream, Path: "stream", Name: "stream", Listen: []config.Listen{{Path: "stream.port", Port: 8080}},
+		TLSHandshakeTimeout: 10 * time.Second, SendTimeout: minute, ReadTimeout: minute,
+	}
+	whole := func() config.Config {
+		server.Routes = []config.Route{route}
+		return config.Config{Process: process, Servers: []*config.Server{server}, Groups: []*config.Group{group}}
+	}
+	want := whole()
 	c, warnings := parse(t, `{"stream":{`+ok+`}}`)
 	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {
 		t.Errorf("stream: got\n%+v\nwant\n%+v\nwarnings %v", got, want, warnings)
 	}
 
-	want.Mode, want.ReadTimeout, want.ClientHeaderTimeout, want.ClientBodyTimeout = config.ModeHTTP, 0, minute, minute
-	want.KeepaliveTimeout, want.UpstreamKeepalive, want.UpstreamKeepaliveTimeout = 75*time.Second, config.KeepaliveAuto, minute
-	want.ForwardedHeaders = true
+	server.Mode, server.Path, server.Name, server.Listen[0].Path = config.ModeHTTP, "http", "http", "http.port"
+	server.ReadTimeout, server.ClientHeaderTimeout, server.ClientBodyTimeout, server.KeepaliveTimeout = 0, minute, minute, 75*time.Second
+	server.ForwardedHeaders = true
+	route.Path, route.Name, route.ReadTimeout, route.ClientBodyTimeout = "http", "http", 0, minute
+	group.Path, group.UpstreamKeepalive, group.UpstreamKeepaliveTimeout = "http.servers.b", config.KeepaliveAuto, minute
+	want = whole()
 	c, warnings = parse(t, `{"http":{`+ok+`}}`)
 	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {
 		t.Errorf("http: got\n%+v\nwant\n%+v\nwarnings %v", got, want, warnings)
@@ -86,33 +97,44 @@ func TestEveryKey(t *testing.T) {
 				"proxy_tls_cert_path":"`+pair2.CertPath+`","proxy_tls_key_path":"`+pair2.KeyPath+`"},
 			"one":{"balancing_algo":"","hosts":[{"host":"c","port":4}],"proxy_tls_enabled":true}
 		}}}`)
+	two := &config.Group{
+		Name: "two", Path: "http.servers.two", Algorithm: "host", Hosts: []config.Host{{Name: "::1", Port: 2}, {Name: "b", Port: 3}, {Name: "b", Port: 3}},
+		ProxyTLS: config.ProxyTLS{
+			Enabled: true, Verify: true, CAPath: ca.CertPath, CA: ca.Cert, ServerName: "::2", KeyPair: pair2,
+		},
+	}
+	one := &config.Group{
+		Name: "one", Path: "http.servers.one", Algorithm: "round_robin", Hosts: []config.Host{{Name: "c", Port: 4}}, ProxyTLS: config.ProxyTLS{Enabled: true},
+	}
+	for _, g := range []*config.Group{one, two} {
+		g.ConnectTimeout, g.ConnectTimeoutSet, g.ResolveTimeout, g.UpstreamKeepalive, g.UpstreamKeepaliveTimeout = ms(6), true, ms(7), 11, ms(12)
+	}
 	want := config.Config{
-		Mode: config.ModeHTTP, Port: 1, WorkersNum: 2, ReactorsNum: 3, MaxConnections: 4, ProxyTo: "two",
-		SendTimeout: ms(5), ConnectTimeout: ms(6), ConnectTimeoutSet: true, ResolveTimeout: ms(7), ProxyReadTimeout: ms(8),
-		ProxySendTimeout: ms(9), WatchdogTimeout: ms(14), PIDFile: "p", User: "u", GroupName: "g", ClientBodyTimeout: config.MaxTimeout,
-		KeepaliveTimeout: ms(10), UpstreamKeepalive: 11, UpstreamKeepaliveTimeout: ms(12), MaxBodySize: 13, UpstreamHost: true,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
-		Headers:        []config.Header{{"Host", "$host"}, {"A", "\tx é"}, {"B", ""}},
-		TLS: config.TLS{
-			Enabled: true, Certificates: []config.KeyPair{pair, pair2}, VerifyClient: true,
-			ClientCAPath: ca.CertPath, ClientCA: ca.Cert, MinVersion: "1.3", TicketRotation: ms(16),
+		Process: config.Process{
+			WorkersNum: 2, ReactorsNum: 3, MaxConnections: 4, WatchdogTimeout: ms(14), PIDFile: "p", User: "u", GroupName: "g",
 		},
-		TLSHandshakeTimeout: ms(15),
-		FileLog:             "/dev/null", FormatLog: "$ $1 $client_addr$status.$http_user_agent",
-		Groups: []config.Group{
-			{
-				Name: "two", Algorithm: "host", Hosts: []config.Host{{Name: "::1", Port: 2}, {Name: "b", Port: 3}, {Name: "b", Port: 3}},
-				ProxyTLS: config.ProxyTLS{
-					Enabled: true, Verify: true, CAPath: ca.CertPath, CA: ca.Cert, ServerName: "::2", KeyPair: pair2,
-				},
+		Servers: []*config.Server{{
+			Mode: config.ModeHTTP, Path: "http", Name: "http", Listen: []config.Listen{{Path: "http.port", Port: 1, TLS: true}},
+			Routes: []config.Route{{
+				Path: "http", Name: "http", To: []config.Target{{Group: two, Weight: 1}},
+				RequestHeaders: config.HeaderEdits{Set: []config.Header{{"Host", "$host"}, {"A", "\tx é"}, {"B", ""}}},
+				SendTimeout:    ms(5), ProxyReadTimeout: ms(8), ProxySendTimeout: ms(9), ClientBodyTimeout: config.MaxTimeout, MaxBodySize: 13, UpstreamHost: true,
+			}},
+			SendTimeout: ms(5), ClientBodyTimeout: config.MaxTimeout, KeepaliveTimeout: ms(10), MaxBodySize: 13,
+			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+			TLS: config.TLS{
+				Enabled: true, Certificates: []config.KeyPair{pair, pair2}, VerifyClient: true,
+				ClientCAPath: ca.CertPath, ClientCA: ca.Cert, MinVersion: "1.3", TicketRotation: ms(16),
 			},
-			{Name: "one", Algorithm: "round_robin", Hosts: []config.Host{{Name: "c", Port: 4}}, ProxyTLS: config.ProxyTLS{Enabled: true}},
-		},
+			TLSHandshakeTimeout: ms(15),
+			FileLog:             "/dev/null", FormatLog: "$ $1 $client_addr$status.$http_user_agent",
+		}},
+		Groups: []*config.Group{two, one},
 	}
 	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {
 		t.Errorf("got\n%+v\nwant\n%+v\nwarnings %v", got, want, warnings)
 	}
-	if g := c.Group("one"); g != &c.Groups[1] {
+	if g := c.Group("one"); g != c.Groups[1] {
 		t.Errorf("Group returned %+v", g)
 	}
 	if g := c.Group("three"); g != nil {
@@ -124,8 +146,8 @@ func TestEveryKey(t *testing.T) {
 	}
 	c, _ = parse(t, stream(`"tls_cert_path":"/none","tls_key_path":"/none","tls_verify_client":true,"tls_client_ca_path":"/none","tls_min_version":"1.3","tls_ticket_rotation":1,`+
 		`"certificates":[{"cert_path":"/none","key_path":"/none"}]`))
-	if !reflect.DeepEqual(c.TLS, config.TLS{}) || len(c.Files()) > 0 {
-		t.Errorf("ignored options are kept: %+v", c.TLS)
+	if !reflect.DeepEqual(c.Servers[0].TLS, config.TLS{}) || len(c.Files()) > 0 {
+		t.Errorf("ignored options are kept: %+v", c.Servers[0].TLS)
 	}
 	for _, a := range config.Algorithms {
 		in := `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"` + a + `","hosts":[{"host":"h","port":1}]}}}}`
@@ -152,8 +174,8 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s: %v %v", f, warnings, err)
 			continue
 		}
-		if want := []config.Host{{Name: "127.0.0.1", Port: 9001}, {Name: "127.0.0.1", Port: 9002}}; c.Port != 8080 ||
-			c.FileLog != "/dev/stdout" || !slices.Equal(c.Group(c.ProxyTo).Hosts, want) {
+		if want := []config.Host{{Name: "127.0.0.1", Port: 9001}, {Name: "127.0.0.1", Port: 9002}}; c.Servers[0].Listen[0].Port != 8080 ||
+			c.Servers[0].FileLog != "/dev/stdout" || !slices.Equal(c.Servers[0].Routes[0].To[0].Group.Hosts, want) {
 			t.Errorf("%s: %+v", f, exported(c))
 		}
 	}

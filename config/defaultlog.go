@@ -10,12 +10,12 @@ const (
 
 // defaultLog gives an access log its lines where the file does not. A
 // format_log that is empty says as little as none: its lines would be empty.
-func (c *Config) defaultLog() {
+func (s *Server) defaultLog() {
 	switch {
-	case c.FileLog == "" || c.FormatLog != "" || c.FormatFields != nil:
-	case c.Mode == ModeHTTP:
-		c.FormatLog = DefaultHTTPLog
+	case s.FileLog == "" || s.FormatLog != "" || s.FormatFields != nil:
+	case s.Mode == ModeHTTP:
+		s.FormatLog = DefaultHTTPLog
 	default:
-		c.FormatLog = DefaultStreamLog
+		s.FormatLog = DefaultStreamLog
 	}
 }

@@ -19,15 +19,15 @@ func TestDefaultLog(t *testing.T) {
 	} {
 		for want, wrap := range map[*string]func(string) string{&test.stream: stream, &test.http: http} {
 			c, warnings := parse(t, wrap(test.members))
-			if c.FormatLog != *want || len(warnings) > 0 {
-				t.Errorf("%s: got %q, %v, want %q", wrap(test.members), c.FormatLog, warnings, *want)
+			if c.Servers[0].FormatLog != *want || len(warnings) > 0 {
+				t.Errorf("%s: got %q, %v, want %q", wrap(test.members), c.Servers[0].FormatLog, warnings, *want)
 			}
 		}
 	}
 	// They are good themselves.
 	parse(t, stream(`"format_log":"`+config.DefaultStreamLog+`"`))
 	c, _ := parse(t, http(`"format_log":"$client_addr \"$request_method $request_uri $protocol\" $status $bytes_sent_downstream \"$http_user_agent\" $upstream_addr $processing_time $end_reason"`))
-	if c.FormatLog != config.DefaultHTTPLog {
+	if c.Servers[0].FormatLog != config.DefaultHTTPLog {
 		t.Errorf("the default has become %s", config.DefaultHTTPLog)
 	}
 }

@@ -4,12 +4,76 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
+
+// Group is a named set of hosts in "servers", and how they are spoken to. A
+// group that is used with different settings from further out is a Group for
+// each; they have one Name, and so the same hosts.
+type Group struct {
+	Name      string
+	Path      string // its JSON path
+	Hosts     []Host // in the order of the file, at least one; may repeat
+	Algorithm string // one of Algorithms, never ""
+	ProxyTLS  ProxyTLS
+
+	ConnectTimeout time.Duration // connecting to a host, over all that are tried
+	ResolveTimeout time.Duration // resolving a host's name
+	// ConnectTimeoutSet is whether the file has ConnectTimeout. If so, the last host to be tried may take all that is left of
+	// it; if not, it gets no more time than each of the others.
+	ConnectTimeoutSet bool
+
+	UpstreamKeepalive        int           // http: idle connections kept for each host, by each loop; or KeepaliveAuto
+	UpstreamKeepaliveTimeout time.Duration // http: how long they are kept
+
+	ProxyProtocol string        // version of the PROXY header that connections to hosts begin with: "v1" or "v2"; "" is none
+	TCPKeepalive  time.Duration // between two probes of a silent host; 0 is none
+}
+
+// KeepaliveAuto is the UpstreamKeepalive that stands for as many idle connections as were in use at once of late.
+const KeepaliveAuto = -1
+
+// Host is one upstream host.
+type Host struct {
+	// Name is where it is: a DNS name, an IPv4 address, or an IPv6 address
+	// without brackets, spelled as in the file. It is "" if Unix is set.
+	Name string
+	Port uint16 // 0 if Unix is set
+	Unix string // path of a Unix-domain socket instead of Name and Port
+	// Alias is what it is called, if that is not Name; spelled like a Name. It
+	// is AnyName for a host that gets what no other host is called.
+	Alias string
+}
+
+// AnyName is the Alias of a host that takes any name that no other host has.
+const AnyName = "*"
+
+// Called returns the name of the host for those who speak to it: in Host, in
+// SNI, in its certificate.
+func (h Host) Called() string {
+	switch {
+	case h.Alias != "" && h.Alias != AnyName:
+		return h.Alias
+	case h.Unix != "":
+		return "localhost" // RFC 9110 section 7.2 asks for a name, and a path is none
+	default:
+		return h.Name
+	}
+}
+
+// Matches returns the name that a client asks for to get this host where hosts
+// are chosen by name, or AnyName.
+func (h Host) Matches() string {
+	if h.Alias == AnyName {
+		return AnyName
+	}
+	return h.Called()
+}
 
 const groupExample = `{ "hosts": [{ "host": "127.0.0.1", "port": 9001 }] }`
 
 // groups decodes "servers".
-func (o object) groups() []Group {
+func (o object) groups() []*Group {
 	n, path := o.child("servers")
 	if n == nil {
 		o.fail(o.node, path, "it is missing: there is nothing to send traffic to", `add "servers": { "backend": `+groupExample+" }")
@@ -22,7 +86,7 @@ func (o object) groups() []Group {
 	if len(n.members) == 0 {
 		o.fail(n, path, "there are no groups in it", `write { "backend": `+groupExample+" }")
 	}
-	var groups []Group
+	var groups []*Group
 	for i := range n.members {
 		m := &n.members[i]
 		if m.repeated {
@@ -35,12 +99,12 @@ func (o object) groups() []Group {
 	return groups
 }
 
-func (o object) group(name string) Group {
+func (o object) group(name string) *Group {
 	o.unknown()
-	g := Group{Name: name, Algorithm: o.algorithm()}
+	g := &Group{Name: name, Path: o.path, Algorithm: o.algorithm()}
 	g.Hosts = o.hosts(g.choosesByName())
 	g.ProxyTLS = o.proxyTLS()
-	o.checkAnyName(&g)
+	o.checkAnyName(g)
 	return g
 }
 
@@ -63,8 +127,8 @@ func (o object) checkAnyName(g *Group) {
 }
 
 // checkNames warns of a choice by a name that no client can give.
-func (o object) checkNames(c *Config) {
-	if g := c.Group(c.ProxyTo); g != nil && g.Algorithm == "sni" && o.mode == ModeHTTP && !c.TLS.Enabled {
+func (o object) checkNames(s *Server, g *Group) {
+	if g != nil && g.Algorithm == "sni" && o.mode == ModeHTTP && !s.TLS.Enabled {
 		path := keyPath(keyPath(keyPath(o.path, "servers"), g.Name), "balancing_algo")
 		outcome := "every request is answered 421"
 		if slices.ContainsFunc(g.Hosts, func(h Host) bool { return h.Alias == AnyName }) {
@@ -77,8 +141,7 @@ func (o object) checkNames(c *Config) {
 }
 
 // checkLoop warns of hosts of the group in use that are this very proxy.
-func (o object) checkLoop(c *Config) {
-	g := c.Group(c.ProxyTo)
+func (o object) checkLoop(port uint16, g *Group) {
 	if g == nil {
 		return
 	}
@@ -88,7 +151,7 @@ func (o object) checkLoop(c *Config) {
 		return
 	}
 	for i, h := range g.Hosts {
-		if h.Port == c.Port && leadsHere(h.Name) {
+		if h.Port == port && leadsHere(h.Name) {
 			o.warn(list.value.elements[i].pos, indexPath(path, i), "this is where the proxy itself listens: no connection is made to it, since it would come back",
 				`write the host's own "port", or another "port" in `+quote(o.path))
 		}

@@ -6,17 +6,20 @@ import (
 )
 
 // http decodes what only http mode has.
-func (o object) http(c *Config) {
-	c.ClientHeaderTimeout = o.millis("client_header_timeout", 60000)
-	c.ClientBodyTimeout = o.millis("client_body_timeout", 60000)
-	c.KeepaliveTimeout = o.millis("keepalive_timeout", 75000)
-	c.UpstreamKeepalive = o.keepalive()
-	c.UpstreamKeepaliveTimeout = o.millis("upstream_keepalive_timeout", 60000)
-	c.MaxBodySize = o.integer("max_body_size", bounds{0, 1e18 - 1, 0, "write a number of bytes, or 0 for no limit"})
-	c.ForwardedHeaders = o.booleanOr("forwarded_headers", true)
-	c.UpstreamHost = o.setHost()
-	c.TrustedProxies = o.prefixes("trusted_proxies")
-	c.Headers = o.headers()
+func (o object) http(s *Server, r *Route, groups []*Group) {
+	s.ClientHeaderTimeout = o.millis("client_header_timeout", 60000)
+	s.ClientBodyTimeout = o.millis("client_body_timeout", 60000)
+	s.KeepaliveTimeout = o.millis("keepalive_timeout", 75000)
+	keep, keepFor := o.keepalive(), o.millis("upstream_keepalive_timeout", 60000)
+	for _, g := range groups {
+		g.UpstreamKeepalive, g.UpstreamKeepaliveTimeout = keep, keepFor
+	}
+	s.MaxBodySize = o.integer("max_body_size", bounds{0, 1e18 - 1, 0, "write a number of bytes, or 0 for no limit"})
+	s.ForwardedHeaders = o.booleanOr("forwarded_headers", true)
+	r.UpstreamHost = o.setHost()
+	s.TrustedProxies = o.prefixes("trusted_proxies")
+	r.RequestHeaders.Set = o.headers()
+	r.MaxBodySize, r.ClientBodyTimeout = s.MaxBodySize, s.ClientBodyTimeout
 }
 
 // keepalive decodes upstream_keepalive.

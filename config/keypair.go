@@ -9,6 +9,13 @@ import (
 	"strings"
 )
 
+// KeyPair is a certificate chain and the key of its first certificate, which
+// belong together; zero if there is none.
+type KeyPair struct {
+	CertPath, KeyPath string
+	Cert, Key         []byte // PEM as read
+}
+
 // keyPair decodes the paths of a PEM certificate chain and its private key,
 // and says whether one is given. If they are used, then so must be the other;
 // it also reads both, and reports the file at fault if they do not make a pair.

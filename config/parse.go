@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -125,7 +126,7 @@ func (d *decoder) document(data []byte) *Config {
 		return nil
 	}
 
-	var found *Config
+	c := &Config{root: root}
 	for i := range root.members {
 		m := &root.members[i]
 		if m.repeated || m.key != "http" && m.key != "stream" {
@@ -135,65 +136,85 @@ func (d *decoder) document(data []byte) *Config {
 		if m.key == "http" {
 			mode = ModeHTTP
 		}
-		if found != nil {
-			d.failAt(m.pos, m.key, fmt.Sprintf("both %q and %q are present", found.Mode.String(), m.key), "keep one of the two: a process has one mode")
+		if len(c.Servers) > 0 {
+			d.failAt(m.pos, m.key, fmt.Sprintf("both %q and %q are present", c.Servers[0].Mode.String(), m.key), "keep one of the two: a process has one mode")
 		}
 		d.mode = mode
-		if c := d.server(&m.value); found == nil {
-			found = c
-		}
+		d.server(&m.value, c)
 	}
-	if found == nil {
+	if len(c.Servers) == 0 {
 		d.fail(root, Root, `neither "stream" nor "http" is present`, `write { "stream": { ... } } for TCP or { "http": { ... } } for HTTP`)
-		found = &Config{}
+		d.mode = ModeStream
+	} else {
+		d.mode = c.Servers[0].Mode
 	}
-	d.mode = found.Mode
 	top.unknown()
-	found.root = root
-	return found
+	return c
 }
 
-// server decodes the object of d.mode.
-func (d *decoder) server(n *node) *Config {
-	c := &Config{Mode: d.mode}
-	o, ok := d.object(n, c.Mode.String(), placeOf(c.Mode), `an object: { "proxy_to": ..., "servers": { ... } }`)
+// server decodes the object of d.mode into c.
+func (d *decoder) server(n *node, c *Config) {
+	s := &Server{Mode: d.mode, Path: d.mode.String(), Name: d.mode.String()}
+	c.Servers = append(c.Servers, s)
+	o, ok := d.object(n, s.Path, placeOf(s.Mode), `an object: { "proxy_to": ..., "servers": { ... } }`)
 	if !ok {
-		return c
+		return
 	}
 	o.unknown()
 
-	c.Port = uint16(o.integer("port", portRange(8080)))
-	c.WorkersNum = int(o.integer("workers_num", bounds{1, maxProcesses, 1, fmt.Sprintf("write a number of processes from 1 to %d", maxProcesses)}))
-	c.ReactorsNum = int(o.integer("reactors_num", bounds{0, maxProcesses, 0, "write a number of event loops, or 0 for one per CPU"}))
-	c.MaxConnections = int(o.integer("max_connections", bounds{0, math.MaxInt32, 0, "write a number of connections, or 0 for as many as the open file limit allows"}))
+	port := uint16(o.integer("port", portRange(8080)))
+	c.Process = o.process()
 
-	c.SendTimeout = o.millis("send_timeout", 60000)
-	c.ConnectTimeout = o.millis("connect_timeout", 60000)
-	c.ConnectTimeoutSet = o.node.get("connect_timeout") != nil
-	c.ResolveTimeout = o.millis("resolve_timeout", 60000)
-	c.ProxyReadTimeout = o.millis("proxy_read_timeout", 60000)
-	c.ProxySendTimeout = o.millis("proxy_send_timeout", 60000)
-	c.ShutdownTimeout = o.millis("shutdown_timeout", 8000)
-	c.WatchdogTimeout = o.millis("watchdog_timeout", 10000)
-	c.PIDFile, c.User, c.GroupName = o.text("pid_file"), o.text("user"), o.text("group")
-	if c.Mode == ModeHTTP {
-		o.http(c)
-	} else {
-		c.ReadTimeout = o.millis("read_timeout", 60000)
+	groups := o.groups()
+	c.Groups = append(c.Groups, groups...)
+	connect, resolve := o.millis("connect_timeout", 60000), o.millis("resolve_timeout", 60000)
+	for _, g := range groups {
+		g.ConnectTimeout, g.ResolveTimeout = connect, resolve
+		g.ConnectTimeoutSet = o.node.get("connect_timeout") != nil
 	}
 
-	c.TLSHandshakeTimeout = o.millis("tls_handshake_timeout", 10000)
-	c.TLS = o.tls()
+	s.SendTimeout = o.millis("send_timeout", 60000)
+	r := Route{Path: s.Path, Name: s.Path, SendTimeout: s.SendTimeout}
+	r.ProxyReadTimeout = o.millis("proxy_read_timeout", 60000)
+	r.ProxySendTimeout = o.millis("proxy_send_timeout", 60000)
+	if s.Mode == ModeHTTP {
+		o.http(s, &r, groups)
+	} else {
+		s.ReadTimeout = o.millis("read_timeout", 60000)
+		r.ReadTimeout = s.ReadTimeout
+	}
 
-	c.ErrorLog = o.text("error_log")
-	c.LogLevel = o.logLevel()
-	c.FileLog = o.text("file_log")
-	c.FormatLog, c.FormatFields = o.formatLog()
-	c.defaultLog()
+	s.TLSHandshakeTimeout = o.millis("tls_handshake_timeout", 10000)
+	s.TLS = o.tls()
+	s.Listen = []Listen{{Path: keyPath(s.Path, "port"), Port: port, TLS: s.TLS.Enabled}}
 
-	c.Groups = o.groups()
-	c.ProxyTo = o.proxyTo()
-	o.checkNames(c)
-	o.checkLoop(c)
-	return c
+	s.FileLog = o.text("file_log")
+	s.FormatLog, s.FormatFields = o.formatLog()
+	s.defaultLog()
+
+	name := o.proxyTo()
+	i := slices.IndexFunc(groups, func(g *Group) bool { return g.Name == name })
+	if i < 0 {
+		return // said already
+	}
+	r.To = []Target{{Group: groups[i], Weight: 1}}
+	s.Routes = []Route{r}
+	o.checkNames(s, groups[i])
+	o.checkLoop(port, groups[i])
+}
+
+// process decodes what a process has once.
+func (o object) process() Process {
+	return Process{
+		WorkersNum:      int(o.integer("workers_num", bounds{1, maxProcesses, 1, fmt.Sprintf("write a number of processes from 1 to %d", maxProcesses)})),
+		ReactorsNum:     int(o.integer("reactors_num", bounds{0, maxProcesses, 0, "write a number of event loops, or 0 for one per CPU"})),
+		MaxConnections:  int(o.integer("max_connections", bounds{0, math.MaxInt32, 0, "write a number of connections, or 0 for as many as the open file limit allows"})),
+		ShutdownTimeout: o.millis("shutdown_timeout", 8000),
+		WatchdogTimeout: o.millis("watchdog_timeout", 10000),
+		PIDFile:         o.text("pid_file"),
+		User:            o.text("user"),
+		GroupName:       o.text("group"),
+		ErrorLog:        o.text("error_log"),
+		LogLevel:        o.logLevel(),
+	}
 }

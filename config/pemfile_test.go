@@ -38,8 +38,8 @@ func TestFiles(t *testing.T) {
 		t.Errorf("the text is %s", got)
 	}
 	// Read once: the bytes are the same, not only equal.
-	for _, ca := range [][]byte{c.TLS.ClientCA, c.Groups[0].ProxyTLS.CA} {
-		if &ca[0] != &c.TLS.Certificates[0].Cert[0] {
+	for _, ca := range [][]byte{c.Servers[0].TLS.ClientCA, c.Groups[0].ProxyTLS.CA} {
+		if &ca[0] != &c.Servers[0].TLS.Certificates[0].Cert[0] {
 			t.Error("a file that is used twice was read twice")
 		}
 	}

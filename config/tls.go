@@ -1,5 +1,37 @@
 package config
 
+import "time"
+
+// TLS says how clients are spoken to; all zero unless Enabled.
+type TLS struct {
+	Enabled      bool
+	Certificates []KeyPair // at least one; the first is for names that none is for, and for no name
+	VerifyClient bool      // demand a client certificate that ClientCA vouches for
+
+	ClientCAPath string // "" unless VerifyClient
+	ClientCA     []byte // PEM as read, at least one CA certificate; nil is the system roots
+
+	MinVersion string // "1.2" or "1.3"
+
+	TicketRotation time.Duration // how long a key of session tickets is in use; 0 is as long as the process lasts
+}
+
+// ProxyTLS says how the hosts of a group are spoken to; all zero unless
+// Enabled.
+type ProxyTLS struct {
+	Enabled bool
+	Verify  bool // a host needs a certificate for its name that CA vouches for
+
+	CAPath string // "" unless Verify
+	CA     []byte // PEM as read, at least one CA certificate; nil is the system roots
+
+	// ServerName is asked for in SNI and expected in the certificate instead
+	// of a host's own name; spelled like a Host's Name, or "".
+	ServerName string
+
+	KeyPair KeyPair // the proxy's own certificate; zero if none
+}
+
 // ignored warns of the keys that have no meaning without another one.
 func (o object) ignored(without string, keys ...string) {
 	for _, k := range keys {

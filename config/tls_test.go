@@ -127,8 +127,8 @@ func TestCertificates(t *testing.T) {
 		for _, wrap := range []func(string) string{stream, http} {
 			got, warnings := parse(t, wrap(`"tls_enabled":true`+test.members))
 			want := config.TLS{Enabled: true, Certificates: test.want, MinVersion: "1.2", TicketRotation: 8 * time.Hour}
-			if !reflect.DeepEqual(got.TLS, want) || len(warnings) > 0 {
-				t.Errorf("%s: got %s, want %s, warnings %v", name, spell(got.TLS), spell(want), warnings)
+			if !reflect.DeepEqual(got.Servers[0].TLS, want) || len(warnings) > 0 {
+				t.Errorf("%s: got %s, want %s, warnings %v", name, spell(got.Servers[0].TLS), spell(want), warnings)
 			}
 		}
 	}
@@ -148,7 +148,7 @@ func TestTLSVersionsAndNames(t *testing.T) {
 	p := writePair(t)
 	for version, want := range map[string]string{"": "1.2", "1.2": "1.2", "1.3": "1.3"} {
 		c, _ := parse(t, stream(`"tls_enabled":true,"tls_min_version":"`+version+`","tls_cert_path":"`+p.CertPath+`","tls_key_path":"`+p.KeyPath+`"`))
-		if got := c.TLS.MinVersion; got != want {
+		if got := c.Servers[0].TLS.MinVersion; got != want {
 			t.Errorf("%q became %q", version, got)
 		}
 	}

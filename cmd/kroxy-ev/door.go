@@ -24,13 +24,13 @@ func openDoors(cfg *config.Config, inherited []int) (*doors, error) {
 			closeAll(inherited)
 			return nil, err
 		}
-		return &doors{port: cfg.Port, sockets: inherited, shared: true, open: len(inherited)}, nil
+		return &doors{port: onlyPort(cfg), sockets: inherited, shared: true, open: len(inherited)}, nil
 	}
 	sockets, err := openSockets(cfg, cfg.WorkersNum)
 	if err != nil {
 		return nil, err
 	}
-	return &doors{port: cfg.Port, sockets: sockets, open: len(sockets)}, nil
+	return &doors{port: onlyPort(cfg), sockets: sockets, open: len(sockets)}, nil
 }
 
 // of is the socket of a slot.

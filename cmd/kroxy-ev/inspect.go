@@ -46,7 +46,7 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 	}
 	check := func(w identity, key, path string) {
 		if what, remedy := w.mayWrite(path); what != "" {
-			bad = append(bad, cfg.Problem(cfg.Mode.String()+"."+key, what, remedy))
+			bad = append(bad, cfg.Problem(cfg.PathOf(onlyServer(cfg), key), what, remedy))
 		}
 	}
 	if l, err := newLedger(); err == nil {
@@ -63,11 +63,11 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 			key = "user"
 		}
 		if os.Getuid() != 0 {
-			warnings = append(warnings, cfg.Problem(cfg.Mode.String()+"."+key,
+			warnings = append(warnings, cfg.Problem(cfg.PathOf(onlyServer(cfg), key),
 				"only root can run workers as another user and check whether they may write the log", "check the file as root"))
 		}
 	}
-	for _, f := range []struct{ key, path string }{{"file_log", cfg.FileLog}, {"error_log", cfg.ErrorLog}} {
+	for _, f := range []struct{ key, path string }{{"file_log", onlyServer(cfg).FileLog}, {"error_log", cfg.ErrorLog}} {
 		if err == nil && f.path != "" && !standard(f.path) {
 			check(worker, f.key, f.path)
 		}

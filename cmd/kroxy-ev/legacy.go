@@ -99,7 +99,7 @@ func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) e
 		next.tickets = next.tickets.rotated()
 	}
 	d := &doors{port: l.Port, sockets: h.Files[1:], shared: l.Shared, open: l.Open}
-	if next.cfg.Port == l.Port {
+	if onlyPort(next.cfg) == l.Port {
 		next.doors = d
 		return d.provide(next.cfg, next.cfg.WorkersNum)
 	}

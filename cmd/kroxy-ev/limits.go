@@ -58,13 +58,14 @@ func fileBudget(files, reactors, max, keep int) budget {
 
 // keepsIdle is how many idle connections to hosts cfg allows a reactor to keep.
 func keepsIdle(cfg *config.Config) int {
-	if cfg.Mode != config.ModeHTTP {
+	g := onlyGroup(cfg)
+	if onlyMode(cfg) != config.ModeHTTP {
 		return 0
 	}
-	if cfg.UpstreamKeepalive == config.KeepaliveAuto {
+	if g.UpstreamKeepalive == config.KeepaliveAuto {
 		return math.MaxInt
 	}
-	return cfg.UpstreamKeepalive * len(cfg.Group(cfg.ProxyTo).Hosts)
+	return g.UpstreamKeepalive * len(g.Hosts)
 }
 
 // shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors.
@@ -81,7 +82,7 @@ func shortage(cfg *config.Config, files, reactors int) []config.Problem {
 	if enough := sort.Search(mostFiles, func(n int) bool { return fit(n) >= cfg.MaxConnections }); enough < mostFiles {
 		remedy = fmt.Sprintf("raise the limit to %d (ulimit -n, or LimitNOFILE= in a systemd unit), or %s", enough, remedy)
 	}
-	return []config.Problem{cfg.Problem(cfg.Mode.String()+".max_connections", what, remedy)}
+	return []config.Problem{cfg.Problem(cfg.PathOf(onlyServer(cfg), "max_connections"), what, remedy)}
 }
 
 // clamp bounds n from below and, if hi is positive, from above.

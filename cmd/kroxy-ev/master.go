@@ -92,7 +92,7 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	defer m.pid.remove()
 	m.openDesk()
 	defer m.closeDesk()
-	log.Info("kroxy-ev: serving", "port", m.now.cfg.Port, "mode", m.now.cfg.Mode.String(), "workers", m.now.cfg.WorkersNum, "group", m.now.cfg.ProxyTo)
+	log.Info("kroxy-ev: serving", "port", onlyPort(m.now.cfg), "mode", onlyMode(m.now.cfg).String(), "workers", m.now.cfg.WorkersNum, "group", onlyGroup(m.now.cfg).Name)
 	defer startNotifier(log).stop()
 	return m.run()
 }
@@ -322,7 +322,7 @@ func (m *master) reload(now generation, w *warnings) (generation, error) {
 		return now, err
 	}
 	n := next.cfg.WorkersNum
-	if next.cfg.Port == now.cfg.Port {
+	if onlyPort(next.cfg) == onlyPort(now.cfg) {
 		next.doors = now.doors
 		err = next.doors.provide(next.cfg, n)
 	} else {

@@ -60,7 +60,7 @@ func newProxy(cfg *config.Config, sockets []int, t table, log *slog.Logger) (*pr
 	p.limited = loglimit.New(log.Handler())
 	p.traffic = slog.New(p.limited)
 	p.signers = tlsconn.NewSigners(p.loops)
-	p.resolver = resolve.New(resolve.Options{Timeout: cfg.ResolveTimeout, Report: p.resolveChanged})
+	p.resolver = resolve.New(resolve.Options{Timeout: onlyGroup(cfg).ResolveTimeout, Report: p.resolveChanged})
 	if err := p.open(cfg, sockets, t); err != nil {
 		p.close()
 		return nil, err

@@ -41,7 +41,7 @@ func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop)}
 	r.logTo(s)
 	r.connector = upstream.NewConnector(loop, row, r.tls, p.traffic)
-	if s.cfg.Mode == config.ModeHTTP {
+	if onlyMode(s.cfg) == config.ModeHTTP {
 		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: s.http, Connector: r.connector, TLS: r.tls, Access: r.access, Log: p.traffic})
 		r.server, r.swap = v, func(s *snapshot) { v.Swap(s.http, r.access) }
 		r.farewell = v.Farewell

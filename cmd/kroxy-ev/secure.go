@@ -19,22 +19,23 @@ import (
 
 // tlsServer is how clients are spoken to by cfg; nil for plain TCP.
 func (p *proxy) tlsServer(cfg *config.Config, t tickets) (*tlsconn.Server, error) {
-	if !cfg.TLS.Enabled {
+	from := onlyServer(cfg)
+	if !from.TLS.Enabled {
 		return nil, nil
 	}
 	o := tlsconn.ServerOptions{
-		VerifyClient:     cfg.TLS.VerifyClient,
-		ClientCAs:        cfg.TLS.ClientCA,
+		VerifyClient:     from.TLS.VerifyClient,
+		ClientCAs:        from.TLS.ClientCA,
 		MinVersion:       tls.VersionTLS12,
 		Protocols:        protocols(cfg, "http/1.1", "http/1.0"),
 		TicketKeys:       t,
-		HandshakeTimeout: cfg.TLSHandshakeTimeout,
+		HandshakeTimeout: from.TLSHandshakeTimeout,
 		Signers:          p.signers,
 	}
-	if cfg.TLS.MinVersion == "1.3" {
+	if from.TLS.MinVersion == "1.3" {
 		o.MinVersion = tls.VersionTLS13
 	}
-	for _, pair := range cfg.TLS.Certificates {
+	for _, pair := range from.TLS.Certificates {
 		o.Certificates = append(o.Certificates, tlsconn.KeyPair{Cert: pair.Cert, Key: pair.Key})
 	}
 	s, err := tlsconn.NewServer(o)
@@ -72,7 +73,7 @@ func (p *proxy) tlsClient(cfg *config.Config, g *config.Group, h config.Host) (*
 
 // protocols are what is offered by ALPN: in stream mode nobody here knows what will be spoken.
 func protocols(cfg *config.Config, http ...string) []string {
-	if cfg.Mode == config.ModeHTTP {
+	if onlyMode(cfg) == config.ModeHTTP {
 		return http
 	}
 	return nil
@@ -117,7 +118,7 @@ type stamp struct {
 func (u *upkeep) follow(cfg *config.Config) {
 	u.stop()
 	files := cfg.Files()
-	if len(files) == 0 && !cfg.TLS.Enabled {
+	if len(files) == 0 && !onlyServer(cfg).TLS.Enabled {
 		*u = upkeep{made: u.made}
 		return
 	}
@@ -146,8 +147,8 @@ func (u *upkeep) rotated(cfg *config.Config) {
 // plan says when the next key is due.
 func (u *upkeep) plan(cfg *config.Config) {
 	u.rotate = time.Time{}
-	if every := cfg.TLS.TicketRotation; cfg.TLS.Enabled && every > 0 {
-		u.rotate = u.made.Add(every)
+	if set := onlyServer(cfg).TLS; set.Enabled && set.TicketRotation > 0 {
+		u.rotate = u.made.Add(set.TicketRotation)
 	}
 }
 

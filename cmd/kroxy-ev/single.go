@@ -86,7 +86,7 @@ func serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 	defer s.pid.remove()
 	s.path, s.signals = path, catchSignals()
 	if lent {
-		s.lent = cfg.Port
+		s.lent = onlyPort(cfg)
 	}
 	if s.desk, err = openDesk(path); err != nil {
 		warnNoDesk(log, err)
@@ -94,7 +94,7 @@ func serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 		defer s.desk.close()
 	}
 	p.start()
-	log.Info("kroxy-ev: serving", "port", cfg.Port, "mode", cfg.Mode.String(), "reactors", p.loops, "max_connections", p.now.budget.connections, "group", p.now.group.Name)
+	log.Info("kroxy-ev: serving", "port", onlyPort(cfg), "mode", onlyMode(cfg).String(), "reactors", p.loops, "max_connections", p.now.budget.connections, "group", p.now.group.Name)
 	defer startNotifier(log).stop()
 	return s.run()
 }
@@ -175,8 +175,8 @@ func (s *single) tryReload(w *warnings) error {
 		return err
 	}
 	var sockets []int
-	if cfg.Port != s.now.cfg.Port {
-		if s.lent == s.now.cfg.Port {
+	if onlyPort(cfg) != onlyPort(s.now.cfg) {
+		if s.lent == onlyPort(s.now.cfg) {
 			w.add("reload: " + unservedPort(s.lent))
 		}
 		if sockets, err = openSockets(cfg, s.loops); err != nil {
@@ -245,9 +245,9 @@ func loadAgain(path string, old *config.Config, reactors int, w *warnings) (*con
 	if err != nil {
 		return nil, err
 	}
-	if old != nil && cfg.Mode != old.Mode {
-		mode := cfg.Mode.String()
-		return nil, &config.Error{Problems: []config.Problem{cfg.Problem(mode, "the mode of a running proxy cannot change; it serves "+old.Mode.String(), "start another one for "+mode)}}
+	if old != nil && onlyMode(cfg) != onlyMode(old) {
+		mode := onlyMode(cfg).String()
+		return nil, &config.Error{Problems: []config.Problem{cfg.Problem(mode, "the mode of a running proxy cannot change; it serves "+onlyMode(old).String(), "start another one for "+mode)}}
 	}
 	return cfg, nil
 }
@@ -296,7 +296,7 @@ func logOutcome(log *slog.Logger, done, failed string, err error) {
 func (s *single) finish() error {
 	s.desk.become(deskStopping)
 	leave := s.leave
-	if s.lent == s.now.cfg.Port {
+	if s.lent == onlyPort(s.now.cfg) {
 		leave = s.drain // others serve the sockets after us
 	}
 	done := leave()

@@ -41,7 +41,7 @@ func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
 		return nil, err
 	}
 	p.makeRoom(server)
-	if cfg.Mode == config.ModeHTTP {
+	if onlyMode(cfg) == config.ModeHTTP {
 		if s.http, err = s.httpSettings(); err != nil {
 			return nil, problem(cfg, "headers", err.Error(), "correct it")
 		}
@@ -55,10 +55,11 @@ func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
 
 // compileFormat makes what access log lines are made by.
 func compileFormat(cfg *config.Config) (*logformat.Format, error) {
-	if cfg.FormatFields != nil {
-		return logformat.CompileFields(cfg.FormatFields, cfg.Mode.LogMode())
+	s := onlyServer(cfg)
+	if s.FormatFields != nil {
+		return logformat.CompileFields(s.FormatFields, s.Mode.LogMode())
 	}
-	return logformat.Compile(cfg.FormatLog, cfg.Mode.LogMode())
+	return logformat.Compile(s.FormatLog, s.Mode.LogMode())
 }
 
 // share divides the process's open files for cfg. A loop's pipes stay as many as they were.
@@ -68,11 +69,11 @@ func (p *proxy) share(cfg *config.Config) budget {
 
 // openAccessLog gives s the log that is open already, or its own.
 func (p *proxy) openAccessLog(s *snapshot) error {
-	path := s.cfg.FileLog
+	path := onlyServer(s.cfg).FileLog
 	if path == "" {
 		return nil
 	}
-	if p.now != nil && p.now.cfg.FileLog == path {
+	if p.now != nil && onlyServer(p.now.cfg).FileLog == path {
 		s.access = p.now.access
 		return nil
 	}
@@ -102,7 +103,7 @@ const hostTimeout = 3 * time.Second
 
 // newGroup builds the group that traffic goes to.
 func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error) {
-	from := cfg.Group(cfg.ProxyTo)
+	from := onlyGroup(cfg)
 	var names []string
 	for _, h := range from.Hosts {
 		names = append(names, h.Matches())
@@ -115,8 +116,8 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 	if err != nil {
 		return nil, err
 	}
-	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: cfg.ConnectTimeout, ResolveTimeout: cfg.ResolveTimeout,
-		HostTimeout: hostTimeout, LastTakesAll: cfg.ConnectTimeoutSet, Self: p.self}
+	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: from.ConnectTimeout, ResolveTimeout: from.ResolveTimeout,
+		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: p.self}
 	for _, h := range from.Hosts {
 		host := upstream.NewHost(p.resolver, h.Name, h.Port)
 		if host.TLS, err = p.tlsClient(cfg, from, h); err != nil {
@@ -129,22 +130,23 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 
 // streamSettings turns the configuration into what stream mode needs.
 func (s *snapshot) streamSettings() *streamcodec.Settings {
+	r := onlyRoute(s.cfg)
 	return &streamcodec.Settings{
 		Group:            s.group,
-		ReadTimeout:      s.cfg.ReadTimeout,
-		SendTimeout:      s.cfg.SendTimeout,
-		ProxyReadTimeout: s.cfg.ProxyReadTimeout,
-		ProxySendTimeout: s.cfg.ProxySendTimeout,
+		ReadTimeout:      r.ReadTimeout,
+		SendTimeout:      r.SendTimeout,
+		ProxyReadTimeout: r.ProxyReadTimeout,
+		ProxySendTimeout: r.ProxySendTimeout,
 		PeekName:         s.group.Balance.Key() == balance.KeyServerName,
-		PeekTimeout:      s.cfg.TLSHandshakeTimeout,
+		PeekTimeout:      onlyServer(s.cfg).TLSHandshakeTimeout,
 	}
 }
 
 // httpSettings turns the configuration into what http mode needs.
 func (s *snapshot) httpSettings() (*httpcodec.Settings, error) {
-	cfg := s.cfg
+	from, r, g := onlyServer(s.cfg), onlyRoute(s.cfg), onlyGroup(s.cfg)
 	var list []httpcodec.Header
-	for _, h := range cfg.Headers {
+	for _, h := range r.RequestHeaders.Set {
 		list = append(list, httpcodec.Header(h))
 	}
 	headers, err := httpcodec.CompileHeaders(list)
@@ -154,22 +156,21 @@ func (s *snapshot) httpSettings() (*httpcodec.Settings, error) {
 	set := &httpcodec.Settings{
 		Group:                    s.group,
 		Headers:                  headers,
-		ClientHeaderTimeout:      cfg.ClientHeaderTimeout,
-		ClientBodyTimeout:        cfg.ClientBodyTimeout,
-		KeepaliveTimeout:         cfg.KeepaliveTimeout,
-		SendTimeout:              cfg.SendTimeout,
-		ProxyReadTimeout:         cfg.ProxyReadTimeout,
-		ProxySendTimeout:         cfg.ProxySendTimeout,
-		UpstreamKeepalive:        cfg.UpstreamKeepalive,
-		UpstreamKeepaliveTimeout: cfg.UpstreamKeepaliveTimeout,
+		ClientHeaderTimeout:      from.ClientHeaderTimeout,
+		ClientBodyTimeout:        r.ClientBodyTimeout,
+		KeepaliveTimeout:         from.KeepaliveTimeout,
+		SendTimeout:              r.SendTimeout,
+		ProxyReadTimeout:         r.ProxyReadTimeout,
+		ProxySendTimeout:         r.ProxySendTimeout,
+		UpstreamKeepalive:        g.UpstreamKeepalive,
+		UpstreamKeepaliveTimeout: g.UpstreamKeepaliveTimeout,
 		UpstreamIdle:             s.budget.idle,
 		UpstreamShare:            s.budget.share,
-		MaxBodySize:              cfg.MaxBodySize,
-		UpstreamHost:             cfg.UpstreamHost,
-		Forwarded:                cfg.ForwardedHeaders,
-		Trusted:                  cfg.TrustedProxies,
+		MaxBodySize:              r.MaxBodySize,
+		UpstreamHost:             r.UpstreamHost,
+		Forwarded:                from.ForwardedHeaders,
+		Trusted:                  from.TrustedProxies,
 	}
-	g := cfg.Group(cfg.ProxyTo)
 	usual := uint16(80)
 	if g.ProxyTLS.Enabled {
 		usual = 443
@@ -194,7 +195,7 @@ func authority(h config.Host, usual uint16) string {
 
 // hostKeys names the hosts that traffic goes to, each differently, for a balance.Registry.
 func hostKeys(cfg *config.Config) []string {
-	g := cfg.Group(cfg.ProxyTo)
+	g := onlyGroup(cfg)
 	seen := make(map[string]int, len(g.Hosts))
 	keys := make([]string, len(g.Hosts))
 	for i, h := range g.Hosts {
@@ -210,5 +211,5 @@ func hostKeys(cfg *config.Config) []string {
 
 // problem is an error at a key of a configuration.
 func problem(cfg *config.Config, key, what, remedy string) error {
-	return &config.Error{Problems: []config.Problem{cfg.Problem(cfg.Mode.String()+"."+key, what, remedy)}}
+	return &config.Error{Problems: []config.Problem{cfg.Problem(cfg.PathOf(onlyServer(cfg), key), what, remedy)}}
 }

@@ -36,7 +36,7 @@ func moreSockets(cfg *config.Config, n int) ([]int, error) {
 }
 
 func listenAddr(cfg *config.Config) netip.AddrPort {
-	return netip.AddrPortFrom(netip.IPv4Unspecified(), cfg.Port)
+	return netip.AddrPortFrom(netip.IPv4Unspecified(), onlyPort(cfg))
 }
 
 func closeAll(fds []int) {
@@ -51,10 +51,10 @@ func listenProblem(cfg *config.Config, err error) error {
 	errors.As(err, &errno)
 	switch errno {
 	case unix.EADDRINUSE:
-		return problem(cfg, "port", fmt.Sprintf("port %d is in use by another program", cfg.Port),
-			fmt.Sprintf("choose another port, or stop that program (ss -ltnp 'sport = :%d' names it)", cfg.Port))
+		return problem(cfg, "port", fmt.Sprintf("port %d is in use by another program", onlyPort(cfg)),
+			fmt.Sprintf("choose another port, or stop that program (ss -ltnp 'sport = :%d' names it)", onlyPort(cfg)))
 	case unix.EACCES:
-		return problem(cfg, "port", fmt.Sprintf("this user may not listen on port %d", cfg.Port),
+		return problem(cfg, "port", fmt.Sprintf("this user may not listen on port %d", onlyPort(cfg)),
 			"choose a port from 1024 up, or grant the capability CAP_NET_BIND_SERVICE")
 	}
 	return problem(cfg, "port", err.Error(), "see the error")

@@ -86,14 +86,14 @@ func givenSockets(cfg *config.Config, log *slog.Logger) []int {
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 		_ = f.Close()
 		if err == nil {
-			if err = engine.AdoptListener(fd, cfg.Port); err == nil {
+			if err = engine.AdoptListener(fd, onlyPort(cfg)); err == nil {
 				given = append(given, fd)
 				continue
 			}
 		}
 		log.Warn("kroxy-ev: a socket that systemd has opened is not served, and its clients wait in vain",
 			"socket", localAddress(fd), "name", f.Name(), "error", err,
-			"remedy", fmt.Sprintf("remove its ListenStream from the socket unit, or have it say %d, which is the configuration's port", cfg.Port))
+			"remedy", fmt.Sprintf("remove its ListenStream from the socket unit, or have it say %d, which is the configuration's port", onlyPort(cfg)))
 		_ = unix.Close(fd) // fails if there is none
 	}
 	return given
@@ -127,7 +127,7 @@ func checkGiven(cfg *config.Config, given []int, n int, key string) error {
 	if len(given) <= n {
 		return nil
 	}
-	return problem(cfg, key, fmt.Sprintf("systemd has opened %d sockets on port %d, and only %d would be served", len(given), cfg.Port, n),
+	return problem(cfg, key, fmt.Sprintf("systemd has opened %d sockets on port %d, and only %d would be served", len(given), onlyPort(cfg), n),
 		fmt.Sprintf("set it to %d or more, or remove a ListenStream", len(given)))
 }
 

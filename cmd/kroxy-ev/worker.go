@@ -129,7 +129,7 @@ func (w *worker) Commit() {
 			close(w.parting.back)
 			w.parting = nil
 			p.stay()
-		case w.next.cfg.Port == p.now.cfg.Port:
+		case onlyPort(w.next.cfg) == onlyPort(p.now.cfg):
 			closeAll(socket)
 			socket = nil
 		}

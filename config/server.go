@@ -1,0 +1,41 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"kroxy-ev/logformat"
+)
+
+// Server is one object of "http" or "stream": where it listens, what it does
+// with what comes in, and how it speaks with its clients.
+type Server struct {
+	Mode Mode
+	Path string // its JSON path, such as "http" or "stream[1]"
+	Name string // for logs: what the file calls it, or else Path
+
+	Listen []Listen // in the order of the file, at least one
+	Routes []Route  // in the order of the file, at least one; the first that matches is taken
+
+	// TLS is for clients of those entries of Listen that have TLS; all zero if
+	// none has.
+	TLS TLS
+	// TLSHandshakeTimeout is until a client's handshake is done, or until its
+	// ClientHello is there where only that is read; it is set without TLS too.
+	TLSHandshakeTimeout time.Duration
+
+	SendTimeout time.Duration // sending to the client, where no route says otherwise
+	ReadTimeout time.Duration // stream: between two reads from the client, likewise
+
+	// All of these are http only.
+	ClientHeaderTimeout time.Duration  // until the whole request head is there
+	ClientBodyTimeout   time.Duration  // between two reads of the request body, where no route says otherwise
+	KeepaliveTimeout    time.Duration  // between two requests of a client
+	MaxBodySize         int64          // of a request, in bytes, where no route says otherwise; 0 is no bound
+	ForwardedHeaders    bool           // X-Forwarded-For, -Proto and -Host are set, strangers' identity fields dropped
+	TrustedProxies      []netip.Prefix // clients whose own identity fields are believed
+
+	FileLog      string            // access log path; "" is no log
+	FormatLog    string            // access log line, not "" if there is a log and no FormatFields; its variables are known to exist in Mode
+	FormatFields []logformat.Field // access log line instead, if not nil: an object; its variables likewise
+}
