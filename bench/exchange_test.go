@@ -85,11 +85,13 @@ func TestCheckSize(t *testing.T) {
 		{result{Ops: 1000, Bytes: 155_960}, false},
 		{result{Ops: 1000, Bytes: 130_000}, true},
 		{result{Ops: 1000, Bytes: 200_000}, true},
+		{result{Ops: 10, Bytes: 155 * 13}, false}, // three were under way
+		{result{Ops: 10, Bytes: 155 * 16}, true},
 		{result{Ops: 1000, Bytes: 0}, true},
 		{result{Ops: 1000, Bytes: 200_000, Errors: 1}, false},
 		{result{}, false},
 	} {
-		if err := tc.r.checkSize(155); (err != nil) != tc.bad {
+		if err := tc.r.checkSize(155, 4); (err != nil) != tc.bad {
 			t.Errorf("%+v: %v", tc.r, err)
 		}
 	}

@@ -82,13 +82,17 @@ func handshakesAt(benchmark, curve string, loose bool, points ...int) (list []*w
 	return list
 }
 
+// sizeConns is how many connections responses of all sizes come on. Of long ones few are under way when the time is up, which cost CPU and
+// are not counted.
+const sizeConns = 4
+
 // overSize makes the workloads of responses of ever more bytes.
 func overSize(points ...int64) (list []*workload) {
 	for _, n := range points {
 		e := exchange{Request: get(fmt.Sprintf("/bytes/%d", n)), Size: n}
 		list = append(list, requestRow(workload{
 			name: point("HTTPSize", "bytes", int(n)), curve: "size", x: float64(max(n, 256)), mode: modeHTTP, // the axis is logarithmic
-		}, e, smallConns/4))
+		}, e, sizeConns))
 	}
 	return list
 }

@@ -236,7 +236,7 @@ func TestWrkSendsTheRequest(t *testing.T) {
 	if err != nil || r.Errors > 0 || r.Ops < 2 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if err := r.checkSize(int64(len(response))); err != nil {
+	if err := r.checkSize(int64(len(response)), 2); err != nil {
 		t.Error(err)
 	}
 }

@@ -35,7 +35,7 @@ func jobRow(w workload, j job) *workload {
 		if err != nil {
 			return nil, err
 		}
-		if err := r.checkSize(one); err != nil {
+		if err := r.checkSize(one, j.Conns); err != nil {
 			return nil, err
 		}
 		return perOp(unit, cpu, r)
