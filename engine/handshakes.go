@@ -38,18 +38,15 @@ func handshakes(family byte, port int) (map[handshake]struct{}, error) {
 	return found, nil
 }
 
-// queued is how many connections wait to be accepted: what TCP_INFO (tcp(7)) of a listening socket has in tcpi_unacked. It
-// is zero if that cannot be known.
-func queued(fd int32) int {
-	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
-		return 0
-	}
-	return int(info.Unacked)
+// queued reports whether connections wait to be accepted.
+func queued(fd int32) bool {
+	list := []unix.PollFd{{Fd: fd, Events: unix.POLLIN}}
+	n, err := unix.Poll(list, 0)
+	return err == nil && n == 1 && list[0].Revents&unix.POLLIN != 0
 }
 
 // listensOn is the port of a listening socket, and its family: a handshake that an IPv4 client has begun with a socket for
-// both families counts as one of IPv6.
+// both families counts as one of IPv6. A unix socket has no port.
 func listensOn(fd int32) (family byte, port int, err error) {
 	sa, err := unix.Getsockname(int(fd))
 	if err != nil {
@@ -60,6 +57,8 @@ func listensOn(fd int32) (family byte, port int, err error) {
 		return unix.AF_INET, sa.Port, nil
 	case *unix.SockaddrInet6:
 		return unix.AF_INET6, sa.Port, nil
+	case *unix.SockaddrUnix:
+		return unix.AF_UNIX, 0, nil
 	}
 	return 0, 0, fmt.Errorf("engine: while asking for a listener's port: %w", unix.EAFNOSUPPORT)
 }

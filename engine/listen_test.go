@@ -193,15 +193,15 @@ func TestListenSharesThePortAndCheckFreeTells(t *testing.T) {
 		t.Fatalf("a second socket of our own: %v", err)
 	}
 	_ = unix.Close(second)
-	if err := engine.CheckFree(addr); !errors.Is(err, unix.EADDRINUSE) {
+	if err := (engine.Endpoint{Addr: addr}).CheckFree(); !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("CheckFree of a port that is listened on: %v", err)
 	}
 	all := netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port())
-	if err := engine.CheckFree(all); !errors.Is(err, unix.EADDRINUSE) {
+	if err := (engine.Endpoint{Addr: all}).CheckFree(); !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("CheckFree of all addresses: %v", err)
 	}
 	_ = unix.Close(fd)
-	if err := engine.CheckFree(addr); err != nil {
+	if err := (engine.Endpoint{Addr: addr}).CheckFree(); err != nil {
 		t.Errorf("CheckFree after the end: %v", err)
 	}
 }
@@ -219,7 +219,7 @@ func TestListenOnATakenPort(t *testing.T) {
 		t.Errorf("Listen: %v", err)
 		_ = unix.Close(fd)
 	}
-	if err := engine.CheckFree(addr); !errors.Is(err, unix.EADDRINUSE) {
+	if err := (engine.Endpoint{Addr: addr}).CheckFree(); !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("CheckFree: %v", err)
 	}
 }
@@ -241,7 +241,7 @@ func TestCheckFreeToleratesABoundSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := enginetest.LocalAddr(t, fd)
-	if err := engine.CheckFree(addr); err != nil {
+	if err := (engine.Endpoint{Addr: addr}).CheckFree(); err != nil {
 		t.Errorf("CheckFree: %v", err)
 	}
 	// And with connections of a former listener that are still on their way out.
@@ -261,7 +261,7 @@ func TestCheckFreeToleratesABoundSocket(t *testing.T) {
 	_ = unix.Close(accepted) // first: this end is the one in TIME_WAIT
 	_ = c.Close()
 	_ = unix.Close(l)
-	if err := engine.CheckFree(addr); err != nil {
+	if err := (engine.Endpoint{Addr: addr}).CheckFree(); err != nil {
 		t.Errorf("CheckFree with a connection in TIME_WAIT: %v", err)
 	}
 }

@@ -1,5 +1,7 @@
 package engine
 
+import "golang.org/x/sys/unix"
+
 const (
 	// retireTick is how often a listener that is being retired is looked after, in ms.
 	retireTick = 50
@@ -50,7 +52,8 @@ type sight struct {
 // Retire ends the listener without a client noticing: it goes on accepting until every handshake has come to its end that
 // its socket has begun, and closes then. That is after some 150 ms if none hangs, and after 10 s if one does. The kernel is
 // told to drop packets that would begin further ones, and a client whose packet is dropped tries again after a second:
-// if the port has other sockets, steer new clients to them before (see Steer).
+// if the port has other sockets, steer new clients to them before (see Steer). The file of a unix socket is to be removed before:
+// clients of the others that have the socket are not kept from it.
 //
 // It is the socket that is retired, for all processes that have it, until somebody makes a Listener of it again. Done is
 // called: once, on the loop, when the listener is closed, be it by Close. Done may be nil. If the listener is
@@ -69,7 +72,7 @@ func (l *Listener) retire(done func(), look lookFunc) {
 	if l.retiring != nil {
 		return
 	}
-	// If it cannot be done, clients go on coming, and the last of them may be reset.
+	// If it cannot be done, clients go on coming, and the last of them may be reset. A unix socket pays no attention.
 	_ = dropSYN(l.conn.fd)
 	now := l.loop.now
 	r := &retirement{
@@ -120,7 +123,7 @@ func (r *retirement) drained() bool {
 	l := r.listener
 	for !l.paused && l.acceptOne() {
 	}
-	return !l.paused || queued(l.conn.fd) == 0
+	return !l.paused || !queued(l.conn.fd)
 }
 
 // begin begins a look.
@@ -128,6 +131,10 @@ func (r *retirement) begin() {
 	family, port, err := listensOn(r.listener.conn.fd)
 	if err != nil {
 		r.saw(sight{err: err})
+		return
+	}
+	if family == unix.AF_UNIX { // a connection is complete as soon as it is begun
+		r.state = retireSettled
 		return
 	}
 	r.state = retireLooking

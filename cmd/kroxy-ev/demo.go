@@ -110,7 +110,7 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if p.single, _, err = newSingleProxy(cfg, log); err != nil {
+		if p.single, err = newSingleProxy(cfg, log); err != nil {
 			return err
 		}
 		defer p.close()
@@ -288,7 +288,7 @@ const demoLastWords = 100 * time.Millisecond
 // what is wrong.
 func freePort(want, last uint16) uint16 {
 	for port := int(want); port <= min(int(want)+demoPorts, int(last)); port++ {
-		if engine.CheckFree(netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port))) == nil {
+		if (engine.Endpoint{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port))}).CheckFree() == nil {
 			return uint16(port)
 		}
 	}

@@ -1,85 +1,333 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
 )
 
-// doors are the master's listening sockets on one port, one for each worker's slot. They stay open when their worker dies,
-// so that clients in its queue wait for the successor, and when there are fewer workers than there were: only the kernel's
-// numbering of a port's sockets tells Steer which is which, and it changes when one is closed.
-type doors struct {
-	port    uint16
+// doors are the listening sockets of a process, the master's if there are workers: all that its configuration has, in the order of
+// the file, each key (config.Listen.Key) once.
+type doors []*door
+
+// door is the listening sockets of one key, one for each slot: a worker's or, without workers, a reactor's. They stay open when
+// their worker dies, so that clients in its queue wait for the successor, and when there are fewer workers than there were: only
+// the kernel's numbering of a port's sockets tells Steer which is which, and it changes when one is closed.
+type door struct {
+	listen  config.Listen // as it was last applied
 	sockets []int
-	// shared says that somebody else made the sockets, fewer than there may be workers, and that they cannot be steered.
+	// shared says that slots may have to share a socket, and that they cannot be steered: it is a unix socket, or systemd's.
 	shared bool
-	// open is how many have a worker behind them. New clients come to these only.
-	open int
+	lent   bool // the sockets are systemd's
+	// open is how many slots clients come to, and want how many they will come to from the next steer on.
+	open, want int
+	// file is the unix socket's in the file system, if this program has made it.
+	file fileID
 }
 
-// openDoors opens a port for cfg's workers. Sockets that were inherited are used.
-func openDoors(cfg *config.Config, inherited []int) (*doors, error) {
-	if len(inherited) > 0 {
-		if err := checkGiven(cfg, inherited, cfg.WorkersNum, "workers_num"); err != nil {
-			closeAll(inherited)
-			return nil, err
-		}
-		return &doors{port: onlyPort(cfg), sockets: inherited, shared: true, open: len(inherited)}, nil
+// slots is for how many workers or reactors there are to be sockets, and the configuration's key that says so.
+type slots struct {
+	n   int
+	key string
+}
+
+// listens are all listeners of a configuration.
+func listens(cfg *config.Config) (all []config.Listen) {
+	for _, s := range cfg.Servers {
+		all = append(all, s.Listen...)
 	}
-	sockets, err := openSockets(cfg, cfg.WorkersNum)
+	return all
+}
+
+// endpoint is where a listener listens, as the engine has it.
+func endpoint(l config.Listen) engine.Endpoint {
+	return engine.Endpoint{
+		Addr: listenAddr(l), IPv6Only: l.IPv6Only, Unix: l.Unix, Mode: l.UnixMode, Backlog: l.Backlog, Keepalive: l.TCPKeepalive,
+	}
+}
+
+// follow returns the doors that cfg asks for: those of d that it has too, and new ones, for which given has sockets of systemd's by
+// their keys. Sockets that come into use get no clients before settle, and slots that are to go out of use none from now on. On an error
+// everything is as before, and what was not used of given is closed.
+func (d doors) follow(cfg *config.Config, s slots, given map[string][]int) (doors, error) {
+	var next doors
+	err := d.checkFree(cfg, given)
+	if err == nil {
+		for _, l := range listens(cfg) {
+			door := d.find(l.Key())
+			switch {
+			case door != nil:
+				err = door.provide(cfg, s)
+			case given[l.Key()] != nil:
+				door, err = lentDoor(cfg, l, given[l.Key()], s)
+				delete(given, l.Key())
+			default:
+				door, err = openDoor(cfg, l, s)
+			}
+			if err != nil {
+				break
+			}
+			next = append(next, door)
+		}
+	}
 	if err != nil {
+		for _, sockets := range given {
+			closeAll(sockets)
+		}
+		return nil, errors.Join(err, next.giveUp(d))
+	}
+	return next, nil
+}
+
+// checkFree reports an error if others listen where cfg asks for a new door. It is done for all before the first is opened, which
+// might be in the way of the next.
+func (d doors) checkFree(cfg *config.Config, given map[string][]int) error {
+	for _, l := range listens(cfg) {
+		ours := func(other *door) bool { return overlap(l, other.listen) }
+		if given[l.Key()] != nil || slices.ContainsFunc(d, ours) {
+			continue
+		}
+		if err := endpoint(l).CheckFree(); err != nil {
+			return listenProblem(cfg, l, err)
+		}
+	}
+	return nil
+}
+
+// overlap reports whether there are addresses that both listeners are for.
+func overlap(a, b config.Listen) bool {
+	if a.Unix != "" || b.Unix != "" || a.Port != b.Port {
+		return a.Key() == b.Key()
+	}
+	x, y := listenAddr(a).Addr(), listenAddr(b).Addr()
+	return x == y || x.IsUnspecified() || y.IsUnspecified()
+}
+
+// find returns the door of a key, or nil.
+func (d doors) find(key string) *door {
+	for _, one := range d {
+		if one.listen.Key() == key {
+			return one
+		}
+	}
+	return nil
+}
+
+// openDoor opens sockets for s.
+func openDoor(cfg *config.Config, l config.Listen, s slots) (*door, error) {
+	d := &door{listen: l, shared: l.Unix != "", open: s.n, want: s.n}
+	n := s.n
+	if d.shared {
+		n = 1
+	}
+	var err error
+	if d.sockets, err = openSockets(cfg, l, n); err != nil {
 		return nil, err
 	}
-	return &doors{port: onlyPort(cfg), sockets: sockets, open: len(sockets)}, nil
+	if l.Unix != "" {
+		d.file, _ = identifySocket(l.Unix) // without it the file stays behind
+	}
+	return d, nil
 }
 
-// of is the socket of a slot.
-func (d *doors) of(slot int) int { return d.sockets[slot%len(d.sockets)] }
-
-// provide sees to it that there are sockets for n workers. Those that come into use get no clients before steer, and those
-// that are to go out of use none from now on.
-func (d *doors) provide(cfg *config.Config, n int) error {
-	if d.shared {
-		return checkGiven(cfg, d.sockets, n, "workers_num")
+// lentDoor is for sockets of systemd's.
+func lentDoor(cfg *config.Config, l config.Listen, sockets []int, s slots) (*door, error) {
+	d := &door{listen: l, sockets: sockets, shared: true, lent: true}
+	if err := d.provide(cfg, s); err != nil {
+		closeAll(sockets)
+		return nil, err
 	}
-	if n == d.open {
+	return d, nil
+}
+
+// provide sees to it that there are sockets for s.
+func (d *door) provide(cfg *config.Config, s slots) error {
+	if d.shared {
+		if d.lent {
+			return checkGiven(cfg, d.listen, d.sockets, s)
+		}
 		return nil
 	}
-	if err := engine.Steer(d.sockets[0], min(n, d.open)); err != nil {
+	if s.n == d.open {
+		d.want = s.n
+		return nil
+	}
+	if err := engine.Steer(d.sockets[0], min(s.n, d.open)); err != nil {
 		return err
 	}
-	if missing := n - len(d.sockets); missing > 0 {
-		more, err := moreSockets(cfg, missing)
+	d.want = s.n
+	if missing := s.n - len(d.sockets); missing > 0 {
+		more, err := openSockets(cfg, d.listen, missing)
 		if err != nil {
-			return err
+			return errors.Join(err, d.restore())
 		}
 		d.sockets = append(d.sockets, more...)
 	}
 	return nil
 }
 
-// steer has clients come to the first n sockets.
-func (d *doors) steer(n int) error {
-	if d.shared || n == d.open {
-		return nil
-	}
-	err := engine.Steer(d.sockets[0], n)
-	if err == nil {
-		d.open = n
-	}
-	return err
-}
-
-// close closes the port, as far as this process is concerned.
-func (d *doors) close() {
-	closeAll(d.sockets)
-	d.sockets = nil
-}
-
-// restore undoes what provide did for another number of workers.
-func (d *doors) restore() error {
+// restore undoes what provide has changed for clients, be it a successor's.
+func (d *door) restore() error {
+	d.want = d.open
 	if d.shared {
 		return nil
 	}
 	return engine.Steer(d.sockets[0], d.open)
+}
+
+// restore has clients come to the slots that have served them.
+func (d doors) restore() error {
+	var errs []error
+	for _, one := range d {
+		errs = append(errs, one.restore())
+	}
+	return errors.Join(errs...)
+}
+
+// giveUp undoes the follow that made d of before.
+func (d doors) giveUp(before doors) error {
+	var errs []error
+	for _, one := range d {
+		switch {
+		case !slices.Contains(before, one):
+			one.remove()
+		case one.want != one.open:
+			errs = append(errs, one.restore())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// settle goes over to d, which follow made of before for cfg, once everybody serves by that: clients come to the slots that are in use,
+// sockets get the properties that cfg gives them, and what is served no more is closed.
+func (d doors) settle(cfg *config.Config, before doors, log *slog.Logger) error {
+	for _, one := range before {
+		if !slices.Contains(d, one) {
+			one.remove()
+		}
+	}
+	var errs []error
+	for _, l := range listens(cfg) {
+		one := d.find(l.Key())
+		errs = append(errs, one.steer())
+		if err := one.change(l); err != nil {
+			log.Warn("kroxy-ev: a listener stays as it was", "listen", listenName(l), "error", err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// steer has clients come to the slots that are wanted.
+func (d *door) steer() error {
+	if d.shared || d.want == d.open {
+		return nil
+	}
+	err := engine.Steer(d.sockets[0], d.want)
+	if err == nil {
+		d.open = d.want
+	}
+	return err
+}
+
+// change gives the sockets l's properties.
+func (d *door) change(l config.Listen) error {
+	var errs []error
+	if l.IPv6Only != d.listen.IPv6Only {
+		errs = append(errs, errors.New("ipv6_only cannot change while the port is listened on; it takes a restart"))
+	}
+	old := endpoint(d.listen)
+	l.IPv6Only = d.listen.IPv6Only
+	d.listen = l
+	if endpoint(l) == old {
+		return errors.Join(errs...)
+	}
+	for _, fd := range d.sockets {
+		if d.lent {
+			errs = append(errs, endpoint(l).Adopt(fd))
+		} else {
+			errs = append(errs, endpoint(l).Change(fd))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// of is the socket of a slot.
+func (d *door) of(slot int) int { return d.sockets[slot%len(d.sockets)] }
+
+// duplicates returns duplicates of the sockets of n slots, for the doors that are not among before.
+func (d doors) duplicates(n int, before doors) (sockets, error) {
+	all := make(sockets)
+	for _, one := range d {
+		if slices.Contains(before, one) {
+			continue
+		}
+		key := one.listen.Key()
+		for slot := range n {
+			fd, err := unix.FcntlInt(uintptr(one.of(slot)), unix.F_DUPFD_CLOEXEC, 3)
+			if err != nil {
+				all.close()
+				return nil, os.NewSyscallError("fcntl", err)
+			}
+			all[key] = append(all[key], fd)
+		}
+	}
+	return all, nil
+}
+
+// lent are the keys of those that are systemd's.
+func (d doors) lent() keys {
+	all := make(keys)
+	for _, one := range d {
+		if one.lent {
+			all[one.listen.Key()] = true
+		}
+	}
+	return all
+}
+
+// close closes all, as far as this process is concerned.
+func (d doors) close() {
+	for _, one := range d {
+		one.close()
+	}
+}
+
+// remove closes all, for good if nobody else has them.
+func (d doors) remove() {
+	for _, one := range d {
+		one.remove()
+	}
+}
+
+func (d *door) close() {
+	closeAll(d.sockets)
+	d.sockets = nil
+}
+
+// remove is close, and takes the file of a unix socket away before, if it is this one still.
+func (d *door) remove() {
+	if d.file != (fileID{}) {
+		if now, err := identifySocket(d.listen.Unix); err == nil && now == d.file {
+			_ = os.Remove(d.listen.Unix) // there is nobody to tell, and the next start does it
+		}
+		d.file = fileID{}
+	}
+	d.close()
+}
+
+// identifySocket tells which socket is at a path.
+func identifySocket(path string) (fileID, error) {
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		err = fs.ErrInvalid
+	}
+	return fileID{st.Dev, st.Ino}, err
 }

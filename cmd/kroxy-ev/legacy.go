@@ -13,16 +13,56 @@ import (
 	"github.com/goccy/go-json"
 	"golang.org/x/sys/unix"
 
+	"kroxy-ev/config"
 	"kroxy-ev/engine/supervise"
 )
 
 // legacy is what a master leaves to its successor. The files that come with it are the counters and the listening sockets.
 type legacy struct {
-	Port     uint16
-	Shared   bool
-	Open     int
 	Registry []byte
 	Tickets  tickets
+	Doors    []legacyDoor
+	// These are instead of Doors where all sockets are on one port of IPv4, as versions had it that knew no others.
+	Port   uint16
+	Shared bool // with systemd
+	Open   int
+}
+
+// legacyDoor is a door, whose sockets come in the order of the doors.
+type legacyDoor struct {
+	Listen       config.Listen
+	Sockets      int
+	Shared, Lent bool
+	Open         int
+	File         fileID
+}
+
+// leave makes what a successor is told of doors, and the files that go with it.
+func (l *legacy) leave(all doors) (files []int) {
+	if one := all[0]; len(all) == 1 && one.listen.Key() == (config.Listen{Port: one.listen.Port}).Key() {
+		l.Port, l.Shared, l.Open = one.listen.Port, one.shared, one.open
+		return one.sockets
+	}
+	for _, one := range all {
+		l.Doors = append(l.Doors, legacyDoor{one.listen, len(one.sockets), one.shared, one.lent, one.open, one.file})
+		files = append(files, one.sockets...)
+	}
+	return files
+}
+
+// doors are what a predecessor has left: all files are in use, or it cannot be understood.
+func (l *legacy) doors(files []int) (all doors, ok bool) {
+	if l.Doors == nil {
+		l.Doors = []legacyDoor{{Listen: config.Listen{Port: l.Port}, Sockets: len(files), Shared: l.Shared, Lent: l.Shared, Open: l.Open}}
+	}
+	for _, one := range l.Doors {
+		if one.Sockets < 1 || one.Sockets > len(files) {
+			return nil, false
+		}
+		all = append(all, &door{listen: one.Listen, sockets: files[:one.Sockets:one.Sockets], shared: one.Shared, lent: one.Lent, open: one.Open, want: one.Open, file: one.File})
+		files = files[one.Sockets:]
+	}
+	return all, len(files) == 0
 }
 
 // isInit reports whether this is the first process of its PID namespace, as in a container: its end is that of all others there.
@@ -65,12 +105,14 @@ func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
 	if err := mayLeave(); err != nil {
 		return 0, nil, err
 	}
-	body, err := json.Marshal(legacy{now.doors.port, now.doors.shared, now.doors.open, m.ledger.registry.Snapshot(), now.tickets})
+	l := legacy{Registry: m.ledger.registry.Snapshot(), Tickets: now.tickets}
+	files := append([]int{m.ledger.counters.FD()}, l.leave(now.doors)...)
+	body, err := json.Marshal(l)
 	if err != nil {
 		return 0, nil, err
 	}
 	pid, err = m.workers.Upgrade(supervise.Successor{
-		Env: childEnv(true), Body: body, Files: append([]int{m.ledger.counters.FD()}, now.doors.sockets...),
+		Env: childEnv(true), Body: body, Files: files,
 		Remarks: func(text string) {
 			if text != "" {
 				doubts = strings.Split(text, "\n")
@@ -83,32 +125,42 @@ func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
 	return pid, doubts, err
 }
 
-// inherit takes over what a predecessor has left.
-func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) error {
+// inherit takes over what a predecessor has left, and returns its doors. Those that the configuration has not are to be left when all
+// has gone well.
+func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (doors, error) {
 	var l legacy
-	if err := json.Unmarshal(h.Body, &l); err != nil || len(h.Files) < 2 {
-		closeAll(h.Files)
-		return errors.New("kroxy-ev: what the predecessor left cannot be understood; stop it and start this version instead")
+	err := json.Unmarshal(h.Body, &l)
+	var left doors
+	if ok := false; err == nil && len(h.Files) > 1 {
+		if left, ok = l.doors(h.Files[1:]); !ok {
+			left = nil
+		}
 	}
-	var err error
+	if left == nil {
+		closeAll(h.Files)
+		return nil, errors.New("kroxy-ev: what the predecessor left cannot be understood; stop it and start this version instead")
+	}
 	if m.ledger, err = inheritLedger(h.Files[0], l.Registry); err != nil {
-		closeAll(h.Files[1:])
-		return err
+		left.close()
+		return nil, err
 	}
 	if next.tickets = l.Tickets; len(next.tickets) == 0 {
 		next.tickets = next.tickets.rotated()
 	}
-	d := &doors{port: l.Port, sockets: h.Files[1:], shared: l.Shared, open: l.Open}
-	if onlyPort(next.cfg) == l.Port {
-		next.doors = d
-		return d.provide(next.cfg, next.cfg.WorkersNum)
+	if next.doors, err = left.follow(next.cfg, workerSlots(next.cfg), nil); err != nil {
+		return nil, err
 	}
-	if l.Shared {
-		w.add(unservedPort(l.Port))
+	warnUnserved(left, next.doors, "", w)
+	return left, nil
+}
+
+// warnUnserved warns of the sockets of systemd's that are served no more.
+func warnUnserved(before, after doors, prefix string, w *warnings) {
+	for _, one := range before {
+		if one.lent && !slices.Contains(after, one) {
+			w.add(prefix + unserved(one.listen))
+		}
 	}
-	d.close()
-	next.doors, err = openDoors(next.cfg, nil)
-	return err
 }
 
 // deskWait is how long a master waits for its successor to open its desk.

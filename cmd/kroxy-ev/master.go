@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/goccy/go-json"
@@ -31,19 +32,23 @@ type master struct {
 	desk    *desk // nil if it could not be opened
 	pid     pidFile
 	now     generation
+	heir    bool // a successor serves, and has the listening sockets
 
 	rows map[int]int // of slots, in the counters; of the goroutine that calls Plan.For and Options.Gone
 	busy chan outcome
 }
 
-// generation is what the workers are: a configuration, its hosts' ids, and its port.
+// generation is what the workers are: a configuration, its hosts' ids, and its listening sockets.
 type generation struct {
 	cfg *config.Config
 	given
-	doors *doors
+	doors doors
 }
 
-// brief is what a worker is told. The files that come with it are its listening socket and the counters.
+// workerSlots is how many workers there are to be.
+func workerSlots(cfg *config.Config) slots { return slots{cfg.WorkersNum, "workers_num"} }
+
+// brief is what a worker is told. The files that come with it are the counters and its listening sockets.
 type brief struct {
 	Path    string       // of the configuration, for messages
 	Text    []byte       // of the configuration
@@ -53,8 +58,10 @@ type brief struct {
 	Row     int // in the counters
 	// Debug has everything logged, whatever the configuration says.
 	Debug bool
-	// Shared says that the socket is not the worker's alone: it must not be retired.
-	Shared bool
+	// Sockets are the keys (config.Listen.Key) of the listening sockets, in the order of the files.
+	Sockets []string
+	// Lent are those of them that systemd serves when this program does not: they must not be retired.
+	Lent keys
 }
 
 func (b *brief) given() given { return given{b.IDs, b.Tickets} }
@@ -81,6 +88,7 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer m.leaveDoors()
 	m.pid, err = writePIDFile(m.now.cfg)
 	switch {
 	case err != nil && h == nil:
@@ -92,7 +100,7 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	defer m.pid.remove()
 	m.openDesk()
 	defer m.closeDesk()
-	log.Info("kroxy-ev: serving", "port", onlyPort(m.now.cfg), "mode", onlyMode(m.now.cfg).String(), "workers", m.now.cfg.WorkersNum, "group", onlyGroup(m.now.cfg).Name)
+	log.Info("kroxy-ev: serving", append(servingOn(m.now.cfg), "workers", m.now.cfg.WorkersNum, "group", onlyGroup(m.now.cfg).Name)...)
 	defer startNotifier(log).stop()
 	return m.run()
 }
@@ -114,31 +122,37 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	if m.errors.apart() {
 		w.repeat()
 	}
+	var left doors // by the predecessor
 	if h != nil {
-		err = m.inherit(h, &next, w)
+		left, err = m.inherit(h, &next, w)
 	} else {
 		next.tickets = tickets{}.rotated()
 		if m.ledger, err = newLedger(); err == nil {
-			next.doors, err = openDoors(next.cfg, givenSockets(next.cfg, m.log))
+			next.doors, err = doors(nil).follow(next.cfg, workerSlots(next.cfg), givenSockets(next.cfg, m.log))
 		}
 	}
 	if err != nil {
 		return err
 	}
+	if err := m.startWorkers(&next, who); err != nil {
+		return errors.Join(err, next.doors.giveUp(left))
+	}
+	m.ledger.registry.Commit()
+	m.now = next
+	m.upkeep.follow(next.cfg)
+	return m.now.doors.settle(next.cfg, left, m.log)
+}
+
+// startWorkers starts those of a generation, whose hosts get their ids here.
+func (m *master) startWorkers(next *generation, who *syscall.Credential) (err error) {
 	if next.ids, err = m.ledger.assign(next.cfg); err != nil {
 		return err
 	}
 	m.workers, err = supervise.Start(supervise.Options{
 		Env: childEnv(false), Credential: who, NoNewPrivs: true, Log: m.log,
 		Gone: func(e supervise.Exit) { m.clearRow(e.Slot) },
-	}, m.plan(next))
-	if err != nil {
-		return err
-	}
-	m.ledger.registry.Commit()
-	m.now = next
-	m.upkeep.follow(next.cfg)
-	return m.now.doors.steer(next.cfg.WorkersNum)
+	}, m.plan(*next))
+	return err
 }
 
 // read reads the configuration; if there is one in force, for it to follow.
@@ -169,8 +183,17 @@ func (m *master) plan(g generation) supervise.Plan {
 			}
 			m.rows[slot] = row
 		}
-		body, err := json.Marshal(brief{m.path, g.cfg.Text(), g.cfg.Files(), g.ids, g.tickets, row, m.debug.Load(), g.doors.shared})
-		return body, []int{g.doors.of(slot), m.ledger.counters.FD()}, err
+		b := brief{
+			Path: m.path, Text: g.cfg.Text(), PEM: g.cfg.Files(), IDs: g.ids, Tickets: g.tickets, Row: row, Debug: m.debug.Load(),
+			Lent: g.doors.lent(),
+		}
+		files := []int{m.ledger.counters.FD()}
+		for _, one := range g.doors {
+			b.Sockets = append(b.Sockets, one.listen.Key())
+			files = append(files, one.of(slot))
+		}
+		body, err := json.Marshal(b)
+		return body, files, err
 	}
 	return p
 }
@@ -241,11 +264,12 @@ func (m *master) run() error {
 				m.upkeep.follow(o.next.cfg)
 			}
 			m.now = o.next
-			if o.heir != 0 {
+			m.heir = o.heir != 0
+			if m.heir {
 				m.passDesk(o.heir)
 			}
 			o.order.tell(o.err, o.warnings...)
-			if o.heir != 0 {
+			if m.heir {
 				m.workers.Broadcast(noticeReplaced)
 				m.passReload(o.heir)
 				m.log.Info("kroxy-ev: a new master serves, this one leaves", "timeout", m.now.cfg.ShutdownTimeout)
@@ -321,38 +345,21 @@ func (m *master) reload(now generation, w *warnings) (generation, error) {
 	if next.ids, err = m.ledger.assign(next.cfg); err != nil {
 		return now, err
 	}
-	n := next.cfg.WorkersNum
-	if onlyPort(next.cfg) == onlyPort(now.cfg) {
-		next.doors = now.doors
-		err = next.doors.provide(next.cfg, n)
-	} else {
-		if now.doors.shared {
-			w.add("reload: " + unservedPort(now.doors.port))
-		}
-		next.doors, err = openDoors(next.cfg, nil)
-	}
-	if err != nil {
+	if next.doors, err = now.doors.follow(next.cfg, workerSlots(next.cfg), nil); err != nil {
 		return now, err
 	}
+	warnUnserved(now.doors, next.doors, "reload: ", w)
 	out, err := m.errors.prepare(next.cfg)
 	if err == nil {
 		err = m.workers.Apply(m.plan(next))
 	}
 	if err != nil {
 		m.errors.drop(out)
-		if next.doors != now.doors {
-			next.doors.close()
-		} else if n < now.doors.open {
-			err = errors.Join(err, now.doors.restore())
-		}
-		return now, err
+		return now, errors.Join(err, next.doors.giveUp(now.doors))
 	}
 	m.errors.take(out, next.cfg)
 	m.ledger.registry.Commit()
-	if next.doors != now.doors {
-		now.doors.close()
-	}
-	return next, next.doors.steer(n)
+	return next, next.doors.settle(next.cfg, now.doors, m.log)
 }
 
 // renew has the workers set TLS up anew, by the configuration that is in force, as far as that is due.
@@ -400,6 +407,15 @@ func (m *master) closeDesk() {
 	}
 }
 
+// leaveDoors closes the listening sockets, for good unless a successor has them.
+func (m *master) leaveDoors() {
+	if m.heir {
+		m.now.doors.close()
+	} else {
+		m.now.doors.remove()
+	}
+}
+
 // finish has the workers let sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
 func (m *master) finish() error {
 	if m.desk != nil {
@@ -416,13 +432,14 @@ func (m *master) finish() error {
 		close(done)
 	}()
 	if m.busy == nil {
-		m.now.doors.close() // workers close theirs when nobody is on the way to them any more
+		m.leaveDoors() // workers close theirs when nobody is on the way to them any more
 	}
 	for {
 		select {
 		case o := <-m.busy: // it fails soon: the workers are leaving
-			m.busy = nil
-			o.next.doors.close()
+			m.busy, m.now = nil, o.next
+			m.heir = o.heir != 0
+			m.leaveDoors()
 			o.order.tell(o.err)
 		case <-m.signals.reopen:
 			m.reopen()
@@ -431,6 +448,7 @@ func (m *master) finish() error {
 		case <-done:
 			if m.busy != nil {
 				o := <-m.busy
+				m.now, m.heir = o.next, o.heir != 0
 				o.order.tell(o.err)
 			}
 			m.log.Info("kroxy-ev: stopped")

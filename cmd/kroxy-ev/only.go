@@ -11,8 +11,5 @@ func onlyRoute(cfg *config.Config) *config.Route { return &onlyServer(cfg).Route
 // onlyGroup is where it leads.
 func onlyGroup(cfg *config.Config) *config.Group { return onlyRoute(cfg).To[0].Group }
 
-// onlyPort is the one that is listened on.
-func onlyPort(cfg *config.Config) uint16 { return onlyServer(cfg).Listen[0].Port }
-
 // onlyMode is how clients are spoken to.
 func onlyMode(cfg *config.Config) config.Mode { return onlyServer(cfg).Mode }

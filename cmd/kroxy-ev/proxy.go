@@ -33,7 +33,8 @@ type proxy struct {
 	limit    *engine.Limit
 	paused   pauseLog
 	reactors []*reactor
-	now      *snapshot // nil before the first is committed
+	places   map[string][]netip.AddrPort // where it listens, by the keys of listeners
+	now      *snapshot                   // nil before the first is committed
 	running  sync.WaitGroup
 	failed   chan error // the first reason why a reactor stopped by itself
 }
@@ -51,58 +52,65 @@ type given struct {
 	tickets tickets
 }
 
-// newProxy makes everything that cfg asks for, with a reactor for each of the listening sockets, which it owns from now on,
-// also when an error is returned; nothing is accepted before start. On an error nothing is left open. Events people should
+// newProxy makes everything that cfg asks for, with a reactor for each row of t. It owns the listening sockets from now on, also when
+// an error is returned; nothing is accepted before start. On an error nothing is left open. Events people should
 // know of go to log.
-func newProxy(cfg *config.Config, sockets []int, t table, log *slog.Logger) (*proxy, error) {
-	p := &proxy{log: log, loops: len(sockets), counters: t.counters, failed: make(chan error, 1)}
+func newProxy(cfg *config.Config, opened sockets, t table, log *slog.Logger) (*proxy, error) {
+	p := &proxy{log: log, loops: len(t.rows), counters: t.counters, places: make(map[string][]netip.AddrPort), failed: make(chan error, 1)}
 	p.self = upstream.NewSelf()
 	p.limited = loglimit.New(log.Handler())
 	p.traffic = slog.New(p.limited)
 	p.signers = tlsconn.NewSigners(p.loops)
 	p.resolver = resolve.New(resolve.Options{Timeout: onlyGroup(cfg).ResolveTimeout, Report: p.resolveChanged})
-	if err := p.open(cfg, sockets, t); err != nil {
+	if err := p.open(cfg, opened, t); err != nil {
+		opened.close()
 		p.close()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *proxy) open(cfg *config.Config, sockets []int, t table) error {
+func (p *proxy) open(cfg *config.Config, opened sockets, t table) error {
 	s, err := p.prepare(cfg, t.given)
 	if err != nil {
-		closeAll(sockets)
 		return err
 	}
 	p.now = s
 	p.limit = engine.NewLimit(s.budget.connections)
 	p.paused = pauseLog{log: p.log, limit: s.budget.connections}
-	if err := p.listensOn(sockets); err != nil {
-		closeAll(sockets)
+	if err := p.listensOn(s, opened); err != nil {
 		return err
 	}
-	for i, fd := range sockets {
-		r, err := p.newReactor(t.rows[i], s)
+	for i, row := range t.rows {
+		r, err := p.newReactor(row, s)
 		if err != nil {
-			closeAll(sockets[i:])
 			return err
 		}
 		p.reactors = append(p.reactors, r)
-		if err := r.listen(fd, p.limit, p.paused.report); err != nil {
-			closeAll(sockets[i+1:])
-			return err
+		for _, key := range opened.sorted() {
+			if err := r.listen(key, opened.take(key, i), p.limit, p.paused.report); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// listensOn has connections to what the sockets listen on refused from now on: they would come back.
-func (p *proxy) listensOn(sockets []int) error {
-	var all []netip.AddrPort
-	for _, fd := range sockets {
-		addrs, err := engine.ListensOn(fd)
+// listensOn has connections to what s listens on refused from now on: they would come back. Opened are its sockets, as far as they are
+// new.
+func (p *proxy) listensOn(s *snapshot, opened sockets) error {
+	for key, list := range opened {
+		addrs, err := engine.ListensOn(list[0])
 		if err != nil {
 			return err
+		}
+		p.places[key] = addrs
+	}
+	var all []netip.AddrPort
+	for key, addrs := range p.places {
+		if !s.keys[key] {
+			delete(p.places, key)
+			continue
 		}
 		for _, a := range addrs {
 			if !slices.Contains(all, a) {
@@ -114,6 +122,16 @@ func (p *proxy) listensOn(sockets []int) error {
 	return nil
 }
 
+// drop closes the sockets of keys that are listened on already.
+func (p *proxy) drop(opened sockets) {
+	for key, list := range opened {
+		if p.now.keys[key] {
+			closeAll(list)
+			delete(opened, key)
+		}
+	}
+}
+
 // makeRoom has Go run the signers, as many as there are loops, beside these, if s has any. With fewer processors of Go's a
 // loop that comes back from the kernel would wait until a signature is made.
 func (p *proxy) makeRoom(s *tlsconn.Server) {
@@ -122,24 +140,21 @@ func (p *proxy) makeRoom(s *tlsconn.Server) {
 	}
 }
 
-// commit has every reactor go over to s between two of its events, and to the listening sockets, if there are any: one for
-// each reactor, which are owned from now on. It returns once all have.
-func (p *proxy) commit(s *snapshot, sockets []int) error {
+// commit has every reactor go over to s between two of its events, and to the listening sockets that are opened, which are owned from
+// now on. It returns once all have.
+func (p *proxy) commit(s *snapshot, opened sockets) error {
 	old := p.now
 	p.now = s
 	p.limit.Set(s.budget.connections)
 	p.paused.setLimit(s.budget.connections)
-	var errs []error
-	if sockets != nil {
-		errs = append(errs, p.listensOn(sockets))
-	}
+	errs := []error{p.listensOn(s, opened)}
 	taken := make(chan error, len(p.reactors))
 	for i, r := range p.reactors {
-		fd := -1
-		if sockets != nil {
-			fd = sockets[i]
+		own := make(map[string]int, len(opened))
+		for key := range opened {
+			own[key] = opened.take(key, i)
 		}
-		r.loop.Post(func() { taken <- r.take(s, fd, p.limit, p.paused.report) })
+		r.loop.Post(func() { taken <- r.take(s, own, p.limit, p.paused.report) })
 	}
 	for range p.reactors {
 		errs = append(errs, <-taken)
@@ -176,8 +191,11 @@ func (p *proxy) drain() <-chan struct{} {
 	return p.whenDrained(func(r *reactor, drained func()) { r.server.Shutdown(drained) })
 }
 
-// leave is drain for a socket that others will not serve: it goes on accepting until nobody is on the way to it any more.
-func (p *proxy) leave() <-chan struct{} { return p.whenDrained((*reactor).leave) }
+// leave is drain for sockets that others will not serve, as they do those of the keys in lent: it goes on accepting until nobody is
+// on the way to them any more.
+func (p *proxy) leave(lent keys) <-chan struct{} {
+	return p.whenDrained(func(r *reactor, drained func()) { r.leave(lent, drained) })
+}
 
 // whenDrained begins a drain of every reactor.
 func (p *proxy) whenDrained(begin func(r *reactor, drained func())) <-chan struct{} {
@@ -208,7 +226,9 @@ func (p *proxy) stay() {
 func (p *proxy) abort() {
 	for _, r := range p.reactors {
 		r.loop.Post(func() {
-			r.listener.Close()
+			for _, l := range r.listeners {
+				l.Close()
+			}
 			r.server.Abort()
 		})
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
@@ -24,12 +26,12 @@ type reactor struct {
 	tls       *tlsconn.Handshaker
 	connector *upstream.Connector
 	server    server
-	listener  *engine.Listener  // of the current port
-	leaving   bool              // of the loop: accepting is coming to its end
-	access    *accesslog.Buffer // nil if there is none
-	swap      func(s *snapshot) // on the loop
-	counts    func() counts     // may be called from any goroutine, as is
-	farewell  func()            // has clients told, from now on, that nothing follows what they are sent
+	listeners map[string]*engine.Listener // of the current configuration, by their keys (config.Listen.Key)
+	leaving   *int                        // of the loop: how many listeners are still to come to their end, if it leaves
+	access    *accesslog.Buffer           // nil if there is none
+	swap      func(s *snapshot)           // on the loop
+	counts    func() counts               // may be called from any goroutine, as is
+	farewell  func()                      // has clients told, from now on, that nothing follows what they are sent
 }
 
 // newReactor makes a reactor that counts in the given row.
@@ -38,7 +40,7 @@ func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop)}
+	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop), listeners: make(map[string]*engine.Listener)}
 	r.logTo(s)
 	r.connector = upstream.NewConnector(loop, row, r.tls, p.traffic)
 	if onlyMode(s.cfg) == config.ModeHTTP {
@@ -73,44 +75,62 @@ func (r *reactor) logTo(s *snapshot) {
 	}
 }
 
-// listen has the reactor accept from fd, which it owns from now on.
-func (r *reactor) listen(fd int, limit *engine.Limit, paused func(error)) error {
+// listen has the reactor accept from fd, which it owns from now on, for the listener of that key.
+func (r *reactor) listen(key string, fd int, limit *engine.Limit, paused func(error)) error {
 	l, err := r.server.Serve(fd, limit, paused)
 	if err == nil {
-		r.listener = l
+		r.listeners[key] = l
 	}
 	return err
 }
 
-// take goes over to s, on the loop, and to the listening socket fd if that is not negative.
-func (r *reactor) take(s *snapshot, fd int, limit *engine.Limit, paused func(error)) error {
+// take goes over to s, on the loop, and to the sockets in opened, which are owned from now on. Listeners that s does not have come to
+// their end.
+func (r *reactor) take(s *snapshot, opened map[string]int, limit *engine.Limit, paused func(error)) error {
 	r.logTo(s)
 	r.swap(s)
-	if fd < 0 {
-		return nil
+	var errs []error
+	for key, fd := range opened {
+		old := r.listeners[key]
+		if err := r.listen(key, fd, limit, paused); err != nil {
+			errs = append(errs, err)
+		} else if old != nil {
+			old.Retire(nil)
+		}
 	}
-	old := r.listener
-	if err := r.listen(fd, limit, paused); err != nil {
-		return err
+	for key, l := range r.listeners {
+		if !s.keys[key] {
+			delete(r.listeners, key)
+			l.Retire(nil)
+		}
 	}
-	old.Retire(nil)
-	return nil
+	return errors.Join(errs...)
 }
 
-// leave stops accepting, without a client noticing, and calls drained once no session is left; both on the loop.
-func (r *reactor) leave(drained func()) {
-	r.leaving = true
+// leave stops accepting, without a client noticing, and calls drained once no session is left; both on the loop. The sockets of the
+// keys in lent are left to others at once.
+func (r *reactor) leave(lent keys, drained func()) {
 	r.farewell() // once more: an earlier leave may have been taken back since
-	l := r.listener
-	l.Retire(func() {
-		if r.leaving && r.listener == l { // not if it was taken back since, be it that r leaves again
+	left := new(int)
+	*left = len(r.listeners)
+	r.leaving = left
+	ended := func() {
+		if *left--; *left == 0 && r.leaving == left { // not if it was taken back since, be it that r leaves again
 			r.server.Shutdown(drained)
 		}
-	})
+	}
+	for key, l := range r.listeners {
+		if lent[key] {
+			l.Close()
+			ended()
+		} else {
+			l.Retire(ended)
+		}
+	}
 }
 
 // stay takes leave back, on the loop; accepting begins with the next take.
 func (r *reactor) stay() {
-	r.leaving = false
+	r.leaving = nil
 	r.server.Resume()
 }

@@ -24,7 +24,7 @@ type single struct {
 	signals signals
 	desk    *desk // nil if there is none
 	pid     pidFile
-	lent    uint16 // the port on which sockets are systemd's; 0 if they are ours
+	doors   doors
 }
 
 // warnWait says that this program's loops wait in a way that costs more.
@@ -35,25 +35,31 @@ func warnWait(log *slog.Logger) {
 	}
 }
 
-// newSingleProxy makes a proxy that counts for itself. Lent says that its sockets are systemd's.
-func newSingleProxy(cfg *config.Config, log *slog.Logger) (s *single, lent bool, err error) {
+// newSingleProxy makes a proxy that counts for itself.
+func newSingleProxy(cfg *config.Config, log *slog.Logger) (s *single, err error) {
 	n := reactorCount(cfg)
 	s = new(single)
 	if s.ledger, err = newLedger(); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	t, err := s.ledger.table(cfg, n)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	s.tickets = t.tickets
-	sockets, lent, err := inheritSockets(cfg, n, log)
-	if err != nil {
-		return nil, false, err
+	if s.doors, err = doors(nil).follow(cfg, slots{n, "reactors_num"}, givenSockets(cfg, log)); err != nil {
+		return nil, err
 	}
-	s.proxy, err = newProxy(cfg, sockets, t, log)
+	opened, err := s.doors.duplicates(n, nil)
+	if err == nil {
+		s.proxy, err = newProxy(cfg, opened, t, log)
+	}
+	if err != nil {
+		s.doors.remove()
+		return nil, err
+	}
 	s.upkeep.follow(cfg)
-	return s, lent, err
+	return s, nil
 }
 
 // serve runs the proxy, without worker processes, until a signal stops it. Doubts are the configuration's warnings, which stderr has.
@@ -73,10 +79,11 @@ func serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 		}
 	}
 	warnWait(log)
-	s, lent, err := newSingleProxy(cfg, log)
+	s, err := newSingleProxy(cfg, log)
 	if err != nil {
 		return err
 	}
+	defer func() { s.doors.remove() }()
 	p := s.proxy
 	s.errors, errs.fresh = errs, p.limited.Forget
 	defer p.close()
@@ -85,16 +92,13 @@ func serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 	}
 	defer s.pid.remove()
 	s.path, s.signals = path, catchSignals()
-	if lent {
-		s.lent = onlyPort(cfg)
-	}
 	if s.desk, err = openDesk(path); err != nil {
 		warnNoDesk(log, err)
 	} else {
 		defer s.desk.close()
 	}
 	p.start()
-	log.Info("kroxy-ev: serving", "port", onlyPort(cfg), "mode", onlyMode(cfg).String(), "reactors", p.loops, "max_connections", p.now.budget.connections, "group", p.now.group.Name)
+	log.Info("kroxy-ev: serving", append(servingOn(cfg), "reactors", p.loops, "max_connections", p.now.budget.connections, "group", p.now.group.Name)...)
 	defer startNotifier(log).stop()
 	return s.run()
 }
@@ -174,30 +178,36 @@ func (s *single) tryReload(w *warnings) error {
 	if err != nil {
 		return err
 	}
-	var sockets []int
-	if onlyPort(cfg) != onlyPort(s.now.cfg) {
-		if s.lent == onlyPort(s.now.cfg) {
-			w.add("reload: " + unservedPort(s.lent))
-		}
-		if sockets, err = openSockets(cfg, s.loops); err != nil {
-			return err
-		}
-	}
-	out, err := s.errors.prepare(cfg)
+	doors, err := s.doors.follow(cfg, slots{s.loops, "reactors_num"}, nil)
 	if err != nil {
-		closeAll(sockets)
 		return err
 	}
-	next, err := s.prepare(cfg, given{ids, s.tickets})
+	warnUnserved(s.doors, doors, "reload: ", w)
+	next, opened, out, err := s.prepareReload(cfg, ids, doors)
 	if err != nil {
-		closeAll(sockets)
-		s.errors.drop(out)
-		return err
+		return errors.Join(err, doors.giveUp(s.doors))
 	}
 	s.errors.take(out, cfg)
 	s.ledger.registry.Commit()
 	s.upkeep.follow(cfg)
-	return s.commit(next, sockets)
+	before := s.doors
+	s.doors = doors
+	return errors.Join(s.commit(next, opened), doors.settle(cfg, before, s.log))
+}
+
+// prepareReload makes what a reload goes over to: a snapshot, the sockets of doors that are new, and an error log.
+func (s *single) prepareReload(cfg *config.Config, ids []int, doors doors) (next *snapshot, opened sockets, out *errorOutput, err error) {
+	if opened, err = doors.duplicates(s.loops, s.doors); err != nil {
+		return nil, nil, nil, err
+	}
+	if out, err = s.errors.prepare(cfg); err == nil {
+		if next, err = s.prepare(cfg, given{ids, s.tickets}); err == nil {
+			return next, opened, out, nil
+		}
+		s.errors.drop(out)
+	}
+	opened.close()
+	return nil, nil, nil, err
 }
 
 // renewFiles sets TLS up anew by the configuration that is in force and its files as they are now.
@@ -295,11 +305,9 @@ func logOutcome(log *slog.Logger, done, failed string, err error) {
 // finish stops accepting, lets sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
 func (s *single) finish() error {
 	s.desk.become(deskStopping)
-	leave := s.leave
-	if s.lent == onlyPort(s.now.cfg) {
-		leave = s.drain // others serve the sockets after us
-	}
-	done := leave()
+	lent := s.doors.lent() // others serve these after us
+	s.doors.remove()       // the reactors close theirs when nobody is on the way to them any more
+	done := s.leave(lent)
 	var deadline <-chan time.Time
 	if timeout := s.now.cfg.ShutdownTimeout; timeout > 0 {
 		deadline = time.After(timeout)

@@ -18,6 +18,7 @@ import (
 // exchanges that have begun with it keep its settings.
 type snapshot struct {
 	cfg    *config.Config
+	keys   keys // of its listeners
 	budget budget
 	access *accesslog.Log // nil if there is none; its successor may go on with it
 	format *logformat.Format
@@ -28,7 +29,10 @@ type snapshot struct {
 
 // prepare makes a snapshot of cfg, to be committed or discarded; nothing changes yet.
 func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
-	s := &snapshot{cfg: cfg, budget: p.share(cfg)}
+	s := &snapshot{cfg: cfg, keys: make(keys), budget: p.share(cfg)}
+	for _, l := range listens(cfg) {
+		s.keys[l.Key()] = true
+	}
 	var err error
 	if s.format, err = compileFormat(cfg); err != nil {
 		return nil, problem(cfg, "format_log", err.Error(), "correct it")

@@ -3,7 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -12,31 +16,83 @@ import (
 	"kroxy-ev/engine"
 )
 
-// openSockets opens n listening sockets on cfg's port, on which nobody else listens.
-func openSockets(cfg *config.Config, n int) ([]int, error) {
-	if err := engine.CheckFree(listenAddr(cfg)); err != nil {
-		return nil, listenProblem(cfg, err)
-	}
-	return moreSockets(cfg, n)
+// sockets are listening sockets by their keys (config.Listen.Key), one for each reactor of a process.
+type sockets map[string][]int
+
+// take returns the socket of a key for a reactor, which is the caller's from now on.
+func (s sockets) take(key string, reactor int) int {
+	fd := s[key][reactor]
+	s[key][reactor] = -1
+	return fd
 }
 
-// moreSockets opens n listening sockets beside others of ours.
-func moreSockets(cfg *config.Config, n int) ([]int, error) {
-	addr := listenAddr(cfg)
+// close closes those that were not taken.
+func (s sockets) close() {
+	for _, list := range s {
+		for _, fd := range list {
+			if fd >= 0 {
+				_ = unix.Close(fd)
+			}
+		}
+	}
+}
+
+// sorted are the keys.
+func (s sockets) sorted() []string { return slices.Sorted(maps.Keys(s)) }
+
+// keys are a set of config.Listen.Key.
+type keys map[string]bool
+
+// openSockets opens n listening sockets, beside others of ours if there are any.
+func openSockets(cfg *config.Config, l config.Listen, n int) ([]int, error) {
 	var list []int
 	for range n {
-		fd, err := engine.Listen(addr)
+		fd, err := endpoint(l).Listen()
 		if err != nil {
 			closeAll(list)
-			return nil, listenProblem(cfg, err)
+			return nil, listenProblem(cfg, l, err)
 		}
 		list = append(list, fd)
 	}
 	return list, nil
 }
 
-func listenAddr(cfg *config.Config) netip.AddrPort {
-	return netip.AddrPortFrom(netip.IPv4Unspecified(), onlyPort(cfg))
+// listenAddr is where a listener with a port listens.
+func listenAddr(l config.Listen) netip.AddrPort {
+	if !l.Address.IsValid() {
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), l.Port)
+	}
+	return netip.AddrPortFrom(l.Address, l.Port)
+}
+
+// listenName is what people are told of a listener: the port if it has no address, else both, or the path.
+func listenName(l config.Listen) string {
+	switch {
+	case l.Unix != "":
+		return l.Unix
+	case !l.Address.IsValid():
+		return fmt.Sprint("port ", l.Port)
+	}
+	return listenAddr(l).String()
+}
+
+// servingOn is what the log says of where cfg's servers are.
+func servingOn(cfg *config.Config) []any {
+	var modes, names []string
+	all := listens(cfg)
+	for _, s := range cfg.Servers {
+		if mode := s.Mode.String(); !slices.Contains(modes, mode) {
+			modes = append(modes, mode)
+		}
+	}
+	for _, l := range all {
+		names = append(names, l.Key())
+	}
+	mode := []any{"mode", strings.Join(modes, "+")}
+	if len(all) == 1 && all[0].Unix == "" && !all[0].Address.IsValid() {
+		return append([]any{"port", all[0].Port}, mode...)
+	}
+	return append([]any{"listen", strings.Join(names, ", ")}, mode...)
 }
 
 func closeAll(fds []int) {
@@ -45,17 +101,52 @@ func closeAll(fds []int) {
 	}
 }
 
-// listenProblem says why the port cannot be listened on, and what to do.
-func listenProblem(cfg *config.Config, err error) error {
+// listenProblem says why it is impossible to listen there, and what to do.
+func listenProblem(cfg *config.Config, l config.Listen, err error) error {
 	var errno syscall.Errno
 	errors.As(err, &errno)
+	name := listenName(l)
+	if l.Unix != "" {
+		return unixProblem(cfg, l, err, errno)
+	}
 	switch errno {
 	case unix.EADDRINUSE:
-		return problem(cfg, "port", fmt.Sprintf("port %d is in use by another program", onlyPort(cfg)),
-			fmt.Sprintf("choose another port, or stop that program (ss -ltnp 'sport = :%d' names it)", onlyPort(cfg)))
+		return problemAt(cfg, l.Path, name+" is in use by another program",
+			fmt.Sprintf("choose another port, or stop that program (ss -ltnp 'sport = :%d' names it)", l.Port))
 	case unix.EACCES:
-		return problem(cfg, "port", fmt.Sprintf("this user may not listen on port %d", onlyPort(cfg)),
+		return problemAt(cfg, l.Path, "this user may not listen on "+name,
 			"choose a port from 1024 up, or grant the capability CAP_NET_BIND_SERVICE")
+	case unix.EADDRNOTAVAIL:
+		return problemAt(cfg, l.Path, fmt.Sprintf("this machine does not have the address %s", l.Address),
+			`write one that it has ("ip address" lists them), or leave address out for all`)
+	case unix.EAFNOSUPPORT:
+		return problemAt(cfg, l.Path, "this machine has no IPv6", "leave address out for all of IPv4")
 	}
-	return problem(cfg, "port", err.Error(), "see the error")
+	return problemAt(cfg, l.Path, err.Error(), "see the error")
+}
+
+// unixProblem is listenProblem for a unix socket.
+func unixProblem(cfg *config.Config, l config.Listen, err error, errno syscall.Errno) error {
+	dir := filepath.Dir(l.Unix)
+	what, remedy := err.Error(), "see the error"
+	switch {
+	case errors.Is(err, engine.ErrNotSocket):
+		what, remedy = fmt.Sprintf("a file that is no socket is at %q", l.Unix), "choose another path, or remove that file"
+	case errno == unix.EADDRINUSE:
+		what, remedy = fmt.Sprintf("the socket %q is in use by another program", l.Unix), fmt.Sprintf("choose another path, or stop that program (ss -lxp src %s names it)", l.Unix)
+	case errno == unix.ENAMETOOLONG:
+		what, remedy = fmt.Sprintf("the path of the socket has %d bytes", len(l.Unix)), fmt.Sprintf("choose one of at most %d; a relative one counts as it is written", engine.MaxUnixPath)
+	case errno == unix.ENOENT:
+		what, remedy = fmt.Sprintf("the directory %q does not exist", dir), thisProcess().mkdir(dir)
+	case errno == unix.ENOTDIR:
+		what, remedy = fmt.Sprintf("%q is not a directory", dir), "name a file in a directory"
+	case errno == unix.EACCES || errno == unix.EPERM || errno == unix.EROFS:
+		what, remedy = fmt.Sprintf("%s may not make a socket in %q: %v", thisProcess().name, dir, errno), thisProcess().elsewhere()
+	}
+	return problemAt(cfg, l.Path, what, remedy)
+}
+
+// problemAt is an error at a path of a configuration.
+func problemAt(cfg *config.Config, path, what, remedy string) error {
+	return &config.Error{Problems: []config.Problem{cfg.Problem(path, what, remedy)}}
 }

@@ -27,15 +27,16 @@ type worker struct {
 	errors  *errorLog
 	proxy   *proxy // nil before the first plan was prepared
 	serving bool
-	shared  bool     // others accept from the same socket, or will
+	lent    keys     // of listening sockets that others serve when this process does not
+	heir    bool     // all are a new master's now
 	parting *parting // the drain that was begun and not taken back
 	beat    *beat
 
 	// What was prepared and neither committed nor given up.
 	next    *snapshot
 	out     *errorOutput
-	socket  int  // -1 if the port is the same
-	sharing bool // what shared is to become
+	sockets sockets
+	lending keys // what lent is to become
 
 	toldDebug bool // whether the log is at debug was said since the plan was made
 
@@ -50,7 +51,7 @@ func serveWorker(link *supervise.Worker, stderr io.Writer) error {
 	// What a terminal sends to the whole group is for the master to act upon.
 	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTTIN)
 	errs := openLog(stderr)
-	w := &worker{link: link, log: errs.log.With("worker", link.Slot), errors: errs, socket: -1}
+	w := &worker{link: link, log: errs.log.With("worker", link.Slot), errors: errs}
 	runtime.GOMAXPROCS(min(workerProcs, runtime.GOMAXPROCS(0)))
 	fail(atStart, w)
 	err := link.Serve(w)
@@ -61,9 +62,17 @@ func serveWorker(link *supervise.Worker, stderr io.Writer) error {
 // Prepare implements supervise.Handler.
 func (w *worker) Prepare(body []byte, files []int) error {
 	var b brief
-	if err := json.Unmarshal(body, &b); err != nil || len(files) != 2 {
+	err := json.Unmarshal(body, &b)
+	if err == nil && len(files) != 1+len(b.Sockets) {
+		err = fmt.Errorf("%d files for %d sockets", len(files), len(b.Sockets))
+	}
+	if err != nil {
 		closeAll(files)
-		return fmt.Errorf("kroxy-ev: the master's plan cannot be understood: %d files, %w", len(files), err)
+		return fmt.Errorf("kroxy-ev: the master's plan cannot be understood: %w", err)
+	}
+	counters, listening := files[0], make(sockets)
+	for i, key := range b.Sockets {
+		listening[key] = []int{files[1+i]}
 	}
 	cfg, _, err := config.ParseWith(b.Path, b.Text, b.PEM)
 	if err != nil {
@@ -78,31 +87,31 @@ func (w *worker) Prepare(body []byte, files []int) error {
 		if !w.toldDebug {
 			w.errors.setDebug(b.Debug)
 		}
-		return w.prepareFirst(cfg, b, files[0], files[1])
+		return w.prepareFirst(cfg, b, listening, counters)
 	}
-	_ = unix.Close(files[1])
+	_ = unix.Close(counters)
 	if w.out, err = w.errors.prepare(cfg); err != nil {
-		_ = unix.Close(files[0])
+		listening.close()
 		return err
 	}
 	if w.next, err = w.proxy.prepare(cfg, b.given()); err != nil {
-		_ = unix.Close(files[0])
+		listening.close()
 		w.errors.drop(w.out)
 		return err
 	}
-	w.socket, w.sharing = files[0], b.Shared
+	w.sockets, w.lending = listening, b.Lent
 	return nil
 }
 
 // prepareFirst makes the proxy, which does not serve yet.
-func (w *worker) prepareFirst(cfg *config.Config, b brief, socket, counters int) error {
+func (w *worker) prepareFirst(cfg *config.Config, b brief, listening sockets, counters int) error {
 	c, err := balance.MapCounters(counters)
 	if err != nil {
-		_ = unix.Close(socket)
+		listening.close()
 		return err
 	}
-	w.shared = b.Shared
-	w.proxy, err = newProxy(cfg, []int{socket}, table{counters: c, rows: []int{b.Row}, given: b.given()}, w.log)
+	w.lent = b.Lent
+	w.proxy, err = newProxy(cfg, listening, table{counters: c, rows: []int{b.Row}, given: b.given()}, w.log)
 	if err == nil {
 		w.errors.fresh = w.proxy.limited.Forget
 	}
@@ -120,24 +129,21 @@ func (w *worker) Commit() {
 		go w.watch()
 		fail(whenServing, w)
 	} else {
-		socket := []int{w.socket}
-		switch {
-		case w.parting != nil:
+		if w.parting != nil {
 			if !w.parting.decide() {
 				select {} // too late: this process ends, and has a successor
 			}
 			close(w.parting.back)
 			w.parting = nil
 			p.stay()
-		case onlyPort(w.next.cfg) == onlyPort(p.now.cfg):
-			closeAll(socket)
-			socket = nil
+		} else {
+			p.drop(w.sockets)
 		}
 		w.errors.take(w.out, w.next.cfg)
-		if err := p.commit(w.next, socket); err != nil {
+		if err := p.commit(w.next, w.sockets); err != nil {
 			w.log.Error("kroxy-ev: going over to a new configuration", "error", err)
 		}
-		w.next, w.out, w.socket, w.shared = nil, nil, -1, w.sharing
+		w.next, w.out, w.sockets, w.lent = nil, nil, nil, w.lending
 	}
 	every := p.now.cfg.WatchdogTimeout / 4
 	p.reactors[0].loop.Post(func() { w.beat.start(every) })
@@ -157,8 +163,8 @@ func (w *worker) Abort() {
 	}
 	w.proxy.discard(w.next)
 	w.errors.drop(w.out)
-	_ = unix.Close(w.socket)
-	w.next, w.out, w.socket = nil, nil, -1
+	w.sockets.close()
+	w.next, w.out, w.sockets = nil, nil, nil
 }
 
 // Drain implements supervise.Handler. The master bounds it.
@@ -170,11 +176,11 @@ func (w *worker) Drain(time.Duration) {
 		return
 	}
 	w.parting = &parting{back: make(chan struct{})}
-	leave := w.proxy.leave
-	if w.shared {
-		leave = w.proxy.drain
+	drained := w.proxy.drain
+	if !w.heir {
+		drained = func() <-chan struct{} { return w.proxy.leave(w.lent) }
 	}
-	go w.endAfter(leave(), w.parting)
+	go w.endAfter(drained(), w.parting)
 }
 
 // endAfter ends the process when no session is left, unless that is taken back.
@@ -216,7 +222,7 @@ func (w *worker) Notice(n supervise.Notice) {
 		}
 		w.errors.reopen()
 	case noticeReplaced:
-		w.shared = true
+		w.heir = true
 	case noticeDebugOn, noticeDebugOff:
 		w.errors.setDebug(n == noticeDebugOn)
 		w.toldDebug = true
