@@ -3,9 +3,8 @@ package httpcodec
 import (
 	"errors"
 
-	"golang.org/x/sys/unix"
-
 	"kroxy-ev/balance"
+	"kroxy-ev/engine"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
@@ -16,14 +15,9 @@ import (
 // It has one end: finish. Before a byte of the response was sent a failure becomes a reply; after that the client's
 // connection is reset, never ended as if the response were whole.
 type exchange struct {
-	server  *Server
-	client  *client
-	pool    *pool // of the settings that the client has now
-	host    *host // nil before one was chosen, and once it was given back
-	attempt *upstream.Attempt
-	lease   balance.Lease
-	tried   balance.Tried
-	trace   upstream.Trace
+	server *Server
+	client *client
+	host   upstream.Claim
 
 	req Request
 	res Response
@@ -65,10 +59,9 @@ func (x *exchange) reset() {
 	now := x.server.loop.Now()
 	x.req.Reset()
 	x.res.Reset()
-	x.tried.Clear()
 	x.head, x.next, x.began, x.phase = 0, 0, now, readingHead
 	x.request.done = false // while its head is not there, least of all its body is
-	x.trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
+	x.host.Trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
 	x.status, x.interims, x.continued, x.replied, x.closes, x.told = 0, 0, false, false, false, false
 	x.excess, x.deaf, x.passed, x.retried = false, false, false, false
 	x.client.pieces.begin()
@@ -79,7 +72,7 @@ func (x *exchange) reset() {
 func (x *exchange) start() {
 	v := x.server
 	set := v.settings
-	x.client.settings, x.pool = set, v.pool
+	x.client.settings = set
 	x.closes = !x.req.KeepAlive || v.leaving.Load()
 	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, set.Headers)
 	if set.MaxBodySize > 0 && x.req.Length > set.MaxBodySize {
@@ -90,58 +83,19 @@ func (x *exchange) start() {
 		x.answer()
 		return
 	}
-	x.choose()
-}
-
-// choose leases a host, and takes a connection to it from the pool or makes one.
-func (x *exchange) choose() {
-	v, set := x.server, x.client.settings
 	x.phase = connecting
-	x.trace.Began = v.loop.Now()
-	if !v.connector.Lease(set.Group, &x.lease, x.key(), &x.tried) {
-		why := causeNoHost
-		if set.Group.Balance.ByName() {
-			why = causeMisdirected
-		}
-		x.fail(why, nil)
-		return
-	}
-	if h := x.pool.take(x.lease.Host()); h != nil {
-		h.x, x.host = x, h
-		x.trace.Reused(&set.Group.Hosts[h.index], h.addr)
-		x.relay()
-		return
-	}
-	x.connect()
+	v.connector.Acquire(set.Group, &x.host, x.key(), x)
 }
 
-// connect makes a new connection, to the leased host or, if that fails, to another.
-func (x *exchange) connect() {
-	x.phase = connecting
-	x.host = x.pool.fresh()
-	x.host.x = x
-	// Connected may have been called before this returns, and x be over or with its next request.
-	if a := x.server.connector.Connect(x.client.settings.Group, &x.host.conn, &x.lease, &x.trace, x.key(), true, x.host); a != nil {
-		x.attempt = a
-	}
-}
-
-// connected goes on after connect.
-func (x *exchange) connected(err error) {
-	x.attempt = nil
-	if err == nil {
-		x.host.index, x.host.addr = x.lease.Host(), x.trace.Addr
-		x.pool.begin(x.host)
-		x.relay()
-		return
-	}
+// Connected implements upstream.Owner.
+func (x *exchange) Connected(err error) {
 	switch {
-	case errors.Is(err, unix.EMFILE) && x.server.pool.giveUp():
-		x.host.pool.discard(x.host)
-		x.host = nil
-		x.connect() // with a descriptor of a connection that nobody uses
+	case err == nil:
+		x.relay()
+	case errors.Is(err, upstream.ErrNoHost) && x.host.Group.Balance.ByName():
+		x.fail(causeMisdirected, nil)
 	case errors.Is(err, upstream.ErrNoHost):
-		x.fail(causeNoHost, err)
+		x.fail(causeNoHost, nil)
 	case errors.Is(err, upstream.ErrConnectTimeout), errors.Is(err, upstream.ErrResolveTimeout):
 		x.fail(causeConnectTimeout, err)
 	default:
@@ -153,7 +107,7 @@ func (x *exchange) connected(err error) {
 func (x *exchange) relay() {
 	v, set := x.server, x.client.settings
 	loop := v.loop
-	name := &set.Names[x.lease.Host()]
+	name := &set.Names[x.host.Lease.Host()]
 	v.addr = x.client.addr.AppendTo(v.addr[:0])
 	v.rewrite = Rewrite{
 		Headers: set.Headers, HostName: name.Name, Authority: name.Authority, ClientAddr: v.addr,
@@ -165,9 +119,8 @@ func (x *exchange) relay() {
 	}
 	out := AppendRequest(v.out[:0], &x.req, &v.rewrite)
 	x.phase = relaying
-	x.host.index = x.lease.Host()
-	x.host.pieces.begin()
-	x.up.To, x.down.From = &x.host.conn, &x.host.conn
+	expectResponse(x.host.Conn)
+	x.up.To, x.down.From = &x.host.Conn.Conn, &x.host.Conn.Conn
 	now := loop.Now()
 	x.up.ReadAt, x.up.WroteAt, x.down.ReadAt = now, now, now
 	out, n, err := x.request.append(out, x.in[x.next:])
@@ -197,7 +150,7 @@ func (x *exchange) relay() {
 
 // unanswered reports whether a host has the request, or is being connected to, and has not said anything yet.
 func (x *exchange) unanswered() bool {
-	return x.lease.Held() && !x.replied && x.interims == 0 && len(x.partial) == 0
+	return x.host.Lease.Held() && !x.replied && x.interims == 0 && len(x.partial) == 0
 }
 
 // clientReady goes on when the client's connection may be read or written.
@@ -228,13 +181,16 @@ func (x *exchange) clientReady() {
 	}
 }
 
-// hostReady goes on when the host's connection may be read or written.
-func (x *exchange) hostReady() {
+// Ready implements engine.Handler for the host's connection.
+func (x *exchange) Ready(*engine.Conn) {
 	if x.up.Holding() && !x.pumpUp() {
 		return
 	}
 	x.pumpDown()
 }
+
+// Expired implements engine.Handler; the client has the exchange's timer.
+func (x *exchange) Expired(*engine.Timer) {}
 
 // fail ends the exchange for this cause: by a reply, if nothing was sent to the client and there is something to say.
 func (x *exchange) fail(why cause, err error) bool {
@@ -348,11 +304,9 @@ func (x *exchange) complete() bool {
 		return false
 	}
 	x.closes = x.closes || !x.request.done // where the next request begins is not known
-	if x.host != nil {
-		if x.res.KeepAlive && x.request.done && !x.up.Holding() && !x.deaf && !x.excess && !v.draining && x.host.quiet() {
-			h := x.host
-			x.host = nil
-			h.pool.keep(h, x.res.IdleTime)
+	if h := &x.host; h.Conn != nil {
+		if x.res.KeepAlive && x.request.done && !x.up.Holding() && !x.deaf && !x.excess && !v.draining && h.Conn.Quiet() {
+			h.Keep(x.res.IdleTime)
 		}
 		x.dropHost(balance.Served)
 	}
@@ -404,18 +358,10 @@ func (x *exchange) goOn() {
 // dropHost closes the connection to the host, if there is one, and gives the lease back. A host that has not got the whole
 // request must not take what it has for that: its connection is reset.
 func (x *exchange) dropHost(o balance.Outcome) {
-	if x.attempt != nil {
-		x.attempt.Cancel()
-		x.attempt = nil
+	if c := x.host.Conn; c != nil && (!x.request.done || x.up.Holding() || x.deaf) {
+		c.Reset()
 	}
-	if x.host != nil {
-		if !x.request.done || x.up.Holding() || x.deaf {
-			x.host.conn.Reset()
-		}
-		x.host.pool.discard(x.host)
-		x.host = nil
-	}
-	x.lease.Release(o)
+	x.host.Release(o)
 }
 
 // abort ends the exchange, and the client's connection by a reset. If it was the host that failed, the client is first to get
@@ -443,6 +389,5 @@ func (x *exchange) finish() {
 	x.down.Release(loop)
 	x.freeIn()
 	x.freePartial()
-	x.pool = nil
 	x.server.recycle(x)
 }

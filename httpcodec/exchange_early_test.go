@@ -8,11 +8,8 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/enginetest"
@@ -162,34 +159,5 @@ func TestAccessLogThatComesWithinATunnel(t *testing.T) {
 	}
 	if s := out.String(); !strings.Contains(s, "127.0.0.1 ") || !strings.Contains(s, ` GET /w 101 "`) {
 		t.Errorf("logged %q", s)
-	}
-}
-
-// A connection that could not be made for want of descriptors goes back to where it was taken from.
-func TestConnectingAgainLosesNoStruct(t *testing.T) {
-	t.Parallel()
-	p := startProxy(t, nil, enginetest.BlackHole(t, enginetest.Loopback))
-	c := p.dial()
-	send(c, getRoot, nil)
-	var tried, lost atomic.Bool
-	for ; !tried.Load(); p.settle() {
-		p.loop.Post(func() {
-			v := p.server
-			if tried.Load() || v.active == nil || v.active.state != clientBusy || v.active.x.attempt == nil {
-				return
-			}
-			x := v.active.x
-			first := x.host
-			idle := v.pool.fresh() // for giveUp
-			v.pool.put(idle)
-			x.attempt.Cancel()
-			x.attempt = nil
-			x.connected(unix.EMFILE)
-			lost.Store(x.host != first && first.pool != nil)
-			tried.Store(true)
-		})
-	}
-	if lost.Load() {
-		t.Error("the connection's struct is lost")
 	}
 }

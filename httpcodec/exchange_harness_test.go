@@ -32,6 +32,7 @@ type proxy struct {
 	addr   string
 	loop   *engine.Loop
 	server *Server
+	hosts  *upstream.Connector
 	stop   func() // ends every exchange and waits for it; may be called twice
 	gone   chan struct{}
 }
@@ -50,9 +51,10 @@ func newSettings(t testing.TB, r *resolve.Resolver, change func(*Settings), host
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := &Settings{UpstreamKeepalive: 64, UpstreamIdle: 1024}
+	set := &Settings{}
 	set.Group = &upstream.Group{
 		Name: "test", Balance: balance.NewGroup(len(hosts), balancer, balance.NewCounters(1, len(hosts))), ConnectTimeout: 10 * time.Second,
+		Keepalive: 64,
 	}
 	for _, at := range hosts {
 		set.Group.Hosts = append(set.Group.Hosts, upstream.NewHost(r, at.Addr().String(), at.Port()))
@@ -62,6 +64,11 @@ func newSettings(t testing.TB, r *resolve.Resolver, change func(*Settings), host
 		change(set)
 	}
 	return set
+}
+
+// groupsOf is what a connector keeps connections for by these settings.
+func groupsOf(s *Settings) *upstream.Groups {
+	return upstream.NewGroups([]*upstream.Group{s.Group}, 1024, 1024)
 }
 
 // startProxy runs a server in front of hosts.
@@ -85,7 +92,9 @@ func (g rig) start(t testing.TB, change func(*Settings), hosts ...netip.AddrPort
 	if strings.Contains(t.Name(), "Allocate") {
 		log = slog.New(slog.DiscardHandler)
 	}
-	server := NewServer(loop, Options{Settings: set, Connector: upstream.NewConnector(loop, 0, nil, log), Access: g.access, Log: log})
+	connector := upstream.NewConnector(loop, 0, nil, log)
+	connector.Swap(groupsOf(set))
+	server := NewServer(loop, Options{Settings: set, Connector: connector, Access: g.access, Log: log})
 	listen := enginetest.Loopback
 	if g.listen != "" {
 		listen = g.listen
@@ -110,6 +119,7 @@ func (g rig) start(t testing.TB, change func(*Settings), hosts ...netip.AddrPort
 				server.Abort()
 			})
 			<-drained
+			loop.Post(connector.Close)
 			close(gone)
 			loop.Stop()
 			if err := <-done; err != nil {
@@ -120,7 +130,7 @@ func (g rig) start(t testing.TB, change func(*Settings), hosts ...netip.AddrPort
 		})
 	}
 	t.Cleanup(stop)
-	return &proxy{t, addr.String(), loop, server, stop, gone}
+	return &proxy{t, addr.String(), loop, server, connector, stop, gone}
 }
 
 // settle returns when the loop has dealt with what was sent to it so far: on loopback, bytes have arrived once they are

@@ -55,7 +55,7 @@ func TestUpstreamKeepaliveTimeout(t *testing.T) {
 			send(c, hi, nil)
 		}
 	})
-	p := startProxy(t, func(s *Settings) { s.UpstreamKeepaliveTimeout = ample }, at)
+	p := startProxy(t, func(s *Settings) { s.Group.KeepaliveTimeout = ample }, at)
 	c := p.dial()
 	send(c, getRoot, nil)
 	readN(t, c, hi)
@@ -100,14 +100,15 @@ func TestClientLeavesWhileConnectingForEver(t *testing.T) {
 func TestSwapEndsTheIdleTime(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, always+hi)
-	p := startProxy(t, func(s *Settings) { s.UpstreamKeepaliveTimeout = soon }, h.addr)
+	p := startProxy(t, func(s *Settings) { s.Group.KeepaliveTimeout = soon }, h.addr)
 	c := p.dial()
 	send(c, getRoot, nil)
 	readN(t, c, hi)
 	p.loop.Post(func() {
 		s := *p.server.settings
-		s.UpstreamKeepaliveTimeout = 0
-		p.server.Swap(&s, nil)
+		g := *s.Group
+		g.KeepaliveTimeout, s.Group = 0, &g
+		p.take(&s)
 	})
 	p.settle()
 	time.Sleep(2 * soon)

@@ -23,9 +23,7 @@ const (
 func (p *proxy) idleHosts() (n int) {
 	done := make(chan struct{})
 	p.loop.Post(func() {
-		for _, list := range p.server.pool.idle {
-			n += len(list)
-		}
+		n = p.hosts.Idle()
 		close(done)
 	})
 	<-done

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kroxy-ev/engine"
 	"kroxy-ev/engine/enginetest"
 	"kroxy-ev/engine/upstream"
 )
@@ -166,7 +165,7 @@ func TestUpstreamKeepalive(t *testing.T) {
 		conns int
 	}{{0, 3}, {1, 1}} {
 		h := startRecorder(t, always+hi)
-		p := startProxy(t, func(s *Settings) { s.UpstreamKeepalive = tc.max }, h.addr)
+		p := startProxy(t, func(s *Settings) { s.Group.Keepalive = tc.max }, h.addr)
 		c := p.dial()
 		for range 3 {
 			send(c, getRoot, nil)
@@ -178,7 +177,7 @@ func TestUpstreamKeepalive(t *testing.T) {
 		}
 	}
 	h := startRecorder(t, always+hi)
-	p := startProxy(t, func(s *Settings) { s.UpstreamKeepaliveTimeout = 50 * time.Millisecond }, h.addr)
+	p := startProxy(t, func(s *Settings) { s.Group.KeepaliveTimeout = 50 * time.Millisecond }, h.addr)
 	c := p.dial()
 	send(c, getRoot, nil)
 	readN(t, c, hi)
@@ -195,85 +194,6 @@ func TestNoLeaks(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) { r.run(t, []string{"whole", "host drips"}[i%2], len(r.in)) })
 	}
 	check()
-}
-
-// However many idle connections each host is allowed, there are not more than the server is.
-func TestIdleConnectionsAreBounded(t *testing.T) {
-	t.Parallel()
-	p := newPool(&Server{}, &Settings{UpstreamKeepalive: 2, UpstreamIdle: 3, Group: &upstream.Group{Hosts: make([]upstream.Host, 3)}})
-	kept := func(index int) int {
-		h := p.fresh()
-		h.index = index
-		p.put(h)
-		if n := len(p.idle[0]) + len(p.idle[1]) + len(p.idle[2]); n != p.kept {
-			t.Errorf("%d connections are kept, %d are counted", n, p.kept)
-		}
-		return p.kept
-	}
-	for i, want := range []int{1, 2, 2, 3, 3} {
-		if n := kept(i / 3); n != want {
-			t.Errorf("%d connections are kept after %d, want %d", n, i+1, want)
-		}
-	}
-	if p.take(1); kept(2) != 3 {
-		t.Error("a connection that was taken still counts")
-	}
-	if p.drop(p.idle[2][0]); kept(1) != 3 {
-		t.Error("a connection that was dropped still counts")
-	}
-}
-
-// With "auto", connections in use have descriptors set aside that idle ones may have; and what is in surplus goes, slowly.
-func TestIdleConnectionsAuto(t *testing.T) {
-	t.Parallel()
-	loop, err := engine.NewLoop(engine.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer loop.Close()
-	p := newPool(&Server{loop: loop}, &Settings{UpstreamKeepalive: KeepaliveAuto, UpstreamIdle: 2, UpstreamShare: 10, Group: &upstream.Group{Hosts: make([]upstream.Host, 2)}})
-	use := func(n, index int) (busy []*host) {
-		for range n {
-			h := p.take(index)
-			if h == nil {
-				h = p.fresh()
-				h.index = index
-				p.begin(h)
-			}
-			busy = append(busy, h)
-		}
-		return busy
-	}
-	put := func(busy []*host, want int) {
-		t.Helper()
-		for _, h := range busy {
-			p.put(h)
-		}
-		if p.kept != want {
-			t.Errorf("%d connections are kept, want %d", p.kept, want)
-		}
-	}
-	busy := use(9, 0)
-	put(busy[:5], 5) // 4 in use
-	put(busy[5:], 9)
-	busy = use(4, 1)
-	put(nil, 9)
-	put(busy, 10) // in all
-	busy = use(9, 0)
-	put(busy[:8], 9) // of 10, one is in use
-	for range 2 {    // what was needed within the last two periods stays
-		p.Expired(nil)
-		put(nil, 9)
-	}
-	p.Expired(nil)
-	put(nil, 4) // half of 8, and one of 1
-	p.discard(busy[8])
-	if p.busy != 0 || p.demand[0].busy != 0 {
-		t.Errorf("%d connections count as in use, %d of the first host's", p.busy, p.demand[0].busy)
-	}
-	if !p.giveUp() || p.giveUp() {
-		t.Error("giving up does not say whether there was something")
-	}
 }
 
 // When descriptors have run out, one of an idle connection to another host serves.
@@ -309,7 +229,7 @@ func TestIdleConnectionsAreGivenUp(t *testing.T) {
 		}
 	}()
 	at := ln.Addr().(*net.TCPAddr).AddrPort()
-	p := startProxy(t, func(s *Settings) { s.UpstreamKeepalive, s.UpstreamShare = KeepaliveAuto, 1<<10 }, at, at)
+	p := startProxy(t, func(s *Settings) { s.Group.Keepalive = upstream.KeepaliveAuto }, at, at)
 	c := p.dial()
 	send(c, getRoot, nil)
 	readN(t, c, hi)

@@ -45,9 +45,9 @@ func (v *Server) fill(r *logformat.Record, x *exchange, whole bool) {
 	r.TLS = c.tls
 	r.End = x.end
 	r.Group = c.settings.Group.Name
-	r.Upstream = x.trace.ForLog()
+	r.Upstream = x.host.Trace.ForLog()
 	if r.Upstream.Status = x.hostStatus; x.hostStatus != 0 {
-		r.Upstream.HeaderTime = time.Duration(x.answered-x.trace.Began) * time.Millisecond
+		r.Upstream.HeaderTime = time.Duration(x.answered-x.host.Trace.Began) * time.Millisecond
 	}
 	if r.Status = x.status; x.end == logformat.ClientAbort {
 		r.Status = statusClientAbort
@@ -127,7 +127,7 @@ func (v *Server) logFailure(x *exchange, why cause, err error) {
 	if why == causeMisdirected {
 		attrs = append(attrs, "name", logformat.Bounded(x.key()))
 	}
-	if h := x.trace.Host; h != nil {
+	if h := x.host.Trace.Host; h != nil {
 		attrs = append(attrs, "host", h.Label)
 	}
 	if err != nil {

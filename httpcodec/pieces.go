@@ -1,5 +1,7 @@
 package httpcodec
 
+import "kroxy-ev/engine/upstream"
+
 // A peer with Nagle's algorithm on that sends a message in several writes holds the next piece back until the one before was
 // acknowledged, which the kernel leaves to the answer, and that does not come before the message is whole: a stall of 40 ms. A
 // piece is acknowledged at once, at the cost of a system call, where a message is likely to come in pieces: while its head is
@@ -72,12 +74,27 @@ func (x *exchange) cameFromClient(moved int) {
 	}
 }
 
+// piecesOf follows the messages that come over a connection to a host, from expectResponse on.
+func piecesOf(c *upstream.Conn) *pieces { return c.Codec.(*pieces) }
+
+// expectResponse notes that the next piece is of another response.
+func expectResponse(c *upstream.Conn) {
+	switch p, ok := c.Codec.(*pieces); {
+	case !ok:
+		c.Codec = &pieces{}
+	case !c.Used:
+		*p = pieces{}
+	default:
+		p.begin()
+	}
+}
+
 // cameFromHost notes so many bytes of a response that is not whole.
 func (x *exchange) cameFromHost(moved int) {
-	h := x.host
+	c := x.host.Conn
 	switch {
 	case moved == 0:
-	case !x.replied && moved < longRead, x.replied && h.pieces.came(x.server.loop.Now(), moved):
-		h.conn.QuickAck()
+	case !x.replied && moved < longRead, x.replied && piecesOf(c).came(x.server.loop.Now(), moved):
+		c.QuickAck()
 	}
 }

@@ -111,7 +111,7 @@ func (x *exchange) pumpUp() bool {
 	v, c := x.server, x.client
 	for left := budget; ; {
 		if x.up.Holding() {
-			if !x.host.conn.Writable() {
+			if !x.host.Conn.Writable() {
 				return true
 			}
 			if !x.sent(x.up.Flush(v.loop)) {

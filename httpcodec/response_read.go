@@ -24,19 +24,19 @@ func (x *exchange) pumpDown() bool {
 			x.arm()
 		}
 		if x.replied && x.response.done {
-			if left < budget && x.host != nil {
-				x.host.pieces.look(v.loop.Now())
+			if left < budget && x.host.Conn != nil {
+				piecesOf(x.host.Conn).look(v.loop.Now())
 			}
 			return x.awaitRequest()
 		}
-		if x.phase != relaying || !x.host.conn.Readable() {
+		if x.phase != relaying || !x.host.Conn.Readable() {
 			if x.phase == relaying {
 				x.cameFromHost(budget - left)
 			}
 			return true
 		}
 		if left <= 0 {
-			v.loop.Again(&x.host.conn)
+			v.loop.Again(&x.host.Conn.Conn)
 			return true
 		}
 		n, ok := x.moveDown()
@@ -65,7 +65,7 @@ func (x *exchange) moveDown() (int, bool) {
 		return n, true
 	}
 	p := v.loop.Scratch()[:bodyRead]
-	n, err := x.host.conn.Read(p)
+	n, err := x.host.Conn.Read(p)
 	switch {
 	case again(err):
 		return 0, true
@@ -105,7 +105,7 @@ func (x *exchange) readResponse() (int, bool) {
 		x.partial = x.grow(x.partial, 1)
 		p = x.partial[len(x.partial):cap(x.partial)]
 	}
-	n, err := x.host.conn.Read(p)
+	n, err := x.host.Conn.Read(p)
 	if err != nil {
 		return 0, again(err) || x.hostGone(err)
 	}
@@ -209,7 +209,7 @@ func (x *exchange) awaitRequest() bool {
 		return true
 	case x.wantsContinue(): // the client need not send its body now (RFC 9110 section 10.1.1)
 		return x.complete()
-	case !x.host.quiet(): // it has ended its stream, or talks out of turn
+	case !x.host.Conn.Quiet(): // it has ended its stream, or talks out of turn
 		x.deaf = true
 		return x.complete()
 	}
@@ -254,7 +254,7 @@ func (x *exchange) hostGone(err error) bool {
 // repeatable reports whether the request may be sent once more: what was sent of it must still be at hand. The client may owe
 // the rest, as one does that waits for a 100.
 func (x *exchange) repeatable() bool {
-	return x.host != nil && x.host.used && !x.retried && !x.replied && x.interims == 0 && x.partial == nil &&
+	return x.host.Conn != nil && x.host.Conn.Used && !x.retried && !x.replied && x.interims == 0 && x.partial == nil &&
 		x.req.Idempotent && !x.passed
 }
 
@@ -262,10 +262,9 @@ func (x *exchange) repeatable() bool {
 func (x *exchange) repeat() {
 	v := x.server
 	x.retried, x.deaf = true, false
-	x.host.pool.discard(x.host)
-	x.host = nil
 	x.up.Release(v.loop)
 	x.next = x.head
 	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, x.client.settings.Headers)
-	x.connect()
+	x.phase = connecting
+	v.connector.Renew(&x.host, x.key(), x)
 }

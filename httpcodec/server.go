@@ -44,13 +44,11 @@ type Server struct {
 	access    *accesslog.Buffer
 	log       *slog.Logger
 	listeners engine.Listeners
-	pool      *pool
 	tunnels   *streamcodec.Server
 
 	active        *client // list of all
 	freeClients   engine.FreeList[client]
 	freeExchanges engine.FreeList[exchange]
-	freeHosts     engine.FreeList[host]
 	out           []byte // what is being written; empty between calls
 	rewrite       Rewrite
 	reply         Reply
@@ -66,12 +64,10 @@ type Server struct {
 
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
-	v := &Server{
+	return &Server{
 		loop: loop, settings: o.Settings, connector: o.Connector, tls: o.TLS, access: o.Access, log: o.Log,
 		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Settings: tunnelSettings(o.Settings), Log: o.Log}),
 	}
-	v.pool = newPool(v, o.Settings)
-	return v
 }
 
 // tunnelSettings says how long a tunnel may be silent.
@@ -83,13 +79,10 @@ func tunnelSettings(s *Settings) *streamcodec.Settings {
 }
 
 // Swap has requests that are read from now on use s, those of clients that are connected already too, and gives the log's new
-// buffer if that has changed. Idle connections to hosts that stay are kept.
+// buffer if that has changed.
 func (v *Server) Swap(s *Settings, access *accesslog.Buffer) {
 	v.settings, v.access = s, access
 	v.tunnels.Swap(tunnelSettings(s), nil)
-	old := v.pool
-	v.pool = newPool(v, s)
-	old.moveTo(v.pool)
 }
 
 // Serve accepts clients from fd, a non-blocking listening socket that the server owns from now on, also when an error is
@@ -136,7 +129,7 @@ func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 // waiting yields the clients whose hosts have answered nothing yet.
 func (v *Server) waiting(yield func(upstream.Waiting) bool) {
 	for c := v.active; c != nil; c = c.next {
-		if c.state == clientBusy && c.x.unanswered() && !yield(upstream.Waiting{Group: c.settings.Group, Host: c.x.lease.Host(), Client: c.addr}) {
+		if c.state == clientBusy && c.x.unanswered() && !yield(upstream.Waiting{Group: c.x.host.Group, Host: c.x.host.Lease.Host(), Client: c.addr}) {
 			return
 		}
 	}
@@ -178,7 +171,6 @@ func (v *Server) closed(c *client) {
 
 func (v *Server) checkDrained() {
 	if v.active == nil && v.drained != nil {
-		v.pool.close()
 		v.drained()
 		v.drained = nil
 	}

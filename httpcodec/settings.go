@@ -25,17 +25,6 @@ type Settings struct {
 	ProxyReadTimeout    time.Duration // the host's silence while it is waited for
 	ProxySendTimeout    time.Duration // the host takes no bytes
 
-	// UpstreamKeepalive is how many idle connections are kept for each host, by each loop: a number, or KeepaliveAuto.
-	// UpstreamKeepaliveTimeout is for how long; zero is no bound.
-	UpstreamKeepalive        int
-	UpstreamKeepaliveTimeout time.Duration
-	// UpstreamIdle is how many idle connections each loop keeps over all hosts, whatever UpstreamKeepalive allows each.
-	UpstreamIdle int
-	// UpstreamShare is how many connections to hosts each loop may have open, idle ones included, before it keeps no more
-	// than UpstreamIdle. It counts with KeepaliveAuto only: connections in use have descriptors set aside for them, which
-	// idle ones may have as long as there are fewer.
-	UpstreamShare int
-
 	// MaxBodySize bounds a request's body, in bytes; zero is no bound.
 	MaxBodySize int64
 	// TLS is how clients are spoken to; nil for plain TCP.
@@ -47,9 +36,6 @@ type Settings struct {
 	Forwarded bool
 	Trusted   []netip.Prefix
 }
-
-// KeepaliveAuto is the UpstreamKeepalive that keeps as many idle connections as were in use at once of late.
-const KeepaliveAuto = -1
 
 // HostName is how a request names a host.
 type HostName struct {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"kroxy-ev/balance"
+	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
@@ -11,19 +12,19 @@ import (
 // tunnel hands both connections over to a stream session: the protocol was switched. The exchange is over with that; what
 // its log line will say of the request is copied, so that a tunnel holds no buffers while it is idle.
 func (x *exchange) tunnel() {
-	v, c, h := x.server, x.client, x.host
-	began, lease := x.began, x.lease
+	v, c, host := x.server, x.client, x.host
+	began := x.began
 	var record logformat.Record
 	v.fill(&record, x, true)
 	retain(&record)
 	early := append(v.out[:0], x.in[x.next:]...)
 	v.out = early[:0]
-	x.host, x.lease = nil, balance.Lease{}
+	x.host = upstream.Claim{}
 	v.loop.Disarm(&c.timer)
 	x.finish()
 	c.state = clientTunnelled
 	v.tunnels.Tunnel(&streamcodec.Tunnel{
-		Client: &c.conn, Host: &h.conn, Peer: netip.AddrPortFrom(c.addr, c.port), Lease: &lease, Early: early,
+		Client: &c.conn, Host: &host.Conn.Conn, Peer: netip.AddrPortFrom(c.addr, c.port), Lease: &host.Lease, Early: early,
 		After: func(end logformat.End, up, down int64) {
 			if record.End = end; end == logformat.ReadTimeout {
 				record.End = logformat.ProxyReadTimeout // which bounds both, see tunnelSettings
@@ -34,5 +35,5 @@ func (x *exchange) tunnel() {
 			v.closed(c)
 		},
 	})
-	h.pool.discard(h)
+	host.Release(balance.Served) // its connection and lease are the session's
 }

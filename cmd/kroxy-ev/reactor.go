@@ -43,6 +43,7 @@ func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop), listeners: make(map[string]*engine.Listener)}
 	r.logTo(s)
 	r.connector = upstream.NewConnector(loop, row, r.tls, p.traffic)
+	r.connector.Swap(s.groups)
 	if onlyMode(s.cfg) == config.ModeHTTP {
 		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: s.http, Connector: r.connector, TLS: r.tls, Access: r.access, Log: p.traffic})
 		r.server, r.swap = v, func(s *snapshot) { v.Swap(s.http, r.access) }
@@ -88,6 +89,7 @@ func (r *reactor) listen(key string, fd int, limit *engine.Limit, paused func(er
 // their end.
 func (r *reactor) take(s *snapshot, opened map[string]int, limit *engine.Limit, paused func(error)) error {
 	r.logTo(s)
+	r.connector.Swap(s.groups)
 	r.swap(s)
 	var errs []error
 	for key, fd := range opened {

@@ -23,6 +23,7 @@ type snapshot struct {
 	access *accesslog.Log // nil if there is none; its successor may go on with it
 	format *logformat.Format
 	group  *upstream.Group
+	groups *upstream.Groups
 	stream *streamcodec.Settings // in stream mode
 	http   *httpcodec.Settings   // in http mode
 }
@@ -40,6 +41,7 @@ func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
 	if s.group, err = p.newGroup(cfg, g.ids); err != nil {
 		return nil, err
 	}
+	s.groups = upstream.NewGroups([]*upstream.Group{s.group}, s.budget.idle, s.budget.share)
 	server, err := p.tlsServer(cfg, g.tickets)
 	if err != nil {
 		return nil, err
@@ -121,7 +123,8 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 		return nil, err
 	}
 	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: from.ConnectTimeout, ResolveTimeout: from.ResolveTimeout,
-		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: p.self}
+		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: p.self,
+		Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout}
 	for _, h := range from.Hosts {
 		host := upstream.NewHost(p.resolver, h.Name, h.Port)
 		if host.TLS, err = p.tlsClient(cfg, from, h); err != nil {
@@ -158,22 +161,18 @@ func (s *snapshot) httpSettings() (*httpcodec.Settings, error) {
 		return nil, err
 	}
 	set := &httpcodec.Settings{
-		Group:                    s.group,
-		Headers:                  headers,
-		ClientHeaderTimeout:      from.ClientHeaderTimeout,
-		ClientBodyTimeout:        r.ClientBodyTimeout,
-		KeepaliveTimeout:         from.KeepaliveTimeout,
-		SendTimeout:              r.SendTimeout,
-		ProxyReadTimeout:         r.ProxyReadTimeout,
-		ProxySendTimeout:         r.ProxySendTimeout,
-		UpstreamKeepalive:        g.UpstreamKeepalive,
-		UpstreamKeepaliveTimeout: g.UpstreamKeepaliveTimeout,
-		UpstreamIdle:             s.budget.idle,
-		UpstreamShare:            s.budget.share,
-		MaxBodySize:              r.MaxBodySize,
-		UpstreamHost:             r.UpstreamHost,
-		Forwarded:                from.ForwardedHeaders,
-		Trusted:                  from.TrustedProxies,
+		Group:               s.group,
+		Headers:             headers,
+		ClientHeaderTimeout: from.ClientHeaderTimeout,
+		ClientBodyTimeout:   r.ClientBodyTimeout,
+		KeepaliveTimeout:    from.KeepaliveTimeout,
+		SendTimeout:         r.SendTimeout,
+		ProxyReadTimeout:    r.ProxyReadTimeout,
+		ProxySendTimeout:    r.ProxySendTimeout,
+		MaxBodySize:         r.MaxBodySize,
+		UpstreamHost:        r.UpstreamHost,
+		Forwarded:           from.ForwardedHeaders,
+		Trusted:             from.TrustedProxies,
 	}
 	usual := uint16(80)
 	if g.ProxyTLS.Enabled {

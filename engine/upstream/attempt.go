@@ -19,26 +19,34 @@ type Owner interface {
 	engine.Handler
 	// Connected is called once, on the loop, unless the attempt is cancelled before: with nil when the connection
 	// stands, is writable, and has the owner as its handler; or with the reason why no host could be reached, the
-	// connection being closed and no lease held. It may be called before Connector.Connect returns.
+	// connection being closed and no lease held. It may be called before Connector.Connect or Acquire returns.
 	Connected(err error)
 }
 
-// Connector makes attempts on one loop.
+// Connector is where one loop's connections to hosts come from.
 type Connector struct {
 	loop *engine.Loop
 	row  int
 	tls  *tlsconn.Handshaker
 	log  *slog.Logger
-	free engine.FreeList[Attempt]
+
+	groups *Groups
+	pools  map[*Group]*pool // of groups, those that connections were acquired for
+	kept   int              // idle connections in pools
+	busy   int              // connections in use, of those groups for which demand is counted
 
 	chains chains
 	probes []*probe // that are on their way
+
+	freeAttempts engine.FreeList[Attempt]
+	freeConns    engine.FreeList[Conn]
 }
 
 // NewConnector makes a connector for loop, which counts its leases in the given row and makes handshakes with hosts that
-// speak TLS by tls, which may be nil where there are none. What people should know of hosts is logged to log. Close it before the loop.
+// speak TLS by tls, which may be nil where there are none. What people should know of hosts is logged to log. No connection is
+// kept idle before Swap. Close it before the loop.
 func NewConnector(loop *engine.Loop, row int, tls *tlsconn.Handshaker, log *slog.Logger) *Connector {
-	return &Connector{loop: loop, row: row, tls: tls, log: log}
+	return &Connector{loop: loop, row: row, tls: tls, log: log, groups: NewGroups(nil, 0, 0), pools: make(map[*Group]*pool)}
 }
 
 // Attempt is one connection's way to a host. It exists only until the outcome is known.
@@ -53,7 +61,12 @@ type Attempt struct {
 	prompt    bool
 	alone     bool // only the leased host is tried, and nobody waits for it: it is a probe
 
-	tried    balance.Tried
+	claim *Claim // that it is made for; nil for Connect and for a probe
+	made  *Conn  // of which conn is a part, then
+	reuse bool   // an idle connection will do
+
+	tried    *balance.Tried // the owner's, or own
+	own      balance.Tried
 	list     []netip.Addr   // memory for addrs
 	addrs    []netip.Addr   // of the leased host, those not yet tried
 	addr     netip.AddrPort // being connected to
@@ -69,7 +82,7 @@ type Attempt struct {
 	verdict  verdict
 }
 
-// Connect begins to bring conn, which is closed, to a host of g: first to the one that lease holds, if it holds one. The
+// Connect begins to bring conn, which is closed, to a host of g. The
 // lease of the host that is reached is put into lease, which the owner releases. What is tried is noted in trace. Key is what balancers by name choose by; it
 // must stay as it is while the attempt lasts. Prompt says that the owner has bytes to
 // send at once, see engine.Loop.Dial. The returned attempt is valid until Connected is called or Cancel has been; it is
@@ -78,12 +91,7 @@ func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, t
 	a := k.attempt(g, conn, lease, trace, owner)
 	a.key, a.prompt = key, prompt
 	serial := a.serial
-	if lease.Held() {
-		a.tried.Add(lease.Host())
-		a.pursue()
-	} else {
-		a.nextHost()
-	}
+	a.nextHost()
 	if a.serial != serial {
 		return nil
 	}
@@ -92,9 +100,10 @@ func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, t
 
 // attempt makes an attempt that has not begun.
 func (k *Connector) attempt(g *Group, conn *engine.Conn, lease *balance.Lease, trace *Trace, owner Owner) *Attempt {
-	a := k.free.Get()
+	a := k.freeAttempts.Get()
 	if a == nil {
 		a = &Attempt{connector: k}
+		a.tried = &a.own
 		a.timer.Handler = a
 	}
 	a.owner, a.group, a.conn, a.lease, a.trace = owner, g, conn, lease, trace
@@ -131,14 +140,21 @@ func (a *Attempt) recycle() {
 	if a.cancel != nil {
 		a.cancel()
 	}
+	if a.claim != nil {
+		a.claim.attempt = nil
+	}
+	if a.made != nil {
+		a.made.pool.discard(a.made)
+	}
 	k := a.connector
 	k.loop.Disarm(&a.timer)
 	a.serial++
-	a.tried.Clear()
+	a.own.Clear()
+	a.tried, a.claim, a.made, a.reuse = &a.own, nil, nil, false
 	a.held = false
 	a.owner, a.group, a.conn, a.lease, a.trace, a.key, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil, nil, nil
 	a.prompt, a.alone, a.verdict = false, false, verdict{}
-	k.free.Put(a)
+	k.freeAttempts.Put(a)
 }
 
 // end reports the outcome to the owner.
@@ -148,13 +164,17 @@ func (a *Attempt) end(err error) {
 	owner.Connected(err)
 }
 
-// nextHost leases the next host and pursues it.
+// nextHost leases the next host and takes an idle connection to it, or pursues it.
 func (a *Attempt) nextHost() {
-	if a.alone || !a.connector.Lease(a.group, a.lease, a.key, &a.tried) {
+	if a.alone || !a.connector.Lease(a.group, a.lease, a.key, a.tried) {
 		if a.last == nil {
 			a.last = ErrNoHost
 		}
 		a.fail()
+		return
+	}
+	if a.reuse && a.claim.reuse(a.made.pool, a.owner) {
+		a.end(nil)
 		return
 	}
 	a.pursue()
@@ -258,7 +278,7 @@ func (a *Attempt) nextAddr() {
 			a.addrFailed(errOwnAddress)
 			continue
 		}
-		switch err := loop.Dial(a.conn, a.addr, a.prompt, a); {
+		switch err := a.dial(); {
 		case err == nil:
 			if a.conn.Writable() && a.host().TLS == nil {
 				a.succeed()
@@ -283,13 +303,23 @@ func (a *Attempt) nextAddr() {
 	a.hostFailed()
 }
 
+// dial begins to connect to the current address.
+func (a *Attempt) dial() error {
+	k := a.connector
+	err := k.loop.Dial(a.conn, a.addr, a.prompt, a)
+	if errors.Is(err, unix.EMFILE) && !a.alone && k.giveUp() {
+		err = k.loop.Dial(a.conn, a.addr, a.prompt, a) // with the descriptor of a connection that nobody used
+	}
+	return err
+}
+
 // patience is until when the current address is waited for. What is left of the time for connecting is shared with the
 // addresses and hosts still to be tried, so that one that never answers leaves time for them; and a host gets no more than
 // HostTimeout, unless it is the last one and LastTakesAll.
 func (a *Attempt) patience() int64 {
 	now, others := a.since, 0
 	if !a.alone {
-		others = a.group.Balance.Left(a.key, &a.tried)
+		others = a.group.Balance.Left(a.key, a.tried)
 	}
 	left, addrs := engine.Never-now, 1+len(a.addrs)
 	if a.deadline != engine.Never {
@@ -362,6 +392,11 @@ func (a *Attempt) succeed() {
 	a.reached()
 	a.trace.connected(a.connector.loop.Now())
 	a.conn.SetHandler(a.owner)
+	if c := a.made; c != nil {
+		c.index, c.addr = a.lease.Host(), a.addr
+		c.pool.begin(c)
+		a.claim.Conn, a.made = c, nil
+	}
 	a.end(nil)
 }
 

@@ -257,45 +257,6 @@ func elsewhere(t *testing.T) string {
 	return ""
 }
 
-// A lease that the owner holds already is the first to be tried; when its host fails, others are.
-func TestHeldLease(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	good, bad := hello(t, enginetest.Loopback, "good"), enginetest.Refusing(t, enginetest.Loopback)
-	for _, c := range []struct {
-		name           string
-		hosts          []any
-		held           int
-		active, failed []int64
-	}{
-		{"good", []any{hello(t, enginetest.Loopback, "other"), good}, 1, []int64{0, 1}, []int64{0, 0}},
-		{"bad", []any{good, bad}, 1, []int64{1, 0}, []int64{0, 1}},
-		{"bad, and next in turn", []any{bad, good}, 0, []int64{0, 1}, []int64{1, 0}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			g := w.group(c.hosts...)
-			client := w.client(g)
-			w.loop.Do(func() {
-				var not balance.Tried
-				not.Add(1 - c.held)
-				client.lease, _ = g.Balance.Acquire(0, nil, &not, 0)
-				if client.lease.Host() != c.held {
-					t.Errorf("host %d is held", client.lease.Host())
-				}
-				client.begin()
-			})
-			client.Await(t, "the outcome", func() bool { return len(client.outcome) > 0 })
-			if err := client.result(); err != nil {
-				t.Fatal(err)
-			}
-			client.greeting("good")
-			expect(t, g, "connected", c.active, c.failed)
-			w.loop.Do(func() { client.lease.Release(balance.Unused) })
-			expect(t, g, "released", []int64{0, 0}, c.failed)
-		})
-	}
-}
-
 func TestNoHost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -76,8 +76,9 @@ func (p *probe) Ready(*engine.Conn) {}
 // Expired implements engine.Handler; a probe has no timers of its own.
 func (p *probe) Expired(*engine.Timer) {}
 
-// Close gives up the probes that are on their way. Attempts must have ended.
+// Close closes idle connections and gives up the probes that are on their way. Attempts must have ended.
 func (k *Connector) Close() {
+	k.giveUp()
 	for len(k.probes) > 0 {
 		k.probes[0].end()
 	}

@@ -12,7 +12,7 @@ type Trace struct {
 	// Host is the last host that was tried, nil if none was; Addr is the last address of it that was connected to.
 	Host *Host
 	Addr netip.AddrPort
-	// Began is when the first host was chosen, in ms on the loop's clock; the owner sets it. Took is how long, in ms, it took
+	// Began is when the first host was chosen, in ms on the loop's clock; who calls Connect sets it. Took is how long, in ms, it took
 	// from then until the connection stood; it is set if Connected is.
 	Began     int64
 	Took      int32
@@ -21,8 +21,8 @@ type Trace struct {
 	Tries uint16
 }
 
-// Reused notes that a connection serves which was made to addr, an address of h, for somebody else.
-func (t *Trace) Reused(h *Host, addr netip.AddrPort) {
+// reused notes that a connection serves which was made to addr, an address of h, for somebody else.
+func (t *Trace) reused(h *Host, addr netip.AddrPort) {
 	t.Host = h
 	t.dialled(addr)
 	t.Took, t.Connected = 0, true

@@ -1,9 +1,8 @@
-// Package upstream brings a connection to a host of an upstream group: it leases a host, waits for its name to be
-// resolved, connects, by TLS if the host wants that, and goes on to the next host when that fails, all within the loop and
-// within the time allowed.
+// Package upstream brings a connection to a host of an upstream group: it leases a host and takes an idle connection to it, or
+// waits for its name to be resolved and connects, by TLS if the host wants that, and goes on to the next host when that fails,
+// all within the loop and within the time allowed.
 //
-// It does not choose (package balance does), look names up (package resolve does), pool connections, or speak any
-// protocol.
+// It does not choose (package balance does), look names up (package resolve does), or speak any protocol.
 package upstream
 
 import (
@@ -66,4 +65,11 @@ type Group struct {
 	Self *Self
 	// ResolveTimeout bounds the wait for one host's name; zero is no bound.
 	ResolveTimeout time.Duration
+	// Keepalive is how many idle connections are kept for each host, by each loop: a number, or KeepaliveAuto.
+	// KeepaliveTimeout is for how long; zero is no bound.
+	Keepalive        int
+	KeepaliveTimeout time.Duration
 }
+
+// KeepaliveAuto is the Group.Keepalive that keeps as many idle connections as were in use at once of late.
+const KeepaliveAuto = -1

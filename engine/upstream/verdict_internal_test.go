@@ -91,7 +91,7 @@ func TestPatience(t *testing.T) {
 		const began = 77
 		a := &Attempt{
 			group: g, alone: c.alone, key: []byte(c.key), deadline: engine.Never, hostEnd: began + c.host, since: began + c.spent,
-			addrs: slices.Repeat([]netip.Addr{{}}, c.addrs-1),
+			addrs: slices.Repeat([]netip.Addr{{}}, c.addrs-1), tried: &balance.Tried{},
 		}
 		for i := range c.tried {
 			a.tried.Add(i)

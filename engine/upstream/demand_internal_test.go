@@ -1,4 +1,4 @@
-package httpcodec
+package upstream
 
 import "testing"
 

@@ -1,4 +1,4 @@
-package httpcodec
+package upstream
 
 // demand is how many connections to one host a loop has needed at once of late. It decides how many are kept where
 // upstream_keepalive is "auto": an idle one is in surplus only when that many others are there.

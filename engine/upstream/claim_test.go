@@ -1,0 +1,223 @@
+package upstream_test
+
+import (
+	"net"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/upstream"
+)
+
+// claimant is an owner of a claim.
+type claimant struct {
+	*enginetest.Probe
+	w *world
+	upstream.Claim
+	outcome []error // one entry a call of Connected
+}
+
+func (c *claimant) Connected(err error) {
+	c.outcome = append(c.outcome, err)
+	if stands := c.Conn != nil && c.Conn.Open(); stands != (err == nil) || c.Lease.Held() != stands {
+		c.w.t.Errorf("told %v, but a connection stands: %v, and a lease is held: %v", err, stands, c.Lease.Held())
+	}
+	c.Note()
+}
+
+func (w *world) claimant() *claimant {
+	c := &claimant{Probe: w.loop.Probe(), w: w}
+	w.t.Cleanup(func() { w.loop.Do(func() { c.Release(balance.Unused) }) })
+	return c
+}
+
+// keeps has so many idle connections to each host of g kept, and none to others.
+func (w *world) keeps(g *upstream.Group, n int) *upstream.Group {
+	g.Keepalive = n
+	w.loop.Do(func() { w.Swap(upstream.NewGroups([]*upstream.Group{g}, 100, 0)) })
+	w.t.Cleanup(func() { w.loop.Do(w.Close) })
+	return g
+}
+
+// idle checks how many connections are idle, as soon as they are so many.
+func (w *world) idle(want int) {
+	w.t.Helper()
+	w.eventually("the number of idle connections", func() bool {
+		n := 0
+		w.loop.Do(func() { n = w.Idle() })
+		return n == want
+	})
+}
+
+// await returns the outcome of what begin begins on the loop.
+func (c *claimant) await(begin func()) (err error) {
+	c.w.t.Helper()
+	c.w.loop.Do(func() {
+		c.outcome = nil
+		begin()
+	})
+	c.Await(c.w.t, "the outcome", func() bool { return len(c.outcome) > 0 })
+	c.w.loop.Do(func() {
+		if err = c.outcome[0]; len(c.outcome) != 1 {
+			c.w.t.Errorf("Connected was called %d times", len(c.outcome))
+		}
+	})
+	return err
+}
+
+// expect checks what has been got: the host, whether the connection has served before, and how many were tried for it.
+func (c *claimant) expect(err error, index int, used bool, tries uint16) {
+	c.w.t.Helper()
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	c.w.loop.Do(func() {
+		if c.Lease.Host() != index || c.Conn.Used != used || c.Trace.Host != &c.Group.Hosts[index] || !c.Trace.Connected || c.Trace.Tries != tries {
+			c.w.t.Errorf("host %d, used %v, %+v; want host %d, used %v, %d tries", c.Lease.Host(), c.Conn.Used, c.Trace, index, used, tries)
+		}
+	})
+}
+
+func (c *claimant) acquire(g *upstream.Group) error {
+	c.w.t.Helper()
+	return c.await(func() {
+		c.Trace = upstream.Trace{}
+		c.w.Acquire(g, &c.Claim, nil, c)
+	})
+}
+
+// keep gives the connection back.
+func (c *claimant) keep() {
+	c.w.loop.Do(func() {
+		c.Keep(0)
+		c.Release(balance.Unused)
+	})
+}
+
+// The idle connection that was used last serves the next claim. One that the host has closed, or on which it has spoken, does not.
+func TestAcquireReuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	conns := make(chan *net.TCPConn, 2)
+	g := w.keeps(w.group(enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+		conns <- c
+		enginetest.Hold(c)
+	})), 2)
+	one, two := w.claimant(), w.claimant()
+	one.expect(one.acquire(g), 0, false, 1)
+	two.expect(two.acquire(g), 0, false, 1)
+	last := one.Conn
+	two.keep()
+	one.keep()
+	w.idle(2)
+	if two.expect(two.acquire(g), 0, true, 1); two.Conn != last {
+		t.Error("another connection than that which was used last serves")
+	}
+	two.keep()
+	_ = (<-conns).CloseWrite()
+	w.idle(1)
+	_, _ = (<-conns).Write([]byte("a word out of turn"))
+	w.idle(0)
+	one.expect(one.acquire(g), 0, false, 1)
+}
+
+// Who goes on to another host takes an idle connection to that, if there is one. Who replaces a connection that had been idle
+// makes another, wherever that goes.
+func TestAcquireGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	good, bad := enginetest.Accepting(t, enginetest.Loopback, enginetest.Hold), enginetest.Refusing(t, enginetest.Loopback)
+	ends, err := net.Listen("tcp", enginetest.Loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ends.Close()
+	g := w.keeps(w.group(bad, good), 2)
+	c := w.claimant()
+	c.expect(c.acquire(g), 1, false, 2)
+	c.keep()
+	g = w.keeps(w.group(bad, good), 2) // in which nobody knows yet that a host is down
+	c.expect(c.acquire(g), 1, true, 2)
+	c.keep()
+
+	g = w.keeps(w.group(ends.Addr(), good), 2)
+	w.idle(1)
+	c.expect(c.acquire(g), 0, false, 1)
+	c.keep()
+	c.expect(c.acquire(g), 0, true, 1)
+	c.expect(c.await(func() { w.Renew(&c.Claim, nil, c) }), 0, false, 2)
+	ends.Close()
+	c.expect(c.await(func() { w.Renew(&c.Claim, nil, c) }), 1, false, 4)
+	w.idle(1)
+	w.loop.Do(func() { c.Release(balance.Unused) })
+	expect(t, g, "released", []int64{0, 0}, []int64{1, 0})
+}
+
+func TestAcquireNoHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(enginetest.Refusing(t, enginetest.Loopback))
+	g.Balance = balance.NewGroup(1, nobody{}, balance.NewCounters(2, 1))
+	if err := w.claimant().acquire(g); err != upstream.ErrNoHost { //nolint:errorlint // it is that error itself
+		t.Errorf("outcome: %v", err)
+	}
+}
+
+// A claim that is released while it has no connection yet leaves nothing behind.
+func TestReleaseWhileConnecting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.keeps(w.group(enginetest.BlackHole(t, enginetest.Loopback)), 2)
+	c := w.claimant()
+	w.loop.Do(func() {
+		w.Acquire(g, &c.Claim, nil, c)
+		if !c.Lease.Held() || c.Conn != nil {
+			t.Errorf("while it is being connected: %+v", c.Claim)
+		}
+		c.Release(balance.Unused)
+		c.Release(balance.Unused)
+		if c.Lease.Held() || len(c.outcome) != 0 {
+			t.Errorf("a lease is held: %v; told %v", c.Lease.Held(), c.outcome)
+		}
+	})
+	expect(t, g, "released", []int64{0}, []int64{0})
+}
+
+// When descriptors have run out, that of an idle connection to whatever host serves, also for a connection that is not kept.
+func TestIdleConnectionsAreGivenUp(t *testing.T) {
+	if !enginetest.Child(t) {
+		return
+	}
+	w := newWorld(t)
+	// The host does not accept: it has the same descriptors.
+	ln, err := net.Listen("tcp", enginetest.Loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	g := w.keeps(w.group(ln.Addr()), 2)
+	one, two, three := w.claimant(), w.claimant(), w.client(w.group(ln.Addr()))
+	for _, c := range []*claimant{one, two} {
+		c.expect(c.acquire(g), 0, false, 1)
+	}
+	one.keep()
+	var taken []int
+	for {
+		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		taken = append(taken, fd)
+	}
+	w.loop.Do(three.begin)
+	three.Await(t, "the outcome", func() bool { return len(three.outcome) > 0 })
+	if err := three.result(); err != nil {
+		t.Error(err)
+	}
+	w.idle(0)
+	for _, fd := range taken {
+		unix.Close(fd)
+	}
+}

@@ -1,0 +1,237 @@
+package upstream
+
+import (
+	"math"
+	"slices"
+
+	"kroxy-ev/engine"
+)
+
+// pool keeps a loop's idle connections to the hosts of one group, the last used first. How many there may be over all groups
+// is the Connector's to say.
+type pool struct {
+	connector *Connector
+	group     *Group
+	idle      [][]*Conn // by host
+	kept      int       // over all hosts
+	max       int       // for each host
+	timeout   int64     // ms; 0 is no bound
+
+	demand []demand // by host; nil where max is fixed
+	looks  engine.Timer
+}
+
+func newPool(k *Connector, g *Group) *pool {
+	p := &pool{
+		connector: k, group: g,
+		idle: make([][]*Conn, len(g.Hosts)),
+		max:  g.Keepalive, timeout: g.KeepaliveTimeout.Milliseconds(),
+	}
+	if g.Keepalive == KeepaliveAuto {
+		p.max, p.demand = math.MaxInt, make([]demand, len(g.Hosts))
+		p.looks.Handler = p
+	}
+	return p
+}
+
+// pool is where the connections to g's hosts come from and go to. That of a group that is not among the present ones keeps none.
+func (k *Connector) pool(g *Group) *pool {
+	p := k.pools[g]
+	if p == nil {
+		p = newPool(k, g)
+		if k.groups.has(g) {
+			k.pools[g] = p
+		} else {
+			p.max = 0
+		}
+	}
+	return p
+}
+
+// Swap has connections to hosts of these groups kept from now on. Those that are idle stay, as far as a group of the same name
+// has the same host and is allowed as many; the others are closed, and so are those in use when they come back.
+func (k *Connector) Swap(to *Groups) {
+	k.groups = to
+	for g, p := range k.pools {
+		if !to.has(g) {
+			delete(k.pools, g)
+			p.moveOn()
+		}
+	}
+}
+
+// Idle is how many connections to hosts the loop keeps for later.
+func (k *Connector) Idle() int { return k.kept }
+
+// giveUp closes all that are idle, because descriptors have run out. It reports whether there was one.
+func (k *Connector) giveUp() bool {
+	had := k.kept > 0
+	for _, p := range k.pools {
+		p.close()
+	}
+	return had
+}
+
+// fresh returns a closed connection to be dialled.
+func (p *pool) fresh() *Conn {
+	c := p.connector.freeConns.Get()
+	if c == nil {
+		c = &Conn{}
+		c.timer.Handler = c
+	}
+	c.pool = p
+	return c
+}
+
+// take returns an idle connection to the host of that index, or nil.
+func (p *pool) take(index int) *Conn {
+	list := p.idle[index]
+	n := len(list)
+	if n == 0 {
+		return nil
+	}
+	c := list[n-1]
+	list[n-1] = nil
+	p.idle[index] = list[:n-1]
+	p.count(-1)
+	c.idle = false
+	p.begin(c)
+	return c
+}
+
+// count notes that there are so many idle connections more.
+func (p *pool) count(n int) {
+	p.kept += n
+	p.connector.kept += n
+}
+
+// begin notes that c serves a request of its host, which is known now.
+func (p *pool) begin(c *Conn) {
+	if p.demand != nil {
+		c.busy = true
+		p.connector.busy++
+		p.demand[c.index].begin()
+	}
+}
+
+// end notes that c serves no request any more.
+func (p *pool) end(c *Conn) {
+	if c.busy {
+		c.busy = false
+		p.connector.busy--
+		p.demand[c.index].end()
+	}
+}
+
+// full reports whether no more idle connections to the host of that index may be kept.
+func (p *pool) full(index int) bool {
+	k := p.connector
+	most := k.groups.idle
+	if p.demand != nil {
+		most = max(most, k.groups.share-k.busy)
+	}
+	return len(p.idle[index]) >= p.max || k.kept >= most || engine.FilesAreShort()
+}
+
+// put adds a connection that may serve again.
+func (p *pool) put(c *Conn) {
+	p.end(c)
+	if p.full(c.index) {
+		p.discard(c)
+		return
+	}
+	c.SetHandler(c)
+	c.Used, c.idle = true, true
+	loop := p.connector.loop
+	if p.count(1); p.kept == 1 && p.demand != nil {
+		loop.Arm(&p.looks, loop.Now()+lookEvery)
+	}
+	p.idle[c.index] = append(p.idle[c.index], c)
+	at := engine.Never
+	if p.timeout > 0 {
+		at = loop.Now() + p.timeout
+	}
+	if c.until > 0 {
+		at = min(at, c.until)
+	}
+	if at != engine.Never {
+		loop.Arm(&c.timer, at)
+	}
+}
+
+// Expired implements engine.Handler: it is time to look which connections are in surplus.
+func (p *pool) Expired(*engine.Timer) {
+	if engine.FilesAreShort() {
+		p.close()
+		return
+	}
+	for i := range p.demand {
+		n := p.demand[i].look(len(p.idle[i]))
+		for _, c := range p.idle[i][:n] { // those that were used longest ago
+			p.discard(c)
+		}
+		p.idle[i] = slices.Delete(p.idle[i], 0, n)
+		p.count(-n)
+	}
+	if p.kept > 0 {
+		loop := p.connector.loop
+		loop.Arm(&p.looks, loop.Now()+lookEvery)
+	}
+}
+
+// Ready implements engine.Handler; no connection has the pool as its handler.
+func (p *pool) Ready(*engine.Conn) {}
+
+// drop closes an idle connection.
+func (p *pool) drop(c *Conn) {
+	i := slices.Index(p.idle[c.index], c)
+	p.idle[c.index] = slices.Delete(p.idle[c.index], i, i+1)
+	p.count(-1)
+	p.discard(c)
+}
+
+// discard closes a connection that is not in the pool, if it is open still.
+func (p *pool) discard(c *Conn) {
+	p.end(c)
+	p.connector.loop.Disarm(&c.timer)
+	c.Close()
+	c.pool, c.Used, c.idle = nil, false, false
+	p.connector.freeConns.Put(c)
+}
+
+// moveOn gives the idle connections to the pools of the present groups, as far as these have their hosts, and closes the others.
+func (p *pool) moveOn() {
+	k := p.connector
+	p.max = 0
+	for i := range p.idle {
+		if len(p.idle[i]) == 0 {
+			continue
+		}
+		list := p.idle[i]
+		p.idle[i] = nil
+		p.count(-len(list))
+		to, index := k.groups.successor(p.group, i)
+		for _, c := range list {
+			if to == nil {
+				p.discard(c)
+				continue
+			}
+			k.loop.Disarm(&c.timer)
+			c.pool, c.index = k.pool(to), index
+			c.pool.put(c)
+		}
+	}
+	k.loop.Disarm(&p.looks)
+}
+
+// close closes all that are idle.
+func (p *pool) close() {
+	for i, list := range p.idle {
+		for _, c := range list {
+			p.discard(c)
+		}
+		p.count(-len(list))
+		p.idle[i] = nil
+	}
+	p.connector.loop.Disarm(&p.looks)
+}

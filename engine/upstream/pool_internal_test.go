@@ -1,0 +1,211 @@
+package upstream
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/tlsconn"
+)
+
+// keeper is a connector on a loop that does not run. Its connections have no sockets.
+func keeper(t *testing.T, idle, share int, groups ...*Group) *Connector {
+	t.Helper()
+	loop, err := engine.NewLoop(engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := NewConnector(loop, 0, nil, slog.New(slog.DiscardHandler))
+	k.Swap(NewGroups(groups, idle, share))
+	t.Cleanup(func() {
+		k.Close()
+		loop.Close()
+	})
+	return k
+}
+
+// groupOf makes a group that keeps so many idle connections for each host.
+func groupOf(name string, keepalive int, labels ...string) *Group {
+	g := &Group{Name: name, Keepalive: keepalive}
+	for _, label := range labels {
+		g.Hosts = append(g.Hosts, Host{Label: label})
+	}
+	return g
+}
+
+// made makes a connection to a host, which is in use.
+func (p *pool) made(index int) *Conn {
+	c := p.fresh()
+	c.index = index
+	p.begin(c)
+	return c
+}
+
+// expect checks how many connections are idle.
+func (p *pool) expect(t *testing.T, want int) {
+	t.Helper()
+	n := 0
+	for i, list := range p.idle {
+		n += len(list)
+		for _, c := range list {
+			if c.pool != p || c.index != i || !c.idle || !c.Used || c.busy {
+				t.Errorf("an idle connection to host %d: %+v", i, c)
+			}
+		}
+	}
+	if n != want || p.kept != want {
+		t.Errorf("%d connections are idle and %d counted, want %d", n, p.kept, want)
+	}
+}
+
+// However many idle connections each host is allowed, a loop keeps no more than it is, over all groups.
+func TestIdleConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	one, two := groupOf("one", 2, "a", "b", "c"), groupOf("two", 2, "a")
+	k := keeper(t, 3, 0, one, two)
+	p, q := k.pool(one), k.pool(two)
+	for i, want := range []int{1, 2, 2, 3, 3} {
+		p.put(p.made(i / 3))
+		p.expect(t, want)
+	}
+	q.put(q.made(0))
+	q.expect(t, 0)
+	taken := p.take(1)
+	q.put(q.made(0))
+	q.expect(t, 1)
+	p.put(taken)
+	p.expect(t, 2)
+	q.drop(q.idle[0][0])
+	p.put(p.made(2))
+	p.expect(t, 3)
+	if k.Idle() != 3 {
+		t.Errorf("%d connections are idle, want 3", k.Idle())
+	}
+}
+
+// With "auto", connections in use have descriptors set aside that idle ones may have; and what is in surplus goes, slowly.
+func TestIdleConnectionsAuto(t *testing.T) {
+	t.Parallel()
+	g, other := groupOf("app", KeepaliveAuto, "a", "b"), groupOf("other", KeepaliveAuto, "a")
+	k := keeper(t, 2, 10, g, other)
+	p, q := k.pool(g), k.pool(other)
+	use := func(n, index int) (busy []*Conn) {
+		for range n {
+			c := p.take(index)
+			if c == nil {
+				c = p.made(index)
+			}
+			busy = append(busy, c)
+		}
+		return busy
+	}
+	put := func(busy []*Conn, want int) {
+		t.Helper()
+		for _, c := range busy {
+			p.put(c)
+		}
+		p.expect(t, want)
+	}
+	busy := use(9, 0)
+	put(busy[:5], 5) // 4 in use
+	put(busy[5:], 9)
+	busy = use(4, 1)
+	put(nil, 9)
+	put(busy, 10) // in all
+	busy = use(9, 0)
+	put(busy[:8], 9) // of 10, one is in use
+	for range 2 {    // what was needed within the last two periods stays
+		p.Expired(nil)
+		put(nil, 9)
+	}
+	p.Expired(nil)
+	put(nil, 4) // half of 8, and one of 1
+	var used []*Conn
+	for range 6 {
+		used = append(used, q.made(0))
+	}
+	q.put(used[0]) // of 11, those of both groups
+	q.expect(t, 0)
+	q.put(used[1])
+	q.expect(t, 1)
+	for _, c := range used[2:] {
+		q.discard(c)
+	}
+	p.discard(busy[8])
+	if k.busy != 0 || p.demand[0].busy != 0 || q.demand[0].busy != 0 {
+		t.Errorf("%d connections count as in use, %d and %d of the first hosts", k.busy, p.demand[0].busy, q.demand[0].busy)
+	}
+	if !k.giveUp() || k.giveUp() || k.Idle() != 0 {
+		t.Error("giving up does not say whether there was something")
+	}
+}
+
+// A configuration that follows another takes over the idle connections to hosts that it has, in a group of the same name.
+func TestSwapMovesIdleConnections(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		to    *Group
+		index int
+		want  int
+	}{
+		"same":               {groupOf("app", 9, "a"), 0, 2},
+		"another index":      {groupOf("app", 9, "b", "a"), 1, 2},
+		"fewer":              {groupOf("app", 1, "a"), 0, 1},
+		"none":               {groupOf("app", 0, "a"), 0, 0},
+		"without the host":   {groupOf("app", 9, "b"), 0, 0},
+		"of another name":    {groupOf("other", 9, "a"), 0, 0},
+		"TLS":                {&Group{Name: "app", Keepalive: 9, Hosts: []Host{{Label: "a", TLS: &tlsconn.Client{}}}}, 0, 0},
+		"demand":             {groupOf("app", KeepaliveAuto, "a"), 0, 2},
+		"more than the loop": {groupOf("app", 9, "a", "a"), 1, 2},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			from, stays := groupOf("app", KeepaliveAuto, "a"), groupOf("stays", 9, "a")
+			k := keeper(t, 3, 100, from, stays)
+			p, q := k.pool(from), k.pool(stays)
+			busy := p.made(0)
+			p.made(0).keep(time.Minute)
+			p.made(0).keep(time.Minute)
+			q.made(0).keep(0)
+			until := p.idle[0][0].until
+			k.Swap(NewGroups([]*Group{c.to, stays}, 3, 100))
+			p.expect(t, 0)
+			to := k.pool(c.to)
+			to.expect(t, c.want)
+			if to.kept > 0 && (len(to.idle[c.index]) != c.want || to.idle[c.index][0].until != until || until == 0) {
+				t.Errorf("moved: %+v, want those that are kept until %d at %d", to.idle, until, c.index)
+			}
+			if k.pool(stays) != q || k.Idle() != c.want+1 {
+				t.Errorf("%d connections are idle; the pool of a group that stays is another: %v", k.Idle(), k.pool(stays) != q)
+			}
+			q.expect(t, 1)
+			p.put(busy)
+			p.expect(t, 0) // a connection that is in use does not come back to a group that is gone
+			late := k.pool(from)
+			late.put(late.made(0))
+			late.expect(t, 0)
+			if len(k.pools) != 2 || k.busy != 0 {
+				t.Errorf("%d pools are left, %d connections count as in use", len(k.pools), k.busy)
+			}
+		})
+	}
+}
+
+// The struct of a connection that was not made, or is closed, serves again.
+func TestNoConnIsLost(t *testing.T) {
+	t.Parallel()
+	g := groupOf("app", 1, "a")
+	k := keeper(t, 3, 0, g)
+	p := k.pool(g)
+	one, two := p.made(0), p.made(0)
+	p.put(one)
+	p.put(two)
+	if p.fresh() != two {
+		t.Error("a connection that was one too many is lost")
+	}
+	k.giveUp()
+	if p.fresh() != one || one.Used {
+		t.Error("a connection that was given up is lost, or counts as used")
+	}
+}
