@@ -46,7 +46,7 @@ type Conn struct {
 	layer   Layer // nil if bytes go through as they are
 	fd      int32 // meaningful while loop is not nil
 	bits    readiness
-	family  uint8 // AF_INET or AF_INET6 of a socket that Loop.Dial made, else zero
+	family  uint8 // AF_INET, AF_INET6 or AF_UNIX of a socket that Loop.Dial or DialUnix made, else zero
 }
 
 // Open reports whether the Conn owns a descriptor.
@@ -211,7 +211,11 @@ func (c *Conn) RawCloseWrite() error {
 
 // QuickAck has the kernel acknowledge now what the peer has sent, instead of with the next bytes to it or after 40 ms. It is for when
 // more is expected and nothing is there to be written: a peer with Nagle's algorithm on may be holding it back until then.
-func (c *Conn) QuickAck() { quickAck(c.fd) }
+func (c *Conn) QuickAck() {
+	if c.family != unix.AF_UNIX {
+		quickAck(c.fd)
+	}
+}
 
 // SocketError takes the socket's pending error (SO_ERROR); nil if there is none.
 func (c *Conn) SocketError() error {
@@ -266,7 +270,7 @@ func (c *Conn) close(reset bool) {
 // CloseEnded is Close for a connection that Loop.Dial made, once io.EOF has been read from it and nothing is left to be
 // written. The peer sees the same, but the socket may serve another Dial.
 func (c *Conn) CloseEnded() {
-	if c.loop == nil || c.layer != nil || c.family == 0 {
+	if c.loop == nil || c.layer != nil || c.family == 0 || c.family == unix.AF_UNIX {
 		c.Close()
 		return
 	}

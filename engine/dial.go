@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -23,10 +24,7 @@ func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error 
 	fd := spent.fd
 	if !reused {
 		var errno syscall.Errno
-		fd, errno = tcpSocket(family)
-		if errno == unix.EMFILE && l.spent.giveUp() {
-			fd, errno = tcpSocket(family)
-		}
+		fd, errno = l.socket(family)
 		if errno != 0 {
 			return errno
 		}
@@ -61,6 +59,43 @@ func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error 
 	c.family = family
 	return nil
 }
+
+// socket makes a socket, if need be with the descriptor of a spent one.
+func (l *Loop) socket(family uint8) (int32, syscall.Errno) {
+	fd, errno := streamSocket(family)
+	if errno == unix.EMFILE && l.spent.giveUp() {
+		fd, errno = streamSocket(family)
+	}
+	return fd, errno
+}
+
+// DialUnix connects to the unix socket at path and attaches c to the connection, which stands then. On an error, as a rule
+// unix.ENOENT or unix.ECONNREFUSED, c stays closed and no descriptor is left open. A socket whose queue of connections is full
+// refuses: nothing would tell when there is room.
+func (l *Loop) DialUnix(c *Conn, path string, h Handler) error {
+	fd, errno := l.socket(unix.AF_UNIX)
+	if errno != 0 {
+		return errno
+	}
+	var err error
+	switch errno := connectUnix(fd, path); errno {
+	case 0:
+		err = l.Attach(c, fd, h)
+	case unix.EAGAIN:
+		err = errQueueFull
+	default:
+		err = errno
+	}
+	if err != nil {
+		CloseFD(fd)
+		return err
+	}
+	c.family = unix.AF_UNIX
+	return nil
+}
+
+// errQueueFull is not unix.EAGAIN, which says that this machine has run out of something.
+var errQueueFull = fmt.Errorf("the socket's queue of connections is full: %w", unix.ECONNREFUSED)
 
 // familyOf is the address family of the sockets for addr.
 func familyOf(addr netip.Addr) uint8 {

@@ -2,9 +2,13 @@ package engine_test
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -190,5 +194,74 @@ func TestZoneIndex(t *testing.T) {
 		if got := engine.ZoneIndex(link.WithZone(zone)); got != want {
 			t.Errorf("zone %q: %d, want %d", zone, got, want)
 		}
+	}
+}
+
+// A connection to a unix socket stands at once, or is refused, also when the socket's queue is full. At its end the socket is closed,
+// and not kept for another connection.
+func TestDialUnix(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	ln, err := net.Listen("unix", at("listening"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	full, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(full)
+	if err := errors.Join(unix.Bind(full, &unix.SockaddrUnix{Name: at("full")}), unix.Listen(full, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(at("file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loop := enginetest.Start(t, engine.Options{MaxSpent: 4})
+	p := loop.Probe()
+	dial := func(path string) (c *engine.Conn, err error) {
+		c = new(engine.Conn)
+		t.Cleanup(func() { loop.Do(c.Close) })
+		loop.Do(func() { err = loop.DialUnix(c, path, p) })
+		return c, err
+	}
+	if _, err := dial(at("full")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]error{"full": unix.ECONNREFUSED, "none": unix.ENOENT, "file": unix.ECONNREFUSED, strings.Repeat("x", 108): unix.ENAMETOOLONG} {
+		if c, err := dial(at(name)); !errors.Is(err, want) || errors.Is(err, unix.EAGAIN) || c.Open() {
+			t.Errorf("%s: %v, open: %v; want %v", name, err, c.Open(), want)
+		}
+	}
+	c, err := dial(at("listening"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	if _, err := io.WriteString(peer, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	p.Await(t, "bytes", c.Readable)
+	loop.Do(func() {
+		if n, err := c.Read(loop.Scratch()); string(loop.Scratch()[:n]) != "hello" {
+			t.Errorf("read %q, %v", loop.Scratch()[:n], err)
+		}
+		if !c.Writable() {
+			t.Error("not writable")
+		}
+		if _, err := c.WriteLast([]byte("bye")); err != nil {
+			t.Error(err)
+		}
+		c.QuickAck()
+		c.CloseEnded()
+	})
+	if rest, err := io.ReadAll(peer); string(rest) != "bye" || err != nil {
+		t.Errorf("the peer read %q, %v", rest, err)
 	}
 }

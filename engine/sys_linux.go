@@ -49,8 +49,8 @@ func accept4(fd int32) (int32, netip.AddrPort, syscall.Errno) {
 	return int32(n), addrPort(&sa), 0
 }
 
-// tcpSocket makes a non-blocking TCP socket.
-func tcpSocket(family uint8) (int32, syscall.Errno) {
+// streamSocket makes a non-blocking TCP socket, or a unix one.
+func streamSocket(family uint8) (int32, syscall.Errno) {
 	n, _, e := syscall.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if e != 0 {
 		return -1, e
@@ -69,6 +69,20 @@ func connect(fd int32, to netip.AddrPort) syscall.Errno {
 	}
 	sa := unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: networkOrder(to.Port()), Addr: addr.As16(), Scope_id: zoneIndex(addr)}
 	_, _, e := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unix.SizeofSockaddrInet6)
+	return e
+}
+
+// connectUnix connects a unix socket to the one that listens at path. It answers 0, or the failure, which is EAGAIN if that
+// one's queue is full. See unix(7). This one call is not raw: to find a file may take the kernel long.
+func connectUnix(fd int32, path string) syscall.Errno {
+	sa := unix.RawSockaddrUnix{Family: unix.AF_UNIX}
+	if len(path) >= len(sa.Path) {
+		return unix.ENAMETOOLONG
+	}
+	for i := range len(path) {
+		sa.Path[i] = int8(path[i])
+	}
+	_, _, e := syscall.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unix.SizeofSockaddrUnix)
 	return e
 }
 

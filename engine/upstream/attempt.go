@@ -215,7 +215,11 @@ func (a *Attempt) pursue() {
 
 // takeTurn has the leased host's addresses tried in their order for this attempt. It reports false if there are none yet.
 func (a *Attempt) takeTurn() bool {
-	a.list = a.host().Name.Turn(a.list[:0])
+	if h := a.host(); h.Unix == "" {
+		a.list = h.Name.Turn(a.list[:0])
+	} else {
+		a.list = append(a.list[:0], netip.Addr{}) // in the place of its one address
+	}
 	a.addrs = a.list
 	a.hostEnd = a.connector.loop.Now() + a.group.HostTimeout.Milliseconds()
 	return len(a.addrs) > 0
@@ -303,14 +307,21 @@ func (a *Attempt) nextAddr() {
 	a.hostFailed()
 }
 
-// dial begins to connect to the current address.
+// dial begins to connect to the current address, if need be with the descriptor of a connection that nobody uses.
 func (a *Attempt) dial() error {
-	k := a.connector
-	err := k.loop.Dial(a.conn, a.addr, a.prompt, a)
-	if errors.Is(err, unix.EMFILE) && !a.alone && k.giveUp() {
-		err = k.loop.Dial(a.conn, a.addr, a.prompt, a) // with the descriptor of a connection that nobody used
+	err := a.tryDial()
+	if errors.Is(err, unix.EMFILE) && !a.alone && a.connector.giveUp() {
+		err = a.tryDial()
 	}
 	return err
+}
+
+func (a *Attempt) tryDial() error {
+	loop := a.connector.loop
+	if path := a.host().Unix; path != "" {
+		return loop.DialUnix(a.conn, path, a)
+	}
+	return loop.Dial(a.conn, a.addr, a.prompt, a)
 }
 
 // patience is until when the current address is waited for. What is left of the time for connecting is shared with the
@@ -388,7 +399,9 @@ func (a *Attempt) Secured(_ tlsconn.State, err error) {
 
 // succeed hands the connection to the owner.
 func (a *Attempt) succeed() {
-	a.host().Name.Worked(a.addr.Addr())
+	if a.addr.IsValid() {
+		a.host().Name.Worked(a.addr.Addr())
+	}
 	a.reached()
 	a.trace.connected(a.connector.loop.Now())
 	a.conn.SetHandler(a.owner)

@@ -3,8 +3,10 @@ package upstream_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -255,6 +257,67 @@ func elsewhere(t *testing.T) string {
 	}
 	t.Skip("this machine has no IPv4 address but the loopback's")
 	return ""
+}
+
+// A unix socket is a host like others: one that cannot be connected to is passed over and is down, one that can serves, and
+// keeps its connections.
+func TestUnixHosts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := t.TempDir()
+	ln, err := net.Listen("unix", filepath.Join(dir, "app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	accepted := make(chan net.Conn, 2)
+	go func() {
+		for range cap(accepted) {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "app")
+			accepted <- c
+		}
+	}()
+	none, app := "unix:"+filepath.Join(dir, "none"), "unix:"+filepath.Join(dir, "app")
+	g := w.group(none, app, hello(t, enginetest.Loopback, "tcp"))
+	c, err := w.connect(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.greeting("app")
+	expect(t, g, "connected", []int64{0, 1, 0}, []int64{1, 0, 0})
+	if h := g.Balance.Hosts(); !h.Down(0) || h.Down(1) {
+		t.Errorf("down: %v, %v", h.Down(0), h.Down(1))
+	}
+	if u := c.trace.ForLog(); u.Host != app || u.Addr.IsValid() || !u.Connected || u.Tries != 2 {
+		t.Errorf("logged: %+v", u)
+	}
+	w.loop.Do(func() { c.lease.Release(balance.Unused) })
+	client := w.client(w.group(none))
+	w.loop.Do(client.begin)
+	if err := client.result(); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("outcome: %v", err)
+	}
+
+	kept := w.keeps(w.group(app), 1)
+	one := w.claimant()
+	one.expect(one.acquire(kept), 0, false, 1)
+	one.Await(t, "the greeting", func() bool { return one.Readies > 0 })
+	w.loop.Do(func() {
+		_, _ = one.Conn.Read(w.loop.Scratch())
+		if !one.Conn.Quiet() {
+			t.Error("not quiet")
+		}
+	})
+	one.keep()
+	one.expect(one.acquire(kept), 0, true, 1)
+	one.keep()
+	(<-accepted).Close() // c's
+	(<-accepted).Close()
+	w.idle(0)
 }
 
 func TestNoHost(t *testing.T) {

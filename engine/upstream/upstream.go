@@ -36,11 +36,13 @@ var errOwnAddress = fmt.Errorf(`%w: its address and port are this proxy's own; c
 
 // Host is a host as an attempt needs it. It is immutable.
 type Host struct {
+	// Name and Port are where it is; or Unix is, the path of a unix socket, and Name is nil.
 	Name *resolve.Name
 	Port uint16
+	Unix string
 	// TLS is how the host is spoken to; nil for plain TCP.
 	TLS *tlsconn.Client
-	// Label is the host as people write it, "db1.example:5432": for logs.
+	// Label is the host as people write it, "db1.example:5432" or "unix:/run/app.sock": for logs.
 	Label string
 }
 
@@ -48,6 +50,9 @@ type Host struct {
 func NewHost(r *resolve.Resolver, name string, port uint16) Host {
 	return Host{Name: r.Name(name), Port: port, Label: net.JoinHostPort(name, strconv.Itoa(int(port)))}
 }
+
+// NewUnixHost makes a Host out of the path of a unix socket.
+func NewUnixHost(path string) Host { return Host{Unix: path, Label: "unix:" + path} }
 
 // Group is an upstream group: hosts in the configured order, with their counts and algorithm. It is immutable and
 // shared by all loops.

@@ -16,7 +16,7 @@ import (
 // verdict is what an attempt has found out about the leased host.
 type verdict struct {
 	err  error          // why it could not be reached; nil if that was not its fault, or it was
-	addr netip.AddrPort // at which; invalid if its name could not be resolved
+	addr netip.AddrPort // at which; invalid if its name could not be resolved, and of a unix socket
 }
 
 // ours reports whether err, of making a connection, tells of this machine and nothing of the host: descriptors, memory or
@@ -45,7 +45,7 @@ func (a *Attempt) failed(addr netip.AddrPort, err error) {
 		level, what = slog.LevelWarn, "upstream: this machine cannot make a connection"
 	case errors.Is(err, ErrLoop): // a mistake in the configuration, which may come to light while the host is down anyway
 		level, what = slog.LevelWarn, "upstream: a host is not connected to"
-	case !addr.IsValid():
+	case !addr.IsValid() && a.host().Unix == "":
 		what = "upstream: resolving failed"
 	}
 	if !ours(err) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -107,7 +108,7 @@ func found(addrs ...string) (a answer) {
 	return a
 }
 
-// group makes a group of hosts, each an "address:port" or a "name:port", tried in this order.
+// group makes a group of hosts, each an "address:port", a "name:port" or a "unix:path", tried in this order.
 func (w *world) group(hosts ...any) *upstream.Group {
 	w.t.Helper()
 	b, err := balance.New("first", nil)
@@ -121,6 +122,10 @@ func (w *world) group(hosts ...any) *upstream.Group {
 		ResolveTimeout: enginetest.Patience,
 	}
 	for _, h := range hosts {
+		if path, ok := strings.CutPrefix(fmt.Sprint(h), "unix:"); ok {
+			g.Hosts = append(g.Hosts, upstream.NewUnixHost(path))
+			continue
+		}
 		host, port, err := net.SplitHostPort(fmt.Sprint(h))
 		if err != nil {
 			w.t.Fatal(err)
