@@ -137,7 +137,7 @@ func (t term) noticed(now time.Time) bool {
 // note keeps in mind how long certificates of the file that n names are valid:
 // there is at least one, and one is enough.
 func (d *decoder) note(n *node, path, file string, use use, certs ...*x509.Certificate) {
-	c := Certificate{place: Problem{Line: n.pos.line, Column: n.pos.column, Path: path}, file: file, use: use}
+	c := Certificate{place: Problem{File: d.input.name(n.pos), Line: n.pos.line, Column: n.pos.column, Path: path}, file: file, use: use}
 	for _, cert := range certs {
 		if use != authorities || isAuthority(cert) {
 			c.terms = append(c.terms, term{names: names(cert), begin: cert.NotBefore, end: cert.NotAfter})

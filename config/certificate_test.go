@@ -66,7 +66,7 @@ func TestValidity(t *testing.T) {
 			if got != c.want || found != strings.HasPrefix(before, "W ") {
 				t.Errorf("%s: got %s%s%s, want %s", name, before, path, got, c.want)
 			}
-			if _, warnings, err := config.ParseWith("f", []byte(input), config.Files{p.CertPath: p.Cert, p.KeyPath: p.Key}); err != nil || len(warnings) > 0 {
+			if _, warnings, err := (config.Source{Path: "f", Text: []byte(input)}).ParseWith(config.Files{p.CertPath: p.Cert, p.KeyPath: p.Key}); err != nil || len(warnings) > 0 {
 				t.Errorf("%s, given the files: %v, %v", name, warnings, err)
 			}
 		}

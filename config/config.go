@@ -53,9 +53,8 @@ type Config struct {
 	Servers []*Server // in the order of the file, at least one
 	Groups  []*Group  // all that routes use, and all others of the file; each once
 
-	file         string
 	root         *node
-	text         []byte
+	input        *input
 	files        Files
 	certificates []Certificate
 }
@@ -89,8 +88,8 @@ func (c *Config) Files() Files { return c.files }
 // in which they were read. It is not to be changed.
 func (c *Config) Certificates() []Certificate { return c.certificates }
 
-// Text returns what c was parsed from. It is not to be changed.
-func (c *Config) Text() []byte { return c.text }
+// Source returns what c was made from. It is not to be changed.
+func (c *Config) Source() Source { return c.input.used }
 
 // Group returns the first group of that name, or nil. It belongs to c.
 func (c *Config) Group(name string) *Group {
@@ -102,9 +101,21 @@ func (c *Config) Group(name string) *Group {
 	return nil
 }
 
-// PathOf returns the JSON path of a key that holds for s, one of a process
-// included.
-func (c *Config) PathOf(s *Server, key string) string { return s.Path + "." + key }
+// PathOf returns the JSON path of a key of s, or of the process: where it stands
+// in the file, or else where it would.
+func (c *Config) PathOf(s *Server, key string) string {
+	for _, path := range []string{keyPath(s.Path, key), key} {
+		if c.root.has(path) {
+			return path
+		}
+	}
+	for _, other := range c.Servers { // a process key may be in any
+		if path := keyPath(other.Path, key); placeOf(ofFile, inBoth).owns(key) && c.root.has(path) {
+			return path
+		}
+	}
+	return keyPath(s.Path, key)
+}
 
 // Problem returns a problem found after Parse (a port in use, a log that does
 // not open) at the place of path, such as "stream.servers.backend.hosts[1]".
@@ -113,10 +124,10 @@ func (c *Config) Problem(path, what, remedy string) Problem {
 	if path == "" {
 		path = Root
 	}
-	p := Problem{File: c.file, Path: path, What: what, Remedy: remedy}
+	p := Problem{Path: path, What: what, Remedy: remedy}
 	if c.root != nil {
 		pos := c.root.locate(path)
-		p.Line, p.Column = pos.line, pos.column
+		p.File, p.Line, p.Column = c.input.name(pos), pos.line, pos.column
 	}
 	return p
 }

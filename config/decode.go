@@ -1,36 +1,49 @@
 package config
 
 import (
-	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-json"
 )
 
 // decoder collects what is wrong while nodes become values. A value that is
 // wrong decodes to its default, so that decoding goes on.
 type decoder struct {
-	mode             Mode
+	input            *input
 	errors, warnings []Problem
+	said             map[Problem]bool // in errors or warnings: what is inherited is decoded wherever it holds
 
 	open func(path string) pemFile // reads a file that the document names
 	read map[string]pemFile        // what open has answered
 	now  time.Time                 // certificates should be valid then; zero: whenever
 
 	certificates []Certificate
+	pairs        map[keyPairPaths]KeyPair // what keyPair has answered
+	trusted      map[string][]byte        // what authorities has, by the path
+	groups       map[string]*Group        // what group has, by the paths of what it was made of
+}
+
+func (d *decoder) problem(pos position, path, what, remedy string) (p Problem, isNew bool) {
+	p = Problem{File: d.input.name(pos), Line: pos.line, Column: pos.column, Path: path, What: what, Remedy: remedy}
+	if d.said == nil {
+		d.said = map[Problem]bool{}
+	}
+	isNew = !d.said[p]
+	d.said[p] = true
+	return p, isNew
 }
 
 func (d *decoder) failAt(pos position, path, what, remedy string) {
-	d.errors = append(d.errors, Problem{Line: pos.line, Column: pos.column, Path: path, What: what, Remedy: remedy})
+	if p, isNew := d.problem(pos, path, what, remedy); isNew {
+		d.errors = append(d.errors, p)
+	}
 }
 
 func (d *decoder) fail(n *node, path, what, remedy string) { d.failAt(n.pos, path, what, remedy) }
 
 func (d *decoder) warn(pos position, path, what, remedy string) {
-	d.warnings = append(d.warnings, Problem{Line: pos.line, Column: pos.column, Path: path, What: what, Remedy: remedy})
+	if p, isNew := d.problem(pos, path, what, remedy); isNew {
+		d.warnings = append(d.warnings, p)
+	}
 }
 
 // object is an object being decoded and where it is.
@@ -39,27 +52,38 @@ type object struct {
 	node  *node
 	path  string
 	place *place // nil where any key may be
+	modes modes  // of the server that it is in; both above all of them
+	// outer is what it is in, from where it has its defaults; nil if nothing.
+	outer *object
+	// beside are objects where keys may be too that are not in node.
+	beside []object
 }
 
 // object returns n as an object, or reports that it should be one like example.
-func (d *decoder) object(n *node, path string, p *place, example string) (object, bool) {
+func (o object) object(n *node, path string, l level, example string) (object, bool) {
 	if n.kind != kindObject {
-		d.fail(n, path, "must be an object, not "+n.describe(), "write "+example)
+		o.fail(n, path, "must be an object, not "+n.describe(), "write "+example)
 		return object{}, false
 	}
-	return object{decoder: d, node: n, path: path, place: p}, true
+	inner := object{decoder: o.decoder, node: n, path: path, modes: o.modes}
+	if l != own {
+		inner.place = placeOf(l, o.modes)
+	}
+	return inner, true
+}
+
+// within has o inherit from outer.
+func (o object) within(outer object) object {
+	o.outer = &outer
+	return o
 }
 
 // unknown reports the keys that nothing reads: a warning, but an error if one
 // looks like security or the object is none that existing files have.
 func (o object) unknown() {
-	known := map[string]bool{}
-	for _, k := range o.place.keys {
-		known[k] = true
-	}
 	for i := range o.node.members {
 		m := &o.node.members[i]
-		if known[m.key] {
+		if o.place.key(m.key) != nil {
 			continue
 		}
 		path := keyPath(o.path, m.key)
@@ -68,21 +92,125 @@ func (o object) unknown() {
 			o.unread(&m.value, path)
 		}
 		report := o.warn
-		if secure || o.place.strict {
+		if secure || o.place.strict && !isComment(m.key) {
 			report = o.failAt
 		}
-		what, remedy := unknownKey(o.place, o.mode, m.key, secure)
+		what, remedy := unknownKey(o.place, o.modes, m.key, secure)
 		report(m.pos, path, what, remedy)
 	}
 }
 
-// child returns the value of key, or nil, and its path.
-func (o object) child(key string) (*node, string) {
-	path := keyPath(o.path, key)
-	if m := o.node.get(key); m != nil {
-		return &m.value, path
+// checkDefaults checks the values in o that are only defaults for what is
+// further in: perhaps nothing there takes them.
+func (o object) checkDefaults() {
+	for i := range o.node.members {
+		m := &o.node.members[i]
+		if k := o.place.key(m.key); k != nil && k.of != o.place.level && !m.repeated {
+			k.form.decode(o, &m.value, keyPath(o.path, m.key))
+		}
 	}
-	return nil, path
+}
+
+// member returns what holds in o for the key of that name, and its path; nil if
+// nothing does, not even further out.
+func (o object) member(name string) (*member, string) {
+	if m := o.node.get(name); m != nil {
+		if m.value.kind != kindNull || o.inherited(name) == nil {
+			return m, keyPath(o.path, name)
+		}
+		return nil, keyPath(o.path, name) // null takes away what is further out
+	}
+	for _, b := range o.beside {
+		if m := b.node.get(name); m != nil {
+			return m, keyPath(b.path, name)
+		}
+	}
+	if from := o.inherited(name); from != nil {
+		return from.member(name)
+	}
+	return nil, keyPath(o.path, name)
+}
+
+// inherited returns the nearest object further out that has the key of that
+// name, as a default for o, or nil.
+func (o object) inherited(name string) *object {
+	if o.place == nil {
+		return nil
+	}
+	k := o.place.key(name)
+	for from := o.outer; from != nil; from = from.outer {
+		if k == nil || !from.place.has(k) {
+			return nil
+		}
+		if from.node.get(name) != nil {
+			return from
+		}
+	}
+	return nil
+}
+
+// child returns the value of member, or nil, and its path.
+func (o object) child(name string) (*node, string) {
+	m, path := o.member(name)
+	if m == nil {
+		return nil, path
+	}
+	return &m.value, path
+}
+
+// merged calls each for the members of the object name, from the outside in:
+// those of what is further out first, and then those that replace or, being
+// null, remove them. What is no object is reported once, like example.
+func (o object) merged(name, example string, each func(m *member, path string)) {
+	if o.outer != nil && o.place != nil {
+		if k := o.place.key(name); k != nil && o.outer.place.has(k) {
+			o.outer.merged(name, example, each)
+		}
+	}
+	m := o.node.get(name)
+	if m == nil {
+		return
+	}
+	path := keyPath(o.path, name)
+	if m.value.kind != kindObject {
+		o.fail(&m.value, path, "must be an object, not "+m.value.describe(), "write "+example)
+		return
+	}
+	for i := range m.value.members {
+		if inner := &m.value.members[i]; !inner.repeated {
+			each(inner, keyPath(path, inner.key))
+		}
+	}
+}
+
+// value decodes what holds for the key of that name.
+func (o object) value(name string) any {
+	k := o.place.key(name)
+	if n, path := o.child(name); n != nil {
+		return k.form.decode(o, n, path)
+	}
+	return k.form.fallback()
+}
+
+func (o object) text(name string) string            { return o.value(name).(string) }
+func (o object) boolean(name string) bool           { return o.value(name).(bool) }
+func (o object) integer(name string) int64          { return o.value(name).(int64) }
+func (o object) duration(name string) time.Duration { return o.value(name).(time.Duration) }
+
+// fill decodes the keys of a level that o is of or holds for.
+func (o object) fill(l level, t *target) {
+	for _, k := range o.place.keys {
+		if k.of == l && k.into != nil {
+			assign(k.into(t), o.valueOf(k))
+		}
+	}
+}
+
+func (o object) valueOf(k *key) any {
+	if n, path := o.child(k.name); n != nil {
+		return k.form.decode(o, n, path)
+	}
+	return k.form.fallback()
 }
 
 // require reports that key is missing or, being a string, empty.
@@ -93,8 +221,8 @@ func (o object) require(key, why, example string) bool {
 	}
 	switch {
 	case n == nil:
-		o.fail(o.node, path, "it is missing"+why, "add "+quote(key)+": "+example)
-	case n.kind == kindString && text(n.raw) == "":
+		o.fail(o.node, keyPath(o.path, key), "it is missing"+why, "add "+quote(key)+": "+example)
+	case n.kind == kindString && n.text() == "":
 		o.fail(n, path, "it is empty"+why, "write "+example)
 	default:
 		return true
@@ -102,125 +230,57 @@ func (o object) require(key, why, example string) bool {
 	return false
 }
 
-// text decodes an optional string; "" when absent.
-func (o object) text(key string) string {
-	if n, path := o.child(key); n != nil {
-		return o.str(n, path)
+// array returns the elements of n, which should be an array like example.
+func (o object) array(n *node, path, example string) []node {
+	if n.kind != kindArray {
+		o.fail(n, path, "must be an array, not "+n.describe(), "write "+example)
+		return nil
 	}
-	return ""
+	return n.elements
 }
 
-func (d *decoder) str(n *node, path string) string {
-	if n.kind == kindString {
-		return text(n.raw)
-	}
-	remedy := "write a string in double quotes"
+// texts decodes a string, or an array of them if there are several.
+func (o object) texts(n *node, path, example string, each func(n *node, path, s string)) {
+	list := []node{*n}
 	switch n.kind {
-	case kindNumber, kindBool:
-		remedy = "put it in double quotes: " + quote(string(n.raw))
-	}
-	d.fail(n, path, "must be a string, not "+n.describe(), remedy)
-	return ""
-}
-
-// boolean decodes an optional boolean, false when absent.
-func (o object) boolean(key string) bool { return o.booleanOr(key, false) }
-
-// booleanOr decodes an optional boolean.
-func (o object) booleanOr(key string, fallback bool) bool {
-	n, path := o.child(key)
-	if n == nil {
-		return fallback
-	}
-	if n.kind == kindBool {
-		var b bool
-		// The scanner lets only true and false through as a kindBool.
-		_ = json.Unmarshal(n.raw, &b)
-		return b
-	}
-	remedy := "write true or false"
-	switch strings.Trim(string(n.raw), `"`) {
-	case "true", "1":
-		remedy = "write true, without quotes"
-	case "false", "0":
-		remedy = "write false, without quotes"
-	case "null":
-		remedy = "remove the key, or write true or false"
-	}
-	o.fail(n, path, "must be true or false, not "+n.describe(), remedy)
-	return fallback
-}
-
-// bounds are what an integer may be. All are within 18 digits.
-type bounds struct {
-	low, high int64
-	fallback  int64  // when absent or wrong
-	remedy    string // how to write it
-}
-
-// required is the fallback where absence is an error, reported by the caller.
-const required = 0
-
-func portRange(fallback int64) bounds {
-	return bounds{1, math.MaxUint16, fallback, "write a port from 1 to 65535"}
-}
-
-func (o object) integer(key string, b bounds) int64 {
-	n, path := o.child(key)
-	if n == nil {
-		return b.fallback
-	}
-	if n.kind != kindNumber || strings.ContainsAny(string(n.raw), ".eE") {
-		o.fail(n, path, "must be a whole number, not "+n.describe(), b.rewrite(n))
-		return b.fallback
-	}
-	raw := string(n.raw)
-	v := int64(math.MaxInt64)
-	if digits := strings.TrimPrefix(raw, "-"); len(digits) <= 18 {
-		// An integer of at most 18 digits always fits.
-		_ = json.Unmarshal(n.raw, &v)
-	} else if digits != raw {
-		v = math.MinInt64
-	}
-	if v >= b.low && v <= b.high {
-		return v
-	}
-	what := fmt.Sprintf("%s is outside %d-%d", shorten(raw, 40), b.low, b.high)
-	if v < 0 && b.low == 0 {
-		what = shorten(raw, 40) + " is negative"
-	}
-	o.fail(n, path, what, b.remedy)
-	return b.fallback
-}
-
-// rewrite is the remedy for a value that is not an integer: the integer that
-// was meant, where that is clear.
-func (b bounds) rewrite(n *node) string {
-	literal := string(n.raw)
-	how := "without a fraction or an exponent"
-	switch n.kind {
-	case kindString:
-		literal, how = text(n.raw), "without quotes"
-	case kindNumber:
-	case kindNull:
-		if b.fallback < b.low {
-			return b.remedy
+	case kindArray:
+		if list = n.elements; len(list) == 0 {
+			o.fail(n, path, "there is nothing in it", "write "+example+", or remove it")
 		}
-		return fmt.Sprintf("remove the key to have the default, %d", b.fallback)
+	case kindString:
 	default:
-		return b.remedy
+		o.fail(n, path, "must be a string or an array of strings, not "+n.describe(), "write "+example)
+		return
 	}
-	f, err := strconv.ParseFloat(literal, 64)
-	if err != nil || f != math.Trunc(f) || f < float64(b.low) || f > float64(b.high) {
-		return b.remedy
+	for i := range list {
+		at := path
+		if n.kind == kindArray {
+			at = indexPath(path, i)
+		}
+		e := &list[i]
+		if e.kind != kindString {
+			o.fail(e, at, "must be a string, not "+e.describe(), "write "+example)
+			continue
+		}
+		each(e, at, e.text())
 	}
-	return fmt.Sprintf("write %d, %s", int64(f), how)
 }
 
-func (o object) millis(key string, fallback int64) time.Duration {
-	remedy := fmt.Sprintf("write whole milliseconds, such as %d, or 0 for no limit", fallback)
-	if key == "shutdown_timeout" {
-		remedy = fmt.Sprintf("write whole milliseconds, such as %d, or 0 to end sessions at once", fallback)
+// has reports whether k may be in p.
+func (p *place) has(k *key) bool {
+	for _, other := range p.keys {
+		if other == k {
+			return true
+		}
 	}
-	return time.Duration(o.integer(key, bounds{0, MaxTimeout.Milliseconds(), fallback, remedy})) * time.Millisecond
+	return false
+}
+
+// splitAddress splits "name:port" where port is all digits; otherwise port is "".
+func splitAddress(s string) (name, port string) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || s[i+1:] == "" || len(s[i+1:]) > 5 || strings.Trim(s[i+1:], "0123456789") != "" {
+		return s, ""
+	}
+	return s[:i], s[i+1:]
 }

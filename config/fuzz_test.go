@@ -62,7 +62,7 @@ func FuzzParse(f *testing.F) {
 			t.Error("a second parse differs")
 		}
 		if c != nil {
-			if with, _, err := ParseWith("f", data, c.Files()); err != nil || !reflect.DeepEqual(c, with) {
+			if with, _, err := c.Source().ParseWith(c.Files()); err != nil || !reflect.DeepEqual(c, with) {
 				t.Errorf("with what it has read, it parses differently: %v", err)
 			}
 		}
@@ -72,7 +72,7 @@ func FuzzParse(f *testing.F) {
 
 // checkScan holds the scanner against encoding/json and goccy/go-json.
 func checkScan(t *testing.T, data []byte, lines []string) {
-	root, faults := scan(data)
+	root, faults := scan(data, 0, false)
 	if root == nil {
 		deep := strings.HasPrefix(faults[len(faults)-1].What, "nested more")
 		if stdjson.Valid(data) && utf8.Valid(data) && !deep {

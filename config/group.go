@@ -2,7 +2,9 @@ package config
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -72,36 +74,148 @@ func (h Host) Matches() string {
 
 const groupExample = `{ "hosts": [{ "host": "127.0.0.1", "port": 9001 }] }`
 
-// groups decodes "servers".
-func (o object) groups() []*Group {
-	n, path := o.child("servers")
-	if n == nil {
-		o.fail(o.node, path, "it is missing: there is nothing to send traffic to", `add "servers": { "backend": `+groupExample+" }")
+// groupNode is a group as the file has it.
+type groupNode struct {
+	object
+	name string
+	made []*Group // one for each way in which it is used
+}
+
+// groupNodes are groups by which a route may be served, the nearest first.
+type groupNodes []*groupNode
+
+func (g groupNodes) get(name string) *groupNode {
+	for _, n := range g {
+		if n.name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+func (g groupNodes) names() []string {
+	var names []string
+	for _, n := range g {
+		if !slices.Contains(names, n.name) {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+// choice says what may be written where a group is named.
+func (g groupNodes) choice() string {
+	switch names := g.names(); {
+	case len(names) == 1:
+		return quote(names[0])
+	case 1 < len(names) && len(names) <= 8:
+		return "the name of a group in servers: " + list(names)
+	default:
+		return "the name of a group in servers"
+	}
+}
+
+// groupNodes returns the groups in "servers" of o alone.
+func (o object) groupNodes() groupNodes {
+	m := o.node.get("servers")
+	if m == nil {
 		return nil
 	}
-	servers, ok := o.object(n, path, nil, `an object: { "backend": `+groupExample+" }")
+	path := keyPath(o.path, "servers")
+	servers, ok := o.object(&m.value, path, own, `an object: { "backend": `+groupExample+" }")
 	if !ok {
 		return nil
 	}
-	if len(n.members) == 0 {
-		o.fail(n, path, "there are no groups in it", `write { "backend": `+groupExample+" }")
+	if len(m.value.members) == 0 {
+		o.fail(&m.value, path, "there are no groups in it", `write { "backend": `+groupExample+" }")
 	}
-	var groups []*Group
-	for i := range n.members {
-		m := &n.members[i]
+	var groups groupNodes
+	for i := range m.value.members {
+		m := &m.value.members[i]
 		if m.repeated {
 			continue
 		}
-		if g, ok := o.object(&m.value, keyPath(servers.path, m.key), groupPlace, groupExample); ok {
-			groups = append(groups, g.group(m.key))
+		at := keyPath(servers.path, m.key)
+		g, ok := o.object(&m.value, at, ofGroup, groupExample)
+		if !ok {
+			g = object{decoder: o.decoder, node: &node{pos: m.value.pos}, path: at, place: nil}
+		}
+		groups = append(groups, &groupNode{object: g, name: m.key})
+		if ok {
+			g.unknown()
 		}
 	}
 	return groups
 }
 
+// use returns the group as it is used by a route, or a server, in s.
+func (g *groupNode) use(by object, s *Server) *Group {
+	o := g.object
+	if o.place == nil {
+		return &Group{Name: g.name, Path: o.path} // reported already
+	}
+	o.modes = by.modes
+	o = o.within(by)
+	var made strings.Builder
+	made.WriteString(o.path)
+	if by.modes == inHTTP {
+		made.WriteString(" http")
+	}
+	for _, k := range o.place.keys {
+		if _, path := o.child(k.name); k.upTo != k.of {
+			made.WriteString(" " + path)
+		}
+	}
+	group := o.groups[made.String()]
+	if group == nil {
+		group = o.group(g.name)
+	}
+	for _, other := range g.made {
+		if reflect.DeepEqual(group, other) {
+			group = other
+		}
+	}
+	if !slices.Contains(g.made, group) {
+		g.made = append(g.made, group)
+	}
+	o.groups[made.String()] = group
+	if s != nil {
+		o.checkNames(s, group)
+		o.checkLoop(s, group)
+	}
+	return group
+}
+
+// all returns the groups that were made.
+func (g groupNodes) all() []*Group {
+	var all []*Group
+	for _, n := range g {
+		all = append(all, n.made...)
+	}
+	return all
+}
+
+// unused decodes the groups that nobody uses, and warns of them.
+func (g groupNodes) unused(by object) {
+	for _, n := range g {
+		if len(n.made) > 0 || n.place == nil {
+			continue
+		}
+		n.use(by, nil)
+		if len(n.errors) == 0 {
+			n.warn(n.node.pos, n.path, "nobody uses this group", "remove it, or name it in \"proxy_to\"")
+		}
+	}
+}
+
 func (o object) group(name string) *Group {
-	o.unknown()
-	g := &Group{Name: name, Path: o.path, Algorithm: o.algorithm()}
+	g := &Group{Name: name, Path: o.path, Algorithm: o.text("balancing_algo")}
+	o.fill(ofGroup, &target{group: g})
+	if o.modes&inHTTP == 0 {
+		g.UpstreamKeepalive, g.UpstreamKeepaliveTimeout = 0, 0
+	}
+	set, _ := o.child("connect_timeout")
+	g.ConnectTimeoutSet = set != nil
 	g.Hosts = o.hosts(g.choosesByName())
 	g.ProxyTLS = o.proxyTLS()
 	o.checkAnyName(g)
@@ -128,71 +242,65 @@ func (o object) checkAnyName(g *Group) {
 
 // checkNames warns of a choice by a name that no client can give.
 func (o object) checkNames(s *Server, g *Group) {
-	if g != nil && g.Algorithm == "sni" && o.mode == ModeHTTP && !s.TLS.Enabled {
-		path := keyPath(keyPath(keyPath(o.path, "servers"), g.Name), "balancing_algo")
-		outcome := "every request is answered 421"
-		if slices.ContainsFunc(g.Hosts, func(h Host) bool { return h.Alias == AnyName }) {
-			outcome = "every request goes to a host with the name " + quote(AnyName)
-		}
-		o.warn(o.node.get("servers").value.get(g.Name).value.get("balancing_algo").pos, path,
-			`"sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: `+outcome,
-			`add "tls_enabled": true and a certificate, or write "host"`)
-	}
-}
-
-// checkLoop warns of hosts of the group in use that are this very proxy.
-func (o object) checkLoop(port uint16, g *Group) {
-	if g == nil {
+	if g.Algorithm != "sni" || s.Mode != ModeHTTP || s.TLS.Enabled {
 		return
 	}
-	path := keyPath(keyPath(keyPath(o.path, "servers"), g.Name), "hosts")
-	list := o.node.get("servers").value.get(g.Name).value.get("hosts")
-	if list == nil || len(list.value.elements) != len(g.Hosts) { // some are broken
+	outcome := "every request is answered 421"
+	if slices.ContainsFunc(g.Hosts, func(h Host) bool { return h.Alias == AnyName }) {
+		outcome = "every request goes to a host with the name " + quote(AnyName)
+	}
+	m, path := o.member("balancing_algo")
+	o.warn(m.pos, path, `"sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: `+outcome,
+		`add "tls_enabled": true and a certificate, or write "host"`)
+}
+
+// checkLoop warns of hosts of a group that are the server that uses it.
+func (o object) checkLoop(s *Server, g *Group) {
+	n, path := o.child("hosts")
+	if n == nil || len(n.elements) != len(g.Hosts) { // some are broken
 		return
 	}
 	for i, h := range g.Hosts {
-		if h.Port == port && leadsHere(h.Name) {
-			o.warn(list.value.elements[i].pos, indexPath(path, i), "this is where the proxy itself listens: no connection is made to it, since it would come back",
-				`write the host's own "port", or another "port" in `+quote(o.path))
+		for _, l := range s.Listen {
+			if h.Unix == "" && h.Port == l.Port && l.leadsHere(h.Name) || h.Unix != "" && h.Unix == l.Unix {
+				o.warn(n.elements[i].pos, indexPath(path, i), "this is where the proxy itself listens: no connection is made to it, since it would come back",
+					`write the host's own "port", or another "port" in `+quote(s.Path))
+			}
 		}
 	}
 }
 
-// leadsHere reports whether a host is this machine by its name alone. Only
-// IPv4 is listened on.
-func leadsHere(name string) bool {
+// leadsHere reports whether a host of l's port is l by its name alone.
+func (l Listen) leadsHere(name string) bool {
+	v4, v6 := !l.Address.IsValid() || l.Address.Is4() || l.Address.IsUnspecified() && !l.IPv6Only, l.Address.Is6()
 	if strings.EqualFold(strings.TrimSuffix(name, "."), "localhost") {
-		return true
+		return !l.Address.IsValid() || l.Address.IsUnspecified() || l.Address.IsLoopback()
 	}
 	addr, err := netip.ParseAddr(name)
+	if err != nil {
+		return false
+	}
 	addr = addr.Unmap()
-	return err == nil && addr.Is4() && (addr.IsLoopback() || addr.IsUnspecified())
+	if l.Address.IsValid() && !l.Address.IsUnspecified() {
+		return addr == l.Address || addr.IsUnspecified() && l.Address.IsLoopback() && addr.Is4() == l.Address.Is4()
+	}
+	return (addr.IsLoopback() || addr.IsUnspecified()) && (addr.Is4() && v4 || addr.Is6() && v6)
 }
 
-// algorithm decodes balancing_algo. An empty string is the default, as it has
-// always been.
-func (o object) algorithm() string {
-	const key = "balancing_algo"
-	name := o.text(key)
-	n, path := o.child(key)
-	allowed := Algorithms
-	if o.mode == ModeStream {
-		allowed = slices.DeleteFunc(slices.Clone(Algorithms), func(a string) bool { return a == "host" })
+// algorithm is how a host is chosen. "host" is for http only.
+type algorithm struct{ choice }
+
+func (a algorithm) decode(o object, n *node, path string) any {
+	if o.modes != inStream {
+		return a.choice.decode(o, n, path)
 	}
-	switch {
-	case name == "":
-	case slices.Contains(allowed, name):
-		return name
-	case name == "host":
-		o.fail(n, path, `"host" chooses by the Host of an HTTP request, and "stream" has none`, "write "+list(allowed))
-	default:
-		remedy := "write " + list(allowed)
-		if near := nearest(name, allowed); near != nil {
-			remedy = didYouMean(near)
-		}
-		o.fail(n, path, "unknown algorithm "+quote(name), remedy)
+	words := slices.DeleteFunc(slices.Clone(a.words), func(w string) bool { return w == "host" })
+	if n.kind == kindString && n.text() == "host" {
+		o.fail(n, path, `"host" chooses by the Host of an HTTP request, and "stream" has none`, "write "+list(words))
+		return a.usual
 	}
-	return Algorithms[0]
+	a.words = words
+	return a.choice.decode(o, n, path)
 }
 
 // hosts decodes "hosts", which are chosen by name or not.
@@ -213,7 +321,7 @@ func (o object) hosts(byName bool) []Host {
 	var hosts []Host
 	for i := range n.elements {
 		e := &n.elements[i]
-		if h, ok := o.object(e, indexPath(path, i), hostPlace, hostObject(e)); ok {
+		if h, ok := o.object(e, indexPath(path, i), ofHost, hostObject(e)); ok {
 			hosts = append(hosts, h.host(byName))
 		}
 	}
@@ -223,7 +331,7 @@ func (o object) hosts(byName bool) []Host {
 // hostObject is how to write an entry that is not an object.
 func hostObject(n *node) string {
 	if n.kind == kindString {
-		if name, port := splitAddress(text(n.raw)); port != "" {
+		if name, port := splitAddress(n.text()); port != "" {
 			return `{ "host": ` + quote(name) + `, "port": ` + port + " }"
 		}
 	}
@@ -232,11 +340,23 @@ func hostObject(n *node) string {
 
 func (o object) host(byName bool) Host {
 	o.unknown()
-	var h Host
+	h := Host{Alias: o.alias(byName)}
+	if n, path := o.child("unix"); n != nil {
+		h.Unix = o.unixPath(n, path)
+		for _, key := range []string{"host", "port"} {
+			if m := o.node.get(key); m != nil {
+				o.failAt(m.pos, keyPath(o.path, key), `it has no effect beside "unix"`, "remove one of the two")
+			}
+		}
+		return h
+	}
 	if o.require("host", "", "a name or an address") {
 		n, path := o.child("host")
 		if n.kind == kindString {
-			name, what, remedy := hostName(text(n.raw))
+			name, what, remedy := hostName(n.text())
+			if path, isUnix := strings.CutPrefix(n.text(), "unix:"); isUnix {
+				remedy = `write "unix": ` + quote(path) + ` in place of "host" and "port"`
+			}
 			if what != "" {
 				o.fail(n, path, what, remedy)
 			}
@@ -246,10 +366,31 @@ func (o object) host(byName bool) Host {
 		}
 	}
 	if o.require("port", "", "the TCP port of the host, such as 9001") {
-		h.Port = uint16(o.integer("port", portRange(required)))
+		h.Port = uint16(o.integer("port"))
 	}
-	h.Alias = o.alias(byName)
 	return h
+}
+
+// maxUnixPath bounds the path of a Unix-domain socket (unix(7)).
+const maxUnixPath = 107
+
+// unixPath decodes the path of a Unix-domain socket.
+func (o object) unixPath(n *node, path string) string {
+	s := o.str(n, path)
+	switch {
+	case n.kind != kindString:
+	case s == "":
+		o.fail(n, path, "it is empty", `write the path of a socket such as "/run/app.sock"`)
+	case strings.HasPrefix(s, "unix:"):
+		o.fail(n, path, quote(s)+" has a scheme before the path", "write "+quote(strings.TrimPrefix(strings.TrimPrefix(s, "unix:"), "//")))
+	case !strings.HasPrefix(s, "/"):
+		o.fail(n, path, quote(s)+" is not an absolute path", `write one such as "/run/app.sock"`)
+	case len(s) > maxUnixPath:
+		o.fail(n, path, quote(s)+" is longer than the "+strconv.Itoa(maxUnixPath)+" bytes that the path of a socket may have", "use a shorter path")
+	case strings.ContainsRune(s, 0):
+		o.fail(n, path, quote(s)+" has a NUL in it", "remove it")
+	}
+	return s
 }
 
 // alias decodes "name", what a host is called if that is not where it is. Kroxy
@@ -278,7 +419,7 @@ func hostAlias(n *node) (name, what, remedy string) {
 	if n.kind != kindString {
 		return "", "must be a string, not " + n.describe(), "remove it, or " + remedy
 	}
-	s := text(n.raw)
+	s := n.text()
 	switch {
 	case s == AnyName:
 		return s, "", ""
@@ -290,46 +431,4 @@ func hostAlias(n *node) (name, what, remedy string) {
 	// What is right for a host, a port beside it for one, is not here.
 	name, what, _ = hostName(s)
 	return name, what, remedy
-}
-
-// proxyTo decodes proxy_to, which names one of the groups, broken ones included.
-func (o object) proxyTo() string {
-	const key = "proxy_to"
-	servers, _ := o.child("servers")
-	var names []string
-	if servers != nil {
-		for _, m := range servers.members {
-			if !m.repeated {
-				names = append(names, m.key)
-			}
-		}
-	}
-	choice := "the name of a group in servers"
-	switch {
-	case len(names) == 1:
-		choice = quote(names[0])
-	case 1 < len(names) && len(names) <= 8:
-		choice += ": " + list(names)
-	}
-	if !o.require(key, "", choice) {
-		return ""
-	}
-	name := o.text(key)
-	if n, path := o.child(key); n.kind == kindString && len(names) > 0 && !slices.Contains(names, name) {
-		remedy := "write " + choice
-		if near := nearest(name, names); near != nil {
-			remedy = didYouMean(near)
-		}
-		o.fail(n, path, "no group named "+quote(name)+" in servers", remedy)
-	}
-	return name
-}
-
-// splitAddress splits "name:port" where port is all digits; otherwise port is "".
-func splitAddress(s string) (name, port string) {
-	i := strings.LastIndexByte(s, ':')
-	if i < 0 || s[i+1:] == "" || len(s[i+1:]) > 5 || strings.Trim(s[i+1:], "0123456789") != "" {
-		return s, ""
-	}
-	return s[:i], s[i+1:]
 }

@@ -5,6 +5,19 @@ import (
 	"strings"
 )
 
+// Header is one header field. Name is an RFC 9110 token; Value has no control
+// characters but may hold variables.
+type Header struct {
+	Name, Value string
+}
+
+// HeaderEdits change the fields of a message: first Remove, then Set, then Add.
+type HeaderEdits struct {
+	Set    []Header // in place of what is there; where two names differ only in letter case, the later wins
+	Add    []Header // beside what is there
+	Remove []string
+}
+
 // framing are the fields that describe one connection or one message's length
 // (RFC 9110 section 7.6.1, RFC 9112 section 6), which a proxy decides itself.
 var framing = []string{
@@ -12,45 +25,137 @@ var framing = []string{
 	"trailer", "transfer-encoding", "upgrade",
 }
 
-// headers decodes "headers". Values are for requests as they are; $host and
-// $addr in them are the business of whoever sends them.
-func (o object) headers() []Header {
-	n, path := o.child("headers")
-	if n == nil {
-		return nil
-	}
-	if _, ok := o.object(n, path, nil, `an object: { "Host": "$host" }`); !ok {
-		return nil
-	}
-	var headers []Header
-	first := map[string]string{}
-	for i := range n.members {
-		m := &n.members[i]
-		if m.repeated {
-			continue
-		}
-		at := keyPath(path, m.key)
-		lower := strings.ToLower(m.key)
-		switch before, twice := first[lower]; {
-		case m.key == "" || strings.IndexFunc(m.key, notToken) >= 0:
-			o.failAt(m.pos, at, quote(m.key)+" is not a header field name", `write letters, digits and '-' without a colon or a space, such as "X-Real-IP"`)
-		case slices.Contains(framing, lower):
-			o.warn(m.pos, at, quote(m.key)+" describes one connection or the length of a message, which the proxy decides itself", "remove it")
-		case twice:
-			o.warn(m.pos, at, "the same header field as "+quote(before)+", which it replaces: letter case does not count", "remove one of the two")
-		}
-		first[lower] = m.key
+const (
+	headerNameRemedy = `write letters, digits and '-' without a colon or a space, such as "X-Real-IP"`
+	headersExample   = `an object: { "Host": "$host" }`
+	editsExample     = `an object: { "set": { "X-Real-IP": "$client_addr" }, "remove": ["X-Debug"] }`
+)
 
-		value := o.str(&m.value, at)
-		if c := strings.IndexFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }); c >= 0 {
-			o.fail(&m.value, at, "a control character in a header value", "remove "+quote(value[c:c+1])+" from it")
-		}
-		headers = append(headers, Header{m.key, value})
+// headerSet collects fields by name, from the outside in.
+type headerSet struct {
+	list  []Header
+	first map[string]string // names as written in one object, by lower case
+}
+
+// put decodes a field at path in o. A later one of the same name replaces it,
+// and null removes it.
+func (s *headerSet) put(o object, m *member, path string) {
+	if o.headerName(m, path, s.first) {
+		s.first[strings.ToLower(m.key)] = m.key
 	}
-	return headers
+	same := func(h Header) bool { return h.Name == m.key }
+	if m.value.kind == kindNull && slices.ContainsFunc(s.list, func(h Header) bool { return strings.EqualFold(h.Name, m.key) }) {
+		s.list = slices.DeleteFunc(s.list, func(h Header) bool { return strings.EqualFold(h.Name, m.key) })
+		return
+	}
+	h := Header{m.key, o.headerValue(&m.value, path)}
+	if i := slices.IndexFunc(s.list, same); i >= 0 {
+		s.list = slices.Delete(s.list, i, i+1)
+	}
+	s.list = append(s.list, h)
+}
+
+// headerName checks a field's name; those in first are there already.
+func (o object) headerName(m *member, path string, first map[string]string) bool {
+	lower := strings.ToLower(m.key)
+	switch before, twice := first[lower]; {
+	case m.key == "" || strings.IndexFunc(m.key, notToken) >= 0:
+		o.failAt(m.pos, path, quote(m.key)+" is not a header field name", headerNameRemedy)
+		return false
+	case slices.Contains(framing, lower):
+		o.warn(m.pos, path, quote(m.key)+" describes one connection or the length of a message, which the proxy decides itself", "remove it")
+	case twice && before != m.key:
+		o.warn(m.pos, path, "the same header field as "+quote(before)+", which it replaces: letter case does not count", "remove one of the two")
+	}
+	return true
+}
+
+func (o object) headerValue(n *node, path string) string {
+	value := o.str(n, path)
+	if c := strings.IndexFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }); c >= 0 {
+		o.fail(n, path, "a control character in a header value", "remove "+quote(value[c:c+1])+" from it")
+	}
+	return value
 }
 
 // notToken reports whether r may not be in a token (RFC 9110 section 5.6.2).
 func notToken(r rune) bool {
 	return !isWord(r) && !strings.ContainsRune("!#$%&'*+-.^`|~", r)
+}
+
+// headerFields decodes an object of header fields that is in one place only.
+func (o object) headerFields(key string) []Header {
+	s := headerSet{first: map[string]string{}}
+	o.merged(key, headersExample, func(m *member, path string) { s.put(o, m, path) })
+	return s.list
+}
+
+// headerEdits decodes "request_headers", with which "headers" is, or
+// "response_headers". What is further in replaces what is further out, and so,
+// in one object, does "set" what is in "headers".
+func (o object) headerEdits(key string) (e HeaderEdits) {
+	var set, add headerSet
+	for _, level := range o.levels(key) {
+		set.first, add.first = map[string]string{}, map[string]string{}
+		if key == "request_headers" {
+			level.put("headers", &set)
+		}
+		if edits, ok := level.edits(key); ok {
+			edits.put("set", &set)
+			edits.put("add", &add)
+			edits.removals(&e)
+		}
+	}
+	e.Set, e.Add = set.list, add.list
+	return e
+}
+
+// levels returns o and what it inherits a key from, from the outside in.
+func (o object) levels(key string) []object {
+	list := []object{o}
+	k := o.place.key(key)
+	for from := o.outer; from != nil && from.place.has(k); from = from.outer {
+		list = append([]object{*from}, list...)
+	}
+	return list
+}
+
+// put puts the fields of the object key in o alone into s.
+func (o object) put(key string, s *headerSet) {
+	o.outer = nil
+	o.merged(key, headersExample, func(m *member, path string) { s.put(o, m, path) })
+}
+
+// edits returns the object key in o alone.
+func (o object) edits(key string) (object, bool) {
+	m := o.node.get(key)
+	if m == nil || m.value.kind == kindNull {
+		return object{}, false
+	}
+	e, ok := o.object(&m.value, keyPath(o.path, key), ofEdits, editsExample)
+	if ok {
+		e.unknown()
+	}
+	return e, ok
+}
+
+// removals decodes "remove"; the nearest replaces those further out.
+func (o object) removals(e *HeaderEdits) {
+	n, path := o.child("remove")
+	if n == nil {
+		return
+	}
+	e.Remove = nil
+	if n.kind == kindNull {
+		return
+	}
+	o.texts(n, path, `["X-Debug"]`, func(n *node, path, s string) {
+		switch {
+		case s == "" || strings.IndexFunc(s, notToken) >= 0:
+			o.fail(n, path, quote(s)+" is not a header field name", headerNameRemedy)
+		case slices.Contains(framing, strings.ToLower(s)):
+			o.fail(n, path, quote(s)+" describes one connection or the length of a message, which the proxy decides itself", "remove it")
+		}
+		e.Remove = append(e.Remove, s)
+	})
 }

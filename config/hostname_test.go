@@ -23,7 +23,7 @@ func TestHostNameErrors(t *testing.T) {
 		{hosts(`{"host":"10.0.0.0/8","port":1}`),
 			`f:1:60: stream.servers.b.hosts[0].host: "10.0.0.0/8" has a path or a prefix length in it; write the host alone: "10.0.0.0"`},
 		{hosts(`{"host":"unix:/x","port":1}`),
-			`f:1:60: stream.servers.b.hosts[0].host: "unix:/x" has a path or a prefix length in it; write a name such as "db.example.com" or an address such as "10.0.0.1" or "::1"`},
+			`f:1:60: stream.servers.b.hosts[0].host: "unix:/x" has a path or a prefix length in it; write "unix": "/x" in place of "host" and "port"`},
 		{hosts(`{"host":"db:5432","port":1}`),
 			`f:1:60: stream.servers.b.hosts[0].host: "db:5432" has a port in it; write the host alone: "db", and "port": 5432`},
 		{hosts(`{"host":"[::1]:80","port":1}`),

@@ -16,6 +16,10 @@ type KeyPair struct {
 	Cert, Key         []byte // PEM as read
 }
 
+// keyPairPaths are the JSON paths of a pair: it may hold for several servers or
+// groups, and is looked at once.
+type keyPairPaths struct{ cert, key string }
+
 // keyPair decodes the paths of a PEM certificate chain and its private key,
 // and says whether one is given. If they are used, then so must be the other;
 // it also reads both, and reports the file at fault if they do not make a pair.
@@ -30,7 +34,14 @@ func (o object) keyPair(certName, keyName string, used bool) (p KeyPair, given b
 	case p.CertPath == "":
 		o.require(certName, "there is a "+keyName, "the path of a PEM file with the certificate of the key")
 	}
+	var at keyPairPaths
+	_, at.cert = o.child(certName)
+	_, at.key = o.child(keyName)
+	if known, ok := o.pairs[at]; ok {
+		return known, given
+	}
 	p.Cert, p.Key = o.pem(certName, p.CertPath), o.pem(keyName, p.KeyPath)
+	o.pairs[at] = p
 	good := p.Cert != nil && p.Key != nil
 	if p.Cert != nil {
 		n, path := o.child(certName)
@@ -76,14 +87,19 @@ func (o object) authorities(key string, used bool) (file string, ca []byte) {
 	if file = o.text(key); file == "" || !used {
 		return "", nil
 	}
-	if ca = o.pem(key, file); ca == nil {
+	n, path := o.child(key)
+	if known, ok := o.trusted[path]; ok {
+		return file, known
+	}
+	ca = o.pem(key, file)
+	o.trusted[path] = ca
+	if ca == nil {
 		return file, nil
 	}
 	certs, what, remedy := parseCertificates(ca, "CA certificates")
 	if what == "" && !slices.ContainsFunc(certs, isAuthority) {
 		what, remedy = "has no CA certificate in it", "give the file of the certificate that signed theirs, not of theirs"
 	}
-	n, path := o.child(key)
 	if what != "" {
 		o.fail(n, path, quote(file)+" "+what, remedy)
 		return file, ca

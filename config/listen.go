@@ -1,9 +1,11 @@
 package config
 
 import (
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,7 +30,7 @@ type Listen struct {
 	ProxyProtocol []netip.Prefix
 
 	Backlog      int           // of connections not yet accepted; 0 is as many as the system allows
-	TCPKeepalive time.Duration // between two probes of a silent client; 0 is none
+	TCPKeepalive time.Duration // a client that is silent for as long is sent a probe; 0 is none
 }
 
 // Key returns which socket it is: entries with one key are one socket, however
@@ -41,5 +43,203 @@ func (l Listen) Key() string {
 		return "tcp 0.0.0.0:" + strconv.Itoa(int(l.Port))
 	default:
 		return "tcp " + netip.AddrPortFrom(l.Address, l.Port).String()
+	}
+}
+
+// defaultMode is what a Unix-domain socket's permissions are.
+const defaultMode = 0o660
+
+// listens decodes where o, a server, listens.
+func (o object) listens() []Listen {
+	const example = `[{ "port": 80 }]`
+	usual := o.boolean("tls_enabled")
+	var list []Listen
+	m := o.node.get("listen")
+	if m == nil || o.node.get("port") != nil {
+		l := Listen{Path: keyPath(o.path, "port"), Port: uint16(o.integer("port")), TLS: usual, TCPKeepalive: o.duration("tcp_keepalive")}
+		list = append(list, l)
+	}
+	if m == nil {
+		return list
+	}
+	path := keyPath(o.path, "listen")
+	if m.value.kind == kindArray && len(m.value.elements) == 0 {
+		o.fail(&m.value, path, "there is nothing in it", "write "+example)
+	}
+	if m.value.kind != kindArray {
+		o.fail(&m.value, path, "must be an array, not "+m.value.describe(), "write "+listenExample(&m.value, example))
+		return list
+	}
+	for i := range m.value.elements {
+		e := &m.value.elements[i]
+		in, ok := o.object(e, indexPath(path, i), ofListen, strings.Trim(listenExample(e, example), "[]"))
+		if ok {
+			list = append(list, in.within(o).listen(usual))
+		}
+	}
+	return list
+}
+
+// listenExample is how to write what is not an entry, as other programs have it:
+// a port, or "address:port".
+func listenExample(n *node, example string) string {
+	switch address, port := splitAddress(n.literal()); {
+	case n.kind == kindObject:
+		return "[" + string("{ ... }") + "]"
+	case n.kind == kindNumber && isInteger(n.literal()):
+		return `[{ "port": ` + n.literal() + ` }]`
+	case n.kind == kindString && isInteger(n.text()):
+		return `[{ "port": ` + n.text() + ` }]`
+	case n.kind == kindString && strings.HasPrefix(n.text(), "unix:"):
+		return `[{ "unix": ` + quote(strings.TrimPrefix(n.text(), "unix:")) + ` }]`
+	case n.kind == kindString && strings.HasPrefix(n.text(), "/"):
+		return `[{ "unix": ` + quote(n.text()) + ` }]`
+	case n.kind == kindString && port != "" && strings.Trim(address, "[]*") == "":
+		return `[{ "port": ` + port + ` }]`
+	case n.kind == kindString && port != "":
+		return `[{ "address": ` + quote(strings.Trim(address, "[]")) + `, "port": ` + port + ` }]`
+	}
+	return example
+}
+
+// listen decodes an entry of "listen".
+func (o object) listen(tls bool) Listen {
+	o.unknown()
+	l := Listen{Path: o.path, TLS: tls}
+	o.fill(ofListen, &target{listen: &l})
+	if o.node.get("tls") != nil {
+		l.TLS = o.boolean("tls")
+	}
+	if n, path := o.child("proxy_protocol"); n != nil && n.kind == kindArray && len(n.elements) == 0 {
+		o.fail(n, path, "there are no networks in it, so every connection would be refused", `write who sends PROXY headers, such as ["10.0.0.0/8"], or remove it`)
+	}
+	n, path := o.child("unix")
+	if n == nil {
+		o.tcp(&l)
+		return l
+	}
+	l.Unix, l.UnixMode = o.unixPath(n, path), o.socketMode()
+	for _, key := range []string{"address", "port", "ipv6_only"} {
+		if m := o.node.get(key); m != nil {
+			o.failAt(m.pos, keyPath(o.path, key), `it has no effect beside "unix"`, "remove one of the two")
+		}
+	}
+	l.TCPKeepalive, l.IPv6Only = 0, false
+	return l
+}
+
+// tcp decodes an address and a port.
+func (o object) tcp(l *Listen) {
+	if m := o.node.get("mode"); m != nil {
+		o.failAt(m.pos, keyPath(o.path, "mode"), `it has no effect without "unix"`, `remove it, or write "unix" in place of "port"`)
+	}
+	if o.require("port", "", "the TCP port to listen on, such as 8080") {
+		l.Port = uint16(o.integer("port"))
+	}
+	if n, path := o.child("address"); n != nil {
+		const remedy = `write an address such as "127.0.0.1" or "::"; without the key all IPv4 addresses are listened on`
+		s := o.text("address")
+		addr, err := netip.ParseAddr(strings.Trim(s, "[]"))
+		switch {
+		case n.kind != kindString:
+		case s == "*" || s == "":
+			o.fail(n, path, quote(s)+" is not an address", remedy)
+		case err != nil:
+			if host, port := splitAddress(s); port != "" && strings.Count(s, ":") == 1 {
+				o.fail(n, path, quote(s)+" has a port in it", "write the address alone: "+quote(host)+`, and "port": `+port)
+			} else {
+				o.fail(n, path, quote(s)+" is not an address", remedy)
+			}
+		default:
+			l.Address = addr.Unmap()
+		}
+	}
+	if l.IPv6Only && !(l.Address.Is6() && l.Address.IsUnspecified()) {
+		m := o.node.get("ipv6_only")
+		o.warn(m.pos, keyPath(o.path, "ipv6_only"), `it is ignored without "address": "::"`, "remove it")
+		l.IPv6Only = false
+	}
+	if l.Address.Is4() && l.Address.IsUnspecified() {
+		l.Address = netip.Addr{}
+	}
+}
+
+// socketMode decodes "mode", which JSON can only have as a string: its numbers are
+// decimal.
+func (o object) socketMode() fs.FileMode {
+	n, path := o.child("mode")
+	if n == nil {
+		return defaultMode
+	}
+	const remedy = `write octal digits in a string, such as "0660"`
+	v, err := strconv.ParseUint(n.literal(), 8, 32)
+	switch {
+	case n.kind != kindString:
+		o.fail(n, path, "must be a string, not "+n.describe(), remedy)
+	case err != nil || v > 0o777:
+		o.fail(n, path, quote(n.text())+" is not a mode", remedy)
+	default:
+		return fs.FileMode(v)
+	}
+	return defaultMode
+}
+
+// overlaps reports whether the kernel would refuse l beside other if nobody else
+// shared their port: one has all addresses of a family of the other's.
+func (l Listen) overlaps(other Listen) bool {
+	if l.Unix != "" || other.Unix != "" || l.Port != other.Port {
+		return l.Unix != "" && l.Unix == other.Unix
+	}
+	covers := func(wide, narrow Listen) bool {
+		switch {
+		case !wide.Address.IsValid():
+			return !narrow.Address.IsValid() || narrow.Address.Is4()
+		case wide.Address.Is6() && wide.Address.IsUnspecified():
+			return !wide.IPv6Only || narrow.Address.Is6()
+		default:
+			return wide.Address == narrow.Address
+		}
+	}
+	return covers(l, other) || covers(other, l)
+}
+
+// String returns what l is for people.
+func (l Listen) String() string {
+	switch {
+	case l.Unix != "":
+		return quote(l.Unix)
+	case !l.Address.IsValid():
+		return "port " + strconv.Itoa(int(l.Port)) + " of all IPv4 addresses"
+	case l.Address.IsUnspecified() && l.IPv6Only:
+		return "port " + strconv.Itoa(int(l.Port)) + " of all IPv6 addresses"
+	case l.Address.IsUnspecified():
+		return "port " + strconv.Itoa(int(l.Port)) + " of all addresses"
+	default:
+		return netip.AddrPortFrom(l.Address, l.Port).String()
+	}
+}
+
+// checkListen reports what is listened on twice.
+func (d *decoder) checkListen(c *Config) {
+	var before []Listen
+	for _, s := range c.Servers {
+		for _, l := range s.Listen {
+			for _, other := range before {
+				if l.Port == 0 && l.Unix == "" || !l.overlaps(other) {
+					continue
+				}
+				what, remedy := "is listened on twice", "remove one of the two, or give it another port: requests for several names on one port are told apart by routes"
+				if l.Key() != other.Key() {
+					what, remedy = "overlaps "+other.String(), "remove one of the two, or give it another port"
+					if l.Address.Is6() != other.Address.Is6() {
+						remedy += `; "ipv6_only": true leaves IPv4 out of "::"`
+					}
+				}
+				at := c.root.locate(other.Path)
+				d.failAt(c.root.locate(l.Path), l.Path, fmt.Sprintf("%s %s, first in %s (%s)", l, what, other.Path, d.input.place(at)), remedy)
+				break
+			}
+			before = append(before, l)
+		}
 	}
 }

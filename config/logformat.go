@@ -15,7 +15,10 @@ func (o object) formatLog() (text string, fields []logformat.Field) {
 		if n != nil {
 			o.variables(n, path)
 		}
-		return o.text(key), nil
+		if n == nil {
+			return "", nil
+		}
+		return o.str(n, path), nil
 	}
 	if len(n.members) == 0 {
 		o.fail(n, path, "there are no fields in it", "write "+example+`, or "json" for all there are`)
@@ -38,15 +41,19 @@ func (o object) variables(n *node, path string) {
 	if n.kind != kindString {
 		return
 	}
-	known := logformat.Names(o.mode.LogMode())
-	format := text(n.raw)
+	known := logformat.Names(o.mode().LogMode())
+	format := n.text()
 	// raw and pos follow what was passed of the format, so that a long one is read once.
 	raw, pos, done := n.raw[1:], n.pos, 0
-	pos.column++
+	if !n.fromEnv() {
+		pos.column++
+	}
 	for from, to := range logformat.Variables(format) {
-		passed := rawLength(raw, from-done)
-		pos.column += utf8.RuneCount(raw[:passed])
-		raw, done = raw[passed:], from
+		if !n.fromEnv() {
+			passed := rawLength(raw, from-done)
+			pos.column += utf8.RuneCount(raw[:passed])
+			raw, done = raw[passed:], from
+		}
 		if name := format[from+1 : to]; !slices.Contains(known, name) {
 			what, remedy := unknownVariable(name, known)
 			o.failAt(pos, path, what, remedy)

@@ -18,16 +18,37 @@ const (
 	kindObject
 )
 
-// position counts lines and characters from 1.
-type position struct{ line, column int }
+// position counts lines and characters from 1. File is the number of the file.
+type position struct{ line, column, file int }
 
 // node is one value of the document and where it begins.
 type node struct {
 	kind     kind
 	pos      position
 	raw      []byte   // a scalar as written, quotes included
+	expanded *string  // what a string is with its environment variables; nil if it has none
 	members  []member // of an object, in order, duplicates included
 	elements []node   // of an array
+}
+
+// text returns what a string says.
+func (n *node) text() string {
+	if n.expanded != nil {
+		return *n.expanded
+	}
+	return text(n.raw)
+}
+
+// fromEnv reports whether n is a string with environment variables in it: that
+// is how they get into numbers too.
+func (n *node) fromEnv() bool { return n.expanded != nil }
+
+// literal returns what a string says, or a scalar as written.
+func (n *node) literal() string {
+	if n.kind == kindString {
+		return n.text()
+	}
+	return string(n.raw)
 }
 
 type member struct {
@@ -57,6 +78,17 @@ func (n *node) locate(path string) position {
 		}
 		n, at = next, nextPath
 	}
+}
+
+// has reports whether there is a value at path.
+func (n *node) has(path string) bool {
+	at := Root
+	for at != path {
+		if n, at = n.toward(at, path); n == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // toward returns the child of n, itself at the path at, that is at path or
@@ -134,7 +166,7 @@ func (n *node) describe() string {
 	case kindArray:
 		return "an array"
 	case kindString:
-		return "the string " + quote(text(n.raw))
+		return "the string " + quote(n.text())
 	case kindNumber:
 		return "the number " + shorten(string(n.raw), 40)
 	default:

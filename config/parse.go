@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
-	"slices"
-	"syscall"
 	"time"
 )
 
@@ -21,10 +18,11 @@ const MaxTimeout = 100 * 365 * 24 * time.Hour
 
 const maxProcesses = 4096 // bounds workers_num and reactors_num: a slip of the keys should not fork a million
 
-// Load reads and parses the file at path. Its error, if any, is an *Error with
-// all that is wrong; the warnings are valid with and without an error. A pipe
-// (<(...) in a shell) is read like a file. Relative paths in the file are
-// taken from the working directory, as the process will take them.
+// Load reads and parses the file at path and those it includes. Its error, if
+// any, is an *Error with all that is wrong; the warnings are valid with and
+// without an error. A pipe (<(...) in a shell) is read like a file. Relative
+// paths of PEM files and logs are taken from the working directory, as the
+// process will take them; those in "include" from the file that has it.
 func Load(path string) (*Config, []Problem, error) {
 	data, err := readFile(path)
 	if err != nil {
@@ -66,155 +64,132 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// Parse parses a configuration. The filename is only for messages. The error
-// and the warnings are as those of Load. The Config keeps data.
+// Parse parses a configuration, and files that it includes. The filename is for
+// messages and for where includes are. The error and the warnings are as those
+// of Load. The Config keeps data.
 func Parse(filename string, data []byte) (*Config, []Problem, error) {
-	return parse(filename, data, &decoder{open: readPEM, now: time.Now()})
+	return parse(Source{Path: filename, Text: data}, machine{}, decoder{open: readPEM, now: time.Now()})
 }
 
-// ParseWith is Parse for a process that may not read the files that the
-// configuration names, or has to take them as they were: it opens none, and
-// one that is not in files does not exist. Nor does it look at the clock: it
-// warns of no certificate. The Config keeps data and the contents of files.
-func ParseWith(filename string, data []byte, files Files) (*Config, []Problem, error) {
-	return parse(filename, data, &decoder{open: func(path string) pemFile {
-		if content, ok := files[path]; ok {
-			return newPEM(content)
-		}
-		return unopened(syscall.ENOENT)
-	}})
-}
-
-func parse(filename string, data []byte, d *decoder) (*Config, []Problem, error) {
-	d.read = map[string]pemFile{}
-	c := d.document(data)
+func parse(s Source, from surroundings, d decoder) (*Config, []Problem, error) {
+	d.input = &input{from: from, used: Source{Path: s.Path, Text: s.Text}}
+	d.read, d.said = map[string]pemFile{}, map[Problem]bool{}
+	d.pairs, d.trusted, d.groups = map[keyPairPaths]KeyPair{}, map[string][]byte{}, map[string]*Group{}
+	c := d.document()
 	for i := range d.certificates {
-		d.certificates[i].place.File = filename
 		if p, warn := d.certificates[i].Warning(d.now); warn && !d.now.IsZero() {
 			d.warnings = append(d.warnings, p)
 		}
 	}
-	if c != nil {
-		c.file = filename
-		c.text, c.files, c.certificates = data, d.contents(), d.certificates
-	}
-	for _, list := range [][]Problem{d.errors, d.warnings} {
-		for i := range list {
-			list[i].File = filename
-		}
-		sortProblems(list)
-	}
+	sortProblems(d.errors, d.input.names)
+	sortProblems(d.warnings, d.input.names)
 	if len(d.errors) > 0 {
 		return nil, d.warnings, &Error{Problems: d.errors}
 	}
+	d.input.from = nil
+	c.input = d.input
+	c.files, c.certificates = d.contents(), d.certificates
 	return c, d.warnings, nil
 }
 
-func (d *decoder) document(data []byte) *Config {
-	start := &node{pos: position{1, 1}}
-	if len(data) > MaxFileSize {
-		d.fail(start, Root, fmt.Sprintf("the file is larger than %d MiB", MaxFileSize>>20), "a configuration is a few kilobytes: check the path given with --config")
-		return nil
-	}
-	root, faults := scan(data)
-	d.errors = append(d.errors, faults...)
+const topExample = `{ "stream": { ... } } or { "http": { ... } }`
+
+// document decodes the whole of the input; nil if it is no document.
+func (d *decoder) document() *Config {
+	root := d.readAll(d.input.used.Path, d.input.used.Text)
 	if root == nil {
 		return nil
 	}
-	top, ok := d.object(root, Root, topPlace, `{ "stream": { ... } } or { "http": { ... } }`)
+	d.expand(root, Root)
+	top, ok := object{decoder: d, modes: inBoth}.object(root, Root, ofFile, topExample)
 	if !ok {
 		return nil
 	}
-
 	c := &Config{root: root}
+	var servers []object
 	for i := range root.members {
 		m := &root.members[i]
-		if m.repeated || m.key != "http" && m.key != "stream" {
-			continue
+		switch {
+		case m.repeated:
+		case m.key == "http":
+			servers = append(servers, top.servers(&m.value, ModeHTTP)...)
+		case m.key == "stream":
+			servers = append(servers, top.servers(&m.value, ModeStream)...)
 		}
-		mode := ModeStream
-		if m.key == "http" {
-			mode = ModeHTTP
-		}
-		if len(c.Servers) > 0 {
-			d.failAt(m.pos, m.key, fmt.Sprintf("both %q and %q are present", c.Servers[0].Mode.String(), m.key), "keep one of the two: a process has one mode")
-		}
-		d.mode = mode
-		d.server(&m.value, c)
 	}
-	if len(c.Servers) == 0 {
+	if root.get("http") == nil && root.get("stream") == nil {
 		d.fail(root, Root, `neither "stream" nor "http" is present`, `write { "stream": { ... } } for TCP or { "http": { ... } } for HTTP`)
-		d.mode = ModeStream
-	} else {
-		d.mode = c.Servers[0].Mode
 	}
-	top.unknown()
+	hints := top
+	if len(servers) > 0 && root.get("http") == nil {
+		hints.modes = inStream
+	} else if len(servers) > 0 && root.get("stream") == nil {
+		hints.modes = inHTTP
+	}
+	hints.unknown()
+	top.checkDefaults()
+	c.Process = top.process(servers)
+	shared := top.groupNodes()
+	for _, o := range servers {
+		o.server(c, shared)
+	}
+	shared.unused(top)
+	c.Groups = append(c.Groups, shared.all()...)
+	d.checkListen(c)
 	return c
 }
 
-// server decodes the object of d.mode into c.
-func (d *decoder) server(n *node, c *Config) {
-	s := &Server{Mode: d.mode, Path: d.mode.String(), Name: d.mode.String()}
-	c.Servers = append(c.Servers, s)
-	o, ok := d.object(n, s.Path, placeOf(s.Mode), `an object: { "proxy_to": ..., "servers": { ... } }`)
-	if !ok {
-		return
+// servers returns the objects in n, the value of a mode's key.
+func (o object) servers(n *node, m Mode) []object {
+	const example = `an object: { "proxy_to": ..., "servers": { ... } }`
+	list, path := []node{*n}, m.String()
+	if n.kind == kindArray {
+		if list = n.elements; len(list) == 0 {
+			o.fail(n, path, "there are no servers in it", "write "+example+", or an array of them")
+		}
 	}
-	o.unknown()
-
-	port := uint16(o.integer("port", portRange(8080)))
-	c.Process = o.process()
-
-	groups := o.groups()
-	c.Groups = append(c.Groups, groups...)
-	connect, resolve := o.millis("connect_timeout", 60000), o.millis("resolve_timeout", 60000)
-	for _, g := range groups {
-		g.ConnectTimeout, g.ResolveTimeout = connect, resolve
-		g.ConnectTimeoutSet = o.node.get("connect_timeout") != nil
+	o.modes = m.modes()
+	var servers []object
+	for i := range list {
+		at := path
+		if n.kind == kindArray {
+			at = indexPath(path, i)
+		}
+		if s, ok := o.object(&list[i], at, ofServer, example); ok {
+			servers = append(servers, s.within(o))
+		}
 	}
-
-	s.SendTimeout = o.millis("send_timeout", 60000)
-	r := Route{Path: s.Path, Name: s.Path, SendTimeout: s.SendTimeout}
-	r.ProxyReadTimeout = o.millis("proxy_read_timeout", 60000)
-	r.ProxySendTimeout = o.millis("proxy_send_timeout", 60000)
-	if s.Mode == ModeHTTP {
-		o.http(s, &r, groups)
-	} else {
-		s.ReadTimeout = o.millis("read_timeout", 60000)
-		r.ReadTimeout = s.ReadTimeout
-	}
-
-	s.TLSHandshakeTimeout = o.millis("tls_handshake_timeout", 10000)
-	s.TLS = o.tls()
-	s.Listen = []Listen{{Path: keyPath(s.Path, "port"), Port: port, TLS: s.TLS.Enabled}}
-
-	s.FileLog = o.text("file_log")
-	s.FormatLog, s.FormatFields = o.formatLog()
-	s.defaultLog()
-
-	name := o.proxyTo()
-	i := slices.IndexFunc(groups, func(g *Group) bool { return g.Name == name })
-	if i < 0 {
-		return // said already
-	}
-	r.To = []Target{{Group: groups[i], Weight: 1}}
-	s.Routes = []Route{r}
-	o.checkNames(s, groups[i])
-	o.checkLoop(port, groups[i])
+	return servers
 }
 
-// process decodes what a process has once.
-func (o object) process() Process {
-	return Process{
-		WorkersNum:      int(o.integer("workers_num", bounds{1, maxProcesses, 1, fmt.Sprintf("write a number of processes from 1 to %d", maxProcesses)})),
-		ReactorsNum:     int(o.integer("reactors_num", bounds{0, maxProcesses, 0, "write a number of event loops, or 0 for one per CPU"})),
-		MaxConnections:  int(o.integer("max_connections", bounds{0, math.MaxInt32, 0, "write a number of connections, or 0 for as many as the open file limit allows"})),
-		ShutdownTimeout: o.millis("shutdown_timeout", 8000),
-		WatchdogTimeout: o.millis("watchdog_timeout", 10000),
-		PIDFile:         o.text("pid_file"),
-		User:            o.text("user"),
-		GroupName:       o.text("group"),
-		ErrorLog:        o.text("error_log"),
-		LogLevel:        o.logLevel(),
+// process decodes what a process has once, be it in the file or in one of its
+// servers.
+func (o object) process(servers []object) Process {
+	var p Process
+	o.beside = servers
+	o.fill(ofProcess, &target{process: &p})
+	for _, k := range o.place.keys {
+		if k.of != ofProcess {
+			continue
+		}
+		// All that are given are looked at: they must not differ.
+		var first *member
+		var value any
+		var where string
+		for _, in := range append([]object{o}, servers...) {
+			m := in.node.get(k.name)
+			if m == nil {
+				continue
+			}
+			path := keyPath(in.path, k.name)
+			v := k.form.decode(o, &m.value, path)
+			switch {
+			case first == nil:
+				first, value, where = m, v, path
+			case v != value:
+				o.fail(&m.value, path, "it differs from "+where+" in "+o.input.place(first.value.pos)+": a process has one "+quote(k.name), "remove one of the two")
+			}
+		}
 	}
+	return p
 }

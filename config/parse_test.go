@@ -68,14 +68,14 @@ f:1:9: http.proxy_to: it is missing; add "proxy_to": the name of a group in serv
 			`W f:1:2: strem: unknown key "strem" is ignored; did you mean "stream"?
 f:1:1: (top level): neither "stream" nor "http" is present; write { "stream": { ... } } for TCP or { "http": { ... } } for HTTP`},
 		{`{"stream":{` + ok + `},"http":{` + ok + `}}`,
-			`f:1:78: http: both "stream" and "http" are present; keep one of the two: a process has one mode`},
+			`f:1:85: http.port: port 8080 of all IPv4 addresses is listened on twice, first in stream.port (f:1:11); remove one of the two, or give it another port: requests for several names on one port are told apart by routes`},
 		{`{"stream":{` + ok + `},"stream":{}}`,
 			`f:1:78: stream: the key is given twice, first in line 1; remove one of the two`},
 		{`{"stream":5}`,
 			`f:1:11: stream: must be an object, not the number 5; write an object: { "proxy_to": ..., "servers": { ... } }`},
 		{`{"stream":{` + ok + `},"port":5,"x":1}`,
-			`W f:1:78: port: unknown key "port" is ignored here; it belongs in "stream" or an entry of "hosts"
-W f:1:87: x: unknown key "x" is ignored; remove it; the keys here are "stream" or "http"`},
+			`W f:1:78: port: unknown key "port" is ignored here; it belongs in "stream", an entry of "hosts" or an entry of "listen"
+W f:1:87: x: unknown key "x" is ignored; remove it`},
 	})
 }
 
@@ -127,23 +127,23 @@ func TestNumberErrors(t *testing.T) {
 		{stream(`"max_connections":99999999999`),
 			`f:1:95: stream.max_connections: 99999999999 is outside 0-2147483647; write a number of connections, or 0 for as many as the open file limit allows`},
 		{stream(`"read_timeout":-1`),
-			`f:1:92: stream.read_timeout: -1 is negative; write whole milliseconds, such as 60000, or 0 for no limit`},
+			`f:1:92: stream.read_timeout: -1 is negative; write whole milliseconds, such as 60000, a time with a unit, such as "1.5s", or 0 for no limit`},
 		{stream(`"read_timeout":1.5`),
-			`f:1:92: stream.read_timeout: must be a whole number, not the number 1.5; write whole milliseconds, such as 60000, or 0 for no limit`},
+			`f:1:92: stream.read_timeout: must be a whole number, not the number 1.5; write whole milliseconds, such as 60000, a time with a unit, such as "1.5s", or 0 for no limit`},
 		{stream(`"read_timeout":1e3`),
 			`f:1:92: stream.read_timeout: must be a whole number, not the number 1e3; write 1000, without a fraction or an exponent`},
 		{stream(`"read_timeout":"1000"`),
 			`f:1:92: stream.read_timeout: must be a whole number, not the string "1000"; write 1000, without quotes`},
-		{stream(`"read_timeout":"10s"`),
-			`f:1:92: stream.read_timeout: must be a whole number, not the string "10s"; write whole milliseconds, such as 60000, or 0 for no limit`},
+		{stream(`"read_timeout":"10x"`),
+			`f:1:92: stream.read_timeout: "10x" is not a time; the units are "ms", "s", "m" and "h"; write whole milliseconds, such as 60000, a time with a unit, such as "1.5s", or 0 for no limit`},
 		{stream(`"read_timeout":9223372036854775807`),
-			`f:1:92: stream.read_timeout: 9223372036854775807 is outside 0-3153600000000; write whole milliseconds, such as 60000, or 0 for no limit`},
+			`f:1:92: stream.read_timeout: 9223372036854775807 is outside 0-3153600000000; write whole milliseconds, such as 60000, a time with a unit, such as "1.5s", or 0 for no limit`},
 		{stream(`"tls_handshake_timeout":-1`),
-			`f:1:101: stream.tls_handshake_timeout: -1 is negative; write whole milliseconds, such as 10000, or 0 for no limit`},
+			`f:1:101: stream.tls_handshake_timeout: -1 is negative; write whole milliseconds, such as 10000, a time with a unit, such as "1.5s", or 0 for no limit`},
 		{http(`"tls_handshake_timeout":"10"`),
 			`f:1:99: http.tls_handshake_timeout: must be a whole number, not the string "10"; write 10, without quotes`},
 		{stream(`"shutdown_timeout":-1`),
-			`f:1:96: stream.shutdown_timeout: -1 is negative; write whole milliseconds, such as 8000, or 0 to end sessions at once`},
+			`f:1:96: stream.shutdown_timeout: -1 is negative; write whole milliseconds, such as 8000, a time with a unit, such as "1.5s", or 0 to end sessions at once`},
 		{stream(`"shutdown_timeout":null`),
 			`f:1:96: stream.shutdown_timeout: must be a whole number, not null; remove the key to have the default, 8000`},
 	})

@@ -34,7 +34,7 @@ func TestFiles(t *testing.T) {
 	if got := c.Files(); !reflect.DeepEqual(got, files) {
 		t.Errorf("read %v, want %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(files)))
 	}
-	if got := string(c.Text()); got != input {
+	if got := string(c.Source().Text); got != input {
 		t.Errorf("the text is %s", got)
 	}
 	// Read once: the bytes are the same, not only equal.
@@ -50,7 +50,7 @@ func TestFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	again, againWarnings, err := config.ParseWith("f", []byte(input), c.Files())
+	again, againWarnings, err := config.Source{Path: "f", Text: []byte(input)}.ParseWith(c.Files())
 	if err != nil || !reflect.DeepEqual(exported(again), exported(c)) || !reflect.DeepEqual(again.Files(), files) || !reflect.DeepEqual(againWarnings, warnings) {
 		t.Errorf("with its files: %+v, %v, %v", again, againWarnings, err)
 	}
@@ -66,7 +66,7 @@ func TestGivenFiles(t *testing.T) {
 	input, files := everyFile(t)
 	const open = `" cannot be opened: no such file or directory; give a readable PEM file; a relative path begins at the working directory`
 	problems := func(files config.Files) string {
-		_, _, err := config.ParseWith("f", []byte(input), files)
+		_, _, err := config.Source{Path: "f", Text: []byte(input)}.ParseWith(files)
 		if err == nil {
 			return ""
 		}
@@ -89,7 +89,7 @@ func TestGivenFiles(t *testing.T) {
 		}
 		more := maps.Clone(files)
 		more["/dev/zero"] = content
-		c, _, err := config.ParseWith("f", []byte(input), more)
+		c, _, err := config.Source{Path: "f", Text: []byte(input)}.ParseWith(more)
 		if err != nil || !reflect.DeepEqual(c.Files(), files) {
 			t.Errorf("with one too many: %+v, %v", c, err)
 		}

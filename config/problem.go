@@ -14,7 +14,7 @@ const Root = "(top level)"
 
 // Problem is one thing that is wrong, or doubtful, in a file.
 type Problem struct {
-	File string // as given to Load or Parse
+	File string // as given to Load or Parse, or as found by an "include"
 
 	// Line and Column count from 1, columns in characters. Both are 0 when
 	// the file could not be read at all.
@@ -74,6 +74,9 @@ func (e *Error) Error() string {
 	}
 	if n := len(e.Problems); n > 1 {
 		fmt.Fprintf(&b, "\n%d errors in %s", n, e.Problems[0].File)
+		if more := len(filesOf(e.Problems)) - 1; more > 0 {
+			fmt.Fprintf(&b, " and %d more files", more)
+		}
 	}
 	return b.String()
 }
@@ -94,13 +97,25 @@ func AsError(problems []Problem, err error) error {
 		all.Problems = append(all.Problems, e.Problems...)
 		all.err = e.err
 	}
-	sortProblems(all.Problems)
+	sortProblems(all.Problems, filesOf(all.Problems))
 	return all
 }
 
-func sortProblems(list []Problem) {
+// filesOf returns the files of a list, in its order.
+func filesOf(list []Problem) []string {
+	var files []string
+	for _, p := range list {
+		if !slices.Contains(files, p.File) {
+			files = append(files, p.File)
+		}
+	}
+	return files
+}
+
+// sortProblems sorts a list by files, in their order, and places in them.
+func sortProblems(list []Problem, files []string) {
 	slices.SortStableFunc(list, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }
 

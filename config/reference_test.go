@@ -27,7 +27,8 @@ func TestReferenceHasAllKeys(t *testing.T) {
 		}
 	}
 	known := map[string]bool{}
-	for _, key := range allKeys {
+	for _, k := range keys {
+		key := k.name
 		if known[key] = true; !documented[key] {
 			t.Errorf("%s is not in docs/configuration.md", key)
 		}

@@ -1,7 +1,8 @@
 package config
 
 import (
-	"net/netip"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -37,63 +38,161 @@ type Target struct {
 	Weight int // its share, of the sum over all targets of the route
 }
 
-// Match is what has to hold for a route to be taken: all that is set, each by
-// any of its values.
-type Match struct {
-	Host       []string // names in lower case, without port and dot at the end; "*.a.example" is any name below a.example
-	Path       []string // whole paths
-	PathPrefix []string // by whole segments; with '/' at the end only what is below
-	PathRegex  []string // RE2, for the whole path
-	Method     []string
-	SNI        []string // like Host
-	Header     []FieldMatch
-	Query      []FieldMatch
-	Cookie     []FieldMatch
-	Client     []netip.Prefix
-	Scheme     []string // "http" or "https"
-	ListenPort []uint16
+// actions are the keys of what a route may do.
+var actions = []string{"proxy_to", "redirect", "respond"}
+
+// routes decodes what o, a server, does with what comes in.
+func (o object) routes(s *Server, groups groupNodes) {
+	base := Route{Path: o.path, Name: o.path}
+	o.fill(ofRoute, &target{route: &base})
+	s.SendTimeout, s.ReadTimeout = base.SendTimeout, base.ReadTimeout
+	s.ClientBodyTimeout, s.MaxBodySize = base.ClientBodyTimeout, base.MaxBodySize
+
+	m := o.node.get("routes")
+	if m == nil {
+		base.Name = s.Name
+		o.route(s, &base, groups)
+		s.Routes = []Route{base}
+		return
+	}
+	path := keyPath(o.path, "routes")
+	const example = `[{ "proxy_to": ... }]`
+	for _, key := range actions {
+		if m := o.node.get(key); m != nil {
+			o.failAt(m.pos, keyPath(o.path, key), "it has no effect beside routes", "write it in a route: the last one without a match is for all that no other takes")
+		}
+	}
+	list := o.array(&m.value, path, example)
+	if m.value.kind == kindArray && len(list) == 0 {
+		o.fail(&m.value, path, "there are no routes in it", "write "+example+", or remove it")
+	}
+	for i := range list {
+		r, ok := o.object(&list[i], indexPath(path, i), ofRoute, `{ "match": ..., "proxy_to": ... }`)
+		if !ok {
+			continue
+		}
+		r = r.within(o)
+		r.unknown()
+		route := Route{Path: r.path, Name: r.path, Match: r.match()}
+		if name := r.ownName(); name != "" {
+			route.Name = name
+		}
+		r.fill(ofRoute, &target{route: &route})
+		r.route(s, &route, groups)
+		s.Routes = append(s.Routes, route)
+	}
 }
 
-// FieldMatch is a match of one field by its name; exactly one of Values,
-// Present and Regex is set.
-type FieldMatch struct {
-	Name    string
-	Values  []string
-	Present *bool  // whether it has to be there, or must not
-	Regex   string // RE2, for the whole value
+// ownName decodes "name" of a server or a route.
+func (o object) ownName() string {
+	n, path := o.child("name")
+	if n == nil {
+		return ""
+	}
+	name := o.text("name")
+	o.oneLine(n, path, name)
+	return name
 }
 
-// Redirect is an answer that sends the client elsewhere.
-type Redirect struct {
-	To     string // a template
-	Status int    // 301, 302, 303, 307 or 308
+// route decodes what is done with what r takes.
+func (o object) route(s *Server, r *Route, groups groupNodes) {
+	var given []string
+	for _, key := range actions {
+		if o.place.key(key) != nil && o.node.get(key) != nil {
+			given = append(given, key)
+		}
+	}
+	switch {
+	case len(given) == 0 && o.place.level == ofRoute && s.Mode == ModeHTTP:
+		o.fail(o.node, o.path, `it has neither "proxy_to" nor "redirect" nor "respond"`, `add "proxy_to": `+groups.choice())
+		return
+	case len(given) > 1:
+		for _, key := range given[1:] {
+			o.failAt(o.node.get(key).pos, keyPath(o.path, key), "a route does one thing, and this one has "+quote(given[0])+" too", "remove one of the two")
+		}
+		return
+	}
+	if s.Mode == ModeHTTP {
+		r.RequestHeaders, r.ResponseHeaders, r.Rewrite = o.headerEdits("request_headers"), o.headerEdits("response_headers"), o.rewrite()
+	}
+	switch {
+	case slices.Contains(given, "redirect"):
+		r.Redirect = o.redirect()
+		o.noHost(given[0], "headers", "request_headers", "rewrite")
+	case slices.Contains(given, "respond"):
+		r.Respond = o.respond()
+		o.noHost(given[0], "headers", "request_headers", "rewrite")
+	default:
+		o.proxyTo(s, r, groups)
+	}
 }
 
-// Respond is an answer of our own.
-type Respond struct {
-	Status  int
-	Body    string
-	Headers []Header
+// noHost warns of keys of a route that say something to hosts, if it has none.
+func (o object) noHost(action string, keys ...string) {
+	if o.place.level != ofRoute {
+		return
+	}
+	for _, key := range keys {
+		if m := o.node.get(key); m != nil {
+			o.warn(m.pos, keyPath(o.path, key), "it is ignored with "+quote(action)+": nothing goes to a host", "remove it")
+		}
+	}
 }
 
-// Rewrite changes the target of a request that goes to a host.
-type Rewrite struct {
-	StripPrefix string // off the path
-	AddPrefix   string // before the path
-	Path        string // instead of the path, a template; "" keeps it
-	Query       string // instead of the query if HasQuery, a template
-	HasQuery    bool
+// proxyTo decodes proxy_to, which names a group, broken ones included, or
+// several.
+func (o object) proxyTo(s *Server, r *Route, groups groupNodes) {
+	const key = "proxy_to"
+	n, path := o.child(key)
+	if n == nil || n.kind != kindArray {
+		if o.require(key, "", groups.choice()) {
+			if g := o.target(n, path, o.str(n, path), groups); g != nil {
+				r.To = []Target{{Group: g.use(o, s), Weight: 1}}
+			}
+		}
+		return
+	}
+	if len(n.elements) == 0 {
+		o.fail(n, path, "there are no groups in it", `write [{ "group": `+groups.choice()+` }]`)
+		return
+	}
+	sum := 0
+	for i := range n.elements {
+		in, ok := o.object(&n.elements[i], indexPath(path, i), ofTarget, `{ "group": "backend", "weight": 1 }`)
+		if !ok {
+			return
+		}
+		in.unknown()
+		weight := int(in.integer("weight"))
+		sum += weight
+		if !in.require("group", "", groups.choice()) {
+			return
+		}
+		n, at := in.child("group")
+		if g := in.target(n, at, in.text("group"), groups); g != nil {
+			r.To = append(r.To, Target{Group: g.use(o, s), Weight: weight})
+		}
+	}
+	if sum == 0 {
+		o.fail(n, path, "all weights are 0, so nothing goes anywhere", "give one of them a weight from 1 to 1000")
+	}
 }
 
-// Header is one header field. Name is an RFC 9110 token; Value has no control
-// characters but may hold variables.
-type Header struct {
-	Name, Value string
-}
-
-// HeaderEdits change the fields of a message, first Remove, then Set, then Add.
-type HeaderEdits struct {
-	Set    []Header // in place of what is there; where two names differ only in letter case, the later wins
-	Add    []Header // beside what is there
-	Remove []string
+// target returns the group that n names, or reports that there is none.
+func (o object) target(n *node, path, name string, groups groupNodes) *groupNode {
+	if n.kind != kindString || len(groups) == 0 {
+		return nil // reported already
+	}
+	if g := groups.get(name); g != nil {
+		return g
+	}
+	remedy := "write " + groups.choice()
+	if near := nearest(name, groups.names()); near != nil {
+		remedy = didYouMean(near)
+	}
+	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") || strings.HasPrefix(name, "unix:") {
+		remedy = "put the host into a group in servers, and write the group's name"
+	}
+	o.fail(n, path, "no group named "+quote(name)+" in servers", remedy)
+	return nil
 }

@@ -12,15 +12,16 @@ import (
 // the scanner's recursion too.
 const maxDepth = 100
 
-// scanner reads RFC 8259 JSON, and nothing more, into nodes. It exists because
-// decoders report neither the line nor the path nor what would be right. It
-// accepts exactly what encoding/json accepts, less invalid UTF-8 and nesting
-// beyond maxDepth.
+// scanner reads RFC 8259 JSON, and nothing more unless it is lenient, into
+// nodes. It exists because decoders report neither the line nor the path nor
+// what would be right. It accepts exactly what encoding/json accepts, less
+// invalid UTF-8 and nesting beyond maxDepth.
 type scanner struct {
-	data  []byte
-	off   int
-	path  string
-	depth int
+	data    []byte
+	off     int
+	path    string
+	depth   int
+	lenient bool // comments, and commas after the last entry, are white space
 
 	mark   int // offset that at belongs to; at or before off
 	at     position
@@ -28,9 +29,9 @@ type scanner struct {
 }
 
 // scan returns the document's root, or nil after a syntax error, and what is
-// wrong with it. The nodes keep slices of data.
-func scan(data []byte) (*node, []Problem) {
-	s := &scanner{data: data, path: Root, at: position{1, 1}}
+// wrong with it. The nodes keep slices of data, and the number of the file.
+func scan(data []byte, file int, lenient bool) (*node, []Problem) {
+	s := &scanner{data: data, path: Root, at: position{1, 1, file}, lenient: lenient}
 	root := new(node)
 	if !s.encoding() || !s.value(root) {
 		return nil, s.faults
@@ -87,10 +88,38 @@ func (s *scanner) encoding() bool {
 	return true
 }
 
+// space passes over what is between tokens.
 func (s *scanner) space() {
-	for s.off < len(s.data) && strings.IndexByte(" \t\r\n", s.data[s.off]) >= 0 {
-		s.off++
+	for s.off < len(s.data) {
+		switch {
+		case strings.IndexByte(" \t\r\n", s.data[s.off]) >= 0:
+			s.off++
+		case !s.lenient || !s.comment():
+			return
+		}
 	}
+}
+
+// comment passes over a comment, if there is a whole one.
+func (s *scanner) comment() bool {
+	rest := s.data[s.off:]
+	switch {
+	case bytes.HasPrefix(rest, []byte("//")):
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 {
+			end = len(rest)
+		}
+		s.off += end
+		return true
+	case bytes.HasPrefix(rest, []byte("/*")):
+		end := bytes.Index(rest[2:], []byte("*/"))
+		if end < 0 {
+			return false
+		}
+		s.off += end + 4
+		return true
+	}
+	return false
 }
 
 // peek returns the byte at off, or 0 at the end.
@@ -214,6 +243,10 @@ func (s *scanner) next(n *node, end byte) (more, ok bool) {
 	case ',':
 		s.off++
 		if s.space(); s.peek() == end {
+			if s.lenient {
+				s.off++
+				return false, true
+			}
 			return false, s.fail(comma, fmt.Sprintf("a comma before '%c'", end), "remove the comma: nothing follows it")
 		}
 		return true, true
@@ -241,8 +274,12 @@ func (s *scanner) unexpected(want, remedy string) bool {
 	rest := s.data[s.off:]
 	r, _ := utf8.DecodeRune(rest)
 	switch {
+	case s.lenient && bytes.HasPrefix(rest, []byte("/*")):
+		return s.fail(s.off, "the comment has no end", "write */ at its end")
+	case s.lenient && r == '#':
+		return s.fail(s.off, "a comment does not begin with '#'", "begin it with //")
 	case r == '#' || bytes.HasPrefix(rest, []byte("//")) || bytes.HasPrefix(rest, []byte("/*")):
-		return s.fail(s.off, "JSON has no comments", "remove the comment")
+		return s.fail(s.off, "JSON has no comments", "remove the comment, or have the file's name end in .jsonc")
 	case strings.ContainsRune("'`\u2018\u2019\u201c\u201d", r):
 		remedy = "use plain double quotes"
 	case r == '+' || r == '.':

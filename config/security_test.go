@@ -21,7 +21,7 @@ f:1:102: stream.tlsVerifyClient: unknown key "tlsVerifyClient"` + looks + `did y
 f:1:125: stream.tls-verify-client: unknown key "tls-verify-client"` + looks + `did you mean "tls_verify_client"?
 f:1:150: stream[" tls_verify_client"]: unknown key " tls_verify_client"` + looks + `did you mean "tls_verify_client"?`},
 		{stream(`"ssl_verify_client":true,"verify_client":true,"tsl_enabled":true,"vreify_client":true,"use_tls":true`),
-			`f:1:77: stream.ssl_verify_client: unknown key "ssl_verify_client"` + looks + `did you mean "tls_verify_client"?
+			`f:1:77: stream.ssl_verify_client: unknown key "ssl_verify_client"` + looks + `here it is called "tls_verify_client"
 f:1:102: stream.verify_client: unknown key "verify_client"` + looks + `did you mean "tls_verify_client"?
 f:1:123: stream.tsl_enabled: unknown key "tsl_enabled"` + looks + `did you mean "tls_enabled"?
 f:1:142: stream.vreify_client: unknown key "vreify_client"` + looks + `remove it
@@ -37,24 +37,25 @@ f:1:177: http.authorities: unknown key "authorities"` + looks + `remove it`},
 
 		// In the wrong place.
 		{`{"stream":{` + ok + `},"tls_enabled":true,"tls_verify_cleint":true}`,
-			`f:1:78: tls_enabled: unknown key "tls_enabled"` + here + `it belongs in "stream"
-f:1:97: tls_verify_cleint: unknown key "tls_verify_cleint"` + looks + `did you mean "tls_verify_client"? It belongs in "stream"`},
+			`f:1:11: stream.tls_cert_path: it is missing, and tls_enabled is true; add "tls_cert_path": the path of a PEM file with the certificate chain
+f:1:11: stream.tls_key_path: it is missing, and tls_enabled is true; add "tls_key_path": the path of a PEM file with the private key
+f:1:97: tls_verify_cleint: unknown key "tls_verify_cleint"` + looks + `did you mean "tls_verify_client"?`},
 		{http(`"proxy_tls_verify":true,"proxy_tls_ca":"x"`),
-			`f:1:75: http.proxy_tls_verify: unknown key "proxy_tls_verify"` + here + `it belongs in a group in "servers"
-f:1:99: http.proxy_tls_ca: unknown key "proxy_tls_ca"` + looks + `did you mean "proxy_tls_ca_path"? It belongs in a group in "servers"`},
+			`W f:1:75: http.proxy_tls_verify: it is ignored without proxy_tls_enabled: hosts are spoken to in plain text, and none is verified; add "proxy_tls_enabled": true, or remove it
+f:1:99: http.proxy_tls_ca: unknown key "proxy_tls_ca"` + looks + `did you mean "proxy_tls_ca_path"?`},
 		{group(`"hosts":[{"host":"h","port":1,"proxy_tls_verify":true,"deny":1}],"tls_verify_client":true,"tls_verify":true,"user":"x"`),
 			`f:1:73: stream.servers.b.hosts[0].proxy_tls_verify: unknown key "proxy_tls_verify"` + here + `it belongs in a group in "servers"
-f:1:97: stream.servers.b.hosts[0].deny: unknown key "deny"` + looks + `remove it; the keys here are "host", "port" or "name"
+f:1:97: stream.servers.b.hosts[0].deny: unknown key "deny"` + looks + `remove it; the keys here are "host", "port", "unix" or "name"
 f:1:108: stream.servers.b.tls_verify_client: unknown key "tls_verify_client"` + here + `it belongs in "stream"
 f:1:133: stream.servers.b.tls_verify: unknown key "tls_verify"` + looks + `did you mean "proxy_tls_verify"?
-f:1:151: stream.servers.b.user: unknown key "user"` + here + `it belongs in "stream"`},
+f:1:151: stream.servers.b.user: unknown key "user"` + here + `it belongs in the file's top level or "stream"`},
 		{stream(`"certificates":[{"ca_path":"x"}]`),
 			`W f:1:77: stream.certificates: it is ignored without tls_enabled; add "tls_enabled": true, or remove it
 f:1:94: stream.certificates[0].ca_path: unknown key "ca_path" has no effect; did you mean one of "cert_path" or "key_path"?`},
 
 		// In what nothing reads.
 		{stream(`"client":{"x":[{"verify":true}]},"zzz":{"tls":{"enabled":true}}`),
-			`W f:1:77: stream.client: unknown key "client" is ignored; did you mean one of "tls_verify_client" or "tls_client_ca_path"?
+			`W f:1:77: stream.client: unknown key "client" is ignored here; it belongs in "match"
 W f:1:110: stream.zzz: unknown key "zzz" is ignored; remove it
 f:1:93: stream.client.x[0].verify: "verify" has no effect, because nothing reads what it is in, and looks like a security setting; remove it, or write it where it belongs
 f:1:117: stream.zzz.tls: "tls" has no effect, because nothing reads what it is in, and looks like a security setting; remove it, or write it where it belongs`},

@@ -39,3 +39,50 @@ type Server struct {
 	FormatLog    string            // access log line, not "" if there is a log and no FormatFields; its variables are known to exist in Mode
 	FormatFields []logformat.Field // access log line instead, if not nil: an object; its variables likewise
 }
+
+// mode returns the mode of the server that o is or is in.
+func (o object) mode() Mode {
+	if o.modes == inHTTP {
+		return ModeHTTP
+	}
+	return ModeStream
+}
+
+// server decodes o into c. Shared are the groups that all servers may use.
+func (o object) server(c *Config, shared groupNodes) {
+	s := &Server{Mode: o.mode(), Path: o.path, Name: o.path}
+	c.Servers = append(c.Servers, s)
+	o.unknown()
+	o.checkDefaults()
+	if name := o.ownName(); name != "" {
+		s.Name = name
+	}
+	o.fill(ofServer, &target{server: s})
+	s.Listen = o.listens()
+	s.TLS = o.tls(s.Listen)
+	s.FileLog = o.text("file_log")
+	s.FormatLog, s.FormatFields = o.formatLog()
+	s.defaultLog()
+
+	mine := o.groupNodes()
+	groups := append(mine[:len(mine):len(mine)], shared...)
+	if n, path := o.child("servers"); n == nil && o.sends() {
+		o.fail(o.node, path, "it is missing: there is nothing to send traffic to", `add "servers": { "backend": `+groupExample+" }")
+	}
+	o.routes(s, groups)
+	mine.unused(o)
+	c.Groups = append(c.Groups, mine.all()...)
+}
+
+// sends reports whether o, a server, needs groups.
+func (o object) sends() bool {
+	if o.node.get("routes") == nil {
+		return o.node.get("redirect") == nil && o.node.get("respond") == nil
+	}
+	for _, r := range o.node.get("routes").value.elements {
+		if r.get("proxy_to") != nil {
+			return true
+		}
+	}
+	return false
+}

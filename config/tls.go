@@ -35,8 +35,8 @@ type ProxyTLS struct {
 // ignored warns of the keys that have no meaning without another one.
 func (o object) ignored(without string, keys ...string) {
 	for _, k := range keys {
-		if m := o.node.get(k); m != nil {
-			o.warn(m.pos, keyPath(o.path, k), "it is ignored without "+without, "add "+quote(without)+": true, or remove it")
+		if m, path := o.member(k); m != nil && o.node.get(k) != nil {
+			o.warn(m.pos, path, "it is ignored without "+without, "add "+quote(without)+": true, or remove it")
 		}
 	}
 }
@@ -44,21 +44,34 @@ func (o object) ignored(without string, keys ...string) {
 // unverified warns of a demand to verify somebody that has no effect without
 // another key. Existing files may have it: it is no error there.
 func (o object) unverified(without, key, effect string) {
-	o.warn(o.node.get(key).pos, keyPath(o.path, key), "it is ignored without "+without+": "+effect, "add "+quote(without)+": true, or remove it")
+	m, path := o.member(key)
+	o.warn(m.pos, path, "it is ignored without "+without+": "+effect, "add "+quote(without)+": true, or remove it")
 }
 
-// tls decodes how clients are spoken to.
-func (o object) tls() TLS {
+// tls decodes how the clients are spoken to that come to those of listen that
+// have TLS.
+func (o object) tls(listen []Listen) TLS {
 	const ca, version, certs = "tls_client_ca_path", "tls_min_version", "certificates"
 	const rotation = "tls_ticket_rotation"
 	t := TLS{
-		Enabled:      o.boolean("tls_enabled"),
-		VerifyClient: o.boolean("tls_verify_client"),
-		MinVersion:   o.text(version),
-
-		TicketRotation: o.millis(rotation, 8*60*60*1000),
+		VerifyClient:   o.boolean("tls_verify_client"),
+		TicketRotation: o.duration(rotation),
 	}
-	t.Certificates = o.certificates(t.Enabled)
+	why := ""
+	for _, l := range listen {
+		if l.TLS && !t.Enabled {
+			t.Enabled, why = true, "tls is true in "+l.Path
+		}
+	}
+	if o.boolean("tls_enabled") {
+		why = "tls_enabled is true"
+	}
+	if n, path := o.child(version); t.Enabled {
+		t.MinVersion = o.text(version)
+	} else if n != nil {
+		o.str(n, path)
+	}
+	t.Certificates = o.certificates(t.Enabled, why)
 	t.ClientCAPath, t.ClientCA = o.authorities(ca, t.Enabled && t.VerifyClient)
 	switch {
 	case !t.Enabled:
@@ -72,20 +85,12 @@ func (o object) tls() TLS {
 	case !t.VerifyClient:
 		o.ignored("tls_verify_client", ca)
 	}
-	switch t.MinVersion {
-	case "1.2", "1.3":
-	case "":
-		t.MinVersion = "1.2"
-	default:
-		n, path := o.child(version)
-		o.fail(n, path, "unknown choice "+quote(t.MinVersion), `write "1.2" or "1.3": no other version is spoken`)
-	}
 	return t
 }
 
 // certificates decodes tls_cert_path with tls_key_path, and "certificates". If
 // they are used, there has to be one, in either way.
-func (o object) certificates(used bool) []KeyPair {
+func (o object) certificates(used bool, why string) []KeyPair {
 	const cert, key = "tls_cert_path", "tls_key_path"
 	const entry = `{ "cert_path": "site.pem", "key_path": "site.key" }`
 	const example = "[" + entry + "]"
@@ -98,19 +103,15 @@ func (o object) certificates(used bool) []KeyPair {
 	switch {
 	case !used || given:
 	case n == nil:
-		o.requirePair(cert, key, "tls_enabled is true")
+		o.requirePair(cert, key, why)
 	case n.kind == kindArray && len(n.elements) == 0:
-		o.fail(n, path, "there are no certificates in it, and tls_enabled is true", "write "+example)
+		o.fail(n, path, "there are no certificates in it, and "+why, "write "+example)
 	}
 	if n == nil {
 		return pairs
 	}
-	if n.kind != kindArray {
-		o.fail(n, path, "must be an array, not "+n.describe(), "write "+example)
-		return pairs
-	}
-	for i := range n.elements {
-		e, ok := o.object(&n.elements[i], indexPath(path, i), certificatePlace, entry)
+	for i := range o.array(n, path, example) {
+		e, ok := o.object(&n.elements[i], indexPath(path, i), ofCertificate, entry)
 		if !ok {
 			continue
 		}

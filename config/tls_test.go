@@ -70,7 +70,7 @@ f:1:136: http.tls_min_version: must be a string, not the number 1.2; put it in d
 f:1:155: http.certificates: must be an array, not an object; write [{ "cert_path": "site.pem", "key_path": "site.key" }]`},
 		{stream(`"tls_ticket_rotation":-1`),
 			`W f:1:77: stream.tls_ticket_rotation: it is ignored without tls_enabled; add "tls_enabled": true, or remove it
-f:1:99: stream.tls_ticket_rotation: -1 is negative; write whole milliseconds, such as 28800000, or 0 for no limit`},
+f:1:99: stream.tls_ticket_rotation: -1 is negative; write whole milliseconds, such as 28800000, a time with a unit, such as "1.5s", or 0 for no limit`},
 		{http(`"tls_enabled":true,"certificates":[]`),
 			`f:1:109: http.certificates: there are no certificates in it, and tls_enabled is true; write [{ "cert_path": "site.pem", "key_path": "site.key" }]`},
 		{http(`"tls_enabled":true,"certificates":"x.pem"`),
@@ -164,9 +164,10 @@ func TestTLSVersionsAndNames(t *testing.T) {
 func TestNameThatNobodyGives(t *testing.T) {
 	t.Parallel()
 	const input = `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"sni","hosts":[{"host":"h","port":1}]},"c":{"balancing_algo":"sni","hosts":[{"host":"h","port":1}]}}}}`
+	const unused = "\nW f:1:101: http.servers.c: nobody uses this group; remove it, or name it in \"proxy_to\""
 	const warning = `W f:1:41: http.servers.b.balancing_algo: "sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: every request is answered 421; add "tls_enabled": true and a certificate, or write "host"`
-	if got := outcome(t, input); got != warning {
-		t.Errorf("got %s\nwant %s", got, warning)
+	if got := outcome(t, input); got != warning+unused {
+		t.Errorf("got %s\nwant %s%s", got, warning, unused)
 	}
 	for _, fine := range []string{strings.Replace(input, `"http"`, `"stream"`, 1), strings.Replace(input, `"proxy_to":"b"`, `"proxy_to":"x"`, 1)} {
 		if got := outcome(t, fine); strings.Contains(got, "421") {

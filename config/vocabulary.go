@@ -2,76 +2,47 @@ package config
 
 import "slices"
 
-// The words that values may use. They are data, so that a test can compare
-// them with the packages that implement them; nobody may change them.
-var (
-	// Algorithms are the values of balancing_algo, the default first. "host"
-	// is for http only.
-	Algorithms = []string{"round_robin", "first", "least_conn", "host", "sni"}
-)
+// Algorithms are the values of balancing_algo, the default first. "host" is for
+// http only. They are data, so that a test can compare them with the packages
+// that implement them; nobody may change them.
+var Algorithms = []string{"round_robin", "first", "least_conn", "host", "sni"}
 
-// place is one kind of object in a file and the keys that it may have.
-type place struct {
-	name   string // for "... belongs in <name>"
-	keys   []string
-	strict bool // existing files do not have it, and so no keys in it that nothing reads
+// counterparts are what the other mode has instead of a key.
+var counterparts = map[string][]string{
+	"read_timeout":          {"client_header_timeout", "client_body_timeout"},
+	"client_header_timeout": {"read_timeout"},
+	"client_body_timeout":   {"read_timeout"},
 }
 
-var (
-	commonKeys = []string{
-		"port", "workers_num", "reactors_num", "max_connections", "proxy_to",
-		"send_timeout", "connect_timeout", "resolve_timeout",
-		"proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout",
-		"tls_enabled", "tls_cert_path", "tls_key_path", "tls_verify_client", "tls_client_ca_path",
-		"tls_min_version", "tls_handshake_timeout", "tls_ticket_rotation", "certificates",
-		"file_log", "format_log", "error_log", "log_level", "servers",
-		"watchdog_timeout", "pid_file", "user", "group",
-	}
-
-	topPlace    = &place{name: "the file's top level", keys: []string{"stream", "http"}}
-	streamPlace = &place{name: `"stream"`, keys: append(slices.Clip(commonKeys), "read_timeout")}
-	httpPlace   = &place{name: `"http"`, keys: append(slices.Clip(commonKeys),
-		"client_header_timeout", "client_body_timeout", "headers", "keepalive_timeout", "upstream_keepalive",
-		"upstream_keepalive_timeout", "max_body_size", "forwarded_headers", "trusted_proxies", "proxy_set_host")}
-	groupPlace = &place{name: `a group in "servers"`, keys: []string{
-		"hosts", "balancing_algo",
-		"proxy_tls_enabled", "proxy_tls_verify", "proxy_tls_cert_path", "proxy_tls_key_path",
-		"proxy_tls_ca_path", "proxy_tls_server_name",
-	}}
-	hostPlace        = &place{name: `an entry of "hosts"`, keys: []string{"host", "port", "name"}}
-	certificatePlace = &place{name: `an entry of "certificates"`, keys: []string{"cert_path", "key_path"}, strict: true}
-
-	places  = []*place{topPlace, streamPlace, httpPlace, groupPlace, hostPlace, certificatePlace}
-	allKeys = keysOf(places)
-
-	// counterparts are what the other mode has instead of a key.
-	counterparts = map[string][]string{
-		"read_timeout":          {"client_header_timeout", "client_body_timeout"},
-		"client_header_timeout": {"read_timeout"},
-		"client_body_timeout":   {"read_timeout"},
-	}
-)
-
-// keysOf returns the keys of all places, each once.
-func keysOf(places []*place) []string {
-	var all []string
-	for _, p := range places {
-		all = append(all, p.keys...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+// foreign is what other programs' words are here: nginx's, HAProxy's, Caddy's.
+var foreign = map[string]string{
+	"upstream": "servers", "upstreams": "servers", "backend": "servers", "backends": "servers", "pool": "servers", "pools": "servers",
+	"server": "servers", "targets": "hosts", "nodes": "hosts", "members": "hosts",
+	"bind": "listen", "binds": "listen", "listener": "listen", "listeners": "listen", "listen_addr": "listen", "entrypoints": "listen",
+	"reverse_proxy": "proxy_to", "proxy_pass": "proxy_to", "forward_to": "proxy_to", "use_backend": "proxy_to", "default_backend": "proxy_to", "to_group": "proxy_to",
+	"location": "routes", "locations": "routes", "route": "routes", "handle": "routes", "rules": "routes", "paths": "routes",
+	"frontend": "http", "frontends": "http", "tcp": "stream", "streams": "stream", "l4": "stream", "sites": "http", "vhosts": "http", "virtual_hosts": "http",
+	"server_name": "match", "server_names": "match", "hostname": "match", "hostnames": "match", "domains": "match", "matchers": "match",
+	"return": "redirect", "redir": "redirect", "static_response": "respond",
+	"uri": "rewrite", "handle_path": "rewrite", "strip_path_prefix": "strip_prefix",
+	"proxy_set_header": "request_headers", "header_up": "request_headers", "set_header": "request_headers",
+	"add_header": "response_headers", "header_down": "response_headers", "more_set_headers": "response_headers",
+	"balance": "balancing_algo", "lb_policy": "balancing_algo", "lb_algorithm": "balancing_algo", "load_balancing": "balancing_algo",
+	"access_log": "file_log", "log_file": "file_log",
+	"worker_processes": "workers_num", "nbproc": "workers_num", "workers": "workers_num", "nbthread": "reactors_num", "threads": "reactors_num",
+	"worker_connections": "max_connections", "maxconn": "max_connections",
+	"client_max_body_size": "max_body_size", "proxy_connect_timeout": "connect_timeout", "keepalive": "upstream_keepalive",
+	"grace_period": "shutdown_timeout", "worker_shutdown_timeout": "shutdown_timeout", "pid": "pid_file",
+	"set_real_ip_from": "trusted_proxies", "real_ip_from": "trusted_proxies",
+	"ssl": "tls_enabled", "ssl_certificate": "tls_cert_path", "ssl_certificate_key": "tls_key_path", "ssl_protocols": "tls_min_version", "crt": "certificates",
+	"ssl_verify_client": "tls_verify_client", "ssl_client_certificate": "tls_client_ca_path", "proxy_ssl_verify": "proxy_tls_verify",
+	"proxy_ssl_trusted_certificate": "proxy_tls_ca_path", "proxy_ssl_name": "proxy_tls_server_name", "send_proxy": "proxy_protocol", "accept_proxy": "proxy_protocol",
+	"includes": "include", "import": "include", "imports": "include",
 }
 
-func placeOf(m Mode) *place {
-	if m == ModeHTTP {
-		return httpPlace
-	}
-	return streamPlace
-}
-
-// unknownKey explains a key that p does not have, in a file of mode m. Secure
-// says that it looks like security.
-func unknownKey(p *place, m Mode, key string, secure bool) (what, remedy string) {
+// unknownKey explains a key that p does not have, in a server of mode m or above
+// all. Secure says that it looks like security.
+func unknownKey(p *place, m modes, name string, secure bool) (what, remedy string) {
 	ignored, why := " is ignored", ""
 	if p.strict {
 		ignored = " has no effect"
@@ -79,41 +50,55 @@ func unknownKey(p *place, m Mode, key string, secure bool) (what, remedy string)
 	if secure {
 		ignored, why = " has no effect", noSafety
 	}
-	what = "unknown key " + quote(key) + ignored
+	what = "unknown key " + quote(name) + ignored
 
-	// A key spelled right may be in the wrong place or the wrong mode.
+	// A key spelled right may be in the wrong mode or the wrong place.
+	if t := p.twin(); t != nil && t.key(name) != nil {
+		other := placeOf(ofServer, t.modes).name
+		what = quote(name) + ignored + why + ": it is a key of " + other + " only"
+		if instead := counterparts[name]; instead != nil {
+			return what, placeOf(ofServer, p.modes).name + " has " + list(instead)
+		}
+		return what, "remove it"
+	}
+	near := func(q *place) bool { return q != p && q.modes&m != 0 }
 	var elsewhere []string
-	for _, q := range []*place{topPlace, placeOf(m), groupPlace, hostPlace, certificatePlace} {
-		if q != p && slices.Contains(q.keys, key) {
+	for _, q := range places {
+		if near(q) && q.owns(name) && !slices.Contains(elsewhere, q.name) {
 			elsewhere = append(elsewhere, q.name)
 		}
 	}
 	if len(elsewhere) > 0 {
 		return what + " here" + why, "it belongs in " + join(elsewhere)
 	}
-	other := placeOf(ModeHTTP)
-	if m == ModeHTTP {
-		other = placeOf(ModeStream)
-	}
-	if p == placeOf(m) && slices.Contains(other.keys, key) {
-		what = quote(key) + ignored + ": it is a key of " + other.name + " files only"
-		if instead := counterparts[key]; instead != nil {
-			return what, p.name + " has " + list(instead)
-		}
-		return what, "remove it"
-	}
 
 	what += why
-	if near := nearest(key, p.keys); near != nil {
-		return what, didYouMean(near)
-	}
-	for _, q := range []*place{placeOf(m), groupPlace, hostPlace, certificatePlace} {
-		if near := nearest(key, q.keys); len(near) == 1 {
-			return what, didYouMean(near) + " It belongs in " + q.name
+	if ours := foreign[name]; ours != "" {
+		if p.key(ours) != nil {
+			return what, "here it is called " + quote(ours)
+		}
+		for _, q := range places {
+			if near(q) && q.owns(ours) {
+				return what, "here it is called " + quote(ours) + ", and belongs in " + q.name
+			}
 		}
 	}
-	if len(p.keys) <= 6 {
-		return what, "remove it; the keys here are " + list(p.keys)
+	if near := nearest(name, p.names()); near != nil {
+		if mine := slices.DeleteFunc(slices.Clone(near), func(n string) bool { return !p.owns(n) }); len(mine) > 0 {
+			near = mine
+		}
+		return what, didYouMean(near)
+	}
+	for _, q := range places {
+		if !near(q) {
+			continue
+		}
+		if found := nearest(name, q.names()); len(found) == 1 && q.owns(found[0]) {
+			return what, didYouMean(found) + " It belongs in " + q.name
+		}
+	}
+	if names := p.names(); len(names) <= 6 {
+		return what, "remove it; the keys here are " + list(names)
 	}
 	return what, "remove it"
 }

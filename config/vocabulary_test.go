@@ -6,21 +6,21 @@ func TestUnknownKeys(t *testing.T) {
 	t.Parallel()
 	checkOutcomes(t, []outcomeCase{
 		{stream(`"timeout_ms":500`),
-			`W f:1:77: stream.timeout_ms: unknown key "timeout_ms" is ignored; did you mean one of "send_timeout", "connect_timeout", "resolve_timeout", "proxy_read_timeout", "proxy_send_timeout", "shutdown_timeout", "tls_handshake_timeout", "watchdog_timeout" or "read_timeout"?`},
+			`W f:1:77: stream.timeout_ms: unknown key "timeout_ms" is ignored; did you mean one of "shutdown_timeout", "watchdog_timeout", "tls_handshake_timeout", "send_timeout", "proxy_read_timeout", "proxy_send_timeout" or "read_timeout"?`},
 		{stream(`"prot":500`),
 			`W f:1:77: stream.prot: unknown key "prot" is ignored; did you mean "port"?`},
 		{stream(`"client_header_timeout":500`),
-			`W f:1:77: stream.client_header_timeout: "client_header_timeout" is ignored: it is a key of "http" files only; "stream" has "read_timeout"`},
+			`W f:1:77: stream.client_header_timeout: "client_header_timeout" is ignored: it is a key of "http" only; "stream" has "read_timeout"`},
 		{http(`"read_timeout":500`),
-			`W f:1:75: http.read_timeout: "read_timeout" is ignored: it is a key of "stream" files only; "http" has "client_header_timeout" or "client_body_timeout"`},
+			`W f:1:75: http.read_timeout: "read_timeout" is ignored: it is a key of "stream" only; "http" has "client_header_timeout" or "client_body_timeout"`},
 		{stream(`"headers":{}`),
-			`W f:1:77: stream.headers: "headers" is ignored: it is a key of "http" files only; remove it`},
+			`W f:1:77: stream.headers: "headers" is ignored: it is a key of "http" only; remove it`},
 		{stream(`"hosts":[]`),
 			`W f:1:77: stream.hosts: unknown key "hosts" is ignored here; it belongs in a group in "servers"`},
 		{stream(`"host":1`),
 			`W f:1:77: stream.host: unknown key "host" is ignored here; it belongs in an entry of "hosts"`},
 		{stream(`"balancing_alg":1`),
-			`W f:1:77: stream.balancing_alg: unknown key "balancing_alg" is ignored; did you mean "balancing_algo"? It belongs in a group in "servers"`},
+			`W f:1:77: stream.balancing_alg: unknown key "balancing_alg" is ignored; did you mean "balancing_algo"?`},
 		{stream(`"proxy_timeout":1`),
 			`W f:1:77: stream.proxy_timeout: unknown key "proxy_timeout" is ignored; did you mean one of "proxy_read_timeout" or "proxy_send_timeout"?`},
 		{stream(`"proxy_rend_timeout":1`),
@@ -50,9 +50,9 @@ f:1:99: http.tls_certificates: unknown key "tls_certificates" has no effect, and
 W f:1:85: stream["\x00"]: unknown key "\x00" is ignored; remove it
 W f:1:96: stream[""]: unknown key "" is ignored; remove it`},
 		{group(`"hosts":[{"host":"h","port":1,"weight":2,"ports":1}],"port":9,"algo":1,"proxy_tls_enable":true,"servers":{},"balancing":1,"proxy_tls_sever_name":"x","tls_min_version":"1.3"`),
-			`W f:1:73: stream.servers.b.hosts[0].weight: unknown key "weight" is ignored; remove it; the keys here are "host", "port" or "name"
+			`W f:1:73: stream.servers.b.hosts[0].weight: unknown key "weight" is ignored here; it belongs in an entry of "proxy_to"
 W f:1:84: stream.servers.b.hosts[0].ports: unknown key "ports" is ignored; did you mean "port"?
-W f:1:96: stream.servers.b.port: unknown key "port" is ignored here; it belongs in "stream" or an entry of "hosts"
+W f:1:96: stream.servers.b.port: unknown key "port" is ignored here; it belongs in "stream", an entry of "hosts" or an entry of "listen"
 W f:1:105: stream.servers.b.algo: unknown key "algo" is ignored; did you mean "balancing_algo"?
 W f:1:138: stream.servers.b.servers: unknown key "servers" is ignored here; it belongs in "stream"
 W f:1:151: stream.servers.b.balancing: unknown key "balancing" is ignored; did you mean "balancing_algo"?

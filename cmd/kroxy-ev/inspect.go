@@ -13,7 +13,7 @@ import (
 // test checks the configuration that f names, and what that names, for the kind of process that f asks for, and says so if
 // it is good. If f is strict, warnings are errors.
 func test(f flags, stdout, stderr io.Writer) error {
-	cfg, warnings, err := config.Load(f.config)
+	cfg, warnings, err := readConfig(f.config)
 	if err == nil {
 		reactors := 1 // a worker's
 		if !f.multiprocess {

@@ -34,6 +34,7 @@ Usage:
   kroxy-ev reload --config FILE have the running kroxy-ev that serves FILE read it again, and wait for the outcome
   kroxy-ev upgrade --config FILE
                                 the same, and go over to the program's file as it is now (with --multiprocess)
+  kroxy-ev schema               print the JSON Schema of configurations, for editors
   kroxy-ev demo                 show it at work: hosts, a proxy before them, live figures
   kroxy-ev --version
 
@@ -80,6 +81,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		switch args[0] {
 		case "demo":
 			return demo(args[1:], stdout, stderr)
+		case "schema":
+			return printSchema(args[1:], stdout, stderr)
 		case verbReload, verbUpgrade:
 			return command(args[0], args[1:], stdout, stderr)
 		}
@@ -117,6 +120,16 @@ func status(err error, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "%v\n", err)
 	return exitError
+}
+
+// printSchema prints the JSON Schema of configurations.
+func printSchema(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		fmt.Fprintf(stderr, "kroxy-ev: schema takes no arguments, and there is %q\nTry \"kroxy-ev --help\".\n", args[0])
+		return exitError
+	}
+	_, err := stdout.Write(config.Schema())
+	return status(err, stderr)
 }
 
 // command gives the running kroxy-ev an order and tells its outcome.
@@ -185,7 +198,7 @@ func parseFlags(args []string) (flags, error) {
 
 // load reads the configuration and prints its warnings.
 func load(path string, stderr io.Writer) (cfg *config.Config, warnings []config.Problem, err error) {
-	cfg, warnings, err = config.Load(path)
+	cfg, warnings, err = readConfig(path)
 	if err == nil {
 		warnings = append(warnings, shortage(cfg, openFiles(), reactorCount(cfg))...)
 	}

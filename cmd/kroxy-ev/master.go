@@ -50,8 +50,7 @@ func workerSlots(cfg *config.Config) slots { return slots{cfg.WorkersNum, "worke
 
 // brief is what a worker is told. The files that come with it are the counters and its listening sockets.
 type brief struct {
-	Path    string       // of the configuration, for messages
-	Text    []byte       // of the configuration
+	Source  config.Source
 	PEM     config.Files // that it names; workers may not be allowed to read them
 	IDs     []int        // of the hosts
 	Tickets tickets
@@ -184,7 +183,7 @@ func (m *master) plan(g generation) supervise.Plan {
 			m.rows[slot] = row
 		}
 		b := brief{
-			Path: m.path, Text: g.cfg.Text(), PEM: g.cfg.Files(), IDs: g.ids, Tickets: g.tickets, Row: row, Debug: m.debug.Load(),
+			Source: g.cfg.Source(), PEM: g.cfg.Files(), IDs: g.ids, Tickets: g.tickets, Row: row, Debug: m.debug.Load(),
 			Lent: g.doors.lent(),
 		}
 		files := []int{m.ledger.counters.FD()}
@@ -373,7 +372,7 @@ func (m *master) renew(now generation, o order) outcome {
 	if o.files {
 		next := done.next
 		var err error
-		next.cfg, err = reread(now.cfg, m.path, m.log)
+		next.cfg, err = reread(now.cfg, m.log)
 		done.files = m.goOver(&done, next, renewedFiles, err)
 	}
 	return done

@@ -212,7 +212,7 @@ func (s *single) prepareReload(cfg *config.Config, ids []int, doors doors) (next
 
 // renewFiles sets TLS up anew by the configuration that is in force and its files as they are now.
 func (s *single) renewFiles() error {
-	cfg, err := reread(s.now.cfg, s.path, s.log)
+	cfg, err := reread(s.now.cfg, s.log)
 	if err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (s *single) renew(cfg *config.Config, newKeys bool) error {
 
 // loadAgain reads a configuration that is to follow on old, or is the first if that is nil, for processes of so many reactors.
 func loadAgain(path string, old *config.Config, reactors int, w *warnings) (*config.Config, error) {
-	cfg, doubts, err := config.Load(path)
+	cfg, doubts, err := readConfig(path)
 	if err == nil {
 		doubts = append(doubts, shortage(cfg, openFiles(), reactors)...)
 	}
@@ -263,8 +263,8 @@ func loadAgain(path string, old *config.Config, reactors int, w *warnings) (*con
 }
 
 // reread reads the PEM files of a configuration again, and says what is wrong with certificates that can be used all the same.
-func reread(cfg *config.Config, path string, log *slog.Logger) (*config.Config, error) {
-	next, _, err := config.Parse(path, cfg.Text())
+func reread(cfg *config.Config, log *slog.Logger) (*config.Config, error) {
+	next, _, err := cfg.Source().Parse()
 	if err != nil {
 		return nil, err
 	}

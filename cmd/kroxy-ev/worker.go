@@ -74,7 +74,7 @@ func (w *worker) Prepare(body []byte, files []int) error {
 	for i, key := range b.Sockets {
 		listening[key] = []int{files[1+i]}
 	}
-	cfg, _, err := config.ParseWith(b.Path, b.Text, b.PEM)
+	cfg, _, err := b.Source.ParseWith(b.PEM)
 	if err != nil {
 		closeAll(files)
 		return err

@@ -1,0 +1,44 @@
+package main
+
+import "kroxy-ev/config"
+
+// readConfig reads a configuration, and refuses what decodes but is not served yet.
+func readConfig(path string) (*config.Config, []config.Problem, error) {
+	cfg, warnings, err := config.Load(path)
+	if err == nil {
+		err = config.AsError(notYet(cfg), nil)
+	}
+	if err != nil {
+		return nil, warnings, err
+	}
+	return cfg, warnings, nil
+}
+
+// notYet is what of cfg is not served yet.
+func notYet(cfg *config.Config) (list []config.Problem) {
+	refuse := func(is bool, path, what string) {
+		if is {
+			list = append(list, cfg.Problem(path, what+" not served yet", "remove it"))
+		}
+	}
+	for i, s := range cfg.Servers {
+		refuse(i > 0, s.Path, "more than one server is")
+		for _, l := range s.Listen {
+			refuse(l.TLS != s.TLS.Enabled, l.Path, "an entry of listen that differs from the others in TLS is")
+			refuse(l.ProxyProtocol != nil, l.Path, "proxy_protocol is")
+		}
+		for j, r := range s.Routes {
+			refuse(j > 0 || r.Match != nil, r.Path, "more than one route is")
+			refuse(len(r.To) != 1, r.Path, "anything but one group is")
+			refuse(r.Rewrite != nil || r.RequestHeaders.Add != nil || r.RequestHeaders.Remove != nil ||
+				r.ResponseHeaders.Set != nil || r.ResponseHeaders.Add != nil || r.ResponseHeaders.Remove != nil, r.Path, "a change of messages is")
+		}
+	}
+	for _, g := range cfg.Groups {
+		refuse(g.ProxyProtocol != "" || g.TCPKeepalive != 0, g.Path, "proxy_protocol or tcp_keepalive is")
+		for _, h := range g.Hosts {
+			refuse(h.Unix != "", g.Path, "a Unix-domain socket is")
+		}
+	}
+	return list
+}

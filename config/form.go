@@ -1,0 +1,411 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// form is what the value of a key may be.
+type form interface {
+	// decode returns the value of n, which is at path in o, or reports what is
+	// wrong with it and returns the default.
+	decode(o object, n *node, path string) any
+	// fallback is the default. Its type is that of what decode returns.
+	fallback() any
+	// spell is the default for people, in Markdown.
+	spell() string
+	// schema is the JSON Schema of good values in servers of some modes.
+	schema(m modes) schema
+}
+
+// custom is a form that decoding takes apart itself, in the file of what it is.
+type custom struct {
+	written string // the default, for people
+	values  func(m modes) schema
+}
+
+func (c custom) decode(object, *node, string) any { return nil }
+func (c custom) fallback() any                    { return nil }
+func (c custom) spell() string                    { return c.written }
+func (c custom) schema(m modes) schema            { return c.values(m) }
+
+// textual is a string.
+type textual struct{ written string }
+
+func (t textual) decode(o object, n *node, path string) any { return o.str(n, path) }
+func (t textual) fallback() any                             { return "" }
+func (t textual) spell() string                             { return t.written }
+func (t textual) schema(modes) schema                       { return schema{"type": "string"} }
+
+func (d *decoder) str(n *node, path string) string {
+	if n.kind == kindString {
+		return n.text()
+	}
+	remedy := "write a string in double quotes"
+	switch n.kind {
+	case kindNumber, kindBool:
+		remedy = "put it in double quotes: " + quote(string(n.raw))
+	}
+	d.fail(n, path, "must be a string, not "+n.describe(), remedy)
+	return ""
+}
+
+// boolean is true or false.
+type boolean struct{ usual bool }
+
+func (b boolean) fallback() any { return b.usual }
+func (b boolean) spell() string { return strconv.FormatBool(b.usual) }
+func (b boolean) schema(modes) schema {
+	return anyOf(schema{"type": "boolean"}, schema{"type": "string", "pattern": reference})
+}
+
+func (b boolean) decode(o object, n *node, path string) any {
+	if n.kind == kindBool || n.fromEnv() && (n.text() == "true" || n.text() == "false") {
+		return strings.Contains(n.literal(), "true")
+	}
+	remedy := "write true or false"
+	switch strings.Trim(string(n.raw), `"`) {
+	case "true", "1":
+		remedy = "write true, without quotes"
+	case "false", "0":
+		remedy = "write false, without quotes"
+	case "null":
+		remedy = "remove the key, or write true or false"
+	}
+	o.fail(n, path, "must be true or false, not "+n.describe(), remedy)
+	return b.usual
+}
+
+// integer is a whole number. Its bounds are within 18 digits.
+type integer struct {
+	low, high int64
+	usual     int64  // below low if there is no default
+	remedy    string // how to write it
+	written   string // the default for people, if not usual
+}
+
+func portForm(usual int64) integer {
+	return integer{1, math.MaxUint16, usual, "write a port from 1 to 65535", ""}
+}
+
+func (i integer) fallback() any { return i.usual }
+
+func (i integer) spell() string {
+	switch {
+	case i.written != "":
+		return i.written
+	case i.usual < i.low:
+		return "required"
+	default:
+		return strconv.FormatInt(i.usual, 10)
+	}
+}
+
+func (i integer) schema(modes) schema {
+	return anyOf(i.number(), schema{"type": "string", "pattern": reference})
+}
+
+func (i integer) number() schema {
+	return schema{"type": "integer", "minimum": i.low, "maximum": i.high}
+}
+
+func (i integer) decode(o object, n *node, path string) any {
+	raw := n.literal()
+	if n.kind != kindNumber && !n.fromEnv() || !isInteger(raw) {
+		o.fail(n, path, "must be a whole number, not "+n.describe(), i.rewrite(n))
+		return i.usual
+	}
+	v := int64(math.MaxInt64)
+	if digits := strings.TrimPrefix(raw, "-"); len(digits) <= 18 {
+		v, _ = strconv.ParseInt(raw, 10, 64) // an integer of at most 18 digits always fits
+	} else if digits != raw {
+		v = math.MinInt64
+	}
+	if v >= i.low && v <= i.high {
+		return v
+	}
+	what := fmt.Sprintf("%s is outside %d-%d", shorten(raw, 40), i.low, i.high)
+	if v < 0 && i.low == 0 {
+		what = shorten(raw, 40) + " is negative"
+	}
+	o.fail(n, path, what, i.remedy)
+	return i.usual
+}
+
+// isInteger reports whether s is a number without a fraction and an exponent.
+func isInteger(s string) bool {
+	s = strings.TrimPrefix(s, "-")
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// rewrite is the remedy for a value that is not an integer: the integer that
+// was meant, where that is clear.
+func (i integer) rewrite(n *node) string {
+	literal := n.literal()
+	how := "without a fraction or an exponent"
+	switch n.kind {
+	case kindString:
+		how = "without quotes"
+	case kindNumber:
+	case kindNull:
+		if i.usual < i.low {
+			return i.remedy
+		}
+		return fmt.Sprintf("remove the key to have the default, %d", i.usual)
+	default:
+		return i.remedy
+	}
+	f, err := strconv.ParseFloat(literal, 64)
+	if err != nil || f != math.Trunc(f) || f < float64(i.low) || f > float64(i.high) {
+		return i.remedy
+	}
+	return fmt.Sprintf("write %d, %s", int64(f), how)
+}
+
+// duration is a time: whole milliseconds, or text with a unit.
+type duration struct {
+	usual int64  // in milliseconds
+	zero  string // what 0 is for
+}
+
+func (t duration) fallback() any { return time.Duration(t.usual) * time.Millisecond }
+
+func (t duration) spell() string {
+	if t.usual == 0 {
+		return "0: " + strings.TrimPrefix(t.zero, "for ")
+	}
+	return strconv.FormatInt(t.usual, 10)
+}
+
+func (t duration) schema(modes) schema {
+	return anyOf(t.millis().number(), schema{"type": "string", "pattern": reference + `|^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ms|s|m|h))+$`})
+}
+
+func (t duration) millis() integer {
+	such := t.usual
+	if such == 0 {
+		such = 60000
+	}
+	return integer{0, MaxTimeout.Milliseconds(), t.usual, fmt.Sprintf(`write whole milliseconds, such as %d, a time with a unit, such as "1.5s", or 0 %s`, such, t.zero), ""}
+}
+
+func (t duration) decode(o object, n *node, path string) any {
+	if n.kind != kindString || isInteger(n.text()) {
+		return time.Duration(t.millis().decode(o, n, path).(int64)) * time.Millisecond
+	}
+	d, what := parseDuration(n.text())
+	if what != "" {
+		o.fail(n, path, what, t.millis().remedy)
+		return t.fallback()
+	}
+	return d
+}
+
+// parseDuration reads a time with a unit, or says what is wrong with it.
+func parseDuration(s string) (d time.Duration, what string) {
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil || strings.ContainsAny(s, "nuµμ+"):
+		return 0, quote(s) + ` is not a time; the units are "ms", "s", "m" and "h"`
+	case d < 0:
+		return 0, quote(s) + " is negative"
+	case d > MaxTimeout:
+		return 0, quote(s) + " is longer than 100 years"
+	case d > 0 && d < time.Millisecond:
+		return 0, quote(s) + " is less than a millisecond"
+	}
+	return d.Truncate(time.Millisecond), ""
+}
+
+// size is a number of bytes, or text with a unit.
+type size struct {
+	usual   int64
+	remedy  string
+	written string
+}
+
+func (s size) fallback() any { return s.usual }
+func (s size) spell() string { return s.written }
+
+func (s size) bytes() integer { return integer{0, 1e18 - 1, s.usual, s.remedy, ""} }
+
+func (s size) schema(modes) schema {
+	return anyOf(s.bytes().number(), schema{"type": "string", "pattern": reference + `|^([0-9]+(\.[0-9]+)?)([kKMGT]i?B|B)$`})
+}
+
+// units are those of sizes.
+var units = map[string]float64{
+	"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "kiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+}
+
+func (s size) decode(o object, n *node, path string) any {
+	if n.kind != kindString || isInteger(n.text()) {
+		return s.bytes().decode(o, n, path)
+	}
+	t := n.text()
+	number := strings.TrimRight(t, "kKMGTiB")
+	unit, known := units[t[len(number):]]
+	f, err := strconv.ParseFloat(number, 64)
+	if !known || err != nil || strings.Trim(number, "0123456789.") != "" || f*unit > 1e18-1 {
+		o.fail(n, path, quote(t)+` is not a size; the units are "KB", "MB", "GB", and "KiB", "MiB", "GiB"`, s.remedy)
+		return s.usual
+	}
+	return int64(f * unit)
+}
+
+// choice is one of several words; none and "" are the default.
+type choice struct {
+	words  []string
+	usual  string
+	noun   string // for "unknown ..."
+	remedy string // how to write it, if not one of words
+	guess  bool   // what is misspelt is guessed
+}
+
+func (c choice) fallback() any       { return c.usual }
+func (c choice) schema(modes) schema { return schema{"enum": append(slices.Clip(c.words), "")} }
+
+func (c choice) spell() string {
+	if c.usual == "" {
+		return "none"
+	}
+	return "`" + c.usual + "`"
+}
+
+func (c choice) decode(o object, n *node, path string) any {
+	name := o.str(n, path)
+	if name == "" || slices.Contains(c.words, name) {
+		if name == "" {
+			return c.usual
+		}
+		return name
+	}
+	remedy := c.remedy
+	if remedy == "" {
+		remedy = "write " + list(c.words)
+	}
+	if c.guess {
+		if near := nearest(name, c.words); near != nil {
+			remedy = didYouMean(near)
+		}
+		for _, w := range c.words {
+			if strings.HasPrefix(strings.ToLower(name), w) { // such as "warning"
+				remedy = didYouMean([]string{w})
+			}
+		}
+	}
+	o.fail(n, path, "unknown "+c.noun+" "+quote(name), remedy)
+	return c.usual
+}
+
+// setHost is whether Host names the host.
+type setHost struct{ choice }
+
+func (s setHost) fallback() any { return false }
+
+func (s setHost) decode(o object, n *node, path string) any {
+	return s.choice.decode(o, n, path).(string) == "upstream"
+}
+
+// LogLevels are the values of log_level, the one that says least first.
+var LogLevels = []string{"error", "warn", "info", "debug"}
+
+// logLevel is how much is logged.
+type logLevel struct{ choice }
+
+func (l logLevel) fallback() any { return slog.LevelInfo }
+
+func (l logLevel) decode(o object, n *node, path string) any {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(l.choice.decode(o, n, path).(string))) // slog knows them
+	return level
+}
+
+// keepalive is how many idle connections are kept: a number, or "auto".
+type keepalive struct{ integer }
+
+func (k keepalive) fallback() any { return int64(KeepaliveAuto) }
+func (k keepalive) spell() string { return "`\"auto\"`" }
+func (k keepalive) schema(modes) schema {
+	return anyOf(schema{"const": "auto"}, k.integer.schema(inBoth))
+}
+
+func (k keepalive) decode(o object, n *node, path string) any {
+	if n.kind == kindString && n.text() == "auto" {
+		return int64(KeepaliveAuto)
+	}
+	return k.integer.decode(o, n, path)
+}
+
+// networks is an array of addresses and networks.
+type networks struct{}
+
+func (networks) fallback() any { return []netip.Prefix(nil) }
+func (networks) spell() string { return "none" }
+func (networks) schema(modes) schema {
+	return schema{"type": "array", "items": schema{"type": "string", "pattern": reference + `|^[0-9A-Fa-f:.]+(/[0-9]+)?$`}}
+}
+
+func (networks) decode(o object, n *node, path string) any {
+	const example = `["10.0.0.0/8", "::1"]`
+	if n.kind != kindArray {
+		o.fail(n, path, "must be an array, not "+n.describe(), "write "+example)
+		return []netip.Prefix(nil)
+	}
+	prefixes := []netip.Prefix{}
+	for i := range n.elements {
+		e, at := &n.elements[i], indexPath(path, i)
+		if e.kind != kindString {
+			o.fail(e, at, "must be a string, not "+e.describe(), "write an address or a network, as in "+example)
+			continue
+		}
+		if p, ok := parsePrefix(e.text()); ok {
+			prefixes = append(prefixes, p)
+		} else {
+			o.fail(e, at, quote(e.text())+" is neither an address nor a network", "write it as in "+example)
+		}
+	}
+	return prefixes
+}
+
+// parsePrefix reads a network, or an address as the network of itself.
+func parsePrefix(s string) (netip.Prefix, bool) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.Masked(), true
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(a, a.BitLen()), true
+}
+
+// assign puts what a form has decoded where it belongs.
+func assign(to, value any) {
+	switch to := to.(type) {
+	case *time.Duration:
+		*to = value.(time.Duration)
+	case *int:
+		*to = int(value.(int64))
+	case *int64:
+		*to = value.(int64)
+	case *uint16:
+		*to = uint16(value.(int64))
+	case *bool:
+		*to = value.(bool)
+	case *string:
+		*to = value.(string)
+	case *slog.Level:
+		*to = value.(slog.Level)
+	case *[]netip.Prefix:
+		*to = value.([]netip.Prefix)
+	default:
+		panic(fmt.Sprintf("config: no value can be put into a %T", to))
+	}
+}

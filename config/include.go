@@ -1,0 +1,224 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// input is the files that a configuration is in and what else it is made from.
+type input struct {
+	from  surroundings
+	used  Source   // of that
+	names []string // of files, by the number in positions
+	open  []string // files that are being read, each included by the one before
+}
+
+func (in *input) name(pos position) string { return in.names[pos.file] }
+
+// place says where pos is, for a message.
+func (in *input) place(pos position) string {
+	return fmt.Sprintf("%s:%d:%d", in.name(pos), pos.line, pos.column)
+}
+
+// lenient reports whether the file of that name may have comments and commas
+// after the last entry.
+func lenient(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".jsonc", ".hujson":
+		return true
+	}
+	return false
+}
+
+// read scans a file and all that it includes, and returns the document they
+// make; nil after a syntax error.
+func (d *decoder) readAll(name string, data []byte) *node {
+	in := d.input
+	number := len(in.names)
+	in.names = append(in.names, name)
+	if len(data) > MaxFileSize {
+		d.failAt(position{1, 1, number}, Root, fmt.Sprintf("the file is larger than %d MiB", MaxFileSize>>20), "a configuration is a few kilobytes: check the path given with --config")
+		return nil
+	}
+	root, faults := scan(data, number, lenient(name))
+	for _, f := range faults {
+		d.failAt(position{f.Line, f.Column, number}, f.Path, f.What, f.Remedy)
+	}
+	if root == nil || root.kind != kindObject {
+		return root
+	}
+	m := root.get("include")
+	if m == nil {
+		return root
+	}
+	in.open = append(in.open, filepath.Clean(name))
+	whole := *root
+	ok := true
+	object{decoder: d}.texts(&m.value, "include", `["sites/*.json"]`, func(n *node, path, pattern string) {
+		for _, file := range d.included(n, path, name, pattern) {
+			if part := d.include(n, path, file); part != nil {
+				d.merge(&whole, part)
+			} else {
+				ok = false
+			}
+		}
+	})
+	in.open = in.open[:len(in.open)-1]
+	if !ok {
+		return nil
+	}
+	return &whole
+}
+
+// included returns the files that a pattern in the file of that name stands for.
+func (d *decoder) included(n *node, path, name, pattern string) []string {
+	in := d.input
+	if pattern == "" {
+		d.fail(n, path, "it is empty", `write the path of a file, or a pattern such as "sites/*.json"`)
+		return nil
+	}
+	full := pattern
+	if !filepath.IsAbs(full) {
+		full = filepath.Join(filepath.Dir(name), full)
+	}
+	if !strings.ContainsAny(pattern, `*?[\`) {
+		return []string{filepath.Clean(full)}
+	}
+	files, err := in.from.glob(full)
+	if err != nil {
+		d.fail(n, path, quote(pattern)+" is not a pattern: "+err.Error(), `write one such as "sites/*.json"`)
+		return nil
+	}
+	if in.used.Found == nil {
+		in.used.Found = map[string][]string{}
+	}
+	in.used.Found[full] = files
+	return files
+}
+
+// include reads a file that n asks for.
+func (d *decoder) include(n *node, path, file string) *node {
+	in := d.input
+	if slices.Contains(in.open, file) {
+		chain := append(slices.Clone(in.open[slices.Index(in.open, file):]), file)
+		d.fail(n, path, "an include cycle: "+strings.Join(quoteAll(chain), " includes "), "remove one of the includes")
+		return nil
+	}
+	if slices.ContainsFunc(in.names, func(name string) bool { return filepath.Clean(name) == file }) {
+		d.fail(n, path, quote(file)+" is included already", "remove one of the includes")
+		return nil
+	}
+	data, err := in.from.file(file)
+	if err != nil {
+		what := err.Error()
+		if e, ok := errors.AsType[*Error](err); ok {
+			what = e.Problems[0].What
+		}
+		d.fail(n, path, quote(file)+": "+what, "correct the path, which begins where the file is that names it, or remove it")
+		return nil
+	}
+	if in.used.Included == nil {
+		in.used.Included = map[string][]byte{}
+	}
+	in.used.Included[file] = data
+	root := d.readAll(file, data)
+	if root != nil && root.kind != kindObject {
+		d.fail(root, Root, "must be an object, not "+root.describe(), `write { "servers": { ... } } or what else is to be a part of `+quote(in.names[0]))
+		return nil
+	}
+	return root
+}
+
+// merge adds the members of part, a file, to whole. Groups are put together, and
+// so are servers: one that does not say where it listens adds to the only one
+// there is, if there is one. Anything else may be in one file only.
+func (d *decoder) merge(whole, part *node) {
+	whole.members = slices.Clip(whole.members)
+	for i := range part.members {
+		m := part.members[i]
+		there := whole.get(m.key)
+		switch {
+		case m.repeated || m.key == "include":
+		case there == nil:
+			whole.members = append(whole.members, m)
+		case m.key == "servers" && there.value.kind == kindObject && m.value.kind == kindObject:
+			there = whole.own(m.key)
+			d.mergeMembers(&there.value, &m.value, "servers")
+		case m.key == "http" || m.key == "stream":
+			d.mergeServers(&whole.own(m.key).value, &m.value, m.key)
+		default:
+			d.twice(&m, there, m.key)
+		}
+	}
+}
+
+// own returns the first member named key after making the members n's own.
+func (n *node) own(key string) *member {
+	n.members = slices.Clone(n.members)
+	return n.get(key)
+}
+
+func (d *decoder) twice(second, first *member, path string) {
+	d.failAt(second.pos, path, "the key is given twice, first in "+d.input.place(first.pos), "remove one of the two")
+}
+
+// mergeMembers adds the members of an object to another one, which has none of
+// them.
+func (d *decoder) mergeMembers(whole, part *node, path string) {
+	whole.members = slices.Clip(whole.members)
+	for i := range part.members {
+		m := part.members[i]
+		if first := whole.get(m.key); first != nil && !m.repeated {
+			d.twice(&m, first, keyPath(path, m.key))
+			continue
+		}
+		whole.members = append(whole.members, m)
+	}
+}
+
+// mergeServers adds the servers of one mode in another file to those there are.
+func (d *decoder) mergeServers(whole, part *node, key string) {
+	if part.kind == kindObject && part.get("listen") == nil && part.get("port") == nil {
+		switch {
+		case whole.kind == kindObject:
+			d.extend(whole, part, key)
+			return
+		case whole.kind == kindArray && len(whole.elements) == 1 && whole.elements[0].kind == kindObject:
+			whole.elements = slices.Clone(whole.elements)
+			d.extend(&whole.elements[0], part, indexPath(key, 0))
+			return
+		}
+	}
+	if whole.kind != kindArray {
+		*whole = node{kind: kindArray, pos: whole.pos, elements: []node{*whole}}
+	}
+	whole.elements = slices.Clip(whole.elements)
+	if part.kind == kindArray {
+		whole.elements = append(whole.elements, part.elements...)
+	} else {
+		whole.elements = append(whole.elements, *part)
+	}
+}
+
+// extend adds what a server in another file has to a server.
+func (d *decoder) extend(server, part *node, path string) {
+	for i := range part.members {
+		m := part.members[i]
+		there := server.get(m.key)
+		switch {
+		case m.repeated:
+		case there == nil:
+			server.members = append(slices.Clip(server.members), m)
+		case m.key == "routes" && there.value.kind == kindArray && m.value.kind == kindArray:
+			v := &server.own(m.key).value
+			v.elements = append(slices.Clip(v.elements), m.value.elements...)
+		case m.key == "servers" && there.value.kind == kindObject && m.value.kind == kindObject:
+			d.mergeMembers(&server.own(m.key).value, &m.value, keyPath(path, m.key))
+		default:
+			d.twice(&m, there, keyPath(path, m.key))
+		}
+	}
+}

@@ -1,0 +1,346 @@
+package config
+
+import (
+	"fmt"
+	"math"
+)
+
+// key is the one declaration of a key: from it come decoding, checks, hints,
+// the schema and the reference. A plain key is declared here, has a field in
+// what it belongs to, and acts where that is used; nothing else knows of it.
+type key struct {
+	name string
+	of   level // what it belongs to
+	// upTo is the outermost level where it may stand too, as the default of
+	// all that is further in. The zero value is of's own.
+	upTo  level
+	modes modes // the servers that have it; the zero value is both
+	form  form
+	doc   string // Markdown, for the reference
+	// into is the field that it is decoded into; nil if decoding takes the
+	// form apart itself.
+	into func(t *target) any
+}
+
+// level is a kind of object in a file.
+type level uint8
+
+const (
+	own level = iota // only where it belongs
+	ofFile
+	ofProcess // the file, and the servers, as Kroxy has them there
+	ofServer
+	ofRoute
+	ofGroup
+	ofHost
+	ofListen
+	ofMatch
+	ofField // a value of "header", "query", "cookie"
+	ofTarget
+	ofRedirect
+	ofRespond
+	ofRewrite
+	ofEdits
+	ofCertificate
+)
+
+// modes are kinds of servers.
+type modes uint8
+
+const (
+	inHTTP modes = 1 << iota
+	inStream
+	inBoth = inHTTP | inStream
+)
+
+func (m Mode) modes() modes {
+	if m == ModeHTTP {
+		return inHTTP
+	}
+	return inStream
+}
+
+// target is what keys are decoded into: one of its fields is set, that of the
+// level.
+type target struct {
+	process *Process
+	server  *Server
+	route   *Route
+	group   *Group
+	listen  *Listen
+}
+
+// keys are all there are, in the order of the reference.
+var keys = declare([]key{
+	{name: "http", of: ofFile, form: custom{"", serversSchema(inHTTP)},
+		doc: "a server of HTTP/1.1, or an array of them"},
+	{name: "stream", of: ofFile, form: custom{"", serversSchema(inStream)},
+		doc: "a server of raw TCP, or an array of them"},
+	{name: "include", of: ofFile, form: custom{"none", textsSchema},
+		doc: "files that are a part of this one, see [several files](#several-files): `[\"sites/*.json\"]`"},
+
+	// The process.
+	{name: "reactors_num", of: ofProcess, form: integer{0, maxProcesses, 0, "write a number of event loops, or 0 for one per CPU", "0: one per CPU"},
+		doc:  "event loops of a process without workers",
+		into: func(t *target) any { return &t.process.ReactorsNum }},
+	{name: "workers_num", of: ofProcess, form: integer{1, maxProcesses, 1, fmt.Sprintf("write a number of processes from 1 to %d", maxProcesses), ""},
+		doc:  "worker processes with `--multiprocess`, each with one event loop",
+		into: func(t *target) any { return &t.process.WorkersNum }},
+	{name: "max_connections", of: ofProcess, form: integer{0, math.MaxInt32, 0, "write a number of connections, or 0 for as many as the open file limit allows", "from `ulimit -n`"},
+		doc:  "clients at once; more wait in the accept queue. A warning says if `ulimit -n` does not allow as many",
+		into: func(t *target) any { return &t.process.MaxConnections }},
+	{name: "shutdown_timeout", of: ofProcess, form: duration{8000, "to end sessions at once"},
+		doc:  "how long sessions may go on after SIGTERM or SIGINT: less than the 10 s after which `docker stop` kills; 0 ends them at once",
+		into: func(t *target) any { return &t.process.ShutdownTimeout }},
+	{name: "watchdog_timeout", of: ofProcess, form: duration{10000, "for no limit"},
+		doc:  "a worker that is silent for as long is replaced; 0 never",
+		into: func(t *target) any { return &t.process.WatchdogTimeout }},
+	{name: "user", of: ofProcess, form: textual{"as the master"},
+		doc:  "whom workers run as, if the master is started by root",
+		into: func(t *target) any { return &t.process.User }},
+	{name: "group", of: ofProcess, form: textual{"the user's"},
+		doc:  "their group likewise",
+		into: func(t *target) any { return &t.process.GroupName }},
+	{name: "pid_file", of: ofProcess, form: textual{"none"},
+		doc:  "where the process, the master if there are workers, writes its id",
+		into: func(t *target) any { return &t.process.PIDFile }},
+	{name: "error_log", of: ofProcess, form: textual{"stderr"},
+		doc:  "the file for what people should know",
+		into: func(t *target) any { return &t.process.ErrorLog }},
+	{name: "log_level", of: ofProcess, form: logLevel{choice{words: LogLevels, usual: "info", noun: "level", guess: true}},
+		doc:  "`error`, `warn`, `info` or `debug`",
+		into: func(t *target) any { return &t.process.LogLevel }},
+
+	// Servers.
+	{name: "name", of: ofServer, form: textual{"its path, such as `http[0]`"},
+		doc: "what the server is called in logs"},
+	{name: "port", of: ofServer, form: portForm(8080),
+		doc: "TCP port, all IPv4 addresses: short for an entry of `listen`. The default is for a server without `listen`"},
+	{name: "listen", of: ofServer, form: custom{"none", arrayOf(ofListen)},
+		doc: "where else to listen, see [listening](#listening)"},
+	{name: "routes", of: ofServer, form: custom{"none", arrayOf(ofRoute)},
+		doc: "what to do with what, see [routes](#routes). Without it, `proxy_to`, `redirect` or `respond` of the server are for all"},
+	{name: "servers", of: ofServer, upTo: ofFile, form: custom{"required", groupsSchema},
+		doc: "[groups of hosts](#groups-of-hosts), by name. A name is looked up in the server first, then in the file"},
+	{name: "client_header_timeout", of: ofServer, upTo: ofFile, modes: inHTTP, form: duration{60000, "for no limit"},
+		doc:  "until the whole head of a request is there, else 408",
+		into: func(t *target) any { return &t.server.ClientHeaderTimeout }},
+	{name: "keepalive_timeout", of: ofServer, upTo: ofFile, modes: inHTTP, form: duration{75000, "for no limit"},
+		doc:  "between two requests of a client",
+		into: func(t *target) any { return &t.server.KeepaliveTimeout }},
+	{name: "forwarded_headers", of: ofServer, upTo: ofFile, modes: inHTTP, form: boolean{true},
+		doc:  "hosts are told who the client is, and nobody but `trusted_proxies` may say it for them: [identity.md](identity.md)",
+		into: func(t *target) any { return &t.server.ForwardedHeaders }},
+	{name: "trusted_proxies", of: ofServer, upTo: ofFile, modes: inHTTP, form: networks{},
+		doc:  "clients whose own identity fields are believed: `[\"10.0.0.0/8\"]`",
+		into: func(t *target) any { return &t.server.TrustedProxies }},
+	{name: "file_log", of: ofServer, upTo: ofFile, form: textual{"none"},
+		doc:  "the access log's file; `/dev/stdout` works",
+		into: func(t *target) any { return &t.server.FileLog }},
+	{name: "format_log", of: ofServer, upTo: ofFile, form: custom{"a useful line", formatLogSchema},
+		doc: "text with variables, `\"json\"`, or an object of your own fields: [logging.md](logging.md)"},
+
+	// TLS with clients.
+	{name: "tls_enabled", of: ofServer, upTo: ofFile, form: boolean{false},
+		doc: "clients speak TLS, where an entry of `listen` does not say otherwise; needs a certificate, in either of the next two ways"},
+	{name: "tls_cert_path", of: ofServer, upTo: ofFile, form: textual{"none"},
+		doc: "PEM file of the certificate chain for clients that ask for no name or for one that no other certificate is for"},
+	{name: "tls_key_path", of: ofServer, upTo: ofFile, form: textual{"none"},
+		doc: "PEM file of its key"},
+	{name: "certificates", of: ofServer, upTo: ofFile, form: custom{"none", arrayOf(ofCertificate)},
+		doc: "more of them, chosen by name: `[{ \"cert_path\": \"b.pem\", \"key_path\": \"b.key\" }]`. Without the pair above the first is the default"},
+	{name: "tls_min_version", of: ofServer, upTo: ofFile,
+		form: choice{words: []string{"1.2", "1.3"}, usual: "1.2", noun: "choice", remedy: `write "1.2" or "1.3": no other version is spoken`},
+		doc:  "`1.2` or `1.3`"},
+	{name: "tls_verify_client", of: ofServer, upTo: ofFile, form: boolean{false},
+		doc: "demand a client certificate"},
+	{name: "tls_client_ca_path", of: ofServer, upTo: ofFile, form: textual{"the system's"},
+		doc: "the PEM file of the CAs that may have signed it"},
+	{name: "tls_handshake_timeout", of: ofServer, upTo: ofFile, form: duration{10000, "for no limit"},
+		doc:  "until a client's handshake is done, or the name is read for `sni`",
+		into: func(t *target) any { return &t.server.TLSHandshakeTimeout }},
+	{name: "tls_ticket_rotation", of: ofServer, upTo: ofFile, form: duration{28800000, "for no limit"},
+		doc: "how long a key of session tickets is in use; tickets are good for two to three times as long"},
+
+	// Listening.
+	{name: "address", of: ofListen, form: textual{"all IPv4 addresses"},
+		doc: "an IPv4 or IPv6 address; `\"::\"` is all addresses of both families"},
+	{name: "port", of: ofListen, form: portForm(required),
+		doc: "TCP port"},
+	{name: "unix", of: ofListen, form: textual{"none"},
+		doc: "path of a Unix-domain socket, instead of an address and a port"},
+	{name: "mode", of: ofListen, form: custom{"`\"0660\"`", modeSchema},
+		doc: "permissions of the Unix-domain socket, octal"},
+	{name: "tls", of: ofListen, form: boolean{false},
+		doc: "clients speak TLS here. The default is the server's `tls_enabled`"},
+	{name: "ipv6_only", of: ofListen, form: boolean{false},
+		doc:  "`\"::\"` is without IPv4",
+		into: func(t *target) any { return &t.listen.IPv6Only }},
+	{name: "proxy_protocol", of: ofListen, form: networks{},
+		doc:  "networks that must say in a PROXY header (version 1 or 2) who the client is; connections from others are refused",
+		into: func(t *target) any { return &t.listen.ProxyProtocol }},
+	{name: "backlog", of: ofListen, form: integer{0, math.MaxInt32, 0, "write a number of connections, or 0 for as many as the system allows", "as the system allows"},
+		doc:  "connections that wait to be accepted",
+		into: func(t *target) any { return &t.listen.Backlog }},
+	{name: "tcp_keepalive", of: ofListen, upTo: ofFile, form: duration{0, "for none"},
+		doc:  "a probe is sent to a client that is silent for as long",
+		into: func(t *target) any { return &t.listen.TCPKeepalive }},
+
+	// Routes.
+	{name: "name", of: ofRoute, form: textual{"its path, such as `http.routes[0]`"},
+		doc: "what the route is called in logs"},
+	{name: "match", of: ofRoute, form: custom{"everything", objectOf(ofMatch)},
+		doc: "what the route is for, see [match](#match)"},
+	{name: "proxy_to", of: ofRoute, upTo: ofServer, form: custom{"required, or one of the next two", proxyToSchema},
+		doc: "the group in `servers` that traffic goes to, or several: `[{ \"group\": \"new\", \"weight\": 5 }, { \"group\": \"old\", \"weight\": 95 }]`"},
+	{name: "redirect", of: ofRoute, upTo: ofServer, modes: inHTTP, form: custom{"none", objectOf(ofRedirect)},
+		doc: "the client is sent elsewhere: `{ \"to\": \"https://$host$request_uri\" }`"},
+	{name: "respond", of: ofRoute, upTo: ofServer, modes: inHTTP, form: custom{"none", objectOf(ofRespond)},
+		doc: "the proxy answers itself: `{ \"status\": 403 }`"},
+	{name: "rewrite", of: ofRoute, upTo: ofFile, modes: inHTTP, form: custom{"none", objectOf(ofRewrite)},
+		doc: "what hosts are asked for instead, see [rewrite](#rewrite)"},
+	{name: "request_headers", of: ofRoute, upTo: ofFile, modes: inHTTP, form: custom{"none", objectOf(ofEdits)},
+		doc: "fields of requests to hosts, see [headers](#headers)"},
+	{name: "response_headers", of: ofRoute, upTo: ofFile, modes: inHTTP, form: custom{"none", objectOf(ofEdits)},
+		doc: "fields of responses to clients likewise"},
+	{name: "headers", of: ofRoute, upTo: ofFile, modes: inHTTP, form: custom{"none", fieldsSchema},
+		doc: "short for `set` in `request_headers`"},
+	{name: "proxy_set_host", of: ofRoute, upTo: ofFile, modes: inHTTP,
+		form: setHost{choice{words: []string{"client", "upstream"}, usual: "client", noun: "choice",
+			remedy: `write "client" to pass on what the client asked for, or "upstream" for the host's own name`}},
+		doc:  "`Host` as the client asked for it, or `upstream`: the host's name",
+		into: func(t *target) any { return &t.route.UpstreamHost }},
+	{name: "max_body_size", of: ofRoute, upTo: ofFile, modes: inHTTP,
+		form: size{0, `write a number of bytes, a size with a unit, such as "10MB", or 0 for no limit`, "0: no limit"},
+		doc:  "bytes of a request's body, else 413",
+		into: func(t *target) any { return &t.route.MaxBodySize }},
+	{name: "client_body_timeout", of: ofRoute, upTo: ofFile, modes: inHTTP, form: duration{60000, "for no limit"},
+		doc:  "the client's silence while its body is waited for, else 408",
+		into: func(t *target) any { return &t.route.ClientBodyTimeout }},
+	{name: "send_timeout", of: ofRoute, upTo: ofFile, form: duration{60000, "for no limit"},
+		doc:  "the client takes no bytes",
+		into: func(t *target) any { return &t.route.SendTimeout }},
+	{name: "proxy_read_timeout", of: ofRoute, upTo: ofFile, form: duration{60000, "for no limit"},
+		doc:  "silence of the host: nothing moved on its connection either way. In `http` see also [interim responses](#interim-responses)",
+		into: func(t *target) any { return &t.route.ProxyReadTimeout }},
+	{name: "proxy_send_timeout", of: ofRoute, upTo: ofFile, form: duration{60000, "for no limit"},
+		doc:  "the host takes no bytes",
+		into: func(t *target) any { return &t.route.ProxySendTimeout }},
+	{name: "read_timeout", of: ofRoute, upTo: ofFile, modes: inStream, form: duration{60000, "for no limit"},
+		doc:  "silence of the client: nothing moved on its connection either way",
+		into: func(t *target) any { return &t.route.ReadTimeout }},
+
+	// What routes are for.
+	{name: "host", of: ofMatch, modes: inHTTP, form: custom{"", oneOrMore(textSchema)},
+		doc: "the name that is asked for: `a.example`, or `*.a.example` for all names that end so, but not `a.example` itself. Letter case, port and a dot at the end do not matter"},
+	{name: "path", of: ofMatch, modes: inHTTP, form: custom{"", oneOrMore(pathSchema)},
+		doc: "the whole path"},
+	{name: "path_prefix", of: ofMatch, modes: inHTTP, form: custom{"", oneOrMore(pathSchema)},
+		doc: "the beginning of the path by whole segments: `/api` takes `/api` and `/api/x`, not `/apis`; `/api/` takes only what is below"},
+	{name: "path_regex", of: ofMatch, modes: inHTTP, form: custom{"", oneOrMore(textSchema)},
+		doc: "a regular expression ([RE2](https://github.com/google/re2/wiki/Syntax)) for the whole path"},
+	{name: "method", of: ofMatch, modes: inHTTP, form: custom{"", oneOrMore(textSchema)},
+		doc: "`GET`, `POST`, …"},
+	{name: "header", of: ofMatch, modes: inHTTP, form: custom{"", fieldsOfMatchSchema},
+		doc: "header fields by name: a value, several, `true` for present, `false` for absent, or `{ \"regex\": \"…\" }`"},
+	{name: "query", of: ofMatch, modes: inHTTP, form: custom{"", fieldsOfMatchSchema},
+		doc: "parameters in the query likewise"},
+	{name: "cookie", of: ofMatch, modes: inHTTP, form: custom{"", fieldsOfMatchSchema},
+		doc: "cookies likewise"},
+	{name: "scheme", of: ofMatch, modes: inHTTP, form: custom{"", oneOrMore(schemeSchema)},
+		doc: "`http` or `https`: how the client came"},
+	{name: "client", of: ofMatch, form: custom{"", oneOrMore(textSchema)},
+		doc: "addresses and networks of clients"},
+	{name: "sni", of: ofMatch, form: custom{"", oneOrMore(textSchema)},
+		doc: "the name that the TLS client asked for, spelled like `host`"},
+	{name: "listen_port", of: ofMatch, form: custom{"", portsSchema},
+		doc: "the port that the client came to"},
+	{name: "regex", of: ofField, form: textual{"required"},
+		doc: "a regular expression (RE2) for the whole value"},
+
+	{name: "group", of: ofTarget, form: textual{"required"},
+		doc: "the name of a group in `servers`"},
+	{name: "weight", of: ofTarget, form: integer{0, 1000, 1, "write a number from 0 to 1000", ""},
+		doc: "its share of the sum of all weights"},
+
+	{name: "to", of: ofRedirect, form: textual{"required"},
+		doc: "where to: a URL or a path, with variables"},
+	{name: "status", of: ofRedirect, form: custom{"308", redirectStatusSchema},
+		doc: "301, 302, 303, 307 or 308"},
+
+	{name: "status", of: ofRespond, form: integer{200, 599, 200, "write a status from 200 to 599", ""},
+		doc: "the status code"},
+	{name: "body", of: ofRespond, form: textual{"empty"},
+		doc: "the content"},
+	{name: "headers", of: ofRespond, form: custom{"none", fieldsSchema},
+		doc: "header fields: `{ \"Content-Type\": \"text/plain\" }`"},
+
+	{name: "strip_prefix", of: ofRewrite, form: textual{"none"},
+		doc: "what is taken off the path"},
+	{name: "add_prefix", of: ofRewrite, form: textual{"none"},
+		doc: "what is put before the path"},
+	{name: "path", of: ofRewrite, form: textual{"as it came"},
+		doc: "the path instead; `$1` is the first group of `path_regex`"},
+	{name: "query", of: ofRewrite, form: textual{"as it came"},
+		doc: "the query instead"},
+
+	{name: "set", of: ofEdits, form: custom{"none", fieldsSchema},
+		doc: "fields in place of what is there"},
+	{name: "add", of: ofEdits, form: custom{"none", fieldsSchema},
+		doc: "fields beside what is there"},
+	{name: "remove", of: ofEdits, form: custom{"none", textsSchema},
+		doc: "names of fields that do not pass"},
+
+	// Groups of hosts.
+	{name: "hosts", of: ofGroup, form: custom{"required", hostsSchema},
+		doc: "the [hosts](#hosts)"},
+	{name: "balancing_algo", of: ofGroup, upTo: ofFile, form: algorithm{choice{words: Algorithms, usual: Algorithms[0], noun: "algorithm", guess: true}},
+		doc: "how a host is chosen, see [balancing](#balancing)"},
+	{name: "connect_timeout", of: ofGroup, upTo: ofFile, form: duration{60000, "for no limit"},
+		doc:  "finding a host that accepts, over all hosts tried, see [hosts that are down](#hosts-that-are-down)",
+		into: func(t *target) any { return &t.group.ConnectTimeout }},
+	{name: "resolve_timeout", of: ofGroup, upTo: ofFile, form: duration{60000, "for no limit"},
+		doc:  "resolving a host's name",
+		into: func(t *target) any { return &t.group.ResolveTimeout }},
+	{name: "upstream_keepalive", of: ofGroup, upTo: ofFile, modes: inHTTP, form: keepalive{integer{0, math.MaxInt32, 0, `write "auto", a number of connections, or 0 to keep none`, ""}},
+		doc:  "idle connections kept to each host by each event loop: a number, or as many as were in use at once of late",
+		into: func(t *target) any { return &t.group.UpstreamKeepalive }},
+	{name: "upstream_keepalive_timeout", of: ofGroup, upTo: ofFile, modes: inHTTP, form: duration{60000, "for no limit"},
+		doc:  "how long an idle connection to a host is kept; a second less (half, if it says less than two) than the host says in `Keep-Alive`, if that is shorter",
+		into: func(t *target) any { return &t.group.UpstreamKeepaliveTimeout }},
+	{name: "proxy_protocol", of: ofGroup, form: choice{words: []string{"v1", "v2"}, noun: "version", remedy: `write "v1" or "v2"`},
+		doc:  "hosts are told in a PROXY header who the client is: `v1` or `v2`",
+		into: func(t *target) any { return &t.group.ProxyProtocol }},
+	{name: "tcp_keepalive", of: ofGroup, upTo: ofFile, form: duration{0, "for none"},
+		doc:  "a probe is sent to a host that is silent for as long",
+		into: func(t *target) any { return &t.group.TCPKeepalive }},
+	{name: "proxy_tls_enabled", of: ofGroup, upTo: ofFile, form: boolean{false},
+		doc: "speak TLS to the hosts"},
+	{name: "proxy_tls_verify", of: ofGroup, upTo: ofFile, form: boolean{false},
+		doc: "check the hosts' certificates"},
+	{name: "proxy_tls_ca_path", of: ofGroup, upTo: ofFile, form: textual{"the system's"},
+		doc: "the PEM file of the CAs to trust"},
+	{name: "proxy_tls_server_name", of: ofGroup, upTo: ofFile, form: textual{"the host's name"},
+		doc: "what hosts are asked for, and their certificates must be for"},
+	{name: "proxy_tls_cert_path", of: ofGroup, upTo: ofFile, form: textual{"none"},
+		doc: "PEM file of the certificate chain that is shown to hosts"},
+	{name: "proxy_tls_key_path", of: ofGroup, upTo: ofFile, form: textual{"none"},
+		doc: "PEM file of its key"},
+
+	{name: "host", of: ofHost, form: textual{"required"},
+		doc: "a name, an IPv4 or an IPv6 address"},
+	{name: "port", of: ofHost, form: portForm(required),
+		doc: "its TCP port"},
+	{name: "unix", of: ofHost, form: textual{"none"},
+		doc: "path of a Unix-domain socket, instead of `host` and `port`"},
+	{name: "name", of: ofHost, form: custom{"the host's", textSchema},
+		doc: "what it is called, see [names](#a-hosts-name)"},
+
+	{name: "cert_path", of: ofCertificate, form: textual{"required"},
+		doc: "PEM file of the chain"},
+	{name: "key_path", of: ofCertificate, form: textual{"required"},
+		doc: "PEM file of its key"},
+})
+
+// required is the default where absence is an error, reported by the caller.
+const required = 0

@@ -1,0 +1,121 @@
+package config
+
+import "slices"
+
+// place is one kind of object in a file and the keys that it may have.
+type place struct {
+	name   string // for "... belongs in <name>"
+	level  level
+	modes  modes
+	keys   []*key
+	strict bool // existing files do not have it, and so no keys in it that nothing reads
+}
+
+// places are all there are, in the order in which hints name them.
+var places = []*place{
+	{name: "the file's top level", level: ofFile, modes: inBoth},
+	{name: `"stream"`, level: ofServer, modes: inStream},
+	{name: `"http"`, level: ofServer, modes: inHTTP},
+	{name: "a route", level: ofRoute, modes: inStream, strict: true},
+	{name: "a route", level: ofRoute, modes: inHTTP, strict: true},
+	{name: `a group in "servers"`, level: ofGroup, modes: inBoth},
+	{name: `an entry of "hosts"`, level: ofHost, modes: inBoth},
+	{name: `an entry of "certificates"`, level: ofCertificate, modes: inBoth, strict: true},
+	{name: `an entry of "listen"`, level: ofListen, modes: inBoth, strict: true},
+	{name: `"match"`, level: ofMatch, modes: inStream, strict: true},
+	{name: `"match"`, level: ofMatch, modes: inHTTP, strict: true},
+	{name: "a value to match", level: ofField, modes: inBoth, strict: true},
+	{name: `an entry of "proxy_to"`, level: ofTarget, modes: inBoth, strict: true},
+	{name: `"redirect"`, level: ofRedirect, modes: inHTTP, strict: true},
+	{name: `"respond"`, level: ofRespond, modes: inHTTP, strict: true},
+	{name: `"rewrite"`, level: ofRewrite, modes: inHTTP, strict: true},
+	{name: `"request_headers" or "response_headers"`, level: ofEdits, modes: inHTTP, strict: true},
+}
+
+// declare returns the table, filled in, and gives each place its keys.
+func declare(table []key) []*key {
+	list := make([]*key, len(table))
+	for i := range table {
+		k := &table[i]
+		if k.modes == 0 {
+			k.modes = inBoth
+		}
+		if k.upTo == own {
+			k.upTo = k.of
+		}
+		list[i] = k
+		for _, p := range places {
+			if k.modes&p.modes != 0 && k.mayStandIn(p.level) {
+				p.keys = append(p.keys, k)
+			}
+		}
+	}
+	return list
+}
+
+// mayStandIn reports whether k may be in an object of level l.
+func (k *key) mayStandIn(l level) bool {
+	switch {
+	case l == k.of, l == k.upTo:
+		return true
+	case k.of == ofProcess:
+		return l == ofFile || l == ofServer
+	case k.upTo < k.of:
+		return l == ofServer || l == ofRoute && k.of == ofGroup
+	default:
+		return false
+	}
+}
+
+// placeOf returns the place of a level in servers of mode m, or where that does
+// not matter.
+func placeOf(l level, m modes) *place {
+	return places[slices.IndexFunc(places, func(p *place) bool { return p.level == l && p.modes&m != 0 })]
+}
+
+// key returns what may be in p by that name, or nil.
+func (p *place) key(name string) *key {
+	for _, k := range p.keys {
+		if k.name == name {
+			return k
+		}
+	}
+	return nil
+}
+
+// owns reports whether a key of that name belongs in p, and is not only the
+// default there of what is further in.
+func (p *place) owns(name string) bool {
+	k := p.key(name)
+	switch {
+	case k == nil:
+		return false
+	case k.of == ofProcess:
+		return true
+	case p.level == ofServer:
+		return k.of == ofServer || k.of == ofRoute // a server without routes is one
+	default:
+		return k.of == p.level
+	}
+}
+
+// names returns the names of p's keys, each once.
+func (p *place) names() []string {
+	var list []string
+	for _, k := range p.keys {
+		if !slices.Contains(list, k.name) {
+			list = append(list, k.name)
+		}
+	}
+	return list
+}
+
+// twin returns what p is in servers of the other mode, or nil if it is the same.
+func (p *place) twin() *place {
+	for _, q := range places {
+		if q.level == p.level && q != p {
+			return q
+		}
+	}
+	return nil
+}

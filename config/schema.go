@@ -1,0 +1,181 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+
+	"github.com/goccy/go-json"
+)
+
+// schema is a JSON Schema, draft 2020-12.
+type schema map[string]any
+
+// Schema returns the JSON Schema (draft 2020-12) of configuration files. What
+// depends on more than one value, or on the machine, is not in it.
+func Schema() []byte {
+	s := objectSchema(placeOf(ofFile, inBoth))
+	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	s["title"] = "kroxy-ev configuration"
+	defs := schema{}
+	for _, p := range places {
+		if p.level != ofFile {
+			defs[p.id()] = objectSchema(p)
+		}
+	}
+	s["$defs"] = defs
+	s["anyOf"] = []schema{{"required": []string{"http"}}, {"required": []string{"stream"}}, {"required": []string{"include"}}}
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		panic("config: the schema is not JSON: " + err.Error()) // it is made of strings and numbers
+	}
+	return append(text, '\n')
+}
+
+// id is the name of p in a schema.
+func (p *place) id() string {
+	names := map[level]string{
+		ofServer: "server", ofRoute: "route", ofGroup: "group", ofHost: "host", ofListen: "listen", ofMatch: "match", ofField: "field",
+		ofTarget: "target", ofRedirect: "redirect", ofRespond: "respond", ofRewrite: "rewrite", ofEdits: "edits", ofCertificate: "certificate",
+	}
+	switch {
+	case p.twin() == nil:
+		return names[p.level]
+	case p.modes == inHTTP:
+		return "http_" + names[p.level]
+	default:
+		return "stream_" + names[p.level]
+	}
+}
+
+// insecure are the beginnings of words in keys that look like security, as
+// looksSecure has them: a schema's patterns can say most of it.
+const insecure = `(^|[_-])(m?tls|ssl|allow|deny|auth($|[^o]|o($|[^r])|ori))|verify|user|proxy_?(tls|ssl)`
+
+func objectSchema(p *place) schema {
+	properties := schema{}
+	for _, k := range p.keys {
+		if _, there := properties[k.name]; !there {
+			v := k.form.schema(p.modes)
+			v["description"] = plain(k.doc)
+			properties[k.name] = v
+		}
+	}
+	s := schema{"type": "object", "properties": properties}
+	names := p.names()
+	if p.strict {
+		s["patternProperties"] = schema{"^[_/#$]": true}
+		s["additionalProperties"] = false
+	} else {
+		s["propertyNames"] = anyOf(schema{"enum": names}, schema{"pattern": "^[_/#$]"}, schema{"not": schema{"pattern": insecure}})
+	}
+	switch p.level {
+	case ofHost:
+		s["oneOf"] = []schema{{"required": []string{"host", "port"}, "not": schema{"required": []string{"unix"}}},
+			{"required": []string{"unix"}, "not": anyOf(schema{"required": []string{"host"}}, schema{"required": []string{"port"}})}}
+	case ofListen:
+		s["oneOf"] = []schema{{"required": []string{"port"}, "not": anyOf(schema{"required": []string{"unix"}}, schema{"required": []string{"mode"}})},
+			{"required": []string{"unix"}, "not": anyOf(schema{"required": []string{"port"}}, schema{"required": []string{"address"}}, schema{"required": []string{"ipv6_only"}})}}
+	case ofGroup:
+		s["required"] = []string{"hosts"}
+	case ofTarget:
+		s["required"] = []string{"group"}
+	case ofField:
+		s["required"] = []string{"regex"}
+	case ofRedirect:
+		s["required"] = []string{"to"}
+	case ofRoute, ofServer:
+		s["oneOf"] = doesOne(p)
+	}
+	return s
+}
+
+// doesOne are the schemas of which a route or a server fits exactly one.
+func doesOne(p *place) []schema {
+	var all []schema
+	what := actions
+	if p.level == ofServer {
+		what = append(slices.Clip(what), "routes")
+	}
+	for _, a := range what {
+		if p.key(a) != nil {
+			all = append(all, schema{"required": []string{a}})
+		}
+	}
+	return all
+}
+
+func anyOf(list ...schema) schema { return schema{"anyOf": list} }
+
+func ref(l level, m modes) schema { return schema{"$ref": "#/$defs/" + placeOf(l, m).id()} }
+
+// plain is Markdown without links.
+func plain(markdown string) string { return links.ReplaceAllString(markdown, "$1") }
+
+var links = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
+
+// What custom forms look like.
+
+func serversSchema(m modes) func(modes) schema {
+	return func(modes) schema {
+		return anyOf(ref(ofServer, m), schema{"type": "array", "items": ref(ofServer, m), "minItems": 1})
+	}
+}
+
+func arrayOf(l level) func(modes) schema {
+	return func(m modes) schema { return schema{"type": "array", "items": ref(l, m), "minItems": 1} }
+}
+
+func objectOf(l level) func(modes) schema {
+	return func(m modes) schema { return anyOf(ref(l, m)) }
+}
+
+func oneOrMore(one func(modes) schema) func(modes) schema {
+	return func(m modes) schema { return anyOf(one(m), schema{"type": "array", "items": one(m), "minItems": 1}) }
+}
+
+func textSchema(modes) schema { return schema{"type": "string"} }
+
+func textsSchema(m modes) schema { return oneOrMore(textSchema)(m) }
+
+func groupsSchema(m modes) schema {
+	return schema{"type": "object", "additionalProperties": ref(ofGroup, m), "minProperties": 1}
+}
+
+func hostsSchema(m modes) schema { return arrayOf(ofHost)(m) }
+
+func formatLogSchema(modes) schema {
+	return anyOf(schema{"type": "string"}, schema{"type": "object", "additionalProperties": schema{"type": "string"}, "minProperties": 1})
+}
+
+// fieldsSchema is of header fields: names and values; null takes one away.
+func fieldsSchema(modes) schema {
+	return schema{
+		"type": "object", "propertyNames": schema{"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},
+		"additionalProperties": anyOf(schema{"type": "string", "pattern": "^[^\u0000-\u0008\u000a-\u001f\u007f]*$"}, schema{"type": "null"}),
+	}
+}
+
+func proxyToSchema(m modes) schema {
+	return anyOf(schema{"type": "string", "minLength": 1}, schema{"type": "array", "items": ref(ofTarget, m), "minItems": 1})
+}
+
+func pathSchema(modes) schema { return schema{"type": "string", "pattern": "^/[^?#]*$|" + reference} }
+
+func schemeSchema(modes) schema { return schema{"enum": []string{"http", "https"}} }
+
+func portsSchema(m modes) schema {
+	return oneOrMore(func(m modes) schema { return portForm(required).schema(m) })(m)
+}
+
+func modeSchema(modes) schema {
+	return schema{"type": "string", "pattern": "^0?[0-7]{1,3}$|" + reference}
+}
+
+func redirectStatusSchema(modes) schema {
+	return anyOf(schema{"enum": []int{301, 302, 303, 307, 308}}, schema{"type": "string", "pattern": reference})
+}
+
+func fieldsOfMatchSchema(m modes) schema {
+	return schema{"type": "object", "minProperties": 1, "additionalProperties": anyOf(
+		schema{"type": "boolean"}, textsSchema(m), ref(ofField, m))}
+}

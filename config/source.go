@@ -1,0 +1,66 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Source is all that a configuration was made from, but for the PEM files that
+// it names: whoever has it and them can make the configuration again, in another
+// process too, whatever has become of the files and the environment.
+type Source struct {
+	Path     string              // of the file, for messages
+	Text     []byte              // what is in it
+	Included map[string][]byte   // what is in the files that it includes, by path
+	Found    map[string][]string // the paths that the patterns in "include" stand for
+	Env      map[string]string   // the environment variables that it uses, as far as they are set
+}
+
+// Parse makes the configuration of s, with PEM files as they are now. The
+// results are as those of Load.
+func (s Source) Parse() (*Config, []Problem, error) {
+	return parse(s, s, decoder{open: readPEM, now: time.Now()})
+}
+
+// ParseWith is Parse for a process that may not read the PEM files that the
+// configuration names, or has to take them as they were: it opens none, and
+// one that is not in files does not exist. Nor does it look at the clock: it
+// warns of no certificate. The Config keeps the contents of files.
+func (s Source) ParseWith(files Files) (*Config, []Problem, error) {
+	return parse(s, s, decoder{open: func(path string) pemFile {
+		if content, ok := files[path]; ok {
+			return newPEM(content)
+		}
+		return unopened(syscall.ENOENT)
+	}})
+}
+
+// surroundings are where includes and environment variables come from.
+type surroundings interface {
+	file(path string) ([]byte, error) // an *Error
+	glob(pattern string) ([]string, error)
+	env(name string) (value string, set bool)
+}
+
+func (s Source) file(path string) ([]byte, error) {
+	if text, ok := s.Included[path]; ok {
+		return text, nil
+	}
+	return nil, &Error{err: os.ErrNotExist, Problems: []Problem{{File: path, What: "there is no such file", Remedy: "correct the path"}}}
+}
+
+func (s Source) glob(pattern string) ([]string, error) { return s.Found[pattern], nil }
+
+func (s Source) env(name string) (string, bool) {
+	value, set := s.Env[name]
+	return value, set
+}
+
+// machine is the surroundings of this process.
+type machine struct{}
+
+func (machine) file(path string) ([]byte, error)      { return readFile(path) }
+func (machine) glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
+func (machine) env(name string) (string, bool)        { return os.LookupEnv(name) }
