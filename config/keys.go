@@ -147,7 +147,7 @@ var keys = declare([]key{
 		doc: "PEM file of the certificate chain for clients that ask for no name or for one that no other certificate is for"},
 	{name: "tls_key_path", of: ofServer, upTo: ofFile, form: textual{"none"},
 		doc: "PEM file of its key"},
-	{name: "certificates", of: ofServer, upTo: ofFile, form: custom{"none", arrayOf(ofCertificate)},
+	{name: "certificates", of: ofServer, upTo: ofFile, form: custom{"none", certificatesSchema},
 		doc: "more of them, chosen by name: `[{ \"cert_path\": \"b.pem\", \"key_path\": \"b.key\" }]`. Without the pair above the first is the default"},
 	{name: "tls_min_version", of: ofServer, upTo: ofFile,
 		form: choice{words: []string{"1.2", "1.3"}, usual: "1.2", noun: "choice", remedy: `write "1.2" or "1.3": no other version is spoken`},
@@ -333,7 +333,7 @@ var keys = declare([]key{
 		doc: "its TCP port"},
 	{name: "unix", of: ofHost, form: textual{"none"},
 		doc: "path of a Unix-domain socket, instead of `host` and `port`"},
-	{name: "name", of: ofHost, form: custom{"the host's", textSchema},
+	{name: "name", of: ofHost, form: custom{"the host's", anySchema},
 		doc: "what it is called, see [names](#a-hosts-name)"},
 
 	{name: "cert_path", of: ofCertificate, form: textual{"required"},

@@ -51,6 +51,7 @@ func checkOutcomes(t *testing.T, cases []outcomeCase) {
 			if got := outcome(t, c.input); got != c.want {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
 			}
+			checkSchema(t, []byte(c.input), c.want)
 		})
 	}
 }

@@ -1,41 +1,135 @@
 package config
 
 import (
+	"flag"
 	"os"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
 
-// Every key is in the reference, and the reference has no others.
-func TestReferenceHasAllKeys(t *testing.T) {
+var update = flag.Bool("update", false, "write the tables of docs/configuration.md anew")
+
+// sections are the tables of the reference, by the marks before and after them.
+var sections = map[string]func(k *key) bool{
+	"file":        func(k *key) bool { return k.of == ofFile },
+	"process":     func(k *key) bool { return k.of == ofProcess },
+	"server":      func(k *key) bool { return k.of == ofServer && !isTLS(k) },
+	"tls":         func(k *key) bool { return k.of == ofServer && isTLS(k) },
+	"listen":      func(k *key) bool { return k.of == ofListen },
+	"route":       func(k *key) bool { return k.of == ofRoute },
+	"match":       func(k *key) bool { return k.of == ofMatch },
+	"redirect":    func(k *key) bool { return k.of == ofRedirect },
+	"respond":     func(k *key) bool { return k.of == ofRespond },
+	"rewrite":     func(k *key) bool { return k.of == ofRewrite },
+	"edits":       func(k *key) bool { return k.of == ofEdits },
+	"target":      func(k *key) bool { return k.of == ofTarget },
+	"group":       func(k *key) bool { return k.of == ofGroup && !isTLS(k) },
+	"group tls":   func(k *key) bool { return k.of == ofGroup && isTLS(k) },
+	"host":        func(k *key) bool { return k.of == ofHost },
+	"certificate": func(k *key) bool { return k.of == ofCertificate },
+}
+
+func isTLS(k *key) bool { return strings.Contains(k.name, "tls_") || k.name == "certificates" }
+
+// table is the Markdown of the keys of a section.
+func table(is func(k *key) bool) string {
+	var rows, defaults, wheres strings.Builder
+	for _, k := range keys {
+		if !is(k) {
+			continue
+		}
+		defaults.WriteString(k.form.spell())
+		wheres.WriteString(k.where())
+	}
+	head, line := "| key |", "|---|"
+	if defaults.Len() > 0 {
+		head, line = head+" default |", line+"---|"
+	}
+	if wheres.Len() > 0 {
+		head, line = head+" where |", line+"---|"
+	}
+	rows.WriteString(head + " meaning |\n" + line + "---|\n")
+	for _, k := range keys {
+		if !is(k) {
+			continue
+		}
+		rows.WriteString("| `" + k.name + "` |")
+		if defaults.Len() > 0 {
+			rows.WriteString(" " + k.form.spell() + " |")
+		}
+		if wheres.Len() > 0 {
+			rows.WriteString(" " + k.where() + " |")
+		}
+		switch k.modes {
+		case inHTTP:
+			if k.of == ofServer || k.of == ofRoute || k.of == ofGroup || k.of == ofMatch {
+				rows.WriteString(" (`http`)")
+			}
+		case inStream:
+			rows.WriteString(" (`stream`)")
+		}
+		rows.WriteString(" " + k.doc + " |\n")
+	}
+	return rows.String()
+}
+
+// where is what may have k, from the inside out, where that is more than one
+// kind of object.
+func (k *key) where() string {
+	names := map[level]string{ofFile: "file", ofServer: "server", ofRoute: "route", ofGroup: "group", ofListen: "`listen`"}
+	if k.upTo == k.of {
+		return names[k.of]
+	}
+	var list []string
+	for _, l := range []level{ofListen, ofGroup, ofRoute, ofServer, ofFile} {
+		if k.mayStandIn(l) {
+			list = append(list, names[l])
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// The tables of the reference are made from the declarations: go test -run
+// TestReference -update writes them.
+func TestReference(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../docs/configuration.md")
+	const file = "../docs/configuration.md"
+	old, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Those that the text explains, and the tables do not.
-	documented := map[string]bool{"http": true, "stream": true, "servers": true, "host": true, "name": true, "cert_path": true, "key_path": true}
-	for line := range strings.Lines(string(text)) {
-		cells := strings.Split(line, "|")
-		if len(cells) < 4 {
+	text, seen := string(old), map[string]bool{}
+	for name, is := range sections {
+		begin, end := "<!-- keys: "+name+" -->\n", "<!-- end -->"
+		before, rest, found := strings.Cut(text, begin)
+		_, after, closed := strings.Cut(rest, end)
+		if !found || !closed {
+			t.Errorf("%s has no %s", file, begin)
 			continue
 		}
-		for _, key := range regexp.MustCompile("`(?:servers\\.X\\.)?([a-z_]+)`").FindAllStringSubmatch(cells[1], -1) {
-			documented[key[1]] = true
-		}
+		text = before + begin + table(is) + end + after
 	}
-	known := map[string]bool{}
 	for _, k := range keys {
-		key := k.name
-		if known[key] = true; !documented[key] {
-			t.Errorf("%s is not in docs/configuration.md", key)
+		n := 0
+		for _, is := range sections {
+			if is(k) {
+				n++
+			}
+		}
+		if seen[k.name] = true; n != 1 && k.of != ofField {
+			t.Errorf("%s is in %d tables", k.name, n)
+		}
+		if k.doc == "" || strings.Contains(k.doc, "|") || strings.HasSuffix(k.doc, ".") {
+			t.Errorf("%s is explained badly: %q", k.name, k.doc)
 		}
 	}
-	for key := range documented {
-		if !known[key] && !slices.Contains(Algorithms, key) {
-			t.Errorf("docs/configuration.md has %s, which is no key", key)
+	switch {
+	case text == string(old):
+	case *update:
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
+	default:
+		t.Errorf("%s is not current: go test ./config -run TestReference -update", file)
 	}
 }

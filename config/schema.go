@@ -133,6 +133,14 @@ func oneOrMore(one func(modes) schema) func(modes) schema {
 	return func(m modes) schema { return anyOf(one(m), schema{"type": "array", "items": one(m), "minItems": 1}) }
 }
 
+// anySchema is of a label that Kroxy never read, and existing files may have.
+func anySchema(modes) schema { return schema{} }
+
+// certificatesSchema is of a list that may be empty: there may be another way.
+func certificatesSchema(m modes) schema {
+	return schema{"type": "array", "items": ref(ofCertificate, m)}
+}
+
 func textSchema(modes) schema { return schema{"type": "string"} }
 
 func textsSchema(m modes) schema { return oneOrMore(textSchema)(m) }
