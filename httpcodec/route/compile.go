@@ -1,0 +1,282 @@
+package route
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Problem is something that is wrong with a route.
+type Problem struct {
+	Path   string // of the key, as "http.routes[1].match.host[0]"
+	What   string
+	Remedy string
+}
+
+// Compile makes a Table of routes. If anything is wrong with them, there is no table, and problems are all that were found.
+func Compile(routes []Route) (t *Table, problems []Problem) {
+	c := compiler{table: &Table{
+		rules:  make([]rule, len(routes)),
+		places: make([]place, 1),
+		steps:  make(map[step]int32),
+		routes: make(map[pair][]int32, len(routes)),
+	}}
+	for i := range routes {
+		c.enter(int32(i), c.parse(&routes[i]))
+	}
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	return c.table, nil
+}
+
+type compiler struct {
+	table      *Table
+	problems   []Problem
+	normalizer Normalizer
+
+	names, paths int32 // the last ids given to patterns
+}
+
+// patterns are what a route demands, in the forms in which things are compared. What is empty demands nothing.
+type patterns struct {
+	hosts, snis []string
+
+	exact, prefixes []string
+	regexes         regexes
+	directories     []string // of regexes, one each
+
+	quick, slow []condition // of all else
+}
+
+// parse brings a route's match into the form in which it is compared.
+func (c *compiler) parse(route *Route) *patterns {
+	p, m := new(patterns), route.Match
+	if m == nil {
+		return p
+	}
+	p.hosts = c.namePatterns(route, "host", m.Host)
+	p.snis = c.namePatterns(route, "sni", m.SNI)
+	p.exact = c.pathPatterns(route, "path", m.Path)
+	p.prefixes = c.pathPatterns(route, "path_prefix", m.PathPrefix)
+	for i, s := range m.PathRegex {
+		if re, directory := c.regex(route, fmt.Sprintf("path_regex[%d]", i), s); re != nil {
+			p.regexes, p.directories = append(p.regexes, re), append(p.directories, directory)
+		}
+	}
+	if len(m.Method) > 0 {
+		p.quick = append(p.quick, methods(m.Method))
+	}
+	var http, https bool
+	for i, s := range m.Scheme {
+		switch strings.ToLower(s) {
+		case "http":
+			http = true
+		case "https":
+			https = true
+		default:
+			c.fail(route, fmt.Sprintf("scheme[%d]", i), fmt.Sprintf("there is no scheme %q here", s), `use "http" or "https"`)
+		}
+	}
+	if http != https {
+		p.quick = append(p.quick, tls(https))
+	}
+	if len(m.ListenPort) > 0 {
+		p.quick = append(p.quick, ports(m.ListenPort))
+	}
+	if len(m.Client) > 0 {
+		p.quick = append(p.quick, networks(m.Client))
+	}
+	for i := range m.Header {
+		v := c.value(route, "header", &m.Header[i])
+		v.name = strings.ToLower(v.name)
+		p.slow = append(p.slow, &headerField{v})
+	}
+	for i := range m.Cookie {
+		p.slow = append(p.slow, &cookie{c.value(route, "cookie", &m.Cookie[i])})
+	}
+	for i := range m.Query {
+		p.slow = append(p.slow, &argument{c.value(route, "query", &m.Query[i])})
+	}
+	return p
+}
+
+func (c *compiler) fail(route *Route, key, what, remedy string) {
+	c.problems = append(c.problems, Problem{route.Path + ".match." + key, what, remedy})
+}
+
+func (c *compiler) namePatterns(route *Route, key string, texts []string) (patterns []string) {
+	for i, text := range texts {
+		pattern, what := namePattern(text)
+		if what != "" {
+			c.fail(route, fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("%q matches no name: %s", text, what),
+				`write a name such as "www.example", or "*.example" for all names below it; a port is matched with "listen_port"`)
+			continue
+		}
+		patterns = append(patterns, pattern)
+	}
+	return patterns
+}
+
+func (c *compiler) pathPatterns(route *Route, key string, texts []string) (patterns []string) {
+	for i, text := range texts {
+		var what, remedy string
+		if !strings.HasPrefix(text, "/") {
+			what, remedy = "a path begins with a slash", fmt.Sprintf("write %q", "/"+text)
+		} else if strings.ContainsAny(text, "?#") {
+			what, remedy = "a path ends where a query or a fragment begins", `match the query with "query"; a "?" within a path is written "%3F", and a "#" is "%23"`
+		} else if normal, err := c.normalizer.Path([]byte(text)); err != nil {
+			what, remedy = "no request has this path: "+strings.TrimPrefix(err.Error(), "route: "), "write it without dot segments, and each percent sign as %25"
+		} else {
+			patterns = append(patterns, string(normal))
+			continue
+		}
+		c.fail(route, fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("%q: %s", text, what), remedy)
+	}
+	return patterns
+}
+
+func (c *compiler) regex(route *Route, key, s string) (re *regexp.Regexp, directory string) {
+	re, directory, err := anchored(s)
+	if err != nil {
+		c.fail(route, key, fmt.Sprintf("the regular expression %q does not compile: %s", s, strings.TrimPrefix(err.Error(), "error parsing regexp: ")),
+			"write it in the syntax of RE2 (https://github.com/google/re2/wiki/Syntax)")
+	}
+	return re, directory
+}
+
+func (c *compiler) value(route *Route, key string, m *FieldMatch) value {
+	v := value{name: m.Name, texts: m.Values, absent: m.Present != nil && !*m.Present}
+	if m.Regex != "" {
+		v.pattern, _ = c.regex(route, key+"."+m.Name+".regex", m.Regex)
+	}
+	return v
+}
+
+// enter enters a route into the table's index, and makes a rule of what the index does not tell.
+func (c *compiler) enter(i int32, p *patterns) {
+	t := c.table
+	t.asksHost = t.asksHost || len(p.hosts) > 0
+	t.asksSNI = t.asksSNI || len(p.snis) > 0
+
+	names, paths := []int32{anyName}, []int32{anyPath}
+	var left patterns // what the index does not tell
+	switch {
+	case len(p.hosts) > 0:
+		names, left.snis = c.nameIDs(&t.hosts, p.hosts), p.snis
+	case len(p.snis) > 0:
+		names = c.nameIDs(&t.snis, p.snis)
+	}
+	switch {
+	case len(p.exact) > 0:
+		paths, left.prefixes = c.pathIDs(p.exact, true), p.prefixes
+	case len(p.prefixes) > 0:
+		paths = c.pathIDs(p.prefixes, false)
+	case len(p.directories) > 0:
+		paths = c.pathIDs(p.directories, false)
+	}
+
+	// A route may take memory for the sum of its patterns, not for their product.
+	if n, m := len(names), len(paths); n*m > 64+4*(n+m) {
+		if n < m {
+			names, left.hosts, left.snis = []int32{anyName}, p.hosts, p.snis
+		} else {
+			paths, left.exact, left.prefixes = []int32{anyPath}, p.exact, p.prefixes
+		}
+	}
+
+	rule := p.quick
+	if len(left.hosts) > 0 {
+		rule = append(rule, hostNames(left.hosts))
+	}
+	if len(left.snis) > 0 {
+		rule = append(rule, sniNames(left.snis))
+	}
+	if len(left.exact) > 0 {
+		rule = append(rule, exactPaths(left.exact))
+	}
+	if len(left.prefixes) > 0 {
+		rule = append(rule, prefixes(left.prefixes))
+	}
+	rule = append(rule, p.slow...)
+	if len(p.regexes) > 0 {
+		rule = append(rule, p.regexes)
+	}
+	t.rules[i] = slices.Clip(rule)
+
+	for _, name := range names {
+		for _, path := range paths {
+			c.enterPair(i, pair{name, path})
+		}
+	}
+}
+
+// enterPair enters a route under a pair, unless it has been, or one before it takes all that has the pair.
+func (c *compiler) enterPair(i int32, at pair) {
+	list := c.table.routes[at]
+	if n := len(list); n > 0 && (list[n-1] == i || len(c.table.rules[list[n-1]]) == 0) {
+		return
+	}
+	c.table.routes[at] = append(list, i)
+}
+
+// nameIDs returns the ids of patterns, which are new where a pattern is.
+func (c *compiler) nameIDs(in *names, patterns []string) []int32 {
+	ids := make([]int32, 0, len(patterns))
+	for _, pattern := range patterns {
+		id := in.add(pattern, c.names+1)
+		c.names = max(c.names, id)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// pathIDs returns the ids of patterns likewise. They are exact paths, or prefixes; "" takes any path.
+func (c *compiler) pathIDs(patterns []string, exact bool) []int32 {
+	ids := make([]int32, 0, len(patterns))
+	for _, pattern := range patterns {
+		if pattern == "" {
+			ids = append(ids, anyPath)
+			continue
+		}
+		id := c.pathID(pattern, exact)
+		if *id == anyPath {
+			c.paths++
+			*id = c.paths
+		}
+		ids = append(ids, *id)
+	}
+	return ids
+}
+
+// pathID returns where the id of a pattern is.
+func (c *compiler) pathID(pattern string, exact bool) *int32 {
+	if exact {
+		return &c.place(pattern).exact
+	}
+	if directory, ok := strings.CutSuffix(pattern, "/"); ok {
+		return &c.place(directory).below
+	}
+	return &c.place(pattern).prefix
+}
+
+// place returns the place of a path, which is new if there was none; "" is the root. It is valid until the next call.
+func (c *compiler) place(path string) *place {
+	t, at := c.table, int32(0)
+	for path != "" {
+		end := 1
+		for end < len(path) && path[end] != '/' {
+			end++
+		}
+		by := step{at, path[1:end]}
+		to, known := t.steps[by]
+		if !known {
+			to = int32(len(t.places))
+			t.places = append(t.places, place{})
+			t.steps[by] = to
+		}
+		at, path = to, path[end:]
+	}
+	return &t.places[at]
+}

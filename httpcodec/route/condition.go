@@ -1,0 +1,172 @@
+package route
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// condition is one thing that a route demands of a request beyond what the Table's index tells.
+type condition interface {
+	holds(r *Request) bool
+}
+
+type (
+	hostNames  []string // patterns in the form of namePattern
+	sniNames   []string
+	exactPaths []string
+	prefixes   []string // in normal form
+	regexes    []*regexp.Regexp
+	methods    []string
+	networks   []netip.Prefix
+	tls        bool
+	ports      []uint16
+)
+
+func (c hostNames) holds(r *Request) bool { return anyTakesName(c, r.name) }
+func (c sniNames) holds(r *Request) bool  { return anyTakesName(c, r.sni) }
+
+func anyTakesName(patterns []string, name []byte) bool {
+	for _, p := range patterns {
+		if takesName(p, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c exactPaths) holds(r *Request) bool {
+	for _, p := range c {
+		if string(r.Path) == p {
+			return true
+		}
+	}
+	return false
+}
+
+func (c prefixes) holds(r *Request) bool {
+	for _, p := range c {
+		if hasPathPrefix(r.Path, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasPathPrefix reports whether path is prefix or below it; only the latter, if prefix ends with a slash. Both are in normal form.
+func hasPathPrefix[T string | []byte](path T, prefix string) bool {
+	n := len(prefix)
+	return len(path) >= n && string(path[:n]) == prefix && (len(path) == n || path[n] == '/' || prefix[n-1] == '/')
+}
+
+func (c regexes) holds(r *Request) bool { return c.first(r.Path) != nil }
+
+// first returns the first regular expression that matches path, or nil.
+func (c regexes) first(path []byte) *regexp.Regexp {
+	for _, re := range c {
+		if re.Match(path) {
+			return re
+		}
+	}
+	return nil
+}
+
+func (c methods) holds(r *Request) bool {
+	for _, m := range c {
+		if string(r.Method) == m {
+			return true
+		}
+	}
+	return false
+}
+
+func (c networks) holds(r *Request) bool {
+	for _, p := range c {
+		if p.Contains(r.Client) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c tls) holds(r *Request) bool   { return r.TLS == bool(c) }
+func (c ports) holds(r *Request) bool { return slices.Contains(c, r.Port) }
+
+// value is what is demanded of a header field, a query's argument or a cookie. Of several with the name, one has to fit.
+type value struct {
+	name    string   // of a header field: in small letters
+	absent  bool     // there is none
+	texts   []string // it is one of these, unless nil
+	pattern *regexp.Regexp
+}
+
+func (v *value) fits(b []byte) bool {
+	switch {
+	case v.pattern != nil:
+		return v.pattern.Match(b)
+	case v.texts != nil:
+		for _, text := range v.texts {
+			if string(b) == text {
+				return true
+			}
+		}
+		return false
+	}
+	return true
+}
+
+type (
+	headerField struct{ value }
+	argument    struct{ value }
+	cookie      struct{ value }
+)
+
+func (c *headerField) holds(r *Request) bool {
+	for at := 0; ; {
+		b, next := r.nextField(c.name, at)
+		if next == 0 {
+			return c.absent
+		}
+		if c.fits(b) {
+			return !c.absent
+		}
+		at = next
+	}
+}
+
+func (c *argument) holds(r *Request) bool {
+	for name, b := range r.Args().All() {
+		if string(name) == c.name && c.fits(b) {
+			return !c.absent
+		}
+	}
+	return c.absent
+}
+
+func (c *cookie) holds(r *Request) bool {
+	for name, b := range r.Cookies().Cookies() {
+		if string(name) == c.name && c.fits(b) {
+			return !c.absent
+		}
+	}
+	return c.absent
+}
+
+// anchored compiles a regular expression that has to match all of a text. directory is the path, up to a slash, that every text
+// begins with which it matches, or "".
+func anchored(s string) (re *regexp.Regexp, directory string, err error) {
+	if _, err = regexp.Compile(s); err != nil {
+		return nil, "", err
+	}
+	if re, err = regexp.Compile(`\A(?:` + s + `)\z`); err != nil {
+		return nil, "", err
+	}
+	if begin, err := regexp.Compile(strings.TrimPrefix(s, "^")); err == nil {
+		literal, _ := begin.LiteralPrefix()
+		if strings.HasPrefix(literal, "/") {
+			directory = literal[:strings.LastIndexByte(literal, '/')+1]
+		}
+	}
+	return re, directory, nil
+}

@@ -1,0 +1,359 @@
+package route
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+func compiled(t testing.TB, routes []Route) *Table {
+	t.Helper()
+	table, problems := Compile(routes)
+	if len(problems) > 0 {
+		t.Fatalf("%+v", problems)
+	}
+	return table
+}
+
+func yes() *bool { return new(true) }
+func no() *bool  { return new(false) }
+
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		match    Match
+		taken    []query
+		notTaken []query
+	}{
+		{Match{Host: []string{"www.Example"}},
+			[]query{{host: "www.example"}, {host: "WWW.EXAMPLE"}, {host: "www.example."}, {host: "%77ww.example"}},
+			[]query{{host: "a.www.example"}, {host: "www.example.."}, {host: "example"}, {}}},
+		{Match{Host: []string{"*.shop.example", "other"}},
+			[]query{{host: "a.shop.example"}, {host: "b.a.Shop.Example."}, {host: "other"}, {host: "a..shop.example"}},
+			[]query{{host: "shop.example"}, {host: ".shop.example"}, {host: "ashop.example"}, {host: "x.example"}, {host: "a.other"}}},
+		{Match{Host: []string{"::1", "[FE80::0:2]", "127.0.0.1"}},
+			[]query{{host: "::1"}, {host: "fe80::2"}, {host: "FE80::2"}, {host: "127.0.0.1"}},
+			[]query{{host: "::2"}}},
+		{Match{Path: []string{"/a", "/b/", "/c/../d", "/%7eu", "/ä"}},
+			[]query{{target: "/a"}, {target: "/a?x"}, {target: "/b/"}, {target: "/d"}, {target: "/x/../a"}, {target: "/~u"}, {target: "/%C3%A4"}, {target: "/\xc3\xa4"}, {target: "//a"}},
+			[]query{{target: "/a/"}, {target: "/b"}, {target: "/A"}, {target: "/"}, {target: "*"}, {target: "/a%2F"}}},
+		{Match{PathPrefix: []string{"/api"}},
+			[]query{{target: "/api"}, {target: "/api/"}, {target: "/api/x/y"}, {target: "/api?x"}, {target: "/x/../api/y"}, {target: "/%61pi"}},
+			[]query{{target: "/apis"}, {target: "/ap"}, {target: "/"}, {target: "/api%2Fx"}, {target: "/x/api"}, {target: "/API"}}},
+		{Match{PathPrefix: []string{"/api/"}},
+			[]query{{target: "/api/"}, {target: "/api/x"}, {target: "/api/x/y"}},
+			[]query{{target: "/api"}, {target: "/apis/"}, {target: "/"}}},
+		{Match{PathPrefix: []string{"/"}}, []query{{target: "/"}, {target: "/a"}}, []query{{target: "*"}}},
+		{Match{PathRegex: []string{"/u/[0-9]+", "/x|/y"}},
+			[]query{{target: "/u/12"}, {target: "/x"}, {target: "/y"}, {target: "/%79"}},
+			[]query{{target: "/u/12/"}, {target: "/a/u/12"}, {target: "/u/"}, {target: "/xy"}, {target: "/x/"}}},
+		{Match{Path: []string{"/a/b"}, PathPrefix: []string{"/a"}, PathRegex: []string{".*b"}}, []query{{target: "/a/b"}}, []query{{target: "/a/bb"}}},
+		{Match{Path: []string{"/a/b"}, PathPrefix: []string{"/c"}}, nil, []query{{target: "/a/b"}, {target: "/c"}}},
+		{Match{Method: []string{"GET", "HEAD"}}, []query{{method: "GET"}, {method: "HEAD"}}, []query{{method: "POST"}, {method: "get"}, {method: "GE"}}},
+		{Match{Scheme: []string{"https"}}, []query{{tls: true}}, []query{{}}},
+		{Match{Scheme: []string{"http"}}, []query{{}}, []query{{tls: true}}},
+		{Match{Scheme: []string{"http", "https"}}, []query{{}, {tls: true}}, nil},
+		{Match{ListenPort: []uint16{80, 81}}, []query{{port: 80}, {port: 81}}, []query{{port: 82}, {}}},
+		{Match{Client: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}},
+			[]query{{client: "192.0.2.7"}, {client: "2001:db8::7"}}, []query{{client: "192.0.3.7"}, {client: "::1"}, {}}},
+		{Match{SNI: []string{"a.example", "*.b.example"}},
+			[]query{{sni: "a.example"}, {sni: "A.Example"}, {sni: "x.y.b.example"}}, []query{{sni: "b.example"}, {}, {host: "a.example"}}},
+		{Match{Host: []string{"h"}, SNI: []string{"s"}}, []query{{host: "h", sni: "s"}}, []query{{host: "h"}, {sni: "s"}, {host: "s", sni: "h"}}},
+		{Match{Header: []FieldMatch{{Name: "X-Canary", Values: []string{"1", "yes"}}}},
+			[]query{{fields: fields{{"x-canary", "1"}}}, {fields: fields{{"x-canary", "0"}, {"x-canary", "yes"}}}},
+			[]query{{fields: fields{{"x-canary", "2"}}}, {fields: fields{{"x-canary", "1, yes"}}}, {fields: fields{{"x_canary", "1"}}}, {}}},
+		{Match{Header: []FieldMatch{{Name: "X", Present: yes()}}}, []query{{fields: fields{{"x", ""}}}}, []query{{}}},
+		{Match{Header: []FieldMatch{{Name: "X", Present: no()}}}, []query{{}}, []query{{fields: fields{{"x", ""}}}}},
+		{Match{Header: []FieldMatch{{Name: "X", Regex: "v[0-9]"}}}, []query{{fields: fields{{"x", "v1"}}}}, []query{{fields: fields{{"x", "v10"}}}, {}}},
+		{Match{Header: []FieldMatch{{Name: "A", Present: yes()}, {Name: "B", Values: []string{"1"}}}},
+			[]query{{fields: fields{{"a", ""}, {"b", "1"}}}}, []query{{fields: fields{{"a", ""}}}, {fields: fields{{"b", "1"}}}}},
+		{Match{Query: []FieldMatch{{Name: "a b", Values: []string{"ä", ""}}}},
+			[]query{{target: "/?a+b=%c3%a4"}, {target: "/?x&a%20b"}, {target: "/?a+b=1&a+b="}},
+			[]query{{target: "/?A+b=%c3%a4"}, {target: "/?a+b=1"}, {target: "/"}, {target: "/?ab=ä"}}},
+		{Match{Query: []FieldMatch{{Name: "a", Present: yes()}}}, []query{{target: "/?a"}, {target: "/?b&a=1"}}, []query{{target: "/?b"}, {target: "/a"}}},
+		{Match{Query: []FieldMatch{{Name: "a", Present: no()}}}, []query{{target: "/?b"}, {target: "/"}}, []query{{target: "/?a"}, {target: "/?%61=1"}}},
+		{Match{Query: []FieldMatch{{Name: "a", Regex: "[0-9]+"}}}, []query{{target: "/?a=12"}}, []query{{target: "/?a=1x"}}},
+		{Match{Cookie: []FieldMatch{{Name: "s", Values: []string{"1"}}}},
+			[]query{{fields: fields{{"cookie", "s=1"}}}, {fields: fields{{"cookie", "a=b; s=1; c=d"}}}, {fields: fields{{"cookie", "a=b"}, {"cookie", "s=1"}}}, {fields: fields{{"cookie", `s="1"`}}}},
+			[]query{{fields: fields{{"cookie", "S=1"}}}, {fields: fields{{"cookie", "s=2"}}}, {fields: fields{{"x", "s=1"}}}, {}}},
+		{Match{Cookie: []FieldMatch{{Name: "s", Present: no()}}}, []query{{}, {fields: fields{{"cookie", "t=1"}}}}, []query{{fields: fields{{"cookie", "t=1; s="}}}}},
+	} {
+		table := compiled(t, []Route{{Match: &tc.match}})
+		r := new(Request)
+		for _, taken := range []bool{true, false} {
+			list, want := tc.notTaken, -1
+			if taken {
+				list, want = tc.taken, 0
+			}
+			for _, q := range list {
+				if q.set(r); table.Find(r) != want {
+					t.Errorf("%+v\n%+v: taken is not %v", tc.match, q, taken)
+				}
+			}
+		}
+	}
+}
+
+func TestFirstMatchWins(t *testing.T) {
+	t.Parallel()
+	routes := []Route{
+		{Match: &Match{Host: []string{"*.example"}, PathPrefix: []string{"/a"}}},
+		{Match: &Match{Path: []string{"/a/b"}}},
+		{Match: &Match{Host: []string{"www.example"}}},
+		{Match: &Match{Header: []FieldMatch{{Name: "X", Present: yes()}}}},
+		{Match: &Match{PathPrefix: []string{"/"}, Method: []string{"GET"}}},
+		{},
+		{Match: &Match{Host: []string{"late"}}},
+	}
+	table, r := compiled(t, routes), new(Request)
+	for i, q := range []query{
+		{host: "www.example", target: "/a/b"},
+		{host: "other", target: "/a/b"},
+		{host: "www.example", target: "/b", method: "GET"},
+		{host: "x.example", target: "/b", method: "GET", fields: fields{{"x", ""}}},
+		{host: "x.example", target: "/b", method: "GET"},
+		{host: "late", target: "/b", method: "POST"},
+	} {
+		if q.set(r); table.Find(r) != i {
+			t.Errorf("%+v took %d, want %d", q, table.Find(r), i)
+		}
+	}
+	if table.TakesAll() || compiled(t, routes[:4]).TakesAll() || !compiled(t, routes[5:]).TakesAll() || compiled(t, nil).TakesAll() {
+		t.Error("TakesAll")
+	}
+	if got := compiled(t, nil).Find(r); got != -1 {
+		t.Errorf("without routes: %d", got)
+	}
+}
+
+func TestSubmatches(t *testing.T) {
+	t.Parallel()
+	table := compiled(t, []Route{{Match: &Match{PathRegex: []string{"/x", "/(a)/(.*)"}}}, {}})
+	if got, want := table.Submatches(0, []byte("/a/bc")), []int{0, 5, 1, 2, 3, 5}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if table.Submatches(1, []byte("/a/bc")) != nil || table.Submatches(0, []byte("/b")) != nil {
+		t.Error("what does not match has submatches")
+	}
+}
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		match Match
+		path  string
+		what  string
+	}{
+		{Match{Host: []string{"ok", "a:80"}}, "host[1]", "not a host's name"},
+		{Match{Host: []string{"*"}}, "host[0]", "labels at the beginning"},
+		{Match{Host: []string{"a.*.b"}}, "host[0]", "labels at the beginning"},
+		{Match{Host: []string{"*.*.b"}}, "host[0]", "labels at the beginning"},
+		{Match{Host: []string{""}}, "host[0]", "empty"},
+		{Match{SNI: []string{"*."}}, "sni[0]", "empty"},
+		{Match{Host: []string{"*.127.0.0.1"}}, "host[0]", "an address"},
+		{Match{Path: []string{"a"}}, "path[0]", "begins with a slash"},
+		{Match{Path: []string{"/a?b"}}, "path[0]", "query"},
+		{Match{PathPrefix: []string{"/../a"}}, "path_prefix[0]", "climbs above the root"},
+		{Match{PathPrefix: []string{"/%"}}, "path_prefix[0]", "percent-encoding"},
+		{Match{PathRegex: []string{"/(a"}}, "path_regex[0]", "missing closing )"},
+		{Match{PathRegex: []string{"/a)(b"}}, "path_regex[0]", "unexpected )"},
+		{Match{Header: []FieldMatch{{Name: "X", Regex: "["}}}, "header.X.regex", "missing closing ]"},
+		{Match{Scheme: []string{"ftp"}}, "scheme[0]", "ftp"},
+	} {
+		table, problems := Compile([]Route{{Path: "http.routes[0]", Match: &tc.match}})
+		if table != nil || len(problems) != 1 || problems[0].Path != "http.routes[0].match."+tc.path || !strings.Contains(problems[0].What, tc.what) || problems[0].Remedy == "" {
+			t.Errorf("%+v: %+v", tc.match, problems)
+		}
+	}
+}
+
+// many are routes of every kind that is in the index, the i-th of which takes manyQuery(i) only.
+func many(n int) []Route {
+	routes := make([]Route, n)
+	for i := range routes {
+		m := &Match{Host: []string{fmt.Sprintf("www%d.customer%d.example", i, i)}}
+		switch i % 5 {
+		case 1:
+			m = &Match{Host: []string{fmt.Sprintf("*.customer%d.example", i)}, PathPrefix: []string{"/shop"}, Method: []string{"GET"}}
+		case 2:
+			m = &Match{Path: []string{fmt.Sprintf("/page/%d", i)}}
+		case 3:
+			m = &Match{PathPrefix: []string{fmt.Sprintf("/api/v1/service%d/", i)}, Header: []FieldMatch{{Name: "X-Version", Values: []string{"2"}}}}
+		case 4:
+			m = &Match{PathRegex: []string{fmt.Sprintf("/user%d/[0-9]+", i)}}
+		}
+		routes[i] = Route{Name: fmt.Sprint(i), Match: m}
+	}
+	return routes
+}
+
+func manyQuery(i int) query {
+	q := query{host: "other.example", target: "/", method: "GET", fields: fields{{"x-version", "2"}}}
+	switch i % 5 {
+	case 0:
+		q.host = fmt.Sprintf("www%d.customer%d.example", i, i)
+	case 1:
+		q.host, q.target = fmt.Sprintf("a.customer%d.example", i), "/shop/x"
+	case 2:
+		q.target = fmt.Sprintf("/page/%d", i)
+	case 3:
+		q.target = fmt.Sprintf("/api/v1/service%d/x", i)
+	case 4:
+		q.target = fmt.Sprintf("/user%d/7", i)
+	}
+	return q
+}
+
+func TestManyRoutes(t *testing.T) {
+	t.Parallel()
+	table, r := compiled(t, many(5000)), new(Request)
+	for i := range 5000 {
+		if q := manyQuery(i); !q.set(r) || table.Find(r) != i {
+			t.Fatalf("%+v took %d, want %d", q, table.Find(r), i)
+		}
+	}
+}
+
+// Not parallel: it measures the process.
+func TestMemoryOfRoutes(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory")
+	}
+	const n = 5000
+	routes := many(n)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	table := compiled(t, routes)
+	after := heap()
+	runtime.KeepAlive(table)
+	runtime.KeepAlive(routes)
+	each := (int64(after) - int64(before)) / n
+	t.Logf("%d bytes a route", each)
+	if each >= 1024 {
+		t.Errorf("%d bytes a route, want less than 1024", each)
+	}
+}
+
+// A route with many names and many paths costs memory for their sum.
+func TestProductIsNotEntered(t *testing.T) {
+	t.Parallel()
+	var m Match
+	for i := range 200 {
+		m.Host = append(m.Host, fmt.Sprintf("h%d", i))
+		m.PathPrefix = append(m.PathPrefix, fmt.Sprintf("/p%d", i))
+	}
+	m.Host = append(m.Host, "*.w")
+	few := m
+	few.Host = append(m.Host[:20:20], "*.w")
+	for _, m := range []Match{m, few} {
+		table, r := compiled(t, []Route{{Match: &m}}), new(Request)
+		if len(table.routes) > 2000 {
+			t.Errorf("%d entries", len(table.routes))
+		}
+		for q, want := range map[*query]int{
+			{host: "h7", target: "/p199/x"}:  0,
+			{host: "x.W", target: "/p0"}:     0,
+			{host: "h7", target: "/p200"}:    -1,
+			{host: "other", target: "/p199"}: -1,
+		} {
+			if q.set(r); table.Find(r) != want {
+				t.Errorf("%+v took %d", q, table.Find(r))
+			}
+		}
+	}
+}
+
+func TestFindAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	routes := append(many(100), Route{Match: &Match{Cookie: []FieldMatch{{Name: "s", Values: []string{"1"}}}, Query: []FieldMatch{{Name: "q", Present: yes()}}, PathPrefix: []string{"/c"}}},
+		Route{Match: &Match{Client: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, SNI: []string{"*.b.example"}, Scheme: []string{"https"}, ListenPort: []uint16{443}}})
+	table, r := compiled(t, routes), new(Request)
+	queries := []query{{host: "A.B.EXAMPLE.", target: "/c/../c//%7e/.x?a&q=1", fields: fields{{"cookie", "a=b; s=1"}}},
+		{host: "none", sni: "X.b.example", client: "192.0.2.1", tls: true, port: 443, target: "/none/"},
+		{host: "none", target: "/" + strings.Repeat("x/", 2000)}}
+	for i := range 5 {
+		queries = append(queries, manyQuery(i))
+	}
+	for _, q := range queries {
+		q.set(r)
+		head, target := Head(values(q.fields)), []byte(q.target)
+		find := func() {
+			if err := r.SetTarget(head, target); err != nil {
+				t.Fatal(err)
+			}
+			table.Find(r)
+		}
+		find()
+		if n := testing.AllocsPerRun(200, find); n != 0 {
+			t.Errorf("%+v: %v allocations", q, n)
+		}
+	}
+}
+
+// bytesFields are fields whose values are slices already, as those of a head are.
+type bytesFields []struct {
+	name  string
+	value []byte
+}
+
+func values(f fields) (b bytesFields) {
+	for _, f := range f {
+		b = append(b, struct {
+			name  string
+			value []byte
+		}{f[0], []byte(f[1])})
+	}
+	return b
+}
+
+func (f bytesFields) NextField(low string, from int) ([]byte, int) {
+	for i := from; i < len(f); i++ {
+		if f[i].name == low {
+			return f[i].value, i + 1
+		}
+	}
+	return nil, 0
+}
+
+func BenchmarkFind(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 1000, 5000} {
+		table := compiled(b, many(n))
+		queries := make([]query, min(n, 1000))
+		for i := range queries {
+			queries[i] = manyQuery(i * n / len(queries))
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r := new(Request)
+			requests := make([]struct {
+				host, target []byte
+				head         Head
+			}, len(queries))
+			for i, q := range queries {
+				requests[i].host, requests[i].target, requests[i].head = []byte(q.host), []byte(q.target), Head(values(q.fields))
+			}
+			r.Method = []byte("GET")
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				q := &requests[i%len(requests)]
+				r.Host = q.host
+				if err := r.SetTarget(q.head, q.target); err != nil {
+					b.Fatal(err)
+				}
+				if table.Find(r) < 0 {
+					b.Fatal(i)
+				}
+			}
+		})
+	}
+}
