@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"kroxy-ev/config"
 )
 
 // Problem is something that is wrong with a route.
@@ -15,7 +17,7 @@ type Problem struct {
 }
 
 // Compile makes a Table of routes. If anything is wrong with them, there is no table, and problems are all that were found.
-func Compile(routes []Route) (t *Table, problems []Problem) {
+func Compile(routes []config.Route) (t *Table, problems []Problem) {
 	c := compiler{table: &Table{
 		rules:  make([]rule, len(routes)),
 		places: make([]place, 1),
@@ -51,7 +53,7 @@ type patterns struct {
 }
 
 // parse brings a route's match into the form in which it is compared.
-func (c *compiler) parse(route *Route) *patterns {
+func (c *compiler) parse(route *config.Route) *patterns {
 	p, m := new(patterns), route.Match
 	if m == nil {
 		return p
@@ -102,11 +104,11 @@ func (c *compiler) parse(route *Route) *patterns {
 	return p
 }
 
-func (c *compiler) fail(route *Route, key, what, remedy string) {
+func (c *compiler) fail(route *config.Route, key, what, remedy string) {
 	c.problems = append(c.problems, Problem{route.Path + ".match." + key, what, remedy})
 }
 
-func (c *compiler) namePatterns(route *Route, key string, texts []string) (patterns []string) {
+func (c *compiler) namePatterns(route *config.Route, key string, texts []string) (patterns []string) {
 	for i, text := range texts {
 		pattern, what := namePattern(text)
 		if what != "" {
@@ -119,7 +121,7 @@ func (c *compiler) namePatterns(route *Route, key string, texts []string) (patte
 	return patterns
 }
 
-func (c *compiler) pathPatterns(route *Route, key string, texts []string) (patterns []string) {
+func (c *compiler) pathPatterns(route *config.Route, key string, texts []string) (patterns []string) {
 	for i, text := range texts {
 		var what, remedy string
 		if !strings.HasPrefix(text, "/") {
@@ -137,7 +139,7 @@ func (c *compiler) pathPatterns(route *Route, key string, texts []string) (patte
 	return patterns
 }
 
-func (c *compiler) regex(route *Route, key, s string) (re *regexp.Regexp, directory string) {
+func (c *compiler) regex(route *config.Route, key, s string) (re *regexp.Regexp, directory string) {
 	re, directory, err := anchored(s)
 	if err != nil {
 		c.fail(route, key, fmt.Sprintf("the regular expression %q does not compile: %s", s, strings.TrimPrefix(err.Error(), "error parsing regexp: ")),
@@ -146,7 +148,7 @@ func (c *compiler) regex(route *Route, key, s string) (re *regexp.Regexp, direct
 	return re, directory
 }
 
-func (c *compiler) value(route *Route, key string, m *FieldMatch) value {
+func (c *compiler) value(route *config.Route, key string, m *config.FieldMatch) value {
 	v := value{name: m.Name, texts: m.Values, absent: m.Present != nil && !*m.Present}
 	if m.Regex != "" {
 		v.pattern, _ = c.regex(route, key+"."+m.Name+".regex", m.Regex)

@@ -7,9 +7,11 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"kroxy-ev/config"
 )
 
-func compiled(t testing.TB, routes []Route) *Table {
+func compiled(t testing.TB, routes []config.Route) *Table {
 	t.Helper()
 	table, problems := Compile(routes)
 	if len(problems) > 0 {
@@ -24,64 +26,64 @@ func no() *bool  { return new(false) }
 func TestMatch(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		match    Match
+		match    config.Match
 		taken    []query
 		notTaken []query
 	}{
-		{Match{Host: []string{"www.Example"}},
+		{config.Match{Host: []string{"www.Example"}},
 			[]query{{host: "www.example"}, {host: "WWW.EXAMPLE"}, {host: "www.example."}, {host: "%77ww.example"}},
 			[]query{{host: "a.www.example"}, {host: "www.example.."}, {host: "example"}, {}}},
-		{Match{Host: []string{"*.shop.example", "other"}},
+		{config.Match{Host: []string{"*.shop.example", "other"}},
 			[]query{{host: "a.shop.example"}, {host: "b.a.Shop.Example."}, {host: "other"}, {host: "a..shop.example"}},
 			[]query{{host: "shop.example"}, {host: ".shop.example"}, {host: "ashop.example"}, {host: "x.example"}, {host: "a.other"}}},
-		{Match{Host: []string{"::1", "[FE80::0:2]", "127.0.0.1"}},
+		{config.Match{Host: []string{"::1", "[FE80::0:2]", "127.0.0.1"}},
 			[]query{{host: "::1"}, {host: "fe80::2"}, {host: "FE80::2"}, {host: "127.0.0.1"}},
 			[]query{{host: "::2"}}},
-		{Match{Path: []string{"/a", "/b/", "/c/../d", "/%7eu", "/ä"}},
+		{config.Match{Path: []string{"/a", "/b/", "/c/../d", "/%7eu", "/ä"}},
 			[]query{{target: "/a"}, {target: "/a?x"}, {target: "/b/"}, {target: "/d"}, {target: "/x/../a"}, {target: "/~u"}, {target: "/%C3%A4"}, {target: "/\xc3\xa4"}, {target: "//a"}},
 			[]query{{target: "/a/"}, {target: "/b"}, {target: "/A"}, {target: "/"}, {target: "*"}, {target: "/a%2F"}}},
-		{Match{PathPrefix: []string{"/api"}},
+		{config.Match{PathPrefix: []string{"/api"}},
 			[]query{{target: "/api"}, {target: "/api/"}, {target: "/api/x/y"}, {target: "/api?x"}, {target: "/x/../api/y"}, {target: "/%61pi"}},
 			[]query{{target: "/apis"}, {target: "/ap"}, {target: "/"}, {target: "/api%2Fx"}, {target: "/x/api"}, {target: "/API"}}},
-		{Match{PathPrefix: []string{"/api/"}},
+		{config.Match{PathPrefix: []string{"/api/"}},
 			[]query{{target: "/api/"}, {target: "/api/x"}, {target: "/api/x/y"}},
 			[]query{{target: "/api"}, {target: "/apis/"}, {target: "/"}}},
-		{Match{PathPrefix: []string{"/"}}, []query{{target: "/"}, {target: "/a"}}, []query{{target: "*"}}},
-		{Match{PathRegex: []string{"/u/[0-9]+", "/x|/y"}},
+		{config.Match{PathPrefix: []string{"/"}}, []query{{target: "/"}, {target: "/a"}}, []query{{target: "*"}}},
+		{config.Match{PathRegex: []string{"/u/[0-9]+", "/x|/y"}},
 			[]query{{target: "/u/12"}, {target: "/x"}, {target: "/y"}, {target: "/%79"}},
 			[]query{{target: "/u/12/"}, {target: "/a/u/12"}, {target: "/u/"}, {target: "/xy"}, {target: "/x/"}}},
-		{Match{Path: []string{"/a/b"}, PathPrefix: []string{"/a"}, PathRegex: []string{".*b"}}, []query{{target: "/a/b"}}, []query{{target: "/a/bb"}}},
-		{Match{Path: []string{"/a/b"}, PathPrefix: []string{"/c"}}, nil, []query{{target: "/a/b"}, {target: "/c"}}},
-		{Match{Method: []string{"GET", "HEAD"}}, []query{{method: "GET"}, {method: "HEAD"}}, []query{{method: "POST"}, {method: "get"}, {method: "GE"}}},
-		{Match{Scheme: []string{"https"}}, []query{{tls: true}}, []query{{}}},
-		{Match{Scheme: []string{"http"}}, []query{{}}, []query{{tls: true}}},
-		{Match{Scheme: []string{"http", "https"}}, []query{{}, {tls: true}}, nil},
-		{Match{ListenPort: []uint16{80, 81}}, []query{{port: 80}, {port: 81}}, []query{{port: 82}, {}}},
-		{Match{Client: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}},
+		{config.Match{Path: []string{"/a/b"}, PathPrefix: []string{"/a"}, PathRegex: []string{".*b"}}, []query{{target: "/a/b"}}, []query{{target: "/a/bb"}}},
+		{config.Match{Path: []string{"/a/b"}, PathPrefix: []string{"/c"}}, nil, []query{{target: "/a/b"}, {target: "/c"}}},
+		{config.Match{Method: []string{"GET", "HEAD"}}, []query{{method: "GET"}, {method: "HEAD"}}, []query{{method: "POST"}, {method: "get"}, {method: "GE"}}},
+		{config.Match{Scheme: []string{"https"}}, []query{{tls: true}}, []query{{}}},
+		{config.Match{Scheme: []string{"http"}}, []query{{}}, []query{{tls: true}}},
+		{config.Match{Scheme: []string{"http", "https"}}, []query{{}, {tls: true}}, nil},
+		{config.Match{ListenPort: []uint16{80, 81}}, []query{{port: 80}, {port: 81}}, []query{{port: 82}, {}}},
+		{config.Match{Client: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}},
 			[]query{{client: "192.0.2.7"}, {client: "2001:db8::7"}}, []query{{client: "192.0.3.7"}, {client: "::1"}, {}}},
-		{Match{SNI: []string{"a.example", "*.b.example"}},
+		{config.Match{SNI: []string{"a.example", "*.b.example"}},
 			[]query{{sni: "a.example"}, {sni: "A.Example"}, {sni: "x.y.b.example"}}, []query{{sni: "b.example"}, {}, {host: "a.example"}}},
-		{Match{Host: []string{"h"}, SNI: []string{"s"}}, []query{{host: "h", sni: "s"}}, []query{{host: "h"}, {sni: "s"}, {host: "s", sni: "h"}}},
-		{Match{Header: []FieldMatch{{Name: "X-Canary", Values: []string{"1", "yes"}}}},
+		{config.Match{Host: []string{"h"}, SNI: []string{"s"}}, []query{{host: "h", sni: "s"}}, []query{{host: "h"}, {sni: "s"}, {host: "s", sni: "h"}}},
+		{config.Match{Header: []config.FieldMatch{{Name: "X-Canary", Values: []string{"1", "yes"}}}},
 			[]query{{fields: fields{{"x-canary", "1"}}}, {fields: fields{{"x-canary", "0"}, {"x-canary", "yes"}}}},
 			[]query{{fields: fields{{"x-canary", "2"}}}, {fields: fields{{"x-canary", "1, yes"}}}, {fields: fields{{"x_canary", "1"}}}, {}}},
-		{Match{Header: []FieldMatch{{Name: "X", Present: yes()}}}, []query{{fields: fields{{"x", ""}}}}, []query{{}}},
-		{Match{Header: []FieldMatch{{Name: "X", Present: no()}}}, []query{{}}, []query{{fields: fields{{"x", ""}}}}},
-		{Match{Header: []FieldMatch{{Name: "X", Regex: "v[0-9]"}}}, []query{{fields: fields{{"x", "v1"}}}}, []query{{fields: fields{{"x", "v10"}}}, {}}},
-		{Match{Header: []FieldMatch{{Name: "A", Present: yes()}, {Name: "B", Values: []string{"1"}}}},
+		{config.Match{Header: []config.FieldMatch{{Name: "X", Present: yes()}}}, []query{{fields: fields{{"x", ""}}}}, []query{{}}},
+		{config.Match{Header: []config.FieldMatch{{Name: "X", Present: no()}}}, []query{{}}, []query{{fields: fields{{"x", ""}}}}},
+		{config.Match{Header: []config.FieldMatch{{Name: "X", Regex: "v[0-9]"}}}, []query{{fields: fields{{"x", "v1"}}}}, []query{{fields: fields{{"x", "v10"}}}, {}}},
+		{config.Match{Header: []config.FieldMatch{{Name: "A", Present: yes()}, {Name: "B", Values: []string{"1"}}}},
 			[]query{{fields: fields{{"a", ""}, {"b", "1"}}}}, []query{{fields: fields{{"a", ""}}}, {fields: fields{{"b", "1"}}}}},
-		{Match{Query: []FieldMatch{{Name: "a b", Values: []string{"ä", ""}}}},
+		{config.Match{Query: []config.FieldMatch{{Name: "a b", Values: []string{"ä", ""}}}},
 			[]query{{target: "/?a+b=%c3%a4"}, {target: "/?x&a%20b"}, {target: "/?a+b=1&a+b="}},
 			[]query{{target: "/?A+b=%c3%a4"}, {target: "/?a+b=1"}, {target: "/"}, {target: "/?ab=ä"}}},
-		{Match{Query: []FieldMatch{{Name: "a", Present: yes()}}}, []query{{target: "/?a"}, {target: "/?b&a=1"}}, []query{{target: "/?b"}, {target: "/a"}}},
-		{Match{Query: []FieldMatch{{Name: "a", Present: no()}}}, []query{{target: "/?b"}, {target: "/"}}, []query{{target: "/?a"}, {target: "/?%61=1"}}},
-		{Match{Query: []FieldMatch{{Name: "a", Regex: "[0-9]+"}}}, []query{{target: "/?a=12"}}, []query{{target: "/?a=1x"}}},
-		{Match{Cookie: []FieldMatch{{Name: "s", Values: []string{"1"}}}},
+		{config.Match{Query: []config.FieldMatch{{Name: "a", Present: yes()}}}, []query{{target: "/?a"}, {target: "/?b&a=1"}}, []query{{target: "/?b"}, {target: "/a"}}},
+		{config.Match{Query: []config.FieldMatch{{Name: "a", Present: no()}}}, []query{{target: "/?b"}, {target: "/"}}, []query{{target: "/?a"}, {target: "/?%61=1"}}},
+		{config.Match{Query: []config.FieldMatch{{Name: "a", Regex: "[0-9]+"}}}, []query{{target: "/?a=12"}}, []query{{target: "/?a=1x"}}},
+		{config.Match{Cookie: []config.FieldMatch{{Name: "s", Values: []string{"1"}}}},
 			[]query{{fields: fields{{"cookie", "s=1"}}}, {fields: fields{{"cookie", "a=b; s=1; c=d"}}}, {fields: fields{{"cookie", "a=b"}, {"cookie", "s=1"}}}, {fields: fields{{"cookie", `s="1"`}}}},
 			[]query{{fields: fields{{"cookie", "S=1"}}}, {fields: fields{{"cookie", "s=2"}}}, {fields: fields{{"x", "s=1"}}}, {}}},
-		{Match{Cookie: []FieldMatch{{Name: "s", Present: no()}}}, []query{{}, {fields: fields{{"cookie", "t=1"}}}}, []query{{fields: fields{{"cookie", "t=1; s="}}}}},
+		{config.Match{Cookie: []config.FieldMatch{{Name: "s", Present: no()}}}, []query{{}, {fields: fields{{"cookie", "t=1"}}}}, []query{{fields: fields{{"cookie", "t=1; s="}}}}},
 	} {
-		table := compiled(t, []Route{{Match: &tc.match}})
+		table := compiled(t, []config.Route{{Match: &tc.match}})
 		r := new(Request)
 		for _, taken := range []bool{true, false} {
 			list, want := tc.notTaken, -1
@@ -99,14 +101,14 @@ func TestMatch(t *testing.T) {
 
 func TestFirstMatchWins(t *testing.T) {
 	t.Parallel()
-	routes := []Route{
-		{Match: &Match{Host: []string{"*.example"}, PathPrefix: []string{"/a"}}},
-		{Match: &Match{Path: []string{"/a/b"}}},
-		{Match: &Match{Host: []string{"www.example"}}},
-		{Match: &Match{Header: []FieldMatch{{Name: "X", Present: yes()}}}},
-		{Match: &Match{PathPrefix: []string{"/"}, Method: []string{"GET"}}},
+	routes := []config.Route{
+		{Match: &config.Match{Host: []string{"*.example"}, PathPrefix: []string{"/a"}}},
+		{Match: &config.Match{Path: []string{"/a/b"}}},
+		{Match: &config.Match{Host: []string{"www.example"}}},
+		{Match: &config.Match{Header: []config.FieldMatch{{Name: "X", Present: yes()}}}},
+		{Match: &config.Match{PathPrefix: []string{"/"}, Method: []string{"GET"}}},
 		{},
-		{Match: &Match{Host: []string{"late"}}},
+		{Match: &config.Match{Host: []string{"late"}}},
 	}
 	table, r := compiled(t, routes), new(Request)
 	for i, q := range []query{
@@ -131,7 +133,7 @@ func TestFirstMatchWins(t *testing.T) {
 
 func TestSubmatches(t *testing.T) {
 	t.Parallel()
-	table := compiled(t, []Route{{Match: &Match{PathRegex: []string{"/x", "/(a)/(.*)"}}}, {}})
+	table := compiled(t, []config.Route{{Match: &config.Match{PathRegex: []string{"/x", "/(a)/(.*)"}}}, {}})
 	if got, want := table.Submatches(0, []byte("/a/bc")), []int{0, 5, 1, 2, 3, 5}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
@@ -143,27 +145,27 @@ func TestSubmatches(t *testing.T) {
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		match Match
+		match config.Match
 		path  string
 		what  string
 	}{
-		{Match{Host: []string{"ok", "a:80"}}, "host[1]", "not a host's name"},
-		{Match{Host: []string{"*"}}, "host[0]", "labels at the beginning"},
-		{Match{Host: []string{"a.*.b"}}, "host[0]", "labels at the beginning"},
-		{Match{Host: []string{"*.*.b"}}, "host[0]", "labels at the beginning"},
-		{Match{Host: []string{""}}, "host[0]", "empty"},
-		{Match{SNI: []string{"*."}}, "sni[0]", "empty"},
-		{Match{Host: []string{"*.127.0.0.1"}}, "host[0]", "an address"},
-		{Match{Path: []string{"a"}}, "path[0]", "begins with a slash"},
-		{Match{Path: []string{"/a?b"}}, "path[0]", "query"},
-		{Match{PathPrefix: []string{"/../a"}}, "path_prefix[0]", "climbs above the root"},
-		{Match{PathPrefix: []string{"/%"}}, "path_prefix[0]", "percent-encoding"},
-		{Match{PathRegex: []string{"/(a"}}, "path_regex[0]", "missing closing )"},
-		{Match{PathRegex: []string{"/a)(b"}}, "path_regex[0]", "unexpected )"},
-		{Match{Header: []FieldMatch{{Name: "X", Regex: "["}}}, "header.X.regex", "missing closing ]"},
-		{Match{Scheme: []string{"ftp"}}, "scheme[0]", "ftp"},
+		{config.Match{Host: []string{"ok", "a:80"}}, "host[1]", "not a host's name"},
+		{config.Match{Host: []string{"*"}}, "host[0]", "labels at the beginning"},
+		{config.Match{Host: []string{"a.*.b"}}, "host[0]", "labels at the beginning"},
+		{config.Match{Host: []string{"*.*.b"}}, "host[0]", "labels at the beginning"},
+		{config.Match{Host: []string{""}}, "host[0]", "empty"},
+		{config.Match{SNI: []string{"*."}}, "sni[0]", "empty"},
+		{config.Match{Host: []string{"*.127.0.0.1"}}, "host[0]", "an address"},
+		{config.Match{Path: []string{"a"}}, "path[0]", "begins with a slash"},
+		{config.Match{Path: []string{"/a?b"}}, "path[0]", "query"},
+		{config.Match{PathPrefix: []string{"/../a"}}, "path_prefix[0]", "climbs above the root"},
+		{config.Match{PathPrefix: []string{"/%"}}, "path_prefix[0]", "percent-encoding"},
+		{config.Match{PathRegex: []string{"/(a"}}, "path_regex[0]", "missing closing )"},
+		{config.Match{PathRegex: []string{"/a)(b"}}, "path_regex[0]", "unexpected )"},
+		{config.Match{Header: []config.FieldMatch{{Name: "X", Regex: "["}}}, "header.X.regex", "missing closing ]"},
+		{config.Match{Scheme: []string{"ftp"}}, "scheme[0]", "ftp"},
 	} {
-		table, problems := Compile([]Route{{Path: "http.routes[0]", Match: &tc.match}})
+		table, problems := Compile([]config.Route{{Path: "http.routes[0]", Match: &tc.match}})
 		if table != nil || len(problems) != 1 || problems[0].Path != "http.routes[0].match."+tc.path || !strings.Contains(problems[0].What, tc.what) || problems[0].Remedy == "" {
 			t.Errorf("%+v: %+v", tc.match, problems)
 		}
@@ -171,21 +173,21 @@ func TestProblems(t *testing.T) {
 }
 
 // many are routes of every kind that is in the index, the i-th of which takes manyQuery(i) only.
-func many(n int) []Route {
-	routes := make([]Route, n)
+func many(n int) []config.Route {
+	routes := make([]config.Route, n)
 	for i := range routes {
-		m := &Match{Host: []string{fmt.Sprintf("www%d.customer%d.example", i, i)}}
+		m := &config.Match{Host: []string{fmt.Sprintf("www%d.customer%d.example", i, i)}}
 		switch i % 5 {
 		case 1:
-			m = &Match{Host: []string{fmt.Sprintf("*.customer%d.example", i)}, PathPrefix: []string{"/shop"}, Method: []string{"GET"}}
+			m = &config.Match{Host: []string{fmt.Sprintf("*.customer%d.example", i)}, PathPrefix: []string{"/shop"}, Method: []string{"GET"}}
 		case 2:
-			m = &Match{Path: []string{fmt.Sprintf("/page/%d", i)}}
+			m = &config.Match{Path: []string{fmt.Sprintf("/page/%d", i)}}
 		case 3:
-			m = &Match{PathPrefix: []string{fmt.Sprintf("/api/v1/service%d/", i)}, Header: []FieldMatch{{Name: "X-Version", Values: []string{"2"}}}}
+			m = &config.Match{PathPrefix: []string{fmt.Sprintf("/api/v1/service%d/", i)}, Header: []config.FieldMatch{{Name: "X-Version", Values: []string{"2"}}}}
 		case 4:
-			m = &Match{PathRegex: []string{fmt.Sprintf("/user%d/[0-9]+", i)}}
+			m = &config.Match{PathRegex: []string{fmt.Sprintf("/user%d/[0-9]+", i)}}
 		}
-		routes[i] = Route{Name: fmt.Sprint(i), Match: m}
+		routes[i] = config.Route{Name: fmt.Sprint(i), Match: m}
 	}
 	return routes
 }
@@ -246,7 +248,7 @@ func TestMemoryOfRoutes(t *testing.T) {
 // A route with many names and many paths costs memory for their sum.
 func TestProductIsNotEntered(t *testing.T) {
 	t.Parallel()
-	var m Match
+	var m config.Match
 	for i := range 200 {
 		m.Host = append(m.Host, fmt.Sprintf("h%d", i))
 		m.PathPrefix = append(m.PathPrefix, fmt.Sprintf("/p%d", i))
@@ -254,8 +256,8 @@ func TestProductIsNotEntered(t *testing.T) {
 	m.Host = append(m.Host, "*.w")
 	few := m
 	few.Host = append(m.Host[:20:20], "*.w")
-	for _, m := range []Match{m, few} {
-		table, r := compiled(t, []Route{{Match: &m}}), new(Request)
+	for _, m := range []config.Match{m, few} {
+		table, r := compiled(t, []config.Route{{Match: &m}}), new(Request)
 		if len(table.routes) > 2000 {
 			t.Errorf("%d entries", len(table.routes))
 		}
@@ -276,8 +278,8 @@ func TestFindAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	routes := append(many(100), Route{Match: &Match{Cookie: []FieldMatch{{Name: "s", Values: []string{"1"}}}, Query: []FieldMatch{{Name: "q", Present: yes()}}, PathPrefix: []string{"/c"}}},
-		Route{Match: &Match{Client: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, SNI: []string{"*.b.example"}, Scheme: []string{"https"}, ListenPort: []uint16{443}}})
+	routes := append(many(100), config.Route{Match: &config.Match{Cookie: []config.FieldMatch{{Name: "s", Values: []string{"1"}}}, Query: []config.FieldMatch{{Name: "q", Present: yes()}}, PathPrefix: []string{"/c"}}},
+		config.Route{Match: &config.Match{Client: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, SNI: []string{"*.b.example"}, Scheme: []string{"https"}, ListenPort: []uint16{443}}})
 	table, r := compiled(t, routes), new(Request)
 	queries := []query{{host: "A.B.EXAMPLE.", target: "/c/../c//%7e/.x?a&q=1", fields: fields{{"cookie", "a=b; s=1"}}},
 		{host: "none", sni: "X.b.example", client: "192.0.2.1", tls: true, port: 443, target: "/none/"},

@@ -3,6 +3,8 @@ package route
 import (
 	"net/netip"
 	"testing"
+
+	"kroxy-ev/config"
 )
 
 // draw takes choices from a fuzzer's bytes.
@@ -27,9 +29,9 @@ func some[T any](d *draw, of ...T) (chosen []T) {
 	return chosen
 }
 
-func (d *draw) fields() (m []FieldMatch) {
+func (d *draw) fields() (m []config.FieldMatch) {
 	for range max(0, d.below(6)-4) {
-		f := FieldMatch{Name: one(d, "a", "b", "C")}
+		f := config.FieldMatch{Name: one(d, "a", "b", "C")}
 		switch d.below(4) {
 		case 0:
 			f.Present = yes()
@@ -45,12 +47,12 @@ func (d *draw) fields() (m []FieldMatch) {
 	return m
 }
 
-func (d *draw) match() *Match {
+func (d *draw) match() *config.Match {
 	if d.below(12) == 0 {
 		return nil
 	}
 	paths := []string{"/", "/a", "/a/", "/a/b", "/a/b/", "/b", "/ab", "/a%2Fb", "/a/b/c", "/."}
-	m := &Match{
+	m := &config.Match{
 		Host:       some(d, "a", "b.a", "*.a", "*.b.a", "C.b.A", "*.c.b.a", "*.c", "a.a"),
 		Path:       some(d, paths[:9]...),
 		PathPrefix: some(d, paths[:9]...),
@@ -96,9 +98,9 @@ func FuzzFind(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, forRoutes, forQueries []byte) {
 		d := draw(forRoutes)
-		var routes []Route
+		var routes []config.Route
 		for len(routes) < 12 && (len(d) > 0 || len(routes) == 0) {
-			routes = append(routes, Route{Match: d.match()})
+			routes = append(routes, config.Route{Match: d.match()})
 		}
 		table := compiled(t, routes)
 		shadowed := make(map[int]int)

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"kroxy-ev/config"
 )
 
 // query is a request as the slow matcher sees it.
@@ -37,7 +39,7 @@ func (q *query) set(r *Request) (ok bool) {
 }
 
 // slowFind asks one route after the other in the plainest way.
-func slowFind(routes []Route, q *query) int {
+func slowFind(routes []config.Route, q *query) int {
 	var n Normalizer
 	rawPath, rawQuery, _ := strings.Cut(q.target, "?")
 	b, _ := n.Path([]byte(rawPath))
@@ -102,7 +104,7 @@ func slowName(pattern, name string) bool {
 	return name == pattern
 }
 
-func slowFields(of []FieldMatch, have map[string][]string, fold func(string) string) bool {
+func slowFields(of []config.FieldMatch, have map[string][]string, fold func(string) string) bool {
 	for _, m := range of {
 		values := have[fold(m.Name)]
 		switch {

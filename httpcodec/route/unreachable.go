@@ -2,6 +2,8 @@ package route
 
 import (
 	"slices"
+
+	"kroxy-ev/config"
 )
 
 // Shadow is a route that no request reaches.
@@ -13,7 +15,7 @@ type Shadow struct {
 // Unreachable finds routes that one earlier route takes all requests of. Only certain cases are found: those that the routes'
 // keys show one by one. Routes that several earlier ones leave nothing to only together are not found. If Compile finds problems, no
 // route is unreachable.
-func Unreachable(routes []Route) (shadows []Shadow) {
+func Unreachable(routes []config.Route) (shadows []Shadow) {
 	t, problems := Compile(routes)
 	if len(problems) > 0 {
 		return nil

@@ -6,10 +6,12 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"kroxy-ev/config"
 )
 
 // show prints routes for a test's message.
-func show(routes []Route) string {
+func show(routes []config.Route) string {
 	var b strings.Builder
 	for i, r := range routes {
 		if r.Match == nil {
@@ -29,51 +31,51 @@ func TestUnreachable(t *testing.T) {
 		}
 		return list
 	}
-	field := func(f FieldMatch) []FieldMatch { return []FieldMatch{f} }
+	field := func(f config.FieldMatch) []config.FieldMatch { return []config.FieldMatch{f} }
 	for _, tc := range []struct {
-		earlier, later Match
+		earlier, later config.Match
 		want           bool
 	}{
-		{Match{}, Match{Host: []string{"a"}}, true},
-		{Match{Host: []string{"a"}}, Match{}, false},
-		{Match{Host: []string{"*.a"}}, Match{Host: []string{"x.A", "*.x.a"}}, true},
-		{Match{Host: []string{"*.a"}}, Match{Host: []string{"x.a", "a"}}, false},
-		{Match{Host: []string{"x.a"}}, Match{Host: []string{"*.a"}}, false},
-		{Match{PathPrefix: []string{"/a"}}, Match{PathPrefix: []string{"/a/b"}}, true},
-		{Match{PathPrefix: []string{"/a"}}, Match{PathPrefix: []string{"/a/"}}, true},
-		{Match{PathPrefix: []string{"/a/"}}, Match{PathPrefix: []string{"/a"}}, false},
-		{Match{PathPrefix: []string{"/a"}}, Match{PathPrefix: []string{"/ab"}}, false},
-		{Match{PathPrefix: []string{"/a"}}, Match{Path: []string{"/a", "/a/b"}}, true},
-		{Match{PathPrefix: []string{"/a"}}, Match{Path: []string{"/a", "/b"}}, false},
-		{Match{PathPrefix: []string{"/a", "/b"}}, Match{Path: []string{"/a", "/b"}, Host: []string{"h"}}, true},
-		{Match{PathPrefix: []string{"/"}}, Match{Path: []string{"/a"}}, true},
-		{Match{PathPrefix: []string{"/"}}, Match{PathRegex: []string{"/a"}}, false},
-		{Match{PathRegex: []string{"/a/.*"}}, Match{Path: []string{"/a/b"}}, true},
-		{Match{PathRegex: []string{"/a/.*"}}, Match{PathRegex: []string{"/a/.*"}, Method: []string{"GET"}}, true},
-		{Match{PathRegex: []string{"/a/.*"}}, Match{PathRegex: []string{"/a/b"}}, false},
-		{Match{Path: []string{"/a"}}, Match{PathPrefix: []string{"/a"}}, false},
-		{Match{Path: []string{"/a", "/b"}}, Match{Path: []string{"/b"}}, true},
-		{Match{Method: []string{"GET", "PUT"}}, Match{Method: []string{"PUT"}}, true},
-		{Match{Method: []string{"GET"}}, Match{Method: []string{"PUT", "GET"}}, false},
-		{Match{Scheme: []string{"http"}}, Match{Path: []string{"/"}}, false},
-		{Match{Scheme: []string{"http"}}, Match{Scheme: []string{"http"}}, true},
-		{Match{Scheme: []string{"http", "https"}}, Match{}, true},
-		{Match{ListenPort: []uint16{80}}, Match{ListenPort: []uint16{80}, Path: []string{"/"}}, true},
-		{Match{Client: nets("10.0.0.0/8", "::/0")}, Match{Client: nets("10.1.0.0/16", "10.2.0.1/32")}, true},
-		{Match{Client: nets("10.1.0.0/16")}, Match{Client: nets("10.0.0.0/8")}, false},
-		{Match{SNI: []string{"*.a"}}, Match{SNI: []string{"b.a"}}, true},
-		{Match{SNI: []string{"*.a"}}, Match{Host: []string{"b.a"}}, false},
-		{Match{Header: field(FieldMatch{Name: "X", Present: yes()})}, Match{Header: field(FieldMatch{Name: "x", Values: []string{"1"}})}, true},
-		{Match{Header: field(FieldMatch{Name: "X", Present: no()})}, Match{Header: field(FieldMatch{Name: "x", Values: []string{"1"}})}, false},
-		{Match{Header: field(FieldMatch{Name: "X", Values: []string{"1", "2"}})}, Match{Header: field(FieldMatch{Name: "x", Values: []string{"1"}})}, true},
-		{Match{Header: field(FieldMatch{Name: "X", Values: []string{"1"}})}, Match{Header: field(FieldMatch{Name: "x", Values: []string{"1", "2"}})}, false},
-		{Match{Header: field(FieldMatch{Name: "X", Regex: "[0-9]"})}, Match{Header: field(FieldMatch{Name: "x", Values: []string{"1", "2"}})}, true},
-		{Match{Header: field(FieldMatch{Name: "X", Regex: "[0-9]"})}, Match{Header: field(FieldMatch{Name: "x", Regex: "1"})}, false},
-		{Match{Query: field(FieldMatch{Name: "X", Present: yes()})}, Match{Query: field(FieldMatch{Name: "x", Present: yes()})}, false},
-		{Match{Query: field(FieldMatch{Name: "X", Present: yes()})}, Match{Cookie: field(FieldMatch{Name: "X", Present: yes()})}, false},
-		{Match{Cookie: field(FieldMatch{Name: "X", Present: no()})}, Match{Cookie: field(FieldMatch{Name: "X", Present: no()}), Query: field(FieldMatch{Name: "a", Regex: "b"})}, true},
+		{config.Match{}, config.Match{Host: []string{"a"}}, true},
+		{config.Match{Host: []string{"a"}}, config.Match{}, false},
+		{config.Match{Host: []string{"*.a"}}, config.Match{Host: []string{"x.A", "*.x.a"}}, true},
+		{config.Match{Host: []string{"*.a"}}, config.Match{Host: []string{"x.a", "a"}}, false},
+		{config.Match{Host: []string{"x.a"}}, config.Match{Host: []string{"*.a"}}, false},
+		{config.Match{PathPrefix: []string{"/a"}}, config.Match{PathPrefix: []string{"/a/b"}}, true},
+		{config.Match{PathPrefix: []string{"/a"}}, config.Match{PathPrefix: []string{"/a/"}}, true},
+		{config.Match{PathPrefix: []string{"/a/"}}, config.Match{PathPrefix: []string{"/a"}}, false},
+		{config.Match{PathPrefix: []string{"/a"}}, config.Match{PathPrefix: []string{"/ab"}}, false},
+		{config.Match{PathPrefix: []string{"/a"}}, config.Match{Path: []string{"/a", "/a/b"}}, true},
+		{config.Match{PathPrefix: []string{"/a"}}, config.Match{Path: []string{"/a", "/b"}}, false},
+		{config.Match{PathPrefix: []string{"/a", "/b"}}, config.Match{Path: []string{"/a", "/b"}, Host: []string{"h"}}, true},
+		{config.Match{PathPrefix: []string{"/"}}, config.Match{Path: []string{"/a"}}, true},
+		{config.Match{PathPrefix: []string{"/"}}, config.Match{PathRegex: []string{"/a"}}, false},
+		{config.Match{PathRegex: []string{"/a/.*"}}, config.Match{Path: []string{"/a/b"}}, true},
+		{config.Match{PathRegex: []string{"/a/.*"}}, config.Match{PathRegex: []string{"/a/.*"}, Method: []string{"GET"}}, true},
+		{config.Match{PathRegex: []string{"/a/.*"}}, config.Match{PathRegex: []string{"/a/b"}}, false},
+		{config.Match{Path: []string{"/a"}}, config.Match{PathPrefix: []string{"/a"}}, false},
+		{config.Match{Path: []string{"/a", "/b"}}, config.Match{Path: []string{"/b"}}, true},
+		{config.Match{Method: []string{"GET", "PUT"}}, config.Match{Method: []string{"PUT"}}, true},
+		{config.Match{Method: []string{"GET"}}, config.Match{Method: []string{"PUT", "GET"}}, false},
+		{config.Match{Scheme: []string{"http"}}, config.Match{Path: []string{"/"}}, false},
+		{config.Match{Scheme: []string{"http"}}, config.Match{Scheme: []string{"http"}}, true},
+		{config.Match{Scheme: []string{"http", "https"}}, config.Match{}, true},
+		{config.Match{ListenPort: []uint16{80}}, config.Match{ListenPort: []uint16{80}, Path: []string{"/"}}, true},
+		{config.Match{Client: nets("10.0.0.0/8", "::/0")}, config.Match{Client: nets("10.1.0.0/16", "10.2.0.1/32")}, true},
+		{config.Match{Client: nets("10.1.0.0/16")}, config.Match{Client: nets("10.0.0.0/8")}, false},
+		{config.Match{SNI: []string{"*.a"}}, config.Match{SNI: []string{"b.a"}}, true},
+		{config.Match{SNI: []string{"*.a"}}, config.Match{Host: []string{"b.a"}}, false},
+		{config.Match{Header: field(config.FieldMatch{Name: "X", Present: yes()})}, config.Match{Header: field(config.FieldMatch{Name: "x", Values: []string{"1"}})}, true},
+		{config.Match{Header: field(config.FieldMatch{Name: "X", Present: no()})}, config.Match{Header: field(config.FieldMatch{Name: "x", Values: []string{"1"}})}, false},
+		{config.Match{Header: field(config.FieldMatch{Name: "X", Values: []string{"1", "2"}})}, config.Match{Header: field(config.FieldMatch{Name: "x", Values: []string{"1"}})}, true},
+		{config.Match{Header: field(config.FieldMatch{Name: "X", Values: []string{"1"}})}, config.Match{Header: field(config.FieldMatch{Name: "x", Values: []string{"1", "2"}})}, false},
+		{config.Match{Header: field(config.FieldMatch{Name: "X", Regex: "[0-9]"})}, config.Match{Header: field(config.FieldMatch{Name: "x", Values: []string{"1", "2"}})}, true},
+		{config.Match{Header: field(config.FieldMatch{Name: "X", Regex: "[0-9]"})}, config.Match{Header: field(config.FieldMatch{Name: "x", Regex: "1"})}, false},
+		{config.Match{Query: field(config.FieldMatch{Name: "X", Present: yes()})}, config.Match{Query: field(config.FieldMatch{Name: "x", Present: yes()})}, false},
+		{config.Match{Query: field(config.FieldMatch{Name: "X", Present: yes()})}, config.Match{Cookie: field(config.FieldMatch{Name: "X", Present: yes()})}, false},
+		{config.Match{Cookie: field(config.FieldMatch{Name: "X", Present: no()})}, config.Match{Cookie: field(config.FieldMatch{Name: "X", Present: no()}), Query: field(config.FieldMatch{Name: "a", Regex: "b"})}, true},
 	} {
-		routes := []Route{{Match: &tc.earlier}, {Match: &tc.later}}
+		routes := []config.Route{{Match: &tc.earlier}, {Match: &tc.later}}
 		if got := len(Unreachable(routes)) > 0; got != tc.want {
 			t.Errorf("unreachable: %v, want %v%s", got, tc.want, show(routes))
 		}
@@ -82,18 +84,18 @@ func TestUnreachable(t *testing.T) {
 
 func TestUnreachableNamesTheFirst(t *testing.T) {
 	t.Parallel()
-	routes := []Route{
-		{Match: &Match{Host: []string{"a"}}},
-		{Match: &Match{Path: []string{"/"}}},
+	routes := []config.Route{
+		{Match: &config.Match{Host: []string{"a"}}},
+		{Match: &config.Match{Path: []string{"/"}}},
 		{},
-		{Match: &Match{Host: []string{"a"}, Path: []string{"/"}}},
-		{Match: &Match{Path: []string{"/"}}},
+		{Match: &config.Match{Host: []string{"a"}, Path: []string{"/"}}},
+		{Match: &config.Match{Path: []string{"/"}}},
 		{},
 	}
 	if got, want := Unreachable(routes), []Shadow{{3, 0}, {4, 1}, {5, 2}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	if got := Unreachable([]Route{{}, {}, {Match: &Match{Path: []string{"x"}}}}); got != nil {
+	if got := Unreachable([]config.Route{{}, {}, {Match: &config.Match{Path: []string{"x"}}}}); got != nil {
 		t.Errorf("with problems: %v", got)
 	}
 	if got := Unreachable(many(5000)); got != nil {

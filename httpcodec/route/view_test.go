@@ -3,6 +3,8 @@ package route
 import (
 	"strings"
 	"testing"
+
+	"kroxy-ev/config"
 )
 
 // asked is a head that counts how often it was searched for cookies from the beginning.
@@ -23,12 +25,12 @@ func (a *asked) NextField(low string, from int) ([]byte, int) {
 
 func TestViewIsFilledOnceAndOnlyWhenAsked(t *testing.T) {
 	t.Parallel()
-	yesOf := func(name string) []FieldMatch { return []FieldMatch{{Name: name, Values: []string{"1"}}} }
-	routes := []Route{
-		{Match: &Match{Path: []string{"/cookie"}, Cookie: yesOf("a")}},
-		{Match: &Match{Path: []string{"/cookie"}, Cookie: yesOf("b")}},
-		{Match: &Match{Path: []string{"/query"}, Query: yesOf("a")}},
-		{Match: &Match{Path: []string{"/query"}, Query: yesOf("b")}},
+	yesOf := func(name string) []config.FieldMatch { return []config.FieldMatch{{Name: name, Values: []string{"1"}}} }
+	routes := []config.Route{
+		{Match: &config.Match{Path: []string{"/cookie"}, Cookie: yesOf("a")}},
+		{Match: &config.Match{Path: []string{"/cookie"}, Cookie: yesOf("b")}},
+		{Match: &config.Match{Path: []string{"/query"}, Query: yesOf("a")}},
+		{Match: &config.Match{Path: []string{"/query"}, Query: yesOf("b")}},
 		{},
 	}
 	table, r := compiled(t, routes), new(Request)
