@@ -126,7 +126,7 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: p.self,
 		Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout}
 	for _, h := range from.Hosts {
-		host := upstream.NewHost(p.resolver, h.Name, h.Port)
+		host := p.newHost(h)
 		if host.TLS, err = p.tlsClient(cfg, from, h); err != nil {
 			return nil, err
 		}
@@ -184,10 +184,26 @@ func (s *snapshot) httpSettings() (*httpcodec.Settings, error) {
 	return set, nil
 }
 
-// authority is how Host names h: without the port where it is the usual one.
+// newHost makes of h what is connected to.
+func (p *proxy) newHost(h config.Host) upstream.Host {
+	if h.Unix != "" {
+		return upstream.NewUnixHost(h.Unix)
+	}
+	return upstream.NewHost(p.resolver, h.Name, h.Port)
+}
+
+// hostPlace is where h is, as its label says.
+func hostPlace(h config.Host) string {
+	if h.Unix != "" {
+		return "unix:" + h.Unix
+	}
+	return net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
+}
+
+// authority is how Host names h: without the port where it is the usual one, or there is none.
 func authority(h config.Host, usual uint16) string {
 	name := h.Called()
-	if h.Port != usual {
+	if h.Port != usual && h.Unix == "" {
 		return net.JoinHostPort(name, strconv.Itoa(int(h.Port)))
 	}
 	if ip := net.ParseIP(name); ip != nil && ip.To4() == nil {
@@ -202,7 +218,7 @@ func hostKeys(cfg *config.Config) []string {
 	seen := make(map[string]int, len(g.Hosts))
 	keys := make([]string, len(g.Hosts))
 	for i, h := range g.Hosts {
-		key := g.Name + "/" + net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
+		key := g.Name + "/" + hostPlace(h)
 		if h.Alias != "" {
 			key += "=" + h.Alias
 		}
