@@ -34,7 +34,7 @@ func (l *Listener) RetireTickBlind() bool {
 	r := l.retiring
 	r.state = retireBlind
 	r.Expired(&r.timer)
-	return r.timer.linked
+	return r.timer.linked()
 }
 
 // EpollFD is the descriptor of the loop's epoll set.

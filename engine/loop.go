@@ -288,7 +288,7 @@ func (l *Loop) Arm(t *Timer, deadline int64) {
 
 // Disarm stops t. Disarming a timer that is not armed does nothing.
 func (l *Loop) Disarm(t *Timer) {
-	if t.linked {
+	if t.linked() {
 		l.wheel.remove(t)
 	}
 }

@@ -72,7 +72,7 @@ func (s *spentSockets) put(family uint8, spent spentSocket) bool {
 		return false
 	}
 	*list = append(*list, spent)
-	if !s.timer.linked {
+	if !s.timer.linked() {
 		s.loop.Arm(&s.timer, spent.since+spentKeep)
 	}
 	return true

@@ -18,9 +18,14 @@ type Timer struct {
 	Handler    Handler
 	next, prev *Timer
 	deadline   int64 // ms on the loop's clock
-	tick       int64 // the slot it stands in, meaningful while linked
-	linked     bool
+	place      int64 // one more than the tick whose slot it stands in; zero while it stands in none
 }
+
+// linked reports whether t stands in a slot.
+func (t *Timer) linked() bool { return t.place != 0 }
+
+// tick is the tick whose slot t stands in.
+func (t *Timer) tick() int64 { return t.place - 1 }
 
 // wheel is a hashed timing wheel with a bitmap of its occupied slots.
 type wheel struct {
@@ -33,14 +38,14 @@ type wheel struct {
 // arm sets t to expire at deadline (ms). It reports the tick at which the wheel must be looked at for t.
 func (w *wheel) arm(t *Timer, deadline int64) int64 {
 	t.deadline = deadline
-	if t.linked {
-		if t.tick <= w.tickOf(deadline) {
-			return t.tick
+	if t.linked() {
+		if t.tick() <= w.tickOf(deadline) {
+			return t.tick()
 		}
 		w.remove(t)
 	}
-	w.place(t)
-	return t.tick
+	w.put(t)
+	return t.tick()
 }
 
 // tickOf is where a deadline belongs: rounded up, since a timer may be late by a tick but never early; not in the past;
@@ -53,9 +58,9 @@ func (w *wheel) tickOf(deadline int64) int64 {
 	return max((deadline+tickMillis-1)/tickMillis, w.tick)
 }
 
-func (w *wheel) place(t *Timer) {
-	t.tick, t.linked = w.tickOf(t.deadline), true
-	i := t.tick % wheelSlots
+func (w *wheel) put(t *Timer) {
+	t.place = w.tickOf(t.deadline) + 1
+	i := t.tick() % wheelSlots
 	t.prev, t.next = nil, w.slots[i]
 	if t.next != nil {
 		t.next.prev = t
@@ -66,7 +71,7 @@ func (w *wheel) place(t *Timer) {
 }
 
 func (w *wheel) remove(t *Timer) {
-	i := t.tick % wheelSlots
+	i := t.tick() % wheelSlots
 	if t.prev != nil {
 		t.prev.next = t.next
 	} else if w.slots[i] = t.next; t.next == nil {
@@ -75,7 +80,7 @@ func (w *wheel) remove(t *Timer) {
 	if t.next != nil {
 		t.next.prev = t.prev
 	}
-	t.prev, t.next, t.linked = nil, nil, false
+	t.prev, t.next, t.place = nil, nil, 0
 	w.count--
 }
 
@@ -120,7 +125,7 @@ func (w *wheel) advance(now int64) {
 			if t.deadline <= now {
 				t.Handler.Expired(t)
 			} else {
-				w.place(t)
+				w.put(t)
 			}
 		}
 	}

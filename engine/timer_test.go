@@ -55,7 +55,7 @@ func (t *modelTimer) Expired(got *Timer) {
 		m.tb.Fatalf("at %d: a timer that is not armed expired", m.now)
 	case t.due > m.now:
 		m.tb.Fatalf("at %d: a timer for %d expired", m.now, t.due)
-	case got.linked:
+	case got.linked():
 		m.tb.Fatal("linked while it expires")
 	case m.limit > 0 && m.calls > m.limit:
 		m.tb.Fatalf("at %d: one advance made more than %d calls", m.now, m.limit)
@@ -84,7 +84,7 @@ func (m *model) arm(i int, deadline int64) {
 func (m *model) disarm(i int) {
 	t := &m.timers[i]
 	t.armed = false
-	if t.linked {
+	if t.linked() {
 		m.wheel.remove(&t.Timer)
 	}
 }
@@ -101,8 +101,8 @@ func (m *model) check() {
 	armed, first := 0, Never
 	for i := range m.timers {
 		t := &m.timers[i]
-		if t.armed != t.linked {
-			m.tb.Fatalf("at %d: timer %d armed %v, in the wheel %v", m.now, i, t.armed, t.linked)
+		if t.armed != t.linked() {
+			m.tb.Fatalf("at %d: timer %d armed %v, in the wheel %v", m.now, i, t.armed, t.linked())
 		}
 		if !t.armed {
 			continue
@@ -306,8 +306,8 @@ func TestDisarmingNeighboursInside(t *testing.T) {
 		}
 		m.advance(1000)
 		for i := range timers {
-			if m.timers[i].linked || m.timers[i].fired > 1 {
-				t.Errorf("timer %d: linked %v, fired %d", i, m.timers[i].linked, m.timers[i].fired)
+			if m.timers[i].linked() || m.timers[i].fired > 1 {
+				t.Errorf("timer %d: linked %v, fired %d", i, m.timers[i].linked(), m.timers[i].fired)
 			}
 		}
 		if m.wheel.used != (wheel{}).used {

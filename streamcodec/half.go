@@ -3,6 +3,7 @@ package streamcodec
 import (
 	"errors"
 	"io"
+	"math"
 
 	"golang.org/x/sys/unix"
 
@@ -50,14 +51,14 @@ type Half struct {
 	WroteAt  int64 // when the sink last took something or began to be waited for
 
 	buf      []byte       // the loop's buffer while bytes are held in it
-	sent     int          // how much of buf has been written
-	queued   int          // what the sink had not confirmed when that was last looked at; see Advanced
 	pipe     *engine.Pipe // while bytes are held in it
 	failure  error        // of the source, when broken; of the sink, when dead
+	sent     int32        // how much of buf has been written
+	queued   int32        // what the sink had not confirmed when that was last looked at; see Advanced
+	turns    turns
 	state    halfState
 	splicing bool
-	cut      bool // the session will end in a reset: the last bytes must not wait for a FIN
-	turns    turns
+	cut      bool  // the session will end in a reset: the last bytes must not wait for a FIN
 	streak   uint8 // consecutive moves that speak against the present way of moving
 }
 
@@ -76,13 +77,13 @@ func (h *Half) Flush(l *engine.Loop) error {
 		}
 	} else {
 		n, err = h.To.Write(h.buf[h.sent:])
-		if h.sent += n; h.sent == len(h.buf) {
+		if h.sent += int32(n); int(h.sent) == len(h.buf) {
 			h.freeBuffer(l)
 		}
 	}
 	h.wrote(l, n)
 	if again(err) {
-		h.queued = h.To.Unacknowledged()
+		h.queued = h.unacknowledged()
 	}
 	return err
 }
@@ -91,9 +92,12 @@ func (h *Half) Flush(l *engine.Loop) error {
 // has room only when there is a good deal of it, which may take a slow peer long.
 func (h *Half) Advanced() bool {
 	before := h.queued
-	h.queued = h.To.Unacknowledged()
+	h.queued = h.unacknowledged()
 	return h.queued < before
 }
+
+// unacknowledged is what the sink has not confirmed. The kernel's count is an int32, too.
+func (h *Half) unacknowledged() int32 { return int32(min(h.To.Unacknowledged(), math.MaxInt32)) }
 
 // sourceIs notes what the last read said of the source: nil, unix.EAGAIN, io.EOF, or its failure.
 func (h *Half) sourceIs(err error) {
@@ -157,7 +161,7 @@ func (h *Half) Send(l *engine.Loop, p []byte, last bool) error {
 	}
 	if again(err) {
 		h.hold(l, p[n:])
-		h.queued = h.To.Unacknowledged()
+		h.queued = h.unacknowledged()
 	}
 	h.wrote(l, n)
 	return err

@@ -1,5 +1,7 @@
 package streamcodec
 
+import "math"
+
 // A peer with Nagle's algorithm on that says one thing in two writes holds the second back until the first was acknowledged, which
 // the kernel leaves to the answer, and that does not come before all was said: a stall of 40 ms, in which nobody waits for
 // anything but a timer. A session does not know what is said in it, but it sees such a stall: from then on it acknowledges the first
@@ -14,7 +16,7 @@ const (
 
 // turns follows one direction: a turn is what the source says until it gets an answer.
 type turns struct {
-	answers int64 // bytes that had gone the other way when the turn began; -1 before the first
+	answers int32 // bytes that had gone the other way when the turn began, modulo 2^31; -1 before the first
 	first   bool  // only one piece of the turn has come
 	expects uint8 // for how many turns still more than one piece is expected
 	hurry   bool  // the piece that has come is to be acknowledged at once
@@ -23,7 +25,7 @@ type turns struct {
 // said takes note of a piece that has come, in milliseconds since the one before; answers is how many bytes have gone the other
 // way.
 func (t *turns) said(since, answers int64) {
-	switch {
+	switch answers := int32(answers & math.MaxInt32); {
 	case answers != t.answers:
 		t.answers, t.first = answers, true
 		if t.expects > 0 {
