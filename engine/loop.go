@@ -42,6 +42,7 @@ type Loop struct {
 
 	timerfd Conn
 	armed   int64 // the tick at which timerfd is set to fire; see setTimer
+	due     int64 // when it fired, if its timers have not been served since; else Never
 
 	wakefd  Conn
 	woken   atomic.Bool
@@ -63,6 +64,7 @@ func NewLoop(o Options) (*Loop, error) {
 		scratch: make([]byte, ScratchSize),
 		pipes:   pipePool{max: o.MaxPipes},
 		armed:   Never,
+		due:     Never,
 	}
 	l.spent = spentSockets{loop: l, max: o.MaxSpent}
 	l.spent.timer.Handler = &l.spent
@@ -130,7 +132,9 @@ func (l *Loop) Run() error {
 				c.handler.Ready(c)
 			}
 		}
-		if n == len(l.events) && n < maxEvents {
+		if full := n == len(l.events); l.due != Never && (!full || l.now-l.due >= maxTimersWait) {
+			l.expire()
+		} else if full && n < maxEvents {
 			l.events = make([]unix.EpollEvent, 2*n)
 		}
 		l.runAgain()
@@ -138,9 +142,9 @@ func (l *Loop) Run() error {
 	return nil
 }
 
-// wait waits for events; not if somebody has more to do anyway.
+// wait waits for events; not if there is more to do anyway.
 func (l *Loop) wait() (int, syscall.Errno) {
-	if len(l.again) > 0 {
+	if len(l.again) > 0 || l.due != Never {
 		return l.waiter.peek(l.epfd, l.events, l.now)
 	}
 	return l.waiter.wait(l.epfd, l.events, l.now)
@@ -170,6 +174,9 @@ func (l *Loop) Again(c *Conn) {
 	}
 }
 
+// readClock reads a monotonic clock, as time.Since does and as the timerfd has it. Nobody can set that one: a jump of the time of day, by
+// NTP or by hand, moves no deadline. All times that this program compares or adds to are such, but for dates of certificates;
+// cmd/kroxy-ev/clocks_test.go has the few places that may read the time of day.
 func (l *Loop) readClock() { l.now = time.Since(l.epoch).Milliseconds() }
 
 // Now is the loop's clock: milliseconds since the loop was made, monotonic, read once a batch of events.
@@ -301,13 +308,20 @@ func (l *Loop) setTimer(tick int64) {
 	_ = unix.TimerfdSettime(int(l.timerfd.fd), 0, &spec, nil)
 }
 
-// timerHandler advances the wheel when the timerfd fires.
+// timerHandler notes that the timerfd has fired.
 type timerHandler struct{ l *Loop }
 
 // Ready implements Handler. The timerfd is edge-triggered and set anew each time, so it need not be read.
-func (h timerHandler) Ready(*Conn) {
-	l := h.l
-	l.armed = Never
+func (h timerHandler) Ready(*Conn) { h.l.due = min(h.l.due, h.l.now) }
+
+// maxTimersWait is how long, in ms, timers wait for batches that are full.
+const maxTimersWait = 100
+
+// expire serves the timers whose time has come. It comes behind all events: a process that stood still (SIGSTOP, a debugger, a
+// machine that was suspended or too busy) finds what has come meanwhile and deadlines that have passed meanwhile at once, and must
+// not take a peer for silent whose bytes are there.
+func (l *Loop) expire() {
+	l.armed, l.due = Never, Never
 	l.wheel.advance(l.now)
 	if tick, ok := l.wheel.next(); ok && tick < l.armed {
 		l.setTimer(tick)
