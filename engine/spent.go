@@ -14,9 +14,12 @@ const (
 	filesStayShort = 10_000
 )
 
-// filesRanOut is when descriptors last ran out, in ms since 1970, or zero if that is long ago. They are the process's, not a
+// filesRanOut is when descriptors last ran out, in ms since filesCount, or zero if that is long ago. They are the process's, not a
 // loop's: where one has none left for a client or a host, those that another keeps are the ones missing.
 var filesRanOut atomic.Int64
+
+// filesCount is what filesRanOut counts from: no clock that somebody may set.
+var filesCount = time.Now()
 
 // FilesAreShort reports whether descriptors of this process have lately run out: then none is to be kept for later. It may be called
 // from any goroutine.
@@ -25,7 +28,7 @@ func FilesAreShort() bool {
 	if at == 0 {
 		return false
 	}
-	if time.Now().UnixMilli()-at < filesStayShort {
+	if time.Since(filesCount).Milliseconds()-at < filesStayShort {
 		return true
 	}
 	filesRanOut.CompareAndSwap(at, 0)
@@ -102,7 +105,7 @@ func (s *spentSockets) take(family uint8) (spentSocket, bool) {
 // giveUp closes all sockets, because descriptors have run out, and keeps all loops from keeping more. It reports whether
 // there was one.
 func (s *spentSockets) giveUp() bool {
-	filesRanOut.Store(time.Now().UnixMilli())
+	filesRanOut.Store(max(time.Since(filesCount).Milliseconds(), 1))
 	had := len(s.v4)+len(s.v6) > 0
 	s.close(Never)
 	return had

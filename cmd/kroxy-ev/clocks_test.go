@@ -1,0 +1,84 @@
+package main_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// timeOfDay are the methods of time.Time that tell the time of day as a number or leave a time without its monotonic part.
+var timeOfDay = map[string]bool{"Unix": true, "UnixMilli": true, "UnixMicro": true, "UnixNano": true, "UTC": true, "Local": true}
+
+// settable are the kernel's clocks that somebody may set.
+var settable = map[string]bool{"CLOCK_REALTIME": true, "CLOCK_REALTIME_COARSE": true, "CLOCK_REALTIME_ALARM": true, "CLOCK_TAI": true}
+
+// readsTimeOfDay are the files that may have them, with the reason.
+var readsTimeOfDay = map[string]string{
+	"engine/accesslog/buffer.go": "the time stamps of lines",
+	"config/certificate.go":      "the dates of certificates",
+}
+
+// Somebody may set the time of day, or NTP does, by hours. No deadline, pause or interval may be counted on it: all are differences of
+// times with a monotonic part, or milliseconds on CLOCK_MONOTONIC (engine.Loop.Now and Monotonic). What could break this is known by its
+// names.
+func TestNoDeadlineIsCountedOnTheTimeOfDay(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	seen := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (rel == "bench" || rel != "." && strings.HasPrefix(d.Name(), ".")) {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if name := readsClock(n); name != "" {
+				seen[rel] = true
+				if readsTimeOfDay[rel] == "" {
+					t.Errorf("%s has %s: if it is no deadline, say here what it is", rel, name)
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file := range readsTimeOfDay {
+		if !seen[file] {
+			t.Errorf("%s does not read the time of day any more", file)
+		}
+	}
+}
+
+// readsClock is the name by which n has to do with the time of day, or empty.
+func readsClock(n ast.Node) string {
+	switch n := n.(type) {
+	case *ast.CallExpr:
+		if s, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) == 0 && timeOfDay[s.Sel.Name] {
+			return s.Sel.Name
+		}
+	case *ast.SelectorExpr:
+		if settable[n.Sel.Name] {
+			return n.Sel.Name
+		}
+	}
+	return ""
+}
