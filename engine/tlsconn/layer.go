@@ -20,6 +20,13 @@ const (
 	// maxUnsent bounds the records of one connection that wait for the socket to take them. What is above a window are
 	// answers that a peer makes crypto/tls write without reading them, and the flights of a handshake.
 	maxUnsent = 128 << 10
+
+	// A peer can use nothing of a record before all of it is there, and what is sent first comes in so many segments as the
+	// kernel's congestion window has, ten in the beginning (RFC 6928) and after a pause. So the first bytes go in records of a segment
+	// each; after them whole records cost less.
+	smallRecord = 1300     // of plaintext: fits into a segment together with what TLS, IPv6, and a tunnel around that add
+	smallBytes  = 16 << 10 // that go in such records
+	smallAgain  = 1000     // ms without a byte written, after which they do again
 )
 
 // ErrTruncated means that the peer closed the connection without saying that its stream ends there (close_notify, RFC
@@ -36,8 +43,10 @@ type layer struct {
 	hs   *Handshake   // nil when it is over
 	in   boundaries
 
-	out  []byte // the loop's buffer while records wait in it that the socket has not taken
-	sent int    // how much of it the socket took
+	out   []byte // the loop's buffer while records wait in it that the socket has not taken
+	sent  int    // how much of it the socket took
+	begun int32  // bytes written since the last pause, until there were smallBytes of them
+	wrote int64  // when bytes were last written; ms on the loop's clock
 	// owed is how many bytes of what Write was given last are in out, or were on their way through it when the socket
 	// became full: Write has not said that they are taken, and will be given them again.
 	owed int
@@ -104,8 +113,7 @@ func (l *layer) Write(c *engine.Conn, p []byte, last bool) (n int, err error) {
 	}
 	for n < len(p) {
 		piece := p[n:min(len(p), n+window)]
-		l.corked = len(piece) > maxRecord
-		if _, err := l.tls.Write(piece); err != nil {
+		if err := l.encrypt(piece); err != nil {
 			return n, err
 		}
 		if err := l.flush(); err != nil {
@@ -117,6 +125,32 @@ func (l *layer) Write(c *engine.Conn, p []byte, last bool) (n int, err error) {
 		n += len(piece)
 	}
 	return n, nil
+}
+
+// encrypt makes records of p, which is not empty. If they are several they are left in out.
+func (l *layer) encrypt(p []byte) error {
+	now := l.conn.Loop().Now()
+	if now-l.wrote >= smallAgain {
+		l.begun = 0
+	}
+	l.wrote = now
+	size := maxRecord
+	if l.begun < smallBytes {
+		size = smallRecord
+	}
+	for l.corked = len(p) > size; l.begun < smallBytes && len(p) > 0; {
+		n, err := l.tls.Write(p[:min(len(p), smallRecord)])
+		if err != nil {
+			return err
+		}
+		l.begun += int32(n)
+		p = p[n:]
+	}
+	if len(p) == 0 {
+		return nil
+	}
+	_, err := l.tls.Write(p)
+	return err
 }
 
 // flush has the socket take what waits for it; unix.EAGAIN if it does not take all.

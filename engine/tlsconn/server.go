@@ -68,7 +68,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		MinVersion:                  max(o.MinVersion, tls.VersionTLS12),
 		CipherSuites:                suites,
 		NextProtos:                  o.Protocols,
-		DynamicRecordSizingDisabled: true, // bulk is written in whole records, and small answers are small anyway
+		DynamicRecordSizingDisabled: true, // layer.encrypt decides
 	}
 	if o.VerifyClient {
 		var err error
