@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"sort"
 	"sync"
 	"time"
@@ -33,6 +32,9 @@ const (
 	// maxSpent is how many spent sockets a reactor may have of each address family. More would be of use only where more
 	// sessions than this end within the time that a host takes to confirm a FIN.
 	maxSpent = 64
+	// autoIdle is how many idle connections to hosts a reactor may always keep where the configuration leaves their number open. They may
+	// be more while fewer clients are there than may be (httpcodec.Settings.UpstreamShare): these have set files aside already.
+	autoIdle = 64
 	// mostFiles is how many open files are made use of.
 	mostFiles = 1 << 24
 )
@@ -63,7 +65,7 @@ func keepsIdle(cfg *config.Config) int {
 		return 0
 	}
 	if g.UpstreamKeepalive == config.KeepaliveAuto {
-		return math.MaxInt
+		return autoIdle
 	}
 	return g.UpstreamKeepalive * len(g.Hosts)
 }
