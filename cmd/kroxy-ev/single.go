@@ -30,8 +30,8 @@ type single struct {
 // warnWait says that this program's loops wait in a way that costs more.
 func warnWait(log *slog.Logger) {
 	if !engine.Tuned {
-		log.Warn("kroxy-ev: the event loops are not made for the scheduler of "+runtime.Version()+"; everything works, and costs more CPU where there is little to do",
-			"remedy", "build with an earlier Go, or get a newer kroxy-ev")
+		log.Warn("kroxy-ev: the event loops are not made for the scheduler of "+runtime.Version()+" and wait in the ordinary way: everything works, and costs more CPU where there is little to do",
+			"remedy", "build with Go 1.26, or get a kroxy-ev that was made for this Go")
 	}
 }
 

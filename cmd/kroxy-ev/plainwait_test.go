@@ -1,0 +1,39 @@
+package main_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"testing"
+)
+
+// A program that is built with a Go whose scheduler its loops do not know serves all the same, and says at the start, once, what that
+// costs and what to do. The tag plainwait builds it as such a Go would.
+func TestUnknownScheduler(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "kroxy-ev")
+	args := []string{"build", "-tags", "plainwait", "-o", file}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+		t.Fatalf("building kroxy-ev for another Go: %v\n%s", err, out)
+	}
+	modes(t, func(t *testing.T, multi bool) {
+		h := named(t, 1)[0]
+		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: settings{"workers_num": 2}, prepare: func(cmd *exec.Cmd) {
+			cmd.Path, cmd.Args[0] = file, file
+		}})
+		warning := `level=WARN msg="kroxy-ev: .*not made for the scheduler of ` + regexp.QuoteMeta(runtime.Version()) + `.*remedy="build with Go 1\.26`
+		p.sees(warning)
+		l := loadWith(p, 4)
+		end := p.steady(4)
+		l.passes(t, 100)
+		end()
+		l.mustBeClean(t)
+		if n := p.stderr.count(warning); n != 1 {
+			t.Errorf("the warning came %d times", n)
+		}
+	})
+}
