@@ -113,6 +113,9 @@ func TestNoStallInHTTP(t *testing.T) {
 		"response body, long":           {request: []string{getRequest}, response: []string{okHead + long, bulk[:100], bulk[:99_900]}},
 		"response chunked":              {request: []string{getRequest}, response: []string{pieces, "5\r\n", "hello", "\r\n", "0\r\n\r\n"}},
 		"response chunked, with pauses": {request: []string{getRequest}, response: []string{pieces, "1\r\na\r\n", "1\r\nb\r\n", "0\r\n\r\n"}, pause: 2 * time.Millisecond},
+		"request trailer in pieces":     {request: []string{chunkedHead, "5\r\nhello\r\n", "0\r\n", "X: y\r\n", "\r\n"}, response: []string{hello}},
+		"response trailer in pieces":    {request: []string{getRequest}, response: []string{pieces, "5\r\nhello\r\n", "0\r\n", "X: y\r\n", "\r\n"}},
+		"interim response in pieces":    {request: []string{getRequest}, response: []string{"HTTP/1.1 103 Early Hints\r\n", "Link: </a>\r\n\r\n", response, "0123456789"}},
 		"interim response":              {request: []string{getRequest}, response: []string{"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", hello}},
 	} {
 		for spoken, w := range sides() {
@@ -250,7 +253,10 @@ func TestNoStallInHandshakes(t *testing.T) {
 // A client that waits for 100 before it sends its body, and a tunnel behind a switch of protocols.
 func TestNoStallBehindInterimResponses(t *testing.T) {
 	t.Parallel()
-	h := hostNagling(t, nil, func(c closer) {
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	const ask, answer = "question", "answer"
+	serve := func(c closer) {
 		in := bufio.NewReader(c)
 		for {
 			req, err := http.ReadRequest(in)
@@ -259,47 +265,111 @@ func TestNoStallBehindInterimResponses(t *testing.T) {
 			}
 			if req.Header.Get("Upgrade") != "" {
 				_ = write(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
-				for word := make([]byte, 8); ; {
+				for word := make([]byte, len(ask)); ; {
 					if _, err := io.ReadFull(in, word); err != nil {
 						return
 					}
-					_ = write(c, "ans")
-					_ = write(c, "wer")
+					_ = write(c, answer[:3])
+					_ = write(c, answer[3:])
 				}
 			}
 			_ = write(c, "HTTP/1.1 100 Continue\r\n\r\n")
 			_, _ = io.Copy(io.Discard, req.Body)
 			_ = write(c, hello)
 		}
-	})
-	p := startHTTP(t, setup{hosts: endpoints(h)})
-	t.Run("100", func(t *testing.T) {
-		t.Parallel()
-		dependsOnTime(t)
-		c := p.dialNagling(nil)
-		in := bufio.NewReader(c)
-		expectPrompt(t, func() {
-			send(t, c, postHead+"Expect: 100-continue\r\nContent-Length: 10\r\n\r\n")
-			expectStatus(t, in, http.StatusContinue)
-			sendEach(t, c, []string{"0123", "456789"})
-			expectStatus(t, in, http.StatusOK)
+	}
+	for spoken, w := range sides() {
+		var config, trusts *tls.Config
+		if w.host {
+			config = id.config()
+		}
+		if w.client {
+			trusts = a.trusted("127.0.0.1")
+		}
+		t.Run("100, "+spoken, func(t *testing.T) {
+			t.Parallel()
+			dependsOnTime(t)
+			c := startHTTP(t, w.setup(endpoints(hostNagling(t, config, serve)), id, a, nil)).dialNagling(trusts)
+			in := bufio.NewReader(c)
+			expectPrompt(t, func() {
+				send(t, c, postHead+"Expect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+				expectStatus(t, in, http.StatusContinue)
+				sendEach(t, c, []string{"0123", "456789"})
+				expectStatus(t, in, http.StatusOK)
+			})
 		})
-	})
-	t.Run("101", func(t *testing.T) {
-		t.Parallel()
-		dependsOnTime(t)
-		c := p.dialNagling(nil)
-		in := bufio.NewReader(c)
-		send(t, c, "GET / HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
-		expectStatus(t, in, http.StatusSwitchingProtocols)
-		answer := make([]byte, 6)
-		expectPrompt(t, func() {
-			sendEach(t, c, []string{"ques", "tion"})
-			if _, err := io.ReadFull(in, answer); err != nil {
-				t.Fatal(err)
-			}
+		t.Run("101, "+spoken, func(t *testing.T) {
+			t.Parallel()
+			dependsOnTime(t)
+			c := startHTTP(t, w.setup(endpoints(hostNagling(t, config, serve)), id, a, nil)).dialNagling(trusts)
+			in := bufio.NewReader(c)
+			send(t, c, "GET / HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			expectStatus(t, in, http.StatusSwitchingProtocols)
+			got := make([]byte, len(answer))
+			expectPrompt(t, func() {
+				sendEach(t, c, []string{ask[:4], ask[4:]})
+				if _, err := io.ReadFull(in, got); err != nil {
+					t.Fatal(err)
+				}
+			})
 		})
-	})
+	}
+}
+
+// A message on a connection of its own, which one side or the other ends: there is nothing to be learnt from earlier ones.
+func TestNoStallOnConnectionsThatEnd(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id := a.issue("127.0.0.1")
+	for name, test := range map[string]struct {
+		request, response []string // each a write
+		early             bool     // the response comes before the request's body
+	}{
+		"up to the end":           {request: []string{getRequest}, response: []string{okHead + "\r\n", "0", "1", "23456789"}},
+		"head in two, to the end": {request: []string{getRequest}, response: []string{okHead, "\r\n", "0", "123456789"}},
+		"HTTP/1.0":                {request: []string{"GET / HTTP/1.0\r\n", "\r\n"}, response: []string{okHead, "Content-Length: 10\r\n\r\n", "0123456789"}},
+		"request and response":    {request: []string{postHead + "Connection: close\r\n", "Content-Length: 4\r\n\r\n", "0", "123"}, response: []string{okHead + "Content-Length: 10\r\n\r\n", "0123456789"}},
+		"early":                   {request: []string{postHead + "Content-Length: 100\r\n\r\n", "0", "1"}, response: []string{okHead + "Content-Length: 10\r\n\r\n", "0", "123456789"}, early: true},
+	} {
+		for spoken, w := range sides() {
+			t.Run(name+", "+spoken, func(t *testing.T) {
+				t.Parallel()
+				dependsOnTime(t)
+				var config, trusts *tls.Config
+				if w.host {
+					config = id.config()
+				}
+				if w.client {
+					trusts = a.trusted("127.0.0.1")
+				}
+				h := hostNagling(t, config, func(c closer) {
+					req, err := http.ReadRequest(bufio.NewReader(c))
+					if err != nil {
+						return
+					}
+					if !test.early {
+						_, _ = io.Copy(io.Discard, req.Body)
+					}
+					for _, s := range test.response {
+						if write(c, s) != nil {
+							return
+						}
+					}
+					_ = c.CloseWrite()
+					_, _ = io.Copy(io.Discard, below(c))
+				})
+				p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
+				expectPrompt(t, func() {
+					c := p.dialNagling(trusts)
+					sendEach(t, c, test.request)
+					if _, body := reply(t, bufio.NewReader(c), http.MethodGet); body != "0123456789" {
+						t.Fatalf("got %q", body)
+					}
+					_ = c.Close()
+				})
+			})
+		}
+	}
 }
 
 // What is said in a stream is not known, but it is learnt that a peer says it in two pieces, or speaks TLS.

@@ -1,0 +1,234 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A process that is stopped, looked at by a debugger, or on a machine with a peculiar clock goes on afterwards: nothing that happened
+// meanwhile is lost.
+
+// stands has processes stand still while do runs.
+func stands(t *testing.T, pids []int, do func()) {
+	t.Helper()
+	for _, pid := range pids {
+		if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the processes are stopped", func() bool {
+		return !slices.ContainsFunc(pids, func(pid int) bool { return state(pid) != 'T' })
+	})
+	do()
+	for _, pid := range pids {
+		if err := unix.Kill(pid, unix.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// everyone are the proxy's processes.
+func (p *proxy) everyone() []int { return append(p.workers(), p.pid()) }
+
+// steady is clients of the proxy, in http mode, that make requests on connections that are kept, until end is called. That demands that
+// each request was answered.
+func (p *proxy) steady(n int) (end func()) {
+	ctx, cancel := context.WithCancel(p.t.Context())
+	failed := make(chan error, n)
+	for range n {
+		c := p.dial()
+		go func() {
+			c := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return c, nil }, MaxConnsPerHost: 1}}
+			defer c.CloseIdleConnections()
+			for ctx.Err() == nil {
+				res, err := c.Get(p.url("/"))
+				if err == nil {
+					_, err = io.Copy(io.Discard, res.Body)
+					_ = res.Body.Close()
+				}
+				if err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	return func() {
+		p.t.Helper()
+		cancel()
+		for range n {
+			if err := <-failed; err != nil {
+				p.t.Errorf("a request on a connection that is kept: %v", err)
+			}
+		}
+	}
+}
+
+// Traffic goes on whenever a process does.
+func TestStoppedAndContinued(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := named(t, 1)[0]
+		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: settings{"watchdog_timeout": 0, "workers_num": 2}})
+		if multi {
+			p.awaitServing(2)
+		}
+		l := loadWith(p, 4)
+		end := p.steady(4)
+		for range times(20, 500) {
+			stands(t, p.everyone(), func() { time.Sleep(rand.N(30 * time.Millisecond)) })
+			l.passes(t, 20)
+		}
+		end()
+		l.mustBeClean(t)
+	})
+}
+
+// Deadlines that pass while a process stands still hit those who were silent and nobody else, all of them.
+func TestDeadlinesThatPassMeanwhile(t *testing.T) {
+	t.Parallel()
+	const many = 400
+	h := listen(t, "127.0.0.1", echo)
+	p := start(t, setup{hosts: endpoints(h), settings: settings{"read_timeout": 3 * short, "reactors_num": 1}})
+	idle := p.sockets()
+	prompt, silent := make([]*net.TCPConn, many), make([]*net.TCPConn, many)
+	for i := range many {
+		prompt[i], silent[i] = p.dial(), p.dial()
+	}
+	for i := range many {
+		expectEcho(t, prompt[i], "hello")
+		expectEcho(t, silent[i], "hello")
+	}
+	spoke := time.Now()
+	stands(t, []int{p.pid()}, func() {
+		time.Sleep(time.Until(spoke.Add(4 * short * time.Millisecond)))
+		for _, c := range prompt {
+			send(t, c, "while it stood")
+		}
+	})
+	for _, c := range silent {
+		expectClosed(t, c)
+	}
+	for _, c := range prompt {
+		expect(t, c, "while it stood")
+	}
+	eventually(t, "those who were silent are gone, and nobody else", func() bool { return p.sockets() <= idle+2*many })
+	for _, c := range prompt {
+		_ = c.Close()
+	}
+	eventually(t, "all are gone", func() bool { return p.sockets() <= idle })
+}
+
+// Traffic goes on under a debugger, and when it comes and goes: it stops each thread, interrupts system calls, and sees signals first.
+func TestDebugger(t *testing.T) {
+	t.Parallel()
+	strace := need(t, "strace")
+	modes(t, func(t *testing.T, multi bool) {
+		h := named(t, 1)[0]
+		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: settings{"watchdog_timeout": 0, "workers_num": 2}})
+		if multi {
+			p.awaitServing(2)
+		}
+		l := loadWith(p, 4)
+		end := p.steady(4)
+		for range times(4, 100) {
+			for _, looked := range []string{"all", "none"} {
+				cmd := exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace="+looked)
+				for _, pid := range p.everyone() {
+					cmd.Args = append(cmd.Args, "-p", strconv.Itoa(pid))
+				}
+				said := new(bytes.Buffer)
+				cmd.Stderr = said
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				tracer := cmd.Process.Pid
+				over := make(chan error, 1)
+				go func() { over <- cmd.Wait() }()
+				traced := false
+				eventually(t, "strace looks at the process, or may not", func() bool {
+					traced = statusOf(t, p.pid(), "TracerPid") == strconv.Itoa(tracer)
+					return traced || len(over) > 0
+				})
+				if !traced {
+					<-over
+					t.Skipf("strace may not look at other processes here: %s", said)
+				}
+				l.passes(t, 50)
+				_ = cmd.Process.Signal(os.Interrupt)
+				<-over
+				l.passes(t, 50)
+			}
+		}
+		end()
+		l.mustBeClean(t)
+	})
+}
+
+// inYears has the commands that the test starts from now on run in a time namespace (time_namespaces(7)) where CLOCK_MONOTONIC is so
+// many years ahead, as after that time without a reboot. The goroutine is the test's own.
+func inYears(t *testing.T, years int) {
+	t.Helper()
+	runtime.LockOSThread() // and not back: the thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWTIME); err != nil {
+		t.Skipf("a time namespace cannot be made here: %v", err)
+	}
+	offset := fmt.Sprintf("monotonic %d 0\n", years*365*24*60*60)
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/timens_offsets", unix.Gettid()), []byte(offset), 0); err != nil {
+		t.Skipf("a time namespace cannot be set here: %v", err)
+	}
+}
+
+// A clock that has come far is as good as another: deadlines come, hosts that are down are remembered, and found again.
+func TestClockThatHasComeFar(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		inYears(t, 100)
+		dead := reservePort(t)
+		p := startHTTP(t, setup{
+			hosts: []endpoint{{"127.0.0.1", dead}}, multi: multi,
+			settings: settings{"keepalive_timeout": short, "connect_timeout": 5000, "workers_num": 2},
+		})
+		ours, _ := os.Readlink("/proc/self/ns/time")
+		theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/time", p.pid()))
+		if err != nil || ours == theirs {
+			t.Skipf("this kernel starts programs in the time namespace of their parent: %v", err)
+		}
+		c := p.client()
+		if res, _ := p.get(c, "/"); res.StatusCode != http.StatusBadGateway {
+			t.Fatalf("status %d where no host is", res.StatusCode)
+		}
+		p.sees(`msg=".*host is down`)
+		ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", dead))
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "A") })}
+		go func() { _ = srv.Serve(ln) }()
+		t.Cleanup(func() { _ = srv.Close() })
+		eventually(t, "the host serves again", func() bool {
+			res, _ := p.get(c, "/")
+			return res.StatusCode == http.StatusOK && p.stderr.count(`msg=".*host serves again`) > 0
+		})
+		idle := p.dial()
+		send(t, idle, getRequest)
+		begin := time.Now()
+		expectClosed(t, idle)
+		notBefore(t, begin, short*time.Millisecond)
+	})
+}
