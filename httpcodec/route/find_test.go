@@ -131,14 +131,15 @@ func TestFirstMatchWins(t *testing.T) {
 	}
 }
 
-func TestSubmatches(t *testing.T) {
+func TestRegexes(t *testing.T) {
 	t.Parallel()
-	table := compiled(t, []config.Route{{Match: &config.Match{PathRegex: []string{"/x", "/(a)/(.*)"}}}, {}})
-	if got, want := table.Submatches(0, []byte("/a/bc")), []int{0, 5, 1, 2, 3, 5}; !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, want %v", got, want)
+	table := compiled(t, []config.Route{{Match: &config.Match{PathRegex: []string{"/x", "/(a)/(.*)|/b"}, Method: []string{"GET"}}}, {}})
+	list := table.Regexes(0)
+	if len(list) != 2 || table.Regexes(1) != nil {
+		t.Fatal(list, table.Regexes(1))
 	}
-	if table.Submatches(1, []byte("/a/bc")) != nil || table.Submatches(0, []byte("/b")) != nil {
-		t.Error("what does not match has submatches")
+	if got, want := list[1].FindSubmatchIndex([]byte("/a/bc")), []int{0, 5, 1, 2, 3, 5}; !reflect.DeepEqual(got, want) || list[1].MatchString("/bx") {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 

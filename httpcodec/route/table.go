@@ -2,6 +2,7 @@ package route
 
 import (
 	"bytes"
+	"regexp"
 )
 
 // Table is a server's routes, compiled. It is not changed after Compile, and any number of loops may use it.
@@ -115,22 +116,11 @@ func (rule rule) holds(r *Request) bool {
 	return true
 }
 
-// Submatches returns what FindSubmatchIndex of package regexp returns for the first regular expression of a route that matches
-// path; nil if the route has none. It allocates. route is what Find has returned, and path is Request.Path.
-func (t *Table) Submatches(route int, path []byte) []int {
-	if res := t.regexes(route); res != nil {
-		if re := res.first(path); re != nil {
-			return re.FindSubmatchIndex(path)
-		}
-	}
-	return nil
-}
-
-// regexes are the regular expressions for paths that a route has.
-func (t *Table) regexes(route int) regexes {
+// Regexes are the regular expressions that a route has for paths, each for a whole path. They are not to be changed.
+func (t *Table) Regexes(route int) []*regexp.Regexp {
 	for _, c := range t.rules[route] {
-		if res, ok := c.(regexes); ok {
-			return res
+		if list, ok := c.(regexes); ok {
+			return list
 		}
 	}
 	return nil
