@@ -240,6 +240,9 @@ func (c *Conn) Connected(addr netip.AddrPort) error {
 	return errno
 }
 
+// LocalAddr is the address and port of this end of the open Conn; not valid for one of a unix socket. It costs a system call.
+func (c *Conn) LocalAddr() netip.AddrPort { return getsockname(c.fd) }
+
 // Unacknowledged is how many of the bytes written the peer has not confirmed yet. Reset would destroy them.
 func (c *Conn) Unacknowledged() int {
 	n, _ := sendQueue(c.fd) // none if it fails

@@ -49,6 +49,16 @@ func accept4(fd int32) (int32, netip.AddrPort, syscall.Errno) {
 	return int32(n), addrPort(&sa), 0
 }
 
+// getsockname is the address of this end of a connection; not valid if it is not one of IPv4 or IPv6. See getsockname(2).
+func getsockname(fd int32) netip.AddrPort {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	if _, _, e := syscall.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size))); e != 0 {
+		return netip.AddrPort{}
+	}
+	return addrPort(&sa)
+}
+
 // streamSocket makes a non-blocking TCP socket, or a unix one.
 func streamSocket(family uint8) (int32, syscall.Errno) {
 	n, _, e := syscall.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)

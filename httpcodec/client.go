@@ -3,13 +3,11 @@ package httpcodec
 import (
 	"errors"
 	"io"
-	"net/netip"
 
 	"golang.org/x/sys/unix"
 
 	"kroxy-ev/engine"
-	"kroxy-ev/engine/tlsconn"
-	"kroxy-ev/logformat"
+	"kroxy-ev/engine/opening"
 	"kroxy-ev/streamcodec"
 )
 
@@ -23,16 +21,16 @@ const (
 type clientState uint8
 
 const (
-	clientIdle        clientState = iota // between requests, or before the first
-	clientHandshaking                    // TLS is being agreed on
-	clientBusy                           // with an exchange
-	clientLingering                      // after the last response: what it still sends is dropped
-	clientFlushing                       // about to be reset, once it has what was sent to it
-	clientTunnelled                      // its socket belongs to a stream session
+	clientIdle      clientState = iota // between requests, or before the first
+	clientOpening                      // what comes before its first request is being waited for
+	clientBusy                         // with an exchange
+	clientLingering                    // after the last response: what it still sends is dropped
+	clientFlushing                     // about to be reset, once it has what was sent to it
+	clientTunnelled                    // its socket belongs to a stream session
 )
 
 func (s clientState) String() string {
-	return [...]string{"idle", "handshaking", "busy", "lingering", "flushing", "tunnelled"}[s]
+	return [...]string{"idle", "opening", "busy", "lingering", "flushing", "tunnelled"}[s]
 }
 
 // client is a client connection of HTTP/1, which has one exchange at a time. An idle one owns nothing but itself.
@@ -41,17 +39,15 @@ type client struct {
 	settings *Settings        // as they were when its last request was there, or it came
 	listener *engine.Listener // that let it in
 	x        *exchange        // while busy
-	secure   *tlsconn.Handshake
-	tls      *logformat.TLS // what it agreed on; nil if it does not speak TLS
-	next     *client        // in the server's list
+	opening  *opening.Opening // of clientOpening
+	next     *client          // in the server's list
 	prev     *client
 	conn     engine.Conn
 	timer    engine.Timer
-	addr     netip.Addr
+	peer     opening.Peer
 	since    int64             // when it became idle, or began to linger; ms on the loop's clock
 	last     streamcodec.Flush // of clientFlushing
 	heard    int64             // when it last sent something while lingering; ms on the loop's clock
-	port     uint16            // of addr
 	state    clientState
 	served   bool // it has had a response
 	pieces   pieces
@@ -73,7 +69,7 @@ func (c *client) Ready(*engine.Conn) {
 		if c.conn.Errored() && c.conn.SocketError() != nil {
 			c.reset()
 		}
-	case clientHandshaking, clientTunnelled:
+	case clientOpening, clientTunnelled:
 	}
 }
 
@@ -187,9 +183,9 @@ func (c *client) flush() {
 
 // close ends the connection.
 func (c *client) close() {
-	if c.secure != nil {
-		c.secure.Cancel()
-		c.secure = nil
+	if c.opening != nil {
+		c.opening.Cancel()
+		c.opening = nil
 	}
 	c.conn.Close()
 	c.server.closed(c)

@@ -4,27 +4,31 @@ import (
 	"errors"
 
 	"kroxy-ev/balance"
+	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
-	"kroxy-ev/logformat"
 )
 
-// Secured implements tlsconn.Owner.
-func (c *client) Secured(t tlsconn.State, err error) {
-	c.secure, c.state = nil, clientIdle
+// Opened implements opening.Owner.
+func (c *client) Opened(err error) {
+	c.opening, c.state = nil, clientIdle
+	log, addr := c.server.log, c.peer.Client.Addr()
+	var header *opening.HeaderError
 	switch {
 	case err == nil:
-		c.tls = (*logformat.TLS)(&t)
 		c.wait()
 		c.Ready(&c.conn) // its first request may have come along
+	case opening.Silent(err), errors.Is(err, tlsconn.ErrHandshakeCut):
+		// It has left, or never meant to speak, such as a check whether this port is open.
+		log.Debug("http: a client left before it had spoken", "client", addr, "error", err)
+		c.close()
+	case errors.As(err, &header):
+		log.Info("http: a client was refused", "client", addr, "error", err)
+		c.reset()
 	case errors.Is(err, tlsconn.ErrPlainHTTP):
 		c.server.begin(c)
 		c.x.refusePlain()
-	case errors.Is(err, tlsconn.ErrSilent), errors.Is(err, tlsconn.ErrHandshakeCut):
-		// It has left, or never meant to speak, such as a check whether this port is open.
-		c.server.log.Debug("http: a client left before it had spoken TLS", "client", c.addr, "error", err)
-		c.close()
 	default:
-		c.server.log.Info("http: a client's handshake failed", "client", c.addr, "error", err)
+		log.Info("http: a client's handshake failed", "client", addr, "error", err)
 		if errors.Is(err, tlsconn.ErrHandshakeTimeout) {
 			c.close()
 		} else {
@@ -55,8 +59,5 @@ func (x *exchange) key() []byte {
 	if x.client.settings.Group.Balance.Key() != balance.KeyServerName {
 		return x.req.HostName()
 	}
-	if t := x.client.tls; t != nil {
-		return t.ServerName
-	}
-	return nil
+	return x.client.peer.Name()
 }

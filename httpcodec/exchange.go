@@ -108,11 +108,12 @@ func (x *exchange) relay() {
 	v, set := x.server, x.client.settings
 	loop := v.loop
 	name := &set.Names[x.host.Lease.Host()]
-	v.addr = x.client.addr.AppendTo(v.addr[:0])
+	peer := &x.client.peer
+	v.addr = peer.Client.Addr().AppendTo(v.addr[:0])
 	v.rewrite = Rewrite{
 		Headers: set.Headers, HostName: name.Name, Authority: name.Authority, ClientAddr: v.addr,
-		UpstreamHost: set.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(x.client.addr),
-		TLS: x.client.tls != nil,
+		UpstreamHost: set.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(peer.Client.Addr()),
+		TLS: peer.Secure(),
 	}
 	if set.Headers.needsRequestID() {
 		v.rewrite.RequestID = x.requestID()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"kroxy-ev/logformat"
@@ -41,8 +40,7 @@ func (v *Server) fill(r *logformat.Record, x *exchange, whole bool) {
 	if v.access == nil && !whole {
 		return
 	}
-	r.Client = netip.AddrPortFrom(c.addr, c.port)
-	r.TLS = c.tls
+	r.Client, r.TLS = c.peer.Client, c.peer.TLS()
 	r.End = x.end
 	r.Group = c.settings.Group.Name
 	r.Upstream = x.host.Trace.ForLog()
@@ -123,7 +121,7 @@ func (v *Server) logFailure(x *exchange, why cause, err error) {
 		return
 	}
 	method, target := x.requestLine()
-	attrs := []any{"reason", why.text, "client", x.client.addr, "while", x.phase.String(), "method", logformat.Bounded(method), "target", logformat.Bounded(target)}
+	attrs := []any{"reason", why.text, "client", x.client.peer.Client.Addr(), "while", x.phase.String(), "method", logformat.Bounded(method), "target", logformat.Bounded(target)}
 	if why == causeMisdirected {
 		attrs = append(attrs, "name", logformat.Bounded(x.key()))
 	}

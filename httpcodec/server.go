@@ -7,6 +7,7 @@ import (
 
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
@@ -40,7 +41,7 @@ type Server struct {
 	loop      *engine.Loop
 	settings  *Settings
 	connector *upstream.Connector
-	tls       *tlsconn.Handshaker
+	opener    *opening.Opener
 	access    *accesslog.Buffer
 	log       *slog.Logger
 	listeners engine.Listeners
@@ -65,7 +66,7 @@ type Server struct {
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
 	return &Server{
-		loop: loop, settings: o.Settings, connector: o.Connector, tls: o.TLS, access: o.Access, log: o.Log,
+		loop: loop, settings: o.Settings, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), access: o.Access, log: o.Log,
 		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Settings: tunnelSettings(o.Settings), Log: o.Log}),
 	}
 }
@@ -105,7 +106,7 @@ func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 		c = &client{server: v}
 		c.timer.Handler = c
 	}
-	c.settings, c.listener, c.addr, c.port = v.settings, l, peer.Addr(), peer.Port()
+	c.settings, c.listener, c.peer = v.settings, l, opening.Peer{Client: peer}
 	if c.next = v.active; c.next != nil {
 		c.next.prev = c
 	}
@@ -114,22 +115,24 @@ func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	v.stats.Active.Add(1)
 	if err := v.loop.Attach(&c.conn, fd, c); err != nil {
 		engine.CloseFD(fd)
-		v.log.Error("http: a client was dropped", "client", c.addr, "error", err)
+		v.log.Error("http: a client was dropped", "client", peer.Addr(), "error", err)
 		v.closed(c)
 		return
 	}
-	if set := v.settings; set.TLS != nil {
-		c.state = clientHandshaking
-		c.secure = v.tls.Accept(&c.conn, set.TLS, c)
+	if c.settings.Opening == nil {
+		c.wait()
 		return
 	}
-	c.wait()
+	c.state = clientOpening
+	if o := v.opener.Open(&c.conn, c.settings.Opening, &c.peer, c); o != nil {
+		c.opening = o
+	}
 }
 
 // waiting yields the clients whose hosts have answered nothing yet.
 func (v *Server) waiting(yield func(upstream.Waiting) bool) {
 	for c := v.active; c != nil; c = c.next {
-		if c.state == clientBusy && c.x.unanswered() && !yield(upstream.Waiting{Group: c.x.host.Group, Host: c.x.host.Lease.Host(), Client: c.addr}) {
+		if c.state == clientBusy && c.x.unanswered() && !yield(upstream.Waiting{Group: c.x.host.Group, Host: c.x.host.Lease.Host(), Client: c.peer.Client.Addr()}) {
 			return
 		}
 	}
@@ -163,7 +166,7 @@ func (v *Server) closed(c *client) {
 		c.next.prev = c.prev
 	}
 	c.listener.Release()
-	c.next, c.prev, c.settings, c.listener, c.tls, c.served, c.state, c.pieces = nil, nil, nil, nil, nil, false, clientIdle, pieces{}
+	c.next, c.prev, c.settings, c.listener, c.peer, c.served, c.state, c.pieces = nil, nil, nil, nil, opening.Peer{}, false, clientIdle, pieces{}
 	v.stats.Active.Add(-1)
 	v.freeClients.Put(c)
 	v.checkDrained()

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/upstream"
 )
 
@@ -27,8 +27,8 @@ type Settings struct {
 
 	// MaxBodySize bounds a request's body, in bytes; zero is no bound.
 	MaxBodySize int64
-	// TLS is how clients are spoken to; nil for plain TCP.
-	TLS *tlsconn.Server
+	// Opening is what comes before a client's first request; nil for nothing.
+	Opening *opening.Rules
 	// UpstreamHost has Host name the host instead of what the client asked for.
 	UpstreamHost bool
 	// Forwarded has X-Forwarded-For, -Proto and -Host set, and what clients say of that kind dropped; Trusted are the

@@ -1,8 +1,6 @@
 package httpcodec
 
 import (
-	"net/netip"
-
 	"kroxy-ev/balance"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
@@ -24,7 +22,7 @@ func (x *exchange) tunnel() {
 	x.finish()
 	c.state = clientTunnelled
 	v.tunnels.Tunnel(&streamcodec.Tunnel{
-		Client: &c.conn, Host: &host.Conn.Conn, Peer: netip.AddrPortFrom(c.addr, c.port), Lease: &host.Lease, Early: early,
+		Client: &c.conn, Host: &host.Conn.Conn, Peer: c.peer, Lease: &host.Lease, Early: early,
 		After: func(end logformat.End, up, down int64) {
 			if record.End = end; end == logformat.ReadTimeout {
 				record.End = logformat.ProxyReadTimeout // which bounds both, see tunnelSettings

@@ -3,6 +3,7 @@ package streamcodec
 import (
 	"errors"
 
+	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
@@ -32,6 +33,8 @@ const (
 	HostReadTimeout
 	// HostSendTimeout means that the host took no bytes for proxy_send_timeout.
 	HostSendTimeout
+	// NoHeader means that no PROXY header came that is taken.
+	NoHeader
 	// NotSecured means that the TLS handshake with the client failed, or that no ClientHello came that could be read.
 	NotSecured
 	// NoSuchName means that no host has the name that the client asked for.
@@ -57,6 +60,7 @@ var reasons = [...]struct {
 	ClientSendTimeout: {"client takes no bytes (send_timeout)", logformat.SendTimeout},
 	HostReadTimeout:   {"host silent (proxy_read_timeout)", logformat.ProxyReadTimeout},
 	HostSendTimeout:   {"host takes no bytes (proxy_send_timeout)", logformat.ProxySendTimeout},
+	NoHeader:          {"no PROXY header", logformat.Refused},
 	NotSecured:        {"client handshake failed", logformat.TLSFailed},
 	NoSuchName:        {"no host has the name that was asked for", logformat.UnknownName},
 	Shutdown:          {"shutdown", logformat.Shutdown},
@@ -72,9 +76,9 @@ func (r Reason) end(err error) logformat.End {
 		return logformat.NoHost
 	case r == Unreachable && (errors.Is(err, upstream.ErrConnectTimeout) || errors.Is(err, upstream.ErrResolveTimeout)):
 		return logformat.ConnectTimeout
-	case r == NotSecured && errors.Is(err, tlsconn.ErrHandshakeTimeout):
+	case errors.Is(err, opening.ErrHeaderTimeout), r == NotSecured && errors.Is(err, tlsconn.ErrHandshakeTimeout):
 		return logformat.HandshakeTimeout
-	case r == NotSecured && errors.Is(err, tlsconn.ErrSilent):
+	case opening.Silent(err):
 		return logformat.ClientAbort
 	}
 	return reasons[r].end

@@ -2,7 +2,6 @@ package streamcodec
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -10,6 +9,7 @@ import (
 
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
@@ -22,12 +22,8 @@ type Settings struct {
 	// ReadTimeout bounds the silence of a client that is waited for, SendTimeout the time in which it takes no byte;
 	// ProxyReadTimeout and ProxySendTimeout are the same for a host. Zero is no bound. See deadline.go.
 	ReadTimeout, SendTimeout, ProxyReadTimeout, ProxySendTimeout time.Duration
-	// TLS is how clients are spoken to; nil for plain TCP.
-	TLS *tlsconn.Server
-	// PeekName has the name read that a client asks for when it speaks TLS to the host, past this proxy. PeekTimeout bounds
-	// the wait for it; zero is no bound.
-	PeekName    bool
-	PeekTimeout time.Duration
+	// Opening is what comes before the stream; nil for nothing.
+	Opening *opening.Rules
 }
 
 // Options configures a Server.
@@ -57,7 +53,7 @@ type Server struct {
 	loop      *engine.Loop
 	settings  *Settings
 	connector *upstream.Connector
-	tls       *tlsconn.Handshaker
+	opener    *opening.Opener
 	access    *accesslog.Buffer
 	log       *slog.Logger
 	listeners engine.Listeners
@@ -73,7 +69,7 @@ type Server struct {
 
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
-	return &Server{loop: loop, settings: o.Settings, connector: o.Connector, tls: o.TLS, access: o.Access, log: o.Log}
+	return &Server{loop: loop, settings: o.Settings, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), access: o.Access, log: o.Log}
 }
 
 // Serve accepts clients from fd, a non-blocking listening socket that the server owns from now on, also when an error is
@@ -95,15 +91,15 @@ func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 		v.connector.Crowded(int(v.stats.Active.Load()), v.waiting)
 	}
 	s := v.session()
-	s.listener = l
+	s.listener, s.peer = l, opening.Peer{Client: peer}
 	v.add(s)
-	s.start(fd, peer)
+	s.start(fd)
 }
 
 // waiting yields the sessions whose clients have had nothing from their hosts yet.
 func (v *Server) waiting(yield func(upstream.Waiting) bool) {
 	for s := v.active; s != nil; s = s.next {
-		if s.lease.Held() && s.down.Bytes == 0 && !s.down.Holding() && !yield(upstream.Waiting{Group: s.settings.Group, Host: s.lease.Host(), Client: s.peer}) {
+		if s.lease.Held() && s.down.Bytes == 0 && !s.down.Holding() && !yield(upstream.Waiting{Group: s.settings.Group, Host: s.lease.Host(), Client: s.peer.Client.Addr()}) {
 			return
 		}
 	}
@@ -156,7 +152,7 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	if s.listener != nil {
 		s.listener.Release()
 	}
-	s.next, s.prev, s.settings, s.after, s.listener, s.tls, s.state = nil, nil, nil, nil, nil, nil, stateIdle
+	s.next, s.prev, s.settings, s.after, s.listener, s.peer, s.state = nil, nil, nil, nil, nil, opening.Peer{}, stateIdle
 	s.trace = upstream.Trace{}
 	v.free.Put(s)
 	if v.active == nil && v.drained != nil {
@@ -168,8 +164,8 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 // logAccess has a session's line written.
 func (v *Server) logAccess(s *Session, end logformat.End) {
 	v.record = logformat.Record{
-		Client:          netip.AddrPortFrom(s.peer, s.port),
-		TLS:             s.tls,
+		Client:          s.peer.Client,
+		TLS:             s.peer.TLS(),
 		Protocol:        "TCP",
 		BytesUpstream:   s.up.Bytes,
 		BytesDownstream: s.down.Bytes,
@@ -191,8 +187,8 @@ func (v *Server) logEnd(s *Session, r Reason, err error) {
 	switch r {
 	case Unreachable, LeadsBack, MayLeadBack, Internal:
 		level = slog.LevelError
-	case NotSecured:
-		if !errors.Is(err, tlsconn.ErrSilent) { // such as a check whether this port is open
+	case NoHeader, NotSecured:
+		if !opening.Silent(err) { // such as a check whether this port is open
 			level = slog.LevelInfo
 		}
 	case NoSuchName:
@@ -201,9 +197,9 @@ func (v *Server) logEnd(s *Session, r Reason, err error) {
 	if !v.log.Enabled(context.Background(), level) {
 		return
 	}
-	attrs := []any{"reason", r.String(), "client", s.peer, "state", s.state.String(), "sent_upstream", s.up.Bytes, "sent_downstream", s.down.Bytes}
-	if r == NoSuchName && s.tls != nil {
-		attrs = append(attrs, "name", logformat.Bounded(s.tls.ServerName))
+	attrs := []any{"reason", r.String(), "client", s.peer.Client.Addr(), "state", s.state.String(), "sent_upstream", s.up.Bytes, "sent_downstream", s.down.Bytes}
+	if r == NoSuchName && s.peer.TLS() != nil {
+		attrs = append(attrs, "name", logformat.Bounded(s.peer.Name()))
 	}
 	if s.trace.Host != nil {
 		attrs = append(attrs, "host", s.trace.Host.Label)

@@ -3,11 +3,10 @@ package streamcodec
 import (
 	"errors"
 	"math"
-	"net/netip"
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
-	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
 )
@@ -16,16 +15,16 @@ import (
 type state uint8
 
 const (
-	stateIdle      state = iota // not in use
-	stateHandshake              // TLS with the client, or the name in its hello, is being waited for
-	stateGreet                  // the client may already have something to say
-	stateConnect                // a host is being looked for
-	stateRelay                  // both connections stand
-	stateFlush                  // one has failed; the other is still to get what the kernel holds for it
+	stateIdle    state = iota // not in use
+	stateOpening              // what comes before the stream is being waited for
+	stateGreet                // the client may already have something to say
+	stateConnect              // a host is being looked for
+	stateRelay                // both connections stand
+	stateFlush                // one has failed; the other is still to get what the kernel holds for it
 )
 
 func (s state) String() string {
-	return [...]string{"idle", "handshake", "greet", "connect", "relay", "flush"}[s]
+	return [...]string{"idle", "opening", "greet", "connect", "relay", "flush"}[s]
 }
 
 // pumpBudget is how many bytes one direction may move before other connections get their turn.
@@ -39,10 +38,9 @@ type Session struct {
 	server   *Server
 	settings *Settings        // as they were when the client came
 	listener *engine.Listener // that let the client in; nil for a tunnel
-	secure   *tlsconn.Handshake
+	opening  *opening.Opening // in stateOpening
 	attempt  *upstream.Attempt
-	tls      *logformat.TLS // what the client said or agreed on; nil if it was not asked
-	next     *Session       // in the server's list
+	next     *Session // in the server's list
 	prev     *Session
 	client   engine.Conn
 	host     engine.Conn
@@ -52,19 +50,18 @@ type Session struct {
 	trace    upstream.Trace
 	after    func(end logformat.End, up, down int64) // of a tunnel; nil otherwise
 	timer    engine.Timer
-	peer     netip.Addr
-	began    int64 // ms on the loop's clock
-	last     Flush // of stateFlush
+	peer     opening.Peer // the client
+	began    int64        // ms on the loop's clock
+	last     Flush        // of stateFlush
 	why      Reason
-	port     uint16 // the peer's
 	state    state
 	looks    uint8 // see greet
 }
 
-// start serves a client connection whose descriptor is fd.
-func (s *Session) start(fd int32, peer netip.AddrPort) {
+// start serves the client whose connection's descriptor is fd.
+func (s *Session) start(fd int32) {
 	loop := s.server.loop
-	s.peer, s.port, s.began, s.state = peer.Addr(), peer.Port(), loop.Now(), stateHandshake
+	s.began, s.state = loop.Now(), stateOpening
 	s.up = Half{From: &s.client, To: &s.host, turns: turns{answers: -1}}
 	s.down = Half{From: &s.host, To: &s.client}
 	if err := loop.Attach(&s.client, fd, s); err != nil {
@@ -72,29 +69,29 @@ func (s *Session) start(fd int32, peer netip.AddrPort) {
 		s.finish(Internal, err)
 		return
 	}
-	switch set := s.settings; {
-	case set.TLS != nil:
-		s.secure = s.server.tls.Accept(&s.client, set.TLS, s)
-	case set.PeekName:
-		s.secure = s.server.tls.Peek(&s.client, set.PeekTimeout, s)
-	default:
+	if s.settings.Opening == nil {
 		s.startGreet()
+		return
+	}
+	if o := s.server.opener.Open(&s.client, s.settings.Opening, &s.peer, s); o != nil {
+		s.opening = o
 	}
 }
 
-// Secured implements tlsconn.Owner, for the client.
-func (s *Session) Secured(t tlsconn.State, err error) {
-	s.secure = nil
-	if err != nil {
+// Opened implements opening.Owner.
+func (s *Session) Opened(err error) {
+	s.opening = nil
+	var header *opening.HeaderError
+	switch {
+	case errors.As(err, &header):
+		s.finish(NoHeader, err)
+	case err != nil:
 		s.finish(NotSecured, err)
-		return
-	}
-	s.tls = (*logformat.TLS)(&t)
-	if s.client.Layer() == nil {
+	case s.peer.TLS() != nil && !s.peer.Secure():
 		s.connect(true) // the hello is still to be read
-		return
+	default:
+		s.startGreet()
 	}
-	s.startGreet()
 }
 
 // startGreet gives the client a moment to speak first.
@@ -168,12 +165,8 @@ func (s *Session) greeted() {
 func (s *Session) connect(prompt bool) {
 	s.server.loop.Disarm(&s.timer)
 	s.state = stateConnect
-	var name []byte
-	if s.tls != nil {
-		name = s.tls.ServerName
-	}
 	s.trace.Began = s.server.loop.Now()
-	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, &s.trace, name, prompt, s)
+	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, &s.trace, s.peer.Name(), prompt, s)
 }
 
 // Connected implements upstream.Owner.
@@ -350,9 +343,9 @@ func (s *Session) finish(r Reason, err error) bool {
 		return false
 	}
 	loop := s.server.loop
-	if s.secure != nil {
-		s.secure.Cancel()
-		s.secure = nil
+	if s.opening != nil {
+		s.opening.Cancel()
+		s.opening = nil
 	}
 	if s.attempt != nil {
 		s.attempt.Cancel()
@@ -382,6 +375,8 @@ func (s *Session) clean(r Reason) bool {
 	switch {
 	case s.state == stateFlush, r == ClientFailed, r == HostFailed:
 		return false
+	case r == NoHeader:
+		return false // whatever the peer speaks, a FIN may mean something in it
 	case r == LeadsBack, r == MayLeadBack:
 		return false // nothing less than a reset takes a chain of half-closed connections down
 	}

@@ -1,10 +1,9 @@
 package streamcodec
 
 import (
-	"net/netip"
-
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/opening"
 	"kroxy-ev/logformat"
 )
 
@@ -12,8 +11,8 @@ import (
 type Tunnel struct {
 	// Client and Host stand; the session takes their sockets over.
 	Client, Host *engine.Conn
-	// Peer is the client's address.
-	Peer netip.AddrPort
+	// Peer is who the client is.
+	Peer opening.Peer
 	// Lease is the host's, which the session takes over.
 	Lease *balance.Lease
 	// Early is what the client has sent to the host already. It is copied.
@@ -26,7 +25,7 @@ type Tunnel struct {
 func (v *Server) Tunnel(t *Tunnel) {
 	s := v.session()
 	v.add(s)
-	s.peer, s.port, s.began, s.state, s.after = t.Peer.Addr(), t.Peer.Port(), v.loop.Now(), stateRelay, t.After
+	s.peer, s.began, s.state, s.after = t.Peer, v.loop.Now(), stateRelay, t.After
 	s.up = Half{From: &s.client, To: &s.host}
 	s.down = Half{From: &s.host, To: &s.client}
 	t.Client.MoveTo(&s.client, s)

@@ -8,6 +8,8 @@ import (
 	"kroxy-ev/balance"
 	"kroxy-ev/config"
 	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/opening"
+	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec"
 	"kroxy-ev/logformat"
@@ -51,10 +53,10 @@ func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
 		if s.http, err = s.httpSettings(); err != nil {
 			return nil, problem(cfg, "headers", err.Error(), "correct it")
 		}
-		s.http.TLS = server
+		s.http.Opening = s.opening(server)
 	} else {
 		s.stream = s.streamSettings()
-		s.stream.TLS = server
+		s.stream.Opening = s.opening(server)
 	}
 	return s, p.openAccessLog(s)
 }
@@ -135,6 +137,21 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 	return g, nil
 }
 
+// opening says what comes before the codec; nil for nothing. Clients are spoken to as server says, by plain TCP if that is nil.
+func (s *snapshot) opening(server *tlsconn.Server) *opening.Rules {
+	from := onlyServer(s.cfg)
+	r := &opening.Rules{
+		Senders:  from.Listen[0].ProxyProtocol,
+		TLS:      server,
+		PeekName: server == nil && from.Mode == config.ModeStream && s.group.Balance.Key() == balance.KeyServerName,
+		Timeout:  from.TLSHandshakeTimeout,
+	}
+	if r.Senders == nil && r.TLS == nil && !r.PeekName {
+		return nil
+	}
+	return r
+}
+
 // streamSettings turns the configuration into what stream mode needs.
 func (s *snapshot) streamSettings() *streamcodec.Settings {
 	r := onlyRoute(s.cfg)
@@ -144,8 +161,6 @@ func (s *snapshot) streamSettings() *streamcodec.Settings {
 		SendTimeout:      r.SendTimeout,
 		ProxyReadTimeout: r.ProxyReadTimeout,
 		ProxySendTimeout: r.ProxySendTimeout,
-		PeekName:         s.group.Balance.Key() == balance.KeyServerName,
-		PeekTimeout:      onlyServer(s.cfg).TLSHandshakeTimeout,
 	}
 }
 
