@@ -46,7 +46,7 @@ type Conn struct {
 	layer   Layer // nil if bytes go through as they are
 	fd      int32 // meaningful while loop is not nil
 	bits    readiness
-	family  uint8 // AF_INET, AF_INET6 or AF_UNIX of a socket that Loop.Dial or DialUnix made, else zero
+	family  uint8 // AF_UNIX of one that DialUnix made, AF_INET or AF_INET6 of one that may serve Loop.Dial again, else zero
 }
 
 // Open reports whether the Conn owns a descriptor.

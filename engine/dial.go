@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,6 +59,18 @@ func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error 
 	}
 	c.family = family
 	return nil
+}
+
+// SetKeepalive has TCP find out whether the peer of a connection that Loop.Dial made is there, as Endpoint.Keepalive does. The socket
+// does not serve again after that: it is not like the others.
+func (c *Conn) SetKeepalive(every time.Duration) {
+	seconds := keepaliveSeconds(every)
+	// Without these options the connection works.
+	_ = setsockopt(c.fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds)
+	_ = setsockopt(c.fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds)
+	_ = setsockopt(c.fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepaliveProbes)
+	_ = setsockopt(c.fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	c.family = 0
 }
 
 // socket makes a socket, if need be with the descriptor of a spent one.

@@ -229,7 +229,7 @@ func (e Endpoint) setOptions(fd int) error {
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0},
 	}
 	if e.Keepalive > 0 {
-		seconds := int(max(min(e.Keepalive, maxKeepalive)/time.Second, 1))
+		seconds := keepaliveSeconds(e.Keepalive)
 		options[2].value = 1
 		options = append(options,
 			option{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds},
@@ -246,6 +246,8 @@ func (e Endpoint) setOptions(fd int) error {
 
 // maxKeepalive is the most that the kernel takes: MAX_TCP_KEEPIDLE in net/tcp.h.
 const maxKeepalive = 32767 * time.Second
+
+func keepaliveSeconds(d time.Duration) int { return int(max(min(d, maxKeepalive)/time.Second, 1)) }
 
 // CheckFree reports an error if another socket listens on the address. Listen alone would not notice one of our own kind: with
 // SO_REUSEPORT the kernel would hand each of two masters a part of the connections. Of a unix socket Listen notices it.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -321,6 +322,38 @@ func TestOtherSocketsAreJustClosed(t *testing.T) {
 	loop.Do(d.CloseEnded)
 	if inode(d.fd) == d.inode {
 		t.Error("a connection with a layer was not closed")
+	}
+}
+
+// A connection to a host may have TCP keepalive. Its socket does not serve another, which may have none.
+func TestSetKeepalive(t *testing.T) {
+	t.Parallel()
+	loop := enginetest.Start(t, engine.Options{MaxSpent: 4})
+	d := dialTo(t, loop, enginetest.Accepting(t, enginetest.Loopback, echoOnce))
+	option := func(level, name int) int {
+		n, err := unix.GetsockoptInt(d.fd, level, name)
+		if err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	if option(unix.SOL_SOCKET, unix.SO_KEEPALIVE) != 0 {
+		t.Error("keepalive is on without having been asked for")
+	}
+	loop.Do(func() { d.SetKeepalive(7500 * time.Millisecond) })
+	for what, c := range map[string][3]int{
+		"keepalive": {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		"idle":      {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 7},
+		"interval":  {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 7},
+		"probes":    {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+	} {
+		if n := option(c[0], c[1]); n != c[2] {
+			t.Errorf("%s: %d, want %d", what, n, c[2])
+		}
+	}
+	loop.Do(d.CloseEnded)
+	if inode(d.fd) == d.inode {
+		t.Error("the socket was not closed")
 	}
 }
 

@@ -126,7 +126,7 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 	}
 	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: from.ConnectTimeout, ResolveTimeout: from.ResolveTimeout,
 		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: p.self,
-		Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout}
+		TCPKeepalive: from.TCPKeepalive, Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout}
 	for _, h := range from.Hosts {
 		host := p.newHost(h)
 		if host.TLS, err = p.tlsClient(cfg, from, h); err != nil {

@@ -321,7 +321,11 @@ func (a *Attempt) tryDial() error {
 	if path := a.host().Unix; path != "" {
 		return loop.DialUnix(a.conn, path, a)
 	}
-	return loop.Dial(a.conn, a.addr, a.prompt, a)
+	err := loop.Dial(a.conn, a.addr, a.prompt, a)
+	if every := a.group.TCPKeepalive; every > 0 && err == nil {
+		a.conn.SetKeepalive(every)
+	}
+	return err
 }
 
 // patience is until when the current address is waited for. What is left of the time for connecting is shared with the

@@ -2,7 +2,9 @@ package upstream_test
 
 import (
 	"net"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -183,6 +185,36 @@ func TestReleaseWhileConnecting(t *testing.T) {
 		}
 	})
 	expect(t, g, "released", []int64{0}, []int64{0})
+}
+
+// A group's connections have TCP keepalive if it says so; a unix socket has none.
+func TestTCPKeepalive(t *testing.T) {
+	if !enginetest.Child(t) {
+		return
+	}
+	w := newWorld(t)
+	path := filepath.Join(t.TempDir(), "app")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, host := range []any{"unix:" + path, enginetest.Accepting(t, enginetest.Loopback, enginetest.Hold)} {
+		g := w.group(host)
+		g.TCPKeepalive = 5 * time.Second
+		if _, err := w.connect(g); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for fd := range enginetest.FDs(t) {
+			if every, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE); err == nil && every == 5 {
+				n++
+			}
+		}
+		if want := map[bool]int{false: 1}[host == "unix:"+path]; n != want {
+			t.Errorf("%v: %d sockets have the time, want %d", host, n, want)
+		}
+	}
 }
 
 // When descriptors have run out, that of an idle connection to whatever host serves, also for a connection that is not kept.

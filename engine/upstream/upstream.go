@@ -70,6 +70,9 @@ type Group struct {
 	Self *Self
 	// ResolveTimeout bounds the wait for one host's name; zero is no bound.
 	ResolveTimeout time.Duration
+	// TCPKeepalive is how long a host may be silent before TCP asks whether it is there, see engine.Endpoint.Keepalive; zero is
+	// for ever.
+	TCPKeepalive time.Duration
 	// Keepalive is how many idle connections are kept for each host, by each loop: a number, or KeepaliveAuto.
 	// KeepaliveTimeout is for how long; zero is no bound.
 	Keepalive        int
