@@ -33,7 +33,7 @@ const (
 	// sessions than this end within the time that a host takes to confirm a FIN.
 	maxSpent = 64
 	// autoIdle is how many idle connections to hosts a reactor may always keep where the configuration leaves their number open. They may
-	// be more while fewer clients are there than may be (httpcodec.Settings.UpstreamShare): these have set files aside already.
+	// be more while fewer clients are there than may be (the share of upstream.NewGroups): these have set files aside already.
 	autoIdle = 64
 	// mostFiles is how many open files are made use of.
 	mostFiles = 1 << 24
