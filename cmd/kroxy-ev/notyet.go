@@ -6,6 +6,11 @@ import "kroxy-ev/config"
 func readConfig(path string) (*config.Config, []config.Problem, error) {
 	cfg, warnings, err := config.Load(path)
 	if err == nil {
+		var more []config.Problem
+		more, err = checkRoutes(cfg)
+		warnings = append(warnings, more...)
+	}
+	if err == nil {
 		err = config.AsError(notYet(cfg), nil)
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -18,23 +19,33 @@ type Problem struct {
 
 // Compile makes a Table of routes. If anything is wrong with them, there is no table, and problems are all that were found.
 func Compile(routes []config.Route) (t *Table, problems []Problem) {
-	c := compiler{table: &Table{
-		rules:  make([]rule, len(routes)),
-		places: make([]place, 1),
-		steps:  make(map[step]int32),
-		routes: make(map[pair][]int32, len(routes)),
-	}}
-	for i := range routes {
-		c.enter(int32(i), c.parse(&routes[i]))
-	}
+	c := compile(routes)
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
 	return c.table, nil
 }
 
+func compile(routes []config.Route) *compiler {
+	c := &compiler{
+		table: &Table{
+			rules:  make([]rule, len(routes)),
+			places: make([]place, 1),
+			steps:  make(map[step]int32),
+			routes: make(map[pair][]int32, len(routes)),
+		},
+		parsed: make([]*patterns, len(routes)),
+	}
+	for i := range routes {
+		c.parsed[i] = c.parse(&routes[i])
+		c.enter(int32(i), c.parsed[i])
+	}
+	return c
+}
+
 type compiler struct {
 	table      *Table
+	parsed     []*patterns // of each route
 	problems   []Problem
 	normalizer Normalizer
 
@@ -63,7 +74,7 @@ func (c *compiler) parse(route *config.Route) *patterns {
 	p.exact = c.pathPatterns(route, "path", m.Path)
 	p.prefixes = c.pathPatterns(route, "path_prefix", m.PathPrefix)
 	for i, s := range m.PathRegex {
-		if re, directory := c.regex(route, fmt.Sprintf("path_regex[%d]", i), s); re != nil {
+		if re, directory := c.regex(route, keyOf("path_regex", m.PathRegex, i), s); re != nil {
 			p.regexes, p.directories = append(p.regexes, re), append(p.directories, directory)
 		}
 	}
@@ -78,7 +89,7 @@ func (c *compiler) parse(route *config.Route) *patterns {
 		case "https":
 			https = true
 		default:
-			c.fail(route, fmt.Sprintf("scheme[%d]", i), fmt.Sprintf("there is no scheme %q here", s), `use "http" or "https"`)
+			c.fail(route, keyOf("scheme", m.Scheme, i), fmt.Sprintf("there is no scheme %q here", s), `use "http" or "https"`)
 		}
 	}
 	if http != https {
@@ -104,6 +115,14 @@ func (c *compiler) parse(route *config.Route) *patterns {
 	return p
 }
 
+// keyOf is the key of the i-th of texts. One text may be written without an array around it.
+func keyOf(key string, texts []string, i int) string {
+	if len(texts) == 1 {
+		return key
+	}
+	return fmt.Sprintf("%s[%d]", key, i)
+}
+
 func (c *compiler) fail(route *config.Route, key, what, remedy string) {
 	c.problems = append(c.problems, Problem{route.Path + ".match." + key, what, remedy})
 }
@@ -112,7 +131,7 @@ func (c *compiler) namePatterns(route *config.Route, key string, texts []string)
 	for i, text := range texts {
 		pattern, what := namePattern(text)
 		if what != "" {
-			c.fail(route, fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("%q matches no name: %s", text, what),
+			c.fail(route, keyOf(key, texts, i), fmt.Sprintf("%q matches no name: %s", text, what),
 				`write a name such as "www.example", or "*.example" for all names below it; a port is matched with "listen_port"`)
 			continue
 		}
@@ -123,18 +142,22 @@ func (c *compiler) namePatterns(route *config.Route, key string, texts []string)
 
 func (c *compiler) pathPatterns(route *config.Route, key string, texts []string) (patterns []string) {
 	for i, text := range texts {
-		var what, remedy string
-		if !strings.HasPrefix(text, "/") {
+		normal, err := c.normalizer.Path([]byte(text))
+		what, remedy := "", ""
+		switch {
+		case !strings.HasPrefix(text, "/"):
 			what, remedy = "a path begins with a slash", fmt.Sprintf("write %q", "/"+text)
-		} else if strings.ContainsAny(text, "?#") {
+		case strings.ContainsAny(text, "?#"):
 			what, remedy = "a path ends where a query or a fragment begins", `match the query with "query"; a "?" within a path is written "%3F", and a "#" is "%23"`
-		} else if normal, err := c.normalizer.Path([]byte(text)); err != nil {
-			what, remedy = "no request has this path: "+strings.TrimPrefix(err.Error(), "route: "), "write it without dot segments, and each percent sign as %25"
-		} else {
+		case errors.Is(err, ErrEscape):
+			what, remedy = "a percent sign is followed by two hexadecimal digits", `write "%25" for the sign itself`
+		case err != nil:
+			what, remedy = "no request with this path gets as far as a route", "write the path without dot segments"
+		default:
 			patterns = append(patterns, string(normal))
 			continue
 		}
-		c.fail(route, fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("%q: %s", text, what), remedy)
+		c.fail(route, keyOf(key, texts, i), fmt.Sprintf("%q: %s", text, what), remedy)
 	}
 	return patterns
 }

@@ -151,20 +151,20 @@ func TestProblems(t *testing.T) {
 		what  string
 	}{
 		{config.Match{Host: []string{"ok", "a:80"}}, "host[1]", "not a host's name"},
-		{config.Match{Host: []string{"*"}}, "host[0]", "labels at the beginning"},
-		{config.Match{Host: []string{"a.*.b"}}, "host[0]", "labels at the beginning"},
-		{config.Match{Host: []string{"*.*.b"}}, "host[0]", "labels at the beginning"},
-		{config.Match{Host: []string{""}}, "host[0]", "empty"},
-		{config.Match{SNI: []string{"*."}}, "sni[0]", "empty"},
-		{config.Match{Host: []string{"*.127.0.0.1"}}, "host[0]", "an address"},
-		{config.Match{Path: []string{"a"}}, "path[0]", "begins with a slash"},
-		{config.Match{Path: []string{"/a?b"}}, "path[0]", "query"},
-		{config.Match{PathPrefix: []string{"/../a"}}, "path_prefix[0]", "climbs above the root"},
-		{config.Match{PathPrefix: []string{"/%"}}, "path_prefix[0]", "percent-encoding"},
-		{config.Match{PathRegex: []string{"/(a"}}, "path_regex[0]", "missing closing )"},
-		{config.Match{PathRegex: []string{"/a)(b"}}, "path_regex[0]", "unexpected )"},
+		{config.Match{Host: []string{"*"}}, "host", "labels at the beginning"},
+		{config.Match{Host: []string{"a.*.b"}}, "host", "labels at the beginning"},
+		{config.Match{Host: []string{"*.*.b"}}, "host", "labels at the beginning"},
+		{config.Match{Host: []string{""}}, "host", "empty"},
+		{config.Match{SNI: []string{"*."}}, "sni", "empty"},
+		{config.Match{Host: []string{"*.127.0.0.1"}}, "host", "an address"},
+		{config.Match{Path: []string{"a"}}, "path", "begins with a slash"},
+		{config.Match{Path: []string{"/a?b"}}, "path", "query"},
+		{config.Match{PathPrefix: []string{"/../a"}}, "path_prefix", "no request"},
+		{config.Match{PathPrefix: []string{"/%"}}, "path_prefix", "hexadecimal"},
+		{config.Match{PathRegex: []string{"/(a"}}, "path_regex", "missing closing )"},
+		{config.Match{PathRegex: []string{"/a)(b"}}, "path_regex", "unexpected )"},
 		{config.Match{Header: []config.FieldMatch{{Name: "X", Regex: "["}}}, "header.X.regex", "missing closing ]"},
-		{config.Match{Scheme: []string{"ftp"}}, "scheme[0]", "ftp"},
+		{config.Match{Scheme: []string{"ftp"}}, "scheme", "ftp"},
 	} {
 		table, problems := Compile([]config.Route{{Path: "http.routes[0]", Match: &tc.match}})
 		if table != nil || len(problems) != 1 || problems[0].Path != "http.routes[0].match."+tc.path || !strings.Contains(problems[0].What, tc.what) || problems[0].Remedy == "" {

@@ -104,7 +104,8 @@ func FuzzFind(f *testing.F) {
 		}
 		table := compiled(t, routes)
 		shadowed := make(map[int]int)
-		for _, s := range Unreachable(routes) {
+		shadows, _ := Check(routes)
+		for _, s := range shadows {
 			shadowed[s.Route] = s.By
 		}
 		r := new(Request)

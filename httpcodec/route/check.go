@@ -12,23 +12,18 @@ type Shadow struct {
 	By    int // the index of an earlier route, which takes all requests that Route would
 }
 
-// Unreachable finds routes that one earlier route takes all requests of. Only certain cases are found: those that the routes'
-// keys show one by one. Routes that several earlier ones leave nothing to only together are not found. If Compile finds problems, no
-// route is unreachable.
-func Unreachable(routes []config.Route) (shadows []Shadow) {
-	t, problems := Compile(routes)
-	if len(problems) > 0 {
-		return nil
+// Check finds what is wrong with routes, as Compile does, and which of them one earlier route takes all requests of. Only certain
+// cases of the latter are found: those that the routes' keys show one by one. Routes that several earlier ones leave nothing to
+// only together are not found. Where there are problems, there are no shadows.
+func Check(routes []config.Route) (shadows []Shadow, problems []Problem) {
+	c := compile(routes)
+	if len(c.problems) > 0 {
+		return nil, c.problems
 	}
-	var c compiler
-	parsed := make([]*patterns, len(routes))
-	for i := range routes {
-		parsed[i] = c.parse(&routes[i])
-	}
-	for i, p := range parsed {
+	for i, p := range c.parsed {
 		by := i
-		t.eachSuspect(p, func(suspect int) (stop bool) {
-			if suspect < by && parsed[suspect].covers(p) {
+		c.table.eachSuspect(p, func(suspect int) (stop bool) {
+			if suspect < by && c.parsed[suspect].covers(p) {
 				by = suspect
 			}
 			return suspect >= by
@@ -37,7 +32,7 @@ func Unreachable(routes []config.Route) (shadows []Shadow) {
 			shadows = append(shadows, Shadow{i, by})
 		}
 	}
-	return shadows
+	return shadows, nil
 }
 
 // eachSuspect calls f with the routes that take a name and a path of a route's patterns, so with all that cover it, until f says
