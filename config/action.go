@@ -49,6 +49,9 @@ func (o object) redirect() *Redirect {
 		r.To = in.text("to")
 		n, path := in.child("to")
 		in.oneLine(n, path, r.To)
+		if begins := func(s string) bool { return strings.HasPrefix(r.To, s) }; r.To != "" && !slices.ContainsFunc([]string{"/", "$", "http://", "https://"}, begins) {
+			in.fail(n, path, quote(r.To)+" is neither a URL nor a path", `write one such as "https://$host$request_uri"`)
+		}
 	}
 	if n, path := in.child("status"); n != nil {
 		if s := n.literal(); (n.kind == kindNumber || n.fromEnv()) && slices.Contains(redirects, s) {

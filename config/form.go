@@ -184,7 +184,7 @@ func (t duration) spell() string {
 }
 
 func (t duration) schema(modes) schema {
-	return anyOf(t.millis().number(), schema{"type": "string", "pattern": reference + `|^(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ms|s|m|h))+$`})
+	return anyOf(t.millis().number(), schema{"type": "string", "pattern": reference + `|^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ms|s|m|h))+$`})
 }
 
 func (t duration) millis() integer {

@@ -81,35 +81,37 @@ type groupNode struct {
 	made []*Group // one for each way in which it is used
 }
 
-// groupNodes are groups by which a route may be served, the nearest first.
+// groupNodes are groups in one "servers".
 type groupNodes []*groupNode
 
-func (g groupNodes) get(name string) *groupNode {
-	for _, n := range g {
-		if n.name == name {
-			return n
-		}
-	}
-	return nil
+// groupSet is the groups by which a route may be served.
+type groupSet struct {
+	byName map[string]*groupNode
+	names  []string // in the order of the file, the nearest first
 }
 
-func (g groupNodes) names() []string {
-	var names []string
-	for _, n := range g {
-		if !slices.Contains(names, n.name) {
-			names = append(names, n.name)
+// newGroupSet returns the groups of all lists; the nearest list, which has a
+// name first, counts.
+func newGroupSet(lists ...groupNodes) *groupSet {
+	s := &groupSet{byName: map[string]*groupNode{}}
+	for _, list := range lists {
+		for _, g := range list {
+			if s.byName[g.name] == nil {
+				s.byName[g.name] = g
+				s.names = append(s.names, g.name)
+			}
 		}
 	}
-	return names
+	return s
 }
 
 // choice says what may be written where a group is named.
-func (g groupNodes) choice() string {
-	switch names := g.names(); {
-	case len(names) == 1:
-		return quote(names[0])
-	case 1 < len(names) && len(names) <= 8:
-		return "the name of a group in servers: " + list(names)
+func (s *groupSet) choice() string {
+	switch {
+	case len(s.names) == 1:
+		return quote(s.names[0])
+	case 1 < len(s.names) && len(s.names) <= 8:
+		return "the name of a group in servers: " + list(s.names)
 	default:
 		return "the name of a group in servers"
 	}

@@ -13,7 +13,7 @@ type Header struct {
 
 // HeaderEdits change the fields of a message: first Remove, then Set, then Add.
 type HeaderEdits struct {
-	Set    []Header // in place of what is there; where two names differ only in letter case, the later wins
+	Set    []Header // in place of what is there; no two names differ only in letter case
 	Add    []Header // beside what is there
 	Remove []string
 }
@@ -43,16 +43,13 @@ func (s *headerSet) put(o object, m *member, path string) {
 	if o.headerName(m, path, s.first) {
 		s.first[strings.ToLower(m.key)] = m.key
 	}
-	same := func(h Header) bool { return h.Name == m.key }
-	if m.value.kind == kindNull && slices.ContainsFunc(s.list, func(h Header) bool { return strings.EqualFold(h.Name, m.key) }) {
-		s.list = slices.DeleteFunc(s.list, func(h Header) bool { return strings.EqualFold(h.Name, m.key) })
-		return
-	}
-	h := Header{m.key, o.headerValue(&m.value, path)}
-	if i := slices.IndexFunc(s.list, same); i >= 0 {
+	i := slices.IndexFunc(s.list, func(h Header) bool { return strings.EqualFold(h.Name, m.key) })
+	if i >= 0 {
 		s.list = slices.Delete(s.list, i, i+1)
 	}
-	s.list = append(s.list, h)
+	if i < 0 || m.value.kind != kindNull {
+		s.list = append(s.list, Header{m.key, o.headerValue(&m.value, path)})
+	}
 }
 
 // headerName checks a field's name; those in first are there already.

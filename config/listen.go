@@ -229,7 +229,10 @@ func (d *decoder) checkListen(c *Config) {
 					continue
 				}
 				what, remedy := "is listened on twice", "remove one of the two, or give it another port: requests for several names on one port are told apart by routes"
-				if l.Key() != other.Key() {
+				switch {
+				case l.Unix != "":
+					remedy = "remove one of the two, or give it another path"
+				case l.Key() != other.Key():
 					what, remedy = "overlaps "+other.String(), "remove one of the two, or give it another port"
 					if l.Address.Is6() != other.Address.Is6() {
 						remedy += `; "ipv6_only": true leaves IPv4 out of "::"`

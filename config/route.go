@@ -42,7 +42,7 @@ type Target struct {
 var actions = []string{"proxy_to", "redirect", "respond"}
 
 // routes decodes what o, a server, does with what comes in.
-func (o object) routes(s *Server, groups groupNodes) {
+func (o object) routes(s *Server, groups *groupSet) {
 	base := Route{Path: o.path, Name: o.path}
 	o.fill(ofRoute, &target{route: &base})
 	s.SendTimeout, s.ReadTimeout = base.SendTimeout, base.ReadTimeout
@@ -95,7 +95,7 @@ func (o object) ownName() string {
 }
 
 // route decodes what is done with what r takes.
-func (o object) route(s *Server, r *Route, groups groupNodes) {
+func (o object) route(s *Server, r *Route, groups *groupSet) {
 	var given []string
 	for _, key := range actions {
 		if o.place.key(key) != nil && o.node.get(key) != nil {
@@ -141,7 +141,7 @@ func (o object) noHost(action string, keys ...string) {
 
 // proxyTo decodes proxy_to, which names a group, broken ones included, or
 // several.
-func (o object) proxyTo(s *Server, r *Route, groups groupNodes) {
+func (o object) proxyTo(s *Server, r *Route, groups *groupSet) {
 	const key = "proxy_to"
 	n, path := o.child(key)
 	if n == nil || n.kind != kindArray {
@@ -179,15 +179,15 @@ func (o object) proxyTo(s *Server, r *Route, groups groupNodes) {
 }
 
 // target returns the group that n names, or reports that there is none.
-func (o object) target(n *node, path, name string, groups groupNodes) *groupNode {
-	if n.kind != kindString || len(groups) == 0 {
+func (o object) target(n *node, path, name string, groups *groupSet) *groupNode {
+	if n.kind != kindString || len(groups.names) == 0 {
 		return nil // reported already
 	}
-	if g := groups.get(name); g != nil {
+	if g := groups.byName[name]; g != nil {
 		return g
 	}
 	remedy := "write " + groups.choice()
-	if near := nearest(name, groups.names()); near != nil {
+	if near := nearest(name, groups.names); near != nil {
 		remedy = didYouMean(near)
 	}
 	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") || strings.HasPrefix(name, "unix:") {

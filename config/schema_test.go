@@ -48,7 +48,7 @@ func validate(t *testing.T, text []byte) (err error, ok bool) {
 var beyondSchema = regexp.MustCompile(`the key is given twice|no group named|it is missing, and |it is empty|cannot be opened|is not a regular file|` +
 	`known in "http" only|unknown variable|is a URL|has a port|has a path|has white space|has brackets|is not an IP|has an impossible|` +
 	`has an empty part|begins or ends with|has the character|has letters outside|is listened on twice|overlaps|is not a regular expression|` +
-	`differs from|nothing to send traffic to|"stream" has none|without a fraction or an exponent|has no effect, because nothing reads|is a pattern|must be a string, not (the number|null).*(name|host)|there are no certificates`)
+	`differs from|is longer than 100 years|is less than a millisecond|must be a string, not null; write a string|nothing to send traffic to|"stream" has none|without a fraction or an exponent|has no effect, because nothing reads|is a pattern|must be a string, not (the number|null).*(name|host)|there are no certificates`)
 
 // checkSchema holds the schema against what Parse says of a document.
 func checkSchema(t *testing.T, text []byte, outcome string) {

@@ -65,11 +65,11 @@ func (o object) server(c *Config, shared groupNodes) {
 	s.defaultLog()
 
 	mine := o.groupNodes()
-	groups := append(mine[:len(mine):len(mine)], shared...)
 	if n, path := o.child("servers"); n == nil && o.sends() {
 		o.fail(o.node, path, "it is missing: there is nothing to send traffic to", `add "servers": { "backend": `+groupExample+" }")
 	}
-	o.routes(s, groups)
+	o.routes(s, newGroupSet(mine, shared))
+	o.checkRedirects(c, s)
 	mine.unused(o)
 	c.Groups = append(c.Groups, mine.all()...)
 }

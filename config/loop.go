@@ -1,0 +1,150 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// destination is where a redirect leads, as far as its template says it whatever
+// the request is.
+type destination struct {
+	scheme   string // "" is as the request came
+	host     string // "" likewise
+	port     uint16 // 0 likewise
+	path     string // "" likewise, with the query
+	usual    bool   // the port is the usual one of the scheme
+	relative bool   // the scheme, the host and the port are as the request came
+}
+
+// parseDestination returns where a template leads; ok is false if that depends
+// on more of the request than its scheme, its host, and its target as a whole.
+func parseDestination(to string) (d destination, ok bool) {
+	const target = "$request_uri"
+	rest := to
+	if scheme, after, absolute := strings.Cut(to, "://"); absolute {
+		if scheme != "$scheme" {
+			d.scheme = strings.ToLower(scheme)
+		}
+		i := strings.IndexAny(after, "/?#")
+		if j := strings.Index(after, target); i < 0 || j >= 0 && j < i {
+			i = j
+		}
+		host := after
+		rest = "/"
+		if i >= 0 {
+			host, rest = after[:i], after[i:]
+		}
+		d.usual = true
+		if name, port := splitAddress(host); port != "" {
+			n, err := strconv.ParseUint(port, 10, 16)
+			if err != nil {
+				return d, false
+			}
+			host, d.port, d.usual = name, uint16(n), false
+		}
+		if host != "$host" {
+			if strings.Contains(host, "$") {
+				return d, false
+			}
+			d.host = strings.ToLower(strings.TrimSuffix(host, "."))
+		}
+	} else {
+		d.relative = true
+	}
+	if rest == target {
+		return d, true
+	}
+	d.path, _, _ = strings.Cut(rest, "#")
+	d.path, _, _ = strings.Cut(d.path, "?")
+	return d, strings.HasPrefix(d.path, "/") && !strings.HasPrefix(d.path, "//") && !strings.Contains(rest, "$")
+}
+
+// leadsToItself reports whether there are requests that s's route of that number
+// sends to where the same route sends them again, for ever.
+func (s *Server) leadsToItself(number int) bool {
+	r := &s.Routes[number]
+	d, ok := parseDestination(r.Redirect.To)
+	if !ok || !s.arrives(d, r.Match) {
+		return false
+	}
+	m := r.Match
+	if m != nil {
+		switch {
+		case d.host != "" && m.Host != nil && !slices.ContainsFunc(m.Host, func(p string) bool { return takesName(p, d.host) }):
+			return false
+		case d.path != "" && (!m.takesPath(d.path) || m.Query != nil):
+			return false
+		case r.Redirect.Status < 307 && m.Method != nil && !slices.Contains(m.Method, "GET"):
+			return false // such a client comes back with GET
+		}
+	}
+	if d.path == "" {
+		return true // what comes back is what came
+	}
+	for _, before := range s.Routes[:number] {
+		if b := before.Match; b == nil || b.takesPath(d.path) {
+			return false // perhaps
+		}
+	}
+	return true
+}
+
+// arrives reports whether a request that is sent to d comes to s, and may be one
+// for a route with m.
+func (s *Server) arrives(d destination, m *Match) bool {
+	for _, l := range s.Listen {
+		scheme, usual := "http", uint16(80)
+		if l.TLS {
+			scheme, usual = "https", 443
+		}
+		if d.relative {
+			usual = l.Port
+		} else if !d.usual {
+			usual = d.port
+		}
+		switch {
+		case d.scheme != "" && d.scheme != scheme, l.Port != usual:
+		case m != nil && m.Scheme != nil && !slices.Contains(m.Scheme, scheme):
+		case m != nil && m.ListenPort != nil && !slices.Contains(m.ListenPort, l.Port):
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// takesName reports whether a name is what a pattern is for.
+func takesName(pattern, name string) bool {
+	if below, wild := strings.CutPrefix(pattern, "*"); wild {
+		return strings.HasSuffix(name, below) && len(name) > len(below)
+	}
+	return pattern == name
+}
+
+// takesPath reports whether a path fits all that m asks of paths.
+func (m *Match) takesPath(path string) bool {
+	prefix := func(p string) bool {
+		rest, ok := strings.CutPrefix(path, p)
+		return ok && rest != "" && (strings.HasSuffix(p, "/") || rest[0] == '/') || path == p && !strings.HasSuffix(p, "/") || p == "/"
+	}
+	regex := func(e string) bool {
+		x, err := regexp.Compile("^(?:" + e + ")$")
+		return err == nil && x.MatchString(path)
+	}
+	return (m.Path == nil || slices.Contains(m.Path, path)) &&
+		(m.PathPrefix == nil || slices.ContainsFunc(m.PathPrefix, prefix)) &&
+		(m.PathRegex == nil || slices.ContainsFunc(m.PathRegex, regex))
+}
+
+// checkRedirects reports the redirects of s that lead to themselves.
+func (o object) checkRedirects(c *Config, s *Server) {
+	for i := range s.Routes {
+		if r := &s.Routes[i]; r.Redirect != nil && s.leadsToItself(i) {
+			path := keyPath(keyPath(r.Path, "redirect"), "to")
+			o.failAt(c.root.locate(path), path, quote(r.Redirect.To)+" leads to this very route, for ever",
+				`write where else, or a "match" that leaves out what it leads to, such as "scheme": "http"`)
+		}
+	}
+}
