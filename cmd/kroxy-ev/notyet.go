@@ -41,9 +41,6 @@ func notYet(cfg *config.Config) (list []config.Problem) {
 	}
 	for _, g := range cfg.Groups {
 		refuse(g.ProxyProtocol != "" || g.TCPKeepalive != 0, g.Path, "proxy_protocol or tcp_keepalive is")
-		for _, h := range g.Hosts {
-			refuse(h.Unix != "", g.Path, "a Unix-domain socket is")
-		}
 	}
 	return list
 }
