@@ -290,7 +290,10 @@ type load struct {
 }
 
 // loadWith starts n clients of the proxy, which is in http mode.
-func loadWith(p *proxy, n int) *load {
+func loadWith(p *proxy, n int) *load { return loadOn(p.t, n, spot{"tcp4", fmt.Sprint("127.0.0.1:", p.port)}) }
+
+// loadOn starts n clients of whoever listens at a place and speaks HTTP.
+func loadOn(t *testing.T, n int, at spot) *load {
 	l := &load{quit: make(chan struct{})}
 	for range n {
 		l.clients.Go(func() {
@@ -301,7 +304,7 @@ func loadWith(p *proxy, n int) *load {
 				default:
 				}
 				begun := time.Now()
-				client, err := once(p.port)
+				client, err := at.once()
 				l.mu.Lock()
 				l.requests++
 				if err != nil {
@@ -311,7 +314,7 @@ func loadWith(p *proxy, n int) *load {
 			}
 		})
 	}
-	p.t.Cleanup(func() { l.end() })
+	t.Cleanup(func() { l.end() })
 	return l
 }
 
@@ -356,13 +359,24 @@ func (l *load) mustBeClean(t *testing.T) {
 
 // once makes a request over a connection of its own, and returns the client's port.
 func once(port int) (client int, err error) {
-	c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", port), patience)
+	return spot{"tcp4", fmt.Sprint("127.0.0.1:", port)}.once()
+}
+
+// spot is where somebody listens, as package net has it.
+type spot struct{ network, address string }
+
+// once makes a request over a connection of its own, and returns the client's port, if it has one.
+func (at spot) once() (client int, err error) {
+	c, err := net.DialTimeout(at.network, at.address, patience)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(patience))
-	return c.LocalAddr().(*net.TCPAddr).Port, askName(c, bufio.NewReader(c), "Connection: close\r\n")
+	if a, ok := c.LocalAddr().(*net.TCPAddr); ok {
+		client = a.Port
+	}
+	return client, askName(c, bufio.NewReader(c), "Connection: close\r\n")
 }
 
 // askName makes a request and demands that it is answered with the name of a host.

@@ -1,0 +1,427 @@
+package main_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// listenEntry is one of "listen" in a configuration.
+type listenEntry map[string]any
+
+// socketPath is a path for a unix socket, which has to be short.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "kroxy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}
+
+// dial connects to a place. The connection is closed when the test ends, and no call on it waits longer than patience.
+func (at spot) dial(t *testing.T) net.Conn {
+	t.Helper()
+	c, err := net.DialTimeout(at.network, at.address, patience)
+	if err != nil {
+		t.Fatalf("connecting to %v: %v", at, err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
+// awaitRefusal waits until nobody listens at a place.
+func (at spot) awaitRefusal(t *testing.T) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("nobody listens on %v", at), func() bool {
+		c, err := net.DialTimeout(at.network, at.address, patience)
+		if err == nil {
+			_ = c.Close()
+		}
+		return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT)
+	})
+}
+
+func local(port int) spot { return spot{"tcp4", fmt.Sprint("127.0.0.1:", port)} }
+
+// needIPv6 skips a test where there is no IPv6.
+func needIPv6(t *testing.T) {
+	t.Helper()
+	ln, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6 here: %v", err)
+	}
+	_ = ln.Close()
+}
+
+func TestListeners(t *testing.T) {
+	t.Parallel()
+	needIPv6(t)
+	needAddress(t, "127.0.0.2", "127.0.0.2")
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		one, six, both, path := reservePort(t), reservePort(t), reservePort(t), socketPath(t)
+		p := start(t, setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2, "reactors_num": 2, "listen": []listenEntry{
+			{"address": "127.0.0.2", "port": one},
+			{"address": "::", "port": six, "ipv6_only": true},
+			{"address": "::", "port": both, "backlog": 10, "tcp_keepalive": 30000},
+			{"unix": path, "mode": "0600"},
+		}}})
+		p.await(p.stderr, regexp.QuoteMeta(fmt.Sprintf(`msg="kroxy-ev: serving" listen="tcp 0.0.0.0:%d, tcp 127.0.0.2:%d, tcp [::]:%d, tcp [::]:%d, unix %s" mode=stream`, p.port, one, six, both, path)))
+		all := []spot{
+			local(p.port), {"tcp4", fmt.Sprint("127.0.0.2:", one)}, {"tcp6", fmt.Sprintf("[::1]:%d", six)},
+			local(both), {"tcp6", fmt.Sprintf("[::1]:%d", both)}, {"unix", path},
+		}
+		for range 8 { // reactors or workers take turns
+			for _, at := range all {
+				expectEcho(t, at.dial(t), "hello")
+			}
+		}
+		for _, at := range []spot{local(one), local(six)} {
+			at.awaitRefusal(t)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode() != fs.ModeSocket|0o600 {
+			t.Errorf("the socket's file: %v, %v", info, err)
+		}
+		p.stop()
+		for _, at := range all {
+			at.awaitRefusal(t)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the socket's file is left: %v", err)
+		}
+	})
+}
+
+// A file that nobody listens on any more is no obstacle, one that somebody listens on is, and others are not touched.
+func TestUnixSocketFiles(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		path := socketPath(t)
+		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"listen": []listenEntry{{"unix": path}}}}
+		p := start(t, s)
+		at := spot{"unix", path}
+		expectEcho(t, at.dial(t), "hello")
+		// Another one leaves it alone.
+		args := []string{"-c", writeConfig(t, t.TempDir(), configText(reservePort(t), s))}
+		if multi {
+			args = append(args, "-m")
+		}
+		for range 2 {
+			other := launch(t, nil, args...)
+			if status := other.wait(); status != 1 {
+				t.Errorf("exit status %d of a second one, want 1", status)
+			}
+			expectMatch(t, other.stderr.String(), `\.json:\d+:\d+: stream\.listen\[0\]: the socket ".*" is in use by another program; choose another path, or stop that program`)
+			expectEcho(t, at.dial(t), "hello")
+		}
+		p.signal(unix.SIGKILL)
+		<-p.exited
+		eventually(t, "the workers have ended", func() bool {
+			c, err := net.Dial("unix", path)
+			if err == nil {
+				_ = c.Close()
+			}
+			return errors.Is(err, unix.ECONNREFUSED)
+		})
+		p = start(t, s)
+		expectEcho(t, at.dial(t), "hello")
+		p.stop()
+		if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		bad := launch(t, nil, args...)
+		if status := bad.wait(); status != 1 {
+			t.Errorf("exit status %d, want 1", status)
+		}
+		expectMatch(t, bad.stderr.String(), `stream\.listen\[0\]: a file that is no socket is at ".*"; choose another path`)
+		if text, err := os.ReadFile(path); err != nil || string(text) != "precious" {
+			t.Errorf("the file: %q, %v", text, err)
+		}
+	})
+}
+
+func TestListenersThatCannotBe(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	taken := listen(t, "127.0.0.1", nil)
+	for name, bad := range map[string]struct {
+		listenEntry
+		pattern string
+	}{
+		"no such address":   {listenEntry{"address": "192.0.2.1", "port": 1}, `this machine does not have the address 192\.0\.2\.1; write one that it has`},
+		"port in use":       {listenEntry{"address": "127.0.0.1", "port": taken.Port}, fmt.Sprintf(`127\.0\.0\.1:%d is in use by another program; choose another port, or stop that program \(ss `, taken.Port)},
+		"path too long":     {listenEntry{"unix": "/" + strings.Repeat("x", 107)}, `108|107`},
+		"no directory":      {listenEntry{"unix": "/no/where/s"}, `the directory "/no/where" does not exist; make it`},
+		"not a directory":   {listenEntry{"unix": file + "/s"}, `".*/file" is not a directory`},
+		"no right to write": {listenEntry{"unix": "/proc/s"}, `may not make a socket in "/proc"|the directory "/proc" does not exist`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := socketPath(t)
+			s := setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"listen": []listenEntry{{"unix": path}, bad.listenEntry}}}
+			file := writeConfig(t, t.TempDir(), configText(reservePort(t), s))
+			for _, args := range [][]string{{"-c", file}, {"-c", file, "-m"}} {
+				expectOutcome(t, outcome{1, "", `\.json:\d+:\d+: stream\.listen\[1\](\.unix)?: .*` + bad.pattern}, args...)
+				if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("the socket that could be made is left: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// What is wrong with one listener keeps all as they were.
+func TestFailedReloadKeepsListeners(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		kept, fresh, keptPath, freshPath := reservePort(t), reservePort(t), socketPath(t), socketPath(t)
+		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2, "reactors_num": 2, "listen": []listenEntry{{"port": kept}, {"unix": keptPath}}}}
+		p := start(t, s)
+		all := []spot{local(p.port), local(kept), {"unix", keptPath}}
+		before := p.descriptors()
+		inode := inodeOf(t, keptPath)
+		for _, bad := range []struct {
+			settings
+			pattern string
+		}{
+			{settings{"listen": []listenEntry{{"port": fresh}, {"unix": freshPath}, {"port": h.Port}}}, fmt.Sprintf("port %d is in use by another program", h.Port)},
+			{settings{"listen": []listenEntry{{"port": fresh}, {"unix": freshPath}, {"unix": "/no/where/s"}}}, `the directory "/no/where" does not exist`},
+			{settings{"listen": []listenEntry{{"port": fresh}, {"unix": freshPath}}, "file_log": "/no/where/log"}, `/no/where/log`},
+			{settings{"listen": []listenEntry{{"port": fresh}}, "file_log": "/no/where/log", "workers_num": 1}, `/no/where/log`},
+		} {
+			other := s
+			other.settings = bad.settings
+			p.rewrite(other)
+			p.refuses("reload", bad.pattern)
+			for range 4 {
+				for _, at := range all {
+					expectEcho(t, at.dial(t), "hello")
+				}
+			}
+			local(fresh).awaitRefusal(t)
+			if _, err := os.Lstat(freshPath); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the new socket's file is left: %v", err)
+			}
+		}
+		if now := inodeOf(t, keptPath); now != inode {
+			t.Error("the socket's file is another one")
+		}
+		eventually(t, "as many files are open as before", func() bool { return fmt.Sprint(p.descriptors()) == fmt.Sprint(before) })
+	})
+}
+
+func inodeOf(t *testing.T, path string) uint64 {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Ino
+}
+
+// Listeners come and go, and no client of one that stays is lost. Nor is anything else.
+func TestListenersComeAndGoUnderLoad(t *testing.T) {
+	t.Parallel()
+	loadsMachine(t)
+	modesInTurn(t, func(t *testing.T, multi bool) {
+		stays, path := reservePort(t), socketPath(t)
+		a, b, other := reservePort(t), reservePort(t), socketPath(t)
+		s := setup{hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http", multi: multi}
+		sets := [][]listenEntry{
+			{{"port": stays}, {"unix": path}},
+			{{"port": a}, {"unix": path, "mode": "0666"}, {"port": stays, "tcp_keepalive": 1000}},
+			{{"unix": other}, {"port": stays, "backlog": 4096}, {"port": a}, {"unix": path}, {"port": b}},
+			{{"port": stays}, {"unix": other}, {"unix": path}, {"port": b}},
+		}
+		workers := []int{2, 3, 1, 2}
+		s.settings = settings{"workers_num": 2, "reactors_num": 2, "listen": sets[0]}
+		p := start(t, s)
+		inode := inodeOf(t, path)
+		loads := []*load{loadWith(p, 2), loadOn(t, 2, local(stays)), loadOn(t, 2, spot{"unix", path})}
+		turn := func(i int) {
+			t.Helper()
+			s.settings["listen"], s.settings["workers_num"] = sets[i%len(sets)], workers[i%len(sets)]
+			p.rewrite(s)
+			p.mustOrder("reload")
+			there := map[spot]bool{local(a): false, local(b): false, {"unix", other}: false}
+			for _, e := range sets[i%len(sets)] {
+				if e["unix"] == other {
+					there[spot{"unix", other}] = true
+				}
+				for _, port := range []int{a, b} {
+					if e["port"] == port {
+						there[local(port)] = true
+					}
+				}
+			}
+			for at, is := range there {
+				if !is {
+					at.awaitRefusal(t)
+				} else if _, err := at.once(); err != nil {
+					t.Errorf("after reload %d, at %v: %v", i, at, err)
+				}
+			}
+		}
+		for i := range 4 {
+			turn(i)
+		}
+		turn(0)
+		settle := func() map[string]int {
+			if multi {
+				eventually(t, "two workers are left", func() bool { return len(p.workers()) == 2 })
+			}
+			return p.descriptors()
+		}
+		before := settle()
+		n := times(20, 100)
+		for i := range n {
+			for _, l := range loads {
+				l.passes(t, 10)
+			}
+			turn(i)
+		}
+		turn(0)
+		for _, l := range loads {
+			l.passes(t, 10)
+			l.mustBeClean(t)
+		}
+		if inodeOf(t, path) != inode {
+			t.Error("the socket that stays is another one")
+		}
+		eventually(t, "as many files are open as before", func() bool {
+			now := settle()
+			return now["anon_inode"] == before["anon_inode"] && now["other"] == before["other"] && now["socket"] <= before["socket"]
+		})
+		p.stop()
+	})
+}
+
+// modesInTurn is modes for tests that load the machine.
+func modesInTurn(t *testing.T, test func(t *testing.T, multi bool)) {
+	t.Helper()
+	for _, multi := range []bool{false, true} {
+		t.Run(fmt.Sprintf("multiprocess %v", multi), func(t *testing.T) { test(t, multi) })
+	}
+}
+
+// Nothing is left open after many reloads that open and close everything.
+func TestListenersLeakNothing(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		ports := []int{reservePort(t), reservePort(t)}
+		paths := []string{socketPath(t), socketPath(t)}
+		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2, "reactors_num": 2}}
+		set := func(i int) { s.settings["listen"] = []listenEntry{{"port": ports[i]}, {"unix": paths[i]}} }
+		set(0)
+		p := start(t, s)
+		all := func() (list []map[string]int) {
+			list = append(list, p.descriptors())
+			if multi {
+				for _, pid := range p.workers() {
+					list = append(list, (&process{t: t, cmd: &exec.Cmd{Process: &os.Process{Pid: pid}}}).descriptors())
+				}
+			}
+			return list
+		}
+		reload := func(i int) {
+			set(i % 2)
+			p.rewrite(s)
+			p.mustOrder("reload")
+		}
+		for i := range 3 {
+			reload(i)
+		}
+		before := all()
+		for i := range 100 {
+			reload(i + 1)
+		}
+		eventually(t, "as many files are open as before", func() bool { return fmt.Sprint(all()) == fmt.Sprint(before) })
+		expectEcho(t, local(ports[0]).dial(t), "hello")
+		expectEcho(t, spot{"unix", paths[0]}.dial(t), "hello")
+		local(ports[1]).awaitRefusal(t)
+		spot{"unix", paths[1]}.awaitRefusal(t)
+	})
+}
+
+// An upgrade carries all listeners, and the configuration that it reads may have others.
+func TestUpgradesCarryListeners(t *testing.T) {
+	t.Parallel()
+	loadsMachine(t)
+	stays, path := reservePort(t), socketPath(t)
+	goes, gonePath, comes := reservePort(t), socketPath(t), reservePort(t)
+	s := setup{hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http", settings: settings{
+		"workers_num": 2, "listen": []listenEntry{{"port": stays}, {"port": goes}, {"unix": gonePath}, {"unix": path}},
+	}}
+	p, file := startDynasty(t, s)
+	inode := inodeOf(t, path)
+	loads := []*load{loadWith(p, 2), loadOn(t, 2, local(stays)), loadOn(t, 2, spot{"unix", path})}
+	pid := p.pid()
+	n := times(3, 20)
+	for i := range n {
+		for _, l := range loads {
+			l.passes(t, 20)
+		}
+		if i == 1 {
+			s.settings["listen"] = []listenEntry{{"port": comes}, {"unix": path}, {"port": stays}}
+			s.settings["workers_num"] = 3
+			p.rewrite(s)
+		}
+		install(t, program, file)
+		p.mustOrder("upgrade")
+		former := pid
+		pid = p.reign(i + 1)
+		for _, at := range []spot{local(p.port), local(stays), {"unix", path}} {
+			if _, err := at.once(); err != nil {
+				t.Errorf("after upgrade %d, at %v: %v", i, at, err)
+			}
+		}
+		eventually(t, "the former master has left", func() bool { return !alive(former) })
+	}
+	for _, at := range []spot{local(goes), {"unix", gonePath}} {
+		at.awaitRefusal(t)
+	}
+	if _, err := os.Lstat(gonePath); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file of the socket that is gone is left: %v", err)
+	}
+	if _, err := local(comes).once(); err != nil {
+		t.Error(err)
+	}
+	for _, l := range loads {
+		l.mustBeClean(t)
+	}
+	if inodeOf(t, path) != inode {
+		t.Error("the socket that stays is another one")
+	}
+	// A refused upgrade changes nothing.
+	s.settings["listen"], s.settings["file_log"] = []listenEntry{{"port": goes}}, "/no/where/log"
+	p.rewrite(s)
+	p.refuses("upgrade", `/no/where/log`)
+	for _, at := range []spot{local(p.port), local(stays), local(comes), {"unix", path}} {
+		if _, err := at.once(); err != nil {
+			t.Errorf("after a refused upgrade, at %v: %v", at, err)
+		}
+	}
+	p.endGently(pid)
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket's file is left: %v", err)
+	}
+}
