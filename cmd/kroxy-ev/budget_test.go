@@ -18,19 +18,22 @@ func TestFileBudget(t *testing.T) {
 		for _, reactors := range []int{1, 2, 8} {
 			for _, limit := range []int{0, 1, 1000, 1 << 30} {
 				for _, keep := range []int{0, 64, 1 << 40} {
-					b := fileBudget(files, reactors, limit, keep)
-					if b.connections < 1 || limit > 0 && b.connections > limit || b.idle > keep || b.idle < 0 {
-						t.Errorf("%d files, %d reactors, limit %d, keep %d: %+v", files, reactors, limit, keep, b)
-					}
-					// A reactor has an epoll set, a timer, a wake-up and a listening socket of its own.
-					if used := 2*b.connections + (2*b.pipes+b.idle+2*b.spent+4)*reactors; files >= 128 && used > files-16 {
-						t.Errorf("%d files, %d reactors, limit %d, keep %d: %d files are given away", files, reactors, limit, keep, used)
+					for _, listeners := range []int{1, 5, 100} {
+						b := fileBudget(files, reactors, listeners, limit, keep)
+						if b.connections < 1 || limit > 0 && b.connections > limit || b.idle > keep || b.idle < 0 {
+							t.Errorf("%d files, %d reactors, %d listeners, limit %d, keep %d: %+v", files, reactors, listeners, limit, keep, b)
+						}
+						// A reactor has an epoll set, a timer, a wake-up and sockets of listeners of its own.
+						own := 3 + 2*listeners
+						if used := 2*b.connections + (2*b.pipes+b.idle+2*b.spent+own)*reactors; files >= 128 && own*reactors < files/2 && used > files-16 {
+							t.Errorf("%d files, %d reactors, %d listeners, limit %d, keep %d: %d files are given away", files, reactors, listeners, limit, keep, used)
+						}
 					}
 				}
 			}
 		}
 	}
-	if b := fileBudget(1<<20, 1, 0, 64); b.connections < 500_000 || b.pipes != maxPipes || b.idle != 64 {
+	if b := fileBudget(1<<20, 1, 1, 0, 64); b.connections < 500_000 || b.pipes != maxPipes || b.idle != 64 {
 		t.Errorf("a million files give %+v", b)
 	}
 }
@@ -46,7 +49,7 @@ func TestShortage(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				room := fileBudget(files, reactors, limit, keepsIdle(cfg)).connections
+				room := fileBudget(files, reactors, 1, limit, keepsIdle(cfg)).connections
 				list := shortage(cfg, files, reactors)
 				if limit <= room {
 					if len(list) > 0 {

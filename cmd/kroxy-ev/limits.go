@@ -24,7 +24,7 @@ type budget struct {
 }
 
 const (
-	// ownFiles is left for listening sockets, logs, name lookups, and the loops' own descriptors.
+	// ownFiles is left for logs, name lookups, and what else there is once.
 	ownFiles = 64
 	// maxPipes is how many pipes a reactor may have however many files there are. Each is a bulk flow whose sink is
 	// slower than its source; more of them than this are copied.
@@ -48,10 +48,11 @@ func openFiles() int {
 	return int(min(r.Cur, mostFiles))
 }
 
-// fileBudget shares files out. With max > 0 there are no more client connections than that; keep is how many idle connections
-// to hosts the configuration allows a reactor.
-func fileBudget(files, reactors, max, keep int) budget {
-	free := files - min(ownFiles, files/4) - 4*reactors
+// fileBudget shares files out in a process of so many reactors with so many listeners each. With max > 0 there are no more client
+// connections than that; keep is how many idle connections to hosts the configuration allows a reactor.
+func fileBudget(files, reactors, listeners, max, keep int) budget {
+	own := 3 + 2*listeners // sockets of listeners are open once more in a process without workers
+	free := clamp(files-min(ownFiles, files/4)-own*reactors, 0, 0)
 	b := budget{pipes: min(maxPipes, free/8/reactors), idle: min(keep, free/8/reactors), spent: min(maxSpent, free/32/reactors)}
 	b.connections = clamp((free-(2*b.pipes+b.idle+2*b.spent)*reactors)/2, 1, max)
 	b.share = b.connections / reactors
@@ -73,7 +74,7 @@ func keepsIdle(cfg *config.Config) int {
 // shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors.
 func shortage(cfg *config.Config, files, reactors int) []config.Problem {
 	fit := func(files int) int {
-		return fileBudget(files, reactors, cfg.MaxConnections, keepsIdle(cfg)).connections
+		return fileBudget(files, reactors, len(listens(cfg)), cfg.MaxConnections, keepsIdle(cfg)).connections
 	}
 	room := fit(files)
 	if cfg.MaxConnections <= room {

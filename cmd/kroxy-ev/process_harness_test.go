@@ -290,7 +290,9 @@ type load struct {
 }
 
 // loadWith starts n clients of the proxy, which is in http mode.
-func loadWith(p *proxy, n int) *load { return loadOn(p.t, n, spot{"tcp4", fmt.Sprint("127.0.0.1:", p.port)}) }
+func loadWith(p *proxy, n int) *load {
+	return loadOn(p.t, n, spot{"tcp4", fmt.Sprint("127.0.0.1:", p.port)})
+}
 
 // loadOn starts n clients of whoever listens at a place and speaks HTTP.
 func loadOn(t *testing.T, n int, at spot) *load {

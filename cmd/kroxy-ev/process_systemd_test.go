@@ -107,23 +107,34 @@ func TestNotificationsOfUpgrade(t *testing.T) {
 func activate(t *testing.T, n int) (port int, prepare func(*exec.Cmd), sockets []net.Listener) {
 	t.Helper()
 	port = reservePort(t)
-	var files []*os.File
 	for range n {
-		ln := listenShared(t, port)
-		f, err := ln.(*net.TCPListener).File()
+		sockets = append(sockets, listenShared(t, port))
+	}
+	return port, handOver(t, nil, sockets...), sockets
+}
+
+// handOver returns how to start a service with sockets as systemd does, and with names unless there are none.
+func handOver(t *testing.T, names []string, sockets ...net.Listener) (prepare func(*exec.Cmd)) {
+	t.Helper()
+	var files []*os.File
+	for _, ln := range sockets {
+		f, err := ln.(interface{ File() (*os.File, error) }).File()
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = f.Close() })
-		files, sockets = append(files, f), append(sockets, ln)
+		files = append(files, f)
 	}
-	return port, func(cmd *exec.Cmd) {
+	return func(cmd *exec.Cmd) {
 		args := cmd.Args[1:]
 		cmd.Path = "/bin/sh"
 		cmd.Args = append([]string{"sh", "-c", `export LISTEN_PID=$$; exec "$0" "$@"`, program}, args...)
-		cmd.Env = append(os.Environ(), fmt.Sprint("LISTEN_FDS=", n))
+		cmd.Env = append(os.Environ(), fmt.Sprint("LISTEN_FDS=", len(files)))
+		if names != nil {
+			cmd.Env = append(cmd.Env, "LISTEN_FDNAMES="+strings.Join(names, ":"))
+		}
 		cmd.ExtraFiles = files
-	}, sockets
+	}
 }
 
 func TestSocketActivation(t *testing.T) {
@@ -205,4 +216,71 @@ func TestSocketActivationOfAnotherPort(t *testing.T) {
 		p.await(p.stderr, fmt.Sprintf(`level=WARN .*a socket that systemd has opened is not served.* socket=\S*:%d name=LISTEN_FD_3 .*remedy=.*%d`, other, p.port))
 		expectEcho(t, p.dial(), "hello")
 	})
+}
+
+// Sockets are told apart by where they are, and by their names; a unix socket's file is systemd's.
+func TestSocketActivationOfSeveral(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		path := socketPath(t)
+		onUnix, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = onUnix.Close() })
+		here, named, ours := reservePort(t), reservePort(t), reservePort(t)
+		elsewhere, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = elsewhere.Close() })
+		stray := listenShared(t, reservePort(t))
+		prepare := handOver(t, []string{"some.socket", "unknown", "stream.listen[2]", "stray"}, listenShared(t, here), onUnix, elsewhere, stray)
+		s := setup{hosts: endpoints(h), multi: multi, prepare: prepare, settings: settings{
+			"workers_num": 2, "reactors_num": 2, "shutdown_timeout": 100,
+			"listen": []listenEntry{{"port": here}, {"unix": path}, {"port": named}, {"port": ours}},
+		}}
+		p := start(t, s)
+		p.await(p.stderr, `level=WARN .*a socket that systemd has opened is not served.* socket=\S*`+portOf(stray)+` name=stray .*remedy=.*`)
+		if n := p.stderr.count("is not served"); n != 1 {
+			t.Errorf("%d sockets are not served, want 1", n)
+		}
+		for range 8 {
+			for _, at := range []spot{local(p.port), local(here), {"unix", path}, {"tcp4", elsewhere.Addr().String()}, local(ours)} {
+				expectEcho(t, at.dial(t), "hello")
+			}
+		}
+		local(named).awaitRefusal(t) // it is where systemd has it
+		// One that is no longer served is warned of.
+		s.settings["listen"] = []listenEntry{{"port": named}, {"port": here}, {"port": ours}}
+		p.rewrite(s)
+		status, out := p.order("reload")
+		if status != 0 {
+			t.Fatalf("reload: exit status %d: %s", status, out)
+		}
+		expectMatch(t, out, `warning: reload: systemd goes on listening on `+path+`, which is served no more`)
+		for _, at := range []spot{local(p.port), local(here), {"tcp4", elsewhere.Addr().String()}, local(ours)} {
+			expectEcho(t, at.dial(t), "hello")
+		}
+		p.stop()
+		// The next client makes systemd start the service again.
+		for _, ln := range []net.Listener{onUnix, elsewhere} {
+			came := make(chan struct{})
+			go func() {
+				if c, err := ln.Accept(); err == nil {
+					_ = c.Close()
+					close(came)
+				}
+			}()
+			_ = spot{ln.Addr().Network(), ln.Addr().String()}.dial(t).Close()
+			<-came
+		}
+	})
+}
+
+// portOf is the port of a listener, with a colon before it.
+func portOf(ln net.Listener) string {
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return ":" + port
 }

@@ -72,7 +72,7 @@ func compileFormat(cfg *config.Config) (*logformat.Format, error) {
 
 // share divides the process's open files for cfg. A loop's pipes stay as many as they were.
 func (p *proxy) share(cfg *config.Config) budget {
-	return fileBudget(openFiles(), p.loops, cfg.MaxConnections, keepsIdle(cfg))
+	return fileBudget(openFiles(), p.loops, len(listens(cfg)), cfg.MaxConnections, keepsIdle(cfg))
 }
 
 // openAccessLog gives s the log that is open already, or its own.
