@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -32,6 +33,27 @@ type door struct {
 	file fileID
 }
 
+// departures are the doors of ports that were closed of late: their sockets may still be accepted from (engine.Listener.Retire), and
+// they are not another program's.
+type departures struct{ list []departure }
+
+type departure struct {
+	listen config.Listen
+	at     time.Time
+}
+
+// departureTime is longer than any retirement.
+const departureTime = 12 * time.Second
+
+// add notes that a door is closed.
+func (d *departures) add(l config.Listen) { d.list = append(d.list, departure{l, time.Now()}) }
+
+// overlap reports whether l is for addresses of one that was closed of late.
+func (d *departures) overlap(l config.Listen) bool {
+	d.list = slices.DeleteFunc(d.list, func(gone departure) bool { return time.Since(gone.at) > departureTime })
+	return slices.ContainsFunc(d.list, func(gone departure) bool { return overlap(l, gone.listen) })
+}
+
 // slots is for how many workers or reactors there are to be sockets, and the configuration's key that says so.
 type slots struct {
 	n   int
@@ -56,9 +78,9 @@ func endpoint(l config.Listen) engine.Endpoint {
 // follow returns the doors that cfg asks for: those of d that it has too, and new ones, for which given has sockets of systemd's by
 // their keys. Sockets that come into use get no clients before settle, and slots that are to go out of use none from now on. On an error
 // everything is as before, and what was not used of given is closed.
-func (d doors) follow(cfg *config.Config, s slots, given map[string][]int) (doors, error) {
+func (d doors) follow(cfg *config.Config, s slots, given map[string][]int, gone *departures) (doors, error) {
 	var next doors
-	err := d.checkFree(cfg, given)
+	err := d.checkFree(cfg, given, gone)
 	if err == nil {
 		for _, l := range listens(cfg) {
 			door := d.find(l.Key())
@@ -70,6 +92,9 @@ func (d doors) follow(cfg *config.Config, s slots, given map[string][]int) (door
 				delete(given, l.Key())
 			default:
 				door, err = openDoor(cfg, l, s)
+				if err == nil && gone.overlap(l) && !door.shared {
+					_ = engine.Unsteer(door.sockets[0]) // those that are closing may have been; fails where there is no need
+				}
 			}
 			if err != nil {
 				break
@@ -88,10 +113,10 @@ func (d doors) follow(cfg *config.Config, s slots, given map[string][]int) (door
 
 // checkFree reports an error if others listen where cfg asks for a new door. It is done for all before the first is opened, which
 // might be in the way of the next.
-func (d doors) checkFree(cfg *config.Config, given map[string][]int) error {
+func (d doors) checkFree(cfg *config.Config, given map[string][]int, gone *departures) error {
 	for _, l := range listens(cfg) {
 		ours := func(other *door) bool { return overlap(l, other.listen) }
-		if given[l.Key()] != nil || slices.ContainsFunc(d, ours) {
+		if given[l.Key()] != nil || slices.ContainsFunc(d, ours) || gone.overlap(l) {
 			continue
 		}
 		if err := endpoint(l).CheckFree(); err != nil {
@@ -207,9 +232,10 @@ func (d doors) giveUp(before doors) error {
 
 // settle goes over to d, which follow made of before for cfg, once everybody serves by that: clients come to the slots that are in use,
 // sockets get the properties that cfg gives them, and what is served no more is closed.
-func (d doors) settle(cfg *config.Config, before doors, log *slog.Logger) error {
+func (d doors) settle(cfg *config.Config, before doors, gone *departures, log *slog.Logger) error {
 	for _, one := range before {
 		if !slices.Contains(d, one) {
+			gone.add(one.listen)
 			one.remove()
 		}
 	}
@@ -281,11 +307,11 @@ func (d doors) duplicates(n int, before doors) (sockets, error) {
 	return all, nil
 }
 
-// lent are the keys of those that are systemd's.
-func (d doors) lent() keys {
+// shared are the keys of those whose sockets slots may share.
+func (d doors) shared() keys {
 	all := make(keys)
 	for _, one := range d {
-		if one.lent {
+		if one.shared {
 			all[one.listen.Key()] = true
 		}
 	}

@@ -147,7 +147,7 @@ func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (
 	if next.tickets = l.Tickets; len(next.tickets) == 0 {
 		next.tickets = next.tickets.rotated()
 	}
-	if next.doors, err = left.follow(next.cfg, workerSlots(next.cfg), nil); err != nil {
+	if next.doors, err = left.follow(next.cfg, workerSlots(next.cfg), nil, &m.gone); err != nil {
 		return nil, err
 	}
 	warnUnserved(left, next.doors, "", w)

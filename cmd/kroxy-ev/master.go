@@ -32,7 +32,8 @@ type master struct {
 	desk    *desk // nil if it could not be opened
 	pid     pidFile
 	now     generation
-	heir    bool // a successor serves, and has the listening sockets
+	gone    departures // of the goroutine that carries out an order
+	heir    bool       // a successor serves, and has the listening sockets
 
 	rows map[int]int // of slots, in the counters; of the goroutine that calls Plan.For and Options.Gone
 	busy chan outcome
@@ -59,8 +60,8 @@ type brief struct {
 	Debug bool
 	// Sockets are the keys (config.Listen.Key) of the listening sockets, in the order of the files.
 	Sockets []string
-	// Lent are those of them that systemd serves when this program does not: they must not be retired.
-	Lent keys
+	// Shared are those of them that others accept from when this worker does not: it must not have them retired.
+	Shared keys
 }
 
 func (b *brief) given() given { return given{b.IDs, b.Tickets} }
@@ -127,7 +128,7 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	} else {
 		next.tickets = tickets{}.rotated()
 		if m.ledger, err = newLedger(); err == nil {
-			next.doors, err = doors(nil).follow(next.cfg, workerSlots(next.cfg), givenSockets(next.cfg, m.log))
+			next.doors, err = doors(nil).follow(next.cfg, workerSlots(next.cfg), givenSockets(next.cfg, m.log), &m.gone)
 		}
 	}
 	if err != nil {
@@ -139,7 +140,7 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	m.ledger.registry.Commit()
 	m.now = next
 	m.upkeep.follow(next.cfg)
-	return m.now.doors.settle(next.cfg, left, m.log)
+	return m.now.doors.settle(next.cfg, left, &m.gone, m.log)
 }
 
 // startWorkers starts those of a generation, whose hosts get their ids here.
@@ -184,7 +185,7 @@ func (m *master) plan(g generation) supervise.Plan {
 		}
 		b := brief{
 			Source: g.cfg.Source(), PEM: g.cfg.Files(), IDs: g.ids, Tickets: g.tickets, Row: row, Debug: m.debug.Load(),
-			Lent: g.doors.lent(),
+			Shared: g.doors.shared(),
 		}
 		files := []int{m.ledger.counters.FD()}
 		for _, one := range g.doors {
@@ -344,7 +345,7 @@ func (m *master) reload(now generation, w *warnings) (generation, error) {
 	if next.ids, err = m.ledger.assign(next.cfg); err != nil {
 		return now, err
 	}
-	if next.doors, err = now.doors.follow(next.cfg, workerSlots(next.cfg), nil); err != nil {
+	if next.doors, err = now.doors.follow(next.cfg, workerSlots(next.cfg), nil, &m.gone); err != nil {
 		return now, err
 	}
 	warnUnserved(now.doors, next.doors, "reload: ", w)
@@ -358,7 +359,7 @@ func (m *master) reload(now generation, w *warnings) (generation, error) {
 	}
 	m.errors.take(out, next.cfg)
 	m.ledger.registry.Commit()
-	return next, next.doors.settle(next.cfg, now.doors, m.log)
+	return next, next.doors.settle(next.cfg, now.doors, &m.gone, m.log)
 }
 
 // renew has the workers set TLS up anew, by the configuration that is in force, as far as that is due.

@@ -230,11 +230,7 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = onUnix.Close() })
 		here, named, ours := reservePort(t), reservePort(t), reservePort(t)
-		elsewhere, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = elsewhere.Close() })
+		elsewhere := listenShared(t, reservePort(t))
 		stray := listenShared(t, reservePort(t))
 		prepare := handOver(t, []string{"some.socket", "unknown", "stream.listen[2]", "stray"}, listenShared(t, here), onUnix, elsewhere, stray)
 		s := setup{hosts: endpoints(h), multi: multi, prepare: prepare, settings: settings{

@@ -191,10 +191,10 @@ func (p *proxy) drain() <-chan struct{} {
 	return p.whenDrained(func(r *reactor, drained func()) { r.server.Shutdown(drained) })
 }
 
-// leave is drain for sockets that others will not serve, as they do those of the keys in lent: it goes on accepting until nobody is
+// leave is drain for sockets that others will not serve, as they do those of the keys in shared: it goes on accepting until nobody is
 // on the way to them any more.
-func (p *proxy) leave(lent keys) <-chan struct{} {
-	return p.whenDrained(func(r *reactor, drained func()) { r.leave(lent, drained) })
+func (p *proxy) leave(shared keys) <-chan struct{} {
+	return p.whenDrained(func(r *reactor, drained func()) { r.leave(shared, drained) })
 }
 
 // whenDrained begins a drain of every reactor.

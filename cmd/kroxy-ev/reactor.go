@@ -110,8 +110,8 @@ func (r *reactor) take(s *snapshot, opened map[string]int, limit *engine.Limit, 
 }
 
 // leave stops accepting, without a client noticing, and calls drained once no session is left; both on the loop. The sockets of the
-// keys in lent are left to others at once.
-func (r *reactor) leave(lent keys, drained func()) {
+// keys in shared are left to others at once, or nobody can find them any more.
+func (r *reactor) leave(shared keys, drained func()) {
 	r.farewell() // once more: an earlier leave may have been taken back since
 	left := new(int)
 	*left = len(r.listeners)
@@ -122,7 +122,7 @@ func (r *reactor) leave(lent keys, drained func()) {
 		}
 	}
 	for key, l := range r.listeners {
-		if lent[key] {
+		if shared[key] {
 			l.Close()
 			ended()
 		} else {

@@ -25,6 +25,7 @@ type single struct {
 	desk    *desk // nil if there is none
 	pid     pidFile
 	doors   doors
+	gone    departures
 }
 
 // warnWait says that this program's loops wait in a way that costs more.
@@ -47,7 +48,7 @@ func newSingleProxy(cfg *config.Config, log *slog.Logger) (s *single, err error)
 		return nil, err
 	}
 	s.tickets = t.tickets
-	if s.doors, err = doors(nil).follow(cfg, slots{n, "reactors_num"}, givenSockets(cfg, log)); err != nil {
+	if s.doors, err = doors(nil).follow(cfg, slots{n, "reactors_num"}, givenSockets(cfg, log), &s.gone); err != nil {
 		return nil, err
 	}
 	opened, err := s.doors.duplicates(n, nil)
@@ -178,7 +179,7 @@ func (s *single) tryReload(w *warnings) error {
 	if err != nil {
 		return err
 	}
-	doors, err := s.doors.follow(cfg, slots{s.loops, "reactors_num"}, nil)
+	doors, err := s.doors.follow(cfg, slots{s.loops, "reactors_num"}, nil, &s.gone)
 	if err != nil {
 		return err
 	}
@@ -192,7 +193,7 @@ func (s *single) tryReload(w *warnings) error {
 	s.upkeep.follow(cfg)
 	before := s.doors
 	s.doors = doors
-	return errors.Join(s.commit(next, opened), doors.settle(cfg, before, s.log))
+	return errors.Join(s.commit(next, opened), doors.settle(cfg, before, &s.gone, s.log))
 }
 
 // prepareReload makes what a reload goes over to: a snapshot, the sockets of doors that are new, and an error log.
@@ -305,9 +306,9 @@ func logOutcome(log *slog.Logger, done, failed string, err error) {
 // finish stops accepting, lets sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
 func (s *single) finish() error {
 	s.desk.become(deskStopping)
-	lent := s.doors.lent() // others serve these after us
-	s.doors.remove()       // the reactors close theirs when nobody is on the way to them any more
-	done := s.leave(lent)
+	shared := s.doors.shared()
+	s.doors.remove() // the reactors close theirs when nobody is on the way to them any more
+	done := s.leave(shared)
 	var deadline <-chan time.Time
 	if timeout := s.now.cfg.ShutdownTimeout; timeout > 0 {
 		deadline = time.After(timeout)

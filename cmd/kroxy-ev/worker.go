@@ -27,8 +27,8 @@ type worker struct {
 	errors  *errorLog
 	proxy   *proxy // nil before the first plan was prepared
 	serving bool
-	lent    keys     // of listening sockets that others serve when this process does not
-	heir    bool     // all are a new master's now
+	shared  keys     // of listening sockets that others accept from when this process does not
+	heir    bool     // so it is with all: they are a new master's now
 	parting *parting // the drain that was begun and not taken back
 	beat    *beat
 
@@ -36,7 +36,7 @@ type worker struct {
 	next    *snapshot
 	out     *errorOutput
 	sockets sockets
-	lending keys // what lent is to become
+	sharing keys // what shared is to become
 
 	toldDebug bool // whether the log is at debug was said since the plan was made
 
@@ -99,7 +99,7 @@ func (w *worker) Prepare(body []byte, files []int) error {
 		w.errors.drop(w.out)
 		return err
 	}
-	w.sockets, w.lending = listening, b.Lent
+	w.sockets, w.sharing = listening, b.Shared
 	return nil
 }
 
@@ -110,7 +110,7 @@ func (w *worker) prepareFirst(cfg *config.Config, b brief, listening sockets, co
 		listening.close()
 		return err
 	}
-	w.lent = b.Lent
+	w.shared = b.Shared
 	w.proxy, err = newProxy(cfg, listening, table{counters: c, rows: []int{b.Row}, given: b.given()}, w.log)
 	if err == nil {
 		w.errors.fresh = w.proxy.limited.Forget
@@ -143,7 +143,7 @@ func (w *worker) Commit() {
 		if err := p.commit(w.next, w.sockets); err != nil {
 			w.log.Error("kroxy-ev: going over to a new configuration", "error", err)
 		}
-		w.next, w.out, w.sockets, w.lent = nil, nil, nil, w.lending
+		w.next, w.out, w.sockets, w.shared = nil, nil, nil, w.sharing
 	}
 	every := p.now.cfg.WatchdogTimeout / 4
 	p.reactors[0].loop.Post(func() { w.beat.start(every) })
@@ -178,7 +178,7 @@ func (w *worker) Drain(time.Duration) {
 	w.parting = &parting{back: make(chan struct{})}
 	drained := w.proxy.drain
 	if !w.heir {
-		drained = func() <-chan struct{} { return w.proxy.leave(w.lent) }
+		drained = func() <-chan struct{} { return w.proxy.leave(w.shared) }
 	}
 	go w.endAfter(drained(), w.parting)
 }
