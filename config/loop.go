@@ -58,7 +58,7 @@ func parseDestination(to string) (d destination, ok bool) {
 	}
 	d.path, _, _ = strings.Cut(rest, "#")
 	d.path, _, _ = strings.Cut(d.path, "?")
-	return d, strings.HasPrefix(d.path, "/") && !strings.HasPrefix(d.path, "//") && !strings.Contains(rest, "$")
+	return d, strings.HasPrefix(d.path, "/") && !strings.HasPrefix(d.path, "//") && !strings.ContainsAny(rest, "$\r\n")
 }
 
 // leadsToItself reports whether there are requests that s's route of that number

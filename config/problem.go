@@ -73,10 +73,11 @@ func (e *Error) Error() string {
 		b.WriteString(p.String())
 	}
 	if n := len(e.Problems); n > 1 {
-		fmt.Fprintf(&b, "\n%d errors in %s", n, e.Problems[0].File)
-		if more := len(filesOf(e.Problems)) - 1; more > 0 {
-			fmt.Fprintf(&b, " and %d more files", more)
+		where := e.Problems[0].File
+		if files := len(filesOf(e.Problems)); files > 1 {
+			where = fmt.Sprintf("%d files", files)
 		}
+		fmt.Fprintf(&b, "\n%d errors in %s", n, where)
 	}
 	return b.String()
 }

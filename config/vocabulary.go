@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Algorithms are the values of balancing_algo, the default first. "host" is for
 // http only. They are data, so that a test can compare them with the packages
@@ -15,10 +18,11 @@ var counterparts = map[string][]string{
 }
 
 // foreign is what other programs' words are here: nginx's, HAProxy's, Caddy's.
+// Where there are several, the first that the object has is meant.
 var foreign = map[string]string{
 	"upstream": "servers", "upstreams": "servers", "backend": "servers", "backends": "servers", "pool": "servers", "pools": "servers",
 	"server": "servers", "targets": "hosts", "nodes": "hosts", "members": "hosts",
-	"bind": "listen", "binds": "listen", "listener": "listen", "listeners": "listen", "listen_addr": "listen", "entrypoints": "listen",
+	"bind": "listen address", "binds": "listen", "listener": "listen", "listeners": "listen", "listen_addr": "listen", "entrypoints": "listen",
 	"reverse_proxy": "proxy_to", "proxy_pass": "proxy_to", "forward_to": "proxy_to", "use_backend": "proxy_to", "default_backend": "proxy_to", "to_group": "proxy_to",
 	"location": "routes", "locations": "routes", "route": "routes", "handle": "routes", "rules": "routes", "paths": "routes",
 	"frontend": "http", "frontends": "http", "tcp": "stream", "streams": "stream", "l4": "stream", "sites": "http", "vhosts": "http", "virtual_hosts": "http",
@@ -34,7 +38,7 @@ var foreign = map[string]string{
 	"client_max_body_size": "max_body_size", "proxy_connect_timeout": "connect_timeout", "keepalive": "upstream_keepalive",
 	"grace_period": "shutdown_timeout", "worker_shutdown_timeout": "shutdown_timeout", "pid": "pid_file",
 	"set_real_ip_from": "trusted_proxies", "real_ip_from": "trusted_proxies",
-	"ssl": "tls_enabled", "ssl_certificate": "tls_cert_path", "ssl_certificate_key": "tls_key_path", "ssl_protocols": "tls_min_version", "crt": "certificates",
+	"ssl": "tls tls_enabled", "ssl_certificate": "tls_cert_path", "ssl_certificate_key": "tls_key_path", "ssl_protocols": "tls_min_version", "crt": "certificates",
 	"ssl_verify_client": "tls_verify_client", "ssl_client_certificate": "tls_client_ca_path", "proxy_ssl_verify": "proxy_tls_verify",
 	"proxy_ssl_trusted_certificate": "proxy_tls_ca_path", "proxy_ssl_name": "proxy_tls_server_name", "send_proxy": "proxy_protocol", "accept_proxy": "proxy_protocol",
 	"includes": "include", "import": "include", "imports": "include",
@@ -73,13 +77,16 @@ func unknownKey(p *place, m modes, name string, secure bool) (what, remedy strin
 	}
 
 	what += why
-	if ours := foreign[name]; ours != "" {
-		if p.key(ours) != nil {
-			return what, "here it is called " + quote(ours)
+	ours := strings.Fields(foreign[name])
+	for _, word := range ours {
+		if p.key(word) != nil {
+			return what, "here it is called " + quote(word)
 		}
+	}
+	for _, word := range ours {
 		for _, q := range places {
-			if near(q) && q.owns(ours) {
-				return what, "here it is called " + quote(ours) + ", and belongs in " + q.name
+			if near(q) && q.owns(word) {
+				return what, "here it is called " + quote(word) + ", and belongs in " + q.name
 			}
 		}
 	}
@@ -97,7 +104,10 @@ func unknownKey(p *place, m modes, name string, secure bool) (what, remedy strin
 			return what, didYouMean(found) + " It belongs in " + q.name
 		}
 	}
-	if names := p.names(); len(names) <= 6 {
+	switch names := p.names(); {
+	case len(names) == 1:
+		return what, "remove it; the only key here is " + quote(names[0])
+	case len(names) <= 6:
 		return what, "remove it; the keys here are " + list(names)
 	}
 	return what, "remove it"
