@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kroxy-ev/logformat"
 )
 
 // Redirect is an answer that sends the client elsewhere.
@@ -52,6 +54,7 @@ func (o object) redirect() *Redirect {
 		if begins := func(s string) bool { return strings.HasPrefix(r.To, s) }; r.To != "" && !slices.ContainsFunc([]string{"/", "$", "http://", "https://"}, begins) {
 			in.fail(n, path, quote(r.To)+" is neither a URL nor a path", `write one such as "https://$host$request_uri"`)
 		}
+		in.template(n, path, logformat.OnRequest)
 	}
 	if n, path := in.child("status"); n != nil {
 		if s := n.literal(); (n.kind == kindNumber || n.fromEnv()) && slices.Contains(redirects, s) {
@@ -79,15 +82,12 @@ func (o object) respond() *Respond {
 	}
 	in.unknown()
 	r := &Respond{Status: int(in.integer("status")), Body: in.text("body"), Headers: in.headerFields("headers")}
-	if n, path := in.child("body"); r.Body != "" && (r.Status == 204 || r.Status == 205 || r.Status == 304) {
-		in.fail(n, path, "a response with the status "+strconv.Itoa(r.Status)+" has no content", "remove it, or write another status")
+	n, path = in.child("body")
+	if n != nil {
+		in.template(n, path, logformat.OnRequest)
 	}
-	if h, path := in.child("headers"); h != nil {
-		for i := range h.members {
-			if m := &h.members[i]; slices.Contains(framing, strings.ToLower(m.key)) {
-				in.failAt(m.pos, keyPath(path, m.key), quote(m.key)+" describes one connection or the length of a message, which the proxy decides itself", "remove it")
-			}
-		}
+	if r.Body != "" && (r.Status == 204 || r.Status == 205 || r.Status == 304) {
+		in.fail(n, path, "a response with the status "+strconv.Itoa(r.Status)+" has no content", "remove it, or write another status")
 	}
 	return r
 }
@@ -135,6 +135,9 @@ func (o object) part(key, outer string, slash bool) string {
 	}
 	s := o.text(key)
 	o.oneLine(n, path, s)
+	if key == "path" || key == "query" {
+		o.template(n, path, logformat.OnRequest)
+	}
 	if slash && n.kind == kindString && !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "$") {
 		o.fail(n, path, quote(s)+" does not begin with a slash, as every path does", "write "+quote("/"+s))
 	}

@@ -117,7 +117,7 @@ func TestEveryKey(t *testing.T) {
 			Mode: config.ModeHTTP, Path: "http", Name: "http", Listen: []config.Listen{{Path: "http.port", Port: 1, TLS: true}},
 			Routes: []config.Route{{
 				Path: "http", Name: "http", To: []config.Target{{Group: two, Weight: 1}},
-				RequestHeaders: config.HeaderEdits{Set: []config.Header{{"Host", "$host"}, {"A", "\tx é"}, {"B", ""}}},
+				RequestHeaders: config.HeaderEdits{Set: []config.Header{{"Host", "$host", true}, {"A", "\tx é", true}, {"B", "", true}}},
 				SendTimeout:    ms(5), ProxyReadTimeout: ms(8), ProxySendTimeout: ms(9), ClientBodyTimeout: config.MaxTimeout, MaxBodySize: 13, UpstreamHost: true,
 			}},
 			SendTimeout: ms(5), ClientBodyTimeout: config.MaxTimeout, KeepaliveTimeout: ms(10), MaxBodySize: 13,

@@ -3,12 +3,17 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"kroxy-ev/logformat"
 )
 
 // Header is one header field. Name is an RFC 9110 token; Value has no control
 // characters but may hold variables.
 type Header struct {
 	Name, Value string
+	// Kroxy is set for what is in "headers". There variables mean what Kroxy has them mean, what is no variable is text, and a
+	// field that Frames is left out, with a warning.
+	Kroxy bool
 }
 
 // HeaderEdits change the fields of a message: first Remove, then Set, then Add.
@@ -19,10 +24,31 @@ type HeaderEdits struct {
 }
 
 // framing are the fields that describe one connection or one message's length
-// (RFC 9110 section 7.6.1, RFC 9112 section 6), which a proxy decides itself.
+// (RFC 9110 section 7.6.1, RFC 9112 section 6), which a proxy decides itself;
+// Expect is of both.
 var framing = []string{
-	"connection", "content-length", "keep-alive", "proxy-connection", "te",
-	"trailer", "transfer-encoding", "upgrade",
+	"connection", "content-length", "expect", "http2-settings", "keep-alive",
+	"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+}
+
+// Frames reports whether a field is one of those that nobody but the proxy may
+// set or remove. Its name counts as hosts may take it: letter case and the kind
+// of separators do not matter.
+func Frames(name string) bool {
+	return slices.Contains(framing, strings.Map(func(c rune) rune {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			return c + 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+			return c
+		}
+		return '-'
+	}, name))
+}
+
+// framingProblem says what is wrong with changing such a field.
+func framingProblem(name string) (what, remedy string) {
+	return quote(name) + " describes one connection or the length of a message, which the proxy decides itself", "remove it"
 }
 
 const (
@@ -33,14 +59,15 @@ const (
 
 // headerSet collects fields by name, from the outside in.
 type headerSet struct {
+	place logformat.Mode // of their variables
 	list  []Header
 	first map[string]string // names as written in one object, by lower case
 }
 
-// put decodes a field at path in o. A later one of the same name replaces it,
-// and null removes it.
-func (s *headerSet) put(o object, m *member, path string) {
-	if o.headerName(m, path, s.first) {
+// put decodes a field at path in o, whose variables are those of place. A later
+// one of the same name replaces it, and null removes it.
+func (s *headerSet) put(o object, m *member, path string, place logformat.Mode) {
+	if o.headerName(m, path, s.first, place) {
 		s.first[strings.ToLower(m.key)] = m.key
 	}
 	i := slices.IndexFunc(s.list, func(h Header) bool { return strings.EqualFold(h.Name, m.key) })
@@ -48,19 +75,26 @@ func (s *headerSet) put(o object, m *member, path string) {
 		s.list = slices.Delete(s.list, i, i+1)
 	}
 	if i < 0 || m.value.kind != kindNull {
-		s.list = append(s.list, Header{m.key, o.headerValue(&m.value, path)})
+		if place != logformat.Kroxy {
+			o.template(&m.value, path, place)
+		}
+		s.list = append(s.list, Header{m.key, o.headerValue(&m.value, path), place == logformat.Kroxy})
 	}
 }
 
 // headerName checks a field's name; those in first are there already.
-func (o object) headerName(m *member, path string, first map[string]string) bool {
+func (o object) headerName(m *member, path string, first map[string]string, place logformat.Mode) bool {
 	lower := strings.ToLower(m.key)
 	switch before, twice := first[lower]; {
 	case m.key == "" || strings.IndexFunc(m.key, notToken) >= 0:
 		o.failAt(m.pos, path, quote(m.key)+" is not a header field name", headerNameRemedy)
 		return false
-	case slices.Contains(framing, lower):
-		o.warn(m.pos, path, quote(m.key)+" describes one connection or the length of a message, which the proxy decides itself", "remove it")
+	case Frames(m.key) && place == logformat.Kroxy:
+		what, remedy := framingProblem(m.key)
+		o.warn(m.pos, path, what, remedy)
+	case Frames(m.key):
+		what, remedy := framingProblem(m.key)
+		o.failAt(m.pos, path, what, remedy)
 	case twice && before != m.key:
 		o.warn(m.pos, path, "the same header field as "+quote(before)+", which it replaces: letter case does not count", "remove one of the two")
 	}
@@ -82,8 +116,8 @@ func notToken(r rune) bool {
 
 // headerFields decodes an object of header fields that is in one place only.
 func (o object) headerFields(key string) []Header {
-	s := headerSet{first: map[string]string{}}
-	o.merged(key, headersExample, func(m *member, path string) { s.put(o, m, path) })
+	s := headerSet{place: logformat.OnRequest, first: map[string]string{}}
+	o.put(key, &s)
 	return s.list
 }
 
@@ -91,11 +125,17 @@ func (o object) headerFields(key string) []Header {
 // "response_headers". What is further in replaces what is further out, and so,
 // in one object, does "set" what is in "headers".
 func (o object) headerEdits(key string) (e HeaderEdits) {
-	var set, add headerSet
+	place := logformat.ToClient
+	if key == "request_headers" {
+		place = logformat.ToHost
+	}
+	set, add := headerSet{place: place}, headerSet{place: place}
 	for _, level := range o.levels(key) {
 		set.first, add.first = map[string]string{}, map[string]string{}
 		if key == "request_headers" {
+			set.place = logformat.Kroxy
 			level.put("headers", &set)
+			set.place = place
 		}
 		if edits, ok := level.edits(key); ok {
 			edits.put("set", &set)
@@ -120,7 +160,7 @@ func (o object) levels(key string) []object {
 // put puts the fields of the object key in o alone into s.
 func (o object) put(key string, s *headerSet) {
 	o.outer = nil
-	o.merged(key, headersExample, func(m *member, path string) { s.put(o, m, path) })
+	o.merged(key, headersExample, func(m *member, path string) { s.put(o, m, path, s.place) })
 }
 
 // edits returns the object key in o alone.
@@ -150,8 +190,9 @@ func (o object) removals(e *HeaderEdits) {
 		switch {
 		case s == "" || strings.IndexFunc(s, notToken) >= 0:
 			o.fail(n, path, quote(s)+" is not a header field name", headerNameRemedy)
-		case slices.Contains(framing, strings.ToLower(s)):
-			o.fail(n, path, quote(s)+" describes one connection or the length of a message, which the proxy decides itself", "remove it")
+		case Frames(s):
+			what, remedy := framingProblem(s)
+			o.fail(n, path, what, remedy)
 		}
 		e.Remove = append(e.Remove, s)
 	})

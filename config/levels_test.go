@@ -75,8 +75,8 @@ func TestHeaderLevels(t *testing.T) {
 			]
 		}, `+groupB+`}`)
 	want := []string{
-		`{[{a server} {D server's set} {E server} {B route}] [{M route}] [Y Z]} {[] [] []} &{/a /file   false}`,
-		`{[{B file} {C file} {a server} {D server's set} {E server}] [{L file}] [X]} {[{S $status}] [] []} <nil>`,
+		`{[{a server true} {D server's set false} {E server false} {B route false}] [{M route false}] [Y Z]} {[] [] []} &{/a /file   false}`,
+		`{[{B file true} {C file true} {a server true} {D server's set false} {E server false}] [{L file false}] [X]} {[{S $status false}] [] []} <nil>`,
 	}
 	for i, r := range c.Servers[0].Routes {
 		rewrite := "<nil>"

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"slices"
 	"unicode/utf8"
 
 	"kroxy-ev/logformat"
@@ -37,11 +36,13 @@ func (o object) formatLog() (text string, fields []logformat.Field) {
 }
 
 // variables checks the variables of a format string.
-func (o object) variables(n *node, path string) {
+func (o object) variables(n *node, path string) { o.template(n, path, o.mode().LogMode()) }
+
+// template checks the variables of a string for that place.
+func (o object) template(n *node, path string, place logformat.Mode) {
 	if n.kind != kindString {
 		return
 	}
-	known := logformat.Names(o.mode().LogMode())
 	format := n.text()
 	// raw and pos follow what was passed of the format, so that a long one is read once.
 	raw, pos, done := n.raw[1:], n.pos, 0
@@ -54,17 +55,21 @@ func (o object) variables(n *node, path string) {
 			pos.column += utf8.RuneCount(raw[:passed])
 			raw, done = raw[passed:], from
 		}
-		if name := format[from+1 : to]; !slices.Contains(known, name) {
-			what, remedy := unknownVariable(name, known)
+		if name := format[from+1 : to]; !logformat.Known(name, place) {
+			what, remedy := unknownVariable(name, place)
 			o.failAt(pos, path, what, remedy)
 		}
 	}
 }
 
-func unknownVariable(name string, known []string) (what, remedy string) {
+func unknownVariable(name string, place logformat.Mode) (what, remedy string) {
+	known := logformat.Names(place)
 	remedy = "the variables are " + list(dollars(known))
-	if slices.Contains(logformat.Names(logformat.HTTP), name) {
+	switch {
+	case place == logformat.Stream && logformat.Known(name, logformat.HTTP):
 		return quote("$"+name) + ` is known in "http" only`, remedy
+	case logformat.Known(name, logformat.HTTP):
+		return quote("$"+name) + " is not known yet when this is written", remedy
 	}
 	if near := nearest(name, known); near != nil {
 		remedy = didYouMean(dollars(near))

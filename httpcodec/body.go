@@ -1,5 +1,7 @@
 package httpcodec
 
+import "kroxy-ev/httpcodec/policy"
+
 // body is a message body on its way: how it is framed where it comes from, and how where it goes to.
 type body struct {
 	in, out Framing
@@ -7,12 +9,12 @@ type body struct {
 	size    int64 // content so far
 	chunks  chunkReader
 	done    bool // nothing more belongs to it
-	set     *Headers
+	set     *policy.Headers
 }
 
 // begin prepares b for a body that is framed as in, n bytes long if that is Length, and is sent on framed as out. Set are
 // fields that its trailers may not repeat.
-func (b *body) begin(from side, in Framing, n int64, out Framing, set *Headers) {
+func (b *body) begin(from side, in Framing, n int64, out Framing, set *policy.Headers) {
 	b.in, b.out, b.left, b.size, b.set = in, out, n, 0, set
 	b.done = in == NoBody || in == Length && n == 0
 	if in == Chunked {

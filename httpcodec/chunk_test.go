@@ -204,7 +204,7 @@ func TestAppendChunks(t *testing.T) {
 	}
 	var c chunkReader
 	decode(&c, "0\r\nX-Real-Ip: 1\r\nX-User: 2\r\nX: y\r\n\r\n")
-	if got := string(appendLastChunk(nil, &c, compile(t, Header{"x-user", "$addr"}))); got != "0\r\nX: y\r\n\r\n" {
+	if got := string(appendLastChunk(nil, &c, compile(t, header{"x-user", "$addr"}))); got != "0\r\nX: y\r\n\r\n" {
 		t.Errorf("%q", got)
 	}
 }

@@ -1,5 +1,10 @@
 package httpcodec
 
+import (
+	"kroxy-ev/httpcodec/fieldname"
+	"kroxy-ev/httpcodec/policy"
+)
+
 // noTrailer are fields that may not be trailers, or that nobody expects there (RFC 9110 section 6.5.1): they frame, route,
 // authenticate, or say how the content is to be read. A host that merges trailers into the head would be misled. Identity fields
 // are such, too.
@@ -28,7 +33,7 @@ func (n *names) has(name []byte) bool {
 		return false
 	}
 	for _, low := range n[len(name)] {
-		if equalAlike(name, low) {
+		if fieldname.EqualAlike(name, low) {
 			return true
 		}
 	}
@@ -41,7 +46,7 @@ func mayTrail(name []byte) bool {
 		return false
 	}
 	for _, p := range noTrailerPrefix {
-		if hasPrefixAlike(name, p) {
+		if fieldname.HasPrefixAlike(name, p) {
 			return equalFold(name, "content-digest") || equalFold(name, "content-md5")
 		}
 	}
@@ -62,12 +67,12 @@ func validTrailerList(list []byte) bool {
 
 // appendLastChunk writes the last chunk, and behind it those of from's trailers that may be one and are none of set: a
 // client must not say a second time what this proxy has said in the head. A nil from has no trailers.
-func appendLastChunk(dst []byte, from *chunkReader, set *Headers) []byte {
+func appendLastChunk(dst []byte, from *chunkReader, set *policy.Headers) []byte {
 	dst = append(dst, "0\r\n"...)
 	if from != nil {
 		for i := range from.fields.fields {
 			f := &from.fields.fields[i]
-			if name := f.name.of(from.trail); mayTrail(name) && !set.has(name) {
+			if name := f.name.of(from.trail); mayTrail(name) && !set.Drops(name) {
 				dst = appendField(dst, name, f.value.of(from.trail))
 			}
 		}

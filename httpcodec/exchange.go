@@ -6,6 +6,7 @@ import (
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/policy"
 	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
@@ -19,6 +20,8 @@ type exchange struct {
 	client *client
 	host   upstream.Claim
 
+	policies *policy.Set // of the route; nil before one was found
+
 	req Request
 	res Response
 
@@ -30,6 +33,8 @@ type exchange struct {
 	up, down streamcodec.Half
 	request  body
 	response body
+
+	logged headFields // of the response that the client was sent
 
 	began      int64 // ms on the loop's clock
 	answered   int64 // when the head of the host's response was there, if hostStatus is set
@@ -64,6 +69,8 @@ func (x *exchange) reset() {
 	x.host.Trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
 	x.status, x.interims, x.continued, x.replied, x.closes, x.told = 0, 0, false, false, false, false
 	x.excess, x.deaf, x.passed, x.retried = false, false, false, false
+	x.policies = nil
+	x.logged.clear()
 	x.client.pieces.begin()
 	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
 }
@@ -72,15 +79,19 @@ func (x *exchange) reset() {
 func (x *exchange) start() {
 	v := x.server
 	set := v.settings
-	x.client.settings = set
+	x.client.settings, x.policies = set, &set.Policies
 	x.closes = !x.req.KeepAlive || v.leaving.Load()
-	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, set.Headers)
+	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, set.Policies.Request)
 	if set.MaxBodySize > 0 && x.req.Length > set.MaxBodySize {
 		x.fail(causeBodySize, nil)
 		return
 	}
 	if x.req.MaxForwards == 0 {
 		x.answer()
+		return
+	}
+	if x.policies.Redirect != nil || x.policies.Respond != nil {
+		x.answerByPolicy()
 		return
 	}
 	x.phase = connecting
@@ -111,12 +122,13 @@ func (x *exchange) relay() {
 	peer := &x.client.peer
 	v.addr = peer.Client.Addr().AppendTo(v.addr[:0])
 	v.rewrite = Rewrite{
-		Headers: set.Headers, HostName: name.Name, Authority: name.Authority, ClientAddr: v.addr,
+		Headers: x.policies.Request, Authority: name.Authority, ClientAddr: v.addr,
 		UpstreamHost: set.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(peer.Client.Addr()),
 		TLS: peer.Secure(),
 	}
-	if set.Headers.needsRequestID() {
-		v.rewrite.RequestID = x.requestID()
+	if !x.policies.Request.Fixed() {
+		v.rewrite.Record = v.values(x, x.policies.Request.Need())
+		v.rewrite.Record.HostName = name.Name
 	}
 	out := AppendRequest(v.out[:0], &x.req, &v.rewrite)
 	x.phase = relaying
@@ -239,12 +251,14 @@ func (x *exchange) failRequest(why cause, err error) bool {
 // skipBody passes over what is there of the body of a request that no host gets, so that the client may go on if that is all.
 func (x *exchange) skipBody() {
 	if x.phase == connecting && !x.request.done {
-		if _, n, err := x.request.append(x.server.out[:0], x.in[x.next:]); err == nil {
-			x.next += n
-		} else {
-			x.closes = true
-		}
+		x.passBody()
 	}
+}
+
+func (x *exchange) passBody() {
+	_, n, err := x.request.append(x.server.out[:0], x.in[x.next:])
+	x.next += n
+	x.closes = x.closes || err != nil
 }
 
 // failBody replies to a request whose body is malformed; where it would end is not known.
@@ -274,13 +288,34 @@ func (x *exchange) answer() {
 // replyWith sends a reply of this proxy's own; an error page if there is nothing else to write.
 func (x *exchange) replyWith(status int, write func([]byte, *Reply) []byte) {
 	v := x.server
-	v.reply = Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Now())}
-	if write != nil {
-		v.out = write(v.out[:0], &v.reply)
-	} else {
-		v.out = AppendError(v.out[:0], status, &v.reply)
+	p := x.beginReply(status)
+	if !p.Headers.Fixed() {
+		p.Record = v.values(x, p.Headers.Need())
 	}
-	x.phase, x.status, x.replied = replying, status, true
+	if write != nil {
+		v.out = write(v.out[:0], p)
+	} else {
+		v.out = AppendError(v.out[:0], status, p)
+	}
+	x.sendReply()
+}
+
+// beginReply has x answer with that status, and says how.
+func (x *exchange) beginReply(status int) *Reply {
+	v := x.server
+	x.phase, x.status = replying, status
+	v.reply = Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Now())}
+	if x.policies != nil {
+		v.reply.Headers = x.policies.Response
+	}
+	return &v.reply
+}
+
+// sendReply sends the reply in the server's buffer.
+func (x *exchange) sendReply() {
+	v := x.server
+	x.replied = true
+	x.logged.keep(v.out, v.access.SentFields())
 	x.response.begin(fromHost, NoBody, 0, NoBody, nil)
 	out := v.out
 	v.out = out[:0]

@@ -52,7 +52,7 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 			p := r.start(t, func(s *Settings) {
 				s.ProxyReadTimeout, s.KeepaliveTimeout, s.ClientHeaderTimeout, s.Forwarded = 60e9, 60e9, 60e9, false
 				if r.access != nil {
-					s.Headers = compiled(t, Header{"X-Id", "$request_id"})
+					s.Policies.Request = compile(t, header{"X-Id", "$request_id"})
 				}
 			}, host)
 			c := p.dial()

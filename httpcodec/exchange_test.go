@@ -138,12 +138,9 @@ func TestEndlessOwnReplies(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, hi)
-	headers, err := CompileHeaders([]Header{{"X-Host", "h=$host"}, {"x-addr", "$addr"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	headers := compile(t, header{"X-Host", "h=$host"}, header{"x-addr", "$addr"})
 	p := startProxy(t, func(s *Settings) {
-		s.Headers, s.Forwarded, s.UpstreamHost = headers, true, true
+		s.Policies.Request, s.Forwarded, s.UpstreamHost = headers, true, true
 		s.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	}, h.addr)
 	c := p.dial()

@@ -163,6 +163,16 @@ func (s *headScanner) scan(b []byte) (int, *HeadError) {
 	return s.incomplete(w)
 }
 
+// field returns the first value of a field of head, or nil. low is its name in small letters.
+func (s *headScanner) field(head []byte, low string) []byte {
+	for i := range s.fields {
+		if f := &s.fields[i]; equalFold(f.name.of(head), low) {
+			return f.value.of(head)
+		}
+	}
+	return nil
+}
+
 // skipBlanks returns where the white space behind the field name w[i:end] ends, if that is to be removed: in what a host
 // sends, a proxy must (RFC 9112 section 5.1). Not behind the name of a field that frames the message: some readers would not
 // know that field.

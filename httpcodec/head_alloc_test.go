@@ -2,6 +2,8 @@ package httpcodec
 
 import (
 	"testing"
+
+	"kroxy-ev/logformat"
 )
 
 // Once slices have grown, nothing is allocated: neither for what is taken nor for what is refused.
@@ -19,10 +21,10 @@ func TestNothingAllocated(t *testing.T) {
 		get   = requestOf(t, "GET")
 		ws    = requestOf(t, "websocket")
 		heads = map[string]*Rewrite{
-			wrkRequest:     {Authority: []byte("up"), ClientAddr: []byte("1"), Forwarded: true, Headers: compile(t, Header{"X-Real-IP", "$addr"}, Header{"Host", "$host"})},
+			wrkRequest:     {Authority: []byte("up"), ClientAddr: []byte("1"), Forwarded: true, Record: &logformat.Record{}, Headers: compile(t, header{"X-Real-IP", "$addr"}, header{"Host", "$host"})},
 			browserRequest: typical(),
 			lines("X_Forwarded_For: 1", "Forwarded: 1", "X-Forwarded-Port: 1", "X_Tenant: 1", "Content_Length: 1", "Host-X: 1", "Expect:", "Connection: a b"): {
-				Forwarded: true, Headers: compile(t, Header{"X-Tenant", "1"})},
+				Forwarded: true, Headers: compile(t, header{"X-Tenant", "1"})},
 			post("Expect: 100-continue, 100-continue", "Content-Length: 1", "X-Real-IP: 1"):          {Forwarded: true, Trusted: true},
 			lines("Connection: upgrade, x", "Upgrade: h2c, websocket", "X: y", "X-Forwarded-For: 1"): {Forwarded: true, Trusted: true},
 			post("Transfer-Encoding: chunked", "Trailer: X", "TE: trailers", "Expect: 100-continue"): bare(),

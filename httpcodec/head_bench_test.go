@@ -25,7 +25,7 @@ const (
 
 // typical is the default way to a host: with X-Forwarded-*, the client's Host.
 func typical() *Rewrite {
-	return &Rewrite{HostName: []byte("127.0.0.1"), Authority: []byte("127.0.0.1:9000"), ClientAddr: []byte("192.0.2.7"), Forwarded: true}
+	return &Rewrite{Authority: []byte("127.0.0.1:9000"), ClientAddr: []byte("192.0.2.7"), Forwarded: true}
 }
 
 func benchmarkRequest(b *testing.B, head string, sent bool) {

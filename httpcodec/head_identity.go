@@ -1,24 +1,11 @@
 package httpcodec
 
+import "kroxy-ev/httpcodec/fieldname"
+
 // Identity fields tell a host who a client is, and what it asked a proxy for. Hosts believe them, so that only this proxy and those
 // it trusts may write them. Hosts and their frameworks do not know names as they came, either: what is handed on as a
 // variable (RFC 3875 section 4.1.18) has no letter case, and one character for "-", "_" and whatever else is neither letter
-// nor digit. So these names are told by what such readers make of them.
-
-// alike maps the bytes that such readers do not tell apart to one of them.
-var alike = alikeTable()
-
-func alikeTable() (t [256]byte) {
-	for i := range t {
-		switch c := lower[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-			t[i] = c
-		default:
-			t[i] = '-'
-		}
-	}
-	return t
-}
+// nor digit. So these names are told by what such readers make of them (package fieldname).
 
 // identityNames are names of identity fields, and who believes them.
 var identityNames = newNames(
@@ -78,22 +65,22 @@ func mayBeAlias(name []byte) bool {
 // identifyAlike finds the ID of an identity field, whatever its spelling, or fieldFramingAlias.
 func identifyAlike(name []byte) fieldID {
 	for _, low := range framingNames {
-		if equalAlike(name, low) {
+		if fieldname.EqualAlike(name, low) {
 			return fieldFramingAlias
 		}
 	}
 	switch {
-	case equalAlike(name, "x-forwarded-for"):
+	case fieldname.EqualAlike(name, "x-forwarded-for"):
 		return fieldForwardedFor
-	case equalAlike(name, "x-forwarded-host"):
+	case fieldname.EqualAlike(name, "x-forwarded-host"):
 		return fieldForwardedHost
-	case equalAlike(name, "x-forwarded-proto"):
+	case fieldname.EqualAlike(name, "x-forwarded-proto"):
 		return fieldForwardedProto
 	case identityNames.has(name):
 		return fieldIdentity
 	}
 	for _, low := range identityFamilies {
-		if hasPrefixAlike(name, low) && (len(name) == len(low) || alike[name[len(low)]] == '-') {
+		if fieldname.HasPrefixAlike(name, low) && (len(name) == len(low) || fieldname.Alike[name[len(low)]] == '-') {
 			return fieldIdentity
 		}
 	}
@@ -104,36 +91,9 @@ func identifyAlike(name []byte) fieldID {
 // letters and digits.
 func spelled(name []byte) bool {
 	for _, c := range name {
-		if alike[c] == '-' && c != '-' {
+		if fieldname.Alike[c] == '-' && c != '-' {
 			return false
 		}
 	}
 	return true
-}
-
-// equalAlike reports whether readers may take b for low, which has small letters, digits and "-" only.
-func equalAlike(b []byte, low string) bool {
-	if len(b) != len(low) {
-		return false
-	}
-	for i, c := range b {
-		if alike[c] != low[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// hasPrefixAlike reports the same of b's beginning.
-func hasPrefixAlike(b []byte, low string) bool {
-	return len(b) >= len(low) && equalAlike(b[:len(low)], low)
-}
-
-// lowAlike is the name that equalAlike compares with.
-func lowAlike(name string) string {
-	b := []byte(name)
-	for i, c := range b {
-		b[i] = alike[c]
-	}
-	return string(b)
 }

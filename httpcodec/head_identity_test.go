@@ -6,11 +6,14 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"kroxy-ev/logformat"
 )
 
 // protectedNames are what nobody but trusted proxies may say, in the spelling of proxies; some of each family.
@@ -150,8 +153,9 @@ func checkIdentity(t *testing.T, name, value string) {
 	if n != len(head) || err != nil || r.Framing != Chunked {
 		return // it is no field, or says something about the message
 	}
-	set := compile(t, Header{"X-Tenant-Id", "us"}, Header{"X-Real-IP", "$addr"})
-	for _, w := range []*Rewrite{typical(), trusting, {Authority: []byte("up"), ClientAddr: []byte("192.0.2.7"), Forwarded: true, Headers: set}} {
+	set := compile(t, header{"X-Tenant-Id", "us"}, header{"X-Real-IP", "$addr"})
+	for _, w := range []*Rewrite{typical(), trusting, {Authority: []byte("up"), ClientAddr: []byte("192.0.2.7"), Forwarded: true, Headers: set,
+		Record: &logformat.Record{Client: netip.MustParseAddrPort("192.0.2.7:1")}}} {
 		var b body
 		b.begin(fromClient, Chunked, 0, Chunked, w.Headers)
 		out, _, err := b.append(AppendRequest(nil, &r, w), []byte("0\r\n"+line+"X-Sum: 1\r\n\r\n"))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/textproto"
 	"net/url"
 	"reflect"
@@ -15,6 +16,10 @@ import (
 	"testing"
 
 	"github.com/valyala/fasthttp"
+
+	"kroxy-ev/config"
+	"kroxy-ev/httpcodec/policy"
+	"kroxy-ev/logformat"
 )
 
 // What this package takes and what it writes is read by net/http as well, and must be read alike.
@@ -107,13 +112,13 @@ func readRequest(head []byte, target string) (*http.Request, error) {
 
 var (
 	trusting   = &Rewrite{Authority: []byte("up:9000"), ClientAddr: []byte("192.0.2.7"), Forwarded: true, Trusted: true}
-	configured = &Rewrite{HostName: []byte("up"), Authority: []byte("up:9000"), ClientAddr: []byte("192.0.2.7"), Forwarded: true, UpstreamHost: true, Close: true,
-		Headers: must(CompileHeaders([]Header{{"Host", "$host"}, {"X-Real-IP", "$addr"}}))}
+	configured = &Rewrite{Record: &logformat.Record{HostName: []byte("up"), Client: netip.MustParseAddrPort("192.0.2.7:1")}, Authority: []byte("up:9000"), ClientAddr: []byte("192.0.2.7"), Forwarded: true, UpstreamHost: true, Close: true,
+		Headers: must(policy.CompileRequestHeaders(config.HeaderEdits{Set: []config.Header{{Name: "Host", Value: "$host", Kroxy: true}, {Name: "X-Real-IP", Value: "$addr", Kroxy: true}}}))}
 )
 
-func must(h *Headers, err error) *Headers {
-	if err != nil {
-		panic(err)
+func must(h *policy.Headers, problems []policy.Problem) *policy.Headers {
+	if problems != nil {
+		panic(problems)
 	}
 	return h
 }

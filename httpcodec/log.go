@@ -35,11 +35,34 @@ func (v *Server) accountRecord(r *logformat.Record, began int64) {
 // fill makes r the record of x. Without an access log only bytes are counted, and what its format does not need is left out,
 // unless whole asks for everything: by the time that r is logged there may be another log.
 func (v *Server) fill(r *logformat.Record, x *exchange, whole bool) {
-	c := x.client
 	*r = logformat.Record{BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes}
 	if v.access == nil && !whole {
 		return
 	}
+	x.fill(r)
+	if whole || v.access.Needs(logformat.NeedRequestID) {
+		r.RequestID = x.requestID()
+	}
+}
+
+// values is the record of x for templates that have this need. It is valid until the next call.
+func (v *Server) values(x *exchange, need logformat.Need) *logformat.Record {
+	r := &v.record
+	*r = logformat.Record{}
+	x.fill(r)
+	if need&logformat.NeedRequestID != 0 {
+		r.RequestID = x.requestID()
+	}
+	if need&logformat.NeedTime != 0 {
+		v.iso = time.Now().UTC().AppendFormat(v.iso[:0], logformat.TimeISO8601)
+		r.Time = v.iso
+	}
+	return r
+}
+
+// fill gives r what is known of the exchange at no cost.
+func (x *exchange) fill(r *logformat.Record) {
+	c := x.client
 	r.Client, r.TLS = c.peer.Client, c.peer.TLS()
 	r.End = x.end
 	r.Group = c.settings.Group.Name
@@ -53,25 +76,34 @@ func (v *Server) fill(r *logformat.Record, x *exchange, whole bool) {
 	r.Method, r.URI = x.requestLine()
 	if x.head > 0 {
 		r.Protocol = [...]string{"HTTP/1.0", "HTTP/1.1"}[x.req.Minor]
-		r.Host = x.req.HostName()
+		r.Host = x.req.HostInURL()
 	}
-	if whole || v.access.Needs(logformat.NeedUserAgent) {
-		r.UserAgent = x.req.Field("user-agent")
-	}
-	if whole || v.access.Needs(logformat.NeedRequestID) {
-		r.RequestID = x.requestID()
-	}
+	r.Messages = x
 }
 
-// retain copies what a record borrows.
-func retain(r *logformat.Record) {
-	for _, b := range []*[]byte{&r.Method, &r.URI, &r.Host, &r.UserAgent, &r.RequestID} {
-		*b = bytes.Clone(*b)
+// RequestField implements logformat.Messages.
+func (x *exchange) RequestField(low string) []byte { return x.req.Field(low) }
+
+// ResponseField implements logformat.Messages: of a head that was sent it knows those fields that the log tells, and before that
+// all fields of the host's, if that is what is about to be sent.
+func (x *exchange) ResponseField(low string) []byte {
+	switch {
+	case x.replied:
+		return x.logged.get(low)
+	case x.phase == relaying && x.hostStatus != 0:
+		return x.res.Field(low)
 	}
+	return nil
 }
 
-// requestID is the exchange's ID, which is made when it is first asked for.
+// maxRequestID bounds the request ID that is taken from a trusted proxy.
+const maxRequestID = 128
+
+// requestID is the exchange's ID: what a trusted proxy says, or one that is made when it is first asked for.
 func (x *exchange) requestID() []byte {
+	if id := x.req.Field("x-request-id"); len(id) > 0 && len(id) <= maxRequestID && x.client.settings.trusts(x.client.peer.Client.Addr()) {
+		return id
+	}
 	if !x.hasID {
 		x.server.ids.Next(&x.id)
 		x.hasID = true

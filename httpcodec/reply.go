@@ -4,6 +4,9 @@ import (
 	"strconv"
 
 	"github.com/valyala/fasthttp"
+
+	"kroxy-ev/httpcodec/policy"
+	"kroxy-ev/logformat"
 )
 
 // Reply says how this proxy answers by itself.
@@ -12,6 +15,10 @@ type Reply struct {
 	KeepAlive bool     // the client's connection is kept. Only for a request that was read to its end
 	Date      []byte   // as a field value; nil for none
 	Hint      string   // a sentence that an error page says besides, without markup; "" for none
+
+	Location []byte            // where a redirect leads to; nil for none
+	Headers  *policy.Headers   // the configured edits of responses
+	Record   *logformat.Record // for variables; it may be nil if there are none
 }
 
 // The methods that are relayed; any other token is, too, but for CONNECT.
@@ -37,16 +44,15 @@ func AppendError(dst []byte, status int, p *Reply) []byte {
 	if p.Hint != "" {
 		n += len(p.Hint) + len("\n")
 	}
-	if plain {
-		dst = append(dst, "Content-Type: text/plain; charset=utf-8\r\n"...)
-	} else {
+	kind := "text/plain; charset=utf-8"
+	if !plain {
+		kind = "text/html; charset=utf-8"
 		n = len(htmlBefore) + line + len(htmlMiddle) + line + len(htmlAfter)
 		if p.Hint != "" {
 			n += len(htmlHint) + len(p.Hint) + len(htmlHinted) - len(htmlAfter)
 		}
-		dst = append(dst, "Content-Type: text/html; charset=utf-8\r\n"...)
 	}
-	dst = append(appendFraming(dst, Length, int64(n)), "\r\n"...)
+	dst = p.appendEnd(p.appendType(dst, kind), int64(n))
 	switch {
 	case p.Request != nil && p.Request.forHead():
 		return dst
@@ -68,8 +74,8 @@ func AppendError(dst []byte, status int, p *Reply) []byte {
 
 // AppendOptions answers an OPTIONS request with Max-Forwards 0 (RFC 9110 section 9.3.7).
 func AppendOptions(dst []byte, p *Reply) []byte {
-	dst = p.appendHead(dst, 200)
-	return append(dst, "Allow: "+allowed+"\r\nContent-Length: 0\r\n\r\n"...)
+	dst = append(p.appendHead(dst, 200), "Allow: "+allowed+"\r\n"...)
+	return p.appendEnd(dst, 0)
 }
 
 // AppendTrace answers a TRACE request with Max-Forwards 0: with the request's head, without what is secret in it
@@ -79,8 +85,7 @@ func AppendTrace(dst []byte, p *Reply) []byte {
 	dst = p.Request.appendTrace(dst)
 	n := len(dst) - from
 	dst = p.appendHead(dst[:from], 200)
-	dst = append(dst, "Content-Type: message/http\r\n"...)
-	dst = append(appendFraming(dst, Length, int64(n)), "\r\n"...)
+	dst = p.appendEnd(p.appendType(dst, "message/http"), int64(n))
 	return p.Request.appendTrace(dst)
 }
 
@@ -108,11 +113,34 @@ func appendStatus(dst []byte, status int, reason string) []byte {
 	return append(dst, reason...)
 }
 
-// appendHead writes status line, Date and Connection.
+// AppendRespond writes the response that the configuration says; an error page if that has no body for an error.
+func AppendRespond(dst []byte, r *policy.Respond, p *Reply) []byte {
+	if !r.HasBody() && r.Status >= 400 && r.Headers == nil {
+		return AppendError(dst, r.Status, p)
+	}
+	from := len(dst)
+	dst = r.AppendBody(dst, p.Record)
+	n := len(dst) - from
+	dst = p.appendHead(dst[:from], r.Status)
+	if n > 0 && !r.Headers.Decide(policy.ContentType) {
+		dst = p.appendType(dst, "text/plain; charset=utf-8")
+	}
+	dst = r.Headers.AppendUnless(dst, p.Record, p.Headers)
+	if r.Status == 204 || r.Status == 304 {
+		return append(p.Headers.Append(dst, p.Record), "\r\n"...)
+	}
+	dst = p.appendEnd(dst, int64(n))
+	if p.Request != nil && p.Request.forHead() {
+		return dst
+	}
+	return r.AppendBody(dst, p.Record)
+}
+
+// appendHead writes status line, Date, Connection and Location.
 func (p *Reply) appendHead(dst []byte, status int) []byte {
 	dst = appendStatus(append(dst, "HTTP/1.1 "...), status, fasthttp.StatusMessage(status))
 	dst = append(dst, "\r\n"...)
-	if p.Date != nil {
+	if p.Date != nil && !p.Headers.Decide(policy.Date) {
 		dst = append(dst, "Date: "...)
 		dst = append(dst, p.Date...)
 		dst = append(dst, "\r\n"...)
@@ -121,5 +149,27 @@ func (p *Reply) appendHead(dst []byte, status int) []byte {
 	if p.Request != nil {
 		minor = p.Request.Minor
 	}
-	return appendConnection(dst, minor, !p.KeepAlive)
+	dst = appendConnection(dst, minor, !p.KeepAlive)
+	if p.Location != nil {
+		dst = append(dst, "Location: "...)
+		dst = append(dst, p.Location...)
+		dst = append(dst, "\r\n"...)
+	}
+	return dst
+}
+
+// appendType writes Content-Type.
+func (p *Reply) appendType(dst []byte, kind string) []byte {
+	if p.Headers.Decide(policy.ContentType) {
+		return dst
+	}
+	dst = append(dst, "Content-Type: "...)
+	dst = append(dst, kind...)
+	return append(dst, "\r\n"...)
+}
+
+// appendEnd writes what is configured, and the end of a head whose body is n bytes long.
+func (p *Reply) appendEnd(dst []byte, n int64) []byte {
+	dst = p.Headers.Append(dst, p.Record)
+	return append(appendFraming(dst, Length, n), "\r\n"...)
 }

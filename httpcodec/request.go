@@ -77,14 +77,19 @@ func (r *Request) Host() []byte { return r.host.text.of(r.head) }
 // HostName is Host without port, and without the brackets of an IPv6 address.
 func (r *Request) HostName() []byte { return r.host.name.of(r.head) }
 
+// HostInURL is Host without port.
+func (r *Request) HostInURL() []byte {
+	name := r.host.name
+	if name.from > r.host.text.from { // behind a bracket
+		name.from--
+		name.to++
+	}
+	return name.of(r.head)
+}
+
 // Field returns the first value of a field, or nil. low is its name in small letters.
 func (r *Request) Field(low string) []byte {
-	for i := range r.scan.fields {
-		if f := &r.scan.fields[i]; equalFold(f.name.of(r.head), low) {
-			return f.value.of(r.head)
-		}
-	}
-	return nil
+	return r.scan.field(r.head, low)
 }
 
 // decide says what a head that is well-formed means.

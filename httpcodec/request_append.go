@@ -3,16 +3,19 @@ package httpcodec
 import (
 	"slices"
 	"strconv"
+
+	"kroxy-ev/httpcodec/policy"
+	"kroxy-ev/logformat"
 )
 
 // Rewrite says how requests are changed on their way to a host. The bytes in it must be such that may be in a field value.
 type Rewrite struct {
-	Headers *Headers // the configured "headers"; they go before all that follows
+	Headers *policy.Headers   // the configured edits; they go before all that follows
+	Record  *logformat.Record // for the variables in Headers; it may be nil if these are Fixed
+	Target  []byte            // in place of the client's; nil for that
 
-	HostName   []byte // the host's name, for $host
 	Authority  []byte // the host's name, and its port unless that is the default: for Host. Not empty
-	ClientAddr []byte // for $addr and X-Forwarded-For; an IPv6 address without brackets
-	RequestID  []byte // for $request_id
+	ClientAddr []byte // for X-Forwarded-For; an IPv6 address without brackets
 
 	UpstreamHost bool // Host is Authority. Otherwise it is the client's, if there is one
 	Forwarded    bool // X-Forwarded-For, -Proto and -Host are written. Otherwise identity fields are relayed as they are
@@ -29,7 +32,11 @@ func AppendRequest(dst []byte, r *Request, w *Rewrite) []byte {
 	dst = slices.Grow(dst, headRoom(len(head)+len(w.Authority)+len(w.ClientAddr)))
 	dst = append(dst, s.start.method.of(head)...)
 	dst = append(dst, ' ')
-	dst = s.start.appendTarget(dst, head)
+	if w.Target != nil {
+		dst = append(dst, w.Target...)
+	} else {
+		dst = s.start.appendTarget(dst, head)
+	}
 	dst = append(dst, " HTTP/1.1\r\n"...)
 
 	if !r.hostField {
@@ -46,7 +53,7 @@ func AppendRequest(dst []byte, r *Request, w *Rewrite) []byte {
 			dst = r.appendHost(dst, w, name)
 			continue
 		}
-		if w.Headers.has(name) {
+		if w.Headers.Drops(name) {
 			continue
 		}
 		if f.id != fieldOther {
@@ -63,7 +70,7 @@ func AppendRequest(dst []byte, r *Request, w *Rewrite) []byte {
 		}
 		dst = appendField(dst, name, value)
 	}
-	dst = w.Headers.append(dst, w)
+	dst = w.Headers.Append(dst, w.Record)
 	if w.Forwarded {
 		dst = r.appendForwarded(dst, w, seen)
 	}
@@ -109,8 +116,8 @@ func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
 
 // appendHost writes Host; name is the client's spelling.
 func (r *Request) appendHost(dst []byte, w *Rewrite, name []byte) []byte {
-	if w.Headers.hasID(fieldHost) {
-		return w.Headers.appendHost(dst, w)
+	if w.Headers.Decide(policy.Host) {
+		return w.Headers.AppendHost(dst, w.Record)
 	}
 	host := r.Host()
 	if w.UpstreamHost || len(host) == 0 {
@@ -123,17 +130,17 @@ var hostName = []byte("Host")
 
 // appendForwarded says who the client is.
 func (r *Request) appendForwarded(dst []byte, w *Rewrite, seen forwarded) []byte {
-	if !w.Headers.hasID(fieldForwardedFor) {
+	if !w.Headers.Decide(policy.ForwardedFor) {
 		dst = r.appendForwardedFor(dst, w)
 	}
-	if !seen.proto && !w.Headers.hasID(fieldForwardedProto) {
+	if !seen.proto && !w.Headers.Decide(policy.ForwardedProto) {
 		if w.TLS {
 			dst = append(dst, "X-Forwarded-Proto: https\r\n"...)
 		} else {
 			dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
 		}
 	}
-	if host := r.Host(); !seen.host && len(host) > 0 && !w.Headers.hasID(fieldForwardedHost) {
+	if host := r.Host(); !seen.host && len(host) > 0 && !w.Headers.Decide(policy.ForwardedHost) {
 		dst = append(dst, "X-Forwarded-Host: "...)
 		dst = append(dst, host...)
 		dst = append(dst, "\r\n"...)

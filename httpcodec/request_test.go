@@ -17,7 +17,7 @@ func short(in string) string {
 }
 
 // bare sends nothing but what the client's request makes necessary.
-func bare() *Rewrite { return &Rewrite{HostName: []byte("up"), Authority: []byte("up:9000")} }
+func bare() *Rewrite { return &Rewrite{Authority: []byte("up:9000")} }
 
 // answer prints what Parse says about in when it is given the parts in[:cut] for each of cuts, and in as a whole at last.
 func answer(r *Request, in string, cuts ...int) string {

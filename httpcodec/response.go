@@ -62,6 +62,9 @@ func (r *Response) Parse(b []byte, req *Request) (int, *HeadError) {
 // Rebase tells r that the bytes of its head, which Parse has returned the length of, are now in head.
 func (r *Response) Rebase(head []byte) { r.head = head[:len(r.head):len(r.head)] }
 
+// Field returns the first value of a field, or nil. low is its name in small letters.
+func (r *Response) Field(low string) []byte { return r.scan.field(r.head, low) }
+
 // Reason is the host's reason phrase.
 func (r *Response) Reason() []byte { return r.scan.start.reason.of(r.head) }
 

@@ -1,12 +1,20 @@
 package httpcodec
 
-import "slices"
+import (
+	"slices"
+
+	"kroxy-ev/httpcodec/policy"
+	"kroxy-ev/logformat"
+)
 
 // ResponseRewrite says how a response is changed on its way to a client.
 type ResponseRewrite struct {
 	Minor uint8  // of the client's HTTP/1.x
 	Close bool   // the client's connection is closed after this response
 	Date  []byte // for responses without Date; nil for none (RFC 9110 section 6.6.1)
+
+	Headers *policy.Headers   // the configured edits, of final responses
+	Record  *logformat.Record // for the variables in them; it may be nil if these are Fixed
 }
 
 // ClientFraming says how the body ends on the connection of a client of HTTP/1.minor. After UntilClose the connection is
@@ -32,7 +40,11 @@ func AppendResponse(dst []byte, r *Response, w *ResponseRewrite) []byte {
 	dst = append(dst, s.start.reason.of(head)...)
 	dst = append(dst, "\r\n"...)
 
-	framing, dated := r.ClientFraming(w.Minor), false
+	edits := w.Headers
+	if r.Interim {
+		edits = nil
+	}
+	framing, dated := r.ClientFraming(w.Minor), edits.Decide(policy.Date)
 	for i := range s.fields {
 		f := &s.fields[i]
 		switch {
@@ -40,11 +52,14 @@ func AppendResponse(dst []byte, r *Response, w *ResponseRewrite) []byte {
 			continue
 		case f.id == fieldTrailer && (framing != Chunked || r.Framing != Chunked || !validTrailerList(f.value.of(head))):
 			continue
+		case edits != nil && edits.Drops(f.name.of(head)):
+			continue
 		case f.id == fieldDate:
 			dated = true
 		}
 		dst = appendField(dst, f.name.of(head), f.value.of(head))
 	}
+	dst = edits.Append(dst, w.Record)
 	if !dated && w.Date != nil && r.Status >= 200 {
 		dst = append(dst, "Date: "...)
 		dst = append(dst, w.Date...)

@@ -179,7 +179,14 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	// Clients that are answered early may send the rest, or stop: where the next request begins is not known.
 	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || v.leaving.Load()
 	x.response.begin(fromHost, r.Framing, r.Length, framing, nil)
-	out = AppendResponse(out, r, &ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now())})
+	from := len(out)
+	w := ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now()), Headers: x.policies.Response}
+	x.status = r.Status
+	if !w.Headers.Fixed() {
+		w.Record = v.values(x, w.Headers.Need())
+	}
+	out = AppendResponse(out, r, &w)
+	x.logged.keep(out[from:], v.access.SentFields())
 	if r.Upgrade {
 		x.response.done = true
 		out = append(out, rest...)
@@ -189,7 +196,7 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 			return false
 		}
 	}
-	x.status, x.replied = r.Status, true
+	x.replied = true
 	x.freePartial()
 	if !x.request.done {
 		x.arm() // the client is not waited for any more
@@ -264,7 +271,7 @@ func (x *exchange) repeat() {
 	x.retried, x.deaf = true, false
 	x.up.Release(v.loop)
 	x.next = x.head
-	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, x.client.settings.Headers)
+	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, x.policies.Request)
 	x.phase = connecting
 	v.connector.Renew(&x.host, x.key(), x)
 }

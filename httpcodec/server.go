@@ -57,6 +57,8 @@ type Server struct {
 	date          dateCache
 	record        logformat.Record
 	ids           streamcodec.RequestIDs
+	iso           []byte // the time in a template
+	location      []byte // of a redirect
 	stats         Stats
 	leaving       atomic.Bool // responses say that they are the last
 	draining      bool

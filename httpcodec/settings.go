@@ -6,6 +6,7 @@ import (
 
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/policy"
 )
 
 // Settings is what an exchange needs of the configuration. It is immutable; a client connection keeps the one it began
@@ -15,8 +16,8 @@ type Settings struct {
 	Group *upstream.Group
 	// Names says, for each host of the group, how requests name it.
 	Names []HostName
-	// Headers are set on every request.
-	Headers *Headers
+	// Policies are what is done with every request beside choosing a host.
+	Policies policy.Set
 
 	ClientHeaderTimeout time.Duration // from a request's first byte to the end of its head
 	ClientBodyTimeout   time.Duration // the client's silence while its body is waited for

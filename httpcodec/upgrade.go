@@ -14,7 +14,7 @@ func (x *exchange) tunnel() {
 	began := x.began
 	var record logformat.Record
 	v.fill(&record, x, true)
-	retain(&record)
+	x.retain(&record)
 	early := append(v.out[:0], x.in[x.next:]...)
 	v.out = early[:0]
 	x.host = upstream.Claim{}

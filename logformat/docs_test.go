@@ -18,9 +18,16 @@ func TestDocumentation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var vars, reasons strings.Builder
+	var vars, texts, reasons strings.Builder
 	fmt.Fprint(&vars, "| variable | in | in JSON | meaning |\n|---|---|---|---|\n")
+	fmt.Fprint(&texts, "| variable | in | meaning |\n|---|---|---|\n")
 	for _, v := range variables {
+		if in := places(v.modes & templates); in != "" {
+			fmt.Fprintf(&texts, "| `$%s` | %s | %s |\n", v.name, in, v.doc)
+		}
+		if v.modes&both == 0 {
+			continue
+		}
 		in, kind := "both", "string"
 		if v.modes == HTTP {
 			in = "`http`"
@@ -30,6 +37,8 @@ func TestDocumentation(t *testing.T) {
 			kind = "number"
 		case v.millis != nil:
 			kind = "number, ms"
+		case v.named != nil || v.hidden:
+			kind = "-"
 		}
 		fmt.Fprintf(&vars, "| `$%s` | %s | %s | %s |\n", v.name, in, kind, v.doc)
 	}
@@ -38,7 +47,7 @@ func TestDocumentation(t *testing.T) {
 		fmt.Fprintf(&reasons, "| `%s` | %s |\n", e.word, e.doc)
 	}
 	want := string(text)
-	for name, table := range map[string]string{"variables": vars.String(), "reasons": reasons.String()} {
+	for name, table := range map[string]string{"variables": vars.String(), "texts": texts.String(), "reasons": reasons.String()} {
 		before, rest, ok := strings.Cut(want, "<!-- "+name+": ")
 		comment, rest, ok2 := strings.Cut(rest, "-->\n")
 		_, after, ok3 := strings.Cut(rest, "<!-- end -->")
@@ -58,21 +67,38 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
-// Each variable is declared once, has one kind and an explanation; each reason has a word of its own.
+// places says where in texts a variable may stand.
+func places(m Mode) string {
+	if m == templates {
+		return "all"
+	}
+	var list []string
+	for _, place := range []Mode{OnRequest, ToHost, ToClient, Kroxy} {
+		if m&place != 0 && place == OnRequest {
+			list = append(list, "requests")
+		} else if m&place != 0 {
+			list = append(list, "`"+place.String()+"`")
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// Each variable is declared once for a place, has one kind and an explanation; each reason has a word of its own.
 func TestDeclarations(t *testing.T) {
 	t.Parallel()
-	seen := map[string]bool{}
+	seen, in := map[string]bool{}, map[string]Mode{}
 	for _, v := range variables {
 		kinds := 0
-		for _, is := range []bool{v.bytes != nil, v.word != nil, v.plain != nil, v.number != nil, v.millis != nil} {
+		for _, is := range []bool{v.bytes != nil, v.named != nil, v.word != nil, v.plain != nil, v.number != nil, v.millis != nil} {
 			if is {
 				kinds++
 			}
 		}
-		if kinds != 1 || v.doc == "" || v.modes == 0 || seen[v.name] || strings.Trim(v.name, "abcdefghijklmnopqrstuvwxyz_0123456789") != "" {
+		if kinds != 1 || v.doc == "" || v.modes == 0 || in[v.name]&v.modes != 0 || (v.named != nil) != strings.HasSuffix(v.name, family) ||
+			strings.Trim(strings.TrimSuffix(v.name, family), "abcdefghijklmnopqrstuvwxyz_0123456789") != "" {
 			t.Errorf("the declaration of %q", v.name)
 		}
-		seen[v.name] = true
+		in[v.name] |= v.modes
 	}
 	for i, e := range ends {
 		if e.word == "" || e.doc == "" || seen["end "+e.word] || End(i).String() != e.word {

@@ -18,6 +18,7 @@ type Field struct{ Name, Format string }
 type Format struct {
 	parts []part
 	need  Need
+	sent  []string // names of response fields
 	json  bool
 }
 
@@ -34,13 +35,13 @@ type part struct {
 func Compile(format string, m Mode) (*Format, error) {
 	if format == WordJSON {
 		var fields []Field
-		for _, name := range Names(m) {
+		for _, name := range Members(m) {
 			fields = append(fields, Field{name, "$" + name})
 		}
 		return CompileFields(fields, m)
 	}
 	c := compiler{mode: m}
-	c.add(format, (*variable).appendText, func(text string) string { return text })
+	c.add(format, (*variable).appendText, asItIs)
 	return c.done()
 }
 
@@ -52,7 +53,7 @@ func CompileFields(fields []Field, m Mode) (*Format, error) {
 	between := "{"
 	for _, field := range fields {
 		c.text(between + `"` + escape(field.Name) + `":`)
-		if name, ok := strings.CutPrefix(field.Format, "$"); ok && lookUp(name, m) != nil {
+		if name, ok := strings.CutPrefix(field.Format, "$"); ok && find(name, m) != nil {
 			c.variable(name, (*variable).appendJSONValue)
 		} else {
 			c.text(`"`)
@@ -67,6 +68,8 @@ func CompileFields(fields []Field, m Mode) (*Format, error) {
 	c.text("}")
 	return c.done()
 }
+
+func asItIs(text string) string { return text }
 
 // compiler collects the parts of a format.
 type compiler struct {
@@ -87,9 +90,12 @@ func (c *compiler) add(format string, write func(*variable, []byte, *Record) []b
 }
 
 func (c *compiler) variable(name string, write func(*variable, []byte, *Record) []byte) {
-	if v := lookUp(name, c.mode); v != nil {
+	if v := find(name, c.mode); v != nil {
 		c.f.parts = append(c.f.parts, part{v: v, write: write})
 		c.f.need |= v.need
+		if low, ok := strings.CutPrefix(name, "sent_http_"); ok && !slices.Contains(c.f.sent, fieldName(low)) {
+			c.f.sent = append(c.f.sent, fieldName(low))
+		}
 	} else if !slices.Contains(c.unknown, "$"+name) {
 		c.unknown = append(c.unknown, "$"+name)
 	}
@@ -116,8 +122,9 @@ func (c *compiler) done() (*Format, error) {
 }
 
 // Variables yields, for each variable in a format string, known or not, where its "$" is and where its name ends. A name
-// is the longest run of ASCII letters, digits and underscores if that is a variable of any mode, else the run of letters and
-// underscores: text may follow a name. A "$" that no such run follows stands for itself.
+// is the longest run of ASCII letters, digits and underscores if that is a variable of any place, else the run of letters and
+// underscores: text may follow a name. A "$" that no such run follows stands for itself. What a family could take, such as
+// "http_user_agent2", is not taken from a variable that has a name of its own.
 func Variables(format string) iter.Seq2[int, int] {
 	return func(yield func(from, to int) bool) {
 		for from := 0; from < len(format); {
@@ -130,8 +137,12 @@ func Variables(format string) iter.Seq2[int, int] {
 				digits = digits || isDigit(format[to])
 				to++
 			}
-			if digits && lookUp(format[from+1:to], both) == nil {
-				to = from + 1 + strings.IndexAny(format[from+1:to], "0123456789")
+			if digits {
+				run := format[from+1 : to]
+				letters := run[:strings.IndexAny(run, "0123456789")]
+				if lookUp(run, everywhere) == nil && (lookUp(letters, everywhere) != nil || find(run, everywhere) == nil) {
+					to = from + 1 + len(letters)
+				}
 			}
 			if to > from+1 && !yield(from, to) {
 				return
@@ -146,6 +157,9 @@ func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
 
 // Needs reports whether lines have any of what n says.
 func (f *Format) Needs(n Need) bool { return f.need&n != 0 }
+
+// SentFields answers the names, in small letters, of the response fields that lines tell. It is not to be changed.
+func (f *Format) SentFields() []string { return f.sent }
 
 // JSON reports whether a line is an object. Nothing may stand before it.
 func (f *Format) JSON() bool { return f.json }

@@ -13,6 +13,19 @@ import (
 	"kroxy-ev/logformat"
 )
 
+// messages are fields by their names; those of a response begin with "<".
+type messages map[string]string
+
+func (m messages) RequestField(low string) []byte  { return m.field(low) }
+func (m messages) ResponseField(low string) []byte { return m.field("<" + low) }
+
+func (m messages) field(name string) []byte {
+	if value, ok := m[name]; ok {
+		return []byte(value)
+	}
+	return nil
+}
+
 func record() *logformat.Record {
 	return &logformat.Record{
 		Client:          netip.MustParseAddrPort("[::ffff:192.0.2.7]:4711"),
@@ -22,6 +35,8 @@ func record() *logformat.Record {
 		BytesDownstream: 1 << 40,
 		Duration:        12*time.Millisecond + 999*time.Microsecond,
 		End:             logformat.HostCut,
+		Server:          "site",
+		Route:           "all",
 		Group:           "web",
 		Upstream: logformat.Upstream{
 			Host: "db1.example:5432", Addr: netip.MustParseAddrPort("[2001:db8::1]:5432"), Tries: 2,
@@ -32,7 +47,8 @@ func record() *logformat.Record {
 		Method:    []byte("GET"),
 		URI:       []byte("/a?b=c"),
 		Host:      []byte("www.example"),
-		UserAgent: []byte("curl/8"),
+		HostName:  []byte("db1.example"),
+		Messages:  messages{"user-agent": "curl/8", "x-tenant": "t1", "cookie": "a=1; b=\"2 3\"; a=4; =5; c", "<content-type": "text/css"},
 		Status:    200,
 	}
 }
@@ -48,7 +64,7 @@ func nastyRecord() *logformat.Record {
 		Method:          []byte("G\x00T"),
 		URI:             []byte("/\r\n[2026-01-01 00:00:00]: forged\x7f\x80\xff\t\x1b[31m"),
 		Host:            []byte("\"}\n{\"a\u0085\u2028\ufffd"),
-		UserAgent:       []byte(`a"b\c $status é`),
+		Messages:        messages{"user-agent": `a"b\c $status é`},
 		Status:          -5,
 	}
 }
@@ -85,6 +101,14 @@ func TestAppend(t *testing.T) {
 		{"$path $query", &logformat.Record{URI: []byte("http://h?q")}, "- q"},
 		{"$path $query", &logformat.Record{URI: []byte("/a?u=http://h/")}, "/a u=http://h/"},
 		{"$path $query", &logformat.Record{URI: []byte("*")}, "* -"},
+		{"$server $route $addr", record(), "site all 192.0.2.7"},
+		{"$arg_b $arg_c $arg_B", record(), "c - -"},
+		{"$http_x_tenant $http_X_Tenant $http_user_agent $http_none", record(), "t1 t1 curl/8 -"},
+		{"$http_user_agent2 $http_x9", record(), "curl/82 -"},
+		{"$cookie_a $cookie_b $cookie_c $cookie_A", record(), `1 2\x203 - -`},
+		{"$sent_http_content_type $sent_http_etag", record(), "text/css -"},
+		{"$http_x_tenant $cookie_a $sent_http_content_type", &logformat.Record{}, "- - -"},
+		{"$arg_a|$arg_b|$arg_c|$arg_ab", &logformat.Record{URI: []byte("/?ab=1&a&b=&c=%20;&c=2&a=3&=4")}, "3|-|%20;|1"},
 		{"$status$status", record(), "200200"},
 		{"$", record(), "$"},
 		{"$$status$", record(), "$200$"},
@@ -146,11 +170,10 @@ func TestCompileErrors(t *testing.T) {
 // A format says what it needs, and nothing else is to be found out for it.
 func TestNeeds(t *testing.T) {
 	t.Parallel()
-	all := []logformat.Need{logformat.NeedRequestID, logformat.NeedUserAgent, logformat.NeedTime}
+	all := []logformat.Need{logformat.NeedRequestID, logformat.NeedTime}
 	for format, want := range map[string][]logformat.Need{
 		"$client_addr $request_uri $upstream_addr": nil,
 		"x $request_id":        {logformat.NeedRequestID},
-		"$http_user_agent":     {logformat.NeedUserAgent},
 		"$time_iso8601$status": {logformat.NeedTime},
 		"json":                 all,
 	} {
@@ -166,6 +189,20 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
+// A format says which fields of the response lines tell.
+func TestSentFields(t *testing.T) {
+	t.Parallel()
+	for format, want := range map[string][]string{
+		"json":            nil,
+		"$http_x $status": nil,
+		"$sent_http_content_type$sent_http_ETag $sent_http_etag": {"content-type", "etag"},
+	} {
+		if got := compile(t, format).SentFields(); !slices.Equal(got, want) {
+			t.Errorf("%q: %q", format, got)
+		}
+	}
+}
+
 func TestAppendDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -173,6 +210,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 	dst := make([]byte, 0, 4096)
 	for _, f := range []*logformat.Format{everything(t), inJSON(t)} {
 		for _, r := range []*logformat.Record{record(), nastyRecord(), {}} {
+			r.Messages = still{}
 			if a := testing.AllocsPerRun(1000, func() { dst = f.Append(dst[:0], r) }); a != 0 {
 				t.Errorf("%v allocations", a)
 			}
@@ -245,7 +283,7 @@ func expand(format string, mode logformat.Mode, r *logformat.Record) (line strin
 		values["$request_uri"] = escape(r.URI, '!')
 		values["$request_method"] = escape(r.Method, '!')
 		values["$status"] = number(int64(r.Status), 1)
-		values["$http_user_agent"] = escape(r.UserAgent, ' ')
+		values["$http_user_agent"] = escape(r.Messages.RequestField("user-agent"), ' ')
 	}
 	ok = true
 	line = variable.ReplaceAllStringFunc(format, func(name string) string {
@@ -273,7 +311,7 @@ func FuzzCompile(f *testing.F) {
 		}
 		r := &logformat.Record{
 			BytesUpstream: number, BytesDownstream: -number, Duration: time.Duration(number), Status: int(number % 1000),
-			Method: method, URI: uri, UserAgent: agent,
+			Method: method, URI: uri, Messages: messages{"user-agent": string(agent)},
 		}
 		addr, _ := netip.ParseAddr(client)
 		r.Client = netip.AddrPortFrom(addr, uint16(number))

@@ -19,14 +19,14 @@ func TestJSON(t *testing.T) {
 		`"tls_version":"TLS 1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","tls_sni":"a.example",` +
 		`"scheme":"https","host":"www.example","request_method":"GET","request_uri":"/a?b=c","path":"/a","query":"b=c","http_user_agent":"curl/8","status":200,` +
 		`"bytes_sent_upstream":123,"bytes_sent_downstream":1099511627776,"processing_time":12,"end_reason":"host_cut",` +
-		`"group":"web","upstream_host":"db1.example:5432","upstream_addr":"[2001:db8::1]:5432","upstream_tries":2,"upstream_status":206,"upstream_connect_time":3,"upstream_header_time":5}`
+		`"server":"site","route":"all","group":"web","upstream_host":"db1.example:5432","upstream_addr":"[2001:db8::1]:5432","upstream_tries":2,"upstream_status":206,"upstream_connect_time":3,"upstream_header_time":5}`
 	if got := string(inJSON(t).Append(nil, record())); got != all {
 		t.Errorf("got  %s\nwant %s", got, all)
 	}
 	const none = `{"time_iso8601":null,"request_id":null,"client_addr":null,"client_port":null,"protocol":null,` +
 		`"tls_version":null,"tls_cipher":null,"tls_sni":null,` +
 		`"bytes_sent_upstream":0,"bytes_sent_downstream":0,"processing_time":0,"end_reason":"complete",` +
-		`"group":null,"upstream_host":null,"upstream_addr":null,"upstream_tries":0,"upstream_connect_time":null}`
+		`"server":null,"route":null,"group":null,"upstream_host":null,"upstream_addr":null,"upstream_tries":0,"upstream_connect_time":null}`
 	stream, err := logformat.Compile("json", logformat.Stream)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func FuzzJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, format, field string, method, uri []byte, name string, number int64, addr string) {
 		r := &logformat.Record{
 			BytesUpstream: number, Duration: time.Duration(number), Status: int(number % 1000), Method: method, URI: uri,
-			Group: name, TLS: &logformat.TLS{ServerName: []byte(name)}, Host: []byte(name), UserAgent: uri,
+			Group: name, TLS: &logformat.TLS{ServerName: []byte(name)}, Host: []byte(name), Messages: messages{"user-agent": string(uri)},
 			Upstream: logformat.Upstream{Host: name, Connected: number%2 == 0, ConnectTime: time.Duration(number), Tries: int(number)},
 		}
 		a, _ := netip.ParseAddr(addr)
@@ -94,7 +94,7 @@ func FuzzJSON(f *testing.F) {
 				t.Errorf("%s is %q, want %q, in %s", key, got[key], want, line)
 			}
 		}
-		if len(got) != len(logformat.Names(logformat.HTTP)) {
+		if len(got) != len(logformat.Members(logformat.HTTP)) {
 			t.Errorf("%d members in %s", len(got), line)
 		}
 

@@ -5,7 +5,10 @@ import (
 	"time"
 )
 
-// Record is what is known of one finished session (stream mode) or exchange (http mode). The byte slices are borrowed for
+// TimeISO8601 is the layout of Record.Time, which is in UTC. It is nginx's.
+const TimeISO8601 = "2006-01-02T15:04:05-07:00"
+
+// Record is what is known of a session (stream mode) or an exchange (http mode): for a log, of one that is over. The byte slices are borrowed for
 // the length of the call that they are passed to. What is empty is written as missing.
 type Record struct {
 	// Client is the peer's address and port. A zone is not written.
@@ -20,8 +23,10 @@ type Record struct {
 	Duration time.Duration
 	End      End
 
-	Group    string
-	Upstream Upstream
+	// Server and Route are the names of what it went by in the configuration.
+	Server, Route string
+	Group         string
+	Upstream      Upstream
 
 	// RequestID tells the session or exchange from all others. It is wanted only by formats that Need it.
 	RequestID []byte
@@ -31,12 +36,36 @@ type Record struct {
 	// The rest is unused in stream mode. URI is the request target as it came; where the request line is malformed, Method
 	// and URI are what it can be cut into.
 	Method, URI []byte
-	// Host is the host that the client asked for, without a port.
+	// Host is the host that the client asked for, without a port; an IPv6 address is in brackets.
 	Host []byte
-	// UserAgent is wanted only by formats that Need it.
-	UserAgent []byte
+	// HostName is what the configuration calls the host that was chosen, without a port.
+	HostName []byte
+	// Messages is asked for fields; nil has none.
+	Messages Messages
 	// Status is what the client was sent, or 499 if it left before it had everything; 0 if it was sent none.
 	Status int
+}
+
+// Messages finds fields in the messages of an exchange.
+type Messages interface {
+	// RequestField and ResponseField answer the first value of a field, or nil; low is its name in small letters. The
+	// response is the one that the client gets, as far as it is known.
+	RequestField(low string) []byte
+	ResponseField(low string) []byte
+}
+
+func (r *Record) requestField(low string) []byte {
+	if r.Messages == nil {
+		return nil
+	}
+	return r.Messages.RequestField(low)
+}
+
+func (r *Record) responseField(low string) []byte {
+	if r.Messages == nil {
+		return nil
+	}
+	return r.Messages.ResponseField(low)
 }
 
 // TLS is what a line tells of a client's TLS.

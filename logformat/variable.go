@@ -3,27 +3,46 @@ package logformat
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// Mode is a set of the proxy's modes.
+// Mode is a set of the places that variables may stand in.
 type Mode uint8
 
-// The modes.
+// The places.
 const (
-	Stream Mode = 1 << iota
-	HTTP
+	Stream    Mode = 1 << iota // access log lines of sessions
+	HTTP                       // access log lines of exchanges
+	OnRequest                  // what is made as soon as a request is there: redirect, respond, rewrite
+	ToHost                     // request_headers
+	ToClient                   // response_headers
+	Kroxy                      // "headers", as Kroxy has it: there $host is the name of the host that was chosen
 
-	both = Stream | HTTP
+	both       = Stream | HTTP
+	templates  = OnRequest | ToHost | ToClient | Kroxy
+	everywhere = both | templates
+	requests   = HTTP | templates
+	hosts      = ToHost | ToClient | Kroxy // a host was chosen
 )
 
-// String names a single mode.
+// String names a single place.
 func (m Mode) String() string {
-	if m == HTTP {
+	switch m {
+	case Stream:
+		return "stream"
+	case HTTP:
 		return "http"
+	case OnRequest:
+		return "request"
+	case ToHost:
+		return "request_headers"
+	case ToClient:
+		return "response_headers"
 	}
-	return "stream"
+	return "headers"
 }
 
 // Need is a set of those fields of a Record that cost something to find out. They may be left empty unless the format
@@ -33,7 +52,6 @@ type Need uint8
 // The needs.
 const (
 	NeedRequestID Need = 1 << iota
-	NeedUserAgent
 	NeedTime
 )
 
@@ -42,22 +60,26 @@ const (
 //
 //	in text                in JSON
 //	bytes   escaped        a string
+//	named   escaped        a string
 //	word    escaped        a string
 //	plain   as appended    a string; it has no byte that needs escaping
 //	number  in decimal     a number
 //	millis  with "ms"      a number
 //
+// A variable with named is a family: its name ends with "_NAME", which stands for what is passed to named.
 // Where a peer could put a space into what looks like one word, spaces says that it is escaped too, in text.
 //
-// A value that is missing, which is an empty one or a negative number, is "-" in text and null in JSON.
+// A value that is missing, which is an empty one or a negative number, is "-" in text, null in JSON, and nothing in a Template.
 type variable struct {
-	name  string // without the "$"
-	modes Mode
-	need  Need
-	doc   string
+	name   string // without the "$"
+	modes  Mode
+	need   Need
+	doc    string
+	hidden bool // not in the JSON form: another name of a variable
 
 	spaces bool
 	bytes  func(*Record) []byte
+	named  func(r *Record, name string) []byte
 	word   func(*Record) string
 	plain  func([]byte, *Record) []byte
 	number func(*Record) int64
@@ -66,43 +88,66 @@ type variable struct {
 
 // variables has the order of the JSON form.
 var variables = [...]variable{
-	{name: "time_iso8601", modes: both, need: NeedTime, doc: "when the line was written, in UTC: `2026-11-28T16:30:00+00:00`",
+	{name: "time_iso8601", modes: everywhere, need: NeedTime, doc: "the time in UTC, in a log that of the line: `2026-11-28T16:30:00+00:00`",
 		bytes: func(r *Record) []byte { return r.Time }},
-	{name: "request_id", modes: both, need: NeedRequestID, doc: "128 random bits in hexadecimal, other ones for each request or session; the same as in `headers`",
+	{name: "request_id", modes: everywhere, need: NeedRequestID, doc: "128 random bits in hexadecimal, other ones for each request or session; in `http`, what a trusted proxy sent in `X-Request-Id`",
 		bytes: func(r *Record) []byte { return r.RequestID }},
-	{name: "client_addr", modes: both, doc: "the client's address",
+	{name: "client_addr", modes: everywhere, doc: "the client's address",
 		plain: func(dst []byte, r *Record) []byte { return appendAddr(dst, r.Client.Addr()) }},
-	{name: "client_port", modes: both, doc: "the client's port",
+	{name: "addr", modes: everywhere, hidden: true, doc: "the same as `$client_addr`",
+		plain: func(dst []byte, r *Record) []byte { return appendAddr(dst, r.Client.Addr()) }},
+	{name: "client_port", modes: everywhere, doc: "the client's port",
 		number: func(r *Record) int64 { return present(int64(r.Client.Port())) }},
-	{name: "protocol", modes: both, doc: "`HTTP/1.1`, `HTTP/1.0`, or `TCP` in stream mode",
+	{name: "protocol", modes: everywhere, doc: "`HTTP/1.1`, `HTTP/1.0`, or `TCP` in stream mode",
 		word: func(r *Record) string { return r.Protocol }},
-	{name: "tls_version", modes: both, doc: "the version of TLS that the client speaks: `TLS 1.3`",
+	{name: "tls_version", modes: everywhere, doc: "the version of TLS that the client speaks: `TLS 1.3`",
 		word: func(r *Record) string { return r.tls().Version }},
-	{name: "tls_cipher", modes: both, doc: "the cipher suite that was agreed on with the client",
+	{name: "tls_cipher", modes: everywhere, doc: "the cipher suite that was agreed on with the client",
 		word: func(r *Record) string { return r.tls().Cipher }},
-	{name: "tls_sni", modes: both, doc: "the name in the client's TLS hello, as it came",
+	{name: "tls_sni", modes: everywhere, doc: "the name in the client's TLS hello, as it came",
 		spaces: true, bytes: func(r *Record) []byte { return r.tls().ServerName }},
-	{name: "scheme", modes: HTTP, doc: "`https` if the client speaks TLS, else `http`",
+	{name: "scheme", modes: requests, doc: "`https` if the client speaks TLS, else `http`",
 		word: func(r *Record) string {
 			if r.TLS != nil {
 				return "https"
 			}
 			return "http"
 		}},
-	{name: "host", modes: HTTP, doc: "the host that the client asked for, without a port (in `headers` it is the name of the host that was chosen)",
+	{name: "host", modes: requests &^ Kroxy, doc: "the host that the client asked for, without a port; an IPv6 address is in brackets",
 		spaces: true, bytes: func(r *Record) []byte { return r.Host }},
-	{name: "request_method", modes: HTTP, doc: "the method",
+	{name: "host", modes: Kroxy, doc: "the name of the host that was chosen",
+		bytes: func(r *Record) []byte { return r.HostName }},
+	{name: "request_method", modes: requests, doc: "the method",
 		spaces: true, bytes: func(r *Record) []byte { return r.Method }},
 	{name: "request_uri", modes: HTTP, doc: "the request target as it came; of a malformed request line, what follows the first space",
 		spaces: true, bytes: func(r *Record) []byte { return r.URI }},
+	{name: "request_uri", modes: templates, doc: "path and query as they came",
+		plain: func(dst []byte, r *Record) []byte {
+			path, query := cutTarget(r.URI)
+			dst = appendPath(dst, path)
+			if query != nil {
+				dst = append(append(dst, '?'), query...)
+			}
+			return dst
+		}},
 	{name: "path", modes: HTTP, doc: "the path in the target",
 		spaces: true, bytes: func(r *Record) []byte { path, _ := cutTarget(r.URI); return path }},
-	{name: "query", modes: HTTP, doc: "the query in the target, without the `?`",
+	{name: "path", modes: templates, doc: "the path as it came",
+		plain: func(dst []byte, r *Record) []byte { path, _ := cutTarget(r.URI); return appendPath(dst, path) }},
+	{name: "query", modes: requests, doc: "the query in the target, without the `?`",
 		spaces: true, bytes: func(r *Record) []byte { _, query := cutTarget(r.URI); return query }},
-	{name: "http_user_agent", modes: HTTP, need: NeedUserAgent, doc: "the first `User-Agent` field",
-		bytes: func(r *Record) []byte { return r.UserAgent }},
-	{name: "status", modes: HTTP, doc: "the status that the client was sent; 499 if the client left before it had everything",
+	{name: "arg_NAME", modes: requests, doc: "the first value of a parameter in the query, as it came",
+		spaces: true, named: func(r *Record, name string) []byte { _, query := cutTarget(r.URI); return parameter(query, name) }},
+	{name: "http_user_agent", modes: requests, doc: "the first `User-Agent` field",
+		bytes: func(r *Record) []byte { return r.requestField("user-agent") }},
+	{name: "http_NAME", modes: requests, doc: "the first field of that name in the request; `$http_x_tenant` is `X-Tenant`",
+		named: (*Record).requestField},
+	{name: "cookie_NAME", modes: requests, doc: "the first cookie of that name",
+		spaces: true, named: func(r *Record, name string) []byte { return cookie(r.requestField("cookie"), name) }},
+	{name: "status", modes: HTTP | ToClient, doc: "the status that the client was sent; 499 in the log if the client left before it had everything",
 		number: func(r *Record) int64 { return present(int64(r.Status)) }},
+	{name: "sent_http_NAME", modes: HTTP | ToClient, doc: "the first field of that name in the response: in the log as it was sent, in `response_headers` as it came from the host",
+		named: (*Record).responseField},
 	{name: "bytes_sent_upstream", modes: both, doc: "bytes sent to the host",
 		number: func(r *Record) int64 { return r.BytesUpstream }},
 	{name: "bytes_sent_downstream", modes: both, doc: "bytes sent to the client",
@@ -111,19 +156,23 @@ var variables = [...]variable{
 		millis: func(r *Record) time.Duration { return max(r.Duration, 0) }},
 	{name: "end_reason", modes: both, doc: "why it ended, in one of the words below",
 		word: func(r *Record) string { return r.End.String() }},
-	{name: "group", modes: both, doc: "the group of hosts",
+	{name: "server", modes: everywhere, doc: "the server in the file: its `name`, or where it stands, as in `http[1]`",
+		word: func(r *Record) string { return r.Server }},
+	{name: "route", modes: everywhere, doc: "the route that was taken: its `name`, or where it stands, as in `http.routes[2]`",
+		word: func(r *Record) string { return r.Route }},
+	{name: "group", modes: both | hosts, doc: "the group of hosts",
 		word: func(r *Record) string { return r.Group }},
-	{name: "upstream_host", modes: both, doc: "the last host that was tried, as the configuration has it, and its port",
+	{name: "upstream_host", modes: both | hosts, doc: "the last host that was tried, as the configuration has it, and its port",
 		word: func(r *Record) string { return r.Upstream.Host }},
-	{name: "upstream_addr", modes: both, doc: "the last address that was tried, and the port",
+	{name: "upstream_addr", modes: both | hosts, doc: "the last address that was tried, and the port",
 		plain: func(dst []byte, r *Record) []byte { return appendAddrPort(dst, r.Upstream.Addr) }},
-	{name: "upstream_tries", modes: both, doc: "how many connections to hosts were tried, one that was kept from before included",
+	{name: "upstream_tries", modes: both | hosts, doc: "how many connections to hosts were tried, one that was kept from before included",
 		number: func(r *Record) int64 { return int64(r.Upstream.Tries) }},
-	{name: "upstream_status", modes: HTTP, doc: "the status of the host's response",
+	{name: "upstream_status", modes: HTTP | ToClient, doc: "the status of the host's response",
 		number: func(r *Record) int64 { return present(int64(r.Upstream.Status)) }},
-	{name: "upstream_connect_time", modes: both, doc: "from choosing a host until a connection stood, its TLS handshake included; 0 for one that was kept from before",
+	{name: "upstream_connect_time", modes: both | hosts, doc: "from choosing a host until a connection stood, its TLS handshake included; 0 for one that was kept from before",
 		millis: func(r *Record) time.Duration { return presentIf(r.Upstream.Connected, r.Upstream.ConnectTime) }},
-	{name: "upstream_header_time", modes: HTTP, doc: "from choosing a host until the head of its response was there",
+	{name: "upstream_header_time", modes: HTTP | ToClient, doc: "from choosing a host until the head of its response was there",
 		millis: func(r *Record) time.Duration { return presentIf(r.Upstream.Status != 0, r.Upstream.HeaderTime) }},
 }
 
@@ -164,6 +213,48 @@ func cutTarget(target []byte) (path, query []byte) {
 	return path, query
 }
 
+// appendPath appends the path that a target stands for (RFC 9112 section 3.3): "*" has none, and an absolute target that ends
+// behind its authority has "/".
+func appendPath(dst, path []byte) []byte {
+	switch string(path) {
+	case "*":
+		return dst
+	case "":
+		return append(dst, '/')
+	}
+	return append(dst, path...)
+}
+
+// parameter finds the first value of a parameter in a query; nil if there is none. Letter case counts.
+func parameter(query []byte, name string) []byte {
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, []byte("&"))
+		if len(pair) > len(name) && pair[len(name)] == '=' && string(pair[:len(name)]) == name {
+			return pair[len(name)+1:]
+		}
+	}
+	return nil
+}
+
+// cookie finds the first value of a cookie in a Cookie field (RFC 6265 section 5.4), without quotes around it; nil if there is
+// none. Letter case counts.
+func cookie(field []byte, name string) []byte {
+	for len(field) > 0 {
+		var pair []byte
+		pair, field, _ = bytes.Cut(field, []byte(";"))
+		pair = bytes.TrimLeft(pair, " \t")
+		if len(pair) > len(name) && pair[len(name)] == '=' && string(pair[:len(name)]) == name {
+			value := bytes.TrimRight(pair[len(name)+1:], " \t")
+			if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
+				value = value[1 : n-1]
+			}
+			return value
+		}
+	}
+	return nil
+}
+
 // appendAddr drops the zone: it is a local name, and the only part of an address that could hold an odd byte.
 func appendAddr(dst []byte, a netip.Addr) []byte {
 	if !a.IsValid() {
@@ -179,22 +270,63 @@ func appendAddrPort(dst []byte, a netip.AddrPort) []byte {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port()).AppendTo(dst)
 }
 
-// lookUp answers nil for a name that the mode does not know.
+// family is how the name of a variable ends that stands for many.
+const family = "_NAME"
+
+// lookUp finds a variable by its whole name, without families. It answers nil for a name that the mode does not know.
 func lookUp(name string, m Mode) *variable {
 	for i := range variables {
-		if v := &variables[i]; v.name == name && v.modes&m != 0 {
+		if v := &variables[i]; v.named == nil && v.name == name && v.modes&m != 0 {
 			return v
 		}
 	}
 	return nil
 }
 
-// Names answers the variables that a format of that mode may have, without the "$". The slice is the caller's.
-func Names(m Mode) []string {
+// find is lookUp with families: of one it answers the variable of that name.
+func find(name string, m Mode) *variable {
+	if v := lookUp(name, m); v != nil {
+		return v
+	}
+	for i := range variables {
+		v := &variables[i]
+		if v.named == nil || v.modes&m == 0 {
+			continue
+		}
+		prefix := strings.TrimSuffix(v.name, family[1:])
+		if part, ok := strings.CutPrefix(name, prefix); ok && part != "" {
+			if strings.Contains(prefix, "http") {
+				part = fieldName(part)
+			}
+			one := *v
+			one.name = name
+			one.bytes, one.named = func(r *Record) []byte { return v.named(r, part) }, nil
+			return &one
+		}
+	}
+	return nil
+}
+
+// fieldName is the name of a field, in small letters, that a variable's name has underscores in.
+func fieldName(part string) string { return strings.ReplaceAll(strings.ToLower(part), "_", "-") }
+
+// Known reports whether a variable, without its "$", is known in some place of m.
+func Known(name string, m Mode) bool { return find(name, m) != nil }
+
+// Names answers the variables that may stand in some place of m, without the "$"; a family as "http_NAME". The slice is the
+// caller's.
+func Names(m Mode) []string { return names(func(v *variable) bool { return v.modes&m != 0 }) }
+
+// Members answers the variables that an object of the form "json" has. The slice is the caller's.
+func Members(m Mode) []string {
+	return names(func(v *variable) bool { return v.modes&m != 0 && v.named == nil && !v.hidden })
+}
+
+func names(wanted func(*variable) bool) []string {
 	var names []string
 	for i := range variables {
-		if variables[i].modes&m != 0 {
-			names = append(names, variables[i].name)
+		if v := &variables[i]; wanted(v) && !slices.Contains(names, v.name) {
+			names = append(names, v.name)
 		}
 	}
 	return names

@@ -170,8 +170,8 @@ func TestHTTPEndReasons(t *testing.T) {
 			c.talk(t, p, h)
 			o := objects(t, file, 1)[0]
 			says(t, o, c.want)
-			if len(o) != len(logformat.Names(logformat.HTTP)) {
-				t.Errorf("%d members, want %d", len(o), len(logformat.Names(logformat.HTTP)))
+			if len(o) != len(logformat.Members(logformat.HTTP)) {
+				t.Errorf("%d members, want %d", len(o), len(logformat.Members(logformat.HTTP)))
 			}
 		})
 	}
@@ -260,8 +260,8 @@ func TestStreamEndReasons(t *testing.T) {
 			c.talk(t, p, h)
 			o := objects(t, file, 1)[0]
 			says(t, o, c.want)
-			if len(o) != len(logformat.Names(logformat.Stream)) {
-				t.Errorf("%d members, want %d", len(o), len(logformat.Names(logformat.Stream)))
+			if len(o) != len(logformat.Members(logformat.Stream)) {
+				t.Errorf("%d members, want %d", len(o), len(logformat.Members(logformat.Stream)))
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"kroxy-ev/config"
+	"kroxy-ev/httpcodec/policy"
 	"kroxy-ev/httpcodec/route"
 )
 
@@ -13,6 +14,9 @@ func checkRoutes(cfg *config.Config) (warnings []config.Problem, err error) {
 	for _, s := range cfg.Servers {
 		shadows, problems := route.Check(s.Routes)
 		bad = append(bad, routeProblems(cfg, problems)...)
+		if problems == nil && s.Mode == config.ModeHTTP {
+			bad = append(bad, checkPolicies(cfg, s)...)
+		}
 		for _, shadow := range shadows {
 			r, by := &s.Routes[shadow.Route], &s.Routes[shadow.By]
 			earlier := by.Path
@@ -30,6 +34,25 @@ func checkRoutes(cfg *config.Config) (warnings []config.Problem, err error) {
 func routeProblems(cfg *config.Config, problems []route.Problem) (list []config.Problem) {
 	for _, p := range problems {
 		list = append(list, cfg.Problem(p.Path, p.What, p.Remedy))
+	}
+	return list
+}
+
+// checkPolicies finds what is wrong with what the routes of s do.
+func checkPolicies(cfg *config.Config, s *config.Server) (list []config.Problem) {
+	table, _ := route.Compile(s.Routes)
+	for i := range s.Routes {
+		r := &s.Routes[i]
+		_, problems := policy.Compile(r, table.Regexes(i))
+		list = append(list, policyProblems(cfg, r, problems)...)
+	}
+	return list
+}
+
+// policyProblems are problems with what a route does at their places in the file.
+func policyProblems(cfg *config.Config, r *config.Route, problems []policy.Problem) (list []config.Problem) {
+	for _, p := range problems {
+		list = append(list, cfg.Problem(r.Path+"."+p.Path, p.What, p.Remedy))
 	}
 	return list
 }

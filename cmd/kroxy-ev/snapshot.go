@@ -12,6 +12,7 @@ import (
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec"
+	"kroxy-ev/httpcodec/policy"
 	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
@@ -167,17 +168,13 @@ func (s *snapshot) streamSettings() *streamcodec.Settings {
 // httpSettings turns the configuration into what http mode needs.
 func (s *snapshot) httpSettings() (*httpcodec.Settings, error) {
 	from, r, g := onlyServer(s.cfg), onlyRoute(s.cfg), onlyGroup(s.cfg)
-	var list []httpcodec.Header
-	for _, h := range r.RequestHeaders.Set {
-		list = append(list, httpcodec.Header(h))
-	}
-	headers, err := httpcodec.CompileHeaders(list)
-	if err != nil {
-		return nil, err
+	policies, problems := policy.Compile(r, nil)
+	if problems != nil {
+		return nil, config.AsError(policyProblems(s.cfg, r, problems), nil)
 	}
 	set := &httpcodec.Settings{
 		Group:               s.group,
-		Headers:             headers,
+		Policies:            policies,
 		ClientHeaderTimeout: from.ClientHeaderTimeout,
 		ClientBodyTimeout:   r.ClientBodyTimeout,
 		KeepaliveTimeout:    from.KeepaliveTimeout,

@@ -11,8 +11,6 @@ import (
 const (
 	stampLayout = "[2006-01-02 15:04:05]: "
 	stampLen    = len(stampLayout)
-	// isoLayout is as nginx's $time_iso8601.
-	isoLayout = "2006-01-02T15:04:05-07:00"
 )
 
 // Buffer holds the lines of one producer, an event loop, until the log's goroutine takes them. It is safe for use by
@@ -44,7 +42,7 @@ func (b *Buffer) Record(r *logformat.Record) {
 	if sec := now.Unix(); sec != b.second || len(b.line) < stampLen {
 		now = now.UTC()
 		b.line = now.AppendFormat(b.line[:0], stampLayout)
-		b.iso = now.AppendFormat(b.iso[:0], isoLayout)
+		b.iso = now.AppendFormat(b.iso[:0], logformat.TimeISO8601)
 		b.second = sec
 	}
 	r.Time = b.iso
@@ -61,6 +59,14 @@ func (b *Buffer) Record(r *logformat.Record) {
 // nil Buffer and one of a log to /dev/null need nothing.
 func (b *Buffer) Needs(n logformat.Need) bool {
 	return b != nil && !b.discard && b.format.Needs(n)
+}
+
+// SentFields answers the names of the response fields that records are asked for, likewise. It is not to be changed.
+func (b *Buffer) SentFields() []string {
+	if b == nil || b.discard {
+		return nil
+	}
+	return b.format.SentFields()
 }
 
 // Log is the log that the buffer's lines go to; nil of a nil Buffer.

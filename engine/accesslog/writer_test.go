@@ -103,13 +103,21 @@ func compile(tb testing.TB, format string) *logformat.Format {
 	return f
 }
 
+// agent is what the peers of record send.
+type agent struct{}
+
+var curl = []byte("curl/8")
+
+func (agent) RequestField(string) []byte  { return curl }
+func (agent) ResponseField(string) []byte { return nil }
+
 // record is one that has something for every variable.
 func record() *logformat.Record {
 	return &logformat.Record{
 		Client: netip.MustParseAddrPort("192.0.2.7:4711"), BytesUpstream: 123, BytesDownstream: 1 << 40, Duration: time.Second,
 		TLS:      &logformat.TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", ServerName: []byte("a.example")},
 		Upstream: logformat.Upstream{Host: "h:1", Addr: netip.MustParseAddrPort("192.0.2.8:1"), Tries: 1, Connected: true, Status: 200},
-		Protocol: "HTTP/1.1", Group: "g", Method: []byte("GET"), URI: []byte("/a?b=c"), UserAgent: []byte("curl/8"), Status: 200,
+		Protocol: "HTTP/1.1", Group: "g", Method: []byte("GET"), URI: []byte("/a?b=c"), Messages: agent{}, Status: 200,
 	}
 }
 

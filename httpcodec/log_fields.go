@@ -1,0 +1,72 @@
+package httpcodec
+
+import (
+	"bytes"
+	"slices"
+
+	"kroxy-ev/logformat"
+)
+
+// headFields are some fields of a head that has gone, kept for the log.
+type headFields struct {
+	names  []string // in small letters; not ours
+	ends   []int    // where each value ends in values
+	values []byte
+}
+
+// keep takes the first values of the fields of these names from a head that this proxy has written.
+func (h *headFields) keep(head []byte, names []string) {
+	h.names, h.ends, h.values = names, h.ends[:0], h.values[:0]
+	for _, low := range names {
+		h.values = append(h.values, findField(head, low)...)
+		h.ends = append(h.ends, len(h.values))
+	}
+}
+
+// clear forgets them, and keeps room for others.
+func (h *headFields) clear() { h.names = nil }
+
+// get is the value of the field of that name; empty if it was not kept.
+func (h *headFields) get(low string) []byte {
+	i := slices.Index(h.names, low)
+	switch i {
+	case -1:
+		return nil
+	case 0:
+		return h.values[:h.ends[0]]
+	}
+	return h.values[h.ends[i-1]:h.ends[i]]
+}
+
+// findField finds the first value of a field in a head that was checked, or written by this proxy; nil if there is none.
+func findField(head []byte, low string) []byte {
+	for len(head) > 0 {
+		var line []byte
+		line, head, _ = bytes.Cut(head, []byte("\r\n"))
+		if len(line) > len(low) && line[len(low)] == ':' && equalFold(line[:len(low)], low) {
+			return trimOWS(line[len(low)+1:])
+		}
+	}
+	return nil
+}
+
+// keptHeads are the heads of an exchange that is over.
+type keptHeads struct {
+	request  []byte
+	response headFields
+}
+
+// RequestField implements logformat.Messages.
+func (k *keptHeads) RequestField(low string) []byte { return findField(k.request, low) }
+
+// ResponseField implements logformat.Messages.
+func (k *keptHeads) ResponseField(low string) []byte { return k.response.get(low) }
+
+// retain copies what the record of x borrows.
+func (x *exchange) retain(r *logformat.Record) {
+	for _, b := range []*[]byte{&r.Method, &r.URI, &r.Host, &r.HostName, &r.RequestID} {
+		*b = bytes.Clone(*b)
+	}
+	from := x.logged
+	r.Messages = &keptHeads{bytes.Clone(x.req.head), headFields{from.names, slices.Clone(from.ends), bytes.Clone(from.values)}}
+}

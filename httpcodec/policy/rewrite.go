@@ -1,0 +1,235 @@
+package policy
+
+import (
+	"regexp"
+	"strings"
+
+	"kroxy-ev/config"
+	"kroxy-ev/httpcodec/route"
+	"kroxy-ev/logformat"
+)
+
+// Rewrite changes the target of a request on its way to a host.
+//
+// Prefixes are of the path that routes are found by: without dot segments, and without percent-encoding of what needs none. What
+// stays of the path goes on as the client sent it, unless it has dot segments: a host must not come to another place with what
+// is left of them.
+type Rewrite struct {
+	strip, add string
+	path       []piece
+	regexes    []*regexp.Regexp
+	query      *logformat.Template // nil: as it came
+}
+
+// piece is a part of a new path: a text, or a group of the regular expression.
+type piece struct {
+	text  *logformat.Template
+	group int
+}
+
+// CompileRewrite compiles a rewrite of a route that has these regular expressions, each of which matches whole paths; none is
+// nil.
+func CompileRewrite(o *config.Rewrite, regexes []*regexp.Regexp) (*Rewrite, []Problem) {
+	var p problems
+	w := &Rewrite{add: strings.TrimSuffix(o.AddPrefix, "/"), regexes: regexes}
+	for _, key := range [...]struct{ at, prefix string }{{"rewrite.strip_prefix", o.StripPrefix}, {"rewrite.add_prefix", o.AddPrefix}} {
+		switch at, prefix := key.at, key.prefix; {
+		case prefix == "":
+		case prefix[0] != '/':
+			p.add(at, "a prefix of a path begins with a slash", `write "/`+prefix+`"`)
+		case bad(prefix, &notPath):
+			p.add(at, "a byte that may not be in a path", "write spaces, '?' and '#' in percent-encoding")
+		case o.Path != "":
+			p.add(at, `"path" says all of the path`, "remove one of the two")
+		}
+	}
+	if o.StripPrefix != "" && p == nil {
+		var n route.Normalizer
+		if strip, err := n.Path([]byte(o.StripPrefix)); err != nil {
+			p.add("rewrite.strip_prefix", err.Error(), "write the path without dot segments, and what is percent-encoded with two digits")
+		} else {
+			w.strip = string(strip)
+		}
+	}
+	if o.Path != "" {
+		if o.Path[0] != '/' && o.Path[0] != '$' {
+			p.add("rewrite.path", "a path begins with a slash", `write "/`+o.Path+`"`)
+		}
+		if bad(o.Path, &notPath) {
+			p.add("rewrite.path", "a byte that may not be in a path", `write spaces and '#' in percent-encoding, and the query in "query"`)
+		}
+		w.path = p.pieces(o.Path, regexes)
+	}
+	if o.HasQuery {
+		if bad(o.Query, &notQuery) {
+			p.add("rewrite.query", "a byte that may not be in a query", "write spaces and '#' in percent-encoding")
+		}
+		w.query = p.template("rewrite.query", strings.TrimPrefix(o.Query, "?"), logformat.OnRequest)
+	}
+	return w, p
+}
+
+func bad(text string, set *[256]bool) bool {
+	return strings.ContainsFunc(text, func(c rune) bool { return c < 0x100 && set[c] })
+}
+
+// pieces parts a new path at its groups.
+func (p *problems) pieces(path string, regexes []*regexp.Regexp) (all []piece) {
+	const at = "rewrite.path"
+	most := -1
+	for _, re := range regexes {
+		if n := re.NumSubexp(); most < 0 || n < most {
+			most = n
+		}
+	}
+	text := func(s string) {
+		if s != "" {
+			all = append(all, piece{text: p.template(at, s, logformat.OnRequest)})
+		}
+	}
+	from := 0
+	for i := 0; i+1 < len(path); i++ {
+		if path[i] != '$' || path[i+1] < '1' || path[i+1] > '9' {
+			continue
+		}
+		group := int(path[i+1] - '0')
+		switch {
+		case most < 0:
+			p.add(at, "$"+path[i+1:i+2]+" is a group of path_regex, which the route does not have", `write a "path_regex" in "match"`)
+		case group > most:
+			p.add(at, "path_regex has no group for $"+path[i+1:i+2], "put it in parentheses there")
+		}
+		text(path[from:i])
+		all = append(all, piece{group: group})
+		from = i + 2
+	}
+	text(path[from:])
+	return all
+}
+
+// AppendTarget appends the new target: a path, and a query behind a "?" if there is one. Sent is the path as the client sent it
+// and normal the one that routes are found by; both begin with a slash. Query is the client's; nil if there is none. It allocates
+// only to grow dst, unless there are groups.
+func (w *Rewrite) AppendTarget(dst, sent, normal, query []byte, r *logformat.Record) []byte {
+	if w.path != nil {
+		dst = w.appendPath(dst, normal, r)
+	} else {
+		dst = w.appendPrefixed(dst, sent, normal)
+	}
+	if w.query == nil {
+		if query != nil {
+			dst = append(append(dst, '?'), query...)
+		}
+		return dst
+	}
+	from := len(dst)
+	dst = append(dst, '?')
+	if dst = w.query.Append(dst, r); len(dst) == from+1 {
+		return dst[:from]
+	}
+	return escapeFrom(dst, from, &notQuery)
+}
+
+// appendPath appends the path that is configured.
+func (w *Rewrite) appendPath(dst, normal []byte, r *logformat.Record) []byte {
+	var groups []int
+	for _, re := range w.regexes {
+		if groups = re.FindSubmatchIndex(normal); groups != nil {
+			break
+		}
+	}
+	from := len(dst)
+	for _, p := range w.path {
+		switch {
+		case p.group == 0:
+			dst = p.text.Append(dst, r)
+		case 2*p.group+1 < len(groups) && groups[2*p.group] >= 0:
+			dst = append(dst, normal[groups[2*p.group]:groups[2*p.group+1]]...)
+		}
+	}
+	if len(dst) == from || dst[from] != '/' {
+		dst = append(dst, 0)
+		copy(dst[from+1:], dst[from:])
+		dst[from] = '/'
+	}
+	return escapeFrom(dst, from, &notPath)
+}
+
+// appendPrefixed appends the client's path without the one prefix and with the other.
+func (w *Rewrite) appendPrefixed(dst, sent, normal []byte) []byte {
+	dst = append(dst, w.add...)
+	cut := 0
+	if n := len(w.strip); n > 0 && n <= len(normal) && string(normal[:n]) == w.strip &&
+		(n == len(normal) || w.strip[n-1] == '/' || normal[n] == '/') {
+		cut = n
+	}
+	rest := normal[cut:]
+	if i, same := sentLength(sent, normal, cut); same {
+		rest = sent[i:]
+	}
+	for len(rest) > 0 && rest[0] == '/' { // "//x" at the beginning could be taken for the name of a host
+		rest = rest[1:]
+	}
+	dst = append(dst, '/')
+	return append(dst, rest...)
+}
+
+// sentLength reports whether sent has no dot segments: it differs from normal in percent-encoding and in repeated slashes only.
+// Then it says how many bytes of it the first n of normal come from.
+func sentLength(sent, normal []byte, n int) (length int, same bool) {
+	i, j := 0, 0
+	for j < len(normal) {
+		if j == n {
+			length = i
+		}
+		a, sentSize := octet(sent[i:])
+		b, size := octet(normal[j:])
+		if a != b || sentSize == 0 {
+			return 0, false
+		}
+		i, j = i+sentSize, j+size
+		for a == '/' && size == 1 && i < len(sent) && sent[i] == '/' {
+			i++
+		}
+	}
+	if n == len(normal) {
+		length = i
+	}
+	return length, i == len(sent)
+}
+
+// octet is the byte that b begins with, and how long its percent-encoding is; 0 if b is empty.
+func octet(b []byte) (c byte, size int) {
+	switch {
+	case len(b) == 0:
+		return 0, 0
+	case len(b) > 2 && b[0] == '%' && isHex(b[1]) && isHex(b[2]):
+		return unhex(b[1])<<4 | unhex(b[2]), 3
+	}
+	return b[0], 1
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c | 0x20 - 'a' + 10
+}
+
+// Need says what a record must have.
+func (w *Rewrite) Need() logformat.Need {
+	var need logformat.Need
+	for _, p := range w.path {
+		if p.text != nil {
+			need |= p.text.Need()
+		}
+	}
+	if w.query != nil {
+		need |= w.query.Need()
+	}
+	return need
+}
