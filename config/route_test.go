@@ -142,8 +142,7 @@ f:1:58: http.routes[0].proxy_to[0].name: unknown key "name" has no effect here; 
 		{route(`"redirect":{"status":308}`), `f:1:32: http.routes[0].redirect.to: it is missing; add "to": a URL or a path such as "https://$host$request_uri"`},
 		{route(`"redirect":{"to":"x","status":304}`), `f:1:38: http.routes[0].redirect.to: "x" is neither a URL nor a path; write one such as "https://$host$request_uri"
 f:1:51: http.routes[0].redirect.status: must be the status of a redirect, not the number 304; write 301, 302, 303, 307 or 308`},
-		{route(`"redirect":{"to":"/x\r\nA: b"}`), `f:1:38: http.routes[0].redirect.to: a control character, which cannot be in a header; remove "\r" from it
-f:1:38: http.routes[0].redirect.to: "/x\r\nA: b" leads to this very route, for ever; write where else, or a "match" that leaves out what it leads to, such as "scheme": "http"`},
+		{route(`"redirect":{"to":"/x\r\nA: b"}`), `f:1:38: http.routes[0].redirect.to: a control character, which cannot be in a header; remove "\r" from it`},
 		{route(`"respond":{"status":99,"headers":{"A":"x\ny","Content-Length":"1"}}`),
 			`W f:1:66: http.routes[0].respond.headers.Content-Length: "Content-Length" describes one connection or the length of a message, which the proxy decides itself; remove it
 f:1:41: http.routes[0].respond.status: 99 is outside 200-599; write a status from 200 to 599
@@ -216,7 +215,7 @@ func TestRedirectLoops(t *testing.T) {
 		{plain, `{"redirect":{"to":"http://other.example:99999/"}}`, false},
 	} {
 		got := outcome(t, file(test.listen, test.routes))
-		if strings.Contains(got, " leads to this very route, for ever") != test.loops || !test.loops && strings.Contains(strings.ReplaceAll(got, "W f", ""), "f:1:") && !strings.HasPrefix(got, "W ") {
+		if loops := strings.Contains(got, " leads to this very route, for ever"); loops != test.loops || !loops && strings.Contains("\n"+got, "\nf:") {
 			t.Errorf("%s, %s: %s", test.listen, test.routes, got)
 		}
 	}
