@@ -1,10 +1,14 @@
 package upstream
 
 import (
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/balance"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/tlsconn"
 )
@@ -208,4 +212,27 @@ func TestNoConnIsLost(t *testing.T) {
 	if p.fresh() != one || one.Used {
 		t.Error("a connection that was given up is lost, or counts as used")
 	}
+	b, err := balance.New("first", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Hosts[0], g.Balance = NewUnixHost(t.TempDir()), balance.NewGroup(1, b, balance.NewCounters(1, 1))
+	var c Claim
+	k.freeConns.Put(two)
+	if k.Acquire(g, &c, nil, nobody{t}); c.Conn != nil || k.freeConns.Get() != two {
+		t.Error("a connection that could not be made is lost")
+	}
 }
+
+// nobody owns a claim that comes to nothing.
+type nobody struct{ t *testing.T }
+
+func (n nobody) Connected(err error) {
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		n.t.Errorf("outcome: %v", err)
+	}
+}
+
+func (nobody) Ready(*engine.Conn) {}
+
+func (nobody) Expired(*engine.Timer) {}
