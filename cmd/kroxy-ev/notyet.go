@@ -40,7 +40,7 @@ func notYet(cfg *config.Config) (list []config.Problem) {
 		}
 	}
 	for _, g := range cfg.Groups {
-		refuse(g.ProxyProtocol != "" || g.TCPKeepalive != 0, g.Path, "proxy_protocol or tcp_keepalive is")
+		refuse(g.ProxyProtocol != "", g.Path, "proxy_protocol is")
 	}
 	return list
 }
