@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kroxy-ev/config"
+	"kroxy-ev/logformat"
 )
 
 func routes(mode, list string) string {
@@ -144,9 +145,22 @@ f:1:58: http.routes[0].proxy_to[0].name: unknown key "name" has no effect here; 
 f:1:51: http.routes[0].redirect.status: must be the status of a redirect, not the number 304; write 301, 302, 303, 307 or 308`},
 		{route(`"redirect":{"to":"/x\r\nA: b"}`), `f:1:38: http.routes[0].redirect.to: a control character, which cannot be in a header; remove "\r" from it`},
 		{route(`"respond":{"status":99,"headers":{"A":"x\ny","Content-Length":"1"}}`),
-			`W f:1:66: http.routes[0].respond.headers.Content-Length: "Content-Length" describes one connection or the length of a message, which the proxy decides itself; remove it
-f:1:41: http.routes[0].respond.status: 99 is outside 200-599; write a status from 200 to 599
-f:1:59: http.routes[0].respond.headers.A: a control character in a header value; remove "\n" from it`},
+			`f:1:41: http.routes[0].respond.status: 99 is outside 200-599; write a status from 200 to 599
+f:1:59: http.routes[0].respond.headers.A: a control character in a header value; remove "\n" from it
+f:1:66: http.routes[0].respond.headers.Content-Length: "Content-Length" describes one connection or the length of a message, which the proxy decides itself; remove it`},
+		{route(`"redirect":{"to":"https://$hots/$status"}`),
+			`f:1:47: http.routes[0].redirect.to: unknown variable "$hots"; did you mean "$host"?
+f:1:53: http.routes[0].redirect.to: "$status" is not known yet when this is written; the variables are ` + variables(logformat.OnRequest)},
+		{route(`"respond":{"status":200,"body":"$$5 $quary"}`), `f:1:57: http.routes[0].respond.body: unknown variable "$quary"; did you mean "$query"?`},
+		{route(`"proxy_to":"b","request_headers":{"set":{"X":"$sent_http_x","Content_Length":"1"}},"headers":{"X":"$nope","TE":"x"}`),
+			`W f:1:127: http.routes[0].headers.TE: "TE" describes one connection or the length of a message, which the proxy decides itself; remove it
+f:1:67: http.routes[0].request_headers.set.X: "$sent_http_x" is not known yet when this is written; the variables are ` + variables(logformat.ToHost) + `
+f:1:81: http.routes[0].request_headers.set.Content_Length: "Content_Length" describes one connection or the length of a message, which the proxy decides itself; remove it`},
+		{route(`"proxy_to":"b","response_headers":{"add":{"X":"$status$end_reason"},"remove":["transfer_encoding"]}`),
+			`f:1:75: http.routes[0].response_headers.add.X: "$end_reason" is not known yet when this is written; the variables are ` + variables(logformat.ToClient) + `
+f:1:99: http.routes[0].response_headers.remove[0]: "transfer_encoding" describes one connection or the length of a message, which the proxy decides itself; remove it`},
+		{route(`"proxy_to":"b","rewrite":{"strip_prefix":"/$metadata","path":"/$1/$metadata"}`),
+			`f:1:87: http.routes[0].rewrite.path: unknown variable "$metadata"; the variables are ` + variables(logformat.OnRequest)},
 		{route(`"respond":{"status":204,"body":"x"},"rewrite":{"add_prefix":"/x"}`),
 			`W f:1:57: http.routes[0].rewrite: it is ignored with "respond": nothing goes to a host; remove it
 f:1:52: http.routes[0].respond.body: a response with the status 204 has no content; remove it, or write another status`},

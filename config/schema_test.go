@@ -46,7 +46,7 @@ func validate(t *testing.T, text []byte) (err error, ok bool) {
 // beyondSchema are errors that a schema cannot know of: they depend on several
 // values, on files, or on what a string means.
 var beyondSchema = regexp.MustCompile(`the key is given twice|no group named|it is missing, and |it is empty|cannot be opened|is not a regular file|` +
-	`known in "http" only|unknown variable|is a URL|has a port|has a path|has white space|has brackets|is not an IP|has an impossible|` +
+	`known in "http" only|unknown variable|is not known yet|describes one connection|is a URL|has a port|has a path|has white space|has brackets|is not an IP|has an impossible|` +
 	`has an empty part|begins or ends with|has the character|has letters outside|is listened on twice|overlaps|is not a regular expression|` +
 	`is every name|has a "\*" that|is no name|has an address|all weights are 0|a control character, which|is neither a URL|is not a method|has no content|is not an absolute path|has a scheme before|longer than the 107|there are no networks|is a mode|is not an address|` +
 	`differs from|is longer than 100 years|is less than a millisecond|must be a string, not null; write a string|nothing to send traffic to|"stream" has none|without a fraction or an exponent|has no effect, because nothing reads|is a pattern|must be a string, not (the number|null).*(name|host)|there are no certificates`)
