@@ -249,6 +249,9 @@ func configText(port int, s setup) []byte {
 	for k, v := range s.settings {
 		mode[k] = v
 	}
+	if mode["listen"] != nil {
+		delete(mode, "port") // which is short for one entry of it
+	}
 	text, err := json.MarshalIndent(object{cmp.Or(s.mode, "stream"): mode}, "", "  ")
 	if err != nil {
 		panic(err) // of a test

@@ -1,6 +1,10 @@
 package main
 
-import "kroxy-ev/config"
+import (
+	"slices"
+
+	"kroxy-ev/config"
+)
 
 // readConfig reads a configuration, and refuses what decodes but is not served yet.
 func readConfig(path string) (*config.Config, []config.Problem, error) {
@@ -30,7 +34,7 @@ func notYet(cfg *config.Config) (list []config.Problem) {
 		refuse(i > 0, s.Path, "more than one server is")
 		for _, l := range s.Listen {
 			refuse(l.TLS != s.TLS.Enabled, l.Path, "an entry of listen that differs from the others in TLS is")
-			refuse(l.ProxyProtocol != nil, l.Path, "proxy_protocol is")
+			refuse(!slices.Equal(l.ProxyProtocol, s.Listen[0].ProxyProtocol), l.Path, "an entry of listen that differs from the others in proxy_protocol is")
 		}
 		for j, r := range s.Routes {
 			refuse(j > 0 || r.Match != nil, r.Path, "more than one route is")

@@ -1,0 +1,249 @@
+package main_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// demanding is settings of a proxy on port whose clients come from networks that send PROXY headers.
+func demanding(port int, more settings, networks ...string) settings {
+	s := settings{"listen": []settings{{"port": port, "proxy_protocol": networks}}}
+	for k, v := range more {
+		s[k] = v
+	}
+	return s
+}
+
+// startDemanding is start for a proxy that demands a header of everybody.
+func startDemanding(t *testing.T, s setup) *proxy {
+	t.Helper()
+	port := reservePort(t)
+	s.settings = demanding(port, s.settings, "127.0.0.0/8")
+	return startOn(t, port, s)
+}
+
+// header is what a proxy sends before the bytes of a client at 198.51.100.7.
+func header(t *testing.T, version byte) string {
+	t.Helper()
+	source, destination := &net.TCPAddr{IP: net.IPv4(198, 51, 100, 7), Port: 1234}, &net.TCPAddr{IP: net.IPv4(203, 0, 113, 1), Port: 443}
+	b, err := proxyproto.HeaderProxyFromAddrs(version, source, destination).Format()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// after is a connection whose first write has a header before it.
+func after(c net.Conn, header string) net.Conn {
+	return &altered{Conn: c, write: func(c net.Conn, p []byte) error {
+		_, err := c.Write(slices.Concat([]byte(header), p))
+		return err
+	}}
+}
+
+// The client in the header is the client: for hosts, for trusted_proxies, and for the log. The other end of the connection is
+// nobody then.
+func TestProxyHeaderHTTP(t *testing.T) {
+	t.Parallel()
+	const local = "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
+	a := newAuthority(t)
+	id := a.issue("localhost")
+	modes(t, func(t *testing.T, multi bool) {
+		for name, secure := range map[string]bool{"plain": false, "TLS": true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				h := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
+					_, _ = fmt.Fprintf(w, "%s %s", r.Header.Get("X-Forwarded-For"), r.Header.Get("X-Client"))
+				})
+				file := filepath.Join(t.TempDir(), "access.log")
+				keys := settings{
+					"file_log": file, "format_log": "$client_addr $client_port $status", "forwarded_headers": true,
+					"trusted_proxies": []string{"198.51.100.0/24"}, "headers": settings{"X-Client": "$addr"},
+				}
+				if secure {
+					keys = id.serving(keys)
+				}
+				p := startDemanding(t, setup{hosts: sites(h), mode: "http", multi: multi, settings: keys})
+				for i, tc := range []struct{ header, want, log string }{
+					{header(t, 1), "192.0.2.1, 198.51.100.7 198.51.100.7", `198\.51\.100\.7 1234 200`},
+					{header(t, 2), "192.0.2.1, 198.51.100.7 198.51.100.7", `198\.51\.100\.7 1234 200`},
+					{"PROXY UNKNOWN\r\n", "127.0.0.1 127.0.0.1", `127\.0\.0\.1 \d+ 200`},
+					{local, "127.0.0.1 127.0.0.1", `127\.0\.0\.1 \d+ 200`},
+				} {
+					c := after(p.dial(), tc.header)
+					if secure {
+						c = tls.Client(c, a.trusted("localhost"))
+					}
+					in := bufio.NewReader(c)
+					for range 2 { // it is said once
+						send(t, c, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n")
+						if res, body := reply(t, in, http.MethodGet); res.StatusCode != http.StatusOK || body != tc.want {
+							t.Errorf("behind %q the host saw %d %q, want %q", tc.header, res.StatusCode, body, tc.want)
+						}
+					}
+					eventually(t, "both are in the log", func() bool { return len(lines(t, file)) == 2*i+2 })
+					expectMatch(t, lines(t, file)[2*i+1], stamp+tc.log+"$")
+				}
+			})
+		}
+	})
+}
+
+// A stream begins behind the header, for a host and for whoever looks for a name in it.
+func TestProxyHeaderStream(t *testing.T) {
+	t.Parallel()
+	for version := byte(1); version <= 2; version++ {
+		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "access.log")
+			h := listen(t, "127.0.0.1", echo)
+			p := startDemanding(t, setup{hosts: endpoints(h), settings: settings{
+				"file_log": file, "format_log": "$client_addr $client_port $bytes_sent_upstream",
+			}})
+			c := p.dial()
+			send(t, after(c, header(t, version)), "hello")
+			_ = c.CloseWrite()
+			expectAll(t, c, "hello")
+			eventually(t, "the session is in the log", func() bool { return len(lines(t, file)) == 1 })
+			expectMatch(t, lines(t, file)[0], stamp+`198\.51\.100\.7 1234 5$`)
+		})
+	}
+	t.Run("a host that speaks first", func(t *testing.T) {
+		t.Parallel()
+		p := startDemanding(t, setup{hosts: endpoints(listen(t, "127.0.0.1", answer("220 hello")))})
+		c := p.dial()
+		send(t, c, header(t, 2))
+		expectAll(t, c, "220 hello")
+	})
+	t.Run("by name", func(t *testing.T) {
+		t.Parallel()
+		a := newAuthority(t)
+		h, other := listenTLS(t, a.issue("localhost").config(), echoTLS), listen(t, "127.0.0.1", answer("other"))
+		p := startDemanding(t, setup{hosts: []endpoint{called(h.endpoint, "localhost"), other.endpoint}, algorithm: "sni"})
+		c := tls.Client(after(p.dial(), header(t, 2)), a.trusted("localhost"))
+		send(t, c, "hello")
+		expect(t, c, "hello")
+	})
+	t.Run("TLS", func(t *testing.T) {
+		t.Parallel()
+		a := newAuthority(t)
+		p := startDemanding(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: a.issue("localhost").serving(nil)})
+		c := tls.Client(after(p.dial(), header(t, 1)), a.trusted("localhost"))
+		send(t, c, "hello")
+		expect(t, c, "hello")
+	})
+}
+
+// Who sends no header that is taken is reset, no byte of what it sent is taken for a request, and the log says why: once, not for
+// each.
+func TestProxyHeaderRefused(t *testing.T) {
+	t.Parallel()
+	const request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+	for name, tc := range map[string]struct {
+		networks string
+		in       string
+		ends     bool // the client ends its stream behind it
+		why      string
+	}{
+		"stranger":   {"192.0.2.0/24", "PROXY UNKNOWN\r\n" + request, false, "not in the networks"},
+		"none":       {"127.0.0.0/8", request, false, "does not begin with a PROXY header"},
+		"garbage":    {"127.0.0.0/8", "\x00\x01\x02" + request, false, "does not begin with a PROXY header"},
+		"a hello":    {"127.0.0.0/8", "\x16\x03\x01\x00\x05hello", false, "does not begin with a PROXY header"},
+		"too long":   {"127.0.0.0/8", "PROXY UNKNOWN " + strings.Repeat("x", 100) + "\r\n" + request, false, "over 107 bytes"},
+		"malformed":  {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 ::1 1 2\r\n" + request, false, "malformed address"},
+		"a lie":      {"127.0.0.0/8", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x04" + request, false, "too short for its addresses"},
+		"cut":        {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 5.6", true, "ended the connection inside it"},
+		"late":       {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 5.6", false, "tls_handshake_timeout"},
+		"never":      {"127.0.0.0/8", "", false, "tls_handshake_timeout"},
+		"after TLVs": {"127.0.0.0/8", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\xff\xff", false, "over 4096 bytes"},
+	} {
+		for _, mode := range []string{"http", "stream"} {
+			t.Run(name+" in "+mode, func(t *testing.T) {
+				t.Parallel()
+				h := listen(t, "127.0.0.1", nil)
+				port := reservePort(t)
+				p := startOn(t, port, setup{hosts: endpoints(h), mode: mode, settings: demanding(port, settings{"tls_handshake_timeout": 100}, tc.networks)})
+				const clients = 20
+				for range clients {
+					c, err := p.tryDial()
+					if err != nil { // a stranger's may be reset before it is seen to stand
+						continue
+					}
+					if err := write(c, tc.in); err == nil && tc.ends {
+						_ = c.CloseWrite()
+					}
+					if n, _ := io.Copy(io.Discard, c); n > 0 {
+						t.Fatalf("the client got %d bytes", n)
+					}
+				}
+				p.await(p.stderr, `level=INFO msg="`+mode+`: .* client=127\.0\.0\.1 .*error="while waiting for a PROXY header: .*`+tc.why)
+				if n := p.stderr.count(`level=INFO msg="` + mode + `: `); n > 2 {
+					t.Errorf("the log has %d lines of %d clients", n, clients)
+				}
+				if len(h.conns) > 0 {
+					t.Error("the host was connected to")
+				}
+			})
+		}
+	}
+	t.Run("silent", func(t *testing.T) {
+		t.Parallel()
+		p := startDemanding(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), mode: "http"})
+		for range 5 {
+			_ = p.dial().Close() // as those do that look whether a port is open
+		}
+		c := p.dial()
+		send(t, c, request)
+		expectReset(t, c)
+		p.await(p.stderr, "does not begin with a PROXY header")
+		if n := p.stderr.count("level=INFO msg=\"http: "); n != 1 {
+			t.Errorf("the log has %d lines", n)
+		}
+	})
+}
+
+// Who must send a header is what the file says when a connection comes. Those that stand stay what they are.
+func TestProxyHeaderReload(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("X-Client")) })
+		s := setup{hosts: sites(h), mode: "http", multi: multi, settings: settings{"headers": settings{"X-Client": "$addr"}}}
+		p := start(t, s)
+		ask := func(c net.Conn, header, want string) {
+			t.Helper()
+			send(t, c, header+"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if res, body := reply(t, bufio.NewReader(c), http.MethodGet); res.StatusCode != http.StatusOK || body != want {
+				t.Errorf("the host saw the client %q (%s), want %q", body, res.Status, want)
+			}
+		}
+		plain := p.dial()
+		ask(plain, "", "127.0.0.1")
+
+		without := s.settings
+		s.settings = demanding(p.port, without, "127.0.0.0/8")
+		p.rewrite(s)
+		p.mustOrder("reload")
+		ask(plain, "", "127.0.0.1")
+		told := p.dial()
+		ask(told, header(t, 2), "198.51.100.7")
+		refused := p.dial()
+		send(t, refused, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		expectReset(t, refused)
+
+		s.settings = without
+		p.rewrite(s)
+		p.mustOrder("reload")
+		ask(told, "", "198.51.100.7")
+		ask(p.dial(), "", "127.0.0.1")
+	})
+}
