@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,6 +70,15 @@ func (l *Listener) watch() error {
 		return fmt.Errorf("engine: while registering a listener: %w", err)
 	}
 	return nil
+}
+
+// Dup returns another descriptor of the listener's socket, which the caller owns.
+func (l *Listener) Dup() (int, error) {
+	fd, err := unix.FcntlInt(uintptr(l.conn.fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return -1, fmt.Errorf("engine: while duplicating a listener: %w", os.NewSyscallError("fcntl", err))
+	}
+	return fd, nil
 }
 
 // Open reports whether the listener has not been closed.

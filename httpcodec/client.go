@@ -36,7 +36,8 @@ func (s clientState) String() string {
 // client is a client connection of HTTP/1, which has one exchange at a time. An idle one owns nothing but itself.
 type client struct {
 	server   *Server
-	settings *Settings        // as they were when its last request was there, or it came
+	entry    *Entry           // of the listener
+	settings *Settings        // the entry's, as they were when its last request was there, or it came
 	listener *engine.Listener // that let it in
 	x        *exchange        // while busy
 	opening  *opening.Opening // of clientOpening
@@ -99,7 +100,7 @@ func (c *client) deadline() int64 {
 		return min(c.heard+lingerSilence, c.since+lingerTime)
 	case c.served:
 		timeout = c.settings.KeepaliveTimeout
-	case c.server.draining:
+	case c.leaving():
 		return c.since + drainGrace
 	}
 	if timeout == 0 {
@@ -118,9 +119,23 @@ func (c *client) arm(at int64) {
 // to be under way, and its client, unlike one that was answered before, would not try it again.
 const drainGrace = 1000
 
+// leaving reports whether the client is to be gone after its next response at the latest.
+func (c *client) leaving() bool { return c.server.draining || c.entry.leaving }
+
+// hurry closes an idle client that is to be gone, unless it has sent a request that the loop has not been told of.
+func (c *client) hurry() {
+	if c.state == clientIdle {
+		c.server.begin(c)
+		c.x.readHead()
+	}
+}
+
+// isLast reports whether a response whose head is written now is the client's last.
+func (c *client) isLast() bool { return c.server.leaving.Load() || c.entry.leaving }
+
 // wait makes the client idle: its next request is waited for, if the server takes any more.
 func (c *client) wait() {
-	if c.server.draining && c.served {
+	if c.leaving() && c.served {
 		c.close()
 		return
 	}
@@ -174,7 +189,7 @@ func (c *client) startFlush() {
 }
 
 func (c *client) flush() {
-	if c.last.Over(&c.conn, c.settings.SendTimeout) {
+	if c.last.Over(&c.conn, c.settings.Unrouted.SendTimeout) {
 		c.reset()
 		return
 	}

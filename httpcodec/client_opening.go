@@ -56,7 +56,7 @@ func appendPlainHTTP(dst []byte, p *Reply) []byte {
 
 // key is what hosts are chosen by where that is a name.
 func (x *exchange) key() []byte {
-	if x.client.settings.Group.Balance.Key() != balance.KeyServerName {
+	if x.target.Group.Balance.Key() != balance.KeyServerName {
 		return x.req.HostName()
 	}
 	return x.client.peer.Name()

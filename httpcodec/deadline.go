@@ -13,7 +13,7 @@ const maxHeadWait = 10
 // deadlines yields, for each timeout that is running, when it runs out. As in stream mode, a side is silent since the
 // last byte that moved on its connection either way.
 func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
-	set := x.client.settings
+	set, r := x.client.settings, x.route
 	at := func(since int64, timeout time.Duration, why cause) bool {
 		return timeout == 0 || yield(since+timeout.Milliseconds(), why)
 	}
@@ -22,14 +22,14 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 		return
 	}
 	if x.down.Holding() {
-		if !at(x.down.WroteAt, set.SendTimeout, causeClientTakesNone) {
+		if !at(x.down.WroteAt, r.SendTimeout, causeClientTakesNone) {
 			return
 		}
 	} else if x.phase == relaying && !x.responded() && (!x.up.Holding() || x.replied) && (!x.wantsBody() || x.wantsContinue()) {
-		if !at(max(x.down.ReadAt, x.up.WroteAt), set.ProxyReadTimeout, causeHostReadTimeout) {
+		if !at(max(x.down.ReadAt, x.up.WroteAt), r.ProxyReadTimeout, causeHostReadTimeout) {
 			return
 		}
-		if !x.replied && !at(x.up.WroteAt, maxHeadWait*set.ProxyReadTimeout, causeHeadWait) {
+		if !x.replied && !at(x.up.WroteAt, maxHeadWait*r.ProxyReadTimeout, causeHeadWait) {
 			return
 		}
 	}
@@ -40,7 +40,7 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 		since, most := x.hostPatience()
 		at(since, most, causeHostSendTimeout)
 	} else if x.wantsBody() && !x.wantsContinue() {
-		at(max(x.up.ReadAt, x.down.WroteAt), set.ClientBodyTimeout, causeBodyTimeout)
+		at(max(x.up.ReadAt, x.down.WroteAt), r.ClientBodyTimeout, causeBodyTimeout)
 	}
 }
 
@@ -49,7 +49,7 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 // next request.
 func (x *exchange) hostPatience() (since int64, most time.Duration) {
 	const short = lingerSilence * time.Millisecond
-	since, most = x.up.WroteAt, x.client.settings.ProxySendTimeout
+	since, most = x.up.WroteAt, x.route.ProxySendTimeout
 	if x.responded() && !x.res.Upgrade && (!x.res.KeepAlive || x.request.done) && (most == 0 || most > short) {
 		return max(since, x.down.WroteAt), short
 	}

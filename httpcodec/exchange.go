@@ -6,7 +6,6 @@ import (
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/upstream"
-	"kroxy-ev/httpcodec/policy"
 	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
@@ -18,9 +17,9 @@ import (
 type exchange struct {
 	server *Server
 	client *client
+	route  *Route  // that the request takes; the settings' Unrouted before that is known, and if none does
+	target *Target // of the route; nil before a request goes there
 	host   upstream.Claim
-
-	policies *policy.Set // of the route; nil before one was found
 
 	req Request
 	res Response
@@ -64,25 +63,26 @@ func (x *exchange) reset() {
 	now := x.server.loop.Now()
 	x.req.Reset()
 	x.res.Reset()
+	x.route, x.target = &x.client.settings.Unrouted, nil
 	x.head, x.next, x.began, x.phase = 0, 0, now, readingHead
 	x.request.done = false // while its head is not there, least of all its body is
 	x.host.Trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
 	x.status, x.interims, x.continued, x.replied, x.closes, x.told = 0, 0, false, false, false, false
 	x.excess, x.deaf, x.passed, x.retried = false, false, false, false
-	x.policies = nil
 	x.logged.clear()
 	x.client.pieces.begin()
 	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
 }
 
-// start chooses a host for the request whose head is there, and goes after a connection to it.
+// start finds the route of the request whose head is there, and goes after a connection to a host.
 func (x *exchange) start() {
-	v := x.server
-	set := v.settings
-	x.client.settings, x.policies = set, &set.Policies
-	x.closes = !x.req.KeepAlive || v.leaving.Load()
-	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, set.Policies.Request)
-	if set.MaxBodySize > 0 && x.req.Length > set.MaxBodySize {
+	c := x.client
+	e := c.entry
+	c.settings = e.Settings
+	x.route = &c.settings.Routes[0]
+	x.closes = !x.req.KeepAlive || c.isLast()
+	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
+	if most := x.route.MaxBodySize; most > 0 && x.req.Length > most {
 		x.fail(causeBodySize, nil)
 		return
 	}
@@ -90,12 +90,12 @@ func (x *exchange) start() {
 		x.answer()
 		return
 	}
-	if x.policies.Redirect != nil || x.policies.Respond != nil {
+	if p := &x.route.Policies; p.Redirect != nil || p.Respond != nil {
 		x.answerByPolicy()
 		return
 	}
-	x.phase = connecting
-	v.connector.Acquire(set.Group, &x.host, x.key(), x)
+	x.phase, x.target = connecting, e.target(x.route)
+	x.server.connector.Acquire(x.target.Group, &x.host, x.key(), x)
 }
 
 // Connected implements upstream.Owner.
@@ -118,16 +118,16 @@ func (x *exchange) Connected(err error) {
 func (x *exchange) relay() {
 	v, set := x.server, x.client.settings
 	loop := v.loop
-	name := &set.Names[x.host.Lease.Host()]
+	name := &x.target.Names[x.host.Lease.Host()]
 	peer := &x.client.peer
 	v.addr = peer.Client.Addr().AppendTo(v.addr[:0])
 	v.rewrite = Rewrite{
-		Headers: x.policies.Request, Authority: name.Authority, ClientAddr: v.addr,
-		UpstreamHost: set.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(peer.Client.Addr()),
+		Headers: x.route.Policies.Request, Authority: name.Authority, ClientAddr: v.addr,
+		UpstreamHost: x.route.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(peer.Client.Addr()),
 		TLS: peer.Secure(),
 	}
-	if !x.policies.Request.Fixed() {
-		v.rewrite.Record = v.values(x, x.policies.Request.Need())
+	if h := v.rewrite.Headers; !h.Fixed() {
+		v.rewrite.Record = v.values(x, h.Need())
 		v.rewrite.Record.HostName = name.Name
 	}
 	out := AppendRequest(v.out[:0], &x.req, &v.rewrite)
@@ -216,7 +216,7 @@ func (x *exchange) fail(why cause, err error) bool {
 	x.up.Release(x.server.loop)
 	x.freePartial() // the next response on this client's connection must not begin with it
 	// A client that sends too much is not listened to further.
-	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.done || x.server.leaving.Load()
+	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.done || x.client.isLast()
 	x.replyWith(why.status, nil)
 	return false
 }
@@ -305,9 +305,7 @@ func (x *exchange) beginReply(status int) *Reply {
 	v := x.server
 	x.phase, x.status = replying, status
 	v.reply = Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Now())}
-	if x.policies != nil {
-		v.reply.Headers = x.policies.Response
-	}
+	v.reply.Headers = x.route.Policies.Response
 	return &v.reply
 }
 
@@ -315,7 +313,7 @@ func (x *exchange) beginReply(status int) *Reply {
 func (x *exchange) sendReply() {
 	v := x.server
 	x.replied = true
-	x.logged.keep(v.out, v.access.SentFields())
+	x.logged.keep(v.out, x.client.entry.Access.SentFields())
 	x.response.begin(fromHost, NoBody, 0, NoBody, nil)
 	out := v.out
 	v.out = out[:0]
@@ -371,7 +369,7 @@ func (x *exchange) goOn() {
 	c := x.client
 	if x.next == len(x.in) && !c.conn.Readable() {
 		x.finish()
-		if x.server.draining {
+		if c.leaving() {
 			c.startLinger() // it was not told that this is the last response
 		} else {
 			c.wait()
@@ -425,5 +423,6 @@ func (x *exchange) finish() {
 	x.down.Release(loop)
 	x.freeIn()
 	x.freePartial()
+	x.route, x.target = nil, nil
 	x.server.recycle(x)
 }

@@ -49,7 +49,7 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 				t.Cleanup(func() { _ = log.Close(enginetest.Patience) })
 				r.access = log.NewBuffer(format)
 			}
-			p := r.start(t, func(s *Settings) {
+			p := r.start(t, func(s *flat) {
 				s.ProxyReadTimeout, s.KeepaliveTimeout, s.ClientHeaderTimeout, s.Forwarded = 60e9, 60e9, 60e9, false
 				if r.access != nil {
 					s.Policies.Request = compile(t, header{"X-Id", "$request_id"})

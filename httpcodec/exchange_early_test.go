@@ -148,7 +148,7 @@ func TestAccessLogThatComesWithinATunnel(t *testing.T) {
 	c := p.dial()
 	send(c, askSwitch, nil)
 	readN(t, c, switched)
-	p.loop.Post(func() { p.server.Swap(p.server.settings, log.NewBuffer(format)) })
+	p.loop.Post(func() { p.change(func(o *EntryOptions) { o.Access = log.NewBuffer(format) }) })
 	p.settle()
 	_ = c.CloseWrite()
 	_, _ = readAll(c)

@@ -12,8 +12,8 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-func trustedBy(prefixes ...string) func(*Settings) {
-	return func(s *Settings) {
+func trustedBy(prefixes ...string) func(*flat) {
+	return func(s *flat) {
 		s.Forwarded = true
 		for _, p := range prefixes {
 			s.Trusted = append(s.Trusted, netip.MustParsePrefix(p))
@@ -29,7 +29,7 @@ func TestForwarded(t *testing.T) {
 	ours := "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: p\r\n"
 	for _, tc := range []struct {
 		name     string
-		set      func(*Settings)
+		set      func(*flat)
 		in, want string
 	}{
 		{"nothing said", trustedBy(), "Host: p\r\n", "Host: p\r\n" + ours},
@@ -46,18 +46,18 @@ func TestForwarded(t *testing.T) {
 		{"trusted, empty", trustedBy("127.0.0.0/8"), "Host: p\r\nX-Forwarded-For:\r\nX-Forwarded-For: ::1\r\nX-Forwarded-For: \r\n",
 			"Host: p\r\nX-Forwarded-For: ::1, 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: p\r\n"},
 		{"off", nil, "Host: p\r\n" + all, "Host: p\r\n" + all},
-		{"off, trusted", func(s *Settings) { trustedBy("127.0.0.0/8")(s); s.Forwarded = false }, "Host: p\r\n" + all, "Host: p\r\n" + all},
+		{"off, trusted", func(s *flat) { trustedBy("127.0.0.0/8")(s); s.Forwarded = false }, "Host: p\r\n" + all, "Host: p\r\n" + all},
 		{"off, named in connection", nil, "Host: p\r\nConnection: x-forwarded-for\r\n" + all, "Host: p\r\n" + all},
 		{"with a port", trustedBy(), "Host: P:81\r\n", "Host: P:81\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: P:81\r\n"},
-		{"host of the upstream", func(s *Settings) { s.Forwarded, s.UpstreamHost = true, true }, "hoST: p\r\n", "hoST: up:1\r\n" + ours},
-		{"host of the upstream, not forwarded", func(s *Settings) { s.UpstreamHost = true }, "A: b\r\nHost: p\r\nC: d\r\n", "A: b\r\nHost: up:1\r\nC: d\r\n"},
-		{"headers", func(s *Settings) {
+		{"host of the upstream", func(s *flat) { s.Forwarded, s.UpstreamHost = true, true }, "hoST: p\r\n", "hoST: up:1\r\n" + ours},
+		{"host of the upstream, not forwarded", func(s *flat) { s.UpstreamHost = true }, "A: b\r\nHost: p\r\nC: d\r\n", "A: b\r\nHost: up:1\r\nC: d\r\n"},
+		{"headers", func(s *flat) {
 			s.Policies.Request = compile(t, header{"X-A", "$host/$addr/$host$addr"}, header{"x-b", "$"}, header{"X-Empty", ""})
 		},
 			"Host: p\r\nx-a: 1\r\nX-A: 2\r\nX-B: 3\r\nX-C: 4\r\n", "Host: p\r\nX-C: 4\r\nX-A: up/127.0.0.1/up127.0.0.1\r\nx-b: $\r\nX-Empty: \r\n"},
-		{"headers, named in connection", func(s *Settings) { s.Policies.Request = compile(t, header{"X-A", "1"}) }, "Host: p\r\nConnection: x-a\r\nX-A: 2\r\n", "Host: p\r\nX-A: 1\r\n"},
-		{"headers say host", func(s *Settings) { s.Forwarded, s.Policies.Request = true, compile(t, header{"host", "$host.example"}) }, "Host: p\r\n", "host: up.example\r\n" + ours},
-		{"headers say forwarded", func(s *Settings) {
+		{"headers, named in connection", func(s *flat) { s.Policies.Request = compile(t, header{"X-A", "1"}) }, "Host: p\r\nConnection: x-a\r\nX-A: 2\r\n", "Host: p\r\nX-A: 1\r\n"},
+		{"headers say host", func(s *flat) { s.Forwarded, s.Policies.Request = true, compile(t, header{"host", "$host.example"}) }, "Host: p\r\n", "host: up.example\r\n" + ours},
+		{"headers say forwarded", func(s *flat) {
 			trustedBy("127.0.0.0/8")(s)
 			s.Policies.Request = compile(t, header{"X-Forwarded-For", "$addr"}, header{"X-Forwarded-Proto", "https"})
 		}, "Host: p\r\n" + all, "Host: p\r\nX-FORWARDED-HOST: evil\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n"},
@@ -65,7 +65,7 @@ func TestForwarded(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			h := startRecorder(t, always+hi)
-			p := startProxy(t, func(s *Settings) {
+			p := startProxy(t, func(s *flat) {
 				if tc.set != nil {
 					tc.set(s)
 				}
@@ -98,7 +98,7 @@ func TestForwardedHost(t *testing.T) {
 		postRoot + te + "\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nX-Sum: 1\r\n\r\n": postRoot + rest + "X-Forwarded-Host: p\r\n" + te + "\r\n0\r\nX-Sum: 1\r\n\r\n",
 	} {
 		h := startRecorder(t, hi)
-		p := startProxy(t, func(s *Settings) {
+		p := startProxy(t, func(s *flat) {
 			s.Forwarded, s.Names[0] = true, HostName{Name: []byte("up"), Authority: []byte("up:1")}
 		}, h.addr)
 		c := p.dial()
@@ -115,7 +115,7 @@ func TestForwardedHost(t *testing.T) {
 func TestHeadersOnSeveralHosts(t *testing.T) {
 	t.Parallel()
 	hosts := []*recorder{startRecorder(t, always+hi), startRecorder(t, always+hi), startRecorder(t, always+hi)}
-	p := startProxy(t, func(s *Settings) {
+	p := startProxy(t, func(s *flat) {
 		s.UpstreamHost, s.Policies.Request = true, compile(t, header{"X-Host", "<$host>"})
 		for i := range s.Names {
 			s.Names[i] = HostName{Name: []byte("h" + strconv.Itoa(i)), Authority: []byte("h" + strconv.Itoa(i) + ":8")}
@@ -150,7 +150,7 @@ func TestForwardedIPv6(t *testing.T) {
 		{"[::]:0", "127.0.0.1", "::/0", "127.0.0.1", "127.0.0.1"},
 	} {
 		h := startRecorder(t, hi)
-		p := rig{listen: tc.listen}.start(t, func(s *Settings) {
+		p := rig{listen: tc.listen}.start(t, func(s *flat) {
 			trustedBy(tc.trusted)(s)
 			s.Policies.Request = compile(t, header{"X-Addr", "$addr"})
 		}, h.addr)

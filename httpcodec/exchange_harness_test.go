@@ -32,6 +32,7 @@ type proxy struct {
 	addr   string
 	loop   *engine.Loop
 	server *Server
+	entry  *Entry
 	hosts  *upstream.Connector
 	stop   func() // ends every exchange and waits for it; may be called twice
 	gone   chan struct{}
@@ -44,14 +45,31 @@ type rig struct {
 	log    *slog.Logger      // nil for the test's output
 }
 
+// flat is a server with one route that leads to one group.
+type flat struct {
+	Settings
+	Route
+	Target
+}
+
+// nested is flat as a server has it.
+func (f *flat) nested() *Settings {
+	s := f.Settings
+	r := f.Route
+	r.Targets = []Target{f.Target}
+	s.Routes = []Route{r}
+	s.Unrouted = Route{MaxBodySize: r.MaxBodySize, ClientBodyTimeout: r.ClientBodyTimeout, SendTimeout: r.SendTimeout}
+	return &s
+}
+
 // newSettings makes the settings for a group of hosts.
-func newSettings(t testing.TB, r *resolve.Resolver, change func(*Settings), hosts ...netip.AddrPort) *Settings {
+func newSettings(t testing.TB, r *resolve.Resolver, change func(*flat), hosts ...netip.AddrPort) *Settings {
 	t.Helper()
 	balancer, err := balance.New("round_robin", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := &Settings{}
+	set := &flat{}
 	set.Group = &upstream.Group{
 		Name: "test", Balance: balance.NewGroup(len(hosts), balancer, balance.NewCounters(1, len(hosts))), ConnectTimeout: 10 * time.Second,
 		Keepalive: 64,
@@ -60,24 +78,25 @@ func newSettings(t testing.TB, r *resolve.Resolver, change func(*Settings), host
 		set.Group.Hosts = append(set.Group.Hosts, upstream.NewHost(r, at.Addr().String(), at.Port()))
 		set.Names = append(set.Names, HostName{Name: []byte(at.Addr().String()), Authority: []byte(at.String())})
 	}
+	set.Weight = 1
 	if change != nil {
 		change(set)
 	}
-	return set
+	return set.nested()
 }
 
 // groupsOf is what a connector keeps connections for by these settings.
 func groupsOf(s *Settings) *upstream.Groups {
-	return upstream.NewGroups([]*upstream.Group{s.Group}, 1024, 1024)
+	return upstream.NewGroups([]*upstream.Group{s.only().Group}, 1024, 1024)
 }
 
 // startProxy runs a server in front of hosts.
-func startProxy(t testing.TB, change func(*Settings), hosts ...netip.AddrPort) *proxy {
+func startProxy(t testing.TB, change func(*flat), hosts ...netip.AddrPort) *proxy {
 	t.Helper()
 	return rig{}.start(t, change, hosts...)
 }
 
-func (g rig) start(t testing.TB, change func(*Settings), hosts ...netip.AddrPort) *proxy {
+func (g rig) start(t testing.TB, change func(*flat), hosts ...netip.AddrPort) *proxy {
 	t.Helper()
 	loop, err := engine.NewLoop(engine.Options{MaxPipes: 16})
 	if err != nil {
@@ -94,7 +113,8 @@ func (g rig) start(t testing.TB, change func(*Settings), hosts ...netip.AddrPort
 	}
 	connector := upstream.NewConnector(loop, 0, nil, log)
 	connector.Swap(groupsOf(set))
-	server := NewServer(loop, Options{Settings: set, Connector: connector, Access: g.access, Log: log})
+	server := NewServer(loop, Options{Connector: connector, Log: log})
+	entry := server.NewEntry(EntryOptions{Settings: set, Access: g.access})
 	listen := enginetest.Loopback
 	if g.listen != "" {
 		listen = g.listen
@@ -104,7 +124,7 @@ func (g rig) start(t testing.TB, change func(*Settings), hosts ...netip.AddrPort
 		t.Fatal(err)
 	}
 	addr := enginetest.LocalAddr(t, fd)
-	if _, err := server.Serve(fd, nil, nil); err != nil {
+	if _, err := server.Serve(fd, entry, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
@@ -130,7 +150,14 @@ func (g rig) start(t testing.TB, change func(*Settings), hosts ...netip.AddrPort
 		})
 	}
 	t.Cleanup(stop)
-	return &proxy{t, addr.String(), loop, server, connector, stop, gone}
+	return &proxy{t, addr.String(), loop, server, entry, connector, stop, gone}
+}
+
+// change gives the proxy's clients something else, on the loop.
+func (p *proxy) change(change func(*EntryOptions)) {
+	o := p.entry.EntryOptions
+	change(&o)
+	p.entry.Swap(o)
 }
 
 // settle returns when the loop has dealt with what was sent to it so far: on loopback, bytes have arrived once they are

@@ -43,7 +43,7 @@ func named(t *testing.T, names []string, down ...int) (*proxy, []*recorder) {
 			addrs = append(addrs, h.addr)
 		}
 	}
-	return startProxy(t, func(s *Settings) { s.Group = byName(t, s.Group, names...) }, addrs...), hosts
+	return startProxy(t, func(s *flat) { s.Group = byName(t, s.Group, names...) }, addrs...), hosts
 }
 
 // numbered is the reply of a host with that number.
@@ -132,7 +132,7 @@ func TestNamedHostDown(t *testing.T) {
 	if n := hosts[0].served.Load(); n != 0 {
 		t.Errorf("another host got %d requests", n)
 	}
-	counts := p.server.settings.Group.Balance.Hosts()
+	counts := p.entry.Settings.only().Group.Balance.Hosts()
 	if counts.Failed(1) != 3 || counts.Served(2) != 3 || counts.Active(1) != 0 || counts.Active(2) != 0 {
 		t.Errorf("%d failed, %d served, %d and %d active", counts.Failed(1), counts.Served(2), counts.Active(1), counts.Active(2))
 	}
@@ -185,7 +185,7 @@ func TestLeastConnCountsRequests(t *testing.T) {
 			}
 		}))
 	}
-	p := startProxy(t, func(s *Settings) { s.Group = balanced(t, s.Group, "least_conn", "0", "1") }, addrs...)
+	p := startProxy(t, func(s *flat) { s.Group = balanced(t, s.Group, "least_conn", "0", "1") }, addrs...)
 	get := func() int {
 		c := p.dial()
 		send(c, getRoot, nil)

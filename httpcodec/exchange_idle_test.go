@@ -16,7 +16,7 @@ import (
 func TestKeepaliveTimeout(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, always+hi)
-	p := startProxy(t, func(s *Settings) { s.KeepaliveTimeout, s.ClientHeaderTimeout = ample, 4*ample }, h.addr)
+	p := startProxy(t, func(s *flat) { s.KeepaliveTimeout, s.ClientHeaderTimeout = ample, 4*ample }, h.addr)
 	c := p.dial()
 	for range 7 {
 		send(c, getRoot, nil)
@@ -55,7 +55,7 @@ func TestUpstreamKeepaliveTimeout(t *testing.T) {
 			send(c, hi, nil)
 		}
 	})
-	p := startProxy(t, func(s *Settings) { s.Group.KeepaliveTimeout = ample }, at)
+	p := startProxy(t, func(s *flat) { s.Group.KeepaliveTimeout = ample }, at)
 	c := p.dial()
 	send(c, getRoot, nil)
 	readN(t, c, hi)
@@ -81,10 +81,10 @@ func TestUpstreamKeepaliveTimeout(t *testing.T) {
 // With no bound on connecting, a client that gives up is all that can end the attempt.
 func TestClientLeavesWhileConnectingForEver(t *testing.T) {
 	t.Parallel()
-	p := startProxy(t, func(s *Settings) { s.Group.ConnectTimeout = 0 }, enginetest.BlackHole(t, enginetest.Loopback))
+	p := startProxy(t, func(s *flat) { s.Group.ConnectTimeout = 0 }, enginetest.BlackHole(t, enginetest.Loopback))
 	c := p.dial()
 	send(c, getRoot, nil)
-	hosts := p.server.settings.Group.Balance.Hosts()
+	hosts := p.entry.Settings.only().Group.Balance.Hosts()
 	for began := time.Now(); hosts.Active(0) == 0 && time.Since(began) < enginetest.Patience; {
 		p.settle()
 	}
@@ -100,14 +100,18 @@ func TestClientLeavesWhileConnectingForEver(t *testing.T) {
 func TestSwapEndsTheIdleTime(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, always+hi)
-	p := startProxy(t, func(s *Settings) { s.Group.KeepaliveTimeout = soon }, h.addr)
+	p := startProxy(t, func(s *flat) { s.Group.KeepaliveTimeout = soon }, h.addr)
 	c := p.dial()
 	send(c, getRoot, nil)
 	readN(t, c, hi)
 	p.loop.Post(func() {
-		s := *p.server.settings
-		g := *s.Group
-		g.KeepaliveTimeout, s.Group = 0, &g
+		s := *p.entry.Settings
+		r := s.Routes[0]
+		to := *s.only()
+		g := *to.Group
+		g.KeepaliveTimeout, to.Group = 0, &g
+		r.Targets = []Target{to}
+		s.Routes = []Route{r}
 		p.take(&s)
 	})
 	p.settle()

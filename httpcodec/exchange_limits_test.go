@@ -63,7 +63,7 @@ func TestSendTimeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			at, ended := flood(t, head, 1e9)
-			p := startProxy(t, func(s *Settings) { s.SendTimeout, s.ProxyReadTimeout = soon, 10*time.Second }, at)
+			p := startProxy(t, func(s *flat) { s.SendTimeout, s.ProxyReadTimeout = soon, 10*time.Second }, at)
 			c := p.dial()
 			began := time.Now()
 			send(c, getRoot, nil)
@@ -99,7 +99,7 @@ func TestSendTimeoutSparesSlowClients(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			at, _ := flood(t, te, 1e9)
-			p := startProxy(t, func(s *Settings) { s.SendTimeout = ample }, at)
+			p := startProxy(t, func(s *flat) { s.SendTimeout = ample }, at)
 			c := p.dial()
 			send(c, getRoot, nil)
 			for b := make([]byte, tc.step); tc.steps > 0; tc.steps-- {
@@ -142,7 +142,7 @@ func TestProxySendTimeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			release, ended := make(chan struct{}), make(chan string, 2)
-			p := startProxy(t, func(s *Settings) {
+			p := startProxy(t, func(s *flat) {
 				s.ProxySendTimeout, s.ProxyReadTimeout, s.ClientBodyTimeout = soon, 10*time.Second, 10*time.Second
 			},
 				bottomless(t, "", func(c *net.TCPConn) {
@@ -174,7 +174,7 @@ func TestProxySendTimeout(t *testing.T) {
 func TestProxySendTimeoutInsideAResponse(t *testing.T) {
 	t.Parallel()
 	ended := make(chan string, 1)
-	p := startProxy(t, func(s *Settings) { s.ProxySendTimeout, s.ProxyReadTimeout = soon, 10*time.Second },
+	p := startProxy(t, func(s *flat) { s.ProxySendTimeout, s.ProxyReadTimeout = soon, 10*time.Second },
 		bottomless(t, okHead+"Content-Length: 5\r\n\r\nab", func(c *net.TCPConn) {
 			time.Sleep(4 * soon)
 			send(c, "cde", nil)
@@ -200,7 +200,7 @@ func TestProxyReadTimeoutWhileTheHostIsFull(t *testing.T) {
 	t.Parallel()
 	const size = 30 << 20
 	framing := "Content-Length: 31457280\r\n"
-	p := startProxy(t, func(s *Settings) { s.ProxySendTimeout, s.ProxyReadTimeout = 10*time.Second, soon },
+	p := startProxy(t, func(s *flat) { s.ProxySendTimeout, s.ProxyReadTimeout = 10*time.Second, soon },
 		bottomless(t, "", func(c *net.TCPConn) {
 			time.Sleep(4 * soon)
 			n := int64(size + len("PUT / HTTP/1.1\r\nHost: p\r\n"+framing+"\r\n") - len(postRoot))
@@ -227,7 +227,7 @@ func TestBodyTimeoutCountsFromThe100(t *testing.T) {
 	}{"client goes on": {"abc", hi}, "client does not": {"", page(408, false)}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := startProxy(t, func(s *Settings) { s.ClientBodyTimeout = soon }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+			p := startProxy(t, func(s *flat) { s.ClientBodyTimeout = soon }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
 				_, _ = io.ReadFull(c, make([]byte, len(ask)))
 				time.Sleep(3 * soon)
 				send(c, cont, nil)
@@ -271,7 +271,7 @@ func TestReadTimeoutsCountFromTheLastByte(t *testing.T) {
 				slowly(c, body)
 				enginetest.Hold(c)
 			})
-			p := startProxy(t, func(s *Settings) {
+			p := startProxy(t, func(s *flat) {
 				s.ClientBodyTimeout, s.ProxyReadTimeout, s.SendTimeout, s.ProxySendTimeout = ample, ample, ample, ample
 			}, h)
 			c := p.dial()
@@ -292,7 +292,7 @@ func TestInterimBytes(t *testing.T) {
 		fit := maxInterims / len(interim)
 		for n, last := range map[int]string{fit: hi, fit + 1: page(502, true)} {
 			h := startRecorder(t, strings.Repeat(interim, n)+hi)
-			p := startProxy(t, func(s *Settings) { s.KeepaliveTimeout = soon }, h.addr)
+			p := startProxy(t, func(s *flat) { s.KeepaliveTimeout = soon }, h.addr)
 			c := p.dial()
 			send(c, getRoot, nil)
 			got, how := readAll(c)
@@ -309,7 +309,7 @@ func TestInterimBytes(t *testing.T) {
 // The head of a response is due after a number of proxy_read_timeouts, whatever came before it; its body is not.
 func TestDeadlineOfAHead(t *testing.T) {
 	t.Parallel()
-	x := &exchange{client: &client{settings: &Settings{ProxyReadTimeout: time.Second}}, phase: relaying}
+	x := &exchange{client: &client{settings: &Settings{}}, route: &Route{ProxyReadTimeout: time.Second}, phase: relaying}
 	x.request.done = true
 	x.up.WroteAt = 1000
 	for _, tc := range []struct {
@@ -355,7 +355,7 @@ func TestProxyReadTimeoutBoundsAHead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := startProxy(t, func(s *Settings) { s.ProxyReadTimeout, s.KeepaliveTimeout = tc.timeout, soon }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+			p := startProxy(t, func(s *flat) { s.ProxyReadTimeout, s.KeepaliveTimeout = tc.timeout, soon }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
 				_, _ = io.ReadFull(c, make([]byte, len(getRoot)))
 				send(c, tc.begin, nil)
 				for range tc.times {
@@ -390,7 +390,7 @@ func TestProxyReadTimeoutInsideABody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := startRecorder(t, tc.reply+halts)
-			p := startProxy(t, func(s *Settings) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, h.addr)
+			p := startProxy(t, func(s *flat) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, h.addr)
 			c := p.dial()
 			began := time.Now()
 			send(c, tc.request, nil)

@@ -27,7 +27,7 @@ type logged struct {
 
 const everyVariable = `$client_addr $bytes_sent_upstream $bytes_sent_downstream $processing_time $request_method $request_uri $status "$http_user_agent"`
 
-func startLogged(t *testing.T, change func(*Settings), hosts ...netip.AddrPort) *logged {
+func startLogged(t *testing.T, change func(*flat), hosts ...netip.AddrPort) *logged {
 	t.Helper()
 	format, err := logformat.Compile(everyVariable, logformat.HTTP)
 	if err != nil {
@@ -73,7 +73,7 @@ func TestAccessLog(t *testing.T) {
 	fails := page(502, true)
 	for _, tc := range []struct {
 		name    string
-		set     func(*Settings)
+		set     func(*flat)
 		in      string
 		half    bool
 		replies []string
@@ -100,7 +100,7 @@ func TestAccessLog(t *testing.T) {
 		{name: "failed field", in: "GET /a HTTP/1.1\r\n" + agent + "Host : p\r\n\r\n", out: page(400, false), ending: "eof", want: []string{line("", page(400, false), `GET /a 400 "curl/8 (x)"`)}},
 		{name: "failed behind a request", in: getRoot + "\x01" + getRoot, replies: []string{hi}, out: hi + page(400, false), ending: "eof",
 			want: []string{line(getRoot, hi, `GET / 200 "-"`), line("", page(400, false), `\x01GET / 400 "-"`)}},
-		{name: "no host", set: func(s *Settings) { s.Group = byName(t, s.Group, "q") }, in: get, out: page(421, true), want: []string{line("", page(421, true), `GET /a?b=c 421 "curl/8 (x)"`)}},
+		{name: "no host", set: func(s *flat) { s.Group = byName(t, s.Group, "q") }, in: get, out: page(421, true), want: []string{line("", page(421, true), `GET /a?b=c 421 "curl/8 (x)"`)}},
 		{name: "nonsense from the host", in: get + getRoot, replies: []string{"nonsense\r\n\r\n", hi}, out: fails + hi, want: []string{line(get, fails, `GET /a?b=c 502 "curl/8 (x)"`), line(getRoot, hi, `GET / 200 "-"`)}},
 		{name: "host ends inside a body", in: getRoot, replies: []string{okHead + "Content-Length: 5\r\n\r\nabc" + closes}, out: okHead + "Content-Length: 5\r\n\r\nabc", ending: "cut",
 			want: []string{line(getRoot, okHead+"Content-Length: 5\r\n\r\nabc", `GET / 200 "-"`)}},
@@ -112,12 +112,12 @@ func TestAccessLog(t *testing.T) {
 		{name: "body too large", set: limit(2), in: postRoot + "Content-Length: 3\r\n\r\nabc", out: page(413, false), ending: "eof", want: []string{line("", page(413, false), `POST / 413 "-"`)}},
 		{name: "malformed chunk at once", in: postRoot + te + "\r\nzz\r\n", out: page(400, false), ending: "eof", want: []string{line("", page(400, false), `POST / 400 "-"`)}},
 		{name: "repeated", in: getRoot + getRoot, replies: []string{hi, closes, hi}, out: hi + hi, want: []string{line(getRoot, hi, `GET / 200 "-"`), line(getRoot+getRoot, hi, `GET / 200 "-"`)}},
-		{name: "slow head", set: func(s *Settings) { s.ClientHeaderTimeout = 50 * time.Millisecond }, in: "GET /a HTTP/1.1\r\n" + agent + "X", out: page(408, false), ending: "eof",
+		{name: "slow head", set: func(s *flat) { s.ClientHeaderTimeout = 50 * time.Millisecond }, in: "GET /a HTTP/1.1\r\n" + agent + "X", out: page(408, false), ending: "eof",
 			want: []string{line("", page(408, false), `GET /a 408 "curl/8 (x)"`)}},
-		{name: "silent host", set: func(s *Settings) { s.ProxyReadTimeout = 50 * time.Millisecond }, in: getRoot, replies: []string{halts}, out: page(504, true), want: []string{line(getRoot, page(504, true), `GET / 504 "-"`)}},
+		{name: "silent host", set: func(s *flat) { s.ProxyReadTimeout = 50 * time.Millisecond }, in: getRoot, replies: []string{halts}, out: page(504, true), want: []string{line(getRoot, page(504, true), `GET / 504 "-"`)}},
 		{name: "two agents", in: "GET / HTTP/1.1\r\nHost: p\r\nuser-agent: a\r\nUser-Agent: b\r\n\r\n", replies: []string{hi}, out: hi,
 			want: []string{line("GET / HTTP/1.1\r\nHost: p\r\nuser-agent: a\r\nUser-Agent: b\r\n\r\n", hi, `GET / 200 "a"`)}},
-		{name: "set agent", set: func(s *Settings) { s.Policies.Request = compile(t, header{"User-Agent", "ours"}) }, in: get, replies: []string{hi}, out: hi,
+		{name: "set agent", set: func(s *flat) { s.Policies.Request = compile(t, header{"User-Agent", "ours"}) }, in: get, replies: []string{hi}, out: hi,
 			want: []string{line("GET /a?b=c HTTP/1.1\r\nHost: p\r\nUser-Agent: ours\r\n\r\n", hi, `GET /a?b=c 200 "curl/8 (x)"`)}},
 		{name: "injection", in: "GET /\"\\ HTTP/1.1\r\nHost: p\r\nUser-Agent: a\"\t\xff\\x0a\r\n\r\n", replies: []string{hi}, out: hi,
 			want: []string{line("GET /\"\\ HTTP/1.1\r\nHost: p\r\nUser-Agent: a\"\t\xff\\x0a\r\n\r\n", hi, `GET /\x22\x5C 200 "a\x22\x09\xFF\x5Cx0a"`)}},

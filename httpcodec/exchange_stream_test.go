@@ -123,7 +123,7 @@ func TestBigDownload(t *testing.T) {
 				}
 				_ = c.CloseWrite()
 			})
-			p := startProxy(t, func(s *Settings) { s.SendTimeout, s.ProxyReadTimeout = 10*time.Second, 10*time.Second }, host)
+			p := startProxy(t, func(s *flat) { s.SendTimeout, s.ProxyReadTimeout = 10*time.Second, 10*time.Second }, host)
 			c := p.dial()
 			_ = c.SetReadBuffer(256 << 10) // more than a segment of loopback, or the kernel takes its time
 			send(c, getRoot, nil)
@@ -180,7 +180,7 @@ func TestBigUpload(t *testing.T) {
 			send(c, hi, nil)
 			enginetest.Hold(c)
 		})
-		p := startProxy(t, func(s *Settings) { s.ProxySendTimeout, s.ClientBodyTimeout, s.ProxyReadTimeout = 10e9, 10e9, 10e9 }, host)
+		p := startProxy(t, func(s *flat) { s.ProxySendTimeout, s.ClientBodyTimeout, s.ProxyReadTimeout = 10e9, 10e9, 10e9 }, host)
 		c := p.dial()
 		go func() {
 			if !chunked {

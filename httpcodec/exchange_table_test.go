@@ -19,7 +19,7 @@ const (
 // row is what a client sends, what the host answers, what the client gets and what the host got, to the byte.
 type row struct {
 	name    string
-	set     func(*Settings)
+	set     func(*flat)
 	in      string
 	replies []string
 	out     string
@@ -30,7 +30,7 @@ type row struct {
 	framed  bool // pieces decide how the proxy cuts chunks: out and host are compared without chunk lines
 }
 
-func limit(n int64) func(*Settings) { return func(s *Settings) { s.MaxBodySize = n } }
+func limit(n int64) func(*flat) { return func(s *flat) { s.MaxBodySize = n } }
 
 var rows = []row{
 	{name: "get", in: getRoot, replies: []string{hi}, out: hi, host: []string{getRoot}},
@@ -106,7 +106,7 @@ var rows = []row{
 		replies: []string{okHead + "Connection: x-c\r\nX-C: 1\r\nx-D: 2\r\nX-D: 3\r\nKeep-Alive: 5\r\nContent-Length: 0\r\n\r\n"},
 		out:     okHead + "x-D: 2\r\nX-D: 3\r\nContent-Length: 0\r\n\r\n",
 		host:    []string{"GET / HTTP/1.1\r\nHost: p\r\nx_b: 2\r\nX-b: 3\r\nTE: trailers\r\nConnection: TE\r\n\r\n"}},
-	{name: "forwarded", set: func(s *Settings) { s.Forwarded = true }, in: "GET / HTTP/1.1\r\nHost: p\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n\r\n", replies: []string{hi}, out: hi,
+	{name: "forwarded", set: func(s *flat) { s.Forwarded = true }, in: "GET / HTTP/1.1\r\nHost: p\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n\r\n", replies: []string{hi}, out: hi,
 		host: []string{"GET / HTTP/1.1\r\nHost: p\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: p\r\n\r\n"}},
 	{name: "not upgraded", in: "GET / HTTP/1.1\r\nHost: p\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n" + getRoot, replies: []string{hi, hi}, out: hi + hi,
 		host: []string{"GET / HTTP/1.1\r\nHost: p\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n" + getRoot}},

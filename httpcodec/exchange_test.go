@@ -139,7 +139,7 @@ func TestHeaders(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, hi)
 	headers := compile(t, header{"X-Host", "h=$host"}, header{"x-addr", "$addr"})
-	p := startProxy(t, func(s *Settings) {
+	p := startProxy(t, func(s *flat) {
 		s.Policies.Request, s.Forwarded, s.UpstreamHost = headers, true, true
 		s.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	}, h.addr)
@@ -162,7 +162,7 @@ func TestUpstreamKeepalive(t *testing.T) {
 		conns int
 	}{{0, 3}, {1, 1}} {
 		h := startRecorder(t, always+hi)
-		p := startProxy(t, func(s *Settings) { s.Group.Keepalive = tc.max }, h.addr)
+		p := startProxy(t, func(s *flat) { s.Group.Keepalive = tc.max }, h.addr)
 		c := p.dial()
 		for range 3 {
 			send(c, getRoot, nil)
@@ -174,7 +174,7 @@ func TestUpstreamKeepalive(t *testing.T) {
 		}
 	}
 	h := startRecorder(t, always+hi)
-	p := startProxy(t, func(s *Settings) { s.Group.KeepaliveTimeout = 50 * time.Millisecond }, h.addr)
+	p := startProxy(t, func(s *flat) { s.Group.KeepaliveTimeout = 50 * time.Millisecond }, h.addr)
 	c := p.dial()
 	send(c, getRoot, nil)
 	readN(t, c, hi)
@@ -226,7 +226,7 @@ func TestIdleConnectionsAreGivenUp(t *testing.T) {
 		}
 	}()
 	at := ln.Addr().(*net.TCPAddr).AddrPort()
-	p := startProxy(t, func(s *Settings) { s.Group.Keepalive = upstream.KeepaliveAuto }, at, at)
+	p := startProxy(t, func(s *flat) { s.Group.Keepalive = upstream.KeepaliveAuto }, at, at)
 	c := p.dial()
 	send(c, getRoot, nil)
 	readN(t, c, hi)

@@ -15,25 +15,25 @@ func TestTimeouts(t *testing.T) {
 	const soon = 120 * time.Millisecond
 	for _, tc := range []struct {
 		name, in, reply string
-		set             func(*Settings)
+		set             func(*flat)
 		out, ending     string
 	}{
-		{"half a head", getRoot[:20], "", func(s *Settings) { s.ClientHeaderTimeout = soon }, page(408, false), "eof"},
-		{"empty lines only", "\r\n\r\n", "", func(s *Settings) { s.ClientHeaderTimeout = soon }, "", "eof"},
-		{"nothing", "", "", func(s *Settings) { s.ClientHeaderTimeout = soon }, "", "eof"},
-		{"idle", getRoot, hi, func(s *Settings) { s.KeepaliveTimeout = soon }, hi, "eof"},
-		{"half a body", postRoot + "Content-Length: 5\r\n\r\nab", hi, func(s *Settings) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
-		{"half a chunked body", postRoot + te + "\r\n5\r\nab", hi, func(s *Settings) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
+		{"half a head", getRoot[:20], "", func(s *flat) { s.ClientHeaderTimeout = soon }, page(408, false), "eof"},
+		{"empty lines only", "\r\n\r\n", "", func(s *flat) { s.ClientHeaderTimeout = soon }, "", "eof"},
+		{"nothing", "", "", func(s *flat) { s.ClientHeaderTimeout = soon }, "", "eof"},
+		{"idle", getRoot, hi, func(s *flat) { s.KeepaliveTimeout = soon }, hi, "eof"},
+		{"half a body", postRoot + "Content-Length: 5\r\n\r\nab", hi, func(s *flat) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
+		{"half a chunked body", postRoot + te + "\r\n5\r\nab", hi, func(s *flat) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
 		{"half a body, both timeouts", postRoot + "Content-Length: 5\r\n\r\nab", hi,
-			func(s *Settings) { s.ClientBodyTimeout, s.ProxyReadTimeout = soon, soon }, page(408, false), "eof"},
-		{"silent host", getRoot, halts, func(s *Settings) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
+			func(s *flat) { s.ClientBodyTimeout, s.ProxyReadTimeout = soon, soon }, page(408, false), "eof"},
+		{"silent host", getRoot, halts, func(s *flat) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
 		{"silent host behind a body in two parts", postRoot + "Content-Length: 2\r\n\r\na|b", halts,
-			func(s *Settings) {
+			func(s *flat) {
 				s.ClientBodyTimeout, s.ProxyReadTimeout, s.KeepaliveTimeout = 10*time.Second, soon, soon
 			}, page(504, true), "eof"},
-		{"silent host, 100 awaited", postRoot + "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", early + halts, func(s *Settings) { s.ProxyReadTimeout = soon }, page(504, false), "eof"},
-		{"half a response head", getRoot, "HTTP/1.1 200 OK\r\nX-" + halts, func(s *Settings) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
-		{"half a response", getRoot, okHead + "Content-Length: 5\r\n\r\nab" + halts, func(s *Settings) { s.ProxyReadTimeout = soon }, okHead + "Content-Length: 5\r\n\r\nab", "reset"},
+		{"silent host, 100 awaited", postRoot + "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", early + halts, func(s *flat) { s.ProxyReadTimeout = soon }, page(504, false), "eof"},
+		{"half a response head", getRoot, "HTTP/1.1 200 OK\r\nX-" + halts, func(s *flat) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
+		{"half a response", getRoot, okHead + "Content-Length: 5\r\n\r\nab" + halts, func(s *flat) { s.ProxyReadTimeout = soon }, okHead + "Content-Length: 5\r\n\r\nab", "reset"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -60,7 +60,7 @@ func TestTimeouts(t *testing.T) {
 
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
-	p := startProxy(t, func(s *Settings) { s.Group.ConnectTimeout = 100 * time.Millisecond }, enginetest.BlackHole(t, enginetest.Loopback))
+	p := startProxy(t, func(s *flat) { s.Group.ConnectTimeout = 100 * time.Millisecond }, enginetest.BlackHole(t, enginetest.Loopback))
 	c := p.dial()
 	send(c, getRoot+getRoot, nil)
 	readN(t, c, page(504, true)+page(504, true))

@@ -128,7 +128,7 @@ func TestTunnelTimeout(t *testing.T) {
 					send(c, "x", nil)
 				}
 			}
-			p := startProxy(t, func(s *Settings) {
+			p := startProxy(t, func(s *flat) {
 				s.ProxyReadTimeout, s.ClientHeaderTimeout, s.KeepaliveTimeout, s.ClientBodyTimeout = ample, soon, soon, soon
 			}, tunnelled(t, "", func(c *net.TCPConn) {
 				if speaker == "host" {

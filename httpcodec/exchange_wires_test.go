@@ -92,7 +92,7 @@ func startWires(t testing.TB) *wires {
 	}
 	w.access = accesslog.New("test", &w.lines, accesslog.Options{BufferSize: 16 << 20, FlushInterval: time.Hour})
 	g := rig{access: w.access.NewBuffer(format), log: slog.New(reasons{w})}
-	w.proxy = g.start(t, func(s *Settings) { s.Forwarded = true }, w.host.Addr().(*net.TCPAddr).AddrPort())
+	w.proxy = g.start(t, func(s *flat) { s.Forwarded = true }, w.host.Addr().(*net.TCPAddr).AddrPort())
 	t.Cleanup(func() {
 		w.proxy.stop()
 		w.host.Close()
@@ -353,7 +353,7 @@ func (w *wires) quiesce(t *testing.T) []*tapped {
 		if n := v.tunnels.Stats().Active.Load(); n != 0 || v.active != nil {
 			t.Errorf("%d tunnels, clients %v", n, v.active)
 		}
-		hosts := v.settings.Group.Balance.Hosts()
+		hosts := w.proxy.entry.Settings.only().Group.Balance.Hosts()
 		if n := hosts.Active(0); n != 0 {
 			t.Errorf("%d leases are left", n)
 		}

@@ -2,6 +2,7 @@ package httpcodec
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -18,29 +19,30 @@ const maxLoggedLine = 512
 // account counts and logs an exchange that is over.
 func (v *Server) account(x *exchange) {
 	v.fill(&v.record, x, false)
-	v.accountRecord(&v.record, x.began)
+	v.accountRecord(x.client, &v.record, x.began)
 }
 
-// accountRecord counts and logs an exchange that began at that time; r lacks only how long it took.
-func (v *Server) accountRecord(r *logformat.Record, began int64) {
+// accountRecord counts and logs an exchange of c that began at that time; r lacks only how long it took.
+func (v *Server) accountRecord(c *client, r *logformat.Record, began int64) {
 	v.stats.Exchanges.Add(1)
 	v.stats.BytesUp.Add(r.BytesUpstream)
 	v.stats.BytesDown.Add(r.BytesDownstream)
-	if v.access != nil {
+	if access := c.entry.Access; access != nil {
 		r.Duration = time.Duration(v.loop.Now()-began) * time.Millisecond
-		v.access.Record(r)
+		access.Record(r)
 	}
 }
 
 // fill makes r the record of x. Without an access log only bytes are counted, and what its format does not need is left out,
 // unless whole asks for everything: by the time that r is logged there may be another log.
 func (v *Server) fill(r *logformat.Record, x *exchange, whole bool) {
+	access := x.client.entry.Access
 	*r = logformat.Record{BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes}
-	if v.access == nil && !whole {
+	if access == nil && !whole {
 		return
 	}
 	x.fill(r)
-	if whole || v.access.Needs(logformat.NeedRequestID) {
+	if whole || access.Needs(logformat.NeedRequestID) {
 		r.RequestID = x.requestID()
 	}
 }
@@ -65,7 +67,9 @@ func (x *exchange) fill(r *logformat.Record) {
 	c := x.client
 	r.Client, r.TLS = c.peer.Client, c.peer.TLS()
 	r.End = x.end
-	r.Group = c.settings.Group.Name
+	if t := cmp.Or(x.target, c.settings.only()); t != nil {
+		r.Group = t.Group.Name
+	}
 	r.Upstream = x.host.Trace.ForLog()
 	if r.Upstream.Status = x.hostStatus; x.hostStatus != 0 {
 		r.Upstream.HeaderTime = time.Duration(x.answered-x.host.Trace.Began) * time.Millisecond

@@ -6,7 +6,7 @@ var causeNoName = cause{400, "the request names no host, which the redirect need
 
 // answerByPolicy answers a request that no host is to get.
 func (x *exchange) answerByPolicy() {
-	v, p := x.server, x.policies
+	v, p := x.server, &x.route.Policies
 	if p.Redirect != nil && p.Redirect.NeedsHost && len(x.req.Host()) == 0 {
 		x.fail(causeNoName, nil)
 		return

@@ -128,11 +128,11 @@ func TestPoliciesAnswer(t *testing.T) {
 	closing := func(s string) string {
 		return strings.Replace(s, noDate+"\r\n", noDate+"\r\nConnection: close\r\n", 1)
 	}
-	to := func(s *Settings) { s.Policies.Redirect = redirect(t, "https://$host$request_uri", 308) }
-	say := func(s *Settings) { s.Policies.Respond = respond(t, 200, "hi") }
+	to := func(s *flat) { s.Policies.Redirect = redirect(t, "https://$host$request_uri", 308) }
+	say := func(s *flat) { s.Policies.Respond = respond(t, 200, "hi") }
 	for _, tc := range []struct {
 		name    string
-		set     func(*Settings)
+		set     func(*flat)
 		in, out string
 		ends    bool
 	}{
@@ -148,13 +148,13 @@ func TestPoliciesAnswer(t *testing.T) {
 		{"a body that is not there", say, postRoot + "Content-Length: 3\r\n\r\na", closing(hello), true},
 		{"a body that is malformed", say, postRoot + te + "\r\nx\r\n" + getRoot, closing(hello), true},
 		{"a body that waits for a 100", say, postRoot + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n", closing(hello), true},
-		{"too large a body", func(s *Settings) { say(s); s.MaxBodySize = 2 }, postRoot + "Content-Length: 3\r\n\r\nabc", page(413, false), true},
+		{"too large a body", func(s *flat) { say(s); s.MaxBodySize = 2 }, postRoot + "Content-Length: 3\r\n\r\nabc", page(413, false), true},
 		{"asked to close", say, "GET / HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n", closing(hello), true},
-		{"malformed", func(s *Settings) {
+		{"malformed", func(s *flat) {
 			say(s)
 			s.Policies.Response = responseHeaders(t, config.HeaderEdits{Set: []config.Header{{Name: "X", Value: "y"}}})
 		}, "GET / HTTP/1.1\r\n\r\n", page(400, false), true},
-		{"with edits", func(s *Settings) {
+		{"with edits", func(s *flat) {
 			say(s)
 			s.Policies.Response = responseHeaders(t, config.HeaderEdits{Set: []config.Header{{Name: "X-Status", Value: "$status$upstream_status$sent_http_server"}}})
 		}, getRoot, strings.Replace(hello, "Content-Length", "X-Status: 200\r\nContent-Length", 1), false},
@@ -185,7 +185,7 @@ func TestPoliciesAnswer(t *testing.T) {
 // Edits of responses hold for all final responses of the route, error pages included.
 func TestResponseEdits(t *testing.T) {
 	t.Parallel()
-	set := func(s *Settings) {
+	set := func(s *flat) {
 		s.Policies.Response = responseHeaders(t, config.HeaderEdits{
 			Set:    []config.Header{{Name: "X-A", Value: "$status/$upstream_status $sent_http_etag $http_x_q $group"}},
 			Remove: []string{"Server"},
@@ -226,7 +226,7 @@ func TestRequestID(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			h := startRecorder(t, hi)
-			p := startProxy(t, func(s *Settings) {
+			p := startProxy(t, func(s *flat) {
 				if tc.trusted {
 					s.Trusted = append(s.Trusted, netip.MustParsePrefix("127.0.0.0/8"))
 				}

@@ -206,7 +206,7 @@ func (x *exchange) moveUp() (int, bool) {
 
 // oversize reports whether more of the body came than it may be long.
 func (x *exchange) oversize() bool {
-	limit := x.client.settings.MaxBodySize
+	limit := x.route.MaxBodySize
 	return limit > 0 && x.request.size > limit
 }
 

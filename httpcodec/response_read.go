@@ -177,16 +177,16 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	x.hostStatus, x.answered = r.Status, v.loop.Now()
 	framing := r.ClientFraming(x.req.Minor)
 	// Clients that are answered early may send the rest, or stop: where the next request begins is not known.
-	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || v.leaving.Load()
+	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || x.client.isLast()
 	x.response.begin(fromHost, r.Framing, r.Length, framing, nil)
 	from := len(out)
-	w := ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now()), Headers: x.policies.Response}
+	w := ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now()), Headers: x.route.Policies.Response}
 	x.status = r.Status
 	if !w.Headers.Fixed() {
 		w.Record = v.values(x, w.Headers.Need())
 	}
 	out = AppendResponse(out, r, &w)
-	x.logged.keep(out[from:], v.access.SentFields())
+	x.logged.keep(out[from:], x.client.entry.Access.SentFields())
 	if r.Upgrade {
 		x.response.done = true
 		out = append(out, rest...)
@@ -271,7 +271,7 @@ func (x *exchange) repeat() {
 	x.retried, x.deaf = true, false
 	x.up.Release(v.loop)
 	x.next = x.head
-	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, x.policies.Request)
+	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
 	x.phase = connecting
 	v.connector.Renew(&x.host, x.key(), x)
 }

@@ -2,11 +2,9 @@ package httpcodec
 
 import (
 	"log/slog"
-	"net/netip"
 	"sync/atomic"
 
 	"kroxy-ev/engine"
-	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
@@ -16,13 +14,10 @@ import (
 
 // Options configures a Server.
 type Options struct {
-	Settings *Settings
 	// Connector makes the connections to hosts, on the same loop.
 	Connector *upstream.Connector
-	// TLS makes handshakes with clients, on the same loop; it may be nil where Settings ask for none.
+	// TLS makes handshakes with clients, on the same loop; it may be nil where no entry asks for them.
 	TLS *tlsconn.Handshaker
-	// Access gets a record of each exchange; nil for none.
-	Access *accesslog.Buffer
 	// Log gets what people should know.
 	Log *slog.Logger
 }
@@ -36,13 +31,11 @@ type Stats struct {
 	BytesDown atomic.Int64 // sent to clients likewise
 }
 
-// Server is http mode on one loop. Its methods belong to the loop's goroutine, except Stats.
+// Server is http mode on one loop, for all servers of the configuration. Its methods belong to the loop's goroutine, except Stats.
 type Server struct {
 	loop      *engine.Loop
-	settings  *Settings
 	connector *upstream.Connector
 	opener    *opening.Opener
-	access    *accesslog.Buffer
 	log       *slog.Logger
 	listeners engine.Listeners
 	tunnels   *streamcodec.Server
@@ -68,67 +61,35 @@ type Server struct {
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
 	return &Server{
-		loop: loop, settings: o.Settings, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), access: o.Access, log: o.Log,
-		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Settings: tunnelSettings(o.Settings), Log: o.Log}),
+		loop: loop, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), log: o.Log,
+		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Log: o.Log}),
 	}
 }
 
-// tunnelSettings says how long a tunnel may be silent.
-func tunnelSettings(s *Settings) *streamcodec.Settings {
-	return &streamcodec.Settings{
-		ReadTimeout: s.ProxyReadTimeout, SendTimeout: s.SendTimeout,
-		ProxyReadTimeout: s.ProxyReadTimeout, ProxySendTimeout: s.ProxySendTimeout,
-	}
-}
-
-// Swap has requests that are read from now on use s, those of clients that are connected already too, and gives the log's new
-// buffer if that has changed.
-func (v *Server) Swap(s *Settings, access *accesslog.Buffer) {
-	v.settings, v.access = s, access
-	v.tunnels.Swap(tunnelSettings(s), nil)
-}
-
-// Serve accepts clients from fd, a non-blocking listening socket that the server owns from now on, also when an error is
+// Serve accepts clients of e from fd, a non-blocking listening socket that the server owns from now on, also when an error is
 // returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
 // There may be several listeners; each may be closed before Shutdown.
-func (v *Server) Serve(fd int, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
-	return v.listeners.Open(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
+func (v *Server) Serve(fd int, e *Entry, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
+	return v.listeners.Open(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: e.accept, Paused: paused})
 }
 
 // Stats may be read by any goroutine.
 func (v *Server) Stats() *Stats { return &v.stats }
 
-// accept takes a new client connection in. What it has sent already is read at once.
-func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
-	if l.Crowded() {
-		v.connector.Crowded(int(v.stats.Active.Load()), v.waiting)
-	}
+// client returns an unused client, which is among the active ones from now on.
+func (v *Server) client() *client {
 	c := v.freeClients.Get()
 	if c == nil {
 		c = &client{server: v}
 		c.timer.Handler = c
 	}
-	c.settings, c.listener, c.peer = v.settings, l, opening.Peer{Client: peer}
 	if c.next = v.active; c.next != nil {
 		c.next.prev = c
 	}
 	v.active = c
 	v.stats.Clients.Add(1)
 	v.stats.Active.Add(1)
-	if err := v.loop.Attach(&c.conn, fd, c); err != nil {
-		engine.CloseFD(fd)
-		v.log.Error("http: a client was dropped", "client", peer.Addr(), "error", err)
-		v.closed(c)
-		return
-	}
-	if c.settings.Opening == nil {
-		c.wait()
-		return
-	}
-	c.state = clientOpening
-	if o := v.opener.Open(&c.conn, c.settings.Opening, &c.peer, c); o != nil {
-		c.opening = o
-	}
+	return c
 }
 
 // waiting yields the clients whose hosts have answered nothing yet.
@@ -168,9 +129,12 @@ func (v *Server) closed(c *client) {
 		c.next.prev = c.prev
 	}
 	c.listener.Release()
-	c.next, c.prev, c.settings, c.listener, c.peer, c.served, c.state, c.pieces = nil, nil, nil, nil, opening.Peer{}, false, clientIdle, pieces{}
+	e := c.entry
+	c.next, c.prev, c.entry, c.settings, c.listener, c.peer, c.served, c.state, c.pieces = nil, nil, nil, nil, nil, opening.Peer{}, false, clientIdle, pieces{}
 	v.stats.Active.Add(-1)
 	v.freeClients.Put(c)
+	e.active--
+	e.checkEmpty()
 	v.checkDrained()
 }
 
@@ -193,11 +157,7 @@ func (v *Server) Shutdown(drained func()) {
 	v.draining, v.drained = true, drained
 	for c := v.active; c != nil; {
 		next := c.next
-		if c.state == clientIdle {
-			// It may have sent a request that the loop has not been told of.
-			v.begin(c)
-			c.x.readHead()
-		}
+		c.hurry()
 		c = next
 	}
 	v.checkDrained()

@@ -4,44 +4,75 @@ import (
 	"net/netip"
 	"time"
 
-	"kroxy-ev/engine/opening"
+	"kroxy-ev/balance"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec/policy"
 )
 
-// Settings is what an exchange needs of the configuration. It is immutable; a client connection keeps the one it began
-// with. A timeout of zero is no bound.
+// Settings is what the exchanges of one configured server need of the configuration. It is immutable; a client connection keeps the
+// one that its last request began with. A timeout of zero is no bound.
 type Settings struct {
-	// Group is where requests go.
-	Group *upstream.Group
-	// Names says, for each host of the group, how requests name it.
-	Names []HostName
-	// Policies are what is done with every request beside choosing a host.
-	Policies policy.Set
+	// Routes are where requests go, at least one. What no route has to say is what Unrouted says: before the head of a
+	// request is there, and if no route takes it. That has no targets.
+	Routes   []Route
+	Unrouted Route
 
 	ClientHeaderTimeout time.Duration // from a request's first byte to the end of its head
-	ClientBodyTimeout   time.Duration // the client's silence while its body is waited for
 	KeepaliveTimeout    time.Duration // between two requests of a client
-	SendTimeout         time.Duration // the client takes no bytes
-	ProxyReadTimeout    time.Duration // the host's silence while it is waited for
-	ProxySendTimeout    time.Duration // the host takes no bytes
 
-	// MaxBodySize bounds a request's body, in bytes; zero is no bound.
-	MaxBodySize int64
-	// Opening is what comes before a client's first request; nil for nothing.
-	Opening *opening.Rules
-	// UpstreamHost has Host name the host instead of what the client asked for.
-	UpstreamHost bool
 	// Forwarded has X-Forwarded-For, -Proto and -Host set, and what clients say of that kind dropped; Trusted are the
 	// clients who are believed.
 	Forwarded bool
 	Trusted   []netip.Prefix
 }
 
+// Route is where a request goes, and what is done with it on its way.
+type Route struct {
+	Name string
+	// Targets are the groups that share the route's requests.
+	Targets []Target
+	// Policies are what is done with every request beside choosing a host.
+	Policies policy.Set
+	// UpstreamHost has Host name the host instead of what the client asked for.
+	UpstreamHost bool
+	// MaxBodySize bounds a request's body, in bytes; zero is no bound.
+	MaxBodySize int64
+
+	ClientBodyTimeout time.Duration // the client's silence while its body is waited for
+	SendTimeout       time.Duration // the client takes no bytes
+	ProxyReadTimeout  time.Duration // the host's silence while it is waited for
+	ProxySendTimeout  time.Duration // the host takes no bytes
+}
+
+// Target is a group and its share of a route's requests.
+type Target struct {
+	Group *upstream.Group
+	// Names says, for each host of the group, how requests name it.
+	Names  []HostName
+	Weight int // of the sum over all targets; not negative, and not all of a route's are zero
+}
+
 // HostName is how a request names a host.
 type HostName struct {
 	Name      []byte // without port: for $host
 	Authority []byte // with the port unless it is the default: for Host
+}
+
+// split shares choices out among the route's targets.
+func (r *Route) split() *balance.Weighted {
+	weights := make([]int, len(r.Targets))
+	for i := range r.Targets {
+		weights[i] = r.Targets[i].Weight
+	}
+	return balance.NewWeighted(weights)
+}
+
+// only is the target of all requests, if there is but one.
+func (s *Settings) only() *Target {
+	if len(s.Routes) == 1 && len(s.Routes[0].Targets) == 1 {
+		return &s.Routes[0].Targets[0]
+	}
+	return nil
 }
 
 // trusts reports whether addr is a trusted proxy.

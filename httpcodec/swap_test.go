@@ -22,7 +22,7 @@ func (p *proxy) swap(hosts ...netip.AddrPort) {
 // take has p go over to set, on the loop.
 func (p *proxy) take(set *Settings) {
 	p.hosts.Swap(groupsOf(set))
-	p.server.Swap(set, nil)
+	p.change(func(o *EntryOptions) { o.Settings = set })
 }
 
 // A connected client's next request is served by the new settings; connections to hosts that stay are kept, idle ones to

@@ -11,7 +11,7 @@ import (
 // its log line will say of the request is copied, so that a tunnel holds no buffers while it is idle.
 func (x *exchange) tunnel() {
 	v, c, host := x.server, x.client, x.host
-	began := x.began
+	began, r := x.began, x.route
 	var record logformat.Record
 	v.fill(&record, x, true)
 	x.retain(&record)
@@ -22,14 +22,17 @@ func (x *exchange) tunnel() {
 	x.finish()
 	c.state = clientTunnelled
 	v.tunnels.Tunnel(&streamcodec.Tunnel{
-		Client: &c.conn, Host: &host.Conn.Conn, Peer: c.peer, Lease: &host.Lease, Early: early,
+		Client: &c.conn, Host: &host.Conn.Conn, Peer: c.peer, Lease: &host.Lease, Early: early, Group: host.Group,
+		Route: &streamcodec.Route{
+			ReadTimeout: r.ProxyReadTimeout, SendTimeout: r.SendTimeout, ProxyReadTimeout: r.ProxyReadTimeout, ProxySendTimeout: r.ProxySendTimeout,
+		},
 		After: func(end logformat.End, up, down int64) {
 			if record.End = end; end == logformat.ReadTimeout {
-				record.End = logformat.ProxyReadTimeout // which bounds both, see tunnelSettings
+				record.End = logformat.ProxyReadTimeout // which bounds both
 			}
 			record.BytesUpstream += up
 			record.BytesDownstream += down
-			v.accountRecord(&record, began)
+			v.accountRecord(c, &record, began)
 			v.closed(c)
 		},
 	})

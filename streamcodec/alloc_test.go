@@ -28,7 +28,7 @@ func gate(t *testing.T, what string, f func()) {
 
 func TestCopiedChunkDoesNotAllocate(t *testing.T) {
 	hosts := listen(t)
-	proxy, server := startProxy(t, hosts.Addr(), 16, Settings{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
+	proxy, server := startProxy(t, hosts.Addr(), 16, Route{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
 	client, host := pair(t, proxy, hosts)
 	buf := make([]byte, 1000)
 	gate(t, "a round trip of 1,000 bytes", func() {
@@ -47,7 +47,7 @@ func TestCopiedChunkDoesNotAllocate(t *testing.T) {
 
 func TestSplicedChunkDoesNotAllocate(t *testing.T) {
 	hosts := listen(t)
-	proxy, server := startProxy(t, hosts.Addr(), 16, Settings{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
+	proxy, server := startProxy(t, hosts.Addr(), 16, Route{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
 	client, host := pair(t, proxy, hosts)
 	buf := make([]byte, 1<<20)
 	go func() {
@@ -70,7 +70,7 @@ func TestSplicedChunkDoesNotAllocate(t *testing.T) {
 func TestBackpressureDoesNotAllocate(t *testing.T) {
 	for _, pipes := range []int{0, 16} {
 		hosts := listen(t)
-		proxy, _ := startProxy(t, hosts.Addr(), pipes, Settings{SendTimeout: 1e9, ProxyReadTimeout: 1e9})
+		proxy, _ := startProxy(t, hosts.Addr(), pipes, Route{SendTimeout: 1e9, ProxyReadTimeout: 1e9})
 		client, host := pair(t, proxy, hosts)
 		buf := make([]byte, 8<<20)
 		go func() {
@@ -93,7 +93,7 @@ func TestSessionDoesNotAllocate(t *testing.T) {
 
 func sessionDoesNotAllocate(t *testing.T, format string) {
 	hosts := listen(t)
-	proxy, server := startProxy(t, hosts.Addr(), 16, Settings{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
+	proxy, server, entry := startEntry(t, hosts.Addr(), 16, Route{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
 	if format != "" {
 		f, err := logformat.Compile(format, logformat.Stream)
 		if err != nil {
@@ -101,7 +101,11 @@ func sessionDoesNotAllocate(t *testing.T, format string) {
 		}
 		log := accesslog.New("test", io.Discard, accesslog.Options{BufferSize: 16 << 10})
 		t.Cleanup(func() { _ = log.Close(time.Second) })
-		server.loop.Post(func() { server.Swap(server.settings, log.NewBuffer(f)) })
+		server.loop.Post(func() {
+			o := entry.EntryOptions
+			o.Access = log.NewBuffer(f)
+			entry.Swap(o)
+		})
 	}
 	accept, err := hosts.File()
 	if err != nil {

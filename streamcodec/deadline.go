@@ -15,7 +15,7 @@ import (
 
 // deadlines yields, for each timeout that is running, when it runs out.
 func (s *Session) deadlines(yield func(at int64, r Reason) bool) {
-	set := s.settings
+	set := s.route
 	for _, d := range [...]struct {
 		h          *Half
 		back       *Half // the other direction

@@ -75,9 +75,9 @@ func (s *Session) afterFailure(r Reason) *Half {
 
 // flushed looks whether the wait is over.
 func (s *Session) flushed() {
-	h, timeout := s.afterFailure(s.why), s.settings.SendTimeout
+	h, timeout := s.afterFailure(s.why), s.route.SendTimeout
 	if h == &s.up {
-		timeout = s.settings.ProxySendTimeout
+		timeout = s.route.ProxySendTimeout
 	}
 	if h.To.Errored() && h.To.SocketError() != nil || s.last.Over(h.To, timeout) {
 		s.finish(s.why, h.failure)

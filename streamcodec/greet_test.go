@@ -10,7 +10,7 @@ import (
 func TestHostSpeaksFirst(t *testing.T) {
 	t.Parallel()
 	hosts := listen(t)
-	proxy, server := startProxy(t, hosts.Addr(), 0, Settings{})
+	proxy, server := startProxy(t, hosts.Addr(), 0, Route{})
 	eager := func() (n int) {
 		done := make(chan struct{})
 		server.loop.Post(func() { n = server.eager; close(done) })
@@ -49,7 +49,7 @@ func TestHostSpeaksFirst(t *testing.T) {
 func TestClientLeavesWhileWaitedFor(t *testing.T) {
 	t.Parallel()
 	hosts := listen(t)
-	proxy, server := startProxy(t, hosts.Addr(), 0, Settings{})
+	proxy, server := startProxy(t, hosts.Addr(), 0, Route{})
 	done := make(chan struct{})
 	server.loop.Post(func() { server.eager = greetStreak; close(done) })
 	<-done

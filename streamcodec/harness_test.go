@@ -18,7 +18,14 @@ import (
 
 // startProxy runs a stream server on a loop of its own, in front of one host, until the test ends. It returns the
 // address that clients connect to.
-func startProxy(t testing.TB, host net.Addr, pipes int, set Settings) (string, *Server) {
+func startProxy(t testing.TB, host net.Addr, pipes int, r Route) (string, *Server) {
+	t.Helper()
+	proxy, server, _ := startEntry(t, host, pipes, r)
+	return proxy, server
+}
+
+// startEntry is startProxy that returns the entry of the proxy's clients, too.
+func startEntry(t testing.TB, host net.Addr, pipes int, r Route) (string, *Server, *Entry) {
 	t.Helper()
 	loop, err := engine.NewLoop(engine.Options{MaxPipes: pipes})
 	if err != nil {
@@ -30,14 +37,14 @@ func startProxy(t testing.TB, host net.Addr, pipes int, set Settings) (string, *
 		t.Fatal(err)
 	}
 	at := host.(*net.TCPAddr).AddrPort()
-	set.Group = &upstream.Group{
+	g := &upstream.Group{
 		Name:           "test",
 		Hosts:          []upstream.Host{upstream.NewHost(resolver, at.Addr().String(), at.Port())},
 		Balance:        balance.NewGroup(1, balancer, balance.NewCounters(1, 1)),
 		ConnectTimeout: 10 * time.Second,
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	server := NewServer(loop, Options{Settings: &set, Connector: upstream.NewConnector(loop, 0, nil, log), Log: log})
+	server := NewServer(loop, Options{Connector: upstream.NewConnector(loop, 0, nil, log), Log: log})
 	fd, err := engine.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +53,9 @@ func startProxy(t testing.TB, host net.Addr, pipes int, set Settings) (string, *
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := server.Serve(fd, nil, nil); err != nil {
+	r.Targets = []Target{{Group: g, Weight: 1}}
+	e := server.NewEntry(EntryOptions{Settings: &Settings{Routes: []Route{r}}})
+	if _, err := server.Serve(fd, e, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
@@ -66,7 +75,7 @@ func startProxy(t testing.TB, host net.Addr, pipes int, set Settings) (string, *
 		resolver.Close()
 	})
 	port := sa.(*unix.SockaddrInet4).Port
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)).String(), server
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)).String(), server, e
 }
 
 // listen opens a listener for a host, on an address of the given network ("tcp4", "tcp6").

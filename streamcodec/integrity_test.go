@@ -21,7 +21,7 @@ func TestBytesSurvive(t *testing.T) {
 		t.Run(fmt.Sprintf("pipes=%d", pipes), func(t *testing.T) {
 			t.Parallel()
 			hosts := listen(t)
-			proxy, server := startProxy(t, hosts.Addr(), pipes, Settings{})
+			proxy, server := startProxy(t, hosts.Addr(), pipes, Route{})
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
 			var wg sync.WaitGroup

@@ -3,38 +3,22 @@ package streamcodec
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"kroxy-ev/engine"
-	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
 )
 
-// Settings is what a session needs of the configuration. It is immutable; a session keeps the one it began with.
-type Settings struct {
-	// Group is where connections go.
-	Group *upstream.Group
-	// ReadTimeout bounds the silence of a client that is waited for, SendTimeout the time in which it takes no byte;
-	// ProxyReadTimeout and ProxySendTimeout are the same for a host. Zero is no bound. See deadline.go.
-	ReadTimeout, SendTimeout, ProxyReadTimeout, ProxySendTimeout time.Duration
-	// Opening is what comes before the stream; nil for nothing.
-	Opening *opening.Rules
-}
-
 // Options configures a Server.
 type Options struct {
-	Settings *Settings
 	// Connector makes the connections to hosts, on the same loop.
 	Connector *upstream.Connector
-	// TLS makes handshakes with clients, on the same loop; it may be nil where Settings ask for none.
+	// TLS makes handshakes with clients, on the same loop; it may be nil where no entry asks for them.
 	TLS *tlsconn.Handshaker
-	// Access gets a record of each session; nil for none.
-	Access *accesslog.Buffer
 	// Log gets what people should know: how sessions ended, if that was not well.
 	Log *slog.Logger
 }
@@ -48,13 +32,11 @@ type Stats struct {
 	Spliced   atomic.Int64 // of both, without being copied into this process
 }
 
-// Server is stream mode on one loop. Its methods belong to the loop's goroutine, except Stats.
+// Server is stream mode on one loop, for all servers of the configuration. Its methods belong to the loop's goroutine, except Stats.
 type Server struct {
 	loop      *engine.Loop
-	settings  *Settings
 	connector *upstream.Connector
 	opener    *opening.Opener
-	access    *accesslog.Buffer
 	log       *slog.Logger
 	listeners engine.Listeners
 	active    *Session // list of all
@@ -69,37 +51,23 @@ type Server struct {
 
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
-	return &Server{loop: loop, settings: o.Settings, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), access: o.Access, log: o.Log}
+	return &Server{loop: loop, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), log: o.Log}
 }
 
-// Serve accepts clients from fd, a non-blocking listening socket that the server owns from now on, also when an error is
+// Serve accepts clients of e from fd, a non-blocking listening socket that the server owns from now on, also when an error is
 // returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
 // There may be several listeners; each may be closed before Shutdown.
-func (v *Server) Serve(fd int, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
-	return v.listeners.Open(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: v.accept, Paused: paused})
+func (v *Server) Serve(fd int, e *Entry, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
+	return v.listeners.Open(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: e.accept, Paused: paused})
 }
-
-// Swap has sessions that begin from now on use s, and gives the log's new buffer if that has changed too.
-func (v *Server) Swap(s *Settings, access *accesslog.Buffer) { v.settings, v.access = s, access }
 
 // Stats may be read by any goroutine.
 func (v *Server) Stats() *Stats { return &v.stats }
 
-// accept begins a session.
-func (v *Server) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
-	if l.Crowded() {
-		v.connector.Crowded(int(v.stats.Active.Load()), v.waiting)
-	}
-	s := v.session()
-	s.listener, s.peer = l, opening.Peer{Client: peer}
-	v.add(s)
-	s.start(fd)
-}
-
 // waiting yields the sessions whose clients have had nothing from their hosts yet.
 func (v *Server) waiting(yield func(upstream.Waiting) bool) {
 	for s := v.active; s != nil; s = s.next {
-		if s.lease.Held() && s.down.Bytes == 0 && !s.down.Holding() && !yield(upstream.Waiting{Group: s.settings.Group, Host: s.lease.Host(), Client: s.peer.Client.Addr()}) {
+		if s.lease.Held() && s.down.Bytes == 0 && !s.down.Holding() && !yield(upstream.Waiting{Group: s.group, Host: s.lease.Host(), Client: s.peer.Client.Addr()}) {
 			return
 		}
 	}
@@ -117,7 +85,6 @@ func (v *Server) session() *Session {
 
 // add takes s in among the active sessions.
 func (v *Server) add(s *Session) {
-	s.settings = v.settings
 	if s.next = v.active; s.next != nil {
 		s.next.prev = s
 	}
@@ -141,7 +108,7 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	v.stats.BytesDown.Add(s.down.Bytes)
 	v.stats.Spliced.Add(s.up.Spliced + s.down.Spliced)
 	end := r.end(err)
-	if v.access != nil {
+	if s.entry != nil && s.entry.Access != nil {
 		v.logAccess(s, end)
 	}
 	v.logEnd(s, r, err)
@@ -152,9 +119,14 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	if s.listener != nil {
 		s.listener.Release()
 	}
-	s.next, s.prev, s.settings, s.after, s.listener, s.peer, s.state = nil, nil, nil, nil, nil, opening.Peer{}, stateIdle
+	e := s.entry
+	s.next, s.prev, s.entry, s.settings, s.route, s.group, s.after, s.listener, s.peer, s.state = nil, nil, nil, nil, nil, nil, nil, nil, opening.Peer{}, stateIdle
 	s.trace = upstream.Trace{}
 	v.free.Put(s)
+	if e != nil {
+		e.active--
+		e.checkEmpty()
+	}
 	if v.active == nil && v.drained != nil {
 		v.drained()
 		v.drained = nil
@@ -163,6 +135,7 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 
 // logAccess has a session's line written.
 func (v *Server) logAccess(s *Session, end logformat.End) {
+	access := s.entry.Access
 	v.record = logformat.Record{
 		Client:          s.peer.Client,
 		TLS:             s.peer.TLS(),
@@ -171,14 +144,16 @@ func (v *Server) logAccess(s *Session, end logformat.End) {
 		BytesDownstream: s.down.Bytes,
 		Duration:        time.Duration(v.loop.Now()-s.began) * time.Millisecond,
 		End:             end,
-		Group:           s.settings.Group.Name,
 		Upstream:        s.trace.ForLog(),
 	}
-	if v.access.Needs(logformat.NeedRequestID) {
+	if s.group != nil {
+		v.record.Group = s.group.Name
+	}
+	if access.Needs(logformat.NeedRequestID) {
 		v.ids.Next(&v.id)
 		v.record.RequestID = v.id[:]
 	}
-	v.access.Record(&v.record)
+	access.Record(&v.record)
 }
 
 // logEnd says in the error log how a session ended, if that is worth a line.

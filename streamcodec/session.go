@@ -36,7 +36,10 @@ const unlimited = math.MaxInt64
 // Session is one client connection and its way to a host. Sessions are reused by their Server.
 type Session struct {
 	server   *Server
-	settings *Settings        // as they were when the client came
+	entry    *Entry           // of the listener; nil for a tunnel
+	settings *Settings        // the entry's, as they were when the client came
+	route    *Route           // where it goes; nil before that is known
+	group    *upstream.Group  // that it goes to, likewise
 	listener *engine.Listener // that let the client in; nil for a tunnel
 	opening  *opening.Opening // in stateOpening
 	attempt  *upstream.Attempt
@@ -64,16 +67,19 @@ func (s *Session) start(fd int32) {
 	s.began, s.state = loop.Now(), stateOpening
 	s.up = Half{From: &s.client, To: &s.host, turns: turns{answers: -1}}
 	s.down = Half{From: &s.host, To: &s.client}
+	if set := s.settings; len(set.Routes) == 1 {
+		s.take(&set.Routes[0])
+	}
 	if err := loop.Attach(&s.client, fd, s); err != nil {
 		engine.CloseFD(fd)
 		s.finish(Internal, err)
 		return
 	}
-	if s.settings.Opening == nil {
+	if s.entry.Opening == nil {
 		s.startGreet()
 		return
 	}
-	if o := s.server.opener.Open(&s.client, s.settings.Opening, &s.peer, s); o != nil {
+	if o := s.server.opener.Open(&s.client, s.entry.Opening, &s.peer, s); o != nil {
 		s.opening = o
 	}
 }
@@ -161,12 +167,15 @@ func (s *Session) greeted() {
 	s.connect(false)
 }
 
+// take has the session go by r.
+func (s *Session) take(r *Route) { s.route, s.group = r, s.entry.target(r) }
+
 // connect goes after a host. Prompt says that there are bytes for it.
 func (s *Session) connect(prompt bool) {
 	s.server.loop.Disarm(&s.timer)
 	s.state = stateConnect
 	s.trace.Began = s.server.loop.Now()
-	s.attempt = s.server.connector.Connect(s.settings.Group, &s.host, &s.lease, &s.trace, s.peer.Name(), prompt, s)
+	s.attempt = s.server.connector.Connect(s.group, &s.host, &s.lease, &s.trace, s.peer.Name(), prompt, s)
 }
 
 // Connected implements upstream.Owner.
@@ -175,7 +184,7 @@ func (s *Session) Connected(err error) {
 	if err != nil {
 		why := Unreachable
 		switch {
-		case s.settings.Group.Balance.ByName() && errors.Is(err, upstream.ErrNoHost):
+		case s.group.Balance.ByName() && errors.Is(err, upstream.ErrNoHost):
 			why = NoSuchName
 		case errors.Is(err, upstream.ErrLoop):
 			why = LeadsBack

@@ -4,6 +4,7 @@ import (
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/opening"
+	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
 )
 
@@ -13,6 +14,9 @@ type Tunnel struct {
 	Client, Host *engine.Conn
 	// Peer is who the client is.
 	Peer opening.Peer
+	// Route says how long either may be silent, and Group is the host's.
+	Route *Route
+	Group *upstream.Group
 	// Lease is the host's, which the session takes over.
 	Lease *balance.Lease
 	// Early is what the client has sent to the host already. It is copied.
@@ -25,7 +29,8 @@ type Tunnel struct {
 func (v *Server) Tunnel(t *Tunnel) {
 	s := v.session()
 	v.add(s)
-	s.peer, s.began, s.state, s.after = t.Peer, v.loop.Now(), stateRelay, t.After
+	s.peer, s.route, s.group = t.Peer, t.Route, t.Group
+	s.began, s.state, s.after = v.loop.Now(), stateRelay, t.After
 	s.up = Half{From: &s.client, To: &s.host}
 	s.down = Half{From: &s.host, To: &s.client}
 	t.Client.MoveTo(&s.client, s)

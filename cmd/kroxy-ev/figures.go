@@ -82,10 +82,12 @@ func (c counts) line(last counts) string {
 
 // hostCounts tells how many sessions each host has had, those that it has now included.
 func (p *proxy) hostCounts() string {
-	hosts := p.now.group.Balance.Hosts()
 	var b strings.Builder
-	for i := range hosts.Len() {
-		fmt.Fprintf(&b, " %c=%d", 'A'+i, hosts.Served(i)+hosts.Active(i))
+	for _, g := range p.now.groups {
+		hosts := g.Balance.Hosts()
+		for i := range hosts.Len() {
+			fmt.Fprintf(&b, " %c=%d", 'A'+i, hosts.Served(i)+hosts.Active(i))
+		}
 	}
 	return b.String()
 }

@@ -44,9 +44,9 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 			bad = append(bad, e.Problems...)
 		}
 	}
-	check := func(w identity, key, path string) {
+	check := func(w identity, s *config.Server, key, path string) {
 		if what, remedy := w.mayWrite(path); what != "" {
-			bad = append(bad, cfg.Problem(cfg.PathOf(onlyServer(cfg), key), what, remedy))
+			bad = append(bad, cfg.Problem(cfg.PathOf(s, key), what, remedy))
 		}
 	}
 	if l, err := newLedger(); err == nil {
@@ -67,13 +67,17 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 				"only root can run workers as another user and check whether they may write the log", "check the file as root"))
 		}
 	}
-	for _, f := range []struct{ key, path string }{{"file_log", onlyServer(cfg).FileLog}, {"error_log", cfg.ErrorLog}} {
-		if err == nil && f.path != "" && !standard(f.path) {
-			check(worker, f.key, f.path)
+	logs := func(s *config.Server, key, path string) {
+		if err == nil && path != "" && !standard(path) {
+			check(worker, s, key, path)
 		}
 	}
+	for _, s := range cfg.Servers {
+		logs(s, "file_log", s.FileLog)
+	}
+	logs(onlyServer(cfg), "error_log", cfg.ErrorLog)
 	if cfg.PIDFile != "" {
-		check(thisProcess(), "pid_file", cfg.PIDFile)
+		check(thisProcess(), onlyServer(cfg), "pid_file", cfg.PIDFile)
 	}
 	return warnings, config.AsError(bad, nil)
 }

@@ -35,7 +35,8 @@ func inheritLedger(fd int, registry []byte) (*ledger, error) {
 
 // assign gives cfg's hosts their ids, until commit or the next assign.
 func (l *ledger) assign(cfg *config.Config) ([]int, error) {
-	ids, err := l.registry.Assign(hostKeys(cfg))
+	keys, _ := hostKeys(cfg)
+	ids, err := l.registry.Assign(keys)
 	if err != nil {
 		return nil, problem(cfg, "servers", err.Error(), "remove some")
 	}

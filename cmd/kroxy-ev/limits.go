@@ -61,14 +61,18 @@ func fileBudget(files, reactors, listeners, max, keep int) budget {
 
 // keepsIdle is how many idle connections to hosts cfg allows a reactor to keep.
 func keepsIdle(cfg *config.Config) int {
-	g := onlyGroup(cfg)
-	if onlyMode(cfg) != config.ModeHTTP {
-		return 0
+	n, auto := 0, 0
+	for _, use := range usedGroups(cfg) {
+		if use.mode != config.ModeHTTP {
+			continue
+		}
+		if use.group.UpstreamKeepalive == config.KeepaliveAuto {
+			auto = autoIdle
+			continue
+		}
+		n += use.group.UpstreamKeepalive * len(use.group.Hosts)
 	}
-	if g.UpstreamKeepalive == config.KeepaliveAuto {
-		return autoIdle
-	}
-	return g.UpstreamKeepalive * len(g.Hosts)
+	return n + auto
 }
 
 // shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors.

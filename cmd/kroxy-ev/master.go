@@ -100,14 +100,14 @@ func serveMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	defer m.pid.remove()
 	m.openDesk()
 	defer m.closeDesk()
-	log.Info("kroxy-ev: serving", append(servingOn(m.now.cfg), "workers", m.now.cfg.WorkersNum, "group", onlyGroup(m.now.cfg).Name)...)
+	log.Info("kroxy-ev: serving", append(servingOn(m.now.cfg), "workers", m.now.cfg.WorkersNum, "servers", len(m.now.cfg.Servers))...)
 	defer startNotifier(log).stop()
 	return m.run()
 }
 
 // begin starts the workers.
 func (m *master) begin(h *supervise.Handover, w *warnings) error {
-	next, err := m.read(nil, w)
+	next, err := m.read(w)
 	if err != nil {
 		return err
 	}
@@ -155,9 +155,9 @@ func (m *master) startWorkers(next *generation, who *syscall.Credential) (err er
 	return err
 }
 
-// read reads the configuration; if there is one in force, for it to follow.
-func (m *master) read(old *config.Config, w *warnings) (generation, error) {
-	cfg, err := loadAgain(m.path, old, 1, w)
+// read reads the configuration.
+func (m *master) read(w *warnings) (generation, error) {
+	cfg, err := loadAgain(m.path, 1, w)
 	if err == nil && cfg.WorkersNum > maxWorkers {
 		err = problem(cfg, "workers_num", fmt.Sprintf("%d workers are more than there can be", cfg.WorkersNum), fmt.Sprintf("write at most %d; one per CPU is enough", maxWorkers))
 	}
@@ -331,7 +331,7 @@ func (m *master) start(o order) {
 
 // reload has the workers go over to what the configuration says now, and returns the generation that is in force.
 func (m *master) reload(now generation, w *warnings) (generation, error) {
-	next, err := m.read(now.cfg, w)
+	next, err := m.read(w)
 	if err != nil {
 		return now, err
 	}

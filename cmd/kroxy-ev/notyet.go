@@ -1,8 +1,6 @@
 package main
 
 import (
-	"slices"
-
 	"kroxy-ev/config"
 )
 
@@ -30,12 +28,7 @@ func notYet(cfg *config.Config) (list []config.Problem) {
 			list = append(list, cfg.Problem(path, what+" not served yet", "remove it"))
 		}
 	}
-	for i, s := range cfg.Servers {
-		refuse(i > 0, s.Path, "more than one server is")
-		for _, l := range s.Listen {
-			refuse(l.TLS != s.TLS.Enabled, l.Path, "an entry of listen that differs from the others in TLS is")
-			refuse(!slices.Equal(l.ProxyProtocol, s.Listen[0].ProxyProtocol), l.Path, "an entry of listen that differs from the others in proxy_protocol is")
-		}
+	for _, s := range cfg.Servers {
 		for j, r := range s.Routes {
 			refuse(j > 0 || r.Match != nil, r.Path, "more than one route is")
 			refuse(len(r.To) != 1, r.Path, "anything but one group is")

@@ -98,8 +98,6 @@ func TestReloadOfAWrongFile(t *testing.T) {
 		elsewhere.settings = settings{"file_log": "/nowhere/at/all/access.log", "workers_num": 2}
 		more := s
 		more.settings = settings{"file_log": "/nowhere/at/all/access.log", "workers_num": 4}
-		other := s
-		other.mode = "http"
 		for name, bad := range map[string]struct {
 			text    []byte
 			pattern string
@@ -107,7 +105,6 @@ func TestReloadOfAWrongFile(t *testing.T) {
 			"half-written":     {good[:len(good)/2], `stream-\d+\.json:\d+:\d+: `},
 			"empty":            {nil, `stream-\d+\.json`},
 			"port in use":      {configText(h.Port, s), fmt.Sprintf("port %d is in use by another program", h.Port)},
-			"another mode":     {configText(p.port, other), `the mode of a running proxy cannot change`},
 			"bad log":          {configText(p.port, elsewhere), `/nowhere/at/all/access.log.*no such file`},
 			"bad log and more": {configText(p.port, more), `/nowhere/at/all/access.log.*no such file`},
 		} {

@@ -35,6 +35,7 @@ type proxy struct {
 	reactors []*reactor
 	places   map[string][]netip.AddrPort // where it listens, by the keys of listeners
 	now      *snapshot                   // nil before the first is committed
+	closing  sync.WaitGroup              // of logs, beside the loops
 	running  sync.WaitGroup
 	failed   chan error // the first reason why a reactor stopped by itself
 }
@@ -61,7 +62,7 @@ func newProxy(cfg *config.Config, opened sockets, t table, log *slog.Logger) (*p
 	p.limited = loglimit.New(log.Handler())
 	p.traffic = slog.New(p.limited)
 	p.signers = tlsconn.NewSigners(p.loops)
-	p.resolver = resolve.New(resolve.Options{Timeout: onlyGroup(cfg).ResolveTimeout, Report: p.resolveChanged})
+	p.resolver = resolve.New(resolve.Options{Timeout: resolveTimeout(cfg), Report: p.resolveChanged})
 	if err := p.open(cfg, opened, t); err != nil {
 		opened.close()
 		p.close()
@@ -87,13 +88,23 @@ func (p *proxy) open(cfg *config.Config, opened sockets, t table) error {
 			return err
 		}
 		p.reactors = append(p.reactors, r)
-		for _, key := range opened.sorted() {
-			if err := r.listen(key, opened.take(key, i), p.limit, p.paused.report); err != nil {
-				return err
-			}
+		if err := r.take(s, opened.of(i)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// resolveTimeout is how long a lookup may take: as long as anybody would wait for it.
+func resolveTimeout(cfg *config.Config) time.Duration {
+	var longest time.Duration
+	for _, use := range usedGroups(cfg) {
+		if use.group.ResolveTimeout == 0 {
+			return 0
+		}
+		longest = max(longest, use.group.ResolveTimeout)
+	}
+	return longest
 }
 
 // listensOn has connections to what s listens on refused from now on: they would come back. Opened are its sockets, as far as they are
@@ -150,11 +161,8 @@ func (p *proxy) commit(s *snapshot, opened sockets) error {
 	errs := []error{p.listensOn(s, opened)}
 	taken := make(chan error, len(p.reactors))
 	for i, r := range p.reactors {
-		own := make(map[string]int, len(opened))
-		for key := range opened {
-			own[key] = opened.take(key, i)
-		}
-		r.loop.Post(func() { taken <- r.take(s, own, p.limit, p.paused.report) })
+		own := opened.of(i)
+		r.loop.Post(func() { taken <- r.take(s, own) })
 	}
 	for range p.reactors {
 		errs = append(errs, <-taken)
@@ -188,7 +196,7 @@ func (p *proxy) start() {
 
 // drain has clients told that no more is answered, stops accepting at once and returns a channel that is closed when no session is left.
 func (p *proxy) drain() <-chan struct{} {
-	return p.whenDrained(func(r *reactor, drained func()) { r.server.Shutdown(drained) })
+	return p.whenDrained((*reactor).drain)
 }
 
 // leave is drain for sockets that others will not serve, as they do those of the keys in shared: it goes on accepting until nobody is
@@ -225,12 +233,7 @@ func (p *proxy) stay() {
 // abort stops accepting and ends every session, at once. A drain that was begun ends with that.
 func (p *proxy) abort() {
 	for _, r := range p.reactors {
-		r.loop.Post(func() {
-			for _, l := range r.listeners {
-				l.Close()
-			}
-			r.server.Abort()
-		})
+		r.loop.Post(r.abort)
 	}
 }
 
@@ -243,13 +246,12 @@ func (p *proxy) active() int64 {
 	return n
 }
 
-// reopen opens the access log anew, after logrotate(8) has moved it away.
+// reopen opens the access logs anew, after logrotate(8) has moved them away.
 func (p *proxy) reopen() {
-	if p.now.access == nil {
-		return
-	}
-	if err := p.now.access.Reopen(); err != nil {
-		p.log.Error("access log: reopening failed", "error", err)
+	for _, log := range p.now.logs {
+		if err := log.Reopen(); err != nil {
+			p.log.Error("access log: reopening failed", "error", err)
+		}
 	}
 }
 
@@ -263,7 +265,7 @@ func (p *proxy) close() {
 	}
 	p.running.Wait()
 	for _, r := range p.reactors {
-		r.server.Shutdown(func() {})
+		r.drain(func() {})
 		r.connector.Close()
 		r.tls.Close()
 		r.loop.Close()
@@ -274,6 +276,7 @@ func (p *proxy) close() {
 	if p.now != nil {
 		p.discard(p.now)
 	}
+	p.closing.Wait()
 }
 
 // reactorCount is how many reactors run in a process without workers.

@@ -2,111 +2,113 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
-	"kroxy-ev/config"
 	"kroxy-ev/engine"
-	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec"
 	"kroxy-ev/streamcodec"
 )
 
-// server is a codec's server on one loop, as far as a reactor needs it.
-type server interface {
-	Serve(fd int, limit *engine.Limit, paused func(error)) (*engine.Listener, error)
-	Shutdown(drained func())
-	Resume()
-	Abort()
-}
-
-// reactor is one loop and what serves on it.
+// reactor is one loop and what serves on it: a codec's server for each mode, and the places where clients come in.
 type reactor struct {
 	loop      *engine.Loop
 	tls       *tlsconn.Handshaker
 	connector *upstream.Connector
-	server    server
-	listeners map[string]*engine.Listener // of the current configuration, by their keys (config.Listen.Key)
-	leaving   *int                        // of the loop: how many listeners are still to come to their end, if it leaves
-	access    *accesslog.Buffer           // nil if there is none
-	swap      func(s *snapshot)           // on the loop
-	counts    func() counts               // may be called from any goroutine, as is
-	farewell  func()                      // has clients told, from now on, that nothing follows what they are sent
+	http      *httpcodec.Server
+	stream    *streamcodec.Server
+	accepting accepting
+	places    map[string]*place   // by config.Listen.Key
+	former    map[*place]struct{} // that have clients, and no socket or server any more
+	leaving   *int                // of the loop: how many listeners are still to come to their end, if it leaves
 }
 
-// newReactor makes a reactor that counts in the given row.
+// accepting is what all listeners are made with.
+type accepting struct {
+	limit  *engine.Limit
+	paused func(error)
+}
+
+// newReactor makes a reactor that counts in the given row, and has no places yet.
 func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 	loop, err := engine.NewLoop(engine.Options{MaxPipes: s.budget.pipes, MaxSpent: s.budget.spent})
 	if err != nil {
 		return nil, err
 	}
-	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop), listeners: make(map[string]*engine.Listener)}
-	r.logTo(s)
+	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop), accepting: accepting{p.limit, p.paused.report}, former: make(map[*place]struct{})}
 	r.connector = upstream.NewConnector(loop, row, r.tls, p.traffic)
-	r.connector.Swap(s.groups)
-	if onlyMode(s.cfg) == config.ModeHTTP {
-		v := httpcodec.NewServer(loop, httpcodec.Options{Settings: s.http, Connector: r.connector, TLS: r.tls, Access: r.access, Log: p.traffic})
-		r.server, r.swap = v, func(s *snapshot) { v.Swap(s.http, r.access) }
-		r.farewell = v.Farewell
-		r.counts = func() counts {
-			s := v.Stats()
-			return counts{active: s.Active.Load(), total: s.Exchanges.Load(), up: s.BytesUp.Load(), down: s.BytesDown.Load()}
-		}
-		return r, nil
-	}
-	v := streamcodec.NewServer(loop, streamcodec.Options{Settings: s.stream, Connector: r.connector, TLS: r.tls, Access: r.access, Log: p.traffic})
-	r.server, r.swap = v, func(s *snapshot) { v.Swap(s.stream, r.access) }
-	r.farewell = func() {} // there is no way to say so
-	r.counts = func() counts {
-		s := v.Stats()
-		return counts{active: s.Active.Load(), total: s.Sessions.Load(), up: s.BytesUp.Load(), down: s.BytesDown.Load()}
-	}
+	r.http = httpcodec.NewServer(loop, httpcodec.Options{Connector: r.connector, TLS: r.tls, Log: p.traffic})
+	r.stream = streamcodec.NewServer(loop, streamcodec.Options{Connector: r.connector, TLS: r.tls, Log: p.traffic})
 	return r, nil
 }
 
-// logTo has the reactor's lines go to s's log.
-func (r *reactor) logTo(s *snapshot) {
-	switch {
-	case s.access == nil:
-		r.access = nil
-	case r.access.Log() == s.access:
-		r.access.SetFormat(s.format)
-	default:
-		r.access = s.access.NewBuffer(s.format)
+// counts may be called from any goroutine.
+func (r *reactor) counts() counts {
+	h, s := r.http.Stats(), r.stream.Stats()
+	return counts{
+		active: h.Active.Load() + s.Active.Load(),
+		total:  h.Exchanges.Load() + s.Sessions.Load(),
+		up:     h.BytesUp.Load() + s.BytesUp.Load(),
+		down:   h.BytesDown.Load() + s.BytesDown.Load(),
 	}
 }
 
-// listen has the reactor accept from fd, which it owns from now on, for the listener of that key.
-func (r *reactor) listen(key string, fd int, limit *engine.Limit, paused func(error)) error {
-	l, err := r.server.Serve(fd, limit, paused)
-	if err == nil {
-		r.listeners[key] = l
+// take goes over to s, on the loop, and to the listening sockets among fds, which are by the keys of places and owned from now on.
+// Places that s does not have are left.
+func (r *reactor) take(s *snapshot, fds map[string]int) error {
+	r.connector.Swap(s.pools)
+	old := r.places
+	r.places = make(map[string]*place, len(old))
+	var err error
+	for i := range s.entries {
+		e := &s.entries[i]
+		for i, l := range e.server.Listen {
+			key := l.Key()
+			fd, given := fds[key]
+			delete(fds, key)
+			pl := old[key]
+			if pl != nil && pl.mode != e.server.Mode {
+				if !given { // another codec serves the same socket
+					fd, given = pl.socket()
+				}
+				pl = nil
+			} else {
+				delete(old, key)
+			}
+			if pl == nil {
+				pl = r.newPlace(e)
+			}
+			pl.swap(e, i)
+			if failed := pl.listen(fd, given); failed != nil {
+				err = errors.Join(err, fmt.Errorf("kroxy-ev: while beginning to serve %s: %w", key, failed))
+				continue
+			}
+			r.places[key] = pl
+		}
+	}
+	for _, fd := range fds {
+		engine.CloseFD(int32(fd))
+	}
+	for pl := range r.former {
+		pl.follow(s)
+	}
+	for key, pl := range old {
+		pl.leave(s, r.places[key] != nil)
 	}
 	return err
 }
 
-// take goes over to s, on the loop, and to the sockets in opened, which are owned from now on. Listeners that s does not have come to
-// their end.
-func (r *reactor) take(s *snapshot, opened map[string]int, limit *engine.Limit, paused func(error)) error {
-	r.logTo(s)
-	r.connector.Swap(s.groups)
-	r.swap(s)
-	var errs []error
-	for key, fd := range opened {
-		old := r.listeners[key]
-		if err := r.listen(key, fd, limit, paused); err != nil {
-			errs = append(errs, err)
-		} else if old != nil {
-			old.Retire(nil)
+// drain stops accepting at once, and calls drained once no session is left; both on the loop.
+func (r *reactor) drain(drained func()) {
+	left := 2
+	one := func() {
+		if left--; left == 0 {
+			drained()
 		}
 	}
-	for key, l := range r.listeners {
-		if !s.keys[key] {
-			delete(r.listeners, key)
-			l.Retire(nil)
-		}
-	}
-	return errors.Join(errs...)
+	r.http.Shutdown(one)
+	r.stream.Shutdown(one)
 }
 
 // leave stops accepting, without a client noticing, and calls drained once no session is left; both on the loop. The sockets of the
@@ -114,25 +116,39 @@ func (r *reactor) take(s *snapshot, opened map[string]int, limit *engine.Limit, 
 func (r *reactor) leave(shared keys, drained func()) {
 	r.farewell() // once more: an earlier leave may have been taken back since
 	left := new(int)
-	*left = len(r.listeners)
+	*left = len(r.places)
 	r.leaving = left
 	ended := func() {
-		if *left--; *left == 0 && r.leaving == left { // not if it was taken back since, be it that r leaves again
-			r.server.Shutdown(drained)
+		if *left--; *left == 0 && r.leaving == left { // not if it was taken back since, even if r leaves again
+			r.drain(drained)
 		}
 	}
-	for key, l := range r.listeners {
+	for key, pl := range r.places {
 		if shared[key] {
-			l.Close()
+			pl.listener.Close()
 			ended()
 		} else {
-			l.Retire(ended)
+			pl.listener.Retire(ended)
 		}
 	}
 }
 
+// farewell has clients told, from now on, that nothing follows what they are sent, where there is a way to say so. It may be called
+// from any goroutine.
+func (r *reactor) farewell() { r.http.Farewell() }
+
 // stay takes leave back, on the loop; accepting begins with the next take.
 func (r *reactor) stay() {
 	r.leaving = nil
-	r.server.Resume()
+	r.http.Resume()
+	r.stream.Resume()
+}
+
+// abort ends accepting and every session, on the loop.
+func (r *reactor) abort() {
+	for _, pl := range r.places {
+		pl.listener.Close()
+	}
+	r.http.Abort()
+	r.stream.Abort()
 }

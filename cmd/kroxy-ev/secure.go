@@ -17,9 +17,8 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// tlsServer is how clients are spoken to by cfg; nil for plain TCP.
-func (p *proxy) tlsServer(cfg *config.Config, t tickets) (*tlsconn.Server, error) {
-	from := onlyServer(cfg)
+// tlsServer is how clients of a server that come by TLS are spoken to; nil if none do.
+func (p *proxy) tlsServer(cfg *config.Config, from *config.Server, t tickets) (*tlsconn.Server, error) {
 	if !from.TLS.Enabled {
 		return nil, nil
 	}
@@ -27,7 +26,7 @@ func (p *proxy) tlsServer(cfg *config.Config, t tickets) (*tlsconn.Server, error
 		VerifyClient:     from.TLS.VerifyClient,
 		ClientCAs:        from.TLS.ClientCA,
 		MinVersion:       tls.VersionTLS12,
-		Protocols:        protocols(cfg, "http/1.1", "http/1.0"),
+		Protocols:        protocols(from.Mode, "http/1.1", "http/1.0"),
 		TicketKeys:       t,
 		HandshakeTimeout: from.TLSHandshakeTimeout,
 		Signers:          p.signers,
@@ -40,14 +39,14 @@ func (p *proxy) tlsServer(cfg *config.Config, t tickets) (*tlsconn.Server, error
 	}
 	s, err := tlsconn.NewServer(o)
 	if err != nil {
-		return nil, problem(cfg, "tls_enabled", err.Error(), "correct the certificates")
+		return nil, serverProblem(cfg, from, "tls_enabled", err.Error(), "correct the certificates")
 	}
 	return s, nil
 }
 
-// tlsClient is how a host of g is spoken to; nil for plain TCP.
-func (p *proxy) tlsClient(cfg *config.Config, g *config.Group, h config.Host) (*tlsconn.Client, error) {
-	set := &g.ProxyTLS
+// tlsClient is how a host of a group is spoken to; nil for plain TCP.
+func (p *proxy) tlsClient(cfg *config.Config, use groupUse, h config.Host) (*tlsconn.Client, error) {
+	set := &use.group.ProxyTLS
 	if !set.Enabled {
 		return nil, nil
 	}
@@ -55,7 +54,7 @@ func (p *proxy) tlsClient(cfg *config.Config, g *config.Group, h config.Host) (*
 		ServerName: h.Called(),
 		Verify:     set.Verify,
 		CAs:        set.CA,
-		Protocols:  protocols(cfg, "http/1.1"),
+		Protocols:  protocols(use.mode, "http/1.1"),
 		Signers:    p.signers,
 	}
 	if set.ServerName != "" {
@@ -66,14 +65,14 @@ func (p *proxy) tlsClient(cfg *config.Config, g *config.Group, h config.Host) (*
 	}
 	c, err := tlsconn.NewClient(o)
 	if err != nil {
-		return nil, problem(cfg, "servers."+g.Name+".proxy_tls_enabled", err.Error(), "correct the certificates")
+		return nil, problemAt(cfg, use.group.Path+".proxy_tls_enabled", err.Error(), "correct the certificates")
 	}
 	return c, nil
 }
 
 // protocols are what is offered by ALPN: in stream mode nobody here knows what will be spoken.
-func protocols(cfg *config.Config, http ...string) []string {
-	if onlyMode(cfg) == config.ModeHTTP {
+func protocols(mode config.Mode, http ...string) []string {
+	if mode == config.ModeHTTP {
 		return http
 	}
 	return nil
@@ -118,7 +117,7 @@ type stamp struct {
 func (u *upkeep) follow(cfg *config.Config) {
 	u.stop()
 	files := cfg.Files()
-	if len(files) == 0 && !onlyServer(cfg).TLS.Enabled {
+	if len(files) == 0 && !speaksTLS(cfg) {
 		*u = upkeep{made: u.made}
 		return
 	}
@@ -147,9 +146,19 @@ func (u *upkeep) rotated(cfg *config.Config) {
 // plan says when the next key is due.
 func (u *upkeep) plan(cfg *config.Config) {
 	u.rotate = time.Time{}
-	if set := onlyServer(cfg).TLS; set.Enabled && set.TicketRotation > 0 {
-		u.rotate = u.made.Add(set.TicketRotation)
+	for _, s := range cfg.Servers {
+		if !s.TLS.Enabled || s.TLS.TicketRotation == 0 {
+			continue
+		}
+		if due := u.made.Add(s.TLS.TicketRotation); u.rotate.IsZero() || due.Before(u.rotate) {
+			u.rotate = due
+		}
 	}
+}
+
+// speaksTLS reports whether clients of any server come by TLS.
+func speaksTLS(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Servers, func(s *config.Server) bool { return s.TLS.Enabled })
 }
 
 // readRegular reads a file if it is one: opening a pipe would wait for whoever writes into it.

@@ -99,7 +99,7 @@ func serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 		defer s.desk.close()
 	}
 	p.start()
-	log.Info("kroxy-ev: serving", append(servingOn(cfg), "reactors", p.loops, "max_connections", p.now.budget.connections, "group", p.now.group.Name)...)
+	log.Info("kroxy-ev: serving", append(servingOn(cfg), "reactors", p.loops, "max_connections", p.now.budget.connections, "servers", len(cfg.Servers))...)
 	defer startNotifier(log).stop()
 	return s.run()
 }
@@ -165,7 +165,7 @@ func (s *single) reload(w *warnings) error {
 }
 
 func (s *single) tryReload(w *warnings) error {
-	cfg, err := loadAgain(s.path, s.now.cfg, s.loops, w)
+	cfg, err := loadAgain(s.path, s.loops, w)
 	if err != nil {
 		return err
 	}
@@ -244,8 +244,8 @@ func (s *single) renew(cfg *config.Config, newKeys bool) error {
 	return s.commit(next, nil)
 }
 
-// loadAgain reads a configuration that is to follow on old, or is the first if that is nil, for processes of so many reactors.
-func loadAgain(path string, old *config.Config, reactors int, w *warnings) (*config.Config, error) {
+// loadAgain reads a configuration for processes of so many reactors.
+func loadAgain(path string, reactors int, w *warnings) (*config.Config, error) {
 	cfg, doubts, err := readConfig(path)
 	if err == nil {
 		doubts = append(doubts, shortage(cfg, openFiles(), reactors)...)
@@ -255,10 +255,6 @@ func loadAgain(path string, old *config.Config, reactors int, w *warnings) (*con
 	}
 	if err != nil {
 		return nil, err
-	}
-	if old != nil && onlyMode(cfg) != onlyMode(old) {
-		mode := onlyMode(cfg).String()
-		return nil, &config.Error{Problems: []config.Problem{cfg.Problem(mode, "the mode of a running proxy cannot change; it serves "+onlyMode(old).String(), "start another one for "+mode)}}
 	}
 	return cfg, nil
 }

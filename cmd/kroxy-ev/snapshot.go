@@ -1,13 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"strconv"
 	"time"
 
 	"kroxy-ev/balance"
 	"kroxy-ev/config"
-	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
@@ -20,51 +20,76 @@ import (
 // snapshot is one configuration and what was made of it. It is immutable; a reload replaces it by another. Sessions and
 // exchanges that have begun with it keep its settings.
 type snapshot struct {
-	cfg    *config.Config
-	keys   keys // of its listeners
-	budget budget
-	access *accesslog.Log // nil if there is none; its successor may go on with it
-	format *logformat.Format
-	group  *upstream.Group
-	groups *upstream.Groups
-	stream *streamcodec.Settings // in stream mode
-	http   *httpcodec.Settings   // in http mode
+	cfg     *config.Config
+	keys    keys // of its listeners
+	budget  budget
+	logs    map[string]*sharedLog // by path
+	groups  []*upstream.Group     // that traffic goes to
+	pools   *upstream.Groups      // the same, for connectors
+	entries []entry               // one for each of cfg's servers
+}
+
+// entry is what the clients of one server get, from whichever of its listeners they come.
+type entry struct {
+	server  *config.Server
+	opening []*opening.Rules // what comes before the codec, for each of the server's listeners; nil for nothing
+	access  *sharedLog       // nil for none
+	format  *logformat.Format
+	stream  *streamcodec.Settings // in stream mode
+	http    *httpcodec.Settings   // in http mode
 }
 
 // prepare makes a snapshot of cfg, to be committed or discarded; nothing changes yet.
 func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
-	s := &snapshot{cfg: cfg, keys: make(keys), budget: p.share(cfg)}
+	s := &snapshot{cfg: cfg, keys: make(keys), budget: p.share(cfg), logs: make(map[string]*sharedLog), entries: make([]entry, len(cfg.Servers))}
 	for _, l := range listens(cfg) {
 		s.keys[l.Key()] = true
 	}
-	var err error
-	if s.format, err = compileFormat(cfg); err != nil {
-		return nil, problem(cfg, "format_log", err.Error(), "correct it")
-	}
-	if s.group, err = p.newGroup(cfg, g.ids); err != nil {
-		return nil, err
-	}
-	s.groups = upstream.NewGroups([]*upstream.Group{s.group}, s.budget.idle, s.budget.share)
-	server, err := p.tlsServer(cfg, g.tickets)
+	groups, err := p.makeGroups(cfg, g.ids)
 	if err != nil {
 		return nil, err
 	}
-	p.makeRoom(server)
-	if onlyMode(cfg) == config.ModeHTTP {
-		if s.http, err = s.httpSettings(); err != nil {
-			return nil, problem(cfg, "headers", err.Error(), "correct it")
-		}
-		s.http.Opening = s.opening(server)
-	} else {
-		s.stream = s.streamSettings()
-		s.stream.Opening = s.opening(server)
+	for _, use := range usedGroups(cfg) {
+		s.groups = append(s.groups, groups[use].Group)
 	}
-	return s, p.openAccessLog(s)
+	s.pools = upstream.NewGroups(s.groups, s.budget.idle, s.budget.share)
+	for i, server := range cfg.Servers {
+		if s.entries[i], err = p.newEntry(cfg, server, groups, g.tickets); err != nil {
+			return nil, err
+		}
+	}
+	for i := range s.entries {
+		if err := p.openAccessLog(s, &s.entries[i]); err != nil {
+			p.discard(s)
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// newEntry makes all of an entry but its log.
+func (p *proxy) newEntry(cfg *config.Config, server *config.Server, groups groups, t tickets) (e entry, err error) {
+	e.server = server
+	if e.format, err = compileFormat(server); err != nil {
+		return e, serverProblem(cfg, server, "format_log", err.Error(), "correct it")
+	}
+	tls, err := p.tlsServer(cfg, server, t)
+	if err != nil {
+		return e, err
+	}
+	p.makeRoom(tls)
+	var peeks bool
+	if server.Mode == config.ModeStream {
+		e.stream, peeks = streamSettings(server, groups)
+	} else if e.http, err = httpSettings(cfg, server, groups); err != nil {
+		return e, err
+	}
+	e.opening = openings(server, tls, peeks)
+	return e, nil
 }
 
 // compileFormat makes what access log lines are made by.
-func compileFormat(cfg *config.Config) (*logformat.Format, error) {
-	s := onlyServer(cfg)
+func compileFormat(s *config.Server) (*logformat.Format, error) {
 	if s.FormatFields != nil {
 		return logformat.CompileFields(s.FormatFields, s.Mode.LogMode())
 	}
@@ -76,33 +101,34 @@ func (p *proxy) share(cfg *config.Config) budget {
 	return fileBudget(openFiles(), p.loops, len(listens(cfg)), cfg.MaxConnections, keepsIdle(cfg))
 }
 
-// openAccessLog gives s the log that is open already, or its own.
-func (p *proxy) openAccessLog(s *snapshot) error {
-	path := onlyServer(s.cfg).FileLog
+// openAccessLog gives e the log that it is to write to: one that is open already, or a new one.
+func (p *proxy) openAccessLog(s *snapshot, e *entry) error {
+	path := e.server.FileLog
 	if path == "" {
 		return nil
 	}
-	if p.now != nil && onlyServer(p.now.cfg).FileLog == path {
-		s.access = p.now.access
+	if e.access = s.logs[path]; e.access != nil {
 		return nil
 	}
-	var err error
-	s.access, err = accesslog.Open(path, accesslog.Options{Report: func(err error) {
-		p.log.Error("access log: lines are being lost or writing fails", "error", err)
-	}})
-	if err != nil {
-		return problem(s.cfg, "file_log", err.Error(), "name a file in a directory that exists and that this user may write to")
+	if p.now != nil {
+		e.access = p.now.logs[path]
 	}
+	if e.access == nil {
+		log, err := p.openLog(path)
+		if err != nil {
+			return serverProblem(s.cfg, e.server, "file_log", err.Error(), "name a file in a directory that exists and that this user may write to")
+		}
+		e.access = log
+	}
+	e.access.hold()
+	s.logs[path] = e.access
 	return nil
 }
 
 // discard releases a snapshot that was not committed, or has had its time.
 func (p *proxy) discard(s *snapshot) {
-	if s.access == nil || p.now != nil && p.now != s && p.now.access == s.access {
-		return
-	}
-	if err := s.access.Close(flushTimeout); err != nil {
-		p.log.Error("access log: closing failed", "error", err)
+	for _, log := range s.logs {
+		log.release()
 	}
 }
 
@@ -110,9 +136,62 @@ func (p *proxy) discard(s *snapshot) {
 // for a client to wait for the next host.
 const hostTimeout = 3 * time.Second
 
-// newGroup builds the group that traffic goes to.
-func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error) {
-	from := onlyGroup(cfg)
+// groups are the groups that a configuration's routes use, each made once for each mode that uses it.
+type groups map[groupUse]group
+
+// group is a group, and how requests name its hosts.
+type group struct {
+	*upstream.Group
+	names []httpcodec.HostName
+}
+
+// groupUse is a group in the mode of servers that use it: what is spoken to its hosts depends on that.
+type groupUse struct {
+	group *config.Group
+	mode  config.Mode
+}
+
+// usedGroups yields the groups that cfg's routes lead to, in the order of the file, each once for each mode.
+func usedGroups(cfg *config.Config) []groupUse {
+	var list []groupUse
+	seen := make(map[groupUse]bool)
+	for _, s := range cfg.Servers {
+		for i := range s.Routes {
+			for _, t := range s.Routes[i].To {
+				if use := (groupUse{t.Group, s.Mode}); !seen[use] {
+					seen[use] = true
+					list = append(list, use)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// makeGroups builds the groups that traffic goes to. Their hosts are counted under ids, as hostKeys has them.
+func (p *proxy) makeGroups(cfg *config.Config, ids []int) (groups, error) {
+	_, places := hostKeys(cfg)
+	made := make(groups)
+	for _, use := range usedGroups(cfg) {
+		own := make([]int, len(use.group.Hosts))
+		for i, at := range places[use.group] {
+			if at >= len(ids) {
+				return nil, fmt.Errorf("kroxy-ev: there are %d ids of hosts, too few", len(ids))
+			}
+			own[i] = ids[at]
+		}
+		g, err := p.newGroup(cfg, use, own)
+		if err != nil {
+			return nil, err
+		}
+		made[use] = group{g, hostNames(use.group)}
+	}
+	return made, nil
+}
+
+// newGroup builds a group whose hosts are counted under these ids.
+func (p *proxy) newGroup(cfg *config.Config, use groupUse, ids []int) (*upstream.Group, error) {
+	from := use.group
 	var names []string
 	for _, h := range from.Hosts {
 		names = append(names, h.Matches())
@@ -130,7 +209,7 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 		TCPKeepalive: from.TCPKeepalive, Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout}
 	for _, h := range from.Hosts {
 		host := p.newHost(h)
-		if host.TLS, err = p.tlsClient(cfg, from, h); err != nil {
+		if host.TLS, err = p.tlsClient(cfg, use, h); err != nil {
 			return nil, err
 		}
 		g.Hosts = append(g.Hosts, host)
@@ -138,62 +217,101 @@ func (p *proxy) newGroup(cfg *config.Config, ids []int) (*upstream.Group, error)
 	return g, nil
 }
 
-// opening says what comes before the codec; nil for nothing. Clients are spoken to as server says, by plain TCP if that is nil.
-func (s *snapshot) opening(server *tlsconn.Server) *opening.Rules {
-	from := onlyServer(s.cfg)
-	r := &opening.Rules{
-		Senders:  from.Listen[0].ProxyProtocol,
-		TLS:      server,
-		PeekName: server == nil && from.Mode == config.ModeStream && s.group.Balance.Key() == balance.KeyServerName,
-		Timeout:  from.TLSHandshakeTimeout,
+// openings say, for each of the server's listeners, what comes before the codec; nil for nothing. Clients who come by TLS are
+// spoken to as tls says, and peeks says that the name in the hellos of others is looked at.
+func openings(from *config.Server, tls *tlsconn.Server, peeks bool) []*opening.Rules {
+	list := make([]*opening.Rules, len(from.Listen))
+	for i, l := range from.Listen {
+		r := &opening.Rules{Senders: l.ProxyProtocol, PeekName: peeks && !l.TLS, Timeout: from.TLSHandshakeTimeout}
+		if l.TLS {
+			r.TLS = tls
+		}
+		if r.Senders != nil || r.TLS != nil || r.PeekName {
+			list[i] = r
+		}
 	}
-	if r.Senders == nil && r.TLS == nil && !r.PeekName {
-		return nil
-	}
-	return r
+	return list
 }
 
-// streamSettings turns the configuration into what stream mode needs.
-func (s *snapshot) streamSettings() *streamcodec.Settings {
-	r := onlyRoute(s.cfg)
-	return &streamcodec.Settings{
-		Group:            s.group,
-		ReadTimeout:      r.ReadTimeout,
-		SendTimeout:      r.SendTimeout,
-		ProxyReadTimeout: r.ProxyReadTimeout,
-		ProxySendTimeout: r.ProxySendTimeout,
+// streamSettings turns a server of stream mode into what its codec needs. Peeks says that hosts are chosen by the name in a hello.
+func streamSettings(server *config.Server, groups groups) (set *streamcodec.Settings, peeks bool) {
+	set = &streamcodec.Settings{Routes: make([]streamcodec.Route, len(server.Routes))}
+	for i := range server.Routes {
+		from := &server.Routes[i]
+		r := streamcodec.Route{
+			Name:             from.Name,
+			ReadTimeout:      from.ReadTimeout,
+			SendTimeout:      from.SendTimeout,
+			ProxyReadTimeout: from.ProxyReadTimeout,
+			ProxySendTimeout: from.ProxySendTimeout,
+		}
+		for _, t := range from.To {
+			g := groups[groupUse{t.Group, server.Mode}]
+			peeks = peeks || g.Balance.Key() == balance.KeyServerName
+			r.Targets = append(r.Targets, streamcodec.Target{Group: g.Group, Weight: t.Weight})
+		}
+		set.Routes[i] = r
 	}
+	return set, peeks
 }
 
-// httpSettings turns the configuration into what http mode needs.
-func (s *snapshot) httpSettings() (*httpcodec.Settings, error) {
-	from, r, g := onlyServer(s.cfg), onlyRoute(s.cfg), onlyGroup(s.cfg)
-	policies, problems := policy.Compile(r, nil)
-	if problems != nil {
-		return nil, config.AsError(policyProblems(s.cfg, r, problems), nil)
-	}
+// httpSettings turns a server of http mode into what its codec needs.
+func httpSettings(cfg *config.Config, server *config.Server, groups groups) (*httpcodec.Settings, error) {
 	set := &httpcodec.Settings{
-		Group:               s.group,
-		Policies:            policies,
-		ClientHeaderTimeout: from.ClientHeaderTimeout,
-		ClientBodyTimeout:   r.ClientBodyTimeout,
-		KeepaliveTimeout:    from.KeepaliveTimeout,
-		SendTimeout:         r.SendTimeout,
-		ProxyReadTimeout:    r.ProxyReadTimeout,
-		ProxySendTimeout:    r.ProxySendTimeout,
-		MaxBodySize:         r.MaxBodySize,
-		UpstreamHost:        r.UpstreamHost,
-		Forwarded:           from.ForwardedHeaders,
-		Trusted:             from.TrustedProxies,
+		ClientHeaderTimeout: server.ClientHeaderTimeout,
+		KeepaliveTimeout:    server.KeepaliveTimeout,
+		Forwarded:           server.ForwardedHeaders,
+		Trusted:             server.TrustedProxies,
+		Unrouted: httpcodec.Route{
+			ClientBodyTimeout: server.ClientBodyTimeout,
+			SendTimeout:       server.SendTimeout,
+			MaxBodySize:       server.MaxBodySize,
+		},
+		Routes: make([]httpcodec.Route, len(server.Routes)),
 	}
+	for i := range server.Routes {
+		r, err := httpRoute(cfg, &server.Routes[i], groups)
+		if err != nil {
+			return nil, err
+		}
+		set.Routes[i] = r
+	}
+	return set, nil
+}
+
+// httpRoute turns a route of http mode into what its codec needs.
+func httpRoute(cfg *config.Config, from *config.Route, groups groups) (httpcodec.Route, error) {
+	r := httpcodec.Route{
+		Name:              from.Name,
+		UpstreamHost:      from.UpstreamHost,
+		MaxBodySize:       from.MaxBodySize,
+		ClientBodyTimeout: from.ClientBodyTimeout,
+		SendTimeout:       from.SendTimeout,
+		ProxyReadTimeout:  from.ProxyReadTimeout,
+		ProxySendTimeout:  from.ProxySendTimeout,
+	}
+	var problems []policy.Problem
+	if r.Policies, problems = policy.Compile(from, nil); problems != nil {
+		return r, config.AsError(policyProblems(cfg, from, problems), nil)
+	}
+	for _, t := range from.To {
+		g := groups[groupUse{t.Group, config.ModeHTTP}]
+		r.Targets = append(r.Targets, httpcodec.Target{Group: g.Group, Names: g.names, Weight: t.Weight})
+	}
+	return r, nil
+}
+
+// hostNames are how requests name the hosts of g.
+func hostNames(g *config.Group) []httpcodec.HostName {
 	usual := uint16(80)
 	if g.ProxyTLS.Enabled {
 		usual = 443
 	}
+	var list []httpcodec.HostName
 	for _, h := range g.Hosts {
-		set.Names = append(set.Names, httpcodec.HostName{Name: []byte(h.Called()), Authority: []byte(authority(h, usual))})
+		list = append(list, httpcodec.HostName{Name: []byte(h.Called()), Authority: []byte(authority(h, usual))})
 	}
-	return set, nil
+	return list
 }
 
 // newHost makes of h what is connected to.
@@ -224,23 +342,47 @@ func authority(h config.Host, usual uint16) string {
 	return name
 }
 
-// hostKeys names the hosts that traffic goes to, each differently, for a balance.Registry.
-func hostKeys(cfg *config.Config) []string {
-	g := onlyGroup(cfg)
-	seen := make(map[string]int, len(g.Hosts))
-	keys := make([]string, len(g.Hosts))
-	for i, h := range g.Hosts {
-		key := g.Name + "/" + hostPlace(h)
-		if h.Alias != "" {
-			key += "=" + h.Alias
+// hostKeys names the hosts that traffic goes to, each differently, for a balance.Registry, and says which of these names the hosts
+// of each group have. Groups of one name have the same hosts, as far as these are called alike.
+func hostKeys(cfg *config.Config) (keys []string, places map[*config.Group][]int) {
+	known := make(map[string]int)
+	places = make(map[*config.Group][]int)
+	for _, use := range usedGroups(cfg) {
+		g := use.group
+		if places[g] != nil {
+			continue
 		}
-		keys[i] = key + "#" + strconv.Itoa(seen[key])
-		seen[key]++
+		seen := make(map[string]int, len(g.Hosts))
+		for _, h := range g.Hosts {
+			key := hostKey(g, h)
+			numbered := key + "#" + strconv.Itoa(seen[key])
+			seen[key]++
+			at, ok := known[numbered]
+			if !ok {
+				at = len(keys)
+				known[numbered] = at
+				keys = append(keys, numbered)
+			}
+			places[g] = append(places[g], at)
+		}
 	}
-	return keys
+	return keys, places
 }
 
-// problem is an error at a key of a configuration.
+func hostKey(g *config.Group, h config.Host) string {
+	key := g.Name + "/" + hostPlace(h)
+	if h.Alias != "" {
+		key += "=" + h.Alias
+	}
+	return key
+}
+
+// problem is an error at a key of a configuration that is the process's.
 func problem(cfg *config.Config, key, what, remedy string) error {
-	return &config.Error{Problems: []config.Problem{cfg.Problem(cfg.PathOf(onlyServer(cfg), key), what, remedy)}}
+	return serverProblem(cfg, onlyServer(cfg), key, what, remedy)
+}
+
+// serverProblem is an error at a key of a server.
+func serverProblem(cfg *config.Config, s *config.Server, key, what, remedy string) error {
+	return problemAt(cfg, cfg.PathOf(s, key), what, remedy)
 }

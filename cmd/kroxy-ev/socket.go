@@ -19,11 +19,14 @@ import (
 // sockets are listening sockets by their keys (config.Listen.Key), one for each reactor of a process.
 type sockets map[string][]int
 
-// take returns the socket of a key for a reactor, which is the caller's from now on.
-func (s sockets) take(key string, reactor int) int {
-	fd := s[key][reactor]
-	s[key][reactor] = -1
-	return fd
+// of are those of one reactor, by their keys, which are the caller's from now on.
+func (s sockets) of(reactor int) map[string]int {
+	fds := make(map[string]int, len(s))
+	for key, list := range s {
+		fds[key] = list[reactor]
+		list[reactor] = -1
+	}
+	return fds
 }
 
 // close closes those that were not taken.

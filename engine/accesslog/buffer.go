@@ -84,6 +84,17 @@ func (b *Buffer) SetFormat(f *logformat.Format) {
 	b.mu.Unlock()
 }
 
+// Release says that the producer is done with the buffer, which another may get then. Its lines are still written. On a nil Buffer
+// it does nothing.
+func (b *Buffer) Release() {
+	if b == nil {
+		return
+	}
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	b.log.unused = append(b.log.unused, b)
+}
+
 // write appends p, made into whole lines, and tells whether there was room.
 func (b *Buffer) write(p []byte) bool {
 	b.mu.Lock()

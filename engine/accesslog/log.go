@@ -67,6 +67,7 @@ type Log struct {
 
 	mu        sync.Mutex // before a Buffer's
 	buffers   []*Buffer  // only appended to
+	unused    []*Buffer  // those of them that were released
 	closed    bool
 	abandoned bool
 	pending   []byte // taken from a buffer and not yet written
@@ -136,11 +137,17 @@ func (l *Log) start(out output, open func() (output, error)) {
 	go l.run()
 }
 
-// NewBuffer makes a buffer for one producer. It lives as long as the log.
+// NewBuffer makes a buffer for one producer, until that releases it.
 func (l *Log) NewBuffer(f *logformat.Format) *Buffer {
-	b := &Buffer{log: l, format: f, limit: l.limit, discard: l.discard}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if n := len(l.unused); n > 0 {
+		b := l.unused[n-1]
+		l.unused = l.unused[:n-1]
+		b.SetFormat(f)
+		return b
+	}
+	b := &Buffer{log: l, format: f, limit: l.limit, discard: l.discard}
 	b.closed = l.closed
 	l.buffers = append(l.buffers, b)
 	return b

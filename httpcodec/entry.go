@@ -1,0 +1,106 @@
+package httpcodec
+
+import (
+	"net/netip"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/opening"
+)
+
+// Entry is what the clients of one listener get on a Server's loop. A reload changes it, for requests whose heads are read from then
+// on. Its methods belong to the loop's goroutine.
+type Entry struct {
+	EntryOptions
+	server  *Server
+	splits  map[*Route]*balance.Weighted // of routes with several targets, as far as they were needed
+	active  int                          // clients
+	leaving bool                         // no client stays after its next response
+	gone    func()                       // is called when there are no clients; nil if nobody waits for that
+}
+
+// EntryOptions are what an Entry gives.
+type EntryOptions struct {
+	Settings *Settings
+	// Access gets a record of each exchange that ends; nil for none.
+	Access *accesslog.Buffer
+	// Opening is what comes before a client's first byte for the codec; nil for nothing.
+	Opening *opening.Rules
+	// Port is the TCP port that is listened on; 0 if there is none.
+	Port uint16
+}
+
+// NewEntry makes an entry, for Serve.
+func (v *Server) NewEntry(o EntryOptions) *Entry { return &Entry{EntryOptions: o, server: v} }
+
+// Swap has requests that are read from now on go by o, those of clients that are connected already too, and exchanges that end from
+// now on be recorded as it says.
+func (e *Entry) Swap(o EntryOptions) { e.EntryOptions, e.splits = o, nil }
+
+// Leave has clients told that nothing follows their next response, and closes those that are idle. It is not taken back.
+func (e *Entry) Leave() {
+	e.leaving = true
+	for c := e.server.active; c != nil; {
+		next := c.next
+		if c.entry == e {
+			c.hurry()
+		}
+		c = next
+	}
+}
+
+// WhenEmpty calls gone once no client is left. The entry's listener must be closed.
+func (e *Entry) WhenEmpty(gone func()) {
+	e.gone = gone
+	e.checkEmpty()
+}
+
+func (e *Entry) checkEmpty() {
+	if e.gone != nil && e.active == 0 {
+		gone := e.gone
+		e.gone = nil
+		gone()
+	}
+}
+
+// accept takes a new client connection in. What it has sent already is read at once.
+func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
+	v := e.server
+	if l.Crowded() {
+		v.connector.Crowded(int(v.stats.Active.Load()), v.waiting)
+	}
+	c := v.client()
+	c.entry, c.settings, c.listener, c.peer = e, e.Settings, l, opening.Peer{Client: peer}
+	e.active++
+	if err := v.loop.Attach(&c.conn, fd, c); err != nil {
+		engine.CloseFD(fd)
+		v.log.Error("http: a client was dropped", "client", peer.Addr(), "error", err)
+		v.closed(c)
+		return
+	}
+	if e.Opening == nil {
+		c.wait()
+		return
+	}
+	c.state = clientOpening
+	if o := v.opener.Open(&c.conn, e.Opening, &c.peer, c); o != nil {
+		c.opening = o
+	}
+}
+
+// target chooses where the next request of r goes.
+func (e *Entry) target(r *Route) *Target {
+	if len(r.Targets) == 1 {
+		return &r.Targets[0]
+	}
+	split := e.splits[r]
+	if split == nil {
+		if e.splits == nil {
+			e.splits = make(map[*Route]*balance.Weighted)
+		}
+		split = r.split()
+		e.splits[r] = split
+	}
+	return &r.Targets[split.Next()]
+}

@@ -1,0 +1,40 @@
+package streamcodec
+
+import (
+	"time"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine/upstream"
+)
+
+// Settings is what the sessions of one configured server need of the configuration. It is immutable; a session keeps the one that
+// it began with.
+type Settings struct {
+	// Routes are where connections go, at least one.
+	Routes []Route
+}
+
+// Route is where a connection goes, and how long each side may be silent.
+type Route struct {
+	Name string
+	// Targets are the groups that share the route's connections, at least one.
+	Targets []Target
+	// ReadTimeout bounds the silence of a client that is waited for, SendTimeout the time in which it takes no byte;
+	// ProxyReadTimeout and ProxySendTimeout are the same for a host. Zero is no bound. See deadline.go.
+	ReadTimeout, SendTimeout, ProxyReadTimeout, ProxySendTimeout time.Duration
+}
+
+// Target is a group and its share of a route's connections.
+type Target struct {
+	Group  *upstream.Group
+	Weight int // of the sum over all targets; not negative, and not all of a route's are zero
+}
+
+// split shares choices out among the route's targets.
+func (r *Route) split() *balance.Weighted {
+	weights := make([]int, len(r.Targets))
+	for i := range r.Targets {
+		weights[i] = r.Targets[i].Weight
+	}
+	return balance.NewWeighted(weights)
+}
