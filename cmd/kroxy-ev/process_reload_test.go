@@ -2,7 +2,10 @@ package main_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -216,5 +219,38 @@ func TestReloadOfAccessLog(t *testing.T) {
 		p.rewrite(s)
 		p.mustOrder("reload")
 		logged(first, "one", "two", "two")
+	})
+}
+
+// Another mode at a reload: the socket stays, and who comes next is served by the other codec. Sessions go on, and a kept-alive
+// client has its answer and goes.
+func TestReloadToAnotherMode(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		hosts := named(t, 1)
+		tcp := listen(t, "127.0.0.1", echo)
+		web := setup{hosts: sites(hosts[0]), mode: "http", multi: multi, settings: settings{"workers_num": 2}}
+		raw := setup{hosts: endpoints(tcp), mode: "stream", multi: multi, settings: settings{"workers_num": 2}}
+		p := startHTTP(t, web)
+		answers := func(c *net.TCPConn) {
+			t.Helper()
+			send(t, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if _, body := reply(t, bufio.NewReader(c), "GET"); body != "A" {
+				t.Errorf("the answer is %q", body)
+			}
+		}
+		idle := p.dial()
+		answers(idle)
+		p.rewrite(raw)
+		p.mustOrder("reload")
+		held := p.dial()
+		expectEcho(t, held, "by the other mode")
+		if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("an idle client of the mode that is gone: %v, want the end", err)
+		}
+		p.rewrite(web)
+		p.mustOrder("reload")
+		answers(p.dial())
+		expectEcho(t, held, "held")
 	})
 }
