@@ -87,7 +87,7 @@ func TestWrongConfiguration(t *testing.T) {
 		"no such group":  {"{\"stream\": {\n \"proxy_to\": \"b\", " + hosts + "}}", `2:14: stream\.proxy_to: no group named "b" in servers; `},
 		"bad port":       {"{\"stream\": {\n \"port\": 70000, \"proxy_to\": \"a\", " + hosts + "}}", `2:10: stream\.port: `},
 		"negative time":  {"{\"stream\": {\n \"read_timeout\": -1, \"proxy_to\": \"a\", " + hosts + "}}", `2:18: stream\.read_timeout: `},
-		"wrong type":     {"{\"stream\": {\n \"read_timeout\": \"1s\", \"proxy_to\": \"a\", " + hosts + "}}", `2:18: stream\.read_timeout: `},
+		"wrong type":     {"{\"stream\": {\n \"read_timeout\": \"1x\", \"proxy_to\": \"a\", " + hosts + "}}", `2:18: stream\.read_timeout: `},
 		"algorithm":      {`{"stream": {"proxy_to": "a", "servers": {"a": {"balancing_algo": "fastest", "hosts": [{"host": "h", "port": 9}]}}}}`, `1:\d+: stream\.servers\.a\.balancing_algo: unknown algorithm "fastest"; `},
 		"log variable":   {`{"stream": {"format_log": "$status", "proxy_to": "a", ` + hosts + `}}`, `1:\d+: stream\.format_log: .*\$status`},
 		"several errors": {"{\"stream\": {\n\"port\": 0,\n\"read_timeout\": -1,\n\"proxy_to\": \"b\", " + hosts + "}}", `(?s)\.json:2:.*\.json:3:.*\.json:4:.*3 errors in`},
