@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/goccy/go-json"
+	"github.com/tailscale/hujson"
 )
 
 func FuzzParse(f *testing.F) {
@@ -36,51 +38,112 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	for _, seed := range moreSeeds {
+		f.Add([]byte(seed))
+	}
+	grammar, err := os.ReadFile("testdata/grammar.jsonc")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(grammar)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, warnings, err := Parse("f", data)
-		if (c == nil) != (err != nil) {
-			t.Fatalf("config %v, error %v", c, err)
-		}
-		problems := warnings
-		if err != nil {
-			e, isError := errors.AsType[*Error](err)
-			if !isError || len(e.Problems) == 0 {
-				t.Fatalf("the error is %#v", err)
-			}
-			problems = append(problems[:len(problems):len(problems)], e.Problems...)
-		}
 		lines := strings.Split(string(data), "\n")
-		for _, p := range problems {
-			if p.File != "f" || p.Path == "" || p.What == "" || p.Remedy == "" ||
-				p.Line < 1 || p.Line > len(lines) || p.Column < 1 || p.Column > utf8.RuneCountInString(lines[p.Line-1])+1 ||
-				strings.Contains(p.String(), "\n") {
-				t.Errorf("%#v", p)
-			}
+		for _, name := range []string{"f", "f.jsonc"} {
+			// What is included is the same again, and good and bad files.
+			s := Source{Path: name, Text: data, Included: map[string][]byte{
+				"x.json": data, "sites/a.json": []byte(`{"servers":{"b":{"hosts":[{"host":"h","port":1}]}},"http":{"routes":[{"proxy_to":"b"}]}}`),
+				"sites/b.json": []byte(`{"include":"a.json","http":[{"port":1,"respond":{}}],"send_timeout":"${N}"}`),
+			}, Found: map[string][]string{"sites/*.json": {"sites/a.json", "sites/b.json"}}, Env: map[string]string{"N": "5s", "E": ""}}
+			checkParse(t, s, lines)
+			checkScan(t, data, lines, lenient(name))
 		}
-		again, againWarnings, againErr := Parse("f", data)
-		if !reflect.DeepEqual(c, again) || !reflect.DeepEqual(warnings, againWarnings) || !reflect.DeepEqual(err, againErr) {
-			t.Error("a second parse differs")
-		}
-		if c != nil {
-			if with, _, err := c.Source().ParseWith(c.Files()); err != nil || !reflect.DeepEqual(c, with) {
-				t.Errorf("with what it has read, it parses differently: %v", err)
-			}
-		}
-		checkScan(t, data, lines)
 	})
 }
 
-// checkScan holds the scanner against encoding/json and goccy/go-json.
-func checkScan(t *testing.T, data []byte, lines []string) {
-	root, faults := scan(data, 0, false)
+// moreSeeds are of what Kroxy's files do not have.
+var moreSeeds = []string{
+	`{"include":["sites/*.json","x.json"],"http":{"port":2,"routes":[{"match":{"host":"a"},"redirect":{"to":"/x"}}]}}`,
+	`{"include":"x.json","stream":{"routes":[{"match":{"sni":["*.a"],"client":"::1"},"proxy_to":[{"group":"b","weight":0}]}]}}`,
+	`{"send_timeout":"1.5s","max_body_size":"1MB","http":[{"listen":[{"address":"::","port":"${N}"},{"unix":"/x","mode":"0600"}],"proxy_to":"b"}],"servers":{"b":{"hosts":[{"unix":"/y"}]}}}`,
+	"{ // c\n\"http\":/**/{\"port\":\"${P:-80}\",\"headers\":{\"A\":null},\"format_log\":\"${N}$status\",},}",
+	`{"headers":{"A":"a"},"http":{"headers":{"a":null},"request_headers":{"set":{"B":"$${"},"remove":null},"rewrite":null,"tls_enabled":null,"file_log":null,"proxy_to":null}}`,
+	`{"http":{"routes":[{"respond":{"status":204,"body":"x"}},{"redirect":{"to":"https://$host$request_uri","status":301},"match":{"header":{"a":{"regex":"("}},"path_regex":"/(a)"}}]},"workers_num":1}`,
+	`{"upstream":{},"bind":":80","http":{"listen":"[::]:80","server":{},"reverse_proxy":"x","proxy_to":"${E}"}}`,
+}
+
+// checkParse makes a configuration and looks at what comes of it.
+func checkParse(t *testing.T, s Source, lines []string) {
+	parse := func(s Source) (*Config, []Problem, error) { return parse(s, s, decoder{open: readPEM}) }
+	c, warnings, err := parse(s)
+	if (c == nil) != (err != nil) {
+		t.Fatalf("config %v, error %v", c, err)
+	}
+	problems := warnings
+	if err != nil {
+		e, isError := errors.AsType[*Error](err)
+		if !isError || len(e.Problems) == 0 {
+			t.Fatalf("the error is %#v", err)
+		}
+		problems = append(problems[:len(problems):len(problems)], e.Problems...)
+	}
+	for _, p := range problems {
+		if p.File == "" || p.Path == "" || p.What == "" || p.Remedy == "" || p.Line < 1 || p.Column < 1 || strings.Contains(p.String(), "\n") ||
+			p.File == s.Path && (p.Line > len(lines) || p.Column > utf8.RuneCountInString(lines[p.Line-1])+1) {
+			t.Errorf("%#v", p)
+		}
+	}
+	again, againWarnings, againErr := parse(s)
+	if !reflect.DeepEqual(c, again) || !reflect.DeepEqual(warnings, againWarnings) || !reflect.DeepEqual(err, againErr) {
+		t.Error("a second parse differs")
+	}
+	if c == nil {
+		return
+	}
+	if with, _, err := c.Source().ParseWith(c.Files()); err != nil || !reflect.DeepEqual(c, with) {
+		t.Errorf("with what it has read, it parses differently: %v", err)
+	}
+	for _, s := range c.Servers {
+		if len(s.Listen) == 0 || len(s.Routes) == 0 {
+			t.Errorf("%s has nothing to do: %+v", s.Path, s)
+		}
+		for _, r := range s.Routes {
+			n := 0
+			for _, is := range []bool{r.To != nil, r.Redirect != nil, r.Respond != nil} {
+				if is {
+					n++
+				}
+			}
+			if n != 1 {
+				t.Errorf("%s does %d things", r.Path, n)
+			}
+			for _, to := range r.To {
+				if !slices.Contains(c.Groups, to.Group) || len(to.Group.Hosts) == 0 {
+					t.Errorf("%s goes to a group that is not there, or has no hosts", r.Path)
+				}
+			}
+		}
+	}
+}
+
+// checkScan holds the scanner against encoding/json and goccy/go-json, and
+// tailscale/hujson where comments may be.
+func checkScan(t *testing.T, data []byte, lines []string, lenient bool) {
+	root, faults := scan(data, 0, lenient)
+	plain := data
+	if lenient {
+		// It wants the end of a line after //, and we do not.
+		if standard, err := hujson.Standardize(append(data[:len(data):len(data)], '\n')); err == nil {
+			plain = standard
+		}
+	}
 	if root == nil {
 		deep := strings.HasPrefix(faults[len(faults)-1].What, "nested more")
-		if stdjson.Valid(data) && utf8.Valid(data) && !deep {
+		if stdjson.Valid(plain) && utf8.Valid(data) && !deep {
 			t.Errorf("valid JSON is refused: %v", faults)
 		}
 		return
 	}
-	if !stdjson.Valid(data) || !json.Valid(data) {
+	if !stdjson.Valid(plain) || !json.Valid(plain) {
 		t.Fatal("invalid JSON is accepted")
 	}
 	var check func(n *node, path string)
