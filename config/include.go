@@ -141,7 +141,7 @@ func (d *decoder) merge(whole, part *node) {
 		m := part.members[i]
 		there := whole.get(m.key)
 		switch {
-		case m.repeated || m.key == "include":
+		case m.repeated || m.key == "include" || m.key == "$schema": // of the part alone
 		case there == nil:
 			whole.members = append(whole.members, m)
 		case m.key == "servers" && there.value.kind == kindObject && m.value.kind == kindObject:

@@ -45,8 +45,8 @@ const oneGroup = `{"hosts":[{"host":"h","port":1}]}`
 func TestInclude(t *testing.T) {
 	t.Parallel()
 	dir := tree(t, map[string]string{
-		"main.json":     `{"include":["sites/*.json","more.jsonc"],"servers":{"a":` + oneGroup + `},"http":{"port":1,"routes":[{"proxy_to":"a","match":{"host":"a"}}]}}`,
-		"sites/2.json":  `{"servers":{"c":` + oneGroup + `},"http":{"routes":[{"proxy_to":"c"}],"keepalive_timeout":5}}`,
+		"main.json":     `{"$schema":"s.json","include":["sites/*.json","more.jsonc"],"servers":{"a":` + oneGroup + `},"http":{"port":1,"routes":[{"proxy_to":"a","match":{"host":"a"}}]}}`,
+		"sites/2.json":  `{"$schema":"s.json","servers":{"c":` + oneGroup + `},"http":{"routes":[{"proxy_to":"c"}],"keepalive_timeout":5}}`,
 		"sites/1.json":  `{"servers":{"b":` + oneGroup + `},"http":{"routes":[{"proxy_to":"b","match":{"host":"b"}}]}}`,
 		"more.jsonc":    "// more\n{\"include\":\"deep/d.json\",\"http\":{\"listen\":[{\"port\":2},],\"proxy_to\":\"d\"},}",
 		"deep/d.json":   `{"servers":{"d":` + oneGroup + `},"stream":[{"port":3,"proxy_to":"d"}],"workers_num":5}`,

@@ -79,6 +79,9 @@ var keys = declare([]key{
 	{name: "include", of: ofFile, form: custom{"none", textsSchema},
 		doc: "files that are a part of this one, see [several files](#several-files): `[\"sites/*.json\"]`"},
 
+	{name: "$schema", of: ofFile, form: textual{"none"},
+		doc: "the JSON Schema by which editors complete and check the file: what `kroxy-ev schema` prints. Not read"},
+
 	// The process.
 	{name: "reactors_num", of: ofProcess, form: integer{0, maxProcesses, 0, "write a number of event loops, or 0 for one per CPU", "0: one per CPU"},
 		doc:  "event loops of a process without workers",
