@@ -1,0 +1,263 @@
+package main_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// policed starts a proxy with TLS and without, in front of a host that answers with what it was asked for.
+func policed(t *testing.T, more settings, routes ...map[string]any) (p *proxy, secure int, log string) {
+	t.Helper()
+	type object = map[string]any
+	host := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", "host")
+		w.Header().Set("X-Powered-By", "host")
+		var lines []string
+		for name, values := range r.Header {
+			for _, value := range values {
+				if strings.HasPrefix(name, "X-") && !strings.HasPrefix(name, "X-Forwarded") {
+					lines = append(lines, name+": "+value+"\n")
+				}
+			}
+		}
+		slices.Sort(lines)
+		body, _ := io.ReadAll(r.Body)
+		_, _ = fmt.Fprintf(w, "%s %s %s\n%s%s", r.Method, r.Host, r.RequestURI, strings.Join(lines, ""), body)
+	})
+	authority := newAuthority(t)
+	id := authority.issue("site.test")
+	port, secure := reservePort(t), reservePort(t)
+	log = filepath.Join(t.TempDir(), "access.log")
+	server := object{
+		"name": "site", "listen": []object{{"port": port}, {"port": secure, "tls": true}},
+		"certificates": []object{{"cert_path": id.cert, "key_path": id.key}},
+		"file_log":     log,
+		"format_log": object{
+			"route": "$route", "server": "$server", "status": "$status", "group": "$group", "path": "$path", "query": "$query",
+			"arg": "$arg_a", "cookie": "$cookie_c", "agent": "$http_x_agent", "sent": "$sent_http_x_sent",
+		},
+		"routes": routes,
+	}
+	for k, v := range more {
+		server[k] = v
+	}
+	text, err := json.MarshalIndent(object{
+		"servers": object{
+			"web":  object{"hosts": []endpoint{host.endpoint}},
+			"dead": object{"hosts": []endpoint{refusing(t)}},
+		},
+		"shutdown_timeout": patience.Milliseconds(), "http": server,
+	}, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = &proxy{port: port, file: writeConfig(t, t.TempDir(), text)}
+	p.process = launch(t, nil, "--config", p.file)
+	p.await(p.stderr, `msg="kroxy-ev: serving"`)
+	t.Cleanup(p.stop)
+	return p, secure, log
+}
+
+// heads writes the fields of a response that a test looks at.
+func heads(r *http.Response, names ...string) string {
+	var b strings.Builder
+	for _, name := range names {
+		for _, value := range r.Header.Values(name) {
+			fmt.Fprintf(&b, "%s: %s\n", name, value)
+		}
+	}
+	return b.String()
+}
+
+// Each policy does what its keys say, on one connection that is kept.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	type object = map[string]any
+	p, secure, log := policed(t, settings{
+		"response_headers": object{"set": object{"X-Frame-Options": "DENY"}},
+		"request_headers":  object{"set": object{"X-Request-Id": "$request_id"}},
+	},
+		object{"name": "to-https", "match": object{"scheme": "http", "path_prefix": "/secure"}, "redirect": object{"to": "https://$host:1$request_uri", "status": 301}},
+		object{"match": object{"path": "/robots.txt"}, "respond": object{"status": 200, "body": "User-agent: *\n", "headers": object{"Content-Type": "text/x-robots"}}},
+		object{"match": object{"path": "/gone"}, "respond": object{"status": 410}},
+		object{"match": object{"path": "/nothing"}, "respond": object{"status": 204}},
+		object{"match": object{"path": "/hello"}, "respond": object{"status": 200, "body": "hello $arg_name at $host", "headers": object{"X-Path": "$path"}}},
+		object{"name": "api", "match": object{"path_prefix": "/api"}, "proxy_to": "web", "rewrite": object{"strip_prefix": "/api", "add_prefix": "/v2"},
+			"request_headers": object{
+				"set": object{"X-Route": "$route/$server", "X-Client": "$client_addr $scheme", "X-Asked": "$host$request_uri", "X-Agent": "$http_x_agent|$cookie_c|$arg_a"},
+				"add": object{"X-Twice": "2"}, "remove": []string{"X-Debug"},
+			},
+			"response_headers": object{"set": object{"X-Sent": "$status $upstream_status $group $sent_http_server", "Server": "us"}, "remove": []string{"X-Powered-By"}}},
+		object{"match": object{"path_regex": "/u/([0-9]+)/(.*)"}, "proxy_to": "web", "rewrite": object{"path": "/user/$1/$2", "query": "$query&via=$request_method"}},
+		object{"match": object{"path_prefix": "/dead"}, "proxy_to": "dead", "response_headers": object{"set": object{"X-Status": "$status"}}},
+		object{"name": "rest", "proxy_to": "web"})
+
+	c := p.dial()
+	in := bufio.NewReader(c)
+	ask := func(request, method string) (*http.Response, string) {
+		t.Helper()
+		send(t, c, request)
+		res, body := reply(t, in, method)
+		if got := res.Header.Values("X-Frame-Options"); !slices.Equal(got, []string{"DENY"}) {
+			t.Errorf("%q: the server's own field is %q", request, got)
+		}
+		if res.Header.Get("Date") == "" {
+			t.Errorf("%q: no date", request)
+		}
+		return res, body
+	}
+	check := func(what, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: got %q, want %q", what, got, want)
+		}
+	}
+
+	res, body := ask("GET /secure/a%20b?c=d HTTP/1.1\r\nHost: site.test:80\r\n\r\n", "GET")
+	check("redirect", heads(res, "Location"), "Location: https://site.test:1/secure/a%20b?c=d\n")
+	if res.StatusCode != 301 || !strings.Contains(body, "301 Moved Permanently") {
+		t.Errorf("redirect: %d %q", res.StatusCode, body)
+	}
+	res, body = ask("HEAD /secure HTTP/1.1\r\nHost: site.test\r\n\r\n", "HEAD")
+	check("redirect of HEAD", heads(res, "Location")+body, "Location: https://site.test:1/secure\n")
+
+	res, body = ask("GET /robots.txt HTTP/1.1\r\nHost: site.test\r\n\r\n", "GET")
+	check("respond", heads(res, "Content-Type", "Content-Length")+body, "Content-Type: text/x-robots\nContent-Length: 14\nUser-agent: *\n")
+	res, body = ask("HEAD /robots.txt HTTP/1.1\r\nHost: site.test\r\n\r\n", "HEAD")
+	check("respond to HEAD", heads(res, "Content-Type", "Content-Length")+body, "Content-Type: text/x-robots\nContent-Length: 14\n")
+	res, body = ask("GET /gone HTTP/1.1\r\nHost: site.test\r\n\r\n", "GET")
+	if res.StatusCode != 410 || !strings.Contains(body, "410 Gone") {
+		t.Errorf("respond with an error: %d %q", res.StatusCode, body)
+	}
+	res, body = ask("GET /nothing HTTP/1.1\r\nHost: site.test\r\n\r\n", "GET")
+	check("respond without content", heads(res, "Content-Type", "Content-Length")+body+res.Status, "204 No Content")
+	res, body = ask("POST /hello?name=%0d%0aX:y HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 3\r\n\r\nabc", "POST")
+	check("respond to a body", heads(res, "X-Path")+body, "X-Path: /hello\nhello %0d%0aX:y at [::1]")
+
+	// The host gets what is left of the path as it was sent, and the fields as they are edited.
+	res, body = ask("GET /%61pi/%7euser/x%2Fy//z?a=1&b HTTP/1.1\r\nHost: site.test\r\nX-Debug: 1\r\nx_debug: 2\r\nX-Twice: 1\r\nX-Route: mine\r\n"+
+		"X-Agent: me\r\nX-Request-Id: mine\r\nCookie: b=1; c=2\r\n\r\n", "GET")
+	line, fields, _ := strings.Cut(body, "\n")
+	before, id, ok := strings.Cut(fields, "X-Request-Id: ")
+	if id, rest, _ := strings.Cut(id, "\n"); !ok || len(id) != 32 || rest != "X-Route: api/site\nX-Twice: 1\nX-Twice: 2\n" {
+		t.Errorf("request ID %q, then %q", id, rest)
+	}
+	check("strip_prefix", line, "GET site.test /v2/%7euser/x%2Fy//z?a=1&b")
+	check("request_headers", before, "X-Agent: me|2|1\nX-Asked: site.test/%61pi/%7euser/x%2Fy//z?a=1&b\nX-Client: 127.0.0.1 http\n")
+	check("response_headers", heads(res, "X-Sent", "Server", "X-Powered-By"), "X-Sent: 200 200 web host\nServer: us\n")
+
+	for target, want := range map[string]string{
+		"/api":                    "/v2/",
+		"/api/x/../y":             "/v2/y",
+		"/x/%2e%2E/api/./%41?q=%": "/v2/A?q=%",
+		"http://site.test/api/x":  "/v2/x",
+		"/u/7/a%2Fb":              "/user/7/a%2Fb?&via=GET",
+		"/u/7/a?x=y":              "/user/7/a?x=y&via=GET",
+		"/other/%2e/..//x%7E?":    "/other/%2e/..//x%7E?",
+	} {
+		res, body = ask("GET "+target+" HTTP/1.1\r\nHost: site.test\r\n\r\n", "GET")
+		line, _, _ := strings.Cut(body, "\n")
+		check(target, line, "GET site.test "+want)
+		if strings.HasPrefix(target, "/other") {
+			check("no policy", heads(res, "X-Sent", "Server", "X-Powered-By"), "Server: host\nX-Powered-By: host\n")
+		}
+	}
+
+	res, _ = ask("GET /dead HTTP/1.1\r\nHost: site.test\r\n\r\n", "GET")
+	check("error page", res.Status+heads(res, "X-Status"), "502 Bad GatewayX-Status: 502\n")
+
+	// Pipelined, a respond between two answers of a host.
+	const more = " HTTP/1.1\r\nHost: site.test\r\n\r\n"
+	send(t, c, "GET /1"+more+"GET /gone"+more+"HEAD /robots.txt"+more+"GET /2"+more)
+	for _, want := range []struct {
+		method string
+		status int
+	}{{"GET", 200}, {"GET", 410}, {"HEAD", 200}, {"GET", 200}} {
+		if res, _ := reply(t, in, want.method); res.StatusCode != want.status {
+			t.Errorf("pipelined: status %d, want %d", res.StatusCode, want.status)
+		}
+	}
+
+	// By TLS the redirect's route does not match.
+	s := tls.Client(guard(t, dialPort(t, secure)), &tls.Config{InsecureSkipVerify: true})
+	send(t, s, "GET /secure HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n")
+	if res, body := reply(t, bufio.NewReader(s), "GET"); res.StatusCode != 200 || !strings.HasPrefix(body, "GET site.test /secure\n") {
+		t.Errorf("by TLS: %d %q", res.StatusCode, body)
+	}
+
+	_ = c.Close()
+	all := objects(t, log, 21)
+	says(t, all[0], object{"route": "to-https", "server": "site", "status": 301, "group": nil, "path": "/secure/a%20b", "query": "c=d", "sent": nil})
+	says(t, all[2], object{"route": "http.routes[1]", "status": 200, "group": nil})
+	says(t, all[7], object{"route": "api", "status": 200, "group": "web", "path": "/%61pi/%7euser/x%2Fy//z", "arg": "1", "cookie": "2", "agent": "me", "sent": "200 200 web host"})
+	says(t, all[15], object{"route": "http.routes[7]", "status": 502, "group": "dead", "sent": nil})
+}
+
+func dialPort(t *testing.T, port int) net.Conn {
+	t.Helper()
+	c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", port), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// After an answer to a request whose body has not come, the connection ends, and nothing of the body is taken for a request.
+func TestRespondWithUnreadBody(t *testing.T) {
+	t.Parallel()
+	type object = map[string]any
+	p, _, _ := policed(t, settings{"max_body_size": 100},
+		object{"match": object{"path": "/no"}, "respond": object{"status": 403, "body": "no"}}, object{"proxy_to": "web"})
+	const next = "GET /next HTTP/1.1\r\nHost: site.test\r\n\r\n"
+	for name, tc := range map[string]struct {
+		request string
+		status  int
+	}{
+		"a length":     {"POST /no HTTP/1.1\r\nHost: site.test\r\nContent-Length: 60\r\n\r\n" + next, 403},
+		"chunked":      {"POST /no HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n" + next, 403},
+		"a 100":        {"POST /no HTTP/1.1\r\nHost: site.test\r\nContent-Length: 60\r\nExpect: 100-continue\r\n\r\n", 403},
+		"malformed":    {"POST /no HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n" + next, 403},
+		"too large":    {"POST /no HTTP/1.1\r\nHost: site.test\r\nContent-Length: 101\r\n\r\n" + next, 413},
+		"of a host":    {"POST /x HTTP/1.1\r\nHost: site.test\r\nContent-Length: 101\r\n\r\n" + next, 413},
+		"a long chunk": {"POST /no HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n" + next, 403},
+	} {
+		c := p.dial()
+		in := bufio.NewReader(c)
+		send(t, c, tc.request)
+		res, _ := reply(t, in, "POST")
+		if res.StatusCode != tc.status || !res.Close {
+			t.Errorf("%s: status %d, closes: %v", name, res.StatusCode, res.Close)
+		}
+		expectEnd(t, in)
+	}
+}
+
+// A request's ID is a trusted proxy's, or our own.
+func TestRequestIDOfTrusted(t *testing.T) {
+	t.Parallel()
+	type object = map[string]any
+	route := object{"proxy_to": "web", "request_headers": object{"set": object{"X-Request-Id": "$request_id"}}}
+	for _, trusted := range []bool{false, true} {
+		more := settings{}
+		if trusted {
+			more["trusted_proxies"] = []string{"127.0.0.0/8"}
+		}
+		p, _, _ := policed(t, more, route)
+		c := p.dial()
+		send(t, c, "GET / HTTP/1.1\r\nHost: site.test\r\nX-Request-Id: theirs\r\nx_request_id: too\r\n\r\n")
+		_, body := reply(t, bufio.NewReader(c), "GET")
+		_, id, _ := strings.Cut(body, "X-Request-Id: ")
+		if id = strings.TrimSpace(id); (id == "theirs") != trusted || !trusted && len(id) != 32 {
+			t.Errorf("trusted: %v, ID %q", trusted, id)
+		}
+	}
+}
