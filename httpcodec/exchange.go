@@ -126,6 +126,12 @@ func (x *exchange) relay() {
 		UpstreamHost: x.route.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(peer.Client.Addr()),
 		TLS: peer.Secure(),
 	}
+	target, err := x.newTarget()
+	if err != nil {
+		x.fail(causePath, err)
+		return
+	}
+	v.rewrite.Target = target
 	if h := v.rewrite.Headers; !h.Fixed() {
 		v.rewrite.Record = v.values(x, h.Need())
 		v.rewrite.Record.HostName = name.Name
@@ -136,11 +142,11 @@ func (x *exchange) relay() {
 	x.up.To, x.down.From = &x.host.Conn.Conn, &x.host.Conn.Conn
 	now := loop.Now()
 	x.up.ReadAt, x.up.WroteAt, x.down.ReadAt = now, now, now
-	out, n, err := x.request.append(out, x.in[x.next:])
+	out, n, bad := x.request.append(out, x.in[x.next:])
 	v.out = out[:0]
 	x.next += n
-	if err != nil {
-		x.failBody(err)
+	if bad != nil {
+		x.failBody(bad)
 		return
 	}
 	if x.oversize() {

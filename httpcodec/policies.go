@@ -1,6 +1,10 @@
 package httpcodec
 
-import "kroxy-ev/logformat"
+import (
+	"bytes"
+
+	"kroxy-ev/logformat"
+)
 
 var causeNoName = cause{400, "the request names no host, which the redirect needs", logformat.Refused}
 
@@ -28,3 +32,28 @@ func (x *exchange) answerByPolicy() {
 	}
 	x.sendReply()
 }
+
+var causePath = cause{400, "the path has no normal form", logformat.Refused}
+
+// newTarget is what hosts are asked for in place of the client's target; nil if that stays. It is valid until the next call.
+func (x *exchange) newTarget() ([]byte, error) {
+	v, w := x.server, x.route.Policies.Rewrite
+	if w == nil {
+		return nil, nil
+	}
+	path, query, _ := bytes.Cut(x.req.PathAndQuery(), question)
+	switch {
+	case len(path) == 0:
+		path = slash
+	case path[0] == '*':
+		return nil, nil
+	}
+	normal, err := v.paths.Path(path)
+	if err != nil {
+		return nil, err
+	}
+	v.target = w.AppendTarget(v.target[:0], path, normal, query, v.values(x, w.Need()))
+	return v.target, nil
+}
+
+var slash, question = []byte("/"), []byte("?")

@@ -252,3 +252,34 @@ func TestRequestID(t *testing.T) {
 		})
 	}
 }
+
+// What hosts are asked for is what the policy says, whatever the client asked for, and again if the request is repeated.
+func TestRewrites(t *testing.T) {
+	t.Parallel()
+	w, problems := policy.CompileRewrite(&config.Rewrite{StripPrefix: "/api", AddPrefix: "/v2"}, nil)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	for _, tc := range []struct{ in, up, out string }{
+		{"GET /api/x%2f?y HTTP/1.1\r\nHost: p\r\n\r\n", "GET /v2/x%2f?y HTTP/1.1\r\nHost: p\r\n\r\n", hi},
+		{"GET http://p HTTP/1.1\r\nHost: p\r\n\r\n", "GET /v2/ HTTP/1.1\r\nHost: p\r\n\r\n", hi},
+		{"GET http://p?/api HTTP/1.1\r\nHost: p\r\n\r\n", "GET /v2/?/api HTTP/1.1\r\nHost: p\r\n\r\n", hi},
+		{"OPTIONS * HTTP/1.1\r\nHost: p\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: p\r\n\r\n", hi},
+		{"OPTIONS http://p HTTP/1.1\r\nHost: p\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: p\r\n\r\n", hi},
+		{"GET /api/../../x HTTP/1.1\r\nHost: p\r\n\r\n", "", page(400, true)},
+		{"GET /api/%2 HTTP/1.1\r\nHost: p\r\n\r\n", "", page(400, true)},
+	} {
+		h := startRecorder(t, always+hi+closes)
+		p := startProxy(t, func(s *Settings) { s.Policies.Rewrite = w }, h.addr)
+		c := p.dial()
+		send(c, tc.in, nil)
+		readN(t, c, tc.out)
+		send(c, tc.in, nil)
+		readN(t, c, tc.out)
+		p.stop()
+		got := strings.Join(h.seen(0), "")
+		if got != tc.up+tc.up {
+			t.Errorf("%q: the host got %q", tc.in, got)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/route"
 	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
@@ -52,6 +53,8 @@ type Server struct {
 	ids           streamcodec.RequestIDs
 	iso           []byte // the time in a template
 	location      []byte // of a redirect
+	target        []byte // of a rewrite
+	paths         route.Normalizer
 	stats         Stats
 	leaving       atomic.Bool // responses say that they are the last
 	draining      bool

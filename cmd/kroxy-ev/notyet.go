@@ -32,8 +32,6 @@ func notYet(cfg *config.Config) (list []config.Problem) {
 		for j, r := range s.Routes {
 			refuse(j > 0 || r.Match != nil, r.Path, "more than one route is")
 			refuse(len(r.To) != 1, r.Path, "anything but one group is")
-			refuse(r.Rewrite != nil || r.RequestHeaders.Add != nil || r.RequestHeaders.Remove != nil ||
-				r.ResponseHeaders.Set != nil || r.ResponseHeaders.Add != nil || r.ResponseHeaders.Remove != nil, r.Path, "a change of messages is")
 		}
 	}
 	for _, g := range cfg.Groups {
