@@ -270,7 +270,7 @@ func TestRewrites(t *testing.T) {
 		{"GET /api/%2 HTTP/1.1\r\nHost: p\r\n\r\n", "", page(400, true)},
 	} {
 		h := startRecorder(t, always+hi)
-		p := startProxy(t, func(s *Settings) { s.Policies.Rewrite = w }, h.addr)
+		p := startProxy(t, func(s *flat) { s.Policies.Rewrite = w }, h.addr)
 		c := p.dial()
 		send(c, tc.in, nil)
 		readN(t, c, tc.out)
