@@ -15,7 +15,7 @@ type Rewrite struct {
 	Target  []byte            // in place of the client's; nil for that
 
 	Authority  []byte // the host's name, and its port unless that is the default: for Host. Not empty
-	ClientAddr []byte // for X-Forwarded-For; an IPv6 address without brackets
+	ClientAddr []byte // for X-Forwarded-For; an IPv6 address without brackets; empty if there is none, as on a unix socket
 
 	UpstreamHost bool // Host is Authority. Otherwise it is the client's, if there is one
 	Forwarded    bool // X-Forwarded-For, -Proto and -Host are written. Otherwise identity fields are relayed as they are
@@ -149,16 +149,22 @@ func (r *Request) appendForwarded(dst []byte, w *Rewrite, seen forwarded) []byte
 }
 
 func (r *Request) appendForwardedFor(dst []byte, w *Rewrite) []byte {
-	dst = append(dst, "X-Forwarded-For: "...)
+	begin := "X-Forwarded-For: "
 	if w.Trusted {
 		for i := range r.scan.fields {
 			if f := &r.scan.fields[i]; f.id == fieldForwardedFor && f.value.len() > 0 {
+				dst = append(dst, begin...)
 				dst = append(dst, f.value.of(r.head)...)
-				dst = append(dst, ", "...)
+				begin = ", "
 			}
 		}
 	}
-	dst = append(dst, w.ClientAddr...)
+	if len(w.ClientAddr) > 0 {
+		dst = append(dst, begin...)
+		dst = append(dst, w.ClientAddr...)
+	} else if begin != ", " {
+		return dst
+	}
 	return append(dst, "\r\n"...)
 }
 

@@ -1,11 +1,14 @@
 package main_test
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -426,4 +429,54 @@ func TestUpgradesCarryListeners(t *testing.T) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket's file is left: %v", err)
 	}
+}
+
+// A client of a unix socket has no address: none is made up for hosts, nor for logs.
+func TestUnixClientsHaveNoAddress(t *testing.T) {
+	t.Parallel()
+	fields := serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
+		_, _ = fmt.Fprintf(w, "%q", req.Header["X-Forwarded-For"])
+	})
+	path, log := socketPath(t), filepath.Join(t.TempDir(), "log")
+	p := startHTTP(t, setup{hosts: sites(fields), settings: settings{
+		"listen": []listenEntry{{"unix": path}}, "file_log": log, "format_log": "[$client_addr] $status", "headers": map[string]any{"X-Addr": "<$addr>"},
+	}})
+	ask := func(at spot) string {
+		t.Helper()
+		c := at.dial(t)
+		send(t, c, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: close\r\n\r\n")
+		_, body := reply(t, bufio.NewReader(c), http.MethodGet)
+		return body
+	}
+	if got := ask(spot{"unix", path}); got != "[]" {
+		t.Errorf("X-Forwarded-For of a client of a unix socket is %s", got)
+	}
+	if got := ask(local(p.port)); got != `["127.0.0.1"]` {
+		t.Errorf("X-Forwarded-For of a client of a port is %s", got)
+	}
+	if curl, err := exec.LookPath("curl"); err != nil {
+		t.Log("no curl here")
+	} else if out, err := exec.Command(curl, "-sS", "--unix-socket", path, "http://a/").CombinedOutput(); err != nil || string(out) != "[]" {
+		t.Errorf("curl: %s, %v", out, err)
+	}
+	eventually(t, "the log has a line of each", func() bool {
+		text, _ := os.ReadFile(log)
+		return strings.Contains(string(text), "[-]") && strings.Contains(string(text), "[127.0.0.1]")
+	})
+	for _, line := range lines(t, log) {
+		expectMatch(t, line, `\[(-|127\.0\.0\.1)\] 200$`)
+	}
+}
+
+// A host that is a unix socket on which the proxy itself listens is not connected to.
+func TestOwnUnixSocket(t *testing.T) {
+	t.Parallel()
+	path := socketPath(t)
+	good := listen(t, "127.0.0.1", answer("good"))
+	link := filepath.Dir(path) + "/../" + filepath.Base(filepath.Dir(path)) + "/s"
+	group := map[string]any{"balancing_algo": "first", "hosts": []any{map[string]any{"unix": link}, good.endpoint}}
+	p := start(t, setup{settings: settings{"listen": []listenEntry{{"unix": path}}, "servers": map[string]any{"backend": group}}})
+	expectAll(t, spot{"unix", path}.dial(t), "good")
+	expectAll(t, p.dial(), "good")
+	p.await(p.stderr, `its socket is this proxy's own`)
 }

@@ -130,6 +130,13 @@ func (p *proxy) listensOn(s *snapshot, opened sockets) error {
 		}
 	}
 	p.self.Listen(all)
+	var paths []string
+	for _, l := range listens(s.cfg) {
+		if l.Unix != "" {
+			paths = append(paths, l.Unix)
+		}
+	}
+	p.self.ListenUnix(paths)
 	return nil
 }
 

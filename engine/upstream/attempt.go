@@ -278,8 +278,8 @@ func (a *Attempt) nextAddr() {
 		a.since = loop.Now()
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
 		a.trace.dialled(a.addr)
-		if a.group.Self.Is(a.addr) {
-			a.addrFailed(errOwnAddress)
+		if err := a.leadsBack(); err != nil {
+			a.addrFailed(err)
 			continue
 		}
 		switch err := a.dial(); {
@@ -305,6 +305,17 @@ func (a *Attempt) nextAddr() {
 		}
 	}
 	a.hostFailed()
+}
+
+// leadsBack returns an error if the current address is this proxy's own.
+func (a *Attempt) leadsBack() error {
+	switch path := a.host().Unix; {
+	case path == "" && a.group.Self.Is(a.addr):
+		return errOwnAddress
+	case path != "" && a.group.Self.IsUnix(path):
+		return errOwnSocket
+	}
+	return nil
 }
 
 // dial begins to connect to the current address, if need be with the descriptor of a connection that nobody uses.

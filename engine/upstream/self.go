@@ -3,6 +3,8 @@ package upstream
 import (
 	"net"
 	"net/netip"
+	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -15,6 +17,7 @@ import (
 // Connector.Crowded for these.
 type Self struct {
 	listening atomic.Pointer[[]netip.AddrPort]
+	paths     atomic.Pointer[[]string]
 	machine   atomic.Pointer[map[netip.Addr]struct{}]
 	start     time.Time
 	due       atomic.Int64 // when the machine's addresses are to be read again, in nanoseconds since start
@@ -32,6 +35,32 @@ func NewSelf() *Self {
 
 // Listen says which addresses are listened on from now on. The list must not be changed.
 func (s *Self) Listen(addrs []netip.AddrPort) { s.listening.Store(&addrs) }
+
+// ListenUnix says which unix sockets are listened on from now on, by their paths. The list must not be changed.
+func (s *Self) ListenUnix(paths []string) {
+	clean := make([]string, len(paths))
+	for i, path := range paths {
+		clean[i] = cleanPath(path)
+	}
+	s.paths.Store(&clean)
+}
+
+// IsUnix reports whether the unix socket at path leads back.
+func (s *Self) IsUnix(path string) bool {
+	if s == nil {
+		return false
+	}
+	list := s.paths.Load()
+	return list != nil && len(*list) > 0 && slices.Contains(*list, cleanPath(path))
+}
+
+// cleanPath is what two spellings of a path have in common. Symbolic links are not followed.
+func cleanPath(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
 
 // Is reports whether addr leads back. It neither blocks nor makes a system call; now and then it has the machine's addresses
 // read again in the background.

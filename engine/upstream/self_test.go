@@ -3,6 +3,7 @@ package upstream_test
 import (
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -66,5 +67,26 @@ func TestSelfDoesNotAllocate(t *testing.T) {
 	addr := netip.MustParseAddrPort("192.0.2.1:80")
 	if n := testing.AllocsPerRun(100, func() { s.Is(addr) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestSelfOfUnixSockets(t *testing.T) {
+	t.Parallel()
+	s := upstream.NewSelf()
+	if s.IsUnix("/run/a") {
+		t.Error("leads back to what is not listened on")
+	}
+	s.ListenUnix([]string{"/run/a", "b"})
+	here, err := filepath.Abs("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{"/run/a": true, "/run/../run//a": true, "b": true, "./b": true, here: true, "/run/b": false, "a": false} {
+		if got := s.IsUnix(path); got != want {
+			t.Errorf("%s leads back: %v, want %v", path, got, want)
+		}
+	}
+	if (*upstream.Self)(nil).IsUnix("/run/a") {
+		t.Error("nobody leads back")
 	}
 }

@@ -31,8 +31,11 @@ var (
 	ErrSuspect = errors.New("the host answers none of its clients and may lead back to this proxy; new connections to it are refused for a while")
 )
 
-// errOwnAddress says why an address is not connected to.
-var errOwnAddress = fmt.Errorf(`%w: its address and port are this proxy's own; correct "host" or "port" in the configuration`, ErrLoop)
+// These say why an address is not connected to, or a unix socket.
+var (
+	errOwnAddress = fmt.Errorf(`%w: its address and port are this proxy's own; correct "host" or "port" in the configuration`, ErrLoop)
+	errOwnSocket  = fmt.Errorf(`%w: its socket is this proxy's own; correct "unix" in the configuration`, ErrLoop)
+)
 
 // Host is a host as an attempt needs it. It is immutable.
 type Host struct {
