@@ -224,6 +224,7 @@ type setup struct {
 	prepare   func(*exec.Cmd) // see launch
 	mode      string          // "" is "stream"
 	multi     bool            // with worker processes
+	both      bool            // "listen" in settings is beside the port, not in place of it
 }
 
 // proxy is a running kroxy-ev that listens on port.
@@ -249,7 +250,7 @@ func configText(port int, s setup) []byte {
 	for k, v := range s.settings {
 		mode[k] = v
 	}
-	if mode["listen"] != nil {
+	if mode["listen"] != nil && !s.both {
 		delete(mode, "port") // which is short for one entry of it
 	}
 	text, err := json.MarshalIndent(object{cmp.Or(s.mode, "stream"): mode}, "", "  ")

@@ -75,7 +75,7 @@ func TestListeners(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		h := listen(t, "127.0.0.1", echo)
 		one, six, both, path := reservePort(t), reservePort(t), reservePort(t), socketPath(t)
-		p := start(t, setup{hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 300, "workers_num": 2, "reactors_num": 2, "listen": []listenEntry{
+		p := start(t, setup{both: true, hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 300, "workers_num": 2, "reactors_num": 2, "listen": []listenEntry{
 			{"address": "127.0.0.2", "port": one},
 			{"address": "::", "port": six, "ipv6_only": true},
 			{"address": "::", "port": both, "backlog": 10, "tcp_keepalive": 30000},
@@ -113,7 +113,7 @@ func TestUnixSocketFiles(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		h := listen(t, "127.0.0.1", echo)
 		path := socketPath(t)
-		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 300, "listen": []listenEntry{{"unix": path}}}}
+		s := setup{both: true, hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 300, "listen": []listenEntry{{"unix": path}}}}
 		p := start(t, s)
 		at := spot{"unix", path}
 		expectEcho(t, at.dial(t), "hello")
@@ -177,7 +177,7 @@ func TestListenersThatCannotBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := socketPath(t)
-			s := setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"listen": []listenEntry{{"unix": path}, bad.listenEntry}}}
+			s := setup{both: true, hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"listen": []listenEntry{{"unix": path}, bad.listenEntry}}}
 			file := writeConfig(t, t.TempDir(), configText(reservePort(t), s))
 			for _, args := range [][]string{{"-c", file}, {"-c", file, "-m"}} {
 				expectOutcome(t, outcome{1, "", `\.json:\d+:\d+: stream\.listen\[1\](\.unix)?: .*` + bad.pattern}, args...)
@@ -195,7 +195,7 @@ func TestFailedReloadKeepsListeners(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		h := listen(t, "127.0.0.1", echo)
 		kept, fresh, keptPath, freshPath := reservePort(t), reservePort(t), socketPath(t), socketPath(t)
-		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 300, "workers_num": 2, "reactors_num": 2, "listen": []listenEntry{{"port": kept}, {"unix": keptPath}}}}
+		s := setup{both: true, hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 300, "workers_num": 2, "reactors_num": 2, "listen": []listenEntry{{"port": kept}, {"unix": keptPath}}}}
 		p := start(t, s)
 		all := []spot{local(p.port), local(kept), {"unix", keptPath}}
 		before := p.descriptors()
@@ -248,7 +248,7 @@ func TestListenersComeAndGoUnderLoad(t *testing.T) {
 	modesInTurn(t, func(t *testing.T, multi bool) {
 		stays, path := reservePort(t), socketPath(t)
 		a, b, other := reservePort(t), reservePort(t), socketPath(t)
-		s := setup{hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http", multi: multi}
+		s := setup{both: true, hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http", multi: multi}
 		sets := [][]listenEntry{
 			{{"port": stays}, {"unix": path}},
 			{{"port": a}, {"unix": path, "mode": "0666"}, {"port": stays, "tcp_keepalive": 1000}},
@@ -333,7 +333,7 @@ func TestListenersLeakNothing(t *testing.T) {
 		h := listen(t, "127.0.0.1", echo)
 		ports := []int{reservePort(t), reservePort(t)}
 		paths := []string{socketPath(t), socketPath(t)}
-		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 300, "workers_num": 2, "reactors_num": 2}}
+		s := setup{both: true, hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 300, "workers_num": 2, "reactors_num": 2}}
 		set := func(i int) { s.settings["listen"] = []listenEntry{{"port": ports[i]}, {"unix": paths[i]}} }
 		set(0)
 		p := start(t, s)
@@ -373,7 +373,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 	loadsMachine(t)
 	stays, path := reservePort(t), socketPath(t)
 	goes, gonePath, comes := reservePort(t), socketPath(t), reservePort(t)
-	s := setup{hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http", settings: settings{
+	s := setup{both: true, hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http", settings: settings{
 		"workers_num": 2, "listen": []listenEntry{{"port": stays}, {"port": goes}, {"unix": gonePath}, {"unix": path}},
 	}}
 	p, file := startDynasty(t, s)
@@ -438,7 +438,7 @@ func TestUnixClientsHaveNoAddress(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "%q", req.Header["X-Forwarded-For"])
 	})
 	path, log := socketPath(t), filepath.Join(t.TempDir(), "log")
-	p := startHTTP(t, setup{hosts: sites(fields), settings: settings{
+	p := startHTTP(t, setup{both: true, hosts: sites(fields), settings: settings{
 		"listen": []listenEntry{{"unix": path}}, "file_log": log, "format_log": "[$client_addr] $status", "headers": map[string]any{"X-Addr": "<$addr>"},
 	}})
 	ask := func(at spot) string {
@@ -475,7 +475,7 @@ func TestOwnUnixSocket(t *testing.T) {
 	good := listen(t, "127.0.0.1", answer("good"))
 	link := filepath.Dir(path) + "/../" + filepath.Base(filepath.Dir(path)) + "/s"
 	group := map[string]any{"balancing_algo": "first", "hosts": []any{map[string]any{"unix": link}, good.endpoint}}
-	p := start(t, setup{settings: settings{"listen": []listenEntry{{"unix": path}}, "servers": map[string]any{"backend": group}}})
+	p := start(t, setup{both: true, settings: settings{"listen": []listenEntry{{"unix": path}}, "servers": map[string]any{"backend": group}}})
 	expectAll(t, spot{"unix", path}.dial(t), "good")
 	expectAll(t, p.dial(), "good")
 	p.await(p.stderr, `its socket is this proxy's own`)

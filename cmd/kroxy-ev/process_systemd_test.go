@@ -233,7 +233,7 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 		elsewhere := listenShared(t, reservePort(t))
 		stray := listenShared(t, reservePort(t))
 		prepare := handOver(t, []string{"some.socket", "unknown", "stream.listen[2]", "stray"}, listenShared(t, here), onUnix, elsewhere, stray)
-		s := setup{hosts: endpoints(h), multi: multi, prepare: prepare, settings: settings{
+		s := setup{both: true, hosts: endpoints(h), multi: multi, prepare: prepare, settings: settings{
 			"workers_num": 2, "reactors_num": 2, "shutdown_timeout": 100,
 			"listen": []listenEntry{{"port": here}, {"unix": path}, {"port": named}, {"port": ours}},
 		}}
