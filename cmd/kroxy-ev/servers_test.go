@@ -1,0 +1,286 @@
+package main_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// fileText is a configuration as a file.
+func fileText(t *testing.T, o object) []byte {
+	t.Helper()
+	text, err := json.MarshalIndent(o, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// startFile starts a proxy by a whole configuration, with nothing added.
+func startFile(t *testing.T, multi bool, prepare func(*exec.Cmd), o object) *proxy {
+	t.Helper()
+	p := &proxy{file: writeConfig(t, t.TempDir(), fileText(t, o))}
+	args := []string{"--config", p.file}
+	if multi {
+		args = append(args, "--multiprocess")
+	}
+	p.process = launch(t, prepare, args...)
+	p.await(p.stderr, `msg="kroxy-ev: serving"`)
+	t.Cleanup(func() {
+		select {
+		case <-p.exited:
+		default:
+			p.stop()
+		}
+	})
+	return p
+}
+
+// reloadTo has the proxy go over to another configuration.
+func (p *proxy) reloadTo(o object) {
+	p.t.Helper()
+	p.replace(fileText(p.t, o))
+	if status, out := p.order("reload"); status != 0 { // there may be warnings
+		p.t.Fatalf("reload: exit status %d: %s", status, out)
+	}
+}
+
+// echoOnce demands that a port is served by a host that echoes.
+func echoOnce(t *testing.T, port int) {
+	t.Helper()
+	c := local(port).dial(t)
+	expectEcho(t, c, "once")
+	_ = c.Close()
+}
+
+// stayer is a client's connection for several requests.
+type stayer struct {
+	t  *testing.T
+	c  net.Conn
+	in *bufio.Reader
+}
+
+func stay(t *testing.T, port int) *stayer {
+	t.Helper()
+	c := local(port).dial(t)
+	return &stayer{t, c, bufio.NewReader(c)}
+}
+
+// expect makes a request and demands that this host answers.
+func (k *stayer) expect(name string) {
+	k.t.Helper()
+	send(k.t, k.c, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+	if _, body := reply(k.t, k.in, "GET"); body != name {
+		k.t.Errorf("the answer is %q, want %q", body, name)
+	}
+}
+
+// many is a configuration with these servers, and the groups a and b of a host each, and echo, which speaks TCP.
+func many(hosts []*site, echoes *host, http, stream []object) object {
+	group := func(e []endpoint) object { return object{"hosts": e} }
+	o := object{
+		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
+		"servers": object{"a": group(sites(hosts[0])), "b": group(sites(hosts[1])), "echo": group(endpoints(echoes))},
+	}
+	if http != nil {
+		o["http"] = http
+	}
+	if stream != nil {
+		o["stream"] = stream
+	}
+	return o
+}
+
+// Several servers of both modes in one file: each has its own listeners, group and log, and a reload adds, removes and changes them one
+// by one.
+func TestServers(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
+		one, two, other, raw, more := reservePort(t), reservePort(t), reservePort(t), reservePort(t), reservePort(t)
+		dir := t.TempDir()
+		first, second := filepath.Join(dir, "first.log"), filepath.Join(dir, "second.log")
+		log := func(word, file string, server object) object {
+			server["file_log"], server["format_log"] = file, word+" $end_reason"
+			return server
+		}
+		a := log("one", first, object{"listen": []listenEntry{{"port": one}, {"port": two}}, "proxy_to": "a"})
+		b := log("other", first, object{"port": other, "proxy_to": "b"})
+		s := log("raw", second, object{"port": raw, "proxy_to": "echo"})
+		p := startFile(t, multi, nil, many(hosts, tcp, []object{a, b}, []object{s}))
+
+		ones, twos, others := stay(t, one), stay(t, two), stay(t, other)
+		held := local(raw).dial(t)
+		for range 4 {
+			ones.expect("A")
+			twos.expect("A")
+			others.expect("B")
+			stay(t, other).expect("B")
+			expectEcho(t, held, "held")
+			echoOnce(t, raw)
+		}
+
+		// The second goes, and another one comes in its place in the list, elsewhere; the first one's group changes.
+		a["proxy_to"] = "b"
+		c := log("more", second, object{"port": more, "proxy_to": "a"})
+		p.reloadTo(many(hosts, tcp, []object{a, c}, []object{s}))
+		ones.expect("B")
+		twos.expect("B")
+		stay(t, more).expect("A")
+		expectEcho(t, held, "held")
+		expectEnd(t, others.in)
+		local(other).awaitRefusal(t)
+
+		// A key moves from one server to another, of the other order and of another group.
+		p.reloadTo(many(hosts, tcp, []object{log("moved", first, object{"port": two, "proxy_to": "a"}), log("one", first, object{"port": one, "proxy_to": "b"})}, []object{s}))
+		ones.expect("B")
+		twos.expect("A")
+		expectEcho(t, held, "held")
+
+		// One mode goes altogether. What has begun there goes on.
+		p.reloadTo(many(hosts, tcp, []object{log("moved", first, object{"port": two, "proxy_to": "a"})}, nil))
+		twos.expect("A")
+		expectEnd(t, ones.in)
+		expectEcho(t, held, "held")
+		local(raw).awaitRefusal(t)
+		_ = held.Close()
+		p.stop()
+		for file, words := range map[string][]string{first: {"one complete", "other complete", "moved complete"}, second: {"raw complete", "more complete"}} {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range words {
+				if !strings.Contains(string(text), w) {
+					t.Errorf("%s has no line %q:\n%s", filepath.Base(file), w, text)
+				}
+			}
+			for line := range strings.Lines(string(text)) {
+				if !strings.HasSuffix(line, " complete\n") {
+					t.Errorf("%s: %s", filepath.Base(file), line)
+				}
+			}
+		}
+	})
+}
+
+// A session whose server is gone is recorded when it ends, although nobody else writes to that log any more.
+func TestLogOfAServerThatIsGone(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
+		web, raw, file := reservePort(t), reservePort(t), filepath.Join(t.TempDir(), "access.log")
+		a := object{"port": web, "proxy_to": "a"}
+		p := startFile(t, multi, nil, many(hosts, tcp, []object{a}, []object{{"port": raw, "proxy_to": "echo", "file_log": file, "format_log": "raw $bytes_sent_upstream $end_reason"}}))
+		held := local(raw).dial(t)
+		expectEcho(t, held, "before")
+		for range 2 {
+			p.reloadTo(many(hosts, tcp, []object{a}, nil))
+		}
+		expectEcho(t, held, "behind")
+		_ = held.Close()
+		eventually(t, "the session is recorded", func() bool {
+			text, err := os.ReadFile(file)
+			return err == nil && strings.HasSuffix(string(text), ": raw 12 complete\n")
+		})
+		stay(t, web).expect("A")
+	})
+}
+
+// Servers, their listeners and their groups are handed on to a new program.
+func TestUpgradeOfServers(t *testing.T) {
+	t.Parallel()
+	hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
+	one, other, raw := reservePort(t), reservePort(t), reservePort(t)
+	o := many(hosts, tcp, []object{{"port": one, "proxy_to": "a"}, {"port": other, "proxy_to": "b"}}, []object{{"port": raw, "proxy_to": "echo"}})
+	p := &proxy{file: writeConfig(t, t.TempDir(), fileText(t, o))}
+	p.process = launch(t, dynasty(t), "--config", p.file, "--multiprocess")
+	p.sees(`msg="kroxy-ev: serving"`)
+	held := local(raw).dial(t)
+	expectEcho(t, held, "held")
+	p.mustOrder("upgrade")
+	for range 4 {
+		stay(t, one).expect("A")
+		stay(t, other).expect("B")
+		echoOnce(t, raw)
+	}
+	expectEcho(t, held, "held")
+	_ = held.Close()
+	p.endGently(p.reign(1))
+}
+
+// A killed worker's successor serves all servers.
+func TestServersAfterAWorkerDied(t *testing.T) {
+	t.Parallel()
+	hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
+	one, raw := reservePort(t), reservePort(t)
+	o := many(hosts, tcp, []object{{"port": one, "proxy_to": "a"}}, []object{{"port": raw, "proxy_to": "echo"}})
+	p := startFile(t, true, nil, o)
+	old := p.workers()
+	for _, pid := range old {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+	eventually(t, "there are other workers", func() bool {
+		now := p.workers()
+		return len(now) == len(old) && fmt.Sprint(now) != fmt.Sprint(old) && p.stderr.count(`msg="worker serving"`) >= 2*len(old)
+	})
+	for range 4 {
+		stay(t, one).expect("A")
+		echoOnce(t, raw)
+	}
+}
+
+// Each server has certificates of its own, and a ticket of one is none for another.
+func TestCertificatesOfServers(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
+		ca := newAuthority(t)
+		first, second := ca.issue("first.test"), ca.issue("second.test")
+		one, other, plain, raw := reservePort(t), reservePort(t), reservePort(t), reservePort(t)
+		secure := func(id *identity, server object) object {
+			for k, v := range id.serving(nil) {
+				server[k] = v
+			}
+			return server
+		}
+		a := secure(first, object{"listen": []listenEntry{{"port": one}, {"port": plain, "tls": false}}, "proxy_to": "a"})
+		b := secure(second, object{"port": other, "proxy_to": "b"})
+		s := secure(second, object{"port": raw, "proxy_to": "echo"})
+		p := startFile(t, multi, nil, many(hosts, tcp, []object{a, b}, []object{s}))
+		stay(t, plain).expect("A")
+		ask := func(port int, name, answer string) {
+			t.Helper()
+			c := tls.Client(local(port).dial(t), ca.trusted(name))
+			if err := c.Handshake(); err != nil {
+				t.Errorf("port %d: %v", port, err)
+				return
+			}
+			(&stayer{t, c, bufio.NewReader(c)}).expect(answer)
+		}
+		ask(one, "first.test", "A")
+		ask(other, "second.test", "B")
+		c := tls.Client(local(raw).dial(t), ca.trusted("second.test"))
+		expectEcho(t, c, "hello")
+		strange := tls.Client(local(other).dial(t), ca.trusted("first.test"))
+		if err := strange.Handshake(); err == nil {
+			t.Error("a server has another one's certificate")
+		}
+		// They change places.
+		a["port"], a["listen"] = other, nil
+		delete(a, "listen")
+		b["port"] = one
+		p.reloadTo(many(hosts, tcp, []object{a, b}, []object{s}))
+		ask(one, "second.test", "B")
+		ask(other, "first.test", "A")
+	})
+}
