@@ -12,6 +12,8 @@ import (
 // Settings is what the exchanges of one configured server need of the configuration. It is immutable; a client connection keeps the
 // one that its last request began with. A timeout of zero is no bound.
 type Settings struct {
+	// Name is what logs call the server.
+	Name string
 	// Routes are where requests go, at least one. What no route has to say is what Unrouted says: before the head of a
 	// request is there, and if no route takes it. That has no targets.
 	Routes   []Route

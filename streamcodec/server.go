@@ -144,7 +144,11 @@ func (v *Server) logAccess(s *Session, end logformat.End) {
 		BytesDownstream: s.down.Bytes,
 		Duration:        time.Duration(v.loop.Now()-s.began) * time.Millisecond,
 		End:             end,
+		Server:          s.settings.Name,
 		Upstream:        s.trace.ForLog(),
+	}
+	if s.route != nil {
+		v.record.Route = s.route.Name
 	}
 	if s.group != nil {
 		v.record.Group = s.group.Name

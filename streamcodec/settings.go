@@ -10,6 +10,8 @@ import (
 // Settings is what the sessions of one configured server need of the configuration. It is immutable; a session keeps the one that
 // it began with.
 type Settings struct {
+	// Name is what logs call the server.
+	Name string
 	// Routes are where connections go, at least one.
 	Routes []Route
 }

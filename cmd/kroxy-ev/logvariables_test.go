@@ -83,7 +83,7 @@ func TestHTTPEndReasons(t *testing.T) {
 		want   object
 	}{
 		"complete": {script: hello, talk: func(t *testing.T, p *proxy, _ *recorder) { get(t, p, ask) }, want: object{
-			"end_reason": "complete", "status": 200, "upstream_status": 200, "upstream_tries": 1, "group": "backend",
+			"end_reason": "complete", "status": 200, "upstream_status": 200, "upstream_tries": 1, "group": "backend", "server": "http", "route": "http",
 			"client_addr": "127.0.0.1", "host": "Site.test", "path": "/a", "query": "b", "request_uri": "/a?b", "request_method": "GET",
 			"scheme": "http", "protocol": "HTTP/1.1", "http_user_agent": `me "x"`, "tls_version": nil,
 			"request_id": regexp.MustCompile(`^[0-9a-f]{32}$`), "time_iso8601": regexp.MustCompile(`^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$`),

@@ -235,7 +235,7 @@ func openings(from *config.Server, tls *tlsconn.Server, peeks bool) []*opening.R
 
 // streamSettings turns a server of stream mode into what its codec needs. Peeks says that hosts are chosen by the name in a hello.
 func streamSettings(server *config.Server, groups groups) (set *streamcodec.Settings, peeks bool) {
-	set = &streamcodec.Settings{Routes: make([]streamcodec.Route, len(server.Routes))}
+	set = &streamcodec.Settings{Name: server.Name, Routes: make([]streamcodec.Route, len(server.Routes))}
 	for i := range server.Routes {
 		from := &server.Routes[i]
 		r := streamcodec.Route{
@@ -258,6 +258,7 @@ func streamSettings(server *config.Server, groups groups) (set *streamcodec.Sett
 // httpSettings turns a server of http mode into what its codec needs.
 func httpSettings(cfg *config.Config, server *config.Server, groups groups) (*httpcodec.Settings, error) {
 	set := &httpcodec.Settings{
+		Name:                server.Name,
 		ClientHeaderTimeout: server.ClientHeaderTimeout,
 		KeepaliveTimeout:    server.KeepaliveTimeout,
 		Forwarded:           server.ForwardedHeaders,
