@@ -312,7 +312,7 @@ var keys = declare([]key{
 		doc:  "how long an idle connection to a host is kept; a second less (half, if it says less than two) than the host says in `Keep-Alive`, if that is shorter",
 		into: func(t *target) any { return &t.group.UpstreamKeepaliveTimeout }},
 	{name: "proxy_protocol", of: ofGroup, form: choice{words: []string{"v1", "v2"}, noun: "version", remedy: `write "v1" or "v2"`},
-		doc:  "hosts are told in a PROXY header who the client is: `v1` or `v2`",
+		doc:  "hosts are told in a PROXY header who the client is: `v1` or `v2`; then no connection to them is kept for a further request",
 		into: func(t *target) any { return &t.group.ProxyProtocol }},
 	{name: "tcp_keepalive", of: ofGroup, upTo: ofFile, form: duration{0, "for none"},
 		doc:  "a probe is sent to a host that is silent for as long",

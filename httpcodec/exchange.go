@@ -2,6 +2,7 @@ package httpcodec
 
 import (
 	"errors"
+	"net/netip"
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
@@ -96,6 +97,12 @@ func (x *exchange) start() {
 	}
 	x.phase, x.target = connecting, e.target(x.route)
 	x.server.connector.Acquire(x.target.Group, &x.host, x.key(), x)
+}
+
+// Ends implements upstream.Owner.
+func (x *exchange) Ends() (client, local netip.AddrPort) {
+	c := x.client
+	return c.peer.Client, c.peer.Local(&c.conn)
 }
 
 // Connected implements upstream.Owner.

@@ -3,6 +3,7 @@ package streamcodec
 import (
 	"errors"
 	"math"
+	"net/netip"
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
@@ -177,6 +178,9 @@ func (s *Session) connect(prompt bool) {
 	s.trace.Began = s.server.loop.Now()
 	s.attempt = s.server.connector.Connect(s.group, &s.host, &s.lease, &s.trace, s.peer.Name(), prompt, s)
 }
+
+// Ends implements upstream.Owner.
+func (s *Session) Ends() (client, local netip.AddrPort) { return s.peer.Client, s.peer.Local(&s.client) }
 
 // Connected implements upstream.Owner.
 func (s *Session) Connected(err error) {

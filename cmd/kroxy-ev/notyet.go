@@ -34,8 +34,5 @@ func notYet(cfg *config.Config) (list []config.Problem) {
 			refuse(len(r.To) != 1, r.Path, "anything but one group is")
 		}
 	}
-	for _, g := range cfg.Groups {
-		refuse(g.ProxyProtocol != "", g.Path, "proxy_protocol is")
-	}
 	return list
 }

@@ -9,6 +9,7 @@ import (
 	"kroxy-ev/balance"
 	"kroxy-ev/config"
 	"kroxy-ev/engine/opening"
+	"kroxy-ev/engine/proxyproto"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec"
@@ -206,7 +207,8 @@ func (p *proxy) newGroup(cfg *config.Config, use groupUse, ids []int) (*upstream
 	}
 	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: from.ConnectTimeout, ResolveTimeout: from.ResolveTimeout,
 		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: p.self,
-		TCPKeepalive: from.TCPKeepalive, Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout}
+		TCPKeepalive: from.TCPKeepalive, Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout,
+		ProxyProtocol: proxyproto.Named(from.ProxyProtocol)}
 	for _, h := range from.Hosts {
 		host := p.newHost(h)
 		if host.TLS, err = p.tlsClient(cfg, use, h); err != nil {

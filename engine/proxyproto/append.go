@@ -16,6 +16,16 @@ const (
 	V2
 )
 
+// Named returns the version of that name, and None if none has it.
+func Named(name string) Version {
+	for _, v := range [...]Version{V1, V2} {
+		if v.String() == name {
+			return v
+		}
+	}
+	return None
+}
+
 // String is the name of v in a configuration.
 func (v Version) String() string { return [...]string{"none", "v1", "v2"}[v] }
 

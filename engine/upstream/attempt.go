@@ -11,6 +11,7 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/proxyproto"
 	"kroxy-ev/engine/tlsconn"
 )
 
@@ -21,6 +22,9 @@ type Owner interface {
 	// stands, is writable, and has the owner as its handler; or with the reason why no host could be reached, the
 	// connection being closed and no lease held. It may be called before Connector.Connect or Acquire returns.
 	Connected(err error)
+	// Ends are the addresses of the client that the connection is for, and of where it came; not valid if there is none. It is
+	// asked for groups that tell their hosts in a PROXY header.
+	Ends() (client, local netip.AddrPort)
 }
 
 // Connector is where one loop's connections to hosts come from.
@@ -284,7 +288,7 @@ func (a *Attempt) nextAddr() {
 		}
 		switch err := a.dial(); {
 		case err == nil:
-			if a.conn.Writable() && a.host().TLS == nil {
+			if a.conn.Writable() && a.host().TLS == nil && a.group.ProxyProtocol == proxyproto.None {
 				a.succeed()
 				return
 			}
@@ -389,8 +393,23 @@ func (a *Attempt) Ready(c *engine.Conn) {
 	}
 }
 
-// secure goes on with a connection that stands: by a handshake if the host speaks TLS.
+// announce sends the host a PROXY header, the first bytes that it gets. They wait for more to share a segment with if there is
+// some.
+func (a *Attempt) announce() error {
+	client, local := a.owner.Ends()
+	p := proxyproto.Append(a.connector.loop.Scratch()[:0], a.group.ProxyProtocol, client, local)
+	_, err := a.conn.RawWrite(p, a.prompt || a.host().TLS != nil)
+	return err // a new connection has room for it
+}
+
+// secure goes on with a connection that stands: by a PROXY header if the host gets one, and a handshake if it speaks TLS.
 func (a *Attempt) secure() {
+	if a.group.ProxyProtocol != proxyproto.None {
+		if err := a.announce(); err != nil {
+			a.giveUpAddr(fmt.Errorf("while sending a PROXY header: %w", err))
+			return
+		}
+	}
 	t := a.host().TLS
 	if t == nil {
 		a.succeed()

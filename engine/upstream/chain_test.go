@@ -28,6 +28,8 @@ type chained struct {
 	then func()
 }
 
+func (chained) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}, netip.AddrPort{} }
+
 func (c chained) Connected(err error) {
 	c.client.Connected(err)
 	c.then()

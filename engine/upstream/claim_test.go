@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"net"
+	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
@@ -20,6 +21,8 @@ type claimant struct {
 	upstream.Claim
 	outcome []error // one entry a call of Connected
 }
+
+func (*claimant) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}, netip.AddrPort{} }
 
 func (c *claimant) Connected(err error) {
 	c.outcome = append(c.outcome, err)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/proxyproto"
 )
 
 // pool keeps a loop's idle connections to the hosts of one group, the last used first. How many there may be over all groups
@@ -27,7 +28,10 @@ func newPool(k *Connector, g *Group) *pool {
 		idle: make([][]*Conn, len(g.Hosts)),
 		max:  g.Keepalive, timeout: g.KeepaliveTimeout.Milliseconds(),
 	}
-	if g.Keepalive == KeepaliveAuto {
+	switch {
+	case g.ProxyProtocol != proxyproto.None:
+		p.max = 0
+	case g.Keepalive == KeepaliveAuto:
 		p.max, p.demand = math.MaxInt, make([]demand, len(g.Hosts))
 		p.looks.Handler = p
 	}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -226,6 +227,8 @@ func TestNoConnIsLost(t *testing.T) {
 
 // nobody owns a claim that comes to nothing.
 type nobody struct{ t *testing.T }
+
+func (nobody) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}, netip.AddrPort{} }
 
 func (n nobody) Connected(err error) {
 	if !errors.Is(err, unix.ECONNREFUSED) {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -59,6 +60,9 @@ func (p *probe) Connected(error) {
 	p.attempt = nil
 	p.end()
 }
+
+// Ends implements Owner: a probe is for no client.
+func (p *probe) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}, netip.AddrPort{} }
 
 // end closes the connection, or gives it up.
 func (p *probe) end() {

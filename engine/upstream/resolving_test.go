@@ -329,6 +329,8 @@ type retrier struct {
 	then *upstream.Group
 }
 
+func (*retrier) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}, netip.AddrPort{} }
+
 func (r *retrier) Connected(err error) {
 	r.client.Connected(err)
 	if err != nil {

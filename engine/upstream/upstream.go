@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kroxy-ev/balance"
+	"kroxy-ev/engine/proxyproto"
 	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/tlsconn"
 )
@@ -80,6 +81,9 @@ type Group struct {
 	// KeepaliveTimeout is for how long; zero is no bound.
 	Keepalive        int
 	KeepaliveTimeout time.Duration
+	// ProxyProtocol is the version of the PROXY header that every connection to a host begins with, before TLS. Such a connection
+	// tells of one client's connection and serves no other, so none is kept idle, whatever Keepalive says.
+	ProxyProtocol proxyproto.Version
 }
 
 // KeepaliveAuto is the Group.Keepalive that keeps as many idle connections as were in use at once of late.

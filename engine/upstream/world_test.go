@@ -151,6 +151,10 @@ type client struct {
 	outcome []error // one entry a call of Connected
 }
 
+func (*client) Ends() (client, local netip.AddrPort) {
+	return netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2")
+}
+
 func (c *client) Connected(err error) {
 	c.outcome = append(c.outcome, err)
 	if err == nil && (!c.conn.Open() || !c.lease.Held()) {

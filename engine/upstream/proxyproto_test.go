@@ -1,0 +1,95 @@
+package upstream_test
+
+import (
+	"bufio"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/proxyproto"
+)
+
+const told = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
+
+// firstLines is a host's handler that says what its connections begin with.
+func firstLines() (lines chan string, serve func(net.Conn)) {
+	lines = make(chan string, 100)
+	return lines, func(c net.Conn) {
+		_ = c.SetDeadline(time.Now().Add(enginetest.Patience))
+		line, _ := bufio.NewReader(c).ReadString('\n')
+		lines <- line
+	}
+}
+
+// Hosts are told who the client is, whether they are reached at once, after others, or by a unix socket.
+func TestHostsAreTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	lines, serve := firstLines()
+	tcp := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) { serve(c) })
+	path := filepath.Join(t.TempDir(), "app")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			serve(c)
+			_ = c.Close()
+		}
+	}()
+	for _, hosts := range [][]any{{tcp}, {"unix:" + path}, {enginetest.Refusing(t, enginetest.Loopback), tcp}} {
+		g := w.group(hosts...)
+		g.ProxyProtocol = proxyproto.V1
+		c, err := w.connect(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := func() (n int, err error) {
+			w.loop.Do(func() { n, err = c.conn.Write([]byte("x\n")) })
+			return
+		}(); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-lines; got != told {
+			t.Errorf("the last of %v was told %q", hosts, got)
+		}
+	}
+}
+
+// A probe is for nobody, and its host is told so: it may refuse what does not begin with a header.
+func TestProbesTell(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	lines, serve := firstLines()
+	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) { serve(c) })
+	g := w.group(named("late.test", host), hello(t, enginetest.Loopback, "spare"))
+	g.ProxyProtocol = proxyproto.V1
+	g.ResolveTimeout = time.Second // if there are more lookups than answers
+	for range 2 {                  // see TestProbeResolves
+		w.answer("late.test") <- answer{err: errNoName}
+	}
+	if _, err := w.connect(g); err != nil {
+		t.Fatal(err)
+	}
+	w.answer("late.test") <- found("127.0.0.1")
+	w.eventually("the host is probed", func() bool {
+		c, err := w.connect(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.loop.Do(func() { c.lease.Release(balance.Unused); c.conn.Close() })
+		return len(lines) > 0
+	})
+	if got := <-lines; got != "PROXY UNKNOWN\r\n" {
+		t.Errorf("a probe began with %q", got)
+	}
+}
