@@ -40,6 +40,7 @@ func (p *proxy) newReactor(row int, s *snapshot) (*reactor, error) {
 	r.connector = upstream.NewConnector(loop, row, r.tls, p.traffic)
 	r.http = httpcodec.NewServer(loop, httpcodec.Options{Connector: r.connector, TLS: r.tls, Log: p.traffic})
 	r.stream = streamcodec.NewServer(loop, streamcodec.Options{Connector: r.connector, TLS: r.tls, Log: p.traffic})
+	r.connector.Others(func() int { return int(r.stream.Stats().Active.Load()) })
 	return r, nil
 }
 

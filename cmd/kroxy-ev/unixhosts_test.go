@@ -168,3 +168,19 @@ func TestUnixHostsThatFail(t *testing.T) {
 		})
 	}
 }
+
+// A host whose socket the proxy itself listens on is not connected to.
+func TestUnixHostIsTheProxyItself(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		own := unixHost{Unix: filepath.Join(t.TempDir(), "own.sock")}
+		port := reservePort(t)
+		set := behind(settings{"listen": []any{map[string]any{"port": port}, own}}, own)
+		set["port"] = nil
+		p := startOn(t, port, setup{mode: "http", settings: set, multi: multi})
+		if res, _ := p.get(p.client(), "/"); res.StatusCode != 502 {
+			t.Errorf("status %d, want 502", res.StatusCode)
+		}
+		p.await(p.stderr, `host=unix:`+own.Unix+` .*its socket is this proxy's own; correct \\"unix\\"`)
+	})
+}

@@ -38,6 +38,7 @@ type Connector struct {
 	pools  map[*Group]*pool // of groups, those that connections were acquired for
 	kept   int              // idle connections in pools
 	busy   int              // connections in use, of those groups for which demand is counted
+	others func() int       // how many connections that are of no pool are in use; nil if there are none
 
 	chains chains
 	probes []*probe // that are on their way

@@ -296,6 +296,12 @@ func TestUnixHosts(t *testing.T) {
 		t.Errorf("logged: %+v", u)
 	}
 	w.loop.Do(func() { c.lease.Release(balance.Unused) })
+	own := w.group(app)
+	own.Self = upstream.NewSelf()
+	own.Self.ListenUnix([]string{"/elsewhere", strings.TrimPrefix(app, "unix:")})
+	if _, err := w.connect(own); !errors.Is(err, upstream.ErrLoop) {
+		t.Errorf("outcome at its own socket: %v", err)
+	}
 	client := w.client(w.group(none))
 	w.loop.Do(client.begin)
 	if err := client.result(); !errors.Is(err, unix.ENOENT) {

@@ -127,12 +127,23 @@ func (p *pool) end(c *Conn) {
 	}
 }
 
+// Others has connections that did not come of Acquire counted, which are in use: fewer may be idle then. N is called on the loop.
+func (k *Connector) Others(n func() int) { k.others = n }
+
+// inUse is how many connections are in use, as far as they count against idle ones.
+func (k *Connector) inUse() int {
+	if k.others == nil {
+		return k.busy
+	}
+	return k.busy + k.others()
+}
+
 // full reports whether no more idle connections to the host of that index may be kept.
 func (p *pool) full(index int) bool {
 	k := p.connector
 	most := k.groups.idle
 	if p.demand != nil {
-		most = max(most, k.groups.share-k.busy)
+		most = max(most, k.groups.share-k.inUse())
 	}
 	return len(p.idle[index]) >= p.max || k.kept >= most || engine.FilesAreShort()
 }

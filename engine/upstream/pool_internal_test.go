@@ -141,6 +141,11 @@ func TestIdleConnectionsAuto(t *testing.T) {
 	if k.busy != 0 || p.demand[0].busy != 0 || q.demand[0].busy != 0 {
 		t.Errorf("%d connections count as in use, %d and %d of the first hosts", k.busy, p.demand[0].busy, q.demand[0].busy)
 	}
+	others := 5
+	k.Others(func() int { return others })
+	put([]*Conn{p.made(0)}, 4) // of 10, 5 are in use elsewhere, and one is idle there
+	others = 4
+	put([]*Conn{p.made(0)}, 5)
 	if !k.giveUp() || k.giveUp() || k.Idle() != 0 {
 		t.Error("giving up does not say whether there was something")
 	}
