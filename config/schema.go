@@ -57,6 +57,9 @@ func objectSchema(p *place) schema {
 		if _, there := properties[k.name]; !there {
 			v := k.form.schema(p.modes)
 			v["description"] = plain(k.doc)
+			if usual := plainDefault(k.form); usual != nil {
+				v["default"] = usual
+			}
 			properties[k.name] = v
 		}
 	}
@@ -87,6 +90,32 @@ func objectSchema(p *place) schema {
 		s["oneOf"] = doesOne(p)
 	}
 	return s
+}
+
+// plainDefault is the default of a value, as a file would have it; nil if there is
+// none.
+func plainDefault(f form) any {
+	switch f := f.(type) {
+	case boolean:
+		return f.usual
+	case duration:
+		return f.usual
+	case size:
+		return f.usual
+	case integer:
+		if f.usual >= f.low {
+			return f.usual
+		}
+	case logLevel:
+		return f.usual
+	case algorithm:
+		return f.usual
+	case setHost:
+		return f.usual
+	case keepalive:
+		return "auto"
+	}
+	return nil
 }
 
 // doesOne are the schemas of which a route or a server fits exactly one.

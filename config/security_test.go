@@ -76,9 +76,12 @@ func TestUnknownKeysThatAreNotSecurity(t *testing.T) {
 		"min_version", "author", "authors", "created_by_author", "authorName",
 	} {
 		for _, wrap := range []func(string) string{stream, http, func(s string) string { return group(`"hosts":[{"host":"h","port":1}],` + s) }} {
-			if got := outcome(t, wrap(`"`+key+`":1`)); !strings.HasPrefix(got, "W ") || strings.Count(got, "\n") > 0 {
+			input := wrap(`"` + key + `":1`)
+			got := outcome(t, input)
+			if !strings.HasPrefix(got, "W ") || strings.Count(got, "\n") > 0 {
 				t.Errorf("%q: %s", key, got)
 			}
+			checkSchema(t, []byte(input), got)
 		}
 	}
 	for _, key := range []string{"proxy_headers", "response_headers", "add_header", "proxySetHeader", "extraheaders", "haeders", "heder", "Headers"} {
