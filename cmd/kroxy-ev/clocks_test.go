@@ -20,6 +20,7 @@ var settable = map[string]bool{"CLOCK_REALTIME": true, "CLOCK_REALTIME_COARSE": 
 var readsTimeOfDay = map[string]string{
 	"engine/accesslog/buffer.go": "the time stamps of lines",
 	"config/certificate.go":      "the dates of certificates",
+	"httpcodec/log.go":           "the time that a variable tells",
 }
 
 // Somebody may set the time of day, or NTP does, by hours. No deadline, pause or interval may be counted on it: all are differences of
