@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"path/filepath"
 	"testing"
@@ -19,8 +20,10 @@ func firstLines() (lines chan string, serve func(net.Conn)) {
 	lines = make(chan string, 100)
 	return lines, func(c net.Conn) {
 		_ = c.SetDeadline(time.Now().Add(enginetest.Patience))
-		line, _ := bufio.NewReader(c).ReadString('\n')
+		in := bufio.NewReader(c)
+		line, _ := in.ReadString('\n')
 		lines <- line
+		_, _ = io.Copy(io.Discard, in) // who is about to write must not find it closed
 	}
 }
 
