@@ -2,9 +2,10 @@
 // Config, or into the list of everything that is wrong with it: each Problem
 // has a line, a column, a JSON path and a remedy.
 //
-// It reads files (the configuration itself, and the certificates and keys that
-// it names) and the clock that these are valid by, and nothing else: it opens
-// no log, resolves no name, binds no port, keeps no global state, and imports
+// It reads files (the configuration itself, those it includes, and the
+// certificates and keys that it names), the environment variables that it names,
+// and the clock that certificates are valid by, and nothing else: it opens no
+// log, resolves no name, binds no port, keeps no global state, and imports
 // of this module only logformat, for the variables of the access log. Turning a Config into the options of the
 // packages that do the work is the business of cmd/kroxy-ev.
 package config

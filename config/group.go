@@ -87,33 +87,69 @@ type groupNodes []*groupNode
 // groupSet is the groups by which a route may be served.
 type groupSet struct {
 	byName map[string]*groupNode
-	names  []string // in the order of the file, the nearest first
+	outer  *groupSet // those further out; nil if there are none
+	own    groupNodes
 }
 
-// newGroupSet returns the groups of all lists; the nearest list, which has a
-// name first, counts.
-func newGroupSet(lists ...groupNodes) *groupSet {
-	s := &groupSet{byName: map[string]*groupNode{}}
-	for _, list := range lists {
-		for _, g := range list {
-			if s.byName[g.name] == nil {
-				s.byName[g.name] = g
-				s.names = append(s.names, g.name)
-			}
-		}
+// newGroupSet returns the groups of a list, and those further out that it has
+// none of the name of.
+func newGroupSet(own groupNodes, outer *groupSet) *groupSet {
+	s := &groupSet{byName: make(map[string]*groupNode, len(own)), outer: outer, own: own}
+	for _, g := range own {
+		s.byName[g.name] = g
 	}
 	return s
 }
 
+// get returns the group of that name, or nil.
+func (s *groupSet) get(name string) *groupNode {
+	for ; s != nil; s = s.outer {
+		if g := s.byName[name]; g != nil {
+			return g
+		}
+	}
+	return nil
+}
+
+// size is how many groups there are.
+func (s *groupSet) size() int {
+	n := 0
+	for ; s != nil; s = s.outer {
+		n += len(s.own)
+	}
+	return n
+}
+
+// names returns the names of all, each once, in the order of the file, the
+// nearest first.
+func (s *groupSet) names() []string {
+	var names []string
+	for at := s; at != nil; at = at.outer {
+		for _, g := range at.own {
+			if found := s.get(g.name); found == g {
+				names = append(names, g.name)
+			}
+		}
+	}
+	return names
+}
+
+// maxChoice is how many groups a message names.
+const maxChoice = 8
+
 // choice says what may be written where a group is named.
 func (s *groupSet) choice() string {
-	switch {
-	case len(s.names) == 1:
-		return quote(s.names[0])
-	case 1 < len(s.names) && len(s.names) <= 8:
-		return "the name of a group in servers: " + list(s.names)
+	const some = "the name of a group in servers"
+	if s.size() > 2*maxChoice {
+		return some
+	}
+	switch names := s.names(); {
+	case len(names) == 1:
+		return quote(names[0])
+	case 1 < len(names) && len(names) <= maxChoice:
+		return some + ": " + list(names)
 	default:
-		return "the name of a group in servers"
+		return some
 	}
 }
 

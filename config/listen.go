@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -154,7 +155,7 @@ func (o object) tcp(l *Listen) {
 			l.Address = addr.Unmap()
 		}
 	}
-	if l.IPv6Only && !(l.Address.Is6() && l.Address.IsUnspecified()) {
+	if l.IPv6Only && l.Address != netip.IPv6Unspecified() {
 		m := o.node.get("ipv6_only")
 		o.warn(m.pos, keyPath(o.path, "ipv6_only"), `it is ignored without "address": "::"`, "remove it")
 		l.IPv6Only = false
@@ -221,28 +222,30 @@ func (l Listen) String() string {
 
 // checkListen reports what is listened on twice.
 func (d *decoder) checkListen(c *Config) {
-	var before []Listen
+	before := map[uint16][]Listen{} // by port
 	for _, s := range c.Servers {
 		for _, l := range s.Listen {
-			for _, other := range before {
-				if l.Port == 0 && l.Unix == "" || !l.overlaps(other) {
-					continue
-				}
-				what, remedy := "is listened on twice", "remove one of the two, or give it another port: requests for several names on one port are told apart by routes"
-				switch {
-				case l.Unix != "":
-					remedy = "remove one of the two, or give it another path"
-				case l.Key() != other.Key():
-					what, remedy = "overlaps "+other.String(), "remove one of the two, or give it another port"
-					if l.Address.Is6() != other.Address.Is6() {
-						remedy += `; "ipv6_only": true leaves IPv4 out of "::"`
-					}
-				}
-				at := c.root.locate(other.Path)
-				d.failAt(c.root.locate(l.Path), l.Path, fmt.Sprintf("%s %s, first in %s (%s)", l, what, other.Path, d.input.place(at)), remedy)
-				break
+			i := slices.IndexFunc(before[l.Port], l.overlaps)
+			if known := l.Port != 0 || l.Unix != ""; known && i >= 0 {
+				d.failTwice(c, l, before[l.Port][i])
 			}
-			before = append(before, l)
+			before[l.Port] = append(before[l.Port], l)
 		}
 	}
+}
+
+// failTwice reports that l is, or overlaps, what is listened on already.
+func (d *decoder) failTwice(c *Config, l, other Listen) {
+	what, remedy := "is listened on twice", "remove one of the two, or give it another port: requests for several names on one port are told apart by routes"
+	switch {
+	case l.Unix != "":
+		remedy = "remove one of the two, or give it another path"
+	case l.Key() != other.Key():
+		what, remedy = "overlaps "+other.String(), "remove one of the two, or give it another port"
+		if l.Address.Is6() != other.Address.Is6() {
+			remedy += `; "ipv6_only": true leaves IPv4 out of "::"`
+		}
+	}
+	at := c.root.locate(other.Path)
+	d.failAt(c.root.locate(l.Path), l.Path, fmt.Sprintf("%s %s, first in %s (%s)", l, what, other.Path, d.input.place(at)), remedy)
 }

@@ -130,8 +130,9 @@ func (d *decoder) document() *Config {
 	top.checkDefaults()
 	c.Process = top.process(servers)
 	shared := top.groupNodes()
+	set := newGroupSet(shared, nil)
 	for _, o := range servers {
-		o.server(c, shared)
+		o.server(c, set)
 	}
 	shared.unused(top)
 	c.Groups = append(c.Groups, shared.all()...)

@@ -180,14 +180,14 @@ func (o object) proxyTo(s *Server, r *Route, groups *groupSet) {
 
 // target returns the group that n names, or reports that there is none.
 func (o object) target(n *node, path, name string, groups *groupSet) *groupNode {
-	if n.kind != kindString || len(groups.names) == 0 {
+	if n.kind != kindString || groups.size() == 0 {
 		return nil // reported already
 	}
-	if g := groups.byName[name]; g != nil {
+	if g := groups.get(name); g != nil {
 		return g
 	}
 	remedy := "write " + groups.choice()
-	if near := nearest(name, groups.names); near != nil {
+	if near := nearest(name, groups.names()); near != nil {
 		remedy = didYouMean(near)
 	}
 	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") || strings.HasPrefix(name, "unix:") {

@@ -49,7 +49,7 @@ func (o object) mode() Mode {
 }
 
 // server decodes o into c. Shared are the groups that all servers may use.
-func (o object) server(c *Config, shared groupNodes) {
+func (o object) server(c *Config, shared *groupSet) {
 	s := &Server{Mode: o.mode(), Path: o.path, Name: o.path}
 	c.Servers = append(c.Servers, s)
 	o.unknown()
