@@ -259,7 +259,10 @@ func TestDialUnix(t *testing.T) {
 			t.Error(err)
 		}
 		c.QuickAck()
-		c.CloseEnded()
+		fd, is := c.FD(), inode(c.FD())
+		if c.CloseEnded(); inode(fd) == is {
+			t.Error("the socket was not closed")
+		}
 	})
 	if rest, err := io.ReadAll(peer); string(rest) != "bye" || err != nil {
 		t.Errorf("the peer read %q, %v", rest, err)
