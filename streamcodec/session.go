@@ -180,7 +180,9 @@ func (s *Session) connect(prompt bool) {
 }
 
 // Ends implements upstream.Owner.
-func (s *Session) Ends() (client, local netip.AddrPort) { return s.peer.Client, s.peer.Local(&s.client) }
+func (s *Session) Ends() (client, local netip.AddrPort) {
+	return s.peer.Client, s.peer.Local(&s.client)
+}
 
 // Connected implements upstream.Owner.
 func (s *Session) Connected(err error) {
