@@ -79,10 +79,14 @@ func (x *exchange) reset() {
 func (x *exchange) start() {
 	c := x.client
 	e := c.entry
-	c.settings = e.Settings
-	x.route = &c.settings.Routes[0]
+	c.settings, x.phase = e.Settings, routing
 	x.closes = !x.req.KeepAlive || c.isLast()
+	why, err := x.findRoute()
 	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
+	if why != nil {
+		x.fail(*why, err)
+		return
+	}
 	if most := x.route.MaxBodySize; most > 0 && x.req.Length > most {
 		x.fail(causeBodySize, nil)
 		return
@@ -263,7 +267,7 @@ func (x *exchange) failRequest(why cause, err error) bool {
 
 // skipBody passes over what is there of the body of a request that no host gets, so that the client may go on if that is all.
 func (x *exchange) skipBody() {
-	if x.phase == connecting && !x.request.done {
+	if (x.phase == routing || x.phase == connecting) && !x.request.done {
 		x.passBody()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"kroxy-ev/config"
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/enginetest"
 	"kroxy-ev/logformat"
@@ -19,6 +20,7 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 	getWithID := getRoot[:len(getRoot)-2] + "X-Id: " + strings.Repeat("0", 32) + "\r\n\r\n"
 	for _, tc := range []struct{ name, in, up, reply, out string }{
 		{"get", getRoot, getRoot, hi, hi},
+		{"routed", getRoot, getRoot, hi, hi},   // by what has to be parsed for it
 		{"logged", getRoot, getWithID, hi, hi}, // every variable, and the ID goes to the host too
 		{"post", postRoot + "Content-Length: 3\r\n\r\nabc", postRoot + "Content-Length: 3\r\n\r\nabc", hi, hi},
 		{"chunked both ways", postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n", postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n",
@@ -53,6 +55,11 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 				s.ProxyReadTimeout, s.KeepaliveTimeout, s.ClientHeaderTimeout, s.Forwarded = 60e9, 60e9, 60e9, false
 				if r.access != nil {
 					s.Policies.Request = compile(t, header{"X-Id", "$request_id"})
+				}
+				if tc.name == "routed" {
+					no := false
+					absent := []config.FieldMatch{{Name: "a", Present: &no}}
+					s.Table = tableOf(t, config.Match{PathPrefix: []string{"/"}, Header: absent, Query: absent, Cookie: absent})
 				}
 			}, host)
 			c := p.dial()

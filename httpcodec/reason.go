@@ -7,13 +7,14 @@ type phase uint8
 
 const (
 	readingHead phase = iota
+	routing
 	connecting
 	relaying
 	replying // with an answer of this proxy's own
 )
 
 func (p phase) String() string {
-	return [...]string{"reading the request head", "connecting to a host", "relaying", "replying"}[p]
+	return [...]string{"reading the request head", "finding the route", "connecting to a host", "relaying", "replying"}[p]
 }
 
 // cause says why an exchange failed, to the error log and to the access log, and what the client is told if nothing has been
@@ -30,6 +31,8 @@ var (
 	causeBodySize        = cause{413, "the request body is larger than max_body_size", logformat.Refused}
 	causeBody            = cause{400, "the request body is malformed", logformat.Refused}
 	causePlain           = cause{400, "a plain HTTP request came to the TLS port", logformat.Refused}
+	causeTarget          = cause{400, "the request target has no path that routes can be found by", logformat.Refused}
+	causeNoRoute         = cause{404, "no route takes the request", logformat.NoRoute}
 	causeMisdirected     = cause{421, "no host of the group has the requested name", logformat.UnknownName}
 	causeNoHost          = cause{503, "no host to try", logformat.NoHost}
 	causeUnreachable     = cause{502, "no host reachable", logformat.Unreachable}

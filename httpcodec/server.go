@@ -45,6 +45,7 @@ type Server struct {
 	freeClients   engine.FreeList[client]
 	freeExchanges engine.FreeList[exchange]
 	out           []byte // what is being written; empty between calls
+	routing       route.Request
 	rewrite       Rewrite
 	reply         Reply
 	addr          []byte // of a client, as text

@@ -7,6 +7,7 @@ import (
 	"kroxy-ev/balance"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec/policy"
+	"kroxy-ev/httpcodec/route"
 )
 
 // Settings is what the exchanges of one configured server need of the configuration. It is immutable; a client connection keeps the
@@ -18,6 +19,8 @@ type Settings struct {
 	// request is there, and if no route takes it. That has no targets.
 	Routes   []Route
 	Unrouted Route
+	// Table finds the route of a request among Routes; nil if the first takes all.
+	Table *route.Table
 
 	ClientHeaderTimeout time.Duration // from a request's first byte to the end of its head
 	KeepaliveTimeout    time.Duration // between two requests of a client

@@ -12,6 +12,7 @@ const (
 	Unreachable
 	NoHost
 	UnknownName
+	NoRoute
 	Refused
 	TLSFailed
 	ConnectTimeout
@@ -35,6 +36,7 @@ var ends = [...]struct{ word, doc string }{
 	Unreachable:         {"unreachable", "no host accepted a connection"},
 	NoHost:              {"no_host", "there was no host to try"},
 	UnknownName:         {"unknown_name", "no host has the name that the client asked for"},
+	NoRoute:             {"no_route", "no route takes what came"},
 	Refused:             {"refused", "the request is malformed, or more than is allowed; in stream, no PROXY header came that is taken"},
 	TLSFailed:           {"tls_failed", "the TLS handshake with the client failed"},
 	ConnectTimeout:      {"connect_timeout", "no host accepted a connection in time (also `resolve_timeout`)"},

@@ -39,6 +39,8 @@ const (
 	NotSecured
 	// NoSuchName means that no host has the name that the client asked for.
 	NoSuchName
+	// NoRoute means that no route takes the connection.
+	NoRoute
 	// Shutdown means that kroxy-ev stopped before the session had ended by itself.
 	Shutdown
 	// Internal means that the kernel refused something, such as registering a connection.
@@ -63,6 +65,7 @@ var reasons = [...]struct {
 	NoHeader:          {"no PROXY header", logformat.Refused},
 	NotSecured:        {"client handshake failed", logformat.TLSFailed},
 	NoSuchName:        {"no host has the name that was asked for", logformat.UnknownName},
+	NoRoute:           {"no route takes it", logformat.NoRoute},
 	Shutdown:          {"shutdown", logformat.Shutdown},
 	Internal:          {"internal", logformat.Internal},
 }

@@ -10,6 +10,7 @@ import (
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/route"
 	"kroxy-ev/logformat"
 )
 
@@ -37,6 +38,7 @@ type Server struct {
 	loop      *engine.Loop
 	connector *upstream.Connector
 	opener    *opening.Opener
+	routing   route.Request
 	log       *slog.Logger
 	listeners engine.Listeners
 	active    *Session // list of all
@@ -170,14 +172,14 @@ func (v *Server) logEnd(s *Session, r Reason, err error) {
 		if !opening.Silent(err) { // such as a check whether this port is open
 			level = slog.LevelInfo
 		}
-	case NoSuchName:
+	case NoSuchName, NoRoute:
 		level = slog.LevelInfo
 	}
 	if !v.log.Enabled(context.Background(), level) {
 		return
 	}
 	attrs := []any{"reason", r.String(), "client", s.peer.Client.Addr(), "state", s.state.String(), "sent_upstream", s.up.Bytes, "sent_downstream", s.down.Bytes}
-	if r == NoSuchName && s.peer.TLS() != nil {
+	if (r == NoSuchName || r == NoRoute) && s.peer.TLS() != nil {
 		attrs = append(attrs, "name", logformat.Bounded(s.peer.Name()))
 	}
 	if s.trace.Host != nil {

@@ -68,7 +68,7 @@ func (s *Session) start(fd int32) {
 	s.began, s.state = loop.Now(), stateOpening
 	s.up = Half{From: &s.client, To: &s.host, turns: turns{answers: -1}}
 	s.down = Half{From: &s.host, To: &s.client}
-	if set := s.settings; len(set.Routes) == 1 {
+	if set := s.settings; set.Table == nil || set.Table.TakesAll() {
 		s.take(&set.Routes[0])
 	}
 	if err := loop.Attach(&s.client, fd, s); err != nil {
@@ -171,9 +171,24 @@ func (s *Session) greeted() {
 // take has the session go by r.
 func (s *Session) take(r *Route) { s.route, s.group = r, s.entry.target(r) }
 
-// connect goes after a host. Prompt says that there are bytes for it.
+// findRoute finds the route that the session takes, and reports whether there is one.
+func (s *Session) findRoute() bool {
+	set, r := s.settings, &s.server.routing
+	r.TLS, r.SNI, r.Client, r.Port = s.peer.Secure(), s.peer.Name(), s.peer.Client.Addr(), s.entry.Port
+	i := set.Table.Find(r)
+	if i >= 0 {
+		s.take(&set.Routes[i])
+	}
+	return i >= 0
+}
+
+// connect goes after a host, once it is known which route the session takes. Prompt says that there are bytes for it.
 func (s *Session) connect(prompt bool) {
 	s.server.loop.Disarm(&s.timer)
+	if s.route == nil && !s.findRoute() {
+		s.finish(NoRoute, nil)
+		return
+	}
 	s.state = stateConnect
 	s.trace.Began = s.server.loop.Now()
 	s.attempt = s.server.connector.Connect(s.group, &s.host, &s.lease, &s.trace, s.peer.Name(), prompt, s)

@@ -5,6 +5,7 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/route"
 )
 
 // Settings is what the sessions of one configured server need of the configuration. It is immutable; a session keeps the one that
@@ -14,6 +15,8 @@ type Settings struct {
 	Name string
 	// Routes are where connections go, at least one.
 	Routes []Route
+	// Table finds the route of a connection among Routes; nil if the first takes all.
+	Table *route.Table
 }
 
 // Route is where a connection goes, and how long each side may be silent.

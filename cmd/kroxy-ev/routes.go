@@ -24,7 +24,7 @@ func checkRoutes(cfg *config.Config) (warnings []config.Problem, err error) {
 				earlier = fmt.Sprintf("%q (%s)", by.Name, by.Path)
 			}
 			warnings = append(warnings, cfg.Problem(r.Path, "nothing reaches this route: "+earlier+", which is before it, takes all that it would",
-				"put it first, or remove it"))
+				"put it before that one, or remove it"))
 		}
 	}
 	return warnings, config.AsError(bad, nil)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec"
 	"kroxy-ev/httpcodec/policy"
+	"kroxy-ev/httpcodec/route"
 	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
@@ -79,13 +81,16 @@ func (p *proxy) newEntry(cfg *config.Config, server *config.Server, groups group
 		return e, err
 	}
 	p.makeRoom(tls)
-	var peeks bool
+	table, problems := route.Compile(server.Routes)
+	if len(problems) > 0 {
+		return e, config.AsError(routeProblems(cfg, problems), nil)
+	}
 	if server.Mode == config.ModeStream {
-		e.stream, peeks = streamSettings(server, groups)
-	} else if e.http, err = httpSettings(cfg, server, groups); err != nil {
+		e.stream = streamSettings(server, table, groups)
+	} else if e.http, err = httpSettings(cfg, server, table, groups); err != nil {
 		return e, err
 	}
-	e.opening = openings(server, tls, peeks)
+	e.opening = openings(server, groups, tls)
 	return e, nil
 }
 
@@ -220,11 +225,12 @@ func (p *proxy) newGroup(cfg *config.Config, use groupUse, ids []int) (*upstream
 }
 
 // openings say, for each of the server's listeners, what comes before the codec; nil for nothing. Clients who come by TLS are
-// spoken to as tls says, and peeks says that the name in the hellos of others is looked at.
-func openings(from *config.Server, tls *tlsconn.Server, peeks bool) []*opening.Rules {
+// spoken to as tls says.
+func openings(from *config.Server, groups groups, tls *tlsconn.Server) []*opening.Rules {
+	asked, needed := namesInHellos(from, groups)
 	list := make([]*opening.Rules, len(from.Listen))
 	for i, l := range from.Listen {
-		r := &opening.Rules{Senders: l.ProxyProtocol, PeekName: peeks && !l.TLS, Timeout: from.TLSHandshakeTimeout}
+		r := &opening.Rules{Senders: l.ProxyProtocol, PeekName: asked && !l.TLS, Plain: !needed, Timeout: from.TLSHandshakeTimeout}
 		if l.TLS {
 			r.TLS = tls
 		}
@@ -235,9 +241,25 @@ func openings(from *config.Server, tls *tlsconn.Server, peeks bool) []*opening.R
 	return list
 }
 
-// streamSettings turns a server of stream mode into what its codec needs. Peeks says that hosts are chosen by the name in a hello.
-func streamSettings(server *config.Server, groups groups) (set *streamcodec.Settings, peeks bool) {
-	set = &streamcodec.Settings{Name: server.Name, Routes: make([]streamcodec.Route, len(server.Routes))}
+// namesInHellos reports whether a stream server's routes or hosts are chosen by the name in a client's hello, and whether hosts
+// are, so that nobody can do without one.
+func namesInHellos(server *config.Server, groups groups) (asked, needed bool) {
+	if server.Mode != config.ModeStream {
+		return false, false
+	}
+	for i := range server.Routes {
+		r := &server.Routes[i]
+		asked = asked || r.Match != nil && len(r.Match.SNI) > 0
+		for _, t := range r.To {
+			needed = needed || groups[groupUse{t.Group, server.Mode}].Balance.Key() == balance.KeyServerName
+		}
+	}
+	return asked || needed, needed
+}
+
+// streamSettings turns a server of stream mode into what its codec needs.
+func streamSettings(server *config.Server, table *route.Table, groups groups) *streamcodec.Settings {
+	set := &streamcodec.Settings{Name: server.Name, Routes: make([]streamcodec.Route, len(server.Routes)), Table: table}
 	for i := range server.Routes {
 		from := &server.Routes[i]
 		r := streamcodec.Route{
@@ -249,16 +271,15 @@ func streamSettings(server *config.Server, groups groups) (set *streamcodec.Sett
 		}
 		for _, t := range from.To {
 			g := groups[groupUse{t.Group, server.Mode}]
-			peeks = peeks || g.Balance.Key() == balance.KeyServerName
 			r.Targets = append(r.Targets, streamcodec.Target{Group: g.Group, Weight: t.Weight})
 		}
 		set.Routes[i] = r
 	}
-	return set, peeks
+	return set
 }
 
 // httpSettings turns a server of http mode into what its codec needs.
-func httpSettings(cfg *config.Config, server *config.Server, groups groups) (*httpcodec.Settings, error) {
+func httpSettings(cfg *config.Config, server *config.Server, table *route.Table, groups groups) (*httpcodec.Settings, error) {
 	set := &httpcodec.Settings{
 		Name:                server.Name,
 		ClientHeaderTimeout: server.ClientHeaderTimeout,
@@ -271,9 +292,10 @@ func httpSettings(cfg *config.Config, server *config.Server, groups groups) (*ht
 			MaxBodySize:       server.MaxBodySize,
 		},
 		Routes: make([]httpcodec.Route, len(server.Routes)),
+		Table:  table,
 	}
 	for i := range server.Routes {
-		r, err := httpRoute(cfg, &server.Routes[i], groups)
+		r, err := httpRoute(cfg, &server.Routes[i], table.Regexes(i), groups)
 		if err != nil {
 			return nil, err
 		}
@@ -282,8 +304,8 @@ func httpSettings(cfg *config.Config, server *config.Server, groups groups) (*ht
 	return set, nil
 }
 
-// httpRoute turns a route of http mode into what its codec needs.
-func httpRoute(cfg *config.Config, from *config.Route, groups groups) (httpcodec.Route, error) {
+// httpRoute turns a route of http mode, which has these regular expressions, into what its codec needs.
+func httpRoute(cfg *config.Config, from *config.Route, regexes []*regexp.Regexp, groups groups) (httpcodec.Route, error) {
 	r := httpcodec.Route{
 		Name:              from.Name,
 		UpstreamHost:      from.UpstreamHost,
@@ -294,7 +316,7 @@ func httpRoute(cfg *config.Config, from *config.Route, groups groups) (httpcodec
 		ProxySendTimeout:  from.ProxySendTimeout,
 	}
 	var problems []policy.Problem
-	if r.Policies, problems = policy.Compile(from, nil); problems != nil {
+	if r.Policies, problems = policy.Compile(from, regexes); problems != nil {
 		return r, config.AsError(policyProblems(cfg, from, problems), nil)
 	}
 	for _, t := range from.To {

@@ -25,6 +25,8 @@ type Rules struct {
 	TLS *tlsconn.Server
 	// PeekName has the name read that a client asks for when it speaks TLS to somebody behind this proxy. TLS is nil then.
 	PeekName bool
+	// Plain, with PeekName, has clients who do not speak TLS go on without a name. Otherwise they are refused.
+	Plain bool
 	// Timeout bounds the wait for a PROXY header, and after that the one for the hello with PeekName; zero is no bound. TLS has a
 	// bound of its own.
 	Timeout time.Duration
@@ -204,9 +206,12 @@ func (o *Opening) secure() {
 
 // Secured implements tlsconn.Owner.
 func (o *Opening) Secured(s tlsconn.State, err error) {
-	if err == nil {
+	switch {
+	case err == nil:
 		told := o.peer.tell()
 		told.hello, told.tls = true, logformat.TLS(s)
+	case o.rules.Plain && errors.Is(err, tlsconn.ErrNotTLS):
+		err = nil
 	}
 	o.conclude(err)
 }

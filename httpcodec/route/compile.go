@@ -23,6 +23,8 @@ func Compile(routes []config.Route) (t *Table, problems []Problem) {
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
+	first := c.table.routes[pair{anyName, anyPath}]
+	c.table.takesAll = len(first) > 0 && first[0] == 0 && len(c.table.rules[0]) == 0
 	return c.table, nil
 }
 

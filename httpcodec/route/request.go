@@ -14,7 +14,7 @@ type Request struct {
 	Method []byte     // empty in streams
 	TLS    bool       // the client came by TLS
 	Client netip.Addr // whose request it is
-	SNI    string     // the name in the client's hello, "" if there was none
+	SNI    []byte     // the name in the client's hello; empty if there was none
 	Port   uint16     // that the client connected to; 0 is a unix socket
 
 	normalizer Normalizer
@@ -41,7 +41,7 @@ func (r *Request) prepare(t *Table) {
 		r.name = normalName(r.name, r.Host)
 		r.ids = t.hosts.appendIDs(r.ids, r.name)
 	}
-	if t.asksSNI && r.SNI != "" {
+	if t.asksSNI && len(r.SNI) > 0 {
 		r.sni = normalName(r.sni, r.SNI)
 		r.ids = t.snis.appendIDs(r.ids, r.sni)
 	}

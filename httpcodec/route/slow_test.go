@@ -33,7 +33,7 @@ func (f fields) NextField(low string, from int) ([]byte, int) {
 
 // set makes r a request like q. ok is false if the target is refused.
 func (q *query) set(r *Request) (ok bool) {
-	r.Host, r.Method, r.SNI, r.TLS, r.Port = []byte(q.host), []byte(q.method), q.sni, q.tls, q.port
+	r.Host, r.Method, r.SNI, r.TLS, r.Port = []byte(q.host), []byte(q.method), []byte(q.sni), q.tls, q.port
 	r.Client, _ = netip.ParseAddr(q.client)
 	return r.SetTarget(q.fields, []byte(q.target)) == nil
 }

@@ -19,6 +19,8 @@ type Table struct {
 	steps  map[step]int32 // where a segment leads to
 
 	routes map[pair][]int32 // indices into rules, ascending
+
+	takesAll bool // the first route does
 }
 
 // rule is what is left to be asked about a request that the index has found for a route. All of it must hold.
@@ -44,10 +46,7 @@ const anyPath = 0
 type pair struct{ name, path int32 }
 
 // TakesAll reports whether the first route takes all requests, whatever they are. Then nothing of them need be found out.
-func (t *Table) TakesAll() bool {
-	first := t.routes[pair{anyName, anyPath}]
-	return len(first) > 0 && first[0] == 0 && len(t.rules[0]) == 0
-}
+func (t *Table) TakesAll() bool { return t.takesAll }
 
 // Find returns the index of the first route in the order of the file that takes r, or -1 if none does.
 func (t *Table) Find(r *Request) int {

@@ -1,0 +1,23 @@
+package httpcodec
+
+// findRoute finds the route that the request takes. If there is none, why says what the client is told, and the route stays what
+// it is before one is known.
+func (x *exchange) findRoute() (why *cause, err error) {
+	c, set := x.client, x.client.settings
+	if set.Table == nil || set.Table.TakesAll() {
+		x.route = &set.Routes[0]
+		return nil, nil
+	}
+	r := &x.server.routing
+	if err := r.SetTarget(&x.req, x.req.PathAndQuery()); err != nil {
+		return &causeTarget, err
+	}
+	r.Host, r.Method = x.req.HostName(), x.req.Method()
+	r.TLS, r.SNI, r.Client, r.Port = c.peer.Secure(), c.peer.Name(), c.peer.Client.Addr(), c.entry.Port
+	i := set.Table.Find(r)
+	if i < 0 {
+		return &causeNoRoute, nil
+	}
+	x.route = &set.Routes[i]
+	return nil, nil
+}
