@@ -12,6 +12,8 @@ type decoder struct {
 	errors, warnings []Problem
 	said             map[Problem]bool // in errors or warnings: what is inherited is decoded wherever it holds
 
+	spoilt map[position]bool // strings that are not what they were meant to be: one error about them is enough
+
 	open func(path string) pemFile // reads a file that the document names
 	read map[string]pemFile        // what open has answered
 	now  time.Time                 // certificates should be valid then; zero: whenever
@@ -24,10 +26,7 @@ type decoder struct {
 
 func (d *decoder) problem(pos position, path, what, remedy string) (p Problem, isNew bool) {
 	p = Problem{File: d.input.name(pos), Line: pos.line, Column: pos.column, Path: path, What: what, Remedy: remedy}
-	if d.said == nil {
-		d.said = map[Problem]bool{}
-	}
-	isNew = !d.said[p]
+	isNew = !d.said[p] && !d.spoilt[pos]
 	d.said[p] = true
 	return p, isNew
 }

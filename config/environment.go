@@ -46,6 +46,7 @@ func (d *decoder) replace(n *node, path, s string) string {
 		name, usual, hasDefault := strings.Cut(inside, ":-")
 		if !closed || name == "" || strings.IndexFunc(name, func(r rune) bool { return !isWord(r) }) >= 0 || '0' <= name[0] && name[0] <= '9' {
 			d.fail(n, path, quote(shorten(s[i:], 40))+" is not a reference to an environment variable", `write "${NAME}" or "${NAME:-default}", or "$${" for the text "${"`)
+			d.spoilt[n.pos] = true
 			return b.String()
 		}
 		value, set := d.input.from.env(name)
@@ -62,6 +63,7 @@ func (d *decoder) replace(n *node, path, s string) string {
 			b.WriteString(usual)
 		default:
 			d.fail(n, path, "the environment variable "+quote(name)+" is not set", "set it, or write "+quote("${"+name+":-default}"))
+			d.spoilt[n.pos] = true
 		}
 		s = rest
 	}

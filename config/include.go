@@ -54,6 +54,7 @@ func (d *decoder) readAll(name string, data []byte) *node {
 	if m == nil {
 		return root
 	}
+	d.expand(&m.value, "include") // the rest of the document is not whole yet
 	in.open = append(in.open, filepath.Clean(name))
 	whole := *root
 	ok := true

@@ -73,7 +73,7 @@ func Parse(filename string, data []byte) (*Config, []Problem, error) {
 
 func parse(s Source, from surroundings, d decoder) (*Config, []Problem, error) {
 	d.input = &input{from: from, used: Source{Path: s.Path, Text: s.Text}}
-	d.read, d.said = map[string]pemFile{}, map[Problem]bool{}
+	d.read, d.said, d.spoilt = map[string]pemFile{}, map[Problem]bool{}, map[position]bool{}
 	d.pairs, d.trusted, d.groups = map[keyPairPaths]KeyPair{}, map[string][]byte{}, map[string]*Group{}
 	c := d.document()
 	for i := range d.certificates {
