@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -282,5 +283,68 @@ func TestCertificatesOfServers(t *testing.T) {
 		p.reloadTo(many(hosts, tcp, []object{a, b}, []object{s}))
 		ask(one, "second.test", "B")
 		ask(other, "first.test", "A")
+	})
+}
+
+// A route's groups share its requests by their weights, and a route's own bounds hold for it alone.
+func TestTargetsAndBoundsOfRoutes(t *testing.T) {
+	t.Parallel()
+	hosts, tcp, port := named(t, 2), listen(t, "127.0.0.1", echo), reservePort(t)
+	p := startFile(t, false, nil, object{
+		"reactors_num": 1, "servers": many(hosts, tcp, nil, nil)["servers"],
+		"http": object{"port": port, "max_body_size": 10, "routes": []object{
+			{"match": object{"path_prefix": "/large"}, "proxy_to": "a", "max_body_size": 1000},
+			{"proxy_to": []object{{"group": "a", "weight": 3}, {"group": "b", "weight": 1}}},
+		}},
+	})
+	p.port = port
+	c := p.client()
+	had := map[string]int{}
+	for range 40 {
+		_, body := p.get(c, "/")
+		had[body]++
+	}
+	if had["A"] != 30 || had["B"] != 10 {
+		t.Errorf("of 40 requests the groups have had %v, want 30 and 10", had)
+	}
+	for path, want := range map[string]int{"/large": 200, "/": 413} {
+		res, err := c.Post(p.url(path), "text/plain", strings.NewReader(strings.Repeat("x", 100)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("a body of 100 bytes to %s gets %d, want %d", path, res.StatusCode, want)
+		}
+	}
+}
+
+// Thousands of routes are taken up under load: no request fails, and a kept-alive client notices nothing but its new route.
+func TestReloadOfManyRoutesUnderLoad(t *testing.T) {
+	t.Parallel()
+	loadsMachine(t)
+	modes(t, func(t *testing.T, multi bool) {
+		hosts, tcp, port := named(t, 2), listen(t, "127.0.0.1", echo), reservePort(t)
+		config := func(group string) object {
+			var routes []object
+			for i := range 5000 {
+				routes = append(routes, object{"match": object{"host": fmt.Sprintf("www%d.example", i), "path_prefix": "/a"}, "proxy_to": "b"})
+			}
+			o := many(hosts, tcp, []object{{"port": port, "routes": append(routes, object{"proxy_to": group})}}, nil)
+			delete(o["servers"].(object), "echo")
+			return o
+		}
+		p := startFile(t, multi, nil, config("a"))
+		kept := stay(t, port)
+		kept.expect("A")
+		l := loadOn(t, 2, local(port))
+		for _, group := range []string{"b", "a", "b"} {
+			l.passes(t, 20)
+			began := time.Now()
+			p.reloadTo(config(group))
+			t.Logf("a reload took %v", time.Since(began))
+			kept.expect(strings.ToUpper(group))
+		}
+		l.mustBeClean(t)
 	})
 }
