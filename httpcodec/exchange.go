@@ -139,7 +139,7 @@ func (x *exchange) relay() {
 	}
 	target, err := x.newTarget()
 	if err != nil {
-		x.fail(causePath, err)
+		x.fail(causeTarget, err)
 		return
 	}
 	v.rewrite.Target = target

@@ -33,8 +33,6 @@ func (x *exchange) answerByPolicy() {
 	x.sendReply()
 }
 
-var causePath = cause{400, "the path has no normal form", logformat.Refused}
-
 // newTarget is what hosts are asked for in place of the client's target; nil if that stays. It is valid until the next call.
 func (x *exchange) newTarget() ([]byte, error) {
 	v, w := x.server, x.route.Policies.Rewrite

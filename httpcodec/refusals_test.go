@@ -71,7 +71,6 @@ var rules = map[string]string{
 	// Of an exchange rather than a message.
 	"the request body is malformed":                                "the reason of the chunk that is malformed follows",
 	"a plain HTTP request came to the TLS port":                    "RFC 9110 section 15.5.1",
-	"the path has no normal form":                                  "RFC 3986 section 6.2.2: hosts read such a path differently, and no prefix can be cut off",
 	"the request names no host, which the redirect needs":          "RFC 9110 section 7.1: only HTTP/1.0 may do so, and there is no target URI to make another of",
 	"the request target has no path that routes can be found by":   "RFC 3986 sections 2.1 and 6.2.2: routes and hosts would come to different paths; the reason follows",
 	"no host reachable":                                            "RFC 9110 section 15.6.3",
