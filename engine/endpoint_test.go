@@ -200,7 +200,7 @@ func TestRetireUnix(t *testing.T) {
 	})
 }
 
-// A loop that would not take a client must not be the one that is told of it.
+// A loop that cannot take a client must not be the only one that is told of it.
 func TestCommonSocketOfAFullLoop(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
@@ -209,7 +209,7 @@ func TestCommonSocketOfAFullLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := duplicate(t, fd)
-	full := accepts(t, fd, engine.NewLimit(1)) // the kernel tells the first of those that wait
+	full := accepts(t, fd, engine.NewLimit(1))
 	dialUnix(t, path)
 	full.await(t, 1)
 	other := accepts(t, second, nil)

@@ -31,9 +31,6 @@ func (l *Limit) acquire() bool {
 	return true
 }
 
-// full reports whether all places are taken.
-func (l *Limit) full() bool { return l != nil && l.held.Load() >= l.max.Load() }
-
 // crowded reports whether more than three quarters of the places are taken.
 func (l *Limit) crowded() bool { return l != nil && 4*l.held.Load() > 3*l.max.Load() }
 

@@ -38,38 +38,21 @@ type Listener struct {
 	opts   ListenerOptions
 	timer  Timer
 	paused bool
-	// common says that other loops, or processes, accept from the same socket, or may. The kernel wakes one of them.
-	common bool
 	// retiring is not nil from Retire on, until the listener is closed.
 	retiring *retirement
 }
 
 // NewListener has loop accept from fd, a non-blocking listening socket, which the Listener owns from now on, also when
-// an error is returned. A socket that was retired is in use again. Several loops may accept from duplicates of one socket.
+// an error is returned. A socket that was retired is in use again. Several loops may accept from duplicates
+// of one socket: each client wakes all of them, since one that is woken alone (EPOLLEXCLUSIVE, epoll_ctl(2)) may have no place for it.
 func NewListener(loop *Loop, fd int, o ListenerOptions) (*Listener, error) {
 	dropNothing(int32(fd))
-	alone, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT) // 0 if it fails
-	l := &Listener{loop: loop, opts: o, common: alone == 0}
+	l := &Listener{loop: loop, opts: o}
 	l.timer.Handler = l
-	loop.adopt(&l.conn, int32(fd), l)
-	if err := l.watch(); err != nil {
-		l.conn.Close()
+	if err := loop.watch(&l.conn, int32(fd), l, false); err != nil {
 		return nil, err
 	}
 	return l, nil
-}
-
-// watch enters the epoll set. Of a common socket the kernel wakes one of those that wait, not all (EPOLLEXCLUSIVE, epoll_ctl(2)),
-// so a listener that would not accept must not be among them: see acceptOne.
-func (l *Listener) watch() error {
-	if !l.common {
-		return l.loop.watchAgain(&l.conn, false)
-	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE, Fd: l.conn.fd}
-	if err := unix.EpollCtl(l.loop.epfd, unix.EPOLL_CTL_ADD, int(l.conn.fd), &ev); err != nil {
-		return fmt.Errorf("engine: while registering a listener: %w", err)
-	}
-	return nil
 }
 
 // Dup returns another descriptor of the listener's socket, which the caller owns.
@@ -106,9 +89,6 @@ func (l *Listener) acceptOne() bool {
 			l.retiring.accepted(fd)
 		}
 		l.opts.Accept(l, fd, peer)
-		if l.common && l.conn.Open() && l.opts.Limit.full() {
-			l.pause(ErrLimit)
-		}
 		return !l.paused && l.conn.Open()
 	case unix.EAGAIN:
 		l.opts.Limit.release()
@@ -157,19 +137,13 @@ func (l *Listener) resume() {
 	}
 	l.paused = false
 	l.loop.Disarm(&l.timer)
-	if err := l.watch(); err != nil {
+	if err := l.loop.watchAgain(&l.conn, false); err != nil {
 		l.pause(err)
 	}
 }
 
 // Expired implements Handler: the pause is over.
-func (l *Listener) Expired(*Timer) {
-	if l.common && l.opts.Limit.full() {
-		l.loop.Arm(&l.timer, l.loop.now+retryAccept)
-		return
-	}
-	l.resume()
-}
+func (l *Listener) Expired(*Timer) { l.resume() }
 
 // Close accepts what the kernel has already completed, so that no client that got through is reset, and stops listening.
 // Clients whose handshakes are not complete are reset, unless another process has the socket too: see Retire.
