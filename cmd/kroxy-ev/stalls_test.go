@@ -327,9 +327,9 @@ func TestNoStallOnConnectionsThatEnd(t *testing.T) {
 	}{
 		"up to the end":           {request: []string{getRequest}, response: []string{okHead + "\r\n", "0", "1", "23456789"}},
 		"head in two, to the end": {request: []string{getRequest}, response: []string{okHead, "\r\n", "0", "123456789"}},
-		"HTTP/1.0":                {request: []string{"GET / HTTP/1.0\r\n", "\r\n"}, response: []string{okHead, "Content-Length: 10\r\n\r\n", "0123456789"}},
-		"request and response":    {request: []string{postHead + "Connection: close\r\n", "Content-Length: 4\r\n\r\n", "0", "123"}, response: []string{okHead + "Content-Length: 10\r\n\r\n", "0123456789"}},
-		"early":                   {request: []string{postHead + "Content-Length: 100\r\n\r\n", "0", "1"}, response: []string{okHead + "Content-Length: 10\r\n\r\n", "0", "123456789"}, early: true},
+		"HTTP/1.0":                {request: []string{"GET / HTTP/1.0\r\n", "\r\n"}, response: []string{okHead, "Connection: close\r\nContent-Length: 10\r\n\r\n", "0123456789"}},
+		"request and response":    {request: []string{postHead + "Connection: close\r\n", "Content-Length: 4\r\n\r\n", "0", "123"}, response: []string{okHead + "Connection: close\r\nContent-Length: 10\r\n\r\n", "0123456789"}},
+		"early":                   {request: []string{postHead + "Content-Length: 100\r\n\r\n", "0", "1"}, response: []string{okHead + "Connection: close\r\nContent-Length: 10\r\n\r\n", "0", "123456789"}, early: true},
 	} {
 		for spoken, w := range sides() {
 			t.Run(name+", "+spoken, func(t *testing.T) {
