@@ -280,7 +280,7 @@ func TestRefused(t *testing.T) {
 				t.Errorf("the error is %v, want %v", got.err, tc.want)
 			case got.client != "socket", got.in != "":
 				t.Errorf("%+v, want nothing but the error", got)
-			case opening.Silent(got.err) != (tc.want == opening.ErrSilent):
+			case opening.Silent(got.err) != errors.Is(tc.want, opening.ErrSilent):
 				t.Errorf("Silent of %v is %v", got.err, opening.Silent(got.err))
 			}
 		})

@@ -71,7 +71,7 @@ func FuzzParse(f *testing.F) {
 		// Neither fewer bytes nor more make it another one.
 		for i := range min(len(in), 2*MaxV1) {
 			switch h2, n2, err2 := Parse(in[:i]); {
-			case n2 != 0 && (n2 != n || h2 != h), err2 != nil && err2 != err, n2 == 0 && err2 == nil && n > 0 && i >= n:
+			case n2 != 0 && (n2 != n || h2 != h), err2 != nil && !errors.Is(err, err2), n2 == 0 && err2 == nil && n > 0 && i >= n:
 				t.Fatalf("of the first %d bytes: %v, %d bytes, %v; of all: %v, %d bytes, %v", i, h2, n2, err2, h, n, err)
 			}
 		}

@@ -1,6 +1,7 @@
 package proxyproto
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -150,7 +151,7 @@ func TestParseRefuses(t *testing.T) {
 				if n != 0 || h != (Header{}) {
 					t.Fatalf("its first %d bytes are taken for a header of %d bytes, %v", i, n, h)
 				}
-				if i >= tc.at && err != error(tc.want) {
+				if i >= tc.at && !errors.Is(err, tc.want) {
 					t.Fatalf("of its first %d bytes the error is %v, want %v", i, err, tc.want)
 				}
 				if i < tc.at && err != nil {
