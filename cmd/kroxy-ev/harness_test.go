@@ -347,7 +347,8 @@ func guard(t *testing.T, c net.Conn) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// turns keeps tests that load the machine apart from those that depend on time. Both run beside all others.
+// turns keeps tests that load the machine apart from those that depend on time. Both run beside all others. A test that has parallel
+// subtests leaves it to these to take their turns: it would wait for them, and they for places that others hold who wait for it.
 var turns sync.RWMutex
 
 // loadsMachine waits until no test that depends on time runs, and lets none begin before this one has ended.
