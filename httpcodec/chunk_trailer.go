@@ -66,7 +66,7 @@ func validTrailerList(list []byte) bool {
 }
 
 // appendLastChunk writes the last chunk, and behind it those of from's trailers that may be one and are none of set: a
-// client must not say a second time what this proxy has said in the head. A nil from has no trailers.
+// peer must not say in a trailer what the configuration sets or removes in the head. A nil from has no trailers.
 func appendLastChunk(dst []byte, from *chunkReader, set *policy.Headers) []byte {
 	dst = append(dst, "0\r\n"...)
 	if from != nil {

@@ -99,6 +99,7 @@ func TestReplies(t *testing.T) {
 		{get, respond(t, 205, ""), nil, "205 Reset Content\r\nDate: now\r\nContent-Length: 0\r\n\r\n"},
 		{get, respond(t, 304, "", config.Header{Name: "ETag", Value: "x"}), nil, "304 Not Modified\r\nDate: now\r\nETag: x\r\n\r\n"},
 		{get, respond(t, 200, "{}", typed), nil, "200 OK\r\nDate: now\r\ncontent-type: text/css\r\nContent-Length: 2\r\n\r\n{}"},
+		{get, respond(t, 204, "", config.Header{Name: "date", Value: "then"}), nil, "204 No Content\r\ndate: then\r\n\r\n"},
 		{get, respond(t, 200, "{}", typed, config.Header{Name: "Y", Value: "2"}, config.Header{Name: "x", Value: "$host"}), edits,
 			"200 OK\r\ncontent-type: text/css\r\nX: 1\r\nDate: then\r\nContent-Length: 2\r\n\r\n{}"},
 		{get, respond(t, 403, "no", config.Header{Name: "Retry-After", Value: "5"}), edits, "403 Forbidden\r\n" + text + "Retry-After: 5\r\nX: 1\r\nDate: then\r\nContent-Length: 2\r\n\r\nno"},
@@ -154,6 +155,10 @@ func TestPoliciesAnswer(t *testing.T) {
 			say(s)
 			s.Policies.Response = responseHeaders(t, config.HeaderEdits{Set: []config.Header{{Name: "X", Value: "y"}}})
 		}, "GET / HTTP/1.1\r\n\r\n", page(400, false), true},
+		{"a redirect whose place is edited", func(s *flat) {
+			to(s)
+			s.Policies.Response = responseHeaders(t, config.HeaderEdits{Set: []config.Header{{Name: "location", Value: "/b"}}})
+		}, getRoot, moved + strings.Replace(page308, "Content-Length", "location: /b\r\nContent-Length", 1), false},
 		{"with edits", func(s *flat) {
 			say(s)
 			s.Policies.Response = responseHeaders(t, config.HeaderEdits{Set: []config.Header{{Name: "X-Status", Value: "$status$upstream_status$sent_http_server"}}})
@@ -194,6 +199,7 @@ func TestResponseEdits(t *testing.T) {
 	for _, tc := range []struct{ name, reply, want string }{
 		{"of a host", okHead + "Server: x\r\nETag: e\r\nX-A: 1\r\nContent-Length: 2\r\n\r\nhi", okHead + "ETag: e\r\nX-A: 200/200 e q test\r\nContent-Length: 2\r\n\r\nhi"},
 		{"chunked", okHead + te + "\r\n2\r\nhi\r\n0\r\n\r\n", okHead + "X-A: 200/200  q test\r\n" + te + "\r\n2\r\nhi\r\n0\r\n\r\n"},
+		{"trailers that repeat what is edited", okHead + te + "\r\n2\r\nhi\r\n0\r\nX-A: 1\r\nServer: x\r\nX-B: 2\r\n\r\n", okHead + "X-A: 200/200  q test\r\n" + te + "\r\n2\r\nhi\r\n0\r\nX-B: 2\r\n\r\n"},
 		{"behind a 103", "HTTP/1.1 103 x\r\nServer: x\r\n\r\n" + okHead + "Content-Length: 0\r\n\r\n", "HTTP/1.1 103 x\r\nServer: x\r\n\r\n" + okHead + "X-A: 200/200  q test\r\nContent-Length: 0\r\n\r\n"},
 		{"an error page", "nonsense\r\n\r\n", strings.Replace(page(502, true), "Content-Length", "X-A: 502/  q test\r\nContent-Length", 1)},
 	} {

@@ -118,6 +118,9 @@ func AppendRespond(dst []byte, r *policy.Respond, p *Reply) []byte {
 	if !r.HasBody() && r.Status >= 400 && r.Headers == nil {
 		return AppendError(dst, r.Status, p)
 	}
+	if r.Headers.Decide(policy.Date) {
+		p.Date = nil
+	}
 	from := len(dst)
 	dst = r.AppendBody(dst, p.Record)
 	n := len(dst) - from
@@ -150,13 +153,15 @@ func (p *Reply) appendHead(dst []byte, status int) []byte {
 		minor = p.Request.Minor
 	}
 	dst = appendConnection(dst, minor, !p.KeepAlive)
-	if p.Location != nil {
+	if p.Location != nil && !p.Headers.Drops(location) {
 		dst = append(dst, "Location: "...)
 		dst = append(dst, p.Location...)
 		dst = append(dst, "\r\n"...)
 	}
 	return dst
 }
+
+var location = []byte("Location")
 
 // appendType writes Content-Type.
 func (p *Reply) appendType(dst []byte, kind string) []byte {

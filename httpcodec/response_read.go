@@ -178,7 +178,7 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	framing := r.ClientFraming(x.req.Minor)
 	// Clients that are answered early may send the rest, or stop: where the next request begins is not known.
 	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || x.client.isLast()
-	x.response.begin(fromHost, r.Framing, r.Length, framing, nil)
+	x.response.begin(fromHost, r.Framing, r.Length, framing, x.route.Policies.Response)
 	from := len(out)
 	w := ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now()), Headers: x.route.Policies.Response}
 	x.status = r.Status

@@ -37,7 +37,7 @@ func TestMatch(t *testing.T) {
 			[]query{{host: "a.shop.example"}, {host: "b.a.Shop.Example."}, {host: "other"}, {host: "a..shop.example"}},
 			[]query{{host: "shop.example"}, {host: ".shop.example"}, {host: "ashop.example"}, {host: "x.example"}, {host: "a.other"}}},
 		{config.Match{Host: []string{"::1", "[FE80::0:2]", "127.0.0.1"}},
-			[]query{{host: "::1"}, {host: "fe80::2"}, {host: "FE80::2"}, {host: "127.0.0.1"}},
+			[]query{{host: "::1"}, {host: "0:0::0001"}, {host: "fe80::2"}, {host: "FE80::2"}, {host: "127.0.0.1"}},
 			[]query{{host: "::2"}}},
 		{config.Match{Path: []string{"/a", "/b/", "/c/../d", "/%7eu", "/ä"}},
 			[]query{{target: "/a"}, {target: "/a?x"}, {target: "/b/"}, {target: "/d"}, {target: "/x/../a"}, {target: "/~u"}, {target: "/%C3%A4"}, {target: "/\xc3\xa4"}, {target: "//a"}},

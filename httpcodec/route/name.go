@@ -104,6 +104,17 @@ func normalName[T string | []byte](buf []byte, name T) []byte {
 	return buf
 }
 
+// hostName is normalName of what a client asked for. An IPv6 address, which has many texts, is written in the one that patterns
+// have; that alone allocates.
+func hostName(buf, name []byte) []byte {
+	if bytes.IndexByte(name, ':') >= 0 {
+		if a, err := netip.ParseAddr(string(name)); err == nil {
+			return a.AppendTo(buf[:0])
+		}
+	}
+	return normalName(buf, name)
+}
+
 // namePattern brings a pattern for names into the form in which it is compared. If it is none, what says why.
 func namePattern(pattern string) (_ string, what string) {
 	suffix, isWildcard := strings.CutPrefix(pattern, wildcard)

@@ -38,7 +38,7 @@ func (r *Request) prepare(t *Table) {
 	r.ids = append(r.ids[:0], anyName)
 	r.name, r.sni = r.name[:0], r.sni[:0]
 	if t.asksHost && len(r.Host) > 0 {
-		r.name = normalName(r.name, r.Host)
+		r.name = hostName(r.name, r.Host)
 		r.ids = t.hosts.appendIDs(r.ids, r.name)
 	}
 	if t.asksSNI && len(r.SNI) > 0 {
