@@ -154,12 +154,13 @@ func (c *cookie) holds(r *Request) bool {
 }
 
 // anchored compiles a regular expression that has to match all of a text. directory is the path, up to a slash, that every text
-// begins with which it matches, or "".
+// begins with which it matches, or "". A dot matches a line's end too: values of arguments are decoded, and must not get past
+// a rule by that.
 func anchored(s string) (re *regexp.Regexp, directory string, err error) {
 	if _, err = regexp.Compile(s); err != nil {
 		return nil, "", err
 	}
-	if re, err = regexp.Compile(`\A(?:` + s + `)\z`); err != nil {
+	if re, err = regexp.Compile(`\A(?s:` + s + `)\z`); err != nil {
 		return nil, "", err
 	}
 	if begin, err := regexp.Compile(strings.TrimPrefix(s, "^")); err == nil {

@@ -78,6 +78,7 @@ func TestMatch(t *testing.T) {
 		{config.Match{Query: []config.FieldMatch{{Name: "a", Present: yes()}}}, []query{{target: "/?a"}, {target: "/?b&a=1"}}, []query{{target: "/?b"}, {target: "/a"}}},
 		{config.Match{Query: []config.FieldMatch{{Name: "a", Present: no()}}}, []query{{target: "/?b"}, {target: "/"}}, []query{{target: "/?a"}, {target: "/?%61=1"}}},
 		{config.Match{Query: []config.FieldMatch{{Name: "a", Regex: "[0-9]+"}}}, []query{{target: "/?a=12"}}, []query{{target: "/?a=1x"}}},
+		{config.Match{Query: []config.FieldMatch{{Name: "a", Regex: ".*"}}}, []query{{target: "/?a=%0ax"}, {target: "/?a"}}, []query{{target: "/?b=1"}}},
 		{config.Match{Cookie: []config.FieldMatch{{Name: "s", Values: []string{"1"}}}},
 			[]query{{fields: fields{{"cookie", "s=1"}}}, {fields: fields{{"cookie", "a=b; s=1; c=d"}}}, {fields: fields{{"cookie", "a=b"}, {"cookie", "s=1"}}}, {fields: fields{{"cookie", `s="1"`}}}},
 			[]query{{fields: fields{{"cookie", "S=1"}}}, {fields: fields{{"cookie", "s=2"}}}, {fields: fields{{"x", "s=1"}}}, {}}},
