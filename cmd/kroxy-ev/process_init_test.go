@@ -142,7 +142,7 @@ func TestUpgradeUnderAScript(t *testing.T) {
 	t.Parallel()
 	needPIDNamespaces(t)
 	script := filepath.Join(t.TempDir(), "entrypoint")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\n\"$@\"\nexit $?\n"), 0o755); err != nil {
+	if err := writeProgram(script, []byte("#!/bin/sh\n\"$@\"\nexit $?\n")); err != nil {
 		t.Fatal(err)
 	}
 	h := listen(t, "127.0.0.1", echo)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,11 +156,19 @@ func copyOfProgram(t *testing.T) string {
 	return file
 }
 
+// writeProgram puts a program at a path, at once. No process is begun meanwhile: one that has inherited the file, open for writing, until it
+// has become its own program would have the kernel refuse to run this one (ETXTBSY).
+func writeProgram(path string, text []byte) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return errors.Join(os.WriteFile(path+".new", text, 0o755), os.Rename(path+".new", path))
+}
+
 // install puts a copy of a program at a path, at once.
 func install(t *testing.T, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(from)
-	if err := errors.Join(err, os.WriteFile(to+".new", text, 0o755), os.Rename(to+".new", to)); err != nil {
+	if err := errors.Join(err, writeProgram(to, text)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -182,17 +181,23 @@ func TestDebugger(t *testing.T) {
 	})
 }
 
-// inYears has the commands that the test starts from now on run in a time namespace (time_namespaces(7)) where CLOCK_MONOTONIC is so
-// many years ahead, as after that time without a reboot. The goroutine is the test's own.
-func inYears(t *testing.T, years int) {
+// inYears has a command run in a time namespace (time_namespaces(7)) where CLOCK_MONOTONIC is so many years ahead, as after that time
+// without a reboot. Another program makes the namespace: a thread of the test's own that has made one cannot leave it, and when such a
+// thread ends the kernel kills all that it has started (PR_SET_PDEATHSIG).
+func inYears(t *testing.T, years int) func(*exec.Cmd) {
 	t.Helper()
-	runtime.LockOSThread() // and not back: the thread ends with the test
-	if err := unix.Unshare(unix.CLONE_NEWTIME); err != nil {
-		t.Skipf("a time namespace cannot be made here: %v", err)
+	need(t, "unshare")
+	path, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Fatal(err)
 	}
-	offset := fmt.Sprintf("monotonic %d 0\n", years*365*24*60*60)
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/timens_offsets", unix.Gettid()), []byte(offset), 0); err != nil {
-		t.Skipf("a time namespace cannot be set here: %v", err)
+	args := []string{path, "--time", "--monotonic", strconv.Itoa(years * 365 * 24 * 60 * 60)}
+	if out, err := exec.Command(path, append(args[1:], "true")...).CombinedOutput(); err != nil {
+		t.Skipf("a time namespace cannot be made here: %v: %s", err, out)
+	}
+	return func(cmd *exec.Cmd) {
+		cmd.Args = append(args, append([]string{cmd.Path}, cmd.Args[1:]...)...)
+		cmd.Path = path
 	}
 }
 
@@ -200,10 +205,9 @@ func inYears(t *testing.T, years int) {
 func TestClockThatHasComeFar(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		inYears(t, 100)
 		dead := reservePort(t)
 		p := startHTTP(t, setup{
-			hosts: []endpoint{{"127.0.0.1", dead}}, multi: multi,
+			hosts: []endpoint{{"127.0.0.1", dead}}, multi: multi, prepare: inYears(t, 100),
 			settings: settings{"keepalive_timeout": short, "connect_timeout": 5000, "workers_num": 2},
 		})
 		ours, _ := os.Readlink("/proc/self/ns/time")

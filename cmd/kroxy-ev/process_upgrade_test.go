@@ -28,7 +28,7 @@ func TestUpgradeToABadProgram(t *testing.T) {
 			expectEcho(t, held, "before")
 			workers := p.workers()
 			before := p.descriptors()
-			if err := errors.Join(os.WriteFile(file+".new", []byte(bad.text), 0o755), os.Rename(file+".new", file)); err != nil {
+			if err := writeProgram(file, []byte(bad.text)); err != nil {
 				t.Fatal(err)
 			}
 			p.refuses("upgrade", bad.reason)
@@ -120,7 +120,7 @@ func TestReloadAmidUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	script := fmt.Sprintf("#!/bin/sh\nread line <%s\nexec %s \"$@\"\n", release, program)
-	if err := errors.Join(os.WriteFile(binary+".new", []byte(script), 0o755), os.Rename(binary+".new", binary)); err != nil {
+	if err := writeProgram(binary, []byte(script)); err != nil {
 		t.Fatal(err)
 	}
 	p.signal(unix.SIGUSR2)
