@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -39,9 +38,6 @@ func (s sockets) close() {
 		}
 	}
 }
-
-// sorted are the keys.
-func (s sockets) sorted() []string { return slices.Sorted(maps.Keys(s)) }
 
 // keys are a set of config.Listen.Key.
 type keys map[string]bool
