@@ -25,7 +25,11 @@ func Child(tb testing.TB) bool {
 	if os.Getenv(childEnv) == tb.Name() {
 		return true
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+regexp.QuoteMeta(tb.Name())+"$", "-test.count=1", "-test.v", "-test.timeout=2m")
+	limit := "2m"
+	if os.Getenv("KROXY_EV_LONG") != "" {
+		limit = "20m"
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+regexp.QuoteMeta(tb.Name())+"$", "-test.count=1", "-test.v", "-test.timeout="+limit)
 	// The race detector holds up the end of a process for a second, unless told otherwise.
 	cmd.Env = append(os.Environ(), childEnv+"="+tb.Name(), "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=20")
 	out, err := cmd.CombinedOutput()
