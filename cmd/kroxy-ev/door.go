@@ -284,6 +284,16 @@ func (d *door) change(l config.Listen) error {
 	return errors.Join(errs...)
 }
 
+// noted returns copies of the doors as they are now, with the same sockets.
+func (d doors) noted() []door {
+	all := make([]door, len(d))
+	for i, one := range d {
+		all[i] = *one
+		all[i].sockets = slices.Clone(one.sockets)
+	}
+	return all
+}
+
 // of is the socket of a slot.
 func (d *door) of(slot int) int { return d.sockets[slot%len(d.sockets)] }
 

@@ -167,13 +167,15 @@ func (m *master) read(w *warnings) (generation, error) {
 // maxWorkers leaves room for as many workers of a predecessor or successor.
 const maxWorkers = balance.MaxRows / 2
 
-// plan is what the workers of a generation are told.
+// plan is what the workers of a generation are told. What the doors are is noted here: a later reload changes them while a worker
+// may be begun by this plan, on another goroutine.
 func (m *master) plan(g generation) supervise.Plan {
 	p := supervise.Plan{
 		Workers:         g.cfg.WorkersNum,
 		WatchdogTimeout: orNever(g.cfg.WatchdogTimeout),
 		DrainTimeout:    max(g.cfg.ShutdownTimeout, time.Nanosecond), // 0 is at once, not for ever
 	}
+	shared, doors := g.doors.shared(), g.doors.noted()
 	p.For = func(slot int) ([]byte, []int, error) {
 		row, ok := m.rows[slot]
 		if !ok {
@@ -185,12 +187,12 @@ func (m *master) plan(g generation) supervise.Plan {
 		}
 		b := brief{
 			Source: g.cfg.Source(), PEM: g.cfg.Files(), IDs: g.ids, Tickets: g.tickets, Row: row, Debug: m.debug.Load(),
-			Shared: g.doors.shared(),
+			Shared: shared,
 		}
 		files := []int{m.ledger.counters.FD()}
-		for _, one := range g.doors {
-			b.Sockets = append(b.Sockets, one.listen.Key())
-			files = append(files, one.of(slot))
+		for i := range doors {
+			b.Sockets = append(b.Sockets, doors[i].listen.Key())
+			files = append(files, doors[i].of(slot))
 		}
 		body, err := json.Marshal(b)
 		return body, files, err
