@@ -28,7 +28,7 @@ type snapshot struct {
 	budget  budget
 	logs    map[string]*sharedLog // by path
 	groups  []*upstream.Group     // that traffic goes to
-	pools   *upstream.Groups      // the same, for connectors
+	pools   *upstream.Groups      // those of http mode, for connectors
 	entries []entry               // one for each of cfg's servers
 }
 
@@ -52,10 +52,14 @@ func (p *proxy) prepare(cfg *config.Config, g given) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	var pooled []*upstream.Group
 	for _, use := range usedGroups(cfg) {
-		s.groups = append(s.groups, groups[use].Group)
+		g := groups[use].Group
+		if s.groups = append(s.groups, g); use.mode == config.ModeHTTP { // sessions keep no connections for others
+			pooled = append(pooled, g)
+		}
 	}
-	s.pools = upstream.NewGroups(s.groups, s.budget.idle, s.budget.share)
+	s.pools = upstream.NewGroups(pooled, s.budget.idle, s.budget.share)
 	for i, server := range cfg.Servers {
 		if s.entries[i], err = p.newEntry(cfg, server, groups, g.tickets); err != nil {
 			return nil, err

@@ -53,13 +53,14 @@ func (k *Connector) pool(g *Group) *pool {
 }
 
 // Swap has connections to hosts of these groups kept from now on. Those that are idle stay, as far as a group of the same name
-// has the same host and is allowed as many; the others are closed, and so are those in use when they come back.
+// has the same host and is allowed as many: if several have that name, the one in the same place among these; the others are closed, and so are those in use when they come back.
 func (k *Connector) Swap(to *Groups) {
+	before := k.groups
 	k.groups = to
 	for g, p := range k.pools {
 		if !to.has(g) {
 			delete(k.pools, g)
-			p.moveOn()
+			p.moveOn(before)
 		}
 	}
 }
@@ -215,7 +216,8 @@ func (p *pool) discard(c *Conn) {
 }
 
 // moveOn gives the idle connections to the pools of the present groups, as far as these have their hosts, and closes the others.
-func (p *pool) moveOn() {
+// The pool's own group is one of before.
+func (p *pool) moveOn(before *Groups) {
 	k := p.connector
 	p.max = 0
 	for i := range p.idle {
@@ -225,7 +227,7 @@ func (p *pool) moveOn() {
 		list := p.idle[i]
 		p.idle[i] = nil
 		p.count(-len(list))
-		to, index := k.groups.successor(p.group, i)
+		to, index := k.groups.successor(before, p.group, i)
 		for _, c := range list {
 			if to == nil {
 				p.discard(c)

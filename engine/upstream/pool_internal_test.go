@@ -202,6 +202,26 @@ func TestSwapMovesIdleConnections(t *testing.T) {
 	}
 }
 
+// Of several groups of one name, each takes over the connections of that in its place.
+func TestSwapKeepsGroupsOfOneNameApart(t *testing.T) {
+	t.Parallel()
+	var from, to []*Group
+	for range 2 {
+		from, to = append(from, groupOf("app", 9, "a")), append(to, groupOf("app", 9, "a"))
+	}
+	k := keeper(t, 9, 0, from...)
+	for i, g := range from {
+		for range i + 1 {
+			p := k.pool(g)
+			p.put(p.made(0))
+		}
+	}
+	k.Swap(NewGroups(to, 9, 0))
+	for i, g := range to {
+		k.pool(g).expect(t, i+1)
+	}
+}
+
 // The struct of a connection that was not made, or is closed, serves again.
 func TestNoConnIsLost(t *testing.T) {
 	t.Parallel()
