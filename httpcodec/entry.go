@@ -68,7 +68,7 @@ func (e *Entry) checkEmpty() {
 func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	v := e.server
 	if l.Crowded() {
-		v.connector.Crowded(int(v.stats.Active.Load()), v.waiting)
+		v.watch.Crowded(int(v.stats.Active.Load()), v.waiting)
 	}
 	c := v.client()
 	c.entry, c.settings, c.listener, c.peer = e, e.Settings, l, opening.Peer{Client: peer}

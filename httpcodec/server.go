@@ -36,6 +36,7 @@ type Stats struct {
 type Server struct {
 	loop      *engine.Loop
 	connector *upstream.Connector
+	watch     *upstream.Watch
 	opener    *opening.Opener
 	log       *slog.Logger
 	listeners engine.Listeners
@@ -65,7 +66,7 @@ type Server struct {
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
 	return &Server{
-		loop: loop, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), log: o.Log,
+		loop: loop, connector: o.Connector, watch: o.Connector.Watch(), opener: opening.NewOpener(loop, o.TLS), log: o.Log,
 		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Log: o.Log}),
 	}
 }

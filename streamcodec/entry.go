@@ -55,7 +55,7 @@ func (e *Entry) checkEmpty() {
 func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	v := e.server
 	if l.Crowded() {
-		v.connector.Crowded(int(v.stats.Active.Load()), v.waiting)
+		v.watch.Crowded(int(v.stats.Active.Load()), v.waiting)
 	}
 	s := v.session()
 	s.listener, s.entry, s.settings, s.peer = l, e, e.Settings, opening.Peer{Client: peer}

@@ -37,6 +37,7 @@ type Stats struct {
 type Server struct {
 	loop      *engine.Loop
 	connector *upstream.Connector
+	watch     *upstream.Watch // nil where there is no connector, since there are no listeners
 	opener    *opening.Opener
 	routing   route.Request
 	log       *slog.Logger
@@ -53,7 +54,11 @@ type Server struct {
 
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
-	return &Server{loop: loop, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), log: o.Log}
+	v := &Server{loop: loop, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), log: o.Log}
+	if v.connector != nil {
+		v.watch = v.connector.Watch()
+	}
+	return v
 }
 
 // Serve accepts clients of e from fd, a non-blocking listening socket that the server owns from now on, also when an error is

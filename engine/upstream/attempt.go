@@ -40,8 +40,8 @@ type Connector struct {
 	busy   int              // connections in use, of those groups for which demand is counted
 	others func() int       // how many connections that are of no pool are in use; nil if there are none
 
-	chains chains
-	probes []*probe // that are on their way
+	watches []*Watch // for chains, of each codec
+	probes  []*probe // that are on their way
 
 	freeAttempts engine.FreeList[Attempt]
 	freeConns    engine.FreeList[Conn]

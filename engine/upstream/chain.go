@@ -22,7 +22,8 @@ type Waiting struct {
 }
 
 const (
-	// chainLength is how many clients of a loop may wait for one host whatever happens, and chainShare which part of its clients.
+	// chainLength is how many clients of a codec on a loop may wait for one host whatever happens, and chainShare which part of its
+	// clients.
 	chainLength, chainShare = 16, 4
 	// patience is how long, in ms, a host has to show that it answers, and glance how often a connection that is held looks.
 	patience, glance = 1000, 50
@@ -30,9 +31,11 @@ const (
 	firstBar, lastBar = 1000, 10_000
 )
 
-// chains is what a Connector knows of chains. Times are on the loop's clock, in ms.
-type chains struct {
-	calls int // of Crowded until the next look
+// Watch looks for chains among the clients of one codec on a loop: another's say nothing of these, be they many or few. Times are
+// on the loop's clock, in ms.
+type Watch struct {
+	connector *Connector
+	calls     int // of Crowded until the next look
 
 	suspect Waiting // who may be a chain; the Group is nil if nobody is
 	served  int64   // how many its host was done with
@@ -43,10 +46,17 @@ type chains struct {
 	until, bar int64   // until when its host is not connected to, and how long that is
 }
 
+// Watch makes a Watch for the clients of a codec, each of whose groups is that codec's only.
+func (k *Connector) Watch() *Watch {
+	c := &Watch{connector: k}
+	k.watches = append(k.watches, c)
+	return c
+}
+
 // Crowded is to be told of each new client while the places for clients are scarce: see engine.Listener.Crowded. All is how many clients
-// the loop has besides; waiting gives those of them that wait for a host's first byte.
-func (k *Connector) Crowded(all int, waiting iter.Seq[Waiting]) {
-	c, now := &k.chains, k.loop.Now()
+// the codec has besides; waiting gives those of them that wait for a host's first byte.
+func (c *Watch) Crowded(all int, waiting iter.Seq[Waiting]) {
+	now := c.connector.loop.Now()
 	if c.calls--; c.calls > 0 {
 		return
 	}
@@ -64,16 +74,24 @@ func (k *Connector) Crowded(all int, waiting iter.Seq[Waiting]) {
 }
 
 // stale reports whether a suspicion was neither confirmed nor refuted in time, since nobody came.
-func (c *chains) stale(now int64) bool { return now >= c.since+2*patience }
+func (c *Watch) stale(now int64) bool { return now >= c.since+2*patience }
 
 // admit is asked by each attempt before it connects to a host. If later is not zero it has to ask again then; or it is refused,
 // because the host may lead back.
 func (k *Connector) admit(g *Group, host int) (later int64, refused bool) {
-	c := &k.chains
+	for _, c := range k.watches {
+		if later, refused = c.admit(g, host); later > 0 || refused {
+			break
+		}
+	}
+	return later, refused
+}
+
+func (c *Watch) admit(g *Group, host int) (later int64, refused bool) {
 	if c.suspect.Group != g && c.barred.Group != g { // nearly always
 		return 0, false
 	}
-	now := k.loop.Now()
+	now := c.connector.loop.Now()
 	if c.barred.Group == g && c.barred.Host == host && now < c.until {
 		return 0, true
 	}
@@ -86,7 +104,7 @@ func (k *Connector) admit(g *Group, host int) (later int64, refused bool) {
 	case now < c.since+patience:
 		return min(now+glance, c.since+patience), false
 	}
-	k.barSuspect(now)
+	c.barSuspect(now)
 	return 0, true
 }
 
@@ -114,15 +132,14 @@ func majority(waiting iter.Seq[Waiting]) (most Waiting, n, total int) {
 }
 
 // barSuspect has no new connections made to the suspect's host for a while.
-func (k *Connector) barSuspect(now int64) {
-	c := &k.chains
+func (c *Watch) barSuspect(now int64) {
 	if c.barred.Group == c.suspect.Group && c.barred.Host == c.suspect.Host && now < c.until+lastBar {
 		c.bar = min(2*c.bar, lastBar)
 	} else {
 		c.bar = firstBar
 	}
 	c.barred, c.until, c.suspect = c.suspect, now+c.bar, Waiting{}
-	k.log.Error("upstream: places for clients are scarce, and many clients with one address wait for a host that answers none: does it lead back to this proxy? New connections to it are refused for a while",
+	c.connector.log.Error("upstream: places for clients are scarce, and many clients with one address wait for a host that answers none: does it lead back to this proxy? New connections to it are refused for a while",
 		"group", c.barred.Group.Name, "host", c.barred.Group.Hosts[c.barred.Host].Label, "client", c.barred.Client, "waiting", c.waiting, "pause_ms", c.bar,
 		"remedy", `find out where the host's address leads, by forwarded ports and by other proxies, and correct "host" or "port"`)
 }

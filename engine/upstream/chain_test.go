@@ -14,11 +14,15 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// suspects has the connector suspect a group's first host of leading back; on the loop.
+// suspects has the connector suspect a group's first host of leading back, whatever another codec's clients do; on the loop.
 func (w *world) suspects(g *upstream.Group) {
 	waiting := slices.Repeat([]upstream.Waiting{{Group: g, Client: netip.MustParseAddr("10.0.0.1")}}, 16)
+	watch, other := w.Watch(), w.Watch()
 	for range 3 { // it does not look at each call
-		w.Crowded(len(waiting), slices.Values(waiting))
+		watch.Crowded(len(waiting), slices.Values(waiting))
+		for range 3 {
+			other.Crowded(1, slices.Values(waiting[:1]))
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // nothing is left. Its methods may be called from any goroutine; a nil *Self knows of none.
 //
 // It does not see through what is outside of the machine, or before it: port forwarding, and other proxies. See
-// Connector.Crowded for these.
+// Watch.Crowded for these.
 type Self struct {
 	listening atomic.Pointer[[]netip.AddrPort]
 	paths     atomic.Pointer[[]string]

@@ -28,7 +28,7 @@ var (
 	ErrResolveTimeout = errors.New("resolving the name timed out")
 	// ErrLoop means that a connection to the host would come back to this proxy.
 	ErrLoop = errors.New("the host leads back to this proxy")
-	// ErrSuspect means that the host is not connected to for a while: see Connector.Crowded.
+	// ErrSuspect means that the host is not connected to for a while: see Watch.Crowded.
 	ErrSuspect = errors.New("the host answers none of its clients and may lead back to this proxy; new connections to it are refused for a while")
 )
 
