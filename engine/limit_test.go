@@ -96,6 +96,45 @@ func TestLimitOverListeners(t *testing.T) {
 	b.probe.Await(t, "the other client", func() bool { return len(b.held) == 1 })
 }
 
+// A listener whose clients come and go does not take every place that gets free from another of its loop.
+func TestPlacesGoAroundListeners(t *testing.T) {
+	t.Parallel()
+	const rounds = 20
+	busy := newGate(t, engine.NewLimit(1))
+	for range rounds + 1 {
+		busy.dial(t)
+	}
+	busy.probe.Await(t, "a pause", func() bool { return len(busy.peers) == 1 && len(busy.pauses) > 0 })
+	fd, err := engine.Listen(netip.MustParseAddrPort(enginetest.Loopback))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &gate{Loop: busy.Loop, probe: busy.probe, addr: enginetest.LocalAddr(t, fd), fd: fd}
+	other.open(t, busy.limit)
+	t.Cleanup(func() {
+		busy.Do(func() {
+			other.Close()
+			for _, fd := range other.held {
+				engine.CloseFD(fd)
+			}
+		})
+	})
+	other.dial(t)
+	busy.probe.Await(t, "a pause of the other", func() bool { return len(other.pauses) > 0 })
+	for round := 1; ; round++ {
+		if round > rounds {
+			t.Fatalf("none of %d places went to the other listener", rounds)
+		}
+		busy.Do(busy.drop)
+		busy.probe.Await(t, "the next client", func() bool { return len(busy.held)+len(other.held) == 1 })
+		came := false
+		busy.Do(func() { came = len(other.held) == 1 })
+		if came {
+			return
+		}
+	}
+}
+
 // A client may be over before Accept returns.
 func TestReleaseInsideAccept(t *testing.T) {
 	t.Parallel()

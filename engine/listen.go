@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,13 +32,14 @@ type ListenerOptions struct {
 var ErrLimit = errors.New("engine: the limit on connections is reached")
 
 // Listener accepts connections on one loop. When descriptors, memory or places run out it leaves the epoll set, so that
-// a waiting client costs no CPU, and tries again when a connection ends or a little later.
+// a waiting client costs no CPU, and tries again when a connection ends, be it one of another listener of the loop, or a little later.
 type Listener struct {
 	conn   Conn
 	loop   *Loop
 	opts   ListenerOptions
 	timer  Timer
 	paused bool
+	wants  bool // it is in the loop's list of those that want a place
 	// retiring is not nil from Retire on, until the listener is closed.
 	retiring *retirement
 }
@@ -85,6 +87,7 @@ func (l *Listener) acceptOne() bool {
 	fd, peer, errno := accept4(l.conn.fd)
 	switch errno {
 	case 0:
+		l.want(false)
 		if l.retiring != nil {
 			l.retiring.accepted(fd)
 		}
@@ -109,12 +112,32 @@ func (l *Listener) acceptOne() bool {
 // Crowded reports whether places get scarce: more than three quarters of the connections that Limit allows are there.
 func (l *Listener) Crowded() bool { return l.opts.Limit.crowded() }
 
-// Release says that a connection from Accept is over.
+// Release says that a connection from Accept is over. Its place is for the clients of whichever listener of the loop has wanted one for
+// longest: one whose own clients come and go would leave none to the others.
 func (l *Listener) Release() {
 	l.opts.Limit.release()
-	if l.paused {
-		l.resume()
+	for _, o := range l.loop.wanting {
+		waiting := len(l.loop.wanting) > 1 && queued(o.conn.fd)
+		if o.paused {
+			o.resume()
+		}
+		if waiting {
+			break
+		}
 	}
+}
+
+// want has the listener in the loop's list of those that want a place, or not.
+func (l *Listener) want(yes bool) {
+	switch {
+	case l.wants == yes:
+		return
+	case yes:
+		l.loop.wanting = append(l.loop.wanting, l)
+	default:
+		l.loop.wanting = slices.DeleteFunc(l.loop.wanting, func(o *Listener) bool { return o == l })
+	}
+	l.wants = yes
 }
 
 // pause leaves the epoll set for a while.
@@ -123,6 +146,7 @@ func (l *Listener) pause(reason error) {
 		return
 	}
 	l.paused = true
+	l.want(true)
 	_ = l.loop.poller.Delete(int(l.conn.fd))
 	l.loop.Arm(&l.timer, l.loop.now+retryAccept)
 	if l.opts.Paused != nil {
@@ -155,6 +179,7 @@ func (l *Listener) Close() {
 	for !l.paused && l.acceptOne() {
 	}
 	l.loop.Disarm(&l.timer)
+	l.want(false)
 	// Another process may have the socket too, and then closing a descriptor of it does not end its events (epoll(7)).
 	_ = l.loop.poller.Delete(int(l.conn.fd))
 	l.conn.Close()

@@ -22,6 +22,7 @@ type gate struct {
 	probe  *enginetest.Probe
 	addr   netip.AddrPort
 	fd     int
+	limit  *engine.Limit
 	held   []int32 // on the loop
 	peers  []netip.AddrPort
 	pauses []error
@@ -53,6 +54,7 @@ func newGate(t *testing.T, limit *engine.Limit) *gate {
 
 func (g *gate) open(t *testing.T, limit *engine.Limit) {
 	t.Helper()
+	g.limit = limit
 	g.Do(func() {
 		var err error
 		g.Listener, err = engine.NewListener(g.Loop.Loop, g.fd, engine.ListenerOptions{

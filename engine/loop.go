@@ -39,6 +39,7 @@ type Loop struct {
 	buffers bufferPool
 	pipes   pipePool
 	spent   spentSockets
+	wanting []*Listener // that have had to pause since they last accepted, the longest ago first
 
 	timerfd Conn
 	armed   int64 // the tick at which timerfd is set to fire; see setTimer
