@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"io"
 	"net/netip"
 	"syscall"
@@ -227,8 +228,19 @@ func (c *Conn) SocketError() error {
 }
 
 // Connected asks whether the connection that Loop.Dial began to addr stands. It returns unix.EALREADY while it does not,
-// and the reason when it failed. It asks the socket and not the event, which may be stale.
+// and the reason when it failed. It asks the socket and not the event, which may be stale. A connection that stood, and was
+// reset before anybody asked, counts as one that stands if bytes came over it: they are to be read, and the reset behind them.
 func (c *Conn) Connected(addr netip.AddrPort) error {
+	if c.Errored() {
+		// connect(2) would throw these bytes away.
+		var one [1]byte
+		switch n, err := c.Peek(one[:]); {
+		case n > 0:
+			return nil
+		case !errors.Is(err, unix.EAGAIN) && !errors.Is(err, io.EOF):
+			return err
+		}
+	}
 	errno := connect(c.fd, addr)
 	switch errno {
 	case 0, unix.EISCONN:

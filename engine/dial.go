@@ -36,14 +36,12 @@ func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error 
 		_ = setsockopt(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0)
 	}
 	errno := connect(fd, addr)
-	if errno == unix.EINPROGRESS && addr.Addr().IsLoopback() {
-		errno = connect(fd, addr) // the handshake took place in the first call
-	}
-	stands := errno == 0 || errno == unix.EISCONN
-	if !stands && errno != unix.EINPROGRESS && errno != unix.EALREADY {
+	if errno != 0 && errno != unix.EINPROGRESS {
 		CloseFD(fd)
 		return errno
 	}
+	// Within the machine the handshake took place in the call.
+	stands := errno == 0 || addr.Addr().IsLoopback() && hasPeer(fd)
 	var err error
 	switch {
 	case reused:

@@ -121,6 +121,53 @@ func TestDialPrompt(t *testing.T) {
 
 var errAny = errors.New("any error")
 
+// A host that accepts, speaks and resets before the loop looks was connected to: what it said is read, and then the reset.
+func TestDialHeardAndReset(t *testing.T) {
+	t.Parallel()
+	loop := enginetest.Start(t, engine.Options{})
+	ln, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort(enginetest.Loopback)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	// By this address Linux connects within the machine too, and Dial does not look whether the connection stands.
+	addr := netip.AddrPortFrom(netip.IPv4Unspecified(), ln.Addr().(*net.TCPAddr).AddrPort().Port())
+	var c engine.Conn
+	r := newReader(loop, 100)
+	read := r.OnReady
+	r.OnReady = func(c *engine.Conn) {
+		if err := c.Connected(addr); err != nil {
+			t.Errorf("connecting: %v", err)
+			r.err = err
+			return
+		}
+		read(c)
+	}
+	loop.Do(func() {
+		if err := loop.Dial(&c, addr, false, r); err != nil {
+			t.Error(err)
+			return
+		}
+		host, err := ln.AcceptTCP()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err = host.Write([]byte("a word")); err != nil {
+			t.Error(err)
+		}
+		_ = host.SetLinger(0)
+		_ = host.Close()
+	})
+	r.Await(t, "the end", func() bool { return r.err != nil })
+	loop.Do(func() {
+		if string(r.got) != "a word" || !errors.Is(r.err, unix.ECONNRESET) {
+			t.Errorf("got %q and %v, want the word and a reset", r.got, r.err)
+		}
+		c.Close()
+	})
+}
+
 func TestDialIPv6(t *testing.T) {
 	t.Parallel()
 	l, err := net.ListenTCP("tcp6", &net.TCPAddr{IP: net.IPv6loopback})

@@ -82,6 +82,15 @@ func connect(fd int32, to netip.AddrPort) syscall.Errno {
 	return e
 }
 
+// hasPeer reports whether a TCP connection stands: getpeername(2) answers. Unlike a second connect(2) it leaves alone what a peer said
+// before it reset the connection.
+func hasPeer(fd int32) bool {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	_, _, e := syscall.RawSyscall(unix.SYS_GETPEERNAME, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
+	return e == 0
+}
+
 // connectUnix connects a unix socket to the one that listens at path. It answers 0, or the failure, which is EAGAIN if that
 // one's queue is full. See unix(7). This one call is not raw: to find a file may take the kernel long.
 func connectUnix(fd int32, path string) syscall.Errno {

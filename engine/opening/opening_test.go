@@ -248,7 +248,6 @@ func TestHeaderAlone(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	t.Parallel()
-	var malformed *proxyproto.Error
 	tooLong := "PROXY UNKNOWN " + strings.Repeat("x", 200)
 	for name, tc := range map[string]struct {
 		rules opening.Rules
@@ -275,6 +274,7 @@ func TestRefused(t *testing.T) {
 			tc.do(c)
 			got := c.await()
 			var header *opening.HeaderError
+			var malformed *proxyproto.Error
 			switch {
 			case !errors.As(got.err, &header), tc.want != nil && !errors.Is(got.err, tc.want), tc.want == nil && !errors.As(got.err, &malformed):
 				t.Errorf("the error is %v, want %v", got.err, tc.want)
