@@ -54,6 +54,8 @@ type Config struct {
 	Servers []*Server // in the order of the file, at least one
 	Groups  []*Group  // all that routes use, and all others of the file; each once
 
+	Resolver Resolver // who is asked for hosts' addresses
+
 	root         *node
 	input        *input
 	files        Files

@@ -38,12 +38,20 @@ func exported(c *config.Config) config.Config {
 	return out
 }
 
+// What a file has that says nothing of checks, retries and names.
+var (
+	usualPassive  = config.PassiveCheck{Enabled: true, Failures: 1, Window: 10 * time.Second, Eject: time.Second, MaxEject: 10 * time.Second}
+	usualRetry    = config.Retry{Attempts: 1, On: config.RetryOn{Connect: true, Reset: true}, Budget: 20, Buffer: 16 << 10}
+	usualResolver = config.Resolver{MinTTL: time.Second, MaxTTL: 5 * time.Minute}
+)
+
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	const minute = 60 * time.Second
 	process := config.Process{WorkersNum: 1, ShutdownTimeout: 8 * time.Second, WatchdogTimeout: 10 * time.Second}
 	group := &config.Group{
-		Name: "b", Path: "stream.servers.b", Algorithm: "round_robin", Hosts: []config.Host{{Name: "h", Port: 1}}, ConnectTimeout: minute, ResolveTimeout: minute,
+		Name: "b", Path: "stream.servers.b", Algorithm: "round_robin", Hosts: []config.Host{{Name: "h", Port: 1, Weight: 1}}, ConnectTimeout: minute, ResolveTimeout: minute,
+		PassiveCheck: usualPassive, Retry: config.Retry{Attempts: 1, On: config.RetryOn{Connect: true}, Budget: 20},
 	}
 	route := config.Route{
 		Path: "stream", Name: "stream", To: []config.Target{{Group: group, Weight: 1}},
@@ -55,7 +63,7 @@ func TestDefaults(t *testing.T) {
 	}
 	whole := func() config.Config {
 		server.Routes = []config.Route{route}
-		return config.Config{Process: process, Servers: []*config.Server{server}, Groups: []*config.Group{group}}
+		return config.Config{Process: process, Servers: []*config.Server{server}, Groups: []*config.Group{group}, Resolver: usualResolver}
 	}
 	want := whole()
 	c, warnings := parse(t, `{"stream":{`+ok+`}}`)
@@ -68,6 +76,7 @@ func TestDefaults(t *testing.T) {
 	server.ForwardedHeaders = true
 	route.Path, route.Name, route.ReadTimeout, route.ClientBodyTimeout = "http", "http", 0, minute
 	group.Path, group.UpstreamKeepalive, group.UpstreamKeepaliveTimeout = "http.servers.b", config.KeepaliveAuto, minute
+	group.Retry = usualRetry
 	want = whole()
 	c, warnings = parse(t, `{"http":{`+ok+`}}`)
 	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {
@@ -98,16 +107,17 @@ func TestEveryKey(t *testing.T) {
 			"one":{"balancing_algo":"","hosts":[{"host":"c","port":4}],"proxy_tls_enabled":true}
 		}}}`)
 	two := &config.Group{
-		Name: "two", Path: "http.servers.two", Algorithm: "host", Hosts: []config.Host{{Name: "::1", Port: 2}, {Name: "b", Port: 3}, {Name: "b", Port: 3}},
+		Name: "two", Path: "http.servers.two", Algorithm: "host", Hosts: []config.Host{{Name: "::1", Port: 2, Weight: 1}, {Name: "b", Port: 3, Weight: 1}, {Name: "b", Port: 3, Weight: 1}},
 		ProxyTLS: config.ProxyTLS{
 			Enabled: true, Verify: true, CAPath: ca.CertPath, CA: ca.Cert, ServerName: "::2", KeyPair: pair2,
 		},
 	}
 	one := &config.Group{
-		Name: "one", Path: "http.servers.one", Algorithm: "round_robin", Hosts: []config.Host{{Name: "c", Port: 4}}, ProxyTLS: config.ProxyTLS{Enabled: true},
+		Name: "one", Path: "http.servers.one", Algorithm: "round_robin", Hosts: []config.Host{{Name: "c", Port: 4, Weight: 1}}, ProxyTLS: config.ProxyTLS{Enabled: true},
 	}
 	for _, g := range []*config.Group{one, two} {
 		g.ConnectTimeout, g.ConnectTimeoutSet, g.ResolveTimeout, g.UpstreamKeepalive, g.UpstreamKeepaliveTimeout = ms(6), true, ms(7), 11, ms(12)
+		g.PassiveCheck, g.Retry = usualPassive, usualRetry
 	}
 	want := config.Config{
 		Process: config.Process{
@@ -129,7 +139,8 @@ func TestEveryKey(t *testing.T) {
 			TLSHandshakeTimeout: ms(15),
 			FileLog:             "/dev/null", FormatLog: "$ $1 $client_addr$status.$http_user_agent",
 		}},
-		Groups: []*config.Group{two, one},
+		Groups:   []*config.Group{two, one},
+		Resolver: usualResolver,
 	}
 	const unused = `f:17:10: http.servers.one: nobody uses this group; remove it, or name it in "proxy_to"`
 	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) != 1 || warnings[0].String() != unused {
@@ -151,7 +162,7 @@ func TestEveryKey(t *testing.T) {
 		t.Errorf("ignored options are kept: %+v", c.Servers[0].TLS)
 	}
 	for _, a := range config.Algorithms {
-		in := `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"` + a + `","hosts":[{"host":"h","port":1}]}}}}`
+		in := `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"` + a + `","hash_key":"$path","hosts":[{"host":"h","port":1}]}}}}`
 		if c, _ := parse(t, in); c.Groups[0].Algorithm != a {
 			t.Errorf("%s became %s", a, c.Groups[0].Algorithm)
 		}
@@ -175,7 +186,7 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s: %v %v", f, warnings, err)
 			continue
 		}
-		if want := []config.Host{{Name: "127.0.0.1", Port: 9001}, {Name: "127.0.0.1", Port: 9002}}; c.Servers[0].Listen[0].Port != 8080 ||
+		if want := []config.Host{{Name: "127.0.0.1", Port: 9001, Weight: 1}, {Name: "127.0.0.1", Port: 9002, Weight: 1}}; c.Servers[0].Listen[0].Port != 8080 ||
 			c.Servers[0].FileLog != "/dev/stdout" || !slices.Equal(c.Servers[0].Routes[0].To[0].Group.Hosts, want) {
 			t.Errorf("%s: %+v", f, exported(c))
 		}

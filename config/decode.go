@@ -11,6 +11,7 @@ type decoder struct {
 	input            *input
 	errors, warnings []Problem
 	said             map[Problem]bool // in errors or warnings: what is inherited is decoded wherever it holds
+	unmade           []unmade         // what is refused because it does nothing yet
 
 	spoilt map[position]bool // strings that are not what they were meant to be: one error about them is enough
 
@@ -82,7 +83,8 @@ func (o object) within(outer object) object {
 func (o object) unknown() {
 	for i := range o.node.members {
 		m := &o.node.members[i]
-		if o.place.key(m.key) != nil {
+		if k := o.place.key(m.key); k != nil {
+			o.refuseUnmade(k, m)
 			continue
 		}
 		path := keyPath(o.path, m.key)
@@ -104,7 +106,8 @@ func (o object) unknown() {
 func (o object) checkDefaults() {
 	for i := range o.node.members {
 		m := &o.node.members[i]
-		if k := o.place.key(m.key); k != nil && k.of != o.place.level && !m.repeated {
+		takesAway := m.value.kind == kindNull && o.inherited(m.key) != nil
+		if k := o.place.key(m.key); k != nil && k.of != o.place.level && !m.repeated && !takesAway {
 			k.form.decode(o, &m.value, keyPath(o.path, m.key))
 		}
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"math"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kroxy-ev/logformat"
 )
 
 // form is what the value of a key may be.
@@ -56,6 +59,12 @@ func (d *decoder) str(n *node, path string) string {
 	return ""
 }
 
+// isTrue reports whether n is true or false, and which.
+func isTrue(n *node) (yes, is bool) {
+	word := n.literal()
+	return word == "true", n.kind == kindBool || n.fromEnv() && slices.Contains([]string{"true", "false"}, word)
+}
+
 // boolean is true or false.
 type boolean struct{ usual bool }
 
@@ -66,8 +75,8 @@ func (b boolean) schema(modes) schema {
 }
 
 func (b boolean) decode(o object, n *node, path string) any {
-	if n.kind == kindBool || n.fromEnv() && (n.text() == "true" || n.text() == "false") {
-		return strings.Contains(n.literal(), "true")
+	if yes, is := isTrue(n); is {
+		return yes
 	}
 	remedy := "write true or false"
 	switch strings.Trim(string(n.raw), `"`) {
@@ -170,17 +179,24 @@ func (i integer) rewrite(n *node) string {
 
 // duration is a time: whole milliseconds, or text with a unit.
 type duration struct {
-	usual int64  // in milliseconds
-	zero  string // what 0 is for
+	usual   int64  // in milliseconds
+	zero    string // what 0 is for, unless it is below low
+	low     int64  // the least, in milliseconds
+	such    int64  // an example, if usual is none
+	written string // the default for people, if not usual
 }
 
 func (t duration) fallback() any { return time.Duration(t.usual) * time.Millisecond }
 
 func (t duration) spell() string {
-	if t.usual == 0 {
+	switch {
+	case t.written != "":
+		return t.written
+	case t.usual == 0:
 		return "0: " + strings.TrimPrefix(t.zero, "for ")
+	default:
+		return strconv.FormatInt(t.usual, 10)
 	}
-	return strconv.FormatInt(t.usual, 10)
 }
 
 func (t duration) schema(modes) schema {
@@ -188,11 +204,15 @@ func (t duration) schema(modes) schema {
 }
 
 func (t duration) millis() integer {
-	such := t.usual
-	if such == 0 {
-		such = 60000
+	return integer{t.low, MaxTimeout.Milliseconds(), t.usual, t.remedy(), ""}
+}
+
+func (t duration) remedy() string {
+	such := cmp.Or(t.usual, t.such, 60000)
+	if t.low > 0 {
+		return fmt.Sprintf(`write whole milliseconds, such as %d, or a time with a unit, such as "1.5s"`, such)
 	}
-	return integer{0, MaxTimeout.Milliseconds(), t.usual, fmt.Sprintf(`write whole milliseconds, such as %d, a time with a unit, such as "1.5s", or 0 %s`, such, t.zero), ""}
+	return fmt.Sprintf(`write whole milliseconds, such as %d, a time with a unit, such as "1.5s", or 0 %s`, such, t.zero)
 }
 
 func (t duration) decode(o object, n *node, path string) any {
@@ -200,8 +220,11 @@ func (t duration) decode(o object, n *node, path string) any {
 		return time.Duration(t.millis().decode(o, n, path).(int64)) * time.Millisecond
 	}
 	d, what := parseDuration(n.text())
+	if least := time.Duration(t.low) * time.Millisecond; what == "" && d < least {
+		what = quote(n.text()) + " is less than " + least.String()
+	}
 	if what != "" {
-		o.fail(n, path, what, t.millis().remedy)
+		o.fail(n, path, what, t.remedy())
 		return t.fallback()
 	}
 	return d
@@ -225,15 +248,18 @@ func parseDuration(s string) (d time.Duration, what string) {
 
 // size is a number of bytes, or text with a unit.
 type size struct {
-	usual   int64
-	remedy  string
-	written string
+	usual, high int64
+	remedy      string
+	written     string
 }
+
+// maxSize bounds sizes, so that they fit into integers and floating-point numbers alike.
+const maxSize = 1e18 - 1
 
 func (s size) fallback() any { return s.usual }
 func (s size) spell() string { return s.written }
 
-func (s size) bytes() integer { return integer{0, 1e18 - 1, s.usual, s.remedy, ""} }
+func (s size) bytes() integer { return integer{0, s.high, s.usual, s.remedy, ""} }
 
 func (s size) schema(modes) schema {
 	return anyOf(s.bytes().number(), schema{"type": "string", "pattern": reference + `|^([0-9]+(\.[0-9]+)?)([kKMGT]i?B|B)$`})
@@ -252,8 +278,12 @@ func (s size) decode(o object, n *node, path string) any {
 	number := strings.TrimRight(t, "kKMGTiB")
 	unit, known := units[t[len(number):]]
 	f, err := strconv.ParseFloat(number, 64)
-	if !known || err != nil || strings.Trim(number, "0123456789.") != "" || f*unit > 1e18-1 {
+	if !known || err != nil || strings.Trim(number, "0123456789.") != "" || f*unit > maxSize {
 		o.fail(n, path, quote(t)+` is not a size; the units are "KB", "MB", "GB", and "KiB", "MiB", "GiB"`, s.remedy)
+		return s.usual
+	}
+	if f*unit > float64(s.high) {
+		o.fail(n, path, quote(t)+" is more than "+strconv.FormatInt(s.high, 10)+" bytes", s.remedy)
 		return s.usual
 	}
 	return int64(f * unit)
@@ -386,6 +416,74 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 	return netip.PrefixFrom(a, a.BitLen()), true
 }
 
+// worded is a text that has to be as check wants it: it says what is wrong.
+type worded struct {
+	usual   string
+	written string // the default for people, if not usual
+	pattern string // what good ones are like, as far as a schema can say; "" is anything
+	check   func(s string) (what, remedy string)
+}
+
+func (w worded) fallback() any { return w.usual }
+
+func (w worded) spell() string {
+	switch {
+	case w.written != "":
+		return w.written
+	case w.usual == "":
+		return "none"
+	default:
+		return "`" + w.usual + "`"
+	}
+}
+
+func (w worded) schema(modes) schema {
+	if w.pattern == "" {
+		return schema{"type": "string"}
+	}
+	return schema{"type": "string", "pattern": w.pattern + "|" + reference}
+}
+
+func (w worded) decode(o object, n *node, path string) any {
+	s := o.str(n, path)
+	if n.kind != kindString {
+		return w.usual
+	}
+	if what, remedy := w.check(s); what != "" {
+		o.fail(n, path, what, remedy)
+		return w.usual
+	}
+	return s
+}
+
+// templated is a text with variables, for what is known as soon as there is a
+// request, or a session.
+type templated struct{ written string }
+
+func (t templated) fallback() any       { return "" }
+func (t templated) spell() string       { return t.written }
+func (t templated) schema(modes) schema { return schema{"type": "string", "pattern": `\$`} }
+
+func (t templated) decode(o object, n *node, path string) any {
+	s := o.str(n, path)
+	if n.kind != kindString {
+		return ""
+	}
+	var place logformat.Mode
+	if o.modes&inHTTP != 0 {
+		place |= logformat.OnRequest
+	}
+	if o.modes&inStream != 0 {
+		place |= logformat.OnSession
+	}
+	o.template(n, path, place)
+	for range logformat.Variables(s) {
+		return s
+	}
+	o.fail(n, path, quote(s)+" has no variable in it, so that one host would get everything", `write one such as "$client_addr"`)
+	return s
+}
+
 // assign puts what a form has decoded where it belongs.
 func assign(to, value any) {
 	switch to := to.(type) {
@@ -405,6 +503,14 @@ func assign(to, value any) {
 		*to = value.(slog.Level)
 	case *[]netip.Prefix:
 		*to = value.([]netip.Prefix)
+	case *[]netip.AddrPort:
+		*to = value.([]netip.AddrPort)
+	case *[]string:
+		*to = value.([]string)
+	case *Statuses:
+		*to = value.(Statuses)
+	case *RetryOn:
+		*to = value.(RetryOn)
 	default:
 		panic(fmt.Sprintf("config: no value can be put into a %T", to))
 	}

@@ -28,6 +28,16 @@ type Group struct {
 	UpstreamKeepalive        int           // http: idle connections kept for each host, by each loop; or KeepaliveAuto
 	UpstreamKeepaliveTimeout time.Duration // http: how long they are kept
 
+	HashKey string // "hash": the template of what hosts are chosen by, for logformat.OnRequest in http and logformat.OnSession in stream; "" otherwise
+
+	MaxConns     int           // of hosts that say nothing else; 0 is no bound
+	HealthCheck  *HealthCheck  // nil is none
+	PassiveCheck PassiveCheck  // what the traffic tells of hosts
+	SlowStart    time.Duration // how long the share of a host grows that is well again; 0 is not at all
+	Queue        Queue
+	Retry        Retry
+	Sticky       *Sticky // http; nil is none
+
 	ProxyProtocol string        // version of the PROXY header that connections to hosts begin with: "v1" or "v2"; "" is none
 	TCPKeepalive  time.Duration // between two probes of a silent host; 0 is none
 }
@@ -35,16 +45,22 @@ type Group struct {
 // KeepaliveAuto is the UpstreamKeepalive that stands for as many idle connections as were in use at once of late.
 const KeepaliveAuto = -1
 
-// Host is one upstream host.
+// Host is one upstream host, or all those of a service.
 type Host struct {
 	// Name is where it is: a DNS name, an IPv4 address, or an IPv6 address
-	// without brackets, spelled as in the file. It is "" if Unix is set.
+	// without brackets, spelled as in the file. It is "" if Unix or SRV is set.
 	Name string
-	Port uint16 // 0 if Unix is set
+	Port uint16 // 0 if Unix or SRV is set
 	Unix string // path of a Unix-domain socket instead of Name and Port
+	SRV  string // DNS name of a service instead of Name and Port: its SRV records say where its hosts are
 	// Alias is what it is called, if that is not Name; spelled like a Name. It
 	// is AnyName for a host that gets what no other host is called.
 	Alias string
+
+	Weight   int  // its share of the sum of all; 0 is nothing. Of a service its records say more
+	Backup   bool // it serves only while none of the others can
+	MaxConns int  // sessions, or requests, at once, over all workers; 0 is no bound
+	Drain    bool // it gets no new clients
 }
 
 // AnyName is the Alias of a host that takes any name that no other host has.
@@ -56,6 +72,8 @@ func (h Host) Called() string {
 	switch {
 	case h.Alias != "" && h.Alias != AnyName:
 		return h.Alias
+	case h.SRV != "":
+		return h.SRV
 	case h.Unix != "":
 		return "localhost" // RFC 9110 section 7.2 asks for a name, and a path is none
 	default:
@@ -77,8 +95,9 @@ const groupExample = `{ "hosts": [{ "host": "127.0.0.1", "port": 9001 }] }`
 // groupNode is a group as the file has it.
 type groupNode struct {
 	object
-	name string
-	made []*Group // one for each way in which it is used
+	name   string
+	made   []*Group // one for each way in which it is used
+	usedBy modes    // the servers that use it
 }
 
 // groupNodes are groups in one "servers".
@@ -193,6 +212,7 @@ func (g *groupNode) use(by object, s *Server) *Group {
 		return &Group{Name: g.name, Path: o.path} // reported already
 	}
 	o.modes = by.modes
+	g.usedBy |= by.modes
 	o = o.within(by)
 	var made strings.Builder
 	made.WriteString(o.path)
@@ -200,8 +220,18 @@ func (g *groupNode) use(by object, s *Server) *Group {
 		made.WriteString(" http")
 	}
 	for _, k := range o.place.keys {
-		if _, path := o.child(k.name); k.upTo != k.of {
+		if k.upTo == k.of {
+			continue
+		}
+		if _, merges := k.form.(section); !merges {
+			_, path := o.child(k.name)
 			made.WriteString(" " + path)
+			continue
+		}
+		for _, at := range o.levels(k.name) {
+			if at.node.get(k.name) != nil {
+				made.WriteString(" " + keyPath(at.path, k.name))
+			}
 		}
 	}
 	group := o.groups[made.String()]
@@ -233,10 +263,17 @@ func (g groupNodes) all() []*Group {
 	return all
 }
 
-// unused decodes the groups that nobody uses, and warns of them.
-func (g groupNodes) unused(by object) {
+// finish decodes the groups that nobody uses, and warns of them, and of what
+// cannot act in the others.
+func (g groupNodes) finish(by object) {
 	for _, n := range g {
-		if len(n.made) > 0 || n.place == nil {
+		if n.place == nil {
+			continue
+		}
+		if len(n.made) > 0 {
+			if n.usedBy == inStream {
+				n.notForStream()
+			}
 			continue
 		}
 		n.use(by, nil)
@@ -254,10 +291,32 @@ func (o object) group(name string) *Group {
 	}
 	set, _ := o.child("connect_timeout")
 	g.ConnectTimeoutSet = set != nil
+	g.MaxConns = int(o.integer("max_conns"))
+	g.HealthCheck, g.PassiveCheck = o.healthCheck(), o.passiveCheck()
+	g.Queue, g.Retry, g.Sticky = o.queue(), o.retry(), o.sticky()
 	g.Hosts = o.hosts(g.choosesByName())
 	g.ProxyTLS = o.proxyTLS()
+	o.hashKey(g)
 	o.checkAnyName(g)
+	o.checkShares(g)
+	o.checkTogether(g)
 	return g
+}
+
+// hashKey decodes "hash_key".
+func (o object) hashKey(g *Group) {
+	const key = "hash_key"
+	if g.Algorithm != "hash" {
+		o.idle(key, true, "it is ignored with "+quote(g.Algorithm)+`: only "hash" looks at it`, `write "balancing_algo": "hash", or remove it`)
+		return
+	}
+	example := `a text with variables such as "$http_x_tenant"`
+	if o.modes == inStream {
+		example = `"$client_addr" or "$tls_sni"`
+	}
+	if o.require(key, `"hash" chooses by it`, example) {
+		g.HashKey = o.text(key)
+	}
 }
 
 // choosesByName reports whether what hosts are called decides which one is chosen.
@@ -329,6 +388,10 @@ func (l Listen) leadsHere(name string) bool {
 type algorithm struct{ choice }
 
 func (a algorithm) decode(o object, n *node, path string) any {
+	if n.kind == kindString && foreignAlgorithms[n.text()] != "" {
+		o.fail(n, path, "unknown algorithm "+quote(n.text()), "here it is called "+quote(foreignAlgorithms[n.text()]))
+		return a.usual
+	}
 	if o.modes != inStream {
 		return a.choice.decode(o, n, path)
 	}
@@ -360,7 +423,7 @@ func (o object) hosts(byName bool) []Host {
 	for i := range n.elements {
 		e := &n.elements[i]
 		if h, ok := o.object(e, indexPath(path, i), ofHost, hostObject(e)); ok {
-			hosts = append(hosts, h.host(byName))
+			hosts = append(hosts, h.within(o).host(byName))
 		}
 	}
 	return hosts
@@ -379,12 +442,17 @@ func hostObject(n *node) string {
 func (o object) host(byName bool) Host {
 	o.unknown()
 	h := Host{Alias: o.alias(byName)}
+	o.fill(ofHost, &target{host: &h})
 	if n, path := o.child("unix"); n != nil {
 		h.Unix = o.unixPath(n, path)
-		for _, key := range []string{"host", "port"} {
-			if m := o.node.get(key); m != nil {
-				o.failAt(m.pos, keyPath(o.path, key), `it has no effect beside "unix"`, "remove one of the two")
-			}
+		o.exclusive("unix", "host", "port", "srv")
+		return h
+	}
+	if n, path := o.child("srv"); n != nil {
+		h.SRV = o.serviceName(n, path)
+		o.exclusive("srv", "host", "port")
+		if m := o.node.get("weight"); m != nil {
+			o.failAt(m.pos, keyPath(o.path, "weight"), `it has no effect beside "srv", whose records have weights`, "remove it")
 		}
 		return h
 	}
@@ -407,6 +475,38 @@ func (o object) host(byName bool) Host {
 		h.Port = uint16(o.integer("port"))
 	}
 	return h
+}
+
+// exclusive reports the keys of o that may not be beside another one.
+func (o object) exclusive(key string, others ...string) {
+	for _, other := range others {
+		if m := o.node.get(other); m != nil {
+			o.failAt(m.pos, keyPath(o.path, other), "it has no effect beside "+quote(key), "remove one of the two")
+		}
+	}
+}
+
+// serviceName decodes the DNS name of a service.
+func (o object) serviceName(n *node, path string) string {
+	const remedy = `write the name of SRV records such as "_api._tcp.example"`
+	s := o.str(n, path)
+	if n.kind != kindString {
+		return ""
+	}
+	name, what, _ := hostName(s)
+	if what == "" && !strings.Contains(strings.TrimSuffix(name, "."), ".") || isAddress(name) {
+		what = quote(s) + " is not the name of a service"
+	}
+	if what != "" {
+		o.fail(n, path, what, remedy)
+		return ""
+	}
+	return name
+}
+
+func isAddress(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
 // maxUnixPath bounds the path of a Unix-domain socket (unix(7)).

@@ -64,11 +64,11 @@ f:1:70: stream.servers.b.hosts[0].port: 0 is outside 1-65535; write a port from 
 f:1:98: stream.servers.b.hosts[1].port: must be a whole number, not the number 1e4; write 10000, without a fraction or an exponent
 f:1:122: stream.servers.b.hosts[2].port: 70000 is outside 1-65535; write a port from 1 to 65535`},
 		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":"rr"`),
-			`f:1:92: stream.servers.b.balancing_algo: unknown algorithm "rr"; write "round_robin", "first", "least_conn" or "sni"`},
+			`f:1:92: stream.servers.b.balancing_algo: unknown algorithm "rr"; write "round_robin", "first", "least_conn", "random_two", "least_time", "hash", "ip_hash" or "sni"`},
 		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":"round-robin"`),
 			`f:1:92: stream.servers.b.balancing_algo: unknown algorithm "round-robin"; did you mean "round_robin"?`},
 		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":"host"`),
-			`f:1:92: stream.servers.b.balancing_algo: "host" chooses by the Host of an HTTP request, and "stream" has none; write "round_robin", "first", "least_conn" or "sni"`},
+			`f:1:92: stream.servers.b.balancing_algo: "host" chooses by the Host of an HTTP request, and "stream" has none; write "round_robin", "first", "least_conn", "random_two", "least_time", "hash", "ip_hash" or "sni"`},
 		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":5`),
 			`f:1:92: stream.servers.b.balancing_algo: must be a string, not the number 5; put it in double quotes: "5"`},
 		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":""`),
@@ -131,11 +131,11 @@ func TestHostAlias(t *testing.T) {
 		}
 	}
 	cfg, _ := parse(t, hosts(`{"host":"h","port":1,"name":"Backend 1"}`))
-	if got, want := cfg.Groups[0].Hosts[0], (config.Host{Name: "h", Port: 1}); got != want {
+	if got, want := cfg.Groups[0].Hosts[0], (config.Host{Name: "h", Port: 1, Weight: 1}); got != want {
 		t.Errorf("with a label: got %+v, want %+v", got, want)
 	}
 	cfg, _ = parse(t, hosts(`{"host":"[::1]","port":1,"name":"[2001:DB8::A]"}`))
-	if got, want := cfg.Groups[0].Hosts[0], (config.Host{Name: "::1", Port: 1, Alias: "2001:DB8::A"}); got != want {
+	if got, want := cfg.Groups[0].Hosts[0], (config.Host{Name: "::1", Port: 1, Weight: 1, Alias: "2001:DB8::A"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

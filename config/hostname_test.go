@@ -81,7 +81,7 @@ func TestHostNames(t *testing.T) {
 		switch {
 		case (err != nil) != (want == ""):
 			t.Errorf("%q: %v", input, err)
-		case err == nil && c.Groups[0].Hosts[0] != config.Host{Name: want, Port: 65535}:
+		case err == nil && c.Groups[0].Hosts[0] != config.Host{Name: want, Port: 65535, Weight: 1}:
 			t.Errorf("%q: got %+v", input, c.Groups[0].Hosts[0])
 		}
 	}

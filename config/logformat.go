@@ -66,9 +66,9 @@ func unknownVariable(name string, place logformat.Mode) (what, remedy string) {
 	known := logformat.Names(place)
 	remedy = "the variables are " + list(dollars(known))
 	switch {
-	case place == logformat.Stream && logformat.Known(name, logformat.HTTP):
+	case place == logformat.Stream && logformat.Known(name, logformat.HTTP), place == logformat.OnSession && logformat.Known(name, logformat.OnRequest):
 		return quote("$"+name) + ` is known in "http" only`, remedy
-	case logformat.Known(name, logformat.HTTP):
+	case logformat.Known(name, logformat.HTTP|logformat.Stream):
 		return quote("$"+name) + " is not known yet when this is written", remedy
 	}
 	if near := nearest(name, known); near != nil {

@@ -74,6 +74,9 @@ func Parse(filename string, data []byte) (*Config, []Problem, error) {
 func parse(s Source, from surroundings, d decoder) (*Config, []Problem, error) {
 	d.input = &input{from: from, used: Source{Path: s.Path, Text: s.Text}}
 	d.read, d.said, d.spoilt = map[string]pemFile{}, map[Problem]bool{}, map[position]bool{}
+	if d.unmade == nil {
+		d.unmade = notYet
+	}
 	d.pairs, d.trusted, d.groups = map[keyPairPaths]KeyPair{}, map[string][]byte{}, map[string]*Group{}
 	c := d.document()
 	for i := range d.certificates {
@@ -129,12 +132,13 @@ func (d *decoder) document() *Config {
 	hints.unknown()
 	top.checkDefaults()
 	c.Process = top.process(servers)
+	c.Resolver = top.resolver()
 	shared := top.groupNodes()
 	set := newGroupSet(shared, nil)
 	for _, o := range servers {
 		o.server(c, set)
 	}
-	shared.unused(top)
+	shared.finish(top)
 	c.Groups = append(c.Groups, shared.all()...)
 	d.checkListen(c)
 	return c

@@ -30,6 +30,12 @@ var places = []*place{
 	{name: `"respond"`, level: ofRespond, modes: inHTTP, strict: true},
 	{name: `"rewrite"`, level: ofRewrite, modes: inHTTP, strict: true},
 	{name: `"request_headers" or "response_headers"`, level: ofEdits, modes: inHTTP, strict: true},
+	{name: `"health_check"`, level: ofHealthCheck, modes: inBoth, strict: true},
+	{name: `"passive_check"`, level: ofPassiveCheck, modes: inBoth, strict: true},
+	{name: `"queue"`, level: ofQueue, modes: inBoth, strict: true},
+	{name: `"retry"`, level: ofRetry, modes: inBoth, strict: true},
+	{name: `"sticky"`, level: ofSticky, modes: inHTTP, strict: true},
+	{name: `"resolver"`, level: ofResolver, modes: inBoth, strict: true},
 }
 
 // declare returns the table, filled in, and gives each place its keys.
@@ -60,10 +66,12 @@ func (k *key) mayStandIn(l level) bool {
 		return true
 	case k.of == ofProcess:
 		return l == ofFile || l == ofServer
-	case k.upTo < k.of:
-		return l == ofServer || l == ofRoute && k.of == ofGroup
-	default:
+	case l <= k.upTo || l >= k.of:
 		return false
+	case l == ofServer:
+		return true
+	default: // groups and hosts take defaults from routes, listeners do not
+		return (k.of == ofGroup || k.of == ofHost) && (l == ofRoute || l == ofGroup)
 	}
 }
 

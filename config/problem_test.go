@@ -36,7 +36,7 @@ func TestGolden(t *testing.T) {
 stream.json:5:21: stream.read_timeout: must be a whole number, not the string "1000"; write 1000, without quotes
 stream.json:6:22: stream.format_log: "$status" is known in "http" only; the variables are ` + variables(logformat.Stream) + `
 stream.json:7:17: stream.proxy_to: no group named "backnd" in servers; did you mean "backend"?
-stream.json:10:27: stream.servers.backend.balancing_algo: "host" chooses by the Host of an HTTP request, and "stream" has none; write "round_robin", "first", "least_conn" or "sni"
+stream.json:10:27: stream.servers.backend.balancing_algo: "host" chooses by the Host of an HTTP request, and "stream" has none; write "round_robin", "first", "least_conn", "random_two", "least_time", "hash", "ip_hash" or "sni"
 stream.json:13:11: stream.servers.backend.hosts[1].port: it is missing; add "port": the TCP port of the host, such as 9001
 stream.json:13:21: stream.servers.backend.hosts[1].host: "db:5432" has a port in it; write the host alone: "db", and "port": 5432
 7 errors in stream.json`

@@ -27,6 +27,12 @@ var sections = map[string]func(k *key) bool{
 	"group tls":   func(k *key) bool { return k.of == ofGroup && isTLS(k) },
 	"host":        func(k *key) bool { return k.of == ofHost },
 	"certificate": func(k *key) bool { return k.of == ofCertificate },
+	"check":       func(k *key) bool { return k.of == ofHealthCheck },
+	"passive":     func(k *key) bool { return k.of == ofPassiveCheck },
+	"queue":       func(k *key) bool { return k.of == ofQueue },
+	"retry":       func(k *key) bool { return k.of == ofRetry },
+	"sticky":      func(k *key) bool { return k.of == ofSticky },
+	"resolver":    func(k *key) bool { return k.of == ofResolver },
 }
 
 func isTLS(k *key) bool { return strings.Contains(k.name, "tls_") || k.name == "certificates" }
@@ -62,7 +68,7 @@ func table(is func(k *key) bool) string {
 		}
 		switch k.modes {
 		case inHTTP:
-			if k.of == ofServer || k.of == ofRoute || k.of == ofGroup || k.of == ofMatch {
+			if k.of == ofServer || k.of == ofRoute || k.of == ofGroup || k.of == ofMatch || k.of == ofPassiveCheck || k.of == ofRetry {
 				rows.WriteString(" (`http`)")
 			}
 		case inStream:
@@ -76,12 +82,12 @@ func table(is func(k *key) bool) string {
 // where is what may have k, from the inside out, where that is more than one
 // kind of object.
 func (k *key) where() string {
-	names := map[level]string{ofFile: "file", ofServer: "server", ofRoute: "route", ofGroup: "group", ofListen: "`listen`"}
+	names := map[level]string{ofFile: "file", ofServer: "server", ofRoute: "route", ofGroup: "group", ofListen: "`listen`", ofHost: "host"}
 	if k.upTo == k.of {
 		return names[k.of]
 	}
 	var list []string
-	for _, l := range []level{ofListen, ofGroup, ofRoute, ofServer, ofFile} {
+	for _, l := range []level{ofListen, ofHost, ofGroup, ofRoute, ofServer, ofFile} {
 		if k.mayStandIn(l) {
 			list = append(list, names[l])
 		}

@@ -36,6 +36,7 @@ func (p *place) id() string {
 	names := map[level]string{
 		ofServer: "server", ofRoute: "route", ofGroup: "group", ofHost: "host", ofListen: "listen", ofMatch: "match", ofField: "field",
 		ofTarget: "target", ofRedirect: "redirect", ofRespond: "respond", ofRewrite: "rewrite", ofEdits: "edits", ofCertificate: "certificate",
+		ofHealthCheck: "health_check", ofPassiveCheck: "passive_check", ofQueue: "queue", ofRetry: "retry", ofSticky: "sticky", ofResolver: "resolver",
 	}
 	switch {
 	case p.twin() == nil:
@@ -73,11 +74,10 @@ func objectSchema(p *place) schema {
 	}
 	switch p.level {
 	case ofHost:
-		s["oneOf"] = []schema{{"required": []string{"host", "port"}, "not": schema{"required": []string{"unix"}}},
-			{"required": []string{"unix"}, "not": anyOf(schema{"required": []string{"host"}}, schema{"required": []string{"port"}})}}
+		s["oneOf"] = []schema{{"required": []string{"host", "port"}, "not": hasAny("unix", "srv")},
+			{"required": []string{"unix"}, "not": hasAny("host", "port", "srv")}, {"required": []string{"srv"}, "not": hasAny("host", "port", "unix", "weight")}}
 	case ofListen:
-		s["oneOf"] = []schema{{"required": []string{"port"}, "not": anyOf(schema{"required": []string{"unix"}}, schema{"required": []string{"mode"}})},
-			{"required": []string{"unix"}, "not": anyOf(schema{"required": []string{"port"}}, schema{"required": []string{"address"}}, schema{"required": []string{"ipv6_only"}})}}
+		s["oneOf"] = []schema{{"required": []string{"port"}, "not": hasAny("unix", "mode")}, {"required": []string{"unix"}, "not": hasAny("port", "address", "ipv6_only")}}
 	case ofGroup:
 		s["required"] = []string{"hosts"}
 	case ofTarget:
@@ -99,9 +99,17 @@ func plainDefault(f form) any {
 	case boolean:
 		return f.usual
 	case duration:
-		return f.usual
+		if f.usual >= f.low {
+			return f.usual
+		}
 	case size:
 		return f.usual
+	case worded:
+		if f.usual != "" {
+			return f.usual
+		}
+	case sameSite:
+		return f.fallback()
 	case integer:
 		if f.usual >= f.low {
 			return f.usual
@@ -131,6 +139,15 @@ func doesOne(p *place) []schema {
 		}
 	}
 	return all
+}
+
+// hasAny is the schema of objects with any of some keys.
+func hasAny(keys ...string) schema {
+	var list []schema
+	for _, k := range keys {
+		list = append(list, schema{"required": []string{k}})
+	}
+	return anyOf(list...)
 }
 
 func anyOf(list ...schema) schema { return schema{"anyOf": list} }

@@ -45,7 +45,7 @@ f:1:97: tls_verify_cleint: unknown key "tls_verify_cleint"` + looks + `did you m
 f:1:99: http.proxy_tls_ca: unknown key "proxy_tls_ca"` + looks + `did you mean "proxy_tls_ca_path"?`},
 		{group(`"hosts":[{"host":"h","port":1,"proxy_tls_verify":true,"deny":1}],"tls_verify_client":true,"tls_verify":true,"user":"x"`),
 			`f:1:73: stream.servers.b.hosts[0].proxy_tls_verify: unknown key "proxy_tls_verify"` + here + `it belongs in a group in "servers"
-f:1:97: stream.servers.b.hosts[0].deny: unknown key "deny"` + looks + `remove it; the keys here are "host", "port", "unix" or "name"
+f:1:97: stream.servers.b.hosts[0].deny: unknown key "deny"` + looks + `remove it
 f:1:108: stream.servers.b.tls_verify_client: unknown key "tls_verify_client"` + here + `it belongs in "stream"
 f:1:133: stream.servers.b.tls_verify: unknown key "tls_verify"` + looks + `did you mean "proxy_tls_verify"?
 f:1:151: stream.servers.b.user: unknown key "user"` + here + `it belongs in the file's top level or "stream"`},

@@ -70,7 +70,7 @@ func (o object) server(c *Config, shared *groupSet) {
 	}
 	o.routes(s, newGroupSet(mine, shared))
 	o.checkRedirects(c, s)
-	mine.unused(o)
+	mine.finish(o)
 	c.Groups = append(c.Groups, mine.all()...)
 }
 

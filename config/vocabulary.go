@@ -8,7 +8,15 @@ import (
 // Algorithms are the values of balancing_algo, the default first. "host" is for
 // http only. They are data, so that a test can compare them with the packages
 // that implement them; nobody may change them.
-var Algorithms = []string{"round_robin", "first", "least_conn", "host", "sni"}
+var Algorithms = []string{"round_robin", "first", "least_conn", "random_two", "least_time", "hash", "ip_hash", "host", "sni"}
+
+// foreignAlgorithms are what other programs' algorithms are here.
+var foreignAlgorithms = map[string]string{
+	"random": "random_two", "random_choose": "random_two", "p2c": "random_two", "power_of_two": "random_two", "least_request": "random_two",
+	"source": "ip_hash", "client_ip_hash": "ip_hash", "uri": "hash", "uri_hash": "hash", "url_param": "hash", "hdr": "hash", "header": "hash", "query": "hash", "cookie": "hash",
+	"maglev": "hash", "ring_hash": "hash", "consistent_hash": "hash", "ewma": "least_time", "peak_ewma": "least_time", "least_latency": "least_time",
+	"static-rr": "round_robin", "weighted_round_robin": "round_robin", "wrr": "round_robin", "failover": "first",
+}
 
 // counterparts are what the other mode has instead of a key.
 var counterparts = map[string][]string{
@@ -28,19 +36,34 @@ var foreign = map[string]string{
 	"frontend": "http", "frontends": "http", "tcp": "stream", "streams": "stream", "l4": "stream", "sites": "http", "vhosts": "http", "virtual_hosts": "http",
 	"server_name": "match", "server_names": "match", "hostname": "match", "hostnames": "match", "domains": "match", "matchers": "match",
 	"return": "redirect", "redir": "redirect", "static_response": "respond",
-	"uri": "rewrite", "handle_path": "rewrite", "strip_path_prefix": "strip_prefix",
+	"uri": "path rewrite", "url": "path", "handle_path": "rewrite", "strip_path_prefix": "strip_prefix",
 	"proxy_set_header": "request_headers", "header_up": "request_headers", "set_header": "request_headers",
 	"add_header": "response_headers", "header_down": "response_headers", "more_set_headers": "response_headers",
 	"balance": "balancing_algo", "lb_policy": "balancing_algo", "lb_algorithm": "balancing_algo", "load_balancing": "balancing_algo",
 	"access_log": "file_log", "log_file": "file_log",
 	"worker_processes": "workers_num", "nbproc": "workers_num", "workers": "workers_num", "nbthread": "reactors_num", "threads": "reactors_num",
-	"worker_connections": "max_connections", "maxconn": "max_connections",
+	"worker_connections": "max_connections", "maxconn": "max_conns max_connections",
 	"client_max_body_size": "max_body_size", "proxy_connect_timeout": "connect_timeout", "keepalive": "upstream_keepalive",
 	"grace_period": "shutdown_timeout", "worker_shutdown_timeout": "shutdown_timeout", "pid": "pid_file",
 	"set_real_ip_from": "trusted_proxies", "real_ip_from": "trusted_proxies",
 	"ssl": "tls tls_enabled", "ssl_certificate": "tls_cert_path", "ssl_certificate_key": "tls_key_path", "ssl_protocols": "tls_min_version", "crt": "certificates",
 	"ssl_verify_client": "tls_verify_client", "ssl_client_certificate": "tls_client_ca_path", "proxy_ssl_verify": "proxy_tls_verify",
 	"proxy_ssl_trusted_certificate": "proxy_tls_ca_path", "proxy_ssl_name": "proxy_tls_server_name", "send_proxy": "proxy_protocol", "accept_proxy": "proxy_protocol",
+	"max_fails": "passive_check", "fail_timeout": "passive_check", "fail_duration": "passive_check", "unhealthy_status": "passive_check", "unhealthy_latency": "passive_check",
+	"outlier_detection": "passive_check", "observe": "passive_check", "error_limit": "failures passive_check",
+	"check": "health_check", "checks": "health_check", "option_httpchk": "health_check", "httpchk": "health_check", "health_checks": "health_check",
+	"health_uri": "path health_check", "health_path": "path health_check", "health_port": "port health_check", "health_interval": "interval health_check", "health_timeout": "timeout health_check",
+	"health_status": "status health_check", "health_body": "body health_check", "health_method": "method health_check", "health_passes": "rise health_check", "health_fails": "fall health_check",
+	"inter": "interval health_check", "fastinter": "fast_interval health_check", "downinter": "interval health_check", "healthy_threshold": "rise", "unhealthy_threshold": "fall",
+	"passes": "rise", "fails": "fall", "expect": "status", "expected_status": "status", "rstatus": "status", "ejection_time": "eject", "base_ejection_time": "eject",
+	"slowstart": "slow_start", "slow_start_config": "slow_start", "maxqueue": "size queue", "max_queue": "size queue", "queue_timeout": "timeout queue",
+	"retries": "attempts retry", "lb_retries": "attempts retry", "num_retries": "attempts retry", "max_retries": "attempts retry", "proxy_next_upstream": "on retry", "retry_on": "on retry",
+	"retry-on": "on retry", "proxy_next_upstream_tries": "attempts retry", "lb_retry_match": "on retry", "proxy_next_upstream_timeout": "connect_timeout", "lb_try_duration": "connect_timeout",
+	"per_try_timeout": "try_timeout", "retry_budget": "budget", "redispatch": "retry", "option_redispatch": "retry",
+	"sticky_cookie": "sticky", "session_affinity": "sticky", "sticky_sessions": "sticky", "insert": "sticky", "samesite": "same_site", "expires": "ttl", "max_age": "ttl", "maxlife": "ttl",
+	"down": "drain", "disabled": "drain", "draining": "drain", "max_connections_per_host": "max_conns", "unhealthy_request_count": "max_conns", "max_requests": "max_conns",
+	"least_conn": "balancing_algo", "ip_hash": "balancing_algo", "random": "balancing_algo", "hash": "hash_key", "hash_on": "hash_key", "hash_policy": "hash_key",
+	"resolvers": "resolver", "nameserver": "resolver servers", "nameservers": "resolver servers", "valid": "max_ttl", "hold": "max_ttl", "service": "srv", "dynamic_srv": "srv",
 	"includes": "include", "import": "include", "imports": "include",
 }
 
@@ -68,6 +91,9 @@ func unknownKey(p *place, m modes, name string, secure bool) (what, remedy strin
 	near := func(q *place) bool { return q != p && q.modes&m != 0 }
 	var elsewhere []string
 	for _, q := range places {
+		if elsewhere != nil && q.level >= ofHealthCheck {
+			break // a name that is common elsewhere was not meant for there
+		}
 		if near(q) && q.owns(name) && !slices.Contains(elsewhere, q.name) {
 			elsewhere = append(elsewhere, q.name)
 		}

@@ -50,8 +50,7 @@ f:1:99: http.tls_certificates: unknown key "tls_certificates" has no effect, and
 W f:1:85: stream["\x00"]: unknown key "\x00" is ignored; remove it
 W f:1:96: stream[""]: unknown key "" is ignored; remove it`},
 		{group(`"hosts":[{"host":"h","port":1,"weight":2,"ports":1}],"port":9,"algo":1,"proxy_tls_enable":true,"servers":{},"balancing":1,"proxy_tls_sever_name":"x","tls_min_version":"1.3"`),
-			`W f:1:73: stream.servers.b.hosts[0].weight: unknown key "weight" is ignored here; it belongs in an entry of "proxy_to"
-W f:1:84: stream.servers.b.hosts[0].ports: unknown key "ports" is ignored; did you mean "port"?
+			`W f:1:84: stream.servers.b.hosts[0].ports: unknown key "ports" is ignored; did you mean "port"?
 W f:1:96: stream.servers.b.port: unknown key "port" is ignored here; it belongs in "stream", an entry of "hosts" or an entry of "listen"
 W f:1:105: stream.servers.b.algo: unknown key "algo" is ignored; did you mean "balancing_algo"?
 W f:1:138: stream.servers.b.servers: unknown key "servers" is ignored here; it belongs in "stream"

@@ -20,10 +20,11 @@ const (
 	ToHost                     // request_headers
 	ToClient                   // response_headers
 	Kroxy                      // "headers", as Kroxy has it: there $host is the name of the host that was chosen
+	OnSession                  // what is made as soon as a session is there: hash_key in stream mode
 
 	both       = Stream | HTTP
 	templates  = OnRequest | ToHost | ToClient | Kroxy
-	everywhere = both | templates
+	everywhere = both | templates | OnSession
 	requests   = HTTP | templates
 	hosts      = ToHost | ToClient | Kroxy // a host was chosen
 )
@@ -41,6 +42,8 @@ func (m Mode) String() string {
 		return "request_headers"
 	case ToClient:
 		return "response_headers"
+	case OnSession:
+		return "session"
 	}
 	return "headers"
 }

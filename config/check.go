@@ -1,0 +1,160 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// HealthCheck is how hosts are asked whether they are well.
+type HealthCheck struct {
+	Type string // "http" or "tcp"
+
+	// These are for "http".
+	Path   string   // what is asked for, with a query if there is one
+	Method string   // not CONNECT
+	Host   string   // with a port if it has one; "" is the host's own name
+	Status Statuses // of hosts that are well
+	Body   string   // what has to be in the first MaxCheckBody bytes of content; "" is anything
+
+	Port uint16 // what is connected to instead of a host's own; 0 is that
+
+	Interval     time.Duration // between two checks
+	FastInterval time.Duration // the same while a host is on its way up or down
+	Timeout      time.Duration // of one check
+	Rise, Fall   int           // checks in a row that change what a host is
+}
+
+// MaxCheckBody is how much of a response's content a check looks at.
+const MaxCheckBody = 64 << 10
+
+// PassiveCheck is what a group learns of its hosts from the traffic to them.
+type PassiveCheck struct {
+	// Enabled is false if nothing is to be learnt. All else is zero then.
+	Enabled bool
+	// Requests is whether what fails on a connection that stands counts too
+	// (resets, timeouts, Status), and not only connections that cannot be made:
+	// whether the file says anything about it.
+	Requests bool
+
+	Failures int           // that have a host ejected, at least 1
+	Window   time.Duration // how long each of them counts
+	Eject    time.Duration // for how long, the first time
+	MaxEject time.Duration // at most; at least Eject
+	Status   Statuses      // of responses that are failures
+}
+
+// maxEjectFactor is how many times Eject the default of MaxEject is.
+const maxEjectFactor = 10
+
+// checkType is "http" or "tcp"; the default is that of the server.
+type checkType struct{ choice }
+
+func (t checkType) spell() string { return "by the server" }
+
+func (t checkType) decode(o object, n *node, path string) any {
+	if n.kind == kindString && n.text() == "grpc" {
+		o.fail(n, path, `checks by "grpc" are not there yet`, t.remedy)
+		return t.usual
+	}
+	return t.choice.decode(o, n, path)
+}
+
+// healthCheck decodes "health_check"; nil is none.
+func (o object) healthCheck() *HealthCheck {
+	in, is := o.section("health_check")
+	if is != on {
+		return nil
+	}
+	c := &HealthCheck{}
+	in.fill(ofHealthCheck, &target{check: c})
+	if c.Type == "" {
+		c.Type = "tcp"
+		if o.modes&inHTTP != 0 {
+			c.Type = "http"
+		}
+	}
+	if c.FastInterval == 0 {
+		c.FastInterval = c.Interval
+	}
+	if c.Timeout == 0 {
+		c.Timeout = c.Interval
+	}
+	in.idle("fast_interval", c.FastInterval > c.Interval, `it is longer than "interval", which it is to shorten`, "write a shorter time, or remove it")
+	if c.Type == "tcp" {
+		for _, key := range []string{"path", "method", "host", "status", "body"} {
+			in.idle(key, true, `it is ignored with "type": "tcp": nothing is asked`, `write "type": "http", or remove it`)
+		}
+		c.Path, c.Method, c.Host, c.Status, c.Body = "", "", "", nil, ""
+	}
+	if n, path := in.child("body"); c.Body != "" && c.Method == "HEAD" {
+		in.fail(n, path, "the response to HEAD has no content", `remove it, or write "method": "GET"`)
+	}
+	return c
+}
+
+// passiveCheck decodes "passive_check".
+func (o object) passiveCheck() PassiveCheck {
+	in, is := o.section("passive_check")
+	if is == off {
+		return PassiveCheck{}
+	}
+	c := PassiveCheck{Enabled: true, Requests: is == on}
+	in.fill(ofPassiveCheck, &target{passive: &c})
+	if o.modes&inHTTP == 0 {
+		c.Status = nil
+	}
+	switch n, path := in.child("max_eject"); {
+	case c.MaxEject == 0:
+		c.MaxEject = min(maxEjectFactor*c.Eject, MaxTimeout)
+	case c.MaxEject < c.Eject:
+		in.fail(n, path, `it is less than "eject", `+c.Eject.String(), "write at least as much")
+	}
+	return c
+}
+
+// What the texts of a check have to be.
+
+func checkPath(s string) (what, remedy string) {
+	bad := func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }
+	switch {
+	case !strings.HasPrefix(s, "/"):
+		return quote(s) + " does not begin with a slash, as every path does", "write " + quote("/"+s)
+	case strings.IndexFunc(s, bad) >= 0:
+		return quote(s) + " has " + quote(s[strings.IndexFunc(s, bad):][:1]) + " in it, which cannot be in a request", "write it in percent-encoding, or leave it out"
+	}
+	return "", ""
+}
+
+func checkMethod(s string) (what, remedy string) {
+	switch upper := strings.ToUpper(s); {
+	case s == "" || strings.IndexFunc(s, notToken) >= 0:
+		return quote(s) + " is not a method", `write one such as "GET"`
+	case s != upper:
+		return quote(s) + " is not a method that hosts know: letter case counts", "write " + quote(upper)
+	case s == "CONNECT":
+		return `"CONNECT" asks for a tunnel, and no host is well or not by that`, `write one such as "GET"`
+	}
+	return "", ""
+}
+
+func checkAuthority(s string) (what, remedy string) {
+	if s == "" {
+		return "", ""
+	}
+	name := s
+	if host, port := splitAddress(s); port != "" && (strings.Count(s, ":") == 1 || strings.Contains(s, "]:")) {
+		name = host
+	}
+	if _, what, _ = hostName(name); what != "" {
+		return what, `write a name such as "app.example.com", with a port if it needs one`
+	}
+	return "", ""
+}
+
+func checkBody(s string) (what, remedy string) {
+	if len(s) > MaxCheckBody {
+		return fmt.Sprintf("the text is longer than the %d KiB of content that are looked at", MaxCheckBody>>10), "write a shorter one"
+	}
+	return "", ""
+}

@@ -1,0 +1,94 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Sticky is the cookie by which clients come back to the host that they had.
+type Sticky struct {
+	Cookie   string        // its name, an RFC 9110 token
+	TTL      time.Duration // how long browsers keep it; 0 is until they end
+	Path     string        // begins with a slash
+	Domain   string        // without a dot before it; "" is the name that was asked for alone
+	SameSite string        // "Lax", "Strict" or "None"
+}
+
+// sameSites are the values of the attribute (RFC 6265bis section 4.1.2.7), the default first.
+var sameSites = []string{"Lax", "Strict", "None"}
+
+// sameSite is one of them, in any letter case.
+type sameSite struct{}
+
+func (sameSite) fallback() any { return sameSites[0] }
+func (sameSite) spell() string { return "`" + sameSites[0] + "`" }
+
+func (sameSite) schema(modes) schema {
+	words := slices.Clone(sameSites)
+	for _, w := range sameSites {
+		words = append(words, strings.ToLower(w))
+	}
+	return schema{"enum": words}
+}
+
+func (s sameSite) decode(o object, n *node, path string) any {
+	word := o.str(n, path)
+	for _, w := range sameSites {
+		if w == word || strings.ToLower(w) == word {
+			return w
+		}
+	}
+	if n.kind == kindString {
+		o.fail(n, path, "unknown choice "+quote(word), "write "+list(sameSites))
+	}
+	return s.fallback()
+}
+
+// sticky decodes "sticky"; nil is none.
+func (o object) sticky() *Sticky {
+	if o.modes&inHTTP == 0 {
+		return nil
+	}
+	in, is := o.section("sticky")
+	if is != on {
+		return nil
+	}
+	s := &Sticky{}
+	in.fill(ofSticky, &target{sticky: s})
+	s.Domain = strings.TrimPrefix(s.Domain, ".")
+	return s
+}
+
+func checkCookie(s string) (what, remedy string) {
+	if s == "" || strings.IndexFunc(s, notToken) >= 0 {
+		return quote(s) + " is not the name of a cookie", `write letters, digits and '-', such as "kroxy"`
+	}
+	return "", ""
+}
+
+func checkCookiePath(s string) (what, remedy string) {
+	bad := func(r rune) bool { return r <= ' ' || r == 0x7f || r == ';' }
+	switch i := strings.IndexFunc(s, bad); {
+	case !strings.HasPrefix(s, "/"):
+		return quote(s) + " does not begin with a slash, as every path does", "write " + quote("/"+s)
+	case i >= 0:
+		return quote(s) + " has " + quote(s[i:i+1]) + " in it, which ends a cookie's path", "leave it out"
+	}
+	return "", ""
+}
+
+func checkCookieDomain(s string) (what, remedy string) {
+	const write = `write the domain that all names end with, such as "example.com"`
+	if s == "" {
+		return "", ""
+	}
+	name, what, _ := hostName(strings.TrimPrefix(s, "."))
+	if what != "" {
+		return what, write
+	}
+	if isAddress(name) {
+		return quote(s) + " is an address, and has no names below it", write + ", or remove it"
+	}
+	return "", ""
+}

@@ -1,0 +1,112 @@
+package config
+
+import "slices"
+
+// idle warns of a key in o itself that cannot act.
+func (o object) idle(key string, cannot bool, what, remedy string) {
+	if m := o.node.get(key); m != nil && cannot {
+		o.warn(m.pos, keyPath(o.path, key), what, remedy)
+	}
+}
+
+// shares reports whether hosts of g are chosen by their weights.
+func (g *Group) shares() bool { return !g.choosesByName() && g.Algorithm != "first" }
+
+// checkShares reports weights and tiers by which nobody would serve, or that
+// nobody looks at.
+func (o object) checkShares(g *Group) {
+	n, path := o.child("hosts")
+	if n == nil || len(g.Hosts) == 0 || len(g.Hosts) != len(n.elements) { // some are broken
+		return
+	}
+	all := func(is func(h Host) bool) bool {
+		return !slices.ContainsFunc(g.Hosts, func(h Host) bool { return !is(h) })
+	}
+	if all(func(h Host) bool { return h.Weight == 0 }) {
+		o.fail(n, path, "all weights are 0, so no host would get anything", "give one of them a weight from 1 to 1000")
+	}
+	if all(func(h Host) bool { return h.Backup }) {
+		o.fail(n, path, "all hosts are backups, and there is none that they stand in for", `remove "backup" from those that are to serve`)
+	}
+	if all(func(h Host) bool { return h.Drain }) {
+		o.warn(n.pos, path, "all hosts are drained: no new client is served", `remove "drain" from those that are to serve`)
+	}
+	for i := range n.elements {
+		e := object{decoder: o.decoder, node: &n.elements[i], path: indexPath(path, i)}
+		e.idle("weight", !g.shares() && g.Hosts[i].Weight > 0, "it is ignored with "+quote(g.Algorithm)+", which shares nothing out", "remove it")
+	}
+}
+
+// checkTogether warns of keys of a group that cannot act beside others.
+func (o object) checkTogether(g *Group) {
+	const remove = "remove it"
+	if g.ProxyProtocol != "" {
+		const what = `it is ignored beside "proxy_protocol": a connection that begins with a PROXY header is for one client, and is not kept`
+		o.idle("upstream_keepalive", g.UpstreamKeepalive != 0, what, remove)
+		o.idle("upstream_keepalive_timeout", true, what, remove)
+	} else if o.modes&inHTTP != 0 {
+		o.idle("upstream_keepalive_timeout", g.UpstreamKeepalive == 0, `it is ignored with "upstream_keepalive": 0: no connection is kept`, remove)
+	}
+	if g.choosesByName() {
+		o.idle("sticky", g.Sticky != nil, "it is ignored with "+quote(g.Algorithm)+": the name that a client asks for says which host it gets", remove)
+		g.Sticky = nil
+	}
+	o.idle("slow_start", g.SlowStart > 0 && !g.shares(), "it is ignored with "+quote(g.Algorithm)+", which shares nothing out", remove)
+	o.idle("slow_start", g.SlowStart > 0 && !g.PassiveCheck.Enabled && g.HealthCheck == nil,
+		`it is ignored without checks: no host is ever found well again`, `add "health_check", or remove it`)
+	full := slices.ContainsFunc(g.Hosts, func(h Host) bool { return h.MaxConns > 0 })
+	o.idle("queue", g.Queue.Size > 0 && !full && len(g.Hosts) > 0, `it is ignored without "max_conns": no host is ever full`, `add "max_conns" to the group, or remove it`)
+	if in, is := o.section("health_check"); is == on {
+		in.idle("port", !slices.ContainsFunc(g.Hosts, func(h Host) bool { return h.Unix == "" }) && len(g.Hosts) > 0, "it is ignored: all hosts are Unix-domain sockets, which have no ports", remove)
+	}
+	o.checkSameSite(g)
+}
+
+// checkSameSite warns of a cookie that browsers do not take.
+func (o object) checkSameSite(g *Group) {
+	by := o.outer // a route or a server, which is in a server
+	for by != nil && by.place.level != ofServer {
+		by = by.outer
+	}
+	if g.Sticky == nil || g.Sticky.SameSite != "None" || by == nil {
+		return
+	}
+	if !by.offersTLS() {
+		in, _ := o.section("sticky")
+		in.idle("same_site", true, `browsers take no cookie with "None" that comes without TLS, and the server has none`, `write "Lax", or add "tls_enabled": true and a certificate`)
+	}
+}
+
+// offersTLS reports whether clients of o, a server, may speak TLS.
+func (o object) offersTLS() bool {
+	yes := func(n *node) bool { t, _ := isTrue(n); return t }
+	if n, _ := o.child("tls_enabled"); n != nil && yes(n) {
+		return true
+	}
+	m := o.node.get("listen")
+	return m != nil && slices.ContainsFunc(m.value.elements, func(e node) bool {
+		tls := e.get("tls")
+		return tls != nil && yes(&tls.value)
+	})
+}
+
+// notForStream reports what g, which only stream servers use, has for http alone.
+func (g *groupNode) notForStream() {
+	o := g.object
+	for i := range o.node.members {
+		m := &o.node.members[i]
+		k, path := o.place.key(m.key), keyPath(o.path, m.key)
+		if k == nil || m.repeated {
+			continue
+		}
+		s, merges := k.form.(section)
+		switch {
+		case m.key == "sticky":
+			o.failAt(m.pos, path, quote(m.key)+` has no effect: it is a key of "http" only, and only "stream" uses the group`, "remove it")
+		case k.modes == inHTTP:
+			o.warn(m.pos, path, quote(m.key)+ignoredInStream+`, and only "stream" uses the group`, "remove it")
+		case merges && m.value.kind == kindObject:
+			object{decoder: o.decoder, node: &m.value, path: path, place: placeOf(s.of, inStream), modes: inStream}.onlyHTTP()
+		}
+	}
+}
