@@ -48,6 +48,7 @@ func BenchmarkGrowthConns(b *testing.B)          { run(b) }
 func BenchmarkGrowthMemory(b *testing.B)         { run(b) }
 func BenchmarkGrowthHosts(b *testing.B)          { run(b) }
 func BenchmarkGrowthHostsLeastConn(b *testing.B) { run(b) }
+func BenchmarkGrowthRoutes(b *testing.B)         { run(b) }
 func BenchmarkGrowthWorkers(b *testing.B)        { run(b) }
 
 func BenchmarkHTTPRate(b *testing.B)            { run(b) }

@@ -15,6 +15,7 @@ const growthWarm = time.Second / 2
 type deployment struct {
 	Hosts     int    // in the group, each with a loopback address of its own; 0: two ports of 127.0.0.1
 	Algorithm string // that chooses among them; "": round_robin
+	Routes    int    // of which the last takes every request, and none of the others any; 0: no routes
 	Workers   int    // processes below a master; 0: one process, and no master
 }
 
@@ -36,11 +37,20 @@ func (s settings) Group() []groupHost {
 	return g
 }
 
+// Matches are what the routes before the last one match, as JSON: names, names under a domain, and paths.
+func (s settings) Matches() (list []string) {
+	for i := range s.Routes - 1 {
+		list = append(list, fmt.Sprintf([]string{`{"host": "site%d.example", "path_prefix": "/app"}`, `{"host": "*.site%d.example"}`, `{"path_prefix": "/app%d/"}`}[i%3], i))
+	}
+	return list
+}
+
 var (
 	growthConns          = growthOverConns(1, 4, 16, 64, 256, 1024, 4000)
 	growthMemory         = growthOverIdle(250, 500, 1000, 2000, 4000, 8000)
-	growthHosts          = growthOverHosts("GrowthHosts", "hosts", "round_robin", 1, 10, 100, 1000)
-	growthHostsLeastConn = growthOverHosts("GrowthHostsLeastConn", "hosts-least-conn", "least_conn", 1, 10, 100, 1000)
+	growthHosts          = growthOverHosts("GrowthHosts", "hosts", "round_robin", 1, 100, 1000)
+	growthHostsLeastConn = growthOverHosts("GrowthHostsLeastConn", "hosts-least-conn", "least_conn", 1, 100, 1000)
+	growthRoutes         = growthOverRoutes(1, 5000)
 	growthWorkers        = growthOverWorkers(1, 2, 4)
 )
 
@@ -83,6 +93,16 @@ func growthOverHosts(benchmark, curve, algorithm string, points ...int) (list []
 	for _, n := range points {
 		list = append(list, steadyRow(workload{
 			name: point(benchmark, "hosts", n), curve: curve, x: float64(n), deploy: deployment{Hosts: n, Algorithm: algorithm},
+		}, smallConns))
+	}
+	return list
+}
+
+// growthOverRoutes makes the workloads of ever more routes in kroxy-ev's server.
+func growthOverRoutes(points ...int) (list []*workload) {
+	for _, n := range points {
+		list = append(list, steadyRow(workload{
+			name: point("GrowthRoutes", "routes", n), curve: "routes", x: float64(n), deploy: deployment{Routes: n},
 		}, smallConns))
 	}
 	return list

@@ -17,7 +17,7 @@ func TestRenderDeployment(t *testing.T) {
 			Port int
 		}
 	}
-	for _, d := range []deployment{{}, {Hosts: 1, Algorithm: "least_conn"}, {Hosts: 1000}, {Workers: 4}} {
+	for _, d := range []deployment{{}, {Hosts: 1, Algorithm: "least_conn"}, {Hosts: 1000}, {Workers: 4}, {Routes: 1}, {Routes: 50}} {
 		b, err := peer{file: "kroxy-ev-http.json"}.render(settings{HostA: 18002, HostB: 18003, deployment: d})
 		if err != nil {
 			t.Fatal(err)
@@ -26,6 +26,10 @@ func TestRenderDeployment(t *testing.T) {
 			HTTP struct {
 				Workers int              `json:"workers_num"`
 				Servers map[string]group `json:"servers"`
+				Routes  []struct {
+					Match map[string]string
+					To    string `json:"proxy_to"`
+				}
 			} `json:"http"`
 		}
 		if err := json.Unmarshal(b, &got); err != nil {
@@ -41,6 +45,9 @@ func TestRenderDeployment(t *testing.T) {
 		}
 		if got.HTTP.Workers != d.Workers || g.Algorithm != algorithm || len(g.Hosts) != hosts {
 			t.Errorf("%+v: %d workers, %q, %d hosts", d, got.HTTP.Workers, g.Algorithm, len(g.Hosts))
+		}
+		if n := len(got.HTTP.Routes); n != d.Routes || n > 0 && (got.HTTP.Routes[n-1].To != "hosts" || got.HTTP.Routes[n-1].Match != nil) {
+			t.Errorf("%+v: routes %+v", d, got.HTTP.Routes)
 		}
 		seen := map[netip.AddrPort]bool{}
 		for _, h := range g.Hosts {

@@ -60,10 +60,10 @@ func TestImages(t *testing.T) {
 		all  []*comparison
 		want []string
 	}{
-		{"whole", madeUp(), []string{"cpu", "load", "conns", "memory", "hosts", "rate", "rate-stream", "defaults", "handshakes", "size", "workers"}},
+		{"whole", madeUp(), []string{"cpu", "load", "conns", "memory", "hosts", "routes", "rate", "rate-stream", "defaults", "handshakes", "size", "workers"}},
 		{"one point", only(t, "GrowthConns/conns=64"), nil},
 		{"one point twice", only(t, "GrowthConns/conns=64", "GrowthConns/conns=64"), nil},
-		{"a point of each of two curves", only(t, "GrowthHosts/hosts=1", "GrowthHostsLeastConn/hosts=10"), nil},
+		{"a point of each of two curves", only(t, "GrowthHosts/hosts=1", "GrowthHostsLeastConn/hosts=100"), nil},
 		{"two points", only(t, "GrowthConns/conns=64", "GrowthConns/conns=256"), []string{"conns"}},
 		{"not a main workload", only(t, "HTTPSmall512"), nil},
 		{"nobody beside", alone, nil},

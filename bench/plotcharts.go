@@ -53,6 +53,11 @@ var charts = []chart{
 		},
 	},
 	{
+		name: "routes", title: "CPU per request over routes (lower is better)", ticksAtX: true, logX: true,
+		x: "routes", y: "CPU per request, µs",
+		series: []series{{curve: "routes", unit: "cpu-us/op"}},
+	},
+	{
 		name: "rate", title: "HTTP: CPU per request over requests a second, all defaults (lower is better)", ticksAtX: true, logX: true,
 		x: "requests a second", y: "CPU per request, µs",
 		series: []series{{curve: "rate", unit: "cpu-us/op"}},

@@ -19,7 +19,7 @@ var suite = slices.Concat(
 		tlsSmall, tlsFullECDSA, tlsFullRSA, tlsResumed, tlsDownload, tlsIdle, tlsBesideHandshakes,
 		streamCalls, httpCalls, httpCalls1, tlsCalls,
 	},
-	growthConns, growthMemory, growthHosts, growthHostsLeastConn, growthWorkers,
+	growthConns, growthMemory, growthHosts, growthHostsLeastConn, growthRoutes, growthWorkers,
 	httpRate, streamRate, httpDefaults, tlsRate, tlsRateLoose, httpSize,
 )
 
