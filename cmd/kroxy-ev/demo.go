@@ -13,8 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"kroxy-ev/cmd/kroxy-ev/internal/service"
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
 )
@@ -52,16 +51,16 @@ func demo(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, demoUsage)
-		return exitOK
+		return service.ExitOK
 	case err != nil:
 		fmt.Fprintf(stderr, "kroxy-ev: demo: %v\nTry \"kroxy-ev demo --help\".\n", err)
-		return exitError
+		return service.ExitError
 	}
 	if err := runDemo(f, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "%v\n", err)
-		return exitError
+		return service.ExitError
 	}
-	return exitOK
+	return service.ExitOK
 }
 
 func parseDemoFlags(args []string) (demoFlags, error) {
@@ -89,7 +88,7 @@ type demoProxy struct {
 	mode string
 	port uint16
 	text string // its configuration
-	*single
+	*service.Single
 }
 
 func runDemo(f demoFlags, stdout, stderr io.Writer) error {
@@ -110,36 +109,30 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if p.single, err = newSingleProxy(cfg, log); err != nil {
+		if p.Single, err = service.NewSingle(cfg, log); err != nil {
 			return err
 		}
-		defer p.close()
+		defer p.Close()
 		proxies = append(proxies, p)
 	}
 	web, raw := proxies[0], proxies[1]
-	web.signals = catchDemoSignals()
-	web.start()
-	raw.start()
+	web.CatchDemoSignals()
+	web.Start()
+	raw.Start()
 
 	if uint(web.port) != f.port {
 		fmt.Fprintf(stdout, "Port %d is in use, so this is on port %d.\n\n", f.port, web.port)
 	}
 	fmt.Fprintf(stdout, demoText, web.text, raw.port, web.port, demoBulk>>20, demoAway)
 
-	end := func() {
-		select {
-		case web.signals.stop <- unix.SIGTERM:
-		default: // it is ending
-		}
-	}
-	figures := startFigures(proxies, stdout, end) // a demo that nobody can see is over
+	figures := startFigures(proxies, stdout, web.Stop) // a demo that nobody can see is over
 	if f.stop > 0 {
-		over := time.AfterFunc(f.stop, end)
+		over := time.AfterFunc(f.stop, web.Stop)
 		defer over.Stop()
 	}
-	err = web.run()
-	drained := raw.drain()
-	raw.abort()
+	err = web.Run()
+	drained := raw.Drain()
+	raw.Abort()
 	<-drained
 	figures.stop()
 	if err == nil {

@@ -6,18 +6,14 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
 )
 
 // figures prints what passes through the proxies of a demo each second.
 type figures struct {
 	quit    chan struct{}
 	running sync.WaitGroup
-}
-
-// counts is a proxy's figures at one time.
-type counts struct {
-	at                      time.Time
-	active, total, down, up int64
 }
 
 // startFigures has a line about each of the proxies printed to w each second, until stop. If that fails, which is told to failed,
@@ -27,9 +23,9 @@ func startFigures(proxies []*demoProxy, w io.Writer, failed func()) *figures {
 	f.running.Go(func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
-		last := make([]counts, len(proxies))
+		last := make([]proxy.Counts, len(proxies))
 		for i, p := range proxies {
-			last[i] = p.counts()
+			last[i] = p.Counts()
 		}
 		for {
 			select {
@@ -39,8 +35,8 @@ func startFigures(proxies []*demoProxy, w io.Writer, failed func()) *figures {
 			}
 			var lines strings.Builder
 			for i, p := range proxies {
-				now := p.counts()
-				fmt.Fprintf(&lines, "%s  %-6s  %s%s\n", now.at.Format(time.TimeOnly), p.mode, now.line(last[i]), p.hostCounts())
+				now := p.Counts()
+				fmt.Fprintf(&lines, "%s  %-6s  %s%s\n", now.At.Format(time.TimeOnly), p.mode, line(now, last[i]), p.HostCounts())
 				last[i] = now
 			}
 			if _, err := io.WriteString(w, lines.String()); err != nil {
@@ -58,38 +54,13 @@ func (f *figures) stop() {
 	f.running.Wait()
 }
 
-// counts adds the reactors' figures up.
-func (p *proxy) counts() counts {
-	c := counts{at: time.Now()}
-	for _, r := range p.reactors {
-		n := r.counts()
-		c.active += n.active
-		c.total += n.total
-		c.down += n.down
-		c.up += n.up
-	}
-	return c
-}
-
 // line tells what happened since last.
-func (c counts) line(last counts) string {
-	seconds := max(c.at.Sub(last.at).Seconds(), 1e-3)
-	rate := func(now, before int64) float64 { return float64(now-before) / seconds }
+func line(now, last proxy.Counts) string {
+	seconds := max(now.At.Sub(last.At).Seconds(), 1e-3)
+	rate := func(after, before int64) float64 { return float64(after-before) / seconds }
 	return fmt.Sprintf("%d active, %d total, %.0f/s  down %s/s  up %s/s  hosts",
-		c.active, c.total, rate(c.total, last.total),
-		bytesText(rate(c.down, last.down)), bytesText(rate(c.up, last.up)))
-}
-
-// hostCounts tells how many sessions each host has had, those that it has now included.
-func (p *proxy) hostCounts() string {
-	var b strings.Builder
-	for _, g := range p.now.groups {
-		hosts := g.Balance.Hosts()
-		for i := range hosts.Len() {
-			fmt.Fprintf(&b, " %c=%d", 'A'+i, hosts.Served(i)+hosts.Active(i))
-		}
-	}
-	return b.String()
+		now.Active, now.Total, rate(now.Total, last.Total),
+		bytesText(rate(now.Down, last.Down)), bytesText(rate(now.Up, last.Up)))
 }
 
 // bytesText is n bytes for people, in powers of 1000.

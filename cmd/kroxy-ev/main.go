@@ -1,7 +1,7 @@
 // Command kroxy-ev is a reverse proxy for Linux on an epoll event loop.
 //
-// This package parses the command line, turns the configuration into the other packages' options, and looks after the
-// process: signals, limits, exit status. It serves nothing itself.
+// This package parses the command line and says what came of it. Package service does what it asks for; the demo has its hosts and
+// figures here.
 package main
 
 import (
@@ -13,18 +13,13 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"kroxy-ev/cmd/kroxy-ev/internal/service"
 	"kroxy-ev/config"
 	"kroxy-ev/engine/supervise"
 )
 
 // version is set by the build (-ldflags "-X main.version=..."); without that it is taken from the build's metadata.
 var version = ""
-
-// Exit statuses.
-const (
-	exitOK    = 0
-	exitError = 1
-)
 
 const usage = `kroxy-ev is a reverse proxy on an event loop.
 
@@ -48,8 +43,8 @@ Options:
 `
 
 func main() {
-	surviveClosedPipes()
-	if isInit() {
+	service.SurviveClosedPipes()
+	if service.IsInit() {
 		supervise.ReapOrphans()
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -68,7 +63,7 @@ type flags struct {
 func run(args []string, stdout, stderr io.Writer) int {
 	w, err := supervise.Inherit()
 	if w != nil {
-		err = serveWorker(w, stderr)
+		err = service.ServeWorker(w, stderr)
 	}
 	if w != nil || err != nil {
 		return status(err, stderr)
@@ -83,7 +78,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return demo(args[1:], stdout, stderr)
 		case "schema":
 			return printSchema(args[1:], stdout, stderr)
-		case verbReload, verbUpgrade:
+		case service.VerbReload, service.VerbUpgrade:
 			return command(args[0], args[1:], stdout, stderr)
 		}
 	}
@@ -91,42 +86,43 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, usage)
-		return exitOK
+		return service.ExitOK
 	case err != nil:
 		fmt.Fprintf(stderr, "kroxy-ev: %v\nTry \"kroxy-ev --help\".\n", err)
-		return exitError
+		return service.ExitError
 	case f.version:
 		fmt.Fprintln(stdout, "kroxy-ev", versionString())
-		return exitOK
+		return service.ExitOK
 	}
 
 	if f.multiprocess && !f.test {
-		return status(serveMaster(f.config, predecessor, stderr), stderr)
+		return status(service.ServeMaster(f.config, predecessor, stderr), stderr)
 	}
 	if f.test {
 		return status(test(f, stdout, stderr), stderr)
 	}
-	cfg, doubts, err := load(f.config, stderr)
+	cfg, doubts, err := service.Load(f.config)
+	warn(doubts, stderr)
 	if err != nil {
 		return status(err, stderr)
 	}
-	return status(serve(f.config, cfg, doubts, stderr), stderr)
+	return status(service.Serve(f.config, cfg, doubts, stderr), stderr)
 }
 
 // status tells of an error that ends the process.
 func status(err error, stderr io.Writer) int {
 	if err == nil {
-		return exitOK
+		return service.ExitOK
 	}
 	fmt.Fprintf(stderr, "%v\n", err)
-	return exitError
+	return service.ExitError
 }
 
 // printSchema prints the JSON Schema of configurations.
 func printSchema(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
 		fmt.Fprintf(stderr, "kroxy-ev: schema takes no arguments, and there is %q\nTry \"kroxy-ev --help\".\n", args[0])
-		return exitError
+		return service.ExitError
 	}
 	_, err := stdout.Write(config.Schema())
 	return status(err, stderr)
@@ -140,30 +136,30 @@ func command(verb string, args []string, stdout, stderr io.Writer) int {
 	}
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, usage)
-		return exitOK
+		return service.ExitOK
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "kroxy-ev: %v\nTry \"kroxy-ev --help\".\n", err)
-		return exitError
+		return service.ExitError
 	}
-	a, by, err := giveOrder(verb, f.config)
+	a, by, err := service.GiveOrder(verb, f.config)
 	for _, w := range a.Warnings {
-		fmt.Fprintf(stderr, "kroxy-ev: warning: %s\n", printable(w))
+		fmt.Fprintf(stderr, "kroxy-ev: warning: %s\n", service.Printable(w))
 	}
 	if err == nil && a.Error != "" {
 		err = errors.New(a.Error)
 	}
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintln(stderr, printable(line))
+			fmt.Fprintln(stderr, service.Printable(line))
 		}
-		return exitError
+		return service.ExitError
 	}
 	if by != "" {
 		by = " by " + by
 	}
 	fmt.Fprintf(stdout, "kroxy-ev: %s done%s\n", verb, by)
-	return exitOK
+	return service.ExitOK
 }
 
 func parseFlags(args []string) (flags, error) {
@@ -196,14 +192,19 @@ func parseFlags(args []string) (flags, error) {
 	return f, nil
 }
 
-// load reads the configuration and prints its warnings.
-func load(path string, stderr io.Writer) (cfg *config.Config, warnings []config.Problem, err error) {
-	cfg, warnings, err = readConfig(path)
-	if err == nil {
-		warnings = append(warnings, shortage(cfg, openFiles(), reactorCount(cfg))...)
+// test checks the configuration that f names, and what that names, for the kind of process that f asks for, and says so if
+// it is good. If f is strict, warnings are errors.
+func test(f flags, stdout, stderr io.Writer) error {
+	warnings, err := service.Check(f.config, f.multiprocess)
+	if f.strict {
+		err = config.AsError(warnings, err)
+	} else {
+		warn(warnings, stderr)
 	}
-	warn(warnings, stderr)
-	return cfg, warnings, err
+	if err == nil {
+		fmt.Fprintf(stdout, "kroxy-ev: %s is good\n", f.config)
+	}
+	return err
 }
 
 func warn(warnings []config.Problem, stderr io.Writer) {

@@ -1,0 +1,143 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/config"
+	"kroxy-ev/engine"
+)
+
+// budget is how the process's open files are shared out. A connection is two: the client's and the host's; so is a pipe.
+type budget struct {
+	connections int // client connections at once
+	pipes       int // a reactor
+	idle        int // connections to hosts that are kept for later requests, a reactor
+	share       int // of connections, a reactor
+	spent       int // sockets of either family that wait to be used again, a reactor
+}
+
+const (
+	// ownFiles is left for logs, name lookups, and what else there is once.
+	ownFiles = 64
+	// maxPipes is how many pipes a reactor may have however many files there are. Each is a bulk flow whose sink is
+	// slower than its source; more of them than this are copied.
+	maxPipes = 512
+	// maxSpent is how many spent sockets a reactor may have of each address family. More would be of use only where more
+	// sessions than this end within the time that a host takes to confirm a FIN.
+	maxSpent = 64
+	// autoIdle is how many idle connections to hosts a reactor may always keep where the configuration leaves their number open. They may
+	// be more while fewer clients are there than may be (the share of upstream.NewGroups): these have set files aside already.
+	autoIdle = 64
+	// mostFiles is how many open files are made use of.
+	mostFiles = 1 << 24
+)
+
+// openFiles is the soft limit on open files, which Go's runtime has already raised to the hard one. See getrlimit(2).
+func openFiles() int {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
+		return 1024
+	}
+	return int(min(r.Cur, mostFiles))
+}
+
+// fileBudget shares files out in a process of so many reactors with so many listeners each. With max > 0 there are no more client
+// connections than that; keep is how many idle connections to hosts the configuration allows a reactor.
+func fileBudget(files, reactors, listeners, max, keep int) budget {
+	own := 3 + 2*listeners // sockets of listeners are open once more in a process without workers
+	free := clamp(files-min(ownFiles, files/4)-own*reactors, 0, 0)
+	b := budget{pipes: min(maxPipes, free/8/reactors), idle: min(keep, free/8/reactors), spent: min(maxSpent, free/32/reactors)}
+	b.connections = clamp((free-(2*b.pipes+b.idle+2*b.spent)*reactors)/2, 1, max)
+	b.share = b.connections / reactors
+	return b
+}
+
+// keepsIdle is how many idle connections to hosts cfg allows a reactor to keep.
+func keepsIdle(cfg *config.Config) int {
+	n, auto := 0, 0
+	for _, use := range usedGroups(cfg) {
+		if use.mode != config.ModeHTTP {
+			continue
+		}
+		if use.group.UpstreamKeepalive == config.KeepaliveAuto {
+			auto = autoIdle
+			continue
+		}
+		n += use.group.UpstreamKeepalive * len(use.group.Hosts)
+	}
+	return n + auto
+}
+
+// Shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors.
+func Shortage(cfg *config.Config, reactors int) []config.Problem {
+	return shortage(cfg, openFiles(), reactors)
+}
+
+// shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors.
+func shortage(cfg *config.Config, files, reactors int) []config.Problem {
+	fit := func(files int) int {
+		return fileBudget(files, reactors, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg)).connections
+	}
+	room := fit(files)
+	if cfg.MaxConnections <= room {
+		return nil
+	}
+	what := fmt.Sprintf("%d connections do not fit into the limit of %d open files: %d are served at once, more wait", cfg.MaxConnections, files, room)
+	remedy := fmt.Sprintf("write at most %d", room)
+	if enough := sort.Search(mostFiles, func(n int) bool { return fit(n) >= cfg.MaxConnections }); enough < mostFiles {
+		remedy = fmt.Sprintf("raise the limit to %d (ulimit -n, or LimitNOFILE= in a systemd unit), or %s", enough, remedy)
+	}
+	return []config.Problem{cfg.Problem(cfg.PathOf(OnlyServer(cfg), "max_connections"), what, remedy)}
+}
+
+// clamp bounds n from below and, if hi is positive, from above.
+func clamp(n, lo, hi int) int {
+	if hi > 0 {
+		n = min(n, hi)
+	}
+	return max(n, lo)
+}
+
+// pauseLog says that accepting had to stop, without saying it a thousand times.
+type pauseLog struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	limit int
+	last  time.Time
+	since int // pauses not spoken of
+}
+
+// setLimit says what the limit on connections is now.
+func (p *pauseLog) setLimit(n int) {
+	p.mu.Lock()
+	p.limit = n
+	p.mu.Unlock()
+}
+
+// quietPauses is how long one line about pauses has to do.
+const quietPauses = time.Minute
+
+// report is called for each pause, from any loop.
+func (p *pauseLog) report(reason error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.since++
+	if !p.last.IsZero() && time.Since(p.last) < quietPauses {
+		return
+	}
+	p.last = time.Now()
+	remedy := "new clients wait until others leave; raise the limit on open files (ulimit -n) or add instances"
+	if errors.Is(reason, engine.ErrLimit) {
+		remedy = "new clients wait until others leave; raise max_connections or the limit on open files (ulimit -n)"
+	}
+	p.log.Error("accepting pauses", "error", reason, "max_connections", p.limit, "pauses", p.since, "remedy", remedy)
+	p.since = 0
+}

@@ -1,0 +1,323 @@
+// Package proxy is what serves in one process: it makes a Snapshot of a configuration, with its groups of hosts, routes, policies,
+// certificates and access logs, and runs the reactors that serve by it, each with its listeners. It divides the process's open files.
+//
+// It does not know why it starts, reloads or ends: that is the business of package service, which gives it listening sockets, the
+// table in which it counts, and the keys of session tickets. It opens no port, catches no signal and reads no configuration by itself.
+package proxy
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/config"
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/loglimit"
+	"kroxy-ev/engine/resolve"
+	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/engine/upstream"
+)
+
+// Proxy is what serves in a process: its reactors, what they share, and the snapshot that they serve by. Its methods are
+// called from one goroutine, but for those that say otherwise.
+type Proxy struct {
+	log      *slog.Logger
+	limited  *loglimit.Handler // before log
+	traffic  *slog.Logger      // by which lines go that traffic can repeat
+	loops    int               // how many reactors there are
+	counters *balance.Counters
+	resolver *resolve.Resolver
+	self     *upstream.Self
+	signers  *tlsconn.Signers
+	limit    *engine.Limit
+	paused   pauseLog
+	reactors []*reactor
+	places   map[string][]netip.AddrPort // where it listens, by the keys of listeners
+	now      *Snapshot                   // nil before the first is committed
+	closing  sync.WaitGroup              // of logs, beside the loops
+	running  sync.WaitGroup
+	failed   chan error // the first reason why a reactor stopped by itself
+}
+
+// Table is where a proxy counts, and what else it is given.
+type Table struct {
+	Counters *balance.Counters
+	Rows     []int // a reactor's each
+	Given
+}
+
+// Given is what a snapshot is made with besides the configuration.
+type Given struct {
+	IDs     []int // of the hosts, which are counted under them
+	Tickets Tickets
+}
+
+// New makes everything that cfg asks for, with a reactor for each row of t. It owns the listening sockets from now on, also when
+// an error is returned; nothing is accepted before Start. On an error nothing is left open. Events people should
+// know of go to log.
+func New(cfg *config.Config, opened Sockets, t Table, log *slog.Logger) (*Proxy, error) {
+	p := &Proxy{log: log, loops: len(t.Rows), counters: t.Counters, places: make(map[string][]netip.AddrPort), failed: make(chan error, 1)}
+	p.self = upstream.NewSelf()
+	p.limited = loglimit.New(log.Handler())
+	p.traffic = slog.New(p.limited)
+	p.signers = tlsconn.NewSigners(p.loops)
+	p.resolver = resolve.New(resolve.Options{Timeout: resolveTimeout(cfg), Report: p.resolveChanged})
+	if err := p.open(cfg, opened, t); err != nil {
+		opened.Close()
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Proxy) open(cfg *config.Config, opened Sockets, t Table) error {
+	s, err := p.Prepare(cfg, t.Given)
+	if err != nil {
+		return err
+	}
+	p.now = s
+	p.limit = engine.NewLimit(s.budget.connections)
+	p.paused = pauseLog{log: p.log, limit: s.budget.connections}
+	if err := p.listensOn(s, opened); err != nil {
+		return err
+	}
+	for i, row := range t.Rows {
+		r, err := p.newReactor(row, s)
+		if err != nil {
+			return err
+		}
+		p.reactors = append(p.reactors, r)
+		if err := r.take(s, opened.of(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Failed gives the first reason why a reactor stopped by itself.
+func (p *Proxy) Failed() <-chan error { return p.failed }
+
+// Config is what the snapshot was made of.
+func (s *Snapshot) Config() *config.Config { return s.cfg }
+
+// Config is the configuration that is in force.
+func (p *Proxy) Config() *config.Config { return p.now.cfg }
+
+// MaxConnections is how many clients may be connected at once, by the configuration and the limit on open files.
+func (p *Proxy) MaxConnections() int { return p.now.budget.connections }
+
+// Reactors is how many reactors there are.
+func (p *Proxy) Reactors() int { return p.loops }
+
+// FirstLoop is the loop of the first reactor; a worker has no other.
+func (p *Proxy) FirstLoop() *engine.Loop { return p.reactors[0].loop }
+
+// ForgetRepeated has lines that traffic repeats written again, as in a new log.
+func (p *Proxy) ForgetRepeated() { p.limited.Forget() }
+
+// resolveTimeout is how long a lookup may take: as long as anybody would wait for it.
+func resolveTimeout(cfg *config.Config) time.Duration {
+	var longest time.Duration
+	for _, use := range usedGroups(cfg) {
+		if use.group.ResolveTimeout == 0 {
+			return 0
+		}
+		longest = max(longest, use.group.ResolveTimeout)
+	}
+	return longest
+}
+
+// listensOn has connections to what s listens on refused from now on: they would come back. Opened are its sockets, as far as they are
+// new.
+func (p *Proxy) listensOn(s *Snapshot, opened Sockets) error {
+	for key, list := range opened {
+		addrs, err := engine.ListensOn(list[0])
+		if err != nil {
+			return err
+		}
+		p.places[key] = addrs
+	}
+	var all []netip.AddrPort
+	for key, addrs := range p.places {
+		if !s.keys[key] {
+			delete(p.places, key)
+			continue
+		}
+		for _, a := range addrs {
+			if !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+	}
+	p.self.Listen(all)
+	var paths []string
+	for _, l := range Listeners(s.cfg) {
+		if l.Unix != "" {
+			paths = append(paths, l.Unix)
+		}
+	}
+	p.self.ListenUnix(paths)
+	return nil
+}
+
+// Drop closes the sockets of keys that are listened on already.
+func (p *Proxy) Drop(opened Sockets) {
+	for key, list := range opened {
+		if p.now.keys[key] {
+			for _, fd := range list {
+				engine.CloseFD(int32(fd))
+			}
+			delete(opened, key)
+		}
+	}
+}
+
+// makeRoom has Go run the signers, as many as there are loops, beside these, if s has any. With fewer processors of Go's a
+// loop that comes back from the kernel would wait until a signature is made.
+func (p *Proxy) makeRoom(s *tlsconn.Server) {
+	if n := 2 * p.loops; s != nil && s.Signs() && runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
+}
+
+// Commit has every reactor go over to s between two of its events, and to the listening sockets that are opened, which are owned from
+// now on. It returns once all have.
+func (p *Proxy) Commit(s *Snapshot, opened Sockets) error {
+	old := p.now
+	p.now = s
+	p.limit.Set(s.budget.connections)
+	p.paused.setLimit(s.budget.connections)
+	errs := []error{p.listensOn(s, opened)}
+	taken := make(chan error, len(p.reactors))
+	for i, r := range p.reactors {
+		own := opened.of(i)
+		r.loop.Post(func() { taken <- r.take(s, own) })
+	}
+	for range p.reactors {
+		errs = append(errs, <-taken)
+	}
+	p.Discard(old)
+	return errors.Join(errs...)
+}
+
+// resolveChanged reports when a name begins to fail, and when it is found again.
+func (p *Proxy) resolveChanged(name string, err error) {
+	if err != nil {
+		p.log.Warn("resolve: a host's name cannot be resolved", "name", name, "error", err)
+		return
+	}
+	p.log.Info("resolve: a host's name can be resolved again", "name", name)
+}
+
+// Start has every reactor serve.
+func (p *Proxy) Start() {
+	for _, r := range p.reactors {
+		p.running.Go(func() {
+			if err := r.loop.Run(); err != nil {
+				select {
+				case p.failed <- err:
+				default:
+				}
+			}
+		})
+	}
+}
+
+// Drain has clients told that no more is answered, stops accepting at once and returns a channel that is closed when no session is left.
+func (p *Proxy) Drain() <-chan struct{} {
+	return p.whenDrained((*reactor).drain)
+}
+
+// Leave is Drain for sockets that others will not serve, as they do those of the keys in shared: it goes on accepting until nobody is
+// on the way to them any more.
+func (p *Proxy) Leave(shared Keys) <-chan struct{} {
+	return p.whenDrained(func(r *reactor, drained func()) { r.leave(shared, drained) })
+}
+
+// whenDrained begins a drain of every reactor.
+func (p *Proxy) whenDrained(begin func(r *reactor, drained func())) <-chan struct{} {
+	done := make(chan struct{})
+	var left atomic.Int32
+	left.Store(int32(len(p.reactors)))
+	for _, r := range p.reactors {
+		r.farewell()
+		r.loop.Post(func() {
+			begin(r, func() {
+				if left.Add(-1) == 0 {
+					close(done)
+				}
+			})
+		})
+	}
+	return done
+}
+
+// Stay takes a drain back, as far as it has not ended; accepting begins with the next Commit.
+func (p *Proxy) Stay() {
+	for _, r := range p.reactors {
+		r.loop.Post(r.stay)
+	}
+}
+
+// Abort stops accepting and ends every session, at once. A drain that was begun ends with that.
+func (p *Proxy) Abort() {
+	for _, r := range p.reactors {
+		r.loop.Post(r.abort)
+	}
+}
+
+// Active is how many sessions there are.
+func (p *Proxy) Active() int64 {
+	var n int64
+	for _, r := range p.reactors {
+		n += r.counts().Active
+	}
+	return n
+}
+
+// Reopen opens the access logs anew, after logrotate(8) has moved them away.
+func (p *Proxy) Reopen() {
+	for _, log := range p.now.logs {
+		if err := log.Reopen(); err != nil {
+			p.log.Error("access log: reopening failed", "error", err)
+		}
+	}
+}
+
+// FlushTimeout bounds the writing of the last log lines.
+const FlushTimeout = 2 * time.Second
+
+// Close stops the reactors and releases everything. Sessions must have ended.
+func (p *Proxy) Close() {
+	for _, r := range p.reactors {
+		r.loop.Stop()
+	}
+	p.running.Wait()
+	for _, r := range p.reactors {
+		r.drain(func() {})
+		r.connector.Close()
+		r.tls.Close()
+		r.loop.Close()
+	}
+	p.limited.Close()
+	p.signers.Close()
+	p.resolver.Close()
+	if p.now != nil {
+		p.Discard(p.now)
+	}
+	p.closing.Wait()
+}
+
+// ReactorCount is how many reactors run in a process without workers.
+func ReactorCount(cfg *config.Config) int {
+	if cfg.ReactorsNum > 0 {
+		return cfg.ReactorsNum
+	}
+	return runtime.NumCPU()
+}

@@ -1,0 +1,407 @@
+package proxy
+
+import (
+	"fmt"
+	"net"
+	"regexp"
+	"strconv"
+	"time"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/config"
+	"kroxy-ev/engine/opening"
+	"kroxy-ev/engine/proxyproto"
+	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec"
+	"kroxy-ev/httpcodec/policy"
+	"kroxy-ev/httpcodec/route"
+	"kroxy-ev/logformat"
+	"kroxy-ev/streamcodec"
+)
+
+// Snapshot is one configuration and what was made of it. It is immutable; a reload replaces it by another. Sessions and
+// exchanges that have begun with it keep its settings.
+type Snapshot struct {
+	cfg     *config.Config
+	keys    Keys // of its listeners
+	budget  budget
+	logs    map[string]*sharedLog // by path
+	groups  []*upstream.Group     // that traffic goes to
+	pools   *upstream.Groups      // those of http mode, for connectors
+	entries []entry               // one for each of cfg's servers
+}
+
+// entry is what the clients of one server get, from whichever of its listeners they come.
+type entry struct {
+	server  *config.Server
+	opening []*opening.Rules // what comes before the codec, for each of the server's listeners; nil for nothing
+	access  *sharedLog       // nil for none
+	format  *logformat.Format
+	stream  *streamcodec.Settings // in stream mode
+	http    *httpcodec.Settings   // in http mode
+}
+
+// Prepare makes a snapshot of cfg, to be committed or discarded; nothing changes yet.
+func (p *Proxy) Prepare(cfg *config.Config, g Given) (*Snapshot, error) {
+	s := &Snapshot{cfg: cfg, keys: make(Keys), budget: p.share(cfg), logs: make(map[string]*sharedLog), entries: make([]entry, len(cfg.Servers))}
+	for _, l := range Listeners(cfg) {
+		s.keys[l.Key()] = true
+	}
+	groups, err := p.makeGroups(cfg, g.IDs)
+	if err != nil {
+		return nil, err
+	}
+	var pooled []*upstream.Group
+	for _, use := range usedGroups(cfg) {
+		g := groups[use].Group
+		if s.groups = append(s.groups, g); use.mode == config.ModeHTTP { // sessions keep no connections for others
+			pooled = append(pooled, g)
+		}
+	}
+	s.pools = upstream.NewGroups(pooled, s.budget.idle, s.budget.share)
+	for i, server := range cfg.Servers {
+		if s.entries[i], err = p.newEntry(cfg, server, groups, g.Tickets); err != nil {
+			return nil, err
+		}
+	}
+	for i := range s.entries {
+		if err := p.openAccessLog(s, &s.entries[i]); err != nil {
+			p.Discard(s)
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// newEntry makes all of an entry but its log.
+func (p *Proxy) newEntry(cfg *config.Config, server *config.Server, groups groups, t Tickets) (e entry, err error) {
+	e.server = server
+	if e.format, err = compileFormat(server); err != nil {
+		return e, serverProblem(cfg, server, "format_log", err.Error(), "correct it")
+	}
+	tls, err := p.tlsServer(cfg, server, t)
+	if err != nil {
+		return e, err
+	}
+	p.makeRoom(tls)
+	table, problems := route.Compile(server.Routes)
+	if len(problems) > 0 {
+		return e, config.AsError(routeProblems(cfg, problems), nil)
+	}
+	if server.Mode == config.ModeStream {
+		e.stream = streamSettings(server, table, groups)
+	} else if e.http, err = httpSettings(cfg, server, table, groups); err != nil {
+		return e, err
+	}
+	e.opening = openings(server, groups, tls)
+	return e, nil
+}
+
+// compileFormat makes what access log lines are made by.
+func compileFormat(s *config.Server) (*logformat.Format, error) {
+	if s.FormatFields != nil {
+		return logformat.CompileFields(s.FormatFields, s.Mode.LogMode())
+	}
+	return logformat.Compile(s.FormatLog, s.Mode.LogMode())
+}
+
+// share divides the process's open files for cfg. A loop's pipes stay as many as they were.
+func (p *Proxy) share(cfg *config.Config) budget {
+	return fileBudget(openFiles(), p.loops, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg))
+}
+
+// openAccessLog gives e the log that it is to write to: one that is open already, or a new one.
+func (p *Proxy) openAccessLog(s *Snapshot, e *entry) error {
+	path := e.server.FileLog
+	if path == "" {
+		return nil
+	}
+	if e.access = s.logs[path]; e.access != nil {
+		return nil
+	}
+	if p.now != nil {
+		e.access = p.now.logs[path]
+	}
+	if e.access == nil {
+		log, err := p.openLog(path)
+		if err != nil {
+			return serverProblem(s.cfg, e.server, "file_log", err.Error(), "name a file in a directory that exists and that this user may write to")
+		}
+		e.access = log
+	}
+	e.access.hold()
+	s.logs[path] = e.access
+	return nil
+}
+
+// Discard releases a snapshot that was not committed, or has had its time.
+func (p *Proxy) Discard(s *Snapshot) {
+	for _, log := range s.logs {
+		log.release()
+	}
+}
+
+// hostTimeout bounds the time spent connecting to one host: long enough for a lost segment to be sent again, and short enough
+// for a client to wait for the next host.
+const hostTimeout = 3 * time.Second
+
+// groups are the groups that a configuration's routes use, each made once for each mode that uses it.
+type groups map[groupUse]group
+
+// group is a group, and how requests name its hosts.
+type group struct {
+	*upstream.Group
+	names []httpcodec.HostName
+}
+
+// groupUse is a group in the mode of servers that use it: what is spoken to its hosts depends on that.
+type groupUse struct {
+	group *config.Group
+	mode  config.Mode
+}
+
+// usedGroups yields the groups that cfg's routes lead to, in the order of the file, each once for each mode.
+func usedGroups(cfg *config.Config) []groupUse {
+	var list []groupUse
+	seen := make(map[groupUse]bool)
+	for _, s := range cfg.Servers {
+		for i := range s.Routes {
+			for _, t := range s.Routes[i].To {
+				if use := (groupUse{t.Group, s.Mode}); !seen[use] {
+					seen[use] = true
+					list = append(list, use)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// makeGroups builds the groups that traffic goes to. Their hosts are counted under ids, as HostKeys has them.
+func (p *Proxy) makeGroups(cfg *config.Config, ids []int) (groups, error) {
+	_, places := HostKeys(cfg)
+	made := make(groups)
+	for _, use := range usedGroups(cfg) {
+		own := make([]int, len(use.group.Hosts))
+		for i, at := range places[use.group] {
+			if at >= len(ids) {
+				return nil, fmt.Errorf("kroxy-ev: there are %d ids of hosts, too few", len(ids))
+			}
+			own[i] = ids[at]
+		}
+		g, err := p.newGroup(cfg, use, own)
+		if err != nil {
+			return nil, err
+		}
+		made[use] = group{g, hostNames(use.group)}
+	}
+	return made, nil
+}
+
+// newGroup builds a group whose hosts are counted under these ids.
+func (p *Proxy) newGroup(cfg *config.Config, use groupUse, ids []int) (*upstream.Group, error) {
+	from := use.group
+	var names []string
+	for _, h := range from.Hosts {
+		names = append(names, h.Matches())
+	}
+	algorithm, err := balance.New(from.Algorithm, names)
+	if err != nil {
+		return nil, err
+	}
+	counted, err := balance.NewGroupOf(ids, algorithm, p.counters)
+	if err != nil {
+		return nil, err
+	}
+	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: from.ConnectTimeout, ResolveTimeout: from.ResolveTimeout,
+		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: p.self,
+		TCPKeepalive: from.TCPKeepalive, Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout,
+		ProxyProtocol: proxyproto.Named(from.ProxyProtocol)}
+	for _, h := range from.Hosts {
+		host := p.newHost(h)
+		if host.TLS, err = p.tlsClient(cfg, use, h); err != nil {
+			return nil, err
+		}
+		g.Hosts = append(g.Hosts, host)
+	}
+	return g, nil
+}
+
+// openings say, for each of the server's listeners, what comes before the codec; nil for nothing. Clients who come by TLS are
+// spoken to as tls says.
+func openings(from *config.Server, groups groups, tls *tlsconn.Server) []*opening.Rules {
+	asked, needed := namesInHellos(from, groups)
+	list := make([]*opening.Rules, len(from.Listen))
+	for i, l := range from.Listen {
+		r := &opening.Rules{Senders: l.ProxyProtocol, PeekName: asked && !l.TLS, Plain: !needed, Timeout: from.TLSHandshakeTimeout}
+		if l.TLS {
+			r.TLS = tls
+		}
+		if r.Senders != nil || r.TLS != nil || r.PeekName {
+			list[i] = r
+		}
+	}
+	return list
+}
+
+// namesInHellos reports whether a stream server's routes or hosts are chosen by the name in a client's hello, and whether hosts
+// are, so that nobody can do without one.
+func namesInHellos(server *config.Server, groups groups) (asked, needed bool) {
+	if server.Mode != config.ModeStream {
+		return false, false
+	}
+	for i := range server.Routes {
+		r := &server.Routes[i]
+		asked = asked || r.Match != nil && len(r.Match.SNI) > 0
+		for _, t := range r.To {
+			needed = needed || groups[groupUse{t.Group, server.Mode}].Balance.Key() == balance.KeyServerName
+		}
+	}
+	return asked || needed, needed
+}
+
+// streamSettings turns a server of stream mode into what its codec needs.
+func streamSettings(server *config.Server, table *route.Table, groups groups) *streamcodec.Settings {
+	set := &streamcodec.Settings{Name: server.Name, Routes: make([]streamcodec.Route, len(server.Routes)), Table: table}
+	for i := range server.Routes {
+		from := &server.Routes[i]
+		r := streamcodec.Route{
+			Name:             from.Name,
+			ReadTimeout:      from.ReadTimeout,
+			SendTimeout:      from.SendTimeout,
+			ProxyReadTimeout: from.ProxyReadTimeout,
+			ProxySendTimeout: from.ProxySendTimeout,
+		}
+		for _, t := range from.To {
+			g := groups[groupUse{t.Group, server.Mode}]
+			r.Targets = append(r.Targets, streamcodec.Target{Group: g.Group, Weight: t.Weight})
+		}
+		set.Routes[i] = r
+	}
+	return set
+}
+
+// httpSettings turns a server of http mode into what its codec needs.
+func httpSettings(cfg *config.Config, server *config.Server, table *route.Table, groups groups) (*httpcodec.Settings, error) {
+	set := &httpcodec.Settings{
+		Name:                server.Name,
+		ClientHeaderTimeout: server.ClientHeaderTimeout,
+		KeepaliveTimeout:    server.KeepaliveTimeout,
+		Forwarded:           server.ForwardedHeaders,
+		Trusted:             server.TrustedProxies,
+		Unrouted: httpcodec.Route{
+			ClientBodyTimeout: server.ClientBodyTimeout,
+			SendTimeout:       server.SendTimeout,
+			MaxBodySize:       server.MaxBodySize,
+		},
+		Routes: make([]httpcodec.Route, len(server.Routes)),
+		Table:  table,
+	}
+	for i := range server.Routes {
+		r, err := httpRoute(cfg, &server.Routes[i], table.Regexes(i), groups)
+		if err != nil {
+			return nil, err
+		}
+		set.Routes[i] = r
+	}
+	return set, nil
+}
+
+// httpRoute turns a route of http mode, which has these regular expressions, into what its codec needs.
+func httpRoute(cfg *config.Config, from *config.Route, regexes []*regexp.Regexp, groups groups) (httpcodec.Route, error) {
+	r := httpcodec.Route{
+		Name:              from.Name,
+		UpstreamHost:      from.UpstreamHost,
+		MaxBodySize:       from.MaxBodySize,
+		ClientBodyTimeout: from.ClientBodyTimeout,
+		SendTimeout:       from.SendTimeout,
+		ProxyReadTimeout:  from.ProxyReadTimeout,
+		ProxySendTimeout:  from.ProxySendTimeout,
+	}
+	var problems []policy.Problem
+	if r.Policies, problems = policy.Compile(from, regexes); problems != nil {
+		return r, config.AsError(policyProblems(cfg, from, problems), nil)
+	}
+	for _, t := range from.To {
+		g := groups[groupUse{t.Group, config.ModeHTTP}]
+		r.Targets = append(r.Targets, httpcodec.Target{Group: g.Group, Names: g.names, Weight: t.Weight})
+	}
+	return r, nil
+}
+
+// hostNames are how requests name the hosts of g.
+func hostNames(g *config.Group) []httpcodec.HostName {
+	usual := uint16(80)
+	if g.ProxyTLS.Enabled {
+		usual = 443
+	}
+	var list []httpcodec.HostName
+	for _, h := range g.Hosts {
+		list = append(list, httpcodec.HostName{Name: []byte(h.Called()), Authority: []byte(authority(h, usual))})
+	}
+	return list
+}
+
+// newHost makes of h what is connected to.
+func (p *Proxy) newHost(h config.Host) upstream.Host {
+	if h.Unix != "" {
+		return upstream.NewUnixHost(h.Unix)
+	}
+	return upstream.NewHost(p.resolver, h.Name, h.Port)
+}
+
+// hostPlace is where h is, as its label says.
+func hostPlace(h config.Host) string {
+	if h.Unix != "" {
+		return "unix:" + h.Unix
+	}
+	return net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
+}
+
+// authority is how Host names h: without the port where it is the usual one, or there is none.
+func authority(h config.Host, usual uint16) string {
+	name := h.Called()
+	if h.Port != usual && h.Unix == "" {
+		return net.JoinHostPort(name, strconv.Itoa(int(h.Port)))
+	}
+	if ip := net.ParseIP(name); ip != nil && ip.To4() == nil {
+		return "[" + name + "]"
+	}
+	return name
+}
+
+// HostKeys names the hosts that traffic goes to, each differently, for a balance.Registry, and says which of these names the hosts
+// of each group have. Groups of one name have the same hosts, as far as these are called alike.
+func HostKeys(cfg *config.Config) (keys []string, places map[*config.Group][]int) {
+	known := make(map[string]int)
+	places = make(map[*config.Group][]int)
+	for _, use := range usedGroups(cfg) {
+		g := use.group
+		if places[g] != nil {
+			continue
+		}
+		seen := make(map[string]int, len(g.Hosts))
+		for _, h := range g.Hosts {
+			key := hostKey(g, h)
+			numbered := key + "#" + strconv.Itoa(seen[key])
+			seen[key]++
+			at, ok := known[numbered]
+			if !ok {
+				at = len(keys)
+				known[numbered] = at
+				keys = append(keys, numbered)
+			}
+			places[g] = append(places[g], at)
+		}
+	}
+	return keys, places
+}
+
+func hostKey(g *config.Group, h config.Host) string {
+	key := g.Name + "/" + hostPlace(h)
+	if h.Alias != "" {
+		key += "=" + h.Alias
+	}
+	return key
+}

@@ -1,0 +1,53 @@
+package service
+
+import (
+	"errors"
+	"net"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// scarce is a listener that fails a few times, as if there were too many open files.
+type scarce struct {
+	net.Listener
+	failures int
+}
+
+func (s *scarce) Accept() (net.Conn, error) {
+	if s.failures > 0 {
+		s.failures--
+		return nil, &net.OpError{Op: "accept", Err: unix.EMFILE}
+	}
+	return s.Listener.Accept()
+}
+
+// A desk for which there is no file goes on when there is one again, and ends when it is closed.
+func TestDeskOutlivesScarcity(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "desk")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{path: "/", abs: "/", listener: &scarce{ln, 2}, orders: make(chan order), closed: make(chan struct{})}
+	ended := make(chan struct{})
+	go func() {
+		d.serve()
+		close(ended)
+	}()
+	s := visit(path)
+	if s == nil {
+		t.Fatal("nobody listens")
+	}
+	defer s.close()
+	if s.listen(); s.err != nil || s.State != deskServes.String() {
+		t.Errorf("state %q, error %v", s.State, s.err)
+	}
+	d.close()
+	<-ended
+	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("error %v after close", err)
+	}
+}

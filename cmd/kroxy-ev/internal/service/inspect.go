@@ -1,0 +1,77 @@
+package service
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
+	"kroxy-ev/config"
+)
+
+// Check reads the configuration at path and checks it, and what it names, for a process with or without workers. It starts nothing.
+func Check(path string, multiprocess bool) (warnings []config.Problem, err error) {
+	cfg, warnings, err := proxy.ReadConfig(path)
+	if err != nil {
+		return warnings, err
+	}
+	reactors := 1 // a worker's
+	if !multiprocess {
+		reactors = proxy.ReactorCount(cfg)
+	}
+	warnings = append(warnings, proxy.Shortage(cfg, reactors)...)
+	more, err := inspect(cfg)
+	return append(warnings, more...), err
+}
+
+// inspect looks for what would keep a start by this user from succeeding although cfg itself is right: hosts that cannot be
+// counted, users that do not exist, files that cannot be written to. It opens and makes none.
+func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
+	var bad []config.Problem
+	add := func(err error) {
+		if e, ok := errors.AsType[*config.Error](err); ok {
+			bad = append(bad, e.Problems...)
+		}
+	}
+	check := func(w identity, s *config.Server, key, path string) {
+		if what, remedy := w.mayWrite(path); what != "" {
+			bad = append(bad, cfg.Problem(cfg.PathOf(s, key), what, remedy))
+		}
+	}
+	if l, err := newLedger(); err == nil {
+		_, err = l.assign(cfg)
+		add(err)
+		l.counters.Close()
+	}
+	who, err := wanted(cfg)
+	add(err)
+	worker := workerIdentity(cfg, who)
+	if who != nil {
+		key := "group"
+		if cfg.User != "" {
+			key = "user"
+		}
+		if os.Getuid() != 0 {
+			warnings = append(warnings, cfg.Problem(cfg.PathOf(proxy.OnlyServer(cfg), key),
+				"only root can run workers as another user and check whether they may write the log", "check the file as root"))
+		}
+	}
+	logs := func(s *config.Server, key, path string) {
+		if err == nil && path != "" && !standard(path) {
+			check(worker, s, key, path)
+		}
+	}
+	for _, s := range cfg.Servers {
+		logs(s, "file_log", s.FileLog)
+	}
+	logs(proxy.OnlyServer(cfg), "error_log", cfg.ErrorLog)
+	if cfg.PIDFile != "" {
+		check(thisProcess(), proxy.OnlyServer(cfg), "pid_file", cfg.PIDFile)
+	}
+	return warnings, config.AsError(bad, nil)
+}
+
+// standard reports whether a path is of a descriptor that a process has from its parent: another one than a check has.
+func standard(path string) bool {
+	return path == "/dev/stdout" || path == "/dev/stderr" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
+}

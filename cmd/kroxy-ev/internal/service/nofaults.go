@@ -1,0 +1,6 @@
+//go:build !faults
+
+package service
+
+// fail does nothing: workers fail on demand in tests only, see faults.go.
+func fail(moment, *worker) {}

@@ -1,0 +1,36 @@
+package service
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+
+	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
+	"kroxy-ev/config"
+)
+
+// pidFile is a file with this process's id; the empty one is none.
+type pidFile string
+
+// writePIDFile writes the file that cfg asks for.
+func writePIDFile(cfg *config.Config) (pidFile, error) {
+	if cfg.PIDFile == "" {
+		return "", nil
+	}
+	if err := os.WriteFile(cfg.PIDFile, pidText(), 0o644); err != nil {
+		return "", proxy.Problem(cfg, "pid_file", err.Error(), "name a file in a directory that exists and that this user may write to")
+	}
+	return pidFile(cfg.PIDFile), nil
+}
+
+func pidText() []byte { return strconv.AppendInt(nil, int64(os.Getpid()), 10) }
+
+// remove removes the file, unless a successor has written its own.
+func (f pidFile) remove() {
+	if f == "" {
+		return
+	}
+	if b, err := os.ReadFile(string(f)); err == nil && bytes.Equal(bytes.TrimSpace(b), pidText()) {
+		_ = os.Remove(string(f))
+	}
+}

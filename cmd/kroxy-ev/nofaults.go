@@ -1,6 +1,0 @@
-//go:build !faults
-
-package main
-
-// fail does nothing: workers fail on demand in tests only, see faults.go.
-func fail(moment, *worker) {}
