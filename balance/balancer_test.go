@@ -15,11 +15,36 @@ import (
 // name, which no key asks for, so that algorithms by name have all of them to offer.
 func group(tb testing.TB, algorithm string, n, rows int) *balance.Group {
 	tb.Helper()
-	b, err := balance.New(algorithm, make([]string, n))
+	return named(tb, algorithm, rows, make([]string, n)...)
+}
+
+// named makes a group of hosts that have these names with the named algorithm and a row for each of some writers.
+func named(tb testing.TB, algorithm string, rows int, names ...string) *balance.Group {
+	tb.Helper()
+	return groupWith(tb, balance.NewCounters(rows, len(names)), balance.Options{Algorithm: algorithm, Hosts: plain(names...)})
+}
+
+// plain are hosts that have these names and nothing else to tell them apart.
+func plain(names ...string) []balance.Spec {
+	specs := make([]balance.Spec, len(names))
+	for i, name := range names {
+		specs[i] = balance.Spec{ID: strconv.Itoa(i), Name: name, Weight: 1}
+	}
+	return specs
+}
+
+// groupWith makes a group whose hosts are the first in c.
+func groupWith(tb testing.TB, c *balance.Counters, o balance.Options) *balance.Group {
+	tb.Helper()
+	ids := make([]int, len(o.Hosts))
+	for i := range ids {
+		ids[i] = i
+	}
+	g, err := balance.NewGroupOf(ids, o, c)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return balance.NewGroup(n, b, balance.NewCounters(rows, n))
+	return g
 }
 
 // pick acquires a host that is not among those excluded and gives it back at once.
@@ -29,7 +54,7 @@ func pick(tb testing.TB, g *balance.Group, excluded ...int) int {
 	if !ok {
 		return -1
 	}
-	defer lease.Release(balance.Unused)
+	defer lease.Release(balance.Outcome{Class: balance.Unused}, 0)
 	return lease.Host()
 }
 
@@ -97,10 +122,10 @@ func TestRoundRobinSpreadsWhatFailedHostsLeave(t *testing.T) {
 				i := lease.Host()
 				if !slices.Contains(down, i) {
 					served[i]++
-					lease.Release(balance.Served)
+					lease.Release(balance.Outcome{Class: balance.Served}, 0)
 					break
 				}
-				lease.Release(balance.Failed)
+				lease.Release(balance.Outcome{Class: balance.Failed}, 0)
 			}
 		}
 		share := rounds / (hosts - len(down))
@@ -127,7 +152,7 @@ func TestRoundRobinIsExactOverGoroutines(t *testing.T) {
 					t.Error("no host")
 					return
 				}
-				lease.Release(balance.Served)
+				lease.Release(balance.Outcome{Class: balance.Served}, 0)
 			}
 		})
 	}
@@ -166,7 +191,7 @@ func TestEveryHostIsFoundOnce(t *testing.T) {
 								t.Errorf("host %d was offered twice", lease.Host())
 							}
 							found[lease.Host()] = true
-							lease.Release(balance.Failed)
+							lease.Release(balance.Outcome{Class: balance.Failed}, 0)
 						}
 						if len(found) != hosts {
 							t.Errorf("%d hosts were offered, want %d", len(found), hosts)
@@ -206,7 +231,7 @@ func TestLeastConnStaysWithinOne(t *testing.T) {
 	freed := 0
 	for _, lease := range held {
 		if lease.Host() == 3 {
-			lease.Release(balance.Served)
+			lease.Release(balance.Outcome{Class: balance.Served}, 0)
 			freed++
 		} else {
 			kept = append(kept, lease)
@@ -221,7 +246,7 @@ func TestLeastConnStaysWithinOne(t *testing.T) {
 	}
 	// Replacing the oldest keeps the balance.
 	for range 1000 {
-		kept[0].Release(balance.Served)
+		kept[0].Release(balance.Outcome{Class: balance.Served}, 0)
 		lease, _ := g.Acquire(1, nil, tried(), 0)
 		kept = append(kept[1:], &lease)
 		if s := spread(); s > 2 {
@@ -283,7 +308,7 @@ func TestAcquireAllocatesNothing(t *testing.T) {
 				if !ok {
 					t.Error("no host")
 				}
-				lease.Release(balance.Served)
+				lease.Release(balance.Outcome{Class: balance.Served}, 0)
 			})
 			if n != 0 {
 				t.Errorf("%s, %d hosts: %v allocations", algorithm, hosts, n)
@@ -302,7 +327,7 @@ func BenchmarkAcquire(b *testing.B) {
 				for b.Loop() {
 					seen.Clear()
 					lease, _ := g.Acquire(0, nil, &seen, 0)
-					lease.Release(balance.Served)
+					lease.Release(balance.Outcome{Class: balance.Served}, 0)
 				}
 			})
 		}
@@ -313,7 +338,7 @@ func BenchmarkPick(b *testing.B) {
 	for _, algorithm := range balance.Algorithms() {
 		for _, hosts := range []int{2, 10, 1000} {
 			b.Run(fmt.Sprintf("%s/%d", algorithm, hosts), func(b *testing.B) {
-				balancer, err := balance.New(algorithm, make([]string, hosts))
+				balancer, err := balance.New(algorithm, plain(make([]string, hosts)...))
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -341,7 +366,7 @@ func BenchmarkPickBusy(b *testing.B) {
 					b.Fatal("no host")
 				}
 			}
-			balancer, err := balance.New("least_conn", make([]string, hosts))
+			balancer, err := balance.New("least_conn", plain(make([]string, hosts)...))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -5,16 +5,20 @@ import "strings"
 // maxName is how long a host's name may be (RFC 1035 section 2.3.4, with a dot at its end).
 const maxName = 254
 
-// Key is which name of those that a client gives an algorithm chooses by.
+// Key is what an algorithm chooses by.
 type Key uint8
 
 const (
-	// KeyNone means that no name matters.
+	// KeyNone means nothing that is the client's.
 	KeyNone Key = iota
 	// KeyHost is the name in a request's Host, without the port.
 	KeyHost
 	// KeyServerName is the server name in a TLS hello.
 	KeyServerName
+	// KeyClient is the client's address, as text.
+	KeyClient
+	// KeyTemplate is what the configuration says.
+	KeyTemplate
 )
 
 // AnyName is the name of a host that takes every key that is no other host's name, the missing one too.
@@ -23,14 +27,15 @@ const AnyName = "*"
 // byName takes the host whose name is the key, else one called AnyName. Of several with one name, it is the first that is
 // usable. While a host has the name, those called AnyName do not stand in for it: they may not know of what is asked for.
 type byName struct {
-	key     Key
+	by      Key
 	indices map[string][]int // by canonical name, in the configured order
 	others  []int            // those called AnyName
 }
 
-func newByName(key Key, names []string) Balancer {
-	b := byName{key: key, indices: make(map[string][]int, len(names))}
-	for i, name := range names {
+func newByName(key Key, hosts []Spec) Balancer {
+	b := byName{by: key, indices: make(map[string][]int, len(hosts))}
+	for i, h := range hosts {
+		name := h.Name
 		if name == AnyName {
 			b.others = append(b.others, i)
 			continue
@@ -40,6 +45,9 @@ func newByName(key Key, names []string) Balancer {
 	}
 	return b
 }
+
+// Key implements Keyed.
+func (b byName) Key() Key { return b.by }
 
 // Pick implements Balancer.
 func (b byName) Pick(hosts *Hosts, key []byte, tried *Tried) int {

@@ -37,11 +37,7 @@ func TestByName(t *testing.T) {
 		{"x.a.example", nil, -1},
 	} {
 		for algorithm, key := range map[string]balance.Key{"host": balance.KeyHost, "sni": balance.KeyServerName} {
-			b, err := balance.New(algorithm, names)
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := balance.NewGroup(len(names), b, balance.NewCounters(1, len(names)))
+			g := named(t, algorithm, 1, names...)
 			if !g.ByName() || g.Key() != key {
 				t.Errorf("%s does not choose by its name, but by %d", algorithm, g.Key())
 			}
@@ -71,7 +67,7 @@ func TestByName(t *testing.T) {
 		{long + strings.Repeat("a", 1000), []int{0}, 3},
 		{"10.0.0.1", nil, 2},
 	} {
-		b, err := balance.New("sni", []string{"*", "a.example", "10.0.0.1", "*"})
+		b, err := balance.New("sni", plain("*", "a.example", "10.0.0.1", "*"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ func BenchmarkTurnAmongWriters(b *testing.B) {
 				for pb.Next() {
 					seen.Clear()
 					lease, _ := g.Acquire(row, nil, &seen, 0)
-					lease.Release(balance.Served)
+					lease.Release(balance.Outcome{Class: balance.Served}, 0)
 				}
 			})
 		})

@@ -6,16 +6,17 @@ import (
 	"sync/atomic"
 )
 
-// The cells kept for each host.
+// The cells kept for each host in each row. Those up to cellsHeld are amounts that the row's writer holds; the others only grow.
 const (
-	cellActive = iota // leases held now
-	cellServed        // leases that ended Served, ever
-	cellFailed        // leases that ended Failed, ever
+	cellActive  = iota // leases held now
+	cellQueued         // places held in the queue of the group whose first host this is
+	cellRetries        // retries under way, likewise
+	cellsHeld
+	cellServed = iota - 1 // leases that ended Served, ever
+	cellFailed            // leases that ended Failed, ever
+	cellErred             // leases that ended Erred, ever
 	cellsPerHost
 )
-
-// lineWords is a cache line in 8-byte words.
-const lineWords = 8
 
 // The words of the head, which lies before the tables. The first line is written once; the second is read at every
 // choice and hardly ever written; from headTaken on there is a word for each row.
@@ -34,8 +35,8 @@ const (
 // are a cache line apart and each has one writer, so counting is never contended; a reader adds the rows up. A host is
 // known by its id, which a Registry keeps the same over reloads.
 //
-// It also keeps what all writers write, a line for each host: whether the host is down (health.go), and a turn for each
-// group, under the id of the group's first host.
+// It also keeps what all writers write, two lines for each host (line.go): whether the host is down, and so on, and a turn for
+// each group, under the id of the group's first host.
 //
 // All of it is one flat run of words, in the process's own memory or in memory that processes share. Only what lies
 // below the rows and hosts in use is ever touched, so neither time nor memory grows with what there is room for.
@@ -44,7 +45,7 @@ type Counters struct {
 	shape shape
 
 	rowsUsed *uint64  // in words
-	turns    []uint64 // in words: a line for each host, see lineTurn
+	lines    []uint64 // in words: hostWords for each host
 	table    []uint64 // in words: the rows
 	stride   int      // from a row to the next, in words
 	kind     int      // from the cells of one kind to the next kind's, in words
@@ -66,8 +67,8 @@ func (s shape) cell() int { return up(s.hosts, lineWords) }
 // table begins, and keeps a host's cells of all rows out of one cache set.
 func (s shape) row() int { return cellsPerHost*s.cell() + lineWords }
 
-func (s shape) turns() int { return up(headTaken+s.rows, lineWords) }
-func (s shape) table() int { return s.turns() + s.hosts*lineWords }
+func (s shape) lines() int { return up(headTaken+s.rows, lineWords) }
+func (s shape) table() int { return s.lines() + s.hosts*hostWords }
 func (s shape) words() int { return s.table() + s.rows*s.row() }
 
 // over lays the counters of a shape over words.
@@ -75,7 +76,7 @@ func over(words []uint64, s shape) *Counters {
 	return &Counters{
 		words: words, shape: s, fd: -1,
 		rowsUsed: &words[headRowsUsed],
-		turns:    words[s.turns():s.table()],
+		lines:    words[s.lines():s.table()],
 		table:    words[s.table():],
 		stride:   s.row(),
 		kind:     s.cell(),
@@ -114,18 +115,28 @@ func (c *Counters) TakeRow() (int, error) {
 	return -1, ErrNoRow
 }
 
-// ClearRow gives up a row whose writer is gone: what it held is held no longer, and the row may be taken again. What it
-// counted as served and failed stays in the row, and so in the sums; the row's next writer counts on from there. The
-// writer must not run any more, not even in a system call: wait for its process first.
+// ClearRow gives up a row whose writer is gone: what it held (leases, places in queues, retries) is held no longer, and the row
+// may be taken again. What it counted as served and failed stays in the row, and so in the sums; the row's next writer counts on
+// from there. The writer must not run any more, not even in a system call: wait for its process first.
 func (c *Counters) ClearRow(row int) {
-	used := int(atomic.LoadUint64(&c.words[headHostsUsed]))
-	for host := range used {
-		// Not written where nothing is to be cleared: other writers read these lines.
-		if p := c.at(row, host, cellActive); atomic.LoadUint64(p) != 0 {
-			atomic.StoreUint64(p, 0)
+	for cell := range cellsHeld {
+		for host := range c.hostsInUse() {
+			// Not written where nothing is to be cleared: other writers read these lines.
+			if p := c.at(row, host, cell); atomic.LoadUint64(p) != 0 {
+				atomic.StoreUint64(p, 0)
+			}
 		}
 	}
 	atomic.StoreUint64(&c.words[headTaken+row], 0)
+}
+
+// rowsInUse and hostsInUse are as far as the table was ever written, and never more than there is room for, whatever the head says.
+func (c *Counters) rowsInUse() int {
+	return int(min(atomic.LoadUint64(c.rowsUsed), uint64(c.shape.rows)))
+}
+
+func (c *Counters) hostsInUse() int {
+	return int(min(atomic.LoadUint64(&c.words[headHostsUsed]), uint64(c.shape.hosts)))
 }
 
 // use has hosts below n looked at when a row is cleared.
@@ -137,15 +148,24 @@ func (c *Counters) use(n int) error {
 	return nil
 }
 
-// reset forgets what a host that holds no lease has served and failed, and that it is down.
+// reset forgets what a host of which nothing is held has served and failed, and how it is.
 func (c *Counters) reset(host int) {
-	for word, line := lineHealth, c.line(host); word < lineWords; word++ {
-		atomic.StoreUint64(&line[word], 0)
+	c.forget(host)
+	for row := range c.rowsInUse() {
+		for cell := cellsHeld; cell < cellsPerHost; cell++ {
+			atomic.StoreUint64(c.at(row, host, cell), 0)
+		}
 	}
-	for row := range int(atomic.LoadUint64(c.rowsUsed)) {
-		atomic.StoreUint64(c.at(row, host, cellServed), 0)
-		atomic.StoreUint64(c.at(row, host, cellFailed), 0)
+}
+
+// held reports whether anything is held of a host.
+func (c *Counters) held(host int) bool {
+	for cell := range cellsHeld {
+		if c.column(cell).sum(host) != 0 {
+			return true
+		}
 	}
+	return false
 }
 
 // raise makes *p at least n.
@@ -173,7 +193,7 @@ type column struct {
 }
 
 func (c *Counters) column(cell int) column {
-	rows := int(atomic.LoadUint64(c.rowsUsed))
+	rows := c.rowsInUse()
 	if rows == 0 {
 		return column{}
 	}
@@ -190,5 +210,23 @@ func (c column) sum(host int) int64 {
 	return int64(n)
 }
 
-// turn is the turn of the group whose first host is this one.
-func (c *Counters) turn(host int) *uint64 { return &c.turns[host*lineWords+lineTurn] }
+// take counts one more in the writer's row, if there are no more than limit over all rows then. As each who comes counts itself
+// first and adds up then, of those who come at once none too many find room; and one who finds none has seen another who had it
+// or was just about to give up.
+func (c *Counters) take(row, host, cell int, limit int64) bool {
+	for range maxTakes {
+		c.add(row, host, cell, 1)
+		all := c.column(cell)
+		if all.sum(host) <= limit {
+			return true
+		}
+		c.add(row, host, cell, -1)
+		if all.sum(host) >= limit {
+			return false
+		}
+	}
+	return false
+}
+
+// maxTakes bounds how often one looks again because others have stepped back at the same time.
+const maxTakes = 16

@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// No word of one row lies in a cache line with a word of another row, or with a turn; no turn with another. Wherever the
-// table begins.
+// No word of one row lies in a cache line with a word of another row, wherever the table begins. In shared memory, which begins
+// at a page, neither does what is written often of a host with what each choice reads, nor with another host's.
 func TestWritersShareNoCacheLine(t *testing.T) {
 	t.Parallel()
 	const line = 64
@@ -19,10 +19,16 @@ func TestWritersShareNoCacheLine(t *testing.T) {
 		for _, rows := range []int{1, 2, 8, 65} {
 			c := NewCounters(rows, hosts)
 			at := func(row, host, cell int) *uint64 { return c.at(row, host, cell) }
-			apart(t, "what every choice reads and the turns", &c.words[headHostsUsed], c.turn(0))
-			apart(t, "the turns and the rows", c.turn(hosts-1), at(0, 0, 0))
+			apart(t, "what every choice reads and the turns", &c.words[headHostsUsed], c.word(0, lineTurn))
 			for host := range hosts - 1 {
-				apart(t, "two turns", c.turn(host), c.turn(host+1))
+				apart(t, "two turns", c.word(host, lineTurn), c.word(host+1, lineTurn))
+			}
+			for what, at := range map[string]int{
+				"the first host": c.shape.lines(), "a host": hostWords, "what choices read": lineHealth, "the rows": c.shape.table(),
+			} {
+				if at%lineWords != 0 {
+					t.Fatalf("%s: not at the beginning of a line, but at word %d", what, at)
+				}
 			}
 			for row := range rows - 1 {
 				apart(t, "two rows", at(row, hosts-1, cellsPerHost-1), at(row+1, 0, 0))

@@ -6,8 +6,10 @@
 // any loop. The counts lie in the process's memory or in memory that a master and its workers share (Counters), under ids
 // that outlive a configuration (Registry).
 //
-// A host that a connection could not be made to is down: it is tried last for a while, by all who share the counters, and
-// then probed (health.go). The package is told so by Lease.Reached and Lease.Unreachable.
+// What is known of a host lies there too (line.go), so that all who share the counters know it: whether connections to it fail
+// (health.go), whether it is ejected since it erred too often (ejection.go), whether it fails its active checks (checked.go). The
+// package is told so by Lease.Reached, Lease.Unreachable, Lease.Release and Hosts.SetChecked, which return what is to be told people
+// (Change). Hosts.Usable is the one place that decides by all of it.
 //
-// The package does not resolve names, connect, or know what a connection is.
+// The package does not resolve names, connect, make checks, or know what a connection is.
 package balance

@@ -1,47 +1,24 @@
 package balance
 
-import (
-	"fmt"
-	"sync/atomic"
-)
-
-// Hosts is what an algorithm sees of a group.
-type Hosts struct {
-	ids      []int // in the counters, by index in the group
-	counters *Counters
-	turn     *uint64 // nil if there are no hosts
-}
-
-// Len is the number of hosts.
-func (h *Hosts) Len() int { return len(h.ids) }
-
-// Active is how many leases host i has, over all rows.
-func (h *Hosts) Active(i int) int64 { return h.counters.column(cellActive).sum(h.ids[i]) }
-
-// Served is how many leases of host i have ended well.
-func (h *Hosts) Served(i int) int64 { return h.counters.column(cellServed).sum(h.ids[i]) }
-
-// Failed is how many leases of host i have ended without service.
-func (h *Hosts) Failed(i int) int64 { return h.counters.column(cellFailed).sum(h.ids[i]) }
-
-// Turn returns 0, 1, 2, ... modulo Len: each answer is given to one caller, over all loops and all processes that share
-// the counters. There must be hosts.
-func (h *Hosts) Turn() int { return int((atomic.AddUint64(h.turn, 1) - 1) % uint64(len(h.ids))) }
+import "fmt"
 
 // Group is an upstream group: its hosts' counts and its algorithm.
 type Group struct {
 	hosts    Hosts
 	balancer Balancer
+	observer Observer // nil unless the balancer is one
 	key      Key
+	queue    int64 // how many may wait in the queue
+	budget   int64 // how many of the leases may be retries, in percent
 }
 
-// NewGroup makes a group of n hosts that has counters of its own, which must have room for n hosts.
+// NewGroup makes a group of n plain hosts that has counters of its own, which must have room for n hosts.
 func NewGroup(n int, b Balancer, counters *Counters) *Group {
-	ids := make([]int, n)
+	ids, o := make([]int, n), Options{Hosts: make([]Spec, n)}
 	for i := range ids {
-		ids[i] = i
+		ids[i], o.Hosts[i].Weight = i, 1
 	}
-	g, err := NewGroupOf(ids, b, counters)
+	g, err := newGroup(ids, b, &o, counters)
 	if err != nil {
 		panic(err) // the caller made both
 	}
@@ -50,8 +27,19 @@ func NewGroup(n int, b Balancer, counters *Counters) *Group {
 
 // NewGroupOf makes a group whose host i is counted under ids[i], as a Registry assigned them; no id is in two groups of a
 // configuration. A group of a later configuration that is counted under the same ids goes on where this one is: with
-// what the hosts have in hand, and with the turn if its first host is the same. The group keeps ids.
-func NewGroupOf(ids []int, b Balancer, counters *Counters) (*Group, error) {
+// what the hosts have in hand and what is known of them, and with the turn if its first host is the same. The group keeps ids.
+func NewGroupOf(ids []int, o Options, counters *Counters) (*Group, error) {
+	b, err := New(o.Algorithm, o.Hosts)
+	if err != nil {
+		return nil, err
+	}
+	return newGroup(ids, b, &o, counters)
+}
+
+func newGroup(ids []int, b Balancer, o *Options, counters *Counters) (*Group, error) {
+	if len(ids) != len(o.Hosts) {
+		return nil, fmt.Errorf("balance: there are %d ids for %d hosts of a group", len(ids), len(o.Hosts))
+	}
 	for i, id := range ids {
 		if id < 0 {
 			return nil, fmt.Errorf("balance: host %d of a group has the id %d", i, id)
@@ -60,89 +48,116 @@ func NewGroupOf(ids []int, b Balancer, counters *Counters) (*Group, error) {
 			return nil, err
 		}
 	}
-	named, _ := b.(byName)
-	hosts := Hosts{ids: ids, counters: counters}
-	if len(ids) > 0 {
-		hosts.turn = counters.turn(ids[0])
+	hosts, err := newHosts(ids, counters, o)
+	if err != nil {
+		return nil, err
 	}
-	return &Group{hosts: hosts, balancer: b, key: named.key}, nil
+	g := &Group{hosts: hosts, balancer: b, queue: int64(o.Queue), budget: int64(o.RetryBudget)}
+	if k, ok := b.(Keyed); ok {
+		g.key = k.Key()
+	}
+	g.observer, _ = b.(Observer)
+	return g, nil
 }
 
-// Key is the name that hosts are chosen by, which Acquire is to be given.
+// Key is what hosts are chosen by, which Acquire is to be given.
 func (g *Group) Key() Key { return g.key }
 
-// ByName reports whether hosts are chosen by a key: when none was tried yet and there is none to offer, the client asked
+// ByName reports whether hosts are chosen by their names: when none was tried yet and there is none to offer, the client asked
 // for one that the group does not have.
-func (g *Group) ByName() bool { return g.key != KeyNone }
+func (g *Group) ByName() bool { return g.key == KeyHost || g.key == KeyServerName }
 
 // Hosts gives the counts, for choosing and for statistics.
 func (g *Group) Hosts() *Hosts { return &g.hosts }
 
+// maxChoices bounds how often one chooses because others have taken the last place at the chosen host meanwhile.
+const maxChoices = 8
+
 // Acquire chooses a host that is not in tried, puts it there, and counts it in the given row; key is as in
-// Balancer.Pick, now is in ms on CLOCK_MONOTONIC, which all processes share. A host that is down is chosen only if no other
-// is left. It reports false when every host was tried, or when none that was not is what the key asks for.
+// Balancer.Pick, now is in ms on CLOCK_MONOTONIC, which all processes share. A host that is down or ejected or fails its
+// checks is chosen only if no other is left. It reports false when every host was tried, or when none that was not is what the key
+// asks for, or may have more clients: see Tried.Full.
 //
-// If Tried.Due has a host afterwards, the caller is to have it probed.
+// If Tried.Due has a host afterwards, the caller is to have it probed; what Tried.News says it is to tell people.
 func (g *Group) Acquire(row int, key []byte, tried *Tried, now int64) (Lease, bool) {
 	tried.begin(now)
-	i := g.balancer.Pick(&g.hosts, key, tried)
+	for range maxChoices {
+		i := g.balancer.Pick(&g.hosts, key, tried)
+		var claim ejection
+		if i < 0 || tried.trial != 0 {
+			i, claim = g.otherwise(i, key, tried)
+		}
+		if i < 0 {
+			return Lease{}, false
+		}
+		if g.hosts.take(row, i, now) {
+			tried.Add(i)
+			return Lease{group: g, row: int32(row), host: int32(i), trial: claim}, true
+		}
+		g.hosts.leaveTrial(i, claim, now)
+		tried.again()
+	}
+	tried.full = true
+	return Lease{}, false
+}
+
+// otherwise is the choice when the balancer has chosen i among the first tier, or -1, and that is not the end of it: there may be more
+// tiers, an ejected host to be tried, and at last those that are down. It returns the claim of a trial, if it is one.
+func (g *Group) otherwise(i int, key []byte, tried *Tried) (int, ejection) {
+	for i < 0 && tried.tier+1 < g.hosts.tiers {
+		tried.tier++
+		i = g.balancer.Pick(&g.hosts, key, tried)
+	}
+	if at := int(tried.trial) - 1; at >= 0 {
+		if claim := g.hosts.claimTrial(at, tried.now); claim != 0 {
+			return at, claim
+		}
+	}
 	if i < 0 && tried.passed {
 		// Connections find out by themselves now.
 		tried.passed, tried.desperate = false, true
-		i = g.balancer.Pick(&g.hosts, key, tried)
+		for tried.tier = 0; i < 0 && tried.tier < g.hosts.tiers; tried.tier++ {
+			i = g.balancer.Pick(&g.hosts, key, tried)
+		}
 	}
-	if i < 0 {
+	return i, 0
+}
+
+// AcquireHost is Acquire for a client who is stuck to host i: it is that host, also if it is drained, weighs nothing or is of another
+// tier, but not if it is unfit to serve or has no room.
+func (g *Group) AcquireHost(row, i int, tried *Tried, now int64) (Lease, bool) {
+	tried.begin(now)
+	tried.stuck = true
+	var claim ejection
+	if !g.hosts.Usable(i, tried) {
+		if tried.trial == 0 {
+			return Lease{}, false
+		}
+		if claim = g.hosts.claimTrial(i, now); claim == 0 {
+			return Lease{}, false
+		}
+	}
+	if !g.hosts.take(row, i, now) {
+		g.hosts.leaveTrial(i, claim, now)
+		tried.full = true
 		return Lease{}, false
 	}
+	g.hosts.heldAgain(i)
 	tried.Add(i)
-	g.hosts.counters.add(row, g.hosts.ids[i], cellActive, 1)
-	return Lease{group: g, row: int32(row), host: int32(i)}, true
+	return Lease{group: g, row: int32(row), host: int32(i), trial: claim}, true
 }
 
-// Outcome says how a lease ended.
-type Outcome uint8
-
-const (
-	// Unused means that the host was neither found good nor bad: the client left first.
-	Unused Outcome = iota
-	// Served means that the host accepted the connection.
-	Served
-	// Failed means that the host could not be reached.
-	Failed
-)
-
-func (o Outcome) String() string {
-	return [...]string{"unused", "served", "failed"}[o]
-}
-
-// Lease is one connection's claim on a host. The zero value holds nothing. It is not copied once acquired.
-type Lease struct {
-	group *Group
-	row   int32
-	host  int32
-	claim health // with which it was made to probe a host that is down; else zero
-}
-
-// Held reports whether the lease holds a host.
-func (l *Lease) Held() bool { return l.group != nil }
-
-// Host is the index of the leased host.
-func (l *Lease) Host() int { return int(l.host) }
-
-// Release gives the host back. Only the first call after Acquire counts.
-func (l *Lease) Release(o Outcome) {
-	if l.group == nil {
-		return
+// Left is how many hosts Acquire still has to offer for that key.
+func (g *Group) Left(key []byte, tried *Tried) int {
+	b, ok := g.balancer.(namer)
+	if !ok {
+		return max(g.hosts.chosen-tried.Count(), 0)
 	}
-	c, row, id := l.group.hosts.counters, int(l.row), l.group.hosts.ids[l.host]
-	l.group = nil
-	switch o {
-	case Served:
-		c.add(row, id, cellServed, 1)
-	case Failed:
-		c.add(row, id, cellFailed, 1)
-	case Unused:
+	n := 0
+	for _, i := range b.named(key) {
+		if !tried.Has(i) && g.hosts.standings[i].chosen() {
+			n++
+		}
 	}
-	// Last: a host that nobody holds has nothing to be counted any more, and its id may be given to another.
-	c.add(row, id, cellActive, -1)
+	return n
 }

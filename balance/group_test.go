@@ -7,27 +7,28 @@ import (
 	"kroxy-ev/balance"
 )
 
-type counts struct{ active, served, failed int64 }
+type counts struct{ active, served, failed, erred int64 }
 
 func countsOf(g *balance.Group, i int) counts {
 	h := g.Hosts()
-	return counts{h.Active(i), h.Served(i), h.Failed(i)}
+	return counts{h.Active(i), h.Served(i), h.Failed(i), h.Erred(i)}
 }
 
 func TestOutcomesAreCounted(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		outcome balance.Outcome
-		text    string
-		want    counts
+		class balance.Class
+		text  string
+		want  counts
 	}{
 		{balance.Unused, "unused", counts{}},
 		{balance.Served, "served", counts{served: 1}},
 		{balance.Failed, "failed", counts{failed: 1}},
+		{balance.Erred, "erred", counts{erred: 1}},
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			t.Parallel()
-			if got := c.outcome.String(); got != c.text {
+			if got := c.class.String(); got != c.text {
 				t.Errorf("String: %q, want %q", got, c.text)
 			}
 			g := group(t, "first", 2, 1)
@@ -38,11 +39,11 @@ func TestOutcomesAreCounted(t *testing.T) {
 			if got := countsOf(g, 1); got != (counts{active: 1}) {
 				t.Errorf("while held: %+v", got)
 			}
-			lease.Release(c.outcome)
+			lease.Release(balance.Outcome{Class: c.class}, 0)
 			// Only the first counts, whatever is said later.
-			lease.Release(balance.Served)
-			lease.Release(balance.Failed)
-			lease.Release(balance.Unused)
+			lease.Release(balance.Outcome{Class: balance.Served}, 0)
+			lease.Release(balance.Outcome{Class: balance.Failed}, 0)
+			lease.Release(balance.Outcome{Class: balance.Unused}, 0)
 			if lease.Held() {
 				t.Error("held after Release")
 			}
@@ -62,7 +63,7 @@ func TestZeroLease(t *testing.T) {
 	if lease.Held() {
 		t.Error("held")
 	}
-	lease.Release(balance.Failed)
+	lease.Release(balance.Outcome{Class: balance.Failed}, 0)
 }
 
 func TestAcquirePutsTheHostIntoTried(t *testing.T) {
@@ -114,18 +115,20 @@ func TestSumsOverRows(t *testing.T) {
 	for row := range rows {
 		wg.Go(func() {
 			for i := range held[row] {
-				held[row][i].Release(balance.Outcome(i % 3))
+				held[row][i].Release(balance.Outcome{Class: balance.Class(i % 4)}, 0)
 			}
 		})
 	}
 	wg.Wait()
 	for row := range rows {
 		for i := range held[row] {
-			switch w := &want[held[row][i].Host()]; balance.Outcome(i % 3) {
+			switch w := &want[held[row][i].Host()]; balance.Class(i % 4) {
 			case balance.Served:
 				w.served++
 			case balance.Failed:
 				w.failed++
+			case balance.Erred:
+				w.erred++
 			}
 		}
 	}

@@ -5,16 +5,6 @@ import (
 	"time"
 )
 
-// The words of a host's line in the counters, beside the turn. All writers write them, by CompareAndSwap or where a race
-// costs no more than a number in a log line; no one holds anything that has to be given back.
-const (
-	lineTurn   = iota // of the group whose first host this is
-	lineHealth        // see health
-	lineSince         // when the host went down, in ms on CLOCK_MONOTONIC; zero while that is not written yet
-	lineMissed        // attempts to connect to it that have failed since
-	lineRemind        // when people are to be told again that it is down
-)
-
 // Times of a host that is down, in ms.
 const (
 	firstPause = 1000           // that it is left in peace after the first failure; twice as long after each further one
@@ -50,73 +40,26 @@ func (h health) next(now int64) (health, int64) {
 	return downFor(pauses, now+pause), pause
 }
 
-// line is a host's words.
-func (c *Counters) line(host int) []uint64 { return c.turns[host*lineWords:][:lineWords:lineWords] }
-
-func (c *Counters) health(host int) *uint64 { return &c.turns[host*lineWords+lineHealth] }
-
-// Usable reports whether the choice may fall on host i: it was not tried, and is up. It is the one thing that algorithms ask;
-// when they find no usable host that the key allows, they are asked once more, and then those that are down are usable too.
-func (h *Hosts) Usable(i int, tried *Tried) bool {
-	if tried.Has(i) {
-		return false
-	}
-	state := health(atomic.LoadUint64(h.counters.health(h.ids[i])))
-	if state.up() || tried.desperate {
-		return true
-	}
-	tried.passed = true
-	if tried.due < 0 && state.due(tried.now) {
-		tried.due = i
-	}
-	return false
-}
-
-// Down reports whether host i is down, so that it is tried last.
-func (h *Hosts) Down(i int) bool { return atomic.LoadUint64(h.counters.health(h.ids[i])) != 0 }
-
-// Change is what has become of a host by a report, for one of those who reported to tell people of.
-type Change struct {
-	State State
-	// Pause is how long the host is tried last from now on, if it went down.
-	Pause time.Duration
-	// Since is how long it has been down, and Failed how many attempts to connect have failed meanwhile.
-	Since  time.Duration
-	Failed int64
-}
-
-// State says what has become of a host.
-type State uint8
-
-const (
-	// Unchanged means that there is nothing to tell.
-	Unchanged State = iota
-	// WentDown means that the host was up before this failure.
-	WentDown
-	// StillDown means that the host has been down for long, and that nobody was told lately.
-	StillDown
-	// CameUp means that the host was down before this success.
-	CameUp
-)
-
-func (s State) String() string {
-	return [...]string{"unchanged", "went down", "still down", "came up"}[s]
+// Down reports whether connections to host i fail, so that it is tried last.
+func (h *Hosts) Down(i int) bool {
+	return !h.passive.off && atomic.LoadUint64(h.word(i, lineHealth)) != 0
 }
 
 // Reached reports that the leased host has accepted a connection: it is up. Now is as for Acquire.
 func (l *Lease) Reached(now int64) Change {
-	c := l.group.hosts.counters
-	line := c.line(l.group.hosts.ids[l.host])
+	h := &l.group.hosts
+	line := h.counters.line(h.ids[l.host])
 	for {
 		old := atomic.LoadUint64(&line[lineHealth])
-		if old == 0 {
+		if old == 0 || h.passive.off {
 			return Change{}
 		}
 		began := atomic.LoadUint64(&line[lineSince])
 		if atomic.CompareAndSwapUint64(&line[lineHealth], old, 0) {
 			// Not if it has gone down again: what is there then is of that.
 			atomic.CompareAndSwapUint64(&line[lineSince], began, 0)
-			return Change{State: CameUp, Since: since(began, now), Failed: missed(line)}
+			h.cameBack(int(l.host), now)
+			return Change{State: CameUp, Since: since(began, now), Failed: missed(line), Panic: h.recount()}
 		}
 	}
 }
@@ -125,8 +68,11 @@ func (l *Lease) Reached(now int64) Change {
 // machine: the host is tried last for a while. One failure among many that began before it was known to be down does not
 // make that longer. Now is as for Acquire.
 func (l *Lease) Unreachable(now int64) Change {
-	c := l.group.hosts.counters
-	line := c.line(l.group.hosts.ids[l.host])
+	h := &l.group.hosts
+	if h.passive.off {
+		return Change{}
+	}
+	line := h.counters.line(h.ids[l.host])
 	for {
 		old := health(atomic.LoadUint64(&line[lineHealth]))
 		if !old.up() && old != l.claim && !old.due(now) {
@@ -144,7 +90,7 @@ func (l *Lease) Unreachable(now int64) Change {
 		atomic.StoreUint64(&line[lineRemind], uint64(now+remindMin))
 		atomic.StoreUint64(&line[lineMissed], 1)
 		atomic.StoreUint64(&line[lineSince], uint64(now)) // last: until then nobody is reminded
-		return Change{State: WentDown, Pause: time.Duration(pause) * time.Millisecond, Failed: 1}
+		return Change{State: WentDown, Pause: time.Duration(pause) * time.Millisecond, Failed: 1, Panic: h.recount()}
 	}
 }
 
@@ -177,32 +123,23 @@ func since(began uint64, now int64) time.Duration {
 func missed(line []uint64) int64 { return int64(atomic.LoadUint64(&line[lineMissed])) }
 
 // Probe leases host i to find out whether it can be reached, for longest at most: if it is down, only when its pause is
-// over and nobody else finds out. Others leave it in peace for as long. Row and now are as for Acquire.
+// over and nobody else finds out. Others leave it in peace for as long. A host that has no room is not probed. Row and now are as
+// for Acquire.
 func (g *Group) Probe(row, i int, now int64, longest time.Duration) (Lease, bool) {
-	c, id := g.hosts.counters, g.hosts.ids[i]
-	state := health(atomic.LoadUint64(c.health(id)))
+	p := g.hosts.word(i, lineHealth)
+	state := health(atomic.LoadUint64(p))
 	lease := Lease{group: g, row: int32(row), host: int32(i)}
 	if !state.up() {
 		lease.claim = downFor(int(state&0xff), now+min(longest, MaxProbe).Milliseconds())
-		if !state.due(now) || !atomic.CompareAndSwapUint64(c.health(id), uint64(state), uint64(lease.claim)) {
+		if !state.due(now) || !atomic.CompareAndSwapUint64(p, uint64(state), uint64(lease.claim)) {
 			return Lease{}, false
 		}
 	}
-	c.add(row, id, cellActive, 1)
-	return lease, true
-}
-
-// Left is how many hosts Acquire still has to offer for that key.
-func (g *Group) Left(key []byte, tried *Tried) int {
-	b, ok := g.balancer.(byName)
-	if !ok {
-		return g.hosts.Len() - tried.Count()
-	}
-	n := 0
-	for _, i := range b.named(key) {
-		if !tried.Has(i) {
-			n++
+	if !g.hosts.take(row, i, now) {
+		if !state.up() {
+			atomic.CompareAndSwapUint64(p, uint64(lease.claim), uint64(state))
 		}
+		return Lease{}, false
 	}
-	return n
+	return lease, true
 }

@@ -16,19 +16,19 @@ func TestDamagedWordsAreHarmless(t *testing.T) {
 	const now = 1_000_000
 	words := []uint64{0, 1, 255, 256, 1 << 8, math.MaxUint64, 1 << 63, (now + maxAhead) << 8, (now + maxAhead + 1) << 8, now << 8}
 	for range 20_000 {
-		for word := lineHealth; word < lineWords; word++ {
+		for word := lineTurn + 1; word < hostWords; word++ {
 			c.line(0)[word] = words[rand.IntN(len(words))]
 			if rand.IntN(3) == 0 {
 				c.line(0)[word] = rand.Uint64()
 			}
 		}
-		damaged := health(*c.health(0))
+		damaged := health(*c.word(0, lineHealth))
 		var seen Tried
 		l, ok := g.Acquire(0, nil, &seen, now)
 		if !ok || (l.Host() == 0) != damaged.up() {
 			t.Fatalf("health %#x: host %d, %v", damaged, l.Host(), ok)
 		}
-		l.Release(Unused)
+		l.Release(Outcome{Class: Unused}, 0)
 		if until := int64(damaged >> 8); !damaged.up() && until > now+maxAhead {
 			if _, due := seen.Due(); !due {
 				t.Fatalf("health %#x: the host will not be probed before %v", damaged, time.Duration(until-now)*time.Millisecond)
@@ -39,20 +39,20 @@ func TestDamagedWordsAreHarmless(t *testing.T) {
 			if change := probe.Unreachable(now); change.Since < 0 || change.Pause < 0 || change.Pause > maxPause*time.Millisecond {
 				t.Fatalf("health %#x: %+v", damaged, change)
 			}
-			if h := health(*c.health(0)); h.up() || int64(h>>8) > now+maxPause {
+			if h := health(*c.word(0, lineHealth)); h.up() || int64(h>>8) > now+maxPause {
 				t.Fatalf("health %#x: became %#x", damaged, h)
 			}
-			probe.Release(Unused)
+			probe.Release(Outcome{Class: Unused}, 0)
 		}
 		var other Tried
 		other.Add(1)
 		if l, ok = g.Acquire(0, nil, &other, now); !ok {
 			t.Fatal("the last host was given up")
 		}
-		if change := l.Reached(now); change.Since < 0 || !health(*c.health(0)).up() {
+		if change := l.Reached(now); change.Since < 0 || !health(*c.word(0, lineHealth)).up() {
 			t.Fatalf("health %#x: %+v after a success", damaged, change)
 		}
-		l.Release(Unused)
+		l.Release(Outcome{Class: Unused}, 0)
 	}
 }
 
@@ -79,7 +79,7 @@ func TestNoReminderOfAnotherDowntime(t *testing.T) {
 	}
 	const now = began + 3*hour
 	for what, pause := range map[string]int64{"in its pause": firstPause, "after its pause": 0} {
-		*c.health(0) = uint64(downFor(1, now+pause)) // by another process, which has come so far only
+		*c.word(0, lineHealth) = uint64(downFor(1, now+pause)) // by another process, which has come so far only
 		if got := lease(now).Unreachable(now); got != (Change{}) {
 			t.Errorf("a failure %s: %+v", what, got)
 		}

@@ -18,7 +18,7 @@ func at(g *balance.Group, now int64, t *balance.Tried) int {
 	if !ok {
 		return -1
 	}
-	l.Release(balance.Unused)
+	l.Release(balance.Outcome{Class: balance.Unused}, 0)
 	return l.Host()
 }
 
@@ -35,7 +35,7 @@ func report(tb testing.TB, g *balance.Group, i int, now int64, reached bool) bal
 	if !ok || l.Host() != i {
 		tb.Fatalf("host %d cannot be acquired", i)
 	}
-	defer l.Release(balance.Unused)
+	defer l.Release(balance.Outcome{Class: balance.Unused}, 0)
 	if reached {
 		return l.Reached(now)
 	}
@@ -125,12 +125,12 @@ func TestRoundRobinIsEvenAmongTheOthers(t *testing.T) {
 					}
 					if !slices.Contains(down, l.Host()) {
 						l.Reached(1000)
-						l.Release(balance.Served)
+						l.Release(balance.Outcome{Class: balance.Served}, 0)
 						served[l.Host()]++
 						break
 					}
 					l.Unreachable(1000)
-					l.Release(balance.Failed)
+					l.Release(balance.Outcome{Class: balance.Failed}, 0)
 				}
 				var counts []int
 				for _, i := range up {
@@ -198,7 +198,7 @@ func TestPauses(t *testing.T) {
 			if got := l.Unreachable(now); got.State == balance.WentDown || got.State == balance.CameUp {
 				t.Errorf("pause %d: %v", n, got)
 			}
-			l.Release(balance.Failed)
+			l.Release(balance.Outcome{Class: balance.Failed}, 0)
 		}
 		if got := report(t, g, 0, now, true); got.State != balance.CameUp || got.Failed != 8 {
 			t.Errorf("at the end: %+v", got)
@@ -269,7 +269,7 @@ func TestProbeOfAHostThatIsUp(t *testing.T) {
 	if got := l.Unreachable(1100); got.State != balance.WentDown {
 		t.Errorf("it failed: %+v", got)
 	}
-	l.Release(balance.Failed)
+	l.Release(balance.Outcome{Class: balance.Failed}, 0)
 	if g.Hosts().Active(0) != 0 {
 		t.Error("still held")
 	}
@@ -303,7 +303,7 @@ func TestOneOfAll(t *testing.T) {
 	for round := range rounds {
 		if n := all(func(row int, g *balance.Group) bool {
 			l, _ := g.Acquire(row, nil, tried(1), now)
-			defer l.Release(balance.Failed)
+			defer l.Release(balance.Outcome{Class: balance.Failed}, 0)
 			return l.Unreachable(now).State == balance.WentDown
 		}); n != 1 {
 			t.Fatalf("round %d: %d told that it is down", round, n)
@@ -321,10 +321,10 @@ func TestOneOfAll(t *testing.T) {
 		}); n != 1 {
 			t.Fatalf("round %d: %d probes", round, n)
 		}
-		probes.Load().Release(balance.Unused)
+		probes.Load().Release(balance.Outcome{Class: balance.Unused}, 0)
 		if n := all(func(row int, g *balance.Group) bool {
 			l, _ := g.Acquire(row, nil, tried(1), now)
-			defer l.Release(balance.Served)
+			defer l.Release(balance.Outcome{Class: balance.Served}, 0)
 			return l.Reached(now).State == balance.CameUp
 		}); n != 1 {
 			t.Fatalf("round %d: %d told that it is up", round, n)
@@ -385,11 +385,7 @@ func TestHealthFollowsTheHost(t *testing.T) {
 // Left counts those whom Acquire would still offer.
 func TestLeft(t *testing.T) {
 	t.Parallel()
-	b, err := balance.New("host", []string{"a", "b", "a", "*"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := balance.NewGroup(4, b, balance.NewCounters(1, 4))
+	g := named(t, "host", 1, "a", "b", "a", "*")
 	for _, c := range []struct {
 		key      string
 		excluded []int
@@ -419,14 +415,14 @@ func TestHealthAllocatesNothing(t *testing.T) {
 			others.Add(2)
 			l, _ := g.Acquire(0, nil, &others, now)
 			l.Unreachable(now)
-			l.Release(balance.Failed)
+			l.Release(balance.Outcome{Class: balance.Failed}, 0)
 			seen.Clear()
 			l, _ = g.Acquire(0, nil, &seen, now)
-			l.Release(balance.Served)
+			l.Release(balance.Outcome{Class: balance.Served}, 0)
 			now += 1000
 			if l, ok := g.Probe(0, 0, now, time.Second); ok {
 				l.Reached(now)
-				l.Release(balance.Unused)
+				l.Release(balance.Outcome{Class: balance.Unused}, 0)
 			}
 		}); n != 0 {
 			t.Errorf("%s: %v allocations", algorithm, n)
@@ -448,7 +444,7 @@ func BenchmarkPickWithHostsDown(b *testing.B) {
 				for b.Loop() {
 					seen.Clear()
 					l, _ := g.Acquire(0, nil, &seen, 10)
-					l.Release(balance.Served)
+					l.Release(balance.Outcome{Class: balance.Served}, 0)
 				}
 			})
 		}

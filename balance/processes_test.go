@@ -46,7 +46,7 @@ func TestWriterProcess(t *testing.T) {
 			hosts = append(hosts, strconv.Itoa(l.Host()))
 		}
 		for ; count < 0; count++ {
-			held[0].Release(balance.Served)
+			held[0].Release(balance.Outcome{Class: balance.Served}, 0)
 			hosts = append(hosts, strconv.Itoa(held[0].Host()))
 			held = held[1:]
 		}

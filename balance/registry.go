@@ -11,7 +11,7 @@ import (
 // reads the configuration, and to one goroutine.
 //
 // A host that was removed keeps its id, and its counts, in case it comes back. Only when all ids have been given out
-// does a new host get the id of one that was removed: of those that hold no lease the one that was removed longest ago.
+// does a new host get the id of one that was removed: of those that nobody holds anything of, the one that was removed longest ago.
 type Registry struct {
 	counters *Counters
 	hosts    map[string]*registered // their ids are 0 to len(hosts)-1
@@ -93,10 +93,9 @@ func (r *Registry) reusable(wanted map[string]bool, n int) []*registered {
 	if n == 0 {
 		return nil
 	}
-	active := r.counters.column(cellActive)
 	var found []*registered
 	for _, h := range r.hosts {
-		if !wanted[h.Key] && !r.inForce(h) && active.sum(h.ID) == 0 {
+		if !wanted[h.Key] && !r.inForce(h) && !r.counters.held(h.ID) {
 			found = append(found, h)
 		}
 	}

@@ -22,11 +22,7 @@ func assign(tb testing.TB, r *balance.Registry, keys ...string) []int {
 // groupOf makes a group counted under ids.
 func groupOf(tb testing.TB, algorithm string, ids []int, c *balance.Counters) *balance.Group {
 	tb.Helper()
-	b, err := balance.New(algorithm, make([]string, len(ids)))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	g, err := balance.NewGroupOf(ids, b, c)
+	g, err := balance.NewGroupOf(ids, balance.Options{Algorithm: algorithm, Hosts: plain(make([]string, len(ids))...)}, c)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -74,11 +70,11 @@ func TestIDsAreReused(t *testing.T) {
 	old := groupOf(t, "first", assign(t, r, "a", "b", "c"), c)
 	r.Commit()
 	lease := acquire(t, old) // of a
-	acquire(t, old).Release(balance.Served)
-	for _, o := range []balance.Outcome{balance.Served, balance.Failed} {
+	acquire(t, old).Release(balance.Outcome{Class: balance.Served}, 0)
+	for _, o := range []balance.Class{balance.Served, balance.Failed} {
 		for row := range 2 {
 			l, _ := old.Acquire(row, nil, tried(0), 0)
-			l.Release(o)
+			l.Release(balance.Outcome{Class: o}, 0)
 		}
 	}
 
@@ -111,7 +107,7 @@ func TestIDsAreReused(t *testing.T) {
 	if ids, err := r.Assign([]string{"c", "x", "b"}); err == nil {
 		t.Errorf("b has an id: %v", ids)
 	}
-	lease.Release(balance.Served)
+	lease.Release(balance.Outcome{Class: balance.Served}, 0)
 	if got := assign(t, r, "c", "x", "b"); !slices.Equal(got, []int{2, 1, 0}) {
 		t.Errorf("after the last lease of a: ids %v", got)
 	}
@@ -166,7 +162,7 @@ func TestLeaseOutlivesItsConfiguration(t *testing.T) {
 		t.Errorf("host %d was chosen, and not the one that has nothing", l.Host())
 	}
 	for _, l := range []*balance.Lease{first, second, third} {
-		l.Release(balance.Served)
+		l.Release(balance.Outcome{Class: balance.Served}, 0)
 	}
 	var active, served int64
 	for i := range 3 {
@@ -209,7 +205,8 @@ func TestGroupsOfOneTableAreApart(t *testing.T) {
 func TestGroupRefusesIDsOutsideTheCounters(t *testing.T) {
 	t.Parallel()
 	for _, ids := range [][]int{{-1}, {0, 2}} {
-		if g, err := balance.NewGroupOf(ids, nil, balance.NewCounters(1, 2)); err == nil {
+		o := balance.Options{Algorithm: "first", Hosts: plain(make([]string, len(ids))...)}
+		if g, err := balance.NewGroupOf(ids, o, balance.NewCounters(1, 2)); err == nil {
 			t.Errorf("ids %v: %v", ids, g)
 		}
 	}
@@ -323,7 +320,7 @@ func TestRegistryKeepsItsPromises(t *testing.T) {
 			}
 			// Else no lease would ever be given back.
 			for i := range held {
-				held[i].lease.Release(balance.Unused)
+				held[i].lease.Release(balance.Outcome{Class: balance.Unused}, 0)
 			}
 			held = nil
 			continue
@@ -369,7 +366,7 @@ func TestRegistryKeepsItsPromises(t *testing.T) {
 		}
 		for len(held) > 0 && rng.IntN(3) > 0 {
 			i := rng.IntN(len(held))
-			held[i].lease.Release(balance.Outcome(rng.IntN(3)))
+			held[i].lease.Release(balance.Outcome{Class: balance.Class(rng.IntN(4))}, 0)
 			held = slices.Delete(held, i, i+1)
 		}
 		if rng.IntN(20) == 0 {

@@ -79,8 +79,8 @@ func TestWhatOneMappingCountsTheOtherSees(t *testing.T) {
 			t.Errorf("host %d: %+v and %+v", i, x, y)
 		}
 	}
-	la.Release(balance.Served)
-	lb.Release(balance.Failed)
+	la.Release(balance.Outcome{Class: balance.Served}, 0)
+	lb.Release(balance.Outcome{Class: balance.Failed}, 0)
 	if x, y := countsOf(gb, 0), countsOf(ga, 1); x != (counts{served: 1}) || y != (counts{failed: 1}) {
 		t.Errorf("%+v, %+v", x, y)
 	}
@@ -105,9 +105,9 @@ func TestRowsAreTakenAndCleared(t *testing.T) {
 			t.Fatalf("%s: row %d was taken, %v", name, row, err)
 		}
 		for row := range rows {
-			for _, o := range []balance.Outcome{balance.Served, balance.Failed} {
+			for _, o := range []balance.Class{balance.Served, balance.Failed} {
 				l, _ := g.Acquire(row, nil, tried(), 0)
-				l.Release(o)
+				l.Release(balance.Outcome{Class: o}, 0)
 			}
 			g.Acquire(row, nil, tried(), 0)
 			g.Acquire(row, nil, tried(0), 0)
@@ -123,7 +123,7 @@ func TestRowsAreTakenAndCleared(t *testing.T) {
 			t.Errorf("%s: row %d was taken after 1 was cleared", name, row)
 		}
 		l, _ := g.Acquire(1, nil, tried(), 0)
-		l.Release(balance.Served)
+		l.Release(balance.Outcome{Class: balance.Served}, 0)
 		if got := countsOf(g, 0); got != (counts{active: 2, served: 4, failed: 3}) {
 			t.Errorf("%s: with the next writer: %+v", name, got)
 		}
@@ -178,7 +178,7 @@ func TestRoomCostsNothing(t *testing.T) {
 	for range 4 {
 		row := take(t, c)
 		l, _ := g.Acquire(row, nil, tried(), 0)
-		l.Release(balance.Served)
+		l.Release(balance.Outcome{Class: balance.Served}, 0)
 		g.Acquire(row, nil, tried(), 0)
 		c.ClearRow(row)
 		take(t, c)
@@ -233,7 +233,7 @@ func TestMapRefuses(t *testing.T) {
 		{"a word and a half", memory(12), "1 words"},
 		{"zeros", memory(1 << 20), "begin with 0x0"},
 		{"magic", altered(0, 7, 0), "begin with 0x7"},
-		{"layout", altered(1, 1, 0), "layout 1, this program has 2"},
+		{"layout", altered(1, 1, 0), "layout 1, this program has 3"},
 		{"rows", altered(2, 4, 0), "4 rows for 20 hosts"},
 		{"no rows", altered(2, 0, 0), "0 rows"},
 		{"too many rows", altered(2, 1<<40, 0), "rows"},

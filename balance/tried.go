@@ -7,17 +7,43 @@ type Tried struct {
 	high  []uint64 // the others; allocated when one of them is tried
 	count int
 
-	now       int64 // of the choice, in ms on CLOCK_MONOTONIC
-	due       int   // a host that was passed over though its pause is over, or -1
-	passed    bool  // a host was passed over since it is down
-	desperate bool  // hosts that are down will do
+	choice
+}
+
+// choice is what came up while a host was chosen.
+type choice struct {
+	now       int64 // in ms on CLOCK_MONOTONIC
+	tier      int   // which of the group's tiers is in turn
+	due       int32 // one more than a host that was passed over though its pause is over, or zero
+	trial     int32 // one more than a host that was passed over though its ejection is over, or zero
+	drained   int32 // one more than a host that was passed over and is drained now, or zero
+	passed    bool  // a host was passed over since it is unfit
+	desperate bool  // hosts that are unfit will do
+	stuck     bool  // the client is to have the host that it had before
+	full      bool  // a host was passed over since it has no room
 }
 
 // begin prepares a choice.
-func (t *Tried) begin(now int64) { t.now, t.due, t.passed, t.desperate = now, -1, false, false }
+func (t *Tried) begin(now int64) { t.choice = choice{now: now} }
+
+// again prepares a choice anew because the one that was made did not hold.
+func (t *Tried) again() {
+	t.choice = choice{now: t.now, drained: t.drained}
+}
 
 // Due is a host that the last Acquire has passed over since it is down, and that it is time to probe; false if there is none.
-func (t *Tried) Due() (int, bool) { return t.due, t.passed && t.due >= 0 }
+func (t *Tried) Due() (int, bool) { return int(t.due) - 1, t.passed && t.due > 0 }
+
+// Full reports whether the last Acquire, which had no host to offer, would have had one but for the bound on its leases.
+func (t *Tried) Full() bool { return t.full }
+
+// News is what people are to be told of a host that the last Acquire has passed over; Unchanged if there is nothing.
+func (t *Tried) News() (host int, c Change) {
+	if t.drained == 0 {
+		return -1, Change{}
+	}
+	return int(t.drained) - 1, Change{State: Drained}
+}
 
 // Add puts host i into the set.
 func (t *Tried) Add(i int) {

@@ -408,11 +408,11 @@ func (x *exchange) goOn() {
 
 // dropHost closes the connection to the host, if there is one, and gives the lease back. A host that has not got the whole
 // request must not take what it has for that: its connection is reset.
-func (x *exchange) dropHost(o balance.Outcome) {
+func (x *exchange) dropHost(how balance.Class) {
 	if c := x.host.Conn; c != nil && (!x.request.done || x.up.Holding() || x.deaf) {
 		c.Reset()
 	}
-	x.host.Release(o)
+	x.host.Release(balance.Outcome{Class: how})
 }
 
 // abort ends the exchange, and the client's connection by a reset. If it was the host that failed, the client is first to get

@@ -20,7 +20,11 @@ func byName(t testing.TB, g *upstream.Group, names ...string) *upstream.Group {
 
 func balanced(t testing.TB, g *upstream.Group, algorithm string, names ...string) *upstream.Group {
 	t.Helper()
-	b, err := balance.New(algorithm, names)
+	hosts := make([]balance.Spec, len(names))
+	for i, name := range names {
+		hosts[i] = balance.Spec{Name: name, Weight: 1}
+	}
+	b, err := balance.New(algorithm, hosts)
 	if err != nil {
 		t.Fatal(err)
 	}

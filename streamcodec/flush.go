@@ -54,7 +54,7 @@ func (s *Session) flush(r Reason, err error) bool {
 	h.From.Reset()
 	s.reverse(h).Release(loop)
 	if h == &s.down {
-		s.lease.Release(balance.Served)
+		s.lease.Release(balance.Outcome{Class: balance.Served}, loop.Monotonic())
 	}
 	s.state, s.why, h.failure = stateFlush, r, err
 	loop.Disarm(&s.timer)

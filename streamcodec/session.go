@@ -395,7 +395,7 @@ func (s *Session) finish(r Reason, err error) bool {
 	}
 	s.up.Release(loop)
 	s.down.Release(loop)
-	s.lease.Release(balance.Served)
+	s.lease.Release(balance.Outcome{Class: balance.Served}, loop.Monotonic())
 	s.server.ended(s, r, err)
 	return false
 }

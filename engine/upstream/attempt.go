@@ -127,8 +127,13 @@ func (a *Attempt) Cancel() {
 	if waited { // while the lease is held: a host that nobody holds may be another one in a moment
 		k.probe(g, host)
 	}
-	a.lease.Release(balance.Unused)
+	a.release(balance.Unused)
 	a.recycle()
+}
+
+// release gives the lease back, which has ended so.
+func (a *Attempt) release(how balance.Class) {
+	a.lease.Release(balance.Outcome{Class: how}, a.connector.loop.Monotonic())
 }
 
 // close closes the connection to the current address.
@@ -202,7 +207,7 @@ func (a *Attempt) pursue() {
 	}
 	if refused {
 		a.last = ErrSuspect
-		a.lease.Release(balance.Failed)
+		a.release(balance.Failed)
 		if held {
 			// It may be the end of a chain. Another host would answer through all of it, and keep it.
 			a.fail()
@@ -302,7 +307,7 @@ func (a *Attempt) nextAddr() {
 			return
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 			// Not the host's fault, and the next one would fare no better.
-			a.lease.Release(balance.Unused)
+			a.release(balance.Unused)
 			a.end(fmt.Errorf("upstream: while making a socket to connect to %s: %w", a.host().Label, err))
 			return
 		default:

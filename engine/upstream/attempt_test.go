@@ -45,7 +45,7 @@ func TestSuccess(t *testing.T) {
 	})
 	c.greeting("a")
 	expect(t, g, "connected", []int64{1}, []int64{0})
-	w.loop.Do(func() { c.lease.Release(balance.Unused) })
+	w.loop.Do(func() { c.lease.Release(balance.Outcome{Class: balance.Unused}, 0) })
 	expect(t, g, "released", []int64{0}, []int64{0})
 }
 
@@ -295,7 +295,7 @@ func TestUnixHosts(t *testing.T) {
 	if u := c.trace.ForLog(); u.Host != app || u.Addr.IsValid() || !u.Connected || u.Tries != 2 {
 		t.Errorf("logged: %+v", u)
 	}
-	w.loop.Do(func() { c.lease.Release(balance.Unused) })
+	w.loop.Do(func() { c.lease.Release(balance.Outcome{Class: balance.Unused}, 0) })
 	own := w.group(app)
 	own.Self = upstream.NewSelf()
 	own.Self.ListenUnix([]string{"/elsewhere", strings.TrimPrefix(app, "unix:")})

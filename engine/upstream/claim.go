@@ -17,8 +17,9 @@ type Claim struct {
 	// Trace says what was tried. It stays when the claim is released.
 	Trace Trace
 
-	tried   balance.Tried
-	attempt *Attempt // nil unless one is under way
+	connector *Connector
+	tried     balance.Tried
+	attempt   *Attempt // nil unless one is under way
 }
 
 // Acquire gets c, which holds nothing, a connection to a host of g: the idle one that was used last, or a new one. A host that
@@ -27,7 +28,7 @@ type Claim struct {
 //
 // Connected is told ErrNoHost itself if no host was tried.
 func (k *Connector) Acquire(g *Group, c *Claim, key []byte, owner Owner) {
-	c.Group, c.Trace.Began = g, k.loop.Now()
+	c.connector, c.Group, c.Trace.Began = k, g, k.loop.Now()
 	c.tried.Clear()
 	if !k.Lease(g, &c.Lease, key, &c.tried) {
 		owner.Connected(ErrNoHost)
@@ -84,7 +85,9 @@ func (c *Claim) Release(o balance.Outcome) {
 		c.attempt.Cancel()
 	}
 	c.close()
-	c.Lease.Release(o)
+	if c.Lease.Held() {
+		c.Lease.Release(o, c.connector.loop.Monotonic())
+	}
 }
 
 // close closes the connection, if there is one.

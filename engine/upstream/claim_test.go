@@ -34,7 +34,7 @@ func (c *claimant) Connected(err error) {
 
 func (w *world) claimant() *claimant {
 	c := &claimant{Probe: w.loop.Probe(), w: w}
-	w.t.Cleanup(func() { w.loop.Do(func() { c.Release(balance.Unused) }) })
+	w.t.Cleanup(func() { w.loop.Do(func() { c.Release(balance.Outcome{Class: balance.Unused}) }) })
 	return c
 }
 
@@ -97,7 +97,7 @@ func (c *claimant) acquire(g *upstream.Group) error {
 func (c *claimant) keep() {
 	c.w.loop.Do(func() {
 		c.Keep(0)
-		c.Release(balance.Unused)
+		c.Release(balance.Outcome{Class: balance.Unused})
 	})
 }
 
@@ -156,7 +156,7 @@ func TestAcquireGoesOn(t *testing.T) {
 	ends.Close()
 	c.expect(c.await(func() { w.Renew(&c.Claim, nil, c) }), 1, false, 4)
 	w.idle(1)
-	w.loop.Do(func() { c.Release(balance.Unused) })
+	w.loop.Do(func() { c.Release(balance.Outcome{Class: balance.Unused}) })
 	expect(t, g, "released", []int64{0, 0}, []int64{1, 0})
 }
 
@@ -181,8 +181,8 @@ func TestReleaseWhileConnecting(t *testing.T) {
 		if !c.Lease.Held() || c.Conn != nil {
 			t.Errorf("while it is being connected: %+v", c.Claim)
 		}
-		c.Release(balance.Unused)
-		c.Release(balance.Unused)
+		c.Release(balance.Outcome{Class: balance.Unused})
+		c.Release(balance.Outcome{Class: balance.Unused})
 		if c.Lease.Held() || len(c.outcome) != 0 {
 			t.Errorf("a lease is held: %v; told %v", c.Lease.Held(), c.outcome)
 		}

@@ -70,7 +70,7 @@ func (p *probe) end() {
 		p.attempt.Cancel()
 	}
 	p.conn.Close()
-	p.lease.Release(balance.Unused)
+	p.lease.Release(balance.Outcome{}, p.connector.loop.Monotonic())
 	p.connector.probes = slices.DeleteFunc(p.connector.probes, func(q *probe) bool { return q == p })
 }
 

@@ -89,7 +89,7 @@ func TestProbeResolves(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.loop.Do(func() { c.lease.Release(balance.Unused) })
+		w.loop.Do(func() { c.lease.Release(balance.Outcome{Class: balance.Unused}, 0) })
 		return c.said(4) == "good"
 	})
 }

@@ -89,7 +89,7 @@ func TestProbesTell(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.loop.Do(func() { c.lease.Release(balance.Unused); c.conn.Close() })
+		w.loop.Do(func() { c.lease.Release(balance.Outcome{Class: balance.Unused}, 0); c.conn.Close() })
 		return len(lines) > 0
 	})
 	if got := <-lines; got != "PROXY UNKNOWN\r\n" {

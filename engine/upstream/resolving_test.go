@@ -130,7 +130,7 @@ func TestAddressesInTurn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.loop.Do(func() { c.lease.Release(balance.Unused) })
+		w.loop.Do(func() { c.lease.Release(balance.Outcome{Class: balance.Unused}, 0) })
 		reached[c.said(1)]++
 	}
 	if reached["a"] < 5 || reached["b"] < 5 {
@@ -367,7 +367,7 @@ func TestManyAttempts(t *testing.T) {
 			if err := c.result(); err != nil {
 				t.Fatal(err)
 			}
-			w.loop.Do(func() { c.lease.Release(balance.Served) })
+			w.loop.Do(func() { c.lease.Release(balance.Outcome{Class: balance.Served}, 0) })
 		}
 	}
 	for i := range g.Hosts {

@@ -70,7 +70,7 @@ func (a *Attempt) reached() {
 // unreachable gives the lease of a host back that could not be reached, and tells all who choose hosts, if it was its fault.
 func (a *Attempt) unreachable() {
 	if a.verdict.err == nil {
-		a.lease.Release(balance.Unused)
+		a.release(balance.Unused)
 		return
 	}
 	switch c := a.lease.Unreachable(a.connector.loop.Monotonic()); c.State {
@@ -79,7 +79,7 @@ func (a *Attempt) unreachable() {
 	case balance.StillDown:
 		a.log(slog.LevelWarn, "upstream: a host is still down", a.verdict, "down_for", seconds(c.Since), "failed", c.Failed)
 	}
-	a.lease.Release(balance.Failed)
+	a.release(balance.Failed)
 }
 
 // log writes a line about the leased host.

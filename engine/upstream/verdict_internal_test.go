@@ -80,7 +80,11 @@ func TestPatience(t *testing.T) {
 		if c.algorithm == "" {
 			c.algorithm = "first"
 		}
-		b, err := balance.New(c.algorithm, c.names)
+		hosts := make([]balance.Spec, c.hosts)
+		for i, name := range c.names {
+			hosts[i].Name = name
+		}
+		b, err := balance.New(c.algorithm, hosts)
 		if err != nil {
 			t.Fatal(err)
 		}

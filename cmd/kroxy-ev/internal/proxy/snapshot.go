@@ -180,17 +180,17 @@ func usedGroups(cfg *config.Config) []groupUse {
 
 // makeGroups builds the groups that traffic goes to. Their hosts are counted under ids, as HostKeys has them.
 func (p *Proxy) makeGroups(cfg *config.Config, ids []int) (groups, error) {
-	_, places := HostKeys(cfg)
+	keys, places := HostKeys(cfg)
 	made := make(groups)
 	for _, use := range usedGroups(cfg) {
-		own := make([]int, len(use.group.Hosts))
+		own, specs := make([]int, len(use.group.Hosts)), make([]balance.Spec, len(use.group.Hosts))
 		for i, at := range places[use.group] {
 			if at >= len(ids) {
 				return nil, fmt.Errorf("kroxy-ev: there are %d ids of hosts, too few", len(ids))
 			}
-			own[i] = ids[at]
+			own[i], specs[i] = ids[at], hostSpec(use.group.Hosts[i], keys[at])
 		}
-		g, err := p.newGroup(cfg, use, own)
+		g, err := p.newGroup(cfg, use, own, specs)
 		if err != nil {
 			return nil, err
 		}
@@ -199,18 +199,15 @@ func (p *Proxy) makeGroups(cfg *config.Config, ids []int) (groups, error) {
 	return made, nil
 }
 
-// newGroup builds a group whose hosts are counted under these ids.
-func (p *Proxy) newGroup(cfg *config.Config, use groupUse, ids []int) (*upstream.Group, error) {
+// hostSpec is how h, which has that key, is chosen.
+func hostSpec(h config.Host, key string) balance.Spec {
+	return balance.Spec{ID: key, Name: h.Matches(), Weight: 1}
+}
+
+// newGroup builds a group whose hosts are counted under these ids, and chosen as specs say.
+func (p *Proxy) newGroup(cfg *config.Config, use groupUse, ids []int, specs []balance.Spec) (*upstream.Group, error) {
 	from := use.group
-	var names []string
-	for _, h := range from.Hosts {
-		names = append(names, h.Matches())
-	}
-	algorithm, err := balance.New(from.Algorithm, names)
-	if err != nil {
-		return nil, err
-	}
-	counted, err := balance.NewGroupOf(ids, algorithm, p.counters)
+	counted, err := balance.NewGroupOf(ids, balance.Options{Algorithm: from.Algorithm, Hosts: specs}, p.counters)
 	if err != nil {
 		return nil, err
 	}
