@@ -25,7 +25,7 @@ func TestTimeout(t *testing.T) {
 				d.slow("a", time.Hour, deaf)
 				d.set("a", "10.0.0.1")
 				var told reports
-				r := resolve.New(resolve.Options{Lookup: d.lookup, Timeout: 3 * time.Second, Report: told.add})
+				r := resolve.New(resolve.Options{Lookup: d.lookup, Settings: resolve.Settings{Timeout: 3 * time.Second}, Report: told.add})
 				defer r.Close()
 				start := time.Now()
 				a := r.Name("a")
@@ -70,7 +70,7 @@ func TestSlowNamesDelayNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDNS()
-		r := resolve.New(resolve.Options{Lookup: d.lookup, Timeout: 5 * time.Second})
+		r := resolve.New(resolve.Options{Lookup: d.lookup, Settings: resolve.Settings{Timeout: 5 * time.Second}})
 		defer r.Close()
 		for i := range 63 {
 			name := fmt.Sprint("slow", i)
@@ -91,7 +91,7 @@ func TestLookupsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDNS()
-		r := resolve.New(resolve.Options{Lookup: d.lookup, Timeout: 5 * time.Second})
+		r := resolve.New(resolve.Options{Lookup: d.lookup, Settings: resolve.Settings{Timeout: 5 * time.Second}})
 		defer r.Close()
 		for i := range 100 {
 			name := fmt.Sprint("deaf", i)
@@ -119,7 +119,7 @@ func TestLateFailureIsIgnored(t *testing.T) {
 		d := newDNS()
 		d.slow("a", 10*time.Second, true)
 		var told reports
-		r := resolve.New(resolve.Options{Lookup: d.lookup, Timeout: 3 * time.Second, Report: told.add})
+		r := resolve.New(resolve.Options{Lookup: d.lookup, Settings: resolve.Settings{Timeout: 3 * time.Second}, Report: told.add})
 		defer r.Close()
 		a := r.Name("a")
 		time.Sleep(10 * time.Second)
@@ -139,7 +139,7 @@ func TestAnswerAtTheLastMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told sync.Map
 		r := resolve.New(resolve.Options{
-			Timeout: time.Second,
+			Settings: resolve.Settings{Timeout: time.Second},
 			Lookup: func(ctx context.Context, _ string) ([]netip.Addr, time.Duration, error) {
 				<-ctx.Done()
 				return addrs("10.0.0.1"), resolve.UnknownTTL, nil
@@ -168,7 +168,7 @@ func TestQueueingCountsAsLookingUp(t *testing.T) {
 		r := resolve.New(resolve.Options{Lookup: func(ctx context.Context, _ string) ([]netip.Addr, time.Duration, error) {
 			<-block
 			return nil, 0, errNoHost
-		}, Timeout: time.Second})
+		}, Settings: resolve.Settings{Timeout: time.Second}})
 		defer r.Close()
 		var all []<-chan outcome
 		for i := range 200 {
@@ -228,7 +228,7 @@ func TestConcurrency(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var calls atomic.Int64
 	r := resolve.New(resolve.Options{
-		Timeout: 2 * time.Millisecond, Refresh: 200 * time.Microsecond, Retry: 100 * time.Microsecond,
+		Settings: resolve.Settings{Timeout: 2 * time.Millisecond}, Refresh: 200 * time.Microsecond, Retry: 100 * time.Microsecond,
 		Report: func(string, error) {},
 		Lookup: func(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
 			switch calls.Add(1) % 4 {

@@ -38,6 +38,24 @@ func lookup(ctx context.Context, name string, w *ttlWatch, own, system *net.Reso
 	return nil, UnknownTTL, err
 }
 
+// lookupService finds the targets of a service by Go's own resolver, as Lookup does addresses. /etc/hosts and other sources know none.
+func lookupService(ctx context.Context, name string) ([]Target, time.Duration, error) {
+	var w ttlWatch
+	return lookupServiceBy(ctx, name, &w, &net.Resolver{PreferGo: true, Dial: w.dial})
+}
+
+func lookupServiceBy(ctx context.Context, name string, w *ttlWatch, own *net.Resolver) ([]Target, time.Duration, error) {
+	_, records, err := own.LookupSRV(ctx, "", "", name)
+	if len(records) == 0 { // else an error is about those that were left out
+		return nil, UnknownTTL, err
+	}
+	var targets []Target
+	for _, r := range records {
+		targets = append(targets, Target{Name: strings.TrimSuffix(r.Target, "."), Port: r.Port, Priority: r.Priority, Weight: r.Weight})
+	}
+	return targets, w.ttl(), nil
+}
+
 // ttlWatch learns the lowest TTL of the answers that come over the connections that it dials: Go's resolver does not tell it. It
 // is for one lookup, whose queries may be under way at the same time. The zero value has seen none.
 type ttlWatch struct {
@@ -144,7 +162,7 @@ func truncated(message []byte) bool {
 	return err == nil && h.Truncated
 }
 
-// lowestTTL is the lowest TTL, in seconds, of the addresses and aliases in a DNS message, if that answers query. Anything else,
+// lowestTTL is the lowest TTL, in seconds, of the addresses, services and aliases in a DNS message, if that answers query. Anything else,
 // such as what somebody else sent to the query's port, reports false.
 func lowestTTL(query, answer []byte) (ttl uint32, ok bool) {
 	var q, p dnsmessage.Parser
@@ -161,7 +179,7 @@ func lowestTTL(query, answer []byte) (ttl uint32, ok bool) {
 		return 0, false
 	}
 	got, err := p.Question()
-	if err != nil || got.Type != want.Type || got.Class != want.Class || !strings.EqualFold(got.Name.String(), want.Name.String()) {
+	if err != nil || !sameQuestion(got, want) {
 		return 0, false
 	}
 	if p.SkipAllQuestions() != nil {
@@ -174,7 +192,7 @@ func lowestTTL(query, answer []byte) (ttl uint32, ok bool) {
 			return ttl, ok
 		}
 		switch r.Type {
-		case dnsmessage.TypeA, dnsmessage.TypeAAAA, dnsmessage.TypeCNAME:
+		case dnsmessage.TypeA, dnsmessage.TypeAAAA, dnsmessage.TypeCNAME, dnsmessage.TypeSRV:
 			ttl, ok = min(ttl, seconds(r.TTL)), true
 		}
 		if p.SkipAnswer() != nil {

@@ -32,6 +32,7 @@ type Name struct {
 
 	reporting sync.Mutex // before mu
 	failing   bool       // what Report was last told
+	excess    bool       // whether there were more addresses than are used
 }
 
 const never = math.MaxInt64
@@ -39,6 +40,7 @@ const never = math.MaxInt64
 // flight is one call of Lookup. It is settled when it has answered or its time was up, whichever comes first; the call
 // may go on after the latter.
 type flight struct {
+	how     *asking
 	settled bool // under Name.mu
 }
 
@@ -86,6 +88,16 @@ func (n *Name) use() {
 	}
 	if now >= n.due.Load() {
 		n.refresh()
+	}
+}
+
+// inUse reports whether the name was used of late.
+func (n *Name) inUse() bool { return n.now()-n.used.Load() < int64(inUse) }
+
+// hasten has the name looked up anew with its next use, if it is one that is looked up, and no lookup is on its way.
+func (n *Name) hasten() {
+	if due := n.due.Load(); due != never {
+		n.due.CompareAndSwap(due, n.now())
 	}
 }
 
@@ -144,7 +156,7 @@ func (n *Name) refresh() {
 	case n.flight != nil: // it ignores its timeout, and there may be only one
 		n.due.Store(n.now() + int64(n.pause))
 	default:
-		n.flight = new(flight)
+		n.flight = &flight{how: n.r.how.Load()}
 		n.due.Store(never)
 		go n.lookup(n.flight)
 	}
@@ -152,7 +164,7 @@ func (n *Name) refresh() {
 
 // lookup is the goroutine of a flight.
 func (n *Name) lookup(f *flight) {
-	ctx, cancel := n.context()
+	ctx, cancel := n.context(f.how.Timeout)
 	defer cancel()
 	select {
 	case n.r.slots <- struct{}{}:
@@ -165,7 +177,7 @@ func (n *Name) lookup(f *flight) {
 		release()
 		n.expire(f, ctx)
 	})
-	addrs, ttl, err := n.r.opts.Lookup(ctx, n.host)
+	addrs, ttl, err := f.how.addrs(ctx, n.host)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -174,12 +186,15 @@ func (n *Name) lookup(f *flight) {
 	n.land(f, addrs, ttl, err)
 }
 
-func (n *Name) context() (context.Context, context.CancelFunc) {
-	t := n.r.opts.Timeout
+func (n *Name) context(t time.Duration) (context.Context, context.CancelFunc) {
 	if t <= 0 {
 		return context.WithCancel(n.r.ctx)
 	}
-	return context.WithTimeoutCause(n.r.ctx, t, fmt.Errorf("no answer within %v: %w", t, context.DeadlineExceeded))
+	return context.WithTimeoutCause(n.r.ctx, t, noAnswerWithin(t))
+}
+
+func noAnswerWithin(t time.Duration) error {
+	return fmt.Errorf("no answer within %v: %w", t, context.DeadlineExceeded)
 }
 
 // expire settles a flight whose time is up, unless it landed meanwhile.
@@ -197,6 +212,9 @@ func (n *Name) land(f *flight, found []netip.Addr, ttl time.Duration, err error)
 	addrs := normalize(found)
 	if err == nil && addrs == nil {
 		err = errors.New("no addresses")
+	}
+	if err == nil {
+		n.reportExcess(len(found), len(addrs))
 	}
 	n.mu.Lock()
 	n.flight = nil
@@ -217,7 +235,7 @@ func (n *Name) settle(f *flight, addrs []netip.Addr, ttl time.Duration, err erro
 			n.answer.Store(newAnswer(addrs, old))
 		}
 		n.err, n.pause = nil, 0
-		n.next(n.goodFor(ttl))
+		n.next(f.how.goodFor(ttl, n.r.opts.Refresh))
 	} else {
 		if !errors.Is(err, ErrClosed) {
 			err = fmt.Errorf("resolve: looking up %s: %w", n.host, err)
@@ -226,6 +244,9 @@ func (n *Name) settle(f *flight, addrs []netip.Addr, ttl time.Duration, err erro
 		n.err = err
 		n.pause = max(n.r.opts.Retry, min(2*n.pause, n.r.opts.Refresh))
 		n.next(n.pause)
+	}
+	if f.how != n.r.how.Load() { // it was not asked as names are now
+		n.due.Store(n.now())
 	}
 	waiters := n.waiters
 	n.waiters = nil
@@ -237,14 +258,6 @@ func (n *Name) settle(f *flight, addrs []netip.Addr, ttl time.Duration, err erro
 	n.report()
 }
 
-// goodFor is for how long an answer is used.
-func (n *Name) goodFor(ttl time.Duration) time.Duration {
-	if ttl < 0 {
-		return n.r.opts.Refresh
-	}
-	return min(max(ttl, minTTL), maxTTL)
-}
-
 // next plans a lookup in so long, or a little later, which takes place if the name is in use then; else when it is used again.
 func (n *Name) next(d time.Duration) {
 	if d > 20 {
@@ -252,7 +265,7 @@ func (n *Name) next(d time.Duration) {
 	}
 	n.due.Store(n.now() + int64(d))
 	time.AfterFunc(d, func() {
-		if n.now()-n.used.Load() < int64(inUse) && n.now() >= n.due.Load() {
+		if n.inUse() && n.now() >= n.due.Load() {
 			n.refresh()
 		}
 	})
@@ -273,6 +286,19 @@ func (n *Name) report() {
 	}
 	n.failing = err != nil
 	n.r.opts.Report(n.host, err)
+}
+
+// reportExcess tells when there begin to be more addresses than are used.
+func (n *Name) reportExcess(found, used int) {
+	if n.r.opts.Excess == nil {
+		return
+	}
+	n.reporting.Lock()
+	defer n.reporting.Unlock()
+	before := n.excess
+	if n.excess = used == maxAddrs && found > used; n.excess && !before {
+		n.r.opts.Excess(n.host, found, used)
+	}
 }
 
 // normalize answers a copy with IPv4 addresses unmapped and without duplicates and zero addresses, nil if none is left, and

@@ -5,46 +5,51 @@
 // answer is kept while later lookups fail, and names do not wait for each other. A name with several addresses gives each
 // its turn, and tries those last that have lately failed.
 //
-// It does not speak DNS (the Lookup function, by default Go's resolver, does) or cache on disk, and it makes no connections: its
-// users say how these went. It is meant for the names of a configuration: a name is never forgotten.
+// Names are asked of the servers that Settings name, or else of this machine's, by Go's resolver. [Services] follow SRV records in the
+// same way, and tell of changes.
+//
+// It does not cache on disk, and it makes no connections to hosts: its users say how these went.
 package resolve
 
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Options are a resolver's settings.
+// Options are what a resolver is made with.
 type Options struct {
-	// Timeout is how long a lookup may take before it counts as failed, its wait for a free slot included; 0 is no
-	// limit but Lookup's own.
-	Timeout time.Duration
-	// Refresh is how old a good answer gets before it is looked up again, if Lookup does not know its TTL; 0 is 30 seconds. A TTL
-	// counts from 1 second up to 5 minutes. A few percent are added by chance, so that names, and processes, that
-	// began together do not go on asking together.
+	// Settings are those to begin with, see Resolver.Follow.
+	Settings
+	// Refresh is how old a good answer gets before it is looked up again, if Lookup does not know its TTL; 0 is 30 seconds. A few
+	// percent are added by chance, so that names, and processes, that began together do not go on asking together.
 	Refresh time.Duration
 	// Retry is the pause after a failed lookup. It doubles with each further failure, up to Refresh. 0 is one second.
 	Retry time.Duration
 	// Lookup finds the addresses of a name and for how long they are good, UnknownTTL if nobody said. It should return
 	// when ctx is done; if it does not, the name fails in time all the same, and is not looked up again before it
-	// returns. nil is the package's Lookup.
+	// returns. nil is what Settings say.
 	Lookup func(ctx context.Context, name string) (addrs []netip.Addr, ttl time.Duration, err error)
 	// Report, if not nil, is told when a name begins to fail and, with a nil error, when it works again: changes only,
 	// in order, one call at a time for a name. It is called from a goroutine of the resolver.
 	Report func(name string, err error)
+	// Excess, if not nil, is told when a name begins to have more addresses than are used. It is called as Report is.
+	Excess func(name string, found, used int)
 }
 
 const (
 	defaultRefresh = 30 * time.Second
 	defaultRetry   = time.Second
-	// minTTL and maxTTL bound what DNS says.
-	minTTL, maxTTL = time.Second, 5 * time.Minute
-	// inUse is for how long after it was last used a name is looked up again by itself; longer than any answer is good for.
+	// inUse is for how long after it was last used a name is looked up again by itself, and not forgotten; longer than any answer is
+	// good for by default.
 	inUse = 10 * time.Minute
+	// fewNames is how many names there are at least before any are forgotten.
+	fewNames = 256
 	// maxAddrs is how many addresses of a name are used.
 	maxAddrs = 256
 	// maxLookups is how many lookups run at once. One that ignores its timeout does not count beyond it: a name has
@@ -58,6 +63,7 @@ var ErrClosed = errors.New("resolve: resolver closed")
 // Resolver holds names. Its methods may be called from any goroutine.
 type Resolver struct {
 	opts  Options
+	how   atomic.Pointer[asking]
 	start time.Time // what Name.due counts from
 	slots chan struct{}
 	ctx   context.Context // done: closed
@@ -65,6 +71,7 @@ type Resolver struct {
 
 	mu    sync.Mutex
 	names map[string]*Name
+	many  int // with so many names, those that nobody uses are forgotten
 }
 
 // New makes a resolver, which the caller has to Close.
@@ -75,17 +82,38 @@ func New(opts Options) *Resolver {
 	if opts.Retry <= 0 {
 		opts.Retry = defaultRetry
 	}
-	if opts.Lookup == nil {
-		opts.Lookup = Lookup
-	}
 	r := &Resolver{
 		opts:  opts,
 		start: time.Now(),
 		slots: make(chan struct{}, maxLookups),
 		names: make(map[string]*Name),
+		many:  fewNames,
 	}
+	r.follow(opts.Settings)
 	r.ctx, r.close = context.WithCancelCause(context.Background())
 	return r
+}
+
+// Follow has names looked up by other settings from now on. Those that are known are looked up anew with their next use; a lookup that
+// is on its way ends as it has begun, and is not relied on for long.
+func (r *Resolver) Follow(s Settings) {
+	if r.how.Load().equal(s.withDefaults()) {
+		return
+	}
+	r.follow(s)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range r.names {
+		n.hasten()
+	}
+}
+
+func (r *Resolver) follow(s Settings) {
+	how := newAsking(s)
+	if r.opts.Lookup != nil {
+		how.addrs = r.opts.Lookup
+	}
+	r.how.Store(how)
 }
 
 // Close ends lookups, tells those who wait ErrClosed, and starts no more lookups. Answers stay readable. It does not
@@ -103,10 +131,21 @@ func (r *Resolver) Name(host string) *Name {
 	defer r.mu.Unlock()
 	n := r.names[key]
 	if n == nil {
+		r.forget()
 		n = newName(r, host)
 		r.names[key] = n
 	}
 	return n
+}
+
+// forget forgets the names that nobody uses, if there are many: those of a service's hosts come and go. Whoever holds such a Name may
+// go on with it.
+func (r *Resolver) forget() {
+	if len(r.names) < r.many {
+		return
+	}
+	maps.DeleteFunc(r.names, func(_ string, n *Name) bool { return !n.inUse() })
+	r.many = max(fewNames, 2*len(r.names))
 }
 
 // parseLiteral reads an IP address. Brackets are for IPv6 (RFC 3986, section 3.2.2); a zone keeps its letter case.

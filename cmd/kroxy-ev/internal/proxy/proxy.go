@@ -67,7 +67,7 @@ func New(cfg *config.Config, opened Sockets, t Table, log *slog.Logger) (*Proxy,
 	p.limited = loglimit.New(log.Handler())
 	p.traffic = slog.New(p.limited)
 	p.signers = tlsconn.NewSigners(p.loops)
-	p.resolver = resolve.New(resolve.Options{Timeout: resolveTimeout(cfg), Report: p.resolveChanged})
+	p.resolver = resolve.New(resolve.Options{Settings: resolve.Settings{Timeout: resolveTimeout(cfg)}, Report: p.resolveChanged})
 	if err := p.open(cfg, opened, t); err != nil {
 		opened.Close()
 		p.Close()

@@ -1,0 +1,318 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Target is where a service is offered: an SRV record (RFC 2782).
+type Target struct {
+	Name     string // absolute, without the dot at its end
+	Port     uint16
+	Priority uint16 // those with the lowest come first, others stand in for them
+	Weight   uint16 // among those of one priority
+}
+
+const (
+	// maxTargets is how many targets of a service are used.
+	maxTargets = 1000
+	// changeSpacing is the pause between two changes that are told, at least: each may cost a reload.
+	changeSpacing = time.Second
+	// toldTargets is how many refused targets a line names.
+	toldTargets = 5
+)
+
+// errNotOffered is the error of an answer whose targets are all refused.
+var errNotOffered = errors.New("the service is offered nowhere")
+
+// ServicesOptions are what Services are made with.
+type ServicesOptions struct {
+	// Lookup finds the targets of a service and for how long they are good, UnknownTTL if nobody said; nil is what Settings say. It
+	// returns when ctx is done.
+	Lookup func(ctx context.Context, name string) (targets []Target, ttl time.Duration, err error)
+	// Log is told what people should know; nil is nobody.
+	Log *slog.Logger
+}
+
+// Services are the services that a configuration names by their SRV records. Each is looked up in the background when its answer has
+// grown old, used or not, and keeps its last answer while lookups fail. The methods may be called from any goroutine.
+type Services struct {
+	opts    ServicesOptions
+	changed chan struct{}
+	slots   chan struct{}
+
+	mu    sync.Mutex
+	how   *asking
+	known map[string]*service
+	kept  map[string][]Target // answers of those that are not followed yet
+	told  time.Time           // when a change was told last
+	due   *time.Timer         // tells the next; nil if there is none
+}
+
+// service is one of them.
+type service struct {
+	name    string
+	end     context.CancelFunc
+	tried   chan struct{} // closed when its first lookup is over
+	targets []Target      // immutable; nil if there was no answer yet
+
+	// What people were told last.
+	failing bool
+	refused string
+	excess  bool
+}
+
+// NewServices makes one that follows no services yet. The caller has to Close it.
+func NewServices(opts ServicesOptions) *Services {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Services{opts: opts, changed: make(chan struct{}, 1), slots: make(chan struct{}, maxLookups), known: make(map[string]*service)}
+}
+
+// Keep gives the answers of a predecessor: they are those of its services until others come.
+func (s *Services) Keep(answers map[string][]Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = answers
+}
+
+// Follow has these services looked up, by these settings, and no others. Those that are known keep their answers.
+func (s *Services) Follow(names []string, set Settings) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	anew := s.how == nil || !s.how.equal(set.withDefaults())
+	if anew {
+		s.how = newAsking(set)
+		if s.opts.Lookup != nil {
+			s.how.targets = s.opts.Lookup
+		}
+	}
+	for name, one := range s.known {
+		if wanted := slices.Contains(names, name); anew || !wanted {
+			one.end()
+			if !wanted {
+				delete(s.known, name)
+			}
+		}
+	}
+	for _, name := range names {
+		one := s.known[name]
+		if one != nil && !anew {
+			continue
+		}
+		if one == nil {
+			one = &service{name: name, targets: s.kept[name]}
+			s.known[name] = one
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		one.end, one.tried = cancel, make(chan struct{})
+		go s.follow(ctx, one, s.how, one.tried)
+	}
+}
+
+// Wait waits until each service was looked up once, with or without an answer, or ctx is done.
+func (s *Services) Wait(ctx context.Context) {
+	s.mu.Lock()
+	all := make([]<-chan struct{}, 0, len(s.known))
+	for _, one := range s.known {
+		all = append(all, one.tried)
+	}
+	s.mu.Unlock()
+	for _, tried := range all {
+		select {
+		case <-tried:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Answers are the targets of each service that has had an answer, sorted: by priority, then the heaviest first. They are not to be
+// changed.
+func (s *Services) Answers() map[string][]Target {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[string][]Target, len(s.known))
+	for name, one := range s.known {
+		if one.targets != nil {
+			all[name] = one.targets
+		}
+	}
+	return all
+}
+
+// Changed has something to receive when Answers have changed since it last had, at most once in a second.
+func (s *Services) Changed() <-chan struct{} { return s.changed }
+
+// Again has Changed tell again in a while, for whoever could not act upon a change.
+func (s *Services) Again() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell(changeSpacing * 5)
+}
+
+// Close ends lookups. Answers stay.
+func (s *Services) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.known {
+		one.end()
+	}
+	if s.due != nil {
+		s.due.Stop()
+	}
+}
+
+// follow is the goroutine of a service, until ctx is done.
+func (s *Services) follow(ctx context.Context, one *service, how *asking, tried chan struct{}) {
+	pause := time.Duration(0)
+	for first := true; ; first = false {
+		targets, ttl, err := s.lookup(ctx, one.name, how)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := how.goodFor(ttl, defaultRefresh)
+		if err = s.settle(ctx, one, targets, err); err != nil {
+			pause = max(defaultRetry, min(2*pause, defaultRefresh))
+			wait = pause
+		} else {
+			pause = 0
+		}
+		if first {
+			close(tried)
+		}
+		select {
+		case <-time.After(wait + rand.N(wait/20)):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lookup looks a service up when there is a free slot.
+func (s *Services) lookup(ctx context.Context, name string, how *asking) ([]Target, time.Duration, error) {
+	if how.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, how.Timeout, noAnswerWithin(how.Timeout))
+		defer cancel()
+	}
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return nil, UnknownTTL, context.Cause(ctx)
+	}
+	targets, ttl, err := how.targets(ctx, name)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return targets, ttl, err
+}
+
+// settle makes the outcome of a lookup known, and returns what was wrong with it.
+func (s *Services) settle(ctx context.Context, one *service, found []Target, err error) error {
+	targets, refused := arrange(found)
+	if err == nil && len(targets) == 0 {
+		err = errNotOffered
+		if len(refused) > 0 {
+			err = fmt.Errorf("%w: %s", err, strings.Join(refused[:min(len(refused), toldTargets)], "; "))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() != nil { // others follow it now, or nobody
+		return nil
+	}
+	s.report(one, refused, len(targets), err)
+	targets = targets[:min(len(targets), maxTargets)]
+	if err == nil && !slices.Equal(targets, one.targets) {
+		one.targets = targets
+		s.tell(0)
+	}
+	return err
+}
+
+// report tells people what has changed: that lookups fail or no longer do, that targets are refused, or too many. s.mu is held.
+func (s *Services) report(one *service, refused []string, targets int, err error) {
+	log := s.opts.Log.With("service", one.name)
+	if failing := err != nil; failing != one.failing {
+		one.failing = failing
+		if failing {
+			log.Warn("resolve: the hosts of a service cannot be found out, those known stay", "hosts", len(one.targets), "error", err)
+		} else {
+			log.Info("resolve: the hosts of a service can be found out again")
+		}
+	}
+	if err != nil {
+		return
+	}
+	if text := strings.Join(refused, "; "); text != one.refused {
+		one.refused = text
+		for _, reason := range refused[:min(len(refused), toldTargets)] {
+			log.Warn("resolve: a host of a service is not used: "+reason, "refused", len(refused))
+		}
+	}
+	if excess := targets > maxTargets; excess != one.excess {
+		one.excess = excess
+		if excess {
+			log.Warn("resolve: a service has more hosts than are used, those of the lowest priority and of the least weight are left out", "hosts", targets, "used", maxTargets)
+		}
+	}
+}
+
+// tell has a change told in so long, or when enough time has passed since the last. s.mu is held.
+func (s *Services) tell(after time.Duration) {
+	if s.due != nil {
+		return
+	}
+	after = max(after, time.Until(s.told.Add(changeSpacing)))
+	s.due = time.AfterFunc(after, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.due, s.told = nil, time.Now()
+		select {
+		case s.changed <- struct{}{}:
+		default:
+		}
+	})
+}
+
+// arrange sorts targets, each once, and leaves out those that lead nowhere, for the reasons that it returns.
+func arrange(found []Target) (targets []Target, refused []string) {
+	for _, t := range found {
+		switch {
+		case t.Name == "":
+			refused = append(refused, `its target is ".", which says that there is none`)
+		case t.Port == 0:
+			refused = append(refused, fmt.Sprintf("its target is %s, and the port is 0", t.Name))
+		default:
+			t.Name = strings.ToLower(t.Name)
+			targets = append(targets, t)
+		}
+	}
+	slices.Sort(refused)
+	slices.SortFunc(targets, func(a, b Target) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Weight, a.Weight), strings.Compare(a.Name, b.Name), cmp.Compare(a.Port, b.Port))
+	})
+	type place struct {
+		name string
+		port uint16
+	}
+	seen := make(map[place]bool, len(targets))
+	targets = slices.DeleteFunc(targets, func(t Target) bool {
+		at := place{t.Name, t.Port}
+		again := seen[at]
+		seen[at] = true
+		return again
+	})
+	return targets, slices.Compact(refused)
+}
