@@ -200,6 +200,38 @@ func TestCloseWhilePaused(t *testing.T) {
 	})
 }
 
+// A client gets the descriptor of what is kept for later, and nobody has to wait.
+func TestListenerHasDescriptorsGivenUp(t *testing.T) {
+	t.Parallel()
+	if !enginetest.Child(t) {
+		return
+	}
+	g := newGate(t, nil)
+	var plugs []int
+	asked := 0
+	g.Do(func() {
+		g.WhenShort(func() bool {
+			asked++
+			_ = unix.Close(plugs[0])
+			plugs = plugs[1:]
+			return true
+		})
+		g.WhenShort(func() bool { return false })
+		g.dial(t)
+		g.queued(t, 1)
+		plugs = useUpFiles(t)
+	})
+	g.probe.Await(t, "the client", func() bool { return len(g.held) == 1 })
+	g.Do(func() {
+		if asked != 1 || len(g.pauses) != 0 {
+			t.Errorf("asked %d times to give up, %d pauses", asked, len(g.pauses))
+		}
+		for _, fd := range plugs {
+			_ = unix.Close(fd)
+		}
+	})
+}
+
 func TestListenerRunsOutOfDescriptors(t *testing.T) {
 	if !enginetest.Child(t) {
 		return

@@ -98,10 +98,13 @@ func (l *Listener) acceptOne() bool {
 		return false
 	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 		l.opts.Limit.release()
-		l.pause(errno)
-		if errno == unix.EMFILE {
-			l.loop.spent.giveUp()
+		if !queued(l.conn.fd) {
+			return false // the kernel wants a descriptor before it looks whether somebody is there
 		}
+		if errno == unix.EMFILE && l.loop.giveUp() {
+			return true
+		}
+		l.pause(errno)
 		return false
 	}
 	// Errors of the connection that was waiting (accept(2)): the next one may be well.

@@ -39,7 +39,8 @@ type Loop struct {
 	buffers bufferPool
 	pipes   pipePool
 	spent   spentSockets
-	wanting []*Listener // that have had to pause since they last accepted, the longest ago first
+	short   []func() bool // see WhenShort
+	wanting []*Listener   // that have had to pause since they last accepted, the longest ago first
 
 	timerfd Conn
 	armed   int64 // the tick at which timerfd is set to fire; see setTimer
@@ -202,6 +203,19 @@ func (l *Loop) Buffer(n int) []byte { return l.buffers.get(n) }
 
 // FreeBuffer takes back what Buffer returned.
 func (l *Loop) FreeBuffer(b []byte) { l.buffers.put(b) }
+
+// WhenShort has giveUp called, on the loop, when descriptors have run out and a client waits for one: it is to close what is kept for
+// later, and to report whether there was something.
+func (l *Loop) WhenShort(giveUp func() bool) { l.short = append(l.short, giveUp) }
+
+// giveUp closes what is kept for later, because descriptors have run out. It reports whether there was something.
+func (l *Loop) giveUp() bool {
+	had := l.spent.giveUp()
+	for _, giveUp := range l.short {
+		had = giveUp() || had
+	}
+	return had
+}
 
 // TakePipe returns an empty pipe, or nil if the loop has as many as it may: then copy.
 func (l *Loop) TakePipe() *Pipe { return l.pipes.take() }

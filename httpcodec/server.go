@@ -67,7 +67,7 @@ type Server struct {
 func NewServer(loop *engine.Loop, o Options) *Server {
 	return &Server{
 		loop: loop, connector: o.Connector, watch: o.Connector.Watch(), opener: opening.NewOpener(loop, o.TLS), log: o.Log,
-		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Log: o.Log}),
+		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Connector: o.Connector, Log: o.Log}),
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 
 // Options configures a Server.
 type Options struct {
-	// Connector makes the connections to hosts, on the same loop.
+	// Connector makes the connections to hosts, on the same loop. Those of sessions and tunnels count as its Others.
 	Connector *upstream.Connector
 	// TLS makes handshakes with clients, on the same loop; it may be nil where no entry asks for them.
 	TLS *tlsconn.Handshaker
@@ -37,7 +37,7 @@ type Stats struct {
 type Server struct {
 	loop      *engine.Loop
 	connector *upstream.Connector
-	watch     *upstream.Watch // nil where there is no connector, since there are no listeners
+	watch     *upstream.Watch // nil before there are listeners
 	opener    *opening.Opener
 	routing   route.Request
 	log       *slog.Logger
@@ -55,9 +55,7 @@ type Server struct {
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
 	v := &Server{loop: loop, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), log: o.Log}
-	if v.connector != nil {
-		v.watch = v.connector.Watch()
-	}
+	v.connector.Others(func() int { return int(v.stats.Active.Load()) })
 	return v
 }
 
@@ -65,6 +63,9 @@ func NewServer(loop *engine.Loop, o Options) *Server {
 // returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
 // There may be several listeners; each may be closed before Shutdown.
 func (v *Server) Serve(fd int, e *Entry, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
+	if v.watch == nil {
+		v.watch = v.connector.Watch()
+	}
 	return v.listeners.Open(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: e.accept, Paused: paused})
 }
 

@@ -38,7 +38,7 @@ type Connector struct {
 	pools  map[*Group]*pool // of groups, those that connections were acquired for
 	kept   int              // idle connections in pools
 	busy   int              // connections in use, of those groups for which demand is counted
-	others func() int       // how many connections that are of no pool are in use; nil if there are none
+	others []func() int     // how many connections that are of no pool are in use
 
 	watches []*Watch // for chains, of each codec
 	probes  []*probe // that are on their way
@@ -51,7 +51,9 @@ type Connector struct {
 // speak TLS by tls, which may be nil where there are none. What people should know of hosts is logged to log. No connection is
 // kept idle before Swap. Close it before the loop.
 func NewConnector(loop *engine.Loop, row int, tls *tlsconn.Handshaker, log *slog.Logger) *Connector {
-	return &Connector{loop: loop, row: row, tls: tls, log: log, groups: NewGroups(nil, 0, 0), pools: make(map[*Group]*pool)}
+	k := &Connector{loop: loop, row: row, tls: tls, log: log, groups: NewGroups(nil, 0, 0), pools: make(map[*Group]*pool)}
+	loop.WhenShort(k.giveUp)
+	return k
 }
 
 // Attempt is one connection's way to a host. It exists only until the outcome is known.

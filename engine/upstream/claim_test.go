@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kroxy-ev/balance"
+	"kroxy-ev/engine"
 	"kroxy-ev/engine/enginetest"
 	"kroxy-ev/engine/upstream"
 )
@@ -252,6 +253,70 @@ func TestIdleConnectionsAreGivenUp(t *testing.T) {
 		t.Error(err)
 	}
 	w.idle(0)
+	for _, fd := range taken {
+		unix.Close(fd)
+	}
+}
+
+// A client who could not be accepted otherwise gets the descriptor of an idle connection.
+func TestIdleConnectionsAreGivenUpForClients(t *testing.T) {
+	if !enginetest.Child(t) {
+		return
+	}
+	w := newWorld(t)
+	// The host does not accept: it has the same descriptors.
+	ln, err := net.Listen("tcp", enginetest.Loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c := w.claimant()
+	c.expect(c.acquire(w.keeps(w.group(ln.Addr()), 1)), 0, false, 1)
+	c.keep()
+	fd, err := engine.Listen(netip.MustParseAddrPort(enginetest.Loopback))
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, came := make(chan struct{}, 1), w.loop.Probe()
+	var l *engine.Listener
+	var client engine.Conn
+	w.loop.Do(func() {
+		l, err = engine.NewListener(w.loop.Loop, fd, engine.ListenerOptions{Accept: func(_ *engine.Listener, fd int32, _ netip.AddrPort) {
+			if err := w.loop.Loop.Attach(&client, fd, came); err != nil {
+				t.Error(err)
+			}
+			accepted <- struct{}{}
+		}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken []int
+	w.loop.Do(func() { // so that the client is not accepted before
+		conn, err := net.Dial("tcp", enginetest.LocalAddr(t, fd).String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { conn.Close() })
+		for {
+			fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				break
+			}
+			taken = append(taken, fd)
+		}
+	})
+	select {
+	case <-accepted:
+	case <-time.After(enginetest.Patience):
+		t.Error("the client is not accepted")
+	}
+	w.idle(0)
+	w.loop.Do(func() {
+		l.Close()
+		client.Close()
+	})
 	for _, fd := range taken {
 		unix.Close(fd)
 	}

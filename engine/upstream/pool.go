@@ -128,15 +128,17 @@ func (p *pool) end(c *Conn) {
 	}
 }
 
-// Others has connections that did not come of Acquire counted, which are in use: fewer may be idle then. N is called on the loop.
-func (k *Connector) Others(n func() int) { k.others = n }
+// Others has connections that did not come of Acquire counted, which are in use: fewer may be idle then. N is called on the loop. Each
+// caller's are counted.
+func (k *Connector) Others(n func() int) { k.others = append(k.others, n) }
 
 // inUse is how many connections are in use, as far as they count against idle ones.
 func (k *Connector) inUse() int {
-	if k.others == nil {
-		return k.busy
+	n := k.busy
+	for _, others := range k.others {
+		n += others()
 	}
-	return k.busy + k.others()
+	return n
 }
 
 // full reports whether no more idle connections to the host of that index may be kept.

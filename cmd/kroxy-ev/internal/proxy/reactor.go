@@ -40,7 +40,6 @@ func (p *Proxy) newReactor(row int, s *Snapshot) (*reactor, error) {
 	r.connector = upstream.NewConnector(loop, row, r.tls, p.traffic)
 	r.http = httpcodec.NewServer(loop, httpcodec.Options{Connector: r.connector, TLS: r.tls, Log: p.traffic})
 	r.stream = streamcodec.NewServer(loop, streamcodec.Options{Connector: r.connector, TLS: r.tls, Log: p.traffic})
-	r.connector.Others(func() int { return int(r.stream.Stats().Active.Load()) })
 	return r, nil
 }
 
