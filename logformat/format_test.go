@@ -29,7 +29,7 @@ func (m messages) field(name string) []byte {
 func record() *logformat.Record {
 	return &logformat.Record{
 		Client:          netip.MustParseAddrPort("[::ffff:192.0.2.7]:4711"),
-		TLS:             &logformat.TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", ServerName: []byte("a.example")},
+		TLS:             &logformat.TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", ServerName: []byte("a.example"), ClientSubject: []byte("CN=alice,O=Example Ltd")},
 		Protocol:        "HTTP/1.1",
 		BytesUpstream:   123,
 		BytesDownstream: 1 << 40,
@@ -83,6 +83,7 @@ func TestAppend(t *testing.T) {
 		{"$processing_time", record(), "12ms"},
 		{`"$request_method $request_uri $protocol" $status "$http_user_agent"`, record(), `"GET /a?b=c HTTP/1.1" 200 "curl/8"`},
 		{"$tls_version $tls_cipher $tls_sni", record(), "TLS 1.3 TLS_AES_128_GCM_SHA256 a.example"},
+		{"$tls_client_subject", record(), `CN=alice,O=Example\x20Ltd`},
 		{"$tls_version $tls_cipher $tls_sni", &logformat.Record{}, "- - -"},
 		{"$tls_version $tls_cipher $tls_sni", &logformat.Record{TLS: &logformat.TLS{}}, "- - -"},
 		{"$tls_version $tls_cipher $tls_sni", nastyRecord(),

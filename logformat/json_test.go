@@ -16,7 +16,7 @@ func TestJSON(t *testing.T) {
 	t.Parallel()
 	const all = `{"time_iso8601":"2026-11-28T16:30:00+00:00","request_id":"0123456789abcdef0123456789abcdef",` +
 		`"client_addr":"192.0.2.7","client_port":4711,"protocol":"HTTP/1.1",` +
-		`"tls_version":"TLS 1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","tls_sni":"a.example",` +
+		`"tls_version":"TLS 1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","tls_sni":"a.example","tls_client_subject":"CN=alice,O=Example Ltd",` +
 		`"scheme":"https","host":"www.example","request_method":"GET","request_uri":"/a?b=c","path":"/a","query":"b=c","http_user_agent":"curl/8","status":200,` +
 		`"bytes_sent_upstream":123,"bytes_sent_downstream":1099511627776,"processing_time":12,"end_reason":"host_cut",` +
 		`"server":"site","route":"all","group":"web","upstream_host":"db1.example:5432","upstream_addr":"[2001:db8::1]:5432","upstream_tries":2,"upstream_status":206,"upstream_connect_time":3,"upstream_header_time":5}`
@@ -24,7 +24,7 @@ func TestJSON(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, all)
 	}
 	const none = `{"time_iso8601":null,"request_id":null,"client_addr":null,"client_port":null,"protocol":null,` +
-		`"tls_version":null,"tls_cipher":null,"tls_sni":null,` +
+		`"tls_version":null,"tls_cipher":null,"tls_sni":null,"tls_client_subject":null,` +
 		`"bytes_sent_upstream":0,"bytes_sent_downstream":0,"processing_time":0,"end_reason":"complete",` +
 		`"server":null,"route":null,"group":null,"upstream_host":null,"upstream_addr":null,"upstream_tries":0,"upstream_connect_time":null}`
 	stream, err := logformat.Compile("json", logformat.Stream)
@@ -71,7 +71,7 @@ func FuzzJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, format, field string, method, uri []byte, name string, number int64, addr string) {
 		r := &logformat.Record{
 			BytesUpstream: number, Duration: time.Duration(number), Status: int(number % 1000), Method: method, URI: uri,
-			Group: name, TLS: &logformat.TLS{ServerName: []byte(name)}, Host: []byte(name), Messages: messages{"user-agent": string(uri)},
+			Group: name, TLS: &logformat.TLS{ServerName: []byte(name), ClientSubject: []byte(name)}, Host: []byte(name), Messages: messages{"user-agent": string(uri)},
 			Upstream: logformat.Upstream{Host: name, Connected: number%2 == 0, ConnectTime: time.Duration(number), Tries: int(number)},
 		}
 		a, _ := netip.ParseAddr(addr)
@@ -87,7 +87,7 @@ func FuzzJSON(f *testing.F) {
 		}
 		for key, want := range map[string]any{
 			"request_method": text(method), "request_uri": text(uri), "http_user_agent": text(uri),
-			"group": text([]byte(name)), "tls_sni": text([]byte(name)), "host": text([]byte(name)), "upstream_host": text([]byte(name)),
+			"group": text([]byte(name)), "tls_sni": text([]byte(name)), "tls_client_subject": text([]byte(name)), "host": text([]byte(name)), "upstream_host": text([]byte(name)),
 			"bytes_sent_downstream": json.Number("0"),
 		} {
 			if !reflect.DeepEqual(got[key], want) {

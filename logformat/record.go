@@ -74,6 +74,8 @@ type TLS struct {
 	Version, Cipher string
 	// ServerName is the name in the client's hello, as it came. It is not changed.
 	ServerName []byte
+	// ClientSubject is the distinguished name in the certificate of a client that was asked for one, as RFC 2253 writes it. It is not changed.
+	ClientSubject []byte
 }
 
 // Upstream is what a line tells of the way to a host.

@@ -109,6 +109,8 @@ var variables = [...]variable{
 		word: func(r *Record) string { return r.tls().Cipher }},
 	{name: "tls_sni", modes: everywhere, doc: "the name in the client's TLS hello, as it came",
 		spaces: true, bytes: func(r *Record) []byte { return r.tls().ServerName }},
+	{name: "tls_client_subject", modes: everywhere, doc: "the distinguished name in the client's certificate: `CN=alice,O=Example`",
+		spaces: true, bytes: func(r *Record) []byte { return r.tls().ClientSubject }},
 	{name: "scheme", modes: requests, doc: "`https` if the client speaks TLS, else `http`",
 		word: func(r *Record) string {
 			if r.TLS != nil {

@@ -3,6 +3,7 @@ package main_test
 import (
 	"crypto/tls"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,42 @@ func TestTLSLogVariables(t *testing.T) {
 				expectMatch(t, line, stamp+want[i]+"$")
 			}
 		})
+	}
+}
+
+// Who a client is by its certificate is known to hosts and in the log, also where it resumes a session; nobody else is.
+func TestTLSClientSubject(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	id, client := a.issue("site.test"), a.issue("alice.test")
+	h := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("X-Subject")) })
+	keys := settings{"request_headers": settings{"set": settings{"X-Subject": "$tls_client_subject"}}, "format_log": "$tls_client_subject"}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "access.log")
+			k := maps.Clone(keys)
+			k["file_log"], k["tls_verify_client"], k["tls_client_ca_path"] = file, true, a.path
+			p := startHTTP(t, setup{hosts: sites(h), settings: id.serving(k)})
+			config := client.showing(only(version, a.trusted("site.test")))
+			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+			for i := range 3 {
+				c := p.secureClient(config)
+				res, body := p.secureGet(c, "/")
+				if body != "CN=somebody" || res.TLS.DidResume != (i > 0) {
+					t.Errorf("request %d, resumed %v: the host was told %q", i, res.TLS.DidResume, body)
+				}
+				c.CloseIdleConnections()
+			}
+			eventually(t, "all are in the log", func() bool { return len(lines(t, file)) == 3 })
+			for _, line := range lines(t, file) {
+				expectMatch(t, line, stamp+"CN=somebody$")
+			}
+		})
+	}
+	p := startHTTP(t, setup{hosts: sites(h), settings: id.serving(keys)})
+	if _, body := p.secureGet(p.secureClient(client.showing(a.trusted("site.test"))), "/"); body != "" {
+		t.Errorf("of a client that was not asked the host was told %q", body)
 	}
 }
 

@@ -23,11 +23,12 @@ type Owner interface {
 	Secured(s State, err error)
 }
 
-// State is what a handshake has agreed on, as people write it: "TLS 1.3", "TLS_AES_128_GCM_SHA256", "www.example.com". The name is
-// the owner's from then on.
+// State is what a handshake has agreed on, as people write it: "TLS 1.3", "TLS_AES_128_GCM_SHA256", "www.example.com"; and the
+// distinguished name in the certificate of a client, if one was demanded: "CN=alice,O=Example". The slices are the owner's from then on.
 type State struct {
 	Version, Cipher string
 	ServerName      []byte
+	ClientSubject   []byte
 }
 
 // Errors with which a handshake ends; Is-able through what wraps them. Others are crypto/tls's.
@@ -328,7 +329,16 @@ func (hs *Handshake) secured() {
 	l.hs = nil
 	hs.conn.SetLayer(l)
 	hs.conn.HasMore(true) // the peer's first bytes may have come along
-	hs.conclude(State{tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), []byte(state.ServerName)}, nil)
+	hs.conclude(State{tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), []byte(state.ServerName), hs.clientSubject(&state)}, nil)
+}
+
+// clientSubject is who the client is by its certificate, nil if it has shown none. That was verified, by this handshake or by the one
+// that this one resumes.
+func (hs *Handshake) clientSubject(s *tls.ConnectionState) []byte {
+	if hs.client || len(s.VerifiedChains) == 0 || len(s.PeerCertificates) == 0 {
+		return nil
+	}
+	return []byte(s.PeerCertificates[0].Subject.String())
 }
 
 // end reports a failure to the owner.
