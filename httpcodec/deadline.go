@@ -50,7 +50,7 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 func (x *exchange) hostPatience() (since int64, most time.Duration) {
 	const short = lingerSilence * time.Millisecond
 	since, most = x.up.WroteAt, x.route.ProxySendTimeout
-	if x.responded() && !x.res.Upgrade && (!x.res.KeepAlive || x.request.done) && (most == 0 || most > short) {
+	if x.responded() && !x.res.Upgrade && (!x.res.KeepAlive || x.request.Done) && (most == 0 || most > short) {
 		return max(since, x.down.WroteAt), short
 	}
 	return since, most
@@ -59,12 +59,12 @@ func (x *exchange) hostPatience() (since int64, most time.Duration) {
 // wantsBody reports whether the client is waited for: it owes more of its body. Of a host that has not got the whole request
 // no answer is expected; while it answers early, it is the host that is waited for.
 func (x *exchange) wantsBody() bool {
-	return !x.request.done && !x.up.Holding() && !x.deaf && (!x.replied || x.response.done)
+	return !x.request.Done && !x.up.Holding() && !x.deaf && (!x.replied || x.response.Done)
 }
 
 // wantsContinue reports whether the client itself waits, for the host's 100.
 func (x *exchange) wantsContinue() bool {
-	return x.req.ExpectContinue && !x.continued && x.request.size == 0
+	return x.req.ExpectContinue && !x.continued && x.request.Size == 0
 }
 
 // arm sets the client's timer to the first deadline.

@@ -1,12 +1,6 @@
-// Package httpcodec is HTTP/1.x: it turns bytes of clients and hosts into requests and responses, decides what they mean,
-// and writes anew what is sent on. What it decided is all that is sent on: raw bytes of a head never pass through.
+// Package httpcodec is an HTTP/1.x proxy on a loop: clients, their exchanges with hosts, and the replies of the proxy's own. It
+// decides when bytes move and what becomes of an exchange that fails.
 //
-// The message layer (head*.go, request*.go, response*.go, framing.go, hop.go, chunk*.go, reply.go, date.go) is pure code
-// over byte slices: it knows no sockets, timers, upstream groups or configuration, and no body bytes except the framing of
-// chunks. A parser is given bytes and answers need-more, done(n) or malformed; it may be given the same bytes again with
-// more behind them and then goes on where it was. Nothing in it allocates once slices have grown to the size of the
-// traffic.
-//
-// Where the RFCs (9110, 9112) leave a choice, the strict side is taken: two readers of the same bytes must not come to
-// different ends.
+// What the bytes mean is decided in package http1, which routes and policies there are in packages route and policy, and which
+// host is asked, and by which connection, in package upstream.
 package httpcodec

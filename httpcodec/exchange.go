@@ -7,6 +7,7 @@ import (
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/http1"
 	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
 )
@@ -22,8 +23,8 @@ type exchange struct {
 	target *Target // of the route; nil before a request goes there
 	host   upstream.Claim
 
-	req Request
-	res Response
+	req http1.Request
+	res http1.Response
 
 	in      []byte // the loop's buffer: the request's head, then what has come behind it
 	head    int    // length of the head in it
@@ -31,8 +32,8 @@ type exchange struct {
 	partial []byte // the loop's buffer: the beginning of a response head
 
 	up, down streamcodec.Half
-	request  body
-	response body
+	request  http1.Body
+	response http1.Body
 
 	logged headFields // of the response that the client was sent
 
@@ -57,7 +58,7 @@ type exchange struct {
 
 // maxInterims bounds the 1xx responses to one request: the bytes of their heads. The time that they may take is bounded by
 // maxHeadWait.
-const maxInterims = 8 * maxHead
+const maxInterims = 8 * http1.MaxHead
 
 // reset prepares x for a new request of its client.
 func (x *exchange) reset() {
@@ -66,7 +67,7 @@ func (x *exchange) reset() {
 	x.res.Reset()
 	x.route, x.target = &x.client.settings.Unrouted, nil
 	x.head, x.next, x.began, x.phase = 0, 0, now, readingHead
-	x.request.done = false // while its head is not there, least of all its body is
+	x.request.Done = false // while its head is not there, least of all its body is
 	x.host.Trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
 	x.status, x.interims, x.continued, x.replied, x.closes, x.told = 0, 0, false, false, false, false
 	x.excess, x.deaf, x.passed, x.retried = false, false, false, false
@@ -82,7 +83,7 @@ func (x *exchange) start() {
 	c.settings, x.phase = e.Settings, routing
 	x.closes = !x.req.KeepAlive || c.isLast()
 	why, err := x.findRoute()
-	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
+	x.request.Begin(http1.FromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
 	if why != nil {
 		x.fail(*why, err)
 		return
@@ -132,7 +133,7 @@ func (x *exchange) relay() {
 	name := &x.target.Names[x.host.Lease.Host()]
 	peer := &x.client.peer
 	v.addr = peer.Client.Addr().AppendTo(v.addr[:0])
-	v.rewrite = Rewrite{
+	v.rewrite = http1.Rewrite{
 		Headers: x.route.Policies.Request, Authority: name.Authority, ClientAddr: v.addr,
 		UpstreamHost: x.route.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(peer.Client.Addr()),
 		TLS: peer.Secure(),
@@ -147,13 +148,13 @@ func (x *exchange) relay() {
 		v.rewrite.Record = v.values(x, h.Need())
 		v.rewrite.Record.HostName = name.Name
 	}
-	out := AppendRequest(v.out[:0], &x.req, &v.rewrite)
+	out := http1.AppendRequest(v.out[:0], &x.req, &v.rewrite)
 	x.phase = relaying
 	expectResponse(x.host.Conn)
 	x.up.To, x.down.From = &x.host.Conn.Conn, &x.host.Conn.Conn
 	now := loop.Now()
 	x.up.ReadAt, x.up.WroteAt, x.down.ReadAt = now, now, now
-	out, n, bad := x.request.append(out, x.in[x.next:])
+	out, n, bad := x.request.Append(out, x.in[x.next:])
 	v.out = out[:0]
 	x.next += n
 	if bad != nil {
@@ -204,7 +205,7 @@ func (x *exchange) clientReady() {
 		return
 	}
 	// Neither a read nor a write would tell.
-	if c := &x.client.conn; c.Errored() && (x.request.done || x.up.Holding() || x.deaf) && !x.down.Holding() {
+	if c := &x.client.conn; c.Errored() && (x.request.Done || x.up.Holding() || x.deaf) && !x.down.Holding() {
 		if err := c.SocketError(); err != nil {
 			x.clientGone(err)
 		}
@@ -233,7 +234,7 @@ func (x *exchange) fail(why cause, err error) bool {
 	x.up.Release(x.server.loop)
 	x.freePartial() // the next response on this client's connection must not begin with it
 	// A client that sends too much is not listened to further.
-	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.done || x.client.isLast()
+	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.Done || x.client.isLast()
 	x.replyWith(why.status, nil)
 	return false
 }
@@ -267,25 +268,25 @@ func (x *exchange) failRequest(why cause, err error) bool {
 
 // skipBody passes over what is there of the body of a request that no host gets, so that the client may go on if that is all.
 func (x *exchange) skipBody() {
-	if (x.phase == routing || x.phase == connecting) && !x.request.done {
+	if (x.phase == routing || x.phase == connecting) && !x.request.Done {
 		x.passBody()
 	}
 }
 
 func (x *exchange) passBody() {
-	_, n, err := x.request.append(x.server.out[:0], x.in[x.next:])
+	_, n, err := x.request.Append(x.server.out[:0], x.in[x.next:])
 	x.next += n
 	x.closes = x.closes || err != nil
 }
 
 // failBody replies to a request whose body is malformed; where it would end is not known.
-func (x *exchange) failBody(err *HeadError) bool {
+func (x *exchange) failBody(err *http1.HeadError) bool {
 	x.closes = true
 	return x.failRequest(cause{err.Status, causeBody.text + ": " + err.Reason, causeBody.end}, nil)
 }
 
 // failHead replies to a head that is no request.
-func (x *exchange) failHead(err *HeadError) {
+func (x *exchange) failHead(err *http1.HeadError) {
 	x.failed(cause{err.Status, err.Reason, logformat.Refused}, nil)
 	x.closes = true
 	x.next = len(x.in)
@@ -294,7 +295,7 @@ func (x *exchange) failHead(err *HeadError) {
 
 // answer replies to a request that may not be sent further (RFC 9110 section 7.6.2).
 func (x *exchange) answer() {
-	x.closes = x.closes || !x.request.done
+	x.closes = x.closes || !x.request.Done
 	if x.req.IsTrace {
 		x.replyWith(200, AppendTrace)
 	} else {
@@ -331,7 +332,7 @@ func (x *exchange) sendReply() {
 	v := x.server
 	x.replied = true
 	x.logged.keep(v.out, x.client.entry.Access.SentFields())
-	x.response.begin(fromHost, NoBody, 0, NoBody, nil)
+	x.response.Begin(http1.FromHost, http1.NoBody, 0, http1.NoBody, nil)
 	out := v.out
 	v.out = out[:0]
 	if x.delivered(x.down.Send(v.loop, out, false)) && x.pumpDown() {
@@ -341,7 +342,7 @@ func (x *exchange) sendReply() {
 
 // responded reports whether the client has got the whole response of a host.
 func (x *exchange) responded() bool {
-	return x.phase == relaying && x.replied && x.response.done && !x.down.Holding()
+	return x.phase == relaying && x.replied && x.response.Done && !x.down.Holding()
 }
 
 // complete ends an exchange whose response was sent to its end. It returns false, as what ends an exchange does.
@@ -354,9 +355,9 @@ func (x *exchange) complete() bool {
 		x.tunnel()
 		return false
 	}
-	x.closes = x.closes || !x.request.done // where the next request begins is not known
+	x.closes = x.closes || !x.request.Done // where the next request begins is not known
 	if h := &x.host; h.Conn != nil {
-		if x.res.KeepAlive && x.request.done && !x.up.Holding() && !x.deaf && !x.excess && !v.draining && h.Conn.Quiet() {
+		if x.res.KeepAlive && x.request.Done && !x.up.Holding() && !x.deaf && !x.excess && !v.draining && h.Conn.Quiet() {
 			h.Keep(x.res.IdleTime)
 		}
 		x.dropHost(balance.Served)
@@ -369,7 +370,7 @@ func (x *exchange) complete() bool {
 		return false
 	}
 	// A client that has not said itself that it would send nothing more may be about to.
-	expected := x.head == 0 || x.req.KeepAlive || !x.request.done || x.next < len(x.in) || c.conn.Readable()
+	expected := x.head == 0 || x.req.KeepAlive || !x.request.Done || x.next < len(x.in) || c.conn.Readable()
 	x.finish()
 	if expected {
 		c.startLinger()
@@ -409,7 +410,7 @@ func (x *exchange) goOn() {
 // dropHost closes the connection to the host, if there is one, and gives the lease back. A host that has not got the whole
 // request must not take what it has for that: its connection is reset.
 func (x *exchange) dropHost(how balance.Class) {
-	if c := x.host.Conn; c != nil && (!x.request.done || x.up.Holding() || x.deaf) {
+	if c := x.host.Conn; c != nil && (!x.request.Done || x.up.Holding() || x.deaf) {
 		c.Reset()
 	}
 	x.host.Release(balance.Outcome{Class: how})

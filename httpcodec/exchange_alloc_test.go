@@ -9,6 +9,7 @@ import (
 	"kroxy-ev/config"
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/httpcodec/http1/http1test"
 	"kroxy-ev/logformat"
 )
 
@@ -54,7 +55,7 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 			p := r.start(t, func(s *flat) {
 				s.ProxyReadTimeout, s.KeepaliveTimeout, s.ClientHeaderTimeout, s.Forwarded = 60e9, 60e9, 60e9, false
 				if r.access != nil {
-					s.Policies.Request = compile(t, header{"X-Id", "$request_id"})
+					s.Policies.Request = http1test.Headers(t, "X-Id", "$request_id")
 				}
 				if tc.name == "routed" {
 					no := false

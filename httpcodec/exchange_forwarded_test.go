@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/httpcodec/http1/http1test"
 )
 
 func trustedBy(prefixes ...string) func(*flat) {
@@ -52,14 +53,14 @@ func TestForwarded(t *testing.T) {
 		{"host of the upstream", func(s *flat) { s.Forwarded, s.UpstreamHost = true, true }, "hoST: p\r\n", "hoST: up:1\r\n" + ours},
 		{"host of the upstream, not forwarded", func(s *flat) { s.UpstreamHost = true }, "A: b\r\nHost: p\r\nC: d\r\n", "A: b\r\nHost: up:1\r\nC: d\r\n"},
 		{"headers", func(s *flat) {
-			s.Policies.Request = compile(t, header{"X-A", "$host/$addr/$host$addr"}, header{"x-b", "$"}, header{"X-Empty", ""})
+			s.Policies.Request = http1test.Headers(t, "X-A", "$host/$addr/$host$addr", "x-b", "$", "X-Empty", "")
 		},
 			"Host: p\r\nx-a: 1\r\nX-A: 2\r\nX-B: 3\r\nX-C: 4\r\n", "Host: p\r\nX-C: 4\r\nX-A: up/127.0.0.1/up127.0.0.1\r\nx-b: $\r\nX-Empty: \r\n"},
-		{"headers, named in connection", func(s *flat) { s.Policies.Request = compile(t, header{"X-A", "1"}) }, "Host: p\r\nConnection: x-a\r\nX-A: 2\r\n", "Host: p\r\nX-A: 1\r\n"},
-		{"headers say host", func(s *flat) { s.Forwarded, s.Policies.Request = true, compile(t, header{"host", "$host.example"}) }, "Host: p\r\n", "host: up.example\r\n" + ours},
+		{"headers, named in connection", func(s *flat) { s.Policies.Request = http1test.Headers(t, "X-A", "1") }, "Host: p\r\nConnection: x-a\r\nX-A: 2\r\n", "Host: p\r\nX-A: 1\r\n"},
+		{"headers say host", func(s *flat) { s.Forwarded, s.Policies.Request = true, http1test.Headers(t, "host", "$host.example") }, "Host: p\r\n", "host: up.example\r\n" + ours},
 		{"headers say forwarded", func(s *flat) {
 			trustedBy("127.0.0.0/8")(s)
-			s.Policies.Request = compile(t, header{"X-Forwarded-For", "$addr"}, header{"X-Forwarded-Proto", "https"})
+			s.Policies.Request = http1test.Headers(t, "X-Forwarded-For", "$addr", "X-Forwarded-Proto", "https")
 		}, "Host: p\r\n" + all, "Host: p\r\nX-FORWARDED-HOST: evil\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -116,7 +117,7 @@ func TestHeadersOnSeveralHosts(t *testing.T) {
 	t.Parallel()
 	hosts := []*recorder{startRecorder(t, always+hi), startRecorder(t, always+hi), startRecorder(t, always+hi)}
 	p := startProxy(t, func(s *flat) {
-		s.UpstreamHost, s.Policies.Request = true, compile(t, header{"X-Host", "<$host>"})
+		s.UpstreamHost, s.Policies.Request = true, http1test.Headers(t, "X-Host", "<$host>")
 		for i := range s.Names {
 			s.Names[i] = HostName{Name: []byte("h" + strconv.Itoa(i)), Authority: []byte("h" + strconv.Itoa(i) + ":8")}
 		}
@@ -152,7 +153,7 @@ func TestForwardedIPv6(t *testing.T) {
 		h := startRecorder(t, hi)
 		p := rig{listen: tc.listen}.start(t, func(s *flat) {
 			trustedBy(tc.trusted)(s)
-			s.Policies.Request = compile(t, header{"X-Addr", "$addr"})
+			s.Policies.Request = http1test.Headers(t, "X-Addr", "$addr")
 		}, h.addr)
 		at := netip.MustParseAddrPort(p.addr)
 		c, err := net.Dial("tcp", net.JoinHostPort(tc.dial, strconv.Itoa(int(at.Port()))))

@@ -310,7 +310,7 @@ func TestInterimBytes(t *testing.T) {
 func TestDeadlineOfAHead(t *testing.T) {
 	t.Parallel()
 	x := &exchange{client: &client{settings: &Settings{}}, route: &Route{ProxyReadTimeout: time.Second}, phase: relaying}
-	x.request.done = true
+	x.request.Done = true
 	x.up.WroteAt = 1000
 	for _, tc := range []struct {
 		readAt  int64

@@ -15,6 +15,7 @@ import (
 
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/httpcodec/http1/http1test"
 	"kroxy-ev/logformat"
 )
 
@@ -117,7 +118,7 @@ func TestAccessLog(t *testing.T) {
 		{name: "silent host", set: func(s *flat) { s.ProxyReadTimeout = 50 * time.Millisecond }, in: getRoot, replies: []string{halts}, out: page(504, true), want: []string{line(getRoot, page(504, true), `GET / 504 "-"`)}},
 		{name: "two agents", in: "GET / HTTP/1.1\r\nHost: p\r\nuser-agent: a\r\nUser-Agent: b\r\n\r\n", replies: []string{hi}, out: hi,
 			want: []string{line("GET / HTTP/1.1\r\nHost: p\r\nuser-agent: a\r\nUser-Agent: b\r\n\r\n", hi, `GET / 200 "a"`)}},
-		{name: "set agent", set: func(s *flat) { s.Policies.Request = compile(t, header{"User-Agent", "ours"}) }, in: get, replies: []string{hi}, out: hi,
+		{name: "set agent", set: func(s *flat) { s.Policies.Request = http1test.Headers(t, "User-Agent", "ours") }, in: get, replies: []string{hi}, out: hi,
 			want: []string{line("GET /a?b=c HTTP/1.1\r\nHost: p\r\nUser-Agent: ours\r\n\r\n", hi, `GET /a?b=c 200 "curl/8 (x)"`)}},
 		{name: "injection", in: "GET /\"\\ HTTP/1.1\r\nHost: p\r\nUser-Agent: a\"\t\xff\\x0a\r\n\r\n", replies: []string{hi}, out: hi,
 			want: []string{line("GET /\"\\ HTTP/1.1\r\nHost: p\r\nUser-Agent: a\"\t\xff\\x0a\r\n\r\n", hi, `GET /\x22\x5C 200 "a\x22\x09\xFF\x5Cx0a"`)}},

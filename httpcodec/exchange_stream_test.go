@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/httpcodec/http1"
 )
 
 func TestContinue(t *testing.T) {
@@ -150,7 +151,7 @@ func checkBody(t *testing.T, r io.Reader, want []byte) {
 type chunkWriter struct{ w io.Writer }
 
 func (w chunkWriter) Write(p []byte) (int, error) {
-	b := append(AppendChunkHeader(nil, len(p)), p...)
+	b := append(http1.AppendChunkHeader(nil, len(p)), p...)
 	_, err := w.w.Write(append(b, "\r\n"...))
 	return len(p), err
 }

@@ -16,6 +16,7 @@ import (
 
 	"kroxy-ev/engine/enginetest"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/http1/http1test"
 )
 
 // One client connection and one host connection serve many requests; a second client uses the same host connection.
@@ -138,7 +139,7 @@ func TestEndlessOwnReplies(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, hi)
-	headers := compile(t, header{"X-Host", "h=$host"}, header{"x-addr", "$addr"})
+	headers := http1test.Headers(t, "X-Host", "h=$host", "x-addr", "$addr")
 	p := startProxy(t, func(s *flat) {
 		s.Policies.Request, s.Forwarded, s.UpstreamHost = headers, true, true
 		s.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kroxy-ev/httpcodec/http1/http1test"
 )
 
 // verdict is what is known of one run.
@@ -66,7 +68,7 @@ func (v *verdict) checkHost() {
 				v.fail("X-Forwarded-For is %q", f)
 			}
 			for name := range r.header {
-				if protected(name) && name != "X-Forwarded-For" && name != "X-Forwarded-Proto" && name != "X-Forwarded-Host" {
+				if http1test.Protected(name) && name != "X-Forwarded-For" && name != "X-Forwarded-Proto" && name != "X-Forwarded-Host" {
 					v.fail("the host is told %s by a stranger", name)
 				}
 			}
@@ -157,7 +159,7 @@ func (v *verdict) checkClient() {
 		if ordered && certain && e.status < 400 && v.ending == "eof" {
 			reply := strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(host.reply, early), closes), resets)
 			said, want, err := readFinal(bufio.NewReader(strings.NewReader(reply)), e.method)
-			if err != nil && (repeats.MatchString(reply) || spaced.MatchString(reply)) {
+			if err != nil && (http1test.Repeats.MatchString(reply) || http1test.Spaced.MatchString(reply)) {
 				ordered = false // net/http refuses what a host may write, so its end is not known
 			} else if err != nil || said.StatusCode != e.status || want != content {
 				v.fail("response %d: the client got %d with %q of %q (%v)", i, e.status, content, reply, err)

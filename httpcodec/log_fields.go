@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"kroxy-ev/httpcodec/http1"
 	"kroxy-ev/logformat"
 )
 
@@ -18,7 +19,7 @@ type headFields struct {
 func (h *headFields) keep(head []byte, names []string) {
 	h.names, h.ends, h.values = names, h.ends[:0], h.values[:0]
 	for _, low := range names {
-		h.values = append(h.values, findField(head, low)...)
+		h.values = append(h.values, http1.FindField(head, low)...)
 		h.ends = append(h.ends, len(h.values))
 	}
 }
@@ -38,18 +39,6 @@ func (h *headFields) get(low string) []byte {
 	return h.values[h.ends[i-1]:h.ends[i]]
 }
 
-// findField finds the first value of a field in a head that was checked, or written by this proxy; nil if there is none.
-func findField(head []byte, low string) []byte {
-	for len(head) > 0 {
-		var line []byte
-		line, head, _ = bytes.Cut(head, []byte("\r\n"))
-		if len(line) > len(low) && line[len(low)] == ':' && equalFold(line[:len(low)], low) {
-			return trimOWS(line[len(low)+1:])
-		}
-	}
-	return nil
-}
-
 // keptHeads are the heads of an exchange that is over.
 type keptHeads struct {
 	request  []byte
@@ -57,7 +46,7 @@ type keptHeads struct {
 }
 
 // RequestField implements logformat.Messages.
-func (k *keptHeads) RequestField(low string) []byte { return findField(k.request, low) }
+func (k *keptHeads) RequestField(low string) []byte { return http1.FindField(k.request, low) }
 
 // ResponseField implements logformat.Messages.
 func (k *keptHeads) ResponseField(low string) []byte { return k.response.get(low) }
@@ -68,5 +57,5 @@ func (x *exchange) retain(r *logformat.Record) {
 		*b = bytes.Clone(*b)
 	}
 	from := x.logged
-	r.Messages = &keptHeads{bytes.Clone(x.req.head), headFields{from.names, slices.Clone(from.ends), bytes.Clone(from.values)}}
+	r.Messages = &keptHeads{bytes.Clone(x.req.Head()), headFields{from.names, slices.Clone(from.ends), bytes.Clone(from.values)}}
 }

@@ -67,7 +67,7 @@ func (x *exchange) cameFromClient(moved int) {
 	c := x.client
 	first := c.pieces.n == 0
 	if first {
-		moved = x.head + int(min(x.request.size, longRead))
+		moved = x.head + int(min(x.request.Size, longRead))
 	}
 	if moved > 0 && c.pieces.came(x.server.loop.Now(), moved) {
 		c.conn.QuickAck()

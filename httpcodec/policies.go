@@ -15,10 +15,10 @@ func (x *exchange) answerByPolicy() {
 		x.fail(causeNoName, nil)
 		return
 	}
-	if !x.request.done {
+	if !x.request.Done {
 		x.passBody()
 	}
-	x.closes = x.closes || !x.request.done // where the next request begins is not known
+	x.closes = x.closes || !x.request.Done // where the next request begins is not known
 	if d := p.Redirect; d != nil {
 		r := x.beginReply(d.Status)
 		r.Record = v.values(x, d.Need()|r.Headers.Need())

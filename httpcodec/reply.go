@@ -5,16 +5,17 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"kroxy-ev/httpcodec/http1"
 	"kroxy-ev/httpcodec/policy"
 	"kroxy-ev/logformat"
 )
 
 // Reply says how this proxy answers by itself.
 type Reply struct {
-	Request   *Request // or what could be read of it; nil if nothing was
-	KeepAlive bool     // the client's connection is kept. Only for a request that was read to its end
-	Date      []byte   // as a field value; nil for none
-	Hint      string   // a sentence that an error page says besides, without markup; "" for none
+	Request   *http1.Request // or what could be read of it; nil if nothing was
+	KeepAlive bool           // the client's connection is kept. Only for a request that was read to its end
+	Date      []byte         // as a field value; nil for none
+	Hint      string         // a sentence that an error page says besides, without markup; "" for none
 
 	Location []byte            // where a redirect leads to; nil for none
 	Headers  *policy.Headers   // the configured edits of responses
@@ -37,7 +38,7 @@ const (
 func AppendError(dst []byte, status int, p *Reply) []byte {
 	reason := fasthttp.StatusMessage(status)
 	line := len("000 ") + len(reason)
-	plain := p.Request != nil && p.Request.prefersPlain()
+	plain := p.Request != nil && p.Request.PrefersPlain()
 
 	dst = p.appendHead(dst, status)
 	n := line + len("\n")
@@ -54,7 +55,7 @@ func AppendError(dst []byte, status int, p *Reply) []byte {
 	}
 	dst = p.appendEnd(p.appendType(dst, kind), int64(n))
 	switch {
-	case p.Request != nil && p.Request.forHead():
+	case p.Request != nil && p.Request.WantsHead():
 		return dst
 	case plain:
 		dst = append(appendStatus(dst, status, reason), '\n')
@@ -82,29 +83,11 @@ func AppendOptions(dst []byte, p *Reply) []byte {
 // (RFC 9110 section 9.3.8).
 func AppendTrace(dst []byte, p *Reply) []byte {
 	from := len(dst)
-	dst = p.Request.appendTrace(dst)
+	dst = p.Request.AppendTrace(dst)
 	n := len(dst) - from
 	dst = p.appendHead(dst[:from], 200)
 	dst = p.appendEnd(p.appendType(dst, "message/http"), int64(n))
-	return p.Request.appendTrace(dst)
-}
-
-// secret are the fields that TRACE does not show to scripts.
-var secret = newNames("authorization", "cookie", "proxy-authorization")
-
-func (r *Request) appendTrace(dst []byte) []byte {
-	dst = append(dst, r.Method()...)
-	dst = append(dst, ' ')
-	dst = append(dst, r.Target()...)
-	dst = append(dst, " HTTP/1."...)
-	dst = append(dst, '0'+r.Minor, '\r', '\n')
-	for i := range r.scan.fields {
-		f := &r.scan.fields[i]
-		if name := f.name.of(r.head); !secret.has(name) {
-			dst = appendField(dst, name, f.value.of(r.head))
-		}
-	}
-	return append(dst, "\r\n"...)
+	return p.Request.AppendTrace(dst)
 }
 
 func appendStatus(dst []byte, status int, reason string) []byte {
@@ -133,7 +116,7 @@ func AppendRespond(dst []byte, r *policy.Respond, p *Reply) []byte {
 		return append(p.Headers.Append(dst, p.Record), "\r\n"...)
 	}
 	dst = p.appendEnd(dst, int64(n))
-	if p.Request != nil && p.Request.forHead() {
+	if p.Request != nil && p.Request.WantsHead() {
 		return dst
 	}
 	return r.AppendBody(dst, p.Record)
@@ -152,7 +135,7 @@ func (p *Reply) appendHead(dst []byte, status int) []byte {
 	if p.Request != nil {
 		minor = p.Request.Minor
 	}
-	dst = appendConnection(dst, minor, !p.KeepAlive)
+	dst = http1.AppendConnection(dst, minor, !p.KeepAlive)
 	if p.Location != nil && !p.Headers.Drops(location) {
 		dst = append(dst, "Location: "...)
 		dst = append(dst, p.Location...)
@@ -176,5 +159,5 @@ func (p *Reply) appendType(dst []byte, kind string) []byte {
 // appendEnd writes what is configured, and the end of a head whose body is n bytes long.
 func (p *Reply) appendEnd(dst []byte, n int64) []byte {
 	dst = p.Headers.Append(dst, p.Record)
-	return append(appendFraming(dst, Length, n), "\r\n"...)
+	return append(http1.AppendFraming(dst, http1.Length, n), "\r\n"...)
 }

@@ -9,6 +9,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kroxy-ev/httpcodec/http1"
+)
+
+// Requests of clients that prefer HTML, and text.
+const (
+	get      = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+	getPlain = "GET / HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\n\r\n"
 )
 
 func TestAppendError(t *testing.T) {
@@ -25,14 +33,14 @@ func TestAppendError(t *testing.T) {
 		header string
 	}{
 		{"", false, html, true, "<h1>502 Bad Gateway</h1>", ""},
-		{lines(), true, html, false, "<h1>502 Bad Gateway</h1>", ""},
-		{lines("Accept: text/plain"), true, plain, false, "502 Bad Gateway\n", ""},
+		{get, true, html, false, "<h1>502 Bad Gateway</h1>", ""},
+		{getPlain, true, plain, false, "502 Bad Gateway\n", ""},
 		{"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", true, html, false, "", ""},
 		{"HEAD / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n", false, html, true, "", ""},
 		{"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true, html, false, "502", "keep-alive"},
 		{"GET / HTTP/1.0\r\n\r\n", false, html, true, "502", "close"},
 	} {
-		var r Request
+		var r http1.Request
 		r.Parse([]byte(c.in))
 		out := AppendError(nil, 502, &Reply{Request: &r, KeepAlive: c.keep, Date: date})
 		in := bufio.NewReader(bytes.NewReader(out))
@@ -72,21 +80,21 @@ func TestNoContentForHead(t *testing.T) {
 		"HEAD":                               false, // more may belong to the method
 		"HEAD /":                             true,
 		"\r\n\r\nHEAD /":                     true,
-		"\r\n\r\n\r\n\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n": true,
-		"HEAD /" + strings.Repeat("a", 2*maxTarget):              true,
-		"HEAD / HTTP/1.1\r\nX: " + strings.Repeat("a", maxHead):  true,
-		"HEAD / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n":        true,
-		"HEADER / HTTP/0.9\r\n":                                  false,
-		"head / HTTP/0.9\r\n":                                    false,
-		"GET /HEAD HTTP/0.9\r\n":                                 false,
-		"":                                                       false,
+		"\r\n\r\n\r\n\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n":      true,
+		"HEAD /" + strings.Repeat("a", 16<<10):                        true,
+		"HEAD / HTTP/1.1\r\nX: " + strings.Repeat("a", http1.MaxHead): true,
+		"HEAD / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n":             true,
+		"HEADER / HTTP/0.9\r\n":                                       false,
+		"head / HTTP/0.9\r\n":                                         false,
+		"GET /HEAD HTTP/0.9\r\n":                                      false,
+		"":                                                            false,
 	} {
-		var r Request
+		var r http1.Request
 		r.Reset()
 		r.Parse([]byte(in))
 		out := string(AppendError(nil, 400, &Reply{Request: &r}))
 		if _, content, _ := strings.Cut(out, "\r\n\r\n"); (content == "") != want || !strings.Contains(out, "\r\nContent-Length: 143\r\n") {
-			t.Errorf("%s: %q", short(in), out)
+			t.Errorf("%.80q: %q", in, out)
 		}
 	}
 }
@@ -94,8 +102,8 @@ func TestNoContentForHead(t *testing.T) {
 // A hint is part of the page, and of its length.
 func TestAppendErrorWithHint(t *testing.T) {
 	t.Parallel()
-	for _, in := range []string{lines(), lines("Accept: text/plain")} {
-		var r Request
+	for _, in := range []string{get, getPlain} {
+		var r http1.Request
 		r.Parse([]byte(in))
 		out := bufio.NewReader(bytes.NewReader(AppendError(nil, 400, &Reply{Request: &r, Hint: "Ask otherwise."})))
 		resp, err := http.ReadResponse(out, nil)
@@ -109,42 +117,9 @@ func TestAppendErrorWithHint(t *testing.T) {
 	}
 }
 
-func TestPrefersPlain(t *testing.T) {
-	t.Parallel()
-	for accept, want := range map[string]bool{
-		"":                                   false,
-		"*/*":                                false,
-		"text/*":                             false,
-		"text/plain":                         true,
-		"TEXT/Plain":                         true,
-		"text/plain, text/html":              false,
-		"text/plain;q=0.5, */*;q=0.1":        true,
-		"text/plain;q=0.5, text/html":        false,
-		"text/html;q=0.2, text/*;q=0.4":      true,
-		"text/html;q=0, */*":                 true,
-		"text/plain;q=0, */*":                false,
-		"text/plain; charset=utf-8; q=0.001": true,
-		"text/plain;q=0.x":                   false,
-		"text/plain;q=x":                     false,
-		"text/plain;q=2":                     false,
-		"text/plain;q=1.5":                   false,
-		"application/json":                   false,
-		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": false,
-		";q=1,,;": false,
-	} {
-		var r Request
-		if _, err := r.Parse([]byte(lines("Accept: " + accept))); err != nil {
-			t.Fatal(err)
-		}
-		if got := r.prefersPlain(); got != want {
-			t.Errorf("%q: %v", accept, got)
-		}
-	}
-}
-
 func TestTraceAndOptions(t *testing.T) {
 	t.Parallel()
-	var r Request
+	var r http1.Request
 	in := "TRACE /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nX: y\r\n"
 	if _, err := r.Parse([]byte(in + "Cookie: c\r\nAuthorization: d\r\n\r\n")); err != nil {
 		t.Fatal(err)
@@ -180,5 +155,39 @@ func TestDate(t *testing.T) {
 	got, err := http.ParseTime(string(d.at(5000)))
 	if err != nil || got.Before(before) || got.After(time.Now()) {
 		t.Errorf("the real date is %v, %v", got, err)
+	}
+}
+
+// Once slices have grown, no reply allocates anything.
+func TestRepliesAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	var out []byte
+	var d dateCache
+	for _, in := range []string{get, getPlain} {
+		var r http1.Request
+		r.Reset()
+		if n, err := r.Parse([]byte(in)); n == 0 || err != nil {
+			t.Fatal(n, err)
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			out = AppendError(out[:0], 502, &Reply{Request: &r, Date: d.at(5)})
+			out = AppendTrace(out[:0], &Reply{Request: &r})
+		}); n != 0 {
+			t.Errorf("%q: %v allocations", in, n)
+		}
+	}
+}
+
+func BenchmarkError(b *testing.B) {
+	var r http1.Request
+	if _, err := r.Parse([]byte(get)); err != nil {
+		b.Fatal(err)
+	}
+	var out []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		out = AppendError(out[:0], 502, &Reply{Request: &r, KeepAlive: true, Date: []byte("Tue, 11 Jun 2024 10:00:00 GMT")})
 	}
 }

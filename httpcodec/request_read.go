@@ -1,6 +1,10 @@
 package httpcodec
 
-import "slices"
+import (
+	"slices"
+
+	"kroxy-ev/httpcodec/http1"
+)
 
 // The request's bytes: read into the exchange's own buffer as far as they are its head, and through the loop's scratch
 // buffer after that.
@@ -123,10 +127,10 @@ func (x *exchange) pumpUp() bool {
 			x.up.ReadAt = v.loop.Now() // the client is waited for anew
 			x.arm()
 		}
-		if x.request.done && x.responded() {
+		if x.request.Done && x.responded() {
 			return x.complete() // the response was early
 		}
-		if x.request.done || x.deaf || x.phase != relaying || !c.conn.Readable() {
+		if x.request.Done || x.deaf || x.phase != relaying || !c.conn.Readable() {
 			if x.phase == relaying && x.wantsBody() && !x.wantsContinue() {
 				x.cameFromClient(budget - left)
 			}
@@ -140,7 +144,7 @@ func (x *exchange) pumpUp() bool {
 		if !ok {
 			return false
 		}
-		if x.request.done {
+		if x.request.Done {
 			c.pieces.look(v.loop.Now())
 			x.arm() // the host is waited for now
 		}
@@ -153,28 +157,28 @@ func (x *exchange) pumpUp() bool {
 // is found out again by whoever reads next.
 func (x *exchange) readAlong(out []byte) []byte {
 	c := &x.client.conn
-	if x.request.in != Length || x.request.done || x.req.ExpectContinue || !c.Readable() {
+	if x.request.In != http1.Length || x.request.Done || x.req.ExpectContinue || !c.Readable() {
 		return out
 	}
 	n := len(out)
 	out = slices.Grow(out, bodyRead)
-	k, _ := c.Read(out[n : n+int(min(x.request.left, bodyRead))])
+	k, _ := c.Read(out[n : n+int(min(x.request.Left, bodyRead))])
 	if k <= 0 {
 		return out
 	}
 	x.up.ReadAt, x.passed = x.server.loop.Now(), true
-	x.request.took(int64(k))
+	x.request.Took(int64(k))
 	return out[:n+k]
 }
 
 // moveUp moves some of the body.
 func (x *exchange) moveUp() (int, bool) {
 	v := x.server
-	if x.request.in == Length {
-		n, source, sink := x.up.Move(v.loop, x.request.left)
-		x.request.took(int64(n))
+	if x.request.In == http1.Length {
+		n, source, sink := x.up.Move(v.loop, x.request.Left)
+		x.request.Took(int64(n))
 		x.passed = x.passed || n > 0
-		if source != nil && !again(source) && !x.request.done {
+		if source != nil && !again(source) && !x.request.Done {
 			return n, x.clientGone(source)
 		}
 		return n, x.sent(sink)
@@ -185,7 +189,7 @@ func (x *exchange) moveUp() (int, bool) {
 		return 0, again(err) || x.clientGone(err)
 	}
 	x.up.ReadAt, x.passed = v.loop.Now(), true
-	out, k, bad := x.request.append(v.out[:0], p[:n])
+	out, k, bad := x.request.Append(v.out[:0], p[:n])
 	v.out = out[:0]
 	if bad != nil {
 		return n, x.failBody(bad)
@@ -207,7 +211,7 @@ func (x *exchange) moveUp() (int, bool) {
 // oversize reports whether more of the body came than it may be long.
 func (x *exchange) oversize() bool {
 	limit := x.route.MaxBodySize
-	return limit > 0 && x.request.size > limit
+	return limit > 0 && x.request.Size > limit
 }
 
 // clientGone ends the exchange: the client ended its stream, or its connection failed, inside the request. One that has its

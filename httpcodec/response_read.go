@@ -1,5 +1,7 @@
 package httpcodec
 
+import "kroxy-ev/httpcodec/http1"
+
 // The response's bytes: a head is parsed where it was read, in the loop's scratch buffer, unless it comes in pieces.
 
 func (x *exchange) freePartial() {
@@ -23,7 +25,7 @@ func (x *exchange) pumpDown() bool {
 			x.down.ReadAt = v.loop.Now() // the host is waited for anew
 			x.arm()
 		}
-		if x.replied && x.response.done {
+		if x.replied && x.response.Done {
 			if left < budget && x.host.Conn != nil {
 				piecesOf(x.host.Conn).look(v.loop.Now())
 			}
@@ -53,13 +55,13 @@ func (x *exchange) moveDown() (int, bool) {
 	switch {
 	case !x.replied:
 		return x.readResponse()
-	case x.response.in == Length:
-		n, source, sink := x.down.Move(v.loop, x.response.left)
-		x.response.took(int64(n))
+	case x.response.In == http1.Length:
+		n, source, sink := x.down.Move(v.loop, x.response.Left)
+		x.response.Took(int64(n))
 		if !x.delivered(sink) {
 			return n, false
 		}
-		if source != nil && !again(source) && !x.response.done && !x.down.Holding() { // else the next read tells it again
+		if source != nil && !again(source) && !x.response.Done && !x.down.Holding() { // else the next read tells it again
 			return n, x.hostGone(source)
 		}
 		return n, true
@@ -69,8 +71,8 @@ func (x *exchange) moveDown() (int, bool) {
 	switch {
 	case again(err):
 		return 0, true
-	case ended(err) && x.response.in == UntilClose:
-		out := x.response.end(v.out[:0])
+	case ended(err) && x.response.In == http1.UntilClose:
+		out := x.response.End(v.out[:0])
 		v.out = out[:0]
 		return 0, len(out) == 0 || x.delivered(x.down.Send(v.loop, out, false))
 	case err != nil:
@@ -86,7 +88,7 @@ func (x *exchange) moveDown() (int, bool) {
 
 // appendBody frames what the host sent of the body.
 func (x *exchange) appendBody(dst, p []byte) ([]byte, bool) {
-	out, n, err := x.response.append(dst, p)
+	out, n, err := x.response.Append(dst, p)
 	x.server.out = out[:0]
 	if err != nil {
 		return nil, x.fail(causeResponse, err)
@@ -138,7 +140,7 @@ func (x *exchange) respond(data []byte) bool {
 		}
 		x.continued = x.continued || x.res.Status == 100
 		if x.req.Minor > 0 {
-			out = AppendResponse(out, &x.res, &ResponseRewrite{Minor: x.req.Minor})
+			out = http1.AppendResponse(out, &x.res, &http1.ResponseRewrite{Minor: x.req.Minor})
 		}
 		data = data[n:]
 		x.res.Reset()
@@ -177,18 +179,18 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	x.hostStatus, x.answered = r.Status, v.loop.Now()
 	framing := r.ClientFraming(x.req.Minor)
 	// Clients that are answered early may send the rest, or stop: where the next request begins is not known.
-	x.closes = x.closes || framing == UntilClose || !x.request.done || x.deaf || x.client.isLast()
-	x.response.begin(fromHost, r.Framing, r.Length, framing, x.route.Policies.Response)
+	x.closes = x.closes || framing == http1.UntilClose || !x.request.Done || x.deaf || x.client.isLast()
+	x.response.Begin(http1.FromHost, r.Framing, r.Length, framing, x.route.Policies.Response)
 	from := len(out)
-	w := ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now()), Headers: x.route.Policies.Response}
+	w := http1.ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now()), Headers: x.route.Policies.Response}
 	x.status = r.Status
 	if !w.Headers.Fixed() {
 		w.Record = v.values(x, w.Headers.Need())
 	}
-	out = AppendResponse(out, r, &w)
+	out = http1.AppendResponse(out, r, &w)
 	x.logged.keep(out[from:], x.client.entry.Access.SentFields())
 	if r.Upgrade {
-		x.response.done = true
+		x.response.Done = true
 		out = append(out, rest...)
 	} else {
 		var ok bool
@@ -198,18 +200,18 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	}
 	x.replied = true
 	x.freePartial()
-	if !x.request.done {
+	if !x.request.Done {
 		x.arm() // the client is not waited for any more
 	}
 	v.out = out[:0]
-	return x.delivered(x.down.Send(v.loop, out, x.response.done && x.closes && !r.Upgrade))
+	return x.delivered(x.down.Send(v.loop, out, x.response.Done && x.closes && !r.Upgrade))
 }
 
 // awaitRequest ends the exchange whose response is over, but not before the request is: a host that has answered early gets
 // the rest as long as it takes it, and a host that switches protocols gets the request before anything else.
 func (x *exchange) awaitRequest() bool {
 	switch {
-	case x.phase != relaying || x.deaf || x.request.done && !x.up.Holding():
+	case x.phase != relaying || x.deaf || x.request.Done && !x.up.Holding():
 		return x.complete()
 	case x.res.Upgrade: // what the host sends now belongs to the other protocol
 		x.arm()
@@ -271,7 +273,7 @@ func (x *exchange) repeat() {
 	x.retried, x.deaf = true, false
 	x.up.Release(v.loop)
 	x.next = x.head
-	x.request.begin(fromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
+	x.request.Begin(http1.FromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
 	x.phase = connecting
 	v.connector.Renew(&x.host, x.key(), x)
 }

@@ -8,6 +8,7 @@ import (
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/http1"
 	"kroxy-ev/httpcodec/route"
 	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
@@ -47,7 +48,7 @@ type Server struct {
 	freeExchanges engine.FreeList[exchange]
 	out           []byte // what is being written; empty between calls
 	routing       route.Request
-	rewrite       Rewrite
+	rewrite       http1.Rewrite
 	reply         Reply
 	addr          []byte // of a client, as text
 	date          dateCache

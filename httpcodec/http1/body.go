@@ -1,0 +1,80 @@
+package http1
+
+import "kroxy-ev/httpcodec/policy"
+
+// Body is a message body on its way: how it is framed where it comes from, and how where it goes to.
+type Body struct {
+	In, Out Framing
+	Left    int64 // of a Length body, not yet read
+	Size    int64 // content so far
+	Done    bool  // nothing more belongs to it
+	chunks  chunkReader
+	set     *policy.Headers
+}
+
+// Begin prepares b for a body that is framed as in, n bytes long if that is Length, and is sent on framed as out. Set are
+// fields that its trailers may not repeat.
+func (b *Body) Begin(from Side, in Framing, n int64, out Framing, set *policy.Headers) {
+	b.In, b.Out, b.Left, b.Size, b.set = in, out, n, 0, set
+	b.Done = in == NoBody || in == Length && n == 0
+	if in == Chunked {
+		b.chunks.reset(from)
+	}
+}
+
+// Append takes n bytes of p, all unless the body ends before, and writes them to dst as they are sent on.
+func (b *Body) Append(dst, p []byte) (out []byte, n int, err *HeadError) {
+	switch b.In {
+	case NoBody:
+		return dst, 0, nil
+	case Length:
+		n = int(min(b.Left, int64(len(p))))
+		b.Took(int64(n))
+		return append(dst, p[:n]...), n, nil
+	case UntilClose:
+		b.Size += int64(len(p))
+		return b.appendData(dst, p), len(p), nil
+	}
+	for n < len(p) && !b.Done {
+		k, data, err := b.chunks.next(p[n:])
+		if err != nil {
+			return dst, n, err
+		}
+		n += k
+		b.Size += int64(len(data))
+		dst = b.appendData(dst, data)
+		if b.Done = b.chunks.done(); b.Done && b.Out == Chunked {
+			dst = appendLastChunk(dst, &b.chunks, b.set)
+		}
+	}
+	return dst, n, nil
+}
+
+// Took accounts for n bytes of a Length body.
+func (b *Body) Took(n int64) {
+	b.Left -= n
+	b.Size += n
+	b.Done = b.Left == 0
+}
+
+// End ends a body that lasts until its connection is closed.
+func (b *Body) End(dst []byte) []byte {
+	b.Done = true
+	if b.Out == Chunked {
+		dst = appendLastChunk(dst, nil, nil)
+	}
+	return dst
+}
+
+// appendData frames content.
+func (b *Body) appendData(dst, data []byte) []byte {
+	if len(data) == 0 {
+		return dst
+	}
+	if b.Out != Chunked {
+		return append(dst, data...)
+	}
+	dst = AppendChunkHeader(dst, len(data))
+	dst = append(dst, data...)
+	return append(dst, '\r', '\n')
+}

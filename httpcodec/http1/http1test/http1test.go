@@ -1,0 +1,67 @@
+// Package http1test has what tests of HTTP/1 need in more than one package.
+package http1test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"kroxy-ev/config"
+	"kroxy-ev/httpcodec/policy"
+)
+
+// ProtectedNames are what nobody but trusted proxies may say, in the spelling of proxies; some of each family.
+var ProtectedNames = []string{
+	"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Ssl", "X-Forwarded-Prefix", "X-Forwarded-Server",
+	"X-Forwarded-Scheme", "X-Forwarded-Protocol", "X-Forwarded-By", "X-Forwarded-User", "X-Forwarded-Tls-Client-Cert-Info", "X-Forwarded", "Forwarded",
+	"Forwarded-For", "X-Real-IP", "X-Real-Port", "Client-IP", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP", "CF-Connecting-IP",
+	"CF-Connecting-IPv6", "Fastly-Client-IP", "X-Azure-ClientIP", "X-Azure-SocketIP", "Proxy-Client-IP", "WL-Proxy-Client-IP", "HTTP-Client-IP",
+	"HTTP-X-Forwarded-For", "X-Remote-IP", "X-Remote-Addr", "X-Originating-IP", "X-Scheme", "X-Url-Scheme", "Front-End-Https", "X-Script-Name",
+	"X-Original-For", "X-Original-Forwarded-For", "X-Original-Proto", "X-Original-Host", "X-Original-URL", "X-Original-URI", "X-Rewrite-URL",
+	"Client-Cert", "Client-Cert-Chain", "X-Client-Cert", "X-SSL-Client-Verify", "X-SSL-Client", "SSL-Client-Cert", "SSL-Client-Subject-DN",
+}
+
+// Folded is what a host may make of a name: letter case and the kind of separators do not count.
+func Folded(name string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			return c + 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+			return c
+		}
+		return '-'
+	}, name)
+}
+
+// Protected reports whether a host may take name for that of an identity field.
+func Protected(name string) bool {
+	low := Folded(name)
+	for _, family := range []string{"x-forwarded", "x-ssl-client", "ssl-client"} {
+		if low == family || strings.HasPrefix(low, family+"-") {
+			return true
+		}
+	}
+	return slices.ContainsFunc(ProtectedNames, func(p string) bool { return low == Folded(p) })
+}
+
+// What a host may write and net/http does not understand: Content-Length more than once, and white space behind a field's name.
+var (
+	Repeats = regexp.MustCompile(`(?i)content-length:[^\r]*(,|\r\n([^\r]+\r\n)*content-length:)`)
+	Spaced  = regexp.MustCompile(`\r\n[^\r:]+[ \t]:`)
+)
+
+// Headers compiles Kroxy's "headers": names and values in turn.
+func Headers(t testing.TB, pairs ...string) *policy.Headers {
+	t.Helper()
+	var edits config.HeaderEdits
+	for p := range slices.Chunk(pairs, 2) {
+		edits.Set = append(edits.Set, config.Header{Name: p[0], Value: p[1], Kroxy: true})
+	}
+	h, problems := policy.CompileRequestHeaders(edits)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	return h
+}

@@ -1,0 +1,18 @@
+package http1
+
+// idempotent reports whether a request of that method may be sent twice where once was meant (RFC 9110 section 9.2.2). The
+// methods are those of the IANA HTTP Method Registry that are marked so; a method that is not there is not. PRI, which opens
+// HTTP/2, is no request.
+func idempotent(method []byte) bool {
+	switch string(method) {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", // RFC 9110
+		"QUERY",                                                    // RFC 10008
+		"PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "UNLOCK", // RFC 4918; LOCK is not
+		"ACL", "REPORT", "SEARCH", "ORDERPATCH", "BIND", "REBIND", "UNBIND", "MKCALENDAR", // RFC 3744, 3253, 5323, 3648, 5842, 4791
+		"MKREDIRECTREF", "UPDATEREDIRECTREF", "LINK", "UNLINK", // RFC 4437, 2068
+		"BASELINE-CONTROL", "CHECKIN", "CHECKOUT", "UNCHECKOUT", "LABEL", "MERGE", "MKACTIVITY", // RFC 3253
+		"MKWORKSPACE", "UPDATE", "VERSION-CONTROL":
+		return true
+	}
+	return false
+}

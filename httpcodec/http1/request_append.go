@@ -1,0 +1,182 @@
+package http1
+
+import (
+	"slices"
+	"strconv"
+
+	"kroxy-ev/httpcodec/policy"
+	"kroxy-ev/logformat"
+)
+
+// Rewrite says how requests are changed on their way to a host. The bytes in it must be such that may be in a field value.
+type Rewrite struct {
+	Headers *policy.Headers   // the configured edits; they go before all that follows
+	Record  *logformat.Record // for the variables in Headers; it may be nil if these are Fixed
+	Target  []byte            // in place of the client's; nil for that
+
+	Authority  []byte // the host's name, and its port unless that is the default: for Host. Not empty
+	ClientAddr []byte // for X-Forwarded-For; an IPv6 address without brackets; empty if there is none, as on a unix socket
+
+	UpstreamHost bool // Host is Authority. Otherwise it is the client's, if there is one
+	Forwarded    bool // X-Forwarded-For, -Proto and -Host are written. Otherwise identity fields are relayed as they are
+	Trusted      bool // the client is a trusted proxy: its identity fields are kept, and its address is appended
+	TLS          bool // the client came by TLS, for X-Forwarded-Proto
+	Close        bool // the host is asked to close the connection after its response
+}
+
+// AppendRequest writes r's head as it goes to a host: HTTP/1.1, in origin or asterisk form, without what concerned the
+// client's connection only, framed anew. End-to-end fields keep order, letter case and repetition; Host keeps its place, or
+// comes first if the client sent none. What w and the framing add comes last.
+func AppendRequest(dst []byte, r *Request, w *Rewrite) []byte {
+	head, s := r.head, &r.scan
+	dst = slices.Grow(dst, headRoom(len(head)+len(w.Authority)+len(w.ClientAddr)))
+	dst = append(dst, s.start.method.of(head)...)
+	dst = append(dst, ' ')
+	if w.Target != nil {
+		dst = append(dst, w.Target...)
+	} else {
+		dst = s.start.appendTarget(dst, head)
+	}
+	dst = append(dst, " HTTP/1.1\r\n"...)
+
+	if !r.hostField {
+		dst = r.appendHost(dst, w, hostName)
+	}
+	var seen forwarded
+	for i := range s.fields {
+		f := &s.fields[i]
+		if f.drop || f.id > fieldOwn {
+			continue
+		}
+		name, value := f.name.of(head), f.value.of(head)
+		if f.id == fieldHost {
+			dst = r.appendHost(dst, w, name)
+			continue
+		}
+		if w.Headers.Drops(name) {
+			continue
+		}
+		if f.id != fieldOther {
+			if !r.keeps(f, w, &seen) {
+				continue
+			}
+			if f.id == fieldMaxForwards && r.MaxForwards > 0 {
+				dst = append(dst, name...)
+				dst = append(dst, ": "...)
+				dst = strconv.AppendInt(dst, int64(r.MaxForwards-1), 10)
+				dst = append(dst, "\r\n"...)
+				continue
+			}
+		}
+		dst = appendField(dst, name, value)
+	}
+	dst = w.Headers.Append(dst, w.Record)
+	if w.Forwarded {
+		dst = r.appendForwarded(dst, w, seen)
+	}
+	dst = AppendFraming(dst, r.Framing, r.Length)
+	switch {
+	case r.Upgrade:
+		dst = s.appendUpgrade(dst, head)
+	case r.Trailers && w.Close:
+		dst = append(dst, "TE: trailers\r\nConnection: TE, close\r\n"...)
+	case r.Trailers:
+		dst = append(dst, "TE: trailers\r\nConnection: TE\r\n"...)
+	case w.Close:
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// forwarded says which fields a trusted client brought and were kept.
+type forwarded struct{ proto, host bool }
+
+// keeps reports whether a field that this package knows is sent on.
+func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
+	switch f.id {
+	case fieldExpect:
+		return r.ExpectContinue && f.value.len() > 0
+	case fieldTrailer:
+		return r.Framing == Chunked && validTrailerList(f.value.of(r.head))
+	case fieldForwardedFor:
+		return !w.Forwarded // written anew, as one line
+	case fieldForwardedProto:
+		seen.proto = seen.proto || w.Trusted
+		return !w.Forwarded || w.Trusted
+	case fieldForwardedHost:
+		seen.host = seen.host || w.Trusted
+		return !w.Forwarded || w.Trusted
+	case fieldIdentity:
+		return !w.Forwarded || w.Trusted
+	case fieldIdentityAlias: // no proxy writes it; a trusted one may have let it pass
+		return !w.Forwarded
+	}
+	return true
+}
+
+// appendHost writes Host; name is the client's spelling.
+func (r *Request) appendHost(dst []byte, w *Rewrite, name []byte) []byte {
+	if w.Headers.Decide(policy.Host) {
+		return w.Headers.AppendHost(dst, w.Record)
+	}
+	host := r.Host()
+	if w.UpstreamHost || len(host) == 0 {
+		host = w.Authority
+	}
+	return appendField(dst, name, host)
+}
+
+var hostName = []byte("Host")
+
+// appendForwarded says who the client is.
+func (r *Request) appendForwarded(dst []byte, w *Rewrite, seen forwarded) []byte {
+	if !w.Headers.Decide(policy.ForwardedFor) {
+		dst = r.appendForwardedFor(dst, w)
+	}
+	if !seen.proto && !w.Headers.Decide(policy.ForwardedProto) {
+		if w.TLS {
+			dst = append(dst, "X-Forwarded-Proto: https\r\n"...)
+		} else {
+			dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
+		}
+	}
+	if host := r.Host(); !seen.host && len(host) > 0 && !w.Headers.Decide(policy.ForwardedHost) {
+		dst = append(dst, "X-Forwarded-Host: "...)
+		dst = append(dst, host...)
+		dst = append(dst, "\r\n"...)
+	}
+	return dst
+}
+
+func (r *Request) appendForwardedFor(dst []byte, w *Rewrite) []byte {
+	begin := "X-Forwarded-For: "
+	if w.Trusted {
+		for i := range r.scan.fields {
+			if f := &r.scan.fields[i]; f.id == fieldForwardedFor && f.value.len() > 0 {
+				dst = append(dst, begin...)
+				dst = append(dst, f.value.of(r.head)...)
+				begin = ", "
+			}
+		}
+	}
+	if len(w.ClientAddr) > 0 {
+		dst = append(dst, begin...)
+		dst = append(dst, w.ClientAddr...)
+	} else if begin != ", " {
+		return dst
+	}
+	return append(dst, "\r\n"...)
+}
+
+// AppendFraming writes the field that says where the body ends, if there is one.
+func AppendFraming(dst []byte, f Framing, n int64) []byte {
+	switch f {
+	case Length:
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, n, 10)
+		return append(dst, "\r\n"...)
+	case Chunked:
+		return append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return dst
+}

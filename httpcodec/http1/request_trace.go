@@ -1,0 +1,20 @@
+package http1
+
+// secret are the fields that TRACE does not show to scripts.
+var secret = newNames("authorization", "cookie", "proxy-authorization")
+
+// AppendTrace writes the head as TRACE shows it to the client (RFC 9110 section 9.3.8), without what is secret in it.
+func (r *Request) AppendTrace(dst []byte) []byte {
+	dst = append(dst, r.Method()...)
+	dst = append(dst, ' ')
+	dst = append(dst, r.Target()...)
+	dst = append(dst, " HTTP/1."...)
+	dst = append(dst, '0'+r.Minor, '\r', '\n')
+	for i := range r.scan.fields {
+		f := &r.scan.fields[i]
+		if name := f.name.of(r.head); !secret.has(name) {
+			dst = appendField(dst, name, f.value.of(r.head))
+		}
+	}
+	return append(dst, "\r\n"...)
+}

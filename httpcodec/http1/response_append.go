@@ -1,0 +1,93 @@
+package http1
+
+import (
+	"slices"
+
+	"kroxy-ev/httpcodec/policy"
+	"kroxy-ev/logformat"
+)
+
+// ResponseRewrite says how a response is changed on its way to a client.
+type ResponseRewrite struct {
+	Minor uint8  // of the client's HTTP/1.x
+	Close bool   // the client's connection is closed after this response
+	Date  []byte // for responses without Date; nil for none (RFC 9110 section 6.6.1)
+
+	Headers *policy.Headers   // the configured edits, of final responses
+	Record  *logformat.Record // for the variables in them; it may be nil if these are Fixed
+}
+
+// ClientFraming says how the body ends on the connection of a client of HTTP/1.minor. After UntilClose the connection is
+// closed whatever else was wished.
+func (r *Response) ClientFraming(minor uint8) Framing {
+	switch {
+	case r.Framing == NoBody || r.Framing == Length:
+		return r.Framing
+	case minor > 0:
+		return Chunked
+	}
+	return UntilClose
+}
+
+// AppendResponse writes r's head as it goes to a client: HTTP/1.1 whatever the client's version is (RFC 9110 section 6.2),
+// with the host's reason phrase, without what concerned the host's connection only, framed anew. End-to-end fields keep order,
+// letter case and repetition.
+func AppendResponse(dst []byte, r *Response, w *ResponseRewrite) []byte {
+	head, s := r.head, &r.scan
+	dst = slices.Grow(dst, headRoom(len(head)+len(w.Date)))
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = append(dst, byte('0'+r.Status/100), byte('0'+r.Status/10%10), byte('0'+r.Status%10), ' ')
+	dst = append(dst, s.start.reason.of(head)...)
+	dst = append(dst, "\r\n"...)
+
+	edits := w.Headers
+	if r.Interim {
+		edits = nil
+	}
+	framing, dated := r.ClientFraming(w.Minor), edits.Decide(policy.Date)
+	for i := range s.fields {
+		f := &s.fields[i]
+		switch {
+		case f.drop || f.id > fieldOwn:
+			continue
+		case f.id == fieldTrailer && (framing != Chunked || r.Framing != Chunked || !validTrailerList(f.value.of(head))):
+			continue
+		case edits != nil && edits.Drops(f.name.of(head)):
+			continue
+		case f.id == fieldDate:
+			dated = true
+		}
+		dst = appendField(dst, f.name.of(head), f.value.of(head))
+	}
+	dst = edits.Append(dst, w.Record)
+	if !dated && w.Date != nil && r.Status >= 200 {
+		dst = append(dst, "Date: "...)
+		dst = append(dst, w.Date...)
+		dst = append(dst, "\r\n"...)
+	}
+	switch {
+	case r.Upgrade:
+		return append(s.appendUpgrade(dst, head), "\r\n"...)
+	case r.Status < 200:
+		return append(dst, "\r\n"...)
+	case r.offer:
+		dst = s.appendUpgrade(dst, head)
+	}
+	if r.Framing == NoBody && r.Status != 204 && r.said == Length {
+		dst = AppendFraming(dst, Length, r.saidLen) // what a GET would have got
+	} else {
+		dst = AppendFraming(dst, framing, r.Length)
+	}
+	return append(AppendConnection(dst, w.Minor, w.Close || framing == UntilClose), "\r\n"...)
+}
+
+// AppendConnection writes Connection if its default, which depends on the client's version, is not meant.
+func AppendConnection(dst []byte, minor uint8, closes bool) []byte {
+	switch {
+	case closes:
+		return append(dst, "Connection: close\r\n"...)
+	case minor == 0:
+		return append(dst, "Connection: keep-alive\r\n"...)
+	}
+	return dst
+}

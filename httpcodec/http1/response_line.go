@@ -1,0 +1,39 @@
+package http1
+
+var (
+	errStatusLine = newFault(502, "malformed status line")
+	errStatus     = newFault(502, "status below 100")
+	errReason     = newFault(502, "a control character in the reason phrase")
+)
+
+// parseStatus reads the status line head[from:end], CRLF not included (RFC 9112 section 4). The space behind the status may be
+// missing if there is no reason phrase. Any three digits that do not begin with 0 are a status: a client takes those above 599
+// for a 5xx (RFC 9110 section 15). Below 100 some readers see an interim response and others do not.
+func (l *startLine) parseStatus(head []byte, from, end int) *fault {
+	const version, status = len("HTTP/1.1"), len("200")
+	b := head[from:end]
+	if len(b) < version+1+status || b[version] != ' ' {
+		return errStatusLine
+	}
+	reason := b[version+1+status:]
+	if len(reason) > 0 && reason[0] != ' ' {
+		return errStatusLine
+	}
+	if f := l.parseVersion(b[:version]); f != nil {
+		return f
+	}
+	for _, c := range b[version+1 : version+1+status] {
+		if !isDigit(c) {
+			return errStatusLine
+		}
+		l.status = l.status*10 + int(c-'0')
+	}
+	if l.status < 100 {
+		return errStatus
+	}
+	l.reason = at(min(from+version+1+status+1, end), end)
+	if !allIn(reason, &isValue) {
+		return errReason
+	}
+	return nil
+}
