@@ -3,10 +3,10 @@ package httpcodec
 import (
 	"net/netip"
 
-	"kroxy-ev/balance"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/opening"
+	"kroxy-ev/streamcodec"
 )
 
 // Entry is what the clients of one listener get on a Server's loop. A reload changes it, for requests whose heads are read from then
@@ -14,10 +14,9 @@ import (
 type Entry struct {
 	EntryOptions
 	server  *Server
-	splits  map[*Route]*balance.Weighted // of routes with several targets, as far as they were needed
-	active  int                          // clients
-	leaving bool                         // no client stays after its next response
-	gone    func()                       // is called when there are no clients; nil if nobody waits for that
+	splits  streamcodec.Splits[Route]
+	clients streamcodec.Members
+	leaving bool // no client stays after its next response
 }
 
 // EntryOptions are what an Entry gives.
@@ -36,7 +35,7 @@ func (v *Server) NewEntry(o EntryOptions) *Entry { return &Entry{EntryOptions: o
 
 // Swap has requests that are read from now on go by o, those of clients that are connected already too, and exchanges that end from
 // now on be recorded as it says.
-func (e *Entry) Swap(o EntryOptions) { e.EntryOptions, e.splits = o, nil }
+func (e *Entry) Swap(o EntryOptions) { e.EntryOptions, e.splits = o, streamcodec.Splits[Route]{} }
 
 // Leave has clients told that nothing follows their next response, and closes those that are idle. It is not taken back.
 func (e *Entry) Leave() {
@@ -51,18 +50,7 @@ func (e *Entry) Leave() {
 }
 
 // WhenEmpty calls gone once no client is left. The entry's listener must be closed.
-func (e *Entry) WhenEmpty(gone func()) {
-	e.gone = gone
-	e.checkEmpty()
-}
-
-func (e *Entry) checkEmpty() {
-	if e.gone != nil && e.active == 0 {
-		gone := e.gone
-		e.gone = nil
-		gone()
-	}
-}
+func (e *Entry) WhenEmpty(gone func()) { e.clients.WhenEmpty(gone) }
 
 // accept takes a new client connection in. What it has sent already is read at once.
 func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
@@ -72,7 +60,7 @@ func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	}
 	c := v.client()
 	c.entry, c.settings, c.listener, c.peer = e, e.Settings, l, opening.Peer{Client: peer}
-	e.active++
+	e.clients.Join()
 	if err := v.loop.Attach(&c.conn, fd, c); err != nil {
 		engine.CloseFD(fd)
 		v.log.Error("http: a client was dropped", "client", peer.Addr(), "error", err)
@@ -94,13 +82,5 @@ func (e *Entry) target(r *Route) *Target {
 	if len(r.Targets) == 1 {
 		return &r.Targets[0]
 	}
-	split := e.splits[r]
-	if split == nil {
-		if e.splits == nil {
-			e.splits = make(map[*Route]*balance.Weighted)
-		}
-		split = r.split()
-		e.splits[r] = split
-	}
-	return &r.Targets[split.Next()]
+	return &r.Targets[e.splits.Next(r, len(r.Targets), func(i int) int { return r.Targets[i].Weight })]
 }

@@ -39,18 +39,19 @@ func (x *exchange) newTarget() ([]byte, error) {
 	if w == nil {
 		return nil, nil
 	}
-	path, query, _ := bytes.Cut(x.req.PathAndQuery(), question)
-	switch {
-	case len(path) == 0:
-		path = slash
-	case path[0] == '*':
+	target := x.req.PathAndQuery()
+	if len(target) > 0 && target[0] == '*' {
 		return nil, nil
 	}
-	normal, err := v.paths.Path(path)
-	if err != nil {
+	seen := &v.routing // it has served other requests since the route was found
+	if err := seen.SetTarget(&x.req, target); err != nil {
 		return nil, err
 	}
-	v.target = w.AppendTarget(v.target[:0], path, normal, query, v.values(x, w.Need()))
+	path, _, _ := bytes.Cut(target, question)
+	if len(path) == 0 {
+		path = slash
+	}
+	v.target = w.AppendTarget(v.target[:0], path, seen.Path, seen.Query(), v.values(x, w.Need()))
 	return v.target, nil
 }
 

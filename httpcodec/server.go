@@ -57,7 +57,6 @@ type Server struct {
 	iso           []byte // the time in a template
 	location      []byte // of a redirect
 	target        []byte // of a rewrite
-	paths         route.Normalizer
 	stats         Stats
 	leaving       atomic.Bool // responses say that they are the last
 	draining      bool
@@ -139,8 +138,7 @@ func (v *Server) closed(c *client) {
 	c.next, c.prev, c.entry, c.settings, c.listener, c.peer, c.served, c.state, c.pieces = nil, nil, nil, nil, nil, opening.Peer{}, false, clientIdle, pieces{}
 	v.stats.Active.Add(-1)
 	v.freeClients.Put(c)
-	e.active--
-	e.checkEmpty()
+	e.clients.Part()
 	v.checkDrained()
 }
 

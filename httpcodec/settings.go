@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"time"
 
-	"kroxy-ev/balance"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec/policy"
 	"kroxy-ev/httpcodec/route"
@@ -61,15 +60,6 @@ type Target struct {
 type HostName struct {
 	Name      []byte // without port: for $host
 	Authority []byte // with the port unless it is the default: for Host
-}
-
-// split shares choices out among the route's targets.
-func (r *Route) split() *balance.Weighted {
-	weights := make([]int, len(r.Targets))
-	for i := range r.Targets {
-		weights[i] = r.Targets[i].Weight
-	}
-	return balance.NewWeighted(weights)
 }
 
 // only is the target of all requests, if there is but one.

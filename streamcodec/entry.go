@@ -3,7 +3,6 @@ package streamcodec
 import (
 	"net/netip"
 
-	"kroxy-ev/balance"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/opening"
@@ -14,10 +13,9 @@ import (
 // methods belong to the loop's goroutine.
 type Entry struct {
 	EntryOptions
-	server *Server
-	splits map[*Route]*balance.Weighted // of routes with several targets, as far as they were needed
-	active int                          // sessions
-	gone   func()                       // is called when there are none; nil if nobody waits for that
+	server   *Server
+	splits   Splits[Route]
+	sessions Members
 }
 
 // EntryOptions are what an Entry gives.
@@ -35,21 +33,10 @@ type EntryOptions struct {
 func (v *Server) NewEntry(o EntryOptions) *Entry { return &Entry{EntryOptions: o, server: v} }
 
 // Swap has sessions that begin from now on get what o says, and sessions that end from now on be recorded as it says.
-func (e *Entry) Swap(o EntryOptions) { e.EntryOptions, e.splits = o, nil }
+func (e *Entry) Swap(o EntryOptions) { e.EntryOptions, e.splits = o, Splits[Route]{} }
 
 // WhenEmpty calls gone once no session is left. The entry's listener must be closed.
-func (e *Entry) WhenEmpty(gone func()) {
-	e.gone = gone
-	e.checkEmpty()
-}
-
-func (e *Entry) checkEmpty() {
-	if e.gone != nil && e.active == 0 {
-		gone := e.gone
-		e.gone = nil
-		gone()
-	}
-}
+func (e *Entry) WhenEmpty(gone func()) { e.sessions.WhenEmpty(gone) }
 
 // accept begins a session.
 func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
@@ -59,7 +46,7 @@ func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	}
 	s := v.session()
 	s.listener, s.entry, s.settings, s.peer = l, e, e.Settings, opening.Peer{Client: peer}
-	e.active++
+	e.sessions.Join()
 	v.add(s)
 	s.start(fd)
 }
@@ -69,13 +56,5 @@ func (e *Entry) target(r *Route) *upstream.Group {
 	if len(r.Targets) == 1 {
 		return r.Targets[0].Group
 	}
-	split := e.splits[r]
-	if split == nil {
-		if e.splits == nil {
-			e.splits = make(map[*Route]*balance.Weighted)
-		}
-		split = r.split()
-		e.splits[r] = split
-	}
-	return r.Targets[split.Next()].Group
+	return r.Targets[e.splits.Next(r, len(r.Targets), func(i int) int { return r.Targets[i].Weight })].Group
 }

@@ -132,8 +132,7 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	s.trace = upstream.Trace{}
 	v.free.Put(s)
 	if e != nil {
-		e.active--
-		e.checkEmpty()
+		e.sessions.Part()
 	}
 	if v.active == nil && v.drained != nil {
 		v.drained()

@@ -3,7 +3,6 @@ package streamcodec
 import (
 	"time"
 
-	"kroxy-ev/balance"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec/route"
 )
@@ -33,13 +32,4 @@ type Route struct {
 type Target struct {
 	Group  *upstream.Group
 	Weight int // of the sum over all targets; not negative, and not all of a route's are zero
-}
-
-// split shares choices out among the route's targets.
-func (r *Route) split() *balance.Weighted {
-	weights := make([]int, len(r.Targets))
-	for i := range r.Targets {
-		weights[i] = r.Targets[i].Weight
-	}
-	return balance.NewWeighted(weights)
 }
