@@ -254,8 +254,9 @@ type ClientOptions struct {
 
 // Client is how one host is spoken to. It is immutable but for the session that it goes on with, and shared by all loops.
 type Client struct {
-	config   *tls.Config
-	identity [sha256.Size]byte
+	config      *tls.Config
+	certificate *tls.Certificate // shown to hosts that ask for one; nil for none
+	identity    [sha256.Size]byte
 }
 
 // NewClient makes a Client.
@@ -281,6 +282,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 			return nil, fmt.Errorf("tls: while reading the certificate for hosts: %w", err)
 		}
 		fmt.Fprintf(digest, "%q", o.Certificate.Cert)
+		c.certificate = &cert
 		c.config.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			own := cert
 			own.PrivateKey = o.Signers.signerFor(handshakeOf(r.Context()), own.PrivateKey)

@@ -290,7 +290,7 @@ func (a *Attempt) nextAddr() {
 		a.since = loop.Now()
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
 		a.trace.dialled(a.addr)
-		if err := a.leadsBack(); err != nil {
+		if err := a.group.Self.LeadsBack(a.host(), a.addr); err != nil {
 			a.addrFailed(err)
 			continue
 		}
@@ -317,17 +317,6 @@ func (a *Attempt) nextAddr() {
 		}
 	}
 	a.hostFailed()
-}
-
-// leadsBack returns an error if the current address is this proxy's own.
-func (a *Attempt) leadsBack() error {
-	switch path := a.host().Unix; {
-	case path == "" && a.group.Self.Is(a.addr):
-		return errOwnAddress
-	case path != "" && a.group.Self.IsUnix(path):
-		return errOwnSocket
-	}
-	return nil
 }
 
 // dial begins to connect to the current address, if need be with the descriptor of a connection that nobody uses.

@@ -54,6 +54,18 @@ func (s *Self) IsUnix(path string) bool {
 	return list != nil && len(*list) > 0 && slices.Contains(*list, cleanPath(path))
 }
 
+// LeadsBack returns an error, which wraps ErrLoop, if a connection to the host would come back: at that address, or by its unix socket
+// if it has one.
+func (s *Self) LeadsBack(h *Host, addr netip.AddrPort) error {
+	switch {
+	case h.Unix == "" && s.Is(addr):
+		return errOwnAddress
+	case h.Unix != "" && s.IsUnix(h.Unix):
+		return errOwnSocket
+	}
+	return nil
+}
+
 // cleanPath is what two spellings of a path have in common. Symbolic links are not followed.
 func cleanPath(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {

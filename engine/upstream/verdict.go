@@ -19,9 +19,9 @@ type verdict struct {
 	addr netip.AddrPort // at which; invalid if its name could not be resolved, and of a unix socket
 }
 
-// ours reports whether err, of making a connection, tells of this machine and nothing of the host: descriptors, memory or
+// Ours reports whether err, of making a connection, tells of this machine and nothing of the host: descriptors, memory or
 // ports of its own have run out, or it is about to stop.
-func ours(err error) bool {
+func Ours(err error) bool {
 	if errors.Is(err, resolve.ErrClosed) {
 		return true
 	}
@@ -41,14 +41,14 @@ func (a *Attempt) failed(addr netip.AddrPort, err error) {
 	a.last = err
 	level, what := slog.LevelDebug, "upstream: connecting failed"
 	switch {
-	case ours(err):
+	case Ours(err):
 		level, what = slog.LevelWarn, "upstream: this machine cannot make a connection"
 	case errors.Is(err, ErrLoop): // a mistake in the configuration, which may come to light while the host is down anyway
 		level, what = slog.LevelWarn, "upstream: a host is not connected to"
 	case !addr.IsValid() && a.host().Unix == "":
 		what = "upstream: resolving failed"
 	}
-	if !ours(err) {
+	if !Ours(err) {
 		a.verdict = verdict{err, addr}
 		if addr.IsValid() {
 			a.host().Name.Failed(addr.Addr())

@@ -24,7 +24,7 @@ func TestOurs(t *testing.T) {
 		unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EADDRNOTAVAIL, unix.EAGAIN, resolve.ErrClosed,
 		fmt.Errorf("engine: while registering a connection: %w", os.NewSyscallError("epoll_ctl", unix.ENOSPC)),
 	} {
-		if !ours(err) {
+		if !Ours(err) {
 			t.Errorf("%v is taken for the host's fault", err)
 		}
 	}
@@ -32,7 +32,7 @@ func TestOurs(t *testing.T) {
 		unix.ECONNREFUSED, unix.ETIMEDOUT, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.ECONNRESET, unix.EACCES,
 		ErrConnectTimeout, ErrResolveTimeout, ErrLoop, errors.New("no such host"), tlsconn.ErrHandshakeTimeout,
 	} {
-		if ours(err) {
+		if Ours(err) {
 			t.Errorf("%v is not taken for the host's fault", err)
 		}
 	}

@@ -1,0 +1,112 @@
+package check
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"kroxy-ev/config"
+)
+
+const (
+	// maxHead bounds the head of a response, as it is bounded for clients' requests.
+	maxHead = 32 << 10
+	// agent is the User-Agent of a check.
+	agent = "kroxy-ev (health check)"
+)
+
+// client makes HTTP checks, one at a time. It keeps no connection: each check shows that the host accepts one.
+type client struct {
+	http fasthttp.HostClient
+	conn net.Conn // of the check
+	body []byte   // config.MaxCheckBody bytes, once they were needed
+}
+
+func newClient() *client {
+	c := new(client)
+	c.http = fasthttp.HostClient{
+		Addr:                          "host", // asked for, and not looked at
+		DialTimeout:                   func(string, time.Duration) (net.Conn, error) { return c.conn, nil },
+		Name:                          agent,
+		MaxConns:                      1,
+		MaxIdemponentCallAttempts:     1,
+		ReadBufferSize:                maxHead,
+		StreamResponseBody:            true, // else all of it would be read
+		DisablePathNormalizing:        true,
+		DisableHeaderNamesNormalizing: true,
+		SecureErrorLogMessage:         true, // errors repeat nothing of what a host sends
+	}
+	return c
+}
+
+// check asks for t's path over conn, which it closes. A redirect is a status like others.
+func (c *client) check(ctx context.Context, conn net.Conn, t *Target) error {
+	c.conn = conn
+	defer func() { c.conn = nil }()
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(req)
+	defer fasthttp.ReleaseResponse(resp)
+	req.Header.SetMethod(t.Check.Method)
+	req.SetRequestURI("http://host" + t.Check.Path) // with an authority, lest a path that begins with // is taken for one
+	req.Header.SetHost(cmp.Or(t.Check.Host, t.Authority))
+	req.UseHostHeader = true
+	req.SetConnectionClose()
+
+	deadline, _ := ctx.Deadline()
+	if err := c.http.DoDeadline(req, resp, deadline); err != nil {
+		return fmt.Errorf("while waiting for a response: %w", err)
+	}
+	// The connection closes with it, also if there is more of the body.
+	defer func() { _ = resp.CloseBodyStream() }()
+	if status := resp.StatusCode(); !t.Check.Status.Has(status) {
+		return failed("status %d, and %s is wanted", status, ranges(t.Check.Status))
+	}
+	if t.Check.Body == "" {
+		return nil
+	}
+	stream := resp.BodyStream()
+	if stream == nil { // there is no body
+		stream = bytes.NewReader(nil)
+	}
+	return c.find(stream, []byte(t.Check.Body))
+}
+
+// failed is an error that the answer of a host gives.
+func failed(format string, args ...any) error { return &failure{fmt.Sprintf(format, args...)} }
+
+// failure says what was wrong with an answer. It is errFailed.
+type failure struct{ what string }
+
+func (f *failure) Error() string { return f.what }
+
+// Is has errors.Is find errFailed.
+func (f *failure) Is(target error) bool { return target == errFailed }
+
+// find looks for what is wanted in the first config.MaxCheckBody bytes of a body, and reads no more than it has to.
+func (c *client) find(body io.Reader, want []byte) error {
+	if c.body == nil {
+		c.body = make([]byte, config.MaxCheckBody)
+	}
+	for n := 0; ; {
+		k, err := body.Read(c.body[n:])
+		from := max(0, n-len(want)+1)
+		n += k
+		switch {
+		case bytes.Contains(c.body[from:n], want):
+			return nil
+		case errors.Is(err, io.EOF):
+			return failed("the body does not contain %.100q", want)
+		case err != nil:
+			return fmt.Errorf("while reading the body: %w", err)
+		case n == len(c.body):
+			return failed("the first %d bytes of the body do not contain %.100q", n, want)
+		}
+	}
+}
