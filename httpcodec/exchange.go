@@ -413,7 +413,7 @@ func (x *exchange) dropHost(how balance.Class) {
 	if c := x.host.Conn; c != nil && (!x.request.Done || x.up.Holding() || x.deaf) {
 		c.Reset()
 	}
-	x.host.Release(balance.Outcome{Class: how})
+	x.host.Release(upstream.Report{Outcome: balance.Outcome{Class: how}})
 }
 
 // abort ends the exchange, and the client's connection by a reset. If it was the host that failed, the client is first to get

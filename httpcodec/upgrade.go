@@ -36,5 +36,5 @@ func (x *exchange) tunnel() {
 			v.closed(c)
 		},
 	})
-	host.Release(balance.Outcome{Class: balance.Served}) // its connection and lease are the session's
+	host.Release(upstream.Report{Outcome: balance.Outcome{Class: balance.Served}}) // its connection and lease are the session's
 }

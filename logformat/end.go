@@ -11,6 +11,8 @@ const (
 	BadResponse
 	Unreachable
 	NoHost
+	QueueFull
+	QueueTimeout
 	UnknownName
 	NoRoute
 	Refused
@@ -35,6 +37,8 @@ var ends = [...]struct{ word, doc string }{
 	BadResponse:         {"bad_response", "the host's response is malformed, or breaks the protocol"},
 	Unreachable:         {"unreachable", "no host accepted a connection"},
 	NoHost:              {"no_host", "there was no host to try"},
+	QueueFull:           {"queue_full", "every host had as many connections as it may have (`max_conns`), and there was no place in the `queue`, or no queue"},
+	QueueTimeout:        {"queue_timeout", "no host had a place in time (`queue.timeout`)"},
 	UnknownName:         {"unknown_name", "no host has the name that the client asked for"},
 	NoRoute:             {"no_route", "no route takes what came"},
 	Refused:             {"refused", "the request is malformed, or more than is allowed; in stream, no PROXY header came that is taken"},

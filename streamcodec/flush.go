@@ -3,7 +3,6 @@ package streamcodec
 import (
 	"time"
 
-	"kroxy-ev/balance"
 	"kroxy-ev/engine"
 )
 
@@ -54,7 +53,7 @@ func (s *Session) flush(r Reason, err error) bool {
 	h.From.Reset()
 	s.reverse(h).Release(loop)
 	if h == &s.down {
-		s.lease.Release(balance.Outcome{Class: balance.Served}, loop.Monotonic())
+		s.release(r)
 	}
 	s.state, s.why, h.failure = stateFlush, r, err
 	loop.Disarm(&s.timer)

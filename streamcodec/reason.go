@@ -21,6 +21,8 @@ const (
 	HostFailed
 	// Unreachable means that no host could be connected to.
 	Unreachable
+	// Overloaded means that every host has as many clients as it may have, and that the queue is full or took too long.
+	Overloaded
 	// LeadsBack means that the host's connection would have come back to this proxy.
 	LeadsBack
 	// MayLeadBack means that the host answers none of its clients and is not connected to for a while.
@@ -56,6 +58,7 @@ var reasons = [...]struct {
 	ClientFailed:      {"client connection failed", logformat.ClientAbort},
 	HostFailed:        {"host connection failed", logformat.HostCut},
 	Unreachable:       {"no host reachable", logformat.Unreachable},
+	Overloaded:        {"every host is full", logformat.QueueFull},
 	LeadsBack:         {"the host leads back to this proxy", logformat.Unreachable},
 	MayLeadBack:       {"the host answers nobody and may lead back to this proxy", logformat.Unreachable},
 	ClientReadTimeout: {"client silent (read_timeout)", logformat.ReadTimeout},
@@ -79,6 +82,8 @@ func (r Reason) end(err error) logformat.End {
 		return logformat.NoHost
 	case r == Unreachable && (errors.Is(err, upstream.ErrConnectTimeout) || errors.Is(err, upstream.ErrResolveTimeout)):
 		return logformat.ConnectTimeout
+	case errors.Is(err, upstream.ErrQueueTimeout):
+		return logformat.QueueTimeout
 	case errors.Is(err, opening.ErrHeaderTimeout), r == NotSecured && errors.Is(err, tlsconn.ErrHandshakeTimeout):
 		return logformat.HandshakeTimeout
 	case opening.Silent(err):

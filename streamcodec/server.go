@@ -16,7 +16,7 @@ import (
 
 // Options configures a Server.
 type Options struct {
-	// Connector makes the connections to hosts, on the same loop. Those of sessions and tunnels count as its Others.
+	// Connector makes the connections to hosts, on the same loop, and is told of what becomes of tunnels.
 	Connector *upstream.Connector
 	// TLS makes handshakes with clients, on the same loop; it may be nil where no entry asks for them.
 	TLS *tlsconn.Handshaker
@@ -173,6 +173,8 @@ func (v *Server) logEnd(s *Session, r Reason, err error) {
 	switch r {
 	case Unreachable, LeadsBack, MayLeadBack, Internal:
 		level = slog.LevelError
+	case Overloaded:
+		level = slog.LevelWarn
 	case NoHeader, NotSecured:
 		if !opening.Silent(err) { // such as a check whether this port is open
 			level = slog.LevelInfo

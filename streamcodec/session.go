@@ -192,6 +192,9 @@ func (s *Session) connect(prompt bool) {
 	s.state = stateConnect
 	s.trace.Began = s.server.loop.Now()
 	s.attempt = s.server.connector.Connect(s.group, &s.host, &s.lease, &s.trace, s.peer.Name(), prompt, s)
+	if s.attempt != nil && s.attempt.Queued() {
+		s.clientReady()
+	}
 }
 
 // Ends implements upstream.Owner.
@@ -207,6 +210,8 @@ func (s *Session) Connected(err error) {
 		switch {
 		case s.group.Balance.ByName() && errors.Is(err, upstream.ErrNoHost):
 			why = NoSuchName
+		case errors.Is(err, upstream.ErrFull), errors.Is(err, upstream.ErrQueueFull), errors.Is(err, upstream.ErrQueueTimeout):
+			why = Overloaded
 		case errors.Is(err, upstream.ErrLoop):
 			why = LeadsBack
 		case errors.Is(err, upstream.ErrSuspect):
@@ -230,7 +235,7 @@ func (s *Session) Ready(c *engine.Conn) {
 		s.greet()
 		return
 	case stateConnect:
-		s.clientErrored()
+		s.clientReady()
 		return
 	case stateFlush:
 		if c.Errored() {
@@ -257,14 +262,15 @@ func (s *Session) Ready(c *engine.Conn) {
 	}
 }
 
-// clientErrored looks after the client while there is no host. What it has sent before it failed is for the host still, and the
-// failure will be read behind that.
-func (s *Session) clientErrored() {
-	if !s.client.Errored() || s.up.Holding() {
+// clientReady looks after the client while there is no host. What it has sent before it failed is for the host still, and the
+// failure will be read behind that. One that has ended its stream before it sent anything gives up its place in a queue.
+func (s *Session) clientReady() {
+	queued := s.attempt.Queued()
+	if !queued && !s.client.Errored() || s.up.Holding() {
 		return
 	}
 	var one [1]byte
-	if n, err := s.client.Peek(one[:]); n == 0 && !again(err) && !ended(err) {
+	if n, err := s.client.Peek(one[:]); n == 0 && !again(err) && (queued || !ended(err)) {
 		s.finish(ClientFailed, err)
 	}
 }
@@ -395,7 +401,7 @@ func (s *Session) finish(r Reason, err error) bool {
 	}
 	s.up.Release(loop)
 	s.down.Release(loop)
-	s.lease.Release(balance.Outcome{Class: balance.Served}, loop.Monotonic())
+	s.release(r)
 	s.server.ended(s, r, err)
 	return false
 }

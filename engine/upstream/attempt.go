@@ -43,6 +43,11 @@ type Connector struct {
 	watches []*Watch // for chains, of each codec
 	probes  []*probe // that are on their way
 
+	queues          map[int]*queue // by balance.Group.ID
+	waiting         int            // attempts in queues
+	granted, passed []granted      // that are to go on; memory for the next of them
+	proceed         func()         // goOn
+
 	freeAttempts engine.FreeList[Attempt]
 	freeConns    engine.FreeList[Conn]
 }
@@ -51,9 +56,28 @@ type Connector struct {
 // speak TLS by tls, which may be nil where there are none. What people should know of hosts is logged to log. No connection is
 // kept idle before Swap. Close it before the loop.
 func NewConnector(loop *engine.Loop, row int, tls *tlsconn.Handshaker, log *slog.Logger) *Connector {
-	k := &Connector{loop: loop, row: row, tls: tls, log: log, groups: NewGroups(nil, 0, 0), pools: make(map[*Group]*pool)}
+	k := &Connector{
+		loop: loop, row: row, tls: tls, log: log, groups: NewGroups(nil, 0, 0), pools: make(map[*Group]*pool), queues: make(map[int]*queue),
+	}
+	k.proceed = k.goOn
 	loop.WhenShort(k.giveUp)
 	return k
+}
+
+// attemptState is what an attempt is at.
+type attemptState uint8
+
+const (
+	attemptChoosing   attemptState = iota // a host is being chosen
+	attemptQueued                         // it waits for a place at a host
+	attemptGranted                        // it has left the queue, and goes on behind this batch of events
+	attemptHeld                           // by Connector.admit
+	attemptResolving                      // the host's name
+	attemptConnecting                     // to one of the host's addresses
+)
+
+func (s attemptState) String() string {
+	return [...]string{"choosing", "queued", "granted", "held", "resolving", "connecting"}[s]
 }
 
 // Attempt is one connection's way to a host. It exists only until the outcome is known.
@@ -64,7 +88,8 @@ type Attempt struct {
 	conn      *engine.Conn
 	lease     *balance.Lease
 	trace     *Trace
-	key       []byte // the owner's
+	key       []byte // a copy
+	prefer    int    // the host that its client is to stay with; -1 for none
 	prompt    bool
 	alone     bool // only the leased host is tried, and nobody waits for it: it is a probe
 
@@ -79,26 +104,31 @@ type Attempt struct {
 	addr     netip.AddrPort // being connected to
 	deadline int64          // for connecting, on the loop's clock
 	hostEnd  int64          // for the leased host, likewise, if there is a bound to that
-	held     bool           // by Connector.admit
-	since    int64          // when that, or the wait for a name, or for the current address, began
+	since    int64          // when the state, or the wait for the current address, began
 	cancel   func()         // stops the wait for a name
 	tls      *tlsconn.Handshake
 	serial   uint64 // tells a late answer of the resolver from one for this use of the struct
 	timer    engine.Timer
 	last     error
 	verdict  verdict
+	state    attemptState
+	place    queued // in attemptQueued
 }
 
 // Connect begins to bring conn, which is closed, to a host of g. The
-// lease of the host that is reached is put into lease, which the owner releases. What is tried is noted in trace. Key is what balancers by name choose by; it
-// must stay as it is while the attempt lasts. Prompt says that the owner has bytes to
+// lease of the host that is reached is put into lease, which the owner gives back by Release. What is tried is noted in trace. Key is what
+// balancers choose by that want one. Prompt says that the owner has bytes to
 // send at once, see engine.Loop.Dial. The returned attempt is valid until Connected is called or Cancel has been; it is
 // nil if Connected was called already.
 func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, trace *Trace, key []byte, prompt bool, owner Owner) *Attempt {
-	a := k.attempt(g, conn, lease, trace, owner)
-	a.key, a.prompt = key, prompt
+	a := k.attempt(g, conn, lease, trace, key, owner)
+	a.prompt = prompt
 	serial := a.serial
-	a.nextHost()
+	if k.isQueued(g) && a.isPlain() {
+		a.join()
+	} else {
+		a.nextHost()
+	}
 	if a.serial != serial {
 		return nil
 	}
@@ -106,7 +136,7 @@ func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, t
 }
 
 // attempt makes an attempt that has not begun.
-func (k *Connector) attempt(g *Group, conn *engine.Conn, lease *balance.Lease, trace *Trace, owner Owner) *Attempt {
+func (k *Connector) attempt(g *Group, conn *engine.Conn, lease *balance.Lease, trace *Trace, key []byte, owner Owner) *Attempt {
 	a := k.freeAttempts.Get()
 	if a == nil {
 		a = &Attempt{connector: k}
@@ -114,6 +144,7 @@ func (k *Connector) attempt(g *Group, conn *engine.Conn, lease *balance.Lease, t
 		a.timer.Handler = a
 	}
 	a.owner, a.group, a.conn, a.lease, a.trace = owner, g, conn, lease, trace
+	a.key, a.prefer = append(a.key[:0], key...), -1
 	a.deadline = engine.Never
 	if g.ConnectTimeout > 0 {
 		a.deadline = k.loop.Now() + g.ConnectTimeout.Milliseconds()
@@ -123,20 +154,17 @@ func (k *Connector) attempt(g *Group, conn *engine.Conn, lease *balance.Lease, t
 
 // Cancel gives the attempt up: the connection is closed and the lease released, and Connected is not called.
 func (a *Attempt) Cancel() {
-	k, g, host := a.connector, a.group, a.lease.Host()
-	waited := !a.alone && !a.held && a.cancel == nil && k.loop.Now()-a.since >= impatience
+	k, g, lease := a.connector, a.group, a.lease
 	a.close()
-	if waited { // while the lease is held: a host that nobody holds may be another one in a moment
-		k.probe(g, host)
+	if !a.alone && a.state == attemptConnecting && k.loop.Now()-a.since >= impatience {
+		k.probe(g, lease.Host()) // while it is held: a host that nobody holds may be another one in a moment
 	}
-	a.release(balance.Unused)
 	a.recycle()
+	k.Release(g, lease, Report{})
 }
 
-// release gives the lease back, which has ended so.
-func (a *Attempt) release(how balance.Class) {
-	a.lease.Release(balance.Outcome{Class: how}, a.connector.loop.Monotonic())
-}
+// Queued reports whether the attempt waits for a place at a host.
+func (a *Attempt) Queued() bool { return a.state == attemptQueued }
 
 // close closes the connection to the current address.
 func (a *Attempt) close() {
@@ -152,6 +180,9 @@ func (a *Attempt) recycle() {
 	if a.cancel != nil {
 		a.cancel()
 	}
+	if a.place.queue != nil {
+		a.place.queue.leave(a)
+	}
 	if a.claim != nil {
 		a.claim.attempt = nil
 	}
@@ -163,9 +194,8 @@ func (a *Attempt) recycle() {
 	a.serial++
 	a.own.Clear()
 	a.tried, a.claim, a.made, a.reuse = &a.own, nil, nil, false
-	a.held = false
-	a.owner, a.group, a.conn, a.lease, a.trace, a.key, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil, nil, nil
-	a.prompt, a.alone, a.verdict = false, false, verdict{}
+	a.owner, a.group, a.conn, a.lease, a.trace, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil, nil
+	a.prompt, a.alone, a.verdict, a.state = false, false, verdict{}, attemptChoosing
 	k.freeAttempts.Put(a)
 }
 
@@ -176,20 +206,55 @@ func (a *Attempt) end(err error) {
 	owner.Connected(err)
 }
 
-// nextHost leases the next host and takes an idle connection to it, or pursues it.
+// nextHost leases the next host and goes after it.
 func (a *Attempt) nextHost() {
-	if a.alone || !a.connector.Lease(a.group, a.lease, a.key, a.tried) {
+	a.state = attemptChoosing
+	switch {
+	case a.alone || a.last != nil && a.group.KeepHost:
+		a.fail()
+	case a.choose():
+		a.follow()
+	case a.tried.Full():
+		a.join()
+	default:
 		if a.last == nil {
 			a.last = ErrNoHost
 		}
 		a.fail()
-		return
 	}
+}
+
+// choose leases a host: that which the client is to stay with, unless it cannot be had, or another. It reports whether there is one.
+func (a *Attempt) choose() bool {
+	k, g := a.connector, a.group
+	if a.prefer >= 0 {
+		if k.leaseHost(g, a.lease, a.prefer, a.tried) {
+			return true
+		}
+		if a.tried.Full() && g.Queue.Size > 0 {
+			return false // it is worth waiting for
+		}
+		a.prefer = -1
+	}
+	return k.Lease(g, a.lease, a.key, a.tried)
+}
+
+// follow takes an idle connection to the leased host, or pursues it.
+func (a *Attempt) follow() {
 	if a.reuse && a.claim.reuse(a.made.pool, a.owner) {
 		a.end(nil)
 		return
 	}
 	a.pursue()
+}
+
+// proceed goes on after a wait in a queue.
+func (a *Attempt) proceed() {
+	if a.lease.Held() {
+		a.follow()
+	} else {
+		a.nextHost()
+	}
 }
 
 // fail ends the attempt for the last reason why a host was of no use.
@@ -200,16 +265,16 @@ func (a *Attempt) fail() {
 // pursue goes after the leased host's addresses.
 func (a *Attempt) pursue() {
 	a.verdict, a.trace.Host = verdict{}, a.host()
-	k, held := a.connector, a.held
+	k, held := a.connector, a.state == attemptHeld
 	later, refused := k.admit(a.group, a.lease.Host())
-	if a.held = later > 0; a.held {
-		a.since = k.loop.Now()
+	if later > 0 {
+		a.state, a.since = attemptHeld, k.loop.Now()
 		k.loop.Arm(&a.timer, later)
 		return
 	}
 	if refused {
 		a.last = ErrSuspect
-		a.release(balance.Failed)
+		k.Release(a.group, a.lease, failed)
 		if held {
 			// It may be the end of a chain. Another host would answer through all of it, and keep it.
 			a.fail()
@@ -242,11 +307,11 @@ func (a *Attempt) host() *Host { return &a.group.Hosts[a.lease.Host()] }
 // wait lets the resolver answer. Its answer comes on another goroutine and is posted to the loop.
 func (a *Attempt) wait() {
 	loop, serial := a.connector.loop, a.serial
-	a.since = loop.Now()
+	a.state, a.since = attemptResolving, loop.Now()
 	host := a.lease.Host()
 	a.cancel = a.host().Name.Wait(func(_ []netip.Addr, err error) {
 		loop.Post(func() {
-			if a.serial == serial && a.cancel != nil && a.lease.Host() == host {
+			if a.serial == serial && a.state == attemptResolving && a.lease.Host() == host {
 				a.resolved(err)
 			}
 		})
@@ -270,10 +335,15 @@ func (a *Attempt) resolved(err error) {
 	a.nextAddr()
 }
 
-// stopWaiting ends the wait for a name, or for being admitted; the time it took is not time spent connecting.
+// stopWaiting ends the wait for a name, or for being admitted.
 func (a *Attempt) stopWaiting(now int64) {
 	a.cancel = nil
 	a.connector.loop.Disarm(&a.timer)
+	a.excuse(now)
+}
+
+// excuse adds the time in which the attempt has waited to that which it has for connecting.
+func (a *Attempt) excuse(now int64) {
 	if a.deadline != engine.Never {
 		a.deadline += now - a.since
 	}
@@ -282,6 +352,7 @@ func (a *Attempt) stopWaiting(now int64) {
 // nextAddr connects to the leased host's next address.
 func (a *Attempt) nextAddr() {
 	loop := a.connector.loop
+	a.state = attemptConnecting
 	for len(a.addrs) > 0 {
 		if loop.Now() >= a.deadline {
 			a.timedOut()
@@ -309,7 +380,7 @@ func (a *Attempt) nextAddr() {
 			return
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 			// Not the host's fault, and the next one would fare no better.
-			a.release(balance.Unused)
+			a.connector.Release(a.group, a.lease, Report{})
 			a.end(fmt.Errorf("upstream: while making a socket to connect to %s: %w", a.host().Label, err))
 			return
 		default:
@@ -452,22 +523,24 @@ func (a *Attempt) giveUpAddr(err error) {
 	a.nextAddr()
 }
 
-// Expired implements engine.Handler: the time for the name, for the current address, or for being held, is over.
+// Expired implements engine.Handler: the time for what the attempt is at is over.
 func (a *Attempt) Expired(*engine.Timer) {
-	if cancel := a.cancel; cancel != nil {
-		cancel()
-		a.stopWaiting(a.connector.loop.Now())
-		a.unresolved(ErrResolveTimeout)
-		return
-	}
-	if a.held {
+	switch a.state {
+	case attemptQueued:
+		a.last = ErrQueueTimeout
+		a.fail()
+	case attemptHeld:
 		a.stopWaiting(a.connector.loop.Now())
 		a.pursue()
-		return
+	case attemptResolving:
+		a.cancel()
+		a.stopWaiting(a.connector.loop.Now())
+		a.unresolved(ErrResolveTimeout)
+	default:
+		err := ErrConnectTimeout
+		if a.tls != nil {
+			err = fmt.Errorf("%w: %w", ErrConnectTimeout, tlsconn.ErrHandshakeTimeout)
+		}
+		a.giveUpAddr(err)
 	}
-	if a.tls != nil {
-		a.giveUpAddr(fmt.Errorf("%w: %w", ErrConnectTimeout, tlsconn.ErrHandshakeTimeout))
-		return
-	}
-	a.giveUpAddr(ErrConnectTimeout)
 }

@@ -17,38 +17,114 @@ type Claim struct {
 	// Trace says what was tried. It stays when the claim is released.
 	Trace Trace
 
-	connector *Connector
+	connector *Connector // since Acquire
 	tried     balance.Tried
 	attempt   *Attempt // nil unless one is under way
+	retries   int      // how often Retry went on to another host
+	spent     bool     // a retry is held of what the group's budget allows
 }
 
 // Acquire gets c, which holds nothing, a connection to a host of g: the idle one that was used last, or a new one. A host that
-// cannot be reached is passed over, until all were tried. Key is what balancers by name choose by; it must stay as it is
-// until the owner's Connected is called, which may be before Acquire returns. The owner has bytes to send at once.
+// cannot be reached is passed over, until all were tried. Who finds each host full waits in the group's queue. Key is what balancers
+// choose by that want one. The owner has bytes to send at once. Its Connected may be called before Acquire returns.
 //
 // Connected is told ErrNoHost itself if no host was tried.
 func (k *Connector) Acquire(g *Group, c *Claim, key []byte, owner Owner) {
-	c.connector, c.Group, c.Trace.Began = k, g, k.loop.Now()
-	c.tried.Clear()
-	if !k.Lease(g, &c.Lease, key, &c.tried) {
-		owner.Connected(ErrNoHost)
+	k.begin(g, c)
+	if k.isQueued(g) && !g.Balance.ByName() {
+		k.attemptFor(c, true, key, owner).join()
 		return
 	}
-	p := k.pool(g)
-	if c.reuse(p, owner) {
+	if !k.Lease(g, &c.Lease, key, &c.tried) {
+		if c.tried.Full() {
+			k.attemptFor(c, true, key, owner).join()
+		} else {
+			owner.Connected(ErrNoHost)
+		}
+		return
+	}
+	k.connect(c, key, owner)
+}
+
+// AcquireHost is Acquire for a client who is to stay with a host of g, of that index: while it serves its own clients it is chosen, also if
+// it takes no others, and if it is full there is a queue to wait in. Else another is: see c.Lease.
+func (k *Connector) AcquireHost(g *Group, c *Claim, host int, key []byte, owner Owner) {
+	k.begin(g, c)
+	if k.leaseHost(g, &c.Lease, host, &c.tried) {
+		k.connect(c, key, owner)
+		return
+	}
+	a := k.attemptFor(c, true, key, owner)
+	a.prefer = host
+	a.nextHost()
+}
+
+// begin prepares c, which holds nothing.
+func (k *Connector) begin(g *Group, c *Claim) {
+	c.connector, c.Group, c.Trace.Began, c.retries = k, g, k.loop.Now(), 0
+	c.tried.Clear()
+}
+
+// connect goes after a connection to the host that c has leased.
+func (k *Connector) connect(c *Claim, key []byte, owner Owner) {
+	if c.reuse(k.pool(c.Group), owner) {
 		owner.Connected(nil)
 		return
 	}
-	c.dial(p, key, true, owner)
+	k.attemptFor(c, true, key, owner).pursue()
 }
 
 // Renew replaces c's connection, which has turned out to be closed by its host, by a new one: to the same host, or, if that
 // cannot be reached, to one that was not tried yet. Key and owner are as for Acquire.
 func (k *Connector) Renew(c *Claim, key []byte, owner Owner) {
-	p := c.Conn.pool
 	c.close()
-	c.dial(p, key, false, owner)
+	k.attemptFor(c, false, key, owner).pursue()
 }
+
+// Retry gives c's host, which has failed the request, up with that report, and gets c a connection to one that was not tried yet. Key and
+// owner are as for Acquire. It reports false, and has changed nothing, if the request was tried as often as it may be, if there are too
+// many retries already for as many requests, or if there is no other host.
+func (k *Connector) Retry(c *Claim, r Report, key []byte, owner Owner) bool {
+	g := c.Group
+	if c.retries >= g.Retries || g.Balance.Left(key, &c.tried) == 0 || !c.spend() {
+		return false
+	}
+	var next balance.Lease
+	if !k.Lease(g, &next, key, &c.tried) && (!c.tried.Full() || g.Queue.Size == 0) {
+		if c.retries == 0 {
+			c.refund()
+		}
+		return false
+	}
+	c.retries++
+	c.Trace.Began = k.loop.Now()
+	c.close()
+	k.Release(g, &c.Lease, r)
+	c.Lease = next
+	if c.Lease.Held() {
+		k.connect(c, key, owner)
+	} else {
+		k.attemptFor(c, true, key, owner).join()
+	}
+	return true
+}
+
+// spend takes a retry of what the group's budget allows, unless c has one. It reports whether c has one.
+func (c *Claim) spend() bool {
+	c.spent = c.spent || c.Group.Balance.Retry(c.connector.row)
+	return c.spent
+}
+
+// refund gives back what spend has taken.
+func (c *Claim) refund() {
+	if c.spent {
+		c.spent = false
+		c.Group.Balance.Retried(c.connector.row)
+	}
+}
+
+// Queued reports whether the claim waits for a place at a host.
+func (c *Claim) Queued() bool { return c.attempt != nil && c.attempt.Queued() }
 
 // reuse takes an idle connection to the leased host out of p. It reports false if there is none.
 func (c *Claim) reuse(p *pool, owner Owner) bool {
@@ -62,13 +138,13 @@ func (c *Claim) reuse(p *pool, owner Owner) bool {
 	return true
 }
 
-// dial has a new connection made, to the leased host first. Reuse says that an idle one to a host that is tried later will do.
-func (c *Claim) dial(p *pool, key []byte, reuse bool, owner Owner) {
-	made := p.fresh()
-	a := p.connector.attempt(c.Group, &made.Conn, &c.Lease, &c.Trace, owner)
-	a.claim, a.made, a.tried, a.reuse, a.key, a.prompt = c, made, &c.tried, reuse, key, true
+// attemptFor makes an attempt to get c a connection, which has not begun. Reuse says that an idle one to a host that is tried later will do.
+func (k *Connector) attemptFor(c *Claim, reuse bool, key []byte, owner Owner) *Attempt {
+	made := k.pool(c.Group).fresh()
+	a := k.attempt(c.Group, &made.Conn, &c.Lease, &c.Trace, key, owner)
+	a.claim, a.made, a.tried, a.reuse, a.prompt = c, made, &c.tried, reuse, true
 	c.attempt = a
-	a.pursue()
+	return a
 }
 
 // Keep gives the connection, which may serve again, to the pool; the lease stays. The host keeps the connection idle for that
@@ -79,14 +155,16 @@ func (c *Claim) Keep(idle time.Duration) {
 	conn.keep(idle)
 }
 
-// Release gives everything up: the attempt, the connection, which is closed if it is open still, and the lease, with that outcome.
-func (c *Claim) Release(o balance.Outcome) {
+// Release gives everything up: the attempt, the connection, which is closed if it is open still, and the lease, with that report. Nobody
+// else's owner is called before it returns.
+func (c *Claim) Release(r Report) {
 	if c.attempt != nil {
 		c.attempt.Cancel()
 	}
 	c.close()
+	c.refund()
 	if c.Lease.Held() {
-		c.Lease.Release(o, c.connector.loop.Monotonic())
+		c.connector.Release(c.Group, &c.Lease, r)
 	}
 }
 

@@ -35,7 +35,7 @@ func (c *claimant) Connected(err error) {
 
 func (w *world) claimant() *claimant {
 	c := &claimant{Probe: w.loop.Probe(), w: w}
-	w.t.Cleanup(func() { w.loop.Do(func() { c.Release(balance.Outcome{Class: balance.Unused}) }) })
+	w.t.Cleanup(func() { w.loop.Do(func() { c.Release(upstream.Report{}) }) })
 	return c
 }
 
@@ -98,7 +98,7 @@ func (c *claimant) acquire(g *upstream.Group) error {
 func (c *claimant) keep() {
 	c.w.loop.Do(func() {
 		c.Keep(0)
-		c.Release(balance.Outcome{Class: balance.Unused})
+		c.Release(upstream.Report{})
 	})
 }
 
@@ -157,7 +157,7 @@ func TestAcquireGoesOn(t *testing.T) {
 	ends.Close()
 	c.expect(c.await(func() { w.Renew(&c.Claim, nil, c) }), 1, false, 4)
 	w.idle(1)
-	w.loop.Do(func() { c.Release(balance.Outcome{Class: balance.Unused}) })
+	w.loop.Do(func() { c.Release(upstream.Report{}) })
 	expect(t, g, "released", []int64{0, 0}, []int64{1, 0})
 }
 
@@ -182,8 +182,8 @@ func TestReleaseWhileConnecting(t *testing.T) {
 		if !c.Lease.Held() || c.Conn != nil {
 			t.Errorf("while it is being connected: %+v", c.Claim)
 		}
-		c.Release(balance.Outcome{Class: balance.Unused})
-		c.Release(balance.Outcome{Class: balance.Unused})
+		c.Release(upstream.Report{})
+		c.Release(upstream.Report{})
 		if c.Lease.Held() || len(c.outcome) != 0 {
 			t.Errorf("a lease is held: %v; told %v", c.Lease.Held(), c.outcome)
 		}

@@ -31,9 +31,17 @@ type probe struct {
 func (k *Connector) Lease(g *Group, lease *balance.Lease, key []byte, tried *balance.Tried) bool {
 	var ok bool
 	*lease, ok = g.Balance.Acquire(k.row, key, tried, k.loop.Monotonic())
+	k.news(g, tried)
 	if host, due := tried.Due(); due {
 		k.probe(g, host)
 	}
+	return ok
+}
+
+// leaseHost leases that host of g for a client who is to stay with it, if it serves such.
+func (k *Connector) leaseHost(g *Group, lease *balance.Lease, host int, tried *balance.Tried) (ok bool) {
+	*lease, ok = g.Balance.AcquireHost(k.row, host, tried, k.loop.Monotonic())
+	k.news(g, tried)
 	return ok
 }
 
@@ -49,7 +57,7 @@ func (k *Connector) probe(g *Group, host int) {
 	}
 	p := &probe{connector: k, group: g, lease: lease}
 	k.probes = append(k.probes, p)
-	a := k.attempt(g, &p.conn, &p.lease, &p.trace, p)
+	a := k.attempt(g, &p.conn, &p.lease, &p.trace, nil, p)
 	a.alone = true
 	p.attempt = a
 	a.pursue()
@@ -70,7 +78,7 @@ func (p *probe) end() {
 		p.attempt.Cancel()
 	}
 	p.conn.Close()
-	p.lease.Release(balance.Outcome{}, p.connector.loop.Monotonic())
+	p.connector.Release(p.group, &p.lease, Report{})
 	p.connector.probes = slices.DeleteFunc(p.connector.probes, func(q *probe) bool { return q == p })
 }
 

@@ -22,6 +22,11 @@ import (
 var (
 	// ErrNoHost means that the group has no host to offer.
 	ErrNoHost = errors.New("no host to try")
+	// ErrFull means that each host has as many clients as it may have, and that the group has no queue.
+	ErrFull = errors.New("every host has as many connections as it may have (max_conns)")
+	// ErrQueueFull means that as many wait already as may, and ErrQueueTimeout that no host had a place in time.
+	ErrQueueFull    = errors.New("every host has as many connections as it may have (max_conns), and the queue is full")
+	ErrQueueTimeout = errors.New("no host had a place in time (queue.timeout)")
 	// ErrConnectTimeout means that no host accepted the connection in time.
 	ErrConnectTimeout = errors.New("connecting timed out")
 	// ErrResolveTimeout means that a host's name was not resolved in time.
@@ -70,6 +75,12 @@ type Group struct {
 	// that it is not for the last host to be tried, which may take all that is left of ConnectTimeout.
 	HostTimeout  time.Duration
 	LastTakesAll bool
+	// KeepHost says that a connection does not go on to another host when one cannot be reached.
+	KeepHost bool
+	// Retries is how often Connector.Retry goes on to another host for one claim.
+	Retries int
+	// Queue says who waits when every host has as many clients as it may have. Balance is to have the same size.
+	Queue Queue
 	// Self knows which addresses are not connected to because they lead back; nil for none.
 	Self *Self
 	// ResolveTimeout bounds the wait for one host's name; zero is no bound.

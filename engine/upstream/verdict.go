@@ -1,15 +1,12 @@
 package upstream
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"kroxy-ev/balance"
 	"kroxy-ev/engine/resolve"
 )
 
@@ -59,9 +56,8 @@ func (a *Attempt) failed(addr netip.AddrPort, err error) {
 
 // reached says that the leased host serves.
 func (a *Attempt) reached() {
-	if c := a.lease.Reached(a.connector.loop.Monotonic()); c.State == balance.CameUp {
-		a.log(slog.LevelInfo, "upstream: a host serves again", verdict{addr: a.addr}, "down_for", seconds(c.Since), "failed", c.Failed)
-	}
+	k, host := a.connector, a.lease.Host()
+	k.tell(a.group, host, a.lease.Reached(k.loop.Monotonic()), Report{verdict: verdict{addr: a.addr}})
 	if a.verdict.err != nil {
 		a.log(slog.LevelWarn, "upstream: an address of a host cannot be reached, but another can", a.verdict)
 	}
@@ -69,34 +65,16 @@ func (a *Attempt) reached() {
 
 // unreachable gives the lease of a host back that could not be reached, and tells all who choose hosts, if it was its fault.
 func (a *Attempt) unreachable() {
+	k := a.connector
 	if a.verdict.err == nil {
-		a.release(balance.Unused)
+		k.Release(a.group, a.lease, Report{})
 		return
 	}
-	switch c := a.lease.Unreachable(a.connector.loop.Monotonic()); c.State {
-	case balance.WentDown:
-		a.log(slog.LevelWarn, "upstream: a host is down and is tried last", a.verdict, "for", c.Pause)
-	case balance.StillDown:
-		a.log(slog.LevelWarn, "upstream: a host is still down", a.verdict, "down_for", seconds(c.Since), "failed", c.Failed)
-	}
-	a.release(balance.Failed)
+	k.tell(a.group, a.lease.Host(), a.lease.Unreachable(k.loop.Monotonic()), Report{verdict: a.verdict})
+	k.Release(a.group, a.lease, failed)
 }
 
 // log writes a line about the leased host.
-func (a *Attempt) log(level slog.Level, what string, v verdict, more ...any) {
-	log := a.connector.log
-	if !log.Enabled(context.Background(), level) {
-		return
-	}
-	attrs := []any{"group", a.group.Name, "host", a.host().Label}
-	if v.addr.IsValid() {
-		attrs = append(attrs, "address", v.addr)
-	}
-	if v.err != nil {
-		attrs = append(attrs, "error", v.err)
-	}
-	log.Log(context.Background(), level, what, append(attrs, more...)...)
+func (a *Attempt) log(level slog.Level, what string, v verdict) {
+	a.connector.logHost(level, what, a.group, a.lease.Host(), v)
 }
-
-// seconds is d as people read it.
-func seconds(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }

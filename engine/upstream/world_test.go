@@ -272,3 +272,28 @@ func (c *client) said(n int) string {
 
 // named is a host behind a name, on the port of another.
 func named(name string, at netip.AddrPort) string { return fmt.Sprintf("%s:%d", name, at.Port()) }
+
+// full is group with at most so many clients at each host, and a queue of that size in which clients wait for so long.
+func (w *world) full(maxConns, size int, timeout time.Duration, hosts ...any) *upstream.Group {
+	w.t.Helper()
+	g := w.group(hosts...)
+	w.counted(g, balance.Options{Algorithm: "first", Hosts: make([]balance.Spec, len(hosts)), Queue: size}, func(s *balance.Spec) { s.MaxConns = maxConns })
+	g.Queue = upstream.Queue{Size: size, Timeout: timeout}
+	return g
+}
+
+// counted has the hosts of g counted and chosen as o says, each of its hosts being as set makes it.
+func (w *world) counted(g *upstream.Group, o balance.Options, set func(*balance.Spec)) {
+	w.t.Helper()
+	ids := make([]int, len(o.Hosts))
+	for i := range o.Hosts {
+		ids[i], o.Hosts[i].Weight = i, 1
+		if set != nil {
+			set(&o.Hosts[i])
+		}
+	}
+	var err error
+	if g.Balance, err = balance.NewGroupOf(ids, o, balance.NewCounters(2, len(ids))); err != nil {
+		w.t.Fatal(err)
+	}
+}

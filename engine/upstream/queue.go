@@ -1,0 +1,230 @@
+package upstream
+
+import (
+	"bytes"
+	"time"
+
+	"kroxy-ev/engine"
+)
+
+// Queue says who may wait for a place at a host of a group, when each has as many clients as it may have (max_conns). The zero value
+// lets nobody wait.
+type Queue struct {
+	// Size bounds those that wait, over all processes.
+	Size int
+	// Timeout bounds the wait; zero is no bound.
+	Timeout time.Duration
+}
+
+const (
+	// queueLook is how often, in ms, a loop on which somebody waits looks for places that others have given back. Those that it gives back
+	// itself are passed on at once.
+	queueLook = 20
+	// Where clients of other loops wait too, a loop leaves its places to whoever looks for queueYield of each queueRound, in ms. Else it
+	// would serve its own clients for as long as any come, and the others never.
+	queueRound, queueYield = 240, 40
+)
+
+// queue holds the attempts of one loop that wait for a host of a group, in the order in which they came. Groups whose places are counted
+// together, such as those before and after a reload, have one.
+type queue struct {
+	connector   *Connector
+	first, last *Attempt
+	length      int
+	plain       int // of length, those that take any host
+	serving     bool
+	timer       engine.Timer // when it is time to look
+	round       int64        // when the present queueRound began
+}
+
+// queued is an attempt's place in a queue.
+type queued struct {
+	queue      *queue // nil unless it waits
+	next, prev *Attempt
+	plain      bool // see Attempt.isPlain
+}
+
+// granted is an attempt that is to go on. It is over, or somebody else's, if the serial has changed.
+type granted struct {
+	attempt *Attempt
+	serial  uint64
+}
+
+// isPlain reports whether the attempt takes whatever host is free, as all others of its kind do: if it gets none, neither do they.
+func (a *Attempt) isPlain() bool {
+	return a.prefer < 0 && a.tried.Count() == 0 && !a.group.Balance.ByName()
+}
+
+// queueFor is where the clients of g wait; nil if nobody ever has.
+func (k *Connector) queueFor(g *Group) *queue { return k.queues[g.Balance.ID()] }
+
+// isQueued reports whether clients of g that take any host wait. Whoever comes later and takes any, too, goes behind them.
+func (k *Connector) isQueued(g *Group) bool {
+	if k.waiting == 0 { // nearly always
+		return false
+	}
+	q := k.queueFor(g)
+	return q != nil && q.plain > 0
+}
+
+// join has the attempt wait for a place, or fail.
+func (a *Attempt) join() {
+	if err := a.enqueue(); err != nil {
+		a.last = err
+		a.fail()
+	}
+}
+
+// enqueue puts the attempt at the end of its group's queue. The error says why it may not wait.
+func (a *Attempt) enqueue() error {
+	k, g := a.connector, a.group
+	if g.Queue.Size <= 0 {
+		return ErrFull
+	}
+	if !g.Balance.Enqueue(k.row) {
+		return ErrQueueFull
+	}
+	q := k.queueFor(g)
+	if q == nil {
+		q = &queue{connector: k}
+		q.timer.Handler = q
+		k.queues[g.Balance.ID()] = q
+	}
+	now := k.loop.Now()
+	a.state, a.since = attemptQueued, now
+	q.push(a)
+	if t := g.Queue.Timeout; t > 0 {
+		k.loop.Arm(&a.timer, now+t.Milliseconds())
+	}
+	return nil
+}
+
+// push puts a at the end.
+func (q *queue) push(a *Attempt) {
+	k := q.connector
+	a.place = queued{queue: q, prev: q.last, plain: a.isPlain()}
+	if q.last != nil {
+		q.last.place.next = a
+	} else {
+		q.first = a
+		k.loop.Arm(&q.timer, k.loop.Now()+queueLook)
+	}
+	q.last = a
+	q.length++
+	k.waiting++
+	if a.place.plain {
+		q.plain++
+	}
+}
+
+// leave takes a out, and gives its place back.
+func (q *queue) leave(a *Attempt) {
+	k, at := q.connector, &a.place
+	if at.prev != nil {
+		at.prev.place.next = at.next
+	} else {
+		q.first = at.next
+	}
+	if at.next != nil {
+		at.next.place.prev = at.prev
+	} else {
+		q.last = at.prev
+	}
+	if at.plain {
+		q.plain--
+	}
+	q.length--
+	k.waiting--
+	*at = queued{}
+	a.group.Balance.Dequeue(k.row)
+	if q.first == nil {
+		k.loop.Disarm(&q.timer)
+	}
+}
+
+// serve leases hosts to those who wait, in their order, as far as there are places. They go on later: whoever has given a place back is
+// in the middle of something.
+func (q *queue) serve() {
+	if q.serving || q.yields() {
+		return
+	}
+	q.serving = true // a probe that ends at once gives a place back, too
+	var refused *Attempt
+	for a := q.first; a != nil; {
+		next := a.place.next
+		switch {
+		case refused != nil && a.asksLike(refused):
+		case a.choose() || !a.tried.Full(): // it has a host, or there is none to wait for any more
+			q.leave(a)
+			q.connector.grant(a)
+		case a.place.plain:
+			next = nil
+		default:
+			refused = a
+		}
+		a = next
+	}
+	q.serving = false
+}
+
+// asksLike reports whether the attempt would find what b has found.
+func (a *Attempt) asksLike(b *Attempt) bool {
+	return a.group == b.group && a.prefer == b.prefer && a.tried.Count() == 0 && b.tried.Count() == 0 && bytes.Equal(a.key, b.key)
+}
+
+// yields reports whether this loop leaves places to others for the moment.
+func (q *queue) yields() bool {
+	if q.first == nil || q.first.group.Balance.Queued() <= int64(q.length) {
+		return false
+	}
+	now := q.connector.loop.Now()
+	if now >= q.round+queueRound {
+		q.round = now
+	}
+	return now < q.round+queueYield
+}
+
+// Ready implements engine.Handler; no connection has a queue as its handler.
+func (q *queue) Ready(*engine.Conn) {}
+
+// Expired implements engine.Handler: it is time to look.
+func (q *queue) Expired(*engine.Timer) {
+	q.serve()
+	if q.first != nil {
+		loop := q.connector.loop
+		loop.Arm(&q.timer, loop.Now()+queueLook)
+	}
+}
+
+// freed passes a place on that a client of g has given back.
+func (k *Connector) freed(g *Group) {
+	if k.waiting == 0 { // nearly always
+		return
+	}
+	if q := k.queueFor(g); q != nil {
+		q.serve()
+	}
+}
+
+// grant has an attempt that has left its queue go on, behind this batch of events.
+func (k *Connector) grant(a *Attempt) {
+	k.loop.Disarm(&a.timer)
+	a.state = attemptGranted
+	a.excuse(k.loop.Now())
+	if len(k.granted) == 0 {
+		k.loop.Post(k.proceed)
+	}
+	k.granted = append(k.granted, granted{a, a.serial})
+}
+
+// goOn has those who were granted a place go on, in their order.
+func (k *Connector) goOn() {
+	list := k.granted
+	k.granted, k.passed = k.passed[:0], list
+	for i, g := range list {
+		list[i] = granted{}
+		if g.attempt.serial == g.serial {
+			g.attempt.proceed()
+		}
+	}
+}

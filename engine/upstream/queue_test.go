@@ -1,0 +1,304 @@
+package upstream_test
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/upstream"
+)
+
+// line is claimants who ask for hosts of one group, in the order in which they ask, and in which they are told.
+type line struct {
+	w     *world
+	g     *upstream.Group
+	all   []*claimant
+	told  []int // on the loop
+	noted *enginetest.Probe
+}
+
+// queue has n claimants ask, all in one batch of events.
+func (w *world) queue(g *upstream.Group, n int) *line {
+	w.t.Helper()
+	l := &line{w: w, g: g, noted: w.loop.Probe()}
+	for range n {
+		l.all = append(l.all, w.claimant())
+	}
+	w.loop.Do(func() {
+		for i := range l.all {
+			l.ask(i)
+		}
+	})
+	return l
+}
+
+// ask has claimant i ask; on the loop.
+func (l *line) ask(i int) { l.w.Acquire(l.g, &l.all[i].Claim, nil, inLine{l.all[i], l, i}) }
+
+// inLine is claimant i of a line.
+type inLine struct {
+	*claimant
+	line *line
+	i    int
+}
+
+func (t inLine) Connected(err error) {
+	t.claimant.Connected(err)
+	t.line.told = append(t.line.told, t.i)
+	t.line.noted.Note()
+}
+
+// expect waits until so many were told, and checks who was, in their order.
+func (l *line) expect(want ...int) {
+	l.w.t.Helper()
+	var got []int
+	l.noted.Await(l.w.t, "as many are told", func() bool {
+		got = slices.Clone(l.told)
+		return len(got) >= len(want)
+	})
+	if !slices.Equal(got, want) {
+		l.w.t.Fatalf("told: %v, want %v", got, want)
+	}
+}
+
+// leave has claimant i release what it has. Nobody is told before that has returned.
+func (l *line) leave(i int) {
+	l.w.t.Helper()
+	l.w.loop.Do(func() {
+		before := len(l.told)
+		l.all[i].Release(upstream.Report{Outcome: balance.Outcome{Class: balance.Served}})
+		if len(l.told) != before {
+			l.w.t.Errorf("claimant %d was told within another's Release", l.told[before])
+		}
+	})
+}
+
+// outcome is what claimant i was told.
+func (l *line) outcome(i int) (err error) {
+	l.w.t.Helper()
+	l.w.loop.Do(func() {
+		if list := l.all[i].outcome; len(list) == 1 {
+			err = list[0]
+		} else {
+			l.w.t.Errorf("claimant %d was told %d times", i, len(list))
+		}
+	})
+	return err
+}
+
+func (l *line) waiting(want int64) {
+	l.w.t.Helper()
+	if n := l.g.Balance.Queued(); n != want {
+		l.w.t.Errorf("%d places of the queue are taken, want %d", n, want)
+	}
+}
+
+// A queue is bounded, is served in its order as places come free, and who leaves it gives its place up.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := w.queue(w.full(1, 3, 0, hello(t, enginetest.Loopback, "host")), 5)
+	l.expect(0, 4)
+	if err := l.outcome(4); !errors.Is(err, upstream.ErrQueueFull) {
+		t.Errorf("who finds no place was told %v", err)
+	}
+	l.waiting(3)
+	l.leave(2) // out of the queue
+	l.waiting(2)
+	w.loop.Do(func() {
+		if l.all[2].Queued() || !l.all[3].Queued() {
+			t.Error("who left is in the queue, or another is not")
+		}
+		// The newcomer goes behind those who wait, although there is a place.
+		l.all[0].Release(upstream.Report{})
+		l.all[2].outcome = nil
+		l.ask(2)
+	})
+	l.expect(0, 4, 1)
+	l.waiting(2)
+	l.leave(1)
+	l.expect(0, 4, 1, 3)
+	// A place that was passed on to somebody who leaves before it is used goes to the next.
+	l.all[0].outcome = nil
+	w.loop.Do(func() {
+		l.ask(0)
+		l.all[3].Release(upstream.Report{})
+		if l.all[2].Queued() {
+			t.Error("the place was not passed on")
+		}
+		l.all[2].Release(upstream.Report{})
+	})
+	l.expect(0, 4, 1, 3, 0)
+	l.leave(0)
+	l.waiting(0)
+	w.expectUnused(l.g)
+}
+
+// expectUnused checks that no host of g has a lease.
+func (w *world) expectUnused(g *upstream.Group) {
+	w.t.Helper()
+	for i := range g.Hosts {
+		if n := g.Balance.Hosts().Active(i); n != 0 {
+			w.t.Errorf("host %d has %d leases", i, n)
+		}
+	}
+}
+
+// Who waits for too long is told so. So is who finds each host full, where there is no queue.
+func TestQueueTimeout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	host := hello(t, enginetest.Loopback, "host")
+	l := w.queue(w.full(1, 1, 50*time.Millisecond, host), 2)
+	l.expect(0, 1)
+	if err := l.outcome(1); !errors.Is(err, upstream.ErrQueueTimeout) {
+		t.Errorf("who waited for too long was told %v", err)
+	}
+	l.waiting(0)
+
+	l = w.queue(w.full(1, 0, 0, host), 2)
+	l.expect(0, 1)
+	if err := l.outcome(1); !errors.Is(err, upstream.ErrFull) {
+		t.Errorf("who finds no host free was told %v", err)
+	}
+}
+
+// A place that another loop has given back is found.
+func TestQueueLooks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := w.queue(w.full(1, 1, 0, hello(t, enginetest.Loopback, "host")), 2)
+	w.loop.Do(func() { l.all[0].Lease.Release(balance.Outcome{}, 0) }) // which the connector is not told of
+	l.expect(0, 1)
+	if err := l.outcome(1); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who connects a stream waits in the same queue.
+func TestQueueOfAttempts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.full(1, 2, 0, hello(t, enginetest.Loopback, "host"))
+	l := w.queue(g, 2)
+	c := w.client(g)
+	w.loop.Do(func() {
+		c.begin()
+		if !c.attempt.Queued() {
+			t.Error("it does not wait")
+		}
+	})
+	l.waiting(2)
+	l.expect(0)
+	l.leave(0)
+	l.expect(0, 1)
+	l.leave(1)
+	c.greeting("host")
+	w.loop.Do(func() { w.Release(g, &c.lease, upstream.Report{}) })
+	w.expectUnused(g)
+}
+
+// A loop that has places does not serve its own clients for ever while those of others wait.
+func TestQueueIsFair(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.full(1, 10, 0, hello(t, enginetest.Loopback, "host"))
+	over := false
+	busy := make([]*claimant, 4) // as soon as one has a connection it asks for another
+	for i := range busy {
+		busy[i] = w.claimant()
+		busy[i].Claim = upstream.Claim{}
+	}
+	var again func(c *claimant)
+	again = func(c *claimant) {
+		c.outcome = nil
+		w.Acquire(g, &c.Claim, nil, c)
+	}
+	w.loop.Do(func() {
+		for _, c := range busy {
+			c.OnExpired = func(*engine.Timer) {
+				c.Release(upstream.Report{})
+				if !over {
+					again(c)
+				}
+			}
+			again(c)
+		}
+	})
+	pump := func() { // each that has a connection gives it back
+		w.loop.Do(func() {
+			for _, c := range busy {
+				if len(c.outcome) > 0 {
+					c.OnExpired(nil)
+				}
+			}
+		})
+	}
+	for range 10 {
+		pump()
+	}
+	other := enginetest.Start(t, engine.Options{})
+	k := upstream.NewConnector(other.Loop, 0, nil, slog.New(slog.DiscardHandler))
+	c := &stranger{Probe: other.Probe()}
+	other.Do(func() { k.Acquire(g, &c.Claim, nil, c) })
+	for begin := time.Now(); ; pump() {
+		done := false
+		if other.Do(func() { done = c.told }); done {
+			break
+		}
+		if time.Since(begin) > enginetest.Patience {
+			t.Fatal("a client of another loop gets no place")
+		}
+	}
+	w.loop.Do(func() { over = true })
+	other.Do(func() { c.Release(upstream.Report{}) })
+	w.eventually("all have left", func() bool {
+		pump()
+		return g.Balance.Queued() == 0 && g.Balance.Hosts().Active(0) == 0
+	})
+}
+
+// stranger is an owner of a claim on another loop.
+type stranger struct {
+	*enginetest.Probe
+	upstream.Claim
+	told bool
+}
+
+func (*stranger) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}, netip.AddrPort{} }
+
+func (s *stranger) Connected(error) { s.told = true }
+
+// A client who is to stay with a host waits for that, though others are free, and goes to another when the host is down.
+func TestAcquireHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.full(1, 5, 0, hello(t, enginetest.Loopback, "one"), hello(t, enginetest.Loopback, "two"))
+	one, two, three := w.claimant(), w.claimant(), w.claimant()
+	one.expect(one.await(func() { w.AcquireHost(g, &one.Claim, 1, nil, one) }), 1, false, 1)
+	w.loop.Do(func() {
+		w.AcquireHost(g, &two.Claim, 1, nil, two)
+		if !two.Queued() {
+			t.Error("it does not wait for its host")
+		}
+	})
+	three.expect(three.acquire(g), 0, false, 1) // it takes any, and is not kept waiting
+	w.loop.Do(func() { one.Release(upstream.Report{}) })
+	two.Await(t, "the host", func() bool { return len(two.outcome) > 0 })
+	two.expect(two.outcome[0], 1, false, 1)
+	w.loop.Do(func() {
+		one.outcome, one.Trace = nil, upstream.Trace{}
+		w.AcquireHost(g, &one.Claim, 1, nil, one)
+		three.Release(upstream.Report{})
+		two.Lease.Unreachable(w.loop.Monotonic())
+		two.Release(upstream.Report{})
+	})
+	one.Await(t, "another host", func() bool { return len(one.outcome) > 0 })
+	one.expect(one.outcome[0], 0, false, 1)
+}

@@ -1,0 +1,94 @@
+package upstream
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"kroxy-ev/balance"
+)
+
+// Report is how a use of a host ended: for balance, and for the log if that changes what is thought of the host.
+type Report struct {
+	balance.Outcome
+	// Status is that of the response for which the host Erred, and Why says why it did if it was not for that.
+	Status int
+	Why    string
+
+	verdict verdict // of one that could not be reached, or was
+}
+
+// failed is the report on a host that could not be reached, and not for a reason that is to be held against it.
+var failed = Report{Outcome: balance.Outcome{Class: balance.Failed}}
+
+// Release gives back a lease on a host of g, if there is one, with that report. Who waits in the group's queue gets the place, and goes on
+// after Release has returned.
+func (k *Connector) Release(g *Group, lease *balance.Lease, r Report) {
+	if !lease.Held() {
+		return
+	}
+	host := lease.Host()
+	c := lease.Release(r.Outcome, k.loop.Monotonic())
+	k.tell(g, host, c, r)
+	k.freed(g)
+}
+
+// news says in the log what the last choice of a host of g has found out in passing.
+func (k *Connector) news(g *Group, tried *balance.Tried) {
+	host, c := tried.News()
+	k.tell(g, host, c, Report{})
+}
+
+// tell says in the log what has become of a host of g, and why.
+func (k *Connector) tell(g *Group, host int, c balance.Change, r Report) {
+	if c == (balance.Change{}) { // nearly always
+		return
+	}
+	switch c.State {
+	case balance.WentDown:
+		k.logHost(slog.LevelWarn, "upstream: a host is down and is tried last", g, host, r.verdict, "for", c.Pause)
+	case balance.StillDown:
+		k.logHost(slog.LevelWarn, "upstream: a host is still down", g, host, r.verdict, "down_for", seconds(c.Since), "failed", c.Failed)
+	case balance.CameUp:
+		k.logHost(slog.LevelInfo, "upstream: a host serves again", g, host, r.verdict, "down_for", seconds(c.Since), "failed", c.Failed)
+	case balance.Ejected:
+		k.logHost(slog.LevelWarn, "upstream: a host fails its clients and is tried last (passive_check)", g, host, r.verdict, "reason", r.reason(), "failed", c.Failed, "for", c.Pause)
+	case balance.Returned:
+		k.logHost(slog.LevelInfo, "upstream: a host serves its clients again (passive_check)", g, host, r.verdict, "tried_last_for", seconds(c.Since))
+	case balance.Drained:
+		k.logHost(slog.LevelInfo, "upstream: a drained host has no clients left", g, host, r.verdict)
+	}
+	switch c.Panic {
+	case balance.Panicked:
+		k.log.Warn("upstream: fewer than half of a group's hosts are usable; all of them are used, but for those that are drained", "group", g.Name)
+	case balance.Calmed:
+		k.log.Info("upstream: half of a group's hosts or more are usable again; the others are not used", "group", g.Name)
+	}
+}
+
+// reason is why the host erred.
+func (r *Report) reason() string {
+	if r.Status != 0 {
+		return "status " + strconv.Itoa(r.Status)
+	}
+	return r.Why
+}
+
+// logHost writes a line about a host.
+func (k *Connector) logHost(level slog.Level, what string, g *Group, host int, v verdict, more ...any) {
+	if !k.log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []any{"group", g.Name, "host", g.Hosts[host].Label}
+	if v.addr.IsValid() {
+		attrs = append(attrs, "address", v.addr)
+	}
+	if v.err != nil {
+		attrs = append(attrs, "error", v.err)
+	}
+	k.log.Log(context.Background(), level, what, append(attrs, more...)...)
+}
+
+// seconds is d as people read it.
+func seconds(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }

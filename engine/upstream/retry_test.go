@@ -1,0 +1,92 @@
+package upstream_test
+
+import (
+	"testing"
+
+	"kroxy-ev/balance"
+	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/upstream"
+)
+
+// erred is the report on a host that has failed a request.
+var erred = upstream.Report{Outcome: balance.Outcome{Class: balance.Erred}, Why: "the test says so"}
+
+// retry has c go on to another host, and reports whether that may be.
+func (c *claimant) retry() (ok bool, err error) {
+	c.w.t.Helper()
+	c.w.loop.Do(func() {
+		c.outcome = nil
+		ok = c.w.Retry(&c.Claim, erred, nil, c)
+	})
+	if ok {
+		c.Await(c.w.t, "the outcome", func() bool { return len(c.outcome) > 0 })
+		c.w.loop.Do(func() { err = c.outcome[0] })
+	}
+	return ok, err
+}
+
+// A request goes on to hosts that it has not been to, as often as it may; after that, and where there is no other host, it keeps what it has.
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(hello(t, enginetest.Loopback, "one"), enginetest.Refusing(t, enginetest.Loopback), hello(t, enginetest.Loopback, "three"), hello(t, enginetest.Loopback, "four"))
+	g.Retries = 1
+	c := w.claimant()
+	c.expect(c.acquire(g), 0, false, 1)
+	ok, err := c.retry()
+	if !ok {
+		t.Fatal("no retry")
+	}
+	c.expect(err, 2, false, 3) // past one that cannot be reached
+	if ok, _ := c.retry(); ok {
+		t.Error("a retry more than there may be")
+	}
+	c.expect(nil, 2, false, 3)
+
+	few := w.group(hello(t, enginetest.Loopback, "one"))
+	few.Retries = 5
+	c = w.claimant()
+	c.expect(c.acquire(few), 0, false, 1)
+	if ok, _ := c.retry(); ok {
+		t.Error("a retry without another host")
+	}
+	c.expect(nil, 0, false, 1)
+}
+
+// There are no more retries at a time than the budget allows; who is done gives back what it had of it.
+func TestRetryBudget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(hello(t, enginetest.Loopback, "one"), hello(t, enginetest.Loopback, "two"))
+	g.Retries = 1
+	var all []*claimant
+	for range 5 {
+		c := w.claimant()
+		c.expect(c.acquire(g), 0, false, 1)
+		all = append(all, c)
+	}
+	granted := 0
+	for _, c := range all {
+		if ok, _ := c.retry(); ok {
+			granted++
+		}
+	}
+	if granted != 3 {
+		t.Errorf("%d retries at a time, want 3", granted)
+	}
+	w.loop.Do(func() { all[0].Release(upstream.Report{}) })
+	if ok, _ := all[4].retry(); !ok {
+		t.Error("what a request had of the budget was not given back")
+	}
+}
+
+// A connection that is to keep its host does not go on to another.
+func TestKeepHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(enginetest.Refusing(t, enginetest.Loopback), hello(t, enginetest.Loopback, "other"))
+	g.KeepHost = true
+	if _, err := w.connect(g); err == nil {
+		t.Error("another host was reached")
+	}
+}
