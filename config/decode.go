@@ -117,7 +117,7 @@ func (o object) checkDefaults() {
 // nothing does, not even further out.
 func (o object) member(name string) (*member, string) {
 	if m := o.node.get(name); m != nil {
-		if m.value.kind != kindNull || o.inherited(name) == nil {
+		if m.value.kind != kindNull || !o.place.isSection() && o.inherited(name) == nil {
 			return m, keyPath(o.path, name)
 		}
 		return nil, keyPath(o.path, name) // null takes away what is further out

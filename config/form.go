@@ -125,26 +125,34 @@ func (i integer) number() schema {
 }
 
 func (i integer) decode(o object, n *node, path string) any {
+	if v, ok := i.parse(o, n, path); ok {
+		return v
+	}
+	return i.usual
+}
+
+// parse returns the integer in n, or reports what is wrong with it.
+func (i integer) parse(o object, n *node, path string) (v int64, ok bool) {
 	raw := n.literal()
 	if n.kind != kindNumber && !n.fromEnv() || !isInteger(raw) {
 		o.fail(n, path, "must be a whole number, not "+n.describe(), i.rewrite(n))
-		return i.usual
+		return 0, false
 	}
-	v := int64(math.MaxInt64)
+	v = math.MaxInt64
 	if digits := strings.TrimPrefix(raw, "-"); len(digits) <= 18 {
 		v, _ = strconv.ParseInt(raw, 10, 64) // an integer of at most 18 digits always fits
 	} else if digits != raw {
 		v = math.MinInt64
 	}
 	if v >= i.low && v <= i.high {
-		return v
+		return v, true
 	}
 	what := fmt.Sprintf("%s is outside %d-%d", shorten(raw, 40), i.low, i.high)
 	if v < 0 && i.low == 0 {
 		what = shorten(raw, 40) + " is negative"
 	}
 	o.fail(n, path, what, i.remedy)
-	return i.usual
+	return 0, false
 }
 
 // isInteger reports whether s is a number without a fraction and an exponent.
@@ -200,11 +208,7 @@ func (t duration) spell() string {
 }
 
 func (t duration) schema(modes) schema {
-	return anyOf(t.millis().number(), schema{"type": "string", "pattern": reference + `|^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ms|s|m|h))+$`})
-}
-
-func (t duration) millis() integer {
-	return integer{t.low, MaxTimeout.Milliseconds(), t.usual, t.remedy(), ""}
+	return anyOf(integer{low: t.low, high: MaxTimeout.Milliseconds()}.number(), schema{"type": "string", "pattern": reference + `|^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ms|s|m|h))+$`})
 }
 
 func (t duration) remedy() string {
@@ -216,12 +220,19 @@ func (t duration) remedy() string {
 }
 
 func (t duration) decode(o object, n *node, path string) any {
+	var d time.Duration
+	var what string
 	if n.kind != kindString || isInteger(n.text()) {
-		return time.Duration(t.millis().decode(o, n, path).(int64)) * time.Millisecond
+		v, ok := integer{0, MaxTimeout.Milliseconds(), t.usual, t.remedy(), ""}.parse(o, n, path)
+		if !ok {
+			return t.fallback()
+		}
+		d = time.Duration(v) * time.Millisecond
+	} else {
+		d, what = parseDuration(n.text())
 	}
-	d, what := parseDuration(n.text())
 	if least := time.Duration(t.low) * time.Millisecond; what == "" && d < least {
-		what = quote(n.text()) + " is less than " + least.String()
+		what = d.String() + " is less than " + least.String()
 	}
 	if what != "" {
 		o.fail(n, path, what, t.remedy())

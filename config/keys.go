@@ -379,7 +379,7 @@ var keys = declare([]key{
 	{name: "backup", of: ofHost, form: boolean{false},
 		doc:  "it serves only while none of the others can",
 		into: func(t *target) any { return &t.host.Backup }},
-	{name: "max_conns", of: ofHost, upTo: ofFile, form: bound{integer{1, math.MaxInt32, 0, "leave the key out for no bound, or write \"drain\": true for a host that is to get no new clients", "none"}},
+	{name: "max_conns", of: ofHost, upTo: ofFile, form: bound{integer{1, math.MaxInt32, 0, "write a number of connections, or leave the key out for no bound", "none"}},
 		doc:  "sessions, or requests, at once, over all workers; then the next host is taken, see [bounds](#bounds-and-queues)",
 		into: func(t *target) any { return &t.host.MaxConns }},
 	{name: "drain", of: ofHost, form: boolean{false},

@@ -98,6 +98,7 @@ func TestLevelErrors(t *testing.T) {
 f:1:36: max_body_size: "x" is not a size; the units are "KB", "MB", "GB", and "KiB", "MiB", "GiB"; write a number of bytes, a size with a unit, such as "10MB", or 0 for no limit`},
 		{`{"keepalive_timeout":"x","stream":{"proxy_to":"b"},` + groupB + `}`,
 			`f:1:22: keepalive_timeout: "x" is not a time; the units are "ms", "s", "m" and "h"; write whole milliseconds, such as 75000, a time with a unit, such as "1.5s", or 0 for no limit`},
+		{`{"send_timeout":1,"http":{"send_timeout":null,"proxy_to":"b"},` + groupB + `}`, ``},
 		{`{"workers_num":2,"http":[{"port":1,"workers_num":2,"proxy_to":"b"},{"port":2,"proxy_to":"b"}],` + groupB + `}`, ``},
 		{`{"http":[{"port":1,"workers_num":2,"proxy_to":"b"},{"port":2,"workers_num":3,"proxy_to":"b"}],` + groupB + `}`,
 			`f:1:76: http[1].workers_num: it differs from http[0].workers_num in f:1:34: a process has one "workers_num"; remove one of the two`},

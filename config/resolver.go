@@ -18,12 +18,12 @@ func (o object) resolver() (r Resolver) {
 	in, _ := o.section("resolver")
 	in.fill(ofResolver, &target{resolver: &r})
 	if r.MinTTL > r.MaxTTL {
-		key, other := "min_ttl", "max_ttl"
+		key := "min_ttl"
 		if in.node.get(key) == nil {
-			key, other = other, key
+			key = "max_ttl"
 		}
 		n, path := in.child(key)
-		in.fail(n, path, `"min_ttl" is `+r.MinTTL.String()+`, more than "max_ttl", `+r.MaxTTL.String(), "change it, or "+quote(other))
+		in.fail(n, path, `"min_ttl" is `+r.MinTTL.String()+`, more than "max_ttl", `+r.MaxTTL.String(), "change one of the two")
 	}
 	return r
 }

@@ -71,7 +71,7 @@ func (retryOn) decode(o object, n *node, path string) any {
 				o.fail(n, path, what, retryStatuses.remedy())
 			}
 		case n.kind != kindString:
-			o.fail(n, path, "must be a string, not "+n.describe(), remedy)
+			o.fail(n, path, "must be a condition, not "+n.describe(), remedy)
 		default:
 			o.fail(n, path, "unknown condition "+quote(word), retryRemedy(word))
 		}

@@ -59,6 +59,7 @@ func TestGrammarExample(t *testing.T) {
 	if to := web[6].To; len(web) != 7 || len(to) != 2 || to[0].Weight != 95 || to[1].Group.Hosts[0].Unix != "/run/app.sock" {
 		t.Errorf("%+v", to)
 	}
+	checkGrammarGroups(t, c)
 	if s := c.Servers[1]; s.Mode != config.ModeStream || s.Path != "stream[0]" || s.Routes[0].ReadTimeout != time.Hour || s.Routes[0].To[0].Group.ProxyProtocol != "v2" {
 		t.Errorf("%+v", s)
 	}

@@ -57,6 +57,9 @@ func objectSchema(p *place) schema {
 	for _, k := range p.keys {
 		if _, there := properties[k.name]; !there {
 			v := k.form.schema(p.modes)
+			if p.isSection() || k.upTo < p.level && k.of != ofProcess {
+				v = anyOf(v, schema{"type": "null"}) // what is further out is taken away
+			}
 			v["description"] = plain(k.doc)
 			if usual := plainDefault(k.form); usual != nil {
 				v["default"] = usual

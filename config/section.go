@@ -19,6 +19,10 @@ const (
 	on
 )
 
+// isSection reports whether p is of the objects that are put together. What is
+// null there is taken away, be there anything further out or not.
+func (p *place) isSection() bool { return p != nil && p.level >= ofHealthCheck }
+
 func (s section) fallback() any { return nil }
 func (s section) spell() string { return s.written }
 
@@ -37,7 +41,7 @@ func (s section) decode(o object, n *node, path string) any {
 	if in, ok := s.object(o, n, path); ok {
 		for i := range n.members {
 			m := &n.members[i]
-			if k := in.place.key(m.key); k != nil && !m.repeated {
+			if k := in.place.key(m.key); k != nil && !m.repeated && m.value.kind != kindNull {
 				k.form.decode(in, &m.value, keyPath(path, m.key))
 			}
 		}

@@ -65,7 +65,11 @@ func (s statuses) decode(o object, n *node, path string) any {
 }
 
 func (s statuses) remedy() string {
-	return fmt.Sprintf(`write a status from %d to %d, or several as in "%d-%d" or "%dxx"`, s.low, maxStatus, s.low/100*100, maxStatus, s.low/100)
+	several := `"200-399" or "2xx"`
+	if s.low > 399 {
+		several = `"500-599" or "5xx"`
+	}
+	return fmt.Sprintf("write a status from %d to %d, or several as in %s", s.low, maxStatus, several)
 }
 
 // parse reads one status or one range of them, or says what is wrong with it.
@@ -87,7 +91,7 @@ func (s statuses) parse(n *node) (r StatusRange, what string) {
 	}
 	switch {
 	case err != nil:
-		return r, strings.TrimPrefix(n.describe(), "the string ") + " is not a status"
+		return r, quote(t) + " is not a status"
 	case r.Low < s.low || r.High > maxStatus:
 		return r, fmt.Sprintf("%s is outside %d-%d", t, s.low, maxStatus)
 	case r.Low > r.High:
@@ -97,7 +101,7 @@ func (s statuses) parse(n *node) (r StatusRange, what string) {
 }
 
 func status(digits string) (int, error) {
-	if len(digits) != 3 || !isInteger(digits) {
+	if digits == "" || strings.Trim(digits, "0123456789") != "" || len(digits) > 9 {
 		return 0, strconv.ErrSyntax
 	}
 	return strconv.Atoi(digits)

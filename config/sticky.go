@@ -73,7 +73,7 @@ func checkCookiePath(s string) (what, remedy string) {
 	case !strings.HasPrefix(s, "/"):
 		return quote(s) + " does not begin with a slash, as every path does", "write " + quote("/"+s)
 	case i >= 0:
-		return quote(s) + " has " + quote(s[i:i+1]) + " in it, which ends a cookie's path", "leave it out"
+		return quote(s) + " has " + quote(s[i:i+1]) + " in it, which cannot be in a cookie", "leave it out"
 	}
 	return "", ""
 }

@@ -49,7 +49,7 @@ var foreign = map[string]string{
 	"ssl": "tls tls_enabled", "ssl_certificate": "tls_cert_path", "ssl_certificate_key": "tls_key_path", "ssl_protocols": "tls_min_version", "crt": "certificates",
 	"ssl_verify_client": "tls_verify_client", "ssl_client_certificate": "tls_client_ca_path", "proxy_ssl_verify": "proxy_tls_verify",
 	"proxy_ssl_trusted_certificate": "proxy_tls_ca_path", "proxy_ssl_name": "proxy_tls_server_name", "send_proxy": "proxy_protocol", "accept_proxy": "proxy_protocol",
-	"max_fails": "passive_check", "fail_timeout": "passive_check", "fail_duration": "passive_check", "unhealthy_status": "passive_check", "unhealthy_latency": "passive_check",
+	"max_fails": "failures passive_check", "fail_timeout": "window passive_check", "fail_duration": "window passive_check", "unhealthy_status": "status passive_check", "unhealthy_latency": "passive_check",
 	"outlier_detection": "passive_check", "observe": "passive_check", "error_limit": "failures passive_check",
 	"check": "health_check", "checks": "health_check", "option_httpchk": "health_check", "httpchk": "health_check", "health_checks": "health_check",
 	"health_uri": "path health_check", "health_path": "path health_check", "health_port": "port health_check", "health_interval": "interval health_check", "health_timeout": "timeout health_check",
