@@ -2,9 +2,7 @@ package balance
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 )
 
 // Balancer is an algorithm that chooses a host. One Balancer serves one group, from all loops at once. What it remembers
@@ -25,9 +23,9 @@ type Keyed interface {
 // Observer is a Balancer that learns from how leases end.
 type Observer interface {
 	Balancer
-	// Observe is told of each lease of host i that ended Served or Erred, with the latency, which is zero if it is not known, and
-	// the time, in ms on CLOCK_MONOTONIC. All loops call it at once.
-	Observe(hosts *Hosts, i int, latency time.Duration, now int64)
+	// Observe is told how each lease of host i ended that ended Served or Erred. Now is in ms on CLOCK_MONOTONIC. All loops call it at
+	// once.
+	Observe(hosts *Hosts, i int, o Outcome, now int64)
 }
 
 // namer is a Balancer that offers only hosts of some name.
@@ -37,30 +35,46 @@ type namer interface {
 	named(key []byte) []int
 }
 
-// algorithms maps the names used in the configuration to makers of balancers.
-var algorithms = map[string]func(hosts []Spec) Balancer{
-	"round_robin": func([]Spec) Balancer { return roundRobin{} },
-	"first":       func([]Spec) Balancer { return first{} },
-	"least_conn":  func([]Spec) Balancer { return leastConn{} },
-	"host":        func(hosts []Spec) Balancer { return newByName(KeyHost, hosts) },
-	"sni":         func(hosts []Spec) Balancer { return newByName(KeyServerName, hosts) },
+// Algorithm is a way to choose hosts. Each has a file of its own, and a line in algorithms.
+type Algorithm struct {
+	// Name is what the configuration calls it.
+	Name string
+	// Doc says who gets the next session or request, for the reference.
+	Doc string
+	// Key is what hosts are chosen by.
+	Key Key
+
+	make func(by Key, hosts []Spec) Balancer
 }
 
-// Algorithms lists the known names, sorted.
-func Algorithms() []string {
-	names := make([]string, 0, len(algorithms))
-	for name := range algorithms {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+// algorithms are all that there are, the default first.
+var algorithms = [...]Algorithm{
+	roundRobinAlgorithm,
+	firstAlgorithm,
+	leastConnAlgorithm,
+	randomTwoAlgorithm,
+	leastTimeAlgorithm,
+	hashAlgorithm,
+	ipHashAlgorithm,
+	hostAlgorithm,
+	sniAlgorithm,
 }
 
-// New makes the balancer of that name for a group of these hosts, in the configured order.
+// Algorithms lists all that there are, the default first, for the configuration and the reference. The list is the caller's.
+func Algorithms() []Algorithm {
+	list := algorithms
+	return list[:]
+}
+
+// New makes the balancer of that name for a group of these hosts, in the configured order. It may take a few ms: it is not for a
+// loop.
 func New(name string, hosts []Spec) (Balancer, error) {
-	make, ok := algorithms[name]
-	if !ok {
-		return nil, fmt.Errorf("balance: no algorithm %q; there are %s", name, strings.Join(Algorithms(), ", "))
+	names := make([]string, len(algorithms))
+	for i, a := range algorithms {
+		if a.Name == name {
+			return a.make(a.Key, hosts), nil
+		}
+		names[i] = a.Name
 	}
-	return make(hosts), nil
+	return nil, fmt.Errorf("balance: no algorithm %q; there are %s", name, strings.Join(names, ", "))
 }

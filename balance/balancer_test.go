@@ -172,7 +172,7 @@ func TestRoundRobinIsExactOverGoroutines(t *testing.T) {
 func TestEveryHostIsFoundOnce(t *testing.T) {
 	t.Parallel()
 	const hosts, writers, rounds = 67, 8, 50
-	for _, algorithm := range balance.Algorithms() {
+	for _, algorithm := range algorithms() {
 		t.Run(algorithm, func(t *testing.T) {
 			t.Parallel()
 			g := group(t, algorithm, hosts, writers)
@@ -257,18 +257,31 @@ func TestLeastConnStaysWithinOne(t *testing.T) {
 
 func TestRegistry(t *testing.T) {
 	t.Parallel()
-	names := balance.Algorithms()
-	if !slices.IsSorted(names) {
-		t.Errorf("not sorted: %v", names)
+	names := algorithms()
+	if names[0] != "round_robin" {
+		t.Errorf("the default is %q", names[0])
 	}
-	for _, name := range []string{"first", "host", "least_conn", "round_robin", "sni"} {
+	for _, name := range []string{"first", "hash", "host", "ip_hash", "least_conn", "least_time", "random_two", "round_robin", "sni"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("%v lack %q", names, name)
 		}
 	}
-	for _, name := range names {
-		if b, err := balance.New(name, nil); err != nil || b == nil {
-			t.Errorf("New(%q): %v, %v", name, b, err)
+	for _, a := range balance.Algorithms() {
+		b, err := balance.New(a.Name, nil)
+		if err != nil || b == nil {
+			t.Errorf("New(%q): %v, %v", a.Name, b, err)
+		}
+		by := balance.KeyNone
+		if k, ok := b.(balance.Keyed); ok {
+			by = k.Key()
+		}
+		if by != a.Key {
+			t.Errorf("%s chooses by key %d, and says %d", a.Name, by, a.Key)
+		}
+		if g := made(t, a.Name, 1, nil); g.Left(nil, tried()) != 0 {
+			t.Errorf("%s has something left of no hosts", a.Name)
+		} else if lease, ok := g.Acquire(0, []byte("x"), tried(), 0); ok {
+			t.Errorf("%s has chosen host %d of none", a.Name, lease.Host())
 		}
 	}
 	for _, name := range []string{"", "random", "Round_Robin"} {
@@ -297,7 +310,7 @@ func TestAcquireAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	for _, algorithm := range balance.Algorithms() {
+	for _, algorithm := range algorithms() {
 		for _, hosts := range []int{1, 10, 200} {
 			g := group(t, algorithm, hosts, 4)
 			var seen balance.Tried
@@ -318,7 +331,7 @@ func TestAcquireAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkAcquire(b *testing.B) {
-	for _, algorithm := range balance.Algorithms() {
+	for _, algorithm := range algorithms() {
 		for _, hosts := range []int{2, 10, 1000} {
 			b.Run(fmt.Sprintf("%s/%d", algorithm, hosts), func(b *testing.B) {
 				g := group(b, algorithm, hosts, 2)
@@ -334,48 +347,37 @@ func BenchmarkAcquire(b *testing.B) {
 	}
 }
 
+// What a choice costs when nothing keeps it from being the first one, and when every host has something in hand, so that
+// algorithms by load have to compare.
 func BenchmarkPick(b *testing.B) {
 	for _, algorithm := range balance.Algorithms() {
 		for _, hosts := range []int{2, 10, 1000} {
-			b.Run(fmt.Sprintf("%s/%d", algorithm, hosts), func(b *testing.B) {
-				balancer, err := balance.New(algorithm, plain(make([]string, hosts)...))
-				if err != nil {
-					b.Fatal(err)
-				}
-				view := balance.NewGroup(hosts, balancer, balance.NewCounters(2, hosts)).Hosts()
-				var none balance.Tried
-				b.ReportAllocs()
-				for b.Loop() {
-					if balancer.Pick(view, nil, &none) < 0 {
-						b.Fatal("no host")
+			for held, what := range []string{"idle", "busy"} {
+				b.Run(fmt.Sprintf("%s/%d/%s", algorithm.Name, hosts, what), func(b *testing.B) {
+					g := group(b, algorithm.Name, hosts, 2)
+					for i := range hosts {
+						for range held {
+							answered(b, g, i)
+							keep(b, g, i, 1)
+						}
 					}
-				}
-			})
+					balancer, err := balance.New(algorithm.Name, plain(make([]string, hosts)...))
+					if err != nil {
+						b.Fatal(err)
+					}
+					var none balance.Tried
+					var key []byte
+					if !g.ByName() {
+						key = []byte("192.0.2.123")
+					}
+					b.ReportAllocs()
+					for b.Loop() {
+						if balancer.Pick(g.Hosts(), key, &none) < 0 {
+							b.Fatal("no host")
+						}
+					}
+				})
+			}
 		}
-	}
-}
-
-// A group whose hosts are all busy is the one in which least_conn has to look at each.
-func BenchmarkPickBusy(b *testing.B) {
-	for _, hosts := range []int{2, 10, 1000} {
-		b.Run(strconv.Itoa(hosts), func(b *testing.B) {
-			g := group(b, "least_conn", hosts, 2)
-			var none, all balance.Tried
-			for range hosts {
-				if _, ok := g.Acquire(0, nil, &all, 0); !ok {
-					b.Fatal("no host")
-				}
-			}
-			balancer, err := balance.New("least_conn", plain(make([]string, hosts)...))
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if balancer.Pick(g.Hosts(), nil, &none) < 0 {
-					b.Fatal("no host")
-				}
-			}
-		})
 	}
 }

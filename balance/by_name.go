@@ -24,6 +24,21 @@ const (
 // AnyName is the name of a host that takes every key that is no other host's name, the missing one too.
 const AnyName = "*"
 
+var (
+	hostAlgorithm = Algorithm{
+		Name: "host",
+		Doc:  "(`http`) the host whose name the request asks for, else 421",
+		Key:  KeyHost,
+		make: newByName,
+	}
+	sniAlgorithm = Algorithm{
+		Name: "sni",
+		Doc:  "the host whose name the TLS client asks for, else 421, in `stream` a close",
+		Key:  KeyServerName,
+		make: newByName,
+	}
+)
+
 // byName takes the host whose name is the key, else one called AnyName. Of several with one name, it is the first that is
 // usable. While a host has the name, those called AnyName do not stand in for it: they may not know of what is asked for.
 type byName struct {
@@ -32,8 +47,8 @@ type byName struct {
 	others  []int            // those called AnyName
 }
 
-func newByName(key Key, hosts []Spec) Balancer {
-	b := byName{by: key, indices: make(map[string][]int, len(hosts))}
+func newByName(by Key, hosts []Spec) Balancer {
+	b := byName{by: by, indices: make(map[string][]int, len(hosts))}
 	for i, h := range hosts {
 		name := h.Name
 		if name == AnyName {

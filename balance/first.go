@@ -1,13 +1,19 @@
 package balance
 
+var firstAlgorithm = Algorithm{
+	Name: "first",
+	Doc:  "the first that is not down; the others are spares",
+	make: func(Key, []Spec) Balancer { return first{} },
+}
+
 // first takes the first usable host in the configured order: the others are spares.
 type first struct{}
 
 // Pick implements Balancer.
 func (first) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
-	for i := range hosts.Len() {
-		if hosts.Usable(i, tried) {
-			return i
+	for _, i := range hosts.inTurn(tried).members {
+		if hosts.Usable(int(i), tried) {
+			return int(i)
 		}
 	}
 	return -1

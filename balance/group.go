@@ -104,7 +104,7 @@ func (g *Group) Acquire(row int, key []byte, tried *Tried, now int64) (Lease, bo
 // otherwise is the choice when the balancer has chosen i among the first tier, or -1, and that is not the end of it: there may be more
 // tiers, an ejected host to be tried, and at last those that are down. It returns the claim of a trial, if it is one.
 func (g *Group) otherwise(i int, key []byte, tried *Tried) (int, ejection) {
-	for i < 0 && tried.tier+1 < g.hosts.tiers {
+	for i < 0 && tried.tier+1 < len(g.hosts.tiers) {
 		tried.tier++
 		i = g.balancer.Pick(&g.hosts, key, tried)
 	}
@@ -116,7 +116,7 @@ func (g *Group) otherwise(i int, key []byte, tried *Tried) (int, ejection) {
 	if i < 0 && tried.passed {
 		// Connections find out by themselves now.
 		tried.passed, tried.desperate = false, true
-		for tried.tier = 0; i < 0 && tried.tier < g.hosts.tiers; tried.tier++ {
+		for tried.tier = 0; i < 0 && tried.tier < len(g.hosts.tiers); tried.tier++ {
 			i = g.balancer.Pick(&g.hosts, key, tried)
 		}
 	}

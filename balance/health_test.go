@@ -60,7 +60,7 @@ func TestStateSaysWhatItIs(t *testing.T) {
 // A host that failed is passed over, by every algorithm, until somebody has reached it; but not when it is the last.
 func TestDownIsTriedLast(t *testing.T) {
 	t.Parallel()
-	for _, algorithm := range balance.Algorithms() {
+	for _, algorithm := range algorithms() {
 		for _, hosts := range []int{1, 2, 3, 70} {
 			for _, dead := range []int{0, hosts / 2, hosts - 1} {
 				t.Run(fmt.Sprint(algorithm, hosts, dead), func(t *testing.T) {
@@ -405,7 +405,7 @@ func TestHealthAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	for _, algorithm := range balance.Algorithms() {
+	for _, algorithm := range algorithms() {
 		g := group(t, algorithm, 3, 1)
 		var seen, others balance.Tried
 		now := int64(1000)
@@ -432,7 +432,7 @@ func TestHealthAllocatesNothing(t *testing.T) {
 
 // What a choice costs when one host of many is down, and when all but one are.
 func BenchmarkPickWithHostsDown(b *testing.B) {
-	for _, algorithm := range balance.Algorithms() {
+	for _, algorithm := range algorithms() {
 		for _, down := range []int{1, 999} {
 			b.Run(strings.ReplaceAll(fmt.Sprint(algorithm, " ", down), " ", "/"), func(b *testing.B) {
 				g := group(b, algorithm, 1000, 1)

@@ -12,10 +12,9 @@ const WeightUnit = 256
 type Hosts struct {
 	ids      []int // in the counters, by index in the group
 	counters *Counters
-	turn     *uint64 // nil if there are no hosts
 
 	standings []standing // by index
-	tiers     int        // how many there are
+	tiers     []tier     // those that there are, the main hosts' first
 	chosen    int        // how many hosts get other clients than those who are stuck to them
 	plain     bool       // all hosts are of one tier, get clients, and have no bound
 	even      bool       // all weigh the same at all times
@@ -30,10 +29,12 @@ func newHosts(ids []int, c *Counters, o *Options) (Hosts, error) {
 		ids: ids, counters: c, plain: true, even: o.SlowStart <= 0,
 		passive: o.Passive.rules(), checked: o.Checked, slowStart: o.SlowStart.Milliseconds(),
 	}
+	var tiers int
 	var err error
-	if h.standings, h.tiers, err = standings(o.Hosts); err != nil {
+	if h.standings, tiers, err = standings(o.Hosts); err != nil {
 		return h, err
 	}
+	h.tiers = newTiers(h.standings, tiers)
 	for i := range h.standings {
 		s := &h.standings[i]
 		if s.chosen() {
@@ -42,8 +43,10 @@ func newHosts(ids []int, c *Counters, o *Options) (Hosts, error) {
 		h.plain = h.plain && s.tier == 0 && s.chosen() && s.most == 0
 		h.even = h.even && s.weight == h.standings[0].weight
 	}
-	if len(ids) > 0 {
-		h.turn = h.word(0, lineTurn)
+	for i := range h.tiers {
+		if t := &h.tiers[i]; len(t.members) > 0 {
+			t.turn = h.word(int(t.members[0]), lineTurn)
+		}
 	}
 	return h, nil
 }
@@ -62,13 +65,6 @@ func (h *Hosts) Failed(i int) int64 { return h.counters.column(cellFailed).sum(h
 
 // Erred is how many leases of host i have ended badly although it was reached.
 func (h *Hosts) Erred(i int) int64 { return h.counters.column(cellErred).sum(h.ids[i]) }
-
-// Turn returns 0, 1, 2, ... modulo Len: each answer is given to one caller, over all loops and all processes that share
-// the counters. There must be hosts.
-func (h *Hosts) Turn() int { return int(h.next() % uint64(len(h.ids))) }
-
-// next is Turn before the modulus.
-func (h *Hosts) next() uint64 { return atomic.AddUint64(h.turn, 1) - 1 }
 
 // Even reports whether all hosts have equal weights, and at all times: then no algorithm needs to ask for Weight.
 func (h *Hosts) Even() bool { return h.even }

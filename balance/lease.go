@@ -69,7 +69,7 @@ func (l *Lease) Release(o Outcome, now int64) Change {
 		change = h.ended(i, l.trial, o.Class, now)
 	}
 	if g.observer != nil && (o.Class == Served || o.Class == Erred) {
-		g.observer.Observe(h, i, o.Latency, now)
+		g.observer.Observe(h, i, o, now)
 	}
 	// What follows is last: a host that nobody holds has nothing to be counted any more, and its id may be given to another.
 	drain := atomic.LoadUint64(c.word(id, lineDrain)) == drainYes

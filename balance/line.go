@@ -12,7 +12,7 @@ const hostWords = 2 * lineWords
 
 // The first line has what is written often.
 const (
-	lineTurn   = iota // of the group whose first host this is
+	lineTurn   = iota // of the tier whose first host with a weight this is
 	lineCost          // see cost
 	lineWindow        // see window
 	lineSpell         // see spell

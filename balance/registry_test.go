@@ -214,7 +214,7 @@ func TestGroupRefusesIDsOutsideTheCounters(t *testing.T) {
 
 func TestGroupWithoutHosts(t *testing.T) {
 	t.Parallel()
-	for _, algorithm := range balance.Algorithms() {
+	for _, algorithm := range algorithms() {
 		if got := pick(t, group(t, algorithm, 0, 1)); got != -1 {
 			t.Errorf("%s: host %d", algorithm, got)
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"kroxy-ev/balance"
 	"kroxy-ev/config"
 	"kroxy-ev/logformat"
 )
@@ -161,10 +162,10 @@ func TestEveryKey(t *testing.T) {
 	if !reflect.DeepEqual(c.Servers[0].TLS, config.TLS{}) || len(c.Files()) > 0 {
 		t.Errorf("ignored options are kept: %+v", c.Servers[0].TLS)
 	}
-	for _, a := range config.Algorithms {
-		in := `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"` + a + `","hash_key":"$path","hosts":[{"host":"h","port":1}]}}}}`
-		if c, _ := parse(t, in); c.Groups[0].Algorithm != a {
-			t.Errorf("%s became %s", a, c.Groups[0].Algorithm)
+	for _, a := range balance.Algorithms() {
+		in := `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"` + a.Name + `","hash_key":"$path","hosts":[{"host":"h","port":1}]}}}}`
+		if c, _ := parse(t, in); c.Groups[0].Algorithm != a.Name {
+			t.Errorf("%s became %s", a.Name, c.Groups[0].Algorithm)
 		}
 	}
 	for mode, wrap := range map[logformat.Mode]func(string) string{logformat.Stream: stream, logformat.HTTP: http} {

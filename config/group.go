@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kroxy-ev/balance"
 )
 
 // Group is a named set of hosts in "servers", and how they are spoken to. A
@@ -16,7 +18,7 @@ type Group struct {
 	Name      string
 	Path      string // its JSON path
 	Hosts     []Host // in the order of the file, at least one; may repeat
-	Algorithm string // one of Algorithms, never ""
+	Algorithm string // the name of one of balance.Algorithms, never ""
 	ProxyTLS  ProxyTLS
 
 	ConnectTimeout time.Duration // connecting to a host, over all that are tried
@@ -306,7 +308,7 @@ func (o object) group(name string) *Group {
 // hashKey decodes "hash_key".
 func (o object) hashKey(g *Group) {
 	const key = "hash_key"
-	if g.Algorithm != "hash" {
+	if g.key() != balance.KeyTemplate {
 		o.idle(key, true, "it is ignored with "+quote(g.Algorithm)+`: only "hash" looks at it`, `write "balancing_algo": "hash", or remove it`)
 		return
 	}
@@ -320,7 +322,22 @@ func (o object) hashKey(g *Group) {
 }
 
 // choosesByName reports whether what hosts are called decides which one is chosen.
-func (g *Group) choosesByName() bool { return g.Algorithm == "host" || g.Algorithm == "sni" }
+func (g *Group) choosesByName() bool {
+	return g.key() == balance.KeyHost || g.key() == balance.KeyServerName
+}
+
+// key is what hosts are chosen by.
+func (g *Group) key() balance.Key { return keyOf(g.Algorithm) }
+
+// keyOf is what an algorithm chooses by.
+func keyOf(algorithm string) balance.Key {
+	for _, a := range algorithms {
+		if a.Name == algorithm {
+			return a.Key
+		}
+	}
+	return balance.KeyNone
+}
 
 // checkAnyName warns of a host that is to get what no name matches in a group
 // where no name matters.
@@ -384,7 +401,7 @@ func (l Listen) leadsHere(name string) bool {
 	return (addr.IsLoopback() || addr.IsUnspecified()) && (addr.Is4() && v4 || addr.Is6() && v6)
 }
 
-// algorithm is how a host is chosen. "host" is for http only.
+// algorithm is how a host is chosen. What chooses by the Host of a request is for http only.
 type algorithm struct{ choice }
 
 func (a algorithm) decode(o object, n *node, path string) any {
@@ -395,9 +412,9 @@ func (a algorithm) decode(o object, n *node, path string) any {
 	if o.modes != inStream {
 		return a.choice.decode(o, n, path)
 	}
-	words := slices.DeleteFunc(slices.Clone(a.words), func(w string) bool { return w == "host" })
-	if n.kind == kindString && n.text() == "host" {
-		o.fail(n, path, `"host" chooses by the Host of an HTTP request, and "stream" has none`, "write "+list(words))
+	words := slices.DeleteFunc(slices.Clone(a.words), func(w string) bool { return keyOf(w) == balance.KeyHost })
+	if n.kind == kindString && keyOf(n.text()) == balance.KeyHost {
+		o.fail(n, path, quote(n.text())+` chooses by the Host of an HTTP request, and "stream" has none`, "write "+list(words))
 		return a.usual
 	}
 	a.words = words

@@ -314,7 +314,7 @@ var keys = declare([]key{
 	// Groups of hosts.
 	{name: "hosts", of: ofGroup, form: custom{"required", hostsSchema},
 		doc: "the [hosts](#hosts)"},
-	{name: "balancing_algo", of: ofGroup, upTo: ofFile, form: algorithm{choice{words: Algorithms, usual: Algorithms[0], noun: "algorithm", guess: true}},
+	{name: "balancing_algo", of: ofGroup, upTo: ofFile, form: algorithm{choice{words: algorithmNames(), usual: algorithms[0].Name, noun: "algorithm", guess: true}},
 		doc: "how a host is chosen, see [balancing](#balancing)"},
 	{name: "hash_key", of: ofGroup, upTo: ofFile, form: templated{"required with `hash`"},
 		doc: "what `hash` chooses by: a text with [variables](logging.md#variables-in-other-texts), such as `$http_x_tenant`; in `stream` those of the client and its TLS"},

@@ -11,10 +11,8 @@ type unmade struct {
 // notYet is refused until it does something. Whoever makes something of it act
 // takes it out of the list.
 var notYet = []unmade{
-	{ofGroup, "balancing_algo", "random_two"},
 	{ofGroup, "balancing_algo", "hash"},
 	{ofGroup, "balancing_algo", "ip_hash"},
-	{ofGroup, "balancing_algo", "least_time"},
 	{ofGroup, "hash_key", ""},
 	{ofGroup, "health_check", ""},
 	{ofGroup, "passive_check", ""},

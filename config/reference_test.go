@@ -79,6 +79,16 @@ func table(is func(k *key) bool) string {
 	return rows.String()
 }
 
+// algorithmTable is the Markdown of the algorithms.
+func algorithmTable() string {
+	var rows strings.Builder
+	rows.WriteString("| `balancing_algo` | who gets the next session, or request |\n|---|---|\n")
+	for _, a := range algorithms {
+		rows.WriteString("| `" + a.Name + "` | " + a.Doc + " |\n")
+	}
+	return rows.String()
+}
+
 // where is what may have k, from the inside out, where that is more than one
 // kind of object.
 func (k *key) where() string {
@@ -115,6 +125,13 @@ func TestReference(t *testing.T) {
 		}
 		text = before + begin + table(is) + end + after
 	}
+	begin, end := "<!-- algorithms -->\n", "<!-- end -->"
+	before, rest, found := strings.Cut(text, begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		t.Errorf("%s has no %s", file, begin)
+	}
+	text = before + begin + algorithmTable() + end + after
 	for _, k := range keys {
 		n := 0
 		for _, is := range sections {

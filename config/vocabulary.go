@@ -3,12 +3,20 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"kroxy-ev/balance"
 )
 
-// Algorithms are the values of balancing_algo, the default first. "host" is for
-// http only. They are data, so that a test can compare them with the packages
-// that implement them; nobody may change them.
-var Algorithms = []string{"round_robin", "first", "least_conn", "random_two", "least_time", "hash", "ip_hash", "host", "sni"}
+// algorithms are the values of balancing_algo, the default first.
+var algorithms = balance.Algorithms()
+
+// algorithmNames are their names.
+func algorithmNames() (names []string) {
+	for _, a := range algorithms {
+		names = append(names, a.Name)
+	}
+	return names
+}
 
 // foreignAlgorithms are what other programs' algorithms are here.
 var foreignAlgorithms = map[string]string{

@@ -1,0 +1,53 @@
+package balance
+
+import "github.com/cespare/xxhash/v2"
+
+var hashAlgorithm = Algorithm{
+	Name: "hash",
+	Key:  KeyTemplate,
+	Doc:  "always the same host for the same `hash_key`, as long as it serves, by `weight`; when hosts come or go, few keys change theirs. Who has no key gets hosts in turn",
+	make: newByHash,
+}
+
+// byHash takes the host that the key belongs to by a Maglev table. If that is not usable, another table entry is looked at, which the
+// key leads to as well: so the keys of a host that is down are spread over the others by weight, each goes to the same one
+// every time, and all are back when the host is. Without a key the hosts get turns.
+type byHash struct {
+	by    Key
+	rings []ring // of each tier
+}
+
+// rehashes is how many entries are looked at. If each other host is usable, the chance that none is found is 2^-64.
+const rehashes = 64
+
+func newByHash(by Key, hosts []Spec) Balancer {
+	b := &byHash{by: by}
+	standings, tiers, err := standings(hosts)
+	if err != nil {
+		return b // which no group is made with
+	}
+	for _, t := range newTiers(standings, tiers) {
+		b.rings = append(b.rings, newRing(hosts, t.members))
+	}
+	return b
+}
+
+// Key implements Keyed.
+func (b *byHash) Key() Key { return b.by }
+
+// Pick implements Balancer.
+func (b *byHash) Pick(hosts *Hosts, key []byte, tried *Tried) int {
+	if len(key) == 0 || tried.tier >= len(b.rings) || len(b.rings[tried.tier].hosts) == 0 {
+		return roundRobin{}.Pick(hosts, nil, tried)
+	}
+	r := &b.rings[tried.tier]
+	hash := xxhash.Sum64(key)
+	for range rehashes {
+		i, next := r.host(hash), mix(hash)
+		if hosts.Usable(i, tried) && hosts.takes(i, next, tried) {
+			return i
+		}
+		hash = next
+	}
+	return hosts.inTurn(tried).draw(hosts, hash, tried)
+}

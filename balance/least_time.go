@@ -1,0 +1,58 @@
+package balance
+
+import (
+	"math"
+	"sync/atomic"
+)
+
+var leastTimeAlgorithm = Algorithm{
+	Name: "least_time",
+	Doc:  "the host where an answer will be there first: by how long its answers took of late, times what it has in hand, for its `weight`; of more than 16 hosts the best of five",
+	make: func(Key, []Spec) Balancer { return leastTime{} },
+}
+
+// leastTime takes the host at which a request will probably have its answer first: by the peak of its latencies, which fades,
+// times what it has in hand and one more (peak EWMA). All loops and processes share what they know.
+type leastTime struct{}
+
+// unknown is the cost of a host of which nothing is known, in us, while it has its first request: until that is answered
+// others go elsewhere.
+const unknown = math.MaxUint32
+
+// Pick implements Balancer.
+func (leastTime) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
+	var s sample
+	hosts.sample(&s, tried)
+	active := hosts.counters.column(cellActive)
+	for k := range s.size {
+		i := int(s.hosts[k])
+		held := uint64(active.sum(hosts.ids[i]))
+		us := cost(atomic.LoadUint64(hosts.word(i, lineCost))).at(tried.now)
+		if us == 0 && held > 0 {
+			us = unknown
+		}
+		s.loads[k] = uint64(us) * (held + 1)
+		if s.settled(k) {
+			return int(s.hosts[0])
+		}
+	}
+	return s.least(hosts, tried)
+}
+
+// Observe implements Observer. An error, which may come fast, makes no host look faster.
+func (leastTime) Observe(hosts *Hosts, i int, o Outcome, now int64) {
+	if o.Latency <= 0 {
+		return
+	}
+	word := hosts.word(i, lineCost)
+	for {
+		old := cost(atomic.LoadUint64(word))
+		next := old.after(o.Latency, now)
+		if o.Class == Erred && next.at(now) < old.at(now) {
+			return
+		}
+		if next == old || atomic.CompareAndSwapUint64(word, uint64(old), uint64(next)) {
+			return
+		}
+	}
+}

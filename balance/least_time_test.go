@@ -1,0 +1,96 @@
+package balance_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"kroxy-ev/balance"
+)
+
+// A closed loop of clients: hosts that are slow get little, and more again when they are fast.
+func TestLeastTimeFollowsLatency(t *testing.T) {
+	t.Parallel()
+	const clients = 8
+	g := made(t, "least_time", 1, equal(4))
+	latency := []int64{2, 2, 2, 40} // ms
+	type flight struct {
+		lease *balance.Lease
+		began int64
+		ends  int64
+	}
+	var flying []flight
+	now, r := int64(1000), rand.New(rand.NewPCG(17, 18))
+	run := func(ms int64) []int {
+		had := make([]int, len(latency))
+		for end := now + ms; now < end; now++ {
+			flying = slices.DeleteFunc(flying, func(f flight) bool {
+				if f.ends > now {
+					return false
+				}
+				f.lease.Release(balance.Outcome{Class: balance.Served, Latency: time.Duration(now-f.began) * time.Millisecond}, now)
+				return true
+			})
+			for len(flying) < clients {
+				lease, ok := g.Acquire(0, nil, tried(), now)
+				if !ok {
+					t.Fatal("no host")
+				}
+				had[lease.Host()]++
+				flying = append(flying, flight{&lease, now, now + latency[lease.Host()] + r.Int64N(3)})
+			}
+		}
+		return had
+	}
+	had := run(3000)
+	total := had[0] + had[1] + had[2] + had[3]
+	if had[3]*20 > total || had[3] == 0 {
+		t.Errorf("the slow host had %d of %d", had[3], total)
+	}
+	if fewest, most := min(had[0], had[1], had[2]), max(had[0], had[1], had[2]); fewest*10 < most*9 {
+		t.Errorf("equal hosts had %v", had[:3])
+	}
+	latency[3] = 2
+	for _, f := range flying {
+		f.lease.Release(balance.Outcome{Class: balance.Unused}, now)
+	}
+	flying, now = nil, now+60_000 // what was is nearly forgotten
+	run(100)
+	if had := run(3000); had[3]*5 < had[0]*4 {
+		t.Errorf("a host that is fast again had %v", had)
+	}
+}
+
+// answered has host i answer a request in 5 ms.
+func answered(tb testing.TB, g *balance.Group, i int) {
+	tb.Helper()
+	lease, ok := g.AcquireHost(0, i, tried(), 0)
+	if !ok {
+		tb.Fatalf("host %d does not serve", i)
+	}
+	lease.Release(balance.Outcome{Class: balance.Served, Latency: 5 * time.Millisecond}, 0)
+}
+
+// A host that fails fast does not look fast, and one that fails slowly looks slow.
+func TestLeastTimeIsNotDrawnToErrors(t *testing.T) {
+	t.Parallel()
+	g := made(t, "least_time", 1, equal(3))
+	for i, o := range []balance.Outcome{
+		{Class: balance.Served, Latency: 3 * time.Millisecond}, {Class: balance.Served, Latency: 4 * time.Millisecond}, {Class: balance.Served, Latency: 2 * time.Millisecond},
+		{Class: balance.Erred, Latency: 10 * time.Millisecond}, {Class: balance.Erred, Latency: time.Microsecond}, {Class: balance.Unused, Latency: time.Hour},
+	} {
+		lease, ok := g.AcquireHost(0, i%3, tried(), 0)
+		if !ok {
+			t.Fatal("no host")
+		}
+		lease.Release(o, 0)
+	}
+	var got []int
+	for range 3 {
+		got = append(got, hold(t, g, "", got...).Host())
+	}
+	if !slices.Equal(got, []int{2, 1, 0}) {
+		t.Errorf("the order is %v", got)
+	}
+}

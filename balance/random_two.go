@@ -1,0 +1,48 @@
+package balance
+
+import "math/rand/v2"
+
+var randomTwoAlgorithm = Algorithm{
+	Name: "random_two",
+	Doc:  "of two hosts drawn by `weight`, the one with fewer in hand for its `weight`",
+	make: func(Key, []Spec) Balancer { return randomTwo{} },
+}
+
+// randomTwo draws two hosts by weight and takes the one that has less in hand for its weight (the power of two choices).
+// It writes nothing that others read.
+type randomTwo struct{}
+
+// draws is how many lots are drawn at most for two hosts that differ and are usable.
+const draws = 16
+
+// Pick implements Balancer.
+func (randomTwo) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
+	t := hosts.inTurn(tried)
+	if len(t.order) == 0 {
+		return -1
+	}
+	active := hosts.counters.column(cellActive)
+	best, least := -1, 0.0
+	for range draws {
+		lots := rand.Uint64()
+		i := int(t.order[share(lots, len(t.order))])
+		if i == best || !hosts.Usable(i, tried) || !hosts.takes(i, mix(lots), tried) {
+			continue
+		}
+		load := float64(active.sum(hosts.ids[i])) / float64(hosts.Weight(i, tried))
+		if best < 0 {
+			if best, least = i, load; len(t.members) == 1 {
+				return i
+			}
+			continue
+		}
+		if load < least {
+			best = i
+		}
+		return best
+	}
+	if best < 0 {
+		best = t.draw(hosts, rand.Uint64(), tried)
+	}
+	return best
+}
