@@ -1,6 +1,9 @@
 package balance
 
-import "sync/atomic"
+import (
+	"cmp"
+	"sync/atomic"
+)
 
 // failing is zero unless a host fails its active checks. Else it holds since when, in ms on CLOCK_MONOTONIC, above a bit that is set.
 type failing uint64
@@ -29,5 +32,5 @@ func (h *Hosts) SetChecked(i int, up bool, now int64) Change {
 	atomic.StoreUint64(h.word(i, lineHealth), 0)
 	atomic.StoreUint64(h.word(i, lineSince), 0)
 	h.cameBack(i, now)
-	return Change{State: CheckPassed, Since: since(uint64(old>>1), now), Panic: h.recount()}
+	return Change{State: CheckPassed, Since: since(uint64(old>>1), now), Panic: cmp.Or(h.recount(), c.Panic)}
 }

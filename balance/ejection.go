@@ -52,7 +52,7 @@ type window uint64
 // with is w with one more failure.
 func (w window) with(now, length int64) window {
 	began, n := int64(w>>16), w&0xffff
-	if began > now || now-began >= length {
+	if n == 0 || began > now || now-began >= length {
 		return window(now)<<16 | 1
 	}
 	return window(began)<<16 | min(n+1, 0xffff)
@@ -126,9 +126,9 @@ func (h *Hosts) eject(i int, old ejection, failures, now int64) Change {
 	last := spell(atomic.LoadUint64(h.word(i, lineSpell)))
 	began, times := now, last.times(now, h.passive.maxEject)
 	if old != 0 {
-		began, times = last.at(), uint8(min(int(old.times())+1, 0xff))
+		began, times = last.at(), max(uint8(min(int(old.times())+1, 0xff)), 1)
 	}
-	pause := min(h.passive.eject*int64(times), h.passive.maxEject)
+	pause := min(h.passive.eject<<min(times-1, 16), h.passive.maxEject)
 	if !atomic.CompareAndSwapUint64(h.word(i, lineEjected), uint64(old), uint64(ejectedUntil(now+pause, times))) {
 		return Change{}
 	}

@@ -108,7 +108,7 @@ func (g *Group) otherwise(i int, key []byte, tried *Tried) (int, ejection) {
 		tried.tier++
 		i = g.balancer.Pick(&g.hosts, key, tried)
 	}
-	if at := int(tried.trial) - 1; at >= 0 {
+	if at := int(tried.trial) - 1; at >= 0 && g.hosts.room(at, tried.now) {
 		if claim := g.hosts.claimTrial(at, tried.now); claim != 0 {
 			return at, claim
 		}

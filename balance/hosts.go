@@ -118,11 +118,16 @@ func (h *Hosts) judge(i int, line []uint64, tried *Tried) bool {
 		tried.passed = true
 		return false
 	}
-	if s.most > 0 && h.Active(i) >= h.most(i, tried.now) {
+	if !h.room(i, tried.now) {
 		tried.full = true
 		return false
 	}
 	return true
+}
+
+// room reports whether host i may have one more lease now.
+func (h *Hosts) room(i int, now int64) bool {
+	return h.standings[i].most == 0 || h.Active(i) < h.most(i, now)
 }
 
 // most is how many leases host i may have now, which has a bound.

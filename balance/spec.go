@@ -39,7 +39,7 @@ type Passive struct {
 	// Failures is how many leases must have ended Erred within Window for the host to be ejected; zero if none is for that.
 	Failures int
 	Window   time.Duration
-	// Eject is for how long, times how often that came of late, up to MaxEject. At most a day counts.
+	// Eject is for how long the first time; it is twice as long each further time of late, up to MaxEject. At most a day counts.
 	Eject, MaxEject time.Duration
 }
 

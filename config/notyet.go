@@ -21,9 +21,6 @@ var notYet = []unmade{
 	{ofGroup, "retry", ""},
 	{ofGroup, "sticky", ""},
 	{ofHost, "weight", ""},
-	{ofHost, "backup", ""},
-	{ofHost, "max_conns", ""},
-	{ofHost, "drain", ""},
 	{ofHost, "srv", ""},
 	{ofFile, "resolver", ""},
 }

@@ -191,6 +191,7 @@ func (p *Proxy) makeRoom(s *tlsconn.Server) {
 func (p *Proxy) Commit(s *Snapshot, opened Sockets) error {
 	old := p.now
 	p.now = s
+	s.enforce()
 	p.limit.Set(s.budget.connections)
 	p.paused.setLimit(s.budget.connections)
 	errs := []error{p.listensOn(s, opened)}
@@ -217,6 +218,7 @@ func (p *Proxy) resolveChanged(name string, err error) {
 
 // Start has every reactor serve.
 func (p *Proxy) Start() {
+	p.now.enforce()
 	for _, r := range p.reactors {
 		p.running.Go(func() {
 			if err := r.loop.Run(); err != nil {

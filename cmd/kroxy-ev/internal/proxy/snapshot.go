@@ -199,15 +199,10 @@ func (p *Proxy) makeGroups(cfg *config.Config, ids []int) (groups, error) {
 	return made, nil
 }
 
-// hostSpec is how h, which has that key, is chosen.
-func hostSpec(h config.Host, key string) balance.Spec {
-	return balance.Spec{ID: key, Name: h.Matches(), Weight: 1}
-}
-
 // newGroup builds a group whose hosts are counted under these ids, and chosen as specs say.
 func (p *Proxy) newGroup(cfg *config.Config, use groupUse, ids []int, specs []balance.Spec) (*upstream.Group, error) {
 	from := use.group
-	counted, err := balance.NewGroupOf(ids, balance.Options{Algorithm: from.Algorithm, Hosts: specs}, p.counters)
+	counted, err := balance.NewGroupOf(ids, balancing(from, specs), p.counters)
 	if err != nil {
 		return nil, err
 	}

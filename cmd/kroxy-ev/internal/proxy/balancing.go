@@ -1,0 +1,34 @@
+package proxy
+
+import (
+	"kroxy-ev/balance"
+	"kroxy-ev/config"
+)
+
+// hostSpec is how h, which has that key, is chosen.
+func hostSpec(h config.Host, key string) balance.Spec {
+	s := balance.Spec{ID: key, Name: h.Matches(), Weight: h.Weight, MaxConns: h.MaxConns, Drain: h.Drain}
+	if h.Backup {
+		s.Tier = balance.BackupTier
+	}
+	return s
+}
+
+// balancing says how the hosts of g, which are so, are chosen.
+func balancing(g *config.Group, specs []balance.Spec) balance.Options {
+	o := balance.Options{
+		Algorithm: g.Algorithm, Hosts: specs, Passive: balance.Passive{Off: !g.PassiveCheck.Enabled}, Checked: g.HealthCheck != nil,
+		SlowStart: g.SlowStart, Queue: g.Queue.Size, RetryBudget: g.Retry.Budget,
+	}
+	if c := g.PassiveCheck; c.Requests {
+		o.Passive = balance.Passive{Failures: c.Failures, Window: c.Window, Eject: c.Eject, MaxEject: c.MaxEject}
+	}
+	return o
+}
+
+// enforce says to all processes what is known of hosts by s, which is in force now.
+func (s *Snapshot) enforce() {
+	for _, g := range s.groups {
+		g.Balance.Enforce()
+	}
+}
