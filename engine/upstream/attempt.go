@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -71,13 +72,14 @@ const (
 	attemptChoosing   attemptState = iota // a host is being chosen
 	attemptQueued                         // it waits for a place at a host
 	attemptGranted                        // it has left the queue, and goes on behind this batch of events
+	attemptBackOff                        // it waits before it goes after another host than that which has failed
 	attemptHeld                           // by Connector.admit
 	attemptResolving                      // the host's name
 	attemptConnecting                     // to one of the host's addresses
 )
 
 func (s attemptState) String() string {
-	return [...]string{"choosing", "queued", "granted", "held", "resolving", "connecting"}[s]
+	return [...]string{"choosing", "queued", "granted", "backing off", "held", "resolving", "connecting"}[s]
 }
 
 // Attempt is one connection's way to a host. It exists only until the outcome is known.
@@ -255,6 +257,17 @@ func (a *Attempt) proceed() {
 	} else {
 		a.nextHost()
 	}
+}
+
+// A retry waits for up to backOffBase ms, twice as long each further one, but no longer than backOffMax.
+const backOffBase, backOffMax = 25, 250
+
+// backOff has the attempt wait before it goes after the leased host, having gone on to another so often before.
+func (a *Attempt) backOff(before int) {
+	loop := a.connector.loop
+	a.state, a.since = attemptBackOff, loop.Now()
+	most := min(int64(backOffBase)<<min(before, 8), backOffMax)
+	loop.Arm(&a.timer, a.since+rand.Int64N(most+1))
 }
 
 // fail ends the attempt for the last reason why a host was of no use.
@@ -529,6 +542,9 @@ func (a *Attempt) Expired(*engine.Timer) {
 	case attemptQueued:
 		a.last = ErrQueueTimeout
 		a.fail()
+	case attemptBackOff:
+		a.excuse(a.connector.loop.Now())
+		a.follow()
 	case attemptHeld:
 		a.stopWaiting(a.connector.loop.Now())
 		a.pursue()

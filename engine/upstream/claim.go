@@ -81,31 +81,38 @@ func (k *Connector) Renew(c *Claim, key []byte, owner Owner) {
 	k.attemptFor(c, false, key, owner).pursue()
 }
 
-// Retry gives c's host, which has failed the request, up with that report, and gets c a connection to one that was not tried yet. Key and
-// owner are as for Acquire. It reports false, and has changed nothing, if the request was tried as often as it may be, if there are too
-// many retries already for as many requests, or if there is no other host.
+// Retry gives c's host, which has failed the request, up with that report, and gets c a connection to one that was not tried yet. Its
+// connection is reset: the host may have got only a part of the request. Key and owner are as for Acquire, but that the owner is told after
+// Retry has returned: a retry waits a little, for a time that nobody knows, lest all whose host has failed come to the next one at once.
+//
+// It reports false, and has changed nothing, if the request was tried as often as it may be, if there are too many retries already for as
+// many requests, or if no other host is to be had.
 func (k *Connector) Retry(c *Claim, r Report, key []byte, owner Owner) bool {
 	g := c.Group
 	if c.retries >= g.Retries || g.Balance.Left(key, &c.tried) == 0 || !c.spend() {
 		return false
 	}
 	var next balance.Lease
-	if !k.Lease(g, &next, key, &c.tried) && (!c.tried.Full() || g.Queue.Size == 0) {
+	found := k.Lease(g, &next, key, &c.tried)
+	a := k.attemptFor(c, true, key, owner)
+	if !found && (!c.tried.Full() || a.enqueue() != nil) {
+		a.recycle()
 		if c.retries == 0 {
 			c.refund()
 		}
 		return false
 	}
-	c.retries++
-	c.Trace.Began = k.loop.Now()
-	c.close()
-	k.Release(g, &c.Lease, r)
-	c.Lease = next
-	if c.Lease.Held() {
-		k.connect(c, key, owner)
-	} else {
-		k.attemptFor(c, true, key, owner).join()
+	if c.Conn != nil {
+		c.Conn.Reset()
+		c.close()
 	}
+	k.Release(g, &c.Lease, r)
+	c.Trace.Began = k.loop.Now()
+	if found {
+		c.Lease = next
+		a.backOff(c.retries)
+	}
+	c.retries++
 	return true
 }
 

@@ -42,28 +42,33 @@ func (k *Connector) news(g *Group, tried *balance.Tried) {
 
 // tell says in the log what has become of a host of g, and why.
 func (k *Connector) tell(g *Group, host int, c balance.Change, r Report) {
-	if c == (balance.Change{}) { // nearly always
-		return
+	if c != (balance.Change{}) { // hardly ever
+		LogChange(k.log, g, host, c, r)
 	}
+}
+
+// LogChange says in the log what has become of a host of g, of that index, by r. That a host fails or passes its checks is for those who
+// made them to say.
+func LogChange(log *slog.Logger, g *Group, host int, c balance.Change, r Report) {
 	switch c.State {
 	case balance.WentDown:
-		k.logHost(slog.LevelWarn, "upstream: a host is down and is tried last", g, host, r.verdict, "for", c.Pause)
+		logHost(log, slog.LevelWarn, "upstream: a host is down and is tried last", g, host, r.verdict, "for", c.Pause)
 	case balance.StillDown:
-		k.logHost(slog.LevelWarn, "upstream: a host is still down", g, host, r.verdict, "down_for", seconds(c.Since), "failed", c.Failed)
+		logHost(log, slog.LevelWarn, "upstream: a host is still down", g, host, r.verdict, "down_for", seconds(c.Since), "failed", c.Failed)
 	case balance.CameUp:
-		k.logHost(slog.LevelInfo, "upstream: a host serves again", g, host, r.verdict, "down_for", seconds(c.Since), "failed", c.Failed)
+		logHost(log, slog.LevelInfo, "upstream: a host serves again", g, host, r.verdict, "down_for", seconds(c.Since), "failed", c.Failed)
 	case balance.Ejected:
-		k.logHost(slog.LevelWarn, "upstream: a host fails its clients and is tried last (passive_check)", g, host, r.verdict, "reason", r.reason(), "failed", c.Failed, "for", c.Pause)
+		logHost(log, slog.LevelWarn, "upstream: a host fails its clients and is tried last (passive_check)", g, host, r.verdict, "reason", r.reason(), "failed", c.Failed, "for", c.Pause)
 	case balance.Returned:
-		k.logHost(slog.LevelInfo, "upstream: a host serves its clients again (passive_check)", g, host, r.verdict, "tried_last_for", seconds(c.Since))
+		logHost(log, slog.LevelInfo, "upstream: a host serves its clients again (passive_check)", g, host, r.verdict, "tried_last_for", seconds(c.Since))
 	case balance.Drained:
-		k.logHost(slog.LevelInfo, "upstream: a drained host has no clients left", g, host, r.verdict)
+		logHost(log, slog.LevelInfo, "upstream: a drained host has no clients left", g, host, r.verdict)
 	}
 	switch c.Panic {
 	case balance.Panicked:
-		k.log.Warn("upstream: fewer than half of a group's hosts are usable; all of them are used, but for those that are drained", "group", g.Name)
+		log.Warn("upstream: fewer than half of a group's hosts are usable; all of them are used, but for those that are drained", "group", g.Name)
 	case balance.Calmed:
-		k.log.Info("upstream: half of a group's hosts or more are usable again; the others are not used", "group", g.Name)
+		log.Info("upstream: half of a group's hosts or more are usable again; the others are not used", "group", g.Name)
 	}
 }
 
@@ -76,8 +81,8 @@ func (r *Report) reason() string {
 }
 
 // logHost writes a line about a host.
-func (k *Connector) logHost(level slog.Level, what string, g *Group, host int, v verdict, more ...any) {
-	if !k.log.Enabled(context.Background(), level) {
+func logHost(log *slog.Logger, level slog.Level, what string, g *Group, host int, v verdict, more ...any) {
+	if !log.Enabled(context.Background(), level) {
 		return
 	}
 	attrs := []any{"group", g.Name, "host", g.Hosts[host].Label}
@@ -87,7 +92,7 @@ func (k *Connector) logHost(level slog.Level, what string, g *Group, host int, v
 	if v.err != nil {
 		attrs = append(attrs, "error", v.err)
 	}
-	k.log.Log(context.Background(), level, what, append(attrs, more...)...)
+	log.Log(context.Background(), level, what, append(attrs, more...)...)
 }
 
 // seconds is d as people read it.

@@ -16,7 +16,9 @@ func (c *claimant) retry() (ok bool, err error) {
 	c.w.t.Helper()
 	c.w.loop.Do(func() {
 		c.outcome = nil
-		ok = c.w.Retry(&c.Claim, erred, nil, c)
+		if ok = c.w.Retry(&c.Claim, erred, nil, c); len(c.outcome) > 0 {
+			c.w.t.Error("the owner was told before Retry has returned")
+		}
 	})
 	if ok {
 		c.Await(c.w.t, "the outcome", func() bool { return len(c.outcome) > 0 })

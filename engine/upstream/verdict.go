@@ -76,5 +76,5 @@ func (a *Attempt) unreachable() {
 
 // log writes a line about the leased host.
 func (a *Attempt) log(level slog.Level, what string, v verdict) {
-	a.connector.logHost(level, what, a.group, a.lease.Host(), v)
+	logHost(a.connector.log, level, what, a.group, a.lease.Host(), v)
 }
