@@ -144,7 +144,7 @@ func TestDamagedMemoryIsHarmless(t *testing.T) {
 			}
 		}
 		algorithms := Algorithms()
-		o.Algorithm = algorithms[rng.IntN(len(algorithms))]
+		o.Algorithm = algorithms[rng.IntN(len(algorithms))].Name
 		g := newTestGroup(t, c, o)
 		for range 20 {
 			switch rng.IntN(4) {

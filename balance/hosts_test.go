@@ -11,10 +11,10 @@ import (
 // Backups serve while nobody else can, in the order of their tiers; and before those that are down are tried, all tiers are.
 func TestTiers(t *testing.T) {
 	t.Parallel()
-	for _, algorithm := range balance.Algorithms() {
-		t.Run(algorithm, func(t *testing.T) {
+	for _, a := range balance.Algorithms() {
+		t.Run(a.Name, func(t *testing.T) {
 			t.Parallel()
-			o := balance.Options{Algorithm: algorithm, Hosts: plain("", "", "", "", "")}
+			o := balance.Options{Algorithm: a.Name, Hosts: plain("", "", "", "", "")}
 			for i, tier := range []int{balance.BackupTier, 0, 20, 0, 10} {
 				o.Hosts[i].Tier = tier
 			}
@@ -82,10 +82,10 @@ func TestManyTiers(t *testing.T) {
 // Hosts that are drained or weigh nothing get nobody but those who are stuck to them, whatever else is left.
 func TestDrainedGetNobodyNew(t *testing.T) {
 	t.Parallel()
-	for _, algorithm := range balance.Algorithms() {
-		t.Run(algorithm, func(t *testing.T) {
+	for _, a := range balance.Algorithms() {
+		t.Run(a.Name, func(t *testing.T) {
 			t.Parallel()
-			o := balance.Options{Algorithm: algorithm, Hosts: plain("", "", "")}
+			o := balance.Options{Algorithm: a.Name, Hosts: plain("", "", "")}
 			o.Hosts[0].Drain, o.Hosts[2].Weight = true, 0
 			g := groupWith(t, balance.NewCounters(1, 3), o)
 			if h := g.Hosts(); !h.Draining(0) || h.Draining(1) || h.Draining(2) {

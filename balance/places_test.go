@@ -23,10 +23,10 @@ func bounded(tb testing.TB, c *balance.Counters, hosts, most, queue int) *balanc
 // A full host is passed over, and when all are full that is said. One who leaves makes room.
 func TestFull(t *testing.T) {
 	t.Parallel()
-	for _, algorithm := range balance.Algorithms() {
-		t.Run(algorithm, func(t *testing.T) {
+	for _, a := range balance.Algorithms() {
+		t.Run(a.Name, func(t *testing.T) {
 			t.Parallel()
-			o := balance.Options{Algorithm: algorithm, Hosts: plain("", "", "")}
+			o := balance.Options{Algorithm: a.Name, Hosts: plain("", "", "")}
 			for i := range o.Hosts {
 				o.Hosts[i].MaxConns = i + 1
 			}
