@@ -131,9 +131,7 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 		defer over.Stop()
 	}
 	err = web.Run()
-	drained := raw.Drain()
-	raw.Abort()
-	<-drained
+	raw.EndSessions()
 	figures.stop()
 	if err == nil {
 		fmt.Fprintln(stdout, "Stopped.")

@@ -116,7 +116,7 @@ func TestCheckByAnotherUser(t *testing.T) {
 	if status := p.wait(); status != 0 {
 		t.Errorf("exit status %d, want 0", status)
 	}
-	expectMatch(t, p.stderr.String(), `^kroxy-ev: warning: .*\.json:\d+:\d+: stream\.user: only root can run workers as another user and check whether they may write the log; check the file as root\n$`)
+	expectMatch(t, p.stderr.String(), `^kroxy-ev: warning: .*\.json:\d+:\d+: stream\.user: only root can run workers as another user, and check whether that user may write the logs; check the file as root\n$`)
 
 	file = writeConfig(t, publicDir, configText(reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"file_log": filepath.Join(dir, "log")}}))
 	p = launch(t, func(cmd *exec.Cmd) { cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534} }, "--test", "-c", file)

@@ -149,7 +149,7 @@ func TestUnixSocketFiles(t *testing.T) {
 		if status := bad.wait(); status != 1 {
 			t.Errorf("exit status %d, want 1", status)
 		}
-		expectMatch(t, bad.stderr.String(), `stream\.listen\[0\]: a file that is no socket is at ".*"; choose another path`)
+		expectMatch(t, bad.stderr.String(), `stream\.listen\[0\]: ".*" exists and is not a socket; choose another path`)
 		if text, err := os.ReadFile(path); err != nil || string(text) != "precious" {
 			t.Errorf("the file: %q, %v", text, err)
 		}

@@ -142,7 +142,7 @@ func command(verb string, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "kroxy-ev: %v\nTry \"kroxy-ev --help\".\n", err)
 		return service.ExitError
 	}
-	a, by, err := service.GiveOrder(verb, f.config)
+	a, by, err := service.SendOrder(verb, f.config)
 	for _, w := range a.Warnings {
 		fmt.Fprintf(stderr, "kroxy-ev: warning: %s\n", service.Printable(w))
 	}

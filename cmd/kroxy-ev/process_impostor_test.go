@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// impostor is a desk for a configuration that this process has, as any user of the machine may. It claims to be in the mount
+// impostor is a control socket for a configuration that this process has, as any user of the machine may. It claims to be in the mount
 // namespace of a number. It says nothing if it is silent; else it takes every order and answers with text.
 type impostor struct {
 	file   string
@@ -40,7 +40,7 @@ func ownMounts(t *testing.T) uint64 {
 	return st.Ino
 }
 
-// open has the desk listen until the test ends.
+// open has the control socket listen until the test ends.
 func (i impostor) open(t *testing.T) {
 	t.Helper()
 	var st unix.Stat_t
@@ -154,7 +154,7 @@ func TestOrdersShowNoRawText(t *testing.T) {
 		`{"Refusal":"\u001b[2J\nkroxy-ev: reload done"}`:   `process \d+ says "\\x1b\[2J\\nkroxy-ev: reload done"\n$`,
 		`{"Path":"/\u001b[2J","PID":PID}`:                  `process \d+ serves "/\\x1b\[2J"\n$`,
 		`{"Refusal":"` + strings.Repeat("x", 1<<16) + `"}`: `process \d+ says "x{1000}x{24}"\n$`,
-		strings.Repeat("x", 2<<20):                         `process \d+ does not say who it is: [^\n]*\n$`,
+		strings.Repeat("x", 2<<20):                         `process \d+ sends no greeting: [^\n]*\n$`,
 	} {
 		file := writeConfig(t, t.TempDir(), []byte("{}"))
 		sum := sha256.Sum256([]byte(file))

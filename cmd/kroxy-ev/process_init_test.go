@@ -106,12 +106,12 @@ func TestInitReapsOrphans(t *testing.T) {
 	})
 }
 
-// The first process of a container cannot leave to another one, and says so.
+// The first process of a container cannot hand over to another one, and says so.
 func TestUpgradeOfInit(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
 	p, init := startInit(t, setup{hosts: endpoints(h), multi: true, settings: settings{"workers_num": 2}})
-	p.refuses("upgrade", `process 1, with which the container ends.*start a container of the new version`)
+	p.refuses("upgrade", `process 1, and the container ends when it does.*start a container of the new version`)
 	if err := unix.Kill(init, unix.SIGUSR2); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestUpgradeUnderASmallInit(t *testing.T) {
 	port := reservePort(t)
 	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)})), true,
 		asInit(init, "-c", `"$0" "$@"; exit $?`, program))
-	p.refuses("upgrade", `tini, which has started it, ends the container then; start a container`)
+	p.refuses("upgrade", `tini, which started it, ends the container when this master ends; start a container`)
 	expectEcho(t, p.dial(), "hello")
 }
 
@@ -148,7 +148,7 @@ func TestUpgradeUnderAScript(t *testing.T) {
 	h := listen(t, "127.0.0.1", echo)
 	port := reservePort(t)
 	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)})), true, asInit(script, program))
-	p.refuses("upgrade", `sh, which has started it, ends the container then; start a container`)
+	p.refuses("upgrade", `sh, which started it, ends the container when this master ends; start a container`)
 	expectEcho(t, p.dial(), "hello")
 }
 

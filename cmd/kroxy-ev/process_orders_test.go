@@ -152,7 +152,7 @@ func TestOrdersToTwins(t *testing.T) {
 	})
 }
 
-// A stranger at the name of a desk is not taken for the process.
+// A stranger at the name of a control socket is not taken for the process.
 func TestOrdersToAnImpostor(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, t.TempDir(), []byte("{}"))
@@ -185,12 +185,12 @@ func TestOrdersToAnImpostor(t *testing.T) {
 		return fmt.Sprintf(`{"Path":%q,"File":{"Dev":%d,"Ino":%d},"PID":%d,"State":"serves"}`+"\n", path, st.Dev, ino, pid)
 	}
 	for text, pattern := range map[string]string{
-		introduction(file, st.Ino, 1):                 `process \d+ says that it is process 1 of its PID namespace, which it is not`,
-		introduction(file, st.Ino+1, os.Getpid()):     `process \d+ serves that path, but the file there is another one`,
+		introduction(file, st.Ino, 1):                 `process \d+ claims to be process 1 of its PID namespace, which is false`,
+		introduction(file, st.Ino+1, os.Getpid()):     `process \d+ serves that path, but sees another file there`,
 		introduction("/another", st.Ino, os.Getpid()): `process \d+ serves "/another"`,
 		`{"Refusal":"only root may"}` + "\n":          `process \d+ says "only root may"`,
-		"ok":                                          `process \d+ does not say who it is: EOF`,
-		"ok\n":                                        `process \d+ does not say who it is`,
+		"ok":                                          `process \d+ sends no greeting: EOF`,
+		"ok\n":                                        `process \d+ sends no greeting`,
 	} {
 		says <- text
 		orderFails(t, exec.Command(program, "reload", "--config", file), `^kroxy-ev: no kroxy-ev serves .* here: `+pattern)
@@ -263,7 +263,7 @@ func TestOrdersInMountNamespaces(t *testing.T) {
 		orderFails(t, exec.Command(program, "reload", "--config", file), `no such file`)
 		put(t, file, []byte("{}"))
 		orderFails(t, exec.Command(program, "reload", "--config", file),
-			`^kroxy-ev: no kroxy-ev serves .* here: process \d+ serves that path, but the file there is another one.*; process \d+ serves`)
+			`^kroxy-ev: no kroxy-ev serves .* here: process \d+ serves that path, but sees another file there.*; process \d+ serves`)
 		for i, p := range proxies {
 			next := listen(t, "127.0.0.1", answer(fmt.Sprint("new ", i)))
 			inside := fmt.Sprintf("/proc/%d/root%s", p.pid(), file)

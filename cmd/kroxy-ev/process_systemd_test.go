@@ -213,7 +213,7 @@ func TestSocketActivationOfAnotherPort(t *testing.T) {
 		other, prepare, _ := activate(t, 1)
 		h := listen(t, "127.0.0.1", echo)
 		p := start(t, setup{hosts: endpoints(h), multi: multi, prepare: prepare})
-		p.await(p.stderr, fmt.Sprintf(`level=WARN .*a socket that systemd has opened is not served.* socket=\S*:%d name=LISTEN_FD_3 .*remedy=.*%d`, other, p.port))
+		p.await(p.stderr, fmt.Sprintf(`level=WARN .*systemd has opened a socket that nothing serves.* socket=\S*:%d name=LISTEN_FD_3 .*remedy=.*%d`, other, p.port))
 		expectEcho(t, p.dial(), "hello")
 	})
 }
@@ -238,8 +238,8 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 			"listen": []listenEntry{{"port": here}, {"unix": path}, {"port": named}, {"port": ours}},
 		}}
 		p := start(t, s)
-		p.await(p.stderr, `level=WARN .*a socket that systemd has opened is not served.* socket=\S*`+portOf(stray)+` name=stray .*remedy=.*`)
-		if n := p.stderr.count("is not served"); n != 1 {
+		p.await(p.stderr, `level=WARN .*systemd has opened a socket that nothing serves.* socket=\S*`+portOf(stray)+` name=stray .*remedy=.*`)
+		if n := p.stderr.count("that nothing serves"); n != 1 {
 			t.Errorf("%d sockets are not served, want 1", n)
 		}
 		for range 8 {
@@ -255,7 +255,7 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 		if status != 0 {
 			t.Fatalf("reload: exit status %d: %s", status, out)
 		}
-		expectMatch(t, out, `warning: reload: systemd goes on listening on `+path+`, which is served no more`)
+		expectMatch(t, out, `warning: reload: systemd still listens on `+path+`, but nothing serves it any more`)
 		for _, at := range []spot{local(p.port), local(here), {"tcp4", elsewhere.Addr().String()}, local(ours)} {
 			expectEcho(t, at.dial(t), "hello")
 		}

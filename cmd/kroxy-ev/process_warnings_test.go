@@ -40,8 +40,8 @@ func TestReloadWithAnotherPIDFile(t *testing.T) {
 		p.mustOrder("reload")
 		s.settings = settings{"pid_file": file + ".new"}
 		p.rewrite(s)
-		p.warns("reload", `reload: pid_file is as it was at the start; it takes .*a restart`)
-		p.warns("reload", `reload: pid_file is as it was at the start; it takes .*a restart`)
+		p.warns("reload", `reload: pid_file stays as it was at the start; to change it, .*restart`)
+		p.warns("reload", `reload: pid_file stays as it was at the start; to change it, .*restart`)
 		s.settings = settings{"pid_file": file}
 		p.rewrite(s)
 		p.mustOrder("reload")
@@ -64,7 +64,7 @@ func TestUpgradeToAnotherPortThanSystemds(t *testing.T) {
 	p.sees(`msg="kroxy-ev: serving"`)
 	p.port = reservePort(t)
 	p.rewrite(s)
-	p.warns("upgrade", fmt.Sprintf(`systemd goes on listening on port %d, which is served no more`, port))
+	p.warns("upgrade", fmt.Sprintf(`systemd still listens on port %d, but nothing serves it any more`, port))
 	pid := p.reign(1)
 	expectEcho(t, p.dial(), "hello")
 	p.endGently(pid)

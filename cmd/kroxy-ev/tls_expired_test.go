@@ -118,7 +118,7 @@ func TestTLSRenewalThatIsExpired(t *testing.T) {
 		if err := errors.Join(os.WriteFile(place.cert+".new", []byte("hello"), 0o600), os.Rename(place.cert+".new", place.cert)); err != nil {
 			t.Fatal(err)
 		}
-		p.sees(`cannot be taken up, the old ones stay in service`)
+		p.sees(`cannot be used, the old ones stay in service`)
 		p.shows(old)
 		place.put(next)
 		eventually(t, "the next one is shown", func() bool { return p.shown("site.test").Equal(next.Leaf) })

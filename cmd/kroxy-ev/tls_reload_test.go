@@ -259,7 +259,7 @@ func TestTLSReloadOfBadFiles(t *testing.T) {
 				bad.spoil(place)
 				p.refuses("reload", `stream-\d+\.json:\d+:\d+: http\.`+bad.pattern)
 				p.shows(good)
-				p.sees(`level=ERROR msg="kroxy-ev: new certificates cannot be taken up, the old ones stay in service: .*stream-\d+\.json:\d+:\d+: http\.` + bad.pattern)
+				p.sees(`level=ERROR msg="kroxy-ev: new certificates cannot be used, the old ones stay in service: .*stream-\d+\.json:\d+:\d+: http\.` + bad.pattern)
 				p.shows(good)
 				k.works()
 				_ = os.Remove(place.cert)
@@ -267,7 +267,7 @@ func TestTLSReloadOfBadFiles(t *testing.T) {
 				place.put(next)
 				eventually(t, "the next good one is shown", func() bool { return p.shown("site.test").Equal(next.Leaf) })
 				k.works()
-				if n := p.stderr.count("cannot be taken up"); n > 2 {
+				if n := p.stderr.count("cannot be used"); n > 2 {
 					t.Errorf("%d lines about one change", n)
 				}
 			})

@@ -45,30 +45,30 @@ type Proxy struct {
 	failed   chan error // the first reason why a reactor stopped by itself
 }
 
-// Table is where a proxy counts, and what else it is given.
-type Table struct {
+// Options are what a proxy needs besides a configuration and its sockets.
+type Options struct {
 	Counters *balance.Counters
-	Rows     []int // a reactor's each
-	Given
+	Rows     []int // in Counters; there is one reactor for each
+	Resources
 }
 
-// Given is what a snapshot is made with besides the configuration.
-type Given struct {
+// Resources are what a snapshot needs besides the configuration.
+type Resources struct {
 	IDs     []int // of the hosts, which are counted under them
 	Tickets Tickets
 }
 
-// New makes everything that cfg asks for, with a reactor for each row of t. It owns the listening sockets from now on, also when
+// New makes everything that cfg asks for, with a reactor for each row in o. It owns the listening sockets from now on, also when
 // an error is returned; nothing is accepted before Start. On an error nothing is left open. Events people should
 // know of go to log.
-func New(cfg *config.Config, opened Sockets, t Table, log *slog.Logger) (*Proxy, error) {
-	p := &Proxy{log: log, loops: len(t.Rows), counters: t.Counters, places: make(map[string][]netip.AddrPort), failed: make(chan error, 1)}
+func New(cfg *config.Config, opened Sockets, o Options, log *slog.Logger) (*Proxy, error) {
+	p := &Proxy{log: log, loops: len(o.Rows), counters: o.Counters, places: make(map[string][]netip.AddrPort), failed: make(chan error, 1)}
 	p.self = upstream.NewSelf()
 	p.limited = loglimit.New(log.Handler())
 	p.traffic = slog.New(p.limited)
 	p.signers = tlsconn.NewSigners(p.loops)
 	p.resolver = resolve.New(resolve.Options{Settings: resolve.Settings{Timeout: resolveTimeout(cfg)}, Report: p.resolveChanged})
-	if err := p.open(cfg, opened, t); err != nil {
+	if err := p.open(cfg, opened, o); err != nil {
 		opened.Close()
 		p.Close()
 		return nil, err
@@ -76,8 +76,8 @@ func New(cfg *config.Config, opened Sockets, t Table, log *slog.Logger) (*Proxy,
 	return p, nil
 }
 
-func (p *Proxy) open(cfg *config.Config, opened Sockets, t Table) error {
-	s, err := p.Prepare(cfg, t.Given)
+func (p *Proxy) open(cfg *config.Config, opened Sockets, o Options) error {
+	s, err := p.Prepare(cfg, o.Resources)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (p *Proxy) open(cfg *config.Config, opened Sockets, t Table) error {
 	if err := p.listensOn(s, opened); err != nil {
 		return err
 	}
-	for i, row := range t.Rows {
+	for i, row := range o.Rows {
 		r, err := p.newReactor(row, s)
 		if err != nil {
 			return err

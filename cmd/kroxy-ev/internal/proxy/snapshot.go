@@ -43,12 +43,12 @@ type entry struct {
 }
 
 // Prepare makes a snapshot of cfg, to be committed or discarded; nothing changes yet.
-func (p *Proxy) Prepare(cfg *config.Config, g Given) (*Snapshot, error) {
+func (p *Proxy) Prepare(cfg *config.Config, res Resources) (*Snapshot, error) {
 	s := &Snapshot{cfg: cfg, keys: make(Keys), budget: p.share(cfg), logs: make(map[string]*sharedLog), entries: make([]entry, len(cfg.Servers))}
 	for _, l := range Listeners(cfg) {
 		s.keys[l.Key()] = true
 	}
-	groups, err := p.makeGroups(cfg, g.IDs)
+	groups, err := p.makeGroups(cfg, res.IDs)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (p *Proxy) Prepare(cfg *config.Config, g Given) (*Snapshot, error) {
 	}
 	s.pools = upstream.NewGroups(pooled, s.budget.idle, s.budget.share)
 	for i, server := range cfg.Servers {
-		if s.entries[i], err = p.newEntry(cfg, server, groups, g.Tickets); err != nil {
+		if s.entries[i], err = p.newEntry(cfg, server, groups, res.Tickets); err != nil {
 			return nil, err
 		}
 	}
@@ -178,9 +178,9 @@ func usedGroups(cfg *config.Config) []groupUse {
 	return list
 }
 
-// makeGroups builds the groups that traffic goes to. Their hosts are counted under ids, as HostKeys has them.
+// makeGroups builds the groups that traffic goes to. Their hosts are counted under ids, in the order of HostKeys.
 func (p *Proxy) makeGroups(cfg *config.Config, ids []int) (groups, error) {
-	keys, places := HostKeys(cfg)
+	keys, places := hostKeys(cfg)
 	made := make(groups)
 	for _, use := range usedGroups(cfg) {
 		own, specs := make([]int, len(use.group.Hosts)), make([]balance.Spec, len(use.group.Hosts))
@@ -363,9 +363,15 @@ func authority(h config.Host, usual uint16) string {
 	return name
 }
 
-// HostKeys names the hosts that traffic goes to, each differently, for a balance.Registry, and says which of these names the hosts
-// of each group have. Groups of one name have the same hosts, as far as these are called alike.
-func HostKeys(cfg *config.Config) (keys []string, places map[*config.Group][]int) {
+// HostKeys returns a key for each host that traffic goes to, for a balance.Registry. Resources.IDs are the ids of these, in this order.
+func HostKeys(cfg *config.Config) []string {
+	keys, _ := hostKeys(cfg)
+	return keys
+}
+
+// hostKeys returns the keys of HostKeys, and for the hosts of each group the indexes of their keys. Hosts that are called alike, in groups
+// of one name, have one key.
+func hostKeys(cfg *config.Config) (keys []string, places map[*config.Group][]int) {
 	known := make(map[string]int)
 	places = make(map[*config.Group][]int)
 	for _, use := range usedGroups(cfg) {

@@ -21,45 +21,45 @@ import (
 )
 
 const (
-	introductionTimeout = 5 * time.Second // for a desk to introduce itself
-	// settleTime is for how long a caller looks again, if what it finds may be about to change: the file is just being replaced,
-	// or one process takes over from another.
+	greetingTimeout = 5 * time.Second // to receive a greeting
+	// settleTime is how long a caller looks again if what it finds may change soon: the file is being replaced, or one process takes
+	// over from another.
 	settleTime = time.Second
-	maxAnswers = 1 << 20 // bytes that are heard from a desk
+	maxAnswers = 1 << 20 // bytes that are read from a control socket
 )
 
-// caller is somebody with an order for whoever serves a configuration.
+// caller is this process when it has an order for the one that serves a configuration.
 type caller struct {
 	path   string // as it was given
 	abs    string // made absolute
-	file   fileID // that is there, seen from here
-	owner  int    // the user that the file belongs to
-	mounts uint64 // the mount namespace's number, 0 if it is not known
+	file   fileID // at that path, as this process sees it
+	owner  int    // the user who owns the file
+	mounts uint64 // the mount namespace's number, 0 if it is unknown
 }
 
-// candidate is a process that has a desk, as a caller meets it.
+// candidate is a process with a control socket, as a caller finds it.
 type candidate struct {
-	introduction
+	greeting
 	conn net.Conn
 	in   *bufio.Reader
-	pid  int   // seen from here; 0 if it is in another PID namespace
-	uid  int   // -1 if it is not known
-	err  error // why it cannot be asked; nothing else is known then
+	pid  int   // as this process sees it; 0 if it is in another PID namespace
+	uid  int   // -1 if it is unknown
+	err  error // why it cannot be asked; then nothing else is known
 }
 
-// GiveOrder asks whoever serves this configuration, and returns what was answered. By names the process if it belongs neither to
-// root nor to the caller.
-func GiveOrder(verb, path string) (a Answer, by string, err error) {
+// SendOrder sends an order to the process that serves this configuration, and returns its answer. By names the process if it belongs
+// neither to root nor to the caller.
+func SendOrder(verb, path string) (a Answer, by string, err error) {
 	s, err := findServing(path)
 	if err != nil {
 		return Answer{}, "", fmt.Errorf("kroxy-ev: %w", err)
 	}
 	defer s.close()
 	if _, err := fmt.Fprintln(s.conn, verb); err != nil {
-		return Answer{}, "", fmt.Errorf("kroxy-ev: giving the order to process %d: %w", s.pid, err)
+		return Answer{}, "", fmt.Errorf("kroxy-ev: sending the order to process %d: %w", s.pid, err)
 	}
-	if err := s.hear(&a); err != nil {
-		return Answer{}, "", fmt.Errorf("kroxy-ev: the kroxy-ev that serves %s ended before it had told the outcome: %w", path, err)
+	if err := s.receive(&a); err != nil {
+		return Answer{}, "", fmt.Errorf("kroxy-ev: the kroxy-ev that serves %s ended before it sent the outcome: %w", path, err)
 	}
 	if s.uid != 0 && s.uid != os.Geteuid() {
 		by = fmt.Sprintf("%s of user %d", s.name(), s.uid)
@@ -80,7 +80,7 @@ func findServing(path string) (*candidate, error) {
 			return nil, fmt.Errorf("looking for the process that serves %s: %w; name the file as when it was started", path, err)
 		}
 		c.file, c.owner = fileID{st.Dev, st.Ino}, int(st.Uid)
-		all, err := meet(deskPrefix(abs))
+		all, err := connectAll(controlPrefix(abs))
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +96,7 @@ func findServing(path string) (*candidate, error) {
 	}
 }
 
-// rank is how far a process's word counts: less is more. Everything that a desk says is known to every user of the machine.
+// rank is how far a process is trusted; 0 is most. Every user of the machine knows what a control socket says, and could say it.
 func (c *caller) rank(s *candidate) int {
 	switch s.uid {
 	case 0:
@@ -107,11 +107,12 @@ func (c *caller) rank(s *candidate) int {
 	return 2
 }
 
-// choose picks the server that is meant. If there is none, the error says why, and again whether that may change soon.
+// choose picks the process that serves the configuration. If there is none, the error says why, and again says whether that may change
+// soon.
 //
-// It is one that has been given the same path and sees the same file there. Several may. Those of a user who is trusted less are
-// not even heard then. If containers share a directory, it is that of the caller's own mount namespace; but this decides between
-// processes of one user only, since each user can start one there.
+// It is a process that was started with the same path and sees the same file there. If several do, those of less trusted users are not
+// even asked. If containers share a directory, the one in the caller's own mount namespace is chosen; but this decides only between
+// processes of one user, since each user can start one there.
 func (c *caller) choose(all []*candidate) (s *candidate, again bool, err error) {
 	var good []*candidate
 	var why []string
@@ -121,7 +122,7 @@ func (c *caller) choose(all []*candidate) (s *candidate, again bool, err error) 
 		for n < len(rest) && c.rank(rest[n]) == c.rank(rest[0]) {
 			n++
 		}
-		each(rest[:n], (*candidate).listen)
+		each(rest[:n], (*candidate).readGreeting)
 		for _, s := range rest[:n] {
 			if err := c.check(s); err != nil {
 				why = append(why, err.Error())
@@ -131,20 +132,20 @@ func (c *caller) choose(all []*candidate) (s *candidate, again bool, err error) 
 		}
 		rest = rest[n:]
 	}
-	near := map[int]bool{} // users that have a process here
+	near := map[int]bool{} // users with a process in this mount namespace
 	here := func(s *candidate) bool { return s.Mounts == c.mounts && c.mounts != 0 }
 	for _, s := range good {
 		near[s.uid] = near[s.uid] || here(s)
 	}
 	good = slices.DeleteFunc(good, func(s *candidate) bool { return near[s.uid] && !here(s) })
-	serving := slices.DeleteFunc(slices.Clone(good), func(s *candidate) bool { return s.State != deskServes.String() })
+	serving := slices.DeleteFunc(slices.Clone(good), func(s *candidate) bool { return s.State != controlServes.String() })
 	switch {
 	case len(serving) == 1:
 		return serving[0], false, nil
 	case len(serving) > 1:
-		return nil, true, fmt.Errorf("several processes serve %s: %s; send SIGHUP to the one that is meant", c.path, pids(serving))
+		return nil, true, fmt.Errorf("several processes serve %s: %s; send SIGHUP to the right one", c.path, pids(serving))
 	case len(good) > 0:
-		again = slices.ContainsFunc(good, func(s *candidate) bool { return s.State == deskLeaves.String() })
+		again = slices.ContainsFunc(good, func(s *candidate) bool { return s.State == controlLeaves.String() })
 		return nil, again, fmt.Errorf("process %s serves %s: %w", pids(good), c.path, errStopping)
 	case len(why) > 0:
 		return nil, true, fmt.Errorf("no kroxy-ev serves %s here: %s", c.path, strings.Join(why, "; "))
@@ -152,32 +153,32 @@ func (c *caller) choose(all []*candidate) (s *candidate, again bool, err error) 
 	return nil, false, fmt.Errorf("no kroxy-ev of this machine serves %s; start it with --config %s, or name the file as when it was started%s", c.path, c.path, c.otherNames())
 }
 
-// check reports why s is not the one that is meant.
+// check returns why s is not the right process, or nil.
 func (c *caller) check(s *candidate) error {
 	switch {
 	case s.err != nil:
 		return s.err
 	case s.uid != 0 && s.uid != os.Geteuid() && os.Geteuid() != 0:
-		return fmt.Errorf("%s belongs to user %d, who is not to be trusted", s.name(), s.uid)
+		return fmt.Errorf("%s belongs to user %d, who is not trusted", s.name(), s.uid)
 	case s.Refusal != "":
 		return fmt.Errorf("%s says %.*q", s.name(), maxShown, s.Refusal)
 	case s.pid != 0 && innermost(s.pid) != s.PID:
-		return fmt.Errorf("%s says that it is process %d of its PID namespace, which it is not", s.name(), s.PID)
+		return fmt.Errorf("%s claims to be process %d of its PID namespace, which is false", s.name(), s.PID)
 	case s.Path != c.abs:
 		return fmt.Errorf("%s serves %.*q", s.name(), maxShown, s.Path)
 	case s.File != c.file:
-		return fmt.Errorf("%s serves that path, but the file there is another one, as in another container; give the order from inside of it", s.name())
+		return fmt.Errorf("%s serves that path, but sees another file there, as in another container; run this command inside of it", s.name())
 	}
 	return nil
 }
 
-// otherNames says which processes serve the same file by another path.
+// otherNames says which processes serve the same file under another path.
 func (c *caller) otherNames() string {
-	all, err := meet(deskNames)
+	all, err := connectAll(controlNames)
 	if err != nil {
 		return "" // only a hint
 	}
-	each(all, (*candidate).listen)
+	each(all, (*candidate).readGreeting)
 	var hint string
 	for _, s := range all {
 		named := caller{abs: s.Path, file: c.file}
@@ -195,7 +196,7 @@ func (s *candidate) close() {
 	}
 }
 
-// name is the process for people.
+// name returns the process as messages call it.
 func (s *candidate) name() string {
 	if s.pid == 0 {
 		return "a process of another PID namespace"
@@ -203,7 +204,7 @@ func (s *candidate) name() string {
 	return fmt.Sprintf("process %d", s.pid)
 }
 
-// pids lists processes for people.
+// pids lists processes as messages do.
 func pids(list []*candidate) string {
 	var names []string
 	for _, s := range list {
@@ -216,22 +217,22 @@ func pids(list []*candidate) string {
 	return strings.Join(names, ", ")
 }
 
-// meet connects to every desk whose name begins with prefix.
-func meet(prefix string) ([]*candidate, error) {
-	names, err := deskList(prefix)
+// connectAll connects to every control socket whose name begins with prefix.
+func connectAll(prefix string) ([]*candidate, error) {
+	names, err := listControls(prefix)
 	if err != nil {
 		return nil, err
 	}
 	var all []*candidate
 	for _, name := range names {
-		if s := visit(name); s != nil {
+		if s := connect(name); s != nil {
 			all = append(all, s)
 		}
 	}
 	return all, nil
 }
 
-// each calls f for all of a list at once, and returns when all calls have.
+// each calls f for all of a list at the same time, and returns when all calls have returned.
 func each(list []*candidate, f func(*candidate)) {
 	var calls sync.WaitGroup
 	for _, s := range list {
@@ -240,8 +241,8 @@ func each(list []*candidate, f func(*candidate)) {
 	calls.Wait()
 }
 
-// deskList finds the names that desks listen at.
-func deskList(prefix string) ([]string, error) {
+// listControls returns the names of the control sockets that exist.
+func listControls(prefix string) ([]string, error) {
 	text, err := os.ReadFile("/proc/self/net/unix") // proc_pid_net(5)
 	if err != nil {
 		return nil, fmt.Errorf("looking for running processes: %w; without /proc there is only SIGHUP", err)
@@ -256,9 +257,9 @@ func deskList(prefix string) ([]string, error) {
 	return names, nil
 }
 
-// visit connects to a desk, which takes no time: the kernel answers, whatever the other process does. It returns nil if nobody is there.
-func visit(name string) *candidate {
-	c, err := net.DialTimeout("unix", name, introductionTimeout)
+// connect connects to a control socket. It does not wait for the other process: the kernel answers. It returns nil if nobody listens.
+func connect(name string) *candidate {
+	c, err := net.DialTimeout("unix", name, greetingTimeout)
 	if errors.Is(err, unix.ECONNREFUSED) {
 		return nil
 	}
@@ -275,20 +276,20 @@ func visit(name string) *candidate {
 	return s
 }
 
-// listen has the process introduce itself.
-func (s *candidate) listen() {
+// readGreeting receives the greeting.
+func (s *candidate) readGreeting() {
 	if s.err != nil {
 		return
 	}
-	_ = s.conn.SetReadDeadline(time.Now().Add(introductionTimeout))
-	if err := s.hear(&s.introduction); err != nil {
-		s.err = fmt.Errorf("%s does not say who it is: %w", s.name(), err)
+	_ = s.conn.SetReadDeadline(time.Now().Add(greetingTimeout))
+	if err := s.receive(&s.greeting); err != nil {
+		s.err = fmt.Errorf("%s sends no greeting: %w", s.name(), err)
 	}
 	_ = s.conn.SetReadDeadline(time.Time{})
 }
 
-// hear reads a line that say has sent.
-func (s *candidate) hear(what any) error {
+// receive reads a value that send has sent.
+func (s *candidate) receive(what any) error {
 	line, err := s.in.ReadBytes('\n')
 	if err != nil {
 		return err
@@ -296,10 +297,10 @@ func (s *candidate) hear(what any) error {
 	return json.Unmarshal(line, what)
 }
 
-// maxShown is how many bytes are shown of a text that another process has sent.
+// maxShown is how many bytes are shown of a text from another process.
 const maxShown = 1024
 
-// Printable is a text without what would steer a terminal: another process has sent it.
+// Printable removes from a text of another process what could control a terminal.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -309,7 +310,7 @@ func Printable(text string) string {
 	}, text)
 }
 
-// innermost is the id that a process has in its own PID namespace, or pid if that cannot be known.
+// innermost returns the id that a process has in its own PID namespace, or pid if that is unknown.
 func innermost(pid int) int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

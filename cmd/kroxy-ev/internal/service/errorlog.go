@@ -16,28 +16,28 @@ import (
 	"kroxy-ev/engine/accesslog"
 )
 
-// errorLog is where this process's diagnostics go, and from which level on. Writing to it never blocks a loop. Where and
-// which is changed by what prepare and take do, one configuration at a time; the other methods may be called at any time.
+// errorLog is the log of this process's diagnostics: its output and its level. Writing to it never blocks a loop. Prepare and commit or
+// discard change both for a new configuration, one at a time; the other methods may be called at any time.
 type errorLog struct {
-	log    *slog.Logger // writes to it
-	stderr io.Writer
-	owner  identity // whom files are opened as
-	level  slog.LevelVar
-	out    atomic.Pointer[errorOutput]
-	fresh  func() // called when lines go to another place from now on; may be nil
+	log      *slog.Logger // writes to it
+	stderr   io.Writer
+	owner    identity // the user that files are opened as
+	level    slog.LevelVar
+	out      atomic.Pointer[errorOutput]
+	switched func() // called when the output has changed; may be nil
 
 	mu         sync.Mutex
 	configured slog.Level
-	debug      bool // whatever is configured
+	debug      bool // takes precedence over configured
 }
 
-// errorOutput is an open file, or stderr, whose path is empty.
+// errorOutput is an open file; or stderr, whose path is empty.
 type errorOutput struct {
 	*accesslog.Log
 	path string
 }
 
-// openLog makes a log that goes to stderr, until close.
+// openLog makes a log that writes to stderr.
 func openLog(stderr io.Writer) *errorLog {
 	l := &errorLog{stderr: stderr, owner: thisProcess()}
 	l.log = slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: &l.level}))
@@ -47,7 +47,7 @@ func openLog(stderr io.Writer) *errorLog {
 
 func (l *errorLog) options() accesslog.Options {
 	return accesslog.Options{FlushInterval: 50 * time.Millisecond, Report: func(err error) {
-		if !errors.Is(err, unix.EPIPE) { // while nobody reads, that would be lost too
+		if !errors.Is(err, unix.EPIPE) { // nobody reads stderr: the warning would be lost too
 			l.log.Warn("error log: lines were lost or writing fails", "error", err)
 		}
 	}}
@@ -57,7 +57,7 @@ func (l *errorLog) standard() *errorOutput {
 	return &errorOutput{Log: accesslog.New("stderr", l.stderr, l.options())}
 }
 
-// Write is for the log's handler. A line that comes while the output is changed goes to the new one.
+// Write is for the log's handler. A line that comes while the output changes goes to the new one.
 func (l *errorLog) Write(p []byte) (int, error) {
 	for {
 		out := l.out.Load()
@@ -68,7 +68,7 @@ func (l *errorLog) Write(p []byte) (int, error) {
 	}
 }
 
-// prepare opens what cfg asks for, to be taken or dropped; nothing changes yet.
+// prepare opens the output that cfg asks for, for commit or discard; nothing changes yet.
 func (l *errorLog) prepare(cfg *config.Config) (*errorOutput, error) {
 	now := l.out.Load()
 	if cfg.ErrorLog == now.path {
@@ -88,7 +88,7 @@ func (l *errorLog) prepare(cfg *config.Config) (*errorOutput, error) {
 	return out, nil
 }
 
-// as calls f as the owner, as far as this process may become it.
+// as calls f as the owner, or as this process if it may not become the owner.
 func (l *errorLog) as(f func() error) (err error) {
 	if !l.owner.do(func() { err = f() }) {
 		err = f()
@@ -96,62 +96,63 @@ func (l *errorLog) as(f func() error) (err error) {
 	return err
 }
 
-// take goes over to what was prepared for cfg.
-func (l *errorLog) take(out *errorOutput, cfg *config.Config) {
+// commit switches to the output that was prepared for cfg, and to its level.
+func (l *errorLog) commit(out *errorOutput, cfg *config.Config) {
 	l.mu.Lock()
 	l.configured = cfg.LogLevel
 	l.setLevel()
 	l.mu.Unlock()
 	if old := l.out.Swap(out); old != out {
-		l.begin()
-		l.end(old)
+		l.announce()
+		l.closeOutput(old)
 	}
 }
 
-// begin tells that lines go to another place from now on.
-func (l *errorLog) begin() {
-	if l.fresh != nil {
-		l.fresh()
+// announce tells that the output has changed.
+func (l *errorLog) announce() {
+	if l.switched != nil {
+		l.switched()
 	}
 }
 
-// drop gives up what was prepared; nil is nothing.
-func (l *errorLog) drop(out *errorOutput) {
+// discard closes an output that was prepared and is not used; nil is none.
+func (l *errorLog) discard(out *errorOutput) {
 	if out != nil && out != l.out.Load() {
-		l.end(out)
+		l.closeOutput(out)
 	}
 }
 
-func (l *errorLog) end(out *errorOutput) {
+// closeOutput closes an output that is not used any more.
+func (l *errorLog) closeOutput(out *errorOutput) {
 	if err := out.Close(proxy.FlushTimeout); err != nil && out != l.out.Load() {
 		l.log.Error("error log: closing the old one failed", "error", err)
 	}
 }
 
-// follow is prepare and take at once, at the start.
-func (l *errorLog) follow(cfg *config.Config) error {
+// start is prepare and commit in one, at the start.
+func (l *errorLog) start(cfg *config.Config) error {
 	out, err := l.prepare(cfg)
 	if err == nil {
-		l.take(out, cfg)
+		l.commit(out, cfg)
 	}
 	return err
 }
 
-// apart reports whether lines go elsewhere than to stderr, which has had what there was to say before the log was set up.
-func (l *errorLog) apart() bool {
+// separate reports whether the output is not stderr, to which everything was written before the log was set up.
+func (l *errorLog) separate() bool {
 	path := l.out.Load().path
 	return path != "" && path != "/dev/stderr"
 }
 
-// reopen opens the file anew, after logrotate(8) has moved it away.
+// reopen reopens the file, after logrotate(8) has moved it away.
 func (l *errorLog) reopen() {
 	if err := l.as(l.out.Load().Reopen); err != nil {
 		l.log.Error("error log: reopening failed", "error", err)
 	}
-	l.begin()
+	l.announce()
 }
 
-// setDebug has everything written, or what the configuration says. It reports whether that is a change.
+// setDebug sets the level to debug, or back to the configured one. It reports whether that is a change.
 func (l *errorLog) setDebug(on bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,7 +171,7 @@ func (l *errorLog) setLevel() {
 	}
 }
 
-// toggleDebug goes to debug, or back to what the configuration says, and returns which. It says so in any case.
+// toggleDebug sets the level to debug, or back to the configured one, and returns which. It logs that at either level.
 func (l *errorLog) toggleDebug() (on bool) {
 	l.mu.Lock()
 	on = !l.debug
@@ -185,5 +186,5 @@ func (l *errorLog) toggleDebug() (on bool) {
 	return on
 }
 
-// close writes what there is.
-func (l *errorLog) close() { _ = l.out.Load().Close(proxy.FlushTimeout) } // there is nowhere left to report to
+// close flushes and closes the output.
+func (l *errorLog) close() { _ = l.out.Load().Close(proxy.FlushTimeout) } // nobody is left to report to

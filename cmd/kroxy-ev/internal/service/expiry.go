@@ -7,17 +7,17 @@ import (
 	"kroxy-ev/config"
 )
 
-// expiry reminds of certificates that will not be valid for long, or are not. It belongs to the process that reads the
-// configuration, so that workers do not repeat it.
+// expiry warns about certificates that have expired or will expire soon. It belongs to the process that reads the configuration, so
+// that workers do not repeat the warnings.
 type expiry []reminder
 
-// reminder is when a certificate is to be looked at next.
+// reminder says when the next warning about a certificate is due.
 type reminder struct {
 	certificate *config.Certificate
 	due         time.Time
 }
 
-// newExpiry reminds of cfg's certificates after now. What is wrong with them now was said when cfg was read.
+// newExpiry makes the reminders of cfg's certificates after now. Warnings that are due now were given when cfg was read.
 func newExpiry(cfg *config.Config, now time.Time) expiry {
 	list := cfg.Certificates()
 	e := make(expiry, len(list))
@@ -27,7 +27,7 @@ func newExpiry(cfg *config.Config, now time.Time) expiry {
 	return e
 }
 
-// warnings are what is to be said now, and will be again after a while.
+// warnings returns the warnings that are due now, and sets when they are due again.
 func (e expiry) warnings(now time.Time) []config.Problem {
 	var list []config.Problem
 	for i := range e {
@@ -43,7 +43,7 @@ func (e expiry) warnings(now time.Time) []config.Problem {
 	return list
 }
 
-// logRenewed says what is wrong with certificates whose files were read again.
+// logRenewed logs what is wrong with certificates whose files were read again.
 func logRenewed(log *slog.Logger, cfg *config.Config, now time.Time) {
 	list := cfg.Certificates()
 	for i := range list {

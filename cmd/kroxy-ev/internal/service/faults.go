@@ -10,14 +10,14 @@ import (
 // A program that was built for tests has workers that fail when the environment variable KROXY_EV_FAULT says so:
 //
 //	exit-at-start       before they do anything
-//	exit-after-serving  some time after they have begun to serve
+//	exit-after-serving  a moment after they have begun to serve
 //	hang-at-start       before they do anything
-//	hang-loop           when they have begun to serve; their other goroutines go on
+//	hang-loop           when they have begun to serve; only the loop hangs
 
 const exitFault = 3
 
-// fail has w fail now, if it is to.
-func fail(now moment, w *worker) {
+// fail has w fail, if the environment asks for a failure at this point.
+func fail(now faultPoint, w *worker) {
 	switch fault := os.Getenv("KROXY_EV_FAULT"); {
 	case now == atStart && fault == "exit-at-start":
 		os.Exit(exitFault)

@@ -24,8 +24,8 @@ func Check(path string, multiprocess bool) (warnings []config.Problem, err error
 	return append(warnings, more...), err
 }
 
-// inspect looks for what would keep a start by this user from succeeding although cfg itself is right: hosts that cannot be
-// counted, users that do not exist, files that cannot be written to. It opens and makes none.
+// inspect looks for what would make a start by this user fail although cfg itself is right: too many hosts, users that do not exist,
+// files that cannot be written. It opens and creates none.
 func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 	var bad []config.Problem
 	add := func(err error) {
@@ -38,10 +38,10 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 			bad = append(bad, cfg.Problem(cfg.PathOf(s, key), what, remedy))
 		}
 	}
-	if l, err := newLedger(); err == nil {
-		_, err = l.assign(cfg)
+	if c, err := newHostCounters(); err == nil {
+		_, err = c.assign(cfg)
 		add(err)
-		l.counters.Close()
+		c.memory.Close()
 	}
 	who, err := wanted(cfg)
 	add(err)
@@ -53,7 +53,7 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 		}
 		if os.Getuid() != 0 {
 			warnings = append(warnings, cfg.Problem(cfg.PathOf(proxy.OnlyServer(cfg), key),
-				"only root can run workers as another user and check whether they may write the log", "check the file as root"))
+				"only root can run workers as another user, and check whether that user may write the logs", "check the file as root"))
 		}
 	}
 	logs := func(s *config.Server, key, path string) {
@@ -71,7 +71,7 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 	return warnings, config.AsError(bad, nil)
 }
 
-// standard reports whether a path is of a descriptor that a process has from its parent: another one than a check has.
+// standard reports whether a path is that of a descriptor that a process inherits: a check has other ones.
 func standard(path string) bool {
 	return path == "/dev/stdout" || path == "/dev/stderr" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
 }

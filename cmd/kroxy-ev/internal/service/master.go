@@ -19,55 +19,56 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// master is the program with worker processes: it reads the configuration, opens ports, counts, and sees to it that there are
-// workers. It serves nobody.
+// master is the program with worker processes: it reads the configuration, opens ports and keeps the workers running. It serves no client.
 type master struct {
-	path    string
-	log     *slog.Logger
-	errors  *errorLog
-	debug   atomic.Bool // everything is to be logged, for workers that are yet to come
-	ledger  *ledger
-	workers *supervise.Master
-	signals signals
-	upkeep  upkeep
-	desk    *desk // nil if it could not be opened
-	pid     pidFile
-	now     generation
-	gone    departures // of the goroutine that carries out an order
-	heir    bool       // a successor serves, and has the listening sockets
+	path      string
+	log       *slog.Logger
+	errors    *errorLog
+	debug     atomic.Bool // the log level is debug; for workers that are yet to start
+	counters  *hostCounters
+	workers   *supervise.Master
+	signals   signals
+	renewal   renewal
+	control   *control // nil if it could not be opened
+	pid       pidFile
+	now       generation
+	closed    closedPorts // belongs to the goroutine that carries out an order
+	successor bool        // a successor serves, and has the listening sockets
 
-	rows map[int]int // of slots, in the counters; of the goroutine that calls Plan.For and Options.Gone
+	rows map[int]int // in the counters, by slot; belong to the goroutine that calls Plan.For and Options.Gone
 	busy chan outcome
 }
 
-// generation is what the workers are: a configuration, its hosts' ids, and its listening sockets.
+// generation is what the workers serve by: a configuration, its resources and its listening sockets.
 type generation struct {
 	cfg *config.Config
-	proxy.Given
-	doors doors
+	proxy.Resources
+	ports ports
 }
 
-// workerSlots is how many workers there are to be.
+// workerSlots is how many workers cfg asks for.
 func workerSlots(cfg *config.Config) slots { return slots{cfg.WorkersNum, "workers_num"} }
 
-// brief is what a worker is told. The files that come with it are the counters and its listening sockets.
-type brief struct {
+// assignment is what a worker serves by, as the master sends it. The files that come with it are the counters and the listening sockets.
+type assignment struct {
 	Source  config.Source
 	PEM     config.Files // that it names; workers may not be allowed to read them
 	IDs     []int        // of the hosts
 	Tickets proxy.Tickets
 	Row     int // in the counters
-	// Debug has everything logged, whatever the configuration says.
+	// Debug sets the log level to debug, whatever the configuration says.
 	Debug bool
 	// Sockets are the keys (config.Listen.Key) of the listening sockets, in the order of the files.
 	Sockets []string
-	// Shared are those of them that others accept from when this worker does not: it must not have them retired.
+	// Shared are those of Sockets that other workers accept from too: this worker closes them at once when it leaves.
 	Shared proxy.Keys
 }
 
-func (b *brief) given() proxy.Given { return proxy.Given{IDs: b.IDs, Tickets: b.Tickets} }
+func (a *assignment) resources() proxy.Resources {
+	return proxy.Resources{IDs: a.IDs, Tickets: a.Tickets}
+}
 
-// ServeMaster runs master and workers until a signal stops them. H is what a predecessor has left, or nil.
+// ServeMaster runs a master and its workers until a signal stops them. H is what a predecessor passes on, or nil.
 func ServeMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	errs := openLog(stderr)
 	defer errs.close()
@@ -79,28 +80,28 @@ func ServeMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	err := m.begin(h, &w)
 	if h != nil {
 		if err != nil {
-			_ = h.Fail(err) // whether it is heard or not, this process ends
+			_ = h.Fail(err) // this process ends in any case
 			return err
 		}
 		if err := h.Serving(strings.Join(w.list, "\n")); err != nil {
-			log.Warn("kroxy-ev: the predecessor has left already", "error", err)
+			log.Warn("kroxy-ev: the predecessor has ended already", "error", err)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	defer m.leaveDoors()
+	defer m.closePorts()
 	m.pid, err = writePIDFile(m.now.cfg)
 	switch {
 	case err != nil && h == nil:
 		m.workers.Stop()
 		return err
 	case err != nil:
-		m.log.Error("kroxy-ev: " + err.Error()) // the predecessor is leaving already
+		m.log.Error("kroxy-ev: " + err.Error()) // too late to refuse: the predecessor is leaving already
 	}
 	defer m.pid.remove()
-	m.openDesk()
-	defer m.closeDesk()
+	m.openControl()
+	defer m.closeControl()
 	log.Info("kroxy-ev: serving", append(servingOn(m.now.cfg), "workers", m.now.cfg.WorkersNum, "servers", len(m.now.cfg.Servers))...)
 	defer startNotifier(log).stop()
 	return m.run()
@@ -117,36 +118,36 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 		return err
 	}
 	m.errors.owner = workerIdentity(next.cfg, who) // workers write to the same file
-	if err = m.errors.follow(next.cfg); err != nil {
+	if err = m.errors.start(next.cfg); err != nil {
 		return err
 	}
-	if m.errors.apart() {
+	if m.errors.separate() {
 		w.repeat()
 	}
-	var left doors // by the predecessor
+	var left ports // the predecessor's
 	if h != nil {
 		left, err = m.inherit(h, &next, w)
 	} else {
 		next.Tickets = proxy.Tickets{}.Rotated()
-		if m.ledger, err = newLedger(); err == nil {
-			next.doors, err = doors(nil).follow(next.cfg, workerSlots(next.cfg), givenSockets(next.cfg, m.log), &m.gone)
+		if m.counters, err = newHostCounters(); err == nil {
+			next.ports, err = ports(nil).prepare(next.cfg, workerSlots(next.cfg), systemdSockets(next.cfg, m.log), &m.closed)
 		}
 	}
 	if err != nil {
 		return err
 	}
 	if err := m.startWorkers(&next, who); err != nil {
-		return errors.Join(err, next.doors.giveUp(left))
+		return errors.Join(err, next.ports.abort(left))
 	}
-	m.ledger.registry.Commit()
+	m.counters.registry.Commit()
 	m.now = next
-	m.upkeep.follow(next.cfg)
-	return m.now.doors.settle(next.cfg, left, &m.gone, m.log)
+	m.renewal.watch(next.cfg)
+	return m.now.ports.commit(next.cfg, left, &m.closed, m.log)
 }
 
-// startWorkers starts those of a generation, whose hosts get their ids here.
+// startWorkers assigns the ids of next's hosts and starts its workers.
 func (m *master) startWorkers(next *generation, who *syscall.Credential) (err error) {
-	if next.IDs, err = m.ledger.assign(next.cfg); err != nil {
+	if next.IDs, err = m.counters.assign(next.cfg); err != nil {
 		return err
 	}
 	m.workers, err = supervise.Start(supervise.Options{
@@ -168,40 +169,40 @@ func (m *master) read(w *warnings) (generation, error) {
 // maxWorkers leaves room for as many workers of a predecessor or successor.
 const maxWorkers = balance.MaxRows / 2
 
-// plan is what the workers of a generation are told. What the doors are is noted here: a later reload changes them while a worker
-// may be begun by this plan, on another goroutine.
+// plan returns the plan of a generation. It has copies of the ports: a later reload changes them while another goroutine may start a
+// worker by this plan.
 func (m *master) plan(g generation) supervise.Plan {
 	p := supervise.Plan{
 		Workers:         g.cfg.WorkersNum,
 		WatchdogTimeout: orNever(g.cfg.WatchdogTimeout),
-		DrainTimeout:    max(g.cfg.ShutdownTimeout, time.Nanosecond), // 0 is at once, not for ever
+		DrainTimeout:    max(g.cfg.ShutdownTimeout, time.Nanosecond), // for supervise 0 is for ever
 	}
-	shared, doors := g.doors.shared(), g.doors.noted()
+	shared, ports := g.ports.shared(), g.ports.copies()
 	p.For = func(slot int) ([]byte, []int, error) {
 		row, ok := m.rows[slot]
 		if !ok {
 			var err error
-			if row, err = m.ledger.counters.TakeRow(); err != nil {
+			if row, err = m.counters.memory.TakeRow(); err != nil {
 				return nil, nil, err
 			}
 			m.rows[slot] = row
 		}
-		b := brief{
+		a := assignment{
 			Source: g.cfg.Source(), PEM: g.cfg.Files(), IDs: g.IDs, Tickets: g.Tickets, Row: row, Debug: m.debug.Load(),
 			Shared: shared,
 		}
-		files := []int{m.ledger.counters.FD()}
-		for i := range doors {
-			b.Sockets = append(b.Sockets, doors[i].listen.Key())
-			files = append(files, doors[i].of(slot))
+		files := []int{m.counters.memory.FD()}
+		for i := range ports {
+			a.Sockets = append(a.Sockets, ports[i].listen.Key())
+			files = append(files, ports[i].of(slot))
 		}
-		body, err := json.Marshal(b)
+		body, err := json.Marshal(a)
 		return body, files, err
 	}
 	return p
 }
 
-// orNever turns the configuration's "no limit", 0, into supervise's.
+// orNever turns the configuration's "no limit", 0, into that of supervise.
 func orNever(d time.Duration) time.Duration {
 	if d == 0 {
 		return -1
@@ -209,32 +210,32 @@ func orNever(d time.Duration) time.Duration {
 	return d
 }
 
-// clearRow forgets what a worker that is gone had in hand.
+// clearRow gives back the connections that a dead worker has counted.
 func (m *master) clearRow(slot int) {
 	if row, ok := m.rows[slot]; ok {
-		m.ledger.counters.ClearRow(row)
+		m.counters.memory.ClearRow(row)
 		delete(m.rows, slot)
 	}
 }
 
 // outcome is how a reload or an upgrade ended.
 type outcome struct {
-	order order // if somebody waits for it
-	next  generation
-	heir  int // the process id of the successor that serves, 0 if there is none
-	err   error
+	order     order // if somebody waits for it
+	next      generation
+	successor int // the process id of the successor that serves, 0 if there is none
+	err       error
 
 	warnings []string
 
-	files bool // the configuration or its files were taken up,
-	keys  bool // and new keys of session tickets
+	files bool // a configuration, or new certificates, came into force
+	keys  bool // new keys of session tickets came into force
 }
 
-// run does what signals and orders ask for until one ends the program. Reloads and upgrades run beside it, one at a time, so
-// that a signal to stop is heard meanwhile.
+// run carries out signals and orders until one of them ends the program. Reloads and upgrades run on another goroutine, one at a time,
+// so that a signal to stop is acted on at once.
 func (m *master) run() error {
 	for {
-		reload, upgrade, orders, tick := m.signals.reload, m.signals.upgrade, m.desk.taken(), m.upkeep.tick()
+		reload, upgrade, orders, tick := m.signals.reload, m.signals.upgrade, m.control.taken(), m.renewal.tick()
 		if m.busy != nil {
 			reload, upgrade, orders, tick = nil, nil, nil, nil
 		}
@@ -254,43 +255,43 @@ func (m *master) run() error {
 		case o := <-orders:
 			m.start(o)
 		case <-tick:
-			m.upkeep.remind(m.log)
-			if files, keys := m.upkeep.due(); files || keys {
+			m.renewal.remind(m.log)
+			if files, keys := m.renewal.due(); files || keys {
 				m.start(order{verb: verbRenew, files: files, keys: keys})
 			}
 		case o := <-m.busy:
 			m.busy = nil
 			if o.keys {
-				m.upkeep.rotated(o.next.cfg)
+				m.renewal.rotated(o.next.cfg)
 			}
 			if o.files {
-				m.upkeep.follow(o.next.cfg)
+				m.renewal.watch(o.next.cfg)
 			}
 			m.now = o.next
-			m.heir = o.heir != 0
-			if m.heir {
-				m.passDesk(o.heir)
+			m.successor = o.successor != 0
+			if m.successor {
+				m.passControl(o.successor)
 			}
-			o.order.tell(o.err, o.warnings...)
-			if m.heir {
+			o.order.reply(o.err, o.warnings...)
+			if m.successor {
 				m.workers.Broadcast(noticeReplaced)
-				m.passReload(o.heir)
+				m.passReload(o.successor)
 				m.log.Info("kroxy-ev: a new master serves, this one leaves", "timeout", m.now.cfg.ShutdownTimeout)
 				return m.finish()
 			}
 		case <-m.workers.Done():
-			return errors.New("kroxy-ev: the master of the workers has stopped by itself")
+			return errors.New("kroxy-ev: the supervisor of the workers has stopped by itself")
 		}
 	}
 }
 
-// reopen has the log files opened anew: the master's first, for it to be there when workers open it.
+// reopen reopens the log files, the master's first: it has the right to create the file that workers then open.
 func (m *master) reopen() {
 	m.errors.reopen()
 	m.workers.Broadcast(supervise.ReopenLogs)
 }
 
-// toggleDebug has everything logged, or no longer.
+// toggleDebug sets the log level to debug, or back to the configured one.
 func (m *master) toggleDebug() {
 	on := m.errors.toggleDebug()
 	m.debug.Store(on)
@@ -301,7 +302,7 @@ func (m *master) toggleDebug() {
 	}
 }
 
-// start begins to carry out an order.
+// start begins to carry out an order, on another goroutine.
 func (m *master) start(o order) {
 	busy := make(chan outcome, 1)
 	now := m.now
@@ -323,67 +324,67 @@ func (m *master) start(o order) {
 			if err != nil {
 				m.log.Error("kroxy-ev: upgrade failed, everything goes on as before", "error", err)
 			}
-			busy <- outcome{order: o, next: now, heir: pid, err: err, warnings: doubts}
+			busy <- outcome{order: o, next: now, successor: pid, err: err, warnings: doubts}
 		}()
 	default:
-		o.tell(errUnknownOrder)
+		o.reply(errUnknownOrder)
 		return
 	}
 	m.busy = busy
 }
 
-// reload has the workers go over to what the configuration says now, and returns the generation that is in force.
+// reload has the workers switch to the configuration as it is now, and returns the generation that is in force.
 func (m *master) reload(now generation, w *warnings) (generation, error) {
 	next, err := m.read(w)
 	if err != nil {
 		return now, err
 	}
 	if next.cfg.User != now.cfg.User || next.cfg.GroupName != now.cfg.GroupName {
-		w.add("reload: user and group are as they were at the start; it takes an upgrade or a restart")
+		w.add("reload: user and group stay as they were at the start; to change them, upgrade or restart")
 	}
 	if next.cfg.PIDFile != string(m.pid) {
-		w.add("reload: pid_file is as it was at the start; it takes an upgrade or a restart")
+		w.add("reload: pid_file stays as it was at the start; to change it, upgrade or restart")
 	}
 	next.Tickets = now.Tickets
-	if next.IDs, err = m.ledger.assign(next.cfg); err != nil {
+	if next.IDs, err = m.counters.assign(next.cfg); err != nil {
 		return now, err
 	}
-	if next.doors, err = now.doors.follow(next.cfg, workerSlots(next.cfg), nil, &m.gone); err != nil {
+	if next.ports, err = now.ports.prepare(next.cfg, workerSlots(next.cfg), nil, &m.closed); err != nil {
 		return now, err
 	}
-	warnUnserved(now.doors, next.doors, "reload: ", w)
+	warnUnserved(now.ports, next.ports, "reload: ", w)
 	out, err := m.errors.prepare(next.cfg)
 	if err == nil {
 		err = m.workers.Apply(m.plan(next))
 	}
 	if err != nil {
-		m.errors.drop(out)
-		return now, errors.Join(err, next.doors.giveUp(now.doors))
+		m.errors.discard(out)
+		return now, errors.Join(err, next.ports.abort(now.ports))
 	}
-	m.errors.take(out, next.cfg)
-	m.ledger.registry.Commit()
-	return next, next.doors.settle(next.cfg, now.doors, &m.gone, m.log)
+	m.errors.commit(out, next.cfg)
+	m.counters.registry.Commit()
+	return next, next.ports.commit(next.cfg, now.ports, &m.closed, m.log)
 }
 
-// renew has the workers set TLS up anew, by the configuration that is in force, as far as that is due.
+// renew has the workers take over new ticket keys and new certificates, as far as o says that they are due.
 func (m *master) renew(now generation, o order) outcome {
 	done := outcome{order: o, next: now}
 	if o.keys {
 		next := done.next
 		next.Tickets = next.Tickets.Rotated()
-		done.keys = m.goOver(&done, next, renewedKeys, nil)
+		done.keys = m.apply(&done, next, renewedKeys, nil)
 	}
 	if o.files {
 		next := done.next
 		var err error
 		next.cfg, err = reread(now.cfg, m.log)
-		done.files = m.goOver(&done, next, renewedFiles, err)
+		done.files = m.apply(&done, next, renewedFiles, err)
 	}
 	return done
 }
 
-// goOver has the workers go over to next, unless there is an error already.
-func (m *master) goOver(done *outcome, next generation, what string, err error) bool {
+// apply has the workers switch to next, unless there is an error already. It reports success.
+func (m *master) apply(done *outcome, next generation, what string, err error) bool {
 	if err == nil {
 		err = m.workers.Apply(m.plan(next))
 	}
@@ -395,34 +396,34 @@ func (m *master) goOver(done *outcome, next generation, what string, err error) 
 	return true
 }
 
-// openDesk begins to take orders.
-func (m *master) openDesk() {
+// openControl begins to take orders.
+func (m *master) openControl() {
 	var err error
-	if m.desk, err = openDesk(m.path); err != nil {
-		warnNoDesk(m.log, err)
+	if m.control, err = openControl(m.path); err != nil {
+		warnNoControl(m.log, err)
 	}
 }
 
-func (m *master) closeDesk() {
-	if m.desk != nil {
-		m.desk.close()
-		m.desk = nil
+func (m *master) closeControl() {
+	if m.control != nil {
+		m.control.close()
+		m.control = nil
 	}
 }
 
-// leaveDoors closes the listening sockets, for good unless a successor has them.
-func (m *master) leaveDoors() {
-	if m.heir {
-		m.now.doors.close()
+// closePorts closes the listening sockets. It leaves the files of unix sockets alone if a successor has them.
+func (m *master) closePorts() {
+	if m.successor {
+		m.now.ports.close()
 	} else {
-		m.now.doors.remove()
+		m.now.ports.remove()
 	}
 }
 
-// finish has the workers let sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
+// finish gives sessions shutdown_timeout to finish, then ends them. A second signal exits at once.
 func (m *master) finish() error {
-	if m.desk != nil {
-		go m.desk.refuse()
+	if m.control != nil {
+		go m.control.refuse()
 	}
 	done := make(chan struct{})
 	timeout := m.now.cfg.ShutdownTimeout
@@ -435,15 +436,15 @@ func (m *master) finish() error {
 		close(done)
 	}()
 	if m.busy == nil {
-		m.leaveDoors() // workers close theirs when nobody is on the way to them any more
+		m.closePorts() // workers close theirs when every handshake that has begun is over
 	}
 	for {
 		select {
-		case o := <-m.busy: // it fails soon: the workers are leaving
+		case o := <-m.busy: // it fails soon, since the workers are leaving
 			m.busy, m.now = nil, o.next
-			m.heir = o.heir != 0
-			m.leaveDoors()
-			o.order.tell(o.err)
+			m.successor = o.successor != 0
+			m.closePorts()
+			o.order.reply(o.err)
 		case <-m.signals.reopen:
 			m.reopen()
 		case <-m.signals.debug:
@@ -451,13 +452,13 @@ func (m *master) finish() error {
 		case <-done:
 			if m.busy != nil {
 				o := <-m.busy
-				m.now, m.heir = o.next, o.heir != 0
-				o.order.tell(o.err)
+				m.now, m.successor = o.next, o.successor != 0
+				o.order.reply(o.err)
 			}
 			m.log.Info("kroxy-ev: stopped")
 			return nil
 		case <-m.signals.stop:
-			// Nothing is waited for, not even the logs. Workers leave when their master does.
+			// Nothing is waited for, not even the logs. Workers end when their master does.
 			os.Exit(ExitError)
 		}
 	}

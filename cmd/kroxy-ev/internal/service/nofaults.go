@@ -3,4 +3,4 @@
 package service
 
 // fail does nothing: workers fail on demand in tests only, see faults.go.
-func fail(moment, *worker) {}
+func fail(faultPoint, *worker) {}

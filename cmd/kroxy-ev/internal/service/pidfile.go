@@ -9,10 +9,10 @@ import (
 	"kroxy-ev/config"
 )
 
-// pidFile is a file with this process's id; the empty one is none.
+// pidFile is the path of a file with this process's id; empty if there is none.
 type pidFile string
 
-// writePIDFile writes the file that cfg asks for.
+// writePIDFile writes the pid file that cfg asks for.
 func writePIDFile(cfg *config.Config) (pidFile, error) {
 	if cfg.PIDFile == "" {
 		return "", nil

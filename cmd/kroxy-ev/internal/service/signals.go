@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signals are those that the process acts upon, sorted by what they ask for. Signals of one kind that come while one is
-// dealt with are one; none keeps another kind waiting.
+// signals are the signals that the process acts on, by what they ask for. Further signals of a kind that come while one is being carried
+// out count as one; no kind has to wait for another.
 type signals struct {
 	stop    chan os.Signal // SIGTERM, SIGINT, SIGQUIT: let sessions finish, and end; the second ends at once
 	reload  chan os.Signal // SIGHUP
@@ -17,7 +17,7 @@ type signals struct {
 	debug   chan os.Signal // SIGTTIN, which nothing else sends to a program that reads no terminal, and which has one number and name everywhere
 }
 
-// catchSignals begins to catch. It comes before anything is served: a signal that comes earlier has its usual effect.
+// catchSignals begins to catch signals. It is called before anything is served; a signal that comes earlier has its usual effect.
 func catchSignals() signals {
 	one := func() chan os.Signal { return make(chan os.Signal, 1) }
 	s := catchStop()
@@ -29,9 +29,8 @@ func catchSignals() signals {
 	return s
 }
 
-// catchDemoSignals is catchSignals for a program that has no files to read again or to write, and no log: what asks for that is
-// ignored. The end of its terminal, which sends SIGHUP, is its end too, unless whoever started it had the signal ignored, as nohup(1)
-// does.
+// catchDemoSignals is catchSignals for the demo, which has no files to reload and no log: signals for these are ignored. SIGHUP, which
+// comes when its terminal is closed, stops it, unless its parent had it ignored, as nohup(1) does.
 func catchDemoSignals() signals {
 	ignored := signal.Ignored(unix.SIGHUP)
 	s := catchStop()
@@ -42,18 +41,18 @@ func catchDemoSignals() signals {
 	return s
 }
 
-// catchStop catches the signals to end.
+// catchStop catches the signals to stop.
 func catchStop() signals {
 	s := signals{stop: make(chan os.Signal, 2)}
 	signal.Notify(s.stop, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT)
 	return s
 }
 
-// SurviveClosedPipes has a write fail to a pipe that nobody reads any more. Without it, Go ends the process if that pipe is its
-// stdout or stderr. The signal is caught, by nobody, and not ignored: programs that this one starts would ignore it too.
+// SurviveClosedPipes makes a write to a pipe that nobody reads fail with an error. Without it, Go ends the process if that pipe is its
+// stdout or stderr. The signal is caught, to no effect, rather than ignored: child processes would inherit the latter.
 func SurviveClosedPipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
 
-// release has the signals have their usual effect again.
+// release gives the signals their usual effect again.
 func (s signals) release() {
 	for _, c := range []chan os.Signal{s.stop, s.reload, s.reopen, s.upgrade, s.debug} {
 		signal.Stop(c)

@@ -16,69 +16,69 @@ import (
 	"kroxy-ev/engine"
 )
 
-// Single is the program without worker processes: a proxy, and what people ask of it.
+// Single is the program without worker processes: one proxy, with the signals, orders, ports and logs of its process.
 type Single struct {
-	*proxy.Proxy
-	log     *slog.Logger
-	errors  *errorLog
-	ledger  *ledger
-	tickets proxy.Tickets
-	upkeep  upkeep
-	path    string // of the configuration; empty if there is nothing to read again
-	signals signals
-	desk    *desk // nil if there is none
-	pid     pidFile
-	doors   doors
-	gone    departures
+	proxy    *proxy.Proxy
+	log      *slog.Logger
+	errors   *errorLog
+	counters *hostCounters
+	tickets  proxy.Tickets
+	renewal  renewal
+	path     string // of the configuration; empty if it cannot be read again
+	signals  signals
+	control  *control // nil if there is none
+	pid      pidFile
+	ports    ports
+	closed   closedPorts
 }
 
-// warnWait says that this program's loops wait in a way that costs more.
+// warnWait warns if this build's loops use the slower way of waiting.
 func warnWait(log *slog.Logger) {
 	if !engine.Tuned {
-		log.Warn("kroxy-ev: the event loops are not made for the scheduler of "+runtime.Version()+" and wait in the ordinary way: everything works, and costs more CPU where there is little to do",
-			"remedy", "build with Go 1.26, or get a kroxy-ev that was made for this Go")
+		log.Warn("kroxy-ev: the event loops are not made for the scheduler of "+runtime.Version()+" and wait in the ordinary way: everything works, but light load costs more CPU",
+			"remedy", "build with Go 1.26, or get a kroxy-ev that was made for this version of Go")
 	}
 }
 
-// NewSingle makes a proxy that counts for itself.
+// NewSingle makes a proxy with its ports and counters. It serves from Start on.
 func NewSingle(cfg *config.Config, log *slog.Logger) (s *Single, err error) {
 	n := proxy.ReactorCount(cfg)
 	s = &Single{log: log}
-	if s.ledger, err = newLedger(); err != nil {
+	if s.counters, err = newHostCounters(); err != nil {
 		return nil, err
 	}
-	t, err := s.ledger.table(cfg, n)
+	o, err := s.counters.options(cfg, n)
 	if err != nil {
 		return nil, err
 	}
-	s.tickets = t.Tickets
-	if s.doors, err = doors(nil).follow(cfg, slots{n, "reactors_num"}, givenSockets(cfg, log), &s.gone); err != nil {
+	s.tickets = o.Tickets
+	if s.ports, err = ports(nil).prepare(cfg, slots{n, "reactors_num"}, systemdSockets(cfg, log), &s.closed); err != nil {
 		return nil, err
 	}
-	opened, err := s.doors.duplicates(n, nil)
+	opened, err := s.ports.duplicates(n, nil)
 	if err == nil {
-		s.Proxy, err = proxy.New(cfg, opened, t, log)
+		s.proxy, err = proxy.New(cfg, opened, o, log)
 	}
 	if err != nil {
-		s.doors.remove()
+		s.ports.remove()
 		return nil, err
 	}
-	s.upkeep.follow(cfg)
+	s.renewal.watch(cfg)
 	return s, nil
 }
 
-// Serve runs the proxy, without worker processes, until a signal stops it. Doubts are the configuration's warnings, which stderr has.
+// Serve runs the proxy, without worker processes, until a signal stops it. Doubts are the warnings about cfg, already printed to stderr.
 func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.Writer) error {
 	if cfg.User != "" || cfg.GroupName != "" {
-		return proxy.Problem(cfg, "user", "worker processes change their user, and there are none", "start with --multiprocess, or remove user and group and have whoever starts it choose the user")
+		return proxy.Problem(cfg, "user", "only worker processes change their user, and there are none", "start with --multiprocess, or remove user and group and start kroxy-ev as that user")
 	}
 	errs := openLog(stderr)
 	defer errs.close()
-	if err := errs.follow(cfg); err != nil {
+	if err := errs.start(cfg); err != nil {
 		return err
 	}
 	log := errs.log
-	if errs.apart() {
+	if errs.separate() {
 		for _, p := range doubts {
 			log.Warn("kroxy-ev: " + p.String())
 		}
@@ -88,19 +88,19 @@ func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 	if err != nil {
 		return err
 	}
-	defer func() { s.doors.remove() }()
-	p := s.Proxy
-	s.errors, errs.fresh = errs, p.ForgetRepeated
+	defer func() { s.ports.remove() }()
+	p := s.proxy
+	s.errors, errs.switched = errs, p.ForgetRepeated
 	defer p.Close()
 	if s.pid, err = writePIDFile(cfg); err != nil {
 		return err
 	}
 	defer s.pid.remove()
 	s.path, s.signals = path, catchSignals()
-	if s.desk, err = openDesk(path); err != nil {
-		warnNoDesk(log, err)
+	if s.control, err = openControl(path); err != nil {
+		warnNoControl(log, err)
 	} else {
-		defer s.desk.close()
+		defer s.control.close()
 	}
 	p.Start()
 	log.Info("kroxy-ev: serving", append(servingOn(cfg), "reactors", p.Reactors(), "max_connections", p.MaxConnections(), "servers", len(cfg.Servers))...)
@@ -108,36 +108,36 @@ func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 	return s.Run()
 }
 
-// Run does what signals and orders ask for until one ends the program, or a reactor cannot go on. When it returns, signals
-// are no longer caught.
+// Run carries out signals and orders until one of them ends the program, or a reactor fails. When it returns, signals are no longer
+// caught.
 func (s *Single) Run() error {
 	defer s.signals.release()
 	for {
 		select {
-		case err := <-s.Failed():
+		case err := <-s.proxy.Failed():
 			return err
 		case sig := <-s.signals.stop:
 			notify(notifyStopping)
-			s.log.Info("kroxy-ev: stopping", "signal", sig.String(), "sessions", s.Active(), "timeout", s.Config().ShutdownTimeout)
+			s.log.Info("kroxy-ev: stopping", "signal", sig.String(), "sessions", s.proxy.Active(), "timeout", s.proxy.Config().ShutdownTimeout)
 			return s.finish()
 		case <-s.signals.reload:
 			_ = s.reload(&warnings{log: s.log}) // it was logged
 		case <-s.signals.reopen:
-			s.Reopen()
+			s.proxy.Reopen()
 			s.errors.reopen()
 		case <-s.signals.debug:
 			s.errors.toggleDebug()
 		case <-s.signals.upgrade:
 			s.log.Error("kroxy-ev: " + errNoMaster.Error())
-		case o := <-s.desk.taken():
+		case o := <-s.control.taken():
 			w := warnings{log: s.log}
 			err := s.obey(o, &w)
-			o.tell(err, w.list...)
-		case <-s.upkeep.tick():
-			s.upkeep.remind(s.log)
-			files, keys := s.upkeep.due()
+			o.reply(err, w.list...)
+		case <-s.renewal.tick():
+			s.renewal.remind(s.log)
+			files, keys := s.renewal.due()
 			if keys {
-				logRenewal(s.log, renewedKeys, s.renew(s.Config(), true))
+				logRenewal(s.log, renewedKeys, s.renew(s.proxy.Config(), true))
 			}
 			if files {
 				logRenewal(s.log, renewedFiles, s.renewFiles())
@@ -146,18 +146,37 @@ func (s *Single) Run() error {
 	}
 }
 
-// CatchDemoSignals has Run heed the signals that end a demo, and ignore the others.
+// Start begins to serve.
+func (s *Single) Start() { s.proxy.Start() }
+
+// CatchDemoSignals makes Run act on the signals that end a demo only.
 func (s *Single) CatchDemoSignals() { s.signals = catchDemoSignals() }
 
-// Stop has Run end, as a signal does.
+// Counts returns how much traffic there has been.
+func (s *Single) Counts() proxy.Counts { return s.proxy.Counts() }
+
+// HostCounts says how many sessions each host has had.
+func (s *Single) HostCounts() string { return s.proxy.HostCounts() }
+
+// EndSessions stops accepting, ends all sessions and waits for their end.
+func (s *Single) EndSessions() {
+	drained := s.proxy.Drain()
+	s.proxy.Abort()
+	<-drained
+}
+
+// Close releases everything. Sessions must have ended.
+func (s *Single) Close() { s.proxy.Close() }
+
+// Stop makes Run stop, as a signal does.
 func (s *Single) Stop() {
 	select {
 	case s.signals.stop <- unix.SIGTERM:
-	default: // it is ending
+	default: // it is stopping already
 	}
 }
 
-var errNoMaster = errors.New("a new binary can take over only from a master: start with --multiprocess")
+var errNoMaster = errors.New("only a master can hand over to a new binary: start with --multiprocess")
 
 // obey carries out an order.
 func (s *Single) obey(o order, w *warnings) error {
@@ -170,7 +189,7 @@ func (s *Single) obey(o order, w *warnings) error {
 	return errUnknownOrder
 }
 
-// reload goes over to what the configuration says now. If that is wrong, everything goes on as before.
+// reload switches to the configuration as it is now. If that is wrong, everything goes on as before.
 func (s *Single) reload(w *warnings) error {
 	notify(notifyReloading)
 	defer notify(notifyReady)
@@ -180,83 +199,83 @@ func (s *Single) reload(w *warnings) error {
 }
 
 func (s *Single) tryReload(w *warnings) error {
-	cfg, err := loadAgain(s.path, s.Reactors(), w)
+	cfg, err := loadAgain(s.path, s.proxy.Reactors(), w)
 	if err != nil {
 		return err
 	}
-	if want := proxy.ReactorCount(cfg); want != s.Reactors() {
-		w.add(fmt.Sprintf("reload: there are %d reactors as at the start; another reactors_num takes a restart, or --multiprocess and workers_num", s.Reactors()))
+	if want := proxy.ReactorCount(cfg); want != s.proxy.Reactors() {
+		w.add(fmt.Sprintf("reload: reactors_num stays %d as at the start; to change it, restart, or use --multiprocess and workers_num", s.proxy.Reactors()))
 	}
 	if cfg.PIDFile != string(s.pid) {
-		w.add("reload: pid_file is as it was at the start; it takes a restart")
+		w.add("reload: pid_file stays as it was at the start; to change it, restart")
 	}
-	ids, err := s.ledger.assign(cfg)
+	ids, err := s.counters.assign(cfg)
 	if err != nil {
 		return err
 	}
-	doors, err := s.doors.follow(cfg, slots{s.Reactors(), "reactors_num"}, nil, &s.gone)
+	ports, err := s.ports.prepare(cfg, slots{s.proxy.Reactors(), "reactors_num"}, nil, &s.closed)
 	if err != nil {
 		return err
 	}
-	warnUnserved(s.doors, doors, "reload: ", w)
-	next, opened, out, err := s.prepareReload(cfg, ids, doors)
+	warnUnserved(s.ports, ports, "reload: ", w)
+	next, opened, out, err := s.prepareReload(cfg, ids, ports)
 	if err != nil {
-		return errors.Join(err, doors.giveUp(s.doors))
+		return errors.Join(err, ports.abort(s.ports))
 	}
-	s.errors.take(out, cfg)
-	s.ledger.registry.Commit()
-	s.upkeep.follow(cfg)
-	before := s.doors
-	s.doors = doors
-	return errors.Join(s.Commit(next, opened), doors.settle(cfg, before, &s.gone, s.log))
+	s.errors.commit(out, cfg)
+	s.counters.registry.Commit()
+	s.renewal.watch(cfg)
+	before := s.ports
+	s.ports = ports
+	return errors.Join(s.proxy.Commit(next, opened), ports.commit(cfg, before, &s.closed, s.log))
 }
 
-// prepareReload makes what a reload goes over to: a snapshot, the sockets of doors that are new, and an error log.
-func (s *Single) prepareReload(cfg *config.Config, ids []int, doors doors) (next *proxy.Snapshot, opened proxy.Sockets, out *errorOutput, err error) {
-	if opened, err = doors.duplicates(s.Reactors(), s.doors); err != nil {
+// prepareReload makes all that a reload switches to: a snapshot, the sockets of new ports, and an error log.
+func (s *Single) prepareReload(cfg *config.Config, ids []int, ports ports) (next *proxy.Snapshot, opened proxy.Sockets, out *errorOutput, err error) {
+	if opened, err = ports.duplicates(s.proxy.Reactors(), s.ports); err != nil {
 		return nil, nil, nil, err
 	}
 	if out, err = s.errors.prepare(cfg); err == nil {
-		if next, err = s.Prepare(cfg, proxy.Given{IDs: ids, Tickets: s.tickets}); err == nil {
+		if next, err = s.proxy.Prepare(cfg, proxy.Resources{IDs: ids, Tickets: s.tickets}); err == nil {
 			return next, opened, out, nil
 		}
-		s.errors.drop(out)
+		s.errors.discard(out)
 	}
 	opened.Close()
 	return nil, nil, nil, err
 }
 
-// renewFiles sets TLS up anew by the configuration that is in force and its files as they are now.
+// renewFiles sets TLS up again: the configuration stays, its PEM files are read again.
 func (s *Single) renewFiles() error {
-	cfg, err := reread(s.Config(), s.log)
+	cfg, err := reread(s.proxy.Config(), s.log)
 	if err != nil {
 		return err
 	}
 	return s.renew(cfg, false)
 }
 
-// renew sets TLS up anew by cfg, which differs from the one in force in its files at most.
+// renew sets TLS up again. Cfg is the configuration in force, or differs from it only in its PEM files.
 func (s *Single) renew(cfg *config.Config, newKeys bool) error {
 	keys := s.tickets
 	if newKeys {
 		keys = keys.Rotated()
 	}
-	ids, err := s.ledger.assign(cfg) // the same
+	ids, err := s.counters.assign(cfg) // the same as before
 	if err != nil {
 		return err
 	}
-	next, err := s.Prepare(cfg, proxy.Given{IDs: ids, Tickets: keys})
+	next, err := s.proxy.Prepare(cfg, proxy.Resources{IDs: ids, Tickets: keys})
 	if err != nil {
 		return err
 	}
-	s.ledger.registry.Commit()
+	s.counters.registry.Commit()
 	s.tickets = keys
 	if newKeys {
-		s.upkeep.rotated(cfg)
+		s.renewal.rotated(cfg)
 	} else {
-		s.upkeep.follow(cfg)
+		s.renewal.watch(cfg)
 	}
-	return s.Commit(next, nil)
+	return s.proxy.Commit(next, nil)
 }
 
 // Load reads the configuration for a process without workers.
@@ -268,7 +287,7 @@ func Load(path string) (cfg *config.Config, warnings []config.Problem, err error
 	return cfg, warnings, err
 }
 
-// loadAgain reads a configuration for processes of so many reactors.
+// loadAgain reads a configuration for processes with so many reactors each.
 func loadAgain(path string, reactors int, w *warnings) (*config.Config, error) {
 	cfg, doubts, err := proxy.ReadConfig(path)
 	if err == nil {
@@ -283,7 +302,7 @@ func loadAgain(path string, reactors int, w *warnings) (*config.Config, error) {
 	return cfg, nil
 }
 
-// reread reads the PEM files of a configuration again, and says what is wrong with certificates that can be used all the same.
+// reread reads the PEM files of a configuration again. It logs warnings about certificates that are used nevertheless.
 func reread(cfg *config.Config, log *slog.Logger) (*config.Config, error) {
 	next, _, err := cfg.Source().Parse()
 	if err != nil {
@@ -299,12 +318,12 @@ const (
 	renewedKeys  = "keys of session tickets"
 )
 
-// logRenewal says how setting TLS up anew went, each problem in a line of its own.
+// logRenewal logs the outcome of a renewal, each problem in a line of its own.
 func logRenewal(log *slog.Logger, what string, err error) {
-	logOutcome(log, "kroxy-ev: new "+what+" are in service", "kroxy-ev: new "+what+" cannot be taken up, the old ones stay in service", err)
+	logOutcome(log, "kroxy-ev: new "+what+" are in service", "kroxy-ev: new "+what+" cannot be used, the old ones stay in service", err)
 }
 
-// logReload says how a reload went, each problem in a line of its own.
+// logReload logs the outcome of a reload, each problem in a line of its own.
 func logReload(log *slog.Logger, err error) {
 	logOutcome(log, "kroxy-ev: reloaded", "kroxy-ev: reload failed, everything goes on as before", err)
 }
@@ -323,17 +342,17 @@ func logOutcome(log *slog.Logger, done, failed string, err error) {
 	}
 }
 
-// finish stops accepting, lets sessions finish for shutdown_timeout, and then ends them. A second signal exits at once.
+// finish stops accepting, gives sessions shutdown_timeout to finish, then ends them. A second signal exits at once.
 func (s *Single) finish() error {
-	s.desk.become(deskStopping)
-	shared := s.doors.shared()
-	s.doors.remove() // the reactors close theirs when nobody is on the way to them any more
-	done := s.Leave(shared)
+	s.control.become(controlStopping)
+	shared := s.ports.shared()
+	s.ports.remove() // reactors close theirs when every handshake that has begun is over
+	done := s.proxy.Leave(shared)
 	var deadline <-chan time.Time
-	if timeout := s.Config().ShutdownTimeout; timeout > 0 {
+	if timeout := s.proxy.Config().ShutdownTimeout; timeout > 0 {
 		deadline = time.After(timeout)
 	} else {
-		s.Abort()
+		s.proxy.Abort()
 	}
 	for {
 		select {
@@ -341,17 +360,17 @@ func (s *Single) finish() error {
 			s.log.Info("kroxy-ev: stopped")
 			return nil
 		case <-deadline:
-			s.log.Warn("kroxy-ev: shutdown_timeout is over, ending the sessions that are left", "sessions", s.Active())
-			s.Abort()
-		case err := <-s.Failed():
+			s.log.Warn("kroxy-ev: shutdown_timeout is over, ending the remaining sessions", "sessions", s.proxy.Active())
+			s.proxy.Abort()
+		case err := <-s.proxy.Failed():
 			return err
 		case <-s.signals.reopen:
-			s.Reopen()
+			s.proxy.Reopen()
 			s.errors.reopen()
 		case <-s.signals.debug:
 			s.errors.toggleDebug()
-		case o := <-s.desk.taken():
-			o.tell(errStopping)
+		case o := <-s.control.taken():
+			o.reply(errStopping)
 		case <-s.signals.stop:
 			// Nothing is waited for, not even the logs.
 			os.Exit(ExitError)

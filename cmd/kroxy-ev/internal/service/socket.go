@@ -16,7 +16,7 @@ import (
 	"kroxy-ev/engine"
 )
 
-// openSockets opens n listening sockets, beside others of ours if there are any.
+// openSockets opens n listening sockets of l, beside any that this program has already.
 func openSockets(cfg *config.Config, l config.Listen, n int) ([]int, error) {
 	var list []int
 	for range n {
@@ -30,7 +30,7 @@ func openSockets(cfg *config.Config, l config.Listen, n int) ([]int, error) {
 	return list, nil
 }
 
-// listenAddr is where a listener with a port listens.
+// listenAddr returns the address of a listener that has a port.
 func listenAddr(l config.Listen) netip.AddrPort {
 	if !l.Address.IsValid() {
 		return netip.AddrPortFrom(netip.IPv4Unspecified(), l.Port)
@@ -38,7 +38,7 @@ func listenAddr(l config.Listen) netip.AddrPort {
 	return netip.AddrPortFrom(l.Address, l.Port)
 }
 
-// listenName is what people are told of a listener: the port if it has no address, else both, or the path.
+// listenName is how messages name a listener: by its port, by address and port, or by its path.
 func listenName(l config.Listen) string {
 	switch {
 	case l.Unix != "":
@@ -49,7 +49,7 @@ func listenName(l config.Listen) string {
 	return listenAddr(l).String()
 }
 
-// servingOn is what the log says of where cfg's servers are.
+// servingOn returns the log attributes that say where cfg's servers listen.
 func servingOn(cfg *config.Config) []any {
 	var modes, names []string
 	all := proxy.Listeners(cfg)
@@ -74,7 +74,7 @@ func closeAll(fds []int) {
 	}
 }
 
-// listenProblem says why it is impossible to listen there, and what to do.
+// listenProblem returns an error that says why nobody can listen there, and what to do.
 func listenProblem(cfg *config.Config, l config.Listen, err error) error {
 	var errno syscall.Errno
 	errors.As(err, &errno)
@@ -104,7 +104,7 @@ func unixProblem(cfg *config.Config, l config.Listen, err error, errno syscall.E
 	what, remedy := err.Error(), "see the error"
 	switch {
 	case errors.Is(err, engine.ErrNotSocket):
-		what, remedy = fmt.Sprintf("a file that is no socket is at %q", l.Unix), "choose another path, or remove that file"
+		what, remedy = fmt.Sprintf("%q exists and is not a socket", l.Unix), "choose another path, or remove that file"
 	case errno == unix.EADDRINUSE:
 		what, remedy = fmt.Sprintf("the socket %q is in use by another program", l.Unix), fmt.Sprintf("choose another path, or stop that program (ss -lxp src %s names it)", l.Unix)
 	case errno == unix.ENAMETOOLONG:

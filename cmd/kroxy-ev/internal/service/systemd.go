@@ -19,25 +19,25 @@ import (
 	"kroxy-ev/config"
 )
 
-// What systemd is told (sd_notify(3)), if it started this process and wants to know.
+// States for systemd (sd_notify(3)), if it started this process and asked for them.
 const (
 	notifyReady     = daemon.SdNotifyReady
 	notifyReloading = daemon.SdNotifyReloading
 	notifyStopping  = daemon.SdNotifyStopping
 )
 
-// notify tells systemd; where there is none it does nothing.
+// notify tells systemd a state. Without systemd it does nothing.
 func notify(state string) {
 	if state == notifyReloading {
 		state += "\n" + daemon.SdNotifyMonotonicUsec()
 	}
-	_, _ = daemon.SdNotify(false, state) // nobody to tell
+	_, _ = daemon.SdNotify(false, state) // nobody to report to
 }
 
-// notifier keeps systemd's watchdog quiet.
+// notifier tells systemd's watchdog that this process is alive.
 type notifier struct{ quit chan struct{} }
 
-// startNotifier tells systemd that this process serves, and that it lives as often as it wants to hear that.
+// startNotifier tells systemd that this process serves; from then on it tells its watchdog, as often as that asks for.
 func startNotifier(log *slog.Logger) notifier {
 	n := notifier{make(chan struct{})}
 	notify(fmt.Sprintf("%s\nMAINPID=%d", notifyReady, os.Getpid()))
@@ -66,7 +66,7 @@ func (n notifier) run(every time.Duration) {
 
 func (n notifier) stop() { close(n.quit) }
 
-// childEnv is the environment without what systemd meant for this process alone.
+// childEnv returns the environment without the variables that systemd meant for this process only.
 func childEnv(keepNotify bool) []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -80,10 +80,10 @@ func childEnv(keepNotify bool) []string {
 	})
 }
 
-// givenSockets are the listening sockets that systemd has opened for this process (sd_listen_fds(3)) and that cfg has listeners for, by
-// their keys. Others are closed here, and the log says which.
-func givenSockets(cfg *config.Config, log *slog.Logger) map[string][]int {
-	given := make(map[string][]int)
+// systemdSockets returns the listening sockets that systemd has opened for this process (sd_listen_fds(3)), by the keys of cfg's listeners.
+// It closes those that cfg has no listener for, and logs them.
+func systemdSockets(cfg *config.Config, log *slog.Logger) map[string][]int {
+	opened := make(map[string][]int)
 	for _, f := range activation.Files(true) {
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 		_ = f.Close()
@@ -93,19 +93,19 @@ func givenSockets(cfg *config.Config, log *slog.Logger) map[string][]int {
 				err = endpoint(l).Adopt(fd)
 			}
 			if err == nil {
-				given[l.Key()] = append(given[l.Key()], fd)
+				opened[l.Key()] = append(opened[l.Key()], fd)
 				continue
 			}
 		}
-		log.Warn("kroxy-ev: a socket that systemd has opened is not served, and its clients wait in vain",
+		log.Warn("kroxy-ev: systemd has opened a socket that nothing serves, so its clients get no answer",
 			"socket", localAddress(fd), "name", f.Name(), "error", err,
-			"remedy", "remove its ListenStream from the socket unit, or have it say what the configuration listens on: "+strings.Join(streamNames(cfg), ", "))
+			"remedy", "remove its ListenStream from the socket unit, or set it to what the configuration listens on: "+strings.Join(streamNames(cfg), ", "))
 		_ = unix.Close(fd) // fails if there is none
 	}
-	return given
+	return opened
 }
 
-// streamNames are cfg's listeners as ListenStream= of a socket unit has them (systemd.socket(5)).
+// streamNames returns cfg's listeners as ListenStream= of a socket unit has them (systemd.socket(5)).
 func streamNames(cfg *config.Config) []string {
 	var names []string
 	for _, l := range proxy.Listeners(cfg) {
@@ -121,9 +121,9 @@ func streamNames(cfg *config.Config) []string {
 	return names
 }
 
-// listenerFor finds the listener that a socket of systemd's is for: the one that its name (FileDescriptorName=) means, which is a
-// server's or its place in the file, or else the one that listens where the socket does. A server's name leaves the choice to
-// the address if the server has several listeners.
+// listenerFor finds the listener that a socket from systemd is for: by its name (FileDescriptorName=), which is the name of a server or
+// the path of a listener in the file, or else by its address. If a name is that of a server with several listeners, the address decides
+// between these.
 func listenerFor(cfg *config.Config, fd int, name string) (config.Listen, error) {
 	var named []config.Listen
 	for _, s := range cfg.Servers {
@@ -156,16 +156,16 @@ func listenerFor(cfg *config.Config, fd int, name string) (config.Listen, error)
 	return best, nil
 }
 
-// fitness is how well a socket is what a listener asks for.
+// fitness is how well the address of a socket fits a listener.
 type fitness int
 
 const (
 	fitsNot     fitness = iota
-	fitsPort            // it is on the port, and the listener asks for no address in particular
-	fitsExactly         // it is where the listener would be
+	fitsPort            // the port is the same, and the listener is for all addresses
+	fitsExactly         // the address is the same
 )
 
-// fit compares a listener with where a socket is.
+// fit compares a listener with the address of a socket.
 func fit(l config.Listen, sa unix.Sockaddr) fitness {
 	var at netip.AddrPort
 	switch sa := sa.(type) {
@@ -191,12 +191,12 @@ func fit(l config.Listen, sa unix.Sockaddr) fitness {
 	return fitsNot
 }
 
-// unserved is the warning that a listener is left where systemd goes on listening.
+// unserved is the warning about a listener that is removed while systemd keeps its socket open.
 func unserved(l config.Listen) string {
-	return fmt.Sprintf("systemd goes on listening on %s, which is served no more: its clients wait in vain; change ListenStream in the socket unit, and restart", listenName(l))
+	return fmt.Sprintf("systemd still listens on %s, but nothing serves it any more, so its clients get no answer; change ListenStream in the socket unit, and restart", listenName(l))
 }
 
-// localAddress is where a socket is bound, for people.
+// localAddress returns the address of a socket, as messages show it.
 func localAddress(fd int) string {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
@@ -213,12 +213,12 @@ func localAddress(fd int) string {
 	return fmt.Sprintf("an address of another kind, %T", sa)
 }
 
-// checkGiven reports an error if there are more sockets than s has slots, which serve one each: clients of the others would wait for
-// ever, as systemd keeps them open.
-func checkGiven(cfg *config.Config, l config.Listen, given []int, s slots) error {
-	if len(given) <= s.n {
+// checkSystemd returns an error if there are more sockets than slots, each of which serves one: clients of the others would wait for
+// ever, since systemd keeps them open.
+func checkSystemd(cfg *config.Config, l config.Listen, sockets []int, s slots) error {
+	if len(sockets) <= s.n {
 		return nil
 	}
-	return proxy.Problem(cfg, s.key, fmt.Sprintf("systemd has opened %d sockets on %s, and only %d would be served", len(given), listenName(l), s.n),
-		fmt.Sprintf("set it to %d or more, or remove a ListenStream", len(given)))
+	return proxy.Problem(cfg, s.key, fmt.Sprintf("systemd has opened %d sockets on %s, and only %d would be served", len(sockets), listenName(l), s.n),
+		fmt.Sprintf("set it to %d or more, or remove a ListenStream", len(sockets)))
 }

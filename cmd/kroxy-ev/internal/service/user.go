@@ -11,7 +11,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// credential is whom workers run as; nil is as this process.
+// credential is the user and the groups that workers run as; nil are those of this process.
 func credential(cfg *config.Config) (*syscall.Credential, error) {
 	c, err := wanted(cfg)
 	if err == nil && c != nil && os.Getuid() != 0 {
@@ -20,7 +20,7 @@ func credential(cfg *config.Config) (*syscall.Credential, error) {
 	return c, err
 }
 
-// wanted is whom workers are to run as, be it possible or not; nil is as this process.
+// wanted is credential without the check that this process may change users.
 func wanted(cfg *config.Config) (*syscall.Credential, error) {
 	if cfg.User == "" && cfg.GroupName == "" {
 		return nil, nil

@@ -2,13 +2,13 @@ package service
 
 import "log/slog"
 
-// warnings are what was found doubtful while an order was carried out: the log has them, and whoever gave the order is told.
+// warnings collects the warnings of one order: they go to the log, and to whoever gave the order.
 type warnings struct {
 	log  *slog.Logger
 	list []string
 }
 
-// repeat has the log have them once more: it has been sent elsewhere since.
+// repeat logs all of them again, after the log's output has changed.
 func (w *warnings) repeat() {
 	for _, text := range w.list {
 		w.log.Warn("kroxy-ev: " + text)

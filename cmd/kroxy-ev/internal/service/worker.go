@@ -21,35 +21,35 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// worker is a process that serves: a proxy with one reactor, which does what its master says.
+// worker is a process that serves: a proxy with one reactor, which its master controls.
 type worker struct {
-	link    *supervise.Worker
-	log     *slog.Logger
-	errors  *errorLog
-	proxy   *proxy.Proxy // nil before the first plan was prepared
-	serving bool
-	shared  proxy.Keys // of listening sockets that others accept from when this process does not
-	heir    bool       // so it is with all: they are a new master's now
-	parting *parting   // the drain that was begun and not taken back
-	beat    *beat
+	link      *supervise.Worker
+	log       *slog.Logger
+	errors    *errorLog
+	proxy     *proxy.Proxy // nil before the first Prepare
+	serving   bool
+	shared    proxy.Keys // of listening sockets that other processes accept from too
+	successor bool       // a new master has the listening sockets: others accept from all of them
+	shutdown  *shutdown  // nil unless a drain has begun and was not taken back
+	heartbeat *heartbeat
 
-	// What was prepared and neither committed nor given up.
+	// What Prepare has made, until Commit or Abort.
 	next    *proxy.Snapshot
 	out     *errorOutput
 	sockets proxy.Sockets
-	sharing proxy.Keys // what shared is to become
+	sharing proxy.Keys // the next value of shared
 
-	toldDebug bool // whether the log is at debug was said since the plan was made
+	toldDebug bool // a notice has set the log level since the plan was made
 
 	ending sync.Once
 }
 
-// workerProcs is how many threads run Go code in a worker: its loop, and beside it the rest, which is little.
+// workerProcs is how many threads run Go code in a worker: one for its loop, one for the little else there is.
 const workerProcs = 2
 
 // ServeWorker runs a worker until its master ends it.
 func ServeWorker(link *supervise.Worker, stderr io.Writer) error {
-	// What a terminal sends to the whole group is for the master to act upon.
+	// A terminal sends signals to the whole group; only the master acts on them.
 	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTTIN)
 	errs := openLog(stderr)
 	w := &worker{link: link, log: errs.log.With("worker", link.Slot), errors: errs}
@@ -62,59 +62,59 @@ func ServeWorker(link *supervise.Worker, stderr io.Writer) error {
 
 // Prepare implements supervise.Handler.
 func (w *worker) Prepare(body []byte, files []int) error {
-	var b brief
-	err := json.Unmarshal(body, &b)
-	if err == nil && len(files) != 1+len(b.Sockets) {
-		err = fmt.Errorf("%d files for %d sockets", len(files), len(b.Sockets))
+	var a assignment
+	err := json.Unmarshal(body, &a)
+	if err == nil && len(files) != 1+len(a.Sockets) {
+		err = fmt.Errorf("%d files for %d sockets", len(files), len(a.Sockets))
 	}
 	if err != nil {
 		closeAll(files)
-		return fmt.Errorf("kroxy-ev: the master's plan cannot be understood: %w", err)
+		return fmt.Errorf("kroxy-ev: this worker does not understand its assignment: %w", err)
 	}
 	counters, listening := files[0], make(proxy.Sockets)
-	for i, key := range b.Sockets {
+	for i, key := range a.Sockets {
 		listening[key] = []int{files[1+i]}
 	}
-	cfg, _, err := b.Source.ParseWith(b.PEM)
+	cfg, _, err := a.Source.ParseWith(a.PEM)
 	if err != nil {
 		closeAll(files)
 		return err
 	}
 	if w.proxy == nil {
-		if err := w.errors.follow(cfg); err != nil {
+		if err := w.errors.start(cfg); err != nil {
 			closeAll(files)
 			return err
 		}
 		if !w.toldDebug {
-			w.errors.setDebug(b.Debug)
+			w.errors.setDebug(a.Debug)
 		}
-		return w.prepareFirst(cfg, b, listening, counters)
+		return w.prepareFirst(cfg, a, listening, counters)
 	}
 	_ = unix.Close(counters)
 	if w.out, err = w.errors.prepare(cfg); err != nil {
 		listening.Close()
 		return err
 	}
-	if w.next, err = w.proxy.Prepare(cfg, b.given()); err != nil {
+	if w.next, err = w.proxy.Prepare(cfg, a.resources()); err != nil {
 		listening.Close()
-		w.errors.drop(w.out)
+		w.errors.discard(w.out)
 		return err
 	}
-	w.sockets, w.sharing = listening, b.Shared
+	w.sockets, w.sharing = listening, a.Shared
 	return nil
 }
 
-// prepareFirst makes the proxy, which does not serve yet.
-func (w *worker) prepareFirst(cfg *config.Config, b brief, listening proxy.Sockets, counters int) error {
+// prepareFirst makes the proxy, which does not serve before Commit.
+func (w *worker) prepareFirst(cfg *config.Config, a assignment, listening proxy.Sockets, counters int) error {
 	c, err := balance.MapCounters(counters)
 	if err != nil {
 		listening.Close()
 		return err
 	}
-	w.shared = b.Shared
-	w.proxy, err = proxy.New(cfg, listening, proxy.Table{Counters: c, Rows: []int{b.Row}, Given: b.given()}, w.log)
+	w.shared = a.Shared
+	w.proxy, err = proxy.New(cfg, listening, proxy.Options{Counters: c, Rows: []int{a.Row}, Resources: a.resources()}, w.log)
 	if err == nil {
-		w.errors.fresh = w.proxy.ForgetRepeated
+		w.errors.switched = w.proxy.ForgetRepeated
 	}
 	return err
 }
@@ -124,33 +124,33 @@ func (w *worker) Commit() {
 	p := w.proxy
 	if w.next == nil {
 		w.serving = true
-		w.beat = &beat{worker: w.link, loop: p.FirstLoop()}
-		w.beat.timer.Handler = w.beat
+		w.heartbeat = &heartbeat{worker: w.link, loop: p.FirstLoop()}
+		w.heartbeat.timer.Handler = w.heartbeat
 		p.Start()
 		go w.watch()
 		fail(whenServing, w)
 	} else {
-		if w.parting != nil {
-			if !w.parting.decide() {
-				select {} // too late: this process ends, and has a successor
+		if w.shutdown != nil {
+			if !w.shutdown.decide() {
+				select {} // too late: this process is ending, and the master starts another
 			}
-			close(w.parting.back)
-			w.parting = nil
+			close(w.shutdown.back)
+			w.shutdown = nil
 			p.Stay()
 		} else {
 			p.Drop(w.sockets)
 		}
-		w.errors.take(w.out, w.next.Config())
+		w.errors.commit(w.out, w.next.Config())
 		if err := p.Commit(w.next, w.sockets); err != nil {
-			w.log.Error("kroxy-ev: going over to a new configuration", "error", err)
+			w.log.Error("kroxy-ev: switching to a new configuration failed", "error", err)
 		}
 		w.next, w.out, w.sockets, w.shared = nil, nil, nil, w.sharing
 	}
 	every := p.Config().WatchdogTimeout / 4
-	p.FirstLoop().Post(func() { w.beat.start(every) })
+	p.FirstLoop().Post(func() { w.heartbeat.start(every) })
 }
 
-// watch ends the process if its reactor cannot go on.
+// watch ends the process if its reactor fails.
 func (w *worker) watch() {
 	err := <-w.proxy.Failed()
 	w.log.Error("kroxy-ev: the reactor failed", "error", err)
@@ -160,32 +160,32 @@ func (w *worker) watch() {
 // Abort implements supervise.Handler.
 func (w *worker) Abort() {
 	if w.next == nil {
-		return // it never served, and will be told to stop
+		return // this process never served: the master stops it
 	}
 	w.proxy.Discard(w.next)
-	w.errors.drop(w.out)
+	w.errors.discard(w.out)
 	w.sockets.Close()
 	w.next, w.out, w.sockets = nil, nil, nil
 }
 
-// Drain implements supervise.Handler. The master bounds it.
+// Drain implements supervise.Handler. The master enforces the timeout.
 func (w *worker) Drain(time.Duration) {
 	if !w.serving {
 		w.end(ExitOK)
 	}
-	if w.parting != nil {
+	if w.shutdown != nil {
 		return
 	}
-	w.parting = &parting{back: make(chan struct{})}
+	w.shutdown = &shutdown{back: make(chan struct{})}
 	drained := w.proxy.Drain
-	if !w.heir {
+	if !w.successor {
 		drained = func() <-chan struct{} { return w.proxy.Leave(w.shared) }
 	}
-	go w.endAfter(drained(), w.parting)
+	go w.endAfter(drained(), w.shutdown)
 }
 
-// endAfter ends the process when no session is left, unless that is taken back.
-func (w *worker) endAfter(drained <-chan struct{}, p *parting) {
+// endAfter ends the process when no session is left, unless the shutdown is taken back.
+func (w *worker) endAfter(drained <-chan struct{}, p *shutdown) {
 	select {
 	case <-drained:
 		if p.decide() {
@@ -195,14 +195,14 @@ func (w *worker) endAfter(drained <-chan struct{}, p *parting) {
 	}
 }
 
-// parting is a drain of the whole process. Either it ends the process or it is taken back.
-type parting struct {
-	back    chan struct{} // closed: it is taken back
+// shutdown is a drain of the whole process. It ends the process, or is taken back; decide says which.
+type shutdown struct {
+	back    chan struct{} // closed when it is taken back
 	decided atomic.Bool
 }
 
-// decide reports whether the caller is the one to decide.
-func (p *parting) decide() bool { return p.decided.CompareAndSwap(false, true) }
+// decide reports true to the first caller only, who decides.
+func (p *shutdown) decide() bool { return p.decided.CompareAndSwap(false, true) }
 
 // Stop implements supervise.Handler.
 func (w *worker) Stop() {
@@ -223,7 +223,7 @@ func (w *worker) Notice(n supervise.Notice) {
 		}
 		w.errors.reopen()
 	case noticeReplaced:
-		w.heir = true
+		w.successor = true
 	case noticeDebugOn, noticeDebugOff:
 		w.errors.setDebug(n == noticeDebugOn)
 		w.toldDebug = true
@@ -232,14 +232,14 @@ func (w *worker) Notice(n supervise.Notice) {
 
 // Orphaned implements supervise.Handler.
 func (w *worker) Orphaned() {
-	w.log.Error("kroxy-ev: the master is gone, this worker leaves")
+	w.log.Error("kroxy-ev: the master has died, this worker ends")
 	if w.serving {
 		w.proxy.Abort()
 	}
 	w.end(ExitError)
 }
 
-// end writes the logs and ends the process.
+// end flushes the logs and ends the process. It does not return.
 func (w *worker) end(status int) {
 	w.ending.Do(func() {
 		if w.serving {
@@ -248,46 +248,46 @@ func (w *worker) end(status int) {
 		w.errors.close()
 		os.Exit(status)
 	})
-	select {} // another goroutine is about to
+	select {} // another goroutine is about to exit
 }
 
-// moment is when a worker may fail on demand, which it does in tests only: see fail.
-type moment int
+// faultPoint is a point at which tests can have a worker fail: see fail.
+type faultPoint int
 
 const (
-	atStart moment = iota
+	atStart faultPoint = iota
 	whenServing
 )
 
 const (
-	// noticeReplaced tells workers that the sockets are a new master's now.
+	// noticeReplaced tells workers that a new master has the listening sockets.
 	noticeReplaced supervise.Notice = iota + 2
-	// noticeDebugOn and noticeDebugOff tell them whether everything is to be logged.
+	// noticeDebugOn and noticeDebugOff set the log level to debug, and back.
 	noticeDebugOn
 	noticeDebugOff
 )
 
-// beat tells the master that the loop goes round.
-type beat struct {
+// heartbeat tells the master that the loop is alive.
+type heartbeat struct {
 	worker *supervise.Worker
 	loop   *engine.Loop
 	timer  engine.Timer
-	every  int64 // ms; 0 is not at all
+	every  int64 // ms; 0 is never
 }
 
-// start begins to tell so often, on the loop.
-func (b *beat) start(every time.Duration) {
-	b.every = every.Milliseconds()
-	b.Expired(nil)
+// start sets how often the master is told, on the loop.
+func (h *heartbeat) start(every time.Duration) {
+	h.every = every.Milliseconds()
+	h.Expired(nil)
 }
 
 // Expired implements engine.Handler.
-func (b *beat) Expired(*engine.Timer) {
-	b.worker.Beat()
-	if b.every > 0 {
-		b.loop.Arm(&b.timer, b.loop.Now()+b.every)
+func (h *heartbeat) Expired(*engine.Timer) {
+	h.worker.Beat()
+	if h.every > 0 {
+		h.loop.Arm(&h.timer, h.loop.Now()+h.every)
 	}
 }
 
-// Ready implements engine.Handler; a beat has no connection.
-func (b *beat) Ready(*engine.Conn) {}
+// Ready implements engine.Handler; a heartbeat has no connection.
+func (h *heartbeat) Ready(*engine.Conn) {}

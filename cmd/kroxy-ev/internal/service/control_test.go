@@ -23,29 +23,29 @@ func (s *scarce) Accept() (net.Conn, error) {
 	return s.Listener.Accept()
 }
 
-// A desk for which there is no file goes on when there is one again, and ends when it is closed.
-func TestDeskOutlivesScarcity(t *testing.T) {
+// A control socket that has run out of files goes on when there are some again, and ends when it is closed.
+func TestControlOutlivesScarcity(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "desk")
+	path := filepath.Join(t.TempDir(), "control")
 	ln, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{path: "/", abs: "/", listener: &scarce{ln, 2}, orders: make(chan order), closed: make(chan struct{})}
+	ct := &control{path: "/", abs: "/", listener: &scarce{ln, 2}, orders: make(chan order), closed: make(chan struct{})}
 	ended := make(chan struct{})
 	go func() {
-		d.serve()
+		ct.serve()
 		close(ended)
 	}()
-	s := visit(path)
+	s := connect(path)
 	if s == nil {
 		t.Fatal("nobody listens")
 	}
 	defer s.close()
-	if s.listen(); s.err != nil || s.State != deskServes.String() {
+	if s.readGreeting(); s.err != nil || s.State != controlServes.String() {
 		t.Errorf("state %q, error %v", s.State, s.err)
 	}
-	d.close()
+	ct.close()
 	<-ended
 	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("error %v after close", err)

@@ -1,0 +1,203 @@
+package service
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-json"
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
+	"kroxy-ev/config"
+	"kroxy-ev/engine/supervise"
+)
+
+// handover is what a master passes to its successor. The files that come with it are the counters and the listening sockets. The names
+// in JSON stay as they are: the two masters of an upgrade may be of different versions.
+type handover struct {
+	Registry []byte
+	Tickets  proxy.Tickets
+	Ports    []handoverPort `json:"Doors"`
+	// These replace Ports if all sockets are on one port of IPv4: older versions knew nothing else.
+	Port   uint16
+	Shared bool // systemd has opened the sockets
+	Open   int
+}
+
+// handoverPort is a port. The sockets come in the order of the ports.
+type handoverPort struct {
+	Listen  config.Listen
+	Sockets int
+	Shared  bool
+	Systemd bool `json:"Lent"`
+	Open    int
+	File    fileID
+}
+
+// add adds the ports, and returns the files that go with them.
+func (h *handover) add(all ports) (files []int) {
+	if one := all[0]; len(all) == 1 && one.listen.Key() == (config.Listen{Port: one.listen.Port}).Key() {
+		h.Port, h.Shared, h.Open = one.listen.Port, one.shared, one.open
+		return one.sockets
+	}
+	for _, one := range all {
+		h.Ports = append(h.Ports, handoverPort{one.listen, len(one.sockets), one.shared, one.systemd, one.open, one.file})
+		files = append(files, one.sockets...)
+	}
+	return files
+}
+
+// take returns the ports that a predecessor has passed on. It reports whether they use all files, as they have to.
+func (h *handover) take(files []int) (all ports, ok bool) {
+	if h.Ports == nil {
+		h.Ports = []handoverPort{{Listen: config.Listen{Port: h.Port}, Sockets: len(files), Shared: h.Shared, Systemd: h.Shared, Open: h.Open}}
+	}
+	for _, one := range h.Ports {
+		if one.Sockets < 1 || one.Sockets > len(files) {
+			return nil, false
+		}
+		all = append(all, &port{listen: one.Listen, sockets: files[:one.Sockets:one.Sockets], shared: one.Shared, systemd: one.Systemd, open: one.Open, want: one.Open, file: one.File})
+		files = files[one.Sockets:]
+	}
+	return all, len(files) == 0
+}
+
+// IsInit reports whether this is the first process of its PID namespace, as in a container. When it ends, all others there end.
+func IsInit() bool { return os.Getpid() == 1 }
+
+// smallInits are programs that run one other program as the first process of a container, and end with it: inits, and shells of scripts.
+var smallInits = []string{"tini", "docker-init", "dumb-init", "catatonit", "podman-init", "sh", "bash", "dash", "ash", "busybox"}
+
+// startedBy is the process that started this one; 0 if that is outside of this PID namespace. It is read early: later this process may
+// get another parent.
+var startedBy = os.Getppid()
+
+// firstProcess returns the name of the program that the first process of this PID namespace runs; "" if it is unknown.
+func firstProcess() string {
+	if exe, err := os.Readlink("/proc/1/exe"); err == nil { // of a script, this is the shell
+		return filepath.Base(exe)
+	}
+	name, _ := os.ReadFile("/proc/1/comm")
+	return string(bytes.TrimSpace(name))
+}
+
+// mayHandOver returns an error if a master cannot hand over to a successor.
+func mayHandOver() error {
+	const remedy = "start a container of the new version beside this one, then stop this one; for a new configuration a reload is enough"
+	if IsInit() {
+		return errors.New("this master is process 1, and the container ends when it does, so it cannot hand over to another one; " + remedy)
+	}
+	switch name := firstProcess(); {
+	case startedBy == 0:
+		return errors.New("this master was started from outside of its PID namespace, as the main process of a container is, and the container ends when it does, so it cannot hand over to another one; " + remedy)
+	case startedBy == 1 && slices.Contains(smallInits, name):
+		return fmt.Errorf("this master cannot hand over to another one: %s, which started it, ends the container when this master ends; %s", name, remedy)
+	}
+	return nil
+}
+
+// upgrade starts the program's file again as a master that takes everything over. It returns that process's id and its warnings, which
+// are in the log already.
+func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
+	if err := mayHandOver(); err != nil {
+		return 0, nil, err
+	}
+	h := handover{Registry: m.counters.registry.Snapshot(), Tickets: now.Tickets}
+	files := append([]int{m.counters.memory.FD()}, h.add(now.ports)...)
+	body, err := json.Marshal(h)
+	if err != nil {
+		return 0, nil, err
+	}
+	pid, err = m.workers.Upgrade(supervise.Successor{
+		Env: childEnv(true), Body: body, Files: files,
+		Remarks: func(text string) {
+			if text != "" {
+				doubts = strings.Split(text, "\n")
+			}
+		},
+	})
+	if err != nil { // it may have steered clients away from some sockets
+		err = errors.Join(err, now.ports.restore())
+	}
+	return pid, doubts, err
+}
+
+// inherit takes over what a predecessor passes on, and returns its ports. Those that the configuration does not have are closed by commit.
+func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (ports, error) {
+	var passed handover
+	err := json.Unmarshal(h.Body, &passed)
+	var left ports
+	if ok := false; err == nil && len(h.Files) > 1 {
+		if left, ok = passed.take(h.Files[1:]); !ok {
+			left = nil
+		}
+	}
+	if left == nil {
+		closeAll(h.Files)
+		return nil, errors.New("kroxy-ev: this version does not understand what its predecessor passes on; stop the predecessor, then start this version")
+	}
+	if m.counters, err = inheritHostCounters(h.Files[0], passed.Registry); err != nil {
+		left.close()
+		return nil, err
+	}
+	if next.Tickets = passed.Tickets; len(next.Tickets) == 0 {
+		next.Tickets = next.Tickets.Rotated()
+	}
+	if next.ports, err = left.prepare(next.cfg, workerSlots(next.cfg), nil, &m.closed); err != nil {
+		return nil, err
+	}
+	warnUnserved(left, next.ports, "", w)
+	return left, nil
+}
+
+// warnUnserved warns about sockets of systemd that the new configuration does not serve.
+func warnUnserved(before, after ports, prefix string, w *warnings) {
+	for _, one := range before {
+		if one.systemd && !slices.Contains(after, one) {
+			w.add(prefix + unserved(one.listen))
+		}
+	}
+}
+
+// controlWait is how long a master waits for its successor to open its control socket.
+const controlWait = 5 * time.Second
+
+// passControl lets the successor take orders, and returns when it does: whoever gave the order to upgrade may give the next one at once.
+func (m *master) passControl(successor int) {
+	if m.control == nil {
+		return
+	}
+	m.control.become(controlLeaves)
+	for deadline := time.Now().Add(controlWait); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if hasControl(m.control.abs, successor) {
+			break
+		}
+	}
+	m.closeControl()
+}
+
+// hasControl reports whether a process takes orders for this configuration.
+func hasControl(abs string, pid int) bool {
+	all, err := connectAll(controlPrefix(abs)) // no greeting is read: a silent process would delay this
+	found := false
+	for _, s := range all {
+		found = found || s.pid == pid
+		s.close()
+	}
+	return found || err != nil // it is unknown
+}
+
+// passReload passes on a signal to reload that has come meanwhile: the successor may have read the configuration before it changed.
+func (m *master) passReload(successor int) {
+	select {
+	case <-m.signals.reload:
+		_ = unix.Kill(successor, unix.SIGHUP) // fails if it has ended
+	default:
+	}
+}

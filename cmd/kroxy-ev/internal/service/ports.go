@@ -1,0 +1,362 @@
+package service
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
+	"kroxy-ev/config"
+	"kroxy-ev/engine"
+)
+
+// ports are the listening sockets of a process, the master's if there are workers: one port for each config.Listen.Key of its
+// configuration, in the order of the file. A change takes two phases: prepare, then commit or abort.
+type ports []*port
+
+// port is the listening sockets of one key, one for each slot: a worker's or, without workers, a reactor's. A socket stays open when
+// its worker dies, so that the clients in its queue wait for the next worker. It also stays open when there are fewer workers than
+// before: Steer tells the sockets apart by the kernel's numbering, which changes when one is closed.
+type port struct {
+	listen  config.Listen // as it was last applied
+	sockets []int
+	// shared: slots may share a socket, and clients cannot be steered. It is a unix socket, or systemd has opened it.
+	shared  bool
+	systemd bool // systemd has opened the sockets
+	// open is the number of slots that clients are sent to; want is the number from the next steer on.
+	open, want int
+	// file is that of a unix socket which this program has made.
+	file fileID
+}
+
+// closedPorts are the ports that were closed a short time ago. Workers may still accept from their sockets (engine.Listener.Retire), so
+// an address in use may be ours.
+type closedPorts struct{ list []closedPort }
+
+type closedPort struct {
+	listen config.Listen
+	at     time.Time
+}
+
+// retirementTime is longer than any listener takes to retire.
+const retirementTime = 12 * time.Second
+
+// add notes that a port was closed.
+func (c *closedPorts) add(l config.Listen) { c.list = append(c.list, closedPort{l, time.Now()}) }
+
+// overlap reports whether l shares an address with a port that was closed a short time ago.
+func (c *closedPorts) overlap(l config.Listen) bool {
+	c.list = slices.DeleteFunc(c.list, func(old closedPort) bool { return time.Since(old.at) > retirementTime })
+	return slices.ContainsFunc(c.list, func(old closedPort) bool { return overlap(l, old.listen) })
+}
+
+// slots is how many workers or reactors need sockets, and the configuration's key that sets their number.
+type slots struct {
+	n   int
+	key string
+}
+
+// endpoint is where a listener listens, as the engine has it.
+func endpoint(l config.Listen) engine.Endpoint {
+	return engine.Endpoint{
+		Addr: listenAddr(l), IPv6Only: l.IPv6Only, Unix: l.Unix, Mode: l.UnixMode, Backlog: l.Backlog, Keepalive: l.TCPKeepalive,
+	}
+}
+
+// prepare returns the ports that cfg asks for: those of ps that it has too, and new ones. Activated are the sockets that systemd has
+// opened, by key. New slots get no clients before commit; slots that are no longer wanted get no
+// more clients from now on. On an error everything is as before, and the sockets of activated that were not used are closed.
+func (ps ports) prepare(cfg *config.Config, s slots, activated map[string][]int, closed *closedPorts) (ports, error) {
+	var next ports
+	err := ps.checkFree(cfg, activated, closed)
+	if err == nil {
+		for _, l := range proxy.Listeners(cfg) {
+			p := ps.find(l.Key())
+			switch {
+			case p != nil:
+				err = p.resize(cfg, s)
+			case activated[l.Key()] != nil:
+				p, err = systemdPort(cfg, l, activated[l.Key()], s)
+				delete(activated, l.Key())
+			default:
+				p, err = openPort(cfg, l, s)
+				if err == nil && closed.overlap(l) && !p.shared {
+					_ = engine.Unsteer(p.sockets[0]) // the closed ones may have been steered; fails where there is nothing to undo
+				}
+			}
+			if err != nil {
+				break
+			}
+			next = append(next, p)
+		}
+	}
+	if err != nil {
+		for _, sockets := range activated {
+			closeAll(sockets)
+		}
+		return nil, errors.Join(err, next.abort(ps))
+	}
+	return next, nil
+}
+
+// checkFree returns an error if another program listens where cfg asks for a new port. All are checked before the first is opened,
+// which could be in the way of the next.
+func (ps ports) checkFree(cfg *config.Config, activated map[string][]int, closed *closedPorts) error {
+	for _, l := range proxy.Listeners(cfg) {
+		ours := func(other *port) bool { return overlap(l, other.listen) }
+		if activated[l.Key()] != nil || slices.ContainsFunc(ps, ours) || closed.overlap(l) {
+			continue
+		}
+		if err := endpoint(l).CheckFree(); err != nil {
+			return listenProblem(cfg, l, err)
+		}
+	}
+	return nil
+}
+
+// overlap reports whether two listeners share an address.
+func overlap(a, b config.Listen) bool {
+	if a.Unix != "" || b.Unix != "" || a.Port != b.Port {
+		return a.Key() == b.Key()
+	}
+	x, y := listenAddr(a).Addr(), listenAddr(b).Addr()
+	return x == y || x.IsUnspecified() || y.IsUnspecified()
+}
+
+// find returns the port of a key, or nil.
+func (ps ports) find(key string) *port {
+	for _, one := range ps {
+		if one.listen.Key() == key {
+			return one
+		}
+	}
+	return nil
+}
+
+// openPort opens the sockets of l for s.
+func openPort(cfg *config.Config, l config.Listen, s slots) (*port, error) {
+	p := &port{listen: l, shared: l.Unix != "", open: s.n, want: s.n}
+	n := s.n
+	if p.shared {
+		n = 1
+	}
+	var err error
+	if p.sockets, err = openSockets(cfg, l, n); err != nil {
+		return nil, err
+	}
+	if l.Unix != "" {
+		p.file, _ = socketID(l.Unix) // without it the file stays behind
+	}
+	return p, nil
+}
+
+// systemdPort makes a port of sockets that systemd has opened. It owns them, also when it returns an error.
+func systemdPort(cfg *config.Config, l config.Listen, sockets []int, s slots) (*port, error) {
+	p := &port{listen: l, sockets: sockets, shared: true, systemd: true}
+	if err := p.resize(cfg, s); err != nil {
+		closeAll(sockets)
+		return nil, err
+	}
+	return p, nil
+}
+
+// resize makes sure that there are sockets for s, and stops clients from reaching slots beyond it.
+func (p *port) resize(cfg *config.Config, s slots) error {
+	if p.shared {
+		if p.systemd {
+			return checkSystemd(cfg, p.listen, p.sockets, s)
+		}
+		return nil
+	}
+	if s.n == p.open {
+		p.want = s.n
+		return nil
+	}
+	if err := engine.Steer(p.sockets[0], min(s.n, p.open)); err != nil {
+		return err
+	}
+	p.want = s.n
+	if missing := s.n - len(p.sockets); missing > 0 {
+		more, err := openSockets(cfg, p.listen, missing)
+		if err != nil {
+			return errors.Join(err, p.restore())
+		}
+		p.sockets = append(p.sockets, more...)
+	}
+	return nil
+}
+
+// restore sends clients to the same slots as before resize, which may have been called by a successor.
+func (p *port) restore() error {
+	p.want = p.open
+	if p.shared {
+		return nil
+	}
+	return engine.Steer(p.sockets[0], p.open)
+}
+
+// restore undoes resize for all ports.
+func (ps ports) restore() error {
+	var errs []error
+	for _, one := range ps {
+		errs = append(errs, one.restore())
+	}
+	return errors.Join(errs...)
+}
+
+// abort undoes the prepare that made ps of before.
+func (ps ports) abort(before ports) error {
+	var errs []error
+	for _, one := range ps {
+		switch {
+		case !slices.Contains(before, one):
+			one.remove()
+		case one.want != one.open:
+			errs = append(errs, one.restore())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// commit completes the prepare that made ps of before for cfg, once all workers or reactors use cfg: clients are sent to the slots in
+// use, sockets get the options of cfg, and ports that cfg does not have are closed.
+func (ps ports) commit(cfg *config.Config, before ports, closed *closedPorts, log *slog.Logger) error {
+	for _, one := range before {
+		if !slices.Contains(ps, one) {
+			closed.add(one.listen)
+			one.remove()
+		}
+	}
+	var errs []error
+	for _, l := range proxy.Listeners(cfg) {
+		one := ps.find(l.Key())
+		errs = append(errs, one.steer())
+		if err := one.update(l); err != nil {
+			log.Warn("kroxy-ev: a listener keeps its old options", "listen", listenName(l), "error", err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// steer sends clients to the slots that are wanted.
+func (p *port) steer() error {
+	if p.shared || p.want == p.open {
+		return nil
+	}
+	err := engine.Steer(p.sockets[0], p.want)
+	if err == nil {
+		p.open = p.want
+	}
+	return err
+}
+
+// update gives the sockets l's options.
+func (p *port) update(l config.Listen) error {
+	var errs []error
+	if l.IPv6Only != p.listen.IPv6Only {
+		errs = append(errs, errors.New("ipv6_only cannot change while the port is open; restart kroxy-ev"))
+	}
+	old := endpoint(p.listen)
+	l.IPv6Only = p.listen.IPv6Only
+	p.listen = l
+	if endpoint(l) == old {
+		return errors.Join(errs...)
+	}
+	for _, fd := range p.sockets {
+		if p.systemd {
+			errs = append(errs, endpoint(l).Adopt(fd))
+		} else {
+			errs = append(errs, endpoint(l).Change(fd))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// copies returns the ports as they are now; later changes do not show in them. The sockets are the same.
+func (ps ports) copies() []port {
+	all := make([]port, len(ps))
+	for i, one := range ps {
+		all[i] = *one
+		all[i].sockets = slices.Clone(one.sockets)
+	}
+	return all
+}
+
+// of returns the socket of a slot.
+func (p *port) of(slot int) int { return p.sockets[slot%len(p.sockets)] }
+
+// duplicates duplicates the sockets of n slots, for the ports that are not among before.
+func (ps ports) duplicates(n int, before ports) (proxy.Sockets, error) {
+	all := make(proxy.Sockets)
+	for _, one := range ps {
+		if slices.Contains(before, one) {
+			continue
+		}
+		key := one.listen.Key()
+		for slot := range n {
+			fd, err := unix.FcntlInt(uintptr(one.of(slot)), unix.F_DUPFD_CLOEXEC, 3)
+			if err != nil {
+				all.Close()
+				return nil, os.NewSyscallError("fcntl", err)
+			}
+			all[key] = append(all[key], fd)
+		}
+	}
+	return all, nil
+}
+
+// shared returns the keys of the ports whose sockets slots may share.
+func (ps ports) shared() proxy.Keys {
+	all := make(proxy.Keys)
+	for _, one := range ps {
+		if one.shared {
+			all[one.listen.Key()] = true
+		}
+	}
+	return all
+}
+
+// close closes the sockets in this process only.
+func (ps ports) close() {
+	for _, one := range ps {
+		one.close()
+	}
+}
+
+// remove closes the sockets, and removes the files of unix sockets.
+func (ps ports) remove() {
+	for _, one := range ps {
+		one.remove()
+	}
+}
+
+func (p *port) close() {
+	closeAll(p.sockets)
+	p.sockets = nil
+}
+
+// remove closes the sockets. Before, it removes the file of a unix socket, if that file is still this socket's.
+func (p *port) remove() {
+	if p.file != (fileID{}) {
+		if now, err := socketID(p.listen.Unix); err == nil && now == p.file {
+			_ = os.Remove(p.listen.Unix) // an error changes nothing: the next start removes it
+		}
+		p.file = fileID{}
+	}
+	p.close()
+}
+
+// socketID identifies the socket at a path.
+func socketID(path string) (fileID, error) {
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		err = fs.ErrInvalid
+	}
+	return fileID{st.Dev, st.Ino}, err
+}

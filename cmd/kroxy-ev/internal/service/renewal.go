@@ -1,0 +1,150 @@
+package service
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"kroxy-ev/config"
+)
+
+// renewalInterval is the time between two looks at the files.
+const renewalInterval = time.Second
+
+// renewal says when TLS has to be set up again although the configuration is the same: its PEM files have changed, or a new key for
+// session tickets is due. With its zero value, and with a configuration without TLS, nothing is ever due.
+type renewal struct {
+	ticker *time.Ticker
+	files  map[string]stamp // as they are in use
+	last   map[string]stamp // at the last look
+	made   time.Time        // when the newest key was made
+	rotate time.Time        // when the next is due; zero is never
+	expiry expiry
+}
+
+// stamp tells one version of a file from another.
+type stamp struct {
+	changed time.Time
+	size    int64
+	inode   uint64
+}
+
+// watch watches the files of cfg, which was just read, from now on. Keys keep their age, and are new if there were none.
+func (r *renewal) watch(cfg *config.Config) {
+	r.stop()
+	files := cfg.Files()
+	if len(files) == 0 && !speaksTLS(cfg) {
+		*r = renewal{made: r.made}
+		return
+	}
+	r.ticker = time.NewTicker(renewalInterval)
+	r.expiry = newExpiry(cfg, time.Now())
+	r.files = stamps(slices.Collect(maps.Keys(files)))
+	r.last = r.files
+	for path, content := range files {
+		if now, err := readRegular(path); err != nil || !bytes.Equal(now, content) {
+			r.files = nil // it has changed since cfg was read
+			break
+		}
+	}
+	if r.made.IsZero() {
+		r.made = time.Now()
+	}
+	r.plan(cfg)
+}
+
+// rotated notes that there is a new key.
+func (r *renewal) rotated(cfg *config.Config) {
+	r.made = time.Now()
+	r.plan(cfg)
+}
+
+// plan sets when the next key is due.
+func (r *renewal) plan(cfg *config.Config) {
+	r.rotate = time.Time{}
+	for _, s := range cfg.Servers {
+		if !s.TLS.Enabled || s.TLS.TicketRotation == 0 {
+			continue
+		}
+		if due := r.made.Add(s.TLS.TicketRotation); r.rotate.IsZero() || due.Before(r.rotate) {
+			r.rotate = due
+		}
+	}
+}
+
+// speaksTLS reports whether any server has TLS.
+func speaksTLS(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Servers, func(s *config.Server) bool { return s.TLS.Enabled })
+}
+
+// readRegular reads a regular file, and nothing else: opening a pipe would wait for a writer.
+func readRegular(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, os.ErrInvalid)
+	}
+	return io.ReadAll(f)
+}
+
+func (r *renewal) stop() {
+	if r.ticker != nil {
+		r.ticker.Stop()
+	}
+}
+
+// tick ticks when it is time to look; nil is never.
+func (r *renewal) tick() <-chan time.Time {
+	if r.ticker == nil {
+		return nil
+	}
+	return r.ticker.C
+}
+
+// remind logs the warnings about certificates that are due now.
+func (r *renewal) remind(log *slog.Logger) {
+	for _, p := range r.expiry.warnings(time.Now()) {
+		log.Warn("kroxy-ev: " + p.String())
+	}
+}
+
+// due reports whether files have changed, or a new key is due. A change is reported once, when the files have not changed any more since
+// the last look: a certificate and its key are seldom replaced at the same moment. A key is reported again after a minute if there is
+// still none.
+func (r *renewal) due() (files, keys bool) {
+	now := stamps(slices.Collect(maps.Keys(r.last)))
+	files = !maps.Equal(now, r.files) && maps.Equal(now, r.last)
+	r.last = now
+	if files {
+		r.files = now
+	}
+	if keys = !r.rotate.IsZero() && time.Now().After(r.rotate); keys {
+		r.rotate = time.Now().Add(time.Minute)
+	}
+	return files, keys
+}
+
+// stamps returns the stamps of files. A file that cannot be read has the zero stamp.
+func stamps(paths []string) map[string]stamp {
+	list := make(map[string]stamp, len(paths))
+	for _, path := range paths {
+		var s stamp
+		if info, err := os.Stat(path); err == nil {
+			s.changed, s.size = info.ModTime(), info.Size()
+			if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+				s.inode = sys.Ino
+			}
+		}
+		list[path] = s
+	}
+	return list
+}
