@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// change is a plan on trial. The processes of its slots prepare it, and a slot's new process begins with it; when all
-// have, it is the current one and they are told to follow it.
+// change is a plan on trial. The processes of its slots prepare it, and a new process of a slot begins with it. When all have prepared it,
+// it becomes the current plan and they are told to follow it.
 type change struct {
 	plan      Plan
 	number    uint32
 	first     bool        // there is no plan to go back to
-	committed bool        // it is the current plan, and some process has yet to say that it follows it
-	losses    map[int]int // processes by slot that ended during the trial
+	committed bool        // it is the current plan, and some process has not yet said that it follows it
+	losses    map[int]int // by slot: processes that ended during the trial
 	timer     *time.Timer
 	outcome   chan error // one slot
 }
@@ -56,7 +56,7 @@ func (m *Master) Apply(plan Plan) error {
 	}
 }
 
-// take waits for the seat. Without an error it is the caller's to release.
+// take waits until no other Apply or Upgrade is at work. If it returns no error the caller has to call release.
 func (m *Master) take() error {
 	select {
 	case m.seat <- struct{}{}:
@@ -104,8 +104,8 @@ func (m *Master) begin(c *change) {
 		case p == nil && s.retry == nil:
 			m.fill(s)
 		}
-		// What is starting is asked when it has come so far. What is being stopped, or waits for its next process, has
-		// that one begin with the plan.
+		// A process that is starting is asked later, when it serves. Where one is being stopped, or the slot waits for its next
+		// process, that begins with the plan.
 	}
 	m.settle()
 }
@@ -126,10 +126,10 @@ func (m *Master) prepare(p *process, plan Plan, number uint32) {
 	m.refused(p, err)
 }
 
-// answer follows what a process says.
+// answer handles a message from a process.
 func (m *Master) answer(p *process, msg message) {
 	if p.state == Gone || msg.id != p.sent {
-		return // it answers to what was taken back
+		return // it answers a plan that was taken back
 	}
 	switch msg.kind {
 	case kindPrepared:
@@ -147,7 +147,7 @@ func (m *Master) answer(p *process, msg message) {
 	m.settle()
 }
 
-// refused follows the failure of a process to prepare what it was last sent, or to be sent it.
+// refused handles a process that could not prepare its plan, or could not be sent it.
 func (m *Master) refused(p *process, err error) {
 	if c := m.change; c != nil && p.sent == c.number && !c.committed {
 		m.fail(fmt.Errorf("supervise: worker %d: %w", p.slot.n, err))
@@ -164,7 +164,7 @@ func (m *Master) commit(p *process) {
 	m.tell(p, message{kind: kindCommit, id: p.sent})
 }
 
-// serving follows a process that follows the plan it was sent.
+// serving handles a process that has said that it follows the plan it was sent.
 func (m *Master) serving(p *process) {
 	if !p.committed {
 		return
@@ -183,7 +183,7 @@ func (m *Master) serving(p *process) {
 	}
 }
 
-// settle goes on with what all that was waited for may have happened for.
+// settle takes the next step if everything that it waits for has happened: end the master, adopt the plan on trial, or conclude it.
 func (m *Master) settle() {
 	c := m.change
 	switch {
@@ -197,7 +197,7 @@ func (m *Master) settle() {
 	}
 }
 
-// agreed is whether every slot has prepared the plan on trial that has to, and at least one.
+// agreed reports whether every slot that has to, and at least one, has prepared the plan on trial.
 func (m *Master) agreed() bool {
 	c := m.change
 	some := false
@@ -207,7 +207,7 @@ func (m *Master) agreed() bool {
 		case p != nil && p.sent == c.number && p.ready && !p.halted:
 			some = true
 		case p == nil && s.n < m.plan.Workers && c.losses[s.n] == 0:
-			// It was dying in a loop before.
+			// Its processes kept dying before the trial began.
 		default:
 			return false
 		}
@@ -241,7 +241,7 @@ func (m *Master) adopt() {
 	m.settle()
 }
 
-// followed is whether all processes that prepared the plan follow it.
+// followed reports whether all processes that have prepared the plan follow it.
 func (m *Master) followed() bool {
 	for _, p := range m.processes() {
 		if p.slot.n < m.plan.Workers && p.sent == m.change.number && p.follows != p.sent {
@@ -251,19 +251,19 @@ func (m *Master) followed() bool {
 	return true
 }
 
-// mourn follows the end of a process during the trial of a plan.
-func (m *Master) mourn(s *slot) {
+// lost handles the loss of a process during the trial of a plan: the second in one slot fails the plan.
+func (m *Master) lost(s *slot) {
 	c := m.change
 	c.losses[s.n]++
 	switch {
 	case c.first:
 		m.fail(fmt.Errorf("supervise: worker %d %s", s.n, s.last))
 	case !c.committed && c.losses[s.n] > 1:
-		m.fail(fmt.Errorf("supervise: worker %d and its successor were lost to the plan: the latter %s", s.n, s.last))
+		m.fail(fmt.Errorf("supervise: worker %d and its successor died while they prepared the plan: the latter %s", s.n, s.last))
 	}
 }
 
-// overdue ends the patience with those who have not answered.
+// overdue ends the trial when processes have not answered in time.
 func (m *Master) overdue() {
 	var silent []string
 	for _, s := range m.slots[:m.change.plan.Workers] {
@@ -289,7 +289,7 @@ func (m *Master) overdue() {
 	m.settle()
 }
 
-// fail ends the trial of a plan: it was not, or not by all. Its processes go back to the current one, or leave.
+// fail ends the trial of a plan that not all can follow. The processes go back to the current plan, or leave.
 func (m *Master) fail(err error) {
 	c := m.change
 	if c == nil {

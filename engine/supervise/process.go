@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slot is a worker's place, which one process after the other takes.
+// slot is a numbered position of a worker. Processes fill it one after the other.
 type slot struct {
 	n       int
 	process *process    // nil if there is none
@@ -19,7 +19,7 @@ type slot struct {
 	last    string // why there is no process
 }
 
-// rest makes the slot wait for nothing.
+// rest stops the slot's timer.
 func (s *slot) rest() {
 	if s.retry != nil {
 		s.retry.Stop()
@@ -35,22 +35,22 @@ type process struct {
 	channel *channel
 	state   State
 
-	sent      uint32 // the plan that it was last told to prepare
-	ready     bool   // it has prepared that
+	sent      uint32 // the number of the plan that it was last told to prepare
+	ready     bool   // it has prepared that plan
 	committed bool   // and was told to follow it
-	follows   uint32 // the plan that it last said it follows
+	follows   uint32 // the number of the plan that it said last it follows
 
-	asked  bool        // to leave
-	halted bool        // at once
-	timer  *time.Timer // of what its end is helped by
-	doom   string      // why it was killed, "" if it was not
+	asked      bool        // to leave
+	halted     bool        // to leave at once
+	timer      *time.Timer // of after
+	killReason string      // "" if it was not killed
 
 	since  time.Time // when it began to serve
 	waited time.Duration
 	pulse  pulse
 }
 
-// processes returns those there are.
+// processes returns the processes of all slots.
 func (m *Master) processes() []*process {
 	var all []*process
 	for _, s := range m.slots {
@@ -61,12 +61,12 @@ func (m *Master) processes() []*process {
 	return all
 }
 
-// wanted is whether a slot is to have a process.
+// wanted reports whether a slot needs a process.
 func (m *Master) wanted(s *slot) bool {
 	return !m.stopping && (s.n < m.plan.Workers || m.change != nil && s.n < m.change.plan.Workers)
 }
 
-// fill starts a process in an empty slot, with the plan that is being tried if there is one.
+// fill starts a process in an empty slot, with the plan on trial if there is one.
 func (m *Master) fill(s *slot) {
 	s.rest()
 	proc, ch, err := m.startWorker(s.n)
@@ -88,13 +88,13 @@ func (m *Master) fill(s *slot) {
 	}
 }
 
-// hear passes on what a process says, until its channel ends.
+// hear passes on the messages of a process, until its channel ends.
 func (m *Master) hear(p *process, heard chan struct{}) {
 	defer close(heard)
 	for {
 		msg, err := p.channel.receive()
 		if err != nil {
-			m.post(func() { m.deaf(p) })
+			m.post(func() { m.channelClosed(p) })
 			return
 		}
 		closeAll(msg.files) // no message of a worker has any
@@ -102,7 +102,7 @@ func (m *Master) hear(p *process, heard chan struct{}) {
 	}
 }
 
-// await reports the end of a process, after the last that it said.
+// await reports the end of a process, after its last message.
 func (m *Master) await(p *process, heard chan struct{}) {
 	state, err := await(p.proc)
 	p.channel.giveUp(time.Now().Add(time.Second))
@@ -110,19 +110,19 @@ func (m *Master) await(p *process, heard chan struct{}) {
 	m.post(func() { m.gone(p, state, err) })
 }
 
-// deaf helps a process to its end that has closed its channel: it can be told nothing any more.
-func (m *Master) deaf(p *process) {
+// channelClosed kills a process that has closed its channel and does not end by itself soon: it can be told nothing any more.
+func (m *Master) channelClosed(p *process) {
 	if p.state != Gone {
 		m.after(p, m.o.StopGrace, func() { m.kill(p, "it closed its control channel") })
 	}
 }
 
-// gone follows the end of a process.
+// gone handles the end of a process.
 func (m *Master) gone(p *process, state *os.ProcessState, err error) {
 	s := p.slot
 	reason := ending(state, err)
-	if p.doom != "" {
-		reason = p.doom + " (" + reason + ")"
+	if p.killReason != "" {
+		reason = p.killReason + " (" + reason + ")"
 	}
 	var served time.Duration
 	if !p.since.IsZero() {
@@ -139,13 +139,13 @@ func (m *Master) gone(p *process, state *os.ProcessState, err error) {
 	m.settle()
 }
 
-// vacant decides what follows in a slot that has no process any more, or could not be given one, which is what. Tried says that a plan
-// on trial was involved, orderly that it left as it was told, served for how long it was of use. A successor is started
-// by a timer, hence after this returns.
+// vacant decides what happens to a slot whose process has ended or could not be started; what says which. Tried: a plan on trial was
+// involved. Orderly: the process left as it was told to. Served is how long it served. A successor is started by a timer, hence after
+// vacant returns.
 func (m *Master) vacant(s *slot, what, reason string, tried, orderly bool, served time.Duration, who ...any) {
 	s.last = what + ": " + reason
 	if tried {
-		m.mourn(s)
+		m.lost(s)
 	}
 	log := m.log.With("slot", s.n).With(who...)
 	var pause time.Duration
@@ -196,7 +196,7 @@ func ending(state *os.ProcessState, err error) string {
 	return state.String()
 }
 
-// tell sends a message, and kills a process that cannot be told.
+// tell sends a message, and kills a process that does not take it.
 func (m *Master) tell(p *process, msg message) {
 	if err := p.channel.send(msg); err != nil && !hungUp(err) {
 		if errors.Is(err, unix.EAGAIN) {
@@ -208,10 +208,10 @@ func (m *Master) tell(p *process, msg message) {
 
 var errNotReading = errors.New("it does not read its control channel")
 
-// hungUp is whether the other end of a channel was closed, which hear learns as well.
+// hungUp reports whether the other end of a channel was closed, which hear finds out too.
 func hungUp(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
 
-// drain tells a process to leave in its own time, if it has begun to serve at all.
+// drain tells a process to finish its sessions and leave; it kills one that does not serve yet.
 func (m *Master) drain(p *process, timeout time.Duration) {
 	p.asked = true
 	if p.state == Starting {
@@ -229,7 +229,7 @@ func (m *Master) drain(p *process, timeout time.Duration) {
 	m.tell(p, message{kind: kindDrain, value: int64(timeout)})
 }
 
-// halt tells a process to leave at once, and sees to it that it does.
+// halt tells a process to leave at once, and kills it if it does not.
 func (m *Master) halt(p *process) {
 	p.asked = true
 	if p.state == Starting {
@@ -241,15 +241,15 @@ func (m *Master) halt(p *process) {
 	m.tell(p, message{kind: kindStop})
 }
 
-// kill ends a process; why is what is said of it.
+// kill kills a process; why is for the log.
 func (m *Master) kill(p *process, why string) {
-	if p.doom == "" {
-		p.doom = why
+	if p.killReason == "" {
+		p.killReason = why
 	}
 	_ = p.proc.Kill() // fails if it has ended, which is reported soon
 }
 
-// after does f later, unless the process has ended then or something else was put in its place.
+// after calls f later, unless the process has ended by then, or after or still was called again.
 func (m *Master) after(p *process, d time.Duration, f func()) {
 	m.still(p)
 	var t *time.Timer
@@ -263,7 +263,7 @@ func (m *Master) after(p *process, d time.Duration, f func()) {
 	p.timer = t
 }
 
-// still takes back what after was to do.
+// still cancels after.
 func (m *Master) still(p *process) {
 	if p.timer != nil {
 		p.timer.Stop()

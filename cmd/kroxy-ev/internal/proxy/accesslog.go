@@ -6,7 +6,7 @@ import (
 	"kroxy-ev/engine/accesslog"
 )
 
-// sharedLog is an access log, which is open for as long as a snapshot has it, or clients whose server is gone.
+// sharedLog is an access log. It stays open while a snapshot holds it, or a listener whose server is gone.
 type sharedLog struct {
 	*accesslog.Log
 	proxy *Proxy
@@ -30,7 +30,7 @@ func (l *sharedLog) release() {
 	}
 }
 
-// releaseBeside is release for a loop, which does not wait for a disk.
+// releaseBeside is release for a loop, which must not wait for a disk.
 func (l *sharedLog) releaseBeside() {
 	if l.users.Add(-1) == 0 {
 		l.proxy.closing.Go(l.close)

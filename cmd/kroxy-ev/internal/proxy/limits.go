@@ -14,7 +14,7 @@ import (
 	"kroxy-ev/engine"
 )
 
-// budget is how the process's open files are shared out. A connection is two: the client's and the host's; so is a pipe.
+// budget is how the process's open files are divided. A connection takes two, the client's and the host's; so does a pipe.
 type budget struct {
 	connections int // client connections at once
 	pipes       int // a reactor
@@ -24,7 +24,7 @@ type budget struct {
 }
 
 const (
-	// ownFiles is left for logs, name lookups, and what else there is once.
+	// ownFiles is reserved for logs, name lookups, and all else that the process has once.
 	ownFiles = 64
 	// maxPipes is how many pipes a reactor may have however many files there are. Each is a bulk flow whose sink is
 	// slower than its source; more of them than this are copied.
@@ -35,7 +35,7 @@ const (
 	// autoIdle is how many idle connections to hosts a reactor may always keep where the configuration leaves their number open. They may
 	// be more while fewer clients are there than may be (the share of upstream.NewGroups): these have set files aside already.
 	autoIdle = 64
-	// mostFiles is how many open files are made use of.
+	// mostFiles is the most open files that are used.
 	mostFiles = 1 << 24
 )
 
@@ -48,8 +48,8 @@ func openFiles() int {
 	return int(min(r.Cur, mostFiles))
 }
 
-// fileBudget shares files out in a process of so many reactors with so many listeners each. With max > 0 there are no more client
-// connections than that; keep is how many idle connections to hosts the configuration allows a reactor.
+// fileBudget divides files in a process of so many reactors with so many listeners each. Max > 0 bounds client connections; keep is how
+// many idle connections to hosts the configuration allows a reactor.
 func fileBudget(files, reactors, listeners, max, keep int) budget {
 	own := 3 + 2*listeners // sockets of listeners are open once more in a process without workers
 	free := clamp(files-min(ownFiles, files/4)-own*reactors, 0, 0)
@@ -105,14 +105,14 @@ func clamp(n, lo, hi int) int {
 	return max(n, lo)
 }
 
-// pauseLog says that accepting had to stop, without saying it a thousand times.
+// pauseLog logs that accepting pauses, at most once in quietPauses.
 type pauseLog struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
 	limit int
 	last  time.Time
-	since int // pauses not spoken of
+	since int // pauses since the last line
 }
 
 // setLimit says what the limit on connections is now.
@@ -122,7 +122,7 @@ func (p *pauseLog) setLimit(n int) {
 	p.mu.Unlock()
 }
 
-// quietPauses is how long one line about pauses has to do.
+// quietPauses is the least time between two lines about pauses.
 const quietPauses = time.Minute
 
 // report is called for each pause, from any loop.

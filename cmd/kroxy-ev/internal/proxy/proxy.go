@@ -1,8 +1,8 @@
-// Package proxy is what serves in one process: it makes a Snapshot of a configuration, with its groups of hosts, routes, policies,
-// certificates and access logs, and runs the reactors that serve by it, each with its listeners. It divides the process's open files.
+// Package proxy serves in one process. It turns a configuration into a Snapshot, with its groups of hosts, routes, policies,
+// certificates and access logs, and runs the reactors that serve by it, each with its listeners. It divides the open files among them.
 //
-// It does not know why it starts, reloads or ends: that is the business of package service, which gives it listening sockets, the
-// table in which it counts, and the keys of session tickets. It opens no port, catches no signal and reads no configuration by itself.
+// It does not decide when to start, reload or stop, and it opens no port and catches no signal: package service does, which gives it
+// listening sockets, counters, the ids of hosts and the keys of session tickets.
 package proxy
 
 import (
@@ -28,9 +28,9 @@ import (
 // called from one goroutine, but for those that say otherwise.
 type Proxy struct {
 	log      *slog.Logger
-	limited  *loglimit.Handler // before log
-	traffic  *slog.Logger      // by which lines go that traffic can repeat
-	loops    int               // how many reactors there are
+	limited  *loglimit.Handler // in front of log
+	traffic  *slog.Logger      // for lines that traffic can repeat; goes to limited
+	loops    int               // the number of reactors
 	counters *balance.Counters
 	resolver *resolve.Resolver
 	self     *upstream.Self
@@ -38,11 +38,11 @@ type Proxy struct {
 	limit    *engine.Limit
 	paused   pauseLog
 	reactors []*reactor
-	places   map[string][]netip.AddrPort // where it listens, by the keys of listeners
+	places   map[string][]netip.AddrPort // the addresses that it listens on, by the keys of listeners
 	now      *Snapshot                   // nil before the first is committed
-	closing  sync.WaitGroup              // of logs, beside the loops
+	closing  sync.WaitGroup              // logs that are being closed, beside the loops
 	running  sync.WaitGroup
-	failed   chan error // the first reason why a reactor stopped by itself
+	failed   chan error // the first error of a reactor
 }
 
 // Options are what a proxy needs besides a configuration and its sockets.
@@ -58,9 +58,8 @@ type Resources struct {
 	Tickets Tickets
 }
 
-// New makes everything that cfg asks for, with a reactor for each row in o. It owns the listening sockets from now on, also when
-// an error is returned; nothing is accepted before Start. On an error nothing is left open. Events people should
-// know of go to log.
+// New makes everything that cfg asks for, with a reactor for each row in o. It owns the listening sockets, also when it returns an error.
+// Nothing is accepted before Start. On an error nothing stays open.
 func New(cfg *config.Config, opened Sockets, o Options, log *slog.Logger) (*Proxy, error) {
 	p := &Proxy{log: log, loops: len(o.Rows), counters: o.Counters, places: make(map[string][]netip.AddrPort), failed: make(chan error, 1)}
 	p.self = upstream.NewSelf()
@@ -100,7 +99,7 @@ func (p *Proxy) open(cfg *config.Config, opened Sockets, o Options) error {
 	return nil
 }
 
-// Failed gives the first reason why a reactor stopped by itself.
+// Failed yields the first error of a reactor that cannot go on.
 func (p *Proxy) Failed() <-chan error { return p.failed }
 
 // Config is what the snapshot was made of.
@@ -118,10 +117,10 @@ func (p *Proxy) Reactors() int { return p.loops }
 // FirstLoop is the loop of the first reactor; a worker has no other.
 func (p *Proxy) FirstLoop() *engine.Loop { return p.reactors[0].loop }
 
-// ForgetRepeated has lines that traffic repeats written again, as in a new log.
+// ForgetRepeated makes lines that traffic repeats be written again, since the log is a new one.
 func (p *Proxy) ForgetRepeated() { p.limited.Forget() }
 
-// resolveTimeout is how long a lookup may take: as long as anybody would wait for it.
+// resolveTimeout is how long a lookup may take: the longest timeout of all groups.
 func resolveTimeout(cfg *config.Config) time.Duration {
 	var longest time.Duration
 	for _, use := range usedGroups(cfg) {
@@ -133,8 +132,7 @@ func resolveTimeout(cfg *config.Config) time.Duration {
 	return longest
 }
 
-// listensOn has connections to what s listens on refused from now on: they would come back. Opened are its sockets, as far as they are
-// new.
+// listensOn refuses connections from now on to addresses that s listens on, since they would come back. Opened are its new sockets.
 func (p *Proxy) listensOn(s *Snapshot, opened Sockets) error {
 	for key, list := range opened {
 		addrs, err := engine.ListensOn(list[0])
@@ -166,7 +164,7 @@ func (p *Proxy) listensOn(s *Snapshot, opened Sockets) error {
 	return nil
 }
 
-// Drop closes the sockets of keys that are listened on already.
+// Drop closes the sockets of keys that the proxy listens on already.
 func (p *Proxy) Drop(opened Sockets) {
 	for key, list := range opened {
 		if p.now.keys[key] {
@@ -178,16 +176,16 @@ func (p *Proxy) Drop(opened Sockets) {
 	}
 }
 
-// makeRoom has Go run the signers, as many as there are loops, beside these, if s has any. With fewer processors of Go's a
-// loop that comes back from the kernel would wait until a signature is made.
+// makeRoom raises GOMAXPROCS if s has signers, of which there are as many as loops. With fewer processors, a loop that comes back from
+// the kernel would wait until a signature is made.
 func (p *Proxy) makeRoom(s *tlsconn.Server) {
 	if n := 2 * p.loops; s != nil && s.Signs() && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
 }
 
-// Commit has every reactor go over to s between two of its events, and to the listening sockets that are opened, which are owned from
-// now on. It returns once all have.
+// Commit makes every reactor switch to s between two of its events, with the new listening sockets, which it owns. It returns once all
+// have.
 func (p *Proxy) Commit(s *Snapshot, opened Sockets) error {
 	old := p.now
 	p.now = s
@@ -216,7 +214,7 @@ func (p *Proxy) resolveChanged(name string, err error) {
 	p.log.Info("resolve: a host's name can be resolved again", "name", name)
 }
 
-// Start has every reactor serve.
+// Start starts every reactor.
 func (p *Proxy) Start() {
 	p.now.enforce()
 	for _, r := range p.reactors {
@@ -231,13 +229,13 @@ func (p *Proxy) Start() {
 	}
 }
 
-// Drain has clients told that no more is answered, stops accepting at once and returns a channel that is closed when no session is left.
+// Drain stops accepting at once, tells clients that their connections close, and returns a channel that is closed when no session is left.
 func (p *Proxy) Drain() <-chan struct{} {
 	return p.whenDrained((*reactor).drain)
 }
 
-// Leave is Drain for sockets that others will not serve, as they do those of the keys in shared: it goes on accepting until nobody is
-// on the way to them any more.
+// Leave is Drain that refuses nobody: it goes on accepting until every handshake that has begun is over. The sockets of the keys in
+// shared, which others accept from too, it closes at once.
 func (p *Proxy) Leave(shared Keys) <-chan struct{} {
 	return p.whenDrained(func(r *reactor, drained func()) { r.leave(shared, drained) })
 }
@@ -248,7 +246,7 @@ func (p *Proxy) whenDrained(begin func(r *reactor, drained func())) <-chan struc
 	var left atomic.Int32
 	left.Store(int32(len(p.reactors)))
 	for _, r := range p.reactors {
-		r.farewell()
+		r.announceClose()
 		r.loop.Post(func() {
 			begin(r, func() {
 				if left.Add(-1) == 0 {
@@ -260,14 +258,14 @@ func (p *Proxy) whenDrained(begin func(r *reactor, drained func())) <-chan struc
 	return done
 }
 
-// Stay takes a drain back, as far as it has not ended; accepting begins with the next Commit.
+// Stay takes a drain back that has not ended; accepting begins again with the next Commit.
 func (p *Proxy) Stay() {
 	for _, r := range p.reactors {
 		r.loop.Post(r.stay)
 	}
 }
 
-// Abort stops accepting and ends every session, at once. A drain that was begun ends with that.
+// Abort stops accepting and ends every session, at once, which also ends a drain.
 func (p *Proxy) Abort() {
 	for _, r := range p.reactors {
 		r.loop.Post(r.abort)
@@ -283,7 +281,7 @@ func (p *Proxy) Active() int64 {
 	return n
 }
 
-// Reopen opens the access logs anew, after logrotate(8) has moved them away.
+// Reopen reopens the access logs, after logrotate(8) has moved them away.
 func (p *Proxy) Reopen() {
 	for _, log := range p.now.logs {
 		if err := log.Reopen(); err != nil {

@@ -11,7 +11,7 @@ import (
 	"kroxy-ev/streamcodec"
 )
 
-// reactor is one loop and what serves on it: a codec's server for each mode, and the places where clients come in.
+// reactor is one loop and what serves on it: the server of each codec, and the listeners.
 type reactor struct {
 	loop      *engine.Loop
 	tls       *tlsconn.Handshaker
@@ -19,31 +19,31 @@ type reactor struct {
 	http      *httpcodec.Server
 	stream    *streamcodec.Server
 	accepting accepting
-	places    map[string]*place   // by config.Listen.Key
-	former    map[*place]struct{} // that have clients, and no socket or server any more
-	leaving   *int                // of the loop: how many listeners are still to come to their end, if it leaves
+	listeners map[string]*listener   // by config.Listen.Key
+	orphans   map[*listener]struct{} // listeners that still have clients, and no socket any more
+	leaving   *int                   // how many listeners have not retired yet; nil unless it leaves. Belongs to the loop
 }
 
-// accepting is what all listeners are made with.
+// accepting is what all listeners share.
 type accepting struct {
 	limit  *engine.Limit
 	paused func(error)
 }
 
-// newReactor makes a reactor that counts in the given row, and has no places yet.
+// newReactor makes a reactor that counts in this row. It has no listeners yet.
 func (p *Proxy) newReactor(row int, s *Snapshot) (*reactor, error) {
 	loop, err := engine.NewLoop(engine.Options{MaxPipes: s.budget.pipes, MaxSpent: s.budget.spent})
 	if err != nil {
 		return nil, err
 	}
-	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop), accepting: accepting{p.limit, p.paused.report}, former: make(map[*place]struct{})}
+	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop), accepting: accepting{p.limit, p.paused.report}, orphans: make(map[*listener]struct{})}
 	r.connector = upstream.NewConnector(loop, row, r.tls, p.traffic)
 	r.http = httpcodec.NewServer(loop, httpcodec.Options{Connector: r.connector, TLS: r.tls, Log: p.traffic})
 	r.stream = streamcodec.NewServer(loop, streamcodec.Options{Connector: r.connector, TLS: r.tls, Log: p.traffic})
 	return r, nil
 }
 
-// counts may be called from any goroutine.
+// counts returns the reactor's figures; any goroutine may call it.
 func (r *reactor) counts() Counts {
 	h, s := r.http.Stats(), r.stream.Stats()
 	return Counts{
@@ -54,47 +54,47 @@ func (r *reactor) counts() Counts {
 	}
 }
 
-// take goes over to s, on the loop, and to the listening sockets among fds, which are by the keys of places and owned from now on.
-// Places that s does not have are left.
+// take switches to s, on the loop, with the new listening sockets fds, by the keys of listeners, which it owns. Listeners that s does not
+// have leave.
 func (r *reactor) take(s *Snapshot, fds map[string]int) error {
 	r.connector.Swap(s.pools)
-	old := r.places
-	r.places = make(map[string]*place, len(old))
+	old := r.listeners
+	r.listeners = make(map[string]*listener, len(old))
 	var err error
 	for i := range s.entries {
 		e := &s.entries[i]
 		for i, l := range e.server.Listen {
 			key := l.Key()
-			fd, given := fds[key]
+			fd, opened := fds[key]
 			delete(fds, key)
-			pl := old[key]
-			if pl != nil && pl.mode != e.server.Mode {
-				if !given { // another codec serves the same socket
-					fd, given = pl.socket()
+			one := old[key]
+			if one != nil && one.mode != e.server.Mode {
+				if !opened { // another codec serves the same socket
+					fd, opened = one.socket()
 				}
-				pl = nil
+				one = nil
 			} else {
 				delete(old, key)
 			}
-			if pl == nil {
-				pl = r.newPlace(e)
+			if one == nil {
+				one = r.newListener(e)
 			}
-			pl.swap(e, i)
-			if failed := pl.listen(fd, given); failed != nil {
-				err = errors.Join(err, fmt.Errorf("kroxy-ev: while beginning to serve %s: %w", key, failed))
+			one.swap(e, i)
+			if failed := one.listen(fd, opened); failed != nil {
+				err = errors.Join(err, fmt.Errorf("kroxy-ev: starting to serve %s: %w", key, failed))
 				continue
 			}
-			r.places[key] = pl
+			r.listeners[key] = one
 		}
 	}
 	for _, fd := range fds {
 		engine.CloseFD(int32(fd))
 	}
-	for pl := range r.former {
-		pl.follow(s)
+	for one := range r.orphans {
+		one.follow(s)
 	}
-	for key, pl := range old {
-		pl.leave(s, r.places[key] != nil)
+	for key, one := range old {
+		one.leave(s, r.listeners[key] != nil)
 	}
 	return err
 }
@@ -111,33 +111,32 @@ func (r *reactor) drain(drained func()) {
 	r.stream.Shutdown(one)
 }
 
-// leave stops accepting, without a client noticing, and calls drained once no session is left; both on the loop. The sockets of the
-// keys in shared are left to others at once, or nobody can find them any more.
+// leave stops accepting when every handshake that has begun is over, and calls drained once no session is left; both on the loop. The
+// sockets of the keys in shared are closed at once: others accept from them, or no client can reach them any more.
 func (r *reactor) leave(shared Keys, drained func()) {
-	r.farewell() // once more: an earlier leave may have been taken back since
+	r.announceClose() // again: stay may have taken an earlier leave back
 	left := new(int)
-	*left = len(r.places)
+	*left = len(r.listeners)
 	r.leaving = left
 	ended := func() {
-		if *left--; *left == 0 && r.leaving == left { // not if it was taken back since, even if r leaves again
+		if *left--; *left == 0 && r.leaving == left { // else stay has taken it back, even if r leaves again
 			r.drain(drained)
 		}
 	}
-	for key, pl := range r.places {
+	for key, one := range r.listeners {
 		if shared[key] {
-			pl.listener.Close()
+			one.accepts.Close()
 			ended()
 		} else {
-			pl.listener.Retire(ended)
+			one.accepts.Retire(ended)
 		}
 	}
 }
 
-// farewell has clients told, from now on, that nothing follows what they are sent, where there is a way to say so. It may be called
-// from any goroutine.
-func (r *reactor) farewell() { r.http.Farewell() }
+// announceClose makes responses say from now on that their connection closes. Any goroutine may call it.
+func (r *reactor) announceClose() { r.http.Farewell() }
 
-// stay takes leave back, on the loop; accepting begins with the next take.
+// stay takes leave back, on the loop; accepting begins again with the next take.
 func (r *reactor) stay() {
 	r.leaving = nil
 	r.http.Resume()
@@ -146,8 +145,8 @@ func (r *reactor) stay() {
 
 // abort ends accepting and every session, on the loop.
 func (r *reactor) abort() {
-	for _, pl := range r.places {
-		pl.listener.Close()
+	for _, one := range r.listeners {
+		one.accepts.Close()
 	}
 	r.http.Abort()
 	r.stream.Abort()

@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// tlsServer is how clients of a server that come by TLS are spoken to; nil if none do.
+// tlsServer makes the TLS server of a configured server; nil if it has no TLS.
 func (p *Proxy) tlsServer(cfg *config.Config, from *config.Server, t Tickets) (*tlsconn.Server, error) {
 	if !from.TLS.Enabled {
 		return nil, nil
@@ -35,7 +35,7 @@ func (p *Proxy) tlsServer(cfg *config.Config, from *config.Server, t Tickets) (*
 	return s, nil
 }
 
-// tlsClient is how a host of a group is spoken to; nil for plain TCP.
+// tlsClient makes the TLS client for a host of a group; nil for plain TCP.
 func (p *Proxy) tlsClient(cfg *config.Config, use groupUse, h config.Host) (*tlsconn.Client, error) {
 	set := &use.group.ProxyTLS
 	if !set.Enabled {
@@ -61,7 +61,7 @@ func (p *Proxy) tlsClient(cfg *config.Config, use groupUse, h config.Host) (*tls
 	return c, nil
 }
 
-// protocols are what is offered by ALPN: in stream mode nobody here knows what will be spoken.
+// protocols returns what ALPN offers: nothing in stream mode, where the protocol is unknown.
 func protocols(mode config.Mode, http ...string) []string {
 	if mode == config.ModeHTTP {
 		return http
@@ -69,11 +69,11 @@ func protocols(mode config.Mode, http ...string) []string {
 	return nil
 }
 
-// Tickets are the keys of session tickets, the newest first. All processes of a proxy have the same, so that a client may go on
-// with its session in any of them, and over reloads and upgrades. They are never written to a disk.
+// Tickets are the keys of session tickets, the newest first. All processes of a proxy have the same, so that a client can resume its
+// session in any of them, also after reloads and upgrades. They are never written to a disk.
 type Tickets [][]byte
 
-// keptTickets is how many keys there are: a ticket is good for as many rotations less one.
+// keptTickets is the number of keys: a ticket stays valid for one rotation less.
 const keptTickets = 3
 
 // Rotated puts a new key before those of t, and forgets the oldest.

@@ -20,29 +20,29 @@ import (
 	"kroxy-ev/streamcodec"
 )
 
-// Snapshot is one configuration and what was made of it. It is immutable; a reload replaces it by another. Sessions and
-// exchanges that have begun with it keep its settings.
+// Snapshot is one configuration and all that was made of it. It is immutable; a reload replaces it. Sessions and exchanges that have
+// begun with it keep its settings.
 type Snapshot struct {
 	cfg     *config.Config
 	keys    Keys // of its listeners
 	budget  budget
 	logs    map[string]*sharedLog // by path
-	groups  []*upstream.Group     // that traffic goes to
+	groups  []*upstream.Group     // those that traffic goes to
 	pools   *upstream.Groups      // those of http mode, for connectors
 	entries []entry               // one for each of cfg's servers
 }
 
-// entry is what the clients of one server get, from whichever of its listeners they come.
+// entry is what serves the clients of one server, whichever of its listeners they come from.
 type entry struct {
 	server  *config.Server
-	opening []*opening.Rules // what comes before the codec, for each of the server's listeners; nil for nothing
+	opening []*opening.Rules // what comes before the codec, for each listener; nil for nothing
 	access  *sharedLog       // nil for none
 	format  *logformat.Format
 	stream  *streamcodec.Settings // in stream mode
 	http    *httpcodec.Settings   // in http mode
 }
 
-// Prepare makes a snapshot of cfg, to be committed or discarded; nothing changes yet.
+// Prepare makes a snapshot of cfg, for Commit or Discard; nothing changes yet.
 func (p *Proxy) Prepare(cfg *config.Config, res Resources) (*Snapshot, error) {
 	s := &Snapshot{cfg: cfg, keys: make(Keys), budget: p.share(cfg), logs: make(map[string]*sharedLog), entries: make([]entry, len(cfg.Servers))}
 	for _, l := range Listeners(cfg) {
@@ -74,7 +74,7 @@ func (p *Proxy) Prepare(cfg *config.Config, res Resources) (*Snapshot, error) {
 	return s, nil
 }
 
-// newEntry makes all of an entry but its log.
+// newEntry makes an entry without its log.
 func (p *Proxy) newEntry(cfg *config.Config, server *config.Server, groups groups, t Tickets) (e entry, err error) {
 	e.server = server
 	if e.format, err = compileFormat(server); err != nil {
@@ -106,12 +106,12 @@ func compileFormat(s *config.Server) (*logformat.Format, error) {
 	return logformat.Compile(s.FormatLog, s.Mode.LogMode())
 }
 
-// share divides the process's open files for cfg. A loop's pipes stay as many as they were.
+// share divides the process's open files for cfg. The number of pipes of a loop stays as it was at the start.
 func (p *Proxy) share(cfg *config.Config) budget {
 	return fileBudget(openFiles(), p.loops, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg))
 }
 
-// openAccessLog gives e the log that it is to write to: one that is open already, or a new one.
+// openAccessLog sets e's log: one that is open already, or a new one.
 func (p *Proxy) openAccessLog(s *Snapshot, e *entry) error {
 	path := e.server.FileLog
 	if path == "" {
@@ -135,7 +135,7 @@ func (p *Proxy) openAccessLog(s *Snapshot, e *entry) error {
 	return nil
 }
 
-// Discard releases a snapshot that was not committed, or has had its time.
+// Discard releases a snapshot that was not committed, or was replaced.
 func (p *Proxy) Discard(s *Snapshot) {
 	for _, log := range s.logs {
 		log.release()
