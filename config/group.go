@@ -54,7 +54,9 @@ type Host struct {
 	Name string
 	Port uint16 // 0 if Unix or SRV is set
 	Unix string // path of a Unix-domain socket instead of Name and Port
-	SRV  string // DNS name of a service instead of Name and Port: its SRV records say where its hosts are
+	// SRV is the DNS name of a service instead of Name and Port: its SRV records say where its hosts are. Whoever looks these up makes a
+	// Host of each, with Name, Port, Weight and Tier.
+	SRV string
 	// Alias is what it is called, if that is not Name; spelled like a Name. It
 	// is AnyName for a host that gets what no other host is called.
 	Alias string
@@ -63,6 +65,7 @@ type Host struct {
 	Backup   bool // it serves only while none of the others can
 	MaxConns int  // sessions, or requests, at once, over all workers; 0 is no bound
 	Drain    bool // it gets no new clients
+	Tier     int  // of a service: it serves while none can whose Tier is less; Parse leaves it 0
 }
 
 // AnyName is the Alias of a host that takes any name that no other host has.
@@ -75,12 +78,26 @@ func (h Host) Called() string {
 	case h.Alias != "" && h.Alias != AnyName:
 		return h.Alias
 	case h.SRV != "":
-		return h.SRV
+		return h.domain()
 	case h.Unix != "":
 		return "localhost" // RFC 9110 section 7.2 asks for a name, and a path is none
 	default:
 		return h.Name
 	}
+}
+
+// domain returns the domain whose service it is: the name that a certificate
+// is for, and that no answer of DNS can change.
+func (h Host) domain() string {
+	name := h.SRV
+	for strings.HasPrefix(name, "_") { // RFC 2782
+		_, rest, ok := strings.Cut(name, ".")
+		if !ok || rest == "" {
+			return h.SRV
+		}
+		name = rest
+	}
+	return strings.TrimSuffix(name, ".")
 }
 
 // Matches returns the name that a client asks for to get this host where hosts

@@ -21,8 +21,6 @@ var notYet = []unmade{
 	{ofGroup, "retry", ""},
 	{ofGroup, "sticky", ""},
 	{ofHost, "weight", ""},
-	{ofHost, "srv", ""},
-	{ofFile, "resolver", ""},
 }
 
 // refuseUnmade reports that m, whose key is k, is, or has, what does nothing yet.

@@ -7,9 +7,9 @@ import (
 
 // hostSpec is how h, which has that key, is chosen.
 func hostSpec(h config.Host, key string) balance.Spec {
-	s := balance.Spec{ID: key, Name: h.Matches(), Weight: h.Weight, MaxConns: h.MaxConns, Drain: h.Drain}
+	s := balance.Spec{ID: key, Name: h.Matches(), Weight: h.Weight, Tier: h.Tier, MaxConns: h.MaxConns, Drain: h.Drain}
 	if h.Backup {
-		s.Tier = balance.BackupTier
+		s.Tier += balance.BackupTier
 	}
 	return s
 }

@@ -66,7 +66,7 @@ func New(cfg *config.Config, opened Sockets, o Options, log *slog.Logger) (*Prox
 	p.limited = loglimit.New(log.Handler())
 	p.traffic = slog.New(p.limited)
 	p.signers = tlsconn.NewSigners(p.loops)
-	p.resolver = resolve.New(resolve.Options{Settings: resolve.Settings{Timeout: resolveTimeout(cfg)}, Report: p.resolveChanged})
+	p.resolver = resolve.New(resolve.Options{Settings: ResolverSettings(cfg), Report: p.resolveChanged, Excess: p.tooManyAddresses})
 	if err := p.open(cfg, opened, o); err != nil {
 		opened.Close()
 		p.Close()
@@ -192,6 +192,7 @@ func (p *Proxy) Commit(s *Snapshot, opened Sockets) error {
 	s.enforce()
 	p.limit.Set(s.budget.connections)
 	p.paused.setLimit(s.budget.connections)
+	p.resolver.Follow(ResolverSettings(s.cfg))
 	errs := []error{p.listensOn(s, opened)}
 	taken := make(chan error, len(p.reactors))
 	for i, r := range p.reactors {
@@ -212,6 +213,11 @@ func (p *Proxy) resolveChanged(name string, err error) {
 		return
 	}
 	p.log.Info("resolve: a host's name can be resolved again", "name", name)
+}
+
+// tooManyAddresses reports that a name has more addresses than are used.
+func (p *Proxy) tooManyAddresses(name string, found, used int) {
+	p.log.Warn("resolve: a host's name has more addresses than are used", "name", name, "addresses", found, "used", used)
 }
 
 // Start starts every reactor.

@@ -340,6 +340,9 @@ func (p *Proxy) newHost(h config.Host) upstream.Host {
 	if h.Unix != "" {
 		return upstream.NewUnixHost(h.Unix)
 	}
+	if h.SRV != "" {
+		return p.newServiceHost(h)
+	}
 	return upstream.NewHost(p.resolver, h.Name, h.Port)
 }
 
@@ -347,6 +350,9 @@ func (p *Proxy) newHost(h config.Host) upstream.Host {
 func hostPlace(h config.Host) string {
 	if h.Unix != "" {
 		return "unix:" + h.Unix
+	}
+	if h.Name == "" {
+		return "srv:" + h.SRV
 	}
 	return net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
 }

@@ -30,7 +30,8 @@ import (
 const (
 	VerbReload  = "reload"
 	VerbUpgrade = "upgrade"
-	verbRenew   = "renew" // internal: the master gives it to itself
+	verbRenew   = "renew"  // internal: the master gives it to itself
+	verbUpdate  = "update" // likewise
 )
 
 const (

@@ -23,6 +23,7 @@ import (
 type handover struct {
 	Registry []byte
 	Tickets  proxy.Tickets
+	Services proxy.Services
 	Ports    []handoverPort `json:"Doors"`
 	// These replace Ports if all sockets are on one port of IPv4: older versions knew nothing else.
 	Port   uint16
@@ -108,7 +109,7 @@ func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
 	if err := mayHandOver(); err != nil {
 		return 0, nil, err
 	}
-	h := handover{Registry: m.counters.registry.Snapshot(), Tickets: now.Tickets}
+	h := handover{Registry: m.counters.registry.Snapshot(), Tickets: now.Tickets, Services: now.services}
 	files := append([]int{m.counters.memory.FD()}, h.add(now.ports)...)
 	body, err := json.Marshal(h)
 	if err != nil {
@@ -149,6 +150,7 @@ func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (
 	if next.Tickets = passed.Tickets; len(next.Tickets) == 0 {
 		next.Tickets = next.Tickets.Rotated()
 	}
+	m.discovery.Keep(passed.Services)
 	if next.ports, err = left.prepare(next.cfg, workerSlots(next.cfg), nil, &m.closed); err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ type master struct {
 	workers   *supervise.Master
 	signals   signals
 	renewal   renewal
+	discovery discovery
 	control   *control // nil if it could not be opened
 	pid       pidFile
 	now       generation
@@ -39,9 +40,11 @@ type master struct {
 	busy chan outcome
 }
 
-// generation is what the workers serve by: a configuration, its resources and its listening sockets.
+// generation is what the workers serve by: a configuration, the services by which it was expanded, its resources and its listening
+// sockets.
 type generation struct {
-	cfg *config.Config
+	cfg      *config.Config
+	services proxy.Services
 	proxy.Resources
 	ports ports
 }
@@ -51,11 +54,13 @@ func workerSlots(cfg *config.Config) slots { return slots{cfg.WorkersNum, "worke
 
 // assignment is what a worker serves by, as the master sends it. The files that come with it are the counters and the listening sockets.
 type assignment struct {
-	Source  config.Source
-	PEM     config.Files // that it names; workers may not be allowed to read them
-	IDs     []int        // of the hosts
-	Tickets proxy.Tickets
-	Row     int // in the counters
+	Source config.Source
+	PEM    config.Files // that it names; workers may not be allowed to read them
+	// Services are where those that it names are offered: all workers have to know the same hosts.
+	Services proxy.Services
+	IDs      []int // of the hosts
+	Tickets  proxy.Tickets
+	Row      int // in the counters
 	// Debug sets the log level to debug, whatever the configuration says.
 	Debug bool
 	// Sockets are the keys (config.Listen.Key) of the listening sockets, in the order of the files.
@@ -74,7 +79,8 @@ func ServeMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	defer errs.close()
 	log := errs.log
 	warnWait(log)
-	m := &master{path: path, log: log, errors: errs, rows: map[int]int{}, signals: catchSignals()}
+	m := &master{path: path, log: log, errors: errs, rows: map[int]int{}, signals: catchSignals(), discovery: newDiscovery(log)}
+	defer m.discovery.Close()
 	defer m.signals.release()
 	w := warnings{log: log}
 	err := m.begin(h, &w)
@@ -136,6 +142,7 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	if err != nil {
 		return err
 	}
+	next.services = m.discovery.expand(next.cfg, nil)
 	if err := m.startWorkers(&next, who); err != nil {
 		return errors.Join(err, next.ports.abort(left))
 	}
@@ -188,7 +195,7 @@ func (m *master) plan(g generation) supervise.Plan {
 			m.rows[slot] = row
 		}
 		a := assignment{
-			Source: g.cfg.Source(), PEM: g.cfg.Files(), IDs: g.IDs, Tickets: g.Tickets, Row: row, Debug: m.debug.Load(),
+			Source: g.cfg.Source(), PEM: g.cfg.Files(), Services: g.services, IDs: g.IDs, Tickets: g.Tickets, Row: row, Debug: m.debug.Load(),
 			Shared: shared,
 		}
 		files := []int{m.counters.memory.FD()}
@@ -235,9 +242,9 @@ type outcome struct {
 // so that a signal to stop is acted on at once.
 func (m *master) run() error {
 	for {
-		reload, upgrade, orders, tick := m.signals.reload, m.signals.upgrade, m.control.taken(), m.renewal.tick()
+		reload, upgrade, orders, tick, changed := m.signals.reload, m.signals.upgrade, m.control.taken(), m.renewal.tick(), m.discovery.Changed()
 		if m.busy != nil {
-			reload, upgrade, orders, tick = nil, nil, nil, nil
+			reload, upgrade, orders, tick, changed = nil, nil, nil, nil, nil
 		}
 		select {
 		case sig := <-m.signals.stop:
@@ -254,6 +261,8 @@ func (m *master) run() error {
 			m.start(order{verb: VerbUpgrade})
 		case o := <-orders:
 			m.start(o)
+		case <-changed:
+			m.start(order{verb: verbUpdate})
 		case <-tick:
 			m.renewal.remind(m.log)
 			if files, keys := m.renewal.due(); files || keys {
@@ -318,6 +327,8 @@ func (m *master) start(o order) {
 		}()
 	case verbRenew:
 		go func() { busy <- m.renew(now, o) }()
+	case verbUpdate:
+		go func() { busy <- outcome{order: o, next: m.updateServices(now)} }()
 	case VerbUpgrade:
 		go func() {
 			pid, doubts, err := m.upgrade(now)
@@ -334,11 +345,13 @@ func (m *master) start(o order) {
 }
 
 // reload has the workers switch to the configuration as it is now, and returns the generation that is in force.
-func (m *master) reload(now generation, w *warnings) (generation, error) {
+func (m *master) reload(now generation, w *warnings) (inForce generation, err error) {
 	next, err := m.read(w)
 	if err != nil {
 		return now, err
 	}
+	next.services = m.discovery.expand(next.cfg, now.services)
+	defer func() { m.discovery.follow(inForce.cfg, inForce.services) }()
 	if next.cfg.User != now.cfg.User || next.cfg.GroupName != now.cfg.GroupName {
 		w.add("reload: user and group stay as they were at the start; to change them, upgrade or restart")
 	}
@@ -377,7 +390,7 @@ func (m *master) renew(now generation, o order) outcome {
 	if o.files {
 		next := done.next
 		var err error
-		next.cfg, err = reread(now.cfg, m.log)
+		next.cfg, err = reread(now.cfg, now.services, m.log)
 		done.files = m.apply(&done, next, renewedFiles, err)
 	}
 	return done
@@ -394,6 +407,26 @@ func (m *master) apply(done *outcome, next generation, what string, err error) b
 	}
 	done.next = next
 	return true
+}
+
+// updateServices has the workers switch to the hosts that services have now, and returns the generation that is in force.
+func (m *master) updateServices(now generation) generation {
+	next, changed, err := now, false, error(nil)
+	if next.cfg, next.services, changed, err = m.discovery.update(now.cfg, now.services); !changed {
+		return now
+	}
+	if err == nil {
+		next.IDs, err = m.counters.assign(next.cfg)
+	}
+	if err == nil {
+		err = m.workers.Apply(m.plan(next))
+	}
+	m.discovery.report(now.services, next.services, err)
+	if err != nil {
+		return now
+	}
+	m.counters.registry.Commit()
+	return next
 }
 
 // openControl begins to take orders.

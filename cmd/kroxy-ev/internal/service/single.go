@@ -18,18 +18,20 @@ import (
 
 // Single is the program without worker processes: one proxy, with the signals, orders, ports and logs of its process.
 type Single struct {
-	proxy    *proxy.Proxy
-	log      *slog.Logger
-	errors   *errorLog
-	counters *hostCounters
-	tickets  proxy.Tickets
-	renewal  renewal
-	path     string // of the configuration; empty if it cannot be read again
-	signals  signals
-	control  *control // nil if there is none
-	pid      pidFile
-	ports    ports
-	closed   closedPorts
+	proxy     *proxy.Proxy
+	log       *slog.Logger
+	errors    *errorLog
+	counters  *hostCounters
+	tickets   proxy.Tickets
+	renewal   renewal
+	discovery discovery
+	services  proxy.Services // by which the configuration in force was expanded
+	path      string         // of the configuration; empty if it cannot be read again
+	signals   signals
+	control   *control // nil if there is none
+	pid       pidFile
+	ports     ports
+	closed    closedPorts
 }
 
 // warnWait warns if this build's loops use the slower way of waiting.
@@ -41,9 +43,15 @@ func warnWait(log *slog.Logger) {
 }
 
 // NewSingle makes a proxy with its ports and counters. It serves from Start on.
-func NewSingle(cfg *config.Config, log *slog.Logger) (s *Single, err error) {
+func NewSingle(cfg *config.Config, log *slog.Logger) (_ *Single, err error) {
 	n := proxy.ReactorCount(cfg)
-	s = &Single{log: log}
+	s := &Single{log: log, discovery: newDiscovery(log)}
+	defer func() {
+		if err != nil {
+			s.discovery.Close()
+		}
+	}()
+	s.services = s.discovery.expand(cfg, nil)
 	if s.counters, err = newHostCounters(); err != nil {
 		return nil, err
 	}
@@ -112,10 +120,13 @@ func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 // caught.
 func (s *Single) Run() error {
 	defer s.signals.release()
+	defer s.discovery.Close()
 	for {
 		select {
 		case err := <-s.proxy.Failed():
 			return err
+		case <-s.discovery.Changed():
+			s.updateServices()
 		case sig := <-s.signals.stop:
 			notify(notifyStopping)
 			s.log.Info("kroxy-ev: stopping", "signal", sig.String(), "sessions", s.proxy.Active(), "timeout", s.proxy.Config().ShutdownTimeout)
@@ -209,6 +220,8 @@ func (s *Single) tryReload(w *warnings) error {
 	if cfg.PIDFile != string(s.pid) {
 		w.add("reload: pid_file stays as it was at the start; to change it, restart")
 	}
+	services := s.discovery.expand(cfg, s.services)
+	defer func() { s.discovery.follow(s.proxy.Config(), s.services) }()
 	ids, err := s.counters.assign(cfg)
 	if err != nil {
 		return err
@@ -226,7 +239,7 @@ func (s *Single) tryReload(w *warnings) error {
 	s.counters.registry.Commit()
 	s.renewal.watch(cfg)
 	before := s.ports
-	s.ports = ports
+	s.ports, s.services = ports, services
 	return errors.Join(s.proxy.Commit(next, opened), ports.commit(cfg, before, &s.closed, s.log))
 }
 
@@ -247,14 +260,29 @@ func (s *Single) prepareReload(cfg *config.Config, ids []int, ports ports) (next
 
 // renewFiles sets TLS up again: the configuration stays, its PEM files are read again.
 func (s *Single) renewFiles() error {
-	cfg, err := reread(s.proxy.Config(), s.log)
+	cfg, err := reread(s.proxy.Config(), s.services, s.log)
 	if err != nil {
 		return err
 	}
 	return s.renew(cfg, false)
 }
 
-// renew sets TLS up again. Cfg is the configuration in force, or differs from it only in its PEM files.
+// updateServices switches to the hosts that services have now.
+func (s *Single) updateServices() {
+	cfg, services, changed, err := s.discovery.update(s.proxy.Config(), s.services)
+	if !changed {
+		return
+	}
+	if err == nil {
+		err = s.renew(cfg, false)
+	}
+	s.discovery.report(s.services, services, err)
+	if err == nil {
+		s.services = services
+	}
+}
+
+// renew switches to cfg, which is the configuration in force, or differs from it only in its PEM files and the hosts of its services.
 func (s *Single) renew(cfg *config.Config, newKeys bool) error {
 	keys := s.tickets
 	if newKeys {
@@ -302,12 +330,13 @@ func loadAgain(path string, reactors int, w *warnings) (*config.Config, error) {
 	return cfg, nil
 }
 
-// reread reads the PEM files of a configuration again. It logs warnings about certificates that are used nevertheless.
-func reread(cfg *config.Config, log *slog.Logger) (*config.Config, error) {
+// reread reads the PEM files of a configuration, which was expanded by services, again. It logs warnings about certificates that are used nevertheless.
+func reread(cfg *config.Config, services proxy.Services, log *slog.Logger) (*config.Config, error) {
 	next, _, err := cfg.Source().Parse()
 	if err != nil {
 		return nil, err
 	}
+	proxy.Expand(next, services)
 	logRenewed(log, next, time.Now())
 	return next, nil
 }

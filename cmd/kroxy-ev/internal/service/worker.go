@@ -80,6 +80,7 @@ func (w *worker) Prepare(body []byte, files []int) error {
 		closeAll(files)
 		return err
 	}
+	proxy.Expand(cfg, a.Services)
 	if w.proxy == nil {
 		if err := w.errors.start(cfg); err != nil {
 			closeAll(files)

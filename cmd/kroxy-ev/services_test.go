@@ -1,0 +1,443 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine/enginetest"
+)
+
+// directory is a DNS server whose answers the test writes.
+type directory struct {
+	at string // its address and port
+
+	mu     sync.Mutex
+	a      map[string][4]byte // addresses, by name
+	srv    map[string][]dnsmessage.SRVResource
+	silent bool
+	asked  map[string]int
+}
+
+func newDirectory(t *testing.T) *directory {
+	d := &directory{a: map[string][4]byte{}, srv: map[string][]dnsmessage.SRVResource{}, asked: map[string]int{}}
+	d.at = enginetest.NameServer(t, enginetest.Loopback, d.answer).String()
+	return d
+}
+
+func (d *directory) answer(query []byte, _ bool) [][]byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var m dnsmessage.Message
+	if m.Unpack(query) != nil || len(m.Questions) != 1 {
+		return nil
+	}
+	q := m.Questions[0]
+	name := strings.ToLower(strings.TrimSuffix(q.Name.String(), "."))
+	d.asked[name]++
+	if d.silent {
+		return nil
+	}
+	m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
+	h := dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class} // TTL 0
+	addr, named := d.a[name]
+	records, offered := d.srv[name]
+	switch {
+	case named && q.Type == dnsmessage.TypeA:
+		m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &dnsmessage.AResource{A: addr}})
+	case offered && q.Type == dnsmessage.TypeSRV:
+		for _, r := range records {
+			m.Answers = append(m.Answers, dnsmessage.Resource{Header: h, Body: &r})
+		}
+	case !named && !offered:
+		m.RCode = dnsmessage.RCodeNameError
+	}
+	b, err := m.Pack()
+	if err != nil {
+		return nil
+	}
+	return [][]byte{b}
+}
+
+// put gives a name an address.
+func (d *directory) put(name string, addr [4]byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.a[name] = addr
+}
+
+// offer says where a service is; nowhere without records.
+func (d *directory) offer(service string, records ...dnsmessage.SRVResource) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.srv[service] = records
+	if records == nil {
+		delete(d.srv, service)
+	}
+}
+
+func (d *directory) hush(silent bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.silent = silent
+}
+
+func (d *directory) count(name string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked[name]
+}
+
+// located is a record for a host at 127.0.0.n, called by its letter, which gets that address.
+func (d *directory) located(e endpoint, priority, weight uint16) dnsmessage.SRVResource {
+	var addr [4]byte
+	_, _ = fmt.Sscanf(e.Host, "%d.%d.%d.%d", &addr[0], &addr[1], &addr[2], &addr[3])
+	name := fmt.Sprintf("host-%d.zone.test", addr[3])
+	d.put(name, addr)
+	return dnsmessage.SRVResource{Priority: priority, Weight: weight, Port: uint16(e.Port), Target: dnsmessage.MustNewName(name + ".")}
+}
+
+const apiService = "_api._tcp.zone.test"
+
+// offering is a configuration with an http server on port, whose hosts are those of the service.
+func (d *directory) offering(port int, more object) object {
+	o := object{
+		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
+		"resolver": object{"servers": []string{d.at}, "search": []string{}},
+		"servers":  object{"api": object{"hosts": []object{{"srv": apiService}}}},
+		"http":     []object{{"port": port, "proxy_to": "api"}},
+	}
+	for k, v := range more {
+		o[k] = v
+	}
+	return o
+}
+
+// startOffering starts a proxy by offering.
+func startOffering(t *testing.T, multi bool, d *directory, more object) *proxy {
+	t.Helper()
+	port := reservePort(t)
+	p := startFile(t, multi, nil, d.offering(port, more))
+	p.port = port
+	return p
+}
+
+// letter is who answers a request on a connection of its own: its body, or the status of an error.
+func (p *proxy) letter() string {
+	p.t.Helper()
+	c := p.client()
+	defer c.CloseIdleConnections()
+	res, body := p.get(c, "/")
+	if res.StatusCode != http.StatusOK {
+		return fmt.Sprint(res.StatusCode)
+	}
+	return body
+}
+
+// answers are those who answer n requests, each once, sorted.
+func (p *proxy) answers(n int) string {
+	p.t.Helper()
+	var all []string
+	for range n {
+		all = append(all, p.letter())
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), " ")
+}
+
+const servicesChanged = `msg="kroxy-ev: the hosts of a service have changed"`
+
+// What an SRV answer names is used: those of the lowest priority, at their ports. Another answer is gone over to in place: clients keep
+// their connections and processes go on, and while there is no answer the last one is good.
+func TestServiceChanges(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		hosts, d := named(t, 3), newDirectory(t)
+		a, b, c := d.located(hosts[0].endpoint, 1, 0), d.located(hosts[1].endpoint, 1, 0), d.located(hosts[2].endpoint, 9, 0)
+		d.offer(apiService, a, b, c)
+		p := startOffering(t, multi, d, nil)
+		if got := p.answers(20); got != "A B" {
+			t.Errorf("%s answer, want the two of the lowest priority", got)
+		}
+		var pids []int
+		if multi {
+			pids = p.workers()
+		}
+		client := stay(t, p.port)
+		d.offer(apiService, c)
+		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=1 new=0 gone=2")
+		client.expect("C")
+		if got := p.answers(10); got != "C" {
+			t.Errorf("%s answer, want the one that is left", got)
+		}
+		d.offer(apiService)
+		p.await(p.stderr, "the hosts of a service cannot be found out, those known stay.* hosts=1 .*there is no such name")
+		if got := p.answers(4); got != "C" {
+			t.Errorf("%s answer, want the last who offered it", got)
+		}
+		d.offer(apiService, a)
+		p.await(p.stderr, "the hosts of a service can be found out again")
+		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=1 new=1 gone=1")
+		client.expect("A")
+		if multi && !slices.Equal(pids, p.workers()) {
+			t.Errorf("workers %v have become %v", pids, p.workers())
+		}
+		// A reload of the same file leaves all as it is.
+		p.mustOrder("reload")
+		client.expect("A")
+	})
+}
+
+// No request is lost while the hosts of a service change time and again.
+func TestServiceChangesUnderLoad(t *testing.T) {
+	t.Parallel()
+	hosts, d := named(t, 3), newDirectory(t)
+	var records []dnsmessage.SRVResource
+	for _, h := range hosts {
+		records = append(records, d.located(h.endpoint, 0, 1))
+	}
+	d.offer(apiService, records...)
+	p := startOffering(t, true, d, nil)
+	stop, failed := make(chan struct{}), make(chan string, 64)
+	var clients sync.WaitGroup
+	for range 3 {
+		clients.Go(func() {
+			c := &http.Client{Timeout: 2 * patience, Transport: &http.Transport{}}
+			defer c.CloseIdleConnections()
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+				}
+				res, err := c.Get(p.url("/"))
+				if err != nil {
+					failed <- err.Error()
+					return
+				}
+				_ = res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					failed <- res.Status
+					return
+				}
+			}
+		})
+	}
+	for i := range 3 {
+		d.offer(apiService, records[i])
+		eventually(t, "the service has moved", func() bool { return p.stderr.count(servicesChanged) > i })
+	}
+	close(stop)
+	clients.Wait()
+	close(failed)
+	for what := range failed {
+		t.Errorf("a request failed: %s", what)
+	}
+}
+
+// What is counted of a host stays with its address: least_conn knows the sessions from before the change.
+func TestServiceChangeKeepsCounts(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		d := newDirectory(t)
+		var records []dnsmessage.SRVResource
+		for i := range 3 {
+			addr := fmt.Sprintf("127.0.0.%d", i+1)
+			needAddress(t, addr, addr)
+			records = append(records, d.located(listen(t, addr, answer(string(rune('A'+i)))).endpoint, 0, 0))
+		}
+		d.offer(apiService, records[:2]...)
+		port := reservePort(t)
+		o := d.offering(port, object{"servers": object{"api": object{"balancing_algo": "least_conn", "hosts": []object{{"srv": apiService}}}}})
+		delete(o, "http")
+		o["stream"] = []object{{"port": port, "proxy_to": "api"}}
+		p := startFile(t, multi, nil, o)
+		p.port = port
+		count := map[string]int{}
+		for range 6 {
+			_, letter := p.visit()
+			count[letter]++
+		}
+		if count["A"] != 3 || count["B"] != 3 {
+			t.Fatalf("6 sessions are with %v", count)
+		}
+		d.offer(apiService, records...)
+		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=3 new=1 gone=0")
+		for range 3 {
+			if _, letter := p.visit(); letter != "C" {
+				t.Errorf("a session is with %s, though C has fewer", letter)
+			}
+		}
+		d.offer(apiService, records[0])
+		p.await(p.stderr, "hosts=1 new=0 gone=2")
+		d.offer(apiService, records...)
+		p.await(p.stderr, "hosts=3 new=2 gone=0")
+		clear(count)
+		for range 3 { // all hosts have three
+			_, letter := p.visit()
+			count[letter]++
+		}
+		if len(count) != 3 {
+			t.Errorf("3 sessions are with %v, want one with each host", count)
+		}
+	})
+}
+
+// A service of which nobody knows where it is keeps nobody else waiting: its clients are told so, and served when it is known.
+func TestServiceWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		hosts, d := named(t, 2), newDirectory(t)
+		d.hush(true)
+		port, other, raw := reservePort(t), reservePort(t), reservePort(t)
+		p := startFile(t, multi, nil, d.offering(port, object{
+			"servers": object{"api": object{"hosts": []object{{"srv": apiService}}}, "other": object{"hosts": sites(hosts[1])}},
+			"http":    []object{{"port": port, "proxy_to": "api"}, {"port": other, "proxy_to": "other"}},
+			"stream":  []object{{"port": raw, "proxy_to": "api"}},
+		}))
+		p.port = other
+		if got := p.letter(); got != "B" {
+			t.Errorf("the other server answers %s", got)
+		}
+		p.port = port
+		if got := p.letter(); got != "503" {
+			t.Errorf("a service that is nowhere answers %s", got)
+		}
+		expectEnd(t, local(raw).dial(t))
+		d.offer(apiService, d.located(hosts[0].endpoint, 0, 0))
+		d.hush(false)
+		eventually(t, "the service is served", func() bool { return p.letter() == "A" })
+	})
+}
+
+// Records that lead nowhere, and those that lead back, are not used, and the log says so.
+func TestServiceThatLeadsNowhere(t *testing.T) {
+	t.Parallel()
+	hosts, d := named(t, 1), newDirectory(t)
+	port := reservePort(t)
+	nowhere := dnsmessage.SRVResource{Target: dnsmessage.MustNewName(".")}
+	self := d.located(endpoint{"127.0.0.1", port}, 0, 0)
+	good := d.located(hosts[0].endpoint, 7, 0)
+	d.offer(apiService, nowhere, self, good)
+	p := startFile(t, false, nil, d.offering(port, nil))
+	p.port = port
+	p.await(p.stderr, `level=WARN msg="resolve: a host of a service is not used: its target is \\"\.\\".*service=`+apiService)
+	if got := p.answers(5); got != "A" {
+		t.Errorf("%s answers, want the one host that is none of the proxy's", got)
+	}
+	p.await(p.stderr, "upstream: a host is not connected to.*the host leads back to this proxy")
+	d.offer(apiService, nowhere)
+	p.await(p.stderr, "the hosts of a service cannot be found out, those known stay.*offered nowhere")
+	if got := p.answers(2); got != "A" {
+		t.Errorf("%s answers after the service was withdrawn, want who offered it last", got)
+	}
+	d.offer(apiService, self)
+	p.await(p.stderr, servicesChanged+".*hosts=1")
+	eventually(t, "nobody answers for the proxy itself", func() bool { return p.letter() == "502" })
+}
+
+// A successor knows where services are, also if nobody answers it; so does a worker that is begun anew.
+func TestUpgradeKeepsServices(t *testing.T) {
+	t.Parallel()
+	hosts, d := named(t, 1), newDirectory(t)
+	// The target is an address: a successor has no other way to know where a name is.
+	d.offer(apiService, dnsmessage.SRVResource{Port: uint16(hosts[0].Port), Target: dnsmessage.MustNewName("127.0.0.1.")})
+	p := &proxy{port: reservePort(t)}
+	p.file = writeConfig(t, t.TempDir(), fileText(t, d.offering(p.port, nil)))
+	p.process = launch(t, dynasty(t), "--config", p.file, "--multiprocess")
+	p.sees(`msg="kroxy-ev: serving"`)
+	d.hush(true)
+	old := p.workers()
+	_ = unix.Kill(old[0], unix.SIGKILL)
+	eventually(t, "there is another worker", func() bool { return p.stderr.count(`msg="worker serving"`) > len(old) })
+	if got := p.answers(4); got != "A" {
+		t.Errorf("with another worker, %s answers", got)
+	}
+	p.mustOrder("upgrade")
+	heir := p.reign(1)
+	if got := p.answers(4); got != "A" {
+		t.Errorf("after an upgrade, %s answers", got)
+	}
+	p.endGently(heir)
+}
+
+// Names are asked of the servers that the file has, with its search list, and another file is followed in place.
+func TestResolver(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		port, _ := spread(t, "127.0.0.1", "127.0.0.2")
+		one, two, dead := newDirectory(t), newDirectory(t), newDirectory(t)
+		dead.hush(true)
+		one.put("db.one.test", [4]byte{127, 0, 0, 1})
+		two.put("db.two.test", [4]byte{127, 0, 0, 2})
+		listen := reservePort(t)
+		by := func(search string, servers ...*directory) object {
+			var list []string
+			for _, d := range servers {
+				list = append(list, d.at)
+			}
+			return object{
+				"workers_num": 2, "shutdown_timeout": patience.Milliseconds(),
+				"resolver": object{"servers": list, "search": search},
+				"servers":  object{"db": object{"hosts": []endpoint{{"db", port}}}},
+				"stream":   []object{{"port": listen, "proxy_to": "db"}},
+			}
+		}
+		p := startFile(t, multi, nil, by("one.test", dead, one))
+		p.port = listen
+		if got := p.letters(4); got["A"] != 4 {
+			t.Errorf("sessions are with %v, want the address that the second server knows", got)
+		}
+		one.put("db.one.test", [4]byte{127, 0, 0, 2}) // the TTL is 0
+		eventually(t, "the address has changed", func() bool { return p.letters(1)["B"] == 1 })
+		one.put("db.one.test", [4]byte{127, 0, 0, 1})
+		eventually(t, "the address has changed again", func() bool { return p.letters(1)["A"] == 1 })
+		p.reloadTo(by("two.test", two))
+		eventually(t, "the other server is asked", func() bool { return p.letters(1)["B"] == 1 })
+	})
+}
+
+// /etc/hosts comes before the servers, or behind them, as nsswitch.conf has it.
+func TestResolverAndFiles(t *testing.T) {
+	t.Parallel()
+	for sources, want := range map[string]map[string]string{
+		"files dns": {"both.test": "A", "file.test": "A", "dns.test": "B"},
+		"dns files": {"both.test": "B", "file.test": "A", "dns.test": "B"},
+		"dns":       {"both.test": "B", "file.test": "", "dns.test": "B"},
+	} {
+		t.Run(sources, func(t *testing.T) {
+			t.Parallel()
+			port, _ := spread(t, "127.0.0.1", "127.0.0.2")
+			d := newDirectory(t)
+			d.put("both.test", [4]byte{127, 0, 0, 2})
+			d.put("dns.test", [4]byte{127, 0, 0, 2})
+			file, order := withFile(t, "/etc/hosts", "127.0.0.1 both.test file.test\n"), withFile(t, "/etc/nsswitch.conf", "hosts: "+sources+"\n")
+			ports, servers := map[string]int{}, []object{}
+			groups := object{}
+			for name := range want {
+				ports[name] = reservePort(t)
+				groups[name] = object{"hosts": []endpoint{{name, port}}}
+				servers = append(servers, object{"port": ports[name], "proxy_to": name})
+			}
+			startFile(t, false, func(cmd *exec.Cmd) { file(cmd); order(cmd) }, object{
+				"shutdown_timeout": patience.Milliseconds(), "resolver": object{"servers": []string{d.at}, "search": []string{}}, "servers": groups, "stream": servers,
+			})
+			for name, letter := range want {
+				c := local(ports[name]).dial(t)
+				if letter != "" {
+					expect(t, c, letter)
+				}
+				expectEnd(t, c)
+				_ = c.Close()
+			}
+		})
+	}
+}
