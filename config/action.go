@@ -95,6 +95,9 @@ func (o object) respond() *Respond {
 // rewrite decodes what is merged of "rewrite"; nil if there is nothing.
 func (o object) rewrite() *Rewrite {
 	var r *Rewrite
+	if !o.says("rewrite") {
+		return nil
+	}
 	for _, level := range o.levels("rewrite") {
 		m := level.node.get("rewrite")
 		if m == nil {

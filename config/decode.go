@@ -9,7 +9,7 @@ import (
 // wrong decodes to its default, so that decoding goes on.
 type decoder struct {
 	input            *input
-	errors, warnings []Problem
+	errors, warnings problems
 	said             map[Problem]bool // in errors or warnings: what is inherited is decoded wherever it holds
 	unmade           []unmade         // what is refused because it does nothing yet
 
@@ -22,11 +22,14 @@ type decoder struct {
 	certificates []Certificate
 	pairs        map[keyPairPaths]KeyPair // what keyPair has answered
 	trusted      map[string][]byte        // what authorities has, by the path
-	groups       map[string]*Group        // what group has, by the paths of what it was made of
+	looked       map[usedGroup]bool       // the groups that were held against the server that uses them
 }
 
 func (d *decoder) problem(pos position, path, what, remedy string) (p Problem, isNew bool) {
 	p = Problem{File: d.input.name(pos), Line: pos.line, Column: pos.column, Path: path, What: what, Remedy: remedy}
+	if len(d.said) > 3*maxProblems { // a megabyte of nonsense needs no more
+		return p, true
+	}
 	isNew = !d.said[p] && !d.spoilt[pos]
 	d.said[p] = true
 	return p, isNew
@@ -34,7 +37,7 @@ func (d *decoder) problem(pos position, path, what, remedy string) (p Problem, i
 
 func (d *decoder) failAt(pos position, path, what, remedy string) {
 	if p, isNew := d.problem(pos, path, what, remedy); isNew {
-		d.errors = append(d.errors, p)
+		d.errors.add(p)
 	}
 }
 
@@ -42,7 +45,7 @@ func (d *decoder) fail(n *node, path, what, remedy string) { d.failAt(n.pos, pat
 
 func (d *decoder) warn(pos position, path, what, remedy string) {
 	if p, isNew := d.problem(pos, path, what, remedy); isNew {
-		d.warnings = append(d.warnings, p)
+		d.warnings.add(p)
 	}
 }
 
@@ -90,7 +93,7 @@ func (o object) unknown() {
 		path := keyPath(o.path, m.key)
 		secure := meansSecure(m.key)
 		if !secure && !isComment(m.key) && !holdsHeaders(m.key) {
-			o.unread(&m.value, path)
+			o.unread(&m.value, trail{{path, isPath}})
 		}
 		report := o.warn
 		if secure || o.place.strict && !isComment(m.key) {
@@ -116,27 +119,37 @@ func (o object) checkDefaults() {
 // member returns what holds in o for the key of that name, and its path; nil if
 // nothing does, not even further out.
 func (o object) member(name string) (*member, string) {
-	if m := o.node.get(name); m != nil {
-		if m.value.kind != kindNull || !o.place.isSection() && o.inherited(name) == nil {
-			return m, keyPath(o.path, name)
+	m, in := o.find(name)
+	return m, keyPath(in, name)
+}
+
+// find is member with the path of what m is in.
+func (o *object) find(name string) (m *member, in string) {
+	at := o
+	for {
+		if m := at.node.get(name); m != nil {
+			if m.value.kind != kindNull || !at.place.isSection() && at.inherited(name) == nil {
+				return m, at.path
+			}
+			return nil, at.path // null takes away what is further out
 		}
-		return nil, keyPath(o.path, name) // null takes away what is further out
-	}
-	for _, b := range o.beside {
-		if m := b.node.get(name); m != nil {
-			return m, keyPath(b.path, name)
+		for i := range at.beside {
+			if m := at.beside[i].node.get(name); m != nil {
+				return m, at.beside[i].path
+			}
 		}
+		from := at.inherited(name)
+		if from == nil {
+			return nil, at.path
+		}
+		at = from
 	}
-	if from := o.inherited(name); from != nil {
-		return from.member(name)
-	}
-	return nil, keyPath(o.path, name)
 }
 
 // inherited returns the nearest object further out that has the key of that
 // name, as a default for o, or nil.
-func (o object) inherited(name string) *object {
-	if o.place == nil {
+func (o *object) inherited(name string) *object {
+	if o.place == nil || o.outer == nil {
 		return nil
 	}
 	k := o.place.key(name)
@@ -150,6 +163,10 @@ func (o object) inherited(name string) *object {
 	}
 	return nil
 }
+
+// says reports whether o, or anything that it inherits the key of that name from,
+// has it.
+func (o *object) says(name string) bool { return o.node.get(name) != nil || o.inherited(name) != nil }
 
 // child returns the value of member, or nil, and its path.
 func (o object) child(name string) (*node, string) {
@@ -186,13 +203,7 @@ func (o object) merged(name, example string, each func(m *member, path string)) 
 }
 
 // value decodes what holds for the key of that name.
-func (o object) value(name string) any {
-	k := o.place.key(name)
-	if n, path := o.child(name); n != nil {
-		return k.form.decode(o, n, path)
-	}
-	return k.form.fallback()
-}
+func (o object) value(name string) any { return o.valueOf(o.place.key(name)) }
 
 func (o object) text(name string) string            { return o.value(name).(string) }
 func (o object) boolean(name string) bool           { return o.value(name).(bool) }
@@ -209,8 +220,8 @@ func (o object) fill(l level, t *target) {
 }
 
 func (o object) valueOf(k *key) any {
-	if n, path := o.child(k.name); n != nil {
-		return k.form.decode(o, n, path)
+	if m, in := o.find(k.name); m != nil {
+		return k.form.decode(o, &m.value, keyPath(in, k.name))
 	}
 	return k.form.fallback()
 }
@@ -266,16 +277,6 @@ func (o object) texts(n *node, path, example string, each func(n *node, path, s 
 		}
 		each(e, at, e.text())
 	}
-}
-
-// has reports whether k may be in p.
-func (p *place) has(k *key) bool {
-	for _, other := range p.keys {
-		if other == k {
-			return true
-		}
-	}
-	return false
 }
 
 // splitAddress splits "name:port" where port is all digits; otherwise port is "".

@@ -1,28 +1,34 @@
 package config
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // reference is the pattern of strings with environment variables in them.
 const reference = `\$\{`
 
 // expand replaces the references to environment variables in the strings of n,
 // which is at path. Notes are left as they are.
-func (d *decoder) expand(n *node, path string) {
+func (d *decoder) expand(n *node, path trail) {
 	switch n.kind {
 	case kindString:
+		if bytes.IndexByte(n.raw, '$') < 0 && bytes.IndexByte(n.raw, '\\') < 0 {
+			return
+		}
 		if s := text(n.raw); strings.Contains(s, "${") {
-			expanded := d.replace(n, path, s)
+			expanded := d.replace(n, path.String(), s)
 			n.expanded = &expanded
 		}
 	case kindObject:
 		for i := range n.members {
 			if m := &n.members[i]; !isComment(m.key) {
-				d.expand(&m.value, keyPath(path, m.key))
+				d.expand(&m.value, append(path, step{m.key, isMember}))
 			}
 		}
 	case kindArray:
 		for i := range n.elements {
-			d.expand(&n.elements[i], indexPath(path, i))
+			d.expand(&n.elements[i], append(path, step{index: i}))
 		}
 	}
 }

@@ -2,11 +2,12 @@ package config
 
 import (
 	"net/netip"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/goccy/go-json"
 
 	"kroxy-ev/balance"
 )
@@ -115,8 +116,10 @@ const groupExample = `{ "hosts": [{ "host": "127.0.0.1", "port": 9001 }] }`
 type groupNode struct {
 	object
 	name   string
-	made   []*Group // one for each way in which it is used
-	usedBy modes    // the servers that use it
+	made   []*Group          // one for each way in which it is used
+	byText map[string]*Group // the same, by all that they are
+	as     map[*node]*Group  // the same, by the routes and servers that use them; of routes those that have keys of groups
+	usedBy modes             // the servers that use it
 }
 
 // groupNodes are groups in one "servers".
@@ -216,12 +219,18 @@ func (o object) groupNodes() groupNodes {
 		if !ok {
 			g = object{decoder: o.decoder, node: &node{pos: m.value.pos}, path: at, place: nil}
 		}
-		groups = append(groups, &groupNode{object: g, name: m.key})
+		groups = append(groups, &groupNode{object: g, name: m.key, as: make(map[*node]*Group)})
 		if ok {
 			g.unknown()
 		}
 	}
 	return groups
+}
+
+// usedGroup is a group and a server that uses it.
+type usedGroup struct {
+	server *Server
+	group  *Group
 }
 
 // use returns the group as it is used by a route, or a server, in s.
@@ -230,47 +239,59 @@ func (g *groupNode) use(by object, s *Server) *Group {
 	if o.place == nil {
 		return &Group{Name: g.name, Path: o.path} // reported already
 	}
+	// A route that has no key of a group uses it as its server does.
+	for by.place.level == ofRoute && !by.hasGroupKeys() {
+		by = *by.outer
+	}
 	o.modes = by.modes
 	g.usedBy |= by.modes
 	o = o.within(by)
-	var made strings.Builder
-	made.WriteString(o.path)
-	if by.modes == inHTTP {
-		made.WriteString(" http")
-	}
-	for _, k := range o.place.keys {
-		if k.upTo == k.of {
-			continue
-		}
-		if _, merges := k.form.(section); !merges {
-			_, path := o.child(k.name)
-			made.WriteString(" " + path)
-			continue
-		}
-		for _, at := range o.levels(k.name) {
-			if at.node.get(k.name) != nil {
-				made.WriteString(" " + keyPath(at.path, k.name))
-			}
-		}
-	}
-	group := o.groups[made.String()]
+	group := g.as[by.node]
 	if group == nil {
-		group = o.group(g.name)
+		group = g.only(o.group(g.name))
+		g.as[by.node] = group
 	}
-	for _, other := range g.made {
-		if reflect.DeepEqual(group, other) {
-			group = other
-		}
-	}
-	if !slices.Contains(g.made, group) {
-		g.made = append(g.made, group)
-	}
-	o.groups[made.String()] = group
-	if s != nil {
+	if at := (usedGroup{s, group}); s != nil && !o.looked[at] {
+		o.looked[at] = true
 		o.checkNames(s, group)
 		o.checkLoop(s, group)
 	}
 	return group
+}
+
+// hasGroupKeys reports whether o has defaults for groups.
+func (o object) hasGroupKeys() bool {
+	return slices.ContainsFunc(o.node.members, func(m member) bool {
+		k := o.place.key(m.key)
+		return k != nil && (k.of == ofGroup || k.of == ofHost)
+	})
+}
+
+// only returns the one that was made before like group, or else group.
+func (g *groupNode) only(group *Group) *Group {
+	g.made = append(g.made, group)
+	if len(g.made) == 1 {
+		return group
+	}
+	if g.byText == nil {
+		g.byText = map[string]*Group{g.made[0].text(): g.made[0]}
+	}
+	text := group.text()
+	if before := g.byText[text]; before != nil {
+		g.made = g.made[:len(g.made)-1]
+		return before
+	}
+	g.byText[text] = group
+	return group
+}
+
+// text is all that g is.
+func (g *Group) text() string {
+	text, err := json.Marshal(g)
+	if err != nil {
+		panic("config: a group is not JSON: " + err.Error()) // it is made of strings, numbers and the like
+	}
+	return string(text)
 }
 
 // all returns the groups that were made.
@@ -296,7 +317,7 @@ func (g groupNodes) finish(by object) {
 			continue
 		}
 		n.use(by, nil)
-		if len(n.errors) == 0 {
+		if len(n.errors.list) == 0 {
 			n.warn(n.node.pos, n.path, "nobody uses this group", "remove it, or name it in \"proxy_to\"")
 		}
 	}

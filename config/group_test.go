@@ -33,6 +33,11 @@ f:1:55: stream.servers.d: must be an object, not the number 5; write { "hosts": 
 			`f:1:23: stream.proxy_to: must be a string, not the number 5; put it in double quotes: "5"`},
 		{`{"stream":{"proxy_to":null,"servers":{"b":{"hosts":[{"host":"h","port":1}]}}}}`,
 			`f:1:23: stream.proxy_to: must be a string, not null; write a string in double quotes`},
+		{`{"stream":{"proxy_to":[5,{"group":"x"},{"weight":0},{"group":"b","weight":0},{"group":"c"}],"servers":{"b":{"hosts":[{"host":"h","port":1}]}}}}`,
+			`f:1:24: stream.proxy_to[0]: must be an object, not the number 5; write { "group": "backend", "weight": 1 }
+f:1:35: stream.proxy_to[1].group: no group named "x" in servers; did you mean "b"?
+f:1:40: stream.proxy_to[2].group: it is missing; add "group": "b"
+f:1:87: stream.proxy_to[4].group: no group named "c" in servers; did you mean "b"?`},
 		{`{"stream":{"proxy_to":"b","servers":{"b":{"hosts":[{"host":"h","port":1}]},"b":{}}}}`,
 			`f:1:76: stream.servers.b: the key is given twice, first in line 1; remove one of the two`},
 		{group(`"hosts":[]`),

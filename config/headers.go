@@ -64,6 +64,12 @@ type headerSet struct {
 	first map[string]string // names as written in one object, by lower case
 }
 
+// clear takes away the fields that are of the same place as s: those of "headers",
+// or all others.
+func (s *headerSet) clear() {
+	s.list = slices.DeleteFunc(s.list, func(h Header) bool { return h.Kroxy == (s.place == logformat.Kroxy) })
+}
+
 // put decodes a field at path in o, whose variables are those of place. A later
 // one of the same name replaces it, and null removes it.
 func (s *headerSet) put(o object, m *member, path string, place logformat.Mode) {
@@ -125,6 +131,9 @@ func (o object) headerFields(key string) []Header {
 // "response_headers". What is further in replaces what is further out, and so,
 // in one object, does "set" what is in "headers".
 func (o object) headerEdits(key string) (e HeaderEdits) {
+	if !o.says(key) && (key != "request_headers" || !o.says("headers")) {
+		return e
+	}
 	place := logformat.ToClient
 	if key == "request_headers" {
 		place = logformat.ToHost
@@ -136,6 +145,12 @@ func (o object) headerEdits(key string) (e HeaderEdits) {
 			set.place = logformat.Kroxy
 			level.put("headers", &set)
 			set.place = place
+		}
+		if m := level.node.get(key); m != nil && m.value.kind == kindNull && level.inherited(key) != nil {
+			set.clear()
+			add.clear()
+			e.Remove = nil
+			continue
 		}
 		if edits, ok := level.edits(key); ok {
 			edits.put("set", &set)
@@ -152,13 +167,19 @@ func (o object) levels(key string) []object {
 	list := []object{o}
 	k := o.place.key(key)
 	for from := o.outer; from != nil && from.place.has(k); from = from.outer {
-		list = append([]object{*from}, list...)
+		list = append(list, *from)
 	}
+	slices.Reverse(list)
 	return list
 }
 
-// put puts the fields of the object key in o alone into s.
+// put puts the fields of the object key in o alone into s. Null takes away what
+// is there.
 func (o object) put(key string, s *headerSet) {
+	if m := o.node.get(key); m != nil && m.value.kind == kindNull && len(s.list) > 0 {
+		s.clear()
+		return
+	}
 	o.outer = nil
 	o.merged(key, headersExample, func(m *member, path string) { s.put(o, m, path, s.place) })
 }
@@ -166,7 +187,7 @@ func (o object) put(key string, s *headerSet) {
 // edits returns the object key in o alone.
 func (o object) edits(key string) (object, bool) {
 	m := o.node.get(key)
-	if m == nil || m.value.kind == kindNull {
+	if m == nil {
 		return object{}, false
 	}
 	e, ok := o.object(&m.value, keyPath(o.path, key), ofEdits, editsExample)

@@ -11,9 +11,10 @@ import (
 // input is the files that a configuration is in and what else it is made from.
 type input struct {
 	from  surroundings
-	used  Source   // of that
-	names []string // of files, by the number in positions
-	open  []string // files that are being read, each included by the one before
+	used  Source          // of that
+	names []string        // of files, by the number in positions
+	seen  map[string]bool // the same, cleaned
+	open  []string        // files that are being read, each included by the one before
 }
 
 func (in *input) name(pos position) string { return in.names[pos.file] }
@@ -38,7 +39,7 @@ func lenient(name string) bool {
 func (d *decoder) readAll(name string, data []byte) *node {
 	in := d.input
 	number := len(in.names)
-	in.names = append(in.names, name)
+	in.names, in.seen[filepath.Clean(name)] = append(in.names, name), true
 	if len(data) > MaxFileSize {
 		d.failAt(position{1, 1, number}, Root, fmt.Sprintf("the file is larger than %d MiB", MaxFileSize>>20), "a configuration is a few kilobytes: check the path given with --config")
 		return nil
@@ -54,14 +55,14 @@ func (d *decoder) readAll(name string, data []byte) *node {
 	if m == nil {
 		return root
 	}
-	d.expand(&m.value, "include") // the rest of the document is not whole yet
+	d.expand(&m.value, trail{{"include", isMember}}) // the rest of the document is not whole yet
 	in.open = append(in.open, filepath.Clean(name))
-	whole := *root
+	g := &merger{decoder: d, whole: *root, known: make(map[string]map[string]position)}
 	ok := true
 	object{decoder: d}.texts(&m.value, "include", `["sites/*.json"]`, func(n *node, path, pattern string) {
 		for _, file := range d.included(n, path, name, pattern) {
 			if part := d.include(n, path, file); part != nil {
-				d.merge(&whole, part)
+				g.merge(part)
 			} else {
 				ok = false
 			}
@@ -71,7 +72,7 @@ func (d *decoder) readAll(name string, data []byte) *node {
 	if !ok {
 		return nil
 	}
-	return &whole
+	return &g.whole
 }
 
 // included returns the files that a pattern in the file of that name stands for.
@@ -108,7 +109,7 @@ func (d *decoder) include(n *node, path, file string) *node {
 		d.fail(n, path, "an include cycle: "+strings.Join(quoteAll(chain), " includes "), "remove one of the includes")
 		return nil
 	}
-	if slices.ContainsFunc(in.names, func(name string) bool { return filepath.Clean(name) == file }) {
+	if in.seen[file] {
 		d.fail(n, path, quote(file)+" is included already", "remove one of the includes")
 		return nil
 	}
@@ -133,70 +134,84 @@ func (d *decoder) include(n *node, path, file string) *node {
 	return root
 }
 
-// merge adds the members of part, a file, to whole. Groups are put together, and
+// merger puts the documents that a file includes into its own.
+type merger struct {
+	*decoder
+	whole node
+	known map[string]map[string]position // the keys of objects that are added to, by path, and where they are
+}
+
+// merge adds the members of part, a file, to the whole. Groups are put together, and
 // so are servers: one that does not say where it listens adds to the only one
 // there is, if there is one. Anything else may be in one file only.
-func (d *decoder) merge(whole, part *node) {
-	whole.members = slices.Clip(whole.members)
+func (g *merger) merge(part *node) {
 	for i := range part.members {
 		m := part.members[i]
-		there := whole.get(m.key)
+		there := g.whole.get(m.key)
 		switch {
 		case m.repeated || m.key == "include" || m.key == "$schema": // of the part alone
 		case there == nil:
-			whole.members = append(whole.members, m)
+			g.whole.members = append(g.whole.members, m)
 		case m.key == "servers" && there.value.kind == kindObject && m.value.kind == kindObject:
-			there = whole.own(m.key)
-			d.mergeMembers(&there.value, &m.value, "servers")
+			g.mergeMembers(&there.value, &m.value, "servers")
 		case m.key == "http" || m.key == "stream":
-			d.mergeServers(&whole.own(m.key).value, &m.value, m.key)
+			g.mergeServers(&there.value, &m.value, m.key)
 		default:
-			d.twice(&m, there, m.key)
+			g.twice(&m, there.pos, m.key)
 		}
 	}
 }
 
-// own returns the first member named key after making the members n's own.
-func (n *node) own(key string) *member {
-	n.members = slices.Clone(n.members)
-	return n.get(key)
+func (d *decoder) twice(second *member, first position, path string) {
+	d.failAt(second.pos, path, "the key is given twice, first in "+d.input.place(first), "remove one of the two")
 }
 
-func (d *decoder) twice(second, first *member, path string) {
-	d.failAt(second.pos, path, "the key is given twice, first in "+d.input.place(first.pos), "remove one of the two")
-}
-
-// mergeMembers adds the members of an object to another one, which has none of
-// them.
-func (d *decoder) mergeMembers(whole, part *node, path string) {
-	whole.members = slices.Clip(whole.members)
+// mergeMembers adds the members of an object to another one, which is at path and
+// has none of them.
+func (g *merger) mergeMembers(whole, part *node, path string) {
+	known := g.known[path]
+	if known == nil {
+		known = make(map[string]position, len(whole.members))
+		for _, m := range whole.members {
+			if !m.repeated {
+				known[m.key] = m.pos
+			}
+		}
+		g.known[path] = known
+	}
 	for i := range part.members {
 		m := part.members[i]
-		if first := whole.get(m.key); first != nil && !m.repeated {
-			d.twice(&m, first, keyPath(path, m.key))
+		if m.repeated {
 			continue
 		}
+		if first, twice := known[m.key]; twice {
+			g.twice(&m, first, keyPath(path, m.key))
+			continue
+		}
+		known[m.key] = m.pos
 		whole.members = append(whole.members, m)
 	}
 }
 
 // mergeServers adds the servers of one mode in another file to those there are.
-func (d *decoder) mergeServers(whole, part *node, key string) {
+func (g *merger) mergeServers(whole, part *node, key string) {
 	if part.kind == kindObject && part.get("listen") == nil && part.get("port") == nil {
 		switch {
 		case whole.kind == kindObject:
-			d.extend(whole, part, key)
+			g.extend(whole, part, key)
 			return
 		case whole.kind == kindArray && len(whole.elements) == 1 && whole.elements[0].kind == kindObject:
-			whole.elements = slices.Clone(whole.elements)
-			d.extend(&whole.elements[0], part, indexPath(key, 0))
+			g.extend(&whole.elements[0], part, indexPath(key, 0))
+			return
+		case whole.kind == kindArray && len(whole.elements) > 1:
+			g.fail(part, key, fmt.Sprintf("it is to be added to a server, and does not say which of %d", len(whole.elements)),
+				`write "port" or "listen" into it if it is a server of its own, or put it into the file of the server that it belongs to`)
 			return
 		}
 	}
 	if whole.kind != kindArray {
 		*whole = node{kind: kindArray, pos: whole.pos, elements: []node{*whole}}
 	}
-	whole.elements = slices.Clip(whole.elements)
 	if part.kind == kindArray {
 		whole.elements = append(whole.elements, part.elements...)
 	} else {
@@ -205,21 +220,20 @@ func (d *decoder) mergeServers(whole, part *node, key string) {
 }
 
 // extend adds what a server in another file has to a server.
-func (d *decoder) extend(server, part *node, path string) {
+func (g *merger) extend(server, part *node, path string) {
 	for i := range part.members {
 		m := part.members[i]
 		there := server.get(m.key)
 		switch {
 		case m.repeated:
 		case there == nil:
-			server.members = append(slices.Clip(server.members), m)
+			server.members = append(server.members, m)
 		case m.key == "routes" && there.value.kind == kindArray && m.value.kind == kindArray:
-			v := &server.own(m.key).value
-			v.elements = append(slices.Clip(v.elements), m.value.elements...)
+			there.value.elements = append(there.value.elements, m.value.elements...)
 		case m.key == "servers" && there.value.kind == kindObject && m.value.kind == kindObject:
-			d.mergeMembers(&server.own(m.key).value, &m.value, keyPath(path, m.key))
+			g.mergeMembers(&there.value, &m.value, keyPath(path, m.key))
 		default:
-			d.twice(&m, there, keyPath(path, m.key))
+			g.twice(&m, there.pos, keyPath(path, m.key))
 		}
 	}
 }

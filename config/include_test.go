@@ -134,3 +134,17 @@ x.json:2:1: keepalive_timeout: -1 is negative; write whole milliseconds, such as
 		}
 	}
 }
+
+// What is to be added to a server has to say to which, if there are several.
+func TestIncludeAmbiguous(t *testing.T) {
+	t.Parallel()
+	dir := tree(t, map[string]string{
+		"main.json": `{"include":["a.json","b.json"],"http":[{"port":1,"proxy_to":"a"},{"port":2,"proxy_to":"a"}]}`,
+		"a.json":    `{"servers":{"a":` + oneGroup + `},"http":{"routes":[{"proxy_to":"a"}]}}`,
+		"b.json":    `{"http":[{"port":3,"proxy_to":"a"}]}`,
+	})
+	const want = `a.json:1:59: http: it is to be added to a server, and does not say which of 2; write "port" or "listen" into it if it is a server of its own, or put it into the file of the server that it belongs to`
+	if _, got := said(t, dir); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

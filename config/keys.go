@@ -20,6 +20,8 @@ type key struct {
 	// into is the field that it is decoded into; nil if decoding takes the
 	// form apart itself.
 	into func(t *target) any
+
+	places uint64 // where it may be, a bit each; filled in by declare
 }
 
 // level is a kind of object in a file.
@@ -48,6 +50,8 @@ const (
 	ofRetry
 	ofSticky
 	ofResolver
+
+	levels // how many there are
 )
 
 // modes are kinds of servers.

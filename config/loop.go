@@ -63,7 +63,7 @@ func parseDestination(to string) (d destination, ok bool) {
 
 // leadsToItself reports whether there are requests that s's route of that number
 // sends to where the same route sends them again, for ever.
-func (s *Server) leadsToItself(number int) bool {
+func (s *Server) leadsToItself(number int, paths *pathIndex) bool {
 	r := &s.Routes[number]
 	d, ok := parseDestination(r.Redirect.To)
 	if !ok || !s.arrives(d, r.Match) {
@@ -74,7 +74,7 @@ func (s *Server) leadsToItself(number int) bool {
 		switch {
 		case d.host != "" && m.Host != nil && !slices.ContainsFunc(m.Host, func(p string) bool { return takesName(p, d.host) }):
 			return false
-		case d.path != "" && (!m.takesPath(d.path) || m.Query != nil):
+		case d.path != "" && (!paths.takes(m, d.path) || m.Query != nil):
 			return false
 		case r.Redirect.Status < 307 && m.Method != nil && !slices.Contains(m.Method, "GET"):
 			return false // such a client comes back with GET
@@ -83,12 +83,7 @@ func (s *Server) leadsToItself(number int) bool {
 	if d.path == "" {
 		return true // what comes back is what came
 	}
-	for _, before := range s.Routes[:number] {
-		if b := before.Match; b == nil || b.takesPath(d.path) {
-			return false // perhaps
-		}
-	}
-	return true
+	return !paths.anyTakes(d.path, number) // else, perhaps
 }
 
 // arrives reports whether a request that is sent to d comes to s, and may be one
@@ -123,15 +118,70 @@ func takesName(pattern, name string) bool {
 	return pattern == name
 }
 
-// takesPath reports whether a path fits all that m asks of paths.
-func (m *Match) takesPath(path string) bool {
+// pathIndex finds those of a server's routes that take a path.
+type pathIndex struct {
+	routes          []Route
+	exact, prefixes map[string][]int // the routes that ask for them, ascending
+	others          []int            // those that ask for neither
+	regexes         map[string]*regexp.Regexp
+}
+
+func newPathIndex(routes []Route) *pathIndex {
+	x := &pathIndex{routes: routes, exact: make(map[string][]int), prefixes: make(map[string][]int), regexes: make(map[string]*regexp.Regexp)}
+	for i := range routes {
+		switch m := routes[i].Match; {
+		case m != nil && m.Path != nil:
+			for _, p := range m.Path {
+				x.exact[p] = append(x.exact[p], i)
+			}
+		case m != nil && m.PathPrefix != nil:
+			for _, p := range m.PathPrefix {
+				x.prefixes[p] = append(x.prefixes[p], i)
+			}
+		default:
+			x.others = append(x.others, i)
+		}
+	}
+	return x
+}
+
+// anyTakes reports whether a route before that of a number takes a path.
+func (x *pathIndex) anyTakes(path string, number int) bool {
+	among := func(list []int) bool {
+		for _, i := range list {
+			if i >= number {
+				break
+			}
+			if m := x.routes[i].Match; m == nil || x.takes(m, path) {
+				return true
+			}
+		}
+		return false
+	}
+	if among(x.exact[path]) || among(x.prefixes[path]) || among(x.others) {
+		return true
+	}
+	for i := range path {
+		if path[i] == '/' && (among(x.prefixes[path[:i]]) || among(x.prefixes[path[:i+1]])) {
+			return true
+		}
+	}
+	return false
+}
+
+// takes reports whether a path fits all that m asks of paths.
+func (x *pathIndex) takes(m *Match, path string) bool {
 	prefix := func(p string) bool {
 		rest, ok := strings.CutPrefix(path, p)
 		return ok && rest != "" && (strings.HasSuffix(p, "/") || rest[0] == '/') || path == p && !strings.HasSuffix(p, "/") || p == "/"
 	}
 	regex := func(e string) bool {
-		x, err := regexp.Compile("^(?:" + e + ")$")
-		return err == nil && x.MatchString(path)
+		re, known := x.regexes[e]
+		if !known {
+			re, _ = regexp.Compile("^(?:" + e + ")$") // what is none is reported elsewhere
+			x.regexes[e] = re
+		}
+		return re != nil && re.MatchString(path)
 	}
 	return (m.Path == nil || slices.Contains(m.Path, path)) &&
 		(m.PathPrefix == nil || slices.ContainsFunc(m.PathPrefix, prefix)) &&
@@ -140,8 +190,13 @@ func (m *Match) takesPath(path string) bool {
 
 // checkRedirects reports the redirects of s that lead to themselves.
 func (o object) checkRedirects(c *Config, s *Server) {
+	var paths *pathIndex
 	for i := range s.Routes {
-		if r := &s.Routes[i]; r.Redirect != nil && s.leadsToItself(i) {
+		r := &s.Routes[i]
+		if r.Redirect != nil && paths == nil {
+			paths = newPathIndex(s.Routes)
+		}
+		if r.Redirect != nil && s.leadsToItself(i, paths) {
 			path := keyPath(keyPath(r.Path, "redirect"), "to")
 			o.failAt(c.root.locate(path), path, quote(r.Redirect.To)+" leads to this very route, for ever",
 				`write where else, or a "match" that leaves out what it leads to, such as "scheme": "http"`)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -94,21 +95,56 @@ func (n *node) has(path string) bool {
 // toward returns the child of n, itself at the path at, that is at path or
 // contains it.
 func (n *node) toward(at, path string) (*node, string) {
-	holds := func(child string) bool {
-		rest, ok := strings.CutPrefix(path, child)
-		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	rest := strings.TrimPrefix(path, at)
+	if at == Root {
+		rest = path
 	}
 	for i := range n.members {
-		if child := keyPath(at, n.members[i].key); holds(child) {
+		key := n.members[i].key
+		if !strings.HasPrefix(strings.TrimPrefix(rest, "."), key) && !strings.HasPrefix(rest, `["`) {
+			continue
+		}
+		child := keyPath(at, key)
+		if after, ok := strings.CutPrefix(path, child); ok && (after == "" || after[0] == '.' || after[0] == '[') {
 			return &n.members[i].value, child
 		}
 	}
-	for i := range n.elements {
-		if child := indexPath(at, i); holds(child) {
-			return &n.elements[i], child
+	if digits, _, ok := strings.Cut(rest, "]"); ok && strings.HasPrefix(digits, "[") {
+		if i, err := strconv.Atoi(digits[1:]); err == nil && 0 <= i && i < len(n.elements) && indexPath("", i) == digits+"]" {
+			return &n.elements[i], indexPath(at, i)
 		}
 	}
 	return nil, ""
+}
+
+// trail is a path that is not written down until somebody wants to read it: a
+// long one costs no more than a short one. Empty is Root.
+type trail []step
+
+// step is from a value to one in it.
+type step struct {
+	key   string // of a member; or with isPath a path that is written already
+	index int    // of an element, or one of the next two
+}
+
+const (
+	isMember = -1
+	isPath   = -2
+)
+
+func (t trail) String() string {
+	path := Root
+	for _, s := range t {
+		switch s.index {
+		case isMember:
+			path = keyPath(path, s.key)
+		case isPath:
+			path = s.key
+		default:
+			path = indexPath(path, s.index)
+		}
+	}
+	return path
 }
 
 // keyPath returns the path of a member of the object at path parent. Different
@@ -150,6 +186,9 @@ func isLetter(r rune) bool {
 
 // text decodes a string literal that the scanner has accepted.
 func text(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1])
+	}
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
 		// FuzzParse holds that the scanner accepts nothing that gets here.

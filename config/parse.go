@@ -72,27 +72,30 @@ func Parse(filename string, data []byte) (*Config, []Problem, error) {
 }
 
 func parse(s Source, from surroundings, d decoder) (*Config, []Problem, error) {
-	d.input = &input{from: from, used: Source{Path: s.Path, Text: s.Text}}
+	d.input = &input{from: from, used: Source{Path: s.Path, Text: s.Text}, seen: make(map[string]bool)}
 	d.read, d.said, d.spoilt = map[string]pemFile{}, map[Problem]bool{}, map[position]bool{}
 	if d.unmade == nil {
 		d.unmade = notYet
 	}
-	d.pairs, d.trusted, d.groups = map[keyPairPaths]KeyPair{}, map[string][]byte{}, map[string]*Group{}
+	d.pairs, d.trusted, d.looked = map[keyPairPaths]KeyPair{}, map[string][]byte{}, map[usedGroup]bool{}
 	c := d.document()
 	for i := range d.certificates {
 		if p, warn := d.certificates[i].Warning(d.now); warn && !d.now.IsZero() {
-			d.warnings = append(d.warnings, p)
+			d.warnings.add(p)
 		}
 	}
-	sortProblems(d.errors, d.input.names)
-	sortProblems(d.warnings, d.input.names)
-	if len(d.errors) > 0 {
-		return nil, d.warnings, &Error{Problems: d.errors}
+	sortProblems(d.errors.list, d.input.names)
+	sortProblems(d.warnings.list, d.input.names)
+	if n := d.warnings.more; n > 0 {
+		d.warnings.list = append(d.warnings.list, Problem{File: s.Path, Line: 1, Column: 1, Path: Root, What: fmt.Sprintf("there are %d more warnings", n), Remedy: "mend these first"})
+	}
+	if len(d.errors.list) > 0 {
+		return nil, d.warnings.list, &Error{Problems: d.errors.list, More: d.errors.more}
 	}
 	d.input.from = nil
 	c.input = d.input
 	c.files, c.certificates = d.contents(), d.certificates
-	return c, d.warnings, nil
+	return c, d.warnings.list, nil
 }
 
 const topExample = `{ "stream": { ... } } or { "http": { ... } }`
@@ -103,7 +106,7 @@ func (d *decoder) document() *Config {
 	if root == nil {
 		return nil
 	}
-	d.expand(root, Root)
+	d.expand(root, nil)
 	top, ok := object{decoder: d, modes: inBoth}.object(root, Root, ofFile, topExample)
 	if !ok {
 		return nil

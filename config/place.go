@@ -7,8 +7,12 @@ type place struct {
 	name   string // for "... belongs in <name>"
 	level  level
 	modes  modes
-	keys   []*key
 	strict bool // existing files do not have it, and so no keys in it that nothing reads
+
+	// These are filled in by declare.
+	keys   []*key
+	byName map[string]*key // the first of each name
+	bit    uint64          // of it alone in sets of places
 }
 
 // places are all there are, in the order in which hints name them.
@@ -40,6 +44,14 @@ var places = []*place{
 
 // declare returns the table, filled in, and gives each place its keys.
 func declare(table []key) []*key {
+	for i, p := range places {
+		p.byName, p.bit = make(map[string]*key), 1<<i
+		for _, m := range []modes{inHTTP, inStream, inBoth} {
+			if p.modes&m != 0 && placeBy[p.level][m] == nil {
+				placeBy[p.level][m] = p
+			}
+		}
+	}
 	list := make([]*key, len(table))
 	for i := range table {
 		k := &table[i]
@@ -53,6 +65,10 @@ func declare(table []key) []*key {
 		for _, p := range places {
 			if k.modes&p.modes != 0 && k.mayStandIn(p.level) {
 				p.keys = append(p.keys, k)
+				k.places |= p.bit
+				if p.byName[k.name] == nil {
+					p.byName[k.name] = k
+				}
 			}
 		}
 	}
@@ -77,19 +93,16 @@ func (k *key) mayStandIn(l level) bool {
 
 // placeOf returns the place of a level in servers of mode m, or where that does
 // not matter.
-func placeOf(l level, m modes) *place {
-	return places[slices.IndexFunc(places, func(p *place) bool { return p.level == l && p.modes&m != 0 })]
-}
+func placeOf(l level, m modes) *place { return placeBy[l][m] }
+
+// placeBy are the places, by level and modes.
+var placeBy [levels][inBoth + 1]*place
 
 // key returns what may be in p by that name, or nil.
-func (p *place) key(name string) *key {
-	for _, k := range p.keys {
-		if k.name == name {
-			return k
-		}
-	}
-	return nil
-}
+func (p *place) key(name string) *key { return p.byName[name] }
+
+// has reports whether k may be in p.
+func (p *place) has(k *key) bool { return k.places&p.bit != 0 }
 
 // owns reports whether a key of that name belongs in p, and is not only the
 // default there of what is further in.

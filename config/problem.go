@@ -56,9 +56,28 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Error is every error of a file, in the order of their places.
+// maxProblems bounds how many problems of one kind are told.
+const maxProblems = 1000
+
+// problems collects them. Of more than maxProblems, those that are found last are only counted.
+type problems struct {
+	list []Problem
+	more int
+}
+
+func (l *problems) add(p Problem) {
+	if len(l.list) == maxProblems {
+		l.more++
+		return
+	}
+	l.list = append(l.list, p)
+}
+
+// Error is every error of a file, in the order of their places, or the first
+// thousand.
 type Error struct {
 	Problems []Problem // at least one
+	More     int       // how many there are beside them
 
 	err error // the system's error, when the file could not be read
 }
@@ -77,7 +96,10 @@ func (e *Error) Error() string {
 		if files := len(filesOf(e.Problems)); files > 1 {
 			where = fmt.Sprintf("%d files", files)
 		}
-		fmt.Fprintf(&b, "\n%d errors in %s", n, where)
+		fmt.Fprintf(&b, "\n%d errors in %s", n+e.More, where)
+		if e.More > 0 {
+			fmt.Fprintf(&b, ", of which %d are told", n)
+		}
 	}
 	return b.String()
 }
@@ -96,7 +118,7 @@ func AsError(problems []Problem, err error) error {
 	all := &Error{Problems: slices.Clone(problems)}
 	if e, ok := errors.AsType[*Error](err); ok {
 		all.Problems = append(all.Problems, e.Problems...)
-		all.err = e.err
+		all.err, all.More = e.err, e.More
 	}
 	sortProblems(all.Problems, filesOf(all.Problems))
 	return all
@@ -105,9 +127,10 @@ func AsError(problems []Problem, err error) error {
 // filesOf returns the files of a list, in its order.
 func filesOf(list []Problem) []string {
 	var files []string
+	seen := make(map[string]bool)
 	for _, p := range list {
-		if !slices.Contains(files, p.File) {
-			files = append(files, p.File)
+		if !seen[p.File] {
+			files, seen[p.File] = append(files, p.File), true
 		}
 	}
 	return files
@@ -115,8 +138,12 @@ func filesOf(list []Problem) []string {
 
 // sortProblems sorts a list by files, in their order, and places in them.
 func sortProblems(list []Problem, files []string) {
+	rank := make(map[string]int, len(files))
+	for i, f := range slices.Backward(files) {
+		rank[f] = i
+	}
 	slices.SortStableFunc(list, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(rank[a.File], rank[b.File]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }
 

@@ -66,6 +66,7 @@ func (o object) routes(s *Server, groups *groupSet) {
 	if m.value.kind == kindArray && len(list) == 0 {
 		o.fail(&m.value, path, "there are no routes in it", "write "+example+", or remove it")
 	}
+	s.Routes = make([]Route, 0, len(list))
 	for i := range list {
 		r, ok := o.object(&list[i], indexPath(path, i), ofRoute, `{ "match": ..., "proxy_to": ... }`)
 		if !ok {
@@ -145,7 +146,7 @@ func (o object) proxyTo(s *Server, r *Route, groups *groupSet) {
 	const key = "proxy_to"
 	n, path := o.child(key)
 	if n == nil || n.kind != kindArray {
-		if o.require(key, "", groups.choice()) {
+		if n != nil && (n.kind != kindString || n.text() != "") || o.require(key, "", groups.choice()) {
 			if g := o.target(n, path, o.str(n, path), groups); g != nil {
 				r.To = []Target{{Group: g.use(o, s), Weight: 1}}
 			}
@@ -157,23 +158,25 @@ func (o object) proxyTo(s *Server, r *Route, groups *groupSet) {
 		return
 	}
 	sum := 0
+	broken := false
 	for i := range n.elements {
 		in, ok := o.object(&n.elements[i], indexPath(path, i), ofTarget, `{ "group": "backend", "weight": 1 }`)
 		if !ok {
-			return
+			broken = true
+			continue
 		}
 		in.unknown()
 		weight := int(in.integer("weight"))
 		sum += weight
-		if !in.require("group", "", groups.choice()) {
-			return
-		}
 		n, at := in.child("group")
+		if (n == nil || n.kind == kindString && n.text() == "") && !in.require("group", "", groups.choice()) {
+			continue
+		}
 		if g := in.target(n, at, in.text("group"), groups); g != nil {
 			r.To = append(r.To, Target{Group: g.use(o, s), Weight: weight})
 		}
 	}
-	if sum == 0 {
+	if sum == 0 && !broken {
 		o.fail(n, path, "all weights are 0, so nothing goes anywhere", "give one of them a weight from 1 to 1000")
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -19,19 +20,24 @@ const maxDepth = 100
 type scanner struct {
 	data    []byte
 	off     int
-	path    string
+	path    trail
 	depth   int
 	lenient bool // comments, and commas after the last entry, are white space
 
 	mark   int // offset that at belongs to; at or before off
 	at     position
 	faults []Problem // duplicate keys, and at the end at most one syntax error
+
+	// The entries of what is being read, those of inner ones behind those of
+	// outer ones, until they are counted.
+	members  []member
+	elements []node
 }
 
 // scan returns the document's root, or nil after a syntax error, and what is
 // wrong with it. The nodes keep slices of data, and the number of the file.
 func scan(data []byte, file int, lenient bool) (*node, []Problem) {
-	s := &scanner{data: data, path: Root, at: position{1, 1, file}, lenient: lenient}
+	s := &scanner{data: data, at: position{1, 1, file}, lenient: lenient}
 	root := new(node)
 	if !s.encoding() || !s.value(root) {
 		return nil, s.faults
@@ -49,7 +55,7 @@ func (s *scanner) fail(off int, what, remedy string) bool {
 	start := bytes.LastIndexByte(head, '\n') + 1
 	s.faults = append(s.faults, Problem{
 		Line: bytes.Count(head, []byte{'\n'}) + 1, Column: utf8.RuneCount(head[start:]) + 1,
-		Path: s.path, What: what, Remedy: remedy,
+		Path: s.path.String(), What: what, Remedy: remedy,
 	})
 	return false
 }
@@ -164,13 +170,17 @@ func (s *scanner) value(n *node) bool {
 }
 
 func (s *scanner) object(n *node) bool {
-	path := s.path
+	path, begin := s.path, len(s.members)
+	defer func() {
+		n.members = slices.Clone(s.members[begin:])
+		s.members = s.members[:begin]
+	}()
 	s.off++
 	if s.space(); s.peek() == '}' {
 		s.off++
 		return true
 	}
-	first := map[string]int{}
+	var lines firstLines
 	for {
 		m := member{pos: s.here()}
 		start := s.off
@@ -185,15 +195,13 @@ func (s *scanner) object(n *node) bool {
 			return false
 		}
 		m.key = text(s.data[start:s.off])
-		s.path = keyPath(path, m.key)
-		if line, twice := first[m.key]; twice {
+		s.path = append(path, step{m.key, isMember})
+		if line := lines.first(s.members[begin:], &m); line > 0 {
 			s.faults = append(s.faults, Problem{
-				Line: m.pos.line, Column: m.pos.column, Path: s.path,
+				Line: m.pos.line, Column: m.pos.column, Path: s.path.String(),
 				What: fmt.Sprintf("the key is given twice, first in line %d", line), Remedy: "remove one of the two",
 			})
 			m.repeated = true
-		} else {
-			first[m.key] = m.pos.line
 		}
 		if s.space(); s.peek() != ':' {
 			return s.unexpected("a colon after the key "+quote(m.key), "write a colon between a key and its value")
@@ -202,7 +210,7 @@ func (s *scanner) object(n *node) bool {
 		if !s.value(&m.value) {
 			return false
 		}
-		n.members = append(n.members, m)
+		s.members = append(s.members, m)
 		s.path = path
 		if more, ok := s.next(n, '}'); !more {
 			return ok
@@ -211,24 +219,57 @@ func (s *scanner) object(n *node) bool {
 }
 
 func (s *scanner) array(n *node) bool {
-	path := s.path
+	path, begin := s.path, len(s.elements)
+	defer func() {
+		n.elements = slices.Clone(s.elements[begin:])
+		s.elements = s.elements[:begin]
+	}()
 	s.off++
 	if s.space(); s.peek() == ']' {
 		s.off++
 		return true
 	}
 	for {
-		s.path = indexPath(path, len(n.elements))
+		s.path = append(path, step{index: len(s.elements) - begin})
 		var e node
 		if !s.value(&e) {
 			return false
 		}
-		n.elements = append(n.elements, e)
+		s.elements = append(s.elements, e)
 		s.path = path
 		if more, ok := s.next(n, ']'); !more {
 			return ok
 		}
 	}
+}
+
+// fewKeys is up to how many keys it is quicker to look at each than to make a map.
+const fewKeys = 16
+
+// firstLines is where the keys of a large object are first.
+type firstLines map[string]int
+
+// first returns the line where one of the members before m has its key, or 0.
+func (lines *firstLines) first(before []member, m *member) int {
+	if len(before) < fewKeys {
+		for i := range before {
+			if before[i].key == m.key {
+				return before[i].pos.line
+			}
+		}
+		return 0
+	}
+	if *lines == nil {
+		*lines = make(firstLines)
+		for _, b := range slices.Backward(before) {
+			(*lines)[b.key] = b.pos.line
+		}
+	}
+	line := (*lines)[m.key]
+	if line == 0 {
+		(*lines)[m.key] = m.pos.line
+	}
+	return line
 }
 
 // next reads what follows an entry of n: a comma and the place of another

@@ -57,7 +57,7 @@ func objectSchema(p *place) schema {
 	for _, k := range p.keys {
 		if _, there := properties[k.name]; !there {
 			v := k.form.schema(p.modes)
-			if p.isSection() || k.upTo < p.level && k.of != ofProcess {
+			if p.isSection() || p.level == ofEdits || p.level == ofRewrite || k.upTo < p.level && k.of != ofProcess {
 				v = anyOf(v, schema{"type": "null"}) // what is further out is taken away
 			}
 			v["description"] = plain(k.doc)

@@ -76,6 +76,9 @@ func (o object) section(key string) (in object, is state) {
 	s := o.place.key(key).form.(section)
 	none := object{decoder: o.decoder, node: &node{kind: kindObject, pos: o.node.pos}, path: keyPath(o.path, key), place: placeOf(s.of, o.modes), modes: o.modes}
 	in = none
+	if !o.says(key) {
+		return in, absent
+	}
 	for _, at := range o.levels(key) {
 		m := at.node.get(key)
 		if m == nil {

@@ -79,19 +79,19 @@ func isComment(key string) bool { return key != "" && strings.IndexByte("_/#$", 
 
 // unread reports the keys of n, the value of a key that nothing reads, which
 // look like security, at any depth.
-func (d *decoder) unread(n *node, path string) {
+func (d *decoder) unread(n *node, path trail) {
 	for i := range n.members {
 		m := &n.members[i]
-		at := keyPath(path, m.key)
+		at := append(path, step{m.key, isMember})
 		switch {
 		case isComment(m.key) || holdsHeaders(m.key) && !looksSecure(m.key):
 		case looksSecure(m.key):
-			d.failAt(m.pos, at, quote(m.key)+" has no effect, because nothing reads what it is in"+noSafety, "remove it, or write it where it belongs")
+			d.failAt(m.pos, at.String(), quote(m.key)+" has no effect, because nothing reads what it is in"+noSafety, "remove it, or write it where it belongs")
 		default:
 			d.unread(&m.value, at)
 		}
 	}
 	for i := range n.elements {
-		d.unread(&n.elements[i], indexPath(path, i))
+		d.unread(&n.elements[i], append(path, step{index: i}))
 	}
 }
