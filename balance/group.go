@@ -161,3 +161,6 @@ func (g *Group) Left(key []byte, tried *Tried) int {
 	}
 	return n
 }
+
+// Timed reports whether it matters how long hosts take to answer: Outcome.Latency.
+func (g *Group) Timed() bool { return g.observer != nil }

@@ -15,11 +15,7 @@ var notYet = []unmade{
 	{ofGroup, "balancing_algo", "ip_hash"},
 	{ofGroup, "hash_key", ""},
 	{ofGroup, "health_check", ""},
-	{ofGroup, "passive_check", ""},
 	{ofGroup, "slow_start", ""},
-	{ofGroup, "queue", ""},
-	{ofGroup, "retry", ""},
-	{ofGroup, "sticky", ""},
 	{ofHost, "weight", ""},
 }
 

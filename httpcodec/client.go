@@ -3,6 +3,7 @@ package httpcodec
 import (
 	"errors"
 	"io"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -48,6 +49,7 @@ type client struct {
 	peer     opening.Peer
 	since    int64             // when it became idle, or began to linger; ms on the loop's clock
 	last     streamcodec.Flush // of clientFlushing
+	patience time.Duration     // likewise
 	heard    int64             // when it last sent something while lingering; ms on the loop's clock
 	state    clientState
 	served   bool // it has had a response
@@ -177,9 +179,10 @@ func (c *client) linger() {
 	}
 }
 
-// startFlush resets the connection as soon as the client has confirmed what it was sent, which a reset would destroy.
-func (c *client) startFlush() {
-	c.state = clientFlushing
+// startFlush resets the connection as soon as the client has confirmed what it was sent, which a reset would destroy. It is not waited
+// for when it confirms nothing for so long.
+func (c *client) startFlush(patience time.Duration) {
+	c.state, c.patience = clientFlushing, patience
 	c.server.loop.Disarm(&c.timer)
 	if c.last.Begin(&c.conn) {
 		c.arm(c.server.loop.Now() + streamcodec.FlushLook)
@@ -189,7 +192,7 @@ func (c *client) startFlush() {
 }
 
 func (c *client) flush() {
-	if c.last.Over(&c.conn, c.settings.Unrouted.SendTimeout) {
+	if c.last.Over(&c.conn, c.patience) {
 		c.reset()
 		return
 	}

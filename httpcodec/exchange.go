@@ -3,8 +3,8 @@ package httpcodec
 import (
 	"errors"
 	"net/netip"
+	"time"
 
-	"kroxy-ev/balance"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec/http1"
@@ -37,8 +37,13 @@ type exchange struct {
 
 	logged headFields // of the response that the client was sent
 
-	began      int64 // ms on the loop's clock
-	answered   int64 // when the head of the host's response was there, if hostStatus is set
+	began      int64         // ms on the loop's clock
+	answered   int64         // when the head of the host's response was there, if hostStatus is set
+	asked      time.Time     // when the host got the request, where somebody wants to know how long it takes; else zero
+	latency    time.Duration // from then to answered
+	stuck      int           // the host that the client's cookie names, or -1
+	hold       int           // of what is in up to this byte nothing is lost while the body is sent; 0 if it is not kept
+	sentBefore int64         // bytes sent to hosts before this one
 	phase      phase
 	end        logformat.End // the first reason why it failed
 	hasID      bool          // id is set
@@ -53,7 +58,8 @@ type exchange struct {
 	excess     bool // the host sent more than its response
 	deaf       bool // the host takes no more of the request
 	passed     bool // some of the body went on its way and is not at hand any more
-	retried    bool
+	renewed    bool // the request was sent once more since a kept connection had been closed
+	late       bool // the host has had its try_timeout
 }
 
 // maxInterims bounds the 1xx responses to one request: the bytes of their heads. The time that they may take is bounded by
@@ -70,7 +76,7 @@ func (x *exchange) reset() {
 	x.request.Done = false // while its head is not there, least of all its body is
 	x.host.Trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
 	x.status, x.interims, x.continued, x.replied, x.closes, x.told = 0, 0, false, false, false, false
-	x.excess, x.deaf, x.passed, x.retried = false, false, false, false
+	x.excess, x.deaf, x.passed, x.renewed = false, false, false, false
 	x.logged.clear()
 	x.client.pieces.begin()
 	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
@@ -101,7 +107,31 @@ func (x *exchange) start() {
 		return
 	}
 	x.phase, x.target = connecting, e.target(x.route)
-	x.server.connector.Acquire(x.target.Group, &x.host, x.key(), x)
+	x.prepareHold()
+	x.acquire()
+}
+
+// acquire goes after a connection to a host: the one that the client is stuck to, if there is one.
+func (x *exchange) acquire() {
+	k, t := x.server.connector, x.target
+	if x.stuck = -1; t.Sticky != nil {
+		cookies := &x.server.routing.View
+		cookies.Begin(&x.req, nil)
+		x.stuck = t.Sticky.host(cookies)
+	}
+	if x.stuck >= 0 {
+		k.AcquireHost(t.Group, &x.host, x.stuck, x.key(), x)
+	} else {
+		k.Acquire(t.Group, &x.host, x.key(), x)
+	}
+	x.giveUpQueued()
+}
+
+// giveUpQueued ends an exchange that waits for a place at a host if its client has left.
+func (x *exchange) giveUpQueued() {
+	if x.host.Queued() && x.client.conn.Ending() {
+		x.abort(causeClientEnded, nil)
+	}
 }
 
 // Ends implements upstream.Owner.
@@ -119,6 +149,10 @@ func (x *exchange) Connected(err error) {
 		x.fail(causeMisdirected, nil)
 	case errors.Is(err, upstream.ErrNoHost):
 		x.fail(causeNoHost, nil)
+	case errors.Is(err, upstream.ErrQueueTimeout):
+		x.fail(causeQueueTimeout, err)
+	case errors.Is(err, upstream.ErrFull), errors.Is(err, upstream.ErrQueueFull):
+		x.fail(causeQueueFull, err)
 	case errors.Is(err, upstream.ErrConnectTimeout), errors.Is(err, upstream.ErrResolveTimeout):
 		x.fail(causeConnectTimeout, err)
 	default:
@@ -151,6 +185,8 @@ func (x *exchange) relay() {
 	out := http1.AppendRequest(v.out[:0], &x.req, &v.rewrite)
 	x.phase = relaying
 	expectResponse(x.host.Conn)
+	x.ask()
+	x.sentBefore, x.late = x.up.Bytes, false
 	x.up.To, x.down.From = &x.host.Conn.Conn, &x.host.Conn.Conn
 	now := loop.Now()
 	x.up.ReadAt, x.up.WroteAt, x.down.ReadAt = now, now, now
@@ -194,8 +230,10 @@ func (x *exchange) clientReady() {
 		if c := &x.client.conn; c.Errored() {
 			if err := c.SocketError(); err != nil {
 				x.abort(causeClientFailed, err)
+				return
 			}
 		}
+		x.giveUpQueued()
 		return
 	}
 	if x.down.Holding() && !x.pumpDown() {
@@ -228,9 +266,12 @@ func (x *exchange) fail(why cause, err error) bool {
 	if why.status == 0 || x.replied || x.down.Holding() {
 		return x.abort(why, err)
 	}
+	if x.retryFailed(&why) {
+		return false
+	}
 	x.failed(why, err)
 	x.skipBody()
-	x.dropHost(balance.Served)
+	x.dropHost(&why)
 	x.up.Release(x.server.loop)
 	x.freePartial() // the next response on this client's connection must not begin with it
 	// A client that sends too much is not listened to further.
@@ -322,7 +363,7 @@ func (x *exchange) replyWith(status int, write func([]byte, *Reply) []byte) {
 func (x *exchange) beginReply(status int) *Reply {
 	v := x.server
 	x.phase, x.status = replying, status
-	v.reply = Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Now())}
+	v.reply = Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Now()), Later: retryAfter(x.end)}
 	v.reply.Headers = x.route.Policies.Response
 	return &v.reply
 }
@@ -360,7 +401,7 @@ func (x *exchange) complete() bool {
 		if x.res.KeepAlive && x.request.Done && !x.up.Holding() && !x.deaf && !x.excess && !v.draining && h.Conn.Quiet() {
 			h.Keep(x.res.IdleTime)
 		}
-		x.dropHost(balance.Served)
+		x.dropHost(nil)
 	}
 	v.account(x)
 	x.up.Release(v.loop)
@@ -409,11 +450,16 @@ func (x *exchange) goOn() {
 
 // dropHost closes the connection to the host, if there is one, and gives the lease back. A host that has not got the whole
 // request must not take what it has for that: its connection is reset.
-func (x *exchange) dropHost(how balance.Class) {
+// It is reported on by its response unless it is to blame for why, by which the exchange ends; nil if it has ended well.
+func (x *exchange) dropHost(why *cause) {
 	if c := x.host.Conn; c != nil && (!x.request.Done || x.up.Holding() || x.deaf) {
 		c.Reset()
 	}
-	x.host.Release(upstream.Report{Outcome: balance.Outcome{Class: how}})
+	if why != nil && why.isHosts() {
+		x.host.Release(erred(why))
+	} else {
+		x.host.Release(x.answerReport())
+	}
 }
 
 // abort ends the exchange, and the client's connection by a reset. If it was the host that failed, the client is first to get
@@ -421,13 +467,14 @@ func (x *exchange) dropHost(how balance.Class) {
 func (x *exchange) abort(why cause, err error) bool {
 	v, c := x.server, x.client
 	x.failed(why, err)
-	x.dropHost(balance.Served)
+	x.dropHost(&why)
 	if x.phase != readingHead || x.spoken() {
 		v.account(x)
 	}
+	patience := x.route.SendTimeout
 	x.finish()
 	if why.status >= 500 {
-		c.startFlush()
+		c.startFlush(patience)
 	} else {
 		c.reset()
 	}

@@ -315,6 +315,11 @@ func page(status int, keep bool) string {
 	return string(AppendError(nil, status, &Reply{KeepAlive: keep, Date: []byte(noDate)}))
 }
 
+// pageLater is page for a client that no host could serve just now.
+func pageLater(status int) string {
+	return string(AppendError(nil, status, &Reply{KeepAlive: true, Date: []byte(noDate), Later: 1}))
+}
+
 // readAll reads until the stream ends, and says how: "eof", "reset", or another error.
 func readAll(c net.Conn) (string, string) {
 	b, err := io.ReadAll(c)

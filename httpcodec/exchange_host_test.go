@@ -129,7 +129,7 @@ func TestNamedHostDown(t *testing.T) {
 	c := p.dial()
 	for range 3 {
 		send(c, "GET / HTTP/1.1\r\nHost: b\r\n\r\nGET / HTTP/1.1\r\nHost: c\r\n\r\n", nil)
-		readN(t, c, page(502, true)+numbered(2))
+		readN(t, c, pageLater(502)+numbered(2))
 	}
 	stillOpen(t, c)
 	p.stop()
@@ -149,7 +149,7 @@ func TestSparesOfOneName(t *testing.T) {
 		down []int
 		want string
 	}{
-		{nil, numbered(0)}, {[]int{0}, numbered(2)}, {[]int{0, 2}, numbered(3)}, {[]int{0, 2, 3}, page(502, true)},
+		{nil, numbered(0)}, {[]int{0}, numbered(2)}, {[]int{0, 2}, numbered(3)}, {[]int{0, 2, 3}, pageLater(502)},
 	} {
 		p, hosts := named(t, []string{"a", "b", "A.", "a"}, tc.down...)
 		c := p.dial()

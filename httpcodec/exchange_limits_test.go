@@ -309,7 +309,7 @@ func TestInterimBytes(t *testing.T) {
 // The head of a response is due after a number of proxy_read_timeouts, whatever came before it; its body is not.
 func TestDeadlineOfAHead(t *testing.T) {
 	t.Parallel()
-	x := &exchange{client: &client{settings: &Settings{}}, route: &Route{ProxyReadTimeout: time.Second}, phase: relaying}
+	x := &exchange{client: &client{settings: &Settings{}}, route: &Route{ProxyReadTimeout: time.Second}, target: &Target{}, phase: relaying}
 	x.request.Done = true
 	x.up.WroteAt = 1000
 	for _, tc := range []struct {

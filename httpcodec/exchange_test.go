@@ -101,7 +101,7 @@ func TestRefusedHost(t *testing.T) {
 	p := startProxy(t, nil, enginetest.Refusing(t, enginetest.Loopback))
 	c := p.dial()
 	send(c, strings.Repeat(getRoot, 20), nil)
-	readN(t, c, strings.Repeat(page(502, true), 20))
+	readN(t, c, strings.Repeat(pageLater(502), 20))
 	stillOpen(t, c)
 
 	h := startRecorder(t, always+hi)
@@ -116,7 +116,7 @@ func TestNoHost(t *testing.T) {
 	p := startProxy(t, nil)
 	c := p.dial()
 	send(c, getRoot+getRoot, nil)
-	readN(t, c, page(503, true)+page(503, true))
+	readN(t, c, pageLater(503)+pageLater(503))
 	stillOpen(t, c)
 }
 

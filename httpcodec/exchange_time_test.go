@@ -63,7 +63,7 @@ func TestConnectTimeout(t *testing.T) {
 	p := startProxy(t, func(s *flat) { s.Group.ConnectTimeout = 100 * time.Millisecond }, enginetest.BlackHole(t, enginetest.Loopback))
 	c := p.dial()
 	send(c, getRoot+getRoot, nil)
-	readN(t, c, page(504, true)+page(504, true))
+	readN(t, c, pageLater(504)+pageLater(504))
 	stillOpen(t, c)
 }
 

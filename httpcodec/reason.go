@@ -25,6 +25,15 @@ type cause struct {
 	end    logformat.End
 }
 
+// retryAfter is after how many seconds a client may come again whom no host could serve just now; 0 where that would be no use.
+func retryAfter(why logformat.End) int {
+	switch why {
+	case logformat.NoHost, logformat.Unreachable, logformat.ConnectTimeout, logformat.QueueFull, logformat.QueueTimeout:
+		return 1
+	}
+	return 0
+}
+
 var (
 	causeHeaderTimeout   = cause{408, "the request head did not come in time (client_header_timeout)", logformat.ClientHeaderTimeout}
 	causeBodyTimeout     = cause{408, "the request body did not come in time (client_body_timeout)", logformat.ClientBodyTimeout}
@@ -35,10 +44,13 @@ var (
 	causeNoRoute         = cause{404, "no route takes the request", logformat.NoRoute}
 	causeMisdirected     = cause{421, "no host of the group has the requested name", logformat.UnknownName}
 	causeNoHost          = cause{503, "no host to try", logformat.NoHost}
+	causeQueueFull       = cause{503, "every host has as many requests as it may have (max_conns), and nobody else may wait (queue)", logformat.QueueFull}
+	causeQueueTimeout    = cause{503, "no host had a place in time (queue)", logformat.QueueTimeout}
 	causeUnreachable     = cause{502, "no host reachable", logformat.Unreachable}
 	causeConnectTimeout  = cause{504, "no host reachable in time", logformat.ConnectTimeout}
 	causeHostReadTimeout = cause{504, "the host is silent (proxy_read_timeout)", logformat.ProxyReadTimeout}
 	causeHeadWait        = cause{504, "the host has not sent a response's head within ten times proxy_read_timeout", logformat.ProxyReadTimeout}
+	causeTryTimeout      = cause{504, "the host has not sent a response's head in time (retry.try_timeout)", logformat.ProxyReadTimeout}
 	causeHostSendTimeout = cause{504, "the host takes no bytes (proxy_send_timeout)", logformat.ProxySendTimeout}
 	causeHostTakesNoMore = cause{0, "the host has answered and takes no more of the request", logformat.Complete} // no failure
 	causeHostFailed      = cause{502, "the host's connection failed", logformat.HostCut}

@@ -15,6 +15,7 @@ type Reply struct {
 	Request   *http1.Request // or what could be read of it; nil if nothing was
 	KeepAlive bool           // the client's connection is kept. Only for a request that was read to its end
 	Date      []byte         // as a field value; nil for none
+	Later     int            // after how many seconds the client may come again; 0 for nothing of that kind
 	Hint      string         // a sentence that an error page says besides, without markup; "" for none
 
 	Location []byte            // where a redirect leads to; nil for none
@@ -53,7 +54,7 @@ func AppendError(dst []byte, status int, p *Reply) []byte {
 			n += len(htmlHint) + len(p.Hint) + len(htmlHinted) - len(htmlAfter)
 		}
 	}
-	dst = p.appendEnd(p.appendType(dst, kind), int64(n))
+	dst = p.appendEnd(p.appendLater(p.appendType(dst, kind)), int64(n))
 	switch {
 	case p.Request != nil && p.Request.WantsHead():
 		return dst
@@ -155,6 +156,18 @@ func (p *Reply) appendType(dst []byte, kind string) []byte {
 	dst = append(dst, kind...)
 	return append(dst, "\r\n"...)
 }
+
+// appendLater writes Retry-After.
+func (p *Reply) appendLater(dst []byte) []byte {
+	if p.Later == 0 || p.Headers.Drops(later) {
+		return dst
+	}
+	dst = append(dst, "Retry-After: "...)
+	dst = strconv.AppendInt(dst, int64(p.Later), 10)
+	return append(dst, "\r\n"...)
+}
+
+var later = []byte("Retry-After")
 
 // appendEnd writes what is configured, and the end of a head whose body is n bytes long.
 func (p *Reply) appendEnd(dst []byte, n int64) []byte {

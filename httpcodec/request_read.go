@@ -160,6 +160,10 @@ func (x *exchange) readAlong(out []byte) []byte {
 	if x.request.In != http1.Length || x.request.Done || x.req.ExpectContinue || !c.Readable() {
 		return out
 	}
+	if x.holds() {
+		out, _, _, _ = x.readHeld(out)
+		return out
+	}
 	n := len(out)
 	out = slices.Grow(out, bodyRead)
 	k, _ := c.Read(out[n : n+int(min(x.request.Left, bodyRead))])
@@ -174,6 +178,13 @@ func (x *exchange) readAlong(out []byte) []byte {
 // moveUp moves some of the body.
 func (x *exchange) moveUp() (int, bool) {
 	v := x.server
+	if x.holds() {
+		out, n, err, bad := x.readHeld(v.out[:0])
+		if err != nil {
+			return 0, again(err) || x.clientGone(err)
+		}
+		return n, x.sendBody(out, bad)
+	}
 	if x.request.In == http1.Length {
 		n, source, sink := x.up.Move(v.loop, x.request.Left)
 		x.request.Took(int64(n))
@@ -190,22 +201,27 @@ func (x *exchange) moveUp() (int, bool) {
 	}
 	x.up.ReadAt, x.passed = v.loop.Now(), true
 	out, k, bad := x.request.Append(v.out[:0], p[:n])
-	v.out = out[:0]
-	if bad != nil {
-		return n, x.failBody(bad)
-	}
-	if x.oversize() {
-		return n, x.failRequest(causeBodySize, nil)
-	}
-	if k < n {
+	if k < n && bad == nil {
 		x.in = append(x.grow(x.in, n-k), p[k:n]...)
 		x.req.Rebase(x.in)
 		x.next = len(x.in) - (n - k)
 	}
-	if len(out) == 0 {
-		return n, true
+	return n, x.sendBody(out, bad)
+}
+
+// sendBody sends a piece of the body, framed for the host, unless it is malformed or makes the body too long.
+func (x *exchange) sendBody(out []byte, bad *http1.HeadError) bool {
+	v := x.server
+	v.out = out[:0]
+	switch {
+	case bad != nil:
+		return x.failBody(bad)
+	case x.oversize():
+		return x.failRequest(causeBodySize, nil)
+	case len(out) == 0:
+		return true
 	}
-	return n, x.sent(x.up.Send(v.loop, out, false))
+	return x.sent(x.up.Send(v.loop, out, false))
 }
 
 // oversize reports whether more of the body came than it may be long.

@@ -133,6 +133,9 @@ func (x *exchange) respond(data []byte) bool {
 			break
 		}
 		if !x.res.Interim {
+			if x.retryStatus() {
+				return false
+			}
 			return x.respondFinally(out, data[n:])
 		}
 		if x.interims += n; x.interims > maxInterims {
@@ -176,7 +179,7 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	if r.Upgrade && x.wantsContinue() {
 		return x.fail(causeUpgrade, nil) // whether the client will send its body is not known
 	}
-	x.hostStatus, x.answered = r.Status, v.loop.Now()
+	x.hear()
 	framing := r.ClientFraming(x.req.Minor)
 	// Clients that are answered early may send the rest, or stop: where the next request begins is not known.
 	x.closes = x.closes || framing == http1.UntilClose || !x.request.Done || x.deaf || x.client.isLast()
@@ -186,6 +189,9 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	x.status = r.Status
 	if !w.Headers.Fixed() {
 		w.Record = v.values(x, w.Headers.Need())
+	}
+	if s := x.target.Sticky; s != nil && x.host.Lease.Host() != x.stuck {
+		w.Cookie = s.cookie(x.host.Lease.Host(), x.client.peer.Secure())
 	}
 	out = http1.AppendResponse(out, r, &w)
 	x.logged.keep(out[from:], x.client.entry.Access.SentFields())
@@ -250,30 +256,12 @@ func (x *exchange) delivered(err error) bool {
 // connection may just have been closed by a host that had not seen the request: then the request is sent once more, on
 // a new one, if repeating it does no harm (RFC 9110 section 9.2.2).
 func (x *exchange) hostGone(err error) bool {
-	if x.repeatable() {
-		x.repeat()
+	if x.isStale() {
+		x.renew()
 		return false
 	}
 	if ended(err) {
 		return x.fail(causeHostEnded, nil)
 	}
 	return x.fail(causeHostFailed, err)
-}
-
-// repeatable reports whether the request may be sent once more: what was sent of it must still be at hand. The client may owe
-// the rest, as one does that waits for a 100.
-func (x *exchange) repeatable() bool {
-	return x.host.Conn != nil && x.host.Conn.Used && !x.retried && !x.replied && x.interims == 0 && x.partial == nil &&
-		x.req.Idempotent && !x.passed
-}
-
-// repeat sends the request once more, on a new connection to the same host.
-func (x *exchange) repeat() {
-	v := x.server
-	x.retried, x.deaf = true, false
-	x.up.Release(v.loop)
-	x.next = x.head
-	x.request.Begin(http1.FromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
-	x.phase = connecting
-	v.connector.Renew(&x.host, x.key(), x)
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"kroxy-ev/config"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec/policy"
 	"kroxy-ev/httpcodec/route"
@@ -52,7 +53,13 @@ type Route struct {
 type Target struct {
 	Group *upstream.Group
 	// Names says, for each host of the group, how requests name it.
-	Names  []HostName
+	Names []HostName
+	// Retry says which requests are sent once more, to another host; of its Attempts and Budget the group knows.
+	Retry config.Retry
+	// Sticky keeps clients with the host that they had; nil for none.
+	Sticky *Sticky
+	// Errors are the statuses of responses by which a host has failed.
+	Errors config.Statuses
 	Weight int // of the sum over all targets; not negative, and not all of a route's are zero
 }
 

@@ -1,7 +1,6 @@
 package httpcodec
 
 import (
-	"kroxy-ev/balance"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
 	"kroxy-ev/streamcodec"
@@ -36,5 +35,5 @@ func (x *exchange) tunnel() {
 			v.closed(c)
 		},
 	})
-	host.Release(upstream.Report{Outcome: balance.Outcome{Class: balance.Served}}) // its connection and lease are the session's
+	host.Release(upstream.Report{}) // its connection and lease are the session's
 }

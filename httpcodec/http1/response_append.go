@@ -13,6 +13,7 @@ type ResponseRewrite struct {
 	Close bool   // the client's connection is closed after this response
 	Date  []byte // for responses without Date; nil for none (RFC 9110 section 6.6.1)
 
+	Cookie  []byte            // the value of a Set-Cookie that is added to a final response; nil for none
 	Headers *policy.Headers   // the configured edits, of final responses
 	Record  *logformat.Record // for the variables in them; it may be nil if these are Fixed
 }
@@ -34,7 +35,7 @@ func (r *Response) ClientFraming(minor uint8) Framing {
 // letter case and repetition.
 func AppendResponse(dst []byte, r *Response, w *ResponseRewrite) []byte {
 	head, s := r.head, &r.scan
-	dst = slices.Grow(dst, headRoom(len(head)+len(w.Date)))
+	dst = slices.Grow(dst, headRoom(len(head)+len(w.Date)+len(w.Cookie)))
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = append(dst, byte('0'+r.Status/100), byte('0'+r.Status/10%10), byte('0'+r.Status%10), ' ')
 	dst = append(dst, s.start.reason.of(head)...)
@@ -60,6 +61,11 @@ func AppendResponse(dst []byte, r *Response, w *ResponseRewrite) []byte {
 		dst = appendField(dst, f.name.of(head), f.value.of(head))
 	}
 	dst = edits.Append(dst, w.Record)
+	if w.Cookie != nil && !r.Interim {
+		dst = append(dst, "Set-Cookie: "...)
+		dst = append(dst, w.Cookie...)
+		dst = append(dst, "\r\n"...)
+	}
 	if !dated && w.Date != nil && r.Status >= 200 {
 		dst = append(dst, "Date: "...)
 		dst = append(dst, w.Date...)

@@ -56,6 +56,7 @@ type Options struct {
 type Resources struct {
 	IDs     []int // of the hosts, which are counted under them
 	Tickets Tickets
+	Secret  []byte // of sticky clients, see NewSecret
 }
 
 // New makes everything that cfg asks for, with a reactor for each row in o. It owns the listening sockets, also when it returns an error.

@@ -52,6 +52,7 @@ func (p *Proxy) Prepare(cfg *config.Config, res Resources) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	groups.stick(cfg, res.Secret)
 	var pooled []*upstream.Group
 	for _, use := range usedGroups(cfg) {
 		g := groups[use].Group
@@ -152,7 +153,8 @@ type groups map[groupUse]group
 // group is a group, and how requests name its hosts.
 type group struct {
 	*upstream.Group
-	names []httpcodec.HostName
+	names  []httpcodec.HostName
+	sticky *httpcodec.Sticky // nil for none
 }
 
 // groupUse is a group in the mode of servers that use it: what is spoken to its hosts depends on that.
@@ -194,7 +196,7 @@ func (p *Proxy) makeGroups(cfg *config.Config, ids []int) (groups, error) {
 		if err != nil {
 			return nil, err
 		}
-		made[use] = group{g, hostNames(use.group)}
+		made[use] = group{Group: g, names: hostNames(use.group)}
 	}
 	return made, nil
 }
@@ -209,7 +211,8 @@ func (p *Proxy) newGroup(cfg *config.Config, use groupUse, ids []int, specs []ba
 	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: from.ConnectTimeout, ResolveTimeout: from.ResolveTimeout,
 		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: p.self,
 		TCPKeepalive: from.TCPKeepalive, Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout,
-		ProxyProtocol: proxyproto.Named(from.ProxyProtocol)}
+		ProxyProtocol: proxyproto.Named(from.ProxyProtocol),
+		Retries:       from.Retry.Attempts, Queue: upstream.Queue{Size: from.Queue.Size, Timeout: from.Queue.Timeout}}
 	for _, h := range from.Hosts {
 		host := p.newHost(h)
 		if host.TLS, err = p.tlsClient(cfg, use, h); err != nil {
@@ -317,7 +320,11 @@ func httpRoute(cfg *config.Config, from *config.Route, regexes []*regexp.Regexp,
 	}
 	for _, t := range from.To {
 		g := groups[groupUse{t.Group, config.ModeHTTP}]
-		r.Targets = append(r.Targets, httpcodec.Target{Group: g.Group, Names: g.names, Weight: t.Weight})
+		target := httpcodec.Target{Group: g.Group, Names: g.names, Weight: t.Weight, Retry: t.Group.Retry, Sticky: g.sticky}
+		if t.Group.PassiveCheck.Requests {
+			target.Errors = t.Group.PassiveCheck.Status
+		}
+		r.Targets = append(r.Targets, target)
 	}
 	return r, nil
 }

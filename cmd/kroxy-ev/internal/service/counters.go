@@ -46,7 +46,7 @@ func (c *hostCounters) assign(cfg *config.Config) ([]int, error) {
 
 // options returns the options of a proxy with n reactors, which get a row each, and new keys of session tickets.
 func (c *hostCounters) options(cfg *config.Config, n int) (proxy.Options, error) {
-	o := proxy.Options{Counters: c.memory, Resources: proxy.Resources{Tickets: proxy.Tickets{}.Rotated()}}
+	o := proxy.Options{Counters: c.memory, Resources: proxy.Resources{Tickets: proxy.Tickets{}.Rotated(), Secret: proxy.NewSecret()}}
 	var err error
 	if o.IDs, err = c.assign(cfg); err != nil {
 		return o, err

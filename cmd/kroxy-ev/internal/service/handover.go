@@ -23,6 +23,7 @@ import (
 type handover struct {
 	Registry []byte
 	Tickets  proxy.Tickets
+	Secret   []byte // of sticky clients
 	Services proxy.Services
 	Ports    []handoverPort `json:"Doors"`
 	// These replace Ports if all sockets are on one port of IPv4: older versions knew nothing else.
@@ -109,7 +110,7 @@ func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
 	if err := mayHandOver(); err != nil {
 		return 0, nil, err
 	}
-	h := handover{Registry: m.counters.registry.Snapshot(), Tickets: now.Tickets, Services: now.services}
+	h := handover{Registry: m.counters.registry.Snapshot(), Tickets: now.Tickets, Secret: now.Secret, Services: now.services}
 	files := append([]int{m.counters.memory.FD()}, h.add(now.ports)...)
 	body, err := json.Marshal(h)
 	if err != nil {
@@ -151,6 +152,9 @@ func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (
 		next.Tickets = next.Tickets.Rotated()
 	}
 	m.discovery.Keep(passed.Services)
+	if next.Secret = passed.Secret; len(next.Secret) == 0 { // of a predecessor that knew of none
+		next.Secret = proxy.NewSecret()
+	}
 	if next.ports, err = left.prepare(next.cfg, workerSlots(next.cfg), nil, &m.closed); err != nil {
 		return nil, err
 	}

@@ -60,7 +60,8 @@ type assignment struct {
 	Services proxy.Services
 	IDs      []int // of the hosts
 	Tickets  proxy.Tickets
-	Row      int // in the counters
+	Secret   []byte // of sticky clients
+	Row      int    // in the counters
 	// Debug sets the log level to debug, whatever the configuration says.
 	Debug bool
 	// Sockets are the keys (config.Listen.Key) of the listening sockets, in the order of the files.
@@ -70,7 +71,7 @@ type assignment struct {
 }
 
 func (a *assignment) resources() proxy.Resources {
-	return proxy.Resources{IDs: a.IDs, Tickets: a.Tickets}
+	return proxy.Resources{IDs: a.IDs, Tickets: a.Tickets, Secret: a.Secret}
 }
 
 // ServeMaster runs a master and its workers until a signal stops them. H is what a predecessor passes on, or nil.
@@ -134,7 +135,7 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	if h != nil {
 		left, err = m.inherit(h, &next, w)
 	} else {
-		next.Tickets = proxy.Tickets{}.Rotated()
+		next.Tickets, next.Secret = proxy.Tickets{}.Rotated(), proxy.NewSecret()
 		if m.counters, err = newHostCounters(); err == nil {
 			next.ports, err = ports(nil).prepare(next.cfg, workerSlots(next.cfg), systemdSockets(next.cfg, m.log), &m.closed)
 		}
@@ -195,7 +196,7 @@ func (m *master) plan(g generation) supervise.Plan {
 			m.rows[slot] = row
 		}
 		a := assignment{
-			Source: g.cfg.Source(), PEM: g.cfg.Files(), Services: g.services, IDs: g.IDs, Tickets: g.Tickets, Row: row, Debug: m.debug.Load(),
+			Source: g.cfg.Source(), PEM: g.cfg.Files(), Services: g.services, IDs: g.IDs, Tickets: g.Tickets, Secret: g.Secret, Row: row, Debug: m.debug.Load(),
 			Shared: shared,
 		}
 		files := []int{m.counters.memory.FD()}
@@ -358,7 +359,7 @@ func (m *master) reload(now generation, w *warnings) (inForce generation, err er
 	if next.cfg.PIDFile != string(m.pid) {
 		w.add("reload: pid_file stays as it was at the start; to change it, upgrade or restart")
 	}
-	next.Tickets = now.Tickets
+	next.Tickets, next.Secret = now.Tickets, now.Secret
 	if next.IDs, err = m.counters.assign(next.cfg); err != nil {
 		return now, err
 	}

@@ -23,6 +23,7 @@ type Single struct {
 	errors    *errorLog
 	counters  *hostCounters
 	tickets   proxy.Tickets
+	secret    []byte // of sticky clients
 	renewal   renewal
 	discovery discovery
 	services  proxy.Services // by which the configuration in force was expanded
@@ -59,7 +60,7 @@ func NewSingle(cfg *config.Config, log *slog.Logger) (_ *Single, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.tickets = o.Tickets
+	s.tickets, s.secret = o.Tickets, o.Secret
 	if s.ports, err = ports(nil).prepare(cfg, slots{n, "reactors_num"}, systemdSockets(cfg, log), &s.closed); err != nil {
 		return nil, err
 	}
@@ -249,7 +250,7 @@ func (s *Single) prepareReload(cfg *config.Config, ids []int, ports ports) (next
 		return nil, nil, nil, err
 	}
 	if out, err = s.errors.prepare(cfg); err == nil {
-		if next, err = s.proxy.Prepare(cfg, proxy.Resources{IDs: ids, Tickets: s.tickets}); err == nil {
+		if next, err = s.proxy.Prepare(cfg, proxy.Resources{IDs: ids, Tickets: s.tickets, Secret: s.secret}); err == nil {
 			return next, opened, out, nil
 		}
 		s.errors.discard(out)
@@ -292,7 +293,7 @@ func (s *Single) renew(cfg *config.Config, newKeys bool) error {
 	if err != nil {
 		return err
 	}
-	next, err := s.proxy.Prepare(cfg, proxy.Resources{IDs: ids, Tickets: keys})
+	next, err := s.proxy.Prepare(cfg, proxy.Resources{IDs: ids, Tickets: keys, Secret: s.secret})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,35 @@
+package proxy
+
+import (
+	"crypto/rand"
+
+	"kroxy-ev/config"
+	"kroxy-ev/httpcodec"
+)
+
+// secretSize is the length of a secret in bytes.
+const secretSize = 32
+
+// NewSecret makes what the cookies of sticky clients are made with. All processes of a proxy have the same, over reloads and upgrades, and
+// it is never written to a disk: after a restart clients are given hosts, and cookies, anew.
+func NewSecret() []byte {
+	secret := make([]byte, secretSize)
+	_, _ = rand.Read(secret) // never fails
+	return secret
+}
+
+// stick has clients of those groups that are sticky keep the host that they had.
+func (gs groups) stick(cfg *config.Config, secret []byte) {
+	keys, places := hostKeys(cfg)
+	for use, g := range gs {
+		if use.group.Sticky == nil || use.mode != config.ModeHTTP {
+			continue
+		}
+		var ids []string
+		for _, at := range places[use.group] {
+			ids = append(ids, keys[at])
+		}
+		g.sticky = httpcodec.NewSticky(use.group.Sticky, secret, ids)
+		gs[use] = g
+	}
+}
