@@ -11,9 +11,6 @@ type unmade struct {
 // notYet is refused until it does something. Whoever makes something of it act
 // takes it out of the list.
 var notYet = []unmade{
-	{ofGroup, "balancing_algo", "hash"},
-	{ofGroup, "balancing_algo", "ip_hash"},
-	{ofGroup, "hash_key", ""},
 	{ofGroup, "health_check", ""},
 	{ofGroup, "slow_start", ""},
 	{ofHost, "weight", ""},

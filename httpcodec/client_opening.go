@@ -6,6 +6,7 @@ import (
 	"kroxy-ev/balance"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/engine/upstream"
 )
 
 // Opened implements opening.Owner.
@@ -54,10 +55,20 @@ func appendPlainHTTP(dst []byte, p *Reply) []byte {
 	return AppendError(dst, causePlain.status, p)
 }
 
-// key is what hosts are chosen by where that is a name.
+// key is what hosts are chosen by. It is valid until the next exchange's.
 func (x *exchange) key() []byte {
-	if x.target.Group.Balance.Key() != balance.KeyServerName {
+	v := x.server
+	switch g := x.target.Group; g.Balance.Key() {
+	case balance.KeyHost:
 		return x.req.HostName()
+	case balance.KeyServerName:
+		return x.client.peer.Name()
+	case balance.KeyClient:
+		v.key = upstream.AppendAddrKey(v.key[:0], x.client.peer.Client.Addr())
+	case balance.KeyTemplate:
+		v.key = g.AppendKey(v.key[:0], v.values(x, g.HashKey.Need()))
+	case balance.KeyNone:
+		return nil
 	}
-	return x.client.peer.Name()
+	return v.key
 }

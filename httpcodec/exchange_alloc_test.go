@@ -22,6 +22,7 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 	for _, tc := range []struct{ name, in, up, reply, out string }{
 		{"get", getRoot, getRoot, hi, hi},
 		{"routed", getRoot, getRoot, hi, hi},   // by what has to be parsed for it
+		{"hashed", getRoot, getRoot, hi, hi},   // by a key that is longer than what is kept of one
 		{"logged", getRoot, getWithID, hi, hi}, // every variable, and the ID goes to the host too
 		{"post", postRoot + "Content-Length: 3\r\n\r\nabc", postRoot + "Content-Length: 3\r\n\r\nabc", hi, hi},
 		{"chunked both ways", postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n", postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n",
@@ -56,6 +57,9 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 				s.ProxyReadTimeout, s.KeepaliveTimeout, s.ClientHeaderTimeout, s.Forwarded = 60e9, 60e9, 60e9, false
 				if r.access != nil {
 					s.Policies.Request = http1test.Headers(t, "X-Id", "$request_id")
+				}
+				if tc.name == "hashed" {
+					s.Group = hashed(t, s.Group, "hash", "$client_addr $host $request_uri $http_a $cookie_a "+strings.Repeat("long", 20))
 				}
 				if tc.name == "routed" {
 					no := false

@@ -57,6 +57,7 @@ type Server struct {
 	iso           []byte // the time in a template
 	location      []byte // of a redirect
 	target        []byte // of a rewrite
+	key           []byte // that a host is chosen by
 	stats         Stats
 	leaving       atomic.Bool // responses say that they are the last
 	draining      bool

@@ -91,9 +91,9 @@ type variable struct {
 
 // variables has the order of the JSON form.
 var variables = [...]variable{
-	{name: "time_iso8601", modes: everywhere, need: NeedTime, doc: "the time in UTC, in a log that of the line: `2026-11-28T16:30:00+00:00`",
+	{name: "time_iso8601", modes: everywhere &^ OnSession, need: NeedTime, doc: "the time in UTC, in a log that of the line: `2026-11-28T16:30:00+00:00`",
 		bytes: func(r *Record) []byte { return r.Time }},
-	{name: "request_id", modes: everywhere, need: NeedRequestID, doc: "128 random bits in hexadecimal, other ones for each request or session; in `http`, what a trusted proxy sent in `X-Request-Id`",
+	{name: "request_id", modes: everywhere &^ OnSession, need: NeedRequestID, doc: "128 random bits in hexadecimal, other ones for each request or session; in `http`, what a trusted proxy sent in `X-Request-Id`",
 		bytes: func(r *Record) []byte { return r.RequestID }},
 	{name: "client_addr", modes: everywhere, doc: "the client's address",
 		plain: func(dst []byte, r *Record) []byte { return appendAddr(dst, r.Client.Addr()) }},

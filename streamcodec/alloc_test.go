@@ -9,8 +9,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kroxy-ev/balance"
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/proxyproto"
+	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
 )
 
@@ -87,15 +89,31 @@ func TestBackpressureDoesNotAllocate(t *testing.T) {
 }
 
 func TestSessionDoesNotAllocate(t *testing.T) {
+	plain := func(*upstream.Group) {}
 	for name, format := range map[string]string{"not logged": "", "logged": logformat.WordJSON} {
-		t.Run(name, func(t *testing.T) { sessionDoesNotAllocate(t, format, proxyproto.None) })
+		t.Run(name, func(t *testing.T) { sessionDoesNotAllocate(t, format, plain) })
 	}
 	for _, version := range []proxyproto.Version{proxyproto.V1, proxyproto.V2} {
-		t.Run("told to the host by "+version.String(), func(t *testing.T) { sessionDoesNotAllocate(t, "", version) })
+		t.Run("told to the host by "+version.String(), func(t *testing.T) {
+			sessionDoesNotAllocate(t, "", func(g *upstream.Group) { g.ProxyProtocol = version })
+		})
+	}
+	for _, algorithm := range balance.Algorithms() {
+		t.Run(algorithm.Name, func(t *testing.T) {
+			counted, err := balance.NewGroupOf([]int{0}, balance.Options{Algorithm: algorithm.Name, Hosts: []balance.Spec{{Name: balance.AnyName, Weight: 1}}}, balance.NewCounters(1, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, err := logformat.CompileTemplate("$client_addr by $protocol to $server, and what makes it longer than what is kept of a key: $tls_sni", logformat.OnSession)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sessionDoesNotAllocate(t, "", func(g *upstream.Group) { g.Balance, g.HashKey = counted, key })
+		})
 	}
 }
 
-func sessionDoesNotAllocate(t *testing.T, format string, version proxyproto.Version) {
+func sessionDoesNotAllocate(t *testing.T, format string, change func(*upstream.Group)) {
 	hosts := listen(t)
 	proxy, server, entry := startEntry(t, hosts.Addr(), 16, Route{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
 	if format != "" {
@@ -111,7 +129,7 @@ func sessionDoesNotAllocate(t *testing.T, format string, version proxyproto.Vers
 			entry.Swap(o)
 		})
 	}
-	server.loop.Post(func() { entry.Settings.Routes[0].Targets[0].Group.ProxyProtocol = version })
+	server.loop.Post(func() { change(entry.Settings.Routes[0].Targets[0].Group) })
 	accept, err := hosts.File()
 	if err != nil {
 		t.Fatal(err)

@@ -48,6 +48,7 @@ type Server struct {
 	record    logformat.Record
 	ids       RequestIDs
 	id        RequestID // of record
+	key       []byte    // that a host is chosen by
 	stats     Stats
 	drained   func()
 }
@@ -144,27 +145,29 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 func (v *Server) logAccess(s *Session, end logformat.End) {
 	access := s.entry.Access
 	v.record = logformat.Record{
-		Client:          s.peer.Client,
-		TLS:             s.peer.TLS(),
-		Protocol:        "TCP",
 		BytesUpstream:   s.up.Bytes,
 		BytesDownstream: s.down.Bytes,
 		Duration:        time.Duration(v.loop.Now()-s.began) * time.Millisecond,
 		End:             end,
-		Server:          s.settings.Name,
 		Upstream:        s.trace.ForLog(),
 	}
-	if s.route != nil {
-		v.record.Route = s.route.Name
-	}
-	if s.group != nil {
-		v.record.Group = s.group.Name
-	}
+	s.fill(&v.record)
 	if access.Needs(logformat.NeedRequestID) {
 		v.ids.Next(&v.id)
 		v.record.RequestID = v.id[:]
 	}
 	access.Record(&v.record)
+}
+
+// fill gives r what is known of the session as soon as it goes after a host.
+func (s *Session) fill(r *logformat.Record) {
+	r.Client, r.TLS, r.Protocol, r.Server = s.peer.Client, s.peer.TLS(), "TCP", s.settings.Name
+	if s.route != nil {
+		r.Route = s.route.Name
+	}
+	if s.group != nil {
+		r.Group = s.group.Name
+	}
 }
 
 // logEnd says in the error log how a session ended, if that is worth a line.

@@ -191,10 +191,28 @@ func (s *Session) connect(prompt bool) {
 	}
 	s.state = stateConnect
 	s.trace.Began = s.server.loop.Now()
-	s.attempt = s.server.connector.Connect(s.group, &s.host, &s.lease, &s.trace, s.peer.Name(), prompt, s)
+	s.attempt = s.server.connector.Connect(s.group, &s.host, &s.lease, &s.trace, s.key(), prompt, s)
 	if s.attempt != nil && s.attempt.Queued() {
 		s.clientReady()
 	}
+}
+
+// key is what hosts are chosen by. It is valid until the next session's.
+func (s *Session) key() []byte {
+	v := s.server
+	switch s.group.Balance.Key() {
+	case balance.KeyServerName:
+		return s.peer.Name()
+	case balance.KeyClient:
+		v.key = upstream.AppendAddrKey(v.key[:0], s.peer.Client.Addr())
+	case balance.KeyTemplate:
+		v.record = logformat.Record{}
+		s.fill(&v.record)
+		v.key = s.group.AppendKey(v.key[:0], &v.record)
+	case balance.KeyNone, balance.KeyHost:
+		return nil
+	}
+	return v.key
 }
 
 // Ends implements upstream.Owner.

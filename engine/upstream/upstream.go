@@ -16,6 +16,7 @@ import (
 	"kroxy-ev/engine/proxyproto"
 	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/logformat"
 )
 
 // Errors with which an attempt ends; Is-able through what wraps them.
@@ -69,6 +70,8 @@ type Group struct {
 	Name    string
 	Hosts   []Host
 	Balance *balance.Group
+	// HashKey says what hosts are chosen by where Balance has a balance.KeyTemplate; nil where it has not.
+	HashKey *logformat.Template
 	// ConnectTimeout bounds the time spent connecting, over all hosts tried; zero is no bound.
 	ConnectTimeout time.Duration
 	// HostTimeout bounds the time spent connecting to one host, over all its addresses; zero is no bound. LastTakesAll says

@@ -213,6 +213,11 @@ func (p *Proxy) newGroup(cfg *config.Config, use groupUse, ids []int, specs []ba
 		TCPKeepalive: from.TCPKeepalive, Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout,
 		ProxyProtocol: proxyproto.Named(from.ProxyProtocol),
 		Retries:       from.Retry.Attempts, Queue: upstream.Queue{Size: from.Queue.Size, Timeout: from.Queue.Timeout}}
+	if from.HashKey != "" {
+		if g.HashKey, err = logformat.CompileTemplate(from.HashKey, keyPlace(use.mode)); err != nil {
+			return nil, err
+		}
+	}
 	for _, h := range from.Hosts {
 		host := p.newHost(h)
 		if host.TLS, err = p.tlsClient(cfg, use, h); err != nil {
@@ -221,6 +226,14 @@ func (p *Proxy) newGroup(cfg *config.Config, use groupUse, ids []int, specs []ba
 		g.Hosts = append(g.Hosts, host)
 	}
 	return g, nil
+}
+
+// keyPlace is where a hash key is made.
+func keyPlace(m config.Mode) logformat.Mode {
+	if m == config.ModeStream {
+		return logformat.OnSession
+	}
+	return logformat.OnRequest
 }
 
 // openings say, for each of the server's listeners, what comes before the codec; nil for nothing. Clients who come by TLS are
@@ -241,7 +254,7 @@ func openings(from *config.Server, groups groups, tls *tlsconn.Server) []*openin
 }
 
 // namesInHellos reports whether a stream server's routes or hosts are chosen by the name in a client's hello, and whether hosts
-// are, so that nobody can do without one.
+// are so that nobody can do without one.
 func namesInHellos(server *config.Server, groups groups) (asked, needed bool) {
 	if server.Mode != config.ModeStream {
 		return false, false
@@ -250,7 +263,9 @@ func namesInHellos(server *config.Server, groups groups) (asked, needed bool) {
 		r := &server.Routes[i]
 		asked = asked || r.Match != nil && len(r.Match.SNI) > 0
 		for _, t := range r.To {
-			needed = needed || groups[groupUse{t.Group, server.Mode}].Balance.Key() == balance.KeyServerName
+			g := groups[groupUse{t.Group, server.Mode}]
+			needed = needed || g.Balance.Key() == balance.KeyServerName
+			asked = asked || g.HashKey != nil && g.HashKey.Has("tls_sni")
 		}
 	}
 	return asked || needed, needed
