@@ -25,8 +25,8 @@ type Spec struct {
 const (
 	// MaxWeight bounds a Spec's Weight: SRV records have 16 bits for it (RFC 2782).
 	MaxWeight = 1<<16 - 1
-	// BackupTier is the Tier of hosts that are spares for all others.
-	BackupTier = 1000
+	// BackupTier is the Tier of hosts that are spares for all others: behind the priorities of SRV records.
+	BackupTier = 1 << 16
 	// maxTiers bounds the tiers that are told apart; those beyond count as the last one. Each costs a choice a look at all hosts
 	// when all before have nothing to offer.
 	maxTiers = 16

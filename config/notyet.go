@@ -12,8 +12,6 @@ type unmade struct {
 // takes it out of the list.
 var notYet = []unmade{
 	{ofGroup, "health_check", ""},
-	{ofGroup, "slow_start", ""},
-	{ofHost, "weight", ""},
 }
 
 // refuseUnmade reports that m, whose key is k, is, or has, what does nothing yet.
