@@ -35,6 +35,10 @@ type Server struct {
 	ForwardedHeaders    bool           // X-Forwarded-For, -Proto and -Host are set, strangers' identity fields dropped
 	TrustedProxies      []netip.Prefix // clients whose own identity fields are believed
 
+	// Compiled is what Routes were compiled to when they were checked, for
+	// whoever serves by them; nil if nobody has. This package knows nothing of it.
+	Compiled any
+
 	FileLog      string            // access log path; "" is no log
 	FormatLog    string            // access log line, not "" if there is a log and no FormatFields; its variables are known to exist in Mode
 	FormatFields []logformat.Field // access log line instead, if not nil: an object; its variables likewise

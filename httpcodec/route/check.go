@@ -12,13 +12,13 @@ type Shadow struct {
 	By    int // the index of an earlier route, which takes all requests that Route would
 }
 
-// Check finds what is wrong with routes, as Compile does, and which of them one earlier route takes all requests of. Only certain
+// Check compiles routes, as Compile does, and finds out which of them one earlier route takes all requests of. Only certain
 // cases of the latter are found: those that the routes' keys show one by one. Routes that several earlier ones leave nothing to
 // only together are not found. Where there are problems, there are no shadows.
-func Check(routes []config.Route) (shadows []Shadow, problems []Problem) {
+func Check(routes []config.Route) (t *Table, shadows []Shadow, problems []Problem) {
 	c := compile(routes)
 	if len(c.problems) > 0 {
-		return nil, c.problems
+		return nil, nil, c.problems
 	}
 	for i, p := range c.parsed {
 		by := i
@@ -32,7 +32,7 @@ func Check(routes []config.Route) (shadows []Shadow, problems []Problem) {
 			shadows = append(shadows, Shadow{i, by})
 		}
 	}
-	return shadows, nil
+	return c.table, shadows, nil
 }
 
 // eachSuspect calls f with the routes that take a name and a path of a route's patterns, so with all that cover it, until f says

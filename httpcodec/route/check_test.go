@@ -76,7 +76,7 @@ func TestUnreachable(t *testing.T) {
 		{config.Match{Cookie: field(config.FieldMatch{Name: "X", Present: no()})}, config.Match{Cookie: field(config.FieldMatch{Name: "X", Present: no()}), Query: field(config.FieldMatch{Name: "a", Regex: "b"})}, true},
 	} {
 		routes := []config.Route{{Match: &tc.earlier}, {Match: &tc.later}}
-		shadows, _ := Check(routes)
+		_, shadows, _ := Check(routes)
 		if got := len(shadows) > 0; got != tc.want {
 			t.Errorf("unreachable: %v, want %v%s", got, tc.want, show(routes))
 		}
@@ -93,13 +93,13 @@ func TestUnreachableNamesTheFirst(t *testing.T) {
 		{Match: &config.Match{Path: []string{"/"}}},
 		{},
 	}
-	if got, _ := Check(routes); !reflect.DeepEqual(got, []Shadow{{3, 0}, {4, 1}, {5, 2}}) {
+	if _, got, _ := Check(routes); !reflect.DeepEqual(got, []Shadow{{3, 0}, {4, 1}, {5, 2}}) {
 		t.Errorf("%v", got)
 	}
-	if got, problems := Check([]config.Route{{}, {}, {Match: &config.Match{Path: []string{"x"}}}}); got != nil || len(problems) != 1 {
+	if _, got, problems := Check([]config.Route{{}, {}, {Match: &config.Match{Path: []string{"x"}}}}); got != nil || len(problems) != 1 {
 		t.Errorf("with problems: %v, %v", got, problems)
 	}
-	if got, _ := Check(many(5000)); got != nil {
+	if _, got, _ := Check(many(5000)); got != nil {
 		t.Errorf("of many: %v", got)
 	}
 }

@@ -23,8 +23,6 @@ func Compile(routes []config.Route) (t *Table, problems []Problem) {
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
-	first := c.table.routes[pair{anyName, anyPath}]
-	c.table.takesAll = len(first) > 0 && first[0] == 0 && len(c.table.rules[0]) == 0
 	return c.table, nil
 }
 
@@ -42,6 +40,8 @@ func compile(routes []config.Route) *compiler {
 		c.parsed[i] = c.parse(&routes[i])
 		c.enter(int32(i), c.parsed[i])
 	}
+	first := c.table.routes[pair{anyName, anyPath}]
+	c.table.takesAll = len(first) > 0 && first[0] == 0 && len(c.table.rules[0]) == 0
 	return c
 }
 

@@ -104,7 +104,7 @@ func FuzzFind(f *testing.F) {
 		}
 		table := compiled(t, routes)
 		shadowed := make(map[int]int)
-		shadows, _ := Check(routes)
+		_, shadows, _ := Check(routes)
 		for _, s := range shadows {
 			shadowed[s.Route] = s.By
 		}

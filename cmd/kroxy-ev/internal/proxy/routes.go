@@ -8,15 +8,24 @@ import (
 	"kroxy-ev/httpcodec/route"
 )
 
-// checkRoutes finds what is wrong with the routes of a configuration, and warns of those that nothing reaches.
+// compiled is what a server's routes were compiled to. It is not changed, and any number of snapshots may have it.
+type compiled struct {
+	table    *route.Table
+	policies []policy.Set // in http mode, one for each route
+}
+
+// checkRoutes finds what is wrong with the routes of cfg, which was just made and is the caller's alone, and warns of those that nothing
+// reaches. What they are compiled to stays with the servers: snapshots of cfg need not compile them again.
 func checkRoutes(cfg *config.Config) (warnings []config.Problem, err error) {
 	var bad []config.Problem
 	for _, s := range cfg.Servers {
-		shadows, problems := route.Check(s.Routes)
-		bad = append(bad, routeProblems(cfg, problems)...)
-		if problems == nil && s.Mode == config.ModeHTTP {
-			bad = append(bad, checkPolicies(cfg, s)...)
+		table, shadows, problems := route.Check(s.Routes)
+		c, wrong := compilePolicies(cfg, s, table, problems)
+		if wrong != nil {
+			bad = append(bad, wrong.Problems...)
+			continue
 		}
+		s.Compiled = c
 		for _, shadow := range shadows {
 			r, by := &s.Routes[shadow.Route], &s.Routes[shadow.By]
 			earlier := by.Path
@@ -30,29 +39,39 @@ func checkRoutes(cfg *config.Config) (warnings []config.Problem, err error) {
 	return warnings, config.AsError(bad, nil)
 }
 
-// routeProblems are problems with routes at their places in the file.
-func routeProblems(cfg *config.Config, problems []route.Problem) (list []config.Problem) {
-	for _, p := range problems {
-		list = append(list, cfg.Problem(p.Path, p.What, p.Remedy))
+// compileRoutes returns what the routes of s are compiled to.
+func compileRoutes(cfg *config.Config, s *config.Server) (*compiled, error) {
+	if c, ok := s.Compiled.(*compiled); ok {
+		return c, nil
 	}
-	return list
+	table, problems := route.Compile(s.Routes)
+	c, bad := compilePolicies(cfg, s, table, problems)
+	if bad != nil {
+		return nil, config.AsError(bad.Problems, nil)
+	}
+	return c, nil
 }
 
-// checkPolicies finds what is wrong with what the routes of s do.
-func checkPolicies(cfg *config.Config, s *config.Server) (list []config.Problem) {
-	table, _ := route.Compile(s.Routes)
-	for i := range s.Routes {
-		r := &s.Routes[i]
-		_, problems := policy.Compile(r, table.Regexes(i))
-		list = append(list, policyProblems(cfg, r, problems)...)
-	}
-	return list
-}
-
-// policyProblems are problems with what a route does at their places in the file.
-func policyProblems(cfg *config.Config, r *config.Route, problems []policy.Problem) (list []config.Problem) {
+// compilePolicies compiles what the routes of s do, which have that table, or these problems.
+func compilePolicies(cfg *config.Config, s *config.Server, table *route.Table, problems []route.Problem) (*compiled, *config.Error) {
+	var bad []config.Problem
 	for _, p := range problems {
-		list = append(list, cfg.Problem(r.Path+"."+p.Path, p.What, p.Remedy))
+		bad = append(bad, cfg.Problem(p.Path, p.What, p.Remedy))
 	}
-	return list
+	c := &compiled{table: table}
+	if problems == nil && s.Mode == config.ModeHTTP {
+		c.policies = make([]policy.Set, len(s.Routes))
+		for i := range s.Routes {
+			r := &s.Routes[i]
+			var problems []policy.Problem
+			c.policies[i], problems = policy.Compile(r, table.Regexes(i))
+			for _, p := range problems {
+				bad = append(bad, cfg.Problem(r.Path+"."+p.Path, p.What, p.Remedy))
+			}
+		}
+	}
+	if bad != nil {
+		return nil, &config.Error{Problems: bad}
+	}
+	return c, nil
 }

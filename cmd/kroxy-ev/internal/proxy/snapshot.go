@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"net"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -86,14 +85,14 @@ func (p *Proxy) newEntry(cfg *config.Config, server *config.Server, groups group
 		return e, err
 	}
 	p.makeRoom(tls)
-	table, problems := route.Compile(server.Routes)
-	if len(problems) > 0 {
-		return e, config.AsError(routeProblems(cfg, problems), nil)
+	routes, err := compileRoutes(cfg, server)
+	if err != nil {
+		return e, err
 	}
 	if server.Mode == config.ModeStream {
-		e.stream = streamSettings(server, table, groups)
-	} else if e.http, err = httpSettings(cfg, server, table, groups); err != nil {
-		return e, err
+		e.stream = streamSettings(server, routes.table, groups)
+	} else {
+		e.http = httpSettings(server, routes, groups)
 	}
 	e.opening = openings(server, groups, tls)
 	return e, nil
@@ -293,7 +292,7 @@ func streamSettings(server *config.Server, table *route.Table, groups groups) *s
 }
 
 // httpSettings turns a server of http mode into what its codec needs.
-func httpSettings(cfg *config.Config, server *config.Server, table *route.Table, groups groups) (*httpcodec.Settings, error) {
+func httpSettings(server *config.Server, routes *compiled, groups groups) *httpcodec.Settings {
 	set := &httpcodec.Settings{
 		Name:                server.Name,
 		ClientHeaderTimeout: server.ClientHeaderTimeout,
@@ -306,20 +305,16 @@ func httpSettings(cfg *config.Config, server *config.Server, table *route.Table,
 			MaxBodySize:       server.MaxBodySize,
 		},
 		Routes: make([]httpcodec.Route, len(server.Routes)),
-		Table:  table,
+		Table:  routes.table,
 	}
 	for i := range server.Routes {
-		r, err := httpRoute(cfg, &server.Routes[i], table.Regexes(i), groups)
-		if err != nil {
-			return nil, err
-		}
-		set.Routes[i] = r
+		set.Routes[i] = httpRoute(&server.Routes[i], routes.policies[i], groups)
 	}
-	return set, nil
+	return set
 }
 
-// httpRoute turns a route of http mode, which has these regular expressions, into what its codec needs.
-func httpRoute(cfg *config.Config, from *config.Route, regexes []*regexp.Regexp, groups groups) (httpcodec.Route, error) {
+// httpRoute turns a route of http mode, and what it does, into what its codec needs.
+func httpRoute(from *config.Route, policies policy.Set, groups groups) httpcodec.Route {
 	r := httpcodec.Route{
 		Name:              from.Name,
 		UpstreamHost:      from.UpstreamHost,
@@ -328,10 +323,7 @@ func httpRoute(cfg *config.Config, from *config.Route, regexes []*regexp.Regexp,
 		SendTimeout:       from.SendTimeout,
 		ProxyReadTimeout:  from.ProxyReadTimeout,
 		ProxySendTimeout:  from.ProxySendTimeout,
-	}
-	var problems []policy.Problem
-	if r.Policies, problems = policy.Compile(from, regexes); problems != nil {
-		return r, config.AsError(policyProblems(cfg, from, problems), nil)
+		Policies:          policies,
 	}
 	for _, t := range from.To {
 		g := groups[groupUse{t.Group, config.ModeHTTP}]
@@ -341,7 +333,7 @@ func httpRoute(cfg *config.Config, from *config.Route, regexes []*regexp.Regexp,
 		}
 		r.Targets = append(r.Targets, target)
 	}
-	return r, nil
+	return r
 }
 
 // hostNames are how requests name the hosts of g.
