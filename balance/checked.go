@@ -10,6 +10,9 @@ type failing uint64
 
 func failingSince(now int64) failing { return failing(now)<<1 | 1 }
 
+// FailsChecks reports whether host i is failing its active checks, as far as that was said by SetChecked.
+func (h *Hosts) FailsChecks(i int) bool { return atomic.LoadUint64(h.word(i, lineFails)) != 0 }
+
 // SetChecked says what active checks have found: host i is up or down now, as far as they are to be believed. Those that pass may
 // be told each time: one ends an ejection. The first one that passes again ends what is known of failed connections too. Now is
 // as for Acquire; off the loops it comes from Now.

@@ -10,9 +10,7 @@ type unmade struct {
 
 // notYet is refused until it does something. Whoever makes something of it act
 // takes it out of the list.
-var notYet = []unmade{
-	{ofGroup, "health_check", ""},
-}
+var notYet []unmade
 
 // refuseUnmade reports that m, whose key is k, is, or has, what does nothing yet.
 func (o object) refuseUnmade(k *key, m *member) {

@@ -81,7 +81,7 @@ func (c *Checker) Swap(targets []Target) {
 		target := &targets[i]
 		old := before[target.ID]
 		var t *task
-		if at := slices.IndexFunc(old, func(t *task) bool { return t.target.same(target) }); at >= 0 {
+		if at := slices.IndexFunc(old, func(t *task) bool { return t.target.Same(target) }); at >= 0 {
 			t = old[at]
 			t.target = target
 			before[target.ID] = slices.Delete(old, at, at+1)
@@ -180,32 +180,39 @@ func (c *Checker) check(t *task, target *Target) {
 
 // note takes the result of a check. C.mu is held.
 func (c *Checker) note(t *task, err error) {
-	log := c.opts.Log.With("group", t.target.Group, "host", t.target.Host.Label, "type", t.target.Check.Type)
 	if err != nil && ours(t.target, err) {
-		log.Warn("check: this machine cannot check a host, which stays what it was", "error", err)
+		c.log(t, slog.LevelWarn, "check: this machine cannot check a host, which stays what it was", "error", err)
 		return
 	}
 	passed := err == nil
 	before, since, results := t.state, t.since, t.streak+1
-	if changed := t.note(passed, t.target.Check.Rise, t.target.Check.Fall); changed {
+	changed := t.note(passed, t.target.Check.Rise, t.target.Check.Fall)
+	if changed {
 		t.since = time.Now()
-		switch {
-		case !passed:
-			log.Warn("check: a host is down", "error", err, "failed", results)
-		case before == Down:
-			log.Info("check: a host serves again", "passed", results, "down_for", t.since.Sub(since).Round(100*time.Millisecond))
-		default:
-			log.Debug("check: a host serves")
-		}
-		if !passed {
-			c.opts.Report(t.target.ID, false)
-		}
-	} else if !passed {
-		log.Debug("check: a check has failed", "error", err, "state", t.state)
 	}
-	if passed && t.state == Up && !c.down(t.target.ID) {
+	// Before the log speaks of it: who reads that may rely on it.
+	switch {
+	case changed && !passed:
+		c.opts.Report(t.target.ID, false)
+	case passed && t.state == Up && !c.down(t.target.ID):
 		c.opts.Report(t.target.ID, true)
 	}
+	switch {
+	case changed && !passed:
+		c.log(t, slog.LevelWarn, "check: a host is down", "error", err, "failed", results)
+	case changed && before == Down:
+		c.log(t, slog.LevelInfo, "check: a host serves again", "passed", results, "down_for", t.since.Sub(since).Round(100*time.Millisecond))
+	case changed:
+		c.log(t, slog.LevelDebug, "check: a host serves")
+	case !passed:
+		c.log(t, slog.LevelDebug, "check: a check has failed", "error", err, "state", t.state)
+	}
+}
+
+// log writes a line about a host. What it is about is in the line itself: package loglimit tells lines apart by that.
+func (c *Checker) log(t *task, level slog.Level, what string, more ...any) {
+	about := []any{"group", t.target.Group, "host", t.target.Host.Label, "type", t.target.Check.Type}
+	c.opts.Log.Log(context.Background(), level, what, append(about, more...)...)
 }
 
 // down reports whether one of the targets that are this host is down.

@@ -314,7 +314,7 @@ func TestSame(t *testing.T) {
 	t.Parallel()
 	a := target(1, "a", func(s *config.HealthCheck) { s.Status = config.Statuses{{Low: 200, High: 399}} })
 	same := target(1, "a", func(s *config.HealthCheck) { s.Status = config.Statuses{{Low: 200, High: 399}} })
-	if !a.same(&same) {
+	if !a.Same(&same) {
 		t.Error("equal targets are not the same")
 	}
 	for what, change := range map[string]func(*Target){
@@ -326,7 +326,7 @@ func TestSame(t *testing.T) {
 		"rise": func(t *Target) { t.Check.Rise++ }, "fall": func(t *Target) { t.Check.Fall++ },
 	} {
 		b := same
-		if change(&b); a.same(&b) {
+		if change(&b); a.Same(&b) {
 			t.Errorf("%s: targets that differ are the same", what)
 		}
 	}

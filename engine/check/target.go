@@ -36,8 +36,8 @@ func (t *Target) port() uint16 { return cmp.Or(t.Check.Port, t.Host.Port) }
 // isHTTP reports whether the host is asked for something, and not only connected to.
 func (t *Target) isHTTP() bool { return t.Check.Type == "http" }
 
-// same reports whether what is known of t is true of o as well: it is the same host, checked in the same way.
-func (t *Target) same(o *Target) bool {
+// Same reports whether what is known of t is true of o as well: it is the same host, checked in the same way.
+func (t *Target) Same(o *Target) bool {
 	return t.ID == o.ID && t.Group == o.Group && t.Host.Label == o.Host.Label && t.Host.Port == o.Host.Port &&
 		t.Host.TLS.Same(o.Host.TLS) && t.ProxyProtocol == o.ProxyProtocol && t.Authority == o.Authority && reflect.DeepEqual(&t.Check, &o.Check)
 }

@@ -67,10 +67,10 @@ func ResolverSettings(cfg *config.Config) resolve.Settings {
 }
 
 // newServiceHost makes of h, which offers a service, what is connected to. Its name is absolute: no search list goes with it.
-func (p *Proxy) newServiceHost(h config.Host) upstream.Host {
+func (m *groupMaker) newServiceHost(h config.Host) upstream.Host {
 	name := h.Name
 	if _, err := netip.ParseAddr(name); err != nil {
 		name += "."
 	}
-	return upstream.Host{Name: p.resolver.Name(name), Port: h.Port, Label: hostPlace(h)}
+	return upstream.Host{Name: m.resolver.Name(name), Port: h.Port, Label: hostPlace(h)}
 }

@@ -75,6 +75,9 @@ func keepsIdle(cfg *config.Config) int {
 	return n + auto
 }
 
+// freeFiles is how many of the files that may be open are not for checks of cfg's hosts.
+func freeFiles(cfg *config.Config, files int) int { return files - checksAtOnce(cfg) }
+
 // Shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors.
 func Shortage(cfg *config.Config, reactors int) []config.Problem {
 	return shortage(cfg, openFiles(), reactors)
@@ -83,7 +86,7 @@ func Shortage(cfg *config.Config, reactors int) []config.Problem {
 // shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors.
 func shortage(cfg *config.Config, files, reactors int) []config.Problem {
 	fit := func(files int) int {
-		return fileBudget(files, reactors, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg)).connections
+		return fileBudget(freeFiles(cfg, files), reactors, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg)).connections
 	}
 	room := fit(files)
 	if cfg.MaxConnections <= room {

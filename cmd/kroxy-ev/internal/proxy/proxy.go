@@ -27,14 +27,12 @@ import (
 // Proxy is what serves in a process: its reactors, what they share, and the snapshot that they serve by. Its methods are
 // called from one goroutine, but for those that say otherwise.
 type Proxy struct {
+	groupMaker
 	log      *slog.Logger
 	limited  *loglimit.Handler // in front of log
 	traffic  *slog.Logger      // for lines that traffic can repeat; goes to limited
 	loops    int               // the number of reactors
-	counters *balance.Counters
-	resolver *resolve.Resolver
-	self     *upstream.Self
-	signers  *tlsconn.Signers
+	checks   *Checks           // nil if another process checks the hosts
 	limit    *engine.Limit
 	paused   pauseLog
 	reactors []*reactor
@@ -62,7 +60,7 @@ type Resources struct {
 // New makes everything that cfg asks for, with a reactor for each row in o. It owns the listening sockets, also when it returns an error.
 // Nothing is accepted before Start. On an error nothing stays open.
 func New(cfg *config.Config, opened Sockets, o Options, log *slog.Logger) (*Proxy, error) {
-	p := &Proxy{log: log, loops: len(o.Rows), counters: o.Counters, places: make(map[string][]netip.AddrPort), failed: make(chan error, 1)}
+	p := &Proxy{groupMaker: groupMaker{counters: o.Counters}, log: log, loops: len(o.Rows), places: make(map[string][]netip.AddrPort), failed: make(chan error, 1)}
 	p.self = upstream.NewSelf()
 	p.limited = loglimit.New(log.Handler())
 	p.traffic = slog.New(p.limited)
@@ -154,15 +152,20 @@ func (p *Proxy) listensOn(s *Snapshot, opened Sockets) error {
 			}
 		}
 	}
-	p.self.Listen(all)
+	p.refuse(s.cfg, all)
+	return nil
+}
+
+// refuse has connections to the addresses in all, on which cfg is served, and to its unix sockets refused.
+func (m *groupMaker) refuse(cfg *config.Config, all []netip.AddrPort) {
+	m.self.Listen(all)
 	var paths []string
-	for _, l := range Listeners(s.cfg) {
+	for _, l := range Listeners(cfg) {
 		if l.Unix != "" {
 			paths = append(paths, l.Unix)
 		}
 	}
-	p.self.ListenUnix(paths)
-	return nil
+	m.self.ListenUnix(paths)
 }
 
 // Drop closes the sockets of keys that the proxy listens on already.
@@ -204,6 +207,7 @@ func (p *Proxy) Commit(s *Snapshot, opened Sockets) error {
 		errs = append(errs, <-taken)
 	}
 	p.Discard(old)
+	p.followChecks()
 	return errors.Join(errs...)
 }
 
@@ -302,6 +306,9 @@ const FlushTimeout = 2 * time.Second
 
 // Close stops the reactors and releases everything. Sessions must have ended.
 func (p *Proxy) Close() {
+	if p.checks != nil {
+		p.checks.Close()
+	}
 	for _, r := range p.reactors {
 		r.loop.Stop()
 	}

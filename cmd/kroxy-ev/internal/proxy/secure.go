@@ -36,7 +36,7 @@ func (p *Proxy) tlsServer(cfg *config.Config, from *config.Server, t Tickets) (*
 }
 
 // tlsClient makes the TLS client for a host of a group; nil for plain TCP.
-func (p *Proxy) tlsClient(cfg *config.Config, use groupUse, h config.Host) (*tlsconn.Client, error) {
+func (m *groupMaker) tlsClient(cfg *config.Config, use groupUse, h config.Host) (*tlsconn.Client, error) {
 	set := &use.group.ProxyTLS
 	if !set.Enabled {
 		return nil, nil
@@ -46,7 +46,7 @@ func (p *Proxy) tlsClient(cfg *config.Config, use groupUse, h config.Host) (*tls
 		Verify:     set.Verify,
 		CAs:        set.CA,
 		Protocols:  protocols(use.mode, "http/1.1"),
-		Signers:    p.signers,
+		Signers:    m.signers,
 	}
 	if set.ServerName != "" {
 		o.ServerName = set.ServerName

@@ -10,6 +10,7 @@ import (
 	"kroxy-ev/config"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/proxyproto"
+	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec"
@@ -23,7 +24,8 @@ import (
 // begun with it keep its settings.
 type Snapshot struct {
 	cfg     *config.Config
-	keys    Keys // of its listeners
+	ids     []int // of its hosts
+	keys    Keys  // of its listeners
 	budget  budget
 	logs    map[string]*sharedLog // by path
 	groups  []*upstream.Group     // those that traffic goes to
@@ -43,17 +45,18 @@ type entry struct {
 
 // Prepare makes a snapshot of cfg, for Commit or Discard; nothing changes yet.
 func (p *Proxy) Prepare(cfg *config.Config, res Resources) (*Snapshot, error) {
-	s := &Snapshot{cfg: cfg, keys: make(Keys), budget: p.share(cfg), logs: make(map[string]*sharedLog), entries: make([]entry, len(cfg.Servers))}
+	s := &Snapshot{cfg: cfg, ids: res.IDs, keys: make(Keys), budget: p.share(cfg), logs: make(map[string]*sharedLog), entries: make([]entry, len(cfg.Servers))}
 	for _, l := range Listeners(cfg) {
 		s.keys[l.Key()] = true
 	}
-	groups, err := p.makeGroups(cfg, res.IDs)
+	uses := usedGroups(cfg)
+	groups, err := p.makeGroups(cfg, uses, res.IDs)
 	if err != nil {
 		return nil, err
 	}
 	groups.stick(cfg, res.Secret)
 	var pooled []*upstream.Group
-	for _, use := range usedGroups(cfg) {
+	for _, use := range uses {
 		g := groups[use].Group
 		if s.groups = append(s.groups, g); use.mode == config.ModeHTTP { // sessions keep no connections for others
 			pooled = append(pooled, g)
@@ -108,7 +111,7 @@ func compileFormat(s *config.Server) (*logformat.Format, error) {
 
 // share divides the process's open files for cfg. The number of pipes of a loop stays as it was at the start.
 func (p *Proxy) share(cfg *config.Config) budget {
-	return fileBudget(openFiles(), p.loops, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg))
+	return fileBudget(freeFiles(cfg, openFiles()), p.loops, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg))
 }
 
 // openAccessLog sets e's log: one that is open already, or a new one.
@@ -179,11 +182,19 @@ func usedGroups(cfg *config.Config) []groupUse {
 	return list
 }
 
-// makeGroups builds the groups that traffic goes to. Their hosts are counted under ids, in the order of HostKeys.
-func (p *Proxy) makeGroups(cfg *config.Config, ids []int) (groups, error) {
+// groupMaker is what groups are made with.
+type groupMaker struct {
+	counters *balance.Counters
+	resolver *resolve.Resolver
+	self     *upstream.Self
+	signers  *tlsconn.Signers // nil where no loop makes handshakes
+}
+
+// makeGroups builds groups of cfg for these uses. Their hosts are counted under ids, in the order of HostKeys.
+func (m *groupMaker) makeGroups(cfg *config.Config, uses []groupUse, ids []int) (groups, error) {
 	keys, places := hostKeys(cfg)
 	made := make(groups)
-	for _, use := range usedGroups(cfg) {
+	for _, use := range uses {
 		own, specs := make([]int, len(use.group.Hosts)), make([]balance.Spec, len(use.group.Hosts))
 		for i, at := range places[use.group] {
 			if at >= len(ids) {
@@ -191,7 +202,7 @@ func (p *Proxy) makeGroups(cfg *config.Config, ids []int) (groups, error) {
 			}
 			own[i], specs[i] = ids[at], hostSpec(use.group.Hosts[i], keys[at])
 		}
-		g, err := p.newGroup(cfg, use, own, specs)
+		g, err := m.newGroup(cfg, use, own, specs)
 		if err != nil {
 			return nil, err
 		}
@@ -201,14 +212,14 @@ func (p *Proxy) makeGroups(cfg *config.Config, ids []int) (groups, error) {
 }
 
 // newGroup builds a group whose hosts are counted under these ids, and chosen as specs say.
-func (p *Proxy) newGroup(cfg *config.Config, use groupUse, ids []int, specs []balance.Spec) (*upstream.Group, error) {
+func (m *groupMaker) newGroup(cfg *config.Config, use groupUse, ids []int, specs []balance.Spec) (*upstream.Group, error) {
 	from := use.group
-	counted, err := balance.NewGroupOf(ids, balancing(from, specs), p.counters)
+	counted, err := balance.NewGroupOf(ids, balancing(from, specs), m.counters)
 	if err != nil {
 		return nil, err
 	}
 	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: from.ConnectTimeout, ResolveTimeout: from.ResolveTimeout,
-		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: p.self,
+		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: m.self,
 		TCPKeepalive: from.TCPKeepalive, Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout,
 		ProxyProtocol: proxyproto.Named(from.ProxyProtocol),
 		Retries:       from.Retry.Attempts, Queue: upstream.Queue{Size: from.Queue.Size, Timeout: from.Queue.Timeout}}
@@ -218,8 +229,8 @@ func (p *Proxy) newGroup(cfg *config.Config, use groupUse, ids []int, specs []ba
 		}
 	}
 	for _, h := range from.Hosts {
-		host := p.newHost(h)
-		if host.TLS, err = p.tlsClient(cfg, use, h); err != nil {
+		host := m.newHost(h)
+		if host.TLS, err = m.tlsClient(cfg, use, h); err != nil {
 			return nil, err
 		}
 		g.Hosts = append(g.Hosts, host)
@@ -350,14 +361,14 @@ func hostNames(g *config.Group) []httpcodec.HostName {
 }
 
 // newHost makes of h what is connected to.
-func (p *Proxy) newHost(h config.Host) upstream.Host {
+func (m *groupMaker) newHost(h config.Host) upstream.Host {
 	if h.Unix != "" {
 		return upstream.NewUnixHost(h.Unix)
 	}
 	if h.SRV != "" {
-		return p.newServiceHost(h)
+		return m.newServiceHost(h)
 	}
-	return upstream.NewHost(p.resolver, h.Name, h.Port)
+	return upstream.NewHost(m.resolver, h.Name, h.Port)
 }
 
 // hostPlace is where h is, as its label says.

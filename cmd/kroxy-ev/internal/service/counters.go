@@ -9,8 +9,9 @@ import (
 // hostCounters is the memory in which all processes count connections to hosts, and the registry of the hosts' ids in it. Both outlive
 // reloads, workers and upgrades.
 type hostCounters struct {
-	memory   *balance.Counters
-	registry *balance.Registry
+	memory    *balance.Counters
+	registry  *balance.Registry
+	inherited bool // a predecessor has made them
 }
 
 func newHostCounters() (*hostCounters, error) {
@@ -18,7 +19,7 @@ func newHostCounters() (*hostCounters, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &hostCounters{c, balance.NewRegistry(c)}, nil
+	return &hostCounters{memory: c, registry: balance.NewRegistry(c)}, nil
 }
 
 // inheritHostCounters takes over what a predecessor has counted. If this program counts in another way, it starts from zero.
@@ -32,7 +33,7 @@ func inheritHostCounters(fd int, registry []byte) (*hostCounters, error) {
 		c.Close()
 		return newHostCounters()
 	}
-	return &hostCounters{c, r}, nil
+	return &hostCounters{c, r, true}, nil
 }
 
 // assign returns the ids of cfg's hosts. They are provisional until the registry's Commit.

@@ -26,6 +26,7 @@ type master struct {
 	errors    *errorLog
 	debug     atomic.Bool // the log level is debug; for workers that are yet to start
 	counters  *hostCounters
+	checks    *proxy.Checks
 	workers   *supervise.Master
 	signals   signals
 	renewal   renewal
@@ -97,6 +98,7 @@ func ServeMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer m.checks.Close()
 	defer m.closePorts()
 	m.pid, err = writePIDFile(m.now.cfg)
 	switch {
@@ -149,8 +151,18 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	}
 	m.counters.registry.Commit()
 	m.now = next
+	m.checks = proxy.NewChecks(m.counters.memory, m.counters.inherited, m.log)
+	m.errors.switched = m.checks.Forget
+	m.checkHosts()
 	m.renewal.watch(next.cfg)
 	return m.now.ports.commit(next.cfg, left, &m.closed, m.log)
+}
+
+// checkHosts has the hosts of the generation in force checked, for all workers. Hosts that cannot be checked count as up.
+func (m *master) checkHosts() {
+	if err := m.checks.Follow(m.now.cfg, m.now.IDs, m.now.ports.first()); err != nil {
+		m.log.Error("kroxy-ev: the hosts of the configuration cannot be checked", "error", err)
+	}
 }
 
 // startWorkers assigns the ids of next's hosts and starts its workers.
@@ -280,7 +292,10 @@ func (m *master) run() error {
 			m.now = o.next
 			m.successor = o.successor != 0
 			if m.successor {
+				m.checks.Close() // the successor's have begun
 				m.passControl(o.successor)
+			} else {
+				m.checkHosts()
 			}
 			o.order.reply(o.err, o.warnings...)
 			if m.successor {

@@ -290,6 +290,15 @@ func (ps ports) copies() []port {
 // of returns the socket of a slot.
 func (p *port) of(slot int) int { return p.sockets[slot%len(p.sockets)] }
 
+// first returns one socket of each port, which stays the port's.
+func (ps ports) first() proxy.Sockets {
+	sockets := make(proxy.Sockets, len(ps))
+	for _, p := range ps {
+		sockets[p.listen.Key()] = p.sockets[:1:1]
+	}
+	return sockets
+}
+
 // duplicates duplicates the sockets of n slots, for the ports that are not among before.
 func (ps ports) duplicates(n int, before ports) (proxy.Sockets, error) {
 	all := make(proxy.Sockets)

@@ -72,6 +72,7 @@ func NewSingle(cfg *config.Config, log *slog.Logger) (_ *Single, err error) {
 		s.ports.remove()
 		return nil, err
 	}
+	s.proxy.CheckHosts()
 	s.renewal.watch(cfg)
 	return s, nil
 }

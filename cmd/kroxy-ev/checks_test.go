@@ -1,0 +1,299 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patient is a host whose checks are answered with the status that a test says, and that counts these and its clients' requests.
+type patient struct {
+	*site
+	status           atomic.Int64
+	checks, requests atomic.Int64
+}
+
+func newPatient(t *testing.T) *patient {
+	t.Helper()
+	p := new(patient)
+	p.status.Store(200)
+	p.site = serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			p.checks.Add(1)
+			w.WriteHeader(int(p.status.Load()))
+			return
+		}
+		p.requests.Add(1)
+		_, _ = io.WriteString(w, "served")
+	})
+	return p
+}
+
+// down and up match the line that tells of it.
+func (p *patient) down() string {
+	return fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=%s:%d type=http error="status 503, and 200-399 is wanted" failed=\d`, p.Host, p.Port)
+}
+
+func (p *patient) up() string {
+	return fmt.Sprintf(`level=INFO msg="check: a host serves again" group=backend host=%s:%d type=http passed=\d down_for=`, p.Host, p.Port)
+}
+
+// ward is a setup of these hosts, which are checked often.
+func ward(more settings, patients ...*patient) setup {
+	var hosts []settings
+	for _, p := range patients {
+		hosts = append(hosts, settings{"host": p.Host, "port": p.Port})
+	}
+	check := settings{"path": "/healthz", "interval": 50, "timeout": patience.Milliseconds(), "rise": 1, "fall": 2}
+	for k, v := range more {
+		check[k] = v
+	}
+	s := groupOf("round_robin", settings{"health_check": check}, hosts...)
+	s["workers_num"], s["reactors_num"] = 2, 2
+	return setup{mode: "http", settings: s}
+}
+
+// getServed makes so many requests, over connections of their own, all of which must be served.
+func (p *proxy) getServed(n int) {
+	p.t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * patience}
+	for range n {
+		if res, body := p.get(client, "/"); res.StatusCode != 200 || body != "served" {
+			p.t.Fatalf("status %d, %q", res.StatusCode, body)
+		}
+	}
+}
+
+// A host that fails its checks gets no requests from when that is known, in any worker, one that is new included; it gets them again
+// when it passes.
+func TestHostThatFailsItsChecks(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		bad, good := newPatient(t), newPatient(t)
+		s := ward(nil, bad, good)
+		s.multi = multi
+		p := start(t, s)
+		eventually(t, "both hosts serve", func() bool {
+			p.getServed(4)
+			return bad.requests.Load() > 0 && good.requests.Load() > 0
+		})
+		bad.status.Store(503)
+		p.sees(bad.down())
+		eventually(t, "what was chosen before is over", func() bool {
+			before := bad.requests.Load()
+			p.getServed(8)
+			return bad.requests.Load() == before
+		})
+		before := bad.requests.Load()
+		p.getServed(40)
+		if multi {
+			worker := p.workers()[0]
+			if err := unix.Kill(worker, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "there is another worker", func() bool { return !alive(worker) && len(p.workers()) == 2 })
+			client := p.client()
+			for range 40 { // some connections may go to the worker that has died
+				if res, err := client.Get(p.url("/")); err == nil {
+					_ = res.Body.Close()
+				}
+				client.CloseIdleConnections()
+			}
+		}
+		if n := bad.requests.Load() - before; n > 0 {
+			t.Errorf("%d requests came to a host that is known to be down", n)
+		}
+		bad.status.Store(204)
+		p.sees(bad.up())
+		eventually(t, "it serves again", func() bool {
+			p.getServed(2)
+			return bad.requests.Load() > before
+		})
+	})
+}
+
+// A reload goes on with what is known, and ends the checks of a group that has none any more.
+func TestChecksOverReloads(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		bad, good := newPatient(t), newPatient(t)
+		bad.status.Store(503)
+		s := ward(nil, bad, good)
+		s.multi = multi
+		p := start(t, s)
+		p.sees(bad.down())
+		eventually(t, "what was chosen before is over", func() bool {
+			before := bad.requests.Load()
+			p.getServed(8)
+			return bad.requests.Load() == before
+		})
+		before := bad.requests.Load()
+		other := newPatient(t)
+		s.settings = ward(nil, bad, good, other).settings
+		p.rewrite(s)
+		p.mustOrder("reload")
+		p.getServed(40)
+		if n := bad.requests.Load() - before; n > 0 {
+			t.Errorf("%d requests after a reload came to a host that is known to be down", n)
+		}
+		if n := p.stderr.count(`check: a host is down`); n != 1 {
+			t.Errorf("%d lines that it is down, want one", n)
+		}
+		eventually(t, "the new host is checked", func() bool { return other.checks.Load() > 1 })
+
+		s.settings = groupOf("round_robin", nil, settings{"host": bad.Host, "port": bad.Port}, settings{"host": good.Host, "port": good.Port})
+		s.settings["workers_num"], s.settings["reactors_num"] = 2, 2
+		p.rewrite(s)
+		p.mustOrder("reload")
+		eventually(t, "a host that is not checked serves", func() bool {
+			p.getServed(2)
+			return bad.requests.Load() > before
+		})
+		// A check may have been on its way. One that is to come would have come after 50 ms.
+		eventually(t, "no check comes any more", func() bool {
+			n := bad.checks.Load() + good.checks.Load() + other.checks.Load()
+			time.Sleep(300 * time.Millisecond)
+			return bad.checks.Load()+good.checks.Load()+other.checks.Load() == n
+		})
+		if n := p.stderr.count(`level=ERROR`); n > 0 {
+			t.Errorf("%d errors in the log", n)
+		}
+	})
+}
+
+// A successor knows what its predecessor knew, and goes on checking.
+func TestChecksOverAnUpgrade(t *testing.T) {
+	t.Parallel()
+	bad, good := newPatient(t), newPatient(t)
+	bad.status.Store(503)
+	s := ward(nil, bad, good)
+	s.settings["shutdown_timeout"] = 300
+	p, binary := startDynasty(t, s)
+	p.sees(bad.down())
+	eventually(t, "what was chosen before is over", func() bool {
+		before := bad.requests.Load()
+		p.getServed(8)
+		return bad.requests.Load() == before
+	})
+	before := bad.requests.Load()
+	stop, asked := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(asked)
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * patience}
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			res, err := client.Get(p.url("/"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = res.Body.Close()
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	install(t, program, binary)
+	p.mustOrder("upgrade")
+	pid := p.reign(1)
+	eventually(t, "the first master has left", func() bool { return !alive(p.pid()) })
+	checks := bad.checks.Load()
+	eventually(t, "the new one checks", func() bool { return bad.checks.Load() > checks+3 })
+	close(stop)
+	<-asked
+	if n := bad.requests.Load() - before; n > 0 {
+		t.Errorf("%d requests around an upgrade came to a host that is known to be down", n)
+	}
+	if n := p.stderr.count(`check: a host is down`); n != 1 {
+		t.Errorf("%d lines that it is down, want one", n)
+	}
+	bad.status.Store(200)
+	p.sees(bad.up())
+	eventually(t, "it serves again", func() bool {
+		p.getServed(2)
+		return bad.requests.Load() > before
+	})
+	p.endGently(pid)
+}
+
+// When most hosts fail their checks all are used, and the log says so, and when that is over.
+func TestChecksPanic(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		var all []*patient
+		for range 4 {
+			all = append(all, newPatient(t))
+		}
+		s := ward(nil, all...)
+		s.multi = multi
+		p := start(t, s)
+		for _, bad := range all[:3] {
+			bad.status.Store(503)
+			p.sees(bad.down())
+		}
+		p.sees(`level=WARN msg="upstream: fewer than half of a group's hosts are usable; all of them are used, but for those that are drained" group=backend`)
+		for _, one := range all {
+			before := one.requests.Load()
+			eventually(t, "each host serves", func() bool {
+				p.getServed(2)
+				return one.requests.Load() > before
+			})
+		}
+		all[0].status.Store(200)
+		p.sees(all[0].up())
+		p.sees(`level=INFO msg="upstream: half of a group's hosts or more are usable again; the others are not used" group=backend`)
+		eventually(t, "what was chosen before is over", func() bool {
+			before := all[1].requests.Load() + all[2].requests.Load()
+			p.getServed(8)
+			return all[1].requests.Load()+all[2].requests.Load() == before
+		})
+	})
+}
+
+// In stream mode a check is a connection. One that would lead back to the proxy is not made.
+func TestChecksOfStreams(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		port := reservePort(t)
+		well := listen(t, "127.0.0.1", answer("A"))
+		check := settings{"health_check": settings{"interval": 50, "timeout": patience.Milliseconds()}}
+		s := groupOf("first", check, settings{"host": "127.0.0.1", "port": port}, settings{"host": well.Host, "port": well.Port})
+		s["workers_num"] = 2
+		p := startOn(t, port, setup{settings: s, multi: multi})
+		p.sees(fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=127.0.0.1:%d type=tcp error=".*leads back to this proxy.*" failed=1`, port))
+		expectAll(t, p.dial(), "A")
+	})
+}
+
+// A host that accepts connections and does not speak TLS fails its checks where its group does, and no client finds that out.
+func TestChecksByTLS(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		broken := listen(t, "127.0.0.1", func(*net.TCPConn) {})
+		var checks atomic.Int64
+		good := serveTLS(t, newAuthority(t).issue("127.0.0.1").config(), func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.UserAgent(), "health check") {
+				checks.Add(1)
+			}
+			_, _ = io.WriteString(w, "served")
+		})
+		group := settings{"health_check": settings{"interval": 50, "timeout": patience.Milliseconds()}, "proxy_tls_enabled": true}
+		s := groupOf("first", group, settings{"host": broken.Host, "port": broken.Port}, settings{"host": good.Host, "port": good.Port})
+		p := start(t, setup{mode: "http", settings: s, multi: multi})
+		p.sees(fmt.Sprintf(`msg="check: a host is down" group=backend host=127.0.0.1:%d type=http error="while making a TLS handshake`, broken.Port))
+		eventually(t, "the other one passes", func() bool { return checks.Load() > 1 })
+		p.getServed(10)
+		if n := p.stderr.count(`upstream: a host is down`); n > 0 {
+			t.Error("a client has found out what the checks had")
+		}
+	})
+}
