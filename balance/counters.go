@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// The cells kept for each host in each row. Those up to cellsHeld are amounts that the row's writer holds; the others only grow.
+// The cells kept for each host in each row. Those up to cellsHeld are amounts that the row's writer holds; the others outlive it.
 const (
 	cellActive  = iota // leases held now
 	cellQueued         // places held in the queue of the group whose first host this is
@@ -15,6 +15,7 @@ const (
 	cellServed = iota - 1 // leases that ended Served, ever
 	cellFailed            // leases that ended Failed, ever
 	cellErred             // leases that ended Erred, ever
+	cellDebt              // what retries have cost the group whose first host this is and requests have not earned, in percent of a request
 	cellsPerHost
 )
 

@@ -52,7 +52,7 @@ func newGroup(ids []int, b Balancer, o *Options, counters *Counters) (*Group, er
 	if err != nil {
 		return nil, err
 	}
-	g := &Group{hosts: hosts, balancer: b, queue: int64(o.Queue), budget: int64(o.RetryBudget)}
+	g := &Group{hosts: hosts, balancer: b, queue: int64(o.Queue), budget: int64(max(o.RetryBudget, 0))}
 	if k, ok := b.(Keyed); ok {
 		g.key = k.Key()
 	}
@@ -91,7 +91,7 @@ func (g *Group) Acquire(row int, key []byte, tried *Tried, now int64) (Lease, bo
 			return Lease{}, false
 		}
 		if g.hosts.take(row, i, now) {
-			tried.Add(i)
+			g.leased(row, i, tried)
 			return Lease{group: g, row: int32(row), host: int32(i), trial: claim}, true
 		}
 		g.hosts.leaveTrial(i, claim, now)
@@ -143,8 +143,16 @@ func (g *Group) AcquireHost(row, i int, tried *Tried, now int64) (Lease, bool) {
 		return Lease{}, false
 	}
 	g.hosts.heldAgain(i)
-	tried.Add(i)
+	g.leased(row, i, tried)
 	return Lease{group: g, row: int32(row), host: int32(i), trial: claim}, true
+}
+
+// leased notes that host i has been leased, in the given row.
+func (g *Group) leased(row, i int, tried *Tried) {
+	if tried.Count() == 0 {
+		g.earn(row)
+	}
+	tried.Add(i)
 }
 
 // Left is how many hosts Acquire still has to offer for that key.

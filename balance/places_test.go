@@ -250,12 +250,16 @@ func TestDeadWritersLoseNothing(t *testing.T) {
 		if g.Hosts().Active(0)+g.Hosts().Active(1)+g.Queued() != 0 {
 			t.Fatalf("after %d deaths %d and %d are held, and %d places", n+1, g.Hosts().Active(0), g.Hosts().Active(1), g.Queued())
 		}
+		for range 1000 { // earn what retries have cost
+			l, _ := g.Acquire(rows[0], nil, tried(), 0)
+			l.Release(balance.Outcome{}, 0)
+		}
 		for k, can := range map[string]func() bool{
 			"at a host":    func() bool { _, ok := g.Acquire(rows[0], nil, tried(), 0); return ok },
 			"in the queue": func() bool { return g.Enqueue(rows[0]) },
 			"to retry":     func() bool { return g.Retry(rows[0]) },
 		} {
-			want := map[string]int{"at a host": hosts * most, "in the queue": places, "to retry": 3}[k]
+			want := map[string]int{"at a host": hosts * most, "in the queue": places, "to retry": 10}[k]
 			for had := range want + 1 {
 				if can() != (had < want) {
 					t.Fatalf("after %d deaths: %d places %s, want %d", n+1, had, k, want)
@@ -267,10 +271,10 @@ func TestDeadWritersLoseNothing(t *testing.T) {
 	}
 }
 
-// The budget is a share of what is held, over all rows, and three at least.
-func TestRetryBudget(t *testing.T) {
+// At a time the budget is a share of what is held, over all rows, and ten at least.
+func TestRetriesAtATime(t *testing.T) {
 	t.Parallel()
-	for _, held := range []int{0, 1, 14, 15, 19, 20, 24, 25, 100, 1000} {
+	for _, held := range []int{0, 1, 49, 50, 54, 55, 60, 100, 1000, 100_000} {
 		const rows = 4
 		g := bounded(t, balance.NewCounters(rows, 2), 2, 0, 0)
 		for n := range held {
@@ -278,9 +282,9 @@ func TestRetryBudget(t *testing.T) {
 				t.Fatal("no host")
 			}
 		}
-		want := max(held/5, 3)
+		want := min(max(held/5, 10), 1000)
 		had := 0
-		for g.Retry(had%rows) && had < 1000 {
+		for g.Retry(had%rows) && had < 2000 {
 			had++
 		}
 		if had != want {
@@ -293,38 +297,86 @@ func TestRetryBudget(t *testing.T) {
 	}
 }
 
-// If all fail and each is tried again as far as the budget allows, hosts see at most a quarter more.
-func TestRetriesAreAtMostAQuarterMore(t *testing.T) {
+// Over time each row has ten retries at hand, and gets them back by requests, of which each earns the budget.
+func TestRetriesOverTime(t *testing.T) {
 	t.Parallel()
-	const rows, clients, rounds = 4, 64, 400
-	g := bounded(t, balance.NewCounters(rows, 4), 4, 0, 0)
-	type client struct {
-		lease balance.Lease
-		retry bool
-	}
-	all := make([]client, clients)
-	requests, seen := 0, 0
-	for range rounds {
-		for i := range all {
-			c, row := &all[i], i%rows
-			again := false
-			if c.lease.Held() {
-				if c.retry {
-					g.Retried(row)
-				} else {
-					again = g.Retry(row)
-				}
-				c.lease.Release(balance.Outcome{Class: balance.Erred}, 0)
+	for _, budget := range []int{0, 1, 20, 100} {
+		const rows = 2
+		o := balance.Options{Algorithm: "first", Hosts: plain("", ""), RetryBudget: budget}
+		g := groupWith(t, balance.NewCounters(rows, 2), o)
+		request := func(row int) {
+			var seen balance.Tried
+			l, _ := g.Acquire(row, nil, &seen, 0)
+			other, _ := g.Acquire(row, nil, &seen, 0) // is another try of the same, and earns nothing
+			l.Release(balance.Outcome{Class: balance.Served}, 0)
+			other.Release(balance.Outcome{Class: balance.Served}, 0)
+		}
+		retries := func(row int) (n int) {
+			for n < 100 && g.Retry(row) {
+				g.Retried(row)
+				n++
 			}
-			if c.retry = again; !again {
-				requests++
+			return n
+		}
+		for row := range rows {
+			if n := retries(row); n != 10 {
+				t.Errorf("%d%%, row %d: %d retries at hand, want 10", budget, row, n)
 			}
-			seen++
-			c.lease, _ = g.Acquire(row, nil, tried(), 0)
+		}
+		for range 30 {
+			request(0)
+		}
+		if got, want := retries(0), min(30*budget/100, 10); got != want {
+			t.Errorf("%d%%: after 30 requests %d retries, want %d", budget, got, want)
+		}
+		if got := retries(1); got != 0 {
+			t.Errorf("%d%%: another row has got %d retries by these", budget, got)
+		}
+		for range 10_000 {
+			request(0)
+		}
+		if got, want := retries(0), min(10_000*budget, 1000)/100; got != want {
+			t.Errorf("%d%%: after many requests %d retries, want %d", budget, got, want)
 		}
 	}
-	if most := requests + requests/4; seen > most || seen < requests*11/10 {
-		t.Errorf("hosts saw %d for %d requests", seen, requests)
+}
+
+// If all fail and each is tried again as far as the budget allows, hosts see at most a quarter more, however few clients there are.
+func TestRetriesAreAtMostAQuarterMore(t *testing.T) {
+	t.Parallel()
+	for _, clients := range []int{1, 8, 64, 500} {
+		const rows, rounds = 2, 600
+		g := bounded(t, balance.NewCounters(rows, 4), 4, 0, 0)
+		type client struct {
+			lease balance.Lease
+			retry bool
+			tried balance.Tried
+		}
+		all := make([]client, clients)
+		requests, seen := 0, 0
+		for range rounds {
+			for i := range all {
+				c, row := &all[i], i%rows
+				again := false
+				if c.lease.Held() {
+					if c.retry {
+						g.Retried(row)
+					} else {
+						again = g.Retry(row)
+					}
+					c.lease.Release(balance.Outcome{Class: balance.Erred}, 0)
+				}
+				if c.retry = again; !again {
+					requests++
+					c.tried.Clear()
+				}
+				seen++
+				c.lease, _ = g.Acquire(row, nil, &c.tried, 0)
+			}
+		}
+		if most := requests + requests/4; seen > most || seen < requests*115/100 {
+			t.Errorf("%d clients: hosts saw %d for %d requests", clients, seen, requests)
+		}
 	}
 }
 

@@ -457,7 +457,7 @@ var keys = declare([]key{
 		doc:  "after what: `connect` (no connection), `reset` (the connection failed before the response), `timeout` (`proxy_read_timeout` or `try_timeout`), and statuses: `502`, `\"500-599\"`, `\"5xx\"`. In `stream` there is only `connect`",
 		into: func(t *target) any { return &t.retry.On }},
 	{name: "budget", of: ofRetry, form: integer{0, 100, 20, "write a percentage from 0 to 100", ""},
-		doc:  "percent of the requests in hand, over all workers, that may be further tries; at least 3 may",
+		doc:  "further tries in percent of the requests, over time and at a time; 10 are at hand in each worker when hosts begin to fail",
 		into: func(t *target) any { return &t.retry.Budget }},
 	{name: "buffer", of: ofRetry, modes: inHTTP, form: size{usual: 16 << 10, high: 1 << 20, remedy: `write a number of bytes, or a size with a unit, up to "1MiB"`, written: "`\"16KiB\"`"},
 		doc:  "bytes of a request's body that are held for a further try; a longer one is sent once",

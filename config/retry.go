@@ -9,7 +9,7 @@ import (
 type Retry struct {
 	Attempts int // tries beyond the first, but for those that no connection could be made for; 0 is none
 	On       RetryOn
-	Budget   int // percent of what is in hand that may be further tries; at least 3 may
+	Budget   int // further tries in percent of the requests, over time and at a time; 10 are at hand in each worker
 
 	// These are http only.
 	Buffer     int           // bytes of a request's body that are held for a further try

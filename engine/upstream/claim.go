@@ -116,9 +116,10 @@ func (k *Connector) Retry(c *Claim, r Report, key []byte, owner Owner) bool {
 	return true
 }
 
-// spend takes a retry of what the group's budget allows, unless c has one. It reports whether c has one.
+// spend takes a retry of what the group's budget allows, in place of the one that c may have. It reports whether c has one.
 func (c *Claim) spend() bool {
-	c.spent = c.spent || c.Group.Balance.Retry(c.connector.row)
+	c.refund()
+	c.spent = c.Group.Balance.Retry(c.connector.row)
 	return c.spent
 }
 
