@@ -55,17 +55,28 @@ func TestRetry(t *testing.T) {
 	c.expect(nil, 0, false, 1)
 }
 
-// There are no more retries at a time than the budget allows; who is done gives back what it had of it.
+// There are no more retries at a time than the budget allows; who is done gives back what it had of it, and each further try
+// has to be earned by requests.
 func TestRetryBudget(t *testing.T) {
 	t.Parallel()
+	const atATime = 10
 	w := newWorld(t)
 	g := w.group(hello(t, enginetest.Loopback, "one"), hello(t, enginetest.Loopback, "two"))
 	g.Retries = 1
-	var all []*claimant
-	for range 5 {
+	var err error
+	if g.Balance, err = balance.NewGroupOf([]int{0, 1}, balance.Options{
+		Algorithm: "first", Hosts: []balance.Spec{{Weight: 1}, {Weight: 1}}, RetryBudget: 50,
+	}, balance.NewCounters(2, 2)); err != nil {
+		t.Fatal(err)
+	}
+	begin := func() *claimant {
 		c := w.claimant()
 		c.expect(c.acquire(g), 0, false, 1)
-		all = append(all, c)
+		return c
+	}
+	var all []*claimant
+	for range atATime + 4 {
+		all = append(all, begin())
 	}
 	granted := 0
 	for _, c := range all {
@@ -73,12 +84,17 @@ func TestRetryBudget(t *testing.T) {
 			granted++
 		}
 	}
-	if granted != 3 {
-		t.Errorf("%d retries at a time, want 3", granted)
+	if granted != atATime {
+		t.Fatalf("%d retries at a time, want %d", granted, atATime)
 	}
 	w.loop.Do(func() { all[0].Release(upstream.Report{}) })
-	if ok, _ := all[4].retry(); !ok {
-		t.Error("what a request had of the budget was not given back")
+	if ok, _ := all[atATime].retry(); ok {
+		t.Error("a retry that no request has earned")
+	}
+	begin()
+	begin()
+	if ok, _ := all[atATime+1].retry(); !ok {
+		t.Error("what a request had of the budget was not given back, or two requests have earned nothing")
 	}
 }
 
