@@ -454,7 +454,7 @@ var keys = declare([]key{
 		doc:  "tries beyond the first. To go on to the next host because no connection could be made to one is none of them",
 		into: func(t *target) any { return &t.retry.Attempts }},
 	{name: "on", of: ofRetry, form: retryOn{},
-		doc:  "after what: `connect` (no connection), `reset` (the connection failed before the response), `timeout` (`proxy_read_timeout` or `try_timeout`), and statuses: `502`, `\"500-599\"`, `\"5xx\"`. In `stream` there is only `connect`",
+		doc:  "after what: `connect` (no connection; that always counts, but with `retry: false`), `reset` (the connection failed before the response), `timeout` (`proxy_read_timeout` or `try_timeout`), and statuses: `502`, `\"500-599\"`, `\"5xx\"`. In `stream` there is only `connect`",
 		into: func(t *target) any { return &t.retry.On }},
 	{name: "budget", of: ofRetry, form: integer{0, 100, 20, "write a percentage from 0 to 100", ""},
 		doc:  "further tries in percent of the requests, over time and at a time; 10 are at hand in each worker when hosts begin to fail",

@@ -1,8 +1,6 @@
 package streamcodec
 
 import (
-	"time"
-
 	"kroxy-ev/balance"
 	"kroxy-ev/engine/upstream"
 )
@@ -17,7 +15,7 @@ func (s *Session) release(r Reason) {
 // report says how the host has served. It has erred if it has sent the client nothing, though it was to: a host may be there, and
 // accept connections, and be of no use all the same.
 func (s *Session) report(r Reason) upstream.Report {
-	p := upstream.Report{Outcome: balance.Outcome{Class: balance.Served, Latency: time.Duration(s.trace.Took) * time.Millisecond}}
+	p := upstream.Report{Outcome: balance.Outcome{Class: balance.Served, Latency: s.trace.Latency}}
 	if s.after != nil || s.down.Bytes > 0 || s.down.Holding() {
 		return p
 	}

@@ -281,9 +281,16 @@ func (s *Session) Ready(c *engine.Conn) {
 }
 
 // clientReady looks after the client while there is no host. What it has sent before it failed is for the host still, and the
-// failure will be read behind that. One that has ended its stream before it sent anything gives up its place in a queue.
+// failure will be read behind that; but it does not wait in a queue for one who has gone, as has a client that has ended its stream
+// before it sent anything.
 func (s *Session) clientReady() {
 	queued := s.attempt.Queued()
+	if queued && s.client.Errored() {
+		if err := s.client.SocketError(); err != nil {
+			s.finish(ClientFailed, err)
+			return
+		}
+	}
 	if !queued && !s.client.Errored() || s.up.Holding() {
 		return
 	}

@@ -32,6 +32,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if addr := os.Getenv(hostProcess); addr != "" {
+		fmt.Fprintln(os.Stderr, beHost(addr))
+		os.Exit(1)
+	}
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("8") // most tests wait most of their time

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -105,6 +106,7 @@ type Attempt struct {
 	addrs    []netip.Addr   // of the leased host, those not yet tried
 	addr     netip.AddrPort // being connected to
 	deadline int64          // for connecting, on the loop's clock
+	dialled  time.Time      // when the current address was, where that matters
 	hostEnd  int64          // for the leased host, likewise, if there is a bound to that
 	since    int64          // when the state, or the wait for the current address, began
 	cancel   func()         // stops the wait for a name
@@ -374,6 +376,9 @@ func (a *Attempt) nextAddr() {
 		a.since = loop.Now()
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
 		a.trace.dialled(a.addr)
+		if a.group.Balance.Timed() {
+			a.dialled = time.Now()
+		}
 		if err := a.group.Self.LeadsBack(a.host(), a.addr); err != nil {
 			a.addrFailed(err)
 			continue
@@ -519,6 +524,9 @@ func (a *Attempt) succeed() {
 	}
 	a.reached()
 	a.trace.connected(a.connector.loop.Now())
+	if a.group.Balance.Timed() {
+		a.trace.Latency = time.Since(a.dialled)
+	}
 	a.conn.SetHandler(a.owner)
 	if c := a.made; c != nil {
 		c.index, c.addr = a.lease.Host(), a.addr

@@ -141,14 +141,14 @@ func (k *Connector) inUse() int {
 	return n
 }
 
-// full reports whether no more idle connections to the host of that index may be kept.
+// full reports whether no more idle connections to the host of that index may be kept. A host that is drained is about to go.
 func (p *pool) full(index int) bool {
 	k := p.connector
 	most := k.groups.idle
 	if p.demand != nil {
 		most = max(most, k.groups.share-k.inUse())
 	}
-	return len(p.idle[index]) >= p.max || k.kept >= most || engine.FilesAreShort()
+	return len(p.idle[index]) >= p.max || p.group.Balance.Hosts().Draining(index) || k.kept >= most || engine.FilesAreShort()
 }
 
 // put adds a connection that may serve again.

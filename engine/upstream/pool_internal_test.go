@@ -32,7 +32,11 @@ func keeper(t *testing.T, idle, share int, groups ...*Group) *Connector {
 
 // groupOf makes a group that keeps so many idle connections for each host.
 func groupOf(name string, keepalive int, labels ...string) *Group {
-	g := &Group{Name: name, Keepalive: keepalive}
+	b, err := balance.New("first", make([]balance.Spec, len(labels)))
+	if err != nil {
+		panic(err) // there is such an algorithm
+	}
+	g := &Group{Name: name, Keepalive: keepalive, Balance: balance.NewGroup(len(labels), b, balance.NewCounters(1, len(labels)))}
 	for _, label := range labels {
 		g.Hosts = append(g.Hosts, Host{Label: label})
 	}
@@ -264,3 +268,22 @@ func (n nobody) Connected(err error) {
 func (nobody) Ready(*engine.Conn) {}
 
 func (nobody) Expired(*engine.Timer) {}
+
+// A host that is drained keeps no idle connections: it is about to go, and they would only be reset.
+func TestDrainedHostsKeepNoConnections(t *testing.T) {
+	t.Parallel()
+	g := groupOf("app", 9, "stays", "goes")
+	var err error
+	g.Balance, err = balance.NewGroupOf([]int{0, 1}, balance.Options{
+		Algorithm: "first", Hosts: []balance.Spec{{Weight: 1}, {Weight: 1, Drain: true}},
+	}, balance.NewCounters(1, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := keeper(t, 10, 10, g).pool(g)
+	p.made(0).keep(0)
+	p.made(1).keep(0)
+	if p.expect(t, 1); len(p.idle[1]) != 0 {
+		t.Error("a connection to the drained host is kept")
+	}
+}

@@ -66,9 +66,9 @@ func LogChange(log *slog.Logger, g *Group, host int, c balance.Change, r Report)
 	}
 	switch c.Panic {
 	case balance.Panicked:
-		log.Warn("upstream: fewer than half of a group's hosts are usable; all of them are used, but for those that are drained", "group", g.Name)
+		log.Warn("upstream: fewer than half of a group's hosts are usable; their ejections and failed checks do not count meanwhile", "group", g.Name)
 	case balance.Calmed:
-		log.Info("upstream: half of a group's hosts or more are usable again; the others are not used", "group", g.Name)
+		log.Info("upstream: half of a group's hosts or more are usable again; ejections and failed checks count", "group", g.Name)
 	}
 }
 

@@ -19,6 +19,8 @@ type Trace struct {
 	Connected bool
 	// Tries is how many connections were tried.
 	Tries uint16
+	// Latency is how long the last connection took to stand, if the group's hosts are chosen by that.
+	Latency time.Duration
 }
 
 // reused notes that a connection serves which was made to addr, an address of h, for somebody else.

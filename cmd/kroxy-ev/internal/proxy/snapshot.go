@@ -222,7 +222,7 @@ func (m *groupMaker) newGroup(cfg *config.Config, use groupUse, ids []int, specs
 		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: m.self,
 		TCPKeepalive: from.TCPKeepalive, Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout,
 		ProxyProtocol: proxyproto.Named(from.ProxyProtocol),
-		Retries:       from.Retry.Attempts, Queue: upstream.Queue{Size: from.Queue.Size, Timeout: from.Queue.Timeout}}
+		KeepHost:      keepsHost(from), Retries: from.Retry.Attempts, Queue: upstream.Queue{Size: from.Queue.Size, Timeout: from.Queue.Timeout}}
 	if from.HashKey != "" {
 		if g.HashKey, err = logformat.CompileTemplate(from.HashKey, keyPlace(use.mode)); err != nil {
 			return nil, err
@@ -237,6 +237,10 @@ func (m *groupMaker) newGroup(cfg *config.Config, use groupUse, ids []int, specs
 	}
 	return g, nil
 }
+
+// keepsHost reports whether a host of g that cannot be reached is not replaced by another. Nothing was sent then that could be sent twice, so
+// that is not for want of "connect" among the conditions of other retries.
+func keepsHost(g *config.Group) bool { return g.Retry.Attempts == 0 && !g.Retry.On.Connect }
 
 // keyPlace is where a hash key is made.
 func keyPlace(m config.Mode) logformat.Mode {

@@ -1,0 +1,219 @@
+package main_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// queueOf is a file with a group that serves one client at a time, while so many may wait, on so many loops.
+func queueOf(size, loops int, hosts ...settings) settings {
+	s := groupOf("round_robin", settings{"max_conns": 1, "queue": settings{"size": size, "timeout": patience.Milliseconds()}}, hosts...)
+	s["workers_num"], s["reactors_num"] = loops, loops
+	return s
+}
+
+// at is a host of a group.
+func at(e endpoint) settings { return settings{"host": e.Host, "port": e.Port} }
+
+// says is a client that has begun by saying a word.
+func (p *proxy) says(word string) *net.TCPConn {
+	p.t.Helper()
+	c := p.dial()
+	send(p.t, c, word)
+	return c
+}
+
+// The clients of a group that is full get their turns in the order in which they came. Those beyond the queue are closed at once, and
+// one that leaves is not waited for.
+func TestQueueOfStreams(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", nil)
+	p := start(t, setup{settings: queueOf(3, 1, at(h.endpoint))})
+	clients := []*net.TCPConn{p.says("0")}
+	serving := h.accept()
+	expect(t, serving, "0")
+	for i := 1; i <= 3; i++ {
+		clients = append(clients, p.says(strconv.Itoa(i)))
+	}
+	expectClosed(t, p.says("4"))
+	p.await(p.stderr, `msg="stream: session closed" reason="every host is full" .*the queue is full`)
+	reset(clients[2])
+	for i, c := range clients {
+		if i == 2 {
+			continue
+		}
+		if i > 0 {
+			serving = h.accept()
+			expect(t, serving, strconv.Itoa(i))
+		}
+		if len(h.conns) > 0 {
+			t.Errorf("the host has more than one client, beside %d", i)
+		}
+		_ = c.Close()
+		_ = serving.Close()
+	}
+}
+
+// A worker that is killed gives back the places that its clients had, in the queue and at hosts.
+func TestKilledWorkerGivesPlacesBack(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	p := start(t, setup{settings: queueOf(1, 2, at(h.endpoint)), multi: true})
+	first := p.says("a")
+	expect(t, first, "a")
+	// hears reports whether a client gets something within a while, and whether it is still there after that.
+	hears := func(c net.Conn) (something, there bool) {
+		_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		n, err := c.Read(make([]byte, 1))
+		return n > 0, errors.Is(err, os.ErrDeadlineExceeded)
+	}
+	workers := p.workers()
+	holder := awaitOwner(t, first, workers)
+	var waits *net.TCPConn
+	eventually(t, "a client of another worker than the first one's waits, and no other may", func() bool {
+		waits = p.says("b")
+		if awaitOwner(t, waits, workers) != holder {
+			more := p.says("c")
+			if _, there := hears(more); !there {
+				if _, there := hears(waits); there {
+					return true
+				}
+			}
+			reset(more)
+		}
+		reset(waits)
+		return false
+	})
+	if err := unix.Kill(awaitOwner(t, waits, workers), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a place in the queue", func() bool {
+		c := p.says("d")
+		_, there := hears(c)
+		reset(c)
+		return there
+	})
+	if err := unix.Kill(holder, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a place at the host", func() bool {
+		c := p.says("e")
+		something, _ := hears(c)
+		reset(c)
+		return something
+	})
+}
+
+// hostProcess is the environment variable that makes a test's program a host that can be killed, at the address in it.
+const hostProcess = "KROXY_EV_TEST_HOST"
+
+// beHost echoes at addr until it is killed.
+func beHost(addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	fmt.Println("listening")
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			echo(c.(*net.TCPConn))
+			_ = c.Close()
+		}()
+	}
+}
+
+// A host that is killed costs those who were connected to it, and nobody else.
+func TestKilledStreamHost(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		stays, goes := listen(t, "127.0.0.1", echo), endpoint{"127.0.0.1", reservePort(t)}
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), hostProcess+"="+net.JoinHostPort(goes.Host, strconv.Itoa(goes.Port)))
+		said := newTranscript()
+		cmd.Stdout = said
+		cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		eventually(t, "the host listens", func() bool { return strings.Contains(said.String(), "listening") })
+		p := start(t, setup{hosts: []endpoint{stays.endpoint, goes}, multi: multi, settings: settings{"workers_num": 2, "reactors_num": 2}})
+		const clients = 8
+		var all, failed atomic.Int64
+		stop := make(chan struct{})
+		var load sync.WaitGroup
+		for range clients {
+			load.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if p.echoes("word") != nil {
+						failed.Add(1)
+					}
+					all.Add(1)
+				}
+			})
+		}
+		passes := func() {
+			goal := all.Load() + 100
+			eventually(t, "the load passes", func() bool { return all.Load() >= goal })
+		}
+		passes()
+		if n := failed.Load(); n > 0 {
+			t.Errorf("%d sessions failed while both hosts were there", n)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		p.await(p.stderr, `msg="upstream: a host is down and is tried last" .*host=`+net.JoinHostPort(goes.Host, strconv.Itoa(goes.Port)))
+		passes()
+		close(stop)
+		load.Wait()
+		// The host may have let somebody in while it was being killed.
+		if n := failed.Load(); n > 2*clients {
+			t.Errorf("%d of %d sessions failed, with %d clients", n, all.Load(), clients)
+		}
+	})
+}
+
+// echoes has a session in which the host repeats a word.
+func (p *proxy) echoes(word string) error {
+	c, err := p.tryDial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte(word)); err != nil {
+		return err
+	}
+	b := make([]byte, len(word))
+	for n := 0; n < len(b); {
+		m, err := c.Read(b[n:])
+		if err != nil {
+			return err
+		}
+		n += m
+	}
+	return nil
+}
