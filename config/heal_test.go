@@ -239,6 +239,36 @@ W f:1:155: http.servers.b.slow_start: it is ignored with "host", which shares no
 	})
 }
 
+// So are those of routes and listeners.
+func TestRoutesTogether(t *testing.T) {
+	t.Parallel()
+	pair := writePair(t)
+	tls := `"tls_enabled":true,"tls_cert_path":"` + pair.CertPath + `","tls_key_path":"` + pair.KeyPath + `",`
+	checkOutcomes(t, []outcomeCase{
+		{routes("http", `{"redirect":{"to":"/x"},"match":{"path":"/y"},"proxy_read_timeout":1,"proxy_set_host":"upstream","retry":false,"max_conns":1,"send_timeout":1,"connect_timeout":1}`),
+			`W f:1:66: http.routes[0].proxy_read_timeout: it is ignored with "redirect": nothing goes to a host; remove it
+W f:1:89: http.routes[0].proxy_set_host: it is ignored with "redirect": nothing goes to a host; remove it
+W f:1:117: http.routes[0].retry: it is ignored with "redirect": nothing goes to a host; remove it
+W f:1:131: http.routes[0].max_conns: it is ignored with "redirect": nothing goes to a host; remove it
+W f:1:162: http.routes[0].connect_timeout: it is ignored with "redirect": nothing goes to a host; remove it
+W f:1:200: servers.b: nobody uses this group; remove it, or name it in "proxy_to"`},
+		{routes("http", `{"proxy_to":"b","proxy_set_host":"upstream","request_headers":{"set":{"host":"a.example"}}}`),
+			`W f:1:36: http.routes[0].proxy_set_host: it is ignored: "Host" is among the fields that are set; remove one of the two`},
+		{routes("http", `{"proxy_to":"b","proxy_set_host":"client","request_headers":{"set":{"host":"a.example"}}}`), ``},
+		{routes("http", `{"proxy_to":"b","match":{"sni":"a.example","scheme":"https","listen_port":[81,82]}}`),
+			`W f:1:45: http.routes[0].match.sni: no client matches: none comes by TLS; correct it, or remove the route
+W f:1:63: http.routes[0].match.scheme: no client matches: none comes by TLS; correct it, or remove the route
+W f:1:80: http.routes[0].match.listen_port: no client matches: the server does not listen there; correct it, or remove the route`},
+		{routes("http", `{"proxy_to":"b","match":{"scheme":["http","https"],"listen_port":[81,8080]}}`), ``},
+		{`{"http":{` + tls + `"routes":[{"proxy_to":"b","match":{"scheme":"https","sni":"a.example"}}]},` + groupB + `}`, ``},
+		{routes("stream", `{"proxy_to":"b","match":{"sni":"a.example"}}`), ``},
+		{routes("stream", `{"proxy_to":"b","match":{"listen_port":5}}`),
+			`W f:1:47: stream.routes[0].match.listen_port: no client matches: the server does not listen there; correct it, or remove the route`},
+		{`{"tcp_keepalive":5,"http":{"listen":[{"unix":"/x","tcp_keepalive":5},{"unix":"/y"}],"proxy_to":"b"},` + groupB + `}`,
+			`W f:1:51: http.listen[0].tcp_keepalive: it is ignored: a Unix-domain socket has no probes; remove it`},
+	})
+}
+
 // What is for http alone is said, and does not act in stream mode.
 func TestHealingInStream(t *testing.T) {
 	t.Parallel()

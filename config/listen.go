@@ -125,6 +125,7 @@ func (o object) listen(tls bool) Listen {
 			o.failAt(m.pos, keyPath(o.path, key), `it has no effect beside "unix"`, "remove one of the two")
 		}
 	}
+	o.idle("tcp_keepalive", l.TCPKeepalive > 0, "it is ignored: a Unix-domain socket has no probes", "remove it")
 	l.TCPKeepalive, l.IPv6Only = 0, false
 	return l
 }

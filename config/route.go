@@ -78,6 +78,7 @@ func (o object) routes(s *Server, groups *groupSet) {
 		if name := r.ownName(); name != "" {
 			route.Name = name
 		}
+		r.checkMatch(s, route.Match)
 		r.fill(ofRoute, &target{route: &route})
 		r.route(s, &route, groups)
 		s.Routes = append(s.Routes, route)
@@ -119,26 +120,33 @@ func (o object) route(s *Server, r *Route, groups *groupSet) {
 	switch {
 	case slices.Contains(given, "redirect"):
 		r.Redirect = o.redirect()
-		o.noHost(given[0], "headers", "request_headers", "rewrite")
+		o.noHost(given[0])
 	case slices.Contains(given, "respond"):
 		r.Respond = o.respond()
-		o.noHost(given[0], "headers", "request_headers", "rewrite")
+		o.noHost(given[0])
 	default:
 		o.proxyTo(s, r, groups)
+		o.idle("proxy_set_host", r.UpstreamHost && slices.ContainsFunc(r.RequestHeaders.Set, func(h Header) bool { return strings.EqualFold(h.Name, "Host") }),
+			`it is ignored: "Host" is among the fields that are set`, "remove one of the two")
 	}
 }
 
 // noHost warns of keys of a route that say something to hosts, if it has none.
-func (o object) noHost(action string, keys ...string) {
+func (o object) noHost(action string) {
 	if o.place.level != ofRoute {
 		return
 	}
-	for _, key := range keys {
-		if m := o.node.get(key); m != nil {
-			o.warn(m.pos, keyPath(o.path, key), "it is ignored with "+quote(action)+": nothing goes to a host", "remove it")
+	for i := range o.node.members {
+		m := &o.node.members[i]
+		k := o.place.key(m.key)
+		if k != nil && (k.of == ofGroup || k.of == ofHost || slices.Contains(forHosts, k.name)) {
+			o.warn(m.pos, keyPath(o.path, m.key), "it is ignored with "+quote(action)+": nothing goes to a host", "remove it")
 		}
 	}
 }
+
+// forHosts are the keys of routes that say something of what goes to hosts.
+var forHosts = []string{"headers", "request_headers", "rewrite", "proxy_set_host", "proxy_read_timeout", "proxy_send_timeout"}
 
 // proxyTo decodes proxy_to, which names a group, broken ones included, or
 // several.

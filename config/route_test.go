@@ -70,9 +70,10 @@ func TestGrammarExample(t *testing.T) {
 
 func TestMatch(t *testing.T) {
 	t.Parallel()
-	c, warnings := parse(t, routes("http", `{"proxy_to":"b","match":{"host":["A.Example.","b.example:80","*.C.example","[::1]:8080","10.0.0.1"],"path":"/a","path_regex":"/[0-9]+",
+	pair := writePair(t)
+	c, warnings := parse(t, strings.Replace(routes("http", `{"proxy_to":"b","match":{"host":["A.Example.","b.example:80","*.C.example","[::1]:8080","10.0.0.1"],"path":"/a","path_regex":"/[0-9]+",
 		"query":{"q":["1","2"],"r":true},"cookie":{"c":false},"header":{"X-A":{"regex":"v[0-9]"}},"scheme":"https","listen_port":[80,81],"client":["::1","10.0.0.1/8"],"sni":"S.example"}},
-		{"proxy_to":"b","match":{}}`))
+		{"proxy_to":"b","match":{}}`), `{"http":{`, `{"http":{"listen":[{"port":80},{"port":81,"tls":true}],"tls_cert_path":"`+pair.CertPath+`","tls_key_path":"`+pair.KeyPath+`",`, 1))
 	yes, no := true, false
 	want := &config.Match{
 		Host: []string{"a.example", "b.example", "*.c.example", "::1", "10.0.0.1"}, Path: []string{"/a"}, PathRegex: []string{"/[0-9]+"},

@@ -110,3 +110,24 @@ func (g *groupNode) notForStream() {
 		}
 	}
 }
+
+// checkMatch warns of what no client of s can match.
+func (o object) checkMatch(s *Server, m *Match) {
+	if m == nil {
+		return
+	}
+	n, path := o.child("match")
+	in := object{decoder: o.decoder, node: n, path: path}
+	anyListens := func(is func(l Listen) bool) bool { return slices.ContainsFunc(s.Listen, is) }
+	tls := anyListens(func(l Listen) bool { return l.TLS })
+	const plain, remedy = "no client matches: none comes by TLS", "correct it, or remove the route"
+	if s.Mode == ModeHTTP {
+		in.idle("sni", len(m.SNI) > 0 && !tls, plain, remedy)
+		in.idle("scheme", slices.Equal(m.Scheme, []string{"https"}) && !tls, plain, remedy)
+		in.idle("scheme", slices.Equal(m.Scheme, []string{"http"}) && !anyListens(func(l Listen) bool { return !l.TLS }), "no client matches: all come by TLS", remedy)
+	}
+	none := len(m.ListenPort) > 0 && !slices.ContainsFunc(m.ListenPort, func(p uint16) bool {
+		return p == 0 || anyListens(func(l Listen) bool { return l.Port == p }) // 0 is reported already
+	})
+	in.idle("listen_port", none, "no client matches: the server does not listen there", remedy)
+}
