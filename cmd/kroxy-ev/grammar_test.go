@@ -1,0 +1,479 @@
+package main_test
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine/enginetest"
+)
+
+// machineEnv says that the test runs in namespaces of its own: its value is the program to be tested.
+const machineEnv = "KROXY_EV_TEST_MACHINE"
+
+// ownMachine has the test run in a process with a network and mounts of its own, where it may use any port, address and file. It
+// reports whether this is that process, and otherwise waits for it and fails the test if it failed.
+func ownMachine(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(machineEnv) != "" {
+		return true
+	}
+	needRoot(t)
+	need(t, "ip")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.count=1", "-test.v", "-test.timeout=2m")
+	cmd.Env = append(os.Environ(), machineEnv+"="+program, "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=20")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case cmd.Process == nil:
+		t.Skipf("there are no namespaces to be had: %v", err)
+	case err != nil:
+		t.Errorf("on a machine of its own: %v\n%s", err, out)
+	case !strings.Contains(string(out), "--- PASS: "+t.Name()):
+		t.Errorf("the machine of its own did not run the test:\n%s", out)
+	}
+	return false
+}
+
+// furnish gives the test's own machine addresses, names and empty directories.
+func furnish(t *testing.T) {
+	t.Helper()
+	hosts := writeConfig(t, t.TempDir(), []byte("127.0.0.1 localhost\n10.0.0.11 db1\n10.0.0.12 db2\n"))
+	resolv := writeConfig(t, t.TempDir(), []byte("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"))
+	for _, command := range []string{
+		"ip link set lo up",
+		"ip addr add 192.0.2.7/32 dev lo",
+		"ip addr add 10.1.2.3/32 dev lo",
+		"mount -t tmpfs none /run",
+		"ip netns add hosts",
+		"ip link add near type veth peer name far netns hosts",
+		"ip link set near up",
+		"ip addr add 10.0.0.99/24 dev near",
+		"ip -n hosts link set far up",
+		"mount -t tmpfs none /var/log",
+		"mkdir /var/log/kroxy-ev",
+		"mount --bind " + hosts + " /etc/hosts",
+		"mount --bind " + resolv + " /etc/resolv.conf",
+	} {
+		words := strings.Fields(command)
+		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", command, err, out)
+		}
+	}
+	for _, host := range []string{"1", "2", "9", "11", "12", "21", "22", "31", "32"} {
+		if out, err := exec.Command("ip", "-n", "hosts", "addr", "add", "10.0.0."+host+"/24", "dev", "far").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+}
+
+// listenThere listens where the hosts are, so that the proxy may have their ports too.
+func listenThere(t *testing.T, address string) net.Listener {
+	t.Helper()
+	var ln net.Listener
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine, and with it what it has entered
+		done <- func() error {
+			ns, err := os.Open("/run/netns/hosts")
+			if err != nil {
+				return err
+			}
+			defer ns.Close()
+			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			ln, err = net.Listen("tcp", address)
+			return err
+		}()
+	}()
+	if err := <-done; err != nil {
+		t.Fatalf("listening at %s: %v", address, err)
+	}
+	return ln
+}
+
+// caller is one who calls the hosts of everything.jsonc through the proxy.
+type caller struct {
+	from   string // the client in the PROXY header
+	host   string
+	method string // GET if it is empty
+	target string
+	header http.Header
+}
+
+// ask sends a request by TLS from a proxy before ours.
+func (c caller) ask(t *testing.T, a *authority) (*http.Response, string) {
+	t.Helper()
+	client := &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3)}}
+				conn, err := d.DialContext(ctx, "tcp", "10.0.0.99:443")
+				if err != nil {
+					return nil, err
+				}
+				from := &net.TCPAddr{IP: net.ParseIP(cmp.Or(c.from, "198.51.100.7")), Port: 1234}
+				if _, err := proxyproto.HeaderProxyFromAddrs(2, from, conn.RemoteAddr()).WriteTo(conn); err != nil {
+					return nil, err
+				}
+				return tls.Client(conn, a.trusted("www.example")), nil
+			},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	req, err := http.NewRequest(cmp.Or(c.method, http.MethodGet), "https://"+cmp.Or(c.host, "www.example")+c.target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = c.header
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatalf("%+v: %v", c, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("%+v: %v", c, err)
+	}
+	return res, string(body)
+}
+
+// site serves HTTP, and calls itself so in the first word of its bodies.
+func (m *machine) site(name string, ln net.Listener) {
+	m.t.Helper()
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz":
+			m.note(name, 1)
+		case "/hangs":
+			<-r.Context().Done()
+			return
+		}
+		_, _ = fmt.Fprintf(w, "%s %s %s id=%q debug=%q", name, r.Method, r.RequestURI, r.Header.Get("X-Request-Id"), r.Header.Get("X-Debug"))
+	})}
+	go func() { _ = s.Serve(ln) }()
+	m.t.Cleanup(func() { _ = s.Close() })
+}
+
+// machine is the test's own, with all hosts of everything.jsonc.
+type machine struct {
+	t      *testing.T
+	mu     sync.Mutex
+	checks map[string]int // by site
+}
+
+func (m *machine) note(site string, n int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.checks[site] += n
+	return m.checks[site]
+}
+
+// speaker says its name to whoever connects, and echoes; behind a PROXY header if it gets one.
+func (m *machine) speaker(name, address string, header bool) net.Listener {
+	m.t.Helper()
+	ln := listenThere(m.t, address)
+	if header {
+		ln = &proxyproto.Listener{Listener: ln, Policy: func(net.Addr) (proxyproto.Policy, error) { return proxyproto.REQUIRE, nil }}
+	}
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				from, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+				_, _ = fmt.Fprintf(c, "%s %s\n", name, from)
+				_, _ = io.Copy(c, c)
+			}()
+		}
+	}()
+	m.t.Cleanup(func() { _ = ln.Close() })
+	return ln
+}
+
+// greeted connects from an address, says what is to be said first, and returns the line that the host speaks; an error if there is none.
+func greeted(t *testing.T, from, to, say string) (string, error) {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
+	c, err := d.Dial("tcp", to)
+	if err != nil { // a stranger may be reset before he knows that he is connected
+		return "", err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, say); err != nil {
+		return "", err
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	return strings.TrimSuffix(line, "\n"), err
+}
+
+// helloFor is a TLS hello that asks for name.
+func helloFor(t *testing.T, name string) string {
+	t.Helper()
+	near, far := net.Pipe()
+	defer far.Close()
+	go func() {
+		_ = tls.Client(near, &tls.Config{ServerName: name}).Handshake()
+		_ = near.Close()
+	}()
+	_ = far.SetDeadline(time.Now().Add(patience))
+	b := make([]byte, 64<<10)
+	n, err := far.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b[:n])
+}
+
+// Everything that one file may say works, with real clients and hosts: see testdata/everything.jsonc.
+func TestEverything(t *testing.T) {
+	t.Parallel()
+	if !ownMachine(t) {
+		return
+	}
+	furnish(t)
+	a := newAuthority(t)
+	id := a.issue("www.example", "*.shop.example")
+	dir := filepath.Dir(id.cert)
+	text, err := os.ReadFile("testdata/everything.jsonc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "everything.jsonc")
+	for name, from := range map[string]string{"site.pem": id.cert, "site.key": id.key} {
+		if err := os.Rename(from, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+
+	m := &machine{t: t, checks: make(map[string]int)}
+	m.site("web1", listenThere(t, "10.0.0.1:8080"))
+	m.site("web2", listenThere(t, "10.0.0.2:8080"))
+	m.site("web9", listenThere(t, "10.0.0.9:8080"))
+	m.site("api1", listenThere(t, "10.0.0.31:9000"))
+	m.site("api2", listenThere(t, "10.0.0.32:9000"))
+	app, err := net.Listen("unix", "/run/app.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.site("app", app)
+	db1 := m.speaker("db1", "10.0.0.11:5432", true)
+	m.speaker("db2", "10.0.0.12:5432", true)
+	m.speaker("web-tls", "10.0.0.21:8443", false)
+	m.speaker("internal", "10.0.0.22:8443", false)
+	enginetest.NameServer(t, "127.0.0.1:53", services)
+
+	p := launch(t, func(cmd *exec.Cmd) { cmd.Dir = dir }, "--config", file, "--multiprocess")
+	logged := func(pattern string) bool {
+		b, _ := os.ReadFile("/var/log/kroxy-ev/error.log")
+		return regexp.MustCompile(pattern).Match(b)
+	}
+	eventually(t, "it serves", func() bool { return logged(`msg="kroxy-ev: serving".*servers=3`) })
+
+	hung := make(chan int, 1)
+	go func() {
+		res, _ := caller{target: "/api/hangs"}.ask(t, a)
+		hung <- res.StatusCode
+	}()
+	t.Run("redirect", func(t *testing.T) {
+		for _, network := range []string{"tcp 127.0.0.1:80", "unix /run/kroxy.sock"} {
+			at := strings.Fields(network)
+			c, err := net.Dial(at[0], at[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			send(t, c, "GET /a/b?c=d HTTP/1.1\r\nHost: www.example\r\nConnection: close\r\n\r\n")
+			res, _ := reply(t, bufio.NewReader(c), http.MethodGet)
+			if to := res.Header.Get("Location"); res.StatusCode != http.StatusPermanentRedirect || to != "https://www.example/a/b?c=d" {
+				t.Errorf("%s: %d to %q", network, res.StatusCode, to)
+			}
+			_ = c.Close()
+		}
+	})
+	t.Run("strangers", func(t *testing.T) {
+		for from, say := range map[string]string{"192.0.2.7": header(t, 1), "10.1.2.3": "GET / HTTP/1.1\r\n\r\n"} {
+			if line, err := greeted(t, from, "10.0.0.99:443", say); err == nil {
+				t.Errorf("%s was answered %q", from, line)
+			}
+		}
+	})
+	t.Run("routes", func(t *testing.T) {
+		canary, debug := http.Header{"X-Canary": {"1"}}, http.Header{"X-Debug": {"yes"}, "X-Tenant": {"acme"}}
+		for _, tc := range []struct {
+			caller
+			status int
+			body   string // a regular expression
+		}{
+			{caller{target: "/api/users?x=%2F", header: debug}, 200, `^api[12] GET /users\?x=%2F id="[0-9a-zA-Z-]+" debug=""$`},
+			{caller{host: "a.b.shop.example", target: "/api/users", method: http.MethodPost, header: debug}, 200, `^api[12] POST /users `},
+			{caller{host: "shop.example", target: "/api/users", header: canary}, 200, `^app GET /api/users `},
+			{caller{target: "/api/users", method: http.MethodDelete, header: canary}, 200, `^app DELETE /api/users `},
+			{caller{target: "/apis", header: canary}, 200, `^app GET /apis `},
+			{caller{target: "/robots.txt"}, 200, "^User-agent: \\*\n$"},
+			{caller{target: "/admin/x", from: "192.0.2.8"}, 200, `^app GET /admin/x `},
+			{caller{target: "/admin/x"}, 403, ``},
+			{caller{target: "/admins", header: canary}, 200, `^app GET /admins `},
+			{caller{target: "/a/../admin"}, 403, ``},
+			{caller{target: "/../admin"}, 400, ``},
+		} {
+			res, body := tc.ask(t, a)
+			if res.StatusCode != tc.status || !regexp.MustCompile(tc.body).MatchString(body) {
+				t.Errorf("%+v: %d %q, want %d %s", tc.caller, res.StatusCode, body, tc.status, tc.body)
+			}
+			if api := strings.HasPrefix(body, "api"); api != (res.Header.Get("Cache-Control") == "no-store") {
+				t.Errorf("%+v: %v", tc.caller, res.Header)
+			}
+		}
+		if res, _ := (caller{target: "/robots.txt"}).ask(t, a); res.Header.Get("Content-Type") != "text/plain" {
+			t.Errorf("robots.txt: %v", res.Header)
+		}
+	})
+	t.Run("hash", func(t *testing.T) {
+		seen := map[string]string{}
+		for i := range 60 {
+			tenant := fmt.Sprint("tenant ", i%20)
+			_, body := caller{target: "/api/", header: http.Header{"X-Tenant": {tenant}}}.ask(t, a)
+			host, _, _ := strings.Cut(body, " ")
+			if before := seen[tenant]; before != "" && before != host {
+				t.Errorf("%s went to %s and to %s", tenant, before, host)
+			}
+			seen[tenant] = host
+		}
+		if n := len(values(seen)); n != 2 {
+			t.Errorf("20 tenants have %d hosts, want 2", n)
+		}
+	})
+	t.Run("weights and sticky clients", func(t *testing.T) {
+		count := map[string]int{}
+		for range 100 {
+			res, body := caller{target: "/"}.ask(t, a)
+			name, _, _ := strings.Cut(body, " ")
+			count[name]++
+			var cookie *http.Cookie
+			for _, c := range res.Cookies() {
+				if c.Name == "kroxy" {
+					cookie = c
+				}
+			}
+			switch {
+			case name == "app" && cookie != nil:
+				t.Errorf("a host that is not sticky came with %v", cookie)
+			case name != "app" && (cookie == nil || !cookie.HttpOnly || !cookie.Secure):
+				t.Errorf("a sticky host came with %v", cookie)
+			case name != "app" && count[name] < 4:
+				for range 3 {
+					_, again := caller{target: "/", header: http.Header{"Cookie": {"a=b; kroxy=" + cookie.Value}}}.ask(t, a)
+					if !strings.HasPrefix(again, name+" ") && !strings.HasPrefix(again, "app ") {
+						t.Errorf("a client stuck to %s got %q", name, again)
+					}
+				}
+			}
+		}
+		// Each of the workers has turns of its own; the client's own further requests shift them.
+		if count["app"] > 12 || count["web1"] == 0 || count["web2"] == 0 || count["web9"] > 0 {
+			t.Errorf("100 requests went to %v", count)
+		}
+	})
+	t.Run("checks", func(t *testing.T) {
+		for _, name := range []string{"web1", "web2", "web9"} {
+			eventually(t, name+" is checked", func() bool { return m.note(name, 0) > 0 })
+		}
+	})
+	t.Run("databases", func(t *testing.T) {
+		for range 4 {
+			if line, err := greeted(t, "192.0.2.7", "10.0.0.99:5432", ""); line != "db1 192.0.2.7" {
+				t.Errorf("%q, %v", line, err)
+			}
+		}
+		_ = db1.Close()
+		for range 8 {
+			if line, err := greeted(t, "192.0.2.7", "10.0.0.99:5432", ""); line != "db2 192.0.2.7" {
+				t.Errorf("without db1: %q, %v", line, err)
+			}
+		}
+	})
+	t.Run("names in hellos", func(t *testing.T) {
+		for _, tc := range []struct{ from, name, want string }{
+			{"192.0.2.7", "a.example", "web-tls"},
+			{"192.0.2.7", "x.y.b.example", "web-tls"},
+			{"10.1.2.3", "b.example", "internal"},
+			{"192.0.2.7", "b.example", ""},
+		} {
+			line, _ := greeted(t, tc.from, "10.0.0.99:8443", helloFor(t, tc.name))
+			if got, _, _ := strings.Cut(line, " "); got != tc.want {
+				t.Errorf("%+v: %q", tc, line)
+			}
+		}
+	})
+	if status := <-hung; status != http.StatusGatewayTimeout {
+		t.Errorf("a host that hangs: %d", status)
+	}
+	p.stop()
+}
+
+// values are the different values of m.
+func values(m map[string]string) map[string]bool {
+	set := make(map[string]bool)
+	for _, v := range m {
+		set[v] = true
+	}
+	return set
+}
+
+// services answers for the names of everything.jsonc that are not in /etc/hosts.
+func services(query []byte, _ bool) [][]byte {
+	var m dnsmessage.Message
+	if m.Unpack(query) != nil || len(m.Questions) != 1 {
+		return nil
+	}
+	q := m.Questions[0]
+	m.Response, m.Additionals = true, nil
+	answer := func(body dnsmessage.ResourceBody) {
+		m.Answers = append(m.Answers, dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 60}, Body: body})
+	}
+	switch name := q.Name.String(); {
+	case name == "_api._tcp.example." && q.Type == dnsmessage.TypeSRV:
+		for _, target := range []string{"api1.example.", "api2.example."} {
+			answer(&dnsmessage.SRVResource{Priority: 10, Weight: 1, Port: 9000, Target: dnsmessage.MustNewName(target)})
+		}
+	case q.Type == dnsmessage.TypeA && name == "api1.example.":
+		answer(&dnsmessage.AResource{A: [4]byte{10, 0, 0, 31}})
+	case q.Type == dnsmessage.TypeA && name == "api2.example.":
+		answer(&dnsmessage.AResource{A: [4]byte{10, 0, 0, 32}})
+	case name != "_api._tcp.example." && name != "api1.example." && name != "api2.example.":
+		m.RCode = dnsmessage.RCodeNameError
+	}
+	b, err := m.Pack()
+	if err != nil {
+		return nil
+	}
+	return [][]byte{b}
+}
