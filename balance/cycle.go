@@ -87,7 +87,11 @@ type agenda []entry
 func (a agenda) Len() int           { return len(a) }
 func (a agenda) Less(i, j int) bool { return a[i].compare(a[j]) < 0 }
 func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *agenda) Push(e any)        { *a = append(*a, e.(entry)) }
+
+// Push implements heap.Interface.
+func (a *agenda) Push(e any) { *a = append(*a, e.(entry)) }
+
+// Pop implements heap.Interface.
 func (a *agenda) Pop() any {
 	last := len(*a) - 1
 	e := (*a)[last]
