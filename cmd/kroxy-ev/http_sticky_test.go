@@ -1,0 +1,82 @@
+package main_test
+
+import (
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// askWith asks p over a connection of its own, with that cookie, and returns the letter of the host and the cookie that came; "" for none.
+func (p *proxy) askWith(cookie string) (letter, set string) {
+	p.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, p.url("/"), nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Close = true
+	if cookie != "" {
+		req.Header.Set("Cookie", cookie)
+	}
+	res, letter := do(p.t, p.client(), req)
+	if res.StatusCode != 200 {
+		p.t.Fatalf("status %d", res.StatusCode)
+	}
+	set, _, _ = strings.Cut(res.Header.Get("Set-Cookie"), ";")
+	return letter, set
+}
+
+// A cookie names the same host in all workers, and after a reload and an upgrade; a host that is drained keeps who has its cookie, and
+// nobody else.
+func TestStickyClients(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		hosts := named(t, 3)
+		s := setup{hosts: sites(hosts...), mode: "http", multi: multi, settings: settings{"workers_num": 2, "sticky": map[string]any{"cookie": "kroxy"}}}
+		var p *proxy
+		if multi {
+			p, _ = startDynasty(t, s)
+		} else {
+			p = start(t, s)
+		}
+		letter, cookie := p.askWith("")
+		if !strings.HasPrefix(cookie, "kroxy=") {
+			t.Fatalf("cookie %q", cookie)
+		}
+		stays := func(when string) {
+			t.Helper()
+			for range 6 {
+				if again, set := p.askWith(cookie); again != letter || set != "" {
+					t.Errorf("%s: from %s to %s, cookie %q", when, letter, again, set)
+				}
+			}
+		}
+		stays("at first")
+		p.mustOrder("reload")
+		stays("after a reload")
+		if multi {
+			p.mustOrder("upgrade")
+			defer p.endGently(p.reign(1))
+			stays("after an upgrade")
+		}
+
+		var drained []map[string]any
+		for i, h := range s.hosts {
+			host := map[string]any{"host": h.Host, "port": h.Port}
+			if string(rune('A'+i)) == letter {
+				host["drain"] = true
+			}
+			drained = append(drained, host)
+		}
+		s.settings = maps.Clone(s.settings)
+		s.settings["servers"] = map[string]any{"backend": map[string]any{"hosts": drained}}
+		p.rewrite(s)
+		p.mustOrder("reload")
+		stays("while its host is drained")
+		for range 6 {
+			if other, set := p.askWith(""); other == letter || set == "" {
+				t.Errorf("a new client got %s, which is drained, and the cookie %q", other, set)
+			}
+		}
+	})
+}
