@@ -463,7 +463,7 @@ var keys = declare([]key{
 		doc:  "bytes of a request's body that are held for a further try; a longer one is sent once",
 		into: func(t *target) any { return &t.retry.Buffer }},
 	{name: "try_timeout", of: ofRetry, modes: inHTTP, form: duration{usual: 0, zero: "for no limit"},
-		doc:  "how long one try may take until the head of its response is there",
+		doc:  "how long one try may take until the head of its response is there, from the end of the request on; then the next host is tried, or the client gets 504",
 		into: func(t *target) any { return &t.retry.TryTimeout }},
 
 	{name: "cookie", of: ofSticky, form: worded{usual: "kroxy", check: checkCookie},

@@ -29,7 +29,7 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 		if !at(max(x.down.ReadAt, x.up.WroteAt), r.ProxyReadTimeout, causeHostReadTimeout) {
 			return
 		}
-		if t := x.target.Retry.TryTimeout; t > 0 && !x.late && x.repeatable() && !at(x.up.WroteAt, t, causeTryTimeout) {
+		if !x.replied && !at(x.up.WroteAt, x.target.Retry.TryTimeout, causeTryTimeout) {
 			return
 		}
 		if !x.replied && !at(x.up.WroteAt, maxHeadWait*r.ProxyReadTimeout, causeHeadWait) {
@@ -85,10 +85,6 @@ func (x *exchange) expired(now int64) {
 		if at <= now && !x.advanced(why) {
 			if why == causeHeaderTimeout && !x.spoken() {
 				x.leave() // empty lines are no request to answer
-				return
-			}
-			if why == causeTryTimeout {
-				x.giveTryUp()
 				return
 			}
 			if why == causeBodyTimeout || why == causeHostSendTimeout {

@@ -59,7 +59,6 @@ type exchange struct {
 	deaf       bool // the host takes no more of the request
 	passed     bool // some of the body went on its way and is not at hand any more
 	renewed    bool // the request was sent once more since a kept connection had been closed
-	late       bool // the host has had its try_timeout
 }
 
 // maxInterims bounds the 1xx responses to one request: the bytes of their heads. The time that they may take is bounded by
@@ -186,7 +185,7 @@ func (x *exchange) relay() {
 	x.phase = relaying
 	expectResponse(x.host.Conn)
 	x.ask()
-	x.sentBefore, x.late = x.up.Bytes, false
+	x.sentBefore = x.up.Bytes
 	x.up.To, x.down.From = &x.host.Conn.Conn, &x.host.Conn.Conn
 	now := loop.Now()
 	x.up.ReadAt, x.up.WroteAt, x.down.ReadAt = now, now, now

@@ -102,7 +102,7 @@ func (x *exchange) retryFailed(why *cause) bool {
 	case logformat.HostCut, logformat.BadResponse:
 		return on.Reset && x.retry(erred(why))
 	case logformat.ProxyReadTimeout, logformat.ProxySendTimeout:
-		return on.Timeout && x.retry(erred(why))
+		return (on.Timeout || *why == causeTryTimeout) && x.retry(erred(why))
 	}
 	return false
 }
@@ -114,14 +114,6 @@ func (x *exchange) retryStatus() bool {
 	}
 	x.hear()
 	return x.retry(x.answerReport())
-}
-
-// giveTryUp goes on to another host because this one takes too long. If that cannot be it is waited for all the same, as without a bound.
-func (x *exchange) giveTryUp() {
-	x.late = true
-	if !x.target.Retry.On.Timeout || !x.retry(erred(&causeTryTimeout)) {
-		x.arm()
-	}
 }
 
 // logRetry says that the request goes to another host.

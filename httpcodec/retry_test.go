@@ -122,27 +122,25 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// With try_timeout the next host is asked before the time for the first is over; where there is no other, it is waited for.
+// With try_timeout the next host is asked before the time for the first is over, and so it is with the last.
 func TestTryTimeout(t *testing.T) {
 	t.Parallel()
-	set := func(s *flat) {
-		retrying(1, config.RetryOn{Timeout: true})(s)
-		s.Retry.TryTimeout, s.ProxyReadTimeout = soon, 30*time.Second
+	for _, tc := range []struct{ request, second, want string }{
+		{getRoot, always + hi, hi}, {getRoot, always + halts, page(504, true)}, {postRoot + "\r\n", always + hi, page(504, true)},
+	} {
+		t.Run(tc.request[:4]+tc.second, func(t *testing.T) {
+			t.Parallel()
+			hosts := []*recorder{startRecorder(t, halts), startRecorder(t, tc.second)}
+			p := startProxy(t, func(s *flat) {
+				retrying(1, config.RetryOn{})(s)
+				s.Retry.TryTimeout, s.ProxyReadTimeout = 10*soon, 10*time.Minute
+			}, hosts[0].addr, hosts[1].addr)
+			c := p.dial()
+			send(c, tc.request, nil)
+			readN(t, c, tc.want)
+			stillOpen(t, c)
+		})
 	}
-	first, second := startRecorder(t, halts), startRecorder(t, always+hi)
-	p := startProxy(t, set, first.addr, second.addr)
-	c := p.dial()
-	send(c, getRoot, nil)
-	readN(t, c, hi)
-	stillOpen(t, c)
-
-	slow := startRecorder(t, always+hi)
-	slow.drip = func() { time.Sleep(4 * soon / time.Duration(len(hi))) }
-	p = startProxy(t, set, slow.addr)
-	c = p.dial()
-	send(c, getRoot, nil)
-	readN(t, c, hi)
-	stillOpen(t, c)
 }
 
 // A request that was tried twice is one line of the access log, which says so and which host has served it.
