@@ -169,15 +169,24 @@ func TestQueueTimeout(t *testing.T) {
 	}
 }
 
-// A place that another loop has given back is found.
+// A place that another loop has given back is found, and is for those who wait: whoever comes goes behind them.
 func TestQueueLooks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	l := w.queue(w.full(1, 1, 0, hello(t, enginetest.Loopback, "host")), 2)
-	w.loop.Do(func() { l.all[0].Lease.Release(balance.Outcome{}, 0) }) // which the connector is not told of
+	l := w.queue(w.full(1, 2, 0, hello(t, enginetest.Loopback, "host")), 2)
+	l.expect(0)
+	l.all = append(l.all, w.claimant())
+	w.loop.Do(func() {
+		l.all[0].Lease.Release(balance.Outcome{}, 0) // which the connector is not told of
+		l.ask(2)
+	})
 	l.expect(0, 1)
-	if err := l.outcome(1); err != nil {
-		t.Error(err)
+	l.leave(1)
+	l.expect(0, 1, 2)
+	for i := range l.all {
+		if err := l.outcome(i); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -116,7 +116,7 @@ func (r *reactor) drain(drained func()) {
 func (r *reactor) leave(shared Keys, drained func()) {
 	r.announceClose() // again: stay may have taken an earlier leave back
 	left := new(int)
-	*left = len(r.listeners)
+	*left = 1 + len(r.listeners) // this call is one of those that end
 	r.leaving = left
 	ended := func() {
 		if *left--; *left == 0 && r.leaving == left { // else stay has taken it back, even if r leaves again
@@ -131,6 +131,7 @@ func (r *reactor) leave(shared Keys, drained func()) {
 			one.accepts.Retire(ended)
 		}
 	}
+	ended()
 }
 
 // announceClose makes responses say from now on that their connection closes. Any goroutine may call it.
