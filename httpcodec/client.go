@@ -96,12 +96,12 @@ func (c *client) Expired(*engine.Timer) {
 
 // deadline is when a client without an exchange is closed.
 func (c *client) deadline() int64 {
-	timeout := c.settings.ClientHeaderTimeout
+	timeout := c.settings.Server.ClientHeaderTimeout
 	switch {
 	case c.state == clientLingering:
 		return min(c.heard+lingerSilence, c.since+lingerTime)
 	case c.served:
-		timeout = c.settings.KeepaliveTimeout
+		timeout = c.settings.Server.KeepaliveTimeout
 	case c.leaving():
 		return c.since + drainGrace
 	}

@@ -168,7 +168,7 @@ func (x *exchange) relay() {
 	v.addr = peer.Client.Addr().AppendTo(v.addr[:0])
 	v.rewrite = http1.Rewrite{
 		Headers: x.route.Policies.Request, Authority: name.Authority, ClientAddr: v.addr,
-		UpstreamHost: x.route.UpstreamHost, Forwarded: set.Forwarded, Trusted: set.Forwarded && set.trusts(peer.Client.Addr()),
+		UpstreamHost: x.route.UpstreamHost, Forwarded: set.Server.ForwardedHeaders, Trusted: set.Server.ForwardedHeaders && set.trusts(peer.Client.Addr()),
 		TLS: peer.Secure(),
 	}
 	target, err := x.newTarget()

@@ -54,7 +54,7 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 				r.access = log.NewBuffer(format)
 			}
 			p := r.start(t, func(s *flat) {
-				s.ProxyReadTimeout, s.KeepaliveTimeout, s.ClientHeaderTimeout, s.Forwarded = 60e9, 60e9, 60e9, false
+				s.ProxyReadTimeout, s.Server.KeepaliveTimeout, s.Server.ClientHeaderTimeout, s.Server.ForwardedHeaders = 60e9, 60e9, 60e9, false
 				if r.access != nil {
 					s.Policies.Request = http1test.Headers(t, "X-Id", "$request_id")
 				}

@@ -15,9 +15,9 @@ import (
 
 func trustedBy(prefixes ...string) func(*flat) {
 	return func(s *flat) {
-		s.Forwarded = true
+		s.Server.ForwardedHeaders = true
 		for _, p := range prefixes {
-			s.Trusted = append(s.Trusted, netip.MustParsePrefix(p))
+			s.Server.TrustedProxies = append(s.Server.TrustedProxies, netip.MustParsePrefix(p))
 		}
 	}
 }
@@ -47,17 +47,19 @@ func TestForwarded(t *testing.T) {
 		{"trusted, empty", trustedBy("127.0.0.0/8"), "Host: p\r\nX-Forwarded-For:\r\nX-Forwarded-For: ::1\r\nX-Forwarded-For: \r\n",
 			"Host: p\r\nX-Forwarded-For: ::1, 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: p\r\n"},
 		{"off", nil, "Host: p\r\n" + all, "Host: p\r\n" + all},
-		{"off, trusted", func(s *flat) { trustedBy("127.0.0.0/8")(s); s.Forwarded = false }, "Host: p\r\n" + all, "Host: p\r\n" + all},
+		{"off, trusted", func(s *flat) { trustedBy("127.0.0.0/8")(s); s.Server.ForwardedHeaders = false }, "Host: p\r\n" + all, "Host: p\r\n" + all},
 		{"off, named in connection", nil, "Host: p\r\nConnection: x-forwarded-for\r\n" + all, "Host: p\r\n" + all},
 		{"with a port", trustedBy(), "Host: P:81\r\n", "Host: P:81\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: P:81\r\n"},
-		{"host of the upstream", func(s *flat) { s.Forwarded, s.UpstreamHost = true, true }, "hoST: p\r\n", "hoST: up:1\r\n" + ours},
+		{"host of the upstream", func(s *flat) { s.Server.ForwardedHeaders, s.UpstreamHost = true, true }, "hoST: p\r\n", "hoST: up:1\r\n" + ours},
 		{"host of the upstream, not forwarded", func(s *flat) { s.UpstreamHost = true }, "A: b\r\nHost: p\r\nC: d\r\n", "A: b\r\nHost: up:1\r\nC: d\r\n"},
 		{"headers", func(s *flat) {
 			s.Policies.Request = http1test.Headers(t, "X-A", "$host/$addr/$host$addr", "x-b", "$", "X-Empty", "")
 		},
 			"Host: p\r\nx-a: 1\r\nX-A: 2\r\nX-B: 3\r\nX-C: 4\r\n", "Host: p\r\nX-C: 4\r\nX-A: up/127.0.0.1/up127.0.0.1\r\nx-b: $\r\nX-Empty: \r\n"},
 		{"headers, named in connection", func(s *flat) { s.Policies.Request = http1test.Headers(t, "X-A", "1") }, "Host: p\r\nConnection: x-a\r\nX-A: 2\r\n", "Host: p\r\nX-A: 1\r\n"},
-		{"headers say host", func(s *flat) { s.Forwarded, s.Policies.Request = true, http1test.Headers(t, "host", "$host.example") }, "Host: p\r\n", "host: up.example\r\n" + ours},
+		{"headers say host", func(s *flat) {
+			s.Server.ForwardedHeaders, s.Policies.Request = true, http1test.Headers(t, "host", "$host.example")
+		}, "Host: p\r\n", "host: up.example\r\n" + ours},
 		{"headers say forwarded", func(s *flat) {
 			trustedBy("127.0.0.0/8")(s)
 			s.Policies.Request = http1test.Headers(t, "X-Forwarded-For", "$addr", "X-Forwarded-Proto", "https")
@@ -100,7 +102,7 @@ func TestForwardedHost(t *testing.T) {
 	} {
 		h := startRecorder(t, hi)
 		p := startProxy(t, func(s *flat) {
-			s.Forwarded, s.Names[0] = true, HostName{Name: []byte("up"), Authority: []byte("up:1")}
+			s.Server.ForwardedHeaders, s.Names[0] = true, HostName{Name: []byte("up"), Authority: []byte("up:1")}
 		}, h.addr)
 		c := p.dial()
 		send(c, in, nil)

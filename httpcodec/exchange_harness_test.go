@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kroxy-ev/balance"
+	"kroxy-ev/config"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/enginetest"
@@ -58,7 +59,7 @@ func (f *flat) nested() *Settings {
 	r := f.Route
 	r.Targets = []Target{f.Target}
 	s.Routes = []Route{r}
-	s.Unrouted = Route{MaxBodySize: r.MaxBodySize, ClientBodyTimeout: r.ClientBodyTimeout, SendTimeout: r.SendTimeout}
+	s.Unrouted = Route{Route: &config.Route{MaxBodySize: r.MaxBodySize, ClientBodyTimeout: r.ClientBodyTimeout, SendTimeout: r.SendTimeout}}
 	return &s
 }
 
@@ -69,7 +70,7 @@ func newSettings(t testing.TB, r *resolve.Resolver, change func(*flat), hosts ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := &flat{}
+	set := &flat{Route: Route{Route: new(config.Route)}}
 	set.Group = &upstream.Group{
 		Name: "test", Balance: balance.NewGroup(len(hosts), balancer, balance.NewCounters(1, len(hosts))), ConnectTimeout: 10 * time.Second,
 		Keepalive: 64,

@@ -16,7 +16,7 @@ import (
 func TestKeepaliveTimeout(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, always+hi)
-	p := startProxy(t, func(s *flat) { s.KeepaliveTimeout, s.ClientHeaderTimeout = ample, 4*ample }, h.addr)
+	p := startProxy(t, func(s *flat) { s.Server.KeepaliveTimeout, s.Server.ClientHeaderTimeout = ample, 4*ample }, h.addr)
 	c := p.dial()
 	for range 7 {
 		send(c, getRoot, nil)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"kroxy-ev/config"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/enginetest"
 )
@@ -292,7 +293,7 @@ func TestInterimBytes(t *testing.T) {
 		fit := maxInterims / len(interim)
 		for n, last := range map[int]string{fit: hi, fit + 1: page(502, true)} {
 			h := startRecorder(t, strings.Repeat(interim, n)+hi)
-			p := startProxy(t, func(s *flat) { s.KeepaliveTimeout = soon }, h.addr)
+			p := startProxy(t, func(s *flat) { s.Server.KeepaliveTimeout = soon }, h.addr)
 			c := p.dial()
 			send(c, getRoot, nil)
 			got, how := readAll(c)
@@ -309,7 +310,7 @@ func TestInterimBytes(t *testing.T) {
 // The head of a response is due after a number of proxy_read_timeouts, whatever came before it; its body is not.
 func TestDeadlineOfAHead(t *testing.T) {
 	t.Parallel()
-	x := &exchange{client: &client{settings: &Settings{}}, route: &Route{ProxyReadTimeout: time.Second}, target: &Target{}, phase: relaying}
+	x := &exchange{client: &client{settings: &Settings{}}, route: &Route{Route: &config.Route{ProxyReadTimeout: time.Second}}, target: &Target{}, phase: relaying}
 	x.request.Done = true
 	x.up.WroteAt = 1000
 	for _, tc := range []struct {
@@ -355,7 +356,7 @@ func TestProxyReadTimeoutBoundsAHead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := startProxy(t, func(s *flat) { s.ProxyReadTimeout, s.KeepaliveTimeout = tc.timeout, soon }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+			p := startProxy(t, func(s *flat) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = tc.timeout, soon }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
 				_, _ = io.ReadFull(c, make([]byte, len(getRoot)))
 				send(c, tc.begin, nil)
 				for range tc.times {
@@ -390,7 +391,7 @@ func TestProxyReadTimeoutInsideABody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := startRecorder(t, tc.reply+halts)
-			p := startProxy(t, func(s *flat) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, h.addr)
+			p := startProxy(t, func(s *flat) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = soon, soon }, h.addr)
 			c := p.dial()
 			began := time.Now()
 			send(c, tc.request, nil)

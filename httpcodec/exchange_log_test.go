@@ -118,7 +118,7 @@ func TestAccessLog(t *testing.T) {
 		{name: "body too large", set: limit(2), in: postRoot + "Content-Length: 3\r\n\r\nabc", out: page(413, false), ending: "eof", want: []string{line("", page(413, false), `POST / 413 "-"`)}},
 		{name: "malformed chunk at once", in: postRoot + te + "\r\nzz\r\n", out: page(400, false), ending: "eof", want: []string{line("", page(400, false), `POST / 400 "-"`)}},
 		{name: "repeated", in: getRoot + getRoot, replies: []string{hi, closes, hi}, out: hi + hi, want: []string{line(getRoot, hi, `GET / 200 "-"`), line(getRoot+getRoot, hi, `GET / 200 "-"`)}},
-		{name: "slow head", set: func(s *flat) { s.ClientHeaderTimeout = 50 * time.Millisecond }, in: "GET /a HTTP/1.1\r\n" + agent + "X", out: page(408, false), ending: "eof",
+		{name: "slow head", set: func(s *flat) { s.Server.ClientHeaderTimeout = 50 * time.Millisecond }, in: "GET /a HTTP/1.1\r\n" + agent + "X", out: page(408, false), ending: "eof",
 			want: []string{line("", page(408, false), `GET /a 408 "curl/8 (x)"`)}},
 		{name: "silent host", set: func(s *flat) { s.ProxyReadTimeout = 50 * time.Millisecond }, in: getRoot, replies: []string{halts}, out: page(504, true), want: []string{line(getRoot, page(504, true), `GET / 504 "-"`)}},
 		{name: "two agents", in: "GET / HTTP/1.1\r\nHost: p\r\nuser-agent: a\r\nUser-Agent: b\r\n\r\n", replies: []string{hi}, out: hi,

@@ -106,7 +106,7 @@ var rows = []row{
 		replies: []string{okHead + "Connection: x-c\r\nX-C: 1\r\nx-D: 2\r\nX-D: 3\r\nKeep-Alive: 5\r\nContent-Length: 0\r\n\r\n"},
 		out:     okHead + "x-D: 2\r\nX-D: 3\r\nContent-Length: 0\r\n\r\n",
 		host:    []string{"GET / HTTP/1.1\r\nHost: p\r\nx_b: 2\r\nX-b: 3\r\nTE: trailers\r\nConnection: TE\r\n\r\n"}},
-	{name: "forwarded", set: func(s *flat) { s.Forwarded = true }, in: "GET / HTTP/1.1\r\nHost: p\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n\r\n", replies: []string{hi}, out: hi,
+	{name: "forwarded", set: func(s *flat) { s.Server.ForwardedHeaders = true }, in: "GET / HTTP/1.1\r\nHost: p\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n\r\n", replies: []string{hi}, out: hi,
 		host: []string{"GET / HTTP/1.1\r\nHost: p\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: p\r\n\r\n"}},
 	{name: "not upgraded", in: "GET / HTTP/1.1\r\nHost: p\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n" + getRoot, replies: []string{hi, hi}, out: hi + hi,
 		host: []string{"GET / HTTP/1.1\r\nHost: p\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n" + getRoot}},

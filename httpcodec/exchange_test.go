@@ -141,8 +141,8 @@ func TestHeaders(t *testing.T) {
 	h := startRecorder(t, hi)
 	headers := http1test.Headers(t, "X-Host", "h=$host", "x-addr", "$addr")
 	p := startProxy(t, func(s *flat) {
-		s.Policies.Request, s.Forwarded, s.UpstreamHost = headers, true, true
-		s.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		s.Policies.Request, s.Server.ForwardedHeaders, s.UpstreamHost = headers, true, true
+		s.Server.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	}, h.addr)
 	c := p.dial()
 	send(c, "GET / HTTP/1.1\r\nHost: p\r\nX-ADDR: 6.6.6.6\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n\r\n", nil)

@@ -18,21 +18,21 @@ func TestTimeouts(t *testing.T) {
 		set             func(*flat)
 		out, ending     string
 	}{
-		{"half a head", getRoot[:20], "", func(s *flat) { s.ClientHeaderTimeout = soon }, page(408, false), "eof"},
-		{"empty lines only", "\r\n\r\n", "", func(s *flat) { s.ClientHeaderTimeout = soon }, "", "eof"},
-		{"nothing", "", "", func(s *flat) { s.ClientHeaderTimeout = soon }, "", "eof"},
-		{"idle", getRoot, hi, func(s *flat) { s.KeepaliveTimeout = soon }, hi, "eof"},
+		{"half a head", getRoot[:20], "", func(s *flat) { s.Server.ClientHeaderTimeout = soon }, page(408, false), "eof"},
+		{"empty lines only", "\r\n\r\n", "", func(s *flat) { s.Server.ClientHeaderTimeout = soon }, "", "eof"},
+		{"nothing", "", "", func(s *flat) { s.Server.ClientHeaderTimeout = soon }, "", "eof"},
+		{"idle", getRoot, hi, func(s *flat) { s.Server.KeepaliveTimeout = soon }, hi, "eof"},
 		{"half a body", postRoot + "Content-Length: 5\r\n\r\nab", hi, func(s *flat) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
 		{"half a chunked body", postRoot + te + "\r\n5\r\nab", hi, func(s *flat) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
 		{"half a body, both timeouts", postRoot + "Content-Length: 5\r\n\r\nab", hi,
 			func(s *flat) { s.ClientBodyTimeout, s.ProxyReadTimeout = soon, soon }, page(408, false), "eof"},
-		{"silent host", getRoot, halts, func(s *flat) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
+		{"silent host", getRoot, halts, func(s *flat) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
 		{"silent host behind a body in two parts", postRoot + "Content-Length: 2\r\n\r\na|b", halts,
 			func(s *flat) {
-				s.ClientBodyTimeout, s.ProxyReadTimeout, s.KeepaliveTimeout = 10*time.Second, soon, soon
+				s.ClientBodyTimeout, s.ProxyReadTimeout, s.Server.KeepaliveTimeout = 10*time.Second, soon, soon
 			}, page(504, true), "eof"},
 		{"silent host, 100 awaited", postRoot + "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", early + halts, func(s *flat) { s.ProxyReadTimeout = soon }, page(504, false), "eof"},
-		{"half a response head", getRoot, "HTTP/1.1 200 OK\r\nX-" + halts, func(s *flat) { s.ProxyReadTimeout, s.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
+		{"half a response head", getRoot, "HTTP/1.1 200 OK\r\nX-" + halts, func(s *flat) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
 		{"half a response", getRoot, okHead + "Content-Length: 5\r\n\r\nab" + halts, func(s *flat) { s.ProxyReadTimeout = soon }, okHead + "Content-Length: 5\r\n\r\nab", "reset"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

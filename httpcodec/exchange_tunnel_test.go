@@ -129,7 +129,7 @@ func TestTunnelTimeout(t *testing.T) {
 				}
 			}
 			p := startProxy(t, func(s *flat) {
-				s.ProxyReadTimeout, s.ClientHeaderTimeout, s.KeepaliveTimeout, s.ClientBodyTimeout = ample, soon, soon, soon
+				s.ProxyReadTimeout, s.Server.ClientHeaderTimeout, s.Server.KeepaliveTimeout, s.ClientBodyTimeout = ample, soon, soon, soon
 			}, tunnelled(t, "", func(c *net.TCPConn) {
 				if speaker == "host" {
 					talk(c)

@@ -92,7 +92,7 @@ func startWires(t testing.TB) *wires {
 	}
 	w.access = accesslog.New("test", &w.lines, accesslog.Options{BufferSize: 16 << 20, FlushInterval: time.Hour})
 	g := rig{access: w.access.NewBuffer(format), log: slog.New(reasons{w})}
-	w.proxy = g.start(t, func(s *flat) { s.Forwarded = true }, w.host.Addr().(*net.TCPAddr).AddrPort())
+	w.proxy = g.start(t, func(s *flat) { s.Server.ForwardedHeaders = true }, w.host.Addr().(*net.TCPAddr).AddrPort())
 	t.Cleanup(func() {
 		w.proxy.stop()
 		w.host.Close()

@@ -67,7 +67,7 @@ func (x *exchange) fill(r *logformat.Record) {
 	c := x.client
 	r.Client, r.TLS = c.peer.Client, c.peer.TLS()
 	r.End = x.end
-	r.Server, r.Route = c.settings.Name, x.route.Name
+	r.Server, r.Route = c.settings.Server.Name, x.route.Name
 	if t := cmp.Or(x.target, c.settings.only()); t != nil {
 		r.Group = t.Group.Name
 	}

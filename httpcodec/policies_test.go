@@ -202,7 +202,7 @@ func TestRequestID(t *testing.T) {
 			h := startRecorder(t, hi)
 			p := startProxy(t, func(s *flat) {
 				if tc.trusted {
-					s.Trusted = append(s.Trusted, netip.MustParsePrefix("127.0.0.0/8"))
+					s.Server.TrustedProxies = append(s.Server.TrustedProxies, netip.MustParsePrefix("127.0.0.0/8"))
 				}
 				s.Policies.Request = requestHeaders(t, config.HeaderEdits{Set: []config.Header{{Name: "X-Request-Id", Value: "$request_id"}}})
 				s.Policies.Response = responseHeaders(t, config.HeaderEdits{Set: []config.Header{{Name: "X-Request-Id", Value: "$request_id"}}})

@@ -2,7 +2,6 @@ package httpcodec
 
 import (
 	"net/netip"
-	"time"
 
 	"kroxy-ev/config"
 	"kroxy-ev/engine/upstream"
@@ -13,40 +12,24 @@ import (
 // Settings is what the exchanges of one configured server need of the configuration. It is immutable; a client connection keeps the
 // one that its last request began with. A timeout of zero is no bound.
 type Settings struct {
-	// Name is what logs call the server.
-	Name string
+	// Server is the server as it is configured. Its plain values are used from here; what was made of its routes is below.
+	Server config.Server
 	// Routes are where requests go, at least one. What no route has to say is what Unrouted says: before the head of a
 	// request is there, and if no route takes it. That has no targets.
 	Routes   []Route
 	Unrouted Route
 	// Table finds the route of a request among Routes; nil if the first takes all.
 	Table *route.Table
-
-	ClientHeaderTimeout time.Duration // from a request's first byte to the end of its head
-	KeepaliveTimeout    time.Duration // between two requests of a client
-
-	// Forwarded has X-Forwarded-For, -Proto and -Host set, and what clients say of that kind dropped; Trusted are the
-	// clients who are believed.
-	Forwarded bool
-	Trusted   []netip.Prefix
 }
 
 // Route is where a request goes, and what is done with it on its way.
 type Route struct {
-	Name string
+	// Route is the route as it is configured, not nil. Its plain values are used from here; the rest was compiled to what is below.
+	*config.Route
 	// Targets are the groups that share the route's requests.
 	Targets []Target
 	// Policies are what is done with every request beside choosing a host.
 	Policies policy.Set
-	// UpstreamHost has Host name the host instead of what the client asked for.
-	UpstreamHost bool
-	// MaxBodySize bounds a request's body, in bytes; zero is no bound.
-	MaxBodySize int64
-
-	ClientBodyTimeout time.Duration // the client's silence while its body is waited for
-	SendTimeout       time.Duration // the client takes no bytes
-	ProxyReadTimeout  time.Duration // the host's silence while it is waited for
-	ProxySendTimeout  time.Duration // the host takes no bytes
 }
 
 // Target is a group and its share of a route's requests.
@@ -79,7 +62,7 @@ func (s *Settings) only() *Target {
 
 // trusts reports whether addr is a trusted proxy.
 func (s *Settings) trusts(addr netip.Addr) bool {
-	for _, p := range s.Trusted {
+	for _, p := range s.Server.TrustedProxies {
 		if p.Contains(addr) {
 			return true
 		}

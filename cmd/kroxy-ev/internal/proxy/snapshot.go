@@ -309,16 +309,12 @@ func streamSettings(server *config.Server, table *route.Table, groups groups) *s
 // httpSettings turns a server of http mode into what its codec needs.
 func httpSettings(server *config.Server, routes *compiled, groups groups) *httpcodec.Settings {
 	set := &httpcodec.Settings{
-		Name:                server.Name,
-		ClientHeaderTimeout: server.ClientHeaderTimeout,
-		KeepaliveTimeout:    server.KeepaliveTimeout,
-		Forwarded:           server.ForwardedHeaders,
-		Trusted:             server.TrustedProxies,
-		Unrouted: httpcodec.Route{
+		Server: *server,
+		Unrouted: httpcodec.Route{Route: &config.Route{
 			ClientBodyTimeout: server.ClientBodyTimeout,
 			SendTimeout:       server.SendTimeout,
 			MaxBodySize:       server.MaxBodySize,
-		},
+		}},
 		Routes: make([]httpcodec.Route, len(server.Routes)),
 		Table:  routes.table,
 	}
@@ -330,16 +326,7 @@ func httpSettings(server *config.Server, routes *compiled, groups groups) *httpc
 
 // httpRoute turns a route of http mode, and what it does, into what its codec needs.
 func httpRoute(from *config.Route, policies policy.Set, groups groups) httpcodec.Route {
-	r := httpcodec.Route{
-		Name:              from.Name,
-		UpstreamHost:      from.UpstreamHost,
-		MaxBodySize:       from.MaxBodySize,
-		ClientBodyTimeout: from.ClientBodyTimeout,
-		SendTimeout:       from.SendTimeout,
-		ProxyReadTimeout:  from.ProxyReadTimeout,
-		ProxySendTimeout:  from.ProxySendTimeout,
-		Policies:          policies,
-	}
+	r := httpcodec.Route{Route: from, Policies: policies}
 	for _, t := range from.To {
 		g := groups[groupUse{t.Group, config.ModeHTTP}]
 		target := httpcodec.Target{Group: g.Group, Names: g.names, Weight: t.Weight, Retry: t.Group.Retry, Sticky: g.sticky}
