@@ -24,11 +24,10 @@ type directory struct {
 	a      map[string][4]byte // addresses, by name
 	srv    map[string][]dnsmessage.SRVResource
 	silent bool
-	asked  map[string]int
 }
 
 func newDirectory(t *testing.T) *directory {
-	d := &directory{a: map[string][4]byte{}, srv: map[string][]dnsmessage.SRVResource{}, asked: map[string]int{}}
+	d := &directory{a: map[string][4]byte{}, srv: map[string][]dnsmessage.SRVResource{}}
 	d.at = enginetest.NameServer(t, enginetest.Loopback, d.answer).String()
 	return d
 }
@@ -42,7 +41,6 @@ func (d *directory) answer(query []byte, _ bool) [][]byte {
 	}
 	q := m.Questions[0]
 	name := strings.ToLower(strings.TrimSuffix(q.Name.String(), "."))
-	d.asked[name]++
 	if d.silent {
 		return nil
 	}
@@ -88,12 +86,6 @@ func (d *directory) hush(silent bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.silent = silent
-}
-
-func (d *directory) count(name string) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.asked[name]
 }
 
 // located is a record for a host at 127.0.0.n, called by its letter, which gets that address.
@@ -289,6 +281,21 @@ func TestServiceChangeKeepsCounts(t *testing.T) {
 			t.Errorf("3 sessions are with %v, want one with each host", count)
 		}
 	})
+}
+
+// Hosts of one priority share by their weights; one that weighs nothing has the least there is.
+func TestServiceWeights(t *testing.T) {
+	t.Parallel()
+	hosts, d := named(t, 3), newDirectory(t)
+	d.offer(apiService, d.located(hosts[0].endpoint, 4, 6), d.located(hosts[1].endpoint, 4, 3), d.located(hosts[2].endpoint, 4, 0))
+	p := startOffering(t, true, d, nil)
+	count := map[string]int{}
+	for range 40 {
+		count[p.letter()]++
+	}
+	if count["A"] != 24 || count["B"] != 12 || count["C"] != 4 {
+		t.Errorf("40 requests went to %v, want 6, 3 and 1 of 10", count)
+	}
 }
 
 // A service of which nobody knows where it is keeps nobody else waiting: its clients are told so, and served when it is known.
