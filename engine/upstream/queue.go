@@ -209,8 +209,10 @@ func (k *Connector) freed(g *Group) {
 // grant has an attempt that has left its queue go on, behind this batch of events.
 func (k *Connector) grant(a *Attempt) {
 	k.loop.Disarm(&a.timer)
+	now := k.loop.Now()
+	a.trace.Began += now - a.since
+	a.excuse(now)
 	a.state = attemptGranted
-	a.excuse(k.loop.Now())
 	if len(k.granted) == 0 {
 		k.loop.Post(k.proceed)
 	}

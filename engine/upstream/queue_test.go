@@ -176,11 +176,16 @@ func TestQueueLooks(t *testing.T) {
 	l := w.queue(w.full(1, 2, 0, hello(t, enginetest.Loopback, "host")), 2)
 	l.expect(0)
 	l.all = append(l.all, w.claimant())
+	var freed int64
 	w.loop.Do(func() {
+		freed = w.loop.Now()
 		l.all[0].Lease.Release(balance.Outcome{}, 0) // which the connector is not told of
 		l.ask(2)
 	})
 	l.expect(0, 1)
+	if began := l.all[1].Trace.Began; began <= freed {
+		t.Errorf("the wait in the queue, until %d, counts as connecting, since %d", freed, began)
+	}
 	l.leave(1)
 	l.expect(0, 1, 2)
 	for i := range l.all {

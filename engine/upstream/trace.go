@@ -12,7 +12,7 @@ type Trace struct {
 	// Host is the last host that was tried, nil if none was; Addr is the last address of it that was connected to.
 	Host *Host
 	Addr netip.AddrPort
-	// Began is when the first host was chosen, in ms on the loop's clock; who calls Connect sets it. Took is how long, in ms, it took
+	// Began is when the first host was chosen, in ms on the loop's clock; who calls Connect sets it. A wait in a queue comes before that. Took is how long, in ms, it took
 	// from then until the connection stood; it is set if Connected is.
 	Began     int64
 	Took      int32
