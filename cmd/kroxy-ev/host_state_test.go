@@ -1,11 +1,10 @@
 package main_test
 
 import (
-	"cmp"
 	"fmt"
 	"net"
-	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,53 +67,84 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// No host has more sessions at once than it may have, over all workers; and a worker that is killed takes no place with it.
+// No host has more sessions at once than it may have, and no more clients wait than may, over all workers; and a worker that is
+// killed takes no place with it.
 func TestMaxConnsOverWorkers(t *testing.T) {
 	t.Parallel()
-	const most = 3
-	p := start(t, setup{multi: true, settings: group(hostsWith(lettered(t, 2), settings{}, settings{}), settings{"max_conns": most})})
-	workers := p.workers()
-	// fill begins sessions until all places are taken, and one more.
-	fill := func() (held []net.Conn) {
+	const most, places = 3, 2
+	p := start(t, setup{multi: true, settings: group(hostsWith(lettered(t, 2), settings{}, settings{}),
+		settings{"max_conns": most, "queue": settings{"size": places, "timeout": patience.Milliseconds()}})})
+	// fill begins as many sessions as there may be, and then has as many clients come as may wait, and one more. It returns false if not
+	// all places are free yet.
+	fill := func() bool {
 		t.Helper()
-		got := map[string]int{}
-		for range 2*most + 1 {
+		var held []net.Conn
+		first := make(chan string)
+		come := func() {
 			c := p.dial()
-			letter := make([]byte, 1)
-			if n, _ := c.Read(letter); n == 0 {
-				continue
-			}
-			got[string(letter)]++
 			held = append(held, c)
+			go func() {
+				letter := make([]byte, 1)
+				n, _ := c.Read(letter)
+				first <- string(letter[:n])
+			}()
 		}
-		if got["A"] > most || got["B"] > most {
-			t.Fatalf("of %d sessions hosts got %v", 2*most+1, got)
-		}
-		return held
-	}
-	// refill waits until there are as many places as ever.
-	refill := func(held []net.Conn) []net.Conn {
-		t.Helper()
-		eventually(t, "no place is lost", func() bool {
-			for _, c := range held {
+		leave := func(n int) {
+			for _, c := range held[:n] {
 				_ = c.Close()
 			}
-			held = fill()
-			return len(held) == 2*most
-		})
-		return held
+			held = held[n:]
+		}
+		for range 2 * most {
+			come()
+		}
+		got := map[string]int{}
+		early := time.After(time.Second)
+		for range 2 * most {
+			select {
+			case letter := <-first:
+				got[letter]++
+			case <-early: // some wait, for places that are not free yet
+				waiting := len(held) - got["A"] - got["B"] - got[""]
+				leave(len(held))
+				for range waiting {
+					<-first
+				}
+				return false
+			}
+		}
+		if got["A"] > most || got["B"] > most {
+			t.Fatalf("of %d sessions hosts got %v", 2*most, got)
+		}
+		for range places + 1 {
+			come()
+		}
+		refused := 0
+		if letter := <-first; letter != "" {
+			t.Errorf("a client who had to wait got host %s", letter)
+		} else {
+			refused++
+		}
+		for range places { // they get places when others leave
+			leave(1)
+			if letter := <-first; letter == "" {
+				refused++
+			}
+		}
+		leave(len(held))
+		return refused == 1 && got[""] == 0
 	}
-	held := fill()
-	if len(held) != 2*most {
-		t.Fatalf("there is room for %d sessions, want %d", len(held), 2*most)
+	eventually(t, "all places are there", fill)
+	for n := range times(2, 200) {
+		workers := p.workers()
+		c, _ := p.visit()
+		if err := unix.Kill(awaitOwner(t, c, workers), unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		expectClosed(t, c)
+		eventually(t, "the worker has a successor", func() bool { return p.stderr.count(`msg="worker serving"`) >= 3+n+1 })
+		eventually(t, "no place is lost", fill)
 	}
-	held = refill(held)
-	victim := slices.MaxFunc(workers, func(a, b int) int { return cmp.Compare(len(p.clientsOf(a)), len(p.clientsOf(b))) })
-	if err := unix.Kill(victim, unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	p.await(p.stderr, `msg="worker ended"`)
-	refill(held)
 }
 
 // A drained host keeps its sessions and gets no new ones; that the last has ended is said in the log, by the configuration before's.
@@ -148,4 +178,42 @@ func TestDrainedHost(t *testing.T) {
 		}
 		p.await(p.stderr, fmt.Sprintf(`msg="upstream: a drained host has no clients left".* group=backend host=127.0.0.1:%d`, hosts[0].Port))
 	})
+}
+
+// A host that fails its clients is left out by all workers, after a reload and an upgrade too.
+func TestEjectionIsKnownToAll(t *testing.T) {
+	t.Parallel()
+	bad := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+		_, _ = c.Read(make([]byte, 1)) // so the connection stands, and it is not for want of one that it fails
+		reset(c)
+	})
+	s := setup{multi: true, prepare: dynasty(t), settings: group(hostsWith([]*host{bad, lettered(t, 1)[0]}, settings{}, settings{}),
+		settings{"passive_check": settings{"failures": 3, "eject": "10m"}})}
+	p := start(t, s)
+	visits := func(n int) (failed int) {
+		for range n {
+			c := p.dial()
+			send(t, c, "?")
+			if n, _ := c.Read(make([]byte, 1)); n == 0 {
+				failed++
+			}
+			_ = c.Close()
+		}
+		return failed
+	}
+	// A session may begin before the end of the one before is known to all.
+	if n := visits(30); n < 3 || n > 6 {
+		t.Errorf("%d of the first sessions failed, want 3", n)
+	}
+	p.await(p.stderr, `msg="upstream: a host fails its clients and is tried last \(passive_check\)".* reason="?.+ failed=3 `)
+	p.mustOrder("reload")
+	if n := visits(10); n > 0 {
+		t.Errorf("after a reload %d sessions failed", n)
+	}
+	p.mustOrder("upgrade")
+	successor := p.reign(1)
+	if n := visits(10); n > 0 {
+		t.Errorf("after an upgrade %d sessions failed", n)
+	}
+	p.endGently(successor)
 }
