@@ -105,12 +105,13 @@ func (o object) unknown() {
 }
 
 // checkDefaults checks the values in o that are only defaults for what is
-// further in: perhaps nothing there takes them.
+// further in: perhaps nothing there takes them. Those of the process are decoded
+// by process.
 func (o object) checkDefaults() {
 	for i := range o.node.members {
 		m := &o.node.members[i]
 		takesAway := m.value.kind == kindNull && o.inherited(m.key) != nil
-		if k := o.place.key(m.key); k != nil && k.of != o.place.level && !m.repeated && !takesAway {
+		if k := o.place.key(m.key); k != nil && k.of != o.place.level && k.of != ofProcess && !m.repeated && !takesAway {
 			k.form.decode(o, &m.value, keyPath(o.path, m.key))
 		}
 	}

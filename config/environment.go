@@ -55,6 +55,11 @@ func (d *decoder) replace(n *node, path, s string) string {
 			d.spoilt[n.pos] = true
 			return b.String()
 		}
+		if strings.Contains(usual, "${") {
+			d.fail(n, path, "a reference within a reference: "+quote(shorten(s[i:], 40)), "write the default itself; variables do not stand in it")
+			d.spoilt[n.pos] = true
+			return b.String()
+		}
 		value, set := d.input.from.env(name)
 		if set {
 			if d.input.used.Env == nil {

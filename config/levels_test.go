@@ -102,6 +102,11 @@ f:1:36: max_body_size: "x" is not a size; the units are "KB", "MB", "GB", and "K
 		{`{"workers_num":2,"http":[{"port":1,"workers_num":2,"proxy_to":"b"},{"port":2,"proxy_to":"b"}],` + groupB + `}`, ``},
 		{`{"http":[{"port":1,"workers_num":2,"proxy_to":"b"},{"port":2,"workers_num":3,"proxy_to":"b"}],` + groupB + `}`,
 			`f:1:76: http[1].workers_num: it differs from http[0].workers_num in f:1:34: a process has one "workers_num"; remove one of the two`},
+		{`{"workers_num":null,"http":{"proxy_to":"b","workers_num":2},"stream":{"port":1,"proxy_to":"b","workers_num":0},` + groupB + `}`,
+			`f:1:16: workers_num: must be a whole number, not null; remove the key to have the default, 1
+f:1:109: stream.workers_num: 0 is outside 1-4096; write a number of processes from 1 to 4096`},
+		{`{"http":{"proxy_to":"b","servers":null},` + groupB + `}`,
+			`f:1:35: http.servers: must be an object, not null; write an object: { "backend": { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] } }`},
 		{`{"http":{"proxy_to":"b","headers":{"A":null},"read_timeout":null},` + groupB + `}`,
 			`W f:1:46: http.read_timeout: "read_timeout" is ignored: it is a key of "stream" only; "http" has "client_header_timeout" or "client_body_timeout"
 f:1:40: http.headers.A: must be a string, not null; write a string in double quotes`},

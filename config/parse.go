@@ -175,7 +175,6 @@ func (o object) servers(n *node, m Mode) []object {
 func (o object) process(servers []object) Process {
 	var p Process
 	o.beside = servers
-	o.fill(ofProcess, &target{process: &p})
 	for _, k := range o.place.keys {
 		if k.of != ofProcess {
 			continue
@@ -190,8 +189,10 @@ func (o object) process(servers []object) Process {
 				continue
 			}
 			path := keyPath(in.path, k.name)
+			before := o.errors.count()
 			v := k.form.decode(o, &m.value, path)
 			switch {
+			case o.errors.count() > before || o.spoilt[m.value.pos]: // it is the default only because it is wrong
 			case first == nil:
 				first, value, where = m, v, path
 			case v != value:
@@ -199,5 +200,6 @@ func (o object) process(servers []object) Process {
 			}
 		}
 	}
+	o.fill(ofProcess, &target{process: &p})
 	return p
 }

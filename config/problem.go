@@ -73,6 +73,9 @@ func (l *problems) add(p Problem) {
 	l.list = append(l.list, p)
 }
 
+// count is how many there were.
+func (l *problems) count() int { return len(l.list) + l.more }
+
 // Error is every error of a file, in the order of their places, or the first
 // thousand.
 type Error struct {

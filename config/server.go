@@ -69,7 +69,7 @@ func (o object) server(c *Config, shared *groupSet) {
 	s.defaultLog()
 
 	mine := o.groupNodes()
-	if n, path := o.child("servers"); n == nil && o.sends() {
+	if n, path := o.child("servers"); n == nil && o.node.get("servers") == nil && o.sends() {
 		o.fail(o.node, path, "it is missing: there is nothing to send traffic to", `add "servers": { "backend": `+groupExample+" }")
 	}
 	o.routes(s, newGroupSet(mine, shared))
