@@ -79,6 +79,24 @@ func TestShortage(t *testing.T) {
 	}
 }
 
+// Files for checks are set aside: as many as there may be at once, and none where nothing is checked.
+func TestFilesForChecks(t *testing.T) {
+	t.Parallel()
+	for hosts, want := range map[int]int{1: 1, 3: 3, 300: 256} {
+		list := strings.TrimSuffix(strings.Repeat(`{"host":"h","port":1},`, hosts), ",")
+		for check, want := range map[string]int{"true": want, "false": 0} {
+			text := fmt.Sprintf(`{"http":{"proxy_to":"a","health_check":%s,"servers":{"a":{"hosts":[%s]},"unused":{"hosts":[%[2]s]}}}}`, check, list)
+			cfg, _, err := config.Parse("f", []byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if free := freeFiles(cfg, 1024); free != 1024-want {
+				t.Errorf("%d hosts, health_check %s: %d of 1024 files are free, want %d", hosts, check, free, 1024-want)
+			}
+		}
+	}
+}
+
 func TestPauseLogIsQuiet(t *testing.T) {
 	t.Parallel()
 	for reason, remedy := range map[error]string{engine.ErrLimit: "raise max_connections", syscall.EMFILE: "raise the limit on open files"} {
