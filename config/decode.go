@@ -11,7 +11,6 @@ type decoder struct {
 	input            *input
 	errors, warnings problems
 	said             map[Problem]bool // in errors or warnings: what is inherited is decoded wherever it holds
-	unmade           []unmade         // what is refused because it does nothing yet
 
 	spoilt map[position]bool // strings that are not what they were meant to be: one error about them is enough
 
@@ -86,8 +85,7 @@ func (o object) within(outer object) object {
 func (o object) unknown() {
 	for i := range o.node.members {
 		m := &o.node.members[i]
-		if k := o.place.key(m.key); k != nil {
-			o.refuseUnmade(k, m)
+		if o.place.key(m.key) != nil {
 			continue
 		}
 		path := keyPath(o.path, m.key)

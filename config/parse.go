@@ -74,9 +74,6 @@ func Parse(filename string, data []byte) (*Config, []Problem, error) {
 func parse(s Source, from surroundings, d decoder) (*Config, []Problem, error) {
 	d.input = &input{from: from, used: Source{Path: s.Path, Text: s.Text}, seen: make(map[string]bool)}
 	d.read, d.said, d.spoilt = map[string]pemFile{}, map[Problem]bool{}, map[position]bool{}
-	if d.unmade == nil {
-		d.unmade = notYet
-	}
 	d.pairs, d.trusted, d.looked = map[keyPairPaths]KeyPair{}, map[string][]byte{}, map[usedGroup]bool{}
 	c := d.document()
 	for i := range d.certificates {
