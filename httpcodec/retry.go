@@ -55,7 +55,12 @@ func (x *exchange) readHeld(out []byte) ([]byte, int, error, *http1.HeadError) {
 
 // repeatable reports whether the request may be sent once more. The client may owe the rest, as one does that waits for a 100.
 func (x *exchange) repeatable() bool {
-	return x.host.Conn != nil && x.phase == relaying && !x.replied && x.interims == 0 && !x.passed && (x.req.Idempotent || x.up.Bytes == x.sentBefore)
+	return x.host.Conn != nil && x.phase == relaying && !x.replied && x.interims == 0 && !x.passed && (x.req.Idempotent || x.isUnsent())
+}
+
+// isUnsent reports whether certainly nothing of the request was sent. Of what goes by TLS a part may have been that is not counted.
+func (x *exchange) isUnsent() bool {
+	return x.up.Bytes == x.sentBefore && x.host.Group.Hosts[x.host.Lease.Host()].TLS == nil
 }
 
 // isStale reports whether the host has closed a connection that was kept, and may not have seen the request.

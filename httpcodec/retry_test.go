@@ -1,13 +1,18 @@
 package httpcodec
 
 import (
+	"bufio"
 	"fmt"
+	"net"
+	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"kroxy-ev/config"
+	"kroxy-ev/engine/enginetest"
 )
 
 // retrying has requests tried with so many more hosts after what on says.
@@ -195,4 +200,41 @@ func TestReports(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A POST of which the kernel takes no byte, since the host has reset the connection that was kept, is sent on another one.
+func TestAPostThatWasNotSent(t *testing.T) {
+	t.Parallel()
+	die, dead := make(chan struct{}), make(chan struct{})
+	var conns atomic.Int32
+	p := startProxy(t, nil, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+		n := conns.Add(1)
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+			return
+		}
+		send(c, hi, nil)
+		if n == 1 {
+			<-die
+			_ = c.SetLinger(0)
+			_ = c.Close()
+			close(dead)
+		} else {
+			enginetest.Hold(c)
+		}
+	}))
+	c := p.dial()
+	send(c, getRoot, nil)
+	readN(t, c, hi)
+	p.settle()
+	held, release := make(chan struct{}), make(chan struct{})
+	p.loop.Post(func() { // so that the client's request is the first that the loop hears of
+		close(held)
+		<-release
+	})
+	<-held
+	send(c, postRoot+"Content-Length: 1\r\n\r\nx", nil)
+	close(die)
+	<-dead
+	close(release)
+	readN(t, c, hi)
 }
