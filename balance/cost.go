@@ -17,6 +17,9 @@ const costHalf = 6931
 
 func costOf(us uint32, now int64) cost { return cost(us)<<32 | cost(uint32(now)) }
 
+// peak is what the answers took when that was.
+func (c cost) peak() time.Duration { return time.Duration(c>>32) * time.Microsecond }
+
 // after is c after one more latency.
 func (c cost) after(latency time.Duration, now int64) cost {
 	us := uint32(min(max(latency.Microseconds(), 1), math.MaxUint32))

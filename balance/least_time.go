@@ -39,18 +39,18 @@ func (leastTime) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	return s.least(hosts, tried)
 }
 
-// Observe implements Observer. An error, which may come fast, makes no host look faster.
+// Observe implements Observer. While a host errs, which may be fast, its peak does not fade.
 func (leastTime) Observe(hosts *Hosts, i int, o Outcome, now int64) {
-	if o.Latency <= 0 {
-		return
-	}
 	word := hosts.word(i, lineCost)
 	for {
-		old := cost(atomic.LoadUint64(word))
-		next := old.after(o.Latency, now)
-		if o.Class == Erred && next.at(now) < old.at(now) {
-			return
+		old, latency := cost(atomic.LoadUint64(word)), o.Latency
+		if o.Class == Erred {
+			latency = max(latency, old.peak())
 		}
+		if latency <= 0 {
+			return // not known
+		}
+		next := old.after(latency, now)
 		if next == old || atomic.CompareAndSwapUint64(word, uint64(old), uint64(next)) {
 			return
 		}

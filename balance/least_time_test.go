@@ -72,25 +72,37 @@ func answered(tb testing.TB, g *balance.Group, i int) {
 	lease.Release(balance.Outcome{Class: balance.Served, Latency: 5 * time.Millisecond}, 0)
 }
 
-// A host that fails fast does not look fast, and one that fails slowly looks slow.
+// A host does not look fast because it fails fast, nor because nobody knows how long it was silent.
 func TestLeastTimeIsNotDrawnToErrors(t *testing.T) {
 	t.Parallel()
-	g := made(t, "least_time", 1, equal(3))
-	for i, o := range []balance.Outcome{
-		{Class: balance.Served, Latency: 3 * time.Millisecond}, {Class: balance.Served, Latency: 4 * time.Millisecond}, {Class: balance.Served, Latency: 2 * time.Millisecond},
-		{Class: balance.Erred, Latency: 10 * time.Millisecond}, {Class: balance.Erred, Latency: time.Microsecond}, {Class: balance.Unused, Latency: time.Hour},
-	} {
-		lease, ok := g.AcquireHost(0, i%3, tried(), 0)
-		if !ok {
-			t.Fatal("no host")
+	const ms, later = time.Millisecond, 20_000
+	for _, error := range []time.Duration{0, time.Microsecond, 9 * ms} {
+		g := made(t, "least_time", 1, equal(3))
+		for _, r := range []struct {
+			host int
+			how  balance.Class
+			took time.Duration
+			at   int64
+		}{
+			{0, balance.Served, 3 * ms, 0}, {1, balance.Served, 4 * ms, 0}, {2, balance.Served, 2 * ms, 0}, {2, balance.Unused, time.Hour, 0},
+			{0, balance.Served, 3 * ms, later}, {1, balance.Erred, error, later}, {2, balance.Served, 2 * ms, later}, {2, balance.Served, 0, later},
+		} {
+			lease, ok := g.AcquireHost(0, r.host, tried(), r.at)
+			if !ok {
+				t.Fatal("no host")
+			}
+			lease.Release(balance.Outcome{Class: r.how, Latency: r.took}, r.at)
 		}
-		lease.Release(o, 0)
-	}
-	var got []int
-	for range 3 {
-		got = append(got, hold(t, g, "", got...).Host())
-	}
-	if !slices.Equal(got, []int{2, 1, 0}) {
-		t.Errorf("the order is %v", got)
+		var got []int
+		for range 3 {
+			lease, ok := g.Acquire(0, nil, tried(got...), later)
+			if !ok {
+				t.Fatal("no host")
+			}
+			got = append(got, lease.Host())
+		}
+		if !slices.Equal(got, []int{2, 0, 1}) {
+			t.Errorf("with an error after %v the order is %v", error, got)
+		}
 	}
 }
