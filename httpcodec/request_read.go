@@ -179,7 +179,7 @@ func (x *exchange) readAlong(out []byte) []byte {
 func (x *exchange) moveUp() (int, bool) {
 	v := x.server
 	if x.holds() {
-		out, n, err, bad := x.readHeld(v.out[:0])
+		out, n, bad, err := x.readHeld(v.out[:0])
 		if err != nil {
 			return 0, again(err) || x.clientGone(err)
 		}

@@ -34,7 +34,7 @@ func (x *exchange) holds() bool {
 }
 
 // readHeld reads more of a body that is kept at hand, and frames it behind out.
-func (x *exchange) readHeld(out []byte) ([]byte, int, error, *http1.HeadError) {
+func (x *exchange) readHeld(out []byte) ([]byte, int, *http1.HeadError, error) {
 	c := &x.client.conn
 	room := min(bodyRead, x.hold-len(x.in))
 	if x.request.In == http1.Length {
@@ -44,13 +44,13 @@ func (x *exchange) readHeld(out []byte) ([]byte, int, error, *http1.HeadError) {
 	x.req.Rebase(x.in)
 	n, err := c.Read(x.in[len(x.in) : len(x.in)+room])
 	if err != nil {
-		return out, 0, err, nil
+		return out, 0, nil, err
 	}
 	x.in = x.in[:len(x.in)+n]
 	x.up.ReadAt = x.server.loop.Now()
 	out, took, bad := x.request.Append(out, x.in[x.next:])
 	x.next += took
-	return out, n, nil, bad
+	return out, n, bad, nil
 }
 
 // repeatable reports whether the request may be sent once more. The client may owe the rest, as one does that waits for a 100.

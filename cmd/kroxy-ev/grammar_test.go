@@ -195,7 +195,7 @@ func (m *machine) speaker(name, address string, header bool) net.Listener {
 	m.t.Helper()
 	ln := listenThere(m.t, address)
 	if header {
-		ln = &proxyproto.Listener{Listener: ln, Policy: func(net.Addr) (proxyproto.Policy, error) { return proxyproto.REQUIRE, nil }}
+		ln = &proxyproto.Listener{Listener: ln} // which demands a header
 	}
 	go func() {
 		for {
