@@ -217,3 +217,28 @@ func (p *proxy) echoes(word string) error {
 	}
 	return nil
 }
+
+// A host that accepts sessions and resets them is known for that soon, and gets no more for a while.
+func TestStreamHostThatResets(t *testing.T) {
+	t.Parallel()
+	good := listen(t, "127.0.0.1", echo)
+	bad := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+		_, _ = c.Read(make([]byte, 4))
+		_ = c.SetLinger(0)
+	})
+	p := start(t, setup{settings: groupOf("round_robin", settings{
+		"passive_check": settings{"failures": 3, "window": patience.Milliseconds(), "eject": 2 * patience.Milliseconds()},
+	}, at(bad.endpoint), at(good.endpoint))})
+	failed := 0
+	for range 40 {
+		if p.echoes("word") != nil {
+			failed++
+		}
+	}
+	// A client may see its reset, and come again on another loop, before the failure counts.
+	if failed < 3 || failed > 6 {
+		t.Errorf("%d sessions failed, want 3 or a few more", failed)
+	}
+	p.await(p.stderr, `msg="upstream: a host fails its clients and is tried last \(passive_check\)" group=backend host=`+
+		net.JoinHostPort(bad.Host, strconv.Itoa(bad.Port))+` reason="host connection failed" failed=\d for=1m0s`)
+}

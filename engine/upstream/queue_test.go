@@ -229,8 +229,7 @@ func TestQueueIsFair(t *testing.T) {
 		busy[i] = w.claimant()
 		busy[i].Claim = upstream.Claim{}
 	}
-	var again func(c *claimant)
-	again = func(c *claimant) {
+	again := func(c *claimant) {
 		c.outcome = nil
 		w.Acquire(g, &c.Claim, nil, c)
 	}
