@@ -64,8 +64,10 @@ func newGroup(ids []int, b Balancer, o *Options, counters *Counters) (*Group, er
 func (g *Group) Key() Key { return g.key }
 
 // ByName reports whether hosts are chosen by their names: when none was tried yet and there is none to offer, the client asked
-// for one that the group does not have.
-func (g *Group) ByName() bool { return g.key == KeyHost || g.key == KeyServerName }
+// for one that the group does not have. Of a group without hosts, whose service has none yet, no client asked for the wrong one.
+func (g *Group) ByName() bool {
+	return (g.key == KeyHost || g.key == KeyServerName) && g.hosts.Len() > 0
+}
 
 // Hosts gives the counts, for choosing and for statistics.
 func (g *Group) Hosts() *Hosts { return &g.hosts }

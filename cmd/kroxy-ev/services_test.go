@@ -298,25 +298,48 @@ func TestServiceWeights(t *testing.T) {
 	}
 }
 
+// Hosts that a service gets later are checked as those from the beginning, in whichever process checks.
+func TestServiceHostsAreChecked(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		hosts, d := named(t, 1), newDirectory(t)
+		sick := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+		good := d.located(hosts[0].endpoint, 5, 0)
+		first := d.located(sick.endpoint, 0, 0)
+		d.offer(apiService, good)
+		p := startOffering(t, multi, d, object{"servers": object{"api": object{
+			"hosts": []object{{"srv": apiService}}, "health_check": object{"interval": 100, "timeout": patience.Milliseconds()},
+		}}})
+		d.offer(apiService, first, good)
+		p.await(p.stderr, servicesChanged+".*hosts=2 new=1 gone=0")
+		p.await(p.stderr, fmt.Sprintf(`msg="check: a host is down" .*host=host-1.zone.test:%d `, sick.Port))
+		eventually(t, "the host that fails its checks is left out", func() bool { return p.answers(4) == "A" })
+	})
+}
+
 // A service of which nobody knows where it is keeps nobody else waiting: its clients are told so, and served when it is known.
 func TestServiceWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		hosts, d := named(t, 2), newDirectory(t)
 		d.hush(true)
-		port, other, raw := reservePort(t), reservePort(t), reservePort(t)
+		port, other, raw, named := reservePort(t), reservePort(t), reservePort(t), reservePort(t)
+		service := []object{{"srv": apiService}}
 		p := startFile(t, multi, nil, d.offering(port, object{
-			"servers": object{"api": object{"hosts": []object{{"srv": apiService}}}, "other": object{"hosts": sites(hosts[1])}},
-			"http":    []object{{"port": port, "proxy_to": "api"}, {"port": other, "proxy_to": "other"}},
-			"stream":  []object{{"port": raw, "proxy_to": "api"}},
+			"servers": object{
+				"api": object{"hosts": service}, "named": object{"hosts": service, "balancing_algo": "host"}, "other": object{"hosts": sites(hosts[1])},
+			},
+			"http":   []object{{"port": port, "proxy_to": "api"}, {"port": other, "proxy_to": "other"}, {"port": named, "proxy_to": "named"}},
+			"stream": []object{{"port": raw, "proxy_to": "api"}},
 		}))
 		p.port = other
 		if got := p.letter(); got != "B" {
 			t.Errorf("the other server answers %s", got)
 		}
-		p.port = port
-		if got := p.letter(); got != "503" {
-			t.Errorf("a service that is nowhere answers %s", got)
+		for _, p.port = range []int{named, port} {
+			if got := p.letter(); got != "503" {
+				t.Errorf("a service that is nowhere answers %s", got)
+			}
 		}
 		expectEnd(t, local(raw).dial(t))
 		d.offer(apiService, d.located(hosts[0].endpoint, 0, 0))
