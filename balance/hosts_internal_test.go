@@ -3,6 +3,7 @@ package balance
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 )
@@ -144,7 +145,10 @@ func TestDamagedMemoryIsHarmless(t *testing.T) {
 			}
 		}
 		algorithms := Algorithms()
-		o.Algorithm = algorithms[rng.IntN(len(algorithms))].Name
+		o.Algorithm = algorithms[round%len(algorithms)].Name
+		if strings.HasSuffix(o.Algorithm, "hash") && round%10 > 0 {
+			o.Algorithm = "round_robin" // tables take long to make
+		}
 		g := newTestGroup(t, c, o)
 		for range 20 {
 			switch rng.IntN(4) {

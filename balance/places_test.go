@@ -274,7 +274,7 @@ func TestDeadWritersLoseNothing(t *testing.T) {
 // At a time the budget is a share of what is held, over all rows, and ten at least.
 func TestRetriesAtATime(t *testing.T) {
 	t.Parallel()
-	for _, held := range []int{0, 1, 49, 50, 54, 55, 60, 100, 1000, 100_000} {
+	for _, held := range []int{0, 1, 49, 50, 54, 55, 60, 100, 1000, 10_000} {
 		const rows = 4
 		g := bounded(t, balance.NewCounters(rows, 2), 2, 0, 0)
 		for n := range held {
@@ -345,7 +345,7 @@ func TestRetriesOverTime(t *testing.T) {
 func TestRetriesAreAtMostAQuarterMore(t *testing.T) {
 	t.Parallel()
 	for _, clients := range []int{1, 8, 64, 500} {
-		const rows, rounds = 2, 600
+		const rows = 2
 		g := bounded(t, balance.NewCounters(rows, 4), 4, 0, 0)
 		type client struct {
 			lease balance.Lease
@@ -354,7 +354,7 @@ func TestRetriesAreAtMostAQuarterMore(t *testing.T) {
 		}
 		all := make([]client, clients)
 		requests, seen := 0, 0
-		for range rounds {
+		for range min(20_000/clients, 600) {
 			for i := range all {
 				c, row := &all[i], i%rows
 				again := false
