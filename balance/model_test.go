@@ -359,7 +359,8 @@ func checkModel(t *testing.T, rng *rand.Rand, steps int) {
 			if len(held) > 0 {
 				l := held[rng.IntN(len(held))]
 				var got balance.Change
-				want, mood := false, balance.Unchanged
+				var want bool
+				var mood balance.State
 				if rng.IntN(2) == 0 {
 					want, mood = m.reached(l.host, now)
 					got = l.lease.Reached(now)
