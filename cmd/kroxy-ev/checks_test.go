@@ -71,6 +71,23 @@ func (p *proxy) getServed(n int) {
 	}
 }
 
+// leaves waits until what chose these hosts before they were known to be down is over, and returns how many requests they got.
+func (p *proxy) leaves(down ...*patient) (requests int64) {
+	p.t.Helper()
+	count := func() (n int64) {
+		for _, one := range down {
+			n += one.requests.Load()
+		}
+		return n
+	}
+	eventually(p.t, "no requests come to hosts that are down", func() bool {
+		requests = count()
+		p.getServed(8)
+		return count() == requests
+	})
+	return requests
+}
+
 // A host that fails its checks gets no requests from when that is known, in any worker, one that is new included; it gets them again
 // when it passes.
 func TestHostThatFailsItsChecks(t *testing.T) {
@@ -86,12 +103,7 @@ func TestHostThatFailsItsChecks(t *testing.T) {
 		})
 		bad.status.Store(503)
 		p.sees(bad.down())
-		eventually(t, "what was chosen before is over", func() bool {
-			before := bad.requests.Load()
-			p.getServed(8)
-			return bad.requests.Load() == before
-		})
-		before := bad.requests.Load()
+		before := p.leaves(bad)
 		p.getServed(40)
 		if multi {
 			worker := p.workers()[0]
@@ -129,12 +141,7 @@ func TestChecksOverReloads(t *testing.T) {
 		s.multi = multi
 		p := start(t, s)
 		p.sees(bad.down())
-		eventually(t, "what was chosen before is over", func() bool {
-			before := bad.requests.Load()
-			p.getServed(8)
-			return bad.requests.Load() == before
-		})
-		before := bad.requests.Load()
+		before := p.leaves(bad)
 		other := newPatient(t)
 		s.settings = ward(nil, bad, good, other).settings
 		p.rewrite(s)
@@ -177,12 +184,7 @@ func TestChecksOverAnUpgrade(t *testing.T) {
 	s.settings["shutdown_timeout"] = 300
 	p, binary := startDynasty(t, s)
 	p.sees(bad.down())
-	eventually(t, "what was chosen before is over", func() bool {
-		before := bad.requests.Load()
-		p.getServed(8)
-		return bad.requests.Load() == before
-	})
-	before := bad.requests.Load()
+	before := p.leaves(bad)
 	stop, asked := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(asked)
@@ -251,11 +253,7 @@ func TestChecksPanic(t *testing.T) {
 		all[0].status.Store(200)
 		p.sees(all[0].up())
 		p.sees(`level=INFO msg="upstream: half of a group's hosts or more are usable again.*" group=backend`)
-		eventually(t, "what was chosen before is over", func() bool {
-			before := all[1].requests.Load() + all[2].requests.Load()
-			p.getServed(8)
-			return all[1].requests.Load()+all[2].requests.Load() == before
-		})
+		p.leaves(all[1], all[2])
 	})
 }
 
