@@ -12,8 +12,9 @@ var randomTwoAlgorithm = Algorithm{
 // It writes nothing that others read.
 type randomTwo struct{}
 
-// draws is how many lots are drawn at most for two hosts that differ and are usable.
-const draws = 16
+// draws is how many lots are drawn at most for two hosts that differ and are usable: enough that of two equal ones both are found but
+// for one time in 4 billion.
+const draws = 32
 
 // Pick implements Balancer.
 func (randomTwo) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
