@@ -187,19 +187,19 @@ func TestPolicies(t *testing.T) {
 		}
 	}
 
+	_ = c.Close()
+	all := objects(t, log, 20) // those of one connection are in their order
+	says(t, all[0], object{"route": "to-https", "server": "site", "status": 301, "group": nil, "path": "/secure/a%20b", "query": "c=d", "sent": nil})
+	says(t, all[2], object{"route": "http.routes[1]", "status": 200, "group": nil})
+	says(t, all[7], object{"route": "api", "status": 200, "group": "web", "path": "/%61pi/%7euser/x%2Fy//z", "arg": "1", "cookie": "2", "agent": "me", "sent": "200 200 web host"})
+	says(t, all[15], object{"route": "http.routes[7]", "status": 502, "group": "dead", "sent": nil})
+
 	// By TLS the redirect's route does not match.
 	s := tls.Client(guard(t, dialPort(t, secure)), &tls.Config{InsecureSkipVerify: true})
 	send(t, s, "GET /secure HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n")
 	if res, body := reply(t, bufio.NewReader(s), "GET"); res.StatusCode != 200 || !strings.HasPrefix(body, "GET site.test /secure\n") {
 		t.Errorf("by TLS: %d %q", res.StatusCode, body)
 	}
-
-	_ = c.Close()
-	all := objects(t, log, 21)
-	says(t, all[0], object{"route": "to-https", "server": "site", "status": 301, "group": nil, "path": "/secure/a%20b", "query": "c=d", "sent": nil})
-	says(t, all[2], object{"route": "http.routes[1]", "status": 200, "group": nil})
-	says(t, all[7], object{"route": "api", "status": 200, "group": "web", "path": "/%61pi/%7euser/x%2Fy//z", "arg": "1", "cookie": "2", "agent": "me", "sent": "200 200 web host"})
-	says(t, all[15], object{"route": "http.routes[7]", "status": 502, "group": "dead", "sent": nil})
 }
 
 func dialPort(t *testing.T, port int) net.Conn {

@@ -213,7 +213,7 @@ func TestSystemCalls(t *testing.T) {
 			}
 		}},
 		"session of stream": {"stream", nil, 100, calls{
-			"accept4": 2, "ioctl": 1, "setsockopt": 1, "connect": 3, "epoll_ctl": 1, "epoll_pwait": 6,
+			"accept4": 2, "ioctl": 1, "setsockopt": 1, "connect": 2, "getpeername": 1, "epoll_ctl": 1, "epoll_pwait": 6,
 			"recvfrom": 4, "sendto": 2, "shutdown": 1, "close": 1,
 		}, func(t *testing.T, p *proxy) func() {
 			return func() {
