@@ -1,7 +1,6 @@
 package balance_test
 
 import (
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -229,22 +228,9 @@ func TestEjectionIsOneForAll(t *testing.T) {
 		groups = append(groups, groupWith(t, mapped(t, c), erring(2, 3)))
 		take(t, c)
 	}
-	all := func(do func(row int, g *balance.Group) bool) int64 {
-		var wg sync.WaitGroup
-		var n atomic.Int64
-		for row, g := range groups {
-			wg.Go(func() {
-				if do(row, g) {
-					n.Add(1)
-				}
-			})
-		}
-		wg.Wait()
-		return n.Load()
-	}
 	now := int64(1000)
 	for round := range rounds {
-		if n := all(func(row int, g *balance.Group) bool {
+		if n := atOnce(groups, func(row int, g *balance.Group) bool {
 			l, _ := g.Acquire(row, nil, tried(1), now)
 			return l.Release(balance.Outcome{Class: balance.Erred}, now).State == balance.Ejected
 		}); n != 1 {
@@ -252,7 +238,7 @@ func TestEjectionIsOneForAll(t *testing.T) {
 		}
 		now += 7000
 		var trial atomic.Pointer[balance.Lease]
-		if n := all(func(row int, g *balance.Group) bool {
+		if n := atOnce(groups, func(row int, g *balance.Group) bool {
 			l, _ := g.Acquire(row, nil, tried(), now)
 			if l.Host() == 0 {
 				trial.Store(&l)
@@ -265,7 +251,7 @@ func TestEjectionIsOneForAll(t *testing.T) {
 		}
 		trial.Load().Release(balance.Outcome{}, now)
 		now++
-		if n := all(func(row int, g *balance.Group) bool {
+		if n := atOnce(groups, func(row int, g *balance.Group) bool {
 			l, _ := g.Acquire(row, nil, tried(1), now)
 			return l.Release(balance.Outcome{Class: balance.Served}, now).State == balance.Returned
 		}); n != 1 {

@@ -275,6 +275,21 @@ func TestProbeOfAHostThatIsUp(t *testing.T) {
 	}
 }
 
+// atOnce has each of the groups, which are one to writers of their own, do something at the same time. It returns how many report true.
+func atOnce(groups []*balance.Group, do func(row int, g *balance.Group) bool) int64 {
+	var wg sync.WaitGroup
+	var n atomic.Int64
+	for row, g := range groups {
+		wg.Go(func() {
+			if do(row, g) {
+				n.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	return n.Load()
+}
+
 // Of all writers in all processes one probes, one tells that the host went down, one that it came up.
 func TestOneOfAll(t *testing.T) {
 	t.Parallel()
@@ -286,22 +301,9 @@ func TestOneOfAll(t *testing.T) {
 		groups = append(groups, groupOf(t, "round_robin", ids, mapped(t, c)))
 		take(t, c)
 	}
-	all := func(do func(row int, g *balance.Group) bool) int64 {
-		var wg sync.WaitGroup
-		var n atomic.Int64
-		for row, g := range groups {
-			wg.Go(func() {
-				if do(row, g) {
-					n.Add(1)
-				}
-			})
-		}
-		wg.Wait()
-		return n.Load()
-	}
 	now := int64(1000)
 	for round := range rounds {
-		if n := all(func(row int, g *balance.Group) bool {
+		if n := atOnce(groups, func(row int, g *balance.Group) bool {
 			l, _ := g.Acquire(row, nil, tried(1), now)
 			defer l.Release(balance.Outcome{Class: balance.Failed}, 0)
 			return l.Unreachable(now).State == balance.WentDown
@@ -310,7 +312,7 @@ func TestOneOfAll(t *testing.T) {
 		}
 		now += 1000
 		var probes atomic.Pointer[balance.Lease]
-		if n := all(func(row int, g *balance.Group) bool {
+		if n := atOnce(groups, func(row int, g *balance.Group) bool {
 			var seen balance.Tried
 			at(g, now, &seen)
 			l, ok := g.Probe(row, 0, now, time.Second)
@@ -322,7 +324,7 @@ func TestOneOfAll(t *testing.T) {
 			t.Fatalf("round %d: %d probes", round, n)
 		}
 		probes.Load().Release(balance.Outcome{Class: balance.Unused}, 0)
-		if n := all(func(row int, g *balance.Group) bool {
+		if n := atOnce(groups, func(row int, g *balance.Group) bool {
 			l, _ := g.Acquire(row, nil, tried(1), now)
 			defer l.Release(balance.Outcome{Class: balance.Served}, 0)
 			return l.Reached(now).State == balance.CameUp
