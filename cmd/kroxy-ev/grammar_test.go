@@ -112,7 +112,7 @@ func listenThere(t *testing.T, address string) net.Listener {
 	return ln
 }
 
-// caller is one who calls the hosts of everything.jsonc through the proxy.
+// caller is one who calls the hosts of grammar.jsonc through the proxy.
 type caller struct {
 	from   string // the client in the PROXY header
 	host   string
@@ -176,7 +176,7 @@ func (m *machine) site(name string, ln net.Listener) {
 	m.t.Cleanup(func() { _ = s.Close() })
 }
 
-// machine is the test's own, with all hosts of everything.jsonc.
+// machine is the test's own, with all hosts of grammar.jsonc.
 type machine struct {
 	t      *testing.T
 	mu     sync.Mutex
@@ -250,7 +250,7 @@ func helloFor(t *testing.T, name string) string {
 	return string(b[:n])
 }
 
-// Everything that one file may say works, with real clients and hosts: see testdata/everything.jsonc.
+// Everything that one file may say works, with real clients and hosts: see config/testdata/grammar.jsonc.
 func TestEverything(t *testing.T) {
 	t.Parallel()
 	if !ownMachine(t) {
@@ -260,11 +260,11 @@ func TestEverything(t *testing.T) {
 	a := newAuthority(t)
 	id := a.issue("www.example", "*.shop.example")
 	dir := filepath.Dir(id.cert)
-	text, err := os.ReadFile("testdata/everything.jsonc")
+	text, err := os.ReadFile("../../config/testdata/grammar.jsonc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "everything.jsonc")
+	file := filepath.Join(dir, "grammar.jsonc")
 	for name, from := range map[string]string{"site.pem": id.cert, "site.key": id.key} {
 		if err := os.Rename(from, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
@@ -448,7 +448,7 @@ func values(m map[string]string) map[string]bool {
 	return set
 }
 
-// services answers for the names of everything.jsonc that are not in /etc/hosts.
+// services answers for the names of grammar.jsonc that are not in /etc/hosts.
 func services(query []byte, _ bool) [][]byte {
 	var m dnsmessage.Message
 	if m.Unpack(query) != nil || len(m.Questions) != 1 {
