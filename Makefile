@@ -2,7 +2,7 @@
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 100000x
 
-.PHONY: all build test race lint fuzz bench pgo compare
+.PHONY: all build test race lint fuzz bench pgo compare screenshots
 
 all: build lint test
 
@@ -40,3 +40,7 @@ pgo: ## cmd/kroxy-ev/default.pgo anew
 	dir=$$(mktemp -d) && trap 'rm -r '$$dir EXIT && \
 	KROXY_EV_PROFILES=$$dir go test -run '^$$' -bench '$(PROFILED)' -timeout 1h ./bench -rounds 2 -seconds 3 -only kroxy-ev -build '-tags profile' && \
 	go tool pprof -proto $$(find $$dir -name '*.pprof' -size +1k) > cmd/kroxy-ev/default.pgo
+
+screenshots: build ## docs/img: the dashboard, by Chromium, and kroxy-ev top, of a proxy with traffic
+	mkdir -p docs/img
+	go test ./cmd/kroxy-ev/internal/screenshots -run TestScreenshots -count=1 -args -program $(CURDIR)/kroxy-ev -to $(CURDIR)/docs/img

@@ -23,7 +23,7 @@ type Keyed interface {
 // Observer is a Balancer that learns from how leases end.
 type Observer interface {
 	Balancer
-	// Observe is told how each lease of host i ended that ended Served or Erred. Now is in ms on CLOCK_MONOTONIC. All loops call it at
+	// Observe is told how each lease of host i ended whose host could be reached. Now is in ms on CLOCK_MONOTONIC. All loops call it at
 	// once.
 	Observe(hosts *Hosts, i int, o Outcome, now int64)
 }

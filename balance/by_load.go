@@ -1,5 +1,7 @@
 package balance
 
+import "math/rand/v2"
+
 // How many hosts a choice by load compares. To compare all of a large group would cost a look at each, at words that others write all
 // the time; to keep them sorted would cost a lock, or each release a walk. The best of a few is nearly the best of all
 // (M. Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001).
@@ -14,7 +16,8 @@ type sample struct {
 	hosts [1 + lookAtAll]uint16 // the first is the one whose turn it is, which is perhaps there once more
 	loads [1 + lookAtAll]uint64 // filled by whoever has the sample
 	size  int
-	takes bool // the first is usable and takes its turn
+	takes bool // the first is usable and takes its turn; it takes none where weights were ordered, and its turns were made by others
+	even  bool // all weigh the same
 	tier  *tier
 	lots  uint64
 }
@@ -22,21 +25,30 @@ type sample struct {
 // sample draws one, into s, which is new. Its size is zero if there are no hosts.
 func (h *Hosts) sample(s *sample, tried *Tried) {
 	t := h.inTurn(tried)
-	n := len(t.members)
+	weights, list := h.ordered().weights(), t.members
+	if weights {
+		list = t.all
+	}
+	n := len(list)
 	if n == 0 {
 		return
 	}
-	first, lots := t.take(tried)
-	s.tier, s.lots, s.hosts[0] = t, lots, uint16(first)
-	s.takes = h.Usable(first, tried) && h.takes(first, lots, tried)
+	s.tier, s.even = t, h.even && !weights
+	if weights {
+		s.hosts[0], s.lots = list[0], rand.Uint64()
+	} else {
+		first, lots := t.take(tried)
+		s.hosts[0], s.lots = uint16(first), lots
+		s.takes = h.Usable(first, tried) && h.takes(first, lots, tried)
+	}
 	if n <= lookAtAll {
-		s.size = 1 + copy(s.hosts[1:], t.members)
+		s.size = 1 + copy(s.hosts[1:], list)
 		return
 	}
 	// They lie together, for their counts do too.
-	at := share(lots, n)
-	s.size = 1 + copy(s.hosts[1:1+lookAtSome], t.members[at:])
-	s.size += copy(s.hosts[s.size:1+lookAtSome], t.members)
+	at := share(s.lots, n)
+	s.size = 1 + copy(s.hosts[1:1+lookAtSome], list[at:])
+	s.size += copy(s.hosts[s.size:1+lookAtSome], list)
 }
 
 // settled reports whether the first, whose load is there now, is the choice at once since it has none: as in a group with little to do.
@@ -48,7 +60,7 @@ func (s *sample) least(hosts *Hosts, tried *Tried) int {
 	best, least, among := -1, 0.0, 0 // among: what those that are as good as the best weigh together
 	for k := range s.size {
 		i, load, weight := int(s.hosts[k]), float64(s.loads[k]), 1
-		if !hosts.even {
+		if !s.even {
 			if weight = hosts.Weight(i, tried); weight == 0 {
 				continue
 			}

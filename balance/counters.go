@@ -3,7 +3,11 @@ package balance
 import (
 	"errors"
 	"fmt"
+	"math"
+	"os"
 	"sync/atomic"
+
+	"kroxy-ev/engine/shared"
 )
 
 // The cells kept for each host in each row. Those up to cellsHeld are amounts that the row's writer holds; the others outlive it.
@@ -20,11 +24,9 @@ const (
 )
 
 // The words of the head, which lies before the tables. The first line is written once; the second is read at every
-// choice and hardly ever written; from headTaken on there is a word for each row.
+// choice and hardly ever written; from headTaken on there is a word for each row: the process that has taken it, or zero.
 const (
-	headMagic = iota
-	headLayout
-	headRows
+	headRows = shared.HeadWords + iota
 	headHosts
 
 	headRowsUsed  = lineWords // rows from here on were never written
@@ -51,8 +53,7 @@ type Counters struct {
 	stride   int      // from a row to the next, in words
 	kind     int      // from the cells of one kind to the next kind's, in words
 
-	fd     int    // of the shared memory, or -1
-	mapped []byte // the shared memory, or nil
+	memory *shared.Memory // nil if it is the process's own
 }
 
 // shape is how much room there is, and where what lies.
@@ -75,7 +76,7 @@ func (s shape) words() int { return s.table() + s.rows*s.row() }
 // over lays the counters of a shape over words.
 func over(words []uint64, s shape) *Counters {
 	return &Counters{
-		words: words, shape: s, fd: -1,
+		words: words, shape: s,
 		rowsUsed: &words[headRowsUsed],
 		lines:    words[s.lines():s.table()],
 		table:    words[s.table():],
@@ -108,12 +109,33 @@ var ErrNoRow = errors.New("balance: every row of the counters has a writer")
 // writer is gone; several processes may do so at once.
 func (c *Counters) TakeRow() (int, error) {
 	for row := range c.shape.rows {
-		if atomic.CompareAndSwapUint64(&c.words[headTaken+row], 0, 1) {
+		if atomic.CompareAndSwapUint64(&c.words[headTaken+row], 0, uint64(os.Getpid())) {
 			raise(c.rowsUsed, uint64(row)+1)
 			return row, nil
 		}
 	}
 	return -1, ErrNoRow
+}
+
+// FreeRows are the next n rows that TakeRow would give, or as many as there are.
+func (c *Counters) FreeRows(n int) (rows []int) {
+	for row := range c.shape.rows {
+		if len(rows) < n && atomic.LoadUint64(&c.words[headTaken+row]) == 0 {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// TakeOrphan takes a row whose taker is not alive, and cannot clear it any more. It is this process's then, to be cleared when its writer is gone too.
+func (c *Counters) TakeOrphan(alive func(pid int) bool) (row int, ok bool) {
+	for row := range c.shape.rows {
+		p := &c.words[headTaken+row]
+		if pid := atomic.LoadUint64(p); pid != 0 && pid <= math.MaxInt32 && !alive(int(pid)) && atomic.CompareAndSwapUint64(p, pid, uint64(os.Getpid())) {
+			return row, true
+		}
+	}
+	return -1, false
 }
 
 // ClearRow gives up a row whose writer is gone: what it held (leases, places in queues, retries) is held no longer, and the row

@@ -16,17 +16,18 @@ func (g *Group) Enforce() {
 	for i := range h.ids {
 		p := h.word(i, lineDrain)
 		switch now := atomic.LoadUint64(p); {
-		case !h.standings[i].drain && now != drainNo:
+		case !h.Draining(i) && now != drainNo:
 			atomic.StoreUint64(p, drainNo)
-		case h.standings[i].drain && now != drainYes && now != drainDone:
+		case h.Draining(i) && now != drainYes && now != drainDone:
 			atomic.CompareAndSwapUint64(p, now, drainYes)
 		}
 	}
+	h.countOrders()
 	h.recount() // of other hosts than before, perhaps; nothing has happened that people should know of
 }
 
 // Draining reports whether host i gets no other clients than those who are stuck to it.
-func (h *Hosts) Draining(i int) bool { return h.standings[i].drain }
+func (h *Hosts) Draining(i int) bool { return h.drainedBy(i, h.counters.line(h.ids[i])) }
 
 // drained reports whether nobody holds host i any more, which is drained, and people are to be told so by the caller.
 func (h *Hosts) drained(i int) bool {
@@ -36,7 +37,7 @@ func (h *Hosts) drained(i int) bool {
 
 // heldAgain says that somebody holds host i, which may have been told to be drained.
 func (h *Hosts) heldAgain(i int) {
-	if h.standings[i].drain {
+	if h.Draining(i) {
 		atomic.CompareAndSwapUint64(h.word(i, lineDrain), drainDone, drainYes)
 	}
 }

@@ -98,14 +98,14 @@ func (h *Hosts) leaveTrial(i int, claim ejection, now int64) {
 	}
 }
 
-// erred says that a lease of host i has ended Erred, and that it was the trial if claim is not zero. Those that began before the host
+// erred says that a lease of host i has ended Erred, and why, and that it was the trial if claim is not zero. Those that began before the host
 // was ejected say nothing new.
-func (h *Hosts) erred(i int, claim ejection, now int64) Change {
+func (h *Hosts) erred(i int, claim ejection, why Cause, now int64) Change {
 	if old := ejection(atomic.LoadUint64(h.word(i, lineEjected))); old != 0 {
 		if old != claim && !h.passive.over(old, now) {
 			return Change{}
 		}
-		return h.eject(i, old, 1, now)
+		return h.eject(i, old, why, 1, now)
 	}
 	p := h.word(i, lineWindow)
 	for {
@@ -117,12 +117,12 @@ func (h *Hosts) erred(i int, claim ejection, now int64) Change {
 		if next.failures() < h.passive.failures {
 			return Change{}
 		}
-		return h.eject(i, 0, next.failures(), now)
+		return h.eject(i, 0, why, next.failures(), now)
 	}
 }
 
 // eject ejects host i after so many failures, or anew if old is not zero; unless somebody else has.
-func (h *Hosts) eject(i int, old ejection, failures, now int64) Change {
+func (h *Hosts) eject(i int, old ejection, why Cause, failures, now int64) Change {
 	last := spell(atomic.LoadUint64(h.word(i, lineSpell)))
 	began, times := now, last.times(now, h.passive.maxEject)
 	if old != 0 {
@@ -134,6 +134,7 @@ func (h *Hosts) eject(i int, old ejection, failures, now int64) Change {
 	}
 	atomic.StoreUint64(h.word(i, lineSpell), uint64(newSpell(began, times)))
 	atomic.StoreUint64(h.word(i, lineWindow), 0)
+	h.Blame(i, Out, why)
 	return Change{State: Ejected, Pause: time.Duration(pause) * time.Millisecond, Failed: failures, Panic: h.recount()}
 }
 

@@ -1,6 +1,9 @@
 package balance
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Group is an upstream group: its hosts' counts and its algorithm.
 type Group struct {
@@ -68,6 +71,9 @@ func (g *Group) Key() Key { return g.key }
 func (g *Group) ByName() bool {
 	return (g.key == KeyHost || g.key == KeyServerName) && g.hosts.Len() > 0
 }
+
+// Index is the index of the host that is counted under that id, or -1.
+func (g *Group) Index(id int) int { return slices.Index(g.hosts.ids, id) }
 
 // Hosts gives the counts, for choosing and for statistics.
 func (g *Group) Hosts() *Hosts { return &g.hosts }
@@ -161,16 +167,22 @@ func (g *Group) leased(row, i int, tried *Tried) {
 func (g *Group) Left(key []byte, tried *Tried) int {
 	b, ok := g.balancer.(namer)
 	if !ok {
-		return max(g.hosts.chosen-tried.Count(), 0)
+		if g.hosts.ordered() == 0 {
+			return max(g.hosts.chosen-tried.Count(), 0)
+		}
+		n := 0
+		for i := range g.hosts.ids {
+			if !tried.Has(i) && g.hosts.gets(i) {
+				n++
+			}
+		}
+		return n
 	}
 	n := 0
 	for _, i := range b.named(key) {
-		if !tried.Has(i) && g.hosts.standings[i].chosen() {
+		if !tried.Has(i) && g.hosts.gets(i) {
 			n++
 		}
 	}
 	return n
 }
-
-// Timed reports whether it matters how long hosts take to answer: Outcome.Latency.
-func (g *Group) Timed() bool { return g.observer != nil }

@@ -37,12 +37,12 @@ func (b *byHash) Key() Key { return b.by }
 
 // Pick implements Balancer.
 func (b *byHash) Pick(hosts *Hosts, key []byte, tried *Tried) int {
-	if len(key) == 0 || tried.tier >= len(b.rings) || len(b.rings[tried.tier].hosts) == 0 {
+	if len(key) == 0 || tried.tier >= len(b.rings) {
 		return roundRobin{}.Pick(hosts, nil, tried)
 	}
 	r := &b.rings[tried.tier]
 	hash := xxhash.Sum64(key)
-	for range rehashes {
+	for n := 0; n < rehashes && len(r.hosts) > 0; n++ {
 		i, next := r.host(hash), mix(hash)
 		if hosts.Usable(i, tried) && hosts.takes(i, next, tried) {
 			return i

@@ -15,9 +15,9 @@ type Hosts struct {
 
 	standings []standing // by index
 	tiers     []tier     // those that there are, the main hosts' first
-	chosen    int        // how many hosts get other clients than those who are stuck to them
-	plain     bool       // all hosts are of one tier, get clients, and have no bound
-	even      bool       // all weigh the same at all times
+	chosen    int        // how many hosts get other clients than those who are stuck to them, but for orders
+	plain     bool       // all hosts are of one tier, get clients but for orders, and have no bound
+	even      bool       // all weigh the same at all times, but for orders, and not nothing
 	passive   rules
 	checked   bool
 	slowStart int64 // in ms
@@ -41,7 +41,7 @@ func newHosts(ids []int, c *Counters, o *Options) (Hosts, error) {
 			h.chosen++
 		}
 		h.plain = h.plain && s.tier == 0 && s.chosen() && s.most == 0
-		h.even = h.even && s.weight == h.standings[0].weight
+		h.even = h.even && s.weight == h.standings[0].weight && s.weight > 0
 	}
 	for i := range h.tiers {
 		if t := &h.tiers[i]; len(t.members) > 0 {
@@ -67,11 +67,11 @@ func (h *Hosts) Failed(i int) int64 { return h.counters.column(cellFailed).sum(h
 func (h *Hosts) Erred(i int) int64 { return h.counters.column(cellErred).sum(h.ids[i]) }
 
 // Even reports whether all hosts have equal weights, and at all times: then no algorithm needs to ask for Weight.
-func (h *Hosts) Even() bool { return h.even }
+func (h *Hosts) Even() bool { return h.even && !h.ordered().weights() }
 
 // Weight is the share of host i now, in WeightUnit; it grows through slow start.
 func (h *Hosts) Weight(i int, tried *Tried) int {
-	return int(h.ramp(i, int64(h.standings[i].weight)*WeightUnit, tried.now))
+	return int(h.ramp(i, int64(h.weightBy(i, h.counters.line(h.ids[i])))*WeightUnit, tried.now))
 }
 
 // ramp is how much of full, an amount above zero of host i, it gets now that it may be in slow start: one at least.
@@ -94,7 +94,7 @@ func (h *Hosts) Usable(i int, tried *Tried) bool {
 		return false
 	}
 	line := h.counters.line(h.ids[i])
-	if h.plain && atomic.LoadUint64(&line[lineHealth])|atomic.LoadUint64(&line[lineEjected])|atomic.LoadUint64(&line[lineFails]) == 0 {
+	if h.plain && atomic.LoadUint64(&line[lineHealth])|atomic.LoadUint64(&line[lineEjected])|atomic.LoadUint64(&line[lineFails])|atomic.LoadUint64(&line[lineOrder]) == 0 {
 		return true
 	}
 	return h.judge(i, line, tried)
@@ -104,13 +104,13 @@ func (h *Hosts) Usable(i int, tried *Tried) bool {
 func (h *Hosts) judge(i int, line []uint64, tried *Tried) bool {
 	s := &h.standings[i]
 	if !tried.stuck {
-		if s.drain {
+		if h.drainedBy(i, line) {
 			if h.drained(i) {
 				tried.drained = int32(i) + 1
 			}
 			return false
 		}
-		if s.weight == 0 || int(s.tier) != tried.tier {
+		if h.weightBy(i, line) == 0 || int(s.tier) != tried.tier {
 			return false
 		}
 	}

@@ -123,7 +123,8 @@ func TestDamagedMemoryIsHarmless(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	words := []uint64{0, 1, 2, 255, 256, math.MaxUint64, 1 << 63, 1<<63 - 1, now, now << 1, now<<1 | 1, now << 8, now<<8 | 3, now << 16, (now + 5000) << 8, rows + 1, hosts + 1, 1 << 40}
+	words := []uint64{0, 1, 2, 255, 256, math.MaxUint64, 1 << 63, 1<<63 - 1, now, now << 1, now<<1 | 1, now << 8, now<<8 | 3, now << 16, (now + 5000) << 8, rows + 1, hosts + 1, 1 << 40,
+		uint64(orderMark | orderWeight), uint64(orderMark | orderWeight | 999<<orderShift), uint64(orderMark | orderDrain | orderDrained), uint64(ordersAny | ordersWeight), uint64(blameMark | 3<<blameCondition | 255<<blameKind), uint64(blameMark | 255<<blameCondition), uint64(ordersWeight | WeightUnit*3<<ordersShift)}
 	rng := rand.New(rand.NewPCG(3, 3))
 	word := func() uint64 {
 		if rng.IntN(3) == 0 {
@@ -175,7 +176,7 @@ func TestDamagedMemoryIsHarmless(t *testing.T) {
 			seen.News()
 		}
 		for i := range hosts {
-			if w := g.Hosts().Weight(i, &seen); w < 0 || w > o.Hosts[i].Weight*WeightUnit {
+			if w := g.Hosts().Weight(i, &seen); w < 0 || w > max(o.Hosts[i].Weight, g.Hosts().Configured(i))*WeightUnit || w > MaxWeight*WeightUnit {
 				t.Fatalf("round %d: host %d weighs %d of %d", round, i, w, o.Hosts[i].Weight*WeightUnit)
 			}
 			if l, ok := g.AcquireHost(0, i, &seen, now); ok {
@@ -188,6 +189,20 @@ func TestDamagedMemoryIsHarmless(t *testing.T) {
 			if got := g.Hosts().SetChecked(i, rng.IntN(2) == 0, now); got.Since < 0 {
 				t.Fatalf("round %d: %+v", round, got)
 			}
+		}
+		for i := range hosts {
+			what, why := g.Hosts().Blamed(i)
+			_, _ = what.String(), why.String()
+			if c, since := g.Hosts().Condition(i, now); since < 0 || c.String() == "" {
+				t.Fatalf("round %d: %v since %v", round, c, since)
+			}
+			g.Hosts().InUse(i)
+			if drain, weight := g.Orders(i); rng.IntN(2) == 0 {
+				g.Order(i, drain, weight)
+			}
+		}
+		if rng.IntN(4) == 0 {
+			c.ForgetOrders()
 		}
 		g.Enqueue(0)
 		g.Retry(0)
@@ -206,6 +221,8 @@ func TestDamagedMemoryIsHarmless(t *testing.T) {
 	}
 	// What a sound writer writes puts it right: all hosts up, and choices as ever.
 	clear(c.table)
+	c.words[headHostsUsed] = hosts
+	c.ForgetOrders()
 	o := Options{Algorithm: "first", Hosts: specs(1, 1, 1, 1, 1), Checked: true, Passive: Passive{Failures: 1}}
 	g := newTestGroup(t, c, o)
 	*c.rowsUsed = rows

@@ -150,7 +150,7 @@ func TestStuckToOneThatIsUnfit(t *testing.T) {
 	}
 }
 
-// That a drained host is left is told once: by the last lease, be it of the configuration before; or by the next choice.
+// That a drained host is left is told once: by the last lease, also one of the configuration before; or by the next choice.
 func TestDrainedIsToldOnce(t *testing.T) {
 	t.Parallel()
 	c := shared(t, 2, 4)

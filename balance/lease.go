@@ -8,7 +8,9 @@ import (
 // Outcome is how a lease ended.
 type Outcome struct {
 	Class Class
-	// Latency is how long the host took to answer; zero if that is not known.
+	// Cause is why the host Erred.
+	Cause Cause
+	// Latency is how long the host took to answer; of one that has not, how long it had been waited for; zero if that is not known.
 	Latency time.Duration
 }
 
@@ -66,9 +68,9 @@ func (l *Lease) Release(o Outcome, now int64) Change {
 	}
 	var change Change
 	if h.passive.failures > 0 {
-		change = h.ended(i, l.trial, o.Class, now)
+		change = h.ended(i, l.trial, &o, now)
 	}
-	if g.observer != nil && (o.Class == Served || o.Class == Erred) {
+	if g.observer != nil && o.Class != Failed {
 		g.observer.Observe(h, i, o, now)
 	}
 	// What follows is last: a host that nobody holds has nothing to be counted any more, and its id may be given to another.
@@ -81,10 +83,10 @@ func (l *Lease) Release(o Outcome, now int64) Change {
 }
 
 // ended says how a lease of host i ended, which was the trial if claim is not zero, where errors count.
-func (h *Hosts) ended(i int, claim ejection, how Class, now int64) Change {
-	switch how {
+func (h *Hosts) ended(i int, claim ejection, how *Outcome, now int64) Change {
+	switch how.Class {
 	case Erred:
-		return h.erred(i, claim, now)
+		return h.erred(i, claim, how.Cause, now)
 	case Served:
 		return h.served(i, claim, now)
 	case Unused, Failed:

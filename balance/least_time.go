@@ -3,6 +3,7 @@ package balance
 import (
 	"math"
 	"sync/atomic"
+	"time"
 )
 
 var leastTimeAlgorithm = Algorithm{
@@ -39,13 +40,24 @@ func (leastTime) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	return s.least(hosts, tried)
 }
 
-// Observe implements Observer. While a host errs, which may be fast, its peak does not fade.
+// longWait is how long a host must have been waited for if that is to say something of one of which nothing is known.
+const longWait = 100 * time.Millisecond
+
+// Observe implements Observer. How long a host was waited for in vain is the least that its answer would have taken, so it makes a host
+// look slower, and never faster: an error may come fast, and a client may leave soon. While a host errs its peak does not fade.
 func (leastTime) Observe(hosts *Hosts, i int, o Outcome, now int64) {
 	word := hosts.word(i, lineCost)
 	for {
 		old, latency := cost(atomic.LoadUint64(word)), o.Latency
-		if o.Class == Erred {
+		known := time.Duration(old.at(now)) * time.Microsecond
+		switch {
+		case o.Class == Served:
+		case known == 0 && latency < longWait:
+			return
+		case o.Class == Erred:
 			latency = max(latency, old.peak())
+		case latency <= known:
+			return
 		}
 		if latency <= 0 {
 			return // not known

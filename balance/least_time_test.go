@@ -72,6 +72,75 @@ func answered(tb testing.TB, g *balance.Group, i int) {
 	lease.Release(balance.Outcome{Class: balance.Served, Latency: 5 * time.Millisecond}, 0)
 }
 
+// A host that is silent until its clients have had enough is known for slow by how long they have waited, also if it never answered
+// anybody; and one that a client leaves at once is not taken for a fast one.
+func TestLeastTimeKnowsSilence(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		name   string
+		before time.Duration // that the silent host took to answer once; zero if it never did
+		waited time.Duration
+		had    int // clients of 100, one after the other
+	}{
+		{"it answered before", ms, 200 * ms, 1},
+		{"it never answered", 0, 200 * ms, 1},
+		{"its clients leave at once", 0, ms / 1000, 100},
+		{"it answered slowly before, and its clients leave at once", 300 * ms, ms / 1000, 0},
+	} {
+		g, now := made(t, "least_time", 1, equal(2)), int64(1000)
+		end := func(i int, how balance.Class, took time.Duration) {
+			lease, ok := g.AcquireHost(0, i, tried(), now)
+			if !ok {
+				t.Fatalf("%s: host %d does not serve", c.name, i)
+			}
+			lease.Release(balance.Outcome{Class: how, Latency: took}, now)
+		}
+		end(1, balance.Served, 5*ms)
+		if c.before > 0 {
+			end(0, balance.Served, c.before)
+		}
+		had := 0
+		for range 100 {
+			lease, ok := g.Acquire(0, nil, tried(), now)
+			if !ok {
+				t.Fatalf("%s: no host", c.name)
+			}
+			if lease.Host() == 0 {
+				had++
+				lease.Release(balance.Outcome{Class: balance.Unused, Latency: c.waited}, now)
+				continue
+			}
+			lease.Release(balance.Outcome{Class: balance.Served, Latency: 5 * ms}, now)
+		}
+		if had != c.had {
+			t.Errorf("%s: it had %d of 100 clients, want %d", c.name, had, c.had)
+		}
+	}
+}
+
+// What is not known is not held against a host that nothing is known of: it has one client at a time, however fast it errs.
+func TestLeastTimeIsNotDrawnToWhoErrsFirst(t *testing.T) {
+	t.Parallel()
+	g := made(t, "least_time", 1, equal(2))
+	lease, ok := g.AcquireHost(0, 1, tried(), 1000)
+	if !ok {
+		t.Fatal("no host")
+	}
+	lease.Release(balance.Outcome{Class: balance.Served, Latency: 5 * time.Millisecond}, 1000)
+	for range 3 {
+		if lease, ok = g.Acquire(0, nil, tried(), 1000); !ok || lease.Host() != 0 {
+			t.Fatalf("host %d, want the one of which nothing is known", lease.Host())
+		}
+		if other, ok := g.Acquire(0, nil, tried(), 1000); !ok || other.Host() != 1 {
+			t.Fatal("it has two clients at a time")
+		} else {
+			other.Release(balance.Outcome{}, 1000)
+		}
+		lease.Release(balance.Outcome{Class: balance.Erred, Latency: time.Microsecond}, 1000)
+	}
+}
+
 // A host does not look fast because it fails fast, nor because nobody knows how long it was silent.
 func TestLeastTimeIsNotDrawnToErrors(t *testing.T) {
 	t.Parallel()
@@ -84,7 +153,7 @@ func TestLeastTimeIsNotDrawnToErrors(t *testing.T) {
 			took time.Duration
 			at   int64
 		}{
-			{0, balance.Served, 3 * ms, 0}, {1, balance.Served, 4 * ms, 0}, {2, balance.Served, 2 * ms, 0}, {2, balance.Unused, time.Hour, 0},
+			{0, balance.Served, 3 * ms, 0}, {1, balance.Served, 4 * ms, 0}, {2, balance.Served, 2 * ms, 0}, {2, balance.Unused, 0, 0}, {2, balance.Unused, ms, 0},
 			{0, balance.Served, 3 * ms, later}, {1, balance.Erred, error, later}, {2, balance.Served, 2 * ms, later}, {2, balance.Served, 0, later},
 		} {
 			lease, ok := g.AcquireHost(0, r.host, tried(), r.at)

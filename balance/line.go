@@ -17,6 +17,9 @@ const (
 	lineWindow        // see window
 	lineSpell         // see spell
 	lineMissed        // attempts to connect to it that have failed since it went down
+	lineSince         // when it went down, in ms on CLOCK_MONOTONIC; zero while that is not written yet
+	lineRemind        // when people are to be told again that it is down, likewise
+	lineBlame         // see blame
 )
 
 // The second line has what each choice reads, and what is hardly ever written.
@@ -26,9 +29,9 @@ const (
 	lineFails                      // see failing
 	lineBegan                      // when it came back from a failure, in ms on CLOCK_MONOTONIC: slow start counts from then
 	lineDrain                      // see draining
-	lineSince                      // when it went down, likewise; zero while that is not written yet
-	lineRemind                     // when people are to be told again that it is down
 	linePanic                      // of the group whose first host this is: see panicking
+	lineOrder                      // see order
+	lineOrders                     // of the group whose first host this is: see orders
 )
 
 // line is a host's words.

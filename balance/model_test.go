@@ -39,6 +39,10 @@ type modelHost struct {
 
 	first  int64 // when the first failure of the window was
 	failed int
+
+	drain  *bool // by order
+	weight *int
+	held   bool // it is drained, and somebody may hold it yet
 }
 
 // modelLease is what a lease knows.
@@ -50,7 +54,45 @@ type modelLease struct {
 
 const ms = int64(time.Millisecond)
 
-func (m *model) gets(i int) bool { return m.o.Hosts[i].Weight > 0 && !m.o.Hosts[i].Drain }
+func (m *model) gets(i int) bool {
+	weight := m.o.Hosts[i].Weight
+	if by := m.hosts[i].weight; by != nil {
+		weight = *by
+	}
+	return weight > 0 && !m.drains(i)
+}
+
+func (m *model) drains(i int) bool {
+	if by := m.hosts[i].drain; by != nil {
+		return *by
+	}
+	return m.o.Hosts[i].Drain
+}
+
+// left reports whether the last one has left host i, which is drained, and people are to be told.
+func (m *model) left(i int) bool {
+	h := &m.hosts[i]
+	gone := h.held && h.active == 0
+	h.held = h.held && !gone
+	return gone
+}
+
+// order gives host i an order, or has all forgotten.
+func (m *model) order(i int, drain *bool, weight *int, forget bool) {
+	before := make([]bool, len(m.hosts))
+	for i := range m.hosts {
+		before[i] = m.drains(i)
+	}
+	m.hosts[i].drain, m.hosts[i].weight = drain, weight
+	for i := range m.hosts {
+		h := &m.hosts[i]
+		if forget {
+			h.drain, h.weight = nil, nil
+		}
+		h.held = m.drains(i) && (h.held || !before[i])
+	}
+	m.recount()
+}
 
 // wellOf reports whether nothing is known against host i.
 func (m *model) well(i int) bool {
@@ -116,7 +158,13 @@ func (m *model) acquire(tried map[int]bool, now int64) (host, claim int, full bo
 	passed := false
 	for _, tier := range sorted(tiers) {
 		for i := range m.hosts {
-			if tried[i] || !m.gets(i) || m.o.Hosts[i].Tier != tier {
+			if tried[i] || m.o.Hosts[i].Tier != tier {
+				continue
+			}
+			if m.drains(i) {
+				m.left(i)
+			}
+			if !m.gets(i) {
 				continue
 			}
 			fit, trial := m.fit(i, now)
@@ -170,8 +218,18 @@ func sorted(tiers []int) []int {
 }
 
 func (m *model) release(l *modelLease, how balance.Class, now int64) balance.Change {
-	h, p := &m.hosts[l.host], m.o.Passive
+	h := &m.hosts[l.host]
 	h.active--
+	c := m.ended(l, how, now)
+	if m.left(l.host) && c.State == balance.Unchanged {
+		c.State = balance.Drained
+	}
+	return c
+}
+
+// ended is what comes of how a lease ended, where errors count.
+func (m *model) ended(l *modelLease, how balance.Class, now int64) balance.Change {
+	h, p := &m.hosts[l.host], m.o.Passive
 	if p.Failures == 0 {
 		return balance.Change{}
 	}
@@ -297,7 +355,12 @@ func checkModel(t *testing.T, rng *rand.Rand, steps int) {
 		s.MaxConns = rng.IntN(4)
 	}
 	const rows = 3
-	g := groupWith(t, balance.NewCounters(rows, n), m.o)
+	counters := balance.NewCounters(rows, n)
+	g := groupWith(t, counters, m.o)
+	g.Enforce()
+	for i := range m.hosts {
+		m.hosts[i].held = m.drains(i)
+	}
 	now := int64(1_000_000)
 	var held []*modelLease
 	for step := range steps {
@@ -307,7 +370,7 @@ func checkModel(t *testing.T, rng *rand.Rand, steps int) {
 			}
 		}
 		now += int64(rng.IntN(400))
-		switch i := rng.IntN(n); rng.IntN(8) {
+		switch i := rng.IntN(n); rng.IntN(9) {
 		case 0, 1, 2:
 			var seen balance.Tried
 			without := map[int]bool{}
@@ -339,6 +402,7 @@ func checkModel(t *testing.T, rng *rand.Rand, steps int) {
 				if trial {
 					claim = m.claim(i, now)
 				}
+				m.hosts[i].held = m.drains(i)
 				m.hosts[i].active++
 				held = append(held, &modelLease{i, claim, l})
 			}
@@ -371,8 +435,27 @@ func checkModel(t *testing.T, rng *rand.Rand, steps int) {
 				said("a connection", got.State == balance.CameUp || got.State == balance.WentDown, want)
 				said("the mood", got.Panic, mood)
 			}
+		case 8:
+			var drain *bool
+			var weight *int
+			if rng.IntN(3) > 0 {
+				drain = new(rng.IntN(2) == 0)
+			}
+			if rng.IntN(3) > 0 {
+				weight = new(rng.IntN(4))
+			}
+			forget := rng.IntN(4) == 0
+			m.order(i, drain, weight, forget)
+			g.Order(i, drain, weight)
+			if forget {
+				counters.ForgetOrders()
+				g.Enforce()
+			}
 		}
 		for i := range n {
+			weight, drain := m.o.Hosts[i].Weight, m.o.Hosts[i].Drain
+			said("in use", g.Hosts().InUse(i), m.gets(i) && m.well(i))
+			said("ordered", g.Hosts().Ordered(i), m.hosts[i].weight != nil && *m.hosts[i].weight != weight || m.hosts[i].drain != nil && *m.hosts[i].drain != drain)
 			said("held", g.Hosts().Active(i), int64(m.hosts[i].active))
 			said("down", g.Hosts().Down(i), m.hosts[i].down)
 		}

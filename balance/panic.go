@@ -15,24 +15,27 @@ const maxRecounts = 64
 // It is a bit of a word in the first host's lines, above which the number of counts stands. Whoever changes a host's state counts
 // again, so the last count is of the last state.
 func (h *Hosts) panicking() bool {
-	return h.chosen > calmSize && atomic.LoadUint64(h.word(0, linePanic))&1 != 0
+	return len(h.ids) > calmSize && atomic.LoadUint64(h.word(0, linePanic))&1 != 0
 }
 
 // recount finds out whether the group panics now that the state of a host has changed. It returns Panicked or Calmed if that is new.
 func (h *Hosts) recount() State {
-	if h.chosen <= calmSize {
+	if len(h.ids) <= calmSize {
 		return Unchanged
 	}
 	p := h.word(0, linePanic)
 	for range maxRecounts {
-		old, well := atomic.LoadUint64(p), 0
+		old, chosen, well := atomic.LoadUint64(p), 0, 0
 		for i := range h.ids {
-			if h.standings[i].chosen() && h.well(i) {
-				well++
+			if h.gets(i) {
+				chosen++
+				if h.well(i) {
+					well++
+				}
 			}
 		}
 		next := (old>>1 + 1) << 1
-		if 2*well < h.chosen {
+		if chosen > calmSize && 2*well < chosen {
 			next |= 1
 		}
 		if !atomic.CompareAndSwapUint64(p, old, next) {

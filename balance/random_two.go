@@ -20,7 +20,7 @@ const draws = 32
 func (randomTwo) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	t := hosts.inTurn(tried)
 	if len(t.order) == 0 {
-		return -1
+		return t.draw(hosts, rand.Uint64(), tried)
 	}
 	active := hosts.counters.column(cellActive)
 	best, least := -1, 0.0

@@ -1,8 +1,9 @@
 package balance
 
 import (
-	"errors"
 	"fmt"
+
+	"kroxy-ev/engine/shared"
 )
 
 const (
@@ -10,9 +11,7 @@ const (
 	magic = 0x72746379786f726b
 	// layout is the version of everything that processes agree on: shape, the head, and what the cells mean. It rises
 	// with each change to them.
-	layout = 3
-	// wordSize is in bytes.
-	wordSize = 8
+	layout = 4
 )
 
 // Room for counters that are to last as long as the service: 390 MiB of addresses, of which 8 workers and 100 hosts touch
@@ -25,23 +24,21 @@ const (
 )
 
 // ErrLayout is why counters that another version of the program made cannot be used: begin with new ones.
-var ErrLayout = errors.New("they are not laid out as this version of the program has it")
+var ErrLayout = shared.ErrLayout
+
+// format is that of the shared memory.
+var format = shared.Format{Name: "kroxy-ev counters", Magic: magic, Layout: layout}
 
 // NewShared makes counters that processes can share, rows and hosts both above zero. No row is taken.
 func NewShared(rows, hosts int) (*Counters, error) {
 	s := shape{rows, hosts}
-	fd, err := createShared(s.words() * wordSize)
+	m, err := shared.New(format, s.words())
 	if err != nil {
 		return nil, fmt.Errorf("balance: while making shared counters: %w", err)
 	}
-	c, err := attach(fd, func(words []uint64) (shape, error) {
-		words[headMagic], words[headLayout] = magic, layout
-		words[headRows], words[headHosts] = uint64(rows), uint64(hosts)
-		return s, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("balance: while making shared counters: %w", err)
-	}
+	c := over(m.Words(), s)
+	c.words[headRows], c.words[headHosts] = uint64(rows), uint64(hosts)
+	c.memory = m
 	return c, nil
 }
 
@@ -49,27 +46,18 @@ func NewShared(rows, hosts int) (*Counters, error) {
 // Counters own it from now on, also when an error is returned. The error wraps ErrLayout if the memory holds something
 // else than what NewShared of this program would have made.
 func MapCounters(fd int) (*Counters, error) {
-	c, err := attach(fd, shapeOf)
+	const while = "balance: while attaching to shared counters: %w"
+	m, err := shared.Map(format, fd)
 	if err != nil {
-		return nil, fmt.Errorf("balance: while attaching to shared counters: %w", err)
+		return nil, fmt.Errorf(while, err)
 	}
-	return c, nil
-}
-
-// attach maps the memory, has its shape found out, and lays counters over it. It owns fd.
-func attach(fd int, shapeOf func([]uint64) (shape, error)) (*Counters, error) {
-	mapped, words, err := mapShared(fd)
+	s, err := shapeOf(m.Words())
 	if err != nil {
-		closeShared(nil, fd)
-		return nil, err
+		m.Close()
+		return nil, fmt.Errorf(while, err)
 	}
-	s, err := shapeOf(words)
-	if err != nil {
-		closeShared(mapped, fd)
-		return nil, err
-	}
-	c := over(words, s)
-	c.fd, c.mapped = fd, mapped
+	c := over(m.Words(), s)
+	c.memory = m
 	return c, nil
 }
 
@@ -78,10 +66,6 @@ func shapeOf(words []uint64) (shape, error) {
 	switch {
 	case len(words) < headTaken:
 		return shape{}, fmt.Errorf("%w: they are %d words long", ErrLayout, len(words))
-	case words[headMagic] != magic:
-		return shape{}, fmt.Errorf("%w: they begin with %#x", ErrLayout, words[headMagic])
-	case words[headLayout] != layout:
-		return shape{}, fmt.Errorf("%w: they have layout %d, this program has %d", ErrLayout, words[headLayout], layout)
 	case words[headRows]-1 >= 1<<20 || words[headHosts]-1 >= 1<<30:
 		return shape{}, fmt.Errorf("%w: they claim %d rows for %d hosts", ErrLayout, words[headRows], words[headHosts])
 	}
@@ -99,13 +83,18 @@ func shapeOf(words []uint64) (shape, error) {
 
 // FD is the descriptor of the shared memory, which stays the Counters' own, or -1 if the memory is not shared. It is
 // closed on exec: pass it on as exec.Cmd.ExtraFiles does, or by SCM_RIGHTS.
-func (c *Counters) FD() int { return c.fd }
+func (c *Counters) FD() int {
+	if c.memory == nil {
+		return -1
+	}
+	return c.memory.FD()
+}
 
 // Close detaches from shared memory; no group that is counted in it may be used any more. A process that lives as long as
 // its counters need not call it.
 func (c *Counters) Close() {
-	if c.mapped != nil {
-		closeShared(c.mapped, c.fd)
-		*c = Counters{fd: -1}
+	if c.memory != nil {
+		c.memory.Close()
+		*c = Counters{}
 	}
 }

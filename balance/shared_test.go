@@ -130,6 +130,34 @@ func TestRowsAreTakenAndCleared(t *testing.T) {
 	}
 }
 
+func TestRowsOfTheDeadAreTaken(t *testing.T) {
+	t.Parallel()
+	c := shared(t, 8, 10)
+	alive := func(want bool) func(int) bool {
+		return func(pid int) bool {
+			if pid != os.Getpid() {
+				t.Errorf("a row was taken by process %d", pid)
+			}
+			return want
+		}
+	}
+	if row, ok := c.TakeOrphan(alive(false)); ok {
+		t.Errorf("row %d was taken, which nobody had", row)
+	}
+	take(t, c)
+	last := take(t, c)
+	c.ClearRow(0)
+	if free := c.FreeRows(3); !slices.Equal(free, []int{0, last + 1, last + 2}) {
+		t.Errorf("the next rows are %v", free)
+	}
+	if row, ok := c.TakeOrphan(alive(true)); ok {
+		t.Errorf("row %d was taken, though who has it is alive", row)
+	}
+	if row, ok := c.TakeOrphan(alive(false)); !ok || row != last {
+		t.Errorf("row %d was taken, %t; want %d", row, ok, last)
+	}
+}
+
 // A master and its successor may take rows at once.
 func TestRowsHaveOneTaker(t *testing.T) {
 	t.Parallel()
@@ -233,7 +261,7 @@ func TestMapRefuses(t *testing.T) {
 		{"a word and a half", memory(12), "1 words"},
 		{"zeros", memory(1 << 20), "begin with 0x0"},
 		{"magic", altered(0, 7, 0), "begin with 0x7"},
-		{"layout", altered(1, 1, 0), "layout 1, this program has 3"},
+		{"layout", altered(1, 1, 0), "layout 1, this program has 4"},
 		{"rows", altered(2, 4, 0), "4 rows for 20 hosts"},
 		{"no rows", altered(2, 0, 0), "0 rows"},
 		{"too many rows", altered(2, 1<<40, 0), "rows"},

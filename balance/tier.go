@@ -8,7 +8,8 @@ import (
 // tier is those hosts of one tier of a group that have a weight, as algorithms go over them.
 type tier struct {
 	members []uint16 // in the order of the file
-	order   []uint16 // their turns, see newCycle; empty if there are no members
+	all     []uint16 // these and those that weigh nothing, unless it is ordered otherwise, in the order of the file
+	order   []uint16 // the members' turns, see newCycle; empty if there are no members
 	turn    *uint64  // in the counters: how many were taken; nil if there are no members
 }
 
@@ -16,7 +17,9 @@ type tier struct {
 func newTiers(hosts []standing, n int) []tier {
 	tiers, weights := make([]tier, n), make([][]int, n)
 	for i, h := range hosts {
-		if t := &tiers[h.tier]; h.weight > 0 {
+		t := &tiers[h.tier]
+		t.all = append(t.all, uint16(i))
+		if h.weight > 0 {
 			t.members = append(t.members, uint16(i))
 			weights[h.tier] = append(weights[h.tier], int(h.weight))
 		}
@@ -58,7 +61,7 @@ func (t *tier) take(tried *Tried) (host int, lots uint64) {
 // looks at all hosts: it is the last resort where what is cheaper has found none.
 func (t *tier) draw(hosts *Hosts, lots uint64, tried *Tried) int {
 	total, last := 0, -1
-	for _, m := range t.members {
+	for _, m := range t.all {
 		if i := int(m); hosts.Usable(i, tried) {
 			if w := hosts.Weight(i, tried); w > 0 {
 				total, last = total+w, i
@@ -66,7 +69,7 @@ func (t *tier) draw(hosts *Hosts, lots uint64, tried *Tried) int {
 		}
 	}
 	at := share(lots, total)
-	for _, m := range t.members {
+	for _, m := range t.all {
 		if i := int(m); hosts.Usable(i, tried) {
 			if at -= hosts.Weight(i, tried); at < 0 {
 				return i
@@ -83,7 +86,11 @@ func share(lots uint64, n int) int {
 }
 
 // takes reports whether host i, whose turn it is, takes it: one that starts slowly lets so many go by that it gets its share of
-// those. Lots are as for draw.
+// those; and one that weighs more by order gets its share since all others do. Lots are as for draw.
 func (h *Hosts) takes(i int, lots uint64, tried *Tried) bool {
-	return h.even || share(lots, int(h.standings[i].weight)*WeightUnit) < h.Weight(i, tried)
+	orders := h.ordered()
+	if !orders.weights() {
+		return h.even || share(lots, int(h.standings[i].weight)*WeightUnit) < h.Weight(i, tried)
+	}
+	return orders.raise() < fromNothing && share(lots, int(int64(h.standings[i].weight)*orders.raise())) < h.Weight(i, tried)
 }

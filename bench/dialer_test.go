@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // tlsHost serves what the rows ask for over TLS, by net/http; config is changed by f.
@@ -54,21 +53,20 @@ func tlsHost(t *testing.T, f func(*tls.Config)) (addr string, c certificate) {
 func TestLoadsOverTLS(t *testing.T) {
 	t.Parallel()
 	addr, _ := tlsHost(t, nil)
-	const d = 50 * time.Millisecond
 	for name, e := range map[string]exchange{"small": getSmall, "chunked": getChunked} {
-		r, err := ping(job{Addr: addr, TLS: true, Exchange: e, Conns: 4, Duration: d})
+		r, err := atLeast(4, lasting(job{Addr: addr, TLS: true, Exchange: e, Conns: 4}, ping))
 		if err != nil || r.Errors > 0 || r.Ops < 4 || r.Bytes < r.Ops*e.Size {
 			t.Errorf("ping, %s: %+v, %v", name, r, err)
 		}
 	}
 	for _, resume := range []bool{false, true} {
-		r, err := connects(job{Addr: addr, TLS: true, Resume: resume, Exchange: getClose, Conns: 2, Duration: d})
+		r, err := atLeast(2, lasting(job{Addr: addr, TLS: true, Resume: resume, Exchange: getClose, Conns: 2}, connects))
 		if err != nil || r.Errors > 0 || r.Ops < 2 {
 			t.Errorf("connects, resume %v: %+v, %v", resume, r, err)
 		}
 	}
 	large := exchange{Request: get("/bytes/1000000"), Size: 1e6}
-	if r, err := bulk(job{Addr: addr, TLS: true, Exchange: large, Conns: 2, Duration: d}); err != nil || r.Errors > 0 || r.Ops < 2 || r.Bytes != r.Ops*1e6 {
+	if r, err := atLeast(2, lasting(job{Addr: addr, TLS: true, Exchange: large, Conns: 2}, bulk)); err != nil || r.Errors > 0 || r.Ops < 2 || r.Bytes != r.Ops*1e6 {
 		t.Errorf("bulk: %+v, %v", r, err)
 	}
 	r, err := idle(job{Addr: addr, TLS: true, Exchange: getSmall, Conns: 3}, bufio.NewReader(strings.NewReader("\n")), json.NewEncoder(&bytes.Buffer{}))
@@ -80,7 +78,7 @@ func TestLoadsOverTLS(t *testing.T) {
 // What is not the handshake that a row wants is an error, and no work.
 func TestDialerChecks(t *testing.T) {
 	t.Parallel()
-	j := job{TLS: true, Exchange: getClose, Conns: 2, Duration: 20 * time.Millisecond}
+	j := job{TLS: true, Exchange: getClose, Conns: 2}
 	for name, tc := range map[string]struct {
 		config func(*tls.Config)
 		bad    string // part of the error
@@ -96,7 +94,7 @@ func TestDialerChecks(t *testing.T) {
 		} else {
 			j.Addr, _ = tlsHost(t, tc.config)
 		}
-		r, err := connects(j)
+		r, err := atLeast(1, lasting(j, connects))
 		if err != nil || (r.Ops == 0) != (tc.bad != "") || (r.Errors > 0) != (tc.bad != "") || !strings.Contains(r.Failure, tc.bad) {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
@@ -116,7 +114,7 @@ func TestDialerChecks(t *testing.T) {
 			return one, nil
 		}
 	})
-	if r, err := connects(j); err != nil || r.Ops != 0 || r.Errors == 0 || !strings.Contains(r.Failure, "resumed: false") {
+	if r, err := atLeast(1, lasting(j, connects)); err != nil || r.Ops != 0 || r.Errors == 0 || !strings.Contains(r.Failure, "resumed: false") {
 		t.Errorf("sessions forgotten: %+v, %v", r, err)
 	}
 }

@@ -148,8 +148,11 @@ func steady(h *harness, t *target, j job) (result, error) {
 // needsFiles is an error when a proxy cannot have so many clients under the limit on open files. kroxy-ev counts two a client, sets
 // an eighth aside for idle connections to hosts, and some for pipes and spent sockets.
 func (h *harness) needsFiles(clients int) error {
-	if most := (h.files*7/8 - 1300) / 2; clients > most {
-		return fmt.Errorf("bench: with a limit of %d open files a proxy can have %d clients, not %d (ulimit -n)", h.files, max(0, most), clients)
+	if most := h.mostClients(); clients > most {
+		return fmt.Errorf("bench: with a limit of %d open files a proxy can have %d clients, not %d (ulimit -n)", h.files, most, clients)
 	}
 	return nil
 }
+
+// mostClients is how many clients a proxy can have under the limit on open files: see needsFiles.
+func (h *harness) mostClients() int { return max(0, (h.files*7/8-1300)/2) }

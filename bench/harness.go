@@ -33,10 +33,11 @@ type harness struct {
 	cores      cores
 	files      int // limit on open files, of this process and its children
 	guard      *guard
-	peers      []peer      // the contestants of both modes, in the order of measurement
-	nginx, wrk string      // paths, or ""
-	ecdsa, rsa certificate // of the contestants that speak TLS
-	wrkHello   []byte      // the first that wrk says over TLS; nil: not known yet
+	peers      []peer            // the contestants of both modes, in the order of measurement
+	nginx, wrk string            // paths, or ""
+	h2load     string            // likewise
+	ecdsa, rsa certificate       // of the contestants that speak TLS
+	hellos     map[string][]byte // the first that a load program says over TLS, by its name, once it is known
 	// For the report: what is not there, and so is left out or stood in for; the installed programs; what they were run with.
 	lacks, programs []string
 	configurations  []configuration
@@ -44,7 +45,7 @@ type harness struct {
 
 // newHarness finds the programs, builds kroxy-ev and starts the guard. What is missing and so left out is said on note.
 func newHarness(o options, note io.Writer) (_ *harness, err error) {
-	h := &harness{options: o, nginx: find("nginx"), wrk: find("wrk")}
+	h := &harness{options: o, nginx: find("nginx"), wrk: find("wrk"), h2load: find("h2load")}
 	if h.cores, err = splitCores(); err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 		lack("one CPU only: proxies, hosts and load share it")
 	}
 	fmt.Fprintf(note, "bench: rounds: %d, load in each: %v\n", h.rounds, h.load)
-	h.programs = programs(h.nginx, haproxy, h.wrk)
+	h.programs = programs(h.nginx, haproxy, h.wrk, h.h2load)
 	for _, v := range h.programs {
 		fmt.Fprintf(note, "bench: with %s\n", v)
 	}
@@ -167,6 +168,8 @@ func (h *harness) hostsFor(w *workload) (*hosts, error) {
 	switch {
 	case w.hosts == hostsPing:
 		return startPingHosts(h)
+	case w.hosts == hostsGRPC:
+		return startHostRole(h, roleHost, hostOptions{GRPC: true})
 	case w.hosts == hostsSmall && h.nginx != "":
 		return startNginxHosts(h)
 	}
@@ -181,6 +184,7 @@ type target struct {
 	port        int
 	addr        string      // where clients connect to; another loopback address each round
 	certificate certificate // what it shows them; zero: no TLS
+	http2       bool        // it speaks HTTP/2 to them
 }
 
 func (t *target) tls() bool { return t.certificate != certificate{} }
@@ -193,7 +197,7 @@ func (h *harness) startTarget(w *workload, p peer, hs *hosts) (*target, error) {
 	}
 	var c certificate
 	switch {
-	case w.mode != modeHTTPS:
+	case !w.mode.tls():
 	case w.rsa:
 		c = h.rsa
 	default:
@@ -204,7 +208,7 @@ func (h *harness) startTarget(w *workload, p peer, hs *hosts) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{name: p.name, proc: pr, hosts: hs, port: port, certificate: c}, nil
+	return &target{name: p.name, proc: pr, hosts: hs, port: port, certificate: c, http2: w.mode.http2()}, nil
 }
 
 // setRound gives t the address for a round, so that the sockets of earlier rounds that are in TIME_WAIT take no port away.

@@ -24,11 +24,26 @@ const (
 // them, and its OpenSSL asks for AES-256 first. The server gets wrk's own first message, and its answer is read so far
 // as it is plain.
 func (h *harness) checkWrk(addr string) error {
-	if h.wrkHello == nil {
+	return h.checkHello("wrk", addr, func(j job) (*proc, error) { return startWrk(h, j, 1) })
+}
+
+// checkH2load is checkWrk of h2load, which is told what to ask for.
+func (h *harness) checkH2load(addr string) error {
+	return h.checkHello("h2load", addr, func(j job) (*proc, error) { return startH2load(h, j, 1) })
+}
+
+// checkHello is checkWrk of the load program that start starts.
+func (h *harness) checkHello(program, addr string, start func(job) (*proc, error)) error {
+	hello := h.hellos[program]
+	if hello == nil {
 		var err error
-		if h.wrkHello, err = catchHello(h); err != nil {
-			return fmt.Errorf("finding out what wrk says in a TLS handshake: %w", err)
+		if hello, err = catchHello(start); err != nil {
+			return fmt.Errorf("finding out what %s says in a TLS handshake: %w", program, err)
 		}
+		if h.hellos == nil {
+			h.hellos = map[string][]byte{}
+		}
+		h.hellos[program] = hello
 	}
 	c, err := net.DialTimeout("tcp", addr, dialTimeout)
 	if err != nil {
@@ -36,32 +51,32 @@ func (h *harness) checkWrk(addr string) error {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(dialTimeout))
-	if _, err := c.Write(h.wrkHello); err != nil {
-		return fmt.Errorf("saying what wrk says in a TLS handshake: %w", err)
+	if _, err := c.Write(hello); err != nil {
+		return fmt.Errorf("saying what %s says in a TLS handshake: %w", program, err)
 	}
 	answer, err := readRecord(c)
 	if err != nil {
-		return fmt.Errorf("the answer to what wrk says in a TLS handshake: %w", err)
+		return fmt.Errorf("the answer to what %s says in a TLS handshake: %w", program, err)
 	}
 	version, cipher, group, err := parseServerHello(answer[recordHeader:])
 	if err == nil {
 		err = agreed(version, cipher, group)
 	}
 	if err != nil {
-		return fmt.Errorf("with wrk: %w", err)
+		return fmt.Errorf("with %s: %w", program, err)
 	}
 	return nil
 }
 
-// catchHello starts wrk, and returns the record that it begins a TLS connection with.
-func catchHello(h *harness) ([]byte, error) {
+// catchHello starts a load program, and returns the record that it begins a TLS connection with.
+func catchHello(start func(job) (*proc, error)) ([]byte, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	defer l.Close()
 	_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(dialTimeout))
-	p, err := startWrk(h, job{TLS: true, Addr: l.Addr().String(), Conns: 1, Exchange: getSmall}, 1)
+	p, err := start(job{TLS: true, Addr: l.Addr().String(), Conns: 1, Streams: 1, Exchange: getSmall, H2: h2Small})
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +89,7 @@ func catchHello(h *harness) ([]byte, error) {
 		_ = c.SetDeadline(time.Now().Add(dialTimeout))
 		b, err := readRecord(c)
 		_ = c.Close()
-		if !errors.Is(err, io.EOF) { // its first connection is to see whether there is a server
+		if !errors.Is(err, io.EOF) { // wrk's first connection is to see whether there is a server
 			return b, err
 		}
 	}

@@ -34,6 +34,8 @@ type hostOptions struct {
 	// Sendfile makes downloads come from a file in memory by sendfile(2), in pages of 4 KiB, instead of by write(2), for
 	// which the kernel takes larger pieces: it changes how much one splice in a proxy can carry.
 	Sendfile bool
+	// GRPC makes them hosts of gRPC and of nothing else: see grpcHost.
+	GRPC bool
 }
 
 // hostPorts is what a host process writes to stdout when it listens.
@@ -67,7 +69,11 @@ func playHost(arg []byte, in *bufio.Reader, out *json.Encoder) error {
 		}
 		defer l.Close()
 		ports[i] = l.Addr().(*net.TCPAddr).Port
-		go h.accept(l)
+		if o.GRPC {
+			go acceptGRPC(l)
+		} else {
+			go h.accept(l)
+		}
 	}
 	if err := out.Encode(hostPorts{ports[0], ports[1]}); err != nil {
 		return err
@@ -198,6 +204,7 @@ type hostKind string
 const (
 	hostsAny   hostKind = ""      // the Go host: all of the hosts' protocol
 	hostsSmall hostKind = "small" // GET / only: nginx where it is installed, which costs the load side's CPUs less
+	hostsGRPC  hostKind = "grpc"  // gRPC only
 	hostsPing  hostKind = "ping"  // GET / only, answered by the load itself: see pinger
 )
 

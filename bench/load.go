@@ -11,12 +11,13 @@ import (
 
 // What a load process does.
 const (
-	loadPing    = "ping"    // HTTP requests on kept-alive connections, as fast as they are answered or at a fixed rate
-	loadConnect = "connect" // a connection for each HTTP request
-	loadBulk    = "bulk"    // uploads or downloads, one after the other on each of a few connections
-	loadIdle    = "idle"    // one exchange on each of many sessions, then silence
-	loadDrip    = "drip"    // requests that come a byte a second and never end
-	loadSlow    = "slow"    // downloads that are read a little, then not at all, then again
+	loadPing        = "ping"         // HTTP requests on kept-alive connections, as fast as they are answered or at a fixed rate
+	loadConnect     = "connect"      // a connection for each HTTP request
+	loadBulk        = "bulk"         // uploads or downloads, one after the other on each of a few connections
+	loadIdle        = "idle"         // one exchange on each of many sessions, then silence
+	loadDrip        = "drip"         // requests that come a byte a second and never end
+	loadSlow        = "slow"         // downloads that are read a little, then not at all, then again
+	loadSlowStreams = "slow-streams" // the same over HTTP/2
 )
 
 // job is the argument of the load role.
@@ -25,12 +26,14 @@ type job struct {
 	Addr     string // the proxy's
 	Conns    int
 	Duration time.Duration
-	Rate     float64  // ping: requests a second over all connections; 0: as many as are answered
-	Size     int64    // bulk, slow: bytes a transfer
-	Upload   bool     // bulk
-	Exchange exchange // ping, connect: what to do; idle, bulk: likewise, but if it is empty they use the hosts' own protocol
-	Watch    int      // ping at a fixed rate: a proxy's process id; times count only while nobody else wants its CPU, or the load's
-	Meter    int      // ping: a proxy's process id, whose CPU time is to be read
+	Rate     float64    // ping: requests a second over all connections; 0: as many as are answered
+	Size     int64      // bulk, slow: bytes a transfer
+	Upload   bool       // bulk
+	Exchange exchange   // ping, connect: what to do; idle, bulk: likewise, but if it is empty they use the hosts' own protocol
+	H2       h2Exchange // idle, bulk, slow streams, h2load: what to do by HTTP/2; not empty: in place of Exchange
+	Streams  int        // slow streams, h2load: at a time, on each connection
+	Watch    int        // ping at a fixed rate: a proxy's process id; times count only while nobody else wants its CPU, or the load's
+	Meter    int        // ping: a proxy's process id, whose CPU time is to be read
 
 	// Warm is for how long requests are sent, as many as are answered, before those that count: ping without a rate. What a proxy
 	// does once, such as connecting to its hosts, and to take its clients, is over then.
@@ -73,7 +76,7 @@ func playLoad(arg []byte, in *bufio.Reader, out *json.Encoder) error {
 	var err error
 	go func() {
 		// The end of stdin: the conductor is gone. Jobs that wait for a line on it notice by themselves.
-		if j.Kind != loadIdle && j.Kind != loadSlow && j.Kind != loadDrip {
+		if j.Kind != loadIdle && j.Kind != loadSlow && j.Kind != loadSlowStreams && j.Kind != loadDrip {
 			_, _ = io.Copy(io.Discard, in)
 			os.Exit(1)
 		}
@@ -89,6 +92,8 @@ func playLoad(arg []byte, in *bufio.Reader, out *json.Encoder) error {
 		r, err = idle(j, in, out)
 	case loadDrip:
 		r, err = drip(j, in, out)
+	case loadSlowStreams:
+		r, err = slowStreams(j, in, out)
 	case loadSlow:
 		r, err = slow(j, in, out)
 	default:

@@ -109,7 +109,7 @@ func firstLine(s string) string {
 
 // programs names the installed programs that take part, as they name themselves, with the OpenSSL that they run with. An empty
 // path is that of a program that is not there.
-func programs(nginx, haproxy, wrk string) []string {
+func programs(nginx, haproxy, wrk, h2load string) []string {
 	var list []string
 	if nginx != "" {
 		s := said(nginx, "-V")
@@ -122,6 +122,9 @@ func programs(nginx, haproxy, wrk string) []string {
 	if wrk != "" {
 		name, _, _ := strings.Cut(firstLine(said(wrk, "-v")), "Copyright") // it says so, and fails
 		list = append(list, strings.TrimSpace(name))
+	}
+	if h2load != "" {
+		list = append(list, firstLine(said(h2load, "--version")))
 	}
 	return list
 }

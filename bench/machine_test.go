@@ -41,7 +41,7 @@ func TestMachineWords(t *testing.T) {
 		{nginxOpenSSL("built with OpenSSL 3.0.22 25 Aug 2026\n"), "OpenSSL 3.0.22 25 Aug 2026"},
 		{nginxOpenSSL("nginx version: nginx/1\n"), ""},
 		{withOpenSSL("a", ""), "a"},
-		{strings.Join(programs("", "", ""), ","), ""},
+		{strings.Join(programs("", "", "", ""), ","), ""},
 		{said("/no/such/program"), ""},
 	} {
 		if tc.got != tc.want {

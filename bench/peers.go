@@ -22,7 +22,9 @@ type settings struct {
 	Port         int    // the proxy's
 	HostA, HostB int    // ports of the group's two hosts on 127.0.0.1
 	Log          string // path of the access log, or "": none
-	certificate         // of modeHTTPS
+	certificate         // of modes with TLS
+	HTTP2        bool   // to clients
+	GRPC         bool   // to the hosts: HTTP/2, and they speak nothing else
 	Dir          string // for whatever else the program writes
 	Files        int    // limit on open files
 	MaxConn      int    // sessions that fit under it, at most 9000
@@ -39,7 +41,13 @@ const (
 	modeStream mode = "stream" // TCP, whatever is in it
 	modeHTTP   mode = "http"
 	modeHTTPS  mode = "https" // TLS to clients, plain HTTP to the hosts
+	modeHTTP2  mode = "http2" // as https, and HTTP/2 to clients
+	modeH2C    mode = "h2c"   // as http, and HTTP/2 to clients
+	modeGRPC   mode = "grpc"  // as http2, and HTTP/2 to the hosts
 )
+
+func (m mode) tls() bool   { return m == modeHTTPS || m == modeHTTP2 || m == modeGRPC }
+func (m mode) http2() bool { return m == modeHTTP2 || m == modeH2C || m == modeGRPC }
 
 // peer is a program under test.
 type peer struct {
@@ -55,7 +63,7 @@ type peer struct {
 
 // allPeers returns all contestants, in the order of measurement, run by the programs at these paths.
 func allPeers(nginx, haproxy, kroxy string) []peer {
-	return []peer{
+	list := []peer{
 		{name: "nginx", mode: modeStream, file: "nginx-stream.conf", argv: nginxArgv(nginx)},
 		{name: "haproxy", mode: modeStream, file: "haproxy-tcp.cfg", argv: haproxyArgv(haproxy)},
 		{name: "haproxy-splice", mode: modeStream, file: "haproxy-splice.cfg", argv: haproxyArgv(haproxy), bulk: true},
@@ -71,6 +79,21 @@ func allPeers(nginx, haproxy, kroxy string) []peer {
 		{name: "haproxy-tuned", mode: modeHTTPS, file: "haproxy-https.cfg", argv: haproxyArgv(haproxy), bulk: true, ssl: "haproxy-openssl.cnf"},
 		{name: subject, mode: modeHTTPS, file: "kroxy-ev-https.json", argv: kroxyArgv(kroxy), ours: true},
 	}
+	for _, p := range list { // with HTTP/2 they take part as without; what is tuned for bulk is so where there is such a row
+		switch {
+		case p.mode == modeHTTPS:
+			p.mode = modeHTTP2
+			list = append(list, p)
+			if !p.bulk {
+				p.mode = modeGRPC
+				list = append(list, p)
+			}
+		case p.mode == modeHTTP && !p.bulk:
+			p.mode = modeH2C
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // render returns the peer's configuration.
@@ -93,6 +116,7 @@ func (p peer) start(h *harness, s settings, cpus unix.CPUSet, log bool) (*proc, 
 	if err != nil {
 		return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 	}
+	s.HTTP2, s.GRPC = p.mode.http2(), p.mode == modeGRPC
 	s.Dir, s.Bulk, s.Files, s.MaxConn, s.StreamModule = dir, p.bulk, h.files, min(9000, (h.files-200)/2), streamModule()
 	if log {
 		s.Log = filepath.Join(dir, "access.log")

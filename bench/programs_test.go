@@ -32,6 +32,10 @@ func (r *record) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		q.Method, q.URL, q.Proto, q.Host, h["X-Forwarded-For"], h["X-Forwarded-Proto"], h["X-Forwarded-Host"], len(b), err))
 	r.agents = append(r.agents, h.Get("User-Agent"))
 	r.mu.Unlock()
+	if h.Get("Te") == "trailers" {
+		answerH2(w, q)
+		return
+	}
 	fmt.Fprint(w, httpBody)
 }
 
@@ -39,6 +43,9 @@ func (r *record) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 func recordingHost(t *testing.T, r *record) int {
 	t.Helper()
 	s := httptest.NewUnstartedServer(r)
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetHTTP1(true)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			r.mu.Lock()
@@ -67,13 +74,17 @@ func TestHTTPPeersAreEqual(t *testing.T) {
 		if p.mode == modeStream {
 			continue
 		}
+		check := checkHTTPPeer
+		if p.mode.http2() {
+			check = checkHTTP2Peer
+		}
 		at := slices.IndexFunc(h.peers, func(q peer) bool { return q.mode == p.mode && q.name == p.name })
 		for _, log := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s,%s,log=%v", p.mode, p.name, log), func(t *testing.T) {
 				if at < 0 {
 					t.Skipf("%s is not installed (bench/setup.sh installs it)", p.name)
 				}
-				checkHTTPPeer(t, h, h.peers[at], log)
+				check(t, h, h.peers[at], log)
 			})
 		}
 	}
@@ -135,6 +146,70 @@ func checkHTTPPeer(t *testing.T, h *harness, p peer, log bool) {
 	checkLog(t, filepath.Dir(tg.proc.output), log, times)
 }
 
+// checkHTTP2Peer is checkHTTPPeer over HTTP/2, and has some exchanges at a time.
+func checkHTTP2Peer(t *testing.T, h *harness, p peer, log bool) {
+	var r record
+	hs := &hosts{ports: hostPorts{A: recordingHost(t, &r), B: recordingHost(t, &r)}}
+	tg, err := h.startTarget(&workload{mode: p.mode, noLog: !log}, p, hs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tg.proc.stop()
+	tg.setRound(0)
+	j, proto := job{Addr: tg.addr, TLS: tg.tls()}, "http"
+	if j.TLS {
+		proto = "https"
+		if err := checkTLS(tg); err != nil {
+			t.Error(err)
+		}
+		if needsH2load(h) == nil {
+			if err := h.checkH2load(tg.addr); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	rest := ` host=bench for=["127.0.0.1"] proto=["` + proto + `"] forwarded-host=["bench"] body=`
+	agent := "user-agent: " + strings.TrimPrefix(browserFields[0], "User-Agent: ")
+	first := h2Exchange{Path: "/", Fields: []string{agent}, Size: int64(len(httpBody))}
+	second := h2Exchange{Path: "/bytes/16384", Body: make([]byte, 16<<10), Size: int64(len(httpBody))}
+	pattern := "GET / HTTP/1.1" + rest + "0 <nil>"
+	if p.mode == modeGRPC {
+		first, second = h2Unary, h2Unary
+		first.Fields = append(slices.Clone(first.Fields), agent)
+		second.Path = "/bytes/16384"
+		pattern = fmt.Sprintf("POST %s HTTP/2.0%s%d <nil>", first.Path, rest, len(first.Body))
+	}
+	const times = 4
+	j.H2 = first
+	d, err := j.dialer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := d.dial()
+	if err != nil {
+		t.Fatal(tg.proc.blame(err))
+	}
+	defer n.Close()
+	var want []string
+	for range times {
+		for _, e := range []h2Exchange{first, second} {
+			if err := n.(*h2Conn).do(e); err != nil {
+				t.Fatal(tg.proc.blame(err))
+			}
+		}
+		want = append(want, pattern, strings.NewReplacer("GET / ", "POST /bytes/16384 ", first.Path+" ", second.Path+" ", "body=0", "body=16384").Replace(pattern))
+	}
+	r.mu.Lock()
+	if !slices.Equal(r.seen, want) {
+		t.Errorf("the hosts saw\n%s\nwant\n%s", strings.Join(r.seen, "\n"), strings.Join(want, "\n"))
+	}
+	if r.conns > 2 {
+		t.Errorf("%d connections to 2 hosts, for one request at a time", r.conns)
+	}
+	r.mu.Unlock()
+	checkLog(t, filepath.Dir(tg.proc.output), log, times)
+}
+
 // countingSessions counts the tickets that it is given.
 type countingSessions struct {
 	noSessions
@@ -147,7 +222,7 @@ func (s *countingSessions) Put(string, *tls.ClientSessionState) { s.n++ }
 func checkLog(t *testing.T, dir string, log bool, times int) {
 	t.Helper()
 	var all string
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		all = ""
 		files, err := filepath.Glob(filepath.Join(dir, "*.*"))
 		if err != nil {
@@ -232,7 +307,7 @@ func TestWrkSendsTheRequest(t *testing.T) {
 			}()
 		}
 	}()
-	r, err := requests(h, job{Addr: l.Addr().String(), Exchange: e, Conns: 2, Duration: time.Second})
+	r, err := atLeast(2, lasting(job{Addr: l.Addr().String(), Exchange: e, Conns: 2}, func(j job) (result, error) { return requests(h, j) }))
 	if err != nil || r.Errors > 0 || r.Ops < 2 {
 		t.Errorf("%+v, %v", r, err)
 	}

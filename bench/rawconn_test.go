@@ -55,9 +55,13 @@ func TestRawConnGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	fd, peer := rawPair(t)
+	vain := make(chan struct{}) // closed once a read was in vain
 	go func() {
 		s := tls.Server(drops{peer}, &tls.Config{Certificates: []tls.Certificate{pair}})
-		_, _ = io.Copy(s, io.LimitReader(s, 3000)) // echoes
+		if s.Handshake() == nil {
+			<-vain
+			_, _ = io.Copy(s, io.LimitReader(s, 3000)) // echoes
+		}
 		_ = s.Close()
 	}()
 	c := tls.Client(rawConn{fd: fd}, clientTLS(nil))
@@ -77,7 +81,9 @@ func TestRawConnGoesOn(t *testing.T) {
 		n, err := c.Read(buf)
 		got += n
 		if errors.Is(err, unix.EAGAIN) {
-			again++
+			if again++; again == 1 {
+				close(vain)
+			}
 			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
 			continue
 		}

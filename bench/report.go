@@ -211,7 +211,7 @@ func (r *report) Parts() []part {
 	for _, m := range []struct {
 		mode  mode
 		title string
-	}{{modeHTTP, "HTTP"}, {modeHTTPS, "HTTP over TLS"}, {modeStream, "TCP"}} {
+	}{{modeHTTP, "HTTP"}, {modeHTTPS, "HTTP over TLS"}, {modeHTTP2, "HTTP/2 over TLS"}, {modeH2C, "HTTP/2 without TLS"}, {modeGRPC, "gRPC over TLS"}, {modeStream, "TCP"}} {
 		of := slices.DeleteFunc(slices.Clone(r.results), func(c *comparison) bool { return c.work.mode != m.mode })
 		if len(of) > 0 {
 			list = append(list, part{m.title, tableOf(of), roundsOf(of)})
@@ -251,6 +251,7 @@ var unitMeanings = []unitMeaning{
 	{"conns/s", "connections a second; as ops/s"},
 	{"GB/s", "10^9 bytes a second; as ops/s"},
 	{"B/conn", "the proxy's process memory for a connection, in bytes; lower is better"},
+	{"B/stream", "the proxy's process memory for a stream, in bytes; lower is better"},
 	{"MB", "the proxy's process memory, in 10^6 bytes; lower is better"},
 	{"p50-us", "latency that half of the requests stay below, in microseconds; lower is better"},
 	{"p99-us", "latency that 99 of 100 requests stay below, in microseconds; lower is better"},

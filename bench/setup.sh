@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs, from Debian's packages, the programs that `go test -bench . ./bench` compares with and drives load with (nginx, HAProxy,
-# wrk), and those that tests of cmd/kroxy-ev look at it with (strace, openssl, curl, sslscan) and would be skipped without.
+# wrk, h2load), and those that tests look at it with (strace, openssl, curl, sslscan, chromium, prometheus) and would be skipped without.
 # May be run again; changes nothing when all is there. Needs root.
 set -eu
 
-packages="nginx libnginx-mod-stream haproxy wrk strace openssl curl sslscan"
+packages="nginx libnginx-mod-stream haproxy wrk nghttp2-client strace openssl curl sslscan chromium prometheus"
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "bench/setup.sh: needs root (it runs apt-get install $packages)" >&2
@@ -29,7 +29,7 @@ apt-get update
 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
 
 # Debian starts a service as it installs it; the benchmarks start their own. One that was here before is left alone.
-for s in nginx haproxy; do
+for s in nginx haproxy prometheus; do
     case " $missing " in
     *" $s "*)
         if [ -d /run/systemd/system ]; then

@@ -53,7 +53,7 @@ func idleRow(name string, m mode, e exchange) *workload {
 		name: name, mode: m, units: []string{"B/conn"}, fresh: true, pace: pace{rest: 4 * time.Second},
 		measure: func(h *harness, t *target) (metrics, error) {
 			n := min(idleSessions, (h.files-200)/4) // the proxy has two descriptors a session, and may have reason for more
-			return heldEach(h, t, job{Kind: loadIdle, Addr: t.addr, TLS: t.tls(), Conns: n, Exchange: e})
+			return heldEach(h, t, "B/conn", job{Kind: loadIdle, Addr: t.addr, TLS: t.tls(), Conns: n, Exchange: e})
 		},
 	}
 }
@@ -61,25 +61,14 @@ func idleRow(name string, m mode, e exchange) *workload {
 var streamSlowReaders = &workload{
 	name: "StreamSlowReaders", mode: modeStream, units: []string{"B/conn"}, fresh: true, pace: pace{rest: 6 * time.Second},
 	measure: func(h *harness, t *target) (metrics, error) {
-		return heldEach(h, t, job{Kind: loadSlow, Addr: t.addr, Conns: slowClients, Size: transferSize})
+		return heldEach(h, t, "B/conn", job{Kind: loadSlow, Addr: t.addr, Conns: slowClients, Size: transferSize})
 	},
 }
 
 // held measures how much process memory the sessions of j take while they are silent, in bytes; all of them must go on after it.
 // One exchange comes before, so that what the proxy makes at its first session is not counted as the sessions'.
 func held(h *harness, t *target, j job) (int64, error) {
-	d, err := j.dialer()
-	if err != nil {
-		return 0, err
-	}
-	c, err := d.dial()
-	if err != nil {
-		return 0, err
-	}
-	_ = c.SetDeadline(time.Now().Add(dialTimeout))
-	err = j.small(c)
-	_ = c.Close()
-	if err != nil {
+	if err := j.once(); err != nil {
 		return 0, err
 	}
 	before, err := settledMemory(t.proc.pid)
@@ -91,7 +80,7 @@ func held(h *harness, t *target, j job) (int64, error) {
 		return 0, err
 	}
 	defer l.proc.stop()
-	if _, err := l.next(time.Minute); err != nil {
+	if _, err := l.next(3 * time.Minute); err != nil {
 		return 0, err
 	}
 	during, err := settledMemory(t.proc.pid)
@@ -101,21 +90,21 @@ func held(h *harness, t *target, j job) (int64, error) {
 	if err := l.goOn(); err != nil {
 		return 0, err
 	}
-	r, err := l.next(2 * time.Minute)
+	r, err := l.next(3 * time.Minute)
 	if err != nil {
 		return 0, err
 	}
-	if int(r.Ops) != j.Conns {
-		return 0, fmt.Errorf("bench: %d of %d sessions did not go on after the silence: %s", r.Errors, j.Conns, r.Failure)
+	if int(r.Ops) != j.sessions() {
+		return 0, fmt.Errorf("bench: %d of %d sessions did not go on after the silence: %s", r.Errors, j.sessions(), r.Failure)
 	}
 	return during.pss - before.pss, nil
 }
 
-// heldEach is held, divided by the number of the sessions.
-func heldEach(h *harness, t *target, j job) (metrics, error) {
+// heldEach is held, divided by the number of the sessions; unit is what it is called.
+func heldEach(h *harness, t *target, unit string, j job) (metrics, error) {
 	bytes, err := held(h, t, j)
 	if err != nil {
 		return nil, err
 	}
-	return metrics{"B/conn": float64(bytes) / float64(j.Conns)}, nil
+	return metrics{unit: float64(bytes) / float64(j.sessions())}, nil
 }

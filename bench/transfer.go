@@ -64,6 +64,9 @@ func repeat(n int, d time.Duration, f func() (int64, error)) result {
 
 // bulk does a job of kind loadBulk: each transfer has a connection of its own.
 func bulk(j job) (result, error) {
+	if !j.H2.empty() {
+		return h2Bulk(j)
+	}
 	d, err := j.dialer()
 	if err != nil {
 		return result{}, err
@@ -157,6 +160,12 @@ func closeAll(conns []net.Conn) {
 
 // small does one small exchange on c.
 func (j job) small(c net.Conn) error {
+	if c, ok := c.(*h2Conn); ok {
+		if j.H2.Size > h2Window {
+			return c.do(h2Small) // nobody grants it more
+		}
+		return c.do(j.H2)
+	}
 	if j.Exchange.empty() {
 		return echo(c)
 	}

@@ -4,7 +4,6 @@ import (
 	_ "embed" // of wrk's script
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,24 +27,7 @@ func requests(h *harness, j job) (result, error) {
 		}
 		return runLoad(h, j)
 	}
-	// wrk takes whole seconds only.
-	secs := max(1, int(j.Duration.Round(time.Second)/time.Second))
-	p, err := startWrk(h, j, secs)
-	if err != nil {
-		return result{}, err
-	}
-	defer p.stop()
-	late := time.AfterFunc(time.Duration(secs)*time.Second+time.Minute, func() { _ = p.out.Close() })
-	defer late.Stop()
-	b, err := io.ReadAll(p.out)
-	if err != nil {
-		return result{}, fmt.Errorf("bench: waiting for wrk: %w", err)
-	}
-	r, err := parseWrk(string(b))
-	if err != nil {
-		return r, fmt.Errorf("bench: %w%s", err, p.said())
-	}
-	return r, nil
+	return tool{"wrk", startWrk, parseWrk}.run(h, j)
 }
 
 // startWrk starts wrk for as many seconds. stop must be called.

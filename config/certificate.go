@@ -32,7 +32,15 @@ const (
 // term is how long a certificate is valid, and whose it is.
 type term struct {
 	names      string
+	all        []string // the same, each by itself
 	begin, end time.Time
+}
+
+// Shown reports what is shown of c to others, or is to be shown: the file, whose it is, and until when it is valid. Of what is there to
+// verify others by ok is false.
+func (c *Certificate) Shown(now time.Time) (file string, names []string, notAfter time.Time, ok bool) {
+	t := c.at(now)
+	return c.file, t.all, t.end, c.use == identity
 }
 
 // notices are how long before its end a certificate is spoken of, the longest
@@ -140,7 +148,7 @@ func (d *decoder) note(n *node, path, file string, use use, certs ...*x509.Certi
 	c := Certificate{place: Problem{File: d.input.name(n.pos), Line: n.pos.line, Column: n.pos.column, Path: path}, file: file, use: use}
 	for _, cert := range certs {
 		if use != authorities || isAuthority(cert) {
-			c.terms = append(c.terms, term{names: names(cert), begin: cert.NotBefore, end: cert.NotAfter})
+			c.terms = append(c.terms, term{names: names(cert), all: subjects(cert), begin: cert.NotBefore, end: cert.NotAfter})
 		}
 	}
 	d.certificates = append(d.certificates, c)
@@ -167,6 +175,19 @@ func issuedByItself(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, 
 
 // names says whose a certificate is.
 func names(c *x509.Certificate) string {
+	list := subjects(c)
+	if len(list) == 0 {
+		return "nobody (serial number " + shorten(c.SerialNumber.Text(16), 40) + ")"
+	}
+	const most = 4
+	if n := len(list); n > most {
+		return strings.Join(quoteAll(list[:most-1]), ", ") + " and " + strconv.Itoa(n-most+1) + " more"
+	}
+	return strings.Join(quoteAll(list), ", ")
+}
+
+// subjects returns whose c is; nil if it does not say.
+func subjects(c *x509.Certificate) []string {
 	list := append([]string(nil), c.DNSNames...)
 	for _, ip := range c.IPAddresses {
 		list = append(list, ip.String())
@@ -183,12 +204,6 @@ func names(c *x509.Certificate) string {
 		list = []string{c.Subject.CommonName}
 	case subject != "":
 		list = []string{subject}
-	default:
-		return "nobody (serial number " + shorten(c.SerialNumber.Text(16), 40) + ")"
 	}
-	const most = 4
-	if n := len(list); n > most {
-		return strings.Join(quoteAll(list[:most-1]), ", ") + " and " + strconv.Itoa(n-most+1) + " more"
-	}
-	return strings.Join(quoteAll(list), ", ")
+	return list
 }

@@ -8,14 +8,17 @@ import (
 
 // HealthCheck is how hosts are asked whether they are well.
 type HealthCheck struct {
-	Type string // "http" or "tcp"
+	Type string // "http", "grpc" or "tcp"
+
+	Host string // for "http" and "grpc": with a port if it has one; "" is the host's own name
 
 	// These are for "http".
 	Path   string   // what is asked for, with a query if there is one
 	Method string   // not CONNECT
-	Host   string   // with a port if it has one; "" is the host's own name
 	Status Statuses // of hosts that are well
 	Body   string   // what has to be in the first MaxCheckBody bytes of content; "" is anything
+
+	Service string // for "grpc": what is asked about; "" is the host as a whole
 
 	Port uint16 // what is connected to instead of a host's own; 0 is that
 
@@ -47,18 +50,13 @@ type PassiveCheck struct {
 // maxEjectFactor is how many times Eject the default of MaxEject is.
 const maxEjectFactor = 10
 
-// checkType is "http" or "tcp"; the default is that of the server.
+// maxCheckService is how many bytes the name of a service may have that a check asks about.
+const maxCheckService = 256
+
+// checkType is how hosts are asked; the default is that of the server.
 type checkType struct{ choice }
 
-func (t checkType) spell() string { return "by the server" }
-
-func (t checkType) decode(o object, n *node, path string) any {
-	if n.kind == kindString && n.text() == "grpc" {
-		o.fail(n, path, `checks by "grpc" are not there yet`, t.remedy)
-		return t.usual
-	}
-	return t.choice.decode(o, n, path)
-}
+func (checkType) spell() string { return "by the server" }
 
 // healthCheck decodes "health_check"; nil is none.
 func (o object) healthCheck() *HealthCheck {
@@ -81,16 +79,33 @@ func (o object) healthCheck() *HealthCheck {
 		c.Timeout = c.Interval
 	}
 	in.idle("fast_interval", c.FastInterval > c.Interval, `it is longer than "interval", which it is to shorten`, "write a shorter time, or remove it")
-	if c.Type == "tcp" {
-		for _, key := range []string{"path", "method", "host", "status", "body"} {
-			in.idle(key, true, `it is ignored with "type": "tcp": nothing is asked`, `write "type": "http", or remove it`)
-		}
-		c.Path, c.Method, c.Host, c.Status, c.Body = "", "", "", nil, ""
-	}
+	in.onlyWith(c)
 	if n, path := in.child("body"); c.Body != "" && c.Method == "HEAD" {
 		in.fail(n, path, "the response to HEAD has no content", `remove it, or write "method": "GET"`)
 	}
 	return c
+}
+
+// onlyWith warns of keys that c's type has no use for, and drops what they say.
+func (o object) onlyWith(c *HealthCheck) {
+	forHTTP := []string{"path", "method", "status", "body"}
+	switch c.Type {
+	case "http":
+		o.idle("service", true, `it is ignored with "type": "http": only gRPC has services`, `write "type": "grpc", or remove it`)
+		c.Service = ""
+		return
+	case "grpc":
+		for _, key := range forHTTP {
+			o.idle(key, true, `it is ignored with "type": "grpc": the protocol says what is asked, and what the answer of a host that is well is`, `write "type": "http", or remove it`)
+		}
+	default:
+		for _, key := range append(forHTTP, "host") {
+			o.idle(key, true, `it is ignored with "type": "tcp": nothing is asked`, `write "type": "http", or remove it`)
+		}
+		o.idle("service", true, `it is ignored with "type": "tcp": nothing is asked`, `write "type": "grpc", or remove it`)
+		c.Host, c.Service = "", ""
+	}
+	c.Path, c.Method, c.Status, c.Body = "", "", nil, ""
 }
 
 // passiveCheck decodes "passive_check".
@@ -148,6 +163,16 @@ func checkAuthority(s string) (what, remedy string) {
 	}
 	if _, what, _ = hostName(name); what != "" {
 		return what, `write a name such as "app.example.com", with a port if it needs one`
+	}
+	return "", ""
+}
+
+func checkGRPCService(s string) (what, remedy string) {
+	switch {
+	case len(s) > maxCheckService:
+		return fmt.Sprintf("the name is longer than %d bytes", maxCheckService), "write a shorter one"
+	case strings.HasPrefix(s, "/"):
+		return quote(s) + " begins with a slash, as a path does", `write a name such as "shop.Cart"`
 	}
 	return "", ""
 }

@@ -54,7 +54,10 @@ type Config struct {
 	Servers []*Server // in the order of the file, at least one
 	Groups  []*Group  // all that routes use, and all others of the file; each once
 
+	Admin    []Admin  // where the program is seen and steered; nil is nowhere
 	Resolver Resolver // who is asked for hosts' addresses
+	Syslog   *Syslog  // where the error log goes too; nil is nowhere
+	Tracing  *Tracing // where spans go; nil is nowhere
 
 	root         *node
 	input        *input
@@ -77,6 +80,8 @@ type Process struct {
 
 	ErrorLog string     // error log path; "" is stderr
 	LogLevel slog.Level // of what is in it, at least
+
+	ErrorLogJSON bool // its lines are objects
 }
 
 // Files are the contents of PEM files, by the paths that a configuration names
@@ -104,9 +109,12 @@ func (c *Config) Group(name string) *Group {
 	return nil
 }
 
-// PathOf returns the JSON path of a key of s, or of the process: where it stands
-// in the file, or else where it would.
+// PathOf returns the JSON path of a key of s, or of the process if s is nil:
+// where it stands in the file, or else where it would.
 func (c *Config) PathOf(s *Server, key string) string {
+	if s == nil {
+		s = c.Servers[0]
+	}
 	for _, path := range []string{keyPath(s.Path, key), key} {
 		if c.root.has(path) {
 			return path
@@ -133,4 +141,14 @@ func (c *Config) Problem(path, what, remedy string) Problem {
 		p.File, p.Line, p.Column = c.input.name(pos), pos.line, pos.column
 	}
 	return p
+}
+
+// ErrorAt returns a problem found after Parse as an error.
+func (c *Config) ErrorAt(path, what, remedy string) error {
+	return &Error{Problems: []Problem{c.Problem(path, what, remedy)}}
+}
+
+// KeyError is ErrorAt for a key of s, or of the process if s is nil.
+func (c *Config) KeyError(s *Server, key, what, remedy string) error {
+	return c.ErrorAt(c.PathOf(s, key), what, remedy)
 }

@@ -42,6 +42,7 @@ func exported(c *config.Config) config.Config {
 // What a file has that says nothing of checks, retries and names.
 var (
 	usualPassive  = config.PassiveCheck{Enabled: true, Failures: 1, Window: 10 * time.Second, Eject: time.Second, MaxEject: 10 * time.Second}
+	usualHTTP2    = config.HTTP2{MaxStreams: 100, Window: 64 << 10, ConnectionWindow: 1 << 20}
 	usualRetry    = config.Retry{Attempts: 1, On: config.RetryOn{Connect: true, Reset: true}, Budget: 20, Buffer: 16 << 10}
 	usualResolver = config.Resolver{MinTTL: time.Second, MaxTTL: 5 * time.Minute}
 )
@@ -60,10 +61,11 @@ func TestDefaults(t *testing.T) {
 	}
 	server := &config.Server{
 		Mode: config.ModeStream, Path: "stream", Name: "stream", Listen: []config.Listen{{Path: "stream.port", Port: 8080}},
-		TLSHandshakeTimeout: 10 * time.Second, SendTimeout: minute, ReadTimeout: minute,
+		TLSHandshakeTimeout: 10 * time.Second,
 	}
 	whole := func() config.Config {
-		server.Routes = []config.Route{route}
+		server.Routes, server.Unrouted = []config.Route{route}, route
+		server.Unrouted.Name, server.Unrouted.To = "", nil
 		return config.Config{Process: process, Servers: []*config.Server{server}, Groups: []*config.Group{group}, Resolver: usualResolver}
 	}
 	want := whole()
@@ -73,11 +75,12 @@ func TestDefaults(t *testing.T) {
 	}
 
 	server.Mode, server.Path, server.Name, server.Listen[0].Path = config.ModeHTTP, "http", "http", "http.port"
-	server.ReadTimeout, server.ClientHeaderTimeout, server.ClientBodyTimeout, server.KeepaliveTimeout = 0, minute, minute, 75*time.Second
+	server.ClientHeaderTimeout, server.KeepaliveTimeout = minute, 75*time.Second
 	server.ForwardedHeaders = true
+	server.Listen[0].Protocols, server.HTTP2 = []string{"http/1.1"}, usualHTTP2
 	route.Path, route.Name, route.ReadTimeout, route.ClientBodyTimeout = "http", "http", 0, minute
 	group.Path, group.UpstreamKeepalive, group.UpstreamKeepaliveTimeout = "http.servers.b", config.KeepaliveAuto, minute
-	group.Retry = usualRetry
+	group.Retry, group.Protocol = usualRetry, "http/1.1"
 	want = whole()
 	c, warnings = parse(t, `{"http":{`+ok+`}}`)
 	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) > 0 {
@@ -92,7 +95,7 @@ func TestEveryKey(t *testing.T) {
 	c, warnings := parse(t, `{"http":{
 		"port":1,"workers_num":2,"reactors_num":3,"max_connections":4,"proxy_to":"two",
 		"send_timeout":5,"connect_timeout":6,"resolve_timeout":7,"proxy_read_timeout":8,
-		"proxy_send_timeout":9,"shutdown_timeout":0,"watchdog_timeout":14,"pid_file":"p","user":"u","group":"g","client_header_timeout":0,
+		"proxy_send_timeout":9,"shutdown_timeout":0,"watchdog_timeout":140,"pid_file":"p","user":"u","group":"g","client_header_timeout":0,
 		"client_body_timeout":3153600000000,"keepalive_timeout":10,"upstream_keepalive":11,
 		"upstream_keepalive_timeout":12,"max_body_size":13,"forwarded_headers":false,"proxy_set_host":"upstream",
 		"trusted_proxies":["10.1.2.3/8","::1"],
@@ -118,21 +121,25 @@ func TestEveryKey(t *testing.T) {
 	}
 	for _, g := range []*config.Group{one, two} {
 		g.ConnectTimeout, g.ConnectTimeoutSet, g.ResolveTimeout, g.UpstreamKeepalive, g.UpstreamKeepaliveTimeout = ms(6), true, ms(7), 11, ms(12)
-		g.PassiveCheck, g.Retry = usualPassive, usualRetry
+		g.PassiveCheck, g.Retry, g.Protocol = usualPassive, usualRetry, "http/1.1"
 	}
 	want := config.Config{
 		Process: config.Process{
-			WorkersNum: 2, ReactorsNum: 3, MaxConnections: 4, WatchdogTimeout: ms(14), PIDFile: "p", User: "u", GroupName: "g",
+			WorkersNum: 2, ReactorsNum: 3, MaxConnections: 4, WatchdogTimeout: ms(140), PIDFile: "p", User: "u", GroupName: "g",
 		},
 		Servers: []*config.Server{{
-			Mode: config.ModeHTTP, Path: "http", Name: "http", Listen: []config.Listen{{Path: "http.port", Port: 1, TLS: true}},
+			Mode: config.ModeHTTP, Path: "http", Name: "http", Listen: []config.Listen{{Path: "http.port", Port: 1, TLS: true, Protocols: []string{"h2", "http/1.1"}}},
+			HTTP2: usualHTTP2,
 			Routes: []config.Route{{
 				Path: "http", Name: "http", To: []config.Target{{Group: two, Weight: 1}},
 				RequestHeaders: config.HeaderEdits{Set: []config.Header{{"Host", "$host", true}, {"A", "\tx é", true}, {"B", "", true}}},
 				SendTimeout:    ms(5), ProxyReadTimeout: ms(8), ProxySendTimeout: ms(9), ClientBodyTimeout: config.MaxTimeout, MaxBodySize: 13, UpstreamHost: true,
 			}},
-			SendTimeout: ms(5), ClientBodyTimeout: config.MaxTimeout, KeepaliveTimeout: ms(10), MaxBodySize: 13,
-			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+			Unrouted: config.Route{
+				Path: "http", SendTimeout: ms(5), ProxyReadTimeout: ms(8), ProxySendTimeout: ms(9), ClientBodyTimeout: config.MaxTimeout, MaxBodySize: 13, UpstreamHost: true,
+			},
+			KeepaliveTimeout: ms(10),
+			TrustedProxies:   []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 			TLS: config.TLS{
 				Enabled: true, Certificates: []config.KeyPair{pair, pair2}, VerifyClient: true,
 				ClientCAPath: ca.CertPath, ClientCA: ca.Cert, MinVersion: "1.3", TicketRotation: ms(16),
@@ -178,7 +185,7 @@ func TestEveryKey(t *testing.T) {
 // files look, which has a key that never did anything.
 func TestExamples(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../conf/*.json")
+	files, err := filepath.Glob("../conf/*.example.json")
 	if err != nil || len(files) < 2 {
 		t.Fatal(files, err)
 	}

@@ -12,7 +12,7 @@ const (
 // format_log that is empty says as little as none: its lines would be empty.
 func (s *Server) defaultLog() {
 	switch {
-	case s.FileLog == "" || s.FormatLog != "" || s.FormatFields != nil:
+	case s.FileLog == "" && s.Syslog == nil || s.FormatLog != "" || s.FormatFields != nil:
 	case s.Mode == ModeHTTP:
 		s.FormatLog = DefaultHTTPLog
 	default:

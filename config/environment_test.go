@@ -16,7 +16,7 @@ func TestEnvironment(t *testing.T) {
 		"headers":{"A":"<${KROXY_HOST}|${KROXY_EMPTY}|${KROXY_EMPTY:-e}|$${KROXY_HOST}|$host|${KROXY_UNSET:-$host}|$>"},"_note":"${KROXY_UNSET}",
 		"proxy_to":"b","servers":{"b":{"hosts":[{"host":"x.${KROXY_HOST}","port":1}]}}}}`)
 	s := c.Servers[0]
-	if s.Listen[0].Port != 81 || s.KeepaliveTimeout.Seconds() != 81 || s.MaxBodySize != 5000 || !s.ForwardedHeaders ||
+	if s.Listen[0].Port != 81 || s.KeepaliveTimeout.Seconds() != 81 || s.Unrouted.MaxBodySize != 5000 || !s.ForwardedHeaders ||
 		s.Routes[0].RequestHeaders.Set[0].Value != "<a.example||e|${KROXY_HOST}|$host|$host|$>" || c.Groups[0].Hosts[0].Name != "x.a.example" || len(warnings) != 1 {
 		t.Errorf("got %+v %v", s, warnings)
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kroxy-ev/logformat"
 )
 
 // Words of other programs lead to keys that there are, and are none of ours where they are explained.
@@ -31,11 +33,50 @@ func TestForeignWords(t *testing.T) {
 		{`{"http":{"location":{}}}`, `f:1:10: http.location: unknown key "location" is ignored; here it is called "routes"`},
 		{`{"http":{"server_name":"x"}}`, `f:1:10: http.server_name: unknown key "server_name" is ignored; here it is called "match", and belongs in a route`},
 		{`{"worker_processes":4,"http":{}}`, `f:1:2: worker_processes: unknown key "worker_processes" is ignored; here it is called "workers_num"`},
+		{`{"http":{"access_log":"x"}}`, `f:1:10: http.access_log: unknown key "access_log" is ignored; here it is called "file_log"`},
+		{`{"http":{"maxconn":5}}`, `f:1:10: http.maxconn: unknown key "maxconn" is ignored; here it is called "max_connections"`},
+		{`{"http":{"servers":{"a":{"maxconn":5}}}}`, `f:1:26: http.servers.a.maxconn: unknown key "maxconn" is ignored; here it is called "max_conns"`},
+		{`{"http":{"servers":{"a":{"hosts":[{"address":"10.0.0.1"}]}}}}`, `f:1:36: http.servers.a.hosts[0].address: unknown key "address" is ignored; here it is called "host"`},
+		{`{"http":{"servers":{"a":{"hosts":[{"url":"http://10.0.0.1"}]}}}}`, `f:1:36: http.servers.a.hosts[0].url: unknown key "url" is ignored; here it is called "host"`},
+		{`{"hosts":[],"http":{}}`, `f:1:2: hosts: unknown key "hosts" is ignored here; it belongs in a group in "servers"`},
 		{`{"listen":[],"http":{}}`, `f:1:2: listen: unknown key "listen" is ignored here; it belongs in "http"`},
 	} {
 		_, warnings, _ := Parse("f", []byte(c.input))
 		if len(warnings) != 1 || warnings[0].String() != c.want {
 			t.Errorf("%s: got %v, want %s", c.input, warnings, c.want)
+		}
+	}
+}
+
+// Variables of nginx lead to ours; in "headers", where they are text, by a warning.
+func TestForeignVariables(t *testing.T) {
+	t.Parallel()
+	for name, ours := range foreignVariables {
+		if !logformat.Known(ours, logformat.HTTP) || logformat.Known(name, logformat.HTTP) {
+			t.Errorf("$%s leads to $%s", name, ours)
+		}
+	}
+	const rest = `,"proxy_to":"a","servers":{"a":{"hosts":[{"host":"h","port":1}]}}}}`
+	_, warnings, err := Parse("f", []byte(`{"http":{"headers":{"X-Real-IP":"$remote_addr","X-Host":"$hostname $addr $x"}`+rest))
+	want := `f:1:33: http.headers.X-Real-IP: "$remote_addr" is no variable, and hosts get that text; here it is called "$client_addr"`
+	if err != nil || len(warnings) != 1 || warnings[0].String() != want {
+		t.Errorf("got %v, %v, want %s", warnings, err, want)
+	}
+	_, _, err = Parse("f", []byte(`{"http":{"request_headers":{"set":{"X-Real-IP":"$remote_addr"}}`+rest))
+	want = `f:1:49: http.request_headers.set.X-Real-IP: unknown variable "$remote_addr"; here it is called "$client_addr"`
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// In a match it is the names of what is matched that are meant.
+func TestForeignMatch(t *testing.T) {
+	t.Parallel()
+	for word, ours := range map[string]string{"hosts": "host", "paths": "path", "headers": "header", "uri": "path", "hostname": "host"} {
+		_, _, err := Parse("f", []byte(`{"http":{"routes":[{"match":{"`+word+`":["a"]},"proxy_to":"a"}],"servers":{"a":{"hosts":[{"host":"h","port":1}]}}}}`))
+		want := `f:1:30: http.routes[0].match.` + word + `: unknown key "` + word + `" has no effect; here it is called "` + ours + `"`
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", word, err, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -241,10 +242,15 @@ func (t duration) decode(o object, n *node, path string) any {
 	return d
 }
 
+// wholeDuration matches times with units, however long they are.
+var wholeDuration = regexp.MustCompile(`^([0-9]+(\.[0-9]*)?(ms|s|m|h))+$`)
+
 // parseDuration reads a time with a unit, or says what is wrong with it.
 func parseDuration(s string) (d time.Duration, what string) {
 	d, err := time.ParseDuration(s)
 	switch {
+	case err != nil && wholeDuration.MatchString(s):
+		return 0, quote(s) + " is longer than 100 years"
 	case err != nil || strings.ContainsAny(s, "nuµμ+"):
 		return 0, quote(s) + ` is not a time; the units are "ms", "s", "m" and "h"`
 	case d < 0:
@@ -259,9 +265,9 @@ func parseDuration(s string) (d time.Duration, what string) {
 
 // size is a number of bytes, or text with a unit.
 type size struct {
-	usual, high int64
-	remedy      string
-	written     string
+	usual, low, high int64
+	remedy           string
+	written          string
 }
 
 // maxSize bounds sizes, so that they fit into integers and floating-point numbers alike.
@@ -270,7 +276,7 @@ const maxSize = 1e18 - 1
 func (s size) fallback() any { return s.usual }
 func (s size) spell() string { return s.written }
 
-func (s size) bytes() integer { return integer{0, s.high, s.usual, s.remedy, ""} }
+func (s size) bytes() integer { return integer{s.low, s.high, s.usual, s.remedy, ""} }
 
 func (s size) schema(modes) schema {
 	return anyOf(s.bytes().number(), schema{"type": "string", "pattern": reference + `|^([0-9]+(\.[0-9]+)?)([kKMGT]i?B|B)$`})
@@ -293,11 +299,42 @@ func (s size) decode(o object, n *node, path string) any {
 		o.fail(n, path, quote(t)+` is not a size; the units are "KB", "MB", "GB", and "KiB", "MiB", "GiB"`, s.remedy)
 		return s.usual
 	}
-	if f*unit > float64(s.high) {
+	switch bytes := f * unit; {
+	case bytes > float64(s.high):
 		o.fail(n, path, quote(t)+" is more than "+strconv.FormatInt(s.high, 10)+" bytes", s.remedy)
+		return s.usual
+	case bytes < float64(s.low):
+		o.fail(n, path, quote(t)+" is less than "+strconv.FormatInt(s.low, 10)+" bytes", s.remedy)
 		return s.usual
 	}
 	return int64(f * unit)
+}
+
+// share is a part of a whole: a number from 0 to 1.
+type share struct {
+	usual   float64
+	written string // the default for people, if not usual
+}
+
+func (s share) fallback() any { return s.usual }
+func (s share) spell() string { return cmp.Or(s.written, strconv.FormatFloat(s.usual, 'g', -1, 64)) }
+
+func (s share) schema(modes) schema {
+	return anyOf(schema{"type": "number", "minimum": 0, "maximum": 1}, schema{"type": "string", "pattern": reference})
+}
+
+func (s share) decode(o object, n *node, path string) any {
+	const remedy = "write a number from 0 to 1, such as 0.01 for one in a hundred"
+	f, err := strconv.ParseFloat(n.literal(), 64)
+	switch {
+	case n.kind != kindNumber && !n.fromEnv() || err != nil:
+		o.fail(n, path, "must be a number, not "+n.describe(), remedy)
+	case f < 0 || f > 1:
+		o.fail(n, path, shorten(n.literal(), 40)+" is outside 0-1", remedy)
+	default:
+		return f
+	}
+	return s.usual
 }
 
 // choice is one of several words; none and "" are the default.
@@ -320,16 +357,20 @@ func (c choice) spell() string {
 }
 
 func (c choice) decode(o object, n *node, path string) any {
+	remedy := c.remedy
+	if remedy == "" {
+		remedy = "write " + list(c.words)
+	}
+	if n.kind != kindString && !slices.Contains(c.words, n.literal()) {
+		o.fail(n, path, "must be a string, not "+n.describe(), remedy)
+		return c.usual
+	}
 	name := o.str(n, path)
 	if name == "" || slices.Contains(c.words, name) {
 		if name == "" {
 			return c.usual
 		}
 		return name
-	}
-	remedy := c.remedy
-	if remedy == "" {
-		remedy = "write " + list(c.words)
 	}
 	if c.guess {
 		if near := nearest(name, c.words); near != nil {
@@ -352,6 +393,15 @@ func (s setHost) fallback() any { return false }
 
 func (s setHost) decode(o object, n *node, path string) any {
 	return s.choice.decode(o, n, path).(string) == "upstream"
+}
+
+// jsonOrText is whether lines are JSON.
+type jsonOrText struct{ choice }
+
+func (j jsonOrText) fallback() any { return false }
+
+func (j jsonOrText) decode(o object, n *node, path string) any {
+	return j.choice.decode(o, n, path).(string) == "json"
 }
 
 // LogLevels are the values of log_level, the one that says least first.
@@ -418,12 +468,16 @@ func (networks) decode(o object, n *node, path string) any {
 // parsePrefix reads a network, or an address as the network of itself.
 func parsePrefix(s string) (netip.Prefix, bool) {
 	if p, err := netip.ParsePrefix(s); err == nil {
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // as clients' addresses are compared
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
 		return p.Masked(), true
 	}
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {
 		return netip.Prefix{}, false
 	}
+	a = a.Unmap()
 	return netip.PrefixFrom(a, a.BitLen()), true
 }
 
@@ -520,6 +574,8 @@ func assign(to, value any) {
 		*to = value.([]string)
 	case *Statuses:
 		*to = value.(Statuses)
+	case *float64:
+		*to = value.(float64)
 	case *RetryOn:
 		*to = value.(RetryOn)
 	default:

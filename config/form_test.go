@@ -24,7 +24,7 @@ func TestUnits(t *testing.T) {
 		`"10"`: -1, `"10m"`: -1, `"10 MB"`: -1, `"MB"`: -1, `"-1MB"`: -1, `"1e3MB"`: -1, `"99999999TB"`: -1, `"B"`: -1, `"1.MB"`: 1_000_000, `1.5`: -1, `"1KKB"`: -1,
 	} {
 		c, _, err := config.Parse("f", []byte(http(`"max_body_size":`+in)))
-		if (err != nil) != (want < 0) || err == nil && c.Servers[0].MaxBodySize != want {
+		if (err != nil) != (want < 0) || err == nil && c.Servers[0].Unrouted.MaxBodySize != want {
 			t.Errorf("%s: %v, want %v", in, err, want)
 		}
 	}

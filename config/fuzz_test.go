@@ -16,7 +16,7 @@ import (
 )
 
 func FuzzParse(f *testing.F) {
-	files, err := filepath.Glob("../conf/*.json")
+	files, err := filepath.Glob("../conf/*.example.json")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -68,6 +68,7 @@ var moreSeeds = []string{
 	"{ // c\n\"http\":/**/{\"port\":\"${P:-80}\",\"headers\":{\"A\":null},\"format_log\":\"${N}$status\",},}",
 	`{"headers":{"A":"a"},"http":{"headers":{"a":null},"request_headers":{"set":{"B":"$${"},"remove":null},"rewrite":null,"tls_enabled":null,"file_log":null,"proxy_to":null}}`,
 	`{"http":{"routes":[{"respond":{"status":204,"body":"x"}},{"redirect":{"to":"https://$host$request_uri","status":301},"match":{"header":{"a":{"regex":"("}},"path_regex":"/(a)"}}]},"workers_num":1}`,
+	`{"http2":{"window":"1MiB"},"http":{"http2":{"max_streams":0,"connection_window":65535},"listen":[{"port":1,"protocols":["h2c","h2","x",1,"h2c"]},{"port":2,"tls":true,"protocols":[]}],"servers":{"b":{"protocol":"auto","proxy_protocol":"v2"}}}}`,
 	`{"upstream":{},"bind":":80","http":{"listen":"[::]:80","server":{},"reverse_proxy":"x","proxy_to":"${E}"}}`,
 }
 

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +43,7 @@ type Group struct {
 	Retry        Retry
 	Sticky       *Sticky // http; nil is none
 
+	Protocol      string        // http: what hosts are spoken to in, one of the constants: ProtocolHTTP2 and ProtocolAuto only with ProxyTLS, ProtocolH2C only without; "" in stream
 	ProxyProtocol string        // version of the PROXY header that connections to hosts begin with: "v1" or "v2"; "" is none
 	TCPKeepalive  time.Duration // between two probes of a silent host; 0 is none
 }
@@ -67,6 +70,19 @@ type Host struct {
 	MaxConns int  // sessions, or requests, at once, over all workers; 0 is no bound
 	Drain    bool // it gets no new clients
 	Tier     int  // of a service: it serves while none can whose Tier is less; Parse leaves it 0
+}
+
+// Place returns where h is: "127.0.0.1:9001", "[::1]:9001", "unix:/run/app.sock",
+// or "srv:_api._tcp.example" of a service.
+func (h Host) Place() string {
+	switch {
+	case h.Unix != "":
+		return "unix:" + h.Unix
+	case h.Name == "":
+		return "srv:" + h.SRV
+	default:
+		return net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
+	}
 }
 
 // AnyName is the Alias of a host that takes any name that no other host has.
@@ -340,6 +356,7 @@ func (o object) group(name string) *Group {
 	o.checkAnyName(g)
 	o.checkShares(g)
 	o.checkTogether(g)
+	o.checkProtocol(g)
 	return g
 }
 
@@ -413,10 +430,13 @@ func (o object) checkLoop(s *Server, g *Group) {
 		return
 	}
 	for i, h := range g.Hosts {
+		remedy := `write the host's own "port", or another "port" in ` + quote(s.Path)
+		if h.Unix != "" {
+			remedy = "write the path of the host's own socket, or another one in " + quote(s.Path)
+		}
 		for _, l := range s.Listen {
 			if h.Unix == "" && h.Port == l.Port && l.leadsHere(h.Name) || h.Unix != "" && h.Unix == l.Unix {
-				o.warn(n.elements[i].pos, indexPath(path, i), "this is where the proxy itself listens: no connection is made to it, since it would come back",
-					`write the host's own "port", or another "port" in `+quote(s.Path))
+				o.warn(n.elements[i].pos, indexPath(path, i), "this is where the proxy itself listens: no connection is made to it, since it would come back", remedy)
 			}
 		}
 	}
@@ -567,7 +587,8 @@ func isAddress(s string) bool {
 // maxUnixPath bounds the path of a Unix-domain socket (unix(7)).
 const maxUnixPath = 107
 
-// unixPath decodes the path of a Unix-domain socket.
+// unixPath decodes the path of a Unix-domain socket, and cleans it, so that each path has one
+// spelling. One with ".." is left as it is, since that may lead through a symbolic link.
 func (o object) unixPath(n *node, path string) string {
 	s := o.str(n, path)
 	switch {
@@ -582,6 +603,8 @@ func (o object) unixPath(n *node, path string) string {
 		o.fail(n, path, quote(s)+" is longer than the "+strconv.Itoa(maxUnixPath)+" bytes that the path of a socket may have", "use a shorter path")
 	case strings.ContainsRune(s, 0):
 		o.fail(n, path, quote(s)+" has a NUL in it", "remove it")
+	case !strings.Contains(s, ".."):
+		return filepath.Clean(s)
 	}
 	return s
 }

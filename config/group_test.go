@@ -75,7 +75,7 @@ f:1:122: stream.servers.b.hosts[2].port: 70000 is outside 1-65535; write a port 
 		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":"host"`),
 			`f:1:92: stream.servers.b.balancing_algo: "host" chooses by the Host of an HTTP request, and "stream" has none; write "round_robin", "first", "least_conn", "random_two", "least_time", "hash", "ip_hash" or "sni"`},
 		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":5`),
-			`f:1:92: stream.servers.b.balancing_algo: must be a string, not the number 5; put it in double quotes: "5"`},
+			`f:1:92: stream.servers.b.balancing_algo: must be a string, not the number 5; write "round_robin", "first", "least_conn", "random_two", "least_time", "hash", "ip_hash" or "sni"`},
 		{group(`"hosts":[{"host":"h","port":1}],"balancing_algo":""`),
 			``},
 		{group(`"balancing_algo":"sni","hosts":[{"host":"h","port":1,"name":"a.example"},{"host":"h","port":1,"name":"*"},{"host":"i","port":1,"name":"*"},{"host":"h","port":1,"name":"[::1]"}]`),

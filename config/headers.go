@@ -81,7 +81,9 @@ func (s *headerSet) put(o object, m *member, path string, place logformat.Mode) 
 		s.list = slices.Delete(s.list, i, i+1)
 	}
 	if i < 0 || m.value.kind != kindNull {
-		if place != logformat.Kroxy {
+		if place == logformat.Kroxy {
+			o.mistaken(&m.value, path)
+		} else {
 			o.template(&m.value, path, place)
 		}
 		s.list = append(s.list, Header{m.key, o.headerValue(&m.value, path), place == logformat.Kroxy})

@@ -73,10 +73,10 @@ func TestSections(t *testing.T) {
 	}
 	want := []string{
 		`retry {0 {false false false []} 0 0 0s} queue {100 5s} check http / 1s 3 passive {false false 0 0s 0s 0s []} sticky none slow 7ms max 8 8 3`,
-		`retry {3 {false true false []} 20 16384 2s} queue {0 0s} check http / 1s 3 passive {true true 1 10s 500ms 5s [{500 599}]} sticky {kroxy 1h0m0s / a.example Strict} slow 7ms max 0 0 3`,
+		`retry {3 {true true false []} 20 16384 2s} queue {0 0s} check http / 1s 3 passive {true true 1 10s 500ms 5s [{500 599}]} sticky {kroxy 1h0m0s / a.example Strict} slow 7ms max 0 0 3`,
 		`retry {1 {true true false []} 20 16384 0s} queue {0 0s} check http /file 1s 3 passive {true false 1 10s 1s 10s []} sticky {kroxy 0s / a.example Strict} slow 0s max 8 8 3`,
-		`retry {3 {false false true [{500 599} {404 404}]} 20 16384 2s} queue {100 5s} check http /file 1s 3 passive {true true 1 10s 500ms 5s [{500 599}]} sticky {kroxy 1h0m0s / a.example Strict} slow 7ms max 8 8 3`,
-		`retry {3 {false false false []} 20 0 0s} queue {100 5s} check tcp  1s 3 passive {true true 1 10s 500ms 5s []} sticky none slow 7ms max 9 9 3`,
+		`retry {3 {true false true [{500 599} {404 404}]} 20 16384 2s} queue {100 5s} check http /file 1s 3 passive {true true 1 10s 500ms 5s [{500 599}]} sticky {kroxy 1h0m0s / a.example Strict} slow 7ms max 8 8 3`,
+		`retry {3 {true false false []} 20 0 0s} queue {100 5s} check tcp  1s 3 passive {true true 1 10s 500ms 5s []} sticky none slow 7ms max 9 9 3`,
 	}
 	if !slices.Equal(got, want) || len(warnings) > 0 {
 		t.Errorf("got\n%s\nwant\n%s\nwarnings %v", strings.Join(got, "\n"), strings.Join(want, "\n"), warnings)
@@ -98,11 +98,11 @@ func TestResolver(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]config.Resolver{
 		`{}`: usualResolver,
-		`{"servers":["10.0.0.53","127.0.0.1:5353","::1","[::1]","[::2]:54"],"min_ttl":50,"max_ttl":"1h","search":["a.example",".b.example."]}`: {
+		`{"servers":["10.0.0.53","127.0.0.1:5353","::1","[::1]","[::2]:54"],"min_ttl":1500,"max_ttl":"1h","search":["a.example",".b.example."]}`: {
 			Servers: []netip.AddrPort{
 				netip.MustParseAddrPort("10.0.0.53:53"), netip.MustParseAddrPort("127.0.0.1:5353"), netip.MustParseAddrPort("[::1]:53"), netip.MustParseAddrPort("[::1]:53"), netip.MustParseAddrPort("[::2]:54"),
 			},
-			MinTTL: 50 * time.Millisecond, MaxTTL: time.Hour, Search: []string{"a.example", "b.example"},
+			MinTTL: 1500 * time.Millisecond, MaxTTL: time.Hour, Search: []string{"a.example", "b.example"},
 		},
 		`{"servers":"${DNS:-10.0.0.1:53}","search":[]}`: {
 			Servers: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:53")}, MinTTL: time.Second, MaxTTL: 5 * time.Minute, Search: []string{},
@@ -206,6 +206,19 @@ func TestTogether(t *testing.T) {
 			`W f:1:102: http.servers.b.health_check.path: it is ignored with "type": "tcp": nothing is asked; write "type": "http", or remove it
 W f:1:114: http.servers.b.health_check.status: it is ignored with "type": "tcp": nothing is asked; write "type": "http", or remove it
 W f:1:127: http.servers.b.health_check.body: it is ignored with "type": "tcp": nothing is asked; write "type": "http", or remove it`},
+		{healing(`"health_check":{"type":"tcp","host":"h","service":"a.B"}`),
+			`W f:1:102: http.servers.b.health_check.host: it is ignored with "type": "tcp": nothing is asked; write "type": "http", or remove it
+W f:1:113: http.servers.b.health_check.service: it is ignored with "type": "tcp": nothing is asked; write "type": "grpc", or remove it`},
+		{healing(`"health_check":{"service":"a.B"}`),
+			`W f:1:89: http.servers.b.health_check.service: it is ignored with "type": "http": only gRPC has services; write "type": "grpc", or remove it`},
+		{healing(`"health_check":{"type":"grpc"}`),
+			`W f:1:89: http.servers.b.health_check.type: gRPC needs HTTP/2, and requests go to these hosts in HTTP/1.1: no call reaches them; write "protocol": "h2c" in the group, or "h2" if the hosts have TLS`},
+		{healing(`"health_check":{"type":"grpc","port":81}`), ``},
+		{healing(`"health_check":{"type":"grpc"},"protocol":"h2c"`), ``},
+		{group(`"hosts":[{"host":"h","port":1}],"health_check":{"type":"grpc"}`), ``},
+		{healing(`"protocol":"h2c","health_check":{"type":"grpc","host":"h","service":"a.B","path":"/x","body":"a"}`),
+			`W f:1:147: http.servers.b.health_check.path: it is ignored with "type": "grpc": the protocol says what is asked, and what the answer of a host that is well is; write "type": "http", or remove it
+W f:1:159: http.servers.b.health_check.body: it is ignored with "type": "grpc": the protocol says what is asked, and what the answer of a host that is well is; write "type": "http", or remove it`},
 		{healing(`"retry":{"attempts":0,"budget":5,"buffer":1}`),
 			`W f:1:95: http.servers.b.retry.budget: it is ignored with "attempts": 0: nothing is tried again; remove it
 W f:1:106: http.servers.b.retry.buffer: it is ignored with "attempts": 0: nothing is tried again; remove it`},
@@ -302,12 +315,16 @@ func TestHealthCheckErrors(t *testing.T) {
 			`f:1:88: http.servers.b.health_check: must be an object, true or false, not the string "on"; write { "path": "/healthz" }, true for the defaults, or false for none`},
 		{healing(`"health_check":[]`),
 			`f:1:88: http.servers.b.health_check: must be an object, true or false, not an array; write { "path": "/healthz" }, true for the defaults, or false for none`},
-		{healing(`"health_check":{"type":"grpc"}`),
-			`f:1:96: http.servers.b.health_check.type: checks by "grpc" are not there yet; write "http" or "tcp"`},
 		{healing(`"health_check":{"type":"https"}`),
-			`f:1:96: http.servers.b.health_check.type: unknown type "https"; write "http" or "tcp"`},
+			`f:1:96: http.servers.b.health_check.type: unknown type "https"; write "http", "tcp" or "grpc"`},
+		{healing(`"protocol":"h2c","health_check":{"type":"grpc","service":"/a.B/C"}`),
+			`f:1:130: http.servers.b.health_check.service: "/a.B/C" begins with a slash, as a path does; write a name such as "shop.Cart"`},
+		{healing(`"protocol":"h2c","health_check":{"type":"grpc","service":"` + strings.Repeat("n", 257) + `"}`),
+			`f:1:130: http.servers.b.health_check.service: the name is longer than 256 bytes; write a shorter one`},
+		{healing(`"health_check":{"grpc_service":"a.B"}`),
+			`f:1:89: http.servers.b.health_check.grpc_service: unknown key "grpc_service" has no effect; here it is called "service"`},
 		{healing(`"health_check":{"type":5}`),
-			`f:1:96: http.servers.b.health_check.type: must be a string, not the number 5; put it in double quotes: "5"`},
+			`f:1:96: http.servers.b.health_check.type: must be a string, not the number 5; write "http", "tcp" or "grpc"`},
 		{healing(`"health_check":{"path":"healthz","method":"get","host":"http://a/","status":["700-800"],"port":0,"interval":5,"fast_interval":"1ms","timeout":0,"rise":0,"fall":"x"}`),
 			`f:1:96: http.servers.b.health_check.path: "healthz" does not begin with a slash, as every path does; write "/healthz"
 f:1:115: http.servers.b.health_check.method: "get" is not a method that hosts know: letter case counts; write "GET"
@@ -352,6 +369,25 @@ f:1:154: http.servers.b.health_check.intervall: unknown key "intervall" has no e
 f:1:168: http.servers.b.health_check.zzz: unknown key "zzz" has no effect; remove it
 f:1:176: http.servers.b.health_check.tls_verify: unknown key "tls_verify" has no effect, and looks like a security setting; did you mean "proxy_tls_verify"? It belongs in a group in "servers"`},
 	})
+}
+
+// Each type has its own keys, and in stream servers hosts may be asked by any of them.
+func TestHealthCheckTypes(t *testing.T) {
+	t.Parallel()
+	common := config.HealthCheck{Interval: 2 * time.Second, FastInterval: 2 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
+	for text, want := range map[string]config.HealthCheck{
+		`{"type":"grpc"}`: {Type: "grpc"},
+		`{"type":"grpc","service":"a.B","host":"h:1"}`: {Type: "grpc", Service: "a.B", Host: "h:1"},
+		`{"type":"tcp"}`: {Type: "tcp"},
+	} {
+		for _, whole := range []string{healing(`"health_check":` + text), group(`"hosts":[{"host":"h","port":1}],"health_check":` + text)} {
+			c := parsed(t, whole)
+			want.Interval, want.FastInterval, want.Timeout, want.Rise, want.Fall = common.Interval, common.FastInterval, common.Timeout, common.Rise, common.Fall
+			if got := *c.Group("b").HealthCheck; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got %+v, want %+v", whole, got, want)
+			}
+		}
+	}
 }
 
 func TestPassiveCheckErrors(t *testing.T) {
@@ -464,6 +500,26 @@ f:1:123: http.servers.b.sticky.secure: unknown key "secure" has no effect; remov
 	})
 }
 
+// Two groups that a client may come to on one site do not have one cookie.
+func TestStickyGroupsTogether(t *testing.T) {
+	t.Parallel()
+	const groups = `"servers":{"a":{"hosts":[{"host":"h","port":1}],"sticky":true},"b":{"hosts":[{"host":"i","port":1}]},"c":{"hosts":[{"host":"j","port":1}],"sticky":{"cookie":"c"}}}`
+	site := func(routes string) string { return `{"http":{"sticky":true,"routes":[` + routes + `],` + groups + `}}` }
+	const both = `W f:1:%d: http.servers.b: its cookie "kroxy" is that of the group "a" too, on the same site: a client who uses both keeps neither's host; add "sticky": { "cookie": "kroxy-b" }`
+	checkOutcomes(t, []outcomeCase{
+		{site(`{"match":{"path":"/a"},"proxy_to":"a"},{"match":{"path":"/c"},"proxy_to":"c"},{"proxy_to":"b"}`), fmt.Sprintf(both, 197)},
+		{site(`{"proxy_to":[{"group":"a"},{"group":"b"},{"group":"c"}]}`), fmt.Sprintf(both, 159)},
+		{site(`{"match":{"host":"a.example"},"proxy_to":"a"},{"match":{"path":"/c"},"proxy_to":"c"},{"proxy_to":"b"}`), fmt.Sprintf(both, 204)},
+		{site(`{"match":{"host":["x.example","a.example"]},"proxy_to":"b"},{"match":{"path":"/c"},"proxy_to":"c"},{"match":{"host":"a.example"},"proxy_to":"a"}`),
+			`W f:1:228: http.servers.a.sticky: its cookie "kroxy" is that of the group "b" too, on the same site: a client who uses both keeps neither's host; write another name: { "cookie": "kroxy-a" }`},
+		{site(`{"match":{"host":"a.example"},"proxy_to":"a"},{"match":{"host":"c.example"},"proxy_to":"c"},{"match":{"host":"b.example"},"proxy_to":"b"}`), ``},
+		{site(`{"match":{"path":"/a"},"proxy_to":"a"},{"match":{"path":"/c"},"proxy_to":"c"},{"proxy_to":"b","sticky":{"path":"/b"}}`), ``},
+		{site(`{"match":{"path":"/a"},"proxy_to":"a"},{"match":{"path":"/c"},"proxy_to":"c"},{"proxy_to":"a"},{"match":{"path":"/b"},"proxy_to":"b","sticky":false}`), ``},
+		{`{"sticky":{"domain":"example"},"http":{"routes":[{"match":{"host":"a.example"},"proxy_to":"a"},{"match":{"host":"c.example"},"proxy_to":"c"},{"match":{"host":"b.example"},"proxy_to":"b"}],` + groups + `}}`,
+			fmt.Sprintf(both, 256)},
+	})
+}
+
 func TestResolverErrors(t *testing.T) {
 	t.Parallel()
 	checkOutcomes(t, []outcomeCase{
@@ -475,7 +531,7 @@ f:1:39: resolver.servers[1]: "10.0.0.1:0" has the port 0; write addresses as in 
 f:1:52: resolver.servers[2]: "https://1.1.1.1/dns-query" is a URL, and DNS over TLS or HTTP is not spoken; write addresses as in ["10.0.0.53", "127.0.0.1:5353"]
 f:1:80: resolver.servers[3]: "10.0.0.1:x" is not an address: the name of a DNS server cannot be looked up; write addresses as in ["10.0.0.53", "127.0.0.1:5353"]
 f:1:93: resolver.servers[4]: must be a string, not the number 5; write ["10.0.0.53", "127.0.0.1:5353"]
-f:1:106: resolver.min_ttl: 0s is less than 1ms; write whole milliseconds, such as 1000, or a time with a unit, such as "1.5s"
+f:1:106: resolver.min_ttl: 0s is less than 1s; write whole milliseconds, such as 1000, or a time with a unit, such as "1.5s"
 f:1:118: resolver.search[0]: "a b" has white space in it; write domains as in ["corp.example"]
 f:1:124: resolver.search[1]: "10.0.0.1" is an address, not a domain; write domains as in ["corp.example"]
 f:1:135: resolver.search[2]: "" has an empty part between dots; write domains as in ["corp.example"]`},
@@ -484,8 +540,11 @@ f:1:135: resolver.search[2]: "" has an empty part between dots; write domains as
 f:1:37: resolver.min_ttl: "min_ttl" is 10m0s, more than "max_ttl", 5m0s; change one of the two
 f:1:43: resolver.nameservers: unknown key "nameservers" has no effect; here it is called "servers"
 f:1:60: resolver.valid: unknown key "valid" has no effect; here it is called "max_ttl"`},
-		{`{"resolver":{"max_ttl":5,"min_ttl":6},"http":{"proxy_to":"b"},` + groupB + `}`,
-			`f:1:36: resolver.min_ttl: "min_ttl" is 6ms, more than "max_ttl", 5ms; change one of the two`},
+		{`{"resolver":{"max_ttl":5000,"min_ttl":6000},"http":{"proxy_to":"b"},` + groupB + `}`,
+			`f:1:39: resolver.min_ttl: "min_ttl" is 6s, more than "max_ttl", 5s; change one of the two`},
+		{`{"resolver":{"min_ttl":999,"max_ttl":"0.5s"},"http":{"proxy_to":"b"},` + groupB + `}`,
+			`f:1:24: resolver.min_ttl: 999ms is less than 1s; write whole milliseconds, such as 1000, or a time with a unit, such as "1.5s"
+f:1:38: resolver.max_ttl: 500ms is less than 1s; write whole milliseconds, such as 300000, or a time with a unit, such as "1.5s"`},
 		{`{"resolvers":{},"http":{"proxy_to":"b","resolver":{}},` + groupB + `}`,
 			`W f:1:2: resolvers: unknown key "resolvers" is ignored; here it is called "resolver"
 W f:1:40: http.resolver: unknown key "resolver" is ignored here; it belongs in the file's top level`},

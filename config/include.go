@@ -60,6 +60,10 @@ func (d *decoder) readAll(name string, data []byte) *node {
 	g := &merger{decoder: d, whole: *root, known: make(map[string]map[string]position)}
 	ok := true
 	object{decoder: d}.texts(&m.value, "include", `["sites/*.json"]`, func(n *node, path, pattern string) {
+		if d.spoilt[n.pos] { // it has a variable that is not set: what is left is another pattern
+			ok = false
+			return
+		}
 		for _, file := range d.included(n, path, name, pattern) {
 			if part := d.include(n, path, file); part != nil {
 				g.merge(part)

@@ -120,6 +120,7 @@ func TestIncludeErrors(t *testing.T) {
 		"no object":   {map[string]string{"main.json": `{"include":"x.json",` + main, "x.json": `[]`}, `x.json:1:1: (top level): must be an object, not an array; write { "servers": { ... } } or what else is to be a part of "main.json"`},
 		"broken":      {map[string]string{"main.json": `{"include":"x.json",` + main, "x.json": "{\n"}, `x.json:2:1: (top level): expected a key in double quotes, found the end of the file; end the object that begins in line 1 with '}'`},
 		"environment": {map[string]string{"main.json": `{"include":"${KROXY_EV_NONE:-x}.json",` + main, "x.json": `{"workers_num":0}`}, `x.json:1:16: workers_num: 0 is outside 1-4096; write a number of processes from 1 to 4096`},
+		"unset part":  {map[string]string{"main.json": `{"include":["${KROXY_EV_NONE}*.json"],` + main, "other.json": "{"}, `main.json:1:13: include[0]: the environment variable "KROXY_EV_NONE" is not set; set it, or write "${KROXY_EV_NONE:-default}"`},
 		"unset":       {map[string]string{"main.json": `{"include":"${KROXY_EV_NONE}",` + main}, `main.json:1:12: include: the environment variable "KROXY_EV_NONE" is not set; set it, or write "${KROXY_EV_NONE:-default}"`},
 		"comment":     {map[string]string{"main.json": `{"include":"x.json",` + main, "x.json": "// x\n{}"}, `x.json:1:1: (top level): JSON has no comments; remove the comment, or have the file's name end in .jsonc`},
 		"in two files": {map[string]string{"main.json": `{"include":"x.json","send_timeout":-1,"prot":1,` + main, "x.json": "{\"keepalive_timeout\":\n-1,\"prto\":1}"},

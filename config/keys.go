@@ -49,7 +49,13 @@ const (
 	ofQueue
 	ofRetry
 	ofSticky
+	ofHTTP2
 	ofResolver
+	ofLogIf
+	ofSyslog
+	ofTracing
+	ofAdmin
+	ofAdminListen
 
 	levels // how many there are
 )
@@ -85,13 +91,18 @@ type target struct {
 	queue    *Queue
 	retry    *Retry
 	sticky   *Sticky
+	http2    *HTTP2
 	resolver *Resolver
+	logIf    *LogIf
+	syslog   *Syslog
+	tracing  *Tracing
+	admin    *Admin
 }
 
 // keys are all there are, in the order of the reference.
 var keys = declare([]key{
 	{name: "http", of: ofFile, form: custom{"", serversSchema(inHTTP)},
-		doc: "a server of HTTP/1.1, or an array of them"},
+		doc: "a server of HTTP, or an array of them"},
 	{name: "stream", of: ofFile, form: custom{"", serversSchema(inStream)},
 		doc: "a server of raw TCP, or an array of them"},
 	{name: "include", of: ofFile, form: custom{"none", textsSchema},
@@ -99,6 +110,9 @@ var keys = declare([]key{
 
 	{name: "resolver", of: ofFile, form: section{ofResolver, "the system's", `{ "servers": ["10.0.0.53"] }`, false},
 		doc: "who is asked for the addresses of hosts, see [names](#names)"},
+
+	{name: "tracing", of: ofFile, form: section{ofTracing, "none", tracingExample, false},
+		doc: "spans of requests are sent to a collector, see [tracing.md](tracing.md)"},
 
 	{name: "$schema", of: ofFile, form: textual{"none"},
 		doc: "the JSON Schema by which editors complete and check the file: what `kroxy-ev schema` prints. Not read"},
@@ -135,6 +149,13 @@ var keys = declare([]key{
 		doc:  "`error`, `warn`, `info` or `debug`",
 		into: func(t *target) any { return &t.process.LogLevel }},
 
+	{name: "error_log_format", of: ofProcess, form: jsonOrText{choice{words: []string{"text", "json"}, usual: "text", noun: "format", guess: true}},
+		doc:  "`text`, or `json`: one object a line",
+		into: func(t *target) any { return &t.process.ErrorLogJSON }},
+
+	{name: "admin", of: ofProcess, form: custom{"none", adminSchema},
+		doc: "where the program is seen and steered: metrics, health, state, orders and a page for browsers; an object or an array of them, see [admin](#admin)"},
+
 	// Servers.
 	{name: "name", of: ofServer, form: textual{"its path, such as `http[0]`"},
 		doc: "what the server is called in logs"},
@@ -158,11 +179,15 @@ var keys = declare([]key{
 	{name: "trusted_proxies", of: ofServer, upTo: ofFile, modes: inHTTP, form: networks{},
 		doc:  "clients whose own identity fields are believed: `[\"10.0.0.0/8\"]`",
 		into: func(t *target) any { return &t.server.TrustedProxies }},
+	{name: "http2", of: ofServer, upTo: ofFile, modes: inHTTP, form: section{ofHTTP2, "its defaults", http2Example, false},
+		doc: "what a client's connection in HTTP/2 may take, see [HTTP/2](#http2)"},
 	{name: "file_log", of: ofServer, upTo: ofFile, form: textual{"none"},
 		doc:  "the access log's file; `/dev/stdout` works",
 		into: func(t *target) any { return &t.server.FileLog }},
 	{name: "format_log", of: ofServer, upTo: ofFile, form: custom{"a useful line", formatLogSchema},
 		doc: "text with variables, `\"json\"`, or an object of your own fields: [logging.md](logging.md)"},
+	{name: "syslog", of: ofServer, upTo: ofFile, form: section{ofSyslog, "none", syslogExample, true},
+		doc: "logs go to a syslog too, see [logging.md](logging.md#syslog); that of the error log is the file's. `true` is this machine's"},
 
 	// TLS with clients.
 	{name: "tls_enabled", of: ofServer, upTo: ofFile, form: boolean{false},
@@ -197,6 +222,9 @@ var keys = declare([]key{
 		doc: "permissions of the Unix-domain socket, octal"},
 	{name: "tls", of: ofListen, form: boolean{false},
 		doc: "clients speak TLS here. The default is the server's `tls_enabled`"},
+	{name: "protocols", of: ofListen, modes: inHTTP, form: protocols{},
+		doc:  "what clients may speak here, in the order in which it is preferred: `\"h2\"` (HTTP/2 by TLS), `\"http/1.1\"`, `\"h2c\"` (HTTP/2 without TLS), see [http2.md](http2.md)",
+		into: func(t *target) any { return &t.listen.Protocols }},
 	{name: "ipv6_only", of: ofListen, form: boolean{false},
 		doc:  "`\"::\"` is without IPv4",
 		into: func(t *target) any { return &t.listen.IPv6Only }},
@@ -229,6 +257,11 @@ var keys = declare([]key{
 		doc: "fields of responses to clients likewise"},
 	{name: "headers", of: ofRoute, upTo: ofFile, modes: inHTTP, form: custom{"none", fieldsSchema},
 		doc: "short for `set` in `request_headers`"},
+	{name: "request_id", of: ofRoute, upTo: ofFile, modes: inHTTP, form: boolean{false},
+		doc:  "`$request_id` is in `X-Request-Id` of what hosts get, and of what clients get back: [identity.md](identity.md#the-id-of-a-request)",
+		into: func(t *target) any { return &t.route.RequestID }},
+	{name: "log_if", of: ofRoute, upTo: ofFile, form: section{ofLogIf, "everything", logIfExample, true},
+		doc: "what is worth a line of the access log, see [logging.md](logging.md#what-is-worth-a-line); `true` is everything, `false` nothing"},
 	{name: "proxy_set_host", of: ofRoute, upTo: ofFile, modes: inHTTP,
 		form: setHost{choice{words: []string{"client", "upstream"}, usual: "client", noun: "choice",
 			remedy: `write "client" to pass on what the client asked for, or "upstream" for the host's own name`}},
@@ -288,7 +321,7 @@ var keys = declare([]key{
 		doc: "its share of the sum of all weights"},
 
 	{name: "to", of: ofRedirect, form: textual{"required"},
-		doc: "where to: a URL or a path, with variables"},
+		doc: "where to: a URL or a path, with variables; `$1` is the first group of `path_regex`"},
 	{name: "status", of: ofRedirect, form: custom{"308", redirectStatusSchema},
 		doc: "301, 302, 303, 307 or 308"},
 
@@ -347,6 +380,9 @@ var keys = declare([]key{
 	{name: "upstream_keepalive_timeout", of: ofGroup, upTo: ofFile, modes: inHTTP, form: duration{usual: 60000, zero: "for no limit"},
 		doc:  "how long an idle connection to a host is kept; a second less (half, if it says less than two) than the host says in `Keep-Alive`, if that is shorter",
 		into: func(t *target) any { return &t.group.UpstreamKeepaliveTimeout }},
+	{name: "protocol", of: ofGroup, modes: inHTTP, form: protocol{choice{words: hostProtocols, usual: hostProtocols[0], noun: "protocol"}},
+		doc:  "what hosts are spoken to in: `http/1.1`, `h2` (HTTP/2 by TLS), `h2c` (HTTP/2 without TLS), or `auto`: HTTP/2 with the hosts that agree to it by ALPN. See [http2.md](http2.md#to-hosts)",
+		into: func(t *target) any { return &t.group.Protocol }},
 	{name: "proxy_protocol", of: ofGroup, form: choice{words: []string{"v1", "v2"}, noun: "version", remedy: `write "v1" or "v2"`},
 		doc:  "hosts are told in a PROXY header who the client is: `v1` or `v2`; then no connection to them is kept for a further request",
 		into: func(t *target) any { return &t.group.ProxyProtocol }},
@@ -390,8 +426,8 @@ var keys = declare([]key{
 		doc:  "it gets no new clients; [sticky](#sticky-clients) ones stay",
 		into: func(t *target) any { return &t.host.Drain }},
 
-	{name: "type", of: ofHealthCheck, form: checkType{choice{words: []string{"http", "tcp"}, noun: "type", remedy: `write "http" or "tcp"`}},
-		doc:  "`http`: a request is answered as it should be; `tcp`: a connection is made, with TLS if the group has it. The default is `http` in `http` servers, `tcp` in `stream`",
+	{name: "type", of: ofHealthCheck, form: checkType{choice{words: []string{"http", "tcp", "grpc"}, noun: "type", remedy: `write "http", "tcp" or "grpc"`}},
+		doc:  "`http`: a request is answered as it should be; `grpc`: the host says by gRPC that it serves; `tcp`: a connection is made, with TLS if the group has it. The default is `http` in `http` servers, `tcp` in `stream`",
 		into: func(t *target) any { return &t.check.Type }},
 	{name: "path", of: ofHealthCheck, form: worded{usual: "/", pattern: `^/[^ #]*$`, check: checkPath},
 		doc:  "what is asked for; it may have a query",
@@ -400,7 +436,7 @@ var keys = declare([]key{
 		doc:  "by which method",
 		into: func(t *target) any { return &t.check.Method }},
 	{name: "host", of: ofHealthCheck, form: worded{written: "the host's name", check: checkAuthority},
-		doc:  "`Host` of the request",
+		doc:  "`Host` of the request, or `:authority` with `grpc`",
 		into: func(t *target) any { return &t.check.Host }},
 	{name: "status", of: ofHealthCheck, form: statuses{100, Statuses{{200, 399}}, `["200-399"]`},
 		doc:  "the statuses of a host that is well: `200`, `\"200-399\"`, `\"2xx\"`, or several in an array. Redirects are not followed",
@@ -408,6 +444,9 @@ var keys = declare([]key{
 	{name: "body", of: ofHealthCheck, form: worded{check: checkBody},
 		doc:  "a text that has to be in the first 64 KiB of the response's content",
 		into: func(t *target) any { return &t.check.Body }},
+	{name: "service", of: ofHealthCheck, form: worded{written: "the host as a whole", pattern: `^([^/].{0,255})?$`, check: checkGRPCService},
+		doc:  "(`grpc`) the name of the service that is asked about, as in `shop.Cart`",
+		into: func(t *target) any { return &t.check.Service }},
 	{name: "port", of: ofHealthCheck, form: integer{1, math.MaxUint16, 0, "write a port from 1 to 65535", "the host's"},
 		doc:  "TCP port that is asked instead of the host's own",
 		into: func(t *target) any { return &t.check.Port }},
@@ -482,18 +521,87 @@ var keys = declare([]key{
 		doc:  "`Lax`, `Strict` or `None`: whether it is sent with requests that other sites cause",
 		into: func(t *target) any { return &t.sticky.SameSite }},
 
+	{name: "max_streams", of: ofHTTP2, form: integer{1, 10000, 100, "write a number of requests from 1 to 10000", ""},
+		doc:  "requests that one connection may have open at once; more are refused, and clients send those again",
+		into: func(t *target) any { return &t.http2.MaxStreams }},
+	{name: "window", of: ofHTTP2, form: windowForm(64<<10, "`\"64KiB\"`"),
+		doc:  "bytes of a request's body that may come before the host has taken those before them: what a slow host costs for each request",
+		into: func(t *target) any { return &t.http2.Window }},
+	{name: "connection_window", of: ofHTTP2, form: windowForm(1<<20, "`\"1MiB\"`"),
+		doc:  "likewise, of all requests on one connection together",
+		into: func(t *target) any { return &t.http2.ConnectionWindow }},
+
 	{name: "servers", of: ofResolver, form: nameServers{},
 		doc:  "DNS servers, with a port if it is not 53: `[\"127.0.0.1:5353\", \"::1\"]`",
 		into: func(t *target) any { return &t.resolver.Servers }},
-	{name: "min_ttl", of: ofResolver, form: duration{usual: 1000, low: 1},
+	{name: "min_ttl", of: ofResolver, form: duration{usual: 1000, low: 1000},
 		doc:  "an answer is used for at least as long",
 		into: func(t *target) any { return &t.resolver.MinTTL }},
-	{name: "max_ttl", of: ofResolver, form: duration{usual: 300000, low: 1},
+	{name: "max_ttl", of: ofResolver, form: duration{usual: 300000, low: 1000},
 		doc:  "and at most",
 		into: func(t *target) any { return &t.resolver.MaxTTL }},
 	{name: "search", of: ofResolver, form: searchList{},
 		doc:  "domains that are put behind a name without a dot",
 		into: func(t *target) any { return &t.resolver.Search }},
+
+	{name: "status", of: ofLogIf, modes: inHTTP, form: statuses{100, nil, `["400-599"]`},
+		doc:  "requests with such a `$status`: `404`, `\"400-599\"`, `\"5xx\"`, or several in an array",
+		into: func(t *target) any { return &t.logIf.Status }},
+	{name: "slower_than", of: ofLogIf, form: duration{low: 1, such: 500, written: "none"},
+		doc:  "those whose `$processing_time` is longer",
+		into: func(t *target) any { return &t.logIf.SlowerThan }},
+	{name: "failed", of: ofLogIf, form: boolean{false},
+		doc:  "those whose `$end_reason` is not `complete`",
+		into: func(t *target) any { return &t.logIf.Failed }},
+	{name: "sample", of: ofLogIf, form: share{usual: 0, written: "0, or 1 if there is nothing else"},
+		doc:  "the share of all others, from 0 to 1, drawn by lot",
+		into: func(t *target) any { return &t.logIf.Sample }},
+
+	{name: "address", of: ofSyslog, form: worded{usual: "unix:/dev/log", pattern: `^(udp:.+:[0-9]+|unix:/.+)$`, check: checkSyslog},
+		doc:  "`udp:HOST:PORT`, or `unix:PATH` for a datagram socket",
+		into: func(t *target) any { return &t.syslog.Address }},
+	{name: "facility", of: ofSyslog, form: choice{words: SyslogFacilities, usual: "daemon", noun: "facility", guess: true},
+		doc:  "`daemon`, `user`, `local0` to `local7`, or another of RFC 5424",
+		into: func(t *target) any { return &t.syslog.Facility }},
+	{name: "severity", of: ofSyslog, form: choice{words: SyslogSeverities, usual: "info", noun: "severity", guess: true},
+		doc:  "that of lines of the access log; those of the error log have their own",
+		into: func(t *target) any { return &t.syslog.Severity }},
+	{name: "tag", of: ofSyslog, form: worded{usual: "kroxy-ev", pattern: `^[!-~]{1,48}$`, check: checkTag},
+		doc:  "the name of the program in each message (APP-NAME)",
+		into: func(t *target) any { return &t.syslog.Tag }},
+	{name: "access_log", of: ofSyslog, form: boolean{true},
+		doc:  "access logs go there",
+		into: func(t *target) any { return &t.syslog.Access }},
+	{name: "error_log", of: ofSyslog, form: boolean{true},
+		doc:  "the error log goes there, where this stands at the top of the file",
+		into: func(t *target) any { return &t.syslog.Errors }},
+
+	{name: "otlp_http", of: ofTracing, form: worded{written: "required", pattern: `^https?://`, check: checkCollector},
+		doc:  "the URL of a collector that takes OTLP by HTTP: `http://127.0.0.1:4318`. Without a path it is `/v1/traces`",
+		into: func(t *target) any { return &t.tracing.URL }},
+	{name: "sampling", of: ofTracing, form: share{usual: 1},
+		doc:  "the share of requests, from 0 to 1, whose spans are sent. Who has sent a `traceparent` has decided already",
+		into: func(t *target) any { return &t.tracing.Sampling }},
+	{name: "service", of: ofTracing, form: worded{usual: "kroxy-ev", check: checkService},
+		doc:  "`service.name` of the spans",
+		into: func(t *target) any { return &t.tracing.Service }},
+
+	{name: "listen", of: ofAdmin, form: custom{"required", arrayOf(ofAdminListen)},
+		doc: "where: `[{ \"port\": 9900 }]`"},
+	{name: "token_file", of: ofAdmin, form: textual{"none"},
+		doc:  "a file with a token that requests have to show: `Authorization: Bearer TOKEN`. It is read again at each reload. Only `/healthz`, `/ready` and the page's own files need none",
+		into: func(t *target) any { return &t.admin.TokenFile }},
+	{name: "metrics_only", of: ofAdmin, form: boolean{false},
+		doc:  "there is `/metrics`, `/healthz` and `/ready`, and nothing else",
+		into: func(t *target) any { return &t.admin.MetricsOnly }},
+	{name: "address", of: ofAdminListen, form: textual{"`127.0.0.1`"},
+		doc: "an IPv4 or IPv6 address. A warning says if it is not this machine's own and there is no token"},
+	{name: "port", of: ofAdminListen, form: portForm(required),
+		doc: "TCP port"},
+	{name: "unix", of: ofAdminListen, form: textual{"none"},
+		doc: "path of a Unix-domain socket, instead of an address and a port"},
+	{name: "mode", of: ofAdminListen, form: custom{"`\"0660\"`", modeSchema},
+		doc: "permissions of the Unix-domain socket, octal"},
 
 	{name: "cert_path", of: ofCertificate, form: textual{"required"},
 		doc: "PEM file of the chain"},

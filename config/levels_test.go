@@ -31,7 +31,7 @@ func TestLevels(t *testing.T) {
 	say := func(format string, args ...any) { got = append(got, fmt.Sprintf(format, args...)) }
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
 	for _, s := range c.Servers {
-		say("%s: send %d keepalive %d trusted %v log %q probe %v", s.Name, ms(s.SendTimeout), ms(s.KeepaliveTimeout), s.TrustedProxies, s.FileLog, s.Listen[0].TCPKeepalive)
+		say("%s: send %d keepalive %d trusted %v log %q probe %v", s.Name, ms(s.Unrouted.SendTimeout), ms(s.KeepaliveTimeout), s.TrustedProxies, s.FileLog, s.Listen[0].TCPKeepalive)
 		for _, r := range s.Routes {
 			g := r.To[0].Group
 			say("%s: send %d body %d read %d proxy_read %d connect %d resolve %d probe %v", r.Name,
@@ -98,6 +98,9 @@ func TestLevelErrors(t *testing.T) {
 f:1:36: max_body_size: "x" is not a size; the units are "KB", "MB", "GB", and "KiB", "MiB", "GiB"; write a number of bytes, a size with a unit, such as "10MB", or 0 for no limit`},
 		{`{"keepalive_timeout":"x","stream":{"proxy_to":"b"},` + groupB + `}`,
 			`f:1:22: keepalive_timeout: "x" is not a time; the units are "ms", "s", "m" and "h"; write whole milliseconds, such as 75000, a time with a unit, such as "1.5s", or 0 for no limit`},
+		{`{"keepalive_timeout":"99999999h","send_timeout":"1hm","http":{"proxy_to":"b"},` + groupB + `}`,
+			`f:1:22: keepalive_timeout: "99999999h" is longer than 100 years; write whole milliseconds, such as 75000, a time with a unit, such as "1.5s", or 0 for no limit
+f:1:49: send_timeout: "1hm" is not a time; the units are "ms", "s", "m" and "h"; write whole milliseconds, such as 60000, a time with a unit, such as "1.5s", or 0 for no limit`},
 		{`{"send_timeout":1,"http":{"send_timeout":null,"proxy_to":"b"},` + groupB + `}`, ``},
 		{`{"workers_num":2,"http":[{"port":1,"workers_num":2,"proxy_to":"b"},{"port":2,"proxy_to":"b"}],` + groupB + `}`, ``},
 		{`{"http":[{"port":1,"workers_num":2,"proxy_to":"b"},{"port":2,"workers_num":3,"proxy_to":"b"}],` + groupB + `}`,
@@ -129,7 +132,7 @@ func TestProcessLevels(t *testing.T) {
 		if want := (config.Process{WorkersNum: 7, PIDFile: "p", ShutdownTimeout: 8 * time.Second, WatchdogTimeout: 10 * time.Second}); c.Process != want {
 			t.Errorf("%s: %+v", in, c.Process)
 		}
-		if p := c.Problem(c.PathOf(c.Servers[0], "workers_num"), "w", "r"); !strings.HasSuffix(p.Path, "workers_num") || in[p.Column-1] != '7' {
+		if p := c.Problem(c.PathOf(nil, "workers_num"), "w", "r"); !strings.HasSuffix(p.Path, "workers_num") || in[p.Column-1] != '7' {
 			t.Errorf("%s: %v", in, p)
 		}
 	}

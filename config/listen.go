@@ -25,6 +25,10 @@ type Listen struct {
 
 	TLS bool // clients speak TLS
 
+	// Protocols are what clients may speak: ProtocolHTTP1, and ProtocolHTTP2 with TLS or ProtocolH2C without. The preferred one is
+	// first. It is nil in stream mode.
+	Protocols []string
+
 	// ProxyProtocol are networks whose connections have to begin with a PROXY
 	// header (version 1 or 2), and all others are refused; nil is without.
 	// Peers of a Unix-domain socket are in all networks.
@@ -35,9 +39,12 @@ type Listen struct {
 }
 
 // Key returns which socket it is: entries with one key are one socket, however
-// else they differ.
+// else they differ. Whether a socket of "::" takes IPv4 cannot be changed later,
+// so it is part of the key.
 func (l Listen) Key() string {
 	switch {
+	case l.IPv6Only:
+		return "tcp " + netip.AddrPortFrom(l.Address, l.Port).String() + " ipv6_only"
 	case l.Unix != "":
 		return "unix " + l.Unix
 	case !l.Address.IsValid():
@@ -58,6 +65,9 @@ func (o object) listens() []Listen {
 	m := o.node.get("listen")
 	if m == nil || o.node.get("port") != nil {
 		l := Listen{Path: keyPath(o.path, "port"), Port: uint16(o.integer("port")), TLS: usual, TCPKeepalive: o.duration("tcp_keepalive")}
+		if o.modes == inHTTP {
+			l.Protocols = usualProtocols(usual)
+		}
 		list = append(list, l)
 	}
 	if m == nil {
@@ -111,6 +121,7 @@ func (o object) listen(tls bool) Listen {
 	if o.node.get("tls") != nil {
 		l.TLS = o.boolean("tls")
 	}
+	o.protocols(&l)
 	if n, path := o.child("proxy_protocol"); n != nil && n.kind == kindArray && len(n.elements) == 0 {
 		o.fail(n, path, "there are no networks in it, so every connection would be refused", `write who sends PROXY headers, such as ["10.0.0.0/8"], or remove it`)
 	}
@@ -120,14 +131,19 @@ func (o object) listen(tls bool) Listen {
 		return l
 	}
 	l.Unix, l.UnixMode = o.unixPath(n, path), o.socketMode()
-	for _, key := range []string{"address", "port", "ipv6_only"} {
+	o.besideUnix("address", "port", "ipv6_only")
+	o.idle("tcp_keepalive", l.TCPKeepalive > 0, "it is ignored: a Unix-domain socket has no probes", "remove it")
+	l.TCPKeepalive, l.IPv6Only = 0, false
+	return l
+}
+
+// besideUnix reports keys that say nothing of a Unix-domain socket.
+func (o object) besideUnix(keys ...string) {
+	for _, key := range keys {
 		if m := o.node.get(key); m != nil {
 			o.failAt(m.pos, keyPath(o.path, key), `it has no effect beside "unix"`, "remove one of the two")
 		}
 	}
-	o.idle("tcp_keepalive", l.TCPKeepalive > 0, "it is ignored: a Unix-domain socket has no probes", "remove it")
-	l.TCPKeepalive, l.IPv6Only = 0, false
-	return l
 }
 
 // tcp decodes an address and a port.
@@ -139,7 +155,10 @@ func (o object) tcp(l *Listen) {
 		l.Port = uint16(o.integer("port"))
 	}
 	if n, path := o.child("address"); n != nil {
-		const remedy = `write an address such as "127.0.0.1" or "::"; without the key all IPv4 addresses are listened on`
+		remedy := `write an address such as "127.0.0.1" or "::"; without the key all IPv4 addresses are listened on`
+		if o.place.level == ofAdminListen {
+			remedy = `write an address such as "127.0.0.1", which it is without the key`
+		}
 		s := o.text("address")
 		addr, err := netip.ParseAddr(strings.Trim(s, "[]"))
 		switch {
@@ -224,21 +243,29 @@ func (l Listen) String() string {
 // checkListen reports what is listened on twice.
 func (d *decoder) checkListen(c *Config) {
 	before := map[uint16][]Listen{} // by port
-	for _, s := range c.Servers {
-		for _, l := range s.Listen {
+	check := func(list []Listen, routed bool) {
+		for _, l := range list {
 			i := slices.IndexFunc(before[l.Port], l.overlaps)
 			if known := l.Port != 0 || l.Unix != ""; known && i >= 0 {
-				d.failTwice(c, l, before[l.Port][i])
+				d.failTwice(c, l, before[l.Port][i], routed)
 			}
 			before[l.Port] = append(before[l.Port], l)
 		}
 	}
+	for _, s := range c.Servers {
+		check(s.Listen, true)
+	}
+	for i := range c.Admin {
+		check(c.Admin[i].Listen, false)
+	}
 }
 
-// failTwice reports that l is, or overlaps, what is listened on already.
-func (d *decoder) failTwice(c *Config, l, other Listen) {
+// failTwice reports that l is, or overlaps, what is listened on already. Routed says that l is a server's.
+func (d *decoder) failTwice(c *Config, l, other Listen, routed bool) {
 	what, remedy := "is listened on twice", "remove one of the two, or give it another port: requests for several names on one port are told apart by routes"
 	switch {
+	case !routed && l.Unix == "" && l.Key() == other.Key():
+		remedy = "give it another port"
 	case l.Unix != "":
 		remedy = "remove one of the two, or give it another path"
 	case l.Key() != other.Key():

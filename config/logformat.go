@@ -71,10 +71,35 @@ func unknownVariable(name string, place logformat.Mode) (what, remedy string) {
 	case logformat.Known(name, logformat.HTTP|logformat.Stream):
 		return quote("$"+name) + " is not known yet when this is written", remedy
 	}
+	if ours := foreignVariables[name]; ours != "" && logformat.Known(ours, place) {
+		return "unknown variable " + quote("$"+name), "here it is called " + quote("$"+ours)
+	}
 	if near := nearest(name, known); near != nil {
 		remedy = didYouMean(dollars(near))
 	}
 	return "unknown variable " + quote("$"+name), remedy
+}
+
+// foreignVariables are what nginx's variables are called here.
+var foreignVariables = map[string]string{
+	"remote_addr": "client_addr", "remote_port": "client_port", "realip_remote_addr": "client_addr", "uri": "path", "document_uri": "path",
+	"args": "query", "query_string": "query", "server_protocol": "protocol", "time_local": "time_iso8601", "body_bytes_sent": "bytes_sent_downstream",
+	"request_time": "processing_time", "ssl_protocol": "tls_version",
+	"ssl_cipher": "tls_cipher", "ssl_server_name": "tls_sni", "ssl_client_s_dn": "tls_client_subject", "server_name": "server",
+}
+
+// mistaken warns of nginx's variables in a text in which what is no variable is text, as in "headers": hosts would be sent the name.
+func (o object) mistaken(n *node, path string) {
+	if n.kind != kindString {
+		return
+	}
+	format := n.text()
+	for from, to := range logformat.Variables(format) {
+		name := format[from+1 : to]
+		if ours := foreignVariables[name]; ours != "" && !logformat.Known(name, logformat.Kroxy) && logformat.Known(ours, logformat.Kroxy) {
+			o.warn(n.pos, path, quote("$"+name)+" is no variable, and hosts get that text", "here it is called "+quote("$"+ours))
+		}
+	}
 }
 
 func dollars(names []string) []string {

@@ -20,7 +20,7 @@ func TestLogLevel(t *testing.T) {
 	checkOutcomes(t, []outcomeCase{
 		{stream(`"log_level":"Warning"`), `f:1:89: stream.log_level: unknown level "Warning"; did you mean "warn"?`},
 		{stream(`"log_level":"notice"`), `f:1:89: stream.log_level: unknown level "notice"; write "error", "warn", "info" or "debug"`},
-		{http(`"log_level":5,"error_log":6`), `f:1:87: http.log_level: must be a string, not the number 5; put it in double quotes: "5"
+		{http(`"log_level":5,"error_log":6`), `f:1:87: http.log_level: must be a string, not the number 5; write "error", "warn", "info" or "debug"
 f:1:101: http.error_log: must be a string, not the number 6; put it in double quotes: "6"`},
 	})
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 )
 
@@ -53,7 +54,9 @@ func (o object) match() *Match {
 	m.Host = in.hostPatterns("host")
 	m.Path, m.PathPrefix = in.paths("path"), in.paths("path_prefix")
 	m.PathRegex = in.each("path_regex", `"/users/[0-9]+"`, func(n *node, path, s string) string {
-		in.checkRegex(n, path, s)
+		if in.checkRegex(n, path, s) && !takesPaths(s) {
+			in.warn(n.pos, path, "it matches no path: every path begins with a slash, and the expression is for the whole of it", "write "+quote(anywhere(s)))
+		}
 		return s
 	})
 	m.Method = in.each("method", `"GET"`, in.method)
@@ -129,6 +132,10 @@ func (o object) paths(key string) []string {
 			o.fail(n, path, quote(s)+" does not begin with a slash, as every path does", "write "+quote("/"+s))
 		case strings.ContainsAny(s, "?#"):
 			o.fail(n, path, quote(s)+" has more than a path in it", `write the path alone; "query" is for what follows the question mark`)
+		case strings.HasSuffix(s, "/*"):
+			o.warn(n.pos, path, quote(s)+` does not match what is below: here "*" is an ordinary character`, `write "path_prefix": `+quote(s[:len(s)-1]))
+		case strings.HasSuffix(s, "*"):
+			o.warn(n.pos, path, quote(s)+` does not match all that begin so: here "*" is an ordinary character`, `write "path_regex": `+quote(regexp.QuoteMeta(s[:len(s)-1])+".*"))
 		}
 		return s
 	})
@@ -145,11 +152,52 @@ func (o object) method(n *node, path, s string) string {
 }
 
 // checkRegex reports an expression that does not compile.
-func (o object) checkRegex(n *node, path, s string) {
-	if _, err := regexp.Compile(s); err != nil {
+func (o object) checkRegex(n *node, path, s string) (good bool) {
+	_, err := regexp.Compile(s)
+	if err != nil {
 		what := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 		o.fail(n, path, quote(s)+" is not a regular expression: "+what, "correct it; the syntax is that of RE2, without lookahead and back references")
 	}
+	return err == nil
+}
+
+// takesPaths reports whether what an expression matches may begin as paths do: with a slash, or with the "*" of OPTIONS.
+func takesPaths(s string) bool {
+	e, err := syntax.Parse(s, syntax.Perl)
+	if err != nil {
+		return true // checkRegex reports it
+	}
+	prog, err := syntax.Compile(e.Simplify())
+	if err != nil {
+		return true
+	}
+	seen := make([]bool, len(prog.Inst))
+	var may func(at uint32) bool
+	may = func(at uint32) bool {
+		if seen[at] {
+			return false
+		}
+		seen[at] = true
+		switch in := &prog.Inst[at]; in.Op {
+		case syntax.InstAlt, syntax.InstAltMatch:
+			return may(in.Out) || may(in.Arg)
+		case syntax.InstCapture, syntax.InstEmptyWidth, syntax.InstNop:
+			return may(in.Out)
+		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
+			return in.MatchRune('/') || in.MatchRune('*')
+		}
+		return false // it matches nothing, or only the empty string, which is no path
+	}
+	return may(uint32(prog.Start))
+}
+
+// anywhere is the expression for all paths that end with what s matches.
+func anywhere(s string) string {
+	s = strings.TrimSuffix(strings.TrimPrefix(s, "^"), "$")
+	if strings.Contains(s, "|") {
+		s = "(?:" + s + ")"
+	}
+	return ".*" + s
 }
 
 func (o object) clients() (list []netip.Prefix) {

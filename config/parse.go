@@ -18,6 +18,9 @@ const MaxTimeout = 100 * 365 * 24 * time.Hour
 
 const maxProcesses = 4096 // bounds workers_num and reactors_num: a slip of the keys should not fork a million
 
+// leastWatchdog is the shortest watchdog_timeout without a warning: on a busy machine a worker that is well may be silent for some time.
+const leastWatchdog = 100 * time.Millisecond
+
 // Load reads and parses the file at path and those it includes. Its error, if
 // any, is an *Error with all that is wrong; the warnings are valid with and
 // without an error. A pipe (<(...) in a shell) is read like a file. Relative
@@ -132,7 +135,9 @@ func (d *decoder) document() *Config {
 	hints.unknown()
 	top.checkDefaults()
 	c.Process = top.process(servers)
+	c.Admin = top.admin(servers)
 	c.Resolver = top.resolver()
+	c.Syslog, c.Tracing = top.errorSyslog(), top.tracing()
 	shared := top.groupNodes()
 	set := newGroupSet(shared, nil)
 	for _, o := range servers {
@@ -141,7 +146,32 @@ func (d *decoder) document() *Config {
 	shared.finish(top)
 	c.Groups = append(c.Groups, shared.all()...)
 	d.checkListen(c)
+	d.checkNames(c)
 	return c
+}
+
+// checkNames warns of servers that have the name of another one, and of such routes in one server.
+func (d *decoder) checkNames(c *Config) {
+	check := func(before map[string]string, name, path string) {
+		first, twice := before[name]
+		if !twice {
+			before[name] = path
+			return
+		}
+		if name == path { // that is the name by default of an object that has none; the other one was given it
+			first, path = path, first
+		}
+		at := keyPath(path, "name")
+		d.warn(c.root.locate(at), at, first+" is called "+quote(name)+" too: in logs and metrics they are one", "write another name")
+	}
+	servers := make(map[string]string, len(c.Servers))
+	for _, s := range c.Servers {
+		check(servers, s.Name, s.Path)
+		routes := make(map[string]string, len(s.Routes))
+		for i := range s.Routes {
+			check(routes, s.Routes[i].Name, s.Routes[i].Path)
+		}
+	}
 }
 
 // servers returns the objects in n, the value of a mode's key.
@@ -167,7 +197,7 @@ func (o object) servers(n *node, m Mode) []object {
 	return servers
 }
 
-// process decodes what a process has once, be it in the file or in one of its
+// process decodes what a process has once, whether in the file or in one of its
 // servers.
 func (o object) process(servers []object) Process {
 	var p Process
@@ -198,5 +228,8 @@ func (o object) process(servers []object) Process {
 		}
 	}
 	o.fill(ofProcess, &target{process: &p})
+	if n, path := o.child("watchdog_timeout"); n != nil && p.WatchdogTimeout > 0 && p.WatchdogTimeout < leastWatchdog {
+		o.warn(n.pos, path, "a worker that only waits for a CPU may be silent for "+p.WatchdogTimeout.String()+", and is then killed", "write 1000 or more: these are milliseconds, or 0 for no limit")
+	}
 	return p
 }

@@ -62,6 +62,10 @@ func TestModeErrors(t *testing.T) {
 		{`{"stream":{}}`,
 			`f:1:11: stream.servers: it is missing: there is nothing to send traffic to; add "servers": { "backend": { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] } }
 f:1:11: stream.proxy_to: it is missing; add "proxy_to": the name of a group in servers`},
+		{`{"watchdog_timeout":10,"stream":{` + ok + `}}`,
+			`W f:1:21: watchdog_timeout: a worker that only waits for a CPU may be silent for 10ms, and is then killed; write 1000 or more: these are milliseconds, or 0 for no limit`},
+		{`{"stream":{"watchdog_timeout":"99ms",` + ok + `},"http":{"watchdog_timeout":99,"port":1,` + ok + `}}`,
+			`W f:1:31: stream.watchdog_timeout: a worker that only waits for a CPU may be silent for 99ms, and is then killed; write 1000 or more: these are milliseconds, or 0 for no limit`},
 		{`{"http":{}}`,
 			`f:1:9: http.servers: it is missing: there is nothing to send traffic to; add "servers": { "backend": { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] } }
 f:1:9: http.proxy_to: it is missing; add "proxy_to": the name of a group in servers`},

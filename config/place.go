@@ -25,7 +25,8 @@ var places = []*place{
 	{name: `a group in "servers"`, level: ofGroup, modes: inBoth},
 	{name: `an entry of "hosts"`, level: ofHost, modes: inBoth},
 	{name: `an entry of "certificates"`, level: ofCertificate, modes: inBoth, strict: true},
-	{name: `an entry of "listen"`, level: ofListen, modes: inBoth, strict: true},
+	{name: `an entry of "listen"`, level: ofListen, modes: inStream, strict: true},
+	{name: `an entry of "listen"`, level: ofListen, modes: inHTTP, strict: true},
 	{name: `"match"`, level: ofMatch, modes: inStream, strict: true},
 	{name: `"match"`, level: ofMatch, modes: inHTTP, strict: true},
 	{name: "a value to match", level: ofField, modes: inBoth, strict: true},
@@ -39,7 +40,13 @@ var places = []*place{
 	{name: `"queue"`, level: ofQueue, modes: inBoth, strict: true},
 	{name: `"retry"`, level: ofRetry, modes: inBoth, strict: true},
 	{name: `"sticky"`, level: ofSticky, modes: inHTTP, strict: true},
+	{name: `"http2"`, level: ofHTTP2, modes: inHTTP, strict: true},
 	{name: `"resolver"`, level: ofResolver, modes: inBoth, strict: true},
+	{name: `"log_if"`, level: ofLogIf, modes: inBoth, strict: true},
+	{name: `"syslog"`, level: ofSyslog, modes: inBoth, strict: true},
+	{name: `"tracing"`, level: ofTracing, modes: inBoth, strict: true},
+	{name: `"admin"`, level: ofAdmin, modes: inBoth, strict: true},
+	{name: `an entry of "listen" in "admin"`, level: ofAdminListen, modes: inBoth, strict: true},
 }
 
 // declare returns the table, filled in, and gives each place its keys.

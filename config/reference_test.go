@@ -32,7 +32,13 @@ var sections = map[string]func(k *key) bool{
 	"queue":       func(k *key) bool { return k.of == ofQueue },
 	"retry":       func(k *key) bool { return k.of == ofRetry },
 	"sticky":      func(k *key) bool { return k.of == ofSticky },
+	"http2":       func(k *key) bool { return k.of == ofHTTP2 },
 	"resolver":    func(k *key) bool { return k.of == ofResolver },
+	"log_if":      func(k *key) bool { return k.of == ofLogIf },
+	"syslog":      func(k *key) bool { return k.of == ofSyslog },
+	"tracing":     func(k *key) bool { return k.of == ofTracing },
+	"admin":       func(k *key) bool { return k.of == ofAdmin },
+	"admin at":    func(k *key) bool { return k.of == ofAdminListen },
 }
 
 func isTLS(k *key) bool { return strings.Contains(k.name, "tls_") || k.name == "certificates" }
@@ -68,7 +74,7 @@ func table(is func(k *key) bool) string {
 		}
 		switch k.modes {
 		case inHTTP:
-			if k.of == ofServer || k.of == ofRoute || k.of == ofGroup || k.of == ofMatch || k.of == ofPassiveCheck || k.of == ofRetry {
+			if k.of == ofServer || k.of == ofRoute || k.of == ofGroup || k.of == ofListen || k.of == ofMatch || k.of == ofPassiveCheck || k.of == ofRetry || k.of == ofLogIf {
 				rows.WriteString(" (`http`)")
 			}
 		case inStream:

@@ -91,6 +91,9 @@ func retryRemedy(word string) string {
 
 // onlyConnect warns of conditions in n, the value of "on", that cannot hold in stream mode.
 func (o object) onlyConnect(n *node, path string) {
+	if n.kind == kindArray && len(n.elements) == 0 {
+		return // it is reported already
+	}
 	o.each1(n, path, "", func(n *node, path string) {
 		if word := n.literal(); n.kind == kindNumber || n.kind == kindString && word != "connect" {
 			o.warn(n.pos, path, quote(word)+` is ignored in "stream": once a session has begun, it cannot be repeated`, `write "connect" alone`)
@@ -106,8 +109,9 @@ func (o object) retry() Retry {
 	}
 	var r Retry
 	in.fill(ofRetry, &target{retry: &r})
+	r.On.Connect = true // whatever else "on" has
 	if o.modes&inHTTP == 0 {
-		r.On, r.Buffer, r.TryTimeout = RetryOn{Connect: r.On.Connect}, 0, 0
+		r.On, r.Buffer, r.TryTimeout = RetryOn{Connect: true}, 0, 0
 	}
 	if r.Attempts == 0 {
 		for _, key := range []string{"budget", "buffer"} {

@@ -24,12 +24,15 @@ type Route struct {
 	ResponseHeaders HeaderEdits // of what goes to the client
 	UpstreamHost    bool        // Host names the host, not what the client asked for
 	MaxBodySize     int64       // of a request, in bytes; 0 is no bound
+	RequestID       bool        // X-Request-Id is passed on, and given back
 
 	SendTimeout       time.Duration // sending to the client
 	ReadTimeout       time.Duration // stream: between two reads from the client
 	ClientBodyTimeout time.Duration // http: between two reads of the request body
 	ProxyReadTimeout  time.Duration // between two reads from the host
 	ProxySendTimeout  time.Duration // between two writes to the host
+
+	LogIf *LogIf // what is worth a line of the access log; nil is everything
 }
 
 // Target is a group and how much of a route's traffic it gets.
@@ -43,16 +46,20 @@ var actions = []string{"proxy_to", "redirect", "respond"}
 
 // routes decodes what o, a server, does with what comes in.
 func (o object) routes(s *Server, groups *groupSet) {
-	base := Route{Path: o.path, Name: o.path}
+	base := Route{Path: o.path}
 	o.fill(ofRoute, &target{route: &base})
-	s.SendTimeout, s.ReadTimeout = base.SendTimeout, base.ReadTimeout
-	s.ClientBodyTimeout, s.MaxBodySize = base.ClientBodyTimeout, base.MaxBodySize
+	base.LogIf = o.logIf()
+	if s.Mode == ModeHTTP {
+		base.ResponseHeaders = o.headerEdits("response_headers")
+	}
+	s.Unrouted = base
 
 	m := o.node.get("routes")
 	if m == nil {
 		base.Name = s.Name
 		o.route(s, &base, groups)
 		s.Routes = []Route{base}
+		groups.checkCookies(s)
 		return
 	}
 	path := keyPath(o.path, "routes")
@@ -80,9 +87,11 @@ func (o object) routes(s *Server, groups *groupSet) {
 		}
 		r.checkMatch(s, route.Match)
 		r.fill(ofRoute, &target{route: &route})
+		route.LogIf = r.logIf()
 		r.route(s, &route, groups)
 		s.Routes = append(s.Routes, route)
 	}
+	groups.checkCookies(s)
 }
 
 // ownName decodes "name" of a server or a route.
@@ -153,6 +162,10 @@ var forHosts = []string{"headers", "request_headers", "rewrite", "proxy_set_host
 func (o object) proxyTo(s *Server, r *Route, groups *groupSet) {
 	const key = "proxy_to"
 	n, path := o.child(key)
+	if n != nil && n.kind == kindObject {
+		o.fail(n, path, "must be a string or an array, not an object", `write `+groups.choice()+`, or put it in brackets: [{ "group": `+groups.choice()+` }]`)
+		return
+	}
 	if n == nil || n.kind != kindArray {
 		if n != nil && (n.kind != kindString || n.text() != "") || o.require(key, "", groups.choice()) {
 			if g := o.target(n, path, o.str(n, path), groups); g != nil {

@@ -72,7 +72,7 @@ func TestMatch(t *testing.T) {
 	t.Parallel()
 	pair := writePair(t)
 	c, warnings := parse(t, strings.Replace(routes("http", `{"proxy_to":"b","match":{"host":["A.Example.","b.example:80","*.C.example","[::1]:8080","10.0.0.1"],"path":"/a","path_regex":"/[0-9]+",
-		"query":{"q":["1","2"],"r":true},"cookie":{"c":false},"header":{"X-A":{"regex":"v[0-9]"}},"scheme":"https","listen_port":[80,81],"client":["::1","10.0.0.1/8"],"sni":"S.example"}},
+		"query":{"q":["1","2"],"r":true},"cookie":{"c":false},"header":{"X-A":{"regex":"v[0-9]"}},"scheme":"https","listen_port":[80,81],"client":["::1","10.0.0.1/8","::ffff:192.0.2.1","::ffff:10.9.0.0/112"],"sni":"S.example"}},
 		{"proxy_to":"b","match":{}}`), `{"http":{`, `{"http":{"listen":[{"port":80},{"port":81,"tls":true}],"tls_cert_path":"`+pair.CertPath+`","tls_key_path":"`+pair.KeyPath+`",`, 1))
 	yes, no := true, false
 	want := &config.Match{
@@ -80,7 +80,7 @@ func TestMatch(t *testing.T) {
 		Query:  []config.FieldMatch{{Name: "q", Values: []string{"1", "2"}}, {Name: "r", Present: &yes}},
 		Cookie: []config.FieldMatch{{Name: "c", Present: &no}}, Header: []config.FieldMatch{{Name: "X-A", Regex: "v[0-9]"}},
 		Scheme: []string{"https"}, ListenPort: []uint16{80, 81}, SNI: []string{"s.example"},
-		Client: []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("10.0.0.0/8")},
+		Client: []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("10.9.0.0/16")},
 	}
 	if got := c.Servers[0].Routes[0].Match; !reflect.DeepEqual(got, want) || len(warnings) > 0 || c.Servers[0].Routes[1].Match != nil {
 		t.Errorf("got\n%+v\nwant\n%+v\n%v", got, want, warnings)
@@ -125,6 +125,37 @@ f:1:79: http.routes[0].match.listen_port: there is nothing in it; write a port, 
 	})
 }
 
+// What people know from other programs, and what would match no path here.
+func TestPathsThatNobodyHas(t *testing.T) {
+	t.Parallel()
+	match := func(members string) string {
+		return routes("http", `{"proxy_to":"b","match":{`+members+`}},{"proxy_to":"b"}`)
+	}
+	const regex = "it matches no path: every path begins with a slash, and the expression is for the whole of it; write "
+	checkOutcomes(t, []outcomeCase{
+		{match(`"path_regex":["^\\.php$","/a","api|img","","(?i)/x","[^a]","(a*/|b)","x*","\\*","x*y"]`), `W f:1:59: http.routes[0].match.path_regex[0]: ` + regex + `".*\\.php"
+W f:1:75: http.routes[0].match.path_regex[2]: ` + regex + `".*(?:api|img)"
+W f:1:85: http.routes[0].match.path_regex[3]: ` + regex + `".*"
+W f:1:114: http.routes[0].match.path_regex[7]: ` + regex + `".*x*"
+W f:1:125: http.routes[0].match.path_regex[9]: ` + regex + `".*x*y"`},
+		{match(`"path":["/a/*","/a*b"],"path_prefix":"/a.b*"`), `W f:1:53: http.routes[0].match.path[0]: "/a/*" does not match what is below: here "*" is an ordinary character; write "path_prefix": "/a/"
+W f:1:82: http.routes[0].match.path_prefix: "/a.b*" does not match all that begin so: here "*" is an ordinary character; write "path_regex": "/a\\.b.*"`},
+	})
+}
+
+// Names that two have are one in metrics.
+func TestNamesTwice(t *testing.T) {
+	t.Parallel()
+	checkOutcomes(t, []outcomeCase{
+		{routes("http", `{"name":"a","match":{"path":"/1"},"proxy_to":"b"},{"name":"a","match":{"path":"/2"},"proxy_to":"b"},{"name":"http.routes[3]","match":{"path":"/3"},"proxy_to":"b"},{"proxy_to":"b"}`),
+			`W f:1:78: http.routes[1].name: http.routes[0] is called "a" too: in logs and metrics they are one; write another name
+W f:1:128: http.routes[2].name: http.routes[3] is called "http.routes[3]" too: in logs and metrics they are one; write another name`},
+		{`{"http":[{"name":"a","port":1,"proxy_to":"b"},{"name":"c","port":2,"proxy_to":"b"}],"stream":{"name":"a","port":3,"proxy_to":"b"},` + groupB + `}`,
+			`W f:1:102: stream.name: http[0] is called "a" too: in logs and metrics they are one; write another name`},
+		{`{"http":[{"port":1,"routes":[{"name":"a","proxy_to":"b"}]},{"port":2,"routes":[{"name":"a","proxy_to":"b"}]}],` + groupB + `}`, ``},
+	})
+}
+
 func TestRouteErrors(t *testing.T) {
 	t.Parallel()
 	route := func(members string) string { return routes("http", `{`+members+`},{"proxy_to":"b"}`) }
@@ -141,6 +172,7 @@ f:1:21: http.routes[0].proxy_pass: unknown key "proxy_pass" has no effect; here 
 		{route(`"proxy_to":[{"group":"b","weight":0}]`), `f:1:32: http.routes[0].proxy_to: all weights are 0, so nothing goes anywhere; give one of them a weight from 1 to 1000`},
 		{route(`"proxy_to":[{"group":"b","weight":-1,"name":"x"}]`), `f:1:55: http.routes[0].proxy_to[0].weight: -1 is negative; write a number from 0 to 1000
 f:1:58: http.routes[0].proxy_to[0].name: unknown key "name" has no effect here; it belongs in "http", a route or an entry of "hosts"`},
+		{route(`"proxy_to":{"group":"b"}`), `f:1:32: http.routes[0].proxy_to: must be a string or an array, not an object; write "b", or put it in brackets: [{ "group": "b" }]`},
 		{route(`"proxy_to":["b"]`), `f:1:33: http.routes[0].proxy_to[0]: must be an object, not the string "b"; write { "group": "backend", "weight": 1 }`},
 		{route(`"redirect":{"status":308}`), `f:1:32: http.routes[0].redirect.to: it is missing; add "to": a URL or a path such as "https://$host$request_uri"`},
 		{route(`"redirect":{"to":"x","status":304}`), `f:1:38: http.routes[0].redirect.to: "x" is neither a URL nor a path; write one such as "https://$host$request_uri"

@@ -36,7 +36,8 @@ func (p *place) id() string {
 	names := map[level]string{
 		ofServer: "server", ofRoute: "route", ofGroup: "group", ofHost: "host", ofListen: "listen", ofMatch: "match", ofField: "field",
 		ofTarget: "target", ofRedirect: "redirect", ofRespond: "respond", ofRewrite: "rewrite", ofEdits: "edits", ofCertificate: "certificate",
-		ofHealthCheck: "health_check", ofPassiveCheck: "passive_check", ofQueue: "queue", ofRetry: "retry", ofSticky: "sticky", ofResolver: "resolver",
+		ofHealthCheck: "health_check", ofPassiveCheck: "passive_check", ofQueue: "queue", ofRetry: "retry", ofSticky: "sticky", ofHTTP2: "http2", ofResolver: "resolver",
+		ofLogIf: "log_if", ofSyslog: "syslog", ofTracing: "tracing", ofAdmin: "admin", ofAdminListen: "admin_listen",
 	}
 	switch {
 	case p.twin() == nil:
@@ -76,10 +77,14 @@ func objectSchema(p *place) schema {
 		s["propertyNames"] = anyOf(schema{"enum": names}, schema{"pattern": "^[_/#$]"}, schema{"not": schema{"pattern": insecure}})
 	}
 	switch p.level {
+	case ofTracing:
+		s["required"] = []string{"otlp_http"}
 	case ofHost:
 		s["oneOf"] = []schema{{"required": []string{"host", "port"}, "not": hasAny("unix", "srv")},
 			{"required": []string{"unix"}, "not": hasAny("host", "port", "srv")}, {"required": []string{"srv"}, "not": hasAny("host", "port", "unix", "weight")}}
-	case ofListen:
+	case ofAdmin:
+		s["required"] = []string{"listen"}
+	case ofListen, ofAdminListen:
 		s["oneOf"] = []schema{{"required": []string{"port"}, "not": hasAny("unix", "mode")}, {"required": []string{"unix"}, "not": hasAny("port", "address", "ipv6_only")}}
 	case ofGroup:
 		s["required"] = []string{"hosts"}
@@ -122,6 +127,8 @@ func plainDefault(f form) any {
 	case algorithm:
 		return f.usual
 	case setHost:
+		return f.usual
+	case protocol:
 		return f.usual
 	case keepalive:
 		return "auto"
@@ -168,6 +175,10 @@ func serversSchema(m modes) func(modes) schema {
 	return func(modes) schema {
 		return anyOf(ref(ofServer, m), schema{"type": "array", "items": ref(ofServer, m), "minItems": 1})
 	}
+}
+
+func adminSchema(m modes) schema {
+	return anyOf(ref(ofAdmin, m), schema{"type": "array", "items": ref(ofAdmin, m), "minItems": 1}, schema{"const": false}, schema{"type": "null"})
 }
 
 func arrayOf(l level) func(modes) schema {

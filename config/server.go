@@ -24,16 +24,16 @@ type Server struct {
 	// ClientHello is there where only that is read; it is set without TLS too.
 	TLSHandshakeTimeout time.Duration
 
-	SendTimeout time.Duration // sending to the client, where no route says otherwise
-	ReadTimeout time.Duration // stream: between two reads from the client, likewise
+	// Unrouted is what the server's own keys say, for what no route takes. It
+	// leads nowhere.
+	Unrouted Route
 
 	// All of these are http only.
 	ClientHeaderTimeout time.Duration  // until the whole request head is there
-	ClientBodyTimeout   time.Duration  // between two reads of the request body, where no route says otherwise
 	KeepaliveTimeout    time.Duration  // between two requests of a client
-	MaxBodySize         int64          // of a request, in bytes, where no route says otherwise; 0 is no bound
 	ForwardedHeaders    bool           // X-Forwarded-For, -Proto and -Host are set, strangers' identity fields dropped
 	TrustedProxies      []netip.Prefix // clients whose own identity fields are believed
+	HTTP2               HTTP2
 
 	// Compiled is what Routes were compiled to when they were checked, for
 	// whoever serves by them; nil if nobody has. This package knows nothing of it.
@@ -42,6 +42,7 @@ type Server struct {
 	FileLog      string            // access log path; "" is no log
 	FormatLog    string            // access log line, not "" if there is a log and no FormatFields; its variables are known to exist in Mode
 	FormatFields []logformat.Field // access log line instead, if not nil: an object; its variables likewise
+	Syslog       *Syslog           // where access log lines go too; nil is nowhere
 }
 
 // mode returns the mode of the server that o is or is in.
@@ -64,8 +65,12 @@ func (o object) server(c *Config, shared *groupSet) {
 	o.fill(ofServer, &target{server: s})
 	s.Listen = o.listens()
 	s.TLS = o.tls(s.Listen)
+	if s.Mode == ModeHTTP {
+		s.HTTP2 = o.http2(s.Listen)
+	}
 	s.FileLog = o.text("file_log")
 	s.FormatLog, s.FormatFields = o.formatLog()
+	s.Syslog = o.accessSyslog()
 	s.defaultLog()
 
 	mine := o.groupNodes()

@@ -1,8 +1,13 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -64,3 +69,20 @@ type machine struct{}
 func (machine) file(path string) ([]byte, error)      { return readFile(path) }
 func (machine) glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
 func (machine) env(name string) (string, bool)        { return os.LookupEnv(name) }
+
+// Hash returns a number, in hex, that two sources share only if they say the same: their texts, those of the files that they include, and
+// the environment variables that they use. Where the file is does not count, nor do PEM files.
+func (s Source) Hash() string {
+	h := sha256.New()
+	part := func(text string) { fmt.Fprintf(h, "%d:%s", len(text), text) }
+	part(string(s.Text))
+	for _, path := range slices.Sorted(maps.Keys(s.Included)) {
+		part(path)
+		part(string(s.Included[path]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
+		part(name)
+		part(s.Env[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

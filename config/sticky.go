@@ -60,6 +60,48 @@ func (o object) sticky() *Sticky {
 	return s
 }
 
+// checkCookies warns of groups of s whose clients would lose the cookie of one to that of another: a browser has one of a name for a site.
+func (groups *groupSet) checkCookies(s *Server) {
+	type jar struct{ cookie, path, domain, host string }
+	const anyHost, some = "", "."
+	had := make(map[jar]string) // the first group with it
+	for i := range s.Routes {
+		r := &s.Routes[i]
+		for _, to := range r.To {
+			c := to.Group.Sticky
+			if c == nil {
+				continue
+			}
+			hosts, meets := []string{anyHost}, []string{some}
+			if r.Match != nil && len(r.Match.Host) > 0 && c.Domain == "" {
+				hosts = r.Match.Host
+				meets = append(slices.Clone(hosts), anyHost)
+			}
+			for _, host := range meets {
+				if other, found := had[jar{c.Cookie, c.Path, c.Domain, host}]; found && other != to.Group.Name {
+					groups.get(to.Group.Name).sharesCookie(c.Cookie, other)
+					break
+				}
+			}
+			for _, host := range append(slices.Clone(hosts), some) {
+				if at := (jar{c.Cookie, c.Path, c.Domain, host}); had[at] == "" {
+					had[at] = to.Group.Name
+				}
+			}
+		}
+	}
+}
+
+// sharesCookie warns that the clients of g have the cookie of another group.
+func (g *groupNode) sharesCookie(cookie, other string) {
+	what := "its cookie " + quote(cookie) + " is that of the group " + quote(other) + " too, on the same site: a client who uses both keeps neither's host"
+	if m := g.node.get("sticky"); m != nil {
+		g.warn(m.pos, keyPath(g.path, "sticky"), what, `write another name: { "cookie": `+quote(cookie+"-"+g.name)+" }")
+	} else {
+		g.warn(g.node.pos, g.path, what, `add "sticky": { "cookie": `+quote(cookie+"-"+g.name)+" }")
+	}
+}
+
 func checkCookie(s string) (what, remedy string) {
 	if s == "" || strings.IndexFunc(s, notToken) >= 0 {
 		return quote(s) + " is not the name of a cookie", `write letters, digits and '-', such as "kroxy"`

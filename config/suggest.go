@@ -102,6 +102,15 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
+// DidYouMean guesses which of the words a misspelled one was meant to be, and asks
+// for it; "" if none is near.
+func DidYouMean(word string, words []string) string {
+	if near := nearest(word, words); near != nil {
+		return didYouMean(near)
+	}
+	return ""
+}
+
 func didYouMean(words []string) string {
 	if len(words) == 1 {
 		return "did you mean " + quote(words[0]) + "?"

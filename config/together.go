@@ -58,6 +58,9 @@ func (o object) checkTogether(g *Group) {
 	o.idle("queue", g.Queue.Size > 0 && !full && len(g.Hosts) > 0, `it is ignored without "max_conns": no host is ever full`, `add "max_conns" to the group, or remove it`)
 	if in, is := o.section("health_check"); is == on {
 		in.idle("port", !slices.ContainsFunc(g.Hosts, func(h Host) bool { return h.Unix == "" }) && len(g.Hosts) > 0, "it is ignored: all hosts are Unix-domain sockets, which have no ports", remove)
+		h := g.HealthCheck
+		in.idle("type", o.modes&inHTTP != 0 && h != nil && h.Type == "grpc" && h.Port == 0 && g.Protocol == ProtocolHTTP1,
+			"gRPC needs HTTP/2, and requests go to these hosts in HTTP/1.1: no call reaches them", `write "protocol": "h2c" in the group, or "h2" if the hosts have TLS`)
 	}
 	o.checkSameSite(g)
 }

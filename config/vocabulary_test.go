@@ -7,6 +7,13 @@ func TestUnknownKeys(t *testing.T) {
 	checkOutcomes(t, []outcomeCase{
 		{stream(`"timeout_ms":500`),
 			`W f:1:77: stream.timeout_ms: unknown key "timeout_ms" is ignored; did you mean one of "shutdown_timeout", "watchdog_timeout", "tls_handshake_timeout", "send_timeout", "proxy_read_timeout", "proxy_send_timeout" or "read_timeout"?`},
+		{routes("http", `{"match":{"remote_ip":"x"},"redirect":{"to":"https://b/","code":301},"response_headers":{"delete":["X"]}}`),
+			`f:1:30: http.routes[0].match.remote_ip: unknown key "remote_ip" has no effect; here it is called "client"
+f:1:77: http.routes[0].redirect.code: unknown key "code" has no effect; here it is called "status"
+f:1:109: http.routes[0].response_headers.delete: unknown key "delete" has no effect; here it is called "remove"`},
+		{group(`"hosts":[{"host":"h","port":1}],"ssl":true,"proxy_protocol":true`),
+			`f:1:75: stream.servers.b.ssl: unknown key "ssl" has no effect, and looks like a security setting; here it is called "proxy_tls_enabled"
+f:1:103: stream.servers.b.proxy_protocol: must be a string, not true; write "v1" or "v2"`},
 		{stream(`"prot":500`),
 			`W f:1:77: stream.prot: unknown key "prot" is ignored; did you mean "port"?`},
 		{stream(`"client_header_timeout":500`),
@@ -26,7 +33,7 @@ func TestUnknownKeys(t *testing.T) {
 		{stream(`"proxy_rend_timeout":1`),
 			`W f:1:77: stream.proxy_rend_timeout: unknown key "proxy_rend_timeout" is ignored; did you mean "proxy_read_timeout"?`},
 		{stream(`"log_format":1`),
-			`W f:1:77: stream.log_format: unknown key "log_format" is ignored; did you mean "format_log"?`},
+			`W f:1:77: stream.log_format: unknown key "log_format" is ignored; here it is called "format_log"`},
 		{stream(`"zzz":{"x":1}`),
 			`W f:1:77: stream.zzz: unknown key "zzz" is ignored; remove it`},
 		{stream(`"Port":1`),

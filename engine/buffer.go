@@ -39,10 +39,10 @@ func (p *bufferPool) get(n int) []byte {
 	return make([]byte, n, 1<<(c+minBufferShift))
 }
 
-// put takes back a buffer from get. The caller must not use it again.
+// put takes back a buffer from get. The caller must not use it again. What append has made of one has no size of the pool's, and is not kept.
 func (p *bufferPool) put(b []byte) {
 	c := class(cap(b))
-	if c < len(p.idle) && len(p.idle[c]) < idleBufferBytes>>(c+minBufferShift) {
+	if c < len(p.idle) && cap(b) == 1<<(c+minBufferShift) && len(p.idle[c]) < idleBufferBytes>>(c+minBufferShift) {
 		p.idle[c] = append(p.idle[c], b)
 	}
 }

@@ -64,3 +64,13 @@ func TestIdleBuffersAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// What append has made of a buffer is not lent to anybody as one of the pool's sizes.
+func TestBufferThatHasGrown(t *testing.T) {
+	t.Parallel()
+	var p bufferPool
+	p.put(append(p.get(4096), make([]byte, 1000)...))
+	if b := p.get(8192); len(b) != 8192 {
+		t.Errorf("a buffer of %d bytes", len(b))
+	}
+}

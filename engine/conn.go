@@ -39,13 +39,14 @@ const (
 	bitFinSent
 )
 
-// Conn is one non-blocking socket on one Loop. It is meant to be embedded by value in what uses it and may be attached
-// again after it was closed. The zero value is a closed Conn. Its methods are for the loop's goroutine only.
+// Conn is one non-blocking socket on one Loop, or one of the streams that share a socket, see Stream. It is meant to be embedded
+// by value in what uses it and may be attached again after it was closed. The zero value is a closed Conn. Its methods are for the
+// loop's goroutine only.
 type Conn struct {
 	loop    *Loop
 	handler Handler
 	layer   Layer // nil if bytes go through as they are
-	fd      int32 // meaningful while loop is not nil
+	fd      int32 // meaningful while loop is not nil; noSocket if it has none
 	bits    readiness
 	family  uint8 // AF_UNIX of one that DialUnix made, AF_INET or AF_INET6 of one that may serve Loop.Dial again, else zero
 }
@@ -213,14 +214,17 @@ func (c *Conn) RawCloseWrite() error {
 // QuickAck has the kernel acknowledge now what the peer has sent, instead of with the next bytes to it or after 40 ms. It is for when
 // more is expected and nothing is there to be written: a peer with Nagle's algorithm on may be holding it back until then.
 func (c *Conn) QuickAck() {
-	if c.family != unix.AF_UNIX {
+	if c.fd != noSocket && c.family != unix.AF_UNIX {
 		quickAck(c.fd)
 	}
 }
 
-// SocketError takes the socket's pending error (SO_ERROR); nil if there is none.
+// SocketError takes the socket's pending error (SO_ERROR), or the stream's; nil if there is none.
 func (c *Conn) SocketError() error {
 	c.bits &^= bitError
+	if c.fd == noSocket {
+		return c.layer.(Stream).Failure()
+	}
 	if errno := socketError(c.fd); errno != 0 {
 		return errno
 	}
@@ -252,11 +256,22 @@ func (c *Conn) Connected(addr netip.AddrPort) error {
 	return errno
 }
 
-// LocalAddr is the address and port of this end of the open Conn; not valid for one of a unix socket. It costs a system call.
-func (c *Conn) LocalAddr() netip.AddrPort { return getsockname(c.fd) }
+// LocalAddr is the address and port of this end of the open Conn; not valid for one of a unix socket, and for a stream whose connection is gone. It costs a system call.
+func (c *Conn) LocalAddr() netip.AddrPort {
+	if c.fd == noSocket {
+		if socket := c.layer.(Stream).Socket(); socket != nil {
+			return socket.LocalAddr()
+		}
+		return netip.AddrPort{}
+	}
+	return getsockname(c.fd)
+}
 
 // Unacknowledged is how many of the bytes written the peer has not confirmed yet. Reset would destroy them.
 func (c *Conn) Unacknowledged() int {
+	if c.fd == noSocket {
+		return c.layer.Unsent()
+	}
 	n, _ := sendQueue(c.fd) // none if it fails
 	if c.layer != nil {
 		n += c.layer.Unsent()
@@ -274,6 +289,10 @@ func (c *Conn) close(reset bool) {
 	}
 	if c.layer != nil {
 		c.layer.Closing(c, reset)
+	}
+	if c.fd == noSocket {
+		*c = Conn{}
+		return
 	}
 	if reset {
 		resetOnClose(c.fd)

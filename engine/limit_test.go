@@ -49,8 +49,46 @@ func TestLimit(t *testing.T) {
 	pauses := 0
 	g.Do(func() { pauses = len(g.pauses) })
 	g.probe.Await(t, "a pause for the fourth", func() bool { return len(g.pauses) > pauses })
-	limit.Set(3)
+	limit.Set(3, 6)
 	g.probe.Await(t, "the fourth client", func() bool { return len(g.held) == 3 })
+}
+
+// Further requests of connections take descriptors too, but for a quarter of them. What they leave is for who waits.
+func TestLimitOfDescriptors(t *testing.T) {
+	t.Parallel()
+	limit := engine.NewLimit(1)
+	limit.Set(5, 8)
+	g := newGate(t, limit)
+	g.dial(t)
+	g.probe.Await(t, "a client", func() bool { return len(g.held) == 1 })
+	g.Do(func() {
+		for i, want := range []bool{true, true, true, true, false} {
+			if got := g.Share(); got != want {
+				t.Errorf("a place for further request %d: %v", i, got)
+			}
+		}
+	})
+	g.dial(t)
+	g.probe.Await(t, "another client", func() bool { return len(g.held) == 2 })
+	g.dial(t)
+	g.probe.Await(t, "a pause", func() bool { return len(g.pauses) > 0 })
+	g.Do(func() {
+		if len(g.held) != 2 {
+			t.Errorf("%d clients are in, and there was room for two", len(g.held))
+		}
+		g.Unshare()
+		g.Unshare()
+	})
+	g.probe.Await(t, "the third client", func() bool { return len(g.held) == 3 })
+	g.Do(func() {
+		g.Unshare()
+		g.Unshare()
+		g.drop()
+		if !g.Share() {
+			t.Error("no place was given back")
+		}
+		g.Unshare()
+	})
 }
 
 // A place that gets free is taken at once, not at the next look.

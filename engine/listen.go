@@ -32,7 +32,7 @@ type ListenerOptions struct {
 var ErrLimit = errors.New("engine: the limit on connections is reached")
 
 // Listener accepts connections on one loop. When descriptors, memory or places run out it leaves the epoll set, so that
-// a waiting client costs no CPU, and tries again when a connection ends, be it one of another listener of the loop, or a little later.
+// a waiting client costs no CPU, and tries again when a connection ends, even one of another listener of the loop, or a little later.
 type Listener struct {
 	conn   Conn
 	loop   *Loop
@@ -115,10 +115,25 @@ func (l *Listener) acceptOne() bool {
 // Crowded reports whether places get scarce: more than three quarters of the connections that Limit allows are there.
 func (l *Listener) Crowded() bool { return l.opts.Limit.crowded() }
 
-// Release says that a connection from Accept is over. Its place is for the clients of whichever listener of the loop has wanted one for
-// longest: one whose own clients come and go would leave none to the others.
+// Share takes a place for one more request of a connection from Accept, which has its own for the first. It reports false if Limit has none,
+// and the request must wait or be refused; else Unshare is to be called when the request is over.
+func (l *Listener) Share() bool { return l.opts.Limit.share() }
+
+// Unshare gives a place of Share back.
+func (l *Listener) Unshare() {
+	l.opts.Limit.unshare()
+	l.offer()
+}
+
+// Release says that a connection from Accept is over.
 func (l *Listener) Release() {
 	l.opts.Limit.release()
+	l.offer()
+}
+
+// offer has a free place taken by a client of whichever listener of the loop has wanted one for longest: one whose own clients come and go
+// would leave none to the others.
+func (l *Listener) offer() {
 	for _, o := range l.loop.wanting {
 		waiting := len(l.loop.wanting) > 1 && queued(o.conn.fd)
 		if o.paused {

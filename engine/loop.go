@@ -18,6 +18,9 @@ type Options struct {
 	MaxPipes int
 	// MaxSpent bounds the sockets of this loop that wait to be used again, of each address family; see Conn.CloseEnded.
 	MaxSpent int
+	// Ran is told after each wait, on the loop, how long the batch of events before it had kept the loop busy, and how long the loop
+	// has waited since. Nil is allowed, and costs a reading of the clock less for each batch.
+	Ran func(busy, waited time.Duration)
 }
 
 // Loop is one reactor: an epoll set, the connections in it by descriptor, a timer wheel, and a queue of tasks from other
@@ -33,7 +36,10 @@ type Loop struct {
 	wheel   wheel
 	epoch   time.Time
 	base    int64 // epoch on CLOCK_MONOTONIC, in ms
-	now     int64 // ms since epoch, read once a batch
+	began   int64 // ns since epoch, read once a batch
+	recent  int64 // likewise, as it was read last
+	now     int64 // the same in ms
+	ran     func(busy, waited time.Duration)
 	waiter  waiter
 	scratch []byte
 	buffers bufferPool
@@ -65,6 +71,7 @@ func NewLoop(o Options) (*Loop, error) {
 		base:    monotonic(),
 		scratch: make([]byte, ScratchSize),
 		pipes:   pipePool{max: o.MaxPipes},
+		ran:     o.Ran,
 		armed:   Never,
 		due:     Never,
 	}
@@ -124,7 +131,6 @@ func (l *Loop) Run() error {
 			}
 			return fmt.Errorf("engine: while waiting for events: %w", os.NewSyscallError("epoll_wait", errno))
 		}
-		l.readClock()
 		for i := range l.events[:n] {
 			ev := &l.events[i]
 			// A connection may have been closed earlier in this batch, and its descriptor opened anew: then this is a
@@ -144,12 +150,23 @@ func (l *Loop) Run() error {
 	return nil
 }
 
-// wait waits for events; not if there is more to do anyway.
-func (l *Loop) wait() (int, syscall.Errno) {
-	if len(l.again) > 0 || l.due != Never {
-		return l.waiter.peek(l.epfd, l.events, l.now)
+// wait waits for events, not if there is more to do anyway, and reads the clock.
+func (l *Loop) wait() (n int, errno syscall.Errno) {
+	var from int64
+	if l.ran != nil {
+		from = l.Clock()
 	}
-	return l.waiter.wait(l.epfd, l.events, l.now)
+	if len(l.again) > 0 || l.due != Never {
+		n, errno = l.waiter.peek(l.epfd, l.events, l.now)
+	} else {
+		n, errno = l.waiter.wait(l.epfd, l.events, l.now)
+	}
+	before := l.began
+	l.readClock()
+	if l.ran != nil {
+		l.ran(time.Duration(from-before), time.Duration(l.began-from))
+	}
+	return n, errno
 }
 
 // maxEvents bounds a batch.
@@ -179,7 +196,22 @@ func (l *Loop) Again(c *Conn) {
 // readClock reads a monotonic clock, as time.Since does and as the timerfd has it. Nobody can set that one: a jump of the time of day, by
 // NTP or by hand, moves no deadline. All times that this program compares or adds to are such, but for dates of certificates;
 // cmd/kroxy-ev/clocks_test.go has the few places that may read the time of day.
-func (l *Loop) readClock() { l.now = time.Since(l.epoch).Milliseconds() }
+func (l *Loop) readClock() {
+	l.began = l.Clock()
+	l.now = l.began / int64(time.Millisecond)
+}
+
+// Clock reads the loop's clock, in ns, for what is to be measured more exactly than a deadline. It costs what reading the vDSO's clock does.
+func (l *Loop) Clock() int64 {
+	l.recent = int64(time.Since(l.epoch))
+	return l.recent
+}
+
+// Recent is the loop's clock, in ns, as it was read last: at the beginning of this batch of events, or later. It costs nothing.
+func (l *Loop) Recent() int64 { return l.recent }
+
+// Began is when the present batch of events was there, in ns on the loop's clock. It costs nothing.
+func (l *Loop) Began() int64 { return l.began }
 
 // Now is the loop's clock: milliseconds since the loop was made, monotonic, read once a batch of events.
 func (l *Loop) Now() int64 { return l.now }

@@ -56,7 +56,7 @@ type sight struct {
 // clients of the others that have the socket are not kept from it.
 //
 // It is the socket that is retired, for all processes that have it, until somebody makes a Listener of it again. Done is
-// called: once, on the loop, when the listener is closed, be it by Close. Done may be nil. If the listener is
+// called: once, on the loop, when the listener is closed, also by Close. Done may be nil. If the listener is
 // closed already it is called at once; if it is being retired already this call does nothing.
 func (l *Listener) Retire(done func()) { l.retire(done, handshakes) }
 

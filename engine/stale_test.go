@@ -32,10 +32,23 @@ func plug(t *testing.T, fd int32) {
 }
 
 // stale has two connections become ready in one batch, each by cause. The handler of the one that is first calls
-// replace with the other, which is closed already, and with the number of its descriptor.
-func stale(t *testing.T, cause func(*net.TCPConn), replace func(loop *enginetest.Loop, victim *engine.Conn, fd int32)) *enginetest.Loop {
+// replace with the other, which is closed already, and with the number of its descriptor. Replace reports whether it has got that: another
+// thread may have been faster, and then all begins anew.
+func stale(t *testing.T, cause func(*net.TCPConn), replace func(loop *enginetest.Loop, victim *engine.Conn, fd int32) bool) *enginetest.Loop {
 	t.Helper()
-	loop := enginetest.Start(t, engine.Options{})
+	for range 10 {
+		if loop, got := tryStale(t, cause, replace); got {
+			return loop
+		}
+	}
+	t.Fatal("other threads take the number time after time")
+	return nil
+}
+
+// tryStale is stale, once.
+func tryStale(t *testing.T, cause func(*net.TCPConn), replace func(loop *enginetest.Loop, victim *engine.Conn, fd int32) bool) (loop *enginetest.Loop, got bool) {
+	t.Helper()
+	loop = enginetest.Start(t, engine.Options{})
 	peerA, fdA := enginetest.Pair(t)
 	peerB, fdB := enginetest.Pair(t)
 	var a, b engine.Conn
@@ -52,7 +65,7 @@ func stale(t *testing.T, cause func(*net.TCPConn), replace func(loop *enginetest
 			}
 			replaced++
 			victim.Close()
-			replace(loop, victim, fd)
+			got = replace(loop, victim, fd)
 		}
 		cause(peerA)
 		cause(peerB)
@@ -65,7 +78,36 @@ func stale(t *testing.T, cause func(*net.TCPConn), replace func(loop *enginetest
 			t.Errorf("the closed connection's handler was called %d times", replaced-1)
 		}
 	})
-	return loop
+	return loop, got
+}
+
+// move gives a descriptor the number to, which is free unless another thread has just taken it, and reports whether it has got it. It stays
+// as it is if not.
+func move(t *testing.T, from int, to int32) bool {
+	n, err := unix.FcntlInt(uintptr(from), unix.F_DUPFD_CLOEXEC, int(to))
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	if n != int(to) {
+		_ = unix.Close(n)
+		return false
+	}
+	_ = unix.Close(from)
+	return true
+}
+
+// dial has victim connect to addr, and reports whether that has the number of the connection before.
+func dial(t *testing.T, loop *enginetest.Loop, victim *engine.Conn, fd int32, addr netip.AddrPort, h engine.Handler) bool {
+	if err := loop.Dial(victim, addr, false, h); err != nil {
+		t.Error(err)
+		return false
+	}
+	if victim.FD() != int(fd) {
+		victim.Close()
+		return false
+	}
+	return true
 }
 
 // await waits until the descriptors are readable.
@@ -99,7 +141,7 @@ func TestStaleEventForAnEstablishedConnection(t *testing.T) {
 				r        *reader
 				spurious bool
 			)
-			loop := stale(t, cause.do, func(loop *enginetest.Loop, victim *engine.Conn, fd int32) {
+			loop := stale(t, cause.do, func(loop *enginetest.Loop, victim *engine.Conn, fd int32) bool {
 				r = newReader(loop, 100)
 				read := r.OnReady
 				r.OnReady = func(c *engine.Conn) {
@@ -115,13 +157,13 @@ func TestStaleEventForAnEstablishedConnection(t *testing.T) {
 					}
 					read(c)
 				}
-				if err := unix.Dup3(int(spare), int(fd), unix.O_CLOEXEC); err != nil {
-					t.Error(err)
+				if !move(t, int(spare), fd) {
+					return false
 				}
-				engine.CloseFD(spare)
 				if err := loop.Loop.Attach(victim, fd, r); err != nil {
 					t.Error(err)
 				}
+				return true
 			})
 			r.Await(t, "the stale event", func() bool { return r.Readies > 0 })
 			loop.Do(func() {
@@ -152,7 +194,7 @@ func TestStaleEventForAConnectionBeingMade(t *testing.T) {
 				p     *enginetest.Probe
 				first error
 			)
-			stale(t, cause.do, func(loop *enginetest.Loop, victim *engine.Conn, _ int32) {
+			stale(t, cause.do, func(loop *enginetest.Loop, victim *engine.Conn, fd int32) bool {
 				p = loop.Probe()
 				p.OnReady = func(c *engine.Conn) {
 					if p.Readies == 1 && !c.Readable() {
@@ -163,9 +205,7 @@ func TestStaleEventForAConnectionBeingMade(t *testing.T) {
 						t.Error("writable before it is connected")
 					}
 				}
-				if err := loop.Dial(victim, hole, false, p); err != nil {
-					t.Error(err)
-				}
+				return dial(t, loop, victim, fd, hole, p)
 			})
 			p.Await(t, "the stale event", func() bool { return p.Readies > 0 })
 			p.Await(t, "the answer", func() bool { return errors.Is(first, unix.EALREADY) })
@@ -183,7 +223,7 @@ func TestStaleEventThenConnected(t *testing.T) {
 		t.Run(cause.name, func(t *testing.T) {
 			var r *reader
 			sent := false
-			stale(t, cause.do, func(loop *enginetest.Loop, victim *engine.Conn, _ int32) {
+			stale(t, cause.do, func(loop *enginetest.Loop, victim *engine.Conn, fd int32) bool {
 				r = newReader(loop, 100)
 				read := r.OnReady
 				r.OnReady = func(c *engine.Conn) {
@@ -200,9 +240,7 @@ func TestStaleEventThenConnected(t *testing.T) {
 						read(c)
 					}
 				}
-				if err := loop.Dial(victim, addr, false, r); err != nil {
-					t.Error(err)
-				}
+				return dial(t, loop, victim, fd, addr, r)
 			})
 			r.Await(t, "the echo", func() bool { return string(r.got) == "hello" && r.err == nil })
 		})
@@ -222,12 +260,11 @@ func TestStaleEventForAListener(t *testing.T) {
 	var ln *engine.Listener
 	accepted := 0
 	var p *enginetest.Probe
-	loop := stale(t, causes[0].do, func(loop *enginetest.Loop, _ *engine.Conn, old int32) {
+	loop := stale(t, causes[0].do, func(loop *enginetest.Loop, _ *engine.Conn, old int32) bool {
 		p = loop.Probe()
-		if err := unix.Dup3(fd, int(old), unix.O_CLOEXEC); err != nil {
-			t.Error(err)
+		if !move(t, fd, old) {
+			return false
 		}
-		_ = unix.Close(fd)
 		ln, err = engine.NewListener(loop.Loop, int(old), engine.ListenerOptions{
 			Accept: func(_ *engine.Listener, fd int32, _ netip.AddrPort) {
 				accepted++
@@ -239,6 +276,7 @@ func TestStaleEventForAListener(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+		return true
 	})
 	defer loop.Do(func() { ln.Close() })
 	c, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(addr))

@@ -10,14 +10,13 @@ import (
 )
 
 // Opened implements opening.Owner.
-func (c *client) Opened(err error) {
-	c.opening, c.state = nil, clientIdle
+func (c *h1client) Opened(err error) {
+	c.opening, c.state = nil, clientOpen
 	log, addr := c.server.log, c.peer.Client.Addr()
 	var header *opening.HeaderError
 	switch {
 	case err == nil:
-		c.wait()
-		c.Ready(&c.conn) // its first request may have come along
+		c.serve()
 	case opening.Silent(err), errors.Is(err, tlsconn.ErrHandshakeCut):
 		// It has left, or never meant to speak, such as a check whether this port is open.
 		log.Debug("http: a client left before it had spoken", "client", addr, "error", err)
@@ -26,7 +25,7 @@ func (c *client) Opened(err error) {
 		log.Info("http: a client was refused", "client", addr, "error", err)
 		c.reset()
 	case errors.Is(err, tlsconn.ErrPlainHTTP):
-		c.server.begin(c)
+		c.begin()
 		c.x.refusePlain()
 	default:
 		log.Info("http: a client's handshake failed", "client", addr, "error", err)

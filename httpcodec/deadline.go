@@ -18,7 +18,7 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 		return timeout == 0 || yield(since+timeout.Milliseconds(), why)
 	}
 	if x.phase == readingHead {
-		at(x.began, set.Server.ClientHeaderTimeout, causeHeaderTimeout)
+		at(x.began/int64(time.Millisecond), set.Server.ClientHeaderTimeout, causeHeaderTimeout)
 		return
 	}
 	if x.down.Holding() {

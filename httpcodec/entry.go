@@ -5,6 +5,7 @@ import (
 
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/streamcodec"
 )
@@ -28,6 +29,8 @@ type EntryOptions struct {
 	Opening *opening.Rules
 	// Port is the TCP port that is listened on; 0 if there is none.
 	Port uint16
+	// Protocols are what the clients may speak.
+	Protocols Protocols
 }
 
 // NewEntry makes an entry, for Serve.
@@ -59,16 +62,20 @@ func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 		v.watch.Crowded(int(v.stats.Active.Load()), v.waiting)
 	}
 	c := v.client()
-	c.entry, c.settings, c.listener, c.peer = e, e.Settings, l, opening.Peer{Client: peer}
+	c.entry, c.settings, c.listener, c.peer, c.place = e, e.Settings, l, opening.Peer{Client: peer}, e.Settings.Place
 	e.clients.Join()
+	m := v.metrics.Server(c.place)
+	m.Accepted.Add(1)
+	m.Active.Add(1)
 	if err := v.loop.Attach(&c.conn, fd, c); err != nil {
 		engine.CloseFD(fd)
+		m.Refused.Count(metrics.RefusedInternal)
 		v.log.Error("http: a client was dropped", "client", peer.Addr(), "error", err)
 		v.closed(c)
 		return
 	}
 	if e.Opening == nil {
-		c.wait()
+		c.serve()
 		return
 	}
 	c.state = clientOpening

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/trace"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec/http1"
 	"kroxy-ev/logformat"
@@ -19,9 +20,11 @@ import (
 type exchange struct {
 	server *Server
 	client *client
-	route  *Route  // that the request takes; the settings' Unrouted before that is known, and if none does
-	target *Target // of the route; nil before a request goes there
+	ends   downstream // of the client
+	route  *Route     // that the request takes; the settings' Unrouted before that is known, and if none does
+	target *Target    // of the route; nil before a request goes there
 	host   upstream.Claim
+	span   *trace.Request // that is recorded; nil for none
 
 	req http1.Request
 	res http1.Response
@@ -37,10 +40,11 @@ type exchange struct {
 
 	logged headFields // of the response that the client was sent
 
-	began      int64         // ms on the loop's clock
-	answered   int64         // when the head of the host's response was there, if hostStatus is set
-	asked      time.Time     // when the host got the request, where somebody wants to know how long it takes; else zero
+	began      int64         // ns on the loop's clock
+	answered   int64         // when the head of the host's response was there, in ms on it, if hostStatus is set
+	asked      int64         // when the host got the request, in ns on it; 0 if none has it
 	latency    time.Duration // from then to answered
+	counted    [2]int64      // of the bytes that were sent up and down, how many were counted
 	stuck      int           // the host that the client's cookie names, or -1
 	hold       int           // of what is in up to this byte nothing is lost while the body is sent; 0 if it is not kept
 	sentBefore int64         // bytes sent to hosts before this one
@@ -59,6 +63,8 @@ type exchange struct {
 	deaf       bool // the host takes no more of the request
 	passed     bool // some of the body went on its way and is not at hand any more
 	renewed    bool // the request was sent once more since a kept connection had been closed
+	refusals   int8 // how often it was sent once more to the same host, since that had refused it
+	refused    bool // the host has not begun with the request
 }
 
 // maxInterims bounds the 1xx responses to one request: the bytes of their heads. The time that they may take is bounded by
@@ -71,11 +77,13 @@ func (x *exchange) reset() {
 	x.req.Reset()
 	x.res.Reset()
 	x.route, x.target = &x.client.settings.Unrouted, nil
-	x.head, x.next, x.began, x.phase = 0, 0, now, readingHead
+	x.head, x.next, x.began, x.phase = 0, 0, x.server.loop.Began(), readingHead
+	x.asked, x.counted = 0, [2]int64{}
 	x.request.Done = false // while its head is not there, least of all its body is
+	x.host.Observer = nil
 	x.host.Trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
 	x.status, x.interims, x.continued, x.replied, x.closes, x.told = 0, 0, false, false, false, false
-	x.excess, x.deaf, x.passed, x.renewed = false, false, false, false
+	x.excess, x.deaf, x.passed, x.renewed, x.refused, x.refusals = false, false, false, false, false, 0
 	x.logged.clear()
 	x.client.pieces.begin()
 	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
@@ -86,7 +94,10 @@ func (x *exchange) start() {
 	c := x.client
 	e := c.entry
 	c.settings, x.phase = e.Settings, routing
-	x.closes = !x.req.KeepAlive || c.isLast()
+	if x.server.tracing != nil {
+		x.beginSpan()
+	}
+	x.closes = !x.req.KeepAlive || x.ends.isLast()
 	why, err := x.findRoute()
 	x.request.Begin(http1.FromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
 	if why != nil {
@@ -113,6 +124,7 @@ func (x *exchange) start() {
 // acquire goes after a connection to a host: the one that the client is stuck to, if there is one.
 func (x *exchange) acquire() {
 	k, t := x.server.connector, x.target
+	x.observeTries()
 	if x.stuck = -1; t.Sticky != nil {
 		cookies := &x.server.routing.View
 		cookies.Begin(&x.req, nil)
@@ -169,7 +181,7 @@ func (x *exchange) relay() {
 	v.rewrite = http1.Rewrite{
 		Headers: x.route.Policies.Request, Authority: name.Authority, ClientAddr: v.addr,
 		UpstreamHost: x.route.UpstreamHost, Forwarded: set.Server.ForwardedHeaders, Trusted: set.Server.ForwardedHeaders && set.trusts(peer.Client.Addr()),
-		TLS: peer.Secure(),
+		TLS: peer.Secure(), Requests: x,
 	}
 	target, err := x.newTarget()
 	if err != nil {
@@ -177,6 +189,9 @@ func (x *exchange) relay() {
 		return
 	}
 	v.rewrite.Target = target
+	if v.tracing != nil {
+		x.propagate(&v.rewrite)
+	}
 	if h := v.rewrite.Headers; !h.Fixed() {
 		v.rewrite.Record = v.values(x, h.Need())
 		v.rewrite.Record.HostName = name.Name
@@ -184,7 +199,6 @@ func (x *exchange) relay() {
 	out := http1.AppendRequest(v.out[:0], &x.req, &v.rewrite)
 	x.phase = relaying
 	expectResponse(x.host.Conn)
-	x.ask()
 	x.sentBefore = x.up.Bytes
 	x.up.To, x.down.From = &x.host.Conn.Conn, &x.host.Conn.Conn
 	now := loop.Now()
@@ -202,6 +216,7 @@ func (x *exchange) relay() {
 	}
 	out = x.readAlong(out)
 	v.out = out[:0]
+	x.ask()
 	if !x.sent(x.up.Send(loop, out, false)) {
 		return
 	}
@@ -212,11 +227,17 @@ func (x *exchange) relay() {
 		return
 	}
 	x.arm()
+	x.checkClient() // it may have failed right behind its request, of which no other event will tell
 }
 
 // unanswered reports whether a host has the request, or is being connected to, and has not said anything yet.
 func (x *exchange) unanswered() bool {
 	return x.host.Lease.Held() && !x.replied && x.interims == 0 && len(x.partial) == 0
+}
+
+// waiting is whom x waits for.
+func (x *exchange) waiting() upstream.Waiting {
+	return upstream.Waiting{Group: x.host.Group, Host: x.host.Lease.Host(), Client: x.client.peer.Client.Addr()}
 }
 
 // clientReady goes on when the client's connection may be read or written.
@@ -241,7 +262,11 @@ func (x *exchange) clientReady() {
 	if x.phase == relaying && !x.pumpUp() {
 		return
 	}
-	// Neither a read nor a write would tell.
+	x.checkClient()
+}
+
+// checkClient ends the exchange if the client's connection has failed and neither a read nor a write would tell.
+func (x *exchange) checkClient() {
 	if c := &x.client.conn; c.Errored() && (x.request.Done || x.up.Holding() || x.deaf) && !x.down.Holding() {
 		if err := c.SocketError(); err != nil {
 			x.clientGone(err)
@@ -274,7 +299,7 @@ func (x *exchange) fail(why cause, err error) bool {
 	x.up.Release(x.server.loop)
 	x.freePartial() // the next response on this client's connection must not begin with it
 	// A client that sends too much is not listened to further.
-	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.Done || x.client.isLast()
+	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.Done || x.ends.isLast()
 	x.replyWith(why.status, nil)
 	return false
 }
@@ -362,7 +387,7 @@ func (x *exchange) replyWith(status int, write func([]byte, *Reply) []byte) {
 func (x *exchange) beginReply(status int) *Reply {
 	v := x.server
 	x.phase, x.status = replying, status
-	v.reply = Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Now()), Later: retryAfter(x.end)}
+	v.reply = Reply{Request: &x.req, KeepAlive: !x.closes, Date: v.date.at(v.loop.Now()), Later: retryAfter(x.end), GRPC: x.grpcError(status)}
 	v.reply.Headers = x.route.Policies.Response
 	return &v.reply
 }
@@ -387,7 +412,7 @@ func (x *exchange) responded() bool {
 
 // complete ends an exchange whose response was sent to its end. It returns false, as what ends an exchange does.
 func (x *exchange) complete() bool {
-	v, c := x.server, x.client
+	v, c, ends := x.server, x.client, x.ends
 	if x.res.Upgrade && x.phase == relaying {
 		if x.deaf {
 			return x.abort(causeUpgrade, nil)
@@ -412,11 +437,7 @@ func (x *exchange) complete() bool {
 	// A client that has not said itself that it would send nothing more may be about to.
 	expected := x.head == 0 || x.req.KeepAlive || !x.request.Done || x.next < len(x.in) || c.conn.Readable()
 	x.finish()
-	if expected {
-		c.startLinger()
-	} else {
-		c.close()
-	}
+	ends.end(expected)
 	return false
 }
 
@@ -424,14 +445,10 @@ func (x *exchange) complete() bool {
 // it waits for its turn: no host slows such requests down, and a client that sends them without end must neither keep the
 // loop from others nor grow the stack.
 func (x *exchange) goOn() {
-	c := x.client
+	c, ends := x.client, x.ends
 	if x.next == len(x.in) && !c.conn.Readable() {
 		x.finish()
-		if c.leaving() {
-			c.startLinger() // it was not told that this is the last response
-		} else {
-			c.wait()
-		}
+		ends.keep()
 		return
 	}
 	x.in = x.in[:copy(x.in, x.in[x.next:])]
@@ -451,11 +468,13 @@ func (x *exchange) goOn() {
 // request must not take what it has for that: its connection is reset.
 // It is reported on by its response unless it is to blame for why, by which the exchange ends; nil if it has ended well.
 func (x *exchange) dropHost(why *cause) {
+	x.countBytes()
+	x.endTry(why)
 	if c := x.host.Conn; c != nil && (!x.request.Done || x.up.Holding() || x.deaf) {
 		c.Reset()
 	}
-	if why != nil && why.isHosts() {
-		x.host.Release(erred(why))
+	if why != nil && isHosts(why.end) {
+		x.host.Release(x.erred(why))
 	} else {
 		x.host.Release(x.answerReport())
 	}
@@ -464,19 +483,14 @@ func (x *exchange) dropHost(why *cause) {
 // abort ends the exchange, and the client's connection by a reset. If it was the host that failed, the client is first to get
 // what was sent to it before: earlier responses may be among that.
 func (x *exchange) abort(why cause, err error) bool {
-	v, c := x.server, x.client
 	x.failed(why, err)
 	x.dropHost(&why)
 	if x.phase != readingHead || x.spoken() {
-		v.account(x)
+		x.server.account(x)
 	}
-	patience := x.route.SendTimeout
+	ends, patience := x.ends, x.route.SendTimeout
 	x.finish()
-	if why.status >= 500 {
-		c.startFlush(patience)
-	} else {
-		c.reset()
-	}
+	ends.fail(why, patience)
 	return false
 }
 

@@ -5,10 +5,12 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"kroxy-ev/config"
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/trace"
 	"kroxy-ev/httpcodec/http1/http1test"
 	"kroxy-ev/logformat"
 )
@@ -30,6 +32,7 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 		{"16 KiB", postRoot + "Content-Length: 16384\r\n\r\n" + strings.Repeat("a", 16384), postRoot + "Content-Length: 16384\r\n\r\n" + strings.Repeat("a", 16384), hi, hi},
 		{"pipelined", getRoot + getRoot, getRoot, hi, hi + hi},
 		{"own reply", ping, "", "", pingBack},
+		{"traced", getRoot, getRoot[:len(getRoot)-2] + "traceparent: " + strings.Repeat("0", 55) + "\r\n\r\n", hi, hi},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
@@ -43,7 +46,7 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 					}
 				}
 			})
-			var r rig
+			r := rig{table: newTable(t)}
 			if tc.name == "logged" {
 				format, err := logformat.Compile(logformat.WordJSON, logformat.HTTP)
 				if err != nil {
@@ -67,6 +70,10 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 					s.Table = tableOf(t, config.Match{PathPrefix: []string{"/"}, Header: absent, Query: absent, Cookie: absent})
 				}
 			}, host)
+			if tc.name == "traced" {
+				recorder := pooled(t)
+				p.loop.Post(func() { p.server.Trace(recorder) })
+			}
 			c := p.dial()
 			in, out := []byte(tc.in), make([]byte, len(tc.out))
 			exchange := func() {
@@ -85,4 +92,27 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// pooled is a recorder with a pool of 512 requests, whose exporter does nothing further.
+func pooled(t *testing.T) *trace.Recorder {
+	t.Helper()
+	failed := make(chan error, 10)
+	e := trace.NewExporter(trace.Options{
+		Settings: trace.Settings{URL: "http://127.0.0.1:1"}, Every: time.Hour, Backoff: time.Hour, Report: func(err error) { failed <- err },
+	})
+	t.Cleanup(func() { e.Close(enginetest.Patience) })
+	r := e.NewRecorder()
+	r.Sample(1)
+	var list []*trace.Request
+	for range 512 {
+		list = append(list, r.Begin(trace.Context{}, false, 1))
+	}
+	for _, q := range list {
+		q.Texts(make([]byte, 10), make([]byte, 100), nil, nil)
+		q.End(2)
+	}
+	e.Hurry()
+	<-failed // all of them are back in the pool, and it waits until it tries again
+	return r
 }

@@ -41,6 +41,16 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
+// says waits until text was written, and reports false if that takes too long.
+func (b *lockedBuffer) says(text string) bool {
+	for began := time.Now(); !strings.Contains(b.String(), text); time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > enginetest.Patience {
+			return false
+		}
+	}
+	return true
+}
+
 // A host that works for long between the beginning of a request and its answer, and takes its time to read the rest, gets the
 // rest: the patience with a host that has answered begins with the answer.
 func TestHostThatAnswersLateGetsTheRest(t *testing.T) {
@@ -83,10 +93,8 @@ func TestHostThatTakesNoMoreIsNoError(t *testing.T) {
 	c := p.dial()
 	go send(c, uploadHead+strings.Repeat("x", uploadSize), nil)
 	_, _ = readAll(c)
-	for began := time.Now(); !strings.Contains(log.String(), causeHostTakesNoMore.text); time.Sleep(10 * time.Millisecond) {
-		if time.Since(began) > enginetest.Patience {
-			t.Fatalf("the log does not say that the host takes no more: %q", log.String())
-		}
+	if !log.says(causeHostTakesNoMore.text) {
+		t.Fatalf("the log does not say that the host takes no more: %q", log.String())
 	}
 	if s := log.String(); strings.Contains(s, "level=ERROR") || strings.Contains(s, "proxy_send_timeout") {
 		t.Errorf("the log says %q", s)

@@ -23,8 +23,11 @@ import (
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/accesslog"
 	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/resolve"
+	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/h2conn"
 )
 
 // proxy is a Server on a loop of its own, until the test ends or stop is called.
@@ -44,6 +47,9 @@ type rig struct {
 	listen string            // where, if not on enginetest.Loopback
 	access *accesslog.Buffer // nil for none
 	log    *slog.Logger      // nil for the test's output
+	table  *metrics.Table    // where the loop counts, in row 0; nil for nowhere
+	limit  *engine.Limit     // of clients; nil for none
+	opts   EntryOptions      // what else the entry gives
 }
 
 // flat is a server with one route that leads to one group.
@@ -70,7 +76,7 @@ func newSettings(t testing.TB, r *resolve.Resolver, change func(*flat), hosts ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := &flat{Route: Route{Route: new(config.Route)}}
+	set := &flat{Settings: Settings{HTTP2: h2conn.DefaultLimits}, Route: Route{Route: new(config.Route)}}
 	set.Group = &upstream.Group{
 		Name: "test", Balance: balance.NewGroup(len(hosts), balancer, balance.NewCounters(1, len(hosts))), ConnectTimeout: 10 * time.Second,
 		Keepalive: 64,
@@ -89,6 +95,14 @@ func newSettings(t testing.TB, r *resolve.Resolver, change func(*flat), hosts ..
 // groupsOf is what a connector keeps connections for by these settings.
 func groupsOf(s *Settings) *upstream.Groups {
 	return upstream.NewGroups([]*upstream.Group{s.only().Group}, 1024, 1024)
+}
+
+// only is the target of all requests, if there is but one.
+func (s *Settings) only() *Target {
+	if len(s.Routes) == 1 && len(s.Routes[0].Targets) == 1 {
+		return &s.Routes[0].Targets[0]
+	}
+	return nil
 }
 
 // startProxy runs a server in front of hosts.
@@ -112,10 +126,18 @@ func (g rig) start(t testing.TB, change func(*flat), hosts ...netip.AddrPort) *p
 	if strings.Contains(t.Name(), "Allocate") {
 		log = slog.New(slog.DiscardHandler)
 	}
-	connector := upstream.NewConnector(loop, 0, nil, log)
+	var row *metrics.Row
+	if g.table != nil {
+		row = newRow(t, g.table, 0)
+		measure(g.table, set)
+	}
+	connector := upstream.NewConnector(loop, 0, row, nil, log)
 	connector.Swap(groupsOf(set))
-	server := NewServer(loop, Options{Connector: connector, Log: log})
-	entry := server.NewEntry(EntryOptions{Settings: set, Access: g.access})
+	handshaker := tlsconn.NewHandshaker(loop)
+	server := NewServer(loop, Options{Connector: connector, TLS: handshaker, Metrics: row, Log: log})
+	o := g.opts
+	o.Settings, o.Access = set, g.access
+	entry := server.NewEntry(o)
 	listen := enginetest.Loopback
 	if g.listen != "" {
 		listen = g.listen
@@ -125,7 +147,7 @@ func (g rig) start(t testing.TB, change func(*flat), hosts ...netip.AddrPort) *p
 		t.Fatal(err)
 	}
 	addr := enginetest.LocalAddr(t, fd)
-	if _, err := server.Serve(fd, entry, nil, nil); err != nil {
+	if _, err := server.Serve(fd, entry, g.limit, nil); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
@@ -146,6 +168,7 @@ func (g rig) start(t testing.TB, change func(*flat), hosts ...netip.AddrPort) *p
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
+			handshaker.Close()
 			loop.Close()
 			resolver.Close()
 		})

@@ -2,6 +2,7 @@ package httpcodec
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -175,9 +176,12 @@ func TestProxySendTimeout(t *testing.T) {
 func TestProxySendTimeoutInsideAResponse(t *testing.T) {
 	t.Parallel()
 	ended := make(chan string, 1)
-	p := startProxy(t, func(s *flat) { s.ProxySendTimeout, s.ProxyReadTimeout = soon, 10*time.Second },
+	var log lockedBuffer
+	p := rig{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}.start(t, func(s *flat) { s.ProxySendTimeout, s.ProxyReadTimeout = soon, 10*time.Second },
 		bottomless(t, okHead+"Content-Length: 5\r\n\r\nab", func(c *net.TCPConn) {
-			time.Sleep(4 * soon)
+			if !log.says(causeHostTakesNoMore.text) {
+				t.Errorf("the log says %q", log.String())
+			}
 			send(c, "cde", nil)
 			_, err := io.Copy(io.Discard, c)
 			ended <- endingOf(err)

@@ -35,6 +35,11 @@ func startLogged(t *testing.T, change func(*flat), hosts ...netip.AddrPort) *log
 
 func startLoggedAs(t *testing.T, line string, change func(*flat), hosts ...netip.AddrPort) *logged {
 	t.Helper()
+	return rig{}.startLogged(t, line, change, hosts...)
+}
+
+func (g rig) startLogged(t *testing.T, line string, change func(*flat), hosts ...netip.AddrPort) *logged {
+	t.Helper()
 	format, err := logformat.Compile(line, logformat.HTTP)
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +47,8 @@ func startLoggedAs(t *testing.T, line string, change func(*flat), hosts ...netip
 	l := &logged{}
 	l.log = accesslog.New("test", &l.out, accesslog.Options{FlushInterval: time.Hour})
 	t.Cleanup(func() { _ = l.log.Close(time.Second) })
-	l.proxy = rig{access: l.log.NewBuffer(format)}.start(t, change, hosts...)
+	g.access = l.log.NewBuffer(format)
+	l.proxy = g.start(t, change, hosts...)
 	return l
 }
 

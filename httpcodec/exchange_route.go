@@ -1,9 +1,10 @@
 package httpcodec
 
-// findRoute finds the route that the request takes. If there is none, why says what the client is told, and the route stays what
-// it is before one is known.
+// findRoute finds the route that the request takes. If there is none, why says what the client is told, and the route is
+// Unrouted.
 func (x *exchange) findRoute() (why *cause, err error) {
 	c, set := x.client, x.client.settings
+	x.route = &set.Unrouted
 	if set.Table == nil || set.Table.TakesAll() {
 		x.route = &set.Routes[0]
 		return nil, nil

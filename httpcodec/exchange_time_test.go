@@ -79,6 +79,23 @@ func TestClientLeavesWhileConnecting(t *testing.T) {
 	awaitActive(t, p, 0)
 }
 
+// A client that resets its connection right behind its request leaves nothing behind either: the loop is told of both at once.
+func TestClientLeavesWithItsRequest(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, nil, enginetest.Accepting(t, enginetest.Loopback, enginetest.Hold))
+	c, stands, gone := p.dial(), make(chan struct{}), make(chan struct{})
+	p.loop.Post(func() {
+		close(stands)
+		<-gone
+	})
+	<-stands
+	send(c, getRoot, nil)
+	_ = c.SetLinger(0)
+	c.Close()
+	close(gone)
+	awaitActive(t, p, 0)
+}
+
 // awaitActive waits until the server has n clients.
 func awaitActive(t testing.TB, p *proxy, n int64) {
 	t.Helper()

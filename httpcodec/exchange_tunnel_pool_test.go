@@ -29,7 +29,7 @@ func TestTunnelsCountAsInUse(t *testing.T) {
 	})
 	p := startProxy(t, func(set *flat) { set.Group.Keepalive = upstream.KeepaliveAuto }, host)
 	shared := make(chan struct{})
-	p.loop.Post(func() { // one connection to hosts, be it in use or idle
+	p.loop.Post(func() { // one connection to hosts, in use or idle
 		p.hosts.Swap(upstream.NewGroups([]*upstream.Group{p.entry.Settings.only().Group}, 0, 1))
 		close(shared)
 	})

@@ -2,34 +2,50 @@ package httpcodec
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
+	"kroxy-ev/config"
+	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
 )
 
 // statusClientAbort is logged for a client that left before it had everything, whatever it was sent. It is nginx's.
 const statusClientAbort = 499
 
+// protocols are the versions of HTTP/1, by the minor one.
+var protocols = [...]string{"HTTP/1.0", "HTTP/1.1"}
+
+// protocolHTTP2 is what logs call HTTP/2. It is nginx's, since formats of logs count on a minor version.
+const protocolHTTP2 = "HTTP/2.0"
+
 // maxLoggedLine is how much of a malformed request line is logged.
 const maxLoggedLine = 512
 
 // account counts and logs an exchange that is over.
 func (v *Server) account(x *exchange) {
+	x.endSpan()
 	v.fill(&v.record, x, false)
-	v.accountRecord(x.client, &v.record, x.began)
+	x.countBytes()
+	v.count(x.places(), x.finalStatus(), x.end, x.began)
+	v.logRecord(x.client, &v.record, x.began, x.route.LogIf)
 }
 
-// accountRecord counts and logs an exchange of c that began at that time; r lacks only how long it took.
-func (v *Server) accountRecord(c *client, r *logformat.Record, began int64) {
+// logRecord logs an exchange of c that began at that time, if it is worth a line by logIf; r lacks only how long it took.
+func (v *Server) logRecord(c *client, r *logformat.Record, began int64, logIf *config.LogIf) {
 	v.stats.Exchanges.Add(1)
 	v.stats.BytesUp.Add(r.BytesUpstream)
 	v.stats.BytesDown.Add(r.BytesDownstream)
 	if access := c.entry.Access; access != nil {
-		r.Duration = time.Duration(v.loop.Now()-began) * time.Millisecond
-		access.Record(r)
+		r.Duration = time.Duration(v.loop.Began() - began)
+		if logIf != nil && !logIf.Takes(r.Status, r.Duration, r.End, rand.Uint64()) {
+			return
+		}
+		if access.Record(r) {
+			v.metrics.Process().Lines.Add(1)
+		}
 	}
 }
 
@@ -68,22 +84,38 @@ func (x *exchange) fill(r *logformat.Record) {
 	r.Client, r.TLS = c.peer.Client, c.peer.TLS()
 	r.End = x.end
 	r.Server, r.Route = c.settings.Server.Name, x.route.Name
-	if t := cmp.Or(x.target, c.settings.only()); t != nil {
-		r.Group = t.Group.Name
+	if g := x.group(); g != nil {
+		r.Group = g.Name
 	}
 	r.Upstream = x.host.Trace.ForLog()
 	if r.Upstream.Status = x.hostStatus; x.hostStatus != 0 {
 		r.Upstream.HeaderTime = time.Duration(x.answered-x.host.Trace.Began) * time.Millisecond
 	}
-	if r.Status = x.status; x.end == logformat.ClientAbort {
-		r.Status = statusClientAbort
-	}
+	r.Status = x.finalStatus()
 	r.Method, r.URI = x.requestLine()
+	if p := x.ends.protocol(x.req.Minor); x.head > 0 || p == protocolHTTP2 { // of HTTP/1 only the head says which version
+		r.Protocol = p
+	}
 	if x.head > 0 {
-		r.Protocol = [...]string{"HTTP/1.0", "HTTP/1.1"}[x.req.Minor]
 		r.Host = x.req.HostInURL()
 	}
-	r.Messages = x
+	r.Messages, r.GRPCStatus = x, x.grpcStatus()
+}
+
+// group is the group that the request goes to; nil if it was answered before that was known, or goes to none.
+func (x *exchange) group() *upstream.Group {
+	if x.target == nil {
+		return nil
+	}
+	return x.target.Group
+}
+
+// finalStatus is the status that the exchange is counted and logged with.
+func (x *exchange) finalStatus() int {
+	if x.end == logformat.ClientAbort {
+		return statusClientAbort
+	}
+	return x.status
 }
 
 // RequestField implements logformat.Messages.
@@ -115,6 +147,9 @@ func (x *exchange) requestID() []byte {
 	}
 	return x.id[:]
 }
+
+// AppendRequestID implements http1.Identifier.
+func (x *exchange) AppendRequestID(dst []byte) []byte { return append(dst, x.requestID()...) }
 
 // spoken reports whether there is anything of a request: empty lines are not (RFC 9112 section 2.2).
 func (x *exchange) spoken() bool { return len(bytes.TrimLeft(x.in, "\r\n")) > 0 }
@@ -149,7 +184,7 @@ func cutLine(in []byte) (method, target []byte) {
 func (v *Server) logFailure(x *exchange, why cause, err error) {
 	level := slog.LevelDebug
 	switch {
-	case why.status >= 500 && x.phase != readingHead: // not what a client may cause at will
+	case why.status >= 500 && x.phase != readingHead && why != causeDeadline: // not what a client may cause at will
 		level = slog.LevelError
 	case why == causeMisdirected:
 		level = slog.LevelInfo

@@ -53,7 +53,7 @@ func (k *keptHeads) ResponseField(low string) []byte { return k.response.get(low
 
 // retain copies what the record of x borrows.
 func (x *exchange) retain(r *logformat.Record) {
-	for _, b := range []*[]byte{&r.Method, &r.URI, &r.Host, &r.HostName, &r.RequestID} {
+	for _, b := range []*[]byte{&r.Method, &r.URI, &r.Host, &r.HostName, &r.RequestID, &r.GRPCStatus} {
 		*b = bytes.Clone(*b)
 	}
 	from := x.logged

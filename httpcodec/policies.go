@@ -20,9 +20,16 @@ func (x *exchange) answerByPolicy() {
 	}
 	x.closes = x.closes || !x.request.Done // where the next request begins is not known
 	if d := p.Redirect; d != nil {
+		seen := &v.routing
+		if d.NeedsPath() { // other requests may have used it since the route of this one was found
+			if err := seen.SetTarget(&x.req, x.req.PathAndQuery()); err != nil {
+				x.fail(causeTarget, err)
+				return
+			}
+		}
 		r := x.beginReply(d.Status)
 		r.Record = v.values(x, d.Need()|r.Headers.Need())
-		v.location = d.AppendLocation(v.location[:0], r.Record)
+		v.location = d.AppendLocation(v.location[:0], seen.Path, r.Record)
 		r.Location = v.location
 		v.out = AppendError(v.out[:0], d.Status, r)
 	} else {

@@ -14,7 +14,7 @@ import (
 
 func redirect(t testing.TB, to string, status int) *policy.Redirect {
 	t.Helper()
-	d, problems := policy.CompileRedirect(&config.Redirect{To: to, Status: status})
+	d, problems := policy.CompileRedirect(&config.Redirect{To: to, Status: status}, nil)
 	if problems != nil {
 		t.Fatal(problems)
 	}

@@ -55,6 +55,7 @@ var (
 	causeHostTakesNoMore = cause{0, "the host has answered and takes no more of the request", logformat.Complete} // no failure
 	causeHostFailed      = cause{502, "the host's connection failed", logformat.HostCut}
 	causeHostEnded       = cause{502, "the host ended its connection before its response", logformat.HostCut}
+	causeRefused         = cause{502, "the host has refused the request (REFUSED_STREAM, or GOAWAY)", logformat.HostCut}
 	causeResponse        = cause{502, "the host's response is malformed", logformat.BadResponse}
 	causeUpgrade         = cause{502, "the host switched protocols without taking the whole request", logformat.BadResponse}
 	causeInterims        = cause{502, "more than 262144 bytes of interim responses", logformat.BadResponse}

@@ -18,6 +18,8 @@ type Reply struct {
 	Later     int            // after how many seconds the client may come again; 0 for nothing of that kind
 	Hint      string         // a sentence that an error page says besides, without markup; "" for none
 
+	GRPC int // the grpc-status that an error is told by; 0 for what is told by HTTP
+
 	Location []byte            // where a redirect leads to; nil for none
 	Headers  *policy.Headers   // the configured edits of responses
 	Record   *logformat.Record // for variables; it may be nil if there are none
@@ -35,8 +37,11 @@ const (
 )
 
 // AppendError writes a whole response that says status, and the hint if there is one, and nothing else: a small page, or text
-// if the client would rather have that.
+// if the client would rather have that; of an error in a call of gRPC, the status that it has there.
 func AppendError(dst []byte, status int, p *Reply) []byte {
+	if p.GRPC != 0 {
+		return appendGRPCError(dst, status, p)
+	}
 	reason := fasthttp.StatusMessage(status)
 	line := len("000 ") + len(reason)
 	plain := p.Request != nil && p.Request.PrefersPlain()

@@ -32,7 +32,7 @@ func (x *exchange) grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
 	}
-	bigger := loop.Buffer(max(len(b)+n, min(4*cap(b), lastRead)))[:len(b)]
+	bigger := loop.Buffer(max(len(b)+n, min(2*cap(b), lastRead)))[:len(b)]
 	copy(bigger, b)
 	loop.FreeBuffer(b)
 	return bigger
@@ -63,8 +63,9 @@ func (x *exchange) readHead() {
 	}
 	if len(x.in) == 0 {
 		// It was a hint only.
+		ends := x.ends
 		x.finish()
-		c.wait()
+		ends.wait()
 		return
 	}
 	x.arm()
@@ -84,11 +85,11 @@ func (x *exchange) noRequest(err error) {
 	x.leave()
 }
 
-// leave closes the connection of a client that is owed no answer.
+// leave ends a client that is owed no answer.
 func (x *exchange) leave() {
-	c := x.client
+	ends := x.ends
 	x.finish()
-	c.close()
+	ends.close()
 }
 
 // parseHead looks whether the head is there, and begins with it. It reports false if more is needed.
@@ -246,6 +247,7 @@ func (x *exchange) clientGone(err error) bool {
 // sent looks at the outcome of sending to the host. A host that takes no more may have answered early: its response is
 // still wanted.
 func (x *exchange) sent(err error) bool {
+	x.countBytes()
 	if err == nil {
 		return true
 	}

@@ -19,7 +19,9 @@ func (x *exchange) pumpDown() bool {
 			if !x.client.conn.Writable() {
 				return true
 			}
-			if err := x.down.Flush(v.loop); err != nil {
+			err := x.down.Flush(v.loop)
+			x.countBytes()
+			if err != nil {
 				return again(err) || x.abort(causeClientFailed, err)
 			}
 			x.down.ReadAt = v.loop.Now() // the host is waited for anew
@@ -103,6 +105,7 @@ func (x *exchange) readResponse() (int, bool) {
 	var p []byte
 	if x.partial == nil {
 		p = v.loop.Scratch()
+		p = p[:x.client.conn.Room(len(p))]
 	} else {
 		x.partial = x.grow(x.partial, 1)
 		p = x.partial[len(x.partial):cap(x.partial)]
@@ -182,7 +185,7 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	x.hear()
 	framing := r.ClientFraming(x.req.Minor)
 	// Clients that are answered early may send the rest, or stop: where the next request begins is not known.
-	x.closes = x.closes || framing == http1.UntilClose || !x.request.Done || x.deaf || x.client.isLast()
+	x.closes = x.closes || framing == http1.UntilClose || !x.request.Done || x.deaf || x.ends.isLast()
 	x.response.Begin(http1.FromHost, r.Framing, r.Length, framing, x.route.Policies.Response)
 	from := len(out)
 	w := http1.ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now()), Headers: x.route.Policies.Response}
@@ -241,6 +244,7 @@ func (x *exchange) awaitRequest() bool {
 
 // delivered looks at the outcome of sending to the client.
 func (x *exchange) delivered(err error) bool {
+	x.countBytes()
 	if err == nil {
 		return true
 	}
@@ -256,9 +260,18 @@ func (x *exchange) delivered(err error) bool {
 // connection may just have been closed by a host that had not seen the request: then the request is sent once more, on
 // a new one, if repeating it does no harm (RFC 9110 section 9.2.2).
 func (x *exchange) hostGone(err error) bool {
-	if x.isStale() {
-		x.renew()
+	if x.retryRefused(err) {
 		return false
+	}
+	if x.isStale() && !isOfStream(err) {
+		x.renew(&causeHostEnded)
+		return false
+	}
+	if x.refused {
+		return x.fail(causeRefused, err)
+	}
+	if x.outlived(err) {
+		return x.fail(causeDeadline, nil)
 	}
 	if ended(err) {
 		return x.fail(causeHostEnded, nil)

@@ -5,9 +5,12 @@ import (
 	"sync/atomic"
 
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/engine/trace"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/h2conn"
 	"kroxy-ev/httpcodec/http1"
 	"kroxy-ev/httpcodec/route"
 	"kroxy-ev/logformat"
@@ -20,6 +23,8 @@ type Options struct {
 	Connector *upstream.Connector
 	// TLS makes handshakes with clients, on the same loop; it may be nil where no entry asks for them.
 	TLS *tlsconn.Handshaker
+	// Metrics is where the loop counts; nil if nobody wants to know.
+	Metrics *metrics.Row
 	// Log gets what people should know.
 	Log *slog.Logger
 }
@@ -39,12 +44,16 @@ type Server struct {
 	connector *upstream.Connector
 	watch     *upstream.Watch
 	opener    *opening.Opener
+	metrics   *metrics.Row
 	log       *slog.Logger
 	listeners engine.Listeners
 	tunnels   *streamcodec.Server
 
-	active        *client // list of all
-	freeClients   engine.FreeList[client]
+	active        *h1client // list of all connections
+	streams       *stream   // list of all, of HTTP/2
+	freeClients   engine.FreeList[h1client]
+	freeStreams   engine.FreeList[stream]
+	muxer         *h2conn.Muxer
 	freeExchanges engine.FreeList[exchange]
 	out           []byte // what is being written; empty between calls
 	routing       route.Request
@@ -54,10 +63,12 @@ type Server struct {
 	date          dateCache
 	record        logformat.Record
 	ids           streamcodec.RequestIDs
-	iso           []byte // the time in a template
-	location      []byte // of a redirect
-	target        []byte // of a rewrite
-	key           []byte // that a host is chosen by
+	iso           []byte          // the time in a template
+	tracing       *trace.Recorder // nil if no spans are recorded
+	traceparent   []byte          // for a host
+	location      []byte          // of a redirect
+	target        []byte          // of a rewrite
+	key           []byte          // that a host is chosen by
 	stats         Stats
 	leaving       atomic.Bool // responses say that they are the last
 	draining      bool
@@ -66,9 +77,15 @@ type Server struct {
 
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
+	m := o.Metrics
+	if m == nil {
+		m = metrics.NewRow()
+	}
+	muxer := h2conn.NewMuxer(loop)
+	o.Connector.Multiplex(&sessions{muxer, o.Log})
 	return &Server{
-		loop: loop, connector: o.Connector, watch: o.Connector.Watch(), opener: opening.NewOpener(loop, o.TLS), log: o.Log,
-		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Connector: o.Connector, Log: o.Log}),
+		loop: loop, connector: o.Connector, watch: o.Connector.Watch(), opener: opening.NewOpener(loop, o.TLS, m), metrics: m, log: o.Log, muxer: muxer,
+		tunnels: streamcodec.NewServer(loop, streamcodec.Options{Connector: o.Connector, Metrics: m, Log: o.Log}),
 	}
 }
 
@@ -83,10 +100,10 @@ func (v *Server) Serve(fd int, e *Entry, limit *engine.Limit, paused func(error)
 func (v *Server) Stats() *Stats { return &v.stats }
 
 // client returns an unused client, which is among the active ones from now on.
-func (v *Server) client() *client {
+func (v *Server) client() *h1client {
 	c := v.freeClients.Get()
 	if c == nil {
-		c = &client{server: v}
+		c = &h1client{client: client{server: v}}
 		c.timer.Handler = c
 	}
 	if c.next = v.active; c.next != nil {
@@ -101,30 +118,35 @@ func (v *Server) client() *client {
 // waiting yields the clients whose hosts have answered nothing yet.
 func (v *Server) waiting(yield func(upstream.Waiting) bool) {
 	for c := v.active; c != nil; c = c.next {
-		if c.state == clientBusy && c.x.unanswered() && !yield(upstream.Waiting{Group: c.x.host.Group, Host: c.x.host.Lease.Host(), Client: c.peer.Client.Addr()}) {
+		if c.x != nil && c.x.unanswered() && !yield(c.x.waiting()) {
+			return
+		}
+	}
+	for t := v.streams; t != nil; t = t.next {
+		if t.x.unanswered() && !yield(t.x.waiting()) {
 			return
 		}
 	}
 }
 
 // begin gives c an exchange.
-func (v *Server) begin(c *client) {
+func (v *Server) begin(c *client, ends downstream) {
 	x := v.freeExchanges.Get()
 	if x == nil {
 		x = &exchange{server: v}
 	}
-	x.client, c.x, c.state = c, x, clientBusy
+	x.client, x.ends, c.x = c, ends, x
 	x.reset()
 }
 
 // recycle takes back an exchange that is over.
 func (v *Server) recycle(x *exchange) {
-	x.client.x, x.client.state, x.client = nil, clientIdle, nil
+	x.client.x, x.client, x.ends = nil, nil, nil
 	v.freeExchanges.Put(x)
 }
 
 // closed takes back a client whose connection is closed, or was handed over to a tunnel which has ended.
-func (v *Server) closed(c *client) {
+func (v *Server) closed(c *h1client) {
 	v.loop.Disarm(&c.timer)
 	if c.prev != nil {
 		c.prev.next = c.next
@@ -135,8 +157,10 @@ func (v *Server) closed(c *client) {
 		c.next.prev = c.prev
 	}
 	c.listener.Release()
+	v.metrics.Server(c.place).Active.Add(-1)
 	e := c.entry
-	c.next, c.prev, c.entry, c.settings, c.listener, c.peer, c.served, c.state, c.pieces = nil, nil, nil, nil, nil, opening.Peer{}, false, clientIdle, pieces{}
+	c.next, c.prev, c.entry, c.settings, c.listener, c.h2 = nil, nil, nil, nil, nil, nil
+	c.peer, c.served, c.state, c.pieces = opening.Peer{}, false, clientOpen, pieces{}
 	v.stats.Active.Add(-1)
 	v.freeClients.Put(c)
 	e.clients.Part()
@@ -177,12 +201,17 @@ func (v *Server) Resume() {
 // Abort ends every exchange and tunnel at once.
 func (v *Server) Abort() {
 	v.tunnels.Abort()
+	for v.streams != nil {
+		v.streams.x.abort(causeShutdown, nil)
+	}
 	for v.active != nil {
-		switch c := v.active; c.state {
-		case clientBusy:
+		switch c := v.active; {
+		case c.x != nil:
 			c.x.abort(causeShutdown, nil)
-		case clientFlushing:
+		case c.state == clientFlushing:
 			c.reset()
+		case c.state == clientMultiplexed:
+			c.h2.conn.Abort(h2conn.ErrAborted)
 		default:
 			c.close()
 		}

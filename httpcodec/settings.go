@@ -4,7 +4,9 @@ import (
 	"net/netip"
 
 	"kroxy-ev/config"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/h2conn"
 	"kroxy-ev/httpcodec/policy"
 	"kroxy-ev/httpcodec/route"
 )
@@ -14,6 +16,10 @@ import (
 type Settings struct {
 	// Server is the server as it is configured. Its plain values are used from here; what was made of its routes is below.
 	Server config.Server
+	// Place is where the server is counted.
+	Place metrics.Place
+	// HTTP2 bounds its clients' connections in HTTP/2.
+	HTTP2 h2conn.Limits
 	// Routes are where requests go, at least one. What no route has to say is what Unrouted says: before the head of a
 	// request is there, and if no route takes it. That has no targets.
 	Routes   []Route
@@ -26,6 +32,8 @@ type Settings struct {
 type Route struct {
 	// Route is the route as it is configured, not nil. Its plain values are used from here; the rest was compiled to what is below.
 	*config.Route
+	// Place is where the route is counted.
+	Place metrics.Place
 	// Targets are the groups that share the route's requests.
 	Targets []Target
 	// Policies are what is done with every request beside choosing a host.
@@ -50,14 +58,6 @@ type Target struct {
 type HostName struct {
 	Name      []byte // without port: for $host
 	Authority []byte // with the port unless it is the default: for Host
-}
-
-// only is the target of all requests, if there is but one.
-func (s *Settings) only() *Target {
-	if len(s.Routes) == 1 && len(s.Routes[0].Targets) == 1 {
-		return &s.Routes[0].Targets[0]
-	}
-	return nil
 }
 
 // trusts reports whether addr is a trusted proxy.

@@ -10,7 +10,7 @@ import (
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	const most = 288
-	if got := reflect.TypeFor[client]().Size(); got > most {
+	if got := reflect.TypeFor[h1client]().Size(); got > most {
 		t.Errorf("a client has %d bytes, want %d at most", got, most)
 	}
 }

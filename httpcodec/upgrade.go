@@ -9,29 +9,32 @@ import (
 // tunnel hands both connections over to a stream session: the protocol was switched. The exchange is over with that; what
 // its log line will say of the request is copied, so that a tunnel holds no buffers while it is idle.
 func (x *exchange) tunnel() {
-	v, c, host := x.server, x.client, x.host
-	began, r := x.began, x.route
+	v, host := x.server, x.host
+	c := x.ends.(*h1client) // HTTP/2 has no switch of protocols (RFC 9113 section 8.6)
+	at, began, status, r, server := x.places(), x.began, x.finalStatus(), x.route, &streamcodec.Settings{Place: c.settings.Place}
+	x.endSpan()
 	var record logformat.Record
 	v.fill(&record, x, true)
 	x.retain(&record)
 	early := append(v.out[:0], x.in[x.next:]...)
 	v.out = early[:0]
+	report := x.answerReport()
+	v.connector.Count(host.Group, host.Lease.Host(), &report) // the tunnel's end says nothing of how the request was answered
 	x.host = upstream.Claim{}
 	v.loop.Disarm(&c.timer)
 	x.finish()
 	c.state = clientTunnelled
 	v.tunnels.Tunnel(&streamcodec.Tunnel{
-		Client: &c.conn, Host: &host.Conn.Conn, Peer: c.peer, Lease: &host.Lease, Early: early, Group: host.Group,
-		Route: &streamcodec.Route{
-			ReadTimeout: r.ProxyReadTimeout, SendTimeout: r.SendTimeout, ProxyReadTimeout: r.ProxyReadTimeout, ProxySendTimeout: r.ProxySendTimeout,
-		},
+		Client: &c.conn, Host: &host.Conn.Conn, Peer: c.peer, Lease: &host.Lease, Early: early, Server: server, Group: host.Group, Open: host.Conn.HandOver(),
+		Route: &streamcodec.Route{Route: r.Route, Place: r.Place},
 		After: func(end logformat.End, up, down int64) {
 			if record.End = end; end == logformat.ReadTimeout {
 				record.End = logformat.ProxyReadTimeout // which bounds both
 			}
 			record.BytesUpstream += up
 			record.BytesDownstream += down
-			v.accountRecord(c, &record, began)
+			v.count(at, status, record.End, began)
+			v.logRecord(&c.client, &record, began, r.LogIf)
 			v.closed(c)
 		},
 	})

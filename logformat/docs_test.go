@@ -29,7 +29,7 @@ func TestDocumentation(t *testing.T) {
 			continue
 		}
 		in, kind := "both", "string"
-		if v.modes == HTTP {
+		if v.modes&both == HTTP {
 			in = "`http`"
 		}
 		switch {

@@ -27,6 +27,7 @@ const (
 	ClientBodyTimeout
 	Shutdown
 	Internal
+	Ends = iota // how many there are
 )
 
 // ends declares the reasons: the word that stands for each in a log, and what it means. A timeout has the name of its key.

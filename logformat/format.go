@@ -93,7 +93,8 @@ func (c *compiler) variable(name string, write func(*variable, []byte, *Record) 
 	if v := find(name, c.mode); v != nil {
 		c.f.parts = append(c.f.parts, part{v: v, write: write})
 		c.f.need |= v.need
-		if low, ok := strings.CutPrefix(name, "sent_http_"); ok && !slices.Contains(c.f.sent, fieldName(low)) {
+		low, sent := strings.CutPrefix(name, "sent_http_")
+		if sent = sent || name == "grpc_status"; sent && !slices.Contains(c.f.sent, fieldName(low)) {
 			c.f.sent = append(c.f.sent, fieldName(low))
 		}
 	} else if !slices.Contains(c.unknown, "$"+name) {

@@ -92,6 +92,15 @@ func TestAppend(t *testing.T) {
 			"web db1.example:5432 [2001:db8::1]:5432 2 206 3ms 5ms"},
 		{"$group $upstream_host $upstream_addr $upstream_tries $upstream_status $upstream_connect_time $upstream_header_time", &logformat.Record{},
 			"- - - 0 - - -"},
+		{"$grpc_status $grpc_status", &logformat.Record{GRPCStatus: []byte("14")}, "14 14"},
+		{"$grpc_status", &logformat.Record{GRPCStatus: []byte("0")}, "0"},
+		{"$grpc_status", &logformat.Record{GRPCStatus: []byte("1000")}, "-"},
+		{"$grpc_status", &logformat.Record{GRPCStatus: []byte("-1")}, "-"},
+		{"$grpc_status", &logformat.Record{GRPCStatus: []byte("0\n")}, "-"},
+		{"$grpc_status", record(), "-"},
+		{"$upstream_addr", &logformat.Record{Upstream: logformat.Upstream{Host: "unix:/run/app.sock"}}, "unix:/run/app.sock"},
+		{"$upstream_addr", &logformat.Record{Upstream: logformat.Upstream{Host: "unix:/run/a b"}}, "-"},
+		{"$upstream_addr", &logformat.Record{Upstream: logformat.Upstream{Host: "app:80"}}, "-"},
 		{"$upstream_addr $upstream_connect_time", nastyRecord(), "[fe80::2]:1 0ms"},
 		{"$end_reason $request_id $time_iso8601 $host", record(), "host_cut 0123456789abcdef0123456789abcdef 2026-11-28T16:30:00+00:00 www.example"},
 		{"$end_reason $request_id $time_iso8601 $host", &logformat.Record{}, "complete - - -"},
@@ -194,8 +203,9 @@ func TestNeeds(t *testing.T) {
 func TestSentFields(t *testing.T) {
 	t.Parallel()
 	for format, want := range map[string][]string{
-		"json":            nil,
+		"json":            {"grpc-status"},
 		"$http_x $status": nil,
+		"$grpc_status $sent_http_grpc_status $sent_http_x":       {"grpc-status", "x"},
 		"$sent_http_content_type$sent_http_ETag $sent_http_etag": {"content-type", "etag"},
 	} {
 		if got := compile(t, format).SentFields(); !slices.Equal(got, want) {

@@ -17,7 +17,7 @@ func TestJSON(t *testing.T) {
 	const all = `{"time_iso8601":"2026-11-28T16:30:00+00:00","request_id":"0123456789abcdef0123456789abcdef",` +
 		`"client_addr":"192.0.2.7","client_port":4711,"protocol":"HTTP/1.1",` +
 		`"tls_version":"TLS 1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","tls_sni":"a.example","tls_client_subject":"CN=alice,O=Example Ltd",` +
-		`"scheme":"https","host":"www.example","request_method":"GET","request_uri":"/a?b=c","path":"/a","query":"b=c","http_user_agent":"curl/8","status":200,` +
+		`"scheme":"https","host":"www.example","request_method":"GET","request_uri":"/a?b=c","path":"/a","query":"b=c","http_user_agent":"curl/8","status":200,"grpc_status":null,` +
 		`"bytes_sent_upstream":123,"bytes_sent_downstream":1099511627776,"processing_time":12,"end_reason":"host_cut",` +
 		`"server":"site","route":"all","group":"web","upstream_host":"db1.example:5432","upstream_addr":"[2001:db8::1]:5432","upstream_tries":2,"upstream_status":206,"upstream_connect_time":3,"upstream_header_time":5}`
 	if got := string(inJSON(t).Append(nil, record())); got != all {

@@ -44,6 +44,8 @@ type Record struct {
 	Messages Messages
 	// Status is what the client was sent, or 499 if it left before it had everything; 0 if it was sent none.
 	Status int
+	// GRPCStatus is the grpc-status that the client was sent, as it came. It may be left empty unless the format has $grpc_status.
+	GRPCStatus []byte
 }
 
 // Messages finds fields in the messages of an exchange.

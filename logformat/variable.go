@@ -101,7 +101,7 @@ var variables = [...]variable{
 		plain: func(dst []byte, r *Record) []byte { return appendAddr(dst, r.Client.Addr()) }},
 	{name: "client_port", modes: everywhere, doc: "the client's port",
 		number: func(r *Record) int64 { return present(int64(r.Client.Port())) }},
-	{name: "protocol", modes: everywhere, doc: "`HTTP/1.1`, `HTTP/1.0`, or `TCP` in stream mode",
+	{name: "protocol", modes: everywhere, doc: "`HTTP/2.0`, `HTTP/1.1`, `HTTP/1.0`, or `TCP` in stream mode",
 		word: func(r *Record) string { return r.Protocol }},
 	{name: "tls_version", modes: everywhere, doc: "the version of TLS that the client speaks: `TLS 1.3`",
 		word: func(r *Record) string { return r.tls().Version }},
@@ -149,13 +149,15 @@ var variables = [...]variable{
 		named: (*Record).requestField},
 	{name: "cookie_NAME", modes: requests, doc: "the first cookie of that name",
 		spaces: true, named: func(r *Record, name string) []byte { return cookie(r.requestField("cookie"), name) }},
-	{name: "status", modes: HTTP | ToClient, doc: "the status that the client was sent; 499 in the log if the client left before it had everything",
+	{name: "status", modes: HTTP | ToClient, doc: "the status that the client was sent; 499 in the log if the client left before it had everything. Where a gRPC client is told an error by `grpc-status`, it is the one that others would get",
 		number: func(r *Record) int64 { return present(int64(r.Status)) }},
+	{name: "grpc_status", modes: HTTP, doc: "the outcome of a gRPC call that the client was sent (`grpc-status`): 0 is OK, 14 that nobody could serve it",
+		number: func(r *Record) int64 { return number(r.GRPCStatus) }},
 	{name: "sent_http_NAME", modes: HTTP | ToClient, doc: "the first field of that name in the response: in the log as it was sent, in `response_headers` as it came from the host",
 		named: (*Record).responseField},
-	{name: "bytes_sent_upstream", modes: both, doc: "bytes sent to the host",
+	{name: "bytes_sent_upstream", modes: both, doc: "bytes sent to the host; of HTTP/2 those that HTTP/1.1 would have",
 		number: func(r *Record) int64 { return r.BytesUpstream }},
-	{name: "bytes_sent_downstream", modes: both, doc: "bytes sent to the client",
+	{name: "bytes_sent_downstream", modes: both, doc: "bytes sent to the client; of HTTP/2 those that HTTP/1.1 would have",
 		number: func(r *Record) int64 { return r.BytesDownstream }},
 	{name: "processing_time", modes: both, doc: "from accepting the connection, or the first byte of the request, to the end",
 		millis: func(r *Record) time.Duration { return max(r.Duration, 0) }},
@@ -165,12 +167,12 @@ var variables = [...]variable{
 		word: func(r *Record) string { return r.Server }},
 	{name: "route", modes: everywhere, doc: "the route that was taken: its `name`, or where it stands, as in `http.routes[2]`",
 		word: func(r *Record) string { return r.Route }},
-	{name: "group", modes: both | hosts, doc: "the group of hosts",
+	{name: "group", modes: both | hosts, doc: "the group of hosts that was to serve it; none if it was answered or refused before",
 		word: func(r *Record) string { return r.Group }},
 	{name: "upstream_host", modes: both | hosts, doc: "the last host that was tried, as the configuration has it, and its port",
 		word: func(r *Record) string { return r.Upstream.Host }},
-	{name: "upstream_addr", modes: both | hosts, doc: "the last address that was tried, and the port",
-		plain: func(dst []byte, r *Record) []byte { return appendAddrPort(dst, r.Upstream.Addr) }},
+	{name: "upstream_addr", modes: both | hosts, doc: "the last address that was tried, and the port; or `unix:` and the path of a Unix-domain socket",
+		plain: func(dst []byte, r *Record) []byte { return appendUpstream(dst, &r.Upstream) }},
 	{name: "upstream_tries", modes: both | hosts, doc: "how many connections to hosts were tried, one that was kept from before included",
 		number: func(r *Record) int64 { return int64(r.Upstream.Tries) }},
 	{name: "upstream_status", modes: HTTP | ToClient, doc: "the status of the host's response",
@@ -188,6 +190,21 @@ const missing = -1
 func present(n int64) int64 {
 	if n == 0 {
 		return missing
+	}
+	return n
+}
+
+// number is what decimal digits say, of those that a status of gRPC may have.
+func number(digits []byte) int64 {
+	if len(digits) == 0 || len(digits) > 3 {
+		return missing
+	}
+	n := int64(0)
+	for _, c := range digits {
+		if !isDigit(c) {
+			return missing
+		}
+		n = 10*n + int64(c-'0')
 	}
 	return n
 }
@@ -274,6 +291,16 @@ func appendAddrPort(dst []byte, a netip.AddrPort) []byte {
 	}
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port()).AppendTo(dst)
 }
+
+// appendUpstream appends the address of u, or the path of a unix socket. A path that would have to be escaped is left out: $upstream_host has it.
+func appendUpstream(dst []byte, u *Upstream) []byte {
+	if !u.Addr.IsValid() && strings.HasPrefix(u.Host, "unix:/") && strings.IndexFunc(u.Host, needsEscape) < 0 {
+		return append(dst, u.Host...)
+	}
+	return appendAddrPort(dst, u.Addr)
+}
+
+func needsEscape(c rune) bool { return c <= ' ' || c == '"' || c == '\\' || c >= 0x7f }
 
 // family is how the name of a variable ends that stands for many.
 const family = "_NAME"

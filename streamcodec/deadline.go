@@ -16,6 +16,10 @@ import (
 // deadlines yields, for each timeout that is running, when it runs out.
 func (s *Session) deadlines(yield func(at int64, r Reason) bool) {
 	set := s.route
+	clientRead := set.ReadTimeout
+	if s.after != nil { // a tunnel: a client of http has no such bound of its own
+		clientRead = set.ProxyReadTimeout
+	}
 	for _, d := range [...]struct {
 		h          *Half
 		back       *Half // the other direction
@@ -23,7 +27,7 @@ func (s *Session) deadlines(yield func(at int64, r Reason) bool) {
 		silent     Reason
 		full       Reason
 	}{
-		{&s.up, &s.down, set.ReadTimeout, set.ProxySendTimeout, ClientReadTimeout, HostSendTimeout},
+		{&s.up, &s.down, clientRead, set.ProxySendTimeout, ClientReadTimeout, HostSendTimeout},
 		{&s.down, &s.up, set.ProxyReadTimeout, set.SendTimeout, HostReadTimeout, ClientSendTimeout},
 	} {
 		switch {

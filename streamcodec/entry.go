@@ -46,6 +46,9 @@ func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	}
 	s := v.session()
 	s.listener, s.entry, s.settings, s.peer = l, e, e.Settings, opening.Peer{Client: peer}
+	server := v.metrics.Server(s.settings.Place)
+	server.Accepted.Add(1)
+	server.Active.Add(1)
 	e.sessions.Join()
 	v.add(s)
 	s.start(fd)

@@ -1,6 +1,7 @@
 package streamcodec
 
 import (
+	"kroxy-ev/config"
 	"net"
 	"testing"
 )
@@ -10,7 +11,7 @@ import (
 func TestHostSpeaksFirst(t *testing.T) {
 	t.Parallel()
 	hosts := listen(t)
-	proxy, server := startProxy(t, hosts.Addr(), 0, Route{})
+	proxy, server := startProxy(t, hosts.Addr(), 0, config.Route{})
 	eager := func() (n int) {
 		done := make(chan struct{})
 		server.loop.Post(func() { n = server.eager; close(done) })
@@ -49,7 +50,7 @@ func TestHostSpeaksFirst(t *testing.T) {
 func TestClientLeavesWhileWaitedFor(t *testing.T) {
 	t.Parallel()
 	hosts := listen(t)
-	proxy, server := startProxy(t, hosts.Addr(), 0, Route{})
+	proxy, server := startProxy(t, hosts.Addr(), 0, config.Route{})
 	done := make(chan struct{})
 	server.loop.Post(func() { server.eager = greetStreak; close(done) })
 	<-done

@@ -130,7 +130,7 @@ func (h *Half) Move(l *engine.Loop, limit int64) (n int, source, sink error) {
 // sink can be told of both at once.
 func (h *Half) read(l *engine.Loop, limit int64) (n int, err error) {
 	p := l.Scratch()
-	p = p[:min(int64(len(p)), limit)]
+	p = p[:h.To.Room(int(min(int64(len(p)), limit)))]
 	n, err = h.From.Read(p)
 	if err != nil {
 		return 0, err

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kroxy-ev/balance"
+	"kroxy-ev/config"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/upstream"
@@ -18,14 +19,14 @@ import (
 
 // startProxy runs a stream server on a loop of its own, in front of one host, until the test ends. It returns the
 // address that clients connect to.
-func startProxy(t testing.TB, host net.Addr, pipes int, r Route) (string, *Server) {
+func startProxy(t testing.TB, host net.Addr, pipes int, r config.Route) (string, *Server) {
 	t.Helper()
 	proxy, server, _ := startEntry(t, host, pipes, r)
 	return proxy, server
 }
 
 // startEntry is startProxy that returns the entry of the proxy's clients, too.
-func startEntry(t testing.TB, host net.Addr, pipes int, r Route) (string, *Server, *Entry) {
+func startEntry(t testing.TB, host net.Addr, pipes int, r config.Route) (string, *Server, *Entry) {
 	t.Helper()
 	loop, err := engine.NewLoop(engine.Options{MaxPipes: pipes})
 	if err != nil {
@@ -44,7 +45,7 @@ func startEntry(t testing.TB, host net.Addr, pipes int, r Route) (string, *Serve
 		ConnectTimeout: 10 * time.Second,
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	server := NewServer(loop, Options{Connector: upstream.NewConnector(loop, 0, nil, log), Log: log})
+	server := NewServer(loop, Options{Connector: upstream.NewConnector(loop, 0, nil, nil, log), Log: log})
 	fd, err := engine.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,8 +54,8 @@ func startEntry(t testing.TB, host net.Addr, pipes int, r Route) (string, *Serve
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Targets = []Target{{Group: g, Weight: 1}}
-	e := server.NewEntry(EntryOptions{Settings: &Settings{Routes: []Route{r}}})
+	routes := []Route{{Route: &r, Targets: []Target{{Group: g, Weight: 1}}}}
+	e := server.NewEntry(EntryOptions{Settings: &Settings{Server: new(config.Server), Routes: routes}})
 	if _, err := server.Serve(fd, e, nil, nil); err != nil {
 		t.Fatal(err)
 	}

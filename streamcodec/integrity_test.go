@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"kroxy-ev/config"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -21,7 +22,7 @@ func TestBytesSurvive(t *testing.T) {
 		t.Run(fmt.Sprintf("pipes=%d", pipes), func(t *testing.T) {
 			t.Parallel()
 			hosts := listen(t)
-			proxy, server := startProxy(t, hosts.Addr(), pipes, Route{})
+			proxy, server := startProxy(t, hosts.Addr(), pipes, config.Route{})
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
 			var wg sync.WaitGroup

@@ -3,10 +3,12 @@ package streamcodec
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/engine/upstream"
@@ -20,6 +22,8 @@ type Options struct {
 	Connector *upstream.Connector
 	// TLS makes handshakes with clients, on the same loop; it may be nil where no entry asks for them.
 	TLS *tlsconn.Handshaker
+	// Metrics is where the loop counts; nil if nobody wants to know.
+	Metrics *metrics.Row
 	// Log gets what people should know: how sessions ended, if that was not well.
 	Log *slog.Logger
 }
@@ -39,6 +43,7 @@ type Server struct {
 	connector *upstream.Connector
 	watch     *upstream.Watch // nil before there are listeners
 	opener    *opening.Opener
+	metrics   *metrics.Row
 	routing   route.Request
 	log       *slog.Logger
 	listeners engine.Listeners
@@ -55,7 +60,11 @@ type Server struct {
 
 // NewServer makes a server on loop, which accepts nothing until Serve.
 func NewServer(loop *engine.Loop, o Options) *Server {
-	v := &Server{loop: loop, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS), log: o.Log}
+	m := o.Metrics
+	if m == nil {
+		m = metrics.NewRow()
+	}
+	v := &Server{loop: loop, connector: o.Connector, opener: opening.NewOpener(loop, o.TLS, m), metrics: m, log: o.Log}
 	v.connector.Others(func() int { return int(v.stats.Active.Load()) })
 	return v
 }
@@ -117,7 +126,10 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	v.stats.BytesDown.Add(s.down.Bytes)
 	v.stats.Spliced.Add(s.up.Spliced + s.down.Spliced)
 	end := r.end(err)
-	if s.entry != nil && s.entry.Access != nil {
+	if s.entry != nil {
+		s.count(end)
+	}
+	if s.entry != nil && s.entry.Access != nil && v.isWorthALine(s, end) {
 		v.logAccess(s, end)
 	}
 	v.logEnd(s, r, err)
@@ -141,13 +153,27 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	}
 }
 
+// isWorthALine reports whether the access log is to have a line of a session that ends so.
+func (v *Server) isWorthALine(s *Session, end logformat.End) bool {
+	only := s.settings.Server.Unrouted.LogIf
+	if s.route != nil {
+		only = s.route.LogIf
+	}
+	return only == nil || only.Takes(0, v.lasted(s), end, rand.Uint64())
+}
+
+// lasted is how long a session has lasted.
+func (v *Server) lasted(s *Session) time.Duration {
+	return time.Duration(v.loop.Began() - s.began)
+}
+
 // logAccess has a session's line written.
 func (v *Server) logAccess(s *Session, end logformat.End) {
 	access := s.entry.Access
 	v.record = logformat.Record{
 		BytesUpstream:   s.up.Bytes,
 		BytesDownstream: s.down.Bytes,
-		Duration:        time.Duration(v.loop.Now()-s.began) * time.Millisecond,
+		Duration:        v.lasted(s),
 		End:             end,
 		Upstream:        s.trace.ForLog(),
 	}
@@ -156,12 +182,14 @@ func (v *Server) logAccess(s *Session, end logformat.End) {
 		v.ids.Next(&v.id)
 		v.record.RequestID = v.id[:]
 	}
-	access.Record(&v.record)
+	if access.Record(&v.record) {
+		v.metrics.Process().Lines.Add(1)
+	}
 }
 
 // fill gives r what is known of the session as soon as it goes after a host.
 func (s *Session) fill(r *logformat.Record) {
-	r.Client, r.TLS, r.Protocol, r.Server = s.peer.Client, s.peer.TLS(), "TCP", s.settings.Name
+	r.Client, r.TLS, r.Protocol, r.Server = s.peer.Client, s.peer.TLS(), "TCP", s.settings.Server.Name
 	if s.route != nil {
 		r.Route = s.route.Name
 	}

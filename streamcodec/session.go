@@ -7,6 +7,7 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
@@ -54,9 +55,10 @@ type Session struct {
 	trace    upstream.Trace
 	after    func(end logformat.End, up, down int64) // of a tunnel; nil otherwise
 	timer    engine.Timer
-	peer     opening.Peer // the client
-	began    int64        // ms on the loop's clock
-	last     Flush        // of stateFlush
+	peer     opening.Peer  // the client
+	began    int64         // ns on the loop's clock
+	last     Flush         // of stateFlush
+	open     metrics.Place // where the connection to the host is counted as open
 	why      Reason
 	state    state
 	looks    uint8 // see greet
@@ -65,7 +67,7 @@ type Session struct {
 // start serves the client whose connection's descriptor is fd.
 func (s *Session) start(fd int32) {
 	loop := s.server.loop
-	s.began, s.state = loop.Now(), stateOpening
+	s.began, s.state = loop.Began(), stateOpening
 	s.up = Half{From: &s.client, To: &s.host, turns: turns{answers: -1}}
 	s.down = Half{From: &s.host, To: &s.client}
 	if set := s.settings; set.Table == nil || set.Table.TakesAll() {
@@ -238,6 +240,9 @@ func (s *Session) Connected(err error) {
 		s.finish(why, err)
 		return
 	}
+	if s.after == nil {
+		s.open = s.group.Hosts[s.lease.Host()].Place
+	}
 	now := s.server.loop.Now()
 	s.state = stateRelay
 	s.up.ReadAt, s.up.WroteAt, s.down.ReadAt, s.down.WroteAt = now, now, now, now
@@ -309,7 +314,10 @@ func (s *Session) pump(h *Half) bool {
 			if !h.To.Writable() {
 				return true
 			}
-			if err := h.Flush(loop); err != nil {
+			before := h.Bytes
+			err := h.Flush(loop)
+			s.moved(h, h.Bytes-before)
+			if err != nil {
 				return again(err) || s.sinkFailed(h, err)
 			}
 			s.unblocked(h)
@@ -330,8 +338,9 @@ func (s *Session) pump(h *Half) bool {
 			loop.Again(h.From)
 			return true
 		}
-		before := h.ReadAt
+		before, sent := h.ReadAt, h.Bytes
 		n, source, sink := h.Move(loop, unlimited)
+		s.moved(h, h.Bytes-sent)
 		budget -= n
 		switch {
 		case n == 0:

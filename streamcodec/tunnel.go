@@ -3,6 +3,7 @@ package streamcodec
 import (
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/logformat"
@@ -14,11 +15,13 @@ type Tunnel struct {
 	Client, Host *engine.Conn
 	// Peer is who the client is.
 	Peer opening.Peer
-	// Route says how long either may be silent, and Group is the host's.
-	Route *Route
-	Group *upstream.Group
-	// Lease is the host's, which the session takes over.
+	// Server and Route are where bytes are counted. Route says how long either may be silent too, and Group is the host's.
+	Server *Settings
+	Route  *Route
+	Group  *upstream.Group
+	// Lease is the host's, which the session takes over, as it does the connection that is counted as open at a place.
 	Lease *balance.Lease
+	Open  metrics.Place
 	// Early is what the client has sent to the host already. It is copied.
 	Early []byte
 	// After is called once when the session has ended, with why and the bytes delivered to host and client.
@@ -29,8 +32,8 @@ type Tunnel struct {
 func (v *Server) Tunnel(t *Tunnel) {
 	s := v.session()
 	v.add(s)
-	s.peer, s.route, s.group = t.Peer, t.Route, t.Group
-	s.began, s.state, s.after = v.loop.Now(), stateRelay, t.After
+	s.peer, s.settings, s.route, s.group, s.open = t.Peer, t.Server, t.Route, t.Group, t.Open
+	s.began, s.state, s.after = v.loop.Began(), stateRelay, t.After
 	s.up = Half{From: &s.client, To: &s.host}
 	s.down = Half{From: &s.host, To: &s.client}
 	t.Client.MoveTo(&s.client, s)

@@ -34,6 +34,7 @@ var lastWords = map[string]string{"a word": "hello", "8 MB to a slow peer": bulk
 // In stream mode, either way, whoever speaks TLS.
 func TestAbortBehindAllBytesOfStream(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for spoken, w := range sides() {
@@ -104,6 +105,7 @@ func (g *gathering) Write(p []byte) (int, error) {
 // connected to.
 func TestAbortBehindTheFirstBytes(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for spoken, w := range sides() {
@@ -164,6 +166,7 @@ func TestAbortBehindTheFirstBytes(t *testing.T) {
 // In http mode a response that is cut off comes as far as the host has sent it, however slow the client is.
 func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	body := bulk[:8<<20]

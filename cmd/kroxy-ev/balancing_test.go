@@ -1,10 +1,13 @@
 package main_test
 
 import (
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // lettered starts n hosts that send their letter, A for the first, and then echo.
@@ -79,6 +82,50 @@ func TestFirst(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A host that answers nothing is known for that by how long its first client has waited, though that one did not wait until the host's time
+// was up. It costs one of them, or a few where a busy machine makes the other one
+// look as slow.
+func TestLeastTimeKnowsSilence(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		asked, end := make(chan struct{}, 100), make(chan struct{})
+		silent := serve(t, "127.0.0.1", func(http.ResponseWriter, *http.Request) {
+			asked <- struct{}{}
+			<-end
+		})
+		t.Cleanup(func() { close(end) })
+		good := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "good") })
+		p := startHTTP(t, setup{hosts: sites(silent, good), algorithm: "least_time", multi: multi, settings: settings{"workers_num": 2, "reactors_num": 1}})
+		left := 0
+		for range 40 {
+			c := p.dial()
+			send(t, c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+			answered := make(chan error, 1)
+			go func() {
+				text, err := io.ReadAll(c)
+				if err == nil && !strings.HasSuffix(string(text), "good") {
+					err = fmt.Errorf("the answer is %q", text)
+				}
+				answered <- err
+			}()
+			select {
+			case err := <-answered:
+				if err != nil {
+					t.Fatal(err)
+				}
+			case <-asked:
+				left++
+				time.Sleep(500 * time.Millisecond)
+				reset(c)
+				<-answered
+			}
+		}
+		if left < 1 || left > 5 {
+			t.Errorf("%d of 40 clients had to leave, want one", left)
+		}
+	})
 }
 
 func TestLeastConn(t *testing.T) {

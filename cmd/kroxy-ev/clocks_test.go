@@ -21,6 +21,12 @@ var readsTimeOfDay = map[string]string{
 	"engine/accesslog/buffer.go": "the time stamps of lines",
 	"config/certificate.go":      "the dates of certificates",
 	"httpcodec/log.go":           "the time that a variable tells",
+	"engine/metrics/cell.go":     "when a reload was, for people",
+	"engine/syslog/header.go":    "the time stamps of messages",
+	"httpcodec/tracing.go":       "when spans begin and end",
+
+	"cmd/kroxy-ev/internal/admin/metrics.go": "when something was, as metrics tell it",
+	"cmd/kroxy-ev/internal/readout/text.go":  "the dates of certificates",
 }
 
 // Somebody may set the time of day, or NTP does, by hours. No deadline, pause or interval may be counted on it: all are differences of

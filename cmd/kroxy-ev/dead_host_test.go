@@ -70,16 +70,20 @@ func (c *deadHostCase) start(t *testing.T, dead endpoint, more settings, multi b
 }
 
 // A host that answers nothing delays one request, by 3 s and not by half of connect_timeout, and no other after it: neither
-// those that other workers get, nor when it is time to look after the host.
+// those that other workers get, nor when it is time to look after the host. With workers, passive checks are on as well.
 func TestBlackHoleDelaysOneRequest(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	hole := blackHole(t)
 	for name, c := range deadHostCases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			modes(t, func(t *testing.T, multi bool) {
-				dependsOnTime(t)
-				p := c.start(t, hole, settings{"workers_num": 4, "reactors_num": 2}, multi)
+				s := settings{"workers_num": 4, "reactors_num": 2}
+				if multi {
+					s["passive_check"] = settings{"failures": 1, "eject": "10m"}
+				}
+				p := c.start(t, hole, s, multi)
 				var late []time.Duration
 				for range 40 {
 					begin := time.Now()
@@ -95,6 +99,48 @@ func TestBlackHoleDelaysOneRequest(t *testing.T) {
 				if n := p.stderr.count(`level=WARN msg="upstream: a host is down and is tried last" .*connecting timed out`); n != 1 {
 					t.Errorf("%d lines that a host is down, want one", n)
 				}
+			})
+		})
+	}
+}
+
+// A host that accepts connections and answers nothing delays no more than one request of each worker, and is ejected then.
+func TestSilentHostDelaysFewRequests(t *testing.T) {
+	t.Parallel()
+	const workers = 3
+	for _, mode := range []string{"http", "stream"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			modes(t, func(t *testing.T, multi bool) {
+				var asked atomic.Int64
+				silent := listen(t, "127.0.0.1", func(c *net.TCPConn) {
+					if n, _ := c.Read(make([]byte, 1)); n > 0 {
+						asked.Add(1)
+					}
+					_, _ = io.Copy(io.Discard, c)
+				})
+				good := listen(t, "127.0.0.1", echo)
+				if mode == "http" {
+					good.endpoint = serve(t, "127.0.0.1", func(http.ResponseWriter, *http.Request) {}).endpoint
+				}
+				s := groupOf("first", settings{"passive_check": settings{"failures": 1, "eject": "10m"}}, at(silent.endpoint), at(good.endpoint))
+				s["workers_num"], s["reactors_num"], s["proxy_read_timeout"] = workers, 1, "2s"
+				p := start(t, setup{mode: mode, settings: s, multi: multi})
+				failed := 0
+				for range 30 {
+					c := p.dial()
+					send(t, c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+					text := make([]byte, len("HTTP/1.1 504"))
+					if n, _ := io.ReadFull(c, text); n == 0 || string(text) == "HTTP/1.1 504" {
+						failed++
+					}
+					_ = c.Close()
+				}
+				if n := asked.Load(); n < 1 || n > workers || failed < 1 || failed > workers {
+					t.Errorf("the silent host was asked %d times, and %d of 30 requests failed; want one, and %d at most", n, failed, workers)
+				}
+				p.await(p.stderr, fmt.Sprintf(`msg="upstream: a host fails its clients and is tried last \(passive_check\)".* group=backend host=127.0.0.1:%d`, silent.Port))
+				t.Logf("the silent host was asked %d times by %d workers", asked.Load(), workers)
 			})
 		})
 	}
@@ -264,6 +310,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 // The one host of a group is waited for as long as it takes, if the file says so, else for 3 s; and it is never given up.
 func TestLastHost(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	hole := blackHole(t)
 	for name, test := range map[string]struct {
 		more   settings
@@ -284,7 +331,6 @@ func TestLastHost(t *testing.T) {
 // Clients that have no patience do not keep a dead host from being found out.
 func TestImpatientClientsOfABlackHole(t *testing.T) {
 	t.Parallel()
-	dependsOnTime(t)
 	c := deadHostCase{mode: "stream", algorithm: "first"}
 	p := c.start(t, blackHole(t), nil, false)
 	for range 2 {
@@ -406,7 +452,7 @@ func TestFailedHandshakesWriteFewLines(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			p := start(t, setup{mode: mode, hosts: []endpoint{refusing(t)}, settings: id.serving(nil)})
-			before := len(p.stderr.String())
+			before, begin := len(p.stderr.String()), time.Now()
 			for n := range clients {
 				c := p.dial()
 				send(t, c, []string{"\x16\x03\x01\x00\x04\x02\x00\x00\x00", "SSH-2.0-OpenSSH_9.2\r\n", clientHello(asking(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "site.test"))}[n%3])
@@ -415,7 +461,8 @@ func TestFailedHandshakesWriteFewLines(t *testing.T) {
 			}
 			p.stop()
 			text := p.stderr.String()[before:]
-			if n := strings.Count(text, "level=INFO"); n > 10 || len(text) > 3000 {
+			tens := int(time.Since(begin)/(10*time.Second)) + 1 // after which more lines of a kind are written
+			if n := strings.Count(text, "level=INFO"); n > 10*tens || len(text) > 3000*tens {
 				t.Errorf("%d lines, %d bytes:\n%.3000s", n, len(text), text)
 			}
 			if n := linesOf(text, `handshake failed`); n != clients {

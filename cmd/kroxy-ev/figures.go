@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
+	"kroxy-ev/cmd/kroxy-ev/internal/readout"
 )
 
 // figures prints what passes through the proxies of a demo each second.
@@ -60,17 +61,5 @@ func line(now, last proxy.Counts) string {
 	rate := func(after, before int64) float64 { return float64(after-before) / seconds }
 	return fmt.Sprintf("%d active, %d total, %.0f/s  down %s/s  up %s/s  hosts",
 		now.Active, now.Total, rate(now.Total, last.Total),
-		bytesText(rate(now.Down, last.Down)), bytesText(rate(now.Up, last.Up)))
-}
-
-// bytesText is n bytes for people, in powers of 1000.
-func bytesText(n float64) string {
-	unit := 0
-	for ; n >= 999.5 && unit < 3; unit++ {
-		n /= 1000
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%.0f B", n)
-	}
-	return fmt.Sprintf("%.1f %cB", n, "?kMG"[unit])
+		readout.Bytes(rate(now.Down, last.Down)), readout.Bytes(rate(now.Up, last.Up)))
 }

@@ -21,7 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests of this package run the real program and meet it from outside: through sockets, files, signals and /proc.
+// The tests of this package run the real program and meet it from outside: through sockets, files, signals and /proc. Those that load the machine are
+// not parallel: others have time limits.
 
 // patience is how long anything is waited for that should come at once: a machine may be slow, and a failed test late.
 const patience = 30 * time.Second
@@ -38,7 +39,14 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set("8") // most tests wait most of their time
+		most := "16" // most tests wait most of their time
+		if raceEnabled {
+			most = "12"
+		}
+		_ = f.Value.Set(most)
+	}
+	if raceEnabled && os.Getenv("GORACE") == "" {
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=20") // each process of the program would wait for a second at its end
 	}
 	os.Exit(buildAndRun(m))
 }
@@ -199,22 +207,23 @@ func (p *process) await(w *transcript, pattern string) []string {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)
 	late := time.After(patience)
-	exited := p.exited
+	exited, ended := p.exited, false
 	for {
 		w.mu.Lock()
 		found, more := re.FindStringSubmatch(string(w.text)), w.more
 		w.mu.Unlock()
-		switch {
-		case found != nil:
+		if found != nil {
 			return found
-		case exited == nil:
-			p.t.Fatalf("kroxy-ev ended without %q; it wrote:\n%s", pattern, w)
 		}
 		select {
 		case <-more:
-		case <-exited:
-			exited = nil // look once more
+		case <-exited: // what it wrote may still be on its way
+			exited, ended = nil, true
+			late = time.After(5 * time.Second)
 		case <-late:
+			if ended {
+				p.t.Fatalf("kroxy-ev ended without %q; it wrote:\n%s", pattern, w)
+			}
 			p.t.Fatalf("no %q after %v; there is:\n%s", pattern, patience, w)
 		}
 	}
@@ -259,6 +268,9 @@ func configText(port int, s setup) []byte {
 	}
 	if mode["listen"] != nil && !s.both {
 		delete(mode, "port") // which is short for one entry of it
+	}
+	if mode["routes"] != nil {
+		delete(mode, "proxy_to") // likewise
 	}
 	text, err := json.MarshalIndent(object{cmp.Or(s.mode, "stream"): mode}, "", "  ")
 	if err != nil {
@@ -354,20 +366,12 @@ func guard(t *testing.T, c net.Conn) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// turns keeps tests that load the machine apart from those that depend on time. Both run beside all others. A test that has parallel
-// subtests leaves it to these to take their turns: it would wait for them, and they for places that others hold who wait for it.
-var turns sync.RWMutex
-
-// loadsMachine waits until no test that depends on time runs, and lets none begin before this one has ended.
-func loadsMachine(t *testing.T) {
-	turns.Lock()
-	t.Cleanup(turns.Unlock)
-}
-
-// dependsOnTime waits until no test that loads the machine runs, and lets none begin before this one has ended.
-func dependsOnTime(t *testing.T) {
-	turns.RLock()
-	t.Cleanup(turns.RUnlock)
+// skipUnderRace has a test that takes long run once only, without the race detector: why says that it shows nothing about data races which others do not.
+func skipUnderRace(t *testing.T, why string) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("not under the race detector: " + why)
+	}
 }
 
 // eventually waits until ok is true.

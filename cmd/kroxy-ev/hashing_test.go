@@ -1,81 +1,141 @@
 package main_test
 
 import (
+	"bufio"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // agree has each key ask several times, of several processes, and demands that it comes to the same host each time, and that all hosts
-// have some.
-func agree(t *testing.T, keys, hosts int, ask func(key, time int) string) {
+// have some. It returns the host of each key.
+func agree(t *testing.T, keys, hosts int, ask func(key, time int) string) []string {
 	t.Helper()
-	had := map[string]int{}
+	all, had := make([]string, keys), map[string]int{}
 	for k := range keys {
-		first := ask(k, 0)
-		had[first]++
+		all[k] = ask(k, 0)
+		had[all[k]]++
 		for time := 1; time < 4; time++ {
-			if letter := ask(k, time); letter != first {
-				t.Fatalf("key %d: host %s, and before it %s", k, letter, first)
+			if letter := ask(k, time); letter != all[k] {
+				t.Fatalf("key %d: host %s, and before it %s", k, letter, all[k])
 			}
 		}
 	}
 	if len(had) != hosts {
 		t.Errorf("%d keys were shared out like this: %v", keys, had)
 	}
+	return all
 }
 
-// Workers, a process that was started by itself, and those that have reloaded send each tenant to the same host.
+// tenants are the letters of the hosts to which one of the processes that serve sends each of so many tenants.
+func (p *proxy) tenants(pid int, serving []int, n int) []string {
+	p.t.Helper()
+	var c *net.TCPConn
+	eventually(p.t, "the process has a connection", func() bool {
+		c = p.dial()
+		return awaitOwner(p.t, c, serving) == pid
+	})
+	go func() {
+		for tenant := range n {
+			_, _ = fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: a\r\nX-Tenant: tenant %d\r\n\r\n", tenant)
+		}
+	}()
+	letters := make([]string, n)
+	in := bufio.NewReader(c)
+	for i := range letters {
+		_, letters[i] = reply(p.t, in, http.MethodGet)
+	}
+	_ = c.Close()
+	return letters
+}
+
+// Workers, a process that was started by itself, one that has reloaded and a successor's workers send each tenant to the same host. When one
+// of five hosts goes, hardly any tenants move but those that it had.
 func TestHash(t *testing.T) {
 	t.Parallel()
-	const hosts = 3
-	s := setup{hosts: sites(named(t, hosts)...), algorithm: "hash", settings: settings{"hash_key": "$http_x_tenant", "workers_num": 2, "reactors_num": 2}}
-	workers, single := s, s
-	workers.multi = true
-	proxies := []*proxy{startHTTP(t, workers), startHTTP(t, single)}
-	ask := func(key, time int) string {
-		p := proxies[time%2]
-		req, err := http.NewRequest(http.MethodGet, p.url("/"), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("X-Tenant", fmt.Sprint("tenant ", key))
-		req.Close = true // so that any worker may get the next
-		_, letter := do(t, p.client(), req)
-		return letter
+	const hosts = 5
+	n := times(100, 20_000)
+	all := sites(named(t, hosts)...)
+	s := setup{mode: "http", hosts: all, algorithm: "hash", settings: settings{"hash_key": "$http_x_tenant", "workers_num": 2, "reactors_num": 2}}
+	single := start(t, s)
+	s.multi, s.prepare = true, dynasty(t)
+	p := start(t, s)
+	want := single.tenants(single.pid(), []int{single.pid()}, n)
+	had := map[string]int{}
+	for _, letter := range want {
+		had[letter]++
 	}
-	agree(t, 40, hosts, ask)
-	before := ask(7, 0)
-	for _, p := range proxies {
-		p.mustOrder("reload")
+	if len(had) != hosts {
+		t.Errorf("%d tenants were shared out like this: %v", n, had)
 	}
-	for time := range 2 {
-		if letter := ask(7, time); letter != before {
-			t.Errorf("after a reload: host %s, and before it %s", letter, before)
+	same := func(who string, q *proxy, serving ...int) {
+		t.Helper()
+		for _, pid := range serving {
+			if got := q.tenants(pid, serving, n); !slices.Equal(got, want) {
+				t.Errorf("%s sends tenants elsewhere", who)
+			}
 		}
 	}
+	same("a worker", p, p.workers()...)
+	single.mustOrder("reload")
+	same("a process that has reloaded", single, single.pid())
+	p.mustOrder("upgrade")
+	successor := p.reign(1)
+	p.await(p.stderr, `(?s)(msg="worker left".*){2}`) // until then a predecessor's worker may accept
+	same("a worker of the successor", p, children(t, successor)...)
+
+	s.hosts = slices.Delete(slices.Clone(all), 1, 2)
+	p.rewrite(s)
+	p.mustOrder("reload")
+	before := want
+	serving := children(t, successor)
+	want = p.tenants(serving[0], serving, n)
+	same("a worker of the successor that has reloaded", p, serving...)
+	moved := 0
+	for i := range want {
+		if want[i] != before[i] {
+			moved++
+		}
+	}
+	if others := moved - had["B"]; others < 0 || others > n/10 {
+		t.Errorf("of %d tenants %d have moved, and the host that is gone had %d", n, moved, had["B"])
+	}
+	t.Logf("of %d tenants %d have moved, and the host that is gone had %d", n, moved, had["B"])
+	p.endGently(successor)
 }
 
-// Clients come to the host that their address belongs to.
+// Clients come to the host that their address belongs to, whichever process they come to.
 func TestIPHash(t *testing.T) {
 	t.Parallel()
-	const hosts = 3
+	const hosts, clients = 3, 40
 	s := setup{hosts: endpoints(lettered(t, hosts)...), algorithm: "ip_hash"}
 	workers := s
-	workers.multi = true
+	workers.multi, workers.prepare = true, dynasty(t)
 	proxies := []*proxy{start(t, workers), start(t, s)}
-	agree(t, 40, hosts, func(key, time int) string {
-		from := net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(key+1))}
+	ask := func(client, time int) string {
+		from := net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(client+1))}
 		d := net.Dialer{LocalAddr: &from, Timeout: patience}
 		c, err := d.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", proxies[time%2].port))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return letterFor(t, guard(t, c))
-	})
+	}
+	before := agree(t, clients, hosts, ask)
+	proxies[0].signal(unix.SIGUSR2)
+	successor := proxies[0].reign(1)
+	for client, letter := range before {
+		if now := ask(client, 0); now != letter {
+			t.Errorf("client %d: host %s after an upgrade, and before it %s", client, now, letter)
+		}
+	}
+	proxies[0].endGently(successor)
 }
 
 // letterFor is the letter of the host that a client got.

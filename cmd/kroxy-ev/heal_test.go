@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,67 +14,11 @@ import (
 	"time"
 )
 
-// phoenix is a host that may be killed and started anew at its address, which is nobody else's. It answers with its name and what it
-// was sent.
-type phoenix struct {
-	t      *testing.T
-	name   string
-	at     endpoint
-	served atomic.Int64
-	status atomic.Int64 // of its answers; zero is 200
-	server *http.Server // nil while it is dead
-}
-
-// phoenixes starts n of them.
-func phoenixes(t *testing.T, n int) []*phoenix {
-	t.Helper()
-	var all []*phoenix
-	for i := range n {
-		addr := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
-		needAddress(t, addr, addr)
-		h := &phoenix{t: t, name: string(rune('A' + i)), at: endpoint{addr, 0}}
-		h.rise()
-		t.Cleanup(h.die)
-		all = append(all, h)
-	}
-	return all
-}
-
-// rise starts the host.
-func (h *phoenix) rise() {
-	h.t.Helper()
-	ln, err := net.Listen("tcp4", fmt.Sprintf("%s:%d", h.at.Host, h.at.Port))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.at.Port = ln.Addr().(*net.TCPAddr).Port
-	h.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return
-		}
-		h.served.Add(1)
-		if status := h.status.Load(); status != 0 {
-			w.WriteHeader(int(status))
-		}
-		_, _ = fmt.Fprintf(w, "%s %s %d", h.name, r.Method, len(body))
-	})}
-	go func(s *http.Server) { _ = s.Serve(ln) }(h.server)
-}
-
-// die ends the host and all its connections, as SIGKILL would.
-func (h *phoenix) die() {
-	if h.server != nil {
-		_ = h.server.Close()
-		h.server = nil
-	}
-}
-
 // healing is a group of them with further keys, and keys for each host.
-func healing(all []*phoenix, keys settings, host func(i int) settings) settings {
+func healing(all []*mortal, keys settings, host func(i int) settings) settings {
 	var hosts []settings
 	for i, h := range all {
-		s := settings{"host": h.at.Host, "port": h.at.Port}
+		s := settings{"host": h.Host, "port": h.Port}
 		if host != nil {
 			for k, v := range host(i) {
 				s[k] = v
@@ -169,7 +113,7 @@ func (v *visitors) end() map[string][]string {
 func TestDeploymentUnderLoad(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		all := phoenixes(t, 4)
+		all := mortals(t, 4)
 		draining := func(drained int) setup {
 			return setup{mode: "http", multi: multi, settings: healing(all, nil, func(i int) settings { return settings{"drain": i == drained} })}
 		}
@@ -179,10 +123,10 @@ func TestDeploymentUnderLoad(t *testing.T) {
 			v.pass(100)
 			p.rewrite(draining(i))
 			p.mustOrder("reload")
-			p.await(p.stderr, `msg="upstream: a drained host has no clients left".* host=`+fmt.Sprint(h.at.Host, ":", h.at.Port))
-			served := h.served.Load()
+			p.await(p.stderr, `msg="upstream: a drained host has no clients left".* host=`+regexp.QuoteMeta(h.address()))
+			served := h.seen.Load()
 			v.pass(100)
-			if now := h.served.Load(); now != served {
+			if now := h.seen.Load(); now != served {
 				t.Errorf("a drained host that was empty served %d requests", now-served)
 			}
 			h.die()
@@ -190,7 +134,7 @@ func TestDeploymentUnderLoad(t *testing.T) {
 			h.rise()
 			p.rewrite(draining(-1))
 			p.mustOrder("reload")
-			eventually(t, "the host serves again", func() bool { return h.served.Load() > served })
+			eventually(t, "the host serves again", func() bool { return h.seen.Load() > served })
 		}
 		for method, failed := range v.end() {
 			t.Errorf("%s: %d of %d requests failed, the first: %s", method, len(failed), v.made.Load(), failed[0])
@@ -203,7 +147,7 @@ func TestDeploymentUnderLoad(t *testing.T) {
 func TestHostKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		all := phoenixes(t, 3)
+		all := mortals(t, 3)
 		p := start(t, setup{mode: "http", multi: multi, settings: healing(all, nil, nil)})
 		const clients = 8
 		v := visit(p, clients)
@@ -213,8 +157,8 @@ func TestHostKilledUnderLoad(t *testing.T) {
 			all[1].die()
 			v.pass(200)
 			all[1].rise()
-			served := all[1].served.Load()
-			eventually(t, "the host serves again", func() bool { return all[1].served.Load() > served })
+			served := all[1].seen.Load()
+			eventually(t, "the host serves again", func() bool { return all[1].seen.Load() > served })
 		}
 		failed := v.end()
 		if gets := failed[http.MethodGet]; len(gets) > 0 {
@@ -227,53 +171,57 @@ func TestHostKilledUnderLoad(t *testing.T) {
 	})
 }
 
-// A host that answers 503 to everybody is left alone once that is known.
-func TestHostThatErrs(t *testing.T) {
-	t.Parallel()
-	all := phoenixes(t, 2)
-	all[0].status.Store(http.StatusServiceUnavailable)
-	keys := settings{"passive_check": settings{"failures": 3, "window": 10_000, "eject": patience.Milliseconds(), "status": []string{"500-599"}}}
-	p := start(t, setup{mode: "http", settings: healing(all, keys, nil)})
-	client := p.client()
-	count := map[int]int{}
-	for range 100 {
-		res, _ := p.get(client, "/")
-		count[res.StatusCode]++
-	}
-	if count[http.StatusServiceUnavailable] != 3 || count[http.StatusOK] != 97 {
-		t.Errorf("100 requests were answered %v, want three 503", count)
-	}
-	p.await(p.stderr, `msg="upstream: a host fails its clients and is tried last .* host=`+fmt.Sprint(all[0].at.Host, ":", all[0].at.Port))
-}
-
-// With all hosts dead clients are told at once, and when to come back; with one alive again they are served within an interval.
+// With all hosts dead clients are told at once, and when to come back. With one alive again they are served without waiting for its check;
+// and one that comes back while another serves has clients again within its checks' interval, and those that rise asks for further.
 func TestAllHostsDead(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		all := phoenixes(t, 2)
-		keys := settings{"health_check": settings{"interval": 100, "timeout": patience.Milliseconds()}}
-		p := start(t, setup{mode: "http", multi: multi, settings: healing(all, keys, nil)})
+		const interval = 500 * time.Millisecond
+		const late = 10 * time.Second // on a machine that is very busy
+		all := mortals(t, 2)
+		check := settings{"interval": interval.Milliseconds(), "timeout": patience.Milliseconds(), "rise": 1, "fall": 1}
+		p := start(t, setup{mode: "http", multi: multi, settings: healing(all, settings{"health_check": check}, nil)})
 		client := p.client()
 		if res, _ := p.get(client, "/"); res.StatusCode != http.StatusOK {
 			t.Fatalf("status %d", res.StatusCode)
 		}
-		for _, h := range all {
-			h.die()
-		}
-		for range 20 {
-			begun := time.Now()
-			res, _ := p.get(client, "/")
-			if s := res.StatusCode; s != http.StatusBadGateway && s != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
-				t.Errorf("status %d, Retry-After %q", s, res.Header.Get("Retry-After"))
+		for range times(1, 20) {
+			before := p.stderr.count("check: a host is down")
+			for _, h := range all {
+				h.die()
 			}
-			if took := time.Since(begun); took > patience/2 {
-				t.Errorf("that took %v", took)
+			eventually(t, "the checks fail", func() bool { return p.stderr.count("check: a host is down") >= before+2 })
+			for range 20 {
+				begun := time.Now()
+				res, _ := p.get(client, "/")
+				if s := res.StatusCode; s != http.StatusBadGateway && s != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" {
+					t.Errorf("status %d, Retry-After %q", s, res.Header.Get("Retry-After"))
+				}
+				if took := time.Since(begun); took > patience/2 {
+					t.Errorf("that took %v", took)
+				}
+			}
+			// until makes requests until h has got one, and returns how long that took.
+			until := func(h *mortal) time.Duration {
+				begun, seen := time.Now(), h.seen.Load()
+				h.rise()
+				eventually(t, "clients are served", func() bool {
+					res, body := p.get(client, "/")
+					return res.StatusCode == http.StatusOK && strings.HasPrefix(body, string(rune('A'+slices.Index(all, h))))
+				})
+				if h.seen.Load() == seen {
+					t.Error("the host was not asked")
+				}
+				return time.Since(begun)
+			}
+			up := p.stderr.count("check: a host serves again")
+			first := until(all[1])
+			eventually(t, "its check passes", func() bool { return p.stderr.count("check: a host serves again") > up })
+			second := until(all[0])
+			t.Logf("with checks each %v the first host was back after %v, the second after %v", interval, first, second)
+			if first > late || second > late {
+				t.Errorf("with checks each %v they were back after %v and %v", interval, first, second)
 			}
 		}
-		all[1].rise()
-		eventually(t, "clients are served", func() bool {
-			res, _ := p.get(client, "/")
-			return res.StatusCode == http.StatusOK
-		})
 	})
 }

@@ -1,8 +1,13 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,27 +72,83 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// No host has more sessions at once than it may have, and no more clients wait than may, over all workers; and a worker that is
-// killed takes no place with it.
+// No host has more sessions at once than it may have, and no more clients wait than may, over all workers; and workers that are killed
+// while clients come and go, wait and are refused, take no place with them.
 func TestMaxConnsOverWorkers(t *testing.T) {
 	t.Parallel()
-	const most, places = 3, 2
-	p := start(t, setup{multi: true, settings: group(hostsWith(lettered(t, 2), settings{}, settings{}),
-		settings{"max_conns": most, "queue": settings{"size": places, "timeout": patience.Milliseconds()}})})
-	// fill begins as many sessions as there may be, and then has as many clients come as may wait, and one more. It returns false if not
-	// all places are free yet.
-	fill := func() bool {
-		t.Helper()
+	// All workers are killed at once, several times: a slot's next one waits longer each time, so one by one it would take half an hour.
+	workers, generations := times(3, 20), times(2, 10)
+	most, places := workers, workers
+	s := setup{multi: true, settings: group(hostsWith(lettered(t, 2), settings{}, settings{}),
+		settings{"max_conns": most, "queue": settings{"size": places, "timeout": 2 * patience.Milliseconds()}})}
+	s.settings["workers_num"], s.settings["reactors_num"] = workers, 1
+	p := start(t, s)
+	for n := range generations {
+		p.awaitServing((n + 1) * workers)
+		p.mustHave(2*most, places)
+		var served atomic.Int64
+		stop := make(chan struct{})
+		var clients sync.WaitGroup
+		for range 2*most + places + workers {
+			clients.Go(func() { p.comeAndGo(stop, &served) })
+		}
+		goal := int64(10 * most)
+		eventually(t, "clients are served", func() bool { return served.Load() > goal })
+		for _, pid := range p.workers() {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(stop)
+		clients.Wait()
+	}
+	p.awaitServing((generations + 1) * workers)
+	p.mustHave(2*most, places)
+	t.Logf("%d workers were killed", generations*workers)
+}
+
+// comeAndGo is a client who has short sessions until it is stopped.
+func (p *proxy) comeAndGo(stop <-chan struct{}, served *atomic.Int64) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(rand.N(20 * time.Millisecond)):
+		}
+		c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", p.port), patience)
+		if err != nil {
+			p.t.Error(err)
+			return
+		}
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if n, _ := c.Read(make([]byte, 1)); n > 0 {
+			served.Add(1)
+			time.Sleep(rand.N(20 * time.Millisecond))
+		}
+		_ = c.Close()
+	}
+}
+
+// mustHave demands that so many sessions there may be at once, half of them at either host, and that so many clients may wait, and no
+// more.
+func (p *proxy) mustHave(sessions, places int) {
+	p.t.Helper()
+	eventually(p.t, "there is room for as many as there may be", func() bool {
 		var held []net.Conn
-		first := make(chan string)
-		come := func() {
-			c := p.dial()
-			held = append(held, c)
-			go func() {
-				letter := make([]byte, 1)
-				n, _ := c.Read(letter)
-				first <- string(letter[:n])
-			}()
+		heard := make(chan string, sessions+places+1)
+		come := func(n int) {
+			for range n {
+				c := p.dial()
+				held = append(held, c)
+				go func() {
+					letter := make([]byte, 1)
+					n, err := c.Read(letter)
+					if errors.Is(err, os.ErrDeadlineExceeded) {
+						p.t.Error("a client heard nothing")
+					}
+					heard <- string(letter[:n])
+				}()
+			}
 		}
 		leave := func(n int) {
 			for _, c := range held[:n] {
@@ -95,56 +156,37 @@ func TestMaxConnsOverWorkers(t *testing.T) {
 			}
 			held = held[n:]
 		}
-		for range 2 * most {
-			come()
-		}
+		defer func() { leave(len(held)) }()
+		come(sessions)
 		got := map[string]int{}
 		early := time.After(time.Second)
-		for range 2 * most {
+		for range sessions {
 			select {
-			case letter := <-first:
+			case letter := <-heard:
 				got[letter]++
-			case <-early: // some wait, for places that are not free yet
-				waiting := len(held) - got["A"] - got["B"] - got[""]
-				leave(len(held))
-				for range waiting {
-					<-first
-				}
+			case <-early: // some wait for places that are not free yet
 				return false
 			}
 		}
-		if got["A"] > most || got["B"] > most {
-			t.Fatalf("of %d sessions hosts got %v", 2*most, got)
+		if got[""] > 0 {
+			return false
 		}
-		for range places + 1 {
-			come()
+		if got["A"] > sessions/2 || got["B"] > sessions/2 {
+			p.t.Fatalf("of %d sessions hosts got %v", sessions, got)
+		}
+		come(places + 1)
+		if letter := <-heard; letter != "" {
+			p.t.Errorf("a client who had to wait got host %s", letter)
 		}
 		refused := 0
-		if letter := <-first; letter != "" {
-			t.Errorf("a client who had to wait got host %s", letter)
-		} else {
-			refused++
-		}
 		for range places { // they get places when others leave
 			leave(1)
-			if letter := <-first; letter == "" {
+			if <-heard == "" {
 				refused++
 			}
 		}
-		leave(len(held))
-		return refused == 1 && got[""] == 0
-	}
-	eventually(t, "all places are there", fill)
-	for n := range times(2, 200) {
-		workers := p.workers()
-		c, _ := p.visit()
-		if err := unix.Kill(awaitOwner(t, c, workers), unix.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		expectClosed(t, c)
-		eventually(t, "the worker has a successor", func() bool { return p.stderr.count(`msg="worker serving"`) >= 3+n+1 })
-		eventually(t, "no place is lost", fill)
-	}
+		return refused == 0
+	})
 }
 
 // A drained host keeps its sessions and gets no new ones; that the last has ended is said in the log, by the configuration before's.

@@ -277,7 +277,6 @@ func TestHTTPAccessLog(t *testing.T) {
 // byte.
 func TestHTTPAccessLogOfHalfHeads(t *testing.T) {
 	t.Parallel()
-	dependsOnTime(t)
 	file := filepath.Join(t.TempDir(), "access.log")
 	p := startHTTP(t, setup{hosts: []endpoint{refusing(t)}, settings: settings{
 		"file_log": file, "format_log": "$request_uri", "client_header_timeout": short, "reactors_num": 1,

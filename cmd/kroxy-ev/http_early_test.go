@@ -83,6 +83,7 @@ func readHead(c net.Conn) {
 // 100 MB slowly, by TLS, and as other people's programs do it.
 func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	ca := newAuthority(t)
 	id := ca.issue("127.0.0.1")
 	file := filepath.Join(t.TempDir(), "upload")
@@ -171,6 +172,7 @@ func expectRefusal(t *testing.T, c net.Conn) {
 // A host that answers early and goes on reading gets the whole request, and the client its response before that.
 func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	ca := newAuthority(t)
 	id := ca.issue("127.0.0.1")
 	for answer, text := range map[string]string{
@@ -322,8 +324,6 @@ func TestHTTPFinalInPlaceOfContinue(t *testing.T) {
 // Clients that go on sending behind their last response keep nobody else waiting, and do not delay a shutdown beyond its
 // time.
 func TestHTTPLingeringClients(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: settings{"reactors_num": 1, "max_body_size": 1000, "shutdown_timeout": 500}})
 	for range 4 {
 		c := p.dial()

@@ -155,23 +155,16 @@ func withMemory(t *testing.T, limit int) (func(*exec.Cmd), func() int) {
 
 // A gigabyte up and one down, whose length is known and unknown, pass through a proxy that has 64 MiB.
 func TestHTTPGigabytes(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
+	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	const flows = 4
 	size := int64(256 << 20)
 	s := setup{hosts: sites(serve(t, "127.0.0.1", warehouse))}
-	var killed func() int
-	switch {
-	case raceEnabled:
-		t.Log("8 MiB a body: the race detector has memory of its own, so its limit is not looked at")
-		size = 8 << 20
-	case testing.Short():
+	if testing.Short() {
 		t.Log("8 MiB a body")
 		size = 8 << 20
-		fallthrough
-	default:
-		s.prepare, killed = withMemory(t, memoryLimit)
 	}
+	var killed func() int
+	s.prepare, killed = withMemory(t, memoryLimit)
 	p := startHTTP(t, s)
 	for name, pass := range map[string]func(*http.Client, int64, int64, bool) error{"up": p.store, "down": p.load} {
 		c := p.client()
@@ -188,9 +181,6 @@ func TestHTTPGigabytes(t *testing.T) {
 		running.Wait()
 		t.Logf("%s: %d x %d MiB in %v, at most %d KiB of memory so far", name, flows, size>>20, time.Since(begin), p.status("VmHWM"))
 	}
-	if raceEnabled {
-		return
-	}
 	if peak := p.status("VmHWM"); peak > memoryLimit>>10 {
 		t.Errorf("the proxy had %d KiB of memory, want at most %d", peak, memoryLimit>>10)
 	}
@@ -201,8 +191,7 @@ func TestHTTPGigabytes(t *testing.T) {
 
 // Clients and hosts that take nothing cost no memory either, and get everything when they go on.
 func TestHTTPBackpressure(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
+	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	const flows, size = 40, 24 << 20 // more than the kernel holds
 	proceed := make(chan struct{})
 	var stopped sync.WaitGroup
@@ -283,10 +272,7 @@ func TestHTTPBackpressure(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		return still
 	})
-	limit := 16 << 10
-	if raceEnabled {
-		limit *= 4 // the race detector's own
-	}
+	const limit = 16 << 10
 	if grown := p.status("VmRSS") - before; grown > limit {
 		t.Errorf("the proxy grew by %d KiB for %d bodies that nobody takes, want at most %d", grown, flows, limit)
 	}

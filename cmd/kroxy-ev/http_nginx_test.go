@@ -57,6 +57,7 @@ func startNginx(t *testing.T, dir string) endpoint {
 // What nginx answers is what a client behind the proxy gets.
 func TestHTTPNginx(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about what other programs understand")
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "files", "sub"), 0o755); err != nil {
 		t.Fatal(err)

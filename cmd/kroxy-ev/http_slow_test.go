@@ -17,14 +17,10 @@ import (
 
 // Thousands of clients that send a byte now and then harm nobody, cost little, and are sent away in time.
 func TestHTTPSlowClients(t *testing.T) {
-	t.Parallel()
+	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	needFiles(t, 8192)
-	loadsMachine(t)
-	heads, bodies := 1500, 500
-	timeout := 4 * time.Second
-	if raceEnabled {
-		heads, bodies = 300, 100 // the race detector takes the processors for itself
-	}
+	const heads, bodies = 1000, 300
+	timeout := 6 * time.Second // in which all are there, and a while is left
 	h := serve(t, "127.0.0.1", mirror)
 	ms := timeout.Milliseconds()
 	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"client_header_timeout": ms, "client_body_timeout": ms / 2, "upstream_keepalive": 4}})
@@ -61,7 +57,7 @@ func TestHTTPSlowClients(t *testing.T) {
 		send(t, slowBodies[i], head)
 	}
 	eventually(t, "all are there", func() bool { return p.sockets() >= before["socket"]+heads+2*bodies-4*runtime.NumCPU() })
-	if grown := p.status("VmRSS") - memory; !raceEnabled && grown > 16*(heads+bodies) {
+	if grown := p.status("VmRSS") - memory; grown > 16*(heads+bodies) {
 		t.Errorf("%d slow clients cost %d KiB, want at most 16 each", heads+bodies, grown)
 	}
 	for round := 0; time.Since(begin) < timeout*3/4; round++ {
@@ -77,7 +73,7 @@ func TestHTTPSlowClients(t *testing.T) {
 		}
 		time.Sleep(timeout / 100)
 	}
-	if grown := p.status("VmRSS") - memory; !raceEnabled && grown > 16*(heads+bodies) {
+	if grown := p.status("VmRSS") - memory; grown > 16*(heads+bodies) {
 		t.Errorf("%d slow clients cost %d KiB, want at most 16 each", heads+bodies, grown)
 	}
 	// The heads are timed as a whole, the bodies since their last byte.
@@ -129,9 +125,7 @@ var badHosts = map[string]struct {
 
 // Hosts of all kinds by the hundred: each client gets what its host's answer deserves, and nothing is left behind.
 func TestHTTPBadHosts(t *testing.T) {
-	t.Parallel()
 	needFiles(t, 8192)
-	loadsMachine(t)
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
 		in := bufio.NewReader(c)
 		for {
@@ -165,7 +159,7 @@ func TestHTTPBadHosts(t *testing.T) {
 			}
 		}
 	})
-	p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"proxy_read_timeout": 4 * short, "upstream_keepalive": 0}})
+	p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"proxy_read_timeout": 8 * short, "upstream_keepalive": 0}})
 	ask := func(kind, method string, size int) (int, error) {
 		c, err := p.tryDial()
 		if err != nil {
@@ -231,8 +225,6 @@ func TestHTTPBadHosts(t *testing.T) {
 
 // Clients that leave at every moment leave nothing behind.
 func TestHTTPDescriptorsDoNotLeak(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	h := serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/flood" {
 			for {

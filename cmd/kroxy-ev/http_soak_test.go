@@ -247,8 +247,6 @@ func soakClient(c *net.TCPConn, r *rand.Rand) (n int, err error) {
 
 // Random requests, answers, and ends of both: what a client gets is the answer to its request, to the byte.
 func TestHTTPSoak(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	const clients, length = 24, 2500 * time.Millisecond
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -94,7 +94,6 @@ func TestHTTPTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dependsOnTime(t)
 			h := listen(t, "127.0.0.1", nil)
 			begin := time.Now()
 			p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{test.setting: short}})
@@ -139,7 +138,6 @@ func TestHTTPConnectTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dependsOnTime(t)
 			s := test(t)
 			p := startHTTP(t, s)
 			idle := p.sockets()
@@ -162,7 +160,6 @@ func TestHTTPConnectTimeouts(t *testing.T) {
 // keepalive_timeout closes what is idle between requests, without a word, and nothing else.
 func TestHTTPKeepaliveTimeout(t *testing.T) {
 	t.Parallel()
-	dependsOnTime(t)
 	h := serve(t, "127.0.0.1", mirror)
 	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"keepalive_timeout": short}})
 	c := p.dial()
@@ -187,7 +184,6 @@ func TestHTTPKeepaliveTimeout(t *testing.T) {
 // A client that never says anything is closed at client_header_timeout, a slow head is not prolonged by its bytes.
 func TestHTTPHeaderTimeoutIsForTheWhole(t *testing.T) {
 	t.Parallel()
-	dependsOnTime(t)
 	h := serve(t, "127.0.0.1", mirror)
 	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"client_header_timeout": short}})
 	mute := p.dial()
@@ -220,7 +216,6 @@ func TestHTTPHeaderTimeoutIsForTheWhole(t *testing.T) {
 // A body that keeps coming is not timed out, however slow it is as a whole.
 func TestHTTPSlowBodyIsTaken(t *testing.T) {
 	t.Parallel()
-	dependsOnTime(t)
 	h := serve(t, "127.0.0.1", mirror)
 	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"client_body_timeout": short, "proxy_read_timeout": short}})
 	for _, chunked := range []bool{false, true} {

@@ -37,6 +37,7 @@ var execRequests = map[string]struct {
 // and each way ends by itself.
 func TestHTTPUpgradeWithBody(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	ca := newAuthority(t)
 	id := ca.issue("127.0.0.1")
 	for by, w := range map[string]way{"TCP": {}, "TLS": {true, true}} {

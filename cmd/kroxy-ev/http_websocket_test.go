@@ -211,9 +211,7 @@ func (p *proxy) manySockets(n int) []*websocket.Conn {
 
 // Five hundred at once: idle, all talking, and closed again.
 func TestManyWebSockets(t *testing.T) {
-	t.Parallel()
 	needFiles(t, 4096)
-	loadsMachine(t)
 	const n = 500
 	h := serve(t, "127.0.0.1", chat)
 	p := startHTTP(t, setup{hosts: sites(h)})
@@ -262,7 +260,6 @@ func TestManyWebSockets(t *testing.T) {
 
 // At a signal tunnels go on, for shutdown_timeout at most.
 func TestWebSocketsAtShutdown(t *testing.T) {
-	t.Parallel()
 	needFiles(t, 4096)
 	for name, test := range map[string]struct {
 		timeout time.Duration
@@ -272,8 +269,6 @@ func TestWebSocketsAtShutdown(t *testing.T) {
 		"clients are told": {short * time.Millisecond, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			loadsMachine(t)
 			const n = 100
 			h := serve(t, "127.0.0.1", chat)
 			p := startHTTP(t, setup{hosts: sites(h), settings: settings{"shutdown_timeout": test.timeout.Milliseconds()}})

@@ -76,8 +76,6 @@ var sessionKinds = map[string]func(c *net.TCPConn){
 
 // However sessions end, their descriptors do not stay.
 func TestDescriptorsDoNotLeak(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	h := listen(t, "127.0.0.1", byKind(t))
 	p := start(t, setup{
 		hosts:    []endpoint{h.endpoint, refusing(t), h.endpoint},

@@ -175,9 +175,8 @@ func needFiles(t *testing.T, n uint64) {
 
 // Sessions that cannot move cost no CPU, and no session costs a thread.
 func TestIdleSessionsCostNothing(t *testing.T) {
-	t.Parallel()
+	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	needFiles(t, 4096)
-	loadsMachine(t)
 	h := listen(t, "127.0.0.1", nil)
 	p := start(t, setup{hosts: endpoints(h)})
 	threads := p.status("Threads")

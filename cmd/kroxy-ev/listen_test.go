@@ -81,7 +81,7 @@ func TestListeners(t *testing.T) {
 			{"address": "::", "port": both, "backlog": 10, "tcp_keepalive": 30000},
 			{"unix": path, "mode": "0600"},
 		}}})
-		p.await(p.stderr, regexp.QuoteMeta(fmt.Sprintf(`msg="kroxy-ev: serving" listen="tcp 0.0.0.0:%d, tcp 127.0.0.2:%d, tcp [::]:%d, tcp [::]:%d, unix %s" mode=stream`, p.port, one, six, both, path)))
+		p.await(p.stderr, regexp.QuoteMeta(fmt.Sprintf(`msg="kroxy-ev: serving" listen="tcp 0.0.0.0:%d, tcp 127.0.0.2:%d, tcp [::]:%d ipv6_only, tcp [::]:%d, unix %s" mode=stream`, p.port, one, six, both, path)))
 		all := []spot{
 			local(p.port), {"tcp4", fmt.Sprint("127.0.0.2:", one)}, {"tcp6", fmt.Sprintf("[::1]:%d", six)},
 			local(both), {"tcp6", fmt.Sprintf("[::1]:%d", both)}, {"unix", path},
@@ -103,6 +103,40 @@ func TestListeners(t *testing.T) {
 		}
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("the socket's file is left: %v", err)
+		}
+	})
+}
+
+// A port of all addresses may leave IPv4 out, and take it in again, at a reload.
+func TestIPv4ComesAndGoes(t *testing.T) {
+	t.Parallel()
+	needIPv6(t)
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		port := reservePort(t)
+		s := setup{both: true, hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2, "reactors_num": 2}}
+		set := func(without bool) {
+			s.settings["listen"] = []listenEntry{{"address": "::", "port": port, "ipv6_only": without}}
+		}
+		set(false)
+		p := start(t, s)
+		four, six := local(port), spot{"tcp6", fmt.Sprintf("[::1]:%d", port)}
+		stays := four.dial(t)
+		expectEcho(t, stays, "before")
+		for _, without := range []bool{true, false, true} {
+			set(without)
+			p.rewrite(s)
+			p.mustOrder("reload")
+			expectEcho(t, six.dial(t), "hello")
+			if without {
+				four.awaitRefusal(t)
+			} else {
+				expectEcho(t, four.dial(t), "hello")
+			}
+			expectEcho(t, stays, "still")
+		}
+		if n := p.stderr.count("keeps its old options"); n != 0 {
+			t.Errorf("%d listeners keep their options", n)
 		}
 	})
 }
@@ -172,6 +206,8 @@ func TestListenersThatCannotBe(t *testing.T) {
 		"path too long":     {listenEntry{"unix": "/" + strings.Repeat("x", 107)}, `108|107`},
 		"no directory":      {listenEntry{"unix": "/no/where/s"}, `the directory "/no/where" does not exist; make it`},
 		"not a directory":   {listenEntry{"unix": file + "/s"}, `".*/file" is not a directory`},
+		"no interface":      {listenEntry{"address": "fe80::1", "port": 9}, `fe80::1 is a link-local address without its interface; write|this machine has no IPv6`},
+		"another interface": {listenEntry{"address": "fe80::1%none", "port": 9}, `fe80::1%none is a link-local address, and this machine has no interface none; write|this machine has no IPv6`},
 		"no right to write": {listenEntry{"unix": "/proc/s"}, `may not make a socket in "/proc"|the directory "/proc" does not exist`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,8 +279,6 @@ func inodeOf(t *testing.T, path string) uint64 {
 
 // Listeners come and go, and no client of one that stays is lost. Nor is anything else.
 func TestListenersComeAndGoUnderLoad(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	modesInTurn(t, func(t *testing.T, multi bool) {
 		stays, path := reservePort(t), socketPath(t)
 		a, b, other := reservePort(t), reservePort(t), socketPath(t)
@@ -295,7 +329,7 @@ func TestListenersComeAndGoUnderLoad(t *testing.T) {
 			return p.descriptors()
 		}
 		before := settle()
-		n := times(20, 100)
+		n := times(10, 100)
 		for i := range n {
 			for _, l := range loads {
 				l.passes(t, 10)
@@ -369,8 +403,6 @@ func TestListenersLeakNothing(t *testing.T) {
 
 // An upgrade carries all listeners, and the configuration that it reads may have others.
 func TestUpgradesCarryListeners(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	stays, path := reservePort(t), socketPath(t)
 	goes, gonePath, comes := reservePort(t), socketPath(t), reservePort(t)
 	s := setup{both: true, hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http", settings: settings{

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bufio"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -20,7 +21,6 @@ func TestHostIsTheProxyItself(t *testing.T) {
 	t.Parallel()
 	needAddress(t, "127.0.0.2", "127.0.0.2")
 	modes(t, func(t *testing.T, multi bool) {
-		dependsOnTime(t)
 		good := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "good") })
 		for what, host := range map[string]string{"its address": "127.0.0.1", "another loopback address": "127.0.0.2", "the unspecified address": "0.0.0.0", "a name": "localhost"} {
 			port := reservePort(t)
@@ -60,7 +60,6 @@ func (p *proxy) ask(host string) (*http.Response, string) {
 func TestPassThroughToTheProxyItself(t *testing.T) {
 	t.Parallel()
 	prepare := withNames(t, "loop.test", "good.test")
-	dependsOnTime(t)
 	a := newAuthority(t)
 	good := listen(t, "127.0.0.1", nil)
 	port := reservePort(t)
@@ -112,6 +111,73 @@ func TestOwnPortChanges(t *testing.T) {
 	})
 }
 
+// A port where TLS is passed through by its name leads to a server of HTTP in the same process for all other names, by an address
+// and by a unix socket. That server leads to no port of this process, so that nothing goes round.
+func TestPassThroughToOwnHTTP(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a := newAuthority(t)
+		id := a.issue("own.test", "socket.test")
+		elsewhere := listen(t, "127.0.0.1", nil)
+		front, own, plain, socket := reservePort(t), reservePort(t), reservePort(t), socketPath(t)
+		local := []string{"127.0.0.1"}
+		check := object{"interval": "50ms", "timeout": patience.Milliseconds()}
+		p := startFile(t, multi, nil, object{
+			"servers": object{
+				"elsewhere": object{"hosts": []endpoint{elsewhere.endpoint}},
+				"own":       object{"hosts": []object{{"host": "127.0.0.1", "port": own}}, "proxy_protocol": "v2", "health_check": check},
+				"socket":    object{"hosts": []object{{"unix": socket}}, "proxy_protocol": "v1", "health_check": check},
+				"round":     object{"hosts": []object{{"host": "127.0.0.1", "port": front}}},
+				"again":     object{"hosts": []object{{"host": "127.0.0.1", "port": plain}}},
+			},
+			"stream": object{"port": front, "routes": []object{
+				{"match": object{"sni": "elsewhere.test"}, "proxy_to": "elsewhere"},
+				{"match": object{"sni": "socket.test"}, "proxy_to": "socket"},
+				{"proxy_to": "own"},
+			}},
+			"http": object{
+				"listen": []listenEntry{
+					{"port": own, "tls": true, "proxy_protocol": local}, {"unix": socket, "tls": true, "proxy_protocol": local}, {"port": plain},
+				},
+				"certificates": []object{{"cert_path": id.cert, "key_path": id.key}},
+				"routes": []object{
+					{"match": object{"path": "/round"}, "proxy_to": "round"},
+					{"match": object{"path": "/again"}, "proxy_to": "again"},
+					{"respond": object{"body": "$client_addr:$client_port $tls_sni"}},
+				},
+			},
+		})
+		for _, name := range []string{"own.test", "socket.test"} {
+			raw := guard(t, dialPort(t, front))
+			c := tls.Client(raw, a.trusted(name))
+			send(t, c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+			if _, body := reply(t, bufio.NewReader(c), "GET"); body != raw.LocalAddr().String()+" "+name {
+				t.Errorf("%s: %q, want %v", name, body, raw.LocalAddr())
+			}
+		}
+		client := tls.Client(guard(t, dialPort(t, front)), a.trusted("elsewhere.test"))
+		failed := make(chan error, 1)
+		go func() { failed <- client.Handshake() }()
+		elsewhere.secureAccept(a.issue("elsewhere.test").config())
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+		for _, path := range []string{"/round", "/again"} {
+			c := guard(t, dialPort(t, plain))
+			send(t, c, "GET "+path+" HTTP/1.1\r\nHost: h\r\n\r\n")
+			if res, _ := reply(t, bufio.NewReader(c), "GET"); res.StatusCode != 502 {
+				t.Errorf("%s: status %d, want 502", path, res.StatusCode)
+			}
+		}
+		for _, line := range []string{"group=round", "group=again"} {
+			p.await(p.stderr, line+" .*this proxy's own")
+		}
+		if n := p.stderr.count("check: a host is down"); n != 0 {
+			t.Errorf("%d hosts failed their checks", n)
+		}
+	})
+}
+
 // chained starts two proxies that lead to each other for the name loop.test, and for good.test to hosts of which nothing is
 // wrong. None sees an address of its own.
 func chained(t *testing.T, multi bool, mode, algorithm string, good endpoint) (p, q *proxy) {
@@ -135,7 +201,6 @@ func TestChainOfProxies(t *testing.T) {
 	t.Run("passing TLS through", func(t *testing.T) {
 		t.Parallel()
 		modes(t, func(t *testing.T, multi bool) {
-			dependsOnTime(t)
 			a := newAuthority(t)
 			is := a.issue("good.test")
 			good := listen(t, "127.0.0.1", func(c *net.TCPConn) {
@@ -171,7 +236,6 @@ func TestChainOfProxies(t *testing.T) {
 	t.Run("by http", func(t *testing.T) {
 		t.Parallel()
 		modes(t, func(t *testing.T, multi bool) {
-			dependsOnTime(t)
 			good := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "good") })
 			p, _ := chained(t, multi, "http", "host", good.endpoint)
 			done := make(chan string, clients)
@@ -258,7 +322,6 @@ func TestCrowdIsNoChain(t *testing.T) {
 // Ports that are forwarded hide that an address is the proxy's own.
 func TestForwardedToTheProxyItself(t *testing.T) {
 	t.Parallel()
-	dependsOnTime(t)
 	port := reservePort(t)
 	forwarder := listen(t, "127.0.0.1", func(c *net.TCPConn) {
 		d, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"strings"
 
 	"kroxy-ev/cmd/kroxy-ev/internal/service"
 	"kroxy-ev/config"
@@ -21,29 +20,9 @@ import (
 // version is set by the build (-ldflags "-X main.version=..."); without that it is taken from the build's metadata.
 var version = ""
 
-const usage = `kroxy-ev is a reverse proxy on an event loop.
-
-Usage:
-  kroxy-ev --config FILE        serve what FILE says
-  kroxy-ev --config FILE --test check FILE and exit
-  kroxy-ev reload --config FILE have the running kroxy-ev that serves FILE read it again, and wait for the outcome
-  kroxy-ev upgrade --config FILE
-                                the same, and go over to the program's file as it is now (with --multiprocess)
-  kroxy-ev schema               print the JSON Schema of configurations, for editors
-  kroxy-ev demo                 show it at work: hosts, a proxy before them, live figures
-  kroxy-ev --version
-
-Options:
-  -c, --config FILE   the configuration (see docs/configuration.md for its keys)
-  -m, --multiprocess  worker processes (workers_num of them) under a master
-  -t, --test          check the configuration and exit: 0 if it is good
-      --strict        with --test: warnings are errors
-      --version       print the version and exit
-  -h, --help          print this
-`
-
 func main() {
 	service.SurviveClosedPipes()
+	service.Version = versionString()
 	if service.IsInit() {
 		supervise.ReapOrphans()
 	}
@@ -78,8 +57,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return demo(args[1:], stdout, stderr)
 		case "schema":
 			return printSchema(args[1:], stdout, stderr)
-		case service.VerbReload, service.VerbUpgrade:
-			return command(args[0], args[1:], stdout, stderr)
+		case "help":
+			return help(args[1:], stdout, stderr)
+		}
+		if c := commandNamed(args[0]); c != nil {
+			return c.main(args[1:], stdout, stderr)
 		}
 	}
 	f, err := parseFlags(args)
@@ -128,40 +110,6 @@ func printSchema(args []string, stdout, stderr io.Writer) int {
 	return status(err, stderr)
 }
 
-// command gives the running kroxy-ev an order and tells its outcome.
-func command(verb string, args []string, stdout, stderr io.Writer) int {
-	f, err := parseFlags(args)
-	if err == nil && (f.test || f.strict || f.version || f.multiprocess) {
-		err = fmt.Errorf("%s takes --config FILE only", verb)
-	}
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, usage)
-		return service.ExitOK
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "kroxy-ev: %v\nTry \"kroxy-ev --help\".\n", err)
-		return service.ExitError
-	}
-	a, by, err := service.SendOrder(verb, f.config)
-	for _, w := range a.Warnings {
-		fmt.Fprintf(stderr, "kroxy-ev: warning: %s\n", service.Printable(w))
-	}
-	if err == nil && a.Error != "" {
-		err = errors.New(a.Error)
-	}
-	if err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintln(stderr, service.Printable(line))
-		}
-		return service.ExitError
-	}
-	if by != "" {
-		by = " by " + by
-	}
-	fmt.Fprintf(stdout, "kroxy-ev: %s done%s\n", verb, by)
-	return service.ExitOK
-}
-
 func parseFlags(args []string) (flags, error) {
 	var f flags
 	set := flag.NewFlagSet("kroxy-ev", flag.ContinueOnError)
@@ -181,7 +129,7 @@ func parseFlags(args []string) (flags, error) {
 		return f, err
 	}
 	if set.NArg() > 0 {
-		return f, fmt.Errorf("unexpected argument %q", set.Arg(0))
+		return f, unexpected(set.Arg(0))
 	}
 	if f.strict && !f.test {
 		return f, errors.New("--strict makes errors of what --test warns of; say --test --strict")
@@ -190,6 +138,18 @@ func parseFlags(args []string) (flags, error) {
 		return f, errors.New("no configuration given; say --config FILE, or \"demo\" to see it at work")
 	}
 	return f, nil
+}
+
+// unexpected is the error of an argument that is no option: perhaps it was meant to be a command.
+func unexpected(argument string) error {
+	err := fmt.Errorf("unexpected argument %q", argument)
+	if commandNamed(argument) != nil {
+		return fmt.Errorf("%w; a command comes first: kroxy-ev %s --config FILE", err, argument)
+	}
+	if guess := config.DidYouMean(argument, commandNames()); guess != "" {
+		return fmt.Errorf("%w; %s", err, guess)
+	}
+	return err
 }
 
 // test checks the configuration that f names, and what that names, for the kind of process that f asks for, and says so if

@@ -2,12 +2,14 @@ package main_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -99,6 +101,7 @@ func TestPolicies(t *testing.T) {
 			"response_headers": object{"set": object{"X-Sent": "$status $upstream_status $group $sent_http_server", "Server": "us"}, "remove": []string{"X-Powered-By"}}},
 		object{"match": object{"path_regex": "/u/([0-9]+)/(.*)"}, "proxy_to": "web", "rewrite": object{"path": "/user/$1/$2", "query": "$query&via=$request_method"}},
 		object{"match": object{"path_prefix": "/dead"}, "proxy_to": "dead", "response_headers": object{"set": object{"X-Status": "$status"}}},
+		object{"match": object{"path_regex": "/old/([a-z]+)/(.*)"}, "redirect": object{"to": "/new/$2?in=$1&$query"}},
 		object{"name": "rest", "proxy_to": "web"})
 
 	c := p.dial()
@@ -187,8 +190,11 @@ func TestPolicies(t *testing.T) {
 		}
 	}
 
+	res, _ = ask("GET /x/../old/b/c%2F%20d?e HTTP/1.1\r\nHost: site.test\r\n\r\n", "GET")
+	check("redirect by groups", heads(res, "Location"), "Location: /new/c%2F%20d?in=b&e\n")
+
 	_ = c.Close()
-	all := objects(t, log, 20) // those of one connection are in their order
+	all := objects(t, log, 21) // those of one connection are in their order
 	says(t, all[0], object{"route": "to-https", "server": "site", "status": 301, "group": nil, "path": "/secure/a%20b", "query": "c=d", "sent": nil})
 	says(t, all[2], object{"route": "http.routes[1]", "status": 200, "group": nil})
 	says(t, all[7], object{"route": "api", "status": 200, "group": "web", "path": "/%61pi/%7euser/x%2Fy//z", "arg": "1", "cookie": "2", "agent": "me", "sent": "200 200 web host"})
@@ -199,6 +205,67 @@ func TestPolicies(t *testing.T) {
 	send(t, s, "GET /secure HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n")
 	if res, body := reply(t, bufio.NewReader(s), "GET"); res.StatusCode != 200 || !strings.HasPrefix(body, "GET site.test /secure\n") {
 		t.Errorf("by TLS: %d %q", res.StatusCode, body)
+	}
+}
+
+// What no route takes is answered with the server's own fields, as those of all its routes are that say nothing else; and a reload changes them for
+// connections that are there.
+func TestServersFieldsWithoutARoute(t *testing.T) {
+	t.Parallel()
+	type object = map[string]any
+	fields := func(version string) settings {
+		return settings{"client_header_timeout": short, "response_headers": object{"set": object{"X-Server": version + " $status $server [$route] $request_method", "Date": "never"}, "remove": []string{"Content-Type"}}}
+	}
+	routes := []map[string]any{{"match": object{"path": "/there"}, "respond": object{"status": 204}},
+		{"match": object{"path": "/else"}, "respond": object{"status": 200}, "response_headers": object{"set": object{"X-Server": "mine"}}}}
+	p, secure, _ := policed(t, fields("1"), routes...)
+	for name, test := range map[string]struct{ request, want string }{
+		"no route":          {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "404 Not Found: 1 404 site [] GET"},
+		"not well-formed":   {"GET /\x01 HTTP/1.1\r\nHost: h\r\n\r\n", "400 Bad Request: 1 400 site [] GET"},
+		"no request at all": {"x\r\n\r\n", "400 Bad Request: 1 400 site []"},
+		"no path":           {"GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n", "400 Bad Request: 1 400 site [] GET"},
+		"too long":          {"GET /" + strings.Repeat("x", 10_000), "414 Request URI Too Long: 1 414 site [] GET"},
+		"late":              {"GET / HTTP/1.1\r\n", "408 Request Timeout: 1 408 site [] GET"},
+		"a route":           {"GET /there HTTP/1.1\r\nHost: h\r\n\r\n", "204 No Content: 1 204 site [http.routes[0]] GET"},
+		"a route's own":     {"GET /else HTTP/1.1\r\nHost: h\r\n\r\n", "200 OK: mine"},
+	} {
+		for _, port := range []int{p.port, secure} {
+			c := net.Conn(guard(t, dialPort(t, port)))
+			if port == secure {
+				c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+			}
+			send(t, c, test.request)
+			res, _ := reply(t, bufio.NewReader(c), "GET")
+			if got := res.Status + ": " + res.Header.Get("X-Server"); got != test.want {
+				t.Errorf("%s: got %q, want %q", name, got, test.want)
+			}
+			if res.Header.Get("Date") != "never" || res.Header.Get("Content-Type") != "" {
+				t.Errorf("%s: %v", name, res.Header)
+			}
+		}
+	}
+
+	plain := guard(t, dialPort(t, secure))
+	send(t, plain, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	if res, _ := reply(t, bufio.NewReader(plain), "GET"); res.StatusCode != 400 || res.Header.Get("X-Server") != "1 400 site [] GET" {
+		t.Errorf("HTTP to the port for TLS: %v", res)
+	}
+
+	kept := p.dial()
+	in := bufio.NewReader(kept)
+	for version := range 3 {
+		if version > 0 {
+			text, err := os.ReadFile(p.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.replace(bytes.ReplaceAll(text, fmt.Appendf(nil, `"%d $status`, version), fmt.Appendf(nil, `"%d $status`, version+1)))
+			p.warns("reload", "nobody uses this group")
+		}
+		send(t, kept, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		if res, _ := reply(t, in, "GET"); res.Header.Get("X-Server") != fmt.Sprintf("%d 404 site [] GET", version+1) {
+			t.Errorf("after %d reloads: %q", version, res.Header.Get("X-Server"))
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
@@ -28,8 +29,6 @@ func (p *proxy) awaitServing(n int) {
 }
 
 func TestKilledWorkers(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", backstage)), multi: true, settings: settings{"workers_num": 4}})
 	p.awaitServing(4)
 	l := loadWith(p, 4)
@@ -129,6 +128,37 @@ func (p *proxy) lastPause() string {
 		return ""
 	}
 	return all[len(all)-1]
+}
+
+// What a worker has counted outlives it, and what it held does not: a client of a dead one is not connected any more.
+func TestKilledWorkerHoldsNothing(t *testing.T) {
+	t.Parallel()
+	p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: true, settings: settings{"workers_num": 1}})
+	p.awaitServing(1)
+	counted := func(what string) {
+		t.Helper()
+		eventually(t, "the status says "+what, func() bool {
+			status, out, errs := p.steer("status", "--json")
+			var s struct {
+				Servers []struct{ Active, Connections int }
+			}
+			if err := json.Unmarshal([]byte(out), &s); err != nil || status != 0 || len(s.Servers) != 1 {
+				t.Fatalf("exit status %d: %v: %s%s", status, err, out, errs)
+			}
+			return fmt.Sprintf("%d active of %d", s.Servers[0].Active, s.Servers[0].Connections) == what
+		})
+	}
+	for n := range 2 {
+		held := p.dial()
+		expectEcho(t, held, "hello")
+		counted(fmt.Sprintf("1 active of %d", n+1))
+		if err := unix.Kill(p.workers()[0], unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		expectClosed(t, held)
+		p.awaitServing(n + 2)
+		counted(fmt.Sprintf("0 active of %d", n+1))
+	}
 }
 
 // Who has fewest sessions is known to all workers, and those of a dead one count no more.

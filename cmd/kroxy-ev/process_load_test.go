@@ -110,8 +110,6 @@ func (k *companion) isWell() {
 }
 
 func TestReloadsUnderLoad(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	counts := []int{4, 2, 4, 1, 3}
 	s := setup{
 		hosts: sites(serve(t, "127.0.0.1", backstage)), multi: true, mode: "http",
@@ -136,8 +134,6 @@ func TestReloadsUnderLoad(t *testing.T) {
 }
 
 func TestReloadsUnderLoadWithoutWorkers(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	s := setup{hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http", settings: settings{"format_log": ""}}
 	p := start(t, s)
 	l := loadWith(p, 8)
@@ -176,23 +172,25 @@ func install(t *testing.T, from, to string) {
 // startDynasty starts a proxy with worker processes whose program, a copy, may be replaced.
 func startDynasty(t *testing.T, s setup) (p *proxy, file string) {
 	t.Helper()
+	port := reservePort(t)
+	return startDynastyBy(t, port, configText(port, s))
+}
+
+// startDynastyBy is startDynasty by a whole configuration, which listens on port.
+func startDynastyBy(t *testing.T, port int, text []byte) (p *proxy, file string) {
+	t.Helper()
 	file = copyOfProgram(t)
-	s.multi = true
 	inGroup := dynasty(t)
-	s.prepare = func(cmd *exec.Cmd) {
+	p = &proxy{port: port, file: writeConfig(t, t.TempDir(), text)}
+	p.process = launch(t, func(cmd *exec.Cmd) {
 		inGroup(cmd)
 		cmd.Path, cmd.Args[0] = file, file
-	}
-	port := reservePort(t)
-	p = &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
-	p.process = launch(t, s.prepare, "--config", p.file, "--multiprocess")
+	}, "--config", p.file, "--multiprocess")
 	p.sees(`msg="kroxy-ev: serving"`)
 	return p, file
 }
 
 func TestUpgradesUnderLoad(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	s := setup{
 		hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http",
 		settings: settings{"workers_num": 2, "shutdown_timeout": 20 * patience.Milliseconds()},

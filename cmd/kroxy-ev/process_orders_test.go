@@ -206,7 +206,7 @@ func TestReloadTellsWarnings(t *testing.T) {
 		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"unknown_key": 1}}
 		p := start(t, s)
 		status, out := p.order("reload")
-		if want := `^kroxy-ev: warning: .*\.json:\d+:\d+: stream\.unknown_key: .*\nkroxy-ev: reload done\n$`; status != 0 || !regexp.MustCompile(want).MatchString(out) {
+		if want := `^kroxy-ev: warning: .*\.json:\d+:\d+: stream\.unknown_key: .*\nnothing has changed\nkroxy-ev: reload done\n$`; status != 0 || !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("exit status %d: %s\nwant %s", status, out, want)
 		}
 		p.sees(`level=WARN .*unknown_key`)
@@ -216,6 +216,28 @@ func TestReloadTellsWarnings(t *testing.T) {
 		want := `(?s)^kroxy-ev: warning: [^\n]*unknown_key[^\n]*\n[^\n]*json:\d+:\d+: stream\.connect_timeout: [^\n]*\n[^\n]*json:\d+:\d+: stream\.port: [^\n]*\n2 errors in [^\n]*\n$`
 		if status != 1 || !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("exit status %d: %s\nwant %s", status, out, want)
+		}
+	})
+}
+
+// A reload tells what it has changed.
+func TestReloadTellsChanges(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		a, b := listen(t, "127.0.0.1", echo), listen(t, "127.0.0.1", echo)
+		s := setup{hosts: endpoints(a), multi: multi}
+		p := start(t, s)
+		s.hosts, s.settings = endpoints(b), settings{"send_timeout": 7000}
+		p.rewrite(s)
+		status, out := p.order("reload")
+		want := `^changed server stream: send_timeout \S+ -> 7s\nremoved host \S+/127\.0\.0\.1:%d\nadded host \S+/127\.0\.0\.1:%d\nkroxy-ev: reload done\n$`
+		if want = fmt.Sprintf(want, a.Port, b.Port); status != 0 || !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("exit status %d: %s\nwant %s", status, out, want)
+		}
+		s.settings["connect_timeout"] = -1
+		p.rewrite(s)
+		if status, out := p.order("reload"); status != 1 || strings.Contains(out, "change") {
+			t.Errorf("exit status %d: %s", status, out)
 		}
 	})
 }

@@ -147,13 +147,7 @@ func TestSocketActivation(t *testing.T) {
 					h := listen(t, "127.0.0.1", echo)
 					s := setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": servers, "reactors_num": servers, "shutdown_timeout": 100}}
 					port, prepare, sockets := activate(t, n)
-					p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
-					args := []string{"--config", p.file}
-					if multi {
-						args = append(args, "-m")
-					}
-					p.process = launch(t, prepare, args...)
-					p.await(p.stderr, `msg="kroxy-ev: serving"`)
+					p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, prepare)
 					for range 12 {
 						expectEcho(t, p.dial(), "hello")
 					}
@@ -215,6 +209,32 @@ func TestSocketActivationOfAnotherPort(t *testing.T) {
 		p := start(t, setup{hosts: endpoints(h), multi: multi, prepare: prepare})
 		p.await(p.stderr, fmt.Sprintf(`level=WARN .*systemd has opened a socket that nothing serves.* socket=\S*:%d name=LISTEN_FD_3 .*remedy=.*%d`, other, p.port))
 		expectEcho(t, p.dial(), "hello")
+	})
+}
+
+// Whether a socket takes IPv4 is said when it is opened, by systemd.
+func TestSocketActivationKeepsIPv4(t *testing.T) {
+	t.Parallel()
+	needIPv6(t)
+	modes(t, func(t *testing.T, multi bool) {
+		h := listen(t, "127.0.0.1", echo)
+		port := reservePort(t)
+		var plain net.ListenConfig
+		plain.SetMultipathTCP(false) // as systemd has it
+		ln, err := plain.Listen(t.Context(), "tcp", fmt.Sprintf("[::]:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		prepare := handOver(t, nil, ln)
+		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 100, "listen": []listenEntry{{"address": "::", "port": port}}}}
+		p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, prepare)
+		_ = ln.Close()
+		expectEcho(t, local(port).dial(t), "hello")
+		s.settings["listen"] = []listenEntry{{"address": "::", "port": port, "ipv6_only": true}}
+		p.rewrite(s)
+		p.refuses("reload", `stream\.listen\[0\]: systemd has opened this socket`)
+		expectEcho(t, local(port).dial(t), "hello")
+		p.stop()
 	})
 }
 

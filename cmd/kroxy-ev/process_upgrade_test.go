@@ -1,8 +1,11 @@
 package main_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -40,9 +43,7 @@ func TestUpgradeToABadProgram(t *testing.T) {
 				t.Errorf("the workers were %v and are %v", workers, now)
 			}
 			p.mustOrder("reload")
-			if after := p.descriptors(); fmt.Sprint(after) != fmt.Sprint(before) {
-				t.Errorf("the master's files were %v and are %v", before, after)
-			}
+			eventually(t, fmt.Sprintf("the master has the files that it had: %v", before), func() bool { return maps.Equal(p.descriptors(), before) })
 			p.endGently(p.pid())
 		})
 	}
@@ -92,7 +93,12 @@ func TestUpgradeThenReload(t *testing.T) {
 		p.mustOrder("upgrade")
 		pid = p.reign(i + 1)
 		holds(pid)
-		expectAll(t, p.dial(), "B")
+		eventually(t, "the new workers serve alone", func() bool { // the former ones may accept until they leave
+			c := p.dial()
+			defer c.Close()
+			text, _ := io.ReadAll(c)
+			return string(text) == "B"
+		})
 		s.hosts = endpoints(a)
 		p.rewrite(s)
 		p.mustOrder("reload")
@@ -106,6 +112,37 @@ func TestUpgradeThenReload(t *testing.T) {
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the pid file is still there: %v", err)
 	}
+}
+
+// What the workers of a master held that is killed while they leave is held by nobody, though that master cannot say so any more.
+func TestKilledPredecessorHoldsNothing(t *testing.T) {
+	t.Parallel()
+	s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: settings{"workers_num": 1, "shutdown_timeout": 20 * patience.Milliseconds()}}
+	p, binary := startDynasty(t, s)
+	held := p.dial()
+	expectEcho(t, held, "hello")
+	counted := func(what string) {
+		t.Helper()
+		eventually(t, "the status says "+what, func() bool {
+			status, out, errs := p.steer("status", "--json")
+			var s struct {
+				Servers []struct{ Active int }
+				Groups  []struct{ Active int }
+			}
+			if err := json.Unmarshal([]byte(out), &s); err != nil || status != 0 || len(s.Servers) != 1 || len(s.Groups) != 1 {
+				t.Fatalf("exit status %d: %v: %s%s", status, err, out, errs)
+			}
+			return fmt.Sprintf("%d clients, %d of them at hosts", s.Servers[0].Active, s.Groups[0].Active) == what
+		})
+	}
+	install(t, program, binary)
+	p.mustOrder("upgrade")
+	pid := p.reign(1)
+	counted("1 clients, 1 of them at hosts")
+	p.signal(unix.SIGKILL)
+	expectClosed(t, held)
+	counted("0 clients, 0 of them at hosts")
+	p.endGently(pid)
 }
 
 // A signal to reload that the old master gets while a new one starts is not lost.

@@ -3,6 +3,7 @@ package main_test
 import (
 	"fmt"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"testing"
 )
@@ -22,10 +23,11 @@ func TestErrorLogHasWarningsOfTheStart(t *testing.T) {
 		p := launch(t, nil, args...)
 		has(t, file, `msg="kroxy-ev: serving"`)
 		has(t, file, `level=WARN msg=".*stream\.unknown_key`)
+		p.await(p.stderr, `unknown_key`)
+		p.stop()
 		if n := p.stderr.count(`unknown_key`); n != 1 {
 			t.Errorf("stderr has the warning %d times, want 1", n)
 		}
-		p.stop()
 	})
 }
 
@@ -46,6 +48,30 @@ func TestReloadWithAnotherPIDFile(t *testing.T) {
 		p.rewrite(s)
 		p.mustOrder("reload")
 	})
+}
+
+// A process without workers cannot become another user, neither at its start nor later.
+func TestUserWithoutWorkers(t *testing.T) {
+	t.Parallel()
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := user.LookupGroupId(me.Gid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := listen(t, "127.0.0.1", echo)
+	s := setup{hosts: endpoints(h)}
+	p := start(t, s)
+	for key, name := range map[string]string{"user": me.Username, "group": group.Name} {
+		s.settings = settings{key: name}
+		want := `\.json:\d+:\d+: stream\.` + key + `: only worker processes change their user, and there are none; start with --multiprocess`
+		expectOutcome(t, outcome{1, "", want}, "-c", writeConfig(t, t.TempDir(), configText(reservePort(t), s)))
+		p.rewrite(s)
+		p.refuses("reload", want)
+	}
+	expectEcho(t, p.dial(), "as before")
 }
 
 // An upgrade that goes to another port leaves systemd's sockets unserved, and says so.

@@ -321,9 +321,8 @@ func TestTargetsAndBoundsOfRoutes(t *testing.T) {
 
 // Thousands of routes are taken up under load: no request fails, and a kept-alive client notices nothing but its new route.
 func TestReloadOfManyRoutesUnderLoad(t *testing.T) {
-	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	modes(t, func(t *testing.T, multi bool) {
-		loadsMachine(t)
 		hosts, tcp, port := named(t, 2), listen(t, "127.0.0.1", echo), reservePort(t)
 		config := func(group string) object {
 			var routes []object

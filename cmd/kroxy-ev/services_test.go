@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os/exec"
 	"slices"
@@ -143,6 +145,65 @@ func (p *proxy) answers(n int) string {
 	}
 	slices.Sort(all)
 	return strings.Join(slices.Compact(all), " ")
+}
+
+// A name that leads elsewhere takes the requests with it, also of clients that never pause: connections that are kept to where it has led serve nobody.
+// None fails, and what goes on there ends there.
+func TestNameMoves(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"http/1.1", "h2c"} {
+		t.Run(strings.ReplaceAll(protocol, "/", " "), func(t *testing.T) {
+			t.Parallel()
+			modes(t, func(t *testing.T, multi bool) {
+				needAddress(t, "127.0.0.2", "127.0.0.2")
+				begun, end := make(chan struct{}), make(chan struct{})
+				at := serveBoth(t, "", func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/long" {
+						close(begun)
+						<-end
+					}
+					_, _ = io.WriteString(w, r.Context().Value(http.LocalAddrContextKey).(net.Addr).(*net.TCPAddr).IP.String())
+				})
+				d := newDirectory(t)
+				d.put("app.test", [4]byte{127, 0, 0, 1})
+				p := startOffering(t, multi, d, object{
+					"servers": object{"api": object{"protocol": protocol, "hosts": []object{{"host": "app.test", "port": at.Port}}}},
+				})
+				client := stay(t, p.port)
+				client.expect("127.0.0.1")
+				long := make(chan string, 1)
+				go func() {
+					c := p.client()
+					defer c.CloseIdleConnections()
+					res, err := c.Get(fmt.Sprintf("http://127.0.0.1:%d/long", p.port))
+					if err != nil {
+						long <- err.Error()
+						return
+					}
+					defer res.Body.Close()
+					b, _ := io.ReadAll(res.Body)
+					long <- string(b)
+				}()
+				<-begun
+				d.put("app.test", [4]byte{127, 0, 0, 2})
+				eventually(t, "requests go to where the name leads", func() bool {
+					send(t, client.c, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+					res, body := reply(t, client.in, "GET")
+					if res.StatusCode != http.StatusOK {
+						t.Fatalf("status %d", res.StatusCode)
+					}
+					return body == "127.0.0.2"
+				})
+				close(end)
+				if got := <-long; got != "127.0.0.1" {
+					t.Errorf("what had begun ended with %q", got)
+				}
+				for range 20 {
+					client.expect("127.0.0.2")
+				}
+			})
+		})
+	}
 }
 
 const servicesChanged = `msg="kroxy-ev: the hosts of a service have changed"`

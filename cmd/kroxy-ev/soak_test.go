@@ -131,8 +131,6 @@ func exchange(c *net.TCPConn, seed uint64, sendFirst, receiveFirst bool) error {
 
 // Random bytes both ways, through copies, splices and the changes between them, with half-closes: not one is wrong.
 func TestSoak(t *testing.T) {
-	t.Parallel()
-	loadsMachine(t)
 	const clients, length = 20, 2500 * time.Millisecond
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -54,7 +54,8 @@ func sendEach(t *testing.T, c net.Conn, pieces []string) {
 }
 
 // expectPrompt demands that what is done once takes less than a delayed acknowledgement does: a stall is one each time, and a
-// machine that is slow is not, so that two of five tries are enough.
+// machine that is slow is not, so that two of five tries are enough. The tests that use it are not parallel, though their subtests are: they run
+// beside each other only.
 func expectPrompt(t *testing.T, once func()) {
 	t.Helper()
 	const (
@@ -69,7 +70,7 @@ func expectPrompt(t *testing.T, once func()) {
 			once()
 			took = append(took, time.Since(begin))
 		}
-		if slices.Sort(took); took[1] < prompt || raceEnabled { // the race detector takes longer than a stall at times
+		if slices.Sort(took); took[1] < prompt {
 			return
 		}
 	}
@@ -87,7 +88,7 @@ func sides() map[string]way {
 
 // A message that either side sends in pieces, on connections that are kept.
 func TestNoStallInHTTP(t *testing.T) {
-	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	const (
@@ -121,7 +122,6 @@ func TestNoStallInHTTP(t *testing.T) {
 		for spoken, w := range sides() {
 			t.Run(name+", "+spoken, func(t *testing.T) {
 				t.Parallel()
-				dependsOnTime(t)
 				var config, trusts *tls.Config
 				if w.host {
 					config = id.config()
@@ -166,7 +166,7 @@ func TestNoStallInHTTP(t *testing.T) {
 
 // A new connection: the last word of a handshake is the client's, and that of the host's may be tickets.
 func TestNoStallAfterHandshakes(t *testing.T) {
-	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for _, mode := range []string{"stream", "http"} {
@@ -175,7 +175,6 @@ func TestNoStallAfterHandshakes(t *testing.T) {
 				for _, resumed := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s, %s, TLS %s, resumed %v", mode, spoken, name, resumed), func(t *testing.T) {
 						t.Parallel()
-						dependsOnTime(t)
 						var config, trusts *tls.Config
 						if w.host {
 							config = only(version, id.config())
@@ -226,7 +225,7 @@ func (h halving) Write(p []byte) (int, error) {
 
 // The client's part of a handshake may come in pieces, and a signature take its time on a thread of its own.
 func TestNoStallInHandshakes(t *testing.T) {
-	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
 	h := hostNagling(t, nil, func(c closer) {})
 	for name, id := range map[string]*identity{"ECDSA": a.issue("127.0.0.1"), "RSA": a.issueRSA("127.0.0.1")} {
@@ -234,7 +233,6 @@ func TestNoStallInHandshakes(t *testing.T) {
 			for spoken, version := range versions {
 				t.Run(fmt.Sprintf("%s, TLS %s, client certificate %v", name, spoken, verified), func(t *testing.T) {
 					t.Parallel()
-					dependsOnTime(t)
 					p := startHTTP(t, setup{hosts: endpoints(h), settings: id.serving(settings{"tls_verify_client": verified, "tls_client_ca_path": a.path})})
 					config := only(version, id.showing(a.trusted("127.0.0.1")))
 					expectPrompt(t, func() {
@@ -252,7 +250,7 @@ func TestNoStallInHandshakes(t *testing.T) {
 
 // A client that waits for 100 before it sends its body, and a tunnel behind a switch of protocols.
 func TestNoStallBehindInterimResponses(t *testing.T) {
-	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	const ask, answer = "question", "answer"
@@ -288,7 +286,6 @@ func TestNoStallBehindInterimResponses(t *testing.T) {
 		}
 		t.Run("100, "+spoken, func(t *testing.T) {
 			t.Parallel()
-			dependsOnTime(t)
 			c := startHTTP(t, w.setup(endpoints(hostNagling(t, config, serve)), id, a, nil)).dialNagling(trusts)
 			in := bufio.NewReader(c)
 			expectPrompt(t, func() {
@@ -300,7 +297,6 @@ func TestNoStallBehindInterimResponses(t *testing.T) {
 		})
 		t.Run("101, "+spoken, func(t *testing.T) {
 			t.Parallel()
-			dependsOnTime(t)
 			c := startHTTP(t, w.setup(endpoints(hostNagling(t, config, serve)), id, a, nil)).dialNagling(trusts)
 			in := bufio.NewReader(c)
 			send(t, c, "GET / HTTP/1.1\r\nHost: p\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
@@ -318,7 +314,7 @@ func TestNoStallBehindInterimResponses(t *testing.T) {
 
 // A message on a connection of its own, which one side or the other ends: there is nothing to be learnt from earlier ones.
 func TestNoStallOnConnectionsThatEnd(t *testing.T) {
-	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for name, test := range map[string]struct {
@@ -334,7 +330,6 @@ func TestNoStallOnConnectionsThatEnd(t *testing.T) {
 		for spoken, w := range sides() {
 			t.Run(name+", "+spoken, func(t *testing.T) {
 				t.Parallel()
-				dependsOnTime(t)
 				var config, trusts *tls.Config
 				if w.host {
 					config = id.config()
@@ -374,7 +369,7 @@ func TestNoStallOnConnectionsThatEnd(t *testing.T) {
 
 // What is said in a stream is not known, but it is learnt that a peer says it in two pieces, or speaks TLS.
 func TestNoStallInStream(t *testing.T) {
-	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for name, test := range map[string]struct{ question, answer []string }{
@@ -389,7 +384,6 @@ func TestNoStallInStream(t *testing.T) {
 		for spoken, w := range sides() {
 			t.Run(name+", "+spoken, func(t *testing.T) {
 				t.Parallel()
-				dependsOnTime(t)
 				var config, trusts *tls.Config
 				if w.host {
 					config = id.config()
@@ -421,7 +415,6 @@ func TestNoStallInStream(t *testing.T) {
 	for _, algorithm := range []string{"round_robin", "sni"} {
 		t.Run("a new connection of TLS that passes through, "+algorithm, func(t *testing.T) {
 			t.Parallel()
-			dependsOnTime(t)
 			config := id.config()
 			config.SessionTicketsDisabled = true // which would make it write behind the client's last
 			h := hostNagling(t, config, func(c closer) {

@@ -13,6 +13,7 @@ const short = 1000
 
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	for name, test := range map[string]struct {
 		setting string
 		talk    func(t *testing.T, client, server *net.TCPConn)
@@ -38,7 +39,6 @@ func TestTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dependsOnTime(t)
 			begin := time.Now()
 			p, client, server := pair(t, settings{test.setting: short})
 			open := p.sockets()
@@ -83,6 +83,7 @@ func TestSendTimeouts(t *testing.T) {
 // What moves postpones a timeout.
 func TestActivityPostponesTimeouts(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about time")
 	const timeout, pause, length = 2 * time.Second, 50 * time.Millisecond, 3 * time.Second
 	// drip does move after each pause, for longer than the timeout.
 	drip := func(t *testing.T, move func() error) {
@@ -127,7 +128,6 @@ func TestActivityPostponesTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dependsOnTime(t)
 			_, client, server := pair(t, all)
 			talk(t, client, server)
 			expectClosed(t, client) // nothing moves any more

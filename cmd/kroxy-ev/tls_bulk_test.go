@@ -22,6 +22,7 @@ const bulkSize = 10 << 20
 // Much goes up and down, whole, however it is framed.
 func TestTLSBulkOfHTTP(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for spoken, w := range ways {
@@ -108,6 +109,7 @@ func (m manner) drink(c net.Conn, seed, size int64) error {
 // Streams go both ways at once, whatever pace either end keeps.
 func TestTLSBulkOfStream(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	quick := manner{pieces: 256 << 10}

@@ -25,7 +25,7 @@ func TestTLSClients(t *testing.T) {
 			eachVersion(t, func(t *testing.T, version uint16) {
 				config := only(version, a.trusted("site.test"))
 				config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-				config.NextProtos = []string{"h2", "http/1.1"}
+				config.NextProtos = []string{"http/1.1"}
 				for i := range 4 {
 					c := web.secure(config)
 					in := bufio.NewReader(c)
@@ -64,10 +64,10 @@ func TestTLSClientOfAnotherProtocol(t *testing.T) {
 	a := newAuthority(t)
 	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: a.issue("site.test").serving(nil)})
 	config := a.trusted("site.test")
-	config.NextProtos = []string{"h2"}
+	config.NextProtos = []string{"imap"}
 	_, err := p.trySecure(config)
 	expectMatch(t, fmt.Sprint(err), "no application protocol")
-	p.await(p.stderr, `level=INFO msg="http: a client's handshake failed" client=127\.0\.0\.1 error=.*h2`)
+	p.await(p.stderr, `level=INFO msg="http: a client's handshake failed" client=127\.0\.0\.1 error=.*imap`)
 }
 
 // The scheme that a host is told of is the client's.

@@ -32,6 +32,7 @@ func (p *proxy) curl(args ...string) (out, trouble string, err error) {
 
 func TestTLSCurl(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about what other programs understand")
 	need(t, "curl")
 	a, other := newAuthority(t), newAuthority(t)
 	h := serve(t, "127.0.0.1", mirror)
@@ -47,7 +48,8 @@ func TestTLSCurl(t *testing.T) {
 	}{
 		"1.2":             {open, []string{"--tls-max", "1.2", "/"}, "hello", ""},
 		"1.3":             {open, []string{"--tlsv1.3", "/"}, "hello", ""},
-		"connection kept": {open, []string{"-w", " %{num_connects} %{http_version}\n", "/", "/pieces", "/"}, "hello 1 1.1\npiece 0\npiece 1\npiece 2\npiece 3\npiece 4\n 0 1.1\nhello 0 1.1\n", ""},
+		"connection kept": {open, []string{"--http1.1", "-w", " %{num_connects} %{http_version}\n", "/", "/pieces", "/"}, "hello 1 1.1\npiece 0\npiece 1\npiece 2\npiece 3\npiece 4\n 0 1.1\nhello 0 1.1\n", ""},
+		"HTTP/2":          {open, []string{"-w", " %{num_connects} %{http_version}\n", "/", "/pieces", "/"}, "hello 1 2\npiece 0\npiece 1\npiece 2\npiece 3\npiece 4\n 0 2\nhello 0 2\n", ""},
 		"1.0":             {open, []string{"-0", "/pieces"}, "piece 0\npiece 1\npiece 2\npiece 3\npiece 4\n", ""},
 		"post":            {open, []string{"-d", "a=b", "/echo"}, "a=b", ""},
 		"1.1 only":        {open, []string{"--tls-max", "1.1", "--tlsv1.1", "--ciphers", "DEFAULT@SECLEVEL=0", "/"}, "", "alert protocol version"},
@@ -77,6 +79,7 @@ func TestTLSCurl(t *testing.T) {
 // Ten megabytes up and down, in one connection.
 func TestTLSCurlBulk(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about what other programs understand")
 	need(t, "curl")
 	a := newAuthority(t)
 	file := filepath.Join(t.TempDir(), "upload")

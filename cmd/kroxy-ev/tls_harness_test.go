@@ -162,7 +162,7 @@ func (id *identity) config() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{id.Certificate}}
 }
 
-// showing is config for a client that shows id, be it that nobody wants to see it.
+// showing is config for a client that shows id, even if nobody asks for it.
 func (id *identity) showing(config *tls.Config) *tls.Config {
 	config = config.Clone()
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &id.Certificate, nil }

@@ -57,6 +57,7 @@ func startSecureNginx(t *testing.T, dir string, id *identity, more string) endpo
 // nginx keeps connections for a few requests, and sessions for the next one.
 func TestTLSNginx(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about what other programs understand")
 	a := newAuthority(t)
 	id, own := a.issue("127.0.0.1", "db.test"), a.issue("proxy.test")
 	shown := settings{"proxy_tls_cert_path": own.cert, "proxy_tls_key_path": own.key}

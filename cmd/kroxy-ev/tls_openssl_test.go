@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// openssl runs a command of openssl until it ends, and returns what it wrote, be it that it failed.
+// openssl runs a command of openssl until it ends, and returns what it wrote, even if it failed.
 func openssl(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -39,6 +39,7 @@ const lastRequest = getHead + "Connection: close\r\n\r\n"
 
 func TestTLSOpenSSLClient(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about what other programs understand")
 	a, other := newAuthority(t), newAuthority(t)
 	id, client := a.issue("site.test"), a.issue("client.test")
 	h := serve(t, "127.0.0.1", mirror)
@@ -49,8 +50,9 @@ func TestTLSOpenSSLClient(t *testing.T) {
 	}{
 		"1.2": {nil, []string{"-tls1_2"}, []string{"New, TLSv1.2, Cipher is ECDHE-ECDSA-AES128-GCM-SHA256", "Verify return code: 0", "Secure Renegotiation IS supported", "(?s)200 OK.*hello"}},
 		"1.3": {nil, []string{"-tls1_3"}, []string{"New, TLSv1.3, Cipher is TLS_AES_", "Verify return code: 0", "(?s)200 OK.*hello"}},
-		"names and protocols": {nil, []string{"-alpn", "h2,http/1.1", "-servername", "site.test", "-verify_hostname", "site.test"},
+		"names and protocols": {nil, []string{"-alpn", "http/1.1", "-servername", "site.test", "-verify_hostname", "site.test"},
 			[]string{"ALPN protocol: http/1.1", "Verification: OK", "200 OK"}},
+		"HTTP/2 is preferred":  {nil, []string{"-alpn", "http/1.1,h2"}, []string{"ALPN protocol: h2", "Verification: OK", "!200 OK"}},
 		"no name":              {nil, []string{"-noservername"}, []string{"Verification: OK", "200 OK"}},
 		"X25519":               {nil, []string{"-groups", "X25519"}, []string{"Server Temp Key: X25519", "200 OK"}},
 		"a second hello":       {nil, []string{"-tls1_3", "-groups", "X448:P-256"}, []string{"Server Temp Key: ECDH, (prime256v1|P-256)", "200 OK"}},
@@ -94,6 +96,7 @@ func TestTLSOpenSSLClient(t *testing.T) {
 // OpenSSL goes on with its sessions, in either version.
 func TestTLSOpenSSLResumption(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about what other programs understand")
 	need(t, "openssl")
 	a := newAuthority(t)
 	h := serve(t, "127.0.0.1", mirror)
@@ -161,6 +164,7 @@ func (k *talking) says(t *testing.T, pattern string) []string {
 // In stream mode the host may greet first, and OpenSSL's end is the end of its stream.
 func TestTLSOpenSSLStream(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about what other programs understand")
 	need(t, "openssl")
 	a := newAuthority(t)
 	h := listen(t, "127.0.0.1", nil)
@@ -196,6 +200,7 @@ func sServer(t *testing.T, id *identity, args ...string) (endpoint, *talking) {
 // A page that "s_server -www" serves ends with its connection, and tells of the handshake.
 func TestTLSOpenSSLServer(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about what other programs understand")
 	a := newAuthority(t)
 	id, own := a.issue("127.0.0.1"), a.issue("proxy.test")
 	for name, test := range map[string]struct {
@@ -231,6 +236,7 @@ func TestTLSOpenSSLServer(t *testing.T) {
 // Both sides are OpenSSL's, and a line goes each way.
 func TestTLSOpenSSLBothSides(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about what other programs understand")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	e, server := sServer(t, id, "-rev")

@@ -211,6 +211,7 @@ func TestTLSNotSpoken(t *testing.T) {
 // Records that are none end a connection that stands, with a word to the client, and the host is not told that all is well.
 func TestTLSBrokenRecords(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	a := newAuthority(t)
 	id := a.issue("site.test")
 	h := listen(t, "127.0.0.1", nil)

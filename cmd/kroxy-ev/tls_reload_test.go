@@ -242,6 +242,7 @@ var fewPlaces = []string{"mismatched", "missing", "a pipe"}
 // What is wrong stays outside: the old certificate is in service until a good one is there.
 func TestTLSReloadOfBadFiles(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "nothing changes but what is said")
 	modes(t, func(t *testing.T, multi bool) {
 		a := newAuthority(t)
 		good := a.issue("site.test")
@@ -278,6 +279,7 @@ func TestTLSReloadOfBadFiles(t *testing.T) {
 // At the start it is the end.
 func TestTLSStartWithBadFiles(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "no loop begins")
 	a := newAuthority(t)
 	hosts := []endpoint{{"127.0.0.1", 9}}
 	for name, bad := range badPlaces(t, a) {

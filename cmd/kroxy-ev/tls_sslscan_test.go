@@ -11,6 +11,7 @@ import (
 // A scanner finds no protocol and no cipher that is weak, with keys of either kind.
 func TestTLSScan(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "it is about what other programs understand")
 	sslscan := need(t, "sslscan")
 	a := newAuthority(t)
 	id, old := a.issue("site.test"), a.issueRSA("site.test")

@@ -40,7 +40,6 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 		} {
 			t.Run(mode+", "+name, func(t *testing.T) {
 				t.Parallel()
-				dependsOnTime(t)
 				begin := time.Now()
 				c := p.dial()
 				go func() { _ = say(c) }()
@@ -69,9 +68,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 
 // Zero is no timeout, and waiting costs nothing.
 func TestTLSHandshakesThatWait(t *testing.T) {
-	t.Parallel()
 	needFiles(t, 4096)
-	loadsMachine(t)
 	a := newAuthority(t)
 	hello := clientHello(asking(&tls.Config{}, "site.test"))
 	for mode, hosts := range map[string][]endpoint{

@@ -35,6 +35,7 @@ func announced(stop string) bool { return strings.HasPrefix(stop, "close_notify"
 // A response whose length nobody has told is whole only if its host said so.
 func TestTLSTruncatedResponses(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	const head = okHead + "X: y\r\n"
@@ -130,6 +131,7 @@ func TestTLSTruncationForPlainClients(t *testing.T) {
 // In stream mode neither side takes a stream that was cut off for a whole one.
 func TestTLSTruncatedStreams(t *testing.T) {
 	t.Parallel()
+	skipUnderRace(t, "all of it happens on one loop")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for spoken, w := range ways {

@@ -21,7 +21,7 @@ func private(t *testing.T, id *identity) *place {
 	return w
 }
 
-// Workers get keys from their master: they need not be allowed to read them, be it at the start, later, or as a successor of
+// Workers get keys from their master: they need not be allowed to read them, neither at the start, nor later, nor as a successor of
 // a worker that has died.
 func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 	t.Parallel()

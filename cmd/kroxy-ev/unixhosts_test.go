@@ -112,7 +112,7 @@ func TestHTTPUnixHost(t *testing.T) {
 	if n := opened.Load(); n != 1 {
 		t.Errorf("%d connections to the host, want one that serves all requests", n)
 	}
-	want := "]: unix:" + at.Unix + " - 1 200"
+	want := "]: unix:" + at.Unix + " unix:" + at.Unix + " 1 200"
 	eventually(t, "all lines are there", func() bool { return len(lines(t, file)) == 5 })
 	for _, line := range lines(t, file) {
 		if !strings.HasSuffix(line, want) {

@@ -20,11 +20,12 @@ type Buffer struct {
 	format  *logformat.Format // nil if nothing is recorded
 	limit   int               // bytes that may wait in lines
 	discard bool
+	also    *Buffer // of another log, which records' lines go to too; nil for none
 
 	mu     sync.Mutex
 	closed bool
 	lines  []byte // whole lines that wait
-	line   []byte // scratch for the line being made; of a format's buffer the first stampLen bytes are always second's stamp
+	line   []byte // scratch for the line being made; of a format's buffer the first stampLen bytes are second's stamp, unless the log has a header
 	iso    []byte // second as $time_iso8601
 	second int64  // Unix time
 	spare  []byte // the slice that lines is swapped with; nil while it is being written
@@ -32,49 +33,85 @@ type Buffer struct {
 
 // Record appends a line to the buffer: the time in UTC, unless the format is JSON, the expanded format, a newline. It does no
 // I/O and, once the buffer has grown to what the traffic needs, does not allocate. When the line does not fit, it is
-// counted as lost. It sets r's Time. On a nil Buffer, and one of a log to /dev/null, it does nothing.
-func (b *Buffer) Record(r *logformat.Record) {
-	if b == nil || b.discard {
-		return
+// counted as lost. It sets r's Time. On a nil Buffer, and one of a log to /dev/null alone, it does nothing. It reports whether it has made
+// a line, whether it is lost or not.
+func (b *Buffer) Record(r *logformat.Record) bool {
+	if b.idle() {
+		return false
 	}
 	b.mu.Lock()
 	now := time.Now()
+	head := b.begin(now)
+	r.Time = b.iso
+	b.line = append(b.format.Append(b.line[:head], r), '\n')
+	if !b.discard {
+		b.put(b.line[b.cut(head, b.format.JSON()):])
+	}
+	for also := b.also; also != nil; also = also.also {
+		also.copy(b.line[head:], now, b.format.JSON())
+	}
+	b.mu.Unlock()
+	return true
+}
+
+// begin begins a line at that time, and answers how long its beginning is. b.mu is held.
+func (b *Buffer) begin(now time.Time) int {
 	if sec := now.Unix(); sec != b.second || len(b.line) < stampLen {
-		now = now.UTC()
-		b.line = now.AppendFormat(b.line[:0], stampLayout)
-		b.iso = now.AppendFormat(b.iso[:0], logformat.TimeISO8601)
+		utc := now.UTC()
+		b.line = utc.AppendFormat(b.line[:0], stampLayout)
+		b.iso = utc.AppendFormat(b.iso[:0], logformat.TimeISO8601)
 		b.second = sec
 	}
-	r.Time = b.iso
-	b.line = append(b.format.Append(b.line[:stampLen], r), '\n')
-	line := b.line
-	if b.format.JSON() {
-		line = line[stampLen:]
+	if b.log.header != nil {
+		b.line = b.log.header(b.line[:0], now)
+		return len(b.line)
 	}
-	b.put(line)
+	return stampLen
+}
+
+// cut answers how much of the beginning, of that length, a line does not have: the time, if it is an object.
+func (b *Buffer) cut(head int, json bool) int {
+	if json && b.log.header == nil {
+		return head
+	}
+	return 0
+}
+
+// copy appends the line of another buffer's record, which is without its beginning.
+func (b *Buffer) copy(line []byte, now time.Time, json bool) {
+	if b.discard {
+		return
+	}
+	b.mu.Lock()
+	head := b.begin(now)
+	b.line = append(b.line[:head], line...)
+	b.put(b.line[b.cut(head, json):])
 	b.mu.Unlock()
+}
+
+// idle reports whether there is nothing to write records' lines to.
+func (b *Buffer) idle() bool { return b == nil || b.discard && b.also == nil }
+
+// Tee has each record's line go to another buffer too, of another log, which is released with b. It is for the goroutine that records.
+func (b *Buffer) Tee(to *Buffer) {
+	for b.also != nil {
+		b = b.also
+	}
+	b.also = to
 }
 
 // Needs reports whether records must have any of what n says. It is for the goroutine that calls SetFormat, if any does. A
 // nil Buffer and one of a log to /dev/null need nothing.
 func (b *Buffer) Needs(n logformat.Need) bool {
-	return b != nil && !b.discard && b.format.Needs(n)
+	return !b.idle() && b.format.Needs(n)
 }
 
 // SentFields answers the names of the response fields that records are asked for, likewise. It is not to be changed.
 func (b *Buffer) SentFields() []string {
-	if b == nil || b.discard {
+	if b.idle() {
 		return nil
 	}
 	return b.format.SentFields()
-}
-
-// Log is the log that the buffer's lines go to; nil of a nil Buffer.
-func (b *Buffer) Log() *Log {
-	if b == nil {
-		return nil
-	}
-	return b.log
 }
 
 // SetFormat has later lines expanded from f.
@@ -87,12 +124,14 @@ func (b *Buffer) SetFormat(f *logformat.Format) {
 // Release says that the producer is done with the buffer, which another may get then. Its lines are still written. On a nil Buffer
 // it does nothing.
 func (b *Buffer) Release() {
-	if b == nil {
-		return
+	for b != nil {
+		next := b.also
+		b.also = nil
+		b.log.mu.Lock()
+		b.log.unused = append(b.log.unused, b)
+		b.log.mu.Unlock()
+		b = next
 	}
-	b.log.mu.Lock()
-	defer b.log.mu.Unlock()
-	b.log.unused = append(b.log.unused, b)
 }
 
 // write appends p, made into whole lines, and tells whether there was room.

@@ -80,6 +80,7 @@ func (l *Log) write(lines []byte) {
 	rest := lines
 	delay := minBackoff
 	for len(rest) > 0 {
+		closing := l.isClosing()
 		n, err := l.out.w.Write(piece(rest, l.out.atomic))
 		rest = rest[n:]
 		if !l.setPending(rest) {
@@ -106,7 +107,9 @@ func (l *Log) write(lines []byte) {
 		if !errors.Is(err, unix.EAGAIN) {
 			l.report.fails(err)
 		}
-		if l.next == nil && !l.pause(delay, err) {
+		// A write that took something, or that began before Close did, is tried again: it may have cut a line in half.
+		last := closing && n == 0
+		if l.next == nil && !l.pause(delay, err, last) {
 			l.drop(rest)
 			return
 		}
@@ -134,14 +137,22 @@ func piece(lines []byte, limit int) []byte {
 	return lines[:end+1]
 }
 
-// pause waits before a write that failed is tried again. It answers false if it is not to be tried again: while
-// closing, only a slow reader is waited for.
-func (l *Log) pause(d time.Duration, err error) bool {
-	wait := time.NewTimer(d)
-	defer wait.Stop()
+// isClosing reports whether Close has begun.
+func (l *Log) isClosing() bool {
 	select {
 	case <-l.quit:
+		return true
 	default:
+		return false
+	}
+}
+
+// pause waits before a write that failed is tried again. It answers false if it is not to be tried again: while
+// closing, only a slow reader is waited for; after any other error there is another try at once unless last is set.
+func (l *Log) pause(d time.Duration, err error, last bool) bool {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	if !l.isClosing() {
 		select {
 		case <-wait.C:
 		case l.next = <-l.reopen:
@@ -150,7 +161,7 @@ func (l *Log) pause(d time.Duration, err error) bool {
 		return true
 	}
 	if !errors.Is(err, unix.EAGAIN) {
-		return false
+		return !last
 	}
 	select {
 	case <-wait.C:

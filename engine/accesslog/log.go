@@ -24,6 +24,14 @@ type Options struct {
 	// at most. It is called from a goroutine of its own, one call at a time, may block and may write to the same log.
 	// It is not called for what happens after Close began.
 	Report func(error)
+	// Header, if not nil, writes what each record's line begins with, of whatever format, in place of the time. It is called by all
+	// producers, must not allocate but to grow dst, and must not write a newline.
+	Header func(dst []byte, at time.Time) []byte
+	// Close, if not nil, is called in the end, and by Reopen, for a log of a writer; by the goroutine that writes.
+	Close func() error
+	// Lost, if not nil, is told how many lines are lost, as Log.Lost counts them. It may be called by any goroutine, also by several at
+	// once, and must not block.
+	Lost func(lines int)
 }
 
 const (
@@ -49,7 +57,8 @@ type Log struct {
 	discard  bool // /dev/null: there is no goroutine
 	open     func() (output, error)
 	report   reporter
-	diag     *Buffer // of Write
+	header   func(dst []byte, at time.Time) []byte // nil: lines begin as those of a file
+	diag     *Buffer                               // of Write
 
 	// A line that finds armed false sets the timer. The goroutine clears armed before it takes the lines, so a line is
 	// either taken or sets the timer again, and a log without lines wakes nobody.
@@ -99,10 +108,13 @@ func Open(path string, opts Options) (*Log, error) {
 }
 
 // New makes a log of a writer, which messages call by the name, and which is written to by one goroutine, one call at a time, and which stays open when the
-// log is closed.
+// log is closed, unless there is a Close.
 func New(name string, w io.Writer, opts Options) *Log {
 	l := newLog(name, opts)
-	out := output{w: w, close: func() error { return nil }}
+	out := output{w: w, close: opts.Close}
+	if out.close == nil {
+		out.close = func() error { return nil }
+	}
 	l.start(out, func() (output, error) { return out, nil })
 	return l
 }
@@ -112,6 +124,7 @@ func newLog(name string, opts Options) *Log {
 		name:     name,
 		interval: opts.FlushInterval,
 		limit:    opts.BufferSize,
+		header:   opts.Header,
 		wake:     make(chan struct{}, 1),
 		reopen:   make(chan *successor, 1),
 		quit:     make(chan struct{}),
@@ -125,7 +138,7 @@ func newLog(name string, opts Options) *Log {
 		l.limit = defaultBufferSize
 	}
 	l.report.name = name
-	l.report.report = opts.Report
+	l.report.report, l.report.count = opts.Report, opts.Lost
 	return l
 }
 
@@ -163,17 +176,18 @@ func (l *Log) Write(p []byte) (int, error) {
 	if l.diag.write(p) {
 		return len(p), nil
 	}
-	select {
-	case <-l.quit:
+	if l.isClosing() {
 		return 0, errClosed
-	default:
-		return 0, errFull
 	}
+	return 0, errFull
 }
 
 // Lost answers how many lines were lost since the start: for want of room, because nobody reads the pipe any more, or
 // because the log was closed.
 func (l *Log) Lost() uint64 { return l.report.lost.Load() }
+
+// Lose counts lines as lost that the log's writer has taken, and could not bring where they were to go.
+func (l *Log) Lose(lines int) { l.lose(lines) }
 
 // Reopen opens the path again, after logrotate(8) moved the file away. What is buffered goes to the old file, unless
 // that fails, and then to the new one. When the path cannot be opened, the old file stays. When a write to the old file

@@ -117,7 +117,8 @@ func TestWrite(t *testing.T) {
 func TestClosed(t *testing.T) {
 	t.Parallel()
 	var w script
-	l := accesslog.New("test", &w, accesslog.Options{})
+	counted := 0
+	l := accesslog.New("test", &w, accesslog.Options{Lost: func(lines int) { counted += lines }})
 	f := compile(t, "x")
 	b := l.NewBuffer(f)
 	if err := l.Close(10 * second); err != nil {
@@ -134,8 +135,8 @@ func TestClosed(t *testing.T) {
 	if err := l.Reopen(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Reopen: %v", err)
 	}
-	if w.String() != "" || l.Lost() != 3 {
-		t.Errorf("got %q, %d lost", w.String(), l.Lost())
+	if w.String() != "" || l.Lost() != 3 || counted != 3 {
+		t.Errorf("got %q, %d lost, %d counted", w.String(), l.Lost(), counted)
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 type reporter struct {
 	name   string
 	report func(error) // nil: nobody is told
+	count  func(lines int)
 	lost   atomic.Uint64
 
 	// armed: the timer will run, or report is running and will look again when it is done.
@@ -36,6 +37,9 @@ type reporter struct {
 func (r *reporter) lose(lines int) {
 	if lines > 0 {
 		r.lost.Add(uint64(lines))
+		if r.count != nil {
+			r.count(lines)
+		}
 		r.arm()
 	}
 }

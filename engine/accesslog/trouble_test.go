@@ -218,6 +218,25 @@ func TestCloseWhileFailing(t *testing.T) {
 	}
 }
 
+// A write that fails in the middle of a line while Close begins is continued, so that no other line begins there.
+func TestCloseInsideALine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, block := new(script), make(chan struct{})
+		w.add(step{block: block, n: 2, err: enospc}, step{n: 1, err: enospc})
+		l := accesslog.New("test", w, accesslog.Options{})
+		diagnose(t, l, "one", "two")
+		time.Sleep(2 * second)
+		closed := make(chan error)
+		go func() { closed <- l.Close(3 * second) }()
+		synctest.Wait()
+		close(block)
+		if err := <-closed; err != nil || w.String() != "one\ntwo\n" {
+			t.Errorf("got %q, %v", w.String(), err)
+		}
+	})
+}
+
 func TestCloseInterrupted(t *testing.T) {
 	t.Parallel()
 	w := &script{steps: []step{{err: errInterrupted}, {n: 2, err: errInterrupted}, {err: errInterrupted}}}

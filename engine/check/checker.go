@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"kroxy-ev/engine/upstream"
 )
 
 // MaxAtOnce is how many checks are on their way at once at most. Each needs a descriptor, and one of a host that answers nothing takes as
@@ -19,13 +17,11 @@ const MaxAtOnce = 256
 type Options struct {
 	// Log is told of changes, and why they came; nil is nobody.
 	Log *slog.Logger
-	// Report is told that the host of that ID is down, and, with each check that it passes while it is up, that it is up. It is called
-	// by one goroutine at a time, must not block, and must not call the Checker.
-	Report func(id int, up bool)
+	// Report is told that the host of that ID is down, and what its check failed by, and, with each check that it passes while it is up,
+	// that it is up; err is nil then. It is called by one goroutine at a time, must not block, and must not call the Checker.
+	Report func(id int, up bool, err error)
 	// Known is what was known of a host before it is checked for the first time; nil is nothing.
 	Known func(id int) State
-	// Self knows the addresses that are not connected to, since they lead back to this proxy; nil for none.
-	Self *upstream.Self
 
 	probe  func(context.Context, *Target) error // of tests; nil makes real checks
 	chance func() float64                       // likewise; nil is by chance
@@ -55,7 +51,7 @@ func Start(o Options, targets []Target) *Checker {
 		o.Known = func(int) State { return Unknown }
 	}
 	if o.probe == nil {
-		o.probe = newProber(o.Self).check
+		o.probe = newProber().check
 	}
 	if o.chance == nil {
 		o.chance = rand.Float64
@@ -193,9 +189,9 @@ func (c *Checker) note(t *task, err error) {
 	// Before the log speaks of it: who reads that may rely on it.
 	switch {
 	case changed && !passed:
-		c.opts.Report(t.target.ID, false)
+		c.opts.Report(t.target.ID, false, err)
 	case passed && t.state == Up && !c.down(t.target.ID):
-		c.opts.Report(t.target.ID, true)
+		c.opts.Report(t.target.ID, true, nil)
 	}
 	switch {
 	case changed && !passed:

@@ -71,7 +71,7 @@ func (s *scene) probe(ctx context.Context, t *Target) error {
 	return nil
 }
 
-func (s *scene) report(id int, up bool) {
+func (s *scene) report(id int, up bool, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	word := map[bool]string{true: "up", false: "down"}[up]
@@ -321,6 +321,7 @@ func TestSame(t *testing.T) {
 		"id": func(t *Target) { t.ID++ }, "group": func(t *Target) { t.Group += "x" }, "label": func(t *Target) { t.Host.Label += "x" },
 		"port": func(t *Target) { t.Host.Port++ }, "proxy protocol": func(t *Target) { t.ProxyProtocol++ },
 		"type": func(t *Target) { t.Check.Type = "http" }, "method": func(t *Target) { t.Check.Method = "HEAD" }, "path": func(t *Target) { t.Check.Path = "/x" },
+		"protocol": func(t *Target) { t.Protocol = upstream.HTTP2 }, "service": func(t *Target) { t.Check.Service = "x" },
 		"authority": func(t *Target) { t.Authority = "x" }, "host": func(t *Target) { t.Check.Host = "x" }, "checked port": func(t *Target) { t.Check.Port = 1 }, "status": func(t *Target) { t.Check.Status = config.Statuses{{Low: 200, High: 200}} }, "body": func(t *Target) { t.Check.Body = "x" },
 		"interval": func(t *Target) { t.Check.Interval++ }, "fast interval": func(t *Target) { t.Check.FastInterval++ }, "timeout": func(t *Target) { t.Check.Timeout++ },
 		"rise": func(t *Target) { t.Check.Rise++ }, "fall": func(t *Target) { t.Check.Fall++ },

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/net/http2/hpack"
 
 	"kroxy-ev/config"
 )
@@ -65,8 +66,8 @@ func (c *client) check(ctx context.Context, conn net.Conn, t *Target) error {
 	}
 	// The connection closes with it, also if there is more of the body.
 	defer func() { _ = resp.CloseBodyStream() }()
-	if status := resp.StatusCode(); !t.Check.Status.Has(status) {
-		return failed("status %d, and %s is wanted", status, ranges(t.Check.Status))
+	if err := t.expects(resp.StatusCode()); err != nil {
+		return err
 	}
 	if t.Check.Body == "" {
 		return nil
@@ -78,16 +79,56 @@ func (c *client) check(ctx context.Context, conn net.Conn, t *Target) error {
 	return c.find(stream, []byte(t.Check.Body))
 }
 
+// checkHTTP2 is check by HTTP/2. It does not close conn.
+func (c *client) checkHTTP2(ctx context.Context, conn net.Conn, t *Target) error {
+	s, err := openStream(ctx, conn, []hpack.HeaderField{
+		{Name: ":method", Value: t.Check.Method}, {Name: ":scheme", Value: t.scheme()}, {Name: ":path", Value: t.Check.Path},
+		{Name: ":authority", Value: cmp.Or(t.Check.Host, t.Authority)}, {Name: "user-agent", Value: agent},
+	}, nil)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	status, err := s.begin()
+	if err != nil {
+		return err
+	}
+	if err := t.expects(status); err != nil || t.Check.Body == "" {
+		return err
+	}
+	return c.find(s, []byte(t.Check.Body))
+}
+
+// expects is what is wrong with a status.
+func (t *Target) expects(status int) error {
+	if t.Check.Status.Has(status) {
+		return nil
+	}
+	return &failure{fmt.Sprintf("status %d, and %s is wanted", status, ranges(t.Check.Status)), status}
+}
+
 // failed is an error that the answer of a host gives.
-func failed(format string, args ...any) error { return &failure{fmt.Sprintf(format, args...)} }
+func failed(format string, args ...any) error { return &failure{what: fmt.Sprintf(format, args...)} }
 
 // failure says what was wrong with an answer. It is errFailed.
-type failure struct{ what string }
+type failure struct {
+	what   string
+	status int // if that was it, else 0
+}
 
 func (f *failure) Error() string { return f.what }
 
 // Is has errors.Is find errFailed.
 func (f *failure) Is(target error) bool { return target == errFailed }
+
+// Answered reports whether a check has failed by an answer of the host, and by which status; 0 if that was not it.
+func Answered(err error) (status int, ok bool) {
+	var f *failure
+	if !errors.As(err, &f) {
+		return 0, false
+	}
+	return f.status, true
+}
 
 // find looks for what is wanted in the first config.MaxCheckBody bytes of a body, and reads no more than it has to.
 func (c *client) find(body io.Reader, want []byte) error {

@@ -17,14 +17,12 @@ import (
 
 // prober makes checks. It may be used by many goroutines at once.
 type prober struct {
-	self    *upstream.Self
 	dialer  net.Dialer
 	clients sync.Pool // of *client
 }
 
-func newProber(self *upstream.Self) *prober {
+func newProber() *prober {
 	return &prober{
-		self:    self,
 		dialer:  net.Dialer{KeepAlive: -1}, // a check is over before that could tell anything
 		clients: sync.Pool{New: func() any { return newClient() }},
 	}
@@ -45,20 +43,39 @@ func (p *prober) check(ctx context.Context, t *Target) error {
 			return late(ctx, t, "a PROXY header could not be sent", fmt.Errorf("while sending a PROXY header: %w", err))
 		}
 	}
-	speak := conn
+	speak, isH2 := conn, t.isGRPC() || t.Protocol == upstream.HTTP2
 	if t.Host.TLS != nil {
-		secured, err := t.Host.TLS.Handshake(ctx, conn)
-		if err != nil {
-			return late(ctx, t, "the TLS handshake was not over", fmt.Errorf("while making a TLS handshake: %w", err))
+		var offer []string // what traffic gets
+		if t.isGRPC() {
+			offer = []string{alpn}
 		}
-		speak = secured
+		secured, err := t.Host.TLS.Handshake(ctx, conn, offer...)
+		if err != nil {
+			return late(ctx, t, "the TLS handshake was not over", fmt.Errorf("%w: %w", upstream.ErrHandshake, err))
+		}
+		agreed := secured.ConnectionState().NegotiatedProtocol == alpn
+		if isH2 && !agreed && t.asks() {
+			return failed(`the host has not agreed to HTTP/2 (ALPN): it may not serve it by TLS on this port`)
+		}
+		speak, isH2 = secured, agreed
 	}
-	if !t.isHTTP() {
+	return late(ctx, t, "no whole response", p.ask(ctx, speak, t, isH2))
+}
+
+// ask asks over conn, by HTTP/2 or not, what t wants to know, if that is more than whether there is a connection.
+func (p *prober) ask(ctx context.Context, conn net.Conn, t *Target, isH2 bool) error {
+	switch {
+	case !t.asks():
 		return nil
+	case t.isGRPC():
+		return checkGRPC(ctx, conn, t)
 	}
 	c := p.clients.Get().(*client)
 	defer p.clients.Put(c)
-	return late(ctx, t, "no whole response", c.check(ctx, speak, t))
+	if isH2 {
+		return c.checkHTTP2(ctx, conn, t)
+	}
+	return c.check(ctx, conn, t)
 }
 
 // late is err, or if the time for the check of t was over, what was not done by then.
@@ -90,7 +107,7 @@ func write(ctx context.Context, conn net.Conn, b []byte) error {
 // connect connects to the first of the host's addresses that accepts, each of which has its share of the time that is left.
 func (p *prober) connect(ctx context.Context, t *Target) (net.Conn, error) {
 	if t.Host.Unix != "" {
-		if err := p.self.LeadsBack(&t.Host, netip.AddrPort{}); err != nil {
+		if err := t.Self.LeadsBack(&t.Host, netip.AddrPort{}); err != nil {
 			return nil, err
 		}
 		return p.dialer.DialContext(ctx, "unix", t.Host.Unix)
@@ -116,7 +133,7 @@ func (p *prober) connect(ctx context.Context, t *Target) (net.Conn, error) {
 // connectTo connects to one of so many addresses that are left.
 func (p *prober) connectTo(ctx context.Context, t *Target, addr netip.Addr, left int) (net.Conn, error) {
 	at := netip.AddrPortFrom(addr, t.port())
-	if err := p.self.LeadsBack(&t.Host, at); err != nil {
+	if err := t.Self.LeadsBack(&t.Host, at); err != nil {
 		return nil, err
 	}
 	deadline, _ := ctx.Deadline()

@@ -71,7 +71,9 @@ func check(t *testing.T, one *Target, self *upstream.Self) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), one.Check.Timeout)
 	defer cancel()
-	return newProber(self).check(ctx, one)
+	target := *one
+	target.Self = self
+	return newProber().check(ctx, &target)
 }
 
 // expectError demands an error that says so, or none if want is "".
@@ -557,7 +559,7 @@ func TestChecker(t *testing.T) {
 	good, bad := at(t, host, spec), at(t, silent, spec)
 	good.ID, bad.ID = 1, 2
 	told := make(chan string, 1)
-	c := Start(Options{Report: func(id int, up bool) {
+	c := Start(Options{Report: func(id int, up bool, _ error) {
 		select {
 		case told <- fmt.Sprint(id, up):
 		default:

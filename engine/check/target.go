@@ -21,6 +21,10 @@ type Target struct {
 	Host upstream.Host
 	// ProxyProtocol is the version of the PROXY header that a connection begins with, one that says that it is for no client.
 	ProxyProtocol proxyproto.Version
+	// Protocol is what a host that Check asks by HTTP is spoken to in. GRPC is HTTP/2 whatever it is.
+	Protocol upstream.Protocol
+	// Self knows the addresses that are not connected to, since they lead back to this proxy; nil for none.
+	Self *upstream.Self
 	// Authority is the Host of a request where Check has none.
 	Authority string
 	// Check is what is asked for, and how often. A check lasts until Timeout, from the wait for the host's name to the end of what is
@@ -33,13 +37,23 @@ type Target struct {
 // port is what is connected to.
 func (t *Target) port() uint16 { return cmp.Or(t.Check.Port, t.Host.Port) }
 
-// isHTTP reports whether the host is asked for something, and not only connected to.
-func (t *Target) isHTTP() bool { return t.Check.Type == "http" }
+// asks reports whether the host is asked for something, and not only connected to.
+func (t *Target) asks() bool { return t.Check.Type == "http" || t.isGRPC() }
+
+func (t *Target) isGRPC() bool { return t.Check.Type == "grpc" }
 
 // Same reports whether what is known of t is true of o as well: it is the same host, checked in the same way.
 func (t *Target) Same(o *Target) bool {
 	return t.ID == o.ID && t.Group == o.Group && t.Host.Label == o.Host.Label && t.Host.Port == o.Host.Port &&
-		t.Host.TLS.Same(o.Host.TLS) && t.ProxyProtocol == o.ProxyProtocol && t.Authority == o.Authority && reflect.DeepEqual(&t.Check, &o.Check)
+		t.Host.TLS.Same(o.Host.TLS) && t.ProxyProtocol == o.ProxyProtocol && t.Protocol == o.Protocol && t.Self == o.Self && t.Authority == o.Authority && reflect.DeepEqual(&t.Check, &o.Check)
+}
+
+// scheme is that of what the host is asked for.
+func (t *Target) scheme() string {
+	if t.Host.TLS != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // ranges are statuses as people write them.

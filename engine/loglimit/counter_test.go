@@ -32,8 +32,9 @@ func (o *output) take() string {
 
 // counter adds up how many lines records stand for.
 type counter struct {
-	mu sync.Mutex
-	n  int
+	mu    sync.Mutex
+	n     int
+	alone int // records that stand for one line, as it was logged
 }
 
 func (c *counter) Enabled(context.Context, slog.Level) bool { return true }
@@ -41,12 +42,14 @@ func (c *counter) WithAttrs([]slog.Attr) slog.Handler       { return c }
 func (c *counter) WithGroup(string) slog.Handler            { return c }
 
 func (c *counter) Handle(_ context.Context, r slog.Record) error {
-	n := 1
+	n, alone := 1, 1
 	if _, more, ok := strings.Cut(r.Message, ", and "); ok {
 		_, _ = fmt.Sscan(strings.ReplaceAll(more, ",", ""), &n)
+		alone = 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n += n
+	c.alone += alone
 	return nil
 }

@@ -39,8 +39,9 @@ var (
 // host and address are equal, and have the same error and name. Records below slog.LevelInfo, which are written only where
 // somebody asks for all, are passed on as they are.
 type Handler struct {
-	next  slog.Handler
-	table *table
+	next    slog.Handler
+	table   *table
+	counted func() // nil: nobody wants to know
 }
 
 // table is the kinds of which a line was written lately, for a handler and those derived from it.
@@ -65,9 +66,10 @@ type kind struct {
 	next     slog.Handler // for last
 }
 
-// New makes a handler before next. Close it when nothing is logged by it any more.
-func New(next slog.Handler) *Handler {
-	return &Handler{next: next, table: &table{classes: make(map[string][]*kind)}}
+// New makes a handler before next. Counted, which may be nil, is called for each record that is not passed on but counted, by whoever logs;
+// it must not block. Close the handler when nothing is logged by it any more.
+func New(next slog.Handler, counted func()) *Handler {
+	return &Handler{next: next, table: &table{classes: make(map[string][]*kind)}, counted: counted}
 }
 
 // Enabled implements slog.Handler.
@@ -75,17 +77,20 @@ func (h *Handler) Enabled(ctx context.Context, l slog.Level) bool { return h.nex
 
 // WithAttrs implements slog.Handler. The attributes do not make a different kind of line.
 func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &Handler{next: h.next.WithAttrs(attrs), table: h.table}
+	return &Handler{next: h.next.WithAttrs(attrs), table: h.table, counted: h.counted}
 }
 
 // WithGroup implements slog.Handler.
 func (h *Handler) WithGroup(name string) slog.Handler {
-	return &Handler{next: h.next.WithGroup(name), table: h.table}
+	return &Handler{next: h.next.WithGroup(name), table: h.table, counted: h.counted}
 }
 
 // Handle implements slog.Handler.
 func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelInfo && h.table.counts(r, h.next) {
+		if h.counted != nil {
+			h.counted()
+		}
 		return nil
 	}
 	return h.next.Handle(ctx, r)

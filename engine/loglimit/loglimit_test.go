@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,7 @@ func logger(level slog.Level) (*slog.Logger, *loglimit.Handler, *output) {
 			return slog.Attr{}
 		}
 		return a
-	}}))
+	}}), nil)
 	return slog.New(h), h, out
 }
 
@@ -192,8 +193,9 @@ func TestManyWriters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const writers, each = 8, 500
 		counted := new(counter)
-		h := loglimit.New(counted)
-		log := slog.New(h)
+		var suppressed atomic.Int64
+		h := loglimit.New(counted, func() { suppressed.Add(1) })
+		log := slog.New(h.WithGroup("g")).With("a", 1)
 		var wg sync.WaitGroup
 		for w := range writers {
 			wg.Go(func() {
@@ -210,6 +212,9 @@ func TestManyWriters(t *testing.T) {
 		h.Close()
 		if counted.n != writers*each {
 			t.Errorf("%d lines are accounted for, want %d", counted.n, writers*each)
+		}
+		if n := int(suppressed.Load()); n+counted.alone != writers*each {
+			t.Errorf("%d lines are said to be counted only, and %d were written, want %d together", n, counted.alone, writers*each)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/proxyproto"
 	"kroxy-ev/engine/tlsconn"
 	"kroxy-ev/logformat"
@@ -30,6 +31,8 @@ type Rules struct {
 	// Timeout bounds the wait for a PROXY header, and after that the one for the hello with PeekName; zero is no bound. TLS has a
 	// bound of its own.
 	Timeout time.Duration
+	// Place is where the server is counted.
+	Place metrics.Place
 }
 
 // Owner is told the outcome of an opening.
@@ -70,25 +73,16 @@ func Silent(err error) bool {
 
 // Opener opens connections on one loop. Its methods belong to the loop's goroutine.
 type Opener struct {
-	loop *engine.Loop
-	tls  *tlsconn.Handshaker
-	free engine.FreeList[Opening]
+	loop    *engine.Loop
+	tls     *tlsconn.Handshaker
+	metrics *metrics.Row
+	free    engine.FreeList[Opening]
 }
 
-// NewOpener makes an opener for loop, which makes handshakes by tls; that may be nil where no Rules ask for any.
-func NewOpener(loop *engine.Loop, tls *tlsconn.Handshaker) *Opener {
-	return &Opener{loop: loop, tls: tls}
+// NewOpener makes an opener for loop, which makes handshakes by tls; that may be nil where no Rules ask for any. It counts in m.
+func NewOpener(loop *engine.Loop, tls *tlsconn.Handshaker, m *metrics.Row) *Opener {
+	return &Opener{loop: loop, tls: tls, metrics: m}
 }
-
-// state is what an opening waits for.
-type state uint8
-
-const (
-	waitingForHeader state = iota
-	waitingForTLS          // or for the hello
-)
-
-func (s state) String() string { return [...]string{"waiting for a header", "waiting for TLS"}[s] }
 
 // Opening is one connection's. It exists only until the outcome is known.
 type Opening struct {
@@ -99,7 +93,6 @@ type Opening struct {
 	rules     *Rules
 	handshake *tlsconn.Handshake
 	timer     engine.Timer
-	state     state
 	spoke     bool // the peer has sent something
 }
 
@@ -108,7 +101,9 @@ type Opening struct {
 // Opened was called already.
 func (v *Opener) Open(c *engine.Conn, rules *Rules, peer *Peer, owner Owner) *Opening {
 	if rules.Senders != nil && !rules.hears(peer.Client.Addr()) {
-		owner.Opened(&HeaderError{ErrStranger})
+		err := &HeaderError{ErrStranger}
+		v.count(rules, err)
+		owner.Opened(err)
 		return nil
 	}
 	o := v.free.Get()
@@ -121,7 +116,6 @@ func (v *Opener) Open(c *engine.Conn, rules *Rules, peer *Peer, owner Owner) *Op
 		o.secure()
 		return o
 	}
-	o.state = waitingForHeader
 	c.SetHandler(o)
 	if rules.Timeout > 0 {
 		v.loop.Arm(&o.timer, v.loop.Now()+rules.Timeout.Milliseconds())
@@ -189,7 +183,6 @@ func (o *Opening) heard(h *proxyproto.Header) {
 
 // secure makes the handshake, or looks at the hello, if one of these is wanted. The opening may be over then.
 func (o *Opening) secure() {
-	o.state = waitingForTLS
 	switch {
 	case o.rules.TLS != nil:
 		o.handshake = o.opener.tls.Accept(o.conn, o.rules.TLS, o)
@@ -209,7 +202,10 @@ func (o *Opening) Secured(s tlsconn.State, err error) {
 	switch {
 	case err == nil:
 		told := o.peer.tell()
-		told.hello, told.tls = true, logformat.TLS(s)
+		told.hello, told.h2, told.tls = true, s.Protocol == protocolHTTP2, logformat.TLS{Version: s.Version, Cipher: s.Cipher, ServerName: s.ServerName, ClientSubject: s.ClientSubject}
+		if o.rules.TLS != nil {
+			o.opener.metrics.Server(o.rules.Place).Handshakes.Count(versionNumber(s.Version), s.Resumed)
+		}
 	case o.rules.Plain && errors.Is(err, tlsconn.ErrNotTLS):
 		err = nil
 	}
@@ -224,6 +220,9 @@ func (o *Opening) refuse(err error) { o.conclude(&HeaderError{err}) }
 
 // conclude reports the outcome to the owner.
 func (o *Opening) conclude(err error) {
+	if err != nil {
+		o.opener.count(o.rules, err)
+	}
 	owner := o.owner
 	o.conn.SetHandler(owner)
 	o.recycle()

@@ -23,6 +23,7 @@ import (
 
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/proxyproto"
 	"kroxy-ev/engine/tlsconn"
@@ -49,6 +50,7 @@ type outcome struct {
 	local  string
 	name   string
 	secure bool
+	alpn   string
 	in     string // the stream
 	end    error  // of it
 }
@@ -56,9 +58,15 @@ type outcome struct {
 // open begins to open a connection by rules. A test that sets dead calls nothing on the loop behind it.
 func open(t *testing.T, rules opening.Rules) *codec {
 	t.Helper()
+	return openCounted(t, rules, metrics.NewRow())
+}
+
+// openCounted is open that is counted.
+func openCounted(t *testing.T, rules opening.Rules, row *metrics.Row) *codec {
+	t.Helper()
 	c := &codec{t: t, loop: enginetest.Start(t, engine.Options{}), over: make(chan outcome, 2)}
 	set := tlsconn.NewHandshaker(c.loop.Loop)
-	opener := opening.NewOpener(c.loop.Loop, set)
+	opener := opening.NewOpener(c.loop.Loop, set, row)
 	var fd int32
 	c.client, fd = enginetest.Pair(t)
 	_ = c.client.SetDeadline(time.Now().Add(enginetest.Patience))
@@ -96,7 +104,7 @@ func (c *codec) Opened(err error) {
 	}
 	c.outcome = outcome{
 		err: err, client: said(c.peer.Client, c.socket), local: said(c.peer.Local(&c.conn), c.client.RemoteAddr().(*net.TCPAddr).AddrPort()),
-		name: string(c.peer.Name()), secure: c.peer.Secure(),
+		name: string(c.peer.Name()), secure: c.peer.Secure(), alpn: c.peer.Protocol(),
 	}
 	if err != nil {
 		c.conn.Reset()
@@ -308,7 +316,7 @@ func identity(t *testing.T) *tlsconn.Server {
 			Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 			Key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
 		}},
-		TicketKeys: [][]byte{make([]byte, tlsconn.TicketKeySize)},
+		Protocols: []string{"h2"}, TicketKeys: [][]byte{make([]byte, tlsconn.TicketKeySize)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -354,7 +362,7 @@ func TestTLS(t *testing.T) {
 					c.settle()
 					below.first = ""
 				}
-				return c, tls.Client(below, &tls.Config{ServerName: "a.test", InsecureSkipVerify: true})
+				return c, tls.Client(below, &tls.Config{ServerName: "a.test", InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}})
 			}
 			kind := name
 			if together {
@@ -368,7 +376,7 @@ func TestTLS(t *testing.T) {
 				}
 				_ = client.CloseWrite()
 				want := expected(name)
-				want.name, want.secure, want.in, want.end = "a.test", true, "hello", io.EOF
+				want.name, want.secure, want.alpn, want.in, want.end = "a.test", true, "h2", "hello", io.EOF
 				if got := c.await(); got != want {
 					t.Errorf("%+v, want %+v", got, want)
 				}

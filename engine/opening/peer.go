@@ -21,6 +21,7 @@ type told struct {
 	tls   logformat.TLS  // if hello; Version is empty if the hello was only looked at
 	to    netip.AddrPort // the destination in its PROXY header; not valid if there was none
 	hello bool
+	h2    bool // ALPN has agreed on HTTP/2
 }
 
 // tell returns where to note what the client says.
@@ -53,6 +54,17 @@ func (p *Peer) Secure() bool {
 	t := p.TLS()
 	return t != nil && t.Version != ""
 }
+
+// Protocol is "h2" if that is what ALPN has agreed on with the client (RFC 9113 section 3.2), else "".
+func (p *Peer) Protocol() string {
+	if p.told == nil || !p.told.h2 {
+		return ""
+	}
+	return protocolHTTP2
+}
+
+// protocolHTTP2 is the name of HTTP/2 in ALPN.
+const protocolHTTP2 = "h2"
 
 // Local is the address and port that the client connected to: those of its PROXY header, or those of its connection, which must be
 // open and costs a system call. They are not valid if that is one of a unix socket.

@@ -507,19 +507,32 @@ func evenLengths(message []byte, answers []dnsmessage.Resource) bool {
 	return true
 }
 
-// readSimply is readAnswer for a message that has been read.
+// readSimply is readAnswer for a message that has been read. It shares nothing with it.
 func readSimply(m *dnsmessage.Message) found {
 	asked := m.Questions[0]
 	name, lowest := asked.Name, uint32(1<<32-1)
-	is := func(r dnsmessage.Resource, kind dnsmessage.Type) bool {
-		return r.Header.Type == kind && r.Header.Class == asked.Class && canonical(r.Header.Name) == canonical(name)
+	lower := func(n dnsmessage.Name) string { // of ASCII alone, RFC 4343 section 3
+		text := n.String()
+		for c := byte('A'); c <= 'Z'; c++ {
+			text = strings.ReplaceAll(text, string(rune(c)), string(rune(c|0x20)))
+		}
+		return text
 	}
-	for range maxAliases {
+	ttl := func(r dnsmessage.Resource) uint32 { // RFC 2181 section 8
+		if int32(r.Header.TTL) < 0 {
+			return 0
+		}
+		return r.Header.TTL
+	}
+	is := func(r dnsmessage.Resource, kind dnsmessage.Type) bool {
+		return r.Header.Type == kind && r.Header.Class == asked.Class && lower(r.Header.Name) == lower(name)
+	}
+	for range 16 {
 		i := slices.IndexFunc(m.Answers, func(r dnsmessage.Resource) bool { return is(r, dnsmessage.TypeCNAME) })
 		if i < 0 {
 			break
 		}
-		lowest = min(lowest, seconds(m.Answers[i].Header.TTL))
+		lowest = min(lowest, ttl(m.Answers[i]))
 		name = m.Answers[i].Body.(*dnsmessage.CNAMEResource).CNAME
 	}
 	var f found
@@ -527,7 +540,7 @@ func readSimply(m *dnsmessage.Message) found {
 		if !is(r, asked.Type) || asked.Type == dnsmessage.TypeCNAME {
 			continue
 		}
-		lowest = min(lowest, seconds(r.Header.TTL))
+		lowest = min(lowest, ttl(r))
 		switch b := r.Body.(type) {
 		case *dnsmessage.AResource:
 			f.addrs = append(f.addrs, netip.AddrFrom4(b.A))

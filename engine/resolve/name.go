@@ -17,6 +17,8 @@ import (
 type Name struct {
 	r    *Resolver
 	host string
+	// literal says that host is an address, not a name.
+	literal bool
 
 	answer atomic.Pointer[answer] // nil until there is a good one
 	turn   atomic.Uint32          // whose turn it is among several addresses
@@ -61,6 +63,7 @@ func newName(r *Resolver, host string) *Name {
 	n.used.Store(-int64(inUse)) // not yet
 	if addr, ok := parseLiteral(host); ok {
 		n.answer.Store(&answer{addrs: []netip.Addr{addr}})
+		n.literal = true
 		n.due.Store(never)
 		return n
 	}
@@ -70,6 +73,9 @@ func newName(r *Resolver, host string) *Name {
 
 // Host answers the name as it was first asked for.
 func (n *Name) Host() string { return n.host }
+
+// Literal reports whether the name is an address, which never changes.
+func (n *Name) Literal() bool { return n.literal }
 
 // Addrs answers the addresses that are known now, nil if there are none yet. It never blocks or allocates, except to
 // start a lookup in the background when the answer has grown old or the pause after a failure is over. IPv4 addresses

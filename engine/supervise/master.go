@@ -167,6 +167,8 @@ type Status struct {
 	State State
 	// Since is when it began to serve; zero if it has not.
 	Since time.Time
+	// Restarts is how many processes of the slot have ended although it still needed one, since this master started.
+	Restarts uint64
 }
 
 // Workers returns the state of all slots that have a process or wait for one.
@@ -176,9 +178,9 @@ func (m *Master) Workers() []Status {
 		var list []Status
 		for _, s := range m.slots {
 			if p := s.process; p != nil {
-				list = append(list, Status{Slot: s.n, PID: p.pid, State: p.state, Since: p.since})
+				list = append(list, Status{Slot: s.n, PID: p.pid, State: p.state, Since: p.since, Restarts: s.restarts})
 			} else if m.wanted(s) {
-				list = append(list, Status{Slot: s.n, State: Gone})
+				list = append(list, Status{Slot: s.n, State: Gone, Restarts: s.restarts})
 			}
 		}
 		all <- list

@@ -17,6 +17,8 @@ type slot struct {
 	retry   *time.Timer // starts the next process, nil if it is not set
 	backoff backoff
 	last    string // why there is no process
+	// restarts counts the processes that have ended although the slot still needs one.
+	restarts uint64
 }
 
 // rest stops the slot's timer.
@@ -135,7 +137,11 @@ func (m *Master) gone(p *process, state *os.ProcessState, err error) {
 	p.channel.close()
 	s.process = nil
 	m.vacant(s, "ended", reason, tried, orderly, served, "pid", p.pid)
-	m.o.Gone(Exit{Slot: s.n, PID: p.pid, State: state, Reason: reason, Superfluous: !m.wanted(s)})
+	superfluous := !m.wanted(s)
+	if !superfluous {
+		s.restarts++
+	}
+	m.o.Gone(Exit{Slot: s.n, PID: p.pid, State: state, Reason: reason, Superfluous: superfluous})
 	m.settle()
 }
 

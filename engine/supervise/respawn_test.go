@@ -46,6 +46,9 @@ func TestRespawn(t *testing.T) {
 				t.Errorf("%v, want %s of %d", e, test.want, pid)
 			}
 			w.await(1, "commit a")
+			if all := w.m.Workers(); len(all) != 2 || all[0].Restarts != 0 || all[1].Restarts != 1 {
+				t.Errorf("after one restart of slot 1: %+v", all)
+			}
 			var order []string
 			for _, e := range w.seen {
 				if e.slot == 1 && (e.what == "started" || strings.HasPrefix(e.what, "gone")) {

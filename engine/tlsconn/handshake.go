@@ -29,6 +29,12 @@ type State struct {
 	Version, Cipher string
 	ServerName      []byte
 	ClientSubject   []byte
+	// Protocol is what ALPN has agreed on: "h2". It is "" if one side offers none, and if a client with "http/1.1" comes to a
+	// server that offers "h2" only, with which crypto/tls goes on. A session that is resumed has it agreed on anew (RFC 7301
+	// section 3.1).
+	Protocol string
+	// Resumed says that the handshake went on with a session of before.
+	Resumed bool
 }
 
 // Errors with which a handshake ends; Is-able through what wraps them. Others are crypto/tls's.
@@ -329,7 +335,11 @@ func (hs *Handshake) secured() {
 	l.hs = nil
 	hs.conn.SetLayer(l)
 	hs.conn.HasMore(true) // the peer's first bytes may have come along
-	hs.conclude(State{tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), []byte(state.ServerName), hs.clientSubject(&state)}, nil)
+	hs.conclude(State{
+		Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite),
+		ServerName: []byte(state.ServerName), ClientSubject: hs.clientSubject(&state),
+		Protocol: state.NegotiatedProtocol, Resumed: state.DidResume,
+	}, nil)
 }
 
 // clientSubject is who the client is by its certificate, nil if it has shown none. That was verified, by this handshake or by the one

@@ -130,7 +130,7 @@ type outcome struct {
 func (e *echoServer) secured(tb testing.TB, want tlsconn.State) {
 	tb.Helper()
 	o := <-e.outcomes
-	if got := o.state; o.err != nil || got.Version != want.Version || got.Cipher != want.Cipher || !bytes.Equal(got.ServerName, want.ServerName) {
+	if got := o.state; o.err != nil || got.Version != want.Version || got.Cipher != want.Cipher || !bytes.Equal(got.ServerName, want.ServerName) || got.Protocol != want.Protocol {
 		tb.Errorf("the outcome is %+v, want %+v", o, want)
 	}
 }
@@ -328,6 +328,26 @@ func exchange(tb testing.TB, c net.Conn, n int) {
 // connect makes a handshake with a host and exchanges some bytes. It returns how that failed.
 func connect(tb testing.TB, o tlsconn.ClientOptions, host *tls.Config, says string, prompt bool) error {
 	tb.Helper()
+	_, err := connectBy(tb, newClient(tb, o), host, says, prompt)
+	return err
+}
+
+func newClient(tb testing.TB, o tlsconn.ClientOptions) *tlsconn.Client {
+	tb.Helper()
+	if o.Signers == nil {
+		o.Signers = tlsconn.NewSigners(1)
+		tb.Cleanup(o.Signers.Close)
+	}
+	client, err := tlsconn.NewClient(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return client
+}
+
+// connectBy is connect by a client that may have been used before. It returns what was agreed on too.
+func connectBy(tb testing.TB, client *tlsconn.Client, host *tls.Config, says string, prompt bool) (tlsconn.State, error) {
+	tb.Helper()
 	addr := enginetest.Accepting(tb, enginetest.Loopback, func(c *net.TCPConn) {
 		if host == nil {
 			_, _ = io.WriteString(c, says)
@@ -337,14 +357,6 @@ func connect(tb testing.TB, o tlsconn.ClientOptions, host *tls.Config, says stri
 		_, _ = io.Copy(t, t)
 		_ = t.Close()
 	})
-	if o.Signers == nil {
-		o.Signers = tlsconn.NewSigners(1)
-		tb.Cleanup(o.Signers.Close)
-	}
-	client, err := tlsconn.NewClient(o)
-	if err != nil {
-		tb.Fatal(err)
-	}
 	loop := enginetest.Start(tb, engine.Options{})
 	set := tlsconn.NewHandshaker(loop.Loop)
 	d := &dialler{set: set, client: client, addr: addr, prompt: prompt, greeting: says != "", result: make(chan error, 1)}
@@ -363,10 +375,10 @@ func connect(tb testing.TB, o tlsconn.ClientOptions, host *tls.Config, says stri
 	})
 	select {
 	case err := <-d.result:
-		return err
+		return d.state, err
 	case <-time.After(enginetest.Patience):
 		tb.Fatal("no outcome")
-		return nil
+		return tlsconn.State{}, nil
 	}
 }
 
@@ -379,6 +391,7 @@ type dialler struct {
 	greeting bool // it waits for the host's first bytes before it begins
 	begun    bool
 	conn     engine.Conn
+	state    tlsconn.State
 	got      []byte
 	result   chan error
 }
@@ -391,7 +404,8 @@ func (d *dialler) connected() {
 	d.set.Connect(&d.conn, d.client, d.prompt, d)
 }
 
-func (d *dialler) Secured(_ tlsconn.State, err error) {
+func (d *dialler) Secured(s tlsconn.State, err error) {
+	d.state = s
 	if err != nil {
 		d.conn.Close()
 		d.result <- err

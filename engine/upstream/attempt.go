@@ -13,6 +13,7 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/proxyproto"
 	"kroxy-ev/engine/tlsconn"
 )
@@ -31,10 +32,14 @@ type Owner interface {
 
 // Connector is where one loop's connections to hosts come from.
 type Connector struct {
-	loop *engine.Loop
-	row  int
-	tls  *tlsconn.Handshaker
-	log  *slog.Logger
+	loop    *engine.Loop
+	row     int
+	metrics *metrics.Row
+	tls     *tlsconn.Handshaker
+	log     *slog.Logger
+
+	multiplexer Multiplexer
+	sessions    []*shared // all
 
 	groups *Groups
 	pools  map[*Group]*pool // of groups, those that connections were acquired for
@@ -52,14 +57,18 @@ type Connector struct {
 
 	freeAttempts engine.FreeList[Attempt]
 	freeConns    engine.FreeList[Conn]
+	freeShared   engine.FreeList[shared]
 }
 
-// NewConnector makes a connector for loop, which counts its leases in the given row and makes handshakes with hosts that
+// NewConnector makes a connector for loop, which counts its leases in the given row, and what it does in m; nil if nobody wants to know. It makes handshakes with hosts that
 // speak TLS by tls, which may be nil where there are none. What people should know of hosts is logged to log. No connection is
 // kept idle before Swap. Close it before the loop.
-func NewConnector(loop *engine.Loop, row int, tls *tlsconn.Handshaker, log *slog.Logger) *Connector {
+func NewConnector(loop *engine.Loop, row int, m *metrics.Row, tls *tlsconn.Handshaker, log *slog.Logger) *Connector {
+	if m == nil {
+		m = metrics.NewRow()
+	}
 	k := &Connector{
-		loop: loop, row: row, tls: tls, log: log, groups: NewGroups(nil, 0, 0), pools: make(map[*Group]*pool), queues: make(map[int]*queue),
+		loop: loop, row: row, metrics: m, tls: tls, log: log, groups: NewGroups(nil, 0, 0), pools: make(map[*Group]*pool), queues: make(map[int]*queue),
 	}
 	k.proceed = k.goOn
 	loop.WhenShort(k.giveUp)
@@ -72,15 +81,16 @@ type attemptState uint8
 const (
 	attemptChoosing   attemptState = iota // a host is being chosen
 	attemptQueued                         // it waits for a place at a host
-	attemptGranted                        // it has left the queue, and goes on behind this batch of events
+	attemptGranted                        // it has left the queue, or the line, and goes on behind this batch of events
 	attemptBackOff                        // it waits before it goes after another host than that which has failed
 	attemptHeld                           // by Connector.admit
+	attemptLine                           // it waits for a connection to the host that others make, or use
 	attemptResolving                      // the host's name
 	attemptConnecting                     // to one of the host's addresses
 )
 
 func (s attemptState) String() string {
-	return [...]string{"choosing", "queued", "granted", "backing off", "held", "resolving", "connecting"}[s]
+	return [...]string{"choosing", "queued", "granted", "backing off", "held", "in line", "resolving", "connecting"}[s]
 }
 
 // Attempt is one connection's way to a host. It exists only until the outcome is known.
@@ -100,13 +110,18 @@ type Attempt struct {
 	made  *Conn  // of which conn is a part, then
 	reuse bool   // an idle connection will do
 
+	share  share   // its part in the connections that are shared
+	shared *shared // that it makes, once the connection stands
+	broken error   // why that was closed; it goes on in attemptGranted
+	agreed bool    // the host has agreed on HTTP/2
+
 	tried    *balance.Tried // the owner's, or own
 	own      balance.Tried
 	list     []netip.Addr   // memory for addrs
 	addrs    []netip.Addr   // of the leased host, those not yet tried
 	addr     netip.AddrPort // being connected to
 	deadline int64          // for connecting, on the loop's clock
-	dialled  time.Time      // when the current address was, where that matters
+	dialled  int64          // when the current address was, in ns on the loop's clock
 	hostEnd  int64          // for the leased host, likewise, if there is a bound to that
 	since    int64          // when the state, or the wait for the current address, began
 	cancel   func()         // stops the wait for a name
@@ -160,11 +175,16 @@ func (k *Connector) attempt(g *Group, conn *engine.Conn, lease *balance.Lease, t
 func (a *Attempt) Cancel() {
 	k, g, lease := a.connector, a.group, a.lease
 	a.close()
-	if !a.alone && a.state == attemptConnecting && k.loop.Now()-a.since >= impatience {
+	var waited int64
+	if a.state == attemptConnecting {
+		waited = k.loop.Now() - a.since
+	}
+	a.verdict = verdict{} // that it leaves says nothing to others
+	if !a.alone && waited >= impatience {
 		k.probe(g, lease.Host()) // while it is held: a host that nobody holds may be another one in a moment
 	}
 	a.recycle()
-	k.Release(g, lease, Report{})
+	k.Release(g, lease, Report{Outcome: balance.Outcome{Class: balance.Unused, Latency: time.Duration(waited) * time.Millisecond}})
 }
 
 // Queued reports whether the attempt waits for a place at a host.
@@ -175,6 +195,9 @@ func (a *Attempt) close() {
 	if a.tls != nil {
 		a.tls.Cancel()
 		a.tls = nil
+	}
+	if a.shared != nil {
+		a.shared.giveUp()
 	}
 	a.conn.Close()
 }
@@ -187,6 +210,7 @@ func (a *Attempt) recycle() {
 	if a.place.queue != nil {
 		a.place.queue.leave(a)
 	}
+	a.withdraw()
 	if a.claim != nil {
 		a.claim.attempt = nil
 	}
@@ -199,7 +223,7 @@ func (a *Attempt) recycle() {
 	a.own.Clear()
 	a.tried, a.claim, a.made, a.reuse = &a.own, nil, nil, false
 	a.owner, a.group, a.conn, a.lease, a.trace, a.addrs, a.cancel, a.last = nil, nil, nil, nil, nil, nil, nil, nil
-	a.prompt, a.alone, a.verdict, a.state = false, false, verdict{}, attemptChoosing
+	a.prompt, a.alone, a.agreed, a.broken, a.verdict, a.state = false, false, false, nil, verdict{}, attemptChoosing
 	k.freeAttempts.Put(a)
 }
 
@@ -212,6 +236,7 @@ func (a *Attempt) end(err error) {
 
 // nextHost leases the next host and goes after it.
 func (a *Attempt) nextHost() {
+	a.withdraw()
 	a.state = attemptChoosing
 	switch {
 	case a.alone || a.last != nil && a.group.KeepHost:
@@ -243,17 +268,27 @@ func (a *Attempt) choose() bool {
 	return k.Lease(g, a.lease, a.key, a.tried)
 }
 
-// follow takes an idle connection to the leased host, or pursues it.
+// follow takes a connection to the leased host that is there, or pursues it.
 func (a *Attempt) follow() {
-	if a.reuse && a.claim.reuse(a.made.pool, a.owner) {
+	promised := a.share.part == partPromised
+	if a.reuse && a.share.part != partMaking && a.claim.reuse(a.made.pool, promised, a.owner) {
 		a.end(nil)
 		return
+	}
+	if promised { // and gone again: it goes back into the line, before the connection is taken for one that nobody needs
+		a.share.of.promised--
+		a.share = share{}
 	}
 	a.pursue()
 }
 
-// proceed goes on after a wait in a queue.
+// proceed goes on after a wait in a queue, or in line.
 func (a *Attempt) proceed() {
+	if err := a.broken; err != nil {
+		a.broken = nil
+		a.giveUpAddr(err)
+		return
+	}
 	if a.lease.Held() {
 		a.follow()
 	} else {
@@ -277,9 +312,12 @@ func (a *Attempt) fail() {
 	a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, a.last))
 }
 
-// pursue goes after the leased host's addresses.
+// pursue goes after the leased host's addresses, unless others make a connection to it that will do.
 func (a *Attempt) pursue() {
 	a.verdict, a.trace.Host = verdict{}, a.host()
+	if a.line() {
+		return
+	}
 	k, held := a.connector, a.state == attemptHeld
 	later, refused := k.admit(a.group, a.lease.Host())
 	if later > 0 {
@@ -376,9 +414,7 @@ func (a *Attempt) nextAddr() {
 		a.since = loop.Now()
 		a.addr, a.addrs = netip.AddrPortFrom(a.addrs[0], a.host().Port), a.addrs[1:]
 		a.trace.dialled(a.addr)
-		if a.group.Balance.Timed() {
-			a.dialled = time.Now()
-		}
+		a.dialled = loop.Clock()
 		if err := a.group.Self.LeadsBack(a.host(), a.addr); err != nil {
 			a.addrFailed(err)
 			continue
@@ -508,32 +544,56 @@ func (a *Attempt) secure() {
 }
 
 // Secured implements tlsconn.Owner.
-func (a *Attempt) Secured(_ tlsconn.State, err error) {
+func (a *Attempt) Secured(s tlsconn.State, err error) {
 	a.tls = nil
+	a.agreed = s.Protocol == alpnHTTP2
+	if err == nil && a.group.Protocol == HTTP2 && !a.agreed {
+		err = errNoHTTP2
+	}
 	if err != nil {
-		a.giveUpAddr(fmt.Errorf("while making a TLS handshake: %w", err))
+		a.giveUpAddr(fmt.Errorf("%w: %w", ErrHandshake, err))
 		return
 	}
 	a.succeed()
 }
 
-// succeed hands the connection to the owner.
+// succeed hands the connection to the owner, or makes a session of it first.
 func (a *Attempt) succeed() {
-	if a.addr.IsValid() {
-		a.host().Name.Worked(a.addr.Addr())
+	if sh := a.share.of; sh != nil {
+		if a.agreed || a.group.Protocol == HTTP2 {
+			a.begin()
+			return
+		}
+		sh.alone = true
 	}
-	a.reached()
-	a.trace.connected(a.connector.loop.Now())
-	if a.group.Balance.Timed() {
-		a.trace.Latency = time.Since(a.dialled)
-	}
+	a.works()
+	a.opened()
 	a.conn.SetHandler(a.owner)
 	if c := a.made; c != nil {
-		c.index, c.addr = a.lease.Host(), a.addr
+		c.index, c.addr, c.place = a.lease.Host(), a.addr, a.host().Place
 		c.pool.begin(c)
 		a.claim.Conn, a.made = c, nil
 	}
 	a.end(nil)
+}
+
+// works notes that the host serves, at the current address.
+func (a *Attempt) works() {
+	if a.addr.IsValid() {
+		a.host().Name.Worked(a.addr.Addr())
+	}
+	a.reached()
+}
+
+// opened counts the connection, which stands.
+func (a *Attempt) opened() {
+	loop := a.connector.loop
+	a.trace.connected(loop.Now())
+	a.trace.Latency = time.Duration(loop.Clock() - a.dialled)
+	host := a.connector.Host(a.group, a.lease.Host())
+	host.Opened.Add(1)
+	host.Open.Add(1)
+	host.Connect.Observe(int64(a.trace.Latency))
 }
 
 // giveUpAddr closes the connection to the current address and tries the next.
@@ -551,11 +611,17 @@ func (a *Attempt) Expired(*engine.Timer) {
 		a.last = ErrQueueTimeout
 		a.fail()
 	case attemptBackOff:
-		a.excuse(a.connector.loop.Now())
+		now := a.connector.loop.Now()
+		a.trace.Began += now - a.since // the wait is not the host's
+		a.excuse(now)
 		a.follow()
 	case attemptHeld:
 		a.stopWaiting(a.connector.loop.Now())
 		a.pursue()
+	case attemptLine:
+		a.withdraw()
+		a.missed(verdict{err: ErrConnectTimeout})
+		a.nextHost()
 	case attemptResolving:
 		a.cancel()
 		a.stopWaiting(a.connector.loop.Now())
@@ -564,6 +630,8 @@ func (a *Attempt) Expired(*engine.Timer) {
 		err := ErrConnectTimeout
 		if a.tls != nil {
 			err = fmt.Errorf("%w: %w", ErrConnectTimeout, tlsconn.ErrHandshakeTimeout)
+		} else if a.shared != nil {
+			err = fmt.Errorf("%w: %w", ErrSession, ErrConnectTimeout)
 		}
 		a.giveUpAddr(err)
 	}

@@ -94,7 +94,7 @@ func TestProbeFollowsTheLease(t *testing.T) {
 	g := w.group(hole)
 	g.Self = upstream.NewSelf()
 	var leases atomic.Int64
-	w.Connector = upstream.NewConnector(w.loop.Loop, 1, nil, slog.New(onLog(func() { leases.CompareAndSwap(0, g.Balance.Hosts().Active(0)) })))
+	w.Connector = upstream.NewConnector(w.loop.Loop, 1, nil, nil, slog.New(onLog(func() { leases.CompareAndSwap(0, g.Balance.Hosts().Active(0)) })))
 	c := w.client(g)
 	w.loop.Do(c.begin)
 	time.Sleep(1100 * time.Millisecond)   // as long as makes one suspect the host

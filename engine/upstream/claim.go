@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"net/netip"
 	"time"
 
 	"kroxy-ev/balance"
@@ -16,12 +17,20 @@ type Claim struct {
 	Lease balance.Lease
 	// Trace says what was tried. It stays when the claim is released.
 	Trace Trace
+	// Observer is told of hosts that could not be reached; nil for nobody. It is set before Acquire.
+	Observer Observer
 
 	connector *Connector // since Acquire
 	tried     balance.Tried
 	attempt   *Attempt // nil unless one is under way
 	retries   int      // how often Retry went on to another host
 	spent     bool     // a retry is held of what the group's budget allows
+}
+
+// Observer is told of each address of a host that could not be connected to since that time, in ms on the loop's clock. Without a valid
+// address it is the host's name that could not be resolved, or the path of a unix socket.
+type Observer interface {
+	Unreached(h *Host, addr netip.AddrPort, since int64, err error)
 }
 
 // Acquire gets c, which holds nothing, a connection to a host of g: the idle one that was used last, or a new one. A host that
@@ -50,13 +59,18 @@ func (k *Connector) Acquire(g *Group, c *Claim, key []byte, owner Owner) {
 // it takes no others, and if it is full there is a queue to wait in. Else another is: see c.Lease.
 func (k *Connector) AcquireHost(g *Group, c *Claim, host int, key []byte, owner Owner) {
 	k.begin(g, c)
-	if k.leaseHost(g, &c.Lease, host, &c.tried) {
+	leaves := k.leaves(g)
+	if !leaves && k.leaseHost(g, &c.Lease, host, &c.tried) {
 		k.connect(c, key, owner)
 		return
 	}
 	a := k.attemptFor(c, true, key, owner)
 	a.prefer = host
-	a.nextHost()
+	if leaves {
+		a.join()
+	} else {
+		a.nextHost()
+	}
 }
 
 // begin prepares c, which holds nothing.
@@ -67,7 +81,7 @@ func (k *Connector) begin(g *Group, c *Claim) {
 
 // connect goes after a connection to the host that c has leased.
 func (k *Connector) connect(c *Claim, key []byte, owner Owner) {
-	if c.reuse(k.pool(c.Group), owner) {
+	if c.reuse(k.pool(c.Group), false, owner) {
 		owner.Connected(nil)
 		return
 	}
@@ -75,10 +89,12 @@ func (k *Connector) connect(c *Claim, key []byte, owner Owner) {
 }
 
 // Renew replaces c's connection, which has turned out to be closed by its host, by a new one: to the same host, or, if that
-// cannot be reached, to one that was not tried yet. Key and owner are as for Acquire.
+// cannot be reached, to one that was not tried yet. In place of a stream it may be another one of the same connection. Key and owner are as
+// for Acquire.
 func (k *Connector) Renew(c *Claim, key []byte, owner Owner) {
+	shared := c.Conn.Shared()
 	c.close()
-	k.attemptFor(c, false, key, owner).pursue()
+	k.attemptFor(c, shared, key, owner).follow()
 }
 
 // Retry gives c's host, which has failed the request, up with that report, and gets c a connection to one that was not tried yet. Its
@@ -103,6 +119,7 @@ func (k *Connector) Retry(c *Claim, r Report, key []byte, owner Owner) bool {
 		return false
 	}
 	if c.Conn != nil {
+		c.suspect(&r)
 		c.Conn.Reset()
 		c.close()
 	}
@@ -134,15 +151,26 @@ func (c *Claim) refund() {
 // Queued reports whether the claim waits for a place at a host.
 func (c *Claim) Queued() bool { return c.attempt != nil && c.attempt.Queued() }
 
-// reuse takes an idle connection to the leased host out of p. It reports false if there is none.
-func (c *Claim) reuse(p *pool, owner Owner) bool {
-	conn := p.take(c.Lease.Host())
+// reuse takes a stream of a connection to the leased host that others use, too, or an idle connection, out of p. It reports false if there
+// is none. Promised says that the stream was promised.
+func (c *Claim) reuse(p *pool, promised bool, owner Owner) bool {
+	host := c.Lease.Host()
+	p.dropMoved(host)
+	conn := p.stream(host, promised, owner)
 	if conn == nil {
-		return false
+		if conn = p.take(host); conn == nil {
+			return false
+		}
+		conn.SetHandler(owner)
 	}
-	conn.SetHandler(owner)
 	c.Conn = conn
-	c.Trace.reused(&c.Group.Hosts[conn.index], conn.addr)
+	if promised && c.Trace.Connected {
+		return true // it is who has made the connection, which was noted
+	}
+	c.Trace.reused(&c.Group.Hosts[host], conn.addr)
+	if promised {
+		c.Trace.connected(p.connector.loop.Now()) // it has waited for it
+	}
 	return true
 }
 
@@ -169,10 +197,18 @@ func (c *Claim) Release(r Report) {
 	if c.attempt != nil {
 		c.attempt.Cancel()
 	}
+	c.suspect(&r)
 	c.close()
 	c.refund()
 	if c.Lease.Held() {
 		c.connector.Release(c.Group, &c.Lease, r)
+	}
+}
+
+// suspect has others make no use of a connection that may be dead: the host has not answered.
+func (c *Claim) suspect(r *Report) {
+	if conn := c.Conn; conn != nil && conn.shared != nil && r.Status == 0 {
+		conn.shared.suspect(conn.opened)
 	}
 }
 

@@ -21,6 +21,7 @@ type claimant struct {
 	w *world
 	upstream.Claim
 	outcome []error // one entry a call of Connected
+	retried int64   // when retry was called last, ms on the loop's clock
 }
 
 func (*claimant) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}, netip.AddrPort{} }
@@ -127,6 +128,46 @@ func TestAcquireReuses(t *testing.T) {
 	_, _ = (<-conns).Write([]byte("a word out of turn"))
 	w.idle(0)
 	one.expect(one.acquire(g), 0, false, 1)
+}
+
+// A connection to an address that its host's name no longer has serves nobody any more: neither one that is idle when the name changes, nor one
+// that is in use then. Others stay.
+func TestAcquireFollowsTheName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := enginetest.Accepting(t, enginetest.Loopback, enginetest.Hold)
+	enginetest.Accepting(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), old.Port()).String(), enginetest.Hold)
+	w.knows("moves.test", "127.0.0.1")
+	g := w.keeps(w.group(named("moves.test", old)), 3)
+	one, two, three := w.claimant(), w.claimant(), w.claimant()
+	one.expect(one.acquire(g), 0, false, 1)
+	two.expect(two.acquire(g), 0, false, 1)
+	two.keep()
+	// next is where the next request goes, and whether its connection has served before.
+	next := func() (at string, used bool) {
+		if err := three.acquire(g); err != nil {
+			t.Fatal(err)
+		}
+		w.loop.Do(func() { at, used = three.Trace.Addr.Addr().String(), three.Conn.Used })
+		three.keep()
+		return at, used
+	}
+	if at, used := next(); at != "127.0.0.1" || !used {
+		t.Fatalf("the next one goes to %s, by a kept connection: %v", at, used)
+	}
+	w.changes("moves.test", "127.0.0.2")
+	w.eventually("requests go to where the name leads now", func() bool { at, _ := next(); return at == "127.0.0.2" })
+	w.idle(1)
+	one.keep()
+	w.idle(1)
+
+	w.changes("moves.test", "127.0.0.1", "127.0.0.2")
+	w.eventually("the name has changed", func() bool { return len(w.resolver.Name("moves.test").Addrs()) == 2 })
+	for begin := time.Now(); time.Since(begin) < 1200*time.Millisecond; time.Sleep(20 * time.Millisecond) { // it is asked each second
+		if at, used := next(); at != "127.0.0.2" || !used {
+			t.Fatalf("the next one goes to %s, by a kept connection: %v; where that leads has stayed", at, used)
+		}
+	}
 }
 
 // Who goes on to another host takes an idle connection to that, if there is one. Who replaces a connection that had been idle

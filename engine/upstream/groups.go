@@ -47,7 +47,7 @@ func (gs *Groups) has(g *Group) bool {
 func (gs *Groups) successor(before *Groups, g *Group, i int) (*Group, int) {
 	from := &g.Hosts[i]
 	to := gs.hosts[hostName{g.Name, before.all[g], from.Label}]
-	if to.group == nil || !to.group.Hosts[to.index].TLS.Same(from.TLS) {
+	if to.group == nil || to.group.Protocol != g.Protocol || !to.group.Hosts[to.index].TLS.Same(from.TLS) {
 		return nil, 0
 	}
 	return to.group, to.index

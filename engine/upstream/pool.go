@@ -18,6 +18,9 @@ type pool struct {
 	max       int       // for each host
 	timeout   int64     // ms; 0 is no bound
 
+	addrs  []hostAddrs // by host
+	shares []sharing   // by host; nil where nothing is shared
+
 	demand []demand // by host; nil where max is fixed
 	looks  engine.Timer
 }
@@ -25,8 +28,15 @@ type pool struct {
 func newPool(k *Connector, g *Group) *pool {
 	p := &pool{
 		connector: k, group: g,
-		idle: make([][]*Conn, len(g.Hosts)),
-		max:  g.Keepalive, timeout: g.KeepaliveTimeout.Milliseconds(),
+		idle:  make([][]*Conn, len(g.Hosts)),
+		addrs: newHostAddrs(g),
+		max:   g.Keepalive, timeout: g.KeepaliveTimeout.Milliseconds(),
+	}
+	if g.Protocol != HTTP1 {
+		p.shares = make([]sharing, len(g.Hosts))
+		for i := range p.shares {
+			p.shares[i].capacity = likelyStreams
+		}
 	}
 	switch {
 	case g.ProxyProtocol != proxyproto.None:
@@ -88,6 +98,17 @@ func (p *pool) fresh() *Conn {
 	return c
 }
 
+// stream opens a stream of a connection that others use, too, to the host of that index. It returns nil if none takes one more.
+func (p *pool) stream(index int, promised bool, h engine.Handler) *Conn {
+	if p.shares == nil {
+		return nil
+	}
+	if s := p.shares[index].pick(promised); s != nil {
+		return s.open(h)
+	}
+	return nil
+}
+
 // take returns an idle connection to the host of that index, or nil.
 func (p *pool) take(index int) *Conn {
 	list := p.idle[index]
@@ -141,6 +162,23 @@ func (k *Connector) inUse() int {
 	return n
 }
 
+// resting is how many connections to the host of that index are idle.
+func (p *pool) resting(index int) int {
+	n := len(p.idle[index])
+	if p.shares != nil {
+		n += p.shares[index].idle
+	}
+	return n
+}
+
+// keep notes that there is one idle connection more.
+func (p *pool) keep() {
+	loop := p.connector.loop
+	if p.count(1); p.kept == 1 && p.demand != nil {
+		loop.Arm(&p.looks, loop.Now()+lookEvery)
+	}
+}
+
 // full reports whether no more idle connections to the host of that index may be kept. A host that is drained is about to go.
 func (p *pool) full(index int) bool {
 	k := p.connector
@@ -148,22 +186,20 @@ func (p *pool) full(index int) bool {
 	if p.demand != nil {
 		most = max(most, k.groups.share-k.inUse())
 	}
-	return len(p.idle[index]) >= p.max || p.group.Balance.Hosts().Draining(index) || k.kept >= most || engine.FilesAreShort()
+	return p.resting(index) >= p.max || p.group.Balance.Hosts().Draining(index) || k.kept >= most || engine.FilesAreShort()
 }
 
 // put adds a connection that may serve again.
 func (p *pool) put(c *Conn) {
 	p.end(c)
-	if p.full(c.index) {
+	if p.full(c.index) || !p.isCurrent(c) {
 		p.discard(c)
 		return
 	}
 	c.SetHandler(c)
 	c.Used, c.idle = true, true
+	p.keep()
 	loop := p.connector.loop
-	if p.count(1); p.kept == 1 && p.demand != nil {
-		loop.Arm(&p.looks, loop.Now()+lookEvery)
-	}
 	p.idle[c.index] = append(p.idle[c.index], c)
 	at := engine.Never
 	if p.timeout > 0 {
@@ -184,12 +220,16 @@ func (p *pool) Expired(*engine.Timer) {
 		return
 	}
 	for i := range p.demand {
-		n := p.demand[i].look(len(p.idle[i]))
+		surplus := p.demand[i].look(p.resting(i))
+		n := min(surplus, len(p.idle[i]))
 		for _, c := range p.idle[i][:n] { // those that were used longest ago
 			p.discard(c)
 		}
 		p.idle[i] = slices.Delete(p.idle[i], 0, n)
 		p.count(-n)
+		if p.shares != nil {
+			p.shares[i].closeIdle(surplus-n, false)
+		}
 	}
 	if p.kept > 0 {
 		loop := p.connector.loop
@@ -210,20 +250,30 @@ func (p *pool) drop(c *Conn) {
 
 // discard closes a connection that is not in the pool, if it is open still.
 func (p *pool) discard(c *Conn) {
+	if s := c.shared; s != nil {
+		c.Close()
+		c.pool, c.shared, c.Used = nil, nil, false
+		p.connector.freeConns.Put(c)
+		s.ended()
+		return
+	}
 	p.end(c)
 	p.connector.loop.Disarm(&c.timer)
 	c.Close()
-	c.pool, c.Used, c.idle = nil, false, false
+	p.connector.Closed(c.place)
+	c.place = 0
+	c.pool, c.addrs, c.Used, c.idle = nil, 0, false, false
 	p.connector.freeConns.Put(c)
 }
 
-// moveOn gives the idle connections to the pools of the present groups, as far as these have their hosts, and closes the others.
+// moveOn gives the idle connections, and those that several requests share, to the pools of the present groups, as far as these have their
+// hosts, and closes the others.
 // The pool's own group is one of before.
 func (p *pool) moveOn(before *Groups) {
 	k := p.connector
 	p.max = 0
 	for i := range p.idle {
-		if len(p.idle[i]) == 0 {
+		if len(p.idle[i]) == 0 && p.shares == nil {
 			continue
 		}
 		list := p.idle[i]
@@ -236,8 +286,15 @@ func (p *pool) moveOn(before *Groups) {
 				continue
 			}
 			k.loop.Disarm(&c.timer)
-			c.pool, c.index = k.pool(to), index
+			c.pool, c.index, c.addrs = k.pool(to), index, 0
 			c.pool.put(c)
+		}
+		if p.shares != nil {
+			var q *pool
+			if to != nil {
+				q = k.pool(to)
+			}
+			p.shares[i].moveTo(q, index)
 		}
 	}
 	k.loop.Disarm(&p.looks)
@@ -251,6 +308,9 @@ func (p *pool) close() {
 		}
 		p.count(-len(list))
 		p.idle[i] = nil
+		if p.shares != nil {
+			p.shares[i].closeIdle(p.shares[i].idle, true)
+		}
 	}
 	p.connector.loop.Disarm(&p.looks)
 }

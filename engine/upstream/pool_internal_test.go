@@ -21,7 +21,7 @@ func keeper(t *testing.T, idle, share int, groups ...*Group) *Connector {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := NewConnector(loop, 0, nil, slog.New(slog.DiscardHandler))
+	k := NewConnector(loop, 0, nil, nil, slog.New(slog.DiscardHandler))
 	k.Swap(NewGroups(groups, idle, share))
 	t.Cleanup(func() {
 		k.Close()

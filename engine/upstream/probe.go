@@ -7,6 +7,7 @@ import (
 
 	"kroxy-ev/balance"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/metrics"
 )
 
 // maxProbes bounds the probes of one loop at a time: each may need a socket.
@@ -24,6 +25,7 @@ type probe struct {
 	lease     balance.Lease
 	trace     Trace // nobody reads it
 	attempt   *Attempt
+	open      metrics.Place // where the connection is counted as open; zero if it does not stand
 }
 
 // Lease chooses a host of g as balance.Group.Acquire does. A host that is passed over because it is down is probed when it
@@ -64,8 +66,11 @@ func (k *Connector) probe(g *Group, host int) {
 }
 
 // Connected implements Owner.
-func (p *probe) Connected(error) {
+func (p *probe) Connected(err error) {
 	p.attempt = nil
+	if err == nil {
+		p.open = p.group.Hosts[p.lease.Host()].Place
+	}
 	p.end()
 }
 
@@ -78,6 +83,7 @@ func (p *probe) end() {
 		p.attempt.Cancel()
 	}
 	p.conn.Close()
+	p.connector.Closed(p.open)
 	p.connector.Release(p.group, &p.lease, Report{})
 	p.connector.probes = slices.DeleteFunc(p.connector.probes, func(q *probe) bool { return q == p })
 }
@@ -88,9 +94,12 @@ func (p *probe) Ready(*engine.Conn) {}
 // Expired implements engine.Handler; a probe has no timers of its own.
 func (p *probe) Expired(*engine.Timer) {}
 
-// Close closes idle connections and gives up the probes that are on their way. Attempts must have ended.
+// Close closes idle connections and gives up the probes that are on their way. Attempts must have ended, and Claims been released.
 func (k *Connector) Close() {
 	k.giveUp()
+	for len(k.sessions) > 0 { // that are about to leave
+		k.sessions[0].session.Abort(errUnused)
+	}
 	for len(k.probes) > 0 {
 		k.probes[0].end()
 	}

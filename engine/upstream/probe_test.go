@@ -44,6 +44,33 @@ func TestCancelAndProbe(t *testing.T) {
 	}
 }
 
+// Where hosts are chosen by how long they take, one that a client has waited for in vain is known for slow.
+func TestCancelTellsHowLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(enginetest.BlackHole(t, enginetest.Loopback), hello(t, enginetest.Loopback, "good"))
+	b, err := balance.New("least_time", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Balance = balance.NewGroup(2, b, balance.NewCounters(2, 2))
+	now := balance.Now()
+	lease, _ := g.Balance.AcquireHost(0, 1, new(balance.Tried), now)
+	lease.Release(balance.Outcome{Class: balance.Served, Latency: time.Millisecond}, now)
+	c := w.client(g)
+	w.loop.Do(c.begin) // at the host of which nothing is known
+	time.Sleep(200 * time.Millisecond)
+	w.loop.Do(func() {
+		if host := c.lease.Host(); host != 0 {
+			t.Errorf("the client waits for host %d", host)
+		}
+		c.attempt.Cancel()
+	})
+	if lease, ok := g.Balance.Acquire(0, nil, new(balance.Tried), balance.Now()); !ok || lease.Host() != 1 {
+		t.Error("the next client gets the host that the first one has waited for in vain")
+	}
+}
+
 // Close ends what is on its way, whatever it waits for.
 func TestCloseEndsProbes(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,8 @@ const (
 	// itself are passed on at once.
 	queueLook = 20
 	// Where clients of other loops wait too, a loop leaves its places to whoever looks for queueYield of each queueRound, in ms. Else it
-	// would serve its own clients for as long as any come, and the others never.
+	// would serve its own clients for as long as any come, and the others never. Loops do so at different times: two that left their places
+	// at the same time would find none of each other's.
 	queueRound, queueYield = 240, 40
 )
 
@@ -34,7 +35,6 @@ type queue struct {
 	plain       int // of length, those that take any host
 	serving     bool
 	timer       engine.Timer // when it is time to look
-	round       int64        // when the present queueRound began
 }
 
 // queued is an attempt's place in a queue.
@@ -58,13 +58,31 @@ func (a *Attempt) isPlain() bool {
 // queueFor is where the clients of g wait; nil if nobody ever has.
 func (k *Connector) queueFor(g *Group) *queue { return k.queues[g.Balance.ID()] }
 
-// isQueued reports whether clients of g that take any host wait. Whoever comes later and takes any, too, goes behind them.
+// isQueued reports whether a client of g that comes now and takes any host has to wait behind others: behind those of this loop that also take
+// any, or, while this loop leaves its places to other loops, behind theirs.
 func (k *Connector) isQueued(g *Group) bool {
-	if k.waiting == 0 { // nearly always
+	if k.waiting > 0 {
+		if q := k.queueFor(g); q != nil && q.plain > 0 {
+			return true
+		}
+	}
+	return k.leaves(g)
+}
+
+// leaves reports whether a client of g that comes now has to wait, though there may be places, because this loop leaves them to other loops; only if
+// the queue has room for it. Otherwise clients that come back at once would take each place again as soon as they give it back, and those of other loops would never get it.
+func (k *Connector) leaves(g *Group) bool {
+	if g.Queue.Size == 0 { // nearly always
 		return false
 	}
-	q := k.queueFor(g)
-	return q != nil && q.plain > 0
+	if t := g.Queue.Timeout; t > 0 && t < queueRound*time.Millisecond { // the client could time out while there is a place
+		return false
+	}
+	length := 0
+	if q := k.queueFor(g); q != nil {
+		length = q.length
+	}
+	return k.yields(g, length) && g.Balance.Queued() < int64(g.Queue.Size)
 }
 
 // join has the attempt wait for a place, or fail.
@@ -111,6 +129,9 @@ func (q *queue) push(a *Attempt) {
 	}
 	q.last = a
 	q.length++
+	group := k.metrics.Group(a.group.Place)
+	group.Waited.Add(1)
+	group.Queued.Add(1)
 	k.waiting++
 	if a.place.plain {
 		q.plain++
@@ -137,6 +158,7 @@ func (q *queue) leave(a *Attempt) {
 	k.waiting--
 	*at = queued{}
 	a.group.Balance.Dequeue(k.row)
+	k.metrics.Group(a.group.Place).Queued.Add(-1)
 	if q.first == nil {
 		k.loop.Disarm(&q.timer)
 	}
@@ -145,7 +167,7 @@ func (q *queue) leave(a *Attempt) {
 // serve leases hosts to those who wait, in their order, as far as there are places. They go on later: whoever has given a place back is
 // in the middle of something.
 func (q *queue) serve() {
-	if q.serving || q.yields() {
+	if q.serving || q.first == nil || q.connector.yields(q.first.group, q.length) {
 		return
 	}
 	q.serving = true // a probe that ends at once gives a place back, too
@@ -172,16 +194,17 @@ func (a *Attempt) asksLike(b *Attempt) bool {
 	return a.group == b.group && a.prefer == b.prefer && a.tried.Count() == 0 && b.tried.Count() == 0 && bytes.Equal(a.key, b.key)
 }
 
-// yields reports whether this loop leaves places to others for the moment.
-func (q *queue) yields() bool {
-	if q.first == nil || q.first.group.Balance.Queued() <= int64(q.length) {
-		return false
-	}
-	now := q.connector.loop.Now()
-	if now >= q.round+queueRound {
-		q.round = now
-	}
-	return now < q.round+queueYield
+// yields reports whether this loop, on which so many clients of g wait, leaves its places to other loops at the moment.
+func (k *Connector) yields(g *Group, waiting int) bool {
+	now := k.loop.Monotonic() // a clock that all processes share
+	return now%queueRound/queueYield == yieldAt(k.row, now/queueRound) && g.Balance.Queued() > int64(waiting)
+}
+
+// yieldAt is the part of a round in which the loop of a row leaves its places to others. It is a hash of both, so that no two loops coincide in
+// every round.
+func yieldAt(row int, round int64) int64 {
+	hash := (uint64(round)<<16 + uint64(row)) * 0x9e3779b97f4a7c15
+	return int64((hash ^ hash>>32) * 0xd6e8feb86659fd93 >> 33 % (queueRound / queueYield))
 }
 
 // Ready implements engine.Handler; no connection has a queue as its handler.
@@ -201,8 +224,17 @@ func (k *Connector) freed(g *Group) {
 	if k.waiting == 0 { // nearly always
 		return
 	}
-	if q := k.queueFor(g); q != nil {
-		q.serve()
+	mine := k.queueFor(g)
+	if mine == nil || mine.length < k.waiting {
+		for _, q := range k.queues {
+			// After a reload that has changed the group's first host, who came before that waits in another queue.
+			if q != mine && q.first != nil && q.first.group.Name == g.Name {
+				q.serve()
+			}
+		}
+	}
+	if mine != nil {
+		mine.serve()
 	}
 }
 

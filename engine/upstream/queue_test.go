@@ -2,6 +2,7 @@ package upstream_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -195,6 +196,53 @@ func TestQueueLooks(t *testing.T) {
 	}
 }
 
+// Who waits is served at once by those who came after a reload, also if that has changed which host of the group is the first.
+func TestQueueOverAReload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	host, other := hello(t, enginetest.Loopback, "host"), hello(t, enginetest.Loopback, "other")
+	counters := balance.NewCounters(2, 2)
+	group := func(ids []int, hosts ...any) *upstream.Group {
+		g := w.group(hosts...)
+		o := balance.Options{Algorithm: "first", Queue: 2}
+		for range hosts {
+			o.Hosts = append(o.Hosts, balance.Spec{Weight: 1, MaxConns: 1})
+		}
+		var err error
+		if g.Balance, err = balance.NewGroupOf(ids, o, counters); err != nil {
+			t.Fatal(err)
+		}
+		g.Queue = upstream.Queue{Size: 2}
+		return g
+	}
+	before, after := group([]int{0}, host), group([]int{1, 0}, other, host)
+	after.Name = before.Name
+	late, waits, later := w.claimant(), w.claimant(), w.claimant()
+	late.expect(late.await(func() { w.AcquireHost(after, &late.Claim, 1, nil, late) }), 1, false, 1)
+	w.loop.Do(func() {
+		w.AcquireHost(after, &later.Claim, 1, nil, later)
+		w.Acquire(before, &waits.Claim, nil, waits)
+		if !waits.Queued() || !later.Queued() {
+			t.Error("they do not wait for the host")
+		}
+		late.Release(upstream.Report{})
+		if waits.Queued() {
+			t.Error("the place is left to whoever looks for it")
+		}
+		if !later.Queued() {
+			t.Error("two have the place")
+		}
+	})
+	waits.Await(t, "the host", func() bool { return len(waits.outcome) > 0 })
+	waits.expect(waits.outcome[0], 0, false, 1)
+	w.loop.Do(func() {
+		waits.Release(upstream.Report{})
+		if later.Queued() {
+			t.Error("nobody serves those who came later")
+		}
+	})
+}
+
 // Who connects a stream waits in the same queue.
 func TestQueueOfAttempts(t *testing.T) {
 	t.Parallel()
@@ -218,13 +266,22 @@ func TestQueueOfAttempts(t *testing.T) {
 	w.expectUnused(g)
 }
 
-// A loop that has places does not serve its own clients for ever while those of others wait.
+// A loop that has places does not serve its own clients for ever while those of other loops wait: neither if its own have to wait too, nor if they never have to.
 func TestQueueIsFair(t *testing.T) {
 	t.Parallel()
+	for _, n := range []int{1, 4} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			queueIsFair(t, n)
+		})
+	}
+}
+
+func queueIsFair(t *testing.T, n int) {
 	w := newWorld(t)
 	g := w.full(1, 10, 0, hello(t, enginetest.Loopback, "host"))
 	over := false
-	busy := make([]*claimant, 4) // as soon as one has a connection it asks for another
+	busy := make([]*claimant, n) // as soon as one has a connection it asks for another
 	for i := range busy {
 		busy[i] = w.claimant()
 		busy[i].Claim = upstream.Claim{}
@@ -257,7 +314,7 @@ func TestQueueIsFair(t *testing.T) {
 		pump()
 	}
 	other := enginetest.Start(t, engine.Options{})
-	k := upstream.NewConnector(other.Loop, 0, nil, slog.New(slog.DiscardHandler))
+	k := upstream.NewConnector(other.Loop, 0, nil, nil, slog.New(slog.DiscardHandler))
 	c := &stranger{Probe: other.Probe()}
 	other.Do(func() { k.Acquire(g, &c.Claim, nil, c) })
 	for begin := time.Now(); ; pump() {

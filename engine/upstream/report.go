@@ -7,14 +7,19 @@ import (
 	"time"
 
 	"kroxy-ev/balance"
+	"kroxy-ev/engine/metrics"
 )
 
-// Report is how a use of a host ended: for balance, and for the log if that changes what is thought of the host.
+// Report is how a use of a host ended: for balance, to be counted, and for the log if that changes what is thought of the host.
 type Report struct {
 	balance.Outcome
-	// Status is that of the response for which the host Erred, and Why says why it did if it was not for that.
+	// Asked says that the host got a request, or a session. Status is that of its response; 0 if there was none, or it is not one that
+	// has a status.
+	Asked  bool
 	Status int
-	Why    string
+	// Why says why the host Erred, and Fault what that counts as; Why is empty if it was for its status.
+	Why   string
+	Fault metrics.Fault
 
 	verdict verdict // of one that could not be reached, or was
 }
@@ -29,9 +34,32 @@ func (k *Connector) Release(g *Group, lease *balance.Lease, r Report) {
 		return
 	}
 	host := lease.Host()
+	k.Count(g, host, &r)
+	if r.Class == balance.Erred {
+		r.Cause = r.cause()
+	}
 	c := lease.Release(r.Outcome, k.loop.Monotonic())
 	k.tell(g, host, c, r)
 	k.freed(g)
+}
+
+// Count counts a use of a host of g that is over although its lease goes on; Release does so by itself.
+func (k *Connector) Count(g *Group, host int, r *Report) {
+	m := k.Host(g, host)
+	if r.Asked {
+		m.Requests.Count(r.Status)
+		if r.Status != 0 {
+			m.FirstByte.Observe(int64(r.Latency))
+		}
+	}
+	if r.Class == balance.Erred {
+		m.Failures.Count(r.Fault)
+	}
+}
+
+// Host is where a host of g, of that index, is counted.
+func (k *Connector) Host(g *Group, host int) *metrics.Host {
+	return k.metrics.Host(g.Hosts[host].Place)
 }
 
 // news says in the log what the last choice of a host of g has found out in passing.
@@ -74,10 +102,25 @@ func LogChange(log *slog.Logger, g *Group, host int, c balance.Change, r Report)
 
 // reason is why the host erred.
 func (r *Report) reason() string {
-	if r.Status != 0 {
+	if r.Why == "" {
 		return "status " + strconv.Itoa(r.Status)
 	}
 	return r.Why
+}
+
+// cause is the same in a word.
+func (r *Report) cause() balance.Cause {
+	switch r.Fault {
+	case metrics.FaultStatus:
+		return balance.Cause{Kind: balance.BadStatus, Number: uint16(r.Status)}
+	case metrics.FaultTimeout:
+		return balance.Cause{Kind: balance.TimedOut}
+	case metrics.FaultBadResponse:
+		return balance.Cause{Kind: balance.MalformedResponse}
+	case metrics.FaultReset:
+		return balance.Cause{Kind: balance.CutConnection}
+	}
+	return balance.Cause{}
 }
 
 // logHost writes a line about a host.

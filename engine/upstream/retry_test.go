@@ -15,7 +15,7 @@ var erred = upstream.Report{Outcome: balance.Outcome{Class: balance.Erred}, Why:
 func (c *claimant) retry() (ok bool, err error) {
 	c.w.t.Helper()
 	c.w.loop.Do(func() {
-		c.outcome = nil
+		c.outcome, c.retried = nil, c.w.loop.Now()
 		if ok = c.w.Retry(&c.Claim, erred, nil, c); len(c.outcome) > 0 {
 			c.w.t.Error("the owner was told before Retry has returned")
 		}
@@ -53,6 +53,32 @@ func TestRetry(t *testing.T) {
 		t.Error("a retry without another host")
 	}
 	c.expect(nil, 0, false, 1)
+}
+
+// What a retry has waited is not in the times of its host.
+func TestRetryWaitsOutsideOfTheTrace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(hello(t, enginetest.Loopback, "one"), hello(t, enginetest.Loopback, "two"))
+	g.Retries = 1
+	for { // a wait of up to 25 ms may be none at all by chance
+		c := w.claimant()
+		c.expect(c.acquire(g), 0, false, 1)
+		ok, err := c.retry()
+		if !ok { // the budget is used up
+			break
+		}
+		c.expect(err, 1, false, 2)
+		var waited int64
+		w.loop.Do(func() {
+			waited = c.Trace.Began - c.retried
+			c.Release(upstream.Report{})
+		})
+		if waited > 5 {
+			return
+		}
+	}
+	t.Error("the host's time begins when the request that was retried has failed")
 }
 
 // There are no more retries at a time than the budget allows; who is done gives back what it had of it, and each further try

@@ -12,14 +12,14 @@ type Trace struct {
 	// Host is the last host that was tried, nil if none was; Addr is the last address of it that was connected to.
 	Host *Host
 	Addr netip.AddrPort
-	// Began is when the first host was chosen, in ms on the loop's clock; who calls Connect sets it. A wait in a queue comes before that. Took is how long, in ms, it took
-	// from then until the connection stood; it is set if Connected is.
+	// Began is when the first host was chosen, in ms on the loop's clock; who calls Connect sets it. A wait in a queue or before a retry
+	// comes before that. Took is how long, in ms, it took from then until the connection stood; it is set if Connected is.
 	Began     int64
 	Took      int32
 	Connected bool
 	// Tries is how many connections were tried.
 	Tries uint16
-	// Latency is how long the last connection took to stand, if the group's hosts are chosen by that.
+	// Latency is how long the last connection took to stand, from its socket on; zero of one that was kept.
 	Latency time.Duration
 }
 
@@ -27,7 +27,7 @@ type Trace struct {
 func (t *Trace) reused(h *Host, addr netip.AddrPort) {
 	t.Host = h
 	t.dialled(addr)
-	t.Took, t.Connected = 0, true
+	t.Took, t.Latency, t.Connected = 0, 0, true
 }
 
 // dialled notes that addr is connected to.

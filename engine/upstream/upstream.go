@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kroxy-ev/balance"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/proxyproto"
 	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/tlsconn"
@@ -44,6 +45,9 @@ var (
 	errOwnSocket  = fmt.Errorf(`%w: its socket is this proxy's own; correct "unix" in the configuration`, ErrLoop)
 )
 
+// ErrHandshake begins what is said of a handshake with a host that failed.
+var ErrHandshake = errors.New("while making a TLS handshake")
+
 // Host is a host as an attempt needs it. It is immutable.
 type Host struct {
 	// Name and Port are where it is; or Unix is, the path of a unix socket, and Name is nil.
@@ -54,6 +58,8 @@ type Host struct {
 	TLS *tlsconn.Client
 	// Label is the host as people write it, "db1.example:5432" or "unix:/run/app.sock": for logs.
 	Label string
+	// Place is where the host is counted.
+	Place metrics.Place
 }
 
 // NewHost makes a Host out of a configured name or address and port.
@@ -82,6 +88,8 @@ type Group struct {
 	KeepHost bool
 	// Retries is how often Connector.Retry goes on to another host for one claim.
 	Retries int
+	// Place is where the group is counted.
+	Place metrics.Place
 	// Queue says who waits when every host has as many clients as it may have. Balance is to have the same size.
 	Queue Queue
 	// Self knows which addresses are not connected to because they lead back; nil for none.
@@ -98,6 +106,9 @@ type Group struct {
 	// ProxyProtocol is the version of the PROXY header that every connection to a host begins with, before TLS. Such a connection
 	// tells of one client's connection and serves no other, so none is kept idle, whatever Keepalive says.
 	ProxyProtocol proxyproto.Version
+	// Protocol is what the hosts are spoken to in. Their TLS offers by ALPN what it allows. It is HTTP1 where there is a ProxyProtocol. Of
+	// connections that requests share each counts as one for Keepalive, whatever its streams.
+	Protocol Protocol
 }
 
 // KeepaliveAuto is the Group.Keepalive that keeps as many idle connections as were in use at once of late.

@@ -1,13 +1,19 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
+	"os"
 
 	"golang.org/x/sys/unix"
 
+	"kroxy-ev/balance"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/resolve"
+	"kroxy-ev/engine/tlsconn"
 )
 
 // verdict is what an attempt has found out about the leased host.
@@ -36,6 +42,9 @@ func Ours(err error) bool {
 // failed notes why an address, or the name if addr is not valid, was of no use.
 func (a *Attempt) failed(addr netip.AddrPort, err error) {
 	a.last = err
+	if c := a.claim; c != nil && c.Observer != nil {
+		c.Observer.Unreached(a.host(), addr, a.since, err)
+	}
 	level, what := slog.LevelDebug, "upstream: connecting failed"
 	switch {
 	case Ours(err):
@@ -70,8 +79,52 @@ func (a *Attempt) unreachable() {
 		k.Release(a.group, a.lease, Report{})
 		return
 	}
+	k.Host(a.group, a.lease.Host()).Failures.Count(a.fault())
+	a.lease.Blame(a.cause())
 	k.tell(a.group, a.lease.Host(), a.lease.Unreachable(k.loop.Monotonic()), Report{verdict: a.verdict})
 	k.Release(a.group, a.lease, failed)
+}
+
+// fault is what the verdict, which is a bad one, counts as.
+func (a *Attempt) fault() metrics.Fault {
+	switch v := &a.verdict; {
+	case errors.Is(v.err, ErrHandshake), errors.Is(v.err, tlsconn.ErrHandshakeTimeout):
+		return metrics.FaultTLS
+	case errors.Is(v.err, ErrConnectTimeout), errors.Is(v.err, unix.ETIMEDOUT):
+		return metrics.FaultConnectTimeout
+	case !v.addr.IsValid() && a.host().Unix == "":
+		return metrics.FaultResolve
+	}
+	return metrics.FaultConnect
+}
+
+// cause is the verdict, which is a bad one, in a word.
+func (a *Attempt) cause() balance.Cause {
+	if a.fault() == metrics.FaultResolve && !errors.Is(a.verdict.err, ErrLoop) {
+		return balance.Cause{Kind: balance.UnresolvedName}
+	}
+	return CauseOf(a.verdict.err)
+}
+
+// CauseOf is err, for which a host could not be reached or failed a check, in a word.
+func CauseOf(err error) balance.Cause {
+	var dns *net.DNSError
+	var errno unix.Errno
+	switch {
+	case errors.As(err, &dns), errors.Is(err, ErrResolveTimeout):
+		return balance.Cause{Kind: balance.UnresolvedName}
+	case errors.Is(err, ErrHandshake), errors.Is(err, tlsconn.ErrHandshakeTimeout):
+		return balance.Cause{Kind: balance.FailedHandshake}
+	case errors.Is(err, ErrConnectTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return balance.Cause{Kind: balance.TimedOut}
+	case errors.As(err, &errno):
+		return balance.Cause{Kind: balance.SystemError, Number: uint16(errno)}
+	case errors.Is(err, errEnded):
+		return balance.Cause{Kind: balance.CutConnection}
+	case errors.Is(err, ErrSession):
+		return balance.Cause{Kind: balance.MalformedResponse}
+	}
+	return balance.Cause{}
 }
 
 // log writes a line about the leased host.

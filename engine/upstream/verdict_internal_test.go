@@ -1,8 +1,10 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -109,6 +111,28 @@ func TestPatience(t *testing.T) {
 		}
 		if got := a.patience(); got != want {
 			t.Errorf("%+v: %d ms", c, got-a.since)
+		}
+	}
+}
+
+// Why a host could not be reached is told in a word.
+func TestCauseOf(t *testing.T) {
+	t.Parallel()
+	for want, list := range map[string][]error{
+		"connection refused":          {os.NewSyscallError("connect", unix.ECONNREFUSED)},
+		"connection reset by peer":    {fmt.Errorf("while sending: %w", unix.ECONNRESET)},
+		"connection timed out":        {unix.ETIMEDOUT},
+		"timed out":                   {ErrConnectTimeout, fmt.Errorf("%w: %w", ErrSession, ErrConnectTimeout), fmt.Errorf("no whole response: %w", context.DeadlineExceeded), os.ErrDeadlineExceeded},
+		"its name cannot be resolved": {&net.DNSError{Err: "no such host"}, ErrResolveTimeout},
+		"the TLS handshake failed":    {fmt.Errorf("%w: %w", ErrHandshake, unix.ECONNRESET), tlsconn.ErrHandshakeTimeout},
+		"the connection ended early":  {fmt.Errorf("%w: %w", ErrSession, errEnded)},
+		"malformed response":          {fmt.Errorf("%w: %w", ErrSession, errors.New("a frame that is too long"))},
+		"":                            {ErrLoop, errors.New("another"), nil},
+	} {
+		for _, err := range list {
+			if got := CauseOf(err).String(); got != want {
+				t.Errorf("%v: %q, want %q", err, got, want)
+			}
 		}
 	}
 }

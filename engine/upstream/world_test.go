@@ -26,6 +26,7 @@ type world struct {
 	loop *enginetest.Loop
 	*upstream.Connector
 	resolver *resolve.Resolver
+	settings resolve.Settings
 	reports  chan error // what the resolver reports, after it has told who waits
 
 	mu      sync.Mutex
@@ -52,7 +53,7 @@ func newWorld(t *testing.T) *world {
 		Report: func(_ string, err error) { w.reports <- err },
 	})
 	t.Cleanup(w.resolver.Close)
-	w.Connector = upstream.NewConnector(w.loop.Loop, 1, nil, slog.New(slog.DiscardHandler))
+	w.Connector = upstream.NewConnector(w.loop.Loop, 1, nil, nil, slog.New(slog.DiscardHandler))
 	return w
 }
 
@@ -89,6 +90,13 @@ func (w *world) knows(name string, addrs ...string) {
 	told := make(chan struct{})
 	w.resolver.Name(name).Wait(func([]netip.Addr, error) { close(told) })
 	<-told
+}
+
+// changes has a name that is known looked up anew with its next use, to lead to these addresses.
+func (w *world) changes(name string, addrs ...string) {
+	w.answer(name) <- found(addrs...)
+	w.settings.MaxTTL += time.Minute // with other settings nothing that is known is relied on
+	w.resolver.Follow(w.settings)
 }
 
 // fails has lookups of a name fail, if there is no other answer.

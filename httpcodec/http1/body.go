@@ -66,6 +66,15 @@ func (b *Body) End(dst []byte) []byte {
 	return dst
 }
 
+// Trailer is the first value of a field of the trailers, of a chunked body that is Done; nil if there is none. Low is its name in small letters. It is
+// valid until Begin.
+func (b *Body) Trailer(low string) []byte {
+	if b.In != Chunked || !b.Done {
+		return nil
+	}
+	return b.chunks.fields.field(b.chunks.trail, low)
+}
+
 // appendData frames content.
 func (b *Body) appendData(dst, data []byte) []byte {
 	if len(data) == 0 {

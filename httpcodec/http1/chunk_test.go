@@ -196,6 +196,34 @@ func TestChunksOfAHost(t *testing.T) {
 	}
 }
 
+// A trailer can be asked for once the body is done, and not that of a body before it.
+func TestTrailer(t *testing.T) {
+	t.Parallel()
+	var b Body
+	for _, c := range []struct{ in, want string }{
+		{"1\r\nx\r\n0\r\nX: 1\r\nGrpc-Status: 14\r\ngrpc-status: 0\r\n\r\n", "14"},
+		{"1\r\nx\r\n0\r\n\r\n", ""},
+		{"0\r\ngrpc-status: 5\r\n\r\n", "5"},
+		{"0\r\nx: 5\r\n\r\n", ""},
+	} {
+		b.Begin(FromHost, Chunked, 0, Chunked, nil)
+		for i := range c.in {
+			if got := b.Trailer("grpc-status"); got != nil {
+				t.Errorf("%q: %q before its end", c.in, got)
+			}
+			if _, _, err := b.Append(nil, []byte(c.in[i:i+1])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := string(b.Trailer("grpc-status")); got != c.want {
+			t.Errorf("%q: %q, want %q", c.in, got, c.want)
+		}
+	}
+	if b.Begin(FromHost, NoBody, 0, NoBody, nil); b.Trailer("x") != nil {
+		t.Error("a body without content has trailers")
+	}
+}
+
 func TestAppendChunks(t *testing.T) {
 	t.Parallel()
 	if got := string(AppendChunkHeader([]byte("x"), 0x1f40)); got != "x1f40\r\n" {

@@ -13,11 +13,14 @@ const (
 	fieldExpect
 	fieldMaxForwards
 	fieldTrailer
+	fieldTraceparent
+	fieldTracestate
 
 	// From here on: never a trailer. These say who the client is.
 	fieldForwardedFor
 	fieldForwardedHost
 	fieldForwardedProto
+	fieldRequestID
 	fieldIdentity      // all others
 	fieldIdentityAlias // any of them, in a spelling that only some readers take for the name
 
@@ -76,7 +79,12 @@ func identifyExactly(name []byte) fieldID {
 		if c == 'c' {
 			return is("connection", fieldConnection)
 		}
+		if c == 't' {
+			return is("tracestate", fieldTracestate)
+		}
 		return is("keep-alive", fieldKeepAlive)
+	case 11:
+		return is("traceparent", fieldTraceparent)
 	case 12:
 		return is("max-forwards", fieldMaxForwards)
 	case 14:

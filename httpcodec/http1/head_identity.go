@@ -24,6 +24,8 @@ var identityNames = newNames(
 	"x-original-for", "x-original-forwarded-for", "x-original-proto", "x-original-host", // ASP.NET, Kubernetes
 	"x-original-url", "x-original-uri", "x-rewrite-url", // IIS, Symfony, Zend
 
+	"x-request-id", // what proxies and services tell requests apart by, in all logs
+
 	// The client's certificate.
 	"client-cert", "client-cert-chain", "x-client-cert", // RFC 9440
 )
@@ -76,6 +78,8 @@ func identifyAlike(name []byte) fieldID {
 		return fieldForwardedHost
 	case fieldname.EqualAlike(name, "x-forwarded-proto"):
 		return fieldForwardedProto
+	case fieldname.EqualAlike(name, "x-request-id"):
+		return fieldRequestID
 	case identityNames.has(name):
 		return fieldIdentity
 	}

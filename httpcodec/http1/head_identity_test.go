@@ -20,7 +20,7 @@ import (
 // unprotectedNames are close to some of those.
 var unprotectedNames = []string{
 	"X-Forwardedness", "XForwardedFor", "X-Forward-For", "Forwarding", "X-Realm-IP", "X-Real-IPs", "Client-IPs", "X-Requested-With", "X-SSL-Clients", "X-SSL", "SSL-Clientele",
-	"X-Original-Filename", "X-Rewrite", "Client-Certs", "Content-Type", "Content-Encoding", "Transfer-Encodings", "Cookie", "Referer", "X-Tenant", "X-Request-Id",
+	"X-Original-Filename", "X-Rewrite", "Client-Certs", "Content-Type", "Content-Encoding", "Transfer-Encodings", "Cookie", "Referer", "X-Tenant", "X-Request-Ids",
 	"Remote-User", "F", "X", "C", "T", "_", "X-" + strings.Repeat("Forward-", 5),
 }
 

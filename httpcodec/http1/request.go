@@ -95,6 +95,28 @@ func (r *Request) Field(low string) []byte {
 	return r.scan.field(r.head, low)
 }
 
+// Traceparent is the value of the only field of that name (W3C Trace Context); nil if there is none, or several.
+func (r *Request) Traceparent() (value []byte) {
+	for i := range r.scan.fields {
+		if f := &r.scan.fields[i]; f.id == fieldTraceparent {
+			if value != nil {
+				return nil
+			}
+			value = f.value.of(r.head)
+		}
+	}
+	return value
+}
+
+// Tracestates yields the values of the fields of that name.
+func (r *Request) Tracestates(yield func([]byte) bool) {
+	for i := range r.scan.fields {
+		if f := &r.scan.fields[i]; f.id == fieldTracestate && !yield(f.value.of(r.head)) {
+			return
+		}
+	}
+}
+
 // decide says what a head that is well-formed means.
 func (r *Request) decide() *fault {
 	head, l := r.head, &r.scan.start

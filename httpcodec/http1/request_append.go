@@ -21,7 +21,20 @@ type Rewrite struct {
 	Forwarded    bool // X-Forwarded-For, -Proto and -Host are written. Otherwise identity fields are relayed as they are
 	Trusted      bool // the client is a trusted proxy: its identity fields are kept, and its address is appended
 	TLS          bool // the client came by TLS, for X-Forwarded-Proto
-	Close        bool // the host is asked to close the connection after its response
+	// Requests knows the ID of the request, which is sent on in place of the X-Request-Id of a client that is not trusted, if it has
+	// sent one. It may be nil: the field is dropped then.
+	Requests Identifier
+	// Traceparent is sent in place of the client's; nil for that. The client's tracestate is dropped if DropTracestate is set.
+	Traceparent    []byte
+	DropTracestate bool
+
+	Close bool // the host is asked to close the connection after its response
+}
+
+// Identifier has the ID of a request.
+type Identifier interface {
+	// AppendRequestID appends the ID, which is such as may be in a field value.
+	AppendRequestID(dst []byte) []byte
 }
 
 // AppendRequest writes r's head as it goes to a host: HTTP/1.1, in origin or asterisk form, without what concerned the
@@ -71,6 +84,9 @@ func AppendRequest(dst []byte, r *Request, w *Rewrite) []byte {
 		dst = appendField(dst, name, value)
 	}
 	dst = w.Headers.Append(dst, w.Record)
+	if w.Traceparent != nil && !w.Headers.Drops(traceparent) {
+		dst = appendField(dst, traceparent, w.Traceparent)
+	}
 	if w.Forwarded {
 		dst = r.appendForwarded(dst, w, seen)
 	}
@@ -88,8 +104,8 @@ func AppendRequest(dst []byte, r *Request, w *Rewrite) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// forwarded says which fields a trusted client brought and were kept.
-type forwarded struct{ proto, host bool }
+// forwarded says which fields a trusted client brought and were kept, and whether a stranger brought an X-Request-Id.
+type forwarded struct{ proto, host, requestID bool }
 
 // keeps reports whether a field that this package knows is sent on.
 func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
@@ -98,6 +114,10 @@ func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
 		return r.ExpectContinue && f.value.len() > 0
 	case fieldTrailer:
 		return r.Framing == Chunked && validTrailerList(f.value.of(r.head))
+	case fieldTraceparent:
+		return w.Traceparent == nil
+	case fieldTracestate:
+		return !w.DropTracestate
 	case fieldForwardedFor:
 		return !w.Forwarded // written anew, as one line
 	case fieldForwardedProto:
@@ -105,6 +125,9 @@ func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
 		return !w.Forwarded || w.Trusted
 	case fieldForwardedHost:
 		seen.host = seen.host || w.Trusted
+		return !w.Forwarded || w.Trusted
+	case fieldRequestID:
+		seen.requestID = seen.requestID || !w.Trusted
 		return !w.Forwarded || w.Trusted
 	case fieldIdentity:
 		return !w.Forwarded || w.Trusted
@@ -126,7 +149,7 @@ func (r *Request) appendHost(dst []byte, w *Rewrite, name []byte) []byte {
 	return appendField(dst, name, host)
 }
 
-var hostName = []byte("Host")
+var hostName, traceparent = []byte("Host"), []byte("traceparent")
 
 // appendForwarded says who the client is.
 func (r *Request) appendForwarded(dst []byte, w *Rewrite, seen forwarded) []byte {
@@ -143,6 +166,11 @@ func (r *Request) appendForwarded(dst []byte, w *Rewrite, seen forwarded) []byte
 	if host := r.Host(); !seen.host && len(host) > 0 && !w.Headers.Decide(policy.ForwardedHost) {
 		dst = append(dst, "X-Forwarded-Host: "...)
 		dst = append(dst, host...)
+		dst = append(dst, "\r\n"...)
+	}
+	if seen.requestID && w.Requests != nil { // Headers say nothing of it: what they drop was not seen
+		dst = append(dst, "X-Request-Id: "...)
+		dst = w.Requests.AppendRequestID(dst)
 		dst = append(dst, "\r\n"...)
 	}
 	return dst

@@ -9,9 +9,8 @@
 package policy
 
 import (
-	"regexp"
-
 	"kroxy-ev/config"
+	"kroxy-ev/httpcodec/route"
 	"kroxy-ev/logformat"
 )
 
@@ -26,12 +25,12 @@ type Set struct {
 	Response *Headers // of final responses, whoever made them
 }
 
-// Compile compiles what a route does. Regexes are those of its path_regex, each for whole paths.
-func Compile(r *config.Route, regexes []*regexp.Regexp) (Set, []Problem) {
+// Compile compiles what a route does. What it matches is right: it was compiled.
+func Compile(r *config.Route) (Set, []Problem) {
 	var s Set
 	var all, found problems
 	if r.Redirect != nil {
-		s.Redirect, found = CompileRedirect(r.Redirect)
+		s.Redirect, found = CompileRedirect(r.Redirect, route.Regexes(r))
 		all = append(all, found...)
 	}
 	if r.Respond != nil {
@@ -39,12 +38,12 @@ func Compile(r *config.Route, regexes []*regexp.Regexp) (Set, []Problem) {
 		all = append(all, found...)
 	}
 	if r.Rewrite != nil {
-		s.Rewrite, found = CompileRewrite(r.Rewrite, regexes)
+		s.Rewrite, found = CompileRewrite(r.Rewrite, route.Regexes(r))
 		all = append(all, found...)
 	}
-	s.Request, found = CompileRequestHeaders(r.RequestHeaders)
+	s.Request, found = CompileRequestHeaders(withRequestID(r, r.RequestHeaders))
 	all = append(all, found...)
-	s.Response, found = CompileResponseHeaders(r.ResponseHeaders)
+	s.Response, found = CompileResponseHeaders(withRequestID(r, r.ResponseHeaders))
 	return s, append(all, found...)
 }
 

@@ -14,7 +14,7 @@ func TestNothingAllocated(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	redirect, _ := CompileRedirect(&config.Redirect{To: "/$arg_x $host", Status: 308})
+	redirect, _ := CompileRedirect(&config.Redirect{To: "/$arg_x $host", Status: 308}, nil)
 	respond, _ := CompileRespond(&config.Respond{Status: 200, Body: "hello $host", Headers: []config.Header{{Name: "X", Value: "$path"}}})
 	prefixes, _ := CompileRewrite(&config.Rewrite{StripPrefix: "/api", AddPrefix: "/a-prefix-that-is-longer-than-any-small-buffer", Query: "x=$arg_y z", HasQuery: true}, nil)
 	path, _ := CompileRewrite(&config.Rewrite{Path: "/new$path"}, nil)
@@ -25,7 +25,7 @@ func TestNothingAllocated(t *testing.T) {
 	r, dst, name := at("/api/x?x=a b&y=c d"), make([]byte, 0, 4096), []byte("x_b")
 	sent, normal := []byte("/%61pi/x"), []byte("/api/x")
 	for what, f := range map[string]func(){
-		"redirect": func() { dst = redirect.AppendLocation(dst[:0], r) },
+		"redirect": func() { dst = redirect.AppendLocation(dst[:0], nil, r) },
 		"respond":  func() { dst = respond.Headers.Append(respond.AppendBody(dst[:0], r), r) },
 		"prefixes": func() { dst = prefixes.AppendTarget(dst[:0], sent, normal, nil, r) },
 		"path":     func() { dst = path.AppendTarget(dst[:0], sent, normal, nil, r) },
@@ -62,8 +62,8 @@ func FuzzPolicies(f *testing.F) {
 		if len(sent) == 0 || sent[0] != '/' || bytes.ContainsFunc(target, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '#' }) {
 			sent, query2 = []byte("/"), nil // what the scan of heads refuses
 		}
-		if d, problems := CompileRedirect(&config.Redirect{To: to, Status: 308}); problems == nil {
-			out := d.AppendLocation(nil, r)
+		if d, problems := CompileRedirect(&config.Redirect{To: to, Status: 308}, nil); problems == nil {
+			out := d.AppendLocation(nil, nil, r)
 			if i := bytes.IndexFunc(out, func(c rune) bool { return c <= ' ' || c >= 0x7f }); i >= 0 {
 				t.Errorf("%q: %q", to, out)
 			}

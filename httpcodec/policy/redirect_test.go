@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -39,16 +40,51 @@ func TestRedirect(t *testing.T) {
 		{"$path", "/", "/"},
 		{"//cdn.example$path", "/a", "//cdn.example/a"},
 	} {
-		d, problems := CompileRedirect(&config.Redirect{To: c.to, Status: 308})
+		d, problems := CompileRedirect(&config.Redirect{To: c.to, Status: 308}, nil)
 		if problems != nil {
 			t.Fatal(problems)
 		}
-		if got := string(d.AppendLocation([]byte("x"), at(c.target))); got != "x"+c.want || d.Status != 308 {
+		if got := string(d.AppendLocation([]byte("x"), nil, at(c.target))); got != "x"+c.want || d.Status != 308 {
 			t.Errorf("%s of %s: %d %q, want %q", c.to, c.target, d.Status, got[1:], c.want)
 		}
 		if d.NeedsHost != strings.Contains(c.to, "$host") {
 			t.Errorf("%s needs a host: %v", c.to, d.NeedsHost)
 		}
+	}
+}
+
+// $1 to $9 are groups of path_regex, of the path that routes are found by.
+func TestRedirectGroups(t *testing.T) {
+	t.Parallel()
+	regexes := []*regexp.Regexp{regexp.MustCompile(`\A/old/(.*)\z`), regexp.MustCompile(`\A/(.*)/(?:x|(y))\z`)}
+	for _, c := range []struct{ to, path, want string }{
+		{"/new/$1", "/old/a%20b/c", "/new/a%20b/c"},
+		{"https://$host/$1?from=$arg_q&was=$1", "/old/a", "https://www.example/a?from=1&was=a"},
+		{"/$1x$1", "/b/c/y", "/b/cxb/c"},
+		{"$1", "/old/a", "a"},
+		{"/$1", "/other", "/"},
+
+		// What a client sends names no other host.
+		{"/$1", "/old//evil.example/", "/evil.example/"},
+		{"/$1", `/old/\evil.example/`, "/evil.example/"},
+	} {
+		d, problems := CompileRedirect(&config.Redirect{To: c.to, Status: 308}, regexes)
+		if problems != nil {
+			t.Fatal(problems)
+		}
+		if got := string(d.AppendLocation([]byte("x"), []byte(c.path), at(c.path+"?q=1"))); got != "x"+c.want {
+			t.Errorf("%s of %s: %q, want %q", c.to, c.path, got[1:], c.want)
+		}
+		if d.NeedsHost != strings.Contains(c.to, "$host") || !d.NeedsPath() {
+			t.Errorf("%s needs a host: %v, the path: %v", c.to, d.NeedsHost, d.NeedsPath())
+		}
+	}
+	_, p := CompileRedirect(&config.Redirect{To: "/$1/$2", Status: 301}, regexes)
+	check(t, p, "redirect.to: path_regex has no group for $2")
+	d, p := CompileRedirect(&config.Redirect{To: "/$1", Status: 301}, nil)
+	check(t, p, "redirect.to: $1 is a group of path_regex, which the route does not have")
+	if d.NeedsPath() {
+		t.Error("a redirect without groups needs the path")
 	}
 }
 
@@ -68,11 +104,11 @@ func check(t *testing.T, got []Problem, want ...string) {
 
 func TestRedirectProblems(t *testing.T) {
 	t.Parallel()
-	_, p := CompileRedirect(&config.Redirect{To: "", Status: 300})
+	_, p := CompileRedirect(&config.Redirect{To: "", Status: 300}, nil)
 	check(t, p, "redirect.status: not the status of a redirect", "redirect.to: there is no place to go to")
-	_, p = CompileRedirect(&config.Redirect{To: "https://$hots/", Status: 301})
+	_, p = CompileRedirect(&config.Redirect{To: "https://$hots/", Status: 301}, nil)
 	check(t, p, "redirect.to: logformat: unknown $hots")
-	_, p = CompileRedirect(&config.Redirect{To: "https://$upstream_addr/", Status: 301})
+	_, p = CompileRedirect(&config.Redirect{To: "https://$upstream_addr/", Status: 301}, nil)
 	check(t, p, "redirect.to: logformat: unknown $upstream_addr")
 }
 

@@ -16,22 +16,15 @@ import (
 // is left of them.
 type Rewrite struct {
 	strip, add string
-	path       []piece
-	regexes    []*regexp.Regexp
+	path       *grouped            // nil: as it came
 	query      *logformat.Template // nil: as it came
-}
-
-// piece is a part of a new path: a text, or a group of the regular expression.
-type piece struct {
-	text  *logformat.Template
-	group int
 }
 
 // CompileRewrite compiles a rewrite of a route that has these regular expressions, each of which matches whole paths; none is
 // nil.
 func CompileRewrite(o *config.Rewrite, regexes []*regexp.Regexp) (*Rewrite, []Problem) {
 	var p problems
-	w := &Rewrite{add: strings.TrimSuffix(o.AddPrefix, "/"), regexes: regexes}
+	w := &Rewrite{add: strings.TrimSuffix(o.AddPrefix, "/")}
 	for _, key := range [...]struct{ at, prefix string }{{"rewrite.strip_prefix", o.StripPrefix}, {"rewrite.add_prefix", o.AddPrefix}} {
 		switch at, prefix := key.at, key.prefix; {
 		case prefix == "":
@@ -58,7 +51,7 @@ func CompileRewrite(o *config.Rewrite, regexes []*regexp.Regexp) (*Rewrite, []Pr
 		if bad(o.Path, &notPath) {
 			p.add("rewrite.path", "a byte that may not be in a path", `write spaces and '#' in percent-encoding, and the query in "query"`)
 		}
-		w.path = p.pieces(o.Path, regexes)
+		w.path = p.grouped("rewrite.path", o.Path, regexes)
 	}
 	if o.HasQuery {
 		if bad(o.Query, &notQuery) {
@@ -71,40 +64,6 @@ func CompileRewrite(o *config.Rewrite, regexes []*regexp.Regexp) (*Rewrite, []Pr
 
 func bad(text string, set *[256]bool) bool {
 	return strings.ContainsFunc(text, func(c rune) bool { return c < 0x100 && set[c] })
-}
-
-// pieces parts a new path at its groups.
-func (p *problems) pieces(path string, regexes []*regexp.Regexp) (all []piece) {
-	const at = "rewrite.path"
-	most := -1
-	for _, re := range regexes {
-		if n := re.NumSubexp(); most < 0 || n < most {
-			most = n
-		}
-	}
-	text := func(s string) {
-		if s != "" {
-			all = append(all, piece{text: p.template(at, s, logformat.OnRequest)})
-		}
-	}
-	from := 0
-	for i := 0; i+1 < len(path); i++ {
-		if path[i] != '$' || path[i+1] < '1' || path[i+1] > '9' {
-			continue
-		}
-		group := int(path[i+1] - '0')
-		switch {
-		case most < 0:
-			p.add(at, "$"+path[i+1:i+2]+" is a group of path_regex, which the route does not have", `write a "path_regex" in "match"`)
-		case group > most:
-			p.add(at, "path_regex has no group for $"+path[i+1:i+2], "put it in parentheses there")
-		}
-		text(path[from:i])
-		all = append(all, piece{group: group})
-		from = i + 2
-	}
-	text(path[from:])
-	return all
 }
 
 // AppendTarget appends the new target: a path, and a query behind a "?" if there is one. Sent is the path as the client sent it
@@ -132,21 +91,8 @@ func (w *Rewrite) AppendTarget(dst, sent, normal, query []byte, r *logformat.Rec
 
 // appendPath appends the path that is configured.
 func (w *Rewrite) appendPath(dst, normal []byte, r *logformat.Record) []byte {
-	var groups []int
-	for _, re := range w.regexes {
-		if groups = re.FindSubmatchIndex(normal); groups != nil {
-			break
-		}
-	}
 	from := len(dst)
-	for _, p := range w.path {
-		switch {
-		case p.group == 0:
-			dst = p.text.Append(dst, r)
-		case 2*p.group+1 < len(groups) && groups[2*p.group] >= 0:
-			dst = append(dst, normal[groups[2*p.group]:groups[2*p.group+1]]...)
-		}
-	}
+	dst = w.path.append(dst, normal, r)
 	if len(dst) == from || dst[from] != '/' {
 		dst = append(dst, 0)
 		copy(dst[from+1:], dst[from:])
@@ -223,10 +169,8 @@ func unhex(c byte) byte {
 // Need says what a record must have.
 func (w *Rewrite) Need() logformat.Need {
 	var need logformat.Need
-	for _, p := range w.path {
-		if p.text != nil {
-			need |= p.text.Need()
-		}
+	if w.path != nil {
+		need = w.path.need()
 	}
 	if w.query != nil {
 		need |= w.query.Need()

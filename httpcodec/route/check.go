@@ -89,11 +89,11 @@ func (p *patterns) coversPaths(q *patterns) bool {
 		}))
 }
 
-func (c regexes) matchString(path string) bool { return c.first([]byte(path)) != nil }
+func (c regexes) matchString(path string) bool { return c.match([]byte(path)) }
 
 func (c regexes) texts() (texts []string) {
 	for _, re := range c {
-		texts = append(texts, re.String())
+		texts = append(texts, re.text)
 	}
 	return texts
 }

@@ -3,7 +3,6 @@ package route
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -34,7 +33,8 @@ func compile(routes []config.Route) *compiler {
 			steps:  make(map[step]int32),
 			routes: make(map[pair][]int32, len(routes)),
 		},
-		parsed: make([]*patterns, len(routes)),
+		parsed:   make([]*patterns, len(routes)),
+		programs: make(programs),
 	}
 	for i := range routes {
 		c.parsed[i] = c.parse(&routes[i])
@@ -50,6 +50,7 @@ type compiler struct {
 	parsed     []*patterns // of each route
 	problems   []Problem
 	normalizer Normalizer
+	programs   programs
 
 	names, paths int32 // the last ids given to patterns
 }
@@ -76,9 +77,12 @@ func (c *compiler) parse(route *config.Route) *patterns {
 	p.exact = c.pathPatterns(route, "path", m.Path)
 	p.prefixes = c.pathPatterns(route, "path_prefix", m.PathPrefix)
 	for i, s := range m.PathRegex {
-		if re, directory := c.regex(route, keyOf("path_regex", m.PathRegex, i), s); re != nil {
-			p.regexes, p.directories = append(p.regexes, re), append(p.directories, directory)
+		re, err := c.programs.path(s)
+		if err != nil {
+			c.failRegex(route, keyOf("path_regex", m.PathRegex, i), s, err)
+			continue
 		}
+		p.regexes, p.directories = append(p.regexes, re), append(p.directories, re.directory)
 	}
 	if len(m.Method) > 0 {
 		p.quick = append(p.quick, methods(m.Method))
@@ -164,19 +168,18 @@ func (c *compiler) pathPatterns(route *config.Route, key string, texts []string)
 	return patterns
 }
 
-func (c *compiler) regex(route *config.Route, key, s string) (re *regexp.Regexp, directory string) {
-	re, directory, err := anchored(s)
-	if err != nil {
-		c.fail(route, key, fmt.Sprintf("the regular expression %q does not compile: %s", s, strings.TrimPrefix(err.Error(), "error parsing regexp: ")),
-			"write it in the syntax of RE2 (https://github.com/google/re2/wiki/Syntax)")
-	}
-	return re, directory
+func (c *compiler) failRegex(route *config.Route, key, s string, err error) {
+	c.fail(route, key, fmt.Sprintf("the regular expression %q does not compile: %s", s, strings.TrimPrefix(err.Error(), "error parsing regexp: ")),
+		"write it in the syntax of RE2 (https://github.com/google/re2/wiki/Syntax)")
 }
 
 func (c *compiler) value(route *config.Route, key string, m *config.FieldMatch) value {
 	v := value{name: m.Name, texts: m.Values, absent: m.Present != nil && !*m.Present}
 	if m.Regex != "" {
-		v.pattern, _ = c.regex(route, key+"."+m.Name+".regex", m.Regex)
+		var err error
+		if v.pattern, err = c.programs.value(m.Regex); err != nil {
+			c.failRegex(route, key+"."+m.Name+".regex", m.Regex, err)
+		}
 	}
 	return v
 }

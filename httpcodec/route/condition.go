@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
-	"strings"
 )
 
 // condition is one thing that a route demands of a request beyond what the Table's index tells.
@@ -17,7 +16,7 @@ type (
 	sniNames   []string
 	exactPaths []string
 	prefixes   []string // in normal form
-	regexes    []*regexp.Regexp
+	regexes    []*pathRegex
 	methods    []string
 	networks   []netip.Prefix
 	tls        bool
@@ -60,16 +59,15 @@ func hasPathPrefix[T string | []byte](path T, prefix string) bool {
 	return len(path) >= n && string(path[:n]) == prefix && (len(path) == n || path[n] == '/' || prefix[n-1] == '/')
 }
 
-func (c regexes) holds(r *Request) bool { return c.first(r.Path) != nil }
+func (c regexes) holds(r *Request) bool { return c.match(r.Path) }
 
-// first returns the first regular expression that matches path, or nil.
-func (c regexes) first(path []byte) *regexp.Regexp {
+func (c regexes) match(path []byte) bool {
 	for _, re := range c {
-		if re.Match(path) {
-			return re
+		if re.matches(path) {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
 func (c methods) holds(r *Request) bool {
@@ -151,23 +149,4 @@ func (c *cookie) holds(r *Request) bool {
 		}
 	}
 	return c.absent
-}
-
-// anchored compiles a regular expression that has to match all of a text. directory is the path, up to a slash, that every text
-// begins with which it matches, or "". A dot matches a line's end too: values of arguments are decoded, and must not get past
-// a rule by that.
-func anchored(s string) (re *regexp.Regexp, directory string, err error) {
-	if _, err = regexp.Compile(s); err != nil {
-		return nil, "", err
-	}
-	if re, err = regexp.Compile(`\A(?s:` + s + `)\z`); err != nil {
-		return nil, "", err
-	}
-	if begin, err := regexp.Compile(strings.TrimPrefix(s, "^")); err == nil {
-		literal, _ := begin.LiteralPrefix()
-		if strings.HasPrefix(literal, "/") {
-			directory = literal[:strings.LastIndexByte(literal, '/')+1]
-		}
-	}
-	return re, directory, nil
 }

@@ -3,7 +3,6 @@ package route
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -132,18 +131,6 @@ func TestFirstMatchWins(t *testing.T) {
 	}
 }
 
-func TestRegexes(t *testing.T) {
-	t.Parallel()
-	table := compiled(t, []config.Route{{Match: &config.Match{PathRegex: []string{"/x", "/(a)/(.*)|/b"}, Method: []string{"GET"}}}, {}})
-	list := table.Regexes(0)
-	if len(list) != 2 || table.Regexes(1) != nil {
-		t.Fatal(list, table.Regexes(1))
-	}
-	if got, want := list[1].FindSubmatchIndex([]byte("/a/bc")), []int{0, 5, 1, 2, 3, 5}; !reflect.DeepEqual(got, want) || list[1].MatchString("/bx") {
-		t.Errorf("%v, want %v", got, want)
-	}
-}
-
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -227,7 +214,6 @@ func TestMemoryOfRoutes(t *testing.T) {
 		t.Skip("the race detector takes memory")
 	}
 	const n = 5000
-	routes := many(n)
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -235,16 +221,38 @@ func TestMemoryOfRoutes(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	before := heap()
-	table := compiled(t, routes)
-	after := heap()
-	runtime.KeepAlive(table)
-	runtime.KeepAlive(routes)
-	each := (int64(after) - int64(before)) / n
-	t.Logf("%d bytes a route", each)
-	if each >= 1024 {
-		t.Errorf("%d bytes a route, want less than 1024", each)
+	for name, routes := range map[string][]config.Route{
+		"every kind":      many(n),
+		"numbers":         regexRoutes(n, `/user%d/[0-9]+`),
+		"kinds of files":  regexRoutes(n, `^/site%d/.*\.(jpg|png|gif|css|js)$`),
+		"UUIDs":           regexRoutes(n, `/service%d/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`),
+		"groups":          regexRoutes(n, `^(/shop%d/(\w+)/item-(\d+)(/.*)?)$`),
+		"several at once": regexRoutes(n, `/a%d/.*`, `/b%[1]d/[a-z]+`),
+	} {
+		before := heap()
+		table := compiled(t, routes)
+		after := heap()
+		runtime.KeepAlive(table)
+		runtime.KeepAlive(routes)
+		each := (int64(after) - int64(before)) / n
+		t.Logf("%s: %d bytes a route", name, each)
+		if each >= 1024 {
+			t.Errorf("%s: %d bytes a route, want less than 1024", name, each)
+		}
 	}
+}
+
+// regexRoutes are routes with nothing but regular expressions, which these are the formats of.
+func regexRoutes(n int, formats ...string) []config.Route {
+	routes := make([]config.Route, n)
+	for i := range routes {
+		m := new(config.Match)
+		for _, f := range formats {
+			m.PathRegex = append(m.PathRegex, fmt.Sprintf(f, i))
+		}
+		routes[i].Match = m
+	}
+	return routes
 }
 
 // A route with many names and many paths costs memory for their sum.

@@ -1,9 +1,6 @@
 package route
 
-import (
-	"bytes"
-	"regexp"
-)
+import "bytes"
 
 // Table is a server's routes, compiled. It is not changed after Compile, and any number of loops may use it.
 //
@@ -113,14 +110,4 @@ func (rule rule) holds(r *Request) bool {
 		}
 	}
 	return true
-}
-
-// Regexes are the regular expressions that a route has for paths, each for a whole path. They are not to be changed.
-func (t *Table) Regexes(route int) []*regexp.Regexp {
-	for _, c := range t.rules[route] {
-		if list, ok := c.(regexes); ok {
-			return list
-		}
-	}
-	return nil
 }

@@ -20,6 +20,7 @@ var ProtectedNames = []string{
 	"HTTP-X-Forwarded-For", "X-Remote-IP", "X-Remote-Addr", "X-Originating-IP", "X-Scheme", "X-Url-Scheme", "Front-End-Https", "X-Script-Name",
 	"X-Original-For", "X-Original-Forwarded-For", "X-Original-Proto", "X-Original-Host", "X-Original-URL", "X-Original-URI", "X-Rewrite-URL",
 	"Client-Cert", "Client-Cert-Chain", "X-Client-Cert", "X-SSL-Client-Verify", "X-SSL-Client", "SSL-Client-Cert", "SSL-Client-Subject-DN",
+	"X-Request-Id",
 }
 
 // Folded is what a host may make of a name: letter case and the kind of separators do not count.

@@ -1,9 +1,13 @@
 package proxy
 
 import (
+	"slices"
 	"sync/atomic"
+	"time"
 
+	"kroxy-ev/config"
 	"kroxy-ev/engine/accesslog"
+	"kroxy-ev/engine/syslog"
 )
 
 // sharedLog is an access log. It stays open while a snapshot holds it, or a listener whose server is gone.
@@ -15,10 +19,37 @@ type sharedLog struct {
 
 // openLog opens the access log at path, which nobody holds yet.
 func (p *Proxy) openLog(path string) (*sharedLog, error) {
-	log, err := accesslog.Open(path, accesslog.Options{Report: func(err error) {
-		p.log.Error("access log: lines are being lost or writing fails", "error", err)
-	}})
+	log, err := accesslog.Open(path, p.logOptions("access log"))
 	return &sharedLog{Log: log, proxy: p}, err
+}
+
+// openSyslog makes the log of access log lines that go to a syslog, which nobody holds yet.
+func (p *Proxy) openSyslog(to *config.Syslog) *sharedLog {
+	header, severity := SyslogHeader(to, "access"), slices.Index(config.SyslogSeverities, to.Severity)
+	o := p.logOptions("syslog")
+	o.Header = func(dst []byte, at time.Time) []byte { return header.Append(dst, severity, at) }
+	return &sharedLog{Log: NewSyslog(to, o), proxy: p}
+}
+
+func (p *Proxy) logOptions(what string) accesslog.Options {
+	return accesslog.Options{
+		Report: func(err error) { p.log.Error(what+": lines are being lost or writing fails", "error", err) },
+		Lost:   func(lines int) { p.process.LinesLost.Add(uint64(lines)) },
+	}
+}
+
+// SyslogHeader is what lines of that kind begin with that go to a syslog.
+func SyslogHeader(to *config.Syslog, kind string) *syslog.Header {
+	return syslog.NewHeader(slices.Index(config.SyslogFacilities, to.Facility), to.Tag, kind)
+}
+
+// NewSyslog makes a log whose lines go to a syslog.
+func NewSyslog(to *config.Syslog, o accesslog.Options) *accesslog.Log {
+	var log *accesslog.Log
+	w := syslog.NewWriter(to.Address, func(messages int) { log.Lose(messages) })
+	o.Close = w.Close
+	log = accesslog.New(to.Address, w, o)
+	return log
 }
 
 func (l *sharedLog) hold() { l.users.Add(1) }

@@ -20,12 +20,12 @@ func TestFileBudget(t *testing.T) {
 				for _, keep := range []int{0, 64, 1 << 40} {
 					for _, listeners := range []int{1, 5, 100} {
 						b := fileBudget(files, reactors, listeners, limit, keep)
-						if b.connections < 1 || limit > 0 && b.connections > limit || b.idle > keep || b.idle < 0 {
+						if b.connections < 1 || limit > 0 && b.connections > limit || b.files < 2*b.connections || b.idle > keep || b.idle < 0 {
 							t.Errorf("%d files, %d reactors, %d listeners, limit %d, keep %d: %+v", files, reactors, listeners, limit, keep, b)
 						}
 						// A reactor has an epoll set, a timer, a wake-up and sockets of listeners of its own.
 						own := 3 + 2*listeners
-						if used := 2*b.connections + (2*b.pipes+b.idle+2*b.spent+own)*reactors; files >= 128 && own*reactors < files/2 && used > files-16 {
+						if used := b.files + (2*b.pipes+b.idle+2*b.spent+own)*reactors; files >= 128 && own*reactors < files/2 && used > files-16 {
 							t.Errorf("%d files, %d reactors, %d listeners, limit %d, keep %d: %d files are given away", files, reactors, listeners, limit, keep, used)
 						}
 					}
@@ -50,7 +50,7 @@ func TestShortage(t *testing.T) {
 					t.Fatal(err)
 				}
 				room := fileBudget(files, reactors, 1, limit, keepsIdle(cfg)).connections
-				list := shortage(cfg, files, reactors)
+				list := shortage(cfg, files, reactors, false)
 				if limit <= room {
 					if len(list) > 0 {
 						t.Errorf("%d files, %d reactors, limit %d: %v", files, reactors, limit, list)
@@ -71,7 +71,7 @@ func TestShortage(t *testing.T) {
 					}
 					continue
 				}
-				if more := shortage(cfg, enough, reactors); len(more) > 0 || len(shortage(cfg, enough-1, reactors)) != 1 {
+				if more := shortage(cfg, enough, reactors, false); len(more) > 0 || len(shortage(cfg, enough-1, reactors, false)) != 1 {
 					t.Errorf("%d reactors: %d files are not what it takes for %d connections: %v", reactors, enough, limit, more)
 				}
 			}
@@ -79,7 +79,7 @@ func TestShortage(t *testing.T) {
 	}
 }
 
-// Files for checks are set aside: as many as there may be at once, and none where nothing is checked.
+// Files for checks and for the admin endpoint are set aside: as many as there may be at once, and none where nothing is checked, and in workers.
 func TestFilesForChecks(t *testing.T) {
 	t.Parallel()
 	for hosts, want := range map[int]int{1: 1, 3: 3, 300: 256} {
@@ -90,8 +90,15 @@ func TestFilesForChecks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if free := freeFiles(cfg, 1024); free != 1024-want {
-				t.Errorf("%d hosts, health_check %s: %d of 1024 files are free, want %d", hosts, check, free, 1024-want)
+			for _, admin := range []int{0, 2, 300} {
+				cfg.Admin = []config.Admin{{Listen: make([]config.Listen, admin)}}
+				want := 1024 - want - min(admin*(AdminConnections+3), 1024/8)
+				if free := freeFiles(cfg, 1024, false); free != want {
+					t.Errorf("%d hosts, health_check %s, %d listeners of admin: %d of 1024 files are free, want %d", hosts, check, admin, free, want)
+				}
+				if free := freeFiles(cfg, 1024, true); free != 1024 {
+					t.Errorf("%d of 1024 files are free in a worker", free)
+				}
 			}
 		}
 	}

@@ -36,9 +36,9 @@ type checked struct {
 // NewChecks makes checks for a process that does not serve, and has shared counters. If these are a predecessor's, hosts that it did not
 // find down are up.
 func NewChecks(counters *balance.Counters, inherited bool, log *slog.Logger) *Checks {
-	limited := loglimit.New(log.Handler())
+	limited := loglimit.New(log.Handler(), nil)
 	return &Checks{
-		groupMaker: groupMaker{counters: counters, resolver: resolve.New(resolve.Options{}), self: upstream.NewSelf()},
+		groupMaker: groupMaker{counters: counters, resolver: resolve.New(resolve.Options{}), own: newOwnAddresses()},
 		log:        slog.New(limited), limited: limited, inherited: inherited,
 	}
 }
@@ -56,15 +56,15 @@ func (c *Checks) Follow(cfg *config.Config, ids []int, open Sockets) error {
 		return nil
 	}
 	c.resolver.Follow(ResolverSettings(cfg))
-	var all []netip.AddrPort
-	for _, list := range open {
+	places := make(map[string][]netip.AddrPort, len(open))
+	for key, list := range open {
 		addrs, err := engine.ListensOn(list[0])
 		if err != nil {
 			return err
 		}
-		all = append(all, addrs...)
+		places[key] = addrs
 	}
-	c.refuse(cfg, all)
+	c.own.follow(cfg, places)
 	made, err := c.makeGroups(cfg, uses, ids)
 	if err != nil {
 		return fmt.Errorf("kroxy-ev: while beginning to check hosts: %w", err)
@@ -93,7 +93,7 @@ func (c *Checks) follow(cfg *config.Config, uses []groupUse, groups []*upstream.
 			hosts[id] = checked{g, at}
 			t := check.Target{
 				ID: id, Group: g.Name, Host: host, ProxyProtocol: g.ProxyProtocol,
-				Authority: string(names[at].Authority), Check: *use.group.HealthCheck,
+				Protocol: g.Protocol, Self: g.Self, Authority: string(names[at].Authority), Check: *use.group.HealthCheck,
 			}
 			if !slices.ContainsFunc(known[id], func(i int) bool { return targets[i].Same(&t) }) {
 				known[id] = append(known[id], len(targets))
@@ -106,7 +106,7 @@ func (c *Checks) follow(cfg *config.Config, uses []groupUse, groups []*upstream.
 	case c.checker != nil:
 		c.checker.Swap(targets)
 	case len(targets) > 0:
-		c.checker = check.Start(check.Options{Log: c.log, Report: c.report, Known: c.known, Self: c.self}, targets)
+		c.checker = check.Start(check.Options{Log: c.log, Report: c.report, Known: c.known}, targets)
 		c.inherited = false
 	}
 }
@@ -124,13 +124,28 @@ func (c *Checks) known(id int) check.State {
 }
 
 // report says in the counters what was found of a host.
-func (c *Checks) report(id int, up bool) {
+func (c *Checks) report(id int, up bool, err error) {
 	h, ok := (*c.hosts.Load())[id]
 	if !ok { // it has just gone
 		return
 	}
-	change := h.group.Balance.Hosts().SetChecked(h.index, up, balance.Now())
+	hosts := h.group.Balance.Hosts()
+	if !up {
+		hosts.Blame(h.index, balance.FailingChecks, checkCause(err))
+	}
+	change := hosts.SetChecked(h.index, up, balance.Now())
 	upstream.LogChange(c.log, h.group, h.index, change, upstream.Report{})
+}
+
+// checkCause is err, by which a check has failed, in a word.
+func checkCause(err error) balance.Cause {
+	switch status, ok := check.Answered(err); {
+	case status > 0:
+		return balance.Cause{Kind: balance.BadStatus, Number: uint16(status)}
+	case ok:
+		return balance.Cause{Kind: balance.BadAnswer}
+	}
+	return upstream.CauseOf(err)
 }
 
 // Forget has lines that checks repeat written again, as in a new log. It may be called from any goroutine.

@@ -72,5 +72,5 @@ func (m *groupMaker) newServiceHost(h config.Host) upstream.Host {
 	if _, err := netip.ParseAddr(name); err != nil {
 		name += "."
 	}
-	return upstream.Host{Name: m.resolver.Name(name), Port: h.Port, Label: hostPlace(h)}
+	return upstream.Host{Name: m.resolver.Name(name), Port: h.Port, Label: h.Place()}
 }

@@ -17,6 +17,7 @@ import (
 // budget is how the process's open files are divided. A connection takes two, the client's and the host's; so does a pipe.
 type budget struct {
 	connections int // client connections at once
+	files       int // for these, and for further requests on them, which take one each: all that there are, also if max_connections are few
 	pipes       int // a reactor
 	idle        int // connections to hosts that are kept for later requests, a reactor
 	share       int // of connections, a reactor
@@ -54,7 +55,8 @@ func fileBudget(files, reactors, listeners, max, keep int) budget {
 	own := 3 + 2*listeners // sockets of listeners are open once more in a process without workers
 	free := clamp(files-min(ownFiles, files/4)-own*reactors, 0, 0)
 	b := budget{pipes: min(maxPipes, free/8/reactors), idle: min(keep, free/8/reactors), spent: min(maxSpent, free/32/reactors)}
-	b.connections = clamp((free-(2*b.pipes+b.idle+2*b.spent)*reactors)/2, 1, max)
+	b.files = clamp(free-(2*b.pipes+b.idle+2*b.spent)*reactors, 2, 0)
+	b.connections = clamp(b.files/2, 1, max)
 	b.share = b.connections / reactors
 	return b
 }
@@ -75,18 +77,31 @@ func keepsIdle(cfg *config.Config) int {
 	return n + auto
 }
 
-// freeFiles is how many of the files that may be open are not for checks of cfg's hosts.
-func freeFiles(cfg *config.Config, files int) int { return files - checksAtOnce(cfg) }
+// AdminConnections is how many clients may be connected to a listener of the admin endpoint at once.
+const AdminConnections = 64
 
-// Shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors.
-func Shortage(cfg *config.Config, reactors int) []config.Problem {
-	return shortage(cfg, openFiles(), reactors)
+// freeFiles is how many of the files that may be open are neither for checks of cfg's hosts nor for clients of the admin endpoint. A worker
+// has neither: its master checks hosts, and answers these clients.
+func freeFiles(cfg *config.Config, files int, worker bool) int {
+	if worker {
+		return files
+	}
+	seen := 0
+	for _, a := range cfg.Admin {
+		seen += len(a.Listen) * (AdminConnections + 3)
+	}
+	return files - checksAtOnce(cfg) - min(seen, files/8)
 }
 
-// shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors.
-func shortage(cfg *config.Config, files, reactors int) []config.Problem {
+// Shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors, which may be a worker.
+func Shortage(cfg *config.Config, reactors int, worker bool) []config.Problem {
+	return shortage(cfg, openFiles(), reactors, worker)
+}
+
+// shortage is Shortage with that limit.
+func shortage(cfg *config.Config, files, reactors int, worker bool) []config.Problem {
 	fit := func(files int) int {
-		return fileBudget(freeFiles(cfg, files), reactors, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg)).connections
+		return fileBudget(freeFiles(cfg, files, worker), reactors, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg)).connections
 	}
 	room := fit(files)
 	if cfg.MaxConnections <= room {
@@ -97,7 +112,7 @@ func shortage(cfg *config.Config, files, reactors int) []config.Problem {
 	if enough := sort.Search(mostFiles, func(n int) bool { return fit(n) >= cfg.MaxConnections }); enough < mostFiles {
 		remedy = fmt.Sprintf("raise the limit to %d (ulimit -n, or LimitNOFILE= in a systemd unit), or %s", enough, remedy)
 	}
-	return []config.Problem{cfg.Problem(cfg.PathOf(OnlyServer(cfg), "max_connections"), what, remedy)}
+	return []config.Problem{cfg.Problem(cfg.PathOf(nil, "max_connections"), what, remedy)}
 }
 
 // clamp bounds n from below and, if hi is positive, from above.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"kroxy-ev/config"
@@ -18,10 +19,11 @@ type listener struct {
 	reactor  *reactor
 	accepts  *engine.Listener // nil before listen
 	mode     config.Mode
-	name     string     // of the server
-	log      *sharedLog // nil if there is none, as is access
+	name     string       // of the server
+	logs     []*sharedLog // whose buffers access is; nil if there is none
 	access   *accesslog.Buffer
 	port     uint16
+	speaks   httpcodec.Protocols // in http mode
 	opening  *opening.Rules
 	orphaned bool               // no server serves its clients any more
 	http     *httpcodec.Entry   // in http mode; nil before swap
@@ -33,7 +35,8 @@ func (r *reactor) newListener(e *entry) *listener { return &listener{reactor: r,
 
 // swap makes e serve the clients, as its ith listener.
 func (l *listener) swap(e *entry, i int) {
-	l.port, l.opening = e.server.Listen[i].Port, e.opening[i]
+	at := &e.server.Listen[i]
+	l.port, l.speaks, l.opening = at.Port, clientProtocols(at), e.opening[i]
 	l.take(e)
 }
 
@@ -42,7 +45,7 @@ func (l *listener) take(e *entry) {
 	l.name = e.server.Name
 	l.logTo(e)
 	if l.mode == config.ModeHTTP {
-		o := httpcodec.EntryOptions{Settings: e.http, Access: l.access, Opening: l.opening, Port: l.port}
+		o := httpcodec.EntryOptions{Settings: e.http, Access: l.access, Opening: l.opening, Port: l.port, Protocols: l.speaks}
 		if l.http == nil {
 			l.http = l.reactor.http.NewEntry(o)
 		} else {
@@ -58,15 +61,20 @@ func (l *listener) take(e *entry) {
 	}
 }
 
-// logTo makes lines go to e's log.
+// logTo makes lines go to e's logs.
 func (l *listener) logTo(e *entry) {
-	if e.access != nil && l.access.Log() == e.access.Log {
+	if len(l.logs) > 0 && slices.Equal(l.logs, e.logs) {
 		l.access.SetFormat(e.format)
 		return
 	}
 	l.access.Release()
-	if l.access, l.log = nil, e.access; e.access != nil {
-		l.access = e.access.NewBuffer(e.format)
+	l.access, l.logs = nil, e.logs
+	for i, log := range e.logs {
+		if b := log.NewBuffer(e.format); i == 0 {
+			l.access = b
+		} else {
+			l.access.Tee(b)
+		}
 	}
 }
 
@@ -126,8 +134,8 @@ func (l *listener) follow(s *Snapshot) {
 		return
 	}
 	l.orphaned = true
-	if l.log != nil {
-		l.log.hold() // the snapshot will be discarded
+	for _, log := range l.logs {
+		log.hold() // the snapshot will be discarded
 	}
 	if l.http != nil {
 		l.http.Leave()
@@ -147,8 +155,10 @@ func (l *listener) whenEmpty(gone func()) {
 func (l *listener) gone() {
 	delete(l.reactor.orphans, l)
 	l.access.Release()
-	if l.orphaned && l.log != nil {
-		l.log.releaseBeside()
+	for _, log := range l.logs {
+		if l.orphaned {
+			log.releaseBeside()
+		}
 	}
 }
 

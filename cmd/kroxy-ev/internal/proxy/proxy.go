@@ -8,9 +8,9 @@ package proxy
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,9 +19,10 @@ import (
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
 	"kroxy-ev/engine/loglimit"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/tlsconn"
-	"kroxy-ev/engine/upstream"
+	"kroxy-ev/engine/trace"
 )
 
 // Proxy is what serves in a process: its reactors, what they share, and the snapshot that they serve by. Its methods are
@@ -32,6 +33,9 @@ type Proxy struct {
 	limited  *loglimit.Handler // in front of log
 	traffic  *slog.Logger      // for lines that traffic can repeat; goes to limited
 	loops    int               // the number of reactors
+	worker   bool              // a master checks hosts, and has the admin endpoint
+	process  *metrics.Process  // where what is no reactor's own is counted
+	exporter *trace.Exporter   // of spans; nil until there are to be any
 	checks   *Checks           // nil if another process checks the hosts
 	limit    *engine.Limit
 	paused   pauseLog
@@ -46,13 +50,16 @@ type Proxy struct {
 // Options are what a proxy needs besides a configuration and its sockets.
 type Options struct {
 	Counters *balance.Counters
-	Rows     []int // in Counters; there is one reactor for each
+	Rows     []int          // in Counters; there is one reactor for each
+	Metrics  []*metrics.Row // likewise, for all else that is counted
+	Worker   bool           // a master checks hosts, and has the admin endpoint
 	Resources
 }
 
 // Resources are what a snapshot needs besides the configuration.
 type Resources struct {
-	IDs     []int // of the hosts, which are counted under them
+	IDs     []int           // of the hosts, which are counted under them
+	Places  []metrics.Place // of what SeriesOf returns
 	Tickets Tickets
 	Secret  []byte // of sticky clients, see NewSecret
 }
@@ -60,9 +67,9 @@ type Resources struct {
 // New makes everything that cfg asks for, with a reactor for each row in o. It owns the listening sockets, also when it returns an error.
 // Nothing is accepted before Start. On an error nothing stays open.
 func New(cfg *config.Config, opened Sockets, o Options, log *slog.Logger) (*Proxy, error) {
-	p := &Proxy{groupMaker: groupMaker{counters: o.Counters}, log: log, loops: len(o.Rows), places: make(map[string][]netip.AddrPort), failed: make(chan error, 1)}
-	p.self = upstream.NewSelf()
-	p.limited = loglimit.New(log.Handler())
+	p := &Proxy{groupMaker: groupMaker{counters: o.Counters}, log: log, loops: len(o.Rows), worker: o.Worker, process: o.row(0).Process(), places: make(map[string][]netip.AddrPort), failed: make(chan error, 1)}
+	p.own = newOwnAddresses()
+	p.limited = loglimit.New(log.Handler(), func() { p.process.Suppressed.Add(1) })
 	p.traffic = slog.New(p.limited)
 	p.signers = tlsconn.NewSigners(p.loops)
 	p.resolver = resolve.New(resolve.Options{Settings: ResolverSettings(cfg), Report: p.resolveChanged, Excess: p.tooManyAddresses})
@@ -80,13 +87,14 @@ func (p *Proxy) open(cfg *config.Config, opened Sockets, o Options) error {
 		return err
 	}
 	p.now = s
-	p.limit = engine.NewLimit(s.budget.connections)
+	p.limit = new(engine.Limit)
+	p.limit.Set(s.budget.connections, s.budget.files)
 	p.paused = pauseLog{log: p.log, limit: s.budget.connections}
 	if err := p.listensOn(s, opened); err != nil {
 		return err
 	}
 	for i, row := range o.Rows {
-		r, err := p.newReactor(row, s)
+		r, err := p.newReactor(row, o.row(i), s)
 		if err != nil {
 			return err
 		}
@@ -140,32 +148,9 @@ func (p *Proxy) listensOn(s *Snapshot, opened Sockets) error {
 		}
 		p.places[key] = addrs
 	}
-	var all []netip.AddrPort
-	for key, addrs := range p.places {
-		if !s.keys[key] {
-			delete(p.places, key)
-			continue
-		}
-		for _, a := range addrs {
-			if !slices.Contains(all, a) {
-				all = append(all, a)
-			}
-		}
-	}
-	p.refuse(s.cfg, all)
+	maps.DeleteFunc(p.places, func(key string, _ []netip.AddrPort) bool { return !s.keys[key] })
+	p.own.follow(s.cfg, p.places)
 	return nil
-}
-
-// refuse has connections to the addresses in all, on which cfg is served, and to its unix sockets refused.
-func (m *groupMaker) refuse(cfg *config.Config, all []netip.AddrPort) {
-	m.self.Listen(all)
-	var paths []string
-	for _, l := range Listeners(cfg) {
-		if l.Unix != "" {
-			paths = append(paths, l.Unix)
-		}
-	}
-	m.self.ListenUnix(paths)
 }
 
 // Drop closes the sockets of keys that the proxy listens on already.
@@ -183,7 +168,7 @@ func (p *Proxy) Drop(opened Sockets) {
 // makeRoom raises GOMAXPROCS if s has signers, of which there are as many as loops. With fewer processors, a loop that comes back from
 // the kernel would wait until a signature is made.
 func (p *Proxy) makeRoom(s *tlsconn.Server) {
-	if n := 2 * p.loops; s != nil && s.Signs() && runtime.GOMAXPROCS(0) < n {
+	if n := 2 * p.loops; s.Signs() && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
 }
@@ -194,8 +179,9 @@ func (p *Proxy) Commit(s *Snapshot, opened Sockets) error {
 	old := p.now
 	p.now = s
 	s.enforce()
-	p.limit.Set(s.budget.connections)
+	p.limit.Set(s.budget.connections, s.budget.files)
 	p.paused.setLimit(s.budget.connections)
+	p.followTracing()
 	p.resolver.Follow(ResolverSettings(s.cfg))
 	errs := []error{p.listensOn(s, opened)}
 	taken := make(chan error, len(p.reactors))
@@ -318,6 +304,9 @@ func (p *Proxy) Close() {
 		r.connector.Close()
 		r.tls.Close()
 		r.loop.Close()
+	}
+	if p.exporter != nil {
+		p.exporter.Close(FlushTimeout)
 	}
 	p.limited.Close()
 	p.signers.Close()

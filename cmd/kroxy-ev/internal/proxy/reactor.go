@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/engine/trace"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec"
 	"kroxy-ev/streamcodec"
@@ -18,6 +20,7 @@ type reactor struct {
 	connector *upstream.Connector
 	http      *httpcodec.Server
 	stream    *streamcodec.Server
+	recorder  *trace.Recorder // of spans; nil until there are to be any
 	accepting accepting
 	listeners map[string]*listener   // by config.Listen.Key
 	orphans   map[*listener]struct{} // listeners that still have clients, and no socket any more
@@ -30,16 +33,20 @@ type accepting struct {
 	paused func(error)
 }
 
-// newReactor makes a reactor that counts in this row. It has no listeners yet.
-func (p *Proxy) newReactor(row int, s *Snapshot) (*reactor, error) {
-	loop, err := engine.NewLoop(engine.Options{MaxPipes: s.budget.pipes, MaxSpent: s.budget.spent})
+// newReactor makes a reactor that counts leases in this row, and all else in m. It has no listeners yet.
+func (p *Proxy) newReactor(row int, m *metrics.Row, s *Snapshot) (*reactor, error) {
+	loop, err := engine.NewLoop(engine.Options{MaxPipes: s.budget.pipes, MaxSpent: s.budget.spent, Ran: ran(m)})
 	if err != nil {
 		return nil, err
 	}
-	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop), accepting: accepting{p.limit, p.paused.report}, orphans: make(map[*listener]struct{})}
-	r.connector = upstream.NewConnector(loop, row, r.tls, p.traffic)
-	r.http = httpcodec.NewServer(loop, httpcodec.Options{Connector: r.connector, TLS: r.tls, Log: p.traffic})
-	r.stream = streamcodec.NewServer(loop, streamcodec.Options{Connector: r.connector, TLS: r.tls, Log: p.traffic})
+	r := &reactor{loop: loop, tls: tlsconn.NewHandshaker(loop), orphans: make(map[*listener]struct{})}
+	r.accepting = accepting{p.limit, func(reason error) {
+		countPause(m, reason)
+		p.paused.report(reason)
+	}}
+	r.connector = upstream.NewConnector(loop, row, m, r.tls, p.traffic)
+	r.http = httpcodec.NewServer(loop, httpcodec.Options{Connector: r.connector, TLS: r.tls, Metrics: m, Log: p.traffic})
+	r.stream = streamcodec.NewServer(loop, streamcodec.Options{Connector: r.connector, TLS: r.tls, Metrics: m, Log: p.traffic})
 	return r, nil
 }
 
@@ -58,6 +65,7 @@ func (r *reactor) counts() Counts {
 // have leave.
 func (r *reactor) take(s *Snapshot, fds map[string]int) error {
 	r.connector.Swap(s.pools)
+	r.trace(s)
 	old := r.listeners
 	r.listeners = make(map[string]*listener, len(old))
 	var err error

@@ -19,7 +19,7 @@ func TestLeaveWithoutListeners(t *testing.T) {
 	}
 	defer loop.Close()
 	log := slog.New(slog.DiscardHandler)
-	r := &reactor{loop: loop, connector: upstream.NewConnector(loop, 0, nil, log)}
+	r := &reactor{loop: loop, connector: upstream.NewConnector(loop, 0, nil, nil, log)}
 	r.http = httpcodec.NewServer(loop, httpcodec.Options{Connector: r.connector, Log: log})
 	r.stream = streamcodec.NewServer(loop, streamcodec.Options{Connector: r.connector, Log: log})
 	left := 0

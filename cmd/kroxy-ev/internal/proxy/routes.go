@@ -12,6 +12,7 @@ import (
 type compiled struct {
 	table    *route.Table
 	policies []policy.Set // in http mode, one for each route
+	unrouted policy.Set   // in http mode, for requests that no route takes
 }
 
 // checkRoutes finds what is wrong with the routes of cfg, which was just made and is the caller's alone, and warns of those that nothing
@@ -60,15 +61,18 @@ func compilePolicies(cfg *config.Config, s *config.Server, table *route.Table, p
 	}
 	c := &compiled{table: table}
 	if problems == nil && s.Mode == config.ModeHTTP {
-		c.policies = make([]policy.Set, len(s.Routes))
-		for i := range s.Routes {
-			r := &s.Routes[i]
-			var problems []policy.Problem
-			c.policies[i], problems = policy.Compile(r, table.Regexes(i))
+		policies := func(r *config.Route) policy.Set {
+			set, problems := policy.Compile(r)
 			for _, p := range problems {
 				bad = append(bad, cfg.Problem(r.Path+"."+p.Path, p.What, p.Remedy))
 			}
+			return set
 		}
+		c.policies = make([]policy.Set, len(s.Routes))
+		for i := range s.Routes {
+			c.policies[i] = policies(&s.Routes[i])
+		}
+		c.unrouted = policies(&s.Unrouted)
 	}
 	if bad != nil {
 		return nil, &config.Error{Problems: bad}

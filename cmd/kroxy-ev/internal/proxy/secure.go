@@ -8,16 +8,43 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// tlsServer makes the TLS server of a configured server; nil if it has no TLS.
-func (p *Proxy) tlsServer(cfg *config.Config, from *config.Server, t Tickets) (*tlsconn.Server, error) {
-	if !from.TLS.Enabled {
-		return nil, nil
+// tlsServers are how the clients of a configured server are spoken to by TLS, by what its listeners offer by ALPN. Their certificates
+// and the keys of their tickets are the same.
+type tlsServers map[string]*tlsconn.Server
+
+// of is how clients of l are spoken to; nil for plain TCP.
+func (s tlsServers) of(l *config.Listen) *tlsconn.Server {
+	if !l.TLS {
+		return nil
 	}
+	return s[offerID(l)]
+}
+
+// tlsServers makes the TLS servers of a configured server.
+func (p *Proxy) tlsServers(cfg *config.Config, from *config.Server, t Tickets) (tlsServers, error) {
+	made := make(tlsServers)
+	for i := range from.Listen {
+		l := &from.Listen[i]
+		if !l.TLS || made.of(l) != nil {
+			continue
+		}
+		s, err := p.tlsServer(from, offer(l), t)
+		if err != nil {
+			return nil, cfg.KeyError(from, "tls_enabled", err.Error(), "correct the certificates")
+		}
+		p.makeRoom(s)
+		made[offerID(l)] = s
+	}
+	return made, nil
+}
+
+// tlsServer makes a TLS server of a configured server, which offers these protocols.
+func (p *Proxy) tlsServer(from *config.Server, protocols []string, t Tickets) (*tlsconn.Server, error) {
 	o := tlsconn.ServerOptions{
 		VerifyClient:     from.TLS.VerifyClient,
 		ClientCAs:        from.TLS.ClientCA,
 		MinVersion:       tls.VersionTLS12,
-		Protocols:        protocols(from.Mode, "http/1.1", "http/1.0"),
+		Protocols:        protocols,
 		TicketKeys:       t,
 		HandshakeTimeout: from.TLSHandshakeTimeout,
 		Signers:          p.signers,
@@ -28,11 +55,7 @@ func (p *Proxy) tlsServer(cfg *config.Config, from *config.Server, t Tickets) (*
 	for _, pair := range from.TLS.Certificates {
 		o.Certificates = append(o.Certificates, tlsconn.KeyPair{Cert: pair.Cert, Key: pair.Key})
 	}
-	s, err := tlsconn.NewServer(o)
-	if err != nil {
-		return nil, serverProblem(cfg, from, "tls_enabled", err.Error(), "correct the certificates")
-	}
-	return s, nil
+	return tlsconn.NewServer(o)
 }
 
 // tlsClient makes the TLS client for a host of a group; nil for plain TCP.
@@ -45,7 +68,7 @@ func (m *groupMaker) tlsClient(cfg *config.Config, use groupUse, h config.Host) 
 		ServerName: h.Called(),
 		Verify:     set.Verify,
 		CAs:        set.CA,
-		Protocols:  protocols(use.mode, "http/1.1"),
+		Protocols:  hostOffer(use),
 		Signers:    m.signers,
 	}
 	if set.ServerName != "" {
@@ -56,17 +79,9 @@ func (m *groupMaker) tlsClient(cfg *config.Config, use groupUse, h config.Host) 
 	}
 	c, err := tlsconn.NewClient(o)
 	if err != nil {
-		return nil, ProblemAt(cfg, use.group.Path+".proxy_tls_enabled", err.Error(), "correct the certificates")
+		return nil, cfg.ErrorAt(use.group.Path+".proxy_tls_enabled", err.Error(), "correct the certificates")
 	}
 	return c, nil
-}
-
-// protocols returns what ALPN offers: nothing in stream mode, where the protocol is unknown.
-func protocols(mode config.Mode, http ...string) []string {
-	if mode == config.ModeHTTP {
-		return http
-	}
-	return nil
 }
 
 // Tickets are the keys of session tickets, the newest first. All processes of a proxy have the same, so that a client can resume its

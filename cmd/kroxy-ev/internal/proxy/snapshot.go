@@ -12,8 +12,10 @@ import (
 	"kroxy-ev/engine/proxyproto"
 	"kroxy-ev/engine/resolve"
 	"kroxy-ev/engine/tlsconn"
+	"kroxy-ev/engine/trace"
 	"kroxy-ev/engine/upstream"
 	"kroxy-ev/httpcodec"
+	"kroxy-ev/httpcodec/h2conn"
 	"kroxy-ev/httpcodec/policy"
 	"kroxy-ev/httpcodec/route"
 	"kroxy-ev/logformat"
@@ -23,21 +25,22 @@ import (
 // Snapshot is one configuration and all that was made of it. It is immutable; a reload replaces it. Sessions and exchanges that have
 // begun with it keep its settings.
 type Snapshot struct {
-	cfg     *config.Config
-	ids     []int // of its hosts
-	keys    Keys  // of its listeners
-	budget  budget
-	logs    map[string]*sharedLog // by path
-	groups  []*upstream.Group     // those that traffic goes to
-	pools   *upstream.Groups      // those of http mode, for connectors
-	entries []entry               // one for each of cfg's servers
+	cfg      *config.Config
+	ids      []int // of its hosts
+	keys     Keys  // of its listeners
+	budget   budget
+	logs     map[string]*sharedLog // by path, or what syslog it is
+	groups   []*upstream.Group     // those that traffic goes to
+	pools    *upstream.Groups      // those of http mode, for connectors
+	exporter *trace.Exporter       // of spans; nil for none
+	entries  []entry               // one for each of cfg's servers
 }
 
 // entry is what serves the clients of one server, whichever of its listeners they come from.
 type entry struct {
 	server  *config.Server
 	opening []*opening.Rules // what comes before the codec, for each listener; nil for nothing
-	access  *sharedLog       // nil for none
+	logs    []*sharedLog     // of its access log
 	format  *logformat.Format
 	stream  *streamcodec.Settings // in stream mode
 	http    *httpcodec.Settings   // in http mode
@@ -55,6 +58,8 @@ func (p *Proxy) Prepare(cfg *config.Config, res Resources) (*Snapshot, error) {
 		return nil, err
 	}
 	groups.stick(cfg, res.Secret)
+	groups.measure(PlacesOf(cfg, res.Places))
+	s.exporter = p.exporterFor(cfg)
 	var pooled []*upstream.Group
 	for _, use := range uses {
 		g := groups[use].Group
@@ -68,6 +73,7 @@ func (p *Proxy) Prepare(cfg *config.Config, res Resources) (*Snapshot, error) {
 			return nil, err
 		}
 	}
+	s.measure(PlacesOf(cfg, res.Places))
 	for i := range s.entries {
 		if err := p.openAccessLog(s, &s.entries[i]); err != nil {
 			p.Discard(s)
@@ -81,13 +87,12 @@ func (p *Proxy) Prepare(cfg *config.Config, res Resources) (*Snapshot, error) {
 func (p *Proxy) newEntry(cfg *config.Config, server *config.Server, groups groups, t Tickets) (e entry, err error) {
 	e.server = server
 	if e.format, err = compileFormat(server); err != nil {
-		return e, serverProblem(cfg, server, "format_log", err.Error(), "correct it")
+		return e, cfg.KeyError(server, "format_log", err.Error(), "correct it")
 	}
-	tls, err := p.tlsServer(cfg, server, t)
+	tls, err := p.tlsServers(cfg, server, t)
 	if err != nil {
 		return e, err
 	}
-	p.makeRoom(tls)
 	routes, err := compileRoutes(cfg, server)
 	if err != nil {
 		return e, err
@@ -111,30 +116,39 @@ func compileFormat(s *config.Server) (*logformat.Format, error) {
 
 // share divides the process's open files for cfg. The number of pipes of a loop stays as it was at the start.
 func (p *Proxy) share(cfg *config.Config) budget {
-	return fileBudget(freeFiles(cfg, openFiles()), p.loops, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg))
+	return fileBudget(freeFiles(cfg, openFiles(), p.worker), p.loops, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg))
 }
 
-// openAccessLog sets e's log: one that is open already, or a new one.
+// openAccessLog sets e's logs: those that are open already, or new ones.
 func (p *Proxy) openAccessLog(s *Snapshot, e *entry) error {
-	path := e.server.FileLog
-	if path == "" {
-		return nil
-	}
-	if e.access = s.logs[path]; e.access != nil {
-		return nil
-	}
-	if p.now != nil {
-		e.access = p.now.logs[path]
-	}
-	if e.access == nil {
-		log, err := p.openLog(path)
+	if path := e.server.FileLog; path != "" {
+		err := p.addLog(s, e, path, func() (*sharedLog, error) { return p.openLog(path) })
 		if err != nil {
-			return serverProblem(s.cfg, e.server, "file_log", err.Error(), "name a file in a directory that exists and that this user may write to")
+			return s.cfg.KeyError(e.server, "file_log", err.Error(), "name a file in a directory that exists and that this user may write to")
 		}
-		e.access = log
 	}
-	e.access.hold()
-	s.logs[path] = e.access
+	if to := e.server.Syslog; to != nil {
+		return p.addLog(s, e, fmt.Sprintf("syslog %+v", *to), func() (*sharedLog, error) { return p.openSyslog(to), nil })
+	}
+	return nil
+}
+
+// addLog adds the log of that name to e's, which open opens if there is none.
+func (p *Proxy) addLog(s *Snapshot, e *entry, name string, open func() (*sharedLog, error)) (err error) {
+	log := s.logs[name]
+	if log == nil {
+		if p.now != nil {
+			log = p.now.logs[name]
+		}
+		if log == nil {
+			if log, err = open(); err != nil {
+				return err
+			}
+		}
+		log.hold()
+		s.logs[name] = log
+	}
+	e.logs = append(e.logs, log)
 	return nil
 }
 
@@ -186,7 +200,7 @@ func usedGroups(cfg *config.Config) []groupUse {
 type groupMaker struct {
 	counters *balance.Counters
 	resolver *resolve.Resolver
-	self     *upstream.Self
+	own      ownAddresses
 	signers  *tlsconn.Signers // nil where no loop makes handshakes
 }
 
@@ -219,10 +233,10 @@ func (m *groupMaker) newGroup(cfg *config.Config, use groupUse, ids []int, specs
 		return nil, err
 	}
 	g := &upstream.Group{Name: from.Name, Balance: counted, ConnectTimeout: from.ConnectTimeout, ResolveTimeout: from.ResolveTimeout,
-		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: m.self,
+		HostTimeout: hostTimeout, LastTakesAll: from.ConnectTimeoutSet, Self: m.own.of(use.mode),
 		TCPKeepalive: from.TCPKeepalive, Keepalive: from.UpstreamKeepalive, KeepaliveTimeout: from.UpstreamKeepaliveTimeout,
-		ProxyProtocol: proxyproto.Named(from.ProxyProtocol),
-		KeepHost:      keepsHost(from), Retries: from.Retry.Attempts, Queue: upstream.Queue{Size: from.Queue.Size, Timeout: from.Queue.Timeout}}
+		ProxyProtocol: proxyproto.Named(from.ProxyProtocol), Protocol: hostProtocol(from),
+		KeepHost: keepsHost(from), Retries: from.Retry.Attempts, Queue: upstream.Queue{Size: from.Queue.Size, Timeout: from.Queue.Timeout}}
 	if from.HashKey != "" {
 		if g.HashKey, err = logformat.CompileTemplate(from.HashKey, keyPlace(use.mode)); err != nil {
 			return nil, err
@@ -252,14 +266,11 @@ func keyPlace(m config.Mode) logformat.Mode {
 
 // openings say, for each of the server's listeners, what comes before the codec; nil for nothing. Clients who come by TLS are
 // spoken to as tls says.
-func openings(from *config.Server, groups groups, tls *tlsconn.Server) []*opening.Rules {
+func openings(from *config.Server, groups groups, tls tlsServers) []*opening.Rules {
 	asked, needed := namesInHellos(from, groups)
 	list := make([]*opening.Rules, len(from.Listen))
 	for i, l := range from.Listen {
-		r := &opening.Rules{Senders: l.ProxyProtocol, PeekName: asked && !l.TLS, Plain: !needed, Timeout: from.TLSHandshakeTimeout}
-		if l.TLS {
-			r.TLS = tls
-		}
+		r := &opening.Rules{Senders: l.ProxyProtocol, TLS: tls.of(&l), PeekName: asked && !l.TLS, Plain: !needed, Timeout: from.TLSHandshakeTimeout}
 		if r.Senders != nil || r.TLS != nil || r.PeekName {
 			list[i] = r
 		}
@@ -287,17 +298,10 @@ func namesInHellos(server *config.Server, groups groups) (asked, needed bool) {
 
 // streamSettings turns a server of stream mode into what its codec needs.
 func streamSettings(server *config.Server, table *route.Table, groups groups) *streamcodec.Settings {
-	set := &streamcodec.Settings{Name: server.Name, Routes: make([]streamcodec.Route, len(server.Routes)), Table: table}
+	set := &streamcodec.Settings{Server: server, Routes: make([]streamcodec.Route, len(server.Routes)), Table: table}
 	for i := range server.Routes {
-		from := &server.Routes[i]
-		r := streamcodec.Route{
-			Name:             from.Name,
-			ReadTimeout:      from.ReadTimeout,
-			SendTimeout:      from.SendTimeout,
-			ProxyReadTimeout: from.ProxyReadTimeout,
-			ProxySendTimeout: from.ProxySendTimeout,
-		}
-		for _, t := range from.To {
+		r := streamcodec.Route{Route: &server.Routes[i]}
+		for _, t := range r.To {
 			g := groups[groupUse{t.Group, server.Mode}]
 			r.Targets = append(r.Targets, streamcodec.Target{Group: g.Group, Weight: t.Weight})
 		}
@@ -309,14 +313,11 @@ func streamSettings(server *config.Server, table *route.Table, groups groups) *s
 // httpSettings turns a server of http mode into what its codec needs.
 func httpSettings(server *config.Server, routes *compiled, groups groups) *httpcodec.Settings {
 	set := &httpcodec.Settings{
-		Server: *server,
-		Unrouted: httpcodec.Route{Route: &config.Route{
-			ClientBodyTimeout: server.ClientBodyTimeout,
-			SendTimeout:       server.SendTimeout,
-			MaxBodySize:       server.MaxBodySize,
-		}},
-		Routes: make([]httpcodec.Route, len(server.Routes)),
-		Table:  routes.table,
+		Server:   *server,
+		HTTP2:    h2conn.Limits{MaxStreams: server.HTTP2.MaxStreams, Window: server.HTTP2.Window, ConnWindow: server.HTTP2.ConnectionWindow},
+		Unrouted: httpRoute(&server.Unrouted, routes.unrouted, groups),
+		Routes:   make([]httpcodec.Route, len(server.Routes)),
+		Table:    routes.table,
 	}
 	for i := range server.Routes {
 		set.Routes[i] = httpRoute(&server.Routes[i], routes.policies[i], groups)
@@ -360,17 +361,6 @@ func (m *groupMaker) newHost(h config.Host) upstream.Host {
 		return m.newServiceHost(h)
 	}
 	return upstream.NewHost(m.resolver, h.Name, h.Port)
-}
-
-// hostPlace is where h is, as its label says.
-func hostPlace(h config.Host) string {
-	if h.Unix != "" {
-		return "unix:" + h.Unix
-	}
-	if h.Name == "" {
-		return "srv:" + h.SRV
-	}
-	return net.JoinHostPort(h.Name, strconv.Itoa(int(h.Port)))
 }
 
 // authority is how Host names h: without the port where it is the usual one, or there is none.
@@ -419,7 +409,7 @@ func hostKeys(cfg *config.Config) (keys []string, places map[*config.Group][]int
 }
 
 func hostKey(g *config.Group, h config.Host) string {
-	key := g.Name + "/" + hostPlace(h)
+	key := g.Name + "/" + h.Place()
 	if h.Alias != "" {
 		key += "=" + h.Alias
 	}

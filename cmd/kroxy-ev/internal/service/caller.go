@@ -18,14 +18,17 @@ import (
 
 	"github.com/goccy/go-json"
 	"golang.org/x/sys/unix"
+
+	"kroxy-ev/cmd/kroxy-ev/internal/admin"
 )
 
 const (
 	greetingTimeout = 5 * time.Second // to receive a greeting
 	// settleTime is how long a caller looks again if what it finds may change soon: the file is being replaced, or one process takes
 	// over from another.
-	settleTime = time.Second
-	maxAnswers = 1 << 20 // bytes that are read from a control socket
+	settleTime  = time.Second
+	maxGreeting = 1 << 20 // bytes that are read from a control socket, whoever has it
+	maxAnswer   = 1 << 28 // bytes that are read from the process that is trusted
 )
 
 // caller is this process when it has an order for the one that serves a configuration.
@@ -40,24 +43,63 @@ type caller struct {
 // candidate is a process with a control socket, as a caller finds it.
 type candidate struct {
 	greeting
-	conn net.Conn
-	in   *bufio.Reader
-	pid  int   // as this process sees it; 0 if it is in another PID namespace
-	uid  int   // -1 if it is unknown
-	err  error // why it cannot be asked; then nothing else is known
+	conn  net.Conn
+	in    *bufio.Reader
+	limit *io.LimitedReader // what in reads
+	pid   int               // as this process sees it; 0 if it is in another PID namespace
+	uid   int               // -1 if it is unknown
+	err   error             // why it cannot be asked; then nothing else is known
 }
 
 // SendOrder sends an order to the process that serves this configuration, and returns its answer. By names the process if it belongs
 // neither to root nor to the caller.
-func SendOrder(verb, path string) (a Answer, by string, err error) {
+func SendOrder(verb, path string) (a Answer, by string, err error) { return ask(path, verb+"\n") }
+
+// Status asks the process that serves this configuration for its *admin.Status, in JSON. By is as in SendOrder.
+func Status(path string) (text json.RawMessage, by string, err error) {
+	a, by, err := ask(path, verbStatus+"\n")
+	if err == nil {
+		err = a.failed("status")
+	}
+	return a.Status, by, err
+}
+
+// SetHost gives an order about a host, which is named GROUP/HOST, to the process that serves this configuration. By is as in SendOrder.
+func SetHost(path, host string, o admin.HostOrder) (by string, err error) {
+	arguments, err := json.Marshal(hostArguments{host, o})
+	if err != nil {
+		return "", err
+	}
+	a, by, err := ask(path, verbHost+"\n"+string(arguments)+"\n")
+	if err == nil {
+		err = a.failed("drain")
+	}
+	return by, err
+}
+
+// failed returns the error that a process answered with, nil if there is none. The command is what it may be too old for.
+func (a *Answer) failed(command string) error {
+	switch a.Error {
+	case "":
+		return nil
+	case errUnknownOrder.Error():
+		return fmt.Errorf("kroxy-ev: the running kroxy-ev is older than this one, and has no %q; go over to this one with \"kroxy-ev upgrade\", or restart it", command)
+	default:
+		return errors.New("kroxy-ev: " + a.Error)
+	}
+}
+
+// ask sends an order, with its arguments, to the process that serves this configuration.
+func ask(path, text string) (a Answer, by string, err error) {
 	s, err := findServing(path)
 	if err != nil {
 		return Answer{}, "", fmt.Errorf("kroxy-ev: %w", err)
 	}
 	defer s.close()
-	if _, err := fmt.Fprintln(s.conn, verb); err != nil {
+	if _, err := io.WriteString(s.conn, text); err != nil {
 		return Answer{}, "", fmt.Errorf("kroxy-ev: sending the order to process %d: %w", s.pid, err)
 	}
+	s.limit.N = maxAnswer
 	if err := s.receive(&a); err != nil {
 		return Answer{}, "", fmt.Errorf("kroxy-ev: the kroxy-ev that serves %s ended before it sent the outcome: %w", path, err)
 	}
@@ -266,7 +308,8 @@ func connect(name string) *candidate {
 	if err != nil {
 		return &candidate{uid: -1, err: err}
 	}
-	s := &candidate{conn: c, in: bufio.NewReader(io.LimitReader(c, maxAnswers)), uid: -1}
+	limit := &io.LimitedReader{R: c, N: maxGreeting}
+	s := &candidate{conn: c, in: bufio.NewReader(limit), limit: limit, uid: -1}
 	peer, err := peerOf(c.(*net.UnixConn))
 	if err != nil {
 		s.err = fmt.Errorf("asking who listens at %s: %w", name, err)

@@ -18,18 +18,24 @@ import (
 
 	"github.com/goccy/go-json"
 	"golang.org/x/sys/unix"
+
+	"kroxy-ev/cmd/kroxy-ev/internal/admin"
 )
 
-// A running kroxy-ev takes orders from "kroxy-ev reload" and "kroxy-ev upgrade" on its control socket: a Unix socket in the abstract
+// A running kroxy-ev takes orders from "kroxy-ev reload", "status" and others on its control socket: a Unix socket in the abstract
 // namespace, so that no file is left behind. Its name begins with a hash of the configuration's path as it was given. It ends
 // differently for each process: containers may share a network, and with it these names, and each may have a file at that path. So the
 // process greets whoever connects with what it serves, and the caller decides whether it is the right one (see caller.go). Only root and
 // the same user may give orders.
+//
+// An order is a verb on a line. Arguments are a line of JSON behind it, which older processes, who do not know the verb, do not read.
 
 // The orders that can be given.
 const (
 	VerbReload  = "reload"
 	VerbUpgrade = "upgrade"
+	verbStatus  = "status" // these two are carried out at once, whatever else is under way
+	verbHost    = "host"   // its arguments are hostArguments
 	verbRenew   = "renew"  // internal: the master gives it to itself
 	verbUpdate  = "update" // likewise
 )
@@ -37,7 +43,8 @@ const (
 const (
 	orderTimeout  = 10 * time.Second       // for the caller to send its order
 	answerTimeout = time.Second            // for the caller to read the greeting, and the answer
-	maxOrder      = 64                     // bytes
+	statusTimeout = 10 * time.Second       // for the caller to read a status, which may be long
+	maxOrder      = 4096                   // bytes
 	acceptPause   = 100 * time.Millisecond // after accept has failed
 )
 
@@ -49,20 +56,43 @@ var (
 // order is a request to a running proxy. Whoever takes it calls reply once.
 type order struct {
 	verb    string
-	files   bool // of a renewal: certificates are due
-	keys    bool // of a renewal: ticket keys are due
-	outcome chan Answer
+	by      string // who gave it: bySignal, byCommand or byAdmin
+	files   bool   // of a renewal: certificates are due
+	keys    bool   // of a renewal: ticket keys are due
+	outcome chan result
 	replied chan struct{} // closed when the outcome was written
 }
 
+// Who gives orders.
+const (
+	bySignal  = "signal"
+	byCommand = "command"
+	byAdmin   = "admin"
+)
+
+// newOrder is an order that somebody waits for, who closes replied.
+func newOrder(verb, by string) order {
+	return order{verb: verb, by: by, outcome: make(chan result, 1), replied: make(chan struct{})}
+}
+
+// result is how an order ended.
+type result struct {
+	err      error
+	warnings warnings
+}
+
+// answer is what the caller is sent.
+func (r result) answer() Answer {
+	if r.err != nil {
+		return Answer{Error: r.err.Error(), Warnings: r.warnings.list}
+	}
+	return Answer{Warnings: r.warnings.list, Changes: r.warnings.changes}
+}
+
 // reply sends the outcome to the caller, if there is one: an order may also be a signal. When it returns the process may end.
-func (o order) reply(err error, warnings ...string) {
+func (o order) reply(err error, w warnings) {
 	if o.outcome != nil {
-		a := Answer{Warnings: warnings}
-		if err != nil {
-			a.Error = err.Error()
-		}
-		o.outcome <- a
+		o.outcome <- result{err, w}
 		<-o.replied
 	}
 }
@@ -71,6 +101,10 @@ func (o order) reply(err error, warnings ...string) {
 type Answer struct {
 	Error    string // each problem in a line of its own; "" if all went well
 	Warnings []string
+	// Changes is what a reload has changed, a line each; nil if that is not known, as of an older process.
+	Changes []string
+	// Status is a *admin.Status, if that was asked for.
+	Status json.RawMessage
 }
 
 // greeting is what a control socket sends to whoever connects, before it reads an order.
@@ -128,8 +162,9 @@ type control struct {
 	path     string // of the configuration, as it was given
 	abs      string // the same, made absolute at the start
 	listener net.Listener
+	backend  admin.Backend
+	orders   chan<- order
 	state    atomic.Int32 // a controlState
-	orders   chan order
 	closed   chan struct{}
 }
 
@@ -142,8 +177,8 @@ func controlPrefix(abs string) string {
 	return controlNames + hex.EncodeToString(sum[:16]) + "/"
 }
 
-// openControl opens the control socket of a process that serves this configuration.
-func openControl(path string) (*control, error) {
+// openControl opens the control socket of a process that serves this configuration, which b steers, and which takes orders.
+func openControl(path string, b admin.Backend, orders chan<- order) (*control, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("kroxy-ev: naming the socket for orders: %w", err)
@@ -152,7 +187,7 @@ func openControl(path string) (*control, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kroxy-ev: opening the socket for orders: %w", err)
 	}
-	ct := &control{path: path, abs: abs, listener: l, orders: make(chan order), closed: make(chan struct{})}
+	ct := &control{path: path, abs: abs, listener: l, backend: b, orders: orders, closed: make(chan struct{})}
 	go ct.serve()
 	return ct, nil
 }
@@ -164,31 +199,10 @@ func (ct *control) become(s controlState) {
 	}
 }
 
-// taken returns the orders as they come.
-func (ct *control) taken() <-chan order {
-	if ct == nil {
-		return nil
-	}
-	return ct.orders
-}
-
 // close closes the socket; orders that were not taken fail.
 func (ct *control) close() {
 	close(ct.closed)
 	_ = ct.listener.Close()
-}
-
-// refuse answers all orders, until close, that the program is stopping.
-func (ct *control) refuse() {
-	ct.become(controlStopping)
-	for {
-		select {
-		case o := <-ct.orders:
-			o.reply(errStopping)
-		case <-ct.closed:
-			return
-		}
-	}
 }
 
 func (ct *control) serve() {
@@ -213,22 +227,60 @@ func (ct *control) serve() {
 func (ct *control) handle(c *net.UnixConn) {
 	defer func() { _ = c.Close() }()
 	g := ct.greet(c)
-	if !send(c, g) || g.Refusal != "" {
+	if !send(c, g, answerTimeout) || g.Refusal != "" {
 		return
 	}
 	_ = c.SetReadDeadline(time.Now().Add(orderTimeout))
-	verb, err := bufio.NewReader(io.LimitReader(c, maxOrder)).ReadString('\n')
+	in := bufio.NewReader(io.LimitReader(c, maxOrder))
+	verb, err := in.ReadString('\n')
 	if err != nil {
 		return // the caller wanted another process
 	}
-	o := order{verb: strings.TrimSpace(verb), outcome: make(chan Answer), replied: make(chan struct{})}
+	verb = strings.TrimSpace(verb)
+	if verb == verbStatus || verb == verbHost {
+		send(c, ct.atOnce(verb, in, c), statusTimeout)
+		return
+	}
+	o := newOrder(verb, byCommand)
 	defer close(o.replied)
 	select {
 	case ct.orders <- o:
-		send(c, <-o.outcome)
+		send(c, (<-o.outcome).answer(), answerTimeout)
 	case <-ct.closed:
-		send(c, Answer{Error: errStopping.Error()})
+		send(c, Answer{Error: errStopping.Error()}, answerTimeout)
 	}
+}
+
+// atOnce carries out an order that waits for no other. In is what follows the verb, from the peer of c.
+func (ct *control) atOnce(verb string, in *bufio.Reader, c *net.UnixConn) (a Answer) {
+	var err error
+	switch {
+	case controlState(ct.state.Load()) == controlStopping:
+		err = errStopping
+	case verb == verbStatus:
+		var s *admin.Status
+		if s, err = ct.backend.Status(); err == nil {
+			a.Status, err = json.Marshal(s)
+		}
+	default:
+		var line []byte
+		if line, err = in.ReadBytes('\n'); err == nil {
+			err = setHost(ct.backend, line, giver(c))
+		}
+	}
+	if err != nil {
+		return Answer{Error: err.Error()}
+	}
+	return a
+}
+
+// giver says who gives orders on c, for the log.
+func giver(c *net.UnixConn) string {
+	peer, err := peerOf(c)
+	if err != nil {
+		return "command"
+	}
+	return fmt.Sprintf("command of user %d", peer.Uid)
 }
 
 // greet returns the greeting for the peer of c, which is a refusal if that may not give orders.
@@ -247,13 +299,13 @@ func (ct *control) greet(c *net.UnixConn) greeting {
 	return greeting{Path: ct.abs, File: file, PID: os.Getpid(), Mounts: mounts(), State: controlState(ct.state.Load()).String()}
 }
 
-// send sends a value as a line, and reports success.
-func send(c net.Conn, what any) bool {
+// send sends a value as a line that the peer has so much time to read, and reports success.
+func send(c net.Conn, what any, timeout time.Duration) bool {
 	text, err := json.Marshal(what)
 	if err != nil {
 		return false
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(answerTimeout))
+	_ = c.SetWriteDeadline(time.Now().Add(timeout))
 	_, err = c.Write(append(text, '\n'))
 	return err == nil
 }

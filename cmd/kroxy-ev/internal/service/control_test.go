@@ -31,7 +31,7 @@ func TestControlOutlivesScarcity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ct := &control{path: "/", abs: "/", listener: &scarce{ln, 2}, orders: make(chan order), closed: make(chan struct{})}
+	ct := &control{path: "/", abs: "/", listener: &scarce{ln, 2}, closed: make(chan struct{})}
 	ended := make(chan struct{})
 	go func() {
 		ct.serve()

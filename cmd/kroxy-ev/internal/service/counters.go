@@ -1,64 +1,190 @@
 package service
 
 import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sys/unix"
+
 	"kroxy-ev/balance"
 	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
 	"kroxy-ev/config"
+	"kroxy-ev/engine/metrics"
 )
 
-// hostCounters is the memory in which all processes count connections to hosts, and the registry of the hosts' ids in it. Both outlive
-// reloads, workers and upgrades.
-type hostCounters struct {
+// counters are the memory in which all processes count, and who is counted where in it: connections to hosts, by which hosts are chosen, and
+// metrics. They outlive reloads, workers and upgrades. A writer has a row of the same number in both.
+type counters struct {
 	memory    *balance.Counters
 	registry  *balance.Registry
-	inherited bool // a predecessor has made them
+	metrics   *metrics.Table
+	inherited bool // a predecessor has made memory
+	log       *slog.Logger
+	full      bool // that there is no room for more metrics was said
 }
 
-func newHostCounters() (*hostCounters, error) {
+// newCounters makes counters with nothing in them.
+func newCounters(log *slog.Logger) (*counters, error) {
 	c, err := balance.NewShared(balance.MaxRows, balance.MaxHosts)
 	if err != nil {
 		return nil, err
 	}
-	return &hostCounters{memory: c, registry: balance.NewRegistry(c)}, nil
+	table, err := metrics.NewTable()
+	if err != nil {
+		return nil, err
+	}
+	return &counters{memory: c, registry: balance.NewRegistry(c), metrics: table, log: log}, nil
 }
 
-// inheritHostCounters takes over what a predecessor has counted. If this program counts in another way, it starts from zero.
-func inheritHostCounters(fd int, registry []byte) (*hostCounters, error) {
-	c, err := balance.MapCounters(fd)
-	if err != nil {
-		return newHostCounters()
-	}
-	r, err := balance.RestoreRegistry(c, registry)
-	if err != nil {
-		c.Close()
-		return newHostCounters()
-	}
-	return &hostCounters{c, r, true}, nil
+// close releases the memory; nobody may count any more.
+func (c *counters) close() {
+	c.memory.Close()
+	c.metrics.Close()
 }
 
-// assign returns the ids of cfg's hosts. They are provisional until the registry's Commit.
-func (c *hostCounters) assign(cfg *config.Config) ([]int, error) {
+// inheritCounters takes over what a predecessor has counted, and owns the files: that of memory, and those of the metrics. If this program counts
+// in another way, it starts from zero.
+func inheritCounters(memory int, registry []byte, rows []int, state []byte, log *slog.Logger) (*counters, error) {
+	c, err := newCounters(log)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := balance.MapCounters(memory)
+	if err != nil {
+		closeAll(rows) // their numbers may be given anew
+		return c, nil
+	}
+	r, err := balance.RestoreRegistry(shared, registry)
+	if err != nil {
+		shared.Close()
+		closeAll(rows)
+		return c, nil
+	}
+	c.memory.Close()
+	c.memory, c.registry, c.inherited = shared, r, true
+	if state == nil { // of a predecessor that had none
+		closeAll(rows)
+		return c, nil
+	}
+	table, err := metrics.RestoreTable(state, rows)
+	if err != nil {
+		log.Warn("kroxy-ev: metrics begin anew", "error", err)
+		return c, nil
+	}
+	c.metrics.Close()
+	c.metrics = table
+	return c, nil
+}
+
+// assign sets the ids and places of what cfg has in res. They are provisional until commit.
+func (c *counters) assign(cfg *config.Config, res *proxy.Resources) error {
 	ids, err := c.registry.Assign(proxy.HostKeys(cfg))
 	if err != nil {
-		return nil, proxy.Problem(cfg, "servers", err.Error(), "remove some")
+		return cfg.KeyError(nil, "servers", err.Error(), "remove some")
 	}
-	return ids, nil
+	places, unmeasured := c.metrics.Assign(proxy.SeriesOf(cfg))
+	if unmeasured > 0 && !c.full {
+		c.full = true
+		c.log.Warn("kroxy-ev: there are more servers, routes, groups and hosts than there is room for metrics of; some have none", "without", unmeasured)
+	}
+	res.IDs, res.Places = ids, places
+	return nil
+}
+
+// commit says that the configuration of the last assign is in force.
+func (c *counters) commit() {
+	c.registry.Commit()
+	c.metrics.Commit()
+}
+
+// started counts that the first configuration of this process came into force.
+func (c *counters) started() { c.metrics.Service().Applied.Set(time.Now()) }
+
+// reloaded counts a reload that ended so.
+func (c *counters) reloaded(err error) {
+	s, now := c.metrics.Service(), time.Now()
+	s.Reloads.Count(err == nil)
+	if s.Reloaded.Set(now); err == nil {
+		s.Applied.Set(now)
+	}
+}
+
+// take takes a row for a writer.
+func (c *counters) take() (int, *metrics.Row, error) {
+	n, err := c.memory.TakeRow()
+	if err != nil {
+		return 0, nil, err
+	}
+	row, err := c.metrics.Row(n)
+	if err != nil {
+		c.memory.ClearRow(n)
+		return 0, nil, err
+	}
+	return n, row, nil
+}
+
+// reserve makes the rows of the next n writers, which may be a successor's workers: both masters read them then. Else one who asks the one, then the
+// other, would see counters fall.
+func (c *counters) reserve(n int) error {
+	for _, row := range c.memory.FreeRows(n) {
+		if _, err := c.metrics.Row(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clear gives up a row whose writer is gone, with all that it held.
+func (c *counters) clear(row int) {
+	c.metrics.ClearGauges(row) // first: the row may have another writer as soon as it is given up
+	c.memory.ClearRow(row)
+}
+
+// orphanTime is how long the workers of a master that was killed may still run.
+const orphanTime = time.Second
+
+// reclaim gives up the rows of masters that have died and could not do so, after their workers have died with them. Dead is one of them, which
+// may not have been reaped; 0 is none.
+func (c *counters) reclaim(dead int) {
+	time.Sleep(orphanTime)
+	for {
+		row, ok := c.memory.TakeOrphan(func(pid int) bool { return pid != dead && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) })
+		if !ok {
+			return
+		}
+		c.clear(row)
+		c.log.Warn("kroxy-ev: a master has died before its workers had left; what these held is given back", "row", row)
+	}
+}
+
+// survive reclaims the rows of the predecessor when that has ended.
+func (c *counters) survive(predecessor int) {
+	fd, err := unix.PidfdOpen(predecessor, 0)
+	if err == nil {
+		for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+			_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+		}
+		_ = unix.Close(fd)
+	}
+	if err == nil || errors.Is(err, unix.ESRCH) {
+		c.reclaim(predecessor)
+	}
 }
 
 // options returns the options of a proxy with n reactors, which get a row each, and new keys of session tickets.
-func (c *hostCounters) options(cfg *config.Config, n int) (proxy.Options, error) {
+func (c *counters) options(cfg *config.Config, n int) (proxy.Options, error) {
 	o := proxy.Options{Counters: c.memory, Resources: proxy.Resources{Tickets: proxy.Tickets{}.Rotated(), Secret: proxy.NewSecret()}}
-	var err error
-	if o.IDs, err = c.assign(cfg); err != nil {
+	if err := c.assign(cfg, &o.Resources); err != nil {
 		return o, err
 	}
-	c.registry.Commit()
+	c.commit()
 	for range n {
-		row, err := c.memory.TakeRow()
+		n, row, err := c.take()
 		if err != nil {
-			return o, proxy.Problem(cfg, "reactors_num", err.Error(), "use fewer")
+			return o, cfg.KeyError(nil, "reactors_num", err.Error(), "use fewer")
 		}
-		o.Rows = append(o.Rows, row)
+		o.Rows, o.Metrics = append(o.Rows, n), append(o.Metrics, row)
 	}
 	return o, nil
 }

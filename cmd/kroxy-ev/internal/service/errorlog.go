@@ -23,6 +23,7 @@ type errorLog struct {
 	stderr   io.Writer
 	owner    identity // the user that files are opened as
 	level    slog.LevelVar
+	json     atomic.Bool // lines are objects
 	out      atomic.Pointer[errorOutput]
 	switched func() // called when the output has changed; may be nil
 
@@ -31,16 +32,17 @@ type errorLog struct {
 	debug      bool // takes precedence over configured
 }
 
-// errorOutput is an open file; or stderr, whose path is empty.
+// errorOutput is an open file, or stderr, whose path is empty; and a syslog, if lines go there too.
 type errorOutput struct {
 	*accesslog.Log
-	path string
+	path   string
+	syslog *errorSyslog // nil for none
 }
 
 // openLog makes a log that writes to stderr.
 func openLog(stderr io.Writer) *errorLog {
 	l := &errorLog{stderr: stderr, owner: thisProcess()}
-	l.log = slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: &l.level}))
+	l.log = slog.New(newLineHandler(l))
 	l.out.Store(l.standard())
 	return l
 }
@@ -68,24 +70,35 @@ func (l *errorLog) Write(p []byte) (int, error) {
 	}
 }
 
-// prepare opens the output that cfg asks for, for commit or discard; nothing changes yet.
+// prepare opens the output that cfg asks for, for commit or discard; nothing changes yet. What stays as it is it has from the present one.
 func (l *errorLog) prepare(cfg *config.Config) (*errorOutput, error) {
 	now := l.out.Load()
-	if cfg.ErrorLog == now.path {
-		return now, nil
+	out := &errorOutput{Log: now.Log, path: cfg.ErrorLog, syslog: now.syslog}
+	if cfg.ErrorLog != now.path {
+		if err := l.open(out, cfg); err != nil {
+			return nil, err
+		}
 	}
-	if cfg.ErrorLog == "" {
-		return l.standard(), nil
+	if !now.syslog.leadsTo(cfg.Syslog) {
+		out.syslog = l.openSyslog(cfg.Syslog)
 	}
-	out := &errorOutput{path: cfg.ErrorLog}
+	return out, nil
+}
+
+// open opens the file that out is to be.
+func (l *errorLog) open(out *errorOutput, cfg *config.Config) error {
+	if out.path == "" {
+		out.Log = l.standard().Log
+		return nil
+	}
 	err := l.as(func() (err error) {
-		out.Log, err = accesslog.Open(cfg.ErrorLog, l.options())
+		out.Log, err = accesslog.Open(out.path, l.options())
 		return err
 	})
 	if err != nil {
-		return nil, proxy.Problem(cfg, "error_log", err.Error(), "name a file in a directory that exists and that "+l.owner.name+" may write to")
+		return cfg.KeyError(nil, "error_log", err.Error(), "name a file in a directory that exists and that "+l.owner.name+" may write to")
 	}
-	return out, nil
+	return nil
 }
 
 // as calls f as the owner, or as this process if it may not become the owner.
@@ -100,9 +113,10 @@ func (l *errorLog) as(f func() error) (err error) {
 func (l *errorLog) commit(out *errorOutput, cfg *config.Config) {
 	l.mu.Lock()
 	l.configured = cfg.LogLevel
+	l.json.Store(cfg.ErrorLogJSON)
 	l.setLevel()
 	l.mu.Unlock()
-	if old := l.out.Swap(out); old != out {
+	if old := l.out.Swap(out); old.Log != out.Log || old.syslog != out.syslog {
 		l.announce()
 		l.closeOutput(old)
 	}
@@ -117,15 +131,21 @@ func (l *errorLog) announce() {
 
 // discard closes an output that was prepared and is not used; nil is none.
 func (l *errorLog) discard(out *errorOutput) {
-	if out != nil && out != l.out.Load() {
+	if out != nil {
 		l.closeOutput(out)
 	}
 }
 
-// closeOutput closes an output that is not used any more.
+// closeOutput closes an output that is not used any more, but for what is still in use of it.
 func (l *errorLog) closeOutput(out *errorOutput) {
-	if err := out.Close(proxy.FlushTimeout); err != nil && out != l.out.Load() {
-		l.log.Error("error log: closing the old one failed", "error", err)
+	now := l.out.Load()
+	if out.Log != now.Log {
+		if err := out.Close(proxy.FlushTimeout); err != nil {
+			l.log.Error("error log: closing the old one failed", "error", err)
+		}
+	}
+	if out.syslog != nil && out.syslog != now.syslog {
+		_ = out.syslog.log.Close(proxy.FlushTimeout) // what is lost with a syslog that is gone was said
 	}
 }
 
@@ -187,4 +207,10 @@ func (l *errorLog) toggleDebug() (on bool) {
 }
 
 // close flushes and closes the output.
-func (l *errorLog) close() { _ = l.out.Load().Close(proxy.FlushTimeout) } // nobody is left to report to
+func (l *errorLog) close() {
+	out := l.out.Load()
+	_ = out.Close(proxy.FlushTimeout) // nobody is left to report to
+	if out.syslog != nil {
+		_ = out.syslog.log.Close(proxy.FlushTimeout)
+	}
+}

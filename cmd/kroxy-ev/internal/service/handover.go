@@ -13,18 +13,25 @@ import (
 	"github.com/goccy/go-json"
 	"golang.org/x/sys/unix"
 
+	"kroxy-ev/cmd/kroxy-ev/internal/admin"
 	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
 	"kroxy-ev/config"
 	"kroxy-ev/engine/supervise"
 )
 
-// handover is what a master passes to its successor. The files that come with it are the counters and the listening sockets. The names
-// in JSON stay as they are: the two masters of an upgrade may be of different versions.
+// handover is what a master passes to its successor. The files that come with it are the counters, the rows of metrics, and the listening
+// sockets. The names in JSON stay as they are: the two masters of an upgrade may be of different versions.
 type handover struct {
 	Registry []byte
+	Metrics  []byte // nil of a version that had none
+	Rows     int    // files of metrics
 	Tickets  proxy.Tickets
 	Secret   []byte // of sticky clients
 	Services proxy.Services
+	Started  time.Time // when the program was first started; zero if the version before does not say
+	Reloads  []admin.Reload
+	Drains   map[int]time.Time // see steering
+	Admin    []handoverAdmin
 	Ports    []handoverPort `json:"Doors"`
 	// These replace Ports if all sockets are on one port of IPv4: older versions knew nothing else.
 	Port   uint16
@@ -110,8 +117,18 @@ func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
 	if err := mayHandOver(); err != nil {
 		return 0, nil, err
 	}
-	h := handover{Registry: m.counters.registry.Snapshot(), Tickets: now.Tickets, Secret: now.Secret, Services: now.services}
-	files := append([]int{m.counters.memory.FD()}, h.add(now.ports)...)
+	h := handover{
+		Registry: m.counters.registry.Snapshot(), Tickets: now.Tickets, Secret: now.Secret, Services: now.services, Started: m.steering.started, Reloads: m.steering.history(), Drains: m.steering.drained(),
+	}
+	if err := m.counters.reserve(now.cfg.WorkersNum); err != nil {
+		return 0, nil, err
+	}
+	var rows []int
+	h.Metrics, rows = m.counters.metrics.Snapshot()
+	h.Rows = len(rows)
+	var listening []int
+	h.Admin, listening = now.admin.handOver()
+	files := slices.Concat([]int{m.counters.memory.FD()}, rows, listening, h.add(now.ports))
 	body, err := json.Marshal(h)
 	if err != nil {
 		return 0, nil, err
@@ -130,23 +147,25 @@ func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
 	return pid, doubts, err
 }
 
-// inherit takes over what a predecessor passes on, and returns its ports. Those that the configuration does not have are closed by commit.
-func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (ports, error) {
-	var passed handover
+// inherit takes over what a predecessor passes on, and returns its ports, those of admin, and what it has passed on. Those ports that the
+// configuration does not have are closed by commit.
+func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (_ ports, _ adminPorts, passed handover, _ error) {
 	err := json.Unmarshal(h.Body, &passed)
 	var left ports
-	if ok := false; err == nil && len(h.Files) > 1 {
-		if left, ok = passed.take(h.Files[1:]); !ok {
+	rows := 1 + passed.Rows // where the next files begin
+	seen := rows + len(passed.Admin)
+	if ok := false; err == nil && passed.Rows >= 0 && len(h.Files) > seen {
+		if left, ok = passed.take(h.Files[seen:]); !ok {
 			left = nil
 		}
 	}
 	if left == nil {
 		closeAll(h.Files)
-		return nil, errors.New("kroxy-ev: this version does not understand what its predecessor passes on; stop the predecessor, then start this version")
+		return nil, nil, passed, errors.New("kroxy-ev: this version does not understand what its predecessor passes on; stop the predecessor, then start this version")
 	}
-	if m.counters, err = inheritHostCounters(h.Files[0], passed.Registry); err != nil {
+	if m.counters, err = inheritCounters(h.Files[0], passed.Registry, h.Files[1:rows], passed.Metrics, m.log); err != nil {
 		left.close()
-		return nil, err
+		return nil, nil, passed, err
 	}
 	if next.Tickets = passed.Tickets; len(next.Tickets) == 0 {
 		next.Tickets = next.Tickets.Rotated()
@@ -156,10 +175,10 @@ func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (
 		next.Secret = proxy.NewSecret()
 	}
 	if next.ports, err = left.prepare(next.cfg, workerSlots(next.cfg), nil, &m.closed); err != nil {
-		return nil, err
+		return nil, nil, passed, err
 	}
 	warnUnserved(left, next.ports, "", w)
-	return left, nil
+	return left, takeAdmin(passed.Admin, h.Files[rows:seen]), passed, nil
 }
 
 // warnUnserved warns about sockets of systemd that the new configuration does not serve.

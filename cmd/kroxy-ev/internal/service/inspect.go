@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -19,7 +20,7 @@ func Check(path string, multiprocess bool) (warnings []config.Problem, err error
 	if !multiprocess {
 		reactors = proxy.ReactorCount(cfg)
 	}
-	warnings = append(warnings, proxy.Shortage(cfg, reactors)...)
+	warnings = append(warnings, proxy.Shortage(cfg, reactors, multiprocess)...)
 	more, err := inspect(cfg)
 	return append(warnings, more...), err
 }
@@ -38,10 +39,14 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 			bad = append(bad, cfg.Problem(cfg.PathOf(s, key), what, remedy))
 		}
 	}
-	if c, err := newHostCounters(); err == nil {
-		_, err = c.assign(cfg)
+	if c, err := newCounters(slog.New(slog.DiscardHandler)); err == nil {
+		add(c.assign(cfg, new(proxy.Resources)))
+		c.close()
+	}
+	for i := range cfg.Admin {
+		_, doubts, err := adminRules(cfg, &cfg.Admin[i])
+		warnings = append(warnings, doubts...)
 		add(err)
-		c.memory.Close()
 	}
 	who, err := wanted(cfg)
 	add(err)
@@ -52,7 +57,7 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 			key = "user"
 		}
 		if os.Getuid() != 0 {
-			warnings = append(warnings, cfg.Problem(cfg.PathOf(proxy.OnlyServer(cfg), key),
+			warnings = append(warnings, cfg.Problem(cfg.PathOf(nil, key),
 				"only root can run workers as another user, and check whether that user may write the logs", "check the file as root"))
 		}
 	}
@@ -64,9 +69,9 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 	for _, s := range cfg.Servers {
 		logs(s, "file_log", s.FileLog)
 	}
-	logs(proxy.OnlyServer(cfg), "error_log", cfg.ErrorLog)
+	logs(nil, "error_log", cfg.ErrorLog)
 	if cfg.PIDFile != "" {
-		check(thisProcess(), proxy.OnlyServer(cfg), "pid_file", cfg.PIDFile)
+		check(thisProcess(), nil, "pid_file", cfg.PIDFile)
 	}
 	return warnings, config.AsError(bad, nil)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"kroxy-ev/balance"
 	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
 	"kroxy-ev/config"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/supervise"
 )
 
@@ -25,20 +27,27 @@ type master struct {
 	log       *slog.Logger
 	errors    *errorLog
 	debug     atomic.Bool // the log level is debug; for workers that are yet to start
-	counters  *hostCounters
+	counters  *counters
 	checks    *proxy.Checks
 	workers   *supervise.Master
 	signals   signals
 	renewal   renewal
 	discovery discovery
+	steering  *steering
 	control   *control // nil if it could not be opened
 	pid       pidFile
 	now       generation
 	closed    closedPorts // belongs to the goroutine that carries out an order
 	successor bool        // a successor serves, and has the listening sockets
 
-	rows map[int]int // in the counters, by slot; belong to the goroutine that calls Plan.For and Options.Gone
+	rows map[int]row // by slot; belong to the goroutine that calls Plan.For and Options.Gone
 	busy chan outcome
+}
+
+// row is where a worker counts.
+type row struct {
+	number int
+	*metrics.Row
 }
 
 // generation is what the workers serve by: a configuration, the services by which it was expanded, its resources and its listening
@@ -48,18 +57,21 @@ type generation struct {
 	services proxy.Services
 	proxy.Resources
 	ports ports
+	admin adminPorts
 }
 
 // workerSlots is how many workers cfg asks for.
 func workerSlots(cfg *config.Config) slots { return slots{cfg.WorkersNum, "workers_num"} }
 
-// assignment is what a worker serves by, as the master sends it. The files that come with it are the counters and the listening sockets.
+// assignment is what a worker serves by, as the master sends it. The files that come with it are the counters, the worker's own row of metrics,
+// and the listening sockets.
 type assignment struct {
 	Source config.Source
 	PEM    config.Files // that it names; workers may not be allowed to read them
 	// Services are where those that it names are offered: all workers have to know the same hosts.
 	Services proxy.Services
-	IDs      []int // of the hosts
+	IDs      []int           // of the hosts
+	Places   []metrics.Place // of what is measured
 	Tickets  proxy.Tickets
 	Secret   []byte // of sticky clients
 	Row      int    // in the counters
@@ -72,7 +84,7 @@ type assignment struct {
 }
 
 func (a *assignment) resources() proxy.Resources {
-	return proxy.Resources{IDs: a.IDs, Tickets: a.Tickets, Secret: a.Secret}
+	return proxy.Resources{IDs: a.IDs, Places: a.Places, Tickets: a.Tickets, Secret: a.Secret}
 }
 
 // ServeMaster runs a master and its workers until a signal stops them. H is what a predecessor passes on, or nil.
@@ -81,7 +93,7 @@ func ServeMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	defer errs.close()
 	log := errs.log
 	warnWait(log)
-	m := &master{path: path, log: log, errors: errs, rows: map[int]int{}, signals: catchSignals(), discovery: newDiscovery(log)}
+	m := &master{path: path, log: log, errors: errs, rows: map[int]row{}, signals: catchSignals(), discovery: newDiscovery(log)}
 	defer m.discovery.Close()
 	defer m.signals.release()
 	w := warnings{log: log}
@@ -99,7 +111,9 @@ func ServeMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 		return err
 	}
 	defer m.checks.Close()
+	defer m.steering.close()
 	defer m.closePorts()
+	defer m.closeAdmin()
 	m.pid, err = writePIDFile(m.now.cfg)
 	switch {
 	case err != nil && h == nil:
@@ -111,6 +125,7 @@ func ServeMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	defer m.pid.remove()
 	m.openControl()
 	defer m.closeControl()
+	m.now.admin.announce(log)
 	log.Info("kroxy-ev: serving", append(servingOn(m.now.cfg), "workers", m.now.cfg.WorkersNum, "servers", len(m.now.cfg.Servers))...)
 	defer startNotifier(log).stop()
 	return m.run()
@@ -134,28 +149,50 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 		w.repeat()
 	}
 	var left ports // the predecessor's
+	var leftAdmin adminPorts
+	var passed handover
 	if h != nil {
-		left, err = m.inherit(h, &next, w)
+		left, leftAdmin, passed, err = m.inherit(h, &next, w)
 	} else {
 		next.Tickets, next.Secret = proxy.Tickets{}.Rotated(), proxy.NewSecret()
-		if m.counters, err = newHostCounters(); err == nil {
+		if m.counters, err = newCounters(m.log); err == nil {
 			next.ports, err = ports(nil).prepare(next.cfg, workerSlots(next.cfg), systemdSockets(next.cfg, m.log), &m.closed)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	next.services = m.discovery.expand(next.cfg, nil)
-	if err := m.startWorkers(&next, who); err != nil {
+	if next.admin, err = leftAdmin.prepare(next.cfg, slices.Concat(left, next.ports), &m.closed, w); err != nil {
 		return errors.Join(err, next.ports.abort(left))
 	}
-	m.counters.registry.Commit()
+	next.services = m.discovery.expand(next.cfg, nil)
+	if err := m.startWorkers(&next, who); err != nil {
+		next.admin.abort(leftAdmin)
+		return errors.Join(err, next.ports.abort(left))
+	}
+	m.counters.commit()
+	m.counters.started()
+	if h != nil {
+		go m.counters.survive(startedBy)
+	} else if err := m.counters.reserve(next.cfg.WorkersNum); err != nil {
+		m.log.Warn("kroxy-ev: rows of metrics for a successor's workers cannot be made yet", "error", err)
+	}
 	m.now = next
+	m.steering = newSteering(m.path, m.counters, m.log)
+	m.steering.workers, m.steering.reloads = m.workers.Workers, passed.Reloads
+	if !passed.Started.IsZero() {
+		m.steering.started = passed.Started
+	}
+	if m.counters.inherited { // else ids are others
+		m.steering.drains = passed.Drains
+	}
+	m.steering.follow(next.cfg, &next.Resources)
 	m.checks = proxy.NewChecks(m.counters.memory, m.counters.inherited, m.log)
 	m.errors.switched = m.checks.Forget
 	m.checkHosts()
 	m.renewal.watch(next.cfg)
-	return m.now.ports.commit(next.cfg, left, &m.closed, m.log)
+	m.steering.say(stateServing) // a successor is asked from commit on, and a predecessor was ready
+	return errors.Join(m.now.ports.commit(next.cfg, left, &m.closed, m.log), m.now.admin.commit(leftAdmin, m.steering, &m.closed, m.log))
 }
 
 // checkHosts has the hosts of the generation in force checked, for all workers. Hosts that cannot be checked count as up.
@@ -165,23 +202,23 @@ func (m *master) checkHosts() {
 	}
 }
 
-// startWorkers assigns the ids of next's hosts and starts its workers.
+// startWorkers says where next is counted and starts its workers.
 func (m *master) startWorkers(next *generation, who *syscall.Credential) (err error) {
-	if next.IDs, err = m.counters.assign(next.cfg); err != nil {
+	if err = m.counters.assign(next.cfg, &next.Resources); err != nil {
 		return err
 	}
 	m.workers, err = supervise.Start(supervise.Options{
 		Env: childEnv(false), Credential: who, NoNewPrivs: true, Log: m.log,
-		Gone: func(e supervise.Exit) { m.clearRow(e.Slot) },
+		Gone: m.gone,
 	}, m.plan(*next))
 	return err
 }
 
 // read reads the configuration.
 func (m *master) read(w *warnings) (generation, error) {
-	cfg, err := loadAgain(m.path, 1, w)
+	cfg, err := loadAgain(m.path, 1, true, w)
 	if err == nil && cfg.WorkersNum > maxWorkers {
-		err = proxy.Problem(cfg, "workers_num", fmt.Sprintf("%d workers are more than there can be", cfg.WorkersNum), fmt.Sprintf("write at most %d; one per CPU is enough", maxWorkers))
+		err = cfg.KeyError(nil, "workers_num", fmt.Sprintf("%d workers are more than there can be", cfg.WorkersNum), fmt.Sprintf("write at most %d; one per CPU is enough", maxWorkers))
 	}
 	return generation{cfg: cfg}, err
 }
@@ -199,19 +236,19 @@ func (m *master) plan(g generation) supervise.Plan {
 	}
 	shared, ports := g.ports.shared(), g.ports.copies()
 	p.For = func(slot int) ([]byte, []int, error) {
-		row, ok := m.rows[slot]
+		own, ok := m.rows[slot]
 		if !ok {
 			var err error
-			if row, err = m.counters.memory.TakeRow(); err != nil {
+			if own.number, own.Row, err = m.counters.take(); err != nil {
 				return nil, nil, err
 			}
-			m.rows[slot] = row
+			m.rows[slot] = own
 		}
 		a := assignment{
-			Source: g.cfg.Source(), PEM: g.cfg.Files(), Services: g.services, IDs: g.IDs, Tickets: g.Tickets, Secret: g.Secret, Row: row, Debug: m.debug.Load(),
+			Source: g.cfg.Source(), PEM: g.cfg.Files(), Services: g.services, IDs: g.IDs, Places: g.Places, Tickets: g.Tickets, Secret: g.Secret, Row: own.number, Debug: m.debug.Load(),
 			Shared: shared,
 		}
-		files := []int{m.counters.memory.FD()}
+		files := []int{m.counters.memory.FD(), own.FD()}
 		for i := range ports {
 			a.Sockets = append(a.Sockets, ports[i].listen.Key())
 			files = append(files, ports[i].of(slot))
@@ -230,11 +267,14 @@ func orNever(d time.Duration) time.Duration {
 	return d
 }
 
-// clearRow gives back the connections that a dead worker has counted.
-func (m *master) clearRow(slot int) {
-	if row, ok := m.rows[slot]; ok {
-		m.counters.memory.ClearRow(row)
-		delete(m.rows, slot)
+// gone is told that a worker has ended.
+func (m *master) gone(e supervise.Exit) {
+	if own, ok := m.rows[e.Slot]; ok {
+		m.counters.clear(own.number)
+		delete(m.rows, e.Slot)
+	}
+	if !e.Superfluous {
+		m.counters.metrics.Service().Restarts.Add(1)
 	}
 }
 
@@ -245,7 +285,7 @@ type outcome struct {
 	successor int // the process id of the successor that serves, 0 if there is none
 	err       error
 
-	warnings []string
+	warnings warnings
 
 	files bool // a configuration, or new certificates, came into force
 	keys  bool // new keys of session tickets came into force
@@ -255,7 +295,7 @@ type outcome struct {
 // so that a signal to stop is acted on at once.
 func (m *master) run() error {
 	for {
-		reload, upgrade, orders, tick, changed := m.signals.reload, m.signals.upgrade, m.control.taken(), m.renewal.tick(), m.discovery.Changed()
+		reload, upgrade, orders, tick, changed := m.signals.reload, m.signals.upgrade, m.steering.orders, m.renewal.tick(), m.discovery.Changed()
 		if m.busy != nil {
 			reload, upgrade, orders, tick, changed = nil, nil, nil, nil, nil
 		}
@@ -269,9 +309,9 @@ func (m *master) run() error {
 		case <-m.signals.debug:
 			m.toggleDebug()
 		case <-reload:
-			m.start(order{verb: VerbReload})
+			m.start(order{verb: VerbReload, by: bySignal})
 		case <-upgrade:
-			m.start(order{verb: VerbUpgrade})
+			m.start(order{verb: VerbUpgrade, by: bySignal})
 		case o := <-orders:
 			m.start(o)
 		case <-changed:
@@ -296,9 +336,11 @@ func (m *master) run() error {
 				m.passControl(o.successor)
 			} else {
 				m.checkHosts()
+				m.follow(o)
 			}
-			o.order.reply(o.err, o.warnings...)
+			o.order.reply(o.err, o.warnings)
 			if m.successor {
+				m.now.admin.close()
 				m.workers.Broadcast(noticeReplaced)
 				m.passReload(o.successor)
 				m.log.Info("kroxy-ev: a new master serves, this one leaves", "timeout", m.now.cfg.ShutdownTimeout)
@@ -308,6 +350,18 @@ func (m *master) run() error {
 			return errors.New("kroxy-ev: the supervisor of the workers has stopped by itself")
 		}
 	}
+}
+
+// follow has those who look at the program see what an order has brought into force.
+func (m *master) follow(o outcome) {
+	m.steering.follow(o.next.cfg, &o.next.Resources)
+	if o.order.verb == VerbReload {
+		if o.err == nil {
+			m.steering.forgetOrders()
+		}
+		m.steering.record(o.order.by, o.err, o.warnings)
+	}
+	m.steering.say(stateServing)
 }
 
 // reopen reopens the log files, the master's first: it has the right to create the file that workers then open.
@@ -331,15 +385,19 @@ func (m *master) toggleDebug() {
 func (m *master) start(o order) {
 	busy := make(chan outcome, 1)
 	now := m.now
+	if o.verb == VerbReload || o.verb == VerbUpgrade {
+		m.steering.say(stateBusy)
+	}
 	switch o.verb {
 	case VerbReload:
 		go func() {
 			notify(notifyReloading)
 			w := warnings{log: m.log}
 			next, err := m.reload(now, &w)
+			m.counters.reloaded(err)
 			logReload(m.log, err)
 			notify(notifyReady)
-			busy <- outcome{order: o, next: next, err: err, warnings: w.list, files: err == nil}
+			busy <- outcome{order: o, next: next, err: err, warnings: w, files: err == nil}
 		}()
 	case verbRenew:
 		go func() { busy <- m.renew(now, o) }()
@@ -350,11 +408,12 @@ func (m *master) start(o order) {
 			pid, doubts, err := m.upgrade(now)
 			if err != nil {
 				m.log.Error("kroxy-ev: upgrade failed, everything goes on as before", "error", err)
+				go m.counters.reclaim(0) // the new master was killed
 			}
-			busy <- outcome{order: o, next: now, successor: pid, err: err, warnings: doubts}
+			busy <- outcome{order: o, next: now, successor: pid, err: err, warnings: warnings{list: doubts}}
 		}()
 	default:
-		o.reply(errUnknownOrder)
+		o.reply(errUnknownOrder, warnings{})
 		return
 	}
 	m.busy = busy
@@ -375,24 +434,29 @@ func (m *master) reload(now generation, w *warnings) (inForce generation, err er
 		w.add("reload: pid_file stays as it was at the start; to change it, upgrade or restart")
 	}
 	next.Tickets, next.Secret = now.Tickets, now.Secret
-	if next.IDs, err = m.counters.assign(next.cfg); err != nil {
+	if err = m.counters.assign(next.cfg, &next.Resources); err != nil {
 		return now, err
 	}
 	if next.ports, err = now.ports.prepare(next.cfg, workerSlots(next.cfg), nil, &m.closed); err != nil {
 		return now, err
 	}
 	warnUnserved(now.ports, next.ports, "reload: ", w)
+	if next.admin, err = now.admin.prepare(next.cfg, slices.Concat(now.ports, next.ports), &m.closed, w); err != nil {
+		return now, errors.Join(err, next.ports.abort(now.ports))
+	}
 	out, err := m.errors.prepare(next.cfg)
 	if err == nil {
 		err = m.workers.Apply(m.plan(next))
 	}
 	if err != nil {
 		m.errors.discard(out)
+		next.admin.abort(now.admin)
 		return now, errors.Join(err, next.ports.abort(now.ports))
 	}
 	m.errors.commit(out, next.cfg)
-	m.counters.registry.Commit()
-	return next, next.ports.commit(next.cfg, now.ports, &m.closed, m.log)
+	m.counters.commit()
+	w.changes = config.Changes(now.cfg, next.cfg)
+	return next, errors.Join(next.ports.commit(next.cfg, now.ports, &m.closed, m.log), next.admin.commit(now.admin, m.steering, &m.closed, m.log))
 }
 
 // renew has the workers take over new ticket keys and new certificates, as far as o says that they are due.
@@ -432,7 +496,7 @@ func (m *master) updateServices(now generation) generation {
 		return now
 	}
 	if err == nil {
-		next.IDs, err = m.counters.assign(next.cfg)
+		err = m.counters.assign(next.cfg, &next.Resources)
 	}
 	if err == nil {
 		err = m.workers.Apply(m.plan(next))
@@ -441,14 +505,14 @@ func (m *master) updateServices(now generation) generation {
 	if err != nil {
 		return now
 	}
-	m.counters.registry.Commit()
+	m.counters.commit()
 	return next
 }
 
 // openControl begins to take orders.
 func (m *master) openControl() {
 	var err error
-	if m.control, err = openControl(m.path); err != nil {
+	if m.control, err = openControl(m.path, m.steering, m.steering.orders); err != nil {
 		warnNoControl(m.log, err)
 	}
 }
@@ -469,11 +533,20 @@ func (m *master) closePorts() {
 	}
 }
 
+// closeAdmin ends the admin endpoint, unless a successor has it.
+func (m *master) closeAdmin() {
+	if m.successor {
+		m.now.admin.close()
+	} else {
+		m.now.admin.remove()
+	}
+}
+
 // finish gives sessions shutdown_timeout to finish, then ends them. A second signal exits at once.
 func (m *master) finish() error {
-	if m.control != nil {
-		go m.control.refuse()
-	}
+	m.control.become(controlStopping)
+	m.steering.say(stateStopping)
+	go m.steering.refuse()
 	done := make(chan struct{})
 	timeout := m.now.cfg.ShutdownTimeout
 	go func() {
@@ -493,7 +566,7 @@ func (m *master) finish() error {
 			m.busy, m.now = nil, o.next
 			m.successor = o.successor != 0
 			m.closePorts()
-			o.order.reply(o.err)
+			o.order.reply(o.err, o.warnings)
 		case <-m.signals.reopen:
 			m.reopen()
 		case <-m.signals.debug:
@@ -502,7 +575,7 @@ func (m *master) finish() error {
 			if m.busy != nil {
 				o := <-m.busy
 				m.now, m.successor = o.next, o.successor != 0
-				o.order.reply(o.err)
+				o.order.reply(o.err, o.warnings)
 			}
 			m.log.Info("kroxy-ev: stopped")
 			return nil

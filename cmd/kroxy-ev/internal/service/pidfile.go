@@ -5,7 +5,6 @@ import (
 	"os"
 	"strconv"
 
-	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
 	"kroxy-ev/config"
 )
 
@@ -18,7 +17,7 @@ func writePIDFile(cfg *config.Config) (pidFile, error) {
 		return "", nil
 	}
 	if err := os.WriteFile(cfg.PIDFile, pidText(), 0o644); err != nil {
-		return "", proxy.Problem(cfg, "pid_file", err.Error(), "name a file in a directory that exists and that this user may write to")
+		return "", cfg.KeyError(nil, "pid_file", err.Error(), "name a file in a directory that exists and that this user may write to")
 	}
 	return pidFile(cfg.PIDFile), nil
 }

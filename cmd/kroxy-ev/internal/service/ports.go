@@ -83,6 +83,8 @@ func (ps ports) prepare(cfg *config.Config, s slots, activated map[string][]int,
 			case activated[l.Key()] != nil:
 				p, err = systemdPort(cfg, l, activated[l.Key()], s)
 				delete(activated, l.Key())
+			case ps.systemdHas(l):
+				err = cfg.ErrorAt(l.Path, "systemd has opened this socket, and its socket unit decides whether that takes IPv4", "set BindIPv6Only= in the socket unit, and restart it and this program; or leave ipv6_only as it was")
 			default:
 				p, err = openPort(cfg, l, s)
 				if err == nil && closed.overlap(l) && !p.shared {
@@ -136,6 +138,13 @@ func (ps ports) find(key string) *port {
 		}
 	}
 	return nil
+}
+
+// systemdHas reports whether systemd has opened l's address and port, though with another ipv6_only.
+func (ps ports) systemdHas(l config.Listen) bool {
+	return slices.ContainsFunc(ps, func(p *port) bool {
+		return p.systemd && l.Unix == "" && p.listen.Unix == "" && listenAddr(p.listen) == listenAddr(l)
+	})
 }
 
 // openPort opens the sockets of l for s.
@@ -257,16 +266,12 @@ func (p *port) steer() error {
 
 // update gives the sockets l's options.
 func (p *port) update(l config.Listen) error {
-	var errs []error
-	if l.IPv6Only != p.listen.IPv6Only {
-		errs = append(errs, errors.New("ipv6_only cannot change while the port is open; restart kroxy-ev"))
-	}
 	old := endpoint(p.listen)
-	l.IPv6Only = p.listen.IPv6Only
 	p.listen = l
 	if endpoint(l) == old {
-		return errors.Join(errs...)
+		return nil
 	}
+	var errs []error
 	for _, fd := range p.sockets {
 		if p.systemd {
 			errs = append(errs, endpoint(l).Adopt(fd))

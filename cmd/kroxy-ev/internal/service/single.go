@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,17 +22,19 @@ type Single struct {
 	proxy     *proxy.Proxy
 	log       *slog.Logger
 	errors    *errorLog
-	counters  *hostCounters
+	counters  *counters
 	tickets   proxy.Tickets
 	secret    []byte // of sticky clients
 	renewal   renewal
 	discovery discovery
 	services  proxy.Services // by which the configuration in force was expanded
 	path      string         // of the configuration; empty if it cannot be read again
+	steering  *steering
 	signals   signals
 	control   *control // nil if there is none
 	pid       pidFile
 	ports     ports
+	admin     adminPorts
 	closed    closedPorts
 }
 
@@ -53,7 +56,7 @@ func NewSingle(cfg *config.Config, log *slog.Logger) (_ *Single, err error) {
 		}
 	}()
 	s.services = s.discovery.expand(cfg, nil)
-	if s.counters, err = newHostCounters(); err != nil {
+	if s.counters, err = newCounters(log); err != nil {
 		return nil, err
 	}
 	o, err := s.counters.options(cfg, n)
@@ -74,13 +77,29 @@ func NewSingle(cfg *config.Config, log *slog.Logger) (_ *Single, err error) {
 	}
 	s.proxy.CheckHosts()
 	s.renewal.watch(cfg)
+	s.counters.started()
+	s.steering = newSteering("", s.counters, log)
+	s.steering.follow(cfg, &o.Resources)
 	return s, nil
+}
+
+// withoutUser returns an error if cfg asks for a user that this process, which has no workers, cannot become.
+func withoutUser(cfg *config.Config) error {
+	key := "user"
+	switch {
+	case cfg.User != "":
+	case cfg.GroupName != "":
+		key = "group"
+	default:
+		return nil
+	}
+	return cfg.KeyError(nil, key, "only worker processes change their user, and there are none", "start with --multiprocess, or remove user and group and start kroxy-ev as that user")
 }
 
 // Serve runs the proxy, without worker processes, until a signal stops it. Doubts are the warnings about cfg, already printed to stderr.
 func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.Writer) error {
-	if cfg.User != "" || cfg.GroupName != "" {
-		return proxy.Problem(cfg, "user", "only worker processes change their user, and there are none", "start with --multiprocess, or remove user and group and start kroxy-ev as that user")
+	if err := withoutUser(cfg); err != nil {
+		return err
 	}
 	errs := openLog(stderr)
 	defer errs.close()
@@ -99,6 +118,10 @@ func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 		return err
 	}
 	defer func() { s.ports.remove() }()
+	if s.admin, err = adminPorts(nil).prepare(cfg, s.ports, &s.closed, &warnings{log: log}); err != nil {
+		return err
+	}
+	defer func() { s.admin.remove() }()
 	p := s.proxy
 	s.errors, errs.switched = errs, p.ForgetRepeated
 	defer p.Close()
@@ -106,13 +129,18 @@ func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 		return err
 	}
 	defer s.pid.remove()
-	s.path, s.signals = path, catchSignals()
-	if s.control, err = openControl(path); err != nil {
+	s.path, s.steering.path, s.signals = path, path, catchSignals()
+	if s.control, err = openControl(path, s.steering, s.steering.orders); err != nil {
 		warnNoControl(log, err)
 	} else {
 		defer s.control.close()
 	}
 	p.Start()
+	s.steering.say(stateServing)
+	if err := s.admin.commit(nil, s.steering, &s.closed, log); err != nil {
+		return err
+	}
+	s.admin.announce(log)
 	log.Info("kroxy-ev: serving", append(servingOn(cfg), "reactors", p.Reactors(), "max_connections", p.MaxConnections(), "servers", len(cfg.Servers))...)
 	defer startNotifier(log).stop()
 	return s.Run()
@@ -123,6 +151,7 @@ func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 func (s *Single) Run() error {
 	defer s.signals.release()
 	defer s.discovery.Close()
+	defer s.steering.close()
 	for {
 		select {
 		case err := <-s.proxy.Failed():
@@ -134,7 +163,7 @@ func (s *Single) Run() error {
 			s.log.Info("kroxy-ev: stopping", "signal", sig.String(), "sessions", s.proxy.Active(), "timeout", s.proxy.Config().ShutdownTimeout)
 			return s.finish()
 		case <-s.signals.reload:
-			_ = s.reload(&warnings{log: s.log}) // it was logged
+			_ = s.reload(bySignal, &warnings{log: s.log}) // it was logged
 		case <-s.signals.reopen:
 			s.proxy.Reopen()
 			s.errors.reopen()
@@ -142,10 +171,10 @@ func (s *Single) Run() error {
 			s.errors.toggleDebug()
 		case <-s.signals.upgrade:
 			s.log.Error("kroxy-ev: " + errNoMaster.Error())
-		case o := <-s.control.taken():
+		case o := <-s.steering.orders:
 			w := warnings{log: s.log}
 			err := s.obey(o, &w)
-			o.reply(err, w.list...)
+			o.reply(err, w)
 		case <-s.renewal.tick():
 			s.renewal.remind(s.log)
 			files, keys := s.renewal.due()
@@ -195,7 +224,7 @@ var errNoMaster = errors.New("only a master can hand over to a new binary: start
 func (s *Single) obey(o order, w *warnings) error {
 	switch o.verb {
 	case VerbReload:
-		return s.reload(w)
+		return s.reload(o.by, w)
 	case VerbUpgrade:
 		return errNoMaster
 	}
@@ -203,17 +232,24 @@ func (s *Single) obey(o order, w *warnings) error {
 }
 
 // reload switches to the configuration as it is now. If that is wrong, everything goes on as before.
-func (s *Single) reload(w *warnings) error {
+func (s *Single) reload(by string, w *warnings) error {
 	notify(notifyReloading)
+	s.steering.say(stateBusy)
+	defer s.steering.say(stateServing)
 	defer notify(notifyReady)
 	err := s.tryReload(w)
+	s.counters.reloaded(err)
 	logReload(s.log, err)
+	s.steering.record(by, err, *w)
 	return err
 }
 
 func (s *Single) tryReload(w *warnings) error {
-	cfg, err := loadAgain(s.path, s.proxy.Reactors(), w)
+	cfg, err := loadAgain(s.path, s.proxy.Reactors(), false, w)
 	if err != nil {
+		return err
+	}
+	if err := withoutUser(cfg); err != nil {
 		return err
 	}
 	if want := proxy.ReactorCount(cfg); want != s.proxy.Reactors() {
@@ -224,8 +260,8 @@ func (s *Single) tryReload(w *warnings) error {
 	}
 	services := s.discovery.expand(cfg, s.services)
 	defer func() { s.discovery.follow(s.proxy.Config(), s.services) }()
-	ids, err := s.counters.assign(cfg)
-	if err != nil {
+	res := proxy.Resources{Tickets: s.tickets, Secret: s.secret}
+	if err := s.counters.assign(cfg, &res); err != nil {
 		return err
 	}
 	ports, err := s.ports.prepare(cfg, slots{s.proxy.Reactors(), "reactors_num"}, nil, &s.closed)
@@ -233,25 +269,34 @@ func (s *Single) tryReload(w *warnings) error {
 		return err
 	}
 	warnUnserved(s.ports, ports, "reload: ", w)
-	next, opened, out, err := s.prepareReload(cfg, ids, ports)
+	admin, err := s.admin.prepare(cfg, slices.Concat(s.ports, ports), &s.closed, w)
 	if err != nil {
 		return errors.Join(err, ports.abort(s.ports))
 	}
+	next, opened, out, err := s.prepareReload(cfg, res, ports)
+	if err != nil {
+		admin.abort(s.admin)
+		return errors.Join(err, ports.abort(s.ports))
+	}
 	s.errors.commit(out, cfg)
-	s.counters.registry.Commit()
+	s.counters.commit()
 	s.renewal.watch(cfg)
-	before := s.ports
-	s.ports, s.services = ports, services
-	return errors.Join(s.proxy.Commit(next, opened), ports.commit(cfg, before, &s.closed, s.log))
+	w.changes = config.Changes(s.proxy.Config(), cfg)
+	before, adminBefore := s.ports, s.admin
+	s.ports, s.services, s.admin = ports, services, admin
+	err = s.proxy.Commit(next, opened)
+	s.steering.follow(cfg, &res)
+	s.steering.forgetOrders()
+	return errors.Join(err, ports.commit(cfg, before, &s.closed, s.log), admin.commit(adminBefore, s.steering, &s.closed, s.log))
 }
 
 // prepareReload makes all that a reload switches to: a snapshot, the sockets of new ports, and an error log.
-func (s *Single) prepareReload(cfg *config.Config, ids []int, ports ports) (next *proxy.Snapshot, opened proxy.Sockets, out *errorOutput, err error) {
+func (s *Single) prepareReload(cfg *config.Config, res proxy.Resources, ports ports) (next *proxy.Snapshot, opened proxy.Sockets, out *errorOutput, err error) {
 	if opened, err = ports.duplicates(s.proxy.Reactors(), s.ports); err != nil {
 		return nil, nil, nil, err
 	}
 	if out, err = s.errors.prepare(cfg); err == nil {
-		if next, err = s.proxy.Prepare(cfg, proxy.Resources{IDs: ids, Tickets: s.tickets, Secret: s.secret}); err == nil {
+		if next, err = s.proxy.Prepare(cfg, res); err == nil {
 			return next, opened, out, nil
 		}
 		s.errors.discard(out)
@@ -290,38 +335,40 @@ func (s *Single) renew(cfg *config.Config, newKeys bool) error {
 	if newKeys {
 		keys = keys.Rotated()
 	}
-	ids, err := s.counters.assign(cfg) // the same as before
+	res := proxy.Resources{Tickets: keys, Secret: s.secret}
+	if err := s.counters.assign(cfg, &res); err != nil {
+		return err
+	}
+	next, err := s.proxy.Prepare(cfg, res)
 	if err != nil {
 		return err
 	}
-	next, err := s.proxy.Prepare(cfg, proxy.Resources{IDs: ids, Tickets: keys, Secret: s.secret})
-	if err != nil {
-		return err
-	}
-	s.counters.registry.Commit()
+	s.counters.commit()
 	s.tickets = keys
 	if newKeys {
 		s.renewal.rotated(cfg)
 	} else {
 		s.renewal.watch(cfg)
 	}
-	return s.proxy.Commit(next, nil)
+	err = s.proxy.Commit(next, nil)
+	s.steering.follow(cfg, &res)
+	return err
 }
 
 // Load reads the configuration for a process without workers.
 func Load(path string) (cfg *config.Config, warnings []config.Problem, err error) {
 	cfg, warnings, err = proxy.ReadConfig(path)
 	if err == nil {
-		warnings = append(warnings, proxy.Shortage(cfg, proxy.ReactorCount(cfg))...)
+		warnings = append(warnings, proxy.Shortage(cfg, proxy.ReactorCount(cfg), false)...)
 	}
 	return cfg, warnings, err
 }
 
-// loadAgain reads a configuration for processes with so many reactors each.
-func loadAgain(path string, reactors int, w *warnings) (*config.Config, error) {
+// loadAgain reads a configuration for processes with so many reactors each, which may be workers.
+func loadAgain(path string, reactors int, worker bool, w *warnings) (*config.Config, error) {
 	cfg, doubts, err := proxy.ReadConfig(path)
 	if err == nil {
-		doubts = append(doubts, proxy.Shortage(cfg, reactors)...)
+		doubts = append(doubts, proxy.Shortage(cfg, reactors, worker)...)
 	}
 	for _, p := range doubts {
 		w.add(p.String())
@@ -376,6 +423,7 @@ func logOutcome(log *slog.Logger, done, failed string, err error) {
 // finish stops accepting, gives sessions shutdown_timeout to finish, then ends them. A second signal exits at once.
 func (s *Single) finish() error {
 	s.control.become(controlStopping)
+	s.steering.say(stateStopping)
 	shared := s.ports.shared()
 	s.ports.remove() // reactors close theirs when every handshake that has begun is over
 	done := s.proxy.Leave(shared)
@@ -400,8 +448,8 @@ func (s *Single) finish() error {
 			s.errors.reopen()
 		case <-s.signals.debug:
 			s.errors.toggleDebug()
-		case o := <-s.control.taken():
-			o.reply(errStopping)
+		case o := <-s.steering.orders:
+			o.reply(errStopping, warnings{})
 		case <-s.signals.stop:
 			// Nothing is waited for, not even the logs.
 			os.Exit(ExitError)

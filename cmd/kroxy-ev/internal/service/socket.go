@@ -84,18 +84,27 @@ func listenProblem(cfg *config.Config, l config.Listen, err error) error {
 	}
 	switch errno {
 	case unix.EADDRINUSE:
-		return proxy.ProblemAt(cfg, l.Path, name+" is in use by another program",
+		return cfg.ErrorAt(l.Path, name+" is in use by another program",
 			fmt.Sprintf("choose another port, or stop that program (ss -ltnp 'sport = :%d' names it)", l.Port))
 	case unix.EACCES:
-		return proxy.ProblemAt(cfg, l.Path, "this user may not listen on "+name,
+		return cfg.ErrorAt(l.Path, "this user may not listen on "+name,
 			"choose a port from 1024 up, or grant the capability CAP_NET_BIND_SERVICE")
 	case unix.EADDRNOTAVAIL:
-		return proxy.ProblemAt(cfg, l.Path, fmt.Sprintf("this machine does not have the address %s", l.Address),
+		return cfg.ErrorAt(l.Path, fmt.Sprintf("this machine does not have the address %s", l.Address),
 			`write one that it has ("ip address" lists them), or leave address out for all`)
+	case unix.EINVAL:
+		if l.Address.Is6() && l.Address.IsLinkLocalUnicast() {
+			what := " without its interface"
+			if zone := l.Address.Zone(); zone != "" {
+				what = ", and this machine has no interface " + zone
+			}
+			return cfg.ErrorAt(l.Path, fmt.Sprintf("%s is a link-local address%s", l.Address, what),
+				`write the interface behind it, as in "fe80::1%eth0" ("ip address" lists them)`)
+		}
 	case unix.EAFNOSUPPORT:
-		return proxy.ProblemAt(cfg, l.Path, "this machine has no IPv6", "leave address out for all of IPv4")
+		return cfg.ErrorAt(l.Path, "this machine has no IPv6", "leave address out for all of IPv4")
 	}
-	return proxy.ProblemAt(cfg, l.Path, err.Error(), "see the error")
+	return cfg.ErrorAt(l.Path, err.Error(), "see the error")
 }
 
 // unixProblem is listenProblem for a unix socket.
@@ -116,5 +125,5 @@ func unixProblem(cfg *config.Config, l config.Listen, err error, errno syscall.E
 	case errno == unix.EACCES || errno == unix.EPERM || errno == unix.EROFS:
 		what, remedy = fmt.Sprintf("%s may not make a socket in %q: %v", thisProcess().name, dir, errno), thisProcess().elsewhere()
 	}
-	return proxy.ProblemAt(cfg, l.Path, what, remedy)
+	return cfg.ErrorAt(l.Path, what, remedy)
 }

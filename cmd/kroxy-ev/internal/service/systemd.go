@@ -219,6 +219,6 @@ func checkSystemd(cfg *config.Config, l config.Listen, sockets []int, s slots) e
 	if len(sockets) <= s.n {
 		return nil
 	}
-	return proxy.Problem(cfg, s.key, fmt.Sprintf("systemd has opened %d sockets on %s, and only %d would be served", len(sockets), listenName(l), s.n),
+	return cfg.KeyError(nil, s.key, fmt.Sprintf("systemd has opened %d sockets on %s, and only %d would be served", len(sockets), listenName(l), s.n),
 		fmt.Sprintf("set it to %d or more, or remove a ListenStream", len(sockets)))
 }

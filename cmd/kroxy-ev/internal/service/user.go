@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"syscall"
 
-	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
 	"kroxy-ev/config"
 )
 
@@ -15,7 +14,7 @@ import (
 func credential(cfg *config.Config) (*syscall.Credential, error) {
 	c, err := wanted(cfg)
 	if err == nil && c != nil && os.Getuid() != 0 {
-		return nil, proxy.Problem(cfg, "user", "only root can run workers as another user", "start as root, or remove user and group")
+		return nil, cfg.KeyError(nil, "user", "only root can run workers as another user", "start as root, or remove user and group")
 	}
 	return c, err
 }
@@ -29,7 +28,7 @@ func wanted(cfg *config.Config) (*syscall.Credential, error) {
 	if cfg.User != "" {
 		u, err := lookUser(cfg.User)
 		if err != nil {
-			return nil, proxy.Problem(cfg, "user", err.Error(), "name a user of this machine")
+			return nil, cfg.KeyError(nil, "user", err.Error(), "name a user of this machine")
 		}
 		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
 		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
@@ -44,7 +43,7 @@ func wanted(cfg *config.Config) (*syscall.Credential, error) {
 	if cfg.GroupName != "" {
 		g, err := lookGroup(cfg.GroupName)
 		if err != nil {
-			return nil, proxy.Problem(cfg, "group", err.Error(), "name a group of this machine")
+			return nil, cfg.KeyError(nil, "group", err.Error(), "name a group of this machine")
 		}
 		gid, _ := strconv.ParseUint(g.Gid, 10, 32)
 		c.Gid = uint32(gid)

@@ -2,10 +2,11 @@ package service
 
 import "log/slog"
 
-// warnings collects the warnings of one order: they go to the log, and to whoever gave the order.
+// warnings collects the warnings of one order: they go to the log, and to whoever gave the order, with what a reload has changed.
 type warnings struct {
-	log  *slog.Logger
-	list []string
+	log     *slog.Logger
+	list    []string
+	changes []string // as in Answer
 }
 
 // repeat logs all of them again, after the log's output has changed.

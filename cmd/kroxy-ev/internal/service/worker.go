@@ -18,6 +18,7 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/proxy"
 	"kroxy-ev/config"
 	"kroxy-ev/engine"
+	"kroxy-ev/engine/metrics"
 	"kroxy-ev/engine/supervise"
 )
 
@@ -64,16 +65,16 @@ func ServeWorker(link *supervise.Worker, stderr io.Writer) error {
 func (w *worker) Prepare(body []byte, files []int) error {
 	var a assignment
 	err := json.Unmarshal(body, &a)
-	if err == nil && len(files) != 1+len(a.Sockets) {
+	if err == nil && len(files) != 2+len(a.Sockets) {
 		err = fmt.Errorf("%d files for %d sockets", len(files), len(a.Sockets))
 	}
 	if err != nil {
 		closeAll(files)
 		return fmt.Errorf("kroxy-ev: this worker does not understand its assignment: %w", err)
 	}
-	counters, listening := files[0], make(proxy.Sockets)
+	counters, row, listening := files[0], files[1], make(proxy.Sockets)
 	for i, key := range a.Sockets {
-		listening[key] = []int{files[1+i]}
+		listening[key] = []int{files[2+i]}
 	}
 	cfg, _, err := a.Source.ParseWith(a.PEM)
 	if err != nil {
@@ -89,9 +90,9 @@ func (w *worker) Prepare(body []byte, files []int) error {
 		if !w.toldDebug {
 			w.errors.setDebug(a.Debug)
 		}
-		return w.prepareFirst(cfg, a, listening, counters)
+		return w.prepareFirst(cfg, a, listening, counters, row)
 	}
-	_ = unix.Close(counters)
+	_, _ = unix.Close(counters), unix.Close(row)
 	if w.out, err = w.errors.prepare(cfg); err != nil {
 		listening.Close()
 		return err
@@ -106,14 +107,20 @@ func (w *worker) Prepare(body []byte, files []int) error {
 }
 
 // prepareFirst makes the proxy, which does not serve before Commit.
-func (w *worker) prepareFirst(cfg *config.Config, a assignment, listening proxy.Sockets, counters int) error {
+func (w *worker) prepareFirst(cfg *config.Config, a assignment, listening proxy.Sockets, counters, row int) error {
 	c, err := balance.MapCounters(counters)
+	if err != nil {
+		_ = unix.Close(row)
+		listening.Close()
+		return err
+	}
+	r, err := metrics.MapRow(row)
 	if err != nil {
 		listening.Close()
 		return err
 	}
 	w.shared = a.Shared
-	w.proxy, err = proxy.New(cfg, listening, proxy.Options{Counters: c, Rows: []int{a.Row}, Resources: a.resources()}, w.log)
+	w.proxy, err = proxy.New(cfg, listening, proxy.Options{Counters: c, Rows: []int{a.Row}, Metrics: []*metrics.Row{r}, Worker: true, Resources: a.resources()}, w.log)
 	if err == nil {
 		w.errors.switched = w.proxy.ForgetRepeated
 	}

@@ -1,0 +1,538 @@
+package main_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"golang.org/x/sys/unix"
+)
+
+// adminAt is the admin endpoint as its clients see it.
+type adminAt struct {
+	t *testing.T
+	spot
+	token string
+}
+
+// asked is what a client of the admin endpoint has got.
+type asked struct {
+	status int
+	fields http.Header
+	body   string
+}
+
+// jsonContent is a field that every request that changes something has.
+const jsonContent = "Content-Type: application/json"
+
+// try makes a request over a connection of its own, with these fields.
+func (a adminAt) try(method, path, body string, fields ...string) (got asked, err error) {
+	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, a.network, a.address)
+	}}
+	defer tr.CloseIdleConnections()
+	host := a.address
+	if a.network == "unix" {
+		host = "localhost"
+	}
+	req, err := http.NewRequest(method, "http://"+host+path, strings.NewReader(body))
+	if err != nil {
+		return asked{}, err
+	}
+	if a.token != "" {
+		req.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, ": ")
+		req.Header.Set(name, value)
+		if name == "Host" {
+			req.Host = value
+		}
+	}
+	res, err := (&http.Client{Transport: tr, Timeout: patience}).Do(req)
+	if err != nil {
+		return asked{}, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return asked{res.StatusCode, res.Header, string(text)}, err
+}
+
+func (a adminAt) ask(method, path, body string, fields ...string) asked {
+	a.t.Helper()
+	got, err := a.try(method, path, body, fields...)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return got
+}
+
+// expect makes a request and demands this status, and an answer that matches the pattern.
+func (a adminAt) expect(status int, pattern, method, path, body string, fields ...string) asked {
+	a.t.Helper()
+	got := a.ask(method, path, body, fields...)
+	if got.status != status || !regexp.MustCompile(pattern).MatchString(got.body) {
+		a.t.Errorf("%s %s %s %s: status %d: %.500s\nwant %d and %s", method, path, fields, body, got.status, got.body, status, pattern)
+	}
+	return got
+}
+
+// order gives an order about a host and demands that it is carried out.
+func (a adminAt) order(group, host, body string) {
+	a.t.Helper()
+	a.expect(200, "", "POST", "/api/v1/hosts/"+url.PathEscape(group)+"/"+url.PathEscape(host), body, jsonContent)
+}
+
+// status is what /api/v1/status says.
+func (a adminAt) status() (s seen) {
+	a.t.Helper()
+	if got := a.expect(200, "", "GET", "/api/v1/status", ""); json.Unmarshal([]byte(got.body), &s) != nil {
+		a.t.Fatalf("the status is no JSON: %s", got.body)
+	}
+	return s
+}
+
+// seenFrom is a configuration with an admin endpoint at a port, whose servers send to the group web.
+func seenFrom(adminPort, port int, hosts ...*site) object {
+	return object{
+		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
+		"admin":   object{"listen": []object{{"port": adminPort}}},
+		"servers": object{"web": object{"hosts": sites(hosts...)}},
+		"http":    object{"port": port, "proxy_to": "web"},
+	}
+}
+
+func hostAt(s *site) string { return fmt.Sprintf("%s:%d", s.Host, s.Port) }
+
+// askOften asks a port for the names of its hosts, over a connection each, so that all workers are asked.
+func askOften(t *testing.T, port int) (who string) {
+	t.Helper()
+	for range 24 {
+		answer, err := local(port).say("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 200 ") {
+			t.Fatalf("%.200q, %v", answer, err)
+		}
+		who += answer[len(answer)-1:]
+	}
+	return who
+}
+
+// Nobody is pushed aside from a port, at the start or at a reload. The endpoint moves by a reload, also by one that its own client asks for, who is answered.
+func TestAdminPorts(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h := named(t, 1)
+		ln, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		taken, one, other, third, web := ln.Addr().(*net.TCPAddr).Port, reservePort(t), reservePort(t), reservePort(t), reservePort(t)
+		problem := fmt.Sprintf(`\.json:\d+:\d+: admin\.listen\[0\]\S*: .*\b%d is in use by another program`, taken)
+		args := []string{"--config", writeConfig(t, t.TempDir(), fileText(t, seenFrom(taken, reservePort(t), h[0])))}
+		if multi {
+			args = append(args, "--multiprocess")
+		}
+		bad := launch(t, nil, args...)
+		if status := bad.wait(); status != 1 {
+			t.Errorf("exit status %d, want 1", status)
+		}
+		expectMatch(t, bad.stderr.String(), problem)
+
+		p := startFile(t, multi, nil, seenFrom(one, web, h[0]))
+		a := adminAt{t, local(one), ""}
+		a.expect(200, "^ok\n$", "GET", "/healthz", "")
+		p.replace(fileText(t, seenFrom(taken, web, h[0])))
+		p.refuses("reload", problem)
+		a.expect(422, fmt.Sprintf(`"line":\d+,"column":\d+,"path":"admin\.listen.*\b%d is in use`, taken), "POST", "/api/v1/reload", "", jsonContent)
+		if s := a.status(); s.PID != p.pid() || s.State != "serving" {
+			t.Errorf("%+v", s)
+		}
+
+		p.reloadTo(seenFrom(other, web, h[0]))
+		local(one).awaitRefusal(t)
+		a.spot = local(other)
+		a.expect(200, "^ready\n$", "GET", "/ready", "")
+		p.replace(fileText(t, seenFrom(third, web, h[0])))
+		a.expect(200, `"changes":\["changed admin"\]`, "POST", "/api/v1/reload", "", jsonContent)
+		local(other).awaitRefusal(t)
+		adminAt{t, local(third), ""}.expect(200, "^ok\n$", "GET", "/healthz", "")
+	})
+}
+
+// A token is asked for where something is told or done, and is read anew at each reload.
+func TestAdminToken(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h, port := named(t, 1), reservePort(t)
+		file := filepath.Join(t.TempDir(), "token")
+		write := func(token string) {
+			if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("first")
+		o := seenFrom(port, reservePort(t), h[0])
+		o["admin"].(object)["token_file"] = file
+		p := startFile(t, multi, nil, o)
+		with := func(token string) adminAt { return adminAt{t, local(port), token} }
+		refused := func(token string) {
+			t.Helper()
+			for _, path := range []string{"/metrics", "/api/v1/status", "/api/v1/config"} {
+				if got := with(token).expect(401, `"code":"unauthorized"`, "GET", path, ""); !strings.HasPrefix(got.fields.Get("WWW-Authenticate"), "Bearer") {
+					t.Errorf("%s: %v", path, got.fields)
+				}
+			}
+			with(token).expect(401, "", "POST", "/api/v1/reload", "", jsonContent)
+			with(token).expect(401, "", "POST", "/api/v1/hosts/web/"+hostAt(h[0]), `{"drain":true}`, jsonContent)
+		}
+		refused("")
+		refused("second")
+		for _, path := range []string{"/healthz", "/ready"} {
+			with("").expect(200, "", "GET", path, "")
+		}
+		with("first").expect(200, "kroxy_build_info", "GET", "/metrics", "")
+		with("first").status()
+		if got := with("first").expect(200, regexp.QuoteMeta(file), "GET", "/api/v1/config", ""); strings.Contains(got.body, "first") {
+			t.Error("the configuration tells the token")
+		}
+
+		write("second")
+		with("first").status()
+		if status, out := p.order("reload"); status != 0 {
+			t.Fatal(out)
+		}
+		refused("first")
+		with("second").status()
+		write("")
+		p.refuses("reload", `\.json:\d+:\d+: admin\.token_file: .* is empty`)
+		with("second").status()
+	})
+}
+
+// The endpoint answers all the time while a new program takes over, and is ready. Orders hold until a reload.
+func TestAdminOverAnUpgrade(t *testing.T) {
+	t.Parallel()
+	h, port, web := named(t, 2), reservePort(t), reservePort(t)
+	p := &proxy{file: writeConfig(t, t.TempDir(), fileText(t, seenFrom(port, web, h...)))}
+	p.process = launch(t, dynasty(t), "--config", p.file, "--multiprocess")
+	p.sees(`msg="kroxy-ev: serving"`)
+	a := adminAt{t, local(port), ""}
+	a.order("web", hostAt(h[0]), `{"drain":true}`)
+
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for _, path := range []string{"/healthz", "/ready", "/metrics"} {
+		clients.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if got, err := a.try("GET", path, ""); err != nil || got.status != 200 {
+					t.Errorf("%s, the %dth time: %d %.200s, %v", path, n, got.status, got.body, err)
+					return
+				}
+			}
+		})
+	}
+	p.mustOrder("upgrade")
+	pid := p.reign(1)
+	eventually(t, "the predecessor has left", func() bool { return !alive(p.pid()) })
+	close(stop)
+	clients.Wait()
+
+	s := a.status()
+	if s.PID != pid || s.State != "serving" || s.Groups[0].Hosts[0] != (seenHost{hostAt(h[0]), "drain", 1, true, true}) {
+		t.Errorf("%+v, want process %d and that its first host is drained", s, pid)
+	}
+	if who := askOften(t, web); strings.Trim(who, "B") != "" {
+		t.Errorf("%s answer while A is drained", who)
+	}
+	a.expect(200, `"problems":\[\]`, "POST", "/api/v1/reload", "{}", jsonContent)
+	if s := a.status(); s.Groups[0].Hosts[0] != (seenHost{hostAt(h[0]), "up", 1, false, false}) {
+		t.Errorf("%+v", s)
+	}
+	if who := askOften(t, web); !strings.Contains(who, "A") {
+		t.Errorf("%s answer", who)
+	}
+	p.endGently(pid)
+	local(port).awaitRefusal(t)
+}
+
+// Whoever sends new clients here learns when to stop: when no host is usable, and when the program leaves. It is alive until it has left.
+func TestAdminReady(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		e, goes := listen(t, "127.0.0.1", echo), refusing(t)
+		port, raw := reservePort(t), reservePort(t)
+		config := func(host endpoint) object {
+			return object{
+				"workers_num": 2, "shutdown_timeout": 20 * patience.Milliseconds(), "admin": object{"listen": []object{{"port": port}}},
+				"servers": object{"raw": object{"hosts": []endpoint{host}, "health_check": object{"interval": 50, "fall": 1, "rise": 1}}},
+				"stream":  object{"port": raw, "proxy_to": "raw"},
+			}
+		}
+		p := startFile(t, multi, nil, config(goes))
+		a := adminAt{t, local(port), ""}
+		ready := func(status int, pattern string) {
+			t.Helper()
+			eventually(t, fmt.Sprintf("/ready says %d, %s", status, pattern), func() bool {
+				got := a.ask("GET", "/ready", "")
+				return got.status == status && regexp.MustCompile(pattern).MatchString(got.body)
+			})
+			a.expect(200, "^ok\n$", "GET", "/healthz", "")
+		}
+		ready(503, "no host of any group is usable")
+		p.reloadTo(config(e.endpoint))
+		ready(200, "^ready\n$")
+		host := fmt.Sprintf("127.0.0.1:%d", e.Port)
+		a.order("raw", host, `{"drain":true}`)
+		a.expect(503, "no host of any group is usable", "GET", "/ready", "")
+		a.order("raw", host, `{"drain":false}`)
+		ready(200, "^ready\n$")
+
+		held := local(raw).dial(t)
+		expectEcho(t, held, "before")
+		p.signal(unix.SIGTERM)
+		ready(503, "the program is stopping")
+		if s := a.status(); s.State != "stopping" {
+			t.Errorf("%+v", s)
+		}
+		a.expect(503, `"code":"stopping"`, "POST", "/api/v1/reload", "", jsonContent)
+		expectEcho(t, held, "behind")
+		_ = held.Close()
+		if status := p.wait(); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+		local(port).awaitRefusal(t)
+	})
+}
+
+// An order is known to all workers when it is answered, and what is no order is refused.
+func TestAdminOrders(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h, port, web := named(t, 2), reservePort(t), reservePort(t)
+		startFile(t, multi, nil, seenFrom(port, web, h...))
+		a := adminAt{t, local(port), ""}
+		first, second := hostAt(h[0]), hostAt(h[1])
+		only := func(letters string) {
+			t.Helper()
+			who := askOften(t, web)
+			for _, l := range "AB" {
+				if strings.ContainsRune(who, l) != strings.ContainsRune(letters, l) {
+					t.Errorf("%s answer, want %s", who, letters)
+				}
+			}
+		}
+		only("AB")
+		a.order("web", first, `{"drain": true}`)
+		only("B")
+		a.order("web", first, `{"drain": false}`)
+		only("AB")
+		a.order("web", second, `{"weight": 0}`)
+		only("A")
+		a.order("web", second, `{"weight": 3, "drain": false}`)
+		only("AB")
+
+		target := "/api/v1/hosts/web/" + first
+		for _, c := range []struct {
+			status                      int
+			pattern, method, path, body string
+			fields                      []string
+		}{
+			{404, "not_found.*no such host", "POST", "/api/v1/hosts/web/127.0.0.9:1", `{"drain":true}`, []string{jsonContent}},
+			{404, "not_found.*no such group", "POST", "/api/v1/hosts/wed/" + first, `{"drain":true}`, []string{jsonContent}},
+			{404, "not_found", "GET", "/api/v2/status", "", nil},
+			{400, "bad_json", "POST", target, "", []string{jsonContent}},
+			{400, "bad_json", "POST", target, "drain", []string{jsonContent}},
+			{422, "bad_content", "POST", target, `{"drian":true}`, []string{jsonContent}},
+			{422, "bad_content", "POST", target, `{"drain":"yes"}`, []string{jsonContent}},
+			{422, "no_order", "POST", target, `{}`, []string{jsonContent}},
+			{422, "bad_weight", "POST", target, `{"weight":1001}`, []string{jsonContent}},
+			{415, "unsupported_media_type", "POST", target, `{"drain":true}`, nil},
+			{415, "unsupported_media_type", "POST", target, `{"drain":true}`, []string{"Content-Type: text/plain"}},
+		} {
+			a.expect(c.status, c.pattern, c.method, c.path, c.body, c.fields...)
+		}
+		for path, allow := range map[string]string{target: "POST", "/api/v1/reload": "POST", "/api/v1/status": "GET, HEAD", "/metrics": "GET, HEAD"} {
+			if got := a.expect(405, "method_not_allowed", "PUT", path, "{}", jsonContent); got.fields.Get("Allow") != allow {
+				t.Errorf("%s: Allow: %q, want %q", path, got.fields.Get("Allow"), allow)
+			}
+		}
+		only("AB")
+	})
+}
+
+// A reload that a client asks for says where the file is wrong, and otherwise what became different.
+func TestAdminReload(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		h, port, web := named(t, 1), reservePort(t), reservePort(t)
+		o := seenFrom(port, web, h[0])
+		p := startFile(t, multi, nil, o)
+		a := adminAt{t, local(port), ""}
+		for text, want := range map[string]string{
+			"{\n  \"http\": { \"port\": 70000 }\n}\n": `"file":".*\.json","line":2,"column":\d+,"path":"http\.port","message":".+","remedy":".+"`,
+			"{\n\n  nonsense":                         `"file":".*\.json","line":3,"column":3,`,
+		} {
+			p.replace([]byte(text))
+			a.expect(422, `"code":"reload_failed".*`+want, "POST", "/api/v1/reload", "", jsonContent)
+			askOften(t, web)
+			a.expect(200, `"last_reload":\{"time":"[^"]+","ok":false,"by":"admin"`, "GET", "/api/v1/status", "")
+		}
+		o["http"].(object)["client_body_timeout"] = 54321
+		p.replace(fileText(t, o))
+		a.expect(200, `"changes":\["[^"]*client_body_timeout`, "POST", "/api/v1/reload", "", jsonContent)
+		askOften(t, web)
+		a.expect(200, `"client_body_timeout": ?54321`, "GET", "/api/v1/config", "")
+		a.expect(200, `"last_reload":\{"time":"[^"]+","ok":true,"by":"admin"`, "GET", "/api/v1/status", "")
+	})
+}
+
+// What a page of somebody else may have a browser send is refused. No browser gets to a Unix-domain socket.
+func TestAdminStrangers(t *testing.T) {
+	t.Parallel()
+	h, port, web, path := named(t, 1), reservePort(t), reservePort(t), socketPath(t)
+	o := seenFrom(port, web, h[0])
+	o["admin"] = object{"listen": []object{{"port": port}, {"unix": path}}}
+	startFile(t, false, nil, o)
+	a := adminAt{t, local(port), ""}
+	target, own := "/api/v1/hosts/web/"+hostAt(h[0]), fmt.Sprintf("http://127.0.0.1:%d", port)
+	for _, c := range []struct {
+		status int
+		field  string
+	}{
+		{403, "Origin: https://evil.example"}, {403, "Origin: null"}, {403, fmt.Sprintf("Origin: http://127.0.0.1:%d", web)}, {403, "Sec-Fetch-Site: cross-site"},
+		{421, "Host: evil.example"}, {421, fmt.Sprintf("Host: evil.example:%d", port)}, {421, "Host: 10.1.2.3"},
+		{200, "Origin: " + own}, {200, "Sec-Fetch-Site: same-origin"}, {200, fmt.Sprintf("Host: localhost:%d", port)},
+	} {
+		a.expect(c.status, "", "GET", "/api/v1/status", "", c.field)
+		a.expect(c.status, "", "GET", "/metrics", "", c.field)
+		a.expect(c.status, "", "POST", target, `{"weight":2}`, jsonContent, c.field)
+	}
+	a.expect(403, "cross_site", "POST", target, `{"weight":7}`, jsonContent, "Sec-Fetch-Site: same-site")
+	if w := a.status().Groups[0].Hosts[0].Weight; w != 2 {
+		t.Errorf("the weight is %d, want 2", w)
+	}
+	u := adminAt{t, spot{"unix", path}, ""}
+	u.expect(200, "", "POST", target, `{"weight":5}`, jsonContent, "Host: anything.example")
+	u.expect(200, `"weight":5`, "GET", "/api/v1/status", "", "Host: anything.example")
+	u.expect(403, "", "GET", "/api/v1/status", "", "Host: anything.example", "Origin: https://evil.example")
+}
+
+// The configuration that is told has defaults, and no secrets.
+func TestAdminConfig(t *testing.T) {
+	t.Parallel()
+	h, port := named(t, 1), reservePort(t)
+	o := seenFrom(port, reservePort(t), h[0])
+	o["http"].(object)["request_headers"] = object{"set": object{"Authorization": "Basic aGlkZGVu", "X-Api-Token": "t0ps3cret", "X-Plain": "seen", "X-From": "of http://user:p@ssw0rd@a.example/"}}
+	o["http"].(object)["headers"] = object{"Proxy-Authorization": "Basic b3RoZXI"}
+	startFile(t, false, nil, o)
+	a := adminAt{t, local(port), ""}
+	got := a.expect(200, `"client_body_timeout"`, "GET", "/api/v1/config", "")
+	for _, secret := range []string{"aGlkZGVu", "t0ps3cret", "b3RoZXI", "ssw0rd"} {
+		if strings.Contains(got.body, secret) {
+			t.Errorf("it tells %s", secret)
+		}
+	}
+	if !strings.Contains(got.body, `"seen"`) || !json.Valid([]byte(got.body)) {
+		t.Errorf("%s", got.body)
+	}
+	var document struct {
+		OpenAPI string
+		Paths   map[string]any
+	}
+	if err := json.Unmarshal([]byte(a.ask("GET", "/api/v1/openapi.json", "").body), &document); err != nil || !strings.HasPrefix(document.OpenAPI, "3.") || document.Paths["/api/v1/status"] == nil {
+		t.Errorf("%v: %+v", err, document)
+	}
+}
+
+// Clients who send half a request lose their places to others, and the proxy does not notice.
+func TestAdminSlowClients(t *testing.T) {
+	t.Parallel()
+	h, port, web := named(t, 1), reservePort(t), reservePort(t)
+	startFile(t, false, nil, seenFrom(port, web, h[0]))
+	for range 100 { // 64 are let in
+		send(t, local(port).dial(t), "GET /metrics HTTP/1.1\r\nHost:")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if got, err := (adminAt{t, local(port), ""}).try("GET", "/metrics", ""); err != nil || got.status != 200 {
+			t.Errorf("who scrapes gets %d, %v", got.status, err)
+		}
+	}()
+	askOften(t, web)
+	<-done
+}
+
+// Everyone who scrapes is answered, however many there are.
+func TestAdminManyScrapes(t *testing.T) {
+	t.Parallel()
+	n := 1000
+	if raceEnabled {
+		n = 200
+	}
+	h, port, web := named(t, 1), reservePort(t), reservePort(t)
+	startFile(t, true, nil, seenFrom(port, web, h[0]))
+	var clients sync.WaitGroup
+	for range n {
+		clients.Go(func() {
+			got, err := (adminAt{t, local(port), ""}).try("GET", "/metrics", "")
+			if err != nil || got.status != 200 || !strings.Contains(got.body, "\nkroxy_build_info") {
+				t.Errorf("%d %.100q, %v", got.status, got.body, err)
+			}
+		})
+	}
+	askOften(t, web)
+	clients.Wait()
+}
+
+// Names may have quotes and line ends, and come out of the metrics as they are in the file.
+func TestAdminOddNames(t *testing.T) {
+	t.Parallel()
+	h, port, web := named(t, 1), reservePort(t), reservePort(t)
+	const odd, route = "we\"b\\ \nkroxy_x{} 1", "we\"b\\ {}"
+	o := seenFrom(port, web, h[0])
+	o["servers"] = object{odd: object{"hosts": sites(h...)}}
+	o["http"] = object{"port": web, "routes": []object{{"name": route, "proxy_to": odd}}}
+	startFile(t, false, nil, o)
+	askOften(t, web)
+	a := adminAt{t, local(port), ""}
+	a.order(odd, hostAt(h[0]), `{"weight":3}`)
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bufio.NewReader(strings.NewReader(a.ask("GET", "/metrics", "").body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for family, want := range map[string][2]string{"kroxy_route_requests_total": {"route", route}, "kroxy_upstream_requests_total": {"group", odd}, "kroxy_host_weight": {"group", odd}} {
+		found := false
+		for _, m := range families[family].GetMetric() {
+			for _, l := range m.Label {
+				found = found || l.GetName() == want[0] && l.GetValue() == want[1]
+			}
+		}
+		if !found {
+			t.Errorf("%s has no %s %q", family, want[0], want[1])
+		}
+	}
+	if families["kroxy_x"] != nil {
+		t.Error("a name has made a metric")
+	}
+}

@@ -1,0 +1,190 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+// http2Load is clients of the proxy that speak HTTP/2, by TLS if there is a configuration for that: calls of gRPC and requests, on connections that they
+// share and on such as are new each time. Requests for "/plain" go to a host of HTTP/1.
+func http2Load(p *proxy, config *tls.Config) *load {
+	p.t.Helper()
+	l := newLoad(p.t)
+	for range 3 {
+		call, get := dialGRPC(p.t, p.port, config).once, p.http2Client(config)
+		for range 2 {
+			l.add(func() (int, error) { return 0, call() })
+			l.add(func() (int, error) { return 0, p.getPlain(get) })
+		}
+	}
+	l.add(func() (int, error) {
+		c, err := callerOf(p.port, config)
+		if err != nil {
+			return 0, err
+		}
+		return 0, errors.Join(c.once(), c.Close())
+	})
+	l.add(func() (int, error) {
+		c := p.http2Client(config)
+		defer c.CloseIdleConnections()
+		return 0, p.getPlain(c)
+	})
+	return l
+}
+
+// http2Client is a client of net/http that speaks nothing but HTTP/2, by TLS if there is a configuration for that. It asks for URLs of "http" in any case.
+func (p *proxy) http2Client(config *tls.Config) *http.Client {
+	tr := &http.Transport{Protocols: new(http.Protocols), DialContext: (&net.Dialer{Timeout: patience}).DialContext}
+	tr.Protocols.SetUnencryptedHTTP2(true)
+	if config != nil {
+		config = config.Clone()
+		config.NextProtos = []string{"h2"}
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: patience}, Config: config}).DialContext(ctx, network, addr)
+		}
+	}
+	p.t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: patience}
+}
+
+// getPlain makes a request and demands that it is answered with the name of a host.
+func (p *proxy) getPlain(c *http.Client) error {
+	res, err := c.Get(p.url("/plain"))
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(res.Body)
+	if err = errors.Join(err, res.Body.Close()); err == nil && (res.StatusCode != http.StatusOK || res.ProtoMajor != 2 || string(body) != "A") {
+		err = fmt.Errorf("%s status %d: %.200q", res.Proto, res.StatusCode, body)
+	}
+	return err
+}
+
+// chats are streams that live through all that happens.
+type chats struct {
+	t    *testing.T
+	list []grpc.ClientStream
+}
+
+// beginChats begins n streams, on a connection each, which go to some worker or other.
+func beginChats(p *proxy, config *tls.Config, n int) *chats {
+	p.t.Helper()
+	k := &chats{t: p.t}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.t.Cleanup(cancel)
+	for range n {
+		s, err := dialGRPC(p.t, p.port, config).stream(ctx, "Chat")
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		k.list = append(k.list, s)
+	}
+	k.areWell()
+	return k
+}
+
+// areWell demands that all of them live on.
+func (k *chats) areWell() {
+	k.t.Helper()
+	for i, s := range k.list {
+		said := fmt.Appendf(nil, "still there at %v?", time.Now())
+		var heard []byte
+		if err := errors.Join(s.SendMsg(&said), s.RecvMsg(&heard)); err != nil || !bytes.Equal(said, heard) {
+			k.t.Errorf("stream %d: %q came back, error %v", i, heard, err)
+		}
+	}
+}
+
+// end ends them.
+func (k *chats) end() {
+	k.t.Helper()
+	for i, s := range k.list {
+		var m []byte
+		if err := errors.Join(s.CloseSend(), s.RecvMsg(&m)); !errors.Is(err, io.EOF) {
+			k.t.Errorf("stream %d ended by %v", i, err)
+		}
+	}
+}
+
+// underHTTP2Load is the setup for http2Load, with TLS on both sides by certificates of a, if that is not nil.
+func underHTTP2Load(t *testing.T, port int, a *authority) setup {
+	t.Helper()
+	host := func() *rpcHost {
+		if a == nil {
+			return serveGRPC(t, nil)
+		}
+		return serveGRPC(t, a.issue("host.test"))
+	}
+	s := grpcSetup(port, a, a, settings{
+		"shutdown_timeout": 20 * patience.Milliseconds(),
+		"routes":           []settings{{"match": settings{"path": "/plain"}, "proxy_to": "old"}, {"proxy_to": "backend"}},
+	}, host(), host())
+	s.settings["servers"].(settings)["old"] = settings{"hosts": sites(serve(t, "127.0.0.1", backstage))}
+	return s
+}
+
+// A reload fails no request of a client that speaks HTTP/2, whether it is answered, on its way or about to be sent, and ends no stream.
+func TestReloadsUnderHTTP2Load(t *testing.T) {
+	counts := []int{4, 2, 4, 1, 3}
+	modes(t, func(t *testing.T, multi bool) {
+		port := reservePort(t)
+		s := underHTTP2Load(t, port, nil)
+		s.multi = multi
+		p := startOn(t, port, s)
+		k, l := beginChats(p, nil, 4), http2Load(p, nil)
+		n := times(10, 50)
+		for i := range n {
+			l.passes(t, times(50, 300))
+			s.settings["workers_num"] = counts[i%len(counts)]
+			p.rewrite(s)
+			p.mustOrder("reload")
+		}
+		l.passes(t, 100)
+		k.areWell()
+		l.mustBeClean(t)
+		k.end()
+		t.Logf("%d reloads", n)
+	})
+}
+
+// Nor does an upgrade, of clients that came by TLS.
+func TestUpgradesUnderHTTP2Load(t *testing.T) {
+	port, a := reservePort(t), newAuthority(t)
+	p, file := startDynastyBy(t, port, configText(port, underHTTP2Load(t, port, a)))
+	config := a.trusted("site.test")
+	k, l := beginChats(p, config, 4), http2Load(p, config)
+	n, pid := times(2, 10), p.pid()
+	for i := range n {
+		l.passes(t, times(50, 500))
+		install(t, program, file)
+		p.mustOrder("upgrade")
+		former := pid
+		pid = p.reign(i + 1)
+		l.passes(t, 100)
+		if i > 0 {
+			eventually(t, "the former master has left", func() bool { return !alive(former) })
+		}
+	}
+	k.areWell()
+	l.mustBeClean(t)
+	k.end()
+	t.Logf("%d upgrades", n)
+	if status := p.wait(); status != 0 {
+		t.Errorf("the first master's exit status is %d", status)
+	}
+	if list := children(t, pid); len(list) != 2 || slices.Contains(list, 0) {
+		t.Errorf("the last master has workers %v, want 2", list)
+	}
+	p.endGently(pid)
+}

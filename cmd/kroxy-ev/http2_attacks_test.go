@@ -1,0 +1,708 @@
+package main_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// What one client may do to the others, and to the machine.
+const (
+	longestWait  = 5 * time.Second // that another client has, beside the other attacks too, on a busy machine; what it has is logged, and is some milliseconds
+	attackMemory = 10 << 10        // KiB, which the process may grow by
+	attackers    = 3               // connections, one behind the other
+	atOnce       = 4               // attacks, each on a process of its own
+	hitsOfOne    = 400             // requests that one connection may make a host do for nothing
+)
+
+// assault is what the client of one connection does to the proxy.
+type assault struct {
+	name  string
+	do    func(c *framed)                           // says it all; what cannot be sent any more does not matter
+	each  func(c *framed, n int)                    // in place of do: is put over and over again, as often as many says
+	many  int                                       // 0: once
+	codes []http2.ErrCode                           // how the connection has to end; nil: however, or not at all
+	check func(t *testing.T, a *assault, c *framed) // in place of codes
+	begin func(p *proxy, t *testing.T) *framed      // in place of a client that has said its preface
+	open  []http2.Setting                           // what it says of itself
+	asks  int                                       // streams that have to end, if check is streamsEnd
+	once  bool                                      // by one attacker only
+	mute  bool                                      // it reads nothing from the end of the beginning on
+	keys  settings
+}
+
+var (
+	calm     = []http2.ErrCode{http2.ErrCodeEnhanceYourCalm}
+	calmOr   = func(more ...http2.ErrCode) []http2.ErrCode { return append(more, http2.ErrCodeEnhanceYourCalm) }
+	protocol = []http2.ErrCode{http2.ErrCodeProtocol}
+	flow     = []http2.ErrCode{http2.ErrCodeFlowControl}
+	size     = []http2.ErrCode{http2.ErrCodeFrameSize}
+	coding   = []http2.ErrCode{http2.ErrCodeCompression}
+	// eachReset ends a connection on which each stream gets reset: an error of the connection is as good as too many of streams.
+	eachReset = []http2.ErrCode{http2.ErrCodeEnhanceYourCalm, http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeStreamClosed, http2.ErrCodeFrameSize}
+)
+
+// nth is the nth stream of a client.
+func nth(n int) uint32 { return uint32(2*n + 1) }
+
+func u32(n uint32) string { return string(binary.BigEndian.AppendUint32(nil, n)) }
+
+func setting(id http2.SettingID, value uint32) string {
+	return string(binary.BigEndian.AppendUint16(nil, uint16(id))) + u32(value)
+}
+
+// rapidly are attacks by requests, or what looks like them, that are not carried out.
+var rapidly = []assault{
+	{name: "rapid reset", many: 2000, codes: calm, each: func(c *framed, n int) { c.get(nth(n), "/slow").rst(nth(n), http2.ErrCodeCancel) }},
+	{name: "rapid reset of uploads", many: 2000, codes: calm, each: func(c *framed, n int) {
+		c.post(nth(n), "/slow").data(nth(n), false, "x").rst(nth(n), http2.ErrCodeCancel)
+	}},
+	{name: "rapid reset once the answer has begun", many: 2000, codes: calm, each: func(c *framed, n int) {
+		c.get(nth(n), "/large").window(nth(n), 1).rst(nth(n), http2.ErrCodeCancel)
+	}},
+	{name: "rapid reset of what is over", many: 2000, codes: calmOr(http2.ErrCodeProtocol, http2.ErrCodeStreamClosed), each: func(c *framed, n int) {
+		c.get(nth(n), "/slow").rst(nth(n), http2.ErrCodeCancel).rst(nth(n), http2.ErrCodeCancel).rst(nth(n), http2.ErrCodeCancel)
+	}},
+	{name: "made you reset: window overflow", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		c.post(nth(n), "/slow").window(nth(n), 1<<31-1)
+	}},
+	{name: "made you reset: no increment", many: 2000, codes: eachReset, each: func(c *framed, n int) { c.post(nth(n), "/slow").window(nth(n), 0) }},
+	{name: "made you reset: data behind the end", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		c.get(nth(n), "/slow").data(nth(n), false, "x")
+	}},
+	{name: "made you reset: a head behind the end", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		c.get(nth(n), "/slow").get(nth(n), "/slow")
+	}},
+	{name: "made you reset: a stream that depends on itself, by PRIORITY", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		c.get(nth(n), "/slow").raw(http2.FramePriority, 0, nth(n), u32(nth(n))+"\x10")
+	}},
+	{name: "made you reset: a stream that depends on itself, by HEADERS", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		block := c.block(pseudo("GET", "/slow")...)
+		c.raw(http2.FrameHeaders, http2.FlagHeadersEndHeaders|http2.FlagHeadersEndStream|http2.FlagHeadersPriority, nth(n), u32(nth(n))+"\x10"+string(block))
+	}},
+	{name: "made you reset: PRIORITY of a wrong size", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		c.get(nth(n), "/slow").raw(http2.FramePriority, 0, nth(n), "abcd")
+	}},
+	{name: "made you reset: a malformed head", many: 2000, codes: eachReset, each: func(c *framed, n int) { c.get(nth(n), "/slow", "X", "y") }},
+	{name: "made you reset: more than content-length", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		c.post(nth(n), "/slow", "content-length", "1").data(nth(n), false, "abc")
+	}},
+	{name: "made you reset: less than content-length", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		c.post(nth(n), "/slow", "content-length", "9").data(nth(n), true, "abc")
+	}},
+	{name: "made you reset: malformed trailers", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		c.post(nth(n), "/slow").head(nth(n), true, ":path", "/")
+	}},
+	{name: "made you reset: trailers that do not end", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		c.post(nth(n), "/slow").head(nth(n), false, "x", "y")
+	}},
+	{name: "made you reset: more streams than are allowed", many: 2000, codes: eachReset, each: func(c *framed, n int) { c.get(nth(n), "/slow") }},
+	{name: "made you refuse: a head that is too large", many: 2000, codes: eachReset, each: func(c *framed, n int) {
+		c.get(nth(n), "/slow", slices.Repeat([]string{"x", "y"}, 130)...)
+	}},
+	{name: "made you refuse: what no host gets", many: 2000, each: func(c *framed, n int) {
+		c.head(nth(n), true, instead(":authority", "p,q")...)
+	}},
+}
+
+// idly are attacks by frames that mean nothing.
+var idly = []assault{
+	{name: "PING", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FramePing, 0, 0, "12345678") }},
+	{name: "answers to no PING", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FramePing, http2.FlagPingAck, 0, "12345678") }},
+	{name: "SETTINGS", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FrameSettings, 0, 0, "") }},
+	{name: "answers to no SETTINGS", many: 2000, codes: calmOr(http2.ErrCodeProtocol), each: func(c *framed, _ int) { c.raw(http2.FrameSettings, http2.FlagSettingsAck, 0, "") }},
+	{name: "large SETTINGS", many: 300, codes: calm, each: func(c *framed, n int) {
+		c.raw(http2.FrameSettings, 0, 0, strings.Repeat(setting(http2.SettingInitialWindowSize, uint32(n)), 2730))
+	}},
+	{name: "SETTINGS that change the windows of many streams", many: 300, codes: calm, each: func(c *framed, n int) {
+		if n < 100 {
+			c.get(nth(n), "/large")
+		}
+		c.raw(http2.FrameSettings, 0, 0, strings.Repeat(setting(http2.SettingInitialWindowSize, 0)+setting(http2.SettingInitialWindowSize, 1<<30), 1000))
+	}},
+	{name: "SETTINGS that change the table", many: 300, codes: calm, each: func(c *framed, n int) {
+		c.raw(http2.FrameSettings, 0, 0, strings.Repeat(setting(http2.SettingHeaderTableSize, 0)+setting(http2.SettingHeaderTableSize, 1<<31-1), 1000))
+	}},
+	{name: "empty DATA", many: 2000, codes: calm, each: func(c *framed, n int) {
+		if n == 0 {
+			c.post(1, "/slow")
+		}
+		c.data(1, false, "")
+	}},
+	{name: "DATA that is only padding", many: 2000, codes: calmOr(http2.ErrCodeFlowControl), each: func(c *framed, n int) {
+		if n == 0 {
+			c.post(1, "/sink")
+		}
+		c.raw(http2.FrameData, http2.FlagDataPadded, 1, "\x80"+strings.Repeat("\x00", 128))
+	}},
+	{name: "empty heads", many: 2000, codes: calmOr(http2.ErrCodeProtocol), each: func(c *framed, n int) { c.rawHead(nth(n), true, nil) }},
+	{name: "PRIORITY", many: 5000, codes: calm, each: func(c *framed, n int) { c.raw(http2.FramePriority, 0, nth(n), u32(0)+"\x10") }},
+	{name: "priorities by PRIORITY_UPDATE", many: 5000, codes: calm, each: func(c *framed, n int) { c.raw(0x10, 0, 0, u32(nth(n))+"u=1") }},
+	{name: "frames of an unknown type", many: 5000, codes: calm, each: func(c *framed, n int) { c.raw(0xbe, 0xff, 1, "abc") }},
+	{name: "large frames of an unknown type", many: 5000, codes: calm, each: func(c *framed, n int) { c.raw(0xbe, 0, 0, strings.Repeat("x", 16384)) }},
+	{name: "WINDOW_UPDATE of streams that are over", many: 20_000, each: func(c *framed, n int) {
+		if n == 0 {
+			c.get(1, "/").mustSend()
+			c.response(1)
+		}
+		c.window(1, 1)
+	}},
+	{name: "RST_STREAM of streams that are over", many: 5000, codes: calmOr(http2.ErrCodeStreamClosed, http2.ErrCodeProtocol), each: func(c *framed, n int) {
+		if n == 0 {
+			c.get(1, "/").mustSend()
+			c.response(1)
+		}
+		c.rst(1, http2.ErrCodeCancel)
+	}},
+	{name: "WINDOW_UPDATE of the connection", many: 20_000, each: func(c *framed, n int) { c.window(0, 1) }},
+	{name: "WINDOW_UPDATE of a stream", many: 20_000, each: func(c *framed, n int) {
+		if n == 0 {
+			c.get(1, "/slow")
+		}
+		c.window(1, 1)
+	}},
+	{name: "GOAWAY", many: 5000, each: func(c *framed, n int) {
+		c.put(func(w *http2.Framer) error { return w.WriteGoAway(0, http2.ErrCodeNo, make([]byte, 1000)) })
+	}},
+	{name: "CONTINUATION", many: 5000, codes: calmOr(http2.ErrCodeProtocol), each: func(c *framed, n int) {
+		if n == 0 {
+			c.raw(http2.FrameHeaders, 0, 1, string(c.block(pseudo("GET", "/")...)))
+		}
+		c.raw(http2.FrameContinuation, 0, 1, strings.Repeat("\x00\x01x\x01y", 3000))
+	}},
+	{name: "small CONTINUATION", many: 5000, codes: calmOr(http2.ErrCodeProtocol), each: func(c *framed, n int) {
+		if n == 0 {
+			c.raw(http2.FrameHeaders, 0, 1, string(c.block(pseudo("GET", "/")...)))
+		}
+		c.raw(http2.FrameContinuation, 0, 1, "\x00\x01x\x01y")
+	}},
+	{name: "empty CONTINUATION", many: 5000, codes: calmOr(http2.ErrCodeProtocol), each: func(c *framed, n int) {
+		if n == 0 {
+			c.raw(http2.FrameHeaders, 0, 1, "")
+		}
+		c.raw(http2.FrameContinuation, 0, 1, "")
+	}},
+	{name: "CONTINUATION of a value without end", many: 5000, codes: calmOr(http2.ErrCodeProtocol, http2.ErrCodeCompression), each: func(c *framed, n int) {
+		if n == 0 {
+			c.raw(http2.FrameHeaders, 0, 1, string(c.block(pseudo("GET", "/")...))+"\x00\x01x\x7f\xff\xff\xff\x07")
+		}
+		c.raw(http2.FrameContinuation, 0, 1, strings.Repeat("x", 16384))
+	}},
+}
+
+// wrongly are attacks by what RFC 9113 does not allow, once.
+var wrongly = []assault{
+	{name: "PUSH_PROMISE", codes: protocol, do: func(c *framed) { c.raw(http2.FramePushPromise, 4, 1, u32(2)+string(c.block(pseudo("GET", "/")...))) }},
+	{name: "an even stream", codes: protocol, do: func(c *framed) { c.get(2, "/") }},
+	{name: "stream 0", codes: protocol, do: func(c *framed) { c.get(0, "/") }},
+	{name: "a stream below another", codes: append(protocol, http2.ErrCodeStreamClosed), do: func(c *framed) { c.get(5, "/").get(3, "/") }},
+	{name: "a stream again", codes: append(protocol, http2.ErrCodeStreamClosed), do: func(c *framed) {
+		c.get(1, "/").mustSend()
+		c.response(1)
+		c.get(1, "/")
+	}},
+	{name: "DATA on no stream", codes: protocol, do: func(c *framed) { c.data(0, false, "x") }},
+	{name: "DATA on an idle stream", codes: protocol, do: func(c *framed) { c.data(1, false, "x") }},
+	{name: "RST_STREAM on an idle stream", codes: protocol, do: func(c *framed) { c.rst(1, http2.ErrCodeCancel) }},
+	{name: "WINDOW_UPDATE on an idle stream", codes: protocol, do: func(c *framed) { c.window(1, 1) }},
+	{name: "CONTINUATION without HEADERS", codes: protocol, do: func(c *framed) { c.raw(http2.FrameContinuation, 4, 1, "") }},
+	{name: "SETTINGS on a stream", codes: protocol, do: func(c *framed) { c.raw(http2.FrameSettings, 0, 1, "") }},
+	{name: "SETTINGS of a wrong size", codes: size, do: func(c *framed) { c.raw(http2.FrameSettings, 0, 0, "abcde") }},
+	{name: "an answer to SETTINGS with settings", codes: size, do: func(c *framed) { c.raw(http2.FrameSettings, 1, 0, setting(4, 1)) }},
+	{name: "a window above all in SETTINGS", codes: flow, do: func(c *framed) { c.raw(http2.FrameSettings, 0, 0, setting(4, 1<<31)) }},
+	{name: "a frame size below all in SETTINGS", codes: protocol, do: func(c *framed) { c.raw(http2.FrameSettings, 0, 0, setting(5, 100)) }},
+	{name: "a push in SETTINGS", codes: protocol, do: func(c *framed) { c.raw(http2.FrameSettings, 0, 0, setting(2, 2)) }},
+	{name: "PING of a wrong size", codes: size, do: func(c *framed) { c.raw(http2.FramePing, 0, 0, "abc") }},
+	{name: "PING on a stream", codes: protocol, do: func(c *framed) { c.raw(http2.FramePing, 0, 1, "12345678") }},
+	{name: "GOAWAY on a stream", codes: protocol, do: func(c *framed) { c.raw(http2.FrameGoAway, 0, 1, "12345678") }},
+	{name: "RST_STREAM of a wrong size", codes: size, do: func(c *framed) { c.get(1, "/slow").raw(http2.FrameRSTStream, 0, 1, "abc") }},
+	{name: "WINDOW_UPDATE of a wrong size", codes: size, do: func(c *framed) { c.raw(http2.FrameWindowUpdate, 0, 0, "abc") }},
+	{name: "no increment for the connection", codes: protocol, do: func(c *framed) { c.window(0, 0) }},
+	{name: "a window of the connection above all", codes: flow, do: func(c *framed) { c.window(0, 1<<31-1) }},
+	{name: "SETTINGS that bring a window above all", codes: flow, do: func(c *framed) {
+		c.get(1, "/slow").window(1, 1<<31-1-65535).raw(http2.FrameSettings, 0, 0, setting(4, 1<<31-1))
+	}},
+	{name: "a large frame", codes: size, do: func(c *framed) { c.get(1, "/slow").raw(http2.FrameData, 0, 1, strings.Repeat("x", 16385)) }},
+	{name: "the largest frame", codes: size, do: func(c *framed) { c.post(1, "/slow").raw(0xbe, 0, 1, strings.Repeat("x", 1<<24-1)) }},
+	{name: "padding above the frame, in DATA", codes: protocol, do: func(c *framed) { c.post(1, "/slow").raw(http2.FrameData, 8, 1, "\xffabc") }},
+	{name: "padding above the frame, in HEADERS", codes: protocol, do: func(c *framed) { c.raw(http2.FrameHeaders, 8|5, 1, "\xff\x82") }},
+	{name: "an index of no field", codes: coding, do: func(c *framed) { c.rawHead(1, true, []byte{0xff, 0xff, 0x7f}) }},
+	{name: "index 0", codes: coding, do: func(c *framed) { c.rawHead(1, true, []byte{0x80}) }},
+	{name: "an endless integer", codes: coding, do: func(c *framed) { c.rawHead(1, true, []byte("\xff"+strings.Repeat("\xff", 16000))) }},
+	{name: "a table above the limit", codes: coding, do: func(c *framed) { c.rawHead(1, true, []byte{0x3f, 0xff, 0xff, 0xff, 0x07}) }},
+	{name: "a string that is cut", codes: coding, do: func(c *framed) { c.rawHead(1, true, []byte("\x00\x05x")) }},
+	{name: "a string of wrong bits", codes: coding, do: func(c *framed) { c.rawHead(1, true, []byte("\x00\x84\xff\xff\xff\xff\x00")) }},
+	{name: "a change of the table amid a block", codes: coding, do: func(c *framed) { c.rawHead(1, true, []byte("\x82\x40\x01x\x01y\x20")) }},
+	{name: "noise", do: func(c *framed) { c.out.Lock(); c.pending.Write(noise[:1<<20]); c.out.Unlock() }},
+	{name: "HTTP/1.1", do: func(c *framed) { c.out.Lock(); c.pending.WriteString(strings.Repeat(getRequest, 100)); c.out.Unlock() }},
+}
+
+// added is a field that is added to the table, and refers is a reference to it as long as nothing is added behind.
+var (
+	added  = "\x40\x01x\x7f" + string([]byte{0xa1, 0x1e}) + strings.Repeat("b", 4000) // 127 + 0x21 + 0x1e<<7
+	refers = "\xbe"
+)
+
+// literal is a string as HPACK has it, without Huffman's code.
+func literal(s string) string {
+	n, length := len(s), ""
+	if n < 127 {
+		return string([]byte{byte(n)}) + s
+	}
+	for n -= 127; n >= 128; n >>= 7 {
+		length += string([]byte{byte(n) | 128})
+	}
+	return "\x7f" + length + string([]byte{byte(n)}) + s
+}
+
+// slowGet is a request for /slow that neither needs nor changes the table.
+var slowGet = "\x82\x86\x04" + literal("/slow") + "\x01" + literal("p")
+
+// bombs are heads that are larger than they look. Each stream may be answered with 431, or reset; nothing may come of it but that.
+var bombs = []assault{
+	{name: "references to a large entry", many: 100, each: func(c *framed, n int) {
+		c.rawHead(nth(n), true, []byte(slowGet+added+strings.Repeat(refers, 12_000)))
+	}},
+	{name: "references to a large entry, in eight CONTINUATION", many: 50, each: func(c *framed, n int) {
+		c.raw(http2.FrameHeaders, 1, nth(n), slowGet+added)
+		for i := range 8 {
+			c.raw(http2.FrameContinuation, http2.Flags(4*(i/7)), nth(n), strings.Repeat(refers, 16384))
+		}
+	}},
+	{name: "references up to the limit", many: 100, once: true, each: func(c *framed, n int) {
+		c.rawHead(nth(n), true, []byte(slowGet+added+strings.Repeat(refers, 6)))
+	}},
+	{name: "crumbs of cookies", many: 200, each: func(c *framed, n int) {
+		c.rawHead(nth(n), true, []byte(slowGet+strings.Repeat("\xa0", 16_000)))
+	}},
+	{name: "crumbs of cookies from the table", many: 200, each: func(c *framed, n int) {
+		c.rawHead(nth(n), true, []byte(slowGet+"\x60\x7f\xa1\x1e"+strings.Repeat("b", 4000)+strings.Repeat(refers, 12_000)))
+	}},
+	{name: "fields without anything", many: 200, each: func(c *framed, n int) {
+		c.rawHead(nth(n), true, []byte(slowGet+strings.Repeat("\x00\x00\x00", 5000)))
+	}},
+	{name: "changes of the table", many: 200, each: func(c *framed, n int) {
+		c.rawHead(nth(n), true, []byte(strings.Repeat("\x20\x3f\xe1\x1f", 4000)+"\x82\x84\x86\x41\x01p"))
+	}},
+	{name: "entries that are replaced", many: 200, each: func(c *framed, n int) {
+		c.rawHead(nth(n), true, []byte(slowGet+strings.Repeat("\x40\x01x\x01y", 3000)))
+	}},
+	{name: "strings that grow", many: 200, each: func(c *framed, n int) { // 5 bits a character are the least that there are
+		c.rawHead(nth(n), true, []byte(slowGet+"\x00\x01x\xff\xed\x7c"+strings.Repeat("\x18\xc6\x31\x8c\x63", 3200)+strings.Repeat("\x18\xc6\x31\x8c\x63", 1)))
+	}},
+	{name: "heads in pieces, of many sizes", many: 100, each: func(c *framed, n int) {
+		c.raw(http2.FrameHeaders, 1, nth(n), slowGet)
+		c.raw(http2.FrameContinuation, 0, nth(n), "\x00\x01x"+literal(strings.Repeat("a", 16000*(n+1)/100)))
+		c.raw(http2.FrameContinuation, 4, nth(n), "\x00\x01y"+literal(strings.Repeat("b", 100*n)))
+	}},
+	{name: "the largest heads, all at once", many: 100, once: true, each: func(c *framed, n int) {
+		c.get(nth(n), "/slow", "x", strings.Repeat("a", 30<<10))
+	}},
+	{name: "the largest heads with the most fields, all at once", many: 100, once: true, each: func(c *framed, n int) {
+		c.post(nth(n), "/slow", slices.Repeat([]string{"x", strings.Repeat("a", 200)}, 120)...)
+	}},
+}
+
+// quick are the times of a proxy whose clients are slow.
+var quick = settings{"send_timeout": 700, "client_header_timeout": 700, "client_body_timeout": 700, "keepalive_timeout": 700}
+
+// begun is a client that has said nothing but text.
+func begun(text string) func(p *proxy, t *testing.T) *framed {
+	return func(p *proxy, t *testing.T) *framed {
+		c := newFramed(t, p.dial())
+		c.silent = true
+		c.pending.WriteString(text)
+		_ = c.send()
+		go c.read()
+		return c
+	}
+}
+
+// connectionEnds demands that the connection ends, however.
+func connectionEnds(t *testing.T, _ *assault, c *framed) {
+	t.Helper()
+	if codes, over := c.goAway(patience); !over {
+		t.Errorf("the connection does not end; GOAWAY so far: %v", codes)
+	}
+	c.expectNotLate(t)
+}
+
+// streamsEnd demands that all streams are over, if only by the connection's end.
+func streamsEnd(t *testing.T, a *assault, c *framed) {
+	t.Helper()
+	over := func() bool {
+		n := 0
+		for _, m := range c.order {
+			if m.ended || m.reset {
+				n++
+			}
+		}
+		return n == a.asks || c.over != nil
+	}
+	if !c.within(patience, over) && c.over == nil {
+		t.Error("there are streams that do not end")
+	}
+	c.expectNotLate(t)
+}
+
+const initialWindow = http2.SettingInitialWindowSize
+
+// slowly are attacks by clients that take, or say, little or nothing.
+var slowly = []assault{
+	{name: "half a preface", keys: quick, begin: begun(http2.ClientPreface[:14]), check: connectionEnds},
+	{name: "a preface and nothing more", keys: quick, begin: begun(http2.ClientPreface), check: connectionEnds},
+	{name: "a preface and half a frame", keys: quick, begin: begun(http2.ClientPreface + "\x00\x00\x06\x04"), check: connectionEnds},
+	{name: "no request", keys: quick, do: func(*framed) {}, check: connectionEnds},
+	{name: "half a head", keys: quick, do: func(c *framed) { c.raw(http2.FrameHeaders, 1, 1, "\x82") }, check: connectionEnds},
+	{name: "half a frame", keys: quick, do: func(c *framed) {
+		c.out.Lock()
+		c.pending.WriteString("\x00\x00\x40\x01\x05\x00\x00\x00\x01\x82")
+		c.out.Unlock()
+	}, check: connectionEnds},
+	{name: "a head in drops", keys: quick, check: connectionEnds, do: func(c *framed) {
+		c.raw(http2.FrameHeaders, 1, 1, "\x82")
+		for c.send() == nil {
+			time.Sleep(200 * time.Millisecond)
+			c.raw(http2.FrameContinuation, 0, 1, "\x86")
+		}
+	}},
+	{name: "PING and no request", keys: quick, check: connectionEnds, do: func(c *framed) {
+		for c.send() == nil {
+			time.Sleep(200 * time.Millisecond)
+			c.raw(http2.FramePing, 0, 0, "12345678")
+		}
+	}},
+	{name: "a body that does not come", keys: quick, asks: 1, check: streamsEnd, do: func(c *framed) { c.post(1, "/sink", "content-length", "9") }},
+	{name: "100 bodies that do not come", keys: quick, asks: 100, check: streamsEnd, do: func(c *framed) {
+		for n := range 100 {
+			c.post(nth(n), "/sink").data(nth(n), false, "x")
+		}
+	}},
+	{name: "60 bodies that stop", keys: quick, asks: 60, check: streamsEnd, do: func(c *framed) {
+		for n := range 60 {
+			c.post(nth(n), "/slow").data(nth(n), false, strings.Repeat("x", 16384))
+		}
+	}},
+	{name: "one answer that is not taken", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 0}}, asks: 1, check: streamsEnd, do: func(c *framed) { c.get(1, "/large") }},
+	{name: "100 answers that are not taken", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 0}}, asks: 100, check: streamsEnd, do: func(c *framed) {
+		for n := range 100 {
+			c.get(nth(n), "/large")
+		}
+	}},
+	{name: "100 answers, each taken by a byte", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 100, check: streamsEnd, do: func(c *framed) {
+		for n := range 100 {
+			c.get(nth(n), "/large")
+		}
+	}},
+	{name: "100 answers that the connection's window is too small for", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1 << 30}}, asks: 100, check: streamsEnd, do: func(c *framed) {
+		c.stingy = true
+		for n := range 100 {
+			c.get(nth(n), "/large")
+		}
+	}},
+	{name: "window drip", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 1, check: streamsEnd, do: drip(100 * time.Millisecond)},
+	{name: "fast window drip", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 1, check: streamsEnd, do: drip(2 * time.Millisecond)},
+	{name: "100 answers, and nothing is read", keys: quick, mute: true, open: []http2.Setting{{ID: initialWindow, Val: 1 << 30}}, do: func(c *framed) {
+		c.window(0, 1<<30)
+		for n := range 100 {
+			c.get(nth(n), "/large")
+		}
+	}},
+	{name: "small requests, and nothing is read", keys: quick, mute: true, do: func(c *framed) {
+		for n := 0; c.send() == nil; n++ {
+			c.get(nth(n), "/")
+		}
+	}},
+	{name: "PING, and nothing is read", keys: quick, mute: true, do: func(c *framed) {
+		for c.send() == nil {
+			c.raw(http2.FramePing, 0, 0, "12345678")
+		}
+	}},
+	{name: "uploads, and nothing is read", keys: quick, mute: true, do: func(c *framed) {
+		for n := 0; c.send() == nil; n++ {
+			c.post(nth(n), "/sink", "content-length", "1").data(nth(n), true, "x")
+		}
+	}},
+}
+
+// drip is a client that takes a large answer byte by byte.
+func drip(pause time.Duration) func(c *framed) {
+	return func(c *framed) {
+		c.stingy = true
+		c.get(1, "/large")
+		for begin := time.Now(); c.send() == nil && time.Since(begin) < patience; time.Sleep(pause) {
+			c.mu.Lock()
+			m := c.streams[1]
+			done := c.over != nil || m != nil && (m.ended || m.reset)
+			c.mu.Unlock()
+			if done {
+				return
+			}
+			c.window(1, 1).window(0, 1)
+		}
+	}
+}
+
+// say says all that the attacker has to say.
+func (a *assault) say(c *framed) {
+	if a.do != nil {
+		a.do(c)
+		_ = c.send()
+		return
+	}
+	for n := range max(a.many, 1) {
+		a.each(c, n)
+		if c.pending.Len() < 16<<10 && n%50 != 49 && n < a.many-1 {
+			continue
+		}
+		if c.send() != nil {
+			return
+		}
+	}
+}
+
+// victims are hosts that are asked by good and bad clients.
+type victims struct {
+	*site
+	hits atomic.Int64 // requests of bad ones
+}
+
+func newVictims(t *testing.T) *victims {
+	t.Helper()
+	v := &victims{}
+	large := make([]byte, 256<<10)
+	v.site = serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path != "/good" {
+			v.hits.Add(1)
+		}
+		switch req.URL.Path {
+		case "/slow":
+			<-req.Context().Done()
+		case "/large":
+			for range 400 {
+				if _, err := w.Write(large); err != nil {
+					return
+				}
+			}
+		case "/sink":
+			_, _ = io.Copy(io.Discard, req.Body)
+		default:
+			_, _ = io.WriteString(w, "hello")
+		}
+	})
+	return v
+}
+
+// bystander is a good client, which asks one thing after the other, until it is told to stop.
+type bystander struct {
+	c       *framed
+	stop    chan struct{}
+	done    sync.WaitGroup
+	asked   int
+	longest time.Duration
+	failure error
+}
+
+func (p *proxy) bystander(t *testing.T) *bystander {
+	t.Helper()
+	b := &bystander{c: p.framed(t, nil), stop: make(chan struct{})}
+	b.done.Go(func() {
+		for n := 0; b.failure == nil; n++ {
+			select {
+			case <-b.stop:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+			begin := time.Now()
+			m, over := b.ask(nth(n), begin)
+			for over { // it was idle for too long, as the machine was busy
+				_ = b.c.conn.Close()
+				b.c, n = p.framed(t, nil), 0
+				m, over = b.ask(nth(n), begin)
+			}
+			if m == nil || m.status() != "200" {
+				b.failure = fmt.Errorf("request %d: %v", n, m)
+			}
+			b.longest = max(b.longest, time.Since(begin))
+			b.asked++
+		}
+	})
+	return b
+}
+
+// ask makes a request, and reports whether it has to be made on another connection, since the proxy had ended this one before it came.
+func (b *bystander) ask(stream uint32, begin time.Time) (m *message, over bool) {
+	_ = b.c.conn.SetDeadline(begin.Add(patience))
+	b.c.get(stream, "/good")
+	_ = b.c.send()
+	b.c.within(patience, func() bool { m = b.c.streams[stream]; return m != nil && (m.ended || m.reset) })
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
+	return m, m == nil && slices.ContainsFunc(b.c.goAways, func(f http2.GoAwayFrame) bool { return f.ErrCode == http2.ErrCodeNo && f.LastStreamID < stream })
+}
+
+func (b *bystander) end(t *testing.T) {
+	t.Helper()
+	close(b.stop)
+	b.done.Wait()
+	if b.failure != nil {
+		t.Errorf("a good client: %v", b.failure)
+	}
+	if b.longest > longestWait && !raceEnabled {
+		t.Errorf("a good client waited for %v", b.longest)
+	}
+	_ = b.c.conn.Close()
+}
+
+// highWater watches the process's memory until it is told to stop, and returns the most that there was, in KiB.
+func (p *process) highWater() func() int {
+	stop, most := make(chan struct{}), make(chan int)
+	go func() {
+		top := 0
+		for {
+			top = max(top, p.status("VmRSS"))
+			select {
+			case <-stop:
+				most <- top
+				return
+			case <-p.t.Context().Done():
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}()
+	return func() int {
+		close(stop)
+		return <-most
+	}
+}
+
+// run lets attackers loose on a proxy of their own.
+func (a *assault) run(t *testing.T) {
+	v := newVictims(t)
+	p := startHTTP2(t, "", setup{hosts: sites(v.site), settings: a.keys})
+	for range 2 { // what the program needs once, it has then
+		b := p.bystander(t)
+		time.Sleep(100 * time.Millisecond)
+		b.end(t)
+	}
+	ours := func() int { return p.sockets() - int(v.open.Load()) } // those that lead to the host may be kept
+	sockets, memory := ours(), p.status("VmRSS")
+	top := p.highWater()
+	b := p.bystander(t)
+	begin := time.Now()
+	for n := range attackers {
+		if a.once && n > 0 {
+			break
+		}
+		var c *framed
+		if a.begin != nil {
+			c = a.begin(p, t)
+		} else {
+			c = p.attacker(t, a)
+		}
+		if a.do != nil || a.each != nil {
+			a.say(c)
+		}
+		a.judge(t, p, c)
+		_ = c.conn.Close()
+	}
+	took := time.Since(begin)
+	b.end(t)
+	grown := top() - memory
+	if grown > attackMemory && !raceEnabled {
+		t.Errorf("the process grew by %d KiB", grown)
+	}
+	hits := v.hits.Load()
+	if hits > attackers*hitsOfOne && a.codes != nil {
+		t.Errorf("%d requests came to the host", hits)
+	}
+	eventually(t, "the sockets are closed", func() bool { return ours() <= sockets })
+	t.Logf("%v; %d requests of others meanwhile, the longest took %v; %d KiB of memory; %d hits", took.Round(time.Millisecond), b.asked, b.longest.Round(10*time.Microsecond), grown, hits)
+}
+
+// attacker connects a client that has said its preface.
+func (p *proxy) attacker(t *testing.T, a *assault) *framed {
+	t.Helper()
+	if !a.mute {
+		return p.framed(t, nil, a.open...)
+	}
+	c := newFramed(t, p.dial())
+	_ = c.conn.(*net.TCPConn).SetReadBuffer(4096)
+	c.pending.WriteString(http2.ClientPreface)
+	_ = c.framer.WriteSettings(a.open...)
+	c.mustSend()
+	return c
+}
+
+// judge demands that the connection ends as it should.
+func (a *assault) judge(t *testing.T, p *proxy, c *framed) {
+	t.Helper()
+	switch {
+	case a.mute:
+		eventually(t, "the connection is closed", func() bool { return !p.holds(c.conn) })
+	case a.check != nil:
+		a.check(t, a, c)
+	case a.codes != nil:
+		c.expectGoAway(a.codes...)
+	default: // it may live on, and has to be served then
+		c.raw(http2.FramePing, 0, 0, "still on")
+		_ = c.send()
+		c.within(patience, func() bool { return c.pongs > 0 })
+	}
+}
+
+// holds reports whether the process has its end of a connection open: the kernel says so of each (proc(5)).
+func (p *proxy) holds(c net.Conn) bool {
+	p.t.Helper()
+	text, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	local, remote := fmt.Sprintf(":%04X", p.port), fmt.Sprintf(":%04X", c.LocalAddr().(*net.TCPAddr).Port)
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if strings.HasSuffix(f[1], local) && strings.HasSuffix(f[2], remote) {
+			return f[9] != "0" // who has it
+		}
+	}
+	return false
+}
+
+// severally runs f for each of list, some at once; of parallel subtests more would run than leave the machine time for good clients.
+func severally[T any](list []T, f func(T)) {
+	var all sync.WaitGroup
+	turns := make(chan struct{}, atOnce)
+	for _, one := range list {
+		turns <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turns }()
+			f(one)
+		})
+	}
+	all.Wait()
+}
+
+// Whatever one client does, others are served, memory stays bounded, and nothing is left of it.
+func TestHTTP2Attacks(t *testing.T) {
+	skipUnderRace(t, "it takes long, and shows no data races that other tests of HTTP/2 do not")
+	for _, kind := range []struct {
+		name     string
+		assaults []assault
+	}{{"rapidly", rapidly}, {"idly", idly}, {"wrongly", wrongly}, {"bombs", bombs}, {"slowly", slowly}} {
+		t.Run(kind.name, func(t *testing.T) {
+			severally(kind.assaults, func(a assault) { t.Run(a.name, a.run) })
+		})
+	}
+}

@@ -1,0 +1,49 @@
+package main_test
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+// A stream whose host takes nothing takes no more than its window of its client either: what goes beyond ends it.
+func TestHTTP2WindowIsKept(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", hold(t))
+	p := startHTTP2(t, "", setup{hosts: endpoints(h)})
+	c := p.framed(t, nil)
+	c.post(1, "/")
+	for range 1000 { // more than the kernel holds, and than anybody has granted
+		c.data(1, false, strings.Repeat("x", 16384))
+		if c.send() != nil {
+			break
+		}
+	}
+	if m := c.streams; !c.within(patience, func() bool { return c.over != nil || m[1] != nil && m[1].reset }) {
+		t.Fatal("a stream may send what it likes")
+	}
+	if m := c.streams[1]; m != nil && m.reset {
+		if m.code != http2.ErrCodeFlowControl {
+			t.Errorf("the stream was reset by %v", m.code)
+		}
+		return
+	}
+	c.expectGoAway(http2.ErrCodeFlowControl)
+}
+
+// What a stream had in the connection's window comes back when it is reset, whoever reads it no more.
+func TestHTTP2WindowComesBack(t *testing.T) {
+	t.Parallel()
+	const each = 60_000
+	p := startHTTP2(t, "", setup{hosts: []endpoint{blackHole(t)}})
+	c := p.framed(t, nil)
+	for n := range 90 {
+		c.await("there is room in the connection's window", func() bool { return 65535+c.granted >= int64(n+1)*each })
+		c.post(nth(n), "/")
+		for left := each; left > 0; left -= 15_000 {
+			c.data(nth(n), false, strings.Repeat("x", 15_000))
+		}
+		c.rst(nth(n), http2.ErrCodeCancel).mustSend()
+	}
+}

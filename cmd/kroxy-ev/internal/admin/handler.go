@@ -1,0 +1,393 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-json"
+	"github.com/valyala/fasthttp"
+
+	"kroxy-ev/cmd/kroxy-ev/internal/admin/dashboard"
+)
+
+// reloadTimeout is how long a client waits for a reload, which goes on after that.
+const reloadTimeout = time.Minute
+
+// endpoint is what is at a path.
+type endpoint struct {
+	method  string // GET is HEAD too
+	always  bool   // also where there are metrics only
+	open    bool   // without a token: it tells nothing of the configuration
+	respond func(l *Listener, ctx *fasthttp.RequestCtx, arguments []string)
+
+	// For the OpenAPI document.
+	summary   string
+	arguments []string // the names of what "*" stands for
+	takes     any      // of what type a request's content is; nil if it has none
+	gives     any      // of what type the answer is, in JSON; nil if it is of kinds
+	kinds     []string // media types of the answer
+	failures  []int    // statuses beside those that its method has in any case
+}
+
+// endpoints are what there is, by path; "*" stands for an argument.
+var endpoints map[string]endpoint
+
+func init() {
+	text := []string{"text/plain"}
+	endpoints = map[string]endpoint{
+		"/metrics": {method: fasthttp.MethodGet, always: true, respond: (*Listener).metrics, summary: "what is counted, for Prometheus",
+			kinds: []string{"text/plain", "application/openmetrics-text", "application/vnd.google.protobuf"}},
+		"/healthz": {method: fasthttp.MethodGet, always: true, open: true, respond: (*Listener).healthy, summary: "that the program runs", kinds: text},
+		"/ready": {method: fasthttp.MethodGet, always: true, open: true, respond: (*Listener).ready,
+			summary: "whether new clients should come: not while the program starts or leaves, nor when no group has a host that is usable", kinds: text, failures: []int{fasthttp.StatusServiceUnavailable}},
+		"/api/v1/status":       {method: fasthttp.MethodGet, respond: (*Listener).status, summary: "what the program does now", gives: Status{}},
+		"/api/v1/config":       {method: fasthttp.MethodGet, respond: (*Listener).config, summary: "the configuration in force, with all defaults and without secrets", gives: map[string]any{}},
+		"/api/v1/openapi.json": {method: fasthttp.MethodGet, open: true, respond: (*Listener).openAPI, summary: "this document", gives: map[string]any{}},
+		"/api/v1/reload": {method: fasthttp.MethodPost, respond: (*Listener).reload, summary: "have the program read its configuration again, and wait until it is in force", gives: Outcome{},
+			failures: []int{fasthttp.StatusConflict, fasthttp.StatusServiceUnavailable, fasthttp.StatusGatewayTimeout}},
+		"/api/v1/hosts/*/*": {method: fasthttp.MethodPost, respond: (*Listener).setHost, summary: "drain a host, have it serve again, or change its weight, until the next reload; the answer is how it is then",
+			arguments: []string{"group", "host"}, takes: HostOrder{}, gives: Host{}, failures: []int{fasthttp.StatusNotFound}},
+		"/":         {method: fasthttp.MethodGet, open: true, respond: (*Listener).page, summary: "a page for browsers", kinds: []string{"text/html"}},
+		"/assets/*": {method: fasthttp.MethodGet, open: true, respond: (*Listener).asset, summary: "files of that page", arguments: []string{"name"}, kinds: []string{"text/css", "text/javascript"}, failures: []int{fasthttp.StatusNotFound}},
+	}
+}
+
+// find returns what is at a path, which is as the client wrote it, and the decoded arguments in it.
+func find(target string) (e endpoint, arguments []string, ok bool) {
+	raw, _, _ := strings.Cut(target, "?")
+	if e, ok = endpoints[raw]; ok {
+		return e, nil, true
+	}
+	for pattern, e := range endpoints {
+		if arguments, ok = match(pattern, raw); ok {
+			return e, arguments, true
+		}
+	}
+	return endpoint{}, nil, false
+}
+
+// match returns the decoded arguments of a path that fits a pattern. Each is a segment as the client wrote it: a slash in it is "%2F".
+func match(pattern, raw string) (arguments []string, ok bool) {
+	want, have := strings.Split(pattern, "/"), strings.Split(raw, "/")
+	if len(want) != len(have) {
+		return nil, false
+	}
+	for i, w := range want {
+		if w != "*" {
+			if w != have[i] {
+				return nil, false
+			}
+			continue
+		}
+		argument, err := url.PathUnescape(have[i])
+		if err != nil || argument == "" {
+			return nil, false
+		}
+		arguments = append(arguments, argument)
+	}
+	return arguments, true
+}
+
+// handle answers a request.
+func (l *Listener) handle(ctx *fasthttp.RequestCtx) {
+	if c, ok := ctx.Conn().(*guest); ok && !c.asks() {
+		ctx.SetConnectionClose()
+		return
+	}
+	secure(&ctx.Response.Header)
+	defer func() {
+		if r := recover(); r != nil { // a fault of ours ends a request, not the program that all clients depend on
+			l.send(ctx, answer{err: fmt.Errorf("panic: %v", r)})
+		}
+	}()
+	if l.socket.crowded() {
+		ctx.SetConnectionClose()
+	}
+	rules := l.rules.Load()
+	if e := l.foreign(ctx); e != nil {
+		e.write(ctx)
+		return
+	}
+	at, arguments, ok := find(string(ctx.Request.Header.RequestURI()))
+	if !ok || rules.MetricsOnly && !at.always {
+		notFound(ctx, "there is nothing at this path", "see /api/v1/openapi.json for what there is")
+		return
+	}
+	if method := string(ctx.Method()); method != at.method && (method != fasthttp.MethodHead || at.method != fasthttp.MethodGet) {
+		allow := at.method
+		if allow == fasthttp.MethodGet {
+			allow = "GET, HEAD"
+		}
+		ctx.Response.Header.Set(fasthttp.HeaderAllow, allow)
+		fail(fasthttp.StatusMethodNotAllowed, "method_not_allowed", "this path does not have the method "+printable(method), "use "+allow).write(ctx)
+		return
+	}
+	if rules.Token != nil && !at.open && !rules.admits(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)) {
+		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="kroxy-ev"`)
+		fail(fasthttp.StatusUnauthorized, "unauthorized", "the request shows no token, or a wrong one", "send \"Authorization: Bearer TOKEN\" with what is in token_file").write(ctx)
+		return
+	}
+	if at.method == fasthttp.MethodPost {
+		if kind, _, err := mime.ParseMediaType(string(ctx.Request.Header.ContentType())); err != nil || kind != "application/json" {
+			fail(fasthttp.StatusUnsupportedMediaType, "unsupported_media_type", "the request does not say that its content is JSON", "send \"Content-Type: application/json\"").write(ctx)
+			return
+		}
+	}
+	at.respond(l, ctx, arguments)
+}
+
+// secure sets what every response has.
+func secure(h *fasthttp.ResponseHeader) {
+	h.Set("Content-Security-Policy", dashboard.Policy)
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// foreign returns why a request is refused that a page of somebody else may have caused a browser to send; nil if that is not so.
+func (l *Listener) foreign(ctx *fasthttp.RequestCtx) *failure {
+	h := &ctx.Request.Header
+	host := string(h.Host())
+	if !bytes.HasPrefix(h.RequestURI(), []byte("/")) {
+		return fail(fasthttp.StatusBadRequest, "bad_request", "the request's target is not a path", "ask for a path, such as /api/v1/status")
+	}
+	if l.address.IsValid() && !l.known(host, h.IsHTTP11()) {
+		return fail(fasthttp.StatusMisdirectedRequest, "unknown_host", "the request is for "+printable(host)+", which is not a name of this machine", "ask for an address that the program listens on, localhost, or the machine's name")
+	}
+	site := string(h.Peek("Sec-Fetch-Site"))
+	reads := ctx.IsGet() || ctx.IsHead()
+	if site == "cross-site" || !reads && site != "" && site != "same-origin" && site != "none" {
+		return fail(fasthttp.StatusForbidden, "cross_site", "the request comes from a page of another site", "open the program's own page")
+	}
+	if origin := h.Peek(fasthttp.HeaderOrigin); origin != nil && !sameOrigin(string(origin), host) {
+		return fail(fasthttp.StatusForbidden, "foreign_origin", "the request comes from a page of another origin", "open the program's own page")
+	}
+	return nil
+}
+
+// known reports whether Host names this machine. A page whose name was made to lead here names itself.
+func (l *Listener) known(host string, must bool) bool {
+	if host == "" {
+		return !must
+	}
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))
+	if addr, err := netip.ParseAddr(name); err == nil {
+		addr = addr.Unmap()
+		return l.address.IsUnspecified() || addr == l.address || addr.IsLoopback() && l.address.IsLoopback()
+	}
+	if name == "localhost" {
+		return true
+	}
+	own, err := os.Hostname()
+	own = strings.ToLower(strings.TrimSuffix(own, "."))
+	short, _, _ := strings.Cut(own, ".")
+	return err == nil && name != "" && (name == own || name == short)
+}
+
+// sameOrigin reports whether an origin is that of pages that came from this host.
+func sameOrigin(origin, host string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && strings.EqualFold(u.Host, host)
+}
+
+// malformed answers what is no request that can be read.
+func (l *Listener) malformed(ctx *fasthttp.RequestCtx, err error) {
+	secure(&ctx.Response.Header)
+	var small *fasthttp.ErrSmallBuffer
+	var timeout net.Error
+	switch {
+	case errors.As(err, &small):
+		fail(fasthttp.StatusRequestHeaderFieldsTooLarge, "head_too_large", fmt.Sprintf("the request's head is longer than %d bytes", maxHead), "send less").write(ctx)
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		fail(fasthttp.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("the request's content is longer than %d bytes", maxBody), "send less").write(ctx)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		fail(fasthttp.StatusRequestTimeout, "timeout", fmt.Sprintf("the request was not complete after %v", readTimeout), "send it at once").write(ctx)
+	default:
+		fail(fasthttp.StatusBadRequest, "bad_request", "the request cannot be read", "send HTTP/1.1").write(ctx)
+	}
+}
+
+// metrics answers with all that is counted.
+func (l *Listener) metrics(ctx *fasthttp.RequestCtx, _ []string) {
+	accept := string(ctx.Request.Header.Peek(fasthttp.HeaderAccept))
+	a := l.flights.get("metrics "+accept, func() answer {
+		var b bytes.Buffer
+		kind, err := l.backend.Gather(&b, accept)
+		return answer{b.Bytes(), kind, err}
+	})
+	l.send(ctx, a)
+}
+
+// send writes an answer, or why there is none.
+func (l *Listener) send(ctx *fasthttp.RequestCtx, a answer) {
+	if a.err != nil {
+		l.log.Error("admin: a request cannot be answered", "path", printable(string(ctx.Path())), "error", a.err)
+		fail(fasthttp.StatusInternalServerError, "internal", a.err.Error(), "see the error log").write(ctx)
+		return
+	}
+	ctx.SetContentType(a.mediaType)
+	ctx.Response.SetBodyRaw(a.body)
+}
+
+func (l *Listener) healthy(ctx *fasthttp.RequestCtx, _ []string) {
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.SetBodyString("ok\n")
+}
+
+func (l *Listener) ready(ctx *fasthttp.RequestCtx, _ []string) {
+	if err := l.backend.Ready(); err != nil {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
+		fail(fasthttp.StatusServiceUnavailable, "not_ready", err.Error(), "send new clients elsewhere, and ask again").write(ctx)
+		return
+	}
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.SetBodyString("ready\n")
+}
+
+const jsonType = "application/json"
+
+func (l *Listener) status(ctx *fasthttp.RequestCtx, _ []string) {
+	l.send(ctx, l.flights.get("status", func() answer {
+		s, err := l.backend.Status()
+		if err != nil {
+			return answer{err: err}
+		}
+		text, err := json.Marshal(s)
+		return answer{text, jsonType, err}
+	}))
+}
+
+func (l *Listener) config(ctx *fasthttp.RequestCtx, _ []string) {
+	l.send(ctx, l.flights.get("config", func() answer {
+		text, err := l.backend.Config()
+		return answer{text, jsonType, err}
+	}))
+}
+
+func (l *Listener) openAPI(ctx *fasthttp.RequestCtx, _ []string) {
+	l.send(ctx, answer{openAPIDocument(), jsonType, nil})
+}
+
+func (l *Listener) reload(ctx *fasthttp.RequestCtx, _ []string) {
+	if body := bytes.TrimSpace(ctx.Request.Body()); len(body) > 0 && string(body) != "{}" {
+		if f := decode(body, &struct{}{}); f != nil {
+			f.write(ctx)
+			return
+		}
+	}
+	within, cancel := context.WithTimeout(context.Background(), reloadTimeout)
+	defer cancel()
+	out, err := l.backend.Reload(within)
+	switch {
+	case errors.Is(err, ErrBusy):
+		fail(fasthttp.StatusConflict, "busy", err.Error(), "ask again when it is over").write(ctx)
+	case errors.Is(err, ErrStopping):
+		fail(fasthttp.StatusServiceUnavailable, "stopping", err.Error(), "start it again").write(ctx)
+	case errors.Is(err, context.DeadlineExceeded):
+		fail(fasthttp.StatusGatewayTimeout, "timeout", fmt.Sprintf("the reload has not ended after %v, and goes on", reloadTimeout), "see last_reload in /api/v1/status").write(ctx)
+	case err != nil:
+		l.send(ctx, answer{err: err})
+	case len(out.Problems) > 0:
+		f := fail(fasthttp.StatusUnprocessableEntity, "reload_failed", "the configuration cannot be used, everything goes on as before", "mend what the problems say, and reload again")
+		f.Problems, f.Warnings = out.Problems, out.Warnings
+		f.write(ctx)
+	default:
+		writeJSON(ctx, fasthttp.StatusOK, out)
+	}
+}
+
+func (l *Listener) setHost(ctx *fasthttp.RequestCtx, arguments []string) {
+	var o HostOrder
+	if f := decode(ctx.Request.Body(), &o); f != nil {
+		f.write(ctx)
+		return
+	}
+	if o.Drain == nil && o.Weight == nil {
+		fail(fasthttp.StatusUnprocessableEntity, "no_order", "the request orders nothing", `send { "drain": true }, { "weight": 5 }, or both`).write(ctx)
+		return
+	}
+	group, host := arguments[0], arguments[1]
+	err := l.backend.SetHost(group, host, o, l.who(ctx))
+	switch {
+	case errors.Is(err, ErrNoGroup):
+		notFound(ctx, err.Error(), "see groups in /api/v1/status")
+	case errors.Is(err, ErrNoHost):
+		notFound(ctx, err.Error(), "see hosts of the group in /api/v1/status; write %2F for a slash")
+	case errors.Is(err, ErrWeight):
+		fail(fasthttp.StatusUnprocessableEntity, "bad_weight", err.Error(), "send a whole number from 0 to 1000").write(ctx)
+	case err != nil:
+		l.send(ctx, answer{err: err})
+	default:
+		l.sendHost(ctx, group, host)
+	}
+}
+
+// sendHost answers with how a host is now.
+func (l *Listener) sendHost(ctx *fasthttp.RequestCtx, group, host string) {
+	s, err := l.backend.Status()
+	if err != nil {
+		l.send(ctx, answer{err: err})
+		return
+	}
+	for i := range s.Groups {
+		for j := range s.Groups[i].Hosts {
+			if h := &s.Groups[i].Hosts[j]; s.Groups[i].Name == group && (h.Host == host || strings.EqualFold(h.Name, host)) {
+				writeJSON(ctx, fasthttp.StatusOK, h)
+				return
+			}
+		}
+	}
+	notFound(ctx, "the host has just gone", "see hosts of the group in /api/v1/status")
+}
+
+// who is the client, for the log.
+func (l *Listener) who(ctx *fasthttp.RequestCtx) string {
+	if !l.address.IsValid() {
+		return "admin, a client of the Unix-domain socket"
+	}
+	return "admin, " + ctx.RemoteAddr().String()
+}
+
+func (l *Listener) page(ctx *fasthttp.RequestCtx, _ []string) { l.file(ctx, "index.html") }
+
+func (l *Listener) asset(ctx *fasthttp.RequestCtx, arguments []string) {
+	if arguments[0] == "index.html" {
+		notFound(ctx, "there is nothing at this path", "the page is at /")
+		return
+	}
+	l.file(ctx, arguments[0])
+}
+
+// mediaTypes are those of the page's files; what is of no such type is not served.
+var mediaTypes = map[string]string{
+	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
+}
+
+// file answers with a file of the page.
+func (l *Listener) file(ctx *fasthttp.RequestCtx, name string) {
+	text, err := fs.ReadFile(dashboard.Files, name)
+	kind := mediaTypes[path.Ext(name)]
+	if err != nil || kind == "" {
+		notFound(ctx, "there is nothing at this path", "the page is at /")
+		return
+	}
+	l.send(ctx, answer{text, kind, nil})
+}

@@ -1,0 +1,105 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+)
+
+// mortal is a host of net/http that can be killed, and started anew at its address, which is nobody else's.
+type mortal struct {
+	endpoint
+	t       *testing.T
+	seen    atomic.Int64 // requests
+	handler http.HandlerFunc
+	server  *http.Server // nil while it is dead
+}
+
+func startMortal(t *testing.T, handler http.HandlerFunc) *mortal {
+	t.Helper()
+	addr := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
+	needAddress(t, addr, addr)
+	m := &mortal{t: t, endpoint: endpoint{Host: addr}, handler: handler}
+	for range 100 { // somebody may listen on a port of all addresses
+		// By default the kernel gives nobody a port below 32768, so that this one is still free when the host rises again.
+		m.Port = 10_000 + rand.N(20_000)
+		if ln, err := net.Listen("tcp4", m.address()); err == nil {
+			_ = ln.Close()
+			break
+		}
+	}
+	m.rise()
+	t.Cleanup(m.die)
+	return m
+}
+
+// mortals are n of them. Each answers with its letter, A for the first, the method, and the length of the body that it got.
+func mortals(t *testing.T, n int) []*mortal {
+	t.Helper()
+	var all []*mortal
+	for i := range n {
+		letter := string(rune('A' + i))
+		all = append(all, startMortal(t, func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			_, _ = fmt.Fprintf(w, "%s %s %d", letter, r.Method, len(body))
+		}))
+	}
+	return all
+}
+
+// rise starts the host.
+func (m *mortal) rise() {
+	m.t.Helper()
+	ln, err := net.Listen("tcp4", m.address())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.seen.Add(1)
+		m.handler(w, r)
+	})}
+	go func(s *http.Server) { _ = s.Serve(ln) }(m.server)
+}
+
+// die ends the host and closes all its sockets, as the kernel does for a process that is killed.
+func (m *mortal) die() {
+	if m.server != nil {
+		_ = m.server.Close()
+		m.server = nil
+	}
+}
+
+func (m *mortal) address() string { return fmt.Sprintf("%s:%d", m.Host, m.Port) }
+
+// endpointsOf lists where hosts are.
+func endpointsOf(all ...*mortal) []endpoint {
+	var list []endpoint
+	for _, m := range all {
+		list = append(list, m.endpoint)
+	}
+	return list
+}
+
+// resetting ends a request by a reset, as a process does that dies of it.
+func resetting(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	c, _, err := w.(http.Hijacker).Hijack()
+	if err == nil {
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	}
+}
+
+func saying(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(status)
+	}
+}

@@ -1,0 +1,156 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+// serveVersion starts a host by serveBoth that answers with the version that it is spoken to in.
+func serveVersion(t *testing.T) endpoint {
+	t.Helper()
+	return serveBoth(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.ProtoMajor) })
+}
+
+// serveBoth starts a host that speaks HTTP/1.1 and HTTP/2 without TLS, at an address, or all if that is empty.
+func serveBoth(t *testing.T, at string, h http.HandlerFunc) endpoint {
+	t.Helper()
+	ln, err := net.Listen("tcp4", at+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{
+		Handler:   h,
+		ErrorLog:  log.New(io.Discard, "", 0),
+		Protocols: new(http.Protocols),
+	}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	go func() { _ = srv.Serve(ln) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return endpoint{at, ln.Addr().(*net.TCPAddr).Port}
+}
+
+// speaking makes a client of net/http without TLS, of HTTP/2 alone or of HTTP/1.1.
+func (p *proxy) speaking(two bool) *http.Client {
+	c := p.client()
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(!two)
+	protocols.SetUnencryptedHTTP2(two)
+	c.Transport.(*http.Transport).Protocols = protocols
+	return c
+}
+
+// A reload that changes what hosts are spoken to in holds for the next request of each client, and none fails. Connections of the version
+// of before are not used for another. What clients may speak holds for new connections; those that there are go on.
+func TestProtocolsReload(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, multi bool) {
+		group, port := []endpoint{serveVersion(t)}, reservePort(t)
+		with := func(host string, clients ...string) setup {
+			return setup{mode: "http", multi: multi, settings: settings{
+				"listen":  []listenEntry{{"port": port, "protocols": clients}},
+				"servers": settings{"backend": settings{"hosts": group, "protocol": host}},
+			}}
+		}
+		p := startOn(t, port, with("http/1.1", "h2c", "http/1.1"))
+		one, two := p.speaking(false), p.speaking(true)
+		expect := func(c *http.Client, spoken int, want string) {
+			t.Helper()
+			res, body := p.get(c, "/")
+			if res.StatusCode != 200 || res.ProtoMajor != spoken || body != want {
+				t.Errorf("status %d in HTTP/%d, %q; want HTTP/%d, and %q of the host", res.StatusCode, res.ProtoMajor, body, spoken, want)
+			}
+		}
+		for range 3 {
+			for protocol, want := range map[string]string{"h2c": "2", "http/1.1": "1"} {
+				p.rewrite(with(protocol, "h2c", "http/1.1"))
+				p.mustOrder("reload")
+				for range 2 {
+					expect(one, 1, want)
+					expect(two, 2, want)
+				}
+			}
+		}
+		p.rewrite(with("h2c", "http/1.1"))
+		p.mustOrder("reload")
+		expect(one, 1, "2")
+		expect(two, 2, "2") // on its connection of before
+		two.CloseIdleConnections()
+		if res, err := two.Get(p.url("/")); err == nil {
+			t.Errorf("a new connection in HTTP/2 got status %d", res.StatusCode)
+			_ = res.Body.Close()
+		}
+		p.rewrite(with("h2c", "h2c"))
+		p.mustOrder("reload")
+		expect(two, 2, "2")
+		expect(one, 1, "2")
+		one.CloseIdleConnections()
+		if res, err := one.Get(p.url("/")); err == nil {
+			t.Errorf("a new connection in HTTP/1.1 got status %d", res.StatusCode)
+			_ = res.Body.Close()
+		}
+	})
+}
+
+// A host of HTTP/2 whose process dies costs none of the requests that it has and that may be repeated, however many share its connection: it has
+// served before, and so they go once more, as in HTTP/1.1, and not as retries, of which there is a budget.
+func TestHostOfManyStreamsDies(t *testing.T) {
+	t.Parallel()
+	const n = 60 // of which a fifth may be retried at once
+	arrived, dead := make(chan struct{}, n), make(chan struct{})
+	dies := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/first" {
+			arrived <- struct{}{}
+			<-dead
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	dies.Config.ErrorLog = log.New(io.Discard, "", 0)
+	dies.Config.Protocols = new(http.Protocols)
+	dies.Config.Protocols.SetUnencryptedHTTP2(true)
+	dies.Start()
+	t.Cleanup(dies.Close)
+	at := dies.Listener.Addr().(*net.TCPAddr)
+	port := reservePort(t)
+	p := startFile(t, false, nil, object{
+		"reactors_num": 1,
+		"http": object{"port": port, "proxy_to": "web", "servers": object{"web": object{
+			"protocol": "h2c", "balancing_algo": "first", "hosts": []endpoint{{"127.0.0.1", at.Port}, serveVersion(t)},
+		}}},
+	})
+	p.port = port
+	c := p.client()
+	p.get(c, "/first")
+	statuses := make(chan int, n)
+	for range n {
+		go func() {
+			res, err := c.Get(p.url("/"))
+			if err != nil {
+				statuses <- 0
+				return
+			}
+			_ = res.Body.Close()
+			statuses <- res.StatusCode
+		}()
+	}
+	for range n {
+		<-arrived
+	}
+	_ = dies.Listener.Close()
+	dies.CloseClientConnections()
+	failed := 0
+	for range n {
+		if status := <-statuses; status != http.StatusOK {
+			failed++
+		}
+	}
+	close(dead)
+	if failed > 0 {
+		t.Errorf("%d of %d requests failed", failed, n)
+	}
+}

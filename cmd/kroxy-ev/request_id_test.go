@@ -1,0 +1,88 @@
+package main_test
+
+import (
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// An ID is ours unless a trusted proxy has made it; it is one in the log, at the host and at the client.
+func TestRequestIDIsPassedOn(t *testing.T) {
+	t.Parallel()
+	const field, theirs = "X-Request-Id", "theirs"
+	ours := regexp.MustCompile(`^[0-9a-f]{32}$`)
+	trusted := []string{"127.0.0.1"}
+	for name, test := range map[string]struct {
+		settings       settings
+		sent           string
+		trusts         bool // what was sent is the ID
+		host, answered bool // each is told
+	}{
+		"nothing is asked for":          {settings{}, "", false, false, false},
+		"a stranger has one":            {settings{}, theirs, false, true, false},
+		"a trusted proxy has one":       {settings{"trusted_proxies": trusted}, theirs, true, true, false},
+		"it is asked for":               {settings{"request_id": true}, "", false, true, true},
+		"it is asked for, a stranger":   {settings{"request_id": true}, theirs, false, true, true},
+		"it is asked for, a trusted":    {settings{"request_id": true, "trusted_proxies": trusted}, theirs, true, true, true},
+		"not for clients":               {settings{"request_id": true, "response_headers": settings{"remove": []string{"x-request-id"}}}, "", false, true, false},
+		"not where nothing is believed": {settings{"forwarded_headers": false}, theirs, true, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "access.log")
+			told := make(chan []string, 1)
+			h := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
+				told <- r.Header[field]
+				if test.answered {
+					w.Header().Set(field, "the host's")
+				}
+			})
+			test.settings["file_log"], test.settings["format_log"] = file, "<$request_id>"
+			p := startHTTP(t, setup{hosts: sites(h), settings: test.settings})
+			req, err := http.NewRequest(http.MethodGet, p.url("/"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.sent != "" {
+				req.Header.Set(field, test.sent)
+			}
+			res, _ := do(t, p.client(), req)
+			var logged string
+			eventually(t, "a line of the access log", func() bool {
+				if l := lines(t, file); len(l) == 1 {
+					logged = regexp.MustCompile(`<(.*)>`).FindStringSubmatch(l[0])[1]
+				}
+				return logged != ""
+			})
+			id := logged
+			if name == "not where nothing is believed" {
+				id = theirs // it passes as it came, and is not ours to know
+			} else if !ours.MatchString(id) != test.trusts || test.trusts && id != theirs {
+				t.Errorf("the ID is %q", id)
+			}
+			if got := <-told; test.host != (len(got) == 1) || test.host && got[0] != id {
+				t.Errorf("the host was told %q, the log %q", got, id)
+			}
+			if got := res.Header[field]; test.answered != (len(got) == 1) || test.answered && got[0] != id {
+				t.Errorf("the client was told %q, the log %q", got, id)
+			}
+		})
+	}
+}
+
+// Answers of this proxy's own have the ID too, also to what no route takes.
+func TestOwnAnswersHaveRequestIDs(t *testing.T) {
+	t.Parallel()
+	port := reservePort(t)
+	p := startFile(t, false, nil, object{"http": object{"port": port, "request_id": true, "routes": []object{
+		{"match": object{"path": "/respond"}, "respond": object{"status": 403}},
+		{"match": object{"path": "/off"}, "respond": object{"status": 403}, "request_id": false},
+	}}})
+	p.port = port
+	for path, want := range map[string]bool{"/respond": true, "/off": false, "/nowhere": true} {
+		if res, _ := p.get(p.client(), path); (len(res.Header.Get("X-Request-Id")) == 32) != want {
+			t.Errorf("%s: %v", path, res.Header)
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package check
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"kroxy-ev/config"
+)
+
+const (
+	// maxAnswer bounds all that a host sends over HTTP/2 for one check: two heads, the content that is looked at, and what the protocol needs
+	// besides.
+	maxAnswer = 2*maxHead + 2*config.MaxCheckBody
+	// window is what the host may send of content, of which no more is granted.
+	window = 2 * config.MaxCheckBody
+	// ownStream is the only stream of a check's connection.
+	ownStream = 1
+	// alpn is the name of HTTP/2 over TLS (RFC 9113 section 3.2).
+	alpn = "h2"
+)
+
+// stream is one request by HTTP/2 on a connection of its own, and the response. It is an io.Reader of the response's content.
+type stream struct {
+	conn   net.Conn
+	left   io.LimitedReader
+	in     *bufio.Reader
+	framer *http2.Framer
+
+	head    []hpack.HeaderField // of the response that is no 1xx; nil before it has come
+	trailer []hpack.HeaderField
+	content []byte // of the DATA frame that was read last, what is left of it
+	spoken  bool   // the host has sent a frame
+	ended   bool   // the response is whole
+}
+
+// openStream sends a request with these fields and this content over conn, and answers the stream that the response comes on. What is
+// written and read from then on is bounded by ctx's deadline.
+func openStream(ctx context.Context, conn net.Conn, fields []hpack.HeaderField, content []byte) (*stream, error) {
+	s := &stream{conn: conn, left: io.LimitedReader{R: conn, N: maxAnswer}}
+	s.in = bufio.NewReader(&s.left)
+	var out, block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for _, f := range fields {
+		_ = encoder.WriteField(f) // a buffer takes all
+	}
+	out.WriteString(http2.ClientPreface)
+	s.framer = http2.NewFramer(&out, s.in)
+	s.framer.SetMaxReadFrameSize(16 << 10) // the default, which the host has to keep to
+	s.framer.ReadMetaHeaders = hpack.NewDecoder(4<<10, nil)
+	s.framer.MaxHeaderListSize = maxHead
+	// The host's limits are not known yet: those that hold until then are enough (section 6.5.2).
+	err := errors.Join(
+		s.framer.WriteSettings(http2.Setting{ID: http2.SettingEnablePush}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: window},
+			http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHead}),
+		s.framer.WriteWindowUpdate(0, window),
+		s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: ownStream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: content == nil}),
+	)
+	if content != nil {
+		err = errors.Join(err, s.framer.WriteData(ownStream, true, content))
+	}
+	if err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(out.Bytes()); err != nil {
+		return nil, fmt.Errorf("while sending a request: %w", err)
+	}
+	return s, nil
+}
+
+// begin waits for the head of the response, and answers the status.
+func (s *stream) begin() (status int, err error) {
+	for s.head == nil {
+		if err := s.step(); err != nil {
+			return 0, err
+		}
+	}
+	status, err = strconv.Atoi(field(s.head, ":status"))
+	if err != nil || status < 200 || status > 999 {
+		return 0, failed("the response has no status")
+	}
+	return status, nil
+}
+
+// Read reads content. It answers io.EOF when the response is whole.
+func (s *stream) Read(p []byte) (int, error) {
+	for len(s.content) == 0 {
+		if s.ended {
+			return 0, io.EOF
+		}
+		if err := s.step(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, s.content)
+	s.content = s.content[n:]
+	return n, nil
+}
+
+// close says that no more will be asked. The connection is the caller's to close.
+func (s *stream) close() {
+	var out bytes.Buffer
+	if http2.NewFramer(&out, nil).WriteGoAway(0, http2.ErrCodeNo, nil) == nil {
+		_, _ = s.conn.Write(out.Bytes())
+	}
+}
+
+// step reads a frame, and answers those that want it.
+func (s *stream) step() error {
+	if !s.spoken {
+		if err := s.recognize(); err != nil {
+			return err
+		}
+	}
+	frame, err := s.framer.ReadFrame()
+	if err != nil {
+		return s.failed(err)
+	}
+	if _, is := frame.(*http2.SettingsFrame); !s.spoken && !is {
+		return failed("the host's answer does not begin as HTTP/2 does: its port may be another protocol's")
+	}
+	s.spoken = true
+	switch f := frame.(type) {
+	case *http2.SettingsFrame:
+		if f.IsAck() {
+			return nil
+		}
+		return s.write(func(w *http2.Framer) error { return w.WriteSettingsAck() })
+	case *http2.PingFrame:
+		if f.IsAck() {
+			return nil
+		}
+		return s.write(func(w *http2.Framer) error { return w.WritePing(true, f.Data) })
+	case *http2.GoAwayFrame:
+		if f.LastStreamID < ownStream {
+			return failed("the host took no request on a new connection (GOAWAY, %v)", f.ErrCode)
+		}
+	case *http2.RSTStreamFrame:
+		if f.StreamID == ownStream {
+			return failed("the host gave up the request (RST_STREAM, %v)", f.ErrCode)
+		}
+	case *http2.MetaHeadersFrame:
+		return s.take(f)
+	case *http2.DataFrame:
+		if s.head == nil || f.StreamID != ownStream {
+			return failed("the host's response begins without a head")
+		}
+		s.content, s.ended = f.Data(), f.StreamEnded()
+	}
+	return nil
+}
+
+// take takes a head, or trailers.
+func (s *stream) take(f *http2.MetaHeadersFrame) error {
+	switch {
+	case f.StreamID != ownStream:
+		return failed("the host answers what was not asked")
+	case f.Truncated:
+		return failed("the head of the response is longer than %d bytes", maxHead)
+	case s.head != nil:
+		s.trailer, s.ended = f.Fields, true
+	case len(f.PseudoValue("status")) == 3 && f.PseudoValue("status")[0] == '1' && !f.StreamEnded(): // interim
+	default:
+		s.head, s.ended = f.Fields, f.StreamEnded()
+	}
+	return nil
+}
+
+// write sends a frame.
+func (s *stream) write(frame func(*http2.Framer) error) error {
+	var out bytes.Buffer
+	if err := frame(http2.NewFramer(&out, nil)); err != nil {
+		return err
+	}
+	if _, err := s.conn.Write(out.Bytes()); err != nil {
+		return fmt.Errorf("while waiting for a response: %w", err)
+	}
+	return nil
+}
+
+// recognize looks whether the host's first bytes are another protocol's that people confuse with HTTP/2.
+func (s *stream) recognize() error {
+	begin, err := s.in.Peek(len("HTTP/"))
+	switch {
+	case string(begin) == "HTTP/":
+		return failed(`the host answers by HTTP/1: it does not speak HTTP/2 on this port, or it wants TLS ("proxy_tls_enabled")`)
+	case len(begin) > 1 && begin[0] == 21 && begin[1] == 3: // an alert (RFC 8446 section 5.1)
+		return failed(`the host answers by TLS: write "proxy_tls_enabled": true`)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("the host ended the connection, and has answered nothing: it may not speak HTTP/2 on this port, or want TLS: %w", io.ErrUnexpectedEOF)
+	case err != nil:
+		return fmt.Errorf("while waiting for a response: %w", err)
+	}
+	return nil
+}
+
+// failed says why there is no further frame.
+func (s *stream) failed(err error) error {
+	var conn http2.ConnectionError
+	var stream http2.StreamError
+	switch {
+	case s.left.N <= 0:
+		return failed("the host has sent more than %d bytes, and no whole response", maxAnswer)
+	case errors.As(err, &conn), errors.As(err, &stream), errors.Is(err, http2.ErrFrameTooLarge):
+		return failed("the host's answer is malformed: %v", err)
+	}
+	return fmt.Errorf("while waiting for a response: %w", err)
+}
+
+// field is the value of the first field of that name; "" if there is none.
+func field(list []hpack.HeaderField, name string) string {
+	for _, f := range list {
+		if f.Name == name {
+			return f.Value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,61 @@
+package opening
+
+import (
+	"crypto/tls"
+	"errors"
+
+	"kroxy-ev/engine/metrics"
+	"kroxy-ev/engine/tlsconn"
+)
+
+// count counts an opening by these rules that has failed.
+func (v *Opener) count(r *Rules, err error) {
+	m := v.metrics.Server(r.Place)
+	var header *HeaderError
+	switch {
+	case errors.As(err, &header):
+		m.Refused.Count(header.refusal())
+	case r.TLS != nil:
+		m.HandshakeErrors.Count(handshakeError(err))
+	case Silent(err):
+		m.Refused.Count(metrics.RefusedSilent)
+	default:
+		m.Refused.Count(metrics.RefusedHello)
+	}
+}
+
+// versionNumber is the number of a version that a handshake may agree on.
+func versionNumber(name string) uint16 {
+	if name == tls.VersionName(tls.VersionTLS13) {
+		return tls.VersionTLS13
+	}
+	return tls.VersionTLS12
+}
+
+// refusal is what e counts as.
+func (e *HeaderError) refusal() metrics.Refusal {
+	switch {
+	case errors.Is(e, ErrStranger):
+		return metrics.RefusedStranger
+	case errors.Is(e, ErrHeaderTimeout):
+		return metrics.RefusedTimeout
+	case errors.Is(e, ErrSilent):
+		return metrics.RefusedSilent
+	}
+	return metrics.RefusedHeader
+}
+
+// handshakeError is what an error of a handshake counts as.
+func handshakeError(err error) metrics.HandshakeError {
+	switch {
+	case errors.Is(err, tlsconn.ErrHandshakeTimeout):
+		return metrics.HandshakeTimeout
+	case errors.Is(err, tlsconn.ErrSilent):
+		return metrics.HandshakeSilent
+	case errors.Is(err, tlsconn.ErrHandshakeCut):
+		return metrics.HandshakeCut
+	case errors.Is(err, tlsconn.ErrPlainHTTP):
+		return metrics.HandshakePlain
+	}
+	return metrics.HandshakeFailed
+}

@@ -1,0 +1,296 @@
+package upstream_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine"
+	"kroxy-ev/engine/enginetest"
+	"kroxy-ev/engine/upstream"
+)
+
+// lines is a Multiplexer with a protocol of its own, in which a client and a host write lines to each other. The host says "limit 3" first,
+// and whenever it takes another number of streams, and "goaway" when it takes no more. The client says "hello", and "open 1" and "close 1", or "reset 1",
+// of a stream. What either says on it is "1 words".
+type lines struct {
+	loop *engine.Loop
+	open int
+	last *lineSession
+}
+
+func (m *lines) Begin(c *engine.Conn, _ *upstream.Group, o upstream.SessionOwner) upstream.Session {
+	m.open++
+	s := &lineSession{lines: m, conn: c, owner: o, streams: make(map[int]*lineStream)}
+	m.last = s
+	c.SetHandler(s)
+	s.say("hello")  // with which the last of a handshake travels
+	m.loop.Again(c) // what came along with that makes no event
+	return s
+}
+
+var errGoneAway = errors.New("the session is over")
+
+// lineSession is a session of lines.
+type lineSession struct {
+	*lines
+	conn    *engine.Conn
+	owner   upstream.SessionOwner
+	streams map[int]*lineStream
+	in      []byte
+	limit   int
+	heard   int64
+	ids     int // given to streams
+	leaving bool
+	over    bool
+}
+
+func (s *lineSession) Ready(c *engine.Conn) {
+	for !s.over && c.Readable() {
+		p := s.loop.Scratch()
+		n, err := c.Read(p)
+		s.in = append(s.in, p[:n]...)
+		for !s.over {
+			line, rest, ok := bytes.Cut(s.in, []byte("\n"))
+			if !ok {
+				break
+			}
+			s.in, s.heard = rest, s.loop.Now()
+			s.hear(string(line))
+		}
+		if err != nil && !errors.Is(err, unix.EAGAIN) {
+			s.end(err)
+		}
+	}
+}
+
+func (s *lineSession) Expired(*engine.Timer) {}
+
+func (s *lineSession) hear(line string) {
+	first, words, _ := strings.Cut(line, " ")
+	switch n, err := strconv.Atoi(first); {
+	case first == "limit":
+		s.limit, _ = strconv.Atoi(words)
+		s.owner.SessionChanged()
+	case first == "goaway":
+		s.Leave()
+	case err == nil && s.streams[n] != nil:
+		t := s.streams[n]
+		t.in = append(t.in, words...)
+		t.conn.HasMore(true)
+		t.conn.Notify()
+	default:
+		s.end(fmt.Errorf("what is %q?", line))
+	}
+}
+
+func (s *lineSession) say(line string) { _, _ = s.conn.Write([]byte(line + "\n")) }
+
+func (s *lineSession) Free() int {
+	if s.leaving || s.over {
+		return 0
+	}
+	return max(s.limit-len(s.streams), 0)
+}
+
+func (s *lineSession) Streams() int { return len(s.streams) }
+func (s *lineSession) Heard() int64 { return s.heard }
+
+func (s *lineSession) Open(c *engine.Conn, h engine.Handler) bool {
+	if s.Free() == 0 {
+		return false
+	}
+	s.ids++
+	t := &lineStream{session: s, conn: c, id: s.ids}
+	s.streams[t.id] = t
+	s.loop.AttachStream(c, t, h)
+	s.say(fmt.Sprint("open ", t.id))
+	return true
+}
+
+func (s *lineSession) Leave() {
+	s.leaving = true
+	if len(s.streams) == 0 {
+		s.end(nil)
+	}
+}
+
+func (s *lineSession) Abort(err error) { s.end(err) }
+
+func (s *lineSession) end(err error) {
+	if s.over {
+		return
+	}
+	s.over = true
+	s.open--
+	for _, t := range s.streams {
+		if t.failure = err; err == nil {
+			t.failure = errGoneAway
+		}
+		t.conn.Failed()
+		t.conn.Notify()
+	}
+	s.conn.Close()
+	s.owner.SessionClosed(err)
+}
+
+// lineStream is a stream of lines.
+type lineStream struct {
+	session *lineSession
+	conn    *engine.Conn
+	id      int
+	in      []byte
+	failure error
+}
+
+func (t *lineStream) Read(c *engine.Conn, p []byte) (int, error) {
+	n := copy(p, t.in)
+	if t.in = t.in[n:]; n > 0 {
+		return n, nil
+	}
+	if t.failure != nil {
+		return 0, t.failure
+	}
+	c.HasMore(false)
+	return 0, unix.EAGAIN
+}
+
+func (t *lineStream) Write(_ *engine.Conn, p []byte, _ bool) (int, error) {
+	if t.failure != nil {
+		return 0, t.failure
+	}
+	t.session.say(fmt.Sprintf("%d %s", t.id, p))
+	return len(p), nil
+}
+
+func (t *lineStream) CloseWrite(*engine.Conn) error { return nil }
+func (t *lineStream) Writable(*engine.Conn)         {}
+func (t *lineStream) Unsent() int                   { return 0 }
+func (t *lineStream) Room(n int) int                { return n }
+func (t *lineStream) Failure() error                { return t.failure }
+func (t *lineStream) Socket() *engine.Conn          { return t.session.conn }
+
+func (t *lineStream) Closing(_ *engine.Conn, reset bool) {
+	s := t.session
+	delete(s.streams, t.id)
+	if s.over {
+		return
+	}
+	word := "close"
+	if reset {
+		word = "reset"
+	}
+	s.say(fmt.Sprintf("%s %d", word, t.id))
+	if s.leaving && len(s.streams) == 0 {
+		s.end(nil)
+	}
+}
+
+// lineHost is a host that speaks lines. It notes what it is told, and answers what is said on a stream with the same.
+type lineHost struct {
+	greeting string // what it says first on each connection
+
+	mu    sync.Mutex
+	conns []*net.TCPConn
+	told  []string
+}
+
+func (h *lineHost) serve(c *net.TCPConn) {
+	h.mu.Lock()
+	h.conns = append(h.conns, c)
+	_, _ = io.WriteString(c, h.greeting)
+	h.mu.Unlock()
+	var in []byte
+	buf := make([]byte, 4096)
+	for {
+		n, err := c.Read(buf)
+		for in = append(in, buf[:n]...); ; {
+			line, rest, ok := bytes.Cut(in, []byte("\n"))
+			if !ok {
+				break
+			}
+			in = rest
+			h.mu.Lock()
+			h.told = append(h.told, string(line))
+			h.mu.Unlock()
+			if line[0] >= '0' && line[0] <= '9' {
+				_, _ = fmt.Fprintf(c, "%s\n", line)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// greet has the host greet otherwise from now on.
+func (h *lineHost) greet(words string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.greeting = words
+}
+
+// conn is the nth connection, as soon as it is there.
+func (h *lineHost) conn(nth int) *net.TCPConn {
+	for begin := time.Now(); h.connections() <= nth && time.Since(begin) < enginetest.Patience; {
+		time.Sleep(time.Millisecond)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.conns[nth]
+}
+
+// say says something on the nth connection.
+func (h *lineHost) say(nth int, line string) { _, _ = fmt.Fprintln(h.conn(nth), line) }
+
+// connections is how many there have been.
+func (h *lineHost) connections() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.conns)
+}
+
+// heard reports how often the host was told that.
+func (h *lineHost) heard(line string) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.told {
+		if l == line {
+			n++
+		}
+	}
+	return n
+}
+
+// lineHost runs a host that greets with those words.
+func (w *world) lineHost(greeting string) (*lineHost, string) {
+	h := &lineHost{greeting: greeting}
+	return h, enginetest.Accepting(w.t, enginetest.Loopback, h.serve).String()
+}
+
+// sharing is a world whose hosts speak lines, and a group of those hosts, of which so many idle connections each are kept.
+func sharing(t *testing.T, keep int, hosts ...any) (*world, *lines, *upstream.Group) {
+	t.Helper()
+	w := newWorld(t)
+	m := &lines{loop: w.loop.Loop}
+	w.loop.Do(func() { w.Multiplex(m) })
+	g := w.group(hosts...)
+	g.Protocol = upstream.HTTP2
+	w.keeps(g, keep)
+	return w, m, g
+}
+
+// free is how many streams the last session takes.
+func (w *world) free(m *lines) (n int) {
+	w.loop.Do(func() { n = m.last.Free() })
+	return n
+}

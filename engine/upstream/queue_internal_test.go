@@ -1,0 +1,26 @@
+package upstream
+
+import "testing"
+
+// Loops leave their places to others in turns that seldom coincide, whichever two they are: else neither would find any of the other's.
+func TestLoopsYieldAtDifferentTimes(t *testing.T) {
+	t.Parallel()
+	const rounds, rows = 1000, 40
+	for a := range rows {
+		for b := range a {
+			same := 0
+			for round := range int64(rounds) {
+				at := yieldAt(a, round)
+				if at < 0 || at >= queueRound/queueYield {
+					t.Fatalf("row %d yields in part %d of round %d", a, at, round)
+				}
+				if at == yieldAt(b, round) {
+					same++
+				}
+			}
+			if same > rounds/3 { // one in six, by chance
+				t.Errorf("rows %d and %d yield at the same time in %d of %d rounds", a, b, same, rounds)
+			}
+		}
+	}
+}

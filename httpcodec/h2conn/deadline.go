@@ -1,0 +1,107 @@
+package h2conn
+
+import (
+	"time"
+
+	"kroxy-ev/engine"
+	"kroxy-ev/httpcodec/http2"
+)
+
+// wait is something that a connection waits for.
+type wait uint8
+
+const (
+	waitLinger wait = iota // for the peer to close its end
+	waitLeave              // for the answer to the PING of the first step
+	waitSend               // for the peer to take bytes
+	waitHead               // for the preface, settings, or the rest of a head or a frame
+	waitIdle               // for a request
+)
+
+func (w wait) String() string {
+	return [...]string{"linger", "leave", "send", "head", "idle"}[w]
+}
+
+// deadlines yields, for each wait that is under way, when it has lasted long enough.
+func (c *Conn) deadlines(yield func(at int64, w wait) bool) {
+	at := func(since int64, timeout time.Duration, w wait) bool {
+		return timeout == 0 || yield(since+timeout.Milliseconds(), w)
+	}
+	switch c.state {
+	case stateLingering:
+		yield(c.since+lingerTime, waitLinger)
+		return
+	case stateLeaving:
+		if !yield(c.since+leaveTime, waitLeave) {
+			return
+		}
+	}
+	if c.waitingOut() > 0 && !at(c.stalled, c.timeouts.Send, waitSend) {
+		return
+	}
+	if !c.greeted && !at(c.began, c.timeouts.Head, waitHead) {
+		return
+	}
+	if c.block.stream != 0 && !at(c.block.since, c.timeouts.Head, waitHead) {
+		return
+	}
+	if len(c.in) > 0 && !at(max(c.heard, c.began), c.timeouts.Head, waitHead) {
+		return
+	}
+	if c.open == 0 && c.role == server {
+		if c.asked {
+			at(c.idleSince, c.timeouts.Idle, waitIdle)
+		} else {
+			at(c.idleSince, c.timeouts.Head, waitIdle)
+		}
+	}
+}
+
+// arm sets the timer to the first deadline, if it is not set to an earlier time.
+func (c *Conn) arm() {
+	first := engine.Never
+	for at := range c.deadlines {
+		first = min(first, at)
+	}
+	if first < c.armed {
+		c.armed = first
+		c.loop.Arm(&c.timer, first)
+	}
+}
+
+// Expired implements engine.Handler.
+func (c *Conn) Expired(*engine.Timer) {
+	c.armed = engine.Never
+	if c.state == stateClosed {
+		return
+	}
+	now := c.loop.Now()
+	for at, w := range c.deadlines {
+		if at <= now {
+			c.expired(w)
+			break
+		}
+	}
+	c.settle()
+}
+
+// expired ends a wait that has lasted long enough.
+func (c *Conn) expired(w wait) {
+	switch w {
+	case waitLinger:
+		c.fail(ErrSilent)
+	case waitLeave:
+		c.sayLast()
+	case waitSend:
+		c.fail(ErrStalled)
+	case waitHead:
+		c.fail(ErrSilent)
+	case waitIdle:
+		c.since = c.loop.Now()
+		c.state = stateLeft
+		if c.greeted {
+			c.control(8)
+			c.out = http2.AppendGoAway(c.out, c.last, http2.NoError, "")
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package httpcodec
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"kroxy-ev/engine/enginetest"
+)
+
+// held is a host that answers what it is asked once it is told to.
+type held struct {
+	addr  netip.AddrPort
+	asked chan string   // the target of each request
+	let   chan struct{} // lets one answer go
+}
+
+func startHeld(t testing.TB) *held {
+	h := &held{asked: make(chan string, 100), let: make(chan struct{}, 100)}
+	h.addr = enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+		in := bufio.NewReader(c)
+		for {
+			req, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			h.asked <- req.RequestURI
+			<-h.let
+			send(c, hi, nil)
+		}
+	})
+	return h
+}
+
+// answerPings answers what the proxy has asked by PING.
+func (w *wire) answerPings() {
+	w.t.Helper()
+	for _, data := range w.pings {
+		w.check(w.framer.WritePing(true, data))
+	}
+	w.pings = nil
+}
+
+// leave has the proxy drain its clients in HTTP/2, in each of the ways that there are.
+var leave = map[string]func(p *proxy, gone func()){
+	"shutdown": func(p *proxy, gone func()) { p.server.Shutdown(gone) },
+	"entry": func(p *proxy, gone func()) {
+		p.server.listeners.Close()
+		p.entry.Leave()
+		p.entry.WhenEmpty(gone)
+	},
+}
+
+// A client is told in two steps that it is to go: what it begins before it has read of the first is served.
+func TestHTTP2Drain(t *testing.T) {
+	t.Parallel()
+	for name, leave := range leave {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := startHeld(t)
+			p := startH2C(t, nil, h.addr)
+			w, gone := p.wire(), make(chan struct{})
+			w.ask(1, true, "GET", "/1")
+			<-h.asked
+			p.loop.Post(func() { leave(p, func() { close(gone) }) })
+			w.await(func() bool { return len(w.pings) > 0 })
+			w.ask(3, true, "GET", "/3")
+			<-h.asked
+			w.answerPings()
+			w.await(func() bool { return len(w.goAways) > 1 })
+			w.ask(5, true, "GET", "/5") // against what it was told: nobody hears of it
+			close(h.let)
+			for _, id := range []uint32{1, 3} {
+				if got := w.get(id); got != h2hi {
+					t.Errorf("stream %d got %s", id, got)
+				}
+			}
+			if got := w.ends(); got != "NO_ERROR(2147483647) NO_ERROR(3) eof" {
+				t.Errorf("the connection ended with %s", got)
+			}
+			if a := w.answer(5); len(a.parts) > 0 {
+				t.Errorf("behind the second GOAWAY the client got %s", a)
+			}
+			w.conn.Close()
+			<-gone
+			if n := len(h.asked); n > 0 {
+				t.Errorf("the host was asked for %q", <-h.asked)
+			}
+		})
+	}
+}
+
+// Clients without a request are gone after a round trip, be they silent; so are those that have sent nothing at all.
+func TestHTTP2DrainOfIdleClients(t *testing.T) {
+	t.Parallel()
+	for name, leave := range leave {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startH2C(t, nil)
+			fresh, idle, silent, gone := p.dial(), p.wire(), p.wire(), make(chan struct{})
+			idle.stillServed(1)
+			silent.stillServed(1)
+			p.loop.Post(func() { leave(p, func() { close(gone) }) })
+			idle.await(func() bool { return len(idle.pings) > 0 })
+			idle.answerPings()
+			for _, w := range []*wire{idle, silent} {
+				if got := w.ends(); got != "NO_ERROR(2147483647) NO_ERROR(1) eof" {
+					t.Errorf("a connection ended with %s", got)
+				}
+				w.conn.Close()
+			}
+			if got, how := readAll(fresh); got != "" || how != "eof" {
+				t.Errorf("the client that has sent nothing got %q, %s", got, how)
+			}
+			<-gone
+		})
+	}
+}
+
+// Behind Farewell the next request of a client is the last that it begins, and after Resume nothing is.
+func TestHTTP2Farewell(t *testing.T) {
+	t.Parallel()
+	h := startRecorder(t, always+hi)
+	p := startH2C(t, nil, h.addr)
+	w := p.wire()
+	w.stillServed(1)
+	p.server.Farewell()
+	w.ask(3, true, "GET", "/")
+	if got := w.get(3); got != h2hi {
+		t.Errorf("got %s", got)
+	}
+	w.await(func() bool { return len(w.pings) > 0 })
+	w.answerPings()
+	if got := w.ends(); got != "NO_ERROR(2147483647) NO_ERROR(3) eof" {
+		t.Errorf("the connection ended with %s", got)
+	}
+	p.loop.Post(p.server.Resume)
+	w = p.wire()
+	w.stillServed(1)
+	w.stillServed(3)
+	if len(w.goAways) > 0 {
+		t.Error("a client that has come after Resume is told to go")
+	}
+}
+
+// What is under way when all is aborted is logged as that.
+func TestHTTP2Abort(t *testing.T) {
+	t.Parallel()
+	h := startHeld(t)
+	l := rig{opts: EntryOptions{Protocols: H2C}}.startLogged(t, h2line, nil, h.addr)
+	w := l.wire()
+	for id := uint32(1); id < 10; id += 2 {
+		w.ask(id, true, "GET", "/")
+		<-h.asked
+	}
+	want := slices.Repeat([]string{"HTTP/2.0 GET / - shutdown"}, 5)
+	if got, _ := l.lines(t); !slices.Equal(got, want) {
+		t.Errorf("logged %q\nwant %q", got, want)
+	}
+	if w.ends(); w.err == nil {
+		t.Error("the connection goes on")
+	}
+	close(h.let)
+}
+
+// Requests go by the settings of when they begin.
+func TestHTTP2Swap(t *testing.T) {
+	t.Parallel()
+	old, young := startHeld(t), startHeld(t)
+	p := startH2C(t, nil, old.addr)
+	w := p.wire()
+	w.ask(1, true, "GET", "/1")
+	<-old.asked
+	p.swap(young.addr)
+	w.ask(3, true, "GET", "/3")
+	<-young.asked
+	close(old.let)
+	close(young.let)
+	for _, id := range []uint32{1, 3} {
+		if got := w.get(id); got != h2hi {
+			t.Errorf("stream %d got %s", id, got)
+		}
+	}
+	if len(w.goAways) > 0 {
+		t.Error("the client was told to go")
+	}
+}

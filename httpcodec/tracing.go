@@ -1,0 +1,110 @@
+package httpcodec
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+
+	"kroxy-ev/engine/trace"
+	"kroxy-ev/engine/upstream"
+	"kroxy-ev/httpcodec/http1"
+	"kroxy-ev/logformat"
+)
+
+// Trace has spans of requests whose heads are read from now on recorded by r; nil is none. It is for the loop's goroutine.
+func (v *Server) Trace(r *trace.Recorder) { v.tracing = r }
+
+// beginSpan begins to record the exchange, whose request's head is there, if its trace is sampled.
+func (x *exchange) beginSpan() {
+	parent, known := trace.Parse(x.req.Traceparent())
+	x.span = x.server.tracing.Begin(parent, known, x.wall(x.began))
+	if x.span != nil && known {
+		var state trace.State
+		for value := range x.req.Tracestates {
+			state.Add(value)
+		}
+		x.span.Stateful = state.Valid()
+	}
+}
+
+// wall is a time on the loop's clock, in ns, as Unix time.
+func (x *exchange) wall(at int64) int64 {
+	return time.Now().UnixNano() - (x.server.loop.Clock() - at)
+}
+
+// propagate has the host told where in its trace the request is: at a span of this try, if they are recorded. A trace that is not
+// sampled is passed on as it came, or begins here.
+func (x *exchange) propagate(w *http1.Rewrite) {
+	v := x.server
+	var at trace.Context
+	if s := x.span; s != nil {
+		t := &x.host.Trace
+		at = s.BeginTry(trace.Try{Began: x.wall(t.Began * int64(time.Millisecond)), Host: t.Host.Label, Addr: t.Addr, Connected: int64(t.Latency)})
+		w.DropTracestate = !s.Stateful
+	} else if _, known := trace.Parse(x.req.Traceparent()); known {
+		return
+	} else {
+		at = v.tracing.Unsampled()
+		w.DropTracestate = true
+	}
+	v.traceparent = at.Append(v.traceparent[:0])
+	w.Traceparent = v.traceparent
+}
+
+// Unreached implements upstream.Observer.
+func (x *exchange) Unreached(h *upstream.Host, addr netip.AddrPort, since int64, err error) {
+	if x.span != nil {
+		x.span.AddTry(trace.Try{Began: x.wall(since * int64(time.Millisecond)), Ended: time.Now().UnixNano(), Host: h.Label, Addr: addr, Failure: logformat.Unreachable.String(), Why: err.Error()})
+	}
+}
+
+// observeTries has the exchange told of hosts that cannot be reached.
+func (x *exchange) observeTries() {
+	if x.span != nil {
+		x.host.Observer = x
+	}
+}
+
+// answerTry notes that the head of a response is there.
+func (x *exchange) answerTry() {
+	if x.span == nil {
+		return
+	}
+	if t := x.span.Try(); t != nil {
+		t.Answered, t.Status = time.Now().UnixNano(), x.res.Status
+	}
+}
+
+// endTry ends the try at a host that is under way, if there is one. Why is the cause for which it failed; nil if it did not, or if its status says so.
+func (x *exchange) endTry(why *cause) {
+	switch {
+	case x.span == nil:
+	case why == nil:
+		x.span.EndTry(time.Now().UnixNano(), "", "")
+	default:
+		x.span.EndTry(time.Now().UnixNano(), why.end.String(), why.text)
+	}
+}
+
+// endSpan has the spans of an exchange that is over exported.
+func (x *exchange) endSpan() {
+	s, c := x.span, x.client
+	if s == nil {
+		return
+	}
+	x.span = nil
+	method, target := x.requestLine()
+	path, _, _ := bytes.Cut(target, question)
+	s.Texts(method, path, x.req.HostInURL(), x.req.Field("user-agent"))
+	s.Server, s.Route = c.settings.Server.Name, x.route.Name
+	if g := x.group(); g != nil {
+		s.Group = g.Name
+	}
+	if s.Protocol = x.ends.protocol(x.req.Minor); s.Protocol == protocolHTTP2 {
+		s.Protocol = "HTTP/2" // as OpenTelemetry has it
+	}
+	s.Client, s.Secure, s.Status, s.Reason = c.peer.Client, c.peer.Secure(), x.finalStatus(), x.end.String()
+	s.Cut = s.Status > 0 && s.Status < 500 && (isHosts(x.end) || x.end == logformat.Shutdown)
+	s.Attempts, s.SentUp, s.SentDown = int(x.host.Trace.Tries), x.up.Bytes, x.down.Bytes
+	s.End(time.Now().UnixNano())
+}
