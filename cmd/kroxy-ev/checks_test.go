@@ -180,9 +180,7 @@ func TestChecksOverAnUpgrade(t *testing.T) {
 	t.Parallel()
 	bad, good := newPatient(t), newPatient(t)
 	bad.status.Store(503)
-	s := ward(nil, bad, good)
-	s.settings["shutdown_timeout"] = 300
-	p, binary := startDynasty(t, s)
+	p, binary := startDynasty(t, ward(nil, bad, good))
 	p.sees(bad.down())
 	before := p.leaves(bad)
 	stop, asked := make(chan struct{}), make(chan struct{})
