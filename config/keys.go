@@ -525,7 +525,7 @@ var keys = declare([]key{
 		doc:  "requests that one connection may have open at once; more are refused, and clients send those again",
 		into: func(t *target) any { return &t.http2.MaxStreams }},
 	{name: "window", of: ofHTTP2, form: windowForm(64<<10, "`\"64KiB\"`"),
-		doc:  "bytes of a request's body that may come before the host has taken those before them: what a slow host costs for each request",
+		doc:  "bytes of a request's body that may come before the host has taken those before them: what a slow host costs for each request. It grows, up to a quarter of `connection_window`, while the host takes them as they come",
 		into: func(t *target) any { return &t.http2.Window }},
 	{name: "connection_window", of: ofHTTP2, form: windowForm(1<<20, "`\"1MiB\"`"),
 		doc:  "likewise, of all requests on one connection together",

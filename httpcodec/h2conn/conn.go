@@ -66,6 +66,7 @@ type Conn struct {
 	table   [buckets]*Stream
 	open    int
 	heads   int    // bytes of the heads of requests that are open
+	widened int    // bytes that windows of streams that are open are larger by than at first
 	last    uint32 // the highest stream that the peer has begun
 	next    uint32 // that this side begins next
 	closed  []closedStream

@@ -24,7 +24,8 @@ type script struct {
 	socket engine.Conn
 	conn   *Conn
 	answer string
-	reads  int // bytes of a request that are read; 0 for all
+	reads  int  // bytes of a request that are read; 0 for all
+	tardy  bool // they are read a piece at a time, the next one later
 	closed chan error
 	faults chan string
 }
@@ -56,8 +57,14 @@ func (p *scripted) Ready(*engine.Conn) {
 			return
 		}
 		p.read += n
+		if p.v.tardy && n > 0 {
+			p.v.muxer.loop.Post(func() { p.Ready(&p.conn) })
+		}
 		if !p.over && bytes.Contains(b[:n], []byte("\r\n\r\n")) {
 			p.over, p.left = true, []byte(p.v.answer)
+		}
+		if p.v.tardy {
+			break
 		}
 	}
 	if len(p.left) > 0 && p.conn.Writable() {
@@ -441,6 +448,70 @@ func TestGrants(t *testing.T) {
 		_ = p.WriteData(1, false, make([]byte, 16384))
 	}
 	p.expect("rst 1 FLOW_CONTROL_ERROR")
+}
+
+// A window grows to a quarter of the connection's while what comes is read as it comes, and stays what it is if that has to wait.
+func TestWindowsWiden(t *testing.T) {
+	t.Parallel()
+	const first = 65535
+	for _, test := range []struct {
+		name   string
+		conn   int
+		tardy  bool
+		before int // streams that have grown, and are still open
+		want   int // what the window comes to
+	}{
+		{"read as it comes", 1 << 20, false, 0, 4 * first},
+		{"read late", 1 << 20, true, 0, first},
+		{"no room in the connection", 100_000, false, 0, first},
+		{"some room in it", 1<<20 - 17, false, 0, 2 * first},
+		{"one that has grown", 1 << 20, false, 1, 4 * first},
+		{"two that have", 1 << 20, false, 2, 2 * first},
+		{"four that have", 1 << 20, false, 4, first},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := serve(t, &script{tardy: test.tardy}, Limits{MaxStreams: 100, Window: first, ConnWindow: test.conn}, Timeouts{}).greet()
+			conn := first
+			for i := range test.before {
+				p.fill(uint32(2*i+1), &conn)
+			}
+			id := uint32(2*test.before + 1)
+			// A grant comes when half of the window is read.
+			if got := p.fill(id, &conn); got > test.want || got <= test.want/2 {
+				t.Errorf("%d bytes could be sent at once, want %d to %d", got, test.want/2+1, test.want)
+			}
+			_ = p.WriteRSTStream(id, xhttp2.ErrCodeCancel)
+			if got := p.fill(id+2, &conn); got > test.want || got <= test.want/2 {
+				t.Errorf("%d bytes could be sent at once on the next stream, want %d to %d", got, test.want/2+1, test.want)
+			}
+		})
+	}
+}
+
+// fill sends 2 MiB on a new stream, as its window and that of the connection, conn, allow. It returns the most that the stream's allowed at once.
+func (p *peer) fill(id uint32, conn *int) (most int) {
+	p.t.Helper()
+	p.head(id, false)
+	stream := 65535
+	for left := 2 << 20; left > 0; {
+		if n := min(16384, stream, *conn, left); n > 0 {
+			_ = p.WriteData(id, false, make([]byte, n))
+			stream, *conn, left = stream-n, *conn-n, left-n
+			continue
+		}
+		f, err := p.ReadFrame()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if w, ok := f.(*xhttp2.WindowUpdateFrame); ok && w.StreamID == 0 {
+			*conn += int(w.Increment)
+		} else if ok && w.StreamID == id {
+			stream += int(w.Increment)
+			most = max(most, stream)
+		}
+	}
+	return most
 }
 
 // A window that grows byte by byte makes no progress: that of a stream ends the stream, that of the connection ends it.

@@ -12,7 +12,7 @@ import (
 // Limits is what a connection's peer is allowed. It is immutable.
 type Limits struct {
 	MaxStreams int // that a client may have open at once, and that a host is asked for at once
-	Window     int // of a stream: bytes that were received and not yet read; at least 65535
+	Window     int // of a stream, at first: bytes that were received and not yet read; at least 65535
 	ConnWindow int // of a connection likewise, over all its streams
 }
 

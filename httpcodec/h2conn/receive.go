@@ -29,6 +29,7 @@ type receiving struct {
 	recvWindow http2.Window
 	grant      http2.Grant
 	received   int64 // bytes of content
+	waited     bool  // some of it was not read when it came, since the last grant
 
 	heard   bool // the final head has come
 	ended   bool // nothing more comes
@@ -212,6 +213,7 @@ func (s *Stream) keepHeads() {
 
 // hold keeps a copy of content. Windows bound how much there is of it.
 func (s *Stream) hold(p []byte) {
+	s.waited = true
 	rest := s.buf[s.taken:]
 	if cap(s.buf)-len(s.buf) < len(p) {
 		bigger := s.c.loop.Buffer(max(len(rest)+len(p), min(2*len(rest), engine.ScratchSize)))
@@ -253,10 +255,26 @@ func (s *Stream) drained(n int) {
 		return
 	}
 	if more := s.grant.Drained(n); more > 0 {
+		more += s.growth()
 		s.recvWindow += http2.Window(more)
 		s.c.control(4)
 		s.c.out = http2.AppendWindowUpdate(s.c.out, s.id, more)
 	}
+}
+
+// growth is what the window is made larger by with a grant. If all that came since the last one was read as it came, the window costs no memory,
+// and a larger one lets a client that is far away send faster, by fewer grants: it doubles, up to a quarter of the connection's. Half of that is left to
+// streams whose windows are what they were at first, so that a few which are read no longer keep no others from sending. On a connection to a host
+// each stream keeps its share.
+func (s *Stream) growth() uint32 {
+	c, waited, size := s.c, s.waited, int(s.grant.Size)
+	s.waited = s.buf != nil
+	if waited || s.role == client || 2*size > c.limits.ConnWindow/4 || c.widened+size > c.limits.ConnWindow/2 {
+		return 0
+	}
+	c.widened += size
+	s.grant.Size += uint32(size)
+	return uint32(size)
 }
 
 // Read implements engine.Layer.

@@ -115,6 +115,7 @@ func (s *Stream) leave(reset bool) {
 	}
 	c.open--
 	c.heads -= s.head
+	c.widened -= int(s.grant.Size) - c.limits.Window
 	c.remove(s, reset)
 	if c.open == 0 {
 		c.idleSince = c.loop.Now()
