@@ -5,49 +5,49 @@ import (
 	"strings"
 )
 
-// Balancer is an algorithm that chooses a host. One Balancer serves one group, from all loops at once. What it remembers
-// from choice to choice is in Hosts, which all processes share.
+// Balancer is an algorithm that chooses a host. One Balancer serves one group and is used by all loops at once. State that
+// outlives a choice is kept in Hosts, which all processes share.
 type Balancer interface {
-	// Pick returns the index of a host that is usable (Hosts.Usable), or -1 if the algorithm has none to offer. Key is what
-	// hosts are chosen by, or nil: Group.Key says what that is. It is not kept.
+	// Pick returns the index of a usable host (Hosts.Usable), or -1 if the algorithm has none to offer. Group.Key says what key holds;
+	// it may be nil. Pick must not retain key.
 	Pick(hosts *Hosts, key []byte, tried *Tried) int
 }
 
 // Keyed is a Balancer that chooses by a key.
 type Keyed interface {
 	Balancer
-	// Key says by which.
+	// Key returns the kind of key.
 	Key() Key
 }
 
 // Observer is a Balancer that learns from how leases end.
 type Observer interface {
 	Balancer
-	// Observe is told how each lease of host i ended whose host could be reached. Now is in ms on CLOCK_MONOTONIC. All loops call it at
-	// once.
+	// Observe is called when a lease of host i ends, unless the host could not be reached. The time now is in ms on CLOCK_MONOTONIC.
+	// Loops call Observe concurrently.
 	Observe(hosts *Hosts, i int, o Outcome, now int64)
 }
 
-// namer is a Balancer that offers only hosts of some name.
+// namer is a Balancer that offers only hosts with a matching name.
 type namer interface {
 	Balancer
-	// named lists the hosts for a key.
+	// named returns the hosts that match a key.
 	named(key []byte) []int
 }
 
-// Algorithm is a way to choose hosts. Each has a file of its own, and a line in algorithms.
+// Algorithm is a way to choose hosts. Each algorithm has its own file and an entry in algorithms.
 type Algorithm struct {
-	// Name is what the configuration calls it.
+	// Name is the algorithm's name in the configuration.
 	Name string
-	// Doc says who gets the next session or request, for the reference.
+	// Doc says which host gets the next session or request; it is printed in the reference.
 	Doc string
-	// Key is what hosts are chosen by.
+	// Key is the kind of key that hosts are chosen by.
 	Key Key
 
 	make func(by Key, hosts []Spec) Balancer
 }
 
-// algorithms are all that there are, the default first.
+// algorithms lists all algorithms, the default first.
 var algorithms = [...]Algorithm{
 	roundRobinAlgorithm,
 	firstAlgorithm,
@@ -60,14 +60,14 @@ var algorithms = [...]Algorithm{
 	sniAlgorithm,
 }
 
-// Algorithms lists all that there are, the default first, for the configuration and the reference. The list is the caller's.
+// Algorithms returns all algorithms, the default first, for the configuration and the reference. The caller owns the list.
 func Algorithms() []Algorithm {
 	list := algorithms
 	return list[:]
 }
 
-// New makes the balancer of that name for a group of these hosts, in the configured order. It may take a few ms: it is not for a
-// loop.
+// New makes the balancer with that name for a group of these hosts, given in configured order. It may take a few ms, so it must not
+// run on an event loop.
 func New(name string, hosts []Spec) (Balancer, error) {
 	names := make([]string, len(algorithms))
 	for i, a := range algorithms {

@@ -2,26 +2,26 @@ package balance
 
 import "strings"
 
-// maxName is how long a host's name may be (RFC 1035 section 2.3.4, with a dot at its end).
+// maxName is the greatest length of a host name (RFC 1035 section 2.3.4, plus a trailing dot).
 const maxName = 254
 
-// Key is what an algorithm chooses by.
+// Key is the kind of key that an algorithm chooses by.
 type Key uint8
 
 const (
-	// KeyNone means nothing that is the client's.
+	// KeyNone means that the choice does not depend on the client.
 	KeyNone Key = iota
-	// KeyHost is the name in a request's Host, without the port.
+	// KeyHost is the name in a request's Host field, without the port.
 	KeyHost
-	// KeyServerName is the server name in a TLS hello.
+	// KeyServerName is the server name in a TLS ClientHello.
 	KeyServerName
-	// KeyClient is the client's address, as text.
+	// KeyClient is the client's address as text.
 	KeyClient
-	// KeyTemplate is what the configuration says.
+	// KeyTemplate is the expansion of a template in the configuration.
 	KeyTemplate
 )
 
-// AnyName is the name of a host that takes every key that is no other host's name, the missing one too.
+// AnyName is the name of a host that takes every key that is not another host's name, including a missing key.
 const AnyName = "*"
 
 var (
@@ -39,12 +39,12 @@ var (
 	}
 )
 
-// byName takes the host whose name is the key, else one called AnyName. Of several with one name, it is the first that is
-// usable. While a host has the name, those called AnyName do not stand in for it: they may not know of what is asked for.
+// byName chooses the host whose name is the key, or else a host called AnyName. If several hosts share the name, the first usable one
+// is chosen. While a host has the name, hosts called AnyName do not stand in for it: they may not serve what the client asks for.
 type byName struct {
 	by      Key
-	indices map[string][]int // by canonical name, in the configured order
-	others  []int            // those called AnyName
+	indices map[string][]int // by canonical name, in configured order
+	others  []int            // hosts called AnyName
 }
 
 func newByName(by Key, hosts []Spec) Balancer {
@@ -74,7 +74,7 @@ func (b byName) Pick(hosts *Hosts, key []byte, tried *Tried) int {
 	return -1
 }
 
-// named lists the hosts for a key.
+// named implements namer.
 func (b byName) named(key []byte) []int {
 	if len(key) > maxName {
 		return b.others

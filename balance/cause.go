@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// Cause is why a host is down, for people. Number goes with some kinds.
+// Cause says why a host is unfit, for log lines and the status. Number is used by some kinds only.
 type Cause struct {
 	Kind   CauseKind
 	Number uint16
@@ -16,7 +16,7 @@ type Cause struct {
 type CauseKind uint8
 
 const (
-	// UnknownCause means that it is not known, or that there is no word for it.
+	// UnknownCause means that the cause is not known or has no kind of its own.
 	UnknownCause CauseKind = iota
 	// SystemError means that a system call failed. Number is its errno.
 	SystemError
@@ -28,11 +28,11 @@ const (
 	FailedHandshake
 	// CutConnection means that the connection ended before the response was whole.
 	CutConnection
-	// MalformedResponse means that the response was not one.
+	// MalformedResponse means that the response violated the protocol.
 	MalformedResponse
-	// BadStatus means that the response was an error. Number is its status.
+	// BadStatus means that the response had an error status. Number is the status.
 	BadStatus
-	// BadAnswer means that a check did not find what it looks for in the response.
+	// BadAnswer means that the response to a check did not have the expected content.
 	BadAnswer
 	causeKinds
 )
@@ -41,7 +41,7 @@ var causeTexts = [causeKinds]string{
 	"", "", "timed out", "its name cannot be resolved", "the TLS handshake failed", "the connection ended early", "malformed response", "", "the answer is not the one that is wanted",
 }
 
-// String is empty for an UnknownCause.
+// String returns an empty string for an UnknownCause.
 func (c Cause) String() string {
 	switch {
 	case c.Kind == SystemError:
@@ -54,13 +54,14 @@ func (c Cause) String() string {
 	return ""
 }
 
-// blame says what was last known against a host, and why. It stays when the host has come back. Zero means that nothing ever was.
+// blame packs the last known problem of a host and its cause into one word. It stays after the host has recovered. Zero means that the
+// host never had a problem.
 type blame uint64
 
 const (
-	blameCondition = 24 // where the Condition stands, above the cause's kind,
-	blameKind      = 16 // which stands above its number
-	// blameMark is in the upper half of every blame, so that a damaged word is none.
+	blameCondition = 24 // bit offset of the Condition
+	blameKind      = 16 // bit offset of the cause's kind; its number is below
+	// blameMark is in the upper half of every valid blame, so that a damaged word is recognized.
 	blameMark blame = 0x626c616d << 32
 )
 
@@ -68,7 +69,7 @@ func blameFor(what Condition, why Cause) blame {
 	return blameMark | blame(what)<<blameCondition | blame(why.Kind)<<blameKind | blame(why.Number)
 }
 
-// blameIn is what a word says that may be damaged: Well if it says nothing.
+// blameIn unpacks a word, which may be damaged. It returns Well if the word is zero or not valid.
 func blameIn(word uint64) (Condition, Cause) {
 	b := blame(word)
 	what, why := Condition(b>>blameCondition), Cause{Kind: CauseKind(b >> blameKind), Number: uint16(b)}
@@ -78,21 +79,21 @@ func blameIn(word uint64) (Condition, Cause) {
 	return what, why
 }
 
-// Blame notes, for people, why host i is about to be reported Unreachable or as failing its checks. Those that are ejected are blamed by
-// Lease.Release.
+// Blame records why host i is about to be reported Unreachable or as failing its checks. Ejections are recorded by Lease.Release.
 func (h *Hosts) Blame(i int, what Condition, why Cause) {
 	p, b := h.word(i, lineBlame), uint64(blameFor(what, why))
-	if atomic.LoadUint64(p) != b { // others read this line
+	if atomic.LoadUint64(p) != b { // avoid dirtying a cache line that others read
 		atomic.StoreUint64(p, b)
 	}
 }
 
-// Blamed returns what was last known against host i, and why: Well if nothing ever was. It stays known when the host has come back.
+// Blamed returns the last known problem of host i and its cause, or Well if it never had one. The problem stays recorded after the host
+// has recovered.
 func (h *Hosts) Blamed(i int) (Condition, Cause) {
 	return blameIn(atomic.LoadUint64(h.word(i, lineBlame)))
 }
 
-// Blame notes why the leased host is about to be reported Unreachable.
+// Blame records why the leased host is about to be reported Unreachable.
 func (l *Lease) Blame(why Cause) {
 	if h := &l.group.hosts; !h.passive.off {
 		h.Blame(int(l.host), Unreachable, why)

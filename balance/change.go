@@ -2,44 +2,44 @@ package balance
 
 import "time"
 
-// Change is what has become of a host by a report, for one of those who reported to tell people of.
+// Change says how a report changed a host's state. Of all who report, one gets the Change and should log it.
 type Change struct {
 	State State
 	// Pause is how long the host is tried last from now on, if it went down, or how long it is ejected.
 	Pause time.Duration
-	// Since is how long it has been down, ejected or failing its checks, and Failed how many attempts to connect have failed
-	// meanwhile, or how many failures had it ejected.
+	// Since is how long the host has been down, ejected or failing its checks. Failed is how many attempts to connect failed meanwhile,
+	// or how many failures led to the ejection.
 	Since  time.Duration
 	Failed int64
-	// Panic is Panicked or Calmed if that has come of it, else Unchanged.
+	// Panic is Panicked or Calmed if the report changed that, else Unchanged.
 	Panic State
 }
 
-// State says what has become of a host.
+// State says how a host's state changed.
 type State uint8
 
 const (
-	// Unchanged means that there is nothing to tell.
+	// Unchanged means that there is nothing to log.
 	Unchanged State = iota
 	// WentDown means that the host was up before this failure.
 	WentDown
-	// StillDown means that the host has been down for long, and that nobody was told lately.
+	// StillDown means that the host has been down for long, and a reminder is due.
 	StillDown
 	// CameUp means that the host was down before this success.
 	CameUp
-	// Ejected means that the host has erred too often, or again when it was tried.
+	// Ejected means that the host has erred too often, or erred again in its trial.
 	Ejected
-	// Returned means that the host was ejected, and has served or passed a check.
+	// Returned means that the host's ejection ended because it has served or passed a check.
 	Returned
 	// CheckFailed means that the host fails its active checks.
 	CheckFailed
 	// CheckPassed means that the host passes its active checks again.
 	CheckPassed
-	// Drained means that nobody holds the drained host any more.
+	// Drained means that the drained host has no leases any more.
 	Drained
-	// Panicked means that so few hosts of the group are left that ejections and failed checks count for nothing.
+	// Panicked means that so few fit hosts are left in the group that ejections and failed checks are ignored.
 	Panicked
-	// Calmed means that this is over.
+	// Calmed means that Panicked is over.
 	Calmed
 )
 

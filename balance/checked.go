@@ -5,17 +5,18 @@ import (
 	"sync/atomic"
 )
 
-// failing is zero unless a host fails its active checks. Else it holds since when, in ms on CLOCK_MONOTONIC, above a bit that is set.
+// failing is zero unless a host fails its active checks. Else it holds the start of the failure, in ms on CLOCK_MONOTONIC, above a set
+// lowest bit.
 type failing uint64
 
 func failingSince(now int64) failing { return failing(now)<<1 | 1 }
 
-// FailsChecks reports whether host i is failing its active checks, as far as that was said by SetChecked.
+// FailsChecks reports whether host i fails its active checks, according to SetChecked.
 func (h *Hosts) FailsChecks(i int) bool { return atomic.LoadUint64(h.word(i, lineFails)) != 0 }
 
-// SetChecked says what active checks have found: host i is up or down now, as far as they are to be believed. Those that pass may
-// be told each time: one ends an ejection. The first one that passes again ends what is known of failed connections too. Now is
-// as for Acquire; off the loops it comes from Now.
+// SetChecked records the result of active checks, after their thresholds: host i is up or down. A passing result may be reported
+// repeatedly; it ends an ejection. The first pass after a failure also clears what is recorded of failed connections. The time now is
+// as for Acquire; callers outside the loops use Now.
 func (h *Hosts) SetChecked(i int, up bool, now int64) Change {
 	p := h.word(i, lineFails)
 	if !up {
@@ -26,7 +27,7 @@ func (h *Hosts) SetChecked(i int, up bool, now int64) Change {
 	}
 	var c Change
 	if e := ejection(atomic.LoadUint64(h.word(i, lineEjected))); e != 0 {
-		c = h.takeBack(i, e, now)
+		c = h.endEjection(i, e, now)
 	}
 	old := failing(atomic.LoadUint64(p))
 	if old == 0 || !atomic.CompareAndSwapUint64(p, uint64(old), 0) {

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Now is the time as all processes of the machine have it, in ms on CLOCK_MONOTONIC: for those who have no loop's clock.
+// Now returns the time in ms on CLOCK_MONOTONIC, which all processes of the machine share. It is for callers without a loop's clock.
 func Now() int64 {
 	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // it is always there
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail for this clock
 	return t.Nano() / int64(time.Millisecond)
 }

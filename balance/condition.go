@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Condition is what is known against a host, for people.
+// Condition is what is wrong with a host, if anything, for log lines and the status.
 type Condition uint8
 
 const (
-	// Well means that nothing is.
+	// Well means that nothing is wrong.
 	Well Condition = iota
-	// FailingChecks means that it fails its active checks.
+	// FailingChecks means that the host fails its active checks.
 	FailingChecks
-	// Unreachable means that connections to it fail.
+	// Unreachable means that connections to the host fail.
 	Unreachable
-	// Out means that it is ejected since it erred too often.
+	// Out means that the host is ejected because it erred too often.
 	Out
 )
 
@@ -23,7 +23,8 @@ func (c Condition) String() string {
 	return [...]string{"well", "fails its checks", "connections to it fail", "it erred too often"}[c]
 }
 
-// Condition returns what is known against host i, and for how long it has been so; zero if that is not known. Now is as for Acquire.
+// Condition returns the condition of host i and how long the host has been in it; zero if that is not known. The time now is as for
+// Acquire.
 func (h *Hosts) Condition(i int, now int64) (Condition, time.Duration) {
 	line := h.counters.line(h.ids[i])
 	at := func(word int) uint64 { return atomic.LoadUint64(&line[word]) }
@@ -38,5 +39,5 @@ func (h *Hosts) Condition(i int, now int64) (Condition, time.Duration) {
 	return Well, since(at(lineBegan), now)
 }
 
-// InUse reports whether host i gets other clients than those who are stuck to it, and nothing is known against it.
+// InUse reports whether host i is fit and gets clients other than sticky ones.
 func (h *Hosts) InUse(i int) bool { return h.gets(i) && h.well(i) }

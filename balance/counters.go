@@ -10,21 +10,22 @@ import (
 	"kroxy-ev/engine/shared"
 )
 
-// The cells kept for each host in each row. Those up to cellsHeld are amounts that the row's writer holds; the others outlive it.
+// The cells of each host in each row. Those before cellsHeld count what the row's writer holds now; the others are totals that outlive
+// the writer.
 const (
 	cellActive  = iota // leases held now
 	cellQueued         // places held in the queue of the group whose first host this is
-	cellRetries        // retries under way, likewise
+	cellRetries        // retries under way in the group whose first host this is
 	cellsHeld
-	cellServed = iota - 1 // leases that ended Served, ever
-	cellFailed            // leases that ended Failed, ever
-	cellErred             // leases that ended Erred, ever
-	cellDebt              // what retries have cost the group whose first host this is and requests have not earned, in percent of a request
+	cellServed = iota - 1 // total of leases that ended Served
+	cellFailed            // total of leases that ended Failed
+	cellErred             // total of leases that ended Erred
+	cellDebt              // retry debt of the group whose first host this is, not yet earned by requests, in percent of a request
 	cellsPerHost
 )
 
-// The words of the head, which lies before the tables. The first line is written once; the second is read at every
-// choice and hardly ever written; from headTaken on there is a word for each row: the process that has taken it, or zero.
+// The words of the head, which precedes the tables. The first cache line is written once. The second is read at every choice and hardly
+// ever written. From headTaken on there is one word per row: the PID of the process that has taken it, or zero.
 const (
 	headRows = shared.HeadWords + iota
 	headHosts
@@ -34,15 +35,15 @@ const (
 	headTaken     = 2 * lineWords
 )
 
-// Counters is a table of counts: a row for each writer (a loop, or a worker process), a few cells for each host. Rows
-// are a cache line apart and each has one writer, so counting is never contended; a reader adds the rows up. A host is
-// known by its id, which a Registry keeps the same over reloads.
+// Counters is a table of counts: one row per writer (a loop or a worker process), a few cells per host. Rows are a cache line apart and
+// each has one writer, so counting is never contended; a reader adds the rows up. A host is identified by its id, which a Registry keeps
+// across reloads.
 //
-// It also keeps what all writers write, two lines for each host (line.go): whether the host is down, and so on, and a turn for
-// each group, under the id of the group's first host.
+// The table also has words that all writers write, two cache lines per host (line.go): the host's health and so on, and each group's
+// turn, under the id of the group's first host.
 //
-// All of it is one flat run of words, in the process's own memory or in memory that processes share. Only what lies
-// below the rows and hosts in use is ever touched, so neither time nor memory grows with what there is room for.
+// Everything is one contiguous run of words, in the process's own memory or in memory that processes share. Only the rows and
+// hosts in use are ever touched, so neither time nor memory grows with the capacity.
 type Counters struct {
 	words []uint64
 	shape shape
@@ -50,30 +51,30 @@ type Counters struct {
 	rowsUsed *uint64  // in words
 	lines    []uint64 // in words: hostWords for each host
 	table    []uint64 // in words: the rows
-	stride   int      // from a row to the next, in words
-	kind     int      // from the cells of one kind to the next kind's, in words
+	stride   int      // from one row to the next, in words
+	kind     int      // from one kind of cells to the next, in words
 
-	memory *shared.Memory // nil if it is the process's own
+	memory *shared.Memory // nil if the words are in the process's own memory
 }
 
-// shape is how much room there is, and where what lies.
+// shape is the capacity, from which the offsets of the tables follow.
 type shape struct{ rows, hosts int }
 
 func up(n, to int) int { return (n + to - 1) / to * to }
 
-// cell is the distance from the cells of one kind to the next kind's, in words. Cells of a kind lie together since an
-// algorithm reads one kind of many hosts.
+// cell returns the distance from one kind of cells to the next, in words. Cells of one kind are adjacent, because an algorithm reads
+// one kind for many hosts.
 func (s shape) cell() int { return up(s.hosts, lineWords) }
 
-// row is the distance from one row to the next, in words. The line that is left free keeps rows apart wherever the
-// table begins, and keeps a host's cells of all rows out of one cache set.
+// row returns the distance from one row to the next, in words. The free cache line keeps rows apart wherever the table begins, and keeps
+// a host's cells of different rows out of the same cache set.
 func (s shape) row() int { return cellsPerHost*s.cell() + lineWords }
 
 func (s shape) lines() int { return up(headTaken+s.rows, lineWords) }
 func (s shape) table() int { return s.lines() + s.hosts*hostWords }
 func (s shape) words() int { return s.table() + s.rows*s.row() }
 
-// over lays the counters of a shape over words.
+// over lays counters of shape s over words.
 func over(words []uint64, s shape) *Counters {
 	return &Counters{
 		words: words, shape: s,
@@ -85,7 +86,7 @@ func over(words []uint64, s shape) *Counters {
 	}
 }
 
-// NewCounters makes a table in the process's own memory, all of whose rows are taken.
+// NewCounters makes a table in the process's own memory. All its rows are taken.
 func NewCounters(rows, hosts int) *Counters {
 	s := shape{rows, hosts}
 	c := over(make([]uint64, s.words()), s)
@@ -96,17 +97,17 @@ func NewCounters(rows, hosts int) *Counters {
 	return c
 }
 
-// Rows is how many rows there is room for.
+// Rows returns the number of rows that there is room for.
 func (c *Counters) Rows() int { return c.shape.rows }
 
-// Hosts is how many hosts there is room for.
+// Hosts returns the number of hosts that there is room for.
 func (c *Counters) Hosts() int { return c.shape.hosts }
 
-// ErrNoRow is what TakeRow returns when all rows are taken.
+// ErrNoRow is returned by TakeRow when all rows are taken.
 var ErrNoRow = errors.New("balance: every row of the counters has a writer")
 
-// TakeRow takes a row that has no writer. Whoever starts a writer takes its row, and clears it with ClearRow when the
-// writer is gone; several processes may do so at once.
+// TakeRow takes a row that has no writer. The process that starts a writer takes its row, and calls ClearRow when the writer is gone.
+// Several processes may take rows concurrently.
 func (c *Counters) TakeRow() (int, error) {
 	for row := range c.shape.rows {
 		if atomic.CompareAndSwapUint64(&c.words[headTaken+row], 0, uint64(os.Getpid())) {
@@ -117,7 +118,7 @@ func (c *Counters) TakeRow() (int, error) {
 	return -1, ErrNoRow
 }
 
-// FreeRows are the next n rows that TakeRow would give, or as many as there are.
+// FreeRows returns the next n rows that TakeRow would return, or fewer if there are not as many.
 func (c *Counters) FreeRows(n int) (rows []int) {
 	for row := range c.shape.rows {
 		if len(rows) < n && atomic.LoadUint64(&c.words[headTaken+row]) == 0 {
@@ -127,7 +128,8 @@ func (c *Counters) FreeRows(n int) (rows []int) {
 	return rows
 }
 
-// TakeOrphan takes a row whose taker is not alive, and cannot clear it any more. It is this process's then, to be cleared when its writer is gone too.
+// TakeOrphan takes a row whose taker is dead and so cannot clear it. The row then belongs to this process, which must call ClearRow when
+// the row's writer is gone too.
 func (c *Counters) TakeOrphan(alive func(pid int) bool) (row int, ok bool) {
 	for row := range c.shape.rows {
 		p := &c.words[headTaken+row]
@@ -138,13 +140,13 @@ func (c *Counters) TakeOrphan(alive func(pid int) bool) (row int, ok bool) {
 	return -1, false
 }
 
-// ClearRow gives up a row whose writer is gone: what it held (leases, places in queues, retries) is held no longer, and the row
-// may be taken again. What it counted as served and failed stays in the row, and so in the sums; the row's next writer counts on
-// from there. The writer must not run any more, not even in a system call: wait for its process first.
+// ClearRow gives up a row whose writer is gone: what the writer held (leases, queue places, retries) is released, and the row may be
+// taken again. The row's totals stay, and so stay in the sums; the row's next writer continues them. The writer must have ended
+// completely, including system calls: wait for its process first.
 func (c *Counters) ClearRow(row int) {
 	for cell := range cellsHeld {
 		for host := range c.hostsInUse() {
-			// Not written where nothing is to be cleared: other writers read these lines.
+			// Do not dirty a cache line that other writers read if there is nothing to clear.
 			if p := c.at(row, host, cell); atomic.LoadUint64(p) != 0 {
 				atomic.StoreUint64(p, 0)
 			}
@@ -153,7 +155,7 @@ func (c *Counters) ClearRow(row int) {
 	atomic.StoreUint64(&c.words[headTaken+row], 0)
 }
 
-// rowsInUse and hostsInUse are as far as the table was ever written, and never more than there is room for, whatever the head says.
+// rowsInUse returns the number of rows that were ever used. It is never more than the capacity, whatever the head says.
 func (c *Counters) rowsInUse() int {
 	return int(min(atomic.LoadUint64(c.rowsUsed), uint64(c.shape.rows)))
 }
@@ -162,7 +164,7 @@ func (c *Counters) hostsInUse() int {
 	return int(min(atomic.LoadUint64(&c.words[headHostsUsed]), uint64(c.shape.hosts)))
 }
 
-// use has hosts below n looked at when a row is cleared.
+// use marks the hosts below n as in use, so that ClearRow visits them.
 func (c *Counters) use(n int) error {
 	if n > c.shape.hosts {
 		return fmt.Errorf("balance: there is no host id %d in counters for %d hosts", n-1, c.shape.hosts)
@@ -171,7 +173,7 @@ func (c *Counters) use(n int) error {
 	return nil
 }
 
-// reset forgets what a host of which nothing is held has served and failed, and how it is.
+// reset clears the totals and the state of a host that has nothing held.
 func (c *Counters) reset(host int) {
 	c.forget(host)
 	for row := range c.rowsInUse() {
@@ -181,7 +183,7 @@ func (c *Counters) reset(host int) {
 	}
 }
 
-// held reports whether anything is held of a host.
+// held reports whether any row holds anything of a host.
 func (c *Counters) held(host int) bool {
 	for cell := range cellsHeld {
 		if c.column(cell).sum(host) != 0 {
@@ -209,7 +211,7 @@ func (c *Counters) add(row, host, cell int, delta int64) {
 	atomic.AddUint64(c.at(row, host, cell), uint64(delta))
 }
 
-// column is the cells of one kind: of all hosts, in all rows that were in use when it was made.
+// column is the cells of one kind, for all hosts and for the rows that were in use when it was made.
 type column struct {
 	words  []uint64
 	stride int
@@ -224,7 +226,7 @@ func (c *Counters) column(cell int) column {
 	return column{c.table[first : first+(rows-1)*c.stride+c.kind], c.stride}
 }
 
-// sum adds the host's cells up.
+// sum returns the sum of a host's cells.
 func (c column) sum(host int) int64 {
 	var n uint64
 	for i := host; i < len(c.words); i += c.stride {
@@ -233,9 +235,9 @@ func (c column) sum(host int) int64 {
 	return int64(n)
 }
 
-// take counts one more in the writer's row, if there are no more than limit over all rows then. As each who comes counts itself
-// first and adds up then, of those who come at once none too many find room; and one who finds none has seen another who had it
-// or was just about to give up.
+// take adds one to the writer's row, unless the sum over all rows would exceed limit. Each caller counts itself first and sums up then,
+// so concurrent callers never exceed the limit together. A caller that is refused has seen another caller that succeeded or was about
+// to step back.
 func (c *Counters) take(row, host, cell int, limit int64) bool {
 	for range maxTakes {
 		c.add(row, host, cell, 1)
@@ -251,5 +253,5 @@ func (c *Counters) take(row, host, cell int, limit int64) bool {
 	return false
 }
 
-// maxTakes bounds how often one looks again because others have stepped back at the same time.
+// maxTakes bounds how often take repeats because others step back at the same time.
 const maxTakes = 16

@@ -5,25 +5,24 @@ import (
 	"container/heap"
 )
 
-// maxCycle is how long a cycle may be. Up to that the weights hold exactly: for 65 hosts of any weights at least. Of more, each
-// host's share is off by half a turn of some 65 at most, and no host that has a weight goes without a turn.
+// maxCycle is the greatest length of a cycle. Within that the weights hold exactly, which is so for 65 hosts of any weights at least. With
+// more hosts, a share is off by at most half a turn in some 65,536, and every host with a weight still gets a turn.
 const maxCycle = 1 << 16
 
-// newCycle makes the order in which things get their turns by weight, each as often as it weighs, over and over again. It is smooth:
-// after any number of turns each thing has had its share but for less than one turn. Things of equal weight come in their own
-// order. One that weighs nothing has no turn. Weights are not negative, and there are at most MaxHosts things.
+// newCycle returns the order of turns in weighted round robin: each thing appears as often as it weighs. The order is smooth: after any
+// number of turns each thing has had its share to within one turn. Things of equal weight keep their order. A thing of weight zero has
+// no turn. Weights must not be negative, and there are at most MaxHosts things.
 //
-// The k-th turn of a thing that has a share s of all is not before the time k/s and not after (k+1)/s: that is what smooth means.
-// Of those whose time has come, the one that has the least time left is next. This never comes too late for any
-// (R. Tijdeman, The chairman assignment problem, 1980), and unlike nginx's way of counting credits it costs no look at all things for each
-// turn.
+// Smooth means: the k-th turn of a thing with share s is neither before time k/s nor after (k+1)/s. Of the things whose time has come, the
+// one with the earliest deadline is next. No deadline is ever missed that way (R. Tijdeman, The chairman assignment problem, 1980), and
+// unlike nginx's credits this does not look at all things for each turn.
 func newCycle(weights []int) []uint16 {
 	weights = reduced(weights)
 	total := 0
 	for _, w := range weights {
 		total += w
 	}
-	var early, ready agenda // those whose time is still to come, by when that is; and the others, by how long they may wait
+	var early, ready agenda // early: things whose time has not come, by that time; ready: the others, by deadline
 	had := make([]int, len(weights))
 	enter := func(i int) {
 		if k, w := had[i], weights[i]; k < w {
@@ -48,7 +47,7 @@ func newCycle(weights []int) []uint16 {
 	return order
 }
 
-// reduced makes weights small without changing what they say, as far as that is possible within maxCycle.
+// reduced makes the weights small while keeping their ratios, exactly if that fits into maxCycle.
 func reduced(weights []int) []int {
 	total, divisor := 0, 0
 	for _, w := range weights {
@@ -73,8 +72,8 @@ func reduced(weights []int) []int {
 	return small
 }
 
-// entry is a thing and a time, in turns. Of two for the same time the one that has waited less long is first, for it is the one
-// that weighs more; then the one that comes first in the order of the file.
+// entry is a thing and a time, in turns. Of two with the same time, the one that has waited less long comes first, because it weighs more;
+// then the one that is first in the file.
 type entry struct{ at, since, thing int }
 
 func (e entry) compare(o entry) int {

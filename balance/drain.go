@@ -2,15 +2,16 @@ package balance
 
 import "sync/atomic"
 
-// draining says in shared memory whether a host is drained, for those too who hold leases of a configuration in which it is not.
+// The values of lineDrain: whether a host is drained. It is in shared memory, so that holders of leases of an earlier configuration, in
+// which the host is not drained, know it too.
 const (
 	drainNo   = iota
-	drainYes  // it is, and somebody may hold it yet
-	drainDone // nobody does, and people were told
+	drainYes  // drained, and there may be leases left
+	drainDone // drained, no lease is left, and that was reported
 )
 
-// Enforce says that g is of the configuration that is in force now: which of its hosts are drained, and how many are well. Each process
-// says so once for each group.
+// Enforce makes g the group in force: it publishes which of its hosts are drained and recounts the healthy ones. Each process calls it
+// once per group.
 func (g *Group) Enforce() {
 	h := &g.hosts
 	for i := range h.ids {
@@ -23,19 +24,19 @@ func (g *Group) Enforce() {
 		}
 	}
 	h.countOrders()
-	h.recount() // of other hosts than before, perhaps; nothing has happened that people should know of
+	h.recount() // the hosts may have changed; a change of the panic state is not worth a log line here
 }
 
-// Draining reports whether host i gets no other clients than those who are stuck to it.
+// Draining reports whether host i gets only sticky clients.
 func (h *Hosts) Draining(i int) bool { return h.drainedBy(i, h.counters.line(h.ids[i])) }
 
-// drained reports whether nobody holds host i any more, which is drained, and people are to be told so by the caller.
+// drained reports whether the draining host i has lost its last lease. It returns true to one caller only, which must report that.
 func (h *Hosts) drained(i int) bool {
 	p := h.word(i, lineDrain)
 	return atomic.LoadUint64(p) == drainYes && h.Active(i) <= 0 && atomic.CompareAndSwapUint64(p, drainYes, drainDone)
 }
 
-// heldAgain says that somebody holds host i, which may have been told to be drained.
+// heldAgain notes that the draining host i has a lease again.
 func (h *Hosts) heldAgain(i int) {
 	if h.Draining(i) {
 		atomic.CompareAndSwapUint64(h.word(i, lineDrain), drainDone, drainYes)

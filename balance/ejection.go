@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Times that count where a Passive has none.
+// Defaults for a Passive that has no times.
 const (
 	usualWindow = 10 * time.Second
 	usualEject  = 10 * time.Second
 )
 
-// trialTime is how long, in ms, the lease that tries an ejected host may take before another may try too. So the trial of a process
-// that died ends by itself.
+// trialTime is how long, in ms, the trial of an ejected host may take before another lease may try it. So the trial of a process that
+// died expires.
 const trialTime = 10 * 1000
 
-// rules are a Passive as it is applied, times in ms.
+// rules are a Passive in the form in which it is applied, with times in ms.
 type rules struct {
 	off                     bool
-	failures                int64 // zero if none is enough
+	failures                int64 // zero if hosts are not ejected
 	window, eject, maxEject int64
 }
 
@@ -31,25 +31,25 @@ func (p Passive) rules() rules {
 	return r
 }
 
-// ejection is zero unless a host is ejected: it was reached, and erred too often. Else it holds in the low byte how often that
-// came of late, and above that when it is over, in ms on CLOCK_MONOTONIC. When that time has come, one lease claims the host for a
-// trial, by putting the end off; how it ends decides. As with health, one of all who see a change makes it.
+// ejection is zero unless a host is ejected because it was reached and erred too often. Else the low byte holds how many ejections there
+// were of late, and the bits above it hold the end of this one, in ms on CLOCK_MONOTONIC. After that time one lease claims the host for a
+// trial by postponing the end; the outcome of the trial decides. As with health, a compare-and-swap makes sure that each change has one author.
 type ejection uint64
 
 func ejectedUntil(until int64, times uint8) ejection { return ejection(until)<<8 | ejection(times) }
 
 func (e ejection) times() uint8 { return uint8(e) }
 
-// over reports whether it is time for a trial. What says that it is over later than it could be is damaged.
+// over reports whether it is time for a trial. An end further ahead than possible comes from a damaged word and counts as over.
 func (r *rules) over(e ejection, now int64) bool {
 	until := int64(e >> 8)
 	return until <= now || until > now+r.maxEject+trialTime
 }
 
-// window holds how many leases have erred in the low 16 bits, and above that since when, in ms on CLOCK_MONOTONIC.
+// window holds the number of erred leases in the low 16 bits, and above them the start of the window, in ms on CLOCK_MONOTONIC.
 type window uint64
 
-// with is w with one more failure.
+// with returns w with one more failure.
 func (w window) with(now, length int64) window {
 	began, n := int64(w>>16), w&0xffff
 	if n == 0 || began > now || now-began >= length {
@@ -60,16 +60,15 @@ func (w window) with(now, length int64) window {
 
 func (w window) failures() int64 { return int64(w & 0xffff) }
 
-// spell holds in the low byte how often a host was ejected of late, and above that when the present ejection began, or, if there
-// is none, when the last one ended; in ms on CLOCK_MONOTONIC. When it has served for as long as an ejection may last, it is a host
-// like any other again.
+// spell holds in the low byte how many ejections a host had of late, and above it when the current ejection began or, if there is none, when
+// the last one ended, in ms on CLOCK_MONOTONIC. A host that has served for as long as the longest ejection starts from one again.
 type spell uint64
 
 func newSpell(at int64, times uint8) spell { return spell(at)<<8 | spell(times) }
 
 func (s spell) at() int64 { return int64(s >> 8) }
 
-// times is how often an ejection that begins now came of late.
+// times returns the number of recent ejections, including one that begins now.
 func (s spell) times(now, memory int64) uint8 {
 	if s.at() > now || now-s.at() >= memory {
 		return 1
@@ -77,7 +76,7 @@ func (s spell) times(now, memory int64) uint8 {
 	return uint8(min(s&0xff+1, 0xff))
 }
 
-// claimTrial claims host i, which is ejected, for a trial, if it is time. It returns the claim, or zero.
+// claimTrial claims the ejected host i for a trial if that is due. It returns the claim, or zero.
 func (h *Hosts) claimTrial(i int, now int64) ejection {
 	p := h.word(i, lineEjected)
 	old := ejection(atomic.LoadUint64(p))
@@ -91,15 +90,15 @@ func (h *Hosts) claimTrial(i int, now int64) ejection {
 	return claim
 }
 
-// leaveTrial gives the claim of a trial that has shown nothing back: another may try at once.
-func (h *Hosts) leaveTrial(i int, claim ejection, now int64) {
+// releaseTrial gives back the claim of an inconclusive trial, so that another lease may try at once.
+func (h *Hosts) releaseTrial(i int, claim ejection, now int64) {
 	if claim != 0 {
 		atomic.CompareAndSwapUint64(h.word(i, lineEjected), uint64(claim), uint64(ejectedUntil(now, claim.times())))
 	}
 }
 
-// erred says that a lease of host i has ended Erred, and why, and that it was the trial if claim is not zero. Those that began before the host
-// was ejected say nothing new.
+// erred handles a lease of host i that ended Erred; claim is not zero if the lease was a trial. A lease that began before the host was
+// ejected does not count.
 func (h *Hosts) erred(i int, claim ejection, why Cause, now int64) Change {
 	if old := ejection(atomic.LoadUint64(h.word(i, lineEjected))); old != 0 {
 		if old != claim && !h.passive.over(old, now) {
@@ -121,7 +120,8 @@ func (h *Hosts) erred(i int, claim ejection, why Cause, now int64) Change {
 	}
 }
 
-// eject ejects host i after so many failures, or anew if old is not zero; unless somebody else has.
+// eject ejects host i after this number of failures, or extends the ejection old if that is not zero. It does nothing if another writer
+// was first.
 func (h *Hosts) eject(i int, old ejection, why Cause, failures, now int64) Change {
 	last := spell(atomic.LoadUint64(h.word(i, lineSpell)))
 	began, times := now, last.times(now, h.passive.maxEject)
@@ -138,17 +138,17 @@ func (h *Hosts) eject(i int, old ejection, why Cause, failures, now int64) Chang
 	return Change{State: Ejected, Pause: time.Duration(pause) * time.Millisecond, Failed: failures, Panic: h.recount()}
 }
 
-// served says that a lease of host i has ended Served, and that it was the trial if claim is not zero.
+// served handles a lease of host i that ended Served; claim is not zero if the lease was a trial.
 func (h *Hosts) served(i int, claim ejection, now int64) Change {
 	old := ejection(atomic.LoadUint64(h.word(i, lineEjected)))
 	if old == 0 || old != claim && !h.passive.over(old, now) {
 		return Change{}
 	}
-	return h.takeBack(i, old, now)
+	return h.endEjection(i, old, now)
 }
 
-// takeBack ends the ejection of host i, unless somebody else has.
-func (h *Hosts) takeBack(i int, old ejection, now int64) Change {
+// endEjection ends the ejection of host i. It does nothing if another writer was first.
+func (h *Hosts) endEjection(i int, old ejection, now int64) Change {
 	began := uint64(spell(atomic.LoadUint64(h.word(i, lineSpell))).at())
 	if !atomic.CompareAndSwapUint64(h.word(i, lineEjected), uint64(old), 0) {
 		return Change{}

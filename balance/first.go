@@ -6,7 +6,7 @@ var firstAlgorithm = Algorithm{
 	make: func(Key, []Spec) Balancer { return first{} },
 }
 
-// first takes the first usable host in the configured order: the others are spares.
+// first takes the first usable host in configured order; the others are spares.
 type first struct{}
 
 // Pick implements Balancer.

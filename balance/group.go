@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// Group is an upstream group: its hosts' counts and its algorithm.
+// Group is an upstream group: the counts of its hosts and its algorithm.
 type Group struct {
 	hosts    Hosts
 	balancer Balancer
-	observer Observer // nil unless the balancer is one
+	observer Observer // nil unless the balancer is an Observer
 	key      Key
-	queue    int64 // how many may wait in the queue
+	queue    int64 // maximum length of the queue
 	budget   int64 // how many of the leases may be retries, in percent
 }
 
-// NewGroup makes a group of n plain hosts that has counters of its own, which must have room for n hosts.
+// NewGroup makes a group of n plain hosts with ids 0 to n-1; counters must have room for n hosts.
 func NewGroup(n int, b Balancer, counters *Counters) *Group {
 	ids, o := make([]int, n), Options{Hosts: make([]Spec, n)}
 	for i := range ids {
@@ -28,9 +28,9 @@ func NewGroup(n int, b Balancer, counters *Counters) *Group {
 	return g
 }
 
-// NewGroupOf makes a group whose host i is counted under ids[i], as a Registry assigned them; no id is in two groups of a
-// configuration. A group of a later configuration that is counted under the same ids goes on where this one is: with
-// what the hosts have in hand and what is known of them, and with the turn if its first host is the same. The group keeps ids.
+// NewGroupOf makes a group whose host i is counted under ids[i], as assigned by a Registry; no id may be in two groups of one
+// configuration. A later configuration's group with the same ids continues where this one is: with the hosts' leases and state, and with the
+// turn if the first host is the same. The group retains ids.
 func NewGroupOf(ids []int, o Options, counters *Counters) (*Group, error) {
 	b, err := New(o.Algorithm, o.Hosts)
 	if err != nil {
@@ -63,30 +63,29 @@ func newGroup(ids []int, b Balancer, o *Options, counters *Counters) (*Group, er
 	return g, nil
 }
 
-// Key is what hosts are chosen by, which Acquire is to be given.
+// Key returns the kind of key that hosts are chosen by; Acquire expects such a key.
 func (g *Group) Key() Key { return g.key }
 
-// ByName reports whether hosts are chosen by their names: when none was tried yet and there is none to offer, the client asked
-// for one that the group does not have. Of a group without hosts, whose service has none yet, no client asked for the wrong one.
+// ByName reports whether hosts are chosen by name. If it is true and Acquire fails before any host was tried, the client asked for a name
+// that the group does not have. It is false for a group without hosts, whose service has none yet: there no name is wrong.
 func (g *Group) ByName() bool {
 	return (g.key == KeyHost || g.key == KeyServerName) && g.hosts.Len() > 0
 }
 
-// Index is the index of the host that is counted under that id, or -1.
+// Index returns the index of the host that is counted under id, or -1.
 func (g *Group) Index(id int) int { return slices.Index(g.hosts.ids, id) }
 
-// Hosts gives the counts, for choosing and for statistics.
+// Hosts returns the hosts' counts, for choosing and for statistics.
 func (g *Group) Hosts() *Hosts { return &g.hosts }
 
-// maxChoices bounds how often one chooses because others have taken the last place at the chosen host meanwhile.
+// maxChoices bounds how often Acquire chooses again because others have taken the last place at the chosen host.
 const maxChoices = 8
 
-// Acquire chooses a host that is not in tried, puts it there, and counts it in the given row; key is as in
-// Balancer.Pick, now is in ms on CLOCK_MONOTONIC, which all processes share. A host that is down or ejected or fails its
-// checks is chosen only if no other is left. It reports false when every host was tried, or when none that was not is what the key
-// asks for, or may have more clients: see Tried.Full.
+// Acquire chooses a host that is not in tried, adds it to tried, and counts a lease in the given row. The key is as in Balancer.Pick; now is
+// in ms on CLOCK_MONOTONIC, which all processes share. A host that is down, ejected or failing its checks is chosen only if no other is
+// left. Acquire returns false if no untried host matches the key, or if those that match are at their bound: see Tried.Full.
 //
-// If Tried.Due has a host afterwards, the caller is to have it probed; what Tried.News says it is to tell people.
+// Afterwards the caller must probe the host in Tried.Due, if there is one, and log what Tried.News returns.
 func (g *Group) Acquire(row int, key []byte, tried *Tried, now int64) (Lease, bool) {
 	tried.begin(now)
 	for range maxChoices {
@@ -102,15 +101,15 @@ func (g *Group) Acquire(row int, key []byte, tried *Tried, now int64) (Lease, bo
 			g.leased(row, i, tried)
 			return Lease{group: g, row: int32(row), host: int32(i), trial: claim}, true
 		}
-		g.hosts.leaveTrial(i, claim, now)
+		g.hosts.releaseTrial(i, claim, now)
 		tried.again()
 	}
 	tried.full = true
 	return Lease{}, false
 }
 
-// otherwise is the choice when the balancer has chosen i among the first tier, or -1, and that is not the end of it: there may be more
-// tiers, an ejected host to be tried, and at last those that are down. It returns the claim of a trial, if it is one.
+// otherwise continues a choice in which the balancer has returned i for the first tier, which may be -1. It goes through the further tiers,
+// tries an ejected host whose trial is due, and as a last resort chooses among unfit hosts. It returns the claim if the choice is a trial.
 func (g *Group) otherwise(i int, key []byte, tried *Tried) (int, ejection) {
 	for i < 0 && tried.tier+1 < len(g.hosts.tiers) {
 		tried.tier++
@@ -121,9 +120,9 @@ func (g *Group) otherwise(i int, key []byte, tried *Tried) (int, ejection) {
 			return at, claim
 		}
 	}
-	if i < 0 && tried.passed {
-		// Connections find out by themselves now.
-		tried.passed, tried.desperate = false, true
+	if i < 0 && tried.skipped {
+		// Do not probe: the connections themselves will find out.
+		tried.skipped, tried.lastResort = false, true
 		for tried.tier = 0; i < 0 && tried.tier < len(g.hosts.tiers); tried.tier++ {
 			i = g.balancer.Pick(&g.hosts, key, tried)
 		}
@@ -131,8 +130,8 @@ func (g *Group) otherwise(i int, key []byte, tried *Tried) (int, ejection) {
 	return i, 0
 }
 
-// AcquireHost is Acquire for a client who is stuck to host i: it is that host, also if it is drained, weighs nothing or is of another
-// tier, but not if it is unfit to serve or has no room.
+// AcquireHost is Acquire for a client that is stuck to host i. It leases that host even if the host is drained, has weight zero or is of
+// another tier, but not if the host is unfit or has no room.
 func (g *Group) AcquireHost(row, i int, tried *Tried, now int64) (Lease, bool) {
 	tried.begin(now)
 	tried.stuck = true
@@ -146,7 +145,7 @@ func (g *Group) AcquireHost(row, i int, tried *Tried, now int64) (Lease, bool) {
 		}
 	}
 	if !g.hosts.take(row, i, now) {
-		g.hosts.leaveTrial(i, claim, now)
+		g.hosts.releaseTrial(i, claim, now)
 		tried.full = true
 		return Lease{}, false
 	}
@@ -155,7 +154,7 @@ func (g *Group) AcquireHost(row, i int, tried *Tried, now int64) (Lease, bool) {
 	return Lease{group: g, row: int32(row), host: int32(i), trial: claim}, true
 }
 
-// leased notes that host i has been leased, in the given row.
+// leased records that host i was leased in the given row.
 func (g *Group) leased(row, i int, tried *Tried) {
 	if tried.Count() == 0 {
 		g.earn(row)
@@ -163,7 +162,7 @@ func (g *Group) leased(row, i int, tried *Tried) {
 	tried.Add(i)
 }
 
-// Left is how many hosts Acquire still has to offer for that key.
+// Left returns how many hosts Acquire can still offer for the key.
 func (g *Group) Left(key []byte, tried *Tried) int {
 	b, ok := g.balancer.(namer)
 	if !ok {

@@ -9,22 +9,22 @@ var hashAlgorithm = Algorithm{
 	make: newByHash,
 }
 
-// byHash takes the host that the key belongs to by a Maglev table. If that is not usable, another table entry is looked at, which the
-// key leads to as well: so the keys of a host that is down are spread over the others by weight, each goes to the same one
-// every time, and all are back when the host is. Without a key the hosts get turns.
+// byHash takes the host to which a Maglev table maps the key. If that host is not usable, the hash is rehashed to look up another entry. So
+// the keys of a host that is down are spread over the others by weight, each key always to the same host, and all return when the host
+// does. Without a key, hosts are chosen in turn.
 type byHash struct {
 	by    Key
-	rings []ring // of each tier
+	rings []ring // one per tier
 }
 
-// rehashes is how many entries are looked at. If each other host is usable, the chance that none is found is 2^-64.
+// rehashes is how many entries are looked at. If half of the hosts are usable, the chance of finding none is 2^-64.
 const rehashes = 64
 
 func newByHash(by Key, hosts []Spec) Balancer {
 	b := &byHash{by: by}
 	standings, tiers, err := standings(hosts)
 	if err != nil {
-		return b // which no group is made with
+		return b // newGroup refuses such hosts
 	}
 	for _, t := range newTiers(standings, tiers) {
 		b.rings = append(b.rings, newRing(hosts, t.members))

@@ -7,20 +7,19 @@ import (
 
 // Times of a host that is down, in ms.
 const (
-	firstPause = 1000           // that it is left in peace after the first failure; twice as long after each further one
-	maxPause   = 10 * 1000      // but no longer than this
-	maxAhead   = 10 * 60 * 1000 // nothing in the table is further ahead than this: a word that says so is damaged
-	remindMin  = 60 * 1000      // between two reminders; they come when the time that it is down has doubled,
-	remindMax  = 60 * 60 * 1000 // but each hour at least
+	firstPause = 1000           // how long it is tried last after the first failure; doubled by each further failure
+	maxPause   = 10 * 1000      // the longest pause
+	maxAhead   = 10 * 60 * 1000 // no time in the table is further ahead; if a word says so, it is damaged
+	remindMin  = 60 * 1000      // between two reminders at least; a reminder is due when the time that the host is down has doubled,
+	remindMax  = 60 * 60 * 1000 // but at least once an hour
 )
 
-// MaxProbe bounds the time that a probe of a host may take.
+// MaxProbe bounds the duration of a probe.
 const MaxProbe = maxAhead * time.Millisecond / 2
 
-// health is zero while a host is up. While it is down it holds how many pauses it has been given in the low byte, and above
-// that the end of the present one, in ms on CLOCK_MONOTONIC. A probe claims the host by putting that end off to where it
-// will be over at the latest, so that the claim of a process that died ends by itself. As it is one word, one of all who
-// see a change makes it.
+// health is zero while a host is up. While it is down the low byte holds how many pauses it has had, and the bits above hold the end of
+// the current pause, in ms on CLOCK_MONOTONIC. A probe claims the host by postponing that end to the probe's own deadline, so that the
+// claim of a process that died expires. As it is one word, a compare-and-swap makes sure that each change has one author.
 type health uint64
 
 func downFor(pauses int, until int64) health { return health(until)<<8 | health(pauses) }
@@ -33,7 +32,7 @@ func (h health) due(now int64) bool {
 	return until <= now || until > now+maxAhead
 }
 
-// next is h after one more failure.
+// next returns h after one more failure, and the length of the new pause.
 func (h health) next(now int64) (health, int64) {
 	pauses := min(int(h&0xff)+1, 10)
 	pause := min(firstPause<<(pauses-1), int64(maxPause))
@@ -45,7 +44,7 @@ func (h *Hosts) Down(i int) bool {
 	return !h.passive.off && atomic.LoadUint64(h.word(i, lineHealth)) != 0
 }
 
-// Reached reports that the leased host has accepted a connection: it is up. Now is as for Acquire.
+// Reached reports that the leased host has accepted a connection, so it is up. The time now is as for Acquire.
 func (l *Lease) Reached(now int64) Change {
 	h := &l.group.hosts
 	line := h.counters.line(h.ids[l.host])
@@ -56,7 +55,7 @@ func (l *Lease) Reached(now int64) Change {
 		}
 		began := atomic.LoadUint64(&line[lineSince])
 		if atomic.CompareAndSwapUint64(&line[lineHealth], old, 0) {
-			// Not if it has gone down again: what is there then is of that.
+			// The swap fails if the host has gone down again: then the word belongs to the new failure.
 			atomic.CompareAndSwapUint64(&line[lineSince], began, 0)
 			h.cameBack(int(l.host), now)
 			return Change{State: CameUp, Since: since(began, now), Failed: missed(line), Panic: h.recount()}
@@ -64,9 +63,9 @@ func (l *Lease) Reached(now int64) Change {
 	}
 }
 
-// Unreachable reports that a connection to the leased host could not be made, and that it was not for a reason of this
-// machine: the host is tried last for a while. One failure among many that began before it was known to be down does not
-// make that longer. Now is as for Acquire.
+// Unreachable reports that a connection to the leased host could not be made, for a reason that is not this machine's: the host is tried
+// last for a while. Failures of connections that began before the host was known to be down do not prolong that. The time now is as for
+// Acquire.
 func (l *Lease) Unreachable(now int64) Change {
 	h := &l.group.hosts
 	if h.passive.off {
@@ -89,15 +88,15 @@ func (l *Lease) Unreachable(now int64) Change {
 		}
 		atomic.StoreUint64(&line[lineRemind], uint64(now+remindMin))
 		atomic.StoreUint64(&line[lineMissed], 1)
-		atomic.StoreUint64(&line[lineSince], uint64(now)) // last: until then nobody is reminded
+		atomic.StoreUint64(&line[lineSince], uint64(now)) // written last: until then there are no reminders
 		return Change{State: WentDown, Pause: time.Duration(pause) * time.Millisecond, Failed: 1, Panic: h.recount()}
 	}
 }
 
-// remind decides whether it is time to tell people that a host is still down.
+// remind returns StillDown if a reminder that a host is still down is due.
 func remind(line []uint64, now int64) Change {
 	began := atomic.LoadUint64(&line[lineSince])
-	if began == 0 { // the other words may be of the time before
+	if began == 0 { // the other words may be those of an earlier failure
 		return Change{}
 	}
 	at := atomic.LoadUint64(&line[lineRemind])
@@ -112,7 +111,7 @@ func remind(line []uint64, now int64) Change {
 	return Change{State: StillDown, Since: down, Failed: missed(line)}
 }
 
-// since is how long a host has been down by its lineSince. What the table says is not trusted to make sense.
+// since returns the time since began. The word may be damaged; then since returns zero.
 func since(began uint64, now int64) time.Duration {
 	if at := int64(began); 0 < at && at < now {
 		return time.Duration(now-at) * time.Millisecond
@@ -122,9 +121,9 @@ func since(began uint64, now int64) time.Duration {
 
 func missed(line []uint64) int64 { return int64(atomic.LoadUint64(&line[lineMissed])) }
 
-// Probe leases host i to find out whether it can be reached, for longest at most: if it is down, only when its pause is
-// over and nobody else finds out. Others leave it in peace for as long. A host that has no room is not probed. Row and now are as
-// for Acquire.
+// Probe leases host i for at most the time longest, to find out whether it can be reached. If the host is down, Probe succeeds only when
+// the pause is over and nobody else probes it; others then leave the host alone for that time. A host without room is not probed. Row and
+// now are as for Acquire.
 func (g *Group) Probe(row, i int, now int64, longest time.Duration) (Lease, bool) {
 	p := g.hosts.word(i, lineHealth)
 	state := health(atomic.LoadUint64(p))

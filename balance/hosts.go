@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// WeightUnit is what Hosts.Weight gives for a weight of one.
+// WeightUnit is what Hosts.Weight returns for a weight of one.
 const WeightUnit = 256
 
-// Hosts is what an algorithm sees of a group.
+// Hosts is an algorithm's view of a group.
 type Hosts struct {
-	ids      []int // in the counters, by index in the group
+	ids      []int // ids in the counters, by index in the group
 	counters *Counters
 
 	standings []standing // by index
-	tiers     []tier     // those that there are, the main hosts' first
-	chosen    int        // how many hosts get other clients than those who are stuck to them, but for orders
-	plain     bool       // all hosts are of one tier, get clients but for orders, and have no bound
-	even      bool       // all weigh the same at all times, but for orders, and not nothing
+	tiers     []tier     // the existing tiers, that of the main hosts first
+	chosen    int        // how many hosts get clients other than sticky ones, orders aside
+	plain     bool       // all hosts are of one tier, get clients (orders aside), and have no bound
+	even      bool       // all hosts always have the same weight above zero, orders aside
 	passive   rules
 	checked   bool
 	slowStart int64 // in ms
@@ -51,30 +51,30 @@ func newHosts(ids []int, c *Counters, o *Options) (Hosts, error) {
 	return h, nil
 }
 
-// Len is the number of hosts.
+// Len returns the number of hosts.
 func (h *Hosts) Len() int { return len(h.ids) }
 
-// Active is how many leases host i has, over all rows.
+// Active returns the number of leases of host i, over all rows.
 func (h *Hosts) Active(i int) int64 { return h.counters.column(cellActive).sum(h.ids[i]) }
 
-// Served is how many leases of host i have ended well.
+// Served returns how many leases of host i have ended Served.
 func (h *Hosts) Served(i int) int64 { return h.counters.column(cellServed).sum(h.ids[i]) }
 
-// Failed is how many leases of host i have ended because it could not be reached.
+// Failed returns how many leases of host i have ended Failed.
 func (h *Hosts) Failed(i int) int64 { return h.counters.column(cellFailed).sum(h.ids[i]) }
 
-// Erred is how many leases of host i have ended badly although it was reached.
+// Erred returns how many leases of host i have ended Erred.
 func (h *Hosts) Erred(i int) int64 { return h.counters.column(cellErred).sum(h.ids[i]) }
 
-// Even reports whether all hosts have equal weights, and at all times: then no algorithm needs to ask for Weight.
+// Even reports whether all hosts always have equal weights, so that an algorithm need not call Weight.
 func (h *Hosts) Even() bool { return h.even && !h.ordered().weights() }
 
-// Weight is the share of host i now, in WeightUnit; it grows through slow start.
+// Weight returns the current weight of host i, in WeightUnit. It rises during slow start.
 func (h *Hosts) Weight(i int, tried *Tried) int {
 	return int(h.ramp(i, int64(h.weightBy(i, h.counters.line(h.ids[i])))*WeightUnit, tried.now))
 }
 
-// ramp is how much of full, an amount above zero of host i, it gets now that it may be in slow start: one at least.
+// ramp returns the part of full that host i gets now: all of it, or less during slow start, but at least one if full is not zero.
 func (h *Hosts) ramp(i int, full, now int64) int64 {
 	if h.slowStart == 0 || full == 0 {
 		return full
@@ -86,9 +86,9 @@ func (h *Hosts) ramp(i int, full, now int64) int64 {
 	return full
 }
 
-// Usable reports whether the choice may fall on host i: it was not tried, is up, is not ejected, passes its checks, is not
-// drained, has room, and is of the tier in turn. It is the one thing that algorithms ask; when they find no usable host that the
-// key allows, they are asked again for the next tier, and at last once more for each, and then those that are down are usable too.
+// Usable reports whether host i may be chosen: it was not tried, is up, is not ejected, passes its checks, is not drained, has room, and is
+// of the current tier. It is the only predicate that algorithms use. If an algorithm finds no usable host for the key, it is asked again
+// for each further tier, and at last once more for each tier with unfit hosts usable too.
 func (h *Hosts) Usable(i int, tried *Tried) bool {
 	if tried.Has(i) {
 		return false
@@ -100,7 +100,7 @@ func (h *Hosts) Usable(i int, tried *Tried) bool {
 	return h.judge(i, line, tried)
 }
 
-// judge is Usable for a host of which more is to be known. What keeps it from being used is noted in tried.
+// judge is the slow path of Usable. It records in tried what keeps the host from being used.
 func (h *Hosts) judge(i int, line []uint64, tried *Tried) bool {
 	s := &h.standings[i]
 	if !tried.stuck {
@@ -114,8 +114,8 @@ func (h *Hosts) judge(i int, line []uint64, tried *Tried) bool {
 			return false
 		}
 	}
-	if !tried.desperate && !h.fit(i, line, tried) {
-		tried.passed = true
+	if !tried.lastResort && !h.fit(i, line, tried) {
+		tried.skipped = true
 		return false
 	}
 	if !h.room(i, tried.now) {
@@ -130,10 +130,10 @@ func (h *Hosts) room(i int, now int64) bool {
 	return h.standings[i].most == 0 || h.Active(i) < h.most(i, now)
 }
 
-// most is how many leases host i may have now, which has a bound.
+// most returns how many leases host i may have now. The host must have a bound.
 func (h *Hosts) most(i int, now int64) int64 { return h.ramp(i, int64(h.standings[i].most), now) }
 
-// fit reports whether nothing is known against host i. If it is time to find out anew, that is noted in tried.
+// fit reports whether nothing is wrong with host i. If a probe or a trial is due, fit records that in tried.
 func (h *Hosts) fit(i int, line []uint64, tried *Tried) bool {
 	if h.checked && atomic.LoadUint64(&line[lineFails]) != 0 && !h.panicking() {
 		return false
@@ -157,7 +157,7 @@ func (h *Hosts) fit(i int, line []uint64, tried *Tried) bool {
 	return true
 }
 
-// well reports whether nothing is known against host i at present, for counting who is left.
+// well reports whether nothing is wrong with host i, for counting healthy hosts.
 func (h *Hosts) well(i int) bool {
 	line := h.counters.line(h.ids[i])
 	return (h.passive.off || atomic.LoadUint64(&line[lineHealth]) == 0) &&
@@ -165,7 +165,7 @@ func (h *Hosts) well(i int) bool {
 		(!h.checked || atomic.LoadUint64(&line[lineFails]) == 0)
 }
 
-// take counts a lease of host i in a row, if it has room.
+// take counts a lease of host i in a row, if the host has room.
 func (h *Hosts) take(row, i int, now int64) bool {
 	if h.plain || h.standings[i].most == 0 {
 		h.counters.add(row, h.ids[i], cellActive, 1)
@@ -174,12 +174,12 @@ func (h *Hosts) take(row, i int, now int64) bool {
 	return h.counters.take(row, h.ids[i], cellActive, h.most(i, now))
 }
 
-// cameBack has the slow start of host i begin.
+// cameBack starts the slow start of host i.
 func (h *Hosts) cameBack(i int, now int64) {
 	atomic.StoreUint64(h.word(i, lineBegan), uint64(now))
 }
 
-// milliseconds is d in ms, at least least, if d is above zero, and else otherwise; and not above a day.
+// milliseconds returns d in ms, or otherwise if d is not above zero; at least 1 ms and at most a day.
 func milliseconds(d, otherwise time.Duration) int64 {
 	if d <= 0 {
 		d = otherwise

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Outcome is how a lease ended.
+// Outcome says how a lease ended.
 type Outcome struct {
 	Class Class
 	// Cause is why the host Erred.
 	Cause Cause
-	// Latency is how long the host took to answer; of one that has not, how long it had been waited for; zero if that is not known.
+	// Latency is how long the host took to answer or, if it has not answered, how long it was waited for; zero if that is not known.
 	Latency time.Duration
 }
 
@@ -18,13 +18,13 @@ type Outcome struct {
 type Class uint8
 
 const (
-	// Unused means that the host was neither found good nor bad: the client left first.
+	// Unused means that nothing was learned about the host: the client left first.
 	Unused Class = iota
 	// Served means that the host did what was asked of it.
 	Served
 	// Failed means that the host could not be reached.
 	Failed
-	// Erred means that the host was reached and failed then: by a reset, by silence, or by a status that counts as failure.
+	// Erred means that the host was reached and then failed: by a reset, a timeout, or a status that counts as a failure.
 	Erred
 )
 
@@ -32,22 +32,22 @@ func (c Class) String() string {
 	return [...]string{"unused", "served", "failed", "erred"}[c]
 }
 
-// Lease is one connection's claim on a host. The zero value holds nothing. It is not copied once acquired.
+// Lease is one connection's claim on a host. The zero value holds nothing. A Lease must not be copied once acquired.
 type Lease struct {
 	group *Group
 	row   int32
 	host  int32
-	claim health   // with which it was made to probe a host that is down; else zero
-	trial ejection // with which it was made to try a host that is ejected; else zero
+	claim health   // the claim on a down host that the lease probes, else zero
+	trial ejection // the claim on an ejected host that the lease tries, else zero
 }
 
 // Held reports whether the lease holds a host.
 func (l *Lease) Held() bool { return l.group != nil }
 
-// Host is the index of the leased host.
+// Host returns the index of the leased host.
 func (l *Lease) Host() int { return int(l.host) }
 
-// Release gives the host back, and says what is to be told of it. Only the first call after Acquire counts. Now is as for
+// Release gives the host back and returns what should be logged. Only the first call after Acquire has an effect. The time now is as for
 // Acquire.
 func (l *Lease) Release(o Outcome, now int64) Change {
 	g := l.group
@@ -73,7 +73,7 @@ func (l *Lease) Release(o Outcome, now int64) Change {
 	if g.observer != nil && o.Class != Failed {
 		g.observer.Observe(h, i, o, now)
 	}
-	// What follows is last: a host that nobody holds has nothing to be counted any more, and its id may be given to another.
+	// This must come last: once a host has no leases, nothing may be counted for it, because its id may be given to another host.
 	drain := atomic.LoadUint64(c.word(id, lineDrain)) == drainYes
 	c.add(row, id, cellActive, -1)
 	if drain && h.drained(i) && change.State == Unchanged {
@@ -82,7 +82,7 @@ func (l *Lease) Release(o Outcome, now int64) Change {
 	return change
 }
 
-// ended says how a lease of host i ended, which was the trial if claim is not zero, where errors count.
+// ended applies the outcome of a lease of host i to its ejection; claim is not zero if the lease was a trial.
 func (h *Hosts) ended(i int, claim ejection, how *Outcome, now int64) Change {
 	switch how.Class {
 	case Erred:
@@ -90,7 +90,7 @@ func (h *Hosts) ended(i int, claim ejection, how *Outcome, now int64) Change {
 	case Served:
 		return h.served(i, claim, now)
 	case Unused, Failed:
-		h.leaveTrial(i, claim, now)
+		h.releaseTrial(i, claim, now)
 	}
 	return Change{}
 }

@@ -6,7 +6,7 @@ var leastConnAlgorithm = Algorithm{
 	make: func(Key, []Spec) Balancer { return leastConn{} },
 }
 
-// leastConn takes the host that has the fewest connections in hand for its weight, over all loops and worker processes.
+// leastConn takes the host with the fewest leases for its weight, over all loops and worker processes.
 type leastConn struct{}
 
 // Pick implements Balancer.

@@ -12,12 +12,12 @@ var leastTimeAlgorithm = Algorithm{
 	make: func(Key, []Spec) Balancer { return leastTime{} },
 }
 
-// leastTime takes the host at which a request will probably have its answer first: by the peak of its latencies, which fades,
-// times what it has in hand and one more (peak EWMA). All loops and processes share what they know.
+// leastTime takes the host that will probably answer a request first: by the decaying peak of its latencies times the number of its leases
+// plus one (peak EWMA). All loops and processes share these figures.
 type leastTime struct{}
 
-// unknown is the cost of a host of which nothing is known, in us, while it has its first request: until that is answered
-// others go elsewhere.
+// unknown is the cost, in us, of a host without a known latency while its first request is under way: until that is answered, other
+// requests go elsewhere.
 const unknown = math.MaxUint32
 
 // Pick implements Balancer.
@@ -40,11 +40,11 @@ func (leastTime) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	return s.least(hosts, tried)
 }
 
-// longWait is how long a host must have been waited for if that is to say something of one of which nothing is known.
+// longWait is how long a host without a known latency must have been waited for in vain before the wait counts as a latency.
 const longWait = 100 * time.Millisecond
 
-// Observe implements Observer. How long a host was waited for in vain is the least that its answer would have taken, so it makes a host
-// look slower, and never faster: an error may come fast, and a client may leave soon. While a host errs its peak does not fade.
+// Observe implements Observer. The time that a host was waited for in vain is a lower bound of its latency, so it can only raise the cost:
+// an error may come fast, and a client may leave early. While a host errs, its peak does not decay.
 func (leastTime) Observe(hosts *Hosts, i int, o Outcome, now int64) {
 	word := hosts.word(i, lineCost)
 	for {
@@ -60,7 +60,7 @@ func (leastTime) Observe(hosts *Hosts, i int, o Outcome, now int64) {
 			return
 		}
 		if latency <= 0 {
-			return // not known
+			return // the latency is not known
 		}
 		next := old.after(latency, now)
 		if next == old || atomic.CompareAndSwapUint64(word, uint64(old), uint64(next)) {

@@ -11,17 +11,17 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// tableSize is how many entries a Maglev table has: a prime, as the paper has it, and a hundred for each of 655 hosts.
+// tableSize is the number of entries of a Maglev table: a prime, as the paper requires, and a hundred entries for each of 655 hosts.
 const tableSize = 65537
 
-// table is a Maglev table (Eisenbud et al., Maglev: A Fast and Reliable Software Network Load Balancer, NSDI 2016, section 3.4):
-// it says for each hash which host has it, in proportion to the hosts' weights. When a host comes or goes, few entries change but
-// those it gets or had. It depends on what hosts there are and not on their order, so all processes have the same.
+// table is a Maglev table (Eisenbud et al., Maglev: A Fast and Reliable Software Network Load Balancer, NSDI 2016, section 3.4): it maps a
+// hash to a host, in proportion to the hosts' weights. When a host comes or goes, few entries change beside that host's own. The table
+// depends on the set of hosts and not on their order, so all processes have the same table.
 type table [tableSize]uint16
 
-// newTable makes the table of hosts that are in the order of their IDs. Some weight is above zero; none is above maxWeight.
+// newTable makes the table of hosts, which must be sorted by ID. At least one weight must be above zero.
 func newTable(ids []string, weights []int) *table {
-	// A host prefers the entries in an order of its own: from next on, each skip behind the one before.
+	// Each host prefers the entries in an order of its own: next, next+skip, next+2*skip and so on.
 	type preference struct{ next, skip, credit int }
 	hosts := make([]preference, len(ids))
 	for i, id := range ids {
@@ -48,7 +48,7 @@ func newTable(ids []string, weights []int) *table {
 	}
 }
 
-// mix makes a hash of a hash: every bit of x changes half of its bits (Sebastiano Vigna's splitmix64).
+// mix hashes a hash: on average, each bit of x changes half of the bits of the result (Sebastiano Vigna's splitmix64).
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -56,21 +56,21 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// tables has the tables that are in use, by what they were made of: a reload that leaves a group's hosts as they are, and groups of
-// the same hosts, do not make another.
+// tables caches the tables in use by their hosts and weights: neither a reload that leaves a group's hosts as they are nor a second group
+// of the same hosts makes another table.
 var tables struct {
 	sync.Mutex
 	of map[string]weak.Pointer[table]
 }
 
-// ring is a table and whose its entries are.
+// ring is a table and the hosts that its entries refer to.
 type ring struct {
 	table *table
-	hosts []uint16 // their places in the group, in the order of their IDs
+	hosts []uint16 // indices in the group, sorted by ID
 }
 
-// newRing makes the ring of those of hosts that are listed. One without an ID is told apart by its place. It takes a
-// millisecond or two, so it is not for a loop.
+// newRing makes the ring of the listed hosts. A host without an ID is identified by its index. This takes a millisecond or two, so it
+// must not run on an event loop.
 func newRing(hosts []Spec, listed []uint16) ring {
 	ids := make(map[uint16]string, len(listed))
 	r := ring{}
@@ -91,7 +91,7 @@ func newRing(hosts []Spec, listed []uint16) ring {
 	return r
 }
 
-// tableOf finds or makes a table.
+// tableOf returns a cached table or makes one.
 func tableOf(ids []string, weights []int) *table {
 	var made strings.Builder
 	for i, id := range ids {
@@ -116,5 +116,5 @@ func tableOf(ids []string, weights []int) *table {
 	return t
 }
 
-// host is whose a hash is.
+// host returns the host that a hash maps to.
 func (r *ring) host(hash uint64) int { return int(r.hosts[r.table[hash%tableSize]]) }

@@ -242,7 +242,7 @@ func (m *model) ended(l *modelLease, how balance.Class, now int64) balance.Chang
 		}
 	case balance.Served:
 		if h.ejected && (mine || h.ends <= now) {
-			return m.takeBack(l.host, now)
+			return m.endEjection(l.host, now)
 		}
 	case balance.Erred:
 		failures := int64(1)
@@ -276,7 +276,7 @@ func (m *model) ended(l *modelLease, how balance.Class, now int64) balance.Chang
 	return balance.Change{}
 }
 
-func (m *model) takeBack(i int, now int64) balance.Change {
+func (m *model) endEjection(i int, now int64) balance.Change {
 	h := &m.hosts[i]
 	h.ejected, h.left, h.back = false, now, now
 	h.serial++
@@ -294,7 +294,7 @@ func (m *model) checked(i int, up bool, now int64) balance.Change {
 	}
 	var c balance.Change
 	if h.ejected {
-		c = m.takeBack(i, now)
+		c = m.endEjection(i, now)
 	}
 	if !h.fails {
 		return c

@@ -2,21 +2,21 @@ package balance
 
 import "sync/atomic"
 
-// order is what was ordered for a host while the program runs. It lies in shared memory, so that all choose by it from then on, and
-// holds until ForgetOrders. Zero is nothing: the host is as the configuration has it.
+// order is an administrator's order for a host, given at run time. It is in shared memory, so that all processes obey it at once, and it
+// holds until ForgetOrders. Zero means that there is none: the configuration applies.
 type order uint64
 
 const (
-	orderDrain   order = 1 << iota // whether it is drained is ordered:
+	orderDrain   order = 1 << iota // the order says whether the host is drained:
 	orderDrained                   // it is
-	orderWeight                    // its weight is ordered: what stands from orderShift on
+	orderWeight                    // the order has a weight, in the bits from orderShift on
 	orderFlags         = orderDrain | orderDrained | orderWeight
 	orderShift         = 16
-	// orderMark is in the upper half of every order, so that a damaged word is none.
+	// orderMark is in the upper half of every valid order, so that a damaged word is recognized.
 	orderMark order = 0x6f726472 << 32
 )
 
-// orderWith is the order of a host that the configuration has as s says: nil is what it has.
+// orderWith returns the order for a host with the configured values s. A nil pointer means the configured value.
 func orderWith(s *standing, drain *bool, weight *int) (o order) {
 	if drain != nil && *drain != s.drain {
 		o |= orderDrain
@@ -33,13 +33,13 @@ func orderWith(s *standing, drain *bool, weight *int) (o order) {
 	return o
 }
 
-// drain and weight are what o says; ok is false where it says nothing.
+// drain and weight return the ordered value; ok is false if the order has none.
 func (o order) drain() (drained, ok bool) { return o&orderDrained != 0, o&orderDrain != 0 }
 func (o order) weight() (weight int, ok bool) {
 	return int(o >> orderShift & MaxWeight), o&orderWeight != 0
 }
 
-// orderIn is the order in a word that may be damaged.
+// orderIn unpacks a word, which may be damaged.
 func orderIn(word uint64) order {
 	o := order(word)
 	if o&^(orderFlags|MaxWeight<<orderShift) != orderMark {
@@ -48,7 +48,7 @@ func orderIn(word uint64) order {
 	return o
 }
 
-// drainedBy reports whether host i, whose lines are given, is drained, by the configuration or an order.
+// drainedBy reports whether host i, whose words are line, is drained by an order or, without one, by the configuration.
 func (h *Hosts) drainedBy(i int, line []uint64) bool {
 	if drained, ok := orderIn(atomic.LoadUint64(&line[lineOrder])).drain(); ok {
 		return drained
@@ -56,7 +56,7 @@ func (h *Hosts) drainedBy(i int, line []uint64) bool {
 	return h.standings[i].drain
 }
 
-// weightBy is the weight of host i likewise.
+// weightBy returns the weight of host i by an order or, without one, by the configuration.
 func (h *Hosts) weightBy(i int, line []uint64) int {
 	if weight, ok := orderIn(atomic.LoadUint64(&line[lineOrder])).weight(); ok {
 		return weight
@@ -64,38 +64,38 @@ func (h *Hosts) weightBy(i int, line []uint64) int {
 	return int(h.standings[i].weight)
 }
 
-// gets reports whether host i gets other clients than those who are stuck to it.
+// gets reports whether host i gets clients other than sticky ones.
 func (h *Hosts) gets(i int) bool {
 	line := h.counters.line(h.ids[i])
 	return h.weightBy(i, line) > 0 && !h.drainedBy(i, line)
 }
 
-// Configured is the host's own weight by order or, if there is none, by the configuration, from 0 to MaxWeight.
+// Configured returns the weight of host i by an order or, without one, by the configuration, from 0 to MaxWeight.
 func (h *Hosts) Configured(i int) int { return h.weightBy(i, h.counters.line(h.ids[i])) }
 
-// Ordered reports whether host i is drained or weighs other than the configuration says.
+// Ordered reports whether an order changes the drain state or the weight of host i.
 func (h *Hosts) Ordered(i int) bool { return orderIn(atomic.LoadUint64(h.word(i, lineOrder))) != 0 }
 
-// orders says, in the lines of a group's first host, what orders there are in the group: none if it is zero. Above two flags stands the
-// most that an order raises a weight by, in WeightUnit: what was ordered for what the configuration has, or one. Algorithms whose tables were
-// made by the weights of the configuration leave so many turns to others that all get their shares (Hosts.takes). As nothing else comes of it, it does
-// no harm if it is damaged.
+// orders summarizes the orders in a group; it is one of the words of the group's first host. Zero means that there are none. Above two
+// flags it holds the greatest factor by which an order raises a weight, in WeightUnit: the ordered weight divided by the configured one,
+// at least one. Algorithms with tables made from the configured weights give away so many turns that every host still gets its share
+// (Hosts.takes). A damaged word only distorts the shares.
 type orders uint64
 
 const (
-	ordersAny    orders = 1 << iota // there are some
-	ordersWeight                    // some are of weights
+	ordersAny    orders = 1 << iota // there are orders
+	ordersWeight                    // some orders have a weight
 	ordersShift  = 2
-	// fromNothing is the raise of a host whose weight was zero: no table has it.
+	// fromNothing is the factor if a host of weight zero has been given a weight: such a host is in no table.
 	fromNothing = 1 << 32
 )
 
-// weights reports whether any host weighs other than the configuration says.
+// weights reports whether any order has a weight.
 func (o orders) weights() bool { return o&ordersWeight != 0 }
 
 func (o orders) raise() int64 { return int64(min(max(o>>ordersShift, WeightUnit), fromNothing)) }
 
-// ordered is what orders there are.
+// ordered returns the summary of the group's orders.
 func (h *Hosts) ordered() orders {
 	if len(h.ids) == 0 {
 		return 0
@@ -103,7 +103,7 @@ func (h *Hosts) ordered() orders {
 	return orders(atomic.LoadUint64(h.word(0, lineOrders)))
 }
 
-// countOrders finds out what orders there are now that one was given, or the group's hosts are others.
+// countOrders updates the summary after an order or a change of the group's hosts.
 func (h *Hosts) countOrders() {
 	if len(h.ids) == 0 {
 		return
@@ -133,21 +133,21 @@ func (h *Hosts) countOrders() {
 		if next.weights() {
 			next |= orders(raise) << ordersShift
 		}
-		if atomic.CompareAndSwapUint64(p, old, uint64(next)) { // not if others have counted meanwhile, perhaps what came later
+		if atomic.CompareAndSwapUint64(p, old, uint64(next)) { // fails if another process has counted meanwhile, perhaps with newer orders
 			return
 		}
 	}
 }
 
-// Order has host i drained or not, and weigh so much, for all who share the counters; nil is as the configuration says. It takes the
-// place of an order that was given before. Only one at a time gives orders for a host.
+// Order sets whether host i is drained, and its weight, for all processes that share the counters; nil means the configured value. It
+// replaces an earlier order. Orders for one host must not be given concurrently.
 func (g *Group) Order(i int, drain *bool, weight *int) {
 	h := &g.hosts
 	atomic.StoreUint64(h.word(i, lineOrder), uint64(orderWith(&h.standings[i], drain, weight)))
 	g.Enforce()
 }
 
-// Orders returns what Order was given for host i, as far as it differs from what the configuration says.
+// Orders returns the values given to Order for host i, where they differ from the configuration.
 func (g *Group) Orders(i int) (drain *bool, weight *int) {
 	o := orderIn(atomic.LoadUint64(g.hosts.word(i, lineOrder)))
 	if v, ok := o.drain(); ok {
@@ -159,11 +159,11 @@ func (g *Group) Orders(i int) (drain *bool, weight *int) {
 	return drain, weight
 }
 
-// ForgetOrders has all hosts be as the configuration says. Each group says so with Enforce afterwards.
+// ForgetOrders removes all orders. The caller must then call Enforce for each group.
 func (c *Counters) ForgetOrders() {
 	for host := range c.hostsInUse() {
 		for _, word := range []int{lineOrder, lineOrders} {
-			if p := c.word(host, word); atomic.LoadUint64(p) != 0 { // others read this line
+			if p := c.word(host, word); atomic.LoadUint64(p) != 0 { // avoid dirtying a cache line that others read
 				atomic.StoreUint64(p, 0)
 			}
 		}

@@ -2,23 +2,23 @@ package balance
 
 import "sync/atomic"
 
-// calmSize is the size of the largest group that does not panic: in one of a few hosts, one or two that are out are no crowd.
+// calmSize is the size of the largest group that never panics: of a few hosts, one or two that are out prove nothing.
 const calmSize = 3
 
-// maxRecounts bounds how often one counts again because others have counted at the same time.
+// maxRecounts bounds how often a count is repeated because others have counted at the same time.
 const maxRecounts = 64
 
-// panicking reports whether fewer than half of the hosts that get clients are well. So many are hardly all bad: more likely the checks
-// are, or the load is too high, and would break those that are left. Then ejections and checks that failed count for nothing.
-// Connections that failed do: that is known first hand, and trying would cost each client that time.
+// panicking reports whether fewer than half of the hosts that get clients are healthy. It is unlikely that so many are really bad: rather the
+// checks are wrong, or the load is too high and would break the remaining hosts too. Then ejections and failed checks are ignored. Failed
+// connections still count: they are first-hand knowledge, and each attempt would cost a client time.
 //
-// It is a bit of a word in the first host's lines, above which the number of counts stands. Whoever changes a host's state counts
-// again, so the last count is of the last state.
+// The state is the lowest bit of a word of the group's first host; the bits above number the counts. Everyone who changes a host's state
+// counts again, so the last count has seen the last state.
 func (h *Hosts) panicking() bool {
 	return len(h.ids) > calmSize && atomic.LoadUint64(h.word(0, linePanic))&1 != 0
 }
 
-// recount finds out whether the group panics now that the state of a host has changed. It returns Panicked or Calmed if that is new.
+// recount updates the panic state after a host's state has changed. It returns Panicked or Calmed if the panic state has changed.
 func (h *Hosts) recount() State {
 	if len(h.ids) <= calmSize {
 		return Unchanged

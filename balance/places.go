@@ -2,10 +2,10 @@ package balance
 
 import "sync/atomic"
 
-// What a group holds beside leases lies in the cells of its first host, in the row of the writer that holds it.
+// Queue places and retries of a group are counted in the cells of its first host, in the row of the writer that holds them.
 
-// ID is the id of the group's first host in the counters; -1 if it has none. Groups with the same one share the queue's places, the
-// retries and the turn.
+// ID returns the id of the group's first host in the counters, or -1 if there is none. Groups with the same ID share their queue places,
+// retries and turn.
 func (g *Group) ID() int {
 	if len(g.hosts.ids) == 0 {
 		return -1
@@ -13,16 +13,16 @@ func (g *Group) ID() int {
 	return g.hosts.ids[0]
 }
 
-// Enqueue takes a place in the group's queue, counted in the given row, for one who leaves it by Dequeue. It reports false if there are
-// as many as there may be, over all rows.
+// Enqueue takes a place in the group's queue, counted in the given row, until Dequeue. It returns false if the queue is full, counted over
+// all rows.
 func (g *Group) Enqueue(row int) bool {
 	return g.queue > 0 && len(g.hosts.ids) > 0 && g.hosts.counters.take(row, g.ID(), cellQueued, g.queue)
 }
 
-// Dequeue gives a place back that Enqueue has taken in that row.
+// Dequeue gives back a place that Enqueue took in the same row.
 func (g *Group) Dequeue(row int) { g.hosts.counters.add(row, g.ID(), cellQueued, -1) }
 
-// Queued is how many places are taken, over all rows.
+// Queued returns how many places are taken, over all rows.
 func (g *Group) Queued() int64 {
 	if len(g.hosts.ids) == 0 {
 		return 0
@@ -31,18 +31,18 @@ func (g *Group) Queued() int64 {
 }
 
 const (
-	// minRetries is how many retries may be under way, and may be owed for, however little else is in hand; maxRetries is the most.
+	// minRetries is how many retries are allowed at a time, and on debt, even in an idle group; maxRetries is the upper bound.
 	minRetries = 10
 	maxRetries = 1000
-	// retryCost is what a retry costs. A request earns the budget, in percent of that.
+	// retryCost is the cost of a retry, in percent of a request. Each request earns the budget.
 	retryCost = 100
-	// maxDebt is more than any writer owes: a word that says more is damaged.
+	// maxDebt is more than a writer can owe: a word that says more is damaged.
 	maxDebt = maxRetries * retryCost
 )
 
-// Retry begins a retry, counted in the given row, which is over with Retried. It reports false if the budget does not allow
-// another: when most requests fail, trying each again would only break what is left. There are no more retries than the budget has
-// for the requests that there were, but for those that each row has at hand, and at a time for those that are in hand over all rows.
+// Retry begins a retry, counted in the given row, until Retried. It returns false if the budget does not allow another retry: if most
+// requests fail, repeating them all would break the remaining hosts. The budget bounds the retries in total by the number of requests,
+// except for a small reserve per row, and the concurrent retries by the number of leases over all rows.
 func (g *Group) Retry(row int) bool {
 	if len(g.hosts.ids) == 0 {
 		return false
@@ -60,7 +60,7 @@ func (g *Group) Retry(row int) bool {
 	return true
 }
 
-// earn says that a request has got its first host, counted in that row.
+// earn pays off retry debt in the given row, because a request got its first host.
 func (g *Group) earn(row int) {
 	debt := g.hosts.counters.at(row, g.ID(), cellDebt)
 	if owed := atomic.LoadUint64(debt); owed != 0 {
@@ -69,7 +69,7 @@ func (g *Group) earn(row int) {
 	}
 }
 
-// retries is how many retries the budget allows at a time.
+// retries returns how many concurrent retries the budget allows.
 func (g *Group) retries() int64 {
 	active, all := g.hosts.counters.column(cellActive), int64(0)
 	for _, id := range g.hosts.ids {
@@ -78,8 +78,8 @@ func (g *Group) retries() int64 {
 	return min(max(all*g.budget/100, minRetries), maxRetries)
 }
 
-// retrying is how many retries are under way.
+// retrying returns how many retries are under way.
 func (g *Group) retrying() int64 { return g.hosts.counters.column(cellRetries).sum(g.ID()) }
 
-// Retried says that a retry is over that was counted in that row.
+// Retried ends a retry that was counted in the given row.
 func (g *Group) Retried(row int) { g.hosts.counters.add(row, g.ID(), cellRetries, -1) }

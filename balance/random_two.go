@@ -8,12 +8,11 @@ var randomTwoAlgorithm = Algorithm{
 	make: func(Key, []Spec) Balancer { return randomTwo{} },
 }
 
-// randomTwo draws two hosts by weight and takes the one that has less in hand for its weight (the power of two choices).
-// It writes nothing that others read.
+// randomTwo draws two hosts by weight and takes the one with fewer leases for its weight (the power of two choices). It writes no
+// shared memory.
 type randomTwo struct{}
 
-// draws is how many lots are drawn at most for two hosts that differ and are usable: enough that of two equal ones both are found but
-// for one time in 4 billion.
+// draws bounds the number of draws for two different usable hosts: of two equal hosts, both are found in all but one of 4 billion choices.
 const draws = 32
 
 // Pick implements Balancer.
@@ -25,9 +24,9 @@ func (randomTwo) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	active := hosts.counters.column(cellActive)
 	best, least := -1, 0.0
 	for range draws {
-		lots := rand.Uint64()
-		i := int(t.order[share(lots, len(t.order))])
-		if i == best || !hosts.Usable(i, tried) || !hosts.takes(i, mix(lots), tried) {
+		random := rand.Uint64()
+		i := int(t.order[share(random, len(t.order))])
+		if i == best || !hosts.Usable(i, tried) || !hosts.takes(i, mix(random), tried) {
 			continue
 		}
 		load := float64(active.sum(hosts.ids[i])) / float64(hosts.Weight(i, tried))

@@ -6,15 +6,14 @@ import (
 	"slices"
 )
 
-// Registry gives hosts their ids in the counters, and keeps them the same while configurations come and go: what a host
-// has in hand is then counted in one place, whichever configuration the leases are of. It belongs to the process that
-// reads the configuration, and to one goroutine.
+// Registry assigns hosts their ids in the counters and keeps them across configurations, so that a host's leases are counted in one place
+// whichever configuration they are of. It belongs to the process that reads the configuration, and is not safe for concurrent use.
 //
-// A host that was removed keeps its id, and its counts, in case it comes back. Only when all ids have been given out
-// does a new host get the id of one that was removed: of those that nobody holds anything of, the one that was removed longest ago.
+// A removed host keeps its id and counts in case it comes back. Only when all ids are taken does a new host get the id of a removed one:
+// of those without anything held, the one removed longest ago.
 type Registry struct {
 	counters *Counters
-	hosts    map[string]*registered // their ids are 0 to len(hosts)-1
+	hosts    map[string]*registered // by key; the ids are 0 to len(hosts)-1
 	commits  int
 }
 
@@ -22,7 +21,7 @@ type Registry struct {
 type registered struct {
 	Key string `json:"key"`
 	ID  int    `json:"id"`
-	// Last is the commit that had the host last, counted from 1; zero if none had.
+	// Last is the number of the last commit that had the host, counted from 1; zero if none had.
 	Last int `json:"last"`
 
 	assigned bool // by the last Assign
@@ -33,9 +32,8 @@ func NewRegistry(c *Counters) *Registry {
 	return &Registry{counters: c, hosts: make(map[string]*registered)}
 }
 
-// Assign gives ids to the hosts of a configuration that is to come, named by keys of which no two are equal. The
-// configuration in force keeps its ids until Commit; without a Commit the next Assign takes the place of this one. On an
-// error nothing has changed.
+// Assign returns ids for the hosts of a new configuration, given by distinct keys. The configuration in force keeps its ids until Commit;
+// without a Commit the next Assign replaces this one. After an error nothing has changed.
 func (r *Registry) Assign(keys []string) ([]int, error) {
 	wanted := make(map[string]bool, len(keys))
 	var missing []string
@@ -77,8 +75,8 @@ func (r *Registry) Assign(keys []string) ([]int, error) {
 	return ids, nil
 }
 
-// Commit says that the configuration of the last Assign is in force now: all who use the one before have changed over,
-// but for what they had in hand.
+// Commit puts the configuration of the last Assign in force: all users of the previous one have switched, except for leases that they
+// still hold.
 func (r *Registry) Commit() {
 	r.commits++
 	for _, h := range r.hosts {
@@ -88,7 +86,7 @@ func (r *Registry) Commit() {
 	}
 }
 
-// reusable finds up to n hosts that are not wanted, not in force, and hold nothing; those that left first come first.
+// reusable returns up to n hosts that are not wanted, not in force, and hold nothing, those removed first first.
 func (r *Registry) reusable(wanted map[string]bool, n int) []*registered {
 	if n == 0 {
 		return nil
@@ -110,18 +108,18 @@ func (r *Registry) reusable(wanted map[string]bool, n int) []*registered {
 
 func (r *Registry) inForce(h *registered) bool { return r.commits > 0 && h.Last == r.commits }
 
-// saved is a registry as it is handed over.
+// saved is the serialized form of a registry.
 type saved struct {
 	Version int           `json:"version"`
 	Commits int           `json:"commits"`
 	Hosts   []*registered `json:"hosts"` // by id
 }
 
-// savedVersion rises when saved changes its meaning.
+// savedVersion must rise when the meaning of saved changes.
 const savedVersion = 1
 
-// Snapshot is the registry as bytes, for RestoreRegistry in a successor that has the same counters. What was assigned and
-// not committed is not in force there.
+// Snapshot serializes the registry for RestoreRegistry in a successor that has the same counters. An assignment without a commit is
+// not in force there.
 func (r *Registry) Snapshot() []byte {
 	s := saved{Version: savedVersion, Commits: r.commits, Hosts: make([]*registered, len(r.hosts))}
 	for _, h := range r.hosts {
@@ -134,7 +132,7 @@ func (r *Registry) Snapshot() []byte {
 	return b
 }
 
-// RestoreRegistry makes the registry that Snapshot was taken of, for the counters it assigned ids in.
+// RestoreRegistry makes a registry from a Snapshot, for the counters that the snapshot's ids belong to.
 func RestoreRegistry(c *Counters, snapshot []byte) (*Registry, error) {
 	const while = "balance: while restoring the hosts' ids: "
 	var s saved

@@ -8,12 +8,11 @@ var roundRobinAlgorithm = Algorithm{
 	make: func(Key, []Spec) Balancer { return roundRobin{} },
 }
 
-// roundRobin takes the hosts in turn. The turn lies with the counters, so the order is exact over all loops and all worker
-// processes: if each had its own, the first connection of each would go to the same host. What they pay for it is a cache
-// line that is written at every choice: some 20 ns of CPU at worst (BenchmarkTurnAmongWriters). A host that was
-// tried or is down is passed over by taking a further turn, so each of the others gets every turn that is its own, and as
-// many as any: what the host would have got is not heaped on its neighbour. While weights are other than those that the turns were made by,
-// since that was ordered, lots are drawn.
+// roundRobin takes the hosts in turn. The turn is in the counters, so the order is exact over all loops and worker processes: if each had
+// its own turn, the first connection of each would go to the same host. The price is a shared cache line that is written at every choice:
+// some 20 ns of CPU at worst (BenchmarkTurnAmongWriters). A host that was tried or is down is skipped by taking a further turn, so the
+// other hosts share its turns evenly instead of the next host getting them all. While an order overrides a weight, hosts are drawn at
+// random, because the turns follow the configured weights.
 type roundRobin struct{}
 
 // maxTurns bounds the turns that are taken for one choice.
@@ -25,13 +24,13 @@ func (roundRobin) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	if hosts.ordered().weights() {
 		return t.draw(hosts, rand.Uint64(), tried)
 	}
-	lots := uint64(0)
+	random := uint64(0)
 	for range min(maxTurns, len(t.order)) {
 		var i int
-		if i, lots = t.take(tried); hosts.Usable(i, tried) && hosts.takes(i, lots, tried) {
+		if i, random = t.take(tried); hosts.Usable(i, tried) && hosts.takes(i, random, tried) {
 			return i
 		}
 	}
-	// Most hosts are not there, or those that weigh most, or other loops took the turns in between.
-	return t.draw(hosts, lots, tried)
+	// Most hosts or the heaviest ones are not usable, or other loops took the turns in between.
+	return t.draw(hosts, random, tried)
 }

@@ -7,29 +7,28 @@ import (
 )
 
 const (
-	// magic begins the shared memory: "kroxyctr", read as a little-endian word.
+	// magic is the first word of the shared memory: "kroxyctr" in little-endian order.
 	magic = 0x72746379786f726b
-	// layout is the version of everything that processes agree on: shape, the head, and what the cells mean. It rises
-	// with each change to them.
+	// layout is the version of everything that processes must agree on: shape, head, and the meaning of the cells. It must rise with each
+	// change of these.
 	layout = 4
 )
 
-// Room for counters that are to last as long as the service: 390 MiB of addresses, of which 8 workers and 100 hosts touch
-// some 100 KiB.
+// The capacity of counters that last as long as the service: 390 MiB of address space, of which 8 workers and 100 hosts touch some 100 KiB.
 const (
-	// MaxRows is room for the workers of a master, and of its successor while both live.
+	// MaxRows has room for the workers of a master and those of its successor while both run.
 	MaxRows = 512
-	// MaxHosts bounds the hosts of all groups, including those that were removed and still have connections.
+	// MaxHosts bounds the hosts of all groups, including removed ones that still have connections.
 	MaxHosts = 16384
 )
 
-// ErrLayout is why counters that another version of the program made cannot be used: begin with new ones.
+// ErrLayout means that counters were made by an incompatible version of the program: the caller should make new ones.
 var ErrLayout = shared.ErrLayout
 
-// format is that of the shared memory.
+// format is the format of the shared memory.
 var format = shared.Format{Name: "kroxy-ev counters", Magic: magic, Layout: layout}
 
-// NewShared makes counters that processes can share, rows and hosts both above zero. No row is taken.
+// NewShared makes counters that processes can share; rows and hosts must be above zero. No row is taken.
 func NewShared(rows, hosts int) (*Counters, error) {
 	s := shape{rows, hosts}
 	m, err := shared.New(format, s.words())
@@ -42,9 +41,8 @@ func NewShared(rows, hosts int) (*Counters, error) {
 	return c, nil
 }
 
-// MapCounters attaches to counters that another process made with NewShared; fd is a descriptor of their memory. The
-// Counters own it from now on, also when an error is returned. The error wraps ErrLayout if the memory holds something
-// else than what NewShared of this program would have made.
+// MapCounters attaches to counters that another process made with NewShared; fd is a descriptor of their memory. The Counters own fd from
+// now on, even if an error is returned. The error wraps ErrLayout if the memory is not what NewShared of this program would have made.
 func MapCounters(fd int) (*Counters, error) {
 	const while = "balance: while attaching to shared counters: %w"
 	m, err := shared.Map(format, fd)
@@ -61,7 +59,7 @@ func MapCounters(fd int) (*Counters, error) {
 	return c, nil
 }
 
-// shapeOf reads the head and checks all that a writer relies on.
+// shapeOf reads the head and checks everything that a writer relies on.
 func shapeOf(words []uint64) (shape, error) {
 	switch {
 	case len(words) < headTaken:
@@ -81,8 +79,8 @@ func shapeOf(words []uint64) (shape, error) {
 	return s, nil
 }
 
-// FD is the descriptor of the shared memory, which stays the Counters' own, or -1 if the memory is not shared. It is
-// closed on exec: pass it on as exec.Cmd.ExtraFiles does, or by SCM_RIGHTS.
+// FD returns the descriptor of the shared memory, or -1 if the memory is not shared. The Counters still own the descriptor. It has
+// FD_CLOEXEC set: pass it on with exec.Cmd.ExtraFiles or SCM_RIGHTS.
 func (c *Counters) FD() int {
 	if c.memory == nil {
 		return -1
@@ -90,8 +88,8 @@ func (c *Counters) FD() int {
 	return c.memory.FD()
 }
 
-// Close detaches from shared memory; no group that is counted in it may be used any more. A process that lives as long as
-// its counters need not call it.
+// Close detaches from shared memory; groups counted in it must not be used any more. A process that lives as long as its counters need not
+// call it.
 func (c *Counters) Close() {
 	if c.memory != nil {
 		c.memory.Close()

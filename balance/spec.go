@@ -6,40 +6,41 @@ import (
 	"time"
 )
 
-// Spec is a host as the configuration has it.
+// Spec is a host as configured.
 type Spec struct {
-	// ID is the key that a Registry knows the host by: the same in all processes, and after a restart too.
+	// ID is the key of the host in a Registry: the same in all processes, and after a restart too.
 	ID string
-	// Name is what a key is compared with where hosts are chosen by name.
+	// Name is what a key is compared with if hosts are chosen by name.
 	Name string
-	// Weight is the host's share, up to MaxWeight. A host that weighs nothing gets only those clients who are stuck to it.
+	// Weight is the host's share, up to MaxWeight. A host of weight zero gets only sticky clients.
 	Weight int
-	// Tier is which hosts it stands in for: it is chosen when no host of a lower tier will do.
+	// Tier orders hosts by preference: a host is chosen only if no host of a lower tier is usable.
 	Tier int
-	// MaxConns bounds the leases held at a time, over all processes; zero is no bound.
+	// MaxConns bounds the concurrent leases, over all processes; zero means no bound.
 	MaxConns int
-	// Drain is for a host that is to be left: it gets only those clients who are stuck to it.
+	// Drain says that the host gets only sticky clients, because it is about to be removed.
 	Drain bool
 }
 
 const (
 	// MaxWeight bounds a Spec's Weight: SRV records have 16 bits for it (RFC 2782).
 	MaxWeight = 1<<16 - 1
-	// BackupTier is the Tier of hosts that are spares for all others: behind the priorities of SRV records.
+	// BackupTier is the Tier of backup hosts: higher than all priorities of SRV records.
 	BackupTier = 1 << 16
-	// maxTiers bounds the tiers that are told apart; those beyond count as the last one. Each costs a choice a look at all hosts
-	// when all before have nothing to offer.
+	// maxTiers bounds the number of distinct tiers; further tiers count as the last one. Each tier costs a choice a look at all hosts when the
+	// tiers before it have none to offer.
 	maxTiers = 16
 )
 
-// Passive says what is concluded from how leases end. The zero value is: a host that cannot be reached is tried last for a while.
+// Passive configures what is inferred from the outcomes of leases. The zero value means: a host that cannot be reached is tried last for a
+// while.
 type Passive struct {
-	// Off says that nothing is concluded.
+	// Off disables all inference.
 	Off bool
-	// Failures is how many leases must have ended Erred within Window for the host to be ejected; zero if none is for that.
+	// Failures is how many leases must end Erred within Window for the host to be ejected; zero disables ejection.
 	Failures int
 	Window   time.Duration
-	// Eject is for how long the first time; it is twice as long each further time of late, up to MaxEject. At most a day counts.
+	// Eject is the duration of the first ejection; each further recent ejection doubles it, up to MaxEject. Both are at most a day.
 	Eject, MaxEject time.Duration
 }
 
@@ -49,27 +50,27 @@ type Options struct {
 	Algorithm string
 	Hosts     []Spec
 	Passive   Passive
-	// Checked says that hosts have active checks, whose results come by SetChecked.
+	// Checked says that the hosts have active checks, whose results are reported by SetChecked.
 	Checked bool
-	// SlowStart is how long a host that has come back from a failure takes to get all of its share; zero if it gets it at once.
+	// SlowStart is how long a recovered host takes to get its full share; zero means at once.
 	SlowStart time.Duration
-	// Queue is how many may wait for a place at a time, over all processes.
+	// Queue is how many clients may wait for a host at a time, over all processes.
 	Queue int
-	// RetryBudget is how many of the leases held may be retries, in percent.
+	// RetryBudget is how many of the leases may be retries, in percent.
 	RetryBudget int
 }
 
-// standing is a host's Spec as a choice needs it.
+// standing is a Spec in the form that a choice uses.
 type standing struct {
-	weight, most int32 // Weight; MaxConns, or zero
-	tier         int16 // the place of its tier among those that there are
+	weight, most int32 // Spec.Weight; Spec.MaxConns
+	tier         int16 // index among the existing tiers
 	drain        bool
 }
 
-// chosen reports whether the host gets other clients than those who are stuck to it.
+// chosen reports whether the host gets clients other than sticky ones.
 func (s *standing) chosen() bool { return s.weight > 0 && !s.drain }
 
-// standings checks specs and says how many tiers there are.
+// standings checks specs and returns their standings and the number of tiers.
 func standings(specs []Spec) (list []standing, tiers int, err error) {
 	var all []int
 	for i, s := range specs {

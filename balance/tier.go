@@ -5,15 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// tier is those hosts of one tier of a group that have a weight, as algorithms go over them.
+// tier is the hosts of one tier of a group, in the form that algorithms use.
 type tier struct {
-	members []uint16 // in the order of the file
-	all     []uint16 // these and those that weigh nothing, unless it is ordered otherwise, in the order of the file
+	members []uint16 // hosts with a configured weight, in configured order
+	all     []uint16 // all hosts, including those of weight zero, which an order may give a weight; in configured order
 	order   []uint16 // the members' turns, see newCycle; empty if there are no members
-	turn    *uint64  // in the counters: how many were taken; nil if there are no members
+	turn    *uint64  // in the counters: how many turns were taken; nil if there are no members
 }
 
-// newTiers sorts hosts by tier; n is how many tiers there are.
+// newTiers groups hosts by tier; n is the number of tiers.
 func newTiers(hosts []standing, n int) []tier {
 	tiers, weights := make([]tier, n), make([][]int, n)
 	for i, h := range hosts {
@@ -34,10 +34,10 @@ func newTiers(hosts []standing, n int) []tier {
 	return tiers
 }
 
-// noTier is the tier in turn of a group without hosts.
+// noTier is the tier of a group without hosts.
 var noTier tier
 
-// inTurn is the tier that a choice is made from.
+// inTurn returns the tier from which a host is being chosen.
 func (h *Hosts) inTurn(tried *Tried) *tier {
 	if tried.tier >= len(h.tiers) {
 		return &noTier
@@ -45,21 +45,21 @@ func (h *Hosts) inTurn(tried *Tried) *tier {
 	return &h.tiers[tried.tier]
 }
 
-// take answers whose turn it is, and a number to draw lots with, which is like that of no other choice. There must be members. Each turn
-// is given to one caller, over all loops and all processes that share the counters. Where hosts that are down are chosen from because
-// there are no others, it is anybody's: turns that were taken in vain before would fall into step with the order.
-func (t *tier) take(tried *Tried) (host int, lots uint64) {
+// take returns the host whose turn it is, and a random number that differs from choice to choice. There must be members. Each turn goes to
+// one caller, over all loops and all processes that share the counters. If unfit hosts are chosen from as a last resort, the host is drawn
+// at random instead: the turns taken in vain before would fall into step with the order.
+func (t *tier) take(tried *Tried) (host int, random uint64) {
 	n := atomic.AddUint64(t.turn, 1) - 1
-	lots = mix(n)
-	if tried.desperate {
-		return int(t.order[share(lots, len(t.order))]), mix(lots)
+	random = mix(n)
+	if tried.lastResort {
+		return int(t.order[share(random, len(t.order))]), mix(random)
 	}
-	return int(t.order[n%uint64(len(t.order))]), lots
+	return int(t.order[n%uint64(len(t.order))]), random
 }
 
-// draw takes one of the tier's usable hosts by weight; lots may be any number, and as many numbers lead to a host as it weighs. It
-// looks at all hosts: it is the last resort where what is cheaper has found none.
-func (t *tier) draw(hosts *Hosts, lots uint64, tried *Tried) int {
+// draw takes one of the tier's usable hosts by weight; the argument random is any random number. It looks at all hosts, so it is the last resort where
+// cheaper ways have found none.
+func (t *tier) draw(hosts *Hosts, random uint64, tried *Tried) int {
 	total, last := 0, -1
 	for _, m := range t.all {
 		if i := int(m); hosts.Usable(i, tried) {
@@ -68,7 +68,7 @@ func (t *tier) draw(hosts *Hosts, lots uint64, tried *Tried) int {
 			}
 		}
 	}
-	at := share(lots, total)
+	at := share(random, total)
 	for _, m := range t.all {
 		if i := int(m); hosts.Usable(i, tried) {
 			if at -= hosts.Weight(i, tried); at < 0 {
@@ -76,21 +76,21 @@ func (t *tier) draw(hosts *Hosts, lots uint64, tried *Tried) int {
 			}
 		}
 	}
-	return last // others have changed what is usable in between
+	return last // other processes have changed which hosts are usable in between
 }
 
-// share maps numbers evenly to 0 … n-1.
-func share(lots uint64, n int) int {
-	high, _ := bits.Mul64(lots, uint64(n))
+// share maps random numbers evenly to 0 … n-1.
+func share(random uint64, n int) int {
+	high, _ := bits.Mul64(random, uint64(n))
 	return int(high)
 }
 
-// takes reports whether host i, whose turn it is, takes it: one that starts slowly lets so many go by that it gets its share of
-// those; and one that weighs more by order gets its share since all others do. Lots are as for draw.
-func (h *Hosts) takes(i int, lots uint64, tried *Tried) bool {
+// takes reports whether host i, whose turn it is, accepts the turn. During slow start a host declines so many turns that it gets its share.
+// While orders override weights, all hosts decline turns so that each gets its share. The number random is as for draw.
+func (h *Hosts) takes(i int, random uint64, tried *Tried) bool {
 	orders := h.ordered()
 	if !orders.weights() {
-		return h.even || share(lots, int(h.standings[i].weight)*WeightUnit) < h.Weight(i, tried)
+		return h.even || share(random, int(h.standings[i].weight)*WeightUnit) < h.Weight(i, tried)
 	}
-	return orders.raise() < fromNothing && share(lots, int(int64(h.standings[i].weight)*orders.raise())) < h.Weight(i, tried)
+	return orders.raise() < fromNothing && share(random, int(int64(h.standings[i].weight)*orders.raise())) < h.Weight(i, tried)
 }

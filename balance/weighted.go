@@ -1,17 +1,17 @@
 package balance
 
-// Weighted chooses among things by weight, in turn: of any stretch of choices each gets its share, as evenly as can be, so that
-// one with a small weight does not get its choices in a row. It is not safe for concurrent use: each loop has its own.
+// Weighted chooses among things by weight: in any run of choices each thing gets its share as evenly as possible, so the choices of a light
+// thing are spread out. It is not safe for concurrent use: each loop has its own.
 //
-// It is smooth weighted round robin, as nginx has it: each choice gives everybody as many credits as it weighs, and the one that
-// has the most pays for all.
+// The algorithm is nginx's smooth weighted round robin: each choice adds to every thing's credit its weight, and the thing with the most
+// credit is chosen and pays the total.
 type Weighted struct {
 	weights, credits []int
 	total            int
 }
 
-// NewWeighted makes a Weighted of things with these weights, none of which is negative and one at least is positive. It keeps
-// the list. One that weighs nothing is never chosen.
+// NewWeighted makes a Weighted of things with these weights, none negative and at least one positive. It retains the list. A thing of
+// weight zero is never chosen.
 func NewWeighted(weights []int) *Weighted {
 	w := &Weighted{weights: weights, credits: make([]int, len(weights))}
 	for _, n := range weights {
@@ -20,7 +20,7 @@ func NewWeighted(weights []int) *Weighted {
 	return w
 }
 
-// Next chooses, and answers the index of the chosen.
+// Next returns the index of the chosen thing.
 func (w *Weighted) Next() int {
 	most := -1
 	for i, n := range w.weights {
