@@ -27,13 +27,13 @@ const AnyName = "*"
 var (
 	hostAlgorithm = Algorithm{
 		Name: "host",
-		Doc:  "(`http`) the host whose name the request asks for, else 421",
+		Doc:  "(`http`) the host with the name that the request asks for, else 421",
 		Key:  KeyHost,
 		make: newByName,
 	}
 	sniAlgorithm = Algorithm{
 		Name: "sni",
-		Doc:  "the host whose name the TLS client asks for, else 421, in `stream` a close",
+		Doc:  "the host with the name that the TLS client asks for; else 421, or in `stream` the connection is closed",
 		Key:  KeyServerName,
 		make: newByName,
 	}

@@ -2,7 +2,7 @@ package balance
 
 var firstAlgorithm = Algorithm{
 	Name: "first",
-	Doc:  "the first that is not down; the others are spares",
+	Doc:  "the first host that is not down; the others are spares",
 	make: func(Key, []Spec) Balancer { return first{} },
 }
 

@@ -5,7 +5,7 @@ import "github.com/cespare/xxhash/v2"
 var hashAlgorithm = Algorithm{
 	Name: "hash",
 	Key:  KeyTemplate,
-	Doc:  "always the same host for the same `hash_key`, as long as it serves, by `weight`; when hosts come or go, few keys change theirs. Who has no key gets hosts in turn",
+	Doc:  "always the same host for the same `hash_key`, as long as the host serves, with shares by `weight`. When hosts come or go, few keys move to another host. Without a key, hosts are used in turn",
 	make: newByHash,
 }
 

@@ -2,7 +2,7 @@ package balance
 
 var leastConnAlgorithm = Algorithm{
 	Name: "least_conn",
-	Doc:  "the host with the fewest sessions or requests in hand for its `weight`, over all workers; of more than 16 hosts the best of five, which are others each time",
+	Doc:  "the host with the fewest active sessions or requests for its `weight`, over all workers; of more than 16 hosts, the best of five, which change each time",
 	make: func(Key, []Spec) Balancer { return leastConn{} },
 }
 

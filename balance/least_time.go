@@ -8,7 +8,7 @@ import (
 
 var leastTimeAlgorithm = Algorithm{
 	Name: "least_time",
-	Doc:  "the host where an answer will be there first: by how long its answers took of late, times what it has in hand, for its `weight`; of more than 16 hosts the best of five",
+	Doc:  "the host that is expected to answer first: by its recent response times, multiplied by its active requests, for its `weight`; of more than 16 hosts, the best of five",
 	make: func(Key, []Spec) Balancer { return leastTime{} },
 }
 

@@ -4,7 +4,7 @@ import "math/rand/v2"
 
 var randomTwoAlgorithm = Algorithm{
 	Name: "random_two",
-	Doc:  "of two hosts drawn by `weight`, the one with fewer in hand for its `weight`",
+	Doc:  "of two hosts chosen at random by `weight`, the one with fewer active sessions or requests for its `weight`",
 	make: func(Key, []Spec) Balancer { return randomTwo{} },
 }
 

@@ -465,7 +465,7 @@ f:1:155: http.servers.b.retry.on[9]: "4x" is not a status; write a status from 4
 		{healing(`"retry":3`),
 			`f:1:81: http.servers.b.retry: must be an object, true or false, not the number 3; write { "attempts": 2 }, true for the defaults, or false for none`},
 		{healing(`"slow_start":-1`),
-			`f:1:86: http.servers.b.slow_start: -1 is negative; write whole milliseconds, such as 60000, a time with a unit, such as "1.5s", or 0 for a whole share at once`},
+			`f:1:86: http.servers.b.slow_start: -1 is negative; write whole milliseconds, such as 60000, a time with a unit, such as "1.5s", or 0 for the full share at once`},
 	})
 }
 

@@ -88,7 +88,7 @@ func table(is func(k *key) bool) string {
 // algorithmTable is the Markdown of the algorithms.
 func algorithmTable() string {
 	var rows strings.Builder
-	rows.WriteString("| `balancing_algo` | who gets the next session, or request |\n|---|---|\n")
+	rows.WriteString("| `balancing_algo` | which host gets the next session or request |\n|---|---|\n")
 	for _, a := range algorithms {
 		rows.WriteString("| `" + a.Name + "` | " + a.Doc + " |\n")
 	}
