@@ -11,20 +11,20 @@ import (
 
 // Times in ms.
 const (
-	lingerSilence = 5000  // a client that was told of the end is closed once it has sent nothing for this long,
-	lingerTime    = 30000 // and after this long whatever it sends
+	lingerSilence = 5000  // a lingering client is closed once it has sent nothing for this long,
+	lingerTime    = 30000 // and after this long in any case
 )
 
-// clientState is what a connection is at.
+// clientState is the state of a client's connection.
 type clientState uint8
 
 const (
-	clientOpen        clientState = iota // with an exchange, between two, or before the first
-	clientOpening                        // what comes before its first request is being waited for
-	clientLingering                      // after the last response: what it still sends is dropped
-	clientFlushing                       // about to be reset, once it has what was sent to it
+	clientOpen        clientState = iota // it has an exchange, or waits for a request
+	clientOpening                        // its TLS handshake or PROXY header is under way
+	clientLingering                      // after the last response: input is discarded
+	clientFlushing                       // it will be reset once it has received what was sent to it
 	clientTunnelled                      // its socket belongs to a stream session
-	clientChoosing                       // whether it speaks HTTP/1 or HTTP/2 is not known
+	clientChoosing                       // it may speak HTTP/1 or HTTP/2; its first bytes will tell
 	clientMultiplexed                    // its socket carries HTTP/2
 )
 
@@ -32,20 +32,20 @@ func (s clientState) String() string {
 	return [...]string{"open", "opening", "lingering", "flushing", "tunnelled", "choosing", "multiplexed"}[s]
 }
 
-// h1client is a client's connection, which has one exchange of HTTP/1 at a time. An idle one owns nothing but itself.
+// h1client is a client's connection. With HTTP/1 it has one exchange at a time. An idle one holds no other memory.
 type h1client struct {
 	client
-	listener *engine.Listener // that let it in
-	opening  *opening.Opening // of clientOpening
-	h2       *h2client        // of clientMultiplexed
-	next     *h1client        // in the server's list
-	prev     *h1client
-	since    int64             // when it became idle, or began to linger; ms on the loop's clock
-	last     streamcodec.Flush // of clientFlushing
-	patience time.Duration     // likewise
-	heard    int64             // when it last sent something while lingering; ms on the loop's clock
-	place    metrics.Place     // where the connection is counted as active
-	state    clientState
+	listener     *engine.Listener // that accepted it
+	opening      *opening.Opening // in state clientOpening
+	h2           *h2client        // in state clientMultiplexed
+	next         *h1client        // in the server's list
+	prev         *h1client
+	since        int64             // when it became idle or began to linger, in ms on the loop's clock
+	last         streamcodec.Flush // in state clientFlushing
+	flushTimeout time.Duration     // in state clientFlushing
+	lastRead     int64             // when it last sent something while lingering, in ms on the loop's clock
+	place        metrics.Place     // where the connection is counted as active
+	state        clientState
 }
 
 // Ready implements engine.Handler.
@@ -97,7 +97,7 @@ func (c *h1client) deadline() int64 {
 	timeout := c.settings.Server.ClientHeaderTimeout
 	switch {
 	case c.state == clientLingering:
-		return min(c.heard+lingerSilence, c.since+lingerTime)
+		return min(c.lastRead+lingerSilence, c.since+lingerTime)
 	case c.served:
 		timeout = c.settings.Server.KeepaliveTimeout
 	case c.leaving():
@@ -109,15 +109,16 @@ func (c *h1client) deadline() int64 {
 	return c.since + timeout.Milliseconds()
 }
 
-// drainGrace is how long, in ms, a drain waits for the first request of a client that has connected before it: it is likely
-// to be under way, and its client, unlike one that was answered before, would not try it again.
+// drainGrace is how long, in ms, a drain waits for the first request of a client that connected before the drain began. The
+// request is probably on its way, and unlike a client that has had a response, this one would not retry it.
 const drainGrace = 1000
 
-// leaving reports whether the client is to be gone after its next response at the latest.
+// leaving reports whether the client must be closed after its next response, if not before.
 func (c *h1client) leaving() bool { return c.server.draining || c.entry.leaving }
 
-// hurry closes an idle client that is to be gone, unless it has sent a request that the loop has not been told of.
-func (c *h1client) hurry() {
+// closeIfIdle closes the client of a draining server if it is idle. If it has sent a request that the loop has not noticed yet,
+// the request is served first.
+func (c *h1client) closeIfIdle() {
 	switch {
 	case c.x != nil:
 	case c.state == clientOpen:
@@ -130,7 +131,7 @@ func (c *h1client) hurry() {
 	}
 }
 
-// serve serves a client whose connection is open, as the first thing.
+// serve starts to serve a client whose connection has been opened.
 func (c *h1client) serve() {
 	switch p := c.entry.Protocols; {
 	case c.peer.Protocol() == "h2", p != 0 && p&HTTP1 == 0:
@@ -140,10 +141,10 @@ func (c *h1client) serve() {
 		c.state = clientChoosing
 	}
 	c.wait()
-	c.Ready(&c.conn) // its first request may have come along
+	c.Ready(&c.conn) // its first request may already have arrived
 }
 
-// begin gives it an exchange.
+// begin gives c an exchange.
 func (c *h1client) begin() { c.server.begin(&c.client, c) }
 
 // protocol implements downstream.
@@ -155,13 +156,13 @@ func (c *h1client) isLast() bool { return c.server.leaving.Load() || c.entry.lea
 // keep implements downstream.
 func (c *h1client) keep() {
 	if c.leaving() {
-		c.startLinger() // it was not told that this is the last response
+		c.startLinger() // it was not told that this was the last response
 	} else {
 		c.wait()
 	}
 }
 
-// wait implements downstream. If the server takes no more requests a client that has had a response is closed.
+// wait implements downstream. If the server is draining, a client that has had a response is closed.
 func (c *h1client) wait() {
 	if c.leaving() && c.served {
 		c.close()
@@ -181,29 +182,29 @@ func (c *h1client) end(expected bool) {
 }
 
 // fail implements downstream.
-func (c *h1client) fail(why cause, patience time.Duration) {
+func (c *h1client) fail(why cause, timeout time.Duration) {
 	if why.status >= 500 {
-		c.startFlush(patience)
+		c.startFlush(timeout)
 	} else {
 		c.reset()
 	}
 }
 
-// startLinger tells the client that nothing more will come, and drops what it still sends: closing a socket with unread
-// bytes is a reset, which may destroy the response on its way (RFC 9112 section 9.6). Time bounds this and not the number of
-// bytes: a client may send its whole request before it reads the response.
+// startLinger tells the client that nothing more will come, and discards what it still sends. Closing a socket with unread bytes
+// would send a reset, which may destroy the response on its way (RFC 9112 section 9.6). Lingering is bounded by time and not by
+// the number of bytes, since a client may send its whole request before it reads the response.
 func (c *h1client) startLinger() {
 	if c.conn.CloseWrite() != nil {
 		c.close()
 		return
 	}
 	now := c.server.loop.Now()
-	c.state, c.heard, c.since = clientLingering, now, now
+	c.state, c.lastRead, c.since = clientLingering, now, now
 	c.arm(c.deadline())
 	c.linger()
 }
 
-// linger drops what the client has sent. One that sends without end must not keep the loop from others.
+// linger discards what the client has sent. It yields after a budget, so that a client that sends without end does not starve others.
 func (c *h1client) linger() {
 	loop := c.server.loop
 	for left := budget; c.conn.Readable(); {
@@ -217,16 +218,16 @@ func (c *h1client) linger() {
 			return
 		}
 		if n > 0 {
-			c.heard = loop.Now()
+			c.lastRead = loop.Now()
 		}
 		left -= n
 	}
 }
 
-// startFlush resets the connection as soon as the client has confirmed what it was sent, which a reset would destroy. It is not waited
-// for when it confirms nothing for so long.
-func (c *h1client) startFlush(patience time.Duration) {
-	c.state, c.patience = clientFlushing, patience
+// startFlush resets the connection as soon as the client has acknowledged what was sent to it, which a reset would destroy. It
+// gives up if the client acknowledges nothing for the given timeout.
+func (c *h1client) startFlush(timeout time.Duration) {
+	c.state, c.flushTimeout = clientFlushing, timeout
 	c.server.loop.Disarm(&c.timer)
 	if c.last.Begin(&c.conn) {
 		c.arm(c.server.loop.Now() + streamcodec.FlushLook)
@@ -236,7 +237,7 @@ func (c *h1client) startFlush(patience time.Duration) {
 }
 
 func (c *h1client) flush() {
-	if c.last.Over(&c.conn, c.patience) {
+	if c.last.Over(&c.conn, c.flushTimeout) {
 		c.reset()
 		return
 	}
@@ -253,7 +254,7 @@ func (c *h1client) close() {
 	c.server.closed(c)
 }
 
-// reset ends the connection in a way that cannot be taken for the end of a response.
+// reset ends the connection in a way that the client cannot mistake for the end of a response.
 func (c *h1client) reset() {
 	c.conn.Reset()
 	c.server.closed(c)

@@ -11,18 +11,18 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// h2client is HTTP/2 on a client's connection: each of its streams is a client of one exchange. The connection is what is listed, counted
-// as active, and has a place at the listener; it is given back when both it and the last exchange are over.
+// h2client is a client's HTTP/2 connection. Each of its streams is the client of one exchange. It is the connection that is
+// listed, counted as active and given a place at the listener; it is released when both it and its last exchange are over.
 type h2client struct {
-	under   *h1client // whose socket it is
+	under   *h1client // the owner of the socket
 	conn    *h2conn.Conn
-	streams int  // with exchanges
-	leaves  bool // the client was told that its streams are the last
-	closed  bool // the socket is
+	streams int  // that have an exchange
+	leaves  bool // the client was told that it may open no more streams
+	closed  bool // the socket is closed
 }
 
-// choose finds out which version of HTTP a client speaks that may speak both. HTTP/2 begins with its preface, which is no request of
-// HTTP/1 (RFC 9113 section 3.4).
+// choose finds out which version of HTTP a client speaks that may speak both. HTTP/2 begins with its preface, which is not a
+// valid HTTP/1 request (RFC 9113 section 3.4).
 func (c *h1client) choose() {
 	p := c.server.loop.Scratch()[:len(http2.Preface)]
 	n, err := c.conn.Peek(p)
@@ -31,14 +31,14 @@ func (c *h1client) choose() {
 	case err == nil && string(p[:n]) == http2.Preface:
 		c.multiplex()
 	case err == nil && string(p[:n]) == http2.Preface[:n] && !c.conn.Ending():
-		c.conn.QuickAck() // there is more to come
+		c.conn.QuickAck() // the rest is to come
 	default:
 		c.state = clientOpen
 		c.Ready(&c.conn)
 	}
 }
 
-// multiplex has the connection carry HTTP/2 from now on. It may be over when this returns.
+// multiplex makes the connection carry HTTP/2 from now on. The connection may be over when multiplex returns.
 func (c *h1client) multiplex() {
 	v, set := c.server, &c.settings.Server
 	v.loop.Disarm(&c.timer)
@@ -52,7 +52,7 @@ func (c *h1client) multiplex() {
 	}
 }
 
-// leave has the client told that no more of its streams are served, and its connection closed behind the last.
+// leave tells the client that no more streams are served; the connection closes after the last one.
 func (h *h2client) leave() {
 	if !h.leaves && !h.closed {
 		h.leaves = true
@@ -60,7 +60,8 @@ func (h *h2client) leave() {
 	}
 }
 
-// Opened implements h2conn.Owner. The connection has a place for one stream; one more without a place is refused, and may be sent again.
+// Opened implements h2conn.Owner. The connection's place at the listener covers one stream. A further stream needs a place of its
+// own; if there is none it is refused, and the client may retry it.
 func (h *h2client) Opened(s *h2conn.Stream) {
 	c := h.under
 	if h.streams > 0 && !c.listener.Share() {
@@ -75,7 +76,7 @@ func (h *h2client) Opened(s *h2conn.Stream) {
 	}
 }
 
-// errNoPlace is why a stream is refused.
+// errNoPlace is the reason for which a stream is refused when the listener has no free place.
 var errNoPlace = &http2.Error{Code: http2.RefusedStream, Stream: true, Reason: "there is no place for another request"}
 
 // Refused implements h2conn.Owner.
@@ -83,7 +84,7 @@ func (h *h2client) Refused(err *http2.Error) {
 	h.under.server.log.Debug("http: a request was refused", "client", h.under.peer.Client.Addr(), "error", err)
 }
 
-// Changed implements h2conn.Owner. It is for those who dial.
+// Changed implements h2conn.Owner. Only connections to hosts need it.
 func (h *h2client) Changed() {}
 
 // Closed implements h2conn.Owner.
@@ -96,14 +97,14 @@ func (h *h2client) Closed(err error) {
 	h.release()
 }
 
-// release gives the connection back once nothing of it is left.
+// release releases the connection once it is closed and has no streams.
 func (h *h2client) release() {
 	if h.closed && h.streams == 0 {
 		h.under.server.closed(h.under)
 	}
 }
 
-// stream is a stream of a client's connection in HTTP/2. It has one exchange.
+// stream is a stream of a client's HTTP/2 connection. It has one exchange.
 type stream struct {
 	client
 	of   *h2client
@@ -111,7 +112,7 @@ type stream struct {
 	prev *stream
 }
 
-// stream returns an unused stream of h, which is among the active ones from now on.
+// stream returns an unused stream of h and adds it to the active ones.
 func (v *Server) stream(h *h2client) *stream {
 	t := v.freeStreams.Get()
 	if t == nil {
@@ -128,7 +129,7 @@ func (v *Server) stream(h *h2client) *stream {
 	return t
 }
 
-// begin gives it its exchange.
+// begin gives t its exchange.
 func (t *stream) begin() { t.server.begin(&t.client, t) }
 
 // Ready implements engine.Handler.
@@ -140,13 +141,13 @@ func (t *stream) Expired(*engine.Timer) { t.x.expired(t.server.loop.Now()) }
 // protocol implements downstream.
 func (*stream) protocol(uint8) string { return protocolHTTP2 }
 
-// isLast implements downstream. Nothing follows the response on its stream, whatever does on the connection.
+// isLast implements downstream. The response is the last on its stream, even if the connection goes on.
 func (*stream) isLast() bool { return true }
 
-// keep implements downstream. It is for clients whose last request has not come.
+// keep implements downstream. It is never called, since a response is always the last on its stream.
 func (t *stream) keep() { t.end(true) }
 
-// wait implements downstream: the head is there when the stream is, so there is little to wait for.
+// wait implements downstream. There is hardly anything to wait for: a stream is opened with its complete head.
 func (t *stream) wait() { t.begin() }
 
 // end implements downstream.
@@ -158,7 +159,8 @@ func (t *stream) close() {
 	t.free()
 }
 
-// fail implements downstream. What was sent before goes before the reset. Clients of gRPC tell by CANCEL that a call has ended because of its deadline.
+// fail implements downstream. What was written before is sent before the reset. CANCEL tells gRPC clients that a call ended
+// because of its deadline.
 func (t *stream) fail(why cause, _ time.Duration) {
 	if s, ok := t.conn.Layer().(*h2conn.Stream); ok && why == causeDeadline {
 		s.Cancel()
@@ -167,7 +169,7 @@ func (t *stream) fail(why cause, _ time.Duration) {
 	t.free()
 }
 
-// free takes the stream back.
+// free recycles the stream.
 func (t *stream) free() {
 	v, h := t.server, t.of
 	v.loop.Disarm(&t.timer)

@@ -18,7 +18,7 @@ func (c *h1client) Opened(err error) {
 	case err == nil:
 		c.serve()
 	case opening.Silent(err), errors.Is(err, tlsconn.ErrHandshakeCut):
-		// It has left, or never meant to speak, such as a check whether this port is open.
+		// The client left, or never meant to speak, like a check whether the port is open.
 		log.Debug("http: a client left before it had spoken", "client", addr, "error", err)
 		c.close()
 	case errors.As(err, &header):
@@ -32,15 +32,15 @@ func (c *h1client) Opened(err error) {
 		if errors.Is(err, tlsconn.ErrHandshakeTimeout) {
 			c.close()
 		} else {
-			c.startLinger() // so that the alert, which says why, reaches it
+			c.startLinger() // so that the client receives the alert, which says why
 		}
 	}
 }
 
-// refusePlain answers a client that speaks HTTP where TLS is spoken.
+// refusePlain answers a client that speaks plain HTTP to a TLS port.
 func (x *exchange) refusePlain() {
 	p := x.server.loop.Scratch()[:firstRead]
-	if n, err := x.client.conn.Peek(p); err == nil { // what is asked decides how the answer looks
+	if n, err := x.client.conn.Peek(p); err == nil { // the request decides the form of the answer
 		x.in = append(x.grow(nil, n), p[:n]...)
 		_, _ = x.req.Parse(x.in)
 	}
@@ -54,7 +54,7 @@ func appendPlainHTTP(dst []byte, p *Reply) []byte {
 	return AppendError(dst, causePlain.status, p)
 }
 
-// key is what hosts are chosen by. It is valid until the next exchange's.
+// key returns the key by which a host is chosen. It is valid until the next call for any exchange.
 func (x *exchange) key() []byte {
 	v := x.server
 	switch g := x.target.Group; g.Balance.Key() {

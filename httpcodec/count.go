@@ -5,10 +5,11 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// places are where an exchange is counted: at what its line in the access log names. They outlive the exchange, for a tunnel.
+// places are where an exchange is counted: the same server, route and group that its access log line names. They outlive the
+// exchange if it becomes a tunnel.
 type places struct{ server, route, group metrics.Place }
 
-// places are where x is counted as things stand.
+// places returns where x is counted at present.
 func (x *exchange) places() places {
 	p := places{server: x.client.settings.Place, route: x.route.Place}
 	if g := x.group(); g != nil {
@@ -17,7 +18,7 @@ func (x *exchange) places() places {
 	return p
 }
 
-// count counts an exchange that is over, as its line in the access log has it. It began at that time, in ns on the loop's clock.
+// count counts an exchange that is over, like its access log line. It began at the given time in ns on the loop's clock.
 func (v *Server) count(at places, status int, end logformat.End, began int64) {
 	s, r, g := v.metrics.Server(at.server), v.metrics.Route(at.route), v.metrics.Group(at.group)
 	class := metrics.Class(status)
@@ -32,8 +33,8 @@ func (v *Server) count(at places, status int, end logformat.End, began int64) {
 	}
 }
 
-// countBytes counts what has been sent since the last time. It is called after each write, so that a host that another one is to
-// replace has got what was sent to it.
+// countBytes counts what has been sent since the last call. It is called after each write, so that bytes are counted for the host
+// they were sent to even if another host replaces it.
 func (x *exchange) countBytes() {
 	if n := x.up.Bytes - x.counted[metrics.Up]; n > 0 {
 		x.counted[metrics.Up] += n

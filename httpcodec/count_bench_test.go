@@ -38,11 +38,11 @@ func BenchmarkCount(b *testing.B) {
 	x.status, x.res.Status = 200, 200
 	b.ReportAllocs()
 	for b.Loop() {
-		x.ask()
+		x.markAsked()
 		x.asked = -1 // the response comes in another batch of events
 		x.up.Bytes += 100
 		x.countBytes()
-		x.hear()
+		x.markAnswered()
 		x.down.Bytes += 1000
 		x.countBytes()
 		r := x.answerReport()

@@ -6,12 +6,12 @@ import (
 	"kroxy-ev/engine"
 )
 
-// maxHeadWait bounds how long a host that is not silent may take for the head of its response once it has the request, by
-// interim responses or by dripping: that many times proxy_read_timeout.
+// maxHeadWait bounds how long a host may take to complete its response head after it has the request, if it is not silent but
+// sends interim responses or single bytes. The bound is this multiple of proxy_read_timeout.
 const maxHeadWait = 10
 
-// deadlines yields, for each timeout that is running, when it runs out. As in stream mode, a side is silent since the
-// last byte that moved on its connection either way.
+// deadlines yields when each running timeout expires. As in stream mode, a side counts as silent since the last byte that moved
+// on its connection in either direction.
 func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 	set, r := x.client.settings, x.route
 	at := func(since int64, timeout time.Duration, why cause) bool {
@@ -40,17 +40,17 @@ func (x *exchange) deadlines(yield func(at int64, why cause) bool) {
 		return
 	}
 	if x.up.Holding() {
-		since, most := x.hostPatience()
+		since, most := x.hostSendTimeout()
 		at(since, most, causeHostSendTimeout)
 	} else if x.wantsBody() && !x.wantsContinue() {
 		at(max(x.up.ReadAt, x.down.WroteAt), r.ClientBodyTimeout, causeBodyTimeout)
 	}
 }
 
-// hostPatience is how long the host may take no bytes, and since when. One that has answered is not waited for long behind its
-// answer if it has said that it will close, since it may have stopped reading as well, or if the client may be about to send its
-// next request.
-func (x *exchange) hostPatience() (since int64, most time.Duration) {
+// hostSendTimeout returns how long the host may take no bytes, and since when. After its response is complete the host gets less
+// time if it will close the connection, since it may have stopped reading, or if the client may be about to send its next
+// request.
+func (x *exchange) hostSendTimeout() (since int64, most time.Duration) {
 	const short = lingerSilence * time.Millisecond
 	since, most = x.up.WroteAt, x.route.ProxySendTimeout
 	if x.responded() && !x.res.Upgrade && (!x.res.KeepAlive || x.request.Done) && (most == 0 || most > short) {
@@ -59,18 +59,18 @@ func (x *exchange) hostPatience() (since int64, most time.Duration) {
 	return since, most
 }
 
-// wantsBody reports whether the client is waited for: it owes more of its body. Of a host that has not got the whole request
-// no answer is expected; while it answers early, it is the host that is waited for.
+// wantsBody reports whether the client is waited for because it owes more of its body. Until the host has the whole request no
+// response is expected of it; but while it sends an early response, the host is waited for instead.
 func (x *exchange) wantsBody() bool {
-	return !x.request.Done && !x.up.Holding() && !x.deaf && (!x.replied || x.response.Done)
+	return !x.request.Done && !x.up.Holding() && !x.uploadOver && (!x.replied || x.response.Done)
 }
 
-// wantsContinue reports whether the client itself waits, for the host's 100.
+// wantsContinue reports whether the client is waiting for the host's 100.
 func (x *exchange) wantsContinue() bool {
 	return x.req.ExpectContinue && !x.continued && x.request.Size == 0
 }
 
-// arm sets the client's timer to the first deadline.
+// arm sets the client's timer to the earliest deadline.
 func (x *exchange) arm() {
 	first := engine.Never
 	for at := range x.deadlines {
@@ -83,8 +83,8 @@ func (x *exchange) arm() {
 func (x *exchange) expired(now int64) {
 	for at, why := range x.deadlines {
 		if at <= now && !x.advanced(why) {
-			if why == causeHeaderTimeout && !x.spoken() {
-				x.leave() // empty lines are no request to answer
+			if why == causeHeaderTimeout && !x.requestBegun() {
+				x.closeClient() // empty lines are not a request that needs a reply
 				return
 			}
 			if why == causeBodyTimeout || why == causeHostSendTimeout {
@@ -98,7 +98,7 @@ func (x *exchange) expired(now int64) {
 	x.arm()
 }
 
-// advanced reports whether a side that seems to take nothing does take bytes, in which case it has more time.
+// advanced reports whether a peer that seems to take nothing has acknowledged bytes after all. If so, its timeout begins anew.
 func (x *exchange) advanced(why cause) bool {
 	h := &x.down
 	switch why {

@@ -1,7 +1,7 @@
-// Package httpcodec is an HTTP proxy on a loop: clients, their exchanges with hosts, and the replies of the proxy's own. It
-// decides when bytes move and what becomes of an exchange that fails.
+// Package httpcodec implements an HTTP proxy on an event loop: client connections, exchanges with hosts, and the proxy's own
+// replies. It decides when bytes move and how a failed exchange ends.
 //
-// What the bytes mean is decided in package http1, for HTTP/2 too, whose streams package h2conn makes connections of in that form.
-// Which routes and policies there are is decided in packages route and policy, and which host is asked, and by which connection, in
-// package upstream.
+// It does not interpret bytes. Package http1 does, for HTTP/2 as well: package h2conn turns each stream of an HTTP/2 connection
+// into a connection that speaks the HTTP/1.1 form. Packages route and policy decide which route and policies apply; package
+// upstream decides which host serves a request and over which connection.
 package httpcodec

@@ -10,52 +10,52 @@ import (
 	"kroxy-ev/streamcodec"
 )
 
-// Entry is what the clients of one listener get on a Server's loop. A reload changes it, for requests whose heads are read from then
-// on. Its methods belong to the loop's goroutine.
+// Entry is how a Server serves the clients of one listener. A reload changes it; the change applies to requests whose heads are
+// read after it. Its methods must be called on the loop's goroutine.
 type Entry struct {
 	EntryOptions
 	server  *Server
 	splits  streamcodec.Splits[Route]
 	clients streamcodec.Members
-	leaving bool // no client stays after its next response
+	leaving bool // every client is closed after its next response
 }
 
-// EntryOptions are what an Entry gives.
+// EntryOptions configures an Entry.
 type EntryOptions struct {
 	Settings *Settings
-	// Access gets a record of each exchange that ends; nil for none.
+	// Access receives a record of each exchange that ends. It is nil if nothing is logged.
 	Access *accesslog.Buffer
-	// Opening is what comes before a client's first byte for the codec; nil for nothing.
+	// Opening is what precedes HTTP on a client's connection, such as TLS. It is nil if nothing does.
 	Opening *opening.Rules
-	// Port is the TCP port that is listened on; 0 if there is none.
+	// Port is the listener's TCP port, or 0 if there is none.
 	Port uint16
-	// Protocols are what the clients may speak.
+	// Protocols are the versions that clients may speak.
 	Protocols Protocols
 }
 
-// NewEntry makes an entry, for Serve.
+// NewEntry makes an entry to pass to Serve.
 func (v *Server) NewEntry(o EntryOptions) *Entry { return &Entry{EntryOptions: o, server: v} }
 
-// Swap has requests that are read from now on go by o, those of clients that are connected already too, and exchanges that end from
-// now on be recorded as it says.
+// Swap replaces the options. They apply to requests that are read from now on, also on existing connections, and to the logging
+// of exchanges that end from now on.
 func (e *Entry) Swap(o EntryOptions) { e.EntryOptions, e.splits = o, streamcodec.Splits[Route]{} }
 
-// Leave has clients told that nothing follows their next response, and closes those that are idle. It is not taken back.
+// Leave tells clients that their next response is the last, and closes idle ones. It cannot be undone.
 func (e *Entry) Leave() {
 	e.leaving = true
 	for c := e.server.active; c != nil; {
 		next := c.next
 		if c.entry == e {
-			c.hurry()
+			c.closeIfIdle()
 		}
 		c = next
 	}
 }
 
-// WhenEmpty calls gone once no client is left. The entry's listener must be closed.
+// WhenEmpty calls gone once no client is left. The entry's listener must already be closed.
 func (e *Entry) WhenEmpty(gone func()) { e.clients.WhenEmpty(gone) }
 
-// accept takes a new client connection in. What it has sent already is read at once.
+// accept takes in a new client connection, and at once reads what the client has already sent.
 func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	v := e.server
 	if l.Crowded() {
@@ -63,7 +63,7 @@ func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	}
 	c := v.client()
 	c.entry, c.settings, c.listener, c.peer, c.place = e, e.Settings, l, opening.Peer{Client: peer}, e.Settings.Place
-	e.clients.Join()
+	e.clients.Add()
 	m := v.metrics.Server(c.place)
 	m.Accepted.Add(1)
 	m.Active.Add(1)
@@ -84,7 +84,7 @@ func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	}
 }
 
-// target chooses where the next request of r goes.
+// target chooses the target of the next request of r.
 func (e *Entry) target(r *Route) *Target {
 	if len(r.Targets) == 1 {
 		return &r.Targets[0]

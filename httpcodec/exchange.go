@@ -13,62 +13,61 @@ import (
 	"kroxy-ev/streamcodec"
 )
 
-// exchange is one request and its response. It is made with the first byte of a request, and reused when it is over.
+// exchange is one request and its response. It is created at the first byte of a request and reused when it is over.
 //
-// It has one end: finish. Before a byte of the response was sent a failure becomes a reply; after that the client's
-// connection is reset, never ended as if the response were whole.
+// Every exchange ends in finish. Before any byte of the response was sent, a failure becomes an error reply. After that the
+// client's connection is reset, so that the client cannot mistake a truncated response for a complete one.
 type exchange struct {
-	server *Server
-	client *client
-	ends   downstream // of the client
-	route  *Route     // that the request takes; the settings' Unrouted before that is known, and if none does
-	target *Target    // of the route; nil before a request goes there
-	host   upstream.Claim
-	span   *trace.Request // that is recorded; nil for none
+	server     *Server
+	client     *client
+	downstream downstream
+	route      *Route  // the request's route; the settings' Unrouted until it is known, and if no route matches
+	target     *Target // one of the route's; nil until the request goes to a group
+	host       upstream.Claim
+	span       *trace.Request // of the exchange; nil if it is not recorded
 
 	req http1.Request
 	res http1.Response
 
-	in      []byte // the loop's buffer: the request's head, then what has come behind it
+	in      []byte // a buffer of the loop: the request head, then bytes that followed it
 	head    int    // length of the head in it
-	next    int    // what is before this in it belongs to this request and was sent on, or is its head
-	partial []byte // the loop's buffer: the beginning of a response head
+	next    int    // bytes of in before this are the head, or belong to this request and were processed
+	partial []byte // a buffer of the loop: the incomplete head of a response
 
 	up, down streamcodec.Half
 	request  http1.Body
 	response http1.Body
 
-	logged headFields // of the response that the client was sent
+	logged headFields // of the response that was sent to the client
 
-	began      int64         // ns on the loop's clock
-	answered   int64         // when the head of the host's response was there, in ms on it, if hostStatus is set
-	asked      int64         // when the host got the request, in ns on it; 0 if none has it
-	latency    time.Duration // from then to answered
-	counted    [2]int64      // of the bytes that were sent up and down, how many were counted
-	stuck      int           // the host that the client's cookie names, or -1
-	hold       int           // of what is in up to this byte nothing is lost while the body is sent; 0 if it is not kept
-	sentBefore int64         // bytes sent to hosts before this one
+	began      int64         // in ns on the loop's clock
+	answered   int64         // when the host's response head was complete, in ms on the loop's clock; valid if hostStatus is set
+	asked      int64         // when the request was sent to the host, in ns on the loop's clock; 0 if it was not
+	latency    time.Duration // from asked to answered
+	counted    [2]int64      // how many of the bytes sent up and down have been counted
+	stickyHost int           // the host that the client's cookie names, or -1
+	hold       int           // while the body is sent, bytes of in below this offset are kept for a retry; 0 if none are
+	sentBefore int64         // bytes sent to earlier hosts
 	phase      phase
-	end        logformat.End // the first reason why it failed
+	end        logformat.End // the first reason for failure
 	hasID      bool          // id is set
 	id         streamcodec.RequestID
-	status     int  // sent to the client; 0 before
-	hostStatus int  // of the host's final response; 0 before
-	interims   int  // bytes of the heads of 1xx responses
-	continued  bool // a 100 among them
-	replied    bool // the final response's head was sent, or is held
-	closes     bool // the client's connection does not outlast this exchange
-	told       bool // the client got a FIN behind its response
+	status     int  // as sent to the client; 0 until then
+	hostStatus int  // of the host's final response; 0 until then
+	interims   int  // total size of the heads of 1xx responses
+	continued  bool // one of the 1xx responses was a 100
+	replied    bool // the final response's head was sent, or is held by down
+	closes     bool // the client's connection ends with this exchange
+	finSent    bool // a FIN was sent to the client after its response
 	excess     bool // the host sent more than its response
-	deaf       bool // the host takes no more of the request
-	passed     bool // some of the body went on its way and is not at hand any more
-	renewed    bool // the request was sent once more since a kept connection had been closed
-	refusals   int8 // how often it was sent once more to the same host, since that had refused it
-	refused    bool // the host has not begun with the request
+	uploadOver bool // no more of the request is sent to the host
+	unbuffered bool // part of the body was sent without being kept, so the request cannot be repeated
+	renewed    bool // the request was sent again because a kept connection had been closed
+	refusals   int8 // how often the request was sent again to the same host after the host refused it
+	refused    bool // the host refused the request before processing any of it
 }
 
-// maxInterims bounds the 1xx responses to one request: the bytes of their heads. The time that they may take is bounded by
-// maxHeadWait.
+// maxInterims bounds the total size of the heads of the 1xx responses to one request. maxHeadWait bounds the time that they may take.
 const maxInterims = 8 * http1.MaxHead
 
 // reset prepares x for a new request of its client.
@@ -79,17 +78,17 @@ func (x *exchange) reset() {
 	x.route, x.target = &x.client.settings.Unrouted, nil
 	x.head, x.next, x.began, x.phase = 0, 0, x.server.loop.Began(), readingHead
 	x.asked, x.counted = 0, [2]int64{}
-	x.request.Done = false // while its head is not there, least of all its body is
+	x.request.Done = false // neither the head nor, therefore, the body has arrived
 	x.host.Observer = nil
 	x.host.Trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
-	x.status, x.interims, x.continued, x.replied, x.closes, x.told = 0, 0, false, false, false, false
-	x.excess, x.deaf, x.passed, x.renewed, x.refused, x.refusals = false, false, false, false, false, 0
+	x.status, x.interims, x.continued, x.replied, x.closes, x.finSent = 0, 0, false, false, false, false
+	x.excess, x.uploadOver, x.unbuffered, x.renewed, x.refused, x.refusals = false, false, false, false, false, 0
 	x.logged.clear()
 	x.client.pieces.begin()
 	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
 }
 
-// start finds the route of the request whose head is there, and goes after a connection to a host.
+// start finds the route of the request, whose head is complete, and starts to acquire a connection to a host.
 func (x *exchange) start() {
 	c := x.client
 	e := c.entry
@@ -97,7 +96,7 @@ func (x *exchange) start() {
 	if x.server.tracing != nil {
 		x.beginSpan()
 	}
-	x.closes = !x.req.KeepAlive || x.ends.isLast()
+	x.closes = !x.req.KeepAlive || x.downstream.isLast()
 	why, err := x.findRoute()
 	x.request.Begin(http1.FromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
 	if why != nil {
@@ -109,7 +108,7 @@ func (x *exchange) start() {
 		return
 	}
 	if x.req.MaxForwards == 0 {
-		x.answer()
+		x.answerMaxForwards()
 		return
 	}
 	if p := &x.route.Policies; p.Redirect != nil || p.Respond != nil {
@@ -121,24 +120,24 @@ func (x *exchange) start() {
 	x.acquire()
 }
 
-// acquire goes after a connection to a host: the one that the client is stuck to, if there is one.
+// acquire starts to acquire a connection to a host, preferably to the one that the client's sticky cookie names.
 func (x *exchange) acquire() {
 	k, t := x.server.connector, x.target
 	x.observeTries()
-	if x.stuck = -1; t.Sticky != nil {
+	if x.stickyHost = -1; t.Sticky != nil {
 		cookies := &x.server.routing.View
 		cookies.Begin(&x.req, nil)
-		x.stuck = t.Sticky.host(cookies)
+		x.stickyHost = t.Sticky.host(cookies)
 	}
-	if x.stuck >= 0 {
-		k.AcquireHost(t.Group, &x.host, x.stuck, x.key(), x)
+	if x.stickyHost >= 0 {
+		k.AcquireHost(t.Group, &x.host, x.stickyHost, x.key(), x)
 	} else {
 		k.Acquire(t.Group, &x.host, x.key(), x)
 	}
 	x.giveUpQueued()
 }
 
-// giveUpQueued ends an exchange that waits for a place at a host if its client has left.
+// giveUpQueued ends the exchange if it waits in the queue for a place at a host and its client has left.
 func (x *exchange) giveUpQueued() {
 	if x.host.Queued() && x.client.conn.Ending() {
 		x.abort(causeClientEnded, nil)
@@ -171,7 +170,7 @@ func (x *exchange) Connected(err error) {
 	}
 }
 
-// relay sends the request's head, and what is there of its body.
+// relay sends the request's head and as much of its body as has arrived.
 func (x *exchange) relay() {
 	v, set := x.server, x.client.settings
 	loop := v.loop
@@ -216,7 +215,7 @@ func (x *exchange) relay() {
 	}
 	out = x.readAlong(out)
 	v.out = out[:0]
-	x.ask()
+	x.markAsked()
 	if !x.sent(x.up.Send(loop, out, false)) {
 		return
 	}
@@ -227,20 +226,20 @@ func (x *exchange) relay() {
 		return
 	}
 	x.arm()
-	x.checkClient() // it may have failed right behind its request, of which no other event will tell
+	x.checkClient() // the connection may have failed right after the request, and no other event would tell
 }
 
-// unanswered reports whether a host has the request, or is being connected to, and has not said anything yet.
+// unanswered reports whether the request is with a host, or a host is being connected to, and the host has sent nothing yet.
 func (x *exchange) unanswered() bool {
 	return x.host.Lease.Held() && !x.replied && x.interims == 0 && len(x.partial) == 0
 }
 
-// waiting is whom x waits for.
+// waiting returns which host x waits for, and for which client.
 func (x *exchange) waiting() upstream.Waiting {
 	return upstream.Waiting{Group: x.host.Group, Host: x.host.Lease.Host(), Client: x.client.peer.Client.Addr()}
 }
 
-// clientReady goes on when the client's connection may be read or written.
+// clientReady continues the exchange when the client's connection has become readable or writable.
 func (x *exchange) clientReady() {
 	switch x.phase {
 	case readingHead:
@@ -265,9 +264,10 @@ func (x *exchange) clientReady() {
 	x.checkClient()
 }
 
-// checkClient ends the exchange if the client's connection has failed and neither a read nor a write would tell.
+// checkClient ends the exchange if the client's connection has failed while the exchange neither reads from it nor writes to it,
+// and so would not notice.
 func (x *exchange) checkClient() {
-	if c := &x.client.conn; c.Errored() && (x.request.Done || x.up.Holding() || x.deaf) && !x.down.Holding() {
+	if c := &x.client.conn; c.Errored() && (x.request.Done || x.up.Holding() || x.uploadOver) && !x.down.Holding() {
 		if err := c.SocketError(); err != nil {
 			x.clientGone(err)
 		}
@@ -282,10 +282,11 @@ func (x *exchange) Ready(*engine.Conn) {
 	x.pumpDown()
 }
 
-// Expired implements engine.Handler; the client has the exchange's timer.
+// Expired implements engine.Handler. It does nothing: the exchange uses the client's timer.
 func (x *exchange) Expired(*engine.Timer) {}
 
-// fail ends the exchange for this cause: by a reply, if nothing was sent to the client and there is something to say.
+// fail ends the exchange for the given cause. It sends an error reply if the cause has a status and nothing was sent to the
+// client yet; otherwise it aborts.
 func (x *exchange) fail(why cause, err error) bool {
 	if why.status == 0 || x.replied || x.down.Holding() {
 		return x.abort(why, err)
@@ -298,13 +299,13 @@ func (x *exchange) fail(why cause, err error) bool {
 	x.dropHost(&why)
 	x.up.Release(x.server.loop)
 	x.freePartial() // the next response on this client's connection must not begin with it
-	// A client that sends too much is not listened to further.
-	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.Done || x.ends.isLast()
+	// No more is read from a client that sends too much.
+	x.closes = x.closes || why == causeBodySize || x.phase == readingHead || !x.request.Done || x.downstream.isLast()
 	x.replyWith(why.status, nil)
 	return false
 }
 
-// failed notes why the exchange fails. The first reason is the one that counts.
+// failed records why the exchange fails. The first reason counts.
 func (x *exchange) failed(why cause, err error) {
 	if x.end == logformat.Complete {
 		x.end = why.end
@@ -312,8 +313,8 @@ func (x *exchange) failed(why cause, err error) {
 	x.server.logFailure(x, why, err)
 }
 
-// failRequest is fail for a request of which no more can be sent. It does not touch a response that has begun: that is sent
-// to its end, and nothing more of the request is read.
+// failRequest is fail for the case that no more of the request can be sent. If the response has begun it is sent to its end, but
+// nothing more of the request is read.
 func (x *exchange) failRequest(why cause, err error) bool {
 	if !x.replied || x.res.Upgrade {
 		return x.fail(why, err)
@@ -323,7 +324,7 @@ func (x *exchange) failRequest(why cause, err error) bool {
 	}
 	x.server.logFailure(x, why, err)
 	x.up.Release(x.server.loop)
-	x.deaf, x.closes = true, true
+	x.uploadOver, x.closes = true, true
 	if x.responded() {
 		return x.complete()
 	}
@@ -331,7 +332,8 @@ func (x *exchange) failRequest(why cause, err error) bool {
 	return true
 }
 
-// skipBody passes over what is there of the body of a request that no host gets, so that the client may go on if that is all.
+// skipBody discards the part of the body that has arrived, for a request that no host gets. If that is the whole body the
+// client's connection can be kept.
 func (x *exchange) skipBody() {
 	if (x.phase == routing || x.phase == connecting) && !x.request.Done {
 		x.passBody()
@@ -344,13 +346,13 @@ func (x *exchange) passBody() {
 	x.closes = x.closes || err != nil
 }
 
-// failBody replies to a request whose body is malformed; where it would end is not known.
+// failBody replies to a request whose body is malformed. The connection must close, since the end of the body is unknown.
 func (x *exchange) failBody(err *http1.HeadError) bool {
 	x.closes = true
 	return x.failRequest(cause{err.Status, causeBody.text + ": " + err.Reason, causeBody.end}, nil)
 }
 
-// failHead replies to a head that is no request.
+// failHead replies to a malformed request head.
 func (x *exchange) failHead(err *http1.HeadError) {
 	x.failed(cause{err.Status, err.Reason, logformat.Refused}, nil)
 	x.closes = true
@@ -358,8 +360,8 @@ func (x *exchange) failHead(err *http1.HeadError) {
 	x.replyWith(err.Status, nil)
 }
 
-// answer replies to a request that may not be sent further (RFC 9110 section 7.6.2).
-func (x *exchange) answer() {
+// answerMaxForwards replies to a request that may not be forwarded further (RFC 9110 section 7.6.2).
+func (x *exchange) answerMaxForwards() {
 	x.closes = x.closes || !x.request.Done
 	if x.req.IsTrace {
 		x.replyWith(200, AppendTrace)
@@ -368,7 +370,7 @@ func (x *exchange) answer() {
 	}
 }
 
-// replyWith sends a reply of this proxy's own; an error page if there is nothing else to write.
+// replyWith sends a reply of the proxy's own: what write appends, or an error page if write is nil.
 func (x *exchange) replyWith(status int, write func([]byte, *Reply) []byte) {
 	v := x.server
 	p := x.beginReply(status)
@@ -383,7 +385,7 @@ func (x *exchange) replyWith(status int, write func([]byte, *Reply) []byte) {
 	x.sendReply()
 }
 
-// beginReply has x answer with that status, and says how.
+// beginReply starts a reply of the proxy's own with the given status, and returns its parameters.
 func (x *exchange) beginReply(status int) *Reply {
 	v := x.server
 	x.phase, x.status = replying, status
@@ -392,7 +394,7 @@ func (x *exchange) beginReply(status int) *Reply {
 	return &v.reply
 }
 
-// sendReply sends the reply in the server's buffer.
+// sendReply sends the reply that is in the server's output buffer.
 func (x *exchange) sendReply() {
 	v := x.server
 	x.replied = true
@@ -405,24 +407,24 @@ func (x *exchange) sendReply() {
 	}
 }
 
-// responded reports whether the client has got the whole response of a host.
+// responded reports whether the client has received the whole response of a host.
 func (x *exchange) responded() bool {
 	return x.phase == relaying && x.replied && x.response.Done && !x.down.Holding()
 }
 
-// complete ends an exchange whose response was sent to its end. It returns false, as what ends an exchange does.
+// complete ends an exchange whose response was sent completely. Like all functions that end the exchange, it returns false.
 func (x *exchange) complete() bool {
-	v, c, ends := x.server, x.client, x.ends
+	v, c, downstream := x.server, x.client, x.downstream
 	if x.res.Upgrade && x.phase == relaying {
-		if x.deaf {
+		if x.uploadOver {
 			return x.abort(causeUpgrade, nil)
 		}
 		x.tunnel()
 		return false
 	}
-	x.closes = x.closes || !x.request.Done // where the next request begins is not known
+	x.closes = x.closes || !x.request.Done // the start of the next request is unknown
 	if h := &x.host; h.Conn != nil {
-		if x.res.KeepAlive && x.request.Done && !x.up.Holding() && !x.deaf && !x.excess && !v.draining && h.Conn.Quiet() {
+		if x.res.KeepAlive && x.request.Done && !x.up.Holding() && !x.uploadOver && !x.excess && !v.draining && h.Conn.Quiet() {
 			h.Keep(x.res.IdleTime)
 		}
 		x.dropHost(nil)
@@ -431,24 +433,24 @@ func (x *exchange) complete() bool {
 	x.up.Release(v.loop)
 	c.served = true
 	if !x.closes {
-		x.goOn()
+		x.nextRequest()
 		return false
 	}
-	// A client that has not said itself that it would send nothing more may be about to.
+	// The client may be about to send more, unless its request said that it was the last.
 	expected := x.head == 0 || x.req.KeepAlive || !x.request.Done || x.next < len(x.in) || c.conn.Readable()
 	x.finish()
-	ends.end(expected)
+	downstream.end(expected)
 	return false
 }
 
-// goOn begins the client's next request, of which the beginning may be there already. Behind a reply of this proxy's own
-// it waits for its turn: no host slows such requests down, and a client that sends them without end must neither keep the
-// loop from others nor grow the stack.
-func (x *exchange) goOn() {
-	c, ends := x.client, x.ends
+// nextRequest begins the client's next request, part of which may already have arrived. After a reply of the proxy's own, it
+// waits for the next loop iteration: no host slows such requests down, and a client that sends them without end must neither
+// starve other connections nor grow the stack.
+func (x *exchange) nextRequest() {
+	c, downstream := x.client, x.downstream
 	if x.next == len(x.in) && !c.conn.Readable() {
 		x.finish()
-		ends.keep()
+		downstream.keep()
 		return
 	}
 	x.in = x.in[:copy(x.in, x.in[x.next:])]
@@ -464,37 +466,38 @@ func (x *exchange) goOn() {
 	x.readHead()
 }
 
-// dropHost closes the connection to the host, if there is one, and gives the lease back. A host that has not got the whole
-// request must not take what it has for that: its connection is reset.
-// It is reported on by its response unless it is to blame for why, by which the exchange ends; nil if it has ended well.
+// dropHost closes the connection to the host, if there is one, and returns the lease. If the host has not received the whole
+// request, its connection is reset, so that the host cannot mistake a truncated request for a complete one. Why is the cause that
+// ends the exchange, or nil if it ended well. The host is reported as failed if it is to blame for why; otherwise the report
+// depends on its response.
 func (x *exchange) dropHost(why *cause) {
 	x.countBytes()
 	x.endTry(why)
-	if c := x.host.Conn; c != nil && (!x.request.Done || x.up.Holding() || x.deaf) {
+	if c := x.host.Conn; c != nil && (!x.request.Done || x.up.Holding() || x.uploadOver) {
 		c.Reset()
 	}
-	if why != nil && isHosts(why.end) {
+	if why != nil && isHostFault(why.end) {
 		x.host.Release(x.erred(why))
 	} else {
 		x.host.Release(x.answerReport())
 	}
 }
 
-// abort ends the exchange, and the client's connection by a reset. If it was the host that failed, the client is first to get
-// what was sent to it before: earlier responses may be among that.
+// abort ends the exchange and resets the client's connection. If the host failed, the client first receives what was already sent
+// to it, which may include earlier responses.
 func (x *exchange) abort(why cause, err error) bool {
 	x.failed(why, err)
 	x.dropHost(&why)
-	if x.phase != readingHead || x.spoken() {
+	if x.phase != readingHead || x.requestBegun() {
 		x.server.account(x)
 	}
-	ends, patience := x.ends, x.route.SendTimeout
+	downstream, timeout := x.downstream, x.route.SendTimeout
 	x.finish()
-	ends.fail(why, patience)
+	downstream.fail(why, timeout)
 	return false
 }
 
-// finish gives back what the exchange holds, and the exchange.
+// finish releases what the exchange holds, and recycles the exchange.
 func (x *exchange) finish() {
 	loop := x.server.loop
 	x.up.Release(loop)

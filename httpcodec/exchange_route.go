@@ -1,7 +1,6 @@
 package httpcodec
 
-// findRoute finds the route that the request takes. If there is none, why says what the client is told, and the route is
-// Unrouted.
+// findRoute finds the request's route. If there is none it leaves the route at Unrouted, and why says how to reply.
 func (x *exchange) findRoute() (why *cause, err error) {
 	c, set := x.client, x.client.settings
 	x.route = &set.Unrouted

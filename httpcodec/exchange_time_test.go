@@ -154,8 +154,8 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// Farewell holds for the response to a request that was there before, and until Resume.
-func TestFarewell(t *testing.T) {
+// AnnounceClose holds for the response to a request that was there before, and until Resume.
+func TestAnnounceClose(t *testing.T) {
 	t.Parallel()
 	asked, release := make(chan struct{}), make(chan struct{})
 	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
@@ -172,10 +172,10 @@ func TestFarewell(t *testing.T) {
 	c := p.dial()
 	send(c, getRoot, nil)
 	<-asked
-	p.server.Farewell()
+	p.server.AnnounceClose()
 	release <- struct{}{}
 	if s, how := readAll(c); s != okHead+"Content-Length: 2\r\nConnection: close\r\n\r\nhi" || how != "eof" {
-		t.Errorf("after Farewell: %q, %s", s, how)
+		t.Errorf("after AnnounceClose: %q, %s", s, how)
 	}
 	p.loop.Post(p.server.Resume)
 	c = p.dial()

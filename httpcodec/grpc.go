@@ -12,13 +12,13 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// What an exchange has to know of gRPC (its protocol over HTTP/2): the outcome of a call is not the HTTP status but grpc-status, a trailer, or a field of the
-// head where there is no content.
+// This file has what an exchange needs to know about gRPC over HTTP/2. The outcome of a call is not the HTTP status but
+// grpc-status, which is a trailer, or a header field if there is no content.
 
 // grpcStatusField is the name of the field that has the outcome of a call.
 const grpcStatusField = "grpc-status"
 
-// The outcomes that this proxy knows, by their names in gRPC.
+// The gRPC status codes that this proxy uses.
 const (
 	grpcUnknown           = 2
 	grpcDeadlineExceeded  = 4
@@ -30,8 +30,8 @@ const (
 	grpcUnauthenticated   = 16
 )
 
-// grpcStatus is what a status of HTTP is in gRPC. It is what clients themselves make of a response that is not gRPC's, but for a body that is too
-// large: servers say of a message that is that it exhausts what there is of a resource.
+// grpcStatus maps an HTTP status to a gRPC status, as clients do with a response that is not gRPC. The exception is a body that
+// is too large: gRPC servers report an oversized message as an exhausted resource.
 func grpcStatus(status int) int {
 	switch status {
 	case 400:
@@ -50,26 +50,26 @@ func grpcStatus(status int) int {
 	return grpcUnknown
 }
 
-// callsGRPC reports whether the request is a call, whose client wants to be told of errors by grpc-status.
+// callsGRPC reports whether the request is a gRPC call, whose client quickAcks errors in grpc-status.
 func (x *exchange) callsGRPC() bool {
-	return x.ends.protocol(x.req.Minor) == protocolHTTP2 && http2.IsGRPC(x.req.Field("content-type"))
+	return x.downstream.protocol(x.req.Minor) == protocolHTTP2 && http2.IsGRPC(x.req.Field("content-type"))
 }
 
-// causeDeadline is that of a call that the host has given up by itself. Nobody is to blame for it but the client, who wanted to wait no longer; it is about to
-// give the call up, too, which comes to the same in logs.
+// causeDeadline is the cause if the host itself gave up a call. Only the client set the deadline, so nobody else is to blame. The
+// client is about to give the call up, too, and the log says the same in both cases.
 var causeDeadline = cause{504, "the deadline of the call is over (grpc-timeout)", logformat.ClientAbort}
 
-// outlived reports whether a host has reset the stream of a call, as err says, because its deadline is over.
-func (x *exchange) outlived(err error) bool {
+// pastDeadline reports whether err says that the host has reset the stream of a call whose deadline has passed.
+func (x *exchange) pastDeadline(err error) bool {
 	var reset *http2.Error
 	if !errors.As(err, &reset) || reset.Code != http2.Cancel || !x.callsGRPC() {
 		return false
 	}
 	timeout, ok := parseGRPCTimeout(x.req.Field("grpc-timeout"))
-	return ok && time.Duration(x.server.loop.Clock()-x.began)+time.Millisecond >= timeout // clocks differ by their grain
+	return ok && time.Duration(x.server.loop.Clock()-x.began)+time.Millisecond >= timeout // the clocks' granularity differs
 }
 
-// parseGRPCTimeout is the time that a call may take: at most 8 digits and a unit.
+// parseGRPCTimeout parses a grpc-timeout: at most 8 digits and a unit.
 func parseGRPCTimeout(b []byte) (d time.Duration, ok bool) {
 	n := len(b) - 1
 	if n < 1 || n > 8 {
@@ -101,28 +101,29 @@ func parseGRPCTimeout(b []byte) (d time.Duration, ok bool) {
 	return time.Duration(min(value, int64(math.MaxInt64/unit))) * unit, true
 }
 
-// grpcError is the grpc-status by which the client is told an error of that status; 0 if it is told it by HTTP.
+// grpcError returns the grpc-status with which the client is told an error of the given HTTP status; 0 if the HTTP status is sent.
 func (x *exchange) grpcError(status int) int {
 	switch {
 	case status < 400 || !x.callsGRPC():
 		return 0
-	case x.end == causeDeadline.end: // the only cause of that end which is answered
+	case x.end == causeDeadline.end: // no other cause with that end gets a reply
 		return grpcDeadlineExceeded
 	}
 	return grpcStatus(status)
 }
 
-// appendGRPCError writes an error as a response of gRPC without content (trailers-only).
+// appendGRPCError appends an error as a gRPC response without content (trailers-only).
 func appendGRPCError(dst []byte, status int, p *Reply) []byte {
 	dst = p.appendType(p.appendHead(dst, 200), "application/grpc")
 	dst = append(append(dst, grpcStatusField...), ": "...)
 	dst = strconv.AppendInt(dst, int64(p.GRPC), 10)
-	// Nothing in it needs to be percent-encoded.
+	// Nothing in grpc-message needs percent-encoding.
 	dst = appendStatus(append(dst, "\r\ngrpc-message: "...), status, fasthttp.StatusMessage(status))
 	return p.appendEnd(append(dst, "\r\n"...), 0)
 }
 
-// grpcStatus is the grpc-status that the client was sent, if the access log tells it; else nil. It is valid until the exchange goes on.
+// grpcStatus returns the grpc-status that was sent to the client, if the access log's format needs it; otherwise nil. It is valid
+// until the exchange goes on.
 func (x *exchange) grpcStatus() []byte {
 	if x.replied && x.phase == relaying {
 		if status := x.response.Trailer(grpcStatusField); status != nil {

@@ -11,18 +11,19 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// hostLimits are what a connection to a host may take. Its window has room for those of all its streams: they belong to different clients, and one
-// that reads slowly is in nobody else's way.
+// hostLimits are the limits of connections to hosts. The connection's window is as large as the windows of all its streams
+// together: the streams belong to different clients, and a client that reads slowly must not block others.
 var hostLimits = func() h2conn.Limits {
 	l := h2conn.DefaultLimits
 	l.ConnWindow = l.MaxStreams * l.Window
 	return l
 }()
 
-// hostTimeouts bound waits for a host that no exchange bounds: how long a session is made, and whether a stream may be sent, others see to.
+// hostTimeouts bound waits on a connection to a host that no exchange bounds. The connector bounds how long a session takes to
+// start, and each exchange bounds its own writes.
 var hostTimeouts = h2conn.Timeouts{Head: time.Minute, Send: time.Minute}
 
-// sessions makes connections to hosts carry HTTP/2.
+// sessions makes HTTP/2 sessions of connections to hosts.
 type sessions struct {
 	muxer *h2conn.Muxer
 	log   *slog.Logger
@@ -33,14 +34,14 @@ func (m *sessions) Begin(c *engine.Conn, g *upstream.Group, o upstream.SessionOw
 	return m.muxer.Dial(c, &hostOwner{o, g, m.log}, &hostLimits, hostTimeouts)
 }
 
-// hostOwner has the owner of a session told what happens on its connection.
+// hostOwner reports events on a session's connection to the session's owner.
 type hostOwner struct {
 	owner upstream.SessionOwner
 	group *upstream.Group
 	log   *slog.Logger
 }
 
-// Opened implements h2conn.Owner; hosts begin no streams.
+// Opened implements h2conn.Owner. Hosts do not open streams.
 func (o *hostOwner) Opened(*h2conn.Stream) {}
 
 // Refused implements h2conn.Owner.

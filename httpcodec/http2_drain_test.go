@@ -120,14 +120,14 @@ func TestHTTP2DrainOfIdleClients(t *testing.T) {
 	}
 }
 
-// Behind Farewell the next request of a client is the last that it begins, and after Resume nothing is.
-func TestHTTP2Farewell(t *testing.T) {
+// Behind AnnounceClose the next request of a client is the last that it begins, and after Resume nothing is.
+func TestHTTP2AnnounceClose(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, always+hi)
 	p := startH2C(t, nil, h.addr)
 	w := p.wire()
 	w.stillServed(1)
-	p.server.Farewell()
+	p.server.AnnounceClose()
 	w.ask(3, true, "GET", "/")
 	if got := w.get(3); got != h2hi {
 		t.Errorf("got %s", got)

@@ -12,16 +12,16 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// statusClientAbort is logged for a client that left before it had everything, whatever it was sent. It is nginx's.
+// statusClientAbort is logged for a client that left before it had received everything, whatever status was sent. nginx uses it, too.
 const statusClientAbort = 499
 
-// protocols are the versions of HTTP/1, by the minor one.
+// protocols are the names of the HTTP/1 versions, indexed by minor version.
 var protocols = [...]string{"HTTP/1.0", "HTTP/1.1"}
 
-// protocolHTTP2 is what logs call HTTP/2. It is nginx's, since formats of logs count on a minor version.
+// protocolHTTP2 is the name of HTTP/2 in logs. It is the same as in nginx, since log parsers expect a minor version.
 const protocolHTTP2 = "HTTP/2.0"
 
-// maxLoggedLine is how much of a malformed request line is logged.
+// maxLoggedLine bounds how much of a malformed request line is logged.
 const maxLoggedLine = 512
 
 // account counts and logs an exchange that is over.
@@ -33,7 +33,7 @@ func (v *Server) account(x *exchange) {
 	v.logRecord(x.client, &v.record, x.began, x.route.LogIf)
 }
 
-// logRecord logs an exchange of c that began at that time, if it is worth a line by logIf; r lacks only how long it took.
+// logRecord logs an exchange of c that began at the given time, unless logIf excludes it. R lacks only the duration.
 func (v *Server) logRecord(c *client, r *logformat.Record, began int64, logIf *config.LogIf) {
 	v.stats.Exchanges.Add(1)
 	v.stats.BytesUp.Add(r.BytesUpstream)
@@ -49,8 +49,8 @@ func (v *Server) logRecord(c *client, r *logformat.Record, began int64, logIf *c
 	}
 }
 
-// fill makes r the record of x. Without an access log only bytes are counted, and what its format does not need is left out,
-// unless whole asks for everything: by the time that r is logged there may be another log.
+// fill makes r the record of x. Without an access log it fills in only the byte counts. It omits values that are expensive and
+// that the log's format does not need, unless whole is set: a tunnel's record is logged later, when there may be another log.
 func (v *Server) fill(r *logformat.Record, x *exchange, whole bool) {
 	access := x.client.entry.Access
 	*r = logformat.Record{BytesUpstream: x.up.Bytes, BytesDownstream: x.down.Bytes}
@@ -63,7 +63,7 @@ func (v *Server) fill(r *logformat.Record, x *exchange, whole bool) {
 	}
 }
 
-// values is the record of x for templates that have this need. It is valid until the next call.
+// values returns the record of x for templates that need the given values. It is valid until the next call.
 func (v *Server) values(x *exchange, need logformat.Need) *logformat.Record {
 	r := &v.record
 	*r = logformat.Record{}
@@ -78,7 +78,7 @@ func (v *Server) values(x *exchange, need logformat.Need) *logformat.Record {
 	return r
 }
 
-// fill gives r what is known of the exchange at no cost.
+// fill sets the fields of r that cost nothing to find out.
 func (x *exchange) fill(r *logformat.Record) {
 	c := x.client
 	r.Client, r.TLS = c.peer.Client, c.peer.TLS()
@@ -93,7 +93,7 @@ func (x *exchange) fill(r *logformat.Record) {
 	}
 	r.Status = x.finalStatus()
 	r.Method, r.URI = x.requestLine()
-	if p := x.ends.protocol(x.req.Minor); x.head > 0 || p == protocolHTTP2 { // of HTTP/1 only the head says which version
+	if p := x.downstream.protocol(x.req.Minor); x.head > 0 || p == protocolHTTP2 { // in HTTP/1 only the head tells the version
 		r.Protocol = p
 	}
 	if x.head > 0 {
@@ -102,7 +102,7 @@ func (x *exchange) fill(r *logformat.Record) {
 	r.Messages, r.GRPCStatus = x, x.grpcStatus()
 }
 
-// group is the group that the request goes to; nil if it was answered before that was known, or goes to none.
+// group returns the group that the request goes to; nil if it goes to none, or if that is not known yet.
 func (x *exchange) group() *upstream.Group {
 	if x.target == nil {
 		return nil
@@ -110,7 +110,7 @@ func (x *exchange) group() *upstream.Group {
 	return x.target.Group
 }
 
-// finalStatus is the status that the exchange is counted and logged with.
+// finalStatus returns the status with which the exchange is counted and logged.
 func (x *exchange) finalStatus() int {
 	if x.end == logformat.ClientAbort {
 		return statusClientAbort
@@ -121,8 +121,8 @@ func (x *exchange) finalStatus() int {
 // RequestField implements logformat.Messages.
 func (x *exchange) RequestField(low string) []byte { return x.req.Field(low) }
 
-// ResponseField implements logformat.Messages: of a head that was sent it knows those fields that the log tells, and before that
-// all fields of the host's, if that is what is about to be sent.
+// ResponseField implements logformat.Messages. After the head was sent it knows only the fields that the log's format names;
+// before that it knows all fields of the host's response, if that is about to be sent.
 func (x *exchange) ResponseField(low string) []byte {
 	switch {
 	case x.replied:
@@ -133,10 +133,10 @@ func (x *exchange) ResponseField(low string) []byte {
 	return nil
 }
 
-// maxRequestID bounds the request ID that is taken from a trusted proxy.
+// maxRequestID bounds the length of a request ID that is accepted from a trusted proxy.
 const maxRequestID = 128
 
-// requestID is the exchange's ID: what a trusted proxy says, or one that is made when it is first asked for.
+// requestID returns the exchange's ID: the one from a trusted proxy, or one that is generated at the first call.
 func (x *exchange) requestID() []byte {
 	if id := x.req.Field("x-request-id"); len(id) > 0 && len(id) <= maxRequestID && x.client.settings.trusts(x.client.peer.Client.Addr()) {
 		return id
@@ -151,11 +151,11 @@ func (x *exchange) requestID() []byte {
 // AppendRequestID implements http1.Identifier.
 func (x *exchange) AppendRequestID(dst []byte) []byte { return append(dst, x.requestID()...) }
 
-// spoken reports whether there is anything of a request: empty lines are not (RFC 9112 section 2.2).
-func (x *exchange) spoken() bool { return len(bytes.TrimLeft(x.in, "\r\n")) > 0 }
+// requestBegun reports whether any byte of a request has arrived. Empty lines do not count (RFC 9112 section 2.2).
+func (x *exchange) requestBegun() bool { return len(bytes.TrimLeft(x.in, "\r\n")) > 0 }
 
-// requestLine is the method and the target of the request, for logs; of a line that is malformed, or not all there, what it
-// can be cut into.
+// requestLine returns the method and the target of the request for logs. If the request line is malformed or incomplete it is
+// split as well as possible.
 func (x *exchange) requestLine() (method, target []byte) {
 	if method = x.req.Method(); len(method) > 0 {
 		return method, x.req.Target()
@@ -163,7 +163,7 @@ func (x *exchange) requestLine() (method, target []byte) {
 	return cutLine(x.in)
 }
 
-// cutLine cuts what stands in a request line's place.
+// cutLine splits a malformed or incomplete request line.
 func cutLine(in []byte) (method, target []byte) {
 	line := bytes.TrimLeft(in, "\r\n")
 	line = line[:min(len(line), maxLoggedLine)]
@@ -180,11 +180,11 @@ func cutLine(in []byte) (method, target []byte) {
 	return method, target
 }
 
-// logFailure says in the error log why an exchange failed.
+// logFailure writes to the error log why an exchange failed.
 func (v *Server) logFailure(x *exchange, why cause, err error) {
 	level := slog.LevelDebug
 	switch {
-	case why.status >= 500 && x.phase != readingHead && why != causeDeadline: // not what a client may cause at will
+	case why.status >= 500 && x.phase != readingHead && why != causeDeadline: // not something that clients can cause at will
 		level = slog.LevelError
 	case why == causeMisdirected:
 		level = slog.LevelInfo

@@ -8,14 +8,14 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// headFields are some fields of a head that has gone, kept for the log.
+// headFields keeps some fields of a head that has been sent, for the log.
 type headFields struct {
-	names  []string // in small letters; not ours
+	names  []string // in lower case; borrowed
 	ends   []int    // where each value ends in values
 	values []byte
 }
 
-// keep takes the first values of the fields of these names from a head that this proxy has written.
+// keep copies the first values of the named fields from a head that this proxy has written.
 func (h *headFields) keep(head []byte, names []string) {
 	h.names, h.ends, h.values = names, h.ends[:0], h.values[:0]
 	for _, low := range names {
@@ -24,10 +24,10 @@ func (h *headFields) keep(head []byte, names []string) {
 	}
 }
 
-// clear forgets them, and keeps room for others.
+// clear forgets the fields but keeps the memory.
 func (h *headFields) clear() { h.names = nil }
 
-// get is the value of the field of that name; empty if it was not kept.
+// get returns the value of the named field; empty if it was not kept.
 func (h *headFields) get(low string) []byte {
 	i := slices.Index(h.names, low)
 	switch i {
@@ -51,7 +51,7 @@ func (k *keptHeads) RequestField(low string) []byte { return http1.FindField(k.r
 // ResponseField implements logformat.Messages.
 func (k *keptHeads) ResponseField(low string) []byte { return k.response.get(low) }
 
-// retain copies what the record of x borrows.
+// retain copies the memory that the record of x borrows.
 func (x *exchange) retain(r *logformat.Record) {
 	for _, b := range []*[]byte{&r.Method, &r.URI, &r.Host, &r.HostName, &r.RequestID, &r.GRPCStatus} {
 		*b = bytes.Clone(*b)

@@ -37,7 +37,7 @@ func TestPieces(t *testing.T) {
 			p.begin()
 			for i, piece := range c.pieces {
 				now += piece.since
-				if p.came(now, piece.size) {
+				if p.received(now, piece.size) {
 					got = append(got, i)
 				}
 			}
@@ -48,7 +48,7 @@ func TestPieces(t *testing.T) {
 			p = pieces{}
 			for range 3 {
 				p.begin()
-				if now += 40; p.came(now, longRead) {
+				if now += 40; p.received(now, longRead) {
 					t.Error("a pause between messages counts as a stall")
 				}
 			}

@@ -8,7 +8,7 @@ import (
 
 var causeNoName = cause{400, "the request names no host, which the redirect needs", logformat.Refused}
 
-// answerByPolicy answers a request that no host is to get.
+// answerByPolicy answers a request that goes to no host.
 func (x *exchange) answerByPolicy() {
 	v, p := x.server, &x.route.Policies
 	if p.Redirect != nil && p.Redirect.NeedsHost && len(x.req.Host()) == 0 {
@@ -18,10 +18,10 @@ func (x *exchange) answerByPolicy() {
 	if !x.request.Done {
 		x.passBody()
 	}
-	x.closes = x.closes || !x.request.Done // where the next request begins is not known
+	x.closes = x.closes || !x.request.Done // the start of the next request is unknown
 	if d := p.Redirect; d != nil {
 		seen := &v.routing
-		if d.NeedsPath() { // other requests may have used it since the route of this one was found
+		if d.NeedsPath() { // other requests may have used the view since this one's route was found
 			if err := seen.SetTarget(&x.req, x.req.PathAndQuery()); err != nil {
 				x.fail(causeTarget, err)
 				return
@@ -40,7 +40,7 @@ func (x *exchange) answerByPolicy() {
 	x.sendReply()
 }
 
-// newTarget is what hosts are asked for in place of the client's target; nil if that stays. It is valid until the next call.
+// newTarget returns the rewritten request target, or nil if the client's target stays. It is valid until the next call.
 func (x *exchange) newTarget() ([]byte, error) {
 	v, w := x.server, x.route.Policies.Rewrite
 	if w == nil {
@@ -50,7 +50,7 @@ func (x *exchange) newTarget() ([]byte, error) {
 	if len(target) > 0 && target[0] == '*' {
 		return nil, nil
 	}
-	seen := &v.routing // it has served other requests since the route was found
+	seen := &v.routing // other requests may have used it since this one's route was found
 	if err := seen.SetTarget(&x.req, target); err != nil {
 		return nil, err
 	}

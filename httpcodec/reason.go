@@ -2,7 +2,7 @@ package httpcodec
 
 import "kroxy-ev/logformat"
 
-// phase is how far an exchange has come. It is printed in the error log.
+// phase is how far an exchange has come. The error log prints it.
 type phase uint8
 
 const (
@@ -10,22 +10,22 @@ const (
 	routing
 	connecting
 	relaying
-	replying // with an answer of this proxy's own
+	replying // with a reply of the proxy's own
 )
 
 func (p phase) String() string {
 	return [...]string{"reading the request head", "finding the route", "connecting to a host", "relaying", "replying"}[p]
 }
 
-// cause says why an exchange failed, to the error log and to the access log, and what the client is told if nothing has been
-// sent to it yet: a status, or nothing if there is nobody to tell.
+// cause says why an exchange failed: the text for the error log, the end for the access log, and the status for the client if
+// nothing has been sent to it yet. A status of 0 means that no reply is sent.
 type cause struct {
 	status int
 	text   string
 	end    logformat.End
 }
 
-// retryAfter is after how many seconds a client may come again whom no host could serve just now; 0 where that would be no use.
+// retryAfter returns the seconds after which a client may retry when no host could serve its request, or 0 if a retry would not help.
 func retryAfter(why logformat.End) int {
 	switch why {
 	case logformat.NoHost, logformat.Unreachable, logformat.ConnectTimeout, logformat.QueueFull, logformat.QueueTimeout:
@@ -52,7 +52,7 @@ var (
 	causeHeadWait        = cause{504, "the host has not sent a response's head within ten times proxy_read_timeout", logformat.ProxyReadTimeout}
 	causeTryTimeout      = cause{504, "the host has not sent a response's head in time (retry.try_timeout)", logformat.ProxyReadTimeout}
 	causeHostSendTimeout = cause{504, "the host takes no bytes (proxy_send_timeout)", logformat.ProxySendTimeout}
-	causeHostTakesNoMore = cause{0, "the host has answered and takes no more of the request", logformat.Complete} // no failure
+	causeHostTakesNoMore = cause{0, "the host has answered and takes no more of the request", logformat.Complete} // not a failure
 	causeHostFailed      = cause{502, "the host's connection failed", logformat.HostCut}
 	causeHostEnded       = cause{502, "the host ended its connection before its response", logformat.HostCut}
 	causeRefused         = cause{502, "the host has refused the request (REFUSED_STREAM, or GOAWAY)", logformat.HostCut}

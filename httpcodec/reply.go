@@ -10,22 +10,22 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Reply says how this proxy answers by itself.
+// Reply describes a reply of the proxy's own.
 type Reply struct {
-	Request   *http1.Request // or what could be read of it; nil if nothing was
-	KeepAlive bool           // the client's connection is kept. Only for a request that was read to its end
-	Date      []byte         // as a field value; nil for none
-	Later     int            // after how many seconds the client may come again; 0 for nothing of that kind
-	Hint      string         // a sentence that an error page says besides, without markup; "" for none
+	Request   *http1.Request // the request, as far as it was read; nil if nothing was
+	KeepAlive bool           // the client's connection is kept; only for a request that was read completely
+	Date      []byte         // as a field value; nil to omit it
+	Later     int            // the value of Retry-After in seconds; 0 to omit it
+	Hint      string         // an additional sentence in an error page, without markup; "" for none
 
-	GRPC int // the grpc-status that an error is told by; 0 for what is told by HTTP
+	GRPC int // the grpc-status that reports an error; 0 if the HTTP status does
 
-	Location []byte            // where a redirect leads to; nil for none
+	Location []byte            // the target of a redirect; nil for none
 	Headers  *policy.Headers   // the configured edits of responses
-	Record   *logformat.Record // for variables; it may be nil if there are none
+	Record   *logformat.Record // for variables; nil if none are used
 }
 
-// The methods that are relayed; any other token is, too, but for CONNECT.
+// The methods in Allow. Other methods are relayed too, except CONNECT.
 const allowed = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, TRACE"
 
 const (
@@ -36,8 +36,8 @@ const (
 	htmlAfter  = "</h1></body></html>\n"
 )
 
-// AppendError writes a whole response that says status, and the hint if there is one, and nothing else: a small page, or text
-// if the client would rather have that; of an error in a call of gRPC, the status that it has there.
+// AppendError appends a complete response with the given status, and the hint if there is one. The body is a small HTML page, or
+// plain text if the client prefers that. A gRPC call gets the gRPC status instead.
 func AppendError(dst []byte, status int, p *Reply) []byte {
 	if p.GRPC != 0 {
 		return appendGRPCError(dst, status, p)
@@ -79,14 +79,14 @@ func AppendError(dst []byte, status int, p *Reply) []byte {
 	return append(dst, htmlAfter...)
 }
 
-// AppendOptions answers an OPTIONS request with Max-Forwards 0 (RFC 9110 section 9.3.7).
+// AppendOptions appends the reply to an OPTIONS request with Max-Forwards 0 (RFC 9110 section 9.3.7).
 func AppendOptions(dst []byte, p *Reply) []byte {
 	dst = append(p.appendHead(dst, 200), "Allow: "+allowed+"\r\n"...)
 	return p.appendEnd(dst, 0)
 }
 
-// AppendTrace answers a TRACE request with Max-Forwards 0: with the request's head, without what is secret in it
-// (RFC 9110 section 9.3.8).
+// AppendTrace appends the reply to a TRACE request with Max-Forwards 0: the request's head without its secrets (RFC 9110 section
+// 9.3.8).
 func AppendTrace(dst []byte, p *Reply) []byte {
 	from := len(dst)
 	dst = p.Request.AppendTrace(dst)
@@ -102,7 +102,7 @@ func appendStatus(dst []byte, status int, reason string) []byte {
 	return append(dst, reason...)
 }
 
-// AppendRespond writes the response that the configuration says; an error page if that has no body for an error.
+// AppendRespond appends the configured response, or an error page if the configuration has only an error status.
 func AppendRespond(dst []byte, r *policy.Respond, p *Reply) []byte {
 	if !r.HasBody() && r.Status >= 400 && r.Headers == nil {
 		return AppendError(dst, r.Status, p)
@@ -128,7 +128,7 @@ func AppendRespond(dst []byte, r *policy.Respond, p *Reply) []byte {
 	return r.AppendBody(dst, p.Record)
 }
 
-// appendHead writes status line, Date, Connection and Location.
+// appendHead appends the status line, Date, Connection and Location.
 func (p *Reply) appendHead(dst []byte, status int) []byte {
 	dst = appendStatus(append(dst, "HTTP/1.1 "...), status, fasthttp.StatusMessage(status))
 	dst = append(dst, "\r\n"...)
@@ -152,7 +152,7 @@ func (p *Reply) appendHead(dst []byte, status int) []byte {
 
 var location = []byte("Location")
 
-// appendType writes Content-Type.
+// appendType appends Content-Type.
 func (p *Reply) appendType(dst []byte, kind string) []byte {
 	if p.Headers.Decide(policy.ContentType) {
 		return dst
@@ -162,7 +162,7 @@ func (p *Reply) appendType(dst []byte, kind string) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// appendLater writes Retry-After.
+// appendLater appends Retry-After.
 func (p *Reply) appendLater(dst []byte) []byte {
 	if p.Later == 0 || p.Headers.Drops(later) {
 		return dst
@@ -174,7 +174,7 @@ func (p *Reply) appendLater(dst []byte) []byte {
 
 var later = []byte("Retry-After")
 
-// appendEnd writes what is configured, and the end of a head whose body is n bytes long.
+// appendEnd appends the configured fields and ends the head of a response whose body is n bytes long.
 func (p *Reply) appendEnd(dst []byte, n int64) []byte {
 	dst = p.Headers.Append(dst, p.Record)
 	return append(http1.AppendFraming(dst, http1.Length, n), "\r\n"...)

@@ -9,8 +9,8 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// isHosts reports whether a host that was reached is to blame for such an end.
-func isHosts(end logformat.End) bool {
+// isHostFault reports whether a host that was reached is to blame for the given end.
+func isHostFault(end logformat.End) bool {
 	switch end {
 	case logformat.HostCut, logformat.BadResponse, logformat.ProxyReadTimeout, logformat.ProxySendTimeout:
 		return true
@@ -18,30 +18,30 @@ func isHosts(end logformat.End) bool {
 	return false
 }
 
-// ask notes that the host gets the request now. Where there is much to do, the clock has been read for others since this batch of events
-// began; where there is not, it has just begun.
-func (x *exchange) ask() { x.asked = x.server.loop.Recent() }
+// markAsked records that the request is now being sent to the host. On a busy loop, others have read the clock since this batch
+// of events began; on an idle one, the batch has just begun. So the clock is not read again.
+func (x *exchange) markAsked() { x.asked = x.server.loop.Recent() }
 
-// hear notes that the head of the host's final response is there, since the batch of events began that told of it.
-func (x *exchange) hear() {
+// markAnswered records that the head of the host's final response is complete, as of the beginning of this batch of events.
+func (x *exchange) markAnswered() {
 	loop := x.server.loop
 	x.hostStatus, x.answered = x.res.Status, loop.Now()
 	at := loop.Began()
-	if at <= x.asked { // it has been asked in the same batch
+	if at <= x.asked { // it was asked in the same batch
 		at = loop.Clock()
 	}
 	x.latency = time.Duration(at - x.asked)
 	x.answerTry()
 }
 
-// erred is the report on a host that has failed the exchange for this cause.
+// erred returns the report on a host that failed the exchange for the given cause.
 func (x *exchange) erred(why *cause) upstream.Report {
 	r := x.outcome()
 	r.Class, r.Why, r.Fault = balance.Erred, why.text, why.fault()
 	return r
 }
 
-// fault is how a host fails that is to blame for c.
+// fault returns how a host that is to blame for c has failed.
 func (c *cause) fault() metrics.Fault {
 	switch c.end {
 	case logformat.BadResponse:
@@ -52,8 +52,8 @@ func (c *cause) fault() metrics.Fault {
 	return metrics.FaultReset
 }
 
-// answerReport is the report on a host by its response: it may be one that counts as failure. A host of which there is none was not
-// given the time to make one: that a client has left says nothing against it but that it took longer than the client would wait.
+// answerReport returns the report on a host by the status of its response, which may count as a failure. A host that had not
+// answered when the client left is not blamed, but the report has how long the client waited in vain.
 func (x *exchange) answerReport() upstream.Report {
 	r := x.outcome()
 	switch {
@@ -66,7 +66,7 @@ func (x *exchange) answerReport() upstream.Report {
 	return r
 }
 
-// waited is for how long a host that has the whole request has not answered it; zero if none has it.
+// waited returns how long a host has had the whole request without answering; zero if none has it.
 func (x *exchange) waited() time.Duration {
 	if x.asked == 0 || !x.request.Done || x.up.Holding() {
 		return 0
@@ -74,7 +74,7 @@ func (x *exchange) waited() time.Duration {
 	return time.Duration(x.server.loop.Now()-x.up.WroteAt) * time.Millisecond
 }
 
-// outcome is what there is to report on the host, without a verdict.
+// outcome returns the report on the host, without a verdict.
 func (x *exchange) outcome() upstream.Report {
 	r := upstream.Report{Asked: x.asked != 0}
 	if x.hostStatus != 0 {

@@ -6,13 +6,12 @@ import (
 	"kroxy-ev/httpcodec/http1"
 )
 
-// The request's bytes: read into the exchange's own buffer as far as they are its head, and through the loop's scratch
-// buffer after that.
+// This file reads the request. The head is read into the exchange's own buffer; after that, bytes go through the loop's scratch buffer.
 
 const (
-	firstRead = 4 << 10  // of a head
-	lastRead  = 64 << 10 // more than a head may be long
-	bodyRead  = 16 << 10 // of a body that has to be framed anew
+	firstRead = 4 << 10  // first size of the buffer for a head
+	lastRead  = 64 << 10 // last size of it, more than a head may have
+	bodyRead  = 16 << 10 // size of a read from a body that is framed anew
 	budget    = 1 << 20  // bytes that one direction may move before other connections get their turn
 )
 
@@ -23,7 +22,7 @@ func (x *exchange) freeIn() {
 	}
 }
 
-// grow makes room in a buffer of the loop's for at least n bytes more.
+// grow returns a buffer of the loop that has b's contents and room for at least n more bytes.
 func (x *exchange) grow(b []byte, n int) []byte {
 	loop := x.server.loop
 	if b == nil {
@@ -38,8 +37,8 @@ func (x *exchange) grow(b []byte, n int) []byte {
 	return bigger
 }
 
-// readHead reads until the head is there. Some of it may have been read already. It reads at least once: the loop may not
-// have been told yet.
+// readHead reads until the head is complete. Part of it may have been read already. It reads at least once, since the loop may
+// not have been notified yet.
 func (x *exchange) readHead() {
 	c := x.client
 	if len(x.in) > 0 && x.parseHead() {
@@ -47,7 +46,7 @@ func (x *exchange) readHead() {
 	}
 	for more := true; more; more = c.conn.Readable() {
 		x.in = x.grow(x.in, 1)
-		x.req.Rebase(x.in) // for whoever asks for the method of a head that will not come
+		x.req.Rebase(x.in) // so that Method works even if the head never becomes complete
 		n, err := c.conn.Read(x.in[len(x.in):cap(x.in)])
 		if err != nil {
 			if again(err) {
@@ -62,37 +61,37 @@ func (x *exchange) readHead() {
 		}
 	}
 	if len(x.in) == 0 {
-		// It was a hint only.
-		ends := x.ends
+		// The readiness was only a hint.
+		downstream := x.downstream
 		x.finish()
-		ends.wait()
+		downstream.wait()
 		return
 	}
 	x.arm()
 	c.conn.QuickAck() // there is more to come
 }
 
-// noRequest ends a connection whose client sent no whole head.
+// noRequest ends a connection whose client sent no complete head.
 func (x *exchange) noRequest(err error) {
 	if !ended(err) {
 		x.abort(causeClientFailed, err)
 		return
 	}
-	if x.spoken() {
+	if x.requestBegun() {
 		x.end = causeClientEnded.end
 		x.server.account(x)
 	}
-	x.leave()
+	x.closeClient()
 }
 
-// leave ends a client that is owed no answer.
-func (x *exchange) leave() {
-	ends := x.ends
+// closeClient ends the exchange with a client to which no response is owed.
+func (x *exchange) closeClient() {
+	downstream := x.downstream
 	x.finish()
-	ends.close()
+	downstream.close()
 }
 
-// parseHead looks whether the head is there, and begins with it. It reports false if more is needed.
+// parseHead starts the exchange if the head is complete. It returns false if it needs more bytes.
 func (x *exchange) parseHead() bool {
 	n, err := x.req.Parse(x.in)
 	switch {
@@ -110,8 +109,8 @@ func (x *exchange) parseHead() bool {
 	return true
 }
 
-// pumpUp moves the request's body. Like all that pumps it reports false when the exchange has ended; nothing of it may be
-// touched then.
+// pumpUp moves the request's body to the host. Like all functions that move bytes, it returns false if the exchange has ended;
+// the caller must not touch the exchange then.
 func (x *exchange) pumpUp() bool {
 	v, c := x.server, x.client
 	for left := budget; ; {
@@ -125,15 +124,15 @@ func (x *exchange) pumpUp() bool {
 			if x.up.Holding() {
 				return true
 			}
-			x.up.ReadAt = v.loop.Now() // the client is waited for anew
+			x.up.ReadAt = v.loop.Now() // the client's timeout begins anew
 			x.arm()
 		}
 		if x.request.Done && x.responded() {
 			return x.complete() // the response was early
 		}
-		if x.request.Done || x.deaf || x.phase != relaying || !c.conn.Readable() {
+		if x.request.Done || x.uploadOver || x.phase != relaying || !c.conn.Readable() {
 			if x.phase == relaying && x.wantsBody() && !x.wantsContinue() {
-				x.cameFromClient(budget - left)
+				x.receivedFromClient(budget - left)
 			}
 			return true
 		}
@@ -146,16 +145,16 @@ func (x *exchange) pumpUp() bool {
 			return false
 		}
 		if x.request.Done {
-			c.pieces.look(v.loop.Now())
-			x.arm() // the host is waited for now
+			c.pieces.checkStall(v.loop.Now())
+			x.arm() // from now on the host is waited for
 		}
 		left -= n
 	}
 }
 
-// readAlong reads more of the body right behind the head that is about to be sent, if the client's first bytes were as many as
-// fit: a middling upload then goes to the host in one write, which costs more than a read. What the read says of the client
-// is found out again by whoever reads next.
+// readAlong appends more of the body to out, behind the head that is about to be sent, if the first read filled its buffer. A
+// medium-sized upload then goes to the host in one write, which saves more than the extra read costs. Errors of the read are
+// ignored, since the next read reports them again.
 func (x *exchange) readAlong(out []byte) []byte {
 	c := &x.client.conn
 	if x.request.In != http1.Length || x.request.Done || x.req.ExpectContinue || !c.Readable() {
@@ -171,7 +170,7 @@ func (x *exchange) readAlong(out []byte) []byte {
 	if k <= 0 {
 		return out
 	}
-	x.up.ReadAt, x.passed = x.server.loop.Now(), true
+	x.up.ReadAt, x.unbuffered = x.server.loop.Now(), true
 	x.request.Took(int64(k))
 	return out[:n+k]
 }
@@ -189,7 +188,7 @@ func (x *exchange) moveUp() (int, bool) {
 	if x.request.In == http1.Length {
 		n, source, sink := x.up.Move(v.loop, x.request.Left)
 		x.request.Took(int64(n))
-		x.passed = x.passed || n > 0
+		x.unbuffered = x.unbuffered || n > 0
 		if source != nil && !again(source) && !x.request.Done {
 			return n, x.clientGone(source)
 		}
@@ -200,7 +199,7 @@ func (x *exchange) moveUp() (int, bool) {
 	if err != nil {
 		return 0, again(err) || x.clientGone(err)
 	}
-	x.up.ReadAt, x.passed = v.loop.Now(), true
+	x.up.ReadAt, x.unbuffered = v.loop.Now(), true
 	out, k, bad := x.request.Append(v.out[:0], p[:n])
 	if k < n && bad == nil {
 		x.in = append(x.grow(x.in, n-k), p[k:n]...)
@@ -210,7 +209,7 @@ func (x *exchange) moveUp() (int, bool) {
 	return n, x.sendBody(out, bad)
 }
 
-// sendBody sends a piece of the body, framed for the host, unless it is malformed or makes the body too long.
+// sendBody sends a piece of the body, framed for the host. It fails if the piece is malformed or makes the body too large.
 func (x *exchange) sendBody(out []byte, bad *http1.HeadError) bool {
 	v := x.server
 	v.out = out[:0]
@@ -225,14 +224,14 @@ func (x *exchange) sendBody(out []byte, bad *http1.HeadError) bool {
 	return x.sent(x.up.Send(v.loop, out, false))
 }
 
-// oversize reports whether more of the body came than it may be long.
+// oversize reports whether the body received so far is larger than max_body_size.
 func (x *exchange) oversize() bool {
 	limit := x.route.MaxBodySize
 	return limit > 0 && x.request.Size > limit
 }
 
-// clientGone ends the exchange: the client ended its stream, or its connection failed, inside the request. One that has its
-// response may do so.
+// clientGone handles a client that ended its stream, or whose connection failed, inside the request. That is allowed if the
+// client has its response.
 func (x *exchange) clientGone(err error) bool {
 	if x.responded() && !x.res.Upgrade {
 		return x.complete()
@@ -244,8 +243,8 @@ func (x *exchange) clientGone(err error) bool {
 	return x.abort(why, err)
 }
 
-// sent looks at the outcome of sending to the host. A host that takes no more may have answered early: its response is
-// still wanted.
+// sent handles the result of sending to the host. A host whose connection takes no more may have answered early, and its response
+// is still wanted.
 func (x *exchange) sent(err error) bool {
 	x.countBytes()
 	if err == nil {
@@ -257,11 +256,11 @@ func (x *exchange) sent(err error) bool {
 		return true
 	}
 	x.up.Release(x.server.loop)
-	x.deaf = true
+	x.uploadOver = true
 	return x.pumpDown() && x.waitOrFail(err)
 }
 
-// waitOrFail gives the exchange up if nothing can be read from a host that takes no more.
+// waitOrFail fails the exchange if a host that takes no more of the request has not begun its response.
 func (x *exchange) waitOrFail(err error) bool {
 	if x.phase == relaying && !x.replied {
 		return x.hostGone(err)

@@ -2,7 +2,7 @@ package httpcodec
 
 import "kroxy-ev/httpcodec/http1"
 
-// The response's bytes: a head is parsed where it was read, in the loop's scratch buffer, unless it comes in pieces.
+// This file reads the response. A head is parsed in the loop's scratch buffer, into which it was read, unless it arrives in pieces.
 
 func (x *exchange) freePartial() {
 	if x.partial != nil {
@@ -11,7 +11,7 @@ func (x *exchange) freePartial() {
 	}
 }
 
-// pumpDown moves the response, and ends the exchange after it.
+// pumpDown moves the response to the client, and ends the exchange after it.
 func (x *exchange) pumpDown() bool {
 	v := x.server
 	for left := budget; ; {
@@ -24,18 +24,18 @@ func (x *exchange) pumpDown() bool {
 			if err != nil {
 				return again(err) || x.abort(causeClientFailed, err)
 			}
-			x.down.ReadAt = v.loop.Now() // the host is waited for anew
+			x.down.ReadAt = v.loop.Now() // the host's timeout begins anew
 			x.arm()
 		}
 		if x.replied && x.response.Done {
 			if left < budget && x.host.Conn != nil {
-				piecesOf(x.host.Conn).look(v.loop.Now())
+				piecesOf(x.host.Conn).checkStall(v.loop.Now())
 			}
 			return x.awaitRequest()
 		}
 		if x.phase != relaying || !x.host.Conn.Readable() {
 			if x.phase == relaying {
-				x.cameFromHost(budget - left)
+				x.receivedFromHost(budget - left)
 			}
 			return true
 		}
@@ -63,7 +63,7 @@ func (x *exchange) moveDown() (int, bool) {
 		if !x.delivered(sink) {
 			return n, false
 		}
-		if source != nil && !again(source) && !x.response.Done && !x.down.Holding() { // else the next read tells it again
+		if source != nil && !again(source) && !x.response.Done && !x.down.Holding() { // otherwise the next read reports the error again
 			return n, x.hostGone(source)
 		}
 		return n, true
@@ -88,7 +88,7 @@ func (x *exchange) moveDown() (int, bool) {
 	return n, x.delivered(x.down.Send(v.loop, out, false))
 }
 
-// appendBody frames what the host sent of the body.
+// appendBody appends what the host sent of the body, framed for the client.
 func (x *exchange) appendBody(dst, p []byte) ([]byte, bool) {
 	out, n, err := x.response.Append(dst, p)
 	x.server.out = out[:0]
@@ -99,7 +99,7 @@ func (x *exchange) appendBody(dst, p []byte) ([]byte, bool) {
 	return out, true
 }
 
-// readResponse reads what the host sends before its final response's body.
+// readResponse reads what the host sends before the body of its final response.
 func (x *exchange) readResponse() (int, bool) {
 	v := x.server
 	var p []byte
@@ -123,7 +123,7 @@ func (x *exchange) readResponse() (int, bool) {
 	return n, x.respond(data)
 }
 
-// respond relays the heads in data, and what is behind the final one.
+// respond relays the heads in data, and what follows the final one.
 func (x *exchange) respond(data []byte) bool {
 	v := x.server
 	out := v.out[:0]
@@ -156,14 +156,14 @@ func (x *exchange) respond(data []byte) bool {
 	if len(out) > 0 && !x.delivered(x.down.Send(v.loop, out, false)) {
 		return false
 	}
-	if x.continued && x.wantsBody() { // the client is, now that it has its 100
+	if x.continued && x.wantsBody() { // having received its 100, the client is now waited for
 		x.up.ReadAt = v.loop.Now()
 		x.arm()
 	}
 	return true
 }
 
-// keepPartial keeps the beginning of a head until more of it comes.
+// keepPartial keeps the beginning of a head until more of it arrives.
 func (x *exchange) keepPartial(data []byte) {
 	if len(data) == 0 {
 		x.freePartial()
@@ -176,16 +176,16 @@ func (x *exchange) keepPartial(data []byte) {
 	x.partial = append(x.grow(nil, len(data)), data...)
 }
 
-// respondFinally sends the head of the final response, and what is there of its body.
+// respondFinally sends the head of the final response and as much of its body as has arrived.
 func (x *exchange) respondFinally(out, rest []byte) bool {
 	v, r := x.server, &x.res
 	if r.Upgrade && x.wantsContinue() {
-		return x.fail(causeUpgrade, nil) // whether the client will send its body is not known
+		return x.fail(causeUpgrade, nil) // whether the client will send its body is unknown
 	}
-	x.hear()
+	x.markAnswered()
 	framing := r.ClientFraming(x.req.Minor)
-	// Clients that are answered early may send the rest, or stop: where the next request begins is not known.
-	x.closes = x.closes || framing == http1.UntilClose || !x.request.Done || x.deaf || x.ends.isLast()
+	// A client that is answered early may or may not send the rest of its body, so the start of its next request is unknown.
+	x.closes = x.closes || framing == http1.UntilClose || !x.request.Done || x.uploadOver || x.downstream.isLast()
 	x.response.Begin(http1.FromHost, r.Framing, r.Length, framing, x.route.Policies.Response)
 	from := len(out)
 	w := http1.ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now()), Headers: x.route.Policies.Response}
@@ -193,7 +193,7 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	if !w.Headers.Fixed() {
 		w.Record = v.values(x, w.Headers.Need())
 	}
-	if s := x.target.Sticky; s != nil && x.host.Lease.Host() != x.stuck {
+	if s := x.target.Sticky; s != nil && x.host.Lease.Host() != x.stickyHost {
 		w.Cookie = s.cookie(x.host.Lease.Host(), x.client.peer.Secure())
 	}
 	out = http1.AppendResponse(out, r, &w)
@@ -216,25 +216,25 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	return x.delivered(x.down.Send(v.loop, out, x.response.Done && x.closes && !r.Upgrade))
 }
 
-// awaitRequest ends the exchange whose response is over, but not before the request is: a host that has answered early gets
-// the rest as long as it takes it, and a host that switches protocols gets the request before anything else.
+// awaitRequest ends the exchange after its response, but not before the request is complete. A host that has answered early gets
+// the rest of the request as long as it takes it. A host that switches protocols gets the whole request first.
 func (x *exchange) awaitRequest() bool {
 	switch {
-	case x.phase != relaying || x.deaf || x.request.Done && !x.up.Holding():
+	case x.phase != relaying || x.uploadOver || x.request.Done && !x.up.Holding():
 		return x.complete()
 	case x.res.Upgrade: // what the host sends now belongs to the other protocol
 		x.arm()
 		return true
 	case x.wantsContinue(): // the client need not send its body now (RFC 9110 section 10.1.1)
 		return x.complete()
-	case !x.host.Conn.Quiet(): // it has ended its stream, or talks out of turn
-		x.deaf = true
+	case !x.host.Conn.Quiet(): // the host has ended its stream, or sent unexpected bytes
+		x.uploadOver = true
 		return x.complete()
 	}
-	if x.closes && !x.told {
-		x.told = true
-		if x.client.conn.CloseWrite() != nil { // the client has left with its response
-			x.deaf = true
+	if x.closes && !x.finSent {
+		x.finSent = true
+		if x.client.conn.CloseWrite() != nil { // the client has left after its response
+			x.uploadOver = true
 			return x.complete()
 		}
 	}
@@ -242,7 +242,7 @@ func (x *exchange) awaitRequest() bool {
 	return true
 }
 
-// delivered looks at the outcome of sending to the client.
+// delivered handles the result of sending to the client.
 func (x *exchange) delivered(err error) bool {
 	x.countBytes()
 	if err == nil {
@@ -256,9 +256,9 @@ func (x *exchange) delivered(err error) bool {
 	return x.abort(causeClientFailed, err)
 }
 
-// hostGone deals with a host that ended its stream, or whose connection failed, before its response was whole. A kept
-// connection may just have been closed by a host that had not seen the request: then the request is sent once more, on
-// a new one, if repeating it does no harm (RFC 9110 section 9.2.2).
+// hostGone handles a host that ended its stream, or whose connection failed, before its response was complete. A kept connection
+// may have been closed by a host that had not seen the request; the request is then sent again on a new connection, if it may be
+// repeated (RFC 9110 section 9.2.2).
 func (x *exchange) hostGone(err error) bool {
 	if x.retryRefused(err) {
 		return false
@@ -270,7 +270,7 @@ func (x *exchange) hostGone(err error) bool {
 	if x.refused {
 		return x.fail(causeRefused, err)
 	}
-	if x.outlived(err) {
+	if x.pastDeadline(err) {
 		return x.fail(causeDeadline, nil)
 	}
 	if ended(err) {

@@ -12,13 +12,14 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// A request that a host has failed may be sent once more: on a new connection to the same host, if the one that was kept had been closed,
-// or to another host, as the group's "retry" says. It may be if nobody can tell that it was: the client has seen nothing of the first
-// try, all that was sent is still at hand, and to do twice what it asks for does no harm (RFC 9110 section 9.2.2). What a host of HTTP/2 has
-// refused was not done at all (RFC 9113 section 8.7): it is sent once more, whatever it asks for: to the same host, which
-// may just be about to leave the connection, and then to others.
+// A request that a host has failed may be sent again: on a new connection to the same host, if a kept connection had been closed,
+// or to another host, as the group's "retry" says. The repetition must go unnoticed: the client has received nothing from the
+// first try, all that was sent is still in the buffer, and repeating the request does no harm (RFC 9110 section 9.2.2).
+//
+// A request that an HTTP/2 host refused was not processed at all (RFC 9113 section 8.7). It is sent again whatever its method:
+// first to the same host, which may just be closing the connection, then to others.
 
-// prepareHold decides how much of the body is kept at hand: all of it or nothing.
+// prepareHold decides whether the body is kept in the buffer for a retry: all of it or nothing.
 func (x *exchange) prepareHold() {
 	x.hold = 0
 	r := &x.target.Retry
@@ -31,8 +32,8 @@ func (x *exchange) prepareHold() {
 	}
 }
 
-// holds reports whether what comes of the body is kept at hand. Of a chunked one nobody knows how long it will be. What has been answered is not
-// sent once more.
+// holds reports whether arriving bytes of the body are kept in the buffer. A chunked body may turn out too long. Once the
+// response has begun nothing is kept, since there is no retry.
 func (x *exchange) holds() bool {
 	if x.hold > 0 && (len(x.in) >= x.hold || x.replied) {
 		x.hold = 0
@@ -40,7 +41,7 @@ func (x *exchange) holds() bool {
 	return x.hold > 0
 }
 
-// readHeld reads more of a body that is kept at hand, and frames it behind out.
+// readHeld reads more of a body that is kept, and appends it to out, framed for the host.
 func (x *exchange) readHeld(out []byte) ([]byte, int, *http1.HeadError, error) {
 	c := &x.client.conn
 	room := min(bodyRead, x.hold-len(x.in))
@@ -60,36 +61,37 @@ func (x *exchange) readHeld(out []byte) ([]byte, int, *http1.HeadError, error) {
 	return out, n, bad, nil
 }
 
-// repeatable reports whether the request may be sent once more. The client may owe the rest, as one does that waits for a 100.
+// repeatable reports whether the request may be sent again. It may be incomplete, for instance while the client waits for a 100.
 func (x *exchange) repeatable() bool {
-	return x.host.Conn != nil && x.phase == relaying && !x.replied && x.interims == 0 && !x.passed && (x.req.Idempotent || x.refused || x.isUnsent())
+	return x.host.Conn != nil && x.phase == relaying && !x.replied && x.interims == 0 && !x.unbuffered && (x.req.Idempotent || x.refused || x.isUnsent())
 }
 
-// isUnsent reports whether certainly nothing of the request was sent. Of what goes by TLS a part may have been that is not counted.
+// isUnsent reports whether certainly nothing of the request was sent. With TLS, bytes may have been sent that are not counted.
 func (x *exchange) isUnsent() bool {
 	return x.up.Bytes == x.sentBefore && x.host.Group.Hosts[x.host.Lease.Host()].TLS == nil
 }
 
-// isStale reports whether the host has closed a connection that was kept, and may not have seen the request.
+// isStale reports whether the host may have closed a kept connection without having seen the request.
 func (x *exchange) isStale() bool {
 	return x.repeatable() && x.host.Conn.Used && !x.renewed && x.partial == nil
 }
 
-// isOfStream reports whether err is the end of a stream only. Its connection stands, so the host has got the request.
+// isOfStream reports whether err ended only a stream. Its connection still stands, so the host has received the request.
 func isOfStream(err error) bool {
 	var e *http2.Error
 	return errors.As(err, &e) && e.Stream
 }
 
-// A host that refuses a request gets it again, up to maxRefusals times. One that closes each connection after some requests (nginx's
-// keepalive_requests) refuses all others that are on it, the same ones several times if there are many: it gets them again up to maxMoves times.
+// A host that refuses a request gets it again up to maxRefusals times. A host that closes each connection after a number of
+// requests (nginx's keepalive_requests) refuses all others on that connection, and with many requests the same ones several
+// times. Such a host gets a request again up to maxMoves times.
 const (
 	maxRefusals = 3
 	maxMoves    = 30
 )
 
-// retryRefused sends the request once more if the host has not begun with it, and it is at hand: to the same host at first, then to another, and if
-// there is none to the same again.
+// retryRefused sends the request again if the host refused it and it is still in the buffer: first to the same host, then to
+// another, and if there is no other to the same host again.
 func (x *exchange) retryRefused(err error) bool {
 	if !errors.Is(err, h2conn.ErrRefused) {
 		return false
@@ -111,7 +113,7 @@ func (x *exchange) retryRefused(err error) bool {
 	return true
 }
 
-// renew sends the request once more, on a new connection or stream to the same host, for that cause.
+// renew sends the request again on a new connection or stream to the same host. Why is the cause.
 func (x *exchange) renew(why *cause) {
 	x.endTry(why)
 	x.rewind()
@@ -119,18 +121,18 @@ func (x *exchange) renew(why *cause) {
 	x.server.connector.Renew(&x.host, x.key(), x)
 }
 
-// rewind goes back to where nothing of the request was sent.
+// rewind returns to the state in which nothing of the request was sent.
 func (x *exchange) rewind() {
 	x.up.Release(x.server.loop)
 	x.freePartial()
 	x.res.Reset()
 	x.next, x.phase, x.hostStatus, x.asked = x.head, connecting, 0, 0
-	x.deaf, x.excess, x.refused = false, false, false
+	x.uploadOver, x.excess, x.refused = false, false, false
 	x.request.Begin(http1.FromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
 }
 
-// retry sends the request to another host, if it may be repeated and there is one. Why is the cause for which the last host failed; nil if it was
-// the status of its response. If it returns true the exchange goes on later.
+// retry sends the request to another host, if it may be repeated and there is another host. Why is the cause for which the last
+// host failed, or nil if that was its response's status. If retry returns true the exchange continues later.
 func (x *exchange) retry(why *cause) bool {
 	r := x.answerReport()
 	if why != nil {
@@ -141,7 +143,7 @@ func (x *exchange) retry(why *cause) bool {
 	}
 	x.endTry(why)
 	x.rewind()
-	x.renewed, x.refusals = false, 0 // another host may have closed a connection, too
+	x.renewed, x.refusals = false, 0 // the other host may have closed a connection, too
 	m := x.server.metrics
 	m.Route(x.route.Place).Retries.Add(1)
 	m.Group(x.target.Group.Place).Retries.Add(1)
@@ -149,7 +151,7 @@ func (x *exchange) retry(why *cause) bool {
 	return true
 }
 
-// retryFailed is retry for a failure that is to be a reply otherwise.
+// retryFailed is retry for a failure that would otherwise become an error reply.
 func (x *exchange) retryFailed(why *cause) bool {
 	if x.target == nil {
 		return false
@@ -169,11 +171,11 @@ func (x *exchange) retryStatus() bool {
 	if on := x.target.Retry.On.Status; len(on) == 0 || !on.Has(x.res.Status) {
 		return false
 	}
-	x.hear()
+	x.markAnswered()
 	return x.retry(nil)
 }
 
-// logRetry says that the request goes to another host.
+// logRetry logs that the request goes to another host.
 func (x *exchange) logRetry(r *upstream.Report) {
 	log := x.server.log
 	if !log.Enabled(context.Background(), slog.LevelDebug) {

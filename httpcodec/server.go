@@ -19,26 +19,27 @@ import (
 
 // Options configures a Server.
 type Options struct {
-	// Connector makes the connections to hosts, on the same loop.
+	// Connector makes the connections to hosts. It runs on the same loop.
 	Connector *upstream.Connector
-	// TLS makes handshakes with clients, on the same loop; it may be nil where no entry asks for them.
+	// TLS performs handshakes with clients on the same loop. It may be nil if no entry needs it.
 	TLS *tlsconn.Handshaker
-	// Metrics is where the loop counts; nil if nobody wants to know.
+	// Metrics is the loop's row of counters. If it is nil the server counts into a row of its own that nobody reads.
 	Metrics *metrics.Row
-	// Log gets what people should know.
+	// Log receives messages for the operator.
 	Log *slog.Logger
 }
 
-// Stats counts what a Server has done. Its loop writes it and others may read it.
+// Stats counts what a Server has done. Only its loop writes it; any goroutine may read it.
 type Stats struct {
 	Clients   atomic.Int64 // connections accepted
-	Active    atomic.Int64 // connections now
+	Active    atomic.Int64 // connections open now
 	Exchanges atomic.Int64 // ended
 	BytesUp   atomic.Int64 // sent to hosts by exchanges that have ended
-	BytesDown atomic.Int64 // sent to clients likewise
+	BytesDown atomic.Int64 // sent to clients by exchanges that have ended
 }
 
-// Server is http mode on one loop, for all servers of the configuration. Its methods belong to the loop's goroutine, except Stats.
+// Server is HTTP mode on one loop, for all servers of the configuration. Except for Stats and AnnounceClose, its methods must be
+// called on the loop's goroutine.
 type Server struct {
 	loop      *engine.Loop
 	connector *upstream.Connector
@@ -49,13 +50,13 @@ type Server struct {
 	listeners engine.Listeners
 	tunnels   *streamcodec.Server
 
-	active        *h1client // list of all connections
-	streams       *stream   // list of all, of HTTP/2
+	active        *h1client // list of all client connections
+	streams       *stream   // list of all clients' HTTP/2 streams
 	freeClients   engine.FreeList[h1client]
 	freeStreams   engine.FreeList[stream]
 	muxer         *h2conn.Muxer
 	freeExchanges engine.FreeList[exchange]
-	out           []byte // what is being written; empty between calls
+	out           []byte // output buffer; empty between calls
 	routing       route.Request
 	rewrite       http1.Rewrite
 	reply         Reply
@@ -63,19 +64,19 @@ type Server struct {
 	date          dateCache
 	record        logformat.Record
 	ids           streamcodec.RequestIDs
-	iso           []byte          // the time in a template
+	iso           []byte          // for $time_iso8601 in a template
 	tracing       *trace.Recorder // nil if no spans are recorded
-	traceparent   []byte          // for a host
+	traceparent   []byte          // sent to a host
 	location      []byte          // of a redirect
 	target        []byte          // of a rewrite
-	key           []byte          // that a host is chosen by
+	key           []byte          // by which a host is chosen
 	stats         Stats
-	leaving       atomic.Bool // responses say that they are the last
+	leaving       atomic.Bool // every response is its client's last
 	draining      bool
 	drained       func()
 }
 
-// NewServer makes a server on loop, which accepts nothing until Serve.
+// NewServer makes a server on loop. It accepts no clients until Serve is called.
 func NewServer(loop *engine.Loop, o Options) *Server {
 	m := o.Metrics
 	if m == nil {
@@ -89,17 +90,17 @@ func NewServer(loop *engine.Loop, o Options) *Server {
 	}
 }
 
-// Serve accepts clients of e from fd, a non-blocking listening socket that the server owns from now on, also when an error is
-// returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
-// There may be several listeners; each may be closed before Shutdown.
+// Serve accepts clients of e from fd, a non-blocking listening socket. The server owns fd from now on, even if Serve returns an
+// error. Limit bounds the number of clients; paused is called when accepting has to stop for a while, see engine.ListenerOptions.
+// A server may have several listeners, and each may be closed before Shutdown.
 func (v *Server) Serve(fd int, e *Entry, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
 	return v.listeners.Open(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: e.accept, Paused: paused})
 }
 
-// Stats may be read by any goroutine.
+// Stats returns the server's counters. Any goroutine may call it.
 func (v *Server) Stats() *Stats { return &v.stats }
 
-// client returns an unused client, which is among the active ones from now on.
+// client returns an unused client and adds it to the active ones.
 func (v *Server) client() *h1client {
 	c := v.freeClients.Get()
 	if c == nil {
@@ -115,7 +116,7 @@ func (v *Server) client() *h1client {
 	return c
 }
 
-// waiting yields the clients whose hosts have answered nothing yet.
+// waiting yields the clients whose hosts have not answered yet.
 func (v *Server) waiting(yield func(upstream.Waiting) bool) {
 	for c := v.active; c != nil; c = c.next {
 		if c.x != nil && c.x.unanswered() && !yield(c.x.waiting()) {
@@ -130,22 +131,22 @@ func (v *Server) waiting(yield func(upstream.Waiting) bool) {
 }
 
 // begin gives c an exchange.
-func (v *Server) begin(c *client, ends downstream) {
+func (v *Server) begin(c *client, d downstream) {
 	x := v.freeExchanges.Get()
 	if x == nil {
 		x = &exchange{server: v}
 	}
-	x.client, x.ends, c.x = c, ends, x
+	x.client, x.downstream, c.x = c, d, x
 	x.reset()
 }
 
 // recycle takes back an exchange that is over.
 func (v *Server) recycle(x *exchange) {
-	x.client.x, x.client, x.ends = nil, nil, nil
+	x.client.x, x.client, x.downstream = nil, nil, nil
 	v.freeExchanges.Put(x)
 }
 
-// closed takes back a client whose connection is closed, or was handed over to a tunnel which has ended.
+// closed takes back a client whose connection is closed, or whose tunnel has ended.
 func (v *Server) closed(c *h1client) {
 	v.loop.Disarm(&c.timer)
 	if c.prev != nil {
@@ -163,7 +164,7 @@ func (v *Server) closed(c *h1client) {
 	c.peer, c.served, c.state, c.pieces = opening.Peer{}, false, clientOpen, pieces{}
 	v.stats.Active.Add(-1)
 	v.freeClients.Put(c)
-	e.clients.Part()
+	e.clients.Remove()
 	v.checkDrained()
 }
 
@@ -174,25 +175,25 @@ func (v *Server) checkDrained() {
 	}
 }
 
-// Farewell has every response whose head is written from now on end its client's connection, and say so. It is the first step of
-// a shutdown, and may be called by any goroutine.
-func (v *Server) Farewell() { v.leaving.Store(true) }
+// AnnounceClose makes every response whose head is written from now on the last of its connection, and tells the client so. It is the
+// first step of a shutdown. Any goroutine may call it.
+func (v *Server) AnnounceClose() { v.leaving.Store(true) }
 
-// Shutdown stops accepting, after the clients that the kernel has already let in, closes idle clients, lets exchanges
-// finish, and calls drained, on the loop, once no client is left.
+// Shutdown stops accepting (clients that the kernel has already accepted are still taken in), closes idle clients, lets exchanges
+// finish, and calls drained on the loop once no client is left.
 func (v *Server) Shutdown(drained func()) {
 	v.listeners.Close()
-	v.Farewell()
+	v.AnnounceClose()
 	v.draining, v.drained = true, drained
 	for c := v.active; c != nil; {
 		next := c.next
-		c.hurry()
+		c.closeIfIdle()
 		c = next
 	}
 	v.checkDrained()
 }
 
-// Resume takes Farewell and Shutdown back; Serve is to follow. If drained was called already it is not taken back.
+// Resume undoes AnnounceClose and Shutdown; the caller then calls Serve. It does not undo a call of drained that has already happened.
 func (v *Server) Resume() {
 	v.leaving.Store(false)
 	v.draining, v.drained = false, nil

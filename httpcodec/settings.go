@@ -11,53 +11,53 @@ import (
 	"kroxy-ev/httpcodec/route"
 )
 
-// Settings is what the exchanges of one configured server need of the configuration. It is immutable; a client connection keeps the
-// one that its last request began with. A timeout of zero is no bound.
+// Settings is the part of the configuration that the exchanges of one configured server need. It is immutable. A client
+// connection keeps the Settings with which its last request began. A timeout of zero means no limit.
 type Settings struct {
-	// Server is the server as it is configured. Its plain values are used from here; what was made of its routes is below.
+	// Server is the server as configured. Its plain values are read from here; its routes are compiled into the fields below.
 	Server config.Server
 	// Place is where the server is counted.
 	Place metrics.Place
-	// HTTP2 bounds its clients' connections in HTTP/2.
+	// HTTP2 limits what the server's clients may do on HTTP/2 connections.
 	HTTP2 h2conn.Limits
-	// Routes are where requests go, at least one. What no route has to say is what Unrouted says: before the head of a
-	// request is there, and if no route takes it. That has no targets.
+	// Routes has at least one route. Unrouted supplies the settings while no route applies: before the request head has been parsed,
+	// and if no route matches. It has no targets.
 	Routes   []Route
 	Unrouted Route
-	// Table finds the route of a request among Routes; nil if the first takes all.
+	// Table finds a request's route among Routes. It is nil if the first route matches every request.
 	Table *route.Table
 }
 
-// Route is where a request goes, and what is done with it on its way.
+// Route says where a request goes and how it is modified on the way.
 type Route struct {
-	// Route is the route as it is configured, not nil. Its plain values are used from here; the rest was compiled to what is below.
+	// Route is the route as configured; it is not nil. Its plain values are read from here; the rest is compiled into the fields below.
 	*config.Route
 	// Place is where the route is counted.
 	Place metrics.Place
-	// Targets are the groups that share the route's requests.
+	// Targets are the groups among which the route's requests are split.
 	Targets []Target
-	// Policies are what is done with every request beside choosing a host.
+	// Policies are applied to every request, besides choosing a host.
 	Policies policy.Set
 }
 
 // Target is a group and its share of a route's requests.
 type Target struct {
 	Group *upstream.Group
-	// Names says, for each host of the group, how requests name it.
+	// Names has, for each host of the group, the name that requests to it carry.
 	Names []HostName
-	// Retry says which requests are sent once more, to another host; of its Attempts and Budget the group knows.
+	// Retry says which requests are retried on another host. The group itself knows its Attempts and Budget.
 	Retry config.Retry
-	// Sticky keeps clients with the host that they had; nil for none.
+	// Sticky keeps clients with the host they had before. It is nil if the group is not sticky.
 	Sticky *Sticky
-	// Errors are the statuses of responses by which a host has failed.
+	// Errors are the response statuses that count as failures of the host.
 	Errors config.Statuses
-	Weight int // of the sum over all targets; not negative, and not all of a route's are zero
+	Weight int // share of the sum over all targets; not negative, and not zero for all targets of a route
 }
 
 // HostName is how a request names a host.
 type HostName struct {
-	Name      []byte // without port: for $host
-	Authority []byte // with the port unless it is the default: for Host
+	Name      []byte // without port, for $host
+	Authority []byte // with the port unless it is the default, for the Host field
 }
 
 // trusts reports whether addr is a trusted proxy.

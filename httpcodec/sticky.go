@@ -11,24 +11,24 @@ import (
 	"kroxy-ev/httpcodec/route"
 )
 
-// Sticky keeps a client with the host of a group that it was given first, by a cookie that names the host. It is immutable and shared
-// by all loops.
+// Sticky keeps each client with the host of a group that first served it, by a cookie that names the host. It is immutable and
+// shared by all loops.
 type Sticky struct {
 	name   string
-	tokens []token  // what the cookie says of each host
+	tokens []token  // the cookie's value for each host
 	plain  [][]byte // the value of Set-Cookie for each host,
-	secure [][]byte // and for clients who come by TLS
+	secure [][]byte // and the same for clients that use TLS
 }
 
-// token says which host it is to whoever knows the secret, and nothing to anybody else: nobody can name a host that no cookie was
-// given out for, or find out where hosts are.
+// token identifies a host to those who know the secret, and tells nothing to others. Nobody can name a host without having been
+// given its cookie, nor learn where hosts are.
 type token [22]byte
 
-// tokenBytes of an HMAC are 128 bits, as text base64.RawURLEncoding.
+// tokenBytes is how many bytes of the HMAC are used: 128 bits, encoded as base64.RawURLEncoding.
 const tokenBytes = 16
 
-// NewSticky makes a Sticky of c for a group whose hosts have these ids, which are the same in all processes and configurations, as is
-// the secret.
+// NewSticky makes a Sticky of c for a group whose hosts have the given ids. The ids and the secret must be the same in all
+// processes and configurations.
 func NewSticky(c *config.Sticky, secret []byte, ids []string) *Sticky {
 	s := &Sticky{name: c.Cookie}
 	for _, id := range ids {
@@ -52,7 +52,7 @@ func NewSticky(c *config.Sticky, secret []byte, ids []string) *Sticky {
 	return s
 }
 
-// host is the host that the cookies of a request name, or -1. What is no cookie of ours names none.
+// host returns the host that the request's cookies name, or -1. Invalid cookies are ignored.
 func (s *Sticky) host(cookies *route.View) int {
 	for name, text := range cookies.Cookies().Cookies() {
 		if string(name) == s.name {
@@ -64,7 +64,7 @@ func (s *Sticky) host(cookies *route.View) int {
 	return -1
 }
 
-// named is the host of that token, or -1. How long it takes says nothing of how much of a token is right.
+// named returns the host with the given token, or -1. Its running time does not depend on how much of a token is right.
 func (s *Sticky) named(text []byte) int {
 	host := -1
 	for i := range s.tokens {
@@ -75,7 +75,7 @@ func (s *Sticky) named(text []byte) int {
 	return host
 }
 
-// cookie is the value of the Set-Cookie that keeps a client, who comes by TLS or not, with a host.
+// cookie returns the Set-Cookie value that keeps a client with a host. Secure says whether the client uses TLS.
 func (s *Sticky) cookie(host int, secure bool) []byte {
 	if secure {
 		return s.secure[host]

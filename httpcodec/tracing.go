@@ -11,10 +11,10 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Trace has spans of requests whose heads are read from now on recorded by r; nil is none. It is for the loop's goroutine.
+// Trace makes r record spans of requests whose heads are read from now on; nil records none. It must be called on the loop's goroutine.
 func (v *Server) Trace(r *trace.Recorder) { v.tracing = r }
 
-// beginSpan begins to record the exchange, whose request's head is there, if its trace is sampled.
+// beginSpan starts to record the exchange, whose request head is complete, if its trace is sampled.
 func (x *exchange) beginSpan() {
 	parent, known := trace.Parse(x.req.Traceparent())
 	x.span = x.server.tracing.Begin(parent, known, x.wall(x.began))
@@ -27,13 +27,13 @@ func (x *exchange) beginSpan() {
 	}
 }
 
-// wall is a time on the loop's clock, in ns, as Unix time.
+// wall converts a time in ns on the loop's clock to Unix time.
 func (x *exchange) wall(at int64) int64 {
 	return time.Now().UnixNano() - (x.server.loop.Clock() - at)
 }
 
-// propagate has the host told where in its trace the request is: at a span of this try, if they are recorded. A trace that is not
-// sampled is passed on as it came, or begins here.
+// propagate sets the traceparent that the host receives: the span of this try if the exchange is recorded. A trace that is not
+// sampled is passed on unchanged, or begins here.
 func (x *exchange) propagate(w *http1.Rewrite) {
 	v := x.server
 	var at trace.Context
@@ -58,14 +58,14 @@ func (x *exchange) Unreached(h *upstream.Host, addr netip.AddrPort, since int64,
 	}
 }
 
-// observeTries has the exchange told of hosts that cannot be reached.
+// observeTries makes the exchange record hosts that cannot be reached.
 func (x *exchange) observeTries() {
 	if x.span != nil {
 		x.host.Observer = x
 	}
 }
 
-// answerTry notes that the head of a response is there.
+// answerTry records that the head of a response is complete.
 func (x *exchange) answerTry() {
 	if x.span == nil {
 		return
@@ -75,7 +75,8 @@ func (x *exchange) answerTry() {
 	}
 }
 
-// endTry ends the try at a host that is under way, if there is one. Why is the cause for which it failed; nil if it did not, or if its status says so.
+// endTry ends the span of the current try at a host, if there is one. Why is the cause for which the try failed, or nil if it did
+// not fail or only its status says so.
 func (x *exchange) endTry(why *cause) {
 	switch {
 	case x.span == nil:
@@ -86,7 +87,7 @@ func (x *exchange) endTry(why *cause) {
 	}
 }
 
-// endSpan has the spans of an exchange that is over exported.
+// endSpan exports the spans of an exchange that is over.
 func (x *exchange) endSpan() {
 	s, c := x.span, x.client
 	if s == nil {
@@ -100,11 +101,11 @@ func (x *exchange) endSpan() {
 	if g := x.group(); g != nil {
 		s.Group = g.Name
 	}
-	if s.Protocol = x.ends.protocol(x.req.Minor); s.Protocol == protocolHTTP2 {
-		s.Protocol = "HTTP/2" // as OpenTelemetry has it
+	if s.Protocol = x.downstream.protocol(x.req.Minor); s.Protocol == protocolHTTP2 {
+		s.Protocol = "HTTP/2" // the name that OpenTelemetry uses
 	}
 	s.Client, s.Secure, s.Status, s.Reason = c.peer.Client, c.peer.Secure(), x.finalStatus(), x.end.String()
-	s.Cut = s.Status > 0 && s.Status < 500 && (isHosts(x.end) || x.end == logformat.Shutdown)
+	s.Cut = s.Status > 0 && s.Status < 500 && (isHostFault(x.end) || x.end == logformat.Shutdown)
 	s.Attempts, s.SentUp, s.SentDown = int(x.host.Trace.Tries), x.up.Bytes, x.down.Bytes
 	s.End(time.Now().UnixNano())
 }

@@ -6,11 +6,11 @@ import (
 	"kroxy-ev/streamcodec"
 )
 
-// tunnel hands both connections over to a stream session: the protocol was switched. The exchange is over with that; what
-// its log line will say of the request is copied, so that a tunnel holds no buffers while it is idle.
+// tunnel passes both connections to a stream session after the protocol was switched. The exchange is then over. The parts of the
+// request that its log line needs are copied, so that an idle tunnel holds no buffers.
 func (x *exchange) tunnel() {
 	v, host := x.server, x.host
-	c := x.ends.(*h1client) // HTTP/2 has no switch of protocols (RFC 9113 section 8.6)
+	c := x.downstream.(*h1client) // HTTP/2 has no protocol switch (RFC 9113 section 8.6)
 	at, began, status, r, server := x.places(), x.began, x.finalStatus(), x.route, &streamcodec.Settings{Place: c.settings.Place}
 	x.endSpan()
 	var record logformat.Record
@@ -19,7 +19,7 @@ func (x *exchange) tunnel() {
 	early := append(v.out[:0], x.in[x.next:]...)
 	v.out = early[:0]
 	report := x.answerReport()
-	v.connector.Count(host.Group, host.Lease.Host(), &report) // the tunnel's end says nothing of how the request was answered
+	v.connector.Count(host.Group, host.Lease.Host(), &report) // how the tunnel ends says nothing about how the request was answered
 	x.host = upstream.Claim{}
 	v.loop.Disarm(&c.timer)
 	x.finish()
@@ -29,7 +29,7 @@ func (x *exchange) tunnel() {
 		Route: &streamcodec.Route{Route: r.Route, Place: r.Place},
 		After: func(end logformat.End, up, down int64) {
 			if record.End = end; end == logformat.ReadTimeout {
-				record.End = logformat.ProxyReadTimeout // which bounds both
+				record.End = logformat.ProxyReadTimeout // since it applies to both sides of a tunnel
 			}
 			record.BytesUpstream += up
 			record.BytesDownstream += down
@@ -38,5 +38,5 @@ func (x *exchange) tunnel() {
 			v.closed(c)
 		},
 	})
-	host.Release(upstream.Report{}) // its connection and lease are the session's
+	host.Release(upstream.Report{}) // the session owns the connection and the lease
 }

@@ -49,7 +49,7 @@ func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	server := v.metrics.Server(s.settings.Place)
 	server.Accepted.Add(1)
 	server.Active.Add(1)
-	e.sessions.Join()
+	e.sessions.Add()
 	v.add(s)
 	s.start(fd)
 }

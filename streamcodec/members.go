@@ -1,21 +1,22 @@
 package streamcodec
 
-// Members counts what an entry serves: sessions here, clients in package httpcodec. The zero value has none. It is for one loop.
+// Members counts what an entry serves: sessions in this package, clients in package httpcodec. The zero value is empty. All methods
+// must be called on one loop's goroutine.
 type Members struct {
 	n    int
-	gone func() // is called when there are none; nil if nobody waits for that
+	gone func() // called when the count reaches zero; nil if nobody waits for that
 }
 
-// Join adds one.
-func (m *Members) Join() { m.n++ }
+// Add counts one more.
+func (m *Members) Add() { m.n++ }
 
-// Part takes one away, which may call what waits for the last.
-func (m *Members) Part() {
+// Remove counts one less. It calls the function given to WhenEmpty if that was the last one.
+func (m *Members) Remove() {
 	m.n--
 	m.check()
 }
 
-// WhenEmpty calls gone as soon as there are none, which may be now. Nothing may join any more.
+// WhenEmpty calls gone as soon as the count is zero, possibly at once. Add must not be called any more.
 func (m *Members) WhenEmpty(gone func()) {
 	m.gone = gone
 	m.check()

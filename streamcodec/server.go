@@ -145,7 +145,7 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	s.trace = upstream.Trace{}
 	v.free.Put(s)
 	if e != nil {
-		e.sessions.Part()
+		e.sessions.Remove()
 	}
 	if v.active == nil && v.drained != nil {
 		v.drained()

@@ -143,7 +143,7 @@ func (r *reactor) leave(shared Keys, drained func()) {
 }
 
 // announceClose makes responses say from now on that their connection closes. Any goroutine may call it.
-func (r *reactor) announceClose() { r.http.Farewell() }
+func (r *reactor) announceClose() { r.http.AnnounceClose() }
 
 // stay takes leave back, on the loop; accepting begins again with the next take.
 func (r *reactor) stay() {
