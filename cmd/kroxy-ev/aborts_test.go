@@ -255,7 +255,7 @@ func TestAbortWaitsForASlowPeer(t *testing.T) {
 		t.Run("deaf, from the "+from, func(t *testing.T) {
 			t.Parallel()
 			p, idle, sink, said := away(t, from, settings{timeout: 200})
-			eventually(t, "the session is over", func() bool { return p.sockets() == idle })
+			p.awaitSockets(t, "the session is over", func(n int) bool { return n == idle })
 			if got, err := io.ReadAll(sink); len(got) == len(said) || how(err) != "reset" {
 				t.Errorf("got %d bytes and %s, want a reset", len(got), how(err))
 			}

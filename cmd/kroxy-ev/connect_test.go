@@ -164,7 +164,7 @@ func TestBlackHoleIsSkipped(t *testing.T) {
 		t.Errorf("served after %v: the black hole was not waited for", d)
 	}
 	leave(t, c)
-	eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == idle })
+	p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == idle })
 }
 
 func TestConnectTimeout(t *testing.T) {
@@ -175,7 +175,7 @@ func TestConnectTimeout(t *testing.T) {
 	begin := time.Now()
 	expectClosed(t, p.dial())
 	notBefore(t, begin, 300*time.Millisecond)
-	eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == idle })
+	p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == idle })
 	p.await(p.stderr, `session closed.*connecting timed out`)
 }
 
@@ -186,9 +186,9 @@ func TestClientLeavesWhileConnecting(t *testing.T) {
 	p := start(t, setup{hosts: []endpoint{hole}})
 	idle := p.sockets()
 	c := p.dial()
-	eventually(t, "a host is being connected to", func() bool { return p.sockets() == idle+2 })
+	p.awaitSockets(t, "a host is being connected to", func(n int) bool { return n == idle+2 })
 	reset(c)
-	eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == idle })
+	p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == idle })
 }
 
 // notBefore demands that d has passed since begin, but for the milliseconds that clocks are rounded to.

@@ -628,7 +628,7 @@ func (a *assault) run(t *testing.T) {
 	if hits > attackers*hitsOfOne && a.codes != nil {
 		t.Errorf("%d requests came to the host", hits)
 	}
-	eventually(t, "the sockets are closed", func() bool { return ours() <= sockets })
+	p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n-int(v.open.Load()) <= sockets })
 	t.Logf("%v; %d requests of others meanwhile, the longest took %v; %d KiB of memory; %d hits", took.Round(time.Millisecond), b.asked, b.longest.Round(10*time.Microsecond), grown, hits)
 }
 

@@ -170,6 +170,6 @@ func (m *malice) run(t *testing.T) {
 	for _, c := range h.connections() {
 		_ = c.conn.Close()
 	}
-	eventually(t, "the sockets are closed", func() bool { return ours() <= sockets })
+	p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n-int(v.open.Load()) <= sockets })
 	t.Logf("%d requests of others meanwhile, the longest took %v; %d KiB of memory; asked %d times", b.asked, b.longest.Round(10*time.Microsecond), grown, asked.Load())
 }

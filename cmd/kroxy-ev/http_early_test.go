@@ -356,7 +356,7 @@ func TestHTTPSilentLingerer(t *testing.T) {
 	send(t, c, postHead+"Content-Length: 10000\r\n\r\nhello")
 	expectRefusal(t, c)
 	begin := time.Now()
-	eventually(t, "the connection is closed", func() bool { return p.sockets() == idle })
+	p.awaitSockets(t, "the connection is closed", func(n int) bool { return n == idle })
 	notBefore(t, begin, 4*time.Second)
 	if d := time.Since(begin); d > 20*time.Second {
 		t.Errorf("it took %v", d)

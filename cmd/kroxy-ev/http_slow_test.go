@@ -56,7 +56,7 @@ func TestHTTPSlowClients(t *testing.T) {
 		}
 		send(t, slowBodies[i], head)
 	}
-	eventually(t, "all are there", func() bool { return p.sockets() >= before["socket"]+heads+2*bodies-4*runtime.NumCPU() })
+	p.awaitSockets(t, "all are there", func(n int) bool { return n >= before["socket"]+heads+2*bodies-4*runtime.NumCPU() })
 	if grown := p.status("VmRSS") - memory; grown > 16*(heads+bodies) {
 		t.Errorf("%d slow clients cost %d KiB, want at most 16 each", heads+bodies, grown)
 	}
@@ -89,7 +89,7 @@ func TestHTTPSlowClients(t *testing.T) {
 	notBefore(t, begin, timeout)
 	other()
 	c.CloseIdleConnections()
-	eventually(t, "the slow clients' sockets are closed", func() bool { return p.sockets() <= before["socket"]+4*runtime.NumCPU() })
+	p.awaitSockets(t, "the slow clients' sockets are closed", func(n int) bool { return n <= before["socket"]+4*runtime.NumCPU() })
 	after := p.descriptors()
 	if after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
 		t.Errorf("descriptors %v, there were %v", after, before)
@@ -213,7 +213,7 @@ func TestHTTPBadHosts(t *testing.T) {
 		}
 		running.Wait()
 	}
-	eventually(t, "all sockets of exchanges are closed", func() bool { return p.sockets() <= before["socket"] })
+	p.awaitSockets(t, "all sockets of exchanges are closed", func(n int) bool { return n <= before["socket"] })
 	after := p.descriptors()
 	if after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
 		t.Errorf("descriptors %v, there were %v", after, before)
@@ -286,7 +286,7 @@ func TestHTTPDescriptorsDoNotLeak(t *testing.T) {
 		running.Wait()
 	}
 	kept := 2 * runtime.NumCPU()
-	eventually(t, "all sockets of exchanges are closed", func() bool { return p.sockets() <= before["socket"]+kept })
+	p.awaitSockets(t, "all sockets of exchanges are closed", func(n int) bool { return n <= before["socket"]+kept })
 	eventually(t, "the host has no more connections than are kept", func() bool { return h.open.Load() <= int64(kept) })
 	after := p.descriptors()
 	for _, kind := range []string{"anon_inode", "other"} {

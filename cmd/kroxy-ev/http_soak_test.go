@@ -281,7 +281,7 @@ func TestHTTPSoak(t *testing.T) {
 	if answered.Load() < 100 {
 		t.Error("these are too few to tell anything")
 	}
-	eventually(t, "all sockets of exchanges are closed", func() bool { return p.sockets() == before["socket"] })
+	p.awaitSockets(t, "all sockets of exchanges are closed", func(n int) bool { return n == before["socket"] })
 	after := p.descriptors()
 	if after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
 		t.Errorf("descriptors %v, there were %v", after, before)

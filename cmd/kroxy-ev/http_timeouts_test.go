@@ -152,7 +152,7 @@ func TestHTTPConnectTimeouts(t *testing.T) {
 				}
 			}
 			_ = c.Close()
-			eventually(t, "all is closed", func() bool { return p.sockets() <= idle })
+			p.awaitSockets(t, "all is closed", func(n int) bool { return n <= idle })
 		})
 	}
 }

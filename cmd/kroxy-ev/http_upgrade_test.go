@@ -106,7 +106,7 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 				expectFrom(t, clientIn, bulk[:4<<20])
 				expectEnd(t, clientIn)
 				_, _ = c.Close(), s.Close()
-				eventually(t, "all is closed", func() bool { return p.sockets() == idle })
+				p.awaitSockets(t, "all is closed", func(n int) bool { return n == idle })
 			})
 		}
 	}

@@ -120,7 +120,7 @@ func TestWebSocket(t *testing.T) {
 	if err == nil || res == nil || res.StatusCode != 403 {
 		t.Errorf("a refused one: %v, %v", res, err)
 	}
-	eventually(t, "all connections of tunnels are closed", func() bool { return p.sockets() <= idle+2 }) // the refused client and its host keep theirs
+	p.awaitSockets(t, "all connections of tunnels are closed", func(n int) bool { return n <= idle+2 }) // the refused client and its host keep theirs
 }
 
 // What a client sends with its request is kept until the host has agreed, and not a byte is lost then. Each direction may
@@ -175,7 +175,7 @@ func TestHTTPUpgradeRaw(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	eventually(t, "all is closed", func() bool { return p.sockets() == idle })
+	p.awaitSockets(t, "all is closed", func(n int) bool { return n == idle })
 }
 
 // sockets of which many are open.
@@ -249,7 +249,7 @@ func TestManyWebSockets(t *testing.T) {
 		})
 	}
 	talking.Wait()
-	eventually(t, "their sockets are closed", func() bool { return p.sockets() == before["socket"] })
+	p.awaitSockets(t, "their sockets are closed", func(n int) bool { return n == before["socket"] })
 	if after := p.descriptors(); after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
 		t.Errorf("descriptors %v, there were %v", after, before)
 	}

@@ -96,7 +96,7 @@ func TestDescriptorsDoNotLeak(t *testing.T) {
 		}
 		running.Wait()
 	}
-	eventually(t, "all sockets of sessions are closed", func() bool { return p.sockets() == before["socket"] })
+	p.awaitSockets(t, "all sockets of sessions are closed", func(n int) bool { return n == before["socket"] })
 	after := p.descriptors()
 	for _, kind := range []string{"anon_inode", "other"} {
 		if after[kind] != before[kind] {
@@ -119,5 +119,5 @@ func TestDescriptorsDoNotLeakWithoutHosts(t *testing.T) {
 		expectClosed(t, c)
 		_ = c.Close()
 	}
-	eventually(t, "all sockets of sessions are closed", func() bool { return p.sockets() == before })
+	p.awaitSockets(t, "all sockets of sessions are closed", func(n int) bool { return n == before })
 }

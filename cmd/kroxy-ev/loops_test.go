@@ -347,7 +347,7 @@ func TestForwardedToTheProxyItself(t *testing.T) {
 			_, _ = io.WriteString(c, says)
 			expectClosed(t, c)
 		}
-		eventually(t, "the chain is gone", func() bool { return p.sockets() < 50 })
+		p.awaitSockets(t, "the chain is gone", func(n int) bool { return n < 50 })
 	}
 }
 

@@ -167,6 +167,15 @@ func TestUpgradeInASharedPIDNamespace(t *testing.T) {
 		cmd.Path, _ = exec.LookPath("nsenter")
 		cmd.Args = append([]string{"nsenter", "-t", fmt.Sprint(init), "-p", "-m", program}, args...)
 	})
+	// nsenter does not pass signals on, and its child would outlive it and hold the log's pipe open.
+	t.Cleanup(func() {
+		for _, master := range children(t, p.pid()) {
+			_ = unix.Kill(master, unix.SIGTERM)
+		}
+		if status := p.wait(); status != 0 {
+			t.Errorf("exit status %d after SIGTERM, want 0", status)
+		}
+	})
 	p.refuses("upgrade", `started from outside of its PID namespace.*; start a container`)
 	p.mustOrder("reload")
 	expectEcho(t, p.dial(), "hello")

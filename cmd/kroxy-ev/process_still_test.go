@@ -133,7 +133,7 @@ func TestDeadlinesThatPassMeanwhile(t *testing.T) {
 	for _, c := range prompt {
 		_ = c.Close()
 	}
-	eventually(t, "all are gone", func() bool { return p.sockets() <= open-2*many })
+	p.awaitSockets(t, "all are gone", func(n int) bool { return n <= open-2*many })
 }
 
 // Traffic goes on under a debugger, and when it comes and goes: it stops each thread, interrupts system calls, and sees signals first.

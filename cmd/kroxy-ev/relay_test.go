@@ -113,7 +113,7 @@ func TestHalfClose(t *testing.T) {
 			open := p.sockets()
 			talk(t, client, server)
 			_, _ = client.Close(), server.Close()
-			eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open-2 })
+			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open-2 })
 		})
 	}
 }
@@ -193,7 +193,7 @@ func TestResetPasses(t *testing.T) {
 			p, client, server := pair(t, settings{"proxy_send_timeout": 1000})
 			open := p.sockets()
 			talk(t, client, server)
-			eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open-2 })
+			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open-2 })
 		})
 	}
 }

@@ -172,7 +172,7 @@ func TestSoak(t *testing.T) {
 		})
 	}
 	running.Wait()
-	eventually(t, "all sessions have ended", func() bool { return p.sockets() == before && atHost.Load() == 0 })
+	p.awaitSockets(t, "all sessions have ended", func(n int) bool { return n == before && atHost.Load() == 0 })
 	for len(failed) > 0 {
 		t.Error(<-failed)
 	}

@@ -46,7 +46,7 @@ func TestTimeouts(t *testing.T) {
 			expectClosed(t, client)
 			expectClosed(t, server)
 			notBefore(t, begin, short*time.Millisecond)
-			eventually(t, "the session's sockets are closed", func() bool { return p.sockets() <= open-2 })
+			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n <= open-2 })
 		})
 	}
 }
@@ -75,7 +75,7 @@ func TestSendTimeouts(t *testing.T) {
 			if n, err := io.Copy(io.Discard, sink); err == nil {
 				t.Errorf("the sink read %d bytes and an ordinary end of a stream that was cut", n)
 			}
-			eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open-2 })
+			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open-2 })
 		})
 	}
 }

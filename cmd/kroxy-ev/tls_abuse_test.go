@@ -144,7 +144,7 @@ func TestTLSAbuse(t *testing.T) {
 			}
 			idle := p.sockets()
 			good() // what is made once is there
-			eventually(t, "the sockets of good clients are closed", func() bool { return p.sockets() == idle })
+			p.awaitSockets(t, "the sockets of good clients are closed", func(n int) bool { return n == idle })
 			before := p.descriptors()
 			var memory [2]int
 			n := times(2000, 10_000) / 2
@@ -167,7 +167,7 @@ func TestTLSAbuse(t *testing.T) {
 				close(next)
 				abusers.Wait()
 				good()
-				eventually(t, "all sockets are closed", func() bool { return p.sockets() == before["socket"] })
+				p.awaitSockets(t, "all sockets are closed", func(n int) bool { return n == before["socket"] })
 				memory[half] = p.status("VmRSS")
 			}
 			t.Logf("%d handshakes: descriptors %v and %v, memory %d KiB and %d KiB", 2*n, before, p.descriptors(), memory[0], memory[1])
@@ -257,7 +257,7 @@ func TestTLSAbuseByHosts(t *testing.T) {
 		return res.StatusCode == 200
 	})
 	c.CloseIdleConnections()
-	eventually(t, "the sockets are closed", func() bool { return p.sockets() <= before["socket"]+2*runtime.NumCPU() }) // idle ones of hosts may stay
+	p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n <= before["socket"]+2*runtime.NumCPU() }) // idle ones of hosts may stay
 	if after := p.descriptors(); after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
 		t.Errorf("descriptors %v, there were %v", after, before)
 	}

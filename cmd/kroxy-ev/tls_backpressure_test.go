@@ -35,7 +35,7 @@ func TestTLSSendTimeouts(t *testing.T) {
 				if n, err := io.Copy(io.Discard, sink); err == nil && !cutShort(sink) {
 					t.Errorf("the sink read %d bytes and an ordinary end of a stream that was cut", n)
 				}
-				eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open })
+				p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open })
 			})
 		}
 	}

@@ -133,7 +133,7 @@ func TestTLSClientsAreToldTheEnd(t *testing.T) {
 				return
 			}
 			_ = c.Close()
-			eventually(t, "the connection's socket is closed", func() bool { return p.sockets() <= idle+1 }) // the host's may stay
+			p.awaitSockets(t, "the connection's socket is closed", func(n int) bool { return n <= idle+1 }) // the host's may stay
 		})
 	}
 }

@@ -78,7 +78,7 @@ func TestTLSNamesAfterReloadInStream(t *testing.T) {
 	p := start(t, s)
 	open := p.sockets()
 	early := tls.Client(&watched{TCPConn: p.dial()}, asking(a.trusted(""), "unknown.test"))
-	eventually(t, "the session has begun", func() bool { return p.sockets() > open })
+	p.awaitSockets(t, "the session has begun", func(n int) bool { return n > open })
 	s.algorithm = "sni"
 	p.rewrite(s)
 	p.mustOrder("reload")

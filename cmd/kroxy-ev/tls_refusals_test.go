@@ -145,7 +145,7 @@ func TestTLSPlainHTTP(t *testing.T) {
 			t.Errorf("curl printed %q, %v: %s", out, err, trouble)
 		}
 	})
-	eventually(t, "the sockets are closed", func() bool { return p.sockets() == idle })
+	p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n == idle })
 	if got := p.verdict(a.trusted("site.test")); got != "served" {
 		t.Errorf("a good client: %s", got)
 	}
@@ -194,7 +194,7 @@ func TestTLSNotSpoken(t *testing.T) {
 				}
 				_ = c.Close()
 			}
-			eventually(t, "the sockets are closed", func() bool { return p.sockets() == idle })
+			p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n == idle })
 			if mode == "stream" {
 				p.await(p.stderr, `level=INFO msg="stream: session closed" reason="client handshake failed".*plain HTTP`)
 			}
@@ -237,7 +237,7 @@ func TestTLSBrokenRecords(t *testing.T) {
 				expectReset(t, server)
 				_, err := c.Read(make([]byte, 1))
 				expectMatch(t, fmt.Sprint(err), test.alert+"|reset")
-				eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open })
+				p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open })
 			}
 		})
 	}

@@ -48,7 +48,7 @@ func TestTLSStreamHosts(t *testing.T) {
 			case n > 0 && h.status == 200:
 				t.Errorf("%d warnings or errors", n)
 			}
-			eventually(t, "the session's sockets are closed", func() bool { return p.sockets() <= open })
+			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n <= open })
 		})
 	}
 }
@@ -139,7 +139,7 @@ func TestTLSStreamEnds(t *testing.T) {
 				client, server := w.meet(p, h, id, a)
 				talk(t, client, server)
 				_, _ = client.Close(), server.Close()
-				eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open })
+				p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open })
 			})
 		}
 	}

@@ -83,7 +83,7 @@ func TestTLSHandshakesThatWait(t *testing.T) {
 			send(t, c, hello[:[]int{0, 1, len(hello) / 2, len(hello)}[i%4]])
 			waiting = append(waiting, c)
 		}
-		eventually(t, "all are accepted", func() bool { return p.sockets() == before+len(waiting) })
+		p.awaitSockets(t, "all are accepted", func(n int) bool { return n == before+len(waiting) })
 		eventually(t, "those that said enough are answered", func() bool {
 			used := p.cpu()
 			time.Sleep(200 * time.Millisecond)
@@ -99,6 +99,6 @@ func TestTLSHandshakesThatWait(t *testing.T) {
 		for _, c := range waiting {
 			_ = c.Close()
 		}
-		eventually(t, "their sockets are closed", func() bool { return p.sockets() <= before+2 })
+		p.awaitSockets(t, "their sockets are closed", func(n int) bool { return n <= before+2 })
 	}
 }

@@ -176,7 +176,7 @@ func TestTLSTruncatedStreams(t *testing.T) {
 						}
 						<-went
 						_, _ = client.Close(), server.Close()
-						eventually(t, "the session's sockets are closed", func() bool { return p.sockets() == open })
+						p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open })
 					})
 				}
 			}
