@@ -142,11 +142,7 @@ func TestAdminPorts(t *testing.T) {
 		defer ln.Close()
 		taken, one, other, third, web := ln.Addr().(*net.TCPAddr).Port, reservePort(t), reservePort(t), reservePort(t), reservePort(t)
 		problem := fmt.Sprintf(`\.json:\d+:\d+: admin\.listen\[0\]\S*: .*\b%d is in use by another program`, taken)
-		args := []string{"--config", writeConfig(t, t.TempDir(), fileText(t, seenFrom(taken, reservePort(t), h[0])))}
-		if multi {
-			args = append(args, "--multiprocess")
-		}
-		bad := launch(t, nil, args...)
+		bad := launchProxy(t, 0, writeConfig(t, t.TempDir(), fileText(t, seenFrom(taken, reservePort(t), h[0]))), multi, nil)
 		if status := bad.wait(); status != 1 {
 			t.Errorf("exit status %d, want 1", status)
 		}
@@ -227,9 +223,7 @@ func TestAdminToken(t *testing.T) {
 func TestAdminOverAnUpgrade(t *testing.T) {
 	t.Parallel()
 	h, port, web := named(t, 2), reservePort(t), reservePort(t)
-	p := &proxy{file: writeConfig(t, t.TempDir(), fileText(t, seenFrom(port, web, h...)))}
-	p.process = launch(t, dynasty(t), "--config", p.file, "--multiprocess")
-	p.sees(`msg="kroxy-ev: serving"`)
+	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, seenFrom(port, web, h...))), true, dynasty(t))
 	a := adminAt{t, local(port), ""}
 	a.order("web", hostAt(h[0]), `{"drain":true}`)
 

@@ -146,7 +146,7 @@ func TestUnknownSecurityKey(t *testing.T) {
 	misspelt := setup{hosts: hosts, settings: id.serving(settings{"tls_verify_clients": true})}
 	const want = `\.json:\d+:\d+: stream\.tls_verify_clients: unknown key .* has no effect, and looks like a security setting; did you mean \\?"tls_verify_client\\?"\?`
 	port := reservePort(t)
-	fails(t, nil, port, misspelt, want)
+	startFails(t, nil, port, misspelt, want)
 	expectOutcome(t, outcome{1, "", want}, "--test", "-c", writeConfig(t, t.TempDir(), configText(port, misspelt)))
 	for name, multi := range map[string]bool{"single": false, "master": true} {
 		t.Run(name, func(t *testing.T) {
@@ -197,8 +197,7 @@ func TestRestart(t *testing.T) {
 	expectAll(t, c, "goodbye") // the proxy ends the connection first, so its side is what waits
 	_ = c.Close()
 	p.stop()
-	again := &proxy{process: launch(t, nil, "-c", p.file), port: p.port}
-	again.await(again.stderr, `msg="kroxy-ev: serving"`)
+	again := launchOn(t, p.port, p.file, false, nil)
 	expectAll(t, again.dial(), "goodbye")
 }
 

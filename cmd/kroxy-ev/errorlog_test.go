@@ -51,12 +51,7 @@ func TestErrorLog(t *testing.T) {
 		first, second := filepath.Join(dir, "1.log"), filepath.Join(dir, "2.log")
 		s := setup{hosts: []endpoint{refusing(t)}, multi: multi, settings: settings{"error_log": first, "workers_num": 2, "shutdown_timeout": 0}}
 		port := reservePort(t)
-		p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
-		args := []string{"--config", p.file}
-		if multi {
-			args = append(args, "-m")
-		}
-		p.process = launch(t, nil, args...)
+		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, nil)
 		has(t, first, `level=INFO msg="kroxy-ev: serving"`)
 		fails := func(file string) {
 			t.Helper()
@@ -116,16 +111,8 @@ func TestErrorLogMistakes(t *testing.T) {
 			"error_log": {"/nowhere/at/all/error.log", `stream\.error_log: .*/nowhere/at/all/error\.log: no such file or directory; name a file in a directory that exists`},
 			"log_level": {"warning", `stream\.log_level: unknown level "warning"; did you mean "warn"\?`},
 		} {
-			text := configText(reservePort(t), setup{hosts: []endpoint{{Host: "127.0.0.1", Port: 9}}, settings: settings{key: c.value}})
-			args := []string{"--config", writeConfig(t, t.TempDir(), text)}
-			if multi {
-				args = append(args, "-m")
-			}
-			p := launch(t, nil, args...)
-			if status := p.wait(); status != 1 {
-				t.Errorf("%s: exit status %d, want 1", key, status)
-			}
-			expectMatch(t, p.stderr.String(), `stream-\d+\.json:\d+:\d+: `+c.want)
+			s := setup{hosts: []endpoint{{Host: "127.0.0.1", Port: 9}}, multi: multi, settings: settings{key: c.value}}
+			startFails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+c.want)
 		}
 	})
 }
@@ -142,19 +129,14 @@ func TestErrorLogOfAnotherUser(t *testing.T) {
 	file := filepath.Join(dir, "error.log")
 	s := setup{hosts: []endpoint{refusing(t)}, multi: true, settings: settings{"user": "nobody", "error_log": file, "workers_num": 1, "shutdown_timeout": 0}}
 	port := reservePort(t)
-	config := writeConfig(t, t.TempDir(), configText(port, s))
-	refused := launch(t, nil, "--config", config, "-m")
-	if status := refused.wait(); status != 1 {
-		t.Errorf("exit status %d, want 1", status)
-	}
-	expectMatch(t, refused.stderr.String(), `stream\.error_log: .*permission denied; name a file in a directory that exists and that user nobody may write to`)
+	startFails(t, nil, port, s, `stream\.error_log: .*permission denied; name a file in a directory that exists and that user nobody may write to`)
 
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
 	if err := os.Chown(dir, uid, gid); err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{process: launch(t, nil, "--config", config, "-m"), port: port, file: config}
+	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), true, nil)
 	has(t, file, "kroxy-ev: serving")
 	expectClosed(t, p.dial())
 	has(t, file, "session closed.*worker=0|worker=0.*session closed")

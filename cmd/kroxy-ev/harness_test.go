@@ -288,21 +288,38 @@ func start(t *testing.T, s setup) *proxy {
 // startOn is start on a port that was reserved.
 func startOn(t *testing.T, port int, s setup) *proxy {
 	t.Helper()
-	p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
-	args := []string{"--config", p.file}
-	if s.multi {
+	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), s.multi, s.prepare)
+	p.stopAtEnd()
+	return p
+}
+
+// launchProxy starts a proxy with a configuration file that exists, and does not wait until the proxy serves.
+func launchProxy(t *testing.T, port int, file string, multi bool, prepare func(*exec.Cmd)) *proxy {
+	t.Helper()
+	args := []string{"--config", file}
+	if multi {
 		args = append(args, "--multiprocess")
 	}
-	p.process = launch(t, s.prepare, args...)
+	return &proxy{port: port, file: file, process: launch(t, prepare, args...)}
+}
+
+// launchOn is launchProxy, and waits until the proxy serves.
+func launchOn(t *testing.T, port int, file string, multi bool, prepare func(*exec.Cmd)) *proxy {
+	t.Helper()
+	p := launchProxy(t, port, file, multi, prepare)
 	p.await(p.stderr, `msg="kroxy-ev: serving"`)
-	t.Cleanup(func() {
+	return p
+}
+
+// stopAtEnd stops the proxy when the test ends, if it still runs, and demands that it exits with status 0.
+func (p *proxy) stopAtEnd() {
+	p.t.Cleanup(func() {
 		select {
 		case <-p.exited:
 		default:
 			p.stop()
 		}
 	})
-	return p
 }
 
 func writeConfig(t *testing.T, dir string, text []byte) string {

@@ -147,8 +147,7 @@ func (m *malice) run(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		b.end(t)
 	}
-	ours := func() int { return p.sockets() - int(v.open.Load()) }
-	sockets, memory := ours(), p.status("VmRSS")
+	sockets, memory := p.sockets()-int(v.open.Load()), p.status("VmRSS")
 	top := p.highWater()
 	b := p.bystander(t)
 	c := p.framed(t, nil)

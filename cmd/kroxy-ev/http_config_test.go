@@ -352,11 +352,9 @@ func TestHTTPKroxyFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := serve(t, "127.0.0.1", mirror)
-			p := &proxy{port: reservePort(t)}
-			text = strings.NewReplacer("8080", strconv.Itoa(p.port), "9090", strconv.Itoa(h.Port)).Replace(text)
-			p.file = writeConfig(t, t.TempDir(), []byte(text))
-			p.process = launch(t, nil, "--config", p.file)
-			p.await(p.stderr, `msg="kroxy-ev: serving"`)
+			port := reservePort(t)
+			text = strings.NewReplacer("8080", strconv.Itoa(port), "9090", strconv.Itoa(h.Port)).Replace(text)
+			p := launchOn(t, port, writeConfig(t, t.TempDir(), []byte(text)), false, nil)
 			c := p.client()
 			for _, path := range []string{"/", "/missing", "/pieces"} {
 				if res, body := p.get(c, path); len(body) == 0 || (res.StatusCode == 404) != (path == "/missing") {

@@ -87,7 +87,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 				expectOutcome(t, outcome{0, `is good\n$`, ""}, "--test", "--strict", "-c", file)
 			} else {
 				expectOutcome(t, outcome{1, "", `\.json:\d+:\d+: ` + test.want}, "--test", "-c", file)
-				fails(t, nil, reservePort(t), s, "") // the check is right
+				startFails(t, nil, reservePort(t), s, "") // the check is right
 			}
 			if after := names(t, dir); test.want == "" && after != before {
 				t.Errorf("there was %s, and now there is %s", before, after)

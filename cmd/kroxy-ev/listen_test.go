@@ -152,12 +152,10 @@ func TestUnixSocketFiles(t *testing.T) {
 		at := spot{"unix", path}
 		expectEcho(t, at.dial(t), "hello")
 		// Another one leaves it alone.
-		args := []string{"-c", writeConfig(t, t.TempDir(), configText(reservePort(t), s))}
-		if multi {
-			args = append(args, "-m")
-		}
+		otherPort := reservePort(t)
+		otherFile := writeConfig(t, t.TempDir(), configText(otherPort, s))
 		for range 2 {
-			other := launch(t, nil, args...)
+			other := launchProxy(t, otherPort, otherFile, multi, nil)
 			if status := other.wait(); status != 1 {
 				t.Errorf("exit status %d of a second one, want 1", status)
 			}
@@ -179,7 +177,7 @@ func TestUnixSocketFiles(t *testing.T) {
 		if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		bad := launch(t, nil, args...)
+		bad := launchProxy(t, otherPort, otherFile, multi, nil)
 		if status := bad.wait(); status != 1 {
 			t.Errorf("exit status %d, want 1", status)
 		}

@@ -39,13 +39,8 @@ func TestErrorLogInJSON(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		file := filepath.Join(t.TempDir(), "error.log")
 		s := setup{hosts: []endpoint{refusing(t)}, multi: multi, settings: settings{"error_log": file, "error_log_format": "json"}}
-		p := &proxy{port: reservePort(t)}
-		p.file = writeConfig(t, t.TempDir(), configText(p.port, s))
-		args := []string{"--config", p.file}
-		if multi {
-			args = append(args, "-m")
-		}
-		p.process = launch(t, nil, args...)
+		port := reservePort(t)
+		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, nil)
 		find := func(msg string) (found map[string]any) {
 			t.Helper()
 			eventually(t, msg, func() bool {

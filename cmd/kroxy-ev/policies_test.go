@@ -62,9 +62,7 @@ func policed(t *testing.T, more settings, routes ...map[string]any) (p *proxy, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	p = &proxy{port: port, file: writeConfig(t, t.TempDir(), text)}
-	p.process = launch(t, nil, "--config", p.file)
-	p.await(p.stderr, `msg="kroxy-ev: serving"`)
+	p = launchOn(t, port, writeConfig(t, t.TempDir(), text), false, nil)
 	t.Cleanup(p.stop)
 	return p, secure, log
 }

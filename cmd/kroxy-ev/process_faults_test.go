@@ -72,7 +72,7 @@ func TestWorkersThatNeverServe(t *testing.T) {
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			fails(t, withFault(t, fault), reservePort(t), setup{hosts: hosts, multi: true, settings: settings{"workers_num": 2}}, pattern)
+			startFails(t, withFault(t, fault), reservePort(t), setup{hosts: hosts, multi: true, settings: settings{"workers_num": 2}}, pattern)
 		})
 	}
 }

@@ -181,12 +181,10 @@ func startDynastyBy(t *testing.T, port int, text []byte) (p *proxy, file string)
 	t.Helper()
 	file = copyOfProgram(t)
 	inGroup := dynasty(t)
-	p = &proxy{port: port, file: writeConfig(t, t.TempDir(), text)}
-	p.process = launch(t, func(cmd *exec.Cmd) {
+	p = launchOn(t, port, writeConfig(t, t.TempDir(), text), true, func(cmd *exec.Cmd) {
 		inGroup(cmd)
 		cmd.Path, cmd.Args[0] = file, file
-	}, "--config", p.file, "--multiprocess")
-	p.sees(`msg="kroxy-ev: serving"`)
+	})
 	return p, file
 }
 

@@ -16,18 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// launchOn starts a proxy with a configuration that lies there already, and waits until it serves.
-func launchOn(t *testing.T, port int, file string, multi bool, prepare func(*exec.Cmd)) *proxy {
-	t.Helper()
-	args := []string{"--config", file}
-	if multi {
-		args = append(args, "--multiprocess")
-	}
-	p := &proxy{port: port, file: file, process: launch(t, prepare, args...)}
-	p.await(p.stderr, `msg="kroxy-ev: serving"`)
-	return p
-}
-
 // orders runs a command that gives an order and demands that it fails, and why.
 func orderFails(t *testing.T, cmd *exec.Cmd, pattern string) {
 	t.Helper()

@@ -33,12 +33,9 @@ func TestOutputThatNobodyReads(t *testing.T) {
 		h := listen(t, "127.0.0.1", echo)
 		s := setup{hosts: endpoints(h), settings: settings{"unknown_key": 1, "workers_num": 2, "shutdown_timeout": 0, "file_log": "/dev/stdout", "format_log": "a session"}}
 		port := reservePort(t)
-		p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
-		args := []string{"--config", p.file}
-		if multi {
-			args = append(args, "-m")
-		}
-		p.process = launch(t, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = closedPipe(t), closedPipe(t) }, args...)
+		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, func(cmd *exec.Cmd) {
+			cmd.Stdout, cmd.Stderr = closedPipe(t), closedPipe(t)
+		})
 		eventually(t, "it serves", func() bool {
 			c, err := p.tryDial()
 			if err != nil && !alive(p.pid()) {
@@ -91,12 +88,8 @@ func TestLinesThatNobodyReadAreCounted(t *testing.T) {
 		}
 		h := listen(t, "127.0.0.1", echo)
 		port := reservePort(t)
-		p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)}))}
-		args := []string{"--config", p.file}
-		if multi {
-			args = append(args, "-m")
-		}
-		p.process = launch(t, func(cmd *exec.Cmd) { cmd.Stderr = w }, args...)
+		file := writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)}))
+		p := launchProxy(t, port, file, multi, func(cmd *exec.Cmd) { cmd.Stderr = w })
 		_ = w.Close()
 		log := p.stderr
 		go func() { _, _ = io.Copy(log, first) }()

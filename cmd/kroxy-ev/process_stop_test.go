@@ -66,12 +66,7 @@ func TestDefaultShutdownTimeout(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		port := reservePort(t)
 		text := fmt.Sprintf(`{"stream": {"port": %d, "proxy_to": "a", "servers": {"a": {"hosts": [{"host": "127.0.0.1", "port": 9}]}}}}`, port)
-		args := []string{"--config", writeConfig(t, t.TempDir(), []byte(text))}
-		if multi {
-			args = append(args, "--multiprocess")
-		}
-		p := launch(t, nil, args...)
-		p.await(p.stderr, `msg="kroxy-ev: serving"`)
+		p := launchOn(t, port, writeConfig(t, t.TempDir(), []byte(text)), multi, nil)
 		p.stop()
 		p.await(p.stderr, `kroxy-ev: stopping.* timeout=8s`)
 	})
@@ -174,14 +169,10 @@ func TestPIDFile(t *testing.T) {
 	})
 }
 
-// fails runs the program with what cannot work, and demands that it says so and leaves nothing behind.
-func fails(t *testing.T, prepare func(*exec.Cmd), port int, s setup, pattern string) {
+// startFails starts a proxy that cannot serve, and demands that it says why, exits with status 1 and leaves neither processes nor a listener.
+func startFails(t *testing.T, prepare func(*exec.Cmd), port int, s setup, pattern string) {
 	t.Helper()
-	args := []string{"--config", writeConfig(t, t.TempDir(), configText(port, s))}
-	if s.multi {
-		args = append(args, "-m")
-	}
-	p := launch(t, prepare, args...)
+	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), s.multi, prepare)
 	if status := p.wait(); status != 1 {
 		t.Errorf("exit status %d, want 1", status)
 	}
@@ -197,7 +188,7 @@ func fails(t *testing.T, prepare func(*exec.Cmd), port int, s setup, pattern str
 func TestPIDFileThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		fails(t, nil, reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}, multi: multi, settings: settings{"pid_file": "/nowhere/at/all/pid"}},
+		startFails(t, nil, reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}, multi: multi, settings: settings{"pid_file": "/nowhere/at/all/pid"}},
 			`stream\.pid_file: .*no such file`)
 	})
 }

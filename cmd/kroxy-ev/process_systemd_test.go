@@ -81,12 +81,11 @@ func TestNotificationsOfUpgrade(t *testing.T) {
 	m := manage(t)
 	h := listen(t, "127.0.0.1", echo)
 	port := reservePort(t)
-	p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)}))}
 	inGroup := dynasty(t)
-	p.process = launch(t, func(cmd *exec.Cmd) {
+	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)})), true, func(cmd *exec.Cmd) {
 		inGroup(cmd)
 		cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=200000")
-	}, "--config", p.file, "-m")
+	})
 	m.hears(`READY=1`)
 	p.mustOrder("upgrade")
 	pid := p.reign(1)
@@ -186,13 +185,8 @@ func TestSocketActivationWithTooMany(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		port, prepare, _ := activate(t, 2)
-		args := []string{"--config", writeConfig(t, t.TempDir(), configText(port, setup{
-			hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"workers_num": 1, "reactors_num": 1},
-		}))}
-		if multi {
-			args = append(args, "-m")
-		}
-		p := launch(t, prepare, args...)
+		s := setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"workers_num": 1, "reactors_num": 1}}
+		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, prepare)
 		if status := p.wait(); status != 1 {
 			t.Errorf("exit status %d, want 1", status)
 		}

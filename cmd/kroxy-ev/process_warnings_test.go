@@ -16,11 +16,7 @@ func TestErrorLogHasWarningsOfTheStart(t *testing.T) {
 		h := listen(t, "127.0.0.1", echo)
 		s := setup{hosts: endpoints(h), settings: settings{"error_log": file, "unknown_key": 1}}
 		port := reservePort(t)
-		args := []string{"--config", writeConfig(t, t.TempDir(), configText(port, s))}
-		if multi {
-			args = append(args, "-m")
-		}
-		p := launch(t, nil, args...)
+		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, nil)
 		has(t, file, `msg="kroxy-ev: serving"`)
 		has(t, file, `level=WARN msg=".*stream\.unknown_key`)
 		p.await(p.stderr, `unknown_key`)
@@ -81,13 +77,11 @@ func TestUpgradeToAnotherPortThanSystemds(t *testing.T) {
 	s := setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 300}}
 	port, prepare, _ := activate(t, 1)
 	s.settings["workers_num"] = 1
-	p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
 	inGroup := dynasty(t)
-	p.process = launch(t, func(cmd *exec.Cmd) {
+	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), true, func(cmd *exec.Cmd) {
 		prepare(cmd)
 		inGroup(cmd)
-	}, "--config", p.file, "-m")
-	p.sees(`msg="kroxy-ev: serving"`)
+	})
 	p.port = reservePort(t)
 	p.rewrite(s)
 	p.warns("upgrade", fmt.Sprintf(`systemd still listens on port %d, but nothing serves it any more`, port))

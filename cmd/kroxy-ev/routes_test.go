@@ -45,9 +45,7 @@ func (r *routed) text() []byte {
 // start starts a proxy by r, whose port is that of the first listener.
 func (r *routed) start(t *testing.T) *proxy {
 	t.Helper()
-	p := &proxy{port: r.listen[0]["port"].(int), file: writeConfig(t, t.TempDir(), r.text())}
-	p.process = launch(t, nil, "--config", p.file)
-	p.await(p.stderr, `msg="kroxy-ev: serving"`)
+	p := launchOn(t, r.listen[0]["port"].(int), writeConfig(t, t.TempDir(), r.text()), false, nil)
 	t.Cleanup(p.stop)
 	return p
 }

@@ -29,20 +29,8 @@ func fileText(t *testing.T, o object) []byte {
 // startFile starts a proxy by a whole configuration, with nothing added.
 func startFile(t *testing.T, multi bool, prepare func(*exec.Cmd), o object) *proxy {
 	t.Helper()
-	p := &proxy{file: writeConfig(t, t.TempDir(), fileText(t, o))}
-	args := []string{"--config", p.file}
-	if multi {
-		args = append(args, "--multiprocess")
-	}
-	p.process = launch(t, prepare, args...)
-	p.await(p.stderr, `msg="kroxy-ev: serving"`)
-	t.Cleanup(func() {
-		select {
-		case <-p.exited:
-		default:
-			p.stop()
-		}
-	})
+	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, o)), multi, prepare)
+	p.stopAtEnd()
 	return p
 }
 
@@ -203,9 +191,7 @@ func TestUpgradeOfServers(t *testing.T) {
 	hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
 	one, other, raw := reservePort(t), reservePort(t), reservePort(t)
 	o := many(hosts, tcp, []object{{"port": one, "proxy_to": "a"}, {"port": other, "proxy_to": "b"}}, []object{{"port": raw, "proxy_to": "echo"}})
-	p := &proxy{file: writeConfig(t, t.TempDir(), fileText(t, o))}
-	p.process = launch(t, dynasty(t), "--config", p.file, "--multiprocess")
-	p.sees(`msg="kroxy-ev: serving"`)
+	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, o)), true, dynasty(t))
 	held := local(raw).dial(t)
 	expectEcho(t, held, "held")
 	p.mustOrder("upgrade")

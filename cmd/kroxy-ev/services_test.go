@@ -441,10 +441,8 @@ func TestUpgradeKeepsServices(t *testing.T) {
 	hosts, d := named(t, 1), newDirectory(t)
 	// The target is an address: a successor has no other way to know where a name is.
 	d.offer(apiService, dnsmessage.SRVResource{Port: uint16(hosts[0].Port), Target: dnsmessage.MustNewName("127.0.0.1.")})
-	p := &proxy{port: reservePort(t)}
-	p.file = writeConfig(t, t.TempDir(), fileText(t, d.offering(p.port, nil)))
-	p.process = launch(t, dynasty(t), "--config", p.file, "--multiprocess")
-	p.sees(`msg="kroxy-ev: serving"`)
+	port := reservePort(t)
+	p := launchOn(t, port, writeConfig(t, t.TempDir(), fileText(t, d.offering(port, nil))), true, dynasty(t))
 	d.hush(true)
 	old := p.workers()
 	_ = unix.Kill(old[0], unix.SIGKILL)

@@ -49,13 +49,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 			s.prepare = dynasty(t)
 		}
 		port := reservePort(t)
-		p := &proxy{port: port, file: writeConfig(t, t.TempDir(), configText(port, s))}
-		args := []string{"--config", p.file}
-		if multi {
-			args = append(args, "-m")
-		}
-		p.process = launch(t, s.prepare, args...)
-		p.sees(`msg="kroxy-ev: serving"`)
+		p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, s.prepare)
 		served := func(names ...string) {
 			t.Helper()
 			for _, name := range names {

@@ -290,9 +290,9 @@ func TestTLSStartWithBadFiles(t *testing.T) {
 				place.put(a.issue("site.test"))
 				bad.spoil(place)
 				s := setup{hosts: hosts, mode: mode, settings: place.serving(nil)}
-				fails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
+				startFails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
 				s.multi = true
-				fails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
+				startFails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
 			})
 		}
 	}
