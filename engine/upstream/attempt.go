@@ -18,19 +18,19 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// Owner is told the outcome of an attempt.
+// Owner is told the outcome of an attempt. It becomes the handler of the connection.
 type Owner interface {
 	engine.Handler
-	// Connected is called once, on the loop, unless the attempt is cancelled before: with nil when the connection
-	// stands, is writable, and has the owner as its handler; or with the reason why no host could be reached, the
-	// connection being closed and no lease held. It may be called before Connector.Connect or Acquire returns.
+	// Connected is called once, on the loop, unless the attempt is cancelled first. A nil error means that the connection is
+	// established and writable, and that the owner is its handler. Any other error says why no host could be reached; the connection
+	// is then closed and no lease is held. Connected may be called before Connector.Connect or Acquire returns.
 	Connected(err error)
-	// Ends are the addresses of the client that the connection is for, and of where it came; not valid if there is none. It is
-	// asked for groups that tell their hosts in a PROXY header.
+	// Ends returns the client's address and the local address that the client connected to; both are invalid if the connection is for
+	// no client. It is called only for groups that send their hosts a PROXY header.
 	Ends() (client, local netip.AddrPort)
 }
 
-// Connector is where one loop's connections to hosts come from.
+// Connector makes and keeps one loop's connections to hosts.
 type Connector struct {
 	loop    *engine.Loop
 	row     int
@@ -39,30 +39,30 @@ type Connector struct {
 	log     *slog.Logger
 
 	multiplexer Multiplexer
-	sessions    []*shared // all
+	sessions    []*shared // all sessions of this loop, in no particular order
 
 	groups *Groups
-	pools  map[*Group]*pool // of groups, those that connections were acquired for
-	kept   int              // idle connections in pools
-	busy   int              // connections in use, of those groups for which demand is counted
-	others []func() int     // how many connections that are of no pool are in use
+	pools  map[*Group]*pool // of the groups of the current configuration that connections were acquired for
+	kept   int              // idle connections in all pools
+	busy   int              // connections in use, of the groups whose demand is counted
+	others []func() int     // each returns how many connections outside the pools are in use
 
-	watches []*Watch // for chains, of each codec
-	probes  []*probe // that are on their way
+	watches []*Watch // one per codec
+	probes  []*probe // in progress
 
 	queues          map[int]*queue // by balance.Group.ID
 	waiting         int            // attempts in queues
-	granted, passed []granted      // that are to go on; memory for the next of them
-	proceed         func()         // goOn
+	granted, passed []granted      // attempts to be continued; the second is the memory for the next list
+	proceed         func()         // continueGranted
 
 	freeAttempts engine.FreeList[Attempt]
 	freeConns    engine.FreeList[Conn]
 	freeShared   engine.FreeList[shared]
 }
 
-// NewConnector makes a connector for loop, which counts its leases in the given row, and what it does in m; nil if nobody wants to know. It makes handshakes with hosts that
-// speak TLS by tls, which may be nil where there are none. What people should know of hosts is logged to log. No connection is
-// kept idle before Swap. Close it before the loop.
+// NewConnector makes a connector for loop. The connector counts its leases in the given row, and its metrics in m; m may be nil if nobody reads
+// them. It makes TLS handshakes by tls, which may be nil if no host speaks TLS. It logs changes of hosts to log. It keeps no
+// connection idle before the first Swap. Close it before the loop.
 func NewConnector(loop *engine.Loop, row int, m *metrics.Row, tls *tlsconn.Handshaker, log *slog.Logger) *Connector {
 	if m == nil {
 		m = metrics.NewRow()
@@ -70,30 +70,30 @@ func NewConnector(loop *engine.Loop, row int, m *metrics.Row, tls *tlsconn.Hands
 	k := &Connector{
 		loop: loop, row: row, metrics: m, tls: tls, log: log, groups: NewGroups(nil, 0, 0), pools: make(map[*Group]*pool), queues: make(map[int]*queue),
 	}
-	k.proceed = k.goOn
+	k.proceed = k.continueGranted
 	loop.WhenShort(k.giveUp)
 	return k
 }
 
-// attemptState is what an attempt is at.
+// attemptState is the current step of an attempt.
 type attemptState uint8
 
 const (
 	attemptChoosing   attemptState = iota // a host is being chosen
-	attemptQueued                         // it waits for a place at a host
-	attemptGranted                        // it has left the queue, or the line, and goes on behind this batch of events
-	attemptBackOff                        // it waits before it goes after another host than that which has failed
-	attemptHeld                           // by Connector.admit
-	attemptLine                           // it waits for a connection to the host that others make, or use
-	attemptResolving                      // the host's name
-	attemptConnecting                     // to one of the host's addresses
+	attemptQueued                         // waiting for a place at a host
+	attemptGranted                        // has left the queue or the line; continues after this batch of events
+	attemptBackOff                        // waiting before it tries the next host, because one has failed
+	attemptHeld                           // delayed by Connector.admit
+	attemptLine                           // waiting for a stream on a shared connection, see sharing
+	attemptResolving                      // waiting for the addresses of the host's name
+	attemptConnecting                     // connecting to one of the host's addresses
 )
 
 func (s attemptState) String() string {
 	return [...]string{"choosing", "queued", "granted", "backing off", "held", "in line", "resolving", "connecting"}[s]
 }
 
-// Attempt is one connection's way to a host. It exists only until the outcome is known.
+// Attempt is the search for a host for one connection. It exists only until the outcome is known.
 type Attempt struct {
 	connector *Connector
 	owner     Owner
@@ -102,43 +102,42 @@ type Attempt struct {
 	lease     *balance.Lease
 	trace     *Trace
 	key       []byte // a copy
-	prefer    int    // the host that its client is to stay with; -1 for none
-	prompt    bool
-	alone     bool // only the leased host is tried, and nobody waits for it: it is a probe
+	prefer    int    // index of the host that the client should stay with; -1 for none
+	prompt    bool   // the owner has bytes to send at once
+	alone     bool   // only the leased host is tried, and no client waits: a probe
 
-	claim *Claim // that it is made for; nil for Connect and for a probe
-	made  *Conn  // of which conn is a part, then
-	reuse bool   // an idle connection will do
+	claim *Claim // the claim that the attempt belongs to; nil for Connect and for a probe
+	made  *Conn  // the Conn that contains conn; nil without a claim
+	reuse bool   // an idle or shared connection may be used
 
-	share  share   // its part in the connections that are shared
-	shared *shared // that it makes, once the connection stands
-	broken error   // why that was closed; it goes on in attemptGranted
-	agreed bool    // the host has agreed on HTTP/2
+	share  share   // its place in the sharing of the host's connections
+	shared *shared // the session that this attempt is making on its connection
+	broken error   // why that session was closed; handled in attemptGranted
+	agreed bool    // the host agreed on HTTP/2 (ALPN)
 
-	tried    *balance.Tried // the owner's, or own
+	tried    *balance.Tried // the owner's, or &own
 	own      balance.Tried
 	list     []netip.Addr   // memory for addrs
-	addrs    []netip.Addr   // of the leased host, those not yet tried
-	addr     netip.AddrPort // being connected to
-	deadline int64          // for connecting, on the loop's clock
-	dialled  int64          // when the current address was, in ns on the loop's clock
-	hostEnd  int64          // for the leased host, likewise, if there is a bound to that
-	since    int64          // when the state, or the wait for the current address, began
+	addrs    []netip.Addr   // addresses of the leased host that are not tried yet
+	addr     netip.AddrPort // the current address
+	deadline int64          // for connecting, in ms on the loop's clock
+	dialled  int64          // when dialling the current address began, in ns on the loop's clock
+	hostEnd  int64          // deadline for the leased host, in ms, if it has a HostTimeout
+	since    int64          // when the current state, or the wait for the current address, began
 	cancel   func()         // stops the wait for a name
 	tls      *tlsconn.Handshake
-	serial   uint64 // tells a late answer of the resolver from one for this use of the struct
+	serial   uint64 // changes with each use of the struct, so that a late answer of the resolver is recognized
 	timer    engine.Timer
-	last     error
+	last     error // the last error
 	verdict  verdict
 	state    attemptState
-	place    queued // in attemptQueued
+	place    queued // in the queue, in attemptQueued
 }
 
-// Connect begins to bring conn, which is closed, to a host of g. The
-// lease of the host that is reached is put into lease, which the owner gives back by Release. What is tried is noted in trace. Key is what
-// balancers choose by that want one. Prompt says that the owner has bytes to
-// send at once, see engine.Loop.Dial. The returned attempt is valid until Connected is called or Cancel has been; it is
-// nil if Connected was called already.
+// Connect begins to connect conn, which is closed, to a host of g. It puts the lease of the host into lease; the owner gives the
+// lease back by Release. It notes in trace what was tried. Key is the key for balancers that choose by one. Prompt says that the
+// owner has bytes to send at once, see engine.Loop.Dial. The returned attempt is valid until Connected has been called or Cancel
+// has returned; it is nil if Connected was called already.
 func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, trace *Trace, key []byte, prompt bool, owner Owner) *Attempt {
 	a := k.attempt(g, conn, lease, trace, key, owner)
 	a.prompt = prompt
@@ -154,7 +153,7 @@ func (k *Connector) Connect(g *Group, conn *engine.Conn, lease *balance.Lease, t
 	return a
 }
 
-// attempt makes an attempt that has not begun.
+// attempt returns an attempt that has not begun.
 func (k *Connector) attempt(g *Group, conn *engine.Conn, lease *balance.Lease, trace *Trace, key []byte, owner Owner) *Attempt {
 	a := k.freeAttempts.Get()
 	if a == nil {
@@ -171,7 +170,7 @@ func (k *Connector) attempt(g *Group, conn *engine.Conn, lease *balance.Lease, t
 	return a
 }
 
-// Cancel gives the attempt up: the connection is closed and the lease released, and Connected is not called.
+// Cancel abandons the attempt. It closes the connection, releases the lease, and does not call Connected.
 func (a *Attempt) Cancel() {
 	k, g, lease := a.connector, a.group, a.lease
 	a.close()
@@ -179,9 +178,9 @@ func (a *Attempt) Cancel() {
 	if a.state == attemptConnecting {
 		waited = k.loop.Now() - a.since
 	}
-	a.verdict = verdict{} // that it leaves says nothing to others
-	if !a.alone && waited >= impatience {
-		k.probe(g, lease.Host()) // while it is held: a host that nobody holds may be another one in a moment
+	a.verdict = verdict{} // a client that leaves is no evidence against the host
+	if !a.alone && waited >= probeAfter {
+		k.probe(g, lease.Host()) // before the lease is released: an index without a lease may soon mean another host
 	}
 	a.recycle()
 	k.Release(g, lease, Report{Outcome: balance.Outcome{Class: balance.Unused, Latency: time.Duration(waited) * time.Millisecond}})
@@ -202,7 +201,7 @@ func (a *Attempt) close() {
 	a.conn.Close()
 }
 
-// recycle makes the attempt ready for another use.
+// recycle resets the attempt and returns it to the free list.
 func (a *Attempt) recycle() {
 	if a.cancel != nil {
 		a.cancel()
@@ -234,7 +233,7 @@ func (a *Attempt) end(err error) {
 	owner.Connected(err)
 }
 
-// nextHost leases the next host and goes after it.
+// nextHost leases the next host and connects to it, or ends the attempt if there is none.
 func (a *Attempt) nextHost() {
 	a.withdraw()
 	a.state = attemptChoosing
@@ -253,7 +252,7 @@ func (a *Attempt) nextHost() {
 	}
 }
 
-// choose leases a host: that which the client is to stay with, unless it cannot be had, or another. It reports whether there is one.
+// choose leases a host: the preferred one if it can be had, otherwise any. It reports whether it has leased one.
 func (a *Attempt) choose() bool {
 	k, g := a.connector, a.group
 	if a.prefer >= 0 {
@@ -268,21 +267,21 @@ func (a *Attempt) choose() bool {
 	return k.Lease(g, a.lease, a.key, a.tried)
 }
 
-// follow takes a connection to the leased host that is there, or pursues it.
+// follow takes an idle or shared connection to the leased host, or makes one.
 func (a *Attempt) follow() {
 	promised := a.share.part == partPromised
 	if a.reuse && a.share.part != partMaking && a.claim.reuse(a.made.pool, promised, a.owner) {
 		a.end(nil)
 		return
 	}
-	if promised { // and gone again: it goes back into the line, before the connection is taken for one that nobody needs
+	if promised { // but the stream is gone again. Back into the line, before the connection is taken for an unneeded one
 		a.share.of.promised--
 		a.share = share{}
 	}
 	a.pursue()
 }
 
-// proceed goes on after a wait in a queue, or in line.
+// proceed continues the attempt after a wait in a queue or in line.
 func (a *Attempt) proceed() {
 	if err := a.broken; err != nil {
 		a.broken = nil
@@ -296,10 +295,10 @@ func (a *Attempt) proceed() {
 	}
 }
 
-// A retry waits for up to backOffBase ms, twice as long each further one, but no longer than backOffMax.
+// The first retry waits for a random time of up to backOffBase ms; each further retry for up to twice as long, at most backOffMax.
 const backOffBase, backOffMax = 25, 250
 
-// backOff has the attempt wait before it goes after the leased host, having gone on to another so often before.
+// backOff makes the attempt wait before it connects to the leased host. before is the number of earlier retries.
 func (a *Attempt) backOff(before int) {
 	loop := a.connector.loop
 	a.state, a.since = attemptBackOff, loop.Now()
@@ -307,12 +306,12 @@ func (a *Attempt) backOff(before int) {
 	loop.Arm(&a.timer, a.since+rand.Int64N(most+1))
 }
 
-// fail ends the attempt for the last reason why a host was of no use.
+// fail ends the attempt with the last error.
 func (a *Attempt) fail() {
 	a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, a.last))
 }
 
-// pursue goes after the leased host's addresses, unless others make a connection to it that will do.
+// pursue connects to the leased host, or waits in line if another attempt is already making a connection that both can share.
 func (a *Attempt) pursue() {
 	a.verdict, a.trace.Host = verdict{}, a.host()
 	if a.line() {
@@ -329,26 +328,26 @@ func (a *Attempt) pursue() {
 		a.last = ErrSuspect
 		k.Release(a.group, a.lease, failed)
 		if held {
-			// It may be the end of a chain. Another host would answer through all of it, and keep it.
+			// This may be the last link of a chain. If another host answered, its answer would pass through all links and keep the chain alive.
 			a.fail()
 			return
 		}
 		a.nextHost()
 		return
 	}
-	if a.takeTurn() {
+	if a.nextOrder() {
 		a.nextAddr()
 		return
 	}
 	a.wait()
 }
 
-// takeTurn has the leased host's addresses tried in their order for this attempt. It reports false if there are none yet.
-func (a *Attempt) takeTurn() bool {
+// nextOrder sets the leased host's addresses, in the order in which this attempt is to try them. It reports whether there are any.
+func (a *Attempt) nextOrder() bool {
 	if h := a.host(); h.Unix == "" {
 		a.list = h.Name.Turn(a.list[:0])
 	} else {
-		a.list = append(a.list[:0], netip.Addr{}) // in the place of its one address
+		a.list = append(a.list[:0], netip.Addr{}) // a placeholder: a unix socket counts as one address
 	}
 	a.addrs = a.list
 	a.hostEnd = a.connector.loop.Now() + a.group.HostTimeout.Milliseconds()
@@ -357,7 +356,7 @@ func (a *Attempt) takeTurn() bool {
 
 func (a *Attempt) host() *Host { return &a.group.Hosts[a.lease.Host()] }
 
-// wait lets the resolver answer. Its answer comes on another goroutine and is posted to the loop.
+// wait waits for the resolver's answer, which arrives on another goroutine and is posted to the loop.
 func (a *Attempt) wait() {
 	loop, serial := a.connector.loop, a.serial
 	a.state, a.since = attemptResolving, loop.Now()
@@ -374,35 +373,35 @@ func (a *Attempt) wait() {
 	}
 }
 
-// resolved goes on after wait.
+// resolved continues after wait.
 func (a *Attempt) resolved(err error) {
 	now := a.connector.loop.Now()
 	a.stopWaiting(now)
-	if errors.Is(err, context.DeadlineExceeded) { // the resolver's patience has ended before ours
+	if errors.Is(err, context.DeadlineExceeded) { // the resolver's timeout came before ours
 		err = fmt.Errorf("%w: %w", ErrResolveTimeout, err)
 	}
-	if err != nil || !a.takeTurn() {
+	if err != nil || !a.nextOrder() {
 		a.unresolved(err)
 		return
 	}
 	a.nextAddr()
 }
 
-// stopWaiting ends the wait for a name, or for being admitted.
+// stopWaiting ends the wait for a name or for admit.
 func (a *Attempt) stopWaiting(now int64) {
 	a.cancel = nil
 	a.connector.loop.Disarm(&a.timer)
-	a.excuse(now)
+	a.extendDeadline(now)
 }
 
-// excuse adds the time in which the attempt has waited to that which it has for connecting.
-func (a *Attempt) excuse(now int64) {
+// extendDeadline extends the deadline by the time since a.since, because waiting does not count as connecting.
+func (a *Attempt) extendDeadline(now int64) {
 	if a.deadline != engine.Never {
 		a.deadline += now - a.since
 	}
 }
 
-// nextAddr connects to the leased host's next address.
+// nextAddr connects to the leased host's next address. If none is left, it gives the host up.
 func (a *Attempt) nextAddr() {
 	loop := a.connector.loop
 	a.state = attemptConnecting
@@ -425,7 +424,7 @@ func (a *Attempt) nextAddr() {
 				a.succeed()
 				return
 			}
-			if end := a.patience(); end != engine.Never {
+			if end := a.addrDeadline(); end != engine.Never {
 				loop.Arm(&a.timer, end)
 			}
 			if a.conn.Writable() {
@@ -433,7 +432,7 @@ func (a *Attempt) nextAddr() {
 			}
 			return
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
-			// Not the host's fault, and the next one would fare no better.
+			// Not the host's fault, and the next host would fare no better.
 			a.connector.Release(a.group, a.lease, Report{})
 			a.end(fmt.Errorf("upstream: while making a socket to connect to %s: %w", a.host().Label, err))
 			return
@@ -444,7 +443,7 @@ func (a *Attempt) nextAddr() {
 	a.hostFailed()
 }
 
-// dial begins to connect to the current address, if need be with the descriptor of a connection that nobody uses.
+// dial begins to connect to the current address. If there is no free descriptor, it closes idle connections and tries again.
 func (a *Attempt) dial() error {
 	err := a.tryDial()
 	if errors.Is(err, unix.EMFILE) && !a.alone && a.connector.giveUp() {
@@ -465,10 +464,10 @@ func (a *Attempt) tryDial() error {
 	return err
 }
 
-// patience is until when the current address is waited for. What is left of the time for connecting is shared with the
-// addresses and hosts still to be tried, so that one that never answers leaves time for them; and a host gets no more than
-// HostTimeout, unless it is the last one and LastTakesAll.
-func (a *Attempt) patience() int64 {
+// addrDeadline returns the deadline for the current address. The remaining time for connecting is divided among the addresses and
+// hosts still to be tried, so that an address that never answers leaves time for the others. A host gets no more than
+// HostTimeout, unless it is the last one and LastTakesAll is set.
+func (a *Attempt) addrDeadline() int64 {
 	now, others := a.since, 0
 	if !a.alone {
 		others = a.group.Balance.Left(a.key, a.tried)
@@ -483,22 +482,22 @@ func (a *Attempt) patience() int64 {
 	return now + max(left, 1)
 }
 
-// addrFailed notes why the current address is of no use.
+// addrFailed notes why the current address could not be connected to.
 func (a *Attempt) addrFailed(err error) { a.failed(a.addr, err) }
 
-// hostFailed gives the leased host up and goes to the next.
+// hostFailed reports the leased host as unreachable and goes to the next.
 func (a *Attempt) hostFailed() {
 	a.unreachable()
 	a.nextHost()
 }
 
-// unresolved gives the leased host up since its name means no address.
+// unresolved gives the leased host up because its name has no address.
 func (a *Attempt) unresolved(err error) {
 	a.failed(netip.AddrPort{}, err)
 	a.hostFailed()
 }
 
-// timedOut ends the attempt: the time for connecting is used up.
+// timedOut ends the attempt because the time for connecting is used up.
 func (a *Attempt) timedOut() {
 	a.unreachable()
 	a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, ErrConnectTimeout))
@@ -515,19 +514,19 @@ func (a *Attempt) Ready(c *engine.Conn) {
 	}
 }
 
-// announce sends the host a PROXY header, the first bytes that it gets. They wait for more to share a segment with if there is
-// some.
-func (a *Attempt) announce() error {
+// sendProxyHeader sends the host a PROXY header as the first bytes of the connection. If more bytes follow at once, the header is held back to
+// share a segment with them.
+func (a *Attempt) sendProxyHeader() error {
 	client, local := a.owner.Ends()
 	p := proxyproto.Append(a.connector.loop.Scratch()[:0], a.group.ProxyProtocol, client, local)
 	_, err := a.conn.RawWrite(p, a.prompt || a.host().TLS != nil)
 	return err // a new connection has room for it
 }
 
-// secure goes on with a connection that stands: by a PROXY header if the host gets one, and a handshake if it speaks TLS.
+// secure continues once the connection is established: it sends a PROXY header if the group has one, and begins a TLS handshake if the host speaks TLS.
 func (a *Attempt) secure() {
 	if a.group.ProxyProtocol != proxyproto.None {
-		if err := a.announce(); err != nil {
+		if err := a.sendProxyHeader(); err != nil {
 			a.giveUpAddr(fmt.Errorf("while sending a PROXY header: %w", err))
 			return
 		}
@@ -537,7 +536,7 @@ func (a *Attempt) secure() {
 		a.succeed()
 		return
 	}
-	// Secured may have been called before this returns, and the attempt be over or with another host.
+	// Connect may call Secured before it returns; it returns nil then, and the attempt may have ended or moved to another host.
 	if hs := a.connector.tls.Connect(a.conn, t, a.prompt, a); hs != nil {
 		a.tls = hs
 	}
@@ -557,7 +556,7 @@ func (a *Attempt) Secured(s tlsconn.State, err error) {
 	a.succeed()
 }
 
-// succeed hands the connection to the owner, or makes a session of it first.
+// succeed hands the connection to the owner. If the host speaks HTTP/2, it first makes a session of the connection.
 func (a *Attempt) succeed() {
 	if sh := a.share.of; sh != nil {
 		if a.agreed || a.group.Protocol == HTTP2 {
@@ -577,7 +576,7 @@ func (a *Attempt) succeed() {
 	a.end(nil)
 }
 
-// works notes that the host serves, at the current address.
+// works notes that the host is reachable at the current address.
 func (a *Attempt) works() {
 	if a.addr.IsValid() {
 		a.host().Name.Worked(a.addr.Addr())
@@ -585,7 +584,7 @@ func (a *Attempt) works() {
 	a.reached()
 }
 
-// opened counts the connection, which stands.
+// opened counts the established connection.
 func (a *Attempt) opened() {
 	loop := a.connector.loop
 	a.trace.connected(loop.Now())
@@ -604,7 +603,7 @@ func (a *Attempt) giveUpAddr(err error) {
 	a.nextAddr()
 }
 
-// Expired implements engine.Handler: the time for what the attempt is at is over.
+// Expired implements engine.Handler: the time for the current state is over.
 func (a *Attempt) Expired(*engine.Timer) {
 	switch a.state {
 	case attemptQueued:
@@ -612,8 +611,8 @@ func (a *Attempt) Expired(*engine.Timer) {
 		a.fail()
 	case attemptBackOff:
 		now := a.connector.loop.Now()
-		a.trace.Began += now - a.since // the wait is not the host's
-		a.excuse(now)
+		a.trace.Began += now - a.since // the wait is not the host's fault
+		a.extendDeadline(now)
 		a.follow()
 	case attemptHeld:
 		a.stopWaiting(a.connector.loop.Now())

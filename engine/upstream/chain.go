@@ -5,16 +5,16 @@ import (
 	"net/netip"
 )
 
-// A host may lead back to this proxy by a way that no address shows: by other proxies, or by forwarded ports. Then a client's
-// connection becomes one to the host, which comes in as a client's, and so on: a chain, which takes every place that there is.
+// A host may lead back to this proxy in a way that no address shows: through other proxies or forwarded ports. A client's connection
+// then makes a connection to the host, which arrives as a new client, and so on: a chain that takes up all connections there are.
 //
-// A chain looks like many clients, with one address, of one host that answers none of them. When places for clients are scarce,
-// such a host gets no new connections at first, so that there are places for others. If it is done with one of its clients
-// meanwhile, it was only slow. If not, whoever was held is refused: that is the end of the chain, or of each of several, and
-// takes down all of it, link by link. Who comes later, for a while, goes to another host if there is one: the chain is no more, and
-// so nobody comes out of it. A host that is dead, or silent, is treated likewise.
+// A chain looks like many clients with the same address that wait for one host, which answers none of them. When places for clients are
+// scarce, such a host first gets no new connections, so that places remain for other hosts. If the host finishes with one of its
+// clients meanwhile, it was only slow. If not, the held connections are refused: each is the end of a chain, and refusing it takes
+// down the whole chain, link by link. For a while after that, new clients go to other hosts if there are any; no chain is left
+// at whose end they could be. A host that is dead or silent is treated in the same way.
 
-// Waiting is a client that has had nothing yet from the host that it was given to.
+// Waiting describes a client that has received nothing yet from its host.
 type Waiting struct {
 	Group  *Group
 	Host   int
@@ -22,45 +22,45 @@ type Waiting struct {
 }
 
 const (
-	// chainLength is how many clients of a codec on a loop may wait for one host whatever happens, and chainShare which part of its
-	// clients.
+	// chainLength is the number of a codec's clients on a loop that may always wait for one host. A chain also has more than
+	// 1/chainShare of the codec's clients.
 	chainLength, chainShare = 16, 4
-	// patience is how long, in ms, a host has to show that it answers, and glance how often a connection that is held looks.
-	patience, glance = 1000, 50
-	// firstBar and lastBar are for how long, in ms, a host that does not is not connected to: at first, and when it goes on so.
-	firstBar, lastBar = 1000, 10_000
+	// suspectTime is how long, in ms, a host has to show that it answers; recheckEvery is how often a held attempt checks.
+	suspectTime, recheckEvery = 1000, 50
+	// minBar and maxBar are the shortest and the longest time, in ms, for which such a host is barred. The time doubles when the host is barred again.
+	minBar, maxBar = 1000, 10_000
 )
 
-// Watch looks for chains among the clients of one codec on a loop: another's say nothing of these, be they many or few. Times are
-// on the loop's clock, in ms.
+// Watch looks for chains among the clients of one codec on a loop. Each codec has its own, because the number of one codec's clients says
+// nothing about the other's. Times are in ms on the loop's clock.
 type Watch struct {
 	connector *Connector
-	calls     int // of Crowded until the next look
+	calls     int // calls of Crowded until the next check
 
-	suspect Waiting // who may be a chain; the Group is nil if nobody is
-	served  int64   // how many its host was done with
-	since   int64   // when that was
-	waiting int     // how many were waiting for it
+	suspect Waiting // the suspected chain; its Group is nil if there is none
+	served  int64   // how many clients its host had finished with
+	since   int64   // when the suspicion began
+	waiting int     // how many clients waited for the host
 
-	barred     Waiting // who was last taken for one
-	until, bar int64   // until when its host is not connected to, and how long that is
+	barred     Waiting // the last chain whose host was barred
+	until, bar int64   // when the bar ends, and how long it is, in ms
 }
 
-// Watch makes a Watch for the clients of a codec, each of whose groups is that codec's only.
+// Watch makes a Watch for the clients of a codec. Each of the codec's groups must belong to that codec only.
 func (k *Connector) Watch() *Watch {
 	c := &Watch{connector: k}
 	k.watches = append(k.watches, c)
 	return c
 }
 
-// Crowded is to be told of each new client while the places for clients are scarce: see engine.Listener.Crowded. All is how many clients
-// the codec has besides; waiting gives those of them that wait for a host's first byte.
+// Crowded must be called for each new client while places for clients are scarce: see engine.Listener.Crowded. All is the number of the
+// codec's other clients; waiting yields those of them that wait for a host's first byte.
 func (c *Watch) Crowded(all int, waiting iter.Seq[Waiting]) {
 	now := c.connector.loop.Now()
 	if c.calls--; c.calls > 0 {
 		return
 	}
-	c.calls = all/16 + 1 // so that to look at them all costs little for each
+	c.calls = all/16 + 1 // so that examining all clients costs little per call
 	most, n, total := majority(waiting)
 	if n < chainLength || 2*n <= total || chainShare*n <= all {
 		c.suspect = Waiting{}
@@ -73,11 +73,11 @@ func (c *Watch) Crowded(all int, waiting iter.Seq[Waiting]) {
 	c.waiting = n
 }
 
-// stale reports whether a suspicion was neither confirmed nor refuted in time, since nobody came.
-func (c *Watch) stale(now int64) bool { return now >= c.since+2*patience }
+// stale reports whether a suspicion has expired, neither confirmed nor refuted because no client came.
+func (c *Watch) stale(now int64) bool { return now >= c.since+2*suspectTime }
 
-// admit is asked by each attempt before it connects to a host. If later is not zero it has to ask again then; or it is refused,
-// because the host may lead back.
+// admit is called by each attempt before it connects to a host. If later is not zero, the attempt must ask again at that time. If refused is
+// true, the host may lead back and must not be connected to.
 func (k *Connector) admit(g *Group, host int) (later int64, refused bool) {
 	for _, c := range k.watches {
 		if later, refused = c.admit(g, host); later > 0 || refused {
@@ -101,15 +101,15 @@ func (c *Watch) admit(g *Group, host int) (later int64, refused bool) {
 	case c.stale(now) || g.Balance.Hosts().Served(host) != c.served:
 		c.suspect = Waiting{}
 		return 0, false
-	case now < c.since+patience:
-		return min(now+glance, c.since+patience), false
+	case now < c.since+suspectTime:
+		return min(now+recheckEvery, c.since+suspectTime), false
 	}
 	c.barSuspect(now)
 	return 0, true
 }
 
-// majority finds who more than half of those that wait have in common, if there is such a one; how many these are, and how many
-// wait in all. (The vote is that of Boyer and Moore.)
+// majority returns the value that more than half of the waiting clients share, if there is one, how often it occurs, and the total number
+// of waiting clients. It uses the Boyer-Moore majority vote.
 func majority(waiting iter.Seq[Waiting]) (most Waiting, n, total int) {
 	votes := 0
 	for w := range waiting {
@@ -131,12 +131,12 @@ func majority(waiting iter.Seq[Waiting]) (most Waiting, n, total int) {
 	return most, n, total
 }
 
-// barSuspect has no new connections made to the suspect's host for a while.
+// barSuspect bars new connections to the suspect's host for a while.
 func (c *Watch) barSuspect(now int64) {
-	if c.barred.Group == c.suspect.Group && c.barred.Host == c.suspect.Host && now < c.until+lastBar {
-		c.bar = min(2*c.bar, lastBar)
+	if c.barred.Group == c.suspect.Group && c.barred.Host == c.suspect.Host && now < c.until+maxBar {
+		c.bar = min(2*c.bar, maxBar)
 	} else {
-		c.bar = firstBar
+		c.bar = minBar
 	}
 	c.barred, c.until, c.suspect = c.suspect, now+c.bar, Waiting{}
 	c.connector.log.Error("upstream: places for clients are scarce, and many clients with one address wait for a host that answers none: does it lead back to this proxy? New connections to it are refused for a while",

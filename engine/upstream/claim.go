@@ -7,37 +7,37 @@ import (
 	"kroxy-ev/balance"
 )
 
-// Claim is what one request has of a group: at first an attempt to reach a host, then a connection to one. The zero value
-// holds nothing. It stays where it is while it holds something.
+// Claim is one request's hold on a group: first an attempt to reach a host, then a connection to the host. The zero value
+// holds nothing. A claim must not be moved while it holds something.
 type Claim struct {
-	// Group is the group whose hosts are tried, since Acquire.
+	// Group is the group whose hosts are tried; set by Acquire.
 	Group *Group
-	// Conn is the connection; nil unless it stands. Lease is on its host.
+	// Conn is the connection; nil until it is established. Lease is the lease on its host.
 	Conn  *Conn
 	Lease balance.Lease
-	// Trace says what was tried. It stays when the claim is released.
+	// Trace records what was tried. It remains after the claim is released.
 	Trace Trace
-	// Observer is told of hosts that could not be reached; nil for nobody. It is set before Acquire.
+	// Observer is told of each address that could not be reached; may be nil. Set it before Acquire.
 	Observer Observer
 
-	connector *Connector // since Acquire
+	connector *Connector // set by Acquire
 	tried     balance.Tried
-	attempt   *Attempt // nil unless one is under way
-	retries   int      // how often Retry went on to another host
-	spent     bool     // a retry is held of what the group's budget allows
+	attempt   *Attempt // the attempt in progress, or nil
+	retries   int      // how often Retry has gone on to another host
+	spent     bool     // the claim holds a retry of the group's budget
 }
 
-// Observer is told of each address of a host that could not be connected to since that time, in ms on the loop's clock. Without a valid
-// address it is the host's name that could not be resolved, or the path of a unix socket.
+// Observer is told of each address of a host that could not be connected to; since is when the attempt at that address began, in ms on the
+// loop's clock. If addr is invalid, the host's name could not be resolved, or the host is a unix socket.
 type Observer interface {
 	Unreached(h *Host, addr netip.AddrPort, since int64, err error)
 }
 
-// Acquire gets c, which holds nothing, a connection to a host of g: the idle one that was used last, or a new one. A host that
-// cannot be reached is passed over, until all were tried. Who finds each host full waits in the group's queue. Key is what balancers
-// choose by that want one. The owner has bytes to send at once. Its Connected may be called before Acquire returns.
+// Acquire gets c, which must hold nothing, a connection to a host of g: the most recently used idle one, or a new one. It skips hosts that
+// cannot be reached until all were tried. If every host is full, c waits in the group's queue. Key is the key for balancers that choose by
+// one. The owner must have bytes to send at once. Its Connected may be called before Acquire returns.
 //
-// Connected is told ErrNoHost itself if no host was tried.
+// If no host was tried, Connected gets ErrNoHost itself, not wrapped.
 func (k *Connector) Acquire(g *Group, c *Claim, key []byte, owner Owner) {
 	k.begin(g, c)
 	if k.isQueued(g) && !g.Balance.ByName() {
@@ -55,18 +55,19 @@ func (k *Connector) Acquire(g *Group, c *Claim, key []byte, owner Owner) {
 	k.connect(c, key, owner)
 }
 
-// AcquireHost is Acquire for a client who is to stay with a host of g, of that index: while it serves its own clients it is chosen, also if
-// it takes no others, and if it is full there is a queue to wait in. Else another is: see c.Lease.
+// AcquireHost is like Acquire, but for a client that should stay with the host of that index. That host is chosen as long as it serves
+// clients that stay with it, even if it takes no new ones; if it is full and the group has a queue, c waits for it. Otherwise another host
+// is chosen; c.Lease tells which.
 func (k *Connector) AcquireHost(g *Group, c *Claim, host int, key []byte, owner Owner) {
 	k.begin(g, c)
-	leaves := k.leaves(g)
-	if !leaves && k.leaseHost(g, &c.Lease, host, &c.tried) {
+	yields := k.mustYield(g)
+	if !yields && k.leaseHost(g, &c.Lease, host, &c.tried) {
 		k.connect(c, key, owner)
 		return
 	}
 	a := k.attemptFor(c, true, key, owner)
 	a.prefer = host
-	if leaves {
+	if yields {
 		a.join()
 	} else {
 		a.nextHost()
@@ -79,7 +80,7 @@ func (k *Connector) begin(g *Group, c *Claim) {
 	c.tried.Clear()
 }
 
-// connect goes after a connection to the host that c has leased.
+// connect gets a connection to the host that c has leased.
 func (k *Connector) connect(c *Claim, key []byte, owner Owner) {
 	if c.reuse(k.pool(c.Group), false, owner) {
 		owner.Connected(nil)
@@ -88,21 +89,22 @@ func (k *Connector) connect(c *Claim, key []byte, owner Owner) {
 	k.attemptFor(c, true, key, owner).pursue()
 }
 
-// Renew replaces c's connection, which has turned out to be closed by its host, by a new one: to the same host, or, if that
-// cannot be reached, to one that was not tried yet. In place of a stream it may be another one of the same connection. Key and owner are as
-// for Acquire.
+// Renew replaces c's connection, which the host turned out to have closed, with a new one to the same host, or, if that
+// cannot be reached, to a host that was not tried yet. A stream may be replaced by another stream of the same connection. Key and owner
+// are as for Acquire.
 func (k *Connector) Renew(c *Claim, key []byte, owner Owner) {
 	shared := c.Conn.Shared()
 	c.close()
 	k.attemptFor(c, shared, key, owner).follow()
 }
 
-// Retry gives c's host, which has failed the request, up with that report, and gets c a connection to one that was not tried yet. Its
-// connection is reset: the host may have got only a part of the request. Key and owner are as for Acquire, but that the owner is told after
-// Retry has returned: a retry waits a little, for a time that nobody knows, lest all whose host has failed come to the next one at once.
+// Retry releases c's host, which has failed the request, with report r, and gets c a connection to a host that was not tried yet. It resets
+// the old connection, because the host may have received part of the request. Key and owner are as for Acquire, except that the owner is
+// called only after Retry has returned: a retry waits for a short random time, so that not all clients of a failed host reach the next one
+// at once.
 //
-// It reports false, and has changed nothing, if the request was tried as often as it may be, if there are too many retries already for as
-// many requests, or if no other host is to be had.
+// Retry returns false and changes nothing if the request has used up its retries, if the retry budget is used up, or if no other host is
+// available.
 func (k *Connector) Retry(c *Claim, r Report, key []byte, owner Owner) bool {
 	g := c.Group
 	if c.retries >= g.Retries || g.Balance.Left(key, &c.tried) == 0 || !c.spend() {
@@ -133,14 +135,14 @@ func (k *Connector) Retry(c *Claim, r Report, key []byte, owner Owner) bool {
 	return true
 }
 
-// spend takes a retry of what the group's budget allows, in place of the one that c may have. It reports whether c has one.
+// spend takes a retry from the group's budget, in exchange for the one that c may already hold. It reports whether c holds one now.
 func (c *Claim) spend() bool {
 	c.refund()
 	c.spent = c.Group.Balance.Retry(c.connector.row)
 	return c.spent
 }
 
-// refund gives back what spend has taken.
+// refund returns the retry that spend has taken.
 func (c *Claim) refund() {
 	if c.spent {
 		c.spent = false
@@ -151,8 +153,8 @@ func (c *Claim) refund() {
 // Queued reports whether the claim waits for a place at a host.
 func (c *Claim) Queued() bool { return c.attempt != nil && c.attempt.Queued() }
 
-// reuse takes a stream of a connection to the leased host that others use, too, or an idle connection, out of p. It reports false if there
-// is none. Promised says that the stream was promised.
+// reuse takes a stream on a shared connection to the leased host, or an idle connection, from p. It returns false if there is none.
+// Promised says that a stream was promised to the claim, see partPromised.
 func (c *Claim) reuse(p *pool, promised bool, owner Owner) bool {
 	host := c.Lease.Host()
 	p.dropMoved(host)
@@ -165,16 +167,16 @@ func (c *Claim) reuse(p *pool, promised bool, owner Owner) bool {
 	}
 	c.Conn = conn
 	if promised && c.Trace.Connected {
-		return true // it is who has made the connection, which was noted
+		return true // this claim's attempt made the connection, and has already noted it
 	}
 	c.Trace.reused(&c.Group.Hosts[host], conn.addr)
 	if promised {
-		c.Trace.connected(p.connector.loop.Now()) // it has waited for it
+		c.Trace.connected(p.connector.loop.Now()) // the claim waited for the connection
 	}
 	return true
 }
 
-// attemptFor makes an attempt to get c a connection, which has not begun. Reuse says that an idle one to a host that is tried later will do.
+// attemptFor returns an attempt, not yet begun, to get c a connection. Reuse says whether an existing connection may be used.
 func (k *Connector) attemptFor(c *Claim, reuse bool, key []byte, owner Owner) *Attempt {
 	made := k.pool(c.Group).fresh()
 	a := k.attempt(c.Group, &made.Conn, &c.Lease, &c.Trace, key, owner)
@@ -183,16 +185,16 @@ func (k *Connector) attemptFor(c *Claim, reuse bool, key []byte, owner Owner) *A
 	return a
 }
 
-// Keep gives the connection, which may serve again, to the pool; the lease stays. The host keeps the connection idle for that
-// long; zero if it has not said.
+// Keep returns the connection, which can be reused, to the pool; the lease stays. idle is how long the host said that it keeps
+// idle connections open; zero if it has not said.
 func (c *Claim) Keep(idle time.Duration) {
 	conn := c.Conn
 	c.Conn = nil
 	conn.keep(idle)
 }
 
-// Release gives everything up: the attempt, the connection, which is closed if it is open still, and the lease, with that report. Nobody
-// else's owner is called before it returns.
+// Release cancels the attempt, closes the connection if it is still open, and releases the lease with report r. It calls no other
+// claim's owner before it returns.
 func (c *Claim) Release(r Report) {
 	if c.attempt != nil {
 		c.attempt.Cancel()
@@ -205,7 +207,7 @@ func (c *Claim) Release(r Report) {
 	}
 }
 
-// suspect has others make no use of a connection that may be dead: the host has not answered.
+// suspect marks a shared connection as possibly dead if the host has not answered, so that no other request uses it.
 func (c *Claim) suspect(r *Report) {
 	if conn := c.Conn; conn != nil && conn.shared != nil && r.Status == 0 {
 		conn.shared.suspect(conn.opened)

@@ -11,44 +11,44 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// Conn is a connection to a host of a group. It is in use, by the owner of the Claim that has it, or idle in the loop's pool.
+// Conn is a connection to a host of a group. It is in use by the owner of a Claim, or idle in the loop's pool.
 type Conn struct {
 	engine.Conn
-	// Codec is what the codec that uses connections keeps with each. It stays in the struct when that serves for another
-	// connection, which is not Used at first.
+	// Codec is for the codec that uses the connection. It stays in the struct when the struct is reused for another connection,
+	// which begins with Used unset.
 	Codec any
-	// Used says that the connection has served before. The host may be about to close it.
+	// Used says that the connection has served a request before, so that the host may be about to close it.
 	Used bool
 
 	pool   *pool
-	opened int64   // when the stream was, ms on the loop's clock
-	shared *shared // of which it is a stream; nil if it has a socket
+	opened int64   // when the stream was opened, in ms on the loop's clock
+	shared *shared // the session that the stream belongs to; nil if the Conn has a socket of its own
 	timer  engine.Timer
-	addr   netip.AddrPort // that it was made to
-	index  int            // of the host in its group
-	addrs  uint32         // version of its host's addresses when it was last known to be to one of them
-	place  metrics.Place  // where it is counted as open; zero if it is not, or by somebody else
-	until  int64          // when the host will close it if it stays idle, ms on the loop's clock; 0 if it has not said
+	addr   netip.AddrPort // the address that it is connected to
+	index  int            // the host's index in its group
+	addrs  uint32         // the version of the host's addresses, see hostAddrs, when addr was last found among them
+	place  metrics.Place  // where it is counted as open; zero if it is not counted or another owner counts it
+	until  int64          // when the host will close it if it stays idle, in ms on the loop's clock; 0 if unknown
 	idle   bool
 	busy   bool // counted in the demand
 }
 
-// Ready implements engine.Handler for an idle connection. Nothing is expected of it: bytes are as bad as its end. A writable
-// event alone is nothing, and so are records of TLS without content.
+// Ready implements engine.Handler for an idle connection, on which nothing is expected: unexpected bytes are as bad as its end. A
+// writable event alone means nothing, and neither do TLS records without content.
 func (c *Conn) Ready(*engine.Conn) {
 	if !c.Quiet() {
 		c.pool.drop(c)
 	}
 }
 
-// Expired implements engine.Handler: the connection has been idle for long enough, unless it is in use now.
+// Expired implements engine.Handler. It closes the connection if it is still idle.
 func (c *Conn) Expired(*engine.Timer) {
 	if c.idle {
 		c.pool.drop(c)
 	}
 }
 
-// Quiet reports whether the host has sent nothing more, not even the end of its stream. Bytes that it has sent are lost.
+// Quiet reports whether the host has sent nothing, not even the end of its stream. Any bytes that it has sent are lost.
 func (c *Conn) Quiet() bool {
 	if !c.Readable() {
 		return true
@@ -57,22 +57,22 @@ func (c *Conn) Quiet() bool {
 	return errors.Is(err, unix.EAGAIN)
 }
 
-// Shared reports whether the Conn is one of several that share a connection: it carries one request, and is not handed over.
+// Shared reports whether the Conn is a stream of a shared connection. It then carries one request and cannot be handed over.
 func (c *Conn) Shared() bool { return c.shared != nil }
 
-// HandOver has the connection counted as open no longer, since it is somebody else's from now on, who has it counted as closed at
-// the place that is returned, see Connector.Closed.
+// HandOver stops counting the connection as open, because it gets another owner. That owner must count it as closed at the returned
+// place, see Connector.Closed.
 func (c *Conn) HandOver() metrics.Place {
 	place := c.place
 	c.place = 0
 	return place
 }
 
-// Closed counts a connection to the host at that place as closed, which was counted as made.
+// Closed counts an open connection to the host at that place as closed.
 func (k *Connector) Closed(at metrics.Place) { k.metrics.Host(at).Open.Add(-1) }
 
-// keep gives the connection, which may serve again, to the pool. The host keeps it idle for that long; zero if it has not said. A stream is
-// over.
+// keep returns the connection, which can be reused, to the pool, or discards it if it is a stream. idle is how long the host keeps idle
+// connections open; zero if it has not said.
 func (c *Conn) keep(idle time.Duration) {
 	if c.shared != nil {
 		c.pool.discard(c)

@@ -1,17 +1,17 @@
 package upstream
 
-// Groups are all groups of one configuration, for which connections are kept. It is immutable and shared by all loops.
+// Groups are the groups of one configuration for which connections are kept. It is immutable and shared by all loops.
 type Groups struct {
 	idle, share int
-	all         map[*Group]int // which one of those of its name each is
+	all         map[*Group]int // the value is the group's position among the groups of its name
 	hosts       map[hostName]hostPlace
 }
 
-// hostName is what a host is called, and hostPlace where it is.
+// hostName identifies a host across configurations; hostPlace is where the host is in one of them.
 type (
 	hostName struct {
 		group string
-		nth   int // of the groups of that name
+		nth   int // position among the groups of that name
 		label string
 	}
 	hostPlace struct {
@@ -20,10 +20,10 @@ type (
 	}
 )
 
-// NewGroups makes a Groups of all groups that connections are acquired for, in the order of the configuration. Idle is how many idle connections each loop keeps over all hosts, whatever the groups allow for each.
-// Share is how many connections to hosts each loop may have open, idle ones included, before it keeps no more than idle. It
-// counts for groups with KeepaliveAuto only: connections in use have descriptors set aside for them, which idle ones may have as
-// long as there are fewer.
+// NewGroups makes a Groups of all groups that connections are acquired for, in the order of the configuration. Each loop keeps up to idle
+// idle connections over all hosts, whatever the groups allow. It may exceed that for groups with KeepaliveAuto, as long as it
+// has fewer than share connections to hosts open, idle ones included: descriptors are set aside for connections in use, and idle ones may
+// take those that are not needed.
 func NewGroups(all []*Group, idle, share int) *Groups {
 	gs := &Groups{idle: idle, share: share, all: make(map[*Group]int, len(all)), hosts: make(map[hostName]hostPlace)}
 	named := make(map[string]int)
@@ -43,7 +43,7 @@ func (gs *Groups) has(g *Group) bool {
 	return ok
 }
 
-// successor is where connections to host i of g, a group of before, may serve; nil if nowhere.
+// successor returns the group and host that take over connections to host i of g, a group of before; nil if there is none.
 func (gs *Groups) successor(before *Groups, g *Group, i int) (*Group, int) {
 	from := &g.Hosts[i]
 	to := gs.hosts[hostName{g.Name, before.all[g], from.Label}]

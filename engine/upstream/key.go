@@ -9,16 +9,16 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// maxKey bounds a key that is made from a template, in bytes. It is copied for each attempt, and clients write what is in it: of a longer
-// one its hash takes its place.
+// maxKey bounds a key that is made from a template, in bytes. Clients control its content and it is copied for each attempt, so a longer
+// key is replaced by its hash.
 const maxKey = 64
 
-// AppendAddrKey appends a client's address as balance.KeyClient has it: as $client_addr would be.
+// AppendAddrKey appends a client's address as the key for balance.KeyClient; the key is equal to $client_addr.
 func AppendAddrKey(dst []byte, client netip.Addr) []byte {
 	return client.Unmap().WithZone("").AppendTo(dst)
 }
 
-// AppendKey appends what the hosts of g are chosen by where that is a balance.KeyTemplate; r has what HashKey needs.
+// AppendKey appends the key by which hosts of g are chosen if that is a balance.KeyTemplate; r must have what HashKey needs.
 func (g *Group) AppendKey(dst []byte, r *logformat.Record) []byte {
 	from := len(dst)
 	dst = g.HashKey.Append(dst, r)

@@ -7,18 +7,18 @@ import (
 	"kroxy-ev/engine"
 )
 
-// hostAddrs is what a pool knows of the addresses of one host. The addresses of a name may change while connections to the old ones are kept, and
-// with enough traffic these would be kept for ever. So the name is looked at, now and then, when a connection is to be used again.
+// hostAddrs is what a pool knows of one host's addresses. The addresses of a name may change while connections to the old ones are kept
+// alive, and with enough traffic those would stay for ever. So the name's addresses are checked now and then before a kept connection is reused.
 type hostAddrs struct {
-	next    int64        // when the name is looked at again, ms on the loop's clock; engine.Never for a host whose address never changes
+	next    int64        // when the addresses are next checked, in ms on the loop's clock; engine.Never for a host whose address never changes
 	addrs   []netip.Addr // the name's last answer; nil if there was none
-	version uint32       // counts answers that differ
+	version uint32       // incremented whenever the answer changes
 }
 
-// addrsEvery is how often a name is looked at, in ms: its answers do not change more often.
+// addrsEvery is how often a name's addresses are checked, in ms; its answers do not change more often.
 const addrsEvery = 1000
 
-// newHostAddrs returns what is known of g's hosts at first.
+// newHostAddrs returns the initial state for each of g's hosts.
 func newHostAddrs(g *Group) []hostAddrs {
 	list := make([]hostAddrs, len(g.Hosts))
 	for i := range g.Hosts {
@@ -29,15 +29,15 @@ func newHostAddrs(g *Group) []hostAddrs {
 	return list
 }
 
-// dropMoved closes idle connections to the host of that index whose addresses its name no longer has, so that none is used again. Those in use are
-// left alone.
+// dropMoved closes idle connections to addresses that the name of the host of that index no longer has. Connections in use are left
+// alone.
 func (p *pool) dropMoved(index int) {
 	h, now := &p.addrs[index], p.connector.loop.Now()
 	if now < h.next { // nearly always
 		return
 	}
 	h.next = now + addrsEvery
-	addrs := p.group.Hosts[index].Name.Addrs() // which keeps the name in use as well
+	addrs := p.group.Hosts[index].Name.Addrs() // this also keeps the name in use
 	if len(addrs) == 0 || len(h.addrs) > 0 && &addrs[0] == &h.addrs[0] {
 		return
 	}
@@ -56,7 +56,7 @@ func (p *pool) dropMoved(index int) {
 	}
 }
 
-// isCurrent reports whether c is to an address that its host has, as far as that is known.
+// isCurrent reports whether c is connected to an address that its host still has, as far as known.
 func (p *pool) isCurrent(c *Conn) bool {
 	h := &p.addrs[c.index]
 	if c.addrs == h.version {
@@ -69,9 +69,9 @@ func (p *pool) isCurrent(c *Conn) bool {
 	return true
 }
 
-// leaveMoved has sessions leave that are to none of these addresses.
+// leaveMoved makes sessions leave that are connected to none of these addresses.
 func (sh *sharing) leaveMoved(addrs []netip.Addr) {
-	for i := len(sh.sessions) - 1; i >= 0; i-- { // each leaves the list
+	for i := len(sh.sessions) - 1; i >= 0; i-- { // leave removes the session from the list
 		if s := sh.sessions[i]; !slices.Contains(addrs, s.addr.Addr()) {
 			s.leave()
 		}

@@ -8,8 +8,8 @@ import (
 	"kroxy-ev/engine/proxyproto"
 )
 
-// pool keeps a loop's idle connections to the hosts of one group, the last used first. How many there may be over all groups
-// is the Connector's to say.
+// pool keeps a loop's idle connections to the hosts of one group and reuses the most recently used first. The Connector bounds their
+// number over all groups.
 type pool struct {
 	connector *Connector
 	group     *Group
@@ -19,10 +19,10 @@ type pool struct {
 	timeout   int64     // ms; 0 is no bound
 
 	addrs  []hostAddrs // by host
-	shares []sharing   // by host; nil where nothing is shared
+	shares []sharing   // by host; nil if the group's protocol is HTTP/1.1
 
-	demand []demand // by host; nil where max is fixed
-	looks  engine.Timer
+	demand      []demand     // by host; nil if max is fixed
+	demandTimer engine.Timer // when the demand is next examined
 }
 
 func newPool(k *Connector, g *Group) *pool {
@@ -43,12 +43,12 @@ func newPool(k *Connector, g *Group) *pool {
 		p.max = 0
 	case g.Keepalive == KeepaliveAuto:
 		p.max, p.demand = math.MaxInt, make([]demand, len(g.Hosts))
-		p.looks.Handler = p
+		p.demandTimer.Handler = p
 	}
 	return p
 }
 
-// pool is where the connections to g's hosts come from and go to. That of a group that is not among the present ones keeps none.
+// pool returns the pool of g. The pool of a group that is not in the current configuration keeps no connections.
 func (k *Connector) pool(g *Group) *pool {
 	p := k.pools[g]
 	if p == nil {
@@ -62,8 +62,9 @@ func (k *Connector) pool(g *Group) *pool {
 	return p
 }
 
-// Swap has connections to hosts of these groups kept from now on. Those that are idle stay, as far as a group of the same name
-// has the same host and is allowed as many: if several have that name, the one in the same place among these; the others are closed, and so are those in use when they come back.
+// Swap replaces the groups for which connections are kept. An idle connection stays if the new group of the same name has the same host and
+// may keep as many; if several groups have that name, their order decides which replaces which. All other idle connections are closed, and
+// connections in use are closed when they are returned.
 func (k *Connector) Swap(to *Groups) {
 	before := k.groups
 	k.groups = to
@@ -75,10 +76,10 @@ func (k *Connector) Swap(to *Groups) {
 	}
 }
 
-// Idle is how many connections to hosts the loop keeps for later.
+// Idle returns the number of idle connections to hosts that the loop keeps.
 func (k *Connector) Idle() int { return k.kept }
 
-// giveUp closes all that are idle, because descriptors have run out. It reports whether there was one.
+// giveUp closes all idle connections, because descriptors have run out. It reports whether there was any.
 func (k *Connector) giveUp() bool {
 	had := k.kept > 0
 	for _, p := range k.pools {
@@ -98,7 +99,7 @@ func (p *pool) fresh() *Conn {
 	return c
 }
 
-// stream opens a stream of a connection that others use, too, to the host of that index. It returns nil if none takes one more.
+// stream opens a stream on a shared connection to the host of that index. It returns nil if no session has room for one.
 func (p *pool) stream(index int, promised bool, h engine.Handler) *Conn {
 	if p.shares == nil {
 		return nil
@@ -125,13 +126,13 @@ func (p *pool) take(index int) *Conn {
 	return c
 }
 
-// count notes that there are so many idle connections more.
+// count adds n to the number of idle connections; n may be negative.
 func (p *pool) count(n int) {
 	p.kept += n
 	p.connector.kept += n
 }
 
-// begin notes that c serves a request of its host, which is known now.
+// begin notes that c serves a request of its host, whose index is set.
 func (p *pool) begin(c *Conn) {
 	if p.demand != nil {
 		c.busy = true
@@ -140,7 +141,7 @@ func (p *pool) begin(c *Conn) {
 	}
 }
 
-// end notes that c serves no request any more.
+// end notes that c no longer serves a request.
 func (p *pool) end(c *Conn) {
 	if c.busy {
 		c.busy = false
@@ -149,11 +150,11 @@ func (p *pool) end(c *Conn) {
 	}
 }
 
-// Others has connections that did not come of Acquire counted, which are in use: fewer may be idle then. N is called on the loop. Each
-// caller's are counted.
+// Others registers a function that returns how many connections are in use that were not made by Acquire; as many fewer may be idle.
+// n is called on the loop. The results of all registered functions are added.
 func (k *Connector) Others(n func() int) { k.others = append(k.others, n) }
 
-// inUse is how many connections are in use, as far as they count against idle ones.
+// inUse returns the number of connections in use that count against idle ones.
 func (k *Connector) inUse() int {
 	n := k.busy
 	for _, others := range k.others {
@@ -162,8 +163,8 @@ func (k *Connector) inUse() int {
 	return n
 }
 
-// resting is how many connections to the host of that index are idle.
-func (p *pool) resting(index int) int {
+// idleConns returns the number of idle connections to the host of that index.
+func (p *pool) idleConns(index int) int {
 	n := len(p.idle[index])
 	if p.shares != nil {
 		n += p.shares[index].idle
@@ -171,25 +172,25 @@ func (p *pool) resting(index int) int {
 	return n
 }
 
-// keep notes that there is one idle connection more.
+// keep counts one more idle connection.
 func (p *pool) keep() {
 	loop := p.connector.loop
 	if p.count(1); p.kept == 1 && p.demand != nil {
-		loop.Arm(&p.looks, loop.Now()+lookEvery)
+		loop.Arm(&p.demandTimer, loop.Now()+demandEvery)
 	}
 }
 
-// full reports whether no more idle connections to the host of that index may be kept. A host that is drained is about to go.
+// full reports whether no more idle connections to the host of that index may be kept. A draining host keeps none.
 func (p *pool) full(index int) bool {
 	k := p.connector
 	most := k.groups.idle
 	if p.demand != nil {
 		most = max(most, k.groups.share-k.inUse())
 	}
-	return p.resting(index) >= p.max || p.group.Balance.Hosts().Draining(index) || k.kept >= most || engine.FilesAreShort()
+	return p.idleConns(index) >= p.max || p.group.Balance.Hosts().Draining(index) || k.kept >= most || engine.FilesAreShort()
 }
 
-// put adds a connection that may serve again.
+// put adds a connection that may be reused.
 func (p *pool) put(c *Conn) {
 	p.end(c)
 	if p.full(c.index) || !p.isCurrent(c) {
@@ -213,16 +214,16 @@ func (p *pool) put(c *Conn) {
 	}
 }
 
-// Expired implements engine.Handler: it is time to look which connections are in surplus.
+// Expired implements engine.Handler: it is time to close surplus connections.
 func (p *pool) Expired(*engine.Timer) {
 	if engine.FilesAreShort() {
 		p.close()
 		return
 	}
 	for i := range p.demand {
-		surplus := p.demand[i].look(p.resting(i))
+		surplus := p.demand[i].look(p.idleConns(i))
 		n := min(surplus, len(p.idle[i]))
-		for _, c := range p.idle[i][:n] { // those that were used longest ago
+		for _, c := range p.idle[i][:n] { // the least recently used
 			p.discard(c)
 		}
 		p.idle[i] = slices.Delete(p.idle[i], 0, n)
@@ -233,7 +234,7 @@ func (p *pool) Expired(*engine.Timer) {
 	}
 	if p.kept > 0 {
 		loop := p.connector.loop
-		loop.Arm(&p.looks, loop.Now()+lookEvery)
+		loop.Arm(&p.demandTimer, loop.Now()+demandEvery)
 	}
 }
 
@@ -248,7 +249,7 @@ func (p *pool) drop(c *Conn) {
 	p.discard(c)
 }
 
-// discard closes a connection that is not in the pool, if it is open still.
+// discard closes a connection that is not in the pool, if it is still open, and recycles the struct.
 func (p *pool) discard(c *Conn) {
 	if s := c.shared; s != nil {
 		c.Close()
@@ -266,9 +267,8 @@ func (p *pool) discard(c *Conn) {
 	p.connector.freeConns.Put(c)
 }
 
-// moveOn gives the idle connections, and those that several requests share, to the pools of the present groups, as far as these have their
-// hosts, and closes the others.
-// The pool's own group is one of before.
+// moveOn moves the idle connections and the shared sessions to the pools of the current groups where these have the same hosts, and
+// closes the others. The pool's own group belongs to before.
 func (p *pool) moveOn(before *Groups) {
 	k := p.connector
 	p.max = 0
@@ -297,10 +297,10 @@ func (p *pool) moveOn(before *Groups) {
 			p.shares[i].moveTo(q, index)
 		}
 	}
-	k.loop.Disarm(&p.looks)
+	k.loop.Disarm(&p.demandTimer)
 }
 
-// close closes all that are idle.
+// close closes all idle connections.
 func (p *pool) close() {
 	for i, list := range p.idle {
 		for _, c := range list {
@@ -312,5 +312,5 @@ func (p *pool) close() {
 			p.shares[i].closeIdle(p.shares[i].idle, true)
 		}
 	}
-	p.connector.loop.Disarm(&p.looks)
+	p.connector.loop.Disarm(&p.demandTimer)
 }

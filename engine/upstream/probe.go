@@ -10,49 +10,49 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// maxProbes bounds the probes of one loop at a time: each may need a socket.
+// maxProbes bounds the simultaneous probes of one loop: each may need a socket.
 const maxProbes = 8
 
-// impatience is how long, in ms, a client must have waited for an address that does not answer before its leaving has the host
-// probed: else clients that wait less long than connect_timeout would keep a dead host from being found out.
-const impatience = 1000
+// probeAfter is how long, in ms, a client must have waited for an address before its leaving causes a probe of the host. Without such probes,
+// clients that give up before connect_timeout would keep a dead host from being detected.
+const probeAfter = 1000
 
-// probe is a connection that no client waits for, made to find out whether a host can be reached, and closed then.
+// probe is a connection that no client waits for. It finds out whether a host can be reached, and is then closed.
 type probe struct {
 	connector *Connector
 	group     *Group
 	conn      engine.Conn
 	lease     balance.Lease
-	trace     Trace // nobody reads it
+	trace     Trace // not read
 	attempt   *Attempt
-	open      metrics.Place // where the connection is counted as open; zero if it does not stand
+	open      metrics.Place // where the connection is counted as open; zero if it is not established
 }
 
-// Lease chooses a host of g as balance.Group.Acquire does. A host that is passed over because it is down is probed when it
-// is time for that; nobody waits for it.
+// Lease chooses a host of g as balance.Group.Acquire does. If a down host that was passed over is due for a probe, Lease begins one,
+// which nobody waits for.
 func (k *Connector) Lease(g *Group, lease *balance.Lease, key []byte, tried *balance.Tried) bool {
 	var ok bool
 	*lease, ok = g.Balance.Acquire(k.row, key, tried, k.loop.Monotonic())
-	k.news(g, tried)
+	k.logFindings(g, tried)
 	if host, due := tried.Due(); due {
 		k.probe(g, host)
 	}
 	return ok
 }
 
-// leaseHost leases that host of g for a client who is to stay with it, if it serves such.
+// leaseHost leases that host of g for a client that should stay with it, if the host serves such clients.
 func (k *Connector) leaseHost(g *Group, lease *balance.Lease, host int, tried *balance.Tried) (ok bool) {
 	*lease, ok = g.Balance.AcquireHost(k.row, host, tried, k.loop.Monotonic())
-	k.news(g, tried)
+	k.logFindings(g, tried)
 	return ok
 }
 
-// probe begins to probe a host, unless this loop does so already or has enough to probe, or somebody else does.
+// probe begins to probe a host, unless this loop is already probing it or has maxProbes, or another loop is probing it.
 func (k *Connector) probe(g *Group, host int) {
 	if len(k.probes) >= maxProbes || slices.ContainsFunc(k.probes, func(p *probe) bool { return p.group == g && p.lease.Host() == host }) {
 		return
 	}
-	// Somewhat more than it may take, so that its outcome is known before others may probe.
+	// The lease lasts somewhat longer than the probe may take, so that the outcome is known before others may probe.
 	lease, ok := g.Balance.Probe(k.row, host, k.loop.Monotonic(), g.ResolveTimeout+g.HostTimeout+time.Second)
 	if !ok {
 		return
@@ -77,7 +77,7 @@ func (p *probe) Connected(err error) {
 // Ends implements Owner: a probe is for no client.
 func (p *probe) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}, netip.AddrPort{} }
 
-// end closes the connection, or gives it up.
+// end closes or cancels the probe's connection and releases its lease.
 func (p *probe) end() {
 	if p.attempt != nil {
 		p.attempt.Cancel()
@@ -94,10 +94,10 @@ func (p *probe) Ready(*engine.Conn) {}
 // Expired implements engine.Handler; a probe has no timers of its own.
 func (p *probe) Expired(*engine.Timer) {}
 
-// Close closes idle connections and gives up the probes that are on their way. Attempts must have ended, and Claims been released.
+// Close closes idle connections and cancels probes. All attempts must have ended, and all Claims must have been released.
 func (k *Connector) Close() {
 	k.giveUp()
-	for len(k.sessions) > 0 { // that are about to leave
+	for len(k.sessions) > 0 { // those that are leaving
 		k.sessions[0].session.Abort(errUnused)
 	}
 	for len(k.probes) > 0 {

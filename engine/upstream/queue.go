@@ -7,71 +7,71 @@ import (
 	"kroxy-ev/engine"
 )
 
-// Queue says who may wait for a place at a host of a group, when each has as many clients as it may have (max_conns). The zero value
-// lets nobody wait.
+// Queue bounds the clients that wait when every host of a group has reached its max_conns. The zero value means no queue.
 type Queue struct {
-	// Size bounds those that wait, over all processes.
+	// Size bounds the number of waiting clients, over all processes.
 	Size int
-	// Timeout bounds the wait; zero is no bound.
+	// Timeout bounds the wait; zero means no bound.
 	Timeout time.Duration
 }
 
 const (
-	// queueLook is how often, in ms, a loop on which somebody waits looks for places that others have given back. Those that it gives back
+	// queuePoll is how often, in ms, a loop with waiting clients looks for places that other loops have released. Places that it releases
 	// itself are passed on at once.
-	queueLook = 20
-	// Where clients of other loops wait too, a loop leaves its places to whoever looks for queueYield of each queueRound, in ms. Else it
-	// would serve its own clients for as long as any come, and the others never. Loops do so at different times: two that left their places
-	// at the same time would find none of each other's.
+	queuePoll = 20
+	// If clients of other loops wait too, a loop yields its places to them for queueYield ms of each queueRound. Otherwise it would serve
+	// its own clients as long as any come, and those of other loops never. Each loop yields at a different time: two that yield at the same time
+	// could not take each other's places.
 	queueRound, queueYield = 240, 40
 )
 
-// queue holds the attempts of one loop that wait for a host of a group, in the order in which they came. Groups whose places are counted
-// together, such as those before and after a reload, have one.
+// queue holds the attempts of one loop that wait for a host of a group, in order of arrival. Groups whose places are counted together,
+// such as a group before and after a reload, share one queue.
 type queue struct {
 	connector   *Connector
 	first, last *Attempt
 	length      int
-	plain       int // of length, those that take any host
-	serving     bool
-	timer       engine.Timer // when it is time to look
+	plain       int          // number of plain attempts among them, see Attempt.isPlain
+	serving     bool         // serve is running
+	timer       engine.Timer // fires when it is time to look for places
 }
 
-// queued is an attempt's place in a queue.
+// queued is an attempt's position in a queue.
 type queued struct {
-	queue      *queue // nil unless it waits
+	queue      *queue // nil unless the attempt waits
 	next, prev *Attempt
 	plain      bool // see Attempt.isPlain
 }
 
-// granted is an attempt that is to go on. It is over, or somebody else's, if the serial has changed.
+// granted is an attempt that is to be continued, unless its serial has changed: then it has ended, and the struct may be in use again.
 type granted struct {
 	attempt *Attempt
 	serial  uint64
 }
 
-// isPlain reports whether the attempt takes whatever host is free, as all others of its kind do: if it gets none, neither do they.
+// isPlain reports whether the attempt takes any free host. If one plain attempt finds none, neither do the others.
 func (a *Attempt) isPlain() bool {
 	return a.prefer < 0 && a.tried.Count() == 0 && !a.group.Balance.ByName()
 }
 
-// queueFor is where the clients of g wait; nil if nobody ever has.
+// queueFor returns the queue for clients of g; nil if none has ever waited.
 func (k *Connector) queueFor(g *Group) *queue { return k.queues[g.Balance.ID()] }
 
-// isQueued reports whether a client of g that comes now and takes any host has to wait behind others: behind those of this loop that also take
-// any, or, while this loop leaves its places to other loops, behind theirs.
+// isQueued reports whether a client of g that arrives now and takes any host must wait behind others: behind plain attempts of this
+// loop, or, while this loop yields, behind clients of other loops.
 func (k *Connector) isQueued(g *Group) bool {
 	if k.waiting > 0 {
 		if q := k.queueFor(g); q != nil && q.plain > 0 {
 			return true
 		}
 	}
-	return k.leaves(g)
+	return k.mustYield(g)
 }
 
-// leaves reports whether a client of g that comes now has to wait, though there may be places, because this loop leaves them to other loops; only if
-// the queue has room for it. Otherwise clients that come back at once would take each place again as soon as they give it back, and those of other loops would never get it.
-func (k *Connector) leaves(g *Group) bool {
+// mustYield reports whether a client of g that arrives now must wait, even if there are places, because this loop yields to other loops. It
+// must only wait if the queue has room for it. Without this, clients that come back at once would take every place as soon as they release
+// it, and clients of other loops would never get one.
+func (k *Connector) mustYield(g *Group) bool {
 	if g.Queue.Size == 0 { // nearly always
 		return false
 	}
@@ -85,7 +85,7 @@ func (k *Connector) leaves(g *Group) bool {
 	return k.yields(g, length) && g.Balance.Queued() < int64(g.Queue.Size)
 }
 
-// join has the attempt wait for a place, or fail.
+// join makes the attempt wait for a place; if it may not wait, it fails.
 func (a *Attempt) join() {
 	if err := a.enqueue(); err != nil {
 		a.last = err
@@ -117,7 +117,7 @@ func (a *Attempt) enqueue() error {
 	return nil
 }
 
-// push puts a at the end.
+// push appends a to the queue.
 func (q *queue) push(a *Attempt) {
 	k := q.connector
 	a.place = queued{queue: q, prev: q.last, plain: a.isPlain()}
@@ -125,7 +125,7 @@ func (q *queue) push(a *Attempt) {
 		q.last.place.next = a
 	} else {
 		q.first = a
-		k.loop.Arm(&q.timer, k.loop.Now()+queueLook)
+		k.loop.Arm(&q.timer, k.loop.Now()+queuePoll)
 	}
 	q.last = a
 	q.length++
@@ -138,7 +138,7 @@ func (q *queue) push(a *Attempt) {
 	}
 }
 
-// leave takes a out, and gives its place back.
+// leave removes a from the queue and from the group's count of waiting clients.
 func (q *queue) leave(a *Attempt) {
 	k, at := q.connector, &a.place
 	if at.prev != nil {
@@ -164,19 +164,19 @@ func (q *queue) leave(a *Attempt) {
 	}
 }
 
-// serve leases hosts to those who wait, in their order, as far as there are places. They go on later: whoever has given a place back is
-// in the middle of something.
+// serve leases hosts to the waiting attempts, in their order, as long as there are places. The attempts continue later, because the caller
+// that released a place is in the middle of something.
 func (q *queue) serve() {
 	if q.serving || q.first == nil || q.connector.yields(q.first.group, q.length) {
 		return
 	}
-	q.serving = true // a probe that ends at once gives a place back, too
+	q.serving = true // a probe that ends at once releases a place, which calls serve again
 	var refused *Attempt
 	for a := q.first; a != nil; {
 		next := a.place.next
 		switch {
 		case refused != nil && a.asksLike(refused):
-		case a.choose() || !a.tried.Full(): // it has a host, or there is none to wait for any more
+		case a.choose() || !a.tried.Full(): // it has a host, or no full host is left to wait for
 			q.leave(a)
 			q.connector.grant(a)
 		case a.place.plain:
@@ -189,37 +189,37 @@ func (q *queue) serve() {
 	q.serving = false
 }
 
-// asksLike reports whether the attempt would find what b has found.
+// asksLike reports whether choose would give the attempt the same result as b.
 func (a *Attempt) asksLike(b *Attempt) bool {
 	return a.group == b.group && a.prefer == b.prefer && a.tried.Count() == 0 && b.tried.Count() == 0 && bytes.Equal(a.key, b.key)
 }
 
-// yields reports whether this loop, on which so many clients of g wait, leaves its places to other loops at the moment.
+// yields reports whether this loop, with that many waiting clients of g, currently yields its places to other loops.
 func (k *Connector) yields(g *Group, waiting int) bool {
 	now := k.loop.Monotonic() // a clock that all processes share
 	return now%queueRound/queueYield == yieldAt(k.row, now/queueRound) && g.Balance.Queued() > int64(waiting)
 }
 
-// yieldAt is the part of a round in which the loop of a row leaves its places to others. It is a hash of both, so that no two loops coincide in
+// yieldAt returns the part of a round in which the loop of a row yields. It is a hash of both, so that no two loops coincide in
 // every round.
 func yieldAt(row int, round int64) int64 {
 	hash := (uint64(round)<<16 + uint64(row)) * 0x9e3779b97f4a7c15
 	return int64((hash ^ hash>>32) * 0xd6e8feb86659fd93 >> 33 % (queueRound / queueYield))
 }
 
-// Ready implements engine.Handler; no connection has a queue as its handler.
+// Ready implements engine.Handler. It is never called: no connection has a queue as its handler.
 func (q *queue) Ready(*engine.Conn) {}
 
-// Expired implements engine.Handler: it is time to look.
+// Expired implements engine.Handler: it is time to look for places.
 func (q *queue) Expired(*engine.Timer) {
 	q.serve()
 	if q.first != nil {
 		loop := q.connector.loop
-		loop.Arm(&q.timer, loop.Now()+queueLook)
+		loop.Arm(&q.timer, loop.Now()+queuePoll)
 	}
 }
 
-// freed passes a place on that a client of g has given back.
+// freed passes on a place that a client of g has released.
 func (k *Connector) freed(g *Group) {
 	if k.waiting == 0 { // nearly always
 		return
@@ -227,7 +227,7 @@ func (k *Connector) freed(g *Group) {
 	mine := k.queueFor(g)
 	if mine == nil || mine.length < k.waiting {
 		for _, q := range k.queues {
-			// After a reload that has changed the group's first host, who came before that waits in another queue.
+			// If a reload has changed the group's first host, clients that came before the reload wait in another queue.
 			if q != mine && q.first != nil && q.first.group.Name == g.Name {
 				q.serve()
 			}
@@ -238,12 +238,12 @@ func (k *Connector) freed(g *Group) {
 	}
 }
 
-// grant has an attempt that has left its queue go on, behind this batch of events.
+// grant makes an attempt that has left its queue continue after this batch of events.
 func (k *Connector) grant(a *Attempt) {
 	k.loop.Disarm(&a.timer)
 	now := k.loop.Now()
 	a.trace.Began += now - a.since
-	a.excuse(now)
+	a.extendDeadline(now)
 	a.state = attemptGranted
 	if len(k.granted) == 0 {
 		k.loop.Post(k.proceed)
@@ -251,8 +251,8 @@ func (k *Connector) grant(a *Attempt) {
 	k.granted = append(k.granted, granted{a, a.serial})
 }
 
-// goOn has those who were granted a place go on, in their order.
-func (k *Connector) goOn() {
+// continueGranted continues the granted attempts, in their order.
+func (k *Connector) continueGranted() {
 	list := k.granted
 	k.granted, k.passed = k.passed[:0], list
 	for i, g := range list {

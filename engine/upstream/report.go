@@ -10,25 +10,25 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// Report is how a use of a host ended: for balance, to be counted, and for the log if that changes what is thought of the host.
+// Report says how a use of a host ended. It goes to balance and to the metrics, and to the log if it changes the host's state.
 type Report struct {
 	balance.Outcome
-	// Asked says that the host got a request, or a session. Status is that of its response; 0 if there was none, or it is not one that
-	// has a status.
+	// Asked says that the host got a request or a session. Status is the status of its response; 0 if there was none, or if the protocol
+	// has no status.
 	Asked  bool
 	Status int
-	// Why says why the host Erred, and Fault what that counts as; Why is empty if it was for its status.
+	// If the outcome is balance.Erred, Why says why, in words, and Fault is how it is counted. Why is empty if Status is the reason.
 	Why   string
 	Fault metrics.Fault
 
-	verdict verdict // of one that could not be reached, or was
+	verdict verdict // for a host that could not be reached, or was reached
 }
 
-// failed is the report on a host that could not be reached, and not for a reason that is to be held against it.
+// failed is the report on a host that could not be reached, for a reason that must not be held against it.
 var failed = Report{Outcome: balance.Outcome{Class: balance.Failed}}
 
-// Release gives back a lease on a host of g, if there is one, with that report. Who waits in the group's queue gets the place, and goes on
-// after Release has returned.
+// Release releases a lease on a host of g, if it is held, with report r. An attempt that waits in the group's queue gets the place and
+// continues after Release has returned.
 func (k *Connector) Release(g *Group, lease *balance.Lease, r Report) {
 	if !lease.Held() {
 		return
@@ -39,11 +39,11 @@ func (k *Connector) Release(g *Group, lease *balance.Lease, r Report) {
 		r.Cause = r.cause()
 	}
 	c := lease.Release(r.Outcome, k.loop.Monotonic())
-	k.tell(g, host, c, r)
+	k.logChange(g, host, c, r)
 	k.freed(g)
 }
 
-// Count counts a use of a host of g that is over although its lease goes on; Release does so by itself.
+// Count counts a finished use of a host of g whose lease continues. Release calls it by itself.
 func (k *Connector) Count(g *Group, host int, r *Report) {
 	m := k.Host(g, host)
 	if r.Asked {
@@ -57,26 +57,25 @@ func (k *Connector) Count(g *Group, host int, r *Report) {
 	}
 }
 
-// Host is where a host of g, of that index, is counted.
+// Host returns the metrics of the host of g with that index.
 func (k *Connector) Host(g *Group, host int) *metrics.Host {
 	return k.metrics.Host(g.Hosts[host].Place)
 }
 
-// news says in the log what the last choice of a host of g has found out in passing.
-func (k *Connector) news(g *Group, tried *balance.Tried) {
+// logFindings logs what the last choice of a host of g has found out in passing.
+func (k *Connector) logFindings(g *Group, tried *balance.Tried) {
 	host, c := tried.News()
-	k.tell(g, host, c, Report{})
+	k.logChange(g, host, c, Report{})
 }
 
-// tell says in the log what has become of a host of g, and why.
-func (k *Connector) tell(g *Group, host int, c balance.Change, r Report) {
+// logChange logs a change of a host of g and its reason, if there is a change.
+func (k *Connector) logChange(g *Group, host int, c balance.Change, r Report) {
 	if c != (balance.Change{}) { // hardly ever
 		LogChange(k.log, g, host, c, r)
 	}
 }
 
-// LogChange says in the log what has become of a host of g, of that index, by r. That a host fails or passes its checks is for those who
-// made them to say.
+// LogChange logs a change c of a host of g, caused by r. It does not log that a host fails or passes its checks; the checker does.
 func LogChange(log *slog.Logger, g *Group, host int, c balance.Change, r Report) {
 	switch c.State {
 	case balance.WentDown:
@@ -100,7 +99,7 @@ func LogChange(log *slog.Logger, g *Group, host int, c balance.Change, r Report)
 	}
 }
 
-// reason is why the host erred.
+// reason returns why the host erred, in words.
 func (r *Report) reason() string {
 	if r.Why == "" {
 		return "status " + strconv.Itoa(r.Status)
@@ -108,7 +107,7 @@ func (r *Report) reason() string {
 	return r.Why
 }
 
-// cause is the same in a word.
+// cause returns why the host erred, as a balance.Cause.
 func (r *Report) cause() balance.Cause {
 	switch r.Fault {
 	case metrics.FaultStatus:
@@ -138,5 +137,5 @@ func logHost(log *slog.Logger, level slog.Level, what string, g *Group, host int
 	log.Log(context.Background(), level, what, append(attrs, more...)...)
 }
 
-// seconds is d as people read it.
+// seconds rounds d for the log.
 func seconds(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }

@@ -9,12 +9,11 @@ import (
 	"time"
 )
 
-// Self knows which addresses lead back to this proxy: those that it listens on, and for one that stands for all of the
-// machine, each of the machine's. A connection to one of these would come in as a client's, go out again, and so on until
-// nothing is left. Its methods may be called from any goroutine; a nil *Self knows of none.
+// Self knows which addresses lead back to this proxy: those that it listens on and, for a wildcard address, all addresses of the
+// machine. A connection to one of these would arrive as a new client, be proxied again, and so on until some resource runs
+// out. Its methods may be called from any goroutine; a nil *Self knows no addresses.
 //
-// It does not see through what is outside of the machine, or before it: port forwarding, and other proxies. See
-// Watch.Crowded for these.
+// Self does not detect loops through port forwarding and other proxies. Watch.Crowded does.
 type Self struct {
 	listening atomic.Pointer[[]netip.AddrPort]
 	paths     atomic.Pointer[[]string]
@@ -23,20 +22,20 @@ type Self struct {
 	due       atomic.Int64 // when the machine's addresses are to be read again, in nanoseconds since start
 }
 
-// selfFresh is for how long the machine's addresses are taken to be what they were.
+// selfFresh is how long the machine's addresses are used before they are read again.
 const selfFresh = 5 * time.Second
 
-// NewSelf reads the machine's addresses. Nothing is listened on yet.
+// NewSelf returns a Self that has read the machine's addresses and knows of no listeners.
 func NewSelf() *Self {
 	s := &Self{start: time.Now()}
 	s.read()
 	return s
 }
 
-// Listen says which addresses are listened on from now on. The list must not be changed.
+// Listen sets the addresses that the proxy listens on. The list must not be changed afterwards.
 func (s *Self) Listen(addrs []netip.AddrPort) { s.listening.Store(&addrs) }
 
-// ListenUnix says which unix sockets are listened on from now on, by their paths. The list must not be changed.
+// ListenUnix sets the paths of the unix sockets that the proxy listens on.
 func (s *Self) ListenUnix(paths []string) {
 	clean := make([]string, len(paths))
 	for i, path := range paths {
@@ -54,8 +53,8 @@ func (s *Self) IsUnix(path string) bool {
 	return list != nil && len(*list) > 0 && slices.Contains(*list, cleanPath(path))
 }
 
-// LeadsBack returns an error, which wraps ErrLoop, if a connection to the host would come back: at that address, or by its unix socket
-// if it has one.
+// LeadsBack returns an error that wraps ErrLoop if a connection to the host would lead back: at that address, or at the host's unix
+// socket if it has one.
 func (s *Self) LeadsBack(h *Host, addr netip.AddrPort) error {
 	switch {
 	case h.Unix == "" && s.Is(addr):
@@ -66,7 +65,7 @@ func (s *Self) LeadsBack(h *Host, addr netip.AddrPort) error {
 	return nil
 }
 
-// cleanPath is what two spellings of a path have in common. Symbolic links are not followed.
+// cleanPath returns a canonical spelling of path. It does not follow symbolic links.
 func cleanPath(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs
@@ -92,7 +91,7 @@ func (s *Self) Is(addr netip.AddrPort) bool {
 	return false
 }
 
-// accepts reports whether what listens on the address l gets connections to the address a.
+// accepts reports whether a listener on address l gets connections to address a.
 func (s *Self) accepts(l, a netip.Addr) bool {
 	if l.Is4() != a.Is4() {
 		return false
@@ -115,7 +114,7 @@ func (s *Self) owns(a netip.Addr) bool {
 	return own
 }
 
-// read reads the machine's addresses. Where they cannot be read, those known stay.
+// read reads the machine's addresses. If it fails, the known addresses stay.
 func (s *Self) read() {
 	list, err := net.InterfaceAddrs()
 	if err != nil && s.machine.Load() != nil {

@@ -10,26 +10,26 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// shared is a connection to a host that carries several requests at once. It is made by an attempt, ready once the host has said how many
-// streams it takes, and idle while it has none.
+// shared is a connection to a host that carries several requests at once. An attempt makes it. It is ready once the host has said how many
+// streams it accepts, and idle while it has no streams.
 type shared struct {
 	conn    engine.Conn
 	session Session
 	pool    *pool
-	maker   *Attempt // until it is ready
+	maker   *Attempt // the attempt that makes it; nil once it is ready
 	timer   engine.Timer
-	addr    netip.AddrPort // that it was made to
-	index   int            // of the host in its group
+	addr    netip.AddrPort // the address that it is connected to
+	index   int            // the host's index in its group
 	place   metrics.Place  // where it is counted as open
-	streams int            // Conns that are open
-	served  bool           // a stream is over
+	streams int            // open Conns
+	served  bool           // at least one stream has ended
 	idle    bool
 	busy    bool // counted in the demand
-	leaving bool // it is in no list any more
+	leaving bool // it gets no more streams, and is no longer in its sharing's list
 	closed  bool
 }
 
-// ErrSession begins what is said of a connection that stands, and whose host does not begin to speak HTTP/2.
+// ErrSession prefixes the error of an established connection whose host does not begin to speak HTTP/2.
 var ErrSession = errors.New("while beginning to speak HTTP/2")
 
 var (
@@ -39,7 +39,7 @@ var (
 	errUnused  = errors.New("upstream: the connection was closed while it was idle")
 )
 
-// begin makes a session of the attempt's connection, which stands.
+// begin makes a session of the attempt's connection, which is established.
 func (a *Attempt) begin() {
 	k, p := a.connector, a.made.pool
 	s := k.freeShared.Get()
@@ -52,13 +52,13 @@ func (a *Attempt) begin() {
 	k.sessions = append(k.sessions, s)
 	a.opened()
 	a.conn.MoveTo(&s.conn, nil)
-	if end := a.patience(); end != engine.Never {
+	if end := a.addrDeadline(); end != engine.Never {
 		k.loop.Arm(&a.timer, end)
 	}
 	s.session = k.multiplexer.Begin(&s.conn, a.group, s)
 }
 
-// sharing is that of the session's host.
+// sharing returns the sharing of the session's host.
 func (s *shared) sharing() *sharing { return &s.pool.shares[s.index] }
 
 // SessionChanged implements SessionOwner.
@@ -78,7 +78,7 @@ func (s *shared) SessionChanged() {
 	}
 }
 
-// ready has the session take streams, the first for who has made it.
+// ready lets the session take streams. The first is promised to the attempt that made the session.
 func (s *shared) ready(sh *sharing) {
 	a := s.maker
 	s.maker, a.shared = nil, nil
@@ -102,12 +102,12 @@ func (s *shared) open(h engine.Handler) *Conn {
 	c.shared, c.index, c.addr = s, s.index, s.addr
 	c.Used, c.opened = s.served, p.connector.loop.Now()
 	s.streams++
-	s.stir()
+	s.activate()
 	p.beginShared(s)
 	return c
 }
 
-// ended notes that a Conn was closed.
+// ended notes that one of the session's Conns was closed.
 func (s *shared) ended() {
 	s.streams--
 	s.served = true
@@ -119,8 +119,8 @@ func (s *shared) ended() {
 	}
 }
 
-// rest makes the session idle if it has no streams, or has it leave if no more idle connections may be kept, or its host takes no streams.
-func (s *shared) rest() {
+// idleOrLeave marks a session without streams as idle. If no more idle connections may be kept, or the host accepts no streams, the session leaves instead.
+func (s *shared) idleOrLeave() {
 	if s.streams > 0 || s.idle {
 		return
 	}
@@ -139,8 +139,8 @@ func (s *shared) rest() {
 	}
 }
 
-// stir makes the session idle no longer.
-func (s *shared) stir() {
+// activate marks the session as no longer idle.
+func (s *shared) activate() {
 	if s.idle {
 		s.idle = false
 		s.sharing().idle--
@@ -148,13 +148,13 @@ func (s *shared) stir() {
 	}
 }
 
-// remove has the session get no more streams.
+// remove takes the session out of its sharing, so that it gets no more streams.
 func (s *shared) remove() {
 	if s.leaving {
 		return
 	}
 	s.leaving = true
-	s.stir()
+	s.activate()
 	s.pool.endShared(s)
 	sh := s.sharing()
 	if i := slices.Index(sh.sessions, s); i >= 0 {
@@ -162,10 +162,10 @@ func (s *shared) remove() {
 	}
 }
 
-// suspect has the session get no more streams if nothing at all has come over it since a stream was opened that nobody waits for any more, and
-// that was long ago: the way to the host may be gone, of which TCP would tell only after many minutes.
+// suspect removes the session if a request that was opened long ago, at since, was given up and nothing at all has arrived on the connection
+// since then. The path to the host may be gone, which TCP would report only after many minutes.
 func (s *shared) suspect(since int64) {
-	if s.leaving || s.pool.connector.loop.Now() < since+impatience || s.session.Heard() > since {
+	if s.leaving || s.pool.connector.loop.Now() < since+probeAfter || s.session.Heard() > since {
 		return
 	}
 	sh := s.sharing()
@@ -173,16 +173,16 @@ func (s *shared) suspect(since int64) {
 	sh.serve()
 }
 
-// leave ends the session once its streams are over.
+// leave removes the session and ends it once its streams are over.
 func (s *shared) leave() {
 	s.remove()
 	s.session.Leave()
 }
 
-// Ready implements engine.Handler; the connection's handler is the session.
+// Ready implements engine.Handler. It is never called: the connection's handler is the session.
 func (s *shared) Ready(*engine.Conn) {}
 
-// Expired implements engine.Handler: the session has been idle for long enough, unless it is in use now.
+// Expired implements engine.Handler. It ends the session if it is still idle.
 func (s *shared) Expired(*engine.Timer) {
 	if s.idle {
 		sh := s.sharing()
@@ -213,7 +213,7 @@ func (s *shared) SessionClosed(err error) {
 	s.recycle()
 }
 
-// recycle makes the struct ready for another use, once nothing is left of the session.
+// recycle returns the struct to the free list once all Conns of the session are closed.
 func (s *shared) recycle() {
 	if s.streams > 0 {
 		return
@@ -231,7 +231,7 @@ func (s *shared) giveUp() {
 	s.session.Abort(errGivenUp)
 }
 
-// beginShared notes that s serves a request, if it is the first.
+// beginShared counts s as busy if it was not.
 func (p *pool) beginShared(s *shared) {
 	if p.demand != nil && !s.busy {
 		s.busy = true
@@ -240,7 +240,7 @@ func (p *pool) beginShared(s *shared) {
 	}
 }
 
-// endShared notes that s serves no request any more.
+// endShared counts s as no longer busy.
 func (p *pool) endShared(s *shared) {
 	if s.busy {
 		s.busy = false
@@ -249,10 +249,10 @@ func (p *pool) endShared(s *shared) {
 	}
 }
 
-// closeIdle closes so many of the host's idle sessions, those that are used the least. They close at once if abort is true, because
-// descriptors have run out.
+// closeIdle closes up to n of the host's idle sessions, the least used first. With abort, because descriptors have run out, they close at
+// once.
 func (sh *sharing) closeIdle(n int, abort bool) {
-	for i := len(sh.sessions) - 1; i >= 0 && n > 0; i-- { // each leaves the list
+	for i := len(sh.sessions) - 1; i >= 0 && n > 0; i-- { // leave and remove take the session out of the list
 		s := sh.sessions[i]
 		if !s.idle {
 			continue
@@ -268,14 +268,14 @@ func (sh *sharing) closeIdle(n int, abort bool) {
 	sh.serve()
 }
 
-// moveTo gives the sessions to the pool q, which has their host at that index; nil if none has it, or shares its connections. Streams of
-// those that leave go on to their end. Who waits begins anew.
+// moveTo moves the sessions to the pool q, in which their host has that index. If q is nil or does not share connections, the sessions
+// leave, and their streams continue to their end. Attempts in line begin anew.
 func (sh *sharing) moveTo(q *pool, index int) {
 	list := sh.sessions
 	sh.sessions = nil
 	for _, s := range list {
 		k := s.pool.connector
-		s.stir()
+		s.activate()
 		s.pool.endShared(s)
 		if q == nil || q.shares == nil {
 			s.leave()
@@ -292,5 +292,5 @@ func (sh *sharing) moveTo(q *pool, index int) {
 	if len(list) > 0 && q != nil && q.shares != nil {
 		q.shares[index].serve()
 	}
-	sh.disperse()
+	sh.resumeAll()
 }

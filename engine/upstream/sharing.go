@@ -2,44 +2,45 @@ package upstream
 
 import "kroxy-ev/engine"
 
-// likelyStreams is how many streams a session is expected to take before the first one has said so: what RFC 9113 section 6.5.2 recommends
-// hosts to allow at least.
+// likelyStreams is how many streams a session is expected to take until one has said so: the minimum that RFC 9113 section 6.5.2
+// recommends.
 const likelyStreams = 100
 
-// sharing is what a pool has of one host whose connections several requests share. While one is being made, who needs one waits in line
-// for a stream of it, and one more is made only when more wait than it will take: there is no herd of dials.
+// sharing is what a pool has of one host whose connections several requests share. While a connection is being made, attempts that need
+// one wait in line for a stream of it. Another one is made only when more attempts wait than it can take, so a burst of requests does
+// not become a burst of dials.
 type sharing struct {
-	sessions    []*shared // that are ready
-	idle        int       // of these
-	making      int       // attempts that make one
-	promised    int       // attempts that have left the line for a stream, and have not taken it yet
+	sessions    []*shared // sessions that are ready
+	idle        int       // idle sessions among them
+	making      int       // attempts that are making a session
+	promised    int       // attempts that have left the line for a stream that they have not taken yet
 	waiting     int       // attempts in line
 	first, last *Attempt
-	capacity    int  // how many streams the session takes that last said so
-	alone       bool // the host has agreed on HTTP/1.1 last: each request makes a connection of its own
+	capacity    int  // how many streams the session that last reported it takes
+	alone       bool // the host last agreed on HTTP/1.1: each request makes its own connection
 }
 
-// part is an attempt's part in the sharing of its host's connections.
+// part is an attempt's role in the sharing of its host's connections.
 type part uint8
 
 const (
 	partNone     part = iota
-	partMaking        // it makes a connection
+	partMaking        // it is making a connection
 	partWaiting       // it is in line
-	partPromised      // it has left the line, and there is a stream for it
+	partPromised      // it has left the line, and a stream is reserved for it
 )
 
 func (p part) String() string { return [...]string{"none", "making", "waiting", "promised"}[p] }
 
 // share is an attempt's place in a sharing.
 type share struct {
-	of         *sharing // nil if it has no part
-	next, prev *Attempt // of partWaiting
+	of         *sharing // nil if it takes no part
+	next, prev *Attempt // links of the line, for partWaiting
 	part       part
 }
 
-// pick is the session on which the next stream is opened: that with the most of those that take one more, so that others become idle. It
-// is nil if there is none; and for who has not been promised one, if all are promised or others have waited longer.
+// pick returns the session for the next stream: of those that take one more, the one with the most streams, so that others can become idle.
+// It returns nil if there is none. An attempt without a promised stream also gets nil if all free streams are promised or others are in line.
 func (sh *sharing) pick(promised bool) *shared {
 	var most *shared
 	free := 0
@@ -57,18 +58,18 @@ func (sh *sharing) pick(promised bool) *shared {
 	return most
 }
 
-// wants reports whether a connection more is made for so many that wait besides the one for which it would be.
+// wants reports whether another connection should be made, given the number of attempts in line besides the one that would make it.
 func (sh *sharing) wants(waiting int) bool {
 	switch {
 	case sh.alone:
 		return true
-	case sh.capacity == 0: // the host wants no requests now: another connection would not take them either
+	case sh.capacity == 0: // the host accepts no streams now: another connection would not get any either
 		return len(sh.sessions)+sh.making == 0
 	}
 	return waiting >= sh.making*(sh.capacity-1)
 }
 
-// wait has the attempt wait in line for a stream, unless it is to make a connection, for which false is returned.
+// wait puts the attempt in line for a stream. It returns false if the attempt must make a connection instead.
 func (sh *sharing) wait(a *Attempt) bool {
 	if a.share.part == partMaking {
 		return false
@@ -89,7 +90,7 @@ func (sh *sharing) wait(a *Attempt) bool {
 	return true
 }
 
-// unlink takes the attempt out of the line.
+// unlink removes the attempt from the line.
 func (sh *sharing) unlink(a *Attempt) {
 	at := &a.share
 	if at.prev != nil {
@@ -106,8 +107,8 @@ func (sh *sharing) unlink(a *Attempt) {
 	*at = share{}
 }
 
-// line has the attempt wait for a connection that others make or have, if the host's are shared. It reports false if the attempt is to make
-// one.
+// line makes the attempt wait in line for a stream if the host's connections are shared. It returns false if the attempt must make a
+// connection.
 func (a *Attempt) line() bool {
 	if a.made == nil || a.made.pool.shares == nil {
 		return false
@@ -118,14 +119,14 @@ func (a *Attempt) line() bool {
 	loop := a.connector.loop
 	a.state, a.since, a.addrs, a.trace.Connected = attemptLine, loop.Now(), nil, false
 	a.hostEnd = a.since + a.group.HostTimeout.Milliseconds()
-	if end := a.patience(); end != engine.Never {
+	if end := a.addrDeadline(); end != engine.Never {
 		loop.Arm(&a.timer, end)
 	}
 	return true
 }
 
-// serve promises streams to those who wait, in their order, has connections made for others, and lets sessions rest that nobody needs. Those
-// who waited go on later: whoever has given a stream back is in the middle of something.
+// serve promises free streams to the attempts in line, in their order, makes others connect, and marks sessions as idle that nobody
+// needs. The attempts continue later, because the caller that released a stream is in the middle of something.
 func (sh *sharing) serve() {
 	free := -sh.promised
 	for _, s := range sh.sessions {
@@ -140,13 +141,13 @@ func (sh *sharing) serve() {
 		sh.making++
 	}
 	if sh.making+sh.promised+sh.waiting == 0 {
-		for i := len(sh.sessions) - 1; i >= 0; i-- { // each may leave the list
-			sh.sessions[i].rest()
+		for i := len(sh.sessions) - 1; i >= 0; i-- { // idleOrLeave may remove the session from the list
+			sh.sessions[i].idleOrLeave()
 		}
 	}
 }
 
-// next has the first in line go on, in another part.
+// next makes the first attempt in line continue in the given role.
 func (sh *sharing) next(as part) {
 	a := sh.first
 	sh.unlink(a)
@@ -154,8 +155,8 @@ func (sh *sharing) next(as part) {
 	a.connector.resume(a)
 }
 
-// disperse has all in line go on as if they came now.
-func (sh *sharing) disperse() {
+// resumeAll makes all attempts in line continue as if they had just arrived.
+func (sh *sharing) resumeAll() {
 	for sh.first != nil {
 		a := sh.first
 		sh.unlink(a)
@@ -163,7 +164,7 @@ func (sh *sharing) disperse() {
 	}
 }
 
-// failed has all in line go on to another host, for the reason why b could not make a connection to this one.
+// failed makes all attempts in line go on to another host, because b could not make a connection to this one.
 func (sh *sharing) failed(b *Attempt) {
 	for sh.first != nil {
 		a := sh.first
@@ -173,7 +174,7 @@ func (sh *sharing) failed(b *Attempt) {
 	}
 }
 
-// withdraw gives the attempt's part up. If it could not make a connection, and nobody else does, those who wait have waited for nothing.
+// withdraw ends the attempt's part in the sharing. If it failed to make a connection and no other attempt is making one, those in line fail too.
 func (a *Attempt) withdraw() {
 	sh := a.share.of
 	if sh == nil { // nearly always
@@ -196,8 +197,8 @@ func (a *Attempt) withdraw() {
 	sh.serve()
 }
 
-// missed gives the lease of a host back to which somebody else could not make a connection, or not in time. That is counted once, by who
-// makes it.
+// missed releases the lease of a host to which another attempt failed to connect, or did not connect in time. Only the attempt that
+// connects counts the failure.
 func (a *Attempt) missed(v verdict) {
 	a.last = v.err
 	if c := a.claim; c.Observer != nil {
@@ -206,7 +207,7 @@ func (a *Attempt) missed(v verdict) {
 	a.connector.Release(a.group, a.lease, Report{})
 }
 
-// resume has an attempt go on behind this batch of events.
+// resume makes an attempt continue after this batch of events.
 func (k *Connector) resume(a *Attempt) {
 	k.loop.Disarm(&a.timer)
 	a.state = attemptGranted

@@ -18,12 +18,12 @@ import (
 
 // verdict is what an attempt has found out about the leased host.
 type verdict struct {
-	err  error          // why it could not be reached; nil if that was not its fault, or it was
-	addr netip.AddrPort // at which; invalid if its name could not be resolved, and of a unix socket
+	err  error          // why it could not be reached; nil if it could, or if that was not its fault
+	addr netip.AddrPort // the address concerned; invalid if the name could not be resolved, and for a unix socket
 }
 
-// Ours reports whether err, of making a connection, tells of this machine and nothing of the host: descriptors, memory or
-// ports of its own have run out, or it is about to stop.
+// Ours reports whether err, from making a connection, is this machine's fault and says nothing about the host: descriptors, memory or
+// local ports have run out, or the process is about to stop.
 func Ours(err error) bool {
 	if errors.Is(err, resolve.ErrClosed) {
 		return true
@@ -39,7 +39,7 @@ func Ours(err error) bool {
 	return false
 }
 
-// failed notes why an address, or the name if addr is not valid, was of no use.
+// failed notes why an address, or the name if addr is invalid, could not be used.
 func (a *Attempt) failed(addr netip.AddrPort, err error) {
 	a.last = err
 	if c := a.claim; c != nil && c.Observer != nil {
@@ -49,7 +49,7 @@ func (a *Attempt) failed(addr netip.AddrPort, err error) {
 	switch {
 	case Ours(err):
 		level, what = slog.LevelWarn, "upstream: this machine cannot make a connection"
-	case errors.Is(err, ErrLoop): // a mistake in the configuration, which may come to light while the host is down anyway
+	case errors.Is(err, ErrLoop): // a configuration mistake, which may surface only while another address of the host is down
 		level, what = slog.LevelWarn, "upstream: a host is not connected to"
 	case !addr.IsValid() && a.host().Unix == "":
 		what = "upstream: resolving failed"
@@ -63,16 +63,16 @@ func (a *Attempt) failed(addr netip.AddrPort, err error) {
 	a.log(level, what, verdict{err, addr})
 }
 
-// reached says that the leased host serves.
+// reached reports to balance and the log that the leased host is reachable.
 func (a *Attempt) reached() {
 	k, host := a.connector, a.lease.Host()
-	k.tell(a.group, host, a.lease.Reached(k.loop.Monotonic()), Report{verdict: verdict{addr: a.addr}})
+	k.logChange(a.group, host, a.lease.Reached(k.loop.Monotonic()), Report{verdict: verdict{addr: a.addr}})
 	if a.verdict.err != nil {
 		a.log(slog.LevelWarn, "upstream: an address of a host cannot be reached, but another can", a.verdict)
 	}
 }
 
-// unreachable gives the lease of a host back that could not be reached, and tells all who choose hosts, if it was its fault.
+// unreachable releases the lease of a host that could not be reached. If that was the host's fault, it tells all processes.
 func (a *Attempt) unreachable() {
 	k := a.connector
 	if a.verdict.err == nil {
@@ -81,11 +81,11 @@ func (a *Attempt) unreachable() {
 	}
 	k.Host(a.group, a.lease.Host()).Failures.Count(a.fault())
 	a.lease.Blame(a.cause())
-	k.tell(a.group, a.lease.Host(), a.lease.Unreachable(k.loop.Monotonic()), Report{verdict: a.verdict})
+	k.logChange(a.group, a.lease.Host(), a.lease.Unreachable(k.loop.Monotonic()), Report{verdict: a.verdict})
 	k.Release(a.group, a.lease, failed)
 }
 
-// fault is what the verdict, which is a bad one, counts as.
+// fault returns how the verdict, which must have an error, is counted.
 func (a *Attempt) fault() metrics.Fault {
 	switch v := &a.verdict; {
 	case errors.Is(v.err, ErrHandshake), errors.Is(v.err, tlsconn.ErrHandshakeTimeout):
@@ -98,7 +98,7 @@ func (a *Attempt) fault() metrics.Fault {
 	return metrics.FaultConnect
 }
 
-// cause is the verdict, which is a bad one, in a word.
+// cause returns the verdict, which must have an error, as a balance.Cause.
 func (a *Attempt) cause() balance.Cause {
 	if a.fault() == metrics.FaultResolve && !errors.Is(a.verdict.err, ErrLoop) {
 		return balance.Cause{Kind: balance.UnresolvedName}
@@ -106,7 +106,7 @@ func (a *Attempt) cause() balance.Cause {
 	return CauseOf(a.verdict.err)
 }
 
-// CauseOf is err, for which a host could not be reached or failed a check, in a word.
+// CauseOf classifies err, for which a host could not be reached or failed a check.
 func CauseOf(err error) balance.Cause {
 	var dns *net.DNSError
 	var errno unix.Errno
@@ -127,7 +127,7 @@ func CauseOf(err error) balance.Cause {
 	return balance.Cause{}
 }
 
-// log writes a line about the leased host.
+// log logs a message about the leased host.
 func (a *Attempt) log(level slog.Level, what string, v verdict) {
 	logHost(a.connector.log, level, what, a.group, a.lease.Host(), v)
 }

@@ -109,7 +109,7 @@ func TestPatience(t *testing.T) {
 		if c.want < 0 {
 			want = engine.Never
 		}
-		if got := a.patience(); got != want {
+		if got := a.addrDeadline(); got != want {
 			t.Errorf("%+v: %d ms", c, got-a.since)
 		}
 	}
