@@ -77,7 +77,7 @@ func (h *h2client) Opened(s *h2conn.Stream) {
 }
 
 // errNoPlace is the reason for which a stream is refused when the listener has no free place.
-var errNoPlace = &http2.Error{Code: http2.RefusedStream, Stream: true, Reason: "there is no place for another request"}
+var errNoPlace = &http2.Error{Code: http2.RefusedStream, Stream: true, Reason: "the limit on clients is reached"}
 
 // Refused implements h2conn.Owner.
 func (h *h2client) Refused(err *http2.Error) {

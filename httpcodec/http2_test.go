@@ -424,7 +424,7 @@ func TestHTTP2RefusedRequests(t *testing.T) {
 	w := l.wire()
 	for i, tc := range []struct{ field, reason string }{
 		{"connection: close", "a field that belongs to connections of HTTP/1"}, {"X-A: 1", "a field name that is not lower case"},
-		{":path: /b", "a pseudo-header field twice"}, {"te: gzip", "te with something else than trailers"}, {"host: q", "host is not :authority"},
+		{":path: /b", "a repeated pseudo-header field"}, {"te: gzip", "te with a value other than trailers"}, {"host: q", "host differs from :authority"},
 	} {
 		id := uint32(1 + 2*i)
 		w.ask(id, true, "GET", "/", tc.field)

@@ -11,14 +11,14 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// state is what a connection is at. It only moves forward.
+// state is the state of a connection. It only moves forward.
 type state uint8
 
 const (
 	stateOpen      state = iota
-	stateLeaving         // the peer was told that it is to go, and may have begun streams meanwhile
-	stateLeft            // it was told which stream is the last
-	stateLingering       // nothing is served any more; the peer is to read why before the socket is closed
+	stateLeaving         // the peer was told to open no more streams, but may not have seen that yet
+	stateLeft            // the peer was told which stream is the last
+	stateLingering       // nothing is served any more; the peer gets time to read the reason before the socket is closed
 	stateClosed
 )
 
@@ -28,7 +28,8 @@ func (s state) String() string {
 
 // Conn is a connection that carries HTTP/2.
 //
-// Nothing is torn down while a frame or a stream is being served: what fails is noted in broken, and settle, which comes behind, ends it.
+// Nothing is torn down while a frame or a stream is being served. A failure is recorded in broken, and settle, which runs
+// afterwards, ends the connection.
 type Conn struct {
 	muxer    *Muxer
 	loop     *engine.Loop
@@ -40,14 +41,14 @@ type Conn struct {
 	role     role
 	state    state
 
-	prefaced bool // a client's preface was read
-	greeted  bool // the peer's settings were
-	asked    bool // a client has begun a request
-	busy     bool // Ready is running: settle comes behind
-	unserved bool // frames are in in that are to be served in the next turn
-	finSent  bool
-	broken   error // why it has to end; noted until settle sees to it
-	why      error // it has ended: for the owner
+	gotPreface  bool // the client's preface was read
+	gotSettings bool // the peer's first SETTINGS was read
+	asked       bool // the client has begun a request
+	busy        bool // Ready is running and will call settle
+	unserved    bool // in has frames that are to be served in the next turn
+	finSent     bool
+	broken      error // why the connection must end; settle acts on it
+	why         error // why it has ended, for the owner
 
 	reader  http2.Reader
 	decoder *http2.Decoder
@@ -55,51 +56,51 @@ type Conn struct {
 	peer    http2.PeerSettings
 	block   block
 
-	turn int    // frames that are still served in this one
-	in   []byte // the loop's buffer while a part of a frame is in it
-	out  []byte // the loop's buffer while frames wait in it for the socket
-	sent int    // how much of out has been written
+	turn int    // how many more frames are served in this turn
+	in   []byte // a buffer of the loop while it has part of a frame
+	out  []byte // a buffer of the loop while frames in it wait for the socket
+	sent int    // how much of out was written
 
 	sendWindow, recvWindow http2.Window
 	grant                  http2.Grant
 
-	table   [buckets]*Stream
-	open    int
-	heads   int    // bytes of the heads of requests that are open
-	widened int    // bytes that windows of streams that are open are larger by than at first
-	last    uint32 // the highest stream that the peer has begun
-	next    uint32 // that this side begins next
-	closed  []closedStream
-	oldest  int    // in closed, once that is full
-	forgot  uint32 // the highest stream that this side has reset and that is not in closed any more
-	waiting fifo
-	fresh   *Stream // of what has come for it its user is told together with what is right behind it
-	drip    drip
+	table     [buckets]*Stream
+	open      int
+	heads     int    // size in bytes of the heads of open requests
+	widened   int    // by how many bytes the windows of open streams exceed their initial size
+	last      uint32 // the highest stream that the peer has opened
+	next      uint32 // the next stream that this side opens
+	closed    []closedStream
+	oldest    int    // index in closed of the oldest entry, once closed is full
+	forgotten uint32 // the highest stream that this side has reset and that closed no longer has
+	waiting   fifo
+	pending   *Stream // a stream whose user is notified later, together with the content that follows; nil for none
+	drip      drip
 
 	goingAway   bool  // the peer has sent GOAWAY
-	goAwayError error // the error that it gave as its reason; nil if that was NO_ERROR
+	goAwayError error // from the peer's GOAWAY; nil if that said NO_ERROR
 
-	armed     int64 // what timer is set to; times are in ms on the loop's clock
+	armed     int64 // when timer expires; all times are in ms on the loop's clock
 	began     int64
 	idleSince int64
-	heard     int64 // when a frame was served last
-	stalled   int64 // since when out waits for the socket
+	heard     int64 // when the last frame was served
+	stalled   int64 // since when out has been waiting for the socket
 	since     int64 // when the state began
 }
 
-// budget is how many bytes are read before other connections get their turn, and frameBudget how many frames are served: small ones take longer
-// than their bytes.
+// After budget bytes or frameBudget frames, other connections get their turn. Frames are limited too, since small ones cost more
+// time than their bytes suggest.
 const (
 	budget      = 1 << 20
 	frameBudget = 512
 )
 
-// readSize is how many bytes are read at once. A frame other than DATA, the longest of which has http2.HeaderLen+http2.MaxFrame bytes, is to be
-// there as a whole.
+// readSize is how many bytes are read at once. Any frame but DATA must fit into it completely; the longest has
+// http2.HeaderLen+http2.MaxFrame bytes.
 const readSize = engine.ScratchSize
 
-// greet writes this side's preface: its settings, and the window of the connection.
-func (c *Conn) greet() {
+// writePreface writes this side's preface: its settings and the connection's window.
+func (c *Conn) writePreface() {
 	own := http2.OwnSettings{MaxStreams: uint32(c.limits.MaxStreams), InitialWindow: uint32(c.limits.Window), Client: c.role == client}
 	c.reserve(len(http2.Preface) + 64)
 	if c.role == client {
@@ -112,10 +113,10 @@ func (c *Conn) greet() {
 	}
 }
 
-// Heard is when the peer's last frame was served, in ms on the loop's clock; 0 before the first.
+// Heard returns when the peer's last frame was served, in ms on the loop's clock; 0 before the first.
 func (c *Conn) Heard() int64 { return c.heard }
 
-// Streams is how many streams are open.
+// Streams returns how many streams are open.
 func (c *Conn) Streams() int { return c.open }
 
 // Ready implements engine.Handler.
@@ -129,8 +130,8 @@ func (c *Conn) Ready(*engine.Conn) {
 	c.settle()
 }
 
-// later has settle called behind this batch of events, unless it comes anyway.
-func (c *Conn) later() {
+// settleLater schedules a call of settle after this batch of events, unless Ready is about to call it anyway.
+func (c *Conn) settleLater() {
 	if !c.busy && c.state != stateClosed {
 		c.loop.Again(c.socket)
 	}
@@ -155,7 +156,7 @@ func (c *Conn) read() {
 			left -= n
 			continue
 		}
-		c.moveIn(readSize)
+		c.resizeIn(readSize)
 		n, err := c.socket.Read(c.in[len(c.in):cap(c.in)])
 		if err != nil {
 			if !again(err) {
@@ -168,14 +169,14 @@ func (c *Conn) read() {
 		c.consume()
 	}
 	if n := len(c.in); n > 0 {
-		c.moveIn(n) // the rest of a frame may be long in coming
+		c.resizeIn(n) // the rest of the frame may take long to arrive
 	} else {
 		c.freeIn()
 	}
 }
 
-// moveIn has what was read lie in a buffer of that size, which is enough for it.
-func (c *Conn) moveIn(size int) {
+// resizeIn moves in to a buffer of the given size, which must be large enough for its contents.
+func (c *Conn) resizeIn(size int) {
 	if c.in != nil && cap(c.in) >= size && cap(c.in) < 2*max(size, minBuffer) {
 		return
 	}
@@ -185,20 +186,20 @@ func (c *Conn) moveIn(size int) {
 	c.in = b
 }
 
-// minBuffer is the length of the smallest buffer that a loop has.
+// minBuffer is the size of a loop's smallest buffer.
 const minBuffer = 4 << 10
 
-// consume serves the frames that are there, and keeps what is there of another.
+// consume serves the complete frames in the buffer, and keeps the rest.
 func (c *Conn) consume() {
 	rest := c.serve()
-	c.deliverFresh() // before its content is written over
+	c.deliverPending() // before its content is overwritten
 	c.in = c.in[:copy(c.in, rest)]
 }
 
-// serve serves the frames that are there. It returns what is left.
+// serve serves the complete frames in the buffer and returns the rest.
 func (c *Conn) serve() []byte {
 	b := c.in
-	if !c.prefaced && c.role == server {
+	if !c.gotPreface && c.role == server {
 		n, err := http2.SkipPreface(b)
 		if err != nil {
 			c.fail(err)
@@ -207,7 +208,7 @@ func (c *Conn) serve() []byte {
 		if n == 0 {
 			return b
 		}
-		b, c.prefaced = b[n:], true
+		b, c.gotPreface = b[n:], true
 	}
 	c.unserved = false
 	for len(b) > 0 && c.broken == nil && c.state < stateLingering {
@@ -239,15 +240,15 @@ func (c *Conn) freeIn() {
 	}
 }
 
-// fail notes why the connection ends; the first reason counts.
+// fail records why the connection ends. The first reason counts.
 func (c *Conn) fail(err error) {
 	if c.broken == nil {
 		c.broken = err
-		c.later()
+		c.settleLater()
 	}
 }
 
-// Abort ends the connection, with its streams, at once. The reason is passed on to Closed.
+// Abort ends the connection and its streams at once. Closed receives err.
 func (c *Conn) Abort(err error) {
 	if c.state == stateClosed {
 		return
@@ -258,10 +259,10 @@ func (c *Conn) Abort(err error) {
 	}
 }
 
-// turns is how often streams that wait are served before other connections get their turn.
+// turns is how often waiting streams are served before other connections get their turn.
 const turns = 16
 
-// settle sends what is there, and ends what has to end.
+// settle sends what is queued, and ends the connection if it has to end.
 func (c *Conn) settle() {
 	for n := 0; c.broken == nil && c.flush() && c.wake(); n++ {
 		if n == turns {
@@ -286,7 +287,7 @@ func (c *Conn) settle() {
 	}
 }
 
-// shut ends the connection for the reason that is noted: a client is told of an error of its own, and has time to read of it.
+// shut ends the connection for the recorded reason. A client that has violated the protocol is sent GOAWAY and gets time to read it.
 func (c *Conn) shut() {
 	err := c.broken
 	if c.state == stateLingering {
@@ -294,7 +295,7 @@ func (c *Conn) shut() {
 		return
 	}
 	c.why = c.reason(err)
-	c.failStreams(c.lost(err))
+	c.failStreams(c.lossError(err))
 	var fault *http2.Error
 	if !errors.As(err, &fault) {
 		c.close()
@@ -311,7 +312,7 @@ func (c *Conn) shut() {
 	}
 }
 
-// reason is what the owner is told: nothing if the connection has ended in good order.
+// reason returns the error for the owner; nil if the connection has ended in good order.
 func (c *Conn) reason(err error) error {
 	if errors.Is(err, io.EOF) && c.open == 0 && c.block.stream == 0 && len(c.in) == 0 {
 		return nil
@@ -319,8 +320,9 @@ func (c *Conn) reason(err error) error {
 	return err
 }
 
-// lost is what streams are told when the connection ends for that reason. That the peer has closed it is no reason of its own: then it is ErrLost alone.
-func (c *Conn) lost(err error) error {
+// lossError returns the error for streams when the connection ends because of err. If the peer has just closed it, that is
+// ErrLost alone.
+func (c *Conn) lossError(err error) error {
 	switch {
 	case c.goAwayError != nil:
 		return c.goAwayError
@@ -348,12 +350,12 @@ func (c *Conn) close() {
 	c.muxer.free.Put(c)
 }
 
-// failStreams has all streams fail for that reason, except those whose whole response has come: their users may still read it.
+// failStreams makes all streams fail with err, except those whose whole response has arrived: their users may still read it.
 func (c *Conn) failStreams(err error) {
 	for i := range c.table {
 		for c.table[i] != nil {
 			if s := c.table[i]; s.isWhole() && s.isKept() {
-				s.outlive(err)
+				s.detachReadable(err)
 			} else {
 				s.fail(err, false)
 			}

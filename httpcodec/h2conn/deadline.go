@@ -7,12 +7,12 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// wait is something that a connection waits for.
+// wait is something for which a connection waits.
 type wait uint8
 
 const (
 	waitLinger wait = iota // for the peer to close its end
-	waitLeave              // for the answer to the PING of the first step
+	waitLeave              // for the reply to the PING sent by Leave
 	waitSend               // for the peer to take bytes
 	waitHead               // for the preface, settings, or the rest of a head or a frame
 	waitIdle               // for a request
@@ -22,7 +22,7 @@ func (w wait) String() string {
 	return [...]string{"linger", "leave", "send", "head", "idle"}[w]
 }
 
-// deadlines yields, for each wait that is under way, when it has lasted long enough.
+// deadlines yields when each current wait times out.
 func (c *Conn) deadlines(yield func(at int64, w wait) bool) {
 	at := func(since int64, timeout time.Duration, w wait) bool {
 		return timeout == 0 || yield(since+timeout.Milliseconds(), w)
@@ -39,7 +39,7 @@ func (c *Conn) deadlines(yield func(at int64, w wait) bool) {
 	if c.waitingOut() > 0 && !at(c.stalled, c.timeouts.Send, waitSend) {
 		return
 	}
-	if !c.greeted && !at(c.began, c.timeouts.Head, waitHead) {
+	if !c.gotSettings && !at(c.began, c.timeouts.Head, waitHead) {
 		return
 	}
 	if c.block.stream != 0 && !at(c.block.since, c.timeouts.Head, waitHead) {
@@ -57,7 +57,7 @@ func (c *Conn) deadlines(yield func(at int64, w wait) bool) {
 	}
 }
 
-// arm sets the timer to the first deadline, if it is not set to an earlier time.
+// arm sets the timer to the earliest deadline, unless the timer expires earlier already.
 func (c *Conn) arm() {
 	first := engine.Never
 	for at := range c.deadlines {
@@ -85,13 +85,13 @@ func (c *Conn) Expired(*engine.Timer) {
 	c.settle()
 }
 
-// expired ends a wait that has lasted long enough.
+// expired handles a wait that has timed out.
 func (c *Conn) expired(w wait) {
 	switch w {
 	case waitLinger:
 		c.fail(ErrSilent)
 	case waitLeave:
-		c.sayLast()
+		c.sendLastGoAway()
 	case waitSend:
 		c.fail(ErrStalled)
 	case waitHead:
@@ -99,7 +99,7 @@ func (c *Conn) expired(w wait) {
 	case waitIdle:
 		c.since = c.loop.Now()
 		c.state = stateLeft
-		if c.greeted {
+		if c.gotSettings {
 			c.control(8)
 			c.out = http2.AppendGoAway(c.out, c.last, http2.NoError, "")
 		}

@@ -2,17 +2,17 @@ package h2conn
 
 import "kroxy-ev/httpcodec/http2"
 
-// drip watches a window for which something waits. A peer that lets it grow byte by byte would hold what waits for ever, and make a frame of each
-// byte: what it grants counts as progress only once it is dripMin bytes.
+// drip watches a window for which something waits. A peer that enlarges its window byte by byte would delay the sender for ever
+// and force a frame for each byte. Growth therefore counts as progress only once it totals dripMin bytes.
 type drip struct {
-	since int64 // when the wait began, or there was progress; ms on the loop's clock. 0 if nothing waits
-	grown int64 // since then
+	since int64 // when the wait began or the last progress was made, in ms on the loop's clock; 0 if nothing waits
+	grown int64 // bytes since then
 }
 
 const (
-	// dripMin is how many bytes a window has to grow by in the time that the peer has to take what is sent to it.
+	// dripMin is how many bytes a window has to grow by within the send timeout.
 	dripMin = 1 << 10
-	// dripSmall is how little a window may grow by at once, while something waits for it, without that being counted.
+	// dripSmall is the size below which an increment counts as an event, while something waits for the window.
 	dripSmall = 256
 )
 
@@ -28,7 +28,7 @@ func (d *drip) begin(now int64) {
 // end notes that nothing waits any more.
 func (d *drip) end() { d.since = 0 }
 
-// dripped counts what a window has grown by. It returns an error if it has grown too slowly for too long.
+// dripped records that a window has grown by n. It returns an error if the window has grown too slowly for too long.
 func (c *Conn) dripped(d *drip, n int64) *http2.Error {
 	if d.since == 0 {
 		return nil

@@ -8,18 +8,18 @@ import (
 )
 
 var (
-	errIdle       = &http2.Error{Code: http2.ProtocolError, Reason: "a frame of a stream that was not begun"}
+	errIdle       = &http2.Error{Code: http2.ProtocolError, Reason: "a frame on an idle stream"}
 	errClosed     = &http2.Error{Code: http2.StreamClosed, Reason: "a head on a closed stream"}
-	errStreamOver = &http2.Error{Code: http2.StreamClosed, Stream: true, Reason: "a frame behind the end of a stream"}
+	errStreamOver = &http2.Error{Code: http2.StreamClosed, Stream: true, Reason: "a frame after the end of a stream"}
 	errDataEarly  = &http2.Error{Code: http2.ProtocolError, Stream: true, Reason: "data before a head"}
 	errTooMuch    = &http2.Error{Code: http2.ProtocolError, Stream: true, Reason: "more data than content-length says"}
 	errTooLittle  = &http2.Error{Code: http2.ProtocolError, Stream: true, Reason: "less data than content-length says"}
 )
 
-// frame serves a frame. An error of its stream, not nil, was found already.
+// frame serves a frame. Err is an error of the frame's stream that was already found; it may be nil.
 func (c *Conn) frame(f *http2.Frame, err *http2.Error) {
-	if s := c.fresh; s != nil && (f.Type != http2.Data || f.Stream != s.id) {
-		c.deliverFresh()
+	if s := c.pending; s != nil && (f.Type != http2.Data || f.Stream != s.id) {
+		c.deliverPending()
 	}
 	switch f.Type {
 	case http2.Headers, http2.Continuation:
@@ -48,8 +48,8 @@ func (c *Conn) frame(f *http2.Frame, err *http2.Error) {
 	}
 }
 
-// count counts something that a peer may do for nothing. What a host does to streams is bounded by the requests that it gets, and the end of its
-// connection would be that of other requests.
+// count counts an event that costs the peer nothing. Resets by a host are not counted: the requests sent to it bound them, and
+// ending its connection would fail other requests.
 func (c *Conn) count(e http2.Event) {
 	if e == http2.EventReset && c.role == client {
 		return
@@ -59,7 +59,7 @@ func (c *Conn) count(e http2.Event) {
 	}
 }
 
-// isIdle reports whether nobody has begun the stream yet.
+// isIdle reports whether the stream has not been opened yet.
 func (c *Conn) isIdle(id uint32) bool {
 	if id%2 == 1 == (c.role == server) {
 		return id > c.last
@@ -67,7 +67,7 @@ func (c *Conn) isIdle(id uint32) bool {
 	return c.role == server || id >= c.next
 }
 
-// streamError resets a stream because of what the peer has done to it, whether it is open or not.
+// streamError resets a stream because of an error of the peer's, whether the stream is open or not.
 func (c *Conn) streamError(id uint32, err *http2.Error) {
 	s := c.find(id)
 	if s == nil && c.isIdle(id) {
@@ -80,7 +80,7 @@ func (c *Conn) streamError(id uint32, err *http2.Error) {
 		c.owner.Refused(err)
 		return
 	}
-	s.told = true
+	s.peerKnows = true
 	s.fail(err, true)
 }
 
@@ -101,21 +101,21 @@ func (c *Conn) data(f *http2.Frame) {
 	}
 	s := c.find(f.Stream)
 	if s == nil {
-		c.dataOfNobody(f)
+		c.dataOfClosed(f)
 		return
 	}
 	if len(f.Payload) > 0 {
 		c.flood.Useful()
-	} else if f.Last && !f.Has(http2.EndStream) { // or only padding
+	} else if f.Last && !f.Has(http2.EndStream) { // at most padding
 		c.count(http2.EventEmpty)
 	}
 	s.receive(f)
 }
 
-// dataOfNobody serves DATA of a stream that is not open.
-func (c *Conn) dataOfNobody(f *http2.Frame) {
-	c.drained(f.Cost)
-	was := c.wasOpen(f.Stream)
+// dataOfClosed serves DATA of a stream that is not open.
+func (c *Conn) dataOfClosed(f *http2.Frame) {
+	c.consumed(f.Cost)
+	was := c.findClosed(f.Stream)
 	switch {
 	case c.isIdle(f.Stream):
 		c.fail(errIdle)
@@ -124,14 +124,14 @@ func (c *Conn) dataOfNobody(f *http2.Frame) {
 		c.streamError(f.Stream, errStreamOver)
 	case f.Length == 0:
 		c.count(http2.EventEmpty)
-	case was == nil: // else it was on its way
+	case was == nil: // otherwise it was sent before the peer saw the reset
 		c.count(http2.EventOther)
 	}
 }
 
-// drained notes that n bytes of DATA are here no longer.
-func (c *Conn) drained(n int) {
-	if more := c.grant.Drained(n); more > 0 && c.state < stateLingering {
+// consumed records that n bytes of DATA no longer occupy the connection's window.
+func (c *Conn) consumed(n int) {
+	if more := c.grant.Consumed(n); more > 0 && c.state < stateLingering {
 		c.recvWindow += http2.Window(more)
 		c.control(4)
 		c.out = http2.AppendWindowUpdate(c.out, 0, more)
@@ -147,8 +147,8 @@ func (c *Conn) reset(f *http2.Frame) {
 		return
 	}
 	if s == nil {
-		if was := c.wasOpen(f.Stream); was != nil && !was.heard {
-			was.heard = true // it was on its way when the stream ended
+		if was := c.findClosed(f.Stream); was != nil && !was.peerReset {
+			was.peerReset = true // it was sent before the peer saw that the stream had ended
 			return
 		}
 		c.count(http2.EventOther)
@@ -162,11 +162,12 @@ func (c *Conn) reset(f *http2.Frame) {
 	}
 }
 
-// longStream is for how long, in ms, a stream has been open whose end is no haste any more.
+// longStream is the age, in ms, from which a stream's reset by its client is not suspicious.
 const longStream = 1000
 
-// isPremature reports whether the work for a request is in vain if the client resets the stream now, and was asked for just before. One that has its
-// whole response, as clients of gRPC do that end their half by a reset, undoes nothing; and of those that it has waited for there are few.
+// isPremature reports whether a reset by the client now wastes the work for a request that has only just begun (rapid reset). A
+// client that has its whole response, as gRPC clients have that end their half by a reset, wastes nothing; and resets of long
+// requests are necessarily few.
 func (s *Stream) isPremature() bool {
 	return s.framing != framingOver && s.c.loop.Now()-s.began < longStream
 }
@@ -180,7 +181,7 @@ func (c *Conn) windowUpdate(f *http2.Frame) {
 		} else if err := c.dripped(&c.drip, n); err != nil {
 			c.fail(err)
 		}
-		return // settle wakes those that wait
+		return // settle wakes the streams that wait
 	}
 	s := c.find(f.Stream)
 	if s == nil {
@@ -204,7 +205,7 @@ func (c *Conn) settings(f *http2.Frame) {
 	if f.Has(http2.Ack) || c.broken != nil {
 		return
 	}
-	c.greeted = true
+	c.gotSettings = true
 	delta, err := c.peer.Take(f.Payload)
 	if err != nil {
 		c.fail(err)
@@ -231,7 +232,7 @@ func (c *Conn) moveWindows(delta int64) {
 			s.grew = true
 		}
 	}
-	// Whoever goes on may end, and change the lists.
+	// A stream that is resumed may end and change the lists.
 	for i := range c.table {
 		for s := c.table[i]; s != nil; {
 			if !s.grew {
@@ -250,7 +251,7 @@ func (c *Conn) ping(f *http2.Frame) {
 	data := [8]byte(f.Payload)
 	if f.Has(http2.Ack) {
 		if data == drainPing && c.state == stateLeaving {
-			c.sayLast()
+			c.sendLastGoAway()
 		} else {
 			c.count(http2.EventOther)
 		}
@@ -261,12 +262,12 @@ func (c *Conn) ping(f *http2.Frame) {
 	c.out = http2.AppendPing(c.out, true, data)
 }
 
-// goAway serves GOAWAY: no stream is begun any more, and those above the last were not served.
+// goAway serves GOAWAY: no more streams are opened, and those above the last were not processed.
 func (c *Conn) goAway(f *http2.Frame) {
 	c.count(http2.EventOther)
 	if c.role == server {
 		if c.state == stateOpen {
-			c.sayLast() // it may still begin streams, which are not served
+			c.sendLastGoAway() // it may still open streams, which are not served
 		}
 		return
 	}
@@ -280,8 +281,8 @@ func (c *Conn) goAway(f *http2.Frame) {
 		why = ErrMoved
 	}
 	for _, id := range c.above(last) {
-		if s := c.find(id); s != nil { // it may have ended with another
-			s.told = true
+		if s := c.find(id); s != nil { // it may have ended together with another
+			s.peerKnows = true
 			s.fail(why, false)
 		}
 	}

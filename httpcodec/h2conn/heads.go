@@ -2,12 +2,12 @@ package h2conn
 
 import "kroxy-ev/httpcodec/http2"
 
-// block is the header block that is being received. One that comes in a piece is never copied.
+// block is the header block that is being received. A block that arrives in one frame is not copied.
 type block struct {
-	stream uint32 // 0 if there is none
+	stream uint32 // 0 if no block is being received
 	end    bool   // the stream ends with it
 	err    *http2.Error
-	text   []byte // the loop's buffer while the block waits for its rest
+	text   []byte // a buffer of the loop, for a block that is incomplete
 	since  int64  // when it began
 }
 
@@ -19,14 +19,15 @@ func (b *block) free(c *Conn) {
 }
 
 var (
-	errOddStream   = &http2.Error{Code: http2.ProtocolError, Reason: "a client that begins a stream with an even number"}
-	errLowStream   = &http2.Error{Code: http2.ProtocolError, Reason: "a stream that is below one that was begun"}
+	errOddStream   = &http2.Error{Code: http2.ProtocolError, Reason: "a client's stream with an even number"}
+	errLowStream   = &http2.Error{Code: http2.ProtocolError, Reason: "a new stream with a lower number than an earlier one"}
 	errTrailersEnd = &http2.Error{Code: http2.ProtocolError, Stream: true, Reason: "a second head that does not end the stream"}
 	errInterimEnd  = &http2.Error{Code: http2.ProtocolError, Stream: true, Reason: "an interim response that ends the stream"}
 	errSwitch      = &http2.Error{Code: http2.ProtocolError, Stream: true, Reason: "a 101 response"}
 )
 
-// headers serves HEADERS and CONTINUATION. Whatever becomes of the stream, the block is decoded: it changes the table.
+// headers serves HEADERS and CONTINUATION. The block is always decoded, whatever happens to the stream, because it changes the
+// decoder's table.
 func (c *Conn) headers(f *http2.Frame, err *http2.Error) {
 	b := &c.block
 	if f.Type == http2.Headers {
@@ -64,7 +65,7 @@ func (c *Conn) headers(f *http2.Frame, err *http2.Error) {
 	c.head(&done, text)
 }
 
-// keep keeps what was decoded until the rest of the block comes.
+// keep keeps the decoded part of a block until the rest arrives.
 func (b *block) keep(c *Conn, text []byte) {
 	if cap(b.text) < len(text) {
 		if b.text != nil {
@@ -75,13 +76,13 @@ func (b *block) keep(c *Conn, text []byte) {
 	b.text = append(b.text[:0], text...)
 }
 
-// beginBlock decides what kind of a head the block has, and begins to decode it. It reports false if that ends the connection.
+// beginBlock determines the kind of head in the block and starts to decode it. It returns false if the block ends the connection.
 func (c *Conn) beginBlock() bool {
 	b := &c.block
 	s := c.find(b.stream)
 	kind := http2.Trailers
 	switch {
-	case s != nil && c.role == client && !s.heard:
+	case s != nil && c.role == client && !s.headDone:
 		kind = http2.Response
 	case s != nil:
 	case c.role == client:
@@ -95,7 +96,7 @@ func (c *Conn) beginBlock() bool {
 	case b.stream > c.last:
 		kind = http2.Request
 	case c.mayBeReset(b.stream):
-	case c.wasOpen(b.stream) != nil:
+	case c.findClosed(b.stream) != nil:
 		c.fail(errClosed)
 		return false
 	default:
@@ -109,7 +110,7 @@ func (c *Conn) beginBlock() bool {
 	return true
 }
 
-// head serves a head that was decoded.
+// head serves a decoded head.
 func (c *Conn) head(b *block, text []byte) {
 	s := c.find(b.stream)
 	if s == nil && c.role == server && b.stream > c.last {
@@ -117,27 +118,27 @@ func (c *Conn) head(b *block, text []byte) {
 		return
 	}
 	switch {
-	case s == nil: // it was reset meanwhile
+	case s == nil: // it has been reset meanwhile
 		c.count(http2.EventOther)
-	case s.ended: // whatever the head is like
+	case s.ended: // even if the head is malformed
 		c.streamError(b.stream, errStreamOver)
 	case b.err != nil:
 		c.streamError(b.stream, b.err)
-	case s.heard && !b.end:
+	case s.headDone && !b.end:
 		c.streamError(b.stream, errTrailersEnd)
-	case s.heard:
+	case s.headDone:
 		s.receiveTrailers(text)
 	default:
 		s.receiveHead(b, text)
 	}
 }
 
-// request begins a client's stream.
+// request opens a client's stream.
 func (c *Conn) request(b *block, text []byte) {
 	c.last = b.stream
 	if c.state >= stateLeft {
 		c.noteClosed(b.stream, true)
-		return // it was told that this one will not be served
+		return // the client was told that this stream is not served
 	}
 	switch {
 	case b.err == http2.TooLarge:
@@ -170,7 +171,7 @@ func (c *Conn) request(b *block, text []byte) {
 		return
 	case s.conn == nil:
 		c.writeReset(s.id, http2.RefusedStream)
-		s.leave(true)
+		s.detach(true)
 		s.recycle()
 		return
 	}
@@ -181,36 +182,36 @@ func (c *Conn) request(b *block, text []byte) {
 	s.deliverLater()
 }
 
-// deliverLater has the user told of what has come together with the content behind it, if that lies in the connection's buffer: it then passes all of it
-// on at once.
+// deliverLater notifies the user together with the content that follows, if that is already in the connection's buffer. The user
+// can then forward everything at once.
 func (s *Stream) deliverLater() {
 	s.conn.HasMore(true)
-	s.c.fresh = s
+	s.c.pending = s
 }
 
-// deliverFresh has the user told who was to be told later. A head lies where the next one will be written, and content in the connection's buffer: it
-// comes before either is used again.
-func (c *Conn) deliverFresh() {
-	if s := c.fresh; s != nil {
-		c.fresh = nil
+// deliverPending notifies the user whose notification was deferred. It must run before the next head is decoded and before the
+// connection's buffer changes, since that is where the head and the content are.
+func (c *Conn) deliverPending() {
+	if s := c.pending; s != nil {
+		c.pending = nil
 		if c.broken == nil {
 			s.deliver()
 		}
 	}
 }
 
-// maxHeads bounds the heads of a connection's requests that are open, in bytes, each of which is kept as long as its request is. It is 10 KiB for
-// each of the streams that are allowed by default, and takes 32 heads of the longest kind.
+// maxHeads bounds the total size of the heads of a connection's open requests, in bytes. A head is kept as long as its request.
+// The bound allows 10 KiB for each stream with the default limits, or 32 heads of maximum size.
 const maxHeads = 1 << 20
 
-var errHeads = &http2.Error{Code: http2.RefusedStream, Stream: true, Reason: "the heads of the open requests have more than 1 MiB"}
+var errHeads = &http2.Error{Code: http2.RefusedStream, Stream: true, Reason: "the heads of the open requests exceed 1 MiB"}
 
 var errTooMany = &http2.Error{Code: http2.RefusedStream, Stream: true, Reason: "more streams than are allowed at once"}
 
-// tooLarge is the answer to a head that is too large.
+// tooLarge is the response to a head that is too large.
 var tooLarge = []byte("HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n")
 
-// refuseTooLarge answers a head that is too large. Nothing of it was kept.
+// refuseTooLarge responds to a head that is too large. Nothing of the head was kept.
 func (c *Conn) refuseTooLarge(b *block) {
 	c.noteClosed(b.stream, true)
 	m := c.muxer
@@ -227,10 +228,10 @@ func (c *Conn) refuseTooLarge(b *block) {
 func (c *Conn) appendHead(id uint32, b []byte, end bool) {
 	c.reserve(len(b) + http2.HeaderLen*(len(b)/http2.MaxFrame+2))
 	c.out = http2.AppendHead(c.out, id, b, end, http2.MaxFrame)
-	c.later()
+	c.settleLater()
 }
 
-// scheme is :scheme of requests to the host.
+// scheme returns the :scheme of requests to the host.
 func (c *Conn) scheme() string {
 	if c.socket.Layer() != nil {
 		return "https"

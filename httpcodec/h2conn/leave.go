@@ -2,22 +2,22 @@ package h2conn
 
 import "kroxy-ev/httpcodec/http2"
 
-// A client is told in two steps that it is to go, since it may be about to begin a stream: at first that streams are not to be begun any more, and
-// after a round trip which one is the last that is served (RFC 9113 section 6.8).
+// A client is told to leave in two steps, since it may be about to open a stream: first that it must not open any more streams,
+// and after a round trip which stream is the last that is served (RFC 9113 section 6.8).
 
 const (
-	// leaveTime is how long, in ms, the answer to the PING of the first step is waited for.
+	// leaveTime is how long, in ms, to wait for the reply to the PING of the first step.
 	leaveTime = 1000
-	// lingerTime is how long, in ms, the peer has to read what it was sent last: closing a socket with unread bytes in it might destroy that.
+	// lingerTime is how long, in ms, the peer has to read what was sent last. Closing a socket with unread input might destroy that.
 	lingerTime = 1000
 
 	everyStream = 1<<31 - 1
 )
 
-// drainPing is the PING of the first step.
+// drainPing is the payload of the PING of the first step.
 var drainPing = [8]byte{'d', 'r', 'a', 'i', 'n', 'i', 'n', 'g'}
 
-// Leave has the connection end once its streams are over. A client learns of it; to a host no stream is begun any more.
+// Leave ends the connection once its streams are over. A client is told so; to a host no more streams are opened.
 func (c *Conn) Leave() {
 	if c.state != stateOpen {
 		return
@@ -35,8 +35,8 @@ func (c *Conn) Leave() {
 	c.loop.Again(c.socket)
 }
 
-// sayLast tells the client which stream is the last that is served.
-func (c *Conn) sayLast() {
+// sendLastGoAway tells the client which stream is the last that is served.
+func (c *Conn) sendLastGoAway() {
 	c.state, c.since = stateLeft, c.loop.Now()
 	c.control(8)
 	c.out = http2.AppendGoAway(c.out, c.last, http2.NoError, "")
@@ -55,7 +55,7 @@ func (c *Conn) startLinger() {
 	c.block.free(c)
 }
 
-// linger sends what is left, and closes the socket when the peer has closed its end.
+// linger sends what is queued, and closes the socket when the peer has closed its end.
 func (c *Conn) linger() {
 	if c.broken != nil {
 		c.close()

@@ -2,22 +2,23 @@ package h2conn
 
 import "kroxy-ev/httpcodec/http2"
 
-// Frames are gathered, and sent behind the batch of events in which they were made: what the streams of a connection say at once costs one system
-// call, and one record of TLS.
+// Frames are collected and sent after the batch of events in which they were made. So what several streams send at the same time
+// costs one system call and one TLS record.
 
 const (
-	// framePayload is the longest payload of DATA that is sent: with its header it fills a record of TLS.
+	// framePayload is the longest payload of DATA that is sent. With its frame header it fills a TLS record.
 	framePayload = http2.MaxFrame - http2.HeaderLen
-	// outLimit is how many bytes may wait for the socket before streams have to. Three frames: what TLS encrypts at once.
+	// outLimit is how many bytes may wait for the socket before streams have to wait. It is three frames, the amount that TLS
+	// encrypts at once.
 	outLimit = 3 * http2.MaxFrame
-	// maxOut is how many may, with what is not of streams: answers to a peer that sends and does not read.
+	// maxOut is the limit including control frames, for a peer that sends but does not read.
 	maxOut = 128 << 10
 )
 
-// waitingOut is how many bytes wait for the socket.
+// waitingOut returns how many bytes wait for the socket.
 func (c *Conn) waitingOut() int { return len(c.out) - c.sent }
 
-// reserve makes room for n bytes more behind out.
+// reserve makes room for n more bytes in out.
 func (c *Conn) reserve(n int) {
 	if c.waitingOut() == 0 {
 		c.stalled = c.loop.Now()
@@ -34,18 +35,18 @@ func (c *Conn) reserve(n int) {
 	c.out, c.sent = bigger, 0
 }
 
-// control makes room for a frame that is not of a stream's message, and has it sent later.
+// control makes room for a control frame with an n-byte payload, and schedules its sending.
 func (c *Conn) control(n int) {
 	if c.waitingOut() > maxOut {
 		c.fail(errUnread)
 	}
 	c.reserve(http2.HeaderLen + n)
-	c.later()
+	c.settleLater()
 }
 
-var errUnread = &http2.Error{Code: http2.EnhanceYourCalm, Reason: "the peer reads nothing of what it is answered"}
+var errUnread = &http2.Error{Code: http2.EnhanceYourCalm, Reason: "the peer does not read the responses to its frames"}
 
-// roomOut is how many bytes streams may send now. It sends what waits if there is no other way to have room.
+// roomOut returns how many bytes streams may send now. If out is full it tries to send it first.
 func (c *Conn) roomOut() int {
 	if room := outLimit - c.waitingOut(); room > 0 {
 		return room
@@ -56,8 +57,8 @@ func (c *Conn) roomOut() int {
 	return outLimit
 }
 
-// flush has the socket take what waits. It reports whether all was taken. What does not come to its end because the connection has failed is no
-// business of the caller's.
+// flush writes what waits to the socket, and reports whether the socket took all of it. An error is recorded as the connection's
+// failure.
 func (c *Conn) flush() bool {
 	if c.waitingOut() == 0 {
 		c.freeOut()
@@ -87,7 +88,7 @@ func (c *Conn) freeOut() {
 	}
 }
 
-// wake has streams go on that wait for the connection. It reports whether there were any.
+// wake resumes the streams that wait for the connection. It reports whether there were any.
 func (c *Conn) wake() bool {
 	woken := false
 	for last := c.waiting.last; last != nil && c.waiting.first != nil; {

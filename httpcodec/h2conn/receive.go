@@ -11,44 +11,45 @@ import (
 
 // receiving is the half of a stream that the peer sends.
 //
-// What has come is first text, then content, then tail. Text and content may lie in a buffer of the connection's while the stream's user is told of
-// them; keep copies what is left of them then. So what is read at once is not copied twice.
+// What has been received is text, then content, then tail, in this order. While the user of the stream is notified, text and
+// content may be in buffers of the connection; afterwards keep copies what the user has not read. So bytes that are read at once
+// are not copied an extra time.
 type receiving struct {
-	text []byte // what is to be read before content: a head, or the framing of a chunk
-	tail []byte // what is to be read behind it: the last chunk, with trailers
-	held []byte // the loop's buffer while text or tail lies in it
+	text []byte // what precedes the content: a head, or the framing of a chunk
+	tail []byte // what follows the content: the last chunk, with trailers
+	held []byte // a buffer of the loop while it contains text or tail
 
 	piece []byte // content in the connection's buffer
-	buf   []byte // the loop's buffer while content lies in it,
-	taken int    // and how much of that was read
+	buf   []byte // a buffer of the loop while it has content
+	taken int    // how much of buf was read
 
-	frame [20]byte // the framing of a chunk: text lies here, then
-	chunk int      // bytes of content that belong to the chunk whose line was read
+	frame [20]byte // memory for the framing of a chunk, which is then in text
+	chunk int      // remaining bytes of the chunk whose size line was read
 	form  http2.Form
 
 	recvWindow http2.Window
 	grant      http2.Grant
-	received   int64 // bytes of content
-	waited     bool  // some of it was not read when it came, since the last grant
+	received   int64 // bytes of content received
+	waited     bool  // some content since the last grant was not read on arrival
 
-	heard   bool // the final head has come
-	ended   bool // nothing more comes
-	chunked bool // content is to be chunked
-	stays   bool // text and tail lie where they stay
+	headDone bool // the final head has arrived
+	ended    bool // nothing more will arrive
+	chunked  bool // content is presented as chunked
+	stable   bool // text and tail are in memory that stays valid
 }
 
 var lastChunk = []byte("0\r\n\r\n")
 
 // begin takes the head of a request.
 func (s *Stream) begin(form http2.Form, end bool, text []byte) {
-	s.heard, s.asksHead = true, form.Head
+	s.headDone, s.asksHead = true, form.Head
 	s.takeHead(form, end, text)
 }
 
 // takeHead takes a final head.
 func (s *Stream) takeHead(form http2.Form, end bool, text []byte) {
 	s.form, s.ended, s.chunked = form, end, form.Chunked
-	s.text, s.stays = text, false
+	s.text, s.stable = text, false
 }
 
 // receiveHead takes the head of a response.
@@ -62,18 +63,18 @@ func (s *Stream) receiveHead(b *block, text []byte) {
 		s.c.streamError(s.id, errInterimEnd)
 		return
 	case form.Interim():
-		if s.left() { // the user has not read the one before
+		if s.hasUnreadHead() { // the user has not read the previous one
 			s.c.count(http2.EventOther)
 			return
 		}
-		s.text, s.stays = text, false
+		s.text, s.stable = text, false
 	default:
-		s.heard, s.form = true, form
+		s.headDone, s.form = true, form
 		if err := s.checkLength(); end && err != nil {
 			s.c.streamError(s.id, err)
 			return
 		}
-		if s.left() {
+		if s.hasUnreadHead() {
 			text = append(append([]byte(nil), s.text...), text...)
 		}
 		s.takeHead(form, end, text)
@@ -85,10 +86,11 @@ func (s *Stream) receiveHead(b *block, text []byte) {
 	s.deliver()
 }
 
-// left reports whether something of a head was not read yet.
-func (s *Stream) left() bool { return len(s.text) > 0 }
+// hasUnreadHead reports whether part of a head has not been read yet.
+func (s *Stream) hasUnreadHead() bool { return len(s.text) > 0 }
 
-// receiveTrailers takes the end of the stream with the trailers before it. Content of a known length has no place for them in the form of HTTP/1.1.
+// receiveTrailers takes the trailers at the end of the stream. They are dropped if the content's length is known, since HTTP/1.1
+// then has no place for them.
 func (s *Stream) receiveTrailers(text []byte) {
 	if err := s.checkLength(); err != nil {
 		s.c.streamError(s.id, err)
@@ -98,13 +100,13 @@ func (s *Stream) receiveTrailers(text []byte) {
 	if s.chunked {
 		m := s.c.muxer
 		m.block = append(append(m.block[:0], "0\r\n"...), text...)
-		s.tail, s.stays = m.block, false
-		s.keepHeads() // whoever is told writes heads, too
+		s.tail, s.stable = m.block, false
+		s.keepHeads() // the user writes heads too, which use the same memory
 	}
 	s.deliver()
 }
 
-// checkLength says whether a message that ends here is as long as its head says.
+// checkLength returns an error if a message that ends here is shorter than its head says.
 func (s *Stream) checkLength() *http2.Error {
 	if s.form.Length >= 0 && s.received < s.form.Length && !s.mayBeShort() {
 		return errTooLittle
@@ -112,7 +114,7 @@ func (s *Stream) checkLength() *http2.Error {
 	return nil
 }
 
-// mayBeShort reports whether content-length says nothing of what comes: in a response without content.
+// mayBeShort reports whether the message is a response without content, for which content-length says nothing.
 func (s *Stream) mayBeShort() bool {
 	return s.role == client && (s.asksHead || s.form.Bodiless())
 }
@@ -124,7 +126,7 @@ func (s *Stream) receive(f *http2.Frame) {
 	switch {
 	case s.ended:
 		err = errStreamOver
-	case !s.heard:
+	case !s.headDone:
 		err = errDataEarly
 	default:
 		err = s.recvWindow.Spend(f.Cost, false)
@@ -138,12 +140,12 @@ func (s *Stream) receive(f *http2.Frame) {
 		err = s.checkLength()
 	}
 	if err != nil {
-		c.drained(f.Cost)
+		c.consumed(f.Cost)
 		c.streamError(s.id, err)
 		return
 	}
 	if padding := f.Cost - n; padding > 0 {
-		s.drained(padding)
+		s.consumed(padding)
 	}
 	if end {
 		s.ended = true
@@ -161,7 +163,7 @@ func (s *Stream) receive(f *http2.Frame) {
 		s.conn.Notify()
 		return
 	}
-	if at := len(s.piece); at > 0 { // a header lies between them
+	if at := len(s.piece); at > 0 { // a frame header lies between the two
 		s.piece = s.piece[:at+n]
 		copy(s.piece[at:], f.Payload)
 	} else {
@@ -170,7 +172,7 @@ func (s *Stream) receive(f *http2.Frame) {
 	s.deliverLater()
 }
 
-// deliver has the user read what has come, and keeps what it leaves.
+// deliver lets the user read what has arrived, and keeps what it leaves.
 func (s *Stream) deliver() {
 	c, id := s.c, s.id
 	s.conn.HasMore(true)
@@ -180,7 +182,7 @@ func (s *Stream) deliver() {
 	}
 }
 
-// keep copies what lies in buffers of the connection's.
+// keep copies what is still in the connection's buffers.
 func (s *Stream) keep() {
 	if len(s.piece) > 0 {
 		p := s.piece
@@ -191,27 +193,27 @@ func (s *Stream) keep() {
 	s.keepHeads()
 }
 
-// isKept reports whether what was received and is not read yet lies in the stream's own buffers, none of it in the connection's.
+// isKept reports whether all received and unread bytes are in the stream's own buffers.
 func (s *Stream) isKept() bool {
-	return len(s.piece) == 0 && (s.stays || len(s.text)+len(s.tail) == 0)
+	return len(s.piece) == 0 && (s.stable || len(s.text)+len(s.tail) == 0)
 }
 
-// keepHeads copies text and tail, unless they lie where they stay.
+// keepHeads copies text and tail, unless they are in memory that stays valid.
 func (s *Stream) keepHeads() {
-	if s.stays || len(s.text)+len(s.tail) == 0 {
+	if s.stable || len(s.text)+len(s.tail) == 0 {
 		return
 	}
 	held := s.c.loop.Buffer(len(s.text) + len(s.tail))[:0]
 	held = append(append(held, s.text...), s.tail...)
 	n := len(s.text)
-	s.text, s.tail, s.stays = held[:n:n], held[n:], true
+	s.text, s.tail, s.stable = held[:n:n], held[n:], true
 	if s.held != nil {
 		s.c.loop.FreeBuffer(s.held)
 	}
 	s.held = held
 }
 
-// hold keeps a copy of content. Windows bound how much there is of it.
+// hold copies content into buf. The windows bound its size.
 func (s *Stream) hold(p []byte) {
 	s.waited = true
 	rest := s.buf[s.taken:]
@@ -226,7 +228,7 @@ func (s *Stream) hold(p []byte) {
 	s.buf = append(s.buf, p...)
 }
 
-// content is what there is of it.
+// content returns the content that has not been read.
 func (s *Stream) content() []byte {
 	if s.buf != nil {
 		return s.buf[s.taken:]
@@ -234,7 +236,7 @@ func (s *Stream) content() []byte {
 	return s.piece
 }
 
-// take notes that n bytes of content were read.
+// take records that n bytes of content were read.
 func (s *Stream) take(n int) {
 	if s.buf == nil {
 		s.piece = s.piece[n:]
@@ -242,19 +244,19 @@ func (s *Stream) take(n int) {
 		s.c.loop.FreeBuffer(s.buf)
 		s.buf, s.taken = nil, 0
 	}
-	s.drained(n)
+	s.consumed(n)
 }
 
-// drained notes that n bytes that the peer has sent are here no longer.
-func (s *Stream) drained(n int) {
-	if s.gone {
+// consumed records that n bytes from the peer no longer occupy the window.
+func (s *Stream) consumed(n int) {
+	if s.detached {
 		return
 	}
-	s.c.drained(n)
+	s.c.consumed(n)
 	if s.ended {
 		return
 	}
-	if more := s.grant.Drained(n); more > 0 {
+	if more := s.grant.Consumed(n); more > 0 {
 		more += s.growth()
 		s.recvWindow += http2.Window(more)
 		s.c.control(4)
@@ -262,10 +264,11 @@ func (s *Stream) drained(n int) {
 	}
 }
 
-// growth is what the window is made larger by with a grant. If all that came since the last one was read as it came, the window costs no memory,
-// and a larger one lets a client that is far away send faster, by fewer grants: it doubles, up to a quarter of the connection's. Half of that is left to
-// streams whose windows are what they were at first, so that a few which are read no longer keep no others from sending. On a connection to a host
-// each stream keeps its share.
+// growth returns by how much to enlarge the window with a grant. If everything since the last grant was read on arrival, the
+// window costs no memory, and a larger one lets distant clients send faster with fewer grants. So the window doubles, up to a
+// quarter of the connection's window. Enlargements may use half of the connection's window in total; the rest is left for streams
+// with their initial window, so that a few enlarged streams that are no longer read cannot block the others. On a connection to a
+// host no window grows, so each stream keeps its share.
 func (s *Stream) growth() uint32 {
 	c, waited, size := s.c, s.waited, int(s.grant.Size)
 	s.waited = s.buf != nil
@@ -329,10 +332,10 @@ func (s *Stream) hasMore() bool {
 	return len(s.text) > 0 || len(s.content()) > 0 || len(s.tail) > 0
 }
 
-// dropReceived gives back what was not read.
+// dropReceived discards what was not read.
 func (s *Stream) dropReceived() {
-	if n := len(s.content()); n > 0 && !s.gone {
-		s.c.drained(n)
+	if n := len(s.content()); n > 0 && !s.detached {
+		s.c.consumed(n)
 	}
 	loop := s.c.loop
 	if s.buf != nil {

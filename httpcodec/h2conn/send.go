@@ -10,15 +10,15 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// framing is where in its message the sending half of a stream is: what it writes next has this form.
+// framing says where in its message the sending half of a stream is, and so what it is given next.
 type framing uint8
 
 const (
-	framingHead   framing = iota // a head is next
+	framingHead   framing = iota // a head
 	framingLength                // content of a known length
-	framingChunks                // content that is chunked
+	framingChunks                // chunked content
 	framingRaw                   // content until the stream is closed
-	framingOver                  // the message has ended
+	framingOver                  // nothing: the message has ended
 )
 
 func (f framing) String() string {
@@ -27,16 +27,16 @@ func (f framing) String() string {
 
 // sending is the half of a stream that is sent to the peer.
 type sending struct {
-	framing    framing
-	lefts      int64 // bytes of content, with framingLength
-	chunks     http1.Chunks
-	sendWindow http2.Window
-	short      bool // it waits for its own window
-	drip       drip
-	unwanted   error // the host wants no more of the request, nil if it does
+	framing     framing
+	remaining   int64 // bytes of content left to send, with framingLength
+	chunks      http1.Chunks
+	sendWindow  http2.Window
+	waitsWindow bool // it waits for its own window
+	drip        drip
+	unwanted    error // the error if the host wants no more of the request; else nil
 }
 
-// Write implements engine.Layer. What it does not take is not begun with. A head is taken whole: the user writes it at once.
+// Write implements engine.Layer. It does not begin with bytes that it does not take. A head must be complete in one call.
 func (s *Stream) Write(c *engine.Conn, p []byte, _ bool) (n int, err error) {
 	for n < len(p) {
 		switch {
@@ -45,7 +45,7 @@ func (s *Stream) Write(c *engine.Conn, p []byte, _ bool) (n int, err error) {
 		case s.unwanted != nil:
 			return n, s.unwanted
 		case s.c.broken != nil:
-			return n, s.wait(c) // the connection is about to fail: who waits is told
+			return n, s.wait(c) // the connection is about to fail, which notifies the user
 		}
 		var k int
 		switch s.framing {
@@ -71,12 +71,12 @@ func (s *Stream) Write(c *engine.Conn, p []byte, _ bool) (n int, err error) {
 	return n, nil
 }
 
-// wait has the user told when the stream may send again.
+// wait arranges for the user to be notified when the stream may send again.
 func (s *Stream) wait(c *engine.Conn) error {
 	c.HasRoom(false)
 	now := s.c.loop.Now()
 	if s.framing != framingHead && s.sendWindow <= 0 {
-		s.short = true
+		s.waitsWindow = true
 		s.drip.begin(now)
 		return unix.EAGAIN
 	}
@@ -87,9 +87,9 @@ func (s *Stream) wait(c *engine.Conn) error {
 	return unix.EAGAIN
 }
 
-// windowGrew goes on with a stream that has waited for its own window.
+// windowGrew resumes a stream that has waited for its own window.
 func (s *Stream) windowGrew(n int64) {
-	if !s.short {
+	if !s.waitsWindow {
 		return
 	}
 	c := s.c
@@ -100,7 +100,7 @@ func (s *Stream) windowGrew(n int64) {
 	if s.sendWindow <= 0 || c.broken != nil {
 		return
 	}
-	s.short = false
+	s.waitsWindow = false
 	if c.sendWindow <= 0 || c.waitingOut() >= outLimit {
 		c.waiting.push(s)
 		return
@@ -109,18 +109,18 @@ func (s *Stream) windowGrew(n int64) {
 	s.conn.Notify()
 }
 
-// minRoom is how many bytes of content are brought to a stream that takes none now, so that it is known to wait for the peer.
+// minRoom is how many bytes of content are offered to a stream that takes none now, so that it notices that it waits for the peer.
 const minRoom = 4 << 10
 
 // Room implements engine.Stream.
 func (s *Stream) Room(n int) int {
-	if s.gone {
+	if s.detached {
 		return n
 	}
 	return max(s.room(n), min(n, minRoom))
 }
 
-// room is how many bytes of content may be sent now, at most n.
+// room returns how many bytes of content may be sent now, at most n.
 func (s *Stream) room(n int) int {
 	n = s.c.sendWindow.Room(s.sendWindow.Room(n))
 	if n == 0 {
@@ -131,7 +131,7 @@ func (s *Stream) room(n int) int {
 
 var headEnd = []byte("\r\n\r\n")
 
-// writeHead sends the head that p begins with.
+// writeHead sends the head at the beginning of p.
 func (s *Stream) writeHead(p []byte) (int, error) {
 	c := s.c
 	if c.roomOut() == 0 {
@@ -149,10 +149,10 @@ func (s *Stream) writeHead(p []byte) (int, error) {
 	if s.id == 0 {
 		if c.goingAway {
 			s.failure = ErrMoved
-			s.leave(false)
+			s.detach(false)
 			return 0, ErrMoved
 		}
-		c.number(s)
+		c.assignID(s)
 	}
 	s.request(p[:end])
 	return end, nil
@@ -187,33 +187,33 @@ func (s *Stream) request(head []byte) {
 	s.c.appendHead(s.id, m.block, s.framing == framingOver)
 }
 
-// expect prepares for content.
+// expect prepares to send content.
 func (s *Stream) expect(form http2.Form) {
 	switch {
 	case form.Chunked:
 		s.framing = framingChunks
 		s.chunks.Reset()
 	case form.Length >= 0:
-		s.framing, s.lefts = framingLength, form.Length
+		s.framing, s.remaining = framingLength, form.Length
 	default:
 		s.framing = framingRaw
 	}
 }
 
-// writeLength sends content of which the length is known.
+// writeLength sends content of known length.
 func (s *Stream) writeLength(p []byte) int {
-	room := s.room(int(min(int64(len(p)), s.lefts)))
+	room := s.room(int(min(int64(len(p)), s.remaining)))
 	if room == 0 {
 		return 0
 	}
-	s.lefts -= int64(room)
-	if s.lefts == 0 {
+	s.remaining -= int64(room)
+	if s.remaining == 0 {
 		s.framing = framingOver
 	}
-	return s.writeData(p, room, s.lefts == 0)
+	return s.writeData(p, room, s.remaining == 0)
 }
 
-// writeChunks sends content of which the chunked coding is taken off.
+// writeChunks removes the chunked coding and sends the content.
 func (s *Stream) writeChunks(p []byte) (int, error) {
 	room := s.room(len(p))
 	if room == 0 && s.chunks.InData() {
@@ -245,7 +245,7 @@ func (s *Stream) end() {
 	s.c.appendData(s.id, nil, true)
 }
 
-// writeData sends n bytes of p, which are not more than there is room for.
+// writeData sends n bytes of p. The caller has checked that there is room for them.
 func (s *Stream) writeData(p []byte, n int, end bool) int {
 	if n == 0 {
 		return 0
@@ -257,7 +257,7 @@ func (s *Stream) writeData(p []byte, n int, end bool) int {
 	return n
 }
 
-// appendData writes DATA. End says that nothing of the stream follows.
+// appendData writes DATA frames. End says whether nothing more of the stream follows.
 func (c *Conn) appendData(id uint32, p []byte, end bool) {
 	c.reserve(len(p) + http2.HeaderLen*(len(p)/framePayload+1))
 	for {
@@ -270,10 +270,10 @@ func (c *Conn) appendData(id uint32, p []byte, end bool) {
 			break
 		}
 	}
-	c.later()
+	c.settleLater()
 }
 
-// CloseWrite implements engine.Layer: the message ends here, if nothing else says so.
+// CloseWrite implements engine.Layer. It ends a message that has no other end.
 func (s *Stream) CloseWrite(*engine.Conn) error {
 	switch {
 	case s.failure != nil:

@@ -5,27 +5,28 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// Stream is a stream of a connection: the engine.Stream of the Conn that it is attached to. It is over when that is closed.
+// Stream is a stream of a connection. It is the engine.Stream of the Conn to which it is attached, and is over when that Conn is
+// closed.
 //
-// It is two halves. What is received is a head in the form of HTTP/1.1, then content, which is chunked in that form if nobody knows its length,
-// then an end. What is sent is read in the same form: see framing.
+// A stream has two halves. The receiving half yields a head in the form of HTTP/1.1, then content (chunked if its length is
+// unknown), then an end. The sending half is written in the same form: see framing.
 type Stream struct {
-	c        *Conn
-	role     role
-	conn     *engine.Conn // that it is attached to; nil before
-	id       uint32       // 0 before the head of a request to a host was sent
-	began    int64        // ms on the loop's clock
-	head     int          // bytes of a request's head, which are counted in the connection's heads
-	chain    *Stream      // in the table
-	next     *Stream      // in the connection's fifo
-	prev     *Stream
-	waits    bool // in the fifo
-	gone     bool // it is not among the connection's streams any more, which may itself be gone
-	told     bool // the peer knows that it is over: by its own reset, or by ours
-	canceled bool // a reset says that nobody wants the rest, not that something has failed
-	grew     bool // moveWindows has not come to it
-	asksHead bool // the request is for a head only
-	failure  error
+	c         *Conn
+	role      role
+	conn      *engine.Conn // to which it is attached; nil before
+	id        uint32       // 0 until the head of a request to a host is sent
+	began     int64        // ms on the loop's clock
+	head      int          // size of a request's head, as counted in the connection's heads
+	chain     *Stream      // next in the table's bucket
+	next      *Stream      // next in the connection's fifo
+	prev      *Stream
+	queued    bool // it is in the fifo
+	detached  bool // it is no longer among the streams of the connection, which may itself be gone
+	peerKnows bool // the peer knows that it is over, by its own reset or by ours
+	canceled  bool // a reset of it means that the rest is not wanted, not that something failed
+	grew      bool // moveWindows has yet to resume it
+	asksHead  bool // it is a HEAD request
+	failure   error
 
 	receiving
 	sending
@@ -46,16 +47,16 @@ func (c *Conn) stream() *Stream {
 	return s
 }
 
-// Attach makes to, which is closed, the Conn of the stream.
+// Attach makes the closed Conn to the Conn of the stream.
 func (s *Stream) Attach(to *engine.Conn, h engine.Handler) {
 	s.conn = to
 	s.c.loop.AttachStream(to, s, h)
 }
 
-// ID is the stream's number; 0 if it has none yet.
+// ID returns the stream's number; 0 if it has none yet.
 func (s *Stream) ID() uint32 { return s.id }
 
-// Open makes to, which is closed, a new stream to the host. It reports false if the connection takes no more.
+// Open makes the closed Conn to a new stream to the host. It returns false if the connection takes no more streams.
 func (c *Conn) Open(to *engine.Conn, h engine.Handler) bool {
 	if c.Free() == 0 {
 		return false
@@ -66,10 +67,10 @@ func (c *Conn) Open(to *engine.Conn, h engine.Handler) bool {
 	return true
 }
 
-// Free is how many streams more the host takes now: none before its settings have come.
+// Free returns how many more streams the host takes now. It is zero until the host's SETTINGS have arrived.
 func (c *Conn) Free() int {
 	const lastID = 1<<31 - 1
-	if !c.greeted || c.goingAway || c.state != stateOpen || c.broken != nil || c.next >= lastID-2*maxClosed {
+	if !c.gotSettings || c.goingAway || c.state != stateOpen || c.broken != nil || c.next >= lastID-2*maxClosed {
 		return 0
 	}
 	return max(min(int(c.peer.MaxStreams), c.limits.MaxStreams)-c.open, 0)
@@ -78,40 +79,40 @@ func (c *Conn) Free() int {
 // Failure implements engine.Stream.
 func (s *Stream) Failure() error { return s.failure }
 
-// Socket implements engine.Stream; nil if the connection may be gone.
+// Socket implements engine.Stream. It returns nil if the connection may be gone.
 func (s *Stream) Socket() *engine.Conn {
-	if s.gone {
+	if s.detached {
 		return nil
 	}
 	return s.c.socket
 }
 
-// Writable implements engine.Layer. Nobody calls it: there is no socket.
+// Writable implements engine.Layer. It is never called, since a stream has no socket.
 func (s *Stream) Writable(*engine.Conn) {}
 
-// Unsent implements engine.Layer. What the stream took is the connection's.
+// Unsent implements engine.Layer. Bytes that the stream has taken belong to the connection.
 func (s *Stream) Unsent() int { return 0 }
 
-// fail ends the stream, of which nothing is any use. Its user is told, and closes it. Reset says that this side has reset it.
+// fail ends the stream and discards what it has. Its user is notified and closes it. Reset says whether this side has reset it.
 func (s *Stream) fail(err error, reset bool) {
 	s.failure = err
 	s.dropReceived()
-	s.leave(reset)
+	s.detach(reset)
 	if s.conn != nil {
 		s.conn.Failed()
 		s.conn.Notify()
 	}
 }
 
-// leave takes the stream out of the connection.
-func (s *Stream) leave(reset bool) {
-	if s.gone {
+// detach takes the stream out of the connection. Reset says whether this side has reset it.
+func (s *Stream) detach(reset bool) {
+	if s.detached {
 		return
 	}
-	s.gone = true
+	s.detached = true
 	c := s.c
-	if c.fresh == s {
-		c.fresh = nil
+	if c.pending == s {
+		c.pending = nil
 	}
 	c.open--
 	c.heads -= s.head
@@ -120,67 +121,68 @@ func (s *Stream) leave(reset bool) {
 	if c.open == 0 {
 		c.idleSince = c.loop.Now()
 	}
-	c.later()
+	c.settleLater()
 }
 
-// peerReset ends the stream because the peer has reset it. A host that has sent its whole response wants no more of the request: that response
-// is to be read still.
+// peerReset ends the stream after the peer has reset it. A host that resets after its whole response only wants no more of the
+// request; the response can still be read.
 func (s *Stream) peerReset(code http2.Code) {
-	s.told = true
+	s.peerKnows = true
 	err := resetBy(code)
 	if s.role == client && code == http2.RefusedStream {
 		err = ErrRefused
 	}
 	if s.isWhole() {
-		s.outlive(err)
+		s.detachReadable(err)
 		return
 	}
 	s.fail(err, false)
 }
 
-// isWhole reports whether the stream is one to a host, and nothing more of its response is to come.
+// isWhole reports whether this is a stream to a host whose whole response has arrived.
 func (s *Stream) isWhole() bool { return s.role == client && s.ended }
 
-// outlive takes the stream out of the connection; its user may still read what has come. Err is why nothing more is sent.
-func (s *Stream) outlive(err error) {
+// detachReadable takes the stream out of the connection. Its user may still read what has arrived. Err is the reason why nothing
+// more is sent.
+func (s *Stream) detachReadable(err error) {
 	s.unwanted = err
-	s.leave(false)
+	s.detach(false)
 	s.conn.HasRoom(true)
 	s.conn.Notify()
 }
 
 // Closing implements engine.Layer.
 func (s *Stream) Closing(_ *engine.Conn, reset bool) {
-	if !s.gone {
-		s.say(reset)
+	if !s.detached {
+		s.sendEnd(reset)
 	}
 	s.dropReceived()
-	s.leave(s.told)
+	s.detach(s.peerKnows)
 	s.recycle()
 }
 
-// Cancel has the reset that may come tell the peer that the rest is not wanted any more (CANCEL), not that something has failed.
+// Cancel makes a later reset tell the peer CANCEL (the rest is not wanted) instead of an error.
 func (s *Stream) Cancel() { s.canceled = true }
 
-// say tells the peer how the stream ends here.
-func (s *Stream) say(reset bool) {
+// sendEnd tells the peer how the stream ends on this side.
+func (s *Stream) sendEnd(reset bool) {
 	if s.framing == framingRaw && !reset {
 		s.end()
 	}
 	code := http2.InternalError
 	switch whole := s.framing == framingOver; {
-	case s.id == 0, whole && s.ended: // it has not begun, or both sides have said all
+	case s.id == 0, whole && s.ended: // it has not begun, or both sides are complete
 		return
 	case s.role == client, s.canceled:
 		code = http2.Cancel
 	case whole:
 		code = http2.NoError // the rest of the request is not wanted (RFC 9113 section 8.1)
 	}
-	s.told = true
+	s.peerKnows = true
 	s.c.writeReset(s.id, code)
 }
 
-// recycle makes the struct ready for another stream.
+// recycle makes the struct available for another stream.
 func (s *Stream) recycle() {
 	m := s.c.muxer
 	s.c, s.conn = nil, nil

@@ -2,12 +2,13 @@ package h2conn
 
 import "slices"
 
-// buckets is how many lists a connection's streams are in. Streams have odd numbers, one after the other, so the lists are of one length.
+// buckets is the number of buckets of a connection's table of streams. Streams have consecutive odd numbers, so the buckets fill
+// evenly.
 const buckets = 32
 
 func bucket(id uint32) uint32 { return id / 2 % buckets }
 
-// find returns the open stream of that number, or nil. A stream to a host that has no number yet has 0, as others may have.
+// find returns the open stream with the given number, or nil. Streams to a host that have no number yet all have 0.
 func (c *Conn) find(id uint32) *Stream {
 	for s := c.table[bucket(id)]; s != nil; s = s.chain {
 		if s.id == id {
@@ -17,7 +18,8 @@ func (c *Conn) find(id uint32) *Stream {
 	return nil
 }
 
-// above returns the numbers of the open streams above last, in order: whoever has waited longest goes on first.
+// above returns the numbers of the open streams above last in ascending order, so that the one that has waited longest is resumed
+// first.
 func (c *Conn) above(last uint32) (ids []uint32) {
 	for _, s := range c.table {
 		for ; s != nil; s = s.chain {
@@ -30,14 +32,14 @@ func (c *Conn) above(last uint32) (ids []uint32) {
 	return ids
 }
 
-// add puts s, which has its number, among the open streams.
+// add adds s to the open streams. Its number must be set.
 func (c *Conn) add(s *Stream) {
 	at := &c.table[bucket(s.id)]
 	s.chain, *at = *at, s
 }
 
-// number gives s the next number of this side's.
-func (c *Conn) number(s *Stream) {
+// assignID gives s the next number for streams opened by this side.
+func (c *Conn) assignID(s *Stream) {
 	c.unlink(s)
 	s.id = c.next
 	c.next += 2
@@ -45,7 +47,7 @@ func (c *Conn) number(s *Stream) {
 	c.flood.Begun()
 }
 
-// remove takes s out. Reset says that this side has reset it, so that the peer may not know yet.
+// remove removes s. Reset says that this side has reset it, so the peer may not know yet.
 func (c *Conn) remove(s *Stream, reset bool) {
 	c.unlink(s)
 	c.waiting.drop(s)
@@ -64,11 +66,11 @@ func (c *Conn) unlink(s *Stream) {
 	s.chain = nil
 }
 
-// closedStream is a stream that is not open any more.
+// closedStream is a stream that is no longer open.
 type closedStream struct {
-	id    uint32
-	reset bool // by this side: the peer may have sent more before it knew
-	heard bool // the peer has reset it, too
+	id        uint32
+	reset     bool // by this side, so the peer may have sent more before it knew
+	peerReset bool // the peer has reset it, too
 }
 
 // maxClosed is how many closed streams are remembered: twice as many as may be open at once by default.
@@ -82,22 +84,22 @@ func (c *Conn) noteClosed(id uint32, reset bool) {
 		return
 	}
 	if old := c.closed[c.oldest]; old.reset {
-		c.forgot = max(c.forgot, old.id)
+		c.forgotten = max(c.forgotten, old.id)
 	}
 	c.closed[c.oldest] = s
 	c.oldest = (c.oldest + 1) % maxClosed
 }
 
-// mayBeReset reports whether this side may have reset the stream, one of the peer's that it may not have begun: the peer's frames for it may be late.
+// mayBeReset reports whether this side may have reset the given stream of the peer's. If so, frames for it may still arrive.
 func (c *Conn) mayBeReset(id uint32) bool {
-	if was := c.wasOpen(id); was != nil {
+	if was := c.findClosed(id); was != nil {
 		return was.reset
 	}
-	return id <= c.forgot
+	return id <= c.forgotten
 }
 
-// wasOpen returns what is remembered of a closed stream; nil if that is nothing. It is valid until the next stream is closed.
-func (c *Conn) wasOpen(id uint32) *closedStream {
+// findClosed returns what is remembered of a closed stream, or nil. It is valid until the next stream is closed.
+func (c *Conn) findClosed(id uint32) *closedStream {
 	for i := range c.closed {
 		if c.closed[i].id == id {
 			return &c.closed[i]
@@ -106,14 +108,14 @@ func (c *Conn) wasOpen(id uint32) *closedStream {
 	return nil
 }
 
-// fifo is streams that wait for the connection to take more, the one that waits longest first.
+// fifo is a queue of streams that wait until the connection takes more.
 type fifo struct{ first, last *Stream }
 
 func (f *fifo) push(s *Stream) {
-	if s.waits {
+	if s.queued {
 		return
 	}
-	s.waits, s.next, s.prev = true, nil, f.last
+	s.queued, s.next, s.prev = true, nil, f.last
 	if f.last != nil {
 		f.last.next = s
 	} else {
@@ -122,9 +124,9 @@ func (f *fifo) push(s *Stream) {
 	f.last = s
 }
 
-// drop takes s out, if it is in.
+// drop removes s if it is in the queue.
 func (f *fifo) drop(s *Stream) {
-	if !s.waits {
+	if !s.queued {
 		return
 	}
 	if s.prev != nil {
@@ -137,5 +139,5 @@ func (f *fifo) drop(s *Stream) {
 	} else {
 		f.last = s.prev
 	}
-	s.waits, s.next, s.prev = false, nil, nil
+	s.queued, s.next, s.prev = false, nil, nil
 }

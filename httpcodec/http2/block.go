@@ -2,13 +2,14 @@ package http2
 
 import "bytes"
 
-// AppendBlock appends the header block of a head that is in the form of HTTP/1.1, as package http1 writes it: with names in whatever case, lines
-// that end with CRLF, and an empty line at the end. What belongs to connections of HTTP/1 is left out. Of a request scheme is "http" or "https".
+// AppendBlock appends the header block for a head in the form of HTTP/1.1, as package http1 writes it: names in any case, lines
+// that end with CRLF, and an empty line at the end. Fields that belong to HTTP/1 connections are left out. Scheme is "http" or
+// "https" for a request, and unused otherwise.
 //
-// The dynamic table is not used, nor Huffman's code: the block costs some more bytes on the wire, and needs neither memory nor time. So blocks may
-// be written in any order, and the peer's table size does not matter.
+// The block uses neither the dynamic table nor Huffman coding: it is a few bytes longer, but costs neither memory nor time. So
+// blocks may be written in any order, and the peer's table size does not matter.
 //
-// The form is what the head says of its message.
+// The returned Form is what the head says about its message.
 func AppendBlock(dst, head []byte, k Kind, scheme string) ([]byte, Form) {
 	form := Form{Length: -1}
 	if k != Trailers {
@@ -33,7 +34,7 @@ func AppendBlock(dst, head []byte, k Kind, scheme string) ([]byte, Form) {
 		switch {
 		case equalFold(name, "content-length"):
 			form.Length = parseLength(value)
-		case equalFold(name, "transfer-encoding"): // what this proxy writes is chunked
+		case equalFold(name, "transfer-encoding"): // this proxy writes no other value than chunked
 			form.Chunked = true
 		}
 		if k == Request && equalFold(name, "host") || isHop(name, value) {
@@ -48,7 +49,7 @@ var (
 	colon = []byte(":")
 )
 
-// hops are fields that belong to connections of HTTP/1 (RFC 9113 section 8.2.2).
+// hops are fields that belong to HTTP/1 connections (RFC 9113 section 8.2.2).
 var hops = [...]string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 
 func isHop(name, value []byte) bool {
@@ -60,7 +61,7 @@ func isHop(name, value []byte) bool {
 	return equalFold(name, "te") && !equalFold(value, "trailers")
 }
 
-// equalFold reports whether b is low in some letter case; low is in small letters.
+// equalFold reports whether b equals low, ignoring case. Low must be in lower case.
 func equalFold(b []byte, low string) bool {
 	if len(b) != len(low) {
 		return false
@@ -80,7 +81,7 @@ func lower(c byte) byte {
 	return c
 }
 
-// appendStatus appends :status, from a status line.
+// appendStatus appends :status, taken from a status line.
 func appendStatus(dst, line []byte) []byte {
 	_, rest, _ := bytes.Cut(line, []byte(" "))
 	status := rest[:min(3, len(rest))]
@@ -92,7 +93,7 @@ func appendStatus(dst, line []byte) []byte {
 	return appendString(appendInt(dst, 0, 4, 8), status)
 }
 
-// appendRequestLine appends the pseudo-header fields of a request, from its first line and its Host field.
+// appendRequestLine appends the pseudo-header fields of a request, taken from its request line and its Host field.
 func appendRequestLine(dst, line, head []byte, scheme string) []byte {
 	method, rest, _ := bytes.Cut(line, []byte(" "))
 	path, _, _ := bytes.Cut(rest, []byte(" "))
@@ -120,7 +121,8 @@ func appendRequestLine(dst, line, head []byte, scheme string) []byte {
 	return appendString(appendInt(dst, 0, 4, 4), path)
 }
 
-// appendField appends a field as a literal that is not to be indexed; one that tells secrets is never to be (RFC 7541 section 7.1.3).
+// appendField appends a field as a literal that is not indexed. A secret field is marked as never to be indexed (RFC 7541 section
+// 7.1.3).
 func appendField(dst, name, value []byte) []byte {
 	first := byte(0)
 	if equalFold(name, "authorization") || equalFold(name, "cookie") || equalFold(name, "set-cookie") || equalFold(name, "proxy-authorization") {
@@ -138,10 +140,10 @@ func appendField(dst, name, value []byte) []byte {
 	return appendString(dst, value)
 }
 
-// appendString appends a string as it is (RFC 7541 section 5.2).
+// appendString appends a string literal without Huffman coding (RFC 7541 section 5.2).
 func appendString(dst, s []byte) []byte { return append(appendInt(dst, 0, 7, uint64(len(s))), s...) }
 
-// appendInt appends an integer whose first byte begins with the bits of first and has n bits of it (RFC 7541 section 5.1).
+// appendInt appends an integer with an n-bit prefix (RFC 7541 section 5.1). First has the other bits of the first byte.
 func appendInt(dst []byte, first byte, n int, i uint64) []byte {
 	most := uint64(1)<<n - 1
 	if i < most {
@@ -154,7 +156,7 @@ func appendInt(dst []byte, first byte, n int, i uint64) []byte {
 	return append(dst, byte(i))
 }
 
-// staticNames are the names of the static table that are no pseudo-header fields, from firstName on (RFC 7541 appendix A).
+// staticNames are the names of the static table that are not pseudo-header fields, beginning at index firstName (RFC 7541 appendix A).
 var staticNames = [...]string{
 	"accept-charset", "accept-encoding", "accept-language", "accept-ranges", "accept", "access-control-allow-origin", "age", "allow",
 	"authorization", "cache-control", "content-disposition", "content-encoding", "content-language", "content-length", "content-location",
@@ -166,7 +168,7 @@ var staticNames = [...]string{
 
 const firstName = 15
 
-// byLength are the indexes of staticNames by the length of the name, so that few are compared.
+// byLength has the indexes of staticNames by length of the name, so that few names are compared.
 var byLength = func() (table [32][]uint8) {
 	for i, name := range staticNames {
 		table[len(name)] = append(table[len(name)], uint8(i))
@@ -174,7 +176,7 @@ var byLength = func() (table [32][]uint8) {
 	return table
 }()
 
-// staticName is the index of a name in the static table, or 0.
+// staticName returns the index of a name in the static table, or 0.
 func staticName(name []byte) int {
 	if len(name) >= len(byLength) {
 		return 0

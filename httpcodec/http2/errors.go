@@ -2,10 +2,10 @@ package http2
 
 import "fmt"
 
-// Code says in RST_STREAM and GOAWAY why a stream or a connection ends (RFC 9113 section 7).
+// Code is an error code in RST_STREAM or GOAWAY (RFC 9113 section 7).
 type Code uint32
 
-// The codes.
+// The error codes.
 const (
 	NoError            Code = 0x0
 	ProtocolError      Code = 0x1
@@ -35,16 +35,15 @@ func (c Code) String() string {
 	return fmt.Sprintf("code %#x", uint32(c))
 }
 
-// Error is why a connection has to end, or a stream if Stream says so. Values are shared: they must not be changed.
+// Error is the reason why a connection must end, or only a stream if Stream is set. Values are shared and must not be changed.
 type Error struct {
 	Code Code
-	// Stream says that the stream of the frame ends, and not the connection.
+	// Stream says that only the frame's stream ends, not the connection.
 	Stream bool
-	Reason string // for the error log: lower-case, short, nothing that the peer sent
+	Reason string // for the error log: lower case, short, and without bytes from the peer
 }
 
 func (e *Error) Error() string { return e.Reason }
 
-// The errors of connections and of streams.
 func connError(c Code, reason string) *Error   { return &Error{Code: c, Reason: reason} }
 func streamError(c Code, reason string) *Error { return &Error{Code: c, Stream: true, Reason: reason} }

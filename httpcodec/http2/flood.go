@@ -1,21 +1,22 @@
 package http2
 
-// What a peer may do for nothing, and how often. What is above ends the connection with ENHANCE_YOUR_CALM: an honest peer gets there neither by
-// haste nor by accident. Streams that are reset count whoever resets them, since a peer can make this side do it (CVE-2023-44487, CVE-2025-8671).
+// These limits bound what a peer may do that costs it nothing. Exceeding one ends the connection with ENHANCE_YOUR_CALM; an
+// honest peer does not exceed them, neither by haste nor by accident. Stream resets count no matter which side sends them, since
+// a peer can provoke this side into sending them (CVE-2023-44487, CVE-2025-8671).
 const (
 	resetBurst  = 100 // at once
 	resetRate   = 33  // a second, after that
-	emptyFrames = 10  // DATA, or header blocks, without a byte, in a row
-	pingRate    = 100 // in window, and since something useful was sent either way
-	settingRate = 50  // in window
+	emptyFrames = 10  // DATA or header fragments without content, in a row
+	pingRate    = 100 // per window, and since something useful was sent in either direction
+	settingRate = 50  // per window
 	otherRate   = 1000
 	window      = 10_000 // ms
 )
 
-// Event is something that a peer may do for nothing.
+// Event is something a peer may do at no cost to itself.
 type Event uint8
 
-// The events. Other are frames that are ignored: PRIORITY, of unknown types, and WINDOW_UPDATE for streams that are closed.
+// The events. EventOther is a frame that is ignored: PRIORITY, an unknown type, or WINDOW_UPDATE for a closed stream.
 const (
 	EventReset Event = iota
 	EventEmpty
@@ -25,27 +26,27 @@ const (
 )
 
 var (
-	errResets   = connError(EnhanceYourCalm, "too many streams that are reset")
+	errResets   = connError(EnhanceYourCalm, "too many stream resets")
 	errEmpty    = connError(EnhanceYourCalm, "too many empty frames")
 	errPings    = connError(EnhanceYourCalm, "too many pings")
 	errSettings = connError(EnhanceYourCalm, "too many settings")
-	errOthers   = connError(EnhanceYourCalm, "too many frames that mean nothing")
+	errOthers   = connError(EnhanceYourCalm, "too many frames without effect")
 )
 
-// Flood counts what a peer does for nothing. The zero value is ready.
+// Flood counts such events. The zero value is ready to use.
 type Flood struct {
-	since                   int64 // ms; when the window began
+	since                   int64 // when the window began, in ms
 	pings, settings, others int
-	resets                  int64 // thousandths of a reset that are owed
-	last                    int64 // ms; when resets was counted down
+	resets                  int64 // resets that count at present, in thousandths
+	last                    int64 // when resets was last reduced, in ms
 	empty                   int
-	sent                    int // bytes of content sent for which others has not been counted down yet
+	sent                    int // bytes of content sent that have not yet reduced others
 }
 
-// Count counts an event at a time in ms, which does not go back. It returns an error if there are too many.
+// Count counts an event. Now is in ms and must not decrease. It returns an error if there are too many events.
 func (f *Flood) Count(e Event, now int64) *Error {
 	if now-f.since >= window {
-		f.since, f.pings, f.settings, f.others = now, 0, 0, min(f.others, 0)/2 // what was sent just before is not answered yet
+		f.since, f.pings, f.settings, f.others = now, 0, 0, min(f.others, 0)/2 // half of the credit stays: frames for what was just sent have yet to arrive
 	}
 	switch e {
 	case EventReset:
@@ -74,20 +75,21 @@ func (f *Flood) Count(e Event, now int64) *Error {
 	return nil
 }
 
-// Useful notes that the peer has sent something that means something, so that empty frames and pings begin to count anew.
+// Useful records that the peer has sent something useful, which resets the counts of empty frames and pings.
 func (f *Flood) Useful() { f.empty, f.pings = 0, 0 }
 
-// A peer may send more frames without effect the more it was served: a window for a stream may arrive after its end if the content was sent
-// faster, and from far away it arrives when more streams have ended since than are remembered.
+// The more a peer is served, the more frames it may send that have no effect. A WINDOW_UPDATE for a stream may arrive after the
+// stream's end if the content was sent faster; from a distant peer it may arrive after so many more streams have ended that the
+// stream is no longer remembered.
 const (
-	othersEach  = 4       // for each stream
-	othersBytes = 4 << 10 // one for each so many bytes that were sent to it
+	othersEach  = 4       // frames per stream
+	othersBytes = 4 << 10 // one frame per so many bytes sent to the peer
 )
 
-// Begun notes that a stream has begun.
+// Begun records that a stream has begun.
 func (f *Flood) Begun() { f.others -= othersEach }
 
-// Sent notes that the peer was sent so many bytes of content. Peers that measure how fast that goes send a ping with each piece, as those of gRPC do.
+// Sent records that n bytes of content were sent to the peer. Peers that measure bandwidth, such as gRPC's, send a ping for each piece.
 func (f *Flood) Sent(n int) {
 	f.pings = 0
 	f.sent += n

@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// Form is what a head says of its message, as far as that decides where the message ends.
+// Form is what a head says about where its message ends.
 type Form struct {
 	Status  int   // of a response
-	Head    bool  // a request is one for a head only
-	Length  int64 // that content-length says; -1 if there is none that is a number
-	Chunked bool  // in the form of HTTP/1.1 the body is chunked
+	Head    bool  // a request's method is HEAD
+	Length  int64 // the value of content-length; -1 if there is none or it is not a number
+	Chunked bool  // the body is chunked in the form of HTTP/1.1
 }
 
 // Interim reports whether another head follows (RFC 9110 section 15.2).
 func (f Form) Interim() bool { return f.Status/100 == 1 }
 
-// Bodiless reports whether a response of that status never has content.
+// Bodiless reports whether a response with that status never has content.
 func (f Form) Bodiless() bool { return f.Interim() || f.Status == 204 || f.Status == 304 }
 
-// IsGRPC reports whether a content type is that of gRPC, with some message format or none. That of gRPC-Web is another: its clients have no trailers.
+// IsGRPC reports whether a content type is gRPC's, with or without a message format. gRPC-Web does not count: it sends no trailers.
 func IsGRPC[T []byte | string](kind T) bool {
 	const name = "application/grpc"
 	if len(kind) < len(name) || !strings.EqualFold(string(kind[:len(name)]), name) {
@@ -29,7 +29,7 @@ func IsGRPC[T []byte | string](kind T) bool {
 	return len(rest) == 0 || rest[0] == '+' || rest[0] == ';' || rest[0] == ' '
 }
 
-// lineStatus is the status in a status line of this proxy's own; 0 if there is none.
+// lineStatus returns the status in a status line written by this proxy; 0 if there is none.
 func lineStatus(line []byte) int {
 	const from = len("HTTP/1.1 ")
 	if len(line) < from+3 {
@@ -38,7 +38,7 @@ func lineStatus(line []byte) int {
 	return int(parseLength(line[from : from+3]))
 }
 
-// parseLength reads digits; -1 if there is something else, nothing, or too much.
+// parseLength parses digits. It returns -1 if b is empty, has another byte, or is too large.
 func parseLength[T []byte | string](b T) int64 {
 	n := int64(0)
 	for i := range len(b) {

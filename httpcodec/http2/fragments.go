@@ -1,30 +1,30 @@
 package http2
 
-// fragments is the state of a block that comes in several frames. Such a block is cut into fields, and the decoder of HPACK gets only whole ones:
-// a buffer of its own for the rest of a fragment would last as long as the connection.
+// fragments is the state of a block that arrives in several frames. Such a block is cut into fields, and the HPACK decoder
+// receives only complete ones; otherwise the decoder would keep a buffer for an incomplete field as long as the connection lasts.
 //
-// Nothing is kept of a field that is too long for any head. It is skipped, so that its head can be refused as too large while the connection
-// goes on (RFC 9113 section 10.5.1).
+// A field that is too long for any head is skipped without keeping any of it. Its head can then be refused as too large, while
+// the connection goes on (RFC 9113 section 10.5.1).
 type fragments struct {
-	rest  []byte // the beginning of a field
+	rest  []byte // the beginning of an incomplete field
 	drop  int    // bytes of a string that are still to be skipped
-	value bool   // the value comes behind them, and is to be skipped, too
+	value bool   // the field's value follows and is to be skipped, too
 	cut   bool   // the block was cut into fields
 }
 
-// none reports whether there is no field of which more has to come.
+// none reports whether no field is incomplete.
 func (f *fragments) none() bool { return len(f.rest) == 0 && f.drop == 0 && !f.value }
 
-// part is a field, or the beginning of one up to a string that is to be skipped.
+// part is a field, or its beginning up to a string that is to be skipped.
 type part struct {
-	size    int  // 0 if more of it has to come
-	long    bool // it is too long: what follows is skipped
-	indexed bool // it is to be added to the table
+	size    int  // 0 if more bytes are needed
+	long    bool // it is too long; the string that follows is skipped
+	indexed bool // it is to be added to the dynamic table
 	drop    int  // the length of the string to be skipped
-	value   bool // the value comes behind it
+	value   bool // the value follows the string
 }
 
-// writeFragment decodes the fields of a block that are whole now that fragment has come, and keeps the rest.
+// writeFragment decodes the fields that are complete with fragment, and keeps the rest.
 func (d *Decoder) writeFragment(fragment []byte) error {
 	b := fragment
 	if len(d.rest) > 0 {
@@ -33,7 +33,7 @@ func (d *Decoder) writeFragment(fragment []byte) error {
 	d.rest, d.cut = nil, true
 	whole := 0
 	for whole < len(b) {
-		if n := min(d.drop, len(b)); n > 0 { // whole is 0
+		if n := min(d.drop, len(b)); n > 0 { // whole is 0 here
 			b, d.drop = b[n:], d.drop-n
 			continue
 		}
@@ -66,7 +66,8 @@ func (d *Decoder) writeFragment(fragment []byte) error {
 	return nil
 }
 
-// forget gives the decoder of HPACK a field in memory that stays, after a block that was cut: it would keep that of the last one.
+// forget gives the HPACK decoder a field in static memory after a block that was cut. Otherwise the decoder would keep the last
+// field's memory.
 func (d *Decoder) forget() {
 	d.hpack.SetEmitEnabled(false)
 	_, _ = d.hpack.Write(methodGet)
@@ -74,8 +75,8 @@ func (d *Decoder) forget() {
 
 var methodGet = []byte{0x82}
 
-// skip refuses the head because of a field that is too long. If that was to be added to the table, it empties the table, since it is larger (RFC
-// 7541 section 4.4); so does the field that is decoded in its place.
+// skip refuses the head because of a field that is too long. If the field was to be indexed, it would empty the dynamic table,
+// since it is larger than the table (RFC 7541 section 4.4). The field that is decoded in its place has the same effect.
 func (d *Decoder) skip(indexed bool) error {
 	d.refuse(TooLarge)
 	if !indexed {
@@ -86,7 +87,7 @@ func (d *Decoder) skip(indexed bool) error {
 	return err
 }
 
-// measure reads the lengths in the field that b begins with. It reports false if that is malformed.
+// measure reads the lengths in the field at the beginning of b. It returns false if the field is malformed.
 func (d *Decoder) measure(b []byte) (p part, ok bool) {
 	n, name := 0, 0
 	if !d.value {
@@ -95,7 +96,7 @@ func (d *Decoder) measure(b []byte) (p part, ok bool) {
 		case first&0x80 != 0: // indexed
 			_, p.size, ok = readInt(b, 7)
 			return p, ok
-		case first&0xe0 == 0x20: // the size of the table
+		case first&0xe0 == 0x20: // dynamic table size update
 			_, p.size, ok = readInt(b, 5)
 			return p, ok
 		case first&0x40 != 0:
@@ -131,8 +132,9 @@ func (d *Decoder) measure(b []byte) (p part, ok bool) {
 	return p, true
 }
 
-// readInt reads an integer that has n bits of its first byte (RFC 7541 section 5.1), and its size in bytes: 0 if more have to come. A value
-// larger than any that is allowed is cut to huge. It reports false if it has more bytes than the decoder of HPACK takes.
+// readInt reads an integer with an n-bit prefix (RFC 7541 section 5.1). Size is its size in bytes, or 0 if more bytes are needed.
+// Values are capped at huge, which is larger than any permitted value. It returns false if the integer has more bytes than the
+// HPACK decoder accepts.
 func readInt(b []byte, n int) (i, size int, ok bool) {
 	const most, huge = 9, 1 << 30
 	if len(b) == 0 {

@@ -11,7 +11,7 @@ const Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 // Type is the type of a frame (RFC 9113 section 6).
 type Type uint8
 
-// The types. Others are ignored (section 4.1).
+// The types. Unknown types are ignored (section 4.1).
 const (
 	Data         Type = 0x0
 	Headers      Type = 0x1
@@ -46,24 +46,24 @@ const (
 	HasPriority Flags = 0x20
 )
 
-// HeaderLen is how long a frame's header is, in bytes.
+// HeaderLen is the length of a frame header in bytes.
 const HeaderLen = 9
 
-// MaxFrame is the longest payload that is taken, and sent: what every peer takes (section 4.2).
+// MaxFrame is the longest payload that is accepted, and sent: every peer accepts it (section 4.2).
 const MaxFrame = 16384
 
-// Header is a frame's header.
+// Header is a frame header.
 type Header struct {
 	Length int // of the payload, in bytes; less than 1<<24
 	Type   Type
 	Flags  Flags
-	Stream uint32 // 0 is the connection
+	Stream uint32 // 0 for the connection
 }
 
 // Has reports whether all of these flags are set.
 func (h Header) Has(f Flags) bool { return h.Flags&f == f }
 
-// parseHeader reads a header from the first HeaderLen bytes of b. The reserved bit is ignored (section 4.1).
+// parseHeader parses the first HeaderLen bytes of b. The reserved bit is ignored (section 4.1).
 func parseHeader(b []byte) Header {
 	return Header{
 		Length: int(b[0])<<16 | int(b[1])<<8 | int(b[2]),
@@ -73,10 +73,10 @@ func parseHeader(b []byte) Header {
 	}
 }
 
-// maxStream is the greatest number of a stream, and the greatest window.
+// maxStream is the highest stream number, and the largest window.
 const maxStream = 1<<31 - 1
 
-// Append appends the header. The payload is to follow.
+// Append appends the header. The caller appends the payload.
 func (h Header) Append(dst []byte) []byte {
 	dst = append(dst, byte(h.Length>>16), byte(h.Length>>8), byte(h.Length), byte(h.Type), byte(h.Flags))
 	return binary.BigEndian.AppendUint32(dst, h.Stream)
@@ -88,13 +88,13 @@ func AppendRST(dst []byte, stream uint32, c Code) []byte {
 	return binary.BigEndian.AppendUint32(dst, uint32(c))
 }
 
-// AppendWindowUpdate appends a WINDOW_UPDATE of n bytes, from 1 to 1<<31-1; stream 0 is the connection.
+// AppendWindowUpdate appends a WINDOW_UPDATE of n bytes, from 1 to 1<<31-1. Stream 0 is the connection.
 func AppendWindowUpdate(dst []byte, stream uint32, n uint32) []byte {
 	dst = Header{4, WindowUpdate, 0, stream}.Append(dst)
 	return binary.BigEndian.AppendUint32(dst, n)
 }
 
-// AppendPing appends a PING, or the answer to one with the same data.
+// AppendPing appends a PING, or the acknowledgement of one with the same data.
 func AppendPing(dst []byte, ack bool, data [8]byte) []byte {
 	h := Header{8, Ping, 0, 0}
 	if ack {
@@ -103,7 +103,7 @@ func AppendPing(dst []byte, ack bool, data [8]byte) []byte {
 	return append(h.Append(dst), data[:]...)
 }
 
-// AppendGoAway appends a GOAWAY: streams up to last are answered (section 6.8). Why is for people who look at the wire.
+// AppendGoAway appends a GOAWAY. Streams up to last are processed (section 6.8). Why is debug data for people who look at the wire.
 func AppendGoAway(dst []byte, last uint32, c Code, why string) []byte {
 	dst = Header{8 + len(why), GoAway, 0, 0}.Append(dst)
 	dst = binary.BigEndian.AppendUint32(dst, last)
@@ -111,8 +111,8 @@ func AppendGoAway(dst []byte, last uint32, c Code, why string) []byte {
 	return append(dst, why...)
 }
 
-// AppendHead appends a header block as HEADERS, and CONTINUATION as often as it needs with payloads of at most max bytes. End says that
-// nothing of the stream follows.
+// AppendHead appends a header block as a HEADERS frame and as many CONTINUATION frames as needed, with payloads of at most max
+// bytes. End says that nothing more of the stream follows.
 func AppendHead(dst []byte, stream uint32, block []byte, end bool, max int) []byte {
 	h := Header{Type: Headers, Stream: stream}
 	if end {

@@ -8,16 +8,16 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// The bounds of a head that is received, as RFC 9113 section 6.5.2 counts them: each field has 32 bytes beside name and value. Each cookie crumb is a
-// field.
+// Limits of a received head, counted as in RFC 9113 section 6.5.2: each field counts 32 bytes in addition to its name and value.
+// Each cookie crumb counts as a field.
 const (
 	maxList   = 32 << 10
 	maxFields = 128
-	maxTable  = 4096 // of the decoder's dynamic table
-	maxKept   = 1024 // of the buffer for cookies, between two heads
+	maxTable  = 4096 // size of the decoder's dynamic table
+	maxKept   = 1024 // how much of the cookie buffer is kept between heads
 )
 
-// Kind is what kind of a head a header block has.
+// Kind is the kind of head in a header block.
 type Kind uint8
 
 // The kinds. Trailers have no pseudo-header fields.
@@ -27,11 +27,11 @@ const (
 	Trailers
 )
 
-// Decoder turns the header blocks of a connection into heads in the form of HTTP/1.1, for the scan of package http1. It keeps the state that the
-// blocks of a connection share, so each block has to be decoded, in order, also that of a stream which is of no use.
+// Decoder turns the header blocks of a connection into heads in the form of HTTP/1.1, which package http1 scans. The blocks of a
+// connection share state, so each block must be decoded, in order, even if its stream is not served.
 //
-// A field with a byte that could end it, or a name that is none, is refused here: no such byte gets to a place where the scan would take it for
-// something else.
+// The decoder refuses fields whose value has a byte that could end the line, or whose name is invalid. So no such byte can reach
+// the scan and change the meaning of a head.
 type Decoder struct {
 	hpack *hpack.Decoder
 
@@ -40,16 +40,16 @@ type Decoder struct {
 	head    bool // the response is one to HEAD
 	out     []byte
 	refused *Error // the first fault
-	list    int    // bytes, as maxList counts them
+	list    int    // size in bytes, as maxList counts
 	fields  int
-	regular bool // a regular field has come: no pseudo-header field may follow
+	regular bool // a regular field has come, so no pseudo-header field may follow
 
 	method, scheme, authority, path, status string
 	seen                                    pseudo
 	lengths                                 int
 	length                                  string
 	trailer                                 bool   // there may be trailers
-	cookies                                 []byte // joined
+	cookies                                 []byte // joined crumbs
 
 	fragments
 }
@@ -68,41 +68,41 @@ const (
 var (
 	errTable        = connError(CompressionError, "a header block that cannot be decoded")
 	errPseudo       = streamError(ProtocolError, "an unknown pseudo-header field")
-	errPseudoTwice  = streamError(ProtocolError, "a pseudo-header field twice")
-	errPseudoLate   = streamError(ProtocolError, "a pseudo-header field behind others")
-	errPseudoKind   = streamError(ProtocolError, "a pseudo-header field where it may not be")
+	errPseudoTwice  = streamError(ProtocolError, "a repeated pseudo-header field")
+	errPseudoLate   = streamError(ProtocolError, "a pseudo-header field after regular fields")
+	errPseudoKind   = streamError(ProtocolError, "a pseudo-header field that is not allowed here")
 	errPseudoNone   = streamError(ProtocolError, "a pseudo-header field is missing")
 	errPseudoValue  = streamError(ProtocolError, "a pseudo-header field with a malformed value")
-	errName         = streamError(ProtocolError, "a field name that is not lower case, or no token")
-	errValue        = streamError(ProtocolError, "a field value with a byte that may not be in it")
+	errName         = streamError(ProtocolError, "a field name that is not lower case, or not a token")
+	errValue        = streamError(ProtocolError, "a field value with an invalid byte")
 	errHop          = streamError(ProtocolError, "a field that belongs to connections of HTTP/1")
-	errTE           = streamError(ProtocolError, "te with something else than trailers")
-	errHostDiffers  = streamError(ProtocolError, "host is not :authority")
+	errTE           = streamError(ProtocolError, "te with a value other than trailers")
+	errHostDiffers  = streamError(ProtocolError, "host differs from :authority")
 	errEndLength    = streamError(ProtocolError, "a content-length, and no content")
 	errTrailerField = streamError(ProtocolError, "a field that may not be in trailers")
 )
 
-// TooLarge is the fault of a head that has more fields, or bytes, than are taken: 431 is the answer to it (RFC 6585 section 5).
+// TooLarge is the fault of a head that has too many fields or bytes. The response to it is 431 (RFC 6585 section 5).
 var TooLarge = streamError(EnhanceYourCalm, "a head over 32768 bytes or 128 fields")
 
 // NewDecoder makes a decoder for a connection.
 func NewDecoder() *Decoder {
 	d := &Decoder{}
 	d.hpack = hpack.NewDecoder(maxTable, d.field)
-	d.hpack.SetMaxStringLength(2 * maxList) // Huffman's code has 5 bits for a letter; more is counted
+	d.hpack.SetMaxStringLength(2 * maxList) // in bytes; Huffman coding has at least 5 bits per letter, and field counts the decoded size
 	return d
 }
 
-// Begin begins a block. End is whether the stream ends with it.
+// Begin begins a block. End says whether the stream ends with it.
 func (d *Decoder) Begin(k Kind, end bool) {
 	*d = Decoder{hpack: d.hpack, kind: k, end: end, cookies: d.cookies[:0]}
 	d.hpack.SetEmitEnabled(true)
 }
 
-// AnswersHead says, after Begin, that the block is of a response to a request for a head only.
+// AnswersHead says, after Begin, that the block is a response to a HEAD request.
 func (d *Decoder) AnswersHead() { d.head = true }
 
-// Form is what the head that was decoded last says of its message.
+// Form returns what the last decoded head says about its message.
 func (d *Decoder) Form() Form {
 	f := Form{Length: -1, Head: d.method == "HEAD"}
 	if d.kind == Response {
@@ -115,17 +115,18 @@ func (d *Decoder) Form() Form {
 	return f
 }
 
-// chunked reports whether the body of the head is chunked in the form of HTTP/1.1: its length is not said, or there may be trailers, which have
-// no place behind a body of a known length.
+// chunked reports whether the body is chunked in the form of HTTP/1.1. It is if the length is not given, or if there may be
+// trailers, which HTTP/1.1 does not allow after a body of known length.
 func (d *Decoder) chunked() bool {
 	return !d.end && (d.lengths == 0 || d.lengths == 1 && d.trailer) && (d.kind == Request || d.kind == Response && !d.bodiless())
 }
 
-// Write decodes a fragment of the block, and appends to dst what that has of the head. Last says that no other follows. An error is of the connection.
+// Write decodes a fragment of the block and appends the decoded part of the head to dst. Last says that this is the last
+// fragment. An error is a connection error.
 func (d *Decoder) Write(dst, fragment []byte, last bool) ([]byte, *Error) {
 	d.out = dst
 	var err error
-	if last && !d.cut && len(fragment) <= MaxFrame { // nearly always it is all of the block
+	if last && !d.cut && len(fragment) <= MaxFrame { // nearly always the fragment is the whole block
 		_, err = d.hpack.Write(fragment)
 	} else {
 		err = d.writeFragment(fragment)
@@ -137,8 +138,8 @@ func (d *Decoder) Write(dst, fragment []byte, last bool) ([]byte, *Error) {
 	return dst, nil
 }
 
-// End ends the block and appends the rest of the head, with the empty line at its end. An error of a stream says that the head is malformed, and
-// what was appended is of no use; it is TooLarge if it is only too large.
+// End ends the block and appends the rest of the head, including the empty line. A stream error means that the head is malformed,
+// and that the appended bytes must not be used. The error is TooLarge if the head is only too large.
 func (d *Decoder) End(dst []byte) ([]byte, *Error) {
 	if d.cut && d.none() {
 		d.forget()
@@ -160,7 +161,7 @@ func (d *Decoder) End(dst []byte) ([]byte, *Error) {
 	return dst, d.refused
 }
 
-// refuse notes a fault; the rest of the block is decoded for the sake of the table only.
+// refuse records a fault. The rest of the block is only decoded to update the dynamic table.
 func (d *Decoder) refuse(why *Error) {
 	if d.refused == nil {
 		d.refused = why
@@ -168,7 +169,7 @@ func (d *Decoder) refuse(why *Error) {
 	}
 }
 
-// field takes a field that was decoded.
+// field takes a decoded field.
 func (d *Decoder) field(f hpack.HeaderField) {
 	if d.refused != nil {
 		return
@@ -233,7 +234,7 @@ func (d *Decoder) pseudo(f hpack.HeaderField) {
 	*to = f.Value
 }
 
-// startLine appends the first line of the head, once all pseudo-header fields are there.
+// startLine appends the first line of the head. It is called when all pseudo-header fields are known.
 func (d *Decoder) startLine() {
 	switch d.kind {
 	case Response:
@@ -268,7 +269,7 @@ func (d *Decoder) startLine() {
 	}
 }
 
-// reason is the usual reason phrase of a status, which HTTP/2 does not have; empty if nobody knows one.
+// reason returns the standard reason phrase of a status, since HTTP/2 has none; empty if the status is unknown.
 func reason(status string) string {
 	if s := fasthttp.StatusMessage(int(parseLength(status))); s != fasthttp.StatusMessage(0) {
 		return s
@@ -297,16 +298,16 @@ func (d *Decoder) take(name, value string) {
 			d.refuse(errTrailerField)
 			return
 		}
-		if d.lengths++; d.lengths == 1 { // what becomes of it is decided at the end
+		if d.lengths++; d.lengths == 1 { // finish decides what becomes of it
 			d.length = value
 			return
 		}
 	case "trailer":
 		d.trailer = true
 	case "content-type":
-		d.trailer = d.trailer || d.kind == Response && IsGRPC(value) // the outcome of a call is in trailers, which nothing announces
+		d.trailer = d.trailer || d.kind == Response && IsGRPC(value) // gRPC sends its status in unannounced trailers
 	case "cookie":
-		if d.kind == Request { // crumbs become one line (section 8.2.3)
+		if d.kind == Request { // crumbs are joined (section 8.2.3)
 			if len(d.cookies) > 0 {
 				d.cookies = append(d.cookies, "; "...)
 			}
@@ -317,7 +318,7 @@ func (d *Decoder) take(name, value string) {
 	d.line(name, value)
 }
 
-// takeHost takes Host of a request, which may say the same as :authority, or stand in its place.
+// takeHost takes a Host field, which must agree with :authority in a request, or replaces it.
 func (d *Decoder) takeHost(value string) {
 	switch {
 	case d.kind != Request:
@@ -326,20 +327,20 @@ func (d *Decoder) takeHost(value string) {
 		if !strings.EqualFold(value, d.authority) {
 			d.refuse(errHostDiffers)
 		}
-	default: // the scan says whether there are two
+	default: // the scan detects a second Host
 		d.line("host", value)
 	}
 }
 
-// finish appends what comes at the end.
+// finish appends the end of the head.
 func (d *Decoder) finish() {
 	if d.kind != Trailers {
 		switch {
-		case d.end && d.lengths > 0 && strings.Trim(d.length, "0") != "" && d.kind == Request: // of a response it may be that to HEAD
+		case d.end && d.lengths > 0 && strings.Trim(d.length, "0") != "" && d.kind == Request: // not for responses, since a response to HEAD may have it
 			d.refuse(errEndLength)
 		case d.chunked():
 			d.line("transfer-encoding", "chunked")
-		case d.end && d.lengths == 0 && d.kind == Response && !d.head && !d.bodiless(): // else it would last until the connection ends
+		case d.end && d.lengths == 0 && d.kind == Response && !d.head && !d.bodiless(): // otherwise the body would last until the connection ends
 			d.line("content-length", "0")
 		case d.lengths > 0:
 			d.line("content-length", d.length)
@@ -351,17 +352,17 @@ func (d *Decoder) finish() {
 	d.out = append(d.out, "\r\n"...)
 }
 
-// code is the status of a response; 0 if there is none.
+// code returns the status of a response; 0 if there is none.
 func (d *Decoder) code() int { return int(max(parseLength(d.status), 0)) }
 
-// bodiless reports whether the response never has content, so that it may not say how it is framed.
+// bodiless reports whether the response never has content. If so, it must not have framing fields.
 func (d *Decoder) bodiless() bool { return Form{Status: d.code()}.Bodiless() }
 
 func (d *Decoder) line(name, value string) {
 	d.out = append(append(append(append(d.out, name...), ": "...), value...), "\r\n"...)
 }
 
-// isName reports whether s may be a field's name (section 8.2.1).
+// isName reports whether s is a valid field name (section 8.2.1).
 func isName(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c >= 'A' && c <= 'Z' || !isToken(c) {
@@ -371,12 +372,12 @@ func isName(s string) bool {
 	return s != ""
 }
 
-// isToken reports whether c may be in a token (RFC 9110 section 5.6.2).
+// isToken reports whether c may occur in a token (RFC 9110 section 5.6.2).
 func isToken(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c > ' ' && bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), c) >= 0
 }
 
-// isValue reports whether s may be a field's value: no byte that could end a line, and no white space around it.
+// isValue reports whether s is a valid field value: it has no byte that could end the line, and no leading or trailing white space.
 func isValue(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
@@ -388,8 +389,8 @@ func isValue(s string) bool {
 
 func blank(c byte) bool { return c == ' ' || c == '\t' }
 
-// isLine reports whether s may be a word of the first line: nothing in it ends that, or the word. Bytes above ASCII are for the scan to judge,
-// which takes them in paths only.
+// isLine reports whether s can be a word of the first line: it has no byte that ends the word or the line. Bytes above ASCII are
+// left to the scan, which accepts them only in paths.
 func isLine(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c == 0x7f {

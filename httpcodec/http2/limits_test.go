@@ -98,7 +98,7 @@ func TestWindows(t *testing.T) {
 	}
 	g := http2.Grant{Size: 100}
 	for i, want := range []uint32{0, 60, 0, 55} {
-		if got := g.Drained([]int{40, 20, 5, 50}[i]); got != want {
+		if got := g.Consumed([]int{40, 20, 5, 50}[i]); got != want {
 			t.Errorf("step %d grants %d, want %d", i, got, want)
 		}
 	}

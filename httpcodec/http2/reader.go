@@ -4,28 +4,28 @@ import (
 	"encoding/binary"
 )
 
-// Frame is a frame, or of DATA a piece of one: Payload are the bytes that belong to it, without padding. Behind that of DATA there is room up to the
-// end of what has come.
+// Frame is a frame, or a piece of a DATA frame. Payload has no padding. The memory after the payload of DATA may be used, up to
+// the end of the bytes that have been received.
 type Frame struct {
 	Header
 	Payload []byte
-	// Last says, of DATA, that the frame ends with this piece, and Cost what the piece takes of the windows, padding included.
+	// Last says that a DATA frame ends with this piece. Cost is how much of the windows the piece takes, including padding.
 	Last bool
 	Cost int
 }
 
-// Reader cuts a peer's bytes into frames, and checks all that can be said of a frame by itself. The zero value is ready.
+// Reader cuts a peer's bytes into frames, and checks everything that can be checked in a single frame. The zero value is ready to use.
 //
-// DATA passes in pieces as it comes; all else is whole, so at most HeaderLen+MaxFrame bytes have to be at hand.
+// DATA is returned in pieces as it arrives. Any other frame is returned whole, so at most HeaderLen+MaxFrame bytes must be buffered.
 type Reader struct {
-	data     Header // of the DATA frame in which the next bytes are, if inData
+	data     Header // of the DATA frame whose payload comes next, if inData
 	inData   bool
-	begun    bool // the padding's length was read
-	left     int  // bytes of its payload that have not come, padding included
-	padding  int  // bytes of padding at its end
-	started  bool // the preface, or the first SETTINGS, is behind us
-	heading  uint32
-	Continue int // how many CONTINUATION frames the header block has that is under way
+	begun    bool   // the Pad Length was read
+	left     int    // bytes of its payload that have not arrived, including padding
+	padding  int    // bytes of padding at its end
+	started  bool   // the first SETTINGS was read
+	heading  uint32 // stream of the incomplete header block; 0 if there is none
+	Continue int    // how many CONTINUATION frames the current header block has
 }
 
 var (
@@ -37,10 +37,10 @@ var (
 	errHasStream    = connError(ProtocolError, "a frame of the connection has a stream")
 	errPadding      = connError(ProtocolError, "padding is longer than the frame")
 	errInterleaved  = connError(ProtocolError, "a frame inside a header block")
-	errNoBlock      = connError(ProtocolError, "a continuation of nothing")
-	errAckSize      = connError(FrameSizeError, "an answer to settings that has a payload")
-	errIncrement    = streamError(ProtocolError, "a window update of nothing")
-	errConnWindow   = connError(ProtocolError, "a window update of nothing for the connection")
+	errNoBlock      = connError(ProtocolError, "a continuation without a header block")
+	errAckSize      = connError(FrameSizeError, "a settings acknowledgement with a payload")
+	errIncrement    = streamError(ProtocolError, "a window update of zero")
+	errConnWindow   = connError(ProtocolError, "a window update of zero for the connection")
 	errSelfPriority = streamError(ProtocolError, "a stream that depends on itself")
 	errFirst        = connError(ProtocolError, "the first frame is not settings")
 	errPushed       = connError(ProtocolError, "a push promise")
@@ -50,7 +50,7 @@ var (
 // maxContinuations is how many CONTINUATION frames a header block may have.
 const maxContinuations = 8
 
-// SkipPreface looks for the preface at the beginning of b. It returns its length, or 0 if more is needed.
+// SkipPreface looks for the preface at the beginning of b. It returns the preface's length, or 0 if more bytes are needed.
 func SkipPreface(b []byte) (int, *Error) {
 	n := min(len(b), len(Preface))
 	if string(b[:n]) != Preface[:n] {
@@ -62,9 +62,9 @@ func SkipPreface(b []byte) (int, *Error) {
 	return n, nil
 }
 
-// Next reads a frame from b, everything that has come and was not read yet. It returns how many bytes that took; 0 means that more is needed.
-// The frame's payload is a part of b. After an error of the connection it must not be called again; an error of a stream comes with the
-// frame, which was read.
+// Next reads a frame from b, which must have all bytes that were received and not read yet. It returns how many bytes the frame
+// took, or 0 if more are needed. The payload is part of b. After a connection error, Next must not be called again. A stream
+// error is returned together with its frame, which was read.
 func (r *Reader) Next(b []byte) (f Frame, n int, err *Error) {
 	if r.inData {
 		return r.piece(b)
@@ -90,7 +90,7 @@ func (r *Reader) Next(b []byte) (f Frame, n int, err *Error) {
 	return f, n, f.trim()
 }
 
-// check says what is wrong with a frame by its header.
+// check checks a frame by its header.
 func (r *Reader) check(h Header) *Error {
 	switch {
 	case h.Length > MaxFrame:
@@ -103,7 +103,7 @@ func (r *Reader) check(h Header) *Error {
 		return errNoBlock
 	}
 	switch h.Type {
-	case PushPromise: // a client may not, and no host was asked to
+	case PushPromise: // a client may not send it, and no host was asked for it
 		return errPushed
 	case Data, Headers, Priority, RSTStream, Continuation:
 		if h.Stream == 0 {
@@ -142,7 +142,7 @@ func (r *Reader) check(h Header) *Error {
 	return nil
 }
 
-// note remembers what the next frame is to be judged by.
+// note records what determines which frame may come next.
 func (r *Reader) note(h Header) {
 	r.started = true
 	switch h.Type {
@@ -159,7 +159,7 @@ func (r *Reader) note(h Header) {
 	}
 }
 
-// trim takes away what is neither a header block nor data, and says what is wrong with a whole frame.
+// trim reduces the payload to the header block or the data, and checks a whole frame.
 func (f *Frame) trim() *Error {
 	p := f.Payload
 	switch f.Type {
@@ -194,7 +194,7 @@ func (f *Frame) trim() *Error {
 			depends := binary.BigEndian.Uint32(p) & maxStream
 			p = p[5:]
 			f.Payload = p
-			if depends == f.Stream { // the block has to be decoded all the same
+			if depends == f.Stream { // the block must be decoded anyway
 				return errSelfPriority
 			}
 		}
@@ -203,7 +203,7 @@ func (f *Frame) trim() *Error {
 	return nil
 }
 
-// piece reads what has come of the DATA frame that is under way.
+// piece reads what has arrived of the current DATA frame.
 func (r *Reader) piece(b []byte) (f Frame, n int, err *Error) {
 	f = Frame{Header: r.data}
 	if !r.begun {

@@ -80,7 +80,7 @@ func TestReader(t *testing.T) {
 		{"headers and padding too long", frame(h, 12, 3, "\x06block"), "", "padding is longer than the frame"},
 		{"headers of the connection", frame(h, 4, 0, "block"), "", "a frame that needs a stream has none"},
 		{"continuation", frame(h, 0, 1, "a") + frame(http2.Continuation, 4, 1, "b"), "HEADERS 1 0 \"a\"\nCONTINUATION 1 4 \"b\"", ""},
-		{"continuation of nothing", frame(http2.Continuation, 4, 1, "b"), "", "a continuation of nothing"},
+		{"continuation of nothing", frame(http2.Continuation, 4, 1, "b"), "", "a continuation without a header block"},
 		{"continuation of another", frame(h, 0, 1, "a") + frame(http2.Continuation, 4, 3, "b"), `HEADERS 1 0 "a"`, "a frame inside a header block"},
 		{"data inside a block", frame(h, 0, 1, "a") + frame(http2.Data, 4, 1, "b"), `HEADERS 1 0 "a"`, "a frame inside a header block"},
 		{"an unknown frame inside a block", frame(h, 0, 1, "a") + frame(0x55, 4, 1, "b"), `HEADERS 1 0 "a"`, "a frame inside a header block"},
@@ -91,15 +91,15 @@ func TestReader(t *testing.T) {
 		{"reset of the connection", frame(http2.RSTStream, 0, 0, "\x00\x00\x00\x08"), "", "a frame that needs a stream has none"},
 		{"settings of a stream", frame(s, 0, 1, ""), "", "a frame of the connection has a stream"},
 		{"settings of a wrong length", frame(s, 0, 0, "12345"), "", "a frame of a wrong length"},
-		{"an answer with a payload", frame(s, 1, 0, "123456"), "", "an answer to settings that has a payload"},
+		{"an answer with a payload", frame(s, 1, 0, "123456"), "", "a settings acknowledgement with a payload"},
 		{"ping", frame(http2.Ping, 1, 0, "12345678"), `PING 0 1 "12345678"`, ""},
 		{"ping of a wrong length", frame(http2.Ping, 0, 0, "1234567"), "", "a frame of a wrong length"},
 		{"ping of a stream", frame(http2.Ping, 0, 1, "12345678"), "", "a frame of the connection has a stream"},
 		{"goaway", frame(http2.GoAway, 0, 0, "12345678why"), `GOAWAY 0 0 "12345678why"`, ""},
 		{"goaway too short", frame(http2.GoAway, 0, 0, "1234567"), "", "a frame of a wrong length"},
 		{"window", frame(http2.WindowUpdate, 0, 0, "\x80\x00\x00\x01"), `WINDOW_UPDATE 0 0 "\x80\x00\x00\x01"`, ""},
-		{"window of nothing", frame(http2.WindowUpdate, 0, 0, "\x80\x00\x00\x00"), "", "a window update of nothing for the connection"},
-		{"window of nothing for a stream", frame(http2.WindowUpdate, 0, 1, "\x00\x00\x00\x00"), `WINDOW_UPDATE 1 0 "\x00\x00\x00\x00" a window update of nothing`, ""},
+		{"window of nothing", frame(http2.WindowUpdate, 0, 0, "\x80\x00\x00\x00"), "", "a window update of zero for the connection"},
+		{"window of nothing for a stream", frame(http2.WindowUpdate, 0, 1, "\x00\x00\x00\x00"), `WINDOW_UPDATE 1 0 "\x00\x00\x00\x00" a window update of zero`, ""},
 		{"a push", frame(http2.PushPromise, 4, 1, "\x00\x00\x00\x02block"), "", "a push promise"},
 		{"unknown", frame(0x55, 0xff, 7, "x"), `type 0x55 7 255 "x"`, ""},
 		{"a reserved bit", frame(http2.Data, 0, 1<<31|1, "x"), `DATA 1 0 "x" costs 1`, ""},
@@ -198,7 +198,7 @@ func FuzzReader(f *testing.F) {
 			var ofStream xhttp2.StreamError
 			switch {
 			case errors.As(ferr, &ofStream):
-				if !strings.Contains(frame, "a window update of nothing") && !strings.Contains(frame, "HEADERS") {
+				if !strings.Contains(frame, "a window update of zero") && !strings.Contains(frame, "HEADERS") {
 					t.Fatalf("frame %d is %s, and x/net says %v", i, frame, ferr)
 				}
 			case ferr != nil:

@@ -2,7 +2,7 @@ package http2
 
 import "encoding/binary"
 
-// setting is the number of a setting (RFC 9113 section 6.5.2).
+// setting is the identifier of a setting (RFC 9113 section 6.5.2).
 type setting uint16
 
 const (
@@ -14,15 +14,15 @@ const (
 	settingMaxHeaderListSize setting = 6
 )
 
-// PeerSettings are what a peer has said of itself, with what holds before it has said anything.
+// PeerSettings are the settings that a peer has announced, or their initial values.
 type PeerSettings struct {
-	MaxStreams    uint32 // streams that it takes at once
-	InitialWindow int32  // of each new stream, in bytes
-	MaxFrame      int    // payload that it takes, in bytes; at least MaxFrame
-	MaxHeaderList uint32 // of a head, in bytes as RFC 9113 section 6.5.2 counts them
+	MaxStreams    uint32 // streams that the peer allows at once
+	InitialWindow int32  // initial window of a stream, in bytes
+	MaxFrame      int    // longest payload that the peer accepts, in bytes; at least MaxFrame
+	MaxHeaderList uint32 // largest head, in bytes as RFC 9113 section 6.5.2 counts them
 }
 
-// NewPeerSettings returns what holds before a SETTINGS has come.
+// NewPeerSettings returns the initial values, which hold until a SETTINGS arrives.
 func NewPeerSettings() PeerSettings {
 	return PeerSettings{MaxStreams: maxStream, InitialWindow: 65535, MaxFrame: MaxFrame, MaxHeaderList: maxStream}
 }
@@ -33,7 +33,7 @@ var (
 	errFrameBound = connError(ProtocolError, "settings with a frame size outside its bounds")
 )
 
-// Take reads the payload of a SETTINGS. It returns by how much the windows of all streams change, which the caller has to see to.
+// Take applies the payload of a SETTINGS. It returns by how much the windows of all streams change; the caller must change them.
 func (s *PeerSettings) Take(payload []byte) (windows int64, err *Error) {
 	for ; len(payload) >= 6; payload = payload[6:] {
 		value := binary.BigEndian.Uint32(payload[2:])
@@ -58,16 +58,16 @@ func (s *PeerSettings) Take(payload []byte) (windows int64, err *Error) {
 		case settingMaxHeaderListSize:
 			s.MaxHeaderList = value
 		}
-		// The table of a peer's decoder is not used, so its size does not matter (see AppendBlock); others are ignored.
+		// HEADER_TABLE_SIZE does not matter, since the peer's decoder table is not used (see AppendBlock). Unknown settings are ignored.
 	}
 	return windows, nil
 }
 
-// OwnSettings are what this side says of itself.
+// OwnSettings are the settings that this side announces.
 type OwnSettings struct {
-	MaxStreams    uint32 // streams that are taken at once; of a client's side it is not told
-	InitialWindow uint32 // of each new stream, in bytes
-	Client        bool   // this side is the client: it wants no pushes
+	MaxStreams    uint32 // streams allowed at once; a client does not announce it
+	InitialWindow uint32 // initial window of a stream, in bytes
+	Client        bool   // this side is the client and refuses pushes
 }
 
 // Append appends a SETTINGS.
@@ -89,5 +89,5 @@ func (s OwnSettings) Append(dst []byte) []byte {
 	return dst
 }
 
-// AppendSettingsAck appends the answer to a SETTINGS.
+// AppendSettingsAck appends the acknowledgement of a SETTINGS.
 func AppendSettingsAck(dst []byte) []byte { return Header{0, Settings, Ack, 0}.Append(dst) }

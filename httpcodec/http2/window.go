@@ -1,6 +1,6 @@
 package http2
 
-// Window is how many bytes of DATA one side may still send to the other, on a stream or on a connection (RFC 9113 section 5.2). A change of
+// Window is how many bytes of DATA one side may still send on a stream or on a connection (RFC 9113 section 5.2). A change of
 // settings may make it negative.
 type Window int64
 
@@ -11,7 +11,7 @@ var (
 	errConnOverrun    = connError(FlowControlError, "more data than the window of the connection allows")
 )
 
-// Grow adds what the peer grants by a WINDOW_UPDATE, or by settings.
+// Grow adds n, which the peer has granted by a WINDOW_UPDATE or by SETTINGS. Conn says whether this is a connection's window.
 func (w *Window) Grow(n int64, conn bool) *Error {
 	if *w += Window(n); *w > maxStream {
 		if conn {
@@ -22,7 +22,7 @@ func (w *Window) Grow(n int64, conn bool) *Error {
 	return nil
 }
 
-// Spend takes what the peer has sent of what it was granted.
+// Spend subtracts n, which the peer has sent.
 func (w *Window) Spend(n int, conn bool) *Error {
 	if *w -= Window(n); *w < 0 {
 		if conn {
@@ -33,17 +33,18 @@ func (w *Window) Spend(n int, conn bool) *Error {
 	return nil
 }
 
-// Room is how many bytes may be sent now, at most n.
+// Room returns how many bytes may be sent now, at most n.
 func (w Window) Room(n int) int { return int(max(0, min(w, Window(n)))) }
 
-// Grant is what a peer may be granted anew. It is told in large pieces, since each is a frame: once it is half of the whole.
+// Grant tracks how much of a window can be granted to the peer again. Each grant is a frame, so it waits until half of the window
+// is due.
 type Grant struct {
 	Size uint32 // the whole window
 	due  uint32
 }
 
-// Drained notes that n bytes went on their way, and returns how much is to be granted now, or 0.
-func (g *Grant) Drained(n int) uint32 {
+// Consumed records that n received bytes have been consumed, and returns how much to grant now, or 0.
+func (g *Grant) Consumed(n int) uint32 {
 	if g.due += uint32(n); g.due < g.Size/2 {
 		return 0
 	}
