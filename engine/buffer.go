@@ -2,15 +2,15 @@ package engine
 
 import "math/bits"
 
-// A connection owns a buffer only while it holds bytes that the other side would not take. Reads go through the loop's
+// A connection owns a buffer only while it holds bytes that the other side did not accept. Reads go through the loop's
 // one scratch buffer.
 const (
 	// ScratchSize is the length of Loop.Scratch in bytes.
 	ScratchSize = 64 << 10
 
 	minBufferShift = 12 // 4 KiB
-	maxBufferShift = 16 // 64 KiB: what a scratch buffer can leave over
-	// idleBufferBytes bounds what the pool keeps of each size; more is left to the garbage collector.
+	maxBufferShift = 16 // 64 KiB: a full scratch buffer
+	// idleBufferBytes bounds what the pool keeps of each size; the rest is left to the garbage collector.
 	idleBufferBytes = 1 << 20
 )
 
@@ -19,12 +19,12 @@ type bufferPool struct {
 	idle [maxBufferShift - minBufferShift + 1][][]byte
 }
 
-// class is the index of the smallest size that holds n bytes.
+// class returns the index of the smallest size that holds n bytes.
 func class(n int) int {
 	return max(bits.Len(uint(n-1)), minBufferShift) - minBufferShift
 }
 
-// get returns a buffer of length n > 0 with unspecified contents. One that is longer than the largest size is not kept.
+// get returns a buffer of length n > 0 with unspecified contents. A buffer above the largest size will not be kept by put.
 func (p *bufferPool) get(n int) []byte {
 	c := class(n)
 	if c >= len(p.idle) {
@@ -39,7 +39,7 @@ func (p *bufferPool) get(n int) []byte {
 	return make([]byte, n, 1<<(c+minBufferShift))
 }
 
-// put takes back a buffer from get. The caller must not use it again. What append has made of one has no size of the pool's, and is not kept.
+// put takes back a buffer from get; the caller must not use it again. A buffer that append has reallocated has none of the pool's sizes and is not kept.
 func (p *bufferPool) put(b []byte) {
 	c := class(cap(b))
 	if c < len(p.idle) && cap(b) == 1<<(c+minBufferShift) && len(p.idle[c]) < idleBufferBytes>>(c+minBufferShift) {

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dial begins a TCP connection to addr and attaches c to it. It never waits: if c is writable afterwards the connection
-// stands, as one within the machine does; else h.Ready is called when the outcome may be known, and Conn.Connected tells
+// Dial begins a TCP connection to addr and attaches c to it. It never blocks. If c is writable afterwards, the connection is
+// established, as is usual within the machine. Otherwise h.Ready is called when the outcome may be known; Conn.Connected returns
 // it. On an error c stays closed and no descriptor is left open.
 //
-// The socket may be one that CloseEnded has left.
+// Dial may reuse a socket that CloseEnded has left.
 //
-// Prompt says that the caller has bytes to send as soon as the connection stands. The acknowledgement that completes
-// the handshake is then left to travel with them, which saves a segment here and a wake-up there.
+// Prompt says that the caller has bytes to send as soon as the connection is established. The acknowledgement that completes
+// the handshake then travels with them, which saves a segment here and a wake-up of the peer.
 func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error {
 	family := familyOf(addr.Addr())
 	spent, reused := l.spent.take(family)
@@ -29,7 +29,7 @@ func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error 
 		if errno != 0 {
 			return errno
 		}
-		// Without these options the connection works, only slower.
+		// Without this option the connection works, only slower.
 		_ = setsockopt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
 	if prompt {
@@ -40,7 +40,7 @@ func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error 
 		CloseFD(fd)
 		return errno
 	}
-	// Within the machine the handshake took place in the call.
+	// Within the machine, the handshake completes during the call.
 	stands := errno == 0 || addr.Addr().IsLoopback() && hasPeer(fd)
 	var err error
 	switch {
@@ -59,8 +59,8 @@ func (l *Loop) Dial(c *Conn, addr netip.AddrPort, prompt bool, h Handler) error 
 	return nil
 }
 
-// SetKeepalive has TCP find out whether the peer of a connection that Loop.Dial made is there, as Endpoint.Keepalive does. The socket
-// does not serve again after that: it is not like the others.
+// SetKeepalive makes TCP probe the peer of a connection that Loop.Dial made, as Endpoint.Keepalive does. The socket is then not
+// reused, because its options differ from those of the others.
 func (c *Conn) SetKeepalive(every time.Duration) {
 	seconds := keepaliveSeconds(every)
 	// Without these options the connection works.
@@ -71,7 +71,7 @@ func (c *Conn) SetKeepalive(every time.Duration) {
 	c.family = 0
 }
 
-// socket makes a socket, if need be with the descriptor of a spent one.
+// socket makes a socket. If there is no free descriptor, it closes the spent sockets and tries again.
 func (l *Loop) socket(family uint8) (int32, syscall.Errno) {
 	fd, errno := streamSocket(family)
 	if errno == unix.EMFILE && l.spent.giveUp() {
@@ -80,9 +80,9 @@ func (l *Loop) socket(family uint8) (int32, syscall.Errno) {
 	return fd, errno
 }
 
-// DialUnix connects to the unix socket at path and attaches c to the connection, which stands then. On an error, as a rule
-// unix.ENOENT or unix.ECONNREFUSED, c stays closed and no descriptor is left open. A socket whose queue of connections is full
-// refuses: nothing would tell when there is room.
+// DialUnix connects to the unix socket at path and attaches c to the established connection. On an error, usually
+// unix.ENOENT or unix.ECONNREFUSED, c stays closed and no descriptor is left open. A full backlog counts as a refusal, because
+// no event would tell when it has room.
 func (l *Loop) DialUnix(c *Conn, path string, h Handler) error {
 	fd, errno := l.socket(unix.AF_UNIX)
 	if errno != 0 {
@@ -105,10 +105,10 @@ func (l *Loop) DialUnix(c *Conn, path string, h Handler) error {
 	return nil
 }
 
-// errQueueFull is not unix.EAGAIN, which says that this machine has run out of something.
+// errQueueFull does not wrap unix.EAGAIN, which would mean that this machine has run out of something.
 var errQueueFull = fmt.Errorf("the socket's queue of connections is full: %w", unix.ECONNREFUSED)
 
-// familyOf is the address family of the sockets for addr.
+// familyOf returns the address family of the sockets for addr.
 func familyOf(addr netip.Addr) uint8 {
 	if addr.Is4() || addr.Is4In6() {
 		return unix.AF_INET
@@ -116,7 +116,7 @@ func familyOf(addr netip.Addr) uint8 {
 	return unix.AF_INET6
 }
 
-// zoneIndex is the interface that a link-local address (fe80::1%eth0) belongs to; zero if it names none.
+// zoneIndex returns the index of the interface that a link-local address (fe80::1%eth0) names; zero if it names none.
 func zoneIndex(addr netip.Addr) uint32 {
 	zone := addr.Zone()
 	if zone == "" {

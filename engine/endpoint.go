@@ -11,36 +11,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// defaultBacklog is asked for where an Endpoint says nothing; the kernel caps it at net.core.somaxconn.
+// defaultBacklog is used if an Endpoint has no Backlog; the kernel caps it at net.core.somaxconn.
 const defaultBacklog = 65535
 
-// keepaliveProbes is how many probes of TCP keepalive in a row a peer may leave unanswered.
+// keepaliveProbes is how many TCP keepalive probes in a row a peer may leave unanswered.
 const keepaliveProbes = 3
 
-// MaxUnixPath is how many bytes the path of a unix socket may have (unix(7)).
+// MaxUnixPath is the maximum length of a unix socket's path, in bytes (unix(7)).
 const MaxUnixPath = 107
 
-// ErrNotSocket is the reason why a unix socket cannot be made where a file of another kind is.
-var ErrNotSocket = errors.New("a file that is no socket is there")
+// ErrNotSocket means that a unix socket cannot be made because a file of another kind exists at its path.
+var ErrNotSocket = errors.New("the path is a file that is not a socket")
 
-// Endpoint is where a listening socket is, and what it is like.
+// Endpoint describes a listening socket: its address and its options.
 type Endpoint struct {
-	// Addr is where a TCP socket listens. The unspecified IPv6 address stands for all addresses of both families, unless
+	// Addr is the address of a TCP socket. The unspecified IPv6 address stands for all addresses of both families, unless
 	// IPv6Only is set.
 	Addr     netip.AddrPort
 	IPv6Only bool
-	// Unix is the path of a unix socket, which there is instead of a TCP socket unless it is empty. Mode is the permission
-	// that its file gets.
+	// Unix is the path of a unix socket; if it is not empty, there is no TCP socket. Mode is the permission of the socket's
+	// file.
 	Unix string
 	Mode fs.FileMode
-	// Backlog is how many connections may wait to be accepted; 0 is as many as the kernel allows.
+	// Backlog is how many connections may wait to be accepted; 0 means as many as the kernel allows.
 	Backlog int
-	// Keepalive has TCP find out whether clients are there that have been silent for so long, to the second: it ends those
-	// who do not answer three times, with as much time between. 0 is not at all.
+	// Keepalive is how long a client may be silent before TCP probes it, to the second. If a client leaves three probes unanswered,
+	// sent at the same interval, its connection ends. 0 means no probes.
 	Keepalive time.Duration
 }
 
-// String is the address, or the path.
+// String returns the address or the path.
 func (e Endpoint) String() string {
 	if e.Unix != "" {
 		return e.Unix
@@ -53,13 +53,13 @@ func Listen(addr netip.AddrPort) (fd int, err error) { return Endpoint{Addr: add
 
 // Listen opens a listening socket, non-blocking and close-on-exec, which the caller owns.
 //
-// A TCP socket shares its port with others made alike (SO_REUSEPORT, socket(7)). Options that every accepted connection needs
-// are set here, since accepted sockets inherit them: TCP_NODELAY, TCP keepalive, and SO_OOBINLINE so that an urgent byte is a
-// byte like others.
+// A TCP socket shares its port with other sockets from Listen (SO_REUSEPORT, socket(7)). Options that every accepted connection needs
+// are set here, because accepted sockets inherit them: TCP_NODELAY, TCP keepalive, and SO_OOBINLINE so that an urgent byte is
+// read like any other.
 //
-// A unix socket cannot be shared so: there is one, and who is to accept from it gets a duplicate. Its file is made here, in
-// place of the socket file of a process that is gone, but never of another file (ErrNotSocket), or of a socket on which
-// somebody listens (EADDRINUSE). A path that is too long is ENAMETOOLONG. Removing the file is the caller's affair.
+// A unix socket cannot be shared this way: there is one socket, of which each loop gets a duplicate. Listen makes its file. It
+// replaces the socket file of a process that is gone, but never a file of another kind (ErrNotSocket), nor a socket on which
+// a process listens (EADDRINUSE). A path that is too long gives ENAMETOOLONG. The caller must remove the file.
 func (e Endpoint) Listen() (fd int, err error) {
 	fd, sa, err := e.socket(unix.SOCK_NONBLOCK)
 	if err != nil {
@@ -72,12 +72,12 @@ func (e Endpoint) Listen() (fd int, err error) {
 	return fd, nil
 }
 
-// failed says that listening failed, in a call.
+// failed wraps an error of the given system call.
 func (e Endpoint) failed(call string, err error) error {
 	return fmt.Errorf("engine: while listening on %s: %w", e, os.NewSyscallError(call, err))
 }
 
-// open has a new socket listen. If that fails it says in which call.
+// open makes a new socket listen. If it fails, it returns the system call that failed.
 func (e Endpoint) open(fd int, sa unix.Sockaddr) (call string, err error) {
 	if e.Unix != "" {
 		return e.openUnix(fd, sa)
@@ -107,7 +107,7 @@ func (e Endpoint) openUnix(fd int, sa unix.Sockaddr) (call string, err error) {
 	if err != nil {
 		return "bind", err
 	}
-	// Nobody can connect before it listens.
+	// No client can connect before listen.
 	if call, err = "chmod", os.Chmod(e.Unix, e.Mode); err == nil {
 		call, err = "listen", unix.Listen(fd, e.backlog())
 	}
@@ -117,7 +117,7 @@ func (e Endpoint) openUnix(fd int, sa unix.Sockaddr) (call string, err error) {
 	return call, err
 }
 
-// removeStale removes the file of a unix socket on which nobody listens any more.
+// removeStale removes the file of a unix socket on which no process listens.
 func removeStale(path string, sa unix.Sockaddr) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -126,7 +126,7 @@ func removeStale(path string, sa unix.Sockaddr) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return ErrNotSocket
 	}
-	// Of the wrong type, so that whoever listens gets no connection: the kernel looks for a socket first.
+	// The type is wrong (SOCK_DGRAM) on purpose, so that a listener gets no connection: the kernel looks for a socket before it compares types.
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func removeStale(path string, sa unix.Sockaddr) error {
 	return unix.EADDRINUSE
 }
 
-// socket makes a socket of the right family, and the address for it.
+// socket makes a socket of the right family and returns the address to bind.
 func (e Endpoint) socket(flags int) (fd int, sa unix.Sockaddr, err error) {
 	var family int
 	switch {
@@ -149,7 +149,7 @@ func (e Endpoint) socket(flags int) (fd int, sa unix.Sockaddr, err error) {
 		return -1, nil, unix.ENAMETOOLONG
 	case e.Unix != "":
 		name := e.Unix
-		if name[0] == '@' { // it would not be a path
+		if name[0] == '@' { // otherwise it would name an abstract socket
 			name = "./" + name
 		}
 		family, sa = unix.AF_UNIX, &unix.SockaddrUnix{Name: name}
@@ -179,15 +179,14 @@ func (e Endpoint) backlog() int {
 	return defaultBacklog
 }
 
-// Adopt makes a socket that somebody else has opened and that listens as Listen returns it, but that it shares its port only if it
-// was made so, and that a file has the mode that it has. Where it listens is for the caller to know. The descriptor stays the
-// caller's.
+// Adopt prepares a listening socket that another process has opened, so that it behaves as one from Listen. It does not change whether
+// the socket shares its port, nor the mode of its file. The caller must know where it listens, and keeps the descriptor.
 func (e Endpoint) Adopt(fd int) error {
 	fail := func(err error) error {
 		return fmt.Errorf("engine: while taking over a listening socket: %w", err)
 	}
 	if kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_STREAM {
-		return fail(errors.Join(errors.New("it is no stream socket"), err))
+		return fail(errors.Join(errors.New("it is not a stream socket"), err))
 	}
 	if err := requireListening(fd); err != nil {
 		return fail(err)
@@ -201,8 +200,8 @@ func (e Endpoint) Adopt(fd int) error {
 	return nil
 }
 
-// Change gives a socket that Listen returned for the same address the other properties of e; with the mode of its file, if that is
-// there.
+// Change applies the other properties of e to a socket that Listen returned for the same address, including the mode of its
+// file.
 func (e Endpoint) Change(fd int) error {
 	err := e.setOptions(fd)
 	if err == nil {
@@ -217,7 +216,7 @@ func (e Endpoint) Change(fd int) error {
 	return nil
 }
 
-// setOptions sets what accepted connections inherit.
+// setOptions sets the options that accepted connections inherit.
 func (e Endpoint) setOptions(fd int) error {
 	if e.Unix != "" {
 		return nil
@@ -244,13 +243,13 @@ func (e Endpoint) setOptions(fd int) error {
 	return nil
 }
 
-// maxKeepalive is the most that the kernel takes: MAX_TCP_KEEPIDLE in net/tcp.h.
+// maxKeepalive is the kernel's maximum: MAX_TCP_KEEPIDLE in net/tcp.h.
 const maxKeepalive = 32767 * time.Second
 
 func keepaliveSeconds(d time.Duration) int { return int(max(min(d, maxKeepalive)/time.Second, 1)) }
 
-// CheckFree reports an error if another socket listens on the address. Listen alone would not notice one of our own kind: with
-// SO_REUSEPORT the kernel would hand each of two masters a part of the connections. Of a unix socket Listen notices it.
+// CheckFree returns an error if another socket listens on the address. Listen alone would not notice another instance of this program:
+// with SO_REUSEPORT the kernel would divide the connections between both. For a unix socket Listen notices.
 func (e Endpoint) CheckFree() error {
 	if e.Unix != "" {
 		return nil
@@ -263,7 +262,7 @@ func (e Endpoint) CheckFree() error {
 		return fail("socket", err)
 	}
 	defer unix.Close(fd)
-	// SO_REUSEADDR lets sockets in TIME_WAIT, and bound ones that do not listen, be passed over.
+	// With SO_REUSEADDR, bind ignores sockets in TIME_WAIT and bound sockets that do not listen.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 	if err := unix.Bind(fd, sa); err != nil {
 		return fail("bind", err)
@@ -271,8 +270,8 @@ func (e Endpoint) CheckFree() error {
 	return nil
 }
 
-// ListensOn answers the addresses that a listening socket accepts connections to: none of a unix socket. An IPv6 socket for all
-// addresses is there for those of IPv4 too, unless it was made not to be (IPV6_V6ONLY, ipv6(7)).
+// ListensOn returns the addresses on which a listening socket accepts connections; none for a unix socket. A wildcard IPv6 socket
+// also accepts IPv4 unless IPV6_V6ONLY is set (ipv6(7)).
 func ListensOn(fd int) ([]netip.AddrPort, error) {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
@@ -297,7 +296,7 @@ func ListensOn(fd int) ([]netip.AddrPort, error) {
 	return nil, fmt.Errorf("engine: while asking for a listener's address: %w", unix.EAFNOSUPPORT)
 }
 
-// sockaddr is an address as the kernel takes it. A zone that is no interface's is left out.
+// sockaddr converts addr for the kernel. It omits a zone that names no interface.
 func sockaddr(addr netip.AddrPort) (family int, sa unix.Sockaddr) {
 	ip := addr.Addr()
 	if ip.Is4() {

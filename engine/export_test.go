@@ -32,7 +32,7 @@ func (l *Listener) RetireWith(done func(), look func() (map[Handshake]struct{}, 
 // RetireTickBlind is a tick of a retirement that cannot see handshakes. It reports whether another is to come.
 func (l *Listener) RetireTickBlind() bool {
 	r := l.retiring
-	r.state = retireBlind
+	r.state = retireUnknown
 	r.Expired(&r.timer)
 	return r.timer.linked()
 }

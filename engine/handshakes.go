@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handshake names a connection that a client has begun and not yet completed: addresses, ports, and the kernel's cookie, so
-// that a later one between the same addresses is another (struct inet_diag_sockid in linux/inet_diag.h).
+// handshake identifies a TCP handshake in progress: addresses, ports, and the kernel's cookie, which tells it from a later
+// one between the same addresses (struct inet_diag_sockid in linux/inet_diag.h).
 type handshake [sizeofSockID]byte
 
 // The layout of linux/inet_diag.h and linux/netlink.h.
@@ -22,8 +22,8 @@ const (
 	stateSynRecv  = 3
 )
 
-// handshakes lists those that are under way with listening sockets of a family on a port: the kernel does not tell which
-// socket of a group they belong to. It takes a walk through all TCP connections of the machine, so it is not for a loop.
+// handshakes lists the handshakes in progress with listening sockets of a family on a port; the kernel does not tell which
+// socket of a group they belong to. It walks through all TCP connections of the machine, so it must not be called on a loop.
 // See sock_diag(7); it needs no privilege, but the kernel may have been built without it.
 func handshakes(family byte, port int) (map[handshake]struct{}, error) {
 	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
@@ -45,8 +45,8 @@ func queued(fd int32) bool {
 	return err == nil && n == 1 && list[0].Revents&unix.POLLIN != 0
 }
 
-// listensOn is the port of a listening socket, and its family: a handshake that an IPv4 client has begun with a socket for
-// both families counts as one of IPv6. A unix socket has no port.
+// listensOn returns the port of a listening socket and its family. For a socket for both families the family is AF_INET6, and the kernel counts
+// handshakes of IPv4 clients as IPv6 too. A unix socket has no port.
 func listensOn(fd int32) (family byte, port int, err error) {
 	sa, err := unix.Getsockname(int(fd))
 	if err != nil {
@@ -92,7 +92,7 @@ func dumpHandshakes(s int, family byte, port int, found map[handshake]struct{}) 
 	}
 }
 
-// readHandshakes reads the messages of one datagram. It reports whether they were the last.
+// readHandshakes reads the messages of one datagram. It reports whether the last message was among them.
 func readHandshakes(b []byte, found map[handshake]struct{}) (done bool, err error) {
 	native := binary.NativeEndian
 	for len(b) >= sizeofHeader {

@@ -2,30 +2,30 @@ package engine
 
 import "sync/atomic"
 
-// Limit bounds what the clients of a process take, over all its loops: connections, and descriptors. A connection takes two, its own and that of
-// one to a host, and each further request one that is under way on it beside the first, as streams of HTTP/2 are. The zero value lets
-// nothing in; a nil *Limit lets everything in.
+// Limit bounds, over all loops of a process, the connections of clients and the descriptors for them. A connection counts as two descriptors:
+// its own and one for a host. Each further concurrent request on it, such as a stream of HTTP/2, counts as one. The zero value
+// lets nothing in; a nil *Limit lets everything in.
 type Limit struct {
 	max    atomic.Int64 // connections
 	files  atomic.Int64 // descriptors
 	held   atomic.Int64 // connections
-	beside atomic.Int64 // further requests
+	beside atomic.Int64 // further requests, see share
 }
 
-// NewLimit returns a limit of n connections, and the descriptors that they take.
+// NewLimit returns a limit of n connections and 2*n descriptors.
 func NewLimit(n int) *Limit {
 	l := &Limit{}
 	l.Set(n, 2*n)
 	return l
 }
 
-// Set makes the limit so many connections, and descriptors. What is beyond it stays; as much less comes in.
+// Set changes the limit. Connections and requests beyond it stay; new ones are refused until there is room.
 func (l *Limit) Set(connections, files int) {
 	l.max.Store(int64(connections))
 	l.files.Store(int64(files))
 }
 
-// acquire lets a connection in, if there is a place for it.
+// acquire takes a place for a connection, if there is one.
 func (l *Limit) acquire() bool {
 	if l == nil {
 		return true
@@ -37,8 +37,8 @@ func (l *Limit) acquire() bool {
 	return true
 }
 
-// share lets a further request of a connection in. A quarter of the descriptors is for connections only: whoever comes is served, whatever
-// others do on theirs.
+// share takes a place for a further request on a connection. A quarter of the descriptors is reserved for connections, so that new clients are
+// served whatever the others do on theirs.
 func (l *Limit) share() bool {
 	if l == nil {
 		return true
@@ -50,7 +50,7 @@ func (l *Limit) share() bool {
 	return true
 }
 
-// crowded reports whether more than three quarters of the connections are there.
+// crowded reports whether more than three quarters of the connections are in use.
 func (l *Limit) crowded() bool { return l != nil && 4*l.held.Load() > 3*l.max.Load() }
 
 func (l *Limit) release() {
@@ -59,7 +59,7 @@ func (l *Limit) release() {
 	}
 }
 
-// unshare says that a further request is over.
+// unshare gives back a place from share.
 func (l *Limit) unshare() {
 	if l != nil {
 		l.beside.Add(-1)

@@ -11,44 +11,44 @@ import (
 )
 
 const (
-	// acceptBatch is how many connections a listener takes before other connections get their turn.
+	// acceptBatch is how many connections a listener accepts before other connections are served.
 	acceptBatch = 64
-	// retryAccept is how long accepting pauses when descriptors or places have run out, in ms.
+	// retryAccept is how long, in ms, accepting pauses when descriptors or the Limit have run out.
 	retryAccept = 100
 )
 
 // ListenerOptions configures a Listener.
 type ListenerOptions struct {
-	// Limit bounds the connections accepted and not yet released; nil means no bound.
+	// Limit bounds the connections that are accepted and not yet released; nil means no bound.
 	Limit *Limit
-	// Accept gets each new connection and must end by calling l.Release when the connection is over. It owns fd.
+	// Accept gets each new connection and owns fd. It must see to it that l.Release is called when the connection is over.
 	Accept func(l *Listener, fd int32, peer netip.AddrPort)
-	// Paused is told why accepting stops; it goes on by itself. Calls are as many as pauses are: the callee limits what
-	// it says of them. Nil is allowed.
+	// Paused is called whenever accepting pauses; accepting resumes by itself. It may be called often, so it must limit what it logs.
+	// It may be nil.
 	Paused func(reason error)
 }
 
 // ErrLimit is the reason for a pause when the Limit is reached.
 var ErrLimit = errors.New("engine: the limit on connections is reached")
 
-// Listener accepts connections on one loop. When descriptors, memory or places run out it leaves the epoll set, so that
-// a waiting client costs no CPU, and tries again when a connection ends, even one of another listener of the loop, or a little later.
+// Listener accepts connections on one loop. When descriptors, memory or places of the Limit run out, it leaves the epoll set, so that
+// a waiting client costs no CPU. It tries again when a connection of any listener of the loop ends, and after retryAccept.
 type Listener struct {
 	conn   Conn
 	loop   *Loop
 	opts   ListenerOptions
 	timer  Timer
 	paused bool
-	wants  bool // it is in the loop's list of those that want a place
-	// retiring is not nil from Retire on, until the listener is closed.
+	wants  bool // it is in loop.wanting
+	// retiring is set by Retire, until the listener is closed.
 	retiring *retirement
 }
 
-// NewListener has loop accept from fd, a non-blocking listening socket, which the Listener owns from now on, also when
-// an error is returned. A socket that was retired is in use again. Several loops may accept from duplicates
-// of one socket: each client wakes all of them, since one that is woken alone (EPOLLEXCLUSIVE, epoll_ctl(2)) may have no place for it.
+// NewListener makes loop accept from fd, a non-blocking listening socket. The Listener owns fd, even if an error is returned.
+// A retired socket is put to use again. Several loops may accept from duplicates of one socket. Each client then wakes all of
+// them: with EPOLLEXCLUSIVE (epoll_ctl(2)) it might wake only a loop that has no place for it.
 func NewListener(loop *Loop, fd int, o ListenerOptions) (*Listener, error) {
-	dropNothing(int32(fd))
+	detachFilter(int32(fd))
 	l := &Listener{loop: loop, opts: o}
 	l.timer.Handler = l
 	if err := loop.watch(&l.conn, int32(fd), l, false); err != nil {
@@ -69,7 +69,7 @@ func (l *Listener) Dup() (int, error) {
 // Open reports whether the listener has not been closed.
 func (l *Listener) Open() bool { return l.conn.Open() }
 
-// Ready implements Handler: it accepts what is waiting.
+// Ready implements Handler. It accepts waiting connections.
 func (l *Listener) Ready(*Conn) {
 	for range acceptBatch {
 		if !l.acceptOne() {
@@ -99,7 +99,7 @@ func (l *Listener) acceptOne() bool {
 	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 		l.opts.Limit.release()
 		if !queued(l.conn.fd) {
-			return false // the kernel wants a descriptor before it looks whether somebody is there
+			return false // accept4 fails without a free descriptor even if no client waits
 		}
 		if errno == unix.EMFILE && l.loop.giveUp() {
 			return true
@@ -107,32 +107,32 @@ func (l *Listener) acceptOne() bool {
 		l.pause(errno)
 		return false
 	}
-	// Errors of the connection that was waiting (accept(2)): the next one may be well.
+	// The error is one of the waiting connection (accept(2)); the next connection may be fine.
 	l.opts.Limit.release()
 	return true
 }
 
-// Crowded reports whether places get scarce: more than three quarters of the connections that Limit allows are there.
+// Crowded reports whether places are scarce: more than three quarters of the connections that Limit allows are in use.
 func (l *Listener) Crowded() bool { return l.opts.Limit.crowded() }
 
-// Share takes a place for one more request of a connection from Accept, which has its own for the first. It reports false if Limit has none,
-// and the request must wait or be refused; else Unshare is to be called when the request is over.
+// Share takes a place of Limit for a further request on a connection from Accept; the connection itself has a place for its first one. If it
+// returns false, Limit has no place, and the request must wait or be refused. Otherwise Unshare must be called when the request is over.
 func (l *Listener) Share() bool { return l.opts.Limit.share() }
 
-// Unshare gives a place of Share back.
+// Unshare gives back a place from Share.
 func (l *Listener) Unshare() {
 	l.opts.Limit.unshare()
 	l.offer()
 }
 
-// Release says that a connection from Accept is over.
+// Release must be called when a connection from Accept is over.
 func (l *Listener) Release() {
 	l.opts.Limit.release()
 	l.offer()
 }
 
-// offer has a free place taken by a client of whichever listener of the loop has wanted one for longest: one whose own clients come and go
-// would leave none to the others.
+// offer offers a free place to the listener of the loop that has waited for one the longest. Otherwise a listener whose clients come and
+// go would leave no places to the others.
 func (l *Listener) offer() {
 	for _, o := range l.loop.wanting {
 		waiting := len(l.loop.wanting) > 1 && queued(o.conn.fd)
@@ -145,7 +145,7 @@ func (l *Listener) offer() {
 	}
 }
 
-// want has the listener in the loop's list of those that want a place, or not.
+// want adds the listener to the loop's list of listeners that want a place, or removes it.
 func (l *Listener) want(yes bool) {
 	switch {
 	case l.wants == yes:
@@ -158,7 +158,7 @@ func (l *Listener) want(yes bool) {
 	l.wants = yes
 }
 
-// pause leaves the epoll set for a while.
+// pause takes the listener out of the epoll set for a while.
 func (l *Listener) pause(reason error) {
 	if l.paused {
 		return
@@ -172,7 +172,7 @@ func (l *Listener) pause(reason error) {
 	}
 }
 
-// resume comes back into the epoll set.
+// resume puts the listener back into the epoll set.
 func (l *Listener) resume() {
 	if !l.conn.Open() {
 		return
@@ -187,8 +187,8 @@ func (l *Listener) resume() {
 // Expired implements Handler: the pause is over.
 func (l *Listener) Expired(*Timer) { l.resume() }
 
-// Close accepts what the kernel has already completed, so that no client that got through is reset, and stops listening.
-// Clients whose handshakes are not complete are reset, unless another process has the socket too: see Retire.
+// Close accepts the connections that the kernel has already completed, so that none of them is reset, and stops listening.
+// Clients whose handshakes are incomplete are reset, unless another process has the socket too: see Retire.
 func (l *Listener) Close() {
 	if !l.conn.Open() {
 		return
@@ -198,7 +198,7 @@ func (l *Listener) Close() {
 	}
 	l.loop.Disarm(&l.timer)
 	l.want(false)
-	// Another process may have the socket too, and then closing a descriptor of it does not end its events (epoll(7)).
+	// If another process has the socket too, closing this descriptor does not end its events (epoll(7)).
 	_ = l.loop.poller.Delete(int(l.conn.fd))
 	l.conn.Close()
 	if r := l.retiring; r != nil {

@@ -2,10 +2,10 @@ package engine
 
 import "slices"
 
-// Listeners are the open listeners of a server. The zero value has none.
+// Listeners holds the open listeners of a server. The zero value is empty.
 type Listeners struct{ list []*Listener }
 
-// Open adds the listener that NewListener makes.
+// Open makes a listener as NewListener does, and adds it.
 func (s *Listeners) Open(loop *Loop, fd int, o ListenerOptions) (*Listener, error) {
 	l, err := NewListener(loop, fd, o)
 	if err == nil {
@@ -14,7 +14,7 @@ func (s *Listeners) Open(loop *Loop, fd int, o ListenerOptions) (*Listener, erro
 	return l, err
 }
 
-// Close closes all of them.
+// Close closes all listeners.
 func (s *Listeners) Close() {
 	for _, l := range s.list {
 		l.Close()

@@ -14,31 +14,31 @@ import (
 
 // Options configures a Loop.
 type Options struct {
-	// MaxPipes bounds the pipes of this loop, each two descriptors; zero means that nothing is spliced.
+	// MaxPipes bounds the pipes of this loop, of two descriptors each; zero means that nothing is spliced.
 	MaxPipes int
-	// MaxSpent bounds the sockets of this loop that wait to be used again, of each address family; see Conn.CloseEnded.
+	// MaxSpent bounds the sockets, of each address family, that this loop keeps for reuse; see Conn.CloseEnded.
 	MaxSpent int
-	// Ran is told after each wait, on the loop, how long the batch of events before it had kept the loop busy, and how long the loop
-	// has waited since. Nil is allowed, and costs a reading of the clock less for each batch.
+	// Ran is called on the loop after each wait, with the time that the loop was busy with the batch of events before the wait, and
+	// the time that it has waited. It may be nil, which saves one reading of the clock per batch.
 	Ran func(busy, waited time.Duration)
 }
 
 // Loop is one reactor: an epoll set, the connections in it by descriptor, a timer wheel, and a queue of tasks from other
-// goroutines. Run it on a goroutine of its own; all methods but Post and Stop belong to that goroutine (and to the one
-// that made the loop, until Run begins).
+// goroutines. Run it on its own goroutine. All methods except Post and Stop may only be called on that goroutine or, until Run
+// begins, on the goroutine that made the loop.
 type Loop struct {
 	poller  *netpoll.Poller
 	epfd    int
 	conns   []*Conn // by descriptor
 	events  []unix.EpollEvent
-	again   []*Conn // connections that have more to do after this batch
+	again   []*Conn // connections whose handlers are called again after this batch
 	turn    []*Conn // the again list being served
 	wheel   wheel
 	epoch   time.Time
 	base    int64 // epoch on CLOCK_MONOTONIC, in ms
-	began   int64 // ns since epoch, read once a batch
-	recent  int64 // likewise, as it was read last
-	now     int64 // the same in ms
+	began   int64 // when this batch began, in ns since epoch
+	recent  int64 // when the clock was last read, in ns since epoch
+	now     int64 // began in ms
 	ran     func(busy, waited time.Duration)
 	waiter  waiter
 	scratch []byte
@@ -46,11 +46,11 @@ type Loop struct {
 	pipes   pipePool
 	spent   spentSockets
 	short   []func() bool // see WhenShort
-	wanting []*Listener   // that have had to pause since they last accepted, the longest ago first
+	wanting []*Listener   // listeners that have paused since they last accepted, the longest wait first
 
 	timerfd Conn
 	armed   int64 // the tick at which timerfd is set to fire; see setTimer
-	due     int64 // when it fired, if its timers have not been served since; else Never
+	due     int64 // when it fired, if its timers have not been served since; otherwise Never
 
 	wakefd  Conn
 	woken   atomic.Bool
@@ -60,7 +60,7 @@ type Loop struct {
 	stopped bool
 }
 
-// Never is a deadline that does not come, in ms on a loop's clock. It is later than every tick, too.
+// Never is a deadline that never comes, in ms on a loop's clock. It is later than every tick, too.
 const Never int64 = 1<<63 - 1
 
 // NewLoop makes a loop; Close releases it.
@@ -92,7 +92,7 @@ func NewLoop(o Options) (*Loop, error) {
 	return l, nil
 }
 
-// openSpecial adds the descriptors that are not connections: the timer and the wake-up.
+// openSpecial adds the descriptors that are not connections: the timerfd and the eventfd that wakes the loop.
 func (l *Loop) openSpecial() error {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
@@ -117,8 +117,8 @@ func (l *Loop) Close() {
 	_ = l.poller.Close()
 }
 
-// Run serves the loop until Stop. It returns nil then, or the reason why the loop cannot go on. It raises GOMAXPROCS, if that is
-// necessary, to one more than there are loops that run.
+// Run serves the loop until Stop, and then returns nil. It returns an error if the loop cannot continue. It raises GOMAXPROCS, if
+// necessary, to one more than the number of running loops.
 func (l *Loop) Run() error {
 	takeProcessor()
 	defer giveProcessor()
@@ -133,7 +133,7 @@ func (l *Loop) Run() error {
 		}
 		for i := range l.events[:n] {
 			ev := &l.events[i]
-			// A connection may have been closed earlier in this batch, and its descriptor opened anew: then this is a
+			// An earlier handler in this batch may have closed the connection and opened the descriptor anew. Then this event is a
 			// stale hint, which does no harm.
 			if c := l.conns[ev.Fd]; c != nil {
 				c.signal(ev.Events)
@@ -150,7 +150,7 @@ func (l *Loop) Run() error {
 	return nil
 }
 
-// wait waits for events, not if there is more to do anyway, and reads the clock.
+// wait waits for events, or only checks for them if other work is pending, and reads the clock.
 func (l *Loop) wait() (n int, errno syscall.Errno) {
 	var from int64
 	if l.ran != nil {
@@ -169,10 +169,10 @@ func (l *Loop) wait() (n int, errno syscall.Errno) {
 	return n, errno
 }
 
-// maxEvents bounds a batch.
+// maxEvents bounds the events of a batch.
 const maxEvents = 1024
 
-// runAgain serves the connections that gave way to others although they had more to do.
+// runAgain calls the handlers that Again has queued.
 func (l *Loop) runAgain() {
 	l.again, l.turn = l.turn[:0], l.again
 	for i, c := range l.turn {
@@ -184,8 +184,8 @@ func (l *Loop) runAgain() {
 	}
 }
 
-// Again has c's handler called once more after this batch of events: what a handler asks for when it stops for the sake
-// of other connections, since the edge that woke it will not come again.
+// Again makes the loop call c's handler once more after this batch of events. A handler that stops early to let other
+// connections run must call it, because the edge that woke the handler does not come again.
 func (l *Loop) Again(c *Conn) {
 	if c.bits&bitQueued == 0 {
 		c.bits |= bitQueued
@@ -193,54 +193,54 @@ func (l *Loop) Again(c *Conn) {
 	}
 }
 
-// readClock reads a monotonic clock, as time.Since does and as the timerfd has it. Nobody can set that one: a jump of the time of day, by
-// NTP or by hand, moves no deadline. All times that this program compares or adds to are such, but for dates of certificates;
-// cmd/kroxy-ev/clocks_test.go has the few places that may read the time of day.
+// readClock reads the monotonic clock, which time.Since and the timerfd also use. Setting the time of day, by NTP or by hand, moves no
+// deadline. All times that this program compares or adds to are monotonic, except the dates of certificates;
+// cmd/kroxy-ev/clocks_test.go lists the few places that may read the time of day.
 func (l *Loop) readClock() {
 	l.began = l.Clock()
 	l.now = l.began / int64(time.Millisecond)
 }
 
-// Clock reads the loop's clock, in ns, for what is to be measured more exactly than a deadline. It costs what reading the vDSO's clock does.
+// Clock reads the loop's clock, in ns, for measurements that need more precision than a deadline. It costs a vDSO clock reading.
 func (l *Loop) Clock() int64 {
 	l.recent = int64(time.Since(l.epoch))
 	return l.recent
 }
 
-// Recent is the loop's clock, in ns, as it was read last: at the beginning of this batch of events, or later. It costs nothing.
+// Recent returns the last reading of the loop's clock, in ns: from the beginning of this batch of events, or later. It costs nothing.
 func (l *Loop) Recent() int64 { return l.recent }
 
-// Began is when the present batch of events was there, in ns on the loop's clock. It costs nothing.
+// Began returns when the current batch of events began, in ns on the loop's clock. It costs nothing.
 func (l *Loop) Began() int64 { return l.began }
 
-// Now is the loop's clock: milliseconds since the loop was made, monotonic, read once a batch of events.
+// Now returns the loop's clock: milliseconds since the loop was made, monotonic, read once per batch of events.
 func (l *Loop) Now() int64 { return l.now }
 
-// Monotonic is the loop's clock as all processes of the machine have it: milliseconds on CLOCK_MONOTONIC, read once a batch
-// of events too.
+// Monotonic returns the loop's clock in a form that all processes of the machine share: milliseconds on CLOCK_MONOTONIC, also
+// read once per batch of events.
 func (l *Loop) Monotonic() int64 { return l.base + l.now }
 
 // monotonic reads CLOCK_MONOTONIC, in ms.
 func monotonic() int64 {
 	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // it is always there
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail
 	return t.Nano() / int64(time.Millisecond)
 }
 
-// Scratch is the loop's read buffer, ScratchSize bytes. Its contents are anybody's after the current call.
+// Scratch returns the loop's read buffer of ScratchSize bytes. Any later call on the loop may overwrite it.
 func (l *Loop) Scratch() []byte { return l.scratch }
 
-// Buffer returns a buffer of n > 0 bytes for bytes that must outlive the current call.
+// Buffer returns a buffer of n > 0 bytes, for bytes that must outlive the current call.
 func (l *Loop) Buffer(n int) []byte { return l.buffers.get(n) }
 
-// FreeBuffer takes back what Buffer returned.
+// FreeBuffer takes back a buffer from Buffer.
 func (l *Loop) FreeBuffer(b []byte) { l.buffers.put(b) }
 
-// WhenShort has giveUp called, on the loop, when descriptors have run out and a client waits for one: it is to close what is kept for
-// later, and to report whether there was something.
+// WhenShort registers giveUp, which is called on the loop when descriptors have run out and a client waits for one. giveUp must close
+// descriptors that are kept for later, and report whether there were any.
 func (l *Loop) WhenShort(giveUp func() bool) { l.short = append(l.short, giveUp) }
 
-// giveUp closes what is kept for later, because descriptors have run out. It reports whether there was something.
+// giveUp closes descriptors that are kept for later, because descriptors have run out. It reports whether there were any.
 func (l *Loop) giveUp() bool {
 	had := l.spent.giveUp()
 	for _, giveUp := range l.short {
@@ -249,14 +249,14 @@ func (l *Loop) giveUp() bool {
 	return had
 }
 
-// TakePipe returns an empty pipe, or nil if the loop has as many as it may: then copy.
+// TakePipe returns an empty pipe, or nil if the loop has reached MaxPipes; the caller then copies instead.
 func (l *Loop) TakePipe() *Pipe { return l.pipes.take() }
 
-// GivePipe takes back a pipe; one with bytes left in it is destroyed.
+// GivePipe takes back a pipe; a pipe that still holds bytes is destroyed.
 func (l *Loop) GivePipe(p *Pipe) { l.pipes.give(p) }
 
-// Attach makes c own fd, a non-blocking connected socket, and registers it, edge-triggered, for reading. It is taken for
-// writable, as a new connection is. On an error fd stays the caller's.
+// Attach makes c the owner of fd, a non-blocking connected socket, and registers it, edge-triggered, for reading. c is assumed to
+// be writable, as a new connection is. On an error the caller still owns fd.
 func (l *Loop) Attach(c *Conn, fd int32, h Handler) error {
 	l.adopt(c, fd, h)
 	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: int(fd)}, true); err != nil {
@@ -267,7 +267,7 @@ func (l *Loop) Attach(c *Conn, fd int32, h Handler) error {
 	return nil
 }
 
-// attachConnecting is Attach for a socket whose connection is being made.
+// attachConnecting is like Attach, for a socket whose connection is not yet established.
 func (l *Loop) attachConnecting(c *Conn, fd int32, h Handler) error {
 	l.adopt(c, fd, h)
 	if err := l.poller.AddReadWrite(&netpoll.PollAttachment{FD: int(fd)}, true); err != nil {
@@ -278,7 +278,7 @@ func (l *Loop) attachConnecting(c *Conn, fd int32, h Handler) error {
 	return nil
 }
 
-// attachSpent is Attach or attachConnecting, as stands says, for a socket that is in the epoll set.
+// attachSpent is like Attach if stands is true, otherwise like attachConnecting, for a socket that is already in the epoll set.
 func (l *Loop) attachSpent(c *Conn, s spentSocket, stands bool, h Handler) error {
 	l.adopt(c, s.fd, h)
 	if s.watchesOut {
@@ -293,8 +293,8 @@ func (l *Loop) attachSpent(c *Conn, s spentSocket, stands bool, h Handler) error
 	return nil
 }
 
-// watchOut has c's handler called when c can be written again: the second and last time that epoll_ctl hears of a
-// connection. It reports whether that worked.
+// watchOut registers c for write events, so that c's handler is called when c is writable again: the second and last epoll_ctl
+// call for a connection. It reports whether it succeeded.
 func (l *Loop) watchOut(c *Conn) bool {
 	c.bits |= bitWatchesOut
 	return l.poller.ModReadWrite(&netpoll.PollAttachment{FD: int(c.fd)}, true) == nil
@@ -308,7 +308,7 @@ func (l *Loop) adopt(c *Conn, fd int32, h Handler) {
 	c.loop, c.handler, c.layer, c.fd, c.bits, c.family = l, h, nil, fd, 0, 0
 }
 
-// watch makes c own fd and registers it for reading only. It closes fd on an error.
+// watch makes c the owner of fd and registers it for reading only. It closes fd on an error.
 func (l *Loop) watch(c *Conn, fd int32, h Handler, edge bool) error {
 	l.adopt(c, fd, h)
 	err := l.watchAgain(c, edge)
@@ -318,7 +318,7 @@ func (l *Loop) watch(c *Conn, fd int32, h Handler, edge bool) error {
 	return err
 }
 
-// watchAgain registers an owned descriptor that is not in the epoll set.
+// watchAgain registers the descriptor that c owns and that is not in the epoll set.
 func (l *Loop) watchAgain(c *Conn, edge bool) error {
 	if err := l.poller.AddRead(&netpoll.PollAttachment{FD: int(c.fd)}, edge); err != nil {
 		return fmt.Errorf("engine: while registering a descriptor: %w", err)
@@ -326,14 +326,14 @@ func (l *Loop) watchAgain(c *Conn, edge bool) error {
 	return nil
 }
 
-// detach forgets c. Closing the descriptor removes it from the epoll set.
+// detach removes c from the loop's table. Closing the descriptor removes it from the epoll set.
 func (l *Loop) detach(c *Conn) {
 	l.conns[c.fd] = nil
 	c.loop, c.handler, c.layer, c.bits = nil, nil, nil, 0
 }
 
-// Arm has t's handler called at deadline, in ms on the loop's clock, or up to a tick (16 ms) later. Arming an armed
-// timer moves it.
+// Arm schedules a call of t's handler at deadline, in ms on the loop's clock, or up to one tick (16 ms) later. If t is armed
+// already, Arm moves it.
 func (l *Loop) Arm(t *Timer, deadline int64) {
 	if tick := l.wheel.arm(t, deadline); tick < l.armed {
 		l.setTimer(tick)
@@ -347,7 +347,7 @@ func (l *Loop) Disarm(t *Timer) {
 	}
 }
 
-// setTimer has the timerfd fire at tick.
+// setTimer sets the timerfd to fire at tick.
 func (l *Loop) setTimer(tick int64) {
 	l.armed = tick
 	wait := max(time.Duration(tick*tickMillis)*time.Millisecond-time.Since(l.epoch), 1)
@@ -361,12 +361,12 @@ type timerHandler struct{ l *Loop }
 // Ready implements Handler. The timerfd is edge-triggered and set anew each time, so it need not be read.
 func (h timerHandler) Ready(*Conn) { h.l.due = min(h.l.due, h.l.now) }
 
-// maxTimersWait is how long, in ms, timers wait for batches that are full.
+// maxTimersWait is how long, in ms, full batches of events may delay timers.
 const maxTimersWait = 100
 
-// expire serves the timers whose time has come. It comes behind all events: a process that stood still (SIGSTOP, a debugger, a
-// machine that was suspended or too busy) finds what has come meanwhile and deadlines that have passed meanwhile at once, and must
-// not take a peer for silent whose bytes are there.
+// expire runs the timers that are due. It runs after all pending events. A process that stood still (SIGSTOP, a debugger, a
+// suspended or overloaded machine) finds that bytes have arrived and that deadlines have passed in the meantime. It must not
+// take a peer for silent whose bytes have arrived.
 func (l *Loop) expire() {
 	l.armed, l.due = Never, Never
 	l.wheel.advance(l.now)
@@ -378,8 +378,8 @@ func (l *Loop) expire() {
 // Expired implements Handler; the timerfd has no timers of its own.
 func (timerHandler) Expired(*Timer) {}
 
-// Post has fn called on the loop's goroutine, soon. It never waits and may be called from any goroutine, the loop's own
-// included. What is posted after Stop may never be called.
+// Post schedules a call of fn on the loop's goroutine. It never blocks and may be called from any goroutine, including the loop's
+// own. Functions posted after Stop may never be called.
 func (l *Loop) Post(fn func()) {
 	l.mu.Lock()
 	l.tasks = append(l.tasks, fn)
@@ -390,16 +390,16 @@ func (l *Loop) Post(fn func()) {
 	}
 }
 
-// Stop has Run return after the current batch of events. It may be called from any goroutine.
+// Stop makes Run return after the current batch of events. It may be called from any goroutine.
 func (l *Loop) Stop() { l.Post(func() { l.stopped = true }) }
 
-// wakeHandler runs the tasks that were posted.
+// wakeHandler runs the posted functions.
 type wakeHandler struct{ l *Loop }
 
 // Ready implements Handler. The eventfd is edge-triggered: each write makes an edge, so it need not be read.
 func (h wakeHandler) Ready(*Conn) {
 	l := h.l
-	l.woken.Store(false) // before the tasks are taken: what is posted later wakes again
+	l.woken.Store(false) // before the tasks are taken, so that a later Post wakes the loop again
 	l.mu.Lock()
 	tasks := l.tasks
 	l.tasks, l.spare = l.spare[:0], tasks
@@ -410,5 +410,5 @@ func (h wakeHandler) Ready(*Conn) {
 	}
 }
 
-// Expired implements Handler; the wake-up has no timers.
+// Expired implements Handler; the eventfd has no timers.
 func (wakeHandler) Expired(*Timer) {}

@@ -6,26 +6,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipeSize is what a pipe is asked to hold, in bytes. A pipe has a slot per page, and a slot takes a whole fragment of a
-// received segment, so its real capacity in a bulk flow is several times this. Past the user's soft limit on pipe pages
-// (pipe(7)) the kernel refuses, and the pipe stays as small as it was made.
+// pipeSize is the requested capacity of a pipe, in bytes. A pipe has one slot per page, and a slot holds a whole fragment of a
+// received segment, so the real capacity in a bulk flow is several times this. Beyond the user's soft limit on pipe pages
+// (pipe(7)) the kernel refuses, and the pipe keeps its initial size.
 const pipeSize = 256 << 10
 
-// idlePipes is how many empty pipes a loop keeps for the next flow.
+// idlePipes is how many empty pipes a loop keeps for later flows.
 const idlePipes = 16
 
-// Pipe is a kernel pipe through which bytes are spliced from one socket to another, and the count of the bytes in it. A
+// Pipe is a kernel pipe through which bytes are spliced from one socket to another, with the count of the bytes in it. A
 // flow holds a pipe only while the pipe holds bytes, so few are needed.
 type Pipe struct {
 	r, w  int32
 	bytes int
 }
 
-// Len is how many bytes the pipe holds.
+// Len returns how many bytes the pipe holds.
 func (p *Pipe) Len() int { return p.bytes }
 
 // Fill moves up to n bytes that c has received into the pipe. The pipe must be empty: only then does unix.EAGAIN mean
-// that the socket has nothing, and not that the pipe is full. It returns io.EOF at the end of the stream, or the
+// that the socket is empty, and not that the pipe is full. Fill returns io.EOF at the end of the stream, or the
 // error of splice(2).
 func (p *Pipe) Fill(c *Conn, n int) (int, error) {
 	moved, errno := splice(c.fd, p.w, n)
@@ -39,8 +39,8 @@ func (p *Pipe) Fill(c *Conn, n int) (int, error) {
 	return 0, c.readFailed(errno)
 }
 
-// Drain moves what the pipe holds into c. It returns how much c took; if that is not all, the error says why:
-// unix.EAGAIN when c cannot take more now.
+// Drain moves the pipe's bytes into c. It returns how many c accepted; if not all, the error says why:
+// unix.EAGAIN if c cannot accept more now.
 func (p *Pipe) Drain(c *Conn) (int, error) {
 	total := 0
 	for p.bytes > 0 {
@@ -69,7 +69,7 @@ type pipePool struct {
 	max  int
 }
 
-// take returns an empty pipe, or nil if there may be no more: the flow then goes on by copying.
+// take returns an empty pipe, or nil if there may be no more; the flow is then copied.
 func (p *pipePool) take() *Pipe {
 	if k := len(p.idle); k > 0 {
 		pipe := p.idle[k-1]
@@ -83,13 +83,13 @@ func (p *pipePool) take() *Pipe {
 	if unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC) != nil {
 		return nil
 	}
-	// Refused past the user's limit: a smaller pipe works too.
+	// The kernel refuses beyond the user's limit; a smaller pipe works too.
 	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, pipeSize)
 	p.open++
 	return &Pipe{r: int32(fds[0]), w: int32(fds[1])}
 }
 
-// give takes back a pipe. One that still holds bytes is destroyed: they belong to a session that has ended.
+// give takes back a pipe. A pipe that still holds bytes is destroyed: they belong to a session that has ended.
 func (p *pipePool) give(pipe *Pipe) {
 	if pipe.bytes == 0 && len(p.idle) < idlePipes {
 		p.idle = append(p.idle, pipe)

@@ -3,64 +3,64 @@ package engine
 import "golang.org/x/sys/unix"
 
 const (
-	// retireTick is how often a listener that is being retired is looked after, in ms.
+	// retireTick is the interval at which a retiring listener is checked, in ms.
 	retireTick = 50
-	// retirePatience bounds a retirement, in ms. A handshake whose answer was lost is completed after 1, 3 or 7 s, if ever.
-	retirePatience = 10000
-	// retireQuiet is for how long, in ms, no client must have come before a listener is closed if it cannot be known
-	// which handshakes are under way: two answers are lost, and the third takes a second there and back.
+	// retireTimeout bounds a retirement, in ms. A handshake whose SYN-ACK was lost completes after 1, 3 or 7 s, if ever.
+	retireTimeout = 10000
+	// retireQuiet is how long, in ms, no client may have come before a listener is closed if the handshakes in progress are
+	// unknown. It allows for two lost SYN-ACKs and a third that takes a second for the round trip.
 	retireQuiet = 4000
 )
 
-// retirement is the end of a listener.
+// retirement is the state of a listener that is being retired.
 type retirement struct {
 	listener *Listener
 	done     func()
 	timer    Timer
 	state    retireState
-	deadline int64 // in ms on the loop's clock, as is:
+	deadline int64 // in ms on the loop's clock, like last
 	last     int64 // when the last client came, or the retirement began
 	quiet    int64 // retireQuiet
 
-	// look tells which handshakes are under way. It may take long, so it is called on a goroutine, and its answer is
-	// fetched at a tick: the loop may be gone by then.
+	// look lists the handshakes in progress. It may take long, so it runs on its own goroutine, and a tick collects its
+	// result: the loop may be gone by then, so the goroutine must not use it.
 	look    lookFunc
-	answers chan sight
-	// waiting are the handshakes that every look has found.
+	answers chan lookResult
+	// waiting holds the handshakes that every look has found.
 	waiting map[handshake]struct{}
 }
 
-// retireState says what the next tick is for.
+// retireState says what the next tick does.
 type retireState uint8
 
 const (
-	retireBegun   retireState = iota // to look
-	retireLooking                    // to fetch the answer
-	retireBlind                      // to see whether it has been quiet for long enough, since looking failed
-	retireSettled                    // to close: what was complete when it was looked is in the queue by now
+	retireBegun   retireState = iota // call look
+	retireLooking                    // collect the result of look
+	retireUnknown                    // look failed: check whether no client has come for long enough
+	retireSettled                    // close: all handshakes that were complete at the last look are in the backlog by now
 )
 
-// lookFunc is handshakes, or what a test has in its place.
+// lookFunc is the type of handshakes, which tests replace.
 type lookFunc func(family byte, port int) (map[handshake]struct{}, error)
 
-// sight is the answer of a look.
-type sight struct {
+// lookResult is the result of a look.
+type lookResult struct {
 	found map[handshake]struct{}
 	err   error
 }
 
-// Retire ends the listener without a client noticing: it goes on accepting until every handshake has come to its end that
-// its socket has begun, and closes then. That is after some 150 ms if none hangs, and after 10 s if one does. The kernel is
-// told to drop packets that would begin further ones, and a client whose packet is dropped tries again after a second:
-// if the port has other sockets, steer new clients to them before (see Steer). The file of a unix socket is to be removed before:
-// clients of the others that have the socket are not kept from it.
+// Retire closes the listener without a client noticing. The listener keeps accepting until every handshake that its socket has
+// begun is complete or has failed, and then closes. That takes some 150 ms if no handshake hangs, otherwise up to 10 s. The kernel
+// is told to drop SYNs, so that no further handshakes begin; a client whose SYN is dropped sends another after a second. If
+// other sockets share the port, steer new clients to them first (see Steer). Remove the file of a unix socket first: the kernel
+// filters none of its clients.
 //
-// It is the socket that is retired, for all processes that have it, until somebody makes a Listener of it again. Done is
-// called: once, on the loop, when the listener is closed, also by Close. Done may be nil. If the listener is
-// closed already it is called at once; if it is being retired already this call does nothing.
+// Retire affects the socket itself, for all processes that have it, until a Listener is made of it again. done, which may be nil,
+// is called once, on the loop, when the listener is closed, even if Close closes it. If the listener is already closed, done is
+// called at once; if the listener is already retiring, Retire does nothing.
 func (l *Listener) Retire(done func()) { l.retire(done, handshakes) }
 
-// retire is Retire with a way of looking for handshakes.
+// retire is Retire with a replaceable look.
 func (l *Listener) retire(done func(), look lookFunc) {
 	if done == nil {
 		done = func() {}
@@ -72,34 +72,34 @@ func (l *Listener) retire(done func(), look lookFunc) {
 	if l.retiring != nil {
 		return
 	}
-	// If it cannot be done, clients go on coming, and the last of them may be reset. A unix socket pays no attention.
+	// If this fails, new clients keep coming, and the last of them may be reset. It has no effect on a unix socket.
 	_ = dropSYN(l.conn.fd)
 	now := l.loop.now
 	r := &retirement{
-		listener: l, done: done, look: look, answers: make(chan sight, 1),
-		deadline: now + retirePatience, last: now, quiet: retireQuiet,
+		listener: l, done: done, look: look, answers: make(chan lookResult, 1),
+		deadline: now + retireTimeout, last: now, quiet: retireQuiet,
 	}
 	r.timer.Handler = r
 	l.retiring = r
-	// Not at once: a packet that was past the filter has to have become a handshake.
+	// Not at once: a SYN that has already passed the filter must become a handshake first.
 	l.loop.Arm(&r.timer, now+retireTick)
 }
 
 // Ready implements Handler; a retirement has no connection.
 func (r *retirement) Ready(*Conn) {}
 
-// Expired implements Handler: a tick.
+// Expired implements Handler for a tick.
 func (r *retirement) Expired(*Timer) {
 	l := r.listener
 	switch {
 	case r.over() || l.loop.now >= r.deadline:
 		l.Close()
-	case l.retiring == r: // not if a client that was just accepted had the listener closed
+	case l.retiring == r: // not if the handler of a client just accepted has closed the listener
 		l.loop.Arm(&r.timer, l.loop.now+retireTick)
 	}
 }
 
-// over reports whether everybody has come who could.
+// over reports whether all clients that began a handshake have been accepted.
 func (r *retirement) over() bool {
 	switch r.state {
 	case retireBegun:
@@ -107,10 +107,10 @@ func (r *retirement) over() bool {
 	case retireLooking:
 		select {
 		case s := <-r.answers:
-			r.saw(s)
+			r.handle(s)
 		default:
 		}
-	case retireBlind:
+	case retireUnknown:
 		return r.drained() && r.listener.loop.now-r.last >= r.quiet
 	case retireSettled:
 		return r.drained()
@@ -118,7 +118,7 @@ func (r *retirement) over() bool {
 	return false
 }
 
-// drained accepts what is in the queue. It reports whether nothing is left in it: the listener may have had to pause.
+// drained accepts the backlog. It reports whether nothing is left in it; the listener may have had to pause.
 func (r *retirement) drained() bool {
 	l := r.listener
 	for !l.paused && l.acceptOne() {
@@ -126,14 +126,14 @@ func (r *retirement) drained() bool {
 	return !l.paused || !queued(l.conn.fd)
 }
 
-// begin begins a look.
+// begin starts a look.
 func (r *retirement) begin() {
 	family, port, err := listensOn(r.listener.conn.fd)
 	if err != nil {
-		r.saw(sight{err: err})
+		r.handle(lookResult{err: err})
 		return
 	}
-	if family == unix.AF_UNIX { // a connection is complete as soon as it is begun
+	if family == unix.AF_UNIX { // a connection to a unix socket has no handshake
 		r.state = retireSettled
 		return
 	}
@@ -141,15 +141,15 @@ func (r *retirement) begin() {
 	look, answers := r.look, r.answers
 	go func() {
 		found, err := look(family, port)
-		answers <- sight{found, err}
+		answers <- lookResult{found, err}
 	}()
 }
 
-// saw goes on from what a look found. Only handshakes that the first look found matter: those that came later are of other
+// handle handles the result of a look. Only handshakes that the first look found matter: later ones belong to other
 // sockets on the port.
-func (r *retirement) saw(s sight) {
+func (r *retirement) handle(s lookResult) {
 	if s.err != nil {
-		r.state = retireBlind
+		r.state = retireUnknown
 		return
 	}
 	if r.waiting == nil {
@@ -167,13 +167,13 @@ func (r *retirement) saw(s sight) {
 	r.begin()
 }
 
-// accepted is told of each client.
+// accepted is called for each client that is accepted.
 func (r *retirement) accepted(fd int32) {
 	r.last = r.listener.loop.now
-	dropNothing(fd)
+	detachFilter(fd)
 }
 
-// end is told that the listener is closed.
+// end is called when the listener is closed.
 func (r *retirement) end() {
 	r.listener.loop.Disarm(&r.timer)
 	r.done()

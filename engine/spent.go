@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// spentKeep is for how long, in ms, a spent socket waits for another use.
+	// spentKeep is how long, in ms, a spent socket is kept for reuse.
 	spentKeep = 1000
-	// filesStayShort is for how long, in ms, no socket is kept after descriptors have run out.
+	// filesStayShort is how long, in ms, no socket is kept after descriptors have run out.
 	filesStayShort = 10_000
 )
 
-// filesRanOut is when descriptors last ran out, in ms since filesCount, or zero if that is long ago. They are the process's, not a
-// loop's: where one has none left for a client or a host, those that another keeps are the ones missing.
+// filesRanOut is when descriptors last ran out, in ms since filesCount; zero if that is long ago. Descriptors belong to the process, not
+// to a loop: if one loop has none left for a client or a host, another loop must not keep spare ones.
 var filesRanOut atomic.Int64
 
-// filesCount is what filesRanOut counts from: no clock that somebody may set.
+// filesCount is the reference time of filesRanOut; like all durations it uses the monotonic clock.
 var filesCount = time.Now()
 
-// FilesAreShort reports whether descriptors of this process have lately run out: then none is to be kept for later. It may be called
+// FilesAreShort reports whether this process has recently run out of descriptors; then none should be kept for later. It may be called
 // from any goroutine.
 func FilesAreShort() bool {
 	at := filesRanOut.Load()
@@ -35,25 +35,25 @@ func FilesAreShort() bool {
 	return false
 }
 
-// spentSocket is a socket whose connection is over and which is still in the loop's epoll set.
+// spentSocket is a socket whose connection has ended and that is still in the loop's epoll set.
 type spentSocket struct {
 	fd         int32
-	watchesOut bool  // it is registered for writing too
+	watchesOut bool  // registered for writing too
 	since      int64 // when its connection ended, in ms on the loop's clock
 }
 
-// spentSockets keeps the sockets of connections to hosts that have ended in good order, for those to come. To make a
-// socket, set it up, register it and destroy it costs more than to have the kernel disconnect it (connect(2) with
-// AF_UNSPEC), by 4% of a session that carries one request (docs/performance.md).
+// spentSockets keeps sockets of connections to hosts that have ended in good order, for reuse by later connections. Making a
+// socket, setting its options, registering and destroying it costs more than having the kernel disconnect it (connect(2) with
+// AF_UNSPEC): 4% of a session that carries one request (docs/performance.md).
 //
-// A socket comes here after the end of the host's stream was read and our FIN has been sent, and it is not touched before
-// the host has confirmed that FIN: until then the kernel may have to send it again, which disconnecting would put an
-// end to. After that nothing of the old connection is left (it is in CLOSED, or its TIME-WAIT is not with the socket any
-// more: RFC 9293, section 3.6), and tcp_disconnect in the kernel sets the rest back: sequence numbers, congestion
-// control, errors, ports. Options stay, and all sockets here have the same. Events of the old connection are stale hints
-// of the new one, like those of a descriptor that was opened anew.
+// A socket arrives here after the end of the host's stream was read and our FIN was sent. It is not touched until
+// the host has acknowledged the FIN, because the kernel may have to retransmit it, and disconnecting would prevent
+// that. After that nothing of the old connection is left: it is in CLOSED, or its TIME-WAIT no longer belongs to the socket
+// (RFC 9293, section 3.6). tcp_disconnect in the kernel resets the rest: sequence numbers, congestion
+// control, errors, ports. Options stay; all sockets here have the same. Events of the old connection are stale hints
+// for the new one, like those of a descriptor that was opened anew.
 //
-// A socket that is not wanted within spentKeep is closed. While descriptors are short none is kept.
+// A socket that is not reused within spentKeep is closed. While descriptors are short none is kept.
 type spentSockets struct {
 	loop   *Loop
 	max    int // of each family
@@ -68,7 +68,7 @@ func (s *spentSockets) of(family uint8) *[]spentSocket {
 	return &s.v6
 }
 
-// put takes a socket whose connection has ended, or reports false: then it is the caller's to close.
+// put keeps a socket whose connection has ended. If it returns false, the caller must close the socket.
 func (s *spentSockets) put(family uint8, spent spentSocket) bool {
 	list := s.of(family)
 	if len(*list) >= s.max || FilesAreShort() {
@@ -81,8 +81,8 @@ func (s *spentSockets) put(family uint8, spent spentSocket) bool {
 	return true
 }
 
-// take gives an unconnected socket out, if there is one. The oldest is looked at, the likeliest to have its FIN confirmed;
-// one that has not goes behind the others, so that a host that has vanished does not keep all others from being used.
+// take returns an unconnected socket, if there is one. It checks only the oldest, whose FIN is the most likely to be acknowledged.
+// If that FIN is not, the socket moves to the end of the list, so that a host that has vanished does not block all others.
 func (s *spentSockets) take(family uint8) (spentSocket, bool) {
 	list := *s.of(family)
 	if len(list) == 0 {
@@ -102,8 +102,8 @@ func (s *spentSockets) take(family uint8) (spentSocket, bool) {
 	return oldest, true
 }
 
-// giveUp closes all sockets, because descriptors have run out, and keeps all loops from keeping more. It reports whether
-// there was one.
+// giveUp closes all spent sockets, because descriptors have run out, and stops all loops from keeping more. It reports whether
+// there were any.
 func (s *spentSockets) giveUp() bool {
 	filesRanOut.Store(max(time.Since(filesCount).Milliseconds(), 1))
 	had := len(s.v4)+len(s.v6) > 0
@@ -111,10 +111,10 @@ func (s *spentSockets) giveUp() bool {
 	return had
 }
 
-// Ready implements Handler. No connection has it as its handler.
+// Ready implements Handler. It is never called: no connection has spentSockets as its handler.
 func (s *spentSockets) Ready(*Conn) {}
 
-// Expired implements Handler: it closes what nobody wanted.
+// Expired implements Handler. It closes sockets that were not reused in time.
 func (s *spentSockets) Expired(*Timer) {
 	s.close(s.loop.now - spentKeep)
 	if len(s.v4)+len(s.v6) > 0 {
@@ -122,7 +122,7 @@ func (s *spentSockets) Expired(*Timer) {
 	}
 }
 
-// close closes the sockets that have been here since then or longer.
+// close closes the sockets that have been kept since then or longer.
 func (s *spentSockets) close(since int64) {
 	for _, list := range []*[]spentSocket{&s.v4, &s.v6} {
 		kept := (*list)[:0]

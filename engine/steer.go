@@ -8,23 +8,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sockets that share a port by SO_REUSEPORT (socket(7)) are a group, in the order in which they began to listen; when one
-// is closed, the last takes its place. The kernel gives a new connection to one of them when its SYN arrives, by a hash of
-// the addresses, or as a program says that was attached to the group (SO_ATTACH_REUSEPORT_CBPF). It is the first packet
-// alone that is steered: the handshake then belongs to the socket, whatever is attached or opened meanwhile.
+// Sockets that share a port by SO_REUSEPORT (socket(7)) form a group, ordered by when they began to listen; when one
+// is closed, the last takes its place. The kernel assigns a new connection to one of them when its SYN arrives, by a hash of
+// the addresses, or by a program attached to the group (SO_ATTACH_REUSEPORT_CBPF). Only the SYN is steered:
+// the handshake then belongs to the socket, whatever is attached or opened meanwhile.
 
-// Steer has new connections go to the first n sockets, n > 0, of the group that fd is in, each as likely as the others; if
-// there are no more than n, to all of them. It replaces what an earlier Steer said, for the whole group and for as long as
-// the group exists: a socket that is opened later does not change it. Fd, any socket of the group, must be listening
-// already. No privilege is needed.
+// Steer directs new connections to the first n sockets, n > 0, of the group that fd belongs to, each with the same probability;
+// if there are no more than n sockets, to all of them. It replaces any earlier Steer for the whole group, and lasts as long as
+// the group exists: opening more sockets does not change it. fd may be any socket of the group that is already
+// listening. No privilege is needed.
 //
-// To shrink a group, steer away from its last sockets, have their owners call Listener.Retire, and close the sockets
-// everywhere. Before that is done the group must not be steered to more sockets: they would be these. To grow it, open the
-// new sockets, which get nothing yet if the group is steered, and then steer.
+// To shrink a group, steer away from its last sockets, make their owners call Listener.Retire, and close the sockets
+// in all processes. Until that is done the group must not be steered to more sockets, because those would be the retiring ones. To
+// grow a group, open the new sockets, which get no connections yet if the group is steered, and then call Steer.
 //
-// The choice is by chance and not by a hash, for two reasons. The hash that a program can ask for is what the network card
-// has left in the packet: nothing, on many. And when a socket's queue is full, so that the kernel drops the SYN, the
-// client's next attempt is likely to meet another socket; with a hash, it is the same one for ever.
+// The choice is random, not by a hash, for two reasons. The hash available to such a program is the one that the network card
+// has left in the packet: with many cards, none. And when a socket's queue is full, so that the kernel drops the SYN, the
+// client's next attempt is likely to reach another socket; with a hash, it would always reach the same one.
 func Steer(fd, n int) error {
 	if err := requireListening(fd); err != nil {
 		return err
@@ -42,25 +42,25 @@ func Steer(fd, n int) error {
 	return nil
 }
 
-// Unsteer undoes Steer: new connections go to all sockets of the group, by the kernel's own hash. It needs Linux 5.3; before
-// that, Steer to as many sockets as there are.
+// Unsteer undoes Steer: new connections go to all sockets of the group, by the kernel's own hash. It needs Linux 5.3; on older
+// kernels, call Steer with the number of sockets.
 func Unsteer(fd int) error {
 	if err := requireListening(fd); err != nil {
 		return err
 	}
 	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_REUSEPORT_BPF, 0)
-	if err != nil && !errors.Is(err, unix.ENOENT) { // ENOENT: it was not steered
+	if err != nil && !errors.Is(err, unix.ENOENT) { // ENOENT: the group was not steered
 		return fmt.Errorf("engine: while undoing a steering: %w", os.NewSyscallError("setsockopt", err))
 	}
 	return nil
 }
 
-// requireListening refuses a socket that is not in its group yet: the kernel would take the program, and forget it when the
-// socket joins.
+// requireListening rejects a socket that is not in its group yet: the kernel would accept the program, and drop it when the
+// socket joins the group.
 func requireListening(fd int) error {
 	on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	if err == nil && on == 0 {
-		err = errors.New("the socket does not listen")
+		err = errors.New("the socket is not listening")
 	}
 	if err != nil {
 		return fmt.Errorf("engine: while steering: %w", err)
@@ -68,10 +68,10 @@ func requireListening(fd int) error {
 	return nil
 }
 
-// dropSYN has the kernel pass over packets that would begin a connection with fd, as if they had been lost: the client sends
-// another a second later. Handshakes that have begun are not touched.
+// dropSYN makes the kernel drop SYNs for fd, as if they had been lost: the client sends another a second later. Handshakes
+// in progress are not affected.
 func dropSYN(fd int32) error {
-	// A filter of a TCP socket sees the packet from the TCP header on (RFC 9293 section 3.1).
+	// The filter of a TCP socket sees the packet from the TCP header on (RFC 9293 section 3.1).
 	const flags, syn = 13, 0x02
 	return attach(int(fd), unix.SO_ATTACH_FILTER, []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: flags},
@@ -81,15 +81,15 @@ func dropSYN(fd int32) error {
 	})
 }
 
-// dropNothing undoes dropSYN for a connection: it inherits the filter from the socket that it was accepted from.
-func dropNothing(fd int32) {
+// detachFilter removes the filter of dropSYN from a socket. An accepted connection inherits the filter from its listening socket.
+func detachFilter(fd int32) {
 	_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
 }
 
 // From linux/filter.h.
 const (
-	bpfA      = 0x10                // BPF_A: the accumulator is what a program returns
-	bpfRandom = 1<<32 - 0x1000 + 56 // SKF_AD_OFF + SKF_AD_RANDOM: a load from there is a random word
+	bpfA      = 0x10                // BPF_A: the program returns the accumulator
+	bpfRandom = 1<<32 - 0x1000 + 56 // SKF_AD_OFF + SKF_AD_RANDOM: loading from here gives a random word
 )
 
 // attach attaches a classic BPF program to a socket.

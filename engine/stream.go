@@ -1,30 +1,30 @@
 package engine
 
-// Stream is a Layer with no socket of its own below it: it is one of several that share a connection, as those of HTTP/2 do. Its Conn
-// has the same contract as one with a socket, so whoever reads, writes, waits and closes need not know; but nothing is spliced, and
-// the Raw methods, Peek, MoveTo and Connected are not for it.
+// Stream is a Layer without a socket of its own: it is one of several that share a connection, like a stream of HTTP/2. Its Conn
+// has the same contract as a Conn with a socket, so code that reads, writes, waits and closes need not know. But nothing can be spliced, and
+// the Raw methods, Peek, MoveTo and Connected must not be used.
 //
-// Where the kernel tells a socket's Conn what it is ready for, the Stream tells its Conn, by HasMore, HasRoom and Failed, and has the
-// handler called by Notify.
+// A socket's Conn learns from the kernel what it is ready for. A Stream tells its Conn instead, by HasMore, HasRoom and Failed, and calls the
+// handler by Notify.
 type Stream interface {
 	Layer
-	// Failure is why the stream has failed; nil if it has not.
+	// Failure returns why the stream has failed; nil if it has not.
 	Failure() error
-	// Room is how many bytes are worth bringing to the stream, at most n: those that it takes now, but some in any case.
+	// Room returns how many of n bytes are worth passing to the stream: as many as it accepts now, but at least some.
 	Room(n int) int
-	// Socket is the connection that the stream shares; nil if that is gone.
+	// Socket returns the connection that the stream shares; nil if that is gone.
 	Socket() *Conn
 }
 
-// noSocket is in the place of a descriptor.
+// noSocket is the fd of a Conn without a socket.
 const noSocket = -1
 
-// AttachStream makes c, which is closed, the Conn of s. It is taken for writable, as a new connection is.
+// AttachStream makes c, which is closed, the Conn of s. It is assumed to be writable, as a new connection is.
 func (l *Loop) AttachStream(c *Conn, s Stream, h Handler) {
 	*c = Conn{loop: l, handler: h, layer: s, fd: noSocket, bits: bitWritable}
 }
 
-// HasRoom says whether the stream takes bytes.
+// HasRoom sets whether the stream accepts bytes.
 func (c *Conn) HasRoom(room bool) {
 	c.bits &^= bitWritable
 	if room {
@@ -32,14 +32,14 @@ func (c *Conn) HasRoom(room bool) {
 	}
 }
 
-// Failed says that the stream has failed: each call to it tells so from now on.
+// Failed marks the stream as failed: from now on each call on it returns the failure.
 func (c *Conn) Failed() { c.bits |= bitInside | bitWritable | bitMore | bitError }
 
-// Notify has the handler told that the bits may have changed. The Conn may be closed, and attached to something else, when it returns.
+// Notify calls the handler, because the bits may have changed. When it returns, the Conn may be closed and attached to something else.
 func (c *Conn) Notify() { c.handler.Ready(c) }
 
-// Room is how many bytes are worth reading for c, at most n. A socket may have room for all; of what a stream does not take now, a slow peer would have the
-// rest held for long.
+// Room returns how many of n bytes are worth reading in order to write them to c. A socket may have room for all. Bytes that a stream does not
+// accept now would have to be buffered, for long if the peer is slow.
 func (c *Conn) Room(n int) int {
 	if c.fd == noSocket {
 		return c.layer.(Stream).Room(n)

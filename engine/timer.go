@@ -2,40 +2,40 @@ package engine
 
 import "math/bits"
 
-// The wheel: tickMillis per slot, wheelSlots slots, so a turn is 65.5 s. A deadline further away is looked at once a
+// The wheel has wheelSlots slots of tickMillis each, so a turn takes 65.5 s. A deadline further away is examined once per
 // turn.
 const (
 	tickMillis = 16
 	wheelSlots = 4096
 )
 
-// Timer is a deadline. It is meant to be embedded by value; the zero value with a handler is ready to be armed. Its
-// fields belong to the wheel.
+// Timer is a deadline. It is meant to be embedded by value; the zero value with a Handler is ready to be armed. The wheel owns
+// its other fields.
 //
-// Timers are lazy: moving a deadline further away only stores it. The slot the timer stands in is looked at when its
-// time comes, and the timer is then put where its deadline is. Activity on a connection so costs one store.
+// Timers are lazy: moving a deadline further away only stores it. When the time of the timer's slot comes, the timer is
+// moved to the slot of its deadline. So activity on a connection costs one store.
 type Timer struct {
 	Handler    Handler
 	next, prev *Timer
 	deadline   int64 // ms on the loop's clock
-	place      int64 // one more than the tick whose slot it stands in; zero while it stands in none
+	place      int64 // the tick of its slot, plus one; zero while it is in no slot
 }
 
-// linked reports whether t stands in a slot.
+// linked reports whether t is in a slot.
 func (t *Timer) linked() bool { return t.place != 0 }
 
-// tick is the tick whose slot t stands in.
+// tick returns the tick of t's slot.
 func (t *Timer) tick() int64 { return t.place - 1 }
 
 // wheel is a hashed timing wheel with a bitmap of its occupied slots.
 type wheel struct {
 	slots [wheelSlots]*Timer // doubly linked lists
 	used  [wheelSlots / 64]uint64
-	tick  int64 // all slots before this tick have been looked at
+	tick  int64 // all slots before this tick have been processed
 	count int
 }
 
-// arm sets t to expire at deadline (ms). It reports the tick at which the wheel must be looked at for t.
+// arm sets t to expire at deadline (ms). It returns the tick at which the wheel must be processed for t.
 func (w *wheel) arm(t *Timer, deadline int64) int64 {
 	t.deadline = deadline
 	if t.linked() {
@@ -48,8 +48,8 @@ func (w *wheel) arm(t *Timer, deadline int64) int64 {
 	return t.tick()
 }
 
-// tickOf is where a deadline belongs: rounded up, since a timer may be late by a tick but never early; not in the past;
-// and within the turn, one slot short of it so that a slot being looked at is never put into.
+// tickOf returns the tick for a deadline. It is rounded up, because a timer may be late by a tick but never early. It is not in the past,
+// and it is within the turn, one slot short of it, so that no timer is put into the slot that is being processed.
 func (w *wheel) tickOf(deadline int64) int64 {
 	last := w.tick + wheelSlots - 2
 	if deadline > last*tickMillis {
@@ -84,7 +84,7 @@ func (w *wheel) remove(t *Timer) {
 	w.count--
 }
 
-// next reports the first tick at which a slot is occupied; false if the wheel is empty.
+// next returns the first tick whose slot is occupied; false if the wheel is empty.
 func (w *wheel) next() (int64, bool) {
 	if w.count == 0 {
 		return 0, false
@@ -108,7 +108,7 @@ func (w *wheel) next() (int64, bool) {
 	return 0, false
 }
 
-// advance calls Expired for every timer whose deadline is not after now (ms), and moves on those that were put off. A
+// advance calls Expired for every timer whose deadline is not after now (ms), and moves timers that were postponed. A
 // handler may arm and disarm any timer.
 func (w *wheel) advance(now int64) {
 	last := now / tickMillis
@@ -117,7 +117,7 @@ func (w *wheel) advance(now int64) {
 		if !ok || tick > last {
 			break
 		}
-		// From here on nothing is put into this slot (tickOf), so emptying it ends.
+		// From here on no timer is put into this slot (tickOf), so the loop ends.
 		w.tick = tick + 1
 		for i := tick % wheelSlots; w.slots[i] != nil; {
 			t := w.slots[i]

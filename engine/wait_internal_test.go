@@ -51,14 +51,14 @@ func TestWaiter(t *testing.T) {
 		}
 	}
 
-	rush = rushHour{}
+	wakeups = wakeCounter{}
 	write()
 	wait()
 	if w.holds {
 		t.Error("the first event has the loop keep its processor")
 	}
 	for i := 0; !w.holds; i++ {
-		if wait(); i > 100*rushWakes { // on a machine that is very busy not even these come within rushTime
+		if wait(); i > 100*wakesToPoll { // on a machine that is very busy not even these come within wakeWindow
 			t.Fatal("a loop that is woken up often sleeps")
 		}
 	}
@@ -66,7 +66,7 @@ func TestWaiter(t *testing.T) {
 		t.Fatalf("%d loops are counted", n)
 	}
 	clear()
-	time.AfterFunc(2*patience*quantum*time.Millisecond, write)
+	time.AfterFunc(2*maxQuietPolls*quantum*time.Millisecond, write)
 	wait()
 	if w.holds || holders.Load() != 0 {
 		t.Errorf("a loop that has nothing to do keeps its processor")

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file is the wait for a Go that wait_linux.go was not measured with; the tag plainwait has it with any Go, for tests.
+// This file is the wait for Go versions that wait_linux.go was not measured with. The build tag plainwait selects it for any version, for tests.
 
-// Tuned is as in wait_linux.go.
+// Tuned is described in wait_linux.go.
 const Tuned = false
 
 func yield() { runtime.Gosched() }
