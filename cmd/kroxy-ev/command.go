@@ -13,17 +13,17 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/service"
 )
 
-// command is one that sees or steers a running kroxy-ev.
+// command is a command that inspects or controls a running kroxy-ev.
 type command struct {
 	name      string
-	arguments []string // what they are called
-	json      bool     // it has --json
-	interval  bool     // it has --interval
+	arguments []string // the names of the arguments
+	json      bool     // whether the command has --json
+	interval  bool     // whether the command has --interval
 	run       func(r *request) error
 	usage     string
 }
 
-// request is a command as it was given.
+// request is one invocation of a command.
 type request struct {
 	command        string
 	config         string
@@ -109,7 +109,7 @@ func commandNamed(name string) *command {
 	return nil
 }
 
-// commandNames are the names of all commands, also of those that need no running process.
+// commandNames returns the names of all commands, including those that need no running process.
 func commandNames() []string {
 	names := make([]string, len(commands))
 	for i := range commands {
@@ -118,7 +118,7 @@ func commandNames() []string {
 	return append(names, "demo", "schema", "help")
 }
 
-// main parses the command's arguments, runs it, tells of its error, and returns the exit status.
+// main parses the command's arguments, runs the command, prints its error, and returns the exit status.
 func (c *command) main(args []string, stdout, stderr io.Writer) int {
 	r := request{command: c.name, stdout: stdout, stderr: stderr}
 	err := c.parse(args, &r)
@@ -139,7 +139,7 @@ func (c *command) main(args []string, stdout, stderr io.Writer) int {
 	return service.ExitOK
 }
 
-// parse parses the command's arguments into r. Options may stand before and behind other arguments.
+// parse parses the command's arguments into r. Options may stand before and after other arguments.
 func (c *command) parse(args []string, r *request) error {
 	set := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
@@ -174,7 +174,7 @@ func (c *command) parse(args []string, r *request) error {
 	return nil
 }
 
-// runOrder gives an order without arguments and tells its outcome.
+// runOrder sends an order without arguments and prints its outcome.
 func runOrder(r *request) error {
 	a, by, err := service.SendOrder(r.command, r.config)
 	for _, w := range a.Warnings {
@@ -196,7 +196,7 @@ func runOrder(r *request) error {
 	return nil
 }
 
-// byWhom names a process that not everybody trusts, if there is one.
+// byWhom names the process that answered, if it runs as a user that not everybody trusts.
 func byWhom(by string) string {
 	if by == "" {
 		return ""
@@ -204,7 +204,7 @@ func byWhom(by string) string {
 	return " by " + by
 }
 
-// runHost gives an order about a host.
+// runHost sends an order about a host.
 func runHost(r *request) error {
 	var o admin.HostOrder
 	var done string

@@ -33,19 +33,19 @@ Options:
 `
 
 const (
-	demoLetters = "ABC"     // a host a letter
-	demoBulk    = 100 << 20 // bytes of the big download
+	demoLetters = "ABC"     // one host per letter
+	demoBulk    = 100 << 20 // size of the big download in bytes
 	demoPorts   = 100       // how many ports are tried
 	demoAway    = 10 * time.Second
 )
 
-// demoFlags is demo's command line.
+// demoFlags is the command line of the demo.
 type demoFlags struct {
 	port uint
-	stop time.Duration // 0 is never
+	stop time.Duration // 0 means never
 }
 
-// demo runs the demonstration until a signal, or the time of -for, ends it. It returns the exit status.
+// demo runs the demonstration until a signal or the time of -for ends it. It returns the exit status.
 func demo(args []string, stdout, stderr io.Writer) int {
 	f, err := parseDemoFlags(args)
 	switch {
@@ -125,7 +125,7 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stdout, demoText, web.text, raw.port, web.port, demoBulk>>20, demoAway)
 
-	figures := startFigures(proxies, stdout, web.Stop) // a demo that nobody can see is over
+	figures := startFigures(proxies, stdout, web.Stop) // nobody sees the output any more
 	if f.stop > 0 {
 		over := time.AfterFunc(f.stop, web.Stop)
 		defer over.Stop()
@@ -139,8 +139,8 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	return err
 }
 
-// demoText takes the configuration for HTTP, the ports for TCP and HTTP, the megabytes of the big download, and for how long a
-// host is away.
+// demoText takes the HTTP proxy's configuration, the TCP port, the HTTP port, the megabytes of the big download, and how long a host is
+// away.
 const demoText = `kroxy-ev serves this configuration:
 
 %[1]s
@@ -171,7 +171,7 @@ type demoHosts struct {
 	closed chan struct{}
 }
 
-// demoHost is a small web server, which may die and come back.
+// demoHost is a small web server, which can die and come back.
 type demoHost struct {
 	letter rune
 	addr   netip.AddrPort
@@ -182,7 +182,7 @@ type demoHost struct {
 	dying  bool
 }
 
-// startDemoHosts starts the hosts, on ports of 127.0.0.1 that the kernel chooses.
+// startDemoHosts starts the hosts on ports of 127.0.0.1 that the kernel chooses.
 func startDemoHosts(stdout io.Writer) (*demoHosts, error) {
 	all := &demoHosts{stdout: stdout, closed: make(chan struct{})}
 	for _, letter := range demoLetters {
@@ -196,7 +196,7 @@ func startDemoHosts(stdout io.Writer) (*demoHosts, error) {
 	return all, nil
 }
 
-// close ends all hosts for good.
+// close stops all hosts for good.
 func (d *demoHosts) close() {
 	close(d.closed)
 	for _, h := range d.list {
@@ -224,7 +224,7 @@ func (h *demoHost) stop() {
 	_ = h.server.Close()
 }
 
-// die stops the host for a while, unless it is dying already.
+// die stops the host for a while, unless the host is dying already.
 func (h *demoHost) die() {
 	h.mu.Lock()
 	already := h.dying
@@ -247,7 +247,7 @@ func (h *demoHost) die() {
 	fmt.Fprintf(h.all.stdout, "          host %c is back\n", h.letter)
 }
 
-// handler answers the host's name, /100MB with that many bytes, and dies at /die.
+// handler serves the host's name at /, that many bytes at /100MB, and lets the host die at /die.
 func (h *demoHost) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -272,11 +272,10 @@ func (h *demoHost) handler() http.Handler {
 	return mux
 }
 
-// demoLastWords is how long a host that dies has for saying so.
+// demoLastWords is how long a dying host waits so that its response gets out.
 const demoLastWords = 100 * time.Millisecond
 
-// freePort is the first port from want up to last that nobody listens on, or want if there is none nearby: then listening says
-// what is wrong.
+// freePort returns the first free port from want to last, or want if none near it is free: then listening fails with a good error.
 func freePort(want, last uint16) uint16 {
 	for port := int(want); port <= min(int(want)+demoPorts, int(last)); port++ {
 		if (engine.Endpoint{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port))}).CheckFree() == nil {
@@ -286,7 +285,7 @@ func freePort(want, last uint16) uint16 {
 	return want
 }
 
-// demoConfig is a configuration that people can copy.
+// demoConfig returns a configuration that the user can copy.
 func demoConfig(mode string, port uint16, hosts *demoHosts) string {
 	list := make([]string, len(hosts.list))
 	for i, h := range hosts.list {

@@ -11,14 +11,13 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/readout"
 )
 
-// figures prints what passes through the proxies of a demo each second.
+// figures prints the traffic of a demo's proxies each second.
 type figures struct {
 	quit    chan struct{}
 	running sync.WaitGroup
 }
 
-// startFigures has a line about each of the proxies printed to w each second, until stop. If that fails, which is told to failed,
-// no more are.
+// startFigures prints a line about each proxy to w each second, until stop. If a write fails, it calls failed and prints no more.
 func startFigures(proxies []*demoProxy, w io.Writer, failed func()) *figures {
 	f := &figures{quit: make(chan struct{})}
 	f.running.Go(func() {
@@ -49,13 +48,13 @@ func startFigures(proxies []*demoProxy, w io.Writer, failed func()) *figures {
 	return f
 }
 
-// stop returns when no more lines will be printed.
+// stop ends the printing and waits until it has ended.
 func (f *figures) stop() {
 	close(f.quit)
 	f.running.Wait()
 }
 
-// line tells what happened since last.
+// line describes the traffic since last.
 func line(now, last proxy.Counts) string {
 	seconds := max(now.At.Sub(last.At).Seconds(), 1e-3)
 	rate := func(after, before int64) float64 { return float64(after-before) / seconds }

@@ -37,10 +37,10 @@ Options:
   -h, --help          print this
 `
 
-// tryHelp says where there is help.
+// tryHelp tells the user where to find help.
 const tryHelp = "Try \"kroxy-ev --help\".\n"
 
-// help prints what there is to know about a command.
+// help prints the help text of a command.
 func help(args []string, stdout, stderr io.Writer) int {
 	var text string
 	switch c := (*command)(nil); {

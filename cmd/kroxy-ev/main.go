@@ -1,7 +1,7 @@
 // Command kroxy-ev is a reverse proxy for Linux on an epoll event loop.
 //
-// This package parses the command line and says what came of it. Package service does what it asks for; the demo has its hosts and
-// figures here.
+// This package parses the command line and prints the outcome. Package service does the work; the hosts and the live figures of the demo
+// are in this package.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// version is set by the build (-ldflags "-X main.version=..."); without that it is taken from the build's metadata.
+// version is set by the build (-ldflags "-X main.version=..."); if it is empty, the version comes from the build's metadata.
 var version = ""
 
 func main() {
@@ -38,7 +38,7 @@ type flags struct {
 	version      bool
 }
 
-// run is main with its surroundings passed in; it returns the exit status.
+// run is main with its arguments and outputs passed in; it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	w, err := supervise.Inherit()
 	if w != nil {
@@ -83,15 +83,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if f.test {
 		return status(test(f, stdout, stderr), stderr)
 	}
-	cfg, doubts, err := service.Load(f.config)
-	warn(doubts, stderr)
+	cfg, problems, err := service.Load(f.config)
+	warn(problems, stderr)
 	if err != nil {
 		return status(err, stderr)
 	}
-	return status(service.Serve(f.config, cfg, doubts, stderr), stderr)
+	return status(service.Serve(f.config, cfg, problems, stderr), stderr)
 }
 
-// status tells of an error that ends the process.
+// status prints an error that ends the process, and returns the exit status.
 func status(err error, stderr io.Writer) int {
 	if err == nil {
 		return service.ExitOK
@@ -140,7 +140,7 @@ func parseFlags(args []string) (flags, error) {
 	return f, nil
 }
 
-// unexpected is the error of an argument that is no option: perhaps it was meant to be a command.
+// unexpected returns the error for an argument that is not an option. The user may have meant a command.
 func unexpected(argument string) error {
 	err := fmt.Errorf("unexpected argument %q", argument)
 	if commandNamed(argument) != nil {
@@ -152,8 +152,8 @@ func unexpected(argument string) error {
 	return err
 }
 
-// test checks the configuration that f names, and what that names, for the kind of process that f asks for, and says so if
-// it is good. If f is strict, warnings are errors.
+// test checks the configuration that f names, including the files and addresses that the configuration refers to, for the kind of process
+// that f asks for. It prints a line if everything is good. If f is strict, warnings are errors.
 func test(f flags, stdout, stderr io.Writer) error {
 	warnings, err := service.Check(f.config, f.multiprocess)
 	if f.strict {
@@ -173,7 +173,7 @@ func warn(warnings []config.Problem, stderr io.Writer) {
 	}
 }
 
-// versionString is the version for people.
+// versionString returns the version to display.
 func versionString() string {
 	if version != "" {
 		return version

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// profilePeriod is how much time a profile covers. Whoever measures kills the program, so each is written while it runs.
+// profilePeriod is the time that a profile covers. A benchmark kills the program, so profiles are written while the program runs.
 const profilePeriod = time.Second
 
-// A program that was built for profiles writes one CPU profile after the other into the directory that the environment
-// variable KROXY_EV_PROFILES names.
+// A program built with the tag profile writes CPU profiles one after another into the directory named by the environment variable
+// KROXY_EV_PROFILES.
 func init() {
 	dir := os.Getenv("KROXY_EV_PROFILES")
 	if dir == "" {
@@ -30,7 +30,7 @@ func init() {
 	}()
 }
 
-// writeProfile writes a profile of the coming period to path. It is there only when it is complete.
+// writeProfile writes a profile of the next period to path. The file appears only when it is complete.
 func writeProfile(path string) error {
 	f, err := os.Create(path + ".part")
 	if err != nil {

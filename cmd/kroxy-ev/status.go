@@ -16,7 +16,7 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/service"
 )
 
-// runStatus prints what the running kroxy-ev does.
+// runStatus prints the status of the running kroxy-ev.
 func runStatus(r *request) error {
 	text, by, err := service.Status(r.config)
 	if err != nil {
@@ -41,7 +41,7 @@ func runStatus(r *request) error {
 	return err
 }
 
-// escaped is JSON with escapes for what could control a terminal.
+// escaped returns the JSON text with escapes for characters that could control a terminal.
 func escaped(text []byte) []byte {
 	var out []byte
 	for _, r := range string(text) {
@@ -56,7 +56,7 @@ func escaped(text []byte) []byte {
 	return out
 }
 
-// decodeStatus reads a status that a process has sent, without what could control a terminal.
+// decodeStatus parses a status that a process has sent, and removes characters that could control a terminal.
 func decodeStatus(text []byte) (*admin.Status, error) {
 	var s *admin.Status
 	err := json.Unmarshal(text, &s)

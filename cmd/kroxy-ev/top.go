@@ -11,7 +11,7 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/top"
 )
 
-// runTop shows what the running kroxy-ev does, live.
+// runTop shows the status of the running kroxy-ev live.
 func runTop(r *request) error {
 	if !term.IsTerminal(os.Stdin.Fd()) || !term.IsTerminal(os.Stdout.Fd()) {
 		return errors.New("kroxy-ev: top needs a terminal for its input and its output; \"kroxy-ev status\" prints the same anywhere")

@@ -11,15 +11,15 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Error is what clients get when a request is not done.
+// Error is the answer to a request that was not carried out.
 type Error struct {
 	Failure failure `json:"error"`
 }
 
-// failure is why a request is not done.
+// failure says why a request was not carried out.
 type failure struct {
 	status   int
-	Code     string    `json:"code"` // a word for programs
+	Code     string    `json:"code"` // for programs
 	Message  string    `json:"message"`
 	Remedy   string    `json:"remedy"`
 	Problems []Problem `json:"problems,omitempty"` // of a configuration that cannot be used
@@ -41,14 +41,14 @@ func (f *failure) write(ctx *fasthttp.RequestCtx) {
 func writeJSON(ctx *fasthttp.RequestCtx, status int, what any) {
 	text, err := json.Marshal(what)
 	if err != nil {
-		panic("admin: an answer is not JSON: " + err.Error()) // it is made of strings, numbers and times
+		panic("admin: an answer is not JSON: " + err.Error()) // cannot happen: it is made of strings, numbers and times
 	}
 	ctx.SetStatusCode(status)
 	ctx.SetContentType(jsonType)
 	ctx.Response.SetBodyRaw(append(text, '\n'))
 }
 
-// decode reads a JSON object into what, all of whose keys are known; otherwise it returns what is wrong.
+// decode parses a JSON object into what. Unknown keys are errors.
 func decode(body []byte, what any) *failure {
 	const remedy = `send an object such as { "drain": true, "weight": 5 }`
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -70,11 +70,11 @@ func decode(body []byte, what any) *failure {
 	return nil
 }
 
-// maxShown bounds what is shown of what a client has sent.
+// maxShown bounds how much of a client's text is shown.
 const maxShown = 100
 
-// printable is text of a client, quoted and not too long.
+// printable returns a client's text, quoted and truncated.
 func printable(text string) string { return fmt.Sprintf("%.*q", maxShown, text) }
 
-// equalFold reports whether a is the same as b, which is in lower case and ASCII, in whatever letter case.
+// equalFold reports whether a equals b, ignoring case.
 func equalFold(a []byte, b string) bool { return strings.EqualFold(string(a), b) }

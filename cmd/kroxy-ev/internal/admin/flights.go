@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// flights has answers made that many ask for at once: one at a time is made, and all who have asked before it began get it. So what
-// is told is never older than the question, 10,000 questions cost a few answers, and half of a processor's time is the most that is spent.
+// flights coalesces answers that many clients ask for: answers are made one at a time, and all clients that asked before an answer was begun
+// share it. So an answer is never older than its request, 10,000 requests cost a few answers, and at most half of a processor's time
+// is spent on them.
 type flights struct {
 	mu      sync.Mutex
-	waiting []*flight // not begun
+	waiting []*flight // not begun yet
 	running bool
 }
 
-// flight is an answer that is being made, or will be.
+// flight is an answer that is being made or will be.
 type flight struct {
 	what string
 	make func() answer
@@ -22,19 +23,19 @@ type flight struct {
 	answer
 }
 
-// answer is what is answered.
+// answer is the body of a response, or the error that prevented it.
 type answer struct {
 	body      []byte
 	mediaType string
 	err       error
 }
 
-// maxRest bounds the pause after an answer, which is as long as it took to make.
+// maxRest bounds the pause after an answer, which is as long as the answer took to make.
 const maxRest = time.Second
 
 func newFlights() *flights { return &flights{} }
 
-// get returns what make answers, or has answered to others who asked for the same what, after get was called.
+// get returns the result of make, or of another client's make for the same key what, if that is begun after this call.
 func (f *flights) get(what string, make func() answer) answer {
 	f.mu.Lock()
 	var mine *flight
@@ -71,7 +72,7 @@ func (f *flight) fly() {
 	f.answer = f.make()
 }
 
-// run makes answers until nobody waits.
+// run makes answers until no client waits.
 func (f *flights) run() {
 	for {
 		f.mu.Lock()

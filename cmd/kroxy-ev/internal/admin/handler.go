@@ -21,26 +21,26 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/admin/dashboard"
 )
 
-// reloadTimeout is how long a client waits for a reload, which goes on after that.
+// reloadTimeout is how long a client waits for a reload, which continues after that.
 const reloadTimeout = time.Minute
 
-// endpoint is what is at a path.
+// endpoint is what is served at a path.
 type endpoint struct {
-	method  string // GET is HEAD too
-	always  bool   // also where there are metrics only
-	open    bool   // without a token: it tells nothing of the configuration
+	method  string // GET includes HEAD
+	always  bool   // also served if only metrics are allowed
+	open    bool   // needs no token, because it reveals nothing of the configuration
 	respond func(l *Listener, ctx *fasthttp.RequestCtx, arguments []string)
 
 	// For the OpenAPI document.
 	summary   string
-	arguments []string // the names of what "*" stands for
-	takes     any      // of what type a request's content is; nil if it has none
-	gives     any      // of what type the answer is, in JSON; nil if it is of kinds
+	arguments []string // names of what "*" stands for
+	takes     any      // a value of the type of the request body; nil if there is none
+	gives     any      // a value of the type of the JSON answer; nil if kinds are set
 	kinds     []string // media types of the answer
-	failures  []int    // statuses beside those that its method has in any case
+	failures  []int    // statuses in addition to those that every endpoint with this method has
 }
 
-// endpoints are what there is, by path; "*" stands for an argument.
+// endpoints are the endpoints by path; "*" stands for an argument.
 var endpoints map[string]endpoint
 
 func init() {
@@ -63,7 +63,7 @@ func init() {
 	}
 }
 
-// find returns what is at a path, which is as the client wrote it, and the decoded arguments in it.
+// find returns the endpoint at a path, which is not decoded yet, and the decoded arguments in the path.
 func find(target string) (e endpoint, arguments []string, ok bool) {
 	raw, _, _ := strings.Cut(target, "?")
 	if e, ok = endpoints[raw]; ok {
@@ -77,7 +77,7 @@ func find(target string) (e endpoint, arguments []string, ok bool) {
 	return endpoint{}, nil, false
 }
 
-// match returns the decoded arguments of a path that fits a pattern. Each is a segment as the client wrote it: a slash in it is "%2F".
+// match returns the decoded arguments of a path that matches a pattern. Each is one segment of the undecoded path: a slash in it is "%2F".
 func match(pattern, raw string) (arguments []string, ok bool) {
 	want, have := strings.Split(pattern, "/"), strings.Split(raw, "/")
 	if len(want) != len(have) {
@@ -107,7 +107,7 @@ func (l *Listener) handle(ctx *fasthttp.RequestCtx) {
 	}
 	secure(&ctx.Response.Header)
 	defer func() {
-		if r := recover(); r != nil { // a fault of ours ends a request, not the program that all clients depend on
+		if r := recover(); r != nil { // a bug here must end one request, not the program that all clients depend on
 			l.send(ctx, answer{err: fmt.Errorf("panic: %v", r)})
 		}
 	}()
@@ -147,7 +147,7 @@ func (l *Listener) handle(ctx *fasthttp.RequestCtx) {
 	at.respond(l, ctx, arguments)
 }
 
-// secure sets what every response has.
+// secure sets the header fields that every response has.
 func secure(h *fasthttp.ResponseHeader) {
 	h.Set("Content-Security-Policy", dashboard.Policy)
 	h.Set("X-Frame-Options", "DENY")
@@ -158,7 +158,7 @@ func secure(h *fasthttp.ResponseHeader) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// foreign returns why a request is refused that a page of somebody else may have caused a browser to send; nil if that is not so.
+// foreign returns why a request is refused because a foreign page may have made a browser send it; nil if there is no such reason.
 func (l *Listener) foreign(ctx *fasthttp.RequestCtx) *failure {
 	h := &ctx.Request.Header
 	host := string(h.Host())
@@ -179,7 +179,7 @@ func (l *Listener) foreign(ctx *fasthttp.RequestCtx) *failure {
 	return nil
 }
 
-// known reports whether Host names this machine. A page whose name was made to lead here names itself.
+// known reports whether Host names this machine. A page that uses DNS rebinding has its own name in Host.
 func (l *Listener) known(host string, must bool) bool {
 	if host == "" {
 		return !must
@@ -202,13 +202,13 @@ func (l *Listener) known(host string, must bool) bool {
 	return err == nil && name != "" && (name == own || name == short)
 }
 
-// sameOrigin reports whether an origin is that of pages that came from this host.
+// sameOrigin reports whether an origin is that of pages served by host.
 func sameOrigin(origin, host string) bool {
 	u, err := url.Parse(origin)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && strings.EqualFold(u.Host, host)
 }
 
-// malformed answers what is no request that can be read.
+// malformed answers a request that cannot be read.
 func (l *Listener) malformed(ctx *fasthttp.RequestCtx, err error) {
 	secure(&ctx.Response.Header)
 	var small *fasthttp.ErrSmallBuffer
@@ -225,7 +225,7 @@ func (l *Listener) malformed(ctx *fasthttp.RequestCtx, err error) {
 	}
 }
 
-// metrics answers with all that is counted.
+// metrics answers with all metrics.
 func (l *Listener) metrics(ctx *fasthttp.RequestCtx, _ []string) {
 	accept := string(ctx.Request.Header.Peek(fasthttp.HeaderAccept))
 	a := l.flights.get("metrics "+accept, func() answer {
@@ -236,7 +236,7 @@ func (l *Listener) metrics(ctx *fasthttp.RequestCtx, _ []string) {
 	l.send(ctx, a)
 }
 
-// send writes an answer, or why there is none.
+// send writes an answer, or its error.
 func (l *Listener) send(ctx *fasthttp.RequestCtx, a answer) {
 	if a.err != nil {
 		l.log.Error("admin: a request cannot be answered", "path", printable(string(ctx.Path())), "error", a.err)
@@ -340,7 +340,7 @@ func (l *Listener) setHost(ctx *fasthttp.RequestCtx, arguments []string) {
 	}
 }
 
-// sendHost answers with how a host is now.
+// sendHost answers with the status of a host.
 func (l *Listener) sendHost(ctx *fasthttp.RequestCtx, group, host string) {
 	s, err := l.backend.Status()
 	if err != nil {
@@ -358,7 +358,7 @@ func (l *Listener) sendHost(ctx *fasthttp.RequestCtx, group, host string) {
 	notFound(ctx, "the host has just gone", "see hosts of the group in /api/v1/status")
 }
 
-// who is the client, for the log.
+// who describes the client, for the log.
 func (l *Listener) who(ctx *fasthttp.RequestCtx) string {
 	if !l.address.IsValid() {
 		return "admin, a client of the Unix-domain socket"
@@ -376,7 +376,7 @@ func (l *Listener) asset(ctx *fasthttp.RequestCtx, arguments []string) {
 	l.file(ctx, arguments[0])
 }
 
-// mediaTypes are those of the page's files; what is of no such type is not served.
+// mediaTypes are the media types of the page's files; files of other types are not served.
 var mediaTypes = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
 }

@@ -17,48 +17,48 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// What bounds a client.
+// Bounds for each client.
 const (
-	readTimeout  = 10 * time.Second       // until a request is there
-	writeTimeout = 10 * time.Second       // until an answer is taken
+	readTimeout  = 10 * time.Second       // to receive a request
+	writeTimeout = 10 * time.Second       // to send an answer
 	idleTimeout  = 30 * time.Second       // between two requests
 	maxHead      = 8 << 10                // bytes of a request's head
 	maxBody      = 64 << 10               // bytes of a request's body
-	acceptPause  = 100 * time.Millisecond // after accept has failed, as for want of files
-	closeTimeout = time.Second            // for answers that are under way when a listener closes
-	fullTimeout  = 2 * time.Second        // until a request is there, or a piece of an answer is taken, while as many clients are in as may be
-	leastTimeout = 250 * time.Millisecond // what fullTimeout comes down to when many have had to leave
-	piece        = 64 << 10               // bytes of an answer that have to be taken in that time
-	fullPause    = 100 * time.Millisecond // between two looks at them, as long as that is so
+	acceptPause  = 100 * time.Millisecond // after accept has failed, for example for lack of file descriptors
+	closeTimeout = time.Second            // for answers under way when a listener closes
+	fullTimeout  = 2 * time.Second        // to receive a request or send a piece of an answer while the gate is full
+	leastTimeout = 250 * time.Millisecond // lower bound of fullTimeout's reductions while idle clients keep coming
+	piece        = 64 << 10               // bytes of an answer that the client must take within that time
+	fullPause    = 100 * time.Millisecond // between two searches for idle clients while the gate is full
 )
 
-// Rules are what a listener asks of its clients, and lets them do.
+// Rules are what a listener requires of its clients and allows them.
 type Rules struct {
-	Token       []byte // that requests have to show; nil is none
+	Token       []byte // that requests must have; nil if none is required
 	MetricsOnly bool
 }
 
-// Listener answers the clients of one listening socket, on goroutines of its own.
+// Listener answers the clients of one listening socket on goroutines of its own.
 type Listener struct {
 	backend Backend
 	flights *flights
 	log     *slog.Logger
-	address netip.Addr // that it listens on; not valid for a Unix-domain socket
+	address netip.Addr // listening address; not valid for a Unix socket
 	rules   atomic.Pointer[ruling]
 
 	http   fasthttp.Server
 	socket *gate
-	served chan struct{} // closed when no more is accepted
+	served chan struct{} // closed when accepting has ended
 }
 
-// ruling is Rules, with the token as it is compared.
+// ruling is Rules and the hash that tokens are compared by.
 type ruling struct {
 	Rules
 	sum [sha256.Size]byte
 }
 
-// NewListener makes a Listener of a listening socket, which it owns. Address is where that listens, the zero value if it is a Unix-domain
-// socket. So many connections are open at once; more wait to be accepted. Nobody is answered before Start.
+// NewListener makes a Listener for a listening socket, which it owns. Address is the socket's address, or the zero value for a Unix socket.
+// Connections bounds the open connections; further clients wait to be accepted. Requests are not answered before Start.
 func NewListener(socket net.Listener, address netip.Addr, connections int, b Backend, log *slog.Logger) *Listener {
 	l := &Listener{backend: b, flights: newFlights(), log: log, address: address, socket: newGate(socket, connections), served: make(chan struct{})}
 	l.http = fasthttp.Server{
@@ -69,7 +69,7 @@ func NewListener(socket net.Listener, address netip.Addr, connections int, b Bac
 	return l
 }
 
-// SetRules changes what is asked of clients, from the next request on. It may be called from any goroutine, and has to be before Start.
+// SetRules changes the rules from the next request on. It may be called from any goroutine, and must be called before Start.
 func (l *Listener) SetRules(r Rules) { l.rules.Store(&ruling{r, sha256.Sum256(r.Token)}) }
 
 // Start begins to answer.
@@ -82,14 +82,13 @@ func (l *Listener) Start() {
 	}()
 }
 
-// Retire is Close, but waits for nobody: what is being answered may be what this is a part of. Nothing is accepted any more when it returns.
+// Retire is Close without waiting: the caller may be part of an answer that Close would wait for. When Retire returns, accepting has ended.
 func (l *Listener) Retire() {
 	l.socket.shut()
 	go l.Close()
 }
 
-// Close stops accepting, and ends connections when the requests that are being answered are, but after a second in any case. It may be called before
-// Start.
+// Close stops accepting, waits for answers under way, but for a second at most, and closes all connections. It may be called before Start.
 func (l *Listener) Close() {
 	l.socket.shut()
 	done := make(chan struct{})
@@ -104,7 +103,7 @@ func (l *Listener) Close() {
 	l.socket.closeAll()
 }
 
-// admits reports whether the value of Authorization shows the token, in a time that does not depend on it.
+// admits reports whether the value of Authorization has the token. The time that this takes does not depend on the token.
 func (r *ruling) admits(authorization []byte) bool {
 	const scheme = "bearer "
 	if len(authorization) < len(scheme) || !equalFold(authorization[:len(scheme)], scheme) {
@@ -114,22 +113,23 @@ func (r *ruling) admits(authorization []byte) bool {
 	return subtle.ConstantTimeCompare(sum[:], r.sum[:]) == 1
 }
 
-// quiet is a logger for what clients do wrong, which is nobody's business.
+// quiet is a logger that discards messages about clients' errors.
 type quiet struct{}
 
 // Printf implements fasthttp.Logger.
 func (quiet) Printf(string, ...any) {}
 
-// gate is a listening socket that lets only so many in at a time; the others wait in its queue. Once that many are in, it closes connections that
-// have been idle for fullTimeout, without a request or without taking any of their answer: otherwise a few dozen idle clients could keep all others
-// out. If idle clients come in their place, that time is halved, down to leastTimeout: a client with a request has sent it by the time it is let in.
+// gate is a listening socket that bounds the open connections; further clients wait in the socket's queue. When the bound is reached, the gate
+// closes connections that have been idle for fullTimeout, without sending a request or taking any of their answer: otherwise a few dozen idle
+// clients could keep all others out. If idle clients replace them, that time is halved, down to leastTimeout: a client with a request has
+// usually sent it by the time it is accepted.
 type gate struct {
 	net.Listener
-	room     chan struct{} // has an element for each connection that is open
+	room     chan struct{} // has an element per open connection
 	closed   chan struct{}
-	since    time.Time     // when its clock began
-	limit    time.Duration // how long a client may be idle while there is no room; only Accept uses it
-	expelled int64         // when a client last had to leave, on the gate's clock; only Accept uses it
+	since    time.Time     // when the gate's clock began
+	limit    time.Duration // how long a client may be idle while there is no room; used only by Accept
+	expelled int64         // when a client was last evicted, on the gate's clock; used only by Accept
 
 	mu    sync.Mutex
 	conns map[*guest]struct{}
@@ -139,14 +139,14 @@ func newGate(l net.Listener, connections int) *gate {
 	return &gate{Listener: l, room: make(chan struct{}, connections), closed: make(chan struct{}), since: time.Now(), limit: fullTimeout, conns: make(map[*guest]struct{})}
 }
 
-// now is the gate's clock, which nobody can set: at least a nanosecond.
+// now returns the time on the gate's monotonic clock: at least one nanosecond.
 func (g *gate) now() int64 { return int64(time.Since(g.since)) + 1 }
 
 // Accept implements net.Listener. It fails only when the gate is shut.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
 		if !g.enter() {
-			return nil, io.EOF // fasthttp's word for a listener that was closed
+			return nil, io.EOF // tells fasthttp that the listener was closed
 		}
 		c, err := g.Listener.Accept()
 		if err == nil {
@@ -166,7 +166,7 @@ func (g *gate) Accept() (net.Conn, error) {
 	}
 }
 
-// enter waits until there is room for one more. It returns false once the gate is shut.
+// enter waits until there is room for one more connection. It returns false once the gate is shut.
 func (g *gate) enter() bool {
 	if g.now()-g.expelled > int64(2*fullTimeout) {
 		g.limit = fullTimeout
@@ -185,7 +185,7 @@ func (g *gate) enter() bool {
 	}
 }
 
-// expel closes the connections that have been idle for longer than the limit. It reports whether there was one.
+// expel closes the connections that have been idle for longer than the limit. It reports whether there were any.
 func (g *gate) expel() (found bool) {
 	before := g.now() - int64(g.limit)
 	for _, c := range g.guests() {
@@ -196,7 +196,7 @@ func (g *gate) expel() (found bool) {
 	return found
 }
 
-// crowded reports whether more than half of those who may be in at a time are: then each is to leave after its answer.
+// crowded reports whether the gate is more than half full: then connections are closed after one answer.
 func (g *gate) crowded() bool { return len(g.room) > cap(g.room)/2 }
 
 // shut ends accepting. It may be called again.
@@ -211,21 +211,21 @@ func (g *gate) shut() {
 	}
 }
 
-// closeAll ends all connections.
+// closeAll closes all connections.
 func (g *gate) closeAll() {
 	for _, c := range g.guests() {
 		_ = c.Close()
 	}
 }
 
-// guests are the connections that are open.
+// guests returns the open connections.
 func (g *gate) guests() []*guest {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Collect(maps.Keys(g.conns))
 }
 
-// guest is a connection that has come through a gate.
+// guest is a connection accepted through a gate.
 type guest struct {
 	net.Conn
 	gate   *gate
@@ -234,16 +234,16 @@ type guest struct {
 	offers atomic.Int64 // since when a piece of an answer waits to be taken, on the same clock; 0 if none does
 }
 
-// Values of guest.silent that are no time.
+// Values of guest.silent that are not times.
 const (
 	answering = 0
-	left      = -1 // it was silent for too long
+	left      = -1 // closed because it was silent for too long
 )
 
-// asks notes that a request is there. It returns false if it came too late: the connection is closed.
+// asks notes that a request has arrived. It returns false if the connection was closed before.
 func (c *guest) asks() bool { return c.silent.Swap(answering) != left }
 
-// leaveIfIdle closes the connection if a request has been awaited, or a piece of an answer has waited to be taken, since before that time. It
+// leaveIfIdle closes the connection if it has waited since before that time for a request, or for the client to take a piece of an answer. It
 // reports whether it did.
 func (c *guest) leaveIfIdle(before int64) bool {
 	silent, offers := c.silent.Load(), c.offers.Load()
@@ -254,13 +254,13 @@ func (c *guest) leaveIfIdle(before int64) bool {
 	return false
 }
 
-// Read implements net.Conn. The first behind an answer begins to await a request.
+// Read implements net.Conn. The first Read after an answer begins the wait for the next request.
 func (c *guest) Read(p []byte) (int, error) {
 	c.silent.CompareAndSwap(answering, c.gate.now())
 	return c.Conn.Read(p)
 }
 
-// Write implements net.Conn. It writes in pieces, each of which the client has to take in time.
+// Write implements net.Conn. It writes in pieces, each of which the client must take in time.
 func (c *guest) Write(p []byte) (n int, err error) {
 	defer c.offers.Store(0)
 	for n < len(p) && err == nil {

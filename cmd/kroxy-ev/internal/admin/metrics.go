@@ -21,7 +21,7 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// Measured is what a scrape tells: what has been counted, and what the program does now.
+// Measured is the input of a scrape: the counts, and what the program does now.
 type Measured struct {
 	Table  *metrics.Table
 	Series []metrics.Series // of the configuration in force
@@ -29,25 +29,25 @@ type Measured struct {
 	Status *Status
 }
 
-// Metrics writes what is measured as Prometheus has it. Its methods may be called from any goroutine.
+// Metrics writes the measurements in the formats of Prometheus. Its methods may be called from any goroutine.
 //
 // The families are made here and not by a prometheus.Registry, which would sort and check some 30,000 metrics at each scrape of 1,000 hosts:
-// names and labels come from declarations and the configuration, so there is nothing to find. What this process says of itself is asked of the
+// names and labels come from declarations and the configuration, so there is nothing to check. Metrics of this process itself come from the
 // collectors of client_golang.
 type Metrics struct {
 	measure func() (Measured, error)
 	process prometheus.Gatherer
 }
 
-// NewMetrics makes Metrics that ask measure at each scrape.
+// NewMetrics makes Metrics that call measure at each scrape.
 func NewMetrics(measure func() (Measured, error)) *Metrics {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Metrics{measure, r}
 }
 
-// Gather writes all metrics in the form that accept asks for, the value of a header field: Prometheus' text, OpenMetrics, or protocol
-// buffers, which alone have native histograms. It returns the media type.
+// Gather writes all metrics in the format that accept, a header field value, asks for: Prometheus text, OpenMetrics, or protocol buffers, which
+// alone have native histograms. It returns the media type.
 func (m *Metrics) Gather(w io.Writer, accept string) (mediaType string, err error) {
 	measured, err := m.measure()
 	if err != nil {
@@ -68,7 +68,7 @@ func (m *Metrics) Gather(w io.Writer, accept string) (mediaType string, err erro
 			return "", fmt.Errorf("admin: while writing metrics: %w", err)
 		}
 	}
-	if c, ok := e.(expfmt.Closer); ok { // OpenMetrics has an end
+	if c, ok := e.(expfmt.Closer); ok { // OpenMetrics has an end marker
 		if err := c.Close(); err != nil {
 			return "", fmt.Errorf("admin: while writing metrics: %w", err)
 		}
@@ -76,7 +76,7 @@ func (m *Metrics) Gather(w io.Writer, accept string) (mediaType string, err erro
 	return string(format), nil
 }
 
-// families are all metrics: what the columns of engine/metrics declare, and what the status says.
+// families returns all metrics: those declared by the columns of engine/metrics, and those of the status.
 func (m *Measured) families() []*dto.MetricFamily {
 	var all []*dto.MetricFamily
 	var columns [metrics.KindService + 1][]column
@@ -89,7 +89,7 @@ func (m *Measured) families() []*dto.MetricFamily {
 	}
 	var sums metrics.Sums
 	for i, s := range m.Series {
-		if m.Places[i] != 0 { // else there is no room to count it
+		if m.Places[i] != 0 { // otherwise there is no room to count it
 			sums = m.Table.Sum(s.Kind, m.Places[i], sums)
 			collect(columns[s.Kind], sums, pairs(s.Labels()))
 		}
@@ -101,11 +101,11 @@ func (m *Measured) families() []*dto.MetricFamily {
 	return append(all, m.Status.families()...)
 }
 
-// column is a column with what comes of it.
+// column is a declared column with its metric family.
 type column struct {
 	metrics.Column
 	family *dto.MetricFamily
-	cells  [][]*dto.LabelPair // the labels of each cell; nil for one that is never counted
+	cells  [][]*dto.LabelPair // the labels of each cell; nil for a cell that is never counted
 }
 
 func newColumn(c metrics.Column) column {
@@ -125,7 +125,7 @@ func newColumn(c metrics.Column) column {
 	return col
 }
 
-// pairs are labels with these names and values; never nil.
+// pairs returns labels with these names and values; never nil.
 func pairs(names, values []string) []*dto.LabelPair {
 	list := make([]*dto.LabelPair, len(names))
 	for i := range names {
@@ -134,7 +134,7 @@ func pairs(names, values []string) []*dto.LabelPair {
 	return list
 }
 
-// collect adds what a series with these labels has counted.
+// collect adds the counts of a series with these labels.
 func collect(columns []column, sums metrics.Sums, labels []*dto.LabelPair) {
 	for i := range columns {
 		c := &columns[i]
@@ -161,22 +161,22 @@ func collect(columns []column, sums metrics.Sums, labels []*dto.LabelPair) {
 	}
 }
 
-// The ordinary buckets are octaves: from firstBucket on, each perBucket buckets of engine/metrics are one. They end at 0.49 ms, 0.98 ms and
-// so on to 64 s, which are exactly bounds of those: nothing is guessed.
+// The classic buckets are octaves: from firstBucket on, perBucket buckets of engine/metrics make one. They end at 0.49 ms, 0.98 ms and so on, up to
+// 64 s. These are exact bounds of the finer buckets, so nothing is interpolated.
 const (
 	perBucket   = 8
 	firstBucket = 9*perBucket - 1
 )
 
-// ordinaryBuckets is how many octaves are told in ordinary buckets.
+// ordinaryBuckets is the number of classic buckets.
 const ordinaryBuckets = (metrics.Buckets - firstBucket + perBucket - 1) / perBucket
 
-// newHistogram has both kinds of buckets: a scraper that knows native ones takes those.
+// newHistogram returns a histogram with both kinds of buckets: a scraper that supports native ones uses those.
 func newHistogram(from *metrics.Histogram) *dto.Histogram {
 	h := &dto.Histogram{Schema: proto.Int32(metrics.NativeSchema), ZeroThreshold: proto.Float64(metrics.Bound(-1)), ZeroCount: proto.Uint64(0)}
 	h.Bucket = make([]*dto.Bucket, 0, ordinaryBuckets)
 	var total, last int64
-	next := 0 // the native bucket behind the last that was told
+	next := 0 // the native bucket after the last one that was written
 	for i := range metrics.Buckets {
 		n := int64(from.Bucket(i))
 		total = min(total, math.MaxInt64-n) + n
@@ -195,19 +195,19 @@ func newHistogram(from *metrics.Histogram) *dto.Histogram {
 		}
 	}
 	h.SampleCount, h.SampleSum = proto.Uint64(uint64(total)), proto.Float64(from.Sum().Seconds())
-	if len(h.PositiveSpan) == 0 { // a span without buckets says that this is a native histogram
+	if len(h.PositiveSpan) == 0 { // a span without buckets marks the histogram as native
 		h.PositiveSpan = []*dto.BucketSpan{{Offset: proto.Int32(0), Length: proto.Uint32(0)}}
 	}
 	return h
 }
 
-// gauges makes families of gauges, each when it is first added to.
+// gauges collects gauge families. Each family is made when the first gauge is added.
 type gauges struct {
 	list   []*dto.MetricFamily
 	byName map[string]*dto.MetricFamily
 }
 
-// add adds a gauge. Labels are a name and a value in turn.
+// add adds a gauge. Labels are names and values alternately.
 func (g *gauges) add(name, help string, value float64, labels ...string) {
 	f := g.byName[name]
 	if f == nil {
@@ -223,7 +223,7 @@ func (g *gauges) add(name, help string, value float64, labels ...string) {
 	f.Metric = append(f.Metric, m)
 }
 
-// families are the metrics of what s says.
+// families returns the metrics that come from the status.
 func (s *Status) families() []*dto.MetricFamily {
 	g := gauges{byName: make(map[string]*dto.MetricFamily)}
 	g.add("build_info", "Always 1; the labels say which program runs.", 1, "version", s.Version, "go", runtime.Version())
@@ -247,7 +247,7 @@ func (s *Status) families() []*dto.MetricFamily {
 	return g.list
 }
 
-// processes tells of the processes that there are, by their slots: a process id would make a series for each process that ever was.
+// processes adds the metrics of the running processes, by slot: labels with PIDs would make a series for each process that ever ran.
 func (s *Status) processes(g *gauges) {
 	const help = "Open descriptors of a process."
 	if n, ok := descriptors(s.PID); ok {
@@ -267,7 +267,7 @@ func (s *Status) processes(g *gauges) {
 	}
 }
 
-// gauges tells of a group and its hosts.
+// gauges adds the metrics of a group and its hosts.
 func (group *Group) gauges(g *gauges) {
 	g.add("upstream_hosts_usable", "Hosts of the group that get new clients now.", float64(group.Usable), "group", group.Name)
 	g.add("upstream_hosts", "Hosts of the group.", float64(len(group.Hosts)), "group", group.Name)
@@ -288,7 +288,7 @@ func (group *Group) gauges(g *gauges) {
 	}
 }
 
-// seconds are those since 1970; of no time they are 0.
+// seconds returns the seconds since 1970, or 0 for the zero time.
 func seconds(t time.Time) float64 {
 	if t.IsZero() {
 		return 0
@@ -303,7 +303,7 @@ func number(is bool) float64 {
 	return 0
 }
 
-// descriptors is how many files a process has open.
+// descriptors returns how many files a process has open.
 func descriptors(pid int) (n int, ok bool) {
 	if pid <= 0 {
 		return 0, false

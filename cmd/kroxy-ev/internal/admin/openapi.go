@@ -15,7 +15,7 @@ import (
 // object is a JSON object of the document.
 type object = map[string]any
 
-// openAPIDocument says what there is, and how it is asked for and answered: OpenAPI 3.1, made of endpoints and the types of what they answer.
+// openAPIDocument returns the OpenAPI 3.1 description of the API, made from endpoints and the types of their answers.
 var openAPIDocument = sync.OnceValue(func() []byte {
 	types := schemas{}
 	paths := object{}
@@ -58,7 +58,7 @@ var openAPIDocument = sync.OnceValue(func() []byte {
 	return append(text, '\n')
 })
 
-// word is what letters of a path are in a name.
+// word replaces the separators of a path in an operation's name.
 func word(r rune) rune {
 	if r == '/' || r == '.' || r == '*' {
 		return '_'
@@ -66,7 +66,7 @@ func word(r rune) rune {
 	return r
 }
 
-// responses are what e may answer.
+// responses describes the responses of e.
 func (e *endpoint) responses(types schemas) object {
 	ok := object{"description": "what was asked for"}
 	if e.gives != nil {
@@ -92,21 +92,21 @@ func (e *endpoint) responses(types schemas) object {
 	return all
 }
 
-// schemas are the types that answers are made of, by name.
+// schemas are the types in answers, by name.
 type schemas object
 
-// request is the schema of a request's content, which may be empty if it is nil.
+// request returns the schema of a request body; what is nil if the body may be empty.
 func (s schemas) request(what any) object {
 	if what == nil {
 		return object{"type": "object", "properties": object{}, "additionalProperties": false}
 	}
 	schema := s.structure(reflect.TypeOf(what))
-	delete(schema, "required") // what is left out stays as it is
+	delete(schema, "required") // omitted fields stay unchanged
 	schema["minProperties"] = 1
 	return schema
 }
 
-// of is the schema of a type.
+// of returns the schema of a type.
 func (s schemas) of(t reflect.Type) object {
 	switch {
 	case t == reflect.TypeFor[time.Time]():
@@ -119,7 +119,7 @@ func (s schemas) of(t reflect.Type) object {
 		return object{"type": "object", "additionalProperties": s.of(t.Elem())}
 	case t.Kind() == reflect.Struct:
 		if s[t.Name()] == nil {
-			s[t.Name()] = object{} // it may have itself in it
+			s[t.Name()] = object{} // the type may contain itself
 			s[t.Name()] = s.structure(t)
 		}
 		return object{"$ref": "#/components/schemas/" + t.Name()}
@@ -135,7 +135,7 @@ func (s schemas) of(t reflect.Type) object {
 	return object{"type": "integer"}
 }
 
-// structure is the schema of a struct itself.
+// structure returns the schema of the struct itself.
 func (s schemas) structure(t reflect.Type) object {
 	properties, required := object{}, []string{}
 	for _, f := range reflect.VisibleFields(t) {

@@ -1,4 +1,4 @@
-// Package browsertest shows pages to a headless Chromium, for tests of what a program serves, and looks at what came of it.
+// Package browsertest opens pages in a headless Chromium, for tests of what a program serves, and inspects them.
 package browsertest
 
 import (
@@ -19,14 +19,14 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Patience is how long a page may take for what it does within a second on a machine with nothing else to do.
+// Patience is how long a page may take for something that takes a second on an idle machine.
 const Patience = 2 * time.Minute
 
 // Browser is a Chromium.
 type Browser struct{ ctx context.Context }
 
-// Start starts one, with further switches, and stops it when t ends; all subtests of t should share it. It skips t where there is none, and
-// under the race detector: what a page does shows no data races that requests of other clients do not.
+// Start starts a browser with additional switches, and stops it when t ends; all subtests of t should share it. It skips t if there is no
+// Chromium, and under the race detector, where pages would not show any data races that requests of other clients do not.
 func Start(t *testing.T, switches ...string) *Browser {
 	t.Helper()
 	if raceEnabled {
@@ -42,7 +42,7 @@ func Start(t *testing.T, switches ...string) *Browser {
 	if path == "" {
 		t.Skip("no Chromium here, so nothing looks at the page; bench/setup.sh installs it")
 	}
-	// As root it cannot shut itself in; it is shown nothing but our own page.
+	// As root, Chromium cannot use its sandbox. It only opens our own page.
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true))
 	for _, name := range switches {
@@ -58,19 +58,18 @@ func Start(t *testing.T, switches ...string) *Browser {
 	return &Browser{first}
 }
 
-// Tab is a page in a browser, with what went wrong in it. Its methods end the test where they do not get what they want.
+// Tab is a page in a browser, with what went wrong in it. Its methods end the test if they fail.
 type Tab struct {
 	t   *testing.T
 	ctx context.Context
 
 	mu       sync.Mutex
 	wrong    []string // exceptions, and errors and warnings on the console
-	expected []string // texts of those that a test brings about
+	expected []string // texts of those that a test causes
 	requests []string // addresses
 }
 
-// Open opens the page at url, the root of all it may ask for, in a tab of width x height. When t ends, errors on the console and requests to elsewhere
-// fail it.
+// Open opens the page at url in a tab of width x height. When t ends, errors on the console and requests outside of url fail it.
 func (browser *Browser) Open(t *testing.T, url string, width, height int64) *Tab {
 	t.Helper()
 	ctx, stop := chromedp.NewContext(browser.ctx)
@@ -112,7 +111,7 @@ func description(o *runtime.RemoteObject) string {
 	return o.Description
 }
 
-// Command is an action that gives the browser a command whose answer does not matter.
+// Command returns an action that gives the browser a command and discards the answer.
 func Command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, c, params)
@@ -120,14 +119,14 @@ func Command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.V
 	})
 }
 
-// Expect has what is reported with text in it not count as wrong.
+// Expect makes reports that contain text acceptable.
 func (b *Tab) Expect(text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.expected = append(b.expected, text)
 }
 
-// check holds the page to what it must never do.
+// check fails the test for reports and for requests to elsewhere.
 func (b *Tab) check(url string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -143,7 +142,7 @@ func (b *Tab) check(url string) {
 	}
 }
 
-// Run runs actions of chromedp's.
+// Run runs actions.
 func (b *Tab) Run(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, Patience)
@@ -153,7 +152,7 @@ func (b *Tab) Run(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// Get returns what an action returns.
+// Get returns the result of an action.
 func Get[T any](b *Tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, Patience)
@@ -165,13 +164,13 @@ func Get[T any](b *Tab, action chromedp.Action[T]) T {
 	return v
 }
 
-// Value returns what a JavaScript expression is; of a promise, what it becomes.
+// Value returns the value of a JavaScript expression; a promise is awaited.
 func Value[T any](b *Tab, expression string) T {
 	b.t.Helper()
 	return Get(b, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
-// Until waits until a JavaScript expression holds.
+// Until waits until a JavaScript expression is true.
 func (b *Tab) Until(what, expression string) {
 	b.t.Helper()
 	promise := fmt.Sprintf(`new Promise((resolve) => {
@@ -189,12 +188,12 @@ func (b *Tab) Until(what, expression string) {
 	}
 }
 
-// Control is a JavaScript expression for the control of that name, as those know it who cannot see it.
+// Control returns a JavaScript expression for the control with that accessible name.
 func Control(name string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll('button, input, a')].find((e) => (e.ariaLabel ?? (e.textContent || e.labels?.[0]?.textContent || '')).trim() === %q && e.checkVisibility())`, name)
 }
 
-// Click clicks the control of that name with the mouse, once there is one that is not disabled.
+// Click clicks the control with that name, once it exists and is not disabled.
 func (b *Tab) Click(name string) {
 	b.t.Helper()
 	b.Until("there is "+name+", and it can be used", Control(name)+`.ariaDisabled !== 'true'`)
@@ -211,13 +210,13 @@ func (b *Tab) Click(name string) {
 	b.Run(chromedp.MouseClickXY(at[0], at[1]))
 }
 
-// Type presses keys, as someone who writes text. "\r" is Enter, "\t" Tab, "\x1b" Escape.
+// Type presses keys. "\r" is Enter, "\t" Tab, "\x1b" Escape.
 func (b *Tab) Type(text string) {
 	b.t.Helper()
 	b.Run(chromedp.KeyEvent(text))
 }
 
-// Write has text written into the field of that name, with Enter behind it.
+// Write types text into the field with that name, followed by Enter.
 func (b *Tab) Write(name, text string) {
 	b.t.Helper()
 	b.Click(name)

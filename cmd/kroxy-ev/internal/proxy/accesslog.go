@@ -10,20 +10,20 @@ import (
 	"kroxy-ev/engine/syslog"
 )
 
-// sharedLog is an access log. It stays open while a snapshot holds it, or a listener whose server is gone.
+// sharedLog is an access log. It stays open while it is held by a snapshot, or by a listener whose server is gone.
 type sharedLog struct {
 	*accesslog.Log
 	proxy *Proxy
 	users atomic.Int32
 }
 
-// openLog opens the access log at path, which nobody holds yet.
+// openLog opens the access log at path. Nobody holds it yet.
 func (p *Proxy) openLog(path string) (*sharedLog, error) {
 	log, err := accesslog.Open(path, p.logOptions("access log"))
 	return &sharedLog{Log: log, proxy: p}, err
 }
 
-// openSyslog makes the log of access log lines that go to a syslog, which nobody holds yet.
+// openSyslog makes the access log that goes to a syslog. Nobody holds it yet.
 func (p *Proxy) openSyslog(to *config.Syslog) *sharedLog {
 	header, severity := SyslogHeader(to, "access"), slices.Index(config.SyslogSeverities, to.Severity)
 	o := p.logOptions("syslog")
@@ -38,7 +38,7 @@ func (p *Proxy) logOptions(what string) accesslog.Options {
 	}
 }
 
-// SyslogHeader is what lines of that kind begin with that go to a syslog.
+// SyslogHeader returns the header of lines of that kind in a syslog.
 func SyslogHeader(to *config.Syslog, kind string) *syslog.Header {
 	return syslog.NewHeader(slices.Index(config.SyslogFacilities, to.Facility), to.Tag, kind)
 }
@@ -61,7 +61,7 @@ func (l *sharedLog) release() {
 	}
 }
 
-// releaseBeside is release for a loop, which must not wait for a disk.
+// releaseBeside is release for a loop, which must not wait for a disk: another goroutine closes the log.
 func (l *sharedLog) releaseBeside() {
 	if l.users.Add(-1) == 0 {
 		l.proxy.closing.Go(l.close)

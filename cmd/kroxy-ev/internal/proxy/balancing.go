@@ -5,7 +5,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// hostSpec is how h, which has that key, is chosen.
+// hostSpec returns the balancing properties of h; key is the host's key.
 func hostSpec(h config.Host, key string) balance.Spec {
 	s := balance.Spec{ID: key, Name: h.Matches(), Weight: h.Weight, Tier: h.Tier, MaxConns: h.MaxConns, Drain: h.Drain}
 	if h.Backup {
@@ -14,7 +14,7 @@ func hostSpec(h config.Host, key string) balance.Spec {
 	return s
 }
 
-// balancing says how the hosts of g, which are so, are chosen.
+// balancing returns the balancing options of g, whose hosts have these specs.
 func balancing(g *config.Group, specs []balance.Spec) balance.Options {
 	o := balance.Options{
 		Algorithm: g.Algorithm, Hosts: specs, Passive: balance.Passive{Off: !g.PassiveCheck.Enabled}, Checked: g.HealthCheck != nil,
@@ -26,7 +26,7 @@ func balancing(g *config.Group, specs []balance.Spec) balance.Options {
 	return o
 }
 
-// enforce says to all processes what is known of hosts by s, which is in force now.
+// enforce publishes to all processes the balancing state of s, which is in force now.
 func (s *Snapshot) enforce() {
 	for _, g := range s.groups {
 		g.Balance.Enforce()

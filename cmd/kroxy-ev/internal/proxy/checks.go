@@ -16,13 +16,13 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// Checks has those hosts checked whose groups ask for it, and says in the counters what it finds, for all processes that share them.
-// Its methods are called from one goroutine, but for Forget.
+// Checks runs the active checks of hosts whose groups ask for them, and publishes the results in the counters, for all processes that share
+// those. Its methods must be called from one goroutine, except Forget.
 type Checks struct {
 	groupMaker
 	log       *slog.Logger
-	limited   *loglimit.Handler // before log; nil if it is another's
-	inherited bool              // until there is something to check: the counters are a predecessor's
+	limited   *loglimit.Handler // in front of log; nil if another owns it
+	inherited bool              // the counters are a predecessor's; only until checks start
 	checker   *check.Checker    // nil until there is something to check
 	hosts     atomic.Pointer[map[int]checked]
 }
@@ -33,8 +33,8 @@ type checked struct {
 	index int
 }
 
-// NewChecks makes checks for a process that does not serve, and has shared counters. If these are a predecessor's, hosts that it did not
-// find down are up.
+// NewChecks makes checks for a process that does not serve and has shared counters. If a predecessor made the counters (inherited), hosts
+// that it did not find down start as up.
 func NewChecks(counters *balance.Counters, inherited bool, log *slog.Logger) *Checks {
 	limited := loglimit.New(log.Handler(), nil)
 	return &Checks{
@@ -43,8 +43,8 @@ func NewChecks(counters *balance.Counters, inherited bool, log *slog.Logger) *Ch
 	}
 }
 
-// Follow checks the hosts of cfg from now on, which are counted under ids. Open are the sockets that cfg is served on: what leads to
-// them is not checked.
+// Follow checks the hosts of cfg from now on; they are counted under ids. Open are the sockets that cfg is served on: hosts that would
+// connect to them are not checked.
 func (c *Checks) Follow(cfg *config.Config, ids []int, open Sockets) error {
 	var uses []groupUse
 	for _, use := range usedGroups(cfg) {
@@ -77,12 +77,12 @@ func (c *Checks) Follow(cfg *config.Config, ids []int, open Sockets) error {
 	return nil
 }
 
-// follow checks the hosts of groups, which are made for these uses, as far as they are to be checked.
+// follow checks those hosts of groups that need checks; groups[i] was made for uses[i].
 func (c *Checks) follow(cfg *config.Config, uses []groupUse, groups []*upstream.Group, ids []int) {
 	_, places := hostKeys(cfg)
 	hosts := make(map[int]checked)
 	var targets []check.Target
-	known := make(map[int][]int) // in targets, by ID
+	known := make(map[int][]int) // indexes in targets, by ID
 	for i, use := range uses {
 		if use.group.HealthCheck == nil {
 			continue
@@ -111,7 +111,7 @@ func (c *Checks) follow(cfg *config.Config, uses []groupUse, groups []*upstream.
 	}
 }
 
-// known is what the counters say of a host.
+// known returns what the counters say of a host.
 func (c *Checks) known(id int) check.State {
 	h := (*c.hosts.Load())[id]
 	switch {
@@ -123,10 +123,10 @@ func (c *Checks) known(id int) check.State {
 	return check.Unknown
 }
 
-// report says in the counters what was found of a host.
+// report publishes a host's result in the counters.
 func (c *Checks) report(id int, up bool, err error) {
 	h, ok := (*c.hosts.Load())[id]
-	if !ok { // it has just gone
+	if !ok { // the host has just been removed
 		return
 	}
 	hosts := h.group.Balance.Hosts()
@@ -137,7 +137,7 @@ func (c *Checks) report(id int, up bool, err error) {
 	upstream.LogChange(c.log, h.group, h.index, change, upstream.Report{})
 }
 
-// checkCause is err, by which a check has failed, in a word.
+// checkCause converts the error of a failed check to a Cause.
 func checkCause(err error) balance.Cause {
 	switch status, ok := check.Answered(err); {
 	case status > 0:
@@ -148,7 +148,7 @@ func checkCause(err error) balance.Cause {
 	return upstream.CauseOf(err)
 }
 
-// Forget has lines that checks repeat written again, as in a new log. It may be called from any goroutine.
+// Forget allows suppressed repetitions of log lines again, because the log is a new one. It may be called from any goroutine.
 func (c *Checks) Forget() { c.limited.Forget() }
 
 // Close ends all checks.
@@ -162,20 +162,20 @@ func (c *Checks) Close() {
 	}
 }
 
-// CheckHosts has this process check the hosts of its configuration, and of those to come.
+// CheckHosts makes this process check the hosts of its configuration, and of later ones.
 func (p *Proxy) CheckHosts() {
 	p.checks = &Checks{groupMaker: p.groupMaker, log: p.traffic}
 	p.followChecks()
 }
 
-// followChecks checks the hosts of the configuration in force, if that is this process's business.
+// followChecks checks the hosts of the configuration in force, if this process runs the checks.
 func (p *Proxy) followChecks() {
 	if p.checks != nil {
 		p.checks.follow(p.now.cfg, usedGroups(p.now.cfg), p.now.groups, p.now.ids)
 	}
 }
 
-// checksAtOnce is how many hosts of cfg may be being checked at a time.
+// checksAtOnce returns how many hosts of cfg may be checked at the same time.
 func checksAtOnce(cfg *config.Config) int {
 	n := 0
 	for _, use := range usedGroups(cfg) {

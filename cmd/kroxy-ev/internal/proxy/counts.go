@@ -12,7 +12,7 @@ type Counts struct {
 	Active, Total, Down, Up int64
 }
 
-// Counts adds the reactors' figures up.
+// Counts returns the sums of the reactors' figures.
 func (p *Proxy) Counts() Counts {
 	c := Counts{At: time.Now()}
 	for _, r := range p.reactors {
@@ -25,7 +25,7 @@ func (p *Proxy) Counts() Counts {
 	return c
 }
 
-// HostCounts tells how many sessions each host has had, those that it has now included.
+// HostCounts describes how many sessions each host has had, including current ones.
 func (p *Proxy) HostCounts() string {
 	var b strings.Builder
 	for _, g := range p.now.groups {

@@ -9,11 +9,10 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// Services are where the services that a configuration names are offered, by their names; nothing is there for one of which that is
-// not known.
+// Services maps the names of a configuration's services to the targets that offer them; a service without an entry has no known targets.
 type Services = map[string][]resolve.Target
 
-// ServiceNames are the services that cfg, which was not expanded, names, each once, in the order of the file.
+// ServiceNames returns the distinct services that cfg names, in the order of the file. Cfg must not be expanded yet.
 func ServiceNames(cfg *config.Config) []string {
 	var names []string
 	for _, g := range cfg.Groups {
@@ -26,8 +25,8 @@ func ServiceNames(cfg *config.Config) []string {
 	return names
 }
 
-// Expand puts in the place of each service that cfg names the hosts that offer it, none if that is not known. Cfg was just made, and
-// is the caller's alone. Whoever makes the same configuration again, in another process too, has to expand it by the same services.
+// Expand replaces each service in cfg by the hosts that offer it; by none if these are not known. Cfg must be new and not shared yet. Whoever
+// parses the same configuration again, including other processes, must expand it with the same services.
 func Expand(cfg *config.Config, known Services) {
 	for _, g := range cfg.Groups {
 		if !slices.ContainsFunc(g.Hosts, func(h config.Host) bool { return h.SRV != "" }) {
@@ -45,12 +44,12 @@ func Expand(cfg *config.Config, known Services) {
 	}
 }
 
-// offering are the hosts that offer the service of h, which come sorted by priority.
+// offering returns the hosts that offer the service of h; targets are sorted by priority.
 func offering(h config.Host, targets []resolve.Target) []config.Host {
 	hosts := make([]config.Host, len(targets))
 	for i, t := range targets {
 		h.Name, h.Port = t.Name, t.Port
-		// One that weighs nothing is to be chosen seldom, and not never (RFC 2782).
+		// A target of weight zero must be chosen rarely but not never (RFC 2782).
 		h.Weight = max(1, int(t.Weight))
 		if i > 0 && t.Priority != targets[i-1].Priority {
 			h.Tier++
@@ -60,13 +59,13 @@ func offering(h config.Host, targets []resolve.Target) []config.Host {
 	return hosts
 }
 
-// ResolverSettings are by which names are looked up for cfg.
+// ResolverSettings returns the settings for looking up the names in cfg.
 func ResolverSettings(cfg *config.Config) resolve.Settings {
 	r := &cfg.Resolver
 	return resolve.Settings{Servers: r.Servers, Search: r.Search, MinTTL: r.MinTTL, MaxTTL: r.MaxTTL, Timeout: resolveTimeout(cfg)}
 }
 
-// newServiceHost makes of h, which offers a service, what is connected to. Its name is absolute: no search list goes with it.
+// newServiceHost makes an upstream host from h, which offers a service. Its name is absolute, so search lists do not apply.
 func (m *groupMaker) newServiceHost(h config.Host) upstream.Host {
 	name := h.Name
 	if _, err := netip.ParseAddr(name); err != nil {

@@ -14,33 +14,33 @@ import (
 	"kroxy-ev/engine"
 )
 
-// budget is how the process's open files are divided. A connection takes two, the client's and the host's; so does a pipe.
+// budget divides the process's open files. A connection takes two, the client's and the host's; a pipe takes two as well.
 type budget struct {
-	connections int // client connections at once
-	files       int // for these, and for further requests on them, which take one each: all that there are, also if max_connections are few
-	pipes       int // a reactor
-	idle        int // connections to hosts that are kept for later requests, a reactor
-	share       int // of connections, a reactor
-	spent       int // sockets of either family that wait to be used again, a reactor
+	connections int // concurrent client connections
+	files       int // for these, and for concurrent requests on them, which take one each; max_connections does not limit it
+	pipes       int // per reactor
+	idle        int // idle connections to hosts, per reactor
+	share       int // of connections, per reactor
+	spent       int // sockets of either family that wait to be reused, per reactor
 }
 
 const (
-	// ownFiles is reserved for logs, name lookups, and all else that the process has once.
+	// ownFiles are reserved for logs, name lookups, and everything else that the process has once.
 	ownFiles = 64
-	// maxPipes is how many pipes a reactor may have however many files there are. Each is a bulk flow whose sink is
-	// slower than its source; more of them than this are copied.
+	// maxPipes bounds the pipes of a reactor, however many files there are. Each pipe is a bulk flow whose sink is slower than its source;
+	// further such flows are copied.
 	maxPipes = 512
-	// maxSpent is how many spent sockets a reactor may have of each address family. More would be of use only where more
-	// sessions than this end within the time that a host takes to confirm a FIN.
+	// maxSpent bounds a reactor's spent sockets of each address family. More would only help if more sessions than this ended within the time
+	// that a host takes to acknowledge a FIN.
 	maxSpent = 64
-	// autoIdle is how many idle connections to hosts a reactor may always keep where the configuration leaves their number open. They may
-	// be more while fewer clients are there than may be (the share of upstream.NewGroups): these have set files aside already.
+	// autoIdle is how many idle connections to hosts a reactor may always keep if the configuration does not set their number. It may keep more
+	// while there are fewer clients than allowed (the share of upstream.NewGroups), because files are reserved for these clients.
 	autoIdle = 64
-	// mostFiles is the most open files that are used.
+	// mostFiles is the greatest number of open files that is made use of.
 	mostFiles = 1 << 24
 )
 
-// openFiles is the soft limit on open files, which Go's runtime has already raised to the hard one. See getrlimit(2).
+// openFiles returns the soft limit on open files, which Go's runtime has already raised to the hard limit (getrlimit(2)).
 func openFiles() int {
 	var r unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
@@ -49,10 +49,10 @@ func openFiles() int {
 	return int(min(r.Cur, mostFiles))
 }
 
-// fileBudget divides files in a process of so many reactors with so many listeners each. Max > 0 bounds client connections; keep is how
-// many idle connections to hosts the configuration allows a reactor.
+// fileBudget divides files in a process with this number of reactors, each with this number of listeners. Max > 0 bounds client connections;
+// keep is how many idle connections to hosts the configuration allows each reactor.
 func fileBudget(files, reactors, listeners, max, keep int) budget {
-	own := 3 + 2*listeners // sockets of listeners are open once more in a process without workers
+	own := 3 + 2*listeners // in a process without workers, each listening socket is open twice
 	free := clamp(files-min(ownFiles, files/4)-own*reactors, 0, 0)
 	b := budget{pipes: min(maxPipes, free/8/reactors), idle: min(keep, free/8/reactors), spent: min(maxSpent, free/32/reactors)}
 	b.files = clamp(free-(2*b.pipes+b.idle+2*b.spent)*reactors, 2, 0)
@@ -61,7 +61,7 @@ func fileBudget(files, reactors, listeners, max, keep int) budget {
 	return b
 }
 
-// keepsIdle is how many idle connections to hosts cfg allows a reactor to keep.
+// keepsIdle returns how many idle connections to hosts cfg allows each reactor to keep.
 func keepsIdle(cfg *config.Config) int {
 	n, auto := 0, 0
 	for _, use := range usedGroups(cfg) {
@@ -77,11 +77,11 @@ func keepsIdle(cfg *config.Config) int {
 	return n + auto
 }
 
-// AdminConnections is how many clients may be connected to a listener of the admin endpoint at once.
+// AdminConnections is how many clients may be connected to a listener of the admin endpoint at a time.
 const AdminConnections = 64
 
-// freeFiles is how many of the files that may be open are neither for checks of cfg's hosts nor for clients of the admin endpoint. A worker
-// has neither: its master checks hosts, and answers these clients.
+// freeFiles returns how many files are left for serving, after those for checks of cfg's hosts and for clients of the admin endpoint. A worker
+// has neither: its master checks hosts and answers these clients.
 func freeFiles(cfg *config.Config, files int, worker bool) int {
 	if worker {
 		return files
@@ -93,12 +93,13 @@ func freeFiles(cfg *config.Config, files int, worker bool) int {
 	return files - checksAtOnce(cfg) - min(seen, files/8)
 }
 
-// Shortage warns if cfg's max_connections do not fit into the limit on open files, in a process of so many reactors, which may be a worker.
+// Shortage warns if cfg's max_connections exceeds what the limit on open files allows, in a process with this number of reactors, which may be a
+// worker.
 func Shortage(cfg *config.Config, reactors int, worker bool) []config.Problem {
 	return shortage(cfg, openFiles(), reactors, worker)
 }
 
-// shortage is Shortage with that limit.
+// shortage is Shortage with the given limit on open files.
 func shortage(cfg *config.Config, files, reactors int, worker bool) []config.Problem {
 	fit := func(files int) int {
 		return fileBudget(freeFiles(cfg, files, worker), reactors, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg)).connections
@@ -123,7 +124,7 @@ func clamp(n, lo, hi int) int {
 	return max(n, lo)
 }
 
-// pauseLog logs that accepting pauses, at most once in quietPauses.
+// pauseLog logs that accepting pauses, at most once per quietPauses.
 type pauseLog struct {
 	log *slog.Logger
 
@@ -133,7 +134,7 @@ type pauseLog struct {
 	since int // pauses since the last line
 }
 
-// setLimit says what the limit on connections is now.
+// setLimit sets the limit on connections that lines show.
 func (p *pauseLog) setLimit(n int) {
 	p.mu.Lock()
 	p.limit = n

@@ -13,27 +13,27 @@ import (
 	"kroxy-ev/streamcodec"
 )
 
-// listener is one listening socket on one loop, with the codec's entry that serves its clients. Its methods belong to the loop's
+// listener is one listening socket on one loop, with the codec's entry that serves its clients. Its methods must be called on the loop's
 // goroutine.
 type listener struct {
 	reactor  *reactor
 	accepts  *engine.Listener // nil before listen
 	mode     config.Mode
-	name     string       // of the server
-	logs     []*sharedLog // whose buffers access is; nil if there is none
+	name     string       // name of the server
+	logs     []*sharedLog // the logs that access writes to; empty if there are none
 	access   *accesslog.Buffer
 	port     uint16
 	speaks   httpcodec.Protocols // in http mode
 	opening  *opening.Rules
 	orphaned bool               // no server serves its clients any more
 	http     *httpcodec.Entry   // in http mode; nil before swap
-	stream   *streamcodec.Entry // in stream mode, likewise
+	stream   *streamcodec.Entry // in stream mode; nil before swap
 }
 
 // newListener makes a listener in the mode of e.
 func (r *reactor) newListener(e *entry) *listener { return &listener{reactor: r, mode: e.server.Mode} }
 
-// swap makes e serve the clients, as its ith listener.
+// swap makes e serve the clients; l is e's listener i.
 func (l *listener) swap(e *entry, i int) {
 	at := &e.server.Listen[i]
 	l.port, l.speaks, l.opening = at.Port, clientProtocols(at), e.opening[i]
@@ -61,7 +61,7 @@ func (l *listener) take(e *entry) {
 	}
 }
 
-// logTo makes lines go to e's logs.
+// logTo directs access log lines to e's logs.
 func (l *listener) logTo(e *entry) {
 	if len(l.logs) > 0 && slices.Equal(l.logs, e.logs) {
 		l.access.SetFormat(e.format)
@@ -78,7 +78,8 @@ func (l *listener) logTo(e *entry) {
 	}
 }
 
-// listen accepts from fd, if one was opened, and owns it; it retires the socket before it. Without one it goes on as it is.
+// listen takes ownership of fd and accepts from it, if opened is true, and retires the previous socket. Otherwise the listener keeps its
+// socket.
 func (l *listener) listen(fd int, opened bool) error {
 	old := l.accepts
 	if !opened {
@@ -112,8 +113,8 @@ func (l *listener) socket() (fd int, ok bool) {
 	return fd, err == nil
 }
 
-// leave stops accepting, since s, which is in force, has no such listener. If another listener serves the socket it stops at once, else
-// when every handshake that has begun is over.
+// leave stops accepting, because s, which is in force, has no such listener. If another listener serves the socket (served), l stops at once,
+// else when all handshakes that have begun are over.
 func (l *listener) leave(s *Snapshot, served bool) {
 	l.reactor.orphans[l] = struct{}{}
 	l.follow(s)
@@ -123,8 +124,8 @@ func (l *listener) leave(s *Snapshot, served bool) {
 	l.accepts.Retire(func() { l.whenEmpty(l.gone) })
 }
 
-// follow makes the clients of a listener without a socket get what their server has in s. If s has no such server they are orphaned: they
-// get their last response, or keep their session.
+// follow applies the settings of their server in s to the clients of a listener without a socket. If s has no such server, the clients are
+// orphaned: they get a last response, or keep their session.
 func (l *listener) follow(s *Snapshot) {
 	if e := s.successor(l); e != nil {
 		l.take(e)
@@ -162,8 +163,8 @@ func (l *listener) gone() {
 	}
 }
 
-// successor returns the entry that serves the clients of a listener without a socket: that of the server with the same name. A server
-// without a name, which is called by its index, has none.
+// successor returns the entry that serves the clients of a listener without a socket: that of the server with the same name. A server without
+// a name, which is identified by its index, has none.
 func (s *Snapshot) successor(l *listener) *entry {
 	if l.orphaned || strings.HasSuffix(l.name, "]") {
 		return nil

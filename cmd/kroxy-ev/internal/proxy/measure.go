@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// measure has groups and their hosts counted at their places.
+// measure assigns groups and their hosts their places in the metrics.
 func (gs groups) measure(at *Places) {
 	for use, g := range gs {
 		g.Place = at.Group(use.group)
@@ -18,7 +18,7 @@ func (gs groups) measure(at *Places) {
 	}
 }
 
-// measure has servers and their routes counted at their places.
+// measure assigns servers and their routes their places in the metrics.
 func (s *Snapshot) measure(at *Places) {
 	for i := range s.entries {
 		e := &s.entries[i]
@@ -42,7 +42,7 @@ func (s *Snapshot) measure(at *Places) {
 	}
 }
 
-// row is where the reactor of that index counts.
+// row returns the metrics row of reactor i.
 func (o *Options) row(i int) *metrics.Row {
 	if i < len(o.Metrics) {
 		return o.Metrics[i]
@@ -50,7 +50,7 @@ func (o *Options) row(i int) *metrics.Row {
 	return metrics.NewRow()
 }
 
-// ran counts the time of the loop whose row m is, as engine.Options.Ran.
+// ran returns a function for engine.Options.Ran that counts the time of the loop that has the row m.
 func ran(m *metrics.Row) func(busy, waited time.Duration) {
 	p := m.Process()
 	return func(busy, waited time.Duration) {
@@ -60,7 +60,7 @@ func ran(m *metrics.Row) func(busy, waited time.Duration) {
 	}
 }
 
-// countPause counts that accepting has to stop on the loop whose row m is.
+// countPause counts that accepting pauses on the loop that has the row m.
 func countPause(m *metrics.Row, reason error) {
 	why := metrics.PausedDescriptors
 	if errors.Is(reason, engine.ErrLimit) {

@@ -9,28 +9,28 @@ import (
 	"kroxy-ev/config"
 )
 
-// Overview is the groups of a configuration for those who look at hosts and give orders about them, in a process that need not serve. It
-// may be used from any goroutine.
+// Overview is the groups of a configuration, for inspecting hosts and giving orders about them in a process that need not serve. It may be
+// used from any goroutine.
 type Overview struct {
-	Groups []*GroupOverview // in the order of the file; groups of one name, which have the same hosts, are one
+	Groups []*GroupOverview // in the order of the file; groups with the same name, which have the same hosts, are one
 }
 
 // GroupOverview is the hosts of a group.
 type GroupOverview struct {
 	Name, Algorithm string
-	HTTP            bool // servers of http use it
+	HTTP            bool // http servers use it
 	Hosts           []HostOverview
 	uses            []*balance.Group
 }
 
-// HostOverview is a host, and where it is counted.
+// HostOverview is a host and where it is counted.
 type HostOverview struct {
 	config.Host
-	Label   string // what it is called in metrics
-	Checked bool   // it has active checks
+	Label   string // name in the metrics
+	Checked bool   // has active checks
 
 	id    int
-	group *balance.Group // one of those that have it
+	group *balance.Group // one of the groups that have it
 	index int            // in group
 }
 
@@ -56,7 +56,7 @@ func NewOverview(cfg *config.Config, ids []int, counters *balance.Counters) (*Ov
 			own[i], specs[i] = ids[at], hostSpec(from.Hosts[i], keys[at])
 		}
 		options := balancing(from, specs)
-		options.Algorithm = "first" // it chooses none: no table is needed
+		options.Algorithm = "first" // nothing is chosen here, so no table is needed
 		counted, err := balance.NewGroupOf(own, options, counters)
 		if err != nil {
 			return nil, err
@@ -80,7 +80,7 @@ func NewOverview(cfg *config.Config, ids []int, counters *balance.Counters) (*Ov
 	return o, nil
 }
 
-// Group returns the group of that name, or nil.
+// Group returns the group with that name, or nil.
 func (o *Overview) Group(name string) *GroupOverview {
 	for _, g := range o.Groups {
 		if g.Name == name {
@@ -90,7 +90,7 @@ func (o *Overview) Group(name string) *GroupOverview {
 	return nil
 }
 
-// Find returns the indexes of the hosts that are at a place, or else of those that are called so.
+// Find returns the indexes of the hosts with that address or, if there are none, the index of the host with that alias.
 func (g *GroupOverview) Find(host string) (list []int) {
 	for i := range g.Hosts {
 		if g.Hosts[i].Place() == host {
@@ -105,7 +105,7 @@ func (g *GroupOverview) Find(host string) (list []int) {
 	return list
 }
 
-// Order gives an order about host i. One at a time gives orders.
+// Order gives an order about host i. Orders must not be given concurrently.
 func (g *GroupOverview) Order(i int, drain *bool, weight *int) {
 	for _, use := range g.uses {
 		if at := use.Index(g.Hosts[i].id); at >= 0 {
@@ -114,7 +114,7 @@ func (g *GroupOverview) Order(i int, drain *bool, weight *int) {
 	}
 }
 
-// Enforce says to all processes what is known of hosts by the configuration, after orders were forgotten.
+// Enforce publishes to all processes the balancing state according to the configuration, after orders were forgotten.
 func (o *Overview) Enforce() {
 	for _, g := range o.Groups {
 		for _, use := range g.uses {
@@ -123,9 +123,9 @@ func (o *Overview) Enforce() {
 	}
 }
 
-// Queued is how many clients wait for a place in the group.
+// Queued returns how many clients wait in the group's queue.
 func (g *GroupOverview) Queued() (n int64) {
-	var counted []int // groups whose queues are one have one id
+	var counted []int // groups that share a queue have the same ID
 	for _, use := range g.uses {
 		if id := use.ID(); !slices.Contains(counted, id) {
 			counted = append(counted, id)
@@ -135,13 +135,13 @@ func (g *GroupOverview) Queued() (n int64) {
 	return n
 }
 
-// Counted returns the counts, and the index of the host in them.
+// Counted returns the group in which the host is counted, and its index there.
 func (h *HostOverview) Counted() (group *balance.Group, index int) { return h.group, h.index }
 
-// ID is that of the host in the counters.
+// ID returns the host's id in the counters.
 func (h *HostOverview) ID() int { return h.id }
 
-// Usable is how many hosts of the group get new clients now.
+// Usable returns how many hosts of the group get new clients now.
 func (g *GroupOverview) Usable() (n int) {
 	for i := range g.Hosts {
 		if h := &g.Hosts[i]; h.group.Hosts().InUse(h.index) {

@@ -8,15 +8,16 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// ownAddresses are the addresses of this proxy's own listeners that servers of each mode may not connect to. HTTP servers may connect to none of them.
-// Stream servers may connect to those of HTTP servers, where TLS that they pass through can end: since HTTP servers connect to none, there is no loop.
+// ownAddresses are the addresses of this proxy's own listeners that servers of each mode must not connect to. HTTP servers must not connect to
+// any of them. Stream servers may connect to those of HTTP servers, where passed-through TLS can end: HTTP servers connect to none, so there
+// is no loop.
 type ownAddresses struct{ http, stream *upstream.Self }
 
 func newOwnAddresses() ownAddresses {
 	return ownAddresses{upstream.NewSelf(), upstream.NewSelf()}
 }
 
-// of returns the addresses that servers of a mode may not connect to.
+// of returns the addresses that servers of a mode must not connect to.
 func (o ownAddresses) of(m config.Mode) *upstream.Self {
 	if m == config.ModeStream {
 		return o.stream
@@ -24,7 +25,7 @@ func (o ownAddresses) of(m config.Mode) *upstream.Self {
 	return o.http
 }
 
-// follow makes the addresses those of cfg's listeners. Places has the addresses of listeners that are no unix sockets, by their keys.
+// follow sets the addresses to those of cfg's listeners. Places has the addresses of listeners other than Unix sockets, by their keys.
 func (o ownAddresses) follow(cfg *config.Config, places map[string][]netip.AddrPort) {
 	all, streams := listening{}, listening{}
 	for _, s := range cfg.Servers {
@@ -39,7 +40,7 @@ func (o ownAddresses) follow(cfg *config.Config, places map[string][]netip.AddrP
 	streams.tell(o.stream)
 }
 
-// listening collects where listeners listen.
+// listening collects the addresses of listeners.
 type listening struct {
 	addrs []netip.AddrPort
 	paths []string

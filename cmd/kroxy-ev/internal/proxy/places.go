@@ -7,7 +7,7 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// Places are where the servers, routes, groups and hosts of a configuration are counted, in every row.
+// Places says where the servers, routes, groups and hosts of a configuration are counted, in every row.
 type Places struct {
 	servers []metrics.Place
 	routes  [][]metrics.Place
@@ -15,14 +15,14 @@ type Places struct {
 	hosts   map[*config.Group][]metrics.Place
 }
 
-// SeriesOf returns what is counted of cfg, for a metrics.Table: its servers and their routes, the groups that traffic goes to, and their hosts.
+// SeriesOf returns the series of cfg for a metrics.Table: its servers and their routes, the groups that get traffic, and their hosts.
 // Resources.Places are the places of these, in this order.
 func SeriesOf(cfg *config.Config) []metrics.Series {
 	series, _ := measured(cfg)
 	return series
 }
 
-// PlacesOf returns the places of what cfg has, which are those of SeriesOf. What there are too few places for is not counted.
+// PlacesOf returns the places of cfg's series; places[i] is that of SeriesOf(cfg)[i]. Series without a place are not counted.
 func PlacesOf(cfg *config.Config, places []metrics.Place) *Places {
 	_, p := measured(cfg)
 	at := func(index *metrics.Place) {
@@ -50,7 +50,7 @@ func PlacesOf(cfg *config.Config, places []metrics.Place) *Places {
 	return p
 }
 
-// measured returns what is counted of cfg, and Places that have indexes of it in place of places.
+// measured returns the series of cfg, and Places with indexes of series instead of places.
 func measured(cfg *config.Config) (series []metrics.Series, p *Places) {
 	p = &Places{
 		servers: make([]metrics.Place, len(cfg.Servers)),
@@ -92,8 +92,8 @@ func measured(cfg *config.Config) (series []metrics.Series, p *Places) {
 	return series, p
 }
 
-// hostLabels are what the hosts of g are called in metrics: where they are; of those at one place, all but the first have their names behind it
-// too, and if that is not enough a number.
+// hostLabels returns the hosts' names in the metrics: their addresses. Of several hosts with the same address, all but the first have
+// their aliases appended and, if that is not enough, a number.
 func hostLabels(g *config.Group) []string {
 	labels := make([]string, len(g.Hosts))
 	seen := make(map[string]bool, len(g.Hosts))
@@ -111,16 +111,16 @@ func hostLabels(g *config.Group) []string {
 	return labels
 }
 
-// Server is the place of cfg.Servers[i].
+// Server returns the place of cfg.Servers[i].
 func (p *Places) Server(i int) metrics.Place { return p.servers[i] }
 
-// Route is the place of route j of cfg.Servers[i].
+// Route returns the place of route j of cfg.Servers[i].
 func (p *Places) Route(i, j int) metrics.Place { return p.routes[i][j] }
 
-// Group is the place of a group; zero if no traffic goes to it.
+// Group returns the place of a group; zero if no traffic goes to it.
 func (p *Places) Group(g *config.Group) metrics.Place { return p.groups[g.Name] }
 
-// Host is the place of host i of g; zero if no traffic goes there.
+// Host returns the place of host i of g; zero if no traffic goes to it.
 func (p *Places) Host(g *config.Group, i int) metrics.Place {
 	if hosts := p.hosts[g]; i < len(hosts) {
 		return hosts[i]

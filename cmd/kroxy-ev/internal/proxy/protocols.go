@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/httpcodec"
 )
 
-// clientProtocols are what clients of l may speak, for the codec.
+// clientProtocols returns the protocols that clients of l may speak.
 func clientProtocols(l *config.Listen) (p httpcodec.Protocols) {
 	for _, name := range l.Protocols {
 		switch name {
@@ -23,7 +23,7 @@ func clientProtocols(l *config.Listen) (p httpcodec.Protocols) {
 	return p
 }
 
-// offer is what ALPN offers to clients of l, the preferred one first: nothing in stream mode, where the protocol is unknown.
+// offer returns the protocols that ALPN offers to clients of l, the preferred one first; none in stream mode, where the protocol is unknown.
 func offer(l *config.Listen) (list []string) {
 	for _, name := range l.Protocols {
 		list = append(list, name)
@@ -34,10 +34,10 @@ func offer(l *config.Listen) (list []string) {
 	return list
 }
 
-// offerID tells offers apart.
+// offerID identifies an offer.
 func offerID(l *config.Listen) string { return strings.Join(l.Protocols, " ") }
 
-// hostProtocol is what hosts of g are spoken to in.
+// hostProtocol returns the protocol that hosts of g are spoken to in.
 func hostProtocol(g *config.Group) upstream.Protocol {
 	switch g.Protocol {
 	case config.ProtocolHTTP2, config.ProtocolH2C:
@@ -48,7 +48,7 @@ func hostProtocol(g *config.Group) upstream.Protocol {
 	return upstream.HTTP1
 }
 
-// hostOffer is what ALPN offers to hosts: nothing in stream mode.
+// hostOffer returns the protocols that ALPN offers to hosts; none in stream mode.
 func hostOffer(use groupUse) []string {
 	if use.mode != config.ModeHTTP {
 		return nil

@@ -1,8 +1,8 @@
-// Package proxy serves in one process. It turns a configuration into a Snapshot, with its groups of hosts, routes, policies,
-// certificates and access logs, and runs the reactors that serve by it, each with its listeners. It divides the open files among them.
+// Package proxy serves in one process. It turns a configuration into a Snapshot, with its groups of hosts, routes, policies, certificates and
+// access logs, and runs the reactors that serve by it, each with its listeners. It divides the open files among them.
 //
-// It does not decide when to start, reload or stop, and it opens no port and catches no signal: package service does, which gives it
-// listening sockets, counters, the ids of hosts and the keys of session tickets.
+// It does not decide when to start, reload or stop, opens no ports and catches no signals. Package service does that, and provides the
+// listening sockets, the counters, the ids of hosts and the session ticket keys.
 package proxy
 
 import (
@@ -25,24 +25,24 @@ import (
 	"kroxy-ev/engine/trace"
 )
 
-// Proxy is what serves in a process: its reactors, what they share, and the snapshot that they serve by. Its methods are
-// called from one goroutine, but for those that say otherwise.
+// Proxy is everything that serves in a process: the reactors, what they share, and the snapshot that they serve by. Its methods must be called
+// from one goroutine, unless they say otherwise.
 type Proxy struct {
 	groupMaker
 	log      *slog.Logger
 	limited  *loglimit.Handler // in front of log
-	traffic  *slog.Logger      // for lines that traffic can repeat; goes to limited
-	loops    int               // the number of reactors
-	worker   bool              // a master checks hosts, and has the admin endpoint
-	process  *metrics.Process  // where what is no reactor's own is counted
-	exporter *trace.Exporter   // of spans; nil until there are to be any
+	traffic  *slog.Logger      // for lines that traffic can repeat; writes to limited
+	loops    int               // number of reactors
+	worker   bool              // a master checks hosts and has the admin endpoint
+	process  *metrics.Process  // counts what belongs to no particular reactor
+	exporter *trace.Exporter   // of spans; nil until tracing is enabled
 	checks   *Checks           // nil if another process checks the hosts
 	limit    *engine.Limit
 	paused   pauseLog
 	reactors []*reactor
-	places   map[string][]netip.AddrPort // the addresses that it listens on, by the keys of listeners
-	now      *Snapshot                   // nil before the first is committed
-	closing  sync.WaitGroup              // logs that are being closed, beside the loops
+	places   map[string][]netip.AddrPort // addresses of the listening sockets, by the keys of listeners
+	now      *Snapshot                   // nil before the first commit
+	closing  sync.WaitGroup              // logs that are being closed outside of the loops
 	running  sync.WaitGroup
 	failed   chan error // the first error of a reactor
 }
@@ -50,22 +50,22 @@ type Proxy struct {
 // Options are what a proxy needs besides a configuration and its sockets.
 type Options struct {
 	Counters *balance.Counters
-	Rows     []int          // in Counters; there is one reactor for each
-	Metrics  []*metrics.Row // likewise, for all else that is counted
-	Worker   bool           // a master checks hosts, and has the admin endpoint
+	Rows     []int          // in Counters; one per reactor
+	Metrics  []*metrics.Row // rows for all other counts, one per reactor
+	Worker   bool           // a master checks hosts and has the admin endpoint
 	Resources
 }
 
 // Resources are what a snapshot needs besides the configuration.
 type Resources struct {
-	IDs     []int           // of the hosts, which are counted under them
-	Places  []metrics.Place // of what SeriesOf returns
+	IDs     []int           // ids of the hosts in the counters, in the order of HostKeys
+	Places  []metrics.Place // of the series that SeriesOf returns
 	Tickets Tickets
-	Secret  []byte // of sticky clients, see NewSecret
+	Secret  []byte // signs the cookies of sticky clients, see NewSecret
 }
 
-// New makes everything that cfg asks for, with a reactor for each row in o. It owns the listening sockets, also when it returns an error.
-// Nothing is accepted before Start. On an error nothing stays open.
+// New makes everything that cfg asks for, with a reactor per row in o. It takes ownership of the listening sockets, even if it returns an
+// error. Nothing is accepted before Start. After an error nothing stays open.
 func New(cfg *config.Config, opened Sockets, o Options, log *slog.Logger) (*Proxy, error) {
 	p := &Proxy{groupMaker: groupMaker{counters: o.Counters}, log: log, loops: len(o.Rows), worker: o.Worker, process: o.row(0).Process(), places: make(map[string][]netip.AddrPort), failed: make(chan error, 1)}
 	p.own = newOwnAddresses()
@@ -106,28 +106,28 @@ func (p *Proxy) open(cfg *config.Config, opened Sockets, o Options) error {
 	return nil
 }
 
-// Failed yields the first error of a reactor that cannot go on.
+// Failed returns a channel with the first error of a reactor that cannot go on.
 func (p *Proxy) Failed() <-chan error { return p.failed }
 
-// Config is what the snapshot was made of.
+// Config returns the configuration that the snapshot was made from.
 func (s *Snapshot) Config() *config.Config { return s.cfg }
 
-// Config is the configuration that is in force.
+// Config returns the configuration in force.
 func (p *Proxy) Config() *config.Config { return p.now.cfg }
 
-// MaxConnections is how many clients may be connected at once, by the configuration and the limit on open files.
+// MaxConnections returns how many clients may be connected at a time, by the configuration and the limit on open files.
 func (p *Proxy) MaxConnections() int { return p.now.budget.connections }
 
-// Reactors is how many reactors there are.
+// Reactors returns the number of reactors.
 func (p *Proxy) Reactors() int { return p.loops }
 
-// FirstLoop is the loop of the first reactor; a worker has no other.
+// FirstLoop returns the loop of the first reactor; a worker has no other.
 func (p *Proxy) FirstLoop() *engine.Loop { return p.reactors[0].loop }
 
-// ForgetRepeated makes lines that traffic repeats be written again, since the log is a new one.
+// ForgetRepeated allows suppressed repetitions of log lines again, because the log is a new one.
 func (p *Proxy) ForgetRepeated() { p.limited.Forget() }
 
-// resolveTimeout is how long a lookup may take: the longest timeout of all groups.
+// resolveTimeout returns how long a lookup may take: the longest timeout of all groups, or 0 for no limit.
 func resolveTimeout(cfg *config.Config) time.Duration {
 	var longest time.Duration
 	for _, use := range usedGroups(cfg) {
@@ -139,7 +139,8 @@ func resolveTimeout(cfg *config.Config) time.Duration {
 	return longest
 }
 
-// listensOn refuses connections from now on to addresses that s listens on, since they would come back. Opened are its new sockets.
+// listensOn makes hosts at addresses that s listens on refused from now on, because such connections would come back to this proxy. Opened
+// are the new sockets of s.
 func (p *Proxy) listensOn(s *Snapshot, opened Sockets) error {
 	for key, list := range opened {
 		addrs, err := engine.ListensOn(list[0])
@@ -153,7 +154,7 @@ func (p *Proxy) listensOn(s *Snapshot, opened Sockets) error {
 	return nil
 }
 
-// Drop closes the sockets of keys that the proxy listens on already.
+// Drop closes those of the given sockets whose keys the proxy listens on already.
 func (p *Proxy) Drop(opened Sockets) {
 	for key, list := range opened {
 		if p.now.keys[key] {
@@ -165,16 +166,16 @@ func (p *Proxy) Drop(opened Sockets) {
 	}
 }
 
-// makeRoom raises GOMAXPROCS if s has signers, of which there are as many as loops. With fewer processors, a loop that comes back from
-// the kernel would wait until a signature is made.
+// makeRoom raises GOMAXPROCS if s has signers, of which there are as many as loops. With fewer processors, a loop that returns from a system
+// call would wait until a signature is finished.
 func (p *Proxy) makeRoom(s *tlsconn.Server) {
 	if n := 2 * p.loops; s.Signs() && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
 }
 
-// Commit makes every reactor switch to s between two of its events, with the new listening sockets, which it owns. It returns once all
-// have.
+// Commit switches every reactor to s between two of its events, and gives it the new listening sockets, which it then owns. Commit returns
+// when all have switched.
 func (p *Proxy) Commit(s *Snapshot, opened Sockets) error {
 	old := p.now
 	p.now = s
@@ -197,7 +198,7 @@ func (p *Proxy) Commit(s *Snapshot, opened Sockets) error {
 	return errors.Join(errs...)
 }
 
-// resolveChanged reports when a name begins to fail, and when it is found again.
+// resolveChanged logs when a name begins to fail, and when it can be resolved again.
 func (p *Proxy) resolveChanged(name string, err error) {
 	if err != nil {
 		p.log.Warn("resolve: a host's name cannot be resolved", "name", name, "error", err)
@@ -206,7 +207,7 @@ func (p *Proxy) resolveChanged(name string, err error) {
 	p.log.Info("resolve: a host's name can be resolved again", "name", name)
 }
 
-// tooManyAddresses reports that a name has more addresses than are used.
+// tooManyAddresses logs that a name has more addresses than are used.
 func (p *Proxy) tooManyAddresses(name string, found, used int) {
 	p.log.Warn("resolve: a host's name has more addresses than are used", "name", name, "addresses", found, "used", used)
 }
@@ -231,8 +232,8 @@ func (p *Proxy) Drain() <-chan struct{} {
 	return p.whenDrained((*reactor).drain)
 }
 
-// Leave is Drain that refuses nobody: it goes on accepting until every handshake that has begun is over. The sockets of the keys in
-// shared, which others accept from too, it closes at once.
+// Leave is like Drain, but accepts until all handshakes that have begun are over, so that no client is refused. It closes at once the sockets
+// whose keys are in shared, because others accept from these too.
 func (p *Proxy) Leave(shared Keys) <-chan struct{} {
 	return p.whenDrained(func(r *reactor, drained func()) { r.leave(shared, drained) })
 }
@@ -255,21 +256,21 @@ func (p *Proxy) whenDrained(begin func(r *reactor, drained func())) <-chan struc
 	return done
 }
 
-// Stay takes a drain back that has not ended; accepting begins again with the next Commit.
+// Stay revokes a drain that has not ended; accepting resumes with the next Commit.
 func (p *Proxy) Stay() {
 	for _, r := range p.reactors {
 		r.loop.Post(r.stay)
 	}
 }
 
-// Abort stops accepting and ends every session, at once, which also ends a drain.
+// Abort stops accepting and ends every session at once, which also ends a drain.
 func (p *Proxy) Abort() {
 	for _, r := range p.reactors {
 		r.loop.Post(r.abort)
 	}
 }
 
-// Active is how many sessions there are.
+// Active returns the number of sessions.
 func (p *Proxy) Active() int64 {
 	var n int64
 	for _, r := range p.reactors {
@@ -317,7 +318,7 @@ func (p *Proxy) Close() {
 	p.closing.Wait()
 }
 
-// ReactorCount is how many reactors run in a process without workers.
+// ReactorCount returns the number of reactors in a process without workers.
 func ReactorCount(cfg *config.Config) int {
 	if cfg.ReactorsNum > 0 {
 		return cfg.ReactorsNum

@@ -13,18 +13,18 @@ import (
 	"kroxy-ev/streamcodec"
 )
 
-// reactor is one loop and what serves on it: the server of each codec, and the listeners.
+// reactor is one loop and everything that serves on it: the server of each codec, and the listeners.
 type reactor struct {
 	loop      *engine.Loop
 	tls       *tlsconn.Handshaker
 	connector *upstream.Connector
 	http      *httpcodec.Server
 	stream    *streamcodec.Server
-	recorder  *trace.Recorder // of spans; nil until there are to be any
+	recorder  *trace.Recorder // of spans; nil until tracing is enabled
 	accepting accepting
 	listeners map[string]*listener   // by config.Listen.Key
-	orphans   map[*listener]struct{} // listeners that still have clients, and no socket any more
-	leaving   *int                   // how many listeners have not retired yet; nil unless it leaves. Belongs to the loop
+	orphans   map[*listener]struct{} // listeners that have clients but no socket any more
+	leaving   *int                   // number of listeners that have not retired yet; nil unless the reactor is leaving. Used only on the loop
 }
 
 // accepting is what all listeners share.
@@ -33,7 +33,7 @@ type accepting struct {
 	paused func(error)
 }
 
-// newReactor makes a reactor that counts leases in this row, and all else in m. It has no listeners yet.
+// newReactor makes a reactor that counts leases in the given row of the counters, and everything else in m. It has no listeners yet.
 func (p *Proxy) newReactor(row int, m *metrics.Row, s *Snapshot) (*reactor, error) {
 	loop, err := engine.NewLoop(engine.Options{MaxPipes: s.budget.pipes, MaxSpent: s.budget.spent, Ran: ran(m)})
 	if err != nil {
@@ -50,7 +50,7 @@ func (p *Proxy) newReactor(row int, m *metrics.Row, s *Snapshot) (*reactor, erro
 	return r, nil
 }
 
-// counts returns the reactor's figures; any goroutine may call it.
+// counts returns the reactor's figures. Any goroutine may call it.
 func (r *reactor) counts() Counts {
 	h, s := r.http.Stats(), r.stream.Stats()
 	return Counts{
@@ -61,8 +61,8 @@ func (r *reactor) counts() Counts {
 	}
 }
 
-// take switches to s, on the loop, with the new listening sockets fds, by the keys of listeners, which it owns. Listeners that s does not
-// have leave.
+// take switches to s, on the loop. The new listening sockets fds, by the keys of listeners, then belong to r. Listeners that s does not have
+// leave.
 func (r *reactor) take(s *Snapshot, fds map[string]int) error {
 	r.connector.Swap(s.pools)
 	r.trace(s)
@@ -77,7 +77,7 @@ func (r *reactor) take(s *Snapshot, fds map[string]int) error {
 			delete(fds, key)
 			one := old[key]
 			if one != nil && one.mode != e.server.Mode {
-				if !opened { // another codec serves the same socket
+				if !opened { // another codec takes over the same socket
 					fd, opened = one.socket()
 				}
 				one = nil
@@ -107,7 +107,7 @@ func (r *reactor) take(s *Snapshot, fds map[string]int) error {
 	return err
 }
 
-// drain stops accepting at once, and calls drained once no session is left; both on the loop.
+// drain stops accepting at once, and calls drained when no session is left; both happen on the loop.
 func (r *reactor) drain(drained func()) {
 	left := 2
 	one := func() {
@@ -119,15 +119,15 @@ func (r *reactor) drain(drained func()) {
 	r.stream.Shutdown(one)
 }
 
-// leave stops accepting when every handshake that has begun is over, and calls drained once no session is left; both on the loop. The
-// sockets of the keys in shared are closed at once: others accept from them, or no client can reach them any more.
+// leave stops accepting when all handshakes that have begun are over, and calls drained when no session is left; both happen on the loop.
+// Sockets whose keys are in shared are closed at once: either others accept from them, or clients cannot reach them any more.
 func (r *reactor) leave(shared Keys, drained func()) {
-	r.announceClose() // again: stay may have taken an earlier leave back
+	r.announceClose() // again, because stay may have revoked an earlier leave
 	left := new(int)
-	*left = 1 + len(r.listeners) // this call is one of those that end
+	*left = 1 + len(r.listeners) // one for this call itself
 	r.leaving = left
 	ended := func() {
-		if *left--; *left == 0 && r.leaving == left { // else stay has taken it back, even if r leaves again
+		if *left--; *left == 0 && r.leaving == left { // otherwise stay has revoked it, even if r leaves again
 			r.drain(drained)
 		}
 	}
@@ -142,17 +142,17 @@ func (r *reactor) leave(shared Keys, drained func()) {
 	ended()
 }
 
-// announceClose makes responses say from now on that their connection closes. Any goroutine may call it.
+// announceClose makes responses announce from now on that their connection closes. Any goroutine may call it.
 func (r *reactor) announceClose() { r.http.AnnounceClose() }
 
-// stay takes leave back, on the loop; accepting begins again with the next take.
+// stay revokes leave, on the loop; accepting resumes with the next take.
 func (r *reactor) stay() {
 	r.leaving = nil
 	r.http.Resume()
 	r.stream.Resume()
 }
 
-// abort ends accepting and every session, on the loop.
+// abort stops accepting and ends every session, on the loop.
 func (r *reactor) abort() {
 	for _, one := range r.listeners {
 		one.accepts.Close()

@@ -2,7 +2,7 @@ package proxy
 
 import "kroxy-ev/config"
 
-// ReadConfig reads a configuration, and checks what its routes do.
+// ReadConfig reads a configuration, and checks its routes and policies.
 func ReadConfig(path string) (*config.Config, []config.Problem, error) {
 	cfg, warnings, err := config.Load(path)
 	if err == nil {

@@ -8,15 +8,15 @@ import (
 	"kroxy-ev/httpcodec/route"
 )
 
-// compiled is what a server's routes were compiled to. It is not changed, and any number of snapshots may have it.
+// compiled is the compiled form of a server's routes. It is immutable and may be shared by snapshots.
 type compiled struct {
 	table    *route.Table
-	policies []policy.Set // in http mode, one for each route
-	unrouted policy.Set   // in http mode, for requests that no route takes
+	policies []policy.Set // in http mode, one per route
+	unrouted policy.Set   // in http mode, for requests that match no route
 }
 
-// checkRoutes finds what is wrong with the routes of cfg, which was just made and is the caller's alone, and warns of those that nothing
-// reaches. What they are compiled to stays with the servers: snapshots of cfg need not compile them again.
+// checkRoutes checks the routes of cfg, which must be new and not shared yet, and warns of unreachable routes. It stores the compiled routes in
+// the servers, so that snapshots of cfg need not compile them again.
 func checkRoutes(cfg *config.Config) (warnings []config.Problem, err error) {
 	var bad []config.Problem
 	for _, s := range cfg.Servers {
@@ -40,7 +40,7 @@ func checkRoutes(cfg *config.Config) (warnings []config.Problem, err error) {
 	return warnings, config.AsError(bad, nil)
 }
 
-// compileRoutes returns what the routes of s are compiled to.
+// compileRoutes returns the compiled routes of s.
 func compileRoutes(cfg *config.Config, s *config.Server) (*compiled, error) {
 	if c, ok := s.Compiled.(*compiled); ok {
 		return c, nil
@@ -53,7 +53,7 @@ func compileRoutes(cfg *config.Config, s *config.Server) (*compiled, error) {
 	return c, nil
 }
 
-// compilePolicies compiles what the routes of s do, which have that table, or these problems.
+// compilePolicies compiles the policies of s's routes. Table and problems are the result of compiling the routes.
 func compilePolicies(cfg *config.Config, s *config.Server, table *route.Table, problems []route.Problem) (*compiled, *config.Error) {
 	var bad []config.Problem
 	for _, p := range problems {

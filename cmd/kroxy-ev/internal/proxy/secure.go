@@ -8,11 +8,10 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// tlsServers are how the clients of a configured server are spoken to by TLS, by what its listeners offer by ALPN. Their certificates
-// and the keys of their tickets are the same.
+// tlsServers are the TLS servers of a configured server, by what its listeners offer by ALPN. They share certificates and ticket keys.
 type tlsServers map[string]*tlsconn.Server
 
-// of is how clients of l are spoken to; nil for plain TCP.
+// of returns the TLS server for clients of l; nil for plain TCP.
 func (s tlsServers) of(l *config.Listen) *tlsconn.Server {
 	if !l.TLS {
 		return nil
@@ -38,7 +37,7 @@ func (p *Proxy) tlsServers(cfg *config.Config, from *config.Server, t Tickets) (
 	return made, nil
 }
 
-// tlsServer makes a TLS server of a configured server, which offers these protocols.
+// tlsServer makes a TLS server of a configured server that offers these protocols.
 func (p *Proxy) tlsServer(from *config.Server, protocols []string, t Tickets) (*tlsconn.Server, error) {
 	o := tlsconn.ServerOptions{
 		VerifyClient:     from.TLS.VerifyClient,
@@ -84,14 +83,14 @@ func (m *groupMaker) tlsClient(cfg *config.Config, use groupUse, h config.Host) 
 	return c, nil
 }
 
-// Tickets are the keys of session tickets, the newest first. All processes of a proxy have the same, so that a client can resume its
-// session in any of them, also after reloads and upgrades. They are never written to a disk.
+// Tickets are the session ticket keys, the newest first. All processes of a proxy have the same keys, so that a client can resume its session
+// in any of them, and after reloads and upgrades. The keys are never written to a disk.
 type Tickets [][]byte
 
 // keptTickets is the number of keys: a ticket stays valid for one rotation less.
 const keptTickets = 3
 
-// Rotated puts a new key before those of t, and forgets the oldest.
+// Rotated returns t with a new key in front and without the oldest one.
 func (t Tickets) Rotated() Tickets {
 	key := make([]byte, tlsconn.TicketKeySize)
 	_, _ = rand.Read(key) // never fails

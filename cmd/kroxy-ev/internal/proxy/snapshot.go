@@ -22,25 +22,25 @@ import (
 	"kroxy-ev/streamcodec"
 )
 
-// Snapshot is one configuration and all that was made of it. It is immutable; a reload replaces it. Sessions and exchanges that have
-// begun with it keep its settings.
+// Snapshot is one configuration and everything made from it. It is immutable; a reload replaces it. Sessions and exchanges that have begun
+// with a snapshot keep its settings.
 type Snapshot struct {
 	cfg      *config.Config
 	ids      []int // of its hosts
 	keys     Keys  // of its listeners
 	budget   budget
-	logs     map[string]*sharedLog // by path, or what syslog it is
-	groups   []*upstream.Group     // those that traffic goes to
+	logs     map[string]*sharedLog // by path, or by the description of a syslog
+	groups   []*upstream.Group     // those that get traffic
 	pools    *upstream.Groups      // those of http mode, for connectors
-	exporter *trace.Exporter       // of spans; nil for none
-	entries  []entry               // one for each of cfg's servers
+	exporter *trace.Exporter       // of spans; nil if there is no tracing
+	entries  []entry               // one per server of cfg
 }
 
-// entry is what serves the clients of one server, whichever of its listeners they come from.
+// entry is what serves the clients of one server, whichever of its listeners accepted them.
 type entry struct {
 	server  *config.Server
-	opening []*opening.Rules // what comes before the codec, for each listener; nil for nothing
-	logs    []*sharedLog     // of its access log
+	opening []*opening.Rules // what precedes the codec, one per listener; nil for nothing
+	logs    []*sharedLog     // its access logs
 	format  *logformat.Format
 	stream  *streamcodec.Settings // in stream mode
 	http    *httpcodec.Settings   // in http mode
@@ -63,7 +63,7 @@ func (p *Proxy) Prepare(cfg *config.Config, res Resources) (*Snapshot, error) {
 	var pooled []*upstream.Group
 	for _, use := range uses {
 		g := groups[use].Group
-		if s.groups = append(s.groups, g); use.mode == config.ModeHTTP { // sessions keep no connections for others
+		if s.groups = append(s.groups, g); use.mode == config.ModeHTTP { // stream sessions do not reuse connections
 			pooled = append(pooled, g)
 		}
 	}
@@ -106,7 +106,7 @@ func (p *Proxy) newEntry(cfg *config.Config, server *config.Server, groups group
 	return e, nil
 }
 
-// compileFormat makes what access log lines are made by.
+// compileFormat compiles the format of access log lines.
 func compileFormat(s *config.Server) (*logformat.Format, error) {
 	if s.FormatFields != nil {
 		return logformat.CompileFields(s.FormatFields, s.Mode.LogMode())
@@ -114,7 +114,7 @@ func compileFormat(s *config.Server) (*logformat.Format, error) {
 	return logformat.Compile(s.FormatLog, s.Mode.LogMode())
 }
 
-// share divides the process's open files for cfg. The number of pipes of a loop stays as it was at the start.
+// share divides the process's open files for cfg. The number of pipes per loop stays as it was at the start.
 func (p *Proxy) share(cfg *config.Config) budget {
 	return fileBudget(freeFiles(cfg, openFiles(), p.worker), p.loops, len(Listeners(cfg)), cfg.MaxConnections, keepsIdle(cfg))
 }
@@ -133,7 +133,7 @@ func (p *Proxy) openAccessLog(s *Snapshot, e *entry) error {
 	return nil
 }
 
-// addLog adds the log of that name to e's, which open opens if there is none.
+// addLog adds the log with that name to e's logs. If it is not open yet, addLog calls open.
 func (p *Proxy) addLog(s *Snapshot, e *entry, name string, open func() (*sharedLog, error)) (err error) {
 	log := s.logs[name]
 	if log == nil {
@@ -152,34 +152,34 @@ func (p *Proxy) addLog(s *Snapshot, e *entry, name string, open func() (*sharedL
 	return nil
 }
 
-// Discard releases a snapshot that was not committed, or was replaced.
+// Discard releases a snapshot that was not committed, or has been replaced.
 func (p *Proxy) Discard(s *Snapshot) {
 	for _, log := range s.logs {
 		log.release()
 	}
 }
 
-// hostTimeout bounds the time spent connecting to one host: long enough for a lost segment to be sent again, and short enough
-// for a client to wait for the next host.
+// hostTimeout bounds the time spent connecting to one host: long enough to retransmit a lost segment, and short enough for a client to wait for
+// the next host.
 const hostTimeout = 3 * time.Second
 
-// groups are the groups that a configuration's routes use, each made once for each mode that uses it.
+// groups are the groups that a configuration's routes use, one per group and mode.
 type groups map[groupUse]group
 
-// group is a group, and how requests name its hosts.
+// group is a group, and the names of its hosts in requests.
 type group struct {
 	*upstream.Group
 	names  []httpcodec.HostName
-	sticky *httpcodec.Sticky // nil for none
+	sticky *httpcodec.Sticky // nil if clients are not sticky
 }
 
-// groupUse is a group in the mode of servers that use it: what is spoken to its hosts depends on that.
+// groupUse is a group and the mode of servers that use it, which determines the protocol spoken to its hosts.
 type groupUse struct {
 	group *config.Group
 	mode  config.Mode
 }
 
-// usedGroups yields the groups that cfg's routes lead to, in the order of the file, each once for each mode.
+// usedGroups returns the groups that cfg's routes lead to, in the order of the file, one entry per mode.
 func usedGroups(cfg *config.Config) []groupUse {
 	var list []groupUse
 	seen := make(map[groupUse]bool)
@@ -196,15 +196,15 @@ func usedGroups(cfg *config.Config) []groupUse {
 	return list
 }
 
-// groupMaker is what groups are made with.
+// groupMaker is what is needed for making groups.
 type groupMaker struct {
 	counters *balance.Counters
 	resolver *resolve.Resolver
 	own      ownAddresses
-	signers  *tlsconn.Signers // nil where no loop makes handshakes
+	signers  *tlsconn.Signers // nil if no loop makes handshakes
 }
 
-// makeGroups builds groups of cfg for these uses. Their hosts are counted under ids, in the order of HostKeys.
+// makeGroups makes groups of cfg for these uses. Their hosts are counted under ids, in the order of HostKeys.
 func (m *groupMaker) makeGroups(cfg *config.Config, uses []groupUse, ids []int) (groups, error) {
 	keys, places := hostKeys(cfg)
 	made := make(groups)
@@ -225,7 +225,7 @@ func (m *groupMaker) makeGroups(cfg *config.Config, uses []groupUse, ids []int) 
 	return made, nil
 }
 
-// newGroup builds a group whose hosts are counted under these ids, and chosen as specs say.
+// newGroup makes a group whose hosts are counted under these ids and chosen by specs.
 func (m *groupMaker) newGroup(cfg *config.Config, use groupUse, ids []int, specs []balance.Spec) (*upstream.Group, error) {
 	from := use.group
 	counted, err := balance.NewGroupOf(ids, balancing(from, specs), m.counters)
@@ -252,11 +252,11 @@ func (m *groupMaker) newGroup(cfg *config.Config, use groupUse, ids []int, specs
 	return g, nil
 }
 
-// keepsHost reports whether a host of g that cannot be reached is not replaced by another. Nothing was sent then that could be sent twice, so
-// that is not for want of "connect" among the conditions of other retries.
+// keepsHost reports whether a host of g that cannot be reached is not replaced by another. Such a retry is always safe, because nothing was
+// sent. So it happens even if "connect" is not among the retry conditions, as long as other retries are allowed.
 func keepsHost(g *config.Group) bool { return g.Retry.Attempts == 0 && !g.Retry.On.Connect }
 
-// keyPlace is where a hash key is made.
+// keyPlace returns the log format mode in which a hash key is expanded.
 func keyPlace(m config.Mode) logformat.Mode {
 	if m == config.ModeStream {
 		return logformat.OnSession
@@ -264,8 +264,7 @@ func keyPlace(m config.Mode) logformat.Mode {
 	return logformat.OnRequest
 }
 
-// openings say, for each of the server's listeners, what comes before the codec; nil for nothing. Clients who come by TLS are
-// spoken to as tls says.
+// openings returns, for each of the server's listeners, what precedes the codec; nil for nothing. TLS listeners use the servers in tls.
 func openings(from *config.Server, groups groups, tls tlsServers) []*opening.Rules {
 	asked, needed := namesInHellos(from, groups)
 	list := make([]*opening.Rules, len(from.Listen))
@@ -278,8 +277,8 @@ func openings(from *config.Server, groups groups, tls tlsServers) []*opening.Rul
 	return list
 }
 
-// namesInHellos reports whether a stream server's routes or hosts are chosen by the name in a client's hello, and whether hosts
-// are so that nobody can do without one.
+// namesInHellos reports whether a stream server's routes or hosts are chosen by the server name in a ClientHello (asked), and whether a host
+// cannot be chosen without a name (needed).
 func namesInHellos(server *config.Server, groups groups) (asked, needed bool) {
 	if server.Mode != config.ModeStream {
 		return false, false
@@ -296,7 +295,7 @@ func namesInHellos(server *config.Server, groups groups) (asked, needed bool) {
 	return asked || needed, needed
 }
 
-// streamSettings turns a server of stream mode into what its codec needs.
+// streamSettings converts a server of stream mode to its codec's settings.
 func streamSettings(server *config.Server, table *route.Table, groups groups) *streamcodec.Settings {
 	set := &streamcodec.Settings{Server: server, Routes: make([]streamcodec.Route, len(server.Routes)), Table: table}
 	for i := range server.Routes {
@@ -310,7 +309,7 @@ func streamSettings(server *config.Server, table *route.Table, groups groups) *s
 	return set
 }
 
-// httpSettings turns a server of http mode into what its codec needs.
+// httpSettings converts a server of http mode to its codec's settings.
 func httpSettings(server *config.Server, routes *compiled, groups groups) *httpcodec.Settings {
 	set := &httpcodec.Settings{
 		Server:   *server,
@@ -325,7 +324,7 @@ func httpSettings(server *config.Server, routes *compiled, groups groups) *httpc
 	return set
 }
 
-// httpRoute turns a route of http mode, and what it does, into what its codec needs.
+// httpRoute converts a route of http mode and its policies to the codec's form.
 func httpRoute(from *config.Route, policies policy.Set, groups groups) httpcodec.Route {
 	r := httpcodec.Route{Route: from, Policies: policies}
 	for _, t := range from.To {
@@ -339,7 +338,7 @@ func httpRoute(from *config.Route, policies policy.Set, groups groups) httpcodec
 	return r
 }
 
-// hostNames are how requests name the hosts of g.
+// hostNames returns the names of g's hosts in requests.
 func hostNames(g *config.Group) []httpcodec.HostName {
 	usual := uint16(80)
 	if g.ProxyTLS.Enabled {
@@ -352,7 +351,7 @@ func hostNames(g *config.Group) []httpcodec.HostName {
 	return list
 }
 
-// newHost makes of h what is connected to.
+// newHost makes an upstream host from h.
 func (m *groupMaker) newHost(h config.Host) upstream.Host {
 	if h.Unix != "" {
 		return upstream.NewUnixHost(h.Unix)
@@ -363,7 +362,7 @@ func (m *groupMaker) newHost(h config.Host) upstream.Host {
 	return upstream.NewHost(m.resolver, h.Name, h.Port)
 }
 
-// authority is how Host names h: without the port where it is the usual one, or there is none.
+// authority returns the Host value for h: without the port if that is the usual one, or if there is none.
 func authority(h config.Host, usual uint16) string {
 	name := h.Called()
 	if h.Port != usual && h.Unix == "" {
@@ -375,14 +374,14 @@ func authority(h config.Host, usual uint16) string {
 	return name
 }
 
-// HostKeys returns a key for each host that traffic goes to, for a balance.Registry. Resources.IDs are the ids of these, in this order.
+// HostKeys returns a key for each host that gets traffic, for a balance.Registry. Resources.IDs are the ids of these, in this order.
 func HostKeys(cfg *config.Config) []string {
 	keys, _ := hostKeys(cfg)
 	return keys
 }
 
-// hostKeys returns the keys of HostKeys, and for the hosts of each group the indexes of their keys. Hosts that are called alike, in groups
-// of one name, have one key.
+// hostKeys returns the keys of HostKeys, and for the hosts of each group the indexes of their keys. Hosts with the same name, in groups of the
+// same name, share a key.
 func hostKeys(cfg *config.Config) (keys []string, places map[*config.Group][]int) {
 	known := make(map[string]int)
 	places = make(map[*config.Group][]int)

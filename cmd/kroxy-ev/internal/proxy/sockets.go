@@ -6,7 +6,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// Listeners are all listeners of a configuration.
+// Listeners returns all listeners of a configuration.
 func Listeners(cfg *config.Config) (all []config.Listen) {
 	for _, s := range cfg.Servers {
 		all = append(all, s.Listen...)
@@ -14,10 +14,10 @@ func Listeners(cfg *config.Config) (all []config.Listen) {
 	return all
 }
 
-// Sockets are listening sockets by their keys (config.Listen.Key), one for each reactor of a process.
+// Sockets are listening sockets by their keys (config.Listen.Key), one per reactor of a process.
 type Sockets map[string][]int
 
-// of are those of one reactor, by their keys, which are the caller's from now on.
+// of returns the sockets of one reactor, by their keys. The caller owns them from now on.
 func (s Sockets) of(reactor int) map[string]int {
 	fds := make(map[string]int, len(s))
 	for key, list := range s {
@@ -27,7 +27,7 @@ func (s Sockets) of(reactor int) map[string]int {
 	return fds
 }
 
-// Close closes those that were not taken.
+// Close closes the sockets that were not taken by of.
 func (s Sockets) Close() {
 	for _, list := range s {
 		for _, fd := range list {

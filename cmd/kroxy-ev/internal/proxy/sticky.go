@@ -10,15 +10,15 @@ import (
 // secretSize is the length of a secret in bytes.
 const secretSize = 32
 
-// NewSecret makes what the cookies of sticky clients are made with. All processes of a proxy have the same, over reloads and upgrades, and
-// it is never written to a disk: after a restart clients are given hosts, and cookies, anew.
+// NewSecret makes the key for the cookies of sticky clients. All processes of a proxy have the same key, across reloads and upgrades. It is
+// never written to a disk: after a restart clients get hosts and cookies anew.
 func NewSecret() []byte {
 	secret := make([]byte, secretSize)
 	_, _ = rand.Read(secret) // never fails
 	return secret
 }
 
-// stick has clients of those groups that are sticky keep the host that they had.
+// stick makes clients of sticky groups keep their host.
 func (gs groups) stick(cfg *config.Config, secret []byte) {
 	keys, places := hostKeys(cfg)
 	for use, g := range gs {

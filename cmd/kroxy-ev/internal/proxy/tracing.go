@@ -5,7 +5,7 @@ import (
 	"kroxy-ev/engine/trace"
 )
 
-// exporterFor returns what sends spans for cfg; nil if there are to be none. It is the same for all snapshots.
+// exporterFor returns the exporter of spans for cfg; nil if there is no tracing. All snapshots share one exporter.
 func (p *Proxy) exporterFor(cfg *config.Config) *trace.Exporter {
 	if cfg.Tracing == nil {
 		return nil
@@ -24,14 +24,14 @@ func collector(t *config.Tracing) trace.Settings {
 	return trace.Settings{URL: t.URL, Service: t.Service}
 }
 
-// followTracing has spans go where the configuration in force says.
+// followTracing sends spans where the configuration in force says.
 func (p *Proxy) followTracing() {
 	if t := p.now.cfg.Tracing; t != nil {
 		p.exporter.Follow(collector(t))
 	}
 }
 
-// SpansLost is how many spans were lost since the start.
+// SpansLost returns how many spans were lost since the start.
 func (p *Proxy) SpansLost() uint64 {
 	if p.exporter == nil {
 		return 0
@@ -39,7 +39,7 @@ func (p *Proxy) SpansLost() uint64 {
 	return p.exporter.Lost()
 }
 
-// trace has the reactor's exchanges recorded as s says, on the loop.
+// trace makes the reactor record its exchanges as s says. It must be called on the loop.
 func (r *reactor) trace(s *Snapshot) {
 	if s.exporter == nil {
 		r.http.Trace(nil)

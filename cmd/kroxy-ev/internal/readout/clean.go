@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Line is a text as one line without what could control a terminal.
+// Line returns a text as one line, without characters that could control a terminal.
 func Line(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -19,7 +19,7 @@ func Line(text string) string {
 	}, text)
 }
 
-// Clean makes lines, as Line does, of all texts in what v points to: structs, lists and maps from texts to numbers.
+// Clean applies Line to all texts in what v points to: structs, lists and pointers. Maps are left alone.
 func Clean(v any) { clean(reflect.ValueOf(v).Elem()) }
 
 func clean(v reflect.Value) {

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Bytes is n bytes, in powers of 1000.
+// Bytes formats n bytes, in powers of 1000.
 func Bytes(n float64) string {
 	text, prefix := scaled(n)
 	return text + " " + prefix + "B"
 }
 
-// Count is n in at most five characters, in powers of 1000.
+// Count formats n in at most five characters, in powers of 1000.
 func Count(n float64) string {
 	text, prefix := scaled(n)
 	return text + prefix
 }
 
-// scaled returns n in powers of 1000, with the prefix of its unit.
+// scaled formats n in powers of 1000, and returns the prefix of the unit.
 func scaled(n float64) (text, prefix string) {
 	const prefixes = " kMGTPE"
 	unit := 0
@@ -34,7 +34,7 @@ func scaled(n float64) (text, prefix string) {
 	return fmt.Sprintf("%.0f", n), prefixes[unit : unit+1]
 }
 
-// Rate is how often a second something happened.
+// Rate formats a rate per second.
 func Rate(perSecond float64) string {
 	if perSecond > 0 && perSecond < 9.95 {
 		return fmt.Sprintf("%.1f", perSecond)
@@ -42,7 +42,7 @@ func Rate(perSecond float64) string {
 	return Count(perSecond)
 }
 
-// Milliseconds is how long something took; "-" if nothing was measured.
+// Milliseconds formats a duration; "-" if nothing was measured.
 func Milliseconds(ms float64) string {
 	switch {
 	case ms <= 0:
@@ -58,7 +58,7 @@ func Milliseconds(ms float64) string {
 	}
 }
 
-// Age is how long ago something was, in its two largest units.
+// Age formats a duration in its two largest units.
 func Age(d time.Duration) string {
 	s := max(0, int64(d/time.Second))
 	for _, u := range []struct {
@@ -76,7 +76,7 @@ func Age(d time.Duration) string {
 	return fmt.Sprintf("%ds", s)
 }
 
-// since is the time since t; "-" if that never was.
+// since formats the time since t; "-" if t is zero.
 func since(t, now time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -84,7 +84,7 @@ func since(t, now time.Time) string {
 	return Age(now.Sub(t))
 }
 
-// Many is a number of things, in words: "1 host", "2 hosts".
+// Many formats a number of things: "1 host", "2 hosts".
 func Many(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

@@ -7,9 +7,9 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Table is rows of cells, in columns as wide as they need to be. The first row are the headings.
+// Table is rows of cells, in columns that are as wide as needed. The first row has the headings.
 type Table struct {
-	// Left has a letter for each column: 'l' if its cells are at its left, 'r' at its right.
+	// Align has a letter per column: 'l' for left-aligned cells, 'r' for right-aligned ones.
 	Align string
 	Rows  [][]string
 }
@@ -43,7 +43,7 @@ func (t *Table) Write(w io.Writer, indent string) error {
 	return nil
 }
 
-// Pad returns a text as wide as a column, cut with an ellipsis if it is wider.
+// Pad pads a text to the width of a column. A wider text is cut and gets an ellipsis.
 func Pad(text string, width int, right bool) string {
 	if n := ansi.StringWidth(text); n > width {
 		return Pad(ansi.Truncate(text, width, "…"), width, right)

@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/admin"
 )
 
-// Text writes a status, which is clean, as text, as it is at a time.
+// Text writes a status as text; now is the time for ages. The status must be clean (Clean).
 func Text(w io.Writer, s *admin.Status, now time.Time) error {
 	t := &text{w: w, now: now}
 	t.process(s)
@@ -24,7 +24,7 @@ func Text(w io.Writer, s *admin.Status, now time.Time) error {
 	return t.err
 }
 
-// text writes sections until one fails.
+// text writes sections until a write fails.
 type text struct {
 	w   io.Writer
 	now time.Time
@@ -37,7 +37,7 @@ func (t *text) line(format string, args ...any) {
 	}
 }
 
-// table writes a table behind an empty line.
+// table writes a table after an empty line.
 func (t *text) table(table *Table) {
 	if len(table.Rows) > 1 {
 		t.line("")
@@ -113,7 +113,7 @@ func (t *text) group(g *admin.Group) {
 	t.indented(&table, "  ")
 }
 
-// Remarks is what else there is to say of a host.
+// Remarks returns further facts about a host.
 func Remarks(h *admin.Host) string {
 	var all []string
 	if h.State == admin.StateDown && h.LastError != "" {
@@ -157,7 +157,7 @@ func (t *text) certificates(certificates []admin.Certificate) {
 
 func number[T int | int64 | uint64](n T) string { return fmt.Sprint(n) }
 
-// code is how many requests had a status of a class; "-" of a stream, whose sessions have none.
+// code returns the number of requests with a status of that class; "-" for a stream, whose sessions have no status.
 func code(t *admin.Traffic, class string) string {
 	if len(t.Codes) == 0 && t.Requests > 0 {
 		return "-"

@@ -1,4 +1,4 @@
-// Package screenshots makes the pictures of README: of the dashboard, docs/img/dashboard.png, and of "kroxy-ev top", docs/img/top.svg.
-// Its test does, which runs a proxy with hosts and clients of its own for a while, on ports of 127.0.0.1, if it is told where the pictures
-// go. "make screenshots" tells it.
+// Package screenshots makes the pictures in README: the dashboard, docs/img/dashboard.png, and "kroxy-ev top", docs/img/top.svg. Its test does
+// this if it is told where to put the pictures, as "make screenshots" does. It runs a proxy with its own hosts and clients for a while, on
+// ports of 127.0.0.1.
 package screenshots

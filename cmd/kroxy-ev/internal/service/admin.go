@@ -19,26 +19,26 @@ import (
 	"kroxy-ev/config"
 )
 
-// adminPorts are where the process that reads the configuration is seen and steered, in the order of the file. A change takes two phases, as
-// that of ports does: prepare, then commit or abort.
+// adminPorts are the ports of the admin endpoint, in the order of the file. As with ports, a change takes two phases: prepare, then commit
+// or abort.
 type adminPorts []*adminPort
 
-// adminPort is a listening socket, and who answers there.
+// adminPort is a listening socket of the admin endpoint and the listener that answers there.
 type adminPort struct {
 	*port
 	listener *admin.Listener // nil before the first commit
-	rules    admin.Rules     // from the next commit on
-	next     config.Listen   // likewise
+	rules    admin.Rules     // in force from the next commit on
+	next     config.Listen   // in force from the next commit on
 }
 
-// prepare returns the ports that cfg asks for: those of ps that it has too, and new ones. Beside are the ports of servers. On an error everything is as
-// before. Nobody is answered before commit.
+// prepare returns the ports that cfg asks for: those that ps has already, and new ones. Beside are the ports of servers. On an error
+// everything is as before. Requests are not answered before commit.
 func (ps adminPorts) prepare(cfg *config.Config, beside ports, closed *closedPorts, w *warnings) (adminPorts, error) {
 	var next adminPorts
 	for i := range cfg.Admin {
 		a := &cfg.Admin[i]
-		rules, doubts, err := adminRules(cfg, a)
-		for _, p := range doubts {
+		rules, problems, err := adminRules(cfg, a)
+		for _, p := range problems {
 			w.add(p.String())
 		}
 		for _, l := range a.Listen {
@@ -87,7 +87,7 @@ func (ps adminPorts) find(key string) *adminPort {
 	return nil
 }
 
-// abort closes those of ps that before does not have.
+// abort closes the ports of ps that are not in before.
 func (ps adminPorts) abort(before adminPorts) {
 	for _, one := range ps {
 		if !slices.Contains(before, one) {
@@ -96,13 +96,13 @@ func (ps adminPorts) abort(before adminPorts) {
 	}
 }
 
-// commit begins to answer at new ports, has all go by their rules, and closes those of before that ps does not have.
+// commit begins to answer at new ports, applies the new rules to all ports, and closes those ports of before that ps does not have.
 func (ps adminPorts) commit(before adminPorts, b admin.Backend, closed *closedPorts, log *slog.Logger) error {
 	for _, one := range before {
 		if !slices.Contains(ps, one) {
 			closed.add(one.listen)
 			if one.listener != nil {
-				one.listener.Retire() // who has asked for this change may be its client
+				one.listener.Retire() // the client that has asked for this change may be connected here
 				one.listener = nil
 			}
 			one.remove()
@@ -152,7 +152,7 @@ func (p *adminPort) leave() {
 	}
 }
 
-// remove stops answering, closes the sockets, and removes the files of unix sockets.
+// remove stops answering, closes the sockets, and removes the files of Unix sockets.
 func (ps adminPorts) remove() {
 	for _, one := range ps {
 		one.leave()
@@ -168,7 +168,7 @@ func (ps adminPorts) close() {
 	}
 }
 
-// announce logs where the program is seen and steered.
+// announce logs the addresses of the admin endpoint.
 func (ps adminPorts) announce(log *slog.Logger) {
 	if len(ps) == 0 {
 		return
@@ -180,11 +180,11 @@ func (ps adminPorts) announce(log *slog.Logger) {
 	log.Info("kroxy-ev: the admin endpoint answers", "listen", strings.Join(all, ", "))
 }
 
-// maxToken is how long a file with a token may be, in bytes.
+// maxToken is the greatest size of a token file in bytes.
 const maxToken = 4096
 
-// adminRules are those of a, with its token as it is now.
-func adminRules(cfg *config.Config, a *config.Admin) (rules admin.Rules, doubts []config.Problem, err error) {
+// adminRules returns the rules of a, with the token that its file has now.
+func adminRules(cfg *config.Config, a *config.Admin) (rules admin.Rules, problems []config.Problem, err error) {
 	rules.MetricsOnly = a.MetricsOnly
 	if a.TokenFile == "" {
 		return rules, nil, nil
@@ -211,10 +211,10 @@ func adminRules(cfg *config.Config, a *config.Admin) (rules admin.Rules, doubts 
 		return rules, nil, bad("has a token with characters that no header field may have", "write one line of letters, digits and punctuation")
 	}
 	if mode&0o004 != 0 {
-		doubts = append(doubts, cfg.Problem(path, fmt.Sprintf("%q can be read by every user of this machine", a.TokenFile), "chmod o-r "+a.TokenFile))
+		problems = append(problems, cfg.Problem(path, fmt.Sprintf("%q can be read by every user of this machine", a.TokenFile), "chmod o-r "+a.TokenFile))
 	}
 	rules.Token = token
-	return rules, doubts, nil
+	return rules, problems, nil
 }
 
 // readToken reads a regular file, or the beginning of one that is too long.
@@ -232,7 +232,7 @@ func readToken(path string) (text []byte, mode os.FileMode, err error) {
 	return text, info.Mode(), err
 }
 
-// reason is err without the operation and path that a message says anyway.
+// reason returns the text of err without the operation and path, which the message has already.
 func reason(err error) string {
 	if pe, ok := errors.AsType[*os.PathError](err); ok {
 		return pe.Err.Error()
@@ -240,13 +240,13 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// handoverAdmin is where a predecessor was seen and steered. Its socket goes with it.
+// handoverAdmin is an admin port of a predecessor. Its socket is passed with it.
 type handoverAdmin struct {
 	Listen config.Listen
 	File   fileID
 }
 
-// takeAdmin returns the ports that a predecessor passes on. Files are as many.
+// takeAdmin returns the ports that a predecessor passes on. There is one file per port.
 func takeAdmin(list []handoverAdmin, files []int) (all adminPorts) {
 	for i, one := range list {
 		all = append(all, &adminPort{port: &port{listen: one.Listen, sockets: files[i : i+1 : i+1], shared: true, open: 1, want: 1, file: one.File}})

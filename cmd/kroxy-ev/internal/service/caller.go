@@ -24,20 +24,20 @@ import (
 
 const (
 	greetingTimeout = 5 * time.Second // to receive a greeting
-	// settleTime is how long a caller looks again if what it finds may change soon: the file is being replaced, or one process takes
-	// over from another.
+	// settleTime is how long a caller keeps looking if what it finds may change soon: the file is being replaced, or one process is taking over
+	// from another.
 	settleTime  = time.Second
-	maxGreeting = 1 << 20 // bytes that are read from a control socket, whoever has it
-	maxAnswer   = 1 << 28 // bytes that are read from the process that is trusted
+	maxGreeting = 1 << 20 // bytes read from any control socket, which may belong to an untrusted process
+	maxAnswer   = 1 << 28 // bytes read from a trusted process
 )
 
-// caller is this process when it has an order for the one that serves a configuration.
+// caller is this process when it has an order for the process that serves a configuration.
 type caller struct {
-	path   string // as it was given
+	path   string // as given
 	abs    string // made absolute
-	file   fileID // at that path, as this process sees it
-	owner  int    // the user who owns the file
-	mounts uint64 // the mount namespace's number, 0 if it is unknown
+	file   fileID // the file at that path, as this process sees it
+	owner  int    // user who owns the file
+	mounts uint64 // number of the mount namespace, 0 if it is unknown
 }
 
 // candidate is a process with a control socket, as a caller finds it.
@@ -45,17 +45,17 @@ type candidate struct {
 	greeting
 	conn  net.Conn
 	in    *bufio.Reader
-	limit *io.LimitedReader // what in reads
-	pid   int               // as this process sees it; 0 if it is in another PID namespace
+	limit *io.LimitedReader // limits what in reads
+	pid   int               // as this process sees it; 0 if the process is in another PID namespace
 	uid   int               // -1 if it is unknown
-	err   error             // why it cannot be asked; then nothing else is known
+	err   error             // why the process cannot be asked; the other fields are not valid then
 }
 
-// SendOrder sends an order to the process that serves this configuration, and returns its answer. By names the process if it belongs
-// neither to root nor to the caller.
+// SendOrder sends an order to the process that serves this configuration and returns the answer. The result by names that process if it
+// runs neither as root nor as the caller's user.
 func SendOrder(verb, path string) (a Answer, by string, err error) { return ask(path, verb+"\n") }
 
-// Status asks the process that serves this configuration for its *admin.Status, in JSON. By is as in SendOrder.
+// Status asks the process that serves this configuration for its *admin.Status in JSON. The result by is as in SendOrder.
 func Status(path string) (text json.RawMessage, by string, err error) {
 	a, by, err := ask(path, verbStatus+"\n")
 	if err == nil {
@@ -64,7 +64,7 @@ func Status(path string) (text json.RawMessage, by string, err error) {
 	return a.Status, by, err
 }
 
-// SetHost gives an order about a host, which is named GROUP/HOST, to the process that serves this configuration. By is as in SendOrder.
+// SetHost gives the process that serves this configuration an order about a host, which is named GROUP/HOST. The result by is as in SendOrder.
 func SetHost(path, host string, o admin.HostOrder) (by string, err error) {
 	arguments, err := json.Marshal(hostArguments{host, o})
 	if err != nil {
@@ -77,7 +77,7 @@ func SetHost(path, host string, o admin.HostOrder) (by string, err error) {
 	return by, err
 }
 
-// failed returns the error that a process answered with, nil if there is none. The command is what it may be too old for.
+// failed returns the error in the answer, or nil. The command is named in the error if the process is too old for it.
 func (a *Answer) failed(command string) error {
 	switch a.Error {
 	case "":
@@ -89,7 +89,7 @@ func (a *Answer) failed(command string) error {
 	}
 }
 
-// ask sends an order, with its arguments, to the process that serves this configuration.
+// ask sends an order with its arguments to the process that serves this configuration.
 func ask(path, text string) (a Answer, by string, err error) {
 	s, err := findServing(path)
 	if err != nil {
@@ -138,7 +138,7 @@ func findServing(path string) (*candidate, error) {
 	}
 }
 
-// rank is how far a process is trusted; 0 is most. Every user of the machine knows what a control socket says, and could say it.
+// rank says how far a process is trusted; 0 is most. Any user of the machine can compute the name of a control socket and listen there.
 func (c *caller) rank(s *candidate) int {
 	switch s.uid {
 	case 0:
@@ -149,12 +149,11 @@ func (c *caller) rank(s *candidate) int {
 	return 2
 }
 
-// choose picks the process that serves the configuration. If there is none, the error says why, and again says whether that may change
-// soon.
+// choose picks the process that serves the configuration. If there is none, err says why, and again says whether that may change soon.
 //
-// It is a process that was started with the same path and sees the same file there. If several do, those of less trusted users are not
-// even asked. If containers share a directory, the one in the caller's own mount namespace is chosen; but this decides only between
-// processes of one user, since each user can start one there.
+// The right process was started with the same path and sees the same file there. If there are several, those of less trusted users are
+// not even asked. If containers share a directory, the process in the caller's own mount namespace is chosen; but this only decides
+// between processes of the same user, because each user can start a process there.
 func (c *caller) choose(all []*candidate) (s *candidate, again bool, err error) {
 	var good []*candidate
 	var why []string
@@ -195,7 +194,7 @@ func (c *caller) choose(all []*candidate) (s *candidate, again bool, err error) 
 	return nil, false, fmt.Errorf("no kroxy-ev of this machine serves %s; start it with --config %s, or name the file as when it was started%s", c.path, c.path, c.otherNames())
 }
 
-// check returns why s is not the right process, or nil.
+// check returns why s is not the right process, or nil if it is.
 func (c *caller) check(s *candidate) error {
 	switch {
 	case s.err != nil:
@@ -214,7 +213,7 @@ func (c *caller) check(s *candidate) error {
 	return nil
 }
 
-// otherNames says which processes serve the same file under another path.
+// otherNames returns a hint that names the processes that serve the same file under another path.
 func (c *caller) otherNames() string {
 	all, err := connectAll(controlNames)
 	if err != nil {
@@ -238,7 +237,7 @@ func (s *candidate) close() {
 	}
 }
 
-// name returns the process as messages call it.
+// name returns the name of the process in messages.
 func (s *candidate) name() string {
 	if s.pid == 0 {
 		return "a process of another PID namespace"
@@ -246,7 +245,7 @@ func (s *candidate) name() string {
 	return fmt.Sprintf("process %d", s.pid)
 }
 
-// pids lists processes as messages do.
+// pids lists processes for messages.
 func pids(list []*candidate) string {
 	var names []string
 	for _, s := range list {
@@ -274,7 +273,7 @@ func connectAll(prefix string) ([]*candidate, error) {
 	return all, nil
 }
 
-// each calls f for all of a list at the same time, and returns when all calls have returned.
+// each calls f concurrently for all elements of list, and returns when all calls have returned.
 func each(list []*candidate, f func(*candidate)) {
 	var calls sync.WaitGroup
 	for _, s := range list {
@@ -283,7 +282,7 @@ func each(list []*candidate, f func(*candidate)) {
 	calls.Wait()
 }
 
-// listControls returns the names of the control sockets that exist.
+// listControls returns the names of the existing control sockets that begin with prefix.
 func listControls(prefix string) ([]string, error) {
 	text, err := os.ReadFile("/proc/self/net/unix") // proc_pid_net(5)
 	if err != nil {
@@ -299,7 +298,7 @@ func listControls(prefix string) ([]string, error) {
 	return names, nil
 }
 
-// connect connects to a control socket. It does not wait for the other process: the kernel answers. It returns nil if nobody listens.
+// connect connects to a control socket. It does not wait for the other process, because the kernel accepts. It returns nil if nobody listens.
 func connect(name string) *candidate {
 	c, err := net.DialTimeout("unix", name, greetingTimeout)
 	if errors.Is(err, unix.ECONNREFUSED) {
@@ -340,10 +339,10 @@ func (s *candidate) receive(what any) error {
 	return json.Unmarshal(line, what)
 }
 
-// maxShown is how many bytes are shown of a text from another process.
+// maxShown is how many bytes of another process's text a message shows.
 const maxShown = 1024
 
-// Printable removes from a text of another process what could control a terminal.
+// Printable removes characters that could control a terminal from another process's text.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -23,26 +23,27 @@ import (
 )
 
 // A running kroxy-ev takes orders from "kroxy-ev reload", "status" and others on its control socket: a Unix socket in the abstract
-// namespace, so that no file is left behind. Its name begins with a hash of the configuration's path as it was given. It ends
-// differently for each process: containers may share a network, and with it these names, and each may have a file at that path. So the
-// process greets whoever connects with what it serves, and the caller decides whether it is the right one (see caller.go). Only root and
-// the same user may give orders.
+// namespace, so that no file is left behind. The socket's name begins with a hash of the configuration's path as given at the start. The
+// rest of the name differs for each process: containers may share a network, and with it these names, and each may have a file at that
+// path. So the process greets each caller by saying what it serves, and the caller decides whether it is the right process (see caller.go).
+// Only root and the user of the process may give orders.
 //
-// An order is a verb on a line. Arguments are a line of JSON behind it, which older processes, who do not know the verb, do not read.
+// An order is a verb on a line. Its arguments, if any, follow as a line of JSON, which older processes do not read: they do not know the
+// verb.
 
-// The orders that can be given.
+// The verbs of orders.
 const (
 	VerbReload  = "reload"
 	VerbUpgrade = "upgrade"
-	verbStatus  = "status" // these two are carried out at once, whatever else is under way
-	verbHost    = "host"   // its arguments are hostArguments
-	verbRenew   = "renew"  // internal: the master gives it to itself
-	verbUpdate  = "update" // likewise
+	verbStatus  = "status" // status and host are carried out at once, whatever else is under way
+	verbHost    = "host"   // the arguments are hostArguments
+	verbRenew   = "renew"  // internal: given by the process to itself
+	verbUpdate  = "update" // internal: given by the process to itself
 )
 
 const (
 	orderTimeout  = 10 * time.Second       // for the caller to send its order
-	answerTimeout = time.Second            // for the caller to read the greeting, and the answer
+	answerTimeout = time.Second            // for the caller to read the greeting or the answer
 	statusTimeout = 10 * time.Second       // for the caller to read a status, which may be long
 	maxOrder      = 4096                   // bytes
 	acceptPause   = 100 * time.Millisecond // after accept has failed
@@ -53,24 +54,24 @@ var (
 	errStopping     = errors.New("it is stopping")
 )
 
-// order is a request to a running proxy. Whoever takes it calls reply once.
+// order is a request to a running proxy. Whoever receives it must call reply once.
 type order struct {
 	verb    string
 	by      string // who gave it: bySignal, byCommand or byAdmin
-	files   bool   // of a renewal: certificates are due
-	keys    bool   // of a renewal: ticket keys are due
+	files   bool   // for a renewal: certificates are due
+	keys    bool   // for a renewal: ticket keys are due
 	outcome chan result
-	replied chan struct{} // closed when the outcome was written
+	replied chan struct{} // closed when the outcome has been written to the caller
 }
 
-// Who gives orders.
+// Sources of orders.
 const (
 	bySignal  = "signal"
 	byCommand = "command"
 	byAdmin   = "admin"
 )
 
-// newOrder is an order that somebody waits for, who closes replied.
+// newOrder makes an order whose giver waits for the outcome and then closes replied.
 func newOrder(verb, by string) order {
 	return order{verb: verb, by: by, outcome: make(chan result, 1), replied: make(chan struct{})}
 }
@@ -81,7 +82,7 @@ type result struct {
 	warnings warnings
 }
 
-// answer is what the caller is sent.
+// answer returns what is sent to the caller.
 func (r result) answer() Answer {
 	if r.err != nil {
 		return Answer{Error: r.err.Error(), Warnings: r.warnings.list}
@@ -89,7 +90,7 @@ func (r result) answer() Answer {
 	return Answer{Warnings: r.warnings.list, Changes: r.warnings.changes}
 }
 
-// reply sends the outcome to the caller, if there is one: an order may also be a signal. When it returns the process may end.
+// reply sends the outcome to the caller, if there is one: an order from a signal has none. When reply returns, the process may end.
 func (o order) reply(err error, w warnings) {
 	if o.outcome != nil {
 		o.outcome <- result{err, w}
@@ -97,28 +98,28 @@ func (o order) reply(err error, w warnings) {
 	}
 }
 
-// Answer is the outcome of an order, as it is sent to the caller.
+// Answer is the outcome of an order, as sent to the caller.
 type Answer struct {
-	Error    string // each problem in a line of its own; "" if all went well
+	Error    string // one problem per line; "" for success
 	Warnings []string
-	// Changes is what a reload has changed, a line each; nil if that is not known, as of an older process.
+	// Changes lists what a reload has changed; nil if that is not known, as in an answer of an older process.
 	Changes []string
-	// Status is a *admin.Status, if that was asked for.
+	// Status is an *admin.Status, if the order was verbStatus.
 	Status json.RawMessage
 }
 
-// greeting is what a control socket sends to whoever connects, before it reads an order.
+// greeting is what a control socket sends to each caller before it reads an order.
 type greeting struct {
-	// Refusal says why no order is taken from the caller; all else is empty then.
+	// Refusal says why the caller may not give orders; the other fields are empty then.
 	Refusal string
-	Path    string // of the configuration, as it was given, made absolute
-	File    fileID // at that path, as this process sees it
+	Path    string // absolute path of the configuration, symbolic links not resolved
+	File    fileID // the file at that path, as this process sees it
 	PID     int    // as this process sees it
-	Mounts  uint64 // the mount namespace's number, 0 if it is not known
-	State   string // a controlState
+	Mounts  uint64 // number of the mount namespace, 0 if it is not known
+	State   string // text of a controlState
 }
 
-// fileID identifies an existing file of this machine, whichever mount namespace it is seen from.
+// fileID identifies a file of this machine in any mount namespace.
 type fileID struct{ Dev, Ino uint64 }
 
 // stat is stat(2) with an error that names the path.
@@ -129,13 +130,13 @@ func stat(path string) (st unix.Stat_t, err error) {
 	return st, nil
 }
 
-// identify returns the identity of the file at a path.
+// identify returns the identity of the file at path.
 func identify(path string) (fileID, error) {
 	st, err := stat(path)
 	return fileID{st.Dev, st.Ino}, err
 }
 
-// mounts returns the number of this process's mount namespace, 0 if it is unknown.
+// mounts returns the number of this process's mount namespace, or 0 if it is unknown.
 func mounts() uint64 {
 	ns, _ := identify("/proc/self/ns/mnt")
 	return ns.Ino
@@ -146,8 +147,8 @@ type controlState int32
 
 const (
 	controlServes   controlState = iota
-	controlLeaves                // its successor does
-	controlStopping              // nobody does
+	controlLeaves                // the successor carries them out
+	controlStopping              // nobody carries them out
 )
 
 func (s controlState) String() string { return [...]string{"serves", "leaves", "stopping"}[s] }
@@ -157,9 +158,9 @@ func warnNoControl(log *slog.Logger, err error) {
 	log.Warn("kroxy-ev: no control socket: \"kroxy-ev reload\" will not find this process, only signals reach it", "error", err)
 }
 
-// control takes orders on a control socket. A nil one gets none.
+// control takes orders on a control socket. A nil control takes none.
 type control struct {
-	path     string // of the configuration, as it was given
+	path     string // of the configuration, as given
 	abs      string // the same, made absolute at the start
 	listener net.Listener
 	backend  admin.Backend
@@ -170,14 +171,15 @@ type control struct {
 
 const controlNames = "@kroxy-ev/"
 
-// controlPrefix is how the names of all control sockets for a configuration begin. Abs is its path as it was given, made absolute;
-// symbolic links are not followed, since their targets may change.
+// controlPrefix returns the common prefix of the names of all control sockets for a configuration; abs is its absolute path. Symbolic links
+// are not followed, because their targets may change.
 func controlPrefix(abs string) string {
 	sum := sha256.Sum256([]byte(abs))
 	return controlNames + hex.EncodeToString(sum[:16]) + "/"
 }
 
-// openControl opens the control socket of a process that serves this configuration, which b steers, and which takes orders.
+// openControl opens the control socket of a process that serves the configuration at path. Backend b answers status and host orders; all
+// others go to orders.
 func openControl(path string, b admin.Backend, orders chan<- order) (*control, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -199,7 +201,7 @@ func (ct *control) become(s controlState) {
 	}
 }
 
-// close closes the socket; orders that were not taken fail.
+// close closes the socket; orders that were not accepted yet fail.
 func (ct *control) close() {
 	close(ct.closed)
 	_ = ct.listener.Close()
@@ -251,7 +253,7 @@ func (ct *control) handle(c *net.UnixConn) {
 	}
 }
 
-// atOnce carries out an order that waits for no other. In is what follows the verb, from the peer of c.
+// atOnce carries out an order that does not wait for others. In has what follows the verb, sent by the peer of c.
 func (ct *control) atOnce(verb string, in *bufio.Reader, c *net.UnixConn) (a Answer) {
 	var err error
 	switch {
@@ -274,7 +276,7 @@ func (ct *control) atOnce(verb string, in *bufio.Reader, c *net.UnixConn) (a Ans
 	return a
 }
 
-// giver says who gives orders on c, for the log.
+// giver describes the peer of c, for the log.
 func giver(c *net.UnixConn) string {
 	peer, err := peerOf(c)
 	if err != nil {
@@ -283,7 +285,7 @@ func giver(c *net.UnixConn) string {
 	return fmt.Sprintf("command of user %d", peer.Uid)
 }
 
-// greet returns the greeting for the peer of c, which is a refusal if that may not give orders.
+// greet returns the greeting for the peer of c; it is a refusal if the peer may not give orders.
 func (ct *control) greet(c *net.UnixConn) greeting {
 	var file fileID
 	peer, err := peerOf(c)
@@ -299,7 +301,7 @@ func (ct *control) greet(c *net.UnixConn) greeting {
 	return greeting{Path: ct.abs, File: file, PID: os.Getpid(), Mounts: mounts(), State: controlState(ct.state.Load()).String()}
 }
 
-// send sends a value as a line that the peer has so much time to read, and reports success.
+// send sends a value as one line, which the peer must read within timeout. It reports success.
 func send(c net.Conn, what any, timeout time.Duration) bool {
 	text, err := json.Marshal(what)
 	if err != nil {
@@ -310,8 +312,8 @@ func send(c net.Conn, what any, timeout time.Duration) bool {
 	return err == nil
 }
 
-// peerOf returns who has the other end of a connection: the caller, or the process that listens. The process id is 0 if it belongs to
-// a PID namespace that this process cannot see (unix(7), SO_PEERCRED).
+// peerOf returns the credentials of the other end of a connection: the caller, or the listening process. The PID is 0 if that process is in a
+// PID namespace that this process cannot see (unix(7), SO_PEERCRED).
 func peerOf(c *net.UnixConn) (cred *unix.Ucred, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {

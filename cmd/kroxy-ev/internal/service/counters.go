@@ -13,18 +13,18 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// counters are the memory in which all processes count, and who is counted where in it: connections to hosts, by which hosts are chosen, and
-// metrics. They outlive reloads, workers and upgrades. A writer has a row of the same number in both.
+// counters are the memory in which all processes count, and the assignment of places in it: connections to hosts, by which hosts are chosen,
+// and metrics. They outlive reloads, workers and upgrades. A writer has the same row number in both.
 type counters struct {
 	memory    *balance.Counters
 	registry  *balance.Registry
 	metrics   *metrics.Table
-	inherited bool // a predecessor has made memory
+	inherited bool // a predecessor made memory
 	log       *slog.Logger
-	full      bool // that there is no room for more metrics was said
+	full      bool // the lack of room for more metrics has been logged
 }
 
-// newCounters makes counters with nothing in them.
+// newCounters makes empty counters.
 func newCounters(log *slog.Logger) (*counters, error) {
 	c, err := balance.NewShared(balance.MaxRows, balance.MaxHosts)
 	if err != nil {
@@ -37,14 +37,14 @@ func newCounters(log *slog.Logger) (*counters, error) {
 	return &counters{memory: c, registry: balance.NewRegistry(c), metrics: table, log: log}, nil
 }
 
-// close releases the memory; nobody may count any more.
+// close releases the memory; nobody may count in it any more.
 func (c *counters) close() {
 	c.memory.Close()
 	c.metrics.Close()
 }
 
-// inheritCounters takes over what a predecessor has counted, and owns the files: that of memory, and those of the metrics. If this program counts
-// in another way, it starts from zero.
+// inheritCounters takes over a predecessor's counts. It takes ownership of the files: that of memory, and those of the metrics. If this
+// version counts in another way, it starts from zero.
 func inheritCounters(memory int, registry []byte, rows []int, state []byte, log *slog.Logger) (*counters, error) {
 	c, err := newCounters(log)
 	if err != nil {
@@ -52,7 +52,7 @@ func inheritCounters(memory int, registry []byte, rows []int, state []byte, log 
 	}
 	shared, err := balance.MapCounters(memory)
 	if err != nil {
-		closeAll(rows) // their numbers may be given anew
+		closeAll(rows) // their row numbers may be used anew
 		return c, nil
 	}
 	r, err := balance.RestoreRegistry(shared, registry)
@@ -63,7 +63,7 @@ func inheritCounters(memory int, registry []byte, rows []int, state []byte, log 
 	}
 	c.memory.Close()
 	c.memory, c.registry, c.inherited = shared, r, true
-	if state == nil { // of a predecessor that had none
+	if state == nil { // the predecessor had none
 		closeAll(rows)
 		return c, nil
 	}
@@ -77,7 +77,7 @@ func inheritCounters(memory int, registry []byte, rows []int, state []byte, log 
 	return c, nil
 }
 
-// assign sets the ids and places of what cfg has in res. They are provisional until commit.
+// assign sets the ids and places for cfg in res. They are provisional until commit.
 func (c *counters) assign(cfg *config.Config, res *proxy.Resources) error {
 	ids, err := c.registry.Assign(proxy.HostKeys(cfg))
 	if err != nil {
@@ -92,16 +92,16 @@ func (c *counters) assign(cfg *config.Config, res *proxy.Resources) error {
 	return nil
 }
 
-// commit says that the configuration of the last assign is in force.
+// commit puts the configuration of the last assign in force.
 func (c *counters) commit() {
 	c.registry.Commit()
 	c.metrics.Commit()
 }
 
-// started counts that the first configuration of this process came into force.
+// started records when the first configuration of this process came into force.
 func (c *counters) started() { c.metrics.Service().Applied.Set(time.Now()) }
 
-// reloaded counts a reload that ended so.
+// reloaded counts a reload with this outcome.
 func (c *counters) reloaded(err error) {
 	s, now := c.metrics.Service(), time.Now()
 	s.Reloads.Count(err == nil)
@@ -124,8 +124,8 @@ func (c *counters) take() (int, *metrics.Row, error) {
 	return n, row, nil
 }
 
-// reserve makes the rows of the next n writers, which may be a successor's workers: both masters read them then. Else one who asks the one, then the
-// other, would see counters fall.
+// reserve makes the rows of the next n writers, which may be a successor's workers. Then both masters read these rows; otherwise, a client that
+// asks one master and then the other could see counters fall.
 func (c *counters) reserve(n int) error {
 	for _, row := range c.memory.FreeRows(n) {
 		if _, err := c.metrics.Row(row); err != nil {
@@ -135,17 +135,17 @@ func (c *counters) reserve(n int) error {
 	return nil
 }
 
-// clear gives up a row whose writer is gone, with all that it held.
+// clear gives up a row whose writer is gone, with everything that the writer held.
 func (c *counters) clear(row int) {
-	c.metrics.ClearGauges(row) // first: the row may have another writer as soon as it is given up
+	c.metrics.ClearGauges(row) // first, because the row may get another writer as soon as it is given up
 	c.memory.ClearRow(row)
 }
 
-// orphanTime is how long the workers of a master that was killed may still run.
+// orphanTime is how long the workers of a killed master may still run.
 const orphanTime = time.Second
 
-// reclaim gives up the rows of masters that have died and could not do so, after their workers have died with them. Dead is one of them, which
-// may not have been reaped; 0 is none.
+// reclaim gives up the rows of masters that died without doing so, once their workers have ended too. Dead is the PID of such a master, which
+// may not have been reaped yet; 0 if there is none.
 func (c *counters) reclaim(dead int) {
 	time.Sleep(orphanTime)
 	for {
@@ -158,7 +158,7 @@ func (c *counters) reclaim(dead int) {
 	}
 }
 
-// survive reclaims the rows of the predecessor when that has ended.
+// survive reclaims the predecessor's rows when the predecessor has ended.
 func (c *counters) survive(predecessor int) {
 	fd, err := unix.PidfdOpen(predecessor, 0)
 	if err == nil {
@@ -172,7 +172,7 @@ func (c *counters) survive(predecessor int) {
 	}
 }
 
-// options returns the options of a proxy with n reactors, which get a row each, and new keys of session tickets.
+// options returns the options of a proxy with n reactors: a row for each, and new session ticket keys.
 func (c *counters) options(cfg *config.Config, n int) (proxy.Options, error) {
 	o := proxy.Options{Counters: c.memory, Resources: proxy.Resources{Tickets: proxy.Tickets{}.Rotated(), Secret: proxy.NewSecret()}}
 	if err := c.assign(cfg, &o.Resources); err != nil {

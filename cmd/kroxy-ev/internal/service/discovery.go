@@ -12,11 +12,11 @@ import (
 	"kroxy-ev/engine/resolve"
 )
 
-// discoveryWait is how long a start or a reload waits for services that are not known yet. Other hosts serve without them.
+// discoveryWait is how long a start or a reload waits for services without known addresses. After that the other hosts serve without them.
 const discoveryWait = time.Second
 
-// discovery finds out where the services that a configuration names are offered, in the process that reads it. Workers are told, so that
-// all agree.
+// discovery looks up the addresses of the services that a configuration names, in the process that reads it. That process tells the workers,
+// so that all agree.
 type discovery struct {
 	*resolve.Services
 	log *slog.Logger
@@ -26,8 +26,8 @@ func newDiscovery(log *slog.Logger) discovery {
 	return discovery{resolve.NewServices(resolve.ServicesOptions{Log: log}), log}
 }
 
-// expand has cfg, which was just read, name the hosts of its services as far as they can be found out soon, and returns these. Those in
-// force are still followed; follow ends that.
+// expand fills the hosts of services into cfg, which was just read, as far as they are known within discoveryWait, and returns them. The
+// services in force are followed too, until follow.
 func (d discovery) expand(cfg *config.Config, inForce proxy.Services) proxy.Services {
 	names := proxy.ServiceNames(cfg)
 	d.Follow(slices.AppendSeq(slices.Clone(names), maps.Keys(inForce)), proxy.ResolverSettings(cfg))
@@ -39,12 +39,12 @@ func (d discovery) expand(cfg *config.Config, inForce proxy.Services) proxy.Serv
 	return known
 }
 
-// follow has the services of cfg, the configuration in force, looked up, and no others.
+// follow makes d look up the services of cfg, the configuration in force, and no others.
 func (d discovery) follow(cfg *config.Config, inForce proxy.Services) {
 	d.Follow(slices.Collect(maps.Keys(inForce)), proxy.ResolverSettings(cfg))
 }
 
-// known is what is known of these services.
+// known returns what is known of these services.
 func (d discovery) known(names []string) proxy.Services {
 	known, answers := make(proxy.Services, len(names)), d.Answers()
 	for _, name := range names {
@@ -53,8 +53,7 @@ func (d discovery) known(names []string) proxy.Services {
 	return known
 }
 
-// update makes the configuration in force again, with the hosts of its services as they are known now. It reports false if they are as
-// they were.
+// update makes the configuration in force again with the current hosts of its services. It returns changed false if the hosts are the same.
 func (d discovery) update(cfg *config.Config, inForce proxy.Services) (next *config.Config, known proxy.Services, changed bool, err error) {
 	known = d.known(slices.Collect(maps.Keys(inForce)))
 	if maps.EqualFunc(known, inForce, slices.Equal) {
@@ -67,7 +66,7 @@ func (d discovery) update(cfg *config.Config, inForce proxy.Services) (next *con
 	return next, known, true, nil
 }
 
-// report says how switching to other hosts of services went. If it failed it is tried again.
+// report logs the outcome of switching to other hosts. A failed switch will be tried again.
 func (d discovery) report(before, after proxy.Services, err error) {
 	if err != nil {
 		logOutcome(d.log, "", "kroxy-ev: the hosts of a service have changed, and those before stay in service", err)
@@ -92,7 +91,7 @@ func (d discovery) report(before, after proxy.Services, err error) {
 	}
 }
 
-// offers reports whether a list has the place of t.
+// offers reports whether a list has t's name and port.
 func offers(list []resolve.Target, t resolve.Target) bool {
 	return slices.ContainsFunc(list, func(o resolve.Target) bool { return o.Name == t.Name && o.Port == t.Port })
 }

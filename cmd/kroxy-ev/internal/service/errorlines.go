@@ -6,18 +6,18 @@ import (
 	"log/slog"
 )
 
-// lineHandler makes the lines of an error log, in the form that the log has at the time; and those for a syslog, if there is one.
+// lineHandler formats the lines of an error log, in the log's current format, and those for a syslog, if there is one.
 type lineHandler struct {
 	log      *errorLog
 	toOutput forms
 	toSyslog forms
-	messages *syslogLines // that toSyslog writes to; nil if there is to be no line of it in a syslog
+	messages *syslogLines // where toSyslog writes to; nil if nothing may go to a syslog
 }
 
-// forms are handlers for each form that a log may have.
+// forms are handlers for the two formats of a log.
 type forms struct{ text, json slog.Handler }
 
-// newForms makes handlers that write lines to w, of records with those attributes that keep leaves.
+// newForms makes handlers that write lines to w; keep may drop attributes of records.
 func newForms(w io.Writer, level slog.Leveler, keep func(groups []string, a slog.Attr) slog.Attr) forms {
 	return forms{
 		text: slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: keep}),
@@ -25,7 +25,7 @@ func newForms(w io.Writer, level slog.Leveler, keep func(groups []string, a slog
 			if keep != nil {
 				a = keep(groups, a)
 			}
-			if a.Value.Kind() == slog.KindDuration { // as it is in text, with its unit
+			if a.Value.Kind() == slog.KindDuration { // with its unit, as in text
 				a.Value = slog.StringValue(a.Value.Duration().String())
 			}
 			return a
@@ -51,7 +51,7 @@ func newLineHandler(l *errorLog) *lineHandler {
 	return h
 }
 
-// newOutputHandler is for lines about syslogs, which would make more of them there.
+// newOutputHandler makes a handler that does not write to the syslog, for lines about syslogs, which would cause more lines there.
 func newOutputHandler(l *errorLog) *lineHandler {
 	h := newLineHandler(l)
 	h.messages = nil

@@ -16,27 +16,27 @@ import (
 	"kroxy-ev/engine/accesslog"
 )
 
-// errorLog is the log of this process's diagnostics: its output and its level. Writing to it never blocks a loop. Prepare and commit or
-// discard change both for a new configuration, one at a time; the other methods may be called at any time.
+// errorLog is the log of this process's diagnostics: its output and its level. Writing to it never blocks a loop. Prepare, followed by commit
+// or discard, changes output and level for a new configuration; such changes must not overlap. The other methods may be called at any time.
 type errorLog struct {
 	log      *slog.Logger // writes to it
 	stderr   io.Writer
-	owner    identity // the user that files are opened as
+	owner    identity // files are opened as this user
 	level    slog.LevelVar
-	json     atomic.Bool // lines are objects
+	json     atomic.Bool // lines are JSON objects
 	out      atomic.Pointer[errorOutput]
 	switched func() // called when the output has changed; may be nil
 
 	mu         sync.Mutex
 	configured slog.Level
-	debug      bool // takes precedence over configured
+	debug      bool // overrides configured
 }
 
-// errorOutput is an open file, or stderr, whose path is empty; and a syslog, if lines go there too.
+// errorOutput is an open file or, if path is empty, stderr; and a syslog, if lines go there too.
 type errorOutput struct {
 	*accesslog.Log
 	path   string
-	syslog *errorSyslog // nil for none
+	syslog *errorSyslog // nil if there is none
 }
 
 // openLog makes a log that writes to stderr.
@@ -49,7 +49,7 @@ func openLog(stderr io.Writer) *errorLog {
 
 func (l *errorLog) options() accesslog.Options {
 	return accesslog.Options{FlushInterval: 50 * time.Millisecond, Report: func(err error) {
-		if !errors.Is(err, unix.EPIPE) { // nobody reads stderr: the warning would be lost too
+		if !errors.Is(err, unix.EPIPE) { // if nobody reads stderr, the warning would be lost too
 			l.log.Warn("error log: lines were lost or writing fails", "error", err)
 		}
 	}}
@@ -59,7 +59,7 @@ func (l *errorLog) standard() *errorOutput {
 	return &errorOutput{Log: accesslog.New("stderr", l.stderr, l.options())}
 }
 
-// Write is for the log's handler. A line that comes while the output changes goes to the new one.
+// Write is called by the log's handler. A line that arrives while the output changes goes to the new output.
 func (l *errorLog) Write(p []byte) (int, error) {
 	for {
 		out := l.out.Load()
@@ -70,7 +70,7 @@ func (l *errorLog) Write(p []byte) (int, error) {
 	}
 }
 
-// prepare opens the output that cfg asks for, for commit or discard; nothing changes yet. What stays as it is it has from the present one.
+// prepare opens the output that cfg asks for, for commit or discard; nothing changes yet. Unchanged parts are shared with the current output.
 func (l *errorLog) prepare(cfg *config.Config) (*errorOutput, error) {
 	now := l.out.Load()
 	out := &errorOutput{Log: now.Log, path: cfg.ErrorLog, syslog: now.syslog}
@@ -85,7 +85,7 @@ func (l *errorLog) prepare(cfg *config.Config) (*errorOutput, error) {
 	return out, nil
 }
 
-// open opens the file that out is to be.
+// open opens the file of out.
 func (l *errorLog) open(out *errorOutput, cfg *config.Config) error {
 	if out.path == "" {
 		out.Log = l.standard().Log
@@ -109,7 +109,7 @@ func (l *errorLog) as(f func() error) (err error) {
 	return err
 }
 
-// commit switches to the output that was prepared for cfg, and to its level.
+// commit switches to the output that was prepared for cfg, and to cfg's level.
 func (l *errorLog) commit(out *errorOutput, cfg *config.Config) {
 	l.mu.Lock()
 	l.configured = cfg.LogLevel
@@ -122,21 +122,21 @@ func (l *errorLog) commit(out *errorOutput, cfg *config.Config) {
 	}
 }
 
-// announce tells that the output has changed.
+// announce calls switched because the output has changed.
 func (l *errorLog) announce() {
 	if l.switched != nil {
 		l.switched()
 	}
 }
 
-// discard closes an output that was prepared and is not used; nil is none.
+// discard closes a prepared output that is not used; out may be nil.
 func (l *errorLog) discard(out *errorOutput) {
 	if out != nil {
 		l.closeOutput(out)
 	}
 }
 
-// closeOutput closes an output that is not used any more, but for what is still in use of it.
+// closeOutput closes an output, except for the parts that the current output uses too.
 func (l *errorLog) closeOutput(out *errorOutput) {
 	now := l.out.Load()
 	if out.Log != now.Log {
@@ -145,11 +145,11 @@ func (l *errorLog) closeOutput(out *errorOutput) {
 		}
 	}
 	if out.syslog != nil && out.syslog != now.syslog {
-		_ = out.syslog.log.Close(proxy.FlushTimeout) // what is lost with a syslog that is gone was said
+		_ = out.syslog.log.Close(proxy.FlushTimeout) // lines lost with a broken syslog have been reported
 	}
 }
 
-// start is prepare and commit in one, at the start.
+// start is prepare and commit in one, when the process starts.
 func (l *errorLog) start(cfg *config.Config) error {
 	out, err := l.prepare(cfg)
 	if err == nil {
@@ -158,7 +158,7 @@ func (l *errorLog) start(cfg *config.Config) error {
 	return err
 }
 
-// separate reports whether the output is not stderr, to which everything was written before the log was set up.
+// separate reports whether the output is not stderr, which got everything written before the log was set up.
 func (l *errorLog) separate() bool {
 	path := l.out.Load().path
 	return path != "" && path != "/dev/stderr"
@@ -172,7 +172,7 @@ func (l *errorLog) reopen() {
 	l.announce()
 }
 
-// setDebug sets the level to debug, or back to the configured one. It reports whether that is a change.
+// setDebug sets the level to debug, or back to the configured level. It reports whether that is a change.
 func (l *errorLog) setDebug(on bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,7 +182,7 @@ func (l *errorLog) setDebug(on bool) bool {
 	return changed
 }
 
-// setLevel sets the level; l.mu is held.
+// setLevel sets the level; the caller holds l.mu.
 func (l *errorLog) setLevel() {
 	if l.debug {
 		l.level.Set(slog.LevelDebug)
@@ -191,7 +191,7 @@ func (l *errorLog) setLevel() {
 	}
 }
 
-// toggleDebug sets the level to debug, or back to the configured one, and returns which. It logs that at either level.
+// toggleDebug sets the level to debug, or back to the configured level, and returns which. It logs the change so that both levels show it.
 func (l *errorLog) toggleDebug() (on bool) {
 	l.mu.Lock()
 	on = !l.debug
@@ -209,7 +209,7 @@ func (l *errorLog) toggleDebug() (on bool) {
 // close flushes and closes the output.
 func (l *errorLog) close() {
 	out := l.out.Load()
-	_ = out.Close(proxy.FlushTimeout) // nobody is left to report to
+	_ = out.Close(proxy.FlushTimeout) // nobody is left to report an error to
 	if out.syslog != nil {
 		_ = out.syslog.log.Close(proxy.FlushTimeout)
 	}

@@ -12,14 +12,14 @@ import (
 	"kroxy-ev/engine/syslog"
 )
 
-// errorSyslog is a syslog that lines of the error log go to.
+// errorSyslog is a syslog that gets the lines of the error log.
 type errorSyslog struct {
 	log    *accesslog.Log
 	header *syslog.Header
 	to     config.Syslog
 }
 
-// leadsTo reports whether s, which may be nil, is what to asks for; nil is none.
+// leadsTo reports whether s is the syslog that to asks for; both may be nil.
 func (s *errorSyslog) leadsTo(to *config.Syslog) bool {
 	if s == nil || to == nil {
 		return s == nil && to == nil
@@ -27,7 +27,7 @@ func (s *errorSyslog) leadsTo(to *config.Syslog) bool {
 	return s.to == *to
 }
 
-// openSyslog makes what sends lines there; nil is nowhere. There need be no such syslog yet.
+// openSyslog makes a sender to the syslog to, or nil if to is nil. The syslog need not exist yet.
 func (l *errorLog) openSyslog(to *config.Syslog) *errorSyslog {
 	if to == nil {
 		return nil
@@ -37,24 +37,24 @@ func (l *errorLog) openSyslog(to *config.Syslog) *errorSyslog {
 	return &errorSyslog{log: proxy.NewSyslog(to, o), header: proxy.SyslogHeader(to, "error"), to: *to}
 }
 
-// syslogLines sends the lines that handlers make of records, whose time and level go into a message's header.
+// syslogLines sends the lines that handlers make of records. A record's time and level go into the message's header.
 type syslogLines struct {
 	log  *errorLog
 	mu   sync.Mutex
-	of   *slog.Record // what is being handled
+	of   *slog.Record // the record being handled
 	line []byte
 }
 
-// write has a handler that writes to s make a line of r.
+// write makes a handler, which writes to s, format r.
 func (s *syslogLines) write(ctx context.Context, by slog.Handler, r slog.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.of = &r
-	_ = by.Handle(ctx, r) // what is lost is counted
+	_ = by.Handle(ctx, r) // lost lines are counted
 	s.of = nil
 }
 
-// Write is for the handler.
+// Write is called by the handler.
 func (s *syslogLines) Write(p []byte) (int, error) {
 	to := s.log.out.Load().syslog
 	if to == nil {
@@ -71,7 +71,7 @@ func (s *syslogLines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// severity is a level as a syslog has it.
+// severity converts a level to a syslog severity.
 func severity(l slog.Level) int {
 	switch {
 	case l >= slog.LevelError:
@@ -84,7 +84,7 @@ func severity(l slog.Level) int {
 	return syslog.Debug
 }
 
-// withoutHeader leaves out what a message's header says.
+// withoutHeader drops the attributes that the message's header has.
 func withoutHeader(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
 		return slog.Attr{}

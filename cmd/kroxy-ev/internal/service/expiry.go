@@ -7,8 +7,8 @@ import (
 	"kroxy-ev/config"
 )
 
-// expiry warns about certificates that have expired or will expire soon. It belongs to the process that reads the configuration, so
-// that workers do not repeat the warnings.
+// expiry warns about certificates that have expired or will expire soon. It belongs to the process that reads the configuration, so that
+// workers do not repeat the warnings.
 type expiry []reminder
 
 // reminder says when the next warning about a certificate is due.
@@ -17,7 +17,7 @@ type reminder struct {
 	due         time.Time
 }
 
-// newExpiry makes the reminders of cfg's certificates after now. Warnings that are due now were given when cfg was read.
+// newExpiry makes the reminders of cfg's certificates after now. Warnings due by now were given when cfg was read.
 func newExpiry(cfg *config.Config, now time.Time) expiry {
 	list := cfg.Certificates()
 	e := make(expiry, len(list))
@@ -27,7 +27,7 @@ func newExpiry(cfg *config.Config, now time.Time) expiry {
 	return e
 }
 
-// warnings returns the warnings that are due now, and sets when they are due again.
+// warnings returns the warnings that are due now, and schedules the next ones.
 func (e expiry) warnings(now time.Time) []config.Problem {
 	var list []config.Problem
 	for i := range e {

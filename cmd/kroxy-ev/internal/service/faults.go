@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// A program that was built for tests has workers that fail when the environment variable KROXY_EV_FAULT says so:
+// In a program built with the tag faults, workers fail as the environment variable KROXY_EV_FAULT says:
 //
-//	exit-at-start       before they do anything
-//	exit-after-serving  a moment after they have begun to serve
-//	hang-at-start       before they do anything
-//	hang-loop           when they have begun to serve; only the loop hangs
+//	exit-at-start       exit before doing anything
+//	exit-after-serving  exit a moment after beginning to serve
+//	hang-at-start       hang before doing anything
+//	hang-loop           hang the loop, and only the loop, after beginning to serve
 
 const exitFault = 3
 
-// fail has w fail, if the environment asks for a failure at this point.
+// fail makes w fail if the environment asks for a failure at this point.
 func fail(now faultPoint, w *worker) {
 	switch fault := os.Getenv("KROXY_EV_FAULT"); {
 	case now == atStart && fault == "exit-at-start":

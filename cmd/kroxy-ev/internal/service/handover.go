@@ -19,27 +19,27 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// handover is what a master passes to its successor. The files that come with it are the counters, the rows of metrics, and the listening
-// sockets. The names in JSON stay as they are: the two masters of an upgrade may be of different versions.
+// handover is what a master passes to its successor. The files that come with it are the counters, the rows of metrics, the sockets of the
+// admin endpoint, and the listening sockets. The JSON names must not change: the two masters of an upgrade may be of different versions.
 type handover struct {
 	Registry []byte
-	Metrics  []byte // nil of a version that had none
-	Rows     int    // files of metrics
+	Metrics  []byte // nil if the predecessor's version had no metrics
+	Rows     int    // number of files with rows of metrics
 	Tickets  proxy.Tickets
-	Secret   []byte // of sticky clients
+	Secret   []byte // signs the cookies of sticky clients
 	Services proxy.Services
-	Started  time.Time // when the program was first started; zero if the version before does not say
+	Started  time.Time // when the program was first started; zero if the predecessor does not say
 	Reloads  []admin.Reload
 	Drains   map[int]time.Time // see steering
 	Admin    []handoverAdmin
 	Ports    []handoverPort `json:"Doors"`
-	// These replace Ports if all sockets are on one port of IPv4: older versions knew nothing else.
+	// These replace Ports if all sockets are on one IPv4 port: older versions knew nothing else.
 	Port   uint16
-	Shared bool // systemd has opened the sockets
+	Shared bool // the sockets came from systemd
 	Open   int
 }
 
-// handoverPort is a port. The sockets come in the order of the ports.
+// handoverPort is a port. The sockets are in the order of the ports.
 type handoverPort struct {
 	Listen  config.Listen
 	Sockets int
@@ -49,7 +49,7 @@ type handoverPort struct {
 	File    fileID
 }
 
-// add adds the ports, and returns the files that go with them.
+// add adds the ports and returns the files that go with them.
 func (h *handover) add(all ports) (files []int) {
 	if one := all[0]; len(all) == 1 && one.listen.Key() == (config.Listen{Port: one.listen.Port}).Key() {
 		h.Port, h.Shared, h.Open = one.listen.Port, one.shared, one.open
@@ -62,7 +62,7 @@ func (h *handover) add(all ports) (files []int) {
 	return files
 }
 
-// take returns the ports that a predecessor has passed on. It reports whether they use all files, as they have to.
+// take returns the ports that a predecessor has passed on. It reports whether they use exactly all files.
 func (h *handover) take(files []int) (all ports, ok bool) {
 	if h.Ports == nil {
 		h.Ports = []handoverPort{{Listen: config.Listen{Port: h.Port}, Sockets: len(files), Shared: h.Shared, Systemd: h.Shared, Open: h.Open}}
@@ -77,26 +77,26 @@ func (h *handover) take(files []int) (all ports, ok bool) {
 	return all, len(files) == 0
 }
 
-// IsInit reports whether this is the first process of its PID namespace, as in a container. When it ends, all others there end.
+// IsInit reports whether this is the first process of its PID namespace, as in a container. When that process ends, all others there end.
 func IsInit() bool { return os.Getpid() == 1 }
 
-// smallInits are programs that run one other program as the first process of a container, and end with it: inits, and shells of scripts.
+// smallInits are programs that run another program as the first process of a container and end with it: inits, and shells that run scripts.
 var smallInits = []string{"tini", "docker-init", "dumb-init", "catatonit", "podman-init", "sh", "bash", "dash", "ash", "busybox"}
 
-// startedBy is the process that started this one; 0 if that is outside of this PID namespace. It is read early: later this process may
-// get another parent.
+// startedBy is the PID of the parent, or 0 if the parent is outside of this PID namespace. It is read early, because this process may get
+// another parent later.
 var startedBy = os.Getppid()
 
-// firstProcess returns the name of the program that the first process of this PID namespace runs; "" if it is unknown.
+// firstProcess returns the name of the program that runs as the first process of this PID namespace; "" if that is unknown.
 func firstProcess() string {
-	if exe, err := os.Readlink("/proc/1/exe"); err == nil { // of a script, this is the shell
+	if exe, err := os.Readlink("/proc/1/exe"); err == nil { // for a script, this is the shell
 		return filepath.Base(exe)
 	}
 	name, _ := os.ReadFile("/proc/1/comm")
 	return string(bytes.TrimSpace(name))
 }
 
-// mayHandOver returns an error if a master cannot hand over to a successor.
+// mayHandOver returns an error if this master cannot hand over to a successor.
 func mayHandOver() error {
 	const remedy = "start a container of the new version beside this one, then stop this one; for a new configuration a reload is enough"
 	if IsInit() {
@@ -111,9 +111,9 @@ func mayHandOver() error {
 	return nil
 }
 
-// upgrade starts the program's file again as a master that takes everything over. It returns that process's id and its warnings, which
-// are in the log already.
-func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
+// upgrade starts the program file again as a master that takes everything over. It returns the PID of the new master and its warnings, which
+// have already been logged.
+func (m *master) upgrade(now generation) (pid int, remarks []string, err error) {
 	if err := mayHandOver(); err != nil {
 		return 0, nil, err
 	}
@@ -137,22 +137,22 @@ func (m *master) upgrade(now generation) (pid int, doubts []string, err error) {
 		Env: childEnv(true), Body: body, Files: files,
 		Remarks: func(text string) {
 			if text != "" {
-				doubts = strings.Split(text, "\n")
+				remarks = strings.Split(text, "\n")
 			}
 		},
 	})
-	if err != nil { // it may have steered clients away from some sockets
+	if err != nil { // the successor may have steered clients away from some sockets
 		err = errors.Join(err, now.ports.restore())
 	}
-	return pid, doubts, err
+	return pid, remarks, err
 }
 
-// inherit takes over what a predecessor passes on, and returns its ports, those of admin, and what it has passed on. Those ports that the
-// configuration does not have are closed by commit.
+// inherit takes over what a predecessor passes on. It returns the predecessor's ports, its admin ports, and the decoded handover. Commit
+// closes those ports that the configuration does not have.
 func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (_ ports, _ adminPorts, passed handover, _ error) {
 	err := json.Unmarshal(h.Body, &passed)
 	var left ports
-	rows := 1 + passed.Rows // where the next files begin
+	rows := 1 + passed.Rows // index of the first file after the metrics
 	seen := rows + len(passed.Admin)
 	if ok := false; err == nil && passed.Rows >= 0 && len(h.Files) > seen {
 		if left, ok = passed.take(h.Files[seen:]); !ok {
@@ -171,7 +171,7 @@ func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (
 		next.Tickets = next.Tickets.Rotated()
 	}
 	m.discovery.Keep(passed.Services)
-	if next.Secret = passed.Secret; len(next.Secret) == 0 { // of a predecessor that knew of none
+	if next.Secret = passed.Secret; len(next.Secret) == 0 { // the predecessor had no secret
 		next.Secret = proxy.NewSecret()
 	}
 	if next.ports, err = left.prepare(next.cfg, workerSlots(next.cfg), nil, &m.closed); err != nil {
@@ -181,7 +181,7 @@ func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (
 	return left, takeAdmin(passed.Admin, h.Files[rows:seen]), passed, nil
 }
 
-// warnUnserved warns about sockets of systemd that the new configuration does not serve.
+// warnUnserved warns about systemd's sockets that the new configuration does not serve.
 func warnUnserved(before, after ports, prefix string, w *warnings) {
 	for _, one := range before {
 		if one.systemd && !slices.Contains(after, one) {
@@ -193,7 +193,8 @@ func warnUnserved(before, after ports, prefix string, w *warnings) {
 // controlWait is how long a master waits for its successor to open its control socket.
 const controlWait = 5 * time.Second
 
-// passControl lets the successor take orders, and returns when it does: whoever gave the order to upgrade may give the next one at once.
+// passControl hands the control socket's role to the successor and returns when the successor takes orders, so that whoever gave the order
+// to upgrade may give the next one at once.
 func (m *master) passControl(successor int) {
 	if m.control == nil {
 		return
@@ -207,22 +208,22 @@ func (m *master) passControl(successor int) {
 	m.closeControl()
 }
 
-// hasControl reports whether a process takes orders for this configuration.
+// hasControl reports whether the process pid takes orders for this configuration.
 func hasControl(abs string, pid int) bool {
-	all, err := connectAll(controlPrefix(abs)) // no greeting is read: a silent process would delay this
+	all, err := connectAll(controlPrefix(abs)) // greetings are not read: a silent process would delay this
 	found := false
 	for _, s := range all {
 		found = found || s.pid == pid
 		s.close()
 	}
-	return found || err != nil // it is unknown
+	return found || err != nil // after an error it is unknown
 }
 
-// passReload passes on a signal to reload that has come meanwhile: the successor may have read the configuration before it changed.
+// passReload passes on a pending signal to reload: the successor may have read the configuration before it changed.
 func (m *master) passReload(successor int) {
 	select {
 	case <-m.signals.reload:
-		_ = unix.Kill(successor, unix.SIGHUP) // fails if it has ended
+		_ = unix.Kill(successor, unix.SIGHUP) // fails if the successor has ended
 	default:
 	}
 }

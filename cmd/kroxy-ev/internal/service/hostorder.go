@@ -18,7 +18,7 @@ type hostArguments struct {
 	admin.HostOrder
 }
 
-// setHost carries out an order about a host, whose arguments are JSON.
+// setHost carries out an order about a host; its arguments are JSON.
 func setHost(b admin.Backend, arguments []byte, by string) error {
 	var a hostArguments
 	if err := json.Unmarshal(arguments, &a); err != nil {
@@ -35,12 +35,12 @@ func setHost(b admin.Backend, arguments []byte, by string) error {
 	return b.SetHost(group, host, a.HostOrder, by)
 }
 
-// findHost returns the names of the group and the host that a target, GROUP/HOST, means: HOST is where the host is, or what it is called.
+// findHost resolves a target, GROUP/HOST, to the names of a group and a host. HOST is the host's address or name.
 func findHost(groups []admin.Group, target string) (group, host string, err error) {
 	if len(groups) == 0 {
 		return "", "", errors.New("there are no groups with hosts")
 	}
-	var near *admin.Group // whose name the target begins with
+	var near *admin.Group // the group whose name begins the target
 	for i := range groups {
 		g := &groups[i]
 		name, ok := strings.CutPrefix(target, g.Name+"/")
@@ -69,7 +69,7 @@ func findHost(groups []admin.Group, target string) (group, host string, err erro
 	return "", "", noGroup(groups, target)
 }
 
-// noHost says that a group has no host of a name, and which it has.
+// noHost returns the error that a group has no such host, and lists its hosts.
 func noHost(g *admin.Group, name string) error {
 	all := addresses(g)
 	guess := config.DidYouMean(name, all)
@@ -79,7 +79,7 @@ func noHost(g *admin.Group, name string) error {
 	return told("group "+show(g.Name)+" has no host "+show(name), guess, "its hosts are", all)
 }
 
-// noGroup says that there is no group that target begins with.
+// noGroup returns the error that target begins with no group's name.
 func noGroup(groups []admin.Group, target string) error {
 	names := make([]string, len(groups))
 	for i := range groups {
@@ -102,16 +102,16 @@ func noGroup(groups []admin.Group, target string) error {
 	return told("there is no group "+show(name), config.DidYouMean(name, names), "the groups are", names)
 }
 
-// told joins what is wrong, a guess if there is one, and which there are.
+// told joins the problem, a guess if there is one, and the valid names.
 func told(what, guess, are string, all []string) error {
 	separator := ";"
 	if guess != "" {
-		what, separator = what+"; "+guess, "" // it ends in a question mark
+		what, separator = what+"; "+guess, "" // guess ends in a question mark
 	}
 	return errors.New(what + separator + " " + are + " " + several(all))
 }
 
-// addresses returns where the hosts of a group are, each once.
+// addresses returns the distinct addresses of a group's hosts.
 func addresses(g *admin.Group) []string {
 	var all []string
 	seen := make(map[string]bool, len(g.Hosts))
@@ -124,7 +124,7 @@ func addresses(g *admin.Group) []string {
 	return all
 }
 
-// several lists the first of some names.
+// several lists the first few names.
 func several(names []string) string {
 	const few = 8
 	list := make([]string, 0, few)
@@ -138,5 +138,5 @@ func several(names []string) string {
 	return text
 }
 
-// show quotes a name, which may be long.
+// show quotes a name and truncates a long one.
 func show(name string) string { return fmt.Sprintf("%.*q", maxShown, name) }

@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// Check reads the configuration at path and checks it, and what it names, for a process with or without workers. It starts nothing.
+// Check reads the configuration at path and checks it and the files that it names, for a process with or without workers. It starts nothing.
 func Check(path string, multiprocess bool) (warnings []config.Problem, err error) {
 	cfg, warnings, err := proxy.ReadConfig(path)
 	if err != nil {
@@ -25,8 +25,8 @@ func Check(path string, multiprocess bool) (warnings []config.Problem, err error
 	return append(warnings, more...), err
 }
 
-// inspect looks for what would make a start by this user fail although cfg itself is right: too many hosts, users that do not exist,
-// files that cannot be written. It opens and creates none.
+// inspect looks for problems that would make a start by this user fail although cfg itself is valid: too many hosts, unknown users, files
+// that cannot be written. It opens and creates no files.
 func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 	var bad []config.Problem
 	add := func(err error) {
@@ -44,8 +44,8 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 		c.close()
 	}
 	for i := range cfg.Admin {
-		_, doubts, err := adminRules(cfg, &cfg.Admin[i])
-		warnings = append(warnings, doubts...)
+		_, problems, err := adminRules(cfg, &cfg.Admin[i])
+		warnings = append(warnings, problems...)
 		add(err)
 	}
 	who, err := wanted(cfg)
@@ -76,7 +76,7 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 	return warnings, config.AsError(bad, nil)
 }
 
-// standard reports whether a path is that of a descriptor that a process inherits: a check has other ones.
+// standard reports whether path is that of an inherited descriptor, which is another one when the configuration is only checked.
 func standard(path string) bool {
 	return path == "/dev/stdout" || path == "/dev/stderr" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
 }

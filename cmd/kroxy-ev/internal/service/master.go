@@ -21,12 +21,12 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// master is the program with worker processes: it reads the configuration, opens ports and keeps the workers running. It serves no client.
+// master is the program with worker processes: it reads the configuration, opens ports and keeps the workers running. It serves no clients.
 type master struct {
 	path      string
 	log       *slog.Logger
 	errors    *errorLog
-	debug     atomic.Bool // the log level is debug; for workers that are yet to start
+	debug     atomic.Bool // the log level is debug; for workers that start later
 	counters  *counters
 	checks    *proxy.Checks
 	workers   *supervise.Master
@@ -37,10 +37,10 @@ type master struct {
 	control   *control // nil if it could not be opened
 	pid       pidFile
 	now       generation
-	closed    closedPorts // belongs to the goroutine that carries out an order
-	successor bool        // a successor serves, and has the listening sockets
+	closed    closedPorts // used only by the goroutine that carries out an order
+	successor bool        // a successor has taken over and owns the listening sockets
 
-	rows map[int]row // by slot; belong to the goroutine that calls Plan.For and Options.Gone
+	rows map[int]row // by slot; used only by the goroutine that calls Plan.For and Options.Gone
 	busy chan outcome
 }
 
@@ -50,7 +50,7 @@ type row struct {
 	*metrics.Row
 }
 
-// generation is what the workers serve by: a configuration, the services by which it was expanded, its resources and its listening
+// generation is what the workers serve by: a configuration, the services that it was expanded with, its resources and its listening
 // sockets.
 type generation struct {
 	cfg      *config.Config
@@ -60,26 +60,26 @@ type generation struct {
 	admin adminPorts
 }
 
-// workerSlots is how many workers cfg asks for.
+// workerSlots returns how many workers cfg asks for.
 func workerSlots(cfg *config.Config) slots { return slots{cfg.WorkersNum, "workers_num"} }
 
-// assignment is what a worker serves by, as the master sends it. The files that come with it are the counters, the worker's own row of metrics,
-// and the listening sockets.
+// assignment is what the master sends a worker to serve by. The files that come with it are the counters, the worker's own row of
+// metrics, and the listening sockets.
 type assignment struct {
 	Source config.Source
-	PEM    config.Files // that it names; workers may not be allowed to read them
-	// Services are where those that it names are offered: all workers have to know the same hosts.
+	PEM    config.Files // the PEM files that Source names; workers may not be allowed to read them
+	// Services are the addresses of the services that Source names: all workers must know the same hosts.
 	Services proxy.Services
-	IDs      []int           // of the hosts
-	Places   []metrics.Place // of what is measured
+	IDs      []int           // ids of the hosts
+	Places   []metrics.Place // the places in the metrics
 	Tickets  proxy.Tickets
-	Secret   []byte // of sticky clients
+	Secret   []byte // signs the cookies of sticky clients
 	Row      int    // in the counters
-	// Debug sets the log level to debug, whatever the configuration says.
+	// Debug sets the log level to debug, overriding the configuration.
 	Debug bool
 	// Sockets are the keys (config.Listen.Key) of the listening sockets, in the order of the files.
 	Sockets []string
-	// Shared are those of Sockets that other workers accept from too: this worker closes them at once when it leaves.
+	// Shared are those of Sockets that other workers accept from too: a leaving worker closes them at once.
 	Shared proxy.Keys
 }
 
@@ -87,7 +87,7 @@ func (a *assignment) resources() proxy.Resources {
 	return proxy.Resources{IDs: a.IDs, Places: a.Places, Tickets: a.Tickets, Secret: a.Secret}
 }
 
-// ServeMaster runs a master and its workers until a signal stops them. H is what a predecessor passes on, or nil.
+// ServeMaster runs a master and its workers until a signal stops them. The handover h comes from a predecessor; it is nil if there is none.
 func ServeMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 	errs := openLog(stderr)
 	defer errs.close()
@@ -120,7 +120,7 @@ func ServeMaster(path string, h *supervise.Handover, stderr io.Writer) error {
 		m.workers.Stop()
 		return err
 	case err != nil:
-		m.log.Error("kroxy-ev: " + err.Error()) // too late to refuse: the predecessor is leaving already
+		m.log.Error("kroxy-ev: " + err.Error()) // too late to fail: the predecessor is leaving already
 	}
 	defer m.pid.remove()
 	m.openControl()
@@ -148,7 +148,7 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	if m.errors.separate() {
 		w.repeat()
 	}
-	var left ports // the predecessor's
+	var left ports // those of the predecessor
 	var leftAdmin adminPorts
 	var passed handover
 	if h != nil {
@@ -183,7 +183,7 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	if !passed.Started.IsZero() {
 		m.steering.started = passed.Started
 	}
-	if m.counters.inherited { // else ids are others
+	if m.counters.inherited { // otherwise the ids have changed
 		m.steering.drains = passed.Drains
 	}
 	m.steering.follow(next.cfg, &next.Resources)
@@ -191,18 +191,18 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	m.errors.switched = m.checks.Forget
 	m.checkHosts()
 	m.renewal.watch(next.cfg)
-	m.steering.say(stateServing) // a successor is asked from commit on, and a predecessor was ready
+	m.steering.say(stateServing) // the successor is asked from commit on, and the predecessor was ready
 	return errors.Join(m.now.ports.commit(next.cfg, left, &m.closed, m.log), m.now.admin.commit(leftAdmin, m.steering, &m.closed, m.log))
 }
 
-// checkHosts has the hosts of the generation in force checked, for all workers. Hosts that cannot be checked count as up.
+// checkHosts starts active checks of the current generation's hosts, for all workers. If the hosts cannot be checked, they count as up.
 func (m *master) checkHosts() {
 	if err := m.checks.Follow(m.now.cfg, m.now.IDs, m.now.ports.first()); err != nil {
 		m.log.Error("kroxy-ev: the hosts of the configuration cannot be checked", "error", err)
 	}
 }
 
-// startWorkers says where next is counted and starts its workers.
+// startWorkers assigns next its counters and starts its workers.
 func (m *master) startWorkers(next *generation, who *syscall.Credential) (err error) {
 	if err = m.counters.assign(next.cfg, &next.Resources); err != nil {
 		return err
@@ -226,13 +226,13 @@ func (m *master) read(w *warnings) (generation, error) {
 // maxWorkers leaves room for as many workers of a predecessor or successor.
 const maxWorkers = balance.MaxRows / 2
 
-// plan returns the plan of a generation. It has copies of the ports: a later reload changes them while another goroutine may start a
-// worker by this plan.
+// plan returns the plan for a generation. The plan has copies of the ports, because a later reload changes the ports while another goroutine
+// may start a worker by this plan.
 func (m *master) plan(g generation) supervise.Plan {
 	p := supervise.Plan{
 		Workers:         g.cfg.WorkersNum,
 		WatchdogTimeout: orNever(g.cfg.WatchdogTimeout),
-		DrainTimeout:    max(g.cfg.ShutdownTimeout, time.Nanosecond), // for supervise 0 is for ever
+		DrainTimeout:    max(g.cfg.ShutdownTimeout, time.Nanosecond), // to supervise, 0 means no limit
 	}
 	shared, ports := g.ports.shared(), g.ports.copies()
 	p.For = func(slot int) ([]byte, []int, error) {
@@ -259,7 +259,7 @@ func (m *master) plan(g generation) supervise.Plan {
 	return p
 }
 
-// orNever turns the configuration's "no limit", 0, into that of supervise.
+// orNever converts "no limit" from 0 in the configuration to the value that supervise uses.
 func orNever(d time.Duration) time.Duration {
 	if d == 0 {
 		return -1
@@ -267,7 +267,7 @@ func orNever(d time.Duration) time.Duration {
 	return d
 }
 
-// gone is told that a worker has ended.
+// gone is called when a worker has ended.
 func (m *master) gone(e supervise.Exit) {
 	if own, ok := m.rows[e.Slot]; ok {
 		m.counters.clear(own.number)
@@ -280,19 +280,19 @@ func (m *master) gone(e supervise.Exit) {
 
 // outcome is how a reload or an upgrade ended.
 type outcome struct {
-	order     order // if somebody waits for it
+	order     order // to be answered
 	next      generation
-	successor int // the process id of the successor that serves, 0 if there is none
+	successor int // the PID of the successor that serves, 0 if there is none
 	err       error
 
 	warnings warnings
 
-	files bool // a configuration, or new certificates, came into force
-	keys  bool // new keys of session tickets came into force
+	files bool // a configuration or new certificates came into force
+	keys  bool // new session ticket keys came into force
 }
 
-// run carries out signals and orders until one of them ends the program. Reloads and upgrades run on another goroutine, one at a time,
-// so that a signal to stop is acted on at once.
+// run carries out signals and orders until one of them ends the program. Reloads and upgrades run on another goroutine, one at a time, so
+// that run acts at once on a signal to stop.
 func (m *master) run() error {
 	for {
 		reload, upgrade, orders, tick, changed := m.signals.reload, m.signals.upgrade, m.steering.orders, m.renewal.tick(), m.discovery.Changed()
@@ -332,7 +332,7 @@ func (m *master) run() error {
 			m.now = o.next
 			m.successor = o.successor != 0
 			if m.successor {
-				m.checks.Close() // the successor's have begun
+				m.checks.Close() // the successor's checks have begun
 				m.passControl(o.successor)
 			} else {
 				m.checkHosts()
@@ -352,7 +352,7 @@ func (m *master) run() error {
 	}
 }
 
-// follow has those who look at the program see what an order has brought into force.
+// follow makes the steering show what an order has brought into force.
 func (m *master) follow(o outcome) {
 	m.steering.follow(o.next.cfg, &o.next.Resources)
 	if o.order.verb == VerbReload {
@@ -364,13 +364,13 @@ func (m *master) follow(o outcome) {
 	m.steering.say(stateServing)
 }
 
-// reopen reopens the log files, the master's first: it has the right to create the file that workers then open.
+// reopen reopens the log files, the master's first: the master has the right to create the file that workers then open.
 func (m *master) reopen() {
 	m.errors.reopen()
 	m.workers.Broadcast(supervise.ReopenLogs)
 }
 
-// toggleDebug sets the log level to debug, or back to the configured one.
+// toggleDebug sets the log level to debug, or back to the configured level.
 func (m *master) toggleDebug() {
 	on := m.errors.toggleDebug()
 	m.debug.Store(on)
@@ -381,7 +381,7 @@ func (m *master) toggleDebug() {
 	}
 }
 
-// start begins to carry out an order, on another goroutine.
+// start begins to carry out an order on another goroutine.
 func (m *master) start(o order) {
 	busy := make(chan outcome, 1)
 	now := m.now
@@ -405,12 +405,12 @@ func (m *master) start(o order) {
 		go func() { busy <- outcome{order: o, next: m.updateServices(now)} }()
 	case VerbUpgrade:
 		go func() {
-			pid, doubts, err := m.upgrade(now)
+			pid, remarks, err := m.upgrade(now)
 			if err != nil {
 				m.log.Error("kroxy-ev: upgrade failed, everything goes on as before", "error", err)
 				go m.counters.reclaim(0) // the new master was killed
 			}
-			busy <- outcome{order: o, next: now, successor: pid, err: err, warnings: warnings{list: doubts}}
+			busy <- outcome{order: o, next: now, successor: pid, err: err, warnings: warnings{list: remarks}}
 		}()
 	default:
 		o.reply(errUnknownOrder, warnings{})
@@ -419,7 +419,7 @@ func (m *master) start(o order) {
 	m.busy = busy
 }
 
-// reload has the workers switch to the configuration as it is now, and returns the generation that is in force.
+// reload switches the workers to the current content of the configuration file, and returns the generation that is in force afterwards.
 func (m *master) reload(now generation, w *warnings) (inForce generation, err error) {
 	next, err := m.read(w)
 	if err != nil {
@@ -459,7 +459,7 @@ func (m *master) reload(now generation, w *warnings) (inForce generation, err er
 	return next, errors.Join(next.ports.commit(next.cfg, now.ports, &m.closed, m.log), next.admin.commit(now.admin, m.steering, &m.closed, m.log))
 }
 
-// renew has the workers take over new ticket keys and new certificates, as far as o says that they are due.
+// renew switches the workers to new ticket keys and new certificates, as far as o says that they are due.
 func (m *master) renew(now generation, o order) outcome {
 	done := outcome{order: o, next: now}
 	if o.keys {
@@ -476,7 +476,7 @@ func (m *master) renew(now generation, o order) outcome {
 	return done
 }
 
-// apply has the workers switch to next, unless there is an error already. It reports success.
+// apply switches the workers to next, unless err is set. It reports success.
 func (m *master) apply(done *outcome, next generation, what string, err error) bool {
 	if err == nil {
 		err = m.workers.Apply(m.plan(next))
@@ -489,7 +489,7 @@ func (m *master) apply(done *outcome, next generation, what string, err error) b
 	return true
 }
 
-// updateServices has the workers switch to the hosts that services have now, and returns the generation that is in force.
+// updateServices switches the workers to the current hosts of the services, and returns the generation that is in force afterwards.
 func (m *master) updateServices(now generation) generation {
 	next, changed, err := now, false, error(nil)
 	if next.cfg, next.services, changed, err = m.discovery.update(now.cfg, now.services); !changed {
@@ -509,7 +509,7 @@ func (m *master) updateServices(now generation) generation {
 	return next
 }
 
-// openControl begins to take orders.
+// openControl opens the control socket, which takes orders.
 func (m *master) openControl() {
 	var err error
 	if m.control, err = openControl(m.path, m.steering, m.steering.orders); err != nil {
@@ -524,7 +524,7 @@ func (m *master) closeControl() {
 	}
 }
 
-// closePorts closes the listening sockets. It leaves the files of unix sockets alone if a successor has them.
+// closePorts closes the listening sockets. It leaves the files of Unix sockets in place if a successor uses them.
 func (m *master) closePorts() {
 	if m.successor {
 		m.now.ports.close()
@@ -533,7 +533,7 @@ func (m *master) closePorts() {
 	}
 }
 
-// closeAdmin ends the admin endpoint, unless a successor has it.
+// closeAdmin ends the admin endpoint. It leaves the files of Unix sockets in place if a successor uses them.
 func (m *master) closeAdmin() {
 	if m.successor {
 		m.now.admin.close()
@@ -558,11 +558,11 @@ func (m *master) finish() error {
 		close(done)
 	}()
 	if m.busy == nil {
-		m.closePorts() // workers close theirs when every handshake that has begun is over
+		m.closePorts() // workers close their sockets when all handshakes that have begun are over
 	}
 	for {
 		select {
-		case o := <-m.busy: // it fails soon, since the workers are leaving
+		case o := <-m.busy: // the order fails soon, because the workers are leaving
 			m.busy, m.now = nil, o.next
 			m.successor = o.successor != 0
 			m.closePorts()
@@ -580,7 +580,7 @@ func (m *master) finish() error {
 			m.log.Info("kroxy-ev: stopped")
 			return nil
 		case <-m.signals.stop:
-			// Nothing is waited for, not even the logs. Workers end when their master does.
+			// Wait for nothing, not even the logs. Workers end when their master does.
 			os.Exit(ExitError)
 		}
 	}

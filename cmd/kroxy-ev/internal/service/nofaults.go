@@ -2,5 +2,5 @@
 
 package service
 
-// fail does nothing: workers fail on demand in tests only, see faults.go.
+// fail does nothing: only test builds have workers that fail on demand, see faults.go.
 func fail(faultPoint, *worker) {}

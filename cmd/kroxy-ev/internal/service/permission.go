@@ -16,14 +16,14 @@ import (
 // identity is a user, or a user and groups, that files are opened as.
 type identity struct {
 	name       string              // for messages
-	owner      string              // who would have to own a directory; "" is this process's user
-	credential *syscall.Credential // nil is this process's
+	owner      string              // who would have to own a directory; "" for this process's user
+	credential *syscall.Credential // nil for this process's
 }
 
-// thisProcess is the identity of this process.
+// thisProcess returns the identity of this process.
 func thisProcess() identity { return identity{name: fmt.Sprintf("user %d", os.Geteuid())} }
 
-// workerIdentity is the identity of workers that run as who, which cfg asks for; nil is as this process.
+// workerIdentity returns the identity of workers that run as who, as cfg asks; nil means as this process.
 func workerIdentity(cfg *config.Config, who *syscall.Credential) identity {
 	switch {
 	case who == nil:
@@ -34,8 +34,8 @@ func workerIdentity(cfg *config.Config, who *syscall.Credential) identity {
 	return identity{name: "user " + cfg.User, owner: cfg.User, credential: who}
 }
 
-// do runs f on a thread that has the identity w for the file system (credentials(7)). It reports false if this process may not change
-// its identity.
+// do runs f on a thread that has the identity w for the file system (credentials(7)). It returns false without running f if this process may
+// not change its identity.
 func (w identity) do(f func()) bool {
 	if w.credential == nil {
 		f()
@@ -47,8 +47,8 @@ func (w identity) do(f func()) bool {
 	}
 	done := make(chan bool)
 	go func() {
-		// A thread that cannot get its own identity back stays locked, and so ends with this goroutine. All others are kept: the
-		// kernel may kill the children of a thread that ends (PR_SET_PDEATHSIG).
+		// A thread that cannot regain its own identity stays locked, so it ends with this goroutine. All other threads must be kept: when a thread
+		// ends, the kernel may kill its children (PR_SET_PDEATHSIG).
 		runtime.LockOSThread()
 		ok := become(int(w.credential.Uid), int(w.credential.Gid), ints(w.credential.Groups))
 		if ok {
@@ -67,7 +67,7 @@ func become(uid, gid int, groups []int) bool {
 	if unix.Setgroups(groups) != nil || unix.Setfsgid(gid) != nil || unix.Setfsuid(uid) != nil {
 		return false
 	}
-	// The system calls report no errors; ask for the present values.
+	// The system calls report no errors, so read the values back.
 	nowGID, _ := unix.SetfsgidRetGid(-1)
 	nowUID, _ := unix.SetfsuidRetUid(-1)
 	return nowUID == uid && nowGID == gid
@@ -81,8 +81,8 @@ func ints(list []uint32) []int {
 	return out
 }
 
-// mayWrite says what prevents w from writing to the file at path, or from creating it, and the remedy; "" if nothing does, or if that is
-// unknown. It opens and creates nothing.
+// mayWrite returns what prevents w from writing or creating the file at path, and the remedy; "" if nothing does or if that is unknown. It
+// opens and creates nothing.
 func (w identity) mayWrite(path string) (what, remedy string) {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
@@ -110,7 +110,7 @@ func (w identity) look(path string) (what, remedy string) {
 	return "", ""
 }
 
-// lookAround says what prevents w from creating a file in a directory.
+// lookAround returns what prevents w from creating a file in a directory.
 func (w identity) lookAround(dir string) (what, remedy string) {
 	info, err := os.Stat(dir)
 	switch {
@@ -127,7 +127,7 @@ func (w identity) lookAround(dir string) (what, remedy string) {
 	return "", ""
 }
 
-// obstacle says why a directory cannot be reached: the first on the way that is not a directory or cannot be entered.
+// obstacle returns why a directory cannot be reached: the first path element that is not a directory or cannot be entered.
 func (w identity) obstacle(dir string, err error) (what, remedy string) {
 	for i := range dir + "/" {
 		if i == 0 || i < len(dir) && dir[i] != '/' {
@@ -149,7 +149,7 @@ func (w identity) elsewhere() string {
 	return "name a file in a directory that " + w.name + " may write to"
 }
 
-// mkdir returns the command that creates a directory for w.
+// mkdir returns a remedy with the command that creates a directory for w.
 func (w identity) mkdir(dir string) string {
 	if w.owner == "" {
 		return fmt.Sprintf("make it: mkdir -p %q", dir)
@@ -157,7 +157,7 @@ func (w identity) mkdir(dir string) string {
 	return fmt.Sprintf("make it: install -d -o %s %q", w.owner, dir)
 }
 
-// target follows symbolic links, also one to a file that does not exist yet.
+// target follows symbolic links, including one to a file that does not exist yet.
 func target(path string) string {
 	for range 40 { // as many as the kernel follows: path_resolution(7)
 		link, err := os.Readlink(path)

@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// pidFile is the path of a file with this process's id; empty if there is none.
+// pidFile is the path of a file with this process's PID; empty if there is none.
 type pidFile string
 
 // writePIDFile writes the pid file that cfg asks for.
@@ -24,7 +24,7 @@ func writePIDFile(cfg *config.Config) (pidFile, error) {
 
 func pidText() []byte { return strconv.AppendInt(nil, int64(os.Getpid()), 10) }
 
-// remove removes the file, unless a successor has written its own.
+// remove removes the file, unless a successor has written its own PID there.
 func (f pidFile) remove() {
 	if f == "" {
 		return

@@ -15,27 +15,27 @@ import (
 	"kroxy-ev/engine"
 )
 
-// ports are the listening sockets of a process, the master's if there are workers: one port for each config.Listen.Key of its
+// ports are the listening sockets of a process, which is the master if there are workers: one port per config.Listen.Key of its
 // configuration, in the order of the file. A change takes two phases: prepare, then commit or abort.
 type ports []*port
 
-// port is the listening sockets of one key, one for each slot: a worker's or, without workers, a reactor's. A socket stays open when
-// its worker dies, so that the clients in its queue wait for the next worker. It also stays open when there are fewer workers than
-// before: Steer tells the sockets apart by the kernel's numbering, which changes when one is closed.
+// port is the listening sockets of one key, one per slot: a worker's or, without workers, a reactor's. A socket stays open when its worker
+// dies, so that the clients in its accept queue wait for the next worker. It also stays open when the number of workers decreases: Steer
+// identifies the sockets by the kernel's numbering, which changes when one is closed.
 type port struct {
 	listen  config.Listen // as it was last applied
 	sockets []int
-	// shared: slots may share a socket, and clients cannot be steered. It is a unix socket, or systemd has opened it.
+	// shared: slots may share a socket, and clients cannot be steered. The port is a Unix socket, or systemd has opened it.
 	shared  bool
 	systemd bool // systemd has opened the sockets
-	// open is the number of slots that clients are sent to; want is the number from the next steer on.
+	// open is the number of slots that clients are sent to; want is that number from the next steer on.
 	open, want int
-	// file is that of a unix socket which this program has made.
+	// file identifies the file of a Unix socket that this program has made.
 	file fileID
 }
 
-// closedPorts are the ports that were closed a short time ago. Workers may still accept from their sockets (engine.Listener.Retire), so
-// an address in use may be ours.
+// closedPorts are recently closed ports. Workers may still accept from their sockets (engine.Listener.Retire), so an address in use may be
+// ours.
 type closedPorts struct{ list []closedPort }
 
 type closedPort struct {
@@ -49,28 +49,28 @@ const retirementTime = 12 * time.Second
 // add notes that a port was closed.
 func (c *closedPorts) add(l config.Listen) { c.list = append(c.list, closedPort{l, time.Now()}) }
 
-// overlap reports whether l shares an address with a port that was closed a short time ago.
+// overlap reports whether l shares an address with a recently closed port.
 func (c *closedPorts) overlap(l config.Listen) bool {
 	c.list = slices.DeleteFunc(c.list, func(old closedPort) bool { return time.Since(old.at) > retirementTime })
 	return slices.ContainsFunc(c.list, func(old closedPort) bool { return overlap(l, old.listen) })
 }
 
-// slots is how many workers or reactors need sockets, and the configuration's key that sets their number.
+// slots is how many workers or reactors need sockets, and the configuration key that sets that number.
 type slots struct {
 	n   int
 	key string
 }
 
-// endpoint is where a listener listens, as the engine has it.
+// endpoint converts a listener to the form that the engine uses.
 func endpoint(l config.Listen) engine.Endpoint {
 	return engine.Endpoint{
 		Addr: listenAddr(l), IPv6Only: l.IPv6Only, Unix: l.Unix, Mode: l.UnixMode, Backlog: l.Backlog, Keepalive: l.TCPKeepalive,
 	}
 }
 
-// prepare returns the ports that cfg asks for: those of ps that it has too, and new ones. Activated are the sockets that systemd has
-// opened, by key. New slots get no clients before commit; slots that are no longer wanted get no
-// more clients from now on. On an error everything is as before, and the sockets of activated that were not used are closed.
+// prepare returns the ports that cfg asks for: those that ps has already, and new ones. Activated are the sockets that systemd has opened,
+// by key. New slots get no clients before commit; slots that are no longer wanted get no clients from now on. On an error everything is as
+// before, and unused sockets in activated are closed.
 func (ps ports) prepare(cfg *config.Config, s slots, activated map[string][]int, closed *closedPorts) (ports, error) {
 	var next ports
 	err := ps.checkFree(cfg, activated, closed)
@@ -88,7 +88,7 @@ func (ps ports) prepare(cfg *config.Config, s slots, activated map[string][]int,
 			default:
 				p, err = openPort(cfg, l, s)
 				if err == nil && closed.overlap(l) && !p.shared {
-					_ = engine.Unsteer(p.sockets[0]) // the closed ones may have been steered; fails where there is nothing to undo
+					_ = engine.Unsteer(p.sockets[0]) // the closed sockets may have been steered; fails if there is nothing to undo
 				}
 			}
 			if err != nil {
@@ -106,8 +106,8 @@ func (ps ports) prepare(cfg *config.Config, s slots, activated map[string][]int,
 	return next, nil
 }
 
-// checkFree returns an error if another program listens where cfg asks for a new port. All are checked before the first is opened,
-// which could be in the way of the next.
+// checkFree returns an error if another program listens where cfg asks for a new port. All ports are checked before the first is opened,
+// because an opened port could be in the way of the next check.
 func (ps ports) checkFree(cfg *config.Config, activated map[string][]int, closed *closedPorts) error {
 	for _, l := range proxy.Listeners(cfg) {
 		ours := func(other *port) bool { return overlap(l, other.listen) }
@@ -130,7 +130,7 @@ func overlap(a, b config.Listen) bool {
 	return x == y || x.IsUnspecified() || y.IsUnspecified()
 }
 
-// find returns the port of a key, or nil.
+// find returns the port with that key, or nil.
 func (ps ports) find(key string) *port {
 	for _, one := range ps {
 		if one.listen.Key() == key {
@@ -140,7 +140,7 @@ func (ps ports) find(key string) *port {
 	return nil
 }
 
-// systemdHas reports whether systemd has opened l's address and port, though with another ipv6_only.
+// systemdHas reports whether systemd has opened l's address and port, but with the other value of ipv6_only.
 func (ps ports) systemdHas(l config.Listen) bool {
 	return slices.ContainsFunc(ps, func(p *port) bool {
 		return p.systemd && l.Unix == "" && p.listen.Unix == "" && listenAddr(p.listen) == listenAddr(l)
@@ -159,12 +159,12 @@ func openPort(cfg *config.Config, l config.Listen, s slots) (*port, error) {
 		return nil, err
 	}
 	if l.Unix != "" {
-		p.file, _ = socketID(l.Unix) // without it the file stays behind
+		p.file, _ = socketID(l.Unix) // if this fails, the file is left behind
 	}
 	return p, nil
 }
 
-// systemdPort makes a port of sockets that systemd has opened. It owns them, also when it returns an error.
+// systemdPort makes a port from sockets that systemd has opened. It takes ownership of them, even if it returns an error.
 func systemdPort(cfg *config.Config, l config.Listen, sockets []int, s slots) (*port, error) {
 	p := &port{listen: l, sockets: sockets, shared: true, systemd: true}
 	if err := p.resize(cfg, s); err != nil {
@@ -174,7 +174,7 @@ func systemdPort(cfg *config.Config, l config.Listen, sockets []int, s slots) (*
 	return p, nil
 }
 
-// resize makes sure that there are sockets for s, and stops clients from reaching slots beyond it.
+// resize makes sure that there are sockets for s, and stops sending clients to slots beyond s.
 func (p *port) resize(cfg *config.Config, s slots) error {
 	if p.shared {
 		if p.systemd {
@@ -200,7 +200,7 @@ func (p *port) resize(cfg *config.Config, s slots) error {
 	return nil
 }
 
-// restore sends clients to the same slots as before resize, which may have been called by a successor.
+// restore undoes resize, which a successor may have called: clients go to the same slots as before.
 func (p *port) restore() error {
 	p.want = p.open
 	if p.shared {
@@ -218,7 +218,7 @@ func (ps ports) restore() error {
 	return errors.Join(errs...)
 }
 
-// abort undoes the prepare that made ps of before.
+// abort undoes the call of prepare on before that returned ps.
 func (ps ports) abort(before ports) error {
 	var errs []error
 	for _, one := range ps {
@@ -232,8 +232,8 @@ func (ps ports) abort(before ports) error {
 	return errors.Join(errs...)
 }
 
-// commit completes the prepare that made ps of before for cfg, once all workers or reactors use cfg: clients are sent to the slots in
-// use, sockets get the options of cfg, and ports that cfg does not have are closed.
+// commit completes the call of prepare on before that returned ps for cfg, once all workers or reactors use cfg: clients are sent to the
+// slots in use, sockets get the options of cfg, and ports that cfg does not have are closed.
 func (ps ports) commit(cfg *config.Config, before ports, closed *closedPorts, log *slog.Logger) error {
 	for _, one := range before {
 		if !slices.Contains(ps, one) {
@@ -252,7 +252,7 @@ func (ps ports) commit(cfg *config.Config, before ports, closed *closedPorts, lo
 	return errors.Join(errs...)
 }
 
-// steer sends clients to the slots that are wanted.
+// steer sends clients to the wanted slots.
 func (p *port) steer() error {
 	if p.shared || p.want == p.open {
 		return nil
@@ -264,7 +264,7 @@ func (p *port) steer() error {
 	return err
 }
 
-// update gives the sockets l's options.
+// update sets l's options on the sockets.
 func (p *port) update(l config.Listen) error {
 	old := endpoint(p.listen)
 	p.listen = l
@@ -282,7 +282,7 @@ func (p *port) update(l config.Listen) error {
 	return errors.Join(errs...)
 }
 
-// copies returns the ports as they are now; later changes do not show in them. The sockets are the same.
+// copies returns copies of the ports, which later changes do not affect. The sockets are the same.
 func (ps ports) copies() []port {
 	all := make([]port, len(ps))
 	for i, one := range ps {
@@ -295,7 +295,7 @@ func (ps ports) copies() []port {
 // of returns the socket of a slot.
 func (p *port) of(slot int) int { return p.sockets[slot%len(p.sockets)] }
 
-// first returns one socket of each port, which stays the port's.
+// first returns one socket of each port. The port still owns it.
 func (ps ports) first() proxy.Sockets {
 	sockets := make(proxy.Sockets, len(ps))
 	for _, p := range ps {
@@ -304,7 +304,7 @@ func (ps ports) first() proxy.Sockets {
 	return sockets
 }
 
-// duplicates duplicates the sockets of n slots, for the ports that are not among before.
+// duplicates duplicates the sockets of n slots, for the ports that are not in before.
 func (ps ports) duplicates(n int, before ports) (proxy.Sockets, error) {
 	all := make(proxy.Sockets)
 	for _, one := range ps {
@@ -324,7 +324,7 @@ func (ps ports) duplicates(n int, before ports) (proxy.Sockets, error) {
 	return all, nil
 }
 
-// shared returns the keys of the ports whose sockets slots may share.
+// shared returns the keys of the ports whose sockets are shared by slots.
 func (ps ports) shared() proxy.Keys {
 	all := make(proxy.Keys)
 	for _, one := range ps {
@@ -342,7 +342,7 @@ func (ps ports) close() {
 	}
 }
 
-// remove closes the sockets, and removes the files of unix sockets.
+// remove closes the sockets and removes the files of Unix sockets.
 func (ps ports) remove() {
 	for _, one := range ps {
 		one.remove()
@@ -354,18 +354,18 @@ func (p *port) close() {
 	p.sockets = nil
 }
 
-// remove closes the sockets. Before, it removes the file of a unix socket, if that file is still this socket's.
+// remove closes the sockets. First it removes the file of a Unix socket if the file still belongs to this socket.
 func (p *port) remove() {
 	if p.file != (fileID{}) {
 		if now, err := socketID(p.listen.Unix); err == nil && now == p.file {
-			_ = os.Remove(p.listen.Unix) // an error changes nothing: the next start removes it
+			_ = os.Remove(p.listen.Unix) // if this fails, the next start removes the file
 		}
 		p.file = fileID{}
 	}
 	p.close()
 }
 
-// socketID identifies the socket at a path.
+// socketID identifies the socket at path.
 func socketID(path string) (fileID, error) {
 	var st unix.Stat_t
 	err := unix.Lstat(path, &st)

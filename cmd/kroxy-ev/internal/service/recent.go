@@ -7,17 +7,17 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// recentTime is how far back recent reaches at least, if there was a look so long ago. If looks follow each other closely it reaches back twice as far at most.
+// recentTime is the least time that recent covers, if there was a look that long ago. With frequent looks it covers at most twice as much.
 const recentTime = 30 * time.Second
 
-// recent tells how long things took lately: percentiles since the start hardly move any more. It remembers what was in histograms when somebody
-// looked. So it costs nothing while nobody looks; the first look after a pause reaches back to the last one before.
+// recent gives the latencies of the last while, because percentiles since the start hardly move any more. It remembers the state of the
+// histograms at a look, so it costs nothing while nobody looks. The first look after a pause covers the time since the look before the pause.
 type recent struct {
 	mu           sync.Mutex
-	before, last moment // what looks are compared with now, and what they will be compared with later
+	before, last moment // before: what looks are compared with now; last: what they will be compared with later
 }
 
-// moment is what was in histograms at a time; its zero value is the start.
+// moment is the state of the histograms at a time; the zero value is the start of the program.
 type moment struct {
 	at    time.Time
 	marks map[metrics.Series]metrics.Mark
@@ -29,7 +29,7 @@ type look struct {
 	remembers bool
 }
 
-// look begins a look; it is over with end.
+// look begins a look, which the caller must end.
 func (r *recent) look(now time.Time) look {
 	r.mu.Lock()
 	if now.Sub(r.last.at) < recentTime {
@@ -39,7 +39,7 @@ func (r *recent) look(now time.Time) look {
 	return look{r, true}
 }
 
-// of is what has come into h, which is of that series.
+// of returns what was added to h, the histogram of series s, in the covered time.
 func (l look) of(s metrics.Series, h *metrics.Histogram) *metrics.Histogram {
 	if l.remembers {
 		l.last.marks[s] = h.Mark()
@@ -47,7 +47,7 @@ func (l look) of(s metrics.Series, h *metrics.Histogram) *metrics.Histogram {
 	return h.Since(l.before.marks[s])
 }
 
-// end ends the look, and returns the beginning of the time that it is of: started, if that is all time.
+// end ends the look, and returns the beginning of the covered time: started, if that is all time.
 func (l look) end(started time.Time) time.Time {
 	defer l.mu.Unlock()
 	if l.before.at.IsZero() {

@@ -14,28 +14,28 @@ import (
 	"kroxy-ev/config"
 )
 
-// renewalInterval is the time between two looks at the files.
+// renewalInterval is the time between two checks of the files.
 const renewalInterval = time.Second
 
-// renewal says when TLS has to be set up again although the configuration is the same: its PEM files have changed, or a new key for
-// session tickets is due. With its zero value, and with a configuration without TLS, nothing is ever due.
+// renewal says when TLS must be set up again under the same configuration: its PEM files have changed, or a new session ticket key is due.
+// With the zero value, or a configuration without TLS, nothing is ever due.
 type renewal struct {
 	ticker *time.Ticker
-	files  map[string]stamp // as they are in use
-	last   map[string]stamp // at the last look
+	files  map[string]stamp // as in use
+	last   map[string]stamp // at the last check
 	made   time.Time        // when the newest key was made
-	rotate time.Time        // when the next is due; zero is never
+	rotate time.Time        // when the next key is due; zero means never
 	expiry expiry
 }
 
-// stamp tells one version of a file from another.
+// stamp distinguishes versions of a file.
 type stamp struct {
 	changed time.Time
 	size    int64
 	inode   uint64
 }
 
-// watch watches the files of cfg, which was just read, from now on. Keys keep their age, and are new if there were none.
+// watch watches the files of cfg, which was just read, from now on. Existing keys keep their age; without any, keys count as new.
 func (r *renewal) watch(cfg *config.Config) {
 	r.stop()
 	files := cfg.Files()
@@ -49,7 +49,7 @@ func (r *renewal) watch(cfg *config.Config) {
 	r.last = r.files
 	for path, content := range files {
 		if now, err := readRegular(path); err != nil || !bytes.Equal(now, content) {
-			r.files = nil // it has changed since cfg was read
+			r.files = nil // a file has changed since cfg was read
 			break
 		}
 	}
@@ -102,7 +102,7 @@ func (r *renewal) stop() {
 	}
 }
 
-// tick ticks when it is time to look; nil is never.
+// tick returns a channel that ticks when a check is due; nil if none ever is.
 func (r *renewal) tick() <-chan time.Time {
 	if r.ticker == nil {
 		return nil
@@ -117,9 +117,9 @@ func (r *renewal) remind(log *slog.Logger) {
 	}
 }
 
-// due reports whether files have changed, or a new key is due. A change is reported once, when the files have not changed any more since
-// the last look: a certificate and its key are seldom replaced at the same moment. A key is reported again after a minute if there is
-// still none.
+// due reports whether files have changed and whether a new key is due. A change is reported once, when the files have stopped changing since
+// the last check: a certificate and its key are rarely replaced at the same moment. If no new key follows, it is reported again after a
+// minute.
 func (r *renewal) due() (files, keys bool) {
 	now := stamps(slices.Collect(maps.Keys(r.last)))
 	files = !maps.Equal(now, r.files) && maps.Equal(now, r.last)

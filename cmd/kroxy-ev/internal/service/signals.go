@@ -7,17 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signals are the signals that the process acts on, by what they ask for. Further signals of a kind that come while one is being carried
-// out count as one; no kind has to wait for another.
+// signals are the channels of the signals that the process acts on, by purpose. Signals of one kind that arrive while one is being handled
+// count as one; no kind waits for another.
 type signals struct {
-	stop    chan os.Signal // SIGTERM, SIGINT, SIGQUIT: let sessions finish, and end; the second ends at once
+	stop    chan os.Signal // SIGTERM, SIGINT, SIGQUIT: let sessions finish, and end; the second signal ends the process at once
 	reload  chan os.Signal // SIGHUP
 	reopen  chan os.Signal // SIGUSR1
 	upgrade chan os.Signal // SIGUSR2
-	debug   chan os.Signal // SIGTTIN, which nothing else sends to a program that reads no terminal, and which has one number and name everywhere
+	debug   chan os.Signal // SIGTTIN: nothing else sends it to a program that reads no terminal, and it has the same number and name everywhere
 }
 
-// catchSignals begins to catch signals. It is called before anything is served; a signal that comes earlier has its usual effect.
+// catchSignals begins to catch signals. It must be called before anything is served; a signal that arrives earlier has its default effect.
 func catchSignals() signals {
 	one := func() chan os.Signal { return make(chan os.Signal, 1) }
 	s := catchStop()
@@ -29,8 +29,8 @@ func catchSignals() signals {
 	return s
 }
 
-// catchDemoSignals is catchSignals for the demo, which has no files to reload and no log: signals for these are ignored. SIGHUP, which
-// comes when its terminal is closed, stops it, unless its parent had it ignored, as nohup(1) does.
+// catchDemoSignals is catchSignals for the demo, which has no files to reload and no log: signals for these are ignored. SIGHUP, which is
+// sent when the terminal is closed, stops the demo, unless SIGHUP was already ignored, as nohup(1) does.
 func catchDemoSignals() signals {
 	ignored := signal.Ignored(unix.SIGHUP)
 	s := catchStop()
@@ -48,11 +48,11 @@ func catchStop() signals {
 	return s
 }
 
-// SurviveClosedPipes makes a write to a pipe that nobody reads fail with an error. Without it, Go ends the process if that pipe is its
-// stdout or stderr. The signal is caught, to no effect, rather than ignored: child processes would inherit the latter.
+// SurviveClosedPipes makes a write to a pipe without readers fail with an error. Without it, Go ends the process if that pipe is stdout or
+// stderr. The signal is caught and dropped, not ignored, because child processes would inherit an ignored signal.
 func SurviveClosedPipes() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
 
-// release gives the signals their usual effect again.
+// release restores the default effect of the signals.
 func (s signals) release() {
 	for _, c := range []chan os.Signal{s.stop, s.reload, s.reopen, s.upgrade, s.debug} {
 		signal.Stop(c)

@@ -24,11 +24,11 @@ type Single struct {
 	errors    *errorLog
 	counters  *counters
 	tickets   proxy.Tickets
-	secret    []byte // of sticky clients
+	secret    []byte // signs the cookies of sticky clients
 	renewal   renewal
 	discovery discovery
-	services  proxy.Services // by which the configuration in force was expanded
-	path      string         // of the configuration; empty if it cannot be read again
+	services  proxy.Services // the services that the current configuration was expanded with
+	path      string         // path of the configuration; empty if it cannot be read again
 	steering  *steering
 	signals   signals
 	control   *control // nil if there is none
@@ -38,7 +38,7 @@ type Single struct {
 	closed    closedPorts
 }
 
-// warnWait warns if this build's loops use the slower way of waiting.
+// warnWait warns if the event loops of this build wait in the slower way.
 func warnWait(log *slog.Logger) {
 	if !engine.Tuned {
 		log.Warn("kroxy-ev: the event loops are not made for the scheduler of "+runtime.Version()+" and wait in the ordinary way: everything works, but light load costs more CPU",
@@ -83,7 +83,7 @@ func NewSingle(cfg *config.Config, log *slog.Logger) (_ *Single, err error) {
 	return s, nil
 }
 
-// withoutUser returns an error if cfg asks for a user that this process, which has no workers, cannot become.
+// withoutUser returns an error if cfg asks for another user: a process without workers cannot change its user.
 func withoutUser(cfg *config.Config) error {
 	key := "user"
 	switch {
@@ -96,8 +96,8 @@ func withoutUser(cfg *config.Config) error {
 	return cfg.KeyError(nil, key, "only worker processes change their user, and there are none", "start with --multiprocess, or remove user and group and start kroxy-ev as that user")
 }
 
-// Serve runs the proxy, without worker processes, until a signal stops it. Doubts are the warnings about cfg, already printed to stderr.
-func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.Writer) error {
+// Serve runs the proxy without worker processes until a signal stops it. The warnings about cfg have already been printed to stderr.
+func Serve(path string, cfg *config.Config, problems []config.Problem, stderr io.Writer) error {
 	if err := withoutUser(cfg); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 	}
 	log := errs.log
 	if errs.separate() {
-		for _, p := range doubts {
+		for _, p := range problems {
 			log.Warn("kroxy-ev: " + p.String())
 		}
 	}
@@ -146,8 +146,7 @@ func Serve(path string, cfg *config.Config, doubts []config.Problem, stderr io.W
 	return s.Run()
 }
 
-// Run carries out signals and orders until one of them ends the program, or a reactor fails. When it returns, signals are no longer
-// caught.
+// Run carries out signals and orders until one of them ends the program or a reactor fails. When it returns, signals are no longer caught.
 func (s *Single) Run() error {
 	defer s.signals.release()
 	defer s.discovery.Close()
@@ -163,7 +162,7 @@ func (s *Single) Run() error {
 			s.log.Info("kroxy-ev: stopping", "signal", sig.String(), "sessions", s.proxy.Active(), "timeout", s.proxy.Config().ShutdownTimeout)
 			return s.finish()
 		case <-s.signals.reload:
-			_ = s.reload(bySignal, &warnings{log: s.log}) // it was logged
+			_ = s.reload(bySignal, &warnings{log: s.log}) // reload has logged the error
 		case <-s.signals.reopen:
 			s.proxy.Reopen()
 			s.errors.reopen()
@@ -191,13 +190,13 @@ func (s *Single) Run() error {
 // Start begins to serve.
 func (s *Single) Start() { s.proxy.Start() }
 
-// CatchDemoSignals makes Run act on the signals that end a demo only.
+// CatchDemoSignals limits the signals that Run acts on to those that end a demo.
 func (s *Single) CatchDemoSignals() { s.signals = catchDemoSignals() }
 
-// Counts returns how much traffic there has been.
+// Counts returns the traffic so far.
 func (s *Single) Counts() proxy.Counts { return s.proxy.Counts() }
 
-// HostCounts says how many sessions each host has had.
+// HostCounts describes how many sessions each host has had.
 func (s *Single) HostCounts() string { return s.proxy.HostCounts() }
 
 // EndSessions stops accepting, ends all sessions and waits for their end.
@@ -214,7 +213,7 @@ func (s *Single) Close() { s.proxy.Close() }
 func (s *Single) Stop() {
 	select {
 	case s.signals.stop <- unix.SIGTERM:
-	default: // it is stopping already
+	default: // already stopping
 	}
 }
 
@@ -231,7 +230,7 @@ func (s *Single) obey(o order, w *warnings) error {
 	return errUnknownOrder
 }
 
-// reload switches to the configuration as it is now. If that is wrong, everything goes on as before.
+// reload switches to the current content of the configuration file. If that is wrong, the old configuration stays in force.
 func (s *Single) reload(by string, w *warnings) error {
 	notify(notifyReloading)
 	s.steering.say(stateBusy)
@@ -290,7 +289,7 @@ func (s *Single) tryReload(w *warnings) error {
 	return errors.Join(err, ports.commit(cfg, before, &s.closed, s.log), admin.commit(adminBefore, s.steering, &s.closed, s.log))
 }
 
-// prepareReload makes all that a reload switches to: a snapshot, the sockets of new ports, and an error log.
+// prepareReload makes everything that a reload switches to: a snapshot, the sockets of new ports, and an error log.
 func (s *Single) prepareReload(cfg *config.Config, res proxy.Resources, ports ports) (next *proxy.Snapshot, opened proxy.Sockets, out *errorOutput, err error) {
 	if opened, err = ports.duplicates(s.proxy.Reactors(), s.ports); err != nil {
 		return nil, nil, nil, err
@@ -305,7 +304,7 @@ func (s *Single) prepareReload(cfg *config.Config, res proxy.Resources, ports po
 	return nil, nil, nil, err
 }
 
-// renewFiles sets TLS up again: the configuration stays, its PEM files are read again.
+// renewFiles keeps the configuration but reads its PEM files again.
 func (s *Single) renewFiles() error {
 	cfg, err := reread(s.proxy.Config(), s.services, s.log)
 	if err != nil {
@@ -314,7 +313,7 @@ func (s *Single) renewFiles() error {
 	return s.renew(cfg, false)
 }
 
-// updateServices switches to the hosts that services have now.
+// updateServices switches to the current hosts of the services.
 func (s *Single) updateServices() {
 	cfg, services, changed, err := s.discovery.update(s.proxy.Config(), s.services)
 	if !changed {
@@ -329,7 +328,7 @@ func (s *Single) updateServices() {
 	}
 }
 
-// renew switches to cfg, which is the configuration in force, or differs from it only in its PEM files and the hosts of its services.
+// renew switches to cfg, which is the configuration in force or differs from it only in its PEM files and the hosts of its services.
 func (s *Single) renew(cfg *config.Config, newKeys bool) error {
 	keys := s.tickets
 	if newKeys {
@@ -364,13 +363,13 @@ func Load(path string) (cfg *config.Config, warnings []config.Problem, err error
 	return cfg, warnings, err
 }
 
-// loadAgain reads a configuration for processes with so many reactors each, which may be workers.
+// loadAgain reads the configuration for processes, which may be workers, with this number of reactors each.
 func loadAgain(path string, reactors int, worker bool, w *warnings) (*config.Config, error) {
-	cfg, doubts, err := proxy.ReadConfig(path)
+	cfg, problems, err := proxy.ReadConfig(path)
 	if err == nil {
-		doubts = append(doubts, proxy.Shortage(cfg, reactors, worker)...)
+		problems = append(problems, proxy.Shortage(cfg, reactors, worker)...)
 	}
-	for _, p := range doubts {
+	for _, p := range problems {
 		w.add(p.String())
 	}
 	if err != nil {
@@ -379,7 +378,8 @@ func loadAgain(path string, reactors int, worker bool, w *warnings) (*config.Con
 	return cfg, nil
 }
 
-// reread reads the PEM files of a configuration, which was expanded by services, again. It logs warnings about certificates that are used nevertheless.
+// reread reads the PEM files of a configuration again and expands the configuration by services. It logs warnings about certificates, which
+// are used nevertheless.
 func reread(cfg *config.Config, services proxy.Services, log *slog.Logger) (*config.Config, error) {
 	next, _, err := cfg.Source().Parse()
 	if err != nil {
@@ -390,18 +390,18 @@ func reread(cfg *config.Config, services proxy.Services, log *slog.Logger) (*con
 	return next, nil
 }
 
-// What is renewed.
+// The things that are renewed, as log lines name them.
 const (
 	renewedFiles = "certificates"
 	renewedKeys  = "keys of session tickets"
 )
 
-// logRenewal logs the outcome of a renewal, each problem in a line of its own.
+// logRenewal logs the outcome of a renewal, with one line per problem.
 func logRenewal(log *slog.Logger, what string, err error) {
 	logOutcome(log, "kroxy-ev: new "+what+" are in service", "kroxy-ev: new "+what+" cannot be used, the old ones stay in service", err)
 }
 
-// logReload logs the outcome of a reload, each problem in a line of its own.
+// logReload logs the outcome of a reload, with one line per problem.
 func logReload(log *slog.Logger, err error) {
 	logOutcome(log, "kroxy-ev: reloaded", "kroxy-ev: reload failed, everything goes on as before", err)
 }
@@ -425,7 +425,7 @@ func (s *Single) finish() error {
 	s.control.become(controlStopping)
 	s.steering.say(stateStopping)
 	shared := s.ports.shared()
-	s.ports.remove() // reactors close theirs when every handshake that has begun is over
+	s.ports.remove() // reactors close their sockets when all handshakes that have begun are over
 	done := s.proxy.Leave(shared)
 	var deadline <-chan time.Time
 	if timeout := s.proxy.Config().ShutdownTimeout; timeout > 0 {
@@ -451,7 +451,7 @@ func (s *Single) finish() error {
 		case o := <-s.steering.orders:
 			o.reply(errStopping, warnings{})
 		case <-s.signals.stop:
-			// Nothing is waited for, not even the logs.
+			// Wait for nothing, not even the logs.
 			os.Exit(ExitError)
 		}
 	}

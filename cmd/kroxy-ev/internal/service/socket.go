@@ -16,7 +16,7 @@ import (
 	"kroxy-ev/engine"
 )
 
-// openSockets opens n listening sockets of l, beside any that this program has already.
+// openSockets opens n listening sockets for l, in addition to any that this program already has.
 func openSockets(cfg *config.Config, l config.Listen, n int) ([]int, error) {
 	var list []int
 	for range n {
@@ -38,7 +38,7 @@ func listenAddr(l config.Listen) netip.AddrPort {
 	return netip.AddrPortFrom(l.Address, l.Port)
 }
 
-// listenName is how messages name a listener: by its port, by address and port, or by its path.
+// listenName returns a listener's name for messages: its port, its address and port, or its path.
 func listenName(l config.Listen) string {
 	switch {
 	case l.Unix != "":
@@ -74,7 +74,7 @@ func closeAll(fds []int) {
 	}
 }
 
-// listenProblem returns an error that says why nobody can listen there, and what to do.
+// listenProblem returns an error that says why listening on l failed, and the remedy.
 func listenProblem(cfg *config.Config, l config.Listen, err error) error {
 	var errno syscall.Errno
 	errors.As(err, &errno)
@@ -107,7 +107,7 @@ func listenProblem(cfg *config.Config, l config.Listen, err error) error {
 	return cfg.ErrorAt(l.Path, err.Error(), "see the error")
 }
 
-// unixProblem is listenProblem for a unix socket.
+// unixProblem is listenProblem for a Unix socket.
 func unixProblem(cfg *config.Config, l config.Listen, err error, errno syscall.Errno) error {
 	dir := filepath.Dir(l.Unix)
 	what, remedy := err.Error(), "see the error"

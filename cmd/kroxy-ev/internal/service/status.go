@@ -15,13 +15,13 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// Version is the program's, for those who ask what runs.
+// Version is the program's version, for the status.
 var Version = "unknown"
 
 // Status implements admin.Backend.
 func (s *steering) Status() (*admin.Status, error) { return s.status(true) }
 
-// status is Status. Unless counted is true it leaves out servers, and what metrics have counted of groups and hosts.
+// status is Status. If counted is false it leaves out the servers, and the metrics of groups and hosts.
 func (s *steering) status(counted bool) (*admin.Status, error) {
 	now := s.inForce.Load()
 	if now == nil {
@@ -108,7 +108,7 @@ func (s *steering) serverStatus(now *inForce, from *config.Server, look look) ad
 	return st
 }
 
-// traffic is what was counted of requests and bytes. Those of http servers have codes, also of which there were none.
+// traffic returns the counts of requests and bytes. For http servers all usual status classes are present, even those with a count of zero.
 func traffic(requests *metrics.Classes, bytes *metrics.Bytes, http bool) admin.Traffic {
 	t := admin.Traffic{Requests: requests.Total(), Codes: map[string]uint64{}, Received: bytes.Up(), Sent: bytes.Down()}
 	for i := 1; i < len(requests); i++ {
@@ -128,7 +128,7 @@ func latency(h *metrics.Histogram) admin.Latency {
 	return admin.Latency{P50: ms(0.5), P99: ms(0.99)}
 }
 
-// listenPlace is where l listens: "0.0.0.0:80", "[::]:443" or "unix:/run/kroxy.sock".
+// listenPlace returns the address of l: "0.0.0.0:80", "[::]:443" or "unix:/run/kroxy.sock".
 func listenPlace(l config.Listen) string {
 	if l.Unix != "" {
 		return "unix:" + l.Unix
@@ -136,7 +136,7 @@ func listenPlace(l config.Listen) string {
 	return listenAddr(l).String()
 }
 
-// routeTarget is what a route does: the groups that it leads to, each once, or what it answers.
+// routeTarget describes a route: its distinct groups, or the kind of its response.
 func routeTarget(r *config.Route) string {
 	switch {
 	case r.Redirect != nil:
@@ -153,7 +153,7 @@ func routeTarget(r *config.Route) string {
 	return strings.Join(names, ", ")
 }
 
-// groupStatus is how a group and its hosts are. Began and at are as for hostStatus, and drained is what the method of that name returns.
+// groupStatus returns the status of a group and its hosts. Began and at are as for hostStatus; drained comes from the method of that name.
 func (s *steering) groupStatus(g *proxy.GroupOverview, began time.Time, at int64, drained map[int]time.Time) admin.Group {
 	st := admin.Group{Name: g.Name, Algorithm: g.Algorithm, Usable: g.Usable(), Queued: g.Queued(), Hosts: []admin.Host{}}
 	for i := range g.Hosts {
@@ -167,7 +167,7 @@ func (s *steering) groupStatus(g *proxy.GroupOverview, began time.Time, at int64
 	return st
 }
 
-// countGroup adds what was counted of a group and its hosts.
+// countGroup adds the counts of a group and its hosts.
 func (s *steering) countGroup(st *admin.Group, now *inForce, g *proxy.GroupOverview, look look) {
 	sums := s.counters.metrics.Group(now.places[metrics.Series{Kind: metrics.KindGroup, Group: g.Name}])
 	st.Traffic, st.Failures, st.Retries = traffic(&sums.Requests, &sums.Bytes, g.HTTP), sums.Failures.Total(), sums.Retries.Value()
@@ -183,7 +183,7 @@ func (s *steering) countGroup(st *admin.Group, now *inForce, g *proxy.GroupOverv
 	}
 }
 
-// hostStatus is how a host is. Began is since when it is as it is if nothing else is known.
+// hostStatus returns the status of a host. Began is when it entered its state if nothing else is known.
 func hostStatus(h *proxy.HostOverview, now int64, began time.Time) admin.Host {
 	group, i := h.Counted()
 	hosts := group.Hosts()
@@ -203,7 +203,7 @@ func hostStatus(h *proxy.HostOverview, now int64, began time.Time) admin.Host {
 		st.LastError = lastError(blamed, why)
 	case blamed:
 		st.State, st.LastError = admin.StateDown, lastError(condition, why)
-	default: // the cause that is known is another's
+	default: // the recorded cause belongs to another condition
 		st.State, st.LastError = admin.StateDown, condition.String()
 	}
 	if st.Drain {
@@ -212,7 +212,7 @@ func hostStatus(h *proxy.HostOverview, now int64, began time.Time) admin.Host {
 	return st
 }
 
-// lastError says what is, or was, known against a host.
+// lastError describes the current or last problem of a host.
 func lastError(what balance.Condition, why balance.Cause) string {
 	text := why.String()
 	switch {
@@ -224,7 +224,7 @@ func lastError(what balance.Condition, why balance.Cause) string {
 	return what.String() + ": " + text
 }
 
-// certificates are those that cfg shows to clients and hosts.
+// certificates returns the certificates that cfg presents to clients and hosts.
 func certificates(cfg *config.Config) []admin.Certificate {
 	list := []admin.Certificate{}
 	all := cfg.Certificates()

@@ -19,16 +19,16 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// steering is how the process that reads the configuration is seen and steered from outside: by the admin endpoint and by commands. Its
-// methods that are admin.Backend's may be called from any goroutine; follow, say and record belong to the one that carries out orders.
+// steering lets the admin endpoint and commands inspect and control the process that reads the configuration. The methods of admin.Backend
+// may be called from any goroutine; follow, say and record must be called by the goroutine that carries out orders.
 type steering struct {
-	path     string // of the configuration, as it was given
+	path     string // of the configuration, as given
 	log      *slog.Logger
 	counters *counters
 	workers  func() []supervise.Status // nil without worker processes
-	orders   chan order                // for the goroutine that carries out orders
-	closed   chan struct{}             // closed when none are carried out any more
-	started  time.Time                 // when the program was first started, upgrades aside
+	orders   chan order                // to the goroutine that carries out orders
+	closed   chan struct{}             // closed when orders are no longer carried out
+	started  time.Time                 // when the program was first started, upgrades not counted
 	state    atomic.Int32              // a serviceState
 	inForce  atomic.Pointer[inForce]
 
@@ -38,18 +38,18 @@ type steering struct {
 	giving  sync.Mutex // held while an order about a host is given
 	mu      sync.Mutex
 	reloads []admin.Reload // the newest first
-	// drains are since when the hosts that are drained have been, by their ids in the counters.
+	// drains says since when hosts have been drained, by their ids in the counters.
 	drains map[int]time.Time
 }
 
-// inForce is the configuration that is in force.
+// inForce is the configuration in force and what is derived from it.
 type inForce struct {
 	cfg      *config.Config
 	overview *proxy.Overview
 	places   map[metrics.Series]metrics.Place
-	series   []metrics.Series // of places, in the order of the file
+	series   []metrics.Series // keys of places, in the order of the file
 	hash     string
-	since    time.Time // of a host that has not changed since the start
+	since    time.Time // since when a host is in its state if that has not changed since the start
 }
 
 // serviceState is what the program is doing.
@@ -58,7 +58,7 @@ type serviceState int32
 const (
 	stateStarting serviceState = iota
 	stateServing
-	stateBusy // with a reload or an upgrade
+	stateBusy // reloading or upgrading
 	stateStopping
 )
 
@@ -75,10 +75,10 @@ func newSteering(path string, counters *counters, log *slog.Logger) *steering {
 	return s
 }
 
-// follow says which configuration is in force, and where what it has is counted.
+// follow sets the configuration in force and where its hosts and series are counted.
 func (s *steering) follow(cfg *config.Config, res *proxy.Resources) {
 	o, err := proxy.NewOverview(cfg, res.IDs, s.counters.memory)
-	if err != nil { // the same groups were made to serve by
+	if err != nil { // cannot happen: the same groups serve already
 		s.log.Error("kroxy-ev: the hosts of the configuration cannot be looked at", "error", err)
 		o = &proxy.Overview{}
 	}
@@ -94,7 +94,7 @@ func (s *steering) follow(cfg *config.Config, res *proxy.Resources) {
 	s.noteDrains()
 }
 
-// noteDrains notes the time for hosts that have just been drained, and forgets it for those that are not drained any more.
+// noteDrains records the time for newly drained hosts and removes hosts that are no longer drained.
 func (s *steering) noteDrains() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,14 +116,14 @@ func (s *steering) noteDrains() {
 	s.drains = next
 }
 
-// drained returns since when hosts have been drained, by their ids in the counters.
+// drained says since when hosts have been drained, by their ids in the counters.
 func (s *steering) drained() map[int]time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.drains)
 }
 
-// forgetOrders ends all orders about hosts, since the configuration was read anew and is in force.
+// forgetOrders cancels all orders about hosts, because a newly read configuration is in force.
 func (s *steering) forgetOrders() {
 	s.giving.Lock()
 	defer s.giving.Unlock()
@@ -137,7 +137,7 @@ func (s *steering) say(state serviceState) { s.state.Store(int32(state)) }
 
 func (s *steering) is() serviceState { return serviceState(s.state.Load()) }
 
-// record remembers a reload that has ended.
+// record remembers a finished reload.
 func (s *steering) record(by string, err error, w warnings) {
 	r := admin.Reload{Time: time.Now(), OK: err == nil, By: by, Warnings: listed(w.list), Changes: listed(w.changes), Hash: s.inForce.Load().hash}
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *steering) record(by string, err error, w warnings) {
 	s.reloads = s.reloads[:min(len(s.reloads), maxReloads)]
 }
 
-// listed is a list that is not nil.
+// listed returns list, or an empty list instead of nil.
 func listed(list []string) []string {
 	if list == nil {
 		return []string{}
@@ -157,7 +157,7 @@ func listed(list []string) []string {
 	return list
 }
 
-// refuse answers all orders, until close, that the program is stopping.
+// refuse answers all orders, until close, with errStopping.
 func (s *steering) refuse() {
 	for {
 		select {
@@ -169,17 +169,17 @@ func (s *steering) refuse() {
 	}
 }
 
-// close says that no order is carried out any more.
+// close ends the carrying out of orders.
 func (s *steering) close() { close(s.closed) }
 
-// history returns the reloads that are remembered.
+// history returns the remembered reloads.
 func (s *steering) history() []admin.Reload {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.reloads)
 }
 
-// takeTime is how long the goroutine that carries out orders may take to take one, while it says that it is not busy.
+// takeTime is how long Reload waits for its order to be taken before it looks again whether the program is busy or stopping.
 const takeTime = 100 * time.Millisecond
 
 // Reload implements admin.Backend.
@@ -215,7 +215,7 @@ func (s *steering) Reload(ctx context.Context) (*admin.Outcome, error) {
 	}
 }
 
-// problems are what an error says is wrong.
+// problems returns what an error says is wrong.
 func problems(err error) []admin.Problem {
 	list := []admin.Problem{}
 	var bad *config.Error
@@ -231,7 +231,7 @@ func problems(err error) []admin.Problem {
 	return list
 }
 
-// maxWeight is the greatest weight that can be ordered, as in a file.
+// maxWeight is the greatest weight that an order may set; it is the same as in a configuration.
 const maxWeight = 1000
 
 // SetHost implements admin.Backend.
@@ -290,7 +290,7 @@ func (s *steering) Gather(w io.Writer, accept string) (mediaType string, err err
 	return s.metrics.Gather(w, accept)
 }
 
-// measure is what metrics are made of now.
+// measure collects the current values for the metrics.
 func (s *steering) measure() (m admin.Measured, err error) {
 	now := s.inForce.Load()
 	if now == nil {
@@ -300,7 +300,7 @@ func (s *steering) measure() (m admin.Measured, err error) {
 	for i, series := range now.series {
 		m.Places[i] = now.places[series]
 	}
-	m.Status, err = s.status(false) // what was counted comes from the table
+	m.Status, err = s.status(false) // counts come from the table
 	return m, err
 }
 

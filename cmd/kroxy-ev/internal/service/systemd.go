@@ -19,7 +19,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// States for systemd (sd_notify(3)), if it started this process and asked for them.
+// States for systemd (sd_notify(3)).
 const (
 	notifyReady     = daemon.SdNotifyReady
 	notifyReloading = daemon.SdNotifyReloading
@@ -31,13 +31,13 @@ func notify(state string) {
 	if state == notifyReloading {
 		state += "\n" + daemon.SdNotifyMonotonicUsec()
 	}
-	_, _ = daemon.SdNotify(false, state) // nobody to report to
+	_, _ = daemon.SdNotify(false, state) // nobody to report an error to
 }
 
 // notifier tells systemd's watchdog that this process is alive.
 type notifier struct{ quit chan struct{} }
 
-// startNotifier tells systemd that this process serves; from then on it tells its watchdog, as often as that asks for.
+// startNotifier tells systemd that this process serves, and from then on its watchdog, as often as that requires.
 func startNotifier(log *slog.Logger) notifier {
 	n := notifier{make(chan struct{})}
 	notify(fmt.Sprintf("%s\nMAINPID=%d", notifyReady, os.Getpid()))
@@ -105,7 +105,7 @@ func systemdSockets(cfg *config.Config, log *slog.Logger) map[string][]int {
 	return opened
 }
 
-// streamNames returns cfg's listeners as ListenStream= of a socket unit has them (systemd.socket(5)).
+// streamNames returns cfg's listeners in the form of ListenStream= in a socket unit (systemd.socket(5)).
 func streamNames(cfg *config.Config) []string {
 	var names []string
 	for _, l := range proxy.Listeners(cfg) {
@@ -121,9 +121,9 @@ func streamNames(cfg *config.Config) []string {
 	return names
 }
 
-// listenerFor finds the listener that a socket from systemd is for: by its name (FileDescriptorName=), which is the name of a server or
-// the path of a listener in the file, or else by its address. If a name is that of a server with several listeners, the address decides
-// between these.
+// listenerFor finds the listener that a socket from systemd is for. The socket's name (FileDescriptorName=) may be the name of a server or
+// the path of a listener in the file; otherwise the address decides. If the name is that of a server with several listeners, the address
+// decides between those.
 func listenerFor(cfg *config.Config, fd int, name string) (config.Listen, error) {
 	var named []config.Listen
 	for _, s := range cfg.Servers {
@@ -156,12 +156,12 @@ func listenerFor(cfg *config.Config, fd int, name string) (config.Listen, error)
 	return best, nil
 }
 
-// fitness is how well the address of a socket fits a listener.
+// fitness says how well the address of a socket matches a listener.
 type fitness int
 
 const (
 	fitsNot     fitness = iota
-	fitsPort            // the port is the same, and the listener is for all addresses
+	fitsPort            // the port is the same, and the listener accepts all addresses
 	fitsExactly         // the address is the same
 )
 
@@ -191,12 +191,12 @@ func fit(l config.Listen, sa unix.Sockaddr) fitness {
 	return fitsNot
 }
 
-// unserved is the warning about a listener that is removed while systemd keeps its socket open.
+// unserved returns the warning about a listener that is removed while systemd keeps its socket open.
 func unserved(l config.Listen) string {
 	return fmt.Sprintf("systemd still listens on %s, but nothing serves it any more, so its clients get no answer; change ListenStream in the socket unit, and restart", listenName(l))
 }
 
-// localAddress returns the address of a socket, as messages show it.
+// localAddress returns the address of a socket for messages.
 func localAddress(fd int) string {
 	sa, err := unix.Getsockname(fd)
 	if err != nil {
@@ -213,8 +213,8 @@ func localAddress(fd int) string {
 	return fmt.Sprintf("an address of another kind, %T", sa)
 }
 
-// checkSystemd returns an error if there are more sockets than slots, each of which serves one: clients of the others would wait for
-// ever, since systemd keeps them open.
+// checkSystemd returns an error if there are more sockets than slots. Each slot serves one socket, and the clients of the other sockets would
+// wait forever, because systemd keeps the sockets open.
 func checkSystemd(cfg *config.Config, l config.Listen, sockets []int, s slots) error {
 	if len(sockets) <= s.n {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// credential is the user and the groups that workers run as; nil are those of this process.
+// credential returns the user and groups that workers run as, or nil for those of this process.
 func credential(cfg *config.Config) (*syscall.Credential, error) {
 	c, err := wanted(cfg)
 	if err == nil && c != nil && os.Getuid() != 0 {
@@ -33,7 +33,7 @@ func wanted(cfg *config.Config) (*syscall.Credential, error) {
 		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
 		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
 		c.Uid, c.Gid = uint32(uid), uint32(gid)
-		groups, _ := u.GroupIds() // without them there is only the primary one
+		groups, _ := u.GroupIds() // if this fails, there is only the primary group
 		for _, g := range groups {
 			if id, err := strconv.ParseUint(g, 10, 32); err == nil {
 				c.Groups = append(c.Groups, uint32(id))

@@ -22,19 +22,19 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// worker is a process that serves: a proxy with one reactor, which its master controls.
+// worker is a process that serves: a proxy with one reactor, controlled by a master.
 type worker struct {
 	link      *supervise.Worker
 	log       *slog.Logger
 	errors    *errorLog
 	proxy     *proxy.Proxy // nil before the first Prepare
 	serving   bool
-	shared    proxy.Keys // of listening sockets that other processes accept from too
-	successor bool       // a new master has the listening sockets: others accept from all of them
-	shutdown  *shutdown  // nil unless a drain has begun and was not taken back
+	shared    proxy.Keys // keys of the listening sockets that other processes accept from too
+	successor bool       // a new master has the listening sockets, so other processes accept from all of them
+	shutdown  *shutdown  // nil unless a drain has begun and was not revoked
 	heartbeat *heartbeat
 
-	// What Prepare has made, until Commit or Abort.
+	// Made by Prepare, until Commit or Abort.
 	next    *proxy.Snapshot
 	out     *errorOutput
 	sockets proxy.Sockets
@@ -45,12 +45,12 @@ type worker struct {
 	ending sync.Once
 }
 
-// workerProcs is how many threads run Go code in a worker: one for its loop, one for the little else there is.
+// workerProcs is the number of threads that run Go code in a worker: one for its loop, one for everything else.
 const workerProcs = 2
 
 // ServeWorker runs a worker until its master ends it.
 func ServeWorker(link *supervise.Worker, stderr io.Writer) error {
-	// A terminal sends signals to the whole group; only the master acts on them.
+	// A terminal sends signals to the whole process group; only the master acts on them.
 	signal.Ignore(unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTTIN)
 	errs := openLog(stderr)
 	w := &worker{link: link, log: errs.log.With("worker", link.Slot), errors: errs}
@@ -106,7 +106,7 @@ func (w *worker) Prepare(body []byte, files []int) error {
 	return nil
 }
 
-// prepareFirst makes the proxy, which does not serve before Commit.
+// prepareFirst makes the proxy, which serves only after Commit.
 func (w *worker) prepareFirst(cfg *config.Config, a assignment, listening proxy.Sockets, counters, row int) error {
 	c, err := balance.MapCounters(counters)
 	if err != nil {
@@ -192,7 +192,7 @@ func (w *worker) Drain(time.Duration) {
 	go w.endAfter(drained(), w.shutdown)
 }
 
-// endAfter ends the process when no session is left, unless the shutdown is taken back.
+// endAfter ends the process when no session is left, unless the shutdown is revoked.
 func (w *worker) endAfter(drained <-chan struct{}, p *shutdown) {
 	select {
 	case <-drained:
@@ -203,13 +203,13 @@ func (w *worker) endAfter(drained <-chan struct{}, p *shutdown) {
 	}
 }
 
-// shutdown is a drain of the whole process. It ends the process, or is taken back; decide says which.
+// shutdown is a drain of the whole process. It either ends the process or is revoked, whichever calls decide first.
 type shutdown struct {
-	back    chan struct{} // closed when it is taken back
+	back    chan struct{} // closed when the shutdown is revoked
 	decided atomic.Bool
 }
 
-// decide reports true to the first caller only, who decides.
+// decide returns true to its first caller only.
 func (p *shutdown) decide() bool { return p.decided.CompareAndSwap(false, true) }
 
 // Stop implements supervise.Handler.
@@ -259,7 +259,7 @@ func (w *worker) end(status int) {
 	select {} // another goroutine is about to exit
 }
 
-// faultPoint is a point at which tests can have a worker fail: see fail.
+// faultPoint is a point at which tests can make a worker fail: see fail.
 type faultPoint int
 
 const (
@@ -280,10 +280,10 @@ type heartbeat struct {
 	worker *supervise.Worker
 	loop   *engine.Loop
 	timer  engine.Timer
-	every  int64 // ms; 0 is never
+	every  int64 // in ms; 0 means never
 }
 
-// start sets how often the master is told, on the loop.
+// start sets the interval of the heartbeat. It runs on the loop.
 func (h *heartbeat) start(every time.Duration) {
 	h.every = every.Milliseconds()
 	h.Expired(nil)

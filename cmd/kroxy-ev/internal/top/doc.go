@@ -1,3 +1,3 @@
-// Package top is the live view of a running program in a terminal: a model that is fed statuses and keys, and drawn as text. Only Run
-// knows the terminal.
+// Package top is the live view of a running program in a terminal: a model that is fed statuses and keys, and drawn as text. Only Run uses a
+// terminal.
 package top

@@ -8,41 +8,41 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/admin"
 )
 
-// Model is the live view: what has been answered so far, and what the person at the keyboard wants to see of it. It changes by messages
-// only (Sample, sizes, keys), and View draws it.
+// Model is the live view: the answers so far, and what the user has chosen to see. Only messages change it (Sample, sizes, keys); View draws
+// it.
 type Model struct {
-	// Ask returns the status, whose texts are clean. It is called from another goroutine.
+	// Ask returns the status, whose texts are safe to print. It is called from another goroutine.
 	Ask   func() (*admin.Status, error)
-	Every time.Duration // between two questions
+	Every time.Duration // between two requests
 
 	width, height int
-	light         bool // the terminal's background is
+	light         bool // the terminal's background is light
 
-	status *admin.Status // the last that came; nil before the first
-	at     time.Time     // when it came
-	now    time.Time     // when anything came last
-	err    error         // of the last question
+	status *admin.Status // the last one; nil before the first
+	at     time.Time     // when status came
+	now    time.Time     // when the last message came
+	err    error         // of the last request
 	rates  rates
 	asking bool
 
 	kind     kind
-	by       int    // the column that is sorted by; -1 is the order of the file
-	reverse  bool   // the least first
-	selected string // the key of the row that is looked at; "" is the first
-	from     int    // the first row that is shown
+	by       int    // index of the sorted column; -1 for the order of the file
+	reverse  bool   // the smallest first
+	selected string // key of the selected row; "" for the first row
+	from     int    // index of the first visible row
 }
 
-// New returns a view for a terminal of which nothing is known yet.
+// New returns a view for a terminal about which nothing is known yet.
 func New(ask func() (*admin.Status, error), every time.Duration) Model {
 	return Model{Ask: ask, Every: every, width: 80, height: 24, by: -1}
 }
 
-// Sized is m on a screen of another size.
+// Sized returns m on a screen of another size.
 func (m Model) Sized(width, height int) Model {
 	return m.updated(tea.WindowSizeMsg{Width: width, Height: height})
 }
 
-// Fed is m with one more answer.
+// Fed returns m with one more answer.
 func (m Model) Fed(s Sample) Model { return m.updated(s) }
 
 func (m Model) updated(msg tea.Msg) Model {
@@ -55,7 +55,7 @@ func (m Model) Init() tea.Cmd {
 	return tea.Batch(tea.RequestBackgroundColor, tea.Tick(m.Every, tick))
 }
 
-// ticked is the time for the next question.
+// ticked is the time for the next request.
 type ticked time.Time
 
 func tick(t time.Time) tea.Msg { return ticked(t) }
@@ -66,7 +66,7 @@ func (m Model) ask() tea.Msg {
 	return Sample{Status: s, Err: err, At: time.Now()}
 }
 
-// Update takes up a message.
+// Update handles a message.
 func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
@@ -97,7 +97,7 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// take takes up an answer.
+// take handles an answer.
 func (m *Model) take(s Sample) {
 	if m.err = s.Err; s.Err == nil {
 		m.status, m.at = s.Status, s.At
@@ -105,7 +105,7 @@ func (m *Model) take(s Sample) {
 	}
 }
 
-// key does what a key is for.
+// key handles a key press.
 func (m *Model) key(name string) {
 	switch name {
 	case "tab", "right", "l":
@@ -135,12 +135,12 @@ func (m *Model) key(name string) {
 	}
 }
 
-// show goes over to rows of another kind.
+// show switches to rows of another kind.
 func (m *Model) show(k kind) {
 	m.kind, m.by, m.reverse, m.selected, m.from = k, -1, false, "", 0
 }
 
-// sort goes on to the next column that can be sorted by, or to one further back. Behind the last is the order of the file.
+// sort goes to the next sortable column, or to the previous one. After the last column comes the order of the file.
 func (m *Model) sort(step int) {
 	columns := m.kind.columns()
 	for {
@@ -158,7 +158,7 @@ func (m *Model) sort(step int) {
 	}
 }
 
-// move selects a row so much further down, or the last or the first.
+// move moves the selection by this many rows, up to the first or last row.
 func (m *Model) move(by int) {
 	rows := m.rows()
 	if len(rows) == 0 {
@@ -167,7 +167,7 @@ func (m *Model) move(by int) {
 	m.selected = rows[min(max(m.position(rows)+by, 0), len(rows)-1)].key
 }
 
-// position is where the selected row is: the first, if it is gone.
+// position returns the index of the selected row, or of the first row if that is gone.
 func (m *Model) position(rows []row) int {
 	for i := range rows {
 		if rows[i].key == m.selected {
@@ -177,10 +177,10 @@ func (m *Model) position(rows []row) int {
 	return 0
 }
 
-// page is how many rows are shown.
+// page returns how many rows are visible.
 func (m *Model) page() int { return max(1, m.height-frameHeight) }
 
-// scroll has the selected row be on the screen.
+// scroll scrolls the selected row onto the screen.
 func (m *Model) scroll() {
 	rows := m.rows()
 	at, page := m.position(rows), m.page()

@@ -11,7 +11,7 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/readout"
 )
 
-// kind is what rows are of.
+// kind is a kind of rows.
 type kind int
 
 const (
@@ -19,21 +19,21 @@ const (
 	ofGroups
 	ofRoutes
 	ofServers
-	kinds // how many there are
+	kinds // the number of kinds
 )
 
 func (k kind) String() string { return [...]string{"hosts", "groups", "routes", "servers"}[k] }
 
-// row is one thing. What it has no figure of is -1.
+// row is one thing. Unknown figures are -1.
 type row struct {
 	key    string
 	name   string
 	state  string // of a host
-	reason string // why it is not up
+	reason string // why the host is not up
 	since  time.Duration
-	detail string // all that there is to say, for the row that is looked at
+	detail string // all that is known, for the selected row
 
-	requests, errors4xx, errors5xx, failures, received, sent, accepted float64 // a second
+	requests, errors4xx, errors5xx, failures, received, sent, accepted float64 // per second
 
 	active, queued float64
 	weight         float64
@@ -41,11 +41,11 @@ type row struct {
 	recent         []float64 // rates of requests
 }
 
-// column is a figure of rows.
+// column is one figure of the rows.
 type column struct {
 	title  string
 	width  int
-	screen int // the width of a screen that it is shown on
+	screen int // least width of the screen for the column to be shown
 	value  func(r *row) float64
 	text   func(v float64) string
 }
@@ -66,7 +66,7 @@ var (
 	age         = column{"SINCE", 7, 90, func(r *row) float64 { return r.since.Seconds() }, func(v float64) string { return readout.Age(time.Duration(v * float64(time.Second))) }}
 )
 
-// columns are the figures of rows of that kind, in the order in which they are shown.
+// columns returns the columns of rows of that kind, in the order in which they are shown.
 func (k kind) columns() []column {
 	switch k {
 	case ofHosts:
@@ -83,7 +83,7 @@ func (k kind) columns() []column {
 // shown reports whether the screen is wide enough for a column.
 func (m *Model) shown(c column) bool { return m.width >= c.screen }
 
-// rows returns the rows of the kind that is looked at, sorted.
+// rows returns the rows of the selected kind, sorted.
 func (m *Model) rows() []row {
 	if m.status == nil {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/admin"
 )
 
-// Run shows the view on a terminal until the person at it wants to end. The first status is there before the screen is touched, so that
-// an error stays to be read.
+// Run shows the view on a terminal until the user quits. It gets the first status before it touches the screen, so that an error stays
+// readable.
 func Run(ask func() (*admin.Status, error), every time.Duration, in io.Reader, out io.Writer) error {
 	first, err := ask()
 	if err != nil {

@@ -7,30 +7,30 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/admin"
 )
 
-// Sample is the answer to a question for the status. At is when it came.
+// Sample is the answer to a request for the status. At is when it came.
 type Sample struct {
 	Status *admin.Status
 	Err    error
 	At     time.Time
 }
 
-// figure is one count of one thing, as the key of its history.
+// figure is the key of a history: one count of one thing.
 type figure struct{ thing, what string }
 
-// rates are how often a second things happen, of late.
+// rates are the recent rates of all counts, per second.
 type rates struct {
 	at     time.Time
 	counts map[figure]uint64
 	recent map[figure][]float64 // the newest last
 }
 
-// maxRecent is how many rates of a thing are kept.
+// maxRecent is how many rates of a figure are kept.
 const maxRecent = trendMost
 
-// add takes up the counts of a time. What has a count below the one before has begun anew.
+// add adds the counts at a time. A count lower than before has been reset.
 func (r *rates) add(at time.Time, counts map[figure]uint64) {
 	seconds := at.Sub(r.at).Seconds()
-	recent := make(map[figure][]float64, len(counts)) // what is gone is forgotten
+	recent := make(map[figure][]float64, len(counts)) // figures that have disappeared are forgotten
 	for f, n := range counts {
 		list := r.recent[f]
 		if before, ok := r.counts[f]; ok && seconds > 0 {
@@ -45,7 +45,7 @@ func (r *rates) add(at time.Time, counts map[figure]uint64) {
 	r.at, r.counts, r.recent = at, counts, recent
 }
 
-// last is the newest rate; -1 if there is none yet.
+// last returns the newest rate; -1 if there is none yet.
 func (r *rates) last(f figure) float64 {
 	if list := r.recent[f]; len(list) > 0 {
 		return list[len(list)-1]
@@ -88,7 +88,7 @@ func counts(s *admin.Status) map[figure]uint64 {
 	return all
 }
 
-// What is counted.
+// Names of counts.
 const (
 	requests  = "requests"
 	failures  = "failures"
@@ -105,7 +105,7 @@ func serverKey(s *admin.Server) string                { return "server/" + s.Nam
 func routeKey(s *admin.Server, r *admin.Route) string { return "route/" + s.Name + "/" + r.Name }
 func groupKey(g *admin.Group) string                  { return "group/" + g.Name }
 
-// hostKeys are the keys of a group's hosts, of which one may be there more than once.
+// hostKeys returns the keys of a group's hosts. The same host may appear more than once.
 func hostKeys(g *admin.Group) []string {
 	seen := make(map[string]int, len(g.Hosts))
 	keys := make([]string, len(g.Hosts))

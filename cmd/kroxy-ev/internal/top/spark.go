@@ -2,7 +2,7 @@ package top
 
 import "strings"
 
-// spark draws the newest of some values as a line of so many characters, as high as they are beside the greatest of them.
+// spark draws the newest width values as a line of bars, scaled to the greatest of them.
 func spark(values []float64, width int) string {
 	if width <= 0 {
 		return ""
@@ -20,7 +20,7 @@ func spark(values []float64, width int) string {
 		if top > 0 {
 			level = int(v / top * float64(len(levels)-1))
 			if v > 0 && level == 0 {
-				level = 1 // a little is not nothing
+				level = 1 // a small value must differ from zero
 			}
 		}
 		b.WriteRune(levels[level])

@@ -6,10 +6,10 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/admin"
 )
 
-// theme is the colours of a screen. What they say is said in words too.
+// theme is the colours of a screen. Colours only repeat what the text says.
 type theme struct{ title, dim, head, good, bad, warn, trend ansi.Style }
 
-// themeFor returns the colours that can be read on a dark or a light background.
+// themeFor returns colours that are readable on a dark or a light background.
 func themeFor(dark bool) theme {
 	colour := func(onDark, onLight ansi.IndexedColor) ansi.Style {
 		if dark {

@@ -12,7 +12,7 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/readout"
 )
 
-// frameHeight is how many lines are not rows: three above them, the headings, and two below.
+// frameHeight is the number of lines other than rows: three above them, the headings, and two below.
 const frameHeight = 6
 
 const (
@@ -31,7 +31,7 @@ func (m Model) View() tea.View {
 	return v
 }
 
-// Text is the screen: lines with the escape sequences of their colours, no more and no wider than the terminal has.
+// Text returns the screen: lines with the escape sequences of their colours, which fit into the terminal.
 func (m Model) Text() string {
 	t := themeFor(!m.light)
 	var lines []string
@@ -52,7 +52,7 @@ func (m Model) Text() string {
 	return strings.Join(lines[:min(len(lines), max(1, m.height))], "\n")
 }
 
-// first is the line about the process.
+// first returns the line about the process.
 func (m *Model) first(t theme) string {
 	s := m.status
 	text := t.title.Styled("kroxy-ev "+ansi.Truncate(s.Version, versionWidth, "…")) + fmt.Sprintf("  process %d  up %s  %s", s.PID, readout.Age(time.Duration(s.Uptime*float64(time.Second))), s.State)
@@ -71,7 +71,7 @@ func (m *Model) first(t theme) string {
 	return text + t.dim.Styled("  "+s.Path)
 }
 
-// trouble says why there is no newer answer; "" if there is.
+// trouble says why there is no newer answer; "" if there is one.
 func (m *Model) trouble() string {
 	switch {
 	case m.err != nil:
@@ -83,7 +83,7 @@ func (m *Model) trouble() string {
 	}
 }
 
-// totals is the line about all servers.
+// totals returns the line about all servers.
 func (m *Model) totals(t theme) string {
 	rate := func(what string) float64 { return m.rates.last(figure{everything, what}) }
 	var active int64
@@ -102,7 +102,7 @@ func (m *Model) totals(t theme) string {
 	return text + "  in " + number(rate(received), readout.Bytes) + "/s  out " + number(rate(sent), readout.Bytes) + "/s"
 }
 
-// number is a rate as text, "-" if it is not known yet.
+// number returns a rate as text, or "-" if it is not known yet.
 func number(v float64, text func(float64) string) string {
 	if v < 0 {
 		return "-"
@@ -110,7 +110,7 @@ func number(v float64, text func(float64) string) string {
 	return text(v)
 }
 
-// tabs is the line that says what the rows are, and what they are sorted by.
+// tabs returns the line with the kinds of rows, their numbers, and the states of the hosts.
 func (m *Model) tabs(t theme) string {
 	s := m.status
 	var states [3]int
@@ -151,11 +151,11 @@ func (m *Model) tabs(t theme) string {
 	return text.String()
 }
 
-// table is the headings, the rows that are shown, and the line about the one that is looked at.
+// table returns the headings, the visible rows, and the line with the details of the selected row.
 func (m *Model) table(t theme) []string {
 	rows := m.rows()
 	columns := make([]column, 0, 16)
-	sorted := "" // the title
+	sorted := "" // title of the sorted column
 	figures := 0
 	for i, c := range m.kind.columns() {
 		if m.shown(c) {
@@ -218,7 +218,7 @@ func (m *Model) heading(columns []column, sorted string, name, trend int) string
 	return text
 }
 
-// line is one row. A host that is down has the reason in the place of its latencies and its trend.
+// line returns one row. For a host that is down, the reason replaces the latencies and the trend.
 func (m *Model) line(t theme, r *row, selected bool, columns []column, name, trend int) string {
 	var b strings.Builder
 	mark, title := "  ", ansi.Style(nil)
@@ -251,7 +251,7 @@ func (m *Model) line(t theme, r *row, selected bool, columns []column, name, tre
 	return b.String()
 }
 
-// middle cuts the middle out of a name that is wider than that: hosts differ at their ends.
+// middle shortens a name to width by cutting out its middle, because hosts' names differ at their ends.
 func middle(name string, width int) string {
 	n := ansi.StringWidth(name)
 	if n <= width {
