@@ -34,8 +34,8 @@ type request struct {
 }
 
 const findsIt = `
-It finds the process by FILE, which has to be named as when the process was started, and in the same container. Only root and the
-user who runs it may give orders. The configuration need not have "admin".
+The command finds the process by FILE: give the same path as when the process was started, in the same container. Only root and
+the user that kroxy-ev runs as may use it. The configuration does not need "admin".
 `
 
 const configOption = `
@@ -44,18 +44,18 @@ Options:
 `
 
 const targetHelp = `
-GROUP is the name of a group in "servers". HOST is where one of its hosts is, such as 127.0.0.1:9001 or unix:/run/app.sock, or its "name".
-"kroxy-ev status" shows them.
+GROUP is the name of a group in "servers". HOST is the address of one of its hosts, such as 127.0.0.1:9001 or unix:/run/app.sock, or its
+"name". "kroxy-ev status" shows both.
 `
 
 var commands = []command{
-	{name: "status", json: true, run: runStatus, usage: `kroxy-ev status prints what the running kroxy-ev does.
+	{name: "status", json: true, run: runStatus, usage: `kroxy-ev status prints the state of the running kroxy-ev.
 
 Usage:
   kroxy-ev status --config FILE [--json]
-` + findsIt + configOption + `      --json          print JSON, for programs: what /api/v1/status answers
+` + findsIt + configOption + `      --json          print JSON, for programs: the same as /api/v1/status
 `},
-	{name: "top", interval: true, run: runTop, usage: `kroxy-ev top shows what the running kroxy-ev does, live, in the terminal.
+	{name: "top", interval: true, run: runTop, usage: `kroxy-ev top shows the state of the running kroxy-ev, live, in the terminal.
 
 Usage:
   kroxy-ev top --config FILE [--interval DURATION]
@@ -63,36 +63,36 @@ Usage:
 Keys:
   q           quit
   tab, 1-4    hosts, groups, routes, servers
-  s, S        sort by the next column, or the one before
+  s, S        sort by the next or the previous column
   r           reverse the order
-  ↑ ↓ PgUp PgDn Home End   move; the last line but one tells more of where you are
-` + findsIt + configOption + `      --interval DURATION   how often it looks (default 1s)
+  ↑ ↓ PgUp PgDn Home End   move; the line above the keys shows details of the selected row
+` + findsIt + configOption + `      --interval DURATION   time between updates (default 1s)
 `},
-	{name: service.VerbReload, run: runOrder, usage: `kroxy-ev reload has the running kroxy-ev read its configuration again. It waits for the outcome, and prints what has
-changed, a line each. No connection is dropped. If the file is wrong, everything goes on as before.
+	{name: service.VerbReload, run: runOrder, usage: `kroxy-ev reload makes the running kroxy-ev read its configuration again. It waits for the outcome and prints the changes,
+one per line. No connection is dropped. If the file has errors, nothing changes.
 
 Usage:
   kroxy-ev reload --config FILE
 ` + findsIt + configOption},
-	{name: service.VerbUpgrade, run: runOrder, usage: `kroxy-ev upgrade has the running kroxy-ev, which was started with --multiprocess, go over to the program's file as it is now, and
-read its configuration again. No connection is refused.
+	{name: service.VerbUpgrade, run: runOrder, usage: `kroxy-ev upgrade replaces the running kroxy-ev, which must have been started with --multiprocess, by the program now on disk, and
+reads the configuration again. No connection is refused.
 
 Usage:
   kroxy-ev upgrade --config FILE
 ` + findsIt + configOption},
-	{name: "drain", arguments: []string{"GROUP/HOST"}, run: runHost, usage: `kroxy-ev drain gives a host no new clients, from now until the next reload. What it has in hand goes on.
-For longer than that, write "drain": true in the file.
+	{name: "drain", arguments: []string{"GROUP/HOST"}, run: runHost, usage: `kroxy-ev drain sends no new clients to a host until the next reload. Requests and sessions that have begun continue.
+To drain a host for longer, write "drain": true in the file.
 
 Usage:
   kroxy-ev drain GROUP/HOST --config FILE
 ` + targetHelp + findsIt + configOption},
-	{name: "undrain", arguments: []string{"GROUP/HOST"}, run: runHost, usage: `kroxy-ev undrain gives a host clients again, until the next reload, whatever the file says.
+	{name: "undrain", arguments: []string{"GROUP/HOST"}, run: runHost, usage: `kroxy-ev undrain sends clients to a host again, until the next reload, whatever the file says.
 
 Usage:
   kroxy-ev undrain GROUP/HOST --config FILE
 ` + targetHelp + findsIt + configOption},
-	{name: "weight", arguments: []string{"GROUP/HOST", "N"}, run: runHost, usage: `kroxy-ev weight gives a host another share of its group's clients, until the next reload: N, from 0 to 1000, of the sum of all weights.
-With 0 it gets none.
+	{name: "weight", arguments: []string{"GROUP/HOST", "N"}, run: runHost, usage: `kroxy-ev weight changes a host's weight until the next reload. The host gets N, from 0 to 1000, of the sum of its group's weights as its
+share of the clients; with 0 it gets none.
 
 Usage:
   kroxy-ev weight GROUP/HOST N --config FILE
@@ -165,9 +165,9 @@ func (c *command) parse(args []string, r *request) error {
 	case len(r.arguments) > len(c.arguments):
 		return fmt.Errorf("unexpected argument %q", r.arguments[len(c.arguments)])
 	case len(r.arguments) < len(c.arguments):
-		return fmt.Errorf("%s is missing; say: kroxy-ev %s %s --config FILE", c.arguments[len(r.arguments)], c.name, strings.Join(c.arguments, " "))
+		return fmt.Errorf("%s is missing; use: kroxy-ev %s %s --config FILE", c.arguments[len(r.arguments)], c.name, strings.Join(c.arguments, " "))
 	case r.config == "":
-		return errors.New("no configuration given; say --config FILE, with the file that the running kroxy-ev serves")
+		return errors.New("no configuration given; use --config FILE with the file that the running kroxy-ev serves")
 	case c.interval && (r.interval < 100*time.Millisecond || r.interval > time.Hour):
 		return fmt.Errorf("--interval is %v; it can be 100ms to 1h", r.interval)
 	}
@@ -212,7 +212,7 @@ func runHost(r *request) error {
 	case "weight":
 		n, err := strconv.Atoi(r.arguments[1])
 		if err != nil || n < 0 || n > 1000 {
-			return fmt.Errorf("kroxy-ev: weight: %q is no weight; say a number from 0 to 1000", r.arguments[1])
+			return fmt.Errorf("kroxy-ev: weight: %q is not a weight; use a number from 0 to 1000", r.arguments[1])
 		}
 		o.Weight, done = &n, fmt.Sprintf("has weight %d", n)
 	default:

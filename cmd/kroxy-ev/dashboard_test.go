@@ -79,7 +79,7 @@ func TestDashboard(t *testing.T) {
 	tab.Click(fmt.Sprintf("Undrain 127.0.0.1:%d in backend", stays.Port))
 	tab.Until("it serves again", row(stays.endpoint)+`.includes('up')`)
 	tab.Write(fmt.Sprintf("Weight of 127.0.0.1:%d in backend", stays.Port), "5")
-	tab.Until("its weight is known", fmt.Sprintf(`document.querySelector('#log').textContent.includes('127.0.0.1:%d of backend has weight 5, it was 1')`, stays.Port))
+	tab.Until("its weight is known", fmt.Sprintf(`document.querySelector('#log').textContent.includes('127.0.0.1:%d of backend has weight 5 (was 1)')`, stays.Port))
 
 	killed := time.Now()
 	_ = dying.Close()
@@ -96,7 +96,7 @@ func TestDashboard(t *testing.T) {
 		"workers_num": 2, "read_timeout": 54321, "admin": map[string]any{"listen": []any{map[string]any{"port": port}}, "token_file": token},
 	}})
 	tab.Click("Reload")
-	tab.Until("the reload is taken up", outcome+`.includes('Taken up') && `+outcome+`.includes('read_timeout')`)
+	tab.Until("the reload is taken up", outcome+`.includes('Applied') && `+outcome+`.includes('read_timeout')`)
 	tab.Click("Close")
-	tab.Until("it is in the history", `document.querySelector('#reloads-table').textContent.includes('taken up')`)
+	tab.Until("it is in the history", `document.querySelector('#reloads-table').textContent.includes('applied')`)
 }

@@ -11,28 +11,28 @@ import (
 const usage = `kroxy-ev is a reverse proxy on an event loop.
 
 Usage:
-  kroxy-ev --config FILE        serve what FILE says
+  kroxy-ev --config FILE        run the proxy with the configuration in FILE
   kroxy-ev --config FILE --test check FILE and exit
 
-  kroxy-ev COMMAND --config FILE ...   see and steer the running kroxy-ev that serves FILE:
-    status                      print what it does: servers, routes, hosts with their state, workers, certificates
-    top                         the same live, in the terminal
-    reload                      have it read FILE again, wait for the outcome, and print what has changed
-    drain GROUP/HOST            give a host no new clients
-    undrain GROUP/HOST          give it clients again
-    weight GROUP/HOST N         give it another share of its group's clients
-    upgrade                     reload, and go over to the program's file as it is now (with --multiprocess)
-  kroxy-ev help COMMAND         more about a command
+  kroxy-ev COMMAND --config FILE ...   control the running kroxy-ev that serves FILE:
+    status                      print its state: servers, routes, hosts, workers, certificates
+    top                         show the same, live, in the terminal
+    reload                      make it read FILE again, wait for the outcome, and print the changes
+    drain GROUP/HOST            send no new clients to a host
+    undrain GROUP/HOST          send clients to the host again
+    weight GROUP/HOST N         change a host's weight
+    upgrade                     replace the running program by the binary now on disk, and reload (with --multiprocess)
+  kroxy-ev help COMMAND         print help for a command
 
   kroxy-ev schema               print the JSON Schema of configurations, for editors
-  kroxy-ev demo                 show it at work: hosts, a proxy before them, live figures
+  kroxy-ev demo                 run a demonstration: hosts, a proxy in front of them, live figures
   kroxy-ev --version
 
 Options:
-  -c, --config FILE   the configuration (see docs/configuration.md for its keys)
-  -m, --multiprocess  worker processes (workers_num of them) under a master
-  -t, --test          check the configuration and exit: 0 if it is good
-      --strict        with --test: warnings are errors
+  -c, --config FILE   the configuration file (docs/configuration.md lists the keys)
+  -m, --multiprocess  run a master and workers_num worker processes
+  -t, --test          check the configuration and exit: status 0 if it is valid
+      --strict        with --test: treat warnings as errors
       --version       print the version and exit
   -h, --help          print this
 `
@@ -47,7 +47,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 	case len(args) == 0:
 		text = usage
 	case len(args) > 1:
-		fmt.Fprintf(stderr, "kroxy-ev: help is about one command, and there is %q too\n%s", args[1], tryHelp)
+		fmt.Fprintf(stderr, "kroxy-ev: help takes one command; unexpected argument %q\n%s", args[1], tryHelp)
 		return service.ExitError
 	case args[0] == "demo":
 		text = demoUsage
@@ -55,7 +55,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 		text = usage
 	default:
 		if c = commandNamed(args[0]); c == nil {
-			fmt.Fprintf(stderr, "kroxy-ev: there is no help about %q; the commands are %s\n", args[0], strings.Join(commandNames(), ", "))
+			fmt.Fprintf(stderr, "kroxy-ev: no help for %q; the commands are %s\n", args[0], strings.Join(commandNames(), ", "))
 			return service.ExitError
 		}
 		text = c.usage

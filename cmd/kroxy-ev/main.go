@@ -132,10 +132,10 @@ func parseFlags(args []string) (flags, error) {
 		return f, unexpected(set.Arg(0))
 	}
 	if f.strict && !f.test {
-		return f, errors.New("--strict makes errors of what --test warns of; say --test --strict")
+		return f, errors.New("--strict works only with --test; use --test --strict")
 	}
 	if f.config == "" && !f.version {
-		return f, errors.New("no configuration given; say --config FILE, or \"demo\" to see it at work")
+		return f, errors.New("no configuration given; use --config FILE, or \"demo\" for a demonstration")
 	}
 	return f, nil
 }

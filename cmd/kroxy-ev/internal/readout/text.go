@@ -120,13 +120,13 @@ func Remarks(h *admin.Host) string {
 		all = append(all, h.LastError)
 	}
 	if h.Name != "" {
-		all = append(all, "called "+h.Name)
+		all = append(all, "name "+h.Name)
 	}
 	if h.Backup {
 		all = append(all, "backup")
 	}
 	if h.Ordered {
-		all = append(all, "by order, until the next reload")
+		all = append(all, "by command, until the next reload")
 	}
 	return strings.Join(all, "; ")
 }

@@ -1,6 +1,6 @@
-// What is asked of the program, and how it fails.
+// The requests to the admin endpoint, and their failures.
 
-/** An answer that is not what was asked for, or none. status is 0 where there was no answer. */
+/** An error response, or no response. status is 0 if there was none. */
 export class Failure extends Error {
   constructor(status, message, remedy = '', body = null) {
     super(message);
@@ -43,7 +43,7 @@ async function call(method, path, body, patience) {
     });
     text = await response.text();
   } catch (e) {
-    throw new Failure(0, e.name === 'TimeoutError' ? 'the program does not answer' : 'the program cannot be reached');
+    throw new Failure(0, e.name === 'TimeoutError' ? 'the proxy does not answer' : 'the proxy cannot be reached');
   }
   let value = null;
   try {

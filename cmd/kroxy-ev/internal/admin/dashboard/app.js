@@ -1,4 +1,4 @@
-// Reads the status each second, shows it, and carries orders out.
+// Reads the status each second, shows it, and sends commands.
 
 import * as api from './api.js';
 import { changes } from './changes.js';
@@ -8,23 +8,23 @@ import { History } from './history.js';
 import { model, Page } from './views.js';
 
 const $ = (id) => document.getElementById(id);
-const often = 1000, seldom = 2000, hidden = 5000; // ms between reads: as a rule; of what takes long; of a page that nobody sees
-const large = 300; // hosts that take long
+const often = 1000, seldom = 2000, hidden = 5000; // ms between reads: normally; if reads are slow; if the page is hidden
+const large = 300; // with more hosts, reads count as slow
 const kept = 100; // changes
 
 const history = new History();
 const page = new Page(orders);
-let last = null; // the model that is shown
+let last = null; // the displayed model
 let answered = performance.now(); // when the last answer came
-let trouble = null; // the Failure that the last read ended in
+let trouble = null; // the Failure of the last read, or null
 
-// --- what is said
+// --- messages
 
 const live = writer($('live-text'));
 const liveMark = icon('note');
 $('live').querySelector('.icon').replaceWith(liveMark);
 
-/** A line in the list of changes, which screen readers say. */
+/** Adds a line to the list of changes, which screen readers announce. */
 function say(state, text) {
   const li = make('li');
   attribute(li, 'data-state', state);
@@ -45,12 +45,12 @@ $('toast-close').addEventListener('click', () => {
   $('toast').hidden = true;
 });
 
-/** Whether the program answers, and since when it does not. */
+/** Shows whether the proxy answers, and if not, for how long. */
 function showLive() {
   const since = (performance.now() - answered) / 1000;
   let state = 'up', text = 'live', stale = false;
-  if (trouble?.status === 401) [state, text, stale] = ['warn', 'asks for a token', true];
-  else if (trouble || since > 5) [state, text, stale] = ['down', `no answer since ${duration(since)}`, true];
+  if (trouble?.status === 401) [state, text, stale] = ['warn', 'token required', true];
+  else if (trouble || since > 5) [state, text, stale] = ['down', `no answer for ${duration(since)}`, true];
   else if (!last) [state, text] = ['waiting', 'connecting'];
   attribute($('live'), 'data-state', state);
   liveMark.change({ up: 'up', down: 'down', warn: 'warn', waiting: 'note' }[state]);
@@ -67,7 +67,7 @@ setInterval(showLive, 1000);
 let timer = 0;
 let reading = null;
 
-/** Reads now. Whoever asks while it reads gets the next answer, which knows of what was done before. */
+/** Reads now. A call during a read waits for it and reads again, so the answer reflects all earlier commands. */
 async function read() {
   while (reading) await reading;
   clearTimeout(timer);
@@ -93,7 +93,7 @@ function take(status) {
   last = model(status, history);
   if (before) for (const [state, text] of changes(before, status)) say(state, text);
   if (trouble) {
-    say('up', `there are answers again, after ${duration((performance.now() - answered) / 1000)}`);
+    say('up', `the proxy answers again, after ${duration((performance.now() - answered) / 1000)}`);
     trouble = null;
   }
   answered = performance.now();
@@ -104,7 +104,7 @@ function take(status) {
 function fail(e) {
   if (!(e instanceof api.Failure)) {
     console.error(e);
-    e = new api.Failure(-1, 'this page does not understand the answer', 'load it again');
+    e = new api.Failure(-1, 'this page cannot read the answer', 'reload the page');
   }
   const first = !trouble || trouble.status !== e.status;
   trouble = e;
@@ -128,7 +128,7 @@ $('find').addEventListener('submit', (e) => e.preventDefault());
 
 // --- dialogs
 
-/** Shows a dialog until it is submitted (true) or left (false). */
+/** Shows a dialog. Resolves to true if it is submitted, to false if it is cancelled. */
 function ask(dialog, no) {
   return new Promise((resolve) => {
     const form = dialog.querySelector('form');
@@ -146,10 +146,10 @@ function ask(dialog, no) {
 
 let asking = null;
 
-/** Asks for the token, once for all who need it. Returns whether it was given. */
+/** Asks for the token, once for all concurrent callers. Resolves to whether a token was entered. */
 function askToken() {
   asking ??= (async () => {
-    $('token-why').textContent = api.hasToken() ? 'The token was not accepted.' : 'The program answers only those who know its token. It is kept until this tab is closed.';
+    $('token-why').textContent = api.hasToken() ? 'The token was not accepted.' : 'This proxy requires a token. The browser keeps it until this tab is closed.';
     $('token-value').value = '';
     const given = await ask($('token'), $('token-cancel')) && $('token-value').value.trim() !== '';
     if (given) api.setToken($('token-value').value.trim());
@@ -163,7 +163,7 @@ function askToken() {
 
 $('token-open').addEventListener('click', askToken);
 
-/** Whether somebody is sure. */
+/** Asks for confirmation. */
 function sure(title, text, yes) {
   $('ask-title').textContent = title;
   $('ask-text').textContent = text;
@@ -171,7 +171,7 @@ function sure(title, text, yes) {
   return ask($('ask'), $('ask-no'));
 }
 
-/** Does what needs a token, asking for it if that is missing. Returns null if it was not given. */
+/** Runs act, and asks for the token if act needs one. Returns null if none was entered. */
 async function order(act) {
   for (;;) {
     try {
@@ -183,7 +183,7 @@ async function order(act) {
   }
 }
 
-// --- orders to hosts
+// --- commands to hosts
 
 /** The controls of a host. */
 function orders(td) {
@@ -221,14 +221,14 @@ function orders(td) {
   drain.addEventListener('click', async () => {
     const { g, h } = item;
     const last = !h.drain && h.state === 'up' && g.usable === 1;
-    if (last && !await sure('Drain the last host?', `${h.host} is the only usable host of ${g.name}. Without it new clients of ${g.name} are refused.`, 'Drain')) return;
+    if (last && !await sure('Drain the last host?', `${h.host} is the only usable host of ${g.name}. If it is drained, new clients of ${g.name} are refused.`, 'Drain')) return;
     give({ drain: !h.drain }, drain);
   });
   weight.addEventListener('change', () => {
     const n = weight.value.trim();
     if (!/^\d{1,4}$/.test(n) || Number(n) > 1000) {
       attribute(weight, 'aria-invalid', 'true');
-      toast(`“${n}” is not a weight. It is a number from 0 to 1000.`);
+      toast(`“${n}” is not a weight. Use a number from 0 to 1000.`);
       return;
     }
     weight.removeAttribute('aria-invalid');
@@ -283,7 +283,7 @@ $('reload').querySelector('form').addEventListener('submit', async (e) => {
 function showOutcome({ problems = [], warnings = [], changes: different = [] }) {
   const line = make('p', 'outcome');
   attribute(line, 'data-state', problems.length ? 'down' : 'up');
-  line.append(icon(problems.length ? 'down' : 'up'), make('span', '', problems.length ? `Refused. Nothing has changed. ${plural(problems.length, 'problem')}:` : 'Taken up.'));
+  line.append(icon(problems.length ? 'down' : 'up'), make('span', '', problems.length ? `Not applied. Nothing has changed. ${plural(problems.length, 'problem')}:` : 'Applied.'));
   const parts = [line];
   const list = (title, items, of) => {
     if (items.length === 0) return;
@@ -301,7 +301,7 @@ function showOutcome({ problems = [], warnings = [], changes: different = [] }) 
     make('span', '', p.message),
     make('span', 'remedy', p.remedy ?? ''),
   ]);
-  list('What is different', different, (t) => [make('span', '', t)]);
+  list('Changes', different, (t) => [make('span', '', t)]);
   list('Warnings', warnings, (t) => [make('span', '', t)]);
   $('reload-outcome').replaceChildren(...parts);
 }

@@ -67,7 +67,7 @@ func shows(t *testing.T, browser *browsertest.Browser) {
 		"0.0.0.0:80", "[::]:443", "812", "stream", // listeners
 		"shop", "4.2 ms", "38 ms", "http.routes[2]", // routes
 		"*.shop.example", "expired", "39 days", "/etc/kroxy-ev/api.pem", // certificates
-		"added 10.0.0.3:8080", "taken up", "refused", `did you mean "web"?`, // reloads
+		"added 10.0.0.3:8080", "applied", "failed", `did you mean "web"?`, // reloads
 		"4712", "4713", // workers
 		"1 certificate expired.",
 	} {
@@ -105,9 +105,9 @@ func downAndUp(t *testing.T, browser *browsertest.Browser) {
 	tab.Until("the summary says so", `document.querySelector('#summary-text').textContent === '1 of 6 hosts is down.'`)
 
 	// Only what is in trouble, and only what has a word.
-	tab.Click("Trouble only")
+	tab.Click("Problems only")
 	tab.Until("one is left", `document.querySelector('#hosts-tally').textContent === '1 of 6 shown'`)
-	tab.Click("Trouble only")
+	tab.Click("Problems only")
 	_ = browsertest.Value[any](tab, `document.querySelector('#filter').focus()`)
 	tab.Type("api 10.1")
 	tab.Until("a group is left", `document.querySelector('#hosts-tally').textContent === '2 of 6 shown'`)
@@ -138,7 +138,7 @@ func steers(t *testing.T, browser *browsertest.Browser) {
 
 	weight := "Weight of unix:/run/app 1.sock in db"
 	tab.Write(weight, "7")
-	tab.Until("the weight is told", said+`.includes('unix:/run/app 1.sock of db has weight 7, it was 1')`)
+	tab.Until("the weight is told", said+`.includes('unix:/run/app 1.sock of db has weight 7 (was 1)')`)
 	tab.Write(weight, "x")
 	tab.Until("it is no weight", browsertest.Control(weight)+`.getAttribute('aria-invalid') === 'true' && document.querySelector('#toast').innerText.includes('not a weight')`)
 	tab.Type("\x1b")
@@ -168,8 +168,8 @@ func asksForToken(t *testing.T, browser *browsertest.Browser) {
 	tab.Type("wrong\r")
 	tab.Until("it asks again", asks+` && document.querySelector('#token-why').textContent === 'The token was not accepted.'`)
 	tab.Click("Cancel")
-	tab.Until("it says what it wants", `document.querySelector('#live-text').textContent === 'asks for a token'`)
-	tab.Click("Give token")
+	tab.Until("it says what it wants", `document.querySelector('#live-text').textContent === 'token required'`)
+	tab.Click("Enter token")
 	tab.Until("it asks once more", asks)
 	tab.Type("s3cret\r")
 	tab.Until("it is live", live)
@@ -210,7 +210,7 @@ func reloads(t *testing.T, browser *browsertest.Browser) {
 		}
 	})
 	tab.Click("Reload")
-	tab.Until("it is taken up", outcome+`.includes('Taken up')`)
+	tab.Until("it is taken up", outcome+`.includes('Applied')`)
 	answer = browsertest.Value[string](tab, outcome)
 	if !strings.Contains(answer, "weight of 10.0.0.1:8080 is 2") || !strings.Contains(answer, "port 80 is odd") {
 		t.Errorf("the outcome leaves something out: %s", answer)
@@ -225,12 +225,12 @@ func silence(t *testing.T, browser *browsertest.Browser) {
 	tab.Expect("net::ERR")
 	tab.Until("it is live", live)
 	p.change(func(p *program) { p.silent = true })
-	tab.Until("it says since when", `/^no answer since \d+\s(s|min)/.test(document.querySelector('#live-text').textContent)`)
+	tab.Until("it says since when", `/^no answer for \d+\s(s|min)/.test(document.querySelector('#live-text').textContent)`)
 	tab.Until("what is old looks old", `document.querySelector('main').classList.contains('stale')`)
-	tab.Until("it is said", said+`.includes('the program cannot be reached')`)
+	tab.Until("it is said", said+`.includes('the proxy cannot be reached')`)
 	p.change(func(p *program) { p.silent = false })
 	tab.Until("it is live again", live)
-	tab.Until("it is said", said+`.includes('there are answers again')`)
+	tab.Until("it is said", said+`.includes('the proxy answers again')`)
 }
 
 func fits(t *testing.T, browser *browsertest.Browser) {
@@ -361,6 +361,6 @@ func thousand(t *testing.T, browser *browsertest.Browser) {
 	})
 	tab.Until("an update came", said+`.includes('10.19.3.240:8080 of group19 is down')`)
 	tab.Until("nothing has moved", `window.kept === document.querySelectorAll('#hosts-table tbody tr')[900] && document.activeElement === `+browsertest.Control(weight))
-	tab.Click("Trouble only")
+	tab.Click("Problems only")
 	tab.Until("what is down is found", `document.querySelector('#hosts-tally').textContent === '1 of 1,000 shown'`)
 }

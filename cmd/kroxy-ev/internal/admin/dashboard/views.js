@@ -1,10 +1,10 @@
-// What each section shows: its columns, and the items that a status becomes.
+// The sections of the page: their columns, and the items made from a status.
 
 import { attribute, column, head, icon, make, many, round, Rows, Spark, spark, text, writer } from './draw.js';
 import { bytes, clock, count, day, duration, latency, moment, none, plural, rate } from './format.js';
 
 const $ = (id) => document.getElementById(id);
-const wellAfter = 14; // days; a certificate that ends before is trouble
+const wellAfter = 14; // days; a certificate that expires sooner is a problem
 
 /** A state's shape. */
 const shapes = { up: 'up', down: 'down', drain: 'drain', warn: 'warn' };
@@ -29,7 +29,7 @@ const state = (label, of) => column(label, 'w-state', 'state-cell', (td) => {
   };
 }, { plain: true });
 
-/** A name with what is to be said of it. of(item) returns [name, ...tags]. */
+/** A name with tags. of(item) returns [name, ...tags]. */
 const name = (label, of) => column(label, 'w-name', '', (th) => {
   const own = make('span');
   const tags = make('span', 'tag');
@@ -48,7 +48,7 @@ const name = (label, of) => column(label, 'w-name', '', (th) => {
 const number = (label, of, more) => text(label, 'w-n', 'n', of, more);
 const extra = (label, of, more) => text(label, 'w-n', 'n c-extra', of, more);
 
-/** How often something happened, and how often it does now. */
+/** A counter and its current rate. */
 const growing = (label, of, width = 'w-nn', cls = 'n') => column(label, width, cls, (td) => {
   const write = writer(td);
   return (item) => {
@@ -58,14 +58,14 @@ const growing = (label, of, width = 'w-nn', cls = 'n') => column(label, width, c
   };
 });
 
-/** Whether all words are in what is said of an item. */
+/** Whether all words occur in the texts of an item. */
 function matches(words, ...said) {
   if (words.length === 0) return true;
   const all = said.join(' ').toLowerCase();
   return words.every((w) => all.includes(w));
 }
 
-/** Sum of a field, or of what a function finds. */
+/** The sum of of(x) over list. */
 const sum = (list, of) => list.reduce((n, x) => n + of(x), 0);
 
 /** Errors of a server: 5xx, or streams that failed. */
@@ -78,15 +78,15 @@ class Hosts {
   constructor(orders) {
     this.groups = new Map();
     this.columns = [
-      name('Host', ({ h }) => [h.host, h.name, h.backup && 'backup', h.ordered && 'by order']),
+      name('Host', ({ h }) => [h.host, h.name, h.backup && 'backup', h.ordered && 'by command']),
       state('State', ({ h, now }) => [h.state, h.state, moment(h.since), now]),
       text('Reason', '', 'wide quiet', ({ h }) => h.last_error && h.state !== 'down' ? `last: ${h.last_error}` : h.last_error),
       number('Active', ({ h }) => h.max_conns ? `${count(h.active)}/${count(h.max_conns)}` : count(h.active)),
-      number('Req/s', ({ t }) => rate(t.requests.rate), { title: 'Requests a second, or sessions of streams' }),
+      number('Req/s', ({ t }) => rate(t.requests.rate), { title: 'Requests, or stream sessions, per second' }),
       spark('Last 5 min', ({ t }) => [t.requests, t.failed]),
       growing('Failed', ({ h, t }) => [h.failed, t.failed.rate]),
-      number('p50', ({ h }) => latency(h.p50_ms), { title: 'Recent time to the first byte, median; of streams, time to connect' }),
-      number('p99', ({ h }) => latency(h.p99_ms), { title: 'Recent time to the first byte, 99th percentile; of streams, time to connect' }),
+      number('p50', ({ h }) => latency(h.p50_ms), { title: 'Recent time to the first byte, median; for streams, time to connect' }),
+      number('p99', ({ h }) => latency(h.p99_ms), { title: 'Recent time to the first byte, 99th percentile; for streams, time to connect' }),
       extra('Bytes/s', ({ t }) => bytes(t.received.rate + t.sent.rate)),
       text('Served', 'w-n', 'n c-extra c-last', ({ h }) => count(h.served)),
       column('Weight', 'w-orders', 'orders-cell', (td) => orders(td)),
@@ -143,7 +143,7 @@ class Hosts {
   }
 }
 
-/** A section of one table. items(m, words) returns its items; tally(items, m) what stands beside its title. */
+/** A section of one table. items(m, words) returns its items; tally(items, m) returns the text beside its title. */
 class Section {
   constructor(id, columns, nothing, items, tally) {
     head($(`${id}-table`), columns);
@@ -168,15 +168,15 @@ const listeners = () => new Section('listeners', [
   name('Server', ({ s }) => [s.name, s.mode]),
   text('Listens on', '', 'wide mono', ({ s }) => s.listen.join('  ')),
   number('Active', ({ s }) => count(s.active), { title: 'Connections open now' }),
-  number('Conn/s', ({ t }) => rate(t.connections.rate), { title: 'Connections accepted a second' }),
+  number('Conn/s', ({ t }) => rate(t.connections.rate), { title: 'Connections accepted per second' }),
   number('Req/s', ({ t }) => rate(t.requests.rate)),
   spark('Last 5 min', ({ t }) => [t.requests, t.errors]),
-  text('In/s', 'w-nn', 'n', ({ t }) => bytes(t.received.rate), { title: 'Bytes a second from clients' }),
-  text('Out/s', 'w-nn', 'n', ({ t }) => bytes(t.sent.rate), { title: 'Bytes a second to clients' }),
+  text('In/s', 'w-nn', 'n', ({ t }) => bytes(t.received.rate), { title: 'Bytes per second from clients' }),
+  text('Out/s', 'w-nn', 'n', ({ t }) => bytes(t.sent.rate), { title: 'Bytes per second to clients' }),
   number('4xx/s', ({ s, t }) => code(s, t, 'c4')),
   number('5xx/s', ({ s, t }) => code(s, t, 'c5')),
   growing('Refused', ({ s, t }) => [s.refused, t.refused.rate]),
-  text('TLS, failed', 'w-nn', 'n c-extra', ({ s }) => `${count(s.tls_handshakes)}, ${count(s.tls_failed)}`, { title: 'TLS handshakes, and those that failed' }),
+  text('TLS, failed', 'w-nn', 'n c-extra', ({ s }) => `${count(s.tls_handshakes)}, ${count(s.tls_failed)}`, { title: 'TLS handshakes, and failed ones' }),
 ], 'No servers.', (m, words) => m.status.servers.map((s, i) => ({
   key: `${i} ${s.name}`, s, t: m.servers.get(s), hidden: !matches(words, s.name, s.mode, ...s.listen),
 })), (items) => count(items.length));
@@ -188,8 +188,8 @@ const routes = () => new Section('routes', [
   spark('Last 5 min', ({ t }) => [t.requests, t.errors]),
   number('4xx/s', ({ s, t }) => code(s, t, 'c4')),
   number('5xx/s', ({ s, t }) => code(s, t, 'c5')),
-  number('p50', ({ r }) => latency(r.p50_ms), { title: 'Recent whole requests, median; of streams, whole sessions' }),
-  number('p99', ({ r }) => latency(r.p99_ms), { title: 'Recent whole requests, 99th percentile; of streams, whole sessions' }),
+  number('p50', ({ r }) => latency(r.p50_ms), { title: 'Recent duration of requests, median; for streams, of sessions' }),
+  number('p99', ({ r }) => latency(r.p99_ms), { title: 'Recent duration of requests, 99th percentile; for streams, of sessions' }),
   growing('Failures', ({ r, t }) => [r.failures, t.failures.rate]),
   growing('Retries', ({ r, t }) => [r.retries, t.retries.rate]),
   text('Bytes/s', 'w-nn', 'n c-extra', ({ t }) => bytes(t.received.rate + t.sent.rate)),
@@ -212,16 +212,16 @@ const workers = () => new Section('workers', [
   text('PID', 'w-n', 'n', ({ w }) => w.pid ? String(w.pid) : none),
   state('State', ({ w, now }) => [w.state === 'serving' ? 'up' : w.state === 'restarting' ? 'down' : 'warn', w.state, moment(w.since), now]),
   number('Restarts', ({ w }) => count(w.restarts)),
-], 'One process serves, without workers.', (m) => m.status.workers.map((w) => ({ key: String(w.slot), w, now: m.now })),
+], 'There are no worker processes.', (m) => m.status.workers.map((w) => ({ key: String(w.slot), w, now: m.now })),
 (items) => items.length ? count(items.length) : '');
 
 const reloads = () => new Section('reloads', [
   text('When', 'w-mid', '', ({ at }) => `${day(at)} ${clock(at)}`),
-  state('Outcome', ({ r }) => r.ok ? [r.warnings.length ? 'warn' : 'up', 'taken up'] : ['down', 'refused']),
+  state('Outcome', ({ r }) => r.ok ? [r.warnings.length ? 'warn' : 'up', 'applied'] : ['down', 'failed']),
   text('By', 'w-nn', '', ({ r }) => r.by),
   text('What', '', 'wide wrap', ({ r }) => [r.error, ...r.changes, ...r.warnings.map((w) => `warning: ${w}`)].filter(Boolean).join('; ')),
 ], 'None since the start.', (m) => m.status.reloads.map((r) => ({ key: `${r.time} ${r.by}`, r, at: moment(r.time) })),
-(items) => items.length ? `the last ${count(items.length)}` : '');
+(items) => items.length ? `last ${count(items.length)}` : '');
 
 /** The totals at the top. */
 class Tiles {
@@ -229,7 +229,7 @@ class Tiles {
     this.tiles = [
       this.tile('Requests', (m) => [rate(m.all.requests.rate), '/s'], (m) => [m.all.requests], (p) => `peak ${rate(p)}/s`),
       this.tile('Errors', (m) => [rate(m.all.errors.rate), m.all.errors.rate > 0 ? `/s · ${(100 * m.all.errors.rate / Math.max(m.all.requests.rate, m.all.errors.rate)).toFixed(1)}%` : '/s'],
-        (m) => [m.all.errors], (p) => `peak ${rate(p)}/s`, (m) => m.all.errors.rate > 0, 'Responses 5xx, and streams that failed'),
+        (m) => [m.all.errors], (p) => `peak ${rate(p)}/s`, (m) => m.all.errors.rate > 0, '5xx responses and failed stream sessions'),
       this.tile('From clients', (m) => [bytes(m.all.received.rate), '/s'], (m) => [m.all.received], (p) => `peak ${bytes(p)}/s`),
       this.tile('To clients', (m) => [bytes(m.all.sent.rate), '/s'], (m) => [m.all.sent], (p) => `peak ${bytes(p)}/s`),
       this.tile('Connections', (m) => [count(m.all.active.now), ''], (m) => [m.all.active], (p) => `peak ${count(p)}`),
@@ -266,7 +266,7 @@ class Tiles {
   }
 }
 
-/** What the program is, in a line. */
+/** Facts about the process, in one line. */
 class Facts {
   constructor() {
     const fact = (term, of, mono = false) => {
@@ -284,7 +284,7 @@ class Facts {
       fact('State', (s) => s.workers.length ? `${s.state}, ${plural(s.workers.length, 'worker')}` : s.state),
       fact('Configuration', (s) => s.config || none, true),
       fact('Hash', (s) => s.hash.slice(0, 12) || none, true),
-      fact('Last reload', (s, now) => s.last_reload ? `${s.last_reload.ok ? 'taken up' : 'refused'}, ${duration((now - moment(s.last_reload.time)) / 1000)} ago` : none),
+      fact('Last reload', (s, now) => s.last_reload ? `${s.last_reload.ok ? 'applied' : 'failed'}, ${duration((now - moment(s.last_reload.time)) / 1000)} ago` : none),
     ];
   }
 
@@ -293,7 +293,7 @@ class Facts {
   }
 }
 
-/** What needs a look, the worst first: [state, text] each. */
+/** The problems that need attention, as [state, text], the worst first. */
 export function troubles(m) {
   const s = m.status;
   const said = [];
@@ -301,7 +301,7 @@ export function troubles(m) {
   if (dead.length === 1) said.push(['down', `no usable host in ${dead[0].name}`]);
   if (dead.length > 1) said.push(['down', `no usable host in ${count(dead.length)} groups`]);
   if (m.down > 0) said.push(['down', `${count(m.down)} of ${plural(m.hosts.size, 'host')} ${m.down === 1 ? 'is' : 'are'} down`]);
-  if (s.last_reload && !s.last_reload.ok) said.push(['down', 'the last reload was refused']);
+  if (s.last_reload && !s.last_reload.ok) said.push(['down', 'the last reload failed']);
   const left = s.certificates.map((c) => (moment(c.not_after) - m.now) / 86400e3);
   const ended = left.filter((l) => l < 0).length;
   const ending = left.filter((l) => l >= 0 && l < wellAfter).length;
@@ -311,13 +311,13 @@ export function troubles(m) {
   if (queued > 0) said.push(['warn', `${plural(queued, 'client')} in queues`]);
   const restarting = s.workers.filter((w) => w.state === 'restarting').length;
   if (restarting > 0) said.push(['down', `${plural(restarting, 'worker')} down`]);
-  if (s.state === 'stopping') said.push(['warn', 'the program stops']);
+  if (s.state === 'stopping') said.push(['warn', 'the proxy is stopping']);
   const drained = sum(s.groups, (g) => g.hosts.filter((h) => h.state === 'drain').length);
-  if (drained > 0) said.push(['warn', `${plural(drained, 'host')} ${drained === 1 ? 'drains' : 'drain'}`]);
+  if (drained > 0) said.push(['warn', `${plural(drained, 'host')} draining`]);
   return said;
 }
 
-/** Makes of a status what the sections show. */
+/** Makes the model that the sections show from a status. */
 export function model(status, history) {
   history.begin(status.uptime);
   const m = {
@@ -351,7 +351,7 @@ export function model(status, history) {
   return m;
 }
 
-/** All sections. orders(td) makes the controls of a host in td and returns what shows an item there. */
+/** All sections. orders(td) makes the controls of a host in td and returns a function that shows an item there. */
 export class Page {
   constructor(orders) {
     this.parts = [new Facts(), new Tiles(), new Hosts(orders), listeners(), routes(), certificates(), workers(), reloads()];
