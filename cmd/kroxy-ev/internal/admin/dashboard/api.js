@@ -16,7 +16,7 @@ export class Failure extends Error {
 
 const place = 'kroxy-ev token';
 
-// Storage may be forbidden; then the token lives as long as the page.
+// Storage may be forbidden; then the token is kept only as long as the page is open.
 let token = '';
 try {
   token = sessionStorage.getItem(place) ?? '';

@@ -1,4 +1,4 @@
-// Tables and sparklines that are updated in place: nothing is touched that shows already what it should. All text is text, never markup.
+// Tables and sparklines that are updated in place: what is up to date is not touched. All text is set as text, never as markup.
 
 import { points } from './history.js';
 
@@ -12,7 +12,7 @@ export function make(tag, cls = '', text = '') {
   return e;
 }
 
-/** One of index.html's symbols. change(name) shows another. */
+/** One of the symbols in index.html. change(name) shows another one. */
 export function icon(name) {
   const s = document.createElementNS(svg, 'svg');
   s.setAttribute('class', 'icon');
@@ -24,12 +24,12 @@ export function icon(name) {
   return s;
 }
 
-/** Sets an attribute if it is not so yet. */
+/** Sets an attribute unless it has that value already. */
 export function attribute(e, name, value) {
   if (e.getAttribute(name) !== value) e.setAttribute(name, value);
 }
 
-/** A function that shows text in e, and the whole of it as its tooltip if that may be cut. */
+/** A function that shows text in e, with a tooltip of the full text if it may be truncated. */
 export function writer(e, cut = false) {
   let shown = '';
   return (text) => {
@@ -40,7 +40,7 @@ export function writer(e, cut = false) {
   };
 }
 
-/** A line of a track's points; errors may be drawn over it at the same scale. */
+/** A line of a track's points; a line of errors may be drawn over it at the same scale. */
 export class Spark {
   constructor(height) {
     this.height = height;
@@ -58,7 +58,7 @@ export class Spark {
     this.head = -1;
   }
 
-  /** Draws what has changed since it was drawn last. */
+  /** Draws the changes since the last drawing. */
   draw(track, errors) {
     if (track === this.track && track.head === this.head) return;
     this.track = track;
@@ -89,11 +89,11 @@ export class Spark {
   }
 }
 
-/** A column: its label, the class of its width, classes of its cells, and what makes a cell's content: fill(td, row) returns show(item). A plain
- one needs no label where rows are cards. */
+/** A column: its label, the class of its width, classes of its cells, and a function that fills a cell: fill(td, row) returns show(item). A plain
+ column needs no label where rows are cards. */
 export const column = (label, width, cls, fill, more = {}) => ({ label, width, cls, fill, ...more });
 
-/** A column of text. */
+/** A column of texts. */
 export const text = (label, width, cls, of, more) => column(label, width, cls, (td) => {
   const write = writer(td, !cls.includes('n'));
   return (item) => write(of(item));
@@ -106,8 +106,8 @@ export const spark = (label, of) => column(label, 'w-spark c-spark', 'spark-cell
   return (item) => row.later(() => s.draw(...of(item)));
 });
 
-// A row that is in sight shows all there is at once. Where there are many, others are written in turn, so that a thousand of them cost no
-// more than some hundred; but a row whose class is another is written always.
+// Visible rows are always up to date. Of many other rows, some are written in each round, so that a thousand rows cost no
+// more than some hundred. A row whose class has changed is always written.
 const sight = new IntersectionObserver((entries) => {
   for (const e of entries) e.target.row.see(e.isIntersecting);
 }, { rootMargin: '200px' });
@@ -116,7 +116,7 @@ const turns = 8;
 let made = 0;
 let turn = 0;
 
-/** Begins another round of writing. */
+/** Begins the next round. */
 export function round() {
   turn++;
 }
@@ -139,7 +139,7 @@ class Row {
     sight.observe(this.node);
   }
 
-  /** Has draw called whenever the row is written while it is in sight. */
+  /** Calls draw whenever the row is written while it is visible. */
   later(draw) {
     this.drawn.push(draw);
   }
@@ -171,7 +171,7 @@ class Row {
   }
 }
 
-/** Gives a table its columns, with heads. */
+/** Adds the columns to a table, with headings. */
 export function head(table, columns) {
   attribute(table, 'role', 'table');
   const group = make('colgroup');
@@ -191,7 +191,7 @@ export function head(table, columns) {
   table.append(group, thead);
 }
 
-/** The rows of one tbody, by key. Before them may stand a row of their group. */
+/** The rows of one tbody, by key. A row for their group may precede them. */
 export class Rows {
   constructor(columns, none = '') {
     this.columns = columns;
@@ -208,7 +208,7 @@ export class Rows {
     }
   }
 
-  /** Shows the items, each with a key of its own, in their order; always even those that are out of sight. */
+  /** Shows the items, which have unique keys, in their order; with always, invisible rows are written too. */
   show(items, always, group, groupColumns) {
     const keys = new Set(items.map((i) => i.key));
     for (const [key, row] of this.rows) {
@@ -218,7 +218,7 @@ export class Rows {
     }
     if (items.length > 0) this.empty?.remove();
     let next = this.node.firstElementChild;
-    const put = (node) => { // what stands where it should is not moved: it would lose the focus
+    const put = (node) => { // a node in the right place is not moved, because it would lose the focus
       if (node === next) next = next.nextElementSibling;
       else this.node.insertBefore(node, next);
     };

@@ -1,4 +1,4 @@
-// How numbers, sizes and times are written. Pure.
+// Formats numbers, sizes and times. Pure.
 
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 export const none = '–';
@@ -18,7 +18,7 @@ export function count(n) {
   return n < 1e5 ? whole.format(n) : scaled(n, 1000, ['', 'k', 'M', 'G', 'T', 'P']).join('');
 }
 
-/** Something per second. */
+/** A rate per second. */
 export function rate(n) {
   if (!Number.isFinite(n)) return none;
   if (n === 0) return '0';
@@ -26,20 +26,20 @@ export function rate(n) {
   return n < 1e5 ? whole.format(n) : scaled(n, 1000, ['', 'k', 'M', 'G']).join('');
 }
 
-/** Bytes, in decimal units as links are measured. */
+/** Bytes, in decimal units, as link speeds are given. */
 export function bytes(n) {
   if (!Number.isFinite(n)) return none;
   return scaled(Math.round(n), 1000, ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB']).join('\u00a0');
 }
 
-/** Milliseconds; 0 is "nothing was measured". */
+/** Milliseconds; 0 means that nothing was measured. */
 export function latency(ms) {
   if (!(ms > 0)) return none;
   if (ms < 1000) return (ms < 9.95 ? ms.toFixed(ms < 0.995 ? 2 : 1) : ms.toFixed(0)) + '\u00a0ms';
   return (ms / 1000).toFixed(ms < 9950 ? 1 : 0) + '\u00a0s';
 }
 
-/** A length of time: two units at most. */
+/** A duration, in two units at most. */
 export function duration(seconds) {
   const s = Math.max(0, Math.floor(seconds));
   const two = (a, au, b, bu) => `${a}\u00a0${au}` + (b ? ` ${b}\u00a0${bu}` : '');
@@ -49,7 +49,7 @@ export function duration(seconds) {
   return two(Math.floor(s / 86400), 'd', s < 10 * 86400 ? Math.floor(s % 86400 / 3600) : 0, 'h');
 }
 
-/** The moment that an RFC 3339 text tells, in milliseconds; NaN for none, as for Go's zero time. */
+/** Parses an RFC 3339 time to milliseconds; NaN for none and for Go's zero time. */
 export function moment(text) {
   const t = Date.parse(text);
   return t > 0 ? t : NaN;
@@ -57,13 +57,13 @@ export function moment(text) {
 
 const pad = (n) => String(n).padStart(2, '0');
 
-/** A moment's day, where the reader is. */
+/** The date of a time, in the reader's time zone. */
 export function day(t) {
   const d = new Date(t);
   return `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())}`;
 }
 
-/** A moment's time of day, where the reader is. */
+/** The time of day of a time, in the reader's time zone. */
 export function clock(t) {
   const d = new Date(t);
   return `${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;

@@ -1,20 +1,20 @@
-// What counters and gauges did in the last minutes. Time is the program's own, in seconds since it started, so that neither the way of an
-// answer nor a clock that is wrong makes a rate.
+// Counters and gauges over the last minutes. The time is the program's own, in seconds since it started, so that neither the delay of an
+// answer nor a wrong clock affects a rate.
 
 export const points = 150;
-const seconds = 2; // of a point
-const recent = 5; // seconds that a rate is taken over
+const seconds = 2; // per point
+const recent = 5; // seconds that a rate covers
 
 /** The last minutes of one value: a counter's rate, or a gauge. */
 class Track {
   constructor(drawn) {
-    this.samples = []; // of the last seconds: [time, value]
+    this.samples = []; // over the last seconds: [time, value]
     this.ring = drawn ? new Float32Array(points).fill(NaN) : null;
     this.head = -1; // number of the last point
     this.weight = 0; // samples in the last point
   }
 
-  /** Puts value for all points from the last sample's to the one of time. */
+  /** Stores value in all points from the last sample's to that of time. */
   put(time, value) {
     if (!this.ring) return;
     const at = Math.floor(time / seconds);
@@ -29,7 +29,7 @@ class Track {
     this.weight = 1;
   }
 
-  /** The i-th point of those that are shown, the newest last; NaN where nothing is known. */
+  /** Point i of those on display, the newest last; NaN if it is unknown. */
   point(i) {
     return this.head < 0 ? NaN : this.ring[(this.head + 1 + i) % points];
   }
@@ -51,7 +51,7 @@ class Counter extends Track {
   add(time, value) {
     const s = this.samples;
     const last = s[s.length - 1];
-    if (last && (value < last[1] || time < last[0])) s.length = 0; // it began anew
+    if (last && (value < last[1] || time < last[0])) s.length = 0; // the counter was reset
     else if (last && time > last[0]) this.put(time, (value - last[1]) / (time - last[0]));
     if (last && time === last[0]) return;
     s.push([time, value]);
@@ -73,7 +73,7 @@ class Gauge extends Track {
   }
 }
 
-/** All tracks, by the name of what they are of: "host web 10.0.0.1:80". What is not fed any more is forgotten. */
+/** All tracks, by the names of their things: "host web 10.0.0.1:80". A track that is no longer fed is dropped. */
 export class History {
   constructor() {
     this.things = new Map();
@@ -89,7 +89,7 @@ export class History {
     this.turn++;
   }
 
-  /** Feeds counters and gauges of a thing, each {name: value}; drawn names are kept for drawing. Returns {name: track}. */
+  /** Feeds counters and gauges of a thing, each {name: value}; those named in drawn are kept for drawing. Returns {name: track}. */
   feed(key, counters, gauges, drawn) {
     let t = this.things.get(key);
     if (!t) {

@@ -6,10 +6,10 @@ import { bytes, clock, count, day, duration, latency, moment, none, plural, rate
 const $ = (id) => document.getElementById(id);
 const wellAfter = 14; // days; a certificate that expires sooner is a problem
 
-/** A state's shape. */
+/** The shape for a state. */
 const shapes = { up: 'up', down: 'down', drain: 'drain', warn: 'warn' };
 
-/** A shape, a word, and for how long. of(item) returns [state, word, since]. */
+/** A column with a shape, a word, and a duration. of(item) returns [state, word, since]. */
 const state = (label, of) => column(label, 'w-state', 'state-cell', (td) => {
   const box = make('span', 'state');
   const mark = icon('note');
@@ -68,7 +68,7 @@ function matches(words, ...said) {
 /** The sum of of(x) over list. */
 const sum = (list, of) => list.reduce((n, x) => n + of(x), 0);
 
-/** Errors of a server: 5xx, or streams that failed. */
+/** Errors of a server: 5xx responses, or failed streams. */
 const errors = (s) => s.mode === 'stream' ? sum(s.routes, (r) => r.failures) : s.codes['5xx'] ?? 0;
 
 const traffic = (t) => ({ requests: t.requests, received: t.bytes_received, sent: t.bytes_sent });
