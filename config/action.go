@@ -8,25 +8,25 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Redirect is an answer that sends the client elsewhere.
+// Redirect is a response that redirects the client.
 type Redirect struct {
 	To     string // a template
 	Status int    // 301, 302, 303, 307 or 308
 }
 
-// Respond is an answer of our own.
+// Respond is a fixed response.
 type Respond struct {
 	Status  int
 	Body    string
 	Headers []Header
 }
 
-// Rewrite changes the target of a request that goes to a host.
+// Rewrite changes the target of a request to a host.
 type Rewrite struct {
-	StripPrefix string // off the path
-	AddPrefix   string // before the path
-	Path        string // instead of the path, a template; "" keeps it
-	Query       string // instead of the query if HasQuery, a template
+	StripPrefix string // removed from the path
+	AddPrefix   string // prepended to the path
+	Path        string // template that replaces the path; "" keeps the path
+	Query       string // template that replaces the query if HasQuery
 	HasQuery    bool
 }
 
@@ -36,7 +36,7 @@ const (
 	rewriteExample  = `an object: { "strip_prefix": "/api" }`
 )
 
-// redirects are the statuses that a redirect may have, as a file has them.
+// redirects are the valid statuses of a redirect.
 var redirects = []string{"301", "302", "303", "307", "308"}
 
 func (o object) redirect() *Redirect {
@@ -66,8 +66,8 @@ func (o object) redirect() *Redirect {
 	return r
 }
 
-// oneLine reports control characters in s, the text of n, which goes into a
-// header or a request line.
+// oneLine reports control characters in s, the text of n, which is put into a
+// header field or a request line.
 func (o object) oneLine(n *node, path, s string) {
 	if i := strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 && n.kind == kindString {
 		o.fail(n, path, "a control character, which cannot be in a header", "remove "+quote(s[i:i+1])+" from it")
@@ -92,7 +92,7 @@ func (o object) respond() *Respond {
 	return r
 }
 
-// rewrite decodes what is merged of "rewrite"; nil if there is nothing.
+// rewrite decodes "rewrite", merged over all levels; nil if there is nothing.
 func (o object) rewrite() *Rewrite {
 	var r *Rewrite
 	if !o.says("rewrite") {
@@ -126,8 +126,8 @@ func (o object) rewrite() *Rewrite {
 	return r
 }
 
-// part decodes a part of a target, which begins with a slash if it is of the
-// path. Outer is what it is further out.
+// part decodes a part of a target; slash says that it must begin with a slash, as
+// parts of the path do. Outer is the value of the outer level.
 func (o object) part(key, outer string, slash bool) string {
 	n, path := o.child(key)
 	if n == nil {

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Admin is an object of "admin": where people and their tools see and steer the
-// program, and what they may do there.
+// Admin is an object of "admin": where the admin endpoint listens, and what its
+// clients may do.
 type Admin struct {
-	Path        string   // its JSON path
-	Listen      []Listen // at least one; each has an address or is a Unix-domain socket
-	TokenFile   string   // the path of a file that has the token which requests have to show; "" is none
-	MetricsOnly bool     // metrics and health, and nothing else
+	Path        string   // JSON path
+	Listen      []Listen // at least one; each has an address or is a Unix socket
+	TokenFile   string   // path of a file with the token that requests must have; "" for none
+	MetricsOnly bool     // serve only metrics and health
 }
 
 const (
@@ -20,7 +20,7 @@ const (
 	adminExample       = `{ "listen": ` + adminListenExample + ` }`
 )
 
-// admin decodes "admin", whether in the file or in one of its servers.
+// admin decodes "admin", which may be at the top of the file or in one of its servers.
 func (o object) admin(servers []object) (list []Admin) {
 	var first *member
 	var where string
@@ -45,7 +45,7 @@ func (o object) admin(servers []object) (list []Admin) {
 	return list
 }
 
-// same reports whether a and b say the same, wherever they stand.
+// same reports whether a and b are equal, apart from their places in the file.
 func (a Admin) same(b Admin) bool {
 	return a.TokenFile == b.TokenFile && a.MetricsOnly == b.MetricsOnly && slices.EqualFunc(a.Listen, b.Listen, func(x, y Listen) bool {
 		return x.Key() == y.Key() && x.UnixMode == y.UnixMode
@@ -125,8 +125,8 @@ func (o object) adminListen() Listen {
 	return l
 }
 
-// beyond returns where a can be reached from beyond this machine; "" if
-// it cannot.
+// beyond returns a listener of a that can be reached from other machines; "" if
+// there is none.
 func (a *Admin) beyond() string {
 	for _, l := range a.Listen {
 		if l.Unix == "" && !l.Address.IsLoopback() {

@@ -8,49 +8,48 @@ import (
 	"time"
 )
 
-// Certificate is what a configuration uses of a PEM file, and until when: that
-// is, until when its first certificate is valid, which is shown to others, or an
-// intermediate one that is shown with it, or the authorities in it are, by which
-// others are verified. Certificates that are
-// not valid are used all the same: who looks at them decides.
+// Certificate is one use of a PEM file, and the validity of what is used: the first
+// certificate, which is presented to peers; an intermediate
+// certificate, which is presented with it; or the CA certificates that peers are
+// verified by. Expired certificates are used nevertheless: the
+// peer that verifies them decides.
 type Certificate struct {
-	place Problem // where the file is named
+	place Problem // where the configuration names the file
 	file  string
 	use   use
 	terms []term // at least one
 }
 
-// use is what certificates are for.
+// use is what certificates are used for.
 type use uint8
 
 const (
-	identity     use = iota // shown to others, who verify it
-	intermediate            // shown with one, for those who do not have it
-	authorities             // others are verified by them
+	identity     use = iota // presented to peers, which verify it
+	intermediate            // presented with an identity, for peers that do not have it
+	authorities             // peers are verified by them
 )
 
-// term is how long a certificate is valid, and whose it is.
+// term is the validity of a certificate, and its subject.
 type term struct {
 	names      string
-	all        []string // the same, each by itself
+	all        []string // the individual names
 	begin, end time.Time
 }
 
-// Shown reports what is shown of c to others, or is to be shown: the file, whose it is, and until when it is valid. Of what is there to
-// verify others by ok is false.
+// Shown returns the file, names and end of validity of the certificate that c presents to peers; ok is false if c is not such a certificate.
 func (c *Certificate) Shown(now time.Time) (file string, names []string, notAfter time.Time, ok bool) {
 	t := c.at(now)
 	return c.file, t.all, t.end, c.use == identity
 }
 
-// notices are how long before its end a certificate is spoken of, the longest
-// first. One that is valid for less than twice as long in all is not: it may be
-// as it should be.
+// notices are the times before its end at which a certificate is warned about, the
+// longest first. A notice is skipped if the certificate's whole
+// validity is less than twice as long: such a short validity may be intended.
 var notices = []time.Duration{30 * day, 7 * day, day}
 
 const day = 24 * time.Hour
 
-// Warning returns what is wrong, or soon will be, with c at a time.
+// Warning returns what is wrong with c at the time now, or soon will be.
 func (c *Certificate) Warning(now time.Time) (p Problem, warn bool) {
 	t := c.at(now)
 	p = c.place
@@ -92,9 +91,9 @@ func (c *Certificate) Warning(now time.Time) (p Problem, warn bool) {
 	return p, true
 }
 
-// NextWarning returns when Warning is to be asked again after it was asked now.
+// NextWarning returns when Warning should be called again after a call at the time now.
 func (c *Certificate) NextWarning(now time.Time) time.Time {
-	now = now.Round(0) // the clock counts, also while the machine sleeps
+	now = now.Round(0) // use wall clock time, which advances while the machine sleeps
 	t := c.at(now)
 	if now.After(t.end) || now.Before(t.begin) {
 		return now.Add(day)
@@ -107,8 +106,9 @@ func (c *Certificate) NextWarning(now time.Time) time.Time {
 	return t.end.Add(time.Second)
 }
 
-// at returns the term that counts at a time: of those that are valid, or else
-// of those that were, or else of all, the one with the latest end.
+// at returns the term that counts at a time: the one with the latest end among
+// those that are valid, or else among the expired ones, or else among
+// all.
 func (c *Certificate) at(now time.Time) term {
 	rank := func(t term) int {
 		switch {
@@ -129,7 +129,7 @@ func (c *Certificate) at(now time.Time) term {
 	return best
 }
 
-// merits reports whether t is long enough for a notice so long before its end.
+// merits reports whether t is long enough for a notice that long before its end.
 func (t term) merits(notice time.Duration) bool { return t.end.Sub(t.begin) >= 2*notice }
 
 // noticed reports whether t, which is valid, ends soon.
@@ -142,8 +142,8 @@ func (t term) noticed(now time.Time) bool {
 	return false
 }
 
-// note keeps in mind how long certificates of the file that n names are valid:
-// there is at least one, and one is enough.
+// note records the validity of certificates in the file that n names. There is at
+// least one certificate, and one valid certificate is enough.
 func (d *decoder) note(n *node, path, file string, use use, certs ...*x509.Certificate) {
 	c := Certificate{place: Problem{File: d.input.name(n.pos), Line: n.pos.line, Column: n.pos.column, Path: path}, file: file, use: use}
 	for _, cert := range certs {
@@ -154,8 +154,9 @@ func (d *decoder) note(n *node, path, file string, use use, certs ...*x509.Certi
 	d.certificates = append(d.certificates, c)
 }
 
-// noteChain is note for a chain, all of which is shown. Who verifies it has the
-// root, or does not trust it, and looks at none that is shown.
+// noteChain is note for a chain that is presented. Self-signed certificates in it
+// are skipped: a peer has its own copy of the root, or does not
+// trust it.
 func (d *decoder) noteChain(n *node, path, file string, chain []*x509.Certificate) {
 	d.note(n, path, file, identity, chain[0])
 	for _, cert := range chain[1:] {
@@ -165,15 +166,15 @@ func (d *decoder) noteChain(n *node, path, file string, chain []*x509.Certificat
 	}
 }
 
-// isAuthority reports whether a certificate can vouch for another: a CA's, or
-// one that was issued by itself, which vouches for itself at least.
+// isAuthority reports whether a certificate can sign others: it is a CA
+// certificate, or self-issued.
 func isAuthority(c *x509.Certificate) bool {
 	return c.IsCA || issuedByItself(c)
 }
 
 func issuedByItself(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
 
-// names says whose a certificate is.
+// names describes the subject of a certificate for messages.
 func names(c *x509.Certificate) string {
 	list := subjects(c)
 	if len(list) == 0 {
@@ -186,7 +187,7 @@ func names(c *x509.Certificate) string {
 	return strings.Join(quoteAll(list), ", ")
 }
 
-// subjects returns whose c is; nil if it does not say.
+// subjects returns the names in c; nil if there are none.
 func subjects(c *x509.Certificate) []string {
 	list := append([]string(nil), c.DNSNames...)
 	for _, ip := range c.IPAddresses {

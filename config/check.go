@@ -6,59 +6,59 @@ import (
 	"time"
 )
 
-// HealthCheck is how hosts are asked whether they are well.
+// HealthCheck configures the active checks of hosts.
 type HealthCheck struct {
 	Type string // "http", "grpc" or "tcp"
 
-	Host string // for "http" and "grpc": with a port if it has one; "" is the host's own name
+	Host string // for "http" and "grpc": the value of Host, which may have a port; "" for the host's own name
 
-	// These are for "http".
-	Path   string   // what is asked for, with a query if there is one
+	// The following are for "http".
+	Path   string   // requested path, with a query if there is one
 	Method string   // not CONNECT
-	Status Statuses // of hosts that are well
-	Body   string   // what has to be in the first MaxCheckBody bytes of content; "" is anything
+	Status Statuses // of healthy hosts
+	Body   string   // must be in the first MaxCheckBody bytes of the content; "" matches anything
 
-	Service string // for "grpc": what is asked about; "" is the host as a whole
+	Service string // for "grpc": the service that is asked about; "" for the host as a whole
 
-	Port uint16 // what is connected to instead of a host's own; 0 is that
+	Port uint16 // port to connect to instead of the host's own; 0 for the host's own
 
 	Interval     time.Duration // between two checks
-	FastInterval time.Duration // the same while a host is on its way up or down
+	FastInterval time.Duration // between two checks while a host is changing its state
 	Timeout      time.Duration // of one check
-	Rise, Fall   int           // checks in a row that change what a host is
+	Rise, Fall   int           // consecutive results that change a host's state
 }
 
-// MaxCheckBody is how much of a response's content a check looks at.
+// MaxCheckBody is how much of a response's content a check examines.
 const MaxCheckBody = 64 << 10
 
-// PassiveCheck is what a group learns of its hosts from the traffic to them.
+// PassiveCheck configures what a group infers from the traffic to its hosts.
 type PassiveCheck struct {
-	// Enabled is false if nothing is to be learnt. All else is zero then.
+	// Enabled is false if nothing is inferred. All other fields are zero then.
 	Enabled bool
-	// Requests is whether what fails on a connection that stands counts too
-	// (resets, timeouts, Status), and not only connections that cannot be made:
-	// whether the file says anything about it.
+	// Requests says whether failures on established connections count too (resets,
+	// timeouts, Status), and not only connections that cannot be
+	// made. It is set if the file has the object.
 	Requests bool
 
-	Failures int           // that have a host ejected, at least 1
-	Window   time.Duration // how long each of them counts
-	Eject    time.Duration // for how long, the first time
-	MaxEject time.Duration // at most; at least Eject
+	Failures int           // failures that eject a host, at least 1
+	Window   time.Duration // how long each failure counts
+	Eject    time.Duration // duration of the first ejection
+	MaxEject time.Duration // longest ejection; at least Eject
 	Status   Statuses      // of responses that are failures
 }
 
-// maxEjectFactor is how many times Eject the default of MaxEject is.
+// maxEjectFactor is the default of MaxEject, as a multiple of Eject.
 const maxEjectFactor = 10
 
-// maxCheckService is how many bytes the name of a service may have that a check asks about.
+// maxCheckService is the greatest length, in bytes, of the service name that a check asks about.
 const maxCheckService = 256
 
-// checkType is how hosts are asked; the default is that of the server.
+// checkType is the type of checks; the default depends on the server.
 type checkType struct{ choice }
 
 func (checkType) spell() string { return "by the server" }
 
-// healthCheck decodes "health_check"; nil is none.
+// healthCheck decodes "health_check"; nil means no checks.
 func (o object) healthCheck() *HealthCheck {
 	in, is := o.section("health_check")
 	if is != on {
@@ -86,7 +86,7 @@ func (o object) healthCheck() *HealthCheck {
 	return c
 }
 
-// onlyWith warns of keys that c's type has no use for, and drops what they say.
+// onlyWith warns of keys that c's type does not use, and clears their fields.
 func (o object) onlyWith(c *HealthCheck) {
 	forHTTP := []string{"path", "method", "status", "body"}
 	switch c.Type {
@@ -128,7 +128,7 @@ func (o object) passiveCheck() PassiveCheck {
 	return c
 }
 
-// What the texts of a check have to be.
+// Checks of the texts in health_check.
 
 func checkPath(s string) (what, remedy string) {
 	bad := func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// reference is the pattern of strings with environment variables in them.
+// reference is the pattern of strings that contain environment variables.
 const reference = `\$\{`
 
 // expand replaces the references to environment variables in the strings of n,
-// which is at path. Notes are left as they are.
+// which is at path. Comment keys are left alone.
 func (d *decoder) expand(n *node, path trail) {
 	switch n.kind {
 	case kindString:
@@ -34,7 +34,8 @@ func (d *decoder) expand(n *node, path trail) {
 }
 
 // replace returns s, the text of n, with the values of environment variables in
-// place of "${NAME}" and "${NAME:-default}", and "${" in place of "$${".
+// place of "${NAME}" and "${NAME:-default}", and with "${" in
+// place of "$${".
 func (d *decoder) replace(n *node, path, s string) string {
 	var b strings.Builder
 	for {

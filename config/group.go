@@ -14,66 +14,68 @@ import (
 	"kroxy-ev/balance"
 )
 
-// Group is a named set of hosts in "servers", and how they are spoken to. A
-// group that is used with different settings from further out is a Group for
-// each; they have one Name, and so the same hosts.
+// Group is a named set of hosts in "servers", and how to talk to them. If outer
+// levels give a group different settings in different uses, there
+// is a Group for each; these share Name, and so the hosts' state.
 type Group struct {
 	Name      string
-	Path      string // its JSON path
+	Path      string // JSON path
 	Hosts     []Host // in the order of the file, at least one; may repeat
-	Algorithm string // the name of one of balance.Algorithms, never ""
+	Algorithm string // name of one of balance.Algorithms, never ""
 	ProxyTLS  ProxyTLS
 
-	ConnectTimeout time.Duration // connecting to a host, over all that are tried
+	ConnectTimeout time.Duration // connecting to a host, over all hosts that are tried
 	ResolveTimeout time.Duration // resolving a host's name
-	// ConnectTimeoutSet is whether the file has ConnectTimeout. If so, the last host to be tried may take all that is left of
-	// it; if not, it gets no more time than each of the others.
+	// ConnectTimeoutSet says whether the file sets ConnectTimeout. If so, the last host to be tried may use all the remaining time; if not, it
+	// gets no more time than each of the others.
 	ConnectTimeoutSet bool
 
-	UpstreamKeepalive        int           // http: idle connections kept for each host, by each loop; or KeepaliveAuto
-	UpstreamKeepaliveTimeout time.Duration // http: how long they are kept
+	UpstreamKeepalive        int           // http: idle connections kept per host and loop; or KeepaliveAuto
+	UpstreamKeepaliveTimeout time.Duration // http: how long idle connections are kept
 
-	HashKey string // "hash": the template of what hosts are chosen by, for logformat.OnRequest in http and logformat.OnSession in stream; "" otherwise
+	HashKey string // for "hash": template of the key that hosts are chosen by, for logformat.OnRequest in http and logformat.OnSession in stream; else ""
 
-	MaxConns     int           // of hosts that say nothing else; 0 is no bound
-	HealthCheck  *HealthCheck  // nil is none
-	PassiveCheck PassiveCheck  // what the traffic tells of hosts
-	SlowStart    time.Duration // how long the share of a host grows that is well again; 0 is not at all
+	MaxConns     int           // default for hosts; 0 for no bound
+	HealthCheck  *HealthCheck  // nil if there are no active checks
+	PassiveCheck PassiveCheck  // what is inferred from the traffic to hosts
+	SlowStart    time.Duration // how long the share of a recovered host grows; 0 for not at all
 	Queue        Queue
 	Retry        Retry
-	Sticky       *Sticky // http; nil is none
+	Sticky       *Sticky // http; nil if clients are not sticky
 
-	Protocol      string        // http: what hosts are spoken to in, one of the constants: ProtocolHTTP2 and ProtocolAuto only with ProxyTLS, ProtocolH2C only without; "" in stream
-	ProxyProtocol string        // version of the PROXY header that connections to hosts begin with: "v1" or "v2"; "" is none
-	TCPKeepalive  time.Duration // between two probes of a silent host; 0 is none
+	Protocol      string        // http: spoken to hosts; ProtocolHTTP2 and ProtocolAuto only with ProxyTLS, ProtocolH2C only without; "" in stream
+	ProxyProtocol string        // version of the PROXY header at the start of connections to hosts: "v1" or "v2"; "" for none
+	TCPKeepalive  time.Duration // between two probes of a silent host; 0 for no probes
 }
 
-// KeepaliveAuto is the UpstreamKeepalive that stands for as many idle connections as were in use at once of late.
+// KeepaliveAuto is the UpstreamKeepalive for keeping as many idle connections as were in use at a time recently.
 const KeepaliveAuto = -1
 
-// Host is one upstream host, or all those of a service.
+// Host is one upstream host, or all hosts of a service.
 type Host struct {
-	// Name is where it is: a DNS name, an IPv4 address, or an IPv6 address
-	// without brackets, spelled as in the file. It is "" if Unix or SRV is set.
+	// Name is the host's address: a DNS name, an IPv4 address, or an IPv6 address
+	// without brackets, spelled as in the file. It is "" if Unix or
+	// SRV is set.
 	Name string
 	Port uint16 // 0 if Unix or SRV is set
-	Unix string // path of a Unix-domain socket instead of Name and Port
-	// SRV is the DNS name of a service instead of Name and Port: its SRV records say where its hosts are. Whoever looks these up makes a
-	// Host of each, with Name, Port, Weight and Tier.
+	Unix string // path of a Unix socket instead of Name and Port
+	// SRV is the DNS name of a service, instead of Name and Port: the hosts come from its SRV records. The package that looks these up makes a Host
+	// from each, with Name, Port, Weight and Tier.
 	SRV string
-	// Alias is what it is called, if that is not Name; spelled like a Name. It
-	// is AnyName for a host that gets what no other host is called.
+	// Alias is the host's name, if that differs from Name; spelled like a Name. It
+	// is AnyName for a host that takes all names that no other host
+	// has.
 	Alias string
 
-	Weight   int  // its share of the sum of all; 0 is nothing. Of a service its records say more
-	Backup   bool // it serves only while none of the others can
-	MaxConns int  // sessions, or requests, at once, over all workers; 0 is no bound
-	Drain    bool // it gets no new clients
-	Tier     int  // of a service: it serves while none can whose Tier is less; Parse leaves it 0
+	Weight   int  // share, relative to the sum of all; 0 for none. For a service the records have weights
+	Backup   bool // serves only while none of the others can
+	MaxConns int  // concurrent sessions or requests, over all workers; 0 for no bound
+	Drain    bool // gets no new clients
+	Tier     int  // for a service: serves only while no host with a lower Tier can; Parse leaves it 0
 }
 
-// Place returns where h is: "127.0.0.1:9001", "[::1]:9001", "unix:/run/app.sock",
-// or "srv:_api._tcp.example" of a service.
+// Place returns the address of h: "127.0.0.1:9001", "[::1]:9001",
+// "unix:/run/app.sock", or "srv:_api._tcp.example" for a service.
 func (h Host) Place() string {
 	switch {
 	case h.Unix != "":
@@ -88,8 +90,8 @@ func (h Host) Place() string {
 // AnyName is the Alias of a host that takes any name that no other host has.
 const AnyName = "*"
 
-// Called returns the name of the host for those who speak to it: in Host, in
-// SNI, in its certificate.
+// Called returns the name of the host in requests: in Host, in SNI, and in its
+// certificate.
 func (h Host) Called() string {
 	switch {
 	case h.Alias != "" && h.Alias != AnyName:
@@ -97,14 +99,14 @@ func (h Host) Called() string {
 	case h.SRV != "":
 		return h.domain()
 	case h.Unix != "":
-		return "localhost" // RFC 9110 section 7.2 asks for a name, and a path is none
+		return "localhost" // RFC 9110 section 7.2 asks for a name, and a path is not one
 	default:
 		return h.Name
 	}
 }
 
-// domain returns the domain whose service it is: the name that a certificate
-// is for, and that no answer of DNS can change.
+// domain returns the domain of the service: the name in the host's certificate,
+// which no DNS answer can change.
 func (h Host) domain() string {
 	name := h.SRV
 	for strings.HasPrefix(name, "_") { // RFC 2782
@@ -117,8 +119,8 @@ func (h Host) domain() string {
 	return strings.TrimSuffix(name, ".")
 }
 
-// Matches returns the name that a client asks for to get this host where hosts
-// are chosen by name, or AnyName.
+// Matches returns the name that selects this host if hosts are chosen by name, or
+// AnyName.
 func (h Host) Matches() string {
 	if h.Alias == AnyName {
 		return AnyName
@@ -128,28 +130,28 @@ func (h Host) Matches() string {
 
 const groupExample = `{ "hosts": [{ "host": "127.0.0.1", "port": 9001 }] }`
 
-// groupNode is a group as the file has it.
+// groupNode is a group in the file.
 type groupNode struct {
 	object
 	name   string
-	made   []*Group          // one for each way in which it is used
-	byText map[string]*Group // the same, by all that they are
-	as     map[*node]*Group  // the same, by the routes and servers that use them; of routes those that have keys of groups
-	usedBy modes             // the servers that use it
+	made   []*Group          // one for each distinct use
+	byText map[string]*Group // the same, by the result of text
+	as     map[*node]*Group  // the same, by the routes and servers that use them; only routes that have keys of groups are here
+	usedBy modes             // modes of the servers that use it
 }
 
-// groupNodes are groups in one "servers".
+// groupNodes are the groups in one "servers".
 type groupNodes []*groupNode
 
-// groupSet is the groups by which a route may be served.
+// groupSet is the groups that a route may use.
 type groupSet struct {
 	byName map[string]*groupNode
-	outer  *groupSet // those further out; nil if there are none
+	outer  *groupSet // those of outer levels; nil if there are none
 	own    groupNodes
 }
 
-// newGroupSet returns the groups of a list, and those further out that it has
-// none of the name of.
+// newGroupSet returns the groups of a list, and those of outer levels whose names
+// are not in the list.
 func newGroupSet(own groupNodes, outer *groupSet) *groupSet {
 	s := &groupSet{byName: make(map[string]*groupNode, len(own)), outer: outer, own: own}
 	for _, g := range own {
@@ -158,7 +160,7 @@ func newGroupSet(own groupNodes, outer *groupSet) *groupSet {
 	return s
 }
 
-// get returns the group of that name, or nil.
+// get returns the group with that name, or nil.
 func (s *groupSet) get(name string) *groupNode {
 	for ; s != nil; s = s.outer {
 		if g := s.byName[name]; g != nil {
@@ -168,7 +170,7 @@ func (s *groupSet) get(name string) *groupNode {
 	return nil
 }
 
-// size is how many groups there are.
+// size returns how many groups there are.
 func (s *groupSet) size() int {
 	n := 0
 	for ; s != nil; s = s.outer {
@@ -177,8 +179,8 @@ func (s *groupSet) size() int {
 	return n
 }
 
-// names returns the names of all, each once, in the order of the file, the
-// nearest first.
+// names returns the distinct names of all groups, in the order of the file, the
+// nearest level first.
 func (s *groupSet) names() []string {
 	var names []string
 	for at := s; at != nil; at = at.outer {
@@ -194,7 +196,7 @@ func (s *groupSet) names() []string {
 // maxChoice is how many groups a message names.
 const maxChoice = 8
 
-// choice says what may be written where a group is named.
+// choice describes the valid group names, for remedies.
 func (s *groupSet) choice() string {
 	const some = "the name of a group in servers"
 	if s.size() > 2*maxChoice {
@@ -249,13 +251,13 @@ type usedGroup struct {
 	group  *Group
 }
 
-// use returns the group as it is used by a route, or a server, in s.
+// use returns the group with the settings for a use by a route or a server in s.
 func (g *groupNode) use(by object, s *Server) *Group {
 	o := g.object
 	if o.place == nil {
 		return &Group{Name: g.name, Path: o.path} // reported already
 	}
-	// A route that has no key of a group uses it as its server does.
+	// A route without keys of groups uses the group as its server does.
 	for by.place.level == ofRoute && !by.hasGroupKeys() {
 		by = *by.outer
 	}
@@ -283,7 +285,7 @@ func (o object) hasGroupKeys() bool {
 	})
 }
 
-// only returns the one that was made before like group, or else group.
+// only returns an earlier group that is equal to group, or else group.
 func (g *groupNode) only(group *Group) *Group {
 	g.made = append(g.made, group)
 	if len(g.made) == 1 {
@@ -301,11 +303,11 @@ func (g *groupNode) only(group *Group) *Group {
 	return group
 }
 
-// text is all that g is.
+// text returns a serialization of everything in g.
 func (g *Group) text() string {
 	text, err := json.Marshal(g)
 	if err != nil {
-		panic("config: a group is not JSON: " + err.Error()) // it is made of strings, numbers and the like
+		panic("config: a group is not JSON: " + err.Error()) // cannot happen: it is made of strings, numbers and the like
 	}
 	return string(text)
 }
@@ -319,8 +321,8 @@ func (g groupNodes) all() []*Group {
 	return all
 }
 
-// finish decodes the groups that nobody uses, and warns of them, and of what
-// cannot act in the others.
+// finish decodes unused groups and warns of them, and warns of keys without effect
+// in the others.
 func (g groupNodes) finish(by object) {
 	for _, n := range g {
 		if n.place == nil {
@@ -376,15 +378,15 @@ func (o object) hashKey(g *Group) {
 	}
 }
 
-// choosesByName reports whether what hosts are called decides which one is chosen.
+// choosesByName reports whether hosts are chosen by their names.
 func (g *Group) choosesByName() bool {
 	return g.key() == balance.KeyHost || g.key() == balance.KeyServerName
 }
 
-// key is what hosts are chosen by.
+// key returns the kind of key that hosts are chosen by.
 func (g *Group) key() balance.Key { return keyOf(g.Algorithm) }
 
-// keyOf is what an algorithm chooses by.
+// keyOf returns the kind of key that an algorithm chooses by.
 func keyOf(algorithm string) balance.Key {
 	for _, a := range algorithms {
 		if a.Name == algorithm {
@@ -394,8 +396,8 @@ func keyOf(algorithm string) balance.Key {
 	return balance.KeyNone
 }
 
-// checkAnyName warns of a host that is to get what no name matches in a group
-// where no name matters.
+// checkAnyName warns of a host for unmatched names in a group that does not choose
+// by name.
 func (o object) checkAnyName(g *Group) {
 	if g.choosesByName() {
 		return
@@ -409,7 +411,7 @@ func (o object) checkAnyName(g *Group) {
 	}
 }
 
-// checkNames warns of a choice by a name that no client can give.
+// checkNames warns of a choice by a name that no client can send.
 func (o object) checkNames(s *Server, g *Group) {
 	if g.Algorithm != "sni" || s.Mode != ModeHTTP || s.TLS.Enabled {
 		return
@@ -426,7 +428,7 @@ func (o object) checkNames(s *Server, g *Group) {
 // checkLoop warns of hosts of a group that are the server that uses it.
 func (o object) checkLoop(s *Server, g *Group) {
 	n, path := o.child("hosts")
-	if n == nil || len(n.elements) != len(g.Hosts) { // some are broken
+	if n == nil || len(n.elements) != len(g.Hosts) { // some hosts have errors
 		return
 	}
 	for i, h := range g.Hosts {
@@ -442,7 +444,7 @@ func (o object) checkLoop(s *Server, g *Group) {
 	}
 }
 
-// leadsHere reports whether a host of l's port is l by its name alone.
+// leadsHere reports whether a host with l's port is l, judging by the host's name alone.
 func (l Listen) leadsHere(name string) bool {
 	v4, v6 := !l.Address.IsValid() || l.Address.Is4() || l.Address.IsUnspecified() && !l.IPv6Only, l.Address.Is6()
 	if strings.EqualFold(strings.TrimSuffix(name, "."), "localhost") {
@@ -459,7 +461,7 @@ func (l Listen) leadsHere(name string) bool {
 	return (addr.IsLoopback() || addr.IsUnspecified()) && (addr.Is4() && v4 || addr.Is6() && v6)
 }
 
-// algorithm is how a host is chosen. What chooses by the Host of a request is for http only.
+// algorithm is the form of balancing_algo. Algorithms that choose by a request's Host are for http only.
 type algorithm struct{ choice }
 
 func (a algorithm) decode(o object, n *node, path string) any {
@@ -479,7 +481,7 @@ func (a algorithm) decode(o object, n *node, path string) any {
 	return a.choice.decode(o, n, path)
 }
 
-// hosts decodes "hosts", which are chosen by name or not.
+// hosts decodes "hosts"; byName says whether they are chosen by name.
 func (o object) hosts(byName bool) []Host {
 	const example = `[{ "host": "127.0.0.1", "port": 9001 }]`
 	n, path := o.child("hosts")
@@ -504,7 +506,7 @@ func (o object) hosts(byName bool) []Host {
 	return hosts
 }
 
-// hostObject is how to write an entry that is not an object.
+// hostObject returns the correct form of an entry that is not an object.
 func hostObject(n *node) string {
 	if n.kind == kindString {
 		if name, port := splitAddress(n.text()); port != "" {
@@ -552,7 +554,7 @@ func (o object) host(byName bool) Host {
 	return h
 }
 
-// exclusive reports the keys of o that may not be beside another one.
+// exclusive reports keys of o that must not be combined with key.
 func (o object) exclusive(key string, others ...string) {
 	for _, other := range others {
 		if m := o.node.get(other); m != nil {
@@ -584,11 +586,11 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// maxUnixPath bounds the path of a Unix-domain socket (unix(7)).
+// maxUnixPath is the greatest length of the path of a Unix socket (unix(7)).
 const maxUnixPath = 107
 
-// unixPath decodes the path of a Unix-domain socket, and cleans it, so that each path has one
-// spelling. One with ".." is left as it is, since that may lead through a symbolic link.
+// unixPath decodes the path of a Unix socket and cleans it, so that each path has one spelling. A path with ".." is left alone, because it
+// may lead through a symbolic link.
 func (o object) unixPath(n *node, path string) string {
 	s := o.str(n, path)
 	switch {
@@ -609,9 +611,9 @@ func (o object) unixPath(n *node, path string) string {
 	return s
 }
 
-// alias decodes "name", what a host is called if that is not where it is. Kroxy
-// read none, and existing files may have any label there: where hosts are not
-// chosen by name, one that cannot be a name is ignored with a warning.
+// alias decodes "name" of a host. Kroxy ignored that key, and existing files may
+// have any label there: unless hosts are chosen by name, an
+// invalid name is ignored with a warning.
 func (o object) alias(byName bool) string {
 	n, path := o.child("name")
 	if n == nil {
@@ -644,7 +646,7 @@ func hostAlias(n *node) (name, what, remedy string) {
 	case strings.Contains(s, "*"):
 		return "", quote(s) + " is a pattern, and only whole names are compared", "write each name in an entry of its own, or " + `"*" for all names that no other host has`
 	}
-	// What is right for a host, a port beside it for one, is not here.
+	// The remedy of hostName does not apply: a name cannot have a port beside it here.
 	name, what, _ = hostName(s)
 	return name, what, remedy
 }

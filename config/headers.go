@@ -8,32 +8,32 @@ import (
 )
 
 // Header is one header field. Name is an RFC 9110 token; Value has no control
-// characters but may hold variables.
+// characters but may contain variables.
 type Header struct {
 	Name, Value string
-	// Kroxy is set for what is in "headers". There variables mean what Kroxy has them mean, what is no variable is text, and a
-	// field that Frames is left out, with a warning.
+	// Kroxy is set for fields in "headers". Their variables have Kroxy's meaning, unknown variables are plain text, and a field for which Frames is
+	// true is left out, with a warning.
 	Kroxy bool
 }
 
 // HeaderEdits change the fields of a message: first Remove, then Set, then Add.
 type HeaderEdits struct {
-	Set    []Header // in place of what is there; no two names differ only in letter case
-	Add    []Header // beside what is there
+	Set    []Header // replace existing fields; no two names differ only in letter case
+	Add    []Header // are added to existing fields
 	Remove []string
 }
 
-// framing are the fields that describe one connection or one message's length
-// (RFC 9110 section 7.6.1, RFC 9112 section 6), which a proxy decides itself;
-// Expect is of both.
+// framing are the fields that describe one connection or the length of one message
+// (RFC 9110 section 7.6.1, RFC 9112 section 6), which a proxy
+// decides itself; Expect concerns both.
 var framing = []string{
 	"connection", "content-length", "expect", "http2-settings", "keep-alive",
 	"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 }
 
-// Frames reports whether a field is one of those that nobody but the proxy may
-// set or remove. Its name counts as hosts may take it: letter case and the kind
-// of separators do not matter.
+// Frames reports whether only the proxy may set or remove a field. The name is
+// compared as lenient hosts may read it, ignoring letter case and
+// the kind of separators.
 func Frames(name string) bool {
 	return slices.Contains(framing, strings.Map(func(c rune) rune {
 		switch {
@@ -46,7 +46,7 @@ func Frames(name string) bool {
 	}, name))
 }
 
-// framingProblem says what is wrong with changing such a field.
+// framingProblem returns what is wrong with changing such a field.
 func framingProblem(name string) (what, remedy string) {
 	return quote(name) + " describes one connection or the length of a message, which the proxy decides itself", "remove it"
 }
@@ -57,21 +57,21 @@ const (
 	editsExample     = `an object: { "set": { "X-Real-IP": "$client_addr" }, "remove": ["X-Debug"] }`
 )
 
-// headerSet collects fields by name, from the outside in.
+// headerSet collects fields by name, from the outermost level inward.
 type headerSet struct {
 	place logformat.Mode // of their variables
 	list  []Header
 	first map[string]string // names as written in one object, by lower case
 }
 
-// clear takes away the fields that are of the same place as s: those of "headers",
-// or all others.
+// clear removes the fields of the same kind as s: those from "headers", or all
+// others.
 func (s *headerSet) clear() {
 	s.list = slices.DeleteFunc(s.list, func(h Header) bool { return h.Kroxy == (s.place == logformat.Kroxy) })
 }
 
-// put decodes a field at path in o, whose variables are those of place. A later
-// one of the same name replaces it, and null removes it.
+// put decodes a field at path in o, with the variables of place. A later field with
+// the same name replaces an earlier one, and null removes it.
 func (s *headerSet) put(o object, m *member, path string, place logformat.Mode) {
 	if o.headerName(m, path, s.first, place) {
 		s.first[strings.ToLower(m.key)] = m.key
@@ -90,7 +90,7 @@ func (s *headerSet) put(o object, m *member, path string, place logformat.Mode) 
 	}
 }
 
-// headerName checks a field's name; those in first are there already.
+// headerName checks a field's name; first has the names that are already in the object.
 func (o object) headerName(m *member, path string, first map[string]string, place logformat.Mode) bool {
 	lower := strings.ToLower(m.key)
 	switch before, twice := first[lower]; {
@@ -117,21 +117,21 @@ func (o object) headerValue(n *node, path string) string {
 	return value
 }
 
-// notToken reports whether r may not be in a token (RFC 9110 section 5.6.2).
+// notToken reports whether r must not be in a token (RFC 9110 section 5.6.2).
 func notToken(r rune) bool {
 	return !isWord(r) && !strings.ContainsRune("!#$%&'*+-.^`|~", r)
 }
 
-// headerFields decodes an object of header fields that is in one place only.
+// headerFields decodes an object of header fields that is not inherited.
 func (o object) headerFields(key string) []Header {
 	s := headerSet{place: logformat.OnRequest, first: map[string]string{}}
 	o.put(key, &s)
 	return s.list
 }
 
-// headerEdits decodes "request_headers", with which "headers" is, or
-// "response_headers". What is further in replaces what is further out, and so,
-// in one object, does "set" what is in "headers".
+// headerEdits decodes "request_headers", together with "headers", or
+// "response_headers". Inner levels replace outer ones and, within one object,
+// "set" replaces what is in "headers".
 func (o object) headerEdits(key string) (e HeaderEdits) {
 	if !o.says(key) && (key != "request_headers" || !o.says("headers")) {
 		return e
@@ -164,7 +164,7 @@ func (o object) headerEdits(key string) (e HeaderEdits) {
 	return e
 }
 
-// levels returns o and what it inherits a key from, from the outside in.
+// levels returns o and the objects that it inherits a key from, from the outermost level inward.
 func (o object) levels(key string) []object {
 	list := []object{o}
 	k := o.place.key(key)
@@ -175,8 +175,7 @@ func (o object) levels(key string) []object {
 	return list
 }
 
-// put puts the fields of the object key in o alone into s. Null takes away what
-// is there.
+// put adds the fields of the object key in o alone to s. Null clears s.
 func (o object) put(key string, s *headerSet) {
 	if m := o.node.get(key); m != nil && m.value.kind == kindNull && len(s.list) > 0 {
 		s.clear()
@@ -199,7 +198,7 @@ func (o object) edits(key string) (object, bool) {
 	return e, ok
 }
 
-// removals decodes "remove"; the nearest replaces those further out.
+// removals decodes "remove"; inner levels replace outer ones.
 func (o object) removals(e *HeaderEdits) {
 	n, path := o.child("remove")
 	if n == nil {

@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// hostName checks a host's name and returns it as it is to be kept: an IPv6
-// address loses its brackets. What is "" if the name is good.
+// hostName checks a host's name and returns its canonical form: an IPv6 address
+// loses its brackets. The result what is "" if the name is valid.
 //
-// A name is labels of letters, digits, '-' and '_' (not legal in host names,
-// but common in container networks) of RFC 1035 section 2.3.4 sizes. A name
-// whose last label is a number is an IPv4 address or nothing (RFC 3696
-// section 2).
+// A name consists of labels of letters, digits, '-' and '_' (which is not legal in
+// host names, but common in container networks) with the size
+// limits of RFC 1035 section 2.3.4. A name whose last label is a number must be an
+// IPv4 address (RFC 3696 section 2).
 func hostName(s string) (name, what, remedy string) {
 	const example = `write a name such as "db.example.com" or an address such as "10.0.0.1" or "::1"`
 	bad := func(why, remedy string) (string, string, string) {

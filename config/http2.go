@@ -5,23 +5,23 @@ import (
 	"strconv"
 )
 
-// HTTP2 bounds what one connection of a client in HTTP/2 may take.
+// HTTP2 bounds what one HTTP/2 connection of a client may use.
 type HTTP2 struct {
-	MaxStreams       int // requests that it may have open at once
-	Window           int // bytes of a request's body that it may send before they were passed on
-	ConnectionWindow int // likewise, of all its requests together
+	MaxStreams       int // concurrently open requests
+	Window           int // bytes of a request's body that the client may send before they have been forwarded
+	ConnectionWindow int // the same for all requests of the connection together
 }
 
-// http2Example is how it is written.
+// http2Example shows the correct form.
 const http2Example = `{ "max_streams": 50 }; what is spoken is said by "protocols" of an entry of "listen"`
 
-// windowForm is a window of flow control (RFC 9113 section 6.9). The least is what every connection begins with.
+// windowForm is a flow control window (RFC 9113 section 6.9). Its lower bound is the initial window of every connection.
 func windowForm(usual int64, written string) size {
 	const least, most = 1<<16 - 1, 1<<31 - 1
 	return size{usual: usual, low: least, high: most, remedy: `write a number of bytes from 65535 to 2147483647, or a size with a unit, such as "1MiB"`, written: written}
 }
 
-// http2 decodes "http2" of o, a server that listens there.
+// http2 decodes "http2" of o, a server with these listeners.
 func (o object) http2(listen []Listen) (h HTTP2) {
 	in, _ := o.section("http2")
 	in.fill(ofHTTP2, &target{http2: &h})

@@ -9,20 +9,21 @@ import (
 	"strings"
 )
 
-// KeyPair is a certificate chain and the key of its first certificate, which
-// belong together; zero if there is none.
+// KeyPair is a certificate chain and the matching key of its first certificate; it
+// is zero if there is none.
 type KeyPair struct {
 	CertPath, KeyPath string
 	Cert, Key         []byte // PEM as read
 }
 
-// keyPairPaths are the JSON paths of a pair: it may hold for several servers or
-// groups, and is looked at once.
+// keyPairPaths are the JSON paths of a pair. Several servers or groups may share a
+// pair, which is checked once.
 type keyPairPaths struct{ cert, key string }
 
-// keyPair decodes the paths of a PEM certificate chain and its private key,
-// and says whether one is given. If they are used, then so must be the other;
-// it also reads both, and reports the file at fault if they do not make a pair.
+// keyPair decodes the paths of a PEM certificate chain and its private key, and
+// reports whether one is given. If the pair is used, both paths are
+// required; keyPair then reads both files, and reports the file at fault if they do
+// not match.
 func (o object) keyPair(certName, keyName string, used bool) (p KeyPair, given bool) {
 	p = KeyPair{CertPath: o.text(certName), KeyPath: o.text(keyName)}
 	given = p.CertPath != "" || p.KeyPath != ""
@@ -75,14 +76,15 @@ func (o object) keyPair(certName, keyName string, used bool) (p KeyPair, given b
 	return p, given
 }
 
-// requirePair reports that there is neither a certificate nor a key.
+// requirePair reports that both the certificate and the key are missing.
 func (o object) requirePair(certName, keyName, why string) {
 	o.require(certName, why, "the path of a PEM file with the certificate chain")
 	o.require(keyName, why, "the path of a PEM file with the private key")
 }
 
-// authorities decodes the path of a PEM file with CA certificates. If it is
-// used and given, it also reads and checks the file; otherwise there are none.
+// authorities decodes the path of a PEM file with CA certificates. If the key is
+// used and given, authorities also reads and checks the file;
+// otherwise it returns nothing.
 func (o object) authorities(key string, used bool) (file string, ca []byte) {
 	if file = o.text(key); file == "" || !used {
 		return "", nil
@@ -108,7 +110,7 @@ func (o object) authorities(key string, used bool) (file string, ca []byte) {
 	return file, ca
 }
 
-// blocks returns the types of the PEM blocks in data, and its certificates.
+// blocks returns the types of the PEM blocks in data, and the certificates.
 func blocks(data []byte) (types []string, certs [][]byte) {
 	for {
 		var b *pem.Block
@@ -122,8 +124,8 @@ func blocks(data []byte) (types []string, certs [][]byte) {
 	}
 }
 
-// parseCertificates returns the certificates in data, at least one, or what is wrong
-// with a file that should have them.
+// parseCertificates returns the certificates in data, at least one, or what is
+// wrong with a file that should have them.
 func parseCertificates(data []byte, wanted string) (certs []*x509.Certificate, what, remedy string) {
 	types, ders := blocks(data)
 	if len(ders) == 0 {

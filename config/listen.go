@@ -10,37 +10,37 @@ import (
 	"time"
 )
 
-// Listen is one socket that a server takes its clients from.
+// Listen is one listening socket of a server.
 type Listen struct {
-	Path string // its JSON path, for problems
+	Path string // JSON path, for problems
 
-	// Address is what is listened on. The zero value is all IPv4 addresses; "::"
-	// is all of both families, unless IPv6Only.
+	// Address is the listening address. The zero value means all IPv4 addresses;
+	// "::" means all addresses of both families, unless IPv6Only.
 	Address  netip.Addr
 	Port     uint16 // 0 if Unix is set
 	IPv6Only bool
 
-	Unix     string      // path of a Unix-domain socket instead; "" if it is none
-	UnixMode fs.FileMode // its permissions; 0 if it is none
+	Unix     string      // path of a Unix socket instead of an address; "" if there is none
+	UnixMode fs.FileMode // permissions of the Unix socket; 0 if there is none
 
-	TLS bool // clients speak TLS
+	TLS bool // clients use TLS
 
-	// Protocols are what clients may speak: ProtocolHTTP1, and ProtocolHTTP2 with TLS or ProtocolH2C without. The preferred one is
-	// first. It is nil in stream mode.
+	// Protocols are the protocols that clients may speak, the preferred one first: ProtocolHTTP1, and ProtocolHTTP2 with TLS or ProtocolH2C
+	// without. It is nil in stream mode.
 	Protocols []string
 
-	// ProxyProtocol are networks whose connections have to begin with a PROXY
-	// header (version 1 or 2), and all others are refused; nil is without.
-	// Peers of a Unix-domain socket are in all networks.
+	// ProxyProtocol are networks whose connections must begin with a PROXY header
+	// (version 1 or 2); connections from elsewhere are refused. Nil
+	// disables the PROXY protocol. Peers of a Unix socket are in all networks.
 	ProxyProtocol []netip.Prefix
 
-	Backlog      int           // of connections not yet accepted; 0 is as many as the system allows
-	TCPKeepalive time.Duration // a client that is silent for as long is sent a probe; 0 is none
+	Backlog      int           // connections that are not accepted yet; 0 for the system's maximum
+	TCPKeepalive time.Duration // a client that is silent for this long is sent a probe; 0 for no probes
 }
 
-// Key returns which socket it is: entries with one key are one socket, however
-// else they differ. Whether a socket of "::" takes IPv4 cannot be changed later,
-// so it is part of the key.
+// Key identifies the socket: entries with the same key are one socket, however else
+// they differ. Whether a socket of "::" accepts IPv4 cannot
+// be changed later, so it is part of the key.
 func (l Listen) Key() string {
 	switch {
 	case l.IPv6Only:
@@ -54,10 +54,10 @@ func (l Listen) Key() string {
 	}
 }
 
-// defaultMode is what a Unix-domain socket's permissions are.
+// defaultMode is the default of a Unix socket's permissions.
 const defaultMode = 0o660
 
-// listens decodes where o, a server, listens.
+// listens decodes the listeners of o, a server.
 func (o object) listens() []Listen {
 	const example = `[{ "port": 80 }]`
 	usual := o.boolean("tls_enabled")
@@ -91,7 +91,7 @@ func (o object) listens() []Listen {
 	return list
 }
 
-// listenExample is how to write what is not an entry, as other programs have it:
+// listenExample returns the correct form of an entry in another program's notation:
 // a port, or "address:port".
 func listenExample(n *node, example string) string {
 	switch address, port := splitAddress(n.literal()); {
@@ -137,7 +137,7 @@ func (o object) listen(tls bool) Listen {
 	return l
 }
 
-// besideUnix reports keys that say nothing of a Unix-domain socket.
+// besideUnix reports keys that do not apply to a Unix socket.
 func (o object) besideUnix(keys ...string) {
 	for _, key := range keys {
 		if m := o.node.get(key); m != nil {
@@ -185,7 +185,7 @@ func (o object) tcp(l *Listen) {
 	}
 }
 
-// socketMode decodes "mode", which JSON can only have as a string: its numbers are
+// socketMode decodes "mode", which must be a string, because JSON numbers are
 // decimal.
 func (o object) socketMode() fs.FileMode {
 	n, path := o.child("mode")
@@ -205,8 +205,8 @@ func (o object) socketMode() fs.FileMode {
 	return defaultMode
 }
 
-// overlaps reports whether the kernel would refuse l beside other if nobody else
-// shared their port: one has all addresses of a family of the other's.
+// overlaps reports whether the kernel would refuse to bind l beside other without
+// SO_REUSEPORT: one of them covers the other's address.
 func (l Listen) overlaps(other Listen) bool {
 	if l.Unix != "" || other.Unix != "" || l.Port != other.Port {
 		return l.Unix != "" && l.Unix == other.Unix
@@ -224,7 +224,7 @@ func (l Listen) overlaps(other Listen) bool {
 	return covers(l, other) || covers(other, l)
 }
 
-// String returns what l is for people.
+// String returns a description of l for messages.
 func (l Listen) String() string {
 	switch {
 	case l.Unix != "":
@@ -240,7 +240,7 @@ func (l Listen) String() string {
 	}
 }
 
-// checkListen reports what is listened on twice.
+// checkListen reports addresses that are listened on twice.
 func (d *decoder) checkListen(c *Config) {
 	before := map[uint16][]Listen{} // by port
 	check := func(list []Listen, routed bool) {
@@ -260,7 +260,7 @@ func (d *decoder) checkListen(c *Config) {
 	}
 }
 
-// failTwice reports that l is, or overlaps, what is listened on already. Routed says that l is a server's.
+// failTwice reports that l is, or overlaps, another listener. Routed says that l belongs to a server.
 func (d *decoder) failTwice(c *Config, l, other Listen, routed bool) {
 	what, remedy := "is listened on twice", "remove one of the two, or give it another port: requests for several names on one port are told apart by routes"
 	switch {

@@ -6,20 +6,20 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// LogIf is what is worth a line of the access log: what any of its conditions
-// holds for, and a share of the rest.
+// LogIf selects what the access log gets lines for: everything for which a
+// condition holds, and a share of the rest.
 type LogIf struct {
 	Status     Statuses      // http only
-	SlowerThan time.Duration // 0 is no condition
+	SlowerThan time.Duration // 0 for no condition
 	Failed     bool          // what has not ended well
-	Sample     float64       // the share of the rest, from 0 to 1
+	Sample     float64       // share of the rest, from 0 to 1
 }
 
 const logIfExample = `{ "status": ["400-599"], "slower_than": "500ms", "sample": 0.01 }`
 
-// Takes reports whether what ended in this way, with that status (0 for none),
-// is worth a line. Lot is drawn from all 64-bit numbers. A nil LogIf takes
-// everything.
+// Takes reports whether something that ended in this way, with this status (0 for
+// none), gets a line. Lot must be a random 64-bit number. A nil
+// LogIf takes everything.
 func (l *LogIf) Takes(status int, took time.Duration, end logformat.End, lot uint64) bool {
 	switch {
 	case l == nil:
@@ -39,7 +39,7 @@ func (o object) logIf() *LogIf {
 		all, _ = isTrue(n)
 	}
 	switch {
-	case is == absent, all: // true is everything, whatever is further out
+	case is == absent, all: // true means everything, whatever outer levels say
 		return nil
 	case is == off:
 		return &LogIf{}

@@ -6,7 +6,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// formatLog decodes format_log: a format string, or an object of them.
+// formatLog decodes format_log: a format string, or an object of format strings.
 func (o object) formatLog() (text string, fields []logformat.Field) {
 	const key, example = "format_log", `{ "client": "$client_addr", "took": "$processing_time" }`
 	n, path := o.child(key)
@@ -38,13 +38,13 @@ func (o object) formatLog() (text string, fields []logformat.Field) {
 // variables checks the variables of a format string.
 func (o object) variables(n *node, path string) { o.template(n, path, o.mode().LogMode()) }
 
-// template checks the variables of a string for that place.
+// template checks that the variables of a string are known in that place.
 func (o object) template(n *node, path string, place logformat.Mode) {
 	if n.kind != kindString {
 		return
 	}
 	format := n.text()
-	// raw and pos follow what was passed of the format, so that a long one is read once.
+	// raw and pos advance through the format, so that even a long one is read only once.
 	raw, pos, done := n.raw[1:], n.pos, 0
 	if !n.fromEnv() {
 		pos.column++
@@ -80,7 +80,7 @@ func unknownVariable(name string, place logformat.Mode) (what, remedy string) {
 	return "unknown variable " + quote("$"+name), remedy
 }
 
-// foreignVariables are what nginx's variables are called here.
+// foreignVariables maps nginx's variables to those of this program.
 var foreignVariables = map[string]string{
 	"remote_addr": "client_addr", "remote_port": "client_port", "realip_remote_addr": "client_addr", "uri": "path", "document_uri": "path",
 	"args": "query", "query_string": "query", "server_protocol": "protocol", "time_local": "time_iso8601", "body_bytes_sent": "bytes_sent_downstream",
@@ -88,7 +88,7 @@ var foreignVariables = map[string]string{
 	"ssl_cipher": "tls_cipher", "ssl_server_name": "tls_sni", "ssl_client_s_dn": "tls_client_subject", "server_name": "server",
 }
 
-// mistaken warns of nginx's variables in a text in which what is no variable is text, as in "headers": hosts would be sent the name.
+// mistaken warns of nginx's variables in a text where unknown variables are plain text, as in "headers": hosts would get the name.
 func (o object) mistaken(n *node, path string) {
 	if n.kind != kindString {
 		return
@@ -110,8 +110,8 @@ func dollars(names []string) []string {
 	return out
 }
 
-// rawLength returns how many bytes of the inside of a string literal decode to
-// the first n bytes of its text, where n is the length of whole characters.
+// rawLength returns how many bytes inside a string literal decode to the first n
+// bytes of its text, where n is a length of whole characters.
 func rawLength(raw []byte, n int) int {
 	at := 0
 	for n > 0 {
@@ -120,8 +120,8 @@ func rawLength(raw []byte, n int) int {
 			size = 2
 			if raw[at+1] == 'u' {
 				size = 6
-				// A lone half of a surrogate pair decodes to U+FFFD, but with
-				// its other half to one character of 12 raw bytes.
+				// Half of a surrogate pair alone decodes to U+FFFD, but together
+				// with the other half to one character of 12 raw bytes.
 				if pair := raw[at:min(at+12, len(raw))]; len(pair) == 12 && pair[6] == '\\' && pair[7] == 'u' &&
 					utf8.RuneCountInString(unescape(pair)) == 1 {
 					size = 12

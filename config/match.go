@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// Match is what has to hold for a route to be taken: all that is set, each by
-// any of its values.
+// Match is the conditions of a route. All conditions that are set must hold; each
+// holds if any of its values matches.
 type Match struct {
-	Host       []string // names in lower case, without port and dot at the end; "*.a.example" is any name below a.example
+	Host       []string // names in lower case, without port and trailing dot; "*.a.example" matches any name below a.example
 	Path       []string // whole paths
-	PathPrefix []string // by whole segments; with '/' at the end only what is below
+	PathPrefix []string // matched by whole segments; with a trailing '/' only what is below
 	PathRegex  []string // RE2, for the whole path
 	Method     []string
 	SNI        []string // like Host
@@ -24,16 +24,16 @@ type Match struct {
 	ListenPort []uint16
 }
 
-// FieldMatch is a match of one field by its name; exactly one of Values,
-// Present and Regex is set.
+// FieldMatch is a match of one field by name; exactly one of Values, Present and
+// Regex is set.
 type FieldMatch struct {
 	Name    string
 	Values  []string
-	Present *bool  // whether it has to be there, or must not
+	Present *bool  // whether the field must or must not be present
 	Regex   string // RE2, for the whole value
 }
 
-// match decodes "match" of a route; nil takes all.
+// match decodes "match" of a route; nil matches everything.
 func (o object) match() *Match {
 	n, path := o.child("match")
 	if n == nil {
@@ -70,7 +70,7 @@ func (o object) match() *Match {
 	return m
 }
 
-// each decodes a string, or an array of them, by what one of them becomes.
+// each decodes a string or an array of strings; one converts each of them.
 func (o object) each(key, example string, one func(n *node, path, s string) string) (list []string) {
 	n, path := o.child(key)
 	if n == nil {
@@ -91,8 +91,8 @@ func (o object) hostPatterns(key string) []string {
 	})
 }
 
-// hostPattern returns a name, or "*." and a name, as it is compared, or what is
-// wrong with it.
+// hostPattern returns the canonical form of a name, or of "*." and a name, or what
+// is wrong with it.
 func hostPattern(s string) (pattern, what string) {
 	name, wild := strings.CutPrefix(s, "*.")
 	switch {
@@ -161,7 +161,7 @@ func (o object) checkRegex(n *node, path, s string) (good bool) {
 	return err == nil
 }
 
-// takesPaths reports whether what an expression matches may begin as paths do: with a slash, or with the "*" of OPTIONS.
+// takesPaths reports whether an expression can match strings that begin like request targets: with a slash, or with the "*" of OPTIONS.
 func takesPaths(s string) bool {
 	e, err := syntax.Parse(s, syntax.Perl)
 	if err != nil {
@@ -186,12 +186,12 @@ func takesPaths(s string) bool {
 		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
 			return in.MatchRune('/') || in.MatchRune('*')
 		}
-		return false // it matches nothing, or only the empty string, which is no path
+		return false // it matches nothing, or only the empty string, which is not a path
 	}
 	return may(uint32(prog.Start))
 }
 
-// anywhere is the expression for all paths that end with what s matches.
+// anywhere returns the expression for all paths that end with what s matches.
 func anywhere(s string) string {
 	s = strings.TrimSuffix(strings.TrimPrefix(s, "^"), "$")
 	if strings.Contains(s, "|") {
@@ -232,7 +232,7 @@ func (o object) ports() (list []uint16) {
 	return list
 }
 
-// fields decodes matches by fields: names, and what their values have to be.
+// fields decodes conditions on fields: names and values.
 func (o object) fields(key string) []FieldMatch {
 	const example = `an object: { "X-Canary": "1" }`
 	n, path := o.child(key)

@@ -14,9 +14,9 @@ type pemFile struct {
 	what, remedy string
 }
 
-// pem returns the content of the file that key names; nil if there is none or
-// it is unreadable. A file that is named twice is read once, so that a file
-// that is replaced meanwhile is one and the same wherever it is used.
+// pem returns the content of the file that key names; nil if there is none or it
+// cannot be read. A file that is named twice is read once, so that
+// all uses have the same content even if the file is being replaced.
 func (o object) pem(key, path string) []byte {
 	if path == "" {
 		return nil
@@ -33,7 +33,7 @@ func (o object) pem(key, path string) []byte {
 	return f.content
 }
 
-// contents returns what was read.
+// contents returns the files that were read.
 func (d *decoder) contents() Files {
 	files := make(Files, len(d.read))
 	for path, f := range d.read {
@@ -44,7 +44,7 @@ func (d *decoder) contents() Files {
 	return files
 }
 
-// newPEM is a file with this content.
+// newPEM returns a file with this content.
 func newPEM(content []byte) pemFile {
 	switch {
 	case len(content) > maxPEMSize:
@@ -55,14 +55,14 @@ func newPEM(content []byte) pemFile {
 	return pemFile{content: content}
 }
 
-// unopened is a file that cannot be opened.
+// unopened returns a file that cannot be opened.
 func unopened(err error) pemFile {
 	return pemFile{what: "cannot be opened: " + reason(err), remedy: "give a readable PEM file; a relative path begins at the working directory"}
 }
 
 // readPEM reads a file.
 func readPEM(path string) pemFile {
-	// Not a pipe: it could be read only once, and opening it may block.
+	// Refuse pipes: they can be read only once, and opening one may block.
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
 		return pemFile{what: "is not a regular file", remedy: "give the path of a PEM file"}
@@ -71,7 +71,7 @@ func readPEM(path string) pemFile {
 	if err != nil {
 		return unopened(err)
 	}
-	defer func() { _ = f.Close() }() // only read from: nothing can be lost
+	defer func() { _ = f.Close() }() // opened for reading only: no data can be lost
 	content, err := io.ReadAll(io.LimitReader(f, maxPEMSize+1))
 	if err != nil {
 		return pemFile{what: "cannot be read: " + reason(err), remedy: "give a readable PEM file"}

@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// What is spoken, as files have it.
+// Protocols, as named in configurations.
 const (
-	ProtocolHTTP1 = "http/1.1" // also 1.0, with clients
-	ProtocolHTTP2 = "h2"       // HTTP/2 by TLS (RFC 9113)
-	ProtocolH2C   = "h2c"      // HTTP/2 without TLS, which both sides know beforehand
-	ProtocolAuto  = "auto"     // with hosts: HTTP/2 if they agree to it by ALPN (RFC 7301), else HTTP/1.1
+	ProtocolHTTP1 = "http/1.1" // with clients, 1.0 too
+	ProtocolHTTP2 = "h2"       // HTTP/2 over TLS (RFC 9113)
+	ProtocolH2C   = "h2c"      // HTTP/2 without TLS, by prior knowledge
+	ProtocolAuto  = "auto"     // with hosts: HTTP/2 if negotiated by ALPN (RFC 7301), else HTTP/1.1
 )
 
-// Those of clients, and those of hosts, the default of which is the first.
+// The protocols for clients, and those for hosts, of which the first is the default.
 var (
 	clientProtocols = []string{ProtocolHTTP2, ProtocolHTTP1, ProtocolH2C}
 	hostProtocols   = []string{ProtocolHTTP1, ProtocolHTTP2, ProtocolH2C, ProtocolAuto}
 )
 
-// foreignProtocols are what other programs' protocols are here, in lower case.
+// foreignProtocols maps other programs' protocol names, in lower case, to those of this program.
 var foreignProtocols = map[string]string{
 	"http2": eitherHTTP2, "http/2": eitherHTTP2, "http/2.0": eitherHTTP2, "2": eitherHTTP2, "grpc": eitherHTTP2, "grpcs": `"h2"`,
 	"h1": `"http/1.1"`, "http": `"http/1.1"`, "http1": `"http/1.1"`, "http1.1": `"http/1.1"`, "http/1": `"http/1.1"`, "http/1.0": `"http/1.1"`, "1.1": `"http/1.1"`,
@@ -31,7 +31,7 @@ const (
 	noHTTP3     = "nothing: HTTP/3 is not spoken"
 )
 
-// protocolRemedy is how to write a word that is none of words.
+// protocolRemedy returns the remedy for a word that is not among words.
 func protocolRemedy(word string, words []string) string {
 	lower := strings.ToLower(word)
 	switch ours := foreignProtocols[lower]; {
@@ -44,7 +44,7 @@ func protocolRemedy(word string, words []string) string {
 	}
 }
 
-// usualProtocols are what clients may speak where a file does not say it.
+// usualProtocols returns the protocols that clients may speak by default.
 func usualProtocols(tls bool) []string {
 	if tls {
 		return []string{ProtocolHTTP2, ProtocolHTTP1}
@@ -52,7 +52,7 @@ func usualProtocols(tls bool) []string {
 	return []string{ProtocolHTTP1}
 }
 
-// protocols is an array of what clients may speak. What it is without the key depends on TLS.
+// protocols is an array of the protocols that clients may speak. The default depends on TLS.
 type protocols struct{}
 
 func (protocols) fallback() any { return []string(nil) }
@@ -89,7 +89,7 @@ func (protocols) decode(o object, n *node, path string) any {
 	return good
 }
 
-// protocols checks what the clients of l may speak, and completes it.
+// protocols checks the protocols of l's clients, and fills in the default.
 func (o object) protocols(l *Listen) {
 	if o.modes != inHTTP {
 		return
@@ -114,7 +114,7 @@ func (l Listen) speaksHTTP2() bool {
 	return slices.Contains(l.Protocols, ProtocolHTTP2) || slices.Contains(l.Protocols, ProtocolH2C)
 }
 
-// protocol is what the hosts of a group are spoken to in.
+// protocol is the protocol spoken to the hosts of a group.
 type protocol struct{ choice }
 
 func (p protocol) decode(o object, n *node, path string) any {
@@ -124,7 +124,7 @@ func (p protocol) decode(o object, n *node, path string) any {
 	return p.choice.decode(o, n, path)
 }
 
-// checkProtocol reports what cannot be spoken to the hosts of g, and what is ignored.
+// checkProtocol reports a protocol that is impossible or ignored for the hosts of g.
 func (o object) checkProtocol(g *Group) {
 	if o.modes&inHTTP == 0 {
 		g.Protocol = ""

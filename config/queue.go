@@ -2,10 +2,10 @@ package config
 
 import "time"
 
-// Queue is where clients wait while all hosts that may serve them are full.
+// Queue configures the queue of clients that wait while all hosts that may serve them are full.
 type Queue struct {
-	Size    int           // clients at most, over all workers; 0 is no queue
-	Timeout time.Duration // for how long
+	Size    int           // greatest number of clients, over all workers; 0 for no queue
+	Timeout time.Duration // longest wait
 }
 
 // queue decodes "queue".
@@ -16,7 +16,7 @@ func (o object) queue() (q Queue) {
 	return q
 }
 
-// bound is how many connections a host may have; absent is any number.
+// bound is the greatest number of connections of a host; without it there is no bound.
 type bound struct{ integer }
 
 func (b bound) decode(o object, n *node, path string) any {

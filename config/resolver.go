@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Resolver is who is asked for the addresses of hosts.
+// Resolver configures the lookup of hosts' addresses.
 type Resolver struct {
-	Servers        []netip.AddrPort // nil is those of the system
-	MinTTL, MaxTTL time.Duration    // bounds of how long an answer is used; MinTTL is not above MaxTTL
-	Search         []string         // domains put behind names without a dot, without a dot at the end; nil is those of the system
+	Servers        []netip.AddrPort // nil for the system's
+	MinTTL, MaxTTL time.Duration    // bounds on how long an answer is used; MinTTL is at most MaxTTL
+	Search         []string         // domains appended to names without a dot; no trailing dot; nil for the system's
 }
 
 // resolver decodes "resolver" of the file.
@@ -28,7 +28,7 @@ func (o object) resolver() (r Resolver) {
 	return r
 }
 
-// nameServers is one or several addresses, with a port or without.
+// nameServers is one or several addresses, with or without a port.
 type nameServers struct{}
 
 const nameServersExample = `["10.0.0.53", "127.0.0.1:5353"]`
@@ -54,7 +54,7 @@ func (nameServers) decode(o object, n *node, path string) any {
 	return list
 }
 
-// nameServer reads the address of a DNS server, or says what is wrong with it.
+// nameServer parses the address of a DNS server, or returns what is wrong with it.
 func nameServer(s string) (at netip.AddrPort, what string) {
 	if at, err := netip.ParseAddrPort(s); err == nil {
 		if at.Port() == 0 {
@@ -73,7 +73,7 @@ func nameServer(s string) (at netip.AddrPort, what string) {
 	}
 }
 
-// searchList is one or several domains; an empty array is none.
+// searchList is one or several domains; an empty array means none.
 type searchList struct{}
 
 func (searchList) fallback() any { return []string(nil) }

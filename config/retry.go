@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// Retry is when a request, or a session, is tried with another host.
+// Retry says when a request or a session is tried with another host.
 type Retry struct {
-	Attempts int // tries beyond the first, but for those that no connection could be made for; 0 is none
+	Attempts int // tries beyond the first, not counting those for which no connection could be made; 0 for none
 	On       RetryOn
-	Budget   int // further tries in percent of the requests, over time and at a time; 10 are at hand in each worker
+	Budget   int // further tries in percent of the requests, in total and at a time; each worker has a reserve of 10
 
-	// These are http only.
-	Buffer     int           // bytes of a request's body that are held for a further try
-	TryTimeout time.Duration // until the head of a response is there; 0 is no limit
+	// The following are http only.
+	Buffer     int           // bytes of a request's body that are kept for a further try
+	TryTimeout time.Duration // to receive the head of a response; 0 for no limit
 }
 
-// RetryOn is after what.
+// RetryOn is the conditions for a retry.
 type RetryOn struct {
 	Connect bool // no connection could be made
 
-	// These are http only.
+	// The following are http only.
 	Reset   bool     // the connection failed before the response
 	Timeout bool     // the response did not come in time
 	Status  Statuses // of a response
 }
 
-// retryWords are what may be in "on" beside statuses.
+// retryWords are the values in "on" other than statuses.
 var retryWords = []string{"connect", "reset", "timeout"}
 
-// foreignRetries are what other programs' conditions are here.
+// foreignRetries maps other programs' conditions to those of this program.
 var foreignRetries = map[string]string{
 	"error": `"connect" and "reset"`, "http_500": `"500"`, "http_502": `"502"`, "http_503": `"503"`, "http_504": `"504"`, "http_429": `"429"`,
 	"invalid_header": `"reset"`, "non_idempotent": `nothing: what may not be repeated never is`, "off": `"retry": false`,
@@ -37,7 +37,7 @@ var foreignRetries = map[string]string{
 	"connect-failure": `"connect"`, "refused-stream": `"reset"`, "gateway-error": `"502", "503" and "504"`, "retriable-4xx": `"409"`, "none": `"retry": false`,
 }
 
-// retryOn is an array of conditions: words, and statuses.
+// retryOn is an array of conditions: words and statuses.
 type retryOn struct{}
 
 var retryStatuses = statuses{low: 400}
@@ -89,10 +89,10 @@ func retryRemedy(word string) string {
 	return "write " + list(retryWords) + `, a status such as "502", or "5xx"`
 }
 
-// onlyConnect warns of conditions in n, the value of "on", that cannot hold in stream mode.
+// onlyConnect warns of conditions in n, the value of "on", that cannot occur in stream mode.
 func (o object) onlyConnect(n *node, path string) {
 	if n.kind == kindArray && len(n.elements) == 0 {
-		return // it is reported already
+		return // reported already
 	}
 	o.each1(n, path, "", func(n *node, path string) {
 		if word := n.literal(); n.kind == kindNumber || n.kind == kindString && word != "connect" {
@@ -109,7 +109,7 @@ func (o object) retry() Retry {
 	}
 	var r Retry
 	in.fill(ofRetry, &target{retry: &r})
-	r.On.Connect = true // whatever else "on" has
+	r.On.Connect = true // whatever "on" has
 	if o.modes&inHTTP == 0 {
 		r.On, r.Buffer, r.TryTimeout = RetryOn{Connect: true}, 0, 0
 	}

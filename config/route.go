@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// Route says what happens to the requests, or in stream mode connections, that
+// Route says what happens to the requests, or in stream mode the connections, that
 // match it. Exactly one of To, Redirect and Respond is set.
 type Route struct {
-	Path string // its JSON path: "http.routes[2]", or that of a server without "routes"
-	Name string // for logs: what the file calls it, or else Path
+	Path string // JSON path: "http.routes[2]", or that of a server without "routes"
+	Name string // name in logs: "name" in the file, or else Path
 
-	Match *Match // nil takes all
+	Match *Match // nil matches everything
 
-	To       []Target // where it goes: at least one, weights not all 0
+	To       []Target // groups: at least one, weights not all 0
 	Redirect *Redirect
 	Respond  *Respond
 
-	// All of these are http only.
+	// The following are http only.
 	Rewrite         *Rewrite
-	RequestHeaders  HeaderEdits // of what goes to a host
-	ResponseHeaders HeaderEdits // of what goes to the client
-	UpstreamHost    bool        // Host names the host, not what the client asked for
-	MaxBodySize     int64       // of a request, in bytes; 0 is no bound
-	RequestID       bool        // X-Request-Id is passed on, and given back
+	RequestHeaders  HeaderEdits // edits of requests to hosts
+	ResponseHeaders HeaderEdits // edits of responses to clients
+	UpstreamHost    bool        // Host names the host instead of what the client asked for
+	MaxBodySize     int64       // of a request, in bytes; 0 for no bound
+	RequestID       bool        // X-Request-Id is passed to hosts and returned to clients
 
 	SendTimeout       time.Duration // sending to the client
 	ReadTimeout       time.Duration // stream: between two reads from the client
@@ -32,19 +32,19 @@ type Route struct {
 	ProxyReadTimeout  time.Duration // between two reads from the host
 	ProxySendTimeout  time.Duration // between two writes to the host
 
-	LogIf *LogIf // what is worth a line of the access log; nil is everything
+	LogIf *LogIf // what the access log gets lines for; nil for everything
 }
 
-// Target is a group and how much of a route's traffic it gets.
+// Target is a group and its share of a route's traffic.
 type Target struct {
 	Group  *Group
-	Weight int // its share, of the sum over all targets of the route
+	Weight int // share, relative to the sum over all targets of the route
 }
 
-// actions are the keys of what a route may do.
+// actions are the keys for the action of a route.
 var actions = []string{"proxy_to", "redirect", "respond"}
 
-// routes decodes what o, a server, does with what comes in.
+// routes decodes the routes of o, a server.
 func (o object) routes(s *Server, groups *groupSet) {
 	base := Route{Path: o.path}
 	o.fill(ofRoute, &target{route: &base})
@@ -105,7 +105,7 @@ func (o object) ownName() string {
 	return name
 }
 
-// route decodes what is done with what r takes.
+// route decodes the action of r.
 func (o object) route(s *Server, r *Route, groups *groupSet) {
 	var given []string
 	for _, key := range actions {
@@ -140,7 +140,7 @@ func (o object) route(s *Server, r *Route, groups *groupSet) {
 	}
 }
 
-// noHost warns of keys of a route that say something to hosts, if it has none.
+// noHost warns of keys that concern hosts, in a route that has none.
 func (o object) noHost(action string) {
 	if o.place.level != ofRoute {
 		return
@@ -154,11 +154,11 @@ func (o object) noHost(action string) {
 	}
 }
 
-// forHosts are the keys of routes that say something of what goes to hosts.
+// forHosts are the keys of routes that concern requests to hosts.
 var forHosts = []string{"headers", "request_headers", "rewrite", "proxy_set_host", "proxy_read_timeout", "proxy_send_timeout"}
 
-// proxyTo decodes proxy_to, which names a group, broken ones included, or
-// several.
+// proxyTo decodes proxy_to, which names one group or several. Groups with errors
+// may be named too.
 func (o object) proxyTo(s *Server, r *Route, groups *groupSet) {
 	const key = "proxy_to"
 	n, path := o.child(key)

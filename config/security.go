@@ -6,13 +6,13 @@ import (
 	"unicode"
 )
 
-// noSafety is why a key that looks like security is an error where another
-// would be a warning.
+// noSafety is appended to problems with a key that looks like a security setting,
+// which are errors instead of warnings.
 const noSafety = ", and looks like a security setting"
 
-// looksSecure reports whether a key is, or was meant to be, about who may do
-// what or what is kept secret. A file that has such a key, which nothing reads,
-// promises a safety that is not there.
+// looksSecure reports whether a key is, or was meant to be, a setting about access
+// or secrecy. A file with such a key that nothing reads promises
+// security that does not exist.
 func looksSecure(key string) bool {
 	folded := fold(key)
 	for _, part := range []string{"verify", "user", "proxytls", "proxyssl"} {
@@ -30,13 +30,13 @@ func looksSecure(key string) bool {
 	})
 }
 
-// isAuthor reports whether a word is of authors, not of authorization.
+// isAuthor reports whether a word is about authors, not authorization.
 func isAuthor(word string) bool {
 	return strings.HasPrefix(word, "author") && !strings.HasPrefix(word, "authori")
 }
 
-// words splits a key where one word ends and another begins, and returns them
-// in lower case: tls_cert, tls-cert and tlsCert have two.
+// words splits a key into its words, in lower case: tls_cert, tls-cert and tlsCert
+// have two.
 func words(key string) []string {
 	var split strings.Builder
 	last := ' '
@@ -53,32 +53,32 @@ func words(key string) []string {
 	return strings.Fields(strings.ToLower(split.String()))
 }
 
-// meansSecure reports whether an unknown key looks like security, or would but for
-// a slip of the pen in one of its words.
+// meansSecure reports whether an unknown key looks like a security setting, or
+// would without a typo in one of its words.
 func meansSecure(key string) bool {
 	return !isComment(key) && (looksSecure(key) || slices.ContainsFunc(words(key), isSlip))
 }
 
-// isSlip reports whether a word is a misspelt "tls", "ssl" or "verify". Of three
-// letters only the order may differ: with another letter they are other words,
-// such as tos, tps, ssh and sql, and existing files may have any.
+// isSlip reports whether a word is a misspelt "tls", "ssl" or "verify". Words of
+// three letters may differ only in order: with another letter they
+// are other words, such as tos, tps, ssh and sql, and existing files may have any.
 func isSlip(word string) bool {
 	return slices.Contains([]string{"tsl", "lts", "sls"}, word) || distance(word, "verify") == 1
 }
 
-// holdsHeaders reports whether a key is, or was meant to be, of header fields:
-// any key may be in its value, and none is a setting.
+// holdsHeaders reports whether a key is, or was meant to be, for header fields: its
+// value may have any keys, which are not settings.
 func holdsHeaders(key string) bool {
 	return strings.Contains(fold(key), "header") ||
 		slices.ContainsFunc(words(key), func(word string) bool { return distance(word, "headers") <= 2 })
 }
 
-// isComment reports whether a key is one of those that people put before others
-// to have them ignored: JSON has no comments.
+// isComment reports whether a key has a prefix that people use to disable it,
+// because JSON has no comments.
 func isComment(key string) bool { return key != "" && strings.IndexByte("_/#$", key[0]) >= 0 }
 
-// unread reports the keys of n, the value of a key that nothing reads, which
-// look like security, at any depth.
+// unread reports the keys that look like security settings, at any depth, in n, the
+// value of a key that nothing reads.
 func (d *decoder) unread(n *node, path trail) {
 	for i := range n.members {
 		m := &n.members[i]

@@ -7,42 +7,43 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Server is one object of "http" or "stream": where it listens, what it does
-// with what comes in, and how it speaks with its clients.
+// Server is one object of "http" or "stream": where it listens, what it does with
+// clients' traffic, and how it talks to clients.
 type Server struct {
 	Mode Mode
-	Path string // its JSON path, such as "http" or "stream[1]"
-	Name string // for logs: what the file calls it, or else Path
+	Path string // JSON path, such as "http" or "stream[1]"
+	Name string // name in logs: "name" in the file, or else Path
 
 	Listen []Listen // in the order of the file, at least one
-	Routes []Route  // in the order of the file, at least one; the first that matches is taken
+	Routes []Route  // in the order of the file, at least one; the first match wins
 
-	// TLS is for clients of those entries of Listen that have TLS; all zero if
+	// TLS is for clients of those entries of Listen that have TLS; it is zero if
 	// none has.
 	TLS TLS
-	// TLSHandshakeTimeout is until a client's handshake is done, or until its
-	// ClientHello is there where only that is read; it is set without TLS too.
+	// TLSHandshakeTimeout bounds a client's handshake or, where only the
+	// ClientHello is read, the wait for it. It is set without TLS too.
 	TLSHandshakeTimeout time.Duration
 
-	// Unrouted is what the server's own keys say, for what no route takes. It
-	// leads nowhere.
+	// Unrouted holds the server's own keys, for requests that match no route. It
+	// has no target.
 	Unrouted Route
 
-	// All of these are http only.
-	ClientHeaderTimeout time.Duration  // until the whole request head is there
+	// The following are http only.
+	ClientHeaderTimeout time.Duration  // to receive the whole request head
 	KeepaliveTimeout    time.Duration  // between two requests of a client
-	ForwardedHeaders    bool           // X-Forwarded-For, -Proto and -Host are set, strangers' identity fields dropped
-	TrustedProxies      []netip.Prefix // clients whose own identity fields are believed
+	ForwardedHeaders    bool           // set X-Forwarded-For, -Proto and -Host, and drop such fields of untrusted clients
+	TrustedProxies      []netip.Prefix // clients whose own X-Forwarded fields are trusted
 	HTTP2               HTTP2
 
-	// Compiled is what Routes were compiled to when they were checked, for
-	// whoever serves by them; nil if nobody has. This package knows nothing of it.
+	// Compiled is the compiled form of Routes, stored by the package that checked
+	// them; nil if they were not checked. This package does not use
+	// it.
 	Compiled any
 
-	FileLog      string            // access log path; "" is no log
-	FormatLog    string            // access log line, not "" if there is a log and no FormatFields; its variables are known to exist in Mode
-	FormatFields []logformat.Field // access log line instead, if not nil: an object; its variables likewise
-	Syslog       *Syslog           // where access log lines go too; nil is nowhere
+	FileLog      string            // access log path; "" for no log
+	FormatLog    string            // access log line; not "" if there is a log and FormatFields is nil; its variables are known to exist in Mode
+	FormatFields []logformat.Field // if not nil, access log lines are JSON objects with these fields; their variables are known to exist in Mode
+	Syslog       *Syslog           // additional destination of the access log; nil if there is none
 }
 
 // mode returns the mode of the server that o is or is in.
@@ -53,7 +54,7 @@ func (o object) mode() Mode {
 	return ModeStream
 }
 
-// server decodes o into c. Shared are the groups that all servers may use.
+// server decodes o into c. The groups in shared may be used by all servers.
 func (o object) server(c *Config, shared *groupSet) {
 	s := &Server{Mode: o.mode(), Path: o.path, Name: o.path}
 	c.Servers = append(c.Servers, s)

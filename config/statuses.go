@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// StatusRange is the statuses of responses from Low to High.
+// StatusRange is the response statuses from Low to High.
 type StatusRange struct{ Low, High int }
 
-// Statuses is a set of statuses of responses.
+// Statuses is a set of response statuses.
 type Statuses []StatusRange
 
 // Has reports whether a status is in s.
@@ -18,12 +18,12 @@ func (s Statuses) Has(status int) bool {
 	return slices.ContainsFunc(s, func(r StatusRange) bool { return r.Low <= status && status <= r.High })
 }
 
-// maxStatus is the last status that there may be (RFC 9110 section 15).
+// maxStatus is the highest valid status (RFC 9110 section 15).
 const maxStatus = 599
 
 // statuses is one or several statuses, or ranges of them: 200, "200-399", "2xx".
 type statuses struct {
-	low     int // the least that makes sense
+	low     int // the lowest allowed status
 	usual   Statuses
 	example string
 }
@@ -43,7 +43,7 @@ func (s statuses) schema(m modes) schema {
 	})(m)
 }
 
-// pattern is what one of s is like in a string.
+// pattern returns a regular expression for one status or range in a string.
 func (s statuses) pattern() string {
 	first := fmt.Sprintf("[%d-5]", s.low/100)
 	return "^" + first + "(xx|XX|[0-9][0-9](-" + first + "[0-9][0-9])?)$"
@@ -72,7 +72,7 @@ func (s statuses) remedy() string {
 	return fmt.Sprintf("write a status from %d to %d, or several as in %s", s.low, maxStatus, several)
 }
 
-// parse reads one status or one range of them, or says what is wrong with it.
+// parse parses one status or range, or returns what is wrong with it.
 func (s statuses) parse(n *node) (r StatusRange, what string) {
 	if n.kind != kindNumber && n.kind != kindString {
 		return r, "must be a status, not " + n.describe()
@@ -107,7 +107,7 @@ func status(digits string) (int, error) {
 	return strconv.Atoi(digits)
 }
 
-// each1 calls one for the elements of n, or for n itself if it is no array.
+// each1 calls one for each element of n, or for n itself if it is not an array.
 func (o object) each1(n *node, path, remedy string, one func(n *node, path string)) {
 	if n.kind != kindArray {
 		one(n, path)

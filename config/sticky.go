@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Sticky is the cookie by which clients come back to the host that they had.
+// Sticky configures the cookie that brings clients back to their host.
 type Sticky struct {
-	Cookie   string        // its name, an RFC 9110 token
-	TTL      time.Duration // how long browsers keep it; 0 is until they end
+	Cookie   string        // name, an RFC 9110 token
+	TTL      time.Duration // how long browsers keep the cookie; 0 for a session cookie
 	Path     string        // begins with a slash
-	Domain   string        // without a dot before it; "" is the name that was asked for alone
+	Domain   string        // without a leading dot; "" for the requested name only
 	SameSite string        // "Lax", "Strict" or "None"
 }
 
 // sameSites are the values of the attribute (RFC 6265bis section 4.1.2.7), the default first.
 var sameSites = []string{"Lax", "Strict", "None"}
 
-// sameSite is one of them, in any letter case.
+// sameSite is one of sameSites, in any letter case.
 type sameSite struct{}
 
 func (sameSite) fallback() any { return sameSites[0] }
@@ -45,7 +45,7 @@ func (s sameSite) decode(o object, n *node, path string) any {
 	return s.fallback()
 }
 
-// sticky decodes "sticky"; nil is none.
+// sticky decodes "sticky"; nil if there is none.
 func (o object) sticky() *Sticky {
 	if o.modes&inHTTP == 0 {
 		return nil
@@ -60,11 +60,11 @@ func (o object) sticky() *Sticky {
 	return s
 }
 
-// checkCookies warns of groups of s whose clients would lose the cookie of one to that of another: a browser has one of a name for a site.
+// checkCookies warns of groups of s whose cookies collide: a browser has one cookie of a name per site, so clients of both groups would lose it.
 func (groups *groupSet) checkCookies(s *Server) {
 	type jar struct{ cookie, path, domain, host string }
 	const anyHost, some = "", "."
-	had := make(map[jar]string) // the first group with it
+	had := make(map[jar]string) // the first group with such a cookie
 	for i := range s.Routes {
 		r := &s.Routes[i]
 		for _, to := range r.To {
@@ -92,7 +92,7 @@ func (groups *groupSet) checkCookies(s *Server) {
 	}
 }
 
-// sharesCookie warns that the clients of g have the cookie of another group.
+// sharesCookie warns that g has the same cookie as another group.
 func (g *groupNode) sharesCookie(cookie, other string) {
 	what := "its cookie " + quote(cookie) + " is that of the group " + quote(other) + " too, on the same site: a client who uses both keeps neither's host"
 	if m := g.node.get("sticky"); m != nil {

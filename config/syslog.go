@@ -6,29 +6,29 @@ import (
 	"strings"
 )
 
-// Syslog is where log lines go beside a file, as messages of RFC 5424.
+// Syslog is an additional destination of log lines, which are sent as messages of RFC 5424.
 type Syslog struct {
-	Address  string // "udp:HOST:PORT", or "unix:PATH" of a datagram socket
+	Address  string // "udp:HOST:PORT", or "unix:PATH" for a datagram socket
 	Facility string // one of SyslogFacilities
 	Severity string // of access log lines, one of SyslogSeverities
-	Tag      string // APP-NAME, 1 to 48 printable characters of ASCII
-	Access   bool   // access logs go there
-	Errors   bool   // the error log goes there
+	Tag      string // APP-NAME, 1 to 48 printable ASCII characters
+	Access   bool   // receives the access logs
+	Errors   bool   // receives the error log
 }
 
 const syslogExample = `{ "address": "udp:10.0.0.5:514" }`
 
-// SyslogFacilities are the facilities of RFC 5424 section 6.2.1 by their usual
-// names, each at the place of its number.
+// SyslogFacilities are the usual names of the facilities of RFC 5424 section 6.2.1;
+// the index is the number.
 var SyslogFacilities = []string{
 	"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp", "audit", "alert", "clock",
 	"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 }
 
-// SyslogSeverities are the severities there, likewise.
+// SyslogSeverities are the usual names of the severities; the index is the number.
 var SyslogSeverities = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
 
-// checkSyslog says what is wrong with an address.
+// checkSyslog returns what is wrong with an address.
 func checkSyslog(s string) (what, remedy string) {
 	const how = `write "udp:10.0.0.5:514" or "unix:/dev/log"`
 	kind, at, _ := strings.Cut(s, ":")
@@ -37,7 +37,7 @@ func checkSyslog(s string) (what, remedy string) {
 		if !strings.HasPrefix(at, "/") {
 			return quote(s) + " has no absolute path", how
 		}
-		if len(at) > 107 { // sockaddr_un, less a NUL
+		if len(at) > 107 { // sockaddr_un, minus a NUL
 			return "the path of the socket is longer than 107 bytes", "use a shorter one"
 		}
 		return "", ""
@@ -53,7 +53,7 @@ func checkSyslog(s string) (what, remedy string) {
 	return quote(s) + " does not say what the address is of", how
 }
 
-// checkTag says what is wrong with an APP-NAME.
+// checkTag returns what is wrong with an APP-NAME.
 func checkTag(s string) (what, remedy string) {
 	const remedyTag = "write 1 to 48 printable characters of ASCII without a space"
 	if len(s) == 0 || len(s) > 48 || strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f }) >= 0 {
@@ -73,7 +73,7 @@ func (o object) syslog() (*Syslog, object) {
 	return s, in
 }
 
-// accessSyslog is where the access log of o, a server, goes.
+// accessSyslog returns the syslog for the access log of o, a server.
 func (o object) accessSyslog() *Syslog {
 	s, in := o.syslog()
 	if s == nil {
@@ -88,7 +88,7 @@ func (o object) accessSyslog() *Syslog {
 	return s
 }
 
-// errorSyslog is where the error log goes.
+// errorSyslog returns the syslog for the error log.
 func (o object) errorSyslog() *Syslog {
 	if s, _ := o.syslog(); s != nil && s.Errors {
 		return s

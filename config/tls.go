@@ -2,37 +2,37 @@ package config
 
 import "time"
 
-// TLS says how clients are spoken to; all zero unless Enabled.
+// TLS configures TLS with clients; all fields are zero unless Enabled.
 type TLS struct {
 	Enabled      bool
-	Certificates []KeyPair // at least one; the first is for names that none is for, and for no name
-	VerifyClient bool      // demand a client certificate that ClientCA vouches for
+	Certificates []KeyPair // at least one; the first is for clients that ask for no name or for a name without a certificate
+	VerifyClient bool      // require a client certificate issued by ClientCA
 
 	ClientCAPath string // "" unless VerifyClient
-	ClientCA     []byte // PEM as read, at least one CA certificate; nil is the system roots
+	ClientCA     []byte // PEM as read, at least one CA certificate; nil for the system roots
 
 	MinVersion string // "1.2" or "1.3"
 
-	TicketRotation time.Duration // how long a key of session tickets is in use; 0 is as long as the process lasts
+	TicketRotation time.Duration // how long a session ticket key is used; 0 for as long as the process runs
 }
 
-// ProxyTLS says how the hosts of a group are spoken to; all zero unless
+// ProxyTLS configures TLS with the hosts of a group; all fields are zero unless
 // Enabled.
 type ProxyTLS struct {
 	Enabled bool
-	Verify  bool // a host needs a certificate for its name that CA vouches for
+	Verify  bool // a host must have a certificate for its name issued by CA
 
 	CAPath string // "" unless Verify
-	CA     []byte // PEM as read, at least one CA certificate; nil is the system roots
+	CA     []byte // PEM as read, at least one CA certificate; nil for the system roots
 
-	// ServerName is asked for in SNI and expected in the certificate instead
-	// of a host's own name; spelled like a Host's Name, or "".
+	// ServerName replaces a host's own name in SNI and in the verification of its
+	// certificate; spelled like a Host's Name, or "".
 	ServerName string
 
-	KeyPair KeyPair // the proxy's own certificate; zero if none
+	KeyPair KeyPair // the proxy's own certificate; zero if there is none
 }
 
-// ignored warns of the keys that have no meaning without another one.
+// ignored warns of keys that have no meaning without another key.
 func (o object) ignored(without string, keys ...string) {
 	for _, k := range keys {
 		if m, path := o.member(k); m != nil && o.node.get(k) != nil {
@@ -41,15 +41,16 @@ func (o object) ignored(without string, keys ...string) {
 	}
 }
 
-// unverified warns of a demand to verify somebody that has no effect without
-// another key. Existing files may have it: it is no error there.
+// unverified warns of a request for verification that has no effect without another
+// key. It is not an error, because existing files may have
+// it.
 func (o object) unverified(without, key, effect string) {
 	m, path := o.member(key)
 	o.warn(m.pos, path, "it is ignored without "+without+": "+effect, "add "+quote(without)+": true, or remove it")
 }
 
-// tls decodes how the clients are spoken to that come to those of listen that
-// have TLS.
+// tls decodes the TLS settings for clients of those entries of listen that have
+// TLS.
 func (o object) tls(listen []Listen) TLS {
 	const ca, version, certs = "tls_client_ca_path", "tls_min_version", "certificates"
 	const rotation = "tls_ticket_rotation"
@@ -75,8 +76,8 @@ func (o object) tls(listen []Listen) TLS {
 	t.ClientCAPath, t.ClientCA = o.authorities(ca, t.Enabled && t.VerifyClient)
 	switch {
 	case !t.Enabled:
-		// Not of the keys that every file may have: files switch TLS off and
-		// leave them.
+		// Do not warn of the keys that every file may have: some files switch TLS
+		// off and keep them.
 		o.ignored("tls_enabled", ca, version, certs, rotation)
 		if t.VerifyClient {
 			o.unverified("tls_enabled", "tls_verify_client", "clients are spoken to in plain text, and none is verified")
@@ -89,7 +90,7 @@ func (o object) tls(listen []Listen) TLS {
 }
 
 // certificates decodes tls_cert_path with tls_key_path, and "certificates". If
-// they are used, there has to be one, in either way.
+// certificates are used, there must be at least one of either kind.
 func (o object) certificates(used bool, why string) []KeyPair {
 	const cert, key = "tls_cert_path", "tls_key_path"
 	const entry = `{ "cert_path": "site.pem", "key_path": "site.key" }`
@@ -125,7 +126,7 @@ func (o object) certificates(used bool, why string) []KeyPair {
 	return pairs
 }
 
-// proxyTLS decodes how the hosts of a group are spoken to.
+// proxyTLS decodes the TLS settings for the hosts of a group.
 func (o object) proxyTLS() ProxyTLS {
 	const enabled, verify, cert, key = "proxy_tls_enabled", "proxy_tls_verify", "proxy_tls_cert_path", "proxy_tls_key_path"
 	const ca, name = "proxy_tls_ca_path", "proxy_tls_server_name"
@@ -148,8 +149,8 @@ func (o object) proxyTLS() ProxyTLS {
 	return t
 }
 
-// serverName decodes an optional name, which is as good as a host's if it is
-// used.
+// serverName decodes an optional name; if it is used, it must be valid as a host's
+// name.
 func (o object) serverName(key string, used bool) string {
 	s := o.text(key)
 	if s == "" || !used {
@@ -158,7 +159,7 @@ func (o object) serverName(key string, used bool) string {
 	n, path := o.child(key)
 	name, what, _ := hostName(s)
 	if what != "" {
-		// What is right for a host, a port beside it for one, is not here.
+		// The remedy of hostName does not apply: a name cannot have a port beside it here.
 		o.fail(n, path, what, `write the name in the hosts' certificates alone, such as "db.example.com", or an address such as "10.0.0.1"`)
 	}
 	return name

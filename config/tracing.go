@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Tracing is where spans of requests go.
+// Tracing configures the export of spans.
 type Tracing struct {
-	URL      string  // of a collector that takes OTLP by HTTP, with its path
-	Sampling float64 // the share of requests of which there are spans, from 0 to 1
+	URL      string  // URL of a collector that accepts OTLP over HTTP, with its path
+	Sampling float64 // share of requests that are traced, from 0 to 1
 	Service  string  // service.name
 }
 
 const tracingExample = `{ "otlp_http": "http://127.0.0.1:4318" }`
 
-// tracesPath is what OTLP's specification puts behind a URL that has no path.
+// tracesPath is what the OTLP specification appends to a URL without a path.
 const tracesPath = "/v1/traces"
 
 // tracing decodes "tracing" of the file; nil if there is none.
@@ -43,12 +43,12 @@ func (o object) tracing() *Tracing {
 	return t
 }
 
-// checkCollector says what is wrong with a collector's URL.
+// checkCollector returns what is wrong with a collector's URL.
 func checkCollector(s string) (what, remedy string) {
 	const how = `write a URL such as "http://127.0.0.1:4318"`
 	u, err := url.Parse(s)
 	switch {
-	case s == "": // that is said once
+	case s == "": // reported already
 	case err != nil:
 		return quote(shorten(s, 60)) + " is not a URL", how
 	case u.Scheme != "http" && u.Scheme != "https":
@@ -61,7 +61,7 @@ func checkCollector(s string) (what, remedy string) {
 	return "", ""
 }
 
-// checkService says what is wrong with a service's name.
+// checkService returns what is wrong with a service name.
 func checkService(s string) (what, remedy string) {
 	if s == "" || len(s) > 255 || strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0 {
 		return quote(shorten(s, 60)) + " cannot be a service's name", "write up to 255 characters, without control characters"
