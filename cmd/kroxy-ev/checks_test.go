@@ -38,7 +38,7 @@ func newPatient(t *testing.T) *patient {
 
 // down and up match the line that tells of it.
 func (p *patient) down() string {
-	return fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=%s:%d type=http error="status 503, and 200-399 is wanted" failed=\d`, p.Host, p.Port)
+	return fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=%s:%d type=http error="status 503, expected 200-399" failed=\d`, p.Host, p.Port)
 }
 
 func (p *patient) up() string {

@@ -232,12 +232,12 @@ func TestServiceChanges(t *testing.T) {
 			t.Errorf("%s answer, want the one that is left", got)
 		}
 		d.offer(apiService)
-		p.await(p.stderr, "the hosts of a service cannot be found out, those known stay.* hosts=1 .*there is no such name")
+		p.await(p.stderr, "the hosts of a service cannot be resolved; the known hosts stay.* hosts=1 .*there is no such name")
 		if got := p.answers(4); got != "C" {
 			t.Errorf("%s answer, want the last who offered it", got)
 		}
 		d.offer(apiService, a)
-		p.await(p.stderr, "the hosts of a service can be found out again")
+		p.await(p.stderr, "the hosts of a service can be resolved again")
 		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=1 new=1 gone=1")
 		client.expect("A")
 		if multi && !slices.Equal(pids, p.workers()) {
@@ -426,7 +426,7 @@ func TestServiceThatLeadsNowhere(t *testing.T) {
 	}
 	p.await(p.stderr, "upstream: a host is not connected to.*the host leads back to this proxy")
 	d.offer(apiService, nowhere)
-	p.await(p.stderr, "the hosts of a service cannot be found out, those known stay.*offered nowhere")
+	p.await(p.stderr, "the hosts of a service cannot be resolved; the known hosts stay.*offered nowhere")
 	if got := p.answers(2); got != "A" {
 		t.Errorf("%s answers after the service was withdrawn, want who offered it last", got)
 	}

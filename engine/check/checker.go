@@ -9,40 +9,40 @@ import (
 	"time"
 )
 
-// MaxAtOnce is how many checks are on their way at once at most. Each needs a descriptor, and one of a host that answers nothing takes as
-// long as it may: fewer would have such hosts delay the checks of others.
+// MaxAtOnce bounds the checks in progress. Each needs a descriptor, and one of a host that answers nothing lasts until its timeout:
+// with a lower bound, such hosts would delay the checks of others.
 const MaxAtOnce = 256
 
-// Options are what a Checker is started with.
+// Options configures a Checker.
 type Options struct {
-	// Log is told of changes, and why they came; nil is nobody.
+	// Log gets changes and their reasons; nil means no log.
 	Log *slog.Logger
-	// Report is told that the host of that ID is down, and what its check failed by, and, with each check that it passes while it is up,
-	// that it is up; err is nil then. It is called by one goroutine at a time, must not block, and must not call the Checker.
+	// Report is called when the host of that ID goes down, with the error of its check, and after each check that it passes while it is up,
+	// with a nil error. Calls do not overlap. Report must not block, and must not call the Checker.
 	Report func(id int, up bool, err error)
-	// Known is what was known of a host before it is checked for the first time; nil is nothing.
+	// Known returns what is known of a host before its first check; nil means nothing is known.
 	Known func(id int) State
 
-	probe  func(context.Context, *Target) error // of tests; nil makes real checks
-	chance func() float64                       // likewise; nil is by chance
+	probe  func(context.Context, *Target) error // replaced by tests; nil makes real checks
+	chance func() float64                       // replaced by tests; nil means random
 }
 
 // Checker checks hosts until it is closed. Its methods may be called from any goroutine.
 type Checker struct {
 	opts   Options
-	ctx    context.Context // done: closed
+	ctx    context.Context // done when the Checker is closed
 	cancel context.CancelFunc
-	checks sync.WaitGroup // that are on their way
+	checks sync.WaitGroup // in progress
 
 	mu      sync.Mutex
 	hosts   map[int][]*task // by the targets' IDs
 	queue   queue
 	running int
-	timer   *time.Timer // calls tick when the first check is due; nil before it is first needed
+	timer   *time.Timer // calls tick when the first check is due; nil until first needed
 	closed  bool
 }
 
-// Start begins to check these targets, no two of which are the same. Where there are none, nothing runs.
+// Start begins to check the targets, all of which must differ. Without targets nothing runs.
 func Start(o Options, targets []Target) *Checker {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -62,8 +62,8 @@ func Start(o Options, targets []Target) *Checker {
 	return c
 }
 
-// Swap goes over to other targets. Those that are the same are checked when they would have been, and what is known of them stays. Of
-// those that are gone nothing is reported once it has returned.
+// Swap replaces the targets. A target that is the same as before keeps its state and its schedule. Nothing is reported about removed
+// targets after Swap has returned.
 func (c *Checker) Swap(targets []Target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +102,7 @@ func (c *Checker) Swap(targets []Target) {
 	c.begin()
 }
 
-// known is what is known of a host that is checked in a new way, and was checked as these tasks say.
+// known returns the initial state of a host that is checked in a new way; before are the tasks that checked it so far.
 func (c *Checker) known(id int, before []*task) State {
 	if len(before) > 0 {
 		return before[0].state
@@ -110,7 +110,7 @@ func (c *Checker) known(id int, before []*task) State {
 	return c.opts.Known(id)
 }
 
-// Close ends the checks that are on their way and begins no more. It returns when all have ended; nothing is reported then.
+// Close cancels the checks in progress and begins no more. It returns when all have ended; nothing is reported after that.
 func (c *Checker) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -122,14 +122,14 @@ func (c *Checker) Close() {
 	c.checks.Wait()
 }
 
-// tick begins what is due.
+// tick begins the checks that are due.
 func (c *Checker) tick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.begin()
 }
 
-// begin begins the checks that are due, as far as there may be more, and has tick called when the next one is. C.mu is held.
+// begin begins the checks that are due, up to MaxAtOnce, and schedules tick for the next. c.mu must be held.
 func (c *Checker) begin() {
 	if c.closed {
 		return
@@ -145,7 +145,7 @@ func (c *Checker) begin() {
 	}
 	at, ok := c.queue.next()
 	switch {
-	case !ok || c.running == MaxAtOnce: // the end of a check begins what is due then
+	case !ok || c.running == MaxAtOnce: // when a check ends, it begins those that are due then
 	case c.timer == nil:
 		c.timer = time.AfterFunc(time.Until(at), c.tick)
 	default:
@@ -153,7 +153,7 @@ func (c *Checker) begin() {
 	}
 }
 
-// check makes one check of a task.
+// check makes one check for a task.
 func (c *Checker) check(t *task, target *Target) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(c.ctx, target.Check.Timeout)
@@ -174,10 +174,10 @@ func (c *Checker) check(t *task, target *Target) {
 	c.begin()
 }
 
-// note takes the result of a check. C.mu is held.
+// note records the result of a check. c.mu must be held.
 func (c *Checker) note(t *task, err error) {
 	if err != nil && ours(t.target, err) {
-		c.log(t, slog.LevelWarn, "check: this machine cannot check a host, which stays what it was", "error", err)
+		c.log(t, slog.LevelWarn, "check: this machine cannot check a host; the host's state stays", "error", err)
 		return
 	}
 	passed := err == nil
@@ -186,7 +186,7 @@ func (c *Checker) note(t *task, err error) {
 	if changed {
 		t.since = time.Now()
 	}
-	// Before the log speaks of it: who reads that may rely on it.
+	// Report comes before the log, so that whoever reads the log line can rely on it.
 	switch {
 	case changed && !passed:
 		c.opts.Report(t.target.ID, false, err)
@@ -205,13 +205,13 @@ func (c *Checker) note(t *task, err error) {
 	}
 }
 
-// log writes a line about a host. What it is about is in the line itself: package loglimit tells lines apart by that.
+// log logs a message about a host. The message itself must say what it is about: package loglimit tells messages apart by their text.
 func (c *Checker) log(t *task, level slog.Level, what string, more ...any) {
 	about := []any{"group", t.target.Group, "host", t.target.Host.Label, "type", t.target.Check.Type}
 	c.opts.Log.Log(context.Background(), level, what, append(about, more...)...)
 }
 
-// down reports whether one of the targets that are this host is down.
+// down reports whether one of the host's targets is down.
 func (c *Checker) down(id int) bool {
 	return slices.ContainsFunc(c.hosts[id], func(t *task) bool { return t.state == Down })
 }

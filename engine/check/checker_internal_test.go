@@ -247,7 +247,7 @@ func TestOwnTroubles(t *testing.T) {
 		if got := s.heard(); got != "1 up" {
 			t.Errorf("reported: %q", got)
 		}
-		if n := strings.Count(s.lines(), `level=WARN msg="check: this machine cannot check a host, which stays what it was" group=web host=a`); n != 10 {
+		if n := strings.Count(s.lines(), `level=WARN msg="check: this machine cannot check a host; the host's state stays" group=web host=a`); n != 10 {
 			t.Errorf("%d lines about it, want 10:\n%s", n, s.lines())
 		}
 	})

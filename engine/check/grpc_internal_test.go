@@ -88,7 +88,7 @@ func TestGRPC(t *testing.T) {
 		"not known yet":            {healthy, "shop.New", "the host says UNKNOWN"},
 		"a status without a name":  {healthy, "shop.Odd", "the host says 9"},
 		"not serving":              {ill, "", "the host says NOT_SERVING"},
-		"no health service":        {grpcHost(t, nil), "", `the host does not have grpc.health.v1.Health (grpc-status 12, UNIMPLEMENTED): have it serve that, or write "type": "tcp"`},
+		"no health service":        {grpcHost(t, nil), "", `the host does not have grpc.health.v1.Health (grpc-status 12, UNIMPLEMENTED): make the host serve it, or write "type": "tcp"`},
 		"not allowed":              {answering(codes.Unauthenticated), "", "grpc-status 16, UNAUTHENTICATED"},
 		"not found, and no name":   {answering(codes.NotFound), "", "grpc-status 5, NOT_FOUND"},
 		"a code without a name":    {answering(77), "", "grpc-status 77"},
@@ -164,7 +164,7 @@ func TestGRPCByTLS(t *testing.T) {
 		"serving":           {encrypted, client, ""},
 		"HTTP/1 by ALPN":    {speaking("http/1.1"), client, "no application protocol"},
 		"no ALPN":           {speaking(), client, "the host has not agreed to HTTP/2 (ALPN)"},
-		"plain to TLS":      {encrypted, nil, "want TLS"},
+		"plain to TLS":      {encrypted, nil, "may expect TLS"},
 		"TLS to plain gRPC": {grpcHost(t, withHealth(nil)), client, "while making a TLS handshake"},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -247,12 +247,12 @@ func TestGRPCAnswers(t *testing.T) {
 		}, ""},
 		"a field that is not known": {response([]byte{0, 0, 0, 0, 7, 8, 1, 0x92, 1, 2, 'x', 'y'}, "grpc-status", "0"), ""},
 		"it says nothing":           {response([]byte{0, 0, 0, 0, 0}, "grpc-status", "0"), "the host says UNKNOWN"},
-		"no message":                {response(nil, "grpc-status", "0"), "the host's response is no HealthCheckResponse"},
-		"not a message":             {response([]byte{0, 0, 0, 0, 2, 8, 0x80}, "grpc-status", "0"), "the host's response is no HealthCheckResponse"},
-		"half a prefix":             {response(well[:4], "grpc-status", "0"), "is not one message"},
-		"half a message":            {response(well[:6], "grpc-status", "0"), "is not one message"},
-		"compressed":                {response([]byte{1, 0, 0, 0, 2, 8, 1}, "grpc-status", "0"), "is not one message that is not compressed"},
-		"two messages":              {response(append(well, well...), "grpc-status", "0"), "is not one message"},
+		"no message":                {response(nil, "grpc-status", "0"), "the host's response is not a HealthCheckResponse"},
+		"not a message":             {response([]byte{0, 0, 0, 0, 2, 8, 0x80}, "grpc-status", "0"), "the host's response is not a HealthCheckResponse"},
+		"half a prefix":             {response(well[:4], "grpc-status", "0"), "is not a single uncompressed message"},
+		"half a message":            {response(well[:6], "grpc-status", "0"), "is not a single uncompressed message"},
+		"compressed":                {response([]byte{1, 0, 0, 0, 2, 8, 1}, "grpc-status", "0"), "is not a single uncompressed message"},
+		"two messages":              {response(append(well, well...), "grpc-status", "0"), "is not a single uncompressed message"},
 		"a long message":            {response(make([]byte, 9000), "grpc-status", "0"), "the host's message is longer than 1024 bytes"},
 		"no status":                 {response(well, "grpc-message", "0"), "the host's response has no grpc-status"},
 		"a status that is none":     {response(well, "grpc-status", "ok"), "the host's response has no grpc-status"},
@@ -263,7 +263,7 @@ func TestGRPCAnswers(t *testing.T) {
 		"404": {func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
 			sendHead(w, true, ":status", "404")
-		}, "status 404, and gRPC answers with 200"},
+		}, "status 404 instead of the 200 of gRPC"},
 		"another type": {func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
 			sendHead(w, true, ":status", "200", "content-type", "application/grpc-web")
@@ -275,17 +275,17 @@ func TestGRPCAnswers(t *testing.T) {
 		"GOAWAY": {func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
 			_ = w.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil)
-		}, "the host took no request on a new connection (GOAWAY, ENHANCE_YOUR_CALM)"},
+		}, "the host refused all requests on a new connection (GOAWAY, ENHANCE_YOUR_CALM)"},
 		"RST_STREAM": {func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
 			_ = w.WriteRSTStream(1, http2.ErrCodeRefusedStream)
-		}, "the host gave up the request (RST_STREAM, REFUSED_STREAM)"},
+		}, "the host reset the request (RST_STREAM, REFUSED_STREAM)"},
 		"no SETTINGS first":   {func(_ net.Conn, w *http2.Framer) { _ = w.WritePing(false, [8]byte{}) }, "does not begin as HTTP/2 does"},
 		"another protocol":    {func(c net.Conn, _ *http2.Framer) { _, _ = io.WriteString(c, "220 mail.test ESMTP\r\n") }, "malformed"},
 		"HTTP/1":              {func(c net.Conn, _ *http2.Framer) { _, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "the host answers by HTTP/1"},
 		"TLS":                 {func(c net.Conn, _ *http2.Framer) { _, _ = c.Write([]byte{21, 3, 1, 0, 2, 2, 10}) }, `the host answers by TLS: write "proxy_tls_enabled": true`},
 		"a reset":             {func(c net.Conn, _ *http2.Framer) { _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() }, "while waiting for a response"},
-		"an end of its side":  {func(c net.Conn, _ *http2.Framer) { _ = c.(*net.TCPConn).CloseWrite() }, "has answered nothing"},
+		"an end of its side":  {func(c net.Conn, _ *http2.Framer) { _ = c.(*net.TCPConn).CloseWrite() }, "without an answer"},
 		"an end after a head": {func(c net.Conn, w *http2.Framer) { response(well)(c, w); _ = c.(*net.TCPConn).CloseWrite() }, "the host's response has no grpc-status"},
 		"a large frame": {func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
@@ -298,7 +298,7 @@ func TestGRPCAnswers(t *testing.T) {
 		"another stream": {func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
 			_ = w.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: block(good...), EndHeaders: true})
-		}, "the host answers what was not asked"},
+		}, "the host answered a request that was not sent"},
 		"a head without end": {func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
 			_ = w.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block(good...)})
@@ -349,7 +349,7 @@ func TestGRPCLate(t *testing.T) {
 			one := at(t, http2Host(t, script), rpc(""))
 			one.Check.Timeout = brief
 			err := check(t, one, nil)
-			expectError(t, what, err, "no whole response within 200ms")
+			expectError(t, what, err, "no complete response within 200ms")
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v is not that the time was over", err)
 			}
@@ -414,7 +414,7 @@ func TestHTTPByHTTP2(t *testing.T) {
 		want     string
 	}{
 		"h2c":               {h2c, nil, upstream.HTTP2, "/x", "HTTP/2.0 host.test /x " + agent, ""},
-		"h2c, 503":          {h2c, nil, upstream.HTTP2, "/ill", "", "status 503, and 200-399 is wanted"},
+		"h2c, 503":          {h2c, nil, upstream.HTTP2, "/ill", "", "status 503, expected 200-399"},
 		"h2c, not there":    {h2c, nil, upstream.HTTP2, "/x", "/y", `the body does not contain "/y"`},
 		"h2c, 63 KiB in":    {h2c, nil, upstream.HTTP2, "/x?" + strings.Repeat("q", 63), "HTTP/2.0 host.test /x", ""},
 		"h2c, 64 KiB in":    {h2c, nil, upstream.HTTP2, "/x?" + strings.Repeat("q", 64), "HTTP/2.0", "the first 65536 bytes of the body do not contain"},

@@ -1,14 +1,14 @@
 package check
 
-// State is what the checks of a host have shown.
+// State is the result of a host's checks.
 type State uint8
 
 const (
-	// Unknown means that there was no result yet: the host may have clients.
+	// Unknown means that there is no result yet: the host may have clients.
 	Unknown State = iota
-	// Up means that it may have clients.
+	// Up means that the host may have clients.
 	Up
-	// Down means that it may not.
+	// Down means that the host must not have clients.
 	Down
 )
 
@@ -21,15 +21,15 @@ func stateOf(passed bool) State {
 	return Down
 }
 
-// health is a target's state, and what speaks against it. The zero value knows nothing.
+// health is a target's state and the results that contradict it. The zero value knows nothing.
 type health struct {
 	state  State
-	streak int  // the latest results, as far as they contradict the state
-	proven bool // it was up
+	streak int  // how many of the latest results in a row contradict the state
+	proven bool // the target has passed before
 }
 
-// note takes a result, and reports whether the state has changed. The first result decides, and a target that has never passed
-// needs to pass once. After that it takes rise results in a row to be up, and fall to be down.
+// note records a result, and reports whether it changes the state. The first result decides by itself, and a target that has never passed
+// needs to pass only once. Otherwise it takes rise passes in a row to be up, and fall failures in a row to be down.
 func (h *health) note(passed bool, rise, fall int) bool {
 	next := stateOf(passed)
 	if next == h.state {
@@ -52,5 +52,5 @@ func (h *health) note(passed bool, rise, fall int) bool {
 	return true
 }
 
-// changing reports whether the latest results contradict the state, so that a change may be near.
+// changing reports whether the latest results contradict the state, so that it may change soon.
 func (h *health) changing() bool { return h.streak > 0 }

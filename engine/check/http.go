@@ -17,37 +17,37 @@ import (
 )
 
 const (
-	// maxHead bounds the head of a response, as it is bounded for clients' requests.
+	// maxHead bounds the head of a response, like the heads of clients' requests.
 	maxHead = 32 << 10
 	// agent is the User-Agent of a check.
 	agent = "kroxy-ev (health check)"
 )
 
-// client makes HTTP checks, one at a time. It keeps no connection: each check shows that the host accepts one.
+// client makes HTTP checks, one at a time. It keeps no connection alive, because each check must show that the host accepts one.
 type client struct {
 	http fasthttp.HostClient
-	conn net.Conn // of the check
-	body []byte   // config.MaxCheckBody bytes, once they were needed
+	conn net.Conn // the connection of the current check
+	body []byte   // config.MaxCheckBody bytes, allocated when first needed
 }
 
 func newClient() *client {
 	c := new(client)
 	c.http = fasthttp.HostClient{
-		Addr:                          "host", // asked for, and not looked at
+		Addr:                          "host", // required by HostClient, but not used
 		DialTimeout:                   func(string, time.Duration) (net.Conn, error) { return c.conn, nil },
 		Name:                          agent,
 		MaxConns:                      1,
 		MaxIdemponentCallAttempts:     1,
 		ReadBufferSize:                maxHead,
-		StreamResponseBody:            true, // else all of it would be read
+		StreamResponseBody:            true, // otherwise the whole body would be read
 		DisablePathNormalizing:        true,
 		DisableHeaderNamesNormalizing: true,
-		SecureErrorLogMessage:         true, // errors repeat nothing of what a host sends
+		SecureErrorLogMessage:         true, // errors do not repeat what a host sends
 	}
 	return c
 }
 
-// check asks for t's path over conn, which it closes. A redirect is a status like others.
+// check requests t's path over conn, and closes conn. A redirect counts by its status, like any other response.
 func (c *client) check(ctx context.Context, conn net.Conn, t *Target) error {
 	c.conn = conn
 	defer func() { c.conn = nil }()
@@ -55,7 +55,7 @@ func (c *client) check(ctx context.Context, conn net.Conn, t *Target) error {
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(resp)
 	req.Header.SetMethod(t.Check.Method)
-	req.SetRequestURI("http://host" + t.Check.Path) // with an authority, lest a path that begins with // is taken for one
+	req.SetRequestURI("http://host" + t.Check.Path) // with an authority, so that a path that begins with // is not taken for one
 	req.Header.SetHost(cmp.Or(t.Check.Host, t.Authority))
 	req.UseHostHeader = true
 	req.SetConnectionClose()
@@ -64,7 +64,7 @@ func (c *client) check(ctx context.Context, conn net.Conn, t *Target) error {
 	if err := c.http.DoDeadline(req, resp, deadline); err != nil {
 		return fmt.Errorf("while waiting for a response: %w", err)
 	}
-	// The connection closes with it, also if there is more of the body.
+	// This closes the connection, even if part of the body is unread.
 	defer func() { _ = resp.CloseBodyStream() }()
 	if err := t.expects(resp.StatusCode()); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (c *client) check(ctx context.Context, conn net.Conn, t *Target) error {
 	return c.find(stream, []byte(t.Check.Body))
 }
 
-// checkHTTP2 is check by HTTP/2. It does not close conn.
+// checkHTTP2 is like check, over HTTP/2. It does not close conn.
 func (c *client) checkHTTP2(ctx context.Context, conn net.Conn, t *Target) error {
 	s, err := openStream(ctx, conn, []hpack.HeaderField{
 		{Name: ":method", Value: t.Check.Method}, {Name: ":scheme", Value: t.scheme()}, {Name: ":path", Value: t.Check.Path},
@@ -99,29 +99,29 @@ func (c *client) checkHTTP2(ctx context.Context, conn net.Conn, t *Target) error
 	return c.find(s, []byte(t.Check.Body))
 }
 
-// expects is what is wrong with a status.
+// expects returns an error if the status is not one that the check expects.
 func (t *Target) expects(status int) error {
 	if t.Check.Status.Has(status) {
 		return nil
 	}
-	return &failure{fmt.Sprintf("status %d, and %s is wanted", status, ranges(t.Check.Status)), status}
+	return &failure{fmt.Sprintf("status %d, expected %s", status, ranges(t.Check.Status)), status}
 }
 
-// failed is an error that the answer of a host gives.
+// failed returns an error for an answer of the host.
 func failed(format string, args ...any) error { return &failure{what: fmt.Sprintf(format, args...)} }
 
-// failure says what was wrong with an answer. It is errFailed.
+// failure describes what was wrong with a host's answer. It matches errFailed.
 type failure struct {
 	what   string
-	status int // if that was it, else 0
+	status int // the status, if that was wrong; otherwise 0
 }
 
 func (f *failure) Error() string { return f.what }
 
-// Is has errors.Is find errFailed.
+// Is makes errors.Is match errFailed.
 func (f *failure) Is(target error) bool { return target == errFailed }
 
-// Answered reports whether a check has failed by an answer of the host, and by which status; 0 if that was not it.
+// Answered reports whether a check failed because of the host's answer, and returns the status if that was the reason, otherwise 0.
 func Answered(err error) (status int, ok bool) {
 	var f *failure
 	if !errors.As(err, &f) {
@@ -130,7 +130,7 @@ func Answered(err error) (status int, ok bool) {
 	return f.status, true
 }
 
-// find looks for what is wanted in the first config.MaxCheckBody bytes of a body, and reads no more than it has to.
+// find looks for want in the first config.MaxCheckBody bytes of a body. It reads no more than necessary.
 func (c *client) find(body io.Reader, want []byte) error {
 	if c.body == nil {
 		c.body = make([]byte, config.MaxCheckBody)

@@ -17,47 +17,47 @@ import (
 )
 
 const (
-	// maxAnswer bounds all that a host sends over HTTP/2 for one check: two heads, the content that is looked at, and what the protocol needs
-	// besides.
+	// maxAnswer bounds all that a host sends over HTTP/2 for one check: two heads, the content that is searched, and the overhead of the
+	// protocol.
 	maxAnswer = 2*maxHead + 2*config.MaxCheckBody
-	// window is what the host may send of content, of which no more is granted.
+	// window is the flow-control window for content; it is never enlarged.
 	window = 2 * config.MaxCheckBody
-	// ownStream is the only stream of a check's connection.
+	// ownStream is the ID of the only stream on a check's connection.
 	ownStream = 1
 	// alpn is the name of HTTP/2 over TLS (RFC 9113 section 3.2).
 	alpn = "h2"
 )
 
-// stream is one request by HTTP/2 on a connection of its own, and the response. It is an io.Reader of the response's content.
+// stream is one request and response over HTTP/2 on a connection of its own. It is an io.Reader of the response's content.
 type stream struct {
 	conn   net.Conn
 	left   io.LimitedReader
 	in     *bufio.Reader
 	framer *http2.Framer
 
-	head    []hpack.HeaderField // of the response that is no 1xx; nil before it has come
-	trailer []hpack.HeaderField
-	content []byte // of the DATA frame that was read last, what is left of it
-	spoken  bool   // the host has sent a frame
-	ended   bool   // the response is whole
+	head        []hpack.HeaderField // of the final response (not 1xx); nil until it has come
+	trailer     []hpack.HeaderField
+	content     []byte // the rest of the last DATA frame
+	gotSettings bool   // the host has sent a frame
+	ended       bool   // the response is complete
 }
 
-// openStream sends a request with these fields and this content over conn, and answers the stream that the response comes on. What is
-// written and read from then on is bounded by ctx's deadline.
+// openStream sends a request with these fields and this content over conn, and returns the stream of the response. ctx's deadline
+// bounds all later reads and writes.
 func openStream(ctx context.Context, conn net.Conn, fields []hpack.HeaderField, content []byte) (*stream, error) {
 	s := &stream{conn: conn, left: io.LimitedReader{R: conn, N: maxAnswer}}
 	s.in = bufio.NewReader(&s.left)
 	var out, block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	for _, f := range fields {
-		_ = encoder.WriteField(f) // a buffer takes all
+		_ = encoder.WriteField(f) // a buffer never fails
 	}
 	out.WriteString(http2.ClientPreface)
 	s.framer = http2.NewFramer(&out, s.in)
-	s.framer.SetMaxReadFrameSize(16 << 10) // the default, which the host has to keep to
+	s.framer.SetMaxReadFrameSize(16 << 10) // the default, so the host must respect it
 	s.framer.ReadMetaHeaders = hpack.NewDecoder(4<<10, nil)
 	s.framer.MaxHeaderListSize = maxHead
-	// The host's limits are not known yet: those that hold until then are enough (section 6.5.2).
+	// The host's limits are not known yet; the initial values are enough (RFC 9113 section 6.5.2).
 	err := errors.Join(
 		s.framer.WriteSettings(http2.Setting{ID: http2.SettingEnablePush}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: window},
 			http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHead}),
@@ -80,7 +80,7 @@ func openStream(ctx context.Context, conn net.Conn, fields []hpack.HeaderField, 
 	return s, nil
 }
 
-// begin waits for the head of the response, and answers the status.
+// begin waits for the head of the response, and returns the status.
 func (s *stream) begin() (status int, err error) {
 	for s.head == nil {
 		if err := s.step(); err != nil {
@@ -94,7 +94,7 @@ func (s *stream) begin() (status int, err error) {
 	return status, nil
 }
 
-// Read reads content. It answers io.EOF when the response is whole.
+// Read reads content. It returns io.EOF when the response is complete.
 func (s *stream) Read(p []byte) (int, error) {
 	for len(s.content) == 0 {
 		if s.ended {
@@ -109,7 +109,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// close says that no more will be asked. The connection is the caller's to close.
+// close sends GOAWAY. The caller must close the connection.
 func (s *stream) close() {
 	var out bytes.Buffer
 	if http2.NewFramer(&out, nil).WriteGoAway(0, http2.ErrCodeNo, nil) == nil {
@@ -117,9 +117,9 @@ func (s *stream) close() {
 	}
 }
 
-// step reads a frame, and answers those that want it.
+// step reads a frame, and replies to it if it requires a reply.
 func (s *stream) step() error {
-	if !s.spoken {
+	if !s.gotSettings {
 		if err := s.recognize(); err != nil {
 			return err
 		}
@@ -128,10 +128,10 @@ func (s *stream) step() error {
 	if err != nil {
 		return s.failed(err)
 	}
-	if _, is := frame.(*http2.SettingsFrame); !s.spoken && !is {
+	if _, is := frame.(*http2.SettingsFrame); !s.gotSettings && !is {
 		return failed("the host's answer does not begin as HTTP/2 does: its port may be another protocol's")
 	}
-	s.spoken = true
+	s.gotSettings = true
 	switch f := frame.(type) {
 	case *http2.SettingsFrame:
 		if f.IsAck() {
@@ -145,11 +145,11 @@ func (s *stream) step() error {
 		return s.write(func(w *http2.Framer) error { return w.WritePing(true, f.Data) })
 	case *http2.GoAwayFrame:
 		if f.LastStreamID < ownStream {
-			return failed("the host took no request on a new connection (GOAWAY, %v)", f.ErrCode)
+			return failed("the host refused all requests on a new connection (GOAWAY, %v)", f.ErrCode)
 		}
 	case *http2.RSTStreamFrame:
 		if f.StreamID == ownStream {
-			return failed("the host gave up the request (RST_STREAM, %v)", f.ErrCode)
+			return failed("the host reset the request (RST_STREAM, %v)", f.ErrCode)
 		}
 	case *http2.MetaHeadersFrame:
 		return s.take(f)
@@ -162,11 +162,11 @@ func (s *stream) step() error {
 	return nil
 }
 
-// take takes a head, or trailers.
+// take handles a head or trailers.
 func (s *stream) take(f *http2.MetaHeadersFrame) error {
 	switch {
 	case f.StreamID != ownStream:
-		return failed("the host answers what was not asked")
+		return failed("the host answered a request that was not sent")
 	case f.Truncated:
 		return failed("the head of the response is longer than %d bytes", maxHead)
 	case s.head != nil:
@@ -178,7 +178,7 @@ func (s *stream) take(f *http2.MetaHeadersFrame) error {
 	return nil
 }
 
-// write sends a frame.
+// write writes a frame.
 func (s *stream) write(frame func(*http2.Framer) error) error {
 	var out bytes.Buffer
 	if err := frame(http2.NewFramer(&out, nil)); err != nil {
@@ -190,7 +190,7 @@ func (s *stream) write(frame func(*http2.Framer) error) error {
 	return nil
 }
 
-// recognize looks whether the host's first bytes are another protocol's that people confuse with HTTP/2.
+// recognize checks whether the host's first bytes belong to a protocol that is easily confused with HTTP/2.
 func (s *stream) recognize() error {
 	begin, err := s.in.Peek(len("HTTP/"))
 	switch {
@@ -199,27 +199,27 @@ func (s *stream) recognize() error {
 	case len(begin) > 1 && begin[0] == 21 && begin[1] == 3: // an alert (RFC 8446 section 5.1)
 		return failed(`the host answers by TLS: write "proxy_tls_enabled": true`)
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("the host ended the connection, and has answered nothing: it may not speak HTTP/2 on this port, or want TLS: %w", io.ErrUnexpectedEOF)
+		return fmt.Errorf("the host ended the connection without an answer: it may not speak HTTP/2 on this port, or it may expect TLS: %w", io.ErrUnexpectedEOF)
 	case err != nil:
 		return fmt.Errorf("while waiting for a response: %w", err)
 	}
 	return nil
 }
 
-// failed says why there is no further frame.
+// failed explains why no further frame could be read.
 func (s *stream) failed(err error) error {
 	var conn http2.ConnectionError
 	var stream http2.StreamError
 	switch {
 	case s.left.N <= 0:
-		return failed("the host has sent more than %d bytes, and no whole response", maxAnswer)
+		return failed("the host has sent more than %d bytes without a complete response", maxAnswer)
 	case errors.As(err, &conn), errors.As(err, &stream), errors.Is(err, http2.ErrFrameTooLarge):
 		return failed("the host's answer is malformed: %v", err)
 	}
 	return fmt.Errorf("while waiting for a response: %w", err)
 }
 
-// field is the value of the first field of that name; "" if there is none.
+// field returns the value of the first field of that name; "" if there is none.
 func field(list []hpack.HeaderField, name string) string {
 	for _, f := range list {
 		if f.Name == name {

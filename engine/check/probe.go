@@ -15,7 +15,7 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// prober makes checks. It may be used by many goroutines at once.
+// prober makes checks. It is safe for concurrent use.
 type prober struct {
 	dialer  net.Dialer
 	clients sync.Pool // of *client
@@ -23,19 +23,19 @@ type prober struct {
 
 func newProber() *prober {
 	return &prober{
-		dialer:  net.Dialer{KeepAlive: -1}, // a check is over before that could tell anything
+		dialer:  net.Dialer{KeepAlive: -1}, // a check is too short for keepalive
 		clients: sync.Pool{New: func() any { return newClient() }},
 	}
 }
 
-// check checks t by a connection of its own, and returns what it fails by, nil if it passes. Ctx has a deadline.
+// check checks t over a new connection, and returns why it failed, or nil if it passed. ctx must have a deadline.
 func (p *prober) check(ctx context.Context, t *Target) error {
 	conn, err := p.connect(ctx, t)
 	if err != nil {
 		return late(ctx, t, "no connection", err)
 	}
 	defer func() { _ = conn.Close() }()
-	// What reads and writes is bounded by the deadline, and ended by this if the Checker is closed.
+	// The deadline bounds reads and writes; this ends them when the Checker is closed.
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if t.ProxyProtocol != proxyproto.None {
 		nobody := netip.AddrPort{}
@@ -45,13 +45,13 @@ func (p *prober) check(ctx context.Context, t *Target) error {
 	}
 	speak, isH2 := conn, t.isGRPC() || t.Protocol == upstream.HTTP2
 	if t.Host.TLS != nil {
-		var offer []string // what traffic gets
+		var offer []string // nil: the same as for traffic
 		if t.isGRPC() {
 			offer = []string{alpn}
 		}
 		secured, err := t.Host.TLS.Handshake(ctx, conn, offer...)
 		if err != nil {
-			return late(ctx, t, "the TLS handshake was not over", fmt.Errorf("%w: %w", upstream.ErrHandshake, err))
+			return late(ctx, t, "the TLS handshake was not complete", fmt.Errorf("%w: %w", upstream.ErrHandshake, err))
 		}
 		agreed := secured.ConnectionState().NegotiatedProtocol == alpn
 		if isH2 && !agreed && t.asks() {
@@ -59,10 +59,10 @@ func (p *prober) check(ctx context.Context, t *Target) error {
 		}
 		speak, isH2 = secured, agreed
 	}
-	return late(ctx, t, "no whole response", p.ask(ctx, speak, t, isH2))
+	return late(ctx, t, "no complete response", p.ask(ctx, speak, t, isH2))
 }
 
-// ask asks over conn, by HTTP/2 or not, what t wants to know, if that is more than whether there is a connection.
+// ask makes the request that t asks for over conn, if any.
 func (p *prober) ask(ctx context.Context, conn net.Conn, t *Target, isH2 bool) error {
 	switch {
 	case !t.asks():
@@ -78,7 +78,7 @@ func (p *prober) ask(ctx context.Context, conn net.Conn, t *Target, isH2 bool) e
 	return c.check(ctx, conn, t)
 }
 
-// late is err, or if the time for the check of t was over, what was not done by then.
+// late returns err, or, if the check's time is up, an error that says what was not done in time.
 func late(ctx context.Context, t *Target, what string, err error) error {
 	if deadline, _ := ctx.Deadline(); err == nil || errors.Is(err, errFailed) || time.Now().Before(deadline) {
 		return err
@@ -86,12 +86,12 @@ func late(ctx context.Context, t *Target, what string, err error) error {
 	return fmt.Errorf("%s within %v: %w", what, t.Check.Timeout, context.DeadlineExceeded)
 }
 
-// errFailed is what a check failed by that the host had answered.
-var errFailed = errors.New("the host's answer is not the one that is wanted")
+// errFailed matches the error of a check that the host has answered, but not as expected.
+var errFailed = errors.New("the host's answer is not the expected one")
 
-// ours reports whether err tells of this machine, and nothing of the host.
+// ours reports whether err is this machine's fault and says nothing about the host.
 func ours(t *Target, err error) bool {
-	full := t.Host.Unix != "" && errors.Is(err, unix.EAGAIN) // its queue, which is the host's business
+	full := t.Host.Unix != "" && errors.Is(err, unix.EAGAIN) // the backlog of the host's socket is full, which is the host's fault
 	return !full && upstream.Ours(err)
 }
 
@@ -104,7 +104,7 @@ func write(ctx context.Context, conn net.Conn, b []byte) error {
 	return err
 }
 
-// connect connects to the first of the host's addresses that accepts, each of which has its share of the time that is left.
+// connect connects to the first of the host's addresses that accepts. Each gets an equal share of the remaining time.
 func (p *prober) connect(ctx context.Context, t *Target) (net.Conn, error) {
 	if t.Host.Unix != "" {
 		if err := t.Self.LeadsBack(&t.Host, netip.AddrPort{}); err != nil {
@@ -130,7 +130,7 @@ func (p *prober) connect(ctx context.Context, t *Target) (net.Conn, error) {
 	return nil, err
 }
 
-// connectTo connects to one of so many addresses that are left.
+// connectTo connects to an address; left is the number of addresses that share the remaining time.
 func (p *prober) connectTo(ctx context.Context, t *Target, addr netip.Addr, left int) (net.Conn, error) {
 	at := netip.AddrPortFrom(addr, t.port())
 	if err := t.Self.LeadsBack(&t.Host, at); err != nil {
@@ -142,7 +142,7 @@ func (p *prober) connectTo(ctx context.Context, t *Target, addr netip.Addr, left
 	return p.dialer.DialContext(share, "tcp", at.String())
 }
 
-// addresses are those of the host, in the order in which they are to be tried; at least one if there is no error.
+// addresses returns the host's addresses in the order in which to try them; without an error there is at least one.
 func addresses(ctx context.Context, t *Target) ([]netip.Addr, error) {
 	name := t.Host.Name
 	if list := name.Turn(nil); len(list) > 0 {

@@ -122,9 +122,9 @@ func TestResponses(t *testing.T) {
 	}{
 		"good":                   {ok + "Content-Length: 2\r\n\r\nok", nil, ""},
 		"without its body":       {ok + "Content-Length: 2\r\n\r\n", nil, ""}, // the head has said all
-		"503":                    {"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", nil, "status 503, and 200-399 is wanted"},
+		"503":                    {"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", nil, "status 503, expected 200-399"},
 		"redirect":               {"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", nil, ""},
-		"redirect, not wanted":   {"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", func(s *config.HealthCheck) { s.Status = config.Statuses{{Low: 200, High: 299}, {Low: 404, High: 404}} }, "status 302, and 200-299, 404 is wanted"},
+		"redirect, not wanted":   {"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", func(s *config.HealthCheck) { s.Status = config.Statuses{{Low: 200, High: 299}, {Low: 404, High: 404}} }, "status 302, expected 200-299, 404"},
 		"one status":             {"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", func(s *config.HealthCheck) { s.Status = config.Statuses{{Low: 200, High: 299}, {Low: 404, High: 404}} }, ""},
 		"204":                    {"HTTP/1.1 204 No Content\r\n\r\n", nil, ""},
 		"204 and a body":         {"HTTP/1.1 204 No Content\r\n\r\n", body("ok"), `the body does not contain "ok"`},
@@ -209,9 +209,9 @@ func TestLate(t *testing.T) {
 		spec  config.HealthCheck
 		want  string
 	}{
-		"nothing":     {enginetest.Hold, get(nil), "no whole response within 200ms"},
-		"a head":      {trickle("HTTP/1.1 200 OK\r\n", "X: y\r\n"), get(nil), "no whole response within 200ms"},
-		"half a body": {trickle("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", "x"), body, "no whole response within 200ms"},
+		"nothing":     {enginetest.Hold, get(nil), "no complete response within 200ms"},
+		"a head":      {trickle("HTTP/1.1 200 OK\r\n", "X: y\r\n"), get(nil), "no complete response within 200ms"},
+		"half a body": {trickle("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", "x"), body, "no complete response within 200ms"},
 		"1xx":         {trickle("", "HTTP/1.1 100 Continue\r\n\r\n"), get(nil), "while waiting for a response"}, // or too many of them
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -539,7 +539,7 @@ func TestTLS(t *testing.T) {
 	}
 	one := at(t, enginetest.Accepting(t, enginetest.Loopback, enginetest.Hold), config.HealthCheck{})
 	one.Host.TLS, one.Check.Timeout = client, brief
-	expectError(t, "no handshake", check(t, one, nil), "the TLS handshake was not over within 200ms")
+	expectError(t, "no handshake", check(t, one, nil), "the TLS handshake was not complete within 200ms")
 }
 
 // A Checker with real checks finds a host out, and ends those that are on their way when it is closed.

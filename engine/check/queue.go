@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// task is a target while it is checked. It belongs to a Checker, and what it holds to that one's mutex.
+// task is the checking of a target. It belongs to a Checker; that Checker's mutex guards its fields.
 type task struct {
 	target *Target
 	health
 	since time.Time // when the state changed
-	due   time.Time // when the next check is to begin
-	place int       // in the queue; -1 while a check is on its way
-	gone  bool      // the target is not wanted any more: what is found out of it is of no interest
+	due   time.Time // when the next check should begin
+	place int       // index in the queue; -1 while a check is in progress
+	gone  bool      // the target was removed; the result of a check in progress is ignored
 }
 
 const (
-	// startWithin is the time over which the first checks of targets are spread, if their interval is not shorter.
+	// startWithin is the time over which the first checks of new targets are spread, unless their interval is shorter.
 	startWithin = 2 * time.Second
-	// shortest is the shortest interval; those that are shorter are taken for it.
+	// shortest is the minimum interval.
 	shortest = 10 * time.Millisecond
-	// jitter is by which share of itself an interval is shortened at most, by chance: hosts and proxies that began together do not
-	// stay together.
+	// jitter is the largest fraction by which an interval is randomly shortened, so that hosts and proxies that started together do not
+	// stay synchronized.
 	jitter = 0.1
 )
 
-// spread plans the first checks of targets that are new: each has its share of the time in which they all begin, the first of them begins
+// spread schedules the first checks of new targets evenly over the time in which they all begin; the first of them begins
 // at once.
 func spread(tasks []*task, now time.Time) {
 	for i, t := range tasks {
@@ -34,7 +34,7 @@ func spread(tasks []*task, now time.Time) {
 	}
 }
 
-// again plans the check after one that began then and is over now. Chance is from 0 up to 1.
+// again schedules the check after one that began at began and has ended now. chance is in [0, 1).
 func (t *task) again(began, now time.Time, chance float64) {
 	interval := t.target.Check.Interval
 	if t.changing() {
@@ -47,13 +47,13 @@ func (t *task) again(began, now time.Time, chance float64) {
 	}
 }
 
-// queue is tasks that wait for their next check. The zero value is empty.
+// queue holds the tasks that wait for their next check. The zero value is empty.
 type queue struct{ list byDue }
 
-// push puts t, whose due says when, into its place.
+// push adds t, ordered by t.due.
 func (q *queue) push(t *task) { heap.Push(&q.list, t) }
 
-// next is when the first check is due. It reports false if there is none.
+// next returns when the first check is due. It returns false if the queue is empty.
 func (q *queue) next() (time.Time, bool) {
 	if len(q.list) == 0 {
 		return time.Time{}, false
@@ -61,7 +61,7 @@ func (q *queue) next() (time.Time, bool) {
 	return q.list[0].due, true
 }
 
-// pop takes the task out that has been due for longest; nil if none is due.
+// pop removes and returns the task that has been due the longest; nil if none is due.
 func (q *queue) pop(now time.Time) *task {
 	if at, ok := q.next(); !ok || at.After(now) {
 		return nil
@@ -69,7 +69,7 @@ func (q *queue) pop(now time.Time) *task {
 	return heap.Pop(&q.list).(*task)
 }
 
-// remove takes t out, if it is in it.
+// remove removes t if it is in the queue.
 func (q *queue) remove(t *task) {
 	if t.place >= 0 {
 		heap.Remove(&q.list, t.place)

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// answer is what a lookup found. It is immutable, but for the trials.
+// answer is the result of a lookup. It is immutable, except for the trials.
 type answer struct {
 	addrs  []netip.Addr
-	trials []*trial // by address; none if there is one address only
+	trials []*trial // by address; nil if there is only one address
 }
 
-// newAnswer makes the answer of addresses that differ from those of old, nil for none. What is known of an address that stays
-// is kept.
+// newAnswer returns an answer with addrs, which differ from those of old; old may be nil. An address that stays keeps its
+// trial.
 func newAnswer(addrs []netip.Addr, old *answer) *answer {
 	a := &answer{addrs: addrs}
 	if len(addrs) == 1 {
@@ -30,7 +30,7 @@ func newAnswer(addrs []netip.Addr, old *answer) *answer {
 	return a
 }
 
-// trial is the trial of an address, or nil.
+// trial returns the trial of an address, or nil.
 func (a *answer) trial(addr netip.Addr) *trial {
 	if a == nil || a.trials == nil {
 		return nil
@@ -42,20 +42,20 @@ func (a *answer) trial(addr netip.Addr) *trial {
 }
 
 const (
-	// firstPause is for how long an address that failed is tried after the others. It doubles with each further failure, up
+	// firstPause is how long an address that failed is tried after the others. The pause doubles with each further failure, up
 	// to maxPause.
 	firstPause = time.Second
 	maxPause   = 10 * time.Second
 )
 
-// trial is how connections to an address went of late. While it is suspected, one connection at a time puts it to the test, when
-// its pause is over; all others try it last.
+// trial records how recent connections to an address went. While the address is suspect, all connections try it last, except that one
+// connection tests it whenever its pause is over.
 type trial struct {
-	until atomic.Int64 // when the pause is over, on the clock of Name.due; 0: it is not suspected
-	pause atomic.Int64 // the present one, or the last
+	until atomic.Int64 // when the pause is over, in ns on the clock of Name.due; 0 if not suspect
+	pause atomic.Int64 // the current or last pause, in ns
 }
 
-// begin reports whether the caller is the one to put a suspected address to the test. If that fails the next pause has begun.
+// begin reports whether the caller must test a suspect address. It also begins the next pause, in case the test fails.
 func (t *trial) begin(now int64) bool {
 	until := t.until.Load()
 	if now < until {
@@ -69,7 +69,7 @@ func (t *trial) begin(now int64) bool {
 	return true
 }
 
-// failed notes a failure. Within a pause it is old news: the connection was begun before, or is the test.
+// failed records a failure. Failures within a pause are ignored: the connection began earlier, or it is the test.
 func (t *trial) failed(now int64) {
 	until := t.until.Load()
 	if now < until {
@@ -81,10 +81,10 @@ func (t *trial) failed(now int64) {
 	t.until.CompareAndSwap(until, now+t.pause.Load())
 }
 
-// Turn appends to list the addresses that are known now, in the order in which a connection is to try them, and returns it; it
-// is list if there are none yet. Each address is the first in turn. Those that have failed lately are the last, but when
-// it is time to see whether one is well again, one connection has it first. Turn does not block, and does not
-// allocate if list has room; it starts lookups as Addrs does.
+// Turn appends to list the currently known addresses, in the order in which a connection should try them; it appends nothing if
+// none are known yet. Addresses take turns at being first. Those that have failed recently come last, except that
+// one connection gets such an address first when it is time to test it. Turn does not block, and does not
+// allocate if list has room. It starts lookups as Addrs does.
 func (n *Name) Turn(list []netip.Addr) []netip.Addr {
 	n.use()
 	a := n.answer.Load()
@@ -95,7 +95,7 @@ func (n *Name) Turn(list []netip.Addr) []netip.Addr {
 		return append(list, a.addrs...)
 	}
 	begin, now := len(list), n.now()
-	list = append(list, a.addrs...) // the room, to be filled from both ends
+	list = append(list, a.addrs...) // only to make room, which is filled from both ends
 	good, bad, test := begin, len(list), -1
 	for i, addr := range a.addrs {
 		switch t := a.trials[i]; {
@@ -112,14 +112,14 @@ func (n *Name) Turn(list []netip.Addr) []netip.Addr {
 	turn := int(n.turn.Add(1) - 1)
 	rotate(list[begin:good], turn)
 	rotate(list[bad:], turn)
-	if test >= 0 { // there is one place between good and bad
+	if test >= 0 { // one place is free between good and bad
 		copy(list[begin+1:good+1], list[begin:good])
 		list[begin] = a.addrs[test]
 	}
 	return list
 }
 
-// rotate moves each address k places to the front, and those there to the end.
+// rotate rotates list to the left by k places.
 func rotate(list []netip.Addr, k int) {
 	if len(list) < 2 {
 		return
@@ -130,14 +130,14 @@ func rotate(list []netip.Addr, k int) {
 	slices.Reverse(list)
 }
 
-// Failed says that a connection to one of the name's addresses could not be made.
+// Failed records that a connection to one of the name's addresses could not be made.
 func (n *Name) Failed(addr netip.Addr) {
 	if t := n.answer.Load().trial(addr); t != nil {
 		t.failed(n.now())
 	}
 }
 
-// Worked says that a connection to one of the name's addresses was made.
+// Worked records that a connection to one of the name's addresses was made.
 func (n *Name) Worked(addr netip.Addr) {
 	if t := n.answer.Load().trial(addr); t != nil && t.until.Load() != 0 {
 		t.until.Store(0)

@@ -14,28 +14,28 @@ import (
 )
 
 const (
-	// tryTimeout is how long one server is waited for at a time, if there is as much.
+	// tryTimeout bounds the wait for one server in one try.
 	tryTimeout = 2 * time.Second
-	// rounds is how often each server is asked, if one of them stays silent: a datagram may be lost.
+	// rounds is how often each server is asked if one of them does not answer: a datagram may be lost.
 	rounds = 2
-	// familyTimeout is how long the addresses of one family are waited for when those of the other are there.
+	// familyTimeout bounds the wait for the addresses of one family once those of the other have arrived.
 	familyTimeout = 3 * time.Second
 )
 
-// These are what name servers say; whoever asks goes on with the next name of a search list.
+// These are answers of name servers; the lookup then goes on with the next name of the search list.
 var (
 	errNoName = errors.New("there is no such name")
 	errNoData = errors.New("it has no records of this kind")
 )
 
-// client asks name servers by itself. Its methods may be called from any goroutine.
+// client queries name servers directly. Its methods may be called from any goroutine.
 type client struct {
-	servers []netip.AddrPort // none are those of resolv.conf
-	search  []string         // nil is that of resolv.conf
-	good    atomic.Int32     // the server that has answered last, which is asked first
+	servers []netip.AddrPort // if empty, those of resolv.conf
+	search  []string         // if nil, that of resolv.conf
+	good    atomic.Int32     // index of the server that answered last; it is asked first
 }
 
-// inquiry is one lookup: a client's servers and search list as they are then.
+// inquiry is one lookup, with the servers and the search list in effect when it began.
 type inquiry struct {
 	*client
 	servers []netip.AddrPort // at least one
@@ -57,8 +57,8 @@ func (c *client) inquire() *inquiry {
 	return q
 }
 
-// lookup finds IPv4 and IPv6 addresses, as Options.Lookup does. What this machine's files say of a name comes before or behind what
-// the servers say, as nsswitch.conf has it.
+// lookup implements Options.Lookup for IPv4 and IPv6. This machine's files come before or after DNS, as nsswitch.conf
+// says.
 func (c *client) lookup(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
 	own, behind := fromFiles(ctx, name)
 	if len(own) > 0 && !behind {
@@ -76,7 +76,7 @@ func (c *client) lookup(ctx context.Context, name string) ([]netip.Addr, time.Du
 	return addrs, ttl, err
 }
 
-// service finds the targets of a service, as ServicesOptions.Lookup does.
+// service implements ServicesOptions.Lookup.
 func (c *client) service(ctx context.Context, name string) ([]Target, time.Duration, error) {
 	q := c.inquire()
 	var targets []Target
@@ -88,7 +88,7 @@ func (c *client) service(ctx context.Context, name string) ([]Target, time.Durat
 	return targets, ttl, err
 }
 
-// each asks for one after the other of what a name may stand for, until there is an answer.
+// each calls ask for each candidate of a name until one has an answer.
 func (q *inquiry) each(name string, ask func(dnsmessage.Name) (time.Duration, error)) (time.Duration, error) {
 	var first error
 	for _, absolute := range candidates(name, q.search) {
@@ -99,18 +99,18 @@ func (q *inquiry) each(name string, ask func(dnsmessage.Name) (time.Duration, er
 				return ttl, nil
 			}
 		}
-		if first == nil || absolute == name+"." { // what people have written says most
+		if first == nil || absolute == name+"." { // the error for the name as it was written says the most
 			first = err
 		}
 		if !errors.Is(err, errNoName) && !errors.Is(err, errNoData) {
-			return 0, err // it may be there: another name must not stand in for it
+			return 0, err // the name may exist: another one must not replace it
 		}
 	}
 	return 0, first
 }
 
-// candidates are the absolute names that a name may stand for, in order. One with a dot is tried as it is first, one without after
-// those of the search list.
+// candidates returns the absolute names that a name may stand for, in order. A name with a dot is first tried as it is; a name without a dot
+// is first tried with the domains of the search list.
 func candidates(name string, search []string) []string {
 	bare, absolute := strings.CutSuffix(name, ".")
 	if absolute {
@@ -126,7 +126,7 @@ func candidates(name string, search []string) []string {
 	return append(list, bare+".")
 }
 
-// addrs asks for the addresses of both families at the same time. Those of one are enough.
+// addrs queries both address families at the same time. The addresses of one are enough.
 func (q *inquiry) addrs(ctx context.Context, name dnsmessage.Name) ([]netip.Addr, time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -143,7 +143,7 @@ func (q *inquiry) addrs(ctx context.Context, name dnsmessage.Name) ([]netip.Addr
 		}()
 	}
 	if one := all[<-done]; one.err == nil {
-		defer time.AfterFunc(patience(ctx), cancel).Stop()
+		defer time.AfterFunc(familyWait(ctx), cancel).Stop()
 	}
 	<-done
 	var addrs []netip.Addr
@@ -165,22 +165,22 @@ func (q *inquiry) addrs(ctx context.Context, name dnsmessage.Name) ([]netip.Addr
 	return addrs, ttl, nil
 }
 
-// patience is how long the other family is waited for.
-func patience(ctx context.Context) time.Duration {
+// familyWait returns how long to wait for the other family.
+func familyWait(ctx context.Context) time.Duration {
 	if end, ok := ctx.Deadline(); ok {
 		return min(familyTimeout, time.Until(end)/2)
 	}
 	return familyTimeout
 }
 
-// ask asks the servers in turn until one has an answer. Without records it is errNoName or errNoData.
+// ask queries the servers in turn until one answers. Without records it returns errNoName or errNoData.
 func (q *inquiry) ask(ctx context.Context, name dnsmessage.Name, kind dnsmessage.Type) (found, error) {
 	n, begin := len(q.servers), int(q.good.Load())
 	var last error
 	silent := false
 	for attempt := range rounds * n {
 		if attempt == n && !silent {
-			break // all have answered, and none had an answer
+			break // all servers responded, and none had an answer
 		}
 		i := (begin + attempt) % n
 		f, err := try(ctx, q.servers[i], name, kind, rounds*n-attempt)
@@ -200,7 +200,7 @@ func (q *inquiry) ask(ctx context.Context, name dnsmessage.Name, kind dnsmessage
 	return found{}, last
 }
 
-// try asks one server, for the share of the time that is left when as many tries are.
+// try queries one server. The remaining time is divided by left, the number of tries that are left.
 func try(ctx context.Context, server netip.AddrPort, name dnsmessage.Name, kind dnsmessage.Type, left int) (found, error) {
 	wait := tryTimeout
 	if end, ok := ctx.Deadline(); ok {

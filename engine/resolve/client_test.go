@@ -101,7 +101,7 @@ func TestClientAnswers(t *testing.T) {
 		"REFUSED":  {answers: coded(dnsmessage.RCodeRefused), err: "it answers REFUSED"},
 		"another":  {answers: coded(11), err: "it answers with code 11"},
 		"not its business": {answers: func(q []byte, _ bool) [][]byte { return one(answering(q, nil)) },
-			err: "it does not know, and asks nobody else"},
+			err: "it has no answer and does not ask other servers"},
 		"hostile": {answers: func(q []byte, _ bool) [][]byte {
 			return append([][]byte{
 				{}, {0}, q, []byte(strings.Repeat("\xff", 600)), good(q, false)[0][:14],
@@ -133,7 +133,7 @@ func TestClientAnswers(t *testing.T) {
 				return one(answering(query(binary.BigEndian.Uint16(q), "b.test.", kindOf(q)), nil, aRecord(name, 1, 9)))
 			}
 			return one(truncated(q))
-		}, err: "by TCP: its answer is to another question"},
+		}, err: "by TCP: its answer is for another question"},
 		"nothing by TCP": {answers: func(q []byte, tcp bool) [][]byte {
 			if tcp {
 				return nil
@@ -146,7 +146,7 @@ func TestClientAnswers(t *testing.T) {
 			}
 			b := good(q, false)[0]
 			return one(b[:len(b)-1])
-		}, err: "its answer is damaged: "},
+		}, err: "its answer is malformed: "},
 		"no EDNS": {answers: func(q []byte, _ bool) [][]byte {
 			var m dnsmessage.Message
 			if err := m.Unpack(q); err != nil || len(m.Additionals) > 0 {
@@ -363,7 +363,7 @@ func TestClientSearches(t *testing.T) {
 		"x.y":                   {"x.y. x.y.a.test. x.y.b.test.", ""},
 		"nobody.zz.":            {"nobody.zz.", "there is no such name"},
 		"sick":                  {"sick.a.test.", "SERVFAIL"},
-		strings.Repeat("a", 70): {"", "this cannot be asked for"},
+		strings.Repeat("a", 70): {"", "this name cannot be queried"},
 	} {
 		mu.Lock()
 		asked = nil

@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	// maxMessage is how long a message can be.
+	// maxMessage is the maximum length of a message.
 	maxMessage = math.MaxUint16
-	// payload is how long a datagram may be that we ask for (RFC 6891 section 6.2.3): one that no network cuts into fragments, of
-	// which the later ones could be anybody's.
+	// payload is the longest datagram that we accept (RFC 6891 section 6.2.3). Networks do not fragment datagrams of this length; later
+	// fragments could be forged.
 	payload = 1232
 )
 
-// errSilent is the error of a server that has not answered.
+// errSilent is the error for a server that has not answered.
 var errSilent = errors.New("no answer")
 
-// question is what one server is asked.
+// question is a query for one server.
 type question struct {
 	id    uint16
 	asked dnsmessage.Question
-	text  []byte // as it is sent
+	text  []byte // encoded
 }
 
-// newQuestion makes a question with an id that nobody can guess.
+// newQuestion makes a question with an unpredictable id.
 func newQuestion(name dnsmessage.Name, kind dnsmessage.Type, extended bool) (question, error) {
 	var id [2]byte
 	_, _ = rand.Read(id[:]) // never fails
@@ -51,13 +51,13 @@ func newQuestion(name dnsmessage.Name, kind dnsmessage.Type, extended bool) (que
 	return q, err
 }
 
-// exchange asks one server, by UDP, and by TCP if the answer does not fit, until ctx is done. Without records it is errNoName or
+// exchange queries one server over UDP, and over TCP if the answer is truncated, until ctx is done. Without records it returns errNoName or
 // errNoData.
 func exchange(ctx context.Context, server netip.AddrPort, name dnsmessage.Name, kind dnsmessage.Type) (found, error) {
 	for _, extended := range []bool{true, false} {
 		q, err := newQuestion(name, kind, extended)
 		if err != nil {
-			return found{}, fmt.Errorf("this cannot be asked for: %w", err)
+			return found{}, fmt.Errorf("this name cannot be queried: %w", err)
 		}
 		message, h, err := q.over(ctx, "udp", server)
 		if err == nil && h.Truncated {
@@ -67,17 +67,17 @@ func exchange(ctx context.Context, server netip.AddrPort, name dnsmessage.Name, 
 			return found{}, err
 		}
 		if extended && (h.RCode == dnsmessage.RCodeFormatError || h.RCode == dnsmessage.RCodeNotImplemented) {
-			continue // it knows no EDNS
+			continue // the server does not know EDNS
 		}
 		return q.read(h, message)
 	}
 	panic("unreachable")
 }
 
-// over sends q by a connection of its own, and returns the answer.
+// over sends q over a new connection, and returns the answer.
 func (q *question) over(ctx context.Context, network string, server netip.AddrPort) ([]byte, dnsmessage.Header, error) {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, server.String()) // whose port the kernel chooses by chance, and which nobody but the server can write to
+	conn, err := d.DialContext(ctx, network, server.String()) // the kernel picks a random port, to which only the server can send
 	if err != nil {
 		return nil, dnsmessage.Header{}, silence(ctx, err)
 	}
@@ -96,7 +96,7 @@ func (q *question) over(ctx context.Context, network string, server netip.AddrPo
 	return message, h, nil
 }
 
-// silence is err, or errSilent if it came from the end of time.
+// silence returns err, or errSilent if the time is up.
 func silence(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return errSilent
@@ -104,7 +104,7 @@ func silence(ctx context.Context, err error) error {
 	return err
 }
 
-// datagram sends q by UDP. What is not the answer is passed over.
+// datagram sends q over UDP. It ignores datagrams that do not answer q.
 func (q *question) datagram(conn net.Conn) ([]byte, dnsmessage.Header, error) {
 	if _, err := conn.Write(q.text); err != nil {
 		return nil, dnsmessage.Header{}, err
@@ -121,7 +121,7 @@ func (q *question) datagram(conn net.Conn) ([]byte, dnsmessage.Header, error) {
 	}
 }
 
-// stream sends q by TCP, where messages have their length before them (RFC 1035 section 4.2.2).
+// stream sends q over TCP, where a length precedes each message (RFC 1035 section 4.2.2).
 func (q *question) stream(conn net.Conn) ([]byte, dnsmessage.Header, error) {
 	if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(q.text))), q.text...)); err != nil {
 		return nil, dnsmessage.Header{}, err
@@ -136,7 +136,7 @@ func (q *question) stream(conn net.Conn) ([]byte, dnsmessage.Header, error) {
 	}
 	h, ok := q.answeredBy(message)
 	if !ok {
-		return nil, h, errors.New("by TCP: its answer is to another question")
+		return nil, h, errors.New("by TCP: its answer is for another question")
 	}
 	return message, h, nil
 }
@@ -150,12 +150,12 @@ func (q *question) answeredBy(message []byte) (dnsmessage.Header, bool) {
 	}
 	list, err := p.AllQuestions()
 	if err == nil && len(list) == 0 && h.RCode == dnsmessage.RCodeFormatError {
-		return h, true // it could not read the question
+		return h, true // the server could not parse the question
 	}
 	return h, err == nil && len(list) == 1 && sameQuestion(list[0], q.asked)
 }
 
-// sameQuestion reports whether two questions are one: names have no letter case.
+// sameQuestion reports whether two questions are equal; letter case of names is ignored.
 func sameQuestion(a, b dnsmessage.Question) bool {
 	return a.Type == b.Type && a.Class == b.Class && canonical(a.Name) == canonical(b.Name)
 }
@@ -172,16 +172,16 @@ func (q *question) read(h dnsmessage.Header, message []byte) (found, error) {
 	f, err := readAnswer(message)
 	switch {
 	case err != nil:
-		return found{}, fmt.Errorf("its answer is damaged: %w", err)
+		return found{}, fmt.Errorf("its answer is malformed: %w", err)
 	case len(f.addrs) > 0 || len(f.targets) > 0:
 		return f, nil
 	case !h.Authoritative && !h.RecursionAvailable:
-		return found{}, errors.New("it does not know, and asks nobody else")
+		return found{}, errors.New("it has no answer and does not ask other servers")
 	}
 	return found{}, errNoData
 }
 
-// rcode is how people call a code.
+// rcode returns the usual name of a response code.
 func rcode(c dnsmessage.RCode) string {
 	switch c {
 	case dnsmessage.RCodeFormatError:

@@ -8,11 +8,11 @@ import (
 	"sync/atomic"
 )
 
-// errFilesOnly keeps a resolver from name servers.
+// errFilesOnly prevents a resolver from asking name servers.
 var errFilesOnly = errors.New("only files are looked at")
 
-// fromFiles is what this machine's files say of a name, and whether it is for nsswitch.conf only what counts if DNS has no answer. Go
-// knows how to read both files, and says it by a resolver that reaches no server: when it tries to before it has an answer, DNS comes
+// fromFiles returns the addresses that this machine's files have for a name. behind says that by nsswitch.conf they count only if DNS has no
+// answer. Go's resolver knows how to read both files. Here it cannot reach a server: if it tries to before it has an answer, DNS comes
 // first.
 func fromFiles(ctx context.Context, name string) (addrs []netip.Addr, behind bool) {
 	var tried atomic.Bool

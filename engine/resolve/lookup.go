@@ -15,16 +15,16 @@ import (
 // UnknownTTL is the TTL of an answer that did not come from DNS.
 const UnknownTTL time.Duration = -1
 
-// Lookup finds IPv4 and IPv6 addresses by Go's own resolver, which goes by /etc/hosts, resolv.conf, and the order that
-// nsswitch.conf gives these two. The TTL is the lowest of the records that DNS answered, UnknownTTL for a name out of /etc/hosts. A name
-// that has no answer this way, for whatever reason, is left to the net package's default, which may ask the C library: only that
-// knows what other sources of nsswitch.conf (mDNS, LDAP and so on) say. Their answers have no TTL.
+// Lookup finds IPv4 and IPv6 addresses with Go's own resolver, which uses /etc/hosts and resolv.conf in the order of
+// nsswitch.conf. The TTL is the lowest of the DNS records, or UnknownTTL for a name in /etc/hosts. If a name has no answer
+// this way, for whatever reason, Lookup falls back to the net package's default, which may use the C library: only that
+// knows the other sources of nsswitch.conf (mDNS, LDAP and so on). Their answers have no TTL.
 func Lookup(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
 	var w ttlWatch
 	return lookup(ctx, name, &w, &net.Resolver{PreferGo: true, Dial: w.dial}, net.DefaultResolver)
 }
 
-// lookup is Lookup by these resolvers; w watches own. If both fail the error is that of own.
+// lookup is Lookup with these resolvers; w watches own. If both fail, it returns the error of own.
 func lookup(ctx context.Context, name string, w *ttlWatch, own, system *net.Resolver) ([]netip.Addr, time.Duration, error) {
 	addrs, err := own.LookupNetIP(ctx, "ip", name)
 	if err == nil {
@@ -38,7 +38,7 @@ func lookup(ctx context.Context, name string, w *ttlWatch, own, system *net.Reso
 	return nil, UnknownTTL, err
 }
 
-// lookupService finds the targets of a service by Go's own resolver, as Lookup does addresses. /etc/hosts and other sources know none.
+// lookupService finds the targets of a service with Go's own resolver, as Lookup finds addresses. /etc/hosts and other sources have none.
 func lookupService(ctx context.Context, name string) ([]Target, time.Duration, error) {
 	var w ttlWatch
 	return lookupServiceBy(ctx, name, &w, &net.Resolver{PreferGo: true, Dial: w.dial})
@@ -46,7 +46,7 @@ func lookupService(ctx context.Context, name string) ([]Target, time.Duration, e
 
 func lookupServiceBy(ctx context.Context, name string, w *ttlWatch, own *net.Resolver) ([]Target, time.Duration, error) {
 	_, records, err := own.LookupSRV(ctx, "", "", name)
-	if len(records) == 0 { // else an error is about those that were left out
+	if len(records) == 0 { // otherwise an error concerns only records that were left out
 		return nil, UnknownTTL, err
 	}
 	var targets []Target
@@ -56,10 +56,10 @@ func lookupServiceBy(ctx context.Context, name string, w *ttlWatch, own *net.Res
 	return targets, w.ttl(), nil
 }
 
-// ttlWatch learns the lowest TTL of the answers that come over the connections that it dials: Go's resolver does not tell it. It
-// is for one lookup, whose queries may be under way at the same time. The zero value has seen none.
+// ttlWatch finds the lowest TTL of the answers that arrive on the connections that it dials, because Go's resolver does not return it. It
+// is for one lookup, which may send several queries at once. The zero value has seen no answer.
 type ttlWatch struct {
-	lowest atomic.Int64 // in seconds, one more than it is; zero is none
+	lowest atomic.Int64 // in seconds, plus one; zero if none
 }
 
 func (w *ttlWatch) ttl() time.Duration {
@@ -69,7 +69,7 @@ func (w *ttlWatch) ttl() time.Duration {
 	return UnknownTTL
 }
 
-// saw notes an answer to a query.
+// saw records the answer to a query.
 func (w *ttlWatch) saw(query, answer []byte) {
 	ttl, ok := lowestTTL(query, answer)
 	if !ok {
@@ -83,7 +83,7 @@ func (w *ttlWatch) saw(query, answer []byte) {
 	}
 }
 
-// dial is net.Resolver.Dial.
+// dial implements net.Resolver.Dial.
 func (w *ttlWatch) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, network, address)
@@ -96,7 +96,7 @@ func (w *ttlWatch) dial(ctx context.Context, network, address string) (net.Conn,
 	return &stream{Conn: c, watch: w}, nil
 }
 
-// datagrams is a connection for queries by UDP. It has to be a net.PacketConn: that is how the resolver knows.
+// datagrams is a connection for queries over UDP. It must be a net.PacketConn, by which the resolver recognizes UDP.
 type datagrams struct {
 	*net.UDPConn
 	watch *ttlWatch
@@ -110,13 +110,13 @@ func (c *datagrams) Write(p []byte) (int, error) {
 
 func (c *datagrams) Read(p []byte) (int, error) {
 	n, err := c.UDPConn.Read(p)
-	if err == nil && !truncated(p[:n]) { // the resolver repeats the query by TCP then
+	if err == nil && !truncated(p[:n]) { // the resolver then repeats the query over TCP
 		c.watch.saw(c.query, p[:n])
 	}
 	return n, err
 }
 
-// stream is a connection for one query by TCP, where messages have their length, two bytes, before them (RFC 1035 section 4.2.2).
+// stream is a connection for one query over TCP, where a two-byte length precedes each message (RFC 1035 section 4.2.2).
 type stream struct {
 	net.Conn
 	watch *ttlWatch
@@ -124,7 +124,7 @@ type stream struct {
 	got   []byte // up to the end of the first message
 }
 
-// lengthSize is how long a length is.
+// lengthSize is the size of the length before a message, in bytes.
 const lengthSize = 2
 
 func (c *stream) Write(p []byte) (int, error) {
@@ -143,7 +143,7 @@ func (c *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// firstMessage is the first message of a stream, if it is there.
+// firstMessage returns the first message of a stream, if it is complete.
 func firstMessage(b []byte) ([]byte, bool) {
 	if len(b) < lengthSize {
 		return nil, false
@@ -155,15 +155,15 @@ func firstMessage(b []byte) ([]byte, bool) {
 	return b[lengthSize:end], true
 }
 
-// truncated reports whether a DNS message says that it is not all there.
+// truncated reports whether a DNS message says that it is truncated.
 func truncated(message []byte) bool {
 	var p dnsmessage.Parser
 	h, err := p.Start(message)
 	return err == nil && h.Truncated
 }
 
-// lowestTTL is the lowest TTL, in seconds, of the addresses, services and aliases in a DNS message, if that answers query. Anything else,
-// such as what somebody else sent to the query's port, reports false.
+// lowestTTL returns the lowest TTL, in seconds, of the addresses, services and aliases in a DNS message that answers query. For any other
+// message, such as one forged by a third party, it returns false.
 func lowestTTL(query, answer []byte) (ttl uint32, ok bool) {
 	var q, p dnsmessage.Parser
 	asked, err := q.Start(query)
@@ -188,7 +188,7 @@ func lowestTTL(query, answer []byte) (ttl uint32, ok bool) {
 	ttl = math.MaxUint32
 	for {
 		r, err := p.AnswerHeader()
-		if err != nil { // the end, or garbage
+		if err != nil { // the end, or a malformed record
 			return ttl, ok
 		}
 		switch r.Type {
@@ -201,7 +201,7 @@ func lowestTTL(query, answer []byte) (ttl uint32, ok bool) {
 	}
 }
 
-// seconds is a TTL as it counts: with the highest bit set it is zero (RFC 2181 section 8).
+// seconds returns the effective TTL: with the highest bit set it is zero (RFC 2181 section 8).
 func seconds(ttl uint32) uint32 {
 	if ttl > math.MaxInt32 {
 		return 0

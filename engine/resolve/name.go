@@ -13,40 +13,40 @@ import (
 	"time"
 )
 
-// Name is a host name and what is known of it. Its methods may be called from any goroutine.
+// Name is a host name and its addresses. Its methods may be called from any goroutine.
 type Name struct {
 	r    *Resolver
 	host string
-	// literal says that host is an address, not a name.
+	// literal says that host is an IP address.
 	literal bool
 
-	answer atomic.Pointer[answer] // nil until there is a good one
-	turn   atomic.Uint32          // whose turn it is among several addresses
-	// due is when the next lookup is, in nanoseconds since r.start; never, while one is on its way.
+	answer atomic.Pointer[answer] // nil until a lookup succeeds
+	turn   atomic.Uint32          // counts calls of Turn
+	// due is when the next lookup is due, in ns since r.start; never while a lookup is in progress.
 	due  atomic.Int64
-	used atomic.Int64 // when somebody last used the name, to a second, on the same clock
+	used atomic.Int64 // when the name was last used, accurate to a second, on the same clock
 
 	mu      sync.Mutex
-	flight  *flight // nil: no Lookup is running
-	err     error   // of the last lookup; nil if it was good, or there was none
+	running *lookupCall // the lookup in progress, or nil
+	err     error       // of the last lookup; nil if it succeeded, or if there was none
 	pause   time.Duration
-	waiters map[*waiter]struct{} // not empty only while a flight is not settled
+	waiters map[*waiter]struct{} // empty unless a lookupCall is not settled
 
-	reporting sync.Mutex // before mu
-	failing   bool       // what Report was last told
+	reporting sync.Mutex // locked before mu
+	failing   bool       // what was last reported
 	excess    bool       // whether there were more addresses than are used
 }
 
 const never = math.MaxInt64
 
-// flight is one call of Lookup. It is settled when it has answered or its time was up, whichever comes first; the call
-// may go on after the latter.
-type flight struct {
+// lookupCall is one call of Lookup. It is settled when it returns or when its time is up, whichever comes first; in the latter case the call
+// may still be running.
+type lookupCall struct {
 	how     *asking
 	settled bool // under Name.mu
 }
 
-// waiter is one call of Wait. Whoever sets over, to tell it or to cancel it, has decided.
+// waiter is one call of Wait. over is set once, by whichever of tell and cancel comes first.
 type waiter struct {
 	done func([]netip.Addr, error)
 	over atomic.Bool
@@ -60,7 +60,7 @@ func (w *waiter) tell(addrs []netip.Addr, err error) {
 
 func newName(r *Resolver, host string) *Name {
 	n := &Name{r: r, host: host}
-	n.used.Store(-int64(inUse)) // not yet
+	n.used.Store(-int64(inUse)) // never
 	if addr, ok := parseLiteral(host); ok {
 		n.answer.Store(&answer{addrs: []netip.Addr{addr}})
 		n.literal = true
@@ -71,25 +71,25 @@ func newName(r *Resolver, host string) *Name {
 	return n
 }
 
-// Host answers the name as it was first asked for.
+// Host returns the name as it was first requested.
 func (n *Name) Host() string { return n.host }
 
-// Literal reports whether the name is an address, which never changes.
+// Literal reports whether the name is an IP address, which never changes.
 func (n *Name) Literal() bool { return n.literal }
 
-// Addrs answers the addresses that are known now, nil if there are none yet. It never blocks or allocates, except to
-// start a lookup in the background when the answer has grown old or the pause after a failure is over. IPv4 addresses
-// are unmapped, none comes twice, the order is Lookup's. The slice must not be changed; a lookup that answers the same
-// leaves the same slice.
+// Addrs returns the currently known addresses, nil if there are none yet. It never blocks and does not allocate, except to
+// start a lookup in the background when the answer has expired or the pause after a failure is over. IPv4 addresses
+// are unmapped, there are no duplicates, and the order is Lookup's. The slice must not be changed; if a lookup returns the same addresses,
+// Addrs returns the same slice.
 func (n *Name) Addrs() []netip.Addr {
 	n.use()
 	return n.known()
 }
 
-// use notes that the name is in use.
+// use records that the name is in use, and starts a lookup if one is due.
 func (n *Name) use() {
 	now := n.now()
-	if now-n.used.Load() > int64(time.Second) { // seldom written: all loops read it
+	if now-n.used.Load() > int64(time.Second) { // written rarely, because all loops read it
 		n.used.Store(now)
 	}
 	if now >= n.due.Load() {
@@ -97,11 +97,11 @@ func (n *Name) use() {
 	}
 }
 
-// inUse reports whether the name was used of late.
+// inUse reports whether the name was used recently.
 func (n *Name) inUse() bool { return n.now()-n.used.Load() < int64(inUse) }
 
-// hasten has the name looked up anew with its next use, if it is one that is looked up, and no lookup is on its way.
-func (n *Name) hasten() {
+// expireAnswer makes the next use of the name look it up, unless it is a literal or a lookup is in progress.
+func (n *Name) expireAnswer() {
 	if due := n.due.Load(); due != never {
 		n.due.CompareAndSwap(due, n.now())
 	}
@@ -114,19 +114,19 @@ func (n *Name) known() []netip.Addr {
 	return nil
 }
 
-// Wait has done called once, from another goroutine: with the addresses, as soon as there are any, even old ones; or
-// with the error of the lookup that was on its way or was started for it. After a failure, until the pause is over, it
-// is that failure's error, without a lookup. done must not block: others wait behind it. It is not called after
-// cancel, unless the call was already on its way.
+// Wait calls done once, on another goroutine: with the addresses as soon as there are any, even expired ones; or
+// with the error of the lookup that is in progress or that Wait has started. During the pause after a failure, done gets the error of
+// that failure, without a new lookup. done must not block, because other waiters come after it. It is not called after
+// cancel, unless the call has already begun.
 func (n *Name) Wait(done func([]netip.Addr, error)) (cancel func()) {
 	w := &waiter{done: done}
-	addrs := n.Addrs() // which starts a lookup if one is due
+	addrs := n.Addrs() // also starts a lookup if one is due
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if addrs == nil {
 		addrs = n.known()
 	}
-	if addrs == nil && n.flight != nil && !n.flight.settled {
+	if addrs == nil && n.running != nil && !n.running.settled {
 		if n.waiters == nil {
 			n.waiters = make(map[*waiter]struct{})
 		}
@@ -141,17 +141,17 @@ func (n *Name) Wait(done func([]netip.Addr, error)) (cancel func()) {
 	var err error
 	if addrs == nil {
 		if err = n.err; err == nil || n.r.ctx.Err() != nil {
-			err = ErrClosed // nothing else keeps a name from being looked up
+			err = ErrClosed // only Close prevents a lookup
 		}
 	}
 	go w.tell(addrs, err)
 	return func() { w.over.Store(true) }
 }
 
-// now is monotonic.
+// now returns the time since r.start on the monotonic clock, in ns.
 func (n *Name) now() int64 { return int64(time.Since(n.r.start)) }
 
-// refresh starts a lookup, if it is still due.
+// refresh starts a lookup if one is still due.
 func (n *Name) refresh() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -159,23 +159,23 @@ func (n *Name) refresh() {
 	case n.now() < n.due.Load():
 	case n.r.ctx.Err() != nil:
 		n.due.Store(never)
-	case n.flight != nil: // it ignores its timeout, and there may be only one
+	case n.running != nil: // the running lookup ignores its timeout; there may be only one
 		n.due.Store(n.now() + int64(n.pause))
 	default:
-		n.flight = &flight{how: n.r.how.Load()}
+		n.running = &lookupCall{how: n.r.how.Load()}
 		n.due.Store(never)
-		go n.lookup(n.flight)
+		go n.lookup(n.running)
 	}
 }
 
-// lookup is the goroutine of a flight.
-func (n *Name) lookup(f *flight) {
+// lookup makes the lookup of a lookupCall. It runs on its own goroutine.
+func (n *Name) lookup(f *lookupCall) {
 	ctx, cancel := n.context(f.how.Timeout)
 	defer cancel()
 	select {
 	case n.r.slots <- struct{}{}:
 	case <-ctx.Done():
-		n.land(f, nil, 0, context.Cause(ctx))
+		n.finish(f, nil, 0, context.Cause(ctx))
 		return
 	}
 	release := sync.OnceFunc(func() { <-n.r.slots })
@@ -189,7 +189,7 @@ func (n *Name) lookup(f *flight) {
 	}
 	stop()
 	release()
-	n.land(f, addrs, ttl, err)
+	n.finish(f, addrs, ttl, err)
 }
 
 func (n *Name) context(t time.Duration) (context.Context, context.CancelFunc) {
@@ -203,18 +203,18 @@ func noAnswerWithin(t time.Duration) error {
 	return fmt.Errorf("no answer within %v: %w", t, context.DeadlineExceeded)
 }
 
-// expire settles a flight whose time is up, unless it landed meanwhile.
-func (n *Name) expire(f *flight, ctx context.Context) {
+// expire settles a lookupCall whose time is up, unless it has finished.
+func (n *Name) expire(f *lookupCall, ctx context.Context) {
 	n.mu.Lock()
-	if n.flight != f {
+	if n.running != f {
 		n.mu.Unlock()
 		return
 	}
 	n.settle(f, nil, 0, context.Cause(ctx))
 }
 
-// land ends a flight. After its time was up, a failure is old news but addresses are good.
-func (n *Name) land(f *flight, found []netip.Addr, ttl time.Duration, err error) {
+// finish ends a lookupCall. If its time was up, a failure is ignored, but addresses are used.
+func (n *Name) finish(f *lookupCall, found []netip.Addr, ttl time.Duration, err error) {
 	addrs := normalize(found)
 	if err == nil && addrs == nil {
 		err = errors.New("no addresses")
@@ -223,7 +223,7 @@ func (n *Name) land(f *flight, found []netip.Addr, ttl time.Duration, err error)
 		n.reportExcess(len(found), len(addrs))
 	}
 	n.mu.Lock()
-	n.flight = nil
+	n.running = nil
 	if f.settled && err != nil {
 		n.mu.Unlock()
 		return
@@ -231,8 +231,8 @@ func (n *Name) land(f *flight, found []netip.Addr, ttl time.Duration, err error)
 	n.settle(f, addrs, ttl, err)
 }
 
-// settle makes the outcome known. n.mu is held, and released.
-func (n *Name) settle(f *flight, addrs []netip.Addr, ttl time.Duration, err error) {
+// settle stores the result and tells the waiters. n.mu must be held; settle unlocks it.
+func (n *Name) settle(f *lookupCall, addrs []netip.Addr, ttl time.Duration, err error) {
 	f.settled = true
 	if err == nil {
 		if old := n.answer.Load(); old != nil && slices.Equal(old.addrs, addrs) {
@@ -246,12 +246,12 @@ func (n *Name) settle(f *flight, addrs []netip.Addr, ttl time.Duration, err erro
 		if !errors.Is(err, ErrClosed) {
 			err = fmt.Errorf("resolve: looking up %s: %w", n.host, err)
 		}
-		addrs = nil // as it was: with an answer nobody waits
+		addrs = nil // those known stay; with an answer there are no waiters
 		n.err = err
 		n.pause = max(n.r.opts.Retry, min(2*n.pause, n.r.opts.Refresh))
 		n.next(n.pause)
 	}
-	if f.how != n.r.how.Load() { // it was not asked as names are now
+	if f.how != n.r.how.Load() { // the settings have changed since
 		n.due.Store(n.now())
 	}
 	waiters := n.waiters
@@ -264,7 +264,7 @@ func (n *Name) settle(f *flight, addrs []netip.Addr, ttl time.Duration, err erro
 	n.report()
 }
 
-// next plans a lookup in so long, or a little later, which takes place if the name is in use then; else when it is used again.
+// next schedules a lookup after d or a little more. If the name is not in use then, the lookup is made at the next use instead.
 func (n *Name) next(d time.Duration) {
 	if d > 20 {
 		d += rand.N(d / 20)
@@ -277,7 +277,7 @@ func (n *Name) next(d time.Duration) {
 	})
 }
 
-// report tells of a change, and of the state as it is then: calls that overtake each other tell nothing false.
+// report reports a change of the current state. It reads the state under a lock, so that concurrent calls report nothing false.
 func (n *Name) report() {
 	if n.r.opts.Report == nil {
 		return
@@ -294,7 +294,7 @@ func (n *Name) report() {
 	n.r.opts.Report(n.host, err)
 }
 
-// reportExcess tells when there begin to be more addresses than are used.
+// reportExcess reports when a name begins to have more addresses than are used.
 func (n *Name) reportExcess(found, used int) {
 	if n.r.opts.Excess == nil {
 		return
@@ -307,8 +307,8 @@ func (n *Name) reportExcess(found, used int) {
 	}
 }
 
-// normalize answers a copy with IPv4 addresses unmapped and without duplicates and zero addresses, nil if none is left, and
-// no more than are used.
+// normalize returns a copy with IPv4 addresses unmapped, without duplicates and invalid addresses, and limited to maxAddrs. It returns nil if no
+// address is left.
 func normalize(found []netip.Addr) []netip.Addr {
 	var addrs []netip.Addr
 	for _, a := range found {

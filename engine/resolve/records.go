@@ -10,31 +10,31 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// maxAliases is how many aliases lead from a name to its records at most.
+// maxAliases bounds the chain of aliases from a name to its records.
 const maxAliases = 16
 
-// found is what an answer has of what was asked for.
+// found holds the records of an answer that match the question.
 type found struct {
 	addrs   []netip.Addr // of A and AAAA
 	targets []Target     // of SRV
 	ttl     time.Duration
 }
 
-// alias is what a CNAME record says.
+// alias is the content of a CNAME record.
 type alias struct {
 	to  string
 	ttl uint32
 }
 
-// owned is a record, and whose it is.
+// owned is a record with its owner name.
 type owned struct {
 	owner string
 	ttl   uint32
 	body  dnsmessage.ResourceBody
 }
 
-// readAnswer reads the records that a message has of what its first question asks for: those of the name itself, or of what
-// its aliases lead to. The TTL is the lowest of all that has led there. A message whose answers cannot be read to their end is an error.
+// readAnswer returns the records that answer a message's first question: those of the name itself, or of the name that its aliases lead
+// to. The TTL is the lowest on the way. A message whose answers cannot be parsed completely is an error.
 func readAnswer(message []byte) (found, error) {
 	var p dnsmessage.Parser
 	if _, err := p.Start(message); err != nil {
@@ -78,7 +78,7 @@ func readAnswer(message []byte) (found, error) {
 	return collect(canonical(asked.Name), aliases, records), nil
 }
 
-// canonical is a name by which equal names are found: letter case is that of ASCII alone (RFC 4343), and names may have any bytes.
+// canonical returns a name in lower case, as names are compared. Only ASCII letters have case (RFC 4343), and names may contain any bytes.
 func canonical(n dnsmessage.Name) string {
 	b := n.Data[:n.Length]
 	for i, c := range b {
@@ -89,7 +89,7 @@ func canonical(n dnsmessage.Name) string {
 	return string(b)
 }
 
-// readBody reads the body of a record of a kind that is of use here; nil is one that is not.
+// readBody reads the body of a record if its type is used here; otherwise it skips the record and returns nil.
 func readBody(p *dnsmessage.Parser, kind dnsmessage.Type) (dnsmessage.ResourceBody, error) {
 	switch kind {
 	case dnsmessage.TypeA:
@@ -108,7 +108,7 @@ func readBody(p *dnsmessage.Parser, kind dnsmessage.Type) (dnsmessage.ResourceBo
 	return nil, p.SkipAnswer()
 }
 
-// collect gathers the records that belong to a name.
+// collect returns the records that belong to a name, following aliases.
 func collect(name string, aliases map[string]alias, records []owned) found {
 	var f found
 	lowest := uint32(math.MaxUint32)

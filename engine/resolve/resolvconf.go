@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// resolvConf is the file that says which name servers and search list this machine has (resolv.conf(5)).
+// resolvConf is the file with this machine's name servers and search list (resolv.conf(5)).
 const resolvConf = "/etc/resolv.conf"
 
-// system is what this machine's resolv.conf says; a server on this machine if it names none.
+// system returns the servers and search list of this machine's resolv.conf; a server on this machine if it names none.
 func system() (servers []netip.AddrPort, search []string) {
-	text, _ := os.ReadFile(resolvConf) // as if it were empty
+	text, _ := os.ReadFile(resolvConf) // an unreadable file counts as empty
 	return readResolvConf(string(text))
 }
 

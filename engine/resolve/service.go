@@ -13,37 +13,37 @@ import (
 	"time"
 )
 
-// Target is where a service is offered: an SRV record (RFC 2782).
+// Target is a location of a service: an SRV record (RFC 2782).
 type Target struct {
-	Name     string // absolute, without the dot at its end
+	Name     string // absolute, without the final dot
 	Port     uint16
-	Priority uint16 // those with the lowest come first, others stand in for them
-	Weight   uint16 // among those of one priority
+	Priority uint16 // the lowest is preferred; the others are backups
+	Weight   uint16 // relative to targets of the same priority
 }
 
 const (
-	// maxTargets is how many targets of a service are used.
+	// maxTargets bounds how many targets of a service are used.
 	maxTargets = 1000
-	// changeSpacing is the pause between two changes that are told, at least: each may cost a reload.
+	// changeSpacing is the minimum time between two notifications of changes, because each may cause a reload.
 	changeSpacing = time.Second
-	// toldTargets is how many refused targets a line names.
+	// toldTargets bounds how many refused targets are logged.
 	toldTargets = 5
 )
 
-// errNotOffered is the error of an answer whose targets are all refused.
+// errNotOffered is the error for an answer all of whose targets are refused.
 var errNotOffered = errors.New("the service is offered nowhere")
 
-// ServicesOptions are what Services are made with.
+// ServicesOptions configures Services.
 type ServicesOptions struct {
-	// Lookup finds the targets of a service and for how long they are good, UnknownTTL if nobody said; nil is what Settings say. It
-	// returns when ctx is done.
+	// Lookup finds the targets of a service and how long they are valid, UnknownTTL if that is unknown. It must return when ctx is
+	// done. nil means that Settings decide.
 	Lookup func(ctx context.Context, name string) (targets []Target, ttl time.Duration, err error)
-	// Log is told what people should know; nil is nobody.
+	// Log gets changes; nil means no log.
 	Log *slog.Logger
 }
 
-// Services are the services that a configuration names by their SRV records. Each is looked up in the background when its answer has
-// grown old, used or not, and keeps its last answer while lookups fail. The methods may be called from any goroutine.
+// Services are the services whose SRV records a configuration refers to. Each is looked up in the background whenever its answer has
+// expired, and keeps its last answer while lookups fail. The methods may be called from any goroutine.
 type Services struct {
 	opts    ServicesOptions
 	changed chan struct{}
@@ -52,25 +52,25 @@ type Services struct {
 	mu    sync.Mutex
 	how   *asking
 	known map[string]*service
-	kept  map[string][]Target // answers of those that are not followed yet
-	told  time.Time           // when a change was told last
-	due   *time.Timer         // tells the next; nil if there is none
+	kept  map[string][]Target // answers from Keep, for services that are not followed yet
+	told  time.Time           // when a change was last signalled
+	due   *time.Timer         // signals the next change; nil if none is pending
 }
 
-// service is one of them.
+// service is one of the services.
 type service struct {
 	name    string
 	end     context.CancelFunc
-	tried   chan struct{} // closed when its first lookup is over
-	targets []Target      // immutable; nil if there was no answer yet
+	tried   chan struct{} // closed after its first lookup
+	targets []Target      // immutable; nil before the first answer
 
-	// What people were told last.
+	// What was logged last.
 	failing bool
 	refused string
 	excess  bool
 }
 
-// NewServices makes one that follows no services yet. The caller has to Close it.
+// NewServices returns Services that follow no service yet. The caller must close them.
 func NewServices(opts ServicesOptions) *Services {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -78,14 +78,14 @@ func NewServices(opts ServicesOptions) *Services {
 	return &Services{opts: opts, changed: make(chan struct{}, 1), slots: make(chan struct{}, maxLookups), known: make(map[string]*service)}
 }
 
-// Keep gives the answers of a predecessor: they are those of its services until others come.
+// Keep sets initial answers, from a predecessor. A service has its initial answer until a lookup succeeds.
 func (s *Services) Keep(answers map[string][]Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept = answers
 }
 
-// Follow has these services looked up, by these settings, and no others. Those that are known keep their answers.
+// Follow makes Services follow exactly these services, with these settings. Services that were followed before keep their answers.
 func (s *Services) Follow(names []string, set Settings) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +119,7 @@ func (s *Services) Follow(names []string, set Settings) {
 	}
 }
 
-// Wait waits until each service was looked up once, with or without an answer, or ctx is done.
+// Wait waits until each service was looked up once, successfully or not, or until ctx is done.
 func (s *Services) Wait(ctx context.Context) {
 	s.mu.Lock()
 	all := make([]<-chan struct{}, 0, len(s.known))
@@ -136,7 +136,7 @@ func (s *Services) Wait(ctx context.Context) {
 	}
 }
 
-// Answers are the targets of each service that has had an answer, sorted: by priority, then the heaviest first. They are not to be
+// Answers returns the targets of each service that has an answer, sorted by ascending priority and then by descending weight. They must not be
 // changed.
 func (s *Services) Answers() map[string][]Target {
 	s.mu.Lock()
@@ -150,10 +150,10 @@ func (s *Services) Answers() map[string][]Target {
 	return all
 }
 
-// Changed has something to receive when Answers have changed since it last had, at most once in a second.
+// Changed returns a channel that receives a value after Answers have changed, at most once per second.
 func (s *Services) Changed() <-chan struct{} { return s.changed }
 
-// Again has Changed tell again in a while, for whoever could not act upon a change.
+// Again makes Changed signal again after a while, for a caller that could not act on a change.
 func (s *Services) Again() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +172,7 @@ func (s *Services) Close() {
 	}
 }
 
-// follow is the goroutine of a service, until ctx is done.
+// follow looks a service up again and again until ctx is done. It runs on its own goroutine.
 func (s *Services) follow(ctx context.Context, one *service, how *asking, tried chan struct{}) {
 	pause := time.Duration(0)
 	for first := true; ; first = false {
@@ -198,7 +198,7 @@ func (s *Services) follow(ctx context.Context, one *service, how *asking, tried 
 	}
 }
 
-// lookup looks a service up when there is a free slot.
+// lookup looks a service up once a slot is free.
 func (s *Services) lookup(ctx context.Context, name string, how *asking) ([]Target, time.Duration, error) {
 	if how.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -218,7 +218,7 @@ func (s *Services) lookup(ctx context.Context, name string, how *asking) ([]Targ
 	return targets, ttl, err
 }
 
-// settle makes the outcome of a lookup known, and returns what was wrong with it.
+// settle stores the result of a lookup, and returns its error.
 func (s *Services) settle(ctx context.Context, one *service, found []Target, err error) error {
 	targets, refused := arrange(found)
 	if err == nil && len(targets) == 0 {
@@ -229,7 +229,7 @@ func (s *Services) settle(ctx context.Context, one *service, found []Target, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx.Err() != nil { // others follow it now, or nobody
+	if ctx.Err() != nil { // the service is followed by another goroutine now, or by none
 		return nil
 	}
 	s.report(one, refused, len(targets), err)
@@ -241,15 +241,15 @@ func (s *Services) settle(ctx context.Context, one *service, found []Target, err
 	return err
 }
 
-// report tells people what has changed: that lookups fail or no longer do, that targets are refused, or too many. s.mu is held.
+// report logs what has changed: that lookups begin to fail or succeed again, or that targets are refused or too many. s.mu must be held.
 func (s *Services) report(one *service, refused []string, targets int, err error) {
 	log := s.opts.Log.With("service", one.name)
 	if failing := err != nil; failing != one.failing {
 		one.failing = failing
 		if failing {
-			log.Warn("resolve: the hosts of a service cannot be found out, those known stay", "hosts", len(one.targets), "error", err)
+			log.Warn("resolve: the hosts of a service cannot be resolved; the known hosts stay", "hosts", len(one.targets), "error", err)
 		} else {
-			log.Info("resolve: the hosts of a service can be found out again")
+			log.Info("resolve: the hosts of a service can be resolved again")
 		}
 	}
 	if err != nil {
@@ -264,12 +264,12 @@ func (s *Services) report(one *service, refused []string, targets int, err error
 	if excess := targets > maxTargets; excess != one.excess {
 		one.excess = excess
 		if excess {
-			log.Warn("resolve: a service has more hosts than are used, those of the lowest priority and of the least weight are left out", "hosts", targets, "used", maxTargets)
+			log.Warn("resolve: a service has more hosts than are used; those with the lowest priority and weight are left out", "hosts", targets, "used", maxTargets)
 		}
 	}
 }
 
-// tell has a change told in so long, or when enough time has passed since the last. s.mu is held.
+// tell schedules a signal on Changed after the given time, but not before changeSpacing has passed since the last. s.mu must be held.
 func (s *Services) tell(after time.Duration) {
 	if s.due != nil {
 		return
@@ -286,7 +286,7 @@ func (s *Services) tell(after time.Duration) {
 	})
 }
 
-// arrange sorts targets, each once, and leaves out those that lead nowhere, for the reasons that it returns.
+// arrange sorts targets and removes duplicates. It leaves out targets that lead nowhere, and returns the reasons.
 func arrange(found []Target) (targets []Target, refused []string) {
 	for _, t := range found {
 		switch {

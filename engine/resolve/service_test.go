@@ -157,7 +157,7 @@ func TestServiceIsSorted(t *testing.T) {
 		if _, known := s.Answers()["none"]; known {
 			t.Error("a service that does not exist has an answer")
 		}
-		log.expect(t, `the hosts of a service cannot be found out, those known stay" service=none hosts=0 error="no such service"`)
+		log.expect(t, `the hosts of a service cannot be resolved; the known hosts stay" service=none hosts=0 error="no such service"`)
 	})
 }
 
@@ -188,13 +188,13 @@ func TestServiceChanges(t *testing.T) {
 			t.Errorf("%d changes while lookups fail", n)
 		}
 		offered(t, s, "x", one, two)
-		log.expect(t, "cannot be found out")
+		log.expect(t, "cannot be resolved")
 		o.set("x", two)
 		if n := changes(s, later(30*time.Second)); n != 1 {
 			t.Errorf("%d changes after lookups have failed", n)
 		}
 		offered(t, s, "x", two)
-		log.expect(t, "can be found out again")
+		log.expect(t, "can be resolved again")
 	})
 }
 
@@ -244,7 +244,7 @@ func TestServiceThatPointsAtNothing(t *testing.T) {
 		log.expect(t, `the service is offered nowhere: its target is \".\"`)
 		o.set("x", good)
 		time.Sleep(time.Hour)
-		log.expect(t, "can be found out again")
+		log.expect(t, "can be resolved again")
 	})
 }
 

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Settings say whom names are asked of, and for how long answers are good. They are data, so that two can be compared.
+// Settings say which servers names are looked up with, and how long answers are valid. They can be compared.
 type Settings struct {
-	// Servers are asked for names, in turn; none are those of this machine.
+	// Servers are the name servers to ask, in turn; if empty, those of this machine.
 	Servers []netip.AddrPort
-	// Search are the domains that a name without a dot may be in; others are looked for there if they do not exist by themselves. Nil
-	// is this machine's list. With neither Servers nor Search, names are looked up as Lookup does.
+	// Search lists the domains in which a name without a dot is looked up first; a name with a dot is looked up there if it does not exist by
+	// itself. Nil means this machine's list. Without Servers and Search, names are looked up as Lookup does.
 	Search []string
-	// MinTTL and MaxTTL bound for how long an answer is good, whatever DNS says; 0 is 1 second, and 5 minutes.
+	// MinTTL and MaxTTL bound how long an answer is valid, whatever its TTL; 0 means 1 second and 5 minutes, respectively.
 	MinTTL, MaxTTL time.Duration
-	// Timeout is how long a lookup may take before it counts as failed, its wait for a free slot included; 0 is no limit.
+	// Timeout bounds a lookup, including its wait for a free slot; 0 means no bound.
 	Timeout time.Duration
 }
 
@@ -25,7 +25,7 @@ const (
 	defaultMaxTTL = 5 * time.Minute
 )
 
-// withDefaults fills in what is not set.
+// withDefaults returns s with the defaults filled in.
 func (s Settings) withDefaults() Settings {
 	if s.MinTTL <= 0 {
 		s.MinTTL = defaultMinTTL
@@ -36,13 +36,13 @@ func (s Settings) withDefaults() Settings {
 	return s
 }
 
-// equal reports whether two settings are the same.
+// equal reports whether s and t are the same.
 func (s Settings) equal(t Settings) bool {
 	return slices.Equal(s.Servers, t.Servers) && slices.Equal(s.Search, t.Search) && (s.Search == nil) == (t.Search == nil) &&
 		s.MinTTL == t.MinTTL && s.MaxTTL == t.MaxTTL && s.Timeout == t.Timeout
 }
 
-// goodFor is for how long an answer with a TTL is used; one that has none is for so long as unknown.
+// goodFor returns how long an answer with the given TTL is valid; unknown if it has no TTL.
 func (s Settings) goodFor(ttl, unknown time.Duration) time.Duration {
 	if ttl < 0 {
 		return unknown
@@ -50,14 +50,14 @@ func (s Settings) goodFor(ttl, unknown time.Duration) time.Duration {
 	return min(max(ttl, s.MinTTL), s.MaxTTL)
 }
 
-// asking are settings, and how lookups are made by them.
+// asking holds settings together with the functions that look names up by them.
 type asking struct {
 	Settings
 	addrs   func(ctx context.Context, name string) ([]netip.Addr, time.Duration, error)
 	targets func(ctx context.Context, name string) ([]Target, time.Duration, error)
 }
 
-// newAsking makes what looks names up by s.
+// newAsking returns an asking for s.
 func newAsking(s Settings) *asking {
 	a := &asking{Settings: s.withDefaults(), addrs: Lookup, targets: lookupService}
 	if len(s.Servers) > 0 || s.Search != nil {

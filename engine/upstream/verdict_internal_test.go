@@ -122,7 +122,7 @@ func TestCauseOf(t *testing.T) {
 		"connection refused":          {os.NewSyscallError("connect", unix.ECONNREFUSED)},
 		"connection reset by peer":    {fmt.Errorf("while sending: %w", unix.ECONNRESET)},
 		"connection timed out":        {unix.ETIMEDOUT},
-		"timed out":                   {ErrConnectTimeout, fmt.Errorf("%w: %w", ErrSession, ErrConnectTimeout), fmt.Errorf("no whole response: %w", context.DeadlineExceeded), os.ErrDeadlineExceeded},
+		"timed out":                   {ErrConnectTimeout, fmt.Errorf("%w: %w", ErrSession, ErrConnectTimeout), fmt.Errorf("no complete response: %w", context.DeadlineExceeded), os.ErrDeadlineExceeded},
 		"its name cannot be resolved": {&net.DNSError{Err: "no such host"}, ErrResolveTimeout},
 		"the TLS handshake failed":    {fmt.Errorf("%w: %w", ErrHandshake, unix.ECONNRESET), tlsconn.ErrHandshakeTimeout},
 		"the connection ended early":  {fmt.Errorf("%w: %w", ErrSession, errEnded)},
