@@ -21,13 +21,13 @@ import (
 // This file is "kroxy-ev demo": hosts, the proxy in front of them, and live figures, in one process.
 
 const demoUsage = `kroxy-ev demo starts three small web servers and the proxy in front of them, once as an HTTP proxy and once as a TCP
-proxy, and shows what passes through.
+proxy, and shows live figures of the traffic.
 
 Usage:
   kroxy-ev demo [-port N] [-for DURATION]
 
 Options:
-  -port N        listen on port N for HTTP and on the next one for TCP, or on the next that are free (default 8080)
+  -port N        listen on port N for HTTP and on port N+1 for TCP, or on the next free ports (default 8080)
   -for DURATION  stop after that time, such as 30s (default: at Ctrl-C)
   -h, --help     print this
 `
@@ -121,7 +121,7 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	raw.Start()
 
 	if uint(web.port) != f.port {
-		fmt.Fprintf(stdout, "Port %d is in use, so this is on port %d.\n\n", f.port, web.port)
+		fmt.Fprintf(stdout, "Port %d is in use, so the demo uses port %d.\n\n", f.port, web.port)
 	}
 	fmt.Fprintf(stdout, demoText, web.text, raw.port, web.port, demoBulk>>20, demoAway)
 
@@ -144,19 +144,19 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 const demoText = `kroxy-ev serves this configuration:
 
 %[1]s
-and the same with "stream" for "http", which carries any TCP, on port %[2]d.
+and, on port %[2]d, the same with "stream" instead of "http", which proxies any TCP protocol.
 
-Try, in another terminal, a few times (the hosts take turns):
+In another terminal, run these a few times (the hosts take turns):
 
   curl http://127.0.0.1:%[3]d/
   curl http://127.0.0.1:%[2]d/
   printf 'GET / HTTP/1.0\r\n\r\n' | nc 127.0.0.1 %[2]d
 
-in bulk:
+download a large file:
 
   curl -o /dev/null http://127.0.0.1:%[2]d/%[4]dMB
 
-and see that nobody notices when a host dies (the one that answers, for %[5]v):
+and kill the host that answers, for %[5]v; clients do not notice:
 
   curl http://127.0.0.1:%[3]d/die
 

@@ -139,7 +139,7 @@ func TestDemoPortInUse(t *testing.T) {
 	defer ln.Close()
 	used := ln.Addr().(*net.TCPAddr).Port
 	p := launch(t, nil, "demo", "-port", strconv.Itoa(used))
-	other := p.await(p.stdout, fmt.Sprintf(`Port %d is in use, so this is on port (\d+)\.`, used))[1]
+	other := p.await(p.stdout, fmt.Sprintf(`Port %d is in use, so the demo uses port (\d+)\.`, used))[1]
 	url := p.await(p.stdout, `\n  curl (http://\S+/)\n`)[1]
 	if url != "http://127.0.0.1:"+other+"/" {
 		t.Errorf("the line to try has %s, but the port is %s", url, other)
