@@ -40,7 +40,7 @@ var (
 	causeBodySize        = cause{413, "the request body is larger than max_body_size", logformat.Refused}
 	causeBody            = cause{400, "the request body is malformed", logformat.Refused}
 	causePlain           = cause{400, "a plain HTTP request came to the TLS port", logformat.Refused}
-	causeTarget          = cause{400, "the request target has no path that routes can be found by", logformat.Refused}
+	causeTarget          = cause{400, "the request target has no valid path", logformat.Refused}
 	causeNoRoute         = cause{404, "no route takes the request", logformat.NoRoute}
 	causeMisdirected     = cause{421, "no host of the group has the requested name", logformat.UnknownName}
 	causeNoHost          = cause{503, "no host to try", logformat.NoHost}

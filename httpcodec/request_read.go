@@ -171,7 +171,7 @@ func (x *exchange) readAlong(out []byte) []byte {
 		return out
 	}
 	x.up.ReadAt, x.unbuffered = x.server.loop.Now(), true
-	x.request.Took(int64(k))
+	x.request.Advance(int64(k))
 	return out[:n+k]
 }
 
@@ -187,7 +187,7 @@ func (x *exchange) moveUp() (int, bool) {
 	}
 	if x.request.In == http1.Length {
 		n, source, sink := x.up.Move(v.loop, x.request.Left)
-		x.request.Took(int64(n))
+		x.request.Advance(int64(n))
 		x.unbuffered = x.unbuffered || n > 0
 		if source != nil && !again(source) && !x.request.Done {
 			return n, x.clientGone(source)

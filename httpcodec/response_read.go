@@ -59,7 +59,7 @@ func (x *exchange) moveDown() (int, bool) {
 		return x.readResponse()
 	case x.response.In == http1.Length:
 		n, source, sink := x.down.Move(v.loop, x.response.Left)
-		x.response.Took(int64(n))
+		x.response.Advance(int64(n))
 		if !x.delivered(sink) {
 			return n, false
 		}

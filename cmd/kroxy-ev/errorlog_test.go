@@ -151,7 +151,7 @@ func TestLogLevel(t *testing.T) {
 		s := setup{mode: "http", hosts: []endpoint{refusing(t)}, multi: multi, settings: settings{"workers_num": 1, "shutdown_timeout": 0, "reactors_num": 1}}
 		p := start(t, s)
 		line := func(mark string) string {
-			return `level=DEBUG msg="http: exchange failed" .*reason="a byte that may not be in a request target" .*client=127\.0\.0\.1 .*method=GET target="/` + mark + `\\x01\\"b"`
+			return `level=DEBUG msg="http: exchange failed" .*reason="an invalid byte in the request target" .*client=127\.0\.0\.1 .*method=GET target="/` + mark + `\\x01\\"b"`
 		}
 		refuse := func(mark string) {
 			t.Helper()

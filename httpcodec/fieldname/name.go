@@ -1,14 +1,14 @@
-// Package fieldname tells the names of header fields apart as their readers do.
+// Package fieldname compares names of header fields in the ways their readers do.
 package fieldname
 
-// Folding maps each byte to the one that stands for all bytes which some readers do not tell from it.
+// Folding maps each byte to a representative of all bytes that some readers treat as the same.
 type Folding [256]byte
 
 var (
-	// Case is for readers who know names as they came but for letter case (RFC 9110 section 5.1): clients.
+	// Case is for readers that ignore only case (RFC 9110 section 5.1): clients.
 	Case = table(func(c byte) byte { return c })
-	// Alike is for hosts and their frameworks. What is handed on as a variable (RFC 3875 section 4.1.18) has one character for
-	// "-", "_" and whatever else is neither letter nor digit.
+	// Alike is for hosts and their frameworks. Where fields become variables (RFC 3875 section 4.1.18), "-", "_" and all other
+	// characters that are neither letters nor digits become the same.
 	Alike = table(func(c byte) byte {
 		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
 			return c
@@ -17,7 +17,7 @@ var (
 	})
 )
 
-// table makes a Folding of what f has for bytes in small letters.
+// table makes a Folding that applies f to each byte in lower case.
 func table(f func(byte) byte) (t Folding) {
 	for i := range t {
 		c := byte(i)
@@ -29,7 +29,7 @@ func table(f func(byte) byte) (t Folding) {
 	return t
 }
 
-// Of is what t makes of a name.
+// Of returns the folded name.
 func (t *Folding) Of(name string) string {
 	b := []byte(name)
 	for i, c := range b {
@@ -38,7 +38,7 @@ func (t *Folding) Of(name string) string {
 	return string(b)
 }
 
-// Equal reports whether readers may take name for low, which is folded.
+// Equal reports whether name, once folded, equals low, which is already folded.
 func (t *Folding) Equal(name []byte, low string) bool {
 	if len(name) != len(low) {
 		return false
@@ -51,10 +51,10 @@ func (t *Folding) Equal(name []byte, low string) bool {
 	return true
 }
 
-// EqualAlike reports whether hosts may take name for low, which has small letters, digits and "-" only.
+// EqualAlike reports whether hosts may take name for low, which must have only lower-case letters, digits and "-".
 func EqualAlike(name []byte, low string) bool { return Alike.Equal(name, low) }
 
-// HasPrefixAlike reports the same of the name's beginning.
+// HasPrefixAlike reports whether hosts may take the beginning of name for low.
 func HasPrefixAlike(name []byte, low string) bool {
 	return len(name) >= len(low) && EqualAlike(name[:len(low)], low)
 }

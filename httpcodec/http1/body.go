@@ -2,18 +2,18 @@ package http1
 
 import "kroxy-ev/httpcodec/policy"
 
-// Body is a message body on its way: how it is framed where it comes from, and how where it goes to.
+// Body is a message body in transit: how the sender frames it, and how it is framed for the receiver.
 type Body struct {
 	In, Out Framing
-	Left    int64 // of a Length body, not yet read
-	Size    int64 // content so far
-	Done    bool  // nothing more belongs to it
+	Left    int64 // bytes of a Length body not read yet
+	Size    int64 // bytes of content so far
+	Done    bool  // the body is complete
 	chunks  chunkReader
 	set     *policy.Headers
 }
 
-// Begin prepares b for a body that is framed as in, n bytes long if that is Length, and is sent on framed as out. Set are
-// fields that its trailers may not repeat.
+// Begin prepares b for a body that is framed as in (n bytes long if that is Length) and forwarded with framing out. Set has the
+// configured edits; trailers must not repeat the fields in it.
 func (b *Body) Begin(from Side, in Framing, n int64, out Framing, set *policy.Headers) {
 	b.In, b.Out, b.Left, b.Size, b.set = in, out, n, 0, set
 	b.Done = in == NoBody || in == Length && n == 0
@@ -22,14 +22,14 @@ func (b *Body) Begin(from Side, in Framing, n int64, out Framing, set *policy.He
 	}
 }
 
-// Append takes n bytes of p, all unless the body ends before, and writes them to dst as they are sent on.
+// Append takes n bytes of p (all of them unless the body ends earlier) and appends them to dst, framed for the receiver.
 func (b *Body) Append(dst, p []byte) (out []byte, n int, err *HeadError) {
 	switch b.In {
 	case NoBody:
 		return dst, 0, nil
 	case Length:
 		n = int(min(b.Left, int64(len(p))))
-		b.Took(int64(n))
+		b.Advance(int64(n))
 		return append(dst, p[:n]...), n, nil
 	case UntilClose:
 		b.Size += int64(len(p))
@@ -50,14 +50,14 @@ func (b *Body) Append(dst, p []byte) (out []byte, n int, err *HeadError) {
 	return dst, n, nil
 }
 
-// Took accounts for n bytes of a Length body.
-func (b *Body) Took(n int64) {
+// Advance accounts for n bytes of a Length body that were forwarded without Append.
+func (b *Body) Advance(n int64) {
 	b.Left -= n
 	b.Size += n
 	b.Done = b.Left == 0
 }
 
-// End ends a body that lasts until its connection is closed.
+// End ends a body that lasts until the connection closes.
 func (b *Body) End(dst []byte) []byte {
 	b.Done = true
 	if b.Out == Chunked {
@@ -66,8 +66,8 @@ func (b *Body) End(dst []byte) []byte {
 	return dst
 }
 
-// Trailer is the first value of a field of the trailers, of a chunked body that is Done; nil if there is none. Low is its name in small letters. It is
-// valid until Begin.
+// Trailer returns the first value of a trailer field of a chunked body that is Done; nil if there is none. Low is the field's
+// name in lower case. The result is valid until Begin.
 func (b *Body) Trailer(low string) []byte {
 	if b.In != Chunked || !b.Done {
 		return nil
@@ -75,7 +75,7 @@ func (b *Body) Trailer(low string) []byte {
 	return b.chunks.fields.field(b.chunks.trail, low)
 }
 
-// appendData frames content.
+// appendData appends content, framed for the receiver.
 func (b *Body) appendData(dst, data []byte) []byte {
 	if len(data) == 0 {
 		return dst

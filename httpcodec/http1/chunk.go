@@ -7,7 +7,7 @@ import (
 
 const (
 	maxChunkDigits    = 16
-	maxChunkExtension = 256 // bytes of it in a chunk line, and of the white space before it
+	maxChunkExtension = 256 // limit per chunk line, including white space before the extension
 )
 
 var (
@@ -21,30 +21,30 @@ type chunkState uint8
 
 const (
 	chunkSize    chunkState = iota // in the digits
-	chunkBlank                     // in the white space behind them
-	chunkExt                       // behind ';'
+	chunkBlank                     // in the white space after them
+	chunkExt                       // after ';'
 	chunkLineLF                    // the CR of the chunk line was read
-	chunkData                      // left bytes of data to go
+	chunkData                      // reading data; left bytes remain
 	chunkDataCR                    // the data was read
-	chunkDataLF                    // and a CR
+	chunkDataLF                    // the data and a CR were read
 	chunkTrailer                   // the last chunk's line was read
-	chunkLastLF                    // and a CR: no trailers
+	chunkLastLF                    // then a CR was read: no trailers
 	chunkFields                    // in the trailer section
-	chunkDone                      // nothing more belongs to the body
+	chunkDone                      // the body is complete
 )
 
-// chunkReader takes the chunked coding off a body (RFC 9112 section 7.1). It holds no data; trailers are kept until reset.
+// chunkReader removes the chunked coding from a body (RFC 9112 section 7.1). It holds no data; trailers are kept until reset.
 type chunkReader struct {
 	state  chunkState
 	side   Side
 	digits uint8
-	ext    uint16 // bytes of extension in this line
-	left   int64  // size read so far, then bytes of data to go
-	trail  []byte // the trailer section as far as it is there
+	ext    uint16 // bytes of extension in the current line
+	left   int64  // the chunk size so far, then the bytes of data that remain
+	trail  []byte // the trailer section as far as it has arrived
 	fields headScanner
 }
 
-// reset makes c ready for a new body and keeps its storage.
+// reset prepares c for a new body and keeps its memory.
 func (c *chunkReader) reset(from Side) {
 	c.fields.reset(trailerSection, from)
 	*c = chunkReader{side: from, trail: c.trail[:0], fields: c.fields}
@@ -53,8 +53,8 @@ func (c *chunkReader) reset(from Side) {
 // done reports whether the whole body was read.
 func (c *chunkReader) done() bool { return c.state == chunkDone }
 
-// next takes n bytes of b: framing, and then maybe data, which is a part of b. It is to be called with what is left of b
-// until that is empty or the body is done; it takes nothing after that. It takes at least a byte otherwise.
+// next takes n bytes of b: framing, optionally followed by data, which is a part of b. The caller calls it with the rest of b
+// until that is empty or the body is done. It takes at least one byte, unless the body is done.
 func (c *chunkReader) next(b []byte) (n int, data []byte, err *HeadError) {
 	for i := 0; i < len(b); i++ {
 		switch x := b[i]; c.state {
@@ -79,7 +79,7 @@ func (c *chunkReader) next(b []byte) (n int, data []byte, err *HeadError) {
 			default:
 				return 0, nil, errChunkSize.by(c.side)
 			}
-		case chunkBlank: // to be removed before ';' (RFC 9112 section 7.1.1); old hosts pad sizes with it
+		case chunkBlank: // must be removed before ';' (RFC 9112 section 7.1.1); old hosts pad sizes with it
 			switch {
 			case x == ';':
 				c.state = chunkExt
@@ -149,8 +149,8 @@ func (c *chunkReader) next(b []byte) (n int, data []byte, err *HeadError) {
 	return len(b), nil, nil
 }
 
-// nextTrailer collects b[i:] as far as it belongs to the trailer section. Its bytes may come in pieces and are needed
-// together, so they are kept here.
+// nextTrailer collects the part of b[i:] that belongs to the trailer section. Its bytes may arrive in pieces but are scanned as
+// a whole, so they are kept here.
 func (c *chunkReader) nextTrailer(b []byte, i int) (int, []byte, *HeadError) {
 	had := len(c.trail)
 	c.trail = append(c.trail, b[i:min(len(b), i+MaxHead-had)]...)
@@ -176,7 +176,7 @@ func unhex(c byte) byte {
 	return c - 'a' + 10
 }
 
-// AppendChunkHeader writes the line that precedes n bytes of chunk data; n is above 0. The data is followed by CRLF.
+// AppendChunkHeader appends the line that precedes n bytes of chunk data; n must be positive. The caller appends the data and CRLF.
 func AppendChunkHeader(dst []byte, n int) []byte {
 	return append(strconv.AppendInt(dst, int64(n), 16), "\r\n"...)
 }

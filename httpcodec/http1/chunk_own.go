@@ -1,14 +1,14 @@
 package http1
 
-// Chunks takes the chunked coding off a body that this proxy has framed itself, for a protocol that frames in its own way. The zero value
-// is of no use before Reset.
+// Chunks removes the chunked coding from a body that this proxy itself has framed, for a protocol with its own framing. The
+// zero value must be Reset before use.
 type Chunks struct{ r chunkReader }
 
-// Reset prepares c for a new body and keeps its storage.
+// Reset prepares c for a new body and keeps its memory.
 func (c *Chunks) Reset() { c.r.reset(FromHost) }
 
-// Next takes n bytes of p: framing, and then maybe data, at most so many bytes and a part of p. It takes at least a byte of what is not
-// data, of data as many as there may be, and nothing once the body is done.
+// Next takes n bytes of p: framing, optionally followed by data, which is a part of p and has at most most bytes. Of framing it
+// takes at least one byte. Once the body is done it takes nothing.
 func (c *Chunks) Next(p []byte, most int) (n int, data []byte, err *HeadError) {
 	for n < len(p) && c.r.state != chunkDone {
 		rest := p[n:]
@@ -21,7 +21,7 @@ func (c *Chunks) Next(p []byte, most int) (n int, data []byte, err *HeadError) {
 			return n + k, data, err
 		case chunkTrailer, chunkFields:
 		default:
-			rest = rest[:1] // the data behind it is not to be taken with it
+			rest = rest[:1] // so that the data after it is not taken along
 		}
 		k, _, err := c.r.next(rest)
 		if err != nil {
@@ -32,14 +32,14 @@ func (c *Chunks) Next(p []byte, most int) (n int, data []byte, err *HeadError) {
 	return n, nil, nil
 }
 
-// InData reports whether data is next.
+// InData reports whether data comes next.
 func (c *Chunks) InData() bool { return c.r.state == chunkData }
 
 // Done reports whether the whole body was taken.
 func (c *Chunks) Done() bool { return c.r.done() }
 
-// Trailers is the trailer section of a body that is done, with the empty line at its end; empty if there are no trailers. It is valid until
-// Reset.
+// Trailers returns the trailer section of a complete body, including the empty line at its end; empty if there are no trailers.
+// It is valid until Reset.
 func (c *Chunks) Trailers() []byte {
 	if len(c.r.fields.fields) == 0 {
 		return nil

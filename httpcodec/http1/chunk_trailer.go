@@ -5,9 +5,9 @@ import (
 	"kroxy-ev/httpcodec/policy"
 )
 
-// noTrailer are fields that may not be trailers, or that nobody expects there (RFC 9110 section 6.5.1): they frame, route,
-// authenticate, or say how the content is to be read. A host that merges trailers into the head would be misled. Identity fields
-// are such, too.
+// noTrailer has fields that must not be trailers, or that nobody expects there (RFC 9110 section 6.5.1): fields for framing,
+// routing and authentication, and those that say how to process the content. They would mislead a host that merges trailers
+// into the head. Identity fields are excluded, too.
 var noTrailer = newNames(
 	"age", "authentication-info", "authorization", "cache-control", "connection", "cookie", "date", "expect", "expires",
 	"from", "host", "http2-settings", "keep-alive", "location", "max-forwards", "origin", "pragma", "range", "realm", "referer",
@@ -15,10 +15,11 @@ var noTrailer = newNames(
 	"warning", "www-authenticate",
 )
 
-// noTrailerPrefix are families of such fields. Two of "content-" are made for trailers.
+// noTrailerPrefix has prefixes of such fields. Two fields with "content-" are allowed: they are meant for trailers.
 var noTrailerPrefix = [...]string{"accept", "access-control-", "content-", "if-", "proxy-", "sec-"}
 
-// names is a set of field names, by length. Readers may take for one of them what differs in case and separators.
+// names is a set of field names, indexed by length. Names match if they differ only in case and separators, as some readers
+// treat them.
 type names [32][]string
 
 func newNames(list ...string) (n names) {
@@ -40,8 +41,8 @@ func (n *names) has(name []byte) bool {
 	return false
 }
 
-// mayTrail reports whether a field is relayed as a trailer.
-func mayTrail(name []byte) bool {
+// allowedTrailer reports whether a field may be forwarded as a trailer.
+func allowedTrailer(name []byte) bool {
 	if identify(name) >= fieldForwardedFor || noTrailer.has(name) {
 		return false
 	}
@@ -53,26 +54,26 @@ func mayTrail(name []byte) bool {
 	return true
 }
 
-// validTrailerList reports whether a Trailer field announces only what may come.
+// validTrailerList reports whether a Trailer field announces only allowed trailers.
 func validTrailerList(list []byte) bool {
 	for rest := list; rest != nil; {
 		var m []byte
 		m, rest = nextMember(rest)
-		if len(m) > 0 && (!validToken(m) || !mayTrail(m)) {
+		if len(m) > 0 && (!validToken(m) || !allowedTrailer(m)) {
 			return false
 		}
 	}
 	return true
 }
 
-// appendLastChunk writes the last chunk, and behind it those of from's trailers that may be one and are none of set: a
-// peer must not say in a trailer what the configuration sets or removes in the head. A nil from has no trailers.
+// appendLastChunk appends the last chunk and the trailers. It omits trailers that are not allowed, and those named in set: a
+// trailer must not repeat a field that the configuration sets or removes in the head. If from is nil there are no trailers.
 func appendLastChunk(dst []byte, from *chunkReader, set *policy.Headers) []byte {
 	dst = append(dst, "0\r\n"...)
 	if from != nil {
 		for i := range from.fields.fields {
 			f := &from.fields.fields[i]
-			if name := f.name.of(from.trail); mayTrail(name) && !set.Drops(name) {
+			if name := f.name.of(from.trail); allowedTrailer(name) && !set.Drops(name) {
 				dst = appendField(dst, name, f.value.of(from.trail))
 			}
 		}

@@ -2,15 +2,15 @@ package http1
 
 import "math"
 
-// Framing says how a body ends (RFC 9112 section 6).
+// Framing is how a body is delimited (RFC 9112 section 6).
 type Framing uint8
 
-// The ways in which a body ends.
+// The framings.
 const (
-	NoBody     Framing = iota // there is none
-	Length                    // after a number of bytes, 0 included
-	Chunked                   // with the last chunk
-	UntilClose                // with the connection: responses only
+	NoBody     Framing = iota // the message has no body
+	Length                    // a number of bytes, possibly 0
+	Chunked                   // up to the last chunk
+	UntilClose                // until the connection closes; responses only
 )
 
 func (f Framing) String() string {
@@ -19,23 +19,23 @@ func (f Framing) String() string {
 
 var (
 	errLengthTwice    = newFault(400, "more than one content-length")
-	errLengthsDiffer  = newFault(400, "content-lengths that differ")
+	errLengthsDiffer  = newFault(400, "conflicting content-lengths")
 	errLength         = newFault(400, "malformed content-length")
 	errLengthAndTE    = newFault(400, "content-length and transfer-encoding")
 	errTE10           = newFault(400, "transfer-encoding in http/1.0")
 	errTETwice        = newFault(400, "more than one transfer-encoding")
 	errTE             = newFault(400, "malformed transfer-encoding")
 	errTEUnknown      = newFault(501, "unknown transfer coding")
-	errChunkedNotLast = newFault(400, "chunked is not the last transfer coding, or not the only one of its name")
+	errChunkedNotLast = newFault(400, "chunked is not the last transfer coding, or is repeated")
 )
 
-// framingFields are the fields of a head that say where its body ends.
+// framingFields are the fields of a head that determine its body's framing.
 type framingFields struct {
-	lengths, codings int // how many lines there are
+	lengths, codings int // number of field lines
 	length, coding   span
 }
 
-// decide returns what they say: Length and n, Chunked, or NoBody if there are none. s is the head that they are from.
+// decide returns the framing: Length and n, Chunked, or NoBody if there are no such fields. S is the head they belong to.
 func (ff *framingFields) decide(s *headScanner, head []byte, minor uint8) (Framing, int64, *fault) {
 	switch {
 	case ff.codings > 0 && ff.lengths > 0:
@@ -62,8 +62,8 @@ func (ff *framingFields) decide(s *headScanner, head []byte, minor uint8) (Frami
 	return NoBody, 0, nil
 }
 
-// repeatedLength reads Content-Length fields, of which each member of each must say the same (RFC 9110 section 8.6). Only
-// hosts may do that: whoever sent us a request may have read it in another way.
+// repeatedLength reads several Content-Length values, all of which must be equal (RFC 9110 section 8.6). Only hosts may repeat
+// the field: a proxy in front of this one may have read a request differently.
 func (s *headScanner) repeatedLength(head []byte) (int64, *fault) {
 	length := int64(-1)
 	for i := range s.fields {
@@ -86,7 +86,7 @@ func (s *headScanner) repeatedLength(head []byte) (int64, *fault) {
 	return length, nil
 }
 
-// checkChunked takes a Transfer-Encoding of "chunked" and says what is wrong with any other.
+// checkChunked accepts the Transfer-Encoding "chunked", and returns what is wrong with any other.
 func checkChunked(list []byte) *fault {
 	if equalFold(list, "chunked") {
 		return nil
@@ -98,7 +98,7 @@ func checkChunked(list []byte) *fault {
 			return errTE
 		}
 		if rest == nil {
-			return errTEUnknown // chunked alone does not come here
+			return errTEUnknown // "chunked" alone was handled above
 		}
 		if equalFold(coding, "chunked") {
 			return errChunkedNotLast
@@ -106,7 +106,7 @@ func checkChunked(list []byte) *fault {
 	}
 }
 
-// parseNumber reads 1*DIGIT up to 2^63-1.
+// parseNumber parses 1*DIGIT up to 2^63-1.
 func parseNumber(b []byte) (n int64, ok bool) {
 	if len(b) == 0 {
 		return 0, false

@@ -2,10 +2,10 @@ package http1
 
 import "bytes"
 
-// MaxHead is how many bytes a head may have, empty lines before a request line and the empty line at the end included.
+// MaxHead is the maximum size of a head in bytes, including empty lines before a request line and the empty line at the end.
 const MaxHead = 32 << 10
 
-// More limits of a head. A trailer section has those of a head.
+// More limits of a head. They apply to a trailer section, too.
 const (
 	maxFields     = 128
 	maxTarget     = 8 << 10 // bytes
@@ -15,7 +15,7 @@ const (
 	maxRequestLine = maxMethod + 1 + maxTarget + 1 + len("HTTP/1.1")
 )
 
-// Side says whose bytes are read, and with that who is to blame.
+// Side says which side sent the bytes, and thus which side is to blame for errors.
 type Side uint8
 
 // The sides.
@@ -24,15 +24,15 @@ const (
 	FromHost
 )
 
-// HeadError says why bytes are no message this proxy takes. Values are shared: they must not be changed.
+// HeadError is the reason why this proxy does not accept a message. Values are shared and must not be changed.
 type HeadError struct {
-	Status int    // for the client: 4xx or 5xx; always 502 if a host is to blame
-	Reason string // for the error log: lower-case, short, nothing that the peer sent
+	Status int    // for the client: 4xx or 5xx; always 502 if the host is to blame
+	Reason string // for the error log: lower case, short, and without bytes from the peer
 }
 
 func (e *HeadError) Error() string { return e.Reason }
 
-// fault is a HeadError for either side to be blamed.
+// fault has the HeadErrors for both sides.
 type fault [2]HeadError
 
 func newFault(status int, reason string) *fault {
@@ -52,23 +52,24 @@ var (
 	errNoName      = newFault(400, "a field without a name")
 	errNoColon     = newFault(400, "a field line without a colon")
 	errNameSpace   = newFault(400, "white space before the colon of a field")
-	errNameByte    = newFault(400, "a field name is no token")
+	errNameByte    = newFault(400, "a field name is not a token")
 	errValueByte   = newFault(400, "a control character in a field value")
 	errRequestLine = newFault(414, "request line too long")
 )
 
-// span is a part of a head. Offsets, not slices: the bytes of a head may move while more of it comes (see Request.Rebase).
+// span is a part of a head. It has offsets instead of a slice, since the bytes of a head may move while more arrive (see
+// Request.Rebase).
 type span struct{ from, to uint16 }
 
 func at(from, to int) span           { return span{uint16(from), uint16(to)} }
 func (s span) of(head []byte) []byte { return head[s.from:s.to:s.to] }
 func (s span) len() int              { return int(s.to) - int(s.from) }
 
-// field is one field line: a token, and a value without white space around it.
+// field is one field line: a token, and a value without surrounding white space.
 type field struct {
 	name, value span
 	id          fieldID
-	drop        bool // named in Connection: not sent on
+	drop        bool // named in Connection, so it is not forwarded
 }
 
 type headKind uint8
@@ -79,26 +80,26 @@ const (
 	trailerSection
 )
 
-// headScanner checks a head line by line and remembers where everything is. It looks at bytes only: what fields mean is
-// decided elsewhere. The answer does not depend on how the bytes were cut into pieces.
+// headScanner validates a head line by line and records where its parts are. It does not interpret fields. The result does not
+// depend on how the bytes were split into pieces.
 type headScanner struct {
 	kind   headKind
 	side   Side
-	begun  bool  // the start line is behind us
-	empty  uint8 // empty lines skipped
-	line   int   // where the line to be checked begins
-	seen   int   // no LF in [line, seen)
+	begun  bool  // the start line was parsed
+	empty  uint8 // number of empty lines skipped
+	line   int   // start of the next line to be checked
+	seen   int   // there is no LF in [line, seen)
 	start  startLine
 	fields []field
 }
 
-// reset makes s ready for a new head and keeps its storage.
+// reset prepares s for a new head and keeps its memory.
 func (s *headScanner) reset(kind headKind, from Side) {
 	*s = headScanner{kind: kind, side: from, begun: kind == trailerSection, fields: s.fields[:0]}
 }
 
-// scan looks at b, everything received of the head so far and maybe more. It returns the head's length, empty lines
-// before it included, or 0 if more is needed. After an error only reset may be called.
+// scan scans b, which must have everything received of the head so far and may have more. It returns the length of the head,
+// including empty lines before it, or 0 if more bytes are needed. After an error only reset may be called.
 func (s *headScanner) scan(b []byte) (int, *HeadError) {
 	w := b[:min(len(b), MaxHead)]
 	if s.seen > s.line && bytes.IndexByte(w[s.seen:], '\n') < 0 {
@@ -166,7 +167,7 @@ func (s *headScanner) scan(b []byte) (int, *HeadError) {
 	return s.incomplete(w)
 }
 
-// field returns the first value of a field of head, or nil. low is its name in small letters.
+// field returns the first value of a field of head, or nil. Low is the field's name in lower case.
 func (s *headScanner) field(head []byte, low string) []byte {
 	for i := range s.fields {
 		if f := &s.fields[i]; equalFold(f.name.of(head), low) {
@@ -176,9 +177,9 @@ func (s *headScanner) field(head []byte, low string) []byte {
 	return nil
 }
 
-// skipBlanks returns where the white space behind the field name w[i:end] ends, if that is to be removed: in what a host
-// sends, a proxy must (RFC 9112 section 5.1). Not behind the name of a field that frames the message: some readers would not
-// know that field.
+// skipBlanks returns the end of the white space after the field name w[i:end], if that white space is to be removed. A proxy
+// must remove it from a host's response (RFC 9112 section 5.1). It is not removed after the name of a framing field, since some
+// readers would not recognize that field.
 func (s *headScanner) skipBlanks(w []byte, i, end int) int {
 	if s.side == FromClient || end == i || identify(w[i:end]) > fieldOwn {
 		return end
@@ -189,7 +190,7 @@ func (s *headScanner) skipBlanks(w []byte, i, end int) int {
 	return end
 }
 
-// scanStart goes over empty lines and the start line.
+// scanStart scans empty lines and the start line.
 func (s *headScanner) scanStart(w []byte) (more bool, err *HeadError) {
 	for {
 		if s.line == len(w) {
@@ -206,7 +207,7 @@ func (s *headScanner) scanStart(w []byte) (more bool, err *HeadError) {
 		if lf < 0 {
 			return true, nil
 		}
-		if s.kind == requestHead && lf > maxRequestLine+1 { // as in incomplete
+		if s.kind == requestHead && lf > maxRequestLine+1 { // the same check as in incomplete
 			return false, errRequestLine.by(s.side)
 		}
 		from, end := s.line, s.line+lf-1
@@ -232,9 +233,9 @@ func (s *headScanner) scanStart(w []byte) (more bool, err *HeadError) {
 	}
 }
 
-// incomplete asks for more, if the head may still grow.
+// incomplete asks for more bytes, unless the head has reached a limit.
 func (s *headScanner) incomplete(w []byte) (int, *HeadError) {
-	// The line's CR may be there already.
+	// The CR of the line may already be there.
 	if !s.begun && s.kind == requestHead && len(w)-s.line > maxRequestLine+1 {
 		return 0, errRequestLine.by(s.side)
 	}
@@ -245,7 +246,7 @@ func (s *headScanner) incomplete(w []byte) (int, *HeadError) {
 	return 0, nil
 }
 
-// bad refuses a line, but only when all of it is there: the limits are reached in the same order however the bytes come.
+// bad refuses a line, but only once the whole line has arrived, so that limits are hit in the same order however the bytes are split.
 func (s *headScanner) bad(w []byte, f *fault) (int, *HeadError) {
 	if bytes.IndexByte(w[s.line:], '\n') < 0 {
 		return s.incomplete(w)
@@ -253,7 +254,7 @@ func (s *headScanner) bad(w []byte, f *fault) (int, *HeadError) {
 	return 0, f.by(s.side)
 }
 
-// nameFault says what is wrong with a field name that begins at i and is not followed by a colon at end.
+// nameFault returns what is wrong with a field name w[i:end] that is not followed by a colon.
 func nameFault(w []byte, i, end int) *fault {
 	switch c := w[end]; {
 	case end == i && isOWS(c):

@@ -5,11 +5,11 @@ import (
 	"math/bits"
 )
 
-// What a byte may be part of.
+// Sets of bytes that may occur in parts of a head.
 var (
 	isToken  = byteSet("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") // RFC 9110 section 5.6.2
-	isValue  = ranges('\t', '\t', ' ', '~', 0x80, 0xff)                                                 // RFC 9110 section 5.5, and the space between
-	isTarget = ranges('!', '"', '$', '~', 0x80, 0xff)                                                   // visible ASCII but '#', and what is beyond ASCII
+	isValue  = ranges('\t', '\t', ' ', '~', 0x80, 0xff)                                                 // RFC 9110 section 5.5, plus white space inside a value
+	isTarget = ranges('!', '"', '$', '~', 0x80, 0xff)                                                   // visible ASCII except '#', and bytes above ASCII
 	isDomain = byteSet("!$&'()*+;=-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")  // RFC 3986 reg-name without ',' and '%'
 	isHex    = byteSet("0123456789ABCDEFabcdef")
 	lower    = lowerTable()
@@ -41,7 +41,7 @@ func lowerTable() (t [256]byte) {
 	return t
 }
 
-// tokenEnd returns where the token that begins at i ends.
+// tokenEnd returns the end of the token that begins at i.
 func tokenEnd(b []byte, i int) int {
 	for i < len(b) && isToken[b[i]] {
 		i++
@@ -49,7 +49,7 @@ func tokenEnd(b []byte, i int) int {
 	return i
 }
 
-// allIn reports whether every byte of b is in set; an empty b is.
+// allIn reports whether every byte of b is in set; true if b is empty.
 func allIn(b []byte, set *[256]bool) bool {
 	for _, c := range b {
 		if !set[c] {
@@ -68,9 +68,9 @@ const (
 	each80 = 0x80 * each01
 )
 
-// valueEnd returns the first index from i on whose byte may not be in a field value, or len(b). It looks at eight bytes
-// at a time: in m, the lowest bit set belongs to the first byte that is below 0x20 or is 0x7f. (Bits above that one may be
-// wrong, as a subtraction borrows upwards only.)
+// valueEnd returns the index of the first byte from i on that is not allowed in a field value, or len(b). It examines eight
+// bytes at a time: the lowest bit set in m belongs to the first byte that is below 0x20 or equals 0x7f. (Higher bits may be
+// wrong, since a subtraction borrows upwards only.)
 func valueEnd(b []byte, i int) int {
 	for i+8 <= len(b) {
 		x := binary.LittleEndian.Uint64(b[i:])
@@ -92,7 +92,7 @@ func valueEnd(b []byte, i int) int {
 	return i
 }
 
-// equalFold reports whether b is low in any letter case; low has no capitals.
+// equalFold reports whether b equals low, ignoring case. Low must be in lower case.
 func equalFold(b []byte, low string) bool {
 	if len(b) != len(low) {
 		return false
@@ -105,7 +105,7 @@ func equalFold(b []byte, low string) bool {
 	return true
 }
 
-// sameFold reports whether a and b differ in letter case at most.
+// sameFold reports whether a and b are equal, ignoring case.
 func sameFold(a, b []byte) bool {
 	if len(a) != len(b) {
 		return false
@@ -118,14 +118,14 @@ func sameFold(a, b []byte) bool {
 	return true
 }
 
-// hasPrefixFold reports whether b begins with low in any letter case.
+// hasPrefixFold reports whether b begins with low, ignoring case.
 func hasPrefixFold(b []byte, low string) bool {
 	return len(b) >= len(low) && equalFold(b[:len(low)], low)
 }
 
 func isOWS(c byte) bool { return c == ' ' || c == '\t' }
 
-// trimOWS returns b without white space around it.
+// trimOWS returns b without leading and trailing white space.
 func trimOWS(b []byte) []byte {
 	for len(b) > 0 && isOWS(b[0]) {
 		b = b[1:]
@@ -136,8 +136,8 @@ func trimOWS(b []byte) []byte {
 	return b
 }
 
-// nextMember cuts the first member off a comma-separated list (RFC 9110 section 5.6.1), without the white space around
-// it. It may be empty. rest is nil after the last one. (Quoted strings are not understood: no list read here has them.)
+// nextMember cuts the first member off a comma-separated list (RFC 9110 section 5.6.1) and trims it. The member may be empty.
+// Rest is nil after the last member. Quoted strings are not supported, since no list read here has them.
 func nextMember(list []byte) (member, rest []byte) {
 	end := len(list)
 	for i, c := range list {

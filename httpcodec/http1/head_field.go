@@ -1,6 +1,6 @@
 package http1
 
-// fieldID names the fields that this package decides about. All others are 0.
+// fieldID identifies the fields that this package treats specially. All others are 0.
 type fieldID uint8
 
 const (
@@ -8,7 +8,7 @@ const (
 	fieldAccept
 	fieldDate
 
-	// Sent on, after a look or with another value.
+	// Forwarded after a check, or with another value.
 	fieldHost
 	fieldExpect
 	fieldMaxForwards
@@ -16,15 +16,15 @@ const (
 	fieldTraceparent
 	fieldTracestate
 
-	// From here on: never a trailer. These say who the client is.
+	// From here on: never allowed as a trailer. These identify the client.
 	fieldForwardedFor
 	fieldForwardedHost
 	fieldForwardedProto
 	fieldRequestID
-	fieldIdentity      // all others
-	fieldIdentityAlias // any of them, in a spelling that only some readers take for the name
+	fieldIdentity      // any other identity field
+	fieldIdentityAlias // an identity field in a spelling that only some readers recognize
 
-	// From here on: of one connection or one message's framing, never copied.
+	// From here on: specific to one connection or one message's framing, never copied.
 	fieldOwn
 	fieldContentLength
 	fieldTransferEncoding
@@ -33,23 +33,23 @@ const (
 	fieldProxyConnection
 	fieldTE
 	fieldUpgrade
-	fieldHTTP2Settings // RFC 7540 section 3.2.1: goes with "Upgrade: h2c"
+	fieldHTTP2Settings // RFC 7540 section 3.2.1: accompanies "Upgrade: h2c"
 	fieldFramingAlias  // Content_Length and the like
 )
 
-// identify finds a field name's ID; letter case does not count.
+// identify returns the ID of a field name, ignoring case.
 func identify(name []byte) fieldID {
 	if id := identifyExactly(name); id != fieldOther || !mayBeAlias(name) {
 		return id
 	}
 	id := identifyAlike(name)
-	if fieldForwardedFor <= id && id <= fieldIdentity && !spelled(name) {
+	if fieldForwardedFor <= id && id <= fieldIdentity && !isCanonical(name) {
 		return fieldIdentityAlias
 	}
 	return id
 }
 
-// identifyExactly knows the fields of which hosts know no other spelling.
+// identifyExactly recognizes names that have no alternative spellings.
 func identifyExactly(name []byte) fieldID {
 	is := func(low string, id fieldID) fieldID {
 		if equalFold(name, low) {
@@ -100,8 +100,8 @@ func identifyExactly(name []byte) fieldID {
 	return fieldOther
 }
 
-// connectionKeeps reports whether a field stays although Connection names it: what frames or addresses a message, and what
-// proxies say about the client, is not for the client to take away.
+// connectionKeeps reports whether a field is kept although Connection names it: a client must not remove fields that frame or
+// address a message, nor what proxies say about the client.
 func connectionKeeps(id fieldID) bool {
 	switch id {
 	case fieldHost, fieldContentLength, fieldTransferEncoding:
@@ -110,7 +110,7 @@ func connectionKeeps(id fieldID) bool {
 	return id >= fieldForwardedFor && id < fieldOwn
 }
 
-// appendField writes one field line.
+// appendField appends one field line.
 func appendField(dst, name, value []byte) []byte {
 	dst = append(dst, name...)
 	dst = append(dst, ": "...)
@@ -118,5 +118,5 @@ func appendField(dst, name, value []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// headRoom is what a head of n bytes may grow to on its way, unless configured fields are long.
+// headRoom estimates the size to which a head of n bytes may grow, unless configured fields are long.
 func headRoom(n int) int { return n + 256 }

@@ -2,7 +2,7 @@ package http1
 
 import "bytes"
 
-// FindField finds the first value of a field in a head that was checked, or written by this proxy; nil if there is none.
+// FindField returns the first value of a field in a head that was validated or written by this proxy; nil if there is none.
 func FindField(head []byte, low string) []byte {
 	for len(head) > 0 {
 		var line []byte

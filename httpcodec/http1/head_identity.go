@@ -2,41 +2,41 @@ package http1
 
 import "kroxy-ev/httpcodec/fieldname"
 
-// Identity fields tell a host who a client is, and what it asked a proxy for. Hosts believe them, so that only this proxy and those
-// it trusts may write them. Hosts and their frameworks do not know names as they came, either: what is handed on as a
-// variable (RFC 3875 section 4.1.18) has no letter case, and one character for "-", "_" and whatever else is neither letter
-// nor digit. So these names are told by what such readers make of them (package fieldname).
+// Identity fields tell a host who a client is, and what the client requested from a proxy. Hosts trust them, so only this proxy
+// and the proxies it trusts may write them. Hosts and their frameworks often do not see the original names: a field that is
+// passed on as a variable (RFC 3875 section 4.1.18) loses its case, and "-", "_" and other characters that are neither letters
+// nor digits become the same. So these names are compared as such readers see them (package fieldname).
 
-// identityNames are names of identity fields, and who believes them.
+// identityNames has the names of identity fields; the comments say who trusts them.
 var identityNames = newNames(
 	"forwarded",     // RFC 7239
-	"forwarded-for", // libraries that guess
+	"forwarded-for", // used by libraries that guess
 
 	// The client's address.
 	"x-real-ip", "x-real-port", // nginx, Traefik; Gin, Echo, chi
 	"client-ip", "x-client-ip", "x-cluster-client-ip", // Rails, PHP, balancers
 	"true-client-ip", "cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "x-azure-clientip", "x-azure-socketip", // CDNs; chi, Gin
 	"proxy-client-ip", "wl-proxy-client-ip", "http-client-ip", "http-x-forwarded-for", // Java
-	"x-remote-ip", "x-remote-addr", "x-originating-ip", // libraries that guess
+	"x-remote-ip", "x-remote-addr", "x-originating-ip", // used by libraries that guess
 
-	// What was asked for: a host that believes these may serve what the request line does not say.
+	// What was requested: a host that trusts these may serve something other than the request line says.
 	"x-scheme", "x-url-scheme", "front-end-https", "x-script-name", // Rack, WSGI, Exchange
 	"x-original-for", "x-original-forwarded-for", "x-original-proto", "x-original-host", // ASP.NET, Kubernetes
 	"x-original-url", "x-original-uri", "x-rewrite-url", // IIS, Symfony, Zend
 
-	"x-request-id", // what proxies and services tell requests apart by, in all logs
+	"x-request-id", // by which proxies and services identify requests in all logs
 
 	// The client's certificate.
 	"client-cert", "client-cert-chain", "x-client-cert", // RFC 9440
 )
 
-// identityFamilies are the beginnings of further ones: the name ends there, or "-" follows.
+// identityFamilies are prefixes of further names. The name ends after the prefix, or "-" follows.
 var identityFamilies = [...]string{
 	"x-forwarded",                // -For, -Proto, -Protocol, -Scheme, -Ssl, -Host, -Port, -Prefix, -Server, -By, -User, -Client-Cert …
 	"x-ssl-client", "ssl-client", // -Cert, -Verify, -S-DN …: HAProxy, ingress-nginx
 }
 
-// aliasStarts says which first letters the names have that identifyAlike knows, by their length: the bit of letter c is c&31.
+// aliasStarts has, by length of the name, the set of first letters of the names that identifyAlike knows. Letter c is bit c&31.
 var aliasStarts = findAliasStarts()
 
 func findAliasStarts() (t [len(names{})]uint32) {
@@ -56,15 +56,15 @@ func findAliasStarts() (t [len(names{})]uint32) {
 	return t
 }
 
-// framingNames are names that some hosts take for those of the fields that frame a message, however they are spelled.
+// framingNames has names that some hosts recognize as framing fields in alternative spellings.
 var framingNames = [...]string{"content-length", "transfer-encoding"}
 
-// mayBeAlias reports whether identifyAlike has to be asked. It says no to most names, at the cost of a look.
+// mayBeAlias reports whether identifyAlike must be called. For most names a single lookup shows that it need not be.
 func mayBeAlias(name []byte) bool {
 	return aliasStarts[min(len(name), len(aliasStarts)-1)]>>(name[0]&31)&1 != 0
 }
 
-// identifyAlike finds the ID of an identity field, whatever its spelling, or fieldFramingAlias.
+// identifyAlike returns the ID of an identity field in any spelling, or fieldFramingAlias.
 func identifyAlike(name []byte) fieldID {
 	for _, low := range framingNames {
 		if fieldname.EqualAlike(name, low) {
@@ -91,9 +91,9 @@ func identifyAlike(name []byte) fieldID {
 	return fieldOther
 }
 
-// spelled reports whether the name of an identity field is spelled as proxies spell it: "-" is its only character beside
-// letters and digits.
-func spelled(name []byte) bool {
+// isCanonical reports whether the name of an identity field is spelled as proxies write it, with "-" as the only character that
+// is not a letter or digit.
+func isCanonical(name []byte) bool {
 	for _, c := range name {
 		if fieldname.Alike[c] == '-' && c != '-' {
 			return false

@@ -57,7 +57,7 @@ func TestIdentityNames(t *testing.T) {
 			if id < fieldForwardedFor || id > fieldIdentityAlias || (id == fieldIdentityAlias) == exact {
 				t.Errorf("%s: %d", v, id)
 			}
-			if mayTrail([]byte(v)) {
+			if allowedTrailer([]byte(v)) {
 				t.Errorf("%s may be a trailer", v)
 			}
 		}

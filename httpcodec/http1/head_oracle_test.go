@@ -253,7 +253,7 @@ func checkResponse(t *testing.T, r *Response, req *Request, raw []byte) {
 		out := AppendResponse(nil, r, &ResponseRewrite{Minor: minor})
 		f := r.ClientFraming(minor)
 		framings := 0
-		if f == Length || f == Chunked || f == NoBody && r.said == Length && r.Status >= 200 && r.Status != 204 {
+		if f == Length || f == Chunked || f == NoBody && r.declared == Length && r.Status >= 200 && r.Status != 204 {
 			framings = 1
 		}
 		checkWritten(t, out, framings)

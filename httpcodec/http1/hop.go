@@ -1,24 +1,24 @@
 package http1
 
-// Options of one connection (RFC 9110 section 7.6.1) and switching protocols (section 7.8).
+// Connection options (RFC 9110 section 7.6.1) and protocol switches (section 7.8).
 
-// maxOptions bounds the work of finding the fields that Connection names.
+// maxOptions bounds the work of looking up the fields that Connection names.
 const maxOptions = 32
 
 var errConnectionCount = newFault(400, "more than 32 connection options")
 
-// connection is what the Connection fields of a head say.
+// connection is the meaning of a head's Connection fields.
 type connection struct {
 	close, keepAlive, upgrade bool
 }
 
-// keeps reports whether the sender will keep the connection (RFC 9112 section 9.3).
+// keeps reports whether the sender keeps the connection open (RFC 9112 section 9.3).
 func (c connection) keeps(minor uint8) bool {
 	return !c.close && (minor > 0 || c.keepAlive)
 }
 
-// connection reads the Connection fields and marks the fields they name: those are not sent on. What is no option names no
-// field, and may have been meant to close the connection.
+// connection reads the Connection fields and marks the fields they name, which are not forwarded. An invalid option closes the
+// connection, since that may have been its meaning.
 func (s *headScanner) connection(head []byte) (c connection, _ *fault) {
 	options := 0
 	for i := range s.fields {
@@ -29,7 +29,7 @@ func (s *headScanner) connection(head []byte) (c connection, _ *fault) {
 			var option []byte
 			option, rest = nextMember(rest)
 			switch {
-			case len(option) == 0: // an empty member means nothing (RFC 9110 section 5.6.1.2)
+			case len(option) == 0: // an empty member is ignored (RFC 9110 section 5.6.1.2)
 			case equalFold(option, "close"):
 				c.close = true
 			case equalFold(option, "keep-alive"):
@@ -58,7 +58,7 @@ func (s *headScanner) dropNamed(head, name []byte) {
 	}
 }
 
-// protocols goes over the members of the Upgrade fields. What of them may be relayed is left to relayable.
+// protocols yields the members of the Upgrade fields, whether or not they are relayable.
 func (s *headScanner) protocols(head []byte, yield func(protocol []byte) bool) bool {
 	for i := range s.fields {
 		if s.fields[i].id != fieldUpgrade {
@@ -81,13 +81,13 @@ func validProtocol(p []byte) bool {
 	return i > 0 && (i == len(p) || p[i] == '/' && validToken(p[i+1:]))
 }
 
-// relayable reports whether a switch to p may be relayed: p is well-formed (anyone may ignore an Upgrade), and no HTTP, which
-// inside a tunnel would pass this proxy's checks by (h2c smuggling).
+// relayable reports whether a switch to p may be relayed: p must be well-formed (anyone may ignore an Upgrade), and must not be
+// HTTP, which inside a tunnel would evade this proxy's checks (h2c smuggling).
 func relayable(p []byte) bool {
 	return validProtocol(p) && !hasPrefixFold(p, "h2") && !hasPrefixFold(p, "http")
 }
 
-// appendUpgrade writes Upgrade with those protocols that may be relayed, and Connection to go with it, if there are any.
+// appendUpgrade appends Upgrade with the protocols that may be relayed, and the matching Connection, if there are any.
 func (s *headScanner) appendUpgrade(dst, head []byte) []byte {
 	before := len(dst)
 	dst = append(dst, "Upgrade: "...)

@@ -3,15 +3,15 @@ package http1
 import "time"
 
 const (
-	// keepAliveMargin is taken off what a host says, but not more than half of that: its clock began earlier than ours, and a
-	// request is on its way for a while.
+	// keepAliveMargin is subtracted from the time that a host announces, but at most half of that time: the host's clock started
+	// earlier than ours, and a request takes a while to arrive.
 	keepAliveMargin = time.Second
-	// keepAliveMost is the longest time in s that is read; more than any idle connection is kept.
+	// keepAliveMost caps the announced time, in seconds. No idle connection is kept that long.
 	keepAliveMost = 1 << 30
 )
 
-// keepAliveTimeout is for how long the Keep-Alive fields of a head allow an idle connection to be kept: the shortest time of
-// those they name, less the margin. It reports false if they name none. What cannot be read is passed over.
+// keepAliveTimeout returns how long the Keep-Alive fields of a head allow an idle connection to be kept: the shortest time they
+// name, minus the margin. It returns false if they name none. Malformed members are ignored.
 func (s *headScanner) keepAliveTimeout(head []byte) (shortest time.Duration, some bool) {
 	for i := range s.fields {
 		if s.fields[i].id != fieldKeepAlive {
@@ -33,7 +33,7 @@ func (s *headScanner) keepAliveTimeout(head []byte) (shortest time.Duration, som
 	return shortest, some
 }
 
-// parseTimeout reads "timeout=5" in any letter case, the number in quotes or not.
+// parseTimeout parses "timeout=5", ignoring case. The number may be quoted.
 func parseTimeout(member []byte) (seconds int64, ok bool) {
 	name := tokenEnd(member, 0)
 	if !equalFold(member[:name], "timeout") {

@@ -1,8 +1,8 @@
 package http1
 
-// idempotent reports whether a request of that method may be sent twice where once was meant (RFC 9110 section 9.2.2). The
-// methods are those of the IANA HTTP Method Registry that are marked so; a method that is not there is not. PRI, which opens
-// HTTP/2, is no request.
+// idempotent reports whether a request with the given method may be sent twice (RFC 9110 section 9.2.2). It knows the methods
+// that the IANA HTTP Method Registry marks as idempotent, and treats all others as not idempotent. PRI, which opens HTTP/2, is
+// not a request.
 func idempotent(method []byte) bool {
 	switch string(method) {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", // RFC 9110

@@ -11,13 +11,12 @@ var (
 	errTraceContent = newFault(400, "trace with content")
 )
 
-// maxForwards is the largest Max-Forwards that is sent on (RFC 9110 section 7.6.2).
+// maxForwards is the largest Max-Forwards that is forwarded (RFC 9110 section 7.6.2).
 const maxForwards = 1 << 30
 
-// Request is a request's head and what was decided about it. The zero value is ready for Parse; it is to be reused.
+// Request is the head of a request, and what was decided about it. The zero value is ready for Parse, and may be reused after Reset.
 //
-// It refers to the bytes given to Parse, which must stay as they are until Reset or Rebase. What the accessors return are
-// parts of them.
+// It refers to the bytes given to Parse, which must not change until Reset or Rebase. The accessors return parts of these bytes.
 type Request struct {
 	Framing Framing // NoBody, Length or Chunked
 	Length  int64   // of the body, if Framing is Length
@@ -25,29 +24,29 @@ type Request struct {
 	Minor          uint8 // of the client's HTTP/1.x: 0 or 1
 	KeepAlive      bool  // the client will send another request
 	ExpectContinue bool  // the client waits for a 100 before it sends the body
-	Upgrade        bool  // the client asks for another protocol, one that may be relayed, behind the body if there is one
-	Trailers       bool  // the client's "TE: trailers"
+	Upgrade        bool  // the client asks for another protocol that may be relayed, after the body if there is one
+	Trailers       bool  // the client sent "TE: trailers"
 	Idempotent     bool  // by its method (RFC 9110 section 9.2.2)
 	IsHead         bool  // the method is HEAD: the response has no body
 	IsTrace        bool
-	MaxForwards    int // of TRACE and OPTIONS: 0 is answered here (see AppendOptions and AppendTrace); -1 if there is none
+	MaxForwards    int // of TRACE and OPTIONS; at 0 the proxy itself replies (see AppendOptions and AppendTrace); -1 if absent
 
 	head      []byte
 	scan      headScanner
-	host      authority // empty if the client named none, which only HTTP/1.0 may do
-	hostField bool      // the head has a Host line
+	host      authority // empty if the client named none, which only HTTP/1.0 allows
+	hostField bool      // the head has a Host field
 }
 
-// Reset makes r ready for another head and keeps its storage.
+// Reset prepares r for another head and keeps its memory.
 func (r *Request) Reset() {
 	scan := r.scan
 	scan.reset(requestHead, FromClient)
 	*r = Request{scan: scan, MaxForwards: -1}
 }
 
-// Parse looks at b, everything received of the head so far and maybe more. It returns the length of the head, up to four
-// empty lines before it included, or 0 if more is needed; then it is to be called again with the same bytes and more behind
-// them. After an error Method and Target are what could be read of them.
+// Parse parses b, which must have everything received of the head so far and may have more. It returns the length of the head,
+// including up to four empty lines before it, or 0 if more bytes are needed; the caller then calls it again with more bytes
+// appended. After an error, Method and Target return what could be parsed.
 func (r *Request) Parse(b []byte) (int, *HeadError) {
 	r.head = b
 	n, err := r.scan.scan(b)
@@ -61,26 +60,25 @@ func (r *Request) Parse(b []byte) (int, *HeadError) {
 	return n, nil
 }
 
-// Rebase tells r that the bytes of its head, which Parse has returned the length of, are now in head.
+// Rebase tells r that the bytes of its head, which Parse has completed, have moved to head.
 func (r *Request) Rebase(head []byte) { r.head = head[:len(r.head):len(r.head)] }
 
-// Method is the request's method; letter case counts.
+// Method returns the request's method, which is case-sensitive.
 func (r *Request) Method() []byte { return r.scan.start.method.of(r.head) }
 
-// Head is the whole head, with empty lines before it, once Parse has returned its length.
+// Head returns the whole head, including empty lines before it. It is valid once Parse has returned a length.
 func (r *Request) Head() []byte { return r.head }
 
-// Target is the request's target as the client sent it, for logs.
+// Target returns the request's target as the client sent it, for logs.
 func (r *Request) Target() []byte { return r.scan.start.target.of(r.head) }
 
-// Host is the host that the request is for, with the port if the client gave one. It is empty if an HTTP/1.0 client gave
-// none.
+// Host returns the host that the request is for, with the port if the client gave one. It is empty if an HTTP/1.0 client sent none.
 func (r *Request) Host() []byte { return r.host.text.of(r.head) }
 
-// HostName is Host without port, and without the brackets of an IPv6 address.
+// HostName returns Host without the port, and without the brackets of an IPv6 address.
 func (r *Request) HostName() []byte { return r.host.name.of(r.head) }
 
-// HostInURL is Host without port.
+// HostInURL returns Host without the port.
 func (r *Request) HostInURL() []byte {
 	name := r.host.name
 	if name.from > r.host.text.from { // behind a bracket
@@ -90,12 +88,12 @@ func (r *Request) HostInURL() []byte {
 	return name.of(r.head)
 }
 
-// Field returns the first value of a field, or nil. low is its name in small letters.
+// Field returns the first value of a field, or nil. Low is the field's name in lower case.
 func (r *Request) Field(low string) []byte {
 	return r.scan.field(r.head, low)
 }
 
-// Traceparent is the value of the only field of that name (W3C Trace Context); nil if there is none, or several.
+// Traceparent returns the value of traceparent (W3C Trace Context); nil if there is none, or more than one.
 func (r *Request) Traceparent() (value []byte) {
 	for i := range r.scan.fields {
 		if f := &r.scan.fields[i]; f.id == fieldTraceparent {
@@ -108,7 +106,7 @@ func (r *Request) Traceparent() (value []byte) {
 	return value
 }
 
-// Tracestates yields the values of the fields of that name.
+// Tracestates yields the values of the tracestate fields.
 func (r *Request) Tracestates(yield func([]byte) bool) {
 	for i := range r.scan.fields {
 		if f := &r.scan.fields[i]; f.id == fieldTracestate && !yield(f.value.of(r.head)) {
@@ -117,7 +115,7 @@ func (r *Request) Tracestates(yield func([]byte) bool) {
 	}
 }
 
-// decide says what a head that is well-formed means.
+// decide interprets a well-formed head.
 func (r *Request) decide() *fault {
 	head, l := r.head, &r.scan.start
 	r.Minor = l.minor
@@ -176,7 +174,7 @@ func (r *Request) decide() *fault {
 	}
 	r.KeepAlive = c.keeps(r.Minor)
 
-	// An HTTP/1.0 client does not know of either of these (RFC 9110 sections 7.8 and 10.1.1).
+	// HTTP/1.0 clients know neither of these (RFC 9110 sections 7.8 and 10.1.1).
 	body := r.Framing == Chunked || r.Length > 0
 	r.ExpectContinue = expect != nil && !expect.drop && body && r.Minor > 0
 	if upgrades > 0 && c.upgrade && r.Minor > 0 {
@@ -200,7 +198,7 @@ func (r *Request) methodFacts() {
 	r.Idempotent, r.IsHead, r.IsTrace = idempotent(method), string(method) == "HEAD", string(method) == "TRACE"
 }
 
-// decideHost finds out which host the request is for (RFC 9112 sections 3.2 and 3.3).
+// decideHost determines the host that the request is for (RFC 9112 sections 3.2 and 3.3).
 func (r *Request) decideHost(hosts int, host span) *fault {
 	l := &r.scan.start
 	r.hostField = hosts > 0
@@ -215,26 +213,26 @@ func (r *Request) decideHost(hosts int, host span) *fault {
 			return errHost
 		}
 	}
-	if l.absolute { // whatever Host says (RFC 9112 section 3.2.2)
+	if l.absolute { // overrides Host (RFC 9112 section 3.2.2)
 		r.host = l.authority
 	}
 	return nil
 }
 
-// decideUpgrade finds out whether the client asks for a protocol that may be relayed.
+// decideUpgrade determines whether the client asks for a protocol that may be relayed.
 func (r *Request) decideUpgrade() {
 	none := r.scan.protocols(r.head, func(p []byte) bool { return !relayable(p) })
 	r.Upgrade = !none
 }
 
-// WantsHead reports whether the method is HEAD, also if more than that could not be read.
+// WantsHead reports whether the method is HEAD, even if the rest of the head could not be parsed.
 func (r *Request) WantsHead() bool {
 	b := bytes.TrimLeft(r.head, "\r\n")
 	n := tokenEnd(b, 0)
 	return n < len(b) && string(b[:n]) == "HEAD"
 }
 
-// listed reports whether a comma-separated list has a member, in any letter case.
+// listed reports whether a comma-separated list has the given member, ignoring case.
 func listed(list []byte, low string) bool {
 	for rest := list; rest != nil; {
 		var m []byte

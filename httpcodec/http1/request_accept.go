@@ -19,7 +19,7 @@ func (r *Request) PrefersPlain() bool {
 	return plain.q > html.q
 }
 
-// weight is what the most specific media range so far says about a type, in thousandths.
+// weight is what the most specific media range so far says about a type. Q is in thousandths.
 type weight struct{ q, precision int }
 
 func (w *weight) match(media []byte, low string, q int) {
@@ -37,7 +37,7 @@ func (w *weight) match(media []byte, low string, q int) {
 	}
 }
 
-// splitWeight parts a media range from its parameters, of which only the weight counts: 1 if there is none.
+// splitWeight separates a media range from its parameters, of which only the weight counts; its default is 1.
 func splitWeight(m []byte) (media []byte, q int) {
 	end, q := len(m), 1000
 	for i := len(m) - 1; i >= 0; i-- {
@@ -52,7 +52,7 @@ func splitWeight(m []byte) (media []byte, q int) {
 	return trimOWS(m[:end]), q
 }
 
-// parseWeight reads 0.000 to 1.000; what is malformed counts as 0.
+// parseWeight parses 0.000 to 1.000. Malformed weights count as 0.
 func parseWeight(b []byte) int {
 	if len(b) == 0 || len(b) > len("0.000") || b[0] != '0' && b[0] != '1' || len(b) > 1 && b[1] != '.' {
 		return 0

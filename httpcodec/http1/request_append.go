@@ -8,38 +8,38 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Rewrite says how requests are changed on their way to a host. The bytes in it must be such that may be in a field value.
+// Rewrite says how a request is changed on its way to a host. Its bytes must be valid in a field value.
 type Rewrite struct {
-	Headers *policy.Headers   // the configured edits; they go before all that follows
-	Record  *logformat.Record // for the variables in Headers; it may be nil if these are Fixed
-	Target  []byte            // in place of the client's; nil for that
+	Headers *policy.Headers   // the configured edits; they override what follows
+	Record  *logformat.Record // for the variables in Headers; may be nil if these are Fixed
+	Target  []byte            // replaces the client's target; nil keeps it
 
-	Authority  []byte // the host's name, and its port unless that is the default: for Host. Not empty
-	ClientAddr []byte // for X-Forwarded-For; an IPv6 address without brackets; empty if there is none, as on a unix socket
+	Authority  []byte // the host's name, with its port unless that is the default, for Host; not empty
+	ClientAddr []byte // for X-Forwarded-For, an IPv6 address without brackets; empty if there is none, as on a unix socket
 
-	UpstreamHost bool // Host is Authority. Otherwise it is the client's, if there is one
-	Forwarded    bool // X-Forwarded-For, -Proto and -Host are written. Otherwise identity fields are relayed as they are
+	UpstreamHost bool // Host is Authority; otherwise the client's Host is kept, if it sent one
+	Forwarded    bool // X-Forwarded-For, -Proto and -Host are written; otherwise identity fields are forwarded unchanged
 	Trusted      bool // the client is a trusted proxy: its identity fields are kept, and its address is appended
-	TLS          bool // the client came by TLS, for X-Forwarded-Proto
-	// Requests knows the ID of the request, which is sent on in place of the X-Request-Id of a client that is not trusted, if it has
-	// sent one. It may be nil: the field is dropped then.
+	TLS          bool // the client uses TLS, for X-Forwarded-Proto
+	// Requests supplies the request's ID, which replaces the X-Request-Id of a client that is not trusted. If it is nil, that
+	// field is dropped.
 	Requests Identifier
-	// Traceparent is sent in place of the client's; nil for that. The client's tracestate is dropped if DropTracestate is set.
+	// Traceparent replaces the client's traceparent; nil keeps it. DropTracestate drops the client's tracestate.
 	Traceparent    []byte
 	DropTracestate bool
 
-	Close bool // the host is asked to close the connection after its response
+	Close bool // asks the host to close the connection after its response
 }
 
-// Identifier has the ID of a request.
+// Identifier supplies the ID of a request.
 type Identifier interface {
-	// AppendRequestID appends the ID, which is such as may be in a field value.
+	// AppendRequestID appends the ID, which must be valid in a field value.
 	AppendRequestID(dst []byte) []byte
 }
 
-// AppendRequest writes r's head as it goes to a host: HTTP/1.1, in origin or asterisk form, without what concerned the
-// client's connection only, framed anew. End-to-end fields keep order, letter case and repetition; Host keeps its place, or
-// comes first if the client sent none. What w and the framing add comes last.
+// AppendRequest appends r's head as it is sent to a host: HTTP/1.1, in origin or asterisk form, without hop-by-hop fields, and
+// with new framing fields. End-to-end fields keep their order, case and repetition. Host keeps its position, or comes first if
+// the client sent none. Fields from w and the framing come last.
 func AppendRequest(dst []byte, r *Request, w *Rewrite) []byte {
 	head, s := r.head, &r.scan
 	dst = slices.Grow(dst, headRoom(len(head)+len(w.Authority)+len(w.ClientAddr)))
@@ -104,10 +104,10 @@ func AppendRequest(dst []byte, r *Request, w *Rewrite) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// forwarded says which fields a trusted client brought and were kept, and whether a stranger brought an X-Request-Id.
+// forwarded records which fields of a trusted client were kept, and whether an untrusted one sent an X-Request-Id.
 type forwarded struct{ proto, host, requestID bool }
 
-// keeps reports whether a field that this package knows is sent on.
+// keeps reports whether a field known to this package is forwarded.
 func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
 	switch f.id {
 	case fieldExpect:
@@ -119,7 +119,7 @@ func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
 	case fieldTracestate:
 		return !w.DropTracestate
 	case fieldForwardedFor:
-		return !w.Forwarded // written anew, as one line
+		return !w.Forwarded // rewritten as one line
 	case fieldForwardedProto:
 		seen.proto = seen.proto || w.Trusted
 		return !w.Forwarded || w.Trusted
@@ -131,13 +131,13 @@ func (r *Request) keeps(f *field, w *Rewrite, seen *forwarded) bool {
 		return !w.Forwarded || w.Trusted
 	case fieldIdentity:
 		return !w.Forwarded || w.Trusted
-	case fieldIdentityAlias: // no proxy writes it; a trusted one may have let it pass
+	case fieldIdentityAlias: // proxies do not write such names, but a trusted one may have let it pass
 		return !w.Forwarded
 	}
 	return true
 }
 
-// appendHost writes Host; name is the client's spelling.
+// appendHost appends Host. Name is the client's spelling.
 func (r *Request) appendHost(dst []byte, w *Rewrite, name []byte) []byte {
 	if w.Headers.Decide(policy.Host) {
 		return w.Headers.AppendHost(dst, w.Record)
@@ -151,7 +151,7 @@ func (r *Request) appendHost(dst []byte, w *Rewrite, name []byte) []byte {
 
 var hostName, traceparent = []byte("Host"), []byte("traceparent")
 
-// appendForwarded says who the client is.
+// appendForwarded appends the fields that identify the client.
 func (r *Request) appendForwarded(dst []byte, w *Rewrite, seen forwarded) []byte {
 	if !w.Headers.Decide(policy.ForwardedFor) {
 		dst = r.appendForwardedFor(dst, w)
@@ -168,7 +168,7 @@ func (r *Request) appendForwarded(dst []byte, w *Rewrite, seen forwarded) []byte
 		dst = append(dst, host...)
 		dst = append(dst, "\r\n"...)
 	}
-	if seen.requestID && w.Requests != nil { // Headers say nothing of it: what they drop was not seen
+	if seen.requestID && w.Requests != nil { // the edits cannot concern it, since a field they drop does not set requestID
 		dst = append(dst, "X-Request-Id: "...)
 		dst = w.Requests.AppendRequestID(dst)
 		dst = append(dst, "\r\n"...)
@@ -196,7 +196,7 @@ func (r *Request) appendForwardedFor(dst []byte, w *Rewrite) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// AppendFraming writes the field that says where the body ends, if there is one.
+// AppendFraming appends the field that delimits the body, if one is needed.
 func AppendFraming(dst []byte, f Framing, n int64) []byte {
 	switch f {
 	case Length:

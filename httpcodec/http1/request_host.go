@@ -1,13 +1,14 @@
 package http1
 
-// authority is a host and maybe a port, as in Host (RFC 9110 section 7.2) and in absolute targets.
+// authority is a host with an optional port, as in Host (RFC 9110 section 7.2) and in absolute targets.
 type authority struct {
-	text span // all of it, but for the colon before an empty port
-	name span // the host, an IPv6 address without its brackets
+	text span // the whole authority, but without the colon before an empty port
+	name span // the host; an IPv6 address without brackets
 }
 
-// parseAuthority checks uri-host [":" port] of RFC 3986. An empty port is none, and its colon is left out (section 3.2.3). The strict
-// side: there must be a host, a port is from 1 to 65535, and neither user information, zones nor commas are taken.
+// parseAuthority parses uri-host [":" port] of RFC 3986. An empty port counts as no port, and its colon is omitted (section
+// 3.2.3). It is strict: the host must not be empty, a port must be from 1 to 65535, and user information, zones and commas are
+// refused.
 func parseAuthority(head []byte, text span) (a authority, ok bool) {
 	a.text = text
 	b := text.of(head)
@@ -51,7 +52,7 @@ func parseAuthority(head []byte, text span) (a authority, ok bool) {
 	return a, ok && port >= 1 && port <= 65535
 }
 
-// isIPv6 reports whether b is an IPv6 address in one of its texts (RFC 4291 section 2.2), without a zone.
+// isIPv6 reports whether b is the text of an IPv6 address (RFC 4291 section 2.2) without a zone.
 func isIPv6(b []byte) bool {
 	groups, gap := 0, false
 	for i := 0; ; {
@@ -59,7 +60,7 @@ func isIPv6(b []byte) bool {
 			return gap && groups < 8 || groups == 8 && !gap
 		}
 		if b[i] == ':' {
-			// Only "::" may begin here: single colons are eaten behind their group.
+			// Only "::" can begin here: a single colon is consumed together with the group before it.
 			if gap || i+1 == len(b) || b[i+1] != ':' {
 				return false
 			}

@@ -4,26 +4,26 @@ import "bytes"
 
 var (
 	errLine         = newFault(400, "malformed request line")
-	errMethod       = newFault(400, "the method is no token")
+	errMethod       = newFault(400, "the method is not a token")
 	errMethodLength = newFault(501, "method over 64 bytes")
 	errVersion      = newFault(400, "malformed http version")
 	errVersionNew   = newFault(505, "http version above 1")
-	errTargetByte   = newFault(400, "a byte that may not be in a request target")
+	errTargetByte   = newFault(400, "an invalid byte in the request target")
 	errTargetLength = newFault(414, "request target over 8192 bytes")
 	errTargetForm   = newFault(400, "request target in an unknown form")
 	errAuthority    = newFault(400, "malformed authority in the request target")
 	errConnect      = newFault(501, "connect is not supported")
 )
 
-// startLine is what the first line of a head says.
+// startLine is the parsed first line of a head.
 type startLine struct {
 	minor uint8 // of HTTP/1.x: 0 or 1; above 1 counts as 1 (RFC 9110 section 2.5)
 
 	// request
 	method, target span
-	absolute       bool      // the target names scheme and authority
+	absolute       bool      // the target has a scheme and an authority
 	authority      authority // of an absolute target
-	path           span      // what of the target goes upstream; empty if there is no path
+	path           span      // the part of the target that is forwarded; empty if there is no path
 	query          bool      // path begins with '?'
 
 	// response
@@ -31,7 +31,7 @@ type startLine struct {
 	reason span
 }
 
-// parseRequest reads the request line head[from:end], CRLF not included (RFC 9112 section 3).
+// parseRequest parses the request line head[from:end], without CRLF (RFC 9112 section 3).
 func (l *startLine) parseRequest(head []byte, from, end int) *fault {
 	sp := tokenEnd(head[:end], from)
 	if sp == from || sp == end || head[sp] != ' ' {
@@ -77,7 +77,7 @@ func (l *startLine) parseVersion(v []byte) *fault {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// parseTarget tells the four forms of a target apart (RFC 9112 section 3.2).
+// parseTarget distinguishes the four forms of a target (RFC 9112 section 3.2).
 func (l *startLine) parseTarget(head []byte) *fault {
 	method, target := l.method.of(head), l.target.of(head)
 	switch {
@@ -117,7 +117,7 @@ func (l *startLine) parseTarget(head []byte) *fault {
 	return nil
 }
 
-// appendTarget writes the target in the form that an origin server is sent (RFC 9112 sections 3.2.1 and 3.2.4).
+// appendTarget appends the target in the form for an origin server (RFC 9112 sections 3.2.1 and 3.2.4).
 func (l *startLine) appendTarget(dst, head []byte) []byte {
 	switch {
 	case l.path.len() == 0 && string(l.method.of(head)) == "OPTIONS":

@@ -1,9 +1,9 @@
 package http1
 
-// secret are the fields that TRACE does not show to scripts.
+// secret has the fields that are omitted from the reply to TRACE, so that scripts cannot read them.
 var secret = newNames("authorization", "cookie", "proxy-authorization")
 
-// AppendTrace writes the head as TRACE shows it to the client (RFC 9110 section 9.3.8), without what is secret in it.
+// AppendTrace appends the request's head as the reply to TRACE (RFC 9110 section 9.3.8), without secret fields.
 func (r *Request) AppendTrace(dst []byte) []byte {
 	dst = append(dst, r.Method()...)
 	dst = append(dst, ' ')

@@ -1,6 +1,6 @@
 package http1
 
-// NextField implements route.Head. It finds what the client sent, also fields that are not sent on.
+// NextField implements route.Head. It also finds fields that are not forwarded.
 func (r *Request) NextField(low string, from int) (value []byte, next int) {
 	for i := from; i < len(r.scan.fields); i++ {
 		if f := &r.scan.fields[i]; equalFold(f.name.of(r.head), low) {
@@ -10,8 +10,8 @@ func (r *Request) NextField(low string, from int) (value []byte, next int) {
 	return nil, 0
 }
 
-// PathAndQuery is the target without scheme and authority: it begins with a slash or a question mark, or is "*" or empty, which
-// is the root.
+// PathAndQuery returns the target without scheme and authority. It begins with a slash or a question mark, or is "*", or is
+// empty, which means the root.
 func (r *Request) PathAndQuery() []byte {
 	if l := &r.scan.start; l.path.len() > 0 || string(r.Method()) != "OPTIONS" {
 		return l.path.of(r.head)

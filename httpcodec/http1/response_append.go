@@ -10,16 +10,16 @@ import (
 // ResponseRewrite says how a response is changed on its way to a client.
 type ResponseRewrite struct {
 	Minor uint8  // of the client's HTTP/1.x
-	Close bool   // the client's connection is closed after this response
-	Date  []byte // for responses without Date; nil for none (RFC 9110 section 6.6.1)
+	Close bool   // the client's connection closes after this response
+	Date  []byte // for responses that have none; nil for none (RFC 9110 section 6.6.1)
 
-	Cookie  []byte            // the value of a Set-Cookie that is added to a final response; nil for none
-	Headers *policy.Headers   // the configured edits, of final responses
-	Record  *logformat.Record // for the variables in them; it may be nil if these are Fixed
+	Cookie  []byte            // the value of a Set-Cookie to add to a final response; nil for none
+	Headers *policy.Headers   // the configured edits of final responses
+	Record  *logformat.Record // for the variables in Headers; may be nil if these are Fixed
 }
 
-// ClientFraming says how the body ends on the connection of a client of HTTP/1.minor. After UntilClose the connection is
-// closed whatever else was wished.
+// ClientFraming returns how the body is delimited on the connection of a client that speaks HTTP/1.minor. After UntilClose that
+// connection closes in any case.
 func (r *Response) ClientFraming(minor uint8) Framing {
 	switch {
 	case r.Framing == NoBody || r.Framing == Length:
@@ -30,9 +30,9 @@ func (r *Response) ClientFraming(minor uint8) Framing {
 	return UntilClose
 }
 
-// AppendResponse writes r's head as it goes to a client: HTTP/1.1 whatever the client's version is (RFC 9110 section 6.2),
-// with the host's reason phrase, without what concerned the host's connection only, framed anew. End-to-end fields keep order,
-// letter case and repetition.
+// AppendResponse appends r's head as it is sent to a client: HTTP/1.1 whatever the client's version (RFC 9110 section 6.2),
+// with the host's reason phrase, without hop-by-hop fields, and with new framing fields. End-to-end fields keep their order,
+// case and repetition.
 func AppendResponse(dst []byte, r *Response, w *ResponseRewrite) []byte {
 	head, s := r.head, &r.scan
 	dst = slices.Grow(dst, headRoom(len(head)+len(w.Date)+len(w.Cookie)))
@@ -79,15 +79,15 @@ func AppendResponse(dst []byte, r *Response, w *ResponseRewrite) []byte {
 	case r.offer:
 		dst = s.appendUpgrade(dst, head)
 	}
-	if r.Framing == NoBody && r.Status != 204 && r.said == Length {
-		dst = AppendFraming(dst, Length, r.saidLen) // what a GET would have got
+	if r.Framing == NoBody && r.Status != 204 && r.declared == Length {
+		dst = AppendFraming(dst, Length, r.declaredLen) // what a GET would have returned
 	} else {
 		dst = AppendFraming(dst, framing, r.Length)
 	}
 	return append(AppendConnection(dst, w.Minor, w.Close || framing == UntilClose), "\r\n"...)
 }
 
-// AppendConnection writes Connection if its default, which depends on the client's version, is not meant.
+// AppendConnection appends Connection unless the default for the client's version is meant.
 func AppendConnection(dst []byte, minor uint8, closes bool) []byte {
 	switch {
 	case closes:

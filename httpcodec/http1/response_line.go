@@ -6,9 +6,9 @@ var (
 	errReason     = newFault(502, "a control character in the reason phrase")
 )
 
-// parseStatus reads the status line head[from:end], CRLF not included (RFC 9112 section 4). The space behind the status may be
-// missing if there is no reason phrase. Any three digits that do not begin with 0 are a status: a client takes those above 599
-// for a 5xx (RFC 9110 section 15). Below 100 some readers see an interim response and others do not.
+// parseStatus parses the status line head[from:end], without CRLF (RFC 9112 section 4). Without a reason phrase, the space
+// after the status may be missing. The status may be any three digits that do not begin with 0; clients treat those above 599
+// as a 5xx (RFC 9110 section 15). Below 100, readers disagree about whether the response is interim.
 func (l *startLine) parseStatus(head []byte, from, end int) *fault {
 	const version, status = len("HTTP/1.1"), len("200")
 	b := head[from:end]

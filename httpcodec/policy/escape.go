@@ -2,15 +2,15 @@ package policy
 
 const hex = "0123456789ABCDEF"
 
-// The bytes that are percent-encoded (RFC 3986 section 2.1) where they come into a URI. "%" is not: what variables are made of
-// is encoded already.
+// Sets of bytes that must be percent-encoded in a URI (RFC 3986 section 2.1). "%" is not included, since the values of
+// variables are encoded already.
 var (
 	notURI   = escaped("\"<>\\^`{|}", 0x7f) // in Location, which browsers parse
-	notPath  = escaped("?#", 0xff)          // in the path of a request's target, where the bytes above ASCII pass as they came
+	notPath  = escaped("?#", 0xff)          // in the path of a request target, where bytes above ASCII pass unchanged
 	notQuery = escaped("#", 0xff)
 )
 
-// escaped is the set of these bytes, of the control characters, the space, DEL, and what is above last.
+// escaped returns the set of the given bytes, the control characters, space, DEL, and all bytes above last.
 func escaped(these string, last int) (set [256]bool) {
 	for c := range set {
 		set[c] = c <= ' ' || c == 0x7f || c > last
@@ -21,7 +21,7 @@ func escaped(these string, last int) (set [256]bool) {
 	return set
 }
 
-// escapeFrom encodes those bytes of dst[from:] that are in the set.
+// escapeFrom percent-encodes the bytes of dst[from:] that are in the set.
 func escapeFrom(dst []byte, from int, set *[256]bool) []byte {
 	n := 0
 	for _, c := range dst[from:] {
@@ -36,7 +36,7 @@ func escapeFrom(dst []byte, from int, set *[256]bool) []byte {
 	for range n {
 		dst = append(dst, 0, 0)
 	}
-	// From behind: what is written is never before what is still to be read.
+	// From the end, so that nothing is overwritten before it is read.
 	for write := len(dst); read > from; {
 		read--
 		if c := dst[read]; set[c] {

@@ -6,19 +6,19 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// grouped is a text that may have variables, and groups of the route's path_regex: $1 to $9.
+// grouped is a text that may have variables and groups of the route's path_regex, $1 to $9.
 type grouped struct {
 	pieces  []piece
-	regexes []*regexp.Regexp // nil if there is no group in it
+	regexes []*regexp.Regexp // nil if the text has no group
 }
 
-// piece is a part of such a text: one with variables, or a group.
+// piece is a part of such a text: text with variables, or a group.
 type piece struct {
 	text  *logformat.Template
 	group int
 }
 
-// grouped compiles the text of a key, of a route with these regular expressions.
+// grouped compiles the text of a key of a route with the given regular expressions.
 func (p *problems) grouped(at, text string, regexes []*regexp.Regexp) *grouped {
 	g := &grouped{}
 	most := -1
@@ -52,7 +52,7 @@ func (p *problems) grouped(at, text string, regexes []*regexp.Regexp) *grouped {
 	return g
 }
 
-// append appends the text for a request with this path in normal form. It allocates only to grow dst, unless there are groups.
+// append appends the text for a request. Normal is its path in normal form. It allocates only to grow dst, unless there are groups.
 func (g *grouped) append(dst, normal []byte, r *logformat.Record) []byte {
 	var groups []int
 	for _, re := range g.regexes {
@@ -71,7 +71,7 @@ func (g *grouped) append(dst, normal []byte, r *logformat.Record) []byte {
 	return dst
 }
 
-// has reports whether a variable is in the text.
+// has reports whether the text has the given variable.
 func (g *grouped) has(name string) bool {
 	for _, p := range g.pieces {
 		if p.text != nil && p.text.Has(name) {
@@ -81,7 +81,7 @@ func (g *grouped) has(name string) bool {
 	return false
 }
 
-// need says what a record must have.
+// need returns what a record must have.
 func (g *grouped) need() (need logformat.Need) {
 	for _, p := range g.pieces {
 		if p.text != nil {

@@ -13,14 +13,15 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Headers are compiled edits. They are immutable, and may be shared. A nil *Headers changes nothing.
+// Headers are compiled edits of header fields. They are immutable and may be shared. A nil *Headers changes nothing.
 //
-// In requests a name stands for all names that hosts may take for it (package fieldname), in responses for itself in any letter case.
+// In requests a name stands for all names that hosts may take for it (package fieldname); in responses it stands for itself in
+// any case.
 type Headers struct {
 	lines   []line
-	drops   []string // what the message has of these, as folding has names, is not sent on
+	drops   []string // names, folded by folding, of fields that are not forwarded
 	folding *fieldname.Folding
-	lengths uint64 // bit n: there is a name of n bytes, modulo 64, in drops
+	lengths uint64 // bit n%64 is set if drops has a name of n bytes
 	own     Own
 	need    logformat.Need
 	fixed   bool
@@ -35,7 +36,7 @@ type line struct {
 
 func (l *line) name() []byte { return l.start[:len(l.start)-len(": ")] }
 
-// Own is a set of fields that the proxy itself writes or looks at.
+// Own is a set of fields that the proxy itself writes or examines.
 type Own uint8
 
 // The fields.
@@ -48,7 +49,7 @@ const (
 	ContentType
 )
 
-// owns are the names of these fields, folded alike.
+// owns has the names of these fields, folded.
 var owns = map[string]Own{
 	"host": Host, "x-forwarded-for": ForwardedFor, "x-forwarded-host": ForwardedHost, "x-forwarded-proto": ForwardedProto,
 	"date": Date, "content-type": ContentType,
@@ -64,10 +65,10 @@ func CompileResponseHeaders(e config.HeaderEdits) (*Headers, []Problem) {
 	return compile(edits{HeaderEdits: e, key: "response_headers", set: "response_headers.set", folding: &fieldname.Case, place: logformat.ToClient})
 }
 
-// edits are what is compiled, and where it stands.
+// edits is the input of compile.
 type edits struct {
 	config.HeaderEdits
-	key, set string // in the configuration, of all and of Set
+	key, set string // configuration paths of the edits and of Set
 	folding  *fieldname.Folding
 	place    logformat.Mode
 }
@@ -89,7 +90,7 @@ func compile(e edits) (*Headers, []Problem) {
 	}
 	for _, f := range e.Add {
 		if l := e.line(&p, e.key+".add", f); l.own&Host != 0 {
-			p.add(e.key+".add."+f.Name, "a request has one Host only", `write it in "set"`)
+			p.add(e.key+".add."+f.Name, "a request must have only one Host", `write it in "set"`)
 		} else {
 			h.lines = append(h.lines, l)
 		}
@@ -98,7 +99,7 @@ func compile(e edits) (*Headers, []Problem) {
 		at := e.key + ".remove[" + strconv.Itoa(i) + "]"
 		e.name(&p, at, name)
 		if e.own(name)&Host != 0 {
-			p.add(at, "a request must have a Host", `take it out, or write another in "set"`)
+			p.add(at, "a request must have a Host", `remove it, or write another one in "set"`)
 		}
 		h.drop(name)
 	}
@@ -112,7 +113,7 @@ func compile(e edits) (*Headers, []Problem) {
 	return h, nil
 }
 
-// line compiles a field line of the object at that path.
+// line compiles a field line. At is the path of its object.
 func (e *edits) line(p *problems, at string, f config.Header) line {
 	place := e.place
 	if f.Kroxy {
@@ -127,7 +128,7 @@ func (e *edits) line(p *problems, at string, f config.Header) line {
 	return line{e.own(f.Name), []byte(f.Name + ": "), p.template(at, value, place)}
 }
 
-// name looks whether the field of that name may be changed.
+// name checks whether the named field may be changed.
 func (e *edits) name(p *problems, at, name string) {
 	switch {
 	case !httpguts.ValidHeaderFieldName(name):
@@ -137,7 +138,7 @@ func (e *edits) name(p *problems, at, name string) {
 	}
 }
 
-// own tells fields that the proxy writes. Hosts know a spelling of their own of some; clients do not.
+// own returns the Own bit of a field, if the proxy writes it. Only hosts recognize alternative spellings of some.
 func (e *edits) own(name string) Own {
 	o := owns[e.folding.Of(name)]
 	if e.folding == &fieldname.Case {
@@ -156,7 +157,7 @@ func (h *Headers) drop(name string) {
 	h.own |= owns[low]
 }
 
-// Drops reports whether a field of the message is not sent on: one of that name is set, or removed.
+// Drops reports whether a field of the message is not forwarded, because a field of that name is set or removed.
 func (h *Headers) Drops(name []byte) bool {
 	if h == nil || h.lengths>>(len(name)%64)&1 == 0 {
 		return false
@@ -169,13 +170,13 @@ func (h *Headers) Drops(name []byte) bool {
 	return false
 }
 
-// Decide reports whether h sets or removes any of these fields.
+// Decide reports whether h sets or removes any of the given fields.
 func (h *Headers) Decide(o Own) bool { return h != nil && h.own&o != 0 }
 
-// Fixed reports whether no line has variables: Append needs no record.
+// Fixed reports whether no line has variables, so that Append needs no record.
 func (h *Headers) Fixed() bool { return h == nil || h.fixed }
 
-// Need says what a record must have.
+// Need returns what a record must have.
 func (h *Headers) Need() logformat.Need {
 	if h == nil {
 		return 0
@@ -183,7 +184,7 @@ func (h *Headers) Need() logformat.Need {
 	return h.need
 }
 
-// Append writes the field lines but for Host. It allocates only to grow dst.
+// Append appends the field lines except Host. It allocates only to grow dst.
 func (h *Headers) Append(dst []byte, r *logformat.Record) []byte {
 	if h == nil {
 		return dst
@@ -209,7 +210,7 @@ func (h *Headers) AppendUnless(dst []byte, r *logformat.Record, other *Headers) 
 	return dst
 }
 
-// AppendHost writes the Host line, if there is one.
+// AppendHost appends the Host line, if there is one.
 func (h *Headers) AppendHost(dst []byte, r *logformat.Record) []byte {
 	for i := range h.lines {
 		if l := &h.lines[i]; l.own == Host {

@@ -87,7 +87,7 @@ func TestHeadersProblems(t *testing.T) {
 	})
 	check(t, p, `request_headers.set.Content_Length: "Content_Length" describes one connection or the length of a message`,
 		"request_headers.set.X: logformat: unknown $status", `headers.: "" is not a header field name`, "headers.Y: a control character",
-		"request_headers.add.Host: a request has one Host only", `request_headers.add.TE: "TE" describes`,
+		"request_headers.add.Host: a request must have only one Host", `request_headers.add.TE: "TE" describes`,
 		"request_headers.remove[1]: a request must have a Host", `request_headers.remove[2]: "Transfer-Encoding" describes`, `request_headers.remove[3]: "a b" is not`)
 	_, p = CompileResponseHeaders(config.HeaderEdits{Set: []config.Header{{Name: "Upgrade", Value: "x"}}, Remove: []string{"content-length", "Host"}})
 	check(t, p, `response_headers.set.Upgrade: "Upgrade" describes`, `response_headers.remove[0]: "content-length" describes`)

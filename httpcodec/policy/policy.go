@@ -1,11 +1,12 @@
-// Package policy is what a route does with a request beside choosing a host: it answers by itself (redirect, respond), asks the
-// host for another target (rewrite), and changes the fields of heads (request_headers, response_headers). One file is one policy.
+// Package policy implements what a route does with a request besides choosing a host. It can answer by itself (redirect,
+// respond), change the request target (rewrite), and edit header fields (request_headers, response_headers). Each policy has
+// its own file.
 //
-// A policy is compiled once, is immutable then and shared by all loops, and writes bytes from a logformat.Record without
-// allocating. The package does no I/O and knows no connections; httpcodec calls it where bytes are written anyhow.
+// A policy is compiled once, is immutable afterwards and shared by all loops, and writes bytes from a logformat.Record without
+// allocating. The package does no I/O and knows nothing about connections; httpcodec calls it while it writes heads.
 //
-// Bytes that a peer chose come into heads by variables only, and a value with CR, LF, NUL or another control character counts as
-// missing (logformat.Template). What lands in a URI is percent-encoded as far as that is needed.
+// Bytes chosen by a peer enter heads only through variables, and a value with CR, LF, NUL or another control character counts
+// as missing (logformat.Template). Where they enter a URI they are percent-encoded if needed.
 package policy
 
 import (
@@ -14,18 +15,18 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Set is what one route does. The zero value does nothing.
+// Set has the policies of a route. The zero value does nothing.
 type Set struct {
-	// At most one of these is not nil: then no host is asked.
+	// At most one of these is not nil. If one is, the request goes to no host.
 	Redirect *Redirect
 	Respond  *Respond
 
-	Rewrite  *Rewrite // nil: hosts are asked for what the client asked for
-	Request  *Headers // of what goes to a host
-	Response *Headers // of final responses, whoever made them
+	Rewrite  *Rewrite // nil keeps the client's target
+	Request  *Headers // edits of what goes to a host
+	Response *Headers // edits of final responses, whether a host or the proxy made them
 }
 
-// Compile compiles what a route does. What it matches is right: it was compiled.
+// Compile compiles the policies of a route. The route's match must be valid, which route.Compile has checked.
 func Compile(r *config.Route) (Set, []Problem) {
 	var s Set
 	var all, found problems
@@ -47,9 +48,9 @@ func Compile(r *config.Route) (Set, []Problem) {
 	return s, append(all, found...)
 }
 
-// Problem is something that a person has to correct in a route's configuration.
+// Problem is something that must be corrected in a route's configuration.
 type Problem struct {
-	Path         string // of the key, below the route's: "request_headers.set.Host"
+	Path         string // of the key, below the route's path, such as "request_headers.set.Host"
 	What, Remedy string
 }
 
@@ -58,7 +59,7 @@ type problems []Problem
 
 func (p *problems) add(path, what, remedy string) { *p = append(*p, Problem{path, what, remedy}) }
 
-// template compiles a text. After an error it answers one without text.
+// template compiles a text. After an error it returns an empty template.
 func (p *problems) template(path, text string, place logformat.Mode) *logformat.Template {
 	t, err := logformat.CompileTemplate(text, place)
 	if err != nil {

@@ -9,18 +9,18 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Redirect sends the client to another place.
+// Redirect sends the client to another URI.
 type Redirect struct {
 	Status int // 301, 302, 303, 307 or 308
-	// NeedsHost says that the place depends on the host that the client asked for: a client that named none cannot be sent there.
+	// NeedsHost says that the URI depends on the host that the client asked for, so a client that named none cannot be redirected.
 	NeedsHost bool
 
 	to *grouped
-	// roots says that the text could name a host by what a client sent: it begins with a variable, or with a "/" and one.
+	// roots says that a client could make the text name another host: it begins with a variable, or with "/" and a variable.
 	roots bool
 }
 
-// CompileRedirect compiles a redirect of a route that has these regular expressions, each of which matches whole paths.
+// CompileRedirect compiles a redirect of a route with the given regular expressions, each of which matches whole paths.
 func CompileRedirect(c *config.Redirect, regexes []*regexp.Regexp) (*Redirect, []Problem) {
 	var p problems
 	to := c.To
@@ -31,18 +31,18 @@ func CompileRedirect(c *config.Redirect, regexes []*regexp.Regexp) (*Redirect, [
 		p.add("redirect.status", "not the status of a redirect", "write 301, 302, 303, 307 or 308")
 	}
 	if to == "" {
-		p.add("redirect.to", "there is no place to go to", `write where to: "https://$host$request_uri"`)
+		p.add("redirect.to", "the target is empty", `write where to: "https://$host$request_uri"`)
 	}
 	d.NeedsHost = d.to.has("host") || d.to.has("http_host")
 	d.roots = strings.HasPrefix(to, "$") || strings.HasPrefix(to, "/$")
 	return d, p
 }
 
-// AppendLocation appends the place, as the value of Location (RFC 9110 section 10.2.2). What may not be in a URI is
-// percent-encoded. Normal is the path that routes are found by; it is not looked at unless NeedsPath says so.
+// AppendLocation appends the URI as the value of Location (RFC 9110 section 10.2.2), and percent-encodes bytes that are not
+// allowed in a URI. Normal is the path by which routes are found; it is used only if NeedsPath returns true.
 //
-// "$path" and "/$arg_next" are paths of this site: where a client's "//evil.example/" would make them the name of another host, all
-// slashes but the first are left out.
+// "$path" and "/$arg_next" are meant as paths of this site. A client's "//evil.example/" would turn them into the name of
+// another host, so all leading slashes but the first are removed.
 func (d *Redirect) AppendLocation(dst, normal []byte, r *logformat.Record) []byte {
 	from := len(dst)
 	dst = d.to.append(dst, normal, r)
@@ -53,11 +53,11 @@ func (d *Redirect) AppendLocation(dst, normal []byte, r *logformat.Record) []byt
 	return escapeFrom(dst, from, &notURI)
 }
 
-// isSlash tells what browsers take for a slash.
+// isSlash reports whether browsers take c for a slash.
 func isSlash(c byte) bool { return c == '/' || c == '\\' }
 
-// Need says what a record must have.
+// Need returns what a record must have.
 func (d *Redirect) Need() logformat.Need { return d.to.need() }
 
-// NeedsPath reports whether there are groups of path_regex in the place.
+// NeedsPath reports whether the URI has groups of path_regex.
 func (d *Redirect) NeedsPath() bool { return d.to.regexes != nil }

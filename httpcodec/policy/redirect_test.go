@@ -105,7 +105,7 @@ func check(t *testing.T, got []Problem, want ...string) {
 func TestRedirectProblems(t *testing.T) {
 	t.Parallel()
 	_, p := CompileRedirect(&config.Redirect{To: "", Status: 300}, nil)
-	check(t, p, "redirect.status: not the status of a redirect", "redirect.to: there is no place to go to")
+	check(t, p, "redirect.status: not the status of a redirect", "redirect.to: the target is empty")
 	_, p = CompileRedirect(&config.Redirect{To: "https://$hots/", Status: 301}, nil)
 	check(t, p, "redirect.to: logformat: unknown $hots")
 	_, p = CompileRedirect(&config.Redirect{To: "https://$upstream_addr/", Status: 301}, nil)

@@ -7,10 +7,10 @@ import (
 	"kroxy-ev/config"
 )
 
-// requestIDField is where an ID is passed on and given back.
+// requestIDField is the field in which the request's ID is forwarded and returned.
 const requestIDField = "X-Request-Id"
 
-// withRequestID is e with the ID of the request, if r asks for that and e has nothing to say of that field.
+// withRequestID returns e, extended by the request's ID if r asks for it and e does not mention that field.
 func withRequestID(r *config.Route, e config.HeaderEdits) config.HeaderEdits {
 	is := func(name string) bool { return strings.EqualFold(name, requestIDField) }
 	named := func(h config.Header) bool { return is(h.Name) }

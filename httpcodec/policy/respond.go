@@ -14,7 +14,7 @@ type Respond struct {
 	body *logformat.Template // nil for none
 }
 
-// CompileRespond compiles an answer.
+// CompileRespond compiles a fixed response.
 func CompileRespond(c *config.Respond) (*Respond, []Problem) {
 	var p problems
 	r := &Respond{Status: c.Status}
@@ -32,7 +32,7 @@ func CompileRespond(c *config.Respond) (*Respond, []Problem) {
 	return r, append(p, more...)
 }
 
-// MayHaveBody reports whether a response of that status may have content (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5).
+// MayHaveBody reports whether a response with that status may have content (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5).
 func (p *Respond) MayHaveBody() bool { return p.Status != 204 && p.Status != 205 && p.Status != 304 }
 
 // HasBody reports whether the configuration has a body.
@@ -46,7 +46,7 @@ func (p *Respond) AppendBody(dst []byte, r *logformat.Record) []byte {
 	return p.body.Append(dst, r)
 }
 
-// Need says what a record must have.
+// Need returns what a record must have.
 func (p *Respond) Need() logformat.Need {
 	need := p.Headers.Need()
 	if p.body != nil {

@@ -11,17 +11,16 @@ import (
 
 // Rewrite changes the target of a request on its way to a host.
 //
-// Prefixes are of the path that routes are found by: without dot segments, and without percent-encoding of what needs none. What
-// stays of the path goes on as the client sent it, unless it has dot segments: a host must not come to another place with what
-// is left of them.
+// Prefixes refer to the path by which routes are found: without dot segments and unnecessary percent-encoding. The rest of the
+// path is forwarded as the client sent it, unless it has dot segments: what is left of them must not lead a host to another
+// place.
 type Rewrite struct {
 	strip, add string
-	path       *grouped            // nil: as it came
-	query      *logformat.Template // nil: as it came
+	path       *grouped            // nil: unchanged
+	query      *logformat.Template // nil: unchanged
 }
 
-// CompileRewrite compiles a rewrite of a route that has these regular expressions, each of which matches whole paths; none is
-// nil.
+// CompileRewrite compiles a rewrite of a route with the given regular expressions, each of which matches whole paths and is not nil.
 func CompileRewrite(o *config.Rewrite, regexes []*regexp.Regexp) (*Rewrite, []Problem) {
 	var p problems
 	w := &Rewrite{add: strings.TrimSuffix(o.AddPrefix, "/")}
@@ -29,11 +28,11 @@ func CompileRewrite(o *config.Rewrite, regexes []*regexp.Regexp) (*Rewrite, []Pr
 		switch at, prefix := key.at, key.prefix; {
 		case prefix == "":
 		case prefix[0] != '/':
-			p.add(at, "a prefix of a path begins with a slash", `write "/`+prefix+`"`)
+			p.add(at, "a prefix of a path must begin with a slash", `write "/`+prefix+`"`)
 		case bad(prefix, &notPath):
-			p.add(at, "a byte that may not be in a path", "write spaces, '?' and '#' in percent-encoding")
+			p.add(at, "an invalid byte in a path", "write spaces, '?' and '#' in percent-encoding")
 		case o.Path != "":
-			p.add(at, `"path" says all of the path`, "remove one of the two")
+			p.add(at, `"path" replaces the whole path`, "remove one of the two")
 		}
 	}
 	if o.StripPrefix != "" && p == nil {
@@ -46,16 +45,16 @@ func CompileRewrite(o *config.Rewrite, regexes []*regexp.Regexp) (*Rewrite, []Pr
 	}
 	if o.Path != "" {
 		if o.Path[0] != '/' && o.Path[0] != '$' {
-			p.add("rewrite.path", "a path begins with a slash", `write "/`+o.Path+`"`)
+			p.add("rewrite.path", "a path must begin with a slash", `write "/`+o.Path+`"`)
 		}
 		if bad(o.Path, &notPath) {
-			p.add("rewrite.path", "a byte that may not be in a path", `write spaces and '#' in percent-encoding, and the query in "query"`)
+			p.add("rewrite.path", "an invalid byte in a path", `write spaces and '#' in percent-encoding, and the query in "query"`)
 		}
 		w.path = p.grouped("rewrite.path", o.Path, regexes)
 	}
 	if o.HasQuery {
 		if bad(o.Query, &notQuery) {
-			p.add("rewrite.query", "a byte that may not be in a query", "write spaces and '#' in percent-encoding")
+			p.add("rewrite.query", "an invalid byte in a query", "write spaces and '#' in percent-encoding")
 		}
 		w.query = p.template("rewrite.query", strings.TrimPrefix(o.Query, "?"), logformat.OnRequest)
 	}
@@ -66,9 +65,9 @@ func bad(text string, set *[256]bool) bool {
 	return strings.ContainsFunc(text, func(c rune) bool { return c < 0x100 && set[c] })
 }
 
-// AppendTarget appends the new target: a path, and a query behind a "?" if there is one. Sent is the path as the client sent it
-// and normal the one that routes are found by; both begin with a slash. Query is the client's; nil if there is none. It allocates
-// only to grow dst, unless there are groups.
+// AppendTarget appends the new target: a path, and "?" with a query if there is one. Sent is the path as the client sent it,
+// and normal the path by which routes are found; both begin with a slash. Query is the client's, or nil if there is none.
+// AppendTarget allocates only to grow dst, unless there are groups.
 func (w *Rewrite) AppendTarget(dst, sent, normal, query []byte, r *logformat.Record) []byte {
 	if w.path != nil {
 		dst = w.appendPath(dst, normal, r)
@@ -89,7 +88,7 @@ func (w *Rewrite) AppendTarget(dst, sent, normal, query []byte, r *logformat.Rec
 	return escapeFrom(dst, from, &notQuery)
 }
 
-// appendPath appends the path that is configured.
+// appendPath appends the configured path.
 func (w *Rewrite) appendPath(dst, normal []byte, r *logformat.Record) []byte {
 	from := len(dst)
 	dst = w.path.append(dst, normal, r)
@@ -101,7 +100,7 @@ func (w *Rewrite) appendPath(dst, normal []byte, r *logformat.Record) []byte {
 	return escapeFrom(dst, from, &notPath)
 }
 
-// appendPrefixed appends the client's path without the one prefix and with the other.
+// appendPrefixed appends the client's path with one prefix removed and the other added.
 func (w *Rewrite) appendPrefixed(dst, sent, normal []byte) []byte {
 	dst = append(dst, w.add...)
 	cut := 0
@@ -113,15 +112,15 @@ func (w *Rewrite) appendPrefixed(dst, sent, normal []byte) []byte {
 	if i, same := sentLength(sent, normal, cut); same {
 		rest = sent[i:]
 	}
-	for len(rest) > 0 && rest[0] == '/' { // "//x" at the beginning could be taken for the name of a host
+	for len(rest) > 0 && rest[0] == '/' { // a leading "//x" could be taken for a host name
 		rest = rest[1:]
 	}
 	dst = append(dst, '/')
 	return append(dst, rest...)
 }
 
-// sentLength reports whether sent has no dot segments: it differs from normal in percent-encoding and in repeated slashes only.
-// Then it says how many bytes of it the first n of normal come from.
+// sentLength reports whether sent has no dot segments, so that it differs from normal only in percent-encoding and repeated
+// slashes. If so, length is the number of its bytes that correspond to the first n bytes of normal.
 func sentLength(sent, normal []byte, n int) (length int, same bool) {
 	i, j := 0, 0
 	for j < len(normal) {
@@ -144,7 +143,7 @@ func sentLength(sent, normal []byte, n int) (length int, same bool) {
 	return length, i == len(sent)
 }
 
-// octet is the byte that b begins with, and how long its percent-encoding is; 0 if b is empty.
+// octet returns the first byte of b, decoded, and the size of its encoding; the size is 0 if b is empty.
 func octet(b []byte) (c byte, size int) {
 	switch {
 	case len(b) == 0:
@@ -166,7 +165,7 @@ func unhex(c byte) byte {
 	return c | 0x20 - 'a' + 10
 }
 
-// Need says what a record must have.
+// Need returns what a record must have.
 func (w *Rewrite) Need() logformat.Need {
 	var need logformat.Need
 	if w.path != nil {

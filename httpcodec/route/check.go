@@ -8,13 +8,13 @@ import (
 
 // Shadow is a route that no request reaches.
 type Shadow struct {
-	Route int // its index
-	By    int // the index of an earlier route, which takes all requests that Route would
+	Route int // the index of the unreachable route
+	By    int // the index of an earlier route that takes all its requests
 }
 
-// Check compiles routes, as Compile does, and finds out which of them one earlier route takes all requests of. Only certain
-// cases of the latter are found: those that the routes' keys show one by one. Routes that several earlier ones leave nothing to
-// only together are not found. Where there are problems, there are no shadows.
+// Check compiles routes like Compile, and finds routes that are unreachable because a single earlier route takes all their
+// requests. It finds only cases that are evident from comparing the routes' keys one by one, and none where several earlier
+// routes together take all requests. If there are problems, no shadows are returned.
 func Check(routes []config.Route) (t *Table, shadows []Shadow, problems []Problem) {
 	c := compile(routes)
 	if len(c.problems) > 0 {
@@ -35,8 +35,8 @@ func Check(routes []config.Route) (t *Table, shadows []Shadow, problems []Proble
 	return c.table, shadows, nil
 }
 
-// eachSuspect calls f with the routes that take a name and a path of a route's patterns, so with all that cover it, until f says
-// that it needs no later ones.
+// eachSuspect calls f with the routes that match one of p's names and one of p's paths, which includes all routes that cover p.
+// F returns true to skip later routes of the same pair.
 func (t *Table) eachSuspect(p *patterns, f func(route int) (stop bool)) {
 	ids := []int32{anyName}
 	if len(p.hosts) > 0 {
@@ -66,14 +66,14 @@ func (p *patterns) covers(q *patterns) bool {
 	return coverNames(p.hosts, q.hosts) && coverNames(p.snis, q.snis) && p.coversPaths(q) && p.coversRest(q)
 }
 
-// coverNames reports whether patterns take all names that others take. No patterns take all names.
+// coverNames reports whether patterns match all names that others match. An empty list matches all names.
 func coverNames(patterns, others []string) bool {
 	return len(patterns) == 0 || every(others, func(other string) bool {
 		return slices.Contains(patterns, other) || anyTakesName(patterns, []byte(other))
 	})
 }
 
-// every reports whether there are any texts, and all of them are as ok says.
+// every reports whether texts is not empty and ok holds for all of them.
 func every(texts []string, ok func(string) bool) bool {
 	return len(texts) > 0 && !slices.ContainsFunc(texts, func(s string) bool { return !ok(s) })
 }
@@ -98,7 +98,7 @@ func (c regexes) texts() (texts []string) {
 	return texts
 }
 
-// coversRest reports whether each condition of p follows from one of q's.
+// coversRest reports whether each condition of p follows from one of q.
 func (p *patterns) coversRest(q *patterns) bool {
 	follow := func(conditions, from []condition) bool {
 		return !slices.ContainsFunc(conditions, func(c condition) bool {
@@ -108,7 +108,7 @@ func (p *patterns) coversRest(q *patterns) bool {
 	return follow(p.quick, q.quick) && follow(p.slow, q.slow)
 }
 
-// follows reports whether c certainly holds where d does.
+// follows reports whether c certainly holds whenever d does.
 func follows(c, d condition) bool {
 	switch c := c.(type) {
 	case methods:
@@ -139,7 +139,7 @@ func subset[T comparable](of, in []T) bool {
 	return !slices.ContainsFunc(of, func(x T) bool { return !slices.Contains(in, x) })
 }
 
-// contain reports whether each of others lies in one of c's networks.
+// contain reports whether each of others lies inside one of c's networks.
 func (c networks) contain(others networks) bool {
 	for _, other := range others {
 		inside := false

@@ -11,12 +11,12 @@ import (
 
 // Problem is something that is wrong with a route.
 type Problem struct {
-	Path   string // of the key, as "http.routes[1].match.host[0]"
+	Path   string // of the key, such as "http.routes[1].match.host[0]"
 	What   string
 	Remedy string
 }
 
-// Compile makes a Table of routes. If anything is wrong with them, there is no table, and problems are all that were found.
+// Compile makes a Table of routes. If anything is wrong with them it returns no table but all problems that it found.
 func Compile(routes []config.Route) (t *Table, problems []Problem) {
 	c := compile(routes)
 	if len(c.problems) > 0 {
@@ -47,26 +47,26 @@ func compile(routes []config.Route) *compiler {
 
 type compiler struct {
 	table      *Table
-	parsed     []*patterns // of each route
+	parsed     []*patterns // one per route
 	problems   []Problem
 	normalizer Normalizer
 	programs   programs
 
-	names, paths int32 // the last ids given to patterns
+	names, paths int32 // the last ids assigned to patterns
 }
 
-// patterns are what a route demands, in the forms in which things are compared. What is empty demands nothing.
+// patterns is what a route demands, in the forms in which things are compared. Empty fields demand nothing.
 type patterns struct {
 	hosts, snis []string
 
 	exact, prefixes []string
 	regexes         regexes
-	directories     []string // of regexes, one each
+	directories     []string // one per regex
 
-	quick, slow []condition // of all else
+	quick, slow []condition // everything else
 }
 
-// parse brings a route's match into the form in which it is compared.
+// parse converts a route's match to the forms in which things are compared.
 func (c *compiler) parse(route *config.Route) *patterns {
 	p, m := new(patterns), route.Match
 	if m == nil {
@@ -95,7 +95,7 @@ func (c *compiler) parse(route *config.Route) *patterns {
 		case "https":
 			https = true
 		default:
-			c.fail(route, keyOf("scheme", m.Scheme, i), fmt.Sprintf("there is no scheme %q here", s), `use "http" or "https"`)
+			c.fail(route, keyOf("scheme", m.Scheme, i), fmt.Sprintf("unknown scheme %q", s), `use "http" or "https"`)
 		}
 	}
 	if http != https {
@@ -121,7 +121,7 @@ func (c *compiler) parse(route *config.Route) *patterns {
 	return p
 }
 
-// keyOf is the key of the i-th of texts. One text may be written without an array around it.
+// keyOf returns the key of the i-th text. A single text may stand without an array.
 func keyOf(key string, texts []string, i int) string {
 	if len(texts) == 1 {
 		return key
@@ -152,13 +152,13 @@ func (c *compiler) pathPatterns(route *config.Route, key string, texts []string)
 		what, remedy := "", ""
 		switch {
 		case !strings.HasPrefix(text, "/"):
-			what, remedy = "a path begins with a slash", fmt.Sprintf("write %q", "/"+text)
+			what, remedy = "a path must begin with a slash", fmt.Sprintf("write %q", "/"+text)
 		case strings.ContainsAny(text, "?#"):
-			what, remedy = "a path ends where a query or a fragment begins", `match the query with "query"; a "?" within a path is written "%3F", and a "#" is "%23"`
+			what, remedy = "a path must not contain a query or a fragment", `match the query with "query"; a "?" within a path is written "%3F", and a "#" is "%23"`
 		case errors.Is(err, ErrEscape):
-			what, remedy = "a percent sign is followed by two hexadecimal digits", `write "%25" for the sign itself`
+			what, remedy = "a percent sign must be followed by two hexadecimal digits", `write "%25" for the sign itself`
 		case err != nil:
-			what, remedy = "no request with this path gets as far as a route", "write the path without dot segments"
+			what, remedy = "a request with this path is refused before routing", "write the path without dot segments"
 		default:
 			patterns = append(patterns, string(normal))
 			continue
@@ -184,14 +184,14 @@ func (c *compiler) value(route *config.Route, key string, m *config.FieldMatch) 
 	return v
 }
 
-// enter enters a route into the table's index, and makes a rule of what the index does not tell.
+// enter enters a route into the table's index, and makes a rule of the conditions that the index does not check.
 func (c *compiler) enter(i int32, p *patterns) {
 	t := c.table
 	t.asksHost = t.asksHost || len(p.hosts) > 0
 	t.asksSNI = t.asksSNI || len(p.snis) > 0
 
 	names, paths := []int32{anyName}, []int32{anyPath}
-	var left patterns // what the index does not tell
+	var left patterns // the conditions that the index does not check
 	switch {
 	case len(p.hosts) > 0:
 		names, left.snis = c.nameIDs(&t.hosts, p.hosts), p.snis
@@ -207,7 +207,7 @@ func (c *compiler) enter(i int32, p *patterns) {
 		paths = c.pathIDs(p.directories, false)
 	}
 
-	// A route may take memory for the sum of its patterns, not for their product.
+	// A route's memory may grow with the sum of its patterns, not with their product.
 	if n, m := len(names), len(paths); n*m > 64+4*(n+m) {
 		if n < m {
 			names, left.hosts, left.snis = []int32{anyName}, p.hosts, p.snis
@@ -242,7 +242,7 @@ func (c *compiler) enter(i int32, p *patterns) {
 	}
 }
 
-// enterPair enters a route under a pair, unless it has been, or one before it takes all that has the pair.
+// enterPair enters a route under a pair, unless it is already there, or an earlier route takes everything with that pair.
 func (c *compiler) enterPair(i int32, at pair) {
 	list := c.table.routes[at]
 	if n := len(list); n > 0 && (list[n-1] == i || len(c.table.rules[list[n-1]]) == 0) {
@@ -251,7 +251,7 @@ func (c *compiler) enterPair(i int32, at pair) {
 	c.table.routes[at] = append(list, i)
 }
 
-// nameIDs returns the ids of patterns, which are new where a pattern is.
+// nameIDs returns the ids of patterns. New patterns get new ids.
 func (c *compiler) nameIDs(in *names, patterns []string) []int32 {
 	ids := make([]int32, 0, len(patterns))
 	for _, pattern := range patterns {
@@ -262,7 +262,7 @@ func (c *compiler) nameIDs(in *names, patterns []string) []int32 {
 	return ids
 }
 
-// pathIDs returns the ids of patterns likewise. They are exact paths, or prefixes; "" takes any path.
+// pathIDs does the same for paths: exact ones or prefixes. "" matches any path.
 func (c *compiler) pathIDs(patterns []string, exact bool) []int32 {
 	ids := make([]int32, 0, len(patterns))
 	for _, pattern := range patterns {
@@ -280,7 +280,7 @@ func (c *compiler) pathIDs(patterns []string, exact bool) []int32 {
 	return ids
 }
 
-// pathID returns where the id of a pattern is.
+// pathID returns the location of a pattern's id.
 func (c *compiler) pathID(pattern string, exact bool) *int32 {
 	if exact {
 		return &c.place(pattern).exact
@@ -291,7 +291,7 @@ func (c *compiler) pathID(pattern string, exact bool) *int32 {
 	return &c.place(pattern).prefix
 }
 
-// place returns the place of a path, which is new if there was none; "" is the root. It is valid until the next call.
+// place returns the place of a path, and creates it if needed. "" is the root. The pointer is valid until the next call.
 func (c *compiler) place(path string) *place {
 	t, at := c.table, int32(0)
 	for path != "" {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// condition is one thing that a route demands of a request beyond what the Table's index tells.
+// condition is a requirement of a route that the Table's index does not cover.
 type condition interface {
 	holds(r *Request) bool
 }
@@ -53,7 +53,8 @@ func (c prefixes) holds(r *Request) bool {
 	return false
 }
 
-// hasPathPrefix reports whether path is prefix or below it; only the latter, if prefix ends with a slash. Both are in normal form.
+// hasPathPrefix reports whether path equals prefix or is below it. If prefix ends with a slash, path must be below it. Both
+// must be in normal form.
 func hasPathPrefix[T string | []byte](path T, prefix string) bool {
 	n := len(prefix)
 	return len(path) >= n && string(path[:n]) == prefix && (len(path) == n || path[n] == '/' || prefix[n-1] == '/')
@@ -91,11 +92,11 @@ func (c networks) holds(r *Request) bool {
 func (c tls) holds(r *Request) bool   { return r.TLS == bool(c) }
 func (c ports) holds(r *Request) bool { return slices.Contains(c, r.Port) }
 
-// value is what is demanded of a header field, a query's argument or a cookie. Of several with the name, one has to fit.
+// value is a requirement for a header field, a query argument or a cookie. If several have the name, one of them must fit.
 type value struct {
-	name    string   // of a header field: in small letters
-	absent  bool     // there is none
-	texts   []string // it is one of these, unless nil
+	name    string   // of a header field in lower case
+	absent  bool     // there must be none
+	texts   []string // the value must be one of these, unless nil
 	pattern *regexp.Regexp
 }
 

@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// wildcard begins a pattern for all names below another.
+// wildcard is the beginning of a pattern for all names below another name.
 const wildcard = "*."
 
-// anyName is the id of a pattern that is not there: every request has it.
+// anyName is the id for routes without a name pattern. Every request has it.
 const anyName = 0
 
-// names finds the patterns that take a name. It is for names in the form of normalName.
+// names finds the patterns that match a name. Names must be in the form of normalName.
 type names struct {
 	exact map[string]int32
 
-	// below has the pattern "*.b.c" as "b.c", and "c", which leads there: with no pattern, its id is anyName.
+	// below has the pattern "*.b.c" as "b.c". It also has "c", which leads there, with the id anyName unless it is a pattern itself.
 	below map[string]int32
 }
 
-// add makes id the id of a pattern in the form of namePattern, unless it has one, and returns the one it has.
+// add gives a pattern, in the form of namePattern, the given id unless it already has one. It returns the pattern's id.
 func (n *names) add(pattern string, id int32) int32 {
 	suffix, isWildcard := strings.CutPrefix(pattern, wildcard)
 	if !isWildcard {
@@ -51,8 +51,8 @@ func addName(m *map[string]int32, name string, id int32) int32 {
 	return id
 }
 
-// appendIDs appends the ids of all patterns that take name. It asks for one suffix more than lead to a pattern, so
-// a long name costs no more than a short one.
+// appendIDs appends the ids of all patterns that match name. It looks up one suffix more than patterns have, so a long name
+// costs no more than a short one.
 func (n *names) appendIDs(ids []int32, name []byte) []int32 {
 	if id := n.exact[string(name)]; id != anyName {
 		ids = append(ids, id)
@@ -72,7 +72,7 @@ func (n *names) appendIDs(ids []int32, name []byte) []int32 {
 	return ids
 }
 
-// takesName reports whether a pattern in the form of namePattern takes a name in that of normalName.
+// takesName reports whether a pattern, in the form of namePattern, matches a name in the form of normalName.
 func takesName(pattern string, name []byte) bool {
 	if len(pattern) > len(wildcard) && pattern[0] == '*' {
 		suffix := pattern[1:]
@@ -81,8 +81,8 @@ func takesName(pattern string, name []byte) bool {
 	return string(name) == pattern
 }
 
-// normalName writes to buf how routes compare a host's name: in small letters, percent-encodings of unreserved characters
-// decoded, without the dot of the root.
+// normalName writes to buf the form in which routes compare a host name: in lower case, with percent-encodings of unreserved
+// characters decoded, and without the trailing dot.
 func normalName[T string | []byte](buf []byte, name T) []byte {
 	buf = buf[:0]
 	for i := 0; i < len(name); i++ {
@@ -104,8 +104,8 @@ func normalName[T string | []byte](buf []byte, name T) []byte {
 	return buf
 }
 
-// hostName is normalName of what a client asked for. An IPv6 address, which has many texts, is written in the one that patterns
-// have; that alone allocates.
+// hostName is normalName for the host that a client asked for. An IPv6 address, which can be written in many ways, is converted
+// to the form that patterns have; only this allocates.
 func hostName(buf, name []byte) []byte {
 	if bytes.IndexByte(name, ':') >= 0 {
 		if a, err := netip.ParseAddr(string(name)); err == nil {
@@ -115,7 +115,7 @@ func hostName(buf, name []byte) []byte {
 	return normalName(buf, name)
 }
 
-// namePattern brings a pattern for names into the form in which it is compared. If it is none, what says why.
+// namePattern converts a name pattern to the form in which it is compared. If the pattern is invalid, what says why.
 func namePattern(pattern string) (_ string, what string) {
 	suffix, isWildcard := strings.CutPrefix(pattern, wildcard)
 	if bare, ok := strings.CutPrefix(suffix, "["); ok {
@@ -125,7 +125,7 @@ func namePattern(pattern string) (_ string, what string) {
 	case suffix == "" || suffix == ".":
 		return "", "it is empty"
 	case strings.Contains(suffix, "*"):
-		return "", `"*" stands for labels at the beginning only, and a dot follows it`
+		return "", `"*" is allowed only at the beginning, followed by a dot`
 	}
 	if a, err := netip.ParseAddr(suffix); err == nil {
 		if isWildcard {

@@ -6,34 +6,34 @@ import (
 	"slices"
 )
 
-// Errors of Normalizer.Path. The request that has such a path is to be answered 400.
+// Errors of Normalizer.Path. A request with such a path must be answered with 400.
 var (
-	// ErrAboveRoot is a path that leaves the root by its dot segments.
+	// ErrAboveRoot is for a path whose dot segments lead above the root.
 	ErrAboveRoot = errors.New("route: the path climbs above the root")
-	// ErrEscape is a percent sign that no two hexadecimal digits follow.
+	// ErrEscape is for a percent sign that is not followed by two hexadecimal digits.
 	ErrEscape = errors.New("route: malformed percent-encoding in the path")
-	// ErrAmbiguous is a path whose dot segments hosts resolve differently.
+	// ErrAmbiguous is for a path whose dot segments hosts resolve differently.
 	ErrAmbiguous = errors.New("route: ambiguous dot segments in the path")
 )
 
-// Normalizer brings paths into the form that routes see. It is for one loop; its zero value is ready for use.
+// Normalizer converts paths to the form that routes see. It belongs to one loop. Its zero value is ready to use.
 type Normalizer struct {
 	buf []byte // the last path that was changed; at most three times as long as a target may be
 }
 
-// Path returns the normal form of an absolute path, query not included:
+// Path returns the normal form of an absolute path without query:
 //
-//   - Percent-encodings of unreserved characters are decoded, all others have capital digits. %2F stays. (RFC 3986 sections
+//   - Percent-encodings of unreserved characters are decoded; all others get upper-case digits. %2F stays. (RFC 3986 sections
 //     6.2.2.1 and 6.2.2.2.)
-//   - Bytes that may not be in a path, as those above 0x7f, are percent-encoded.
+//   - Bytes that are not allowed in a path, such as those above 0x7f, are percent-encoded.
 //   - Dot segments are removed (section 6.2.2.3).
-//   - Slashes in a row are one slash, as nginx, Apache and Go's ServeMux have it.
+//   - Several slashes in a row become one, as in nginx, Apache and Go's ServeMux.
 //
-// The result is path itself if that is normal already; otherwise it is valid until the next call. An empty path is "/", and
-// "*" (RFC 9112 section 3.2.4) stays what it is.
+// The result is path itself if that is already in normal form; otherwise it is valid until the next call. An empty path becomes
+// "/", and "*" (RFC 9112 section 3.2.4) stays unchanged.
 //
-// Where dot segments would lead to another place if an encoded or a repeated slash, a backslash or a path parameter were read in
-// another way, the error is ErrAmbiguous: some hosts do read them so.
+// The error is ErrAmbiguous if dot segments would lead elsewhere were an encoded or repeated slash, a backslash or a path
+// parameter interpreted differently, as some hosts do.
 func (n *Normalizer) Path(path []byte) ([]byte, error) {
 	switch {
 	case len(path) == 0:
@@ -54,7 +54,7 @@ func (n *Normalizer) Path(path []byte) ([]byte, error) {
 
 var slash = []byte("/")
 
-// Bytes of paths (RFC 3986 sections 2.2, 2.3 and 3.3).
+// Character sets of paths (RFC 3986 sections 2.2, 2.3 and 3.3).
 const (
 	unreserved  = "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	alsoInPaths = "/:@!$&'()*+,;="
@@ -63,7 +63,7 @@ const (
 
 var (
 	isUnreserved = byteSet(unreserved)
-	isPath       = byteSet(unreserved + alsoInPaths) // all that stands for itself
+	isPath       = byteSet(unreserved + alsoInPaths) // bytes that need no encoding
 	hexValue     = hexValues()
 )
 
@@ -74,19 +74,19 @@ func byteSet(of string) (t [256]bool) {
 	return t
 }
 
-// hexValues has the values of hexadecimal digits, and 255 for all other bytes.
+// hexValues returns a table of the values of hexadecimal digits, with 255 for all other bytes.
 func hexValues() (t [256]byte) {
 	for i := range t {
 		t[i] = 255
 	}
 	for i, c := range []byte(hexDigits) {
 		t[c] = byte(i)
-		t[c|0x20] = byte(i) // digits have the bit set
+		t[c|0x20] = byte(i) // decimal digits have the bit set already
 	}
 	return t
 }
 
-// isNormal reports whether there is certainly nothing to do. It is false for some paths that are normal, as those with a
+// isNormal reports whether path is certainly in normal form. It returns false for some normal paths, such as those with a
 // segment that begins with a dot.
 func isNormal(path []byte) bool {
 	for i, c := range path {
@@ -97,7 +97,7 @@ func isNormal(path []byte) bool {
 	return true
 }
 
-// appendDecoded writes path with unreserved characters decoded and all others, which do not stand for themselves, encoded.
+// appendDecoded appends path with unreserved characters decoded, and with all bytes encoded that are not allowed in a path.
 func appendDecoded(dst, path []byte) (_ []byte, ok bool) {
 	dst = slices.Grow(dst, len(path))
 	for i := 0; i < len(path); i++ {
@@ -125,11 +125,11 @@ func appendDecoded(dst, path []byte) (_ []byte, ok bool) {
 	return dst, true
 }
 
-// removeDots removes dot segments of b in place (RFC 3986 section 5.2.4).
+// removeDots removes the dot segments of b in place (RFC 3986 section 5.2.4).
 func removeDots(b []byte) ([]byte, error) {
-	w := 0 // b[:w] is done
+	w := 0 // b[:w] is finished
 	for i := 0; i < len(b); {
-		end := i + 1 // b[i] is a slash: the first byte of a path is one
+		end := i + 1 // b[i] is a slash, since a path begins with one
 		for end < len(b) && b[end] != '/' {
 			end++
 		}
@@ -146,7 +146,7 @@ func removeDots(b []byte) ([]byte, error) {
 				return nil, ErrAboveRoot
 			}
 			from := bytes.LastIndexByte(b[:w], '/')
-			// A host that merges slashes first, or reads an encoded one as a slash, removes something else.
+			// A host that merges slashes first, or takes an encoded one for a slash, removes something else.
 			removed, _ := cutParameters(b[from+1 : w])
 			if _, _, found := cutSeparator(b[from+1 : w]); found || len(removed) == 0 {
 				return nil, ErrAmbiguous
@@ -165,8 +165,8 @@ func removeDots(b []byte) ([]byte, error) {
 	return b[:w], nil
 }
 
-// hidesDots reports whether a host that reads %2F or a backslash as a slash, or drops path parameters, would find a dot
-// segment in segment that changes what comes before it.
+// hidesDots reports whether a host that takes %2F or a backslash for a slash, or drops path parameters, would find a dot
+// segment inside segment that changes the path before it.
 func hidesDots(segment []byte) bool {
 	if bytes.IndexByte(segment, '.') < 0 {
 		return false
@@ -194,7 +194,7 @@ func cutSeparator(segment []byte) (part, rest []byte, found bool) {
 	return segment, nil, false
 }
 
-// cutParameters cuts path parameters off, which begin with ";" or its encoding.
+// cutParameters cuts off path parameters, which begin with ";" or its encoding.
 func cutParameters(part []byte) (bare []byte, parameters bool) {
 	for i, c := range part {
 		if c == ';' || c == '%' && bytes.HasPrefix(part[i:], encodedSemicolon) {
@@ -206,7 +206,7 @@ func cutParameters(part []byte) (bare []byte, parameters bool) {
 
 var encodedSemicolon = []byte("%3B")
 
-// mergeSlashes makes one slash of several, in place.
+// mergeSlashes replaces several slashes in a row by one, in place.
 func mergeSlashes(b []byte) []byte {
 	w := 0
 	for i, c := range b {

@@ -5,25 +5,26 @@ import (
 	"net/netip"
 )
 
-// Request is what routes look at. It is for one loop and serves one request after the other; its zero value is ready for Begin.
+// Request is what routes look at. It belongs to one loop and is reused for one request after another. Its zero value is ready
+// for Begin.
 type Request struct {
 	View
 
-	Host   []byte     // what the client asked for, without port and without the brackets of an IPv6 address; empty if it named none
+	Host   []byte     // the requested host without port, an IPv6 address without brackets; empty if there is none
 	Path   []byte     // in normal form; empty in streams
 	Method []byte     // empty in streams
-	TLS    bool       // the client came by TLS
-	Client netip.Addr // whose request it is
-	SNI    []byte     // the name in the client's hello; empty if there was none
-	Port   uint16     // that the client connected to; 0 is a unix socket
+	TLS    bool       // the client uses TLS
+	Client netip.Addr // the client's address
+	SNI    []byte     // the name in the client's TLS hello; empty if there is none
+	Port   uint16     // to which the client connected; 0 for a unix socket
 
 	normalizer Normalizer
-	name, sni  []byte  // the names in the form in which they are compared
-	ids        []int32 // of all patterns that take one of the names, and anyName
+	name, sni  []byte  // Host and SNI in the form in which they are compared
+	ids        []int32 // of all patterns that match one of the names, and anyName
 }
 
-// SetTarget sets Path and the query from a target in origin or asterisk form (RFC 9112 section 3.2), or what an absolute target
-// has behind its authority. The error is one of Normalizer's. head is the rest of the request; see View.Begin.
+// SetTarget sets Path and the query from a target in origin or asterisk form (RFC 9112 section 3.2), or from the part of an
+// absolute target after its authority. Its errors are those of Normalizer. Head is the request's head; see View.Begin.
 func (r *Request) SetTarget(head Head, target []byte) (err error) {
 	path, query, _ := bytes.Cut(target, question)
 	r.Begin(head, query)
@@ -33,7 +34,7 @@ func (r *Request) SetTarget(head Head, target []byte) (err error) {
 
 var question = []byte("?")
 
-// prepare finds out which patterns of t take the request's names.
+// prepare determines which patterns of t match the request's names.
 func (r *Request) prepare(t *Table) {
 	r.ids = append(r.ids[:0], anyName)
 	r.name, r.sni = r.name[:0], r.sni[:0]

@@ -2,50 +2,50 @@ package route
 
 import "bytes"
 
-// Table is a server's routes, compiled. It is not changed after Compile, and any number of loops may use it.
+// Table is the compiled form of a server's routes. It is immutable after Compile, and any number of loops may use it.
 //
-// A route is entered under each pair of a name's pattern and a path's pattern that it has. A request has few of either, however
-// many routes there are: Find looks at the routes that its pairs have.
+// A route is entered under each pair of a name pattern and a path pattern that it has. A request matches few patterns of either
+// kind, however many routes there are. Find examines the routes that are entered under the pairs of the request's patterns.
 type Table struct {
-	rules []rule // one for each route, in the order of the file
+	rules []rule // one per route, in configuration order
 
 	hosts, snis       names
 	asksHost, asksSNI bool
 
-	places []place        // the tree of path segments; the root is the first
-	steps  map[step]int32 // where a segment leads to
+	places []place        // the tree of path segments; the first is the root
+	steps  map[step]int32 // where a segment leads
 
-	routes map[pair][]int32 // indices into rules, ascending
+	routes map[pair][]int32 // indexes into rules, ascending
 
-	takesAll bool // the first route does
+	takesAll bool // the first route takes all requests
 }
 
-// rule is what is left to be asked about a request that the index has found for a route. All of it must hold.
+// rule has the conditions of a route that the index does not check. All of them must hold.
 type rule []condition
 
-// step is from a place to the next by a segment.
+// step leads from a place to the next by a segment.
 type step struct {
 	from    int32
 	segment string
 }
 
-// place has the ids of patterns that end there; anyPath if there is none.
+// place has the ids of the patterns that end there; anyPath where there is none.
 type place struct {
-	exact  int32 // the path that ends here
-	prefix int32 // that path and all below it
-	below  int32 // all below it
+	exact  int32 // exactly the path of this place
+	prefix int32 // that path and everything below it
+	below  int32 // everything below it
 }
 
-// anyPath is the id of a pattern that is not there: every request has it.
+// anyPath is the id for routes without a path pattern. Every request has it.
 const anyPath = 0
 
-// pair is the id of a pattern for names and that of one for paths.
+// pair has the id of a name pattern and that of a path pattern.
 type pair struct{ name, path int32 }
 
-// TakesAll reports whether the first route takes all requests, whatever they are. Then nothing of them need be found out.
+// TakesAll reports whether the first route takes every request. Then nothing about a request needs to be looked up.
 func (t *Table) TakesAll() bool { return t.takesAll }
 
-// Find returns the index of the first route in the order of the file that takes r, or -1 if none does.
+// Find returns the index of the first route in configuration order that takes r, or -1 if none does.
 func (t *Table) Find(r *Request) int {
 	r.prepare(t)
 	best := len(t.rules)
@@ -56,8 +56,8 @@ func (t *Table) Find(r *Request) int {
 	return best
 }
 
-// eachPath calls f with anyPath and the ids of all patterns that take path. It takes one step more than lead to a pattern, so
-// a long path costs no more than a short one.
+// eachPath calls f with anyPath and the ids of all patterns that match path. It stops one step after the last place that
+// patterns have, so a long path costs no more than a short one.
 func (t *Table) eachPath(path []byte, f func(id int32)) {
 	f(anyPath)
 	if len(path) == 0 || path[0] != '/' {
@@ -87,7 +87,7 @@ func (t *Table) eachPath(path []byte, f func(id int32)) {
 	}
 }
 
-// first returns the first route before best that is entered under path and takes r, or best.
+// first returns the first route before best that is entered under path and takes r, or else best.
 func (t *Table) first(r *Request, path int32, best int) int {
 	for _, name := range r.ids {
 		for _, i := range t.routes[pair{name, path}] {

@@ -6,35 +6,35 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Head is the head of a request, as far as routes and policies ask for it.
+// Head is a request's head as routes and policies see it.
 type Head interface {
-	// NextField returns the value of a field, and where to look for the next one of that name: a number above 0, or 0 if there is
-	// no such field from place from on. low is the field's name in small letters. The first place is 0.
+	// NextField returns the value of the first field with the given name at or after position from, and the position after it,
+	// which is above 0. If there is no such field, next is 0. Low is the name in lower case. The first position is 0.
 	NextField(low string, from int) (value []byte, next int)
 }
 
-// View is what routes and policies see of a request's query and cookies. Each is parsed when it is asked for the first time, and
-// at most once for a request. It is fasthttp that parses them, and fasthttp is lenient: the results are for looking at, and are
-// never sent on as they are. Decoded values may hold any byte, CR, LF and NUL too.
+// View gives routes and policies access to a request's query and cookies. Each is parsed at its first use, at most once per
+// request. fasthttp parses them, and it is lenient: the results are only for matching and are never forwarded as they are.
+// Decoded values may contain any byte, including CR, LF and NUL.
 //
-// It is for one loop. Its zero value is ready for Begin.
+// A View belongs to one loop. Its zero value is ready for Begin.
 type View struct {
 	head  Head
 	query []byte
 
 	args   fasthttp.Args
-	parsed bool // args is of query
+	parsed bool // args has the parsed query
 
 	cookies   fasthttp.RequestHeader
-	collected bool // cookies are of head
-	many      bool // more cookies or arguments than are worth their memory
+	collected bool // cookies has the cookies of head
+	many      bool // there are too many cookies or arguments to keep their memory
 }
 
-// keptItems bounds the arguments and cookies whose memory is kept for the next request.
+// keptItems is the number of arguments or cookies up to which their memory is kept for the next request.
 const keptItems = 1024
 
-// Begin turns v to another request. query is its query without the question mark, as the client sent it; both must stay as
-// they are as long as v is asked.
+// Begin switches v to another request. Query is the request's query as the client sent it, without the question mark. Head and
+// query must not change while v is used.
 func (v *View) Begin(head Head, query []byte) {
 	v.head, v.query = head, query
 	if v.many {
@@ -45,7 +45,7 @@ func (v *View) Begin(head Head, query []byte) {
 	v.parsed, v.collected = false, false
 }
 
-// nextField is Head.NextField. A stream has no head, and no fields.
+// nextField is Head.NextField. A stream has no head and thus no fields.
 func (v *View) nextField(low string, from int) (value []byte, next int) {
 	if v.head == nil {
 		return nil, 0
@@ -53,10 +53,10 @@ func (v *View) nextField(low string, from int) (value []byte, next int) {
 	return v.head.NextField(low, from)
 }
 
-// Query is the query of the request as the client sent it, without the question mark.
+// Query returns the request's query as the client sent it, without the question mark.
 func (v *View) Query() []byte { return v.query }
 
-// Args is the query, parsed: names and values are decoded, and a plus sign is a space. It is valid until the next Begin.
+// Args returns the parsed query: names and values are decoded, and a plus sign is a space. It is valid until the next Begin.
 func (v *View) Args() *fasthttp.Args {
 	if !v.parsed {
 		v.args.ParseBytes(v.query)
@@ -66,8 +66,8 @@ func (v *View) Args() *fasthttp.Args {
 	return &v.args
 }
 
-// Cookies is a head that has nothing but the request's cookies. It is valid until the next Begin. A cookie whose value has a
-// quotation mark or a backslash in it, which RFC 6265 section 4.1.1 forbids, is not among them.
+// Cookies returns a head that has only the request's cookies. It is valid until the next Begin. Cookies whose value contains a
+// quotation mark or a backslash, which RFC 6265 section 4.1.1 forbids, are omitted.
 func (v *View) Cookies() *fasthttp.RequestHeader {
 	if v.collected {
 		return &v.cookies

@@ -1,4 +1,4 @@
-// Package http1test has what tests of HTTP/1 need in more than one package.
+// Package http1test has helpers for HTTP/1 tests in several packages.
 package http1test
 
 import (
@@ -11,7 +11,7 @@ import (
 	"kroxy-ev/httpcodec/policy"
 )
 
-// ProtectedNames are what nobody but trusted proxies may say, in the spelling of proxies; some of each family.
+// ProtectedNames are fields that only trusted proxies may set, as proxies spell them; of each family it has some.
 var ProtectedNames = []string{
 	"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Ssl", "X-Forwarded-Prefix", "X-Forwarded-Server",
 	"X-Forwarded-Scheme", "X-Forwarded-Protocol", "X-Forwarded-By", "X-Forwarded-User", "X-Forwarded-Tls-Client-Cert-Info", "X-Forwarded", "Forwarded",
@@ -23,7 +23,7 @@ var ProtectedNames = []string{
 	"X-Request-Id",
 }
 
-// Folded is what a host may make of a name: letter case and the kind of separators do not count.
+// Folded returns name as a host may see it: case and the kind of separator do not matter.
 func Folded(name string) string {
 	return strings.Map(func(c rune) rune {
 		switch {
@@ -36,7 +36,7 @@ func Folded(name string) string {
 	}, name)
 }
 
-// Protected reports whether a host may take name for that of an identity field.
+// Protected reports whether a host may take name for an identity field.
 func Protected(name string) bool {
 	low := Folded(name)
 	for _, family := range []string{"x-forwarded", "x-ssl-client", "ssl-client"} {
@@ -47,13 +47,13 @@ func Protected(name string) bool {
 	return slices.ContainsFunc(ProtectedNames, func(p string) bool { return low == Folded(p) })
 }
 
-// What a host may write and net/http does not understand: Content-Length more than once, and white space behind a field's name.
+// Responses that a host may send and net/http does not understand: a repeated Content-Length, and white space after a field name.
 var (
 	Repeats = regexp.MustCompile(`(?i)content-length:[^\r]*(,|\r\n([^\r]+\r\n)*content-length:)`)
 	Spaced  = regexp.MustCompile(`\r\n[^\r:]+[ \t]:`)
 )
 
-// Headers compiles Kroxy's "headers": names and values in turn.
+// Headers compiles Kroxy's "headers". Pairs has names and values in turn.
 func Headers(t testing.TB, pairs ...string) *policy.Headers {
 	t.Helper()
 	var edits config.HeaderEdits

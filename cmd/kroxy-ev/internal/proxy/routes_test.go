@@ -54,7 +54,7 @@ func TestRouteProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, err := ReadConfig(path)
-	const want = `:1:47: http[0].routes[0].match.path: "/%zz": a percent sign is followed by two hexadecimal digits; write "%25" for the sign itself
+	const want = `:1:47: http[0].routes[0].match.path: "/%zz": a percent sign must be followed by two hexadecimal digits; write "%25" for the sign itself
 :2:120: http[1].routes[2].rewrite.path: path_regex has no group for $1; put it in parentheses there
 2 errors in `
 	if err == nil || strings.ReplaceAll(err.Error(), path, "") != want {
