@@ -9,13 +9,14 @@ import (
 	"github.com/goccy/go-json"
 )
 
-// maxChanges bounds how many changes are told.
+// maxChanges bounds how many changes are listed.
 const maxChanges = 1000
 
-// Changes tells people how after differs from before, a line each: what was
-// added, removed and changed of the process, of servers with their listening
-// sockets and routes, of groups with their hosts, and of PEM files. Nothing is
-// told of a value that may be secret but that it has changed. It is not nil.
+// Changes describes how after differs from before, one change per line: what was
+// added, removed and changed of the process, of servers with their
+// listening sockets and routes, of groups with their hosts, and of PEM files. Of a
+// value that may be secret it says only that it has changed. The
+// result is not nil.
 func Changes(before, after *Config) []string {
 	c := &changes{lines: []string{}, said: make(map[string]bool)}
 	for _, d := range differences(before, after) {
@@ -33,13 +34,13 @@ func Changes(before, after *Config) []string {
 	return c.lines
 }
 
-// changes collects them.
+// changes collects the lines.
 type changes struct {
 	lines []string
 	said  map[string]bool
 }
 
-// add adds a line, once: what is used in several ways changes in all of them.
+// add adds a line unless it is there already: something with several uses changes in all of them.
 func (c *changes) add(line string) {
 	if !c.said[line] {
 		c.said[line] = true
@@ -64,7 +65,7 @@ func (c *changes) servers(before, after []*Server) {
 	}
 }
 
-// givenName returns what the file calls s, "" if it says nothing.
+// givenName returns the name of s in the file; "" if there is none.
 func (s *Server) givenName() string {
 	if s.Name == s.Path {
 		return ""
@@ -72,7 +73,7 @@ func (s *Server) givenName() string {
 	return s.Name
 }
 
-// listenKeys returns where s listens, in any order.
+// listenKeys identifies the set of s's listeners.
 func (s *Server) listenKeys() string {
 	keys := make([]string, len(s.Listen))
 	for i, l := range s.Listen {
@@ -82,7 +83,7 @@ func (s *Server) listenKeys() string {
 	return strings.Join(keys, ", ")
 }
 
-// where returns where s listens, for people.
+// where describes where s listens, for messages.
 func (s *Server) where() string {
 	all := make([]string, len(s.Listen))
 	for i, l := range s.Listen {
@@ -125,7 +126,7 @@ func (c *changes) server(before, after *Server) {
 	}
 }
 
-// onlyRoute reports whether s has no "routes": what it does is said by itself.
+// onlyRoute reports whether s has no "routes", so that its own keys are its only route.
 func (s *Server) onlyRoute() bool { return len(s.Routes) == 1 && s.Routes[0].Path == s.Path }
 
 func (c *changes) listeners(of string, before, after []Listen) {
@@ -142,7 +143,7 @@ func (c *changes) listeners(of string, before, after []Listen) {
 	}
 }
 
-// givenName returns what the file calls r, "" if it says nothing.
+// givenName returns the name of r in the file; "" if there is none.
 func (r Route) givenName() string {
 	if r.Name == r.Path {
 		return ""
@@ -150,19 +151,19 @@ func (r Route) givenName() string {
 	return r.Name
 }
 
-// matchText returns what r is for, as a text that no other match has.
+// matchText returns a text that identifies r's conditions.
 func (r Route) matchText() string {
 	if r.Match == nil {
 		return "everything"
 	}
 	text, err := json.Marshal(r.Match)
 	if err != nil {
-		panic("config: a match is not JSON: " + err.Error()) // it is made of strings, numbers and the like
+		panic("config: a match is not JSON: " + err.Error()) // cannot happen: it is made of strings, numbers and the like
 	}
 	return string(text)
 }
 
-// differences tells how after differs from r.
+// differences describes how after differs from r.
 func (r Route) differences(after *Route) []string {
 	all := differences(&r, after)
 	if was, is := targets(r.To), targets(after.To); was != is {
@@ -171,7 +172,7 @@ func (r Route) differences(after *Route) []string {
 	return all
 }
 
-// targets returns where traffic goes, for people.
+// targets describes the targets of a route, for messages.
 func targets(to []Target) string {
 	if len(to) == 0 {
 		return "none"
@@ -188,7 +189,7 @@ func targets(to []Target) string {
 
 func (c *changes) groups(before, after []*Group) {
 	p := match(before, after, func(g *Group) string { return g.Path + " " + g.text() }, func(g *Group) string { return g.Path }, func(g *Group) string { return g.Name })
-	names := make(map[string]string) // paths by names
+	names := make(map[string]string) // path of the group with that name; "" if there are several
 	for _, g := range slices.Concat(before, after) {
 		if path, ok := names[g.Name]; ok && path != g.Path {
 			names[g.Name] = ""
@@ -198,7 +199,7 @@ func (c *changes) groups(before, after []*Group) {
 	}
 	called := func(g *Group) string {
 		if names[g.Name] == "" {
-			return shorten(g.Path, 80) // the name says too little
+			return shorten(g.Path, 80) // the name is ambiguous
 		}
 		return shorten(g.Name, 80)
 	}
@@ -253,7 +254,7 @@ func (c *changes) hosts(group string, before, after []Host) {
 	}
 }
 
-// contents tells of the PEM files that both have, and that are not what they were.
+// contents reports the PEM files in both whose contents differ.
 func (c *changes) contents(before, after Files) {
 	var paths []string
 	for path, content := range after {
@@ -267,13 +268,13 @@ func (c *changes) contents(before, after Files) {
 	}
 }
 
-// alike collects what changed in many things in the same way.
+// alike collects things that have changed in the same way.
 type alike struct {
 	ways  []string
-	names map[string][]string // by the way
+	names map[string][]string // by the change
 }
 
-// fewAlike is how many of them are named.
+// fewAlike is how many such things are named individually.
 const fewAlike = 4
 
 func (a *alike) add(name string, differences []string) {
@@ -290,7 +291,7 @@ func (a *alike) add(name string, differences []string) {
 	a.names[way] = append(a.names[way], name)
 }
 
-// tell adds a line for each of a few that changed in a way, or one for all of many.
+// tell adds a line for each thing with a certain change, or one line for all of them if there are many.
 func (a *alike) tell(c *changes, one, many, of string) {
 	for _, way := range a.ways {
 		names := a.names[way]
@@ -304,21 +305,20 @@ func (a *alike) tell(c *changes, one, many, of string) {
 	}
 }
 
-// missing returns those of lines that are not among all.
+// missing returns those of lines that are not in all.
 func missing(all, lines []string) []string {
 	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return slices.Contains(all, l) })
 }
 
-// matching says which elements of two lists are of one thing.
+// matching pairs the elements of two lists.
 type matching struct {
-	was     []int // where each of the second list is in the first; -1 if it is not
-	removed []int // where those of the first list are that the second has not
+	was     []int // for each element of the second list, its index in the first; -1 if it is not there
+	removed []int // indexes of elements of the first list that are not in the second
 }
 
-// match finds which elements are of one thing: those that have the first key in
-// common, then of those that are left those that have the second, and so on. What
-// has a key more than once is matched in order. A key that is empty, or ends in a
-// space, matches nothing.
+// match pairs elements that are equal by the first key, then the remaining ones
+// that are equal by the second key, and so on. Elements with the same
+// key are paired in order. A key that is empty or ends in a space pairs nothing.
 func match[T any](before, after []T, keys ...func(T) string) (m matching) {
 	taken := make([]bool, len(before))
 	m.was = make([]int, len(after))
@@ -350,7 +350,7 @@ func match[T any](before, after []T, keys ...func(T) string) (m matching) {
 	return m
 }
 
-// reordered reports whether those that both lists have are in another order.
+// reordered reports whether the elements that both lists have are in a different order.
 func (m matching) reordered() bool {
 	last := -1
 	for _, was := range m.was {

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// decoder collects what is wrong while nodes become values. A value that is
-// wrong decodes to its default, so that decoding goes on.
+// decoder collects problems while nodes are decoded. An invalid value decodes to
+// its default, so that decoding can continue.
 type decoder struct {
 	input            *input
 	errors, warnings problems
-	said             map[Problem]bool // in errors or warnings: what is inherited is decoded wherever it holds
+	said             map[Problem]bool // already in errors or warnings: an inherited value is decoded wherever it applies
 
-	spoilt map[position]bool // strings that are not what they were meant to be: one error about them is enough
+	spoilt map[position]bool // strings with an error in an environment variable: one error about each is enough
 
 	open func(path string) pemFile // reads a file that the document names
-	read map[string]pemFile        // what open has answered
-	now  time.Time                 // certificates should be valid then; zero: whenever
+	read map[string]pemFile        // results of open
+	now  time.Time                 // when certificates should be valid; zero for any time
 
 	certificates []Certificate
-	pairs        map[keyPairPaths]KeyPair // what keyPair has answered
-	trusted      map[string][]byte        // what authorities has, by the path
-	looked       map[usedGroup]bool       // the groups that were held against the server that uses them
+	pairs        map[keyPairPaths]KeyPair // results of keyPair
+	trusted      map[string][]byte        // results of authorities, by path
+	looked       map[usedGroup]bool       // groups that were already checked against a server
 }
 
 func (d *decoder) problem(pos position, path, what, remedy string) (p Problem, isNew bool) {
@@ -48,20 +48,20 @@ func (d *decoder) warn(pos position, path, what, remedy string) {
 	}
 }
 
-// object is an object being decoded and where it is.
+// object is an object being decoded, and its place.
 type object struct {
 	*decoder
 	node  *node
 	path  string
-	place *place // nil where any key may be
-	modes modes  // of the server that it is in; both above all of them
-	// outer is what it is in, from where it has its defaults; nil if nothing.
+	place *place // nil if any key is allowed
+	modes modes  // of the server that contains it; both outside of all servers
+	// outer is the object around it, from which it inherits defaults; nil if there is none.
 	outer *object
-	// beside are objects where keys may be too that are not in node.
+	// beside are other objects that may have the keys that are not in node.
 	beside []object
 }
 
-// object returns n as an object, or reports that it should be one like example.
+// object returns n as an object, or reports that it should be one, such as example.
 func (o object) object(n *node, path string, l level, example string) (object, bool) {
 	if n.kind != kindObject {
 		o.fail(n, path, "must be an object, not "+n.describe(), "write "+example)
@@ -74,14 +74,15 @@ func (o object) object(n *node, path string, l level, example string) (object, b
 	return inner, true
 }
 
-// within has o inherit from outer.
+// within returns o with outer as the object around it.
 func (o object) within(outer object) object {
 	o.outer = &outer
 	return o
 }
 
-// unknown reports the keys that nothing reads: a warning, but an error if one
-// looks like security or the object is none that existing files have.
+// unknown reports keys that nothing reads. They are warnings, but errors if a key
+// looks like a security setting or existing files cannot have the
+// object.
 func (o object) unknown() {
 	for i := range o.node.members {
 		m := &o.node.members[i]
@@ -102,9 +103,9 @@ func (o object) unknown() {
 	}
 }
 
-// checkDefaults checks the values in o that are only defaults for what is
-// further in: perhaps nothing there takes them. Those of the process are decoded
-// by process.
+// checkDefaults checks the values in o that are only defaults for inner objects,
+// because there may be no inner object that uses them. Defaults of
+// the process are decoded by process.
 func (o object) checkDefaults() {
 	for i := range o.node.members {
 		m := &o.node.members[i]
@@ -115,14 +116,14 @@ func (o object) checkDefaults() {
 	}
 }
 
-// member returns what holds in o for the key of that name, and its path; nil if
-// nothing does, not even further out.
+// member returns the member that applies in o for the key with that name, which may
+// be inherited, and its path; nil if there is none.
 func (o object) member(name string) (*member, string) {
 	m, in := o.find(name)
 	return m, keyPath(in, name)
 }
 
-// find is member with the path of what m is in.
+// find is member with the path of the object that contains m.
 func (o *object) find(name string) (m *member, in string) {
 	at := o
 	for {
@@ -130,7 +131,7 @@ func (o *object) find(name string) (m *member, in string) {
 			if m.value.kind != kindNull || !at.place.isSection() && at.inherited(name) == nil {
 				return m, at.path
 			}
-			return nil, at.path // null takes away what is further out
+			return nil, at.path // null removes what outer objects have
 		}
 		for i := range at.beside {
 			if m := at.beside[i].node.get(name); m != nil {
@@ -145,8 +146,8 @@ func (o *object) find(name string) (m *member, in string) {
 	}
 }
 
-// inherited returns the nearest object further out that has the key of that
-// name, as a default for o, or nil.
+// inherited returns the nearest outer object that has the key with that name as a
+// default for o, or nil.
 func (o *object) inherited(name string) *object {
 	if o.place == nil || o.outer == nil {
 		return nil
@@ -163,8 +164,8 @@ func (o *object) inherited(name string) *object {
 	return nil
 }
 
-// says reports whether o, or anything that it inherits the key of that name from,
-// has it.
+// says reports whether o, or any object that it inherits the key with that name
+// from, has the key.
 func (o *object) says(name string) bool { return o.node.get(name) != nil || o.inherited(name) != nil }
 
 // child returns the value of member, or nil, and its path.
@@ -176,9 +177,10 @@ func (o object) child(name string) (*node, string) {
 	return &m.value, path
 }
 
-// merged calls each for the members of the object name, from the outside in:
-// those of what is further out first, and then those that replace or, being
-// null, remove them. What is no object is reported once, like example.
+// merged calls each for the members of the object called name, over all levels from
+// the outermost inward; later members replace earlier ones or, if
+// they are null, remove them. A value that is not an object is reported, with
+// example.
 func (o object) merged(name, example string, each func(m *member, path string)) {
 	if o.outer != nil && o.place != nil {
 		if k := o.place.key(name); k != nil && o.outer.place.has(k) {
@@ -201,7 +203,7 @@ func (o object) merged(name, example string, each func(m *member, path string)) 
 	}
 }
 
-// value decodes what holds for the key of that name.
+// value decodes the value that applies for the key with that name.
 func (o object) value(name string) any { return o.valueOf(o.place.key(name)) }
 
 func (o object) text(name string) string            { return o.value(name).(string) }
@@ -209,7 +211,7 @@ func (o object) boolean(name string) bool           { return o.value(name).(bool
 func (o object) integer(name string) int64          { return o.value(name).(int64) }
 func (o object) duration(name string) time.Duration { return o.value(name).(time.Duration) }
 
-// fill decodes the keys of a level that o is of or holds for.
+// fill decodes the keys of level l that apply in o.
 func (o object) fill(l level, t *target) {
 	for _, k := range o.place.keys {
 		if k.of == l && k.into != nil {
@@ -225,7 +227,7 @@ func (o object) valueOf(k *key) any {
 	return k.form.fallback()
 }
 
-// require reports that key is missing or, being a string, empty.
+// require reports a key that is missing or is an empty string; it returns whether the key is good.
 func (o object) require(key, why, example string) bool {
 	n, path := o.child(key)
 	if why != "" {
@@ -242,7 +244,7 @@ func (o object) require(key, why, example string) bool {
 	return false
 }
 
-// array returns the elements of n, which should be an array like example.
+// array returns the elements of n, which should be an array such as example.
 func (o object) array(n *node, path, example string) []node {
 	if n.kind != kindArray {
 		o.fail(n, path, "must be an array, not "+n.describe(), "write "+example)
@@ -251,7 +253,7 @@ func (o object) array(n *node, path, example string) []node {
 	return n.elements
 }
 
-// texts decodes a string, or an array of them if there are several.
+// texts calls each for a string, or for each string of an array.
 func (o object) texts(n *node, path, example string, each func(n *node, path, s string)) {
 	list := []node{*n}
 	switch n.kind {
@@ -278,7 +280,7 @@ func (o object) texts(n *node, path, example string, each func(n *node, path, s 
 	}
 }
 
-// splitAddress splits "name:port" where port is all digits; otherwise port is "".
+// splitAddress splits "name:port" if port is all digits; otherwise port is "".
 func splitAddress(s string) (name, port string) {
 	i := strings.LastIndexByte(s, ':')
 	if i < 0 || s[i+1:] == "" || len(s[i+1:]) > 5 || strings.Trim(s[i+1:], "0123456789") != "" {

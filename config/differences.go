@@ -11,8 +11,9 @@ import (
 	"unicode"
 )
 
-// differences tells in which keys two values of a type differ, and how, as
-// "send_timeout 60s -> 30s". What has a line of its own in changes is left out.
+// differences lists the keys in which two values of a type differ, and how, as in
+// "send_timeout 60s -> 30s". It omits what has lines of its own in
+// changes.
 func differences[T any](before, after *T) []string {
 	var d differ
 	d.structs("", reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem())
@@ -21,7 +22,7 @@ func differences[T any](before, after *T) []string {
 
 type differ struct{ list []string }
 
-// told are fields that are no keys, or have lines of their own in changes.
+// told are fields that are not keys, or have lines of their own in changes.
 var told = map[string]bool{
 	"Config.Servers": true, "Config.Groups": true, "Config.Admin": true,
 	"Server.Path": true, "Server.Name": true, "Server.Listen": true, "Server.Routes": true, "Server.Compiled": true,
@@ -32,7 +33,7 @@ var told = map[string]bool{
 	"PassiveCheck.Requests": true,
 }
 
-// keyNames are the keys of fields whose names do not say it.
+// keyNames are the keys of fields whose names do not follow the rule of snake.
 var keyNames = map[string]string{
 	"Process.GroupName":   "group",
 	"Server.FormatFields": "format_log", "Server.TLS": "", "Server.Unrouted": "", "Group.ProxyTLS": "",
@@ -48,7 +49,7 @@ var keyNames = map[string]string{
 	"Process.ErrorLogJSON": "error_log_format", "Syslog.Access": "access_log", "Syslog.Errors": "error_log", "Tracing.URL": "otlp_http",
 }
 
-// closed are fields whose values are not told: they may be secret, or are long.
+// closed are fields whose values are not shown, because they may be secret or are long.
 var closed = map[string]bool{
 	"Server.FormatLog": true, "HealthCheck.Body": true, "HealthCheck.Path": true, "Redirect.To": true,
 	"TLS.Certificates": true, "ProxyTLS.KeyPair": true,
@@ -58,7 +59,7 @@ var closed = map[string]bool{
 // structs compares two structs of a type, whose keys begin with prefix.
 func (d *differ) structs(prefix string, a, b reflect.Value) {
 	t := a.Type()
-	// All else of what is switched on or off follows from that.
+	// If something is switched on or off, all other differences follow from that.
 	if f, ok := t.FieldByName("Enabled"); ok && !a.FieldByIndex(f.Index).Equal(b.FieldByIndex(f.Index)) {
 		d.field(prefix, fieldKey(t.Name()+".Enabled", "Enabled"), t.Name()+".Enabled", a.FieldByIndex(f.Index), b.FieldByIndex(f.Index))
 		return
@@ -77,7 +78,7 @@ func (d *differ) structs(prefix string, a, b reflect.Value) {
 	}
 }
 
-// fieldKey returns the key of a field, "" if its value is part of what it is in.
+// fieldKey returns the key of a field; "" if the field belongs to the object around it.
 func fieldKey(id, name string) string {
 	if key, ok := keyNames[id]; ok {
 		return key
@@ -85,7 +86,7 @@ func fieldKey(id, name string) string {
 	return snake(name)
 }
 
-// snake returns MaxConns as max_conns and TLSHandshakeTimeout as tls_handshake_timeout.
+// snake converts MaxConns to max_conns and TLSHandshakeTimeout to tls_handshake_timeout.
 func snake(name string) string {
 	var b strings.Builder
 	runes := []rune(name)
@@ -116,7 +117,7 @@ func (d *differ) field(prefix, key, id string, a, b reflect.Value) {
 		d.structs(prefix, a, b)
 		return
 	}
-	if key == "" { // it stands for all that it is in
+	if key == "" { // the key is that of the object around it
 		key, prefix = strings.TrimSuffix(prefix, "."), ""
 	}
 	if id == "Group.UpstreamKeepalive" {
@@ -149,8 +150,8 @@ func presence(p reflect.Value) string {
 	return "set"
 }
 
-// known reports whether the fields of a struct are told one by one. Those of
-// others may be secret.
+// known reports whether the fields of a struct are compared one by one. Other
+// structs may have secrets.
 func known(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[HeaderEdits](), reflect.TypeFor[Match](), reflect.TypeFor[Respond](), reflect.TypeFor[Rewrite](), reflect.TypeFor[KeyPair](), reflect.TypeFor[RetryOn]():
@@ -159,12 +160,12 @@ func known(t reflect.Type) bool {
 	return t.PkgPath() == reflect.TypeFor[Config]().PkgPath()
 }
 
-// equal reports whether two values are the same to their last element.
+// equal reports whether two values are deeply equal.
 func equal(a, b reflect.Value) bool {
 	return reflect.DeepEqual(a.Interface(), b.Interface())
 }
 
-// shown returns a value for people, if it is one that can be shown in a few words.
+// shown formats a value if it can be shown in a few words.
 func shown(v reflect.Value) (string, bool) {
 	switch v := v.Interface().(type) {
 	case time.Duration:
@@ -193,7 +194,7 @@ func shown(v reflect.Value) (string, bool) {
 	return "", false
 }
 
-// spelled returns 60s as 1m.
+// spelled formats 60s as 1m.
 func spelled(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -205,7 +206,7 @@ func spelled(d time.Duration) string {
 	return s
 }
 
-// several shows a list of a few values.
+// several formats a list of a few values.
 func several[T any](list []T) (string, bool) {
 	const few = 8
 	if len(list) == 0 {

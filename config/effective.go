@@ -15,18 +15,18 @@ import (
 	"github.com/goccy/go-json"
 )
 
-// hidden stands for what is secret.
+// hidden replaces secrets.
 const hidden = "(hidden)"
 
-// display is an object as Effective has it.
+// display is an object in the result of Effective.
 type display map[string]any
 
-// Effective returns c as JSON for people, by the keys of a file: with all
-// defaults, and with what is written further out where it acts. Groups are in
-// the servers that use them. What may be secret is hidden: values of fields,
-// cookies and arguments whose names say so, passwords in URLs, and what
-// environment variables have whose names say so. Tokens and private keys are
-// not in c but by the paths of their files.
+// Effective returns c as JSON for people, with the keys of a file: with all
+// defaults, and with outer values where they apply. Groups are in the
+// servers that use them. Possible secrets are hidden: values of fields, cookies and
+// arguments whose names suggest it, passwords in URLs, and the
+// values of environment variables whose names suggest it. Of tokens and private
+// keys, c has only the paths of the files.
 func (c *Config) Effective() ([]byte, error) {
 	e := effective{secrets: secretValues(c.Source().Env)}
 	file := e.keys(ofProcess, inBoth, &target{process: &c.Process})
@@ -55,10 +55,10 @@ func each[T any](list []T, show func(*T) display) []display {
 	return all
 }
 
-// effective makes objects of what was decoded.
+// effective converts what was decoded to objects.
 type effective struct{ secrets []string }
 
-// keys has the keys of a level that are declared with their fields in t.
+// keys returns the keys of a level that are declared with a field in t.
 func (e *effective) keys(l level, m modes, t *target) display {
 	o := display{}
 	for _, k := range keys {
@@ -74,7 +74,7 @@ func (e *effective) keys(l level, m modes, t *target) display {
 	return o
 }
 
-// none reports whether v stands for nothing, which a file says by leaving k out.
+// none reports whether v is the value that results from leaving k out.
 func none(k *key, v reflect.Value) bool {
 	switch f := k.form.(type) {
 	case bound:
@@ -87,7 +87,7 @@ func none(k *key, v reflect.Value) bool {
 	return v.Kind() == reflect.Slice && v.Len() == 0 || v.Kind() == reflect.String && v.Len() == 0
 }
 
-// plainValue is a value as a file would have it.
+// plainValue converts a value to the form that it has in a file.
 func plainValue(k *key, v any) any {
 	switch v := v.(type) {
 	case time.Duration:
@@ -119,7 +119,7 @@ func plainValue(k *key, v any) any {
 	return v
 }
 
-// words are the statuses as a file has them.
+// words returns the statuses in the form that they have in a file.
 func (s Statuses) words() []string {
 	list := []string{}
 	for _, r := range s {
@@ -140,7 +140,7 @@ func (e *effective) admin(a *Admin) display {
 	return o
 }
 
-// place is where l listens.
+// place returns the address of l.
 func (e *effective) place(l *Listen) display {
 	if l.Unix != "" {
 		return display{"unix": l.Unix, "mode": octal(l.UnixMode)}
@@ -154,10 +154,10 @@ func (e *effective) place(l *Listen) display {
 
 func octal(m fs.FileMode) string { return "0" + strconv.FormatUint(uint64(m), 8) }
 
-// server is s. File is the syslog at the top, if there is one.
+// server returns s. File is the syslog at the top of the file, nil if there is none.
 func (e *effective) server(s *Server, file *Syslog) display {
 	o := e.keys(ofServer, s.Mode.modes(), &target{server: s})
-	maps.Copy(o, e.keys(ofRoute, s.Mode.modes(), &target{route: &s.Unrouted})) // of what no route takes
+	maps.Copy(o, e.keys(ofRoute, s.Mode.modes(), &target{route: &s.Unrouted})) // for requests that match no route
 	e.edits(o, "response_headers", s.Unrouted.ResponseHeaders, HeaderEdits{})
 	if l := e.logIf(s.Unrouted.LogIf, s.Mode); l != nil {
 		o["log_if"] = l
@@ -187,7 +187,7 @@ func (e *effective) server(s *Server, file *Syslog) display {
 	}
 	if s.Syslog != nil {
 		syslog := e.keys(ofSyslog, inBoth, &target{syslog: s.Syslog})
-		delete(syslog, "error_log") // it is a key of the top level only
+		delete(syslog, "error_log") // a key of the top level only
 		o["syslog"] = syslog
 	} else if file != nil && file.Access {
 		o["syslog"] = false
@@ -208,7 +208,7 @@ func (e *effective) server(s *Server, file *Syslog) display {
 	return o
 }
 
-// logIf is what l is in a file; nil if everything is worth a line.
+// logIf returns l in the form that it has in a file; nil if everything gets a line.
 func (e *effective) logIf(l *LogIf, m Mode) any {
 	switch {
 	case l == nil:
@@ -219,7 +219,7 @@ func (e *effective) logIf(l *LogIf, m Mode) any {
 	return e.keys(ofLogIf, m.modes(), &target{logIf: l})
 }
 
-// route is what r does. The groups that it leads to come into groups, each by its name; one that is used in several ways by one for each.
+// route returns r. It adds the groups of r to groups, by name; a group with several uses gets a name for each use.
 func (e *effective) route(s *Server, r *Route, groups display, names map[*Group]string) display {
 	o := e.keys(ofRoute, s.Mode.modes(), &target{route: r})
 	o["name"] = r.Name
@@ -268,7 +268,7 @@ func (e *effective) route(s *Server, r *Route, groups display, names map[*Group]
 		o["proxy_to"] = to
 		return o
 	}
-	for _, key := range forHosts { // the route leads to none
+	for _, key := range forHosts { // the route has no group
 		delete(o, key)
 	}
 	return o
@@ -310,8 +310,9 @@ func (e *effective) match(m *Match) display {
 	return o
 }
 
-// edits makes h a key of o, if there is something in it. Outer are the edits of the object around o, which o would inherit: null takes away those
-// that are not in h.
+// edits sets the key of o to h, unless h is empty. Outer are the edits of the object around o, which o would inherit: null removes those that are
+// not
+// in h.
 func (e *effective) edits(o display, key string, h, outer HeaderEdits) {
 	edits := display{}
 	e.fields(edits, "set", h.Set, false)
@@ -331,7 +332,7 @@ func (e *effective) edits(o display, key string, h, outer HeaderEdits) {
 	}
 }
 
-// without sets those fields of outer that are not in list to null, in a key of o.
+// without sets the fields of outer that are not in list to null, in a key of o.
 func without(o display, key string, list, outer []Header) {
 	fields, _ := o[key].(display)
 	for _, h := range outer {
@@ -346,7 +347,7 @@ func without(o display, key string, list, outer []Header) {
 	}
 }
 
-// fields makes those of list that are in "headers", or those that are not, a key of o, if there are any.
+// fields sets the key of o to those fields of list that come from "headers", or to the others, if there are any.
 func (e *effective) fields(o display, key string, list []Header, kroxy bool) {
 	fields := display{}
 	for _, h := range list {
@@ -418,16 +419,16 @@ func (e *effective) group(g *Group, m Mode) display {
 	return o
 }
 
-// secretWords are in names of what is secret.
+// secretWords occur in the names of secrets.
 var secretWords = []string{"auth", "token", "secret", "passw", "credential", "apikey", "cookie", "session", "signature", "privatekey", "accesskey"}
 
-// namesSecret reports whether a name says that its value is secret.
+// namesSecret reports whether a name suggests that its value is secret.
 func namesSecret(name string) bool {
 	name = fold(name)
 	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(name, w) })
 }
 
-// unless is the value of a field, a cookie or an argument, unless its name says that it is secret.
+// unless returns the value of a field, cookie or argument, or hidden if its name suggests that it is secret.
 func (e *effective) unless(name, value string) string {
 	if namesSecret(name) && value != "" {
 		return hidden
@@ -435,7 +436,7 @@ func (e *effective) unless(name, value string) string {
 	return value
 }
 
-// secretValues are those of environment variables whose names say so.
+// secretValues returns the values of environment variables whose names suggest that they are secret.
 func secretValues(env map[string]string) (list []string) {
 	for name, value := range env {
 		if value != "" && (namesSecret(name) || strings.HasSuffix(fold(name), "key") || strings.HasSuffix(fold(name), "pass")) {
@@ -445,7 +446,7 @@ func secretValues(env map[string]string) (list []string) {
 	return list
 }
 
-// hide hides what is secret in texts wherever they stand.
+// hide hides secrets in all texts.
 func (e *effective) hide(key string, v any) any {
 	switch v := v.(type) {
 	case display:
@@ -457,7 +458,7 @@ func (e *effective) hide(key string, v any) any {
 			e.hide(key, v[i])
 		}
 	case []string:
-		list := make([]string, len(v)) // v may be of the configuration
+		list := make([]string, len(v)) // v may belong to the configuration
 		for i := range v {
 			list[i] = e.text(v[i])
 		}
@@ -468,7 +469,7 @@ func (e *effective) hide(key string, v any) any {
 	return v
 }
 
-// text is a text without passwords of URLs, and without secrets of the environment.
+// text returns a text without passwords of URLs and without secrets from the environment.
 func (e *effective) text(s string) string {
 	for _, secret := range e.secrets {
 		s = strings.ReplaceAll(s, secret, hidden)
@@ -476,5 +477,5 @@ func (e *effective) text(s string) string {
 	return urlPassword.ReplaceAllString(s, "${1}"+hidden+"@")
 }
 
-// urlPassword is what stands before the host of a URL that has a password, wherever in a text it is. A password may have a "@".
+// urlPassword matches what precedes the host in a URL with a password, anywhere in a text. A password may contain "@".
 var urlPassword = regexp.MustCompile(`(://[^/?#\s:@]*:)[^/?#\s]+@`)

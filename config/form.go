@@ -15,20 +15,20 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// form is what the value of a key may be.
+// form is the type of a key's value.
 type form interface {
-	// decode returns the value of n, which is at path in o, or reports what is
-	// wrong with it and returns the default.
+	// decode returns the value of n, which is at path in o. If n is invalid, decode
+	// reports that and returns the default.
 	decode(o object, n *node, path string) any
-	// fallback is the default. Its type is that of what decode returns.
+	// fallback returns the default, in the type that decode returns.
 	fallback() any
-	// spell is the default for people, in Markdown.
+	// spell returns the default for people, in Markdown.
 	spell() string
-	// schema is the JSON Schema of good values in servers of some modes.
+	// schema returns the JSON Schema of valid values, for servers of these modes.
 	schema(m modes) schema
 }
 
-// custom is a form that decoding takes apart itself, in the file of what it is.
+// custom is a form that has its own decoder elsewhere.
 type custom struct {
 	written string // the default, for people
 	values  func(m modes) schema
@@ -60,7 +60,7 @@ func (d *decoder) str(n *node, path string) string {
 	return ""
 }
 
-// isTrue reports whether n is true or false, and which.
+// isTrue reports whether n is a boolean (is) and its value (yes).
 func isTrue(n *node) (yes, is bool) {
 	word := n.literal()
 	return word == "true", n.kind == kindBool || n.fromEnv() && slices.Contains([]string{"true", "false"}, word)
@@ -92,10 +92,10 @@ func (b boolean) decode(o object, n *node, path string) any {
 	return b.usual
 }
 
-// integer is a whole number. Its bounds are within 18 digits.
+// integer is a whole number. Its bounds have at most 18 digits.
 type integer struct {
 	low, high int64
-	usual     int64  // below low if there is no default
+	usual     int64  // the default; below low if there is none
 	remedy    string // how to write it
 	written   string // the default for people, if not usual
 }
@@ -156,14 +156,14 @@ func (i integer) parse(o object, n *node, path string) (v int64, ok bool) {
 	return 0, false
 }
 
-// isInteger reports whether s is a number without a fraction and an exponent.
+// isInteger reports whether s is a number without fraction and exponent.
 func isInteger(s string) bool {
 	s = strings.TrimPrefix(s, "-")
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// rewrite is the remedy for a value that is not an integer: the integer that
-// was meant, where that is clear.
+// rewrite returns the remedy for a value that is not an integer: the intended
+// integer, if that is clear.
 func (i integer) rewrite(n *node) string {
 	literal := n.literal()
 	how := "without a fraction or an exponent"
@@ -188,10 +188,10 @@ func (i integer) rewrite(n *node) string {
 
 // duration is a time: whole milliseconds, or text with a unit.
 type duration struct {
-	usual   int64  // in milliseconds
-	zero    string // what 0 is for, unless it is below low
-	low     int64  // the least, in milliseconds
-	such    int64  // an example, if usual is none
+	usual   int64  // default in milliseconds
+	zero    string // meaning of 0, if low allows it
+	low     int64  // lower bound in milliseconds
+	such    int64  // an example, if there is no default
 	written string // the default for people, if not usual
 }
 
@@ -242,10 +242,10 @@ func (t duration) decode(o object, n *node, path string) any {
 	return d
 }
 
-// wholeDuration matches times with units, however long they are.
+// wholeDuration matches times with units, even if they are too long.
 var wholeDuration = regexp.MustCompile(`^([0-9]+(\.[0-9]*)?(ms|s|m|h))+$`)
 
-// parseDuration reads a time with a unit, or says what is wrong with it.
+// parseDuration parses a time with a unit, or returns what is wrong with it.
 func parseDuration(s string) (d time.Duration, what string) {
 	d, err := time.ParseDuration(s)
 	switch {
@@ -270,7 +270,7 @@ type size struct {
 	written          string
 }
 
-// maxSize bounds sizes, so that they fit into integers and floating-point numbers alike.
+// maxSize bounds sizes, so that they fit into both integers and floating-point numbers.
 const maxSize = 1e18 - 1
 
 func (s size) fallback() any { return s.usual }
@@ -282,7 +282,7 @@ func (s size) schema(modes) schema {
 	return anyOf(s.bytes().number(), schema{"type": "string", "pattern": reference + `|^([0-9]+(\.[0-9]+)?)([kKMGT]i?B|B)$`})
 }
 
-// units are those of sizes.
+// units are the units of sizes.
 var units = map[string]float64{
 	"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "kiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
 }
@@ -310,7 +310,7 @@ func (s size) decode(o object, n *node, path string) any {
 	return int64(f * unit)
 }
 
-// share is a part of a whole: a number from 0 to 1.
+// share is a fraction: a number from 0 to 1.
 type share struct {
 	usual   float64
 	written string // the default for people, if not usual
@@ -337,13 +337,13 @@ func (s share) decode(o object, n *node, path string) any {
 	return s.usual
 }
 
-// choice is one of several words; none and "" are the default.
+// choice is one of several words; a missing key and "" mean the default.
 type choice struct {
 	words  []string
 	usual  string
 	noun   string // for "unknown ..."
 	remedy string // how to write it, if not one of words
-	guess  bool   // what is misspelt is guessed
+	guess  bool   // suggest the nearest word for a misspelt one
 }
 
 func (c choice) fallback() any       { return c.usual }
@@ -386,7 +386,7 @@ func (c choice) decode(o object, n *node, path string) any {
 	return c.usual
 }
 
-// setHost is whether Host names the host.
+// setHost says whether Host names the upstream host.
 type setHost struct{ choice }
 
 func (s setHost) fallback() any { return false }
@@ -395,7 +395,7 @@ func (s setHost) decode(o object, n *node, path string) any {
 	return s.choice.decode(o, n, path).(string) == "upstream"
 }
 
-// jsonOrText is whether lines are JSON.
+// jsonOrText says whether lines are JSON.
 type jsonOrText struct{ choice }
 
 func (j jsonOrText) fallback() any { return false }
@@ -404,21 +404,21 @@ func (j jsonOrText) decode(o object, n *node, path string) any {
 	return j.choice.decode(o, n, path).(string) == "json"
 }
 
-// LogLevels are the values of log_level, the one that says least first.
+// LogLevels are the values of log_level, the least verbose first.
 var LogLevels = []string{"error", "warn", "info", "debug"}
 
-// logLevel is how much is logged.
+// logLevel is the level of the error log.
 type logLevel struct{ choice }
 
 func (l logLevel) fallback() any { return slog.LevelInfo }
 
 func (l logLevel) decode(o object, n *node, path string) any {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(l.choice.decode(o, n, path).(string))) // slog knows them
+	_ = level.UnmarshalText([]byte(l.choice.decode(o, n, path).(string))) // slog knows all words
 	return level
 }
 
-// keepalive is how many idle connections are kept: a number, or "auto".
+// keepalive is the number of idle connections, or "auto".
 type keepalive struct{ integer }
 
 func (k keepalive) fallback() any { return int64(KeepaliveAuto) }
@@ -465,10 +465,10 @@ func (networks) decode(o object, n *node, path string) any {
 	return prefixes
 }
 
-// parsePrefix reads a network, or an address as the network of itself.
+// parsePrefix parses a network, or an address as a network with only that address.
 func parsePrefix(s string) (netip.Prefix, bool) {
 	if p, err := netip.ParsePrefix(s); err == nil {
-		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // as clients' addresses are compared
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // clients' addresses are unmapped too when they are compared
 			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 		}
 		return p.Masked(), true
@@ -481,11 +481,11 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 	return netip.PrefixFrom(a, a.BitLen()), true
 }
 
-// worded is a text that has to be as check wants it: it says what is wrong.
+// worded is a text that check validates.
 type worded struct {
 	usual   string
 	written string // the default for people, if not usual
-	pattern string // what good ones are like, as far as a schema can say; "" is anything
+	pattern string // what valid texts match, as far as a schema can say; "" for anything
 	check   func(s string) (what, remedy string)
 }
 
@@ -521,8 +521,8 @@ func (w worded) decode(o object, n *node, path string) any {
 	return s
 }
 
-// templated is a text with variables, for what is known as soon as there is a
-// request, or a session.
+// templated is a text with variables that are known as soon as there is a request
+// or a session.
 type templated struct{ written string }
 
 func (t templated) fallback() any       { return "" }
@@ -549,7 +549,7 @@ func (t templated) decode(o object, n *node, path string) any {
 	return s
 }
 
-// assign puts what a form has decoded where it belongs.
+// assign stores what a form has decoded in the field to.
 func assign(to, value any) {
 	switch to := to.(type) {
 	case *time.Duration:

@@ -8,24 +8,24 @@ import (
 	"strings"
 )
 
-// input is the files that a configuration is in and what else it is made from.
+// input is the files of a configuration, and what else it is made from.
 type input struct {
 	from  surroundings
-	used  Source          // of that
-	names []string        // of files, by the number in positions
-	seen  map[string]bool // the same, cleaned
-	open  []string        // files that are being read, each included by the one before
+	used  Source          // what was used of from
+	names []string        // names of the files, by the number in positions
+	seen  map[string]bool // the same names, cleaned
+	open  []string        // files being read, each included by the one before
 }
 
 func (in *input) name(pos position) string { return in.names[pos.file] }
 
-// place says where pos is, for a message.
+// place formats pos for a message.
 func (in *input) place(pos position) string {
 	return fmt.Sprintf("%s:%d:%d", in.name(pos), pos.line, pos.column)
 }
 
-// lenient reports whether the file of that name may have comments and commas
-// after the last entry.
+// lenient reports whether a file with that name may have comments and trailing
+// commas.
 func lenient(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jsonc", ".hujson":
@@ -34,8 +34,8 @@ func lenient(name string) bool {
 	return false
 }
 
-// read scans a file and all that it includes, and returns the document they
-// make; nil after a syntax error.
+// readAll scans a file and everything that it includes, and returns the merged
+// document; nil after a syntax error.
 func (d *decoder) readAll(name string, data []byte) *node {
 	in := d.input
 	number := len(in.names)
@@ -55,12 +55,12 @@ func (d *decoder) readAll(name string, data []byte) *node {
 	if m == nil {
 		return root
 	}
-	d.expand(&m.value, trail{{"include", isMember}}) // the rest of the document is not whole yet
+	d.expand(&m.value, trail{{"include", isMember}}) // the rest of the document is not complete yet
 	in.open = append(in.open, filepath.Clean(name))
 	g := &merger{decoder: d, whole: *root, known: make(map[string]map[string]position)}
 	ok := true
 	object{decoder: d}.texts(&m.value, "include", `["sites/*.json"]`, func(n *node, path, pattern string) {
-		if d.spoilt[n.pos] { // it has a variable that is not set: what is left is another pattern
+		if d.spoilt[n.pos] { // a variable in it is not set, so what is left is another pattern
 			ok = false
 			return
 		}
@@ -79,7 +79,7 @@ func (d *decoder) readAll(name string, data []byte) *node {
 	return &g.whole
 }
 
-// included returns the files that a pattern in the file of that name stands for.
+// included returns the files that match a pattern in the file with that name.
 func (d *decoder) included(n *node, path, name, pattern string) []string {
 	in := d.input
 	if pattern == "" {
@@ -105,7 +105,7 @@ func (d *decoder) included(n *node, path, name, pattern string) []string {
 	return files
 }
 
-// include reads a file that n asks for.
+// include reads a file that n names.
 func (d *decoder) include(n *node, path, file string) *node {
 	in := d.input
 	if slices.Contains(in.open, file) {
@@ -138,22 +138,23 @@ func (d *decoder) include(n *node, path, file string) *node {
 	return root
 }
 
-// merger puts the documents that a file includes into its own.
+// merger merges the documents that a file includes into the file's own.
 type merger struct {
 	*decoder
 	whole node
-	known map[string]map[string]position // the keys of objects that are added to, by path, and where they are
+	known map[string]map[string]position // keys and positions of the members of merged objects, by path
 }
 
-// merge adds the members of part, a file, to the whole. Groups are put together, and
-// so are servers: one that does not say where it listens adds to the only one
-// there is, if there is one. Anything else may be in one file only.
+// merge adds the members of part, a file, to the whole. Groups are merged, and so
+// are servers: a server that does not say where it listens extends
+// the only existing one, if there is exactly one. Anything else may be in one file
+// only.
 func (g *merger) merge(part *node) {
 	for i := range part.members {
 		m := part.members[i]
 		there := g.whole.get(m.key)
 		switch {
-		case m.repeated || m.key == "include" || m.key == "$schema": // of the part alone
+		case m.repeated || m.key == "include" || m.key == "$schema": // these concern the part alone
 		case there == nil:
 			g.whole.members = append(g.whole.members, m)
 		case m.key == "servers" && there.value.kind == kindObject && m.value.kind == kindObject:
@@ -170,8 +171,8 @@ func (d *decoder) twice(second *member, first position, path string) {
 	d.failAt(second.pos, path, "the key is given twice, first in "+d.input.place(first), "remove one of the two")
 }
 
-// mergeMembers adds the members of an object to another one, which is at path and
-// has none of them.
+// mergeMembers adds the members of an object to another one, which is at path. They
+// must have no key in common.
 func (g *merger) mergeMembers(whole, part *node, path string) {
 	known := g.known[path]
 	if known == nil {
@@ -197,7 +198,7 @@ func (g *merger) mergeMembers(whole, part *node, path string) {
 	}
 }
 
-// mergeServers adds the servers of one mode in another file to those there are.
+// mergeServers adds the servers of one mode in another file to the existing ones.
 func (g *merger) mergeServers(whole, part *node, key string) {
 	if part.kind == kindObject && part.get("listen") == nil && part.get("port") == nil {
 		switch {
@@ -223,7 +224,7 @@ func (g *merger) mergeServers(whole, part *node, key string) {
 	}
 }
 
-// extend adds what a server in another file has to a server.
+// extend adds the members of a server in another file to a server.
 func (g *merger) extend(server, part *node, path string) {
 	for i := range part.members {
 		m := part.members[i]

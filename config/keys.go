@@ -5,23 +5,24 @@ import (
 	"math"
 )
 
-// key is the one declaration of a key: from it come decoding, checks, hints,
-// the schema and the reference. A plain key is declared here, has a field in
-// what it belongs to, and acts where that is used; nothing else knows of it.
+// key is the only declaration of a key: decoding, checks, hints, the schema and the
+// reference derive from it. A plain key is declared here, has a
+// field in the type that it belongs to, and takes effect where that field is used;
+// nothing else mentions it.
 type key struct {
 	name string
 	of   level // what it belongs to
-	// upTo is the outermost level where it may stand too, as the default of
-	// all that is further in. The zero value is of's own.
+	// upTo is the outermost level where the key may be too, as a default for inner
+	// objects. The zero value means only its own level.
 	upTo  level
-	modes modes // the servers that have it; the zero value is both
+	modes modes // the servers that have it; zero means both modes
 	form  form
 	doc   string // Markdown, for the reference
-	// into is the field that it is decoded into; nil if decoding takes the
-	// form apart itself.
+	// into returns the field that the key is decoded into; it is nil if the form is
+	// decoded elsewhere.
 	into func(t *target) any
 
-	places uint64 // where it may be, a bit each; filled in by declare
+	places uint64 // set of places where it may be, one bit each; filled in by declare
 }
 
 // level is a kind of object in a file.
@@ -30,7 +31,7 @@ type level uint8
 const (
 	own level = iota // only where it belongs
 	ofFile
-	ofProcess // the file, and the servers, as Kroxy has them there
+	ofProcess // at the top of the file or, as in Kroxy, in servers
 	ofServer
 	ofRoute
 	ofGroup
@@ -57,7 +58,7 @@ const (
 	ofAdmin
 	ofAdminListen
 
-	levels // how many there are
+	levels // the number of levels
 )
 
 // modes are kinds of servers.
@@ -76,8 +77,7 @@ func (m Mode) modes() modes {
 	return inStream
 }
 
-// target is what keys are decoded into: one of its fields is set, that of the
-// level.
+// target is what keys are decoded into: the field for the level is set.
 type target struct {
 	process *Process
 	server  *Server
@@ -99,7 +99,7 @@ type target struct {
 	admin    *Admin
 }
 
-// keys are all there are, in the order of the reference.
+// keys are all keys, in the order of the reference.
 var keys = declare([]key{
 	{name: "http", of: ofFile, form: custom{"", serversSchema(inHTTP)},
 		doc: "an HTTP server, or an array of them"},
@@ -287,7 +287,7 @@ var keys = declare([]key{
 		doc:  "how long nothing may be received from or sent to the client",
 		into: func(t *target) any { return &t.route.ReadTimeout }},
 
-	// What routes are for.
+	// What routes match.
 	{name: "host", of: ofMatch, modes: inHTTP, form: custom{"", oneOrMore(textSchema)},
 		doc: "the requested host name: `a.example`, or `*.a.example` for all names that end in `.a.example`. Letter case, port and a trailing dot do not matter"},
 	{name: "path", of: ofMatch, modes: inHTTP, form: custom{"", oneOrMore(pathSchema)},
@@ -609,5 +609,5 @@ var keys = declare([]key{
 		doc: "PEM file of its private key"},
 })
 
-// required is the default where absence is an error, reported by the caller.
+// required is the default where absence is an error, which the caller reports.
 const required = 0

@@ -7,19 +7,20 @@ import (
 	"strings"
 )
 
-// destination is where a redirect leads, as far as its template says it whatever
-// the request is.
+// destination is where a redirect leads, as far as its template does not depend on
+// the request.
 type destination struct {
-	scheme   string // "" is as the request came
-	host     string // "" likewise
-	port     uint16 // 0 likewise
-	path     string // "" likewise, with the query
-	usual    bool   // the port is the usual one of the scheme
-	relative bool   // the scheme, the host and the port are as the request came
+	scheme   string // "" for that of the request
+	host     string // "" for that of the request
+	port     uint16 // 0 for that of the request
+	path     string // "" for that of the request, with the query
+	usual    bool   // the port is the default of the scheme
+	relative bool   // scheme, host and port are those of the request
 }
 
-// parseDestination returns where a template leads; ok is false if that depends
-// on more of the request than its scheme, its host, and its target as a whole.
+// parseDestination parses a redirect's template; ok is false if the destination
+// depends on more of the request than its scheme, its host, and its
+// whole target.
 func parseDestination(to string) (d destination, ok bool) {
 	const target = "$request_uri"
 	rest := to
@@ -61,8 +62,8 @@ func parseDestination(to string) (d destination, ok bool) {
 	return d, strings.HasPrefix(d.path, "/") && !strings.HasPrefix(d.path, "//") && !strings.ContainsAny(rest, "$\r\n")
 }
 
-// leadsToItself reports whether there are requests that s's route of that number
-// sends to where the same route sends them again, for ever.
+// leadsToItself reports whether s's route with that index can redirect a request to
+// a place where the same route redirects it again, forever.
 func (s *Server) leadsToItself(number int, paths *pathIndex) bool {
 	r := &s.Routes[number]
 	d, ok := parseDestination(r.Redirect.To)
@@ -81,13 +82,12 @@ func (s *Server) leadsToItself(number int, paths *pathIndex) bool {
 		}
 	}
 	if d.path == "" {
-		return true // what comes back is what came
+		return true // the target is unchanged
 	}
-	return !paths.anyTakes(d.path, number) // else, perhaps
+	return !paths.anyTakes(d.path, number) // otherwise an earlier route may take it
 }
 
-// arrives reports whether a request that is sent to d comes to s, and may be one
-// for a route with m.
+// arrives reports whether a request redirected to d comes to s, and may match m.
 func (s *Server) arrives(d destination, m *Match) bool {
 	for _, l := range s.Listen {
 		scheme, usual := "http", uint16(80)
@@ -110,7 +110,7 @@ func (s *Server) arrives(d destination, m *Match) bool {
 	return false
 }
 
-// takesName reports whether a name is what a pattern is for.
+// takesName reports whether a name matches a pattern.
 func takesName(pattern, name string) bool {
 	if below, wild := strings.CutPrefix(pattern, "*"); wild {
 		return strings.HasSuffix(name, below) && len(name) > len(below)
@@ -118,11 +118,11 @@ func takesName(pattern, name string) bool {
 	return pattern == name
 }
 
-// pathIndex finds those of a server's routes that take a path.
+// pathIndex finds those of a server's routes that match a path.
 type pathIndex struct {
 	routes          []Route
-	exact, prefixes map[string][]int // the routes that ask for them, ascending
-	others          []int            // those that ask for neither
+	exact, prefixes map[string][]int // routes by exact path and by prefix, ascending
+	others          []int            // routes with neither
 	regexes         map[string]*regexp.Regexp
 }
 
@@ -145,7 +145,7 @@ func newPathIndex(routes []Route) *pathIndex {
 	return x
 }
 
-// anyTakes reports whether a route before that of a number takes a path.
+// anyTakes reports whether a route before the one with that index matches a path.
 func (x *pathIndex) anyTakes(path string, number int) bool {
 	among := func(list []int) bool {
 		for _, i := range list {
@@ -169,7 +169,7 @@ func (x *pathIndex) anyTakes(path string, number int) bool {
 	return false
 }
 
-// takes reports whether a path fits all that m asks of paths.
+// takes reports whether a path satisfies all conditions of m on paths.
 func (x *pathIndex) takes(m *Match, path string) bool {
 	prefix := func(p string) bool {
 		rest, ok := strings.CutPrefix(path, p)
@@ -178,7 +178,7 @@ func (x *pathIndex) takes(m *Match, path string) bool {
 	regex := func(e string) bool {
 		re, known := x.regexes[e]
 		if !known {
-			re, _ = regexp.Compile("^(?:" + e + ")$") // what is none is reported elsewhere
+			re, _ = regexp.Compile("^(?:" + e + ")$") // invalid expressions are reported elsewhere
 			x.regexes[e] = re
 		}
 		return re != nil && re.MatchString(path)
@@ -188,7 +188,7 @@ func (x *pathIndex) takes(m *Match, path string) bool {
 		(m.PathRegex == nil || slices.ContainsFunc(m.PathRegex, regex))
 }
 
-// checkRedirects reports the redirects of s that lead to themselves.
+// checkRedirects reports redirects of s that lead to themselves.
 func (o object) checkRedirects(c *Config, s *Server) {
 	var paths *pathIndex
 	for i := range s.Routes {

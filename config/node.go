@@ -22,17 +22,17 @@ const (
 // position counts lines and characters from 1. File is the number of the file.
 type position struct{ line, column, file int }
 
-// node is one value of the document and where it begins.
+// node is one value of the document, and where it begins.
 type node struct {
 	kind     kind
 	pos      position
-	raw      []byte   // a scalar as written, quotes included
-	expanded *string  // what a string is with its environment variables; nil if it has none
-	members  []member // of an object, in order, duplicates included
+	raw      []byte   // a scalar as written, including quotes
+	expanded *string  // a string with its environment variables expanded; nil if it has none
+	members  []member // of an object, in order, including duplicates
 	elements []node   // of an array
 }
 
-// text returns what a string says.
+// text returns the value of a string.
 func (n *node) text() string {
 	if n.expanded != nil {
 		return *n.expanded
@@ -40,11 +40,11 @@ func (n *node) text() string {
 	return text(n.raw)
 }
 
-// fromEnv reports whether n is a string with environment variables in it: that
-// is how they get into numbers too.
+// fromEnv reports whether n is a string with environment variables; such strings
+// may stand for numbers too.
 func (n *node) fromEnv() bool { return n.expanded != nil }
 
-// literal returns what a string says, or a scalar as written.
+// literal returns the value of a string, or another scalar as written.
 func (n *node) literal() string {
 	if n.kind == kindString {
 		return n.text()
@@ -56,10 +56,10 @@ type member struct {
 	key      string
 	pos      position // of the key
 	value    node
-	repeated bool // an earlier member has the same key; an error, and otherwise ignored
+	repeated bool // an earlier member has the same key; this is an error, and the member is ignored
 }
 
-// get returns the first member named key, or nil.
+// get returns the first member called key, or nil.
 func (n *node) get(key string) *member {
 	for i := range n.members {
 		if n.members[i].key == key {
@@ -92,7 +92,7 @@ func (n *node) has(path string) bool {
 	return true
 }
 
-// toward returns the child of n, itself at the path at, that is at path or
+// toward returns the child of n (which is at the path at) that is at path or
 // contains it.
 func (n *node) toward(at, path string) (*node, string) {
 	rest := strings.TrimPrefix(path, at)
@@ -117,14 +117,14 @@ func (n *node) toward(at, path string) (*node, string) {
 	return nil, ""
 }
 
-// trail is a path that is not written down until somebody wants to read it: a
-// long one costs no more than a short one. Empty is Root.
+// trail is a path that is formatted only when it is needed, so that a long path
+// costs no more than a short one. An empty trail is Root.
 type trail []step
 
-// step is from a value to one in it.
+// step leads from a value to a value in it.
 type step struct {
-	key   string // of a member; or with isPath a path that is written already
-	index int    // of an element, or one of the next two
+	key   string // key of a member; or with isPath, a formatted path
+	index int    // index of an element, or isMember or isPath
 }
 
 const (
@@ -147,8 +147,8 @@ func (t trail) String() string {
 	return path
 }
 
-// keyPath returns the path of a member of the object at path parent. Different
-// keys give different paths.
+// keyPath returns the path of a member of the object at path parent. Different keys
+// have different paths.
 func keyPath(parent, key string) string {
 	if parent == Root {
 		parent = ""
@@ -173,8 +173,8 @@ func indexPath(parent string, i int) string {
 	return parent + "[" + strconv.Itoa(i) + "]"
 }
 
-// isWord reports whether r may be in an unquoted name: an ASCII letter, a
-// digit or an underscore.
+// isWord reports whether r may be in an unquoted name: an ASCII letter, a digit or
+// an underscore.
 func isWord(r rune) bool {
 	return isLetter(r) || '0' <= r && r <= '9'
 }
@@ -191,13 +191,13 @@ func text(raw []byte) string {
 	}
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
-		// FuzzParse holds that the scanner accepts nothing that gets here.
+		// Cannot happen: FuzzParse checks that the scanner accepts only valid literals.
 		return string(raw)
 	}
 	return s
 }
 
-// describe says what n is, for "must be a string, not ...".
+// describe describes n, for "must be a string, not ...".
 func (n *node) describe() string {
 	switch n.kind {
 	case kindObject:
@@ -213,7 +213,7 @@ func (n *node) describe() string {
 	}
 }
 
-// quote quotes s for a message, on one line and of bounded length.
+// quote quotes s for a message, on one line and with bounded length.
 func quote(s string) string { return strconv.Quote(shorten(s, 80)) }
 
 // list joins words as `"a", "b" or "c"`.

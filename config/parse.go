@@ -12,20 +12,22 @@ import (
 // MaxFileSize bounds a configuration file, in bytes.
 const MaxFileSize = 4 << 20
 
-// MaxTimeout bounds every timeout: no one waits longer, and adding it to any
-// clock reading that the kernel gives stays within int64 nanoseconds.
+// MaxTimeout bounds every timeout. It is long enough for everyone, and the sum of
+// it and any clock reading of the kernel fits into int64
+// nanoseconds.
 const MaxTimeout = 100 * 365 * 24 * time.Hour
 
-const maxProcesses = 4096 // bounds workers_num and reactors_num: a slip of the keys should not fork a million
+const maxProcesses = 4096 // bounds workers_num and reactors_num, so that a typo does not fork a million processes
 
-// leastWatchdog is the shortest watchdog_timeout without a warning: on a busy machine a worker that is well may be silent for some time.
+// leastWatchdog is the shortest watchdog_timeout without a warning: on a busy machine even a healthy worker may be silent for some time.
 const leastWatchdog = 100 * time.Millisecond
 
-// Load reads and parses the file at path and those it includes. Its error, if
-// any, is an *Error with all that is wrong; the warnings are valid with and
-// without an error. A pipe (<(...) in a shell) is read like a file. Relative
-// paths of PEM files and logs are taken from the working directory, as the
-// process will take them; those in "include" from the file that has it.
+// Load reads and parses the file at path and those that it includes. The error, if
+// any, is an *Error with everything that is wrong; the warnings are
+// valid with and without an error. A pipe (<(...) in a shell) is read like a file.
+// Relative paths of PEM files and logs are relative to the working
+// directory, as they will be for the process; those in "include" are relative to
+// the including file.
 func Load(path string) (*Config, []Problem, error) {
 	data, err := readFile(path)
 	if err != nil {
@@ -48,7 +50,7 @@ func readFile(path string) ([]byte, error) {
 	case err != nil:
 		return fail(err, "cannot open the file: "+reason(err), "check the path given with --config")
 	}
-	defer func() { _ = f.Close() }() // only read from: nothing can be lost
+	defer func() { _ = f.Close() }() // opened for reading only: no data can be lost
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		return fail(nil, "it is a directory", "give the path of a file in it with --config")
 	}
@@ -59,7 +61,7 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// reason is err without the operation and path that the message says anyway.
+// reason returns the text of err without the operation and path, which the message has already.
 func reason(err error) string {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()
@@ -67,9 +69,9 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// Parse parses a configuration, and files that it includes. The filename is for
-// messages and for where includes are. The error and the warnings are as those
-// of Load. The Config keeps data.
+// Parse parses a configuration and the files that it includes. The filename is for
+// messages and for relative includes. The error and the warnings
+// are as for Load. The Config retains data.
 func Parse(filename string, data []byte) (*Config, []Problem, error) {
 	return parse(Source{Path: filename, Text: data}, machine{}, decoder{open: readPEM, now: time.Now()})
 }
@@ -100,7 +102,7 @@ func parse(s Source, from surroundings, d decoder) (*Config, []Problem, error) {
 
 const topExample = `{ "stream": { ... } } or { "http": { ... } }`
 
-// document decodes the whole of the input; nil if it is no document.
+// document decodes the whole input; nil if that is not possible.
 func (d *decoder) document() *Config {
 	root := d.readAll(d.input.used.Path, d.input.used.Text)
 	if root == nil {
@@ -150,7 +152,7 @@ func (d *decoder) document() *Config {
 	return c
 }
 
-// checkNames warns of servers that have the name of another one, and of such routes in one server.
+// checkNames warns of servers with the same name, and of routes of one server with the same name.
 func (d *decoder) checkNames(c *Config) {
 	check := func(before map[string]string, name, path string) {
 		first, twice := before[name]
@@ -158,7 +160,7 @@ func (d *decoder) checkNames(c *Config) {
 			before[name] = path
 			return
 		}
-		if name == path { // that is the name by default of an object that has none; the other one was given it
+		if name == path { // this object has its default name; the other one was given that name
 			first, path = path, first
 		}
 		at := keyPath(path, "name")
@@ -197,8 +199,8 @@ func (o object) servers(n *node, m Mode) []object {
 	return servers
 }
 
-// process decodes what a process has once, whether in the file or in one of its
-// servers.
+// process decodes the settings of the process, which may be at the top of the file
+// or in servers.
 func (o object) process(servers []object) Process {
 	var p Process
 	o.beside = servers
@@ -206,7 +208,7 @@ func (o object) process(servers []object) Process {
 		if k.of != ofProcess {
 			continue
 		}
-		// All that are given are looked at: they must not differ.
+		// Decode all occurrences: they must not differ.
 		var first *member
 		var value any
 		var where string
@@ -219,7 +221,7 @@ func (o object) process(servers []object) Process {
 			before := o.errors.count()
 			v := k.form.decode(o, &m.value, path)
 			switch {
-			case o.errors.count() > before || o.spoilt[m.value.pos]: // it is the default only because it is wrong
+			case o.errors.count() > before || o.spoilt[m.value.pos]: // v is only the default, because the value is invalid
 			case first == nil:
 				first, value, where = m, v, path
 			case v != value:

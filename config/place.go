@@ -2,20 +2,20 @@ package config
 
 import "slices"
 
-// place is one kind of object in a file and the keys that it may have.
+// place is a kind of object in a file, and its keys.
 type place struct {
 	name   string // for "... belongs in <name>"
 	level  level
 	modes  modes
-	strict bool // existing files do not have it, and so no keys in it that nothing reads
+	strict bool // existing files do not have such objects, so unknown keys are errors
 
-	// These are filled in by declare.
+	// Filled in by declare.
 	keys   []*key
-	byName map[string]*key // the first of each name
-	bit    uint64          // of it alone in sets of places
+	byName map[string]*key // the first key with each name
+	bit    uint64          // its bit in sets of places
 }
 
-// places are all there are, in the order in which hints name them.
+// places are all places, in the order in which remedies name them.
 var places = []*place{
 	{name: "the file's top level", level: ofFile, modes: inBoth},
 	{name: `"stream"`, level: ofServer, modes: inStream},
@@ -49,7 +49,7 @@ var places = []*place{
 	{name: `an entry of "listen" in "admin"`, level: ofAdminListen, modes: inBoth, strict: true},
 }
 
-// declare returns the table, filled in, and gives each place its keys.
+// declare completes the table and gives each place its keys.
 func declare(table []key) []*key {
 	for i, p := range places {
 		p.byName, p.bit = make(map[string]*key), 1<<i
@@ -93,26 +93,25 @@ func (k *key) mayStandIn(l level) bool {
 		return false
 	case l == ofServer:
 		return true
-	default: // groups and hosts take defaults from routes, listeners do not
+	default: // groups and hosts take defaults from routes; listeners do not
 		return (k.of == ofGroup || k.of == ofHost) && (l == ofRoute || l == ofGroup)
 	}
 }
 
-// placeOf returns the place of a level in servers of mode m, or where that does
-// not matter.
+// placeOf returns the place of a level in servers with modes m.
 func placeOf(l level, m modes) *place { return placeBy[l][m] }
 
-// placeBy are the places, by level and modes.
+// placeBy are the places by level and modes.
 var placeBy [levels][inBoth + 1]*place
 
-// key returns what may be in p by that name, or nil.
+// key returns the key in p with that name, or nil.
 func (p *place) key(name string) *key { return p.byName[name] }
 
 // has reports whether k may be in p.
 func (p *place) has(k *key) bool { return k.places&p.bit != 0 }
 
-// owns reports whether a key of that name belongs in p, and is not only the
-// default there of what is further in.
+// owns reports whether a key with that name belongs in p, and is not only a default
+// for inner objects there.
 func (p *place) owns(name string) bool {
 	k := p.key(name)
 	switch {
@@ -121,13 +120,13 @@ func (p *place) owns(name string) bool {
 	case k.of == ofProcess:
 		return true
 	case p.level == ofServer:
-		return k.of == ofServer || k.of == ofRoute // a server without routes is one
+		return k.of == ofServer || k.of == ofRoute // a server without routes is a route
 	default:
 		return k.of == p.level
 	}
 }
 
-// names returns the names of p's keys, each once.
+// names returns the distinct names of p's keys.
 func (p *place) names() []string {
 	var list []string
 	for _, k := range p.keys {
@@ -138,7 +137,7 @@ func (p *place) names() []string {
 	return list
 }
 
-// twin returns what p is in servers of the other mode, or nil if it is the same.
+// twin returns the place of the same level in servers of the other mode, or nil if p is for both.
 func (p *place) twin() *place {
 	for _, q := range places {
 		if q.level == p.level && q != p {

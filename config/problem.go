@@ -9,20 +9,20 @@ import (
 	"unicode/utf8"
 )
 
-// Root is the path of a problem with the document as a whole.
+// Root is the path of a problem with the whole document.
 const Root = "(top level)"
 
-// Problem is one thing that is wrong, or doubtful, in a file.
+// Problem is one error or warning about a file.
 type Problem struct {
-	File string // as given to Load or Parse, or as found by an "include"
+	File string // as given to Load or Parse, or as found by "include"
 
-	// Line and Column count from 1, columns in characters. Both are 0 when
-	// the file could not be read at all.
+	// Line and Column count from 1, columns in characters. Both are 0 if the file
+	// could not be read at all.
 	Line, Column int
 
-	// Path is a JSON path such as "stream.servers.backend.hosts[1].port", or
-	// Root. Keys that are not plain words are quoted: stream["a b"]. It is ""
-	// when the file could not be read at all.
+	// Path is a JSON path such as "stream.servers.backend.hosts[1].port", or Root.
+	// Keys that are not plain words are quoted: stream["a b"]. Path is ""
+	// if the file could not be read at all.
 	Path string
 
 	What   string // what is wrong
@@ -56,10 +56,10 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// maxProblems bounds how many problems of one kind are told.
+// maxProblems bounds the listed errors, and the listed warnings.
 const maxProblems = 1000
 
-// problems collects them. Of more than maxProblems, those that are found last are only counted.
+// problems collects problems. The first maxProblems are kept; further ones are only counted.
 type problems struct {
 	list []Problem
 	more int
@@ -73,19 +73,18 @@ func (l *problems) add(p Problem) {
 	l.list = append(l.list, p)
 }
 
-// count is how many there were.
+// count returns how many problems were added.
 func (l *problems) count() int { return len(l.list) + l.more }
 
-// Error is every error of a file, in the order of their places, or the first
-// thousand.
+// Error is all errors of a file, ordered by place, or the first thousand.
 type Error struct {
 	Problems []Problem // at least one
-	More     int       // how many there are beside them
+	More     int       // number of errors that are not in Problems
 
-	err error // the system's error, when the file could not be read
+	err error // the system's error if the file could not be read
 }
 
-// Error returns the problems, one a line, and their count if there are several.
+// Error returns the problems, one per line, and their number if there are several.
 func (e *Error) Error() string {
 	var b strings.Builder
 	for i, p := range e.Problems {
@@ -107,13 +106,13 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the system's error when the file could not be read, so that
+// Unwrap returns the system's error if the file could not be read, so that
 // errors.Is(err, fs.ErrNotExist) works; otherwise nil.
 func (e *Error) Unwrap() error { return e.err }
 
-// AsError returns problems as an *Error, in the order of their places, together
-// with those of err, which may be nil; nil if there are none. It makes errors of
-// warnings.
+// AsError returns problems, together with those of err, which may be nil, as an
+// *Error, ordered by place; nil if there are none. It turns warnings
+// into errors.
 func AsError(problems []Problem, err error) error {
 	if len(problems) == 0 {
 		return err
@@ -127,7 +126,7 @@ func AsError(problems []Problem, err error) error {
 	return all
 }
 
-// filesOf returns the files of a list, in its order.
+// filesOf returns the distinct files of a list, in order.
 func filesOf(list []Problem) []string {
 	var files []string
 	seen := make(map[string]bool)
@@ -139,7 +138,7 @@ func filesOf(list []Problem) []string {
 	return files
 }
 
-// sortProblems sorts a list by files, in their order, and places in them.
+// sortProblems sorts a list by file, in the order of files, and by place.
 func sortProblems(list []Problem, files []string) {
 	rank := make(map[string]int, len(files))
 	for i, f := range slices.Backward(files) {
@@ -150,8 +149,8 @@ func sortProblems(list []Problem, files []string) {
 	})
 }
 
-// shorten cuts the middle out of text longer than limit characters: a file may
-// hold a key of a megabyte.
+// shorten cuts the middle out of a text longer than limit characters: a file may
+// have a key of a megabyte.
 func shorten(s string, limit int) string {
 	if len(s) <= limit || utf8.RuneCountInString(s) <= limit {
 		return s

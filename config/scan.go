@@ -9,33 +9,34 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds the nesting of a document; a valid one needs 6. It bounds
-// the scanner's recursion too.
+// maxDepth bounds the nesting of a document, and thereby the scanner's recursion; a
+// valid document needs a depth of 6.
 const maxDepth = 100
 
-// scanner reads RFC 8259 JSON, and nothing more unless it is lenient, into
-// nodes. It exists because decoders report neither the line nor the path nor
-// what would be right. It accepts exactly what encoding/json accepts, less
-// invalid UTF-8 and nesting beyond maxDepth.
+// scanner parses RFC 8259 JSON, with extensions only if it is lenient, into nodes.
+// It exists because JSON decoders report neither lines nor paths
+// nor remedies. It accepts exactly what encoding/json accepts, except invalid UTF-8
+// and nesting beyond maxDepth.
 type scanner struct {
 	data    []byte
 	off     int
 	path    trail
 	depth   int
-	lenient bool // comments, and commas after the last entry, are white space
+	lenient bool // allow comments and trailing commas
 
-	mark   int // offset that at belongs to; at or before off
+	mark   int // offset of the position at; not beyond off
 	at     position
 	faults []Problem // duplicate keys, and at the end at most one syntax error
 
-	// The entries of what is being read, those of inner ones behind those of
-	// outer ones, until they are counted.
+	// Stacks of the entries being read, those of inner values after those of outer
+	// ones, until their number is known.
 	members  []member
 	elements []node
 }
 
-// scan returns the document's root, or nil after a syntax error, and what is
-// wrong with it. The nodes keep slices of data, and the number of the file.
+// scan returns the document's root, or nil after a syntax error, and the problems.
+// The nodes retain slices of data; file is the number in their
+// positions.
 func scan(data []byte, file int, lenient bool) (*node, []Problem) {
 	s := &scanner{data: data, at: position{1, 1, file}, lenient: lenient}
 	root := new(node)
@@ -60,7 +61,7 @@ func (s *scanner) fail(off int, what, remedy string) bool {
 	return false
 }
 
-// here is the position of off. Offsets only grow, so that all calls together
+// here returns the position of off. Because offsets only grow, all calls together
 // read the file once.
 func (s *scanner) here() position {
 	for _, r := range string(s.data[s.mark:s.off]) {
@@ -94,7 +95,7 @@ func (s *scanner) encoding() bool {
 	return true
 }
 
-// space passes over what is between tokens.
+// space skips white space and, if lenient, comments.
 func (s *scanner) space() {
 	for s.off < len(s.data) {
 		switch {
@@ -106,7 +107,7 @@ func (s *scanner) space() {
 	}
 }
 
-// comment passes over a comment, if there is a whole one.
+// comment skips a comment. It returns false if there is no complete comment.
 func (s *scanner) comment() bool {
 	rest := s.data[s.off:]
 	switch {
@@ -243,13 +244,13 @@ func (s *scanner) array(n *node) bool {
 	}
 }
 
-// fewKeys is up to how many keys it is quicker to look at each than to make a map.
+// fewKeys is the number of keys up to which a linear search is faster than a map.
 const fewKeys = 16
 
-// firstLines is where the keys of a large object are first.
+// firstLines maps the keys of a large object to the lines where they occur first.
 type firstLines map[string]int
 
-// first returns the line where one of the members before m has its key, or 0.
+// first returns the line of an earlier member with the same key as m, or 0.
 func (lines *firstLines) first(before []member, m *member) int {
 	if len(before) < fewKeys {
 		for i := range before {
@@ -272,8 +273,8 @@ func (lines *firstLines) first(before []member, m *member) int {
 	return line
 }
 
-// next reads what follows an entry of n: a comma and the place of another
-// entry (more), or the bracket that ends n.
+// next reads what follows an entry of n: a comma before another entry (more), or
+// the bracket that ends n.
 func (s *scanner) next(n *node, end byte) (more, ok bool) {
 	s.space()
 	comma := s.off
@@ -298,7 +299,7 @@ func (s *scanner) next(n *node, end byte) (more, ok bool) {
 	}
 }
 
-// closing is the remedy for an object or array that goes wrong between entries.
+// closing returns the remedy for a syntax error between the entries of an object or array.
 func (s *scanner) closing(n *node) string {
 	if n.kind == kindArray {
 		return fmt.Sprintf("end the array that begins in line %d with ']'", n.pos.line)
@@ -306,8 +307,8 @@ func (s *scanner) closing(n *node) string {
 	return fmt.Sprintf("end the object that begins in line %d with '}'", n.pos.line)
 }
 
-// unexpected reports that want is not what stands at off. Some wrong things
-// are common enough for a better remedy.
+// unexpected reports that want is expected at off. Some common mistakes get a
+// better remedy.
 func (s *scanner) unexpected(want, remedy string) bool {
 	if s.off >= len(s.data) {
 		return s.fail(s.off, "expected "+want+", found the end of the file", remedy)
@@ -329,7 +330,7 @@ func (s *scanner) unexpected(want, remedy string) bool {
 	return s.fail(s.off, "expected "+want+", found "+strconv.QuoteRune(r), remedy)
 }
 
-// str passes over a string literal.
+// str skips a string literal.
 func (s *scanner) str() bool {
 	start := s.off
 	for s.off++; s.off < len(s.data); s.off++ {
@@ -348,7 +349,7 @@ func (s *scanner) str() bool {
 	return s.fail(start, "the string has no closing quote", `write the closing '"'`)
 }
 
-// escape passes over all but the last byte of an escape sequence.
+// escape skips all but the last byte of an escape sequence.
 func (s *scanner) escape() bool {
 	start := s.off
 	s.off++
@@ -374,7 +375,7 @@ func (s *scanner) digits() bool {
 	return s.off > start
 }
 
-// number passes over a number. The grammar is RFC 8259 section 6.
+// number skips a number. The grammar is that of RFC 8259 section 6.
 func (s *scanner) number() bool {
 	start := s.off
 	if s.peek() == '-' {

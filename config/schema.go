@@ -10,8 +10,9 @@ import (
 // schema is a JSON Schema, draft 2020-12.
 type schema map[string]any
 
-// Schema returns the JSON Schema (draft 2020-12) of configuration files. What
-// depends on more than one value, or on the machine, is not in it.
+// Schema returns the JSON Schema (draft 2020-12) of configuration files. It does
+// not express constraints between values, or those that depend on
+// the machine.
 func Schema() []byte {
 	s := objectSchema(placeOf(ofFile, inBoth))
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -26,12 +27,12 @@ func Schema() []byte {
 	s["anyOf"] = []schema{{"required": []string{"http"}}, {"required": []string{"stream"}}, {"required": []string{"include"}}}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		panic("config: the schema is not JSON: " + err.Error()) // it is made of strings and numbers
+		panic("config: the schema is not JSON: " + err.Error()) // cannot happen: it is made of strings and numbers
 	}
 	return append(text, '\n')
 }
 
-// id is the name of p in a schema.
+// id returns the name of p in a schema.
 func (p *place) id() string {
 	names := map[level]string{
 		ofServer: "server", ofRoute: "route", ofGroup: "group", ofHost: "host", ofListen: "listen", ofMatch: "match", ofField: "field",
@@ -49,8 +50,8 @@ func (p *place) id() string {
 	}
 }
 
-// insecure are the beginnings of words in keys that look like security, as
-// looksSecure has them: a schema's patterns can say most of it.
+// insecure matches keys that look like security settings. It covers most of what
+// looksSecure does, as far as patterns can.
 const insecure = `(^|[_-])(m?tls|ssl|allow|deny|auth($|[^o]|o($|[^r])|ori))|verify|user|proxy_?(tls|ssl)`
 
 func objectSchema(p *place) schema {
@@ -59,7 +60,7 @@ func objectSchema(p *place) schema {
 		if _, there := properties[k.name]; !there {
 			v := k.form.schema(p.modes)
 			if p.isSection() || p.level == ofEdits || p.level == ofRewrite || k.upTo < p.level && k.of != ofProcess {
-				v = anyOf(v, schema{"type": "null"}) // what is further out is taken away
+				v = anyOf(v, schema{"type": "null"}) // null removes what outer objects have
 			}
 			v["description"] = plain(k.doc)
 			if usual := plainDefault(k.form); usual != nil {
@@ -100,8 +101,8 @@ func objectSchema(p *place) schema {
 	return s
 }
 
-// plainDefault is the default of a value, as a file would have it; nil if there is
-// none.
+// plainDefault returns the default of a value in the form that it has in a file;
+// nil if there is none.
 func plainDefault(f form) any {
 	switch f := f.(type) {
 	case boolean:
@@ -136,7 +137,7 @@ func plainDefault(f form) any {
 	return nil
 }
 
-// doesOne are the schemas of which a route or a server fits exactly one.
+// doesOne returns the schemas of which a route or a server must match exactly one.
 func doesOne(p *place) []schema {
 	var all []schema
 	what := actions
@@ -151,7 +152,7 @@ func doesOne(p *place) []schema {
 	return all
 }
 
-// hasAny is the schema of objects with any of some keys.
+// hasAny returns the schema of objects with any of these keys.
 func hasAny(keys ...string) schema {
 	var list []schema
 	for _, k := range keys {
@@ -164,12 +165,12 @@ func anyOf(list ...schema) schema { return schema{"anyOf": list} }
 
 func ref(l level, m modes) schema { return schema{"$ref": "#/$defs/" + placeOf(l, m).id()} }
 
-// plain is Markdown without links.
+// plain returns Markdown without links.
 func plain(markdown string) string { return links.ReplaceAllString(markdown, "$1") }
 
 var links = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
 
-// What custom forms look like.
+// Schemas of custom forms.
 
 func serversSchema(m modes) func(modes) schema {
 	return func(modes) schema {
@@ -193,10 +194,10 @@ func oneOrMore(one func(modes) schema) func(modes) schema {
 	return func(m modes) schema { return anyOf(one(m), schema{"type": "array", "items": one(m), "minItems": 1}) }
 }
 
-// anySchema is of a label that Kroxy never read, and existing files may have.
+// anySchema is for a label that Kroxy never read, so that existing files may have anything there.
 func anySchema(modes) schema { return schema{} }
 
-// certificatesSchema is of a list that may be empty: there may be another way.
+// certificatesSchema is for a list that may be empty, because certificates can be given in another way.
 func certificatesSchema(m modes) schema {
 	return schema{"type": "array", "items": ref(ofCertificate, m)}
 }
@@ -215,7 +216,7 @@ func formatLogSchema(modes) schema {
 	return anyOf(schema{"type": "string"}, schema{"type": "object", "additionalProperties": schema{"type": "string"}, "minProperties": 1})
 }
 
-// fieldsSchema is of header fields: names and values; null takes one away.
+// fieldsSchema is for header fields: names and values; null removes a field.
 func fieldsSchema(modes) schema {
 	return schema{
 		"type": "object", "propertyNames": schema{"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"},

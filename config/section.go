@@ -1,26 +1,26 @@
 package config
 
-// section is an object of settings that is put together over the levels, key by
-// key: what is further out is the default of what is further in. Most may be
-// true, which is all defaults, or false, which is to do without.
+// section is an object of settings that is merged over the levels, key by key:
+// outer values are the defaults of inner ones. Most sections may be
+// true, which means all defaults, or false, which means none.
 type section struct {
 	of       level
 	written  string // the default for people
 	example  string // how to write it
-	switched bool   // true and false may stand for it
+	switched bool   // true and false are allowed instead of an object
 }
 
-// state is what the levels say of a section together.
+// state is the combined result of all levels for a section.
 type state uint8
 
 const (
-	absent state = iota // nothing
-	off                 // the nearest that says anything is false
+	absent state = iota // no level has it
+	off                 // the nearest level that has it says false
 	on
 )
 
-// isSection reports whether p is of the objects that are put together. What is
-// null there is taken away, be there anything further out or not.
+// isSection reports whether p is for sections. A null there removes a value,
+// whether outer levels have one or not.
 func (p *place) isSection() bool { return p != nil && p.level >= ofHealthCheck }
 
 func (s section) fallback() any { return nil }
@@ -33,7 +33,7 @@ func (s section) schema(m modes) schema {
 	return anyOf(ref(s.of, m))
 }
 
-// decode checks a section by itself: perhaps nothing takes it.
+// decode checks a section on its own, because there may be nothing that uses it.
 func (s section) decode(o object, n *node, path string) any {
 	if _, is := s.switches(n); is {
 		return nil
@@ -49,7 +49,7 @@ func (s section) decode(o object, n *node, path string) any {
 	return nil
 }
 
-// switches reports whether n stands for a section without being one, and which way.
+// switches reports whether n is a boolean in place of a section (is), and its value (yes).
 func (s section) switches(n *node) (yes, is bool) {
 	if !s.switched {
 		return false, false
@@ -57,7 +57,7 @@ func (s section) switches(n *node) (yes, is bool) {
 	return isTrue(n)
 }
 
-// object returns n, which is at path, as an object of s, or reports that it is none.
+// object returns n, which is at path, as an object of s, or reports that it is not one.
 func (s section) object(o object, n *node, path string) (object, bool) {
 	if n.kind != kindObject && s.switched {
 		o.fail(n, path, "must be an object, true or false, not "+n.describe(), "write "+s.example+", true for the defaults, or false for none")
@@ -70,8 +70,8 @@ func (s section) object(o object, n *node, path string) (object, bool) {
 	return in, ok
 }
 
-// section returns what the levels of o say together for the key of a section. It
-// is an object in any case, without members if there is nothing.
+// section returns the merged object of o's levels for the key of a section. Without
+// any, it is an object without members.
 func (o object) section(key string) (in object, is state) {
 	s := o.place.key(key).form.(section)
 	none := object{decoder: o.decoder, node: &node{kind: kindObject, pos: o.node.pos}, path: keyPath(o.path, key), place: placeOf(s.of, o.modes), modes: o.modes}
@@ -93,7 +93,7 @@ func (o object) section(key string) (in object, is state) {
 			continue
 		}
 		if m.value.kind == kindNull && is != absent {
-			in, is = none, absent // takes away what is further out
+			in, is = none, absent // removes what outer levels have
 			continue
 		}
 		next, ok := s.object(o, &m.value, path)
@@ -108,7 +108,7 @@ func (o object) section(key string) (in object, is state) {
 	return in, is
 }
 
-// onlyHTTP warns of what is in o, a section in stream mode, and cannot act there.
+// onlyHTTP warns of keys in o, a section in stream mode, that have no effect there.
 func (o object) onlyHTTP() {
 	for i := range o.node.members {
 		m := &o.node.members[i]

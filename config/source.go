@@ -12,27 +12,28 @@ import (
 	"time"
 )
 
-// Source is all that a configuration was made from, but for the PEM files that
-// it names: whoever has it and them can make the configuration again, in another
-// process too, whatever has become of the files and the environment.
+// Source is everything that a configuration was made from, except the PEM files
+// that it names. With a Source and these, the configuration can be
+// made again, in another process too, even if the files and the environment have
+// changed.
 type Source struct {
 	Path     string              // of the file, for messages
-	Text     []byte              // what is in it
-	Included map[string][]byte   // what is in the files that it includes, by path
-	Found    map[string][]string // the paths that the patterns in "include" stand for
-	Env      map[string]string   // the environment variables that it uses, as far as they are set
+	Text     []byte              // content of the file
+	Included map[string][]byte   // contents of the included files, by path
+	Found    map[string][]string // the paths that match the patterns in "include"
+	Env      map[string]string   // the environment variables that it uses and that are set
 }
 
-// Parse makes the configuration of s, with PEM files as they are now. The
-// results are as those of Load.
+// Parse makes the configuration of s, with the PEM files as they are now. The
+// results are as for Load.
 func (s Source) Parse() (*Config, []Problem, error) {
 	return parse(s, s, decoder{open: readPEM, now: time.Now()})
 }
 
 // ParseWith is Parse for a process that may not read the PEM files that the
-// configuration names, or has to take them as they were: it opens none, and
-// one that is not in files does not exist. Nor does it look at the clock: it
-// warns of no certificate. The Config keeps the contents of files.
+// configuration names, or must use earlier contents: it opens no files, and
+// a file that is not in files does not exist. It ignores the clock, and so warns of
+// no certificates. The Config retains the contents of files.
 func (s Source) ParseWith(files Files) (*Config, []Problem, error) {
 	return parse(s, s, decoder{open: func(path string) pemFile {
 		if content, ok := files[path]; ok {
@@ -70,8 +71,8 @@ func (machine) file(path string) ([]byte, error)      { return readFile(path) }
 func (machine) glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
 func (machine) env(name string) (string, bool)        { return os.LookupEnv(name) }
 
-// Hash returns a number, in hex, that two sources share only if they say the same: their texts, those of the files that they include, and
-// the environment variables that they use. Where the file is does not count, nor do PEM files.
+// Hash returns a hash, in hex, of the text, those of the included files, and the environment variables that are used. It does not depend on the
+// path of the file or on PEM files.
 func (s Source) Hash() string {
 	h := sha256.New()
 	part := func(text string) { fmt.Fprintf(h, "%d:%s", len(text), text) }

@@ -2,16 +2,16 @@ package config
 
 import "strings"
 
-// nearest returns the words that a misspelled one was probably meant to be:
-// the one within a small edit distance, else those that share most of its
-// parts (timeout_ms: all the timeouts; log_format: format_log), else nil. What
-// has all of its parts is nearer than what is more than one edit away
-// (tls_ca_path: tls_client_ca_path, not tls_cert_path).
+// nearest returns the words that a misspelt one probably means: the one within a
+// small edit distance, else those that share most of its parts
+// (timeout_ms: all the timeouts; log_format: format_log), else nil. A word with all
+// of its parts is preferred to one that is more than one edit
+// away (tls_ca_path: tls_client_ca_path, not tls_cert_path).
 func nearest(word string, words []string) []string {
 	if len(word) > 64 {
 		return nil
 	}
-	word = strings.ReplaceAll(strings.ToLower(word), "ssl", "tls") // as others call it
+	word = strings.ReplaceAll(strings.ToLower(word), "ssl", "tls") // as other programs call it
 	best, away := closest(word, words)
 	if best != "" && away < 2 {
 		return []string{best}
@@ -23,8 +23,8 @@ func nearest(word string, words []string) []string {
 	return sharing
 }
 
-// closest returns the word within a small edit distance of a misspelled one,
-// or "", and the distance.
+// closest returns the word within a small edit distance of a misspelt one, or "",
+// and the distance.
 func closest(word string, words []string) (best string, away int) {
 	folded := fold(word)
 	most := min(3, max(1, len(folded)/3))
@@ -40,8 +40,9 @@ func closest(word string, words []string) (best string, away int) {
 	return best, away
 }
 
-// sharingMost returns the words that share most of the parts of a misspelled
-// one, at least half of its letters, and whether they have all of several.
+// sharingMost returns the words that share most of the parts of a misspelt one, at
+// least half of its letters, and whether they have all of several
+// parts.
 func sharingMost(word string, words []string) (sharing []string, all bool) {
 	shared := (len(word) + 1) / 2
 	for _, w := range words {
@@ -61,8 +62,8 @@ func fold(s string) string { return separators.Replace(strings.ToLower(s)) }
 
 var separators = strings.NewReplacer("_", "", "-", "", " ", "")
 
-// common counts the letters of word in parts (between underscores) that w has
-// as well.
+// common counts the letters in those parts of word (between underscores) that w has
+// too.
 func common(word, w string) int {
 	n := 0
 	for part := range strings.SplitSeq(strings.ToLower(word), "_") {
@@ -73,10 +74,10 @@ func common(word, w string) int {
 	return n
 }
 
-// distance is the number of insertions, deletions, replacements and swaps of
+// distance returns the number of insertions, deletions, replacements and swaps of
 // neighbours between a and b (optimal string alignment), in bytes.
 func distance(a, b string) int {
-	const usual = 64 // longer ones are rare
+	const usual = 64 // longer words are rare
 	var rows [3][usual + 1]int
 	before, last, row := rows[0][:], rows[1][:], rows[2][:]
 	if len(b) > usual {
@@ -102,8 +103,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// DidYouMean guesses which of the words a misspelled one was meant to be, and asks
-// for it; "" if none is near.
+// DidYouMean returns a question that suggests the word meant by a misspelt one; ""
+// if none is near.
 func DidYouMean(word string, words []string) string {
 	if near := nearest(word, words); near != nil {
 		return didYouMean(near)

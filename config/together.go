@@ -2,7 +2,7 @@ package config
 
 import "slices"
 
-// idle warns of a key in o itself that cannot act.
+// idle warns of a key in o itself that has no effect.
 func (o object) idle(key string, cannot bool, what, remedy string) {
 	if m := o.node.get(key); m != nil && cannot {
 		o.warn(m.pos, keyPath(o.path, key), what, remedy)
@@ -12,11 +12,11 @@ func (o object) idle(key string, cannot bool, what, remedy string) {
 // shares reports whether hosts of g are chosen by their weights.
 func (g *Group) shares() bool { return !g.choosesByName() && g.Algorithm != "first" }
 
-// checkShares reports weights and tiers by which nobody would serve, or that
-// nobody looks at.
+// checkShares reports weights and tiers with which no host would serve, or that are
+// not used.
 func (o object) checkShares(g *Group) {
 	n, path := o.child("hosts")
-	if n == nil || len(g.Hosts) == 0 || len(g.Hosts) != len(n.elements) { // some are broken
+	if n == nil || len(g.Hosts) == 0 || len(g.Hosts) != len(n.elements) { // some hosts have errors
 		return
 	}
 	all := func(is func(h Host) bool) bool {
@@ -37,7 +37,7 @@ func (o object) checkShares(g *Group) {
 	}
 }
 
-// checkTogether warns of keys of a group that cannot act beside others.
+// checkTogether warns of keys of a group that have no effect in combination with others.
 func (o object) checkTogether(g *Group) {
 	const remove = "remove it"
 	if g.ProxyProtocol != "" {
@@ -65,9 +65,9 @@ func (o object) checkTogether(g *Group) {
 	o.checkSameSite(g)
 }
 
-// checkSameSite warns of a cookie that browsers do not take.
+// checkSameSite warns of a cookie that browsers reject.
 func (o object) checkSameSite(g *Group) {
-	by := o.outer // a route or a server, which is in a server
+	by := o.outer // a route or a server; a route is in a server
 	for by != nil && by.place.level != ofServer {
 		by = by.outer
 	}
@@ -80,7 +80,7 @@ func (o object) checkSameSite(g *Group) {
 	}
 }
 
-// offersTLS reports whether clients of o, a server, may speak TLS.
+// offersTLS reports whether clients of o, a server, may use TLS.
 func (o object) offersTLS() bool {
 	yes := func(n *node) bool { t, _ := isTrue(n); return t }
 	if n, _ := o.child("tls_enabled"); n != nil && yes(n) {
@@ -93,7 +93,7 @@ func (o object) offersTLS() bool {
 	})
 }
 
-// notForStream reports what g, which only stream servers use, has for http alone.
+// notForStream reports keys of g that are for http only, if only stream servers use g.
 func (g *groupNode) notForStream() {
 	o := g.object
 	for i := range o.node.members {
@@ -114,7 +114,7 @@ func (g *groupNode) notForStream() {
 	}
 }
 
-// checkMatch warns of what no client of s can match.
+// checkMatch warns of conditions that no client of s can match.
 func (o object) checkMatch(s *Server, m *Match) {
 	if m == nil {
 		return

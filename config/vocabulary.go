@@ -10,7 +10,7 @@ import (
 // algorithms are the values of balancing_algo, the default first.
 var algorithms = balance.Algorithms()
 
-// algorithmNames are their names.
+// algorithmNames returns their names.
 func algorithmNames() (names []string) {
 	for _, a := range algorithms {
 		names = append(names, a.Name)
@@ -18,7 +18,7 @@ func algorithmNames() (names []string) {
 	return names
 }
 
-// foreignAlgorithms are what other programs' algorithms are here.
+// foreignAlgorithms maps other programs' algorithms to those of this program.
 var foreignAlgorithms = map[string]string{
 	"random": "random_two", "random_choose": "random_two", "p2c": "random_two", "power_of_two": "random_two", "least_request": "random_two",
 	"source": "ip_hash", "client_ip_hash": "ip_hash", "uri": "hash", "uri_hash": "hash", "url_param": "hash", "hdr": "hash", "header": "hash", "query": "hash", "cookie": "hash",
@@ -26,15 +26,16 @@ var foreignAlgorithms = map[string]string{
 	"static-rr": "round_robin", "weighted_round_robin": "round_robin", "wrr": "round_robin", "failover": "first",
 }
 
-// counterparts are what the other mode has instead of a key.
+// counterparts are the keys that the other mode has instead.
 var counterparts = map[string][]string{
 	"read_timeout":          {"client_header_timeout", "client_body_timeout"},
 	"client_header_timeout": {"read_timeout"},
 	"client_body_timeout":   {"read_timeout"},
 }
 
-// foreign is what other programs' words are here: nginx's, HAProxy's, Caddy's.
-// Where there are several, the first that the object has is meant.
+// foreign maps keys of other programs (nginx, HAProxy, Caddy) to those of this
+// program. If there are several, the first that the object may have is
+// suggested.
 var foreign = map[string]string{
 	"upstream": "servers", "upstreams": "servers", "backend": "servers", "backends": "servers", "pool": "servers", "pools": "servers",
 	"server": "servers", "address": "host", "addr": "host address", "dial": "host", "ip": "host address", "targets": "hosts", "nodes": "hosts", "members": "hosts",
@@ -84,8 +85,8 @@ var foreign = map[string]string{
 	"includes": "include", "import": "include", "imports": "include",
 }
 
-// unknownKey explains a key that p does not have, in a server of mode m or above
-// all. Secure says that it looks like security.
+// unknownKey explains a key that p does not have, in a server of modes m or outside
+// of servers. Secure says that it looks like a security setting.
 func unknownKey(p *place, m modes, name string, secure bool) (what, remedy string) {
 	ignored, why := " is ignored", ""
 	if p.strict {
@@ -96,7 +97,7 @@ func unknownKey(p *place, m modes, name string, secure bool) (what, remedy strin
 	}
 	what = "unknown key " + quote(name) + ignored
 
-	// A key spelled right may be in the wrong mode or the wrong place.
+	// A correctly spelt key may be in the wrong mode or the wrong place.
 	if t := p.twin(); t != nil && t.key(name) != nil {
 		other := placeOf(ofServer, t.modes).name
 		what = quote(name) + ignored + why + ": it is a key of " + other + " only"
@@ -105,7 +106,7 @@ func unknownKey(p *place, m modes, name string, secure bool) (what, remedy strin
 		}
 		return what, "remove it"
 	}
-	// What another program calls so, and is here, was meant rather than a key of ours by chance of the same name elsewhere.
+	// A key with an equivalent here is more likely that of another program than a key of the same name from elsewhere in this file.
 	ours := strings.Fields(foreign[name])
 	for _, word := range ours {
 		if p.key(word) != nil {
@@ -116,7 +117,7 @@ func unknownKey(p *place, m modes, name string, secure bool) (what, remedy strin
 	var elsewhere []string
 	for _, q := range places {
 		if elsewhere != nil && q.level >= ofHealthCheck {
-			break // a name that is common elsewhere was not meant for there
+			break // a common name that also exists there was probably not meant for there
 		}
 		if near(q) && q.owns(name) && !slices.Contains(elsewhere, q.name) {
 			elsewhere = append(elsewhere, q.name)
