@@ -259,9 +259,9 @@ func TestMapRefuses(t *testing.T) {
 	}{
 		{"empty", memory(0), "0 words"},
 		{"a word and a half", memory(12), "1 words"},
-		{"zeros", memory(1 << 20), "begin with 0x0"},
-		{"magic", altered(0, 7, 0), "begin with 0x7"},
-		{"layout", altered(1, 1, 0), "layout 1, this program has 4"},
+		{"zeros", memory(1 << 20), "magic number is 0x0"},
+		{"magic", altered(0, 7, 0), "magic number is 0x7"},
+		{"layout", altered(1, 1, 0), "layout 1, this program needs 4"},
 		{"rows", altered(2, 4, 0), "4 rows for 20 hosts"},
 		{"no rows", altered(2, 0, 0), "0 rows"},
 		{"too many rows", altered(2, 1<<40, 0), "rows"},

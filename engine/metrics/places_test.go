@@ -193,7 +193,7 @@ func TestRestoreRefuses(t *testing.T) {
 	}{
 		"no files":        {state, nil, "0 files"},
 		"too few files":   {state, all()[:1], "1 files for 1 rows"},
-		"another memory":  {state, foreign(), "begin with 0x0"},
+		"another memory":  {state, foreign(), "magic number is 0x0"},
 		"no JSON":         {[]byte("{"), all(), "restoring"},
 		"an empty state":  {[]byte("{}"), all(), "2 files for 0 rows"},
 		"one row twice":   {altered(func(s map[string]any) { s["Rows"] = []int{0, 0} }), append(all(), dup(t, files[1])), "comes twice"},

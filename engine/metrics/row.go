@@ -48,7 +48,7 @@ func NewRow() *Row { return &Row{words: make([]uint64, seriesAt)} }
 func MapRow(fd int) (*Row, error) {
 	m, err := shared.Map(format(), fd)
 	if err == nil && len(m.Words()) != rowWords {
-		err = fmt.Errorf("%w: they are %d words long", shared.ErrLayout, len(m.Words()))
+		err = fmt.Errorf("%w: the size is %d words", shared.ErrLayout, len(m.Words()))
 		m.Close()
 	}
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package shared makes memory that several processes use at once: a run of words whose size nobody can change, so that no access to it can
-// fault, with a magic number and a layout number at its beginning, so that a program of another version does not take it for its own.
+// Package shared makes memory that several processes share: an array of words with a fixed size, so that no access to it can
+// fault. It begins with a magic number and a layout number, so that another version of the program does not mistake it for its own.
 //
-// It does not say what the words mean, who may write them, or how a descriptor gets to another process: those who use it do.
+// The package does not define what the words mean, who may write them, or how a descriptor gets to another process.
 package shared

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// create makes zeroed memory of size bytes: a memfd that nobody can make shorter or longer (memfd_create(2), F_ADD_SEALS in fcntl(2)).
+// create makes zeroed memory of size bytes: a memfd whose size is sealed (memfd_create(2), F_ADD_SEALS in fcntl(2)).
 func create(name string, size int) (fd int, err error) {
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
-	// From Linux 6.3 on the kernel wants to be told that the memory holds no program.
+	// Since Linux 6.3 the kernel wants to be told that the memory is not executable.
 	if fd, err = unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL); errors.Is(err, unix.EINVAL) {
 		fd, err = unix.MemfdCreate(name, flags)
 	}
@@ -30,7 +30,7 @@ func create(name string, size int) (fd int, err error) {
 	return fd, nil
 }
 
-// attach maps all of the memory. It owns fd. The memory may have no words.
+// attach maps all of the memory. It takes ownership of fd. The memory may have no words.
 func attach(fd int) (*Memory, error) {
 	m := &Memory{fd: fd}
 	var st unix.Stat_t
@@ -44,7 +44,7 @@ func attach(fd int) (*Memory, error) {
 		return nil, err
 	}
 	if m.mapped != nil {
-		// A mapping begins at a page, so the words are aligned. The garbage collector knows nothing of it.
+		// A mapping begins at a page boundary, so the words are aligned. The garbage collector does not manage it.
 		m.words = unsafe.Slice((*uint64)(unsafe.Pointer(&m.mapped[0])), len(m.mapped)/WordSize)
 	}
 	return m, nil

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// change is a plan on trial. The processes of its slots prepare it, and a new process of a slot begins with it. When all have prepared it,
+// change is a plan on trial. The processes of its slots prepare it, and new processes start with it. When all have prepared it,
 // it becomes the current plan and they are told to follow it.
 type change struct {
 	plan      Plan
 	number    uint32
 	first     bool        // there is no plan to go back to
-	committed bool        // it is the current plan, and some process has not yet said that it follows it
+	committed bool        // it is the current plan, but some processes have not confirmed it yet
 	losses    map[int]int // by slot: processes that ended during the trial
 	timer     *time.Timer
 	outcome   chan error // one slot
@@ -25,15 +25,15 @@ func newChange(plan Plan) *change {
 	return &change{plan: plan, losses: map[int]int{}, outcome: make(chan error, 1)}
 }
 
-// Apply has the workers follow another plan: all of them prepare it, and if none refuses and all answer in time, all
-// switch to it. Else the error says who and why, and they go on by the old plan as if nothing had happened. Slots that
-// are new get a worker, which is awaited; those that the plan has no place for drain, which is not. One of those that
-// are still draining is taken back if the plan has a place for it.
+// Apply makes the workers follow another plan. All of them prepare it; if none refuses and all answer in time, all
+// switch to it. Otherwise the error says which worker failed and why, and the workers continue with the old plan as if nothing had
+// happened. New slots get a worker, for which Apply waits. Workers for which the plan has no slot drain, for which Apply does not wait. A
+// worker that is still draining returns to service if the plan has a slot for it.
 //
-// A worker that dies meanwhile is replaced, and only if its successor dies as well does the plan fail. A slot whose
-// processes die in a loop and which waits for its next one has no say, if any other has.
+// A worker that dies meanwhile is replaced; the plan fails only if the replacement dies too. A slot whose
+// processes keep dying and that waits for its next one is ignored, unless all slots are like that.
 //
-// One Apply is at work at a time (nor is an Upgrade) and one waits; the latter returns ErrReplaced when another comes.
+// Only one Apply or Upgrade is in progress at a time, and one Apply may wait; if another Apply comes, the waiting one returns ErrReplaced.
 func (m *Master) Apply(plan Plan) error {
 	if err := plan.check(); err != nil {
 		return err
@@ -56,7 +56,7 @@ func (m *Master) Apply(plan Plan) error {
 	}
 }
 
-// take waits until no other Apply or Upgrade is at work. If it returns no error the caller has to call release.
+// take waits until no other Apply or Upgrade is in progress. Without an error, the caller must call release.
 func (m *Master) take() error {
 	select {
 	case m.seat <- struct{}{}:
@@ -89,14 +89,14 @@ func (m *Master) begin(c *change) {
 		})
 	})
 	if c.first {
-		m.tick.Reset(m.rhythm(c.plan.watchdog()))
+		m.tick.Reset(m.checkInterval(c.plan.watchdog()))
 	}
 	for len(m.slots) < c.plan.Workers {
 		m.slots = append(m.slots, &slot{n: len(m.slots)})
 	}
 	for _, s := range m.slots[:c.plan.Workers] {
 		if m.change != c {
-			return // it has failed already
+			return // it has already failed
 		}
 		switch p := s.process; {
 		case p != nil && p.state != Starting && !p.halted:
@@ -104,20 +104,20 @@ func (m *Master) begin(c *change) {
 		case p == nil && s.retry == nil:
 			m.fill(s)
 		}
-		// A process that is starting is asked later, when it serves. Where one is being stopped, or the slot waits for its next
-		// process, that begins with the plan.
+		// A starting process is asked later, when it serves. If a process is being stopped, or the slot waits for its next
+		// process, that next process starts with the plan.
 	}
 	m.settle()
 }
 
-// prepare asks a process to get ready for a plan.
+// prepare asks a process to prepare a plan.
 func (m *Master) prepare(p *process, plan Plan, number uint32) {
 	p.sent, p.ready, p.committed = number, false, false
 	body, files, err := plan.For(p.slot.n)
 	if err == nil {
 		err = p.channel.sendPayload(message{kind: kindPrepare, id: number}, body, files)
 		switch {
-		case err == nil || hungUp(err): // its end is reported soon
+		case err == nil || hungUp(err): // its end will be reported soon
 			return
 		case errors.Is(err, unix.EAGAIN):
 			err = errNotReading
@@ -129,7 +129,7 @@ func (m *Master) prepare(p *process, plan Plan, number uint32) {
 // answer handles a message from a process.
 func (m *Master) answer(p *process, msg message) {
 	if p.state == Gone || msg.id != p.sent {
-		return // it answers a plan that was taken back
+		return // a reply about a plan that was withdrawn
 	}
 	switch msg.kind {
 	case kindPrepared:
@@ -147,7 +147,7 @@ func (m *Master) answer(p *process, msg message) {
 	m.settle()
 }
 
-// refused handles a process that could not prepare its plan, or could not be sent it.
+// refused handles a process that could not prepare its plan, or to which the plan could not be sent.
 func (m *Master) refused(p *process, err error) {
 	if c := m.change; c != nil && p.sent == c.number && !c.committed {
 		m.fail(fmt.Errorf("supervise: worker %d: %w", p.slot.n, err))
@@ -158,13 +158,13 @@ func (m *Master) refused(p *process, err error) {
 	}
 }
 
-// commit tells a process to follow what it prepared.
+// commit tells a process to follow the plan that it has prepared.
 func (m *Master) commit(p *process) {
 	p.committed = true
 	m.tell(p, message{kind: kindCommit, id: p.sent})
 }
 
-// serving handles a process that has said that it follows the plan it was sent.
+// serving handles a process's confirmation that it follows its plan.
 func (m *Master) serving(p *process) {
 	if !p.committed {
 		return
@@ -183,7 +183,7 @@ func (m *Master) serving(p *process) {
 	}
 }
 
-// settle takes the next step if everything that it waits for has happened: end the master, adopt the plan on trial, or conclude it.
+// settle takes the next step if everything it waits for has happened: it ends the master, or adopts or concludes the plan on trial.
 func (m *Master) settle() {
 	c := m.change
 	switch {
@@ -197,7 +197,7 @@ func (m *Master) settle() {
 	}
 }
 
-// agreed reports whether every slot that has to, and at least one, has prepared the plan on trial.
+// agreed reports whether all slots that must prepare the plan on trial have done so, and at least one has.
 func (m *Master) agreed() bool {
 	c := m.change
 	some := false
@@ -220,20 +220,20 @@ func (m *Master) adopt() {
 	c := m.change
 	m.plan, m.number, c.committed = c.plan, c.number, true
 	c.timer.Reset(m.o.AnswerTimeout)
-	m.tick.Reset(m.rhythm(c.plan.watchdog()))
+	m.tick.Reset(m.checkInterval(c.plan.watchdog()))
 	for _, s := range m.slots {
 		p := s.process
 		switch {
 		case s.n >= m.plan.Workers:
-			s.rest()
+			s.stopRetry()
 			s.backoff = backoff{}
 			if p != nil && !p.asked {
 				m.drain(p, m.plan.DrainTimeout)
 			}
 		case p != nil && p.sent == c.number:
-			if p.asked { // it was draining, and is taken back
+			if p.asked { // it was draining, and returns to service
 				p.asked, p.state = false, Serving
-				m.still(p)
+				m.stopTimer(p)
 			}
 			m.commit(p)
 		}
@@ -251,7 +251,7 @@ func (m *Master) followed() bool {
 	return true
 }
 
-// lost handles the loss of a process during the trial of a plan: the second in one slot fails the plan.
+// lost handles the loss of a process during the trial of a plan: a second loss in one slot fails the plan.
 func (m *Master) lost(s *slot) {
 	c := m.change
 	c.losses[s.n]++
@@ -263,7 +263,7 @@ func (m *Master) lost(s *slot) {
 	}
 }
 
-// overdue ends the trial when processes have not answered in time.
+// overdue ends the trial if processes have not answered in time.
 func (m *Master) overdue() {
 	var silent []string
 	for _, s := range m.slots[:m.change.plan.Workers] {
@@ -284,12 +284,12 @@ func (m *Master) overdue() {
 	case !m.change.committed || m.change.first:
 		m.fail(errors.New("supervise: " + strings.Join(silent, "; ")))
 	default:
-		m.conclude(nil) // their successors follow the plan
+		m.conclude(nil) // the replacements of killed processes follow the plan
 	}
 	m.settle()
 }
 
-// fail ends the trial of a plan that not all can follow. The processes go back to the current plan, or leave.
+// fail ends the trial of a plan that some process cannot follow. The processes return to the current plan, or leave.
 func (m *Master) fail(err error) {
 	c := m.change
 	if c == nil {
@@ -312,7 +312,7 @@ func (m *Master) fail(err error) {
 			m.prepare(p, m.plan, m.number)
 		default:
 			p.asked = true
-			m.kill(p, "it was not needed any more")
+			m.kill(p, "it was no longer needed")
 		}
 	}
 }

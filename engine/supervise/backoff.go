@@ -7,15 +7,15 @@ const (
 	lastPause  = 10 * time.Second
 )
 
-// backoff is how long a slot waits before its next process: not at all the first time, then 100 ms, doubling to 10 s.
-// A process that ends at once is so started 8 times in its first 10 s: at 0, 0, 0.1, 0.3, 0.7, 1.5, 3.1 and 6.3 s.
-// The zero value is that of a slot whose processes have not failed.
+// backoff determines the pause before a slot's next process: none the first time, then 100 ms, doubling up to 10 s.
+// So a process that ends at once is started 8 times in the first 10 s: at 0, 0, 0.1, 0.3, 0.7, 1.5, 3.1 and 6.3 s.
+// The zero value is for a slot whose processes have not failed.
 type backoff struct {
 	failed bool
 	pause  time.Duration
 }
 
-// next returns the pause after a process that ended unasked. If it was healthy until then, those before it are forgotten.
+// next returns the pause after a process that ended unasked. If that process was healthy, earlier failures are forgotten.
 func (b *backoff) next(healthy bool) time.Duration {
 	switch {
 	case !b.failed || healthy:

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errLost is what a payload is damaged by when the kernel could not give us all its descriptors.
+// errLost means that the kernel could not deliver all descriptors of a payload.
 var errLost = errors.New("descriptors were lost on their way, probably at the limit of open files")
 
 // filesAPacket is how many descriptors one packet carries; the kernel's limit is 253 (SCM_MAX_FD, unix(7)).
@@ -23,14 +23,14 @@ type channel struct {
 	conn *net.UnixConn
 	raw  syscall.RawConn
 
-	// Of the goroutine that receives.
+	// Used only by the receiving goroutine.
 	in, oob []byte
-	files   []int // of the payload filesID that is arriving
+	files   []int // of the arriving payload with id filesID
 	filesID uint32
 	lost    bool // some of these are missing
 }
 
-// newChannel returns the master's end and the file that is the other process's, both close-on-exec.
+// newChannel returns the master's end, and a file with the other process's end, both close-on-exec.
 func newChannel() (*channel, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -47,7 +47,7 @@ func newChannel() (*channel, *os.File, error) {
 	return c, theirs, nil
 }
 
-// adoptChannel returns the end that was inherited as fd and closes fd, which nothing happens to if it is something else.
+// adoptChannel returns a channel for the end inherited as fd, and closes fd. If fd is something else, it is left alone.
 func adoptChannel(fd int) (*channel, error) {
 	if t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || t != unix.SOCK_SEQPACKET {
 		return nil, fmt.Errorf("descriptor %d is not a control channel", fd)
@@ -76,20 +76,20 @@ func openChannel(f *os.File) (*channel, error) {
 	}, nil
 }
 
-// close closes this end; a receive that waits returns. What arrived of a payload is closed by that receive or the next.
+// close closes this end; a waiting receive returns. That receive, or the next one, closes the files of an incomplete payload.
 func (c *channel) close() { _ = c.conn.Close() }
 
-// giveUp makes a receive that waits until t, or comes later, return.
+// giveUp makes receive return at t at the latest, whether it is waiting now or is called later.
 func (c *channel) giveUp(t time.Time) { _ = c.conn.SetReadDeadline(t) }
 
-// send sends a message and never waits: a peer that leaves so much unread that there is no room is out of order, and an
-// error (EAGAIN).
+// send sends a message and never blocks. If the peer has left so much unread that there is no room, send returns EAGAIN; the peer is
+// then faulty.
 func (c *channel) send(m message) error { return c.packet(m, nil) }
 
-// sendPayload sends a message with bytes, by a memory file as there may be many, and duplicates of files, which stay the
-// caller's.
+// sendPayload sends a message with body, in a memory file because body may be long, and duplicates of files. The caller
+// keeps files.
 func (c *channel) sendPayload(m message, body []byte, files []int) error {
-	f, err := written(body)
+	f, err := sealedFile(body)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (c *channel) packet(m message, files []int) error {
 	return nil
 }
 
-// receive waits for the next message, whose files are the caller's. The error is io.EOF when the other end was closed.
+// receive waits for the next message. The caller owns its files. The error is io.EOF when the other end was closed.
 func (c *channel) receive() (message, error) {
 	for {
 		m, fds, err := c.receivePacket()
@@ -145,7 +145,7 @@ func (c *channel) receive() (message, error) {
 	}
 }
 
-// takePayload completes a message by what belongs to it. fds should be the one memory file.
+// takePayload completes a message with its payload. fds should be the one memory file.
 func (c *channel) takePayload(m *message, fds []int) {
 	if m.id != c.filesID {
 		c.drop()
@@ -167,16 +167,16 @@ func (c *channel) takePayload(m *message, fds []int) {
 	m.files, c.files = c.files, nil
 }
 
-// drop closes what has arrived of a payload.
+// drop closes the files of an incomplete payload.
 func (c *channel) drop() {
 	closeAll(c.files)
 	c.files, c.lost = nil, false
 }
 
-// receivePacket waits for one packet. Its descriptors are close-on-exec and the caller's.
+// receivePacket waits for one packet. The caller owns its descriptors, which are close-on-exec.
 func (c *channel) receivePacket() (message, []int, error) {
 	n, oobn, flags, _, err := c.conn.ReadMsgUnix(c.in, c.oob)
-	if errors.Is(err, unix.ECONNRESET) { // told once, and before what the other end said last: it left something unread
+	if errors.Is(err, unix.ECONNRESET) { // reported once, before the other end's last messages, if that end left something unread
 		n, oobn, flags, _, err = c.conn.ReadMsgUnix(c.in, c.oob)
 	}
 	if err != nil {
@@ -197,7 +197,7 @@ func (c *channel) receivePacket() (message, []int, error) {
 	return m, fds, nil
 }
 
-// descriptors returns those that came with a packet.
+// descriptors returns the descriptors in a packet's control data.
 func descriptors(oob []byte) ([]int, error) {
 	cmsgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {

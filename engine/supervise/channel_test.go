@@ -52,7 +52,7 @@ func TestPayload(t *testing.T) {
 			a, b := channelPair(t)
 			var files []int
 			for range test.files {
-				f, err := written([]byte("x"))
+				f, err := sealedFile([]byte("x"))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -86,7 +86,7 @@ func TestPayload(t *testing.T) {
 func TestPayloadThatWasGivenUp(t *testing.T) {
 	t.Parallel()
 	a, b := channelPair(t)
-	f, err := written([]byte("x"))
+	f, err := sealedFile([]byte("x"))
 	if err != nil {
 		t.Fatal(err)
 	}

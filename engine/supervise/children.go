@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// children are the processes that this one has started and that somebody waits for. Others are orphans, which become this
-// process's children if it is the first of its PID namespace (pid_namespaces(7)).
+// children are the processes that this one has started and that a goroutine waits for. Other children are orphans that this process
+// inherits if it is the first of its PID namespace (pid_namespaces(7)).
 var children = struct {
-	mu   sync.Mutex // held from before a process is started until it is in pids, and while orphans are told from others
+	mu   sync.Mutex // held from before a process is started until it is in pids, and while looking for orphans
 	pids map[int]struct{}
-	gone chan struct{} // one slot: one was waited for
+	gone chan struct{} // one slot: signals that a child was waited for
 }{pids: map[int]struct{}{}, gone: make(chan struct{}, 1)}
 
-// startProcess is os.StartProcess. Whoever calls it calls await as soon as it has returned.
+// startProcess is os.StartProcess. The caller must call await as soon as it has returned.
 func startProcess(program string, args []string, attr *os.ProcAttr) (*os.Process, error) {
 	children.mu.Lock()
 	defer children.mu.Unlock()
@@ -40,8 +40,8 @@ func await(p *os.Process) (*os.ProcessState, error) {
 	return state, err
 }
 
-// ReapOrphans begins to wait for children that this process has not started, for as long as it lives. It is for the first process of
-// a PID namespace, whose orphans would stay zombies without it. Such a process must start others through this package only.
+// ReapOrphans starts to reap children that this process has not started, for the process's lifetime. It is for the first process of
+// a PID namespace, whose orphans would otherwise remain zombies. Such a process must start others only through this package.
 func ReapOrphans() {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, unix.SIGCHLD)
@@ -50,13 +50,13 @@ func ReapOrphans() {
 			reap()
 			select {
 			case <-ended:
-			case <-children.gone: // it may have stood before an orphan
+			case <-children.gone: // that child may have hidden an orphan
 			}
 		}
 	}()
 }
 
-// reap waits for orphans that have ended, up to the first process that somebody else is about to wait for.
+// reap reaps orphans, up to the first ended process that another goroutine is about to wait for.
 func reap() {
 	children.mu.Lock()
 	defer children.mu.Unlock()

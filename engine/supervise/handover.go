@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// handoverWait bounds how long a new master waits for what it is left, which is sent as soon as it was started.
+// handoverWait bounds how long a new master waits for the handover, which the old master sends as soon as it has started the new one.
 const handoverWait = 10 * time.Second
 
-// Handover is what an old master leaves to this process, a new one. Either Serving or Fail ends it.
+// Handover is what an old master hands over to this process, the new one. The caller must end it by Serving or Fail.
 type Handover struct {
 	Body []byte
 	// Files are close-on-exec and the caller's.
@@ -17,7 +17,7 @@ type Handover struct {
 	channel *channel
 }
 
-// Inherited returns what this process was left by the master that it is to replace, or nil if there is none. It is to be
+// Inherited returns the handover from the master that this process replaces, or nil if there is none. It must be
 // called once, early, like Inherit.
 func Inherited() (*Handover, error) {
 	v, ok := takeVariable(handoverVariable)
@@ -30,7 +30,7 @@ func Inherited() (*Handover, error) {
 	}
 	h := &Handover{channel: ch}
 	if v != handoverVersion {
-		err = fmt.Errorf("supervise: the old master hands over by version %q, this program takes %s", v, handoverVersion)
+		err = fmt.Errorf("supervise: the old master uses handover version %q, this program needs %s", v, handoverVersion)
 		_ = h.Fail(err)
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func Inherited() (*Handover, error) {
 		err = m.damaged
 	}
 	if err == nil && m.kind != kindHandover {
-		err = fmt.Errorf("message %d is not known here", m.kind)
+		err = fmt.Errorf("unknown message %d", m.kind)
 	}
 	if err != nil {
 		err = fmt.Errorf("supervise: taking over from the old master: %w", err)
@@ -51,15 +51,15 @@ func Inherited() (*Handover, error) {
 	return h, nil
 }
 
-// Serving tells the old master that this one serves, and it leaves then. Remarks are for whoever asked for the upgrade. An error
-// says that the old master could not be told: it is gone, or has given up on this process and kills it. There is nothing to do about
-// either.
+// Serving tells the old master that this one serves, so that the old one leaves. remarks are for the user who requested the upgrade. An error
+// means that the old master could not be told: it is gone, or has given up on this process and kills it. The caller cannot do anything
+// about either.
 func (h *Handover) Serving(remarks string) error {
 	defer h.channel.close()
 	return told(h.channel.send(message{kind: kindServing, text: remarks}))
 }
 
-// Fail tells the old master why this one cannot serve. The caller ends the process soon after.
+// Fail tells the old master why this one cannot serve. The caller must end the process soon afterwards.
 func (h *Handover) Fail(reason error) error {
 	defer h.channel.close()
 	return told(h.channel.send(message{kind: kindFailed, text: reason.Error()}))

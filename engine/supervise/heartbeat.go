@@ -9,17 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// beatStride is the distance of two workers' counters: each has a cache line to itself.
+// beatStride is the distance between two workers' counters: each has its own cache line.
 const beatStride = 64
 
-// heartbeats is the memory that workers count in and their master looks at: a counter a slot, written by the slot's
-// process only. What it counts from does not matter.
+// heartbeats is the memory with the workers' counters, which the master watches: one counter per slot, written only by the slot's
+// process. The initial value does not matter.
 type heartbeats struct {
-	file *os.File // the master's, nil in a worker
+	file *os.File // in the master; nil in a worker
 	mem  []byte
 }
 
-// newHeartbeats makes the memory. Its size is sealed: a worker that could truncate it could kill the master by SIGBUS.
+// newHeartbeats makes the memory. Its size is sealed, because a worker that could truncate it could kill the master by SIGBUS.
 func newHeartbeats() (*heartbeats, error) {
 	f, err := memfile("heartbeats", MaxWorkers*beatStride)
 	if err != nil {
@@ -37,7 +37,7 @@ func newHeartbeats() (*heartbeats, error) {
 	return h, nil
 }
 
-// mapHeartbeats maps the memory behind fd, which stays the caller's.
+// mapHeartbeats maps the memory behind fd. The caller keeps fd.
 func mapHeartbeats(fd int) (*heartbeats, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Size != MaxWorkers*beatStride {
@@ -53,21 +53,21 @@ func mapHeartbeats(fd int) (*heartbeats, error) {
 // of returns a slot's counter.
 func (h *heartbeats) of(slot int) *atomic.Uint64 { return counterAt(h.mem, slot*beatStride) }
 
-// close ends the master's use.
+// close releases the master's resources.
 func (h *heartbeats) close() {
 	h.file.Close()
 	_ = unix.Munmap(h.mem)
 }
 
-// pulse is what a master knows of a worker's heartbeat. The zero value has just begun.
+// pulse is what a master knows of a worker's heartbeat. The zero value is for a new worker.
 type pulse struct {
 	count  uint64
 	silent time.Duration
 }
 
-// look returns for how long the counter has stood still, given its value and the time since the last look. At most
-// limit of that time counts: if the master itself could not look for longer, it was perhaps not the only one to be
-// stopped, and the worker is given the time to go on.
+// look returns how long the counter has not changed, given its value and the time since the last look. At most
+// limit of that time counts: if the master itself was stopped for longer, the worker may have been stopped too, and gets
+// time to continue.
 func (p *pulse) look(count uint64, since, limit time.Duration) time.Duration {
 	if count != p.count {
 		*p = pulse{count: count}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Master runs the workers. Its methods may be called from any goroutine but that of Options.Gone.
+// Master runs the workers. Its methods may be called from any goroutine except the one that calls Options.Gone.
 type Master struct {
 	o       Options
 	log     *slog.Logger
@@ -15,30 +15,30 @@ type Master struct {
 	beats   *heartbeats
 	spawner *spawner
 
-	inbox   chan func()   // what run is to do
-	leaving chan struct{} // closed: no plan is taken up any more
-	done    chan struct{} // closed: run has ended, everything is cleaned up
+	inbox   chan func()   // functions for run to call
+	leaving chan struct{} // closed: no more plans are accepted
+	done    chan struct{} // closed: run has ended and everything is cleaned up
 
 	applies    turnstile
-	seat       chan struct{} // one slot: held by the Apply or Upgrade that is at work
-	superseded bool          // of the seat's holder
+	seat       chan struct{} // one slot: held by the Apply or Upgrade in progress
+	superseded bool          // guarded by seat
 
-	// Of run only.
-	plan     Plan // the current one; none yet while Start is at work
+	// Used only by run.
+	plan     Plan // the current plan; empty until Start has one
 	number   uint32
-	numbers  uint32 // that were given to plans
+	numbers  uint32 // the last number that was given to a plan
 	slots    []*slot
 	change   *change // nil if no plan is being tried
 	stopping bool
 	finished bool
 	tick     *time.Ticker
-	looked   time.Time // at the heartbeats
+	looked   time.Time // when the heartbeats were last checked
 }
 
 // Start starts the workers of a plan and returns when all of them serve. If one cannot, none remains, and the error says
-// which and why. A worker that dies meanwhile is not given a second chance.
+// which and why. A worker that dies during Start is not replaced.
 //
-// It sets close-on-exec on all descriptors of this process from 3 on.
+// Start sets close-on-exec on all descriptors of this process from 3 on.
 func Start(o Options, plan Plan) (*Master, error) {
 	if err := plan.check(); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func Start(o Options, plan Plan) (*Master, error) {
 	return m, nil
 }
 
-// newMaster makes what all workers share.
+// newMaster makes the resources that all workers share.
 func newMaster(o Options) (m *Master, err error) {
 	sealDescriptors()
 	m = &Master{
@@ -86,7 +86,7 @@ func newMaster(o Options) (m *Master, err error) {
 	return m, nil
 }
 
-// run owns what a master knows of its workers, and does all that happens to them.
+// run owns the state of the workers and handles all events.
 func (m *Master) run() {
 	for !m.finished {
 		select {
@@ -103,7 +103,7 @@ func (m *Master) run() {
 	close(m.done)
 }
 
-// post has run do f, unless it has ended.
+// post makes run call f, unless run has ended.
 func (m *Master) post(f func()) {
 	select {
 	case m.inbox <- f:
@@ -111,16 +111,16 @@ func (m *Master) post(f func()) {
 	}
 }
 
-// Done is closed when the master has stopped and no worker is left.
+// Done returns a channel that is closed when the master has stopped and no worker is left.
 func (m *Master) Done() <-chan struct{} { return m.done }
 
-// Drain tells all workers to finish what they do and leave, and returns when they have. After timeout they are told to
-// stop, as by Stop; 0 is no limit. It may be called again, and Stop may be, while it waits.
+// Drain tells all workers to finish their work and leave, and returns when they have. After timeout they are told to
+// stop, as by Stop; 0 means no limit. Drain and Stop may be called while it waits.
 func (m *Master) Drain(timeout time.Duration) {
 	m.leave(func(p *process) { m.drain(p, timeout) })
 }
 
-// Stop tells all workers to stop at once, kills those that have not after Options.StopGrace, and returns when all are
+// Stop tells all workers to stop at once, kills those that have not stopped after Options.StopGrace, and returns when all are
 // gone.
 func (m *Master) Stop() { m.leave(m.halt) }
 
@@ -133,11 +133,11 @@ func (m *Master) leave(tell func(*process)) {
 		m.settle()
 	})
 	<-m.done
-	m.seat <- struct{}{} // an Upgrade that this ended has yet to see the last of its process
+	m.seat <- struct{}{} // an Upgrade that this has ended must first wait for its process
 	m.release()
 }
 
-// close takes up no plan and starts no process any more.
+// close makes the master accept no more plans and start no more processes.
 func (m *Master) close() {
 	if m.stopping {
 		return
@@ -146,28 +146,28 @@ func (m *Master) close() {
 	close(m.leaving)
 	m.fail(ErrStopping)
 	for _, s := range m.slots {
-		s.rest()
+		s.stopRetry()
 	}
 }
 
-// Broadcast tells all workers something, also those that are just starting.
+// Broadcast sends a notice to all workers, including those that are starting.
 func (m *Master) Broadcast(n Notice) {
 	m.post(func() {
 		for _, p := range m.processes() {
-			// There is no room only if hundreds of notices wait to be read already.
+			// Sending fails only if hundreds of notices are unread.
 			_ = p.channel.send(message{kind: kindNotice, value: int64(n)})
 		}
 	})
 }
 
-// Status is what a slot's process is doing.
+// Status is the state of a slot's process.
 type Status struct {
 	Slot  int
 	PID   int // 0 if there is none
 	State State
 	// Since is when it began to serve; zero if it has not.
 	Since time.Time
-	// Restarts is how many processes of the slot have ended although it still needed one, since this master started.
+	// Restarts is how many of the slot's processes have ended while the slot still needed one, since this master started.
 	Restarts uint64
 }
 

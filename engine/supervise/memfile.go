@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memfile returns a file without a name in any directory, of so many zero bytes, that can be sealed. See memfd_create(2).
+// memfile returns an anonymous file of size zero bytes that can be sealed. See memfd_create(2).
 func memfile(name string, size int64) (*os.File, error) {
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	fd, err := unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
@@ -26,7 +26,7 @@ func memfile(name string, size int64) (*os.File, error) {
 	return f, nil
 }
 
-// seal forbids what seals say, for good.
+// seal applies seals permanently.
 func seal(f *os.File, seals int) error {
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
 		return fmt.Errorf("sealing a memory file: %w", err)
@@ -34,8 +34,8 @@ func seal(f *os.File, seals int) error {
 	return nil
 }
 
-// written returns a memory file that holds p and never anything else.
-func written(p []byte) (*os.File, error) {
+// sealedFile returns a memory file that contains p and is sealed against changes.
+func sealedFile(p []byte) (*os.File, error) {
 	f, err := memfile("plan", int64(len(p)))
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func written(p []byte) (*os.File, error) {
 	return f, nil
 }
 
-// readBack returns what a memory file holds and closes it. It reads by offset: the file's position is shared.
+// readBack returns the contents of a memory file and closes it. It reads by offset, because processes share the file's position.
 func readBack(fd int) ([]byte, error) {
 	f := os.NewFile(uintptr(fd), "plan")
 	defer f.Close()

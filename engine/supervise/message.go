@@ -5,30 +5,30 @@ import (
 	"strings"
 )
 
-// kind is what a message says. The numbers are kept from version to version, as the two masters of an upgrade are of
-// different ones.
+// kind is the type of a message. The numbers never change, because the two masters of an upgrade may have
+// different versions.
 type kind uint8
 
 const (
-	kindFiles kind = 1 // either way: descriptors that belong to the payload that follows, id
+	kindFiles kind = 1 // either way: descriptors that belong to the following payload with this id
 	// From a master to its worker; id is the plan's number.
-	kindPrepare kind = 2 // a payload: get ready to follow this plan
-	kindCommit  kind = 3 // follow the plan that was prepared
-	kindAbort   kind = 4 // forget the plan that was prepared
+	kindPrepare kind = 2 // a payload: prepare to follow this plan
+	kindCommit  kind = 3 // follow the prepared plan
+	kindAbort   kind = 4 // forget the prepared plan
 	kindDrain   kind = 5 // value: nanoseconds
 	kindStop    kind = 6
-	kindNotice  kind = 7 // value: which
+	kindNotice  kind = 7 // value: the Notice
 	// From a worker to its master.
-	kindPrepared  kind = 8  // value: 0, or 1 and text says why not
+	kindPrepared  kind = 8  // value: 0 for success; otherwise 1, and text is the reason
 	kindCommitted kind = 9  // from now on the worker serves
 	kindHandover  kind = 10 // from a master to its successor, a payload
-	kindServing   kind = 11 // from a successor to its master; text is for people, and may be empty
-	kindFailed    kind = 12 // likewise; text says why
+	kindServing   kind = 11 // from a successor to its master; text is for the user, and may be empty
+	kindFailed    kind = 12 // from a successor to its master; text is the reason
 )
 
 const (
 	headerSize = 16
-	// maxText bounds an error's text, so that a message fits into the smallest socket buffer there is in practice.
+	// maxText bounds an error's text, so that a message fits into the smallest socket buffer that occurs in practice.
 	maxText = 8 << 10
 )
 
@@ -37,10 +37,10 @@ type message struct {
 	kind  kind
 	id    uint32
 	value int64
-	text  string // UTF-8; what exceeds maxText is cut off
+	text  string // UTF-8; truncated to maxText
 
-	// The payload of kindPrepare and kindHandover, which does not travel in the packet itself: value is the number of
-	// files. damaged says that it was lost on its way.
+	// The payload of kindPrepare and kindHandover, which is not in the packet itself; value is the number of
+	// files. damaged is set if part of the payload was lost.
 	body    []byte
 	files   []int
 	damaged error
@@ -59,7 +59,7 @@ func (m *message) encode() []byte {
 	return append(p, text...)
 }
 
-// decode reads a packet and says whether it is one. A kind that is not known is for the reader to pass over.
+// decode decodes a packet and reports whether it is valid. The reader must ignore unknown kinds.
 func decode(p []byte) (message, bool) {
 	if len(p) < headerSize || len(p) > headerSize+maxText || p[0] == 0 || p[1]|p[2]|p[3] != 0 {
 		return message{}, false

@@ -12,48 +12,48 @@ import (
 // MaxWorkers is the largest Plan.Workers.
 const MaxWorkers = 1024
 
-// Errors of Apply, Upgrade and Start. None of them changes anything.
+// Errors of Apply, Upgrade and Start, after which nothing has changed.
 var (
-	// ErrReplaced: a later Apply took the place of this one, which was still waiting for its turn.
-	ErrReplaced = errors.New("supervise: a later plan took this one's place")
-	// ErrStopping: the master is draining or stopping, or has stopped.
+	// ErrReplaced means that a later Apply replaced this one while it waited for its turn.
+	ErrReplaced = errors.New("supervise: a later plan replaced this one")
+	// ErrStopping means that the master is draining or stopping, or has stopped.
 	ErrStopping = errors.New("supervise: the master is stopping")
-	// ErrSuperseded: an Upgrade succeeded; another master serves.
+	// ErrSuperseded means that an Upgrade succeeded, and another master serves.
 	ErrSuperseded = errors.New("supervise: a new master has taken over")
 )
 
-// Options say how workers are run. They hold for a master's whole life.
+// Options say how workers are run. They do not change during a master's life.
 type Options struct {
-	// Program is the file that workers execute; "" is /proc/self/exe, the very binary that is running, even if its file
-	// was replaced or removed meanwhile.
+	// Program is the file that workers execute; "" means /proc/self/exe, the running binary itself, even if its file
+	// was replaced or removed.
 	Program string
-	// Args are a worker's arguments, from its own name on; nil are this process's.
+	// Args are a worker's arguments, including its own name; nil means this process's.
 	Args []string
-	// Env is a worker's environment; nil is this process's. This package adds its own variable.
+	// Env is a worker's environment; nil means this process's. This package adds its own variable.
 	Env []string
-	// Stdout and Stderr are a worker's; nil are this process's. A worker's standard input is /dev/null.
+	// Stdout and Stderr are a worker's; nil means this process's. A worker's standard input is /dev/null.
 	Stdout, Stderr *os.File
 	// Credential, if not nil, is the user and the groups that workers run as.
 	Credential *syscall.Credential
-	// NoNewPrivs sets PR_SET_NO_NEW_PRIVS for workers (not for the master, nor for its successor in an Upgrade).
+	// NoNewPrivs sets PR_SET_NO_NEW_PRIVS for workers (but not for the master or its successor in an Upgrade).
 	NoNewPrivs bool
-	// AnswerTimeout bounds how long a worker may take to answer to a plan, from its start or from when it was asked;
-	// 0 is 10 seconds.
+	// AnswerTimeout bounds how long a worker may take to answer to a plan, counted from its start or from the request;
+	// 0 means 10 seconds.
 	AnswerTimeout time.Duration
-	// StopGrace is how long a worker that was told to stop may take before it is killed; 0 is a second.
+	// StopGrace is how long a worker may take to stop before it is killed; 0 means one second.
 	StopGrace time.Duration
-	// Healthy is how long a worker has to serve for the failures of those before it in its slot to be forgotten; 0 is 60
+	// Healthy is how long a worker must serve until earlier failures in its slot are forgotten; 0 means 60
 	// seconds.
 	Healthy time.Duration
-	// Log is told what happens to workers; nil is nobody.
+	// Log gets what happens to workers; nil means no log.
 	Log *slog.Logger
 
 	// Started, if not nil, is called after a worker was started.
 	Started func(slot, pid int)
-	// Gone, if not nil, is called once for each call of Started, after the process was reaped and before a successor is
+	// Gone, if not nil, is called once for each call of Started, after the process was reaped and before another process is
 	// started in its slot.
 	//
-	// Both are called one at a time by a goroutine that does nothing else meanwhile: they have to return soon, and must
+	// The master's goroutine calls both, one at a time, and does nothing else meanwhile. They must return quickly, and must
 	// not call the Master's methods.
 	Gone func(Exit)
 }
@@ -98,29 +98,29 @@ func (o Options) withDefaults() Options {
 
 // Exit is the end of a worker process.
 type Exit struct {
-	// Slot and PID are those that Started was called with.
+	// Slot and PID are the arguments of Started.
 	Slot, PID int
-	// State is what the kernel says of it; nil if it could not be asked.
+	// State is the kernel's information about it; nil if that could not be read.
 	State *os.ProcessState
-	// Reason is why it ended, in a few words.
+	// Reason says briefly why it ended.
 	Reason string
-	// Superfluous is whether nothing follows in the slot, neither by the current plan nor by one that Apply is trying.
-	// An Apply that waits for its turn is not looked at.
+	// Superfluous says that the slot gets no other process, by the current plan or by one that Apply is trying.
+	// An Apply that waits for its turn is ignored.
 	Superfluous bool
 }
 
-// Plan is what the workers are to be.
+// Plan describes the workers.
 type Plan struct {
-	// Workers is how many there are, in slots 0 to Workers-1; from 1 to MaxWorkers.
+	// Workers is the number of workers, in slots 0 to Workers-1; from 1 to MaxWorkers.
 	Workers int
-	// WatchdogTimeout is how long a serving or draining worker may be silent before it is killed; 0 is 10 seconds, less
-	// is for ever.
+	// WatchdogTimeout is how long a serving or draining worker may be silent before it is killed; 0 means 10 seconds, a negative
+	// value means for ever.
 	WatchdogTimeout time.Duration
-	// DrainTimeout is how long the workers may drain that a later plan has no slot for; 0 is for ever.
+	// DrainTimeout is how long workers may drain when a later plan has no slot for them; 0 means for ever.
 	DrainTimeout time.Duration
-	// For returns what the worker in a slot is told: bytes, and descriptors of which it gets duplicates. It is called for
-	// each process anew, as long as the plan is current or being tried. The descriptors stay the plan's and have to be
-	// open until then; the bytes are not kept. One call at a time, by the goroutine that Options.Gone speaks of.
+	// For returns what the worker in a slot gets: bytes, and descriptors of which it gets duplicates. It is called for
+	// each process, as long as the plan is current or being tried. The plan owns the descriptors and must keep them
+	// open until then; the bytes are not kept. Calls do not overlap; the goroutine that calls Options.Gone makes them.
 	For func(slot int) (body []byte, files []int, err error)
 }
 
@@ -145,12 +145,12 @@ func (p Plan) watchdog() time.Duration {
 	return p.WatchdogTimeout
 }
 
-// State is what a worker process is doing.
+// State is the state of a worker process.
 type State uint8
 
-// The states of a worker, in their order; a later plan may take a draining one back to serving.
+// The states of a worker, in order; a later plan may return a draining worker to Serving.
 const (
-	Starting State = iota // was started and has not taken up a plan yet
+	Starting State = iota // started, but does not follow a plan yet
 	Serving               // follows a plan
 	Draining              // was told to leave
 	Gone                  // ended and reaped
@@ -165,8 +165,8 @@ func (s State) String() string {
 	return names[s]
 }
 
-// Notice is something to tell all workers that has no answer.
+// Notice is a message to all workers that has no reply.
 type Notice uint8
 
-// ReopenLogs asks workers to open their log files anew.
+// ReopenLogs asks workers to reopen their log files.
 const ReopenLogs Notice = 1

@@ -10,26 +10,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slot is a numbered position of a worker. Processes fill it one after the other.
+// slot is a numbered position for a worker. Processes fill it one after the other.
 type slot struct {
 	n       int
 	process *process    // nil if there is none
-	retry   *time.Timer // starts the next process, nil if it is not set
+	retry   *time.Timer // starts the next process; nil if not set
 	backoff backoff
 	last    string // why there is no process
-	// restarts counts the processes that have ended although the slot still needs one.
+	// restarts counts the processes that have ended while the slot still needed one.
 	restarts uint64
 }
 
-// rest stops the slot's timer.
-func (s *slot) rest() {
+// stopRetry stops the slot's timer.
+func (s *slot) stopRetry() {
 	if s.retry != nil {
 		s.retry.Stop()
 		s.retry = nil
 	}
 }
 
-// process is a worker as its master sees it. Only run touches it.
+// process is the master's view of a worker. Only run uses it.
 type process struct {
 	slot    *slot
 	pid     int
@@ -39,12 +39,12 @@ type process struct {
 
 	sent      uint32 // the number of the plan that it was last told to prepare
 	ready     bool   // it has prepared that plan
-	committed bool   // and was told to follow it
-	follows   uint32 // the number of the plan that it said last it follows
+	committed bool   // it was told to follow that plan
+	follows   uint32 // the number of the plan that it last confirmed to follow
 
-	asked      bool        // to leave
-	halted     bool        // to leave at once
-	timer      *time.Timer // of after
+	asked      bool        // it was told to leave
+	halted     bool        // it was told to leave at once
+	timer      *time.Timer // set by after
 	killReason string      // "" if it was not killed
 
 	since  time.Time // when it began to serve
@@ -70,17 +70,17 @@ func (m *Master) wanted(s *slot) bool {
 
 // fill starts a process in an empty slot, with the plan on trial if there is one.
 func (m *Master) fill(s *slot) {
-	s.rest()
+	s.stopRetry()
 	proc, ch, err := m.startWorker(s.n)
 	if err != nil {
-		m.vacant(s, "not started", err.Error(), m.change != nil && s.n < m.change.plan.Workers, false, 0)
+		m.emptied(s, "not started", err.Error(), m.change != nil && s.n < m.change.plan.Workers, false, 0)
 		m.settle()
 		return
 	}
 	p := &process{slot: s, pid: proc.Pid, proc: proc, channel: ch}
 	s.process = p
 	heard := make(chan struct{})
-	go m.hear(p, heard)
+	go m.receiveAll(p, heard)
 	go m.await(p, heard)
 	m.o.Started(s.n, p.pid)
 	if c := m.change; c != nil && s.n < c.plan.Workers {
@@ -90,8 +90,8 @@ func (m *Master) fill(s *slot) {
 	}
 }
 
-// hear passes on the messages of a process, until its channel ends.
-func (m *Master) hear(p *process, heard chan struct{}) {
+// receiveAll passes on a process's messages until its channel ends.
+func (m *Master) receiveAll(p *process, heard chan struct{}) {
 	defer close(heard)
 	for {
 		msg, err := p.channel.receive()
@@ -99,7 +99,7 @@ func (m *Master) hear(p *process, heard chan struct{}) {
 			m.post(func() { m.channelClosed(p) })
 			return
 		}
-		closeAll(msg.files) // no message of a worker has any
+		closeAll(msg.files) // messages of a worker have no files
 		m.post(func() { m.answer(p, msg) })
 	}
 }
@@ -112,7 +112,7 @@ func (m *Master) await(p *process, heard chan struct{}) {
 	m.post(func() { m.gone(p, state, err) })
 }
 
-// channelClosed kills a process that has closed its channel and does not end by itself soon: it can be told nothing any more.
+// channelClosed kills a process that has closed its channel and does not end soon, because it can no longer be controlled.
 func (m *Master) channelClosed(p *process) {
 	if p.state != Gone {
 		m.after(p, m.o.StopGrace, func() { m.kill(p, "it closed its control channel") })
@@ -133,10 +133,10 @@ func (m *Master) gone(p *process, state *os.ProcessState, err error) {
 	orderly := p.asked && state != nil && state.Success()
 	tried := m.change != nil && p.sent == m.change.number && !orderly
 	p.state = Gone
-	m.still(p)
+	m.stopTimer(p)
 	p.channel.close()
 	s.process = nil
-	m.vacant(s, "ended", reason, tried, orderly, served, "pid", p.pid)
+	m.emptied(s, "ended", reason, tried, orderly, served, "pid", p.pid)
 	superfluous := !m.wanted(s)
 	if !superfluous {
 		s.restarts++
@@ -145,10 +145,10 @@ func (m *Master) gone(p *process, state *os.ProcessState, err error) {
 	m.settle()
 }
 
-// vacant decides what happens to a slot whose process has ended or could not be started; what says which. Tried: a plan on trial was
-// involved. Orderly: the process left as it was told to. Served is how long it served. A successor is started by a timer, hence after
-// vacant returns.
-func (m *Master) vacant(s *slot, what, reason string, tried, orderly bool, served time.Duration, who ...any) {
+// emptied decides what happens to a slot whose process has ended or could not be started; what says which. tried says that a plan on trial was
+// involved, orderly that the process left as it was told to; served is how long it served. A timer starts the next process, after
+// emptied returns.
+func (m *Master) emptied(s *slot, what, reason string, tried, orderly bool, served time.Duration, who ...any) {
 	s.last = what + ": " + reason
 	if tried {
 		m.lost(s)
@@ -184,7 +184,7 @@ func (m *Master) vacant(s *slot, what, reason string, tried, orderly bool, serve
 	s.retry = t
 }
 
-// ending says why a process ended.
+// ending returns why a process ended.
 func ending(state *os.ProcessState, err error) string {
 	if state == nil {
 		return fmt.Sprintf("unknown: %v", err)
@@ -202,7 +202,7 @@ func ending(state *os.ProcessState, err error) string {
 	return state.String()
 }
 
-// tell sends a message, and kills a process that does not take it.
+// tell sends a message, and kills a process that does not accept it.
 func (m *Master) tell(p *process, msg message) {
 	if err := p.channel.send(msg); err != nil && !hungUp(err) {
 		if errors.Is(err, unix.EAGAIN) {
@@ -214,21 +214,21 @@ func (m *Master) tell(p *process, msg message) {
 
 var errNotReading = errors.New("it does not read its control channel")
 
-// hungUp reports whether the other end of a channel was closed, which hear finds out too.
+// hungUp reports whether the other end of a channel was closed, which receiveAll detects too.
 func hungUp(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
 
-// drain tells a process to finish its sessions and leave; it kills one that does not serve yet.
+// drain tells a process to finish its sessions and leave; a process that does not serve yet is killed.
 func (m *Master) drain(p *process, timeout time.Duration) {
 	p.asked = true
 	if p.state == Starting {
-		m.kill(p, "it was not needed any more")
+		m.kill(p, "it was no longer needed")
 		return
 	}
 	if p.halted {
 		return
 	}
 	p.state = Draining
-	m.still(p)
+	m.stopTimer(p)
 	if timeout > 0 {
 		m.after(p, timeout, func() { m.halt(p) })
 	}
@@ -239,7 +239,7 @@ func (m *Master) drain(p *process, timeout time.Duration) {
 func (m *Master) halt(p *process) {
 	p.asked = true
 	if p.state == Starting {
-		m.kill(p, "it was not needed any more")
+		m.kill(p, "it was no longer needed")
 		return
 	}
 	p.state, p.halted = Draining, true
@@ -252,12 +252,12 @@ func (m *Master) kill(p *process, why string) {
 	if p.killReason == "" {
 		p.killReason = why
 	}
-	_ = p.proc.Kill() // fails if it has ended, which is reported soon
+	_ = p.proc.Kill() // fails if it has ended, which will be reported soon
 }
 
-// after calls f later, unless the process has ended by then, or after or still was called again.
+// after calls f after d, unless the process has ended by then, or after or stopTimer is called again.
 func (m *Master) after(p *process, d time.Duration, f func()) {
-	m.still(p)
+	m.stopTimer(p)
 	var t *time.Timer
 	t = time.AfterFunc(d, func() {
 		m.post(func() {
@@ -269,8 +269,8 @@ func (m *Master) after(p *process, d time.Duration, f func()) {
 	p.timer = t
 }
 
-// still cancels after.
-func (m *Master) still(p *process) {
+// stopTimer cancels after.
+func (m *Master) stopTimer(p *process) {
 	if p.timer != nil {
 		p.timer.Stop()
 		p.timer = nil

@@ -12,18 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a started process finds. The variables say that, and what, it is.
+// The environment variables that tell a started process its role, and the descriptors that it inherits.
 const (
 	workerVariable   = "KROXY_EV_WORKER"   // the slot
 	handoverVariable = "KROXY_EV_HANDOVER" // handoverVersion
 	handoverVersion  = "1"
 
 	channelFD    = 3
-	heartbeatsFD = 4 // of a worker
+	heartbeatsFD = 4 // workers only
 )
 
-// spawner starts processes from one OS thread, which lives until close: PR_SET_PDEATHSIG strikes when the thread that
-// started the process ends, not its process, and PR_SET_NO_NEW_PRIVS is a thread's and inherited from it.
+// spawner starts processes from one OS thread, which lives until close. PR_SET_PDEATHSIG takes effect when the thread that
+// started the process ends, not its process; and PR_SET_NO_NEW_PRIVS applies to a thread and is inherited from it.
 type spawner struct{ jobs chan func() }
 
 // newSpawner starts the thread.
@@ -31,7 +31,7 @@ func newSpawner(noNewPrivs bool) (*spawner, error) {
 	s := &spawner{jobs: make(chan func())}
 	ready := make(chan error)
 	go onOwnThread(func() {
-		// Go makes its other threads from one that is not locked, so that none of them inherits what is set here.
+		// Go starts its other threads from one that is not locked, so none of them inherits what is set here.
 		var err error
 		if noNewPrivs {
 			err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -48,8 +48,8 @@ func newSpawner(noNewPrivs bool) (*spawner, error) {
 	return s, nil
 }
 
-// onOwnThread runs f on a thread that nothing else runs on and that ends with f. It is not the process's first thread, which
-// does not end, and whose properties pass for the whole process's in /proc.
+// onOwnThread runs f on a thread that runs nothing else and ends with f. It avoids the process's first thread, which
+// does not end, and whose attributes /proc shows as those of the whole process.
 func onOwnThread(f func()) {
 	runtime.LockOSThread()
 	if unix.Gettid() != unix.Getpid() {
@@ -58,7 +58,7 @@ func onOwnThread(f func()) {
 	}
 	elsewhere := make(chan struct{})
 	go func() {
-		runtime.LockOSThread() // not the first thread, which is taken
+		runtime.LockOSThread() // another thread than the first, which is locked
 		close(elsewhere)
 		f()
 	}()
@@ -66,7 +66,7 @@ func onOwnThread(f func()) {
 	runtime.UnlockOSThread()
 }
 
-// start is os.StartProcess on the thread, with PR_SET_PDEATHSIG.
+// start is os.StartProcess on the spawner's thread, with PR_SET_PDEATHSIG.
 func (s *spawner) start(program string, args []string, attr *os.ProcAttr, credential *syscall.Credential) (*os.Process, error) {
 	attr.Sys = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: credential}
 	var p *os.Process
@@ -80,10 +80,10 @@ func (s *spawner) start(program string, args []string, attr *os.ProcAttr, creden
 	return p, err
 }
 
-// close ends the thread; no process that it started may be running.
+// close ends the thread; no process that it has started may be running.
 func (s *spawner) close() { close(s.jobs) }
 
-// environment returns env with a variable of ours set, and without those that env may have of old.
+// environment returns env with the given variable set, and without other variables of this package.
 func environment(env []string, name, value string) []string {
 	out := make([]string, 0, len(env)+1)
 	for _, e := range env {
@@ -94,20 +94,20 @@ func environment(env []string, name, value string) []string {
 	return append(out, name+"="+value)
 }
 
-// takeVariable returns a variable and removes it, so that what this process starts does not take it for its own.
+// takeVariable returns a variable and removes it, so that processes started by this one do not inherit it.
 func takeVariable(name string) (string, bool) {
 	v, ok := os.LookupEnv(name)
 	_ = os.Unsetenv(name) // fails for impossible names only
 	return v, ok
 }
 
-// sealDescriptors sets close-on-exec on every descriptor from 3 on, whoever left them to us: a started process is to have
-// those that it is given and no others. Kernels before 5.11 cannot and leave them as they are.
+// sealDescriptors sets close-on-exec on every descriptor from 3 on, wherever it came from, so that a started process gets only
+// the descriptors meant for it. Kernels before 5.11 do not support it and leave the descriptors unchanged.
 func sealDescriptors() {
 	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
 }
 
-// startWorker starts the process of a slot and returns it with the master's end of its channel.
+// startWorker starts a slot's process and returns it with the master's end of its channel.
 func (m *Master) startWorker(slot int) (*os.Process, *channel, error) {
 	ch, theirs, err := newChannel()
 	if err != nil {

@@ -2,14 +2,14 @@ package supervise
 
 import "sync"
 
-// turnstile lets one caller in and one wait.
+// turnstile admits one caller and lets one more wait.
 type turnstile struct {
 	mu   sync.Mutex
 	busy bool
-	next chan bool // the one who waits is told whether it is its turn; nil if nobody waits
+	next chan bool // tells the waiting caller whether it is its turn; nil if none waits
 }
 
-// enter waits for the caller's turn, until another takes its place or leaving is closed.
+// enter waits for the caller's turn, until another caller takes its place or leaving is closed.
 func (t *turnstile) enter(leaving <-chan struct{}) error {
 	t.mu.Lock()
 	if !t.busy {
@@ -29,12 +29,12 @@ func (t *turnstile) enter(leaving <-chan struct{}) error {
 			return ErrReplaced
 		}
 		return nil
-	case <-leaving: // for good: whose turn it is does not matter any more
+	case <-leaving: // permanent, so it does not matter whose turn it is
 		return ErrStopping
 	}
 }
 
-// leave gives the turn to the one who waits.
+// leave admits the waiting caller.
 func (t *turnstile) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// Successor is a new master to be.
+// Successor describes the new master of an Upgrade.
 type Successor struct {
-	// Program is the file to execute; "" is the one that this process was started from, as it is now.
+	// Program is the file to execute; "" means the file that this process was started from, in its current version.
 	Program string
-	// Args are its arguments, from its own name on; nil are this process's.
+	// Args are its arguments, including its own name; nil means this process's.
 	Args []string
-	// Env is its environment; nil is this process's. This package adds its own variable.
+	// Env is its environment; nil means this process's. This package adds its own variable.
 	Env []string
-	// Body and Files are what it is left. The files stay the caller's; it gets duplicates.
+	// Body and Files are handed over to it. The caller keeps the files; the successor gets duplicates.
 	Body  []byte
 	Files []int
-	// Timeout is how long it may take until it serves; 0 is 10 seconds.
+	// Timeout bounds the time until it serves; 0 means 10 seconds.
 	Timeout time.Duration
-	// Remarks, if not nil, is called with what it says when it serves.
+	// Remarks, if not nil, is called with the remarks that it sends when it serves.
 	Remarks func(text string)
 }
 
@@ -46,11 +46,11 @@ func (s Successor) withDefaults() (Successor, error) {
 	return s, nil
 }
 
-// Upgrade starts a program as a new master, with this one's output and otherwise of its own, and returns its process id
-// when it says that it serves: the caller then drains this master and ends. On an error there is no new master (its
-// workers, if it had any, are being killed), and this one goes on as if nothing had happened.
+// Upgrade starts a program as a new master, which shares only this one's standard streams, and returns its process id
+// once it serves: the caller then drains this master and ends. On an error there is no new master (its
+// workers, if it had any, are being killed), and this one continues unchanged.
 //
-// It waits for an Apply that is at work; an Apply that comes later waits for it. Drain and Stop end it.
+// Upgrade waits for an Apply in progress; a later Apply waits for the Upgrade. Drain and Stop end it.
 func (m *Master) Upgrade(s Successor) (pid int, err error) {
 	if err := m.take(); err != nil {
 		return 0, err
@@ -64,8 +64,8 @@ func (m *Master) Upgrade(s Successor) (pid int, err error) {
 		return 0, fmt.Errorf("supervise: %w", err)
 	}
 	defer ch.close()
-	// Not from the spawner's thread, whose end kills. The process may not share our thread's fate, and does not: it has no
-	// PR_SET_PDEATHSIG.
+	// Not on the spawner's thread, which sets PR_SET_PDEATHSIG: the new master must not be killed when
+	// this process's threads end.
 	proc, err := startProcess(s.Program, s.Args, &os.ProcAttr{
 		Env:   environment(s.Env, handoverVariable, handoverVersion),
 		Files: []*os.File{os.Stdin, m.o.Stdout, m.o.Stderr, channelFD: theirs},
@@ -75,7 +75,7 @@ func (m *Master) Upgrade(s Successor) (pid int, err error) {
 		return 0, fmt.Errorf("supervise: starting a new master: %w", err)
 	}
 	end := &end{done: make(chan struct{})}
-	go func() { // also when it serves: it may end before we do
+	go func() { // also after it serves: it may end before this process does
 		end.reason = ending(await(proc))
 		close(end.done)
 	}()
@@ -89,13 +89,13 @@ func (m *Master) Upgrade(s Successor) (pid int, err error) {
 	return proc.Pid, nil
 }
 
-// end is how a process ended.
+// end says how a process ended.
 type end struct {
-	done   chan struct{} // closed when it has
+	done   chan struct{} // closed when the process has ended
 	reason string
 }
 
-// within waits for the end, for so long at most.
+// within waits up to d for the end. It reports whether the process has ended.
 func (e *end) within(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -107,7 +107,7 @@ func (e *end) within(d time.Duration) bool {
 	}
 }
 
-// handOver gives a new master what it is left and waits for its word. When it fails the process may live on.
+// handOver sends the handover to a new master and waits for its reply. If it fails, the process may still be running.
 func (m *Master) handOver(ch *channel, s Successor, end *end) error {
 	late := time.Now().Add(s.Timeout)
 	ch.giveUp(late)
@@ -134,7 +134,7 @@ func (m *Master) handOver(ch *channel, s Successor, end *end) error {
 		end.within(m.o.StopGrace) // it is about to leave by itself
 		return errors.New(answer.text)
 	case err == nil:
-		return fmt.Errorf("it sent message %d, which is not known here", answer.kind)
+		return fmt.Errorf("it sent the unknown message %d", answer.kind)
 	}
 	select {
 	case <-m.leaving:

@@ -238,7 +238,7 @@ func TestUpgradeToAnotherVersion(t *testing.T) {
 	s, _, _ := successor(t, "b")
 	s.Env = append(workerEnv(), roleVariable+"=newer master")
 	_, err = w.m.Upgrade(s)
-	wantError(t, err, "new master", `by version "2"`)
+	wantError(t, err, "new master", `handover version "2"`)
 }
 
 // A new master lives on when the old one is killed.

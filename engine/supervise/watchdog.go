@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// rhythm returns how often the heartbeats are looked at.
-func (m *Master) rhythm(watchdog time.Duration) time.Duration {
+// checkInterval returns the interval between two checks of the heartbeats.
+func (m *Master) checkInterval(watchdog time.Duration) time.Duration {
 	d := min(time.Second, m.o.AnswerTimeout/4)
 	if watchdog > 0 {
 		d = min(d, watchdog/4)
@@ -14,7 +14,7 @@ func (m *Master) rhythm(watchdog time.Duration) time.Duration {
 	return max(d, time.Millisecond)
 }
 
-// watch kills the processes that hang. time.Now is CLOCK_MONOTONIC here: setting the clock kills nobody.
+// watch kills processes that hang. time.Now includes a CLOCK_MONOTONIC reading, so setting the clock has no effect.
 func (m *Master) watch() {
 	now := time.Now()
 	since, plan := now.Sub(m.looked), m.plan
@@ -23,12 +23,12 @@ func (m *Master) watch() {
 		plan = m.change.plan
 	}
 	limit := plan.watchdog()
-	most := 2 * m.rhythm(limit)
+	most := 2 * m.checkInterval(limit)
 	for _, p := range m.processes() {
 		silent := p.pulse.look(m.beats.of(p.slot.n).Load(), since, most)
 		switch {
 		case p.state == Starting && m.change != nil && p.sent == m.change.number:
-			p.waited = 0 // the trial has a timer, and it is perhaps the others that are waited for
+			p.waited = 0 // the trial has its own timer, and may be waiting for other processes
 		case p.state == Starting:
 			if p.waited += min(since, most); p.waited >= m.o.AnswerTimeout {
 				m.kill(p, fmt.Sprintf("not serving after %v", m.o.AnswerTimeout))

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Worker is this process, as a worker knows itself.
+// Worker is this process in its role as a worker.
 type Worker struct {
 	// Slot is the worker's number, less than the Workers of its plan.
 	Slot int
@@ -22,8 +22,8 @@ type Worker struct {
 	beats   *atomic.Uint64
 }
 
-// Inherit returns what a master left to this process, or nil if none started it. It is to be called once, early: it
-// removes what it reads from the environment, and until then what this process starts would inherit the descriptors.
+// Inherit returns what a master has passed to this process, or nil if no master started it. It must be called once, early: it
+// removes its variable from the environment, and until then processes started by this one would inherit the descriptors.
 func Inherit() (*Worker, error) {
 	v, ok := takeVariable(workerVariable)
 	if !ok {
@@ -46,41 +46,41 @@ func Inherit() (*Worker, error) {
 	return &Worker{Slot: slot, channel: ch, beats: h.of(slot)}, nil
 }
 
-// rename gives this process its program's name in lists of processes: executed as /proc/self/exe, it is called "exe".
+// rename sets this process's name in process lists to the program's name: executed as /proc/self/exe, it is called "exe".
 func rename() {
 	path := fmt.Sprintf("/proc/self/task/%d/comm", os.Getpid())
-	_ = os.WriteFile(path, []byte(filepath.Base(os.Args[0])), 0) // a nicety
+	_ = os.WriteFile(path, []byte(filepath.Base(os.Args[0])), 0) // only cosmetic
 }
 
-// Beat tells the master that the worker does not hang. A serving worker calls it several times in
-// Plan.WatchdogTimeout, from where all its work passes. It neither allocates nor enters the kernel.
+// Beat tells the master that the worker does not hang. A serving worker calls it several times per
+// Plan.WatchdogTimeout, from a place that all its work passes. It neither allocates nor enters the kernel.
 func (w *Worker) Beat() { w.beats.Add(1) }
 
-// Handler does what a master asks a worker for. Its methods are called one at a time by the goroutine in Worker.Serve.
+// Handler carries out a master's requests to a worker. The goroutine in Worker.Serve calls its methods one at a time.
 type Handler interface {
-	// Prepare gets ready to follow a plan, but goes on as before; an error refuses it, with a text for the operator. Body
-	// and files, which are close-on-exec, are the handler's from here on, also if it refuses. A Commit or an Abort
-	// follows, unless it refused or Drain or Stop came.
+	// Prepare prepares a plan without following it yet; an error refuses the plan, with a text for the operator. The handler owns
+	// body and files, which are close-on-exec, even if it refuses. A Commit or an Abort
+	// follows, unless Prepare refused, or Drain or Stop came.
 	Prepare(body []byte, files []int) error
-	// Commit follows the plan that was prepared last; when it returns, the worker serves by it. After Drain it takes
-	// that back.
+	// Commit switches to the plan that was prepared last; when it returns, the worker serves by that plan. After Drain, it also
+	// cancels the drain.
 	Commit()
-	// Abort forgets the plan that was prepared last.
+	// Abort discards the plan that was prepared last.
 	Abort()
-	// Drain has the worker finish what it does and end the process with status 0. The master does not wait for longer
-	// than timeout (0 is for ever) before it calls Stop. It may be called again with another one.
+	// Drain makes the worker finish its work and then end the process with status 0. After timeout (0 means never) the master
+	// calls Stop. Drain may be called again with another timeout.
 	Drain(timeout time.Duration)
-	// Stop ends the process with status 0, without regard for what it does. It is killed if it takes longer than
-	// Options.StopGrace.
+	// Stop ends the process with status 0 at once. If that takes longer than
+	// Options.StopGrace, the process is killed.
 	Stop()
-	// Notice follows a Master.Broadcast. It may come at any time, also before the first Prepare.
+	// Notice handles a Master.Broadcast. It may come at any time, even before the first Prepare.
 	Notice(Notice)
-	// Orphaned ends the process: the master is gone, or can not be understood. Nothing is called after it.
+	// Orphaned ends the process: the master is gone, or its messages are invalid. No method is called afterwards.
 	Orphaned()
 }
 
-// Serve does what the master asks for until there is no master any more, calls Orphaned and returns. The error is nil if
-// the master ended, and else says what is wrong with the channel to it.
+// Serve carries out the master's requests until the master is gone, calls Orphaned and returns. The error is nil if
+// the master has ended; otherwise it says what is wrong with the channel.
 func (w *Worker) Serve(h Handler) error {
 	defer w.channel.close()
 	err := w.serve(h)
@@ -92,7 +92,7 @@ func (w *Worker) Serve(h Handler) error {
 }
 
 func (w *Worker) serve(h Handler) error {
-	var prepared uint32 // the plan that Commit and Abort are about, 0 if there is none
+	var prepared uint32 // the plan that Commit and Abort refer to, 0 if there is none
 	for {
 		m, err := w.channel.receive()
 		if err != nil {
@@ -125,7 +125,7 @@ func (w *Worker) serve(h Handler) error {
 	}
 }
 
-// prepare has the handler prepare a plan and answers. It returns the plan's number, 0 if it was refused.
+// prepare makes the handler prepare a plan, and replies. It returns the plan's number, 0 if it was refused.
 func (w *Worker) prepare(h Handler, m message) (uint32, error) {
 	err := m.damaged
 	if err == nil {

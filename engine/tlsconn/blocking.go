@@ -6,9 +6,9 @@ import (
 	"net"
 )
 
-// Handshake makes a handshake with the host on conn and returns the connection that speaks TLS; the caller waits for it, until ctx is
-// done. It is for what runs beside the loops, such as health checks: conn belongs to none of them. Each handshake is a
-// whole one, which goes on with no session. Protocols, if there are any, are offered by ALPN in place of the client's. On an error conn is
+// Handshake makes a handshake with the host on conn and returns the TLS connection. It blocks until the handshake is done or ctx
+// is. It is for code that runs beside the loops, such as health checks; conn must not belong to a loop. Each handshake is a
+// full one, without session resumption. protocols, if any, are offered by ALPN instead of the client's. On an error conn is
 // not closed.
 func (c *Client) Handshake(ctx context.Context, conn net.Conn, protocols ...string) (*tls.Conn, error) {
 	config := c.config.Clone()

@@ -1,15 +1,15 @@
 package tlsconn
 
-// boundaries follows the records in what the socket gave to crypto/tls, which does not say whether it has another one in
-// hand. Asking it costs an allocation and 150 ns, which small requests, a record each, need not pay.
+// boundaries tracks the record boundaries in the bytes that crypto/tls has read from the socket, because crypto/tls does not tell whether it
+// holds another record. Trying a read costs an allocation and 150 ns, which small requests of one record each need not pay.
 type boundaries struct {
-	begun int     // records since all of what had come was consumed
-	left  int     // bytes of the last record that are still to come
+	begun int     // records since everything that had arrived was consumed
+	left  int     // bytes of the last record that have not arrived
 	head  [5]byte // of the next record: type, version, length (RFC 8446 section 5.1)
-	known int     // bytes of it
+	known int     // how many bytes of head have arrived
 }
 
-// add takes note of p.
+// add records that p has arrived.
 func (b *boundaries) add(p []byte) {
 	for len(p) > 0 {
 		if b.left > 0 {
@@ -29,13 +29,13 @@ func (b *boundaries) add(p []byte) {
 	}
 }
 
-// isOne reports whether one record has come, and nothing of another: when its content was read, there is no more.
+// isOne reports whether exactly one record has arrived: when its content was read, there is no more.
 func (b *boundaries) isOne() bool { return b.begun == 1 && b.left == 0 && b.known == 0 }
 
-// atBoundary reports whether the last record that has come is whole.
+// atBoundary reports whether the last record that has arrived is complete.
 func (b *boundaries) atBoundary() bool { return b.left == 0 && b.known == 0 }
 
-// consumed says that crypto/tls has nothing more in hand but the beginning of a record, if that has come.
+// consumed records that crypto/tls holds nothing more, except perhaps the beginning of a record.
 func (b *boundaries) consumed() {
 	b.begun = 0
 	if b.left > 0 || b.known > 0 {

@@ -3,9 +3,9 @@ package tlsconn
 import "iter"
 
 // coroutine runs handshakes, one after the other, on the goroutine that calls resume. It keeps its stack, which a handshake
-// has grown to some 32 KiB, for the next one.
+// has grown to some 32 KiB, for the next handshake.
 type coroutine struct {
-	hs    *Handshake // that it runs; nil while it is idle
+	hs    *Handshake // the current handshake; nil while idle
 	next  func() (struct{}, bool)
 	stop  func()
 	yield func(struct{}) bool
@@ -26,8 +26,8 @@ func newCoroutine() *coroutine {
 	return k
 }
 
-// resume runs the handshake on until it waits or is over; then k is idle.
+// resume runs the handshake until it waits or ends; when it has ended, k is idle.
 func (k *coroutine) resume() { _, _ = k.next() }
 
-// wait returns to whom resumed the coroutine, until that is done again. It is called from within the coroutine.
+// wait returns control to the caller of resume, until resume is called again. It is called inside the coroutine.
 func (k *coroutine) wait() { k.yield(struct{}{}) }

@@ -1,11 +1,11 @@
-// Package tlsconn speaks TLS on the connections of a loop: crypto/tls behind an engine.Layer. A Handshaker makes handshakes,
-// as a server (Server) or a client (Client), and hands each connection to its owner when that is done; from then on the
+// Package tlsconn makes TLS connections on a loop: crypto/tls behind an engine.Layer. A Handshaker makes handshakes,
+// as a server (Server) or a client (Client), and then hands each connection to its owner; from then on the
 // connection is read and written like any other.
 //
-// A handshake is a coroutine on the loop's own goroutine (iter.Pull): crypto/tls cannot resume one that met EAGAIN, so it
-// waits inside of it. A coroutine begins only when the whole ClientHello is there, and is used again for other handshakes.
-// The one thing in a handshake that would hold a loop up, a signature with an RSA key, is made beside it (Signers). After
-// the handshake nothing waits: crypto/tls keeps a partial record and goes on when a read that met EAGAIN is repeated.
+// A handshake is a coroutine on the loop's own goroutine (iter.Pull), because crypto/tls cannot resume a handshake after
+// EAGAIN: the coroutine waits inside the handshake instead. A server's coroutine starts only when the whole ClientHello has
+// arrived, and coroutines are reused. The one operation that would block a loop, a signature with an RSA key, runs on another
+// thread (Signers). After the handshake nothing waits: crypto/tls keeps a partial record, and a read that returned EAGAIN can be repeated.
 //
-// The package does not choose hosts, log, read files, or know what is said on a connection.
+// The package does not choose hosts, log, read files, or know the protocol inside TLS.
 package tlsconn

@@ -17,47 +17,47 @@ import (
 // Owner is told the outcome of a handshake.
 type Owner interface {
 	engine.Handler
-	// Secured is called once, on the loop, unless the handshake is cancelled before; the owner is the connection's handler
-	// again. With nil the connection speaks TLS, as s says. Otherwise it does not, and the peer was told why, if anything;
-	// it is the owner's to close.
+	// Secured is called once, on the loop, unless the handshake is cancelled first; the owner is then the connection's handler
+	// again. If err is nil, the connection speaks TLS, as described by s. Otherwise the handshake has failed, any alert was sent to the
+	// peer, and the owner must close the connection.
 	Secured(s State, err error)
 }
 
-// State is what a handshake has agreed on, as people write it: "TLS 1.3", "TLS_AES_128_GCM_SHA256", "www.example.com"; and the
-// distinguished name in the certificate of a client, if one was demanded: "CN=alice,O=Example". The slices are the owner's from then on.
+// State is the result of a handshake, in text form: "TLS 1.3", "TLS_AES_128_GCM_SHA256", "www.example.com"; and the
+// distinguished name in the client's certificate, if one was required: "CN=alice,O=Example". The owner may keep the slices.
 type State struct {
 	Version, Cipher string
 	ServerName      []byte
 	ClientSubject   []byte
-	// Protocol is what ALPN has agreed on: "h2". It is "" if one side offers none, and if a client with "http/1.1" comes to a
-	// server that offers "h2" only, with which crypto/tls goes on. A session that is resumed has it agreed on anew (RFC 7301
+	// Protocol is the result of ALPN, for example "h2". It is "" if one side offers none, and also if a client offers only "http/1.1" to a
+	// server that offers only "h2", which crypto/tls allows. A resumed session negotiates it again (RFC 7301
 	// section 3.1).
 	Protocol string
-	// Resumed says that the handshake went on with a session of before.
+	// Resumed says that the handshake resumed an earlier session.
 	Resumed bool
 }
 
-// Errors with which a handshake ends; Is-able through what wraps them. Others are crypto/tls's.
+// Errors with which a handshake ends. They may be wrapped; use errors.Is. All other errors come from crypto/tls.
 var (
-	// ErrHandshakeTimeout means that it took too long.
+	// ErrHandshakeTimeout means that the handshake took too long.
 	ErrHandshakeTimeout = errors.New("tls: the handshake took too long")
-	// ErrPlainHTTP means that the client has sent an HTTP request instead of beginning a handshake.
+	// ErrPlainHTTP means that the client sent an HTTP request instead of a ClientHello.
 	ErrPlainHTTP = errors.New("tls: a plain HTTP request came instead of a handshake")
-	// ErrSilent means that the client has left before its first byte, as those do that only look whether the port is open.
-	ErrSilent = errors.New("tls: the client left without a byte")
-	// ErrHandshakeCut means that the peer has ended the connection inside the handshake, or that a client has reset it. Whether somebody cut it off is not
-	// known; nothing is lost.
-	ErrHandshakeCut = errors.New("tls: the peer ended the connection inside the handshake")
-	// ErrEarlyBytes means that a host has sent bytes before it was greeted.
+	// ErrSilent means that the client left before its first byte, as port checks do.
+	ErrSilent = errors.New("tls: the client left without sending a byte")
+	// ErrHandshakeCut means that the peer ended the connection during the handshake, or that a client reset it. It is unknown whether an
+	// attacker cut it off, but no data is lost.
+	ErrHandshakeCut = errors.New("tls: the peer ended the connection during the handshake")
+	// ErrEarlyBytes means that a host sent bytes before the handshake began.
 	ErrEarlyBytes = errors.New("tls: the host sent bytes before the handshake")
 
-	errCancelled = errors.New("tls: the handshake was given up")
+	errCancelled = errors.New("tls: the handshake was cancelled")
 )
 
-// idleCoroutines is how many coroutines a loop keeps for the next handshakes.
+// idleCoroutines is how many idle coroutines a loop keeps.
 const idleCoroutines = 32
 
-// Handshaker makes handshakes on one loop. Its methods belong to the loop's goroutine.
+// Handshaker makes handshakes on one loop. Its methods may only be called on the loop's goroutine.
 type Handshaker struct {
 	loop  *engine.Loop
 	hello HelloReader
@@ -68,7 +68,7 @@ type Handshaker struct {
 // NewHandshaker makes a handshaker for loop.
 func NewHandshaker(loop *engine.Loop) *Handshaker { return &Handshaker{loop: loop} }
 
-// Close ends the coroutines that are kept. Handshakes must be over, and the loop not run any more.
+// Close ends the idle coroutines. All handshakes must be over, and the loop must have stopped.
 func (h *Handshaker) Close() {
 	for _, k := range h.idle {
 		k.stop()
@@ -76,14 +76,14 @@ func (h *Handshaker) Close() {
 	h.idle = nil
 }
 
-// step is what a handshake waits for.
+// step says what a handshake waits for.
 type step uint8
 
 const (
 	stepHello     step = iota // the rest of the ClientHello
 	stepPeer                  // the peer's next records
-	stepSignature             // a signature that is made beside the loop
-	stepTurn                  // its turn: others are served first
+	stepSignature             // a signature from Signers
+	stepTurn                  // its turn: other connections are served first
 )
 
 func (s step) String() string { return [...]string{"hello", "peer", "signature", "turn"}[s] }
@@ -93,22 +93,22 @@ type Handshake struct {
 	set    *Handshaker
 	conn   *engine.Conn
 	owner  Owner
-	config *tls.Config // nil if the hello is only read
+	config *tls.Config // nil if only the hello is read
 	client bool
 	prompt bool // the owner will write at once
 	layer  *layer
-	coro   *coroutine // while it runs
+	coro   *coroutine // the coroutine that runs it, or nil
 	timer  engine.Timer
-	serial uint64 // tells a late signature from one for this use of the struct
+	serial uint64 // changes with each use of the struct, so that a late signature is recognized
 	step   step
-	turns  int8 // that are still given to others
+	turns  int8 // how many more turns other connections get
 	spoke  bool // the client has sent something
 	gone   bool // it was cancelled
 	err    error
 }
 
-// Accept begins to make the open connection c, a client's of which nothing was read, one that speaks TLS as s says. The handshake
-// is valid until Secured is called, which is never before this returns, or Cancel has been.
+// Accept begins a handshake with settings s on c, an open connection from a client of which nothing was read. The returned handshake
+// is valid until Secured is called, which never happens before Accept returns, or until Cancel has returned.
 func (h *Handshaker) Accept(c *engine.Conn, s *Server, owner Owner) *Handshake {
 	hs := h.begin(c, s.config, owner)
 	hs.await(s.timeout)
@@ -123,9 +123,9 @@ func (hs *Handshake) await(timeout time.Duration) {
 	}
 }
 
-// Connect begins to make the open connection c to a host one that speaks TLS as t says. There is no deadline: the owner has one.
-// Prompt says that the owner has bytes to send at once, with which the last of the handshake may travel. The handshake is
-// valid until Secured is called or Cancel has been; it is nil if Secured was called already.
+// Connect begins a handshake with settings t on c, an open connection to a host. It sets no timeout; the owner must.
+// Prompt says that the owner has bytes to send at once, so that the last handshake message may travel with them. The returned handshake is
+// valid until Secured is called or Cancel has returned; it is nil if Secured was called already.
 func (h *Handshaker) Connect(c *engine.Conn, t *Client, prompt bool, owner Owner) *Handshake {
 	hs := h.begin(c, t.config, owner)
 	hs.client, hs.prompt = true, prompt
@@ -144,9 +144,9 @@ func (h *Handshaker) Connect(c *engine.Conn, t *Client, prompt bool, owner Owner
 	return hs
 }
 
-// Peek waits for the ClientHello of the open connection c, a client's of which nothing was read, and reads the name in it. The
-// owner is told of that name only, and all bytes are still to be read: c does not speak TLS. It takes a handshake's timeout; zero
-// is no bound. Otherwise it is as Accept.
+// Peek waits for the ClientHello on c, an open connection from a client of which nothing was read, and reads the server name in it. Secured
+// gets only that name. All bytes stay in the socket, and c does not speak TLS. A timeout of zero means no bound. Otherwise Peek is
+// like Accept.
 func (h *Handshaker) Peek(c *engine.Conn, timeout time.Duration, owner Owner) *Handshake {
 	hs := h.begin(c, nil, owner)
 	hs.await(timeout)
@@ -168,7 +168,7 @@ func (h *Handshaker) begin(c *engine.Conn, config *tls.Config, owner Owner) *Han
 func (hs *Handshake) Ready(c *engine.Conn) {
 	switch hs.step {
 	case stepHello:
-		hs.greet()
+		hs.readHello()
 	case stepPeer:
 		hs.layer.Writable(c)
 		if c.RawReadable() {
@@ -185,10 +185,10 @@ func (hs *Handshake) Ready(c *engine.Conn) {
 }
 
 // Expired implements engine.Handler.
-func (hs *Handshake) Expired(*engine.Timer) { hs.give(ErrHandshakeTimeout) }
+func (hs *Handshake) Expired(*engine.Timer) { hs.abort(ErrHandshakeTimeout) }
 
-// greet begins when the ClientHello is there. Until then it stays in the socket, and costs no memory here.
-func (hs *Handshake) greet() {
+// readHello starts the handshake when the ClientHello has arrived. Until then the hello stays in the socket and takes no memory here.
+func (hs *Handshake) readHello() {
 	if !hs.conn.RawReadable() {
 		return
 	}
@@ -198,7 +198,7 @@ func (hs *Handshake) greet() {
 	case again(err):
 		return
 	case err != nil && !hs.spoke:
-		hs.end(ErrSilent) // a reset says no more than an end
+		hs.end(ErrSilent) // a reset means the same as an end here
 		return
 	case err != nil:
 		if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
@@ -210,9 +210,9 @@ func (hs *Handshake) greet() {
 	hs.spoke = true
 	switch hello, size, err := hs.set.hello.Read(p[:n]); {
 	case err == nil && size == 0 && n < len(p) && !hs.conn.Ending():
-		// More is needed.
+		// More bytes are needed.
 	case hs.config == nil && err == nil && size == 0:
-		hs.end(fmt.Errorf("while waiting for the client's hello: %w", ErrHandshakeCut)) // or it is longer than any we know
+		hs.end(fmt.Errorf("while waiting for the client's hello: %w", ErrHandshakeCut)) // or it is longer than any known hello
 	case hs.config == nil && err == nil:
 		hs.conclude(State{ServerName: bytes.Clone(hello.ServerName)}, nil)
 	case hs.config == nil:
@@ -220,11 +220,11 @@ func (hs *Handshake) greet() {
 	case errors.Is(err, ErrNotTLS) && LooksLikeHTTP(p[:n]):
 		hs.end(ErrPlainHTTP)
 	default:
-		hs.start() // crypto/tls tells the client what is wrong, if anything is
+		hs.start() // crypto/tls tells the client what is wrong, if anything
 	}
 }
 
-// start begins the handshake proper.
+// start starts the handshake proper.
 func (hs *Handshake) start() {
 	h := hs.set
 	l := &layer{conn: hs.conn, hs: hs}
@@ -244,36 +244,36 @@ func (hs *Handshake) start() {
 	hs.resume()
 }
 
-// run is the handshake, on its coroutine.
+// run makes the handshake, on its coroutine.
 func (hs *Handshake) run() {
 	hs.err = hs.layer.tls.HandshakeContext(context.WithValue(context.Background(), handshakeKey{}, hs))
 }
 
-// handshakeKey is what a handshake is found by in the context of crypto/tls's callbacks.
+// handshakeKey is the key of the Handshake in the context that crypto/tls passes to callbacks.
 type handshakeKey struct{}
 
-// handshakeOf is the handshake that crypto/tls calls back for.
+// handshakeOf returns the handshake for which crypto/tls calls back.
 func handshakeOf(ctx context.Context) *Handshake { return ctx.Value(handshakeKey{}).(*Handshake) }
 
-// awaitPeer lets the peer have what was written, and waits until it may have sent something. It is called on the coroutine.
+// awaitPeer sends what was written, and waits until the peer may have sent something. It is called on the coroutine.
 func (hs *Handshake) awaitPeer() error {
 	if err := hs.layer.flush(); err != nil && !again(err) {
 		return err
 	}
-	hs.layer.quickAck() // of a flight that comes in pieces
+	hs.layer.quickAck() // the peer's messages may come in pieces
 	hs.step = stepPeer
 	return hs.wait()
 }
 
-// giveWay lets others be served between two costly parts of the handshake, each of which takes longer than a request. It is
+// giveWay lets other connections be served between two expensive parts of the handshake, each of which takes longer than a request. It is
 // called on the coroutine.
 func (hs *Handshake) giveWay() error {
-	hs.step, hs.turns = stepTurn, 2 // the first comes before new events are asked for
+	hs.step, hs.turns = stepTurn, 2 // the first turn comes before the loop polls for new events
 	hs.set.loop.Again(hs.conn)
 	return hs.wait()
 }
 
-// wait returns to the loop until the handshake is resumed. It is called on the coroutine.
+// wait returns control to the loop until the handshake is resumed. It is called on the coroutine.
 func (hs *Handshake) wait() error {
 	if hs.gone {
 		return errCancelled
@@ -285,7 +285,7 @@ func (hs *Handshake) wait() error {
 	return nil
 }
 
-// resume goes on with the coroutine, and ends the handshake if it has come to its end.
+// resume continues the coroutine, and ends the handshake if it is done.
 func (hs *Handshake) resume() {
 	k := hs.coro
 	k.resume()
@@ -315,10 +315,10 @@ func (hs *Handshake) resume() {
 	hs.secured()
 }
 
-// secured puts the layer into place.
+// secured installs the layer.
 func (hs *Handshake) secured() {
 	l := hs.layer
-	// The last records of the handshake, if nobody waits for them, go with the first that the owner writes: the ticket of
+	// If the peer does not wait for the last records of the handshake, they travel with the first bytes that the owner writes: the ticket of
 	// a TLS 1.3 server, and a client's Finished.
 	state := l.tls.ConnectionState()
 	hold := hs.prompt
@@ -334,7 +334,7 @@ func (hs *Handshake) secured() {
 	}
 	l.hs = nil
 	hs.conn.SetLayer(l)
-	hs.conn.HasMore(true) // the peer's first bytes may have come along
+	hs.conn.HasMore(true) // the peer's first bytes may have arrived with the handshake
 	hs.conclude(State{
 		Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite),
 		ServerName: []byte(state.ServerName), ClientSubject: hs.clientSubject(&state),
@@ -342,8 +342,8 @@ func (hs *Handshake) secured() {
 	}, nil)
 }
 
-// clientSubject is who the client is by its certificate, nil if it has shown none. That was verified, by this handshake or by the one
-// that this one resumes.
+// clientSubject returns the subject of the client's certificate, nil if there is none. The certificate was verified, by this handshake or by
+// the one that this one resumes.
 func (hs *Handshake) clientSubject(s *tls.ConnectionState) []byte {
 	if hs.client || len(s.VerifiedChains) == 0 || len(s.PeerCertificates) == 0 {
 		return nil
@@ -362,19 +362,19 @@ func (hs *Handshake) conclude(s State, err error) {
 	owner.Secured(s, err)
 }
 
-// give ends a handshake for a reason that is not its own.
-func (hs *Handshake) give(err error) {
+// abort ends a handshake for an external reason.
+func (hs *Handshake) abort(err error) {
 	hs.unwind()
 	hs.end(err)
 }
 
-// Cancel gives the handshake up, and Secured is not called. The connection is the owner's to close; it has no handler.
+// Cancel abandons the handshake and does not call Secured. The owner must close the connection, which has no handler.
 func (hs *Handshake) Cancel() {
 	hs.unwind()
 	hs.recycle()
 }
 
-// unwind has the coroutine come to its end.
+// unwind lets the coroutine run to its end.
 func (hs *Handshake) unwind() {
 	hs.gone = true
 	if hs.coro != nil {
@@ -383,7 +383,7 @@ func (hs *Handshake) unwind() {
 	}
 }
 
-// recycle makes the handshake ready for another use.
+// recycle resets the handshake and returns it to the free list.
 func (hs *Handshake) recycle() {
 	h := hs.set
 	h.loop.Disarm(&hs.timer)

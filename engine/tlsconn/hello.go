@@ -2,12 +2,12 @@ package tlsconn
 
 import "errors"
 
-// MaxHello is the longest ClientHello that is taken, its header of 4 bytes included: what one record has room for.
+// MaxHello is the maximum length of a ClientHello, including its header of 4 bytes: what one record can hold.
 const MaxHello = 1 << 14
 
 const (
 	helloRecordHeader  = 5       // bytes: type, version, length (RFC 8446 section 5.1)
-	helloMaxRecord     = 1 << 14 // bytes of plaintext behind it
+	helloMaxRecord     = 1 << 14 // bytes of plaintext after it
 	helloHandshake     = 22      // the record's type
 	helloMajor         = 3       // first byte of every version from SSL 3.0 to TLS 1.3
 	helloHeader        = 4       // bytes: type and length of a handshake message (RFC 8446 section 4)
@@ -18,13 +18,13 @@ const (
 	helloHostName      = 0       // the name's type
 )
 
-// ErrNotTLS says that a client's first bytes begin no TLS handshake, whatever follows.
+// ErrNotTLS means that a client's first bytes cannot begin a TLS handshake.
 var ErrNotTLS = errors.New("tlsconn: not a TLS handshake")
 
-// HelloError says why bytes that begin as TLS does are no ClientHello this proxy takes. Values are shared: they must not
+// HelloError says why bytes that begin like TLS are not an acceptable ClientHello. Values are shared and must not
 // be changed.
 type HelloError struct {
-	Reason string // for the error log: lower-case, short, nothing that the client sent
+	Reason string // for the error log: lower-case, short, without anything that the client sent
 }
 
 func (e *HelloError) Error() string { return e.Reason }
@@ -34,7 +34,7 @@ var (
 	errHelloRecordVersion = &HelloError{"a record of an unknown version in the hello"}
 	errHelloRecordEmpty   = &HelloError{"an empty record in the hello"}
 	errHelloRecordSize    = &HelloError{"a record over 16384 bytes"}
-	errHelloType          = &HelloError{"the first message is no client hello"}
+	errHelloType          = &HelloError{"the first message is not a client hello"}
 	errHelloSize          = &HelloError{"a hello over 16384 bytes"}
 	errHelloShort         = &HelloError{"the hello ends before its session id"}
 	errHelloSession       = &HelloError{"malformed session id"}
@@ -47,25 +47,25 @@ var (
 	errHelloDot           = &HelloError{"the host name ends in a dot"}
 )
 
-// Hello is what a ClientHello says that matters before it is answered.
+// Hello holds what is needed of a ClientHello before it is answered.
 type Hello struct {
 	// ServerName is the host name as the client sent it, which may be any bytes; nil if there is none. It is valid until
-	// the next Read, and while the bytes that were read stay where they are.
+	// the next Read, and while the bytes that were read are unchanged.
 	ServerName []byte
 }
 
-// HelloReader reads ClientHellos (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2). The zero value is ready; it keeps a
-// buffer for hellos that come in several records, and nothing of a connection. Not for concurrent use.
+// HelloReader reads ClientHellos (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2). The zero value is ready. It keeps a
+// buffer for hellos that span several records, and no state of a connection. It is not safe for concurrent use.
 type HelloReader struct {
 	buf []byte // at most MaxHello bytes
 }
 
-// Read looks at p, everything the client has sent so far (from the very first byte). n is the length of the records up to
-// the end of the hello, the rest of its last record included; 0 with a nil error means that more is needed, which is never
-// so of 7*MaxHello bytes. The error is ErrNotTLS or a *HelloError; more bytes do not change it.
+// Read examines p, which is everything that the client has sent, from the first byte. n is the length of the records up to
+// the end of the hello, including the rest of its last record. n = 0 with a nil error means that more bytes are needed, which
+// never happens with 7*MaxHello bytes. The error is ErrNotTLS or a *HelloError; more bytes do not change it.
 //
-// Bytes behind the hello in its last record are allowed: they belong to the next message. Extensions other than server_name
-// are not looked into. As long as more is needed, a call costs a look at each record's header.
+// The last record may contain bytes after the hello, which belong to the next message. Read does not examine extensions other than
+// server_name. While more bytes are needed, a call costs one look at each record's header.
 func (r *HelloReader) Read(p []byte) (h Hello, n int, err error) {
 	if len(p) > 0 && p[0] != helloHandshake || len(p) > 1 && p[1] != helloMajor {
 		return Hello{}, 0, ErrNotTLS
@@ -83,8 +83,8 @@ func (r *HelloReader) Read(p []byte) (h Hello, n int, err error) {
 	return h, n, nil
 }
 
-// helloExtent says how long the records up to the end of the hello are, 0 if they are not all there, and how long the
-// hello itself is. It reads headers only, so that nothing is copied again and again while records come in.
+// helloExtent returns the length of the records up to the end of the hello, 0 if they are incomplete, and the length of the
+// hello itself. It reads only headers, so that nothing is copied repeatedly while records arrive.
 func helloExtent(p []byte) (n, size int, err *HelloError) {
 	var head [helloHeader]byte // may be spread over four records
 	for have := 0; ; {
@@ -132,7 +132,7 @@ func helloExtent(p []byte) (n, size int, err *HelloError) {
 
 func helloRecordLength(record []byte) int { return int(record[3])<<8 | int(record[4]) }
 
-// message is the handshake message of size bytes that p's records hold: where it lies if that is one record, else a copy.
+// message returns the handshake message of size bytes in p's records: a slice of p if it is in one record, otherwise a copy.
 func (r *HelloReader) message(p []byte, size int) []byte {
 	if helloRecordLength(p) >= size {
 		return p[helloRecordHeader:][:size:size]
@@ -150,8 +150,8 @@ func (r *HelloReader) message(p []byte, size int) []byte {
 	return r.buf
 }
 
-// parse reads a handshake message. It is strict about lengths: what this proxy reads, whoever answers the hello must read
-// alike.
+// parse parses a handshake message. It is strict about lengths, because whoever answers the hello must read the same
+// as this proxy.
 func (h *Hello) parse(message []byte) *HelloError {
 	b := message[helloHeader:]
 	if len(b) < helloVersionRandom {
@@ -169,14 +169,14 @@ func (h *Hello) parse(message []byte) *HelloError {
 	if !ok || len(compression) == 0 {
 		return errHelloCompression
 	}
-	if len(b) == 0 { // TLS 1.2 and before: no extensions at all
+	if len(b) == 0 { // TLS 1.2 or earlier, without extensions
 		return nil
 	}
 	extensions, b, ok := helloVector(b, 2)
 	if !ok || len(b) > 0 {
 		return errHelloExtensions
 	}
-	var seen [1 << 16 / 64]uint64 // a bit for each type: 4000 extensions must not be compared with each other
+	var seen [1 << 16 / 64]uint64 // one bit per type, so that thousands of extensions need not be compared with each other
 	for len(extensions) > 0 {
 		if len(extensions) < 2 {
 			return errHelloExtensions
@@ -199,7 +199,7 @@ func (h *Hello) parse(message []byte) *HelloError {
 	return nil
 }
 
-// names reads the server_name extension (RFC 6066 section 3). Names of an unknown type are passed over.
+// names parses the server_name extension (RFC 6066 section 3). It skips names of an unknown type.
 func (h *Hello) names(extension []byte) *HelloError {
 	list, rest, ok := helloVector(extension, 2)
 	if !ok || len(list) == 0 || len(rest) > 0 {
@@ -225,7 +225,7 @@ func (h *Hello) names(extension []byte) *HelloError {
 	return nil
 }
 
-// helloVector takes a vector off b whose length comes first, in width bytes (RFC 8446 section 3.4).
+// helloVector splits off a vector whose length precedes it in width bytes (RFC 8446 section 3.4).
 func helloVector(b []byte, width int) (v, rest []byte, ok bool) {
 	if len(b) < width {
 		return nil, nil, false
@@ -240,9 +240,9 @@ func helloVector(b []byte, width int) (v, rest []byte, ok bool) {
 	return b[:length:length], b[length:], true
 }
 
-// LooksLikeHTTP reports whether p, which is not TLS, begins as the line of an HTTP request does (RFC 9112 section 3): with a
-// method of at least three capital letters, as far as it is there. It looks at 5 bytes: enough for an answer that
-// explains, not for more.
+// LooksLikeHTTP reports whether p, which is not TLS, begins like the request line of HTTP (RFC 9112 section 3): with a
+// method of at least three capital letters, as far as it has arrived. It examines 5 bytes, which is good enough to choose a helpful
+// error, and for nothing more.
 func LooksLikeHTTP(p []byte) bool {
 	for i, c := range p[:min(len(p), 5)] {
 		if c == ' ' {

@@ -199,9 +199,9 @@ var helloCases = []struct{ in, want string }{
 
 	// Messages.
 	{"\x16\x03\x01\x00\x04\x01", "more"},
-	{"\x16\x03\x01\x00\x04\x00", "the first message is no client hello"},
-	{"\x16\x03\x01\x00\x04\x02", "the first message is no client hello"},
-	{helloRecord(helloMsg(0, "")) + plainHello, "the first message is no client hello"},
+	{"\x16\x03\x01\x00\x04\x00", "the first message is not a client hello"},
+	{"\x16\x03\x01\x00\x04\x02", "the first message is not a client hello"},
+	{helloRecord(helloMsg(0, "")) + plainHello, "the first message is not a client hello"},
 	{helloRecord("\x01\x00\x3f\xfc"), "more"},
 	{helloRecord("\x01\x00\x3f\xfd"), "a hello over 16384 bytes"},
 	{helloRecord("\x01\x01\x00\x00"), "a hello over 16384 bytes"},
@@ -330,7 +330,7 @@ func TestHelloDecidedEarly(t *testing.T) {
 		"\x16\x02":                             notTLSReason,
 		"\x16\x03\x01\x00\x00":                 "an empty record in the hello",
 		"\x16\x03\x01\x40\x01":                 "a record over 16384 bytes",
-		"\x16\x03\x01\x00\x01\x02":             "the first message is no client hello",
+		"\x16\x03\x01\x00\x01\x02":             "the first message is not a client hello",
 		"\x16\x03\x01\x00\xff\x01\x00\x3f\xfd": "a hello over 16384 bytes",
 		helloRecords("\x01\x00\x3f\xfd", 1):    "a hello over 16384 bytes",
 		begun + "\x15":                         "a record of another type in the hello",

@@ -13,50 +13,50 @@ import (
 )
 
 const (
-	maxRecord = 16 << 10 // of plaintext in a record (RFC 8446 section 5.1)
-	// window is how much plaintext is encrypted before it is known whether the socket takes the records: with what is
-	// added to it, it fits into the largest buffer that a loop keeps.
+	maxRecord = 16 << 10 // bytes of plaintext in a record (RFC 8446 section 5.1)
+	// window is how much plaintext is encrypted before it is known whether the socket accepts the records. Including the
+	// TLS overhead it fits into the largest buffer that a loop keeps.
 	window = 3 * maxRecord
-	// maxUnsent bounds the records of one connection that wait for the socket to take them. What is above a window are
-	// answers that a peer makes crypto/tls write without reading them, and the flights of a handshake.
+	// maxUnsent bounds the records of one connection that wait for the socket. More than a window can come from replies
+	// that a peer makes crypto/tls write without reading them, and from the messages of a handshake.
 	maxUnsent = 128 << 10
 
-	// A peer can use nothing of a record before all of it is there, and what is sent first comes in so many segments as the
-	// kernel's congestion window has, ten in the beginning (RFC 6928) and after a pause. So the first bytes go in records of a segment
-	// each; after them whole records cost less.
-	smallRecord = 1300     // of plaintext: fits into a segment together with what TLS, IPv6, and a tunnel around that add
-	smallBytes  = 16 << 10 // that go in such records
-	smallAgain  = 1000     // ms without a byte written, after which they do again
+	// A peer cannot use any of a record before all of it has arrived, and the first bytes arrive in as many segments as the
+	// kernel's congestion window allows: ten at the beginning (RFC 6928) and after a pause. So the first bytes go in records of one segment
+	// each; after that, full records cost less.
+	smallRecord = 1300     // bytes of plaintext: fits into a segment together with the overhead of TLS, IPv6 and a tunnel
+	smallBytes  = 16 << 10 // bytes that are sent in small records
+	smallAgain  = 1000     // ms without a write after which small records are used again
 )
 
-// ErrTruncated means that the peer closed the connection without saying that its stream ends there (close_notify, RFC
-// 8446 section 6.1): somebody may have cut it off.
+// ErrTruncated means that the peer closed the connection without close_notify (RFC 8446 section 6.1), so the stream may have been
+// cut off by an attacker.
 var ErrTruncated = errors.New("tls: the connection ended without close_notify")
 
-// errUnsent ends a connection whose peer does not read.
-var errUnsent = errors.New("tls: the peer takes nothing of what it is answered")
+// errUnsent is the error of a connection whose peer does not read.
+var errUnsent = errors.New("tls: the peer does not read its replies")
 
-// layer is TLS on one connection: the engine.Layer, and by its other name, wire, the net.Conn below crypto/tls.
+// layer is TLS on one connection. It is the engine.Layer and, under its other name wire, the net.Conn below crypto/tls.
 type layer struct {
 	tls  *tls.Conn
-	conn *engine.Conn // during a call, and during the handshake
-	hs   *Handshake   // nil when it is over
+	conn *engine.Conn // set during a call, and during the handshake
+	hs   *Handshake   // nil when the handshake is over
 	in   boundaries
 
-	out   []byte // the loop's buffer while records wait in it that the socket has not taken
-	sent  int    // how much of it the socket took
-	begun int32  // bytes written since the last pause, until there were smallBytes of them
-	wrote int64  // when bytes were last written; ms on the loop's clock
-	// owed is how many bytes of what Write was given last are in out, or were on their way through it when the socket
-	// became full: Write has not said that they are taken, and will be given them again.
+	out   []byte // records that the socket has not accepted, in a buffer of the loop; nil if there are none
+	sent  int    // how many bytes of out the socket has accepted
+	begun int32  // bytes written since the last pause, up to smallBytes
+	wrote int64  // when bytes were last written, in ms on the loop's clock
+	// owed is how many bytes of the last call of Write are encrypted, and in out or partly sent, although Write did not count
+	// them as accepted because the socket became full. The caller will pass them again.
 	owed int
 
-	rawEnd   bool // the socket's end was reached
-	unacked  bool // bytes came since something was last written, and nothing in them was for a reader
-	corked   bool // records are gathered in out: more of them follow at once
-	last     bool // what is written is followed by the end of the stream
+	rawEnd   bool // the socket's end of stream was reached
+	unacked  bool // bytes have arrived since the last write, and none of them were for the reader
+	corked   bool // records are collected in out, because more of them follow at once
+	last     bool // the end of the stream follows what is written
 	notified bool // close_notify was written
-	closing  bool // a FIN is to follow what is in out
+	closing  bool // a FIN must follow what is in out
 }
 
 // Read implements engine.Layer.
@@ -70,7 +70,7 @@ func (l *layer) Read(c *engine.Conn, p []byte) (n int, err error) {
 		more = n == len(p) || !l.in.isOne()
 	}
 	if err != nil {
-		more = !again(err) // an error is the answer to the next read as well
+		more = !again(err) // an error would be returned by the next read as well
 	}
 	if !more {
 		l.in.consumed()
@@ -81,12 +81,12 @@ func (l *layer) Read(c *engine.Conn, p []byte) (n int, err error) {
 		return n, nil
 	}
 	if again(err) && l.in.atBoundary() {
-		l.quickAck() // for the last of a handshake, tickets, new keys
+		l.quickAck() // for the last message of a handshake, tickets and key updates
 	}
 	return 0, l.ending(err)
 }
 
-// quickAck acknowledges bytes that nothing will be written in answer to. A peer may hold back what it says next until then.
+// quickAck acknowledges bytes to which no reply will be written. A peer may hold back its next bytes until then.
 func (l *layer) quickAck() {
 	if l.unacked {
 		l.unacked = false
@@ -94,7 +94,7 @@ func (l *layer) quickAck() {
 	}
 }
 
-// ending tells the end of the socket's stream from the end of the stream in it, for which crypto/tls has one word.
+// ending returns ErrTruncated if the socket's stream has ended without close_notify; crypto/tls returns the same error for both ends.
 func (l *layer) ending(err error) error {
 	if l.rawEnd && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		return ErrTruncated
@@ -102,7 +102,7 @@ func (l *layer) ending(err error) error {
 	return err
 }
 
-// Write implements engine.Layer. When it answers EAGAIN, p[:owed] of what it did not take is encrypted already.
+// Write implements engine.Layer. If it returns EAGAIN, the first owed bytes of those it did not accept are already encrypted.
 func (l *layer) Write(c *engine.Conn, p []byte, last bool) (n int, err error) {
 	l.conn, l.last = c, last
 	if l.owed > 0 {
@@ -127,7 +127,7 @@ func (l *layer) Write(c *engine.Conn, p []byte, last bool) (n int, err error) {
 	return n, nil
 }
 
-// encrypt makes records of p, which is not empty. If they are several they are left in out.
+// encrypt makes records of p, which is not empty. Several records are collected in out.
 func (l *layer) encrypt(p []byte) error {
 	now := l.conn.Loop().Now()
 	if now-l.wrote >= smallAgain {
@@ -153,7 +153,7 @@ func (l *layer) encrypt(p []byte) error {
 	return err
 }
 
-// flush has the socket take what waits for it; unix.EAGAIN if it does not take all.
+// flush writes the waiting records to the socket; it returns unix.EAGAIN if the socket does not accept all.
 func (l *layer) flush() error {
 	l.corked = false
 	if l.sent == len(l.out) {
@@ -166,7 +166,7 @@ func (l *layer) flush() error {
 	return err
 }
 
-// rawWrite has the socket take b, with which acknowledgements travel.
+// rawWrite writes b to the socket. Acknowledgements travel with it.
 func (l *layer) rawWrite(b []byte) (int, error) {
 	l.unacked = false
 	return l.conn.RawWrite(b, l.last)
@@ -179,7 +179,7 @@ func (l *layer) free() {
 	}
 }
 
-// keep adds b to what waits for the socket.
+// keep appends b to the records that wait for the socket.
 func (l *layer) keep(b []byte) error {
 	need := len(l.out) - l.sent + len(b)
 	if need > maxUnsent {
@@ -196,7 +196,7 @@ func (l *layer) keep(b []byte) error {
 	return nil
 }
 
-// CloseWrite implements engine.Layer: close_notify, and a FIN behind it.
+// CloseWrite implements engine.Layer: it sends close_notify and then a FIN.
 func (l *layer) CloseWrite(c *engine.Conn) error {
 	l.conn = c
 	l.notify()
@@ -209,7 +209,7 @@ func (l *layer) CloseWrite(c *engine.Conn) error {
 	return c.RawCloseWrite()
 }
 
-// notify writes close_notify. A failure shows when the rest is flushed or the socket closed.
+// notify writes close_notify. A failure will show when the records are flushed or the socket is closed.
 func (l *layer) notify() {
 	if !l.notified {
 		l.notified, l.last = true, true
@@ -217,7 +217,7 @@ func (l *layer) notify() {
 	}
 }
 
-// Writable implements engine.Layer. Who is owed an answer to Write writes again.
+// Writable implements engine.Layer. If bytes are owed, the caller of Write will write again.
 func (l *layer) Writable(c *engine.Conn) {
 	if l.owed > 0 || l.sent == len(l.out) {
 		return
@@ -225,14 +225,14 @@ func (l *layer) Writable(c *engine.Conn) {
 	l.conn = c
 	if l.flush() == nil && l.closing {
 		l.closing = false
-		_ = c.RawCloseWrite() // if that fails the connection is gone, which reading it tells
+		_ = c.RawCloseWrite() // if it fails, the connection is gone, and reading it will tell
 	}
 }
 
 // Unsent implements engine.Layer.
 func (l *layer) Unsent() int { return len(l.out) - l.sent }
 
-// Closing implements engine.Layer. The peer is told that the stream ends here if it has got all of it.
+// Closing implements engine.Layer. It sends close_notify if the peer gets the whole stream.
 func (l *layer) Closing(c *engine.Conn, reset bool) {
 	l.conn = c
 	if !reset && l.owed == 0 {
@@ -242,12 +242,12 @@ func (l *layer) Closing(c *engine.Conn, reset bool) {
 	l.free()
 }
 
-// wire is a layer as crypto/tls sees it: the connection that records go through. Neither of its ends ever blocks, except
-// that a handshake's Read returns to the loop meanwhile.
+// wire is a layer as seen by crypto/tls: the connection that carries the records. It never blocks, except that Read during a
+// handshake returns control to the loop while it waits.
 type wire layer
 
-// Read implements net.Conn. Without a handshake it answers unix.EAGAIN when the socket has nothing, which crypto/tls takes
-// for a passing error (Temporary), so that the read can be repeated.
+// Read implements net.Conn. Outside of a handshake it returns unix.EAGAIN when the socket is empty. crypto/tls treats that
+// as a temporary error, so the read can be repeated.
 func (w *wire) Read(p []byte) (int, error) {
 	for {
 		if w.conn.RawReadable() {
@@ -270,8 +270,8 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 }
 
-// Write implements net.Conn. It takes everything at once: crypto/tls does not go on after an error of this. Handshakes gather
-// what they write until they wait.
+// Write implements net.Conn. It always accepts everything, because crypto/tls does not continue after a write error. During a handshake,
+// writes are collected until the handshake waits.
 func (w *wire) Write(b []byte) (int, error) {
 	l, rest := (*layer)(w), b
 	if l.hs == nil && !l.corked && l.sent == len(l.out) {
@@ -289,7 +289,7 @@ func (w *wire) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close implements net.Conn. Nobody calls it: sockets are closed by their engine.Conn.
+// Close implements net.Conn. It is never called: the engine.Conn closes the socket.
 func (w *wire) Close() error { return nil }
 
 // LocalAddr implements net.Conn.
@@ -298,16 +298,16 @@ func (w *wire) LocalAddr() net.Addr { return noAddr{} }
 // RemoteAddr implements net.Conn.
 func (w *wire) RemoteAddr() net.Addr { return noAddr{} }
 
-// SetDeadline implements net.Conn. Deadlines are the business of timers.
+// SetDeadline implements net.Conn. It does nothing, because timers enforce the deadlines.
 func (w *wire) SetDeadline(time.Time) error { return nil }
 
-// SetReadDeadline implements net.Conn, as SetDeadline.
+// SetReadDeadline implements net.Conn, like SetDeadline.
 func (w *wire) SetReadDeadline(time.Time) error { return nil }
 
-// SetWriteDeadline implements net.Conn, as SetDeadline.
+// SetWriteDeadline implements net.Conn, like SetDeadline.
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
-// noAddr is the address of a wire. crypto/tls asks for it only where there is no server name.
+// noAddr is the address of a wire. crypto/tls uses it only if there is no server name.
 type noAddr struct{}
 
 // Network implements net.Addr.
@@ -316,5 +316,5 @@ func (noAddr) Network() string { return "tcp" }
 // String implements net.Addr.
 func (noAddr) String() string { return "" }
 
-// again reports whether err only means that the descriptor is not ready.
+// again reports whether err only means that the socket is not ready.
 func again(err error) bool { return errors.Is(err, unix.EAGAIN) }

@@ -21,37 +21,37 @@ const TicketKeySize = 32
 
 // ServerOptions configures a Server.
 type ServerOptions struct {
-	// Certificates are chosen from by the name that the client asks for. The first is for those who ask for none, or for
-	// one that no certificate has. Those for the same names (one ECDSA, one RSA) are chosen from by what the client can.
+	// Certificates are chosen by the name that the client asks for. The first is the default, for clients that ask for no name or for
+	// one that no certificate has. Among those for the same names (one ECDSA, one RSA) the client's capabilities decide.
 	Certificates []KeyPair
-	// VerifyClient demands a certificate of the client, which one of ClientCAs (PEM) must have signed; the system's if
-	// that is nil.
+	// VerifyClient requires a certificate from the client, signed by one of ClientCAs (PEM), or by one of the system's CAs if
+	// ClientCAs is nil.
 	VerifyClient bool
 	ClientCAs    []byte
-	// MinVersion is tls.VersionTLS12, which zero means too, or tls.VersionTLS13.
+	// MinVersion is tls.VersionTLS12 (the default) or tls.VersionTLS13.
 	MinVersion uint16
 	// Protocols are offered by ALPN (RFC 7301).
 	Protocols []string
-	// TicketKeys are TicketKeySize bytes each. What is kept in session tickets is encrypted with the first, and found with all.
-	// They are the same wherever a client may come back to.
+	// TicketKeys have TicketKeySize bytes each. Session tickets are encrypted with the first, and accepted with all.
+	// All processes that a client may come back to must have the same keys.
 	TicketKeys [][]byte
-	// HandshakeTimeout bounds a handshake, the wait for its first byte included; zero is no bound.
+	// HandshakeTimeout bounds a handshake, including the wait for its first byte; zero means no bound.
 	HandshakeTimeout time.Duration
-	// Signers make what would hold loops up.
+	// Signers makes the signatures that would block a loop.
 	Signers *Signers
 }
 
-// Server is how clients are spoken to. It is immutable and shared by all loops.
+// Server holds the TLS settings for clients. It is immutable and shared by all loops.
 type Server struct {
 	config  *tls.Config
 	timeout time.Duration
 	signs   bool
 }
 
-// Signs reports whether handshakes wait for Signers.
+// Signs reports whether handshakes may have to wait for Signers.
 func (s *Server) Signs() bool { return s.signs }
 
-// suites are the ones of TLS 1.2, in no order; those of TLS 1.3 are not to be chosen. All have forward secrecy and
+// suites are the cipher suites for TLS 1.2, in no particular order; those of TLS 1.3 cannot be configured. All have forward secrecy and
 // authenticated encryption.
 var suites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -59,7 +59,7 @@ var suites = []uint16{
 	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
-// NewServer makes a Server. There must be a certificate and a ticket key.
+// NewServer returns a Server. o must have a certificate and a ticket key.
 func NewServer(o ServerOptions) (*Server, error) {
 	if len(o.Certificates) == 0 || len(o.TicketKeys) == 0 {
 		return nil, errors.New("tls: a server needs a certificate and a ticket key")
@@ -98,10 +98,10 @@ func NewServer(o ServerOptions) (*Server, error) {
 	return s, nil
 }
 
-// roots are the CAs to trust: those of the PEM text, or the system's, for which nil stands.
+// roots returns the CAs of the PEM text, or, if text is nil, nil for the system's.
 func roots(text []byte) (*x509.CertPool, error) {
 	if text == nil {
-		_, err := x509.SystemCertPool() // reads files: now, and not in the first handshake
+		_, err := x509.SystemCertPool() // reads files now, and not in the first handshake
 		return nil, err
 	}
 	pool := x509.NewCertPool()
@@ -111,14 +111,14 @@ func roots(text []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// identity is the certificates for one set of names.
+// identity holds the certificates for one set of names.
 type identity struct {
 	names  []string // lower-case, sorted
 	certs  []tls.Certificate
 	config *tls.Config
 }
 
-// parseIdentities puts the certificates together that are for the same names.
+// parseIdentities groups the certificates by their names.
 func parseIdentities(pairs []KeyPair) ([]*identity, error) {
 	var list []*identity
 	for i, p := range pairs {
@@ -137,7 +137,7 @@ func parseIdentities(pairs []KeyPair) ([]*identity, error) {
 	return list, nil
 }
 
-// certificateNames are the DNS names that a certificate is for, or its common name if it has none.
+// certificateNames returns the DNS names of a certificate, or its common name if it has none.
 func certificateNames(leaf *x509.Certificate) []string {
 	names := leaf.DNSNames
 	if len(names) == 0 && leaf.Subject.CommonName != "" {
@@ -151,13 +151,13 @@ func certificateNames(leaf *x509.Certificate) []string {
 	return slices.Compact(lower)
 }
 
-// isSlow reports whether a key of the identity is.
+// isSlow reports whether one of the identity's keys is slow.
 func (i *identity) isSlow() bool {
 	return slices.ContainsFunc(i.certs, func(c tls.Certificate) bool { return isSlow(c.PrivateKey) })
 }
 
-// configure makes the identity's configuration. It has ticket keys of its own: a session that was begun with one certificate,
-// or with the certificate of a client that one set of CAs vouched for, must not be gone on with under another.
+// configure sets the identity's tls.Config. Each identity has its own ticket keys: a session that began with one certificate,
+// or with a client certificate that one set of CAs has verified, must not be resumed under another.
 func (i *identity) configure(base *tls.Config, o *ServerOptions) error {
 	i.config = base.Clone()
 	i.config.GetCertificate = i.choose(o.Signers)
@@ -180,13 +180,13 @@ func (i *identity) configure(base *tls.Config, o *ServerOptions) error {
 	return nil
 }
 
-// choose is tls.Config.GetCertificate. It comes between the key exchange and the signature.
+// choose returns a tls.Config.GetCertificate. crypto/tls calls it between the key exchange and the signature.
 func (i *identity) choose(s *Signers) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		cert := i.certs[0]
 		if len(i.certs) > 1 {
 			n := slices.IndexFunc(i.certs, func(c tls.Certificate) bool {
-				// Which names it is for has been decided.
+				// The names have been matched already.
 				h := *hello
 				h.ServerName = ""
 				return h.SupportsCertificate(&c) == nil
@@ -199,14 +199,14 @@ func (i *identity) choose(s *Signers) func(*tls.ClientHelloInfo) (*tls.Certifica
 	}
 }
 
-// nameIndex finds the configuration for a name.
+// nameIndex maps names to configurations.
 type nameIndex struct {
 	exact    map[string]*tls.Config
-	wildcard map[string]*tls.Config // by what follows the first label: ".example.com"
+	wildcard map[string]*tls.Config // by what follows the "*": ".example.com"
 	first    *tls.Config
 }
 
-// index lists names; of two identities for the same name the first is taken.
+// index builds a nameIndex; if two identities have the same name, the first wins.
 func index(list []*identity) *nameIndex {
 	x := &nameIndex{exact: map[string]*tls.Config{}, wildcard: map[string]*tls.Config{}, first: list[0].config}
 	for _, i := range list {
@@ -223,7 +223,7 @@ func index(list []*identity) *nameIndex {
 	return x
 }
 
-// find prefers the exact name; a wildcard stands for one label (RFC 6125 section 6.4.3).
+// find prefers an exact match; a wildcard matches one label (RFC 6125 section 6.4.3).
 func (x *nameIndex) find(name string) *tls.Config {
 	name = strings.ToLower(name)
 	if c := x.exact[name]; c != nil {
@@ -239,27 +239,27 @@ func (x *nameIndex) find(name string) *tls.Config {
 
 // ClientOptions configures a Client.
 type ClientOptions struct {
-	// ServerName is what the host is asked for (SNI, unless it is an address) and what its certificate must be for.
+	// ServerName is sent as SNI, unless it is an IP address, and the host's certificate must be valid for it.
 	ServerName string
-	// Verify has the host's certificate verified, by CAs (PEM) or the system's if that is nil. Without it anybody may answer.
+	// Verify enables verification of the host's certificate, by CAs (PEM), or by the system's if CAs is nil. Without it, any server is accepted.
 	Verify bool
 	CAs    []byte
-	// Certificate is shown to hosts that ask for one; nil for none.
+	// Certificate is presented to hosts that request one; nil for none.
 	Certificate *KeyPair
 	// Protocols are offered by ALPN.
 	Protocols []string
-	// Signers make what would hold loops up.
+	// Signers makes the signatures that would block a loop.
 	Signers *Signers
 }
 
-// Client is how one host is spoken to. It is immutable but for the session that it goes on with, and shared by all loops.
+// Client holds the TLS settings for one host. It is immutable except for its cached session, and shared by all loops.
 type Client struct {
 	config      *tls.Config
-	certificate *tls.Certificate // shown to hosts that ask for one; nil for none
+	certificate *tls.Certificate // presented to hosts that request one; nil for none
 	identity    [sha256.Size]byte
 }
 
-// NewClient makes a Client.
+// NewClient returns a Client.
 func NewClient(o ClientOptions) (*Client, error) {
 	c := &Client{config: &tls.Config{
 		ServerName:                  o.ServerName,
@@ -293,8 +293,8 @@ func NewClient(o ClientOptions) (*Client, error) {
 	return c, nil
 }
 
-// Same reports whether a connection that was made by c, both may be nil for none, is as good as one made by d: the same is
-// demanded of the host and shown to it.
+// Same reports whether connections made by c and by d are interchangeable: both require and present the same. Either may
+// be nil, which means no TLS.
 func (c *Client) Same(d *Client) bool {
 	if c == nil || d == nil {
 		return c == d

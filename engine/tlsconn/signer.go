@@ -13,38 +13,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Signers makes signatures that would hold a loop up, on threads beside the loops: RSA-2048 takes a millisecond, in which a
-// loop serves sixty requests. It is shared by all loops of a process. No more signatures wait than there are handshakes.
+// Signers makes signatures that would block a loop, on threads beside the loops: an RSA-2048 signature takes a millisecond, in which a
+// loop serves sixty requests. All loops of a process share it. The number of handshakes bounds the waiting signatures.
 //
-// The threads sleep in the kernel and not in Go's scheduler, which would have another thread look for the work first: that one
-// takes the CPU from the loop that has just handed the work over, and keeps it until the signature is made.
+// The threads sleep in the kernel and not in Go's scheduler. The scheduler would first wake another thread to look for the work, and that
+// thread would take the CPU from the loop that has just handed over the work, and keep it until the signature is made.
 type Signers struct {
 	mu      sync.Mutex
 	queue   []*signature
 	max     int
 	threads int
-	bell    int // an eventfd that counts what is queued; meaningful while there are threads
+	wakefd  int // an eventfd that counts queued signatures; valid while there are threads
 	closed  bool
 }
 
-// NewSigners makes signers that work on up to n signatures at once. Threads are started when there is work; Close ends them.
+// NewSigners returns Signers that make up to n signatures at once. Threads are started on demand; Close ends them.
 func NewSigners(n int) *Signers { return &Signers{max: n} }
 
-// Close ends the threads. No handshake may be at work.
+// Close ends the threads. No handshake may be in progress.
 func (s *Signers) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.ring(s.threads)
+	s.wake(s.threads)
 }
 
-// signature is one that is being made.
+// signature is a signature to be made.
 type signature struct {
 	key    crypto.Signer
 	rand   io.Reader
 	digest []byte
 	opts   crypto.SignerOpts
-	done   func() // called when result and err are there
+	done   func() // called when result and err are set
 
 	result []byte
 	err    error
@@ -55,23 +55,23 @@ func (j *signature) make() {
 	j.done()
 }
 
-// submit has a signature made.
+// submit queues a signature.
 func (s *Signers) submit(j *signature) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.queue) == s.threads && s.threads < s.max && !s.start() {
-		go j.make() // without a descriptor it is made anyhow
+		go j.make() // no descriptor for the eventfd: use an ordinary goroutine
 		return
 	}
 	s.queue = append(s.queue, j)
-	s.ring(1)
+	s.wake(1)
 }
 
-// start starts one more thread. It reports false if there is none at all.
+// start starts one more thread. It returns false if there can be none.
 func (s *Signers) start() bool {
 	if s.threads == 0 {
 		var err error
-		if s.bell, err = unix.Eventfd(0, unix.EFD_SEMAPHORE|unix.EFD_CLOEXEC); err != nil {
+		if s.wakefd, err = unix.Eventfd(0, unix.EFD_SEMAPHORE|unix.EFD_CLOEXEC); err != nil {
 			return false
 		}
 	}
@@ -80,31 +80,31 @@ func (s *Signers) start() bool {
 	return true
 }
 
-// ring has n threads, that are asleep or about to be, look.
-func (s *Signers) ring(n int) {
+// wake wakes n threads that sleep or are about to.
+func (s *Signers) wake(n int) {
 	if n > 0 {
 		count := [8]byte{byte(n), byte(n >> 8)}
-		_, _ = unix.Write(s.bell, count[:]) // cannot fail, short of 2^64 signatures
+		_, _ = unix.Write(s.wakefd, count[:]) // fails only after 2^64 signatures
 	}
 }
 
-// signerNice has the kernel take the CPU from a signer for a loop that wakes up, in most cases. It is not more, since a
-// garbage collection waits for a signer that is at work: on a busy machine it must get the CPU soon enough.
+// signerNice makes the kernel prefer a loop that wakes up to a signer, in most cases. It is not higher because a
+// garbage collection waits for a signer at work, which must get the CPU soon enough even on a busy machine.
 const signerNice = 10
 
-// work makes signatures on a thread of its own.
+// work makes signatures on its own thread.
 func (s *Signers) work() {
-	runtime.LockOSThread() // and not back: the thread ends with this
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), signerNice)
 	for {
 		var count [8]byte
-		if _, err := unix.Read(s.bell, count[:]); err != nil {
-			continue // a signal
+		if _, err := unix.Read(s.wakefd, count[:]); err != nil {
+			continue // interrupted by a signal
 		}
 		s.mu.Lock()
 		if s.closed {
 			if s.threads--; s.threads == 0 {
-				_ = unix.Close(s.bell)
+				_ = unix.Close(s.wakefd)
 			}
 			s.mu.Unlock()
 			return
@@ -116,7 +116,7 @@ func (s *Signers) work() {
 	}
 }
 
-// isSlow reports whether a signature with this key takes longer than a loop should be held up. ECDSA on P-256 takes 26
+// isSlow reports whether a signature with this key takes too long for a loop. ECDSA on P-256 takes 26
 // microseconds, Ed25519 about as long.
 func isSlow(key crypto.PrivateKey) bool {
 	switch k := key.(type) {
@@ -128,14 +128,14 @@ func isSlow(key crypto.PrivateKey) bool {
 	return false
 }
 
-// signer is a key as one handshake uses it.
+// signer is a key for one handshake.
 type signer struct {
 	key     crypto.Signer
 	signers *Signers // nil if the key is fast
 	hs      *Handshake
 }
 
-// signerFor returns key as hs uses it.
+// signerFor wraps key for use by hs.
 func (s *Signers) signerFor(hs *Handshake, key crypto.PrivateKey) crypto.PrivateKey {
 	k, signs := key.(crypto.Signer)
 	if !signs {
@@ -150,7 +150,7 @@ func (s *Signers) signerFor(hs *Handshake, key crypto.PrivateKey) crypto.Private
 // Public implements crypto.Signer.
 func (s *signer) Public() crypto.PublicKey { return s.key.Public() }
 
-// Sign implements crypto.Signer. It is called on the handshake's coroutine.
+// Sign implements crypto.Signer. It runs on the handshake's coroutine.
 func (s *signer) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	hs := s.hs
 	if s.signers == nil {
@@ -160,7 +160,7 @@ func (s *signer) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 		return s.key.Sign(rand, digest, opts)
 	}
 	loop, serial := hs.set.loop, hs.serial
-	// The digest is crypto/tls's, which may be gone before the signature is made if the handshake is given up.
+	// crypto/tls owns the digest, and may reuse it before the signature is made if the handshake is cancelled.
 	j := &signature{key: s.key, rand: rand, digest: slices.Clone(digest), opts: opts}
 	made := false
 	j.done = func() {
