@@ -77,7 +77,7 @@ func TestDemo(t *testing.T) {
 func TestDemoConfiguration(t *testing.T) {
 	t.Parallel()
 	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
-	text := p.await(p.stdout, `(?s)(\{\n.*\n\}\n)\nand the same`)[1]
+	text := p.await(p.stdout, `(?s)(\{\n.*\n\}\n)\nand, on port`)[1]
 	expectOutcome(t, outcome{0, `is good\n$`, ""}, "-t", "-c", writeConfig(t, t.TempDir(), []byte(text)))
 	p.stop()
 }
