@@ -306,7 +306,7 @@ func TestRoutesAreChecked(t *testing.T) {
 	}
 	expectOutcome(t, outcome{0, `is good\n$`, `warning: .*:\d+:\d+: http\.routes\[1\]: nothing reaches this route: "all" \(http\.routes\[0\]\), which is before it`},
 		"--test", "--config", check([]map[string]any{{"name": "all"}, {"match": match{"path": "/a"}}}))
-	expectOutcome(t, outcome{1, ``, `:\d+:\d+: http\.routes\[0\]\.match\.path_prefix\[1\]: "/\.\./b": no request with this path`},
+	expectOutcome(t, outcome{1, ``, `:\d+:\d+: http\.routes\[0\]\.match\.path_prefix\[1\]: "/\.\./b": a request with this path is refused`},
 		"--test", "--config", check([]map[string]any{{"match": match{"path_prefix": []string{"/a", "/../b"}}}}))
 }
 
