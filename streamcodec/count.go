@@ -5,7 +5,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// count counts a session of a listener that is over, as its line in the access log has it, and its client's connection.
+// count counts a session of a listener that has ended, as its access log line has it, and the end of its client's connection.
 func (s *Session) count(end logformat.End) {
 	v := s.server
 	m := v.metrics.Server(s.settings.Place)

@@ -6,18 +6,18 @@ import (
 	"kroxy-ev/engine"
 )
 
-// The timeouts of a session, and what they are counted from.
+// The timeouts of a session, and when they start.
 //
-// A side that is waited for has been silent since the last byte that moved on its connection either way: a client that
-// is receiving a long download, or a host that is taking a long upload, is not silent. (HAProxy counts alike; Kroxy
-// counted reads only and so cut long one-way transfers.) A side that is not waited for, because it has ended its stream or because the
+// A side that is waited for counts as silent since the last byte that moved on its connection in either direction: a client
+// that receives a long download, or a host that takes a long upload, is not silent. (HAProxy does the same; Kroxy counted only
+// reads, and so cut off long one-way transfers.) A side that is not waited for, because it has ended its stream or because the
 // other side is full, has no read timeout.
 
-// deadlines yields, for each timeout that is running, when it runs out.
+// deadlines yields when each running timeout expires.
 func (s *Session) deadlines(yield func(at int64, r Reason) bool) {
 	set := s.route
 	clientRead := set.ReadTimeout
-	if s.after != nil { // a tunnel: a client of http has no such bound of its own
+	if s.after != nil { // in a tunnel, an http client has no such timeout of its own
 		clientRead = set.ProxyReadTimeout
 	}
 	for _, d := range [...]struct {
@@ -43,7 +43,7 @@ func (s *Session) deadlines(yield func(at int64, r Reason) bool) {
 	}
 }
 
-// armTimer sets the timer to the first deadline.
+// armTimer sets the timer to the earliest deadline.
 func (s *Session) armTimer() {
 	first := engine.Never
 	for at := range s.deadlines {
@@ -54,24 +54,24 @@ func (s *Session) armTimer() {
 	}
 }
 
-// blocked notes that the sink of h has stopped taking bytes, from now on.
+// blocked records that the sink of h has just stopped taking bytes.
 func (s *Session) blocked(h *Half) {
 	h.WroteAt = s.server.loop.Now()
 	s.armTimer()
 }
 
-// unblocked notes that the sink of h has taken all that was held, so that its source is waited for again, from now on.
+// unblocked records that the sink of h has taken everything that was held, so that the source's timeout begins anew.
 func (s *Session) unblocked(h *Half) {
 	h.ReadAt = s.server.loop.Now()
 	s.armTimer()
 }
 
-// Expired implements engine.Handler. Deadlines move with every byte, and the timer does not: this is where it is seen
-// whether one has really passed.
+// Expired implements engine.Handler. The deadlines move with every byte while the timer does not, so Expired checks whether a
+// deadline has really passed.
 func (s *Session) Expired(*engine.Timer) {
 	switch s.state {
 	case stateGreet:
-		s.greeted()
+		s.greetExpired()
 		return
 	case stateFlush:
 		s.flushed()
@@ -87,7 +87,7 @@ func (s *Session) Expired(*engine.Timer) {
 	s.armTimer()
 }
 
-// advanced reports whether a sink that seems to take nothing does take bytes, in which case it has more time.
+// advanced reports whether a peer that seems to take nothing has acknowledged bytes after all. If so, its timeout begins anew.
 func (s *Session) advanced(r Reason) bool {
 	h := &s.down
 	switch r {

@@ -9,8 +9,8 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// Entry is what the clients of one listener get on a Server's loop. A reload changes it, for sessions that begin from then on. Its
-// methods belong to the loop's goroutine.
+// Entry is how a Server serves the clients of one listener. A reload changes it; the change applies to sessions that begin
+// after it. Its methods must be called on the loop's goroutine.
 type Entry struct {
 	EntryOptions
 	server   *Server
@@ -18,24 +18,24 @@ type Entry struct {
 	sessions Members
 }
 
-// EntryOptions are what an Entry gives.
+// EntryOptions configures an Entry.
 type EntryOptions struct {
 	Settings *Settings
-	// Access gets a record of each session that ends; nil for none.
+	// Access receives a record of each session that ends. It is nil if nothing is logged.
 	Access *accesslog.Buffer
-	// Opening is what comes before a client's first byte for the codec; nil for nothing.
+	// Opening is what precedes the stream on a client's connection, such as TLS. It is nil if nothing does.
 	Opening *opening.Rules
-	// Port is the TCP port that is listened on; 0 if there is none.
+	// Port is the listener's TCP port, or 0 if there is none.
 	Port uint16
 }
 
-// NewEntry makes an entry, for Serve.
+// NewEntry makes an entry to pass to Serve.
 func (v *Server) NewEntry(o EntryOptions) *Entry { return &Entry{EntryOptions: o, server: v} }
 
-// Swap has sessions that begin from now on get what o says, and sessions that end from now on be recorded as it says.
+// Swap replaces the options. They apply to sessions that begin from now on, and to the logging of sessions that end from now on.
 func (e *Entry) Swap(o EntryOptions) { e.EntryOptions, e.splits = o, Splits[Route]{} }
 
-// WhenEmpty calls gone once no session is left. The entry's listener must be closed.
+// WhenEmpty calls gone once no session is left. The entry's listener must already be closed.
 func (e *Entry) WhenEmpty(gone func()) { e.sessions.WhenEmpty(gone) }
 
 // accept begins a session.
@@ -54,7 +54,7 @@ func (e *Entry) accept(l *engine.Listener, fd int32, peer netip.AddrPort) {
 	s.start(fd)
 }
 
-// target chooses the group that the next session of r goes to.
+// target chooses the group for the next session of r.
 func (e *Entry) target(r *Route) *upstream.Group {
 	if len(r.Targets) == 1 {
 		return r.Targets[0].Group

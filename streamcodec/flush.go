@@ -7,26 +7,27 @@ import (
 )
 
 const (
-	// FlushLook is how long it is, in ms, between two looks at whether a peer has confirmed everything.
+	// FlushLook is the interval, in ms, between checks of whether a peer has acknowledged everything.
 	FlushLook = 20
-	// flushTime bounds how long a peer may confirm nothing, unless a timeout is shorter.
+	// flushTime bounds how long a peer may acknowledge nothing, unless a timeout is shorter.
 	flushTime = 60 * time.Second
 )
 
-// Flush is the wait until a peer has confirmed what it was sent, before its connection is reset: a reset destroys what is not.
+// Flush waits until a peer has acknowledged everything sent to it, before its connection is reset. A reset destroys
+// unacknowledged bytes.
 type Flush struct {
-	left  int   // bytes that were not confirmed when that was last looked at
-	since int64 // when there were last more; ms on the loop's clock
+	left  int   // unacknowledged bytes at the last check
+	since int64 // when that number last fell, in ms on the loop's clock
 }
 
-// Begin begins to wait for the peer of c, and reports whether there is something to wait for.
+// Begin starts to wait for the peer of c, and reports whether anything is unacknowledged.
 func (f *Flush) Begin(c *engine.Conn) bool {
 	*f = Flush{left: c.Unacknowledged(), since: c.Loop().Now()}
 	return f.left > 0
 }
 
-// Over reports whether the peer of c has confirmed everything, or nothing for as long as the timeout, which is a
-// minute at most, and if it is zero.
+// Over reports whether the wait is over: the peer of c has acknowledged everything, or nothing for the duration of timeout. A
+// timeout of zero, or of more than a minute, means a minute.
 func (f *Flush) Over(c *engine.Conn, timeout time.Duration) bool {
 	return f.over(c.Loop().Now(), c.Unacknowledged(), timeout)
 }
@@ -41,9 +42,9 @@ func (f *Flush) over(now int64, left int, timeout time.Duration) bool {
 	return left == 0 || now-f.since >= timeout.Milliseconds()
 }
 
-// flush delays the end of a session in which one side has failed until the other has confirmed what it was sent, or it would
-// lose the last words of that side: a client the early answer of a host that refuses the rest of an upload, a host the message
-// of a client that has gone. It reports whether there is something to wait for.
+// flush delays the end of a session in which one side has failed until the other side has acknowledged what was sent to it.
+// Otherwise the last bytes of the failed side would be lost: to a client, the early response of a host that refuses the rest of
+// an upload; to a host, the message of a client that has left. It reports whether there is anything to wait for.
 func (s *Session) flush(r Reason, err error) bool {
 	h := s.afterFailure(r)
 	if h == nil || s.state != stateRelay || h.state == halfDead || h.Holding() || !s.last.Begin(h.To) {
@@ -61,7 +62,7 @@ func (s *Session) flush(r Reason, err error) bool {
 	return true
 }
 
-// afterFailure is the direction in which bytes are still of use when a session ends for this reason; nil if there is none.
+// afterFailure returns the direction whose bytes are still useful when a session ends for reason r; nil if there is none.
 func (s *Session) afterFailure(r Reason) *Half {
 	switch r {
 	case ClientFailed, ClientReadTimeout, ClientSendTimeout:
@@ -72,7 +73,7 @@ func (s *Session) afterFailure(r Reason) *Half {
 	return nil
 }
 
-// flushed looks whether the wait is over.
+// flushed ends the session if the wait is over.
 func (s *Session) flushed() {
 	h, timeout := s.afterFailure(s.why), s.route.SendTimeout
 	if h == &s.up {

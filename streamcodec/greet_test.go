@@ -14,7 +14,7 @@ func TestHostSpeaksFirst(t *testing.T) {
 	proxy, server := startProxy(t, hosts.Addr(), 0, config.Route{})
 	eager := func() (n int) {
 		done := make(chan struct{})
-		server.loop.Post(func() { n = server.eager; close(done) })
+		server.loop.Post(func() { n = server.spokeFirst; close(done) })
 		<-done
 		return n
 	}
@@ -52,7 +52,7 @@ func TestClientLeavesWhileWaitedFor(t *testing.T) {
 	hosts := listen(t)
 	proxy, server := startProxy(t, hosts.Addr(), 0, config.Route{})
 	done := make(chan struct{})
-	server.loop.Post(func() { server.eager = greetStreak; close(done) })
+	server.loop.Post(func() { server.spokeFirst = greetStreak; close(done) })
 	<-done
 	for _, reset := range []bool{false, true} {
 		c, err := net.Dial("tcp", proxy)

@@ -10,17 +10,17 @@ import (
 	"kroxy-ev/engine"
 )
 
-// halfState is how far one direction of a session has come. It only moves forward.
+// halfState is the state of one direction of a session. It only moves forward.
 type halfState uint8
 
 const (
 	// halfOpen: the source may send more.
 	halfOpen halfState = iota
-	// halfDraining: the source has ended its stream; bytes of it may still be held here.
+	// halfDraining: the source has ended its stream; some of its bytes may still be held here.
 	halfDraining
-	// halfBroken: the source's connection has failed; bytes of it may still be held here.
+	// halfBroken: the source's connection has failed; some of its bytes may still be held here.
 	halfBroken
-	// halfShut: everything was delivered, and the sink was told of the end.
+	// halfShut: everything was delivered, and the sink was sent a FIN.
 	halfShut
 	// halfDead: the sink's connection has failed; nothing is held or read any more.
 	halfDead
@@ -30,36 +30,36 @@ func (s halfState) String() string {
 	return [...]string{"open", "draining", "broken", "shut", "dead"}[s]
 }
 
-// When a flow is spliced and when it is copied. Copying a few KiB costs less than the second system call of a splice; at
-// 16 KiB and more a time, splicing wins.
+// Thresholds for splicing and copying. Copying a few KiB costs less than the second system call of a splice; from 16 KiB at a
+// time, splicing is cheaper.
 const (
-	bulkRead   = 16 << 10 // a read this long speaks for splicing
-	bulkStreak = 3        // so many of them in a row decide it
-	smallMove  = 8 << 10  // a splice this short speaks for copying
-	spliceMax  = 1 << 20  // asked of one splice; the pipe takes less
+	bulkRead   = 16 << 10 // a read of at least this size counts towards splicing
+	bulkStreak = 3        // how many such reads or splices in a row change the method
+	smallMove  = 8 << 10  // a splice of at most this size counts towards copying
+	spliceMax  = 1 << 20  // requested from one splice; the pipe may take less
 )
 
 // Half is one direction of a session: bytes from a source connection to a sink.
 //
-// At most one of a buffer and a pipe holds bytes, and while one does, nothing is read from the source. Holding is
-// followed by Flush until it is over, and the end of a Half's use by Release.
+// Bytes that the sink did not take are held in a buffer or in a pipe, never in both; while any are held, nothing is read from
+// the source. While Holding, the user calls Flush until nothing is held; at the end it calls Release.
 type Half struct {
 	From, To *engine.Conn
 	Bytes    int64 // delivered to the sink
-	Spliced  int64 // of these, without passing through this process's memory
-	ReadAt   int64 // when the source last sent something or began to be waited for; ms on the loop's clock
-	WroteAt  int64 // when the sink last took something or began to be waited for
+	Spliced  int64 // of these, without being copied through this process's memory
+	ReadAt   int64 // when the source last sent something or the wait for it began, in ms on the loop's clock
+	WroteAt  int64 // when the sink last took something or the wait for it began
 
-	buf      []byte       // the loop's buffer while bytes are held in it
-	pipe     *engine.Pipe // while bytes are held in it
-	failure  error        // of the source, when broken; of the sink, when dead
-	sent     int32        // how much of buf has been written
-	queued   int32        // what the sink had not confirmed when that was last looked at; see Advanced
+	buf      []byte       // a buffer of the loop while it holds bytes
+	pipe     *engine.Pipe // a pipe while it holds bytes
+	failure  error        // of the source in halfBroken, of the sink in halfDead
+	sent     int32        // how much of buf was written
+	queued   int32        // unacknowledged bytes of the sink at the last check; see Advanced
 	turns    turns
 	state    halfState
 	splicing bool
-	cut      bool  // the session will end in a reset: the last bytes must not wait for a FIN
-	streak   uint8 // consecutive moves that speak against the present way of moving
+	cut      bool  // the session will end with a reset, so the last bytes must not be corked to wait for a FIN
+	streak   uint8 // consecutive moves that count against the present method
 }
 
 // Holding reports whether bytes are held that the sink has not taken.
@@ -88,19 +88,19 @@ func (h *Half) Flush(l *engine.Loop) error {
 	return err
 }
 
-// Advanced reports whether the peer has taken bytes since the sink became full or this was last asked. A sink says that it
-// has room only when there is a good deal of it, which may take a slow peer long.
+// Advanced reports whether the peer has acknowledged bytes since the sink became full or since the last call. A sink becomes
+// writable only when much of its buffer is free, which takes long with a slow peer.
 func (h *Half) Advanced() bool {
 	before := h.queued
 	h.queued = h.unacknowledged()
 	return h.queued < before
 }
 
-// unacknowledged is what the sink has not confirmed. The kernel's count is an int32, too.
+// unacknowledged returns how many bytes the peer has not acknowledged. The kernel's count is an int32, too.
 func (h *Half) unacknowledged() int32 { return int32(min(h.To.Unacknowledged(), math.MaxInt32)) }
 
-// sourceIs notes what the last read said of the source: nil, unix.EAGAIN, io.EOF, or its failure.
-func (h *Half) sourceIs(err error) {
+// setSource records the result of the last read from the source: nil, unix.EAGAIN, io.EOF, or its failure.
+func (h *Half) setSource(err error) {
 	switch {
 	case err == nil || again(err):
 	case ended(err):
@@ -110,9 +110,9 @@ func (h *Half) sourceIs(err error) {
 	}
 }
 
-// Move carries some bytes, at most limit, from the source towards the sink. It must not be called while bytes are held.
-// The first error is the source's (io.EOF at its end, unix.EAGAIN when it has nothing), the second the sink's; bytes and
-// io.EOF may come at once.
+// Move moves bytes, at most limit, from the source towards the sink. It must not be called while bytes are held. The first
+// error is the source's (io.EOF at its end, unix.EAGAIN if it has nothing), the second the sink's. Bytes and io.EOF may be
+// returned together.
 func (h *Half) Move(l *engine.Loop, limit int64) (n int, source, sink error) {
 	if h.splicing && h.From.Layer() == nil && h.To.Layer() == nil {
 		if h.pipe = l.TakePipe(); h.pipe != nil {
@@ -126,8 +126,8 @@ func (h *Half) Move(l *engine.Loop, limit int64) (n int, source, sink error) {
 	return n, source, h.Send(l, l.Scratch()[:n], ended(source) && !h.cut)
 }
 
-// read reads into the loop's scratch buffer. If the end of the stream may be right behind the bytes it looks, so that the
-// sink can be told of both at once.
+// read reads into the loop's scratch buffer. If the end of the stream may follow directly it reads again, so that the sink can
+// be sent the bytes and the FIN together.
 func (h *Half) read(l *engine.Loop, limit int64) (n int, err error) {
 	p := l.Scratch()
 	p = p[:h.To.Room(int(min(int64(len(p)), limit)))]
@@ -149,8 +149,8 @@ func (h *Half) read(l *engine.Loop, limit int64) (n int, err error) {
 	return n, err
 }
 
-// Send writes p, the last bytes of the stream if last is true; what the sink does not take is held, and the error is
-// unix.EAGAIN then. It must not be called while bytes are held.
+// Send writes p; last says that p ends the stream. It holds what the sink does not take, and then returns unix.EAGAIN. It must
+// not be called while bytes are held.
 func (h *Half) Send(l *engine.Loop, p []byte, last bool) error {
 	var n int
 	var err error
@@ -173,7 +173,7 @@ func (h *Half) hold(l *engine.Loop, p []byte) {
 	copy(h.buf, p)
 }
 
-// splice moves bytes through the pipe just taken; what the sink does not take stays in it.
+// splice moves bytes through the pipe that was just taken. Bytes that the sink does not take stay in the pipe.
 func (h *Half) splice(l *engine.Loop, limit int64) (n int, source, sink error) {
 	n, source = h.pipe.Fill(h.From, int(min(limit, spliceMax)))
 	if source != nil {
@@ -189,7 +189,7 @@ func (h *Half) splice(l *engine.Loop, limit int64) (n int, source, sink error) {
 	return n, nil, h.Flush(l)
 }
 
-// wrote accounts for n bytes that the sink took.
+// wrote accounts for n bytes that the sink has taken.
 func (h *Half) wrote(l *engine.Loop, n int) {
 	if n > 0 {
 		h.Bytes += int64(n)
@@ -207,7 +207,7 @@ func (h *Half) freeBuffer(l *engine.Loop) {
 	h.buf, h.sent = nil, 0
 }
 
-// Release gives back what is held.
+// Release releases what is held.
 func (h *Half) Release(l *engine.Loop) {
 	if h.pipe != nil {
 		h.freePipe(l)

@@ -2,49 +2,50 @@ package streamcodec
 
 import "math"
 
-// A peer with Nagle's algorithm on that says one thing in two writes holds the second back until the first was acknowledged, which
-// the kernel leaves to the answer, and that does not come before all was said: a stall of 40 ms, in which nobody waits for
-// anything but a timer. A session does not know what is said in it, but it sees such a stall: from then on it acknowledges the first
-// piece of what that peer says at once, as long as there are others behind it. Sessions without a stall pay nothing.
+// A peer with Nagle's algorithm enabled that writes a message in two pieces holds the second one back until the first has been
+// acknowledged. The kernel delays the acknowledgement, hoping to send it with the response, which does not come before the
+// message is complete: a stall of 40 ms in which everybody waits for a timer. A session does not know the protocol, but it
+// notices such a stall. From then on it acknowledges the first piece of that peer's messages at once, as long as further pieces
+// follow. Sessions without a stall pay nothing.
 
 const (
-	stallMin  = 30  // ms: the shortest of a delayed acknowledgement, less what clocks and timers are off by
-	stallMax  = 250 // ms: the longest, and a round trip
-	patience  = 16  // how many turns in one piece it takes until a peer is no longer expected to speak in several
-	handshake = 22  // the first byte of a client that speaks TLS past this proxy (RFC 8446 section 5.1)
+	stallMin  = 30  // ms: the shortest delayed acknowledgement, minus the imprecision of clocks and timers
+	stallMax  = 250 // ms: the longest, plus a round trip
+	ackRun    = 16  // after how many turns of one piece a peer is no longer expected to send several
+	handshake = 22  // the first byte of a client whose TLS passes through this proxy (RFC 8446 section 5.1)
 )
 
-// turns follows one direction: a turn is what the source says until it gets an answer.
+// turns tracks one direction. A turn is what the source sends until it gets a response.
 type turns struct {
-	answers int32 // bytes that had gone the other way when the turn began, modulo 2^31; -1 before the first
-	first   bool  // only one piece of the turn has come
-	expects uint8 // for how many turns still more than one piece is expected
-	hurry   bool  // the piece that has come is to be acknowledged at once
+	answers   int32 // bytes sent in the other direction when the turn began, modulo 2^31; -1 before the first turn
+	first     bool  // only one piece of the turn has arrived
+	quickAcks uint8 // for how many more turns several pieces are expected
+	ackNow    bool  // the piece that has arrived is to be acknowledged at once
 }
 
-// said takes note of a piece that has come, in milliseconds since the one before; answers is how many bytes have gone the other
-// way.
-func (t *turns) said(since, answers int64) {
+// received notes the arrival of a piece, since ms after the previous one. Answers is how many bytes have been sent in the other
+// direction.
+func (t *turns) received(since, answers int64) {
 	switch answers := int32(answers & math.MaxInt32); {
 	case answers != t.answers:
 		t.answers, t.first = answers, true
-		if t.expects > 0 {
-			t.expects--
-			t.hurry = true
+		if t.quickAcks > 0 {
+			t.quickAcks--
+			t.ackNow = true
 		}
 	case t.first:
 		t.first = false
-		if t.expects > 0 || since >= stallMin && since <= stallMax {
-			t.expects = patience
+		if t.quickAcks > 0 || since >= stallMin && since <= stallMax {
+			t.quickAcks = ackRun
 		}
 	}
 }
 
-// began takes note of a session's first piece, of which b is the first byte. A client that speaks TLS ends a handshake without
-// being answered.
-func (t *turns) began(b byte) {
+// begin notes a session's first piece, whose first byte is b. A TLS client completes the handshake with a message that gets no
+// response.
+func (t *turns) begin(b byte) {
 	t.answers = 0
 	if b == handshake {
-		t.expects = 1
+		t.quickAcks = 1
 	}
 }

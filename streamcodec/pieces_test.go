@@ -35,11 +35,11 @@ func TestTurns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tt := turns{answers: -1}
-			tt.began(test.begins)
+			tt.begin(test.begins)
 			var got []int
 			for i, p := range test.pieces {
-				tt.hurry = false
-				if tt.said(p.since, p.answers); tt.hurry {
+				tt.ackNow = false
+				if tt.received(p.since, p.answers); tt.ackNow {
 					got = append(got, i)
 				}
 			}
@@ -49,15 +49,15 @@ func TestTurns(t *testing.T) {
 		})
 	}
 	tt := turns{answers: -1}
-	tt.began('G')
+	tt.begin('G')
 	hurried := 0
-	for _, p := range slices.Concat(stalled, whole(2*patience)) {
-		tt.hurry = false
-		if tt.said(p.since, p.answers); tt.hurry {
+	for _, p := range slices.Concat(stalled, whole(2*ackRun)) {
+		tt.ackNow = false
+		if tt.received(p.since, p.answers); tt.ackNow {
 			hurried++
 		}
 	}
-	if hurried != patience {
-		t.Errorf("%d turns in one piece were acknowledged at once behind a stall, want %d", hurried, patience)
+	if hurried != ackRun {
+		t.Errorf("%d turns in one piece were acknowledged at once behind a stall, want %d", hurried, ackRun)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Reason says why a session ended.
+// Reason is the reason why a session ended.
 type Reason uint8
 
 const (
@@ -21,11 +21,11 @@ const (
 	HostFailed
 	// Unreachable means that no host could be connected to.
 	Unreachable
-	// Overloaded means that every host has as many clients as it may have, and that the queue is full or took too long.
+	// Overloaded means that every host has as many clients as allowed, and that the queue is full or the wait in it timed out.
 	Overloaded
-	// LeadsBack means that the host's connection would have come back to this proxy.
+	// LeadsBack means that the connection to the host would have led back to this proxy.
 	LeadsBack
-	// MayLeadBack means that the host answers none of its clients and is not connected to for a while.
+	// MayLeadBack means that the host answers none of its clients, so no connections to it are made for a while.
 	MayLeadBack
 	// ClientReadTimeout means that the client was silent for read_timeout.
 	ClientReadTimeout
@@ -35,21 +35,21 @@ const (
 	HostReadTimeout
 	// HostSendTimeout means that the host took no bytes for proxy_send_timeout.
 	HostSendTimeout
-	// NoHeader means that no PROXY header came that is taken.
+	// NoHeader means that no valid PROXY header was received.
 	NoHeader
-	// NotSecured means that the TLS handshake with the client failed, or that no ClientHello came that could be read.
+	// NotSecured means that the TLS handshake with the client failed, or that no readable ClientHello was received.
 	NotSecured
 	// NoSuchName means that no host has the name that the client asked for.
 	NoSuchName
-	// NoRoute means that no route takes the connection.
+	// NoRoute means that no route matches the connection.
 	NoRoute
-	// Shutdown means that kroxy-ev stopped before the session had ended by itself.
+	// Shutdown means that kroxy-ev stopped before the session had ended.
 	Shutdown
 	// Internal means that the kernel refused something, such as registering a connection.
 	Internal
 )
 
-// reasons declares, for each reason, what the error log says and what the access log does.
+// reasons has, for each reason, its text in the error log and its End in the access log.
 var reasons = [...]struct {
 	text string
 	end  logformat.End
@@ -75,7 +75,7 @@ var reasons = [...]struct {
 
 func (r Reason) String() string { return reasons[r].text }
 
-// end is what the access log says of a session that ended for this reason and with this error.
+// end returns the access log's End for a session that ended for reason r with the given error.
 func (r Reason) end(err error) logformat.End {
 	switch {
 	case r == Unreachable && errors.Is(err, upstream.ErrNoHost):

@@ -6,7 +6,7 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// release gives the host back, if the session has one, which ends for this reason.
+// release gives the session's host back, if it has one. The session ends for reason r.
 func (s *Session) release(r Reason) {
 	if s.lease.Held() {
 		k := s.server.connector
@@ -16,8 +16,8 @@ func (s *Session) release(r Reason) {
 	}
 }
 
-// report says how the host has served. It has erred if it has sent the client nothing, though it was to: a host may be there, and
-// accept connections, and be of no use all the same.
+// report returns how the host has served. The host has failed if it should have sent something to the client but sent nothing:
+// a host may accept connections and still not work.
 func (s *Session) report(r Reason) upstream.Report {
 	p := upstream.Report{Outcome: balance.Outcome{Class: balance.Served, Latency: s.trace.Latency}, Asked: s.after == nil}
 	if s.after != nil || s.down.Bytes > 0 || s.down.Holding() {

@@ -10,12 +10,12 @@ import (
 // RequestID is 128 random bits in hexadecimal.
 type RequestID [32]byte
 
-// RequestIDs makes request IDs on one loop; the zero value is ready. The bits come from ChaCha8, which is seeded once by the
-// kernel's random numbers: an ID costs no system call, two loops or processes do not make the same one, and whoever has
-// seen IDs cannot guess others.
+// RequestIDs generates request IDs on one loop. The zero value is ready to use. The bits come from ChaCha8, seeded once with
+// the kernel's random numbers. So an ID costs no system call, different loops and processes do not generate the same one, and
+// IDs cannot be guessed from other IDs.
 type RequestIDs struct{ random *rand.ChaCha8 }
 
-// Next makes an ID.
+// Next generates an ID.
 func (r *RequestIDs) Next(id *RequestID) {
 	if r.random == nil {
 		var seed [32]byte

@@ -18,47 +18,48 @@ import (
 
 // Options configures a Server.
 type Options struct {
-	// Connector makes the connections to hosts, on the same loop, and is told of what becomes of tunnels.
+	// Connector makes the connections to hosts. It runs on the same loop.
 	Connector *upstream.Connector
-	// TLS makes handshakes with clients, on the same loop; it may be nil where no entry asks for them.
+	// TLS performs handshakes with clients on the same loop. It may be nil if no entry needs it.
 	TLS *tlsconn.Handshaker
-	// Metrics is where the loop counts; nil if nobody wants to know.
+	// Metrics is the loop's row of counters. If it is nil the server counts into a row of its own that nobody reads.
 	Metrics *metrics.Row
-	// Log gets what people should know: how sessions ended, if that was not well.
+	// Log receives messages for the operator, such as how sessions failed.
 	Log *slog.Logger
 }
 
-// Stats counts what a Server has done. Its loop writes it and others may read it.
+// Stats counts what a Server has done. Only its loop writes it; any goroutine may read it.
 type Stats struct {
-	Sessions  atomic.Int64 // begun
-	Active    atomic.Int64 // now
+	Sessions  atomic.Int64 // sessions begun
+	Active    atomic.Int64 // sessions active now
 	BytesUp   atomic.Int64 // delivered to hosts by sessions that have ended
-	BytesDown atomic.Int64 // delivered to clients likewise
-	Spliced   atomic.Int64 // of both, without being copied into this process
+	BytesDown atomic.Int64 // delivered to clients by sessions that have ended
+	Spliced   atomic.Int64 // of both, without being copied through this process
 }
 
-// Server is stream mode on one loop, for all servers of the configuration. Its methods belong to the loop's goroutine, except Stats.
+// Server is stream mode on one loop, for all servers of the configuration. Except for Stats, its methods must be called on the
+// loop's goroutine.
 type Server struct {
-	loop      *engine.Loop
-	connector *upstream.Connector
-	watch     *upstream.Watch // nil before there are listeners
-	opener    *opening.Opener
-	metrics   *metrics.Row
-	routing   route.Request
-	log       *slog.Logger
-	listeners engine.Listeners
-	active    *Session // list of all
-	eager     int      // how many clients in a row have spoken first, see Session.greet
-	free      engine.FreeList[Session]
-	record    logformat.Record
-	ids       RequestIDs
-	id        RequestID // of record
-	key       []byte    // that a host is chosen by
-	stats     Stats
-	drained   func()
+	loop       *engine.Loop
+	connector  *upstream.Connector
+	watch      *upstream.Watch // nil until there are listeners
+	opener     *opening.Opener
+	metrics    *metrics.Row
+	routing    route.Request
+	log        *slog.Logger
+	listeners  engine.Listeners
+	active     *Session // list of all sessions
+	spokeFirst int      // how many clients in a row have spoken first; see Session.greet
+	free       engine.FreeList[Session]
+	record     logformat.Record
+	ids        RequestIDs
+	id         RequestID // of record
+	key        []byte    // by which a host is chosen
+	stats      Stats
+	drained    func()
 }
 
-// NewServer makes a server on loop, which accepts nothing until Serve.
+// NewServer makes a server on loop. It accepts no clients until Serve is called.
 func NewServer(loop *engine.Loop, o Options) *Server {
 	m := o.Metrics
 	if m == nil {
@@ -69,9 +70,9 @@ func NewServer(loop *engine.Loop, o Options) *Server {
 	return v
 }
 
-// Serve accepts clients of e from fd, a non-blocking listening socket that the server owns from now on, also when an error is
-// returned. Limit bounds the clients; paused is told when accepting has to stop for a while, see engine.ListenerOptions.
-// There may be several listeners; each may be closed before Shutdown.
+// Serve accepts clients of e from fd, a non-blocking listening socket. The server owns fd from now on, even if Serve returns an
+// error. Limit bounds the number of clients; paused is called when accepting has to stop for a while, see
+// engine.ListenerOptions. A server may have several listeners, and each may be closed before Shutdown.
 func (v *Server) Serve(fd int, e *Entry, limit *engine.Limit, paused func(error)) (*engine.Listener, error) {
 	if v.watch == nil {
 		v.watch = v.connector.Watch()
@@ -79,10 +80,10 @@ func (v *Server) Serve(fd int, e *Entry, limit *engine.Limit, paused func(error)
 	return v.listeners.Open(v.loop, fd, engine.ListenerOptions{Limit: limit, Accept: e.accept, Paused: paused})
 }
 
-// Stats may be read by any goroutine.
+// Stats returns the server's counters. Any goroutine may call it.
 func (v *Server) Stats() *Stats { return &v.stats }
 
-// waiting yields the sessions whose clients have had nothing from their hosts yet.
+// waiting yields the sessions whose hosts have not sent anything yet.
 func (v *Server) waiting(yield func(upstream.Waiting) bool) {
 	for s := v.active; s != nil; s = s.next {
 		if s.lease.Held() && s.down.Bytes == 0 && !s.down.Holding() && !yield(upstream.Waiting{Group: s.group, Host: s.lease.Host(), Client: s.peer.Client.Addr()}) {
@@ -101,7 +102,7 @@ func (v *Server) session() *Session {
 	return s
 }
 
-// add takes s in among the active sessions.
+// add adds s to the active sessions.
 func (v *Server) add(s *Session) {
 	if s.next = v.active; s.next != nil {
 		s.next.prev = s
@@ -111,7 +112,7 @@ func (v *Server) add(s *Session) {
 	v.stats.Active.Add(1)
 }
 
-// ended accounts for a session that has just finished, and takes it back.
+// ended accounts for a session that has just finished, and recycles it.
 func (v *Server) ended(s *Session, r Reason, err error) {
 	if s.prev != nil {
 		s.prev.next = s.next
@@ -129,7 +130,7 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	if s.entry != nil {
 		s.count(end)
 	}
-	if s.entry != nil && s.entry.Access != nil && v.isWorthALine(s, end) {
+	if s.entry != nil && s.entry.Access != nil && v.isLogged(s, end) {
 		v.logAccess(s, end)
 	}
 	v.logEnd(s, r, err)
@@ -153,27 +154,27 @@ func (v *Server) ended(s *Session, r Reason, err error) {
 	}
 }
 
-// isWorthALine reports whether the access log is to have a line of a session that ends so.
-func (v *Server) isWorthALine(s *Session, end logformat.End) bool {
+// isLogged reports whether the access log should have a line about the session.
+func (v *Server) isLogged(s *Session, end logformat.End) bool {
 	only := s.settings.Server.Unrouted.LogIf
 	if s.route != nil {
 		only = s.route.LogIf
 	}
-	return only == nil || only.Takes(0, v.lasted(s), end, rand.Uint64())
+	return only == nil || only.Takes(0, v.duration(s), end, rand.Uint64())
 }
 
-// lasted is how long a session has lasted.
-func (v *Server) lasted(s *Session) time.Duration {
+// duration returns how long a session has lasted.
+func (v *Server) duration(s *Session) time.Duration {
 	return time.Duration(v.loop.Began() - s.began)
 }
 
-// logAccess has a session's line written.
+// logAccess writes a session's line to the access log.
 func (v *Server) logAccess(s *Session, end logformat.End) {
 	access := s.entry.Access
 	v.record = logformat.Record{
 		BytesUpstream:   s.up.Bytes,
 		BytesDownstream: s.down.Bytes,
-		Duration:        v.lasted(s),
+		Duration:        v.duration(s),
 		End:             end,
 		Upstream:        s.trace.ForLog(),
 	}
@@ -187,7 +188,7 @@ func (v *Server) logAccess(s *Session, end logformat.End) {
 	}
 }
 
-// fill gives r what is known of the session as soon as it goes after a host.
+// fill sets the fields of r that are known as soon as the session looks for a host.
 func (s *Session) fill(r *logformat.Record) {
 	r.Client, r.TLS, r.Protocol, r.Server = s.peer.Client, s.peer.TLS(), "TCP", s.settings.Server.Name
 	if s.route != nil {
@@ -198,7 +199,7 @@ func (s *Session) fill(r *logformat.Record) {
 	}
 }
 
-// logEnd says in the error log how a session ended, if that is worth a line.
+// logEnd writes to the error log how a session ended, if that is worth a line.
 func (v *Server) logEnd(s *Session, r Reason, err error) {
 	level := slog.LevelDebug
 	switch r {
@@ -207,7 +208,7 @@ func (v *Server) logEnd(s *Session, r Reason, err error) {
 	case Overloaded:
 		level = slog.LevelWarn
 	case NoHeader, NotSecured:
-		if !opening.Silent(err) { // such as a check whether this port is open
+		if !opening.Silent(err) { // such as a check whether the port is open
 			level = slog.LevelInfo
 		}
 	case NoSuchName, NoRoute:
@@ -229,8 +230,8 @@ func (v *Server) logEnd(s *Session, r Reason, err error) {
 	v.log.Log(context.Background(), level, "stream: session closed", attrs...)
 }
 
-// Shutdown stops accepting, after the clients that the kernel has already let in, and calls drained, on the loop, once
-// no session is left.
+// Shutdown stops accepting (clients that the kernel has already accepted are still taken in), and calls drained on the loop
+// once no session is left.
 func (v *Server) Shutdown(drained func()) {
 	v.listeners.Close()
 	if v.active == nil {
@@ -240,7 +241,7 @@ func (v *Server) Shutdown(drained func()) {
 	v.drained = drained
 }
 
-// Resume takes Shutdown back; Serve is to follow. If drained was called already it is not taken back.
+// Resume undoes Shutdown; the caller then calls Serve. It does not undo a call of drained that has already happened.
 func (v *Server) Resume() { v.drained = nil }
 
 // Abort ends every session at once.

@@ -13,16 +13,16 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// state is how far a session has come.
+// state is the state of a session.
 type state uint8
 
 const (
 	stateIdle    state = iota // not in use
-	stateOpening              // what comes before the stream is being waited for
-	stateGreet                // the client may already have something to say
-	stateConnect              // a host is being looked for
-	stateRelay                // both connections stand
-	stateFlush                // one has failed; the other is still to get what the kernel holds for it
+	stateOpening              // the TLS handshake, TLS hello or PROXY header is being read
+	stateGreet                // the client gets a moment to send its first bytes
+	stateConnect              // a connection to a host is being acquired
+	stateRelay                // both connections are established
+	stateFlush                // one side has failed; the other is still to receive what the kernel holds for it
 )
 
 func (s state) String() string {
@@ -32,17 +32,17 @@ func (s state) String() string {
 // pumpBudget is how many bytes one direction may move before other connections get their turn.
 const pumpBudget = 1 << 20
 
-// unlimited is the limit on a Half whose stream ends only with the connection.
+// unlimited is the limit for a Half whose stream ends only with its connection.
 const unlimited = math.MaxInt64
 
-// Session is one client connection and its way to a host. Sessions are reused by their Server.
+// Session is one client connection and its connection to a host. A Server reuses its Sessions.
 type Session struct {
 	server   *Server
-	entry    *Entry           // of the listener; nil for a tunnel
-	settings *Settings        // the entry's, as they were when the client came
-	route    *Route           // where it goes; nil before that is known
-	group    *upstream.Group  // that it goes to, likewise
-	listener *engine.Listener // that let the client in; nil for a tunnel
+	entry    *Entry           // of the client's listener; nil for a tunnel
+	settings *Settings        // the entry's settings when the client connected
+	route    *Route           // nil until it is known
+	group    *upstream.Group  // the route's target; nil until the route is known
+	listener *engine.Listener // that accepted the client; nil for a tunnel
 	opening  *opening.Opening // in stateOpening
 	attempt  *upstream.Attempt
 	next     *Session // in the server's list
@@ -53,25 +53,25 @@ type Session struct {
 	down     Half // host to client
 	lease    balance.Lease
 	trace    upstream.Trace
-	after    func(end logformat.End, up, down int64) // of a tunnel; nil otherwise
+	after    func(end logformat.End, up, down int64) // called when a tunnel ends; nil otherwise
 	timer    engine.Timer
 	peer     opening.Peer  // the client
 	began    int64         // ns on the loop's clock
-	last     Flush         // of stateFlush
-	open     metrics.Place // where the connection to the host is counted as open
+	last     Flush         // in stateFlush
+	open     metrics.Place // the place at which the connection to the host is counted as open
 	why      Reason
 	state    state
 	looks    uint8 // see greet
 }
 
-// start serves the client whose connection's descriptor is fd.
+// start serves the client whose connection is fd.
 func (s *Session) start(fd int32) {
 	loop := s.server.loop
 	s.began, s.state = loop.Began(), stateOpening
 	s.up = Half{From: &s.client, To: &s.host, turns: turns{answers: -1}}
 	s.down = Half{From: &s.host, To: &s.client}
 	if set := s.settings; set.Table == nil || set.Table.TakesAll() {
-		s.take(&set.Routes[0])
+		s.useRoute(&set.Routes[0])
 	}
 	if err := loop.Attach(&s.client, fd, s); err != nil {
 		engine.CloseFD(fd)
@@ -97,7 +97,7 @@ func (s *Session) Opened(err error) {
 	case err != nil:
 		s.finish(NotSecured, err)
 	case s.peer.TLS() != nil && !s.peer.Secure():
-		s.connect(true) // the hello is still to be read
+		s.connect(true) // the hello is still to be forwarded
 	default:
 		s.startGreet()
 	}
@@ -107,35 +107,35 @@ func (s *Session) Opened(err error) {
 func (s *Session) startGreet() {
 	loop := s.server.loop
 	s.state = stateGreet
-	if s.server.eager < greetStreak {
+	if s.server.spokeFirst < greetStreak {
 		s.looks = 0
 		loop.Again(&s.client)
-	} else if !s.client.Readable() || !s.hear() { // what came along with the last of a handshake makes no event
+	} else if !s.client.Readable() || !s.readFirst() { // bytes that arrived with the end of a handshake cause no event
 		s.looks = greetLooks
 		loop.Arm(&s.timer, loop.Now()+greetWait)
 	}
 }
 
-// How long a client may take to send its first bytes before a host is connected to.
+// How long to wait for the client's first bytes before connecting to a host.
 const (
-	// greetLooks is how often the loop looks at its other connections in between, without waiting.
+	// greetLooks is for how many iterations of the loop to wait, without blocking.
 	greetLooks = 2
-	// greetStreak is how many clients in a row must have spoken first to have the next ones waited for.
+	// greetStreak is how many clients in a row must have spoken first for the next ones to be waited for.
 	greetStreak = 32
-	// greetWait is for how long, in ms. Until then nobody misses the connection to the host.
+	// greetWait is how long they are waited for, in ms. Such a delay of the connection to the host is not noticed.
 	greetWait = 10
 )
 
-// greet lets the client speak first if it is about to. A connection to a host that is made with bytes to send costs a
-// segment and a wake-up less, a tenth of a short connection's CPU. A client that waits for the host to speak must not pay
-// for that: it is waited for only while the loop serves others that are ready, unless all clients of late have spoken
-// first; and the first that does not ends this patience.
+// greet lets the client speak first if it is about to. A host connection that is made with bytes to send saves a segment and a
+// wake-up, a tenth of a short connection's CPU. A client that waits for the host to speak must not pay for that. So the loop
+// waits only while it serves other connections that are ready, unless all recent clients have spoken first. The first client
+// that does not ends that.
 func (s *Session) greet() {
-	if s.client.Readable() && s.hear() {
+	if s.client.Readable() && s.readFirst() {
 		return
 	}
 	if s.client.Queued() || s.looks == greetLooks {
-		return // an event that says nothing of bytes
+		return // an event that does not mean bytes
 	}
 	if s.looks++; s.looks < greetLooks {
 		s.server.loop.Again(&s.client)
@@ -144,18 +144,18 @@ func (s *Session) greet() {
 	}
 }
 
-// hear takes the client's first bytes, and goes on with them. It reports false if there are none yet.
-func (s *Session) hear() bool {
+// readFirst reads the client's first bytes and connects to a host. It returns false if there are none yet.
+func (s *Session) readFirst() bool {
 	v := s.server
 	n, err := s.up.read(v.loop, unlimited)
 	if n > 0 {
-		s.up.turns.began(v.loop.Scratch()[0])
+		s.up.turns.begin(v.loop.Scratch()[0])
 		s.up.hold(v.loop, v.loop.Scratch()[:n])
-		v.eager++
+		v.spokeFirst++
 	} else if again(err) {
 		return false
 	}
-	s.up.sourceIs(err)
+	s.up.setSource(err)
 	if s.up.state == halfBroken && n == 0 {
 		s.finish(ClientFailed, s.up.failure)
 	} else {
@@ -164,27 +164,27 @@ func (s *Session) hear() bool {
 	return true
 }
 
-// greeted goes on without the client's first bytes.
-func (s *Session) greeted() {
-	s.server.eager = 0
+// greetExpired connects to a host without the client's first bytes.
+func (s *Session) greetExpired() {
+	s.server.spokeFirst = 0
 	s.connect(false)
 }
 
-// take has the session go by r.
-func (s *Session) take(r *Route) { s.route, s.group = r, s.entry.target(r) }
+// useRoute sets the session's route and chooses its group.
+func (s *Session) useRoute(r *Route) { s.route, s.group = r, s.entry.target(r) }
 
-// findRoute finds the route that the session takes, and reports whether there is one.
+// findRoute finds the session's route, and reports whether there is one.
 func (s *Session) findRoute() bool {
 	set, r := s.settings, &s.server.routing
 	r.TLS, r.SNI, r.Client, r.Port = s.peer.Secure(), s.peer.Name(), s.peer.Client.Addr(), s.entry.Port
 	i := set.Table.Find(r)
 	if i >= 0 {
-		s.take(&set.Routes[i])
+		s.useRoute(&set.Routes[i])
 	}
 	return i >= 0
 }
 
-// connect goes after a host, once it is known which route the session takes. Prompt says that there are bytes for it.
+// connect starts to acquire a host, once the session's route is known. Prompt says that there are bytes to send to it.
 func (s *Session) connect(prompt bool) {
 	s.server.loop.Disarm(&s.timer)
 	if s.route == nil && !s.findRoute() {
@@ -199,7 +199,7 @@ func (s *Session) connect(prompt bool) {
 	}
 }
 
-// key is what hosts are chosen by. It is valid until the next session's.
+// key returns the key by which a host is chosen. It is valid until the next session's key is computed.
 func (s *Session) key() []byte {
 	v := s.server
 	switch s.group.Balance.Key() {
@@ -277,17 +277,18 @@ func (s *Session) Ready(c *engine.Conn) {
 		return
 	}
 	if c.Errored() && !writing.Holding() && reading.state == halfShut {
-		// Neither a read nor a write will tell: there is nothing left to do with this connection but wait. If the sink is
-		// full, a read will when there is room: what a peer sent before it failed is wanted, however slow the other is.
+		// The connection has failed, but neither a read nor a write will report that, since all that is left to do is wait. If the
+		// sink is full, a read will report it once there is room: what a peer sent before it failed must be delivered, however slow
+		// the other side is.
 		if err := c.SocketError(); err != nil {
 			s.finish(s.blame(c), err)
 		}
 	}
 }
 
-// clientReady looks after the client while there is no host. What it has sent before it failed is for the host still, and the
-// failure will be read behind that; but it does not wait in a queue for one who has gone, as has a client that has ended its stream
-// before it sent anything.
+// clientReady handles events on the client's connection while there is no host. What a client sent before its connection failed
+// is still delivered to the host, and the failure is read after that. But a session does not wait in a queue for a client that
+// has left, or that ended its stream without sending anything.
 func (s *Session) clientReady() {
 	queued := s.attempt.Queued()
 	if queued && s.client.Errored() {
@@ -305,8 +306,8 @@ func (s *Session) clientReady() {
 	}
 }
 
-// pump moves bytes in one direction until the source has none, the sink takes none, or others must have their turn. It
-// reports false when the session has ended; nothing of it may be touched then.
+// pump moves bytes in one direction until the source has none, the sink takes none, or the budget is used up. It returns false
+// if the session has ended; the caller must not touch the session then.
 func (s *Session) pump(h *Half) bool {
 	loop := s.server.loop
 	for budget := pumpBudget; ; {
@@ -328,8 +329,8 @@ func (s *Session) pump(h *Half) bool {
 		case h.state == halfBroken:
 			return s.finish(s.blame(h.From), h.failure)
 		case h.state != halfOpen || !h.From.Readable():
-			if h.turns.hurry {
-				h.turns.hurry = false
+			if h.turns.ackNow {
+				h.turns.ackNow = false
 				h.From.QuickAck()
 			}
 			return true
@@ -345,11 +346,11 @@ func (s *Session) pump(h *Half) bool {
 		switch {
 		case n == 0:
 		case h.turns.answers < 0 && h == &s.up:
-			h.turns.began(loop.Scratch()[0])
+			h.turns.begin(loop.Scratch()[0])
 		default:
-			h.turns.said(h.ReadAt-before, s.reverse(h).Bytes)
+			h.turns.received(h.ReadAt-before, s.reverse(h).Bytes)
 		}
-		h.sourceIs(source)
+		h.setSource(source)
 		switch {
 		case again(sink):
 			s.blocked(h)
@@ -360,8 +361,8 @@ func (s *Session) pump(h *Half) bool {
 	}
 }
 
-// sinkFailed ends a direction whose sink takes no more. What that peer sent before, an early answer perhaps, is still
-// delivered; the session ends with it.
+// sinkFailed ends a direction whose sink takes no more. What the failed peer sent before, perhaps an early response, is still
+// delivered; then the session ends.
 func (s *Session) sinkFailed(h *Half, err error) bool {
 	h.Release(s.server.loop)
 	h.state, h.failure = halfDead, err
@@ -373,7 +374,7 @@ func (s *Session) sinkFailed(h *Half, err error) bool {
 	return s.pump(back)
 }
 
-// reverse is the other direction.
+// reverse returns the opposite direction.
 func (s *Session) reverse(h *Half) *Half {
 	if h == &s.up {
 		return &s.down
@@ -381,8 +382,8 @@ func (s *Session) reverse(h *Half) *Half {
 	return &s.up
 }
 
-// shut ends a direction whose bytes have all been delivered: the sink gets a FIN. The session ends with its second
-// direction; closing both connections then sends what FINs are missing.
+// shut ends a direction whose bytes have all been delivered by sending the sink a FIN. When the second direction ends, so does
+// the session, and closing both connections sends the missing FINs.
 func (s *Session) shut(h *Half) bool {
 	h.state = halfShut
 	switch back := s.reverse(h); back.state {
@@ -397,7 +398,7 @@ func (s *Session) shut(h *Half) bool {
 	return true
 }
 
-// blame says which side's failure an error of c is.
+// blame returns the reason that names the side whose connection c has failed.
 func (s *Session) blame(c *engine.Conn) Reason {
 	if c == &s.client {
 		return ClientFailed
@@ -405,8 +406,8 @@ func (s *Session) blame(c *engine.Conn) Reason {
 	return HostFailed
 }
 
-// finish ends the session, whatever state it is in. Bytes that were on their way, or an error, make it a reset of both
-// connections: a peer must not take a cut stream for a whole one. It returns false, for pump to pass on.
+// finish ends the session in any state. It resets both connections if there was an error or bytes are undelivered, so that no
+// peer takes a truncated stream for a complete one. It returns false, for pump to return.
 func (s *Session) finish(r Reason, err error) bool {
 	clean := s.clean(r)
 	if !clean && s.flush(r, err) {
@@ -440,15 +441,15 @@ func (s *Session) finish(r Reason, err error) bool {
 	return false
 }
 
-// clean reports whether ending for this reason cuts no stream short.
+// clean reports whether ending for reason r truncates no stream.
 func (s *Session) clean(r Reason) bool {
 	switch {
 	case s.state == stateFlush, r == ClientFailed, r == HostFailed:
 		return false
 	case r == NoHeader:
-		return false // whatever the peer speaks, a FIN may mean something in it
+		return false // in whatever protocol the peer speaks, a FIN may have a meaning
 	case r == LeadsBack, r == MayLeadBack:
-		return false // nothing less than a reset takes a chain of half-closed connections down
+		return false // only a reset takes down a chain of half-closed connections
 	}
 	return !s.up.Holding() && !s.down.Holding()
 }

@@ -2,13 +2,13 @@ package streamcodec
 
 import "kroxy-ev/balance"
 
-// Splits shares out, for each route with several targets, what the route gets. R is a codec's route. It is for one loop; its
-// zero value is ready for use.
+// Splits distributes traffic among the targets of routes that have several. R is a codec's route type. A Splits belongs to one
+// loop; its zero value is ready to use.
 type Splits[R any] struct {
-	of map[*R]*balance.Weighted // as far as they were needed
+	of map[*R]*balance.Weighted // created when first needed
 }
 
-// Next is the index of the target that gets what comes next. The route has n targets, with these weights.
+// Next returns the index of the target for the next session or request of r. The route has n targets with the given weights.
 func (s *Splits[R]) Next(r *R, n int, weight func(target int) int) int {
 	split := s.of[r]
 	if split == nil {

@@ -9,26 +9,27 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Tunnel is what a session needs to begin with connections that another codec has made: after a protocol switch.
+// Tunnel is what a session needs to take over connections from another codec after a protocol switch.
 type Tunnel struct {
-	// Client and Host stand; the session takes their sockets over.
+	// Client and Host are established connections; the session takes over their sockets.
 	Client, Host *engine.Conn
-	// Peer is who the client is.
+	// Peer describes the client.
 	Peer opening.Peer
-	// Server and Route are where bytes are counted. Route says how long either may be silent too, and Group is the host's.
+	// Server and Route are where bytes are counted. Route also has the timeouts. Group is the host's group.
 	Server *Settings
 	Route  *Route
 	Group  *upstream.Group
-	// Lease is the host's, which the session takes over, as it does the connection that is counted as open at a place.
+	// Lease is the host's lease, which the session takes over. Open is the place at which the connection to the host is counted as
+	// open, which the session ends.
 	Lease *balance.Lease
 	Open  metrics.Place
-	// Early is what the client has sent to the host already. It is copied.
+	// Early has bytes that the client has already sent for the host. They are copied.
 	Early []byte
-	// After is called once when the session has ended, with why and the bytes delivered to host and client.
+	// After is called once when the session has ended, with the reason and the bytes delivered to host and client.
 	After func(end logformat.End, up, down int64)
 }
 
-// Tunnel begins a session with connections that stand. The session is in no listener's count.
+// Tunnel begins a session with established connections. No listener counts the session.
 func (v *Server) Tunnel(t *Tunnel) {
 	s := v.session()
 	v.add(s)
