@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cores says where things run: the proxies on one CPU, everything else (load, hosts, conductor) on the others.
+// cores says what runs where: the proxies on one CPU, everything else (load, hosts, conductor) on the others.
 type cores struct {
 	proxy, rest unix.CPUSet
-	pinned      bool // false when there is one CPU only: then all share it
+	pinned      bool // false if there is only one CPU, which all share then
 }
 
-// splitCores divides the CPUs this process may use: the first for the proxies, the others for the rest.
+// splitCores divides the CPUs that this process may use: the first is for the proxies, the others for the rest.
 func splitCores() (cores, error) {
 	var all unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
@@ -36,7 +36,7 @@ func splitCores() (cores, error) {
 	}
 }
 
-// shared has everything run on all CPUs.
+// shared returns cores with which everything runs on all CPUs.
 func (c cores) shared() cores {
 	var all unix.CPUSet
 	for cpu := range len(all) * 64 {
@@ -47,7 +47,7 @@ func (c cores) shared() cores {
 	return cores{proxy: all, rest: all}
 }
 
-// pinSelf moves every thread of this process to set; threads made later inherit it.
+// pinSelf moves every thread of this process to set; later threads inherit that.
 func pinSelf(set unix.CPUSet) error {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
@@ -65,8 +65,8 @@ func pinSelf(set unix.CPUSet) error {
 	return nil
 }
 
-// onCPUs runs f on a thread bound to set, so that a process forked by f is bound to it before its first instruction and
-// a Go program sees only those CPUs when it sizes GOMAXPROCS. The thread gets its old binding back.
+// onCPUs runs f on a thread bound to set, so that a process forked by f is bound to set before its first instruction, and a Go program sees only
+// those CPUs when it sets GOMAXPROCS. The thread gets its old binding back.
 func onCPUs(set unix.CPUSet, f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

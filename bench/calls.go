@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The rows of system calls. The kernel counts them itself, at its tracepoints, which perf_event_open(2) gives access to: nothing
-// is stopped or looked at, as strace(1) would. All the same it costs each call something, so they are rows of their own.
+// The rows of system calls. The kernel counts the calls at its tracepoints, by perf_event_open(2): unlike with strace(1), nothing is stopped or
+// inspected. Still, counting costs each call something, so there are separate rows for it.
 var (
 	streamCalls = callsRow("StreamCalls", modeStream, smallConns)
 	httpCalls   = callsRow("HTTPCalls", modeHTTP, smallConns)
@@ -23,7 +23,7 @@ var (
 	tlsCalls    = callsRow("TLSCalls", modeHTTPS, smallConns)
 )
 
-// callsRow makes a workload that counts system calls, where that is allowed.
+// callsRow makes a workload that counts system calls, if that is allowed.
 func callsRow(name string, m mode, conns int) *workload {
 	return &workload{
 		name: name, mode: m, hosts: hostsSmall, units: []string{"calls/op", "waits/op"}, pace: pace{loads: 1, rest: growthWarm + time.Second/5},
@@ -48,21 +48,21 @@ func callsRow(name string, m mode, conns int) *workload {
 	}
 }
 
-// tracepoints are the kernel's ids of what is counted.
+// tracepoints are the kernel's ids of the counted events.
 type tracepoints struct {
 	Calls uint64   // all system calls; 0: nothing is counted
-	Waits []uint64 // those that wait for events
+	Waits []uint64 // system calls that wait for events
 }
 
 func (t tracepoints) any() bool { return t.Calls != 0 }
 
-// counts are system calls.
+// counts are numbers of system calls.
 type counts struct {
-	Calls uint64 // all of them
-	Waits uint64 // of them, those that wait for events, or look whether there are any
+	Calls uint64 // all system calls
+	Waits uint64 // those that wait for events, or poll for them
 }
 
-// tracepoints looks for the ids, and whether this process may count.
+// tracepoints finds the ids, and checks whether this process may count.
 func (h *harness) tracepoints() (tracepoints, error) {
 	t, err := findTracepoints([]string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}, filepath.Join(h.dir, "tracing"))
 	if err != nil {
@@ -76,7 +76,7 @@ func (h *harness) tracepoints() (tracepoints, error) {
 	return t, nil
 }
 
-// findTracepoints reads the ids from tracefs, where it is mounted already or, for as long as that takes, at own.
+// findTracepoints reads the ids from tracefs, where it is already mounted, or else by mounting it temporarily at own.
 func findTracepoints(mounts []string, own string) (tracepoints, error) {
 	var all error
 	for _, dir := range mounts {
@@ -89,7 +89,7 @@ func findTracepoints(mounts []string, own string) (tracepoints, error) {
 	if err := os.MkdirAll(own, 0o700); err != nil {
 		return tracepoints{}, errors.Join(all, err)
 	}
-	// Read-only: the directory is among those that are removed at the end.
+	// Read-only, because the directory is below the one that is removed at the end.
 	if err := unix.Mount("tracefs", own, "tracefs", unix.MS_RDONLY, ""); err != nil {
 		return tracepoints{}, errors.Join(all, fmt.Errorf("mounting tracefs: %w", err))
 	}
@@ -100,7 +100,7 @@ func findTracepoints(mounts []string, own string) (tracepoints, error) {
 	return t, err
 }
 
-// waitCalls are the ways to wait for events; an architecture may have but some.
+// waitCalls are the system calls that wait for events; an architecture may lack some.
 var waitCalls = []string{"epoll_wait", "epoll_pwait", "epoll_pwait2"}
 
 // readTracepoints reads the ids below a mounted tracefs.
@@ -134,15 +134,15 @@ func readID(path string) (uint64, error) {
 	return id, nil
 }
 
-// counter counts what a family of processes calls, threads and processes included that it starts meanwhile. nil counts nothing.
+// counter counts the system calls of a family of processes, including threads and processes that start later. A nil counter counts nothing.
 type counter struct {
-	calls, waits []int // descriptors of perf_event_open(2): of each thread
+	calls, waits []int // descriptors of perf_event_open(2), one per thread and event
 	before       counts
 }
 
-// newCounter makes a counter of root and its descendants. close must be called.
+// newCounter makes a counter for root and its descendants. The caller must call close.
 func newCounter(root int, t tracepoints) (*counter, error) {
-	// A thread that a counted one starts is counted with it, one that another starts is not: there must be none that is new.
+	// A new thread is counted if a counted thread starts it; so no thread may have started elsewhere in the meantime.
 	for range 10 {
 		threads, err := threadsOf(root)
 		if err != nil {
@@ -190,7 +190,7 @@ func (c *counter) close() {
 
 func (c *counter) fds() []int { return slices.Concat(c.calls, c.waits) }
 
-// read returns what has been counted.
+// read returns the counts so far.
 func (c *counter) read() (n counts, err error) {
 	for _, of := range []struct {
 		fds []int
@@ -207,7 +207,7 @@ func (c *counter) read() (n counts, err error) {
 	return n, nil
 }
 
-// begin begins the count anew.
+// begin restarts the count.
 func (c *counter) begin() (err error) {
 	if c != nil {
 		c.before, err = c.read()
@@ -215,7 +215,7 @@ func (c *counter) begin() (err error) {
 	return err
 }
 
-// since returns what has been counted since begin.
+// since returns the counts since begin.
 func (c *counter) since() (counts, error) {
 	if c == nil {
 		return counts{}, nil

@@ -17,17 +17,17 @@ import (
 	"time"
 )
 
-// serverName is what the certificates are for, and what Go clients ask for.
+// serverName is the name in the certificates, and in the SNI of Go clients.
 const serverName = "bench"
 
-// certificate is a self-signed certificate and its key in PEM files, which all contestants read. The zero certificate is none.
+// certificate is a self-signed certificate and its key in PEM files, which all contestants read. The zero value means none.
 type certificate struct {
-	Cert  string         // path; HAProxy finds the key by itself, by its name
-	Key   string         // path: Cert with ".key" after it
-	roots *x509.CertPool // the certificate alone
+	Cert  string         // path; HAProxy finds the key by this name
+	Key   string         // path: Cert plus ".key"
+	roots *x509.CertPool // only the certificate
 }
 
-// makeCertificates writes the certificates of a run to dir: with keys that are as strong as each other, nearly, and usual.
+// makeCertificates writes the certificates of a run to dir. Their keys are of usual types and of roughly equal strength.
 func makeCertificates(dir string) (ec, rs certificate, err error) {
 	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err == nil {
@@ -46,13 +46,13 @@ func makeCertificates(dir string) (ec, rs certificate, err error) {
 	return ec, rs, nil
 }
 
-// makeCertificate signs a certificate for key with key, and writes both.
+// makeCertificate makes a self-signed certificate for key, and writes both.
 func makeCertificate(path string, key crypto.Signer) (certificate, error) {
 	t := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: serverName},
 		DNSNames:     []string{serverName},
-		NotBefore:    time.Now().Add(-time.Hour), // clocks that are set back meanwhile
+		NotBefore:    time.Now().Add(-time.Hour), // in case the clock is set back
 		NotAfter:     time.Now().Add(7 * 24 * time.Hour),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

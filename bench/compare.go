@@ -11,22 +11,22 @@ type metrics map[string]float64
 
 // workload is a family of measurements: one row of the table for each unit.
 type workload struct {
-	name   string   // of the benchmark, without "Benchmark"; of a point of a curve, BENCHMARK/POINT
+	name   string   // of the benchmark, without "Benchmark"; for a point of a curve, BENCHMARK/POINT
 	mode   mode     // how the contestants proxy
-	units  []string // what measure returns, in the order of reporting
+	units  []string // results of measure, in the order of reporting
 	bulk   bool     // the contestants for bulk transfers take part too
-	fresh  bool     // each measurement has a new process
+	fresh  bool     // each measurement uses a new process
 	noLog  bool     // access logs are off
 	rsa    bool     // the contestants' certificate has an RSA key, not an ECDSA one
-	loose  bool     // nothing is bound to a CPU, and the contestants are set up as they come: see looseRow
-	hosts  hostKind // what the contestants stand in front of
-	curve  string   // the name of what this is one point of, at x; "": of nothing
+	loose  bool     // nothing is bound to a CPU, and the contestants have their defaults: see looseRow
+	hosts  hostKind // the hosts behind the contestants
+	curve  string   // name of the curve that this is a point of, at x; "": none
 	x      float64
-	deploy deployment // not zero: nobody but kroxy-ev takes part, set up like this
+	deploy deployment // not zero: only kroxy-ev takes part, set up like this
 	pace   pace
-	// needs, when not nil, returns why this machine cannot measure it, or nil.
+	// needs, if not nil, returns why this machine cannot measure the workload, or nil.
 	needs func(h *harness) error
-	// prepare, when not nil, is called once with all contestants before the first round.
+	// prepare, if not nil, is called once with all contestants before the first round.
 	prepare func(h *harness, all []*target) error
 	measure func(h *harness, t *target) (metrics, error)
 }
@@ -35,13 +35,13 @@ type workload struct {
 type comparison struct {
 	work   *workload
 	names  []string             // contestants, in the order of measurement
-	rounds map[string][]metrics // by contestant; as many each, unless one failed; nil where merged found none
-	done   int                  // rounds; fewer than wanted when there was no time for more
-	failed map[string]error     // by contestant: its first error, which ended its part
+	rounds map[string][]metrics // by contestant; of equal length unless one failed; nil entries where merged found none
+	done   int                  // number of rounds; fewer than wanted if there was no time for more
+	failed map[string]error     // by contestant: its first error, after which it no longer takes part
 }
 
-// compare runs w's rounds: in each round every contestant once, one after the other, so that what drifts on the machine
-// meets all alike. A contestant that fails is left out from then on; an error is one of hosts or preparation.
+// compare runs w's rounds: in each round every contestant once, one after another, so that drift of the machine affects all alike. A contestant
+// that fails is left out from then on; an error means that the hosts or the preparation failed.
 func (h *harness) compare(w *workload) (*comparison, error) {
 	c := &comparison{work: w, rounds: map[string][]metrics{}, failed: map[string]error{}}
 	if w.loose {
@@ -82,7 +82,7 @@ func (h *harness) compare(w *workload) (*comparison, error) {
 			return nil, err
 		}
 	}
-	var longest time.Duration // round
+	var longest time.Duration // longest round so far
 	for round := range h.rounds {
 		if round > 0 && !h.hasTime(longest) {
 			break
@@ -104,7 +104,7 @@ func (h *harness) compare(w *workload) (*comparison, error) {
 	return c, nil
 }
 
-// measureOnce measures p once: t, or a new process when t is nil.
+// measureOnce measures p once: with t, or with a new process if t is nil.
 func (h *harness) measureOnce(w *workload, p peer, t *target, hs *hosts, round int) (metrics, error) {
 	if t == nil {
 		var err error
@@ -126,7 +126,7 @@ func (h *harness) measureOnce(w *workload, p peer, t *target, hs *hosts, round i
 	return m, nil
 }
 
-// values returns a contestant's figures of one unit, one for each round that it has.
+// values returns a contestant's figures of one unit, one per round that it has.
 func (c *comparison) values(name, unit string) []float64 {
 	var v []float64
 	for _, m := range c.rounds[name] {
@@ -137,8 +137,9 @@ func (c *comparison) values(name, unit string) []float64 {
 	return v
 }
 
-// quotients returns a's figures of one unit divided by b's, each round's by one another: they were measured next to each other.
-// Rounds that only one of them has are left out, and those in which b's is 0.
+// quotients returns a's figures of one unit divided by b's, round by round, because the figures of a round were measured close together. Rounds
+// that
+// only one of them has are left out, and those in which b's figure is 0.
 func (c *comparison) quotients(a, b, unit string) []float64 {
 	var q []float64
 	of, by := c.rounds[a], c.rounds[b]
@@ -150,7 +151,7 @@ func (c *comparison) quotients(a, b, unit string) []float64 {
 	return q
 }
 
-// median returns the middle of v, or the mean of the two in the middle; 0 of nothing. v stays as it is.
+// median returns the middle of v, or the mean of the two in the middle; 0 for an empty v. It does not change v.
 func median(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
@@ -163,7 +164,7 @@ func median(v []float64) float64 {
 	return (s[m-1] + s[m]) / 2
 }
 
-// spread returns (max-min)/median; 0 of nothing, or when the median is 0.
+// spread returns (max-min)/median; 0 if v is empty or the median is 0.
 func spread(v []float64) float64 {
 	m := median(v)
 	if m == 0 {

@@ -17,8 +17,8 @@ import (
 // usage is the CPU time that a family of processes has used since they started.
 type usage struct {
 	pids  []int         // ascending
-	clock time.Duration // sum of the processes' CPU clocks: in ns, threads that have ended included
-	sched time.Duration // sum of schedstat over the living threads: a check on clock
+	clock time.Duration // sum of the processes' CPU clocks in ns, including ended threads
+	sched time.Duration // sum of schedstat over the living threads, to check clock
 }
 
 // usageOf reads the CPU time of root and all its descendants.
@@ -43,8 +43,9 @@ func usageOf(root int) (usage, error) {
 	return u, nil
 }
 
-// since returns the CPU time used between before and u. It is an error when a process came or went in between (its time
-// would be lost or counted from its start), or when the threads' sum says more than the process clocks do.
+// since returns the CPU time used between before and u. It returns an error if a process has come or gone in between, because its time would be
+// lost
+// or counted from its start, or if the threads' sum exceeds the process clocks.
 func (u usage) since(before usage) (time.Duration, error) {
 	if !slices.Equal(u.pids, before.pids) {
 		return 0, fmt.Errorf("bench: processes changed during the measurement: %v, then %v", before.pids, u.pids)
@@ -56,7 +57,7 @@ func (u usage) since(before usage) (time.Duration, error) {
 	return clock, nil
 }
 
-// meter tells how much CPU time a family of processes uses.
+// meter measures the CPU time that a family of processes uses.
 type meter struct {
 	root   int
 	before usage
@@ -76,8 +77,8 @@ func (m *meter) used() (time.Duration, error) {
 	return u.since(m.before)
 }
 
-// processClock reads pid's CPU-time clock, whose id is made as in the kernel's posix-timers.h (MAKE_PROCESS_CPUCLOCK with
-// CPUCLOCK_SCHED; clock_getcpuclockid(3) does the same).
+// processClock reads pid's CPU-time clock. The clock id is made as in the kernel's posix-timers.h (MAKE_PROCESS_CPUCLOCK with CPUCLOCK_SCHED);
+// clock_getcpuclockid(3) does the same.
 func processClock(pid int) (time.Duration, error) {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(int32(^pid)<<3|2, &ts); err != nil {
@@ -110,7 +111,7 @@ func schedTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// parseSchedstat returns the time on CPU and the time ready to run but waiting for it from "RUN_NS WAIT_NS SLICES\n"
+// parseSchedstat returns the time on the CPU and the time runnable but waiting, from "RUN_NS WAIT_NS SLICES\n"
 // (Documentation/scheduler/sched-stats.rst).
 func parseSchedstat(s string) (ran, waited time.Duration, err error) {
 	fields := strings.Fields(s)
@@ -138,7 +139,7 @@ func descendants(root int) ([]int, error) {
 	for _, f := range stats {
 		b, err := os.ReadFile(f)
 		if err != nil {
-			continue // gone since the listing
+			continue // ended since the listing
 		}
 		pid, ppid, state, err := parseStat(string(b))
 		if err != nil {
@@ -161,7 +162,7 @@ func descendants(root int) ([]int, error) {
 	return all, nil
 }
 
-// parseStat reads "PID (NAME) STATE PPID ..." of proc_pid_stat(5); NAME may hold blanks and brackets.
+// parseStat parses "PID (NAME) STATE PPID ..." of proc_pid_stat(5); NAME may contain blanks and brackets.
 func parseStat(s string) (pid, ppid int, state byte, err error) {
 	open, end := strings.IndexByte(s, '('), strings.LastIndexByte(s, ')')
 	if open < 0 || end < open {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// What all TLS connections agree on, whoever makes them: nginx and HAProxy are told so, kroxy-ev chooses so on a CPU that has
-// instructions for AES.
+// All TLS connections use the same parameters, whoever makes them: nginx and HAProxy are configured so, and kroxy-ev chooses them on a CPU with
+// AES instructions.
 const (
 	tlsVersion = tls.VersionTLS13
 	tlsCipher  = tls.TLS_AES_128_GCM_SHA256
@@ -22,18 +22,18 @@ const (
 type dialer struct {
 	addr   string
 	config *tls.Config // nil: no TLS
-	resume bool        // all connections resume a session; else none does
+	resume bool        // all connections resume a session; otherwise none does
 	nagle  bool        // see job.Nagle
-	http2  bool        // over TLS it must be agreed on, else servers know
+	http2  bool        // over TLS, HTTP/2 must be negotiated; otherwise it is used by prior knowledge
 }
 
-// dialer returns the dialer of j's clients. When they resume a session, this makes the connection that it comes from.
+// dialer returns the dialer of j's clients. If they resume a session, it first makes the connection that the session comes from.
 func (j job) dialer() (dialer, error) {
 	d := dialer{addr: j.Addr, nagle: j.Nagle, http2: !j.H2.empty()}
 	if !j.TLS {
 		return d, nil
 	}
-	// Clients look at the name and the signature, but not at who has signed the certificate: checkTLS does.
+	// Clients check the name and the signature, but not who signed the certificate: checkTLS does that.
 	d.config = clientTLS(nil)
 	if d.http2 {
 		d.config.NextProtos = []string{http2.NextProtoTLS}
@@ -53,7 +53,7 @@ func (j job) dialer() (dialer, error) {
 	return d, nil
 }
 
-// clientTLS is what a client offers; roots may be nil: then any certificate will do.
+// clientTLS returns the TLS configuration of a client. If roots is nil, it accepts any certificate.
 func clientTLS(roots *x509.CertPool) *tls.Config {
 	return &tls.Config{
 		ServerName:         serverName,
@@ -65,17 +65,17 @@ func clientTLS(roots *x509.CertPool) *tls.Config {
 	}
 }
 
-// noSessions keeps no session. A client without any cache would not ask for tickets: a Go server would not make them then,
-// OpenSSL would all the same, and full handshakes would not cost the same.
+// noSessions caches no sessions. A client without any cache would not ask for tickets: a Go server would then make none, but OpenSSL would, and
+// full handshakes would not cost the same.
 type noSessions struct{}
 
-// Get finds nothing.
+// Get returns nothing.
 func (noSessions) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
 
-// Put forgets.
+// Put does nothing.
 func (noSessions) Put(string, *tls.ClientSessionState) {}
 
-// dial makes a connection, ready for data: an *h2Conn, if it is to speak HTTP/2.
+// dial makes a connection that is ready for data: an *h2Conn if it is for HTTP/2.
 func (d dialer) dial() (net.Conn, error) {
 	c, err := net.DialTimeout("tcp", d.addr, dialTimeout)
 	if t, ok := c.(*net.TCPConn); ok && d.nagle {
@@ -97,7 +97,7 @@ func (d dialer) dial() (net.Conn, error) {
 	return d.dressed(t), nil
 }
 
-// dressed returns c as what dial makes of it.
+// dressed wraps c for HTTP/2 if necessary.
 func (d dialer) dressed(c net.Conn) net.Conn {
 	if !d.http2 {
 		return c
@@ -105,7 +105,7 @@ func (d dialer) dressed(c net.Conn) net.Conn {
 	return &h2Conn{Conn: c, secure: d.config != nil}
 }
 
-// handshake does the handshake of c, and checks that it was one of those that are to be measured.
+// handshake does the handshake of c, and checks that it is of the kind to be measured.
 func (d dialer) handshake(c *tls.Conn) error {
 	if err := c.Handshake(); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
@@ -120,7 +120,7 @@ func (d dialer) handshake(c *tls.Conn) error {
 	return agreed(s.Version, s.CipherSuite, s.CurveID)
 }
 
-// agreed is an error when client and server came to other terms than all others.
+// agreed returns an error if client and server negotiated other parameters than the common ones.
 func agreed(version, cipher uint16, group tls.CurveID) error {
 	if version == tlsVersion && cipher == tlsCipher && group == tlsGroup {
 		return nil
@@ -129,8 +129,8 @@ func agreed(version, cipher uint16, group tls.CurveID) error {
 		tls.VersionName(version), tls.CipherSuiteName(cipher), group, tls.VersionName(tlsVersion), tls.CipherSuiteName(tlsCipher), tlsGroup)
 }
 
-// checkTLS makes a connection to t, and checks all there is to its TLS, the certificate included. It asks nothing: hosts that
-// are the load answer only while they are.
+// checkTLS makes a connection to t and checks everything about its TLS, including the certificate. It sends no request: hosts that are the load too
+// answer only during a job.
 func checkTLS(t *target) error {
 	d := dialer{addr: t.addr, config: clientTLS(t.certificate.roots), http2: t.http2}
 	if d.http2 {

@@ -3,13 +3,13 @@
 //
 //	go test -bench . ./bench
 //
-// Without -bench only the unit tests of the harness run, in a moment and with nothing but Go. README.md says how to read
-// the figures; report.go writes them down, with plots.
+// Without -bench only the unit tests of the harness run, in a moment and with nothing but Go. README.md says how to read the figures; report.go
+// writes them down, with plots.
 //
-// The test binary plays several parts. Started by `go test` it is the conductor: it builds kroxy-ev, starts proxies,
-// hosts and load, and reads the proxies' CPU clocks and memory. Started again by itself with KROXY_BENCH_ROLE set, it
-// is a host, a load generator or the guard (see role.go), so that nothing but the proxy runs on the proxy's core.
+// The test binary plays several roles. Started by `go test` it is the conductor: it builds kroxy-ev, starts proxies, hosts and load, and reads the
+// proxies' CPU clocks and memory. Started by itself with KROXY_BENCH_ROLE set, it is a host, a load generator or the guard (see role.go), so that
+// nothing but the proxy runs on the proxy's core.
 //
-// The package does not judge the figures (no threshold fails a benchmark), does not test correctness beyond statuses,
-// lengths and what the hosts are sent, and imports nothing of the project: kroxy-ev is measured as a program among programs.
+// The package does not judge the figures (no threshold fails a benchmark). It does not test correctness beyond statuses, lengths and what the hosts
+// receive. It imports nothing of the project: kroxy-ev is measured as a program among programs.
 package bench

@@ -8,20 +8,21 @@ import (
 	"time"
 )
 
-// dripClients is how many clients send a byte a second: half of them of their request's head, half of its body.
+// dripClients is how many clients send one byte a second: half of them of a request's head, half of a body.
 const dripClients = 2000
 
-// dripped is the beginning of a request that does not come to its end.
+// dripped returns the beginning of a request that never ends.
 func dripped(body bool) string {
 	if body {
-		// The first byte of the body comes along: hosts that are the load answer a head that stands alone.
+		// Send the first byte of the body too: hosts that are also the load answer when they see a complete head.
 		return "POST / HTTP/1.1\r\nHost: bench\r\nContent-Length: 1000000\r\n\r\nx"
 	}
 	return "GET / HTTP/1.1\r\nHost: bench\r\nX-Slow: x"
 }
 
-// drip does a job of kind loadDrip: Conns clients, half of them with slow heads and half with slow bodies, each sending a byte a
-// second, evenly spread over the second. Ops are the clients that are still there at the end.
+// drip does a job of kind loadDrip: Conns clients, half of them with slow heads and half with slow bodies. Each sends one byte a second; the
+// clients
+// are spread evenly over the second. Ops are the clients that are still connected at the end.
 func drip(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 	sent := 0
 	conns, err := dialAll(j, func(c net.Conn) error {
@@ -54,8 +55,8 @@ func drip(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 
 var httpBesideSlow = newBesideSlow()
 
-// newBesideSlow makes the workload that shows what slow clients do to others: the latency at the rate of the latency rows
-// without them and, right after that, with them.
+// newBesideSlow makes the workload that shows how slow clients affect others: the latency at the rate of the latency rows, first without them and
+// right after that with them.
 func newBesideSlow() *workload {
 	var rate float64
 	return &workload{

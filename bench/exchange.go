@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// exchange is an HTTP request, and what must come back for it: status 200 and a body of Size bytes.
+// exchange is an HTTP request and the expected response: status 200 and a body of Size bytes.
 type exchange struct {
-	Request []byte // head and body, as they are sent; they are the same from wrk and from a Go client
+	Request []byte // head and body as sent; wrk and Go clients send the same bytes
 	Size    int64  // of the response's body
-	Chunked bool   // the response comes in chunks, without a length
+	Chunked bool   // the response is chunked, without a length
 }
 
 var (
@@ -29,7 +29,7 @@ var (
 	post16K       = exchange{Request: post(16 << 10), Size: int64(len(httpBody))}
 )
 
-// browserFields are what a browser adds to a request of a page it has a few cookies of: 1 KiB with the request line.
+// browserFields are what a browser adds to a request for a page from which it has a few cookies: 1 KiB with the request line.
 var browserFields = []string{
 	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
 	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8",
@@ -62,15 +62,15 @@ func post(n int) []byte {
 	return append(b, bytes.Repeat([]byte("x"), n)...)
 }
 
-// empty tells whether there is nothing to do.
+// empty reports whether there is nothing to do.
 func (e exchange) empty() bool { return len(e.Request) == 0 }
 
-// closes tells whether each exchange has a connection of its own.
+// closes reports whether each exchange has its own connection.
 func (e exchange) closes() bool {
 	return bytes.Contains(e.Request, []byte("\r\nConnection: close\r\n"))
 }
 
-// on does the exchange on c and checks what comes back. It returns the bytes of the whole response.
+// on does the exchange on c and checks the response. It returns the size of the whole response in bytes.
 func (e exchange) on(c net.Conn, buf []byte) (int64, error) {
 	_ = c.SetDeadline(time.Now().Add(exchangeTimeout))
 	if _, err := c.Write(e.Request); err != nil {
@@ -107,7 +107,7 @@ func (e exchange) on(c net.Conn, buf []byte) (int64, error) {
 	return size, nil
 }
 
-// once does the exchange on a connection of its own.
+// once does the exchange on its own connection.
 func (e exchange) once(d dialer, buf []byte) (int64, error) {
 	c, err := d.dial()
 	if err != nil {
@@ -117,7 +117,7 @@ func (e exchange) once(d dialer, buf []byte) (int64, error) {
 	return e.on(c, buf)
 }
 
-// countingReader counts what is read through it.
+// countingReader counts the bytes that are read through it.
 type countingReader struct {
 	r io.Reader
 	n int64
@@ -129,11 +129,11 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// checkSize is an error when the responses of r are not about as long as one is known to be. wrk rounds its sum, counts the bytes
-// of responses that it did not wait for, one at most on each of its conns, and the pieces of a chunked body depend on how it arrived.
+// checkSize returns an error if the mean size of r's responses is not close to the known size of one. wrk rounds its sum and counts the bytes of
+// responses that it did not wait for (at most one per connection), and the pieces of a chunked body depend on how it arrived.
 func (r result) checkSize(one int64, conns int) error {
 	if r.Errors > 0 || r.Ops == 0 {
-		return nil // the mean says nothing
+		return nil // the mean would say nothing
 	}
 	mean := float64(r.Bytes) / float64(r.Ops)
 	if d := mean/float64(one) - 1; d < -0.05 || d > 0.05+float64(conns)/float64(r.Ops) {

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// gauge tells how long a family of processes was kept from its CPU by others. nil has nothing to tell.
+// gauge measures how long other programs kept a family of processes from its CPU.
 type gauge struct {
-	dirs    []*os.File      // of the threads of each process
+	dirs    []*os.File      // task directories of the processes
 	known   map[string]bool // thread ids
 	threads []threadTimes
 }
 
-// threadTimes are a thread's times since it started, as last read.
+// threadTimes are a thread's times since its start, as last read.
 type threadTimes struct {
 	stat        *os.File // schedstat
 	ran, waited time.Duration
 }
 
-// newGauge makes a gauge of the threads of root and the descendants it has now. close must be called.
+// newGauge makes a gauge for the threads of root and its current descendants. The caller must call close.
 func newGauge(root int) (*gauge, error) {
 	pids, err := descendants(root)
 	if err != nil {
@@ -48,16 +48,16 @@ func (g *gauge) close() {
 	}
 }
 
-// find adds the threads that have started since it was last called: a program may start some only when it has more to do.
+// find adds threads that have started since the last call: a program may start some only under load.
 func (g *gauge) find() {
 	for _, d := range g.dirs {
 		_, _ = d.Seek(0, io.SeekStart)
-		ids, _ := d.Readdirnames(0) // an error: the process has ended
+		ids, _ := d.Readdirnames(0) // after an error, the process has ended
 		for _, id := range ids {
 			if g.known[id] {
 				continue
 			}
-			if f, err := os.Open(d.Name() + "/" + id + "/schedstat"); err == nil { // else the thread has just ended
+			if f, err := os.Open(d.Name() + "/" + id + "/schedstat"); err == nil { // otherwise the thread has just ended
 				g.known[id] = true
 				g.threads = append(g.threads, threadTimes{stat: f})
 			}
@@ -65,8 +65,8 @@ func (g *gauge) find() {
 	}
 }
 
-// kept returns how long the busiest thread was ready to run but did not since the last call, less what the family's other
-// threads ran in that time: to wait for a thread of its own is a program's own fault.
+// kept returns how long the busiest thread was runnable but did not run since the last call, minus the time that other threads of the family ran:
+// waiting for its own threads is a program's own fault.
 func (g *gauge) kept() time.Duration {
 	g.find()
 	var all, most, waited time.Duration

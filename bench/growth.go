@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// The rows of growth: what a request costs, and what memory is taken, over the number of connections, hosts and processes.
+// The rows of growth: CPU per request, and memory, over the number of connections, hosts and processes.
 
-// growthWarm is for how long requests are sent before those that count. 4,000 connections to hosts are made in less.
+// growthWarm is how long requests are sent before the counted ones. It is enough time for 4,000 connections to hosts.
 const growthWarm = time.Second / 2
 
-// deployment is how kroxy-ev is set up in the rows that are about that. The zero value is what is compared with others: one
-// process, and two hosts in turn.
+// deployment is how kroxy-ev is set up in the rows about that. The zero value is the set-up of the comparisons: one process, and two hosts in
+// turn.
 type deployment struct {
-	Hosts     int    // in the group, each with a loopback address of its own; 0: two ports of 127.0.0.1
-	Algorithm string // that chooses among them; "": round_robin
-	Routes    int    // of which the last takes every request, and none of the others any; 0: no routes
-	Workers   int    // processes below a master; 0: one process, and no master
+	Hosts     int    // in the group, each with its own loopback address; 0: two ports of 127.0.0.1
+	Algorithm string // balancing algorithm; "": round_robin
+	Routes    int    // number of routes, of which the last takes every request; 0: no routes
+	Workers   int    // processes below a master; 0: one process without a master
 }
 
 // groupHost is a host in a configuration.
@@ -37,7 +37,7 @@ func (s settings) Group() []groupHost {
 	return g
 }
 
-// Matches are what the routes before the last one match, as JSON: names, names under a domain, and paths.
+// Matches returns the conditions of all routes but the last, as JSON: names, names under a domain, and paths.
 func (s settings) Matches() (list []string) {
 	for i := range s.Routes - 1 {
 		list = append(list, fmt.Sprintf([]string{`{"host": "site%d.example", "path_prefix": "/app"}`, `{"host": "*.site%d.example"}`, `{"path_prefix": "/app%d/"}`}[i%3], i))
@@ -54,11 +54,11 @@ var (
 	growthWorkers        = growthOverWorkers(1, 2, 4)
 )
 
-// point names the point of a curve.
+// point returns the name of a point of a curve.
 func point(benchmark, what string, x int) string { return fmt.Sprintf("%s/%s=%d", benchmark, what, x) }
 
-// growthOverConns makes the workloads of requests on ever more connections. Each measurement has a new process: the connections
-// that one contestant keeps would be in the way of the others.
+// growthOverConns makes the workloads with more and more connections. Each measurement has a new process, because connections kept from one
+// contestant would be in the way of the others.
 func growthOverConns(points ...int) (list []*workload) {
 	for _, n := range points {
 		list = append(list, steadyRow(workload{
@@ -69,7 +69,7 @@ func growthOverConns(points ...int) (list []*workload) {
 	return list
 }
 
-// growthOverIdle makes the workloads of ever more idle connections.
+// growthOverIdle makes the workloads with more and more idle connections.
 func growthOverIdle(points ...int) (list []*workload) {
 	for _, n := range points {
 		list = append(list, &workload{
@@ -88,7 +88,7 @@ func growthOverIdle(points ...int) (list []*workload) {
 	return list
 }
 
-// growthOverHosts makes the workloads of ever more hosts in kroxy-ev's group.
+// growthOverHosts makes the workloads with more and more hosts in kroxy-ev's group.
 func growthOverHosts(benchmark, curve, algorithm string, points ...int) (list []*workload) {
 	for _, n := range points {
 		list = append(list, steadyRow(workload{
@@ -98,7 +98,7 @@ func growthOverHosts(benchmark, curve, algorithm string, points ...int) (list []
 	return list
 }
 
-// growthOverRoutes makes the workloads of ever more routes in kroxy-ev's server.
+// growthOverRoutes makes the workloads with more and more routes in kroxy-ev's server.
 func growthOverRoutes(points ...int) (list []*workload) {
 	for _, n := range points {
 		list = append(list, steadyRow(workload{
@@ -108,7 +108,7 @@ func growthOverRoutes(points ...int) (list []*workload) {
 	return list
 }
 
-// growthOverWorkers makes the workloads of kroxy-ev with ever more processes, on one CPU.
+// growthOverWorkers makes the workloads of kroxy-ev with more and more processes, on one CPU.
 func growthOverWorkers(points ...int) (list []*workload) {
 	for _, n := range points {
 		list = append(list, steadyRow(workload{
@@ -118,8 +118,8 @@ func growthOverWorkers(points ...int) (list []*workload) {
 	return list
 }
 
-// steadyRow makes w a workload of small HTTP requests on conns connections that are there already. wrk makes its connections
-// within its measurement: the more there are, the more of it they are.
+// steadyRow makes w a workload of small HTTP requests on conns established connections. It does not use wrk, which makes its connections during the
+// measurement: the more connections, the larger their part of it.
 func steadyRow(w workload, conns int) *workload {
 	w.mode, w.hosts, w.units, w.pace = modeHTTP, hostsSmall, []string{"cpu-us/op", "ops/s", "MB"}, pace{loads: 1, rest: growthWarm + time.Second/5}
 	w.measure = func(h *harness, t *target) (metrics, error) {
@@ -138,15 +138,16 @@ func steadyRow(w workload, conns int) *workload {
 	return &w
 }
 
-// steady has small requests sent on j's connections, once these are there and the proxy is warm.
+// steady sends small requests on j's connections, after these are established and the proxy is warm.
 func steady(h *harness, t *target, j job) (result, error) {
 	j.Kind, j.Addr, j.TLS, j.Exchange, j.Duration = loadPing, t.addr, t.tls(), getSmall, h.load
 	j.Meter, j.Warm = t.proc.pid, growthWarm
 	return runLoad(h, j)
 }
 
-// needsFiles is an error when a proxy cannot have so many clients under the limit on open files. kroxy-ev counts two a client, sets
-// an eighth aside for idle connections to hosts, and some for pipes and spent sockets.
+// needsFiles returns an error if a proxy cannot have that many clients under the limit on open files. kroxy-ev needs two files per client, and
+// reserves
+// an eighth of the files for idle connections to hosts and some for pipes and spent sockets.
 func (h *harness) needsFiles(clients int) error {
 	if most := h.mostClients(); clients > most {
 		return fmt.Errorf("bench: with a limit of %d open files a proxy can have %d clients, not %d (ulimit -n)", h.files, most, clients)
@@ -154,5 +155,5 @@ func (h *harness) needsFiles(clients int) error {
 	return nil
 }
 
-// mostClients is how many clients a proxy can have under the limit on open files: see needsFiles.
+// mostClients returns how many clients a proxy can have under the limit on open files: see needsFiles.
 func (h *harness) mostClients() int { return max(0, (h.files*7/8-1300)/2) }

@@ -11,23 +11,22 @@ import (
 )
 
 const (
-	grpcPrefix = 5  // bytes before a message: whether it is compressed, and its length
-	grpcSize   = 32 // of a message, both ways
+	grpcPrefix = 5  // bytes before a message: the compression flag and the length
+	grpcSize   = 32 // of a message, in both directions
 )
 
-// grpcMessage returns a message of n bytes as gRPC sends it.
+// grpcMessage returns a message of n bytes in gRPC framing.
 func grpcMessage(n int) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(n)), make([]byte, n)...)
 }
 
-// The fields of a response, without a trace in the table of whoever reads them (RFC 7541, section 6.2.2), so that they can be sent on
-// any connection.
+// The fields of a response, encoded without indexing (RFC 7541, section 6.2.2), so that the same bytes are valid on any connection.
 var (
 	grpcHead     = literals(":status", "200", "content-type", "application/grpc")
 	grpcTrailers = literals("grpc-status", "0")
 )
 
-// literals encodes names and values of less than 127 bytes, in turns.
+// literals encodes alternating names and values of less than 127 bytes.
 func literals(fields ...string) (b []byte) {
 	for i, s := range fields {
 		if i%2 == 0 {
@@ -48,14 +47,14 @@ func acceptGRPC(l net.Listener) {
 		if err == nil {
 			go func() {
 				defer c.Close()
-				_ = grpcHost(c) // an error is the client's to notice
+				_ = grpcHost(c) // the client will notice an error
 			}()
 		}
 	}
 }
 
-// grpcHost answers each request on c, whatever it is, with the same message. It does not read heads: it is to cost little, and the
-// first exchange of a measurement is looked at by its client.
+// grpcHost answers every request on c with the same message. To save CPU it does not decode heads; the client checks the first exchange of a
+// measurement.
 func grpcHost(c net.Conn) error {
 	out := bufio.NewWriterSize(c, 64<<10)
 	in := bufio.NewReaderSize(flushBefore{c, out}, 64<<10)
@@ -99,7 +98,7 @@ func grpcHost(c net.Conn) error {
 	return err
 }
 
-// flushBefore is a reader that sends what waits to be sent before it waits itself.
+// flushBefore is a reader that flushes out before it blocks.
 type flushBefore struct {
 	io.Reader
 	out *bufio.Writer

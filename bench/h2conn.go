@@ -11,13 +11,13 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// h2Exchange is a request of HTTP/2, and what must come back for it: status 200 and a body of Size bytes.
+// h2Exchange is an HTTP/2 request and the expected response: status 200 and a body of Size bytes.
 type h2Exchange struct {
 	Path   string
-	Fields []string // of the head, "name: value", beside those that all have
-	Body   []byte   // nil: it is a GET, else a POST
+	Fields []string // of the head, "name: value", in addition to the common ones
+	Body   []byte   // nil: GET, otherwise POST
 	Size   int64    // of the response's body
-	GRPC   bool     // the response ends with a trailer that says it went well
+	GRPC   bool     // the response must end with a trailer that reports success
 }
 
 var (
@@ -26,31 +26,31 @@ var (
 	h2Unary = h2Exchange{Path: "/bench.Bench/Unary", Fields: []string{"content-type: application/grpc", "te: trailers"}, Body: grpcMessage(grpcSize), Size: grpcPrefix + grpcSize, GRPC: true}
 )
 
-// empty tells whether there is nothing to do.
+// empty reports whether there is nothing to do.
 func (e h2Exchange) empty() bool { return e.Path == "" }
 
-// h2Window is what a server may send on a stream before the client has read any of it, unless it is told otherwise.
+// h2Window is the initial flow control window of a stream.
 const h2Window = 1<<16 - 1
 
-// h2Conn is a client's connection that speaks HTTP/2, from the first exchange on. It reads only while it waits for something.
+// h2Conn is a client's HTTP/2 connection. HTTP/2 begins with the first exchange. It reads only while it waits for something.
 type h2Conn struct {
 	net.Conn
 	secure bool
-	framer *http2.Framer // nil: nothing has been said yet
+	framer *http2.Framer // nil before the preface
 	block  bytes.Buffer
 	heads  *hpack.Encoder
-	last   uint32 // stream
+	last   uint32 // last stream
 }
 
-// h2Event is what came on a stream.
+// h2Event is what arrived on a stream.
 type h2Event struct {
 	stream uint32
-	fields []hpack.HeaderField // of a head, or of trailers; nil: there is data
-	data   int64               // bytes of it
-	end    bool                // of the stream
+	fields []hpack.HeaderField // of a head or of trailers; nil for data
+	data   int64               // number of bytes
+	end    bool                // the stream has ended
 }
 
-// begin says who we are. The connection's own window is no limit.
+// begin sends the preface. It makes the connection's window so large that it is no limit.
 func (c *h2Conn) begin() error {
 	if c.framer != nil {
 		return nil
@@ -65,7 +65,7 @@ func (c *h2Conn) begin() error {
 	return nil
 }
 
-// open sends e's request on a new stream, and returns the stream.
+// open sends e's request on a new stream and returns the stream's id.
 func (c *h2Conn) open(e h2Exchange) (uint32, error) {
 	if err := c.begin(); err != nil {
 		return 0, err
@@ -100,7 +100,7 @@ func (c *h2Conn) open(e h2Exchange) (uint32, error) {
 	return c.last, nil
 }
 
-// next waits for what comes on a stream, and answers what a peer asks of a connection.
+// next waits for an event on a stream, and answers frames that concern the connection.
 func (c *h2Conn) next() (h2Event, error) {
 	for {
 		frame, err := c.framer.ReadFrame()
@@ -134,7 +134,7 @@ func (c *h2Conn) next() (h2Event, error) {
 	}
 }
 
-// do does e, alone on the connection.
+// do does e while nothing else uses the connection.
 func (c *h2Conn) do(e h2Exchange) error {
 	_ = c.SetDeadline(time.Now().Add(exchangeTimeout))
 	stream, err := c.open(e)
@@ -179,7 +179,7 @@ func fieldOf(fields []hpack.HeaderField, name string) string {
 	return ""
 }
 
-// take reads until each of the first n streams has got so many bytes more, and not one of them another.
+// take reads until each of the first n streams has received exactly that many more bytes.
 func (c *h2Conn) take(bytes int64, n int) error {
 	got := map[uint32]int64{}
 	for full := 0; full < n; {
@@ -204,7 +204,7 @@ func (c *h2Conn) take(bytes int64, n int) error {
 	return nil
 }
 
-// grant lets the server send so many bytes more on each of the first n streams.
+// grant allows the server to send that many more bytes on each of the first n streams.
 func (c *h2Conn) grant(bytes uint32, n int) error {
 	for i := range n {
 		if err := c.framer.WriteWindowUpdate(uint32(1+2*i), bytes); err != nil {
@@ -214,7 +214,7 @@ func (c *h2Conn) grant(bytes uint32, n int) error {
 	return nil
 }
 
-// once does a small exchange of j on a connection of its own.
+// once does one small exchange of j on its own connection.
 func (j job) once() error {
 	d, err := j.dialer()
 	if err != nil {
@@ -229,5 +229,5 @@ func (j job) once() error {
 	return j.small(c)
 }
 
-// sessions is how many j has: connections, or all their streams.
+// sessions returns the number of j's sessions: connections, or streams on all of them.
 func (j job) sessions() int { return j.Conns * max(1, j.Streams) }

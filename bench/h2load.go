@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// needsH2load is an error where h2load is not installed.
+// needsH2load returns an error if h2load is not installed.
 func needsH2load(h *harness) error {
 	if h.h2load == "" {
 		return errors.New("h2load is not installed (bench/setup.sh installs it)")
@@ -18,12 +18,12 @@ func needsH2load(h *harness) error {
 	return nil
 }
 
-// calls has j.H2 done over and over on j.Conns connections, on j.Streams streams of each at a time.
+// calls repeats j.H2 on j.Conns connections, with j.Streams concurrent streams on each.
 func calls(h *harness, j job) (result, error) {
 	return tool{"h2load", startH2load, parseH2load}.run(h, j)
 }
 
-// startH2load starts h2load for as many seconds. stop must be called.
+// startH2load starts h2load for secs seconds. The caller must call stop.
 func startH2load(h *harness, j job, secs int) (*proc, error) {
 	scheme := "http://"
 	if j.TLS {
@@ -54,7 +54,7 @@ var (
 	h2loadTraffic  = regexp.MustCompile(`(?m)^traffic: .* \((\d+)\) data$`)
 )
 
-// parseH2load reads the report of h2load. A response with another status than 2xx is an error, not an op. Bytes are those of bodies.
+// parseH2load parses h2load's report. A response with a status other than 2xx is an error, not an op. Bytes are those of bodies.
 func parseH2load(s string) (result, error) {
 	var r result
 	done, requests, status, traffic := h2loadDone.FindStringSubmatch(s), h2loadRequests.FindStringSubmatch(s), h2loadStatus.FindStringSubmatch(s), h2loadTraffic.FindStringSubmatch(s)
@@ -71,7 +71,7 @@ func parseH2load(s string) (result, error) {
 			return r, fmt.Errorf("h2load's report: %w", err)
 		}
 	}
-	// Each that failed, errored or timed out is one that failed.
+	// Requests that failed, errored or timed out are all failures.
 	r.Ops, r.Bytes = min(n[1], n[5]), n[6]
 	if r.Errors = n[2] + n[1] - r.Ops; r.Errors > 0 {
 		r.Failure = requests[0] + "; " + status[0]

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// h2Bulk is bulk for HTTP/2: each of j's clients has a connection, and on it one stream at a time. The clients are net/http's, whose
-// windows are 4 MiB for a stream.
+// h2Bulk is bulk for HTTP/2: each of j's clients has a connection with one stream at a time. The clients are those of net/http, with stream windows
+// of
+// 4 MiB.
 func h2Bulk(j job) (result, error) {
 	d, err := j.dialer()
 	if err != nil {
@@ -37,7 +38,7 @@ func h2Bulk(j job) (result, error) {
 	}), nil
 }
 
-// transfer does a download of j, or an upload, by c.
+// transfer does a download or an upload of j by c.
 func (j job) transfer(c *http.Client, buf []byte) error {
 	method, scheme, want := http.MethodGet, "http", j.Size
 	var body io.Reader
@@ -76,7 +77,7 @@ func (j job) transfer(c *http.Client, buf []byte) error {
 	return nil
 }
 
-// zeros is a reader of them, without an end.
+// zeros is an endless reader of zeros.
 type zeros struct{}
 
 // Read implements io.Reader.
@@ -85,9 +86,8 @@ func (zeros) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// slowStreams does a job of kind loadSlowStreams: on each stream comes what its window lets through, then there is silence, and then it
-// takes 8 MiB more, which is more than what stands between the host and the client can hold: the flow must start again. Ops of the
-// second result are the streams that got them.
+// slowStreams does a job of kind loadSlowStreams: each stream receives what its window allows; then comes the silence; then the stream takes 8 MiB
+// more, which exceeds all buffers between host and client, so the flow must restart. Ops of the second result are the streams that got them.
 func slowStreams(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 	const more = 8 << 20
 	all := int64(j.Conns * j.Streams)

@@ -10,36 +10,37 @@ import (
 )
 
 const (
-	mostHandshakes  = 64  // that are under way at a time
-	leastHandshakes = 0.9 // of those that were due
+	mostHandshakes  = 64  // concurrent handshakes at most
+	leastHandshakes = 0.9 // least share of the due handshakes
 )
 
-// handshaker makes new connections beside a pinger's steady traffic, evenly spread: a full handshake, an exchange, the end.
+// handshaker makes new connections beside a pinger's steady traffic, evenly spread: a full handshake, an exchange, and a close.
 //
-// A client's part of a handshake takes hundreds of microseconds, and the pinger, whose thread is the only one that the load
-// and the hosts have, would see everything late that comes meanwhile, and blame the proxy. So the part is done in steps, from
-// one wait for the proxy to the next, and a step begins only when no request of the steady traffic is under way: nothing
-// can come then that is timed. When a step is to be done, what becomes due is held back until those under way are answered
-// and the step is over. The time of a request that was held back counts from when it was due, but for the step.
+// A client's part of a handshake takes hundreds of microseconds. The load and the hosts have only the pinger's thread, so the pinger would see
+// responses that arrive meanwhile too late, and blame the proxy. Therefore a handshake is done in steps, from one wait for the proxy to the next,
+// and a step begins only while no request of the steady traffic is under way: then nothing can arrive that is timed. While a step is pending, due
+// requests are held back until those under way are answered and the step is done. The time of a held-back request counts from when it was due,
+// minus
+// the step.
 //
-// crypto/tls cannot go on with a handshake after a wait. So each connection has a coroutine, on the pinger's own thread.
+// crypto/tls cannot resume a handshake after a wait. So each connection has a coroutine, on the pinger's own thread.
 type handshaker struct {
 	p        *pinger
 	dialer   dialer
 	to       unix.Sockaddr
 	exchange exchange
 	interval time.Duration
-	due      time.Duration          // when the next connection is
+	due      time.Duration          // when the next connection is due
 	waiting  map[*pingSocket]func() // for the proxy; the function ends the coroutine
 	done     int64
-	spent    time.Duration // in steps
+	spent    time.Duration // time spent in steps
 
-	ready bool          // a step is to be done
-	rest  bool          // one has been: what was held back goes first
-	began time.Duration // when the last one did
+	ready bool          // a step is pending
+	rest  bool          // a step has been done: held-back requests go first
+	began time.Duration // when the last step began
 }
 
-// newHandshaker makes a handshaker of rate connections a second. close must be called.
+// newHandshaker makes a handshaker of rate connections a second. The caller must call close.
 func newHandshaker(p *pinger, j job) (*handshaker, error) {
 	d, err := j.dialer()
 	if err != nil {
@@ -60,7 +61,7 @@ func (h *handshaker) close() {
 	}
 }
 
-// tick opens a connection if one is due and this is a moment for it. What was missed is not made up for: it would be a flood.
+// tick opens a connection if one is due and a step is allowed now. Missed connections are not made up for: they would come as a flood.
 func (h *handshaker) tick(now time.Duration) error {
 	if now < h.due || len(h.waiting) == mostHandshakes || !h.may() {
 		return nil
@@ -81,7 +82,7 @@ func (h *handshaker) open() error {
 		if failed = h.dialer.handshake(c); failed == nil {
 			_, failed = h.exchange.on(c, nil)
 		}
-		_ = c.Close() // says so to the proxy
+		_ = c.Close() // sends the close to the proxy
 	})
 	var s *pingSocket
 	goOn := func() error {
@@ -98,7 +99,7 @@ func (h *handshaker) open() error {
 	}
 	s, err = h.p.watch(fd, func(*pingSocket) error {
 		if !h.may() {
-			return nil // epoll will tell again
+			return nil // epoll will report it again
 		}
 		return h.step(goOn)
 	})
@@ -110,7 +111,7 @@ func (h *handshaker) open() error {
 	return goOn()
 }
 
-// may tells whether a step may be done now; if not, requests will wait for it.
+// may reports whether a step is allowed now; if not, due requests will wait for the step.
 func (h *handshaker) may() bool {
 	h.ready = h.p.busy > 0 || h.rest
 	return !h.ready
@@ -125,10 +126,10 @@ func (h *handshaker) step(f func() error) error {
 	return err
 }
 
-// holds tells whether requests that are due have to wait for a step; nil never makes them wait.
+// holds reports whether due requests must wait for a step; false for nil.
 func (h *handshaker) holds() bool { return h != nil && h.ready && !h.rest }
 
-// held returns for how long a request that was due then had to wait for the last step to begin.
+// held returns how long a request that was due then waited for the last step to begin.
 func (h *handshaker) held(due time.Duration) time.Duration {
 	if h == nil {
 		return 0
@@ -136,17 +137,17 @@ func (h *handshaker) held(due time.Duration) time.Duration {
 	return max(0, h.began-due)
 }
 
-// released is told that all requests are sent that were held back.
+// released notes that all held-back requests have been sent.
 func (h *handshaker) released() {
 	if h != nil {
 		h.rest = false
 	}
 }
 
-// idle tells whether no connection is under way; nil has none.
+// idle reports whether no connection is under way; true for nil.
 func (h *handshaker) idle() bool { return h == nil || len(h.waiting) == 0 }
 
-// enough is an error when fewer connections were made than were due in d, or some hang. One may have been due at its very end.
+// enough returns an error if fewer connections were made than were due in d, or if some hang. One may have been due at the very end.
 func (h *handshaker) enough(d time.Duration) error {
 	if n := len(h.waiting); n > 0 {
 		return fmt.Errorf("%d new connections beside the others did not come to their end", n)

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// options are what the command line asks for. With rounds 0 a run is as thorough as there is time for.
+// options are set by the command line. If rounds is 0, the run is as thorough as time allows.
 type options struct {
 	thoroughness
-	chosen   []*workload // to be measured, each of them
-	count    int         // times
-	until    time.Time   // when the run must have ended; zero: it may take its time
+	chosen   []*workload // workloads to measure
+	count    int         // times that each is measured
+	until    time.Time   // when the run must have ended; zero: no limit
 	only     []string    // contestants to measure; empty: all
 	sendfile bool        // see hostOptions
 	build    []string    // flags of "go build" for the subject
@@ -26,24 +26,24 @@ type options struct {
 // subject is the name of the program that the others are compared with.
 const subject = "kroxy-ev"
 
-// harness holds what all measurements share. close must be called.
+// harness is what all measurements share. The caller must call close.
 type harness struct {
 	options
-	dir        string // everything is written below it
+	dir        string // all files are written below it
 	cores      cores
-	files      int // limit on open files, of this process and its children
+	files      int // limit on open files of this process and its children
 	guard      *guard
-	peers      []peer            // the contestants of both modes, in the order of measurement
+	peers      []peer            // contestants of all modes, in the order of measurement
 	nginx, wrk string            // paths, or ""
-	h2load     string            // likewise
-	ecdsa, rsa certificate       // of the contestants that speak TLS
-	hellos     map[string][]byte // the first that a load program says over TLS, by its name, once it is known
-	// For the report: what is not there, and so is left out or stood in for; the installed programs; what they were run with.
+	h2load     string            // path, or ""
+	ecdsa, rsa certificate       // of the contestants that use TLS
+	hellos     map[string][]byte // the ClientHello of each load program, by name, once it is known
+	// For the report: what is missing, and so is left out or replaced; the installed programs; the configurations that they were run with.
 	lacks, programs []string
 	configurations  []configuration
 }
 
-// newHarness finds the programs, builds kroxy-ev and starts the guard. What is missing and so left out is said on note.
+// newHarness finds the programs, builds kroxy-ev and starts the guard. It reports on note what is missing and therefore left out.
 func newHarness(o options, note io.Writer) (_ *harness, err error) {
 	h := &harness{options: o, nginx: find("nginx"), wrk: find("wrk"), h2load: find("h2load")}
 	if h.cores, err = splitCores(); err != nil {
@@ -139,10 +139,10 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 	return h, nil
 }
 
-// close ends everything that was started, and removes what was written.
+// close ends everything that was started, and removes all files.
 func (h *harness) close() { h.guard.stop() }
 
-// buildKroxy builds a program under test from a module's directory, "" for the one this package lies in. Flags are for "go build".
+// buildKroxy builds a program under test from a module's directory; "" is the module of this package. Flags are for "go build".
 func buildKroxy(to, tree string, flags []string) error {
 	cmd := exec.Command("go", slices.Concat([]string{"build"}, flags, []string{"-o", to, "./cmd/kroxy-ev"})...)
 	cmd.Dir = cmp.Or(tree, "..") // go test runs in the package's directory
@@ -163,7 +163,7 @@ func contestants(all []peer, w *workload) []peer {
 	return list
 }
 
-// hostsFor starts the hosts for a workload. stop them by their proc.
+// hostsFor starts the hosts for a workload. The caller must stop their proc.
 func (h *harness) hostsFor(w *workload) (*hosts, error) {
 	switch {
 	case w.hosts == hostsPing:
@@ -182,9 +182,9 @@ type target struct {
 	proc        *proc
 	hosts       *hosts // behind it
 	port        int
-	addr        string      // where clients connect to; another loopback address each round
-	certificate certificate // what it shows them; zero: no TLS
-	http2       bool        // it speaks HTTP/2 to them
+	addr        string      // address for clients; another loopback address each round
+	certificate certificate // presented to clients; zero: no TLS
+	http2       bool        // speaks HTTP/2 to clients
 }
 
 func (t *target) tls() bool { return t.certificate != certificate{} }
@@ -211,7 +211,7 @@ func (h *harness) startTarget(w *workload, p peer, hs *hosts) (*target, error) {
 	return &target{name: p.name, proc: pr, hosts: hs, port: port, certificate: c, http2: w.mode.http2()}, nil
 }
 
-// setRound gives t the address for a round, so that the sockets of earlier rounds that are in TIME_WAIT take no port away.
+// setRound sets t's address for a round, so that sockets of earlier rounds in TIME_WAIT use up no ports.
 func (t *target) setRound(round int) {
 	t.addr = fmt.Sprintf("127.0.0.%d:%d", 1+round%250, t.port)
 }

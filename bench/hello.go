@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// What is read of a TLS handshake: RFC 8446, sections 4.1.3, 4.2 and 5.1.
+// The parts of a TLS handshake that are parsed: RFC 8446, sections 4.1.3, 4.2 and 5.1.
 const (
 	recordHandshake  = 22
 	recordHeader     = 5
@@ -20,19 +20,19 @@ const (
 	extensionKey     = 51
 )
 
-// checkWrk is an error when the server at addr comes to other terms with wrk than all servers must: wrk has no options for
-// them, and its OpenSSL asks for AES-256 first. The server gets wrk's own first message, and its answer is read so far
-// as it is plain.
+// checkWrk returns an error if the server at addr negotiates other TLS parameters with wrk than the common ones: wrk has no options for them, and
+// its
+// OpenSSL prefers AES-256. The server gets wrk's own ClientHello, and the unencrypted part of its answer is parsed.
 func (h *harness) checkWrk(addr string) error {
 	return h.checkHello("wrk", addr, func(j job) (*proc, error) { return startWrk(h, j, 1) })
 }
 
-// checkH2load is checkWrk of h2load, which is told what to ask for.
+// checkH2load is checkWrk for h2load, which has options for the parameters.
 func (h *harness) checkH2load(addr string) error {
 	return h.checkHello("h2load", addr, func(j job) (*proc, error) { return startH2load(h, j, 1) })
 }
 
-// checkHello is checkWrk of the load program that start starts.
+// checkHello is checkWrk for the load program that start starts.
 func (h *harness) checkHello(program, addr string, start func(job) (*proc, error)) error {
 	hello := h.hellos[program]
 	if hello == nil {
@@ -68,7 +68,7 @@ func (h *harness) checkHello(program, addr string, start func(job) (*proc, error
 	return nil
 }
 
-// catchHello starts a load program, and returns the record that it begins a TLS connection with.
+// catchHello starts a load program and returns the first record of its TLS connection.
 func catchHello(start func(job) (*proc, error)) ([]byte, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -89,13 +89,13 @@ func catchHello(start func(job) (*proc, error)) ([]byte, error) {
 		_ = c.SetDeadline(time.Now().Add(dialTimeout))
 		b, err := readRecord(c)
 		_ = c.Close()
-		if !errors.Is(err, io.EOF) { // wrk's first connection is to see whether there is a server
+		if !errors.Is(err, io.EOF) { // wrk's first connection only checks whether there is a server
 			return b, err
 		}
 	}
 }
 
-// readRecord reads a record of a handshake, header included.
+// readRecord reads a handshake record, including its header.
 func readRecord(r io.Reader) ([]byte, error) {
 	b := make([]byte, recordHeader)
 	if _, err := io.ReadFull(r, b); err != nil {
@@ -112,7 +112,7 @@ func readRecord(r io.Reader) ([]byte, error) {
 
 var errHello = errors.New("not a ServerHello with a key")
 
-// parseServerHello returns what the server has chosen. Before TLS 1.3 there is no group in it.
+// parseServerHello returns the parameters that the server has chosen. Before TLS 1.3 there is no group.
 func parseServerHello(b []byte) (version, cipher uint16, group tls.CurveID, err error) {
 	m := message{b: b}
 	kind := m.number(1)
@@ -131,7 +131,7 @@ func parseServerHello(b []byte) (version, cipher uint16, group tls.CurveID, err 
 			version = uint16(e.number(2))
 		case extensionKey:
 			group = tls.CurveID(e.number(2))
-			e.bytes(e.number(2)) // without a key it asks for another ClientHello
+			e.bytes(e.number(2)) // without a key, this is a HelloRetryRequest
 		}
 		m.short = m.short || extensions.short || e.short
 	}
@@ -141,7 +141,7 @@ func parseServerHello(b []byte) (version, cipher uint16, group tls.CurveID, err 
 	return version, cipher, group, nil
 }
 
-// message is what is left to read of one; short says that more was asked of it than there was.
+// message is the unread rest of a message; short says that more was read than there was.
 type message struct {
 	b     []byte
 	short bool

@@ -10,7 +10,7 @@ import (
 	"strconv"
 )
 
-// What the hosts answer to HTTP requests, by method and path:
+// The hosts' responses to HTTP requests, by method and path:
 //
 //	GET /          httpBody
 //	GET /bytes/N   N bytes, with a length
@@ -26,15 +26,15 @@ const (
 // httpRequest is what a host needs to know of a request.
 type httpRequest struct {
 	post   bool
-	path   []byte // "/", "/bytes/" or "/chunks/"; others as they came
-	n      int64  // N of the path
+	path   []byte // "/", "/bytes/" or "/chunks/"; other paths unchanged
+	n      int64  // N in the path
 	length int64  // of the body
-	last   bool   // the client wants the connection to end
+	last   bool   // the client wants the connection to be closed
 }
 
 var errBadRequest = errors.New("bench: not a request that a host understands")
 
-// readRequest reads a head as far as a host has to: requests come from proxies under test and from this package.
+// readRequest parses a head as far as a host needs: requests come only from proxies under test and from this package.
 func readRequest(r *bufio.Reader) (httpRequest, error) {
 	var q httpRequest
 	for first := true; ; first = false {
@@ -85,7 +85,7 @@ func (q *httpRequest) readLine(line []byte) error {
 	return nil
 }
 
-// answer serves one HTTP request, and returns an error when the connection must end.
+// answer serves one HTTP request. It returns an error if the connection must be closed.
 func (h *host) answer(c *net.TCPConn, r *bufio.Reader) error {
 	q, err := readRequest(r)
 	if err != nil {

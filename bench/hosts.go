@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The hosts' protocol. A request is one byte of operation and eight of a big-endian count; a connection carries any number
-// of them. 'G' and 'P' are the first bytes of an HTTP GET and POST, so that one port serves HTTP as well: see hosthttp.go.
+// The hosts' protocol. A request is one byte of operation and eight bytes of a big-endian count; a connection carries any number of requests. 'G'
+// and
+// 'P' are the first bytes of an HTTP GET and POST, so that one port serves HTTP as well: see hosthttp.go.
 const (
 	opDownload = 'D' // the host sends count bytes
 	opUpload   = 'U' // the client sends count bytes, the host answers with the count
@@ -26,15 +27,16 @@ const (
 
 const (
 	requestSize = 9
-	chunkSize   = 256 << 10 // of a host's write and of a read at either end
+	chunkSize   = 256 << 10 // size of a host's write, and of a read at either end
 )
 
 // hostOptions is the argument of the host role.
 type hostOptions struct {
-	// Sendfile makes downloads come from a file in memory by sendfile(2), in pages of 4 KiB, instead of by write(2), for
-	// which the kernel takes larger pieces: it changes how much one splice in a proxy can carry.
+	// Sendfile makes downloads come from a file in memory by sendfile(2), in pages of 4 KiB, instead of by write(2), for which the kernel uses
+	// larger
+	// pieces. This changes how much one splice in a proxy can carry.
 	Sendfile bool
-	// GRPC makes them hosts of gRPC and of nothing else: see grpcHost.
+	// GRPC makes them hosts that serve only gRPC: see grpcHost.
 	GRPC bool
 }
 
@@ -82,7 +84,7 @@ func playHost(arg []byte, in *bufio.Reader, out *json.Encoder) error {
 	return err
 }
 
-// host answers requests; its fields are only read once it serves.
+// host answers requests; its fields are read-only once it serves.
 type host struct {
 	chunk []byte   // zeros to send
 	file  *os.File // chunkSize zeros for sendfile, or nil
@@ -99,7 +101,7 @@ func (h *host) accept(l net.Listener) {
 		}
 		go func() {
 			defer c.Close()
-			h.serve(c.(*net.TCPConn)) // an error is the client's to notice
+			h.serve(c.(*net.TCPConn)) // the client will notice an error
 		}()
 	}
 }
@@ -160,7 +162,7 @@ func (h *host) send(c *net.TCPConn, n int64) error {
 	return nil
 }
 
-// sendfile is send from h.file. It gives offsets of its own: the file's is shared by all connections.
+// sendfile is send from h.file. It passes explicit offsets, because all connections share the file's offset.
 func (h *host) sendfile(c *net.TCPConn, n int64) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -186,7 +188,7 @@ func (h *host) sendfile(c *net.TCPConn, n int64) error {
 	return errors.Join(failed, err)
 }
 
-// drain reads n bytes of r into buf, over and over.
+// drain reads n bytes from r and discards them; it reuses buf.
 func drain(r io.Reader, buf []byte, n int64) error {
 	for n > 0 {
 		k, err := r.Read(buf[:min(n, int64(len(buf)))])
@@ -198,21 +200,21 @@ func drain(r io.Reader, buf []byte, n int64) error {
 	return nil
 }
 
-// hostKind says what is behind the contestants of a workload.
+// hostKind is the kind of hosts behind the contestants of a workload.
 type hostKind string
 
 const (
-	hostsAny   hostKind = ""      // the Go host: all of the hosts' protocol
-	hostsSmall hostKind = "small" // GET / only: nginx where it is installed, which costs the load side's CPUs less
-	hostsGRPC  hostKind = "grpc"  // gRPC only
-	hostsPing  hostKind = "ping"  // GET / only, answered by the load itself: see pinger
+	hostsAny   hostKind = ""      // the Go host, with the whole protocol
+	hostsSmall hostKind = "small" // only GET /: nginx if it is installed, which costs the load's CPUs less
+	hostsGRPC  hostKind = "grpc"  // only gRPC
+	hostsPing  hostKind = "ping"  // only GET /, answered by the load itself: see pinger
 )
 
 // hosts are the processes behind the proxies.
 type hosts struct {
 	proc  *proc
 	ports hostPorts
-	out   *json.Decoder // of what proc writes; nil for nginx
+	out   *json.Decoder // decodes what proc writes; nil for nginx
 }
 
 // startGoHosts starts the Go host process.
@@ -220,7 +222,7 @@ func startGoHosts(h *harness) (*hosts, error) {
 	return startHostRole(h, roleHost, hostOptions{Sendfile: h.sendfile})
 }
 
-// startHostRole starts this binary in a role that first writes hostPorts.
+// startHostRole starts this binary in a role whose first output is hostPorts.
 func startHostRole(h *harness, role string, arg any) (*hosts, error) {
 	c, err := roleCommand(role, h.dir, h.cores.rest, arg)
 	if err != nil {
@@ -256,8 +258,9 @@ func startNginxHosts(h *harness) (*hosts, error) {
 	return hs, nil
 }
 
-// freePort returns a TCP port that nobody listens on, below the range that connect(2) takes ports from (32768 and up
-// unless changed): a proxy's port chosen by the kernel could be taken by an outgoing connection before the proxy binds it.
+// freePort returns a TCP port that nobody listens on, below the range of ephemeral ports (32768 and up by default): an outgoing connection could
+// take
+// an ephemeral port before the proxy binds it.
 func freePort() (int, error) {
 	for range 100 {
 		port := 12000 + rand.IntN(20000)

@@ -1,6 +1,6 @@
 package bench
 
-// The rows of HTTP mode that send small requests: 64 connections and the access log on, where the name does not say otherwise.
+// The rows of HTTP mode with small requests: 64 connections and the access log on, unless the name says otherwise.
 var (
 	httpSmall         = smallRow("HTTPSmall", smallConns, true)
 	httpSmallNoLog    = smallRow("HTTPSmallNoLog", smallConns, false)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The rows of HTTP/2 to clients; the hosts are spoken to as in HTTP mode, but for gRPC, which goes to them by HTTP/2 too.
+// The rows of HTTP/2 with clients. The hosts get HTTP/1.1 as in HTTP mode, except for gRPC, where they get HTTP/2 too.
 var (
 	http2Small         = callRow(workload{name: "HTTP2Small", mode: modeHTTP2, hosts: hostsSmall}, h2Small, 8, 16)
 	http2SmallNoLog    = callRow(workload{name: "HTTP2SmallNoLog", mode: modeHTTP2, hosts: hostsSmall, noLog: true}, h2Small, 8, 16)
@@ -18,7 +18,7 @@ var (
 	http2Upload   = bulkRow("HTTP2Upload", modeHTTP2, job{H2: h2Large, Size: transferSize, Upload: true})
 )
 
-// callRow makes w a workload of exchanges over and over, on as many streams of each of as many connections at a time.
+// callRow makes w a workload of repeated exchanges on that many connections, with that many concurrent streams on each.
 func callRow(w workload, e h2Exchange, conns, streams int) *workload {
 	w.units = []string{"cpu-us/op", "ops/s", "errors"}
 	w.needs = needsH2load
@@ -53,7 +53,7 @@ var (
 	http2Idle = &workload{
 		name: "HTTP2Idle", mode: modeHTTP2, units: []string{"B/conn"}, fresh: true, pace: pace{rest: 15 * time.Second},
 		measure: func(h *harness, t *target) (metrics, error) {
-			// A connection takes one descriptor here; but kroxy-ev leaves room for one to a host beside each, as all HTTP/1 needs it.
+			// A connection takes one descriptor here, but kroxy-ev reserves another one for a host, as HTTP/1.1 needs it.
 			n := min(h2IdleConns, h.mostClients())
 			return heldEach(h, t, "B/conn", job{Kind: loadIdle, Addr: t.addr, TLS: true, Conns: n, H2: h2Small})
 		},

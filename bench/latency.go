@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	leastCounted   = 0.1 // of a measurement's time, in which nobody disturbed it
-	latencyRetries = 1   // of a measurement that was disturbed all the time
+	leastCounted   = 0.1 // least undisturbed share of a measurement's time
+	latencyRetries = 1   // of a measurement without enough undisturbed time
 )
 
 var (
@@ -16,9 +16,8 @@ var (
 	httpLatency   = newLatency("HTTPLatency", modeHTTP, "load", 20, 35, 50, 65, 80, 90)
 )
 
-// newLatency makes the workloads of a latency benchmark: one for each rate, in percent of what the slowest contestant can do
-// in front of this load. They have a state: that rate, which is the same for all of them and all contestants. Found anew for
-// each, it would drift from one to the next.
+// newLatency makes the workloads of a latency benchmark: one per rate, in percent of what the slowest contestant can do in front of this load. They
+// share that rate, which is found once: it is the same for all contestants. If each workload found its own, it would drift from one to the next.
 func newLatency(benchmark string, m mode, curve string, percents ...int) (list []*workload) {
 	most := 0.0
 	for _, percent := range percents {
@@ -52,7 +51,7 @@ func newLatency(benchmark string, m mode, curve string, percents ...int) (list [
 	return list
 }
 
-// watched does j, a job of kind loadPing at a fixed rate, in a time in which other programs leave the CPUs alone.
+// watched does j, a job of kind loadPing at a fixed rate, during a time in which other programs leave the CPUs alone.
 func watched(h *harness, t *target, j job) (result, error) {
 	j.Addr, j.TLS, j.Conns, j.Duration, j.Exchange = t.addr, t.tls(), smallConns, h.load, getSmall
 	if h.cores.pinned {
@@ -71,7 +70,7 @@ func watched(h *harness, t *target, j job) (result, error) {
 	return r, nil
 }
 
-// slowestRate returns the rate that the slowest of all can do in front of this load.
+// slowestRate returns the rate that the slowest of all can handle in front of this load.
 func slowestRate(all []*target) (float64, error) {
 	rate := math.Inf(1)
 	for _, t := range all {
@@ -92,8 +91,7 @@ func halfRate(all []*target) (float64, error) {
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// bestRate returns how many requests a second t has answered in the best of three moments: others on the machine only
-// ever make it less.
+// bestRate returns how many requests a second t has answered in the best of three short runs: other programs can only lower the rate.
 func bestRate(t *target) (float64, error) {
 	best := 0.0
 	for range 3 {

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// What a load process does.
+// The kinds of load.
 const (
 	loadPing        = "ping"         // HTTP requests on kept-alive connections, as fast as they are answered or at a fixed rate
-	loadConnect     = "connect"      // a connection for each HTTP request
-	loadBulk        = "bulk"         // uploads or downloads, one after the other on each of a few connections
+	loadConnect     = "connect"      // one connection per HTTP request
+	loadBulk        = "bulk"         // uploads or downloads, one after another on each of a few connections
 	loadIdle        = "idle"         // one exchange on each of many sessions, then silence
-	loadDrip        = "drip"         // requests that come a byte a second and never end
+	loadDrip        = "drip"         // requests that arrive one byte a second and never end
 	loadSlow        = "slow"         // downloads that are read a little, then not at all, then again
 	loadSlowStreams = "slow-streams" // the same over HTTP/2
 )
@@ -23,47 +23,48 @@ const (
 // job is the argument of the load role.
 type job struct {
 	Kind     string
-	Addr     string // the proxy's
+	Addr     string // address of the proxy
 	Conns    int
 	Duration time.Duration
-	Rate     float64    // ping: requests a second over all connections; 0: as many as are answered
-	Size     int64      // bulk, slow: bytes a transfer
+	Rate     float64    // ping: requests a second over all connections; 0: as fast as they are answered
+	Size     int64      // bulk, slow: bytes per transfer
 	Upload   bool       // bulk
-	Exchange exchange   // ping, connect: what to do; idle, bulk: likewise, but if it is empty they use the hosts' own protocol
-	H2       h2Exchange // idle, bulk, slow streams, h2load: what to do by HTTP/2; not empty: in place of Exchange
-	Streams  int        // slow streams, h2load: at a time, on each connection
-	Watch    int        // ping at a fixed rate: a proxy's process id; times count only while nobody else wants its CPU, or the load's
-	Meter    int        // ping: a proxy's process id, whose CPU time is to be read
+	Exchange exchange   // ping, connect: what to do; idle, bulk: the same, but if it is empty they use the hosts' own protocol
+	H2       h2Exchange // idle, bulk, slow streams, h2load: what to do over HTTP/2; if not empty, it replaces Exchange
+	Streams  int        // slow streams, h2load: concurrent streams per connection
+	Watch    int        // ping at a fixed rate: PID of a proxy; times count only while no other program needs its CPU or the load's
+	Meter    int        // ping: PID of a proxy whose CPU time is measured
 
-	// Warm is for how long requests are sent, as many as are answered, before those that count: ping without a rate. What a proxy
-	// does once, such as connecting to its hosts, and to take its clients, is over then.
+	// Warm is how long requests are sent as fast as they are answered before the counted ones: for ping without a rate. Things that a proxy does
+	// once, such
+	// as connecting to its hosts and accepting its clients, are over then.
 	Warm  time.Duration
-	Trace tracepoints // ping with a Meter: what is to be counted of what that process calls
+	Trace tracepoints // ping with a Meter: the system calls of that process to count
 
 	Nagle bool // connect: clients leave Nagle's algorithm on, as many do (ab, for one)
 
-	TLS        bool    // to the proxy: see dialer
-	Resume     bool    // connect: with resumed sessions; else all handshakes are full
+	TLS        bool    // with the proxy: see dialer
+	Resume     bool    // connect: with resumed sessions; otherwise all handshakes are full
 	Handshakes float64 // ping at a fixed rate: new connections a second beside the others: see handshaker
 }
 
-// result is what a load process writes to stdout: once, and for idle and slow also once before the silence.
+// result is what a load process writes to stdout: once, and for kinds with a silence also once before the silence.
 type result struct {
-	Ops      int64 // requests answered, or transfers completed in full
-	Errors   int64 // those that were not
-	Bytes    int64 // moved by bulk and slow; of whole responses by the others
+	Ops      int64 // requests answered, or transfers completed
+	Errors   int64 // requests or transfers that failed
+	Bytes    int64 // moved by bulk and slow; for the others, of whole responses
 	Elapsed  time.Duration
 	P50, P99 time.Duration // ping at a fixed rate
-	Counted  float64       // the share of the time that they come from: see sampler
-	CPU      time.Duration // ping with a meter: the proxy's
+	Counted  float64       // share of the time that they come from: see sampler
+	CPU      time.Duration // ping with a meter: of the proxy
 	Counts   counts        // ping with tracepoints
 
-	Handshakes int64         // beside the Ops
-	Spent      time.Duration // by the load on them
+	Handshakes int64         // in addition to Ops
+	Spent      time.Duration // by the load on handshakes
 	Failure    string        // an example of the errors
 }
 
-// busy returns the share of the time that the proxy had its CPU.
+// busy returns the share of the time in which the proxy used its CPU.
 func (r result) busy() float64 { return float64(r.CPU) / float64(r.Elapsed) }
 
 // playLoad does the job in arg.
@@ -75,7 +76,7 @@ func playLoad(arg []byte, in *bufio.Reader, out *json.Encoder) error {
 	var r result
 	var err error
 	go func() {
-		// The end of stdin: the conductor is gone. Jobs that wait for a line on it notice by themselves.
+		// The end of stdin means that the conductor is gone. Jobs that wait for a line on stdin notice that themselves.
 		if j.Kind != loadIdle && j.Kind != loadSlow && j.Kind != loadSlowStreams && j.Kind != loadDrip {
 			_, _ = io.Copy(io.Discard, in)
 			os.Exit(1)
@@ -111,7 +112,7 @@ type load struct {
 	out  *json.Decoder
 }
 
-// startLoad starts a load process. stop must be called.
+// startLoad starts a load process. The caller must call stop.
 func startLoad(h *harness, j job) (*load, error) {
 	c, err := roleCommand(roleLoad, h.dir, h.cores.rest, j)
 	if err != nil {
@@ -135,7 +136,7 @@ func (l *load) next(limit time.Duration) (result, error) {
 	return r, nil
 }
 
-// goOn ends the silence of idle and slow.
+// goOn ends the silence of a job.
 func (l *load) goOn() error {
 	if _, err := io.WriteString(l.proc.in, "\n"); err != nil {
 		return fmt.Errorf("bench: telling load to go on: %w", err)
@@ -143,7 +144,7 @@ func (l *load) goOn() error {
 	return nil
 }
 
-// runLoad does a job from start to end.
+// runLoad does a whole job.
 func runLoad(h *harness, j job) (result, error) {
 	l, err := startLoad(h, j)
 	if err != nil {

@@ -12,21 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine is what a run was made on, in words. What cannot be found out is "".
+// machine describes what a run was made on. Unknown fields are "".
 type machine struct {
 	CPU     string // model
 	CPUs    int    // that this process may use
-	Proxies string // the numbers of those that the proxies had
-	Rest    string // and of those that load, hosts and everything else had
+	Proxies string // numbers of the CPUs for the proxies
+	Rest    string // numbers of the CPUs for load, hosts and everything else
 	Memory  string
-	Virtual string // in what kind of virtual machine, or that none was seen
+	Virtual string // kind of virtual machine, or that none was detected
 	System  string // distribution
 	Kernel  string
 	Go      string
 	Files   int // limit on open files
 }
 
-// lookAtMachine finds out about this machine.
+// lookAtMachine describes this machine.
 func lookAtMachine(c cores, files int) machine {
 	m := machine{
 		CPUs: c.proxy.Count(), Proxies: numbers(c.proxy), Rest: numbers(c.rest),
@@ -57,7 +57,7 @@ func entry(text, key, separator string) string {
 	return ""
 }
 
-// virtual says what the CPU's flags and systemd-detect-virt say. The latter knows more, and is not everywhere.
+// virtual combines the CPU's flags and the result of systemd-detect-virt, which knows more but is not installed everywhere.
 func virtual(flags, detected string) string {
 	switch {
 	case detected != "" && detected != "none":
@@ -70,7 +70,7 @@ func virtual(flags, detected string) string {
 	return ""
 }
 
-// gigabytes says what a size of /proc/meminfo is, such as "8131672 kB".
+// gigabytes converts a size from /proc/meminfo, such as "8131672 kB".
 func gigabytes(s string) string {
 	kib, err := strconv.ParseFloat(strings.TrimSuffix(s, " kB"), 64)
 	if err != nil {
@@ -90,13 +90,13 @@ func numbers(set unix.CPUSet) string {
 	return strings.Join(list, ", ")
 }
 
-// readFile returns what is in a file, or "".
+// readFile returns the content of a file, or "".
 func readFile(path string) string {
 	b, _ := os.ReadFile(path)
 	return string(b)
 }
 
-// said returns what a program says, on whichever output and whether it then succeeds or not; "" when it is not there.
+// said returns a program's output on both streams, whether or not it succeeds; "" if the program does not exist.
 func said(program string, args ...string) string {
 	out, _ := exec.Command(program, args...).CombinedOutput()
 	return string(out)
@@ -107,8 +107,8 @@ func firstLine(s string) string {
 	return strings.TrimSpace(line)
 }
 
-// programs names the installed programs that take part, as they name themselves, with the OpenSSL that they run with. An empty
-// path is that of a program that is not there.
+// programs returns the names and versions of the installed programs that take part, as they print them, with the OpenSSL that they use. An empty
+// path means that the program is not installed.
 func programs(nginx, haproxy, wrk, h2load string) []string {
 	var list []string
 	if nginx != "" {
@@ -120,7 +120,7 @@ func programs(nginx, haproxy, wrk, h2load string) []string {
 		list = append(list, withOpenSSL(firstLine(s), entry(s, "Running on OpenSSL version", ":")))
 	}
 	if wrk != "" {
-		name, _, _ := strings.Cut(firstLine(said(wrk, "-v")), "Copyright") // it says so, and fails
+		name, _, _ := strings.Cut(firstLine(said(wrk, "-v")), "Copyright") // wrk prints it and then fails
 		list = append(list, strings.TrimSpace(name))
 	}
 	if h2load != "" {
@@ -129,7 +129,7 @@ func programs(nginx, haproxy, wrk, h2load string) []string {
 	return list
 }
 
-// nginxOpenSSL finds OpenSSL's version in what nginx -V says: "built with A", or "built with A (running with B)".
+// nginxOpenSSL finds OpenSSL's version in the output of nginx -V: "built with A", or "built with A (running with B)".
 func nginxOpenSSL(s string) string {
 	for line := range strings.Lines(s) {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "built with OpenSSL"); ok {

@@ -10,7 +10,7 @@ import (
 
 // memory is process memory in bytes. Kernel memory (socket buffers, pipes) is in neither figure.
 type memory struct {
-	pss int64 // shared pages divided by the number of their users: what may be added up over processes
+	pss int64 // shared pages are divided by the number of their users, so it can be summed over processes
 	rss int64
 }
 
@@ -36,8 +36,8 @@ func memoryOf(root int) (memory, error) {
 	return sum, nil
 }
 
-// settledMemory waits until the memory of root and its descendants has changed by less than 1% for half a second, at most
-// four seconds, and returns the last reading. Nothing is done to make a garbage collector run.
+// settledMemory waits until the memory of root and its descendants has changed by less than 1% for half a second, at most four seconds, and returns
+// the last reading. It does not trigger garbage collections.
 func settledMemory(root int) (memory, error) {
 	const step, calm, most = 100 * time.Millisecond, 5, 40
 	last, err := memoryOf(root)

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// chooseOptions makes options of the flags: benchtime is -benchtime as given, or "". How thorough the run is stays open when none
-// of them says so.
+// chooseOptions makes options from the flags; benchtime is -benchtime as given, or "". If no flag says how thorough the run is, that is left open.
 func chooseOptions(benchtime string, rounds int, seconds float64, only string) (options, error) {
 	o := options{thoroughness: usual}
 	if only != "" {

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// pace says how long a measurement of a workload takes: estimates, by looking.
+// pace says how long a measurement of a workload takes, by rough estimates.
 type pace struct {
-	loads float64       // as many times as long as the load is asked for
-	rest  time.Duration // and this
+	loads float64       // multiples of the requested load time
+	rest  time.Duration // plus this
 }
 
 const (
-	setUpTime   = time.Second / 2 // of a comparison: hosts and contestants
-	processTime = time.Second / 3 // of each contestant that is started for a measurement
+	setUpTime   = time.Second / 2 // per comparison: hosts and contestants
+	processTime = time.Second / 3 // per contestant that is started for a measurement
 	buildTime   = 15 * time.Second
-	endTime     = 20 * time.Second // kept for the end of a run
+	endTime     = 20 * time.Second // reserved for the end of a run
 )
 
 // takes returns how long w takes with that many contestants.
@@ -33,19 +33,19 @@ func (w *workload) takes(contestants int, t thoroughness) time.Duration {
 	return setUpTime + time.Duration(contestants*t.rounds)*each
 }
 
-// thoroughness is what the length of a run depends on.
+// thoroughness determines the length of a run.
 type thoroughness struct {
 	rounds int           // of each contestant in a comparison
-	load   time.Duration // of each measurement, where the load has no length of its own
+	load   time.Duration // length of each measurement, unless the load has its own length
 }
 
-// usual is what a run is that is told nothing and has the time.
+// usual is the default thoroughness if there is enough time.
 var usual = thoroughness{3, 2 * time.Second}
 
-// hurried is what else it can be, the last when there is no time for the others either.
+// hurried are the alternatives, the last for when there is no time for the others.
 var hurried = []thoroughness{{3, time.Second}, {2, time.Second}, {1, time.Second}}
 
-// fitting returns how thorough a run can be of all that is chosen, count times, with these contestants; no limit is negative.
+// fitting returns how thorough a run of all that is chosen, count times, with these contestants can be; a negative limit means none.
 func fitting(chosen []*workload, all []peer, count int, limit time.Duration) thoroughness {
 	t := usual
 	for _, less := range hurried {
@@ -61,14 +61,14 @@ func fitting(chosen []*workload, all []peer, count int, limit time.Duration) tho
 	return t
 }
 
-// endBy has the run end before d after begin, which includes what takes longer than was thought, and the table; 0 is no limit.
+// endBy makes the run end before d after begin, with a reserve for underestimated steps and the table; 0 means no limit.
 func (o *options) endBy(begin time.Time, d time.Duration) {
 	if d > 0 {
 		o.until = begin.Add(d - min(endTime, d/10))
 	}
 }
 
-// left returns how much time there is; negative: there is no limit.
+// left returns the remaining time; negative if there is no limit.
 func (o options) left() time.Duration {
 	if o.until.IsZero() {
 		return -1
@@ -76,14 +76,15 @@ func (o options) left() time.Duration {
 	return max(0, time.Until(o.until))
 }
 
-// hasTime tells whether there is time for d more.
+// hasTime reports whether there is time for d more.
 func (o options) hasTime(d time.Duration) bool {
 	left := o.left()
 	return left < 0 || d < left
 }
 
-// matching returns the workloads of list that a pattern of -bench chooses, as package testing reads it: parts between slashes
-// for the parts of a name, and alternatives of such patterns. What cannot be read chooses nothing: package testing says so.
+// matching returns the workloads of list that a -bench pattern chooses, as package testing interprets it: slashes separate patterns for the parts
+// of
+// a name, and there may be alternatives. An invalid pattern chooses nothing: package testing reports it.
 func matching(pattern string, list []*workload) []*workload {
 	var alternatives [][]*regexp.Regexp
 	for _, a := range split(pattern, '|') {
@@ -114,7 +115,7 @@ func matching(pattern string, list []*workload) []*workload {
 	return chosen
 }
 
-// split splits a regular expression where a separator stands outside of brackets of both kinds.
+// split splits a regular expression at separators outside of brackets of both kinds.
 func split(s string, separator byte) (parts []string) {
 	square, round, begin := 0, 0, 0
 	for i := 0; i < len(s); i++ {

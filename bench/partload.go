@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// The rows of what people have: a proxy with little to do most of the time, on a machine with more than one CPU, set up as it
-// comes. Where a program sleeps and is woken up for each request it costs several times what it costs at saturation.
+// The rows of common deployments: a proxy with little to do most of the time, on a machine with several CPUs, with default settings. A program that
+// sleeps and is woken up for each request needs several times the CPU per request that it needs at saturation.
 
-// looseConns is how many kept-alive connections the requests of a rate come on, in turn.
+// looseConns is the number of kept-alive connections that the requests of a rate use in turn.
 const looseConns = 16
 
 var (
@@ -20,9 +20,9 @@ var (
 	httpSize     = overSize(0, 1<<10, 16<<10, 64<<10, 1<<20, 10<<20)
 )
 
-// looseRow makes w a workload in which nothing is bound to a CPU, neither proxies, hosts nor load, and the contestants have as many
-// workers, threads or reactors as there are CPUs, which is their default (nginx: "auto", as distributions have it). kroxy-ev has
-// nothing in its configuration but the port and the group. Nobody logs.
+// looseRow makes w a workload in which nothing is bound to a CPU, neither proxies, hosts nor load. The contestants have as many workers, threads or
+// reactors as there are CPUs, which is their default (nginx: "auto", as in distributions). kroxy-ev's configuration has only the port and the
+// group. Nobody logs.
 func looseRow(w workload) workload {
 	w.loose, w.noLog = true, true
 	return w
@@ -57,8 +57,8 @@ func rates(benchmark, curve string, m mode, points ...int) (list []*workload) {
 	return list
 }
 
-// defaultsOverConns makes the workloads of small requests on ever more connections, as fast as they are answered, where everything is at its
-// default. nginx has "keepalive" all the same, which nobody who measures is without.
+// defaultsOverConns makes the workloads of small requests on more and more connections, as fast as they are answered, with default settings. nginx
+// still has "keepalive", which nobody omits in measurements.
 func defaultsOverConns(points ...int) (list []*workload) {
 	for _, n := range points {
 		list = append(list, steadyRow(looseRow(workload{
@@ -69,8 +69,8 @@ func defaultsOverConns(points ...int) (list []*workload) {
 	return list
 }
 
-// handshakesAt makes the workloads of full ECDSA handshakes, each with a request, so many at a time, by clients that leave Nagle's
-// algorithm on.
+// handshakesAt makes the workloads of full ECDSA handshakes with one request each, that many concurrently, by clients that leave Nagle's algorithm
+// on.
 func handshakesAt(benchmark, curve string, loose bool, points ...int) (list []*workload) {
 	for _, n := range points {
 		w := workload{name: point(benchmark, "at", n), curve: curve, x: float64(n), mode: modeHTTPS, hosts: hostsSmall}
@@ -82,11 +82,12 @@ func handshakesAt(benchmark, curve string, loose bool, points ...int) (list []*w
 	return list
 }
 
-// sizeConns is how many connections responses of all sizes come on. Of long ones few are under way when the time is up, which cost CPU and
-// are not counted.
+// sizeConns is the number of connections for responses of all sizes. It is small because long responses that are unfinished when the time is up
+// cost
+// CPU and are not counted.
 const sizeConns = 4
 
-// overSize makes the workloads of responses of ever more bytes.
+// overSize makes the workloads of larger and larger responses.
 func overSize(points ...int64) (list []*workload) {
 	for _, n := range points {
 		e := exchange{Request: get(fmt.Sprintf("/bytes/%d", n)), Size: n}

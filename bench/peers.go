@@ -17,33 +17,33 @@ import (
 //go:embed peers
 var peerFiles embed.FS
 
-// settings fills a configuration in peers/.
+// settings fills in a configuration in peers/.
 type settings struct {
-	Port         int    // the proxy's
+	Port         int    // of the proxy
 	HostA, HostB int    // ports of the group's two hosts on 127.0.0.1
-	Log          string // path of the access log, or "": none
-	certificate         // of modes with TLS
-	HTTP2        bool   // to clients
-	GRPC         bool   // to the hosts: HTTP/2, and they speak nothing else
-	Dir          string // for whatever else the program writes
+	Log          string // path of the access log; "": none
+	certificate         // for modes with TLS
+	HTTP2        bool   // with clients
+	GRPC         bool   // the hosts speak HTTP/2 only
+	Dir          string // for other files that the program writes
 	Files        int    // limit on open files
 	MaxConn      int    // sessions that fit under it, at most 9000
-	Loose        bool   // as many workers, threads or reactors as there are CPUs, and kroxy-ev's defaults: see workload.loose
-	Bulk         bool   // for the contestant of the bulk rows only, where one file serves both
+	Loose        bool   // as many workers, threads or reactors as CPUs, and kroxy-ev's defaults: see workload.loose
+	Bulk         bool   // for the bulk-only contestant, if one file serves both
 	deployment          // of kroxy-ev
-	StreamModule string // nginx's stream module when it is a loadable one, or ""
+	StreamModule string // nginx's stream module if it is a loadable one, or ""
 }
 
 // mode is how a program proxies.
 type mode string
 
 const (
-	modeStream mode = "stream" // TCP, whatever is in it
+	modeStream mode = "stream" // TCP, whatever the content
 	modeHTTP   mode = "http"
-	modeHTTPS  mode = "https" // TLS to clients, plain HTTP to the hosts
-	modeHTTP2  mode = "http2" // as https, and HTTP/2 to clients
-	modeH2C    mode = "h2c"   // as http, and HTTP/2 to clients
-	modeGRPC   mode = "grpc"  // as http2, and HTTP/2 to the hosts
+	modeHTTPS  mode = "https" // TLS with clients, plain HTTP with the hosts
+	modeHTTP2  mode = "http2" // as https, and HTTP/2 with clients
+	modeH2C    mode = "h2c"   // as http, and HTTP/2 with clients
+	modeGRPC   mode = "grpc"  // as http2, and HTTP/2 with the hosts
 )
 
 func (m mode) tls() bool   { return m == modeHTTPS || m == modeHTTP2 || m == modeGRPC }
@@ -56,12 +56,12 @@ type peer struct {
 	file string                          // in peers/
 	argv func(conf, dir string) []string // how to run it
 	bulk bool                            // takes part in the bulk rows only
-	ours bool                            // kroxy-ev, or a variant of it
-	env  []string                        // added to this process's
-	ssl  string                          // in peers/: OpenSSL's configuration, or "": the system's
+	ours bool                            // kroxy-ev or a variant of it
+	env  []string                        // added to this process's environment
+	ssl  string                          // OpenSSL's configuration in peers/; "": the system's
 }
 
-// allPeers returns all contestants, in the order of measurement, run by the programs at these paths.
+// allPeers returns all contestants, in the order of measurement, with the programs at these paths.
 func allPeers(nginx, haproxy, kroxy string) []peer {
 	list := []peer{
 		{name: "nginx", mode: modeStream, file: "nginx-stream.conf", argv: nginxArgv(nginx)},
@@ -79,7 +79,7 @@ func allPeers(nginx, haproxy, kroxy string) []peer {
 		{name: "haproxy-tuned", mode: modeHTTPS, file: "haproxy-https.cfg", argv: haproxyArgv(haproxy), bulk: true, ssl: "haproxy-openssl.cnf"},
 		{name: subject, mode: modeHTTPS, file: "kroxy-ev-https.json", argv: kroxyArgv(kroxy), ours: true},
 	}
-	for _, p := range list { // with HTTP/2 they take part as without; what is tuned for bulk is so where there is such a row
+	for _, p := range list { // the same contestants take part with HTTP/2; bulk ones only in modes with a bulk row
 		switch {
 		case p.mode == modeHTTPS:
 			p.mode = modeHTTP2
@@ -109,8 +109,8 @@ func (p peer) render(s settings) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// start runs the peer in a new directory of its own, with its access log or without, and waits until it answers. s has what
-// does not depend on the directory and the machine.
+// start runs the peer in its own new directory, with or without an access log, and waits until it answers. The settings s have everything that does
+// not depend on the directory and the machine.
 func (p peer) start(h *harness, s settings, cpus unix.CPUSet, log bool) (*proc, error) {
 	dir, err := os.MkdirTemp(h.dir, p.name+"-")
 	if err != nil {
@@ -121,7 +121,7 @@ func (p peer) start(h *harness, s settings, cpus unix.CPUSet, log bool) (*proc, 
 	if log {
 		s.Log = filepath.Join(dir, "access.log")
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // nginx's worker is another user when root starts it
+	if err := os.Chmod(dir, 0o755); err != nil { // if root starts nginx, its worker is another user
 		return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 	}
 	b, err := p.render(s)
@@ -175,8 +175,8 @@ func kroxyArgv(program string) func(conf, dir string) []string {
 	return func(conf, _ string) []string { return []string{program, "--config", conf} }
 }
 
-// find looks for a program where the environment says (NGINX=, HAPROXY=, WRK=), in PATH, and where Debian keeps servers. It
-// returns its path, or "" when it is not there.
+// find looks for a program where the environment says (NGINX=, HAPROXY=, WRK=), in PATH, and where Debian installs servers. It returns the path, or
+// "" if it is not found.
 func find(program string) string {
 	for _, name := range []string{os.Getenv(strings.ToUpper(program)), program, "/usr/sbin/" + program} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -197,7 +197,7 @@ func streamModule() string {
 	return ""
 }
 
-// nginxHasStream tells whether nginx can be a TCP proxy: by a loadable module, or by one built in.
+// nginxHasStream reports whether nginx can be a TCP proxy, by a loadable or a built-in module.
 func nginxHasStream(program string) bool {
 	if streamModule() != "" {
 		return true

@@ -12,34 +12,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostSlices is how many times as long as asked for a measurement may take to get as much that counts: see sampler.
+// mostSlices bounds the duration of a measurement, in multiples of the requested duration, while too little of it counts: see sampler.
 const mostSlices = 5
 
-// pinger sends requests on kept-alive connections and waits for their responses. It may be the hosts behind the proxy as
-// well (see pinghost.go). One thread does all of it, with raw sockets and epoll(7): Go's own timers wait in whole
-// milliseconds when the process is idle, which would send in bursts; and where client and host are two threads that
-// share a CPU, each may wait for a slice of the other's time, which shows as the proxy's.
+// pinger sends requests on kept-alive connections and waits for their responses. It may be the hosts behind the proxy as well (see pinghost.go).
+// One
+// thread does all of it, with raw sockets and epoll(7). Go's own timers wait in whole milliseconds when the process is idle, which would send
+// requests in bursts. And if client and host were two threads that share a CPU, each might wait for a slice of the other's time, which would be
+// attributed to the proxy.
 //
-// At a fixed rate the i-th request is due at start+i*interval on connection i mod n, whatever happened before. When that
-// connection still waits for a response, the request is sent after it and its time counts from when it was due, so
-// that a stall is seen by all the requests it delayed (no coordinated omission). On a free connection the time counts
-// from the sending: the generator's own lateness is not the proxy's.
+// At a fixed rate, request i is due at start+i*interval on connection i mod n, whatever happened before. If that connection still waits for a
+// response, the request is sent after it, and its time counts from when it was due, so that all requests delayed by a stall show it (no coordinated
+// omission). On a free connection the time counts from the sending: the generator's own lateness is not the proxy's.
 type pinger struct {
 	epoll   int
-	spin    bool                // never sleeps: to wake up a CPU takes longer than a round trip on a virtual machine
+	spin    bool                // never sleep: on a virtual machine, waking up a CPU takes longer than a round trip
 	sockets map[int]*pingSocket // by descriptor
 	clients []*pingSocket
 	events  []unix.EpollEvent
 	buf     []byte
 
-	// Of the job under way.
+	// State of the current job.
 	dialer   dialer
 	exchange exchange
-	size     int64 // bytes of a response; unless exchange.Chunked
+	size     int64 // bytes of a response; not used if exchange.Chunked
 	begin    time.Time
-	again    bool     // send the next request on a connection as soon as the last is answered
-	samples  *sampler // at a fixed rate: the responses' times
-	busy     int      // clients that wait for a response
+	again    bool     // send the next request on a connection as soon as the last one is answered
+	samples  *sampler // at a fixed rate: the times of the responses
+	busy     int      // number of clients that wait for a response
 	ops      int64
 	bytes    int64
 }
@@ -51,14 +51,14 @@ type pingSocket struct {
 	tls   *tls.Conn // over fd, or nil
 	tail  [5]byte   // the last bytes that were read
 
-	// Of a client's.
-	busy   bool            // a response is missing
-	got    int64           // bytes of it
-	from   time.Duration   // when the request under way counts from
-	queued []time.Duration // when those were due that wait for the connection
+	// For clients.
+	busy   bool            // a response is outstanding
+	got    int64           // bytes of it so far
+	from   time.Duration   // when the time of the current request begins
+	queued []time.Duration // due times of requests that wait for the connection
 }
 
-// newPinger makes a pinger without sockets. It belongs to the calling goroutine's thread; close must be called.
+// newPinger makes a pinger without sockets. It belongs to the calling goroutine's thread; the caller must call close.
 func newPinger() (*pinger, error) {
 	runtime.LockOSThread()
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
@@ -79,7 +79,7 @@ func (p *pinger) close() {
 	runtime.UnlockOSThread()
 }
 
-// watch takes over fd; ready is called when there is something to read.
+// watch takes ownership of fd; it calls ready when fd is readable.
 func (p *pinger) watch(fd int, ready func(*pingSocket) error) (*pingSocket, error) {
 	if err := errors.Join(unix.SetNonblock(fd, true),
 		unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})); err != nil {
@@ -106,7 +106,7 @@ func ping(j job) (result, error) {
 	return p.do(j)
 }
 
-// do does a job from start to end.
+// do does a whole job.
 func (p *pinger) do(j job) (result, error) {
 	defer func() {
 		for _, s := range p.clients {
@@ -129,7 +129,7 @@ func (p *pinger) do(j job) (result, error) {
 	return p.run(j)
 }
 
-// measureResponse asks once and checks the response thoroughly; all others must be as long.
+// measureResponse makes one exchange and checks the response thoroughly; all others must have the same length.
 func (p *pinger) measureResponse() error {
 	done := make(chan error, 1)
 	go func() {
@@ -141,7 +141,7 @@ func (p *pinger) measureResponse() error {
 		select {
 		case err := <-done:
 			return err
-		default: // what is asked may be this thread
+		default: // the host may be this thread
 			if err := p.serve(time.Millisecond); err != nil {
 				return err
 			}
@@ -161,7 +161,7 @@ func (p *pinger) connect(addr string, n int) error {
 		}
 		var secure *tls.Conn
 		if p.dialer.config != nil {
-			// It blocks: nobody needs this thread for its requests yet.
+			// This blocks; the thread has no requests to handle yet.
 			secure = tls.Client(rawConn{fd: fd}, p.dialer.config)
 			if err := p.dialer.handshake(secure); err != nil {
 				_ = unix.Close(fd)
@@ -178,10 +178,10 @@ func (p *pinger) connect(addr string, n int) error {
 	return nil
 }
 
-// serve waits up to d for events, and handles them.
+// serve waits up to d for events and handles them.
 func (p *pinger) serve(d time.Duration) error {
 	if d > 0 && !p.spin {
-		ts := unix.NsecToTimespec(int64(d)) // epoll_wait(2) knows whole milliseconds only
+		ts := unix.NsecToTimespec(int64(d)) // epoll_wait(2) only knows whole milliseconds
 		if _, err := unix.Ppoll([]unix.PollFd{{Fd: int32(p.epoll), Events: unix.POLLIN}}, &ts, nil); err != nil && err != unix.EINTR {
 			return fmt.Errorf("waiting for events: %w", err)
 		}
@@ -200,8 +200,9 @@ func (p *pinger) serve(d time.Duration) error {
 	return nil
 }
 
-// run sends until the job's duration is over. After that it lets what waits for a free connection go on for up to a second,
-// and waits up to another for what is under way.
+// run sends until the job's duration is over. After that, requests that wait for a free connection may continue for up to a second, and run waits
+// up
+// to another second for responses.
 func (p *pinger) run(j job) (result, error) {
 	var interval time.Duration
 	var yielded time.Duration
@@ -253,7 +254,7 @@ func (p *pinger) run(j job) (result, error) {
 	}
 	p.begin = time.Now()
 	var r result
-	var over time.Duration // when it was; 0: it is not
+	var over time.Duration // when the duration ended; 0: not yet
 	for next := 0; ; {
 		now := time.Since(p.begin)
 		if p.samples != nil && over == 0 {
@@ -261,7 +262,7 @@ func (p *pinger) run(j job) (result, error) {
 		}
 		if over == 0 && (now >= limit || now >= j.Duration && p.samples.enough(j.Duration)) {
 			over, p.again = now, false
-			// The requests that are under way are not counted: as many were when the count began, after the warming, and are.
+			// Requests under way are not counted now; in exchange, those that were under way when the count began, after the warm-up, are counted.
 			r.Ops, r.Bytes, r.Elapsed = p.ops, p.bytes, over
 			var err error
 			if meter != nil {
@@ -308,7 +309,7 @@ func (p *pinger) run(j job) (result, error) {
 			beside.released()
 		}
 		if p.spin && now-yielded > 5*time.Millisecond {
-			runtime.Gosched() // or Go's monitor wakes up a thousand times a second to interrupt this goroutine
+			runtime.Gosched() // otherwise Go's monitor thread wakes up a thousand times a second to preempt this goroutine
 			yielded = now
 		}
 		if err := p.serve(wait); err != nil {
@@ -332,7 +333,7 @@ func (p *pinger) run(j job) (result, error) {
 	return r, nil
 }
 
-// warm sends a request on each connection and, until d is over, the next as soon as it is answered. It counts nothing.
+// warm sends a request on each connection and, until d is over, the next one as soon as it is answered. It counts nothing.
 func (p *pinger) warm(d time.Duration) error {
 	for _, s := range p.clients {
 		if err := p.send(s, 0); err != nil {
@@ -349,7 +350,7 @@ func (p *pinger) warm(d time.Duration) error {
 	return nil
 }
 
-// waiting counts the requests that have no response.
+// waiting returns the number of requests without a response.
 func (p *pinger) waiting() (n int64) {
 	for _, s := range p.clients {
 		n += int64(len(s.queued))
@@ -360,8 +361,9 @@ func (p *pinger) waiting() (n int64) {
 	return n
 }
 
-// abandonQueued gives up the requests that still wait for a free connection: the proxy is too slow for the rate. Each counts
-// with the time that it has waited, which is less than its response would have taken.
+// abandonQueued gives up the requests that still wait for a free connection: the proxy is too slow for the rate. Each counts with the time that it
+// has
+// waited, which is a lower bound of its latency.
 func (p *pinger) abandonQueued(now time.Duration) {
 	for _, s := range p.clients {
 		for _, due := range s.queued {
@@ -391,8 +393,8 @@ func (p *pinger) send(s *pingSocket, from time.Duration) error {
 	return nil
 }
 
-// receive reads what there is on a client's connection; when the response is complete it sends the next request: the
-// first that waits for the connection, or any when p.again is set.
+// receive reads from a client's connection. When the response is complete, it sends the next request: the first that waits for the connection, or
+// any if p.again is set.
 func (p *pinger) receive(s *pingSocket) error {
 	b, err := p.read(s)
 	switch {
@@ -406,7 +408,7 @@ func (p *pinger) receive(s *pingSocket) error {
 	s.got += int64(len(b))
 	switch {
 	case p.exchange.Chunked:
-		if string(s.tail[:]) != "0\r\n\r\n" { // the bodies are zeros: it is in no chunk
+		if string(s.tail[:]) != "0\r\n\r\n" { // the bodies are zeros, so no chunk contains this
 			return p.receiveMore(s)
 		}
 		if s.got < p.exchange.Size {
@@ -436,8 +438,7 @@ func (p *pinger) receive(s *pingSocket) error {
 	return nil
 }
 
-// receiveMore receives the rest of a response if it has been read from the socket already: TLS may have the next record, of
-// which epoll knows nothing.
+// receiveMore continues with data that TLS has already read from the socket, such as the next record, of which epoll knows nothing.
 func (p *pinger) receiveMore(s *pingSocket) error {
 	if s.tls == nil {
 		return nil
@@ -445,13 +446,13 @@ func (p *pinger) receiveMore(s *pingSocket) error {
 	return p.receive(s)
 }
 
-// read reads what there is, up to the size of p.buf, and keeps its end in s.tail. It returns nothing at the end.
+// read reads up to the size of p.buf and keeps the end of the data in s.tail. It returns an empty slice at the end of the connection.
 func (p *pinger) read(s *pingSocket) ([]byte, error) {
 	var n int
 	var err error
 	if s.tls != nil {
 		if n, err = s.tls.Read(p.buf); n > 0 || errors.Is(err, io.EOF) {
-			err = nil // if it is not the end, it comes again
+			err = nil // an error other than the end will come again
 		}
 	} else {
 		n, err = unix.Read(s.fd, p.buf)

@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pingAnswer is what a pinger that is a host answers to every request.
+// pingAnswer is the response of a pinger that acts as a host.
 const pingAnswer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\nConnection: keep-alive\r\n\r\n" + httpBody
 
-// playPing is two hosts and the load on one thread. It reads jobs, of kind loadPing, and writes a result or a failure for each.
+// playPing plays two hosts and the load on one thread. It reads jobs of kind loadPing, and writes a result or a failure for each.
 func playPing(_ []byte, in *bufio.Reader, out *json.Encoder) error {
-	debug.SetGCPercent(-1) // a job makes little garbage (its times; TLS some), and a pause would be the proxy's
+	debug.SetGCPercent(-1) // a job makes little garbage (its times; some for TLS), and a pause would be attributed to the proxy
 	p, err := newPinger()
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (p *pinger) listen() (port int, err error) {
 	return sa.(*unix.SockaddrInet4).Port, err
 }
 
-// accept takes the connections that wait on l.
+// accept accepts the pending connections of l.
 func (p *pinger) accept(l *pingSocket) error {
 	for {
 		fd, _, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC)
@@ -89,7 +89,7 @@ func (p *pinger) accept(l *pingSocket) error {
 		}
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 			_ = unix.Close(fd)
-			continue // it has been reset
+			continue // the connection has been reset
 		}
 		if _, err := p.watch(fd, p.answer); err != nil {
 			return err
@@ -97,7 +97,7 @@ func (p *pinger) accept(l *pingSocket) error {
 	}
 }
 
-// answer reads what there is of a request, and answers when it is complete: proxies send one at a time.
+// answer reads part of a request, and answers when the request is complete: proxies send one at a time.
 func (p *pinger) answer(s *pingSocket) error {
 	b, err := p.read(s)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
@@ -115,10 +115,10 @@ func (p *pinger) answer(s *pingSocket) error {
 	return nil
 }
 
-// startPingHosts starts hosts that are the load as well: see hosts.ping.
+// startPingHosts starts hosts that are also the load: see hosts.ping.
 func startPingHosts(h *harness) (*hosts, error) { return startHostRole(h, rolePing, nil) }
 
-// ping has hosts that startPingHosts made do a job of kind loadPing.
+// ping makes hosts from startPingHosts do a job of kind loadPing.
 func (hs *hosts) ping(j job) (result, error) {
 	if err := json.NewEncoder(hs.proc.in).Encode(j); err != nil {
 		return result{}, fmt.Errorf("bench: telling hosts what to do: %w", err)

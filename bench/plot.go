@@ -17,14 +17,14 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// image is a plot as a file. The same figures make the same bytes.
+// image is a plot as a file. The same figures produce the same bytes.
 type image struct {
-	Name  string // of the file, without date and ending
+	Name  string // of the file, without date and extension
 	Title string
 	SVG   []byte
 }
 
-// images plots what the run has the figures for.
+// images makes the plots for which the run has figures.
 func images(all []*comparison) ([]image, error) {
 	all = merged(all)
 	looks := looksOf(contestantsOf(all))
@@ -50,14 +50,15 @@ func images(all []*comparison) ([]image, error) {
 	return list, nil
 }
 
-// look is how a contestant is drawn, the same in all plots.
+// look is how a contestant is drawn; it is the same in all plots.
 type look struct {
 	colour color.RGBA
-	shape  draw.GlyphDrawer // tells lines apart without colour
+	shape  draw.GlyphDrawer // distinguishes lines without colour
 }
 
-// known has the colours of Okabe and Ito, which people with any kind of sight can tell apart, and lighter ones for the same program
-// tuned. They can be seen on white, which every plot is drawn on: what is around it may be dark.
+// known has the colours of Okabe and Ito, which are distinguishable with any colour vision, and lighter ones for tuned variants of the same
+// program.
+// They are visible on white, which every plot is drawn on, because its surroundings may be dark.
 var known = map[string]look{
 	"nginx":          {color.RGBA{0x00, 0x9e, 0x73, 0xff}, draw.CircleGlyph{}},
 	"nginx-tuned":    {color.RGBA{0x7f, 0xce, 0xb9, 0xff}, draw.RingGlyph{}},
@@ -67,7 +68,7 @@ var known = map[string]look{
 	subject:          {color.RGBA{0xd5, 0x5e, 0x00, 0xff}, draw.PyramidGlyph{}},
 }
 
-// spare is how variants of the subject are drawn, in turn.
+// spare are the looks of variants of the subject, used in turn.
 var spare = []look{
 	{color.RGBA{0xcc, 0x79, 0xa7, 0xff}, draw.CrossGlyph{}},
 	{color.RGBA{0xe6, 0x9f, 0x00, 0xff}, draw.PlusGlyph{}},
@@ -95,7 +96,7 @@ const (
 
 var grey = color.RGBA{0xdd, 0xdd, 0xdd, 0xff}
 
-// newPlot makes an empty plot with the letters of all plots.
+// newPlot makes an empty plot with the common fonts.
 func newPlot(title, x, y string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
@@ -112,7 +113,7 @@ func letters(size vg.Length) font.Font {
 	return font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
 }
 
-// newLegend makes a legend that stands beside a plot: nothing in it can be under the legend then.
+// newLegend makes a legend that is beside the plot, so that it covers nothing.
 func newLegend() plot.Legend {
 	l := plot.NewLegend()
 	l.TextStyle.Font = letters(10)
@@ -133,16 +134,16 @@ func render(p *plot.Plot, l plot.Legend, height vg.Length) ([]byte, error) {
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, err
 	}
-	// Who has no Liberation fonts is to see others of the same widths, and not the browser's serifs. They are not put into the file,
-	// which would be 200 kB.
+	// Without Liberation fonts, use fonts of the same widths instead of the browser's serifs. The fonts are not embedded, because the file would be
+	// 200 kB.
 	return bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;font-variant:normal;font-weight:normal;font-style:normal;"),
 		[]byte("font-family:'Liberation Sans',Arial,Helvetica,sans-serif;")), nil
 }
 
-// label returns s as XML can hold it.
+// label makes s valid in XML.
 func label(s string) string { return strings.Map(legible, s) }
 
-// legible returns r, or a question mark in the place of what is no text.
+// legible returns r, or a question mark if r is not printable.
 func legible(r rune) rune {
 	if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
 		return '?'
@@ -150,12 +151,12 @@ func legible(r rune) rune {
 	return r
 }
 
-// finite tells whether all of v can be drawn.
+// finite reports whether all of v can be drawn.
 func finite(v ...float64) bool {
 	return !slices.ContainsFunc(v, func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) })
 }
 
-// steps has ticks on a linear axis that are 1, 2 or 5 times a power of ten apart: seven at most.
+// steps puts ticks on a linear axis, at most seven, whose distance is 1, 2 or 5 times a power of ten.
 type steps struct{}
 
 // Ticks implements plot.Ticker.
@@ -174,7 +175,7 @@ func (steps) Ticks(least, most float64) []plot.Tick {
 	return ticks
 }
 
-// decades has ticks on a logarithmic axis at 1, 2 and 5 times the powers of ten.
+// decades puts ticks on a logarithmic axis at 1, 2 and 5 times the powers of ten.
 type decades struct{}
 
 // Ticks implements plot.Ticker.

@@ -19,7 +19,7 @@ const base = "nginx"
 
 const barsTitle = "CPU per unit of work beside nginx's (lower is better)"
 
-// mainWorkloads are those that have bars, from the top to the bottom.
+// mainWorkloads are the workloads that have bars, from top to bottom.
 var mainWorkloads = []struct{ name, label string }{
 	{"HTTPSmall", "HTTP, small responses"},
 	{"HTTPPost", "HTTP, POST of 16 KiB"},
@@ -45,7 +45,7 @@ var mainWorkloads = []struct{ name, label string }{
 type bar struct {
 	name             string // of the contestant
 	ratio, low, high float64
-	note             string // what is written at its end
+	note             string // text at its end
 }
 
 // group is the bars of one workload.
@@ -54,7 +54,7 @@ type group struct {
 	bars  []bar
 }
 
-// barsOf returns what there is to draw of the main workloads: those that the base took part in.
+// barsOf returns the bars of the main workloads that the base took part in.
 func barsOf(all []*comparison) []group {
 	var groups []group
 	for _, main := range mainWorkloads {
@@ -84,14 +84,14 @@ func barsOf(all []*comparison) []group {
 	return groups
 }
 
-// words says what a unit of CPU is, such as "cpu-us/op".
+// words spells out a unit of CPU, such as "cpu-us/op".
 func words(unit string) string {
 	return strings.NewReplacer("cpu-us", "µs", "cpu-s", "s", "/op", "/request", "/conn", "/connection").Replace(unit)
 }
 
 const barHeight = vg.Length(11)
 
-// drawBars draws groups from the top to the bottom. On the y axis a bar takes 1, and so does the room between groups.
+// drawBars draws groups from top to bottom. On the y axis, a bar and the space between two groups take 1 each.
 func drawBars(groups []group, looks map[string]look) ([]byte, error) {
 	p := newPlot(barsTitle, "nginx = 1; thin lines: from the least round to the most", "")
 	legend := newLegend()
@@ -127,7 +127,7 @@ func drawBars(groups []group, looks map[string]look) ([]byte, error) {
 	return render(p, legend, barHeight*vg.Length(total)+80)
 }
 
-// barRows are bars and where on the y axis each begins.
+// barRows are bars, and where each begins on the y axis.
 type barRows struct {
 	bars  []bar
 	at    []float64
@@ -150,7 +150,7 @@ func (r barRows) Plot(c draw.Canvas, p *plot.Plot) {
 			c.StrokeLine2(line, x(b.low), middle, x(b.high), middle)
 		}
 		note := vg.Point{X: x(max(b.high, b.ratio)) + 4, Y: middle}
-		c.SetColor(color.White) // the line at 1 does not go through numbers
+		c.SetColor(color.White) // so that the line at 1 does not cross numbers
 		c.Fill(vg.Rectangle{Min: vg.Point{X: note.X, Y: bottom}, Max: vg.Point{X: note.X + r.note.Width(b.note), Y: top}}.Path())
 		c.FillText(r.note, note, b.note)
 	}

@@ -12,19 +12,19 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// chart is a plot of curves: of workloads that have the name of one, over their x.
+// chart is a plot of curves: of workloads with the name of one of its curves, over their x.
 type chart struct {
 	name, title string
-	x, y        string // what the axes are, with their units
+	x, y        string // axis labels, with units
 	logX, logY  bool
 	ticksAtX    bool // the x axis has a tick for each point, and no others
 	series      []series
 }
 
-// series is what is drawn of a curve: for each contestant a line.
+// series is one figure of a curve, with one line per contestant.
 type series struct {
 	curve, unit string
-	label       string // beside the contestant's name; "": it needs none
+	label       string // after the contestant's name; "" if none is needed
 	dashed      bool
 }
 
@@ -100,10 +100,10 @@ type line struct {
 	points []linePoint
 }
 
-// linePoint is the median, the least and the most of all rounds at x.
+// linePoint is the median, minimum and maximum of all rounds at x.
 type linePoint struct{ x, y, low, high float64 }
 
-// linesOf returns what there is to draw. Points that have no place on the axes are left out, and lines without points too.
+// linesOf returns the lines to draw, without points that have no place on the axes, and without empty lines.
 func (c chart) linesOf(all []*comparison) []line {
 	var lines []line
 	for _, s := range c.series {
@@ -132,7 +132,7 @@ func (c chart) linesOf(all []*comparison) []line {
 	return lines
 }
 
-// worthDrawing tells whether there is a curve: two points of one line.
+// worthDrawing reports whether some line has at least two points.
 func worthDrawing(lines []line) bool {
 	return slices.ContainsFunc(lines, func(l line) bool { return len(l.points) > 1 })
 }

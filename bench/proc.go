@@ -17,29 +17,30 @@ import (
 
 // command says how to start a program.
 type command struct {
-	name string // for messages, and for the file that gets its output
+	name string // for messages, and for the name of the output file
 	argv []string
-	env  []string // added to this process's
+	env  []string // added to this process's environment
 	dir  string   // working directory; NAME.out in it gets stderr, and stdout unless pipes is set
 	cpus unix.CPUSet
 	// pipes connects stdin and stdout to the proc's in and out instead of /dev/null and the output file.
 	pipes bool
 }
 
-// proc is a running program, leader of a process group of its own. stop must be called once.
+// proc is a running program, the leader of its own process group. The caller must call stop once.
 type proc struct {
 	name   string
 	pid    int
 	in     io.WriteCloser // nil unless command.pipes
-	out    io.ReadCloser  // likewise
+	out    io.ReadCloser  // nil unless command.pipes
 	output string         // path of its output file
-	done   chan struct{}  // closed when it has ended
-	err    error          // why it ended; read it after done
+	done   chan struct{}  // closed when the program has ended
+	err    error          // why it ended; valid after done
 	guard  *guard
 }
 
-// start starts c. The program dies with this process: by PDEATHSIG at once, and by the guard with its whole group. With g
-// nil it does not (that is the guard itself). A failure names the program.
+// start starts c. The program dies with this process: at once by PDEATHSIG, and with its whole group by the guard. If g is nil, as for the guard
+// itself, it
+// does not. A failure names the program.
 func start(c command, g *guard) (*proc, error) {
 	p := &proc{name: c.name, output: filepath.Join(c.dir, c.name+".out"), done: make(chan struct{}), guard: g}
 	f, err := os.OpenFile(p.output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -69,7 +70,7 @@ func start(c command, g *guard) (*proc, error) {
 	p.pid = cmd.Process.Pid
 	g.add(p.pid)
 	go func() {
-		// Not cmd.Wait: it closes the pipes, and what the program wrote last may not have been read.
+		// Do not use cmd.Wait: it closes the pipes, and the program's last output may not have been read yet.
 		var state *os.ProcessState
 		if state, p.err = cmd.Process.Wait(); p.err == nil {
 			p.err = errors.New(state.String()) // such as "exit status 1", "signal: killed"
@@ -79,7 +80,7 @@ func start(c command, g *guard) (*proc, error) {
 	return p, nil
 }
 
-// answers waits until p accepts connections on addr; an error if it ends first or takes more than ten seconds.
+// answers waits until p accepts connections on addr. It returns an error if p ends first, or after ten seconds.
 func (p *proc) answers(addr string) error {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
@@ -98,7 +99,7 @@ func (p *proc) answers(addr string) error {
 	}
 }
 
-// complete waits until p and its descendants are n processes; an error if it ends first or takes more than ten seconds.
+// complete waits until p and its descendants are n processes. It returns an error if p ends first, or after ten seconds.
 func (p *proc) complete(n int) error {
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		pids, err := descendants(p.pid)
@@ -114,7 +115,7 @@ func (p *proc) complete(n int) error {
 	}
 }
 
-// blame adds to an error of a measurement that p has ended and what it said, if it has: then that is the reason.
+// blame returns err, the error of a measurement. If p has ended, it adds that, with p's output, as the reason.
 func (p *proc) blame(err error) error {
 	select {
 	case <-p.done:
@@ -126,9 +127,9 @@ func (p *proc) blame(err error) error {
 
 // stop kills p and its whole group, and waits for all of it. There is nothing to save: the measurement is over.
 func (p *proc) stop() {
-	_ = syscall.Kill(-p.pid, syscall.SIGKILL) // ESRCH: the group has ended by itself
+	_ = syscall.Kill(-p.pid, syscall.SIGKILL) // ESRCH: the group has already ended
 	<-p.done
-	for { // p's children are this process's by now (see adoptOrphans)
+	for { // p's children are now this process's (see adoptOrphans)
 		if _, err := syscall.Wait4(-p.pid, nil, 0, nil); err != nil && err != syscall.EINTR {
 			break // ECHILD: none left
 		}
@@ -140,8 +141,7 @@ func (p *proc) stop() {
 	}
 }
 
-// adoptOrphans makes this process the parent of descendants whose parent has ended, instead of process 1, so that stop can
-// wait for them.
+// adoptOrphans makes this process, instead of process 1, the parent of descendants whose parent has ended, so that stop can wait for them.
 func adoptOrphans() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("bench: becoming a subreaper: %w", err)
@@ -158,20 +158,19 @@ func (p *proc) said() string {
 	return "; it said:\n" + string(b[max(0, len(b)-2000):])
 }
 
-// guard is a process that outlives this one by a moment and kills the process groups that this one left behind: after a
-// panic, a test timeout or a SIGKILL nobody else would end nginx's worker, whose parent was killed and not this process.
-// A nil guard does nothing.
+// guard is a process that slightly outlives this one and kills the process groups that are left: after a panic, a test timeout or a SIGKILL nothing
+// else would end nginx's worker, whose parent was killed by PDEATHSIG. A nil guard does nothing.
 type guard struct {
 	p *proc
 }
 
-// startGuard starts the guard; dir is removed by it at the end.
+// startGuard starts the guard, which removes dir at the end.
 func startGuard(dir string, cpus unix.CPUSet) (*guard, error) {
 	c, err := roleCommand(roleGuard, dir, cpus, dir)
 	if err != nil {
 		return nil, err
 	}
-	// Whoever waits for the end of this process's output must not have to wait for the guard too: it has pipes.
+	// The guard has pipes, so that whoever waits for the end of this process's output need not wait for the guard too.
 	p, err := start(c, nil)
 	if err != nil {
 		return nil, err
@@ -188,7 +187,7 @@ func (g *guard) tell(s string) {
 	}
 }
 
-// stop lets the guard clean up and waits for it.
+// stop makes the guard clean up, and waits for it.
 func (g *guard) stop() {
 	_ = g.p.in.Close()
 	<-g.p.done

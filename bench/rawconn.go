@@ -13,14 +13,13 @@ import (
 
 var errStopped = errors.New("the load has ended")
 
-// rawConn is a net.Conn of a socket without Go's poller, for crypto/tls on a thread that has an epoll set of its own. It does
-// not own the socket.
+// rawConn is a net.Conn for a socket outside of Go's poller, for crypto/tls on a thread that has its own epoll set. It does not own the socket.
 //
-// When there is nothing to read, and wait is nil, Read returns EAGAIN. To crypto/tls that is a temporary error: the next
-// Read goes on where this one stopped. Only in a handshake it is final; a handshake must block or have a wait.
+// If there is nothing to read and wait is nil, Read returns EAGAIN. To crypto/tls that is a temporary error: the next Read continues. Only during a
+// handshake it is final; so a handshake must use a blocking socket or have a wait.
 type rawConn struct {
 	fd   int
-	wait func() bool // returns when there may be something to read; false: it is not worth it any more
+	wait func() bool // returns when there may be something to read; false to give up
 }
 
 func (c rawConn) Read(b []byte) (int, error) {
@@ -33,7 +32,7 @@ func (c rawConn) Read(b []byte) (int, error) {
 				return 0, errStopped
 			}
 		case err != nil:
-			return 0, err // as it is: crypto/tls looks at it
+			return 0, err // unwrapped, because crypto/tls inspects it
 		case n == 0:
 			return 0, io.EOF
 		default:
@@ -42,7 +41,7 @@ func (c rawConn) Read(b []byte) (int, error) {
 	}
 }
 
-// Write is an error when the socket does not take all of b: a request is small, and there is one at a time.
+// Write returns an error if the socket does not take all of b: requests are small, and there is one at a time.
 func (c rawConn) Write(b []byte) (int, error) {
 	n, err := unix.Write(c.fd, b)
 	if n < len(b) && err == nil {
@@ -51,16 +50,16 @@ func (c rawConn) Write(b []byte) (int, error) {
 	return max(n, 0), err
 }
 
-// Close does nothing: the socket is its owner's.
+// Close does nothing: the socket belongs to the owner.
 func (rawConn) Close() error { return nil }
 
 // LocalAddr returns nil.
 func (rawConn) LocalAddr() net.Addr { return nil }
 
-// RemoteAddr returns nil: a client of crypto/tls asks for it only when it has no server's name.
+// RemoteAddr returns nil: crypto/tls clients use it only without a server name.
 func (rawConn) RemoteAddr() net.Addr { return nil }
 
-// SetDeadline does nothing: whoever waits knows for how long.
+// SetDeadline does nothing: the caller of wait limits the time.
 func (rawConn) SetDeadline(time.Time) error { return nil }
 
 // SetReadDeadline does nothing.
@@ -77,7 +76,7 @@ func socketAddress(addr string) (unix.Sockaddr, error) {
 	return &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()}, nil
 }
 
-// connectSocket returns a blocking socket with a connection, on which a read does not wait forever.
+// connectSocket returns a connected blocking socket with a receive timeout.
 func connectSocket(to unix.Sockaddr) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

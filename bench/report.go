@@ -18,12 +18,11 @@ import (
 //go:embed report.tmpl
 var reportText string
 
-// report is what a run leaves behind in a directory: DATE.md and its plots, DATE-NAME.svg. A later run of the same day puts its
-// own in their place.
+// report is what a run writes to a directory: DATE.md and its plots, DATE-NAME.svg. A later run on the same day replaces them.
 type report struct {
 	Directory string // absolute
 	Begin     time.Time
-	Command   string // that made it
+	Command   string // that made the report
 	Tree      revision
 	outcome
 }
@@ -34,14 +33,14 @@ type outcome struct {
 	Rounds         int
 	Load           time.Duration // in each round
 	Machine        machine
-	Programs       []string // that are installed
+	Programs       []string // installed programs
 	Configurations []configuration
 	Remarks        []string // what was left out, and why
 	results        []*comparison
 }
 
-// newReport makes the directory, which is where a report could fail, before the hours that a run may take. args are this program's. The
-// revision is that of now, too: kroxy-ev is built at the beginning of a run.
+// newReport makes the directory, so that a report that cannot be written fails before a run that may take hours. The args are this program's. The
+// revision is determined now too, because kroxy-ev is built at the beginning of a run.
 func newReport(directory string, begin time.Time, args []string) (*report, error) {
 	path, err := filepath.Abs(directory)
 	if err == nil {
@@ -59,7 +58,7 @@ func newReport(directory string, begin time.Time, args []string) (*report, error
 	return &report{Directory: path, Begin: begin, Command: goTest(args), Tree: revisionOf(".", path)}, nil
 }
 
-// outcomeOf puts together what a run leaves to be reported.
+// outcomeOf collects what is reported of a run.
 func outcomeOf(h *harness, all []*comparison, skipped []string, took time.Duration) outcome {
 	o := outcome{
 		Took: took.Round(time.Second), Rounds: h.rounds, Load: h.load, Machine: lookAtMachine(h.cores, h.files), Programs: h.programs,
@@ -79,13 +78,13 @@ func goTest(args []string) string {
 		switch {
 		case !isTests:
 			own = append(own, a)
-		case name == "paniconexit0" || strings.HasPrefix(name, "testlogfile="): // go test's own
+		case name == "paniconexit0" || strings.HasPrefix(name, "testlogfile="): // added by go test itself
 		default:
 			flag, value, ok := strings.Cut(name, "=")
 			switch {
 			case !ok || value == "true":
 				words = append(words, "-"+flag)
-			case value == "false": // a word of its own would be a package
+			case value == "false": // as a separate word it would be a package
 				words = append(words, "-"+name)
 			default:
 				words = append(words, "-"+flag, value)
@@ -116,7 +115,7 @@ type file struct {
 	text []byte
 }
 
-// files makes the report.
+// files makes the files of the report.
 func (r *report) files() ([]file, error) {
 	plots, err := images(r.results)
 	if err != nil {
@@ -135,7 +134,7 @@ func (r *report) files() ([]file, error) {
 	}{r, plots}); err != nil {
 		return nil, fmt.Errorf("bench: the report: %w", err)
 	}
-	// Names and what programs said may have anything in them, and git would take the file for a binary one.
+	// Names and programs' outputs may contain anything, and git would take the file for a binary one.
 	text := bytes.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return r
@@ -149,7 +148,7 @@ func (r *report) files() ([]file, error) {
 	return list, nil
 }
 
-// write writes the report and returns the path of its text. Plots of an earlier report of the day go.
+// write writes the report and returns the path of its text. It removes plots of an earlier report of the same day.
 func (r *report) write() (string, error) {
 	list, err := r.files()
 	if err != nil {
@@ -175,14 +174,14 @@ func (r *report) write() (string, error) {
 	return filepath.Join(r.Directory, list[0].name), nil
 }
 
-// Date is the day of the run, and the name of its report.
+// Date returns the day of the run, which is the name of the report.
 func (r *report) Date() string { return r.Begin.Format(time.DateOnly) }
 
-// Began is the time of the beginning.
+// Began returns the time when the run began.
 func (r *report) Began() string { return r.Begin.Format("2006-01-02 15:04 MST") }
 
-// Readme returns the path, from the report's directory, of the file that says how to read it; "" when the report is not in the
-// module's tree, where a link would lead nowhere once it is somewhere else.
+// Readme returns the path, relative to the report's directory, of the file that explains how to read the report; "" if the report is outside of the
+// module's tree, because the link would break if the report were moved.
 func (r *report) Readme() string {
 	here, err := filepath.Abs(".") // go test runs in the package's directory
 	if err != nil {
@@ -220,7 +219,7 @@ func (r *report) Parts() []part {
 	return list
 }
 
-// Faults says what was left out and which contestants failed, each on lines of its own.
+// Faults lists what was left out and which contestants failed, one per line.
 func (r *report) Faults() string {
 	list := slices.Clone(r.Remarks)
 	for _, c := range merged(r.results) {
@@ -233,14 +232,14 @@ func (r *report) Faults() string {
 	return strings.Join(list, "\n")
 }
 
-// Units returns what the units of the results are.
+// Units explains the units of the results.
 func (r *report) Units() []unitMeaning {
 	return slices.DeleteFunc(slices.Clone(unitMeanings), func(u unitMeaning) bool {
 		return !slices.ContainsFunc(r.results, func(c *comparison) bool { return slices.Contains(c.units(), u.Unit) })
 	})
 }
 
-// unitMeaning explains a unit in a line.
+// unitMeaning explains a unit in one line.
 type unitMeaning struct{ Unit, Meaning string }
 
 var unitMeanings = []unitMeaning{
@@ -266,7 +265,7 @@ var unitMeanings = []unitMeaning{
 	{"errors", "requests that failed"},
 }
 
-// fence returns text as a block of code for Markdown, whatever is in it.
+// fence returns text as a code block for Markdown, whatever is in it.
 func fence(language, text string) string {
 	marks := "```"
 	for strings.Contains(text, marks) {

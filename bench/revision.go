@@ -8,11 +8,11 @@ import (
 
 // revision is a state of a source tree.
 type revision struct {
-	Commit  string   // as git describes it, with its hash; "": unknown
-	Changed []string // files that are not as they were committed, or not committed
+	Commit  string   // as git describes it, with its hash; "" if unknown
+	Changed []string // files that are modified or not committed
 }
 
-// revisionOf asks git about the tree that directory is in. What is below except does not count: it is what a run writes.
+// revisionOf asks git about the tree that contains directory. Files below except are ignored, because a run writes there.
 func revisionOf(directory, except string) revision {
 	git := func(args ...string) string {
 		cmd := exec.Command("git", args...)

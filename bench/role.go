@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The parts that the test binary plays when it starts itself again.
+// The roles of the test binary when it starts itself again.
 const (
 	roleEnv   = "KROXY_BENCH_ROLE"
 	argEnv    = "KROXY_BENCH_ARG" // JSON
@@ -44,8 +44,9 @@ func roleCommand(role, dir string, cpus unix.CPUSet, arg any) (command, error) {
 	}, nil
 }
 
-// playRole runs the role named in the environment and returns the exit status; ok is false when there is none. A role
-// writes JSON lines to stdout and ends at the end of stdin at the latest.
+// playRole runs the role named in the environment and returns the exit status; ok is false if there is none. A role writes JSON lines to stdout and
+// ends
+// at the latest at the end of stdin.
 func playRole() (status int, ok bool) {
 	role := os.Getenv(roleEnv)
 	arg := []byte(os.Getenv(argEnv))
@@ -73,7 +74,7 @@ func playRole() (status int, ok bool) {
 	return 0, true
 }
 
-// playGuard reads "+PGID" and "-PGID" lines until the conductor is gone, then kills the groups that are left.
+// playGuard reads "+PGID" and "-PGID" lines until the conductor is gone, then kills the remaining groups.
 func playGuard(arg []byte, in *bufio.Reader) error {
 	var dir string
 	if err := json.Unmarshal(arg, &dir); err != nil {
@@ -104,8 +105,8 @@ func playGuard(arg []byte, in *bufio.Reader) error {
 	return os.RemoveAll(dir)
 }
 
-// raiseFileLimit sets the soft limit on open files to the hard one, for this process and its children, and returns it.
-// It goes through package syscall, which otherwise gives children the limit this process was started with.
+// raiseFileLimit sets the soft limit on open files to the hard limit, for this process and its children, and returns it. It uses package syscall,
+// which would otherwise restore the original limit in children.
 func raiseFileLimit() (int, error) {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// requestRow makes w a workload of exchanges over and over on conns connections.
+// requestRow makes w a workload of repeated exchanges on conns connections.
 func requestRow(w workload, e exchange, conns int) *workload {
 	return jobRow(w, job{Exchange: e, Conns: conns})
 }
 
-// jobRow makes w a workload of j's exchanges over and over.
+// jobRow makes w a workload of repeated exchanges of j.
 func jobRow(w workload, j job) *workload {
 	unit, share := "op", time.Duration(1)
 	if j.Exchange.closes() {
-		unit, share = "conn", 2 // half as long: each connection leaves sockets in TIME_WAIT
+		unit, share = "conn", 2 // half the time, because each connection leaves sockets in TIME_WAIT
 	}
 	w.units = []string{"cpu-us/" + unit, unit + "s/s", "errors"}
 	w.measure = func(h *harness, t *target) (metrics, error) {
@@ -43,8 +43,8 @@ func jobRow(w workload, j job) *workload {
 	return &w
 }
 
-// perOp returns the metrics of small units of work. A failure costs the proxy time too, so that more than a few make the
-// figures worthless: that is an error.
+// perOp returns the metrics of small units of work. Failures cost the proxy time too, so more than a few make the figures worthless: that is an
+// error.
 func perOp(unit string, cpu time.Duration, r result) (metrics, error) {
 	if r.Errors > r.Ops/1000 {
 		return nil, fmt.Errorf("bench: %d of %d requests failed: %s", r.Errors, r.Errors+r.Ops, r.Failure)

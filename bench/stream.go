@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	transferSize  = 100e6 // bytes of an upload, a download
+	transferSize  = 100e6 // bytes per upload or download
 	transferConns = 4
 	idleSessions  = 4000
 	slowClients   = 200
@@ -47,12 +47,12 @@ func bulkRow(name string, m mode, j job) *workload {
 
 var streamIdle = idleRow("StreamIdle", modeStream, exchange{})
 
-// idleRow makes a workload of sessions that are silent after one exchange; the zero exchange is one of the hosts' own protocol.
+// idleRow makes a workload of sessions that are silent after one exchange; the zero exchange stands for the hosts' own protocol.
 func idleRow(name string, m mode, e exchange) *workload {
 	return &workload{
 		name: name, mode: m, units: []string{"B/conn"}, fresh: true, pace: pace{rest: 4 * time.Second},
 		measure: func(h *harness, t *target) (metrics, error) {
-			n := min(idleSessions, (h.files-200)/4) // the proxy has two descriptors a session, and may have reason for more
+			n := min(idleSessions, (h.files-200)/4) // the proxy needs two descriptors per session, and may need more
 			return heldEach(h, t, "B/conn", job{Kind: loadIdle, Addr: t.addr, TLS: t.tls(), Conns: n, Exchange: e})
 		},
 	}
@@ -65,8 +65,8 @@ var streamSlowReaders = &workload{
 	},
 }
 
-// held measures how much process memory the sessions of j take while they are silent, in bytes; all of them must go on after it.
-// One exchange comes before, so that what the proxy makes at its first session is not counted as the sessions'.
+// held measures how much process memory the sessions of j take while they are silent, in bytes; all of them must continue afterwards. One exchange
+// comes before, so that what the proxy allocates for its first session is not counted.
 func held(h *harness, t *target, j job) (int64, error) {
 	if err := j.once(); err != nil {
 		return 0, err
@@ -100,7 +100,7 @@ func held(h *harness, t *target, j job) (int64, error) {
 	return during.pss - before.pss, nil
 }
 
-// heldEach is held, divided by the number of the sessions; unit is what it is called.
+// heldEach is held divided by the number of sessions; unit is the name of the result.
 func heldEach(h *harness, t *target, unit string, j job) (metrics, error) {
 	bytes, err := held(h, t, j)
 	if err != nil {

@@ -24,7 +24,7 @@ var suite = slices.Concat(
 	httpRate, streamRate, httpDefaults, tlsRate, tlsRateLoose, httpSize,
 )
 
-// benchmark returns the name of w's benchmark, and which of its points w is, or "".
+// benchmark returns the name of w's benchmark, and the name of w's point on its curve, or "".
 func (w *workload) benchmark() (name, point string) {
 	name, point, _ = strings.Cut(w.name, "/")
 	return name, point

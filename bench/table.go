@@ -9,15 +9,16 @@ import (
 	"text/tabwriter"
 )
 
-// table is figures as text. The cells of a row are as many as those of the head.
+// table is figures as text. Each row has as many cells as the head.
 type table struct {
 	head  []string
 	rows  [][]string
-	words int // of the columns, the first so many are names and not figures
+	words int // number of leading columns with names instead of figures
 }
 
-// merged puts the comparisons of each workload (-count) together, in the order of the first of them. A contestant that failed in
-// one of them has the rounds of the others, and keeps their places: only figures that were measured together are divided by one another.
+// merged merges the comparisons of each workload (-count), in the order of their first occurrence. A contestant that failed in one of them keeps
+// the
+// rounds of the others in their places, so that only figures that were measured together are divided by one another.
 func merged(all []*comparison) []*comparison {
 	var list []*comparison
 	for _, c := range all {
@@ -45,7 +46,7 @@ func merged(all []*comparison) []*comparison {
 	return list
 }
 
-// contestantsOf returns the names of all who took part, the subject last, whichever workload named it first.
+// contestantsOf returns the names of all contestants, the subject last, whichever workload named it first.
 func contestantsOf(all []*comparison) []string {
 	var names []string
 	for _, c := range all {
@@ -61,8 +62,7 @@ func contestantsOf(all []*comparison) []string {
 	return names
 }
 
-// tableOf makes one row for each unit of each workload: the contestants' medians with their spread, and the ratios of the
-// subject to the others.
+// tableOf makes one row per unit of each workload: the contestants' medians with their spread, and the ratios of the subject to the others.
 func tableOf(all []*comparison) table {
 	names := contestantsOf(all)
 	t := table{head: append([]string{"workload", "unit"}, names...), words: 2}
@@ -89,7 +89,7 @@ func tableOf(all []*comparison) table {
 	return t
 }
 
-// roundsOf makes one row for each unit of each workload and each contestant: its figure in each round.
+// roundsOf makes one row per unit of each workload and contestant: its figure in each round.
 func roundsOf(all []*comparison) table {
 	t := table{head: []string{"workload", "unit", "contestant"}, words: 3}
 	list := merged(all)
@@ -123,7 +123,7 @@ func roundsOf(all []*comparison) table {
 	return t
 }
 
-// units returns what the rows of c are: its workload's units, without errors when there was none.
+// units returns the units of c's rows: those of its workload, without errors if there were none.
 func (c *comparison) units() []string {
 	return slices.DeleteFunc(slices.Clone(c.work.units), func(unit string) bool {
 		return unit == "errors" && !slices.ContainsFunc(c.names, func(n string) bool { return slices.ContainsFunc(c.values(n, unit), positive) })
@@ -144,7 +144,7 @@ func writeTable(w io.Writer, all []*comparison) error {
 	return out.Flush()
 }
 
-// Markdown returns t in the dialect of GitHub.
+// Markdown returns t in GitHub's dialect.
 func (t table) Markdown() string {
 	var b strings.Builder
 	line := func(row []string) {
@@ -168,7 +168,7 @@ func (t table) Markdown() string {
 	return b.String()
 }
 
-// escape returns s as plain text for Markdown, on one line, also in a cell of a table.
+// escape returns s as plain text for Markdown, on one line, suitable for a table cell.
 func escape(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\n", " ", "\r", " ", `\`, `\\`, "|", `\|`, "*", `\*`, "_", `\_`,
 		"`", "\\`", "[", `\[`, "]", `\]`, "~", `\~`).Replace(s)
@@ -176,7 +176,7 @@ func escape(s string) string {
 
 func positive(x float64) bool { return x > 0 }
 
-// cell formats a median with its spread, which one figure has none of, or "-".
+// cell formats a median with its spread, which a single figure does not have; "-" if v is empty.
 func cell(v []float64) string {
 	if len(v) == 0 {
 		return "-"
@@ -187,7 +187,7 @@ func cell(v []float64) string {
 	return fmt.Sprintf("%s (%.0f%%)", figure(median(v)), 100*spread(v))
 }
 
-// figure formats x with three digits, or as a whole number when it has more.
+// figure formats x with three digits, or as a whole number if it has more.
 func figure(x float64) string {
 	if x >= 1000 || x <= -1000 {
 		return strconv.FormatFloat(x, 'f', 0, 64)

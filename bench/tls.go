@@ -2,7 +2,7 @@ package bench
 
 import "time"
 
-// The rows of TLS to clients. The hosts are spoken to as in HTTP mode.
+// The rows of TLS with clients. The hosts get plain HTTP as in HTTP mode.
 var (
 	tlsSmall     = jobRow(workload{name: "TLSSmall", mode: modeHTTPS, hosts: hostsSmall}, job{Exchange: getSmall, Conns: smallConns})
 	tlsFullECDSA = jobRow(workload{name: "TLSFullECDSA", mode: modeHTTPS, hosts: hostsSmall}, job{Exchange: getClose, Conns: smallConns})
@@ -14,12 +14,13 @@ var (
 	tlsBesideHandshakes = newBesideHandshakes()
 )
 
-// handshakeRate is how many new connections a second there are beside the steady traffic.
+// handshakeRate is the number of new connections a second beside the steady traffic.
 const handshakeRate = 200
 
-// newBesideHandshakes makes the workload that shows what new clients do to others: the latency at a fixed rate without them
-// and, right after that, with them. Each of them costs a signature with the RSA key. The rate is half of that of the
-// latency rows: where each request wakes the proxy up, its CPU is half busy then, and there are moments without a request.
+// newBesideHandshakes makes the workload that shows how new clients affect others: the latency at a fixed rate, first without them and right after
+// that with them. Each costs a signature with the RSA key. The rate is half of that of the latency rows: as each request wakes the proxy up, its
+// CPU
+// is half busy then, and there are moments without a request.
 func newBesideHandshakes() *workload {
 	var rate float64
 	return &workload{

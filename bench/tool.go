@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// tool is a load generator that is not ours and reports when it is done.
+// tool is an external load generator that reports when it is done.
 type tool struct {
 	name  string
-	start func(h *harness, j job, secs int) (*proc, error) // stop must be called
+	start func(h *harness, j job, secs int) (*proc, error) // the caller must call stop
 	parse func(report string) (result, error)
 }
 
-// run has j done for its duration, in the whole seconds that such programs take.
+// run does j for its duration, rounded to whole seconds, which such programs require.
 func (t tool) run(h *harness, j job) (result, error) {
 	secs := max(1, int(j.Duration.Round(time.Second)/time.Second))
 	p, err := t.start(h, j, secs)

@@ -21,13 +21,13 @@ func request(op byte, n int64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{op}, uint64(n))
 }
 
-// tally adds up what concurrent clients did.
+// tally sums up the results of concurrent clients.
 type tally struct {
 	mu sync.Mutex
 	result
 }
 
-// add counts a transfer of n bytes, or a failure when err is not nil.
+// add counts a transfer of n bytes, or a failure if err is not nil.
 func (t *tally) add(n int64, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -40,8 +40,9 @@ func (t *tally) add(n int64, err error) {
 	t.Bytes += n
 }
 
-// repeat runs f on each of n goroutines over and over until d is over; what is under way then is finished. A client whose
-// f fails goes on after a moment, so that a dead proxy does not make a busy loop.
+// repeat runs f repeatedly on each of n goroutines until d is over; calls under way then are finished. After a failure a client pauses for a
+// moment, so
+// that a dead proxy does not cause a busy loop.
 func repeat(n int, d time.Duration, f func() (int64, error)) result {
 	var t tally
 	var wg sync.WaitGroup
@@ -62,7 +63,7 @@ func repeat(n int, d time.Duration, f func() (int64, error)) result {
 	return t.result
 }
 
-// bulk does a job of kind loadBulk: each transfer has a connection of its own.
+// bulk does a job of kind loadBulk: each transfer has its own connection.
 func bulk(j job) (result, error) {
 	if !j.H2.empty() {
 		return h2Bulk(j)
@@ -129,7 +130,7 @@ func connects(j job) (result, error) {
 	return repeat(j.Conns, j.Duration, func() (int64, error) { return j.Exchange.once(d, nil) }), nil
 }
 
-// dialAll opens j's sessions, runs first on each, and closes what it opened when one fails.
+// dialAll opens j's sessions and runs first on each. If one fails, it closes those that it has opened.
 func dialAll(j job, first func(net.Conn) error) ([]net.Conn, error) {
 	d, err := j.dialer()
 	if err != nil {
@@ -162,7 +163,7 @@ func closeAll(conns []net.Conn) {
 func (j job) small(c net.Conn) error {
 	if c, ok := c.(*h2Conn); ok {
 		if j.H2.Size > h2Window {
-			return c.do(h2Small) // nobody grants it more
+			return c.do(h2Small) // because nothing enlarges the window
 		}
 		return c.do(j.H2)
 	}
@@ -212,8 +213,8 @@ func idle(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 	return t.result, nil
 }
 
-// slow does a job of kind loadSlow: each client reads 64 KiB of its download, falls silent, and then reads 16 MiB more,
-// which is more than the sockets' buffers on the way and the proxy's own can hold: the flow must start again. Ops of the second result are the clients that got them.
+// slow does a job of kind loadSlow: each client reads 64 KiB of its download, falls silent, and then reads 16 MiB more, which exceeds the sockets'
+// buffers on the way and the proxy's own, so the flow must restart. Ops of the second result are the clients that got them.
 func slow(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 	const little, more = 64 << 10, 16 << 20
 	buf := make([]byte, little)

@@ -7,13 +7,12 @@ import (
 	"strings"
 )
 
-// variant is another kroxy-ev that takes part beside the one of this tree, so that a change is measured in one run with
-// what was before it.
+// variant is another kroxy-ev that takes part beside the one of this tree, so that one run can compare a change with what was before.
 type variant struct {
 	name  string
-	env   []string // for the program, added to this process's
-	build []string // for "go build"
-	tree  string   // directory that it is built from; "": this one
+	env   []string // added to this process's environment
+	build []string // flags for "go build"
+	tree  string   // directory of the source tree; "": this one
 }
 
 // variants is a flag that may be given several times.
@@ -27,8 +26,9 @@ func (v *variants) String() string {
 	return strings.Join(names, ", ")
 }
 
-// Set reads NAME and, in any order, NAME=VALUE pairs for the program's environment, flags for "go build", and the directory of
-// another source tree, which has a "/" in it.
+// Set parses NAME and, in any order, NAME=VALUE pairs for the program's environment, flags for "go build", and the directory of another source
+// tree,
+// which must contain a "/".
 func (v *variants) Set(s string) error {
 	words := strings.Fields(s)
 	if len(words) == 0 {
@@ -54,7 +54,7 @@ func (v *variants) Set(s string) error {
 	return nil
 }
 
-// addVariants builds the variants and has them take part wherever the subject does.
+// addVariants builds the variants and adds them to the contestants wherever the subject takes part.
 func (h *harness) addVariants(list variants) error {
 	for _, v := range list {
 		program := filepath.Join(h.dir, "variant-"+v.name)

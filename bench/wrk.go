@@ -1,7 +1,7 @@
 package bench
 
 import (
-	_ "embed" // of wrk's script
+	_ "embed" // for wrk's script
 	"errors"
 	"fmt"
 	"os"
@@ -14,11 +14,10 @@ import (
 //go:embed wrk/request.lua
 var wrkScript []byte
 
-// takesWrk tells whether wrk does j. Whether it resumes TLS sessions is its own business: a row of handshakes must know.
+// takesWrk reports whether wrk can do j. It cannot do rows of handshakes, because it does not say whether it resumes TLS sessions.
 func (h *harness) takesWrk(j job) bool { return h.wrk != "" && (!j.TLS || !j.Exchange.closes()) }
 
-// requests has j done over and over, with wrk where it is installed: on kept-alive connections, unless the request asks for
-// the connection to end.
+// requests repeats j, with wrk if it is installed, on kept-alive connections unless the request asks to close the connection.
 func requests(h *harness, j job) (result, error) {
 	if !h.takesWrk(j) {
 		j.Kind = loadPing
@@ -30,7 +29,7 @@ func requests(h *harness, j job) (result, error) {
 	return tool{"wrk", startWrk, parseWrk}.run(h, j)
 }
 
-// startWrk starts wrk for as many seconds. stop must be called.
+// startWrk starts wrk for secs seconds. The caller must call stop.
 func startWrk(h *harness, j job, secs int) (*proc, error) {
 	script, request := filepath.Join(h.dir, "request.lua"), filepath.Join(h.dir, "request")
 	if err := errors.Join(os.WriteFile(script, wrkScript, 0o644), os.WriteFile(request, j.Exchange.Request, 0o644)); err != nil {
@@ -53,7 +52,7 @@ var (
 	wrkStatus = regexp.MustCompile(`(?m)^\s*Non-2xx or 3xx responses: (\d+)`)
 )
 
-// parseWrk reads the report of wrk 4. A response with an error status is an error, not an op.
+// parseWrk parses the report of wrk 4. A response with an error status is an error, not an op.
 func parseWrk(s string) (result, error) {
 	var r result
 	m := wrkDone.FindStringSubmatch(s)
