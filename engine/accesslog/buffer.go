@@ -13,28 +13,28 @@ const (
 	stampLen    = len(stampLayout)
 )
 
-// Buffer holds the lines of one producer, an event loop, until the log's goroutine takes them. It is safe for use by
-// several goroutines, but meant for one: then its mutex is contended only for the moment in which the lines are taken.
+// Buffer holds the lines of one producer, an event loop, until the log's goroutine takes them. It is safe for concurrent
+// use, but meant for one goroutine: then its mutex is contended only for the moment in which the lines are taken.
 type Buffer struct {
 	log     *Log
 	format  *logformat.Format // nil if nothing is recorded
-	limit   int               // bytes that may wait in lines
+	limit   int               // maximum size of lines, in bytes
 	discard bool
-	also    *Buffer // of another log, which records' lines go to too; nil for none
+	also    *Buffer // a buffer of another log that gets the same lines; nil for none
 
 	mu     sync.Mutex
 	closed bool
-	lines  []byte // whole lines that wait
-	line   []byte // scratch for the line being made; of a format's buffer the first stampLen bytes are second's stamp, unless the log has a header
+	lines  []byte // waiting lines
+	line   []byte // scratch for the current line; for records, the first stampLen bytes are the stamp of second, unless the log has a header
 	iso    []byte // second as $time_iso8601
 	second int64  // Unix time
 	spare  []byte // the slice that lines is swapped with; nil while it is being written
 }
 
-// Record appends a line to the buffer: the time in UTC, unless the format is JSON, the expanded format, a newline. It does no
-// I/O and, once the buffer has grown to what the traffic needs, does not allocate. When the line does not fit, it is
-// counted as lost. It sets r's Time. On a nil Buffer, and one of a log to /dev/null alone, it does nothing. It reports whether it has made
-// a line, whether it is lost or not.
+// Record appends a line to the buffer: the time in UTC, unless the format is JSON, then the expanded format and a newline. It does no
+// I/O and, once the buffer has grown to the size that the traffic needs, does not allocate. A line that does not fit is
+// counted as lost. Record sets r.Time. On a nil Buffer, or one whose log is only /dev/null, it does nothing. It reports whether it has made
+// a line, even if the line was lost.
 func (b *Buffer) Record(r *logformat.Record) bool {
 	if b.idle() {
 		return false
@@ -54,7 +54,7 @@ func (b *Buffer) Record(r *logformat.Record) bool {
 	return true
 }
 
-// begin begins a line at that time, and answers how long its beginning is. b.mu is held.
+// begin begins a line with the given time, and returns the length of the beginning. b.mu must be held.
 func (b *Buffer) begin(now time.Time) int {
 	if sec := now.Unix(); sec != b.second || len(b.line) < stampLen {
 		utc := now.UTC()
@@ -69,7 +69,7 @@ func (b *Buffer) begin(now time.Time) int {
 	return stampLen
 }
 
-// cut answers how much of the beginning, of that length, a line does not have: the time, if it is an object.
+// cut returns how many bytes of the line's beginning to leave out: the time, if the line is a JSON object without header.
 func (b *Buffer) cut(head int, json bool) int {
 	if json && b.log.header == nil {
 		return head
@@ -77,7 +77,7 @@ func (b *Buffer) cut(head int, json bool) int {
 	return 0
 }
 
-// copy appends the line of another buffer's record, which is without its beginning.
+// copy appends a line of another buffer, given without its beginning.
 func (b *Buffer) copy(line []byte, now time.Time, json bool) {
 	if b.discard {
 		return
@@ -89,10 +89,10 @@ func (b *Buffer) copy(line []byte, now time.Time, json bool) {
 	b.mu.Unlock()
 }
 
-// idle reports whether there is nothing to write records' lines to.
+// idle reports whether records' lines have no destination.
 func (b *Buffer) idle() bool { return b == nil || b.discard && b.also == nil }
 
-// Tee has each record's line go to another buffer too, of another log, which is released with b. It is for the goroutine that records.
+// Tee also sends each record's line to another buffer, of another log, which is released together with b. Only the recording goroutine may call it.
 func (b *Buffer) Tee(to *Buffer) {
 	for b.also != nil {
 		b = b.also
@@ -100,13 +100,13 @@ func (b *Buffer) Tee(to *Buffer) {
 	b.also = to
 }
 
-// Needs reports whether records must have any of what n says. It is for the goroutine that calls SetFormat, if any does. A
-// nil Buffer and one of a log to /dev/null need nothing.
+// Needs reports whether records need any of the fields in n. Only the goroutine that calls SetFormat, if any, may call it. A
+// nil Buffer, or one of a log to /dev/null, needs nothing.
 func (b *Buffer) Needs(n logformat.Need) bool {
 	return !b.idle() && b.format.Needs(n)
 }
 
-// SentFields answers the names of the response fields that records are asked for, likewise. It is not to be changed.
+// SentFields returns the names of the response fields that records need; the same rules apply. The slice must not be changed.
 func (b *Buffer) SentFields() []string {
 	if b.idle() {
 		return nil
@@ -114,14 +114,14 @@ func (b *Buffer) SentFields() []string {
 	return b.format.SentFields()
 }
 
-// SetFormat has later lines expanded from f.
+// SetFormat sets the format of later lines.
 func (b *Buffer) SetFormat(f *logformat.Format) {
 	b.mu.Lock()
 	b.format = f
 	b.mu.Unlock()
 }
 
-// Release says that the producer is done with the buffer, which another may get then. Its lines are still written. On a nil Buffer
+// Release ends the producer's use of the buffer, so that another producer can get it. Its lines are still written. On a nil Buffer
 // it does nothing.
 func (b *Buffer) Release() {
 	for b != nil {
@@ -134,7 +134,7 @@ func (b *Buffer) Release() {
 	}
 }
 
-// write appends p, made into whole lines, and tells whether there was room.
+// write appends p, with a final newline if it has none, and reports whether there was room.
 func (b *Buffer) write(p []byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -145,7 +145,7 @@ func (b *Buffer) write(p []byte) bool {
 	return b.put(p)
 }
 
-// put appends whole lines if they fit, and sees to it that they will be written. b.mu is held.
+// put appends complete lines if they fit, and makes sure that they will be written. b.mu must be held.
 func (b *Buffer) put(lines []byte) bool {
 	before := len(b.lines)
 	after := before + len(lines)
@@ -155,13 +155,13 @@ func (b *Buffer) put(lines []byte) bool {
 	}
 	b.lines = append(b.lines, lines...)
 	if half := b.limit / 2; before < half && after >= half {
-		b.log.hurry()
+		b.log.flushSoon()
 	}
 	b.log.arm()
 	return true
 }
 
-// take answers the waiting lines and leaves the spare slice in their place; give returns the slice when it is written.
+// take returns the waiting lines and replaces them with the spare slice; give returns the slice after it was written.
 func (b *Buffer) take() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()

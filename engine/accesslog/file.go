@@ -8,31 +8,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output is where a log's goroutine writes to.
+// output is the destination of a log.
 type output struct {
 	w io.Writer
-	// atomic, if not 0, is how many bytes may be written at once without another process's lines ending up among them.
+	// atomic, if not 0, is how many bytes one write may have without another process's lines being mixed into them.
 	atomic int
-	// id tells files apart; that of an injected writer is zero.
+	// id identifies a file; it is zero for an injected writer.
 	id    fileID
 	close func() error
 }
 
 type fileID struct{ dev, ino uint64 }
 
-// pipeBuf is PIPE_BUF: pipe(7) keeps a write of so many bytes in one piece. Workers that share a pipe need that.
+// pipeBuf is PIPE_BUF: a pipe does not split a write of up to this size (pipe(7)). Workers that share a pipe rely on that.
 const pipeBuf = 4096
 
-// file is a descriptor written without the runtime's poller: a non-blocking one answers EAGAIN, which the log's
-// goroutine waits out by itself, because it has more to listen to than the descriptor.
+// file is a descriptor that is written without the runtime's poller. A non-blocking one returns EAGAIN, and the log's
+// goroutine waits by itself, because it waits for other events at the same time.
 type file struct {
 	fd   int
 	pipe bool
 	torn bool // the file ends in the middle of a line
 }
 
-// openFile opens path for appending. /dev/stdout and /dev/stderr are duplicated, not opened: opening fails for sockets
-// (ENXIO) and other users' files (EACCES), and would have an offset of its own.
+// openFile opens path for appending. /dev/stdout and /dev/stderr are duplicated instead: opening them fails for sockets
+// (ENXIO) and for other users' files (EACCES), and would use a separate file offset.
 func openFile(path string) (output, error) {
 	f, err := newFile(path)
 	if err != nil {
@@ -63,7 +63,7 @@ func newFile(path string) (*file, error) {
 		case "/dev/stderr":
 			fd, err = unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3)
 		default:
-			// O_NONBLOCK, for a FIFO nobody reads would hang the start; a FIFO without a reader is ENXIO.
+			// O_NONBLOCK, because opening a FIFO that has no reader would block the start; with it, the error is ENXIO.
 			const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
 			fd, err = unix.Open(path, flags, 0o644)
 		}
@@ -75,8 +75,8 @@ func newFile(path string) (*file, error) {
 	return &file{fd: fd}, nil
 }
 
-// endsInNewline tells whether the last byte of a file of so many bytes is a newline. A file that cannot be read is
-// taken to be whole.
+// endsInNewline reports whether the last byte of a file of the given size is a newline. If the file cannot be read, it
+// returns true.
 func endsInNewline(path string, size int64) bool {
 	var fd, n int
 	last := make([]byte, 1)
@@ -97,8 +97,8 @@ func endsInNewline(path string, size int64) bool {
 // Write is write(2): it may write less than p without an error.
 func (f *file) Write(p []byte) (int, error) {
 	if f.pipe {
-		// A pipe that is full must not hold the goroutine, even if the descriptor is a blocking one (an inherited
-		// stdout usually is). A writable pipe takes PIPE_BUF bytes at least.
+		// A full pipe must not block the goroutine, even if the descriptor is blocking (an inherited
+		// stdout usually is). A writable pipe accepts at least PIPE_BUF bytes.
 		fds := []unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLOUT}}
 		if n, err := unix.Poll(fds, 0); n == 0 && err == nil {
 			return 0, unix.EAGAIN

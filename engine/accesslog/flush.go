@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A write that fails is tried again after minBackoff, then twice as long each time, up to maxBackoff.
+// A failed write is retried after minBackoff, then after twice as long each time, up to maxBackoff.
 const (
 	minBackoff = time.Millisecond
 	maxBackoff = time.Second
 )
 
-// successor is the output that Reopen opened. done, of one slot, is answered when it is in use.
+// successor is an output that Reopen has opened. done, with one slot, receives a value when the output is in use.
 type successor struct {
 	out  output
 	done chan error
@@ -37,12 +37,12 @@ func (l *Log) run() {
 		}
 		l.flush()
 		if l.next != nil {
-			l.succeed()
+			l.switchOutput()
 		}
 	}
 }
 
-// flush writes what the buffers hold.
+// flush writes the buffers' lines.
 func (l *Log) flush() {
 	l.armed.Store(false)
 	l.mu.Lock()
@@ -55,7 +55,7 @@ func (l *Log) flush() {
 	}
 }
 
-// take moves a buffer's lines to pending in one step, so that giveUp sees them in one of the two places.
+// take moves a buffer's lines to pending in one step, so that giveUp finds them in exactly one of the two places.
 func (l *Log) take(b *Buffer) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,7 +66,7 @@ func (l *Log) take(b *Buffer) []byte {
 	return l.pending
 }
 
-// setPending notes what is still to be written; false means that Close has counted it as lost already.
+// setPending sets what is still to be written. It returns false if Close has already counted it as lost.
 func (l *Log) setPending(rest []byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -74,8 +74,8 @@ func (l *Log) setPending(rest []byte) bool {
 	return !l.abandoned
 }
 
-// write writes whole lines. What was cut in half is always continued: lines are only ever dropped whole, except when
-// there is nobody left to see it.
+// write writes complete lines. A partly written line is always completed: only complete lines are dropped, unless
+// there is no reader left.
 func (l *Log) write(lines []byte) {
 	rest := lines
 	delay := minBackoff
@@ -98,16 +98,16 @@ func (l *Log) write(lines []byte) {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EPIPE):
-			// No reader, hence nothing to wait for. A FIFO may get a new one: the next flush will see.
+			// There is no reader, so there is nothing to wait for. A FIFO may get a new reader: the next flush tries again.
 			l.report.fails(err)
 			l.drop(rest)
 			return
 		}
-		// A pipe whose reader is slow is no failure until lines are lost.
+		// A slow reader of a pipe is not a failure until lines are lost.
 		if !errors.Is(err, unix.EAGAIN) {
 			l.report.fails(err)
 		}
-		// A write that took something, or that began before Close did, is tried again: it may have cut a line in half.
+		// A write that made progress, or that began before Close did, is retried, because it may have written part of a line.
 		last := closing && n == 0
 		if l.next == nil && !l.pause(delay, err, last) {
 			l.drop(rest)
@@ -116,16 +116,16 @@ func (l *Log) write(lines []byte) {
 		delay = min(2*delay, maxBackoff)
 		if l.next != nil {
 			if l.next.out.id != l.out.id {
-				// The new file begins with the whole of the line that the old one ends in the middle of.
+				// The new file begins with the complete line of which the old file has only the beginning.
 				rest = lines[bytes.LastIndexByte(lines[:len(lines)-len(rest)], '\n')+1:]
 			}
-			l.succeed()
+			l.switchOutput()
 		}
 	}
 }
 
-// piece answers the first bytes of lines to write at once: as many whole lines as fit in limit, one at least. A limit
-// of 0 is none.
+// piece returns the part of lines to write at once: as many complete lines as fit in limit, but at least one. A limit
+// of 0 means none.
 func piece(lines []byte, limit int) []byte {
 	if limit == 0 || len(lines) <= limit {
 		return lines
@@ -147,8 +147,8 @@ func (l *Log) isClosing() bool {
 	}
 }
 
-// pause waits before a write that failed is tried again. It answers false if it is not to be tried again: while
-// closing, only a slow reader is waited for; after any other error there is another try at once unless last is set.
+// pause waits before a failed write is retried. It returns false if it must not be retried. While
+// closing, it only waits for a slow reader; after any other error it allows an immediate retry unless last is set.
 func (l *Log) pause(d time.Duration, err error, last bool) bool {
 	wait := time.NewTimer(d)
 	defer wait.Stop()
@@ -171,15 +171,15 @@ func (l *Log) pause(d time.Duration, err error, last bool) bool {
 	}
 }
 
-// drop counts lines as lost, unless giveUp has.
+// drop counts lines as lost, unless giveUp has counted them.
 func (l *Log) drop(lines []byte) {
 	if l.setPending(nil) {
 		l.lose(bytes.Count(lines, newline))
 	}
 }
 
-// succeed puts the output that Reopen opened in the old one's place.
-func (l *Log) succeed() {
+// switchOutput replaces the output with the one that Reopen has opened.
+func (l *Log) switchOutput() {
 	err := l.out.close()
 	l.out = l.next.out
 	l.next.done <- err

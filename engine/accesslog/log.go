@@ -13,31 +13,31 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Options are a log's settings.
+// Options configures a Log.
 type Options struct {
-	// BufferSize is how many bytes may wait in each Buffer; 0 is 256 KiB. As many again may be in the middle of being
-	// written. Memory is taken as it is needed.
+	// BufferSize bounds the bytes that may wait in each Buffer; 0 means 256 KiB. The same amount again may be in the process of being
+	// written. Memory is allocated as needed.
 	BufferSize int
-	// FlushInterval is how long a line waits at most, while writing works; 0 is a second.
+	// FlushInterval bounds how long a line waits while writing works; 0 means one second.
 	FlushInterval time.Duration
-	// Report, if not nil, is told when writing begins to fail, when it works again, and of lost lines, each 10 seconds
-	// at most. It is called from a goroutine of its own, one call at a time, may block and may write to the same log.
-	// It is not called for what happens after Close began.
+	// Report, if not nil, is called when writing begins to fail, when it works again, and when lines were lost, at most once per 10 seconds.
+	// It is called on its own goroutine, one call at a time. It may block, and may write to the same log.
+	// It is not called for anything that happens after Close began.
 	Report func(error)
-	// Header, if not nil, writes what each record's line begins with, of whatever format, in place of the time. It is called by all
-	// producers, must not allocate but to grow dst, and must not write a newline.
+	// Header, if not nil, writes the beginning of each record's line, whatever the format, instead of the time. All producers
+	// call it. It must not allocate except to grow dst, and must not write a newline.
 	Header func(dst []byte, at time.Time) []byte
-	// Close, if not nil, is called in the end, and by Reopen, for a log of a writer; by the goroutine that writes.
+	// Close, if not nil, closes the writer of New, at the end and on Reopen. The writing goroutine calls it.
 	Close func() error
-	// Lost, if not nil, is told how many lines are lost, as Log.Lost counts them. It may be called by any goroutine, also by several at
-	// once, and must not block.
+	// Lost, if not nil, is called with the number of lost lines whenever Log.Lost grows. Any goroutine may call it, even several at
+	// once, and it must not block.
 	Lost func(lines int)
 }
 
 const (
 	defaultBufferSize    = 256 << 10
 	defaultFlushInterval = time.Second
-	// reopenWait is how long Reopen waits for a write to the old file to return.
+	// reopenWait bounds how long Reopen waits for a write to the old file to return.
 	reopenWait = 5 * time.Second
 )
 
@@ -48,7 +48,7 @@ var (
 	errClosed = fmt.Errorf("accesslog: %w", os.ErrClosed)
 )
 
-// Log is a file (or pipe, socket, writer) that lines are appended to, and the goroutine that does it. Its methods may be
+// Log is a file (or pipe, socket, writer) to which lines are appended, with the goroutine that writes them. Its methods may be
 // called from any goroutine.
 type Log struct {
 	name     string
@@ -57,39 +57,39 @@ type Log struct {
 	discard  bool // /dev/null: there is no goroutine
 	open     func() (output, error)
 	report   reporter
-	header   func(dst []byte, at time.Time) []byte // nil: lines begin as those of a file
-	diag     *Buffer                               // of Write
+	header   func(dst []byte, at time.Time) []byte // nil: lines begin with the time
+	diag     *Buffer                               // the buffer of Write
 
 	// A line that finds armed false sets the timer. The goroutine clears armed before it takes the lines, so a line is
-	// either taken or sets the timer again, and a log without lines wakes nobody.
+	// either taken or sets the timer again, and a log without lines causes no wake-ups.
 	armed atomic.Bool
 	timer *time.Timer
 	wake  chan struct{} // one slot: a buffer is half full
 
-	reopening sync.Mutex      // of Reopen's callers
+	reopening sync.Mutex      // serializes calls of Reopen
 	reopen    chan *successor // one slot; only Reopen fills it
 
 	closing sync.Once
-	quit    chan struct{} // closed: write what there is, and end
-	abandon chan struct{} // closed: end without
+	quit    chan struct{} // closed: write what is buffered, and end
+	abandon chan struct{} // closed: end without writing
 	done    chan struct{} // closed: the goroutine has ended
 
-	mu        sync.Mutex // before a Buffer's
+	mu        sync.Mutex // locked before a Buffer's
 	buffers   []*Buffer  // only appended to
-	unused    []*Buffer  // those of them that were released
+	unused    []*Buffer  // the released ones
 	closed    bool
 	abandoned bool
 	pending   []byte // taken from a buffer and not yet written
 
-	// Of the goroutine only; closeErr also of those who saw done.
+	// Used only by the goroutine; closeErr may be read after done is closed.
 	out      output
 	next     *successor
 	closeErr error
 }
 
-// Open opens the log at path, appending: a file, created with mode 0644 if need be, a FIFO that somebody reads, or
-// /dev/stdout or /dev/stderr, whatever these are, which stay open when the log is closed. To log to /dev/null costs
-// nothing. The log is the caller's to Close.
+// Open opens the log at path for appending: a file, which is created with mode 0644 if necessary, a FIFO that has a reader, or
+// /dev/stdout or /dev/stderr, of any type, which stay open when the log is closed. Logging to /dev/null costs
+// nothing. The caller must close the log.
 func Open(path string, opts Options) (*Log, error) {
 	if path == "/dev/null" {
 		l := newLog(path, opts)
@@ -107,8 +107,8 @@ func Open(path string, opts Options) (*Log, error) {
 	return l, nil
 }
 
-// New makes a log of a writer, which messages call by the name, and which is written to by one goroutine, one call at a time, and which stays open when the
-// log is closed, unless there is a Close.
+// New makes a log that writes to w; name identifies it in messages. Only one goroutine writes to w, one call at a time. w stays open when
+// the log is closed, unless there is an Options.Close.
 func New(name string, w io.Writer, opts Options) *Log {
 	l := newLog(name, opts)
 	out := output{w: w, close: opts.Close}
@@ -150,7 +150,7 @@ func (l *Log) start(out output, open func() (output, error)) {
 	go l.run()
 }
 
-// NewBuffer makes a buffer for one producer, until that releases it.
+// NewBuffer returns a buffer for one producer, which must release it.
 func (l *Log) NewBuffer(f *logformat.Format) *Buffer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -166,9 +166,9 @@ func (l *Log) NewBuffer(f *logformat.Format) *Buffer {
 	return b
 }
 
-// Write appends a line as it is (a newline is added if it lacks one), or several, for diagnostics: it is a slog
-// handler's output. It keeps nothing of p and never waits; when p does not fit, its lines are counted as lost and an
-// error is answered.
+// Write appends one or more lines unchanged, except that it adds a final newline if it is missing. It is for diagnostics, as a slog
+// handler's output. It does not keep p and never blocks. If p does not fit, its lines are counted as lost and Write returns
+// an error.
 func (l *Log) Write(p []byte) (int, error) {
 	if l.discard || len(p) == 0 {
 		return len(p), nil
@@ -182,17 +182,17 @@ func (l *Log) Write(p []byte) (int, error) {
 	return 0, errFull
 }
 
-// Lost answers how many lines were lost since the start: for want of room, because nobody reads the pipe any more, or
+// Lost returns how many lines were lost since the start: because buffers were full, because a pipe had no reader, or
 // because the log was closed.
 func (l *Log) Lost() uint64 { return l.report.lost.Load() }
 
-// Lose counts lines as lost that the log's writer has taken, and could not bring where they were to go.
+// Lose counts lines as lost that the log's writer has accepted but could not deliver.
 func (l *Log) Lose(lines int) { l.lose(lines) }
 
-// Reopen opens the path again, after logrotate(8) moved the file away. What is buffered goes to the old file, unless
-// that fails, and then to the new one. When the path cannot be opened, the old file stays. When a write to the old file
-// does not return for 5 seconds, Reopen says so, and the new file is taken whenever the write returns. A log of a
-// writer is only flushed.
+// Reopen opens the path again, after logrotate(8) has moved the file away. Buffered lines go to the old file or, if that
+// fails, to the new one. If the path cannot be opened, the old file stays in use. If a write to the old file
+// does not return within 5 seconds, Reopen returns an error, and the new file is used once the write returns. A log made by
+// New is only flushed.
 func (l *Log) Reopen() error {
 	if l.discard {
 		return nil
@@ -219,7 +219,7 @@ func (l *Log) Reopen() error {
 	}
 }
 
-// dropSuccessor forgets a file that was opened but not yet taken.
+// dropSuccessor discards a file that was opened but is not in use yet.
 func (l *Log) dropSuccessor() {
 	select {
 	case next := <-l.reopen:
@@ -229,9 +229,9 @@ func (l *Log) dropSuccessor() {
 	}
 }
 
-// Close writes what is buffered, closes the file and ends the goroutine; lines that come later count as lost. It waits
-// timeout at most: a write that is stuck is left behind, with its goroutine. A write that fails is tried once more. The
-// error tells how many lines were not written, those included that were lost before and never reported.
+// Close writes what is buffered, closes the file and ends the goroutine; later lines count as lost. It waits for
+// at most timeout, and abandons a write that is stuck, with its goroutine. A write that fails is retried once. The
+// error says how many lines were not written, including those that were lost earlier and never reported.
 func (l *Log) Close(timeout time.Duration) error {
 	err := errClosed
 	l.closing.Do(func() { err = l.close(timeout) })
@@ -258,14 +258,14 @@ func (l *Log) close(timeout time.Duration) error {
 		closeErr = fmt.Errorf("not done after %v", timeout)
 		l.giveUp()
 	}
-	lines, cause := l.report.untold()
+	lines, cause := l.report.unreported()
 	if lines == 0 && closeErr == nil {
 		return nil
 	}
 	return fmt.Errorf("accesslog: closing %s: %d lines not written: %w", l.name, lines, errors.Join(cause, closeErr))
 }
 
-// giveUp counts what is not written as lost and lets the goroutine go when it can.
+// giveUp counts everything unwritten as lost, and lets the goroutine end when it can.
 func (l *Log) giveUp() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -280,15 +280,15 @@ func (l *Log) giveUp() {
 
 func (l *Log) lose(lines int) { l.report.lose(lines) }
 
-// arm has the lines written an interval from now, unless some wait already.
+// arm schedules a flush after the interval, unless one is scheduled.
 func (l *Log) arm() {
 	if !l.armed.Load() && l.armed.CompareAndSwap(false, true) {
 		l.timer.Reset(l.interval)
 	}
 }
 
-// hurry has the lines written at once.
-func (l *Log) hurry() {
+// flushSoon triggers a flush at once.
+func (l *Log) flushSoon() {
 	select {
 	case l.wake <- struct{}{}:
 	default:

@@ -8,29 +8,29 @@ import (
 )
 
 const (
-	// reportDelay gathers what happens together into one report; reportInterval is the least time between two.
+	// reportDelay collects events into one report; reportInterval is the minimum time between two reports.
 	reportDelay    = 100 * time.Millisecond
 	reportInterval = 10 * time.Second
 )
 
-// reporter counts lost lines and tells the operator what changed since it last did. It runs on a timer of its own,
+// reporter counts lost lines and reports to the operator what has changed since its last report. It runs on its own timer,
 // not on the goroutine that writes, which may be stuck.
 type reporter struct {
 	name   string
-	report func(error) // nil: nobody is told
+	report func(error) // nil: no reports
 	count  func(lines int)
 	lost   atomic.Uint64
 
-	// armed: the timer will run, or report is running and will look again when it is done.
+	// armed is true while the timer is set, or while run is running and will check again when it is done.
 	armed atomic.Bool
 
-	mu      sync.Mutex
-	stopped bool
-	timer   *time.Timer
-	next    time.Time // no report before
-	err     error     // why writing fails; nil while it works
-	told    bool      // that writing fails
-	counted uint64    // of lost, how many were told
+	mu              sync.Mutex
+	stopped         bool
+	timer           *time.Timer
+	next            time.Time // no report before this time
+	err             error     // why writing fails; nil while it works
+	reportedFailing bool      // the last report said that writing fails
+	counted         uint64    // how many of lost were reported
 }
 
 // lose counts lost lines.
@@ -44,7 +44,7 @@ func (r *reporter) lose(lines int) {
 	}
 }
 
-// fails and works tell how writing goes.
+// fails and works record whether writing works.
 func (r *reporter) fails(err error) {
 	r.mu.Lock()
 	r.err = err
@@ -62,7 +62,7 @@ func (r *reporter) works() {
 	}
 }
 
-// arm sees to it that run runs, soon or as soon as the interval allows.
+// arm schedules run, soon or as soon as the interval allows.
 func (r *reporter) arm() {
 	if r.report == nil || r.armed.Load() {
 		return
@@ -82,7 +82,7 @@ func (r *reporter) arm() {
 
 func (r *reporter) run() {
 	r.mu.Lock()
-	err := r.news()
+	err := r.takeChanges()
 	if err != nil {
 		r.next = time.Now().Add(reportInterval)
 	}
@@ -90,24 +90,24 @@ func (r *reporter) run() {
 	if err != nil {
 		r.report(err)
 	}
-	// What happened since news() saw armed and left it to us; the order matters: first armed, then the look.
+	// What has happened since takeChanges found armed set and did not arm the timer. The order matters: clear armed first, then check.
 	r.armed.Store(false)
 	r.mu.Lock()
-	more := (r.err != nil) != r.told || r.lost.Load() != r.counted
+	more := (r.err != nil) != r.reportedFailing || r.lost.Load() != r.counted
 	r.mu.Unlock()
 	if more {
 		r.arm()
 	}
 }
 
-// news answers what is to be told, nil if nothing, and takes it as told. r.mu is held.
-func (r *reporter) news() error {
+// takeChanges returns what must be reported, nil if nothing, and marks it as reported. r.mu must be held.
+func (r *reporter) takeChanges() error {
 	if r.stopped {
 		return nil
 	}
 	all := r.lost.Load()
-	lost, told := all-r.counted, r.told
-	r.counted, r.told = all, r.err != nil
+	lost, told := all-r.counted, r.reportedFailing
+	r.counted, r.reportedFailing = all, r.err != nil
 	switch {
 	case r.err != nil && lost > 0:
 		return fmt.Errorf("accesslog: %s: %d lines lost, %d in all: writing: %w", r.name, lost, all, r.err)
@@ -122,7 +122,7 @@ func (r *reporter) news() error {
 	return nil
 }
 
-// stop ends reporting; the rest is for the caller to tell.
+// stop ends reporting; the caller must report the rest.
 func (r *reporter) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,8 +132,8 @@ func (r *reporter) stop() {
 	}
 }
 
-// untold answers how many lost lines no report told of, and why writing fails. It is for after stop.
-func (r *reporter) untold() (lines uint64, err error) {
+// unreported returns how many lost lines were not reported, and why writing fails. It is called after stop.
+func (r *reporter) unreported() (lines uint64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.lost.Load() - r.counted, r.err

@@ -1,5 +1,5 @@
-// Package loglimit keeps log lines that traffic can repeat from filling a log: the first of a kind is written at once, those
-// after it are counted, and how many there were is said at intervals, with the latest of them.
+// Package loglimit keeps repeated messages, which traffic can cause, from filling a log. It writes the first message of a kind at once, counts
+// those after it, and writes a summary at intervals, with the latest of them.
 //
 // It wraps a slog.Handler. It neither formats nor writes, and knows nothing of who logs.
 package loglimit
@@ -14,60 +14,60 @@ import (
 )
 
 const (
-	// firstInterval is how long after the first line of a kind the further ones are counted; each further interval of a kind
-	// that goes on is twice as long,
+	// firstInterval is how long messages are counted after the first of a kind. Each further interval, while messages of the kind
+	// keep coming, is twice as long,
 	firstInterval = 10 * time.Second
-	// but no longer than this.
+	// but at most this long.
 	maxInterval = time.Minute
-	// grain is how exactly it is said within which time lines came.
+	// grain is the precision of the time that a summary covers.
 	grain = 100 * time.Millisecond
-	// maxClasses bounds the classes that are told apart. Lines of further ones are taken for one class.
+	// maxClasses bounds the number of classes. Messages of further classes count as one class.
 	maxClasses = 64
-	// maxDetails bounds what is told apart in a class: peers may make up errors and names. Further ones are taken for the last.
+	// maxDetails bounds the kinds in a class, because peers may invent errors and names. Further kinds count as the last one.
 	maxDetails = 8
 )
 
 var (
-	// classing are the attributes that make lines with the same message lines of different classes.
+	// classing are the attributes that distinguish classes of records with the same message.
 	classing = []string{"reason", "group", "host", "address"}
-	// detailing are those that make lines of one class lines of different kinds.
+	// detailing are the attributes that distinguish kinds within a class.
 	detailing = []string{"error", "name"}
 )
 
-// Handler passes records on to another handler: of each kind the first, and then a summary of the others at intervals. Two
-// records are of one kind if they are of one class, which is to say that level, message, and the attributes reason, group,
-// host and address are equal, and have the same error and name. Records below slog.LevelInfo, which are written only where
-// somebody asks for all, are passed on as they are.
+// Handler passes records on to another handler: the first of each kind, and then a summary of the others at intervals. Two
+// records are of the same class if level, message, and the attributes reason, group, host and address are equal. They are of the
+// same kind if their error and name are also equal. Records below slog.LevelInfo, which are written only if
+// debugging is enabled, are passed on unchanged.
 type Handler struct {
 	next    slog.Handler
 	table   *table
-	counted func() // nil: nobody wants to know
+	counted func() // may be nil
 }
 
-// table is the kinds of which a line was written lately, for a handler and those derived from it.
+// table holds the kinds of recent records, for a handler and those derived from it.
 type table struct {
 	mu      sync.Mutex
 	classes map[string][]*kind // none is empty
-	class   []byte             // of the record that is being looked at
-	detail  []byte             // of that
+	class   []byte             // of the current record; scratch memory
+	detail  []byte             // of the current record; scratch memory
 	timer   *time.Timer
-	armed   time.Time // when the timer calls sweep; zero: it will not
+	armed   time.Time // when the timer will call sweep; zero if it will not
 	closed  bool
 }
 
-// kind is lines that are alike.
+// kind is a set of similar records.
 type kind struct {
 	detail   string
 	interval time.Duration
-	begin    time.Time // of the interval
-	due      time.Time // when it is over
-	more     int       // lines that were counted in it
+	begin    time.Time // of the current interval
+	due      time.Time // the end of the interval
+	more     int       // records counted in the interval
 	last     slog.Record
-	next     slog.Handler // for last
+	next     slog.Handler // the handler for last
 }
 
-// New makes a handler before next. Counted, which may be nil, is called for each record that is not passed on but counted, by whoever logs;
-// it must not block. Close the handler when nothing is logged by it any more.
+// New makes a handler in front of next. counted, which may be nil, is called for each record that is counted instead of passed on, by the
+// goroutine that logs; it must not block. Close the handler when nothing logs to it any more.
 func New(next slog.Handler, counted func()) *Handler {
 	return &Handler{next: next, table: &table{classes: make(map[string][]*kind)}, counted: counted}
 }
@@ -75,7 +75,7 @@ func New(next slog.Handler, counted func()) *Handler {
 // Enabled implements slog.Handler.
 func (h *Handler) Enabled(ctx context.Context, l slog.Level) bool { return h.next.Enabled(ctx, l) }
 
-// WithAttrs implements slog.Handler. The attributes do not make a different kind of line.
+// WithAttrs implements slog.Handler. These attributes do not distinguish kinds.
 func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &Handler{next: h.next.WithAttrs(attrs), table: h.table, counted: h.counted}
 }
@@ -96,11 +96,11 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.next.Handle(ctx, r)
 }
 
-// Forget says how many lines were counted and not spoken of, and writes the next line of each kind: the reader has not
+// Forget writes the outstanding summaries, and then passes on the next record of each kind: the reader has not
 // seen the earlier ones.
 func (h *Handler) Forget() { h.table.forget(false) }
 
-// Close says how many lines were counted and not spoken of. Everything is passed on from now on.
+// Close writes the outstanding summaries. From then on, everything is passed on.
 func (h *Handler) Close() { h.table.forget(true) }
 
 func (t *table) forget(last bool) {
@@ -126,7 +126,7 @@ func (t *table) forget(last bool) {
 	}
 }
 
-// counts counts a record of which there was one of its kind lately; it reports false if the record is to be written.
+// counts counts a record if there was one of its kind recently; otherwise it returns false, and the record must be written.
 func (t *table) counts(r slog.Record, next slog.Handler) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -143,7 +143,7 @@ func (t *table) counts(r slog.Record, next slog.Handler) bool {
 	return false
 }
 
-// find returns the record's kind, or makes one, whose interval begins now, and returns nil.
+// find returns the record's kind. If it is new, find adds it, begins its interval, and returns nil.
 func (t *table) find(r slog.Record, now time.Time) *kind {
 	t.class, t.detail = append(strconv.AppendInt(t.class[:0], int64(r.Level), 10), r.Message...), t.detail[:0]
 	r.Attrs(func(a slog.Attr) bool {
@@ -172,7 +172,7 @@ func (t *table) find(r slog.Record, now time.Time) *kind {
 	return nil
 }
 
-// arm has sweep called at a time, or sooner.
+// arm schedules sweep at the given time or earlier.
 func (t *table) arm(at time.Time) {
 	switch {
 	case !t.armed.IsZero() && !at.Before(t.armed):
@@ -185,7 +185,7 @@ func (t *table) arm(at time.Time) {
 	t.armed = at
 }
 
-// sweep says how many lines were counted in the intervals that are over, and forgets the kinds of which there were none.
+// sweep writes the summaries of the intervals that are over, and removes kinds without new records.
 func (t *table) sweep() {
 	t.mu.Lock()
 	if t.closed {
@@ -225,7 +225,7 @@ func (t *table) sweep() {
 	}
 }
 
-// summary takes what was counted until now, and returns what writes it.
+// summary resets the count, and returns a function that writes the summary.
 func (k *kind) summary(now time.Time) func() {
 	r := slog.NewRecord(now, k.last.Level, k.last.Message+", and "+thousands(k.more)+" more like it", 0)
 	k.last.Attrs(func(a slog.Attr) bool {
@@ -238,7 +238,7 @@ func (k *kind) summary(now time.Time) func() {
 	return func() { _ = next.Handle(context.Background(), r) }
 }
 
-// thousands writes n with a comma before each three digits.
+// thousands formats n with a comma between groups of three digits.
 func thousands(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {

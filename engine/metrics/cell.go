@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// A Counter only rises. It is added to by the row's writer alone, and may be read by anyone.
+// A Counter only rises. Only the row's writer may add to it; anyone may read it.
 type Counter struct{ word uint64 }
 
-// Add counts n more. It is a plain addition: an aligned word is written whole, and there is nobody else who writes it.
+// Add adds n. It is a plain addition: an aligned word is written atomically, and there is only one writer.
 func (c *Counter) Add(n uint64) { c.word += n }
 
-// Value is what was counted.
+// Value returns the count.
 func (c *Counter) Value() uint64 { return min(atomic.LoadUint64(&c.word), math.MaxInt64) }
 
 // A Tally is a Counter that any goroutine of the row's process may add to.
@@ -21,31 +21,31 @@ type Tally struct{ word uint64 }
 // Add counts n more.
 func (t *Tally) Add(n uint64) { atomic.AddUint64(&t.word, n) }
 
-// Value is what was counted.
+// Value returns the count.
 func (t *Tally) Value() uint64 { return min(atomic.LoadUint64(&t.word), math.MaxInt64) }
 
 // A Timespan is a Counter of time.
 type Timespan struct{ word uint64 }
 
-// Add counts ns nanoseconds more; negative ones are none.
+// Add adds ns nanoseconds; a negative value counts as zero.
 func (t *Timespan) Add(ns int64) { t.word += uint64(max(ns, 0)) }
 
-// Value is how long it was altogether.
+// Value returns the total time.
 func (t *Timespan) Value() time.Duration {
 	return time.Duration(min(atomic.LoadUint64(&t.word), math.MaxInt64))
 }
 
-// A Gauge rises and falls. It is of what a writer holds, so it ends with the writer: see Table.ClearGauges. It is changed by the row's
-// writer alone, and may be read by anyone.
+// A Gauge rises and falls. It counts what a writer currently holds, so it is cleared when the writer ends: see Table.ClearGauges. Only the
+// row's writer may change it; anyone may read it.
 type Gauge struct{ word uint64 }
 
-// Add makes it n more, or less.
+// Add adds n, which may be negative.
 func (g *Gauge) Add(n int64) { g.word += uint64(n) }
 
-// Value is the gauge's value, which is never negative.
+// Value returns the gauge's value, which is never negative.
 func (g *Gauge) Value() int64 { return int64(held(atomic.LoadUint64(&g.word))) }
 
-// held is the value of a gauge's word: a negative one can only come from damage.
+// held returns the value of a gauge's word; a negative value, which only damage can cause, counts as zero.
 func held(word uint64) uint64 {
 	if word > math.MaxInt64 {
 		return 0
@@ -53,13 +53,13 @@ func held(word uint64) uint64 {
 	return word
 }
 
-// A Moment is a time of day, in ns since 1970, which any goroutine of the process may set; zero is never.
+// A Moment is a time of day, in ns since 1970, which any goroutine of the process may set; zero means never.
 type Moment struct{ word uint64 }
 
-// Set makes it t.
+// Set sets it to t.
 func (m *Moment) Set(t time.Time) { atomic.StoreUint64(&m.word, uint64(t.UnixNano())) }
 
-// Value is the time; the zero time is never.
+// Value returns the time; the zero time means never.
 func (m *Moment) Value() time.Time {
 	word := atomic.LoadUint64(&m.word)
 	if word == 0 {

@@ -7,37 +7,37 @@ import (
 	"time"
 )
 
-// Buckets is how many buckets a histogram has: 8 an octave, from 2^-20 s (about 1 us) to 2^6 s (64 s). Those are the buckets that Prometheus's
-// native histograms have at schema 3, so nothing is lost on the way there. What is shorter is in the first, and what is longer in the last.
+// Buckets is the number of buckets of a histogram: 8 per octave, from 2^-20 s (about 1 us) to 2^6 s (64 s). These are the buckets of
+// Prometheus's native histograms with schema 3, so converting to those is lossless. Shorter times are in the first bucket, longer ones in the last.
 const Buckets = octaves * perOctave
 
 const (
 	octaves   = 26
 	perOctave = 8
-	// A tick is 2^-30 s; the first bucket begins at 2^minBits of them, and the last ends at 2^maxBits.
+	// A tick is 2^-30 s. The first bucket begins at 2^minBits ticks, and the last ends at 2^maxBits ticks.
 	tickBits = 30
 	minBits  = tickBits - 20
 	maxBits  = minBits + octaves
 )
 
-// A Histogram says how long something took. It is added to by the row's writer alone, and may be read by anyone.
+// A Histogram counts durations. Only the row's writer may add to it; anyone may read it.
 type Histogram struct {
 	buckets [Buckets]uint64
 	sum     uint64 // ns
 }
 
-// Observe counts one that took ns nanoseconds; less than none is none.
+// Observe counts a duration of ns nanoseconds; a negative one counts as zero.
 func (h *Histogram) Observe(ns int64) {
 	n := uint64(max(ns, 0))
 	h.buckets[bucket(n)]++
 	h.sum += n
 }
 
-// ticksPerNS is how much a tick is shorter than a nanosecond: 2^30/10^9 - 1, as a fraction of 2^64.
+// ticksPerNS is the number of ticks per nanosecond, minus one: 2^30/10^9 - 1, as a fraction of 2^64.
 const ticksPerNS = (1<<tickBits - 1_000_000_000) << 64 / 1_000_000_000
 
-// thresholds are where, in an octave whose mantissa is a fraction of 2^64, the buckets behind the first begin: 2^(i/8) - 1. There are eight as
-// there are eights of an octave, and one of them lies in each but the last.
+// thresholds are the lower bounds of an octave's buckets except the first, as mantissas in fractions of 2^64: 2^(i/8) - 1. Each eighth
+// of the octave except the last contains one of them.
 var thresholds = func() (t [perOctave]uint64) {
 	for i := range perOctave - 1 {
 		t[i] = uint64((math.Exp2(float64(i+1)/perOctave)-1)*(1<<53)) << 11
@@ -46,7 +46,7 @@ var thresholds = func() (t [perOctave]uint64) {
 	return t
 }()
 
-// bucket is the index of the bucket for ns nanoseconds, which fit into an int64.
+// bucket returns the index of the bucket for ns nanoseconds. ns must fit into an int64.
 func bucket(ns uint64) int {
 	more, _ := bits.Mul64(ns, ticksPerNS)
 	ticks := ns + more
@@ -66,22 +66,22 @@ func bucket(ns uint64) int {
 	return at
 }
 
-// Bound is where bucket i ends, in seconds, for i from -1 (where the first begins) to Buckets-1. As a bucket of a native histogram of schema 3,
-// i has the index NativeIndex(i).
+// Bound returns the upper bound of bucket i in seconds, for i from -1 (the lower bound of the first) to Buckets-1. In a native histogram of
+// schema 3, bucket i has the index NativeIndex(i).
 func Bound(i int) float64 { return math.Exp2(float64(i+1)/perOctave + minBits - tickBits) }
 
-// NativeSchema is the schema of Prometheus's native histograms that has these buckets, and NativeIndex the index of bucket i there.
+// NativeSchema is the schema of the native histograms of Prometheus that have these buckets; NativeIndex returns the index of bucket i there.
 const NativeSchema = 3
 
-// NativeIndex is the index of bucket i in a native histogram.
+// NativeIndex returns the index of bucket i in a native histogram.
 func NativeIndex(i int) int { return i + 1 + (minBits-tickBits)*perOctave }
 
-// Bucket is how many are in bucket i.
+// Bucket returns the count of bucket i.
 func (h *Histogram) Bucket(i int) uint64 {
 	return min(atomic.LoadUint64(&h.buckets[i]), math.MaxInt64)
 }
 
-// Count is how many there are.
+// Count returns the total count.
 func (h *Histogram) Count() uint64 {
 	var n uint64
 	for i := range h.buckets {
@@ -90,13 +90,13 @@ func (h *Histogram) Count() uint64 {
 	return n
 }
 
-// Sum is how long all of them took.
+// Sum returns the sum of all durations.
 func (h *Histogram) Sum() time.Duration {
 	return time.Duration(min(atomic.LoadUint64(&h.sum), math.MaxInt64))
 }
 
-// Quantile is how long the fastest took of which q is the share, from 0 to 1: with 0.5, the median. It is right to the width of a bucket,
-// 9 percent. Of none it is zero.
+// Quantile returns the q-quantile, for q from 0 to 1: the median for 0.5. It is accurate to the width of a bucket,
+// 9 percent. It is zero for an empty histogram.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	total := h.Count()
 	if total == 0 {
@@ -119,19 +119,19 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 		}
 		below += n
 	}
-	return time.Duration(float64(time.Second) * Bound(last)) // the total was rounded
+	return time.Duration(float64(time.Second) * Bound(last)) // Count may have been rounded
 }
 
-// A Mark says what was in a histogram at some time.
+// A Mark records a histogram's counts at some time.
 type Mark []marked
 
-// marked is a bucket that was not empty.
+// marked is a non-empty bucket.
 type marked struct {
 	bucket uint8
 	n      uint64
 }
 
-// Mark is what is in h.
+// Mark returns the current counts of h.
 func (h *Histogram) Mark() Mark {
 	var m Mark
 	for i := range h.buckets {
@@ -142,7 +142,7 @@ func (h *Histogram) Mark() Mark {
 	return m
 }
 
-// Since is what has come into h since m, without the sum. A bucket with less in it than then began anew.
+// Since returns what was counted in h since m, without the sum. A bucket whose count has fallen is assumed to have restarted from zero.
 func (h *Histogram) Since(m Mark) *Histogram {
 	d := new(Histogram)
 	for i := range h.buckets {
@@ -156,5 +156,5 @@ func (h *Histogram) Since(m Mark) *Histogram {
 	return d
 }
 
-// plus adds counts up; what is too much for an int64 is as much as that can be.
+// plus adds counts; the result stops at the largest int64.
 func plus(a, b uint64) uint64 { return min(a+b, math.MaxInt64) }

@@ -4,13 +4,13 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// labelled is an array of counters that are told apart by labels.
+// labelled is an array of counters that are distinguished by labels.
 type labelled interface {
-	// labels are the names of the labels, and their values for each element of the array; nil for one that is never counted.
+	// labels returns the names of the labels, and their values for each element of the array; nil for an element that is never counted.
 	labels() (names []string, values [][]string)
 }
 
-// each gives each word as the value of one label.
+// each returns one label with the given name and each word as a value.
 func each(name string, words ...string) (names []string, values [][]string) {
 	for _, word := range words {
 		values = append(values, []string{word})
@@ -18,12 +18,12 @@ func each(name string, words ...string) (names []string, values [][]string) {
 	return []string{name}, values
 }
 
-// Classes count requests by class of their status.
+// Classes counts requests by class of their status.
 type Classes [7]Counter
 
 var classes = [len(Classes{})]string{"", "1xx", "2xx", "3xx", "4xx", "5xx", "other"}
 
-// Class is the index of a status in Classes; 0 is no status.
+// Class returns the index of a status in Classes; 0 means no status.
 func Class(status int) int {
 	switch {
 	case status == 0:
@@ -34,10 +34,10 @@ func Class(status int) int {
 	return status / 100
 }
 
-// Count counts a request with this status; 0 is none.
+// Count counts a request with this status; 0 means no status.
 func (c *Classes) Count(status int) { c[Class(status)].Add(1) }
 
-// Total is all of them.
+// Total returns the sum over all classes.
 func (c *Classes) Total() uint64 {
 	var n uint64
 	for i := range c {
@@ -48,17 +48,17 @@ func (c *Classes) Total() uint64 {
 
 func (*Classes) labels() ([]string, [][]string) { return each("code", classes[:]...) }
 
-// Ends count how requests and sessions ended that did not end well.
+// Ends counts requests and sessions that did not end well, by reason.
 type Ends [logformat.Ends]Counter
 
-// Count counts one that ended so; logformat.Complete is not counted.
+// Count counts a request that ended for this reason; logformat.Complete is not counted.
 func (e *Ends) Count(end logformat.End) {
 	if end != logformat.Complete {
 		e[end].Add(1)
 	}
 }
 
-// Total is all of them.
+// Total returns the sum over all reasons.
 func (e *Ends) Total() uint64 {
 	var n uint64
 	for i := range e {
@@ -75,10 +75,10 @@ func (e *Ends) labels() ([]string, [][]string) {
 	return []string{"reason"}, values
 }
 
-// Direction is where bytes went.
+// Direction says where bytes were sent.
 type Direction uint8
 
-// Up is to hosts, Down to clients.
+// Up means to hosts, Down to clients.
 const (
 	Up Direction = iota
 	Down
@@ -88,27 +88,27 @@ var directions = [...]string{Up: "up", Down: "down"}
 
 func (d Direction) String() string { return directions[d] }
 
-// Bytes count bytes by direction.
+// Bytes counts bytes by direction.
 type Bytes [len(directions)]Counter
 
 // Count counts n bytes.
 func (b *Bytes) Count(d Direction, n int) { b[d].Add(uint64(n)) }
 
-// Up are those sent to hosts.
+// Up returns the bytes sent to hosts.
 func (b *Bytes) Up() uint64 { return b[Up].Value() }
 
-// Down are those sent to clients.
+// Down returns the bytes sent to clients.
 func (b *Bytes) Down() uint64 { return b[Down].Value() }
 
 func (*Bytes) labels() ([]string, [][]string) { return each("direction", directions[:]...) }
 
-// Versions count handshakes by the version of TLS and whether a session was resumed.
+// Versions counts handshakes by TLS version and whether a session was resumed.
 type Versions [4]Counter
 
-// tls13 is the version's number on the wire.
+// tls13 is the protocol number of TLS 1.3.
 const tls13 = 0x0304
 
-// Count counts a handshake; version is a number as crypto/tls has it.
+// Count counts a handshake; version is as in crypto/tls.
 func (v *Versions) Count(version uint16, resumed bool) {
 	i := 0
 	if version >= tls13 {
@@ -124,23 +124,23 @@ func (*Versions) labels() ([]string, [][]string) {
 	return []string{"version", "resumed"}, [][]string{{"1.2", "no"}, {"1.2", "yes"}, {"1.3", "no"}, {"1.3", "yes"}}
 }
 
-// HandshakeError is why a handshake with a client failed.
+// HandshakeError says why a handshake with a client failed.
 type HandshakeError uint8
 
 // The reasons.
 const (
-	HandshakeFailed  HandshakeError = iota // the two did not agree, or a record was malformed
+	HandshakeFailed  HandshakeError = iota // no agreement, or a malformed record
 	HandshakeTimeout                       // it took too long
-	HandshakeCut                           // the client left inside it
+	HandshakeCut                           // the client left during the handshake
 	HandshakeSilent                        // the client left before its first byte
-	HandshakePlain                         // an HTTP request came instead
+	HandshakePlain                         // an HTTP request came instead of a handshake
 )
 
 var handshakeErrors = [...]string{"failed", "timeout", "cut", "silent", "plain_http"}
 
 func (e HandshakeError) String() string { return handshakeErrors[e] }
 
-// HandshakeErrors count handshakes that failed, by reason.
+// HandshakeErrors counts failed handshakes, by reason.
 type HandshakeErrors [len(handshakeErrors)]Counter
 
 // Count counts one.
@@ -148,7 +148,7 @@ func (h *HandshakeErrors) Count(why HandshakeError) { h[why].Add(1) }
 
 func (*HandshakeErrors) labels() ([]string, [][]string) { return each("reason", handshakeErrors[:]...) }
 
-// Refusal is why a connection was refused.
+// Refusal says why a connection was refused.
 type Refusal uint8
 
 // The reasons.
@@ -157,7 +157,7 @@ const (
 	RefusedHeader                  // the PROXY header is malformed, or was cut off
 	RefusedTimeout                 // no PROXY header came in time
 	RefusedSilent                  // the peer left before its first byte
-	RefusedHello                   // no hello came that could be read, where a name was to be found in it
+	RefusedHello                   // a server name was needed, but no valid hello came
 	RefusedInternal                // the kernel refused something
 )
 
@@ -165,7 +165,7 @@ var refusals = [...]string{"proxy_stranger", "proxy_header", "proxy_timeout", "s
 
 func (r Refusal) String() string { return refusals[r] }
 
-// Refusals count refused connections, by reason.
+// Refusals counts refused connections, by reason.
 type Refusals [len(refusals)]Counter
 
 // Count counts one.
@@ -173,7 +173,7 @@ func (r *Refusals) Count(why Refusal) { r[why].Add(1) }
 
 func (*Refusals) labels() ([]string, [][]string) { return each("reason", refusals[:]...) }
 
-// Fault is how a host failed.
+// Fault says how a host failed.
 type Fault uint8
 
 // The ways.
@@ -182,23 +182,23 @@ const (
 	FaultConnectTimeout              // it did not accept a connection in time
 	FaultResolve                     // its name has no address
 	FaultTLS                         // the TLS handshake failed
-	FaultReset                       // its connection ended or failed before its response was whole
-	FaultTimeout                     // it was silent, or took no bytes, for too long
+	FaultReset                       // its connection ended or failed before its response was complete
+	FaultTimeout                     // it was silent, or accepted no bytes, for too long
 	FaultBadResponse                 // its response is malformed
-	FaultStatus                      // it answered with a status that counts as a failure (passive_check)
+	FaultStatus                      // its status counts as a failure (passive_check)
 )
 
 var faults = [...]string{"connect", "connect_timeout", "resolve", "tls", "reset", "timeout", "bad_response", "status"}
 
 func (f Fault) String() string { return faults[f] }
 
-// Faults count how a host failed.
+// Faults counts failures of hosts, by reason.
 type Faults [len(faults)]Counter
 
 // Count counts one.
 func (f *Faults) Count(how Fault) { f[how].Add(1) }
 
-// Total is all of them.
+// Total returns the sum over all reasons.
 func (f *Faults) Total() uint64 {
 	var n uint64
 	for i := range f {
@@ -209,10 +209,10 @@ func (f *Faults) Total() uint64 {
 
 func (*Faults) labels() ([]string, [][]string) { return each("reason", faults[:]...) }
 
-// Pause is why accepting had to stop for a while.
+// Pause says why accepting had to pause.
 type Pause uint8
 
-// PausedLimit is for max_connections, or the share of open files that clients may have; PausedDescriptors is for what the kernel has no more of.
+// PausedLimit means max_connections, or the share of open files for clients; PausedDescriptors means that the kernel has run out of something.
 const (
 	PausedLimit Pause = iota
 	PausedDescriptors
@@ -222,7 +222,7 @@ var pauses = [...]string{"limit", "descriptors"}
 
 func (p Pause) String() string { return pauses[p] }
 
-// Pauses count pauses, by reason.
+// Pauses counts pauses, by reason.
 type Pauses [len(pauses)]Counter
 
 // Count counts one.
@@ -230,10 +230,10 @@ func (p *Pauses) Count(why Pause) { p[why].Add(1) }
 
 func (*Pauses) labels() ([]string, [][]string) { return each("reason", pauses[:]...) }
 
-// Outcomes count reloads by outcome.
+// Outcomes counts reloads by outcome.
 type Outcomes [2]Tally
 
-// Count counts one that was successful or not.
+// Count counts a reload; ok says whether it was successful.
 func (o *Outcomes) Count(ok bool) {
 	if ok {
 		o[0].Add(1)
@@ -242,10 +242,10 @@ func (o *Outcomes) Count(ok bool) {
 	}
 }
 
-// OK and Failed are how many there were.
+// OK returns the number of successful reloads.
 func (o *Outcomes) OK() uint64 { return o[0].Value() }
 
-// Failed are how many there were that changed nothing.
+// Failed returns the number of reloads that failed and changed nothing.
 func (o *Outcomes) Failed() uint64 { return o[1].Value() }
 
 func (*Outcomes) labels() ([]string, [][]string) { return each("outcome", "ok", "failed") }

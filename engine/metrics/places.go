@@ -9,24 +9,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxRemoved is how many series of each kind are remembered that no configuration has any more, in case they come back.
+// maxRemoved is how many removed series of each kind are remembered, in case a configuration has them again.
 const maxRemoved = 1000
 
 // placed is a series that has a place.
 type placed struct {
 	Series
 	Place Place
-	// Last is the commit whose configuration had the series last, counted from 1; zero if none had.
+	// Last is the last commit whose configuration had the series, counted from 1; zero if none had.
 	Last int
 
 	assigned bool // by the last Assign
 }
 
-// Assign gives places to the series of a configuration that is to come; equal ones have one. The configuration in force keeps its places until
-// Commit; without a Commit the next Assign takes the place of this one. Unmeasured is how many series there is no room for; their place is zero.
+// Assign assigns places to the series of a coming configuration; equal series get the same place. The configuration in force keeps its places
+// until Commit; without a Commit, the next Assign replaces this one. unmeasured is the number of series for which there is no room; their place is zero.
 //
-// A series that was removed keeps its place, and what was counted there, in case it comes back. If too many were removed, or there is no room for
-// others, the one that was removed longest ago and of which nothing is held gives its place to a new one, and what was counted there is forgotten.
+// A series that was removed keeps its place and its counts, in case it comes back. If too many were removed, or there is no room for
+// a new series, the series that was removed longest ago and whose gauges are zero is forgotten, and its place is reused.
 func (t *Table) Assign(series []Series) (places []Place, unmeasured int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,7 +68,7 @@ func (t *Table) Assign(series []Series) (places []Place, unmeasured int) {
 	return places, unmeasured
 }
 
-// place finds a place for a new series: room that was never used, or the place of one of those that were removed, the one that was removed longest ago first.
+// place finds a place for a new series: unused room, or the place of the series that was removed longest ago.
 func (t *Table) place(s Series, removed *[]*placed) *placed {
 	size := up(declared().words[s.Kind])
 	room := int(t.next)+size <= rowWords
@@ -95,7 +95,7 @@ func (t *Table) place(s Series, removed *[]*placed) *placed {
 	return at
 }
 
-// holds reports whether a writer holds something of a series, as its gauges say.
+// holds reports whether a writer still holds something of a series, which its gauges tell.
 func (t *Table) holds(at *placed) bool {
 	for _, r := range t.rows {
 		for _, word := range declared().gauges[at.Kind] {
@@ -107,7 +107,7 @@ func (t *Table) holds(at *placed) bool {
 	return false
 }
 
-// Commit says that the configuration of the last Assign is in force now.
+// Commit puts the configuration of the last Assign into force.
 func (t *Table) Commit() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,15 +119,15 @@ func (t *Table) Commit() {
 	}
 }
 
-// state is a table as it is handed over, beside the memory of its rows: its own comes first.
+// state is the state of a table for a handover. Its memory is handed over separately, with the table's own row first.
 type state struct {
-	Rows    []int // the numbers of the others, in the order of their files
+	Rows    []int // the numbers of the other rows, in the order of their files
 	Next    Place
 	Commits int
 	Series  []placed
 }
 
-// Snapshot is the table for RestoreTable in a successor: its state, and the descriptors of its memory, which stay the table's own.
+// Snapshot returns the table's state for RestoreTable in a successor, and the descriptors of its memory, which the table still owns.
 func (t *Table) Snapshot() (snapshot []byte, files []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -142,13 +142,13 @@ func (t *Table) Snapshot() (snapshot []byte, files []int) {
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // strings and numbers can be marshalled
+		panic(err) // strings and numbers can always be marshalled
 	}
 	return b, files
 }
 
-// RestoreTable makes the table that Snapshot was taken of. It owns the files, also when it returns an error; that wraps shared.ErrLayout if the
-// predecessor counts other things, or in another way.
+// RestoreTable restores a table from a Snapshot. It owns the files, even if it returns an error. The error wraps shared.ErrLayout if the
+// predecessor counted other things, or in another layout.
 func RestoreTable(snapshot []byte, files []int) (_ *Table, err error) {
 	var rows []*Row
 	defer func() {
@@ -203,7 +203,7 @@ func RestoreTable(snapshot []byte, files []int) (_ *Table, err error) {
 	return t, nil
 }
 
-// errState is what is said of a state that cannot be restored.
+// errState returns an error for a state that cannot be restored.
 func errState(format string, args ...any) error {
 	return fmt.Errorf("metrics: while restoring what a predecessor has counted: "+format, args...)
 }

@@ -6,18 +6,18 @@ import (
 	"kroxy-ev/engine/shared"
 )
 
-// rowWords is room for 15,000 hosts and as many routes, or 5,000 more hosts: 64 MiB of addresses, of which no more is touched than is counted in.
+// rowWords has room for 15,000 hosts and as many routes, or 5,000 more hosts: 64 MiB of address space, of which only the pages that are used take memory.
 const rowWords = 64 << 20 / shared.WordSize
 
-// lineWords is a cache line, to whose beginning places are rounded.
+// lineWords is the size of a cache line in words. Places begin at a cache line.
 const lineWords = 8
 
-// Row is what one writer counts: a loop of a process without workers, or a worker. Its methods belong to that loop, but for those of columns
-// that say otherwise.
+// Row holds the counts of one writer: a loop of a process without workers, or a worker. Its methods may only be called on that loop, except for
+// columns whose types say otherwise.
 type Row struct {
-	words  []uint64
-	memory *shared.Memory // nil if it is the process's own
-	wasted struct {       // what has no place is counted here
+	words    []uint64
+	memory   *shared.Memory // nil if the memory is private to the process
+	unplaced struct {       // counts that have no place
 		server Server
 		route  Route
 		group  Group
@@ -25,7 +25,7 @@ type Row struct {
 	}
 }
 
-// Where what lies in a row.
+// The layout of a row.
 var (
 	processAt = up(shared.HeadWords)
 	serviceAt = processAt + up(wordsIn[Process]())
@@ -34,17 +34,17 @@ var (
 
 func up(words int) int { return (words + lineWords - 1) / lineWords * lineWords }
 
-// format is that of a row's memory.
+// format returns the format of a row's memory.
 func format() shared.Format {
 	// The magic number is "kroxymtr", read as a little-endian word.
 	return shared.Format{Name: "kroxy-ev metrics", Magic: 0x72746d79786f726b, Layout: declared().layout}
 }
 
-// NewRow makes a row that nobody reads, and where no series has a place.
+// NewRow makes a private row in which no series has a place.
 func NewRow() *Row { return &Row{words: make([]uint64, seriesAt)} }
 
-// MapRow attaches to the row that another process has made; fd is a descriptor of its memory, which the row owns from now on, also when an
-// error is returned. The error wraps shared.ErrLayout if the memory holds something else.
+// MapRow attaches to a row that another process has made. fd is a descriptor of its memory; the row owns it, even if
+// an error is returned. The error wraps shared.ErrLayout if the memory holds something else.
 func MapRow(fd int) (*Row, error) {
 	m, err := shared.Map(format(), fd)
 	if err == nil && len(m.Words()) != rowWords {
@@ -66,7 +66,7 @@ func newSharedRow() (*Row, error) {
 	return &Row{words: m.Words(), memory: m}, nil
 }
 
-// FD is the descriptor of a row's memory, which stays the row's own, or -1 if it is not shared.
+// FD returns the descriptor of a row's memory, which the row still owns, or -1 if the memory is not shared.
 func (r *Row) FD() int {
 	if r.memory == nil {
 		return -1
@@ -74,7 +74,7 @@ func (r *Row) FD() int {
 	return r.memory.FD()
 }
 
-// Close detaches from shared memory: nothing may be counted any more.
+// Close unmaps shared memory: nothing may be counted afterwards.
 func (r *Row) Close() {
 	if r.memory != nil {
 		r.memory.Close()
@@ -82,25 +82,25 @@ func (r *Row) Close() {
 	}
 }
 
-// at is the view at a place; what has no place, or one that is not there, is wasted.
-func at[V any](r *Row, p Place, wasted *V) *V {
+// at returns the view at a place, or unplaced if the place is zero or invalid.
+func at[V any](r *Row, p Place, unplaced *V) *V {
 	if int(p) < seriesAt || int(p) > len(r.words)-wordsIn[V]() {
-		return wasted
+		return unplaced
 	}
 	return view[V](r.words[p:])
 }
 
-// Server is where the server at this place is counted. It is never nil.
-func (r *Row) Server(p Place) *Server { return at(r, p, &r.wasted.server) }
+// Server returns the metrics of the server at this place. It is never nil.
+func (r *Row) Server(p Place) *Server { return at(r, p, &r.unplaced.server) }
 
-// Route is where the route at this place is counted. It is never nil.
-func (r *Row) Route(p Place) *Route { return at(r, p, &r.wasted.route) }
+// Route returns the metrics of the route at this place. It is never nil.
+func (r *Row) Route(p Place) *Route { return at(r, p, &r.unplaced.route) }
 
-// Group is where the group at this place is counted. It is never nil.
-func (r *Row) Group(p Place) *Group { return at(r, p, &r.wasted.group) }
+// Group returns the metrics of the group at this place. It is never nil.
+func (r *Row) Group(p Place) *Group { return at(r, p, &r.unplaced.group) }
 
-// Host is where the host at this place is counted. It is never nil.
-func (r *Row) Host(p Place) *Host { return at(r, p, &r.wasted.host) }
+// Host returns the metrics of the host at this place. It is never nil.
+func (r *Row) Host(p Place) *Host { return at(r, p, &r.unplaced.host) }
 
-// Process is where what the writer itself does is counted.
+// Process returns the metrics of the writer itself.
 func (r *Row) Process() *Process { return view[Process](r.words[processAt:]) }

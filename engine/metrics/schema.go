@@ -9,7 +9,7 @@ import (
 	"kroxy-ev/engine/shared"
 )
 
-// Type is what a column's cells are.
+// Type is the type of a column's cells.
 type Type uint8
 
 // The types. A TypeTime is a Timespan, in ns; a TypeMoment is a Moment, in ns since 1970.
@@ -21,28 +21,28 @@ const (
 	TypeHistogram
 )
 
-// Column is a column of a kind, as its struct declares it.
+// Column is a column of a kind, as declared by a field of the kind's struct.
 type Column struct {
 	Kind Kind
-	// Name is the whole name of the metric, "kroxy_server_requests_total", and Help what it says.
+	// Name is the full name of the metric, "kroxy_server_requests_total", and Help its description.
 	Name, Help string
 	Type       Type
-	// Labels are the names of the labels beside those of the series. Values has their values for each cell; it is nil for a cell that is never counted.
+	// Labels are the names of the labels in addition to those of the series. Values has their values for each cell; nil for a cell that is never counted.
 	Labels []string
 	Values [][]string
 
-	at, cell int // where the first cell is in the struct, and how long each is, in words
+	at, cell int // offset of the first cell in the struct, and size of each cell, in words
 }
 
-// schema is what the structs declare.
+// schema is derived from the structs.
 type schema struct {
 	columns [kinds][]Column
-	gauges  [kinds][]int // the words of gauges
-	words   [kinds]int   // how long each struct is
-	layout  uint64       // it differs if anything does
+	gauges  [kinds][]int // offsets of gauges, in words
+	words   [kinds]int   // size of each struct, in words
+	layout  uint64       // a hash of everything else
 }
 
-// declared is made of the structs when it is first needed.
+// declared returns the schema, which is computed when first needed.
 var declared = sync.OnceValue(func() *schema {
 	s := new(schema)
 	h := fnv.New64a()
@@ -65,7 +65,7 @@ var declared = sync.OnceValue(func() *schema {
 	return s
 })
 
-// newColumn is the column that field f declares.
+// newColumn returns the column that field f declares.
 func newColumn(kind Kind, f reflect.StructField) Column {
 	c := Column{Kind: kind, Name: kindNames[kind].prefix + f.Tag.Get("name"), Help: f.Tag.Get("help"), Values: [][]string{{}}, at: int(f.Offset) / shared.WordSize}
 	cell := f.Type
@@ -94,16 +94,16 @@ func newColumn(kind Kind, f reflect.StructField) Column {
 	return c
 }
 
-// Columns are the columns of a kind, in the order of its struct.
+// Columns returns the columns of a kind, in the order of its struct.
 func Columns(k Kind) []Column { return declared().columns[k] }
 
-// Sums are all cells of a series, added up over all rows: what one of the structs has, for those who go through its Columns.
+// Sums holds all cells of a series, added up over all rows, for callers that iterate over Columns.
 type Sums []uint64
 
-// Value is cell i of column c: a count, ns or what a gauge has. C is no histogram.
+// Value returns cell i of column c: a count, a time in ns, or a gauge. c must not be a histogram.
 func (s Sums) Value(c *Column, i int) uint64 { return s[c.at+i*c.cell] }
 
-// Histogram is cell i of column c, which is a histogram.
+// Histogram returns cell i of column c, which must be a histogram.
 func (s Sums) Histogram(c *Column, i int) *Histogram {
 	at := c.at + i*c.cell
 	return view[Histogram](s[at : at+c.cell])

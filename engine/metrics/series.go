@@ -1,9 +1,9 @@
 package metrics
 
-// Kind is a kind of what is counted together.
+// Kind is a kind of series.
 type Kind uint8
 
-// The kinds. All but KindProcess and KindService are those of a Series.
+// The kinds. KindProcess and KindService have no Series.
 const (
 	KindServer Kind = iota
 	KindRoute
@@ -14,7 +14,7 @@ const (
 	kinds = iota
 )
 
-// kindNames has, for each kind, its word in keys and the beginning of the names of its columns.
+// kindNames has, for each kind, its name and the prefix of its columns' names.
 var kindNames = [kinds]struct{ word, prefix string }{
 	KindServer:  {"server", "kroxy_server_"},
 	KindRoute:   {"route", "kroxy_route_"},
@@ -26,17 +26,17 @@ var kindNames = [kinds]struct{ word, prefix string }{
 
 func (k Kind) String() string { return kindNames[k].word }
 
-// Series is one server, route, group or host that is counted. It is known by its kind and its names, which are its labels too; those that
-// its kind does not have are empty.
+// Series identifies a counted server, route, group or host. Its names are also its labels; names that its kind does
+// not have are empty.
 type Series struct {
 	Kind Kind
-	// Server is what logs call the server, and Route its route.
+	// Server is the server's name in logs, and Route its route.
 	Server, Route string
-	// Group is the upstream group, and Host the host as people write it: "db1.example:5432".
+	// Group is the upstream group, and Host the host's label: "db1.example:5432".
 	Group, Host string
 }
 
-// Labels are the names of a series' labels, and their values.
+// Labels returns the names and the values of a series' labels.
 func (s Series) Labels() (names, values []string) {
 	names = s.Kind.Labels()
 	switch s.Kind {
@@ -52,7 +52,7 @@ func (s Series) Labels() (names, values []string) {
 	return names, values
 }
 
-// Labels are the names of the labels of a kind's series; a process has the number of its row.
+// Labels returns the names of the labels of a kind's series; the label of a process is the number of its row.
 func (k Kind) Labels() []string {
 	switch k {
 	case KindServer:
@@ -69,5 +69,5 @@ func (k Kind) Labels() []string {
 	return nil
 }
 
-// Place is where a series lies in every row, in words. Zero is nowhere: what is counted there is lost.
+// Place is the position of a series in every row, in words. Zero means none: what is counted there is lost.
 type Place uint32

@@ -7,20 +7,20 @@ import (
 	"sync/atomic"
 )
 
-// Table is all rows and the places of all series, as the process that reads the configuration has them. Any goroutine may call its methods.
+// Table holds all rows and the places of all series, in the process that reads the configuration. Any goroutine may call its methods.
 //
-// A row keeps what it has when its writer ends, and the next writer goes on from there, so no counter ever falls; only what the writer held ends
-// with it: see ClearGauges.
+// A row keeps its counts when its writer ends, and the next writer continues from there, so that no counter ever falls. Only gauges are
+// cleared: see ClearGauges.
 type Table struct {
 	mu      sync.Mutex
-	own     *Row         // no writer's; it has the Service
+	own     *Row         // has no writer; holds the Service metrics
 	rows    map[int]*Row // by number
 	series  map[Series]*placed
-	next    Place // where the next new place begins
+	next    Place // where the next new series is placed
 	commits int
 }
 
-// NewTable makes a table with no row and no series.
+// NewTable makes a table without rows and series.
 func NewTable() (*Table, error) {
 	own, err := newSharedRow()
 	if err != nil {
@@ -33,7 +33,7 @@ func tableOf(own *Row) *Table {
 	return &Table{own: own, rows: make(map[int]*Row), series: make(map[Series]*placed), next: Place(seriesAt)}
 }
 
-// Row returns the row of that number, and makes it if there is none yet. The caller sees to it that each number has one writer at a time.
+// Row returns the row of that number, and makes it if necessary. The caller must make sure that each row has only one writer at a time.
 func (t *Table) Row(n int) (*Row, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -48,7 +48,7 @@ func (t *Table) Row(n int) (*Row, error) {
 	return r, nil
 }
 
-// ClearGauges makes all gauges of row n zero, since its writer is gone and holds nothing any more. The writer must not run any more: wait for
+// ClearGauges sets all gauges of row n to zero, because its writer is gone and holds nothing. The writer must not be running: wait for
 // its process first.
 func (t *Table) ClearGauges(n int) {
 	t.mu.Lock()
@@ -67,14 +67,14 @@ func (t *Table) ClearGauges(n int) {
 	}
 }
 
-// clearWord does not touch a page that was never written.
+// clearWord sets a word to zero, without touching a page that was never written.
 func clearWord(p *uint64) {
 	if atomic.LoadUint64(p) != 0 {
 		atomic.StoreUint64(p, 0)
 	}
 }
 
-// Rows are the numbers of the rows that there are.
+// Rows returns the numbers of all rows.
 func (t *Table) Rows() []int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,10 +86,10 @@ func (t *Table) Rows() []int {
 	return list
 }
 
-// Service is where the caller counts what no row's writer does.
+// Service returns the metrics of this process as a service; no row's writer counts them.
 func (t *Table) Service() *Service { return view[Service](t.own.words[serviceAt:]) }
 
-// Process is what the writers of row n have counted of themselves.
+// Process returns the metrics of the writers of row n.
 func (t *Table) Process(n int) *Process {
 	t.mu.Lock()
 	r := t.rows[n]
@@ -101,16 +101,16 @@ func (t *Table) Process(n int) *Process {
 	return p
 }
 
-// Server is what all rows have counted of the server at this place; of none it is zeros.
+// Server returns the sums over all rows for the server at this place; zeros if there is none.
 func (t *Table) Server(p Place) *Server { return sumOf[Server](t, KindServer, p) }
 
-// Route is what all rows have counted of the route at this place; of none it is zeros.
+// Route returns the sums over all rows for the route at this place; zeros if there is none.
 func (t *Table) Route(p Place) *Route { return sumOf[Route](t, KindRoute, p) }
 
-// Group is what all rows have counted of the group at this place; of none it is zeros.
+// Group returns the sums over all rows for the group at this place; zeros if there is none.
 func (t *Table) Group(p Place) *Group { return sumOf[Group](t, KindGroup, p) }
 
-// Host is what all rows have counted of the host at this place; of none it is zeros.
+// Host returns the sums over all rows for the host at this place; zeros if there is none.
 func (t *Table) Host(p Place) *Host { return sumOf[Host](t, KindHost, p) }
 
 func sumOf[V any](t *Table, k Kind, p Place) *V {
@@ -119,8 +119,8 @@ func sumOf[V any](t *Table, k Kind, p Place) *V {
 	return v
 }
 
-// Sum is what all rows have counted of the series at this place, which is of kind k, for those who go through its Columns. It uses the memory of
-// sums if there is enough.
+// Sum returns the sums over all rows for the series at this place, which is of kind k, for callers that iterate over Columns. It reuses the
+// memory of sums if that is large enough.
 func (t *Table) Sum(k Kind, p Place, sums Sums) Sums {
 	n := declared().words[k]
 	sums = slices.Grow(sums[:0], n)[:n]
@@ -129,7 +129,7 @@ func (t *Table) Sum(k Kind, p Place, sums Sums) Sums {
 	return sums
 }
 
-// sum adds up what the rows have into sums, which are zeros.
+// sum adds the rows' values to sums, which must be zeros.
 func (t *Table) sum(k Kind, p Place, sums []uint64) {
 	if int(p) < seriesAt || int(p) > rowWords-len(sums) {
 		return
@@ -145,7 +145,7 @@ func (t *Table) sum(k Kind, p Place, sums []uint64) {
 	}
 }
 
-// addUp adds words to sums. Nothing is too much: a sum stops at the highest number that an int64 has, and a gauge below zero is none.
+// addUp adds words to sums. It cannot overflow: a sum stops at the largest int64, and a negative gauge counts as zero.
 func addUp(sums, words []uint64, gauges []int) {
 	words = words[:len(sums)]
 	for i := range sums {
@@ -163,17 +163,17 @@ func addUp(sums, words []uint64, gauges []int) {
 	}
 }
 
-// ProcessSums is Process for those who go through the Columns of KindProcess.
+// ProcessSums returns Process for callers that iterate over the Columns of KindProcess.
 func (t *Table) ProcessSums(n int) Sums { return wordsOf(t.Process(n)) }
 
-// ServiceSums is Service for those who go through the Columns of KindService.
+// ServiceSums returns Service for callers that iterate over the Columns of KindService.
 func (t *Table) ServiceSums() Sums {
 	s := make(Sums, declared().words[KindService])
 	addUp(s, t.own.words[serviceAt:], nil)
 	return s
 }
 
-// Close detaches from all rows. A process that lives as long as its table need not call it.
+// Close unmaps all rows. A process that lives as long as its table need not call it.
 func (t *Table) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

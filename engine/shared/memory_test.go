@@ -69,8 +69,8 @@ func TestMapRefuses(t *testing.T) {
 		fd int
 	}{
 		"magic number is 0x1122334455667788": {other, dup(t, m.FD())},
-		"layout 7, this program needs 8":  {later, dup(t, m.FD())},
-		"size is 0 words":                  {format, p[0]},
+		"layout 7, this program needs 8":     {later, dup(t, m.FD())},
+		"size is 0 words":                    {format, p[0]},
 	} {
 		if got, err := shared.Map(c.as, c.fd); !errors.Is(err, shared.ErrLayout) || !strings.Contains(err.Error(), says) || got != nil {
 			t.Errorf("%v, want %q", err, says)

@@ -5,13 +5,13 @@ import (
 	"encoding/hex"
 )
 
-// ID tells traces apart. Zero is none.
+// ID identifies a trace. Zero means none.
 type ID [16]byte
 
-// SpanID tells the spans of a trace apart. Zero is none.
+// SpanID identifies a span of a trace. Zero means none.
 type SpanID [8]byte
 
-// Context is where in a trace somebody is: a span, which is the parent of those that are made next.
+// Context is a position in a trace: a span, which is the parent of new spans.
 type Context struct {
 	Trace   ID
 	Span    SpanID
@@ -19,12 +19,12 @@ type Context struct {
 }
 
 const (
-	contextLen  = 55 // of a traceparent of version 00: "00-", 32 digits, "-", 16 digits, "-", 2 digits
+	contextLen  = 55 // length of a traceparent of version 00: "00-", 32 digits, "-", 16 digits, "-", 2 digits
 	flagSampled = 1
 )
 
-// Parse reads the value of a traceparent field (W3C Trace Context section 3.2). It reports false if that is not valid, and then the trace
-// begins anew. Of later versions what version 00 has is read.
+// Parse parses the value of a traceparent field (W3C Trace Context section 3.2). It returns false if the value is invalid; a new trace must
+// then begin. Of later versions it reads the parts that version 00 has.
 func Parse(s []byte) (c Context, ok bool) {
 	if len(s) < contextLen || s[2] != '-' || s[35] != '-' || s[52] != '-' {
 		return c, false
@@ -43,7 +43,7 @@ func Parse(s []byte) (c Context, ok bool) {
 	return c, true
 }
 
-// unhex decodes hexadecimal digits, of which letters must be small.
+// unhex decodes hexadecimal digits; letters must be lower-case.
 func unhex(dst, src []byte) bool {
 	for _, c := range src {
 		if 'A' <= c && c <= 'F' {
@@ -64,16 +64,16 @@ func (c *Context) Append(dst []byte) []byte {
 	return append(dst, "-00"...)
 }
 
-// maxMembers is how many a tracestate may have (section 3.3.1.1), over all fields of that name.
+// maxMembers is the maximum number of members of a tracestate (section 3.3.1.1), over all fields of that name.
 const maxMembers = 32
 
-// State looks at the values of a message's tracestate fields. The zero value has seen none.
+// State validates the values of a message's tracestate fields. The zero value has seen none.
 type State struct {
 	members int
 	bad     bool
 }
 
-// Add looks at one of them.
+// Add checks one value.
 func (s *State) Add(value []byte) {
 	for more := true; more; {
 		var member []byte
@@ -86,12 +86,12 @@ func (s *State) Add(value []byte) {
 	}
 }
 
-// Valid reports whether they may be sent on.
+// Valid reports whether the values may be forwarded.
 func (s *State) Valid() bool { return !s.bad && s.members <= maxMembers }
 
 var comma, equals = []byte(","), []byte("=")
 
-// isMember reports whether m is a key and a value (section 3.3.1.3).
+// isMember reports whether m is a valid key and value (section 3.3.1.3).
 func isMember(m []byte) bool {
 	key, value, ok := bytes.Cut(m, equals)
 	if !ok || len(value) == 0 || len(value) > 256 {

@@ -1,9 +1,9 @@
 // Package trace makes spans of exchanges and sends them to a collector, by OTLP over HTTP.
 //
-// What clients and hosts tell each other is a [Context] (W3C Trace Context): parsed and made here, without allocating. An event loop has a
-// [Recorder], which gives it a [Request] to fill for each exchange that is sampled, and takes it back when it is over; all of them
-// are from a pool. One goroutine, the [Exporter]'s, encodes and sends what the recorders of a process hold. Nobody on a loop waits for
-// it: where the pool is empty there are no spans, which is counted.
+// Clients and hosts exchange a [Context] (W3C Trace Context), which this package parses and formats without allocating. Each event loop has a
+// [Recorder]. It provides a [Request] to fill for each sampled exchange, and takes it back when the exchange is over; requests
+// come from a pool. One goroutine, the [Exporter]'s, encodes and sends the finished requests of all recorders of a process. A loop never waits
+// for it: if the pool is empty, no spans are made, and the loss is counted.
 //
-// It knows nothing of HTTP exchanges but what a Request says, and imports nothing of ours.
+// The package knows only what a Request says of an HTTP exchange, and imports no other package of this program.
 package trace

@@ -12,22 +12,22 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Settings say where spans go.
+// Settings say where spans are sent.
 type Settings struct {
-	URL     string // of a collector, with the path
+	URL     string // of the collector, including the path
 	Service string // service.name
 }
 
-// Options are an exporter's.
+// Options configures an Exporter.
 type Options struct {
 	Settings
-	// Report, if not nil, is told when spans cannot be sent, each time. It is called on the exporter's goroutine.
+	// Report, if not nil, is called on the exporter's goroutine whenever spans cannot be sent.
 	Report func(error)
-	// Lost, if not nil, is told how many spans are lost, as Exporter.Lost counts them. It may be called by any goroutine.
+	// Lost, if not nil, is called with the number of lost spans whenever Exporter.Lost grows. Any goroutine may call it.
 	Lost func(spans int)
-	// Every is how long a span waits at most while all goes well; 0 is a second.
+	// Every bounds how long a span waits while sending works; 0 means one second.
 	Every time.Duration
-	// Backoff is how long the exporter waits before it sends a batch again, the first time; 0 is a second.
+	// Backoff is the first pause before a batch is sent again; 0 means one second.
 	Backoff time.Duration
 }
 
@@ -35,20 +35,20 @@ const (
 	defaultEvery   = time.Second
 	defaultBackoff = time.Second
 	maxBackoff     = 30 * time.Second
-	// maxSends is how often a batch is sent that the collector does not take.
+	// maxSends bounds how often a batch is sent that the collector does not accept.
 	maxSends = 5
-	// maxBatch is how many requests are sent at once.
+	// maxBatch bounds the requests in a batch.
 	maxBatch = 512
 	// sendTimeout bounds one exchange with the collector.
 	sendTimeout = 10 * time.Second
-	// maxAnswer bounds what is read of its answer.
+	// maxAnswer bounds the size of the collector's response.
 	maxAnswer = 64 << 10
 )
 
-// Exporter sends what recorders hold. Its methods may be called by any goroutine.
+// Exporter sends the spans of its recorders. Its methods may be called from any goroutine.
 type Exporter struct {
 	report  func(error)
-	told    func(spans int)
+	onLost  func(spans int)
 	every   time.Duration
 	backoff time.Duration
 	client  fasthttp.Client
@@ -65,14 +65,14 @@ type Exporter struct {
 	settings  Settings
 	recorders []*Recorder
 
-	batch    []*Request // of the goroutine
-	reported uint64     // of lost, what was told
+	batch    []*Request // used only by the goroutine
+	reported uint64     // how many of lost were reported
 }
 
-// NewExporter makes an exporter, with its goroutine.
+// NewExporter makes an exporter and starts its goroutine.
 func NewExporter(o Options) *Exporter {
 	e := &Exporter{
-		settings: o.Settings, report: o.Report, told: o.Lost, every: o.Every, backoff: o.Backoff,
+		settings: o.Settings, report: o.Report, onLost: o.Lost, every: o.Every, backoff: o.Backoff,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		client: fasthttp.Client{
 			Name: "kroxy-ev", ReadTimeout: sendTimeout, WriteTimeout: sendTimeout, MaxResponseBodySize: maxAnswer, MaxConnsPerHost: 2,
@@ -91,20 +91,20 @@ func NewExporter(o Options) *Exporter {
 	return e
 }
 
-// Follow has spans go where s says from now on.
+// Follow replaces the settings.
 func (e *Exporter) Follow(s Settings) {
 	e.mu.Lock()
 	e.settings = s
 	e.mu.Unlock()
 }
 
-// Lost is how many spans were lost since the start: for want of room, or because the collector did not take them. Sent is how many it took.
+// Lost returns how many spans were lost since the start: for lack of room, or because the collector did not accept them.
 func (e *Exporter) Lost() uint64 { return e.lost.Load() }
 
-// Sent is how many spans the collector has taken.
+// Sent returns how many spans the collector has accepted.
 func (e *Exporter) Sent() uint64 { return e.sent.Load() }
 
-// Close sends what there is and ends the goroutine. It waits for so long at most; what was not sent then is lost.
+// Close sends the remaining spans and ends the goroutine. It waits for at most timeout; spans not sent by then are lost.
 func (e *Exporter) Close(timeout time.Duration) {
 	close(e.quit)
 	wait := time.NewTimer(timeout)
@@ -116,14 +116,14 @@ func (e *Exporter) Close(timeout time.Duration) {
 	e.client.CloseIdleConnections()
 }
 
-// arm has spans sent an interval from now, unless some wait already.
+// arm schedules a flush after the interval, unless one is scheduled.
 func (e *Exporter) arm() {
 	if !e.armed.Load() && e.armed.CompareAndSwap(false, true) {
 		e.timer.Reset(e.every)
 	}
 }
 
-// Hurry has what there is sent at once.
+// Hurry triggers a flush at once.
 func (e *Exporter) Hurry() {
 	select {
 	case e.wake <- struct{}{}:
@@ -133,13 +133,13 @@ func (e *Exporter) Hurry() {
 
 func (e *Exporter) lose(spans int) {
 	e.lost.Add(uint64(spans))
-	if e.told != nil {
-		e.told(spans)
+	if e.onLost != nil {
+		e.onLost(spans)
 	}
 	e.arm()
 }
 
-// run is the goroutine.
+// run is the exporter's goroutine.
 func (e *Exporter) run() {
 	defer close(e.done)
 	for {
@@ -154,7 +154,7 @@ func (e *Exporter) run() {
 	}
 }
 
-// flush sends all that is there, batch by batch.
+// flush sends all finished requests, batch by batch.
 func (e *Exporter) flush() {
 	e.armed.Store(false)
 	for e.collect() {
@@ -164,34 +164,34 @@ func (e *Exporter) flush() {
 		}
 		body, err := encode(settings.Service, e.batch)
 		for _, q := range e.batch {
-			q.recorder.giveBack(q) // there is room for others while this is sent
+			q.recorder.giveBack(q) // makes room while the batch is being sent
 		}
 		if err == nil {
 			err = e.send(settings.URL, body)
 		}
 		if err != nil {
 			e.lose(spans)
-			e.say(fmt.Errorf("trace: %d spans are lost: %w", spans, err))
+			e.reportLost(fmt.Errorf("trace: %d spans are lost: %w", spans, err))
 		} else {
 			e.sent.Add(uint64(spans))
 		}
 	}
 	if n := e.lost.Load(); n > e.reported {
-		e.say(fmt.Errorf("trace: %d requests have no spans: %w", n-e.reported, errNoRoom))
+		e.reportLost(fmt.Errorf("trace: %d requests have no spans: %w", n-e.reported, errNoRoom))
 	}
 }
 
 var errNoRoom = errors.New("there are as many as may wait for the collector")
 
-// say reports an error that tells of all spans that are lost until now.
-func (e *Exporter) say(err error) {
+// reportLost reports an error that covers all spans lost so far.
+func (e *Exporter) reportLost(err error) {
 	e.reported = e.lost.Load()
 	if e.report != nil {
 		e.report(err)
 	}
 }
 
-// collect takes a batch of requests from the recorders, a like share of each. It reports false if there are none.
+// collect takes a batch of requests from the recorders, an equal share from each. It returns false if there are none.
 func (e *Exporter) collect() bool {
 	clear(e.batch)
 	e.batch = e.batch[:0]
@@ -211,7 +211,7 @@ func (e *Exporter) present() Settings {
 	return e.settings
 }
 
-// send sends a batch, and again for a while if the collector says, by its answer or by none, that this may help (OTLP specification,
+// send sends a batch, and retries if the collector's response, or the lack of one, says that this may help (OTLP specification,
 // "OTLP/HTTP response").
 func (e *Exporter) send(url string, body []byte) error {
 	delay := e.backoff
@@ -233,7 +233,7 @@ func (e *Exporter) send(url string, body []byte) error {
 	}
 }
 
-// pause waits, and reports false if the exporter is being closed.
+// pause waits, and returns false if the exporter is being closed.
 func (e *Exporter) pause(d time.Duration) bool {
 	wait := time.NewTimer(d)
 	defer wait.Stop()
@@ -250,7 +250,7 @@ func (e *Exporter) pause(d time.Duration) bool {
 	}
 }
 
-// post sends a batch once. If that fails, again says whether it may be sent again, and later after how long, if the collector says so.
+// post sends a batch once. If that fails, again says whether a retry may help, and later is the delay that the collector asked for, if any.
 func (e *Exporter) post(url string, body []byte) (later time.Duration, again bool, err error) {
 	req, res := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// encode makes of requests the body of an OTLP request. TracesData is, byte for byte, what the collector's service takes
-// (ExportTraceServiceRequest), whose package would bring gRPC along.
+// encode encodes requests as the body of an OTLP request. TracesData has the same encoding as ExportTraceServiceRequest,
+// whose package would pull in gRPC.
 func encode(service string, list []*Request) ([]byte, error) {
 	spans := make([]*otlp.Span, 0, 2*len(list))
 	for _, q := range list {
@@ -28,9 +28,9 @@ func encode(service string, list []*Request) ([]byte, error) {
 	}}})
 }
 
-// The names of attributes are OpenTelemetry's, and ours for what is only of a proxy.
+// Attributes have OpenTelemetry's names; those that are specific to a proxy have our own.
 
-// appendSpans appends the server span of q, and the client span of each of its tries.
+// appendSpans appends the server span of q and the client spans of its tries.
 func (q *Request) appendSpans(spans []*otlp.Span) []*otlp.Span {
 	method := q.of(q.method)
 	scheme := "http"
@@ -74,7 +74,7 @@ func (q *Request) appendSpans(spans []*otlp.Span) []*otlp.Span {
 	return spans
 }
 
-// errorType is the status of a request that has failed, or why it has none, or not all of its response.
+// errorType returns the status of a failed request, or the reason if it has no status or its response was cut short.
 func (q *Request) errorType() string {
 	if q.Status == 0 || q.Cut {
 		return q.Reason
@@ -82,7 +82,7 @@ func (q *Request) errorType() string {
 	return strconv.Itoa(q.Status)
 }
 
-// span makes the client span of a try, the ith.
+// span returns the client span of the ith try.
 func (q *Request) span(t *Try, i int, method string) *otlp.Span {
 	var a attributes
 	a.text("http.request.method", method)
@@ -114,7 +114,7 @@ func (q *Request) span(t *Try, i int, method string) *otlp.Span {
 	return s
 }
 
-// cutPort cuts the label of a host.
+// cutPort splits the label of a host.
 func cutPort(label string) (name string, port int64) {
 	i := strings.LastIndexByte(label, ':')
 	if i < 0 {
@@ -127,12 +127,12 @@ func cutPort(label string) (name string, port int64) {
 	return strings.Trim(label[:i], "[]"), port
 }
 
-// of is a text as a string of UTF-8.
+// of returns a text as valid UTF-8.
 func (q *Request) of(t text) string {
 	return strings.ToValidUTF8(string(q.texts[t.from:t.to]), "\ufffd")
 }
 
-// attributes leave out what is not known.
+// attributes omits unknown values.
 type attributes []*common.KeyValue
 
 func (a *attributes) text(key, value string) {

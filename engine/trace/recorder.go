@@ -7,16 +7,16 @@ import (
 	"sync"
 )
 
-// maxRequests is how many requests of one recorder there may be whose spans have not been encoded yet.
+// maxRequests bounds the requests of one recorder whose spans are not encoded yet.
 const maxRequests = 2048
 
-// Recorder is what one event loop makes spans by. Its methods belong to the loop's goroutine.
+// Recorder makes spans for one event loop. Its methods may only be called on the loop's goroutine.
 type Recorder struct {
 	exporter *Exporter
 	chacha   *rand.ChaCha8
-	bound    uint64 // of what the lower half of a sampled trace's ID says
+	bound    uint64 // the lower half of a sampled trace's ID is below this
 	lastTry  SpanID
-	made     int // requests that there are, of maxRequests
+	made     int // existing requests, at most maxRequests
 
 	mu   sync.Mutex
 	free []*Request
@@ -37,11 +37,11 @@ func (e *Exporter) NewRecorder() *Recorder {
 // Sample sets the share of traces that begin here, from 0 to 1, that are sampled.
 func (r *Recorder) Sample(share float64) { r.bound = uint64(share * (1 << 63)) }
 
-// samples decides by an ID, as all who go by OpenTelemetry's TraceIdRatioBased do.
+// samples decides by the trace's ID, like every implementation of OpenTelemetry's TraceIdRatioBased.
 func (r *Recorder) samples(id ID) bool { return binary.BigEndian.Uint64(id[8:])>>1 < r.bound }
 
-// Begin returns what to record an exchange in, which has that parent, or none if known is false. It is nil if the trace is not sampled,
-// or there is no room, which is counted.
+// Begin returns the Request for an exchange with the given parent; without a parent known is false. It returns nil if the trace is not
+// sampled, or if there is no room, which is counted.
 func (r *Recorder) Begin(parent Context, known bool, began int64) *Request {
 	if !known {
 		parent = Context{Trace: r.newTrace()}
@@ -60,7 +60,7 @@ func (r *Recorder) Begin(parent Context, known bool, began int64) *Request {
 	return q
 }
 
-// Unsampled is the context of an exchange whose trace begins here and is not sampled.
+// Unsampled returns the context for an exchange whose trace begins here and is not sampled.
 func (r *Recorder) Unsampled() (c Context) {
 	c.Trace = r.newTrace()
 	r.random(c.Span[:])
@@ -73,7 +73,7 @@ func (r *Recorder) newTrace() (id ID) {
 	return id
 }
 
-// random fills 8 bytes, which are not all zero.
+// random fills p with 8 random bytes that are not all zero.
 func (r *Recorder) random(p []byte) {
 	n := r.chacha.Uint64()
 	for n == 0 {
@@ -82,7 +82,7 @@ func (r *Recorder) random(p []byte) {
 	binary.NativeEndian.PutUint64(p, n)
 }
 
-// take takes a request from the pool.
+// take takes a request from the pool, or makes one.
 func (r *Recorder) take() *Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +98,7 @@ func (r *Recorder) take() *Request {
 	return &Request{recorder: r, tries: make([]Try, 0, 2), texts: make([]byte, 0, 256)}
 }
 
-// end gives q to the exporter.
+// end hands q to the exporter.
 func (r *Recorder) end(q *Request) {
 	r.mu.Lock()
 	r.done = append(r.done, q)
@@ -110,7 +110,7 @@ func (r *Recorder) end(q *Request) {
 	r.exporter.arm()
 }
 
-// ended appends up to so many requests that are over to list.
+// ended appends up to most finished requests to list.
 func (r *Recorder) ended(list []*Request, most int) []*Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,7 +122,7 @@ func (r *Recorder) ended(list []*Request, most int) []*Request {
 	return list
 }
 
-// giveBack puts requests back into the pool.
+// giveBack returns a request to the pool.
 func (r *Recorder) giveBack(q *Request) {
 	q.reset()
 	r.mu.Lock()

@@ -2,34 +2,34 @@ package trace
 
 import "net/netip"
 
-// Request is what is exported of one exchange: a server span, and a client span for each try at a host. It belongs to the loop
-// of its recorder from Begin to End. Times are in ns of Unix time.
+// Request holds what is exported of one exchange: a server span, and a client span for each try at a host. From Begin to End it
+// belongs to its recorder's loop. Times are in ns of Unix time.
 type Request struct {
-	// Context is that of the server span. Parent is the span of whom the request came from, if that is known.
+	// Context is the context of the server span. Parent is the parent span, if the request named one.
 	Context
 	Parent SpanID
-	// Stateful is set if the tracestate of the request is to be sent on.
+	// Stateful says that the tracestate of the request is forwarded.
 	Stateful bool
 
 	Began, Ended int64
 
-	// These are the configuration's.
+	// These come from the configuration.
 	Server, Route, Group string
-	// These are such as access logs have them.
+	// These are as in access logs.
 	Client           netip.AddrPort
 	Secure           bool
 	Protocol         string // "HTTP/1.1"
 	Status           int    // 0 for none
 	Reason           string // "complete", or why it failed
-	Cut              bool   // the response, whose status is Status, was cut short, and not by the client
-	Attempts         int    // connections that were tried
+	Cut              bool   // the response with this status was cut short, but not by the client
+	Attempts         int    // connections tried
 	SentUp, SentDown int64
 
 	method, path, host, agent text
 	texts                     []byte
 	tries                     []Try
-	left                      int  // tries that there was no room for
-	open                      bool // the last try is under way
+	left                      int  // number of tries that were not recorded, see maxTries
+	open                      bool // the last try is in progress
 	recorder                  *Recorder
 }
 
@@ -37,26 +37,26 @@ type Request struct {
 type Try struct {
 	ID           SpanID
 	Began, Ended int64
-	Host         string // as the configuration has it
+	Host         string // as configured
 	Addr         netip.AddrPort
-	Connected    int64  // how long it took until a connection stood; 0 for one that was kept
-	Answered     int64  // when the head of the response was there; 0 if it never was
+	Connected    int64  // time until the connection was established; 0 for a reused one
+	Answered     int64  // when the head of the response had arrived; 0 if it never did
 	Status       int    // of the response
-	Failure      string // the kind of its failure; "" if it has not failed
-	Why          string // the failure in words, for people; "" if there is nothing more to say
+	Failure      string // the kind of failure; "" if it has not failed
+	Why          string // the failure in words; "" if there is nothing to add
 }
 
-// text is a part of a Request's texts.
+// text is a range of a Request's texts.
 type text struct{ from, to int }
 
 const (
-	// maxTries bounds the tries of a request that are exported.
+	// maxTries bounds the exported tries of a request.
 	maxTries = 16
-	// maxText bounds what is kept of what a client has sent, in bytes of each value.
+	// maxText bounds each value that a client has sent, in bytes.
 	maxText = 512
 )
 
-// Texts keeps what a client has sent, as far as it is not too long.
+// Texts stores values that the client has sent, truncated to maxText.
 func (r *Request) Texts(method, path, host, agent []byte) {
 	r.texts = r.texts[:0]
 	r.method, r.path, r.host, r.agent = r.keep(method), r.keep(path), r.keep(host), r.keep(agent)
@@ -68,7 +68,7 @@ func (r *Request) keep(s []byte) text {
 	return text{from, len(r.texts)}
 }
 
-// BeginTry begins a try, which ends with EndTry, and returns the context that its host is told.
+// BeginTry begins a try, which EndTry must end, and returns the context to send to the host.
 func (r *Request) BeginTry(t Try) Context {
 	r.EndTry(t.Began, "", "")
 	r.add(t)
@@ -76,15 +76,15 @@ func (r *Request) BeginTry(t Try) Context {
 	return Context{Trace: r.Trace, Span: r.recorder.lastTry, Sampled: true}
 }
 
-// AddTry adds a try that is over.
+// AddTry adds a finished try.
 func (r *Request) AddTry(t Try) { r.add(t) }
 
 func (r *Request) add(t Try) {
 	r.recorder.random(t.ID[:])
 	r.recorder.lastTry = t.ID
-	t.Began = max(t.Began, r.Began) // the loop's clock is not as exact for both
+	t.Began = max(t.Began, r.Began) // the two times may come from clocks of different precision
 	if n := len(r.tries); n > 0 {
-		t.Began = max(t.Began, r.tries[n-1].Ended) // of the same attempt to reach a host
+		t.Began = max(t.Began, r.tries[n-1].Ended) // both may belong to the same attempt to reach a host
 	}
 	t.Ended = max(t.Began, t.Ended)
 	if len(r.tries) == maxTries {
@@ -94,7 +94,7 @@ func (r *Request) add(t Try) {
 	r.tries = append(r.tries, t)
 }
 
-// Try is the try that is under way; nil if there is none.
+// Try returns the try in progress; nil if there is none.
 func (r *Request) Try() *Try {
 	if !r.open || r.left > 0 {
 		return nil
@@ -102,7 +102,7 @@ func (r *Request) Try() *Try {
 	return &r.tries[len(r.tries)-1]
 }
 
-// EndTry ends the try that is under way, if there is one. Failure and why are a Try's.
+// EndTry ends the try in progress, if there is one. Failure and why are as in Try.
 func (r *Request) EndTry(at int64, failure, why string) {
 	if t := r.Try(); t != nil {
 		t.Ended, t.Failure, t.Why = max(at, t.Began), failure, why
@@ -110,17 +110,17 @@ func (r *Request) EndTry(at int64, failure, why string) {
 	r.open = false
 }
 
-// End gives r to the exporter. It must not be touched any more.
+// End hands r to the exporter. The caller must not use r afterwards.
 func (r *Request) End(at int64) {
 	r.EndTry(at, "", "")
 	r.Ended = max(at, r.Began)
 	r.recorder.end(r)
 }
 
-// spans is how many there are of r.
+// spans returns the number of spans of r.
 func (r *Request) spans() int { return 1 + len(r.tries) }
 
-// reset makes r ready for another use.
+// reset clears r for reuse.
 func (r *Request) reset() {
 	texts, tries := r.texts[:0], r.tries[:0]
 	clear(r.tries)
