@@ -223,7 +223,7 @@ func TestAdminToken(t *testing.T) {
 func TestAdminOverAnUpgrade(t *testing.T) {
 	t.Parallel()
 	h, port, web := named(t, 2), reservePort(t), reservePort(t)
-	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, seenFrom(port, web, h...))), true, dynasty(t))
+	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, seenFrom(port, web, h...))), true, inProcessGroup(t))
 	a := adminAt{t, local(port), ""}
 	a.order("web", hostAt(h[0]), `{"drain":true}`)
 

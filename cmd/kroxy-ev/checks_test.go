@@ -180,7 +180,7 @@ func TestChecksOverAnUpgrade(t *testing.T) {
 	t.Parallel()
 	bad, good := newPatient(t), newPatient(t)
 	bad.status.Store(503)
-	p, binary := startDynasty(t, ward(nil, bad, good))
+	p, binary := startUpgradable(t, ward(nil, bad, good))
 	p.sees(bad.down())
 	before := p.leaves(bad)
 	stop, asked := make(chan struct{}), make(chan struct{})

@@ -55,7 +55,7 @@ func TestNoCounterFalls(t *testing.T) {
 			"http":    object{"name": "web", "port": port, "proxy_to": "app"},
 		})
 	}
-	p, binary := startDynastyBy(t, port, config(0))
+	p, binary := startUpgradableWith(t, port, config(0))
 	serving := 2
 	p.awaitServing(serving)
 

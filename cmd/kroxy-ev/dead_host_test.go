@@ -267,7 +267,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 			good.serves.Store(true)
 			s := setup{hosts: endpoints(bad.host, good.host), mode: "http", multi: true, algorithm: "first", settings: settings{"workers_num": 2}}.toTLS(settings{})
 			if verb == "upgrade" {
-				s.prepare = dynasty(t)
+				s.prepare = inProcessGroup(t)
 			}
 			p := start(t, s)
 			ask := func() {

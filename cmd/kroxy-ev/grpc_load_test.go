@@ -161,7 +161,7 @@ func TestReloadsUnderHTTP2Load(t *testing.T) {
 // Nor does an upgrade, of clients that came by TLS.
 func TestUpgradesUnderHTTP2Load(t *testing.T) {
 	port, a := reservePort(t), newAuthority(t)
-	p, file := startDynastyBy(t, port, configText(port, underHTTP2Load(t, port, a)))
+	p, file := startUpgradableWith(t, port, configText(port, underHTTP2Load(t, port, a)))
 	config := a.trusted("site.test")
 	k, l := beginChats(p, config, 4), http2Load(p, config)
 	n, pid := times(2, 10), p.pid()

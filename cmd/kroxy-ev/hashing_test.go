@@ -64,7 +64,7 @@ func TestHash(t *testing.T) {
 	all := sites(named(t, hosts)...)
 	s := setup{mode: "http", hosts: all, algorithm: "hash", settings: settings{"hash_key": "$http_x_tenant", "workers_num": 2, "reactors_num": 2}}
 	single := start(t, s)
-	s.multi, s.prepare = true, dynasty(t)
+	s.multi, s.prepare = true, inProcessGroup(t)
 	p := start(t, s)
 	want := single.tenants(single.pid(), []int{single.pid()}, n)
 	had := map[string]int{}
@@ -116,7 +116,7 @@ func TestIPHash(t *testing.T) {
 	const hosts, clients = 3, 40
 	s := setup{hosts: endpoints(lettered(t, hosts)...), algorithm: "ip_hash"}
 	workers := s
-	workers.multi, workers.prepare = true, dynasty(t)
+	workers.multi, workers.prepare = true, inProcessGroup(t)
 	proxies := []*proxy{start(t, workers), start(t, s)}
 	ask := func(client, time int) string {
 		from := net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(client+1))}

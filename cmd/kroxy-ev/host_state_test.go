@@ -229,7 +229,7 @@ func TestEjectionIsKnownToAll(t *testing.T) {
 		_, _ = c.Read(make([]byte, 1)) // so the connection stands, and it is not for want of one that it fails
 		reset(c)
 	})
-	s := setup{multi: true, prepare: dynasty(t), settings: group(hostsWith([]*host{bad, lettered(t, 1)[0]}, settings{}, settings{}),
+	s := setup{multi: true, prepare: inProcessGroup(t), settings: group(hostsWith([]*host{bad, lettered(t, 1)[0]}, settings{}, settings{}),
 		settings{"passive_check": settings{"failures": 3, "eject": "10m"}})}
 	p := start(t, s)
 	visits := func(n int) (failed int) {

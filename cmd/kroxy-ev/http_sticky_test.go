@@ -35,7 +35,7 @@ func TestStickyClients(t *testing.T) {
 		s := setup{hosts: sites(hosts...), mode: "http", multi: multi, settings: settings{"workers_num": 2, "sticky": map[string]any{"cookie": "kroxy"}}}
 		var p *proxy
 		if multi {
-			p, _ = startDynasty(t, s)
+			p, _ = startUpgradable(t, s)
 		} else {
 			p = start(t, s)
 		}

@@ -406,7 +406,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 	s := setup{both: true, hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http", settings: settings{
 		"workers_num": 2, "listen": []listenEntry{{"port": stays}, {"port": goes}, {"unix": gonePath}, {"unix": path}},
 	}}
-	p, file := startDynasty(t, s)
+	p, file := startUpgradable(t, s)
 	inode := inodeOf(t, path)
 	loads := []*load{loadWith(p, 2), loadOn(t, 2, local(stays)), loadOn(t, 2, spot{"unix", path})}
 	pid := p.pid()

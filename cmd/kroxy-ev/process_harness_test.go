@@ -259,9 +259,9 @@ func awaitOwner(t *testing.T, c net.Conn, pids []int) int {
 	return pid
 }
 
-// dynasty has a command run in a process group of its own with a log that successors write as well. When the test is over
+// inProcessGroup has a command run in a process group of its own with a log that successors write as well. When the test is over
 // nothing is left of the group.
-func dynasty(t *testing.T) func(*exec.Cmd) {
+func inProcessGroup(t *testing.T) func(*exec.Cmd) {
 	return func(cmd *exec.Cmd) {
 		r, w, err := os.Pipe()
 		if err != nil {

@@ -111,7 +111,7 @@ func TestOrdersDespiteAnImpostor(t *testing.T) {
 		t.Run(fmt.Sprint("silent ", silent), func(t *testing.T) {
 			t.Parallel()
 			h := listen(t, "127.0.0.1", echo)
-			p, _ := startDynasty(t, setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 300}})
+			p, _ := startUpgradable(t, setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 300}})
 			impostor{p.file, 1001, ownMounts(t), silent, `{}`}.open(t)
 			for _, verb := range []string{"reload", "upgrade", "reload"} {
 				begun := time.Now()

@@ -233,7 +233,7 @@ func TestKilledMaster(t *testing.T) {
 	h := listen(t, "127.0.0.1", echo)
 	s := setup{hosts: endpoints(h), multi: true, settings: settings{"workers_num": 3}}
 	port := reservePort(t)
-	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), true, dynasty(t))
+	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), true, inProcessGroup(t))
 	p.awaitServing(3)
 	workers := p.workers()
 	held := p.dial()

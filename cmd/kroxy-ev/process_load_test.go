@@ -169,18 +169,18 @@ func install(t *testing.T, from, to string) {
 	}
 }
 
-// startDynasty starts a proxy with worker processes whose program, a copy, may be replaced.
-func startDynasty(t *testing.T, s setup) (p *proxy, file string) {
+// startUpgradable starts a proxy with worker processes whose program, a copy, may be replaced.
+func startUpgradable(t *testing.T, s setup) (p *proxy, file string) {
 	t.Helper()
 	port := reservePort(t)
-	return startDynastyBy(t, port, configText(port, s))
+	return startUpgradableWith(t, port, configText(port, s))
 }
 
-// startDynastyBy is startDynasty by a whole configuration, which listens on port.
-func startDynastyBy(t *testing.T, port int, text []byte) (p *proxy, file string) {
+// startUpgradableWith is startDynasty by a whole configuration, which listens on port.
+func startUpgradableWith(t *testing.T, port int, text []byte) (p *proxy, file string) {
 	t.Helper()
 	file = copyOfProgram(t)
-	inGroup := dynasty(t)
+	inGroup := inProcessGroup(t)
 	p = launchOn(t, port, writeConfig(t, t.TempDir(), text), true, func(cmd *exec.Cmd) {
 		inGroup(cmd)
 		cmd.Path, cmd.Args[0] = file, file
@@ -193,7 +193,7 @@ func TestUpgradesUnderLoad(t *testing.T) {
 		hosts: sites(serve(t, "127.0.0.1", backstage)), mode: "http",
 		settings: settings{"workers_num": 2, "shutdown_timeout": 20 * patience.Milliseconds()},
 	}
-	p, file := startDynasty(t, s)
+	p, file := startUpgradable(t, s)
 	k := accompany(p)
 	l := loadWith(p, 8)
 	n, pid := times(4, 20), p.pid()

@@ -55,7 +55,7 @@ func TestOrdersAfterAConfigMapSwap(t *testing.T) {
 	if err := os.Symlink(filepath.Join("..data", "proxy.json"), file); err != nil {
 		t.Fatal(err)
 	}
-	p := launchOn(t, port, file, true, dynasty(t))
+	p := launchOn(t, port, file, true, inProcessGroup(t))
 	expectAll(t, p.dial(), "A")
 	pid := p.pid()
 	for i, verb := range []string{"reload", "reload", "upgrade", "reload"} {
@@ -235,7 +235,7 @@ func TestUpgradeTellsWarnings(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
 	s := setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 300}}
-	p, _ := startDynasty(t, s)
+	p, _ := startUpgradable(t, s)
 	s.settings["unknown_key"] = 1
 	p.rewrite(s)
 	status, out := p.order("upgrade")

@@ -81,7 +81,7 @@ func TestNotificationsOfUpgrade(t *testing.T) {
 	m := manage(t)
 	h := listen(t, "127.0.0.1", echo)
 	port := reservePort(t)
-	inGroup := dynasty(t)
+	inGroup := inProcessGroup(t)
 	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)})), true, func(cmd *exec.Cmd) {
 		inGroup(cmd)
 		cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=200000")

@@ -26,7 +26,7 @@ func TestUpgradeToABadProgram(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, file := startDynasty(t, setup{hosts: endpoints(h), settings: settings{"workers_num": 2, "shutdown_timeout": 300}})
+			p, file := startUpgradable(t, setup{hosts: endpoints(h), settings: settings{"workers_num": 2, "shutdown_timeout": 300}})
 			held := p.dial()
 			expectEcho(t, held, "before")
 			workers := p.workers()
@@ -54,7 +54,7 @@ func TestUpgradeToABadConfiguration(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
 	s := setup{hosts: endpoints(h), settings: settings{"workers_num": 3, "shutdown_timeout": 300}}
-	p, _ := startDynasty(t, s)
+	p, _ := startUpgradable(t, s)
 	s.settings = settings{"workers_num": 1, "file_log": "/nowhere/at/all/access.log"}
 	p.rewrite(s)
 	p.refuses("upgrade", `/nowhere/at/all/access.log`)
@@ -75,7 +75,7 @@ func TestUpgradeThenReload(t *testing.T) {
 	a, b := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
 	file := filepath.Join(t.TempDir(), "pid")
 	s := setup{hosts: endpoints(a), settings: settings{"workers_num": 2, "pid_file": file, "shutdown_timeout": 300}}
-	p, binary := startDynasty(t, s)
+	p, binary := startUpgradable(t, s)
 	holds := func(pid int) {
 		t.Helper()
 		eventually(t, "the pid file is the master's", func() bool {
@@ -118,7 +118,7 @@ func TestUpgradeThenReload(t *testing.T) {
 func TestKilledPredecessorHoldsNothing(t *testing.T) {
 	t.Parallel()
 	s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: settings{"workers_num": 1, "shutdown_timeout": 20 * patience.Milliseconds()}}
-	p, binary := startDynasty(t, s)
+	p, binary := startUpgradable(t, s)
 	held := p.dial()
 	expectEcho(t, held, "hello")
 	counted := func(what string) {
@@ -150,7 +150,7 @@ func TestReloadAmidUpgrade(t *testing.T) {
 	t.Parallel()
 	a, b := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
 	s := setup{hosts: endpoints(a), settings: settings{"workers_num": 2, "shutdown_timeout": 300}}
-	p, binary := startDynasty(t, s)
+	p, binary := startUpgradable(t, s)
 	// It starts when it is told to.
 	release := filepath.Join(t.TempDir(), "release")
 	if err := unix.Mkfifo(release, 0o600); err != nil {

@@ -77,7 +77,7 @@ func TestUpgradeToAnotherPortThanSystemds(t *testing.T) {
 	s := setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 300}}
 	port, prepare, _ := activate(t, 1)
 	s.settings["workers_num"] = 1
-	inGroup := dynasty(t)
+	inGroup := inProcessGroup(t)
 	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), true, func(cmd *exec.Cmd) {
 		prepare(cmd)
 		inGroup(cmd)

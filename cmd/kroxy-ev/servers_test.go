@@ -191,7 +191,7 @@ func TestUpgradeOfServers(t *testing.T) {
 	hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
 	one, other, raw := reservePort(t), reservePort(t), reservePort(t)
 	o := many(hosts, tcp, []object{{"port": one, "proxy_to": "a"}, {"port": other, "proxy_to": "b"}}, []object{{"port": raw, "proxy_to": "echo"}})
-	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, o)), true, dynasty(t))
+	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, o)), true, inProcessGroup(t))
 	held := local(raw).dial(t)
 	expectEcho(t, held, "held")
 	p.mustOrder("upgrade")

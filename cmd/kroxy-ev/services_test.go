@@ -442,7 +442,7 @@ func TestUpgradeKeepsServices(t *testing.T) {
 	// The target is an address: a successor has no other way to know where a name is.
 	d.offer(apiService, dnsmessage.SRVResource{Port: uint16(hosts[0].Port), Target: dnsmessage.MustNewName("127.0.0.1.")})
 	port := reservePort(t)
-	p := launchOn(t, port, writeConfig(t, t.TempDir(), fileText(t, d.offering(port, nil))), true, dynasty(t))
+	p := launchOn(t, port, writeConfig(t, t.TempDir(), fileText(t, d.offering(port, nil))), true, inProcessGroup(t))
 	d.hush(true)
 	old := p.workers()
 	_ = unix.Kill(old[0], unix.SIGKILL)

@@ -239,7 +239,7 @@ func TestSumsAgree(t *testing.T) {
 			"stream": object{"name": "raw", "port": raw, "proxy_to": "echo"},
 		})
 	}
-	p, binary := startDynastyBy(t, web, config(0))
+	p, binary := startUpgradableWith(t, web, config(0))
 	serving := 2
 	p.awaitServing(serving)
 

@@ -46,7 +46,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 		}
 		s := setup{mode: "http", hosts: sites(h), multi: multi, settings: with(old, good, early)}
 		if multi {
-			s.prepare = dynasty(t)
+			s.prepare = inProcessGroup(t)
 		}
 		port := reservePort(t)
 		p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, s.prepare)

@@ -58,7 +58,7 @@ func TestTLSSessionsGoOn(t *testing.T) {
 			var p *proxy
 			var binary string
 			if multi {
-				p, binary = startDynasty(t, s)
+				p, binary = startUpgradable(t, s)
 			} else {
 				p = start(t, s)
 			}

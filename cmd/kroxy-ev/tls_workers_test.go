@@ -115,7 +115,7 @@ func TestTLSUpgrade(t *testing.T) {
 	place := newPlace(t)
 	place.put(first)
 	h := listen(t, "127.0.0.1", echo)
-	p, binary := startDynasty(t, setup{hosts: endpoints(h), settings: place.serving(settings{"workers_num": 2})})
+	p, binary := startUpgradable(t, setup{hosts: endpoints(h), settings: place.serving(settings{"workers_num": 2})})
 	p.shows(first)
 	c := p.secure(a.trusted("site.test"))
 	expectEcho(t, c, "before")
@@ -144,7 +144,7 @@ func TestTLSUpgradeToBadFiles(t *testing.T) {
 	id := a.issue("site.test")
 	place := newPlace(t)
 	place.put(id)
-	p, _ := startDynasty(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serving(settings{"workers_num": 2})})
+	p, _ := startUpgradable(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serving(settings{"workers_num": 2})})
 	if err := os.Truncate(place.key, 0); err != nil {
 		t.Fatal(err)
 	}
