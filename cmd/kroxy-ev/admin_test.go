@@ -245,7 +245,7 @@ func TestAdminOverAnUpgrade(t *testing.T) {
 		})
 	}
 	p.mustOrder("upgrade")
-	pid := p.reign(1)
+	pid := p.awaitSuccessor(1)
 	eventually(t, "the predecessor has left", func() bool { return !alive(p.pid()) })
 	close(stop)
 	clients.Wait()

@@ -204,7 +204,7 @@ func TestChecksOverAnUpgrade(t *testing.T) {
 	}()
 	install(t, program, binary)
 	p.mustOrder("upgrade")
-	pid := p.reign(1)
+	pid := p.awaitSuccessor(1)
 	eventually(t, "the first master has left", func() bool { return !alive(p.pid()) })
 	checks := bad.checks.Load()
 	eventually(t, "the new one checks", func() bool { return bad.checks.Load() > checks+3 })

@@ -104,7 +104,7 @@ func TestNoCounterFalls(t *testing.T) {
 	risen("a worker was killed")
 	install(t, program, binary)
 	p.mustOrder("upgrade")
-	pid := p.reign(1)
+	pid := p.awaitSuccessor(1)
 	started := before["kroxy_start_time_seconds"]
 	risen("an upgrade")
 	if now := before["kroxy_start_time_seconds"]; now != started {

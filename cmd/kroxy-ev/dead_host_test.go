@@ -297,7 +297,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 				t.Errorf("%d lines that the host is down, want one", n)
 			}
 			if verb == "upgrade" {
-				successor := p.reign(1)
+				successor := p.awaitSuccessor(1)
 				if status := p.wait(); status != 0 {
 					t.Errorf("the first master's exit status is %d", status)
 				}

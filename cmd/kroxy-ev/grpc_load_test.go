@@ -170,7 +170,7 @@ func TestUpgradesUnderHTTP2Load(t *testing.T) {
 		install(t, program, file)
 		p.mustOrder("upgrade")
 		former := pid
-		pid = p.reign(i + 1)
+		pid = p.awaitSuccessor(i + 1)
 		l.passes(t, 100)
 		if i > 0 {
 			eventually(t, "the former master has left", func() bool { return !alive(former) })

@@ -86,7 +86,7 @@ func TestHash(t *testing.T) {
 	single.mustOrder("reload")
 	same("a process that has reloaded", single, single.pid())
 	p.mustOrder("upgrade")
-	successor := p.reign(1)
+	successor := p.awaitSuccessor(1)
 	p.await(p.stderr, `(?s)(msg="worker left".*){2}`) // until then a predecessor's worker may accept
 	same("a worker of the successor", p, children(t, successor)...)
 
@@ -129,7 +129,7 @@ func TestIPHash(t *testing.T) {
 	}
 	before := agree(t, clients, hosts, ask)
 	proxies[0].signal(unix.SIGUSR2)
-	successor := proxies[0].reign(1)
+	successor := proxies[0].awaitSuccessor(1)
 	for client, letter := range before {
 		if now := ask(client, 0); now != letter {
 			t.Errorf("client %d: host %s after an upgrade, and before it %s", client, now, letter)

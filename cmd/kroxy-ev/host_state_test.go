@@ -253,7 +253,7 @@ func TestEjectionIsKnownToAll(t *testing.T) {
 		t.Errorf("after a reload %d sessions failed", n)
 	}
 	p.mustOrder("upgrade")
-	successor := p.reign(1)
+	successor := p.awaitSuccessor(1)
 	if n := visits(10); n > 0 {
 		t.Errorf("after an upgrade %d sessions failed", n)
 	}

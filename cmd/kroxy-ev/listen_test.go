@@ -423,7 +423,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 		install(t, program, file)
 		p.mustOrder("upgrade")
 		former := pid
-		pid = p.reign(i + 1)
+		pid = p.awaitSuccessor(i + 1)
 		for _, at := range []spot{local(p.port), local(stays), {"unix", path}} {
 			if _, err := at.once(); err != nil {
 				t.Errorf("after upgrade %d, at %v: %v", i, at, err)

@@ -286,8 +286,8 @@ func inProcessGroup(t *testing.T) func(*exec.Cmd) {
 	}
 }
 
-// reign waits for the nth successor to serve and returns its process.
-func (p *proxy) reign(n int) int {
+// awaitSuccessor waits for the nth successor to serve and returns its process.
+func (p *proxy) awaitSuccessor(n int) int {
 	p.t.Helper()
 	var pid int
 	eventually(p.t, fmt.Sprintf("there are %d successors", n), func() bool {

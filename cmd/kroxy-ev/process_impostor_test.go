@@ -120,7 +120,7 @@ func TestOrdersDespiteAnImpostor(t *testing.T) {
 					t.Errorf("%s took %v", verb, took)
 				}
 			}
-			pid := p.reign(1)
+			pid := p.awaitSuccessor(1)
 			eventually(t, "two reloads are told of", func() bool { return p.stderr.count(`msg="kroxy-ev: reloaded"`) == 2 })
 			p.endGently(pid)
 		})

@@ -206,7 +206,7 @@ func TestUpgradesUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		former := pid
-		pid = p.reign(i + 1)
+		pid = p.awaitSuccessor(i + 1)
 		l.passes(t, 100)
 		if i > 0 {
 			eventually(t, "the former master has left", func() bool { return !alive(former) })

@@ -66,7 +66,7 @@ func TestOrdersAfterAConfigMapSwap(t *testing.T) {
 		swap(h)
 		p.mustOrder(verb)
 		if verb == "upgrade" {
-			pid = p.reign(1)
+			pid = p.awaitSuccessor(1)
 		}
 		expectAll(t, p.dial(), want)
 	}
@@ -242,7 +242,7 @@ func TestUpgradeTellsWarnings(t *testing.T) {
 	if want := `^kroxy-ev: warning: .*\.json:\d+:\d+: stream\.unknown_key: .*\nkroxy-ev: upgrade done\n$`; status != 0 || !regexp.MustCompile(want).MatchString(out) {
 		t.Errorf("exit status %d: %s\nwant %s", status, out, want)
 	}
-	p.endGently(p.reign(1))
+	p.endGently(p.awaitSuccessor(1))
 }
 
 // Containers that share a network may each have a file at the same path. An order reaches the one that it is given in.

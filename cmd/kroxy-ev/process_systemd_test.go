@@ -88,7 +88,7 @@ func TestNotificationsOfUpgrade(t *testing.T) {
 	})
 	m.hears(`READY=1`)
 	p.mustOrder("upgrade")
-	pid := p.reign(1)
+	pid := p.awaitSuccessor(1)
 	m.hears(`(?m)^READY=1$[^$]*^MAINPID=` + fmt.Sprint(pid) + `$`)
 	if status := p.wait(); status != 0 {
 		t.Errorf("exit status %d", status)

@@ -91,7 +91,7 @@ func TestUpgradeThenReload(t *testing.T) {
 		p.rewrite(s)
 		install(t, program, binary)
 		p.mustOrder("upgrade")
-		pid = p.reign(i + 1)
+		pid = p.awaitSuccessor(i + 1)
 		holds(pid)
 		eventually(t, "the new workers serve alone", func() bool { // the former ones may accept until they leave
 			c := p.dial()
@@ -137,7 +137,7 @@ func TestKilledPredecessorHoldsNothing(t *testing.T) {
 	}
 	install(t, program, binary)
 	p.mustOrder("upgrade")
-	pid := p.reign(1)
+	pid := p.awaitSuccessor(1)
 	counted("1 clients, 1 of them at hosts")
 	p.signal(unix.SIGKILL)
 	expectClosed(t, held)
@@ -168,7 +168,7 @@ func TestReloadAmidUpgrade(t *testing.T) {
 	if err := os.WriteFile(release, []byte("go\n"), 0); err != nil {
 		t.Fatal(err)
 	}
-	pid := p.reign(1)
+	pid := p.awaitSuccessor(1)
 	p.sees(`msg="kroxy-ev: reloaded"`)
 	expectAll(t, p.dial(), "B")
 	p.endGently(pid)

@@ -85,7 +85,7 @@ func TestUpgradeToAnotherPortThanSystemds(t *testing.T) {
 	p.port = reservePort(t)
 	p.rewrite(s)
 	p.warns("upgrade", fmt.Sprintf(`systemd still listens on port %d, but nothing serves it any more`, port))
-	pid := p.reign(1)
+	pid := p.awaitSuccessor(1)
 	expectEcho(t, p.dial(), "hello")
 	p.endGently(pid)
 }

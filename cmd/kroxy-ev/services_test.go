@@ -451,7 +451,7 @@ func TestUpgradeKeepsServices(t *testing.T) {
 		t.Errorf("with another worker, %s answers", got)
 	}
 	p.mustOrder("upgrade")
-	heir := p.reign(1)
+	heir := p.awaitSuccessor(1)
 	if got := p.answers(4); got != "A" {
 		t.Errorf("after an upgrade, %s answers", got)
 	}

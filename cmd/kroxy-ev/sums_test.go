@@ -381,7 +381,7 @@ func TestSumsAgree(t *testing.T) {
 	during("an upgrade", func() {
 		install(t, program, binary)
 		p.mustOrder("upgrade")
-		pid = p.reign(1)
+		pid = p.awaitSuccessor(1)
 	})
 	p.endGently(pid)
 }

@@ -89,7 +89,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 			return
 		}
 		p.warns("upgrade", expiredWarning(`http\.certificates\[2\]\.cert_path`, "old.test"))
-		heir := p.reign(1)
+		heir := p.awaitSuccessor(1)
 		served("other.test", "old.test", "early.test")
 		said(3)
 		p.endGently(heir)

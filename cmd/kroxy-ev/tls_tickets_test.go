@@ -101,7 +101,7 @@ func TestTLSSessionsGoOn(t *testing.T) {
 			for n := range 2 {
 				install(t, program, binary)
 				p.mustOrder("upgrade")
-				master = p.reign(n + 1)
+				master = p.awaitSuccessor(n + 1)
 				check("after an upgrade", false)
 			}
 			p.endGently(master)

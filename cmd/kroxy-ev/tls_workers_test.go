@@ -122,7 +122,7 @@ func TestTLSUpgrade(t *testing.T) {
 	place.put(second)
 	install(t, program, binary)
 	p.mustOrder("upgrade")
-	pid := p.reign(1)
+	pid := p.awaitSuccessor(1)
 	p.shows(second)
 	expectEcho(t, c, "after")
 	_ = c.CloseWrite()
