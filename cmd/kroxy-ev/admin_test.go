@@ -264,7 +264,7 @@ func TestAdminOverAnUpgrade(t *testing.T) {
 	if who := askOften(t, web); !strings.Contains(who, "A") {
 		t.Errorf("%s answer", who)
 	}
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 	local(port).awaitRefusal(t)
 }
 

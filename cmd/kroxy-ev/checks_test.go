@@ -222,7 +222,7 @@ func TestChecksOverAnUpgrade(t *testing.T) {
 		p.getServed(2)
 		return bad.requests.Load() > before
 	})
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 }
 
 // When most hosts fail their checks all are used, and the log says so, and when that is over.

@@ -115,5 +115,5 @@ func TestNoCounterFalls(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 }

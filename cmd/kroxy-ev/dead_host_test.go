@@ -301,7 +301,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 				if status := p.wait(); status != 0 {
 					t.Errorf("the first master's exit status is %d", status)
 				}
-				p.endGently(successor)
+				p.stopSuccessor(successor)
 			}
 		})
 	}

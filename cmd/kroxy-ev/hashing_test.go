@@ -107,7 +107,7 @@ func TestHash(t *testing.T) {
 		t.Errorf("of %d tenants %d have moved, and the host that is gone had %d", n, moved, had["B"])
 	}
 	t.Logf("of %d tenants %d have moved, and the host that is gone had %d", n, moved, had["B"])
-	p.endGently(successor)
+	p.stopSuccessor(successor)
 }
 
 // Clients come to the host that their address belongs to, whichever process they come to.
@@ -135,7 +135,7 @@ func TestIPHash(t *testing.T) {
 			t.Errorf("client %d: host %s after an upgrade, and before it %s", client, now, letter)
 		}
 	}
-	proxies[0].endGently(successor)
+	proxies[0].stopSuccessor(successor)
 }
 
 // letterFor is the letter of the host that a client got.

@@ -257,5 +257,5 @@ func TestEjectionIsKnownToAll(t *testing.T) {
 	if n := visits(10); n > 0 {
 		t.Errorf("after an upgrade %d sessions failed", n)
 	}
-	p.endGently(successor)
+	p.stopSuccessor(successor)
 }

@@ -56,7 +56,7 @@ func TestStickyClients(t *testing.T) {
 		stays("after a reload")
 		if multi {
 			p.mustOrder("upgrade")
-			defer p.endGently(p.awaitSuccessor(1))
+			defer p.stopSuccessor(p.awaitSuccessor(1))
 			stays("after an upgrade")
 		}
 

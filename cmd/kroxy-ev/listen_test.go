@@ -455,7 +455,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 			t.Errorf("after a refused upgrade, at %v: %v", at, err)
 		}
 	}
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket's file is left: %v", err)
 	}

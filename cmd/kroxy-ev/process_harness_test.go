@@ -301,8 +301,8 @@ func (p *proxy) awaitSuccessor(n int) int {
 	return pid
 }
 
-// endGently demands that a successor ends after SIGTERM.
-func (p *proxy) endGently(pid int) {
+// stopSuccessor demands that a successor ends after SIGTERM.
+func (p *proxy) stopSuccessor(pid int) {
 	p.t.Helper()
 	if err := unix.Kill(pid, unix.SIGTERM); err != nil {
 		p.t.Fatal(err)

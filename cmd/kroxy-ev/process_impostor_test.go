@@ -122,7 +122,7 @@ func TestOrdersDespiteAnImpostor(t *testing.T) {
 			}
 			pid := p.awaitSuccessor(1)
 			eventually(t, "two reloads are told of", func() bool { return p.stderr.count(`msg="kroxy-ev: reloaded"`) == 2 })
-			p.endGently(pid)
+			p.stopSuccessor(pid)
 		})
 	}
 }

@@ -222,5 +222,5 @@ func TestUpgradesUnderLoad(t *testing.T) {
 	if list := children(t, pid); len(list) != 2 || slices.Contains(list, 0) {
 		t.Errorf("the last master has workers %v, want 2", list)
 	}
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 }

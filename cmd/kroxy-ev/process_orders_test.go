@@ -70,7 +70,7 @@ func TestOrdersAfterAConfigMapSwap(t *testing.T) {
 		}
 		expectAll(t, p.dial(), want)
 	}
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 }
 
 // The path at the start may be relative, and that of the order absolute, or the other way round.
@@ -242,7 +242,7 @@ func TestUpgradeTellsWarnings(t *testing.T) {
 	if want := `^kroxy-ev: warning: .*\.json:\d+:\d+: stream\.unknown_key: .*\nkroxy-ev: upgrade done\n$`; status != 0 || !regexp.MustCompile(want).MatchString(out) {
 		t.Errorf("exit status %d: %s\nwant %s", status, out, want)
 	}
-	p.endGently(p.awaitSuccessor(1))
+	p.stopSuccessor(p.awaitSuccessor(1))
 }
 
 // Containers that share a network may each have a file at the same path. An order reaches the one that it is given in.

@@ -98,7 +98,7 @@ func TestNotificationsOfUpgrade(t *testing.T) {
 			t.Errorf("%q where only the watchdog should be told", text)
 		}
 	}
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 	m.hears(`^STOPPING=1$`)
 }
 

@@ -44,7 +44,7 @@ func TestUpgradeToABadProgram(t *testing.T) {
 			}
 			p.mustOrder("reload")
 			eventually(t, fmt.Sprintf("the master has the files that it had: %v", before), func() bool { return maps.Equal(p.descriptors(), before) })
-			p.endGently(p.pid())
+			p.stopSuccessor(p.pid())
 		})
 	}
 }
@@ -66,7 +66,7 @@ func TestUpgradeToABadConfiguration(t *testing.T) {
 		seen[owner(t, c, workers)] = true
 		return len(seen) == 3
 	})
-	p.endGently(p.pid())
+	p.stopSuccessor(p.pid())
 }
 
 // The pid file and orders follow the master, and the configuration is read anew.
@@ -108,7 +108,7 @@ func TestUpgradeThenReload(t *testing.T) {
 	if status := p.wait(); status != 0 {
 		t.Errorf("exit status %d of the first master, want 0", status)
 	}
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the pid file is still there: %v", err)
 	}
@@ -142,7 +142,7 @@ func TestKilledPredecessorHoldsNothing(t *testing.T) {
 	p.signal(unix.SIGKILL)
 	expectClosed(t, held)
 	counted("0 clients, 0 of them at hosts")
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 }
 
 // A signal to reload that the old master gets while a new one starts is not lost.
@@ -171,7 +171,7 @@ func TestReloadAmidUpgrade(t *testing.T) {
 	pid := p.awaitSuccessor(1)
 	p.sees(`msg="kroxy-ev: reloaded"`)
 	expectAll(t, p.dial(), "B")
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 }
 
 func TestUpgradeNeedsAMaster(t *testing.T) {

@@ -87,5 +87,5 @@ func TestUpgradeToAnotherPortThanSystemds(t *testing.T) {
 	p.warns("upgrade", fmt.Sprintf(`systemd still listens on port %d, but nothing serves it any more`, port))
 	pid := p.awaitSuccessor(1)
 	expectEcho(t, p.dial(), "hello")
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 }

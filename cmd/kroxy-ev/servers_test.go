@@ -202,7 +202,7 @@ func TestUpgradeOfServers(t *testing.T) {
 	}
 	expectEcho(t, held, "held")
 	_ = held.Close()
-	p.endGently(p.awaitSuccessor(1))
+	p.stopSuccessor(p.awaitSuccessor(1))
 }
 
 // A killed worker's successor serves all servers.

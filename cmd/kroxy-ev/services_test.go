@@ -455,7 +455,7 @@ func TestUpgradeKeepsServices(t *testing.T) {
 	if got := p.answers(4); got != "A" {
 		t.Errorf("after an upgrade, %s answers", got)
 	}
-	p.endGently(heir)
+	p.stopSuccessor(heir)
 }
 
 // Names are asked of the servers that the file has, with its search list, and another file is followed in place.

@@ -383,5 +383,5 @@ func TestSumsAgree(t *testing.T) {
 		p.mustOrder("upgrade")
 		pid = p.awaitSuccessor(1)
 	})
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 }

@@ -92,7 +92,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 		heir := p.awaitSuccessor(1)
 		served("other.test", "old.test", "early.test")
 		said(3)
-		p.endGently(heir)
+		p.stopSuccessor(heir)
 	})
 }
 

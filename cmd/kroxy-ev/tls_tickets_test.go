@@ -104,7 +104,7 @@ func TestTLSSessionsGoOn(t *testing.T) {
 				master = p.awaitSuccessor(n + 1)
 				check("after an upgrade", false)
 			}
-			p.endGently(master)
+			p.stopSuccessor(master)
 		})
 	}
 }

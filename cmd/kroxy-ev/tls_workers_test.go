@@ -134,7 +134,7 @@ func TestTLSUpgrade(t *testing.T) {
 	third := a.issue("site.test")
 	place.put(third)
 	eventually(t, "the new master looks after its files", func() bool { return p.shown("site.test").Equal(third.Leaf) })
-	p.endGently(pid)
+	p.stopSuccessor(pid)
 }
 
 // What is wrong with its files is the end of a new master, not of the old one.
@@ -150,5 +150,5 @@ func TestTLSUpgradeToBadFiles(t *testing.T) {
 	}
 	p.refuses("upgrade", `stream\.tls_key_path: .*is empty`)
 	p.shows(id)
-	p.endGently(p.pid())
+	p.stopSuccessor(p.pid())
 }
