@@ -310,8 +310,8 @@ func (p *proxy) stopSuccessor(pid int) {
 	eventually(p.t, "the successor has ended", func() bool { return !alive(pid) })
 }
 
-// mishap is a request that failed.
-type mishap struct {
+// failure is a request that failed.
+type failure struct {
 	begun  time.Time
 	client int // the port; 0 if there was no connection
 	err    error
@@ -321,7 +321,7 @@ type mishap struct {
 type load struct {
 	mu       sync.Mutex
 	requests int
-	mishaps  []mishap
+	failures []failure
 	quit     chan struct{}
 	clients  sync.WaitGroup
 }
@@ -364,7 +364,7 @@ func (l *load) add(once func() (client int, err error)) {
 			l.mu.Lock()
 			l.requests++
 			if err != nil {
-				l.mishaps = append(l.mishaps, mishap{begun, client, err})
+				l.failures = append(l.failures, failure{begun, client, err})
 			}
 			l.mu.Unlock()
 			time.Sleep(breath)
@@ -386,7 +386,7 @@ func (l *load) passes(t *testing.T, n int) {
 }
 
 // end ends the load and returns what failed.
-func (l *load) end() []mishap {
+func (l *load) end() []failure {
 	l.mu.Lock()
 	select {
 	case <-l.quit:
@@ -395,7 +395,7 @@ func (l *load) end() []mishap {
 	}
 	l.mu.Unlock()
 	l.clients.Wait()
-	return l.mishaps
+	return l.failures
 }
 
 // mustBeClean ends the load and demands that nothing failed.

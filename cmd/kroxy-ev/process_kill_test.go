@@ -116,9 +116,9 @@ func killOne(t *testing.T, p *proxy, l *load, serving int, slowest *time.Duratio
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := len(l.mishaps)
-	l.mishaps = slices.DeleteFunc(l.mishaps, func(m mishap) bool { return m.begun.Before(begun) && inHands[m.client] })
-	seen.held = before - len(l.mishaps)
+	before := len(l.failures)
+	l.failures = slices.DeleteFunc(l.failures, func(m failure) bool { return m.begun.Before(begun) && inHands[m.client] })
+	seen.held = before - len(l.failures)
 	return seen
 }
 
