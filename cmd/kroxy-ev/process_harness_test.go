@@ -326,8 +326,8 @@ type load struct {
 	clients  sync.WaitGroup
 }
 
-// breath is how long a client of a load waits before its next request.
-const breath = time.Millisecond
+// requestPause is how long a client of a load waits before its next request.
+const requestPause = time.Millisecond
 
 // loadWith starts n clients of the proxy, which is in http mode.
 func loadWith(p *proxy, n int) *load {
@@ -367,7 +367,7 @@ func (l *load) add(once func() (client int, err error)) {
 				l.failures = append(l.failures, failure{begun, client, err})
 			}
 			l.mu.Unlock()
-			time.Sleep(breath)
+			time.Sleep(requestPause)
 		}
 	})
 }

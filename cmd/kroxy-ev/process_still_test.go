@@ -63,7 +63,7 @@ func (p *proxy) steady(n int) (end func()) {
 					failed <- err
 					return
 				}
-				time.Sleep(breath)
+				time.Sleep(requestPause)
 			}
 		}()
 	}
