@@ -24,7 +24,7 @@ import (
 // adminAt is the admin endpoint as its clients see it.
 type adminAt struct {
 	t *testing.T
-	spot
+	netAddr
 	token string
 }
 
@@ -160,7 +160,7 @@ func TestAdminPorts(t *testing.T) {
 
 		p.reloadTo(seenFrom(other, web, h[0]))
 		local(one).awaitRefusal(t)
-		a.spot = local(other)
+		a.netAddr = local(other)
 		a.expect(200, "^ready\n$", "GET", "/ready", "")
 		p.replace(fileText(t, seenFrom(third, web, h[0])))
 		a.expect(200, `"changes":\["changed admin"\]`, "POST", "/api/v1/reload", "", jsonContent)
@@ -424,7 +424,7 @@ func TestAdminStrangers(t *testing.T) {
 	if w := a.status().Groups[0].Hosts[0].Weight; w != 2 {
 		t.Errorf("the weight is %d, want 2", w)
 	}
-	u := adminAt{t, spot{"unix", path}, ""}
+	u := adminAt{t, netAddr{"unix", path}, ""}
 	u.expect(200, "", "POST", target, `{"weight":5}`, jsonContent, "Host: anything.example")
 	u.expect(200, `"weight":5`, "GET", "/api/v1/status", "", "Host: anything.example")
 	u.expect(403, "", "GET", "/api/v1/status", "", "Host: anything.example", "Origin: https://evil.example")

@@ -33,7 +33,7 @@ func socketPath(t *testing.T) string {
 }
 
 // dial connects to a place. The connection is closed when the test ends, and no call on it waits longer than patience.
-func (at spot) dial(t *testing.T) net.Conn {
+func (at netAddr) dial(t *testing.T) net.Conn {
 	t.Helper()
 	c, err := net.DialTimeout(at.network, at.address, patience)
 	if err != nil {
@@ -45,7 +45,7 @@ func (at spot) dial(t *testing.T) net.Conn {
 }
 
 // awaitRefusal waits until nobody listens at a place.
-func (at spot) awaitRefusal(t *testing.T) {
+func (at netAddr) awaitRefusal(t *testing.T) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("nobody listens on %v", at), func() bool {
 		c, err := net.DialTimeout(at.network, at.address, patience)
@@ -56,7 +56,7 @@ func (at spot) awaitRefusal(t *testing.T) {
 	})
 }
 
-func local(port int) spot { return spot{"tcp4", fmt.Sprint("127.0.0.1:", port)} }
+func local(port int) netAddr { return netAddr{"tcp4", fmt.Sprint("127.0.0.1:", port)} }
 
 // needIPv6 skips a test where there is no IPv6.
 func needIPv6(t *testing.T) {
@@ -82,7 +82,7 @@ func TestListeners(t *testing.T) {
 			{"unix": path, "mode": "0600"},
 		}}})
 		p.await(p.stderr, regexp.QuoteMeta(fmt.Sprintf(`msg="kroxy-ev: serving" listen="tcp 0.0.0.0:%d, tcp 127.0.0.2:%d, tcp [::]:%d ipv6_only, tcp [::]:%d, unix %s" mode=stream`, p.port, one, six, both, path)))
-		all := []spot{
+		all := []netAddr{
 			local(p.port), {"tcp4", fmt.Sprint("127.0.0.2:", one)}, {"tcp6", fmt.Sprintf("[::1]:%d", six)},
 			local(both), {"tcp6", fmt.Sprintf("[::1]:%d", both)}, {"unix", path},
 		}
@@ -91,7 +91,7 @@ func TestListeners(t *testing.T) {
 				expectEcho(t, at.dial(t), "hello")
 			}
 		}
-		for _, at := range []spot{local(one), local(six)} {
+		for _, at := range []netAddr{local(one), local(six)} {
 			at.awaitRefusal(t)
 		}
 		if info, err := os.Stat(path); err != nil || info.Mode() != fs.ModeSocket|0o600 {
@@ -120,7 +120,7 @@ func TestIPv4ComesAndGoes(t *testing.T) {
 		}
 		set(false)
 		p := start(t, s)
-		four, six := local(port), spot{"tcp6", fmt.Sprintf("[::1]:%d", port)}
+		four, six := local(port), netAddr{"tcp6", fmt.Sprintf("[::1]:%d", port)}
 		stays := four.dial(t)
 		expectEcho(t, stays, "before")
 		for _, without := range []bool{true, false, true} {
@@ -149,7 +149,7 @@ func TestUnixSocketFiles(t *testing.T) {
 		path := socketPath(t)
 		s := setup{both: true, hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 300, "listen": []listenEntry{{"unix": path}}}}
 		p := start(t, s)
-		at := spot{"unix", path}
+		at := netAddr{"unix", path}
 		expectEcho(t, at.dial(t), "hello")
 		// Another one leaves it alone.
 		otherPort := reservePort(t)
@@ -231,7 +231,7 @@ func TestFailedReloadKeepsListeners(t *testing.T) {
 		kept, fresh, keptPath, freshPath := reservePort(t), reservePort(t), socketPath(t), socketPath(t)
 		s := setup{both: true, hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 300, "workers_num": 2, "reactors_num": 2, "listen": []listenEntry{{"port": kept}, {"unix": keptPath}}}}
 		p := start(t, s)
-		all := []spot{local(p.port), local(kept), {"unix", keptPath}}
+		all := []netAddr{local(p.port), local(kept), {"unix", keptPath}}
 		before := p.descriptors()
 		inode := inodeOf(t, keptPath)
 		for _, bad := range []struct {
@@ -291,16 +291,16 @@ func TestListenersComeAndGoUnderLoad(t *testing.T) {
 		s.settings = settings{"workers_num": 2, "reactors_num": 2, "listen": sets[0]}
 		p := start(t, s)
 		inode := inodeOf(t, path)
-		loads := []*load{loadWith(p, 2), loadOn(t, 2, local(stays)), loadOn(t, 2, spot{"unix", path})}
+		loads := []*load{loadWith(p, 2), loadOn(t, 2, local(stays)), loadOn(t, 2, netAddr{"unix", path})}
 		turn := func(i int) {
 			t.Helper()
 			s.settings["listen"], s.settings["workers_num"] = sets[i%len(sets)], workers[i%len(sets)]
 			p.rewrite(s)
 			p.mustOrder("reload")
-			there := map[spot]bool{local(a): false, local(b): false, {"unix", other}: false}
+			there := map[netAddr]bool{local(a): false, local(b): false, {"unix", other}: false}
 			for _, e := range sets[i%len(sets)] {
 				if e["unix"] == other {
-					there[spot{"unix", other}] = true
+					there[netAddr{"unix", other}] = true
 				}
 				for _, port := range []int{a, b} {
 					if e["port"] == port {
@@ -393,9 +393,9 @@ func TestListenersLeakNothing(t *testing.T) {
 		}
 		eventually(t, "no more files are open than before", func() bool { return all() <= before })
 		expectEcho(t, local(ports[0]).dial(t), "hello")
-		expectEcho(t, spot{"unix", paths[0]}.dial(t), "hello")
+		expectEcho(t, netAddr{"unix", paths[0]}.dial(t), "hello")
 		local(ports[1]).awaitRefusal(t)
-		spot{"unix", paths[1]}.awaitRefusal(t)
+		netAddr{"unix", paths[1]}.awaitRefusal(t)
 	})
 }
 
@@ -408,7 +408,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 	}}
 	p, file := startUpgradable(t, s)
 	inode := inodeOf(t, path)
-	loads := []*load{loadWith(p, 2), loadOn(t, 2, local(stays)), loadOn(t, 2, spot{"unix", path})}
+	loads := []*load{loadWith(p, 2), loadOn(t, 2, local(stays)), loadOn(t, 2, netAddr{"unix", path})}
 	pid := p.pid()
 	n := times(3, 20)
 	for i := range n {
@@ -424,14 +424,14 @@ func TestUpgradesCarryListeners(t *testing.T) {
 		p.mustOrder("upgrade")
 		former := pid
 		pid = p.awaitSuccessor(i + 1)
-		for _, at := range []spot{local(p.port), local(stays), {"unix", path}} {
+		for _, at := range []netAddr{local(p.port), local(stays), {"unix", path}} {
 			if _, err := at.once(); err != nil {
 				t.Errorf("after upgrade %d, at %v: %v", i, at, err)
 			}
 		}
 		eventually(t, "the former master has left", func() bool { return !alive(former) })
 	}
-	for _, at := range []spot{local(goes), {"unix", gonePath}} {
+	for _, at := range []netAddr{local(goes), {"unix", gonePath}} {
 		at.awaitRefusal(t)
 	}
 	if _, err := os.Lstat(gonePath); !errors.Is(err, fs.ErrNotExist) {
@@ -450,7 +450,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 	s.settings["listen"], s.settings["file_log"] = []listenEntry{{"port": goes}}, "/no/where/log"
 	p.rewrite(s)
 	p.refuses("upgrade", `/no/where/log`)
-	for _, at := range []spot{local(p.port), local(stays), local(comes), {"unix", path}} {
+	for _, at := range []netAddr{local(p.port), local(stays), local(comes), {"unix", path}} {
 		if _, err := at.once(); err != nil {
 			t.Errorf("after a refused upgrade, at %v: %v", at, err)
 		}
@@ -471,14 +471,14 @@ func TestUnixClientsHaveNoAddress(t *testing.T) {
 	p := startHTTP(t, setup{both: true, hosts: sites(fields), settings: settings{
 		"listen": []listenEntry{{"unix": path}}, "file_log": log, "format_log": "[$client_addr] $status", "headers": map[string]any{"X-Addr": "<$addr>"},
 	}})
-	ask := func(at spot) string {
+	ask := func(at netAddr) string {
 		t.Helper()
 		c := at.dial(t)
 		send(t, c, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\nConnection: close\r\n\r\n")
 		_, body := reply(t, bufio.NewReader(c), http.MethodGet)
 		return body
 	}
-	if got := ask(spot{"unix", path}); got != "[]" {
+	if got := ask(netAddr{"unix", path}); got != "[]" {
 		t.Errorf("X-Forwarded-For of a client of a unix socket is %s", got)
 	}
 	if got := ask(local(p.port)); got != `["127.0.0.1"]` {
@@ -506,7 +506,7 @@ func TestOwnUnixSocket(t *testing.T) {
 	link := filepath.Dir(path) + "/../" + filepath.Base(filepath.Dir(path)) + "/s"
 	group := map[string]any{"balancing_algo": "first", "hosts": []any{map[string]any{"unix": link}, good.endpoint}}
 	p := start(t, setup{both: true, settings: settings{"listen": []listenEntry{{"unix": path}}, "servers": map[string]any{"backend": group}}})
-	expectAll(t, spot{"unix", path}.dial(t), "good")
+	expectAll(t, netAddr{"unix", path}.dial(t), "good")
 	expectAll(t, p.dial(), "good")
 	p.await(p.stderr, `its socket is this proxy's own`)
 }

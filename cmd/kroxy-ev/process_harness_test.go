@@ -331,11 +331,11 @@ const requestPause = time.Millisecond
 
 // loadWith starts n clients of the proxy, which is in http mode.
 func loadWith(p *proxy, n int) *load {
-	return loadOn(p.t, n, spot{"tcp4", fmt.Sprint("127.0.0.1:", p.port)})
+	return loadOn(p.t, n, netAddr{"tcp4", fmt.Sprint("127.0.0.1:", p.port)})
 }
 
 // loadOn starts n clients of whoever listens at a place and speaks HTTP.
-func loadOn(t *testing.T, n int, at spot) *load {
+func loadOn(t *testing.T, n int, at netAddr) *load {
 	l := newLoad(t)
 	for range n {
 		l.add(at.once)
@@ -413,14 +413,14 @@ func (l *load) mustBeClean(t *testing.T) {
 
 // once makes a request over a connection of its own, and returns the client's port.
 func once(port int) (client int, err error) {
-	return spot{"tcp4", fmt.Sprint("127.0.0.1:", port)}.once()
+	return netAddr{"tcp4", fmt.Sprint("127.0.0.1:", port)}.once()
 }
 
-// spot is where somebody listens, as package net has it.
-type spot struct{ network, address string }
+// netAddr is where somebody listens, as package net has it.
+type netAddr struct{ network, address string }
 
 // once makes a request over a connection of its own, and returns the client's port, if it has one.
-func (at spot) once() (client int, err error) {
+func (at netAddr) once() (client int, err error) {
 	c, err := net.DialTimeout(at.network, at.address, patience)
 	if err != nil {
 		return 0, err

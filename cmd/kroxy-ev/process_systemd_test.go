@@ -257,7 +257,7 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 			t.Errorf("%d sockets are not served, want 1", n)
 		}
 		for range 8 {
-			for _, at := range []spot{local(p.port), local(here), {"unix", path}, {"tcp4", elsewhere.Addr().String()}, local(ours)} {
+			for _, at := range []netAddr{local(p.port), local(here), {"unix", path}, {"tcp4", elsewhere.Addr().String()}, local(ours)} {
 				expectEcho(t, at.dial(t), "hello")
 			}
 		}
@@ -270,7 +270,7 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 			t.Fatalf("reload: exit status %d: %s", status, out)
 		}
 		expectMatch(t, out, `warning: reload: systemd still listens on `+path+`, but nothing serves it any more`)
-		for _, at := range []spot{local(p.port), local(here), {"tcp4", elsewhere.Addr().String()}, local(ours)} {
+		for _, at := range []netAddr{local(p.port), local(here), {"tcp4", elsewhere.Addr().String()}, local(ours)} {
 			expectEcho(t, at.dial(t), "hello")
 		}
 		p.stop()
@@ -283,7 +283,7 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 					close(came)
 				}
 			}()
-			_ = spot{ln.Addr().Network(), ln.Addr().String()}.dial(t).Close()
+			_ = netAddr{ln.Addr().Network(), ln.Addr().String()}.dial(t).Close()
 			<-came
 		}
 	})

@@ -196,7 +196,7 @@ func inLog(t *testing.T, file string) sumsBy {
 }
 
 // say sends something on a connection of its own, ends its stream, and returns what comes back.
-func (at spot) say(text string) (string, error) {
+func (at netAddr) say(text string) (string, error) {
 	c, err := net.DialTimeout(at.network, at.address, patience)
 	if err != nil {
 		return "", err
