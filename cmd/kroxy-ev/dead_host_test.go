@@ -272,7 +272,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 			p := start(t, s)
 			ask := func() {
 				t.Helper()
-				if _, err := once(p.port); err == nil || !strings.Contains(err.Error(), `"good"`) {
+				if _, err := requestOnce(p.port); err == nil || !strings.Contains(err.Error(), `"good"`) {
 					t.Error(err)
 				}
 			}

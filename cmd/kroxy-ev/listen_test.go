@@ -311,7 +311,7 @@ func TestListenersComeAndGoUnderLoad(t *testing.T) {
 			for at, is := range there {
 				if !is {
 					at.awaitRefusal(t)
-				} else if _, err := at.once(); err != nil {
+				} else if _, err := at.requestOnce(); err != nil {
 					t.Errorf("after reload %d, at %v: %v", i, at, err)
 				}
 			}
@@ -425,7 +425,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 		former := pid
 		pid = p.awaitSuccessor(i + 1)
 		for _, at := range []netAddr{local(p.port), local(stays), {"unix", path}} {
-			if _, err := at.once(); err != nil {
+			if _, err := at.requestOnce(); err != nil {
 				t.Errorf("after upgrade %d, at %v: %v", i, at, err)
 			}
 		}
@@ -437,7 +437,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 	if _, err := os.Lstat(gonePath); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the file of the socket that is gone is left: %v", err)
 	}
-	if _, err := local(comes).once(); err != nil {
+	if _, err := local(comes).requestOnce(); err != nil {
 		t.Error(err)
 	}
 	for _, l := range loads {
@@ -451,7 +451,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 	p.rewrite(s)
 	p.refuses("upgrade", `/no/where/log`)
 	for _, at := range []netAddr{local(p.port), local(stays), local(comes), {"unix", path}} {
-		if _, err := at.once(); err != nil {
+		if _, err := at.requestOnce(); err != nil {
 			t.Errorf("after a refused upgrade, at %v: %v", at, err)
 		}
 	}

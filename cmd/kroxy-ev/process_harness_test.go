@@ -338,7 +338,7 @@ func loadWith(p *proxy, n int) *load {
 func loadOn(t *testing.T, n int, at netAddr) *load {
 	l := newLoad(t)
 	for range n {
-		l.add(at.once)
+		l.add(at.requestOnce)
 	}
 	return l
 }
@@ -411,16 +411,16 @@ func (l *load) mustBeClean(t *testing.T) {
 	t.Logf("%d requests, %d failed", l.requests, len(failed))
 }
 
-// once makes a request over a connection of its own, and returns the client's port.
-func once(port int) (client int, err error) {
-	return netAddr{"tcp4", fmt.Sprint("127.0.0.1:", port)}.once()
+// requestOnce makes a request over a connection of its own, and returns the client's port.
+func requestOnce(port int) (client int, err error) {
+	return netAddr{"tcp4", fmt.Sprint("127.0.0.1:", port)}.requestOnce()
 }
 
 // netAddr is where somebody listens, as package net has it.
 type netAddr struct{ network, address string }
 
-// once makes a request over a connection of its own, and returns the client's port, if it has one.
-func (at netAddr) once() (client int, err error) {
+// requestOnce makes a request over a connection of its own, and returns the client's port, if it has one.
+func (at netAddr) requestOnce() (client int, err error) {
 	c, err := net.DialTimeout(at.network, at.address, patience)
 	if err != nil {
 		return 0, err

@@ -180,7 +180,7 @@ func startFails(t *testing.T, prepare func(*exec.Cmd), port int, s setup, patter
 	if err := unix.Kill(-p.pid(), 0); prepare != nil && p.cmd.SysProcAttr.Setpgid && !errors.Is(err, unix.ESRCH) {
 		t.Errorf("something is left of the process group: %v", err)
 	}
-	if _, err := once(port); !errors.Is(err, unix.ECONNREFUSED) {
+	if _, err := requestOnce(port); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("the port: %v", err)
 	}
 }
@@ -212,7 +212,7 @@ func TestNoDescriptorsForWorkers(t *testing.T) {
 			if text := p.stderr.String(); !strings.Contains(text, "too many open files") && !strings.Contains(text, "open files") {
 				t.Errorf("it did not say why: %s", text)
 			}
-			if _, err := once(port); !errors.Is(err, unix.ECONNREFUSED) {
+			if _, err := requestOnce(port); !errors.Is(err, unix.ECONNREFUSED) {
 				t.Errorf("the port: %v", err)
 			}
 		})
