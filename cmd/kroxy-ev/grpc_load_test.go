@@ -145,14 +145,14 @@ func TestReloadsUnderHTTP2Load(t *testing.T) {
 		k, l := beginChats(p, nil, 4), http2Load(p, nil)
 		n := times(10, 50)
 		for i := range n {
-			l.passes(t, times(50, 300))
+			l.awaitRequests(t, times(50, 300))
 			s.settings["workers_num"] = counts[i%len(counts)]
 			p.rewrite(s)
 			p.mustOrder("reload")
 		}
-		l.passes(t, 100)
+		l.awaitRequests(t, 100)
 		k.areWell()
-		l.mustBeClean(t)
+		l.endWithoutFailures(t)
 		k.end()
 		t.Logf("%d reloads", n)
 	})
@@ -166,18 +166,18 @@ func TestUpgradesUnderHTTP2Load(t *testing.T) {
 	k, l := beginChats(p, config, 4), http2Load(p, config)
 	n, pid := times(2, 10), p.pid()
 	for i := range n {
-		l.passes(t, times(50, 500))
+		l.awaitRequests(t, times(50, 500))
 		install(t, program, file)
 		p.mustOrder("upgrade")
 		former := pid
 		pid = p.awaitSuccessor(i + 1)
-		l.passes(t, 100)
+		l.awaitRequests(t, 100)
 		if i > 0 {
 			eventually(t, "the former master has left", func() bool { return !alive(former) })
 		}
 	}
 	k.areWell()
-	l.mustBeClean(t)
+	l.endWithoutFailures(t)
 	k.end()
 	t.Logf("%d upgrades", n)
 	if status := p.wait(); status != 0 {

@@ -330,14 +330,14 @@ func TestListenersComeAndGoUnderLoad(t *testing.T) {
 		n := times(10, 100)
 		for i := range n {
 			for _, l := range loads {
-				l.passes(t, 10)
+				l.awaitRequests(t, 10)
 			}
 			turn(i)
 		}
 		turn(0)
 		for _, l := range loads {
-			l.passes(t, 10)
-			l.mustBeClean(t)
+			l.awaitRequests(t, 10)
+			l.endWithoutFailures(t)
 		}
 		if inodeOf(t, path) != inode {
 			t.Error("the socket that stays is another one")
@@ -413,7 +413,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 	n := times(3, 20)
 	for i := range n {
 		for _, l := range loads {
-			l.passes(t, 20)
+			l.awaitRequests(t, 20)
 		}
 		if i == 1 {
 			s.settings["listen"] = []listenEntry{{"port": comes}, {"unix": path}, {"port": stays}}
@@ -441,7 +441,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 		t.Error(err)
 	}
 	for _, l := range loads {
-		l.mustBeClean(t)
+		l.endWithoutFailures(t)
 	}
 	if inodeOf(t, path) != inode {
 		t.Error("the socket that stays is another one")

@@ -378,8 +378,8 @@ func (l *load) count() int {
 	return l.requests
 }
 
-// passes waits until n further requests were made.
-func (l *load) passes(t *testing.T, n int) {
+// awaitRequests waits until n further requests were made.
+func (l *load) awaitRequests(t *testing.T, n int) {
 	t.Helper()
 	goal := l.count() + n
 	eventually(t, "the load passes", func() bool { return l.count() >= goal })
@@ -398,8 +398,8 @@ func (l *load) end() []failure {
 	return l.failures
 }
 
-// mustBeClean ends the load and demands that nothing failed.
-func (l *load) mustBeClean(t *testing.T) {
+// endWithoutFailures ends the load and demands that nothing failed.
+func (l *load) endWithoutFailures(t *testing.T) {
 	t.Helper()
 	failed := l.end()
 	for i, m := range failed {

@@ -32,7 +32,7 @@ func TestKilledWorkers(t *testing.T) {
 	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", backstage)), multi: true, settings: settings{"workers_num": 4}})
 	p.awaitServing(4)
 	l := loadWith(p, 4)
-	l.passes(t, 100)
+	l.awaitRequests(t, 100)
 	before := p.descriptors()
 	var held, requests int
 	var slowest time.Duration
@@ -105,7 +105,7 @@ func killOne(t *testing.T, p *proxy, l *load, serving int, slowest *time.Duratio
 	if took := time.Since(begun); strings.HasSuffix(p.lastPause(), "=0s") {
 		*slowest = max(*slowest, took)
 	}
-	l.passes(t, 100)
+	l.awaitRequests(t, 100)
 	close(quit)
 	wg.Wait()
 	for _, k := range conns {

@@ -120,14 +120,14 @@ func TestReloadsUnderLoad(t *testing.T) {
 	l := loadWith(p, 8)
 	n := times(20, 200)
 	for i := range n {
-		l.passes(t, times(100, 600))
+		l.awaitRequests(t, times(100, 600))
 		s.settings["workers_num"] = counts[i%len(counts)]
 		p.rewrite(s)
 		p.mustOrder("reload")
 	}
-	l.passes(t, 100)
+	l.awaitRequests(t, 100)
 	k.isWell()
-	l.mustBeClean(t)
+	l.endWithoutFailures(t)
 	t.Logf("%d reloads", n)
 	_, _ = k.chat.CloseNow(), k.bulk.Close()
 	eventually(t, "only 3 workers are left", func() bool { return len(p.workers()) == 3 })
@@ -138,10 +138,10 @@ func TestReloadsUnderLoadWithoutWorkers(t *testing.T) {
 	p := start(t, s)
 	l := loadWith(p, 8)
 	for range times(20, 200) {
-		l.passes(t, 50)
+		l.awaitRequests(t, 50)
 		p.mustOrder("reload")
 	}
-	l.mustBeClean(t)
+	l.endWithoutFailures(t)
 }
 
 // copyOfProgram returns a directory with the program in it, which may be replaced.
@@ -198,7 +198,7 @@ func TestUpgradesUnderLoad(t *testing.T) {
 	l := loadWith(p, 8)
 	n, pid := times(4, 20), p.pid()
 	for i := range n {
-		l.passes(t, times(100, 1000))
+		l.awaitRequests(t, times(100, 1000))
 		install(t, program, file)
 		if i%2 == 0 {
 			p.mustOrder("upgrade")
@@ -207,13 +207,13 @@ func TestUpgradesUnderLoad(t *testing.T) {
 		}
 		former := pid
 		pid = p.awaitSuccessor(i + 1)
-		l.passes(t, 100)
+		l.awaitRequests(t, 100)
 		if i > 0 {
 			eventually(t, "the former master has left", func() bool { return !alive(former) })
 		}
 	}
 	k.isWell()
-	l.mustBeClean(t)
+	l.endWithoutFailures(t)
 	t.Logf("%d upgrades", n)
 	_, _ = k.chat.CloseNow(), k.bulk.Close()
 	if status := p.wait(); status != 0 {
