@@ -102,7 +102,7 @@ func TestHostThatFailsItsChecks(t *testing.T) {
 			return bad.requests.Load() > 0 && good.requests.Load() > 0
 		})
 		bad.status.Store(503)
-		p.sees(bad.down())
+		p.awaitLog(bad.down())
 		before := p.leaves(bad)
 		p.getServed(40)
 		if multi {
@@ -123,7 +123,7 @@ func TestHostThatFailsItsChecks(t *testing.T) {
 			t.Errorf("%d requests came to a host that is known to be down", n)
 		}
 		bad.status.Store(204)
-		p.sees(bad.up())
+		p.awaitLog(bad.up())
 		eventually(t, "it serves again", func() bool {
 			p.getServed(2)
 			return bad.requests.Load() > before
@@ -140,7 +140,7 @@ func TestChecksOverReloads(t *testing.T) {
 		s := ward(nil, bad, good)
 		s.multi = multi
 		p := start(t, s)
-		p.sees(bad.down())
+		p.awaitLog(bad.down())
 		before := p.leaves(bad)
 		other := newPatient(t)
 		s.settings = ward(nil, bad, good, other).settings
@@ -181,7 +181,7 @@ func TestChecksOverAnUpgrade(t *testing.T) {
 	bad, good := newPatient(t), newPatient(t)
 	bad.status.Store(503)
 	p, binary := startUpgradable(t, ward(nil, bad, good))
-	p.sees(bad.down())
+	p.awaitLog(bad.down())
 	before := p.leaves(bad)
 	stop, asked := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -217,7 +217,7 @@ func TestChecksOverAnUpgrade(t *testing.T) {
 		t.Errorf("%d lines that it is down, want one", n)
 	}
 	bad.status.Store(200)
-	p.sees(bad.up())
+	p.awaitLog(bad.up())
 	eventually(t, "it serves again", func() bool {
 		p.getServed(2)
 		return bad.requests.Load() > before
@@ -238,9 +238,9 @@ func TestChecksPanic(t *testing.T) {
 		p := start(t, s)
 		for _, bad := range all[:3] {
 			bad.status.Store(503)
-			p.sees(bad.down())
+			p.awaitLog(bad.down())
 		}
-		p.sees(`level=WARN msg="upstream: fewer than half of a group's hosts are usable.*" group=backend`)
+		p.awaitLog(`level=WARN msg="upstream: fewer than half of a group's hosts are usable.*" group=backend`)
 		for _, one := range all {
 			before := one.requests.Load()
 			eventually(t, "each host serves", func() bool {
@@ -249,8 +249,8 @@ func TestChecksPanic(t *testing.T) {
 			})
 		}
 		all[0].status.Store(200)
-		p.sees(all[0].up())
-		p.sees(`level=INFO msg="upstream: half of a group's hosts or more are usable again.*" group=backend`)
+		p.awaitLog(all[0].up())
+		p.awaitLog(`level=INFO msg="upstream: half of a group's hosts or more are usable again.*" group=backend`)
 		p.leaves(all[1], all[2])
 	})
 }
@@ -265,7 +265,7 @@ func TestChecksOfStreams(t *testing.T) {
 		s := groupOf("first", check, settings{"host": "127.0.0.1", "port": port}, settings{"host": well.Host, "port": well.Port})
 		s["workers_num"] = 2
 		p := startOn(t, port, setup{settings: s, multi: multi})
-		p.sees(fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=127.0.0.1:%d type=tcp error=".*leads back to this proxy.*" failed=1`, port))
+		p.awaitLog(fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=127.0.0.1:%d type=tcp error=".*leads back to this proxy.*" failed=1`, port))
 		expectAll(t, p.dial(), "A")
 	})
 }
@@ -285,7 +285,7 @@ func TestChecksByTLS(t *testing.T) {
 		group := settings{"health_check": settings{"interval": 50, "timeout": patience.Milliseconds()}, "proxy_tls_enabled": true}
 		s := groupOf("first", group, settings{"host": broken.Host, "port": broken.Port}, settings{"host": good.Host, "port": good.Port})
 		p := start(t, setup{mode: "http", settings: s, multi: multi})
-		p.sees(fmt.Sprintf(`msg="check: a host is down" group=backend host=127.0.0.1:%d type=http error="while making a TLS handshake`, broken.Port))
+		p.awaitLog(fmt.Sprintf(`msg="check: a host is down" group=backend host=127.0.0.1:%d type=http error="while making a TLS handshake`, broken.Port))
 		eventually(t, "the other one passes", func() bool { return checks.Load() > 1 })
 		p.getServed(10)
 		if n := p.stderr.count(`upstream: a host is down`); n > 0 {

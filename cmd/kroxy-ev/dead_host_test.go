@@ -246,7 +246,7 @@ func TestOneConnectionProbes(t *testing.T) {
 		eventually(t, "the host serves again", func() bool { return served.Load() > 50 })
 		close(stop)
 		wg.Wait()
-		p.sees(`level=INFO msg="upstream: a host serves again" .*down_for=\d.* failed=\d`)
+		p.awaitLog(`level=INFO msg="upstream: a host serves again" .*down_for=\d.* failed=\d`)
 		for _, line := range []string{"a host is down", "a host serves again"} {
 			if n := p.stderr.count(line); n != 1 {
 				t.Errorf("%d lines %q, want one", n, line)

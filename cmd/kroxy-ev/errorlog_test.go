@@ -95,7 +95,7 @@ func TestErrorLog(t *testing.T) {
 		p.rewrite(s)
 		p.mustOrder("reload")
 		expectClosed(t, p.dial())
-		p.sees(`level=ERROR msg="stream: session closed"`)
+		p.awaitLog(`level=ERROR msg="stream: session closed"`)
 		p.stop()
 		if text := p.stderr.String(); strings.Contains(text, "level=INFO") || strings.Contains(text, "level=WARN") {
 			t.Errorf("log_level is error, and stderr has %q", text)
@@ -162,19 +162,19 @@ func TestLogLevel(t *testing.T) {
 		toggle := func(says string) {
 			t.Helper()
 			p.signal(unix.SIGTTIN)
-			p.sees(says)
+			p.awaitLog(says)
 			p.mustOrder("reload") // which workers hear after that, and which does not end it
 		}
 		refuse("before")
 		toggle(`the log is at level debug until the next SIGTTIN`)
 		refuse("on")
-		p.sees(line("on"))
+		p.awaitLog(line("on"))
 		if multi {
 			old := p.workers()[0]
 			_ = unix.Kill(old, unix.SIGKILL)
 			eventually(t, "there is another worker", func() bool { w := p.workers(); return len(w) == 1 && w[0] != old })
 			refuse("successor")
-			p.sees(line("successor"))
+			p.awaitLog(line("successor"))
 		}
 		toggle(`the log is at the configured level again`)
 		refuse("off")
@@ -182,7 +182,7 @@ func TestLogLevel(t *testing.T) {
 		p.rewrite(s)
 		p.mustOrder("reload")
 		refuse("configured")
-		p.sees(line("configured"))
+		p.awaitLog(line("configured"))
 		p.stop()
 		for _, mark := range []string{"before", "off"} {
 			if p.stderr.count(line(mark)) != 0 {
@@ -263,9 +263,9 @@ func TestUnknownNamesAreSaid(t *testing.T) {
 			send(t, c, clientHello(asking(&tls.Config{}, name)))
 			expectClosed(t, c)
 		}
-		p.sees(`level=INFO msg="stream: session closed" reason="no host has the name that was asked for" client=127\.0\.0\.1 .* name=other\.test`)
-		p.sees(` name="a\\n\\x1b\[31mlevel=ERROR"`)
-		p.sees(` name=n{240}\.m{15}\.\.\.[ \n]`)
+		p.awaitLog(`level=INFO msg="stream: session closed" reason="no host has the name that was asked for" client=127\.0\.0\.1 .* name=other\.test`)
+		p.awaitLog(` name="a\\n\\x1b\[31mlevel=ERROR"`)
+		p.awaitLog(` name=n{240}\.m{15}\.\.\.[ \n]`)
 	})
 	t.Run("http", func(t *testing.T) {
 		t.Parallel()
@@ -275,7 +275,7 @@ func TestUnknownNamesAreSaid(t *testing.T) {
 			send(t, c, "GET / HTTP/1.1\r\nHost: "+name+"\r\nConnection: close\r\n\r\n")
 			expectMatch(t, readAll(t, c), `^HTTP/1\.1 421 `)
 		}
-		p.sees(`level=INFO msg="http: exchange failed" reason="no host of the group has the requested name" client=127\.0\.0\.1 .* name=other\.test`)
-		p.sees(` name=n{240}\.m{15}\.\.\.[ \n]`)
+		p.awaitLog(`level=INFO msg="http: exchange failed" reason="no host of the group has the requested name" client=127\.0\.0\.1 .* name=other\.test`)
+		p.awaitLog(` name=n{240}\.m{15}\.\.\.[ \n]`)
 	})
 }

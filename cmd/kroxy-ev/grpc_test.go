@@ -535,9 +535,9 @@ func TestGRPCChecks(t *testing.T) {
 		s.multi = multi
 		p := startOn(t, port, s)
 		ill.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
-		p.sees(fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=127.0.0.1:%d type=grpc error="the host says NOT_SERVING"`, ill.Port))
+		p.awaitLog(fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=127.0.0.1:%d type=grpc error="the host says NOT_SERVING"`, ill.Port))
 		ill.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
-		p.sees(fmt.Sprintf(`msg="check: a host serves again" group=backend host=127.0.0.1:%d type=grpc`, ill.Port))
+		p.awaitLog(fmt.Sprintf(`msg="check: a host serves again" group=backend host=127.0.0.1:%d type=grpc`, ill.Port))
 		if err := dialGRPC(t, p.port, nil).once(); err != nil {
 			t.Error(err)
 		}

@@ -215,11 +215,11 @@ func TestStreamEndReasons(t *testing.T) {
 		}, want: object{"end_reason": "host_cut"}},
 		"the client is silent": {more: settings{"read_timeout": 100, "log_level": "debug"}, talk: func(t *testing.T, p *proxy, h *host) {
 			expectClosed(t, p.dial())
-			p.sees(`level=DEBUG msg="stream: session closed" reason="client silent \(read_timeout\)" client=127\.0\.0\.1 .*host=127\.0\.0\.1:\d+`)
+			p.awaitLog(`level=DEBUG msg="stream: session closed" reason="client silent \(read_timeout\)" client=127\.0\.0\.1 .*host=127\.0\.0\.1:\d+`)
 		}, want: object{"end_reason": "read_timeout"}},
 		"the host is silent": {more: settings{"proxy_read_timeout": 100, "log_level": "debug"}, talk: func(t *testing.T, p *proxy, h *host) {
 			expectClosed(t, p.dial())
-			p.sees(`level=DEBUG msg="stream: session closed" reason="host silent \(proxy_read_timeout\)"`)
+			p.awaitLog(`level=DEBUG msg="stream: session closed" reason="host silent \(proxy_read_timeout\)"`)
 		}, want: object{"end_reason": "proxy_read_timeout"}},
 		"unreachable": {hosts: []endpoint{dead}, talk: func(t *testing.T, p *proxy, h *host) { expectClosed(t, p.dial()) },
 			want: object{"end_reason": "unreachable", "upstream_addr": fmt.Sprintf("127.0.0.1:%d", dead.Port), "upstream_host": fmt.Sprintf("127.0.0.1:%d", dead.Port), "upstream_connect_time": nil}},

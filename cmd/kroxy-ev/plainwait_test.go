@@ -26,7 +26,7 @@ func TestUnknownScheduler(t *testing.T) {
 			cmd.Path, cmd.Args[0] = file, file
 		}})
 		warning := `level=WARN msg="kroxy-ev: .*not made for the scheduler of ` + regexp.QuoteMeta(runtime.Version()) + `.*remedy="build with Go 1\.26`
-		p.sees(warning)
+		p.awaitLog(warning)
 		l := loadWith(p, 4)
 		end := p.steady(4)
 		l.awaitRequests(t, 100)

@@ -94,12 +94,12 @@ func (p *proxy) refuses(verb, pattern string) {
 	if status != 1 || !regexp.MustCompile(pattern).MatchString(out) {
 		p.t.Errorf("%s: exit status %d: %s\nwant 1 and %s", verb, status, out, pattern)
 	}
-	p.sees(`level=ERROR msg="kroxy-ev: ` + verb + ` failed, everything goes on as before.*`)
-	p.sees(pattern)
+	p.awaitLog(`level=ERROR msg="kroxy-ev: ` + verb + ` failed, everything goes on as before.*`)
+	p.awaitLog(pattern)
 }
 
-// sees waits for a match in the log, also of a successor after the process's end.
-func (p *proxy) sees(pattern string) []string {
+// awaitLog waits for a match in the log, also of a successor after the process's end.
+func (p *proxy) awaitLog(pattern string) []string {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)
 	var found []string

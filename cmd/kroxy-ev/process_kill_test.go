@@ -219,7 +219,7 @@ func TestStoppedWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	p.sees(`msg="worker ended".*pid=` + strconv.Itoa(victim) + `.*no heartbeat for 1s`)
+	p.awaitLog(`msg="worker ended".*pid=` + strconv.Itoa(victim) + `.*no heartbeat for 1s`)
 	notBefore(t, begun, 700*time.Millisecond)
 	p.awaitServing(3)
 	for range 8 {

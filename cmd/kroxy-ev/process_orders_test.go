@@ -197,7 +197,7 @@ func TestReloadTellsWarnings(t *testing.T) {
 		if want := `^kroxy-ev: warning: .*\.json:\d+:\d+: stream\.unknown_key: .*\nnothing has changed\nkroxy-ev: reload done\n$`; status != 0 || !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("exit status %d: %s\nwant %s", status, out, want)
 		}
-		p.sees(`level=WARN .*unknown_key`)
+		p.awaitLog(`level=WARN .*unknown_key`)
 		s.settings = settings{"unknown_key": 1, "port": 0, "connect_timeout": -1}
 		p.rewrite(s)
 		status, out = p.order("reload")

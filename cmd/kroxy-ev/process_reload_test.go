@@ -123,7 +123,7 @@ func TestReloadOfAWrongFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.signal(unix.SIGHUP)
-		p.sees(`reload failed.*no such file`)
+		p.awaitLog(`reload failed.*no such file`)
 		expectEcho(t, p.dial(), "fresh")
 		p.replace(good)
 		p.mustOrder("reload")

@@ -220,7 +220,7 @@ func TestClockThatHasComeFar(t *testing.T) {
 		if res, _ := p.get(c, "/"); res.StatusCode != http.StatusBadGateway {
 			t.Fatalf("status %d where no host is", res.StatusCode)
 		}
-		p.sees(`msg=".*host is down`)
+		p.awaitLog(`msg=".*host is down`)
 		ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", dead))
 		if err != nil {
 			t.Fatal(err)

@@ -161,7 +161,7 @@ func TestReloadAmidUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.signal(unix.SIGUSR2)
-	p.sees(`msg="new master started"`)
+	p.awaitLog(`msg="new master started"`)
 	s.hosts = endpoints(b)
 	p.rewrite(s)
 	p.signal(unix.SIGHUP)
@@ -169,7 +169,7 @@ func TestReloadAmidUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := p.awaitSuccessor(1)
-	p.sees(`msg="kroxy-ev: reloaded"`)
+	p.awaitLog(`msg="kroxy-ev: reloaded"`)
 	expectAll(t, p.dial(), "B")
 	p.stopSuccessor(pid)
 }

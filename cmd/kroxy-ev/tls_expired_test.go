@@ -108,11 +108,11 @@ func TestTLSRenewalThatIsExpired(t *testing.T) {
 		p.shows(first)
 		place.put(old)
 		eventually(t, "the expired certificate is shown", func() bool { return p.shown("site.test").Equal(old.Leaf) })
-		p.sees(`level=WARN msg="kroxy-ev: ` + `.*` + expiredWarning(`stream\.tls_cert_path`, "site.test"))
+		p.awaitLog(`level=WARN msg="kroxy-ev: ` + `.*` + expiredWarning(`stream\.tls_cert_path`, "site.test"))
 		if err := errors.Join(os.WriteFile(place.cert+".new", []byte("hello"), 0o600), os.Rename(place.cert+".new", place.cert)); err != nil {
 			t.Fatal(err)
 		}
-		p.sees(`cannot be used, the old ones stay in service`)
+		p.awaitLog(`cannot be used, the old ones stay in service`)
 		p.shows(old)
 		place.put(next)
 		eventually(t, "the next one is shown", func() bool { return p.shown("site.test").Equal(next.Leaf) })
@@ -131,8 +131,8 @@ func TestTLSExpiredElsewhere(t *testing.T) {
 	p := start(t, setup{
 		mode: "http", hosts: sites(h), settings: a.issue("site.test").serving(settings{"tls_verify_client": true, "tls_client_ca_path": past.path}),
 	}.toTLS(settings{"proxy_tls_cert_path": shown.cert, "proxy_tls_key_path": shown.key}))
-	p.sees(expiredWarning(`http\.servers\.backend\.proxy_tls_cert_path`, "proxy.test"))
-	p.sees(`http\.tls_client_ca_path: .* has no CA certificate that is valid: that of .*CA .* expired on .* UTC, so nobody passes verification; give the file`)
+	p.awaitLog(expiredWarning(`http\.servers\.backend\.proxy_tls_cert_path`, "proxy.test"))
+	p.awaitLog(`http\.tls_client_ca_path: .* has no CA certificate that is valid: that of .*CA .* expired on .* UTC, so nobody passes verification; give the file`)
 	if got := p.verdict(past.issue("client.test").showing(a.trusted("site.test"))); got == "served" {
 		t.Error("a client is served whose authority has ended")
 	}

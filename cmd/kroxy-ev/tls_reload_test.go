@@ -130,7 +130,7 @@ func TestTLSReload(t *testing.T) {
 
 		place.put(third)
 		eventually(t, "the new certificate is shown", func() bool { return p.shown("site.test").Equal(third.Leaf) })
-		p.sees(`level=INFO msg="kroxy-ev: new certificates are in service"`)
+		p.awaitLog(`level=INFO msg="kroxy-ev: new certificates are in service"`)
 		p.shows(third)
 		k.works()
 		close(resume)
@@ -260,7 +260,7 @@ func TestTLSReloadOfBadFiles(t *testing.T) {
 				bad.spoil(place)
 				p.refuses("reload", `stream-\d+\.json:\d+:\d+: http\.`+bad.pattern)
 				p.shows(good)
-				p.sees(`level=ERROR msg="kroxy-ev: new certificates cannot be used, the old ones stay in service: .*stream-\d+\.json:\d+:\d+: http\.` + bad.pattern)
+				p.awaitLog(`level=ERROR msg="kroxy-ev: new certificates cannot be used, the old ones stay in service: .*stream-\d+\.json:\d+:\d+: http\.` + bad.pattern)
 				p.shows(good)
 				k.works()
 				_ = os.Remove(place.cert)
@@ -317,7 +317,7 @@ func TestTLSRotationBesideBadFiles(t *testing.T) {
 					settings: place.serving(settings{"workers_num": 2, "tls_ticket_rotation": 1500}),
 				})
 				bad.spoil(place)
-				p.sees(`the old ones stay in service`)
+				p.awaitLog(`the old ones stay in service`)
 				rotated := p.stderr.count("new keys of session tickets are in service")
 				eventually(t, "the keys are renewed twice", func() bool {
 					return p.stderr.count("new keys of session tickets are in service") >= rotated+2

@@ -156,7 +156,7 @@ func TestTLSTicketRotationAfterReload(t *testing.T) {
 		s.settings["tls_ticket_rotation"] = 1000
 		p.rewrite(s)
 		p.mustOrder("reload")
-		p.sees(`level=INFO msg="kroxy-ev: new keys of session tickets are in service"`)
+		p.awaitLog(`level=INFO msg="kroxy-ev: new keys of session tickets are in service"`)
 		_, _ = p.again(a.trusted("site.test"))
 	})
 }

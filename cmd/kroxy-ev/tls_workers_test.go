@@ -83,7 +83,7 @@ func TestTLSWorkerDiesBesideBadFiles(t *testing.T) {
 	if err := errors.Join(os.Remove(place.cert), os.Remove(place.key)); err != nil {
 		t.Fatal(err)
 	}
-	p.sees(`the old ones stay in service`)
+	p.awaitLog(`the old ones stay in service`)
 	for range 2 {
 		before := p.workers()
 		if err := unix.Kill(before[0], unix.SIGKILL); err != nil {

@@ -298,7 +298,7 @@ func TestTracingWithoutCollector(t *testing.T) {
 				p.get(c, "/")
 			}
 			if test.said != "" {
-				p.sees(test.said)
+				p.awaitLog(test.said)
 			}
 			p.get(c, "/")
 			c.CloseIdleConnections()
