@@ -46,7 +46,7 @@ func scrape(t *testing.T, socket string) map[string]float64 {
 func TestNoCounterFalls(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "admin.sock")
-	port, host := reservePort(t), serve(t, "127.0.0.1", backstage)
+	port, host := reservePort(t), serve(t, "127.0.0.1", versatileHost)
 	config := func(n int) []byte {
 		return fileText(t, object{
 			"workers_num": 2, "shutdown_timeout": 20 * patience.Milliseconds(), "client_body_timeout": 20000 + n,
