@@ -36,8 +36,8 @@ func versatileHost(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// companion is a WebSocket and a response in bulk that live through all that happens.
-type companion struct {
+// longLived is a WebSocket and a response in bulk that live through all that happens.
+type longLived struct {
 	t          *testing.T
 	chat       *websocket.Conn
 	chatConn   net.Conn
@@ -47,10 +47,10 @@ type companion struct {
 	arrived    chan struct{} // a message for each piece of the bulk; closed at its end
 }
 
-// accompany opens both. The proxy has worker processes.
-func accompany(p *proxy) *companion {
+// openLongLived opens both. The proxy has worker processes.
+func openLongLived(p *proxy) *longLived {
 	p.t.Helper()
-	k := &companion{t: p.t, arrived: make(chan struct{})}
+	k := &longLived{t: p.t, arrived: make(chan struct{})}
 	dialer := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
 		c, err = (&net.Dialer{}).DialContext(ctx, network, addr)
 		k.chatConn = c
@@ -83,8 +83,8 @@ func accompany(p *proxy) *companion {
 	return k
 }
 
-// isWell demands that both live on, in the same processes.
-func (k *companion) isWell() {
+// mustBeAlive demands that both live on, in the same processes.
+func (k *longLived) mustBeAlive() {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
 	defer cancel()
@@ -116,7 +116,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 		settings: settings{"workers_num": 4, "shutdown_timeout": 20 * patience.Milliseconds()},
 	}
 	p := start(t, s)
-	k := accompany(p)
+	k := openLongLived(p)
 	l := loadWith(p, 8)
 	n := times(20, 200)
 	for i := range n {
@@ -126,7 +126,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 		p.mustOrder("reload")
 	}
 	l.awaitRequests(t, 100)
-	k.isWell()
+	k.mustBeAlive()
 	l.endWithoutFailures(t)
 	t.Logf("%d reloads", n)
 	_, _ = k.chat.CloseNow(), k.bulk.Close()
@@ -194,7 +194,7 @@ func TestUpgradesUnderLoad(t *testing.T) {
 		settings: settings{"workers_num": 2, "shutdown_timeout": 20 * patience.Milliseconds()},
 	}
 	p, file := startUpgradable(t, s)
-	k := accompany(p)
+	k := openLongLived(p)
 	l := loadWith(p, 8)
 	n, pid := times(4, 20), p.pid()
 	for i := range n {
@@ -212,7 +212,7 @@ func TestUpgradesUnderLoad(t *testing.T) {
 			eventually(t, "the former master has left", func() bool { return !alive(former) })
 		}
 	}
-	k.isWell()
+	k.mustBeAlive()
 	l.endWithoutFailures(t)
 	t.Logf("%d upgrades", n)
 	_, _ = k.chat.CloseNow(), k.bulk.Close()
