@@ -71,16 +71,16 @@ func (p *proxy) getPlain(c *http.Client) error {
 	return err
 }
 
-// chats are streams that live through all that happens.
-type chats struct {
+// longLivedCalls are streams that live through all that happens.
+type longLivedCalls struct {
 	t    *testing.T
 	list []grpc.ClientStream
 }
 
-// beginChats begins n streams, on a connection each, which go to some worker or other.
-func beginChats(p *proxy, config *tls.Config, n int) *chats {
+// beginLongLivedCalls begins n streams, on a connection each, which go to some worker or other.
+func beginLongLivedCalls(p *proxy, config *tls.Config, n int) *longLivedCalls {
 	p.t.Helper()
-	k := &chats{t: p.t}
+	k := &longLivedCalls{t: p.t}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.t.Cleanup(cancel)
 	for range n {
@@ -90,12 +90,12 @@ func beginChats(p *proxy, config *tls.Config, n int) *chats {
 		}
 		k.list = append(k.list, s)
 	}
-	k.areWell()
+	k.mustBeAlive()
 	return k
 }
 
-// areWell demands that all of them live on.
-func (k *chats) areWell() {
+// mustBeAlive demands that all of them live on.
+func (k *longLivedCalls) mustBeAlive() {
 	k.t.Helper()
 	for i, s := range k.list {
 		said := fmt.Appendf(nil, "still there at %v?", time.Now())
@@ -107,7 +107,7 @@ func (k *chats) areWell() {
 }
 
 // end ends them.
-func (k *chats) end() {
+func (k *longLivedCalls) end() {
 	k.t.Helper()
 	for i, s := range k.list {
 		var m []byte
@@ -142,7 +142,7 @@ func TestReloadsUnderHTTP2Load(t *testing.T) {
 		s := underHTTP2Load(t, port, nil)
 		s.multi = multi
 		p := startOn(t, port, s)
-		k, l := beginChats(p, nil, 4), http2Load(p, nil)
+		k, l := beginLongLivedCalls(p, nil, 4), http2Load(p, nil)
 		n := times(10, 50)
 		for i := range n {
 			l.awaitRequests(t, times(50, 300))
@@ -151,7 +151,7 @@ func TestReloadsUnderHTTP2Load(t *testing.T) {
 			p.mustOrder("reload")
 		}
 		l.awaitRequests(t, 100)
-		k.areWell()
+		k.mustBeAlive()
 		l.endWithoutFailures(t)
 		k.end()
 		t.Logf("%d reloads", n)
@@ -163,7 +163,7 @@ func TestUpgradesUnderHTTP2Load(t *testing.T) {
 	port, a := reservePort(t), newAuthority(t)
 	p, file := startUpgradableWith(t, port, configText(port, underHTTP2Load(t, port, a)))
 	config := a.trusted("site.test")
-	k, l := beginChats(p, config, 4), http2Load(p, config)
+	k, l := beginLongLivedCalls(p, config, 4), http2Load(p, config)
 	n, pid := times(2, 10), p.pid()
 	for i := range n {
 		l.awaitRequests(t, times(50, 500))
@@ -176,7 +176,7 @@ func TestUpgradesUnderHTTP2Load(t *testing.T) {
 			eventually(t, "the former master has left", func() bool { return !alive(former) })
 		}
 	}
-	k.areWell()
+	k.mustBeAlive()
 	l.endWithoutFailures(t)
 	k.end()
 	t.Logf("%d upgrades", n)
