@@ -21,8 +21,8 @@ import (
 // A process that is stopped, looked at by a debugger, or on a machine with a peculiar clock goes on afterwards: nothing that happened
 // meanwhile is lost.
 
-// stands has processes stand still while do runs.
-func stands(t *testing.T, pids []int, do func()) {
+// whileStopped has processes stand still while do runs.
+func whileStopped(t *testing.T, pids []int, do func()) {
 	t.Helper()
 	for _, pid := range pids {
 		if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
@@ -90,7 +90,7 @@ func TestStoppedAndContinued(t *testing.T) {
 		l := loadWith(p, 4)
 		end := p.steady(4)
 		for range times(20, 500) {
-			stands(t, p.everyone(), func() { time.Sleep(rand.N(30 * time.Millisecond)) })
+			whileStopped(t, p.everyone(), func() { time.Sleep(rand.N(30 * time.Millisecond)) })
 			l.awaitRequests(t, 20)
 		}
 		end()
@@ -117,7 +117,7 @@ func TestDeadlinesThatPassMeanwhile(t *testing.T) {
 		expectEcho(t, c, "still here")
 	}
 	spoke := time.Now()
-	stands(t, []int{p.pid()}, func() {
+	whileStopped(t, []int{p.pid()}, func() {
 		time.Sleep(time.Until(spoke.Add((timeout + short) * time.Millisecond)))
 		for _, c := range prompt { // behind the timer, which is the harder case
 			send(t, c, "while it stood")
