@@ -40,8 +40,8 @@ func whileStopped(t *testing.T, pids []int, do func()) {
 	}
 }
 
-// everyone are the proxy's processes.
-func (p *proxy) everyone() []int { return append(p.workers(), p.pid()) }
+// allProcesses are the proxy's processes.
+func (p *proxy) allProcesses() []int { return append(p.workers(), p.pid()) }
 
 // steady is clients of the proxy, in http mode, that make requests on connections that are kept, until end is called. That demands that
 // each request was answered.
@@ -90,7 +90,7 @@ func TestStoppedAndContinued(t *testing.T) {
 		l := loadWith(p, 4)
 		end := p.steady(4)
 		for range times(20, 500) {
-			whileStopped(t, p.everyone(), func() { time.Sleep(rand.N(30 * time.Millisecond)) })
+			whileStopped(t, p.allProcesses(), func() { time.Sleep(rand.N(30 * time.Millisecond)) })
 			l.awaitRequests(t, 20)
 		}
 		end()
@@ -151,7 +151,7 @@ func TestDebugger(t *testing.T) {
 		for range times(4, 100) {
 			for _, looked := range []string{"all", "none"} {
 				cmd := exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace="+looked)
-				for _, pid := range p.everyone() {
+				for _, pid := range p.allProcesses() {
 					cmd.Args = append(cmd.Args, "-p", strconv.Itoa(pid))
 				}
 				said := new(bytes.Buffer)
