@@ -28,7 +28,7 @@ func TestUnknownScheduler(t *testing.T) {
 		warning := `level=WARN msg="kroxy-ev: .*not made for the scheduler of ` + regexp.QuoteMeta(runtime.Version()) + `.*remedy="build with Go 1\.26`
 		p.awaitLog(warning)
 		l := loadWith(p, 4)
-		end := p.steady(4)
+		end := p.keepAliveLoad(4)
 		l.awaitRequests(t, 100)
 		end()
 		l.endWithoutFailures(t)

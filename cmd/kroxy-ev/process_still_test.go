@@ -43,9 +43,9 @@ func whileStopped(t *testing.T, pids []int, do func()) {
 // allProcesses are the proxy's processes.
 func (p *proxy) allProcesses() []int { return append(p.workers(), p.pid()) }
 
-// steady is clients of the proxy, in http mode, that make requests on connections that are kept, until end is called. That demands that
+// keepAliveLoad is clients of the proxy, in http mode, that make requests on connections that are kept, until end is called. That demands that
 // each request was answered.
-func (p *proxy) steady(n int) (end func()) {
+func (p *proxy) keepAliveLoad(n int) (end func()) {
 	quit := make(chan struct{})
 	failed := make(chan error, n)
 	for range n {
@@ -88,7 +88,7 @@ func TestStoppedAndContinued(t *testing.T) {
 			p.awaitServing(2)
 		}
 		l := loadWith(p, 4)
-		end := p.steady(4)
+		end := p.keepAliveLoad(4)
 		for range times(20, 500) {
 			whileStopped(t, p.allProcesses(), func() { time.Sleep(rand.N(30 * time.Millisecond)) })
 			l.awaitRequests(t, 20)
@@ -147,7 +147,7 @@ func TestDebugger(t *testing.T) {
 			p.awaitServing(2)
 		}
 		l := loadWith(p, 4)
-		end := p.steady(4)
+		end := p.keepAliveLoad(4)
 		for range times(4, 100) {
 			for _, looked := range []string{"all", "none"} {
 				cmd := exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace="+looked)
