@@ -15,7 +15,7 @@ import (
 )
 
 // healing is a group of them with further keys, and keys for each host.
-func healing(all []*mortal, keys settings, host func(i int) settings) settings {
+func healing(all []*killableHost, keys settings, host func(i int) settings) settings {
 	var hosts []settings
 	for i, h := range all {
 		s := settings{"host": h.Host, "port": h.Port}
@@ -113,7 +113,7 @@ func (v *visitors) end() map[string][]string {
 func TestDeploymentUnderLoad(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		all := mortals(t, 4)
+		all := killableHosts(t, 4)
 		draining := func(drained int) setup {
 			return setup{mode: "http", multi: multi, settings: healing(all, nil, func(i int) settings { return settings{"drain": i == drained} })}
 		}
@@ -129,9 +129,9 @@ func TestDeploymentUnderLoad(t *testing.T) {
 			if now := h.seen.Load(); now != served {
 				t.Errorf("a drained host that was empty served %d requests", now-served)
 			}
-			h.die()
+			h.kill()
 			v.pass(50)
-			h.rise()
+			h.start()
 			p.rewrite(draining(-1))
 			p.mustOrder("reload")
 			eventually(t, "the host serves again", func() bool { return h.seen.Load() > served })
@@ -147,16 +147,16 @@ func TestDeploymentUnderLoad(t *testing.T) {
 func TestHostKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		all := mortals(t, 3)
+		all := killableHosts(t, 3)
 		p := start(t, setup{mode: "http", multi: multi, settings: healing(all, nil, nil)})
 		const clients = 8
 		v := visit(p, clients)
 		const kills = 3
 		for range kills {
 			v.pass(200)
-			all[1].die()
+			all[1].kill()
 			v.pass(200)
-			all[1].rise()
+			all[1].start()
 			served := all[1].seen.Load()
 			eventually(t, "the host serves again", func() bool { return all[1].seen.Load() > served })
 		}
@@ -178,7 +178,7 @@ func TestAllHostsDead(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		const interval = 500 * time.Millisecond
 		const late = 10 * time.Second // on a machine that is very busy
-		all := mortals(t, 2)
+		all := killableHosts(t, 2)
 		check := settings{"interval": interval.Milliseconds(), "timeout": patience.Milliseconds(), "rise": 1, "fall": 1}
 		p := start(t, setup{mode: "http", multi: multi, settings: healing(all, settings{"health_check": check}, nil)})
 		client := p.client()
@@ -188,7 +188,7 @@ func TestAllHostsDead(t *testing.T) {
 		for range times(1, 20) {
 			before := p.stderr.count("check: a host is down")
 			for _, h := range all {
-				h.die()
+				h.kill()
 			}
 			eventually(t, "the checks fail", func() bool { return p.stderr.count("check: a host is down") >= before+2 })
 			for range 20 {
@@ -202,9 +202,9 @@ func TestAllHostsDead(t *testing.T) {
 				}
 			}
 			// until makes requests until h has got one, and returns how long that took.
-			until := func(h *mortal) time.Duration {
+			until := func(h *killableHost) time.Duration {
 				begun, seen := time.Now(), h.seen.Load()
-				h.rise()
+				h.start()
 				eventually(t, "clients are served", func() bool {
 					res, body := p.get(client, "/")
 					return res.StatusCode == http.StatusOK && strings.HasPrefix(body, string(rune('A'+slices.Index(all, h))))

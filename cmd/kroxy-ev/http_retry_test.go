@@ -22,7 +22,7 @@ func TestAHostThatErrsIsEjected(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			modes(t, func(t *testing.T, multi bool) {
-				bad, good := startMortal(t, saying(503)), startMortal(t, saying(200))
+				bad, good := startKillable(t, statusHandler(503)), startKillable(t, statusHandler(200))
 				p := startHTTP(t, setup{hosts: endpointsOf(bad, good), multi: multi, settings: settings{
 					"workers_num": 2, "retry": c.retry, "passive_check": map[string]any{"failures": 3, "window": "1m", "eject": "10m", "status": []string{"503"}},
 				}})
@@ -56,7 +56,7 @@ func TestAHostThatErrsIsEjected(t *testing.T) {
 // No POST comes to hosts twice, whatever they do with it, and a PUT whose body is small goes to the next host.
 func TestWhatMayBeRepeated(t *testing.T) {
 	t.Parallel()
-	hosts := []*mortal{startMortal(t, resetting), startMortal(t, resetting)}
+	hosts := []*killableHost{startKillable(t, resetting), startKillable(t, resetting)}
 	p := startHTTP(t, setup{hosts: endpointsOf(hosts...), settings: settings{
 		"retry": map[string]any{"attempts": 5, "budget": 100, "on": []string{"connect", "reset", "timeout", "5xx"}},
 	}})
@@ -84,7 +84,7 @@ func TestWhatMayBeRepeated(t *testing.T) {
 func TestComeAgain(t *testing.T) {
 	t.Parallel()
 	asked, release := make(chan struct{}, 10), make(chan struct{})
-	m := startMortal(t, func(http.ResponseWriter, *http.Request) {
+	m := startKillable(t, func(http.ResponseWriter, *http.Request) {
 		asked <- struct{}{}
 		<-release
 	})

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// mortal is a host of net/http that can be killed, and started anew at its address, which is nobody else's.
-type mortal struct {
+// killableHost is a host of net/http that can be killed, and started anew at its address, which is nobody else's.
+type killableHost struct {
 	endpoint
 	t       *testing.T
 	seen    atomic.Int64 // requests
@@ -19,11 +19,11 @@ type mortal struct {
 	server  *http.Server // nil while it is dead
 }
 
-func startMortal(t *testing.T, handler http.HandlerFunc) *mortal {
+func startKillable(t *testing.T, handler http.HandlerFunc) *killableHost {
 	t.Helper()
 	addr := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
 	needAddress(t, addr, addr)
-	m := &mortal{t: t, endpoint: endpoint{Host: addr}, handler: handler}
+	m := &killableHost{t: t, endpoint: endpoint{Host: addr}, handler: handler}
 	for range 100 { // somebody may listen on a port of all addresses
 		// By default the kernel gives nobody a port below 32768, so that this one is still free when the host rises again.
 		m.Port = 10_000 + rand.N(20_000)
@@ -32,18 +32,18 @@ func startMortal(t *testing.T, handler http.HandlerFunc) *mortal {
 			break
 		}
 	}
-	m.rise()
-	t.Cleanup(m.die)
+	m.start()
+	t.Cleanup(m.kill)
 	return m
 }
 
-// mortals are n of them. Each answers with its letter, A for the first, the method, and the length of the body that it got.
-func mortals(t *testing.T, n int) []*mortal {
+// killableHosts are n of them. Each answers with its letter, A for the first, the method, and the length of the body that it got.
+func killableHosts(t *testing.T, n int) []*killableHost {
 	t.Helper()
-	var all []*mortal
+	var all []*killableHost
 	for i := range n {
 		letter := string(rune('A' + i))
-		all = append(all, startMortal(t, func(w http.ResponseWriter, r *http.Request) {
+		all = append(all, startKillable(t, func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
 				return
@@ -54,8 +54,8 @@ func mortals(t *testing.T, n int) []*mortal {
 	return all
 }
 
-// rise starts the host.
-func (m *mortal) rise() {
+// start starts the host.
+func (m *killableHost) start() {
 	m.t.Helper()
 	ln, err := net.Listen("tcp4", m.address())
 	if err != nil {
@@ -68,18 +68,18 @@ func (m *mortal) rise() {
 	go func(s *http.Server) { _ = s.Serve(ln) }(m.server)
 }
 
-// die ends the host and closes all its sockets, as the kernel does for a process that is killed.
-func (m *mortal) die() {
+// kill ends the host and closes all its sockets, as the kernel does for a process that is killed.
+func (m *killableHost) kill() {
 	if m.server != nil {
 		_ = m.server.Close()
 		m.server = nil
 	}
 }
 
-func (m *mortal) address() string { return fmt.Sprintf("%s:%d", m.Host, m.Port) }
+func (m *killableHost) address() string { return fmt.Sprintf("%s:%d", m.Host, m.Port) }
 
 // endpointsOf lists where hosts are.
-func endpointsOf(all ...*mortal) []endpoint {
+func endpointsOf(all ...*killableHost) []endpoint {
 	var list []endpoint
 	for _, m := range all {
 		list = append(list, m.endpoint)
@@ -97,7 +97,7 @@ func resetting(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func saying(status int) http.HandlerFunc {
+func statusHandler(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(status)
