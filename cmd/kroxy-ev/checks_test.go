@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patient is a host whose checks are answered with the status that a test says, and that counts these and its clients' requests.
-type patient struct {
+// checkedHost is a host whose checks are answered with the status that a test says, and that counts these and its clients' requests.
+type checkedHost struct {
 	*site
 	status           atomic.Int64
 	checks, requests atomic.Int64
 }
 
-func newPatient(t *testing.T) *patient {
+func newCheckedHost(t *testing.T) *checkedHost {
 	t.Helper()
-	p := new(patient)
+	p := new(checkedHost)
 	p.status.Store(200)
 	p.site = serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/healthz" {
@@ -37,16 +37,16 @@ func newPatient(t *testing.T) *patient {
 }
 
 // down and up match the line that tells of it.
-func (p *patient) down() string {
+func (p *checkedHost) down() string {
 	return fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=%s:%d type=http error="status 503, expected 200-399" failed=\d`, p.Host, p.Port)
 }
 
-func (p *patient) up() string {
+func (p *checkedHost) up() string {
 	return fmt.Sprintf(`level=INFO msg="check: a host serves again" group=backend host=%s:%d type=http passed=\d down_for=`, p.Host, p.Port)
 }
 
-// ward is a setup of these hosts, which are checked often.
-func ward(more settings, patients ...*patient) setup {
+// checkedSetup is a setup of these hosts, which are checked often.
+func checkedSetup(more settings, patients ...*checkedHost) setup {
 	var hosts []settings
 	for _, p := range patients {
 		hosts = append(hosts, settings{"host": p.Host, "port": p.Port})
@@ -71,8 +71,8 @@ func (p *proxy) getServed(n int) {
 	}
 }
 
-// leaves waits until what chose these hosts before they were known to be down is over, and returns how many requests they got.
-func (p *proxy) leaves(down ...*patient) (requests int64) {
+// awaitUnused waits until what chose these hosts before they were known to be down is over, and returns how many requests they got.
+func (p *proxy) awaitUnused(down ...*checkedHost) (requests int64) {
 	p.t.Helper()
 	count := func() (n int64) {
 		for _, one := range down {
@@ -93,8 +93,8 @@ func (p *proxy) leaves(down ...*patient) (requests int64) {
 func TestHostThatFailsItsChecks(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		bad, good := newPatient(t), newPatient(t)
-		s := ward(nil, bad, good)
+		bad, good := newCheckedHost(t), newCheckedHost(t)
+		s := checkedSetup(nil, bad, good)
 		s.multi = multi
 		p := start(t, s)
 		eventually(t, "both hosts serve", func() bool {
@@ -103,7 +103,7 @@ func TestHostThatFailsItsChecks(t *testing.T) {
 		})
 		bad.status.Store(503)
 		p.awaitLog(bad.down())
-		before := p.leaves(bad)
+		before := p.awaitUnused(bad)
 		p.getServed(40)
 		if multi {
 			worker := p.workers()[0]
@@ -135,15 +135,15 @@ func TestHostThatFailsItsChecks(t *testing.T) {
 func TestChecksOverReloads(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		bad, good := newPatient(t), newPatient(t)
+		bad, good := newCheckedHost(t), newCheckedHost(t)
 		bad.status.Store(503)
-		s := ward(nil, bad, good)
+		s := checkedSetup(nil, bad, good)
 		s.multi = multi
 		p := start(t, s)
 		p.awaitLog(bad.down())
-		before := p.leaves(bad)
-		other := newPatient(t)
-		s.settings = ward(nil, bad, good, other).settings
+		before := p.awaitUnused(bad)
+		other := newCheckedHost(t)
+		s.settings = checkedSetup(nil, bad, good, other).settings
 		p.rewrite(s)
 		p.mustOrder("reload")
 		p.getServed(40)
@@ -178,11 +178,11 @@ func TestChecksOverReloads(t *testing.T) {
 // A successor knows what its predecessor knew, and goes on checking.
 func TestChecksOverAnUpgrade(t *testing.T) {
 	t.Parallel()
-	bad, good := newPatient(t), newPatient(t)
+	bad, good := newCheckedHost(t), newCheckedHost(t)
 	bad.status.Store(503)
-	p, binary := startUpgradable(t, ward(nil, bad, good))
+	p, binary := startUpgradable(t, checkedSetup(nil, bad, good))
 	p.awaitLog(bad.down())
-	before := p.leaves(bad)
+	before := p.awaitUnused(bad)
 	stop, asked := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(asked)
@@ -229,11 +229,11 @@ func TestChecksOverAnUpgrade(t *testing.T) {
 func TestChecksPanic(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		var all []*patient
+		var all []*checkedHost
 		for range 4 {
-			all = append(all, newPatient(t))
+			all = append(all, newCheckedHost(t))
 		}
-		s := ward(nil, all...)
+		s := checkedSetup(nil, all...)
 		s.multi = multi
 		p := start(t, s)
 		for _, bad := range all[:3] {
@@ -251,7 +251,7 @@ func TestChecksPanic(t *testing.T) {
 		all[0].status.Store(200)
 		p.awaitLog(all[0].up())
 		p.awaitLog(`level=INFO msg="upstream: half of a group's hosts or more are usable again.*" group=backend`)
-		p.leaves(all[1], all[2])
+		p.awaitUnused(all[1], all[2])
 	})
 }
 
