@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// healing is a group of them with further keys, and keys for each host.
-func healing(all []*killableHost, keys settings, host func(i int) settings) settings {
+// healingGroup is a group of them with further keys, and keys for each host.
+func healingGroup(all []*killableHost, keys settings, host func(i int) settings) settings {
 	var hosts []settings
 	for i, h := range all {
 		s := settings{"host": h.Host, "port": h.Port}
@@ -33,8 +33,8 @@ func healing(all []*killableHost, keys settings, host func(i int) settings) sett
 	return settings{"servers": settings{"backend": group}}
 }
 
-// visitors are clients that go on making requests, GET and POST in turn, half of them over connections that they keep.
-type visitors struct {
+// clientLoad are clients that go on making requests, GET and POST in turn, half of them over connections that they keep.
+type clientLoad struct {
 	t       *testing.T
 	quit    chan struct{}
 	clients sync.WaitGroup
@@ -43,8 +43,8 @@ type visitors struct {
 	failed  map[string][]string // why, by method
 }
 
-func visit(p *proxy, n int) *visitors {
-	v := &visitors{t: p.t, quit: make(chan struct{}), failed: make(map[string][]string)}
+func startClients(p *proxy, n int) *clientLoad {
+	v := &clientLoad{t: p.t, quit: make(chan struct{}), failed: make(map[string][]string)}
 	body := bytes.Repeat([]byte("x"), 2000)
 	for i := range n {
 		v.clients.Go(func() {
@@ -74,7 +74,7 @@ func visit(p *proxy, n int) *visitors {
 }
 
 // ask makes a request and demands the answer of a host.
-func (v *visitors) ask(client *http.Client, method, url string, body []byte) error {
+func (v *clientLoad) ask(client *http.Client, method, url string, body []byte) error {
 	req, err := http.NewRequest(method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -91,15 +91,15 @@ func (v *visitors) ask(client *http.Client, method, url string, body []byte) err
 	return err
 }
 
-// pass waits for n further requests.
-func (v *visitors) pass(n int64) {
+// awaitRequests waits for n further requests.
+func (v *clientLoad) awaitRequests(n int64) {
 	v.t.Helper()
 	goal := v.made.Load() + n
 	eventually(v.t, "requests pass", func() bool { return v.made.Load() >= goal })
 }
 
 // end ends the visits and returns what failed.
-func (v *visitors) end() map[string][]string {
+func (v *clientLoad) end() map[string][]string {
 	select {
 	case <-v.quit:
 	default:
@@ -115,22 +115,22 @@ func TestDeploymentUnderLoad(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		all := killableHosts(t, 4)
 		draining := func(drained int) setup {
-			return setup{mode: "http", multi: multi, settings: healing(all, nil, func(i int) settings { return settings{"drain": i == drained} })}
+			return setup{mode: "http", multi: multi, settings: healingGroup(all, nil, func(i int) settings { return settings{"drain": i == drained} })}
 		}
 		p := start(t, draining(-1))
-		v := visit(p, 8)
+		v := startClients(p, 8)
 		for i, h := range all {
-			v.pass(100)
+			v.awaitRequests(100)
 			p.rewrite(draining(i))
 			p.mustOrder("reload")
 			p.await(p.stderr, `msg="upstream: a drained host has no clients left".* host=`+regexp.QuoteMeta(h.address()))
 			served := h.seen.Load()
-			v.pass(100)
+			v.awaitRequests(100)
 			if now := h.seen.Load(); now != served {
 				t.Errorf("a drained host that was empty served %d requests", now-served)
 			}
 			h.kill()
-			v.pass(50)
+			v.awaitRequests(50)
 			h.start()
 			p.rewrite(draining(-1))
 			p.mustOrder("reload")
@@ -148,14 +148,14 @@ func TestHostKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		all := killableHosts(t, 3)
-		p := start(t, setup{mode: "http", multi: multi, settings: healing(all, nil, nil)})
+		p := start(t, setup{mode: "http", multi: multi, settings: healingGroup(all, nil, nil)})
 		const clients = 8
-		v := visit(p, clients)
+		v := startClients(p, clients)
 		const kills = 3
 		for range kills {
-			v.pass(200)
+			v.awaitRequests(200)
 			all[1].kill()
-			v.pass(200)
+			v.awaitRequests(200)
 			all[1].start()
 			served := all[1].seen.Load()
 			eventually(t, "the host serves again", func() bool { return all[1].seen.Load() > served })
@@ -180,7 +180,7 @@ func TestAllHostsDead(t *testing.T) {
 		const late = 10 * time.Second // on a machine that is very busy
 		all := killableHosts(t, 2)
 		check := settings{"interval": interval.Milliseconds(), "timeout": patience.Milliseconds(), "rise": 1, "fall": 1}
-		p := start(t, setup{mode: "http", multi: multi, settings: healing(all, settings{"health_check": check}, nil)})
+		p := start(t, setup{mode: "http", multi: multi, settings: healingGroup(all, settings{"health_check": check}, nil)})
 		client := p.client()
 		if res, _ := p.get(client, "/"); res.StatusCode != http.StatusOK {
 			t.Fatalf("status %d", res.StatusCode)
