@@ -35,8 +35,8 @@ func (p *proxy) visit() (*net.TCPConn, string) {
 	return c, string(letter)
 }
 
-// leave ends a session in good order and returns when its end has reached the client.
-func leave(t *testing.T, c *net.TCPConn) {
+// endSession ends a session in good order and returns when its end has reached the client.
+func endSession(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	_ = c.CloseWrite()
 	expectAll(t, c, "")
@@ -141,7 +141,7 @@ func TestLeastConn(t *testing.T) {
 		t.Fatalf("6 sessions were spread %d to %d", len(held["A"]), len(held["B"]))
 	}
 	for _, c := range held["A"] {
-		leave(t, c)
+		endSession(t, c)
 	}
 	for i := range 3 {
 		if _, letter := p.visit(); letter != "A" {

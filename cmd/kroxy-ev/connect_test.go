@@ -163,7 +163,7 @@ func TestBlackHoleIsSkipped(t *testing.T) {
 	if d := time.Since(begin); d < time.Second {
 		t.Errorf("served after %v: the black hole was not waited for", d)
 	}
-	leave(t, c)
+	endSession(t, c)
 	p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == idle })
 }
 

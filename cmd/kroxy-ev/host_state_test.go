@@ -216,7 +216,7 @@ func TestDrainedHost(t *testing.T) {
 			if p.stderr.count("a drained host has no clients left") > 0 {
 				t.Errorf("said while %d sessions were left", len(held)-i)
 			}
-			leave(t, c)
+			endSession(t, c)
 		}
 		p.await(p.stderr, fmt.Sprintf(`msg="upstream: a drained host has no clients left".* group=backend host=127.0.0.1:%d`, hosts[0].Port))
 	})

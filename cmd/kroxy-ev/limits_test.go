@@ -70,7 +70,7 @@ func TestConnectionLimit(t *testing.T) {
 				expectEcho(t, c, "still here")
 			}
 			for _, c := range inside[:more] {
-				leave(t, c)
+				endSession(t, c)
 			}
 			expect(t, waiting[0], "x") // in which order they are served is the reactors' business
 			for _, c := range waiting {
@@ -135,7 +135,7 @@ func TestFilesRunOut(t *testing.T) {
 	p.await(p.stderr, `level=ERROR msg="accepting pauses".*too many open files`)
 	p.expectIdle(200 * time.Millisecond)
 	expectEcho(t, first, "still here")
-	leave(t, first)
+	endSession(t, first)
 	expect(t, waiting, "x")
 	expectEcho(t, waiting, "at last")
 	if n := p.stderr.count("accepting pauses"); n != 1 {
