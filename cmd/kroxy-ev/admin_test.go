@@ -134,7 +134,7 @@ func askOften(t *testing.T, port int) (who string) {
 func TestAdminPorts(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		h := named(t, 1)
+		h := namedHosts(t, 1)
 		ln, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -173,7 +173,7 @@ func TestAdminPorts(t *testing.T) {
 func TestAdminToken(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		h, port := named(t, 1), reservePort(t)
+		h, port := namedHosts(t, 1), reservePort(t)
 		file := filepath.Join(t.TempDir(), "token")
 		write := func(token string) {
 			if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
@@ -222,7 +222,7 @@ func TestAdminToken(t *testing.T) {
 // The endpoint answers all the time while a new program takes over, and is ready. Orders hold until a reload.
 func TestAdminOverAnUpgrade(t *testing.T) {
 	t.Parallel()
-	h, port, web := named(t, 2), reservePort(t), reservePort(t)
+	h, port, web := namedHosts(t, 2), reservePort(t), reservePort(t)
 	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, seenFrom(port, web, h...))), true, inProcessGroup(t))
 	a := adminAt{t, local(port), ""}
 	a.order("web", hostAt(h[0]), `{"drain":true}`)
@@ -321,7 +321,7 @@ func TestAdminReady(t *testing.T) {
 func TestAdminOrders(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		h, port, web := named(t, 2), reservePort(t), reservePort(t)
+		h, port, web := namedHosts(t, 2), reservePort(t), reservePort(t)
 		startFile(t, multi, nil, seenFrom(port, web, h...))
 		a := adminAt{t, local(port), ""}
 		first, second := hostAt(h[0]), hostAt(h[1])
@@ -377,7 +377,7 @@ func TestAdminOrders(t *testing.T) {
 func TestAdminReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		h, port, web := named(t, 1), reservePort(t), reservePort(t)
+		h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)
 		o := seenFrom(port, web, h[0])
 		p := startFile(t, multi, nil, o)
 		a := adminAt{t, local(port), ""}
@@ -402,7 +402,7 @@ func TestAdminReload(t *testing.T) {
 // What a page of somebody else may have a browser send is refused. No browser gets to a Unix-domain socket.
 func TestAdminStrangers(t *testing.T) {
 	t.Parallel()
-	h, port, web, path := named(t, 1), reservePort(t), reservePort(t), socketPath(t)
+	h, port, web, path := namedHosts(t, 1), reservePort(t), reservePort(t), socketPath(t)
 	o := seenFrom(port, web, h[0])
 	o["admin"] = object{"listen": []object{{"port": port}, {"unix": path}}}
 	startFile(t, false, nil, o)
@@ -433,7 +433,7 @@ func TestAdminStrangers(t *testing.T) {
 // The configuration that is told has defaults, and no secrets.
 func TestAdminConfig(t *testing.T) {
 	t.Parallel()
-	h, port := named(t, 1), reservePort(t)
+	h, port := namedHosts(t, 1), reservePort(t)
 	o := seenFrom(port, reservePort(t), h[0])
 	o["http"].(object)["request_headers"] = object{"set": object{"Authorization": "Basic aGlkZGVu", "X-Api-Token": "t0ps3cret", "X-Plain": "seen", "X-From": "of http://user:p@ssw0rd@a.example/"}}
 	o["http"].(object)["headers"] = object{"Proxy-Authorization": "Basic b3RoZXI"}
@@ -460,7 +460,7 @@ func TestAdminConfig(t *testing.T) {
 // Clients who send half a request lose their places to others, and the proxy does not notice.
 func TestAdminSlowClients(t *testing.T) {
 	t.Parallel()
-	h, port, web := named(t, 1), reservePort(t), reservePort(t)
+	h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)
 	startFile(t, false, nil, seenFrom(port, web, h[0]))
 	for range 100 { // 64 are let in
 		send(t, local(port).dial(t), "GET /metrics HTTP/1.1\r\nHost:")
@@ -483,7 +483,7 @@ func TestAdminManyScrapes(t *testing.T) {
 	if raceEnabled {
 		n = 200
 	}
-	h, port, web := named(t, 1), reservePort(t), reservePort(t)
+	h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)
 	startFile(t, true, nil, seenFrom(port, web, h[0]))
 	var clients sync.WaitGroup
 	for range n {
@@ -501,7 +501,7 @@ func TestAdminManyScrapes(t *testing.T) {
 // Names may have quotes and line ends, and come out of the metrics as they are in the file.
 func TestAdminOddNames(t *testing.T) {
 	t.Parallel()
-	h, port, web := named(t, 1), reservePort(t), reservePort(t)
+	h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)
 	const odd, route = "we\"b\\ \nkroxy_x{} 1", "we\"b\\ {}"
 	o := seenFrom(port, web, h[0])
 	o["servers"] = object{odd: object{"hosts": sites(h...)}}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// lettered starts n hosts that send their letter, A for the first, and then echo.
-func lettered(t *testing.T, n int) []*host {
+// letteredHosts starts n hosts that send their letter, A for the first, and then echo.
+func letteredHosts(t *testing.T, n int) []*host {
 	t.Helper()
 	hosts := make([]*host, n)
 	for i := range hosts {
@@ -48,7 +48,7 @@ func TestRoundRobin(t *testing.T) {
 	for name, algorithm := range map[string]string{"by default": "", "by name": "round_robin"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, setup{hosts: endpoints(lettered(t, 3)...), algorithm: algorithm})
+			p := start(t, setup{hosts: endpoints(letteredHosts(t, 3)...), algorithm: algorithm})
 			var got strings.Builder
 			for range 30 {
 				c, letter := p.visit()
@@ -64,7 +64,7 @@ func TestRoundRobin(t *testing.T) {
 
 func TestFirst(t *testing.T) {
 	t.Parallel()
-	hosts := endpoints(lettered(t, 2)...)
+	hosts := endpoints(letteredHosts(t, 2)...)
 	for name, test := range map[string]struct {
 		hosts []endpoint
 		want  string
@@ -131,7 +131,7 @@ func TestLeastTimeKnowsSilence(t *testing.T) {
 func TestLeastConn(t *testing.T) {
 	t.Parallel()
 	// With one reactor a session that a client saw end is no longer counted when the next client is met.
-	p := start(t, setup{hosts: endpoints(lettered(t, 2)...), algorithm: "least_conn", settings: settings{"reactors_num": 1}})
+	p := start(t, setup{hosts: endpoints(letteredHosts(t, 2)...), algorithm: "least_conn", settings: settings{"reactors_num": 1}})
 	held := map[string][]*net.TCPConn{}
 	for range 6 {
 		c, letter := p.visit()

@@ -61,7 +61,7 @@ func TestHash(t *testing.T) {
 	t.Parallel()
 	const hosts = 5
 	n := times(100, 20_000)
-	all := sites(named(t, hosts)...)
+	all := sites(namedHosts(t, hosts)...)
 	s := setup{mode: "http", hosts: all, algorithm: "hash", settings: settings{"hash_key": "$http_x_tenant", "workers_num": 2, "reactors_num": 2}}
 	single := start(t, s)
 	s.multi, s.prepare = true, inProcessGroup(t)
@@ -114,7 +114,7 @@ func TestHash(t *testing.T) {
 func TestIPHash(t *testing.T) {
 	t.Parallel()
 	const hosts, clients = 3, 40
-	s := setup{hosts: endpoints(lettered(t, hosts)...), algorithm: "ip_hash"}
+	s := setup{hosts: endpoints(letteredHosts(t, hosts)...), algorithm: "ip_hash"}
 	workers := s
 	workers.multi, workers.prepare = true, inProcessGroup(t)
 	proxies := []*proxy{start(t, workers), start(t, s)}
@@ -153,7 +153,7 @@ func letterFor(t *testing.T, c *net.TCPConn) string {
 func TestHashByServerName(t *testing.T) {
 	t.Parallel()
 	const hosts = 3
-	p := start(t, setup{hosts: endpoints(lettered(t, hosts)...), algorithm: "hash", settings: settings{"hash_key": "$tls_sni"}})
+	p := start(t, setup{hosts: endpoints(letteredHosts(t, hosts)...), algorithm: "hash", settings: settings{"hash_key": "$tls_sni"}})
 	agree(t, 40, hosts, func(key, _ int) string {
 		c := p.dial()
 		if _, err := io.WriteString(c, clientHello(&tls.Config{ServerName: fmt.Sprintf("n%d.example", key)})); err != nil {

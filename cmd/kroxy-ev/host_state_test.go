@@ -40,7 +40,7 @@ func group(hosts []any, keys settings) settings {
 func TestWeights(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		p := start(t, setup{multi: multi, settings: group(hostsWith(lettered(t, 3), settings{"weight": 3}, settings{}, settings{"weight": 0}), nil)})
+		p := start(t, setup{multi: multi, settings: group(hostsWith(letteredHosts(t, 3), settings{"weight": 3}, settings{}, settings{"weight": 0}), nil)})
 		got := map[string]int{}
 		for range 40 {
 			c, letter := p.visit()
@@ -56,7 +56,7 @@ func TestWeights(t *testing.T) {
 // A backup serves while the others cannot.
 func TestBackup(t *testing.T) {
 	t.Parallel()
-	hosts := lettered(t, 3)
+	hosts := letteredHosts(t, 3)
 	p := start(t, setup{settings: group(hostsWith(hosts, settings{"backup": true}, settings{}, settings{}), nil)})
 	for range 6 {
 		if _, letter := p.visit(); letter == "A" {
@@ -79,7 +79,7 @@ func TestMaxConnsOverWorkers(t *testing.T) {
 	// All workers are killed at once, several times: a slot's next one waits longer each time, so one by one it would take half an hour.
 	workers, generations := times(3, 20), times(2, 10)
 	most, places := workers, workers
-	s := setup{multi: true, settings: group(hostsWith(lettered(t, 2), settings{}, settings{}),
+	s := setup{multi: true, settings: group(hostsWith(letteredHosts(t, 2), settings{}, settings{}),
 		settings{"max_conns": most, "queue": settings{"size": places, "timeout": 2 * patience.Milliseconds()}})}
 	s.settings["workers_num"], s.settings["reactors_num"] = workers, 1
 	p := start(t, s)
@@ -193,7 +193,7 @@ func (p *proxy) mustHave(sessions, places int) {
 func TestDrainedHost(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		hosts := lettered(t, 2)
+		hosts := letteredHosts(t, 2)
 		s := setup{multi: multi, settings: group(hostsWith(hosts, settings{}, settings{}), nil)}
 		p := start(t, s)
 		var held []*net.TCPConn
@@ -229,7 +229,7 @@ func TestEjectionIsKnownToAll(t *testing.T) {
 		_, _ = c.Read(make([]byte, 1)) // so the connection stands, and it is not for want of one that it fails
 		reset(c)
 	})
-	s := setup{multi: true, prepare: inProcessGroup(t), settings: group(hostsWith([]*host{bad, lettered(t, 1)[0]}, settings{}, settings{}),
+	s := setup{multi: true, prepare: inProcessGroup(t), settings: group(hostsWith([]*host{bad, letteredHosts(t, 1)[0]}, settings{}, settings{}),
 		settings{"passive_check": settings{"failures": 3, "eject": "10m"}})}
 	p := start(t, s)
 	visits := func(n int) (failed int) {

@@ -80,7 +80,7 @@ func TestHTTPRequestHeads(t *testing.T) {
 // The algorithms choose anew for every request, on whichever connection it comes.
 func TestHTTPBalancing(t *testing.T) {
 	t.Parallel()
-	hosts := named(t, 3)
+	hosts := namedHosts(t, 3)
 	for algorithm, test := range map[string]struct {
 		names []string // asked for, in turn
 		want  string
@@ -113,7 +113,7 @@ func TestHTTPBalancing(t *testing.T) {
 func TestHTTPHostByName(t *testing.T) {
 	t.Parallel()
 	needAddress(t, "127.0.0.1", "localhost")
-	hosts := named(t, 2)
+	hosts := namedHosts(t, 2)
 	third := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "L") })
 	third.Host = "LocalHost"
 	p := startHTTP(t, setup{hosts: sites(hosts[0], hosts[1], third), algorithm: "host"})

@@ -104,9 +104,9 @@ func sites(all ...*site) []endpoint {
 	return list
 }
 
-// named starts n hosts that answer with their letter, A for the first, at 127.0.0.1, 127.0.0.2 and so on, so that no two
+// namedHosts starts n hosts that answer with their letter, A for the first, at 127.0.0.1, 127.0.0.2 and so on, so that no two
 // have one name.
-func named(t *testing.T, n int) []*site {
+func namedHosts(t *testing.T, n int) []*site {
 	t.Helper()
 	var all []*site
 	for i := range n {

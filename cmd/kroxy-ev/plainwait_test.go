@@ -21,7 +21,7 @@ func TestUnknownScheduler(t *testing.T) {
 		t.Fatalf("building kroxy-ev for another Go: %v\n%s", err, out)
 	}
 	modes(t, func(t *testing.T, multi bool) {
-		h := named(t, 1)[0]
+		h := namedHosts(t, 1)[0]
 		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: settings{"workers_num": 2}, prepare: func(cmd *exec.Cmd) {
 			cmd.Path, cmd.Args[0] = file, file
 		}})

@@ -165,7 +165,7 @@ func TestKilledWorkerHoldsNothing(t *testing.T) {
 func TestLeastConnAcrossWorkers(t *testing.T) {
 	t.Parallel()
 	const hosts = 3
-	p := start(t, setup{hosts: endpoints(lettered(t, hosts)...), algorithm: "least_conn", multi: true, settings: settings{"workers_num": 4}})
+	p := start(t, setup{hosts: endpoints(letteredHosts(t, hosts)...), algorithm: "least_conn", multi: true, settings: settings{"workers_num": 4}})
 	p.awaitServing(4)
 	type session struct {
 		worker int

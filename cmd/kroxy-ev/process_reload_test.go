@@ -18,7 +18,7 @@ import (
 func TestReloadActsOnTheNextRequest(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		hosts := named(t, 2)
+		hosts := namedHosts(t, 2)
 		s := setup{hosts: sites(hosts[0]), multi: multi, settings: settings{"workers_num": 2}}
 		p := startHTTP(t, s)
 		c := p.dial()
@@ -165,7 +165,7 @@ func TestReloadStorm(t *testing.T) {
 func TestReloadKeepsCounts(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		hosts := lettered(t, 3)
+		hosts := letteredHosts(t, 3)
 		s := setup{hosts: endpoints(hosts[:2]...), algorithm: "least_conn", multi: multi, settings: settings{"workers_num": 2}}
 		p := start(t, s)
 		for range 6 {
@@ -227,7 +227,7 @@ func TestReloadOfAccessLog(t *testing.T) {
 func TestReloadToAnotherMode(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		hosts := named(t, 1)
+		hosts := namedHosts(t, 1)
 		tcp := listen(t, "127.0.0.1", echo)
 		web := setup{hosts: sites(hosts[0]), mode: "http", multi: multi, settings: settings{"workers_num": 2}}
 		raw := setup{hosts: endpoints(tcp), mode: "stream", multi: multi, settings: settings{"workers_num": 2}}

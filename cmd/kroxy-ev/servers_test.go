@@ -94,7 +94,7 @@ func many(hosts []*site, echoes *host, http, stream []object) object {
 func TestServers(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
+		hosts, tcp := namedHosts(t, 2), listen(t, "127.0.0.1", echo)
 		one, two, other, raw, more := reservePort(t), reservePort(t), reservePort(t), reservePort(t), reservePort(t)
 		dir := t.TempDir()
 		first, second := filepath.Join(dir, "first.log"), filepath.Join(dir, "second.log")
@@ -166,7 +166,7 @@ func TestServers(t *testing.T) {
 func TestLogOfAServerThatIsGone(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
+		hosts, tcp := namedHosts(t, 2), listen(t, "127.0.0.1", echo)
 		web, raw, file := reservePort(t), reservePort(t), filepath.Join(t.TempDir(), "access.log")
 		a := object{"port": web, "proxy_to": "a"}
 		p := startFile(t, multi, nil, many(hosts, tcp, []object{a}, []object{{"port": raw, "proxy_to": "echo", "file_log": file, "format_log": "raw $bytes_sent_upstream $end_reason"}}))
@@ -188,7 +188,7 @@ func TestLogOfAServerThatIsGone(t *testing.T) {
 // Servers, their listeners and their groups are handed on to a new program.
 func TestUpgradeOfServers(t *testing.T) {
 	t.Parallel()
-	hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
+	hosts, tcp := namedHosts(t, 2), listen(t, "127.0.0.1", echo)
 	one, other, raw := reservePort(t), reservePort(t), reservePort(t)
 	o := many(hosts, tcp, []object{{"port": one, "proxy_to": "a"}, {"port": other, "proxy_to": "b"}}, []object{{"port": raw, "proxy_to": "echo"}})
 	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, o)), true, inProcessGroup(t))
@@ -208,7 +208,7 @@ func TestUpgradeOfServers(t *testing.T) {
 // A killed worker's successor serves all servers.
 func TestServersAfterAWorkerDied(t *testing.T) {
 	t.Parallel()
-	hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
+	hosts, tcp := namedHosts(t, 2), listen(t, "127.0.0.1", echo)
 	one, raw := reservePort(t), reservePort(t)
 	o := many(hosts, tcp, []object{{"port": one, "proxy_to": "a"}}, []object{{"port": raw, "proxy_to": "echo"}})
 	p := startFile(t, true, nil, o)
@@ -230,7 +230,7 @@ func TestServersAfterAWorkerDied(t *testing.T) {
 func TestCertificatesOfServers(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		hosts, tcp := named(t, 2), listen(t, "127.0.0.1", echo)
+		hosts, tcp := namedHosts(t, 2), listen(t, "127.0.0.1", echo)
 		ca := newAuthority(t)
 		first, second := ca.issue("first.test"), ca.issue("second.test")
 		one, other, plain, raw := reservePort(t), reservePort(t), reservePort(t), reservePort(t)
@@ -275,7 +275,7 @@ func TestCertificatesOfServers(t *testing.T) {
 // A route's groups share its requests by their weights, and a route's own bounds hold for it alone.
 func TestTargetsAndBoundsOfRoutes(t *testing.T) {
 	t.Parallel()
-	hosts, tcp, port := named(t, 2), listen(t, "127.0.0.1", echo), reservePort(t)
+	hosts, tcp, port := namedHosts(t, 2), listen(t, "127.0.0.1", echo), reservePort(t)
 	p := startFile(t, false, nil, object{
 		"reactors_num": 1, "servers": many(hosts, tcp, nil, nil)["servers"],
 		"http": object{"port": port, "max_body_size": 10, "routes": []object{
@@ -309,7 +309,7 @@ func TestTargetsAndBoundsOfRoutes(t *testing.T) {
 func TestReloadOfManyRoutesUnderLoad(t *testing.T) {
 	skipUnderRace(t, "it is about time")
 	modes(t, func(t *testing.T, multi bool) {
-		hosts, tcp, port := named(t, 2), listen(t, "127.0.0.1", echo), reservePort(t)
+		hosts, tcp, port := namedHosts(t, 2), listen(t, "127.0.0.1", echo), reservePort(t)
 		config := func(group string) object {
 			var routes []object
 			for i := range 5000 {

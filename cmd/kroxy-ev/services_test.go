@@ -213,7 +213,7 @@ const servicesChanged = `msg="kroxy-ev: the hosts of a service have changed"`
 func TestServiceChanges(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		hosts, d := named(t, 3), newDirectory(t)
+		hosts, d := namedHosts(t, 3), newDirectory(t)
 		a, b, c := d.located(hosts[0].endpoint, 1, 0), d.located(hosts[1].endpoint, 1, 0), d.located(hosts[2].endpoint, 9, 0)
 		d.offer(apiService, a, b, c)
 		p := startOffering(t, multi, d, nil)
@@ -252,7 +252,7 @@ func TestServiceChanges(t *testing.T) {
 // No request is lost while the hosts of a service change time and again.
 func TestServiceChangesUnderLoad(t *testing.T) {
 	t.Parallel()
-	hosts, d := named(t, 3), newDirectory(t)
+	hosts, d := namedHosts(t, 3), newDirectory(t)
 	var records []dnsmessage.SRVResource
 	for _, h := range hosts {
 		records = append(records, d.located(h.endpoint, 0, 1))
@@ -347,7 +347,7 @@ func TestServiceChangeKeepsCounts(t *testing.T) {
 // Hosts of one priority share by their weights; one that weighs nothing has the least there is.
 func TestServiceWeights(t *testing.T) {
 	t.Parallel()
-	hosts, d := named(t, 3), newDirectory(t)
+	hosts, d := namedHosts(t, 3), newDirectory(t)
 	d.offer(apiService, d.located(hosts[0].endpoint, 4, 6), d.located(hosts[1].endpoint, 4, 3), d.located(hosts[2].endpoint, 4, 0))
 	p := startOffering(t, true, d, nil)
 	count := map[string]int{}
@@ -363,7 +363,7 @@ func TestServiceWeights(t *testing.T) {
 func TestServiceHostsAreChecked(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		hosts, d := named(t, 1), newDirectory(t)
+		hosts, d := namedHosts(t, 1), newDirectory(t)
 		sick := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 		good := d.located(hosts[0].endpoint, 5, 0)
 		first := d.located(sick.endpoint, 0, 0)
@@ -382,7 +382,7 @@ func TestServiceHostsAreChecked(t *testing.T) {
 func TestServiceWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		hosts, d := named(t, 2), newDirectory(t)
+		hosts, d := namedHosts(t, 2), newDirectory(t)
 		d.hush(true)
 		port, other, raw, named := reservePort(t), reservePort(t), reservePort(t), reservePort(t)
 		service := []object{{"srv": apiService}}
@@ -412,7 +412,7 @@ func TestServiceWithoutAnAnswer(t *testing.T) {
 // Records that lead nowhere, and those that lead back, are not used, and the log says so.
 func TestServiceThatLeadsNowhere(t *testing.T) {
 	t.Parallel()
-	hosts, d := named(t, 1), newDirectory(t)
+	hosts, d := namedHosts(t, 1), newDirectory(t)
 	port := reservePort(t)
 	nowhere := dnsmessage.SRVResource{Target: dnsmessage.MustNewName(".")}
 	self := d.located(endpoint{"127.0.0.1", port}, 0, 0)
@@ -438,7 +438,7 @@ func TestServiceThatLeadsNowhere(t *testing.T) {
 // A successor knows where services are, also if nobody answers it; so does a worker that is begun anew.
 func TestUpgradeKeepsServices(t *testing.T) {
 	t.Parallel()
-	hosts, d := named(t, 1), newDirectory(t)
+	hosts, d := namedHosts(t, 1), newDirectory(t)
 	// The target is an address: a successor has no other way to know where a name is.
 	d.offer(apiService, dnsmessage.SRVResource{Port: uint16(hosts[0].Port), Target: dnsmessage.MustNewName("127.0.0.1.")})
 	port := reservePort(t)

@@ -68,7 +68,7 @@ func TestSyslog(t *testing.T) {
 		dir := t.TempDir()
 		path, file := filepath.Join(dir, "log"), filepath.Join(dir, "access.log")
 		far, near := startLogd(t, "udp", "127.0.0.1:0"), startLogd(t, "unixgram", path)
-		host := named(t, 1)[0]
+		host := namedHosts(t, 1)[0]
 		one, two, three := reservePort(t), reservePort(t), reservePort(t)
 		config := object{
 			"workers_num": 2,

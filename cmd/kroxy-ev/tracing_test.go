@@ -289,7 +289,7 @@ func TestTracingWithoutCollector(t *testing.T) {
 			t.Parallel()
 			port := reservePort(t)
 			p := startFile(t, false, nil, object{
-				"servers": object{"b": object{"hosts": []endpoint{named(t, 1)[0].endpoint}}},
+				"servers": object{"b": object{"hosts": []endpoint{namedHosts(t, 1)[0].endpoint}}},
 				"http":    object{"port": port, "proxy_to": "b"}, "tracing": object{"otlp_http": test.url},
 			})
 			p.port = port
