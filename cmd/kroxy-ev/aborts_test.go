@@ -72,8 +72,8 @@ func TestAbortBehindAllBytesOfStream(t *testing.T) {
 								}
 							}()
 							got, err := io.ReadAll(slow(sink))
-							if string(got) != said || how(err) != "reset" {
-								t.Fatalf("got %d bytes of %d and %s, want all and a reset", len(got), len(said), how(err))
+							if string(got) != said || howEnded(err) != "reset" {
+								t.Fatalf("got %d bytes of %d and %s, want all and a reset", len(got), len(said), howEnded(err))
 							}
 							<-went
 							_, _ = client.Close(), server.Close()
@@ -153,8 +153,8 @@ func TestAbortBehindTheFirstBytes(t *testing.T) {
 					} else {
 						server = h.accept()
 					}
-					if got, err := io.ReadAll(server); string(got) != "hello" || how(err) != "reset" {
-						t.Fatalf("the host got %q and %s, want all and a reset", got, how(err))
+					if got, err := io.ReadAll(server); string(got) != "hello" || howEnded(err) != "reset" {
+						t.Fatalf("the host got %q and %s, want all and a reset", got, howEnded(err))
 					}
 					_ = server.Close()
 				}
@@ -203,8 +203,8 @@ func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 					t.Fatal(err)
 				}
 				got, err := io.ReadAll(res.Body)
-				if string(got) != body || how(err) != "reset" {
-					t.Errorf("got %d bytes of %d and %s, want all and a reset", len(got), len(body), how(err))
+				if string(got) != body || howEnded(err) != "reset" {
+					t.Errorf("got %d bytes of %d and %s, want all and a reset", len(got), len(body), howEnded(err))
 				}
 			})
 		}
@@ -248,16 +248,16 @@ func TestAbortWaitsForASlowPeer(t *testing.T) {
 				got = append(got, part[:n]...)
 				time.Sleep(30 * time.Millisecond) // two seconds in all
 			}
-			if string(got) != said || how(err) != "reset" {
-				t.Errorf("got %d bytes of %d and %s, want all and a reset", len(got), len(said), how(err))
+			if string(got) != said || howEnded(err) != "reset" {
+				t.Errorf("got %d bytes of %d and %s, want all and a reset", len(got), len(said), howEnded(err))
 			}
 		})
 		t.Run("deaf, from the "+from, func(t *testing.T) {
 			t.Parallel()
 			p, idle, sink, said := away(t, from, settings{timeout: 200})
 			p.awaitSockets(t, "the session is over", func(n int) bool { return n == idle })
-			if got, err := io.ReadAll(sink); len(got) == len(said) || how(err) != "reset" {
-				t.Errorf("got %d bytes and %s, want a reset", len(got), how(err))
+			if got, err := io.ReadAll(sink); len(got) == len(said) || howEnded(err) != "reset" {
+				t.Errorf("got %d bytes and %s, want a reset", len(got), howEnded(err))
 			}
 		})
 	}
@@ -272,8 +272,8 @@ func TestAbortWhileStopping(t *testing.T) {
 			p, _, sink, said := away(t, from, settings{"shutdown_timeout": 200})
 			p.signal(unix.SIGTERM)
 			p.wait()
-			if got, err := io.ReadAll(sink); how(err) != "reset" || len(got) == len(said) {
-				t.Errorf("got %d bytes of %d and %s, want a reset", len(got), len(said), how(err))
+			if got, err := io.ReadAll(sink); howEnded(err) != "reset" || len(got) == len(said) {
+				t.Errorf("got %d bytes of %d and %s, want a reset", len(got), len(said), howEnded(err))
 			}
 		})
 	}

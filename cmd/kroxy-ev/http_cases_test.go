@@ -314,9 +314,9 @@ func (c *httpCase) checkClient(t *testing.T, conn *net.TCPConn) {
 		expectEnd(t, in)
 	case c.ending != "":
 		got, err := io.ReadAll(in)
-		whole := string(got) == c.out || how(err) == "reset" && (c.out == "" || strings.HasPrefix(c.out, string(got)))
-		if how(err) != c.ending || !whole {
-			t.Errorf("the client got %.500q and %s\nwant %.500q and %s", got, how(err), c.out, c.ending)
+		whole := string(got) == c.out || howEnded(err) == "reset" && (c.out == "" || strings.HasPrefix(c.out, string(got)))
+		if howEnded(err) != c.ending || !whole {
+			t.Errorf("the client got %.500q and %s\nwant %.500q and %s", got, howEnded(err), c.out, c.ending)
 		}
 	default:
 		send(t, conn, "OPTIONS * HTTP/1.1\r\nHost: p\r\nMax-Forwards: 0\r\n\r\n")

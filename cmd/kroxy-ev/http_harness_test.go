@@ -300,8 +300,8 @@ func (r *recorder) serve(c *net.TCPConn, w *wire) {
 	}
 }
 
-// how says how a read ended.
-func how(err error) string {
+// howEnded says how a read ended.
+func howEnded(err error) string {
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
 		return "end"

@@ -40,8 +40,8 @@ func TestHTTPNoContentForHead(t *testing.T) {
 			send(t, c, test.in)
 			got, err := io.ReadAll(c)
 			head, content, whole := strings.Cut(string(got), "\r\n\r\n")
-			if !strings.HasPrefix(head, "HTTP/1.1 "+test.status+" ") || !whole || content != "" || how(err) != "end" {
-				t.Errorf("got %q and %s, want only the head of a %s", got, how(err), test.status)
+			if !strings.HasPrefix(head, "HTTP/1.1 "+test.status+" ") || !whole || content != "" || howEnded(err) != "end" {
+				t.Errorf("got %q and %s, want only the head of a %s", got, howEnded(err), test.status)
 			}
 		})
 	}

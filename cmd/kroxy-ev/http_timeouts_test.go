@@ -99,7 +99,7 @@ func TestHTTPTimeouts(t *testing.T) {
 			p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{test.setting: short}})
 			all := test.begin(t)(p, h)
 			if test.status == 0 {
-				if n, err := io.Copy(io.Discard, all.in); how(err) != "reset" {
+				if n, err := io.Copy(io.Discard, all.in); howEnded(err) != "reset" {
 					t.Errorf("the answer ended after %d bytes with %v, want a reset", n, err)
 				}
 				notBefore(t, begin, short*time.Millisecond)

@@ -191,8 +191,8 @@ func TestTLSPassThroughOfNobody(t *testing.T) {
 			if what == "a part" {
 				_ = c.CloseWrite()
 			}
-			if got, err := io.ReadAll(c); len(got) > 0 || how(err) != "end" && how(err) != "reset" {
-				t.Errorf("the client got %q and %s", got, how(err))
+			if got, err := io.ReadAll(c); len(got) > 0 || howEnded(err) != "end" && howEnded(err) != "reset" {
+				t.Errorf("the client got %q and %s", got, howEnded(err))
 			}
 			expectMatch(t, k.p.await(k.p.stderr, `.*session closed.*\n`)[0], `level=INFO.*`+test.log)
 			k.p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open })

@@ -189,8 +189,8 @@ func TestTLSNotSpoken(t *testing.T) {
 				c := p.dial()
 				_ = write(c, says)
 				_ = c.CloseWrite()
-				if got, err := io.ReadAll(c); len(got) > 7 || how(err) != "end" && how(err) != "reset" { // an alert's length
-					t.Errorf("%s: the client got %.100q and %s", name, got, how(err))
+				if got, err := io.ReadAll(c); len(got) > 7 || howEnded(err) != "end" && howEnded(err) != "reset" { // an alert's length
+					t.Errorf("%s: the client got %.100q and %s", name, got, howEnded(err))
 				}
 				_ = c.Close()
 			}

@@ -121,8 +121,8 @@ func TestTLSTruncationForPlainClients(t *testing.T) {
 			c := p.dial()
 			send(t, c, "GET / HTTP/1.0\r\n\r\n")
 			got, err := io.ReadAll(c)
-			if how(err) != want || len(got) < 100_000 {
-				t.Errorf("got %d bytes and %s, want %s behind all of them", len(got), how(err), want)
+			if howEnded(err) != want || len(got) < 100_000 {
+				t.Errorf("got %d bytes and %s, want %s behind all of them", len(got), howEnded(err), want)
 			}
 		})
 	}
@@ -161,7 +161,7 @@ func TestTLSTruncatedStreams(t *testing.T) {
 						got, err := io.ReadAll(sink)
 						switch whole := err == nil && !cutShort(sink); {
 						case whole != announced(stop):
-							t.Errorf("the other end got %d bytes and %s: they look whole: %v", len(got), how(err), whole)
+							t.Errorf("the other end got %d bytes and %s: they look whole: %v", len(got), howEnded(err), whole)
 						case announced(stop):
 							if string(got) != said {
 								t.Errorf("the other end got %d bytes of %d", len(got), len(said))
@@ -172,7 +172,7 @@ func TestTLSTruncatedStreams(t *testing.T) {
 								expectWhole(t, source, "and back")
 							}
 						case !errors.Is(err, unix.ECONNRESET):
-							t.Errorf("the other end got %s, want a reset", how(err))
+							t.Errorf("the other end got %s, want a reset", howEnded(err))
 						}
 						<-went
 						_, _ = client.Close(), server.Close()
