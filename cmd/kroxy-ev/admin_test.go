@@ -106,7 +106,7 @@ func (a adminAt) status() (s seen) {
 }
 
 // seenFrom is a configuration with an admin endpoint at a port, whose servers send to the group web.
-func seenFrom(adminPort, port int, hosts ...*site) object {
+func seenFrom(adminPort, port int, hosts ...*httpHost) object {
 	return object{
 		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
 		"admin":   object{"listen": []object{{"port": adminPort}}},
@@ -115,7 +115,7 @@ func seenFrom(adminPort, port int, hosts ...*site) object {
 	}
 }
 
-func hostAt(s *site) string { return fmt.Sprintf("%s:%d", s.Host, s.Port) }
+func hostAt(s *httpHost) string { return fmt.Sprintf("%s:%d", s.Host, s.Port) }
 
 // askOften asks a port for the names of its hosts, over a connection each, so that all workers are asked.
 func askOften(t *testing.T, port int) (who string) {

@@ -15,7 +15,7 @@ import (
 
 // checkedHost is a host whose checks are answered with the status that a test says, and that counts these and its clients' requests.
 type checkedHost struct {
-	*site
+	*httpHost
 	status           atomic.Int64
 	checks, requests atomic.Int64
 }
@@ -24,7 +24,7 @@ func newCheckedHost(t *testing.T) *checkedHost {
 	t.Helper()
 	p := new(checkedHost)
 	p.status.Store(200)
-	p.site = serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
+	p.httpHost = serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/healthz" {
 			p.checks.Add(1)
 			w.WriteHeader(int(p.status.Load()))

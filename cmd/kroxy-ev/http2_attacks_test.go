@@ -474,7 +474,7 @@ func (a *assault) say(c *framed) {
 
 // victims are hosts that are asked by good and bad clients.
 type victims struct {
-	*site
+	*httpHost
 	hits atomic.Int64 // requests of bad ones
 }
 
@@ -482,7 +482,7 @@ func newVictims(t *testing.T) *victims {
 	t.Helper()
 	v := &victims{}
 	large := make([]byte, 256<<10)
-	v.site = serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
+	v.httpHost = serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path != "/good" {
 			v.hits.Add(1)
 		}
@@ -591,7 +591,7 @@ func (p *process) highWater() func() int {
 // run lets attackers loose on a proxy of their own.
 func (a *assault) run(t *testing.T) {
 	v := newVictims(t)
-	p := startHTTP2(t, "", setup{hosts: sites(v.site), settings: a.keys})
+	p := startHTTP2(t, "", setup{hosts: sites(v.httpHost), settings: a.keys})
 	for range 2 { // what the program needs once, it has then
 		b := p.bystander(t)
 		time.Sleep(100 * time.Millisecond)

@@ -144,7 +144,7 @@ func TestHTTPLeastConn(t *testing.T) {
 	t.Parallel()
 	release := map[string]chan struct{}{"A": make(chan struct{}), "B": make(chan struct{}), "/end": make(chan struct{})}
 	arrived := make(chan string, 100)
-	hold := func(letter string) *site {
+	hold := func(letter string) *httpHost {
 		return serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
 			switch req.URL.Path {
 			case "/hold":

@@ -62,21 +62,21 @@ func do(t *testing.T, c *http.Client, req *http.Request) (*http.Response, string
 	return res, string(body)
 }
 
-// site is a host of net/http.
-type site struct {
+// httpHost is a host of net/http.
+type httpHost struct {
 	endpoint
 	opened atomic.Int64 // connections
 	open   atomic.Int64 // of them, still
 }
 
 // serve starts a host of net/http on addr, an IPv4 address of this machine.
-func serve(t *testing.T, addr string, handler http.HandlerFunc) *site {
+func serve(t *testing.T, addr string, handler http.HandlerFunc) *httpHost {
 	t.Helper()
 	ln, err := net.Listen("tcp4", net.JoinHostPort(addr, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{endpoint: endpoint{addr, ln.Addr().(*net.TCPAddr).Port}}
+	s := &httpHost{endpoint: endpoint{addr, ln.Addr().(*net.TCPAddr).Port}}
 	srv := &http.Server{
 		Handler:  handler,
 		ErrorLog: log.New(io.Discard, "", 0),
@@ -96,7 +96,7 @@ func serve(t *testing.T, addr string, handler http.HandlerFunc) *site {
 }
 
 // sites lists where hosts are.
-func sites(all ...*site) []endpoint {
+func sites(all ...*httpHost) []endpoint {
 	var list []endpoint
 	for _, s := range all {
 		list = append(list, s.endpoint)
@@ -106,9 +106,9 @@ func sites(all ...*site) []endpoint {
 
 // namedHosts starts n hosts that answer with their letter, A for the first, at 127.0.0.1, 127.0.0.2 and so on, so that no two
 // have one name.
-func namedHosts(t *testing.T, n int) []*site {
+func namedHosts(t *testing.T, n int) []*httpHost {
 	t.Helper()
-	var all []*site
+	var all []*httpHost
 	for i := range n {
 		addr := fmt.Sprintf("127.0.0.%d", i+1)
 		needAddress(t, addr, addr)

@@ -74,7 +74,7 @@ func (k *stayer) expect(name string) {
 }
 
 // many is a configuration with these servers, and the groups a and b of a host each, and echo, which speaks TCP.
-func many(hosts []*site, echoes *host, http, stream []object) object {
+func many(hosts []*httpHost, echoes *host, http, stream []object) object {
 	group := func(e []endpoint) object { return object{"hosts": e} }
 	o := object{
 		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),

@@ -72,7 +72,7 @@ func (p *proxy) reported() (s seen) {
 func TestSteering(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		all := []*site{
+		all := []*httpHost{
 			serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "A") }),
 			serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "B") }),
 		}

@@ -248,10 +248,10 @@ func (g *greetings) of(config *tls.Config) *tls.Config {
 }
 
 // serveTLS starts a host of net/http that speaks TLS.
-func serveTLS(t *testing.T, config *tls.Config, handler http.HandlerFunc) *site {
+func serveTLS(t *testing.T, config *tls.Config, handler http.HandlerFunc) *httpHost {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(handler)
-	s := &site{endpoint: endpoint{"127.0.0.1", srv.Listener.Addr().(*net.TCPAddr).Port}}
+	s := &httpHost{endpoint: endpoint{"127.0.0.1", srv.Listener.Addr().(*net.TCPAddr).Port}}
 	srv.TLS = config
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {

@@ -14,7 +14,7 @@ func TestTLSNamesAfterReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		a := newAuthority(t)
-		letter := func(l string) *site {
+		letter := func(l string) *httpHost {
 			return serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, l) })
 		}
 		s := setup{

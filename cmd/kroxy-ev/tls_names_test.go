@@ -57,7 +57,7 @@ func asking(config *tls.Config, name string) *tls.Config {
 func TestTLSNamesChooseInHTTP(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	letter := func(l string) *site {
+	letter := func(l string) *httpHost {
 		return serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, l) })
 	}
 	p := startHTTP(t, setup{
