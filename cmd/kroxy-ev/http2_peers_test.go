@@ -72,7 +72,7 @@ func TestHTTP2Go(t *testing.T) {
 			_, _ = w.Write(body)
 			w.Header().Set("X-Sum", req.Trailer.Get("X-Sum"))
 		default:
-			warehouse(w, req)
+			bulkHost(w, req)
 		}
 	}
 	eachPair(t, handler, func(t *testing.T, p *proxy, a *authority, client string) {
@@ -146,7 +146,7 @@ func TestHTTP2Curl(t *testing.T) {
 	if err := os.WriteFile(file, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	eachPair(t, warehouse, func(t *testing.T, p *proxy, a *authority, client string) {
+	eachPair(t, bulkHost, func(t *testing.T, p *proxy, a *authority, client string) {
 		version := map[string]string{"1.1": "--http1.1", "2.0": "--http2"}[client]
 		told := map[string]string{"1.1": "1.1", "2.0": "2"}[client]
 		sum := fmt.Sprintf("%d %08x", bulkSize, streamSum(3, bulkSize))
@@ -245,7 +245,7 @@ func TestHTTP2Chromium(t *testing.T) {
 			_, _ = io.WriteString(w, `<!doctype html><link rel="icon" href="data:,"><title>page</title><body>page</body>`)
 			return
 		}
-		warehouse(w, req)
+		bulkHost(w, req)
 	})
 	tab := browser.Open(t, fmt.Sprintf("https://127.0.0.1:%d/", p.port), 800, 600)
 	got := browsertest.Value[string](tab, `(async () => {

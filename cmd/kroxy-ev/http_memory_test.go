@@ -50,9 +50,9 @@ func streamSum(seed, size int64) uint32 {
 	return s.sum.Sum32()
 }
 
-// warehouse is a host that takes and gives streams: POST answers with the checksum of what it got, GET /?seed=&size= with a
+// bulkHost is a host that takes and gives streams: POST answers with the checksum of what it got, GET /?seed=&size= with a
 // stream, of a length that is told in advance if there is &length.
-func warehouse(w http.ResponseWriter, req *http.Request) {
+func bulkHost(w http.ResponseWriter, req *http.Request) {
 	if req.Method == http.MethodPost {
 		sum := crc32.New(castagnoli)
 		n, err := io.CopyBuffer(sum, struct{ io.Reader }{req.Body}, make([]byte, 256<<10))
@@ -71,8 +71,8 @@ func warehouse(w http.ResponseWriter, req *http.Request) {
 	_, _ = io.CopyBuffer(struct{ io.Writer }{w}, newStream(seed, size), make([]byte, 256<<10))
 }
 
-// store uploads a stream.
-func (p *proxy) store(c *http.Client, seed, size int64, chunked bool) error {
+// upload uploads a stream.
+func (p *proxy) upload(c *http.Client, seed, size int64, chunked bool) error {
 	body := newStream(seed, size)
 	req, err := http.NewRequest(http.MethodPost, p.url("/"), body)
 	if err != nil {
@@ -93,8 +93,8 @@ func (p *proxy) store(c *http.Client, seed, size int64, chunked bool) error {
 	return nil
 }
 
-// load downloads one.
-func (p *proxy) load(c *http.Client, seed, size int64, chunked bool) error {
+// download downloads one.
+func (p *proxy) download(c *http.Client, seed, size int64, chunked bool) error {
 	url := p.url(fmt.Sprintf("/?seed=%d&size=%d", seed, size))
 	if !chunked {
 		url += "&length"
@@ -158,7 +158,7 @@ func TestHTTPGigabytes(t *testing.T) {
 	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	const flows = 4
 	size := int64(256 << 20)
-	s := setup{hosts: sites(serve(t, "127.0.0.1", warehouse))}
+	s := setup{hosts: sites(serve(t, "127.0.0.1", bulkHost))}
 	if testing.Short() {
 		t.Log("8 MiB a body")
 		size = 8 << 20
@@ -166,7 +166,7 @@ func TestHTTPGigabytes(t *testing.T) {
 	var killed func() int
 	s.prepare, killed = withMemory(t, memoryLimit)
 	p := startHTTP(t, s)
-	for name, pass := range map[string]func(*http.Client, int64, int64, bool) error{"up": p.store, "down": p.load} {
+	for name, pass := range map[string]func(*http.Client, int64, int64, bool) error{"up": p.upload, "down": p.download} {
 		c := p.client()
 		c.Timeout = 0
 		var running sync.WaitGroup
@@ -207,12 +207,12 @@ func TestHTTPBackpressure(t *testing.T) {
 			}
 			return
 		}
-		warehouse(w, req)
+		bulkHost(w, req)
 	})
 	p := startHTTP(t, setup{hosts: sites(h)})
 	c := p.client()
 	c.Timeout = 0
-	if err := errors.Join(p.load(c, 1, 100_000, true), p.load(c, 1, 100_000, false)); err != nil {
+	if err := errors.Join(p.download(c, 1, 100_000, true), p.download(c, 1, 100_000, false)); err != nil {
 		t.Fatal(err)
 	}
 	before := p.status("VmRSS")

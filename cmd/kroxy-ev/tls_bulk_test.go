@@ -29,9 +29,9 @@ func TestTLSBulkOfHTTP(t *testing.T) {
 		t.Run(spoken, func(t *testing.T) {
 			t.Parallel()
 			eachVersion(t, func(t *testing.T, version uint16) {
-				h := serve(t, "127.0.0.1", warehouse)
+				h := serve(t, "127.0.0.1", bulkHost)
 				if w.host {
-					h = serveTLS(t, only(version, id.config()), warehouse)
+					h = serveTLS(t, only(version, id.config()), bulkHost)
 				}
 				p := startHTTP(t, w.setup(sites(h), id, a, nil))
 				c := p.client()
@@ -42,7 +42,7 @@ func TestTLSBulkOfHTTP(t *testing.T) {
 				for seed := range int64(2) {
 					for _, chunked := range []bool{false, true} {
 						moving.Go(func() {
-							if err := errors.Join(p.store(c, seed, bulkSize, chunked), p.load(c, seed, bulkSize, chunked)); err != nil {
+							if err := errors.Join(p.upload(c, seed, bulkSize, chunked), p.download(c, seed, bulkSize, chunked)); err != nil {
 								t.Error(err)
 							}
 						})

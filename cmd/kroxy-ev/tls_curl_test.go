@@ -91,7 +91,7 @@ func TestTLSCurlBulk(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := fmt.Sprintf("%d %08x", bulkSize, crc32.Checksum(content, castagnoli))
-	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", warehouse)), settings: a.issue("site.test").serving(nil)})
+	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", bulkHost)), settings: a.issue("site.test").serving(nil)})
 	for name, version := range map[string]string{"1.2": "1.2", "1.3": "1.3"} {
 		for kind, header := range map[string]string{"length": "X: y", "chunked": "Transfer-Encoding: chunked"} {
 			t.Run(name+", "+kind, func(t *testing.T) {
