@@ -146,17 +146,17 @@ func TestSilentHostDelaysFewRequests(t *testing.T) {
 	}
 }
 
-// fickle is a host that counts its connections and closes each at once, until it is let serve. Before a host by TLS, that is
+// failingHost is a host that counts its connections and closes each at once, until it is let serve. Before a host by TLS, that is
 // one that fails each handshake.
-type fickle struct {
+type failingHost struct {
 	*host
 	serves atomic.Bool
 	n      atomic.Int64
 }
 
-func newFickle(t *testing.T, config *tls.Config, body string) *fickle {
+func newFailingHost(t *testing.T, config *tls.Config, body string) *failingHost {
 	t.Helper()
-	f := new(fickle)
+	f := new(failingHost)
 	f.host = listen(t, "127.0.0.1", func(c *net.TCPConn) {
 		f.n.Add(1)
 		if !f.serves.Load() {
@@ -194,8 +194,8 @@ func TestOneConnectionProbes(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		a := newAuthority(t)
-		bad := newFickle(t, a.issue("127.0.0.1").config(), "bad")
-		good := newFickle(t, a.issue("127.0.0.1").config(), "good")
+		bad := newFailingHost(t, a.issue("127.0.0.1").config(), "bad")
+		good := newFailingHost(t, a.issue("127.0.0.1").config(), "good")
 		good.serves.Store(true)
 		p := startHTTP(t, setup{
 			hosts: endpoints(bad.host, good.host), multi: multi, settings: settings{"workers_num": 4, "reactors_num": 2},
@@ -262,8 +262,8 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 	for _, verb := range []string{"reload", "upgrade"} {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
-			bad := newFickle(t, nil, "")
-			good := newFickle(t, a.issue("127.0.0.1").config(), "good")
+			bad := newFailingHost(t, nil, "")
+			good := newFailingHost(t, a.issue("127.0.0.1").config(), "good")
 			good.serves.Store(true)
 			s := setup{hosts: endpoints(bad.host, good.host), mode: "http", multi: true, algorithm: "first", settings: settings{"workers_num": 2}}.toTLS(settings{})
 			if verb == "upgrade" {
