@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// has waits until a file has a match of the pattern.
-func has(t *testing.T, file, pattern string) {
+// awaitInFile waits until a file has a match of the pattern.
+func awaitInFile(t *testing.T, file, pattern string) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	eventually(t, file+" has "+pattern, func() bool {
@@ -52,11 +52,11 @@ func TestErrorLog(t *testing.T) {
 		s := setup{hosts: []endpoint{refusing(t)}, multi: multi, settings: settings{"error_log": first, "workers_num": 2, "shutdown_timeout": 0}}
 		port := reservePort(t)
 		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, nil)
-		has(t, first, `level=INFO msg="kroxy-ev: serving"`)
+		awaitInFile(t, first, `level=INFO msg="kroxy-ev: serving"`)
 		fails := func(file string) {
 			t.Helper()
 			expectClosed(t, p.dial())
-			has(t, file, `level=ERROR msg="stream: session closed" .*client=127.0.0.1`)
+			awaitInFile(t, file, `level=ERROR msg="stream: session closed" .*client=127.0.0.1`)
 		}
 		fails(first)
 
@@ -76,7 +76,7 @@ func TestErrorLog(t *testing.T) {
 		s.settings["error_log"] = second
 		p.rewrite(s)
 		p.mustOrder("reload")
-		has(t, second, `kroxy-ev: reloaded`)
+		awaitInFile(t, second, `kroxy-ev: reloaded`)
 		fails(second)
 		p.letGo(first)
 
@@ -85,7 +85,7 @@ func TestErrorLog(t *testing.T) {
 		if status, out := p.order("reload"); status != 1 || !regexp.MustCompile(`stream-\d+\.json:\d+:\d+: stream\.error_log: .*/nowhere/at/all/error\.log: no such file or directory; name a file`).MatchString(out) {
 			t.Errorf("exit status %d: %s", status, out)
 		}
-		has(t, second, `reload failed.*error_log`)
+		awaitInFile(t, second, `reload failed.*error_log`)
 
 		if text := p.stderr.String(); text != "" {
 			t.Errorf("stderr has %q", text)
@@ -137,9 +137,9 @@ func TestErrorLogOfAnotherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), true, nil)
-	has(t, file, "kroxy-ev: serving")
+	awaitInFile(t, file, "kroxy-ev: serving")
 	expectClosed(t, p.dial())
-	has(t, file, "session closed.*worker=0|worker=0.*session closed")
+	awaitInFile(t, file, "session closed.*worker=0|worker=0.*session closed")
 	p.stop()
 }
 

@@ -63,7 +63,7 @@ func TestErrorLogInJSON(t *testing.T) {
 		delete(s.settings, "error_log_format")
 		p.rewrite(s)
 		p.mustOrder("reload")
-		has(t, file, `level=INFO msg="kroxy-ev: reloaded"`)
+		awaitInFile(t, file, `level=INFO msg="kroxy-ev: reloaded"`)
 		p.stop()
 	})
 }

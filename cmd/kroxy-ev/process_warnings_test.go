@@ -17,8 +17,8 @@ func TestErrorLogHasWarningsOfTheStart(t *testing.T) {
 		s := setup{hosts: endpoints(h), settings: settings{"error_log": file, "unknown_key": 1}}
 		port := reservePort(t)
 		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, nil)
-		has(t, file, `msg="kroxy-ev: serving"`)
-		has(t, file, `level=WARN msg=".*stream\.unknown_key`)
+		awaitInFile(t, file, `msg="kroxy-ev: serving"`)
+		awaitInFile(t, file, `level=WARN msg=".*stream\.unknown_key`)
 		p.await(p.stderr, `unknown_key`)
 		p.stop()
 		if n := p.stderr.count(`unknown_key`); n != 1 {
