@@ -23,8 +23,8 @@ func awaitInFile(t *testing.T, file, pattern string) {
 	})
 }
 
-// letGo waits until neither the process nor its workers have the file open.
-func (p *proxy) letGo(file string) {
+// awaitFileClosed waits until neither the process nor its workers have the file open.
+func (p *proxy) awaitFileClosed(file string) {
 	p.t.Helper()
 	eventually(p.t, file+" is closed", func() bool {
 		for _, pid := range append(p.workers(), p.pid()) {
@@ -71,14 +71,14 @@ func TestErrorLog(t *testing.T) {
 			text, _ := os.ReadFile(first)
 			return strings.Contains(string(text), "session closed")
 		})
-		p.letGo(moved)
+		p.awaitFileClosed(moved)
 
 		s.settings["error_log"] = second
 		p.rewrite(s)
 		p.mustOrder("reload")
 		awaitInFile(t, second, `kroxy-ev: reloaded`)
 		fails(second)
-		p.letGo(first)
+		p.awaitFileClosed(first)
 
 		s.settings["error_log"] = "/nowhere/at/all/error.log"
 		p.rewrite(s)
