@@ -54,8 +54,8 @@ func ownMachine(t *testing.T) bool {
 	return false
 }
 
-// furnish gives the test's own machine addresses, names and empty directories.
-func furnish(t *testing.T) {
+// setUpMachine gives the test's own machine addresses, names and empty directories.
+func setUpMachine(t *testing.T) {
 	t.Helper()
 	hosts := writeConfig(t, t.TempDir(), []byte("127.0.0.1 localhost\n10.0.0.11 db1\n10.0.0.12 db2\n"))
 	resolv := writeConfig(t, t.TempDir(), []byte("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"))
@@ -215,8 +215,8 @@ func (m *machine) speaker(name, address string, header bool) net.Listener {
 	return ln
 }
 
-// greeted connects from an address, says what is to be said first, and returns the line that the host speaks; an error if there is none.
-func greeted(t *testing.T, from, to, say string) (string, error) {
+// greetingFrom connects from an address, says what is to be said first, and returns the line that the host speaks; an error if there is none.
+func greetingFrom(t *testing.T, from, to, say string) (string, error) {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 	c, err := d.Dial("tcp", to)
@@ -256,7 +256,7 @@ func TestEverything(t *testing.T) {
 	if !ownMachine(t) {
 		return
 	}
-	furnish(t)
+	setUpMachine(t)
 	a := newAuthority(t)
 	id := a.issue("www.example", "*.shop.example")
 	dir := filepath.Dir(id.cert)
@@ -289,7 +289,7 @@ func TestEverything(t *testing.T) {
 	m.speaker("db2", "10.0.0.12:5432", true)
 	m.speaker("web-tls", "10.0.0.21:8443", false)
 	m.speaker("internal", "10.0.0.22:8443", false)
-	enginetest.NameServer(t, "127.0.0.1:53", services)
+	enginetest.NameServer(t, "127.0.0.1:53", serviceRecords)
 
 	p := launch(t, func(cmd *exec.Cmd) { cmd.Dir = dir }, "--config", file, "--multiprocess")
 	logged := func(pattern string) bool {
@@ -320,7 +320,7 @@ func TestEverything(t *testing.T) {
 	})
 	t.Run("strangers", func(t *testing.T) {
 		for from, say := range map[string]string{"192.0.2.7": header(t, 1), "10.1.2.3": "GET / HTTP/1.1\r\n\r\n"} {
-			if line, err := greeted(t, from, "10.0.0.99:443", say); err == nil {
+			if line, err := greetingFrom(t, from, "10.0.0.99:443", say); err == nil {
 				t.Errorf("%s was answered %q", from, line)
 			}
 		}
@@ -409,13 +409,13 @@ func TestEverything(t *testing.T) {
 	})
 	t.Run("databases", func(t *testing.T) {
 		for range 4 {
-			if line, err := greeted(t, "192.0.2.7", "10.0.0.99:5432", ""); line != "db1 192.0.2.7" {
+			if line, err := greetingFrom(t, "192.0.2.7", "10.0.0.99:5432", ""); line != "db1 192.0.2.7" {
 				t.Errorf("%q, %v", line, err)
 			}
 		}
 		_ = db1.Close()
 		for range 8 {
-			if line, err := greeted(t, "192.0.2.7", "10.0.0.99:5432", ""); line != "db2 192.0.2.7" {
+			if line, err := greetingFrom(t, "192.0.2.7", "10.0.0.99:5432", ""); line != "db2 192.0.2.7" {
 				t.Errorf("without db1: %q, %v", line, err)
 			}
 		}
@@ -427,7 +427,7 @@ func TestEverything(t *testing.T) {
 			{"10.1.2.3", "b.example", "internal"},
 			{"192.0.2.7", "b.example", ""},
 		} {
-			line, _ := greeted(t, tc.from, "10.0.0.99:8443", helloFor(t, tc.name))
+			line, _ := greetingFrom(t, tc.from, "10.0.0.99:8443", helloFor(t, tc.name))
 			if got, _, _ := strings.Cut(line, " "); got != tc.want {
 				t.Errorf("%+v: %q", tc, line)
 			}
@@ -448,8 +448,8 @@ func values(m map[string]string) map[string]bool {
 	return set
 }
 
-// services answers for the names of grammar.jsonc that are not in /etc/hosts.
-func services(query []byte, _ bool) [][]byte {
+// serviceRecords answers for the names of grammar.jsonc that are not in /etc/hosts.
+func serviceRecords(query []byte, _ bool) [][]byte {
 	var m dnsmessage.Message
 	if m.Unpack(query) != nil || len(m.Questions) != 1 {
 		return nil
