@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// agree has each key ask several times, of several processes, and demands that it comes to the same host each time, and that all hosts
+// expectConsistent has each key ask several times, of several processes, and demands that it comes to the same host each time, and that all hosts
 // have some. It returns the host of each key.
-func agree(t *testing.T, keys, hosts int, ask func(key, time int) string) []string {
+func expectConsistent(t *testing.T, keys, hosts int, ask func(key, time int) string) []string {
 	t.Helper()
 	all, had := make([]string, keys), map[string]int{}
 	for k := range keys {
@@ -33,8 +33,8 @@ func agree(t *testing.T, keys, hosts int, ask func(key, time int) string) []stri
 	return all
 }
 
-// tenants are the letters of the hosts to which one of the processes that serve sends each of so many tenants.
-func (p *proxy) tenants(pid int, serving []int, n int) []string {
+// hostsOfTenants are the letters of the hosts to which one of the processes that serve sends each of so many tenants.
+func (p *proxy) hostsOfTenants(pid int, serving []int, n int) []string {
 	p.t.Helper()
 	var c *net.TCPConn
 	eventually(p.t, "the process has a connection", func() bool {
@@ -66,7 +66,7 @@ func TestHash(t *testing.T) {
 	single := start(t, s)
 	s.multi, s.prepare = true, inProcessGroup(t)
 	p := start(t, s)
-	want := single.tenants(single.pid(), []int{single.pid()}, n)
+	want := single.hostsOfTenants(single.pid(), []int{single.pid()}, n)
 	had := map[string]int{}
 	for _, letter := range want {
 		had[letter]++
@@ -77,7 +77,7 @@ func TestHash(t *testing.T) {
 	same := func(who string, q *proxy, serving ...int) {
 		t.Helper()
 		for _, pid := range serving {
-			if got := q.tenants(pid, serving, n); !slices.Equal(got, want) {
+			if got := q.hostsOfTenants(pid, serving, n); !slices.Equal(got, want) {
 				t.Errorf("%s sends tenants elsewhere", who)
 			}
 		}
@@ -95,7 +95,7 @@ func TestHash(t *testing.T) {
 	p.mustOrder("reload")
 	before := want
 	serving := children(t, successor)
-	want = p.tenants(serving[0], serving, n)
+	want = p.hostsOfTenants(serving[0], serving, n)
 	same("a worker of the successor that has reloaded", p, serving...)
 	moved := 0
 	for i := range want {
@@ -127,7 +127,7 @@ func TestIPHash(t *testing.T) {
 		}
 		return letterFor(t, guard(t, c))
 	}
-	before := agree(t, clients, hosts, ask)
+	before := expectConsistent(t, clients, hosts, ask)
 	proxies[0].signal(unix.SIGUSR2)
 	successor := proxies[0].awaitSuccessor(1)
 	for client, letter := range before {
@@ -154,7 +154,7 @@ func TestHashByServerName(t *testing.T) {
 	t.Parallel()
 	const hosts = 3
 	p := start(t, setup{hosts: endpoints(letteredHosts(t, hosts)...), algorithm: "hash", settings: settings{"hash_key": "$tls_sni"}})
-	agree(t, 40, hosts, func(key, _ int) string {
+	expectConsistent(t, 40, hosts, func(key, _ int) string {
 		c := p.dial()
 		if _, err := io.WriteString(c, clientHello(&tls.Config{ServerName: fmt.Sprintf("n%d.example", key)})); err != nil {
 			t.Fatal(err)
