@@ -85,12 +85,12 @@ func TestMaxConnsOverWorkers(t *testing.T) {
 	p := start(t, s)
 	for n := range generations {
 		p.awaitServing((n + 1) * workers)
-		p.mustHave(2*most, places)
+		p.expectCapacity(2*most, places)
 		var served atomic.Int64
 		stop := make(chan struct{})
 		var clients sync.WaitGroup
 		for range 2*most + places + workers {
-			clients.Go(func() { p.comeAndGo(stop, &served) })
+			clients.Go(func() { p.runShortSessions(stop, &served) })
 		}
 		goal := int64(10 * most)
 		eventually(t, "clients are served", func() bool { return served.Load() > goal })
@@ -103,12 +103,12 @@ func TestMaxConnsOverWorkers(t *testing.T) {
 		clients.Wait()
 	}
 	p.awaitServing((generations + 1) * workers)
-	p.mustHave(2*most, places)
+	p.expectCapacity(2*most, places)
 	t.Logf("%d workers were killed", generations*workers)
 }
 
-// comeAndGo is a client who has short sessions until it is stopped.
-func (p *proxy) comeAndGo(stop <-chan struct{}, served *atomic.Int64) {
+// runShortSessions is a client who has short sessions until it is stopped.
+func (p *proxy) runShortSessions(stop <-chan struct{}, served *atomic.Int64) {
 	for {
 		select {
 		case <-stop:
@@ -129,9 +129,9 @@ func (p *proxy) comeAndGo(stop <-chan struct{}, served *atomic.Int64) {
 	}
 }
 
-// mustHave demands that so many sessions there may be at once, half of them at either host, and that so many clients may wait, and no
+// expectCapacity demands that so many sessions there may be at once, half of them at either host, and that so many clients may wait, and no
 // more.
-func (p *proxy) mustHave(sessions, places int) {
+func (p *proxy) expectCapacity(sessions, places int) {
 	p.t.Helper()
 	eventually(p.t, "there is room for as many as there may be", func() bool {
 		var held []net.Conn
