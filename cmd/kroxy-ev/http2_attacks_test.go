@@ -26,19 +26,19 @@ const (
 	hitsOfOne    = 400             // requests that one connection may make a host do for nothing
 )
 
-// assault is what the client of one connection does to the proxy.
-type assault struct {
+// attack is what the client of one connection does to the proxy.
+type attack struct {
 	name  string
-	do    func(c *framed)                           // says it all; what cannot be sent any more does not matter
-	each  func(c *framed, n int)                    // in place of do: is put over and over again, as often as many says
-	many  int                                       // 0: once
-	codes []http2.ErrCode                           // how the connection has to end; nil: however, or not at all
-	check func(t *testing.T, a *assault, c *framed) // in place of codes
-	begin func(p *proxy, t *testing.T) *framed      // in place of a client that has said its preface
-	open  []http2.Setting                           // what it says of itself
-	asks  int                                       // streams that have to end, if check is streamsEnd
-	once  bool                                      // by one attacker only
-	mute  bool                                      // it reads nothing from the end of the beginning on
+	do    func(c *framed)                          // says it all; what cannot be sent any more does not matter
+	each  func(c *framed, n int)                   // in place of do: is put over and over again, as often as many says
+	many  int                                      // 0: once
+	codes []http2.ErrCode                          // how the connection has to end; nil: however, or not at all
+	check func(t *testing.T, a *attack, c *framed) // in place of codes
+	begin func(p *proxy, t *testing.T) *framed     // in place of a client that has said its preface
+	open  []http2.Setting                          // what it says of itself
+	asks  int                                      // streams that have to end, if check is streamsEnd
+	once  bool                                     // by one attacker only
+	mute  bool                                     // it reads nothing from the end of the beginning on
 	keys  settings
 }
 
@@ -63,7 +63,7 @@ func setting(id http2.SettingID, value uint32) string {
 }
 
 // rapidly are attacks by requests, or what looks like them, that are not carried out.
-var rapidly = []assault{
+var rapidly = []attack{
 	{name: "rapid reset", many: 2000, codes: calm, each: func(c *framed, n int) { c.get(nth(n), "/slow").rst(nth(n), http2.ErrCodeCancel) }},
 	{name: "rapid reset of uploads", many: 2000, codes: calm, each: func(c *framed, n int) {
 		c.post(nth(n), "/slow").data(nth(n), false, "x").rst(nth(n), http2.ErrCodeCancel)
@@ -117,7 +117,7 @@ var rapidly = []assault{
 }
 
 // idly are attacks by frames that mean nothing.
-var idly = []assault{
+var idly = []attack{
 	{name: "PING", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FramePing, 0, 0, "12345678") }},
 	{name: "answers to no PING", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FramePing, http2.FlagPingAck, 0, "12345678") }},
 	{name: "SETTINGS", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FrameSettings, 0, 0, "") }},
@@ -202,7 +202,7 @@ var idly = []assault{
 }
 
 // wrongly are attacks by what RFC 9113 does not allow, once.
-var wrongly = []assault{
+var wrongly = []attack{
 	{name: "PUSH_PROMISE", codes: protocol, do: func(c *framed) { c.raw(http2.FramePushPromise, 4, 1, u32(2)+string(c.block(pseudo("GET", "/")...))) }},
 	{name: "an even stream", codes: protocol, do: func(c *framed) { c.get(2, "/") }},
 	{name: "stream 0", codes: protocol, do: func(c *framed) { c.get(0, "/") }},
@@ -270,7 +270,7 @@ func literal(s string) string {
 var slowGet = "\x82\x86\x04" + literal("/slow") + "\x01" + literal("p")
 
 // bombs are heads that are larger than they look. Each stream may be answered with 431, or reset; nothing may come of it but that.
-var bombs = []assault{
+var bombs = []attack{
 	{name: "references to a large entry", many: 100, each: func(c *framed, n int) {
 		c.rawHead(nth(n), true, []byte(slowGet+added+strings.Repeat(refers, 12_000)))
 	}},
@@ -330,7 +330,7 @@ func begun(text string) func(p *proxy, t *testing.T) *framed {
 }
 
 // connectionEnds demands that the connection ends, however.
-func connectionEnds(t *testing.T, _ *assault, c *framed) {
+func connectionEnds(t *testing.T, _ *attack, c *framed) {
 	t.Helper()
 	if codes, over := c.goAway(patience); !over {
 		t.Errorf("the connection does not end; GOAWAY so far: %v", codes)
@@ -339,7 +339,7 @@ func connectionEnds(t *testing.T, _ *assault, c *framed) {
 }
 
 // streamsEnd demands that all streams are over, if only by the connection's end.
-func streamsEnd(t *testing.T, a *assault, c *framed) {
+func streamsEnd(t *testing.T, a *attack, c *framed) {
 	t.Helper()
 	over := func() bool {
 		n := 0
@@ -359,7 +359,7 @@ func streamsEnd(t *testing.T, a *assault, c *framed) {
 const initialWindow = http2.SettingInitialWindowSize
 
 // slowly are attacks by clients that take, or say, little or nothing.
-var slowly = []assault{
+var slowly = []attack{
 	{name: "half a preface", keys: quick, begin: begun(http2.ClientPreface[:14]), check: connectionEnds},
 	{name: "a preface and nothing more", keys: quick, begin: begun(http2.ClientPreface), check: connectionEnds},
 	{name: "a preface and half a frame", keys: quick, begin: begun(http2.ClientPreface + "\x00\x00\x06\x04"), check: connectionEnds},
@@ -455,7 +455,7 @@ func drip(pause time.Duration) func(c *framed) {
 }
 
 // say says all that the attacker has to say.
-func (a *assault) say(c *framed) {
+func (a *attack) say(c *framed) {
 	if a.do != nil {
 		a.do(c)
 		_ = c.send()
@@ -472,15 +472,15 @@ func (a *assault) say(c *framed) {
 	}
 }
 
-// victims are hosts that are asked by good and bad clients.
-type victims struct {
+// attackedHosts are hosts that are asked by good and bad clients.
+type attackedHosts struct {
 	*httpHost
 	hits atomic.Int64 // requests of bad ones
 }
 
-func newVictims(t *testing.T) *victims {
+func newAttackedHosts(t *testing.T) *attackedHosts {
 	t.Helper()
-	v := &victims{}
+	v := &attackedHosts{}
 	large := make([]byte, 256<<10)
 	v.httpHost = serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path != "/good" {
@@ -504,8 +504,8 @@ func newVictims(t *testing.T) *victims {
 	return v
 }
 
-// bystander is a good client, which asks one thing after the other, until it is told to stop.
-type bystander struct {
+// goodClient is a good client, which asks one thing after the other, until it is told to stop.
+type goodClient struct {
 	c       *framed
 	stop    chan struct{}
 	done    sync.WaitGroup
@@ -514,9 +514,9 @@ type bystander struct {
 	failure error
 }
 
-func (p *proxy) bystander(t *testing.T) *bystander {
+func (p *proxy) startGoodClient(t *testing.T) *goodClient {
 	t.Helper()
-	b := &bystander{c: p.framed(t, nil), stop: make(chan struct{})}
+	b := &goodClient{c: p.framed(t, nil), stop: make(chan struct{})}
 	b.done.Go(func() {
 		for n := 0; b.failure == nil; n++ {
 			select {
@@ -542,7 +542,7 @@ func (p *proxy) bystander(t *testing.T) *bystander {
 }
 
 // ask makes a request, and reports whether it has to be made on another connection, since the proxy had ended this one before it came.
-func (b *bystander) ask(stream uint32, begin time.Time) (m *message, over bool) {
+func (b *goodClient) ask(stream uint32, begin time.Time) (m *message, over bool) {
 	_ = b.c.conn.SetDeadline(begin.Add(patience))
 	b.c.get(stream, "/good")
 	_ = b.c.send()
@@ -552,7 +552,7 @@ func (b *bystander) ask(stream uint32, begin time.Time) (m *message, over bool) 
 	return m, m == nil && slices.ContainsFunc(b.c.goAways, func(f http2.GoAwayFrame) bool { return f.ErrCode == http2.ErrCodeNo && f.LastStreamID < stream })
 }
 
-func (b *bystander) end(t *testing.T) {
+func (b *goodClient) end(t *testing.T) {
 	t.Helper()
 	close(b.stop)
 	b.done.Wait()
@@ -589,18 +589,18 @@ func (p *process) highWater() func() int {
 }
 
 // run lets attackers loose on a proxy of their own.
-func (a *assault) run(t *testing.T) {
-	v := newVictims(t)
+func (a *attack) run(t *testing.T) {
+	v := newAttackedHosts(t)
 	p := startHTTP2(t, "", setup{hosts: sites(v.httpHost), settings: a.keys})
 	for range 2 { // what the program needs once, it has then
-		b := p.bystander(t)
+		b := p.startGoodClient(t)
 		time.Sleep(100 * time.Millisecond)
 		b.end(t)
 	}
 	// Connections to the host are not counted: they may be kept.
 	sockets, memory := p.sockets()-int(v.open.Load()), p.status("VmRSS")
 	top := p.highWater()
-	b := p.bystander(t)
+	b := p.startGoodClient(t)
 	begin := time.Now()
 	for n := range attackers {
 		if a.once && n > 0 {
@@ -633,7 +633,7 @@ func (a *assault) run(t *testing.T) {
 }
 
 // attacker connects a client that has said its preface.
-func (p *proxy) attacker(t *testing.T, a *assault) *framed {
+func (p *proxy) attacker(t *testing.T, a *attack) *framed {
 	t.Helper()
 	if !a.mute {
 		return p.framed(t, nil, a.open...)
@@ -647,7 +647,7 @@ func (p *proxy) attacker(t *testing.T, a *assault) *framed {
 }
 
 // judge demands that the connection ends as it should.
-func (a *assault) judge(t *testing.T, p *proxy, c *framed) {
+func (a *attack) judge(t *testing.T, p *proxy, c *framed) {
 	t.Helper()
 	switch {
 	case a.mute:
@@ -699,10 +699,10 @@ func TestHTTP2Attacks(t *testing.T) {
 	skipUnderRace(t, "it takes long, and shows no data races that other tests of HTTP/2 do not")
 	for _, kind := range []struct {
 		name     string
-		assaults []assault
+		assaults []attack
 	}{{"rapidly", rapidly}, {"idly", idly}, {"wrongly", wrongly}, {"bombs", bombs}, {"slowly", slowly}} {
 		t.Run(kind.name, func(t *testing.T) {
-			severally(kind.assaults, func(a assault) { t.Run(a.name, a.run) })
+			severally(kind.assaults, func(a attack) { t.Run(a.name, a.run) })
 		})
 	}
 }

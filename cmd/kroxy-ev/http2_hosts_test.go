@@ -124,7 +124,7 @@ func TestHTTP2MaliciousHosts(t *testing.T) {
 }
 
 func (m *malice) run(t *testing.T) {
-	v := newVictims(t)
+	v := newAttackedHosts(t)
 	var asked atomic.Int64
 	h := startFramedHost(t, nil, m.begin, func(c *framed, req *message) {
 		asked.Add(1)
@@ -143,13 +143,13 @@ func (m *malice) run(t *testing.T) {
 		"routes": []settings{{"match": settings{"path": "/bad"}, "proxy_to": "bad", "proxy_read_timeout": 1000, "proxy_send_timeout": 1000}, {"proxy_to": "backend"}},
 	})})
 	for range 2 {
-		b := p.bystander(t)
+		b := p.startGoodClient(t)
 		time.Sleep(100 * time.Millisecond)
 		b.end(t)
 	}
 	sockets, memory := p.sockets()-int(v.open.Load()), p.status("VmRSS")
 	top := p.highWater()
-	b := p.bystander(t)
+	b := p.startGoodClient(t)
 	c := p.framed(t, nil)
 	for n := range 5 {
 		c.get(nth(n), "/bad").mustSend()
