@@ -53,8 +53,8 @@ var (
 	eachReset = []http2.ErrCode{http2.ErrCodeEnhanceYourCalm, http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeStreamClosed, http2.ErrCodeFrameSize}
 )
 
-// nth is the nth stream of a client.
-func nth(n int) uint32 { return uint32(2*n + 1) }
+// streamID is the nth stream of a client.
+func streamID(n int) uint32 { return uint32(2*n + 1) }
 
 func u32(n uint32) string { return string(binary.BigEndian.AppendUint32(nil, n)) }
 
@@ -64,55 +64,55 @@ func setting(id http2.SettingID, value uint32) string {
 
 // rapidly are attacks by requests, or what looks like them, that are not carried out.
 var rapidly = []attack{
-	{name: "rapid reset", many: 2000, codes: calm, each: func(c *framed, n int) { c.get(nth(n), "/slow").rst(nth(n), http2.ErrCodeCancel) }},
+	{name: "rapid reset", many: 2000, codes: calm, each: func(c *framed, n int) { c.get(streamID(n), "/slow").rst(streamID(n), http2.ErrCodeCancel) }},
 	{name: "rapid reset of uploads", many: 2000, codes: calm, each: func(c *framed, n int) {
-		c.post(nth(n), "/slow").data(nth(n), false, "x").rst(nth(n), http2.ErrCodeCancel)
+		c.post(streamID(n), "/slow").data(streamID(n), false, "x").rst(streamID(n), http2.ErrCodeCancel)
 	}},
 	{name: "rapid reset once the answer has begun", many: 2000, codes: calm, each: func(c *framed, n int) {
-		c.get(nth(n), "/large").window(nth(n), 1).rst(nth(n), http2.ErrCodeCancel)
+		c.get(streamID(n), "/large").window(streamID(n), 1).rst(streamID(n), http2.ErrCodeCancel)
 	}},
 	{name: "rapid reset of what is over", many: 2000, codes: calmOr(http2.ErrCodeProtocol, http2.ErrCodeStreamClosed), each: func(c *framed, n int) {
-		c.get(nth(n), "/slow").rst(nth(n), http2.ErrCodeCancel).rst(nth(n), http2.ErrCodeCancel).rst(nth(n), http2.ErrCodeCancel)
+		c.get(streamID(n), "/slow").rst(streamID(n), http2.ErrCodeCancel).rst(streamID(n), http2.ErrCodeCancel).rst(streamID(n), http2.ErrCodeCancel)
 	}},
 	{name: "made you reset: window overflow", many: 2000, codes: eachReset, each: func(c *framed, n int) {
-		c.post(nth(n), "/slow").window(nth(n), 1<<31-1)
+		c.post(streamID(n), "/slow").window(streamID(n), 1<<31-1)
 	}},
-	{name: "made you reset: no increment", many: 2000, codes: eachReset, each: func(c *framed, n int) { c.post(nth(n), "/slow").window(nth(n), 0) }},
+	{name: "made you reset: no increment", many: 2000, codes: eachReset, each: func(c *framed, n int) { c.post(streamID(n), "/slow").window(streamID(n), 0) }},
 	{name: "made you reset: data behind the end", many: 2000, codes: eachReset, each: func(c *framed, n int) {
-		c.get(nth(n), "/slow").data(nth(n), false, "x")
+		c.get(streamID(n), "/slow").data(streamID(n), false, "x")
 	}},
 	{name: "made you reset: a head behind the end", many: 2000, codes: eachReset, each: func(c *framed, n int) {
-		c.get(nth(n), "/slow").get(nth(n), "/slow")
+		c.get(streamID(n), "/slow").get(streamID(n), "/slow")
 	}},
 	{name: "made you reset: a stream that depends on itself, by PRIORITY", many: 2000, codes: eachReset, each: func(c *framed, n int) {
-		c.get(nth(n), "/slow").raw(http2.FramePriority, 0, nth(n), u32(nth(n))+"\x10")
+		c.get(streamID(n), "/slow").raw(http2.FramePriority, 0, streamID(n), u32(streamID(n))+"\x10")
 	}},
 	{name: "made you reset: a stream that depends on itself, by HEADERS", many: 2000, codes: eachReset, each: func(c *framed, n int) {
 		block := c.block(pseudo("GET", "/slow")...)
-		c.raw(http2.FrameHeaders, http2.FlagHeadersEndHeaders|http2.FlagHeadersEndStream|http2.FlagHeadersPriority, nth(n), u32(nth(n))+"\x10"+string(block))
+		c.raw(http2.FrameHeaders, http2.FlagHeadersEndHeaders|http2.FlagHeadersEndStream|http2.FlagHeadersPriority, streamID(n), u32(streamID(n))+"\x10"+string(block))
 	}},
 	{name: "made you reset: PRIORITY of a wrong size", many: 2000, codes: eachReset, each: func(c *framed, n int) {
-		c.get(nth(n), "/slow").raw(http2.FramePriority, 0, nth(n), "abcd")
+		c.get(streamID(n), "/slow").raw(http2.FramePriority, 0, streamID(n), "abcd")
 	}},
-	{name: "made you reset: a malformed head", many: 2000, codes: eachReset, each: func(c *framed, n int) { c.get(nth(n), "/slow", "X", "y") }},
+	{name: "made you reset: a malformed head", many: 2000, codes: eachReset, each: func(c *framed, n int) { c.get(streamID(n), "/slow", "X", "y") }},
 	{name: "made you reset: more than content-length", many: 2000, codes: eachReset, each: func(c *framed, n int) {
-		c.post(nth(n), "/slow", "content-length", "1").data(nth(n), false, "abc")
+		c.post(streamID(n), "/slow", "content-length", "1").data(streamID(n), false, "abc")
 	}},
 	{name: "made you reset: less than content-length", many: 2000, codes: eachReset, each: func(c *framed, n int) {
-		c.post(nth(n), "/slow", "content-length", "9").data(nth(n), true, "abc")
+		c.post(streamID(n), "/slow", "content-length", "9").data(streamID(n), true, "abc")
 	}},
 	{name: "made you reset: malformed trailers", many: 2000, codes: eachReset, each: func(c *framed, n int) {
-		c.post(nth(n), "/slow").head(nth(n), true, ":path", "/")
+		c.post(streamID(n), "/slow").head(streamID(n), true, ":path", "/")
 	}},
 	{name: "made you reset: trailers that do not end", many: 2000, codes: eachReset, each: func(c *framed, n int) {
-		c.post(nth(n), "/slow").head(nth(n), false, "x", "y")
+		c.post(streamID(n), "/slow").head(streamID(n), false, "x", "y")
 	}},
-	{name: "made you reset: more streams than are allowed", many: 2000, codes: eachReset, each: func(c *framed, n int) { c.get(nth(n), "/slow") }},
+	{name: "made you reset: more streams than are allowed", many: 2000, codes: eachReset, each: func(c *framed, n int) { c.get(streamID(n), "/slow") }},
 	{name: "made you refuse: a head that is too large", many: 2000, codes: eachReset, each: func(c *framed, n int) {
-		c.get(nth(n), "/slow", slices.Repeat([]string{"x", "y"}, 130)...)
+		c.get(streamID(n), "/slow", slices.Repeat([]string{"x", "y"}, 130)...)
 	}},
 	{name: "made you refuse: what no host gets", many: 2000, each: func(c *framed, n int) {
-		c.head(nth(n), true, instead(":authority", "p,q")...)
+		c.head(streamID(n), true, instead(":authority", "p,q")...)
 	}},
 }
 
@@ -127,7 +127,7 @@ var idly = []attack{
 	}},
 	{name: "SETTINGS that change the windows of many streams", many: 300, codes: calm, each: func(c *framed, n int) {
 		if n < 100 {
-			c.get(nth(n), "/large")
+			c.get(streamID(n), "/large")
 		}
 		c.raw(http2.FrameSettings, 0, 0, strings.Repeat(setting(http2.SettingInitialWindowSize, 0)+setting(http2.SettingInitialWindowSize, 1<<30), 1000))
 	}},
@@ -146,9 +146,9 @@ var idly = []attack{
 		}
 		c.raw(http2.FrameData, http2.FlagDataPadded, 1, "\x80"+strings.Repeat("\x00", 128))
 	}},
-	{name: "empty heads", many: 2000, codes: calmOr(http2.ErrCodeProtocol), each: func(c *framed, n int) { c.rawHead(nth(n), true, nil) }},
-	{name: "PRIORITY", many: 5000, codes: calm, each: func(c *framed, n int) { c.raw(http2.FramePriority, 0, nth(n), u32(0)+"\x10") }},
-	{name: "priorities by PRIORITY_UPDATE", many: 5000, codes: calm, each: func(c *framed, n int) { c.raw(0x10, 0, 0, u32(nth(n))+"u=1") }},
+	{name: "empty heads", many: 2000, codes: calmOr(http2.ErrCodeProtocol), each: func(c *framed, n int) { c.rawHead(streamID(n), true, nil) }},
+	{name: "PRIORITY", many: 5000, codes: calm, each: func(c *framed, n int) { c.raw(http2.FramePriority, 0, streamID(n), u32(0)+"\x10") }},
+	{name: "priorities by PRIORITY_UPDATE", many: 5000, codes: calm, each: func(c *framed, n int) { c.raw(0x10, 0, 0, u32(streamID(n))+"u=1") }},
 	{name: "frames of an unknown type", many: 5000, codes: calm, each: func(c *framed, n int) { c.raw(0xbe, 0xff, 1, "abc") }},
 	{name: "large frames of an unknown type", many: 5000, codes: calm, each: func(c *framed, n int) { c.raw(0xbe, 0, 0, strings.Repeat("x", 16384)) }},
 	{name: "WINDOW_UPDATE of streams that are over", many: 20_000, each: func(c *framed, n int) {
@@ -272,45 +272,45 @@ var slowGet = "\x82\x86\x04" + literal("/slow") + "\x01" + literal("p")
 // bombs are heads that are larger than they look. Each stream may be answered with 431, or reset; nothing may come of it but that.
 var bombs = []attack{
 	{name: "references to a large entry", many: 100, each: func(c *framed, n int) {
-		c.rawHead(nth(n), true, []byte(slowGet+added+strings.Repeat(refers, 12_000)))
+		c.rawHead(streamID(n), true, []byte(slowGet+added+strings.Repeat(refers, 12_000)))
 	}},
 	{name: "references to a large entry, in eight CONTINUATION", many: 50, each: func(c *framed, n int) {
-		c.raw(http2.FrameHeaders, 1, nth(n), slowGet+added)
+		c.raw(http2.FrameHeaders, 1, streamID(n), slowGet+added)
 		for i := range 8 {
-			c.raw(http2.FrameContinuation, http2.Flags(4*(i/7)), nth(n), strings.Repeat(refers, 16384))
+			c.raw(http2.FrameContinuation, http2.Flags(4*(i/7)), streamID(n), strings.Repeat(refers, 16384))
 		}
 	}},
 	{name: "references up to the limit", many: 100, once: true, each: func(c *framed, n int) {
-		c.rawHead(nth(n), true, []byte(slowGet+added+strings.Repeat(refers, 6)))
+		c.rawHead(streamID(n), true, []byte(slowGet+added+strings.Repeat(refers, 6)))
 	}},
 	{name: "crumbs of cookies", many: 200, each: func(c *framed, n int) {
-		c.rawHead(nth(n), true, []byte(slowGet+strings.Repeat("\xa0", 16_000)))
+		c.rawHead(streamID(n), true, []byte(slowGet+strings.Repeat("\xa0", 16_000)))
 	}},
 	{name: "crumbs of cookies from the table", many: 200, each: func(c *framed, n int) {
-		c.rawHead(nth(n), true, []byte(slowGet+"\x60\x7f\xa1\x1e"+strings.Repeat("b", 4000)+strings.Repeat(refers, 12_000)))
+		c.rawHead(streamID(n), true, []byte(slowGet+"\x60\x7f\xa1\x1e"+strings.Repeat("b", 4000)+strings.Repeat(refers, 12_000)))
 	}},
 	{name: "fields without anything", many: 200, each: func(c *framed, n int) {
-		c.rawHead(nth(n), true, []byte(slowGet+strings.Repeat("\x00\x00\x00", 5000)))
+		c.rawHead(streamID(n), true, []byte(slowGet+strings.Repeat("\x00\x00\x00", 5000)))
 	}},
 	{name: "changes of the table", many: 200, each: func(c *framed, n int) {
-		c.rawHead(nth(n), true, []byte(strings.Repeat("\x20\x3f\xe1\x1f", 4000)+"\x82\x84\x86\x41\x01p"))
+		c.rawHead(streamID(n), true, []byte(strings.Repeat("\x20\x3f\xe1\x1f", 4000)+"\x82\x84\x86\x41\x01p"))
 	}},
 	{name: "entries that are replaced", many: 200, each: func(c *framed, n int) {
-		c.rawHead(nth(n), true, []byte(slowGet+strings.Repeat("\x40\x01x\x01y", 3000)))
+		c.rawHead(streamID(n), true, []byte(slowGet+strings.Repeat("\x40\x01x\x01y", 3000)))
 	}},
 	{name: "strings that grow", many: 200, each: func(c *framed, n int) { // 5 bits a character are the least that there are
-		c.rawHead(nth(n), true, []byte(slowGet+"\x00\x01x\xff\xed\x7c"+strings.Repeat("\x18\xc6\x31\x8c\x63", 3200)+strings.Repeat("\x18\xc6\x31\x8c\x63", 1)))
+		c.rawHead(streamID(n), true, []byte(slowGet+"\x00\x01x\xff\xed\x7c"+strings.Repeat("\x18\xc6\x31\x8c\x63", 3200)+strings.Repeat("\x18\xc6\x31\x8c\x63", 1)))
 	}},
 	{name: "heads in pieces, of many sizes", many: 100, each: func(c *framed, n int) {
-		c.raw(http2.FrameHeaders, 1, nth(n), slowGet)
-		c.raw(http2.FrameContinuation, 0, nth(n), "\x00\x01x"+literal(strings.Repeat("a", 16000*(n+1)/100)))
-		c.raw(http2.FrameContinuation, 4, nth(n), "\x00\x01y"+literal(strings.Repeat("b", 100*n)))
+		c.raw(http2.FrameHeaders, 1, streamID(n), slowGet)
+		c.raw(http2.FrameContinuation, 0, streamID(n), "\x00\x01x"+literal(strings.Repeat("a", 16000*(n+1)/100)))
+		c.raw(http2.FrameContinuation, 4, streamID(n), "\x00\x01y"+literal(strings.Repeat("b", 100*n)))
 	}},
 	{name: "the largest heads, all at once", many: 100, once: true, each: func(c *framed, n int) {
-		c.get(nth(n), "/slow", "x", strings.Repeat("a", 30<<10))
+		c.get(streamID(n), "/slow", "x", strings.Repeat("a", 30<<10))
 	}},
 	{name: "the largest heads with the most fields, all at once", many: 100, once: true, each: func(c *framed, n int) {
-		c.post(nth(n), "/slow", slices.Repeat([]string{"x", strings.Repeat("a", 200)}, 120)...)
+		c.post(streamID(n), "/slow", slices.Repeat([]string{"x", strings.Repeat("a", 200)}, 120)...)
 	}},
 }
 
@@ -386,29 +386,29 @@ var slowly = []attack{
 	{name: "a body that does not come", keys: quick, asks: 1, check: streamsEnd, do: func(c *framed) { c.post(1, "/sink", "content-length", "9") }},
 	{name: "100 bodies that do not come", keys: quick, asks: 100, check: streamsEnd, do: func(c *framed) {
 		for n := range 100 {
-			c.post(nth(n), "/sink").data(nth(n), false, "x")
+			c.post(streamID(n), "/sink").data(streamID(n), false, "x")
 		}
 	}},
 	{name: "60 bodies that stop", keys: quick, asks: 60, check: streamsEnd, do: func(c *framed) {
 		for n := range 60 {
-			c.post(nth(n), "/slow").data(nth(n), false, strings.Repeat("x", 16384))
+			c.post(streamID(n), "/slow").data(streamID(n), false, strings.Repeat("x", 16384))
 		}
 	}},
 	{name: "one answer that is not taken", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 0}}, asks: 1, check: streamsEnd, do: func(c *framed) { c.get(1, "/large") }},
 	{name: "100 answers that are not taken", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 0}}, asks: 100, check: streamsEnd, do: func(c *framed) {
 		for n := range 100 {
-			c.get(nth(n), "/large")
+			c.get(streamID(n), "/large")
 		}
 	}},
 	{name: "100 answers, each taken by a byte", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 100, check: streamsEnd, do: func(c *framed) {
 		for n := range 100 {
-			c.get(nth(n), "/large")
+			c.get(streamID(n), "/large")
 		}
 	}},
 	{name: "100 answers that the connection's window is too small for", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1 << 30}}, asks: 100, check: streamsEnd, do: func(c *framed) {
 		c.stingy = true
 		for n := range 100 {
-			c.get(nth(n), "/large")
+			c.get(streamID(n), "/large")
 		}
 	}},
 	{name: "window drip", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 1, check: streamsEnd, do: drip(100 * time.Millisecond)},
@@ -416,12 +416,12 @@ var slowly = []attack{
 	{name: "100 answers, and nothing is read", keys: quick, mute: true, open: []http2.Setting{{ID: initialWindow, Val: 1 << 30}}, do: func(c *framed) {
 		c.window(0, 1<<30)
 		for n := range 100 {
-			c.get(nth(n), "/large")
+			c.get(streamID(n), "/large")
 		}
 	}},
 	{name: "small requests, and nothing is read", keys: quick, mute: true, do: func(c *framed) {
 		for n := 0; c.send() == nil; n++ {
-			c.get(nth(n), "/")
+			c.get(streamID(n), "/")
 		}
 	}},
 	{name: "PING, and nothing is read", keys: quick, mute: true, do: func(c *framed) {
@@ -431,7 +431,7 @@ var slowly = []attack{
 	}},
 	{name: "uploads, and nothing is read", keys: quick, mute: true, do: func(c *framed) {
 		for n := 0; c.send() == nil; n++ {
-			c.post(nth(n), "/sink", "content-length", "1").data(nth(n), true, "x")
+			c.post(streamID(n), "/sink", "content-length", "1").data(streamID(n), true, "x")
 		}
 	}},
 }
@@ -525,11 +525,11 @@ func (p *proxy) startGoodClient(t *testing.T) *goodClient {
 			case <-time.After(2 * time.Millisecond):
 			}
 			begin := time.Now()
-			m, over := b.ask(nth(n), begin)
+			m, over := b.ask(streamID(n), begin)
 			for over { // it was idle for too long, as the machine was busy
 				_ = b.c.conn.Close()
 				b.c, n = p.framed(t, nil), 0
-				m, over = b.ask(nth(n), begin)
+				m, over = b.ask(streamID(n), begin)
 			}
 			if m == nil || m.status() != "200" {
 				b.failure = fmt.Errorf("request %d: %v", n, m)

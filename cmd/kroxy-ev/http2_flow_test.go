@@ -40,10 +40,10 @@ func TestHTTP2WindowComesBack(t *testing.T) {
 	c := p.framed(t, nil)
 	for n := range 90 {
 		c.await("there is room in the connection's window", func() bool { return 65535+c.granted >= int64(n+1)*each })
-		c.post(nth(n), "/")
+		c.post(streamID(n), "/")
 		for left := each; left > 0; left -= 15_000 {
-			c.data(nth(n), false, strings.Repeat("x", 15_000))
+			c.data(streamID(n), false, strings.Repeat("x", 15_000))
 		}
-		c.rst(nth(n), http2.ErrCodeCancel).mustSend()
+		c.rst(streamID(n), http2.ErrCodeCancel).mustSend()
 	}
 }

@@ -152,8 +152,8 @@ func (m *malice) run(t *testing.T) {
 	b := p.startGoodClient(t)
 	c := p.framed(t, nil)
 	for n := range 5 {
-		c.get(nth(n), "/bad").mustSend()
-		if saw := seenMessage(c.response(nth(n))); !slices.Contains(m.want, saw) && !strings.HasPrefix(saw, "50") {
+		c.get(streamID(n), "/bad").mustSend()
+		if saw := seenMessage(c.response(streamID(n))); !slices.Contains(m.want, saw) && !strings.HasPrefix(saw, "50") {
 			t.Errorf("the client got %.100q, want one of %q", saw, m.want)
 		}
 	}
