@@ -680,8 +680,8 @@ func (p *proxy) holds(c net.Conn) bool {
 	return false
 }
 
-// severally runs f for each of list, some at once; of parallel subtests more would run than leave the machine time for good clients.
-func severally[T any](list []T, f func(T)) {
+// forEachLimited runs f for each of list, some at once; of parallel subtests more would run than leave the machine time for good clients.
+func forEachLimited[T any](list []T, f func(T)) {
 	var all sync.WaitGroup
 	turns := make(chan struct{}, atOnce)
 	for _, one := range list {
@@ -702,7 +702,7 @@ func TestHTTP2Attacks(t *testing.T) {
 		assaults []attack
 	}{{"rapidly", rapidly}, {"idly", idly}, {"wrongly", wrongly}, {"bombs", bombs}, {"slowly", slowly}} {
 		t.Run(kind.name, func(t *testing.T) {
-			severally(kind.assaults, func(a attack) { t.Run(a.name, a.run) })
+			forEachLimited(kind.assaults, func(a attack) { t.Run(a.name, a.run) })
 		})
 	}
 }

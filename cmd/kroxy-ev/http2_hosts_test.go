@@ -120,7 +120,7 @@ var malices = []malice{
 // Whatever a host of HTTP/2 does, its clients get an answer, those of other hosts are served, memory stays bounded, and nothing is left of it.
 func TestHTTP2MaliciousHosts(t *testing.T) {
 	skipUnderRace(t, "it takes long, and shows no data races that other tests of HTTP/2 do not")
-	severally(malices, func(m malice) { t.Run(m.name, m.run) })
+	forEachLimited(malices, func(m malice) { t.Run(m.name, m.run) })
 }
 
 func (m *malice) run(t *testing.T) {
