@@ -11,8 +11,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// malice is what a host of HTTP/2 does when it is asked for /bad. It answers all else well.
-type malice struct {
+// badHostCase is what a host of HTTP/2 does when it is asked for /bad. It answers all else well.
+type badHostCase struct {
 	name  string
 	begin func(c *framed)                // in place of its settings
 	do    func(c *framed, stream uint32) // in place of an answer; what cannot be sent any more does not matter
@@ -35,7 +35,7 @@ func endlessly(each func(c *framed, stream uint32)) func(c *framed, stream uint3
 
 var refusedOrLate = []string{"502", "504", cutOff}
 
-var malices = []malice{
+var badHostCases = []badHostCase{
 	{name: "interim answers without end", want: refusedOrLate, do: endlessly(func(c *framed, stream uint32) { c.head(stream, false, ":status", "103", "link", "a") })},
 	{name: "settings without end", want: refusedOrLate, do: endlessly(func(c *framed, _ uint32) { c.raw(http2.FrameSettings, 0, 0, setting(4, 100)) })},
 	{name: "pings without end", want: refusedOrLate, do: endlessly(func(c *framed, _ uint32) { c.raw(http2.FramePing, 0, 0, "12345678") })},
@@ -120,10 +120,10 @@ var malices = []malice{
 // Whatever a host of HTTP/2 does, its clients get an answer, those of other hosts are served, memory stays bounded, and nothing is left of it.
 func TestHTTP2MaliciousHosts(t *testing.T) {
 	skipUnderRace(t, "it takes long, and shows no data races that other tests of HTTP/2 do not")
-	forEachLimited(malices, func(m malice) { t.Run(m.name, m.run) })
+	forEachLimited(badHostCases, func(m badHostCase) { t.Run(m.name, m.run) })
 }
 
-func (m *malice) run(t *testing.T) {
+func (m *badHostCase) run(t *testing.T) {
 	v := newAttackedHosts(t)
 	var asked atomic.Int64
 	h := startFramedHost(t, nil, m.begin, func(c *framed, req *message) {
