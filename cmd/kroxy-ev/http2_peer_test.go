@@ -73,13 +73,13 @@ func newFramed(t *testing.T, conn net.Conn) *framed {
 // framed connects a client that has said its preface and settings, and has the proxy's. Config is nil for prior knowledge.
 func (p *proxy) framed(t *testing.T, config *tls.Config, settings ...http2.Setting) *framed {
 	t.Helper()
-	c := newFramed(t, p.carrier(config))
-	c.greet(settings...)
+	c := newFramed(t, p.dialForHTTP2(config))
+	c.sendPreface(settings...)
 	return c
 }
 
-// carrier connects what may carry HTTP/2.
-func (p *proxy) carrier(config *tls.Config) net.Conn {
+// dialForHTTP2 connects what may carry HTTP/2.
+func (p *proxy) dialForHTTP2(config *tls.Config) net.Conn {
 	p.t.Helper()
 	if config == nil {
 		return p.dial()
@@ -93,8 +93,8 @@ func (p *proxy) carrier(config *tls.Config) net.Conn {
 	return s
 }
 
-// greet begins as a client, and waits for what the other end has to say at its beginning.
-func (c *framed) greet(settings ...http2.Setting) {
+// sendPreface begins as a client, and waits for what the other end has to say at its beginning.
+func (c *framed) sendPreface(settings ...http2.Setting) {
 	c.t.Helper()
 	c.pending.WriteString(http2.ClientPreface)
 	_ = c.framer.WriteSettings(settings...)
