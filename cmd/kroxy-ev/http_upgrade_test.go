@@ -89,7 +89,7 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 					_ = s.SetReadDeadline(time.Now().Add(patience))
 				}
 				send(t, s, upgraded+"prompt")
-				switchTo(t, clientIn, "prompt")
+				expectSwitch(t, clientIn, "prompt")
 				expectFrom(t, hostIn, early)
 				sent := make(chan error, 1)
 				go func() { sent <- write(c, bulk[:4<<20]) }()
@@ -112,8 +112,8 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 	}
 }
 
-// switchTo reads a 101 to tcp, and what is behind it.
-func switchTo(t *testing.T, in *bufio.Reader, behind string) {
+// expectSwitch reads a 101 to tcp, and what is behind it.
+func expectSwitch(t *testing.T, in *bufio.Reader, behind string) {
 	t.Helper()
 	res, err := http.ReadResponse(in, nil)
 	if err != nil || res.StatusCode != 101 || res.Header.Get("Upgrade") != "tcp" || res.Header.Get("Content-Type") != "application/vnd.docker.raw-stream" {
@@ -158,7 +158,7 @@ func TestHTTPUpgradeBeforeTheWholeBody(t *testing.T) {
 			t.Parallel()
 			_, c, s, hostIn, body := begin(t, nil)
 			in := bufio.NewReader(c)
-			switchTo(t, in, "first")
+			expectSwitch(t, in, "first")
 			send(t, s, "second") // which must not be taken for more of a response
 			send(t, c, ask.rest+"third")
 			if got, err := io.ReadAll(body); err != nil || string(got) != "0123456789" {
@@ -172,7 +172,7 @@ func TestHTTPUpgradeBeforeTheWholeBody(t *testing.T) {
 		t.Run(name+"/client ends", func(t *testing.T) {
 			t.Parallel()
 			p, c, s, _, _ := begin(t, nil)
-			switchTo(t, bufio.NewReader(c), "first")
+			expectSwitch(t, bufio.NewReader(c), "first")
 			_ = c.CloseWrite()
 			expectReset(t, s)
 			expectClosed(t, c)
@@ -181,7 +181,7 @@ func TestHTTPUpgradeBeforeTheWholeBody(t *testing.T) {
 		t.Run(name+"/client is silent", func(t *testing.T) {
 			t.Parallel()
 			p, c, s, _, _ := begin(t, settings{"client_body_timeout": short})
-			switchTo(t, bufio.NewReader(c), "first")
+			expectSwitch(t, bufio.NewReader(c), "first")
 			expectReset(t, s)
 			expectClosed(t, c)
 			p.stop()
@@ -189,7 +189,7 @@ func TestHTTPUpgradeBeforeTheWholeBody(t *testing.T) {
 		t.Run(name+"/host leaves", func(t *testing.T) {
 			t.Parallel()
 			p, c, s, _, _ := begin(t, nil)
-			switchTo(t, bufio.NewReader(c), "first")
+			expectSwitch(t, bufio.NewReader(c), "first")
 			reset(s)
 			go func() {
 				for write(c, ask.rest) == nil {
