@@ -41,8 +41,8 @@ func objects(t *testing.T, file string, n int) []map[string]any {
 	return all
 }
 
-// says compares some members of an object; a *regexp.Regexp matches.
-func says(t *testing.T, o, want map[string]any) {
+// expectFields compares some members of an object; a *regexp.Regexp matches.
+func expectFields(t *testing.T, o, want map[string]any) {
 	t.Helper()
 	for key, w := range want {
 		got, ok := o[key]
@@ -169,7 +169,7 @@ func TestHTTPEndReasons(t *testing.T) {
 			p := startHTTP(t, setup{hosts: hosts, algorithm: c.algo, settings: all})
 			c.talk(t, p, h)
 			o := objects(t, file, 1)[0]
-			says(t, o, c.want)
+			expectFields(t, o, c.want)
 			if len(o) != len(logformat.Members(logformat.HTTP)) {
 				t.Errorf("%d members, want %d", len(o), len(logformat.Members(logformat.HTTP)))
 			}
@@ -259,7 +259,7 @@ func TestStreamEndReasons(t *testing.T) {
 			p := start(t, setup{hosts: hosts, algorithm: c.algo, settings: all})
 			c.talk(t, p, h)
 			o := objects(t, file, 1)[0]
-			says(t, o, c.want)
+			expectFields(t, o, c.want)
 			if len(o) != len(logformat.Members(logformat.Stream)) {
 				t.Errorf("%d members, want %d", len(o), len(logformat.Members(logformat.Stream)))
 			}
@@ -291,9 +291,9 @@ func TestRequestID(t *testing.T) {
 			t.Errorf("%d IDs for %d requests", len(seen), len(got))
 		}
 		for i, o := range objects(t, file, len(got)) {
-			says(t, o, object{"id": strings.Trim(got[i], "<>"), "from": regexp.MustCompile(`^127\.0\.0\.1:\d{2,5}$`), "tries": 1})
+			expectFields(t, o, object{"id": strings.Trim(got[i], "<>"), "from": regexp.MustCompile(`^127\.0\.0\.1:\d{2,5}$`), "tries": 1})
 			if i > 0 {
-				says(t, o, object{"took": 0})
+				expectFields(t, o, object{"took": 0})
 			}
 			if len(o) != 4 {
 				t.Errorf("%d members: %v", len(o), o)
@@ -333,7 +333,7 @@ func TestTunnelEndReasons(t *testing.T) {
 			send(t, s, switched)
 			expect(t, client, "HTTP/1.1 101")
 			c.leave(client, s)
-			says(t, objects(t, file, 1)[0], object{"end_reason": c.want, "status": 101, "upstream_status": 101, "request_uri": "/w", "http_user_agent": "ws", "host": "p",
+			expectFields(t, objects(t, file, 1)[0], object{"end_reason": c.want, "status": 101, "upstream_status": 101, "request_uri": "/w", "http_user_agent": "ws", "host": "p",
 				"request_id": regexp.MustCompile(`^[0-9a-f]{32}$`), "upstream_addr": fmt.Sprintf("127.0.0.1:%d", h.Port)})
 		})
 	}
