@@ -26,8 +26,8 @@ func queueOf(size, loops int, hosts ...settings) settings {
 // at is a host of a group.
 func at(e endpoint) settings { return settings{"host": e.Host, "port": e.Port} }
 
-// says is a client that has begun by saying a word.
-func (p *proxy) says(word string) *net.TCPConn {
+// dialSaying is a client that has begun by saying a word.
+func (p *proxy) dialSaying(word string) *net.TCPConn {
 	p.t.Helper()
 	c := p.dial()
 	send(p.t, c, word)
@@ -40,13 +40,13 @@ func TestQueueOfStreams(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", nil)
 	p := start(t, setup{settings: queueOf(3, 1, at(h.endpoint))})
-	clients := []*net.TCPConn{p.says("0")}
+	clients := []*net.TCPConn{p.dialSaying("0")}
 	serving := h.accept()
 	expect(t, serving, "0")
 	for i := 1; i <= 3; i++ {
-		clients = append(clients, p.says(strconv.Itoa(i)))
+		clients = append(clients, p.dialSaying(strconv.Itoa(i)))
 	}
-	expectClosed(t, p.says("4"))
+	expectClosed(t, p.dialSaying("4"))
 	p.await(p.stderr, `msg="stream: session closed" reason="every host is full" .*the queue is full`)
 	reset(clients[2])
 	for i, c := range clients {
@@ -70,7 +70,7 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
 	p := start(t, setup{settings: queueOf(1, 2, at(h.endpoint)), multi: true})
-	first := p.says("a")
+	first := p.dialSaying("a")
 	expect(t, first, "a")
 	// hears reports whether a client gets something within a while, and whether it is still there after that.
 	hears := func(c net.Conn) (something, there bool) {
@@ -82,9 +82,9 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 	holder := awaitOwner(t, first, workers)
 	var waits *net.TCPConn
 	eventually(t, "a client of another worker than the first one's waits, and no other may", func() bool {
-		waits = p.says("b")
+		waits = p.dialSaying("b")
 		if awaitOwner(t, waits, workers) != holder {
-			more := p.says("c")
+			more := p.dialSaying("c")
 			if _, there := hears(more); !there {
 				if _, there := hears(waits); there {
 					return true
@@ -99,7 +99,7 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "a place in the queue", func() bool {
-		c := p.says("d")
+		c := p.dialSaying("d")
 		_, there := hears(c)
 		reset(c)
 		return there
@@ -108,7 +108,7 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "a place at the host", func() bool {
-		c := p.says("e")
+		c := p.dialSaying("e")
 		something, _ := hears(c)
 		reset(c)
 		return something
@@ -168,7 +168,7 @@ func TestKilledStreamHost(t *testing.T) {
 						return
 					default:
 					}
-					if p.echoes("word") != nil {
+					if p.tryEcho("word") != nil {
 						failed.Add(1)
 					}
 					all.Add(1)
@@ -197,8 +197,8 @@ func TestKilledStreamHost(t *testing.T) {
 	})
 }
 
-// echoes has a session in which the host repeats a word.
-func (p *proxy) echoes(word string) error {
+// tryEcho has a session in which the host repeats a word.
+func (p *proxy) tryEcho(word string) error {
 	c, err := p.tryDial()
 	if err != nil {
 		return err
@@ -231,7 +231,7 @@ func TestStreamHostThatResets(t *testing.T) {
 	}, at(bad.endpoint), at(good.endpoint))})
 	failed := 0
 	for range 40 {
-		if p.echoes("word") != nil {
+		if p.tryEcho("word") != nil {
 			failed++
 		}
 	}
