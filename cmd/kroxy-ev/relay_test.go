@@ -185,7 +185,7 @@ func TestResetPasses(t *testing.T) {
 		"from a client to a host that takes nothing": func(t *testing.T, client, server *net.TCPConn) {
 			stall(t, client)
 			reset(client)
-			awaitHangUp(t, server) // after proxy_send_timeout: what the client sent is wanted until then
+			awaitReset(t, server) // after proxy_send_timeout: what the client sent is wanted until then
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -207,8 +207,8 @@ func awaitFailure(t *testing.T, c *net.TCPConn) {
 	})
 }
 
-// awaitHangUp waits until the kernel knows that c is reset, without reading what came before.
-func awaitHangUp(t *testing.T, c *net.TCPConn) {
+// awaitReset waits until the kernel knows that c is reset, without reading what came before.
+func awaitReset(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	raw, err := c.SyscallConn()
 	if err != nil {
