@@ -51,21 +51,21 @@ func echoOnce(t *testing.T, port int) {
 	_ = c.Close()
 }
 
-// stayer is a client's connection for several requests.
-type stayer struct {
+// keepAliveClient is a client's connection for several requests.
+type keepAliveClient struct {
 	t  *testing.T
 	c  net.Conn
 	in *bufio.Reader
 }
 
-func stay(t *testing.T, port int) *stayer {
+func dialKeepAlive(t *testing.T, port int) *keepAliveClient {
 	t.Helper()
 	c := local(port).dial(t)
-	return &stayer{t, c, bufio.NewReader(c)}
+	return &keepAliveClient{t, c, bufio.NewReader(c)}
 }
 
 // expect makes a request and demands that this host answers.
-func (k *stayer) expect(name string) {
+func (k *keepAliveClient) expect(name string) {
 	k.t.Helper()
 	send(k.t, k.c, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 	if _, body := reply(k.t, k.in, "GET"); body != name {
@@ -73,8 +73,8 @@ func (k *stayer) expect(name string) {
 	}
 }
 
-// many is a configuration with these servers, and the groups a and b of a host each, and echo, which speaks TCP.
-func many(hosts []*httpHost, echoes *host, http, stream []object) object {
+// multiServerConfig is a configuration with these servers, and the groups a and b of a host each, and echo, which speaks TCP.
+func multiServerConfig(hosts []*httpHost, echoes *host, http, stream []object) object {
 	group := func(e []endpoint) object { return object{"hosts": e} }
 	o := object{
 		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
@@ -105,15 +105,15 @@ func TestServers(t *testing.T) {
 		a := log("one", first, object{"listen": []listenEntry{{"port": one}, {"port": two}}, "proxy_to": "a"})
 		b := log("other", first, object{"port": other, "proxy_to": "b"})
 		s := log("raw", second, object{"port": raw, "proxy_to": "echo"})
-		p := startFile(t, multi, nil, many(hosts, tcp, []object{a, b}, []object{s}))
+		p := startFile(t, multi, nil, multiServerConfig(hosts, tcp, []object{a, b}, []object{s}))
 
-		ones, twos, others := stay(t, one), stay(t, two), stay(t, other)
+		ones, twos, others := dialKeepAlive(t, one), dialKeepAlive(t, two), dialKeepAlive(t, other)
 		held := local(raw).dial(t)
 		for range 4 {
 			ones.expect("A")
 			twos.expect("A")
 			others.expect("B")
-			stay(t, other).expect("B")
+			dialKeepAlive(t, other).expect("B")
 			expectEcho(t, held, "held")
 			echoOnce(t, raw)
 		}
@@ -121,22 +121,22 @@ func TestServers(t *testing.T) {
 		// The second goes, and another one comes in its place in the list, elsewhere; the first one's group changes.
 		a["proxy_to"] = "b"
 		c := log("more", second, object{"port": more, "proxy_to": "a"})
-		p.reloadTo(many(hosts, tcp, []object{a, c}, []object{s}))
+		p.reloadTo(multiServerConfig(hosts, tcp, []object{a, c}, []object{s}))
 		ones.expect("B")
 		twos.expect("B")
-		stay(t, more).expect("A")
+		dialKeepAlive(t, more).expect("A")
 		expectEcho(t, held, "held")
 		expectEnd(t, others.in)
 		local(other).awaitRefusal(t)
 
 		// A key moves from one server to another, of the other order and of another group.
-		p.reloadTo(many(hosts, tcp, []object{log("moved", first, object{"port": two, "proxy_to": "a"}), log("one", first, object{"port": one, "proxy_to": "b"})}, []object{s}))
+		p.reloadTo(multiServerConfig(hosts, tcp, []object{log("moved", first, object{"port": two, "proxy_to": "a"}), log("one", first, object{"port": one, "proxy_to": "b"})}, []object{s}))
 		ones.expect("B")
 		twos.expect("A")
 		expectEcho(t, held, "held")
 
 		// One mode goes altogether. What has begun there goes on.
-		p.reloadTo(many(hosts, tcp, []object{log("moved", first, object{"port": two, "proxy_to": "a"})}, nil))
+		p.reloadTo(multiServerConfig(hosts, tcp, []object{log("moved", first, object{"port": two, "proxy_to": "a"})}, nil))
 		twos.expect("A")
 		expectEnd(t, ones.in)
 		expectEcho(t, held, "held")
@@ -169,11 +169,11 @@ func TestLogOfAServerThatIsGone(t *testing.T) {
 		hosts, tcp := namedHosts(t, 2), listen(t, "127.0.0.1", echo)
 		web, raw, file := reservePort(t), reservePort(t), filepath.Join(t.TempDir(), "access.log")
 		a := object{"port": web, "proxy_to": "a"}
-		p := startFile(t, multi, nil, many(hosts, tcp, []object{a}, []object{{"port": raw, "proxy_to": "echo", "file_log": file, "format_log": "raw $bytes_sent_upstream $end_reason"}}))
+		p := startFile(t, multi, nil, multiServerConfig(hosts, tcp, []object{a}, []object{{"port": raw, "proxy_to": "echo", "file_log": file, "format_log": "raw $bytes_sent_upstream $end_reason"}}))
 		held := local(raw).dial(t)
 		expectEcho(t, held, "before")
 		for range 2 {
-			p.reloadTo(many(hosts, tcp, []object{a}, nil))
+			p.reloadTo(multiServerConfig(hosts, tcp, []object{a}, nil))
 		}
 		expectEcho(t, held, "behind")
 		_ = held.Close()
@@ -181,7 +181,7 @@ func TestLogOfAServerThatIsGone(t *testing.T) {
 			text, err := os.ReadFile(file)
 			return err == nil && strings.HasSuffix(string(text), ": raw 12 complete\n")
 		})
-		stay(t, web).expect("A")
+		dialKeepAlive(t, web).expect("A")
 	})
 }
 
@@ -190,14 +190,14 @@ func TestUpgradeOfServers(t *testing.T) {
 	t.Parallel()
 	hosts, tcp := namedHosts(t, 2), listen(t, "127.0.0.1", echo)
 	one, other, raw := reservePort(t), reservePort(t), reservePort(t)
-	o := many(hosts, tcp, []object{{"port": one, "proxy_to": "a"}, {"port": other, "proxy_to": "b"}}, []object{{"port": raw, "proxy_to": "echo"}})
+	o := multiServerConfig(hosts, tcp, []object{{"port": one, "proxy_to": "a"}, {"port": other, "proxy_to": "b"}}, []object{{"port": raw, "proxy_to": "echo"}})
 	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, o)), true, inProcessGroup(t))
 	held := local(raw).dial(t)
 	expectEcho(t, held, "held")
 	p.mustOrder("upgrade")
 	for range 4 {
-		stay(t, one).expect("A")
-		stay(t, other).expect("B")
+		dialKeepAlive(t, one).expect("A")
+		dialKeepAlive(t, other).expect("B")
 		echoOnce(t, raw)
 	}
 	expectEcho(t, held, "held")
@@ -210,7 +210,7 @@ func TestServersAfterAWorkerDied(t *testing.T) {
 	t.Parallel()
 	hosts, tcp := namedHosts(t, 2), listen(t, "127.0.0.1", echo)
 	one, raw := reservePort(t), reservePort(t)
-	o := many(hosts, tcp, []object{{"port": one, "proxy_to": "a"}}, []object{{"port": raw, "proxy_to": "echo"}})
+	o := multiServerConfig(hosts, tcp, []object{{"port": one, "proxy_to": "a"}}, []object{{"port": raw, "proxy_to": "echo"}})
 	p := startFile(t, true, nil, o)
 	old := p.workers()
 	for _, pid := range old {
@@ -221,7 +221,7 @@ func TestServersAfterAWorkerDied(t *testing.T) {
 		return len(now) == len(old) && fmt.Sprint(now) != fmt.Sprint(old) && p.stderr.count(`msg="worker serving"`) >= 2*len(old)
 	})
 	for range 4 {
-		stay(t, one).expect("A")
+		dialKeepAlive(t, one).expect("A")
 		echoOnce(t, raw)
 	}
 }
@@ -243,8 +243,8 @@ func TestCertificatesOfServers(t *testing.T) {
 		a := secure(first, object{"listen": []listenEntry{{"port": one}, {"port": plain, "tls": false}}, "proxy_to": "a"})
 		b := secure(second, object{"port": other, "proxy_to": "b"})
 		s := secure(second, object{"port": raw, "proxy_to": "echo"})
-		p := startFile(t, multi, nil, many(hosts, tcp, []object{a, b}, []object{s}))
-		stay(t, plain).expect("A")
+		p := startFile(t, multi, nil, multiServerConfig(hosts, tcp, []object{a, b}, []object{s}))
+		dialKeepAlive(t, plain).expect("A")
 		ask := func(port int, name, answer string) {
 			t.Helper()
 			c := tls.Client(local(port).dial(t), ca.trusted(name))
@@ -252,7 +252,7 @@ func TestCertificatesOfServers(t *testing.T) {
 				t.Errorf("port %d: %v", port, err)
 				return
 			}
-			(&stayer{t, c, bufio.NewReader(c)}).expect(answer)
+			(&keepAliveClient{t, c, bufio.NewReader(c)}).expect(answer)
 		}
 		ask(one, "first.test", "A")
 		ask(other, "second.test", "B")
@@ -266,7 +266,7 @@ func TestCertificatesOfServers(t *testing.T) {
 		a["port"], a["listen"] = other, nil
 		delete(a, "listen")
 		b["port"] = one
-		p.reloadTo(many(hosts, tcp, []object{a, b}, []object{s}))
+		p.reloadTo(multiServerConfig(hosts, tcp, []object{a, b}, []object{s}))
 		ask(one, "second.test", "B")
 		ask(other, "first.test", "A")
 	})
@@ -277,7 +277,7 @@ func TestTargetsAndBoundsOfRoutes(t *testing.T) {
 	t.Parallel()
 	hosts, tcp, port := namedHosts(t, 2), listen(t, "127.0.0.1", echo), reservePort(t)
 	p := startFile(t, false, nil, object{
-		"reactors_num": 1, "servers": many(hosts, tcp, nil, nil)["servers"],
+		"reactors_num": 1, "servers": multiServerConfig(hosts, tcp, nil, nil)["servers"],
 		"http": object{"port": port, "max_body_size": 10, "routes": []object{
 			{"match": object{"path_prefix": "/large"}, "proxy_to": "a", "max_body_size": 1000},
 			{"proxy_to": []object{{"group": "a", "weight": 3}, {"group": "b", "weight": 1}}},
@@ -315,12 +315,12 @@ func TestReloadOfManyRoutesUnderLoad(t *testing.T) {
 			for i := range 5000 {
 				routes = append(routes, object{"match": object{"host": fmt.Sprintf("www%d.example", i), "path_prefix": "/a"}, "proxy_to": "b"})
 			}
-			o := many(hosts, tcp, []object{{"port": port, "routes": append(routes, object{"proxy_to": group})}}, nil)
+			o := multiServerConfig(hosts, tcp, []object{{"port": port, "routes": append(routes, object{"proxy_to": group})}}, nil)
 			delete(o["servers"].(object), "echo")
 			return o
 		}
 		p := startFile(t, multi, nil, config("a"))
-		kept := stay(t, port)
+		kept := dialKeepAlive(t, port)
 		kept.expect("A")
 		l := loadOn(t, 2, local(port))
 		for _, group := range []string{"b", "a", "b"} {

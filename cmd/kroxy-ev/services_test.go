@@ -169,7 +169,7 @@ func TestNameMoves(t *testing.T) {
 				p := startOffering(t, multi, d, object{
 					"servers": object{"api": object{"protocol": protocol, "hosts": []object{{"host": "app.test", "port": at.Port}}}},
 				})
-				client := stay(t, p.port)
+				client := dialKeepAlive(t, p.port)
 				client.expect("127.0.0.1")
 				long := make(chan string, 1)
 				go func() {
@@ -224,7 +224,7 @@ func TestServiceChanges(t *testing.T) {
 		if multi {
 			pids = p.workers()
 		}
-		client := stay(t, p.port)
+		client := dialKeepAlive(t, p.port)
 		d.offer(apiService, c)
 		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=1 new=0 gone=2")
 		client.expect("C")
