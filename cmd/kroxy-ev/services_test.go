@@ -67,15 +67,15 @@ func (d *directory) answer(query []byte, _ bool) [][]byte {
 	return [][]byte{b}
 }
 
-// put gives a name an address.
-func (d *directory) put(name string, addr [4]byte) {
+// setAddress gives a name an address.
+func (d *directory) setAddress(name string, addr [4]byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.a[name] = addr
 }
 
-// offer says where a service is; nowhere without records.
-func (d *directory) offer(service string, records ...dnsmessage.SRVResource) {
+// setService says where a service is; nowhere without records.
+func (d *directory) setService(service string, records ...dnsmessage.SRVResource) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.srv[service] = records
@@ -84,25 +84,25 @@ func (d *directory) offer(service string, records ...dnsmessage.SRVResource) {
 	}
 }
 
-func (d *directory) hush(silent bool) {
+func (d *directory) setSilent(silent bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.silent = silent
 }
 
-// located is a record for a host at 127.0.0.n, called by its letter, which gets that address.
-func (d *directory) located(e endpoint, priority, weight uint16) dnsmessage.SRVResource {
+// srvRecord is a record for a host at 127.0.0.n, called by its letter, which gets that address.
+func (d *directory) srvRecord(e endpoint, priority, weight uint16) dnsmessage.SRVResource {
 	var addr [4]byte
 	_, _ = fmt.Sscanf(e.Host, "%d.%d.%d.%d", &addr[0], &addr[1], &addr[2], &addr[3])
 	name := fmt.Sprintf("host-%d.zone.test", addr[3])
-	d.put(name, addr)
+	d.setAddress(name, addr)
 	return dnsmessage.SRVResource{Priority: priority, Weight: weight, Port: uint16(e.Port), Target: dnsmessage.MustNewName(name + ".")}
 }
 
 const apiService = "_api._tcp.zone.test"
 
-// offering is a configuration with an http server on port, whose hosts are those of the service.
-func (d *directory) offering(port int, more object) object {
+// serviceConfig is a configuration with an http server on port, whose hosts are those of the service.
+func (d *directory) serviceConfig(port int, more object) object {
 	o := object{
 		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
 		"resolver": object{"servers": []string{d.at}, "search": []string{}},
@@ -115,11 +115,11 @@ func (d *directory) offering(port int, more object) object {
 	return o
 }
 
-// startOffering starts a proxy by offering.
-func startOffering(t *testing.T, multi bool, d *directory, more object) *proxy {
+// startWithService starts a proxy by offering.
+func startWithService(t *testing.T, multi bool, d *directory, more object) *proxy {
 	t.Helper()
 	port := reservePort(t)
-	p := startFile(t, multi, nil, d.offering(port, more))
+	p := startFile(t, multi, nil, d.serviceConfig(port, more))
 	p.port = port
 	return p
 }
@@ -165,8 +165,8 @@ func TestNameMoves(t *testing.T) {
 					_, _ = io.WriteString(w, r.Context().Value(http.LocalAddrContextKey).(net.Addr).(*net.TCPAddr).IP.String())
 				})
 				d := newDirectory(t)
-				d.put("app.test", [4]byte{127, 0, 0, 1})
-				p := startOffering(t, multi, d, object{
+				d.setAddress("app.test", [4]byte{127, 0, 0, 1})
+				p := startWithService(t, multi, d, object{
 					"servers": object{"api": object{"protocol": protocol, "hosts": []object{{"host": "app.test", "port": at.Port}}}},
 				})
 				client := dialKeepAlive(t, p.port)
@@ -185,7 +185,7 @@ func TestNameMoves(t *testing.T) {
 					long <- string(b)
 				}()
 				<-begun
-				d.put("app.test", [4]byte{127, 0, 0, 2})
+				d.setAddress("app.test", [4]byte{127, 0, 0, 2})
 				eventually(t, "requests go to where the name leads", func() bool {
 					send(t, client.c, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
 					res, body := reply(t, client.in, "GET")
@@ -214,9 +214,9 @@ func TestServiceChanges(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		hosts, d := namedHosts(t, 3), newDirectory(t)
-		a, b, c := d.located(hosts[0].endpoint, 1, 0), d.located(hosts[1].endpoint, 1, 0), d.located(hosts[2].endpoint, 9, 0)
-		d.offer(apiService, a, b, c)
-		p := startOffering(t, multi, d, nil)
+		a, b, c := d.srvRecord(hosts[0].endpoint, 1, 0), d.srvRecord(hosts[1].endpoint, 1, 0), d.srvRecord(hosts[2].endpoint, 9, 0)
+		d.setService(apiService, a, b, c)
+		p := startWithService(t, multi, d, nil)
 		if got := p.answers(20); got != "A B" {
 			t.Errorf("%s answer, want the two of the lowest priority", got)
 		}
@@ -225,18 +225,18 @@ func TestServiceChanges(t *testing.T) {
 			pids = p.workers()
 		}
 		client := dialKeepAlive(t, p.port)
-		d.offer(apiService, c)
+		d.setService(apiService, c)
 		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=1 new=0 gone=2")
 		client.expect("C")
 		if got := p.answers(10); got != "C" {
 			t.Errorf("%s answer, want the one that is left", got)
 		}
-		d.offer(apiService)
+		d.setService(apiService)
 		p.await(p.stderr, "the hosts of a service cannot be resolved; the known hosts stay.* hosts=1 .*there is no such name")
 		if got := p.answers(4); got != "C" {
 			t.Errorf("%s answer, want the last who offered it", got)
 		}
-		d.offer(apiService, a)
+		d.setService(apiService, a)
 		p.await(p.stderr, "the hosts of a service can be resolved again")
 		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=1 new=1 gone=1")
 		client.expect("A")
@@ -255,10 +255,10 @@ func TestServiceChangesUnderLoad(t *testing.T) {
 	hosts, d := namedHosts(t, 3), newDirectory(t)
 	var records []dnsmessage.SRVResource
 	for _, h := range hosts {
-		records = append(records, d.located(h.endpoint, 0, 1))
+		records = append(records, d.srvRecord(h.endpoint, 0, 1))
 	}
-	d.offer(apiService, records...)
-	p := startOffering(t, true, d, nil)
+	d.setService(apiService, records...)
+	p := startWithService(t, true, d, nil)
 	stop, failed := make(chan struct{}), make(chan string, 64)
 	var clients sync.WaitGroup
 	for range 3 {
@@ -285,7 +285,7 @@ func TestServiceChangesUnderLoad(t *testing.T) {
 		})
 	}
 	for i := range 3 {
-		d.offer(apiService, records[i])
+		d.setService(apiService, records[i])
 		eventually(t, "the service has moved", func() bool { return p.stderr.count(servicesChanged) > i })
 	}
 	close(stop)
@@ -305,11 +305,11 @@ func TestServiceChangeKeepsCounts(t *testing.T) {
 		for i := range 3 {
 			addr := fmt.Sprintf("127.0.0.%d", i+1)
 			needAddress(t, addr, addr)
-			records = append(records, d.located(listen(t, addr, answer(string(rune('A'+i)))).endpoint, 0, 0))
+			records = append(records, d.srvRecord(listen(t, addr, answer(string(rune('A'+i)))).endpoint, 0, 0))
 		}
-		d.offer(apiService, records[:2]...)
+		d.setService(apiService, records[:2]...)
 		port := reservePort(t)
-		o := d.offering(port, object{"servers": object{"api": object{"balancing_algo": "least_conn", "hosts": []object{{"srv": apiService}}}}})
+		o := d.serviceConfig(port, object{"servers": object{"api": object{"balancing_algo": "least_conn", "hosts": []object{{"srv": apiService}}}}})
 		delete(o, "http")
 		o["stream"] = []object{{"port": port, "proxy_to": "api"}}
 		p := startFile(t, multi, nil, o)
@@ -322,16 +322,16 @@ func TestServiceChangeKeepsCounts(t *testing.T) {
 		if count["A"] != 3 || count["B"] != 3 {
 			t.Fatalf("6 sessions are with %v", count)
 		}
-		d.offer(apiService, records...)
+		d.setService(apiService, records...)
 		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=3 new=1 gone=0")
 		for range 3 {
 			if _, letter := p.visit(); letter != "C" {
 				t.Errorf("a session is with %s, though C has fewer", letter)
 			}
 		}
-		d.offer(apiService, records[0])
+		d.setService(apiService, records[0])
 		p.await(p.stderr, "hosts=1 new=0 gone=2")
-		d.offer(apiService, records...)
+		d.setService(apiService, records...)
 		p.await(p.stderr, "hosts=3 new=2 gone=0")
 		clear(count)
 		for range 3 { // all hosts have three
@@ -348,8 +348,8 @@ func TestServiceChangeKeepsCounts(t *testing.T) {
 func TestServiceWeights(t *testing.T) {
 	t.Parallel()
 	hosts, d := namedHosts(t, 3), newDirectory(t)
-	d.offer(apiService, d.located(hosts[0].endpoint, 4, 6), d.located(hosts[1].endpoint, 4, 3), d.located(hosts[2].endpoint, 4, 0))
-	p := startOffering(t, true, d, nil)
+	d.setService(apiService, d.srvRecord(hosts[0].endpoint, 4, 6), d.srvRecord(hosts[1].endpoint, 4, 3), d.srvRecord(hosts[2].endpoint, 4, 0))
+	p := startWithService(t, true, d, nil)
 	count := map[string]int{}
 	for range 40 {
 		count[p.letter()]++
@@ -365,13 +365,13 @@ func TestServiceHostsAreChecked(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		hosts, d := namedHosts(t, 1), newDirectory(t)
 		sick := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
-		good := d.located(hosts[0].endpoint, 5, 0)
-		first := d.located(sick.endpoint, 0, 0)
-		d.offer(apiService, good)
-		p := startOffering(t, multi, d, object{"servers": object{"api": object{
+		good := d.srvRecord(hosts[0].endpoint, 5, 0)
+		first := d.srvRecord(sick.endpoint, 0, 0)
+		d.setService(apiService, good)
+		p := startWithService(t, multi, d, object{"servers": object{"api": object{
 			"hosts": []object{{"srv": apiService}}, "health_check": object{"interval": 100, "timeout": patience.Milliseconds()},
 		}}})
-		d.offer(apiService, first, good)
+		d.setService(apiService, first, good)
 		p.await(p.stderr, servicesChanged+".*hosts=2 new=1 gone=0")
 		p.await(p.stderr, fmt.Sprintf(`msg="check: a host is down" .*host=host-1.zone.test:%d `, sick.Port))
 		eventually(t, "the host that fails its checks is left out", func() bool { return p.answers(4) == "A" })
@@ -383,10 +383,10 @@ func TestServiceWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		hosts, d := namedHosts(t, 2), newDirectory(t)
-		d.hush(true)
+		d.setSilent(true)
 		port, other, raw, named := reservePort(t), reservePort(t), reservePort(t), reservePort(t)
 		service := []object{{"srv": apiService}}
-		p := startFile(t, multi, nil, d.offering(port, object{
+		p := startFile(t, multi, nil, d.serviceConfig(port, object{
 			"servers": object{
 				"api": object{"hosts": service}, "named": object{"hosts": service, "balancing_algo": "host"}, "other": object{"hosts": sites(hosts[1])},
 			},
@@ -403,8 +403,8 @@ func TestServiceWithoutAnAnswer(t *testing.T) {
 			}
 		}
 		expectEnd(t, local(raw).dial(t))
-		d.offer(apiService, d.located(hosts[0].endpoint, 0, 0))
-		d.hush(false)
+		d.setService(apiService, d.srvRecord(hosts[0].endpoint, 0, 0))
+		d.setSilent(false)
 		eventually(t, "the service is served", func() bool { return p.letter() == "A" })
 	})
 }
@@ -415,22 +415,22 @@ func TestServiceThatLeadsNowhere(t *testing.T) {
 	hosts, d := namedHosts(t, 1), newDirectory(t)
 	port := reservePort(t)
 	nowhere := dnsmessage.SRVResource{Target: dnsmessage.MustNewName(".")}
-	self := d.located(endpoint{"127.0.0.1", port}, 0, 0)
-	good := d.located(hosts[0].endpoint, 7, 0)
-	d.offer(apiService, nowhere, self, good)
-	p := startFile(t, false, nil, d.offering(port, nil))
+	self := d.srvRecord(endpoint{"127.0.0.1", port}, 0, 0)
+	good := d.srvRecord(hosts[0].endpoint, 7, 0)
+	d.setService(apiService, nowhere, self, good)
+	p := startFile(t, false, nil, d.serviceConfig(port, nil))
 	p.port = port
 	p.await(p.stderr, `level=WARN msg="resolve: a host of a service is not used: its target is \\"\.\\".*service=`+apiService)
 	if got := p.answers(5); got != "A" {
 		t.Errorf("%s answers, want the one host that is none of the proxy's", got)
 	}
 	p.await(p.stderr, "upstream: a host is not connected to.*the host leads back to this proxy")
-	d.offer(apiService, nowhere)
+	d.setService(apiService, nowhere)
 	p.await(p.stderr, "the hosts of a service cannot be resolved; the known hosts stay.*offered nowhere")
 	if got := p.answers(2); got != "A" {
 		t.Errorf("%s answers after the service was withdrawn, want who offered it last", got)
 	}
-	d.offer(apiService, self)
+	d.setService(apiService, self)
 	p.await(p.stderr, servicesChanged+".*hosts=1")
 	eventually(t, "nobody answers for the proxy itself", func() bool { return p.letter() == "502" })
 }
@@ -440,10 +440,10 @@ func TestUpgradeKeepsServices(t *testing.T) {
 	t.Parallel()
 	hosts, d := namedHosts(t, 1), newDirectory(t)
 	// The target is an address: a successor has no other way to know where a name is.
-	d.offer(apiService, dnsmessage.SRVResource{Port: uint16(hosts[0].Port), Target: dnsmessage.MustNewName("127.0.0.1.")})
+	d.setService(apiService, dnsmessage.SRVResource{Port: uint16(hosts[0].Port), Target: dnsmessage.MustNewName("127.0.0.1.")})
 	port := reservePort(t)
-	p := launchOn(t, port, writeConfig(t, t.TempDir(), fileText(t, d.offering(port, nil))), true, inProcessGroup(t))
-	d.hush(true)
+	p := launchOn(t, port, writeConfig(t, t.TempDir(), fileText(t, d.serviceConfig(port, nil))), true, inProcessGroup(t))
+	d.setSilent(true)
 	old := p.workers()
 	_ = unix.Kill(old[0], unix.SIGKILL)
 	eventually(t, "there is another worker", func() bool { return p.stderr.count(`msg="worker serving"`) > len(old) })
@@ -464,9 +464,9 @@ func TestResolver(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		port, _ := spread(t, "127.0.0.1", "127.0.0.2")
 		one, two, dead := newDirectory(t), newDirectory(t), newDirectory(t)
-		dead.hush(true)
-		one.put("db.one.test", [4]byte{127, 0, 0, 1})
-		two.put("db.two.test", [4]byte{127, 0, 0, 2})
+		dead.setSilent(true)
+		one.setAddress("db.one.test", [4]byte{127, 0, 0, 1})
+		two.setAddress("db.two.test", [4]byte{127, 0, 0, 2})
 		listen := reservePort(t)
 		by := func(search string, servers ...*directory) object {
 			var list []string
@@ -485,9 +485,9 @@ func TestResolver(t *testing.T) {
 		if got := p.letters(4); got["A"] != 4 {
 			t.Errorf("sessions are with %v, want the address that the second server knows", got)
 		}
-		one.put("db.one.test", [4]byte{127, 0, 0, 2}) // the TTL is 0
+		one.setAddress("db.one.test", [4]byte{127, 0, 0, 2}) // the TTL is 0
 		eventually(t, "the address has changed", func() bool { return p.letters(1)["B"] == 1 })
-		one.put("db.one.test", [4]byte{127, 0, 0, 1})
+		one.setAddress("db.one.test", [4]byte{127, 0, 0, 1})
 		eventually(t, "the address has changed again", func() bool { return p.letters(1)["A"] == 1 })
 		p.reloadTo(by("two.test", two))
 		eventually(t, "the other server is asked", func() bool { return p.letters(1)["B"] == 1 })
@@ -506,8 +506,8 @@ func TestResolverAndFiles(t *testing.T) {
 			t.Parallel()
 			port, _ := spread(t, "127.0.0.1", "127.0.0.2")
 			d := newDirectory(t)
-			d.put("both.test", [4]byte{127, 0, 0, 2})
-			d.put("dns.test", [4]byte{127, 0, 0, 2})
+			d.setAddress("both.test", [4]byte{127, 0, 0, 2})
+			d.setAddress("dns.test", [4]byte{127, 0, 0, 2})
 			file, order := withFile(t, "/etc/hosts", "127.0.0.1 both.test file.test\n"), withFile(t, "/etc/nsswitch.conf", "hosts: "+sources+"\n")
 			ports, servers := map[string]int{}, []object{}
 			groups := object{}
