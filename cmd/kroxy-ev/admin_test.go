@@ -28,8 +28,8 @@ type adminAt struct {
 	token string
 }
 
-// asked is what a client of the admin endpoint has got.
-type asked struct {
+// adminResponse is what a client of the admin endpoint has got.
+type adminResponse struct {
 	status int
 	fields http.Header
 	body   string
@@ -39,7 +39,7 @@ type asked struct {
 const jsonContent = "Content-Type: application/json"
 
 // try makes a request over a connection of its own, with these fields.
-func (a adminAt) try(method, path, body string, fields ...string) (got asked, err error) {
+func (a adminAt) try(method, path, body string, fields ...string) (got adminResponse, err error) {
 	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, a.network, a.address)
 	}}
@@ -50,7 +50,7 @@ func (a adminAt) try(method, path, body string, fields ...string) (got asked, er
 	}
 	req, err := http.NewRequest(method, "http://"+host+path, strings.NewReader(body))
 	if err != nil {
-		return asked{}, err
+		return adminResponse{}, err
 	}
 	if a.token != "" {
 		req.Header.Set("Authorization", "Bearer "+a.token)
@@ -64,14 +64,14 @@ func (a adminAt) try(method, path, body string, fields ...string) (got asked, er
 	}
 	res, err := (&http.Client{Transport: tr, Timeout: patience}).Do(req)
 	if err != nil {
-		return asked{}, err
+		return adminResponse{}, err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	return asked{res.StatusCode, res.Header, string(text)}, err
+	return adminResponse{res.StatusCode, res.Header, string(text)}, err
 }
 
-func (a adminAt) ask(method, path, body string, fields ...string) asked {
+func (a adminAt) ask(method, path, body string, fields ...string) adminResponse {
 	a.t.Helper()
 	got, err := a.try(method, path, body, fields...)
 	if err != nil {
@@ -81,7 +81,7 @@ func (a adminAt) ask(method, path, body string, fields ...string) asked {
 }
 
 // expect makes a request and demands this status, and an answer that matches the pattern.
-func (a adminAt) expect(status int, pattern, method, path, body string, fields ...string) asked {
+func (a adminAt) expect(status int, pattern, method, path, body string, fields ...string) adminResponse {
 	a.t.Helper()
 	got := a.ask(method, path, body, fields...)
 	if got.status != status || !regexp.MustCompile(pattern).MatchString(got.body) {
@@ -105,8 +105,8 @@ func (a adminAt) status() (s seen) {
 	return s
 }
 
-// seenFrom is a configuration with an admin endpoint at a port, whose servers send to the group web.
-func seenFrom(adminPort, port int, hosts ...*httpHost) object {
+// adminConfig is a configuration with an admin endpoint at a port, whose servers send to the group web.
+func adminConfig(adminPort, port int, hosts ...*httpHost) object {
 	return object{
 		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
 		"admin":   object{"listen": []object{{"port": adminPort}}},
@@ -117,8 +117,8 @@ func seenFrom(adminPort, port int, hosts ...*httpHost) object {
 
 func hostAt(s *httpHost) string { return fmt.Sprintf("%s:%d", s.Host, s.Port) }
 
-// askOften asks a port for the names of its hosts, over a connection each, so that all workers are asked.
-func askOften(t *testing.T, port int) (who string) {
+// askAllWorkers asks a port for the names of its hosts, over a connection each, so that all workers are asked.
+func askAllWorkers(t *testing.T, port int) (who string) {
 	t.Helper()
 	for range 24 {
 		answer, err := local(port).say("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -142,27 +142,27 @@ func TestAdminPorts(t *testing.T) {
 		defer ln.Close()
 		taken, one, other, third, web := ln.Addr().(*net.TCPAddr).Port, reservePort(t), reservePort(t), reservePort(t), reservePort(t)
 		problem := fmt.Sprintf(`\.json:\d+:\d+: admin\.listen\[0\]\S*: .*\b%d is in use by another program`, taken)
-		bad := launchProxy(t, 0, writeConfig(t, t.TempDir(), fileText(t, seenFrom(taken, reservePort(t), h[0]))), multi, nil)
+		bad := launchProxy(t, 0, writeConfig(t, t.TempDir(), fileText(t, adminConfig(taken, reservePort(t), h[0]))), multi, nil)
 		if status := bad.wait(); status != 1 {
 			t.Errorf("exit status %d, want 1", status)
 		}
 		expectMatch(t, bad.stderr.String(), problem)
 
-		p := startFile(t, multi, nil, seenFrom(one, web, h[0]))
+		p := startFile(t, multi, nil, adminConfig(one, web, h[0]))
 		a := adminAt{t, local(one), ""}
 		a.expect(200, "^ok\n$", "GET", "/healthz", "")
-		p.replace(fileText(t, seenFrom(taken, web, h[0])))
+		p.replace(fileText(t, adminConfig(taken, web, h[0])))
 		p.refuses("reload", problem)
 		a.expect(422, fmt.Sprintf(`"line":\d+,"column":\d+,"path":"admin\.listen.*\b%d is in use`, taken), "POST", "/api/v1/reload", "", jsonContent)
 		if s := a.status(); s.PID != p.pid() || s.State != "serving" {
 			t.Errorf("%+v", s)
 		}
 
-		p.reloadTo(seenFrom(other, web, h[0]))
+		p.reloadTo(adminConfig(other, web, h[0]))
 		local(one).awaitRefusal(t)
 		a.netAddr = local(other)
 		a.expect(200, "^ready\n$", "GET", "/ready", "")
-		p.replace(fileText(t, seenFrom(third, web, h[0])))
+		p.replace(fileText(t, adminConfig(third, web, h[0])))
 		a.expect(200, `"changes":\["changed admin"\]`, "POST", "/api/v1/reload", "", jsonContent)
 		local(other).awaitRefusal(t)
 		adminAt{t, local(third), ""}.expect(200, "^ok\n$", "GET", "/healthz", "")
@@ -181,7 +181,7 @@ func TestAdminToken(t *testing.T) {
 			}
 		}
 		write("first")
-		o := seenFrom(port, reservePort(t), h[0])
+		o := adminConfig(port, reservePort(t), h[0])
 		o["admin"].(object)["token_file"] = file
 		p := startFile(t, multi, nil, o)
 		with := func(token string) adminAt { return adminAt{t, local(port), token} }
@@ -223,7 +223,7 @@ func TestAdminToken(t *testing.T) {
 func TestAdminOverAnUpgrade(t *testing.T) {
 	t.Parallel()
 	h, port, web := namedHosts(t, 2), reservePort(t), reservePort(t)
-	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, seenFrom(port, web, h...))), true, inProcessGroup(t))
+	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, adminConfig(port, web, h...))), true, inProcessGroup(t))
 	a := adminAt{t, local(port), ""}
 	a.order("web", hostAt(h[0]), `{"drain":true}`)
 
@@ -254,14 +254,14 @@ func TestAdminOverAnUpgrade(t *testing.T) {
 	if s.PID != pid || s.State != "serving" || s.Groups[0].Hosts[0] != (seenHost{hostAt(h[0]), "drain", 1, true, true}) {
 		t.Errorf("%+v, want process %d and that its first host is drained", s, pid)
 	}
-	if who := askOften(t, web); strings.Trim(who, "B") != "" {
+	if who := askAllWorkers(t, web); strings.Trim(who, "B") != "" {
 		t.Errorf("%s answer while A is drained", who)
 	}
 	a.expect(200, `"problems":\[\]`, "POST", "/api/v1/reload", "{}", jsonContent)
 	if s := a.status(); s.Groups[0].Hosts[0] != (seenHost{hostAt(h[0]), "up", 1, false, false}) {
 		t.Errorf("%+v", s)
 	}
-	if who := askOften(t, web); !strings.Contains(who, "A") {
+	if who := askAllWorkers(t, web); !strings.Contains(who, "A") {
 		t.Errorf("%s answer", who)
 	}
 	p.stopSuccessor(pid)
@@ -322,12 +322,12 @@ func TestAdminOrders(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		h, port, web := namedHosts(t, 2), reservePort(t), reservePort(t)
-		startFile(t, multi, nil, seenFrom(port, web, h...))
+		startFile(t, multi, nil, adminConfig(port, web, h...))
 		a := adminAt{t, local(port), ""}
 		first, second := hostAt(h[0]), hostAt(h[1])
 		only := func(letters string) {
 			t.Helper()
-			who := askOften(t, web)
+			who := askAllWorkers(t, web)
 			for _, l := range "AB" {
 				if strings.ContainsRune(who, l) != strings.ContainsRune(letters, l) {
 					t.Errorf("%s answer, want %s", who, letters)
@@ -378,7 +378,7 @@ func TestAdminReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)
-		o := seenFrom(port, web, h[0])
+		o := adminConfig(port, web, h[0])
 		p := startFile(t, multi, nil, o)
 		a := adminAt{t, local(port), ""}
 		for text, want := range map[string]string{
@@ -387,13 +387,13 @@ func TestAdminReload(t *testing.T) {
 		} {
 			p.replace([]byte(text))
 			a.expect(422, `"code":"reload_failed".*`+want, "POST", "/api/v1/reload", "", jsonContent)
-			askOften(t, web)
+			askAllWorkers(t, web)
 			a.expect(200, `"last_reload":\{"time":"[^"]+","ok":false,"by":"admin"`, "GET", "/api/v1/status", "")
 		}
 		o["http"].(object)["client_body_timeout"] = 54321
 		p.replace(fileText(t, o))
 		a.expect(200, `"changes":\["[^"]*client_body_timeout`, "POST", "/api/v1/reload", "", jsonContent)
-		askOften(t, web)
+		askAllWorkers(t, web)
 		a.expect(200, `"client_body_timeout": ?54321`, "GET", "/api/v1/config", "")
 		a.expect(200, `"last_reload":\{"time":"[^"]+","ok":true,"by":"admin"`, "GET", "/api/v1/status", "")
 	})
@@ -403,7 +403,7 @@ func TestAdminReload(t *testing.T) {
 func TestAdminStrangers(t *testing.T) {
 	t.Parallel()
 	h, port, web, path := namedHosts(t, 1), reservePort(t), reservePort(t), socketPath(t)
-	o := seenFrom(port, web, h[0])
+	o := adminConfig(port, web, h[0])
 	o["admin"] = object{"listen": []object{{"port": port}, {"unix": path}}}
 	startFile(t, false, nil, o)
 	a := adminAt{t, local(port), ""}
@@ -434,7 +434,7 @@ func TestAdminStrangers(t *testing.T) {
 func TestAdminConfig(t *testing.T) {
 	t.Parallel()
 	h, port := namedHosts(t, 1), reservePort(t)
-	o := seenFrom(port, reservePort(t), h[0])
+	o := adminConfig(port, reservePort(t), h[0])
 	o["http"].(object)["request_headers"] = object{"set": object{"Authorization": "Basic aGlkZGVu", "X-Api-Token": "t0ps3cret", "X-Plain": "seen", "X-From": "of http://user:p@ssw0rd@a.example/"}}
 	o["http"].(object)["headers"] = object{"Proxy-Authorization": "Basic b3RoZXI"}
 	startFile(t, false, nil, o)
@@ -461,7 +461,7 @@ func TestAdminConfig(t *testing.T) {
 func TestAdminSlowClients(t *testing.T) {
 	t.Parallel()
 	h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)
-	startFile(t, false, nil, seenFrom(port, web, h[0]))
+	startFile(t, false, nil, adminConfig(port, web, h[0]))
 	for range 100 { // 64 are let in
 		send(t, local(port).dial(t), "GET /metrics HTTP/1.1\r\nHost:")
 	}
@@ -472,7 +472,7 @@ func TestAdminSlowClients(t *testing.T) {
 			t.Errorf("who scrapes gets %d, %v", got.status, err)
 		}
 	}()
-	askOften(t, web)
+	askAllWorkers(t, web)
 	<-done
 }
 
@@ -484,7 +484,7 @@ func TestAdminManyScrapes(t *testing.T) {
 		n = 200
 	}
 	h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)
-	startFile(t, true, nil, seenFrom(port, web, h[0]))
+	startFile(t, true, nil, adminConfig(port, web, h[0]))
 	var clients sync.WaitGroup
 	for range n {
 		clients.Go(func() {
@@ -494,7 +494,7 @@ func TestAdminManyScrapes(t *testing.T) {
 			}
 		})
 	}
-	askOften(t, web)
+	askAllWorkers(t, web)
 	clients.Wait()
 }
 
@@ -503,11 +503,11 @@ func TestAdminOddNames(t *testing.T) {
 	t.Parallel()
 	h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)
 	const odd, route = "we\"b\\ \nkroxy_x{} 1", "we\"b\\ {}"
-	o := seenFrom(port, web, h[0])
+	o := adminConfig(port, web, h[0])
 	o["servers"] = object{odd: object{"hosts": sites(h...)}}
 	o["http"] = object{"port": web, "routes": []object{{"name": route, "proxy_to": odd}}}
 	startFile(t, false, nil, o)
-	askOften(t, web)
+	askAllWorkers(t, web)
 	a := adminAt{t, local(port), ""}
 	a.order(odd, hostAt(h[0]), `{"weight":3}`)
 	parser := expfmt.NewTextParser(model.UTF8Validation)
