@@ -97,7 +97,7 @@ func (a adminAt) order(group, host, body string) {
 }
 
 // status is what /api/v1/status says.
-func (a adminAt) status() (s seen) {
+func (a adminAt) status() (s statusView) {
 	a.t.Helper()
 	if got := a.expect(200, "", "GET", "/api/v1/status", ""); json.Unmarshal([]byte(got.body), &s) != nil {
 		a.t.Fatalf("the status is no JSON: %s", got.body)
@@ -251,14 +251,14 @@ func TestAdminOverAnUpgrade(t *testing.T) {
 	clients.Wait()
 
 	s := a.status()
-	if s.PID != pid || s.State != "serving" || s.Groups[0].Hosts[0] != (seenHost{hostAt(h[0]), "drain", 1, true, true}) {
+	if s.PID != pid || s.State != "serving" || s.Groups[0].Hosts[0] != (hostView{hostAt(h[0]), "drain", 1, true, true}) {
 		t.Errorf("%+v, want process %d and that its first host is drained", s, pid)
 	}
 	if who := askAllWorkers(t, web); strings.Trim(who, "B") != "" {
 		t.Errorf("%s answer while A is drained", who)
 	}
 	a.expect(200, `"problems":\[\]`, "POST", "/api/v1/reload", "{}", jsonContent)
-	if s := a.status(); s.Groups[0].Hosts[0] != (seenHost{hostAt(h[0]), "up", 1, false, false}) {
+	if s := a.status(); s.Groups[0].Hosts[0] != (hostView{hostAt(h[0]), "up", 1, false, false}) {
 		t.Errorf("%+v", s)
 	}
 	if who := askAllWorkers(t, web); !strings.Contains(who, "A") {

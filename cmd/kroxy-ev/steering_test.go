@@ -42,17 +42,17 @@ func (p *proxy) mustSteer(text string, args ...string) {
 	}
 }
 
-// seen is what the tests look at of a status.
-type seen struct {
+// statusView is what the tests look at of a status.
+type statusView struct {
 	State   string
 	PID     int
 	Servers []struct{ Requests int }
 	Groups  []struct {
-		Hosts []seenHost
+		Hosts []hostView
 	}
 }
 
-type seenHost struct {
+type hostView struct {
 	Host, State string
 	Weight      int
 	Drain       bool
@@ -60,7 +60,7 @@ type seenHost struct {
 }
 
 // reported is what "kroxy-ev status --json" says.
-func (p *proxy) reported() (s seen) {
+func (p *proxy) reported() (s statusView) {
 	p.t.Helper()
 	status, out, errs := p.steer("status", "--json")
 	if err := json.Unmarshal([]byte(out), &s); err != nil || status != 0 || errs != "" {
@@ -108,7 +108,7 @@ func TestSteering(t *testing.T) {
 		if who := asks(6); who != "BBBBBB" {
 			t.Errorf("%s answer while A is drained", who)
 		}
-		if h := p.reported().Groups[0].Hosts[0]; h != (seenHost{a, "drain", 1, true, true}) {
+		if h := p.reported().Groups[0].Hosts[0]; h != (hostView{a, "drain", 1, true, true}) {
 			t.Errorf("%+v", h)
 		}
 		p.mustSteer("kroxy-ev: backend/"+a+" gets clients again, until the next reload\n", "undrain", "backend/"+a)
@@ -118,7 +118,7 @@ func TestSteering(t *testing.T) {
 		}
 		p.mustOrder("reload")
 		for i, h := range p.reported().Groups[0].Hosts {
-			if want := (seenHost{[]string{a, b}[i], "up", 1, false, false}); h != want {
+			if want := (hostView{[]string{a, b}[i], "up", 1, false, false}); h != want {
 				t.Errorf("%+v, want %+v", h, want)
 			}
 		}
@@ -174,7 +174,7 @@ func TestStatusOfAStranger(t *testing.T) {
 		t.Errorf("exit status %d: %q %q", status, out, errs)
 	}
 	status, out, errs = p.steer("status", "--json")
-	var s seen
+	var s statusView
 	if err := json.Unmarshal([]byte(out), &s); err != nil || s.State != "\u009b\U000e0001x" || !strings.Contains(out, `"\u009b\udb40\udc01x"`) || status != 0 || errs != wantErrs {
 		t.Errorf("exit status %d: %v: %q %q", status, err, out, errs)
 	}
