@@ -10,20 +10,20 @@ import (
 	"testing"
 )
 
-// logd is a syslog: what has come to it.
-type logd struct {
+// syslogServer is a syslog: what has come to it.
+type syslogServer struct {
 	c        net.PacketConn
 	mu       sync.Mutex
 	messages []string
 }
 
-func startLogd(t *testing.T, network, at string) *logd {
+func startSyslogServer(t *testing.T, network, at string) *syslogServer {
 	t.Helper()
 	c, err := net.ListenPacket(network, at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &logd{c: c}
+	d := &syslogServer{c: c}
 	var done sync.WaitGroup
 	done.Go(func() {
 		p := make([]byte, 1<<16)
@@ -44,8 +44,8 @@ func startLogd(t *testing.T, network, at string) *logd {
 	return d
 }
 
-// has waits for n messages that match.
-func (d *logd) has(t *testing.T, n int, pattern string) {
+// awaitMessages waits for n messages that match.
+func (d *syslogServer) awaitMessages(t *testing.T, n int, pattern string) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	eventually(t, strconv.Itoa(n)+" messages like "+pattern, func() bool {
@@ -67,7 +67,7 @@ func TestSyslog(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		dir := t.TempDir()
 		path, file := filepath.Join(dir, "log"), filepath.Join(dir, "access.log")
-		far, near := startLogd(t, "udp", "127.0.0.1:0"), startLogd(t, "unixgram", path)
+		far, near := startSyslogServer(t, "udp", "127.0.0.1:0"), startSyslogServer(t, "unixgram", path)
 		host := namedHosts(t, 1)[0]
 		one, two, three := reservePort(t), reservePort(t), reservePort(t)
 		config := object{
@@ -82,7 +82,7 @@ func TestSyslog(t *testing.T) {
 		}
 		p := startFile(t, multi, nil, config)
 		const time, rest = `1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z \S+ edge \d+ `, " - "
-		near.has(t, 1, `^<150>`+time+"error"+rest+`msg="kroxy-ev: serving" `)
+		near.awaitMessages(t, 1, `^<150>`+time+"error"+rest+`msg="kroxy-ev: serving" `)
 		ask := func(port int, uri string) {
 			t.Helper()
 			p.port = port
@@ -91,14 +91,14 @@ func TestSyslog(t *testing.T) {
 			c.CloseIdleConnections()
 		}
 		ask(one, "/near")
-		near.has(t, 1, `^<150>`+time+"access"+rest+`</near>$`)
+		near.awaitMessages(t, 1, `^<150>`+time+"access"+rest+`</near>$`)
 		eventually(t, "the file has it too", func() bool { l := lines(t, file); return len(l) == 1 })
 		expectMatch(t, lines(t, file)[0], stamp+"</near>$")
 		ask(two, "/far")
-		far.has(t, 1, `^<149>`+time+"access"+rest+`{"time_iso8601":".*"request_uri":"/far".*}$`)
+		far.awaitMessages(t, 1, `^<149>`+time+"access"+rest+`{"time_iso8601":".*"request_uri":"/far".*}$`)
 		p.port = three
 		expectClosed(t, p.dial())
-		near.has(t, 1, `^<147>`+time+"error"+rest+`msg="stream: session closed" `)
+		near.awaitMessages(t, 1, `^<147>`+time+"error"+rest+`msg="stream: session closed" `)
 
 		_ = near.c.Close()
 		if err := os.Remove(path); err != nil {
@@ -107,20 +107,20 @@ func TestSyslog(t *testing.T) {
 		for range 3 {
 			ask(one, "/lost?")
 		}
-		again := startLogd(t, "unixgram", path)
+		again := startSyslogServer(t, "unixgram", path)
 		ask(one, "/again")
-		again.has(t, 1, "</again>$")
+		again.awaitMessages(t, 1, "</again>$")
 
 		config["error_log_format"] = "json"
 		delete(config, "syslog")
 		config["syslog"] = object{"address": "udp:" + far.c.LocalAddr().String(), "access_log": false}
 		config["http"].([]object)[1]["syslog"] = object{"access_log": true, "tag": "two"}
 		p.reloadTo(config)
-		far.has(t, 1, `^<30>1 \S+ \S+ kroxy-ev \d+ error - {"msg":"kroxy-ev: reloaded"}$`)
+		far.awaitMessages(t, 1, `^<30>1 \S+ \S+ kroxy-ev \d+ error - {"msg":"kroxy-ev: reloaded"}$`)
 		ask(two, "/two")
-		far.has(t, 1, `^<30>1 \S+ \S+ two \d+ access - {.*"request_uri":"/two"`)
+		far.awaitMessages(t, 1, `^<30>1 \S+ \S+ two \d+ access - {.*"request_uri":"/two"`)
 		p.stop()
-		far.has(t, 1, `error - {"msg":"kroxy-ev: stopped"`)
+		far.awaitMessages(t, 1, `error - {"msg":"kroxy-ev: stopped"`)
 	})
 }
 
