@@ -14,21 +14,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manager is what systemd is to its services.
-type manager struct {
+// fakeSystemd is what systemd is to its services.
+type fakeSystemd struct {
 	t    *testing.T
 	conn *net.UnixConn
 	path string
 }
 
-func manage(t *testing.T) *manager {
+func startFakeSystemd(t *testing.T) *fakeSystemd {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kroxy") // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	m := &manager{t: t, path: filepath.Join(dir, "notify")}
+	m := &fakeSystemd{t: t, path: filepath.Join(dir, "notify")}
 	if m.conn, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"}); err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +36,8 @@ func manage(t *testing.T) *manager {
 	return m
 }
 
-// hears waits for a message that matches.
-func (m *manager) hears(pattern string) string {
+// awaitMessage waits for a message that matches.
+func (m *fakeSystemd) awaitMessage(pattern string) string {
 	m.t.Helper()
 	_ = m.conn.SetReadDeadline(time.Now().Add(patience))
 	buf := make([]byte, 4096)
@@ -55,20 +55,20 @@ func (m *manager) hears(pattern string) string {
 func TestNotifications(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		m := manage(t)
+		m := startFakeSystemd(t)
 		h := listen(t, "127.0.0.1", echo)
 		p := start(t, setup{hosts: endpoints(h), multi: multi, prepare: func(cmd *exec.Cmd) {
 			cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=200000")
 		}})
-		m.hears(`(?m)^READY=1$[^$]*^MAINPID=` + fmt.Sprint(p.pid()) + `$`)
+		m.awaitMessage(`(?m)^READY=1$[^$]*^MAINPID=` + fmt.Sprint(p.pid()) + `$`)
 		for range 3 {
-			m.hears(`^WATCHDOG=1$`)
+			m.awaitMessage(`^WATCHDOG=1$`)
 		}
 		p.signal(unix.SIGHUP)
-		m.hears(`^RELOADING=1\nMONOTONIC_USEC=\d+\n?$`)
-		m.hears(`^READY=1$`)
+		m.awaitMessage(`^RELOADING=1\nMONOTONIC_USEC=\d+\n?$`)
+		m.awaitMessage(`^READY=1$`)
 		p.signal(unix.SIGTERM)
-		m.hears(`^STOPPING=1$`)
+		m.awaitMessage(`^STOPPING=1$`)
 		if status := p.wait(); status != 0 {
 			t.Errorf("exit status %d", status)
 		}
@@ -78,7 +78,7 @@ func TestNotifications(t *testing.T) {
 // A new master takes the name of the service over, and its watchdog.
 func TestNotificationsOfUpgrade(t *testing.T) {
 	t.Parallel()
-	m := manage(t)
+	m := startFakeSystemd(t)
 	h := listen(t, "127.0.0.1", echo)
 	port := reservePort(t)
 	inGroup := inProcessGroup(t)
@@ -86,20 +86,20 @@ func TestNotificationsOfUpgrade(t *testing.T) {
 		inGroup(cmd)
 		cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=200000")
 	})
-	m.hears(`READY=1`)
+	m.awaitMessage(`READY=1`)
 	p.mustOrder("upgrade")
 	pid := p.awaitSuccessor(1)
-	m.hears(`(?m)^READY=1$[^$]*^MAINPID=` + fmt.Sprint(pid) + `$`)
+	m.awaitMessage(`(?m)^READY=1$[^$]*^MAINPID=` + fmt.Sprint(pid) + `$`)
 	if status := p.wait(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 	for range 3 {
-		if text := m.hears(`.`); text != "WATCHDOG=1" {
+		if text := m.awaitMessage(`.`); text != "WATCHDOG=1" {
 			t.Errorf("%q where only the watchdog should be told", text)
 		}
 	}
 	p.stopSuccessor(pid)
-	m.hears(`^STOPPING=1$`)
+	m.awaitMessage(`^STOPPING=1$`)
 }
 
 // activate listens on a port with n sockets, as systemd does, and returns how to start a service with them. It keeps them.
