@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept is a connection over which requests are made, one after the other.
-type kept struct {
+// keptConn is a connection over which requests are made, one after the other.
+type keptConn struct {
 	worker int
 	err    error
 	c      interface{ Close() error }
@@ -64,13 +64,13 @@ func killOne(t *testing.T, p *proxy, l *load, serving int, slowest *time.Duratio
 	t.Helper()
 	workers := p.workers()
 	victim := workers[serving%len(workers)]
-	conns := make([]*kept, 12)
+	conns := make([]*keptConn, 12)
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for i := range conns {
 		c := p.dial()
-		k := &kept{c: c}
+		k := &keptConn{c: c}
 		conns[i] = k
 		in := bufio.NewReader(c)
 		if err := askName(c, in, ""); err != nil {
