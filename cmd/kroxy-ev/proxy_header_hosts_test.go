@@ -14,8 +14,8 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// requiring is where a host listens whose connections must begin with a PROXY header of a version. They have the ends that it tells.
-func requiring(t *testing.T, version byte) net.Listener {
+// listenRequiringHeader is where a host listens whose connections must begin with a PROXY header of a version. They have the ends that it tells.
+func listenRequiringHeader(t *testing.T, version byte) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,8 +37,8 @@ func requiring(t *testing.T, version byte) net.Listener {
 
 func endpointOf(l net.Listener) endpoint { return endpoint{"127.0.0.1", l.Addr().(*net.TCPAddr).Port} }
 
-// telling has the hosts of s told of their clients in a header of a version.
-func (s setup) telling(version byte, keys settings) setup {
+// toProxyHeader has the hosts of s told of their clients in a header of a version.
+func (s setup) toProxyHeader(version byte, keys settings) setup {
 	group := settings{"hosts": s.hosts, "proxy_protocol": fmt.Sprint("v", version)}
 	for k, v := range keys {
 		group[k] = v
@@ -77,7 +77,7 @@ func TestProxyHeaderToStreamHosts(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				l := requiring(t, version)
+				l := listenRequiringHeader(t, version)
 				seen := make(chan string, 1)
 				go func() {
 					c, err := l.Accept()
@@ -106,10 +106,10 @@ func TestProxyHeaderToStreamHosts(t *testing.T) {
 				if tc.secure {
 					keys = settings{"proxy_tls_enabled": true, "proxy_tls_verify": true, "proxy_tls_ca_path": a.path}
 				}
-				s := setup{hosts: []endpoint{endpointOf(l)}}.telling(version, keys)
+				s := setup{hosts: []endpoint{endpointOf(l)}}.toProxyHeader(version, keys)
 				var p *proxy
 				if tc.told {
-					p = startDemanding(t, s)
+					p = startWithProxyHeader(t, s)
 				} else {
 					p = start(t, s)
 				}
@@ -147,7 +147,7 @@ func TestProxyHeaderToHTTPHosts(t *testing.T) {
 				var opened atomic.Int32
 				srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) }))
 				_ = srv.Listener.Close()
-				srv.Listener = requiring(t, version)
+				srv.Listener = listenRequiringHeader(t, version)
 				srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 					if state == http.StateNew {
 						opened.Add(1)
@@ -162,7 +162,7 @@ func TestProxyHeaderToHTTPHosts(t *testing.T) {
 					srv.Start()
 				}
 				t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
-				p := start(t, setup{hosts: []endpoint{endpointOf(srv.Listener)}, mode: "http", settings: settings{"reactors_num": 1}}.telling(version, keys))
+				p := start(t, setup{hosts: []endpoint{endpointOf(srv.Listener)}, mode: "http", settings: settings{"reactors_num": 1}}.toProxyHeader(version, keys))
 				const clients, requests = 3, 2
 				for range clients {
 					c := p.dial()
@@ -210,7 +210,7 @@ func TestProxyHeaderToHostsReload(t *testing.T) {
 	if got := <-first; got != "GET / HTTP/1.1\r\n" || len(first) > 0 {
 		t.Fatalf("the host's connections begin with %q, and there are %d more", got, len(first))
 	}
-	p.rewrite(s.telling(1, nil))
+	p.rewrite(s.toProxyHeader(1, nil))
 	p.mustOrder("reload")
 	ask()
 	want := fmt.Sprintf("PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\n", c.LocalAddr().(*net.TCPAddr).Port, p.port)

@@ -15,8 +15,8 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// demanding is settings of a proxy on port whose clients come from networks that send PROXY headers.
-func demanding(port int, more settings, networks ...string) settings {
+// proxyHeaderSettings is settings of a proxy on port whose clients come from networks that send PROXY headers.
+func proxyHeaderSettings(port int, more settings, networks ...string) settings {
 	s := settings{"listen": []settings{{"port": port, "proxy_protocol": networks}}}
 	for k, v := range more {
 		s[k] = v
@@ -24,11 +24,11 @@ func demanding(port int, more settings, networks ...string) settings {
 	return s
 }
 
-// startDemanding is start for a proxy that demands a header of everybody.
-func startDemanding(t *testing.T, s setup) *proxy {
+// startWithProxyHeader is start for a proxy that demands a header of everybody.
+func startWithProxyHeader(t *testing.T, s setup) *proxy {
 	t.Helper()
 	port := reservePort(t)
-	s.settings = demanding(port, s.settings, "127.0.0.0/8")
+	s.settings = proxyHeaderSettings(port, s.settings, "127.0.0.0/8")
 	return startOn(t, port, s)
 }
 
@@ -73,7 +73,7 @@ func TestProxyHeaderHTTP(t *testing.T) {
 				if secure {
 					keys = id.serving(keys)
 				}
-				p := startDemanding(t, setup{hosts: sites(h), mode: "http", multi: multi, settings: keys})
+				p := startWithProxyHeader(t, setup{hosts: sites(h), mode: "http", multi: multi, settings: keys})
 				for i, tc := range []struct{ header, want, log string }{
 					{header(t, 1), "192.0.2.1, 198.51.100.7 198.51.100.7", `198\.51\.100\.7 1234 200`},
 					{header(t, 2), "192.0.2.1, 198.51.100.7 198.51.100.7", `198\.51\.100\.7 1234 200`},
@@ -107,7 +107,7 @@ func TestProxyHeaderStream(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "access.log")
 			h := listen(t, "127.0.0.1", echo)
-			p := startDemanding(t, setup{hosts: endpoints(h), settings: settings{
+			p := startWithProxyHeader(t, setup{hosts: endpoints(h), settings: settings{
 				"file_log": file, "format_log": "$client_addr $client_port $bytes_sent_upstream",
 			}})
 			c := p.dial()
@@ -120,7 +120,7 @@ func TestProxyHeaderStream(t *testing.T) {
 	}
 	t.Run("a host that speaks first", func(t *testing.T) {
 		t.Parallel()
-		p := startDemanding(t, setup{hosts: endpoints(listen(t, "127.0.0.1", answer("220 hello")))})
+		p := startWithProxyHeader(t, setup{hosts: endpoints(listen(t, "127.0.0.1", answer("220 hello")))})
 		c := p.dial()
 		send(t, c, header(t, 2))
 		expectAll(t, c, "220 hello")
@@ -129,7 +129,7 @@ func TestProxyHeaderStream(t *testing.T) {
 		t.Parallel()
 		a := newAuthority(t)
 		h, other := listenTLS(t, a.issue("localhost").config(), echoTLS), listen(t, "127.0.0.1", answer("other"))
-		p := startDemanding(t, setup{hosts: []endpoint{called(h.endpoint, "localhost"), other.endpoint}, algorithm: "sni"})
+		p := startWithProxyHeader(t, setup{hosts: []endpoint{called(h.endpoint, "localhost"), other.endpoint}, algorithm: "sni"})
 		c := tls.Client(after(p.dial(), header(t, 2)), a.trusted("localhost"))
 		send(t, c, "hello")
 		expect(t, c, "hello")
@@ -137,7 +137,7 @@ func TestProxyHeaderStream(t *testing.T) {
 	t.Run("TLS", func(t *testing.T) {
 		t.Parallel()
 		a := newAuthority(t)
-		p := startDemanding(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: a.issue("localhost").serving(nil)})
+		p := startWithProxyHeader(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: a.issue("localhost").serving(nil)})
 		c := tls.Client(after(p.dial(), header(t, 1)), a.trusted("localhost"))
 		send(t, c, "hello")
 		expect(t, c, "hello")
@@ -172,7 +172,7 @@ func TestProxyHeaderRefused(t *testing.T) {
 				t.Parallel()
 				h := listen(t, "127.0.0.1", nil)
 				port := reservePort(t)
-				p := startOn(t, port, setup{hosts: endpoints(h), mode: mode, settings: demanding(port, settings{"tls_handshake_timeout": 100}, tc.networks)})
+				p := startOn(t, port, setup{hosts: endpoints(h), mode: mode, settings: proxyHeaderSettings(port, settings{"tls_handshake_timeout": 100}, tc.networks)})
 				const clients = 20
 				for range clients {
 					c, err := p.tryDial()
@@ -198,7 +198,7 @@ func TestProxyHeaderRefused(t *testing.T) {
 	}
 	t.Run("silent", func(t *testing.T) {
 		t.Parallel()
-		p := startDemanding(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), mode: "http"})
+		p := startWithProxyHeader(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), mode: "http"})
 		for range 5 {
 			_ = p.dial().Close() // as those do that look whether a port is open
 		}
@@ -230,7 +230,7 @@ func TestProxyHeaderReload(t *testing.T) {
 		ask(plain, "", "127.0.0.1")
 
 		without := s.settings
-		s.settings = demanding(p.port, without, "127.0.0.0/8")
+		s.settings = proxyHeaderSettings(p.port, without, "127.0.0.0/8")
 		p.rewrite(s)
 		p.mustOrder("reload")
 		ask(plain, "", "127.0.0.1")
