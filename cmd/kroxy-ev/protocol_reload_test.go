@@ -35,8 +35,8 @@ func serveBoth(t *testing.T, at string, h http.HandlerFunc) endpoint {
 	return endpoint{at, ln.Addr().(*net.TCPAddr).Port}
 }
 
-// speaking makes a client of net/http without TLS, of HTTP/2 alone or of HTTP/1.1.
-func (p *proxy) speaking(two bool) *http.Client {
+// versionClient makes a client of net/http without TLS, of HTTP/2 alone or of HTTP/1.1.
+func (p *proxy) versionClient(two bool) *http.Client {
 	c := p.client()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!two)
@@ -58,7 +58,7 @@ func TestProtocolsReload(t *testing.T) {
 			}}
 		}
 		p := startOn(t, port, with("http/1.1", "h2c", "http/1.1"))
-		one, two := p.speaking(false), p.speaking(true)
+		one, two := p.versionClient(false), p.versionClient(true)
 		expect := func(c *http.Client, spoken int, want string) {
 			t.Helper()
 			res, body := p.get(c, "/")
