@@ -52,8 +52,8 @@ func class(status int) string {
 	return fmt.Sprintf("%dxx", status/100)
 }
 
-// unlike says which numbers differ.
-func (s sumsBy) unlike(want sumsBy) string {
+// diff says which numbers differ.
+func (s sumsBy) diff(want sumsBy) string {
 	var list []string
 	for _, k := range slices.Sorted(maps.Keys(want)) {
 		if s[k] != want[k] {
@@ -302,14 +302,14 @@ func TestSumsAgree(t *testing.T) {
 			}
 		}()
 		eventually(t, "the sums agree after "+after, func() bool {
-			lines = inLog(t, log).unlike(sent)
+			lines = inLog(t, log).diff(sent)
 			if lines == "" {
-				status = p.inStatus().unlike(sent)
+				status = p.inStatus().diff(sent)
 				now, err := inMetrics(socket)
 				if err != nil {
 					t.Fatal(err)
 				}
-				metrics = now.unlike(sent)
+				metrics = now.diff(sent)
 			}
 			return lines == "" && status == "" && metrics == ""
 		})
