@@ -32,9 +32,9 @@ var runtimes = []string{
 // emptyWait is how often a loop that is not asleep looks whether there is still nothing (engine/wait.go).
 const emptyWait = 8 * time.Millisecond
 
-// during counts what p calls while f runs, with strace, which slows it down: a wait finds more events than it would without. Waits
+// countSyscalls counts what p calls while f runs, with strace, which slows it down: a wait finds more events than it would without. Waits
 // that may have found nothing because of the time that passed, and what is done about once a second, are not counted.
-func (p *process) during(f func()) calls {
+func (p *process) countSyscalls(f func()) calls {
 	p.t.Helper()
 	file := filepath.Join(p.t.TempDir(), "calls")
 	said := newTranscript()
@@ -259,7 +259,7 @@ func TestSystemCalls(t *testing.T) {
 			for range 20 { // until it is warm
 				once()
 			}
-			got := p.during(func() {
+			got := p.countSyscalls(func() {
 				for range test.repeat {
 					once()
 				}
