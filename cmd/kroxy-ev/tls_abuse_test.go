@@ -71,8 +71,8 @@ func mangled(c *net.TCPConn, n int) *mangler {
 	return m
 }
 
-// abuse makes the nth mangled connection. That may work all the same.
-func (p *proxy) abuse(n int, a *authority) {
+// tryMangled makes the nth mangled connection. That may work all the same.
+func (p *proxy) tryMangled(n int, a *authority) {
 	c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", p.port), patience)
 	if err != nil {
 		p.t.Errorf("connecting: %v", err)
@@ -157,7 +157,7 @@ func TestTLSAbuse(t *testing.T) {
 				for range 64 {
 					abusers.Go(func() {
 						for i := range next {
-							p.abuse(i, a)
+							p.tryMangled(i, a)
 						}
 					})
 				}
