@@ -68,7 +68,9 @@ func TestTLSBackpressure(t *testing.T) {
 				memory := p.status("VmRSS")
 				failed := make(chan error, n)
 				for i, c := range sources {
-					go func() { failed <- manner{pieces: 64 << 10}.pour(c, uint64(i), newStream(int64(i), 16<<20)) }()
+					go func() {
+						failed <- transferMode{pieces: 64 << 10}.writeStream(c, uint64(i), newStream(int64(i), 16<<20))
+					}()
 				}
 				eventually(t, "nothing moves any more", func() bool {
 					used := p.cpu()
@@ -81,7 +83,7 @@ func TestTLSBackpressure(t *testing.T) {
 				p.expectIdle(100 * time.Millisecond)
 				var errs []error
 				for i, c := range sinks {
-					errs = append(errs, manner{pieces: 256 << 10}.drink(c, int64(i), 16<<20))
+					errs = append(errs, transferMode{pieces: 256 << 10}.readStream(c, int64(i), 16<<20))
 				}
 				for range n {
 					errs = append(errs, <-failed)

@@ -54,14 +54,14 @@ func TestTLSBulkOfHTTP(t *testing.T) {
 	}
 }
 
-// manner is how one end of a stream moves its bytes.
-type manner struct {
+// transferMode is how one end of a stream moves its bytes.
+type transferMode struct {
 	pieces int           // the longest
 	pause  time.Duration // after half of them
 }
 
-// pour writes a stream and ends it.
-func (m manner) pour(c closer, seed uint64, s *stream) error {
+// writeStream writes a stream and ends it.
+func (m transferMode) writeStream(c closer, seed uint64, s *stream) error {
 	r := rand.New(rand.NewPCG(seed, 1))
 	piece := make([]byte, m.pieces)
 	for {
@@ -78,8 +78,8 @@ func (m manner) pour(c closer, seed uint64, s *stream) error {
 	}
 }
 
-// drink reads a stream to its end.
-func (m manner) drink(c net.Conn, seed, size int64) error {
+// readStream reads a stream to its end.
+func (m transferMode) readStream(c net.Conn, seed, size int64) error {
 	r := rand.New(rand.NewPCG(uint64(seed), 2))
 	sum, at := crc32.New(castagnoli), int64(0)
 	piece := make([]byte, m.pieces)
@@ -112,11 +112,11 @@ func TestTLSBulkOfStream(t *testing.T) {
 	skipUnderRace(t, "all of it happens on one loop")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
-	quick := manner{pieces: 256 << 10}
-	small := manner{pieces: 2000}
-	slow := manner{pieces: 128 << 10, pause: 5 * time.Millisecond}
+	quick := transferMode{pieces: 256 << 10}
+	small := transferMode{pieces: 2000}
+	slow := transferMode{pieces: 128 << 10, pause: 5 * time.Millisecond}
 	for spoken, w := range ways {
-		for name, ends := range map[string]struct{ client, server manner }{
+		for name, ends := range map[string]struct{ client, server transferMode }{
 			"both quick":    {quick, quick},
 			"small pieces":  {small, quick},
 			"slow client":   {slow, quick},
@@ -135,10 +135,10 @@ func TestTLSBulkOfStream(t *testing.T) {
 					up, down := int64(bulkSize), int64(bulkSize)/2
 					pairs.Go(func() {
 						failed := make(chan error, 4)
-						go func() { failed <- ends.client.pour(client, uint64(seed), newStream(seed, up)) }()
-						go func() { failed <- ends.server.pour(server, uint64(seed)+9, newStream(seed+9, down)) }()
-						go func() { failed <- ends.server.drink(server, seed, up) }()
-						go func() { failed <- ends.client.drink(client, seed+9, down) }()
+						go func() { failed <- ends.client.writeStream(client, uint64(seed), newStream(seed, up)) }()
+						go func() { failed <- ends.server.writeStream(server, uint64(seed)+9, newStream(seed+9, down)) }()
+						go func() { failed <- ends.server.readStream(server, seed, up) }()
+						go func() { failed <- ends.client.readStream(client, seed+9, down) }()
 						if err := errors.Join(<-failed, <-failed, <-failed, <-failed); err != nil {
 							t.Error(err)
 						}
