@@ -122,7 +122,7 @@ func TestAbortBehindTheFirstBytes(t *testing.T) {
 					c, word := io.Writer(raw), []byte("hello")
 					if w.client {
 						g := &gathering{watched: &watched{TCPConn: raw}}
-						s := tls.Client(g, only(tls.VersionTLS13, a.trusted("127.0.0.1")))
+						s := tls.Client(g, only(tls.VersionTLS13, a.clientConfig("127.0.0.1")))
 						if err := s.Handshake(); err != nil {
 							t.Fatal(err)
 						}
@@ -194,7 +194,7 @@ func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 				p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
 				var c net.Conn = p.dial()
 				if w.client {
-					c = p.secure(a.trusted("127.0.0.1"))
+					c = p.secure(a.clientConfig("127.0.0.1"))
 				}
 				narrow(c)
 				send(t, c, getRequest)

@@ -137,7 +137,7 @@ func (c caller) ask(t *testing.T, a *authority) (*http.Response, string) {
 				if _, err := proxyproto.HeaderProxyFromAddrs(2, from, conn.RemoteAddr()).WriteTo(conn); err != nil {
 					return nil, err
 				}
-				return tls.Client(conn, a.trusted("www.example")), nil
+				return tls.Client(conn, a.clientConfig("www.example")), nil
 			},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -162,7 +162,7 @@ func TestReloadsUnderHTTP2Load(t *testing.T) {
 func TestUpgradesUnderHTTP2Load(t *testing.T) {
 	port, a := reservePort(t), newAuthority(t)
 	p, file := startUpgradableWith(t, port, configText(port, underHTTP2Load(t, port, a)))
-	config := a.trusted("site.test")
+	config := a.clientConfig("site.test")
 	k, l := beginLongLivedCalls(p, config, 4), http2Load(p, config)
 	n, pid := times(2, 10), p.pid()
 	for i := range n {

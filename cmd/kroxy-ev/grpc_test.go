@@ -72,7 +72,7 @@ func TestGRPC(t *testing.T) {
 				}
 				var config *tls.Config
 				if by.client != nil {
-					config = a.trusted("site.test")
+					config = a.clientConfig("site.test")
 				}
 				h, port := serveGRPC(t, id), reservePort(t)
 				s := grpcSetup(port, by.client, by.host, nil, h)

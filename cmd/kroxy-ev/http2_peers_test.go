@@ -76,7 +76,7 @@ func TestHTTP2Go(t *testing.T) {
 		}
 	}
 	eachPair(t, handler, func(t *testing.T, p *proxy, a *authority, client string) {
-		tr := &http.Transport{TLSClientConfig: a.trusted("site.test"), DisableCompression: true, Protocols: new(http.Protocols)}
+		tr := &http.Transport{TLSClientConfig: a.clientConfig("site.test"), DisableCompression: true, Protocols: new(http.Protocols)}
 		t.Cleanup(tr.CloseIdleConnections)
 		if client == "2.0" {
 			tr.Protocols.SetHTTP2(true)
@@ -267,10 +267,10 @@ func TestHTTP2Alone(t *testing.T) {
 	p := startOn(t, port, setup{mode: "http", hosts: sites(serve(t, "127.0.0.1", mirror)), settings: id.serving(settings{
 		"listen": []any{map[string]any{"port": port, "protocols": []string{"h2"}}},
 	})})
-	c := p.framed(t, a.trusted("127.0.0.1"))
+	c := p.framed(t, a.clientConfig("127.0.0.1"))
 	c.get(1, "/").mustSend()
 	c.expectStatus(1, "200")
-	config := a.trusted("127.0.0.1")
+	config := a.clientConfig("127.0.0.1")
 	config.NextProtos = []string{"http/1.1"}
 	s, err := p.trySecure(config)
 	if err != nil {

@@ -49,7 +49,7 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 				idle := p.sockets()
 				c := closer(p.dial())
 				if w.client {
-					c = p.secure(ca.trusted("127.0.0.1"))
+					c = p.secure(ca.clientConfig("127.0.0.1"))
 				}
 				send(t, c, execHead+tcpUpgrade+ask.fields+"\r\n"+ask.body)
 				var s closer

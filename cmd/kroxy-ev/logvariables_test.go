@@ -227,7 +227,7 @@ func TestStreamEndReasons(t *testing.T) {
 			want: object{"end_reason": "connect_timeout"}},
 		"unknown name": {algo: "sni", talk: func(t *testing.T, p *proxy, h *host) {
 			c := p.dial()
-			send(t, c, clientHello(a.trusted("other.test")))
+			send(t, c, clientHello(a.clientConfig("other.test")))
 			expectClosed(t, c)
 		}, want: object{"end_reason": "unknown_name", "tls_sni": "other.test", "upstream_addr": nil}},
 		"a handshake that fails": {more: id.serving(nil), talk: func(t *testing.T, p *proxy, h *host) {

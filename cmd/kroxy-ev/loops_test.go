@@ -71,7 +71,7 @@ func TestPassThroughToTheProxyItself(t *testing.T) {
 		expectClosed(t, c)
 	}
 	begin := time.Now()
-	client := tls.Client(p.dial(), a.trusted("good.test"))
+	client := tls.Client(p.dial(), a.clientConfig("good.test"))
 	failed := make(chan error, 1)
 	go func() { failed <- client.Handshake() }()
 	good.secureAccept(a.issue("good.test").config())
@@ -149,13 +149,13 @@ func TestPassThroughToOwnHTTP(t *testing.T) {
 		})
 		for _, name := range []string{"own.test", "socket.test"} {
 			raw := guard(t, dialPort(t, front))
-			c := tls.Client(raw, a.trusted(name))
+			c := tls.Client(raw, a.clientConfig(name))
 			send(t, c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 			if _, body := reply(t, bufio.NewReader(c), "GET"); body != raw.LocalAddr().String()+" "+name {
 				t.Errorf("%s: %q, want %v", name, body, raw.LocalAddr())
 			}
 		}
-		client := tls.Client(guard(t, dialPort(t, front)), a.trusted("elsewhere.test"))
+		client := tls.Client(guard(t, dialPort(t, front)), a.clientConfig("elsewhere.test"))
 		failed := make(chan error, 1)
 		go func() { failed <- client.Handshake() }()
 		elsewhere.secureAccept(a.issue("elsewhere.test").config())
@@ -218,7 +218,7 @@ func TestChainOfProxies(t *testing.T) {
 			}
 			for range others {
 				expectSoon(t, "another client", func() {
-					if got, err := io.ReadAll(tls.Client(p.dial(), a.trusted("good.test"))); err != nil || string(got) != "good" {
+					if got, err := io.ReadAll(tls.Client(p.dial(), a.clientConfig("good.test"))); err != nil || string(got) != "good" {
 						t.Errorf("another client got %q, %v", got, err)
 					}
 				})

@@ -82,7 +82,7 @@ func TestProxyHeaderHTTP(t *testing.T) {
 				} {
 					c := after(p.dial(), tc.header)
 					if secure {
-						c = tls.Client(c, a.trusted("localhost"))
+						c = tls.Client(c, a.clientConfig("localhost"))
 					}
 					in := bufio.NewReader(c)
 					for range 2 { // it is said once
@@ -130,7 +130,7 @@ func TestProxyHeaderStream(t *testing.T) {
 		a := newAuthority(t)
 		h, other := listenTLS(t, a.issue("localhost").config(), echoTLS), listen(t, "127.0.0.1", answer("other"))
 		p := startWithProxyHeader(t, setup{hosts: []endpoint{called(h.endpoint, "localhost"), other.endpoint}, algorithm: "sni"})
-		c := tls.Client(after(p.dial(), header(t, 2)), a.trusted("localhost"))
+		c := tls.Client(after(p.dial(), header(t, 2)), a.clientConfig("localhost"))
 		send(t, c, "hello")
 		expect(t, c, "hello")
 	})
@@ -138,7 +138,7 @@ func TestProxyHeaderStream(t *testing.T) {
 		t.Parallel()
 		a := newAuthority(t)
 		p := startWithProxyHeader(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: a.issue("localhost").serving(nil)})
-		c := tls.Client(after(p.dial(), header(t, 1)), a.trusted("localhost"))
+		c := tls.Client(after(p.dial(), header(t, 1)), a.clientConfig("localhost"))
 		send(t, c, "hello")
 		expect(t, c, "hello")
 	})

@@ -247,7 +247,7 @@ func TestCertificatesOfServers(t *testing.T) {
 		dialKeepAlive(t, plain).expect("A")
 		ask := func(port int, name, answer string) {
 			t.Helper()
-			c := tls.Client(local(port).dial(t), ca.trusted(name))
+			c := tls.Client(local(port).dial(t), ca.clientConfig(name))
 			if err := c.Handshake(); err != nil {
 				t.Errorf("port %d: %v", port, err)
 				return
@@ -256,9 +256,9 @@ func TestCertificatesOfServers(t *testing.T) {
 		}
 		ask(one, "first.test", "A")
 		ask(other, "second.test", "B")
-		c := tls.Client(local(raw).dial(t), ca.trusted("second.test"))
+		c := tls.Client(local(raw).dial(t), ca.clientConfig("second.test"))
 		expectEcho(t, c, "hello")
-		strange := tls.Client(local(other).dial(t), ca.trusted("first.test"))
+		strange := tls.Client(local(other).dial(t), ca.clientConfig("first.test"))
 		if err := strange.Handshake(); err == nil {
 			t.Error("a server has another one's certificate")
 		}

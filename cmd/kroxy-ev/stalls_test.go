@@ -127,7 +127,7 @@ func TestNoStallInHTTP(t *testing.T) {
 					config = id.config()
 				}
 				if w.client {
-					trusts = a.trusted("127.0.0.1")
+					trusts = a.clientConfig("127.0.0.1")
 				}
 				h := hostNagling(t, config, func(c closer) {
 					for in := bufio.NewReader(c); ; {
@@ -181,7 +181,7 @@ func TestNoStallAfterHandshakes(t *testing.T) {
 							config.SessionTicketsDisabled = !resumed
 						}
 						if w.client {
-							trusts = only(version, a.trusted("127.0.0.1"))
+							trusts = only(version, a.clientConfig("127.0.0.1"))
 							if resumed {
 								trusts.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 							}
@@ -234,7 +234,7 @@ func TestNoStallInHandshakes(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, TLS %s, client certificate %v", name, spoken, verified), func(t *testing.T) {
 					t.Parallel()
 					p := startHTTP(t, setup{hosts: endpoints(h), settings: id.serving(settings{"tls_verify_client": verified, "tls_client_ca_path": a.path})})
-					config := only(version, id.showing(a.trusted("127.0.0.1")))
+					config := only(version, id.showing(a.clientConfig("127.0.0.1")))
 					expectPrompt(t, func() {
 						c := tls.Client(halving{&watched{TCPConn: nagling(p.dial())}}, config)
 						if err := c.Handshake(); err != nil {
@@ -282,7 +282,7 @@ func TestNoStallBehindInterimResponses(t *testing.T) {
 			config = id.config()
 		}
 		if w.client {
-			trusts = a.trusted("127.0.0.1")
+			trusts = a.clientConfig("127.0.0.1")
 		}
 		t.Run("100, "+spoken, func(t *testing.T) {
 			t.Parallel()
@@ -335,7 +335,7 @@ func TestNoStallOnConnectionsThatEnd(t *testing.T) {
 					config = id.config()
 				}
 				if w.client {
-					trusts = a.trusted("127.0.0.1")
+					trusts = a.clientConfig("127.0.0.1")
 				}
 				h := hostNagling(t, config, func(c closer) {
 					req, err := http.ReadRequest(bufio.NewReader(c))
@@ -389,7 +389,7 @@ func TestNoStallInStream(t *testing.T) {
 					config = id.config()
 				}
 				if w.client {
-					trusts = a.trusted("127.0.0.1")
+					trusts = a.clientConfig("127.0.0.1")
 				}
 				question, answer := strings.Join(test.question, ""), strings.Join(test.answer, "")
 				h := hostNagling(t, config, func(c closer) {
@@ -423,7 +423,7 @@ func TestNoStallInStream(t *testing.T) {
 			})
 			p := start(t, setup{hosts: []endpoint{called(h.endpoint, "localhost")}, algorithm: algorithm})
 			expectPrompt(t, func() {
-				c := p.dialNagling(asking(a.trusted(""), "localhost"))
+				c := p.dialNagling(asking(a.clientConfig(""), "localhost"))
 				expectEcho(t, c, "hello")
 				_ = c.Close()
 			})

@@ -24,7 +24,7 @@ func TestALPNOfListeners(t *testing.T) {
 		}
 		expect := func(port int, client []string, want string) {
 			t.Helper()
-			config := a.trusted("site.test")
+			config := a.clientConfig("site.test")
 			config.NextProtos = client
 			c := tls.Client(local(port).dial(t), config)
 			if err := c.Handshake(); err != nil {
@@ -47,7 +47,7 @@ func TestALPNOfListeners(t *testing.T) {
 			expect(ports[3], both, "http/1.1")
 			expect(ports[3], []string{"http/1.0"}, "http/1.0")
 		}
-		config := a.trusted("site.test")
+		config := a.clientConfig("site.test")
 		config.NextProtos = []string{"h2"}
 		if err := tls.Client(local(ports[3]).dial(t), config).Handshake(); err == nil || !strings.Contains(err.Error(), "no application protocol") {
 			t.Errorf("a client that speaks only HTTP/2 is told %v", err)

@@ -36,7 +36,7 @@ func TestTLSBulkOfHTTP(t *testing.T) {
 				p := startHTTP(t, w.setup(sites(h), id, a, nil))
 				c := p.client()
 				if w.client {
-					c = p.throughTLS(only(version, a.trusted("127.0.0.1")))
+					c = p.throughTLS(only(version, a.clientConfig("127.0.0.1")))
 				}
 				var moving sync.WaitGroup
 				for seed := range int64(2) {
@@ -171,7 +171,7 @@ func TestTLSWebSocket(t *testing.T) {
 			o := &websocket.DialOptions{Subprotocols: []string{"v1"}}
 			url := strings.Replace(p.url(""), "http", "ws", 1)
 			if w.client {
-				o.HTTPClient = &http.Client{Transport: p.secureClient(a.trusted("127.0.0.1")).Transport}
+				o.HTTPClient = &http.Client{Transport: p.secureClient(a.clientConfig("127.0.0.1")).Transport}
 				url = strings.Replace(url, "ws", "wss", 1)
 			}
 			open := func(path string) *websocket.Conn {

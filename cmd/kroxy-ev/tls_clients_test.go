@@ -23,7 +23,7 @@ func TestTLSClients(t *testing.T) {
 			web := startHTTP(t, setup{hosts: sites(h), settings: id.serving(nil)})
 			raw := start(t, setup{hosts: endpoints(e), settings: id.serving(nil)})
 			eachVersion(t, func(t *testing.T, version uint16) {
-				config := only(version, a.trusted("site.test"))
+				config := only(version, a.clientConfig("site.test"))
 				config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 				config.NextProtos = []string{"http/1.1"}
 				for i := range 4 {
@@ -63,7 +63,7 @@ func TestTLSClientOfAnotherProtocol(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: a.issue("site.test").serving(nil)})
-	config := a.trusted("site.test")
+	config := a.clientConfig("site.test")
 	config.NextProtos = []string{"imap"}
 	_, err := p.trySecure(config)
 	expectMatch(t, fmt.Sprint(err), "no application protocol")
@@ -78,7 +78,7 @@ func TestTLSForwardedProto(t *testing.T) {
 		_, _ = io.WriteString(w, req.Header.Get("X-Forwarded-Proto"))
 	})
 	p := startHTTP(t, setup{hosts: sites(h), settings: a.issue("site.test").serving(nil)})
-	if _, got := p.secureGet(p.secureClient(a.trusted("site.test")), "/"); got != "https" {
+	if _, got := p.secureGet(p.secureClient(a.clientConfig("site.test")), "/"); got != "https" {
 		t.Errorf("X-Forwarded-Proto is %q, want https", got)
 	}
 }
@@ -121,7 +121,7 @@ func TestTLSClientsAreToldTheEnd(t *testing.T) {
 			t.Parallel()
 			p := startHTTP(t, setup{hosts: sites(h), settings: id.serving(test.settings)})
 			idle := p.sockets()
-			c := p.secure(a.trusted("site.test"))
+			c := p.secure(a.clientConfig("site.test"))
 			in := bufio.NewReader(c)
 			test.talk(t, p, c, in)
 			expectEnd(t, in)

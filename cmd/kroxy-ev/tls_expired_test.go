@@ -14,7 +14,7 @@ import (
 
 // untimely is a client that believes what a has signed, whenever it is, was or will be valid.
 func (a *authority) untimely(name string) *tls.Config {
-	config := a.trusted(name)
+	config := a.clientConfig(name)
 	config.InsecureSkipVerify = true // and done here instead
 	config.VerifyConnection = func(s tls.ConnectionState) error {
 		leaf := s.PeerCertificates[0]
@@ -75,7 +75,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 		}
 		served("good.test", "old.test", "early.test")
 		said(1)
-		if _, err := p.trySecure(a.trusted("old.test")); err == nil || !regexp.MustCompile("expired|certificate name").MatchString(err.Error()) {
+		if _, err := p.trySecure(a.clientConfig("old.test")); err == nil || !regexp.MustCompile("expired|certificate name").MatchString(err.Error()) {
 			t.Errorf("a client that looks at the clock: %v", err)
 		}
 
@@ -133,7 +133,7 @@ func TestTLSExpiredElsewhere(t *testing.T) {
 	}.toTLS(settings{"proxy_tls_cert_path": shown.cert, "proxy_tls_key_path": shown.key}))
 	p.awaitLog(expiredWarning(`http\.servers\.backend\.proxy_tls_cert_path`, "proxy.test"))
 	p.awaitLog(`http\.tls_client_ca_path: .* has no CA certificate that is valid: that of .*CA .* expired on .* UTC, so nobody passes verification; give the file`)
-	if got := p.verdict(past.issue("client.test").showing(a.trusted("site.test"))); got == "served" {
+	if got := p.verdict(past.issue("client.test").showing(a.clientConfig("site.test"))); got == "served" {
 		t.Error("a client is served whose authority has ended")
 	}
 }

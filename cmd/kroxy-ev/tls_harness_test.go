@@ -152,8 +152,8 @@ func (a *authority) sign(key crypto.Signer, notBefore, notAfter time.Time, names
 	return id
 }
 
-// trusted is the configuration of a client that trusts nobody but a, and expects name.
-func (a *authority) trusted(name string) *tls.Config {
+// clientConfig is the configuration of a client that trusts nobody but a, and expects name.
+func (a *authority) clientConfig(name string) *tls.Config {
 	return &tls.Config{RootCAs: a.pool, ServerName: name}
 }
 
@@ -353,7 +353,7 @@ type closer interface {
 func (w way) meet(p *proxy, h *host, id *identity, a *authority) (client, server closer) {
 	p.t.Helper()
 	if w.client {
-		client = p.secure(a.trusted("127.0.0.1"))
+		client = p.secure(a.clientConfig("127.0.0.1"))
 	} else {
 		client = p.dial()
 	}

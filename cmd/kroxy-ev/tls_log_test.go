@@ -74,7 +74,7 @@ func TestTLSClientSubject(t *testing.T) {
 			k := maps.Clone(keys)
 			k["file_log"], k["tls_verify_client"], k["tls_client_ca_path"] = file, true, a.path
 			p := startHTTP(t, setup{hosts: sites(h), settings: id.serving(k)})
-			config := client.showing(only(version, a.trusted("site.test")))
+			config := client.showing(only(version, a.clientConfig("site.test")))
 			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 			for i := range 3 {
 				c := p.secureClient(config)
@@ -91,7 +91,7 @@ func TestTLSClientSubject(t *testing.T) {
 		})
 	}
 	p := startHTTP(t, setup{hosts: sites(h), settings: id.serving(keys)})
-	if _, body := p.secureGet(p.secureClient(client.showing(a.trusted("site.test"))), "/"); body != "" {
+	if _, body := p.secureGet(p.secureClient(client.showing(a.clientConfig("site.test"))), "/"); body != "" {
 		t.Errorf("of a client that was not asked the host was told %q", body)
 	}
 }
@@ -139,7 +139,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 		t.Parallel()
 		f := file(t)
 		p := start(t, setup{hosts: raw, settings: a.issue("site.test").serving(settings{"file_log": f, "format_log": format})})
-		if _, err := p.trySecure(only(tls.VersionTLS11, a.trusted("site.test"))); err == nil {
+		if _, err := p.trySecure(only(tls.VersionTLS11, a.clientConfig("site.test"))); err == nil {
 			t.Error("TLS 1.1 is spoken")
 		}
 		expectLines(t, f, 1, `- - -\.`)
@@ -148,7 +148,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 		t.Parallel()
 		f := file(t)
 		k := passThrough(t, settings{"file_log": f, "format_log": format})
-		client, server := k.meets(t, k.a.trusted("alpha.test"), nil)
+		client, server := k.meets(t, k.a.clientConfig("alpha.test"), nil)
 		_, _ = client.Close(), server.Close()
 		expectLines(t, f, 1, `- - alpha\.test\.`)
 	})
@@ -220,7 +220,7 @@ func TestTLSLogOfEveryRequest(t *testing.T) {
 		hosts:    sites(serve(t, "127.0.0.1", mirror)),
 		settings: a.issue("site.test").serving(settings{"file_log": file, "format_log": "$request_method $request_uri $status $tls_version $tls_sni"}),
 	})
-	c := p.secureClient(a.trusted("site.test"))
+	c := p.secureClient(a.clientConfig("site.test"))
 	for _, path := range []string{"/", "/missing", "/pieces"} {
 		p.secureGet(c, path)
 	}

@@ -116,7 +116,7 @@ func TestTLSPassThrough(t *testing.T) {
 			t.Run(name+", "+host, func(t *testing.T) {
 				// Not in parallel: the connections that a host gets are told apart by their order.
 				for _, version := range versions {
-					config := only(version, k.a.trusted(host))
+					config := only(version, k.a.clientConfig(host))
 					config.NextProtos = test.protocols
 					client, server := k.meets(t, config, test.write)
 					if s := server.ConnectionState(); s.ServerName != host || s.Version != version {
@@ -139,7 +139,7 @@ func TestTLSPassThrough(t *testing.T) {
 		}
 	}
 	t.Run("letter case", func(t *testing.T) {
-		config := k.a.trusted("alpha.test")
+		config := k.a.clientConfig("alpha.test")
 		config.VerifyConnection = func(tls.ConnectionState) error { return nil }
 		tcp := k.p.dial()
 		client := tls.Client(tcp, asking(config, "ALPHA.Test"))
@@ -152,7 +152,7 @@ func TestTLSPassThrough(t *testing.T) {
 	})
 	t.Run("a client that trusts somebody else", func(t *testing.T) {
 		other := newAuthority(t)
-		client := tls.Client(k.p.dial(), other.trusted("alpha.test"))
+		client := tls.Client(k.p.dial(), other.clientConfig("alpha.test"))
 		failed := make(chan error, 1)
 		go func() { failed <- client.Handshake() }()
 		err := tls.Server(k.hosts["alpha.test"].accept(), k.is["alpha.test"].config()).Handshake()

@@ -93,7 +93,7 @@ func TestTLSRecordSizes(t *testing.T) {
 			t.Parallel()
 			eachVersion(t, func(t *testing.T, version uint16) {
 				p := start(t, setup{mode: mode, hosts: sites(h), settings: id.serving(nil)})
-				c, s := p.spied(only(version, a.trusted("127.0.0.1")))
+				c, s := p.spied(only(version, a.clientConfig("127.0.0.1")))
 				in := bufio.NewReader(c)
 				get := func(path string) []int {
 					send(t, c, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -52,7 +52,7 @@ func TestTLSClientCertificates(t *testing.T) {
 			t.Parallel()
 			p := start(t, s)
 			eachVersion(t, func(t *testing.T, version uint16) {
-				config := only(version, a.trusted("site.test"))
+				config := only(version, a.clientConfig("site.test"))
 				for who, test := range map[string]struct {
 					shown *identity
 					want  string
@@ -101,9 +101,9 @@ func TestTLSVersions(t *testing.T) {
 						want = "^remote error: tls: protocol version not supported$"
 					}
 					t.Log(tls.VersionName(version))
-					expectMatch(t, p.verdict(only(version, a.trusted("site.test"))), want)
+					expectMatch(t, p.verdict(only(version, a.clientConfig("site.test"))), want)
 				}
-				config := a.trusted("site.test")
+				config := a.clientConfig("site.test")
 				config.MinVersion = tls.VersionTLS10
 				if s := p.secure(config).ConnectionState(); s.Version != tls.VersionTLS13 {
 					t.Errorf("with a client that speaks all: %s", tls.VersionName(s.Version))
@@ -146,7 +146,7 @@ func TestTLSPlainHTTP(t *testing.T) {
 		}
 	})
 	p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n == idle })
-	if got := p.verdict(a.trusted("site.test")); got != "served" {
+	if got := p.verdict(a.clientConfig("site.test")); got != "served" {
 		t.Errorf("a good client: %s", got)
 	}
 }
@@ -198,7 +198,7 @@ func TestTLSNotSpoken(t *testing.T) {
 			if mode == "stream" {
 				p.await(p.stderr, `level=INFO msg="stream: session closed" reason="client handshake failed".*plain HTTP`)
 			}
-			if got := p.verdict(a.trusted("site.test")); got != "served" {
+			if got := p.verdict(a.clientConfig("site.test")); got != "served" {
 				t.Errorf("a good client: %s", got)
 			}
 			if n := p.stderr.count("level=ERROR"); n > 0 {
@@ -227,7 +227,7 @@ func TestTLSBrokenRecords(t *testing.T) {
 			for _, version := range versions {
 				p := start(t, setup{hosts: endpoints(h), settings: id.serving(nil)})
 				open := p.sockets()
-				c := p.secure(only(version, a.trusted("site.test")))
+				c := p.secure(only(version, a.clientConfig("site.test")))
 				server := h.accept()
 				send(t, c, "hello")
 				expect(t, server, "hello")
@@ -261,7 +261,7 @@ func TestTLSRenegotiation(t *testing.T) {
 	if exit := (*exec.ExitError)(nil); errors.As(k.wait(), &exit) && exit.ExitCode() < 0 {
 		t.Errorf("openssl: %v", exit)
 	}
-	c := p.secure(a.trusted("site.test"))
+	c := p.secure(a.clientConfig("site.test"))
 	send(t, c, "hello")
 	expect(t, h.accept(), "hello")
 }

@@ -65,7 +65,7 @@ func TestTLSSessionsGoOn(t *testing.T) {
 			sessions := map[string]*tls.Config{}
 			for name, version := range versions {
 				for _, site := range []string{"site.test", "other.test"} {
-					sessions[name+" "+site] = keeping(only(version, a.trusted(site)))
+					sessions[name+" "+site] = keeping(only(version, a.clientConfig(site)))
 				}
 			}
 			master := p.pid()
@@ -124,12 +124,12 @@ func TestTLSTicketRotation(t *testing.T) {
 		old := map[string]*tls.Config{}
 		began := rotations()
 		for name, version := range versions {
-			old[name] = keeping(only(version, a.trusted("site.test")))
+			old[name] = keeping(only(version, a.clientConfig("site.test")))
 			if _, resumed := p.again(old[name]); resumed {
 				t.Fatal("the first connection goes on with a session")
 			}
 		}
-		long := p.secure(a.trusted("site.test"))
+		long := p.secure(a.clientConfig("site.test"))
 		for passed := 0; passed < 4; passed++ {
 			eventually(t, fmt.Sprintf("%d rotations", passed), func() bool { return rotations() >= began+passed })
 			for name, config := range old {
@@ -157,7 +157,7 @@ func TestTLSTicketRotationAfterReload(t *testing.T) {
 		p.rewrite(s)
 		p.mustOrder("reload")
 		p.awaitLog(`level=INFO msg="kroxy-ev: new keys of session tickets are in service"`)
-		_, _ = p.again(a.trusted("site.test"))
+		_, _ = p.again(a.clientConfig("site.test"))
 	})
 }
 
@@ -207,7 +207,7 @@ func TestTLSSessionsOfUnknownClients(t *testing.T) {
 			}
 			expectMatch(t, fmt.Sprint(err), "remote error: tls: (certificate required|handshake failure|unknown certificate authority|bad certificate)")
 		}
-		nobody := keeping(only(version, a.trusted("site.test")))
+		nobody := keeping(only(version, a.clientConfig("site.test")))
 		p.again(nobody)
 		if _, resumed := p.again(nobody); !resumed {
 			t.Fatal("there is no session")
@@ -216,7 +216,7 @@ func TestTLSSessionsOfUnknownClients(t *testing.T) {
 		p.rewrite(s)
 		p.mustOrder("reload")
 		refused(nobody)
-		known := keeping(a.issue("client.test").showing(only(version, a.trusted("site.test"))))
+		known := keeping(a.issue("client.test").showing(only(version, a.clientConfig("site.test"))))
 		p.again(known)
 		if _, resumed := p.again(known); !resumed {
 			t.Error("a client's session does not go on")

@@ -56,7 +56,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 		})
 		t.Run(mode+", none", func(t *testing.T) {
 			t.Parallel()
-			c := p.secure(a.trusted("site.test"))
+			c := p.secure(a.clientConfig("site.test"))
 			time.Sleep(2 * short * time.Millisecond)
 			send(t, c, lastRequest)
 			if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
@@ -93,7 +93,7 @@ func TestTLSHandshakesThatWait(t *testing.T) {
 		if grown := p.status("Threads") - threads; grown > 10 {
 			t.Errorf("%d more threads", grown)
 		}
-		if got := p.verdict(a.trusted("site.test")); got != "served" {
+		if got := p.verdict(a.clientConfig("site.test")); got != "served" {
 			t.Errorf("another client: %s", got)
 		}
 		for _, c := range waiting {
