@@ -133,7 +133,7 @@ func TestTLSExpiredElsewhere(t *testing.T) {
 	}.toTLS(settings{"proxy_tls_cert_path": shown.cert, "proxy_tls_key_path": shown.key}))
 	p.awaitLog(expiredWarning(`http\.servers\.backend\.proxy_tls_cert_path`, "proxy.test"))
 	p.awaitLog(`http\.tls_client_ca_path: .* has no CA certificate that is valid: that of .*CA .* expired on .* UTC, so nobody passes verification; give the file`)
-	if got := p.verdict(past.issue("client.test").showing(a.clientConfig("site.test"))); got == "served" {
+	if got := p.verdict(past.issue("client.test").withClientCert(a.clientConfig("site.test"))); got == "served" {
 		t.Error("a client is served whose authority has ended")
 	}
 }

@@ -162,8 +162,8 @@ func (id *identity) config() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{id.Certificate}}
 }
 
-// showing is config for a client that shows id, even if nobody asks for it.
-func (id *identity) showing(config *tls.Config) *tls.Config {
+// withClientCert is config for a client that shows id, even if nobody asks for it.
+func (id *identity) withClientCert(config *tls.Config) *tls.Config {
 	config = config.Clone()
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &id.Certificate, nil }
 	return config

@@ -74,7 +74,7 @@ func TestTLSClientSubject(t *testing.T) {
 			k := maps.Clone(keys)
 			k["file_log"], k["tls_verify_client"], k["tls_client_ca_path"] = file, true, a.path
 			p := startHTTP(t, setup{hosts: sites(h), settings: id.serving(k)})
-			config := client.showing(only(version, a.clientConfig("site.test")))
+			config := client.withClientCert(only(version, a.clientConfig("site.test")))
 			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 			for i := range 3 {
 				c := p.secureClient(config)
@@ -91,7 +91,7 @@ func TestTLSClientSubject(t *testing.T) {
 		})
 	}
 	p := startHTTP(t, setup{hosts: sites(h), settings: id.serving(keys)})
-	if _, body := p.secureGet(p.secureClient(client.showing(a.clientConfig("site.test"))), "/"); body != "" {
+	if _, body := p.secureGet(p.secureClient(client.withClientCert(a.clientConfig("site.test"))), "/"); body != "" {
 		t.Errorf("of a client that was not asked the host was told %q", body)
 	}
 }

@@ -65,7 +65,7 @@ func TestTLSClientCertificates(t *testing.T) {
 				} {
 					c := config
 					if test.shown != nil {
-						c = test.shown.showing(config)
+						c = test.shown.withClientCert(config)
 					}
 					t.Log(who)
 					expectMatch(t, p.verdict(c), test.want)

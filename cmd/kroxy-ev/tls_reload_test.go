@@ -181,7 +181,7 @@ func TestTLSReloadOfCAs(t *testing.T) {
 			settings: a.issue("site.test").serving(settings{"tls_verify_client": true, "tls_client_ca_path": clients, "workers_num": 2}),
 		}.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": hosts}))
 		status := func(of *authority) string {
-			c, err := p.trySecure(of.issue("client.test").showing(a.clientConfig("site.test")))
+			c, err := p.trySecure(of.issue("client.test").withClientCert(a.clientConfig("site.test")))
 			if err != nil {
 				return err.Error()
 			}

@@ -216,7 +216,7 @@ func TestTLSSessionsOfUnknownClients(t *testing.T) {
 		p.rewrite(s)
 		p.mustOrder("reload")
 		refused(nobody)
-		known := keeping(a.issue("client.test").showing(only(version, a.clientConfig("site.test"))))
+		known := keeping(a.issue("client.test").withClientCert(only(version, a.clientConfig("site.test"))))
 		p.again(known)
 		if _, resumed := p.again(known); !resumed {
 			t.Error("a client's session does not go on")
