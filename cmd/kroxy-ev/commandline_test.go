@@ -143,7 +143,7 @@ func TestUnknownSecurityKey(t *testing.T) {
 	t.Parallel()
 	hosts := endpoints(listen(t, "127.0.0.1", echo))
 	id := newAuthority(t).issue("site.test")
-	misspelt := setup{hosts: hosts, settings: id.serving(settings{"tls_verify_clients": true})}
+	misspelt := setup{hosts: hosts, settings: id.serverSettings(settings{"tls_verify_clients": true})}
 	const want = `\.json:\d+:\d+: stream\.tls_verify_clients: unknown key .* has no effect, and looks like a security setting; did you mean \\?"tls_verify_client\\?"\?`
 	port := reservePort(t)
 	startFails(t, nil, port, misspelt, want)
@@ -151,7 +151,7 @@ func TestUnknownSecurityKey(t *testing.T) {
 	for name, multi := range map[string]bool{"single": false, "master": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := setup{hosts: hosts, multi: multi, settings: id.serving(nil)}
+			s := setup{hosts: hosts, multi: multi, settings: id.serverSettings(nil)}
 			p := start(t, s)
 			s.settings = misspelt.settings
 			p.rewrite(s)

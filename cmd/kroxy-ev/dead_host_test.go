@@ -451,7 +451,7 @@ func TestFailedHandshakesWriteFewLines(t *testing.T) {
 	for _, mode := range []string{"http", "stream"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, setup{mode: mode, hosts: []endpoint{refusing(t)}, settings: id.serving(nil)})
+			p := start(t, setup{mode: mode, hosts: []endpoint{refusing(t)}, settings: id.serverSettings(nil)})
 			before, begin := len(p.stderr.String()), time.Now()
 			for n := range clients {
 				c := p.dial()

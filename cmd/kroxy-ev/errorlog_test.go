@@ -216,10 +216,10 @@ func TestHealthProbesAreNoLines(t *testing.T) {
 	for name, s := range map[string]setup{
 		"http":             {mode: "http"},
 		"stream":           {},
-		"http, TLS":        {mode: "http", settings: id.serving(nil)},
-		"stream, TLS":      {settings: id.serving(nil)},
+		"http, TLS":        {mode: "http", settings: id.serverSettings(nil)},
+		"stream, TLS":      {settings: id.serverSettings(nil)},
 		"stream, peeking":  {algorithm: "sni"},
-		"http, TLS, names": {mode: "http", algorithm: "sni", settings: id.serving(nil)},
+		"http, TLS, names": {mode: "http", algorithm: "sni", settings: id.serverSettings(nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

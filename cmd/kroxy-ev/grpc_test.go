@@ -37,7 +37,7 @@ func grpcSetup(port int, client, host *authority, more settings, hosts ...*rpcHo
 	s := settings{"workers_num": 2, "reactors_num": 2}
 	if client != nil {
 		listen["protocols"] = []string{"h2", "http/1.1"}
-		s = client.issue("site.test").serving(s)
+		s = client.issue("site.test").serverSettings(s)
 	}
 	if host != nil {
 		group["protocol"], group["proxy_tls_enabled"], group["proxy_tls_verify"], group["proxy_tls_ca_path"], group["proxy_tls_server_name"] = "h2", true, true, host.path, "host.test"

@@ -43,7 +43,7 @@ func between(t *testing.T, a *authority, host string, handler http.HandlerFunc) 
 	})
 	go func() { _ = srv.ServeTLS(ln, "", "") }()
 	t.Cleanup(func() { _ = srv.Close() })
-	return startHTTP(t, setup{hosts: []endpoint{{"127.0.0.1", ln.Addr().(*net.TCPAddr).Port}}, settings: a.issue("site.test", "127.0.0.1").serving(nil)}.toTLS(keys))
+	return startHTTP(t, setup{hosts: []endpoint{{"127.0.0.1", ln.Addr().(*net.TCPAddr).Port}}, settings: a.issue("site.test", "127.0.0.1").serverSettings(nil)}.toTLS(keys))
 }
 
 // eachPair runs a test for each pair of versions. A client of version 1.1 offers nothing else.
@@ -264,7 +264,7 @@ func TestHTTP2Alone(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	id, port := a.issue("127.0.0.1"), reservePort(t)
-	p := startOn(t, port, setup{mode: "http", hosts: sites(serve(t, "127.0.0.1", mirror)), settings: id.serving(settings{
+	p := startOn(t, port, setup{mode: "http", hosts: sites(serve(t, "127.0.0.1", mirror)), settings: id.serverSettings(settings{
 		"listen": []any{map[string]any{"port": port, "protocols": []string{"h2"}}},
 	})})
 	c := p.framed(t, a.clientConfig("127.0.0.1"))

@@ -16,7 +16,7 @@ func TestHTTPNoContentForHead(t *testing.T) {
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) { reset(c) })
 	plain := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"client_header_timeout": 300}})
 	a := newAuthority(t)
-	secure := startHTTP(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serving(nil)})
+	secure := startHTTP(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serverSettings(nil)})
 	for name, test := range map[string]struct {
 		proxy  *proxy
 		in     string

@@ -230,15 +230,15 @@ func TestStreamEndReasons(t *testing.T) {
 			send(t, c, clientHello(a.clientConfig("other.test")))
 			expectClosed(t, c)
 		}, want: object{"end_reason": "unknown_name", "tls_sni": "other.test", "upstream_addr": nil}},
-		"a handshake that fails": {more: id.serving(nil), talk: func(t *testing.T, p *proxy, h *host) {
+		"a handshake that fails": {more: id.serverSettings(nil), talk: func(t *testing.T, p *proxy, h *host) {
 			c := p.dial()
 			send(t, c, "nonsense")
 			_ = c.CloseWrite()
 			readAll(t, c)
 		}, want: object{"end_reason": "tls_failed", "upstream_tries": 0}},
-		"a handshake that takes too long": {more: id.serving(settings{"tls_handshake_timeout": 100}), talk: func(t *testing.T, p *proxy, h *host) { expectClosed(t, p.dial()) },
+		"a handshake that takes too long": {more: id.serverSettings(settings{"tls_handshake_timeout": 100}), talk: func(t *testing.T, p *proxy, h *host) { expectClosed(t, p.dial()) },
 			want: object{"end_reason": "tls_handshake_timeout"}},
-		"a probe of a TLS port": {more: id.serving(nil), talk: func(t *testing.T, p *proxy, h *host) { _ = p.dial().Close() },
+		"a probe of a TLS port": {more: id.serverSettings(nil), talk: func(t *testing.T, p *proxy, h *host) { _ = p.dial().Close() },
 			want: object{"end_reason": "client_abort"}},
 		"shutdown": {more: settings{"shutdown_timeout": 0}, talk: func(t *testing.T, p *proxy, h *host) {
 			expectEcho(t, p.dial(), "")

@@ -71,7 +71,7 @@ func TestProxyHeaderHTTP(t *testing.T) {
 					"trusted_proxies": []string{"198.51.100.0/24"}, "headers": settings{"X-Client": "$addr"},
 				}
 				if secure {
-					keys = id.serving(keys)
+					keys = id.serverSettings(keys)
 				}
 				p := startWithProxyHeader(t, setup{hosts: sites(h), mode: "http", multi: multi, settings: keys})
 				for i, tc := range []struct{ header, want, log string }{
@@ -137,7 +137,7 @@ func TestProxyHeaderStream(t *testing.T) {
 	t.Run("TLS", func(t *testing.T) {
 		t.Parallel()
 		a := newAuthority(t)
-		p := startWithProxyHeader(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: a.issue("localhost").serving(nil)})
+		p := startWithProxyHeader(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: a.issue("localhost").serverSettings(nil)})
 		c := tls.Client(after(p.dial(), header(t, 1)), a.clientConfig("localhost"))
 		send(t, c, "hello")
 		expect(t, c, "hello")

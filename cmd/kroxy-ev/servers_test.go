@@ -235,7 +235,7 @@ func TestCertificatesOfServers(t *testing.T) {
 		first, second := ca.issue("first.test"), ca.issue("second.test")
 		one, other, plain, raw := reservePort(t), reservePort(t), reservePort(t), reservePort(t)
 		secure := func(id *identity, server object) object {
-			for k, v := range id.serving(nil) {
+			for k, v := range id.serverSettings(nil) {
 				server[k] = v
 			}
 			return server

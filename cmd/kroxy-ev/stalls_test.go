@@ -233,7 +233,7 @@ func TestNoStallInHandshakes(t *testing.T) {
 			for spoken, version := range versions {
 				t.Run(fmt.Sprintf("%s, TLS %s, client certificate %v", name, spoken, verified), func(t *testing.T) {
 					t.Parallel()
-					p := startHTTP(t, setup{hosts: endpoints(h), settings: id.serving(settings{"tls_verify_client": verified, "tls_client_ca_path": a.path})})
+					p := startHTTP(t, setup{hosts: endpoints(h), settings: id.serverSettings(settings{"tls_verify_client": verified, "tls_client_ca_path": a.path})})
 					config := only(version, id.withClientCert(a.clientConfig("127.0.0.1")))
 					expectPrompt(t, func() {
 						c := tls.Client(halving{&watched{TCPConn: nagling(p.dial())}}, config)

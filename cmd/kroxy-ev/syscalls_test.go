@@ -180,7 +180,7 @@ func TestSystemCalls(t *testing.T) {
 	}{
 		"round trip of stream": {"stream", nil, 300, each, overAndOver},
 		"kept-alive request":   {"http", nil, 300, each, overAndOver},
-		"kept-alive request over TLS": {"http", id.serving(nil), 300, each, func(t *testing.T, p *proxy) func() {
+		"kept-alive request over TLS": {"http", id.serverSettings(nil), 300, each, func(t *testing.T, p *proxy) func() {
 			c := p.secure(a.clientConfig("127.0.0.1"))
 			in := bufio.NewReader(c)
 			return func() { ask(t, c, in) }
@@ -238,7 +238,7 @@ func TestSystemCalls(t *testing.T) {
 				_ = c.Close()
 			}
 		}},
-		"connection of http over TLS": {"http", id.serving(nil), 100, calls{
+		"connection of http over TLS": {"http", id.serverSettings(nil), 100, calls{
 			"accept4": 2, "epoll_ctl": 1, "epoll_pwait": 8, "recvfrom": 6, "sendto": 4, "setsockopt": 1, "close": 1,
 		}, func(t *testing.T, p *proxy) func() {
 			return func() {

@@ -118,7 +118,7 @@ func TestTLSAbuse(t *testing.T) {
 			if raceEnabled {
 				ms *= 4 // a good client is slow then, too
 			}
-			s := setup{mode: mode, hosts: hosts, settings: ec.serving(settings{
+			s := setup{mode: mode, hosts: hosts, settings: ec.serverSettings(settings{
 				"certificates":          []settings{{"cert_path": hard.cert, "key_path": hard.key}},
 				"tls_handshake_timeout": ms, "upstream_keepalive": 0,
 			})}

@@ -20,7 +20,7 @@ func TestALPNOfListeners(t *testing.T) {
 			for i, offer := range offers {
 				list = append(list, listenEntry{"address": "127.0.0.1", "port": ports[i], "protocols": offer})
 			}
-			return setup{mode: "http", hosts: sites(h), multi: multi, settings: a.issue("site.test").serving(settings{"listen": list, "reactors_num": 2, "workers_num": 2})}
+			return setup{mode: "http", hosts: sites(h), multi: multi, settings: a.issue("site.test").serverSettings(settings{"listen": list, "reactors_num": 2, "workers_num": 2})}
 		}
 		expect := func(port int, client []string, want string) {
 			t.Helper()

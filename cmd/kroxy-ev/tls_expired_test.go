@@ -104,7 +104,7 @@ func TestTLSRenewalThatIsExpired(t *testing.T) {
 		first, old, next := a.issue("site.test"), a.expired("site.test"), a.issue("site.test")
 		place := newPlace(t)
 		place.put(first)
-		p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi, settings: place.serving(settings{"workers_num": 2})})
+		p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
 		p.shows(first)
 		place.put(old)
 		eventually(t, "the expired certificate is shown", func() bool { return p.shown("site.test").Equal(old.Leaf) })
@@ -129,7 +129,7 @@ func TestTLSExpiredElsewhere(t *testing.T) {
 	h := serveTLS(t, a.issue("127.0.0.1").config(), mirror)
 	shown := a.expired("proxy.test")
 	p := start(t, setup{
-		mode: "http", hosts: sites(h), settings: a.issue("site.test").serving(settings{"tls_verify_client": true, "tls_client_ca_path": past.path}),
+		mode: "http", hosts: sites(h), settings: a.issue("site.test").serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": past.path}),
 	}.toTLS(settings{"proxy_tls_cert_path": shown.cert, "proxy_tls_key_path": shown.key}))
 	p.awaitLog(expiredWarning(`http\.servers\.backend\.proxy_tls_cert_path`, "proxy.test"))
 	p.awaitLog(`http\.tls_client_ca_path: .* has no CA certificate that is valid: that of .*CA .* expired on .* UTC, so nobody passes verification; give the file`)
@@ -143,7 +143,7 @@ func TestTLSExpiredCertificateChecked(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	hosts := []endpoint{{"127.0.0.1", 9}}
-	file := writeConfig(t, t.TempDir(), configText(reservePort(t), setup{hosts: hosts, settings: a.expired("site.test").serving(nil)}))
+	file := writeConfig(t, t.TempDir(), configText(reservePort(t), setup{hosts: hosts, settings: a.expired("site.test").serverSettings(nil)}))
 	warning := expiredWarning(`stream\.tls_cert_path`, "site.test")
 	expectOutcome(t, outcome{0, `is good\n$`, `^kroxy-ev: warning: .*` + warning + `\n$`}, "--test", "-c", file)
 	expectOutcome(t, outcome{1, "", `^/.*` + warning + `\n$`}, "--test", "--strict", "-c", file)

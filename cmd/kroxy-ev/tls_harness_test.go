@@ -169,8 +169,8 @@ func (id *identity) withClientCert(config *tls.Config) *tls.Config {
 	return config
 }
 
-// serving is the settings of a proxy that is id for its clients, and more.
-func (id *identity) serving(more settings) settings {
+// serverSettings is the settings of a proxy that is id for its clients, and more.
+func (id *identity) serverSettings(more settings) settings {
 	s := settings{"tls_enabled": true, "tls_cert_path": id.cert, "tls_key_path": id.key}
 	maps.Copy(s, more)
 	return s
@@ -335,7 +335,7 @@ var ways = map[string]way{"client": {true, false}, "host": {false, true}, "both"
 func (w way) setup(hosts []endpoint, id *identity, a *authority, more settings) setup {
 	s := setup{hosts: hosts, settings: more}
 	if w.client {
-		s.settings = id.serving(more)
+		s.settings = id.serverSettings(more)
 	}
 	if w.host {
 		s = s.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": a.path})

@@ -26,7 +26,7 @@ func TestTLSLogVariables(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "access.log")
-			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serving(settings{"file_log": file, "format_log": format, "reactors_num": 1})})
+			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serverSettings(settings{"file_log": file, "format_log": format, "reactors_num": 1})})
 			var want []string
 			for _, test := range []struct {
 				config *tls.Config
@@ -73,7 +73,7 @@ func TestTLSClientSubject(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "access.log")
 			k := maps.Clone(keys)
 			k["file_log"], k["tls_verify_client"], k["tls_client_ca_path"] = file, true, a.path
-			p := startHTTP(t, setup{hosts: sites(h), settings: id.serving(k)})
+			p := startHTTP(t, setup{hosts: sites(h), settings: id.serverSettings(k)})
 			config := client.withClientCert(only(version, a.clientConfig("site.test")))
 			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 			for i := range 3 {
@@ -90,7 +90,7 @@ func TestTLSClientSubject(t *testing.T) {
 			}
 		})
 	}
-	p := startHTTP(t, setup{hosts: sites(h), settings: id.serving(keys)})
+	p := startHTTP(t, setup{hosts: sites(h), settings: id.serverSettings(keys)})
 	if _, body := p.secureGet(p.secureClient(client.withClientCert(a.clientConfig("site.test"))), "/"); body != "" {
 		t.Errorf("of a client that was not asked the host was told %q", body)
 	}
@@ -129,7 +129,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 	t.Run("a plain request", func(t *testing.T) {
 		t.Parallel()
 		f := file(t)
-		p := startHTTP(t, setup{hosts: web, settings: a.issue("site.test").serving(settings{"file_log": f, "format_log": "$status " + format})})
+		p := startHTTP(t, setup{hosts: web, settings: a.issue("site.test").serverSettings(settings{"file_log": f, "format_log": "$status " + format})})
 		if res, _ := p.get(p.client(), "/"); res.StatusCode != http.StatusBadRequest {
 			t.Errorf("status %d", res.StatusCode)
 		}
@@ -138,7 +138,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 	t.Run("a handshake that failed", func(t *testing.T) {
 		t.Parallel()
 		f := file(t)
-		p := start(t, setup{hosts: raw, settings: a.issue("site.test").serving(settings{"file_log": f, "format_log": format})})
+		p := start(t, setup{hosts: raw, settings: a.issue("site.test").serverSettings(settings{"file_log": f, "format_log": format})})
 		if _, err := p.trySecure(only(tls.VersionTLS11, a.clientConfig("site.test"))); err == nil {
 			t.Error("TLS 1.1 is spoken")
 		}
@@ -186,7 +186,7 @@ func TestTLSLogOfStrangeNames(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "access.log")
-			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serving(settings{"file_log": file, "format_log": format})})
+			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serverSettings(settings{"file_log": file, "format_log": format})})
 			for _, name := range names {
 				if got := p.verdict(asking(&tls.Config{}, name)); got != "served" {
 					t.Logf("a client that asks for %.40q: %s", name, got)
@@ -218,7 +218,7 @@ func TestTLSLogOfEveryRequest(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "access.log")
 	p := startHTTP(t, setup{
 		hosts:    sites(serve(t, "127.0.0.1", mirror)),
-		settings: a.issue("site.test").serving(settings{"file_log": file, "format_log": "$request_method $request_uri $status $tls_version $tls_sni"}),
+		settings: a.issue("site.test").serverSettings(settings{"file_log": file, "format_log": "$request_method $request_uri $status $tls_version $tls_sni"}),
 	})
 	c := p.secureClient(a.clientConfig("site.test"))
 	for _, path := range []string{"/", "/missing", "/pieces"} {

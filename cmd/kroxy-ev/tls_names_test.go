@@ -66,7 +66,7 @@ func TestTLSNamesChooseInHTTP(t *testing.T) {
 			called(letter("A").endpoint, "alpha.test"), called(refusing(t), "Beta.Test"), called(letter("B").endpoint, "Beta.Test"),
 			letter("D").endpoint, called(letter("L").endpoint, "localhost"),
 		},
-		algorithm: "sni", settings: a.issue("alpha.test").serving(nil),
+		algorithm: "sni", settings: a.issue("alpha.test").serverSettings(nil),
 	})
 	for name, want := range map[string]string{
 		"alpha.test": "A", "ALPHA.test": "A", "beta.test": "B", "BETA.TEST": "B", "localhost": "L",
@@ -104,7 +104,7 @@ func TestTLSNamesChooseInStream(t *testing.T) {
 	prepare := withNames(t, "alpha.test", "beta.test")
 	x, y := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
 	p := start(t, setup{
-		prepare: prepare, algorithm: "sni", settings: a.issue("alpha.test").serving(nil),
+		prepare: prepare, algorithm: "sni", settings: a.issue("alpha.test").serverSettings(nil),
 		hosts: []endpoint{called(x.endpoint, "alpha.test"), called(refusing(t), "beta.test"), called(y.endpoint, "BETA.test")},
 	})
 	for name, want := range map[string]string{"alpha.test": "A", "beta.test": "B", "AlPHA.TeSt": "A", "gamma.test": "", "": ""} {
@@ -138,7 +138,7 @@ func TestTLSCertificatesByName(t *testing.T) {
 	first, exact, wild := a.issue("first.test"), a.issue("Exact.Test", "also.test"), a.issue("*.wild.test")
 	inside, hard := a.issue("inside.wild.test"), a.issueRSA("exact.test", "also.test")
 	entry := func(id *identity) settings { return settings{"cert_path": id.cert, "key_path": id.key} }
-	both := first.serving(settings{"certificates": []settings{entry(exact), entry(hard), entry(wild), entry(inside)}})
+	both := first.serverSettings(settings{"certificates": []settings{entry(exact), entry(hard), entry(wild), entry(inside)}})
 	list := settings{"tls_enabled": true, "certificates": []settings{entry(first), entry(exact), entry(hard), entry(wild), entry(inside)}}
 	h := serve(t, "127.0.0.1", mirror)
 	e := listen(t, "127.0.0.1", echo)

@@ -72,7 +72,7 @@ func TestTLSOpenSSLClient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			need(t, "openssl")
-			p := startHTTP(t, setup{hosts: sites(h), settings: id.serving(test.settings)})
+			p := startHTTP(t, setup{hosts: sites(h), settings: id.serverSettings(test.settings)})
 			stdin := lastRequest
 			if name == "renegotiation" {
 				stdin = "R\n"
@@ -100,7 +100,7 @@ func TestTLSOpenSSLResumption(t *testing.T) {
 	need(t, "openssl")
 	a := newAuthority(t)
 	h := serve(t, "127.0.0.1", mirror)
-	p := startHTTP(t, setup{hosts: sites(h), settings: a.issue("site.test").serving(nil)})
+	p := startHTTP(t, setup{hosts: sites(h), settings: a.issue("site.test").serverSettings(nil)})
 	for name, option := range map[string]string{"TLSv1.2": "-tls1_2", "TLSv1.3": "-tls1_3"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,7 +168,7 @@ func TestTLSOpenSSLStream(t *testing.T) {
 	need(t, "openssl")
 	a := newAuthority(t)
 	h := listen(t, "127.0.0.1", nil)
-	p := start(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serving(nil)})
+	p := start(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serverSettings(nil)})
 	for name, option := range map[string]string{"1.2": "-tls1_2", "1.3": "-tls1_3"} {
 		t.Run(name, func(t *testing.T) {
 			k := converse(t, "s_client", "-connect", fmt.Sprintf("127.0.0.1:%d", p.port), "-quiet", "-no_ign_eof", option)

@@ -39,7 +39,7 @@ func TestTLSClientCertificates(t *testing.T) {
 	good, hard, expired, stranger := b.issue("client.test"), b.issueRSA("client.test"), b.expired("client.test"), a.issue("client.test")
 	verified := func(more settings) settings {
 		more["tls_verify_client"] = true
-		return id.serving(more)
+		return id.serverSettings(more)
 	}
 	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
 	for name, s := range map[string]setup{
@@ -94,7 +94,7 @@ func TestTLSVersions(t *testing.T) {
 		for mode, hosts := range map[string][]endpoint{"http": web, "stream": raw} {
 			t.Run(mode+" "+least, func(t *testing.T) {
 				t.Parallel()
-				p := start(t, setup{mode: mode, hosts: hosts, settings: id.serving(more)})
+				p := start(t, setup{mode: mode, hosts: hosts, settings: id.serverSettings(more)})
 				for version := uint16(tls.VersionTLS10); version <= tls.VersionTLS13; version++ {
 					want := "^served$"
 					if version < oldest {
@@ -117,7 +117,7 @@ func TestTLSVersions(t *testing.T) {
 func TestTLSPlainHTTP(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: a.issue("site.test").serving(nil)})
+	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: a.issue("site.test").serverSettings(nil)})
 	idle := p.sockets()
 	for name, say := range map[string]func(c net.Conn) error{
 		"GET":          func(c net.Conn) error { return write(c, getRequest) },
@@ -161,7 +161,7 @@ func TestTLSNotSpoken(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serving(nil)})
+			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serverSettings(nil)})
 			idle := p.sockets()
 			sayings := map[string]string{
 				"HTTP":               getRequest,
@@ -225,7 +225,7 @@ func TestTLSBrokenRecords(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, version := range versions {
-				p := start(t, setup{hosts: endpoints(h), settings: id.serving(nil)})
+				p := start(t, setup{hosts: endpoints(h), settings: id.serverSettings(nil)})
 				open := p.sockets()
 				c := p.secure(only(version, a.clientConfig("site.test")))
 				server := h.accept()
@@ -249,7 +249,7 @@ func TestTLSRenegotiation(t *testing.T) {
 	need(t, "openssl")
 	a := newAuthority(t)
 	h := listen(t, "127.0.0.1", nil)
-	p := start(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serving(nil)})
+	p := start(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serverSettings(nil)})
 	k := converse(t, "s_client", "-connect", fmt.Sprintf("127.0.0.1:%d", p.port), "-tls1_2")
 	server := h.accept()
 	_, _ = io.WriteString(k.stdin, "hello\n")

@@ -44,9 +44,9 @@ func replaceFile(t *testing.T, from, to string) {
 	}
 }
 
-// serving is identity.serving.
-func (w *place) serving(more settings) settings {
-	return (&identity{cert: w.cert, key: w.key}).serving(more)
+// serverSettings is identity.serving.
+func (w *place) serverSettings(more settings) settings {
+	return (&identity{cert: w.cert, key: w.key}).serverSettings(more)
 }
 
 // shown is the certificate that the proxy shows to a client which asks for name.
@@ -109,7 +109,7 @@ func TestTLSReload(t *testing.T) {
 			<-resume
 			_, _ = io.WriteString(w, bulk[1<<20:2<<20])
 		})
-		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serving(settings{"workers_num": 2})})
+		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
 		p.shows(first)
 		k := p.keepAlive(a)
 		amid := p.secure(a.clientConfig("site.test"))
@@ -178,7 +178,7 @@ func TestTLSReloadOfCAs(t *testing.T) {
 		h := serveTLS(t, b.issue("127.0.0.1").config(), mirror)
 		p := startHTTP(t, setup{
 			hosts: sites(h), multi: multi,
-			settings: a.issue("site.test").serving(settings{"tls_verify_client": true, "tls_client_ca_path": clients, "workers_num": 2}),
+			settings: a.issue("site.test").serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": clients, "workers_num": 2}),
 		}.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": hosts}))
 		status := func(of *authority) string {
 			c, err := p.trySecure(of.issue("client.test").withClientCert(a.clientConfig("site.test")))
@@ -255,7 +255,7 @@ func TestTLSReloadOfBadFiles(t *testing.T) {
 				t.Parallel()
 				place := newPlace(t)
 				place.put(good)
-				p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serving(settings{"workers_num": 2})})
+				p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
 				k := p.keepAlive(a)
 				bad.spoil(place)
 				p.refuses("reload", `stream-\d+\.json:\d+:\d+: http\.`+bad.pattern)
@@ -289,7 +289,7 @@ func TestTLSStartWithBadFiles(t *testing.T) {
 				place := newPlace(t)
 				place.put(a.issue("site.test"))
 				bad.spoil(place)
-				s := setup{hosts: hosts, mode: mode, settings: place.serving(nil)}
+				s := setup{hosts: hosts, mode: mode, settings: place.serverSettings(nil)}
 				startFails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
 				s.multi = true
 				startFails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
@@ -314,7 +314,7 @@ func TestTLSRotationBesideBadFiles(t *testing.T) {
 				place.put(good)
 				p := start(t, setup{
 					hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi,
-					settings: place.serving(settings{"workers_num": 2, "tls_ticket_rotation": 1500}),
+					settings: place.serverSettings(settings{"workers_num": 2, "tls_ticket_rotation": 1500}),
 				})
 				bad.spoil(place)
 				p.awaitLog(`the old ones stay in service`)

@@ -17,7 +17,7 @@ func TestTLSScan(t *testing.T) {
 	id, old := a.issue("site.test"), a.issueRSA("site.test")
 	p := startHTTP(t, setup{
 		hosts:    []endpoint{refusing(t)},
-		settings: id.serving(settings{"certificates": []settings{{"cert_path": old.cert, "key_path": old.key}}}),
+		settings: id.serverSettings(settings{"certificates": []settings{{"cert_path": old.cert, "key_path": old.key}}}),
 	})
 	out, err := exec.CommandContext(t.Context(), sslscan, "--no-colour", "--sni-name=site.test", "127.0.0.1:"+strconv.Itoa(p.port)).CombinedOutput()
 	if err != nil {

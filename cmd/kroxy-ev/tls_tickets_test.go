@@ -53,7 +53,7 @@ func TestTLSSessionsGoOn(t *testing.T) {
 			id, other := a.issue("site.test"), a.issueRSA("other.test")
 			s := setup{
 				hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi,
-				settings: id.serving(settings{"workers_num": 2, "certificates": []settings{{"cert_path": other.cert, "key_path": other.key}}}),
+				settings: id.serverSettings(settings{"workers_num": 2, "certificates": []settings{{"cert_path": other.cert, "key_path": other.key}}}),
 			}
 			var p *proxy
 			var binary string
@@ -116,7 +116,7 @@ func TestTLSTicketRotation(t *testing.T) {
 		a := newAuthority(t)
 		p := start(t, setup{
 			hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi,
-			settings: a.issue("site.test").serving(settings{"workers_num": 2, "tls_ticket_rotation": 1500}),
+			settings: a.issue("site.test").serverSettings(settings{"workers_num": 2, "tls_ticket_rotation": 1500}),
 		})
 		rotations := func() int {
 			return p.stderr.count(`level=INFO msg="kroxy-ev: new keys of session tickets are in service"`)
@@ -151,7 +151,7 @@ func TestTLSTicketRotationAfterReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		a := newAuthority(t)
-		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi, settings: a.issue("site.test").serving(nil)}
+		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi, settings: a.issue("site.test").serverSettings(nil)}
 		p := start(t, s)
 		s.settings["tls_ticket_rotation"] = 1000
 		p.rewrite(s)
@@ -169,7 +169,7 @@ func TestTLSSessionsOfAnotherCertificate(t *testing.T) {
 		x, y, z := a.issue("x.test"), a.issue("y.test"), a.issue("x.test")
 		place := newPlace(t)
 		place.put(x)
-		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serving(settings{"certificates": []settings{{"cert_path": y.cert, "key_path": y.key}}})}
+		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serverSettings(settings{"certificates": []settings{{"cert_path": y.cert, "key_path": y.key}}})}
 		p := start(t, s)
 		config := keeping(only(version, asking(&tls.Config{}, "x.test")))
 		for i := range 3 {
@@ -196,7 +196,7 @@ func TestTLSSessionsOfUnknownClients(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version uint16) {
 		a, b := newAuthority(t), newAuthority(t)
 		id := a.issue("site.test")
-		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: id.serving(nil)}
+		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: id.serverSettings(nil)}
 		p := start(t, s)
 		refused := func(config *tls.Config) {
 			t.Helper()
@@ -212,7 +212,7 @@ func TestTLSSessionsOfUnknownClients(t *testing.T) {
 		if _, resumed := p.again(nobody); !resumed {
 			t.Fatal("there is no session")
 		}
-		s.settings = id.serving(settings{"tls_verify_client": true, "tls_client_ca_path": a.path})
+		s.settings = id.serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": a.path})
 		p.rewrite(s)
 		p.mustOrder("reload")
 		refused(nobody)
@@ -221,7 +221,7 @@ func TestTLSSessionsOfUnknownClients(t *testing.T) {
 		if _, resumed := p.again(known); !resumed {
 			t.Error("a client's session does not go on")
 		}
-		s.settings = id.serving(settings{"tls_verify_client": true, "tls_client_ca_path": b.path})
+		s.settings = id.serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": b.path})
 		p.rewrite(s)
 		p.mustOrder("reload")
 		refused(known)

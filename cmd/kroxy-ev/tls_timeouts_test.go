@@ -24,7 +24,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 	whole := clientHello(asking(&tls.Config{}, "site.test"))
 	old := clientHello(asking(&tls.Config{MaxVersion: tls.VersionTLS12}, "rsa.test"))
 	for mode, hosts := range map[string][]endpoint{"http": web, "stream": raw} {
-		p := start(t, setup{mode: mode, hosts: hosts, settings: ec.serving(settings{
+		p := start(t, setup{mode: mode, hosts: hosts, settings: ec.serverSettings(settings{
 			"tls_handshake_timeout": short, "certificates": []settings{{"cert_path": hard.cert, "key_path": hard.key}},
 		})})
 		for name, say := range map[string]func(c net.Conn) error{
@@ -74,7 +74,7 @@ func TestTLSHandshakesThatWait(t *testing.T) {
 	for mode, hosts := range map[string][]endpoint{
 		"http": sites(serve(t, "127.0.0.1", mirror)), "stream": endpoints(listen(t, "127.0.0.1", echo)),
 	} {
-		p := start(t, setup{mode: mode, hosts: hosts, settings: a.issue("site.test").serving(settings{"tls_handshake_timeout": 0})})
+		p := start(t, setup{mode: mode, hosts: hosts, settings: a.issue("site.test").serverSettings(settings{"tls_handshake_timeout": 0})})
 		before, threads := p.sockets(), p.status("Threads")
 		const n = 100
 		var waiting []*net.TCPConn

@@ -30,7 +30,7 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 	first := a.issue("site.test")
 	place := private(t, first)
 	h := listen(t, "127.0.0.1", echo)
-	p := start(t, setup{hosts: endpoints(h), multi: true, settings: place.serving(settings{"user": "nobody", "workers_num": 2})})
+	p := start(t, setup{hosts: endpoints(h), multi: true, settings: place.serverSettings(settings{"user": "nobody", "workers_num": 2})})
 	for _, pid := range p.workers() {
 		if uid := statusOf(t, pid, "Uid"); uid[0] == '0' {
 			t.Fatalf("a worker has Uid %s", uid)
@@ -79,7 +79,7 @@ func TestTLSWorkerDiesBesideBadFiles(t *testing.T) {
 	id := a.issue("site.test")
 	place := newPlace(t)
 	place.put(id)
-	p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: true, settings: place.serving(settings{"workers_num": 2})})
+	p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: true, settings: place.serverSettings(settings{"workers_num": 2})})
 	if err := errors.Join(os.Remove(place.cert), os.Remove(place.key)); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestTLSUpgrade(t *testing.T) {
 	place := newPlace(t)
 	place.put(first)
 	h := listen(t, "127.0.0.1", echo)
-	p, binary := startUpgradable(t, setup{hosts: endpoints(h), settings: place.serving(settings{"workers_num": 2})})
+	p, binary := startUpgradable(t, setup{hosts: endpoints(h), settings: place.serverSettings(settings{"workers_num": 2})})
 	p.shows(first)
 	c := p.secure(a.clientConfig("site.test"))
 	expectEcho(t, c, "before")
@@ -144,7 +144,7 @@ func TestTLSUpgradeToBadFiles(t *testing.T) {
 	id := a.issue("site.test")
 	place := newPlace(t)
 	place.put(id)
-	p, _ := startUpgradable(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serving(settings{"workers_num": 2})})
+	p, _ := startUpgradable(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serverSettings(settings{"workers_num": 2})})
 	if err := os.Truncate(place.key, 0); err != nil {
 		t.Fatal(err)
 	}
