@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// untimely is a client that believes what a has signed, whenever it is, was or will be valid.
-func (a *authority) untimely(name string) *tls.Config {
+// ignoringValidity is a client that believes what a has signed, whenever it is, was or will be valid.
+func (a *authority) ignoringValidity(name string) *tls.Config {
 	config := a.clientConfig(name)
 	config.InsecureSkipVerify = true // and done here instead
 	config.VerifyConnection = func(s tls.ConnectionState) error {
@@ -35,7 +35,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		a := newAuthority(t)
 		good, old, other := a.issue("good.test"), a.expired("old.test"), a.issue("other.test")
-		early := a.early("early.test")
+		early := a.notYetValid("early.test")
 		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "A") })
 		with := func(list ...*identity) settings {
 			var pairs []settings
@@ -53,7 +53,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 		served := func(names ...string) {
 			t.Helper()
 			for _, name := range names {
-				c := p.secure(a.untimely(name))
+				c := p.secure(a.ignoringValidity(name))
 				send(t, c, lastRequest)
 				if res, body := reply(t, bufio.NewReader(c), http.MethodGet); res.StatusCode != 200 || body != "A" {
 					t.Errorf("%s: %d, %q", name, res.StatusCode, body)

@@ -54,7 +54,7 @@ func newAuthority(t *testing.T) *authority {
 func newAuthorityUntil(t *testing.T, notAfter time.Time) *authority {
 	t.Helper()
 	a := &authority{t: t, key: newKey(t), pool: x509.NewCertPool()}
-	template := draft(notAfter)
+	template := certTemplate(notAfter)
 	template.Subject.CommonName = "CA " + template.SerialNumber.String()
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
@@ -78,8 +78,8 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// draft is a certificate without names.
-func draft(notAfter time.Time) *x509.Certificate {
+// certTemplate is a certificate without names.
+func certTemplate(notAfter time.Time) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
 	return &x509.Certificate{SerialNumber: serial, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: notAfter}
 }
@@ -99,8 +99,8 @@ func (a *authority) issue(names ...string) *identity {
 	return a.sign(newKey(a.t), time.Now().Add(-2*time.Hour), time.Now().Add(time.Hour), names)
 }
 
-// early makes a certificate that will be valid.
-func (a *authority) early(names ...string) *identity {
+// notYetValid makes a certificate that will be valid.
+func (a *authority) notYetValid(names ...string) *identity {
 	a.t.Helper()
 	return a.sign(newKey(a.t), time.Now().Add(time.Hour), time.Now().Add(2*time.Hour), names)
 }
@@ -126,7 +126,7 @@ func (a *authority) issueRSA(names ...string) *identity {
 
 func (a *authority) sign(key crypto.Signer, notBefore, notAfter time.Time, names []string) *identity {
 	a.t.Helper()
-	template := draft(notAfter)
+	template := certTemplate(notAfter)
 	template.NotBefore = notBefore
 	template.Subject = pkix.Name{CommonName: "somebody"}
 	for _, name := range names {
