@@ -149,7 +149,7 @@ func TestAbortBehindTheFirstBytes(t *testing.T) {
 					}
 					var server closer
 					if w.host {
-						server = h.secureAccept(id.config())
+						server = h.acceptTLS(id.config())
 					} else {
 						server = h.accept()
 					}
@@ -194,7 +194,7 @@ func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 				p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
 				var c net.Conn = p.dial()
 				if w.client {
-					c = p.secure(a.clientConfig("127.0.0.1"))
+					c = p.dialTLS(a.clientConfig("127.0.0.1"))
 				}
 				narrow(c)
 				send(t, c, getRequest)

@@ -86,7 +86,7 @@ func (p *proxy) dialForHTTP2(config *tls.Config) net.Conn {
 	}
 	config = config.Clone()
 	config.NextProtos = []string{http2.NextProtoTLS}
-	s := p.secure(config)
+	s := p.dialTLS(config)
 	if got := s.ConnectionState().NegotiatedProtocol; got != http2.NextProtoTLS {
 		p.t.Fatalf("the protocol that was agreed is %q", got)
 	}

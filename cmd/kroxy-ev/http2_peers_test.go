@@ -272,7 +272,7 @@ func TestHTTP2Alone(t *testing.T) {
 	c.expectStatus(1, "200")
 	config := a.clientConfig("127.0.0.1")
 	config.NextProtos = []string{"http/1.1"}
-	s, err := p.trySecure(config)
+	s, err := p.tryDialTLS(config)
 	if err != nil {
 		return // no protocol in common
 	}

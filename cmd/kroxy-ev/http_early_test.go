@@ -103,7 +103,7 @@ func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
 					p := startHTTP(t, way{client: secure}.setup(endpoints(h), id, ca, s))
 					c := closer(p.dial())
 					if secure {
-						c = p.secure(ca.clientConfig("127.0.0.1"))
+						c = p.dialTLS(ca.clientConfig("127.0.0.1"))
 					}
 					head, body := post(8*mega, chunked)
 					send(t, c, head)
@@ -191,7 +191,7 @@ func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 					p := startHTTP(t, w.setup(endpoints(h), id, ca, settings{"reactors_num": 1}))
 					c := closer(p.dial())
 					if w.client {
-						c = p.secure(ca.clientConfig("127.0.0.1"))
+						c = p.dialTLS(ca.clientConfig("127.0.0.1"))
 					}
 					head, body := post(8*mega, chunked)
 					send(t, c, head+string(body[:10]))

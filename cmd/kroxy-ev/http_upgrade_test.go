@@ -49,12 +49,12 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 				idle := p.sockets()
 				c := closer(p.dial())
 				if w.client {
-					c = p.secure(ca.clientConfig("127.0.0.1"))
+					c = p.dialTLS(ca.clientConfig("127.0.0.1"))
 				}
 				send(t, c, execHead+tcpUpgrade+ask.fields+"\r\n"+ask.body)
 				var s closer
 				if w.host {
-					s = h.secureAccept(id.config())
+					s = h.acceptTLS(id.config())
 				} else {
 					s = h.accept()
 				}

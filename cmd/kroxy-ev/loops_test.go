@@ -74,7 +74,7 @@ func TestPassThroughToTheProxyItself(t *testing.T) {
 	client := tls.Client(p.dial(), a.clientConfig("good.test"))
 	failed := make(chan error, 1)
 	go func() { failed <- client.Handshake() }()
-	good.secureAccept(a.issue("good.test").config())
+	good.acceptTLS(a.issue("good.test").config())
 	if err := <-failed; err != nil {
 		t.Error(err)
 	}
@@ -158,7 +158,7 @@ func TestPassThroughToOwnHTTP(t *testing.T) {
 		client := tls.Client(guard(t, dialPort(t, front)), a.clientConfig("elsewhere.test"))
 		failed := make(chan error, 1)
 		go func() { failed <- client.Handshake() }()
-		elsewhere.secureAccept(a.issue("elsewhere.test").config())
+		elsewhere.acceptTLS(a.issue("elsewhere.test").config())
 		if err := <-failed; err != nil {
 			t.Error(err)
 		}

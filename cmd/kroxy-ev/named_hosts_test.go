@@ -69,7 +69,7 @@ func TestNamedHostsInPassThrough(t *testing.T) {
 		client := tls.Client(p.dial(), asking(a.clientConfig(""), name))
 		failed := make(chan error, 1)
 		go func() { failed <- client.Handshake() }()
-		server := h.secureAccept(a.issue("alpha.test").config())
+		server := h.acceptTLS(a.issue("alpha.test").config())
 		if err := <-failed; err != nil {
 			t.Errorf("asked for %q: %v", name, err)
 		}

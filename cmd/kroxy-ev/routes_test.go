@@ -166,7 +166,7 @@ func TestRoutes(t *testing.T) {
 	}
 	at.port = secure
 	for name, want := range map[string]string{"x.b.test": "sni /exact", "site.test": "https /exact"} {
-		c := at.secure(a.clientConfig(name))
+		c := at.dialTLS(a.clientConfig(name))
 		if got := ask(c, bufio.NewReader(c), host("/exact")); got != want {
 			t.Errorf("by TLS, asking for %s: %q, want %q", name, got, want)
 		}
@@ -278,12 +278,12 @@ func TestRoutesOfStreams(t *testing.T) {
 		groups: map[string][]endpoint{"a": named("a"), "b": named("b"), "two": plain("two")}}
 	p := r.start(t)
 	for name, want := range map[string]string{"a.test": "a", "x.b.test": "b"} {
-		if got, err := io.ReadAll(p.secure(a.clientConfig(name))); string(got) != want || err != nil {
+		if got, err := io.ReadAll(p.dialTLS(a.clientConfig(name))); string(got) != want || err != nil {
 			t.Errorf("asking for %s: %q, %v", name, got, err)
 		}
 	}
 	// What no route takes is closed.
-	if c, err := p.trySecure(a.clientConfig("other.test")); err == nil {
+	if c, err := p.tryDialTLS(a.clientConfig("other.test")); err == nil {
 		t.Errorf("a client of no route got a handshake: %v", c.ConnectionState())
 	}
 	at := *p

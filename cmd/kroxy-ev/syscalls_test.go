@@ -181,7 +181,7 @@ func TestSystemCalls(t *testing.T) {
 		"round trip of stream": {"stream", nil, 300, each, overAndOver},
 		"kept-alive request":   {"http", nil, 300, each, overAndOver},
 		"kept-alive request over TLS": {"http", id.serverSettings(nil), 300, each, func(t *testing.T, p *proxy) func() {
-			c := p.secure(a.clientConfig("127.0.0.1"))
+			c := p.dialTLS(a.clientConfig("127.0.0.1"))
 			in := bufio.NewReader(c)
 			return func() { ask(t, c, in) }
 		}},
@@ -242,7 +242,7 @@ func TestSystemCalls(t *testing.T) {
 			"accept4": 2, "epoll_ctl": 1, "epoll_pwait": 8, "recvfrom": 6, "sendto": 4, "setsockopt": 1, "close": 1,
 		}, func(t *testing.T, p *proxy) func() {
 			return func() {
-				c := p.secure(a.clientConfig("127.0.0.1"))
+				c := p.dialTLS(a.clientConfig("127.0.0.1"))
 				send(t, c, closing)
 				expectStatus(t, bufio.NewReader(c), http.StatusOK)
 				expectClosed(t, c)

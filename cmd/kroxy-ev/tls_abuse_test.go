@@ -132,7 +132,7 @@ func TestTLSAbuse(t *testing.T) {
 			good := func() {
 				t.Helper()
 				for _, name := range []string{"ecdsa.test", "rsa.test"} {
-					c := p.secure(a.clientConfig(name))
+					c := p.dialTLS(a.clientConfig(name))
 					send(t, c, lastRequest)
 					if mode == "stream" {
 						expect(t, c, lastRequest)

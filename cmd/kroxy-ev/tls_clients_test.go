@@ -27,7 +27,7 @@ func TestTLSClients(t *testing.T) {
 				config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 				config.NextProtos = []string{"http/1.1"}
 				for i := range 4 {
-					c := web.secure(config)
+					c := web.dialTLS(config)
 					in := bufio.NewReader(c)
 					for range 3 {
 						send(t, c, getRequest)
@@ -44,7 +44,7 @@ func TestTLSClients(t *testing.T) {
 				config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 				config.NextProtos = []string{"imap"} // of which a proxy of streams knows nothing
 				for i := range 4 {
-					c := raw.secure(config)
+					c := raw.dialTLS(config)
 					expectEcho(t, c, "hello")
 					if s := c.ConnectionState(); s.Version != version || s.DidResume != (i > 0) || s.NegotiatedProtocol != "" {
 						t.Errorf("connection %d: %s, resumed: %v, protocol %q", i, tls.VersionName(s.Version), s.DidResume, s.NegotiatedProtocol)
@@ -65,7 +65,7 @@ func TestTLSClientOfAnotherProtocol(t *testing.T) {
 	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: a.issue("site.test").serverSettings(nil)})
 	config := a.clientConfig("site.test")
 	config.NextProtos = []string{"imap"}
-	_, err := p.trySecure(config)
+	_, err := p.tryDialTLS(config)
 	expectMatch(t, fmt.Sprint(err), "no application protocol")
 	p.await(p.stderr, `level=INFO msg="http: a client's handshake failed" client=127\.0\.0\.1 error=.*imap`)
 }
@@ -121,7 +121,7 @@ func TestTLSClientsAreToldTheEnd(t *testing.T) {
 			t.Parallel()
 			p := startHTTP(t, setup{hosts: sites(h), settings: id.serverSettings(test.settings)})
 			idle := p.sockets()
-			c := p.secure(a.clientConfig("site.test"))
+			c := p.dialTLS(a.clientConfig("site.test"))
 			in := bufio.NewReader(c)
 			test.talk(t, p, c, in)
 			expectEnd(t, in)

@@ -53,7 +53,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 		served := func(names ...string) {
 			t.Helper()
 			for _, name := range names {
-				c := p.secure(a.ignoringValidity(name))
+				c := p.dialTLS(a.ignoringValidity(name))
 				send(t, c, lastRequest)
 				if res, body := reply(t, bufio.NewReader(c), http.MethodGet); res.StatusCode != 200 || body != "A" {
 					t.Errorf("%s: %d, %q", name, res.StatusCode, body)
@@ -75,7 +75,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 		}
 		served("good.test", "old.test", "early.test")
 		said(1)
-		if _, err := p.trySecure(a.clientConfig("old.test")); err == nil || !regexp.MustCompile("expired|certificate name").MatchString(err.Error()) {
+		if _, err := p.tryDialTLS(a.clientConfig("old.test")); err == nil || !regexp.MustCompile("expired|certificate name").MatchString(err.Error()) {
 			t.Errorf("a client that looks at the clock: %v", err)
 		}
 

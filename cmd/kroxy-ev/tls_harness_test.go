@@ -189,17 +189,17 @@ func (s setup) toTLS(keys settings) setup {
 	return s
 }
 
-// secure makes a TLS connection to the proxy.
-func (p *proxy) secure(config *tls.Config) *tls.Conn {
+// dialTLS makes a TLS connection to the proxy.
+func (p *proxy) dialTLS(config *tls.Config) *tls.Conn {
 	p.t.Helper()
-	c, err := p.trySecure(config)
+	c, err := p.tryDialTLS(config)
 	if err != nil {
 		p.t.Fatalf("a handshake with kroxy-ev: %v", err)
 	}
 	return c
 }
 
-func (p *proxy) trySecure(config *tls.Config) (*tls.Conn, error) {
+func (p *proxy) tryDialTLS(config *tls.Config) (*tls.Conn, error) {
 	tcp, err := p.tryDial()
 	if err != nil {
 		return nil, err
@@ -281,8 +281,8 @@ func listenTLS(t *testing.T, config *tls.Config, handler func(*tls.Conn)) *host 
 	})
 }
 
-// secureAccept takes the next connection of a host without a handler, and makes it one that speaks TLS.
-func (h *host) secureAccept(config *tls.Config) *tls.Conn {
+// acceptTLS takes the next connection of a host without a handler, and makes it one that speaks TLS.
+func (h *host) acceptTLS(config *tls.Config) *tls.Conn {
 	h.t.Helper()
 	c := tls.Server(&watched{TCPConn: h.accept()}, config)
 	if err := c.Handshake(); err != nil {
@@ -321,7 +321,7 @@ func eachVersion(t *testing.T, test func(t *testing.T, version uint16)) {
 // throughTLS is a client of the proxy that makes requests for http URLs by TLS.
 func (p *proxy) throughTLS(config *tls.Config) *http.Client {
 	c := p.client()
-	c.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) { return p.trySecure(config) }
+	c.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) { return p.tryDialTLS(config) }
 	return c
 }
 
@@ -353,12 +353,12 @@ type closer interface {
 func (w way) meet(p *proxy, h *host, id *identity, a *authority) (client, server closer) {
 	p.t.Helper()
 	if w.client {
-		client = p.secure(a.clientConfig("127.0.0.1"))
+		client = p.dialTLS(a.clientConfig("127.0.0.1"))
 	} else {
 		client = p.dial()
 	}
 	if w.host {
-		server = h.secureAccept(id.config())
+		server = h.acceptTLS(id.config())
 	} else {
 		server = h.accept()
 	}

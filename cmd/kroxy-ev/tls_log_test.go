@@ -39,7 +39,7 @@ func TestTLSLogVariables(t *testing.T) {
 				{one(tls.VersionTLS13, ""), `TLS 1\.3 TLS_\w+ -`},
 			} {
 				want = append(want, test.want)
-				c := p.secure(test.config)
+				c := p.dialTLS(test.config)
 				send(t, c, lastRequest)
 				if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
 					t.Fatal(err)
@@ -139,7 +139,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 		t.Parallel()
 		f := file(t)
 		p := start(t, setup{hosts: raw, settings: a.issue("site.test").serverSettings(settings{"file_log": f, "format_log": format})})
-		if _, err := p.trySecure(only(tls.VersionTLS11, a.clientConfig("site.test"))); err == nil {
+		if _, err := p.tryDialTLS(only(tls.VersionTLS11, a.clientConfig("site.test"))); err == nil {
 			t.Error("TLS 1.1 is spoken")
 		}
 		expectLines(t, f, 1, `- - -\.`)

@@ -34,7 +34,7 @@ func TestTLSNamesAfterReload(t *testing.T) {
 		names := map[string]string{"localhost": "A", "LocalHost": "A", "unknown.test": "421", "": "421"}
 		kept, readers := map[string]*tls.Conn{}, map[string]*bufio.Reader{}
 		for name := range names {
-			c := p.secure(asking(a.clientConfig(""), name))
+			c := p.dialTLS(asking(a.clientConfig(""), name))
 			kept[name], readers[name] = c, bufio.NewReader(c)
 			if got := ask(c, readers[name]); got != "A" && got != "B" {
 				t.Fatalf("with round_robin a client that asks for %q gets %s", name, got)
@@ -85,8 +85,8 @@ func TestTLSNamesAfterReloadInStream(t *testing.T) {
 	if got, err := io.ReadAll(early); err != nil || string(got) != "A" && string(got) != "B" {
 		t.Errorf("a session from before the reload got %q and error %v", got, err)
 	}
-	expectWhole(t, p.secure(asking(a.clientConfig(""), "localhost")), "A")
-	if c, err := p.trySecure(asking(a.clientConfig(""), "unknown.test")); err == nil {
+	expectWhole(t, p.dialTLS(asking(a.clientConfig(""), "localhost")), "A")
+	if c, err := p.tryDialTLS(asking(a.clientConfig(""), "unknown.test")); err == nil {
 		if got, _ := io.ReadAll(c); len(got) > 0 {
 			t.Errorf("a client that asks for a name without a host got %q", got)
 		}

@@ -75,7 +75,7 @@ func TestTLSNamesChooseInHTTP(t *testing.T) {
 		t.Run(fmt.Sprintf("%.30s", name), func(t *testing.T) {
 			t.Parallel()
 			eachVersion(t, func(t *testing.T, version uint16) {
-				c := p.secure(only(version, asking(a.clientConfig(""), name)))
+				c := p.dialTLS(only(version, asking(a.clientConfig(""), name)))
 				in := bufio.NewReader(c)
 				for range 3 {
 					send(t, c, "GET / HTTP/1.1\r\nHost: beta.test\r\n\r\n")
@@ -111,7 +111,7 @@ func TestTLSNamesChooseInStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eachVersion(t, func(t *testing.T, version uint16) {
-				c, err := p.trySecure(only(version, asking(a.clientConfig(""), name)))
+				c, err := p.tryDialTLS(only(version, asking(a.clientConfig(""), name)))
 				switch {
 				case want != "" && err != nil:
 					t.Fatal(err)
@@ -153,7 +153,7 @@ func TestTLSCertificatesByName(t *testing.T) {
 			t.Run(way+", "+name, func(t *testing.T) {
 				t.Parallel()
 				eachVersion(t, func(t *testing.T, version uint16) {
-					c := p.secure(only(version, asking(a.clientConfig(""), name)))
+					c := p.dialTLS(only(version, asking(a.clientConfig(""), name)))
 					if got := c.ConnectionState().PeerCertificates[0]; !got.Equal(want.Leaf) {
 						t.Errorf("asked for %q: a certificate for %q, want %q", name, got.DNSNames, want.Leaf.DNSNames)
 					}
@@ -165,7 +165,7 @@ func TestTLSCertificatesByName(t *testing.T) {
 			t.Parallel()
 			config := only(tls.VersionTLS12, asking(a.clientConfig(""), "exact.test"))
 			config.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}
-			if got := p.secure(config).ConnectionState().PeerCertificates[0]; !got.Equal(hard.Leaf) {
+			if got := p.dialTLS(config).ConnectionState().PeerCertificates[0]; !got.Equal(hard.Leaf) {
 				t.Errorf("a certificate with %v", got.PublicKeyAlgorithm)
 			}
 		})

@@ -43,7 +43,7 @@ func (k *ends) meets(t *testing.T, config *tls.Config, write func(c net.Conn, p 
 	client = tls.Client(under, config)
 	failed := make(chan error, 1)
 	go func() { failed <- client.Handshake() }()
-	server = k.hosts[config.ServerName].secureAccept(k.is[config.ServerName].config())
+	server = k.hosts[config.ServerName].acceptTLS(k.is[config.ServerName].config())
 	if err := <-failed; err != nil {
 		t.Fatalf("a handshake through kroxy-ev: %v", err)
 	}
@@ -145,7 +145,7 @@ func TestTLSPassThrough(t *testing.T) {
 		client := tls.Client(tcp, asking(config, "ALPHA.Test"))
 		failed := make(chan error, 1)
 		go func() { failed <- client.Handshake() }()
-		k.hosts["alpha.test"].secureAccept(k.is["alpha.test"].config())
+		k.hosts["alpha.test"].acceptTLS(k.is["alpha.test"].config())
 		if err := <-failed; err != nil {
 			t.Error(err)
 		}

@@ -19,7 +19,7 @@ import (
 // verdict is how a client fares, of which nothing is known before it was answered.
 func (p *proxy) verdict(config *tls.Config) string {
 	p.t.Helper()
-	c, err := p.trySecure(config)
+	c, err := p.tryDialTLS(config)
 	if err == nil {
 		_, _ = io.WriteString(c, lastRequest)
 		_, err = io.ReadFull(c, make([]byte, 4))
@@ -105,7 +105,7 @@ func TestTLSVersions(t *testing.T) {
 				}
 				config := a.clientConfig("site.test")
 				config.MinVersion = tls.VersionTLS10
-				if s := p.secure(config).ConnectionState(); s.Version != tls.VersionTLS13 {
+				if s := p.dialTLS(config).ConnectionState(); s.Version != tls.VersionTLS13 {
 					t.Errorf("with a client that speaks all: %s", tls.VersionName(s.Version))
 				}
 			})
@@ -227,7 +227,7 @@ func TestTLSBrokenRecords(t *testing.T) {
 			for _, version := range versions {
 				p := start(t, setup{hosts: endpoints(h), settings: id.serverSettings(nil)})
 				open := p.sockets()
-				c := p.secure(only(version, a.clientConfig("site.test")))
+				c := p.dialTLS(only(version, a.clientConfig("site.test")))
 				server := h.accept()
 				send(t, c, "hello")
 				expect(t, server, "hello")
@@ -261,7 +261,7 @@ func TestTLSRenegotiation(t *testing.T) {
 	if exit := (*exec.ExitError)(nil); errors.As(k.wait(), &exit) && exit.ExitCode() < 0 {
 		t.Errorf("openssl: %v", exit)
 	}
-	c := p.secure(a.clientConfig("site.test"))
+	c := p.dialTLS(a.clientConfig("site.test"))
 	send(t, c, "hello")
 	expect(t, h.accept(), "hello")
 }

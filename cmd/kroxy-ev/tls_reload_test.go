@@ -52,7 +52,7 @@ func (w *place) serverSettings(more settings) settings {
 // shown is the certificate that the proxy shows to a client which asks for name.
 func (p *proxy) shown(name string) *x509.Certificate {
 	p.t.Helper()
-	c := p.secure(asking(&tls.Config{}, name))
+	c := p.dialTLS(asking(&tls.Config{}, name))
 	defer c.Close()
 	return c.ConnectionState().PeerCertificates[0]
 }
@@ -76,7 +76,7 @@ type keptAlive struct {
 
 func (p *proxy) keepAlive(a *authority) *keptAlive {
 	p.t.Helper()
-	c := p.secure(a.clientConfig("site.test"))
+	c := p.dialTLS(a.clientConfig("site.test"))
 	k := &keptAlive{p.t, c, bufio.NewReader(c)}
 	k.works()
 	return k
@@ -112,7 +112,7 @@ func TestTLSReload(t *testing.T) {
 		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
 		p.shows(first)
 		k := p.keepAlive(a)
-		amid := p.secure(a.clientConfig("site.test"))
+		amid := p.dialTLS(a.clientConfig("site.test"))
 		send(t, amid, "GET /slow HTTP/1.1\r\nHost: p\r\n\r\n")
 		res, err := http.ReadResponse(bufio.NewReader(amid), nil)
 		if err != nil {
@@ -159,7 +159,7 @@ func TestTLSReloadBySymbolicLink(t *testing.T) {
 		"tls_enabled": true, "certificates": []settings{{"cert_path": filepath.Join(link, "cert.pem"), "key_path": filepath.Join(link, "key.pem")}},
 	}})
 	p.shows(first)
-	c := p.secure(a.clientConfig("site.test"))
+	c := p.dialTLS(a.clientConfig("site.test"))
 	expectEcho(t, c, "before")
 	point(second)
 	eventually(t, "the new certificate is shown", func() bool { return p.shown("site.test").Equal(second.Leaf) })
@@ -181,7 +181,7 @@ func TestTLSReloadOfCAs(t *testing.T) {
 			settings: a.issue("site.test").serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": clients, "workers_num": 2}),
 		}.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": hosts}))
 		status := func(of *authority) string {
-			c, err := p.trySecure(of.issue("client.test").withClientCert(a.clientConfig("site.test")))
+			c, err := p.tryDialTLS(of.issue("client.test").withClientCert(a.clientConfig("site.test")))
 			if err != nil {
 				return err.Error()
 			}

@@ -31,7 +31,7 @@ func (f *frozen) Put(_ string, s *tls.ClientSessionState) {
 // again makes a connection, sees that it is served by a host that echoes, and reports whether it goes on with a session.
 func (p *proxy) again(config *tls.Config) (*tls.Conn, bool) {
 	p.t.Helper()
-	c := p.secure(config)
+	c := p.dialTLS(config)
 	expectEcho(p.t, c, "hello")
 	return c, c.ConnectionState().DidResume
 }
@@ -129,7 +129,7 @@ func TestTLSTicketRotation(t *testing.T) {
 				t.Fatal("the first connection goes on with a session")
 			}
 		}
-		long := p.secure(a.clientConfig("site.test"))
+		long := p.dialTLS(a.clientConfig("site.test"))
 		for passed := 0; passed < 4; passed++ {
 			eventually(t, fmt.Sprintf("%d rotations", passed), func() bool { return rotations() >= began+passed })
 			for name, config := range old {
@@ -200,7 +200,7 @@ func TestTLSSessionsOfUnknownClients(t *testing.T) {
 		p := start(t, s)
 		refused := func(config *tls.Config) {
 			t.Helper()
-			c, err := p.trySecure(config)
+			c, err := p.tryDialTLS(config)
 			if err == nil { // a client of TLS 1.3 learns it by reading
 				_, _ = io.WriteString(c, "x")
 				_, err = c.Read(make([]byte, 1))

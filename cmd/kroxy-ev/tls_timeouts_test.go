@@ -56,7 +56,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 		})
 		t.Run(mode+", none", func(t *testing.T) {
 			t.Parallel()
-			c := p.secure(a.clientConfig("site.test"))
+			c := p.dialTLS(a.clientConfig("site.test"))
 			time.Sleep(2 * short * time.Millisecond)
 			send(t, c, lastRequest)
 			if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {

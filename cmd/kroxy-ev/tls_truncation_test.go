@@ -69,7 +69,7 @@ func TestTLSTruncatedResponses(t *testing.T) {
 				p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
 				whole := test.length || announced(stop) && !test.short
 				for _, version := range []string{"1.1", "1.0"} {
-					c := p.secure(a.clientConfig("127.0.0.1"))
+					c := p.dialTLS(a.clientConfig("127.0.0.1"))
 					send(t, c, "GET / HTTP/"+version+"\r\nHost: p\r\nConnection: close\r\n\r\n")
 					res, err := http.ReadResponse(bufio.NewReader(c), nil)
 					if stop == "reset" && (err != nil || res.StatusCode == http.StatusBadGateway) {
@@ -210,7 +210,7 @@ func TestTLSTruncatedRequests(t *testing.T) {
 				continue // it may overtake the request
 			}
 			t.Log(name, stop)
-			c := p.secure(a.clientConfig("127.0.0.1"))
+			c := p.dialTLS(a.clientConfig("127.0.0.1"))
 			send(t, c, test.request)
 			end(c)
 			select {

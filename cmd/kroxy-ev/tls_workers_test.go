@@ -37,7 +37,7 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 		}
 	}
 	p.shows(first)
-	c := p.secure(a.clientConfig("site.test"))
+	c := p.dialTLS(a.clientConfig("site.test"))
 	expectEcho(t, c, "before")
 
 	second := a.issue("site.test")
@@ -61,7 +61,7 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 	eventually(t, "there are two workers again", func() bool { return len(p.workers()) == 2 })
 	// Connections that the dead one was about to take are lost.
 	eventually(t, "the new worker serves", func() bool {
-		c, err := p.trySecure(a.clientConfig("site.test"))
+		c, err := p.tryDialTLS(a.clientConfig("site.test"))
 		if err != nil {
 			return false
 		}
@@ -95,7 +95,7 @@ func TestTLSWorkerDiesBesideBadFiles(t *testing.T) {
 		})
 		eventually(t, "all serve", func() bool {
 			for range 8 {
-				c, err := p.trySecure(a.clientConfig("site.test"))
+				c, err := p.tryDialTLS(a.clientConfig("site.test"))
 				if err != nil {
 					return false
 				}
@@ -117,7 +117,7 @@ func TestTLSUpgrade(t *testing.T) {
 	h := listen(t, "127.0.0.1", echo)
 	p, binary := startUpgradable(t, setup{hosts: endpoints(h), settings: place.serverSettings(settings{"workers_num": 2})})
 	p.shows(first)
-	c := p.secure(a.clientConfig("site.test"))
+	c := p.dialTLS(a.clientConfig("site.test"))
 	expectEcho(t, c, "before")
 	place.put(second)
 	install(t, program, binary)
