@@ -86,7 +86,7 @@ func TestHTTP2Go(t *testing.T) {
 		c := &http.Client{Transport: tr, Timeout: 2 * patience}
 		ask := func(method, path string, body io.Reader, change func(*http.Request)) (*http.Response, string) {
 			t.Helper()
-			req, err := http.NewRequest(method, p.secureURL(path), body)
+			req, err := http.NewRequest(method, p.tlsURL(path), body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -228,7 +228,7 @@ func TestHTTP2Load(t *testing.T) {
 		if client == "1.1" { // whose statuses it knows by their reason phrases only, which HTTP/2 does not have
 			args, want = []string{"-n", "2000", "-c", "4", "--h1"}, `2000 done, \d+ succeeded, \d+ failed, 0 errored.*\(10000\) data`
 		}
-		out := run(t, "h2load", append(args, p.secureURL("/"))...)
+		out := run(t, "h2load", append(args, p.tlsURL("/"))...)
 		expectMatch(t, strings.ReplaceAll(out, "\n", " "), want)
 	})
 }

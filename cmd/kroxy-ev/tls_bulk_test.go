@@ -171,7 +171,7 @@ func TestTLSWebSocket(t *testing.T) {
 			o := &websocket.DialOptions{Subprotocols: []string{"v1"}}
 			url := strings.Replace(p.url(""), "http", "ws", 1)
 			if w.client {
-				o.HTTPClient = &http.Client{Transport: p.secureClient(a.clientConfig("127.0.0.1")).Transport}
+				o.HTTPClient = &http.Client{Transport: p.tlsClient(a.clientConfig("127.0.0.1")).Transport}
 				url = strings.Replace(url, "ws", "wss", 1)
 			}
 			open := func(path string) *websocket.Conn {

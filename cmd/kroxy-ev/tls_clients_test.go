@@ -78,7 +78,7 @@ func TestTLSForwardedProto(t *testing.T) {
 		_, _ = io.WriteString(w, req.Header.Get("X-Forwarded-Proto"))
 	})
 	p := startHTTP(t, setup{hosts: sites(h), settings: a.issue("site.test").serverSettings(nil)})
-	if _, got := p.secureGet(p.secureClient(a.clientConfig("site.test")), "/"); got != "https" {
+	if _, got := p.tlsGet(p.tlsClient(a.clientConfig("site.test")), "/"); got != "https" {
 		t.Errorf("X-Forwarded-Proto is %q, want https", got)
 	}
 }

@@ -208,22 +208,22 @@ func (p *proxy) tryDialTLS(config *tls.Config) (*tls.Conn, error) {
 	return c, c.Handshake()
 }
 
-// secureURL is where the proxy serves path by TLS.
-func (p *proxy) secureURL(path string) string {
+// tlsURL is where the proxy serves path by TLS.
+func (p *proxy) tlsURL(path string) string {
 	return fmt.Sprintf("https://127.0.0.1:%d%s", p.port, path)
 }
 
-// secureClient is client by TLS.
-func (p *proxy) secureClient(config *tls.Config) *http.Client {
+// tlsClient is client by TLS.
+func (p *proxy) tlsClient(config *tls.Config) *http.Client {
 	c := p.client()
 	c.Transport.(*http.Transport).TLSClientConfig = config
 	return c
 }
 
-// secureGet fetches path by TLS and returns what came with the whole body.
-func (p *proxy) secureGet(c *http.Client, path string) (*http.Response, string) {
+// tlsGet fetches path by TLS and returns what came with the whole body.
+func (p *proxy) tlsGet(c *http.Client, path string) (*http.Response, string) {
 	p.t.Helper()
-	req, err := http.NewRequest(http.MethodGet, p.secureURL(path), nil)
+	req, err := http.NewRequest(http.MethodGet, p.tlsURL(path), nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -77,8 +77,8 @@ func TestTLSClientSubject(t *testing.T) {
 			config := client.withClientCert(only(version, a.clientConfig("site.test")))
 			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 			for i := range 3 {
-				c := p.secureClient(config)
-				res, body := p.secureGet(c, "/")
+				c := p.tlsClient(config)
+				res, body := p.tlsGet(c, "/")
 				if body != "CN=somebody" || res.TLS.DidResume != (i > 0) {
 					t.Errorf("request %d, resumed %v: the host was told %q", i, res.TLS.DidResume, body)
 				}
@@ -91,7 +91,7 @@ func TestTLSClientSubject(t *testing.T) {
 		})
 	}
 	p := startHTTP(t, setup{hosts: sites(h), settings: id.serverSettings(keys)})
-	if _, body := p.secureGet(p.secureClient(client.withClientCert(a.clientConfig("site.test"))), "/"); body != "" {
+	if _, body := p.tlsGet(p.tlsClient(client.withClientCert(a.clientConfig("site.test"))), "/"); body != "" {
 		t.Errorf("of a client that was not asked the host was told %q", body)
 	}
 }
@@ -220,9 +220,9 @@ func TestTLSLogOfEveryRequest(t *testing.T) {
 		hosts:    sites(serve(t, "127.0.0.1", mirror)),
 		settings: a.issue("site.test").serverSettings(settings{"file_log": file, "format_log": "$request_method $request_uri $status $tls_version $tls_sni"}),
 	})
-	c := p.secureClient(a.clientConfig("site.test"))
+	c := p.tlsClient(a.clientConfig("site.test"))
 	for _, path := range []string{"/", "/missing", "/pieces"} {
-		p.secureGet(c, path)
+		p.tlsGet(c, path)
 	}
 	p.stop()
 	want := []string{`GET / 200 TLS 1\.3 site\.test`, `GET /missing 404 TLS 1\.3 site\.test`, `GET /pieces 200 TLS 1\.3 site\.test`}

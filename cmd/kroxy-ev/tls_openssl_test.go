@@ -85,7 +85,7 @@ func TestTLSOpenSSLClient(t *testing.T) {
 				}
 			}
 			if test.settings == nil {
-				if _, body := p.secureGet(p.secureClient(a.clientConfig("site.test")), "/"); body != "hello" {
+				if _, body := p.tlsGet(p.tlsClient(a.clientConfig("site.test")), "/"); body != "hello" {
 					t.Errorf("the next client got %q", body)
 				}
 			}
