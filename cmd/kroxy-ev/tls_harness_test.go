@@ -230,11 +230,11 @@ func (p *proxy) tlsGet(c *http.Client, path string) (*http.Response, string) {
 	return do(p.t, c, req)
 }
 
-// greetings counts the handshakes of a host.
-type greetings struct{ full, resumed atomic.Int64 }
+// handshakes counts the handshakes of a host.
+type handshakes struct{ full, resumed atomic.Int64 }
 
-// of is config, counted.
-func (g *greetings) of(config *tls.Config) *tls.Config {
+// count is config, counted.
+func (g *handshakes) count(config *tls.Config) *tls.Config {
 	config = config.Clone()
 	config.VerifyConnection = func(s tls.ConnectionState) error {
 		if s.DidResume {

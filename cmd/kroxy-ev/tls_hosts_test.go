@@ -190,8 +190,8 @@ func TestTLSHostConnections(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version uint16) {
 		good := newAuthority(t)
-		var g greetings
-		h := serveTLS(t, only(version, g.of(good.issue("127.0.0.1").config())), func(w http.ResponseWriter, req *http.Request) {
+		var g handshakes
+		h := serveTLS(t, only(version, g.count(good.issue("127.0.0.1").config())), func(w http.ResponseWriter, req *http.Request) {
 			if req.URL.Path == "/last" {
 				w.Header().Set("Connection", "close")
 			}
