@@ -54,7 +54,7 @@ func TestAbortBehindAllBytesOfStream(t *testing.T) {
 							tries = 20
 						}
 						for range tries {
-							client, server := w.meet(p, h, id, a)
+							client, server := w.connect(p, h, id, a)
 							source, sink := client, server
 							if from == "host" {
 								source, sink = server, client
@@ -217,11 +217,11 @@ func away(t *testing.T, from string, more settings) (p *proxy, idle int, sink cl
 	t.Helper()
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
-	w := way{client: from == "client", host: from == "host"}
+	w := tlsSides{client: from == "client", host: from == "host"}
 	h := listen(t, "127.0.0.1", nil)
 	p = start(t, w.setup(endpoints(h), id, a, more))
 	idle = p.sockets()
-	source, sink := w.meet(p, h, id, a)
+	source, sink := w.connect(p, h, id, a)
 	if from == "host" {
 		source, sink = sink, source
 	}

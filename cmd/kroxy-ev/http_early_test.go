@@ -100,7 +100,7 @@ func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
 				t.Run(who+"/raw/"+framing+"/"+by, func(t *testing.T) {
 					t.Parallel()
 					h := listen(t, "127.0.0.1", refuser.host)
-					p := startHTTP(t, way{client: secure}.setup(endpoints(h), id, ca, s))
+					p := startHTTP(t, tlsSides{client: secure}.setup(endpoints(h), id, ca, s))
 					c := closer(p.dial())
 					if secure {
 						c = p.dialTLS(ca.clientConfig("127.0.0.1"))
@@ -184,7 +184,7 @@ func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 		"no content":   "HTTP/1.1 204 No\r\nDate: now\r\n\r\n",
 	} {
 		for framing, chunked := range bodies {
-			for by, w := range map[string]way{"TCP": {}, "TLS": {true, true}} {
+			for by, w := range map[string]tlsSides{"TCP": {}, "TLS": {true, true}} {
 				t.Run(answer+"/"+framing+"/"+by, func(t *testing.T) {
 					t.Parallel()
 					h := listen(t, "127.0.0.1", nil)

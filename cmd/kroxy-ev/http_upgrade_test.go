@@ -40,7 +40,7 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 	skipUnderRace(t, "all of it happens on one loop")
 	ca := newAuthority(t)
 	id := ca.issue("127.0.0.1")
-	for by, w := range map[string]way{"TCP": {}, "TLS": {true, true}} {
+	for by, w := range map[string]tlsSides{"TCP": {}, "TLS": {true, true}} {
 		for name, ask := range execRequests {
 			t.Run(name+"/"+by, func(t *testing.T) {
 				t.Parallel()

@@ -78,8 +78,8 @@ func expectPrompt(t *testing.T, once func()) {
 }
 
 // sides are the ways of a proxy, plain ones included.
-func sides() map[string]way {
-	all := map[string]way{"plain": {}}
+func sides() map[string]tlsSides {
+	all := map[string]tlsSides{"plain": {}}
 	for name, w := range ways {
 		all["TLS with "+name] = w
 	}

@@ -25,7 +25,7 @@ func TestTLSSendTimeouts(t *testing.T) {
 				h := listen(t, "127.0.0.1", nil)
 				p := start(t, w.setup(endpoints(h), id, a, settings{test.setting: short}))
 				open := p.sockets()
-				source, sink := w.meet(p, h, id, a)
+				source, sink := w.connect(p, h, id, a)
 				if test.fromHost {
 					source, sink = sink, source
 				}
@@ -54,7 +54,7 @@ func TestTLSBackpressure(t *testing.T) {
 				const n = 8
 				var sources, sinks [n]closer
 				for i := range n {
-					client, server := w.meet(p, h, id, a)
+					client, server := w.connect(p, h, id, a)
 					// In both directions something has passed.
 					send(t, client, "hello")
 					expect(t, server, "hello")

@@ -131,7 +131,7 @@ func TestTLSBulkOfStream(t *testing.T) {
 				open := p.sockets()
 				var pairs sync.WaitGroup
 				for seed := range int64(2) {
-					client, server := w.meet(p, h, id, a)
+					client, server := w.connect(p, h, id, a)
 					up, down := int64(bulkSize), int64(bulkSize)/2
 					pairs.Go(func() {
 						failed := make(chan error, 4)

@@ -325,14 +325,14 @@ func (p *proxy) throughTLS(config *tls.Config) *http.Client {
 	return c
 }
 
-// way is which connections of a proxy are TLS.
-type way struct{ client, host bool }
+// tlsSides is which connections of a proxy are TLS.
+type tlsSides struct{ client, host bool }
 
 // ways are all that have any.
-var ways = map[string]way{"client": {true, false}, "host": {false, true}, "both": {true, true}}
+var ways = map[string]tlsSides{"client": {true, false}, "host": {false, true}, "both": {true, true}}
 
 // setup is that of a proxy with TLS on this way: it is id, and trusts a.
-func (w way) setup(hosts []endpoint, id *identity, a *authority, more settings) setup {
+func (w tlsSides) setup(hosts []endpoint, id *identity, a *authority, more settings) setup {
 	s := setup{hosts: hosts, settings: more}
 	if w.client {
 		s.settings = id.serverSettings(more)
@@ -349,8 +349,8 @@ type closer interface {
 	CloseWrite() error
 }
 
-// meet brings a client of the proxy and its host together. Both trust a, and the host is id.
-func (w way) meet(p *proxy, h *host, id *identity, a *authority) (client, server closer) {
+// connect brings a client of the proxy and its host together. Both trust a, and the host is id.
+func (w tlsSides) connect(p *proxy, h *host, id *identity, a *authority) (client, server closer) {
 	p.t.Helper()
 	if w.client {
 		client = p.dialTLS(a.clientConfig("127.0.0.1"))

@@ -240,7 +240,7 @@ func TestTLSOpenSSLBothSides(t *testing.T) {
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	e, server := sServer(t, id, "-rev")
-	p := start(t, way{true, true}.setup([]endpoint{e}, id, a, nil))
+	p := start(t, tlsSides{true, true}.setup([]endpoint{e}, id, a, nil))
 	k := converse(t, "s_client", "-connect", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), "-quiet", "-no_ign_eof", "-CAfile", a.path, "-verify_return_error")
 	_, _ = io.WriteString(k.stdin, "hello\n")
 	k.says(t, "olleh\n")

@@ -136,7 +136,7 @@ func TestTLSStreamEnds(t *testing.T) {
 				h := listen(t, "127.0.0.1", nil)
 				p := start(t, w.setup(endpoints(h), id, a, nil))
 				open := p.sockets()
-				client, server := w.meet(p, h, id, a)
+				client, server := w.connect(p, h, id, a)
 				talk(t, client, server)
 				_, _ = client.Close(), server.Close()
 				p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open })

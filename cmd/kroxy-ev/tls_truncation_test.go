@@ -65,7 +65,7 @@ func TestTLSTruncatedResponses(t *testing.T) {
 					}
 					_, _ = io.Copy(io.Discard, below(c))
 				})
-				w := way{true, true}
+				w := tlsSides{true, true}
 				p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
 				whole := test.length || announced(stop) && !test.short
 				for _, version := range []string{"1.1", "1.0"} {
@@ -117,7 +117,7 @@ func TestTLSTruncationForPlainClients(t *testing.T) {
 				}
 				_, _ = io.Copy(io.Discard, below(c))
 			})
-			p := startHTTP(t, way{host: true}.setup(endpoints(h), id, a, nil))
+			p := startHTTP(t, tlsSides{host: true}.setup(endpoints(h), id, a, nil))
 			c := p.dial()
 			send(t, c, "GET / HTTP/1.0\r\n\r\n")
 			got, err := io.ReadAll(c)
@@ -146,7 +146,7 @@ func TestTLSTruncatedStreams(t *testing.T) {
 						h := listen(t, "127.0.0.1", nil)
 						p := start(t, w.setup(endpoints(h), id, a, nil))
 						open := p.sockets()
-						client, server := w.meet(p, h, id, a)
+						client, server := w.connect(p, h, id, a)
 						source, sink := client, server
 						if from == "host" {
 							source, sink = server, client
@@ -195,7 +195,7 @@ func TestTLSTruncatedRequests(t *testing.T) {
 		got <- err
 		_, _ = io.WriteString(w, "A")
 	})
-	p := startHTTP(t, way{client: true}.setup(sites(h), id, a, nil))
+	p := startHTTP(t, tlsSides{client: true}.setup(sites(h), id, a, nil))
 	for name, test := range map[string]struct {
 		request string
 		whole   bool
