@@ -26,7 +26,7 @@ func (r slowReader) Read(p []byte) (int, error) {
 }
 
 // narrow has c's kernel take little in advance.
-func narrow(c net.Conn) { _ = below(c).SetReadBuffer(64 << 10) }
+func narrow(c net.Conn) { _ = underlyingTCP(c).SetReadBuffer(64 << 10) }
 
 // lastWords are the messages of a peer that goes without saying so. What it said was received by the proxy's kernel before.
 var lastWords = map[string]string{"a word": "hello", "8 MB to a slow peer": bulk[:8<<20]}
@@ -66,9 +66,9 @@ func TestAbortBehindAllBytesOfStream(t *testing.T) {
 								_ = write(source, said)
 								if stop == "reset" {
 									awaitTaken(source)
-									reset(below(source))
+									reset(underlyingTCP(source))
 								} else {
-									_ = below(source).CloseWrite()
+									_ = underlyingTCP(source).CloseWrite()
 								}
 							}()
 							got, err := io.ReadAll(slow(sink))
@@ -183,9 +183,9 @@ func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 				serve := func(c closer) {
 					if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 						_ = write(c, head+body)
-						_ = below(c).CloseWrite()
+						_ = underlyingTCP(c).CloseWrite()
 					}
-					_, _ = io.Copy(io.Discard, below(c))
+					_, _ = io.Copy(io.Discard, underlyingTCP(c))
 				}
 				h := listen(t, "127.0.0.1", func(c *net.TCPConn) { serve(c) })
 				if w.host {
@@ -228,8 +228,8 @@ func away(t *testing.T, from string, more settings) (p *proxy, idle int, sink cl
 	narrow(sink)
 	said = bulk[:1<<20]
 	send(t, source, said)
-	_ = below(source).CloseWrite()
-	expectReset(t, below(source)) // nothing more is wanted of it
+	_ = underlyingTCP(source).CloseWrite()
+	expectReset(t, underlyingTCP(source)) // nothing more is wanted of it
 	return p, idle, sink, said
 }
 

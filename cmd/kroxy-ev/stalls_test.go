@@ -190,7 +190,7 @@ func TestNoStallAfterHandshakes(t *testing.T) {
 							if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 								_ = write(c, toldToClose)
 								_ = c.CloseWrite()
-								_, _ = io.Copy(io.Discard, below(c))
+								_, _ = io.Copy(io.Discard, underlyingTCP(c))
 							}
 						})
 						s := w.setup(endpoints(h), id, a, nil)
@@ -351,7 +351,7 @@ func TestNoStallOnConnectionsThatEnd(t *testing.T) {
 						}
 					}
 					_ = c.CloseWrite()
-					_, _ = io.Copy(io.Discard, below(c))
+					_, _ = io.Copy(io.Discard, underlyingTCP(c))
 				})
 				p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
 				expectPrompt(t, func() {

@@ -377,8 +377,8 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// below is what carries c.
-func below(c net.Conn) *net.TCPConn {
+// underlyingTCP is what carries c.
+func underlyingTCP(c net.Conn) *net.TCPConn {
 	if s, ok := c.(*tls.Conn); ok {
 		return s.NetConn().(*watched).TCPConn
 	}

@@ -131,7 +131,7 @@ func TestTLSPassThrough(t *testing.T) {
 					expectAll(t, server, bulk[:3<<20])
 					send(t, server, "goodbye")
 					_ = server.CloseWrite()
-					_ = below(server).CloseWrite()
+					_ = underlyingTCP(server).CloseWrite()
 					expectAll(t, client, "goodbye")
 					_, _ = client.Close(), server.Close()
 				}

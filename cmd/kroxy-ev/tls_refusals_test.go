@@ -231,7 +231,7 @@ func TestTLSBrokenRecords(t *testing.T) {
 				server := h.accept()
 				send(t, c, "hello")
 				expect(t, server, "hello")
-				if _, err := io.WriteString(below(c), test.record); err != nil {
+				if _, err := io.WriteString(underlyingTCP(c), test.record); err != nil {
 					t.Fatal(err)
 				}
 				expectReset(t, server)

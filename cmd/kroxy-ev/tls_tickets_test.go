@@ -76,7 +76,7 @@ func TestTLSSessionsGoOn(t *testing.T) {
 					for i := 0; i < 10 || i < 100 && multi && len(seen) < 2; i++ {
 						c, resumed := p.again(config)
 						if multi {
-							seen[owner(t, below(c), children(t, master))] = true
+							seen[owner(t, underlyingTCP(c), children(t, master))] = true
 						}
 						if resumed == (first && i == 0) {
 							t.Fatalf("TLS %s, %s, connection %d: it goes on with a session: %v", name, when, i, resumed)

@@ -18,15 +18,15 @@ import (
 var stops = map[string]func(c *tls.Conn){
 	"close_notify": func(c *tls.Conn) { // and a FIN
 		_ = c.CloseWrite()
-		_ = below(c).CloseWrite()
+		_ = underlyingTCP(c).CloseWrite()
 	},
 	"close_notify alone": func(c *tls.Conn) { _ = c.CloseWrite() },
-	"FIN":                func(c *tls.Conn) { _ = below(c).CloseWrite() },
+	"FIN":                func(c *tls.Conn) { _ = underlyingTCP(c).CloseWrite() },
 	"FIN in a record": func(c *tls.Conn) {
-		_, _ = below(c).Write([]byte{23, 3, 3, 1, 0, 7, 7, 7})
-		_ = below(c).CloseWrite()
+		_, _ = underlyingTCP(c).Write([]byte{23, 3, 3, 1, 0, 7, 7, 7})
+		_ = underlyingTCP(c).CloseWrite()
 	},
-	"reset": func(c *tls.Conn) { reset(below(c)) },
+	"reset": func(c *tls.Conn) { reset(underlyingTCP(c)) },
 }
 
 // announced reports whether a peer knows at such an end that it has everything.
@@ -63,7 +63,7 @@ func TestTLSTruncatedResponses(t *testing.T) {
 						}
 						end(c)
 					}
-					_, _ = io.Copy(io.Discard, below(c))
+					_, _ = io.Copy(io.Discard, underlyingTCP(c))
 				})
 				w := tlsSides{true, true}
 				p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
@@ -96,7 +96,7 @@ func TestTLSTruncatedResponses(t *testing.T) {
 
 // awaitTaken waits for a moment that the peer's kernel has all that was written.
 func awaitTaken(c net.Conn) {
-	raw, err := below(c).SyscallConn()
+	raw, err := underlyingTCP(c).SyscallConn()
 	for begin, n := time.Now(), -1; err == nil && n != 0 && time.Since(begin) < time.Second; time.Sleep(time.Millisecond) {
 		_ = raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
 	}
@@ -115,7 +115,7 @@ func TestTLSTruncationForPlainClients(t *testing.T) {
 					_ = write(c, okHead+"\r\n"+bulk[:100_000])
 					stops[stop](c)
 				}
-				_, _ = io.Copy(io.Discard, below(c))
+				_, _ = io.Copy(io.Discard, underlyingTCP(c))
 			})
 			p := startHTTP(t, tlsSides{host: true}.setup(endpoints(h), id, a, nil))
 			c := p.dial()

@@ -49,7 +49,7 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 	eventually(t, "the new certificate is shown", func() bool { return p.shown("site.test").Equal(third.Leaf) })
 	expectEcho(t, c, "after")
 
-	serving := owner(t, below(c), p.workers())
+	serving := owner(t, underlyingTCP(c), p.workers())
 	for _, pid := range p.workers() {
 		if pid == serving {
 			continue
@@ -66,7 +66,7 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 			return false
 		}
 		defer c.Close()
-		return owner(t, below(c), p.workers()) != serving
+		return owner(t, underlyingTCP(c), p.workers()) != serving
 	})
 	p.shows(third)
 	expectEcho(t, c, "at the end")
