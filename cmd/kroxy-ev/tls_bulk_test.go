@@ -97,7 +97,7 @@ func (m transferMode) readStream(c net.Conn, seed, size int64) error {
 			time.Sleep(m.pause)
 		}
 	}
-	if cutShort(c) {
+	if truncated(c) {
 		return fmt.Errorf("after %d bytes: no close_notify", at)
 	}
 	if want := streamSum(seed, size); at != size || sum.Sum32() != want {

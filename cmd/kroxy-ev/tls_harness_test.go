@@ -395,13 +395,13 @@ func expectWhole(t *testing.T, c net.Conn, s string) {
 // expectNotified demands that the end of the stream, which was read, was announced if it is one of TLS.
 func expectNotified(t *testing.T, c net.Conn) {
 	t.Helper()
-	if cutShort(c) {
+	if truncated(c) {
 		t.Fatal("the stream ended without close_notify")
 	}
 }
 
-// cutShort reports whether the stream, which was read to its end, is one of TLS whose end was not announced.
-func cutShort(c net.Conn) bool {
+// truncated reports whether the stream, which was read to its end, is one of TLS whose end was not announced.
+func truncated(c net.Conn) bool {
 	s, ok := c.(*tls.Conn)
 	return ok && s.NetConn().(*watched).ended
 }

@@ -80,7 +80,7 @@ func TestTLSTruncatedResponses(t *testing.T) {
 					}
 					body, err := io.ReadAll(res.Body)
 					// A body without a length of its own ends with the client's stream.
-					looksWhole := err == nil && (res.ContentLength >= 0 || len(res.TransferEncoding) > 0 || !cutShort(c))
+					looksWhole := err == nil && (res.ContentLength >= 0 || len(res.TransferEncoding) > 0 || !truncated(c))
 					if looksWhole != whole {
 						t.Errorf("HTTP/%s: %d bytes of the body and error %v: it looks whole: %v, want %v", version, len(body), err, looksWhole, whole)
 					}
@@ -159,7 +159,7 @@ func TestTLSTruncatedStreams(t *testing.T) {
 							end(source.(*tls.Conn))
 						}()
 						got, err := io.ReadAll(sink)
-						switch whole := err == nil && !cutShort(sink); {
+						switch whole := err == nil && !truncated(sink); {
 						case whole != announced(stop):
 							t.Errorf("the other end got %d bytes and %s: they look whole: %v", len(got), howEnded(err), whole)
 						case announced(stop):
