@@ -43,7 +43,7 @@ func deadHostCases() map[string]deadHostCase {
 			_ = c.Close()
 		}
 	}
-	all := map[string]deadHostCase{"stream, sni": {"stream", "sni", say(clientHello(asking(&tls.Config{}, "both.test")))}}
+	all := map[string]deadHostCase{"stream, sni": {"stream", "sni", say(clientHello(askingFor(&tls.Config{}, "both.test")))}}
 	for _, algorithm := range []string{"round_robin", "first", "least_conn"} {
 		all["stream, "+algorithm] = deadHostCase{"stream", algorithm, say("hello")}
 	}
@@ -455,7 +455,7 @@ func TestFailedHandshakesWriteFewLines(t *testing.T) {
 			before, begin := len(p.stderr.String()), time.Now()
 			for n := range clients {
 				c := p.dial()
-				send(t, c, []string{"\x16\x03\x01\x00\x04\x02\x00\x00\x00", "SSH-2.0-OpenSSH_9.2\r\n", clientHello(asking(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "site.test"))}[n%3])
+				send(t, c, []string{"\x16\x03\x01\x00\x04\x02\x00\x00\x00", "SSH-2.0-OpenSSH_9.2\r\n", clientHello(askingFor(&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "site.test"))}[n%3])
 				expectClosed(t, c)
 				_ = c.Close()
 			}

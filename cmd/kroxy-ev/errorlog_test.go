@@ -260,7 +260,7 @@ func TestUnknownNamesAreSaid(t *testing.T) {
 		p := start(t, setup{hosts: endpoints(h), algorithm: "sni"})
 		for _, name := range []string{"other.test", "a\n\x1b[31mlevel=ERROR", long} {
 			c := p.dial()
-			send(t, c, clientHello(asking(&tls.Config{}, name)))
+			send(t, c, clientHello(askingFor(&tls.Config{}, name)))
 			expectClosed(t, c)
 		}
 		p.awaitLog(`level=INFO msg="stream: session closed" reason="no host has the name that was asked for" client=127\.0\.0\.1 .* name=other\.test`)

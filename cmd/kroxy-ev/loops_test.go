@@ -64,10 +64,10 @@ func TestPassThroughToTheProxyItself(t *testing.T) {
 	good := listen(t, "127.0.0.1", nil)
 	port := reservePort(t)
 	set := settings{"max_connections": 100}
-	p := startOn(t, port, setup{algorithm: "sni", prepare: prepare, settings: set, hosts: []endpoint{{"loop.test", port}, called(good.endpoint, "good.test")}})
+	p := startOn(t, port, setup{algorithm: "sni", prepare: prepare, settings: set, hosts: []endpoint{{"loop.test", port}, withName(good.endpoint, "good.test")}})
 	for range 20 {
 		c := p.dial()
-		_, _ = io.WriteString(c, clientHello(asking(&tls.Config{}, "loop.test")))
+		_, _ = io.WriteString(c, clientHello(askingFor(&tls.Config{}, "loop.test")))
 		expectClosed(t, c)
 	}
 	begin := time.Now()
@@ -209,7 +209,7 @@ func TestChainOfProxies(t *testing.T) {
 				_ = s.Close()
 			})
 			p, q := chained(t, multi, "stream", "sni", good.endpoint)
-			hello := clientHello(asking(&tls.Config{}, "loop.test"))
+			hello := clientHello(askingFor(&tls.Config{}, "loop.test"))
 			var all []net.Conn
 			for range clients {
 				c := p.dial()

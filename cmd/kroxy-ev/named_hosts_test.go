@@ -66,7 +66,7 @@ func TestNamedHostsInPassThrough(t *testing.T) {
 	p := start(t, setup{settings: groupOf("sni", nil,
 		entry(alpha.endpoint, "alpha.test"), entry(refusing(t), "*"), entry(other.endpoint, "*"))})
 	for name, h := range map[string]*host{"alpha.test": alpha, "ALPHA.test": alpha, "beta.test": other, "": other, "127.0.0.1": other} {
-		client := tls.Client(p.dial(), asking(a.clientConfig(""), name))
+		client := tls.Client(p.dial(), askingFor(a.clientConfig(""), name))
 		failed := make(chan error, 1)
 		go func() { failed <- client.Handshake() }()
 		server := h.acceptTLS(a.issue("alpha.test").config())

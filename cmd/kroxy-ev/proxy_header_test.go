@@ -129,7 +129,7 @@ func TestProxyHeaderStream(t *testing.T) {
 		t.Parallel()
 		a := newAuthority(t)
 		h, other := listenTLS(t, a.issue("localhost").config(), echoTLS), listen(t, "127.0.0.1", answer("other"))
-		p := startWithProxyHeader(t, setup{hosts: []endpoint{called(h.endpoint, "localhost"), other.endpoint}, algorithm: "sni"})
+		p := startWithProxyHeader(t, setup{hosts: []endpoint{withName(h.endpoint, "localhost"), other.endpoint}, algorithm: "sni"})
 		c := tls.Client(after(p.dial(), header(t, 2)), a.clientConfig("localhost"))
 		send(t, c, "hello")
 		expect(t, c, "hello")

@@ -421,9 +421,9 @@ func TestNoStallInStream(t *testing.T) {
 				_, _ = io.Copy(c, c)
 				_ = c.CloseWrite()
 			})
-			p := start(t, setup{hosts: []endpoint{called(h.endpoint, "localhost")}, algorithm: algorithm})
+			p := start(t, setup{hosts: []endpoint{withName(h.endpoint, "localhost")}, algorithm: algorithm})
 			expectPrompt(t, func() {
-				c := p.dialNagling(asking(a.clientConfig(""), "localhost"))
+				c := p.dialNagling(askingFor(a.clientConfig(""), "localhost"))
 				expectEcho(t, c, "hello")
 				_ = c.Close()
 			})

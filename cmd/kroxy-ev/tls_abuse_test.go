@@ -80,7 +80,7 @@ func (p *proxy) tryMangled(n int, a *authority) {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(patience))
-	config := asking(a.clientConfig(""), []string{"ecdsa.test", "rsa.test", "unknown.test"}[n%3])
+	config := askingFor(a.clientConfig(""), []string{"ecdsa.test", "rsa.test", "unknown.test"}[n%3])
 	config.MaxVersion = []uint16{tls.VersionTLS12, tls.VersionTLS13}[rand.IntN(2)]
 	if n%11 == 0 { // not a word of TLS
 		junk := make([]byte, rand.IntN(abuseSpan))

@@ -18,7 +18,7 @@ func TestTLSLogVariables(t *testing.T) {
 	id := a.issue("site.test")
 	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
 	one := func(version uint16, name string, suites ...uint16) *tls.Config {
-		config := only(version, asking(&tls.Config{}, name))
+		config := only(version, askingFor(&tls.Config{}, name))
 		config.CipherSuites = suites
 		return config
 	}
@@ -157,7 +157,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 		f := file(t)
 		k := passThrough(t, settings{"file_log": f, "format_log": format})
 		c := k.p.dial()
-		send(t, c, clientHello(asking(&tls.Config{}, "gamma.test")))
+		send(t, c, clientHello(askingFor(&tls.Config{}, "gamma.test")))
 		expectClosed(t, c)
 		expectLines(t, f, 1, `- - gamma\.test\.`)
 	})
@@ -188,7 +188,7 @@ func TestTLSLogOfStrangeNames(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "access.log")
 			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serverSettings(settings{"file_log": file, "format_log": format})})
 			for _, name := range names {
-				if got := p.verdict(asking(&tls.Config{}, name)); got != "served" {
+				if got := p.verdict(askingFor(&tls.Config{}, name)); got != "served" {
 					t.Logf("a client that asks for %.40q: %s", name, got)
 				}
 			}
@@ -201,7 +201,7 @@ func TestTLSLogOfStrangeNames(t *testing.T) {
 		k := passThrough(t, settings{"file_log": file, "format_log": format})
 		for _, name := range names {
 			c := k.p.dial()
-			send(t, c, clientHello(asking(&tls.Config{}, name)))
+			send(t, c, clientHello(askingFor(&tls.Config{}, name)))
 			expectClosed(t, c)
 		}
 		check(t, file, 0)

@@ -18,7 +18,7 @@ func TestTLSNamesAfterReload(t *testing.T) {
 			return serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, l) })
 		}
 		s := setup{
-			hosts: []endpoint{called(letter("A").endpoint, "localhost"), letter("B").endpoint}, multi: multi, mode: "http",
+			hosts: []endpoint{withName(letter("A").endpoint, "localhost"), letter("B").endpoint}, multi: multi, mode: "http",
 			settings: a.issue("localhost").serverSettings(settings{"workers_num": 2}),
 		}
 		p := start(t, s)
@@ -34,7 +34,7 @@ func TestTLSNamesAfterReload(t *testing.T) {
 		names := map[string]string{"localhost": "A", "LocalHost": "A", "unknown.test": "421", "": "421"}
 		kept, readers := map[string]*tls.Conn{}, map[string]*bufio.Reader{}
 		for name := range names {
-			c := p.dialTLS(asking(a.clientConfig(""), name))
+			c := p.dialTLS(askingFor(a.clientConfig(""), name))
 			kept[name], readers[name] = c, bufio.NewReader(c)
 			if got := ask(c, readers[name]); got != "A" && got != "B" {
 				t.Fatalf("with round_robin a client that asks for %q gets %s", name, got)
@@ -59,7 +59,7 @@ func TestTLSNamesAfterReload(t *testing.T) {
 				}
 			}
 		}
-		c := tls.Client(&watched{TCPConn: silent}, asking(a.clientConfig(""), "localhost"))
+		c := tls.Client(&watched{TCPConn: silent}, askingFor(a.clientConfig(""), "localhost"))
 		if got := ask(c, bufio.NewReader(c)); got != "A" {
 			t.Errorf("a client whose handshake comes after the reload gets %s, want A", got)
 		}
@@ -72,12 +72,12 @@ func TestTLSNamesAfterReloadInStream(t *testing.T) {
 	a := newAuthority(t)
 	x, y := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
 	s := setup{
-		hosts:    []endpoint{called(x.endpoint, "localhost"), y.endpoint},
+		hosts:    []endpoint{withName(x.endpoint, "localhost"), y.endpoint},
 		settings: a.issue("localhost").serverSettings(nil),
 	}
 	p := start(t, s)
 	open := p.sockets()
-	early := tls.Client(&watched{TCPConn: p.dial()}, asking(a.clientConfig(""), "unknown.test"))
+	early := tls.Client(&watched{TCPConn: p.dial()}, askingFor(a.clientConfig(""), "unknown.test"))
 	p.awaitSockets(t, "the session has begun", func(n int) bool { return n > open })
 	s.algorithm = "sni"
 	p.rewrite(s)
@@ -85,8 +85,8 @@ func TestTLSNamesAfterReloadInStream(t *testing.T) {
 	if got, err := io.ReadAll(early); err != nil || string(got) != "A" && string(got) != "B" {
 		t.Errorf("a session from before the reload got %q and error %v", got, err)
 	}
-	expectWhole(t, p.dialTLS(asking(a.clientConfig(""), "localhost")), "A")
-	if c, err := p.tryDialTLS(asking(a.clientConfig(""), "unknown.test")); err == nil {
+	expectWhole(t, p.dialTLS(askingFor(a.clientConfig(""), "localhost")), "A")
+	if c, err := p.tryDialTLS(askingFor(a.clientConfig(""), "unknown.test")); err == nil {
 		if got, _ := io.ReadAll(c); len(got) > 0 {
 			t.Errorf("a client that asks for a name without a host got %q", got)
 		}

@@ -43,11 +43,11 @@ func withFile(t *testing.T, path, text string) func(*exec.Cmd) {
 	return prepare
 }
 
-// called is e by another name.
-func called(e endpoint, name string) endpoint { return endpoint{name, e.Port} }
+// withName is e by another name.
+func withName(e endpoint, name string) endpoint { return endpoint{name, e.Port} }
 
-// asking is config for a client that asks for name and takes any certificate of its CAs.
-func asking(config *tls.Config, name string) *tls.Config {
+// askingFor is config for a client that asks for name and takes any certificate of its CAs.
+func askingFor(config *tls.Config, name string) *tls.Config {
 	config = config.Clone()
 	config.ServerName, config.InsecureSkipVerify = name, true
 	return config
@@ -63,8 +63,8 @@ func TestTLSNamesChooseInHTTP(t *testing.T) {
 	p := startHTTP(t, setup{
 		prepare: withNames(t, "alpha.test", "beta.test"),
 		hosts: []endpoint{
-			called(letter("A").endpoint, "alpha.test"), called(refusing(t), "Beta.Test"), called(letter("B").endpoint, "Beta.Test"),
-			letter("D").endpoint, called(letter("L").endpoint, "localhost"),
+			withName(letter("A").endpoint, "alpha.test"), withName(refusing(t), "Beta.Test"), withName(letter("B").endpoint, "Beta.Test"),
+			letter("D").endpoint, withName(letter("L").endpoint, "localhost"),
 		},
 		algorithm: "sni", settings: a.issue("alpha.test").serverSettings(nil),
 	})
@@ -75,7 +75,7 @@ func TestTLSNamesChooseInHTTP(t *testing.T) {
 		t.Run(fmt.Sprintf("%.30s", name), func(t *testing.T) {
 			t.Parallel()
 			eachVersion(t, func(t *testing.T, version uint16) {
-				c := p.dialTLS(only(version, asking(a.clientConfig(""), name)))
+				c := p.dialTLS(only(version, askingFor(a.clientConfig(""), name)))
 				in := bufio.NewReader(c)
 				for range 3 {
 					send(t, c, "GET / HTTP/1.1\r\nHost: beta.test\r\n\r\n")
@@ -105,13 +105,13 @@ func TestTLSNamesChooseInStream(t *testing.T) {
 	x, y := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
 	p := start(t, setup{
 		prepare: prepare, algorithm: "sni", settings: a.issue("alpha.test").serverSettings(nil),
-		hosts: []endpoint{called(x.endpoint, "alpha.test"), called(refusing(t), "beta.test"), called(y.endpoint, "BETA.test")},
+		hosts: []endpoint{withName(x.endpoint, "alpha.test"), withName(refusing(t), "beta.test"), withName(y.endpoint, "BETA.test")},
 	})
 	for name, want := range map[string]string{"alpha.test": "A", "beta.test": "B", "AlPHA.TeSt": "A", "gamma.test": "", "": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eachVersion(t, func(t *testing.T, version uint16) {
-				c, err := p.tryDialTLS(only(version, asking(a.clientConfig(""), name)))
+				c, err := p.tryDialTLS(only(version, askingFor(a.clientConfig(""), name)))
 				switch {
 				case want != "" && err != nil:
 					t.Fatal(err)
@@ -153,7 +153,7 @@ func TestTLSCertificatesByName(t *testing.T) {
 			t.Run(way+", "+name, func(t *testing.T) {
 				t.Parallel()
 				eachVersion(t, func(t *testing.T, version uint16) {
-					c := p.dialTLS(only(version, asking(a.clientConfig(""), name)))
+					c := p.dialTLS(only(version, askingFor(a.clientConfig(""), name)))
 					if got := c.ConnectionState().PeerCertificates[0]; !got.Equal(want.Leaf) {
 						t.Errorf("asked for %q: a certificate for %q, want %q", name, got.DNSNames, want.Leaf.DNSNames)
 					}
@@ -163,7 +163,7 @@ func TestTLSCertificatesByName(t *testing.T) {
 		}
 		t.Run(way+", RSA only", func(t *testing.T) {
 			t.Parallel()
-			config := only(tls.VersionTLS12, asking(a.clientConfig(""), "exact.test"))
+			config := only(tls.VersionTLS12, askingFor(a.clientConfig(""), "exact.test"))
 			config.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}
 			if got := p.dialTLS(config).ConnectionState().PeerCertificates[0]; !got.Equal(hard.Leaf) {
 				t.Errorf("a certificate with %v", got.PublicKeyAlgorithm)

@@ -26,7 +26,7 @@ func passThrough(t *testing.T, more settings) *ends {
 	for _, name := range []string{"alpha.test", "beta.test"} {
 		h := listen(t, "127.0.0.1", nil)
 		k.hosts[name], k.is[name] = h, k.a.issue(name)
-		s.hosts = append(s.hosts, called(h.endpoint, name))
+		s.hosts = append(s.hosts, withName(h.endpoint, name))
 	}
 	k.p = start(t, s)
 	return k
@@ -142,7 +142,7 @@ func TestTLSPassThrough(t *testing.T) {
 		config := k.a.clientConfig("alpha.test")
 		config.VerifyConnection = func(tls.ConnectionState) error { return nil }
 		tcp := k.p.dial()
-		client := tls.Client(tcp, asking(config, "ALPHA.Test"))
+		client := tls.Client(tcp, askingFor(config, "ALPHA.Test"))
 		failed := make(chan error, 1)
 		go func() { failed <- client.Handshake() }()
 		k.hosts["alpha.test"].acceptTLS(k.is["alpha.test"].config())
@@ -167,11 +167,11 @@ func TestTLSPassThrough(t *testing.T) {
 // Whoever names no host is let go, and the log says why.
 func TestTLSPassThroughOfNobody(t *testing.T) {
 	t.Parallel()
-	name := asking(&tls.Config{}, "gamma.test")
-	good := clientHello(asking(&tls.Config{}, "alpha.test"))
+	name := askingFor(&tls.Config{}, "gamma.test")
+	good := clientHello(askingFor(&tls.Config{}, "alpha.test"))
 	for what, test := range map[string]struct{ sends, log string }{
 		"another name":    {clientHello(name), `reason="no host has the name that was asked for"`},
-		"no name":         {clientHello(asking(&tls.Config{}, "")), `reason="no host has the name that was asked for"`},
+		"no name":         {clientHello(askingFor(&tls.Config{}, "")), `reason="no host has the name that was asked for"`},
 		"plain HTTP":      {getRequest, `reason="client handshake failed".*not a TLS handshake`},
 		"SSH":             {"SSH-2.0-OpenSSH_9.2\r\n", `reason="client handshake failed".*not a TLS handshake`},
 		"zeros":           {strings.Repeat("\x00", 100), `reason="client handshake failed".*not a TLS handshake`},

@@ -52,7 +52,7 @@ func (w *place) serverSettings(more settings) settings {
 // shown is the certificate that the proxy shows to a client which asks for name.
 func (p *proxy) shown(name string) *x509.Certificate {
 	p.t.Helper()
-	c := p.dialTLS(asking(&tls.Config{}, name))
+	c := p.dialTLS(askingFor(&tls.Config{}, name))
 	defer c.Close()
 	return c.ConnectionState().PeerCertificates[0]
 }

@@ -171,7 +171,7 @@ func TestTLSSessionsOfAnotherCertificate(t *testing.T) {
 		place.put(x)
 		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serverSettings(settings{"certificates": []settings{{"cert_path": y.cert, "key_path": y.key}}})}
 		p := start(t, s)
-		config := keeping(only(version, asking(&tls.Config{}, "x.test")))
+		config := keeping(only(version, askingFor(&tls.Config{}, "x.test")))
 		for i := range 3 {
 			if _, resumed := p.again(config); resumed != (i > 0) {
 				t.Fatalf("connection %d goes on with a session: %v", i, resumed)

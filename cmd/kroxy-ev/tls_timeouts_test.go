@@ -21,8 +21,8 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 	a := newAuthority(t)
 	ec, hard := a.issue("site.test"), a.issueRSA("rsa.test")
 	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
-	whole := clientHello(asking(&tls.Config{}, "site.test"))
-	old := clientHello(asking(&tls.Config{MaxVersion: tls.VersionTLS12}, "rsa.test"))
+	whole := clientHello(askingFor(&tls.Config{}, "site.test"))
+	old := clientHello(askingFor(&tls.Config{MaxVersion: tls.VersionTLS12}, "rsa.test"))
 	for mode, hosts := range map[string][]endpoint{"http": web, "stream": raw} {
 		p := start(t, setup{mode: mode, hosts: hosts, settings: ec.serverSettings(settings{
 			"tls_handshake_timeout": short, "certificates": []settings{{"cert_path": hard.cert, "key_path": hard.key}},
@@ -70,7 +70,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 func TestTLSHandshakesThatWait(t *testing.T) {
 	needFiles(t, 4096)
 	a := newAuthority(t)
-	hello := clientHello(asking(&tls.Config{}, "site.test"))
+	hello := clientHello(askingFor(&tls.Config{}, "site.test"))
 	for mode, hosts := range map[string][]endpoint{
 		"http": sites(serve(t, "127.0.0.1", mirror)), "stream": endpoints(listen(t, "127.0.0.1", echo)),
 	} {
