@@ -126,17 +126,17 @@ func TestTLSOpenSSLResumption(t *testing.T) {
 	})
 }
 
-// talking is an openssl that runs while a test talks to it.
-type talking struct {
+// opensslProcess is an openssl that runs while a test talks to it.
+type opensslProcess struct {
 	*transcript
 	stdin io.WriteCloser
 	wait  func() error
 }
 
-func converse(t *testing.T, args ...string) *talking {
+func startOpenssl(t *testing.T, args ...string) *opensslProcess {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), need(t, "openssl"), args...)
-	k := &talking{transcript: newTranscript(), wait: cmd.Wait}
+	k := &opensslProcess{transcript: newTranscript(), wait: cmd.Wait}
 	cmd.Stdout, cmd.Stderr = k.transcript, k.transcript
 	var err error
 	if k.stdin, err = cmd.StdinPipe(); err != nil {
@@ -149,8 +149,8 @@ func converse(t *testing.T, args ...string) *talking {
 	return k
 }
 
-// says waits for a match in what was written.
-func (k *talking) says(t *testing.T, pattern string) []string {
+// await waits for a match in what was written.
+func (k *opensslProcess) await(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	var found []string
@@ -171,14 +171,14 @@ func TestTLSOpenSSLStream(t *testing.T) {
 	p := start(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serverSettings(nil)})
 	for name, option := range map[string]string{"1.2": "-tls1_2", "1.3": "-tls1_3"} {
 		t.Run(name, func(t *testing.T) {
-			k := converse(t, "s_client", "-connect", fmt.Sprintf("127.0.0.1:%d", p.port), "-quiet", "-no_ign_eof", option)
+			k := startOpenssl(t, "s_client", "-connect", fmt.Sprintf("127.0.0.1:%d", p.port), "-quiet", "-no_ign_eof", option)
 			server := h.accept()
 			send(t, server, "220 welcome\r\n")
-			k.says(t, "220 welcome\r\n")
+			k.await(t, "220 welcome\r\n")
 			_, _ = io.WriteString(k.stdin, "hello\n")
 			expect(t, server, "hello\n")
 			send(t, server, "250 well\r\n")
-			k.says(t, "250 well\r\n")
+			k.await(t, "250 well\r\n")
 			_ = k.stdin.Close()
 			expectAll(t, server, "")
 			_ = server.Close()
@@ -190,10 +190,10 @@ func TestTLSOpenSSLStream(t *testing.T) {
 }
 
 // sServer starts "openssl s_server", which is id.
-func sServer(t *testing.T, id *identity, args ...string) (endpoint, *talking) {
+func sServer(t *testing.T, id *identity, args ...string) (endpoint, *opensslProcess) {
 	t.Helper()
-	k := converse(t, append([]string{"s_server", "-accept", "127.0.0.1:0", "-cert", id.cert, "-key", id.key}, args...)...)
-	port, _ := strconv.Atoi(k.says(t, `ACCEPT 127\.0\.0\.1:(\d+)`)[1])
+	k := startOpenssl(t, append([]string{"s_server", "-accept", "127.0.0.1:0", "-cert", id.cert, "-key", id.key}, args...)...)
+	port, _ := strconv.Atoi(k.await(t, `ACCEPT 127\.0\.0\.1:(\d+)`)[1])
 	return endpoint{"127.0.0.1", port}, k
 }
 
@@ -241,12 +241,12 @@ func TestTLSOpenSSLBothSides(t *testing.T) {
 	id := a.issue("127.0.0.1")
 	e, server := sServer(t, id, "-rev")
 	p := start(t, tlsSides{true, true}.setup([]endpoint{e}, id, a, nil))
-	k := converse(t, "s_client", "-connect", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), "-quiet", "-no_ign_eof", "-CAfile", a.path, "-verify_return_error")
+	k := startOpenssl(t, "s_client", "-connect", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)), "-quiet", "-no_ign_eof", "-CAfile", a.path, "-verify_return_error")
 	_, _ = io.WriteString(k.stdin, "hello\n")
-	k.says(t, "olleh\n")
+	k.await(t, "olleh\n")
 	_ = k.stdin.Close()
 	if err := k.wait(); err != nil {
 		t.Errorf("openssl: %v: %s", err, k)
 	}
-	server.says(t, "CONNECTION CLOSED")
+	server.await(t, "CONNECTION CLOSED")
 }
