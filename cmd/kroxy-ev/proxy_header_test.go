@@ -45,7 +45,7 @@ func header(t *testing.T, version byte) string {
 
 // after is a connection whose first write has a header before it.
 func after(c net.Conn, header string) net.Conn {
-	return &altered{Conn: c, write: func(c net.Conn, p []byte) error {
+	return &alteredHello{Conn: c, write: func(c net.Conn, p []byte) error {
 		_, err := c.Write(slices.Concat([]byte(header), p))
 		return err
 	}}

@@ -148,7 +148,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 		t.Parallel()
 		f := file(t)
 		k := passThrough(t, settings{"file_log": f, "format_log": format})
-		client, server := k.meets(t, k.a.clientConfig("alpha.test"), nil)
+		client, server := k.connect(t, k.a.clientConfig("alpha.test"), nil)
 		_, _ = client.Close(), server.Close()
 		expectLines(t, f, 1, `- - alpha\.test\.`)
 	})

@@ -32,13 +32,13 @@ func passThrough(t *testing.T, more settings) *ends {
 	return k
 }
 
-// meets makes a connection by TLS between a client, whose bytes go through write if that is not nil, and the host it names.
-func (k *ends) meets(t *testing.T, config *tls.Config, write func(c net.Conn, p []byte) error) (client, server *tls.Conn) {
+// connect makes a connection by TLS between a client, whose bytes go through write if that is not nil, and the host it names.
+func (k *ends) connect(t *testing.T, config *tls.Config, write func(c net.Conn, p []byte) error) (client, server *tls.Conn) {
 	t.Helper()
 	tcp := k.p.dial()
 	var under net.Conn = tcp
 	if write != nil {
-		under = &altered{Conn: tcp, write: write}
+		under = &alteredHello{Conn: tcp, write: write}
 	}
 	client = tls.Client(under, config)
 	failed := make(chan error, 1)
@@ -50,14 +50,14 @@ func (k *ends) meets(t *testing.T, config *tls.Config, write func(c net.Conn, p 
 	return client, server
 }
 
-// altered is a connection whose first write, a ClientHello, goes out in another way.
-type altered struct {
+// alteredHello is a connection whose first write, a ClientHello, goes out in another way.
+type alteredHello struct {
 	net.Conn
 	write func(c net.Conn, p []byte) error
 	done  bool
 }
 
-func (c *altered) Write(p []byte) (int, error) {
+func (c *alteredHello) Write(p []byte) (int, error) {
 	if c.done {
 		return c.Conn.Write(p)
 	}
@@ -118,7 +118,7 @@ func TestTLSPassThrough(t *testing.T) {
 				for _, version := range versions {
 					config := only(version, k.a.clientConfig(host))
 					config.NextProtos = test.protocols
-					client, server := k.meets(t, config, test.write)
+					client, server := k.connect(t, config, test.write)
 					if s := server.ConnectionState(); s.ServerName != host || s.Version != version {
 						t.Errorf("the host knows of %q and %s", s.ServerName, tls.VersionName(s.Version))
 					}
@@ -205,21 +205,21 @@ func TestTLSPassThroughOfNobody(t *testing.T) {
 	}
 }
 
-// listening is the other end of a client that hears its hello and hangs up.
-type listening struct {
+// helloListener is the other end of a client that hears its hello and hangs up.
+type helloListener struct {
 	net.Conn
 	said []byte
 }
 
-func (c *listening) Write(p []byte) (int, error) {
+func (c *helloListener) Write(p []byte) (int, error) {
 	c.said = append(c.said, p...)
 	return len(p), nil
 }
-func (*listening) Read([]byte) (int, error)         { return 0, io.EOF }
-func (*listening) Close() error                     { return nil }
-func (*listening) SetDeadline(time.Time) error      { return nil }
-func (*listening) SetWriteDeadline(time.Time) error { return nil }
-func (*listening) RemoteAddr() net.Addr             { return nil }
+func (*helloListener) Read([]byte) (int, error)         { return 0, io.EOF }
+func (*helloListener) Close() error                     { return nil }
+func (*helloListener) SetDeadline(time.Time) error      { return nil }
+func (*helloListener) SetWriteDeadline(time.Time) error { return nil }
+func (*helloListener) RemoteAddr() net.Addr             { return nil }
 
 // A client that does not finish its hello is not waited for longer than tls_handshake_timeout.
 func TestTLSPassThroughTimeout(t *testing.T) {

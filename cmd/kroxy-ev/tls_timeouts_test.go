@@ -10,7 +10,7 @@ import (
 
 // clientHello is what a client of crypto/tls begins with.
 func clientHello(config *tls.Config) string {
-	c := &listening{}
+	c := &helloListener{}
 	_ = tls.Client(c, config).Handshake()
 	return string(c.said)
 }
