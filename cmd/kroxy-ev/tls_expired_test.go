@@ -102,20 +102,20 @@ func TestTLSRenewalThatIsExpired(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		a := newAuthority(t)
 		first, old, next := a.issue("site.test"), a.expired("site.test"), a.issue("site.test")
-		place := newPlace(t)
-		place.put(first)
+		place := newCertFiles(t)
+		place.replace(first)
 		p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
-		p.shows(first)
-		place.put(old)
-		eventually(t, "the expired certificate is shown", func() bool { return p.shown("site.test").Equal(old.Leaf) })
+		p.expectCert(first)
+		place.replace(old)
+		eventually(t, "the expired certificate is shown", func() bool { return p.shownCert("site.test").Equal(old.Leaf) })
 		p.awaitLog(`level=WARN msg="kroxy-ev: ` + `.*` + expiredWarning(`stream\.tls_cert_path`, "site.test"))
 		if err := errors.Join(os.WriteFile(place.cert+".new", []byte("hello"), 0o600), os.Rename(place.cert+".new", place.cert)); err != nil {
 			t.Fatal(err)
 		}
 		p.awaitLog(`cannot be used, the old ones stay in service`)
-		p.shows(old)
-		place.put(next)
-		eventually(t, "the next one is shown", func() bool { return p.shown("site.test").Equal(next.Leaf) })
+		p.expectCert(old)
+		place.replace(next)
+		eventually(t, "the next one is shown", func() bool { return p.shownCert("site.test").Equal(next.Leaf) })
 		if n := p.stderr.count("expired on"); n != 1 {
 			t.Errorf("%d lines about the expired one, want 1", n)
 		}

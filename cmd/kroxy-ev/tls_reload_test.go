@@ -17,19 +17,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// place is where a proxy finds its certificate, which may change.
-type place struct {
+// certFiles is where a proxy finds its certificate, which may change.
+type certFiles struct {
 	t         *testing.T
 	cert, key string
 }
 
-func newPlace(t *testing.T) *place {
+func newCertFiles(t *testing.T) *certFiles {
 	dir := t.TempDir()
-	return &place{t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	return &certFiles{t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
 }
 
-// put replaces both files, each at once.
-func (w *place) put(id *identity) {
+// replace replaces both files, each at once.
+func (w *certFiles) replace(id *identity) {
 	w.t.Helper()
 	replaceFile(w.t, id.cert, w.cert)
 	replaceFile(w.t, id.key, w.key)
@@ -45,23 +45,23 @@ func replaceFile(t *testing.T, from, to string) {
 }
 
 // serverSettings is identity.serving.
-func (w *place) serverSettings(more settings) settings {
+func (w *certFiles) serverSettings(more settings) settings {
 	return (&identity{cert: w.cert, key: w.key}).serverSettings(more)
 }
 
-// shown is the certificate that the proxy shows to a client which asks for name.
-func (p *proxy) shown(name string) *x509.Certificate {
+// shownCert is the certificate that the proxy shows to a client which asks for name.
+func (p *proxy) shownCert(name string) *x509.Certificate {
 	p.t.Helper()
 	c := p.dialTLS(askingFor(&tls.Config{}, name))
 	defer c.Close()
 	return c.ConnectionState().PeerCertificates[0]
 }
 
-// shows demands that every worker, as far as a few connections tell, has id.
-func (p *proxy) shows(id *identity) {
+// expectCert demands that every worker, as far as a few connections tell, has id.
+func (p *proxy) expectCert(id *identity) {
 	p.t.Helper()
 	for range 8 {
-		if !p.shown("site.test").Equal(id.Leaf) {
+		if !p.shownCert("site.test").Equal(id.Leaf) {
 			p.t.Fatal("another certificate is shown")
 		}
 	}
@@ -78,11 +78,11 @@ func (p *proxy) keepAlive(a *authority) *keptAlive {
 	p.t.Helper()
 	c := p.dialTLS(a.clientConfig("site.test"))
 	k := &keptAlive{p.t, c, bufio.NewReader(c)}
-	k.works()
+	k.mustWork()
 	return k
 }
 
-func (k *keptAlive) works() {
+func (k *keptAlive) mustWork() {
 	k.t.Helper()
 	send(k.t, k.c, getRequest)
 	if res, body := reply(k.t, k.in, http.MethodGet); res.StatusCode != 200 || body != "hello" {
@@ -96,8 +96,8 @@ func TestTLSReload(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		a := newAuthority(t)
 		first, second, third := a.issue("site.test"), a.issueRSA("site.test"), a.issue("site.test")
-		place := newPlace(t)
-		place.put(first)
+		place := newCertFiles(t)
+		place.replace(first)
 		resume := make(chan struct{})
 		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
 			if req.URL.Path != "/slow" {
@@ -110,7 +110,7 @@ func TestTLSReload(t *testing.T) {
 			_, _ = io.WriteString(w, bulk[1<<20:2<<20])
 		})
 		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
-		p.shows(first)
+		p.expectCert(first)
 		k := p.keepAlive(a)
 		amid := p.dialTLS(a.clientConfig("site.test"))
 		send(t, amid, "GET /slow HTTP/1.1\r\nHost: p\r\n\r\n")
@@ -123,16 +123,16 @@ func TestTLSReload(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		place.put(second)
+		place.replace(second)
 		p.mustOrder("reload")
-		p.shows(second)
-		k.works()
+		p.expectCert(second)
+		k.mustWork()
 
-		place.put(third)
-		eventually(t, "the new certificate is shown", func() bool { return p.shown("site.test").Equal(third.Leaf) })
+		place.replace(third)
+		eventually(t, "the new certificate is shown", func() bool { return p.shownCert("site.test").Equal(third.Leaf) })
 		p.awaitLog(`level=INFO msg="kroxy-ev: new certificates are in service"`)
-		p.shows(third)
-		k.works()
+		p.expectCert(third)
+		k.mustWork()
 		close(resume)
 		if rest, err := io.ReadAll(res.Body); err != nil || string(part)+string(rest) != bulk[:2<<20] {
 			t.Errorf("the rest of a response from before: %d bytes, error %v", len(rest), err)
@@ -158,11 +158,11 @@ func TestTLSReloadBySymbolicLink(t *testing.T) {
 	p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: settings{
 		"tls_enabled": true, "certificates": []settings{{"cert_path": filepath.Join(link, "cert.pem"), "key_path": filepath.Join(link, "key.pem")}},
 	}})
-	p.shows(first)
+	p.expectCert(first)
 	c := p.dialTLS(a.clientConfig("site.test"))
 	expectEcho(t, c, "before")
 	point(second)
-	eventually(t, "the new certificate is shown", func() bool { return p.shown("site.test").Equal(second.Leaf) })
+	eventually(t, "the new certificate is shown", func() bool { return p.shownCert("site.test").Equal(second.Leaf) })
 	expectEcho(t, c, "after")
 }
 
@@ -207,9 +207,9 @@ func TestTLSReloadOfCAs(t *testing.T) {
 	})
 }
 
-// badPlaces are the ways in which files of a certificate may be wrong, and what is said of that.
-func badPlaces(t *testing.T, a *authority) map[string]struct {
-	spoil   func(w *place)
+// badCertFiles are the ways in which files of a certificate may be wrong, and what is said of that.
+func badCertFiles(t *testing.T, a *authority) map[string]struct {
+	spoil   func(w *certFiles)
 	pattern string
 } {
 	t.Helper()
@@ -220,19 +220,19 @@ func badPlaces(t *testing.T, a *authority) map[string]struct {
 		}
 	}
 	return map[string]struct {
-		spoil   func(w *place)
+		spoil   func(w *certFiles)
 		pattern string
 	}{
-		"mismatched":   {func(w *place) { replaceFile(t, other.key, w.key) }, `tls_key_path: .*is not the key of the first certificate in .*; give the key`},
-		"empty":        {func(w *place) { write(w.cert, "") }, `tls_cert_path: .*is empty; give a PEM file`},
-		"empty key":    {func(w *place) { write(w.key, "") }, `tls_key_path: .*is empty; give a PEM file`},
-		"no PEM":       {func(w *place) { write(w.cert, "hello") }, `tls_cert_path: .*has no PEM certificate in it; give`},
-		"cut":          {func(w *place) { write(w.cert, "-----BEGIN CERTIFICATE-----\nMIIB") }, `tls_cert_path: .*; give`},
-		"missing":      {func(w *place) { _ = os.Remove(w.cert) }, `tls_cert_path: .*no such file or directory; give a readable PEM file`},
-		"the key's":    {func(w *place) { replaceFile(t, w.key, w.cert) }, `tls_cert_path: .*has no certificate, but .*PRIVATE KEY.*; give`},
-		"a directory":  {func(w *place) { _ = errors.Join(os.Remove(w.cert), os.Mkdir(w.cert, 0o755)) }, `tls_cert_path: .*is not a regular file; give`},
-		"a pipe":       {func(w *place) { _ = errors.Join(os.Remove(w.key), unix.Mkfifo(w.key, 0o600)) }, `tls_key_path: .*is not a regular file; give`},
-		"what is huge": {func(w *place) { write(w.key, string(noise[:2<<20])) }, `tls_key_path: .*larger than 1 MiB; give`},
+		"mismatched":   {func(w *certFiles) { replaceFile(t, other.key, w.key) }, `tls_key_path: .*is not the key of the first certificate in .*; give the key`},
+		"empty":        {func(w *certFiles) { write(w.cert, "") }, `tls_cert_path: .*is empty; give a PEM file`},
+		"empty key":    {func(w *certFiles) { write(w.key, "") }, `tls_key_path: .*is empty; give a PEM file`},
+		"no PEM":       {func(w *certFiles) { write(w.cert, "hello") }, `tls_cert_path: .*has no PEM certificate in it; give`},
+		"cut":          {func(w *certFiles) { write(w.cert, "-----BEGIN CERTIFICATE-----\nMIIB") }, `tls_cert_path: .*; give`},
+		"missing":      {func(w *certFiles) { _ = os.Remove(w.cert) }, `tls_cert_path: .*no such file or directory; give a readable PEM file`},
+		"the key's":    {func(w *certFiles) { replaceFile(t, w.key, w.cert) }, `tls_cert_path: .*has no certificate, but .*PRIVATE KEY.*; give`},
+		"a directory":  {func(w *certFiles) { _ = errors.Join(os.Remove(w.cert), os.Mkdir(w.cert, 0o755)) }, `tls_cert_path: .*is not a regular file; give`},
+		"a pipe":       {func(w *certFiles) { _ = errors.Join(os.Remove(w.key), unix.Mkfifo(w.key, 0o600)) }, `tls_key_path: .*is not a regular file; give`},
+		"what is huge": {func(w *certFiles) { write(w.key, string(noise[:2<<20])) }, `tls_key_path: .*larger than 1 MiB; give`},
 	}
 }
 
@@ -247,27 +247,27 @@ func TestTLSReloadOfBadFiles(t *testing.T) {
 		a := newAuthority(t)
 		good := a.issue("site.test")
 		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
-		for name, bad := range badPlaces(t, a) {
+		for name, bad := range badCertFiles(t, a) {
 			if multi && !slices.Contains(fewPlaces, name) {
 				continue
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				place := newPlace(t)
-				place.put(good)
+				place := newCertFiles(t)
+				place.replace(good)
 				p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
 				k := p.keepAlive(a)
 				bad.spoil(place)
 				p.refuses("reload", `stream-\d+\.json:\d+:\d+: http\.`+bad.pattern)
-				p.shows(good)
+				p.expectCert(good)
 				p.awaitLog(`level=ERROR msg="kroxy-ev: new certificates cannot be used, the old ones stay in service: .*stream-\d+\.json:\d+:\d+: http\.` + bad.pattern)
-				p.shows(good)
-				k.works()
+				p.expectCert(good)
+				k.mustWork()
 				_ = os.Remove(place.cert)
 				next := a.issue("site.test")
-				place.put(next)
-				eventually(t, "the next good one is shown", func() bool { return p.shown("site.test").Equal(next.Leaf) })
-				k.works()
+				place.replace(next)
+				eventually(t, "the next good one is shown", func() bool { return p.shownCert("site.test").Equal(next.Leaf) })
+				k.mustWork()
 				if n := p.stderr.count("cannot be used"); n > 2 {
 					t.Errorf("%d lines about one change", n)
 				}
@@ -282,12 +282,12 @@ func TestTLSStartWithBadFiles(t *testing.T) {
 	skipUnderRace(t, "no loop begins")
 	a := newAuthority(t)
 	hosts := []endpoint{{"127.0.0.1", 9}}
-	for name, bad := range badPlaces(t, a) {
+	for name, bad := range badCertFiles(t, a) {
 		for _, mode := range []string{"stream", "http"} {
 			t.Run(fmt.Sprint(name, ", ", mode), func(t *testing.T) {
 				t.Parallel()
-				place := newPlace(t)
-				place.put(a.issue("site.test"))
+				place := newCertFiles(t)
+				place.replace(a.issue("site.test"))
 				bad.spoil(place)
 				s := setup{hosts: hosts, mode: mode, settings: place.serverSettings(nil)}
 				startFails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
@@ -304,14 +304,14 @@ func TestTLSRotationBesideBadFiles(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		a := newAuthority(t)
 		good := a.issue("site.test")
-		for name, bad := range badPlaces(t, a) {
+		for name, bad := range badCertFiles(t, a) {
 			if !slices.Contains(fewPlaces, name) {
 				continue
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				place := newPlace(t)
-				place.put(good)
+				place := newCertFiles(t)
+				place.replace(good)
 				p := start(t, setup{
 					hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi,
 					settings: place.serverSettings(settings{"workers_num": 2, "tls_ticket_rotation": 1500}),
@@ -322,11 +322,11 @@ func TestTLSRotationBesideBadFiles(t *testing.T) {
 				eventually(t, "the keys are renewed twice", func() bool {
 					return p.stderr.count("new keys of session tickets are in service") >= rotated+2
 				})
-				p.shows(good)
+				p.expectCert(good)
 				_ = os.Remove(place.cert)
 				next := a.issue("site.test")
-				place.put(next)
-				eventually(t, "the next good one is shown", func() bool { return p.shown("site.test").Equal(next.Leaf) })
+				place.replace(next)
+				eventually(t, "the next good one is shown", func() bool { return p.shownCert("site.test").Equal(next.Leaf) })
 				p.mustOrder("reload")
 			})
 		}

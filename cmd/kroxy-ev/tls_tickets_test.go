@@ -167,8 +167,8 @@ func TestTLSSessionsOfAnotherCertificate(t *testing.T) {
 	eachVersion(t, func(t *testing.T, version uint16) {
 		a := newAuthority(t)
 		x, y, z := a.issue("x.test"), a.issue("y.test"), a.issue("x.test")
-		place := newPlace(t)
-		place.put(x)
+		place := newCertFiles(t)
+		place.replace(x)
 		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serverSettings(settings{"certificates": []settings{{"cert_path": y.cert, "key_path": y.key}}})}
 		p := start(t, s)
 		config := keeping(only(version, askingFor(&tls.Config{}, "x.test")))
@@ -182,7 +182,7 @@ func TestTLSSessionsOfAnotherCertificate(t *testing.T) {
 		if c, resumed := p.again(elsewhere); resumed || !c.ConnectionState().PeerCertificates[0].Equal(y.Leaf) {
 			t.Error("a session of one certificate goes on under another")
 		}
-		place.put(z)
+		place.replace(z)
 		p.mustOrder("reload")
 		if c, resumed := p.again(config); resumed || !c.ConnectionState().PeerCertificates[0].Equal(z.Leaf) {
 			t.Error("a session goes on under the certificate's successor")

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// private is a place that only root may look into.
-func private(t *testing.T, id *identity) *place {
+// privateCertFiles is a place that only root may look into.
+func privateCertFiles(t *testing.T, id *identity) *certFiles {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "private")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	w := &place{t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
-	w.put(id)
+	w := &certFiles{t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	w.replace(id)
 	return w
 }
 
@@ -28,7 +28,7 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 	needRoot(t)
 	a := newAuthority(t)
 	first := a.issue("site.test")
-	place := private(t, first)
+	place := privateCertFiles(t, first)
 	h := listen(t, "127.0.0.1", echo)
 	p := start(t, setup{hosts: endpoints(h), multi: true, settings: place.serverSettings(settings{"user": "nobody", "workers_num": 2})})
 	for _, pid := range p.workers() {
@@ -36,17 +36,17 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 			t.Fatalf("a worker has Uid %s", uid)
 		}
 	}
-	p.shows(first)
+	p.expectCert(first)
 	c := p.dialTLS(a.clientConfig("site.test"))
 	expectEcho(t, c, "before")
 
 	second := a.issue("site.test")
-	place.put(second)
+	place.replace(second)
 	p.mustOrder("reload")
-	p.shows(second)
+	p.expectCert(second)
 	third := a.issue("site.test")
-	place.put(third)
-	eventually(t, "the new certificate is shown", func() bool { return p.shown("site.test").Equal(third.Leaf) })
+	place.replace(third)
+	eventually(t, "the new certificate is shown", func() bool { return p.shownCert("site.test").Equal(third.Leaf) })
 	expectEcho(t, c, "after")
 
 	serving := owner(t, underlyingTCP(c), p.workers())
@@ -68,7 +68,7 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 		defer c.Close()
 		return owner(t, underlyingTCP(c), p.workers()) != serving
 	})
-	p.shows(third)
+	p.expectCert(third)
 	expectEcho(t, c, "at the end")
 }
 
@@ -77,8 +77,8 @@ func TestTLSWorkerDiesBesideBadFiles(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	id := a.issue("site.test")
-	place := newPlace(t)
-	place.put(id)
+	place := newCertFiles(t)
+	place.replace(id)
 	p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: true, settings: place.serverSettings(settings{"workers_num": 2})})
 	if err := errors.Join(os.Remove(place.cert), os.Remove(place.key)); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestTLSWorkerDiesBesideBadFiles(t *testing.T) {
 			return true
 		})
 	}
-	p.shows(id)
+	p.expectCert(id)
 }
 
 // A new master takes up the files as they are then, and connections of the old one's workers go on.
@@ -112,18 +112,18 @@ func TestTLSUpgrade(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	first, second := a.issue("site.test"), a.issue("site.test")
-	place := newPlace(t)
-	place.put(first)
+	place := newCertFiles(t)
+	place.replace(first)
 	h := listen(t, "127.0.0.1", echo)
 	p, binary := startUpgradable(t, setup{hosts: endpoints(h), settings: place.serverSettings(settings{"workers_num": 2})})
-	p.shows(first)
+	p.expectCert(first)
 	c := p.dialTLS(a.clientConfig("site.test"))
 	expectEcho(t, c, "before")
-	place.put(second)
+	place.replace(second)
 	install(t, program, binary)
 	p.mustOrder("upgrade")
 	pid := p.awaitSuccessor(1)
-	p.shows(second)
+	p.expectCert(second)
 	expectEcho(t, c, "after")
 	_ = c.CloseWrite()
 	expectWhole(t, c, "")
@@ -132,8 +132,8 @@ func TestTLSUpgrade(t *testing.T) {
 		t.Errorf("exit status %d of the old master", status)
 	}
 	third := a.issue("site.test")
-	place.put(third)
-	eventually(t, "the new master looks after its files", func() bool { return p.shown("site.test").Equal(third.Leaf) })
+	place.replace(third)
+	eventually(t, "the new master looks after its files", func() bool { return p.shownCert("site.test").Equal(third.Leaf) })
 	p.stopSuccessor(pid)
 }
 
@@ -142,13 +142,13 @@ func TestTLSUpgradeToBadFiles(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	id := a.issue("site.test")
-	place := newPlace(t)
-	place.put(id)
+	place := newCertFiles(t)
+	place.replace(id)
 	p, _ := startUpgradable(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serverSettings(settings{"workers_num": 2})})
 	if err := os.Truncate(place.key, 0); err != nil {
 		t.Fatal(err)
 	}
 	p.refuses("upgrade", `stream\.tls_key_path: .*is empty`)
-	p.shows(id)
+	p.expectCert(id)
 	p.stopSuccessor(p.pid())
 }
