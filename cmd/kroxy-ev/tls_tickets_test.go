@@ -8,19 +8,19 @@ import (
 	"testing"
 )
 
-// frozen is a session cache that gives the first session it got to whoever asks, again and again.
-type frozen struct {
+// frozenCache is a session cache that gives the first session it got to whoever asks, again and again.
+type frozenCache struct {
 	mu      sync.Mutex
 	session *tls.ClientSessionState
 }
 
-func (f *frozen) Get(string) (*tls.ClientSessionState, bool) {
+func (f *frozenCache) Get(string) (*tls.ClientSessionState, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.session, f.session != nil
 }
 
-func (f *frozen) Put(_ string, s *tls.ClientSessionState) {
+func (f *frozenCache) Put(_ string, s *tls.ClientSessionState) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.session == nil {
@@ -28,18 +28,18 @@ func (f *frozen) Put(_ string, s *tls.ClientSessionState) {
 	}
 }
 
-// again makes a connection, sees that it is served by a host that echoes, and reports whether it goes on with a session.
-func (p *proxy) again(config *tls.Config) (*tls.Conn, bool) {
+// reconnect makes a connection, sees that it is served by a host that echoes, and reports whether it goes on with a session.
+func (p *proxy) reconnect(config *tls.Config) (*tls.Conn, bool) {
 	p.t.Helper()
 	c := p.dialTLS(config)
 	expectEcho(p.t, c, "hello")
 	return c, c.ConnectionState().DidResume
 }
 
-// keeping is config with a cache that keeps one session.
-func keeping(config *tls.Config) *tls.Config {
+// withSessionCache is config with a cache that keeps one session.
+func withSessionCache(config *tls.Config) *tls.Config {
 	config = config.Clone()
-	config.ClientSessionCache = &frozen{}
+	config.ClientSessionCache = &frozenCache{}
 	return config
 }
 
@@ -65,7 +65,7 @@ func TestTLSSessionsGoOn(t *testing.T) {
 			sessions := map[string]*tls.Config{}
 			for name, version := range versions {
 				for _, site := range []string{"site.test", "other.test"} {
-					sessions[name+" "+site] = keeping(only(version, a.clientConfig(site)))
+					sessions[name+" "+site] = withSessionCache(only(version, a.clientConfig(site)))
 				}
 			}
 			master := p.pid()
@@ -74,7 +74,7 @@ func TestTLSSessionsGoOn(t *testing.T) {
 				for name, config := range sessions {
 					seen := map[int]bool{}
 					for i := 0; i < 10 || i < 100 && multi && len(seen) < 2; i++ {
-						c, resumed := p.again(config)
+						c, resumed := p.reconnect(config)
 						if multi {
 							seen[owner(t, underlyingTCP(c), children(t, master))] = true
 						}
@@ -124,8 +124,8 @@ func TestTLSTicketRotation(t *testing.T) {
 		old := map[string]*tls.Config{}
 		began := rotations()
 		for name, version := range versions {
-			old[name] = keeping(only(version, a.clientConfig("site.test")))
-			if _, resumed := p.again(old[name]); resumed {
+			old[name] = withSessionCache(only(version, a.clientConfig("site.test")))
+			if _, resumed := p.reconnect(old[name]); resumed {
 				t.Fatal("the first connection goes on with a session")
 			}
 		}
@@ -133,7 +133,7 @@ func TestTLSTicketRotation(t *testing.T) {
 		for passed := 0; passed < 4; passed++ {
 			eventually(t, fmt.Sprintf("%d rotations", passed), func() bool { return rotations() >= began+passed })
 			for name, config := range old {
-				_, resumed := p.again(config)
+				_, resumed := p.reconnect(config)
 				switch now := rotations() - began; {
 				case passed < 3 && now < 3 && !resumed:
 					t.Errorf("TLS %s: a ticket is refused after %d rotations", name, now)
@@ -157,7 +157,7 @@ func TestTLSTicketRotationAfterReload(t *testing.T) {
 		p.rewrite(s)
 		p.mustOrder("reload")
 		p.awaitLog(`level=INFO msg="kroxy-ev: new keys of session tickets are in service"`)
-		_, _ = p.again(a.clientConfig("site.test"))
+		_, _ = p.reconnect(a.clientConfig("site.test"))
 	})
 }
 
@@ -171,20 +171,20 @@ func TestTLSSessionsOfAnotherCertificate(t *testing.T) {
 		place.replace(x)
 		s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: place.serverSettings(settings{"certificates": []settings{{"cert_path": y.cert, "key_path": y.key}}})}
 		p := start(t, s)
-		config := keeping(only(version, askingFor(&tls.Config{}, "x.test")))
+		config := withSessionCache(only(version, askingFor(&tls.Config{}, "x.test")))
 		for i := range 3 {
-			if _, resumed := p.again(config); resumed != (i > 0) {
+			if _, resumed := p.reconnect(config); resumed != (i > 0) {
 				t.Fatalf("connection %d goes on with a session: %v", i, resumed)
 			}
 		}
 		elsewhere := config.Clone()
 		elsewhere.ServerName = "y.test"
-		if c, resumed := p.again(elsewhere); resumed || !c.ConnectionState().PeerCertificates[0].Equal(y.Leaf) {
+		if c, resumed := p.reconnect(elsewhere); resumed || !c.ConnectionState().PeerCertificates[0].Equal(y.Leaf) {
 			t.Error("a session of one certificate goes on under another")
 		}
 		place.replace(z)
 		p.mustOrder("reload")
-		if c, resumed := p.again(config); resumed || !c.ConnectionState().PeerCertificates[0].Equal(z.Leaf) {
+		if c, resumed := p.reconnect(config); resumed || !c.ConnectionState().PeerCertificates[0].Equal(z.Leaf) {
 			t.Error("a session goes on under the certificate's successor")
 		}
 	})
@@ -207,18 +207,18 @@ func TestTLSSessionsOfUnknownClients(t *testing.T) {
 			}
 			expectMatch(t, fmt.Sprint(err), "remote error: tls: (certificate required|handshake failure|unknown certificate authority|bad certificate)")
 		}
-		nobody := keeping(only(version, a.clientConfig("site.test")))
-		p.again(nobody)
-		if _, resumed := p.again(nobody); !resumed {
+		nobody := withSessionCache(only(version, a.clientConfig("site.test")))
+		p.reconnect(nobody)
+		if _, resumed := p.reconnect(nobody); !resumed {
 			t.Fatal("there is no session")
 		}
 		s.settings = id.serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": a.path})
 		p.rewrite(s)
 		p.mustOrder("reload")
 		refused(nobody)
-		known := keeping(a.issue("client.test").withClientCert(only(version, a.clientConfig("site.test"))))
-		p.again(known)
-		if _, resumed := p.again(known); !resumed {
+		known := withSessionCache(a.issue("client.test").withClientCert(only(version, a.clientConfig("site.test"))))
+		p.reconnect(known)
+		if _, resumed := p.reconnect(known); !resumed {
 			t.Error("a client's session does not go on")
 		}
 		s.settings = id.serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": b.path})
