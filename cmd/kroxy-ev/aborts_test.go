@@ -65,7 +65,7 @@ func TestAbortBehindAllBytesOfStream(t *testing.T) {
 								defer close(went)
 								_ = write(source, said)
 								if stop == "reset" {
-									awaitTaken(source)
+									awaitDelivered(source)
 									reset(underlyingTCP(source))
 								} else {
 									_ = underlyingTCP(source).CloseWrite()

@@ -59,7 +59,7 @@ func TestTLSTruncatedResponses(t *testing.T) {
 					if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 						_ = write(c, test.response)
 						if stop == "reset" {
-							awaitTaken(c)
+							awaitDelivered(c)
 						}
 						end(c)
 					}
@@ -94,8 +94,8 @@ func TestTLSTruncatedResponses(t *testing.T) {
 	}
 }
 
-// awaitTaken waits for a moment that the peer's kernel has all that was written.
-func awaitTaken(c net.Conn) {
+// awaitDelivered waits for a moment that the peer's kernel has all that was written.
+func awaitDelivered(c net.Conn) {
 	raw, err := underlyingTCP(c).SyscallConn()
 	for begin, n := time.Now(), -1; err == nil && n != 0 && time.Since(begin) < time.Second; time.Sleep(time.Millisecond) {
 		_ = raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
