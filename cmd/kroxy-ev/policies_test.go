@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// policed starts a proxy with TLS and without, in front of a host that answers with what it was asked for.
-func policed(t *testing.T, more settings, routes ...map[string]any) (p *proxy, secure int, log string) {
+// startPolicies starts a proxy with TLS and without, in front of a host that answers with what it was asked for.
+func startPolicies(t *testing.T, more settings, routes ...map[string]any) (p *proxy, secure int, log string) {
 	t.Helper()
 	type object = map[string]any
 	host := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
@@ -82,7 +82,7 @@ func heads(r *http.Response, names ...string) string {
 func TestPolicies(t *testing.T) {
 	t.Parallel()
 	type object = map[string]any
-	p, secure, log := policed(t, settings{
+	p, secure, log := startPolicies(t, settings{
 		"response_headers": object{"set": object{"X-Frame-Options": "DENY"}},
 		"request_headers":  object{"set": object{"X-Request-Id": "$request_id"}},
 	},
@@ -216,7 +216,7 @@ func TestServersFieldsWithoutARoute(t *testing.T) {
 	}
 	routes := []map[string]any{{"match": object{"path": "/there"}, "respond": object{"status": 204}},
 		{"match": object{"path": "/else"}, "respond": object{"status": 200}, "response_headers": object{"set": object{"X-Server": "mine"}}}}
-	p, secure, _ := policed(t, fields("1"), routes...)
+	p, secure, _ := startPolicies(t, fields("1"), routes...)
 	for name, test := range map[string]struct{ request, want string }{
 		"no route":          {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "404 Not Found: 1 404 site [] GET"},
 		"not well-formed":   {"GET /\x01 HTTP/1.1\r\nHost: h\r\n\r\n", "400 Bad Request: 1 400 site [] GET"},
@@ -280,7 +280,7 @@ func dialPort(t *testing.T, port int) net.Conn {
 func TestRespondWithUnreadBody(t *testing.T) {
 	t.Parallel()
 	type object = map[string]any
-	p, _, _ := policed(t, settings{"max_body_size": 100},
+	p, _, _ := startPolicies(t, settings{"max_body_size": 100},
 		object{"match": object{"path": "/no"}, "respond": object{"status": 403, "body": "no"}}, object{"proxy_to": "web"})
 	const next = "GET /next HTTP/1.1\r\nHost: site.test\r\n\r\n"
 	for name, tc := range map[string]struct {
@@ -316,7 +316,7 @@ func TestRequestIDOfTrusted(t *testing.T) {
 		if trusted {
 			more["trusted_proxies"] = []string{"127.0.0.0/8"}
 		}
-		p, _, _ := policed(t, more, route)
+		p, _, _ := startPolicies(t, more, route)
 		c := p.dial()
 		send(t, c, "GET / HTTP/1.1\r\nHost: site.test\r\nX-Request-Id: theirs\r\nx_request_id: too\r\n\r\n")
 		_, body := reply(t, bufio.NewReader(c), "GET")

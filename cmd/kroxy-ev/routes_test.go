@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// routed is a configuration of one server with routes, each of which leads to the group that is called like its route.
-type routed struct {
+// routesConfig is a configuration of one server with routes, each of which leads to the group that is called like its route.
+type routesConfig struct {
 	mode   string
 	listen []map[string]any
 	server settings // further keys
@@ -25,7 +25,7 @@ type routed struct {
 	groups map[string][]endpoint
 }
 
-func (r *routed) text() []byte {
+func (r *routesConfig) text() []byte {
 	type object = map[string]any
 	groups := object{}
 	for name, hosts := range r.groups {
@@ -43,16 +43,16 @@ func (r *routed) text() []byte {
 }
 
 // start starts a proxy by r, whose port is that of the first listener.
-func (r *routed) start(t *testing.T) *proxy {
+func (r *routesConfig) start(t *testing.T) *proxy {
 	t.Helper()
 	p := launchOn(t, r.listen[0]["port"].(int), writeConfig(t, t.TempDir(), r.text()), false, nil)
 	t.Cleanup(p.stop)
 	return p
 }
 
-// toNamed adds a host for each route's name, which answers with that name and the target it was asked for, and has the route
+// addNamedHosts adds a host for each route's name, which answers with that name and the target it was asked for, and has the route
 // lead there.
-func (r *routed) toNamed(t *testing.T) {
+func (r *routesConfig) addNamedHosts(t *testing.T) {
 	r.groups = map[string][]endpoint{}
 	for _, route := range r.routes {
 		name := route["name"].(string)
@@ -72,7 +72,7 @@ func TestRoutes(t *testing.T) {
 	a := newAuthority(t)
 	id := a.issue("site.test", "x.b.test")
 	plain, other, secure := reservePort(t), reservePort(t), reservePort(t)
-	r := &routed{mode: "http", listen: []map[string]any{{"port": plain}, {"port": other}, {"port": secure, "tls": true}},
+	r := &routesConfig{mode: "http", listen: []map[string]any{{"port": plain}, {"port": other}, {"port": secure, "tls": true}},
 		server: settings{"certificates": []any{map[string]any{"cert_path": id.cert, "key_path": id.key}}},
 		routes: []map[string]any{
 			{"name": "port", "match": match{"listen_port": other, "path_prefix": "/port"}},
@@ -90,7 +90,7 @@ func TestRoutes(t *testing.T) {
 			{"name": "stranger", "match": match{"client": []string{"192.0.2.0/24"}, "path_prefix": "/client"}},
 			{"name": "client", "match": match{"client": "127.0.0.0/8", "path_prefix": "/client"}},
 		}}
-	r.toNamed(t)
+	r.addNamedHosts(t)
 	p := r.start(t)
 
 	const crlf = "\r\n"
@@ -187,7 +187,7 @@ func TestRoutesProtectNginx(t *testing.T) {
 		}
 	}
 	nginx := startNginx(t, dir)
-	r := &routed{mode: "http", listen: []map[string]any{{"port": reservePort(t)}},
+	r := &routesConfig{mode: "http", listen: []map[string]any{{"port": reservePort(t)}},
 		routes: []map[string]any{
 			{"match": match{"path_prefix": "/admin", "header": match{"X-Key": false}}, "proxy_to": "guard"},
 			{"proxy_to": "nginx"},
@@ -226,11 +226,11 @@ func TestRoutesProtectNginx(t *testing.T) {
 // A client that stays connected through a reload is routed by the new routes from its next request on.
 func TestRoutesReload(t *testing.T) {
 	t.Parallel()
-	r := &routed{mode: "http", listen: []map[string]any{{"port": reservePort(t)}}, routes: []map[string]any{
+	r := &routesConfig{mode: "http", listen: []map[string]any{{"port": reservePort(t)}}, routes: []map[string]any{
 		{"name": "old", "match": match{"path": "/moved"}},
 		{"name": "new", "match": match{"path": "/fresh"}},
 	}}
-	r.toNamed(t)
+	r.addNamedHosts(t)
 	p := r.start(t)
 	c := p.dial()
 	in := bufio.NewReader(c)
@@ -268,7 +268,7 @@ func TestRoutesOfStreams(t *testing.T) {
 	}
 	plain := func(name string) []endpoint { return endpoints(listen(t, "127.0.0.1", answer(name))) }
 	one, two := reservePort(t), reservePort(t)
-	r := &routed{mode: "stream", listen: []map[string]any{{"port": one}, {"port": two}},
+	r := &routesConfig{mode: "stream", listen: []map[string]any{{"port": one}, {"port": two}},
 		routes: []map[string]any{
 			{"match": match{"sni": "a.test"}, "proxy_to": "a"},
 			{"match": match{"sni": "*.b.test"}, "proxy_to": "b"},
@@ -298,7 +298,7 @@ func TestRoutesOfStreams(t *testing.T) {
 func TestRoutesAreChecked(t *testing.T) {
 	t.Parallel()
 	check := func(routes []map[string]any) string {
-		r := &routed{mode: "http", listen: []map[string]any{{"port": 80}}, routes: routes, groups: map[string][]endpoint{"g": {{"127.0.0.1", 9}}}}
+		r := &routesConfig{mode: "http", listen: []map[string]any{{"port": 80}}, routes: routes, groups: map[string][]endpoint{"g": {{"127.0.0.1", 9}}}}
 		for _, route := range routes {
 			route["proxy_to"] = "g"
 		}
@@ -314,8 +314,8 @@ func TestRoutesAreChecked(t *testing.T) {
 func TestManyRoutes(t *testing.T) {
 	t.Parallel()
 	const n = 5000
-	r := &routed{mode: "http", listen: []map[string]any{{"port": reservePort(t)}}, routes: []map[string]any{{"name": "only"}}}
-	r.toNamed(t)
+	r := &routesConfig{mode: "http", listen: []map[string]any{{"port": reservePort(t)}}, routes: []map[string]any{{"name": "only"}}}
+	r.addNamedHosts(t)
 	r.routes = nil
 	for i := range n {
 		r.routes = append(r.routes, map[string]any{"match": match{"host": fmt.Sprintf("www%d.test", i), "path_prefix": "/a"}, "proxy_to": "only"})
