@@ -25,8 +25,8 @@ func (r slowReader) Read(p []byte) (int, error) {
 	return r.c.Read(p[:min(len(p), 128<<10)])
 }
 
-// narrow has c's kernel take little in advance.
-func narrow(c net.Conn) { _ = underlyingTCP(c).SetReadBuffer(64 << 10) }
+// limitReceiveBuffer has c's kernel take little in advance.
+func limitReceiveBuffer(c net.Conn) { _ = underlyingTCP(c).SetReadBuffer(64 << 10) }
 
 // lastWords are the messages of a peer that goes without saying so. What it said was received by the proxy's kernel before.
 var lastWords = map[string]string{"a word": "hello", "8 MB to a slow peer": bulk[:8<<20]}
@@ -59,7 +59,7 @@ func TestAbortBehindAllBytesOfStream(t *testing.T) {
 							if from == "host" {
 								source, sink = server, client
 							}
-							narrow(sink)
+							limitReceiveBuffer(sink)
 							went := make(chan struct{})
 							go func() {
 								defer close(went)
@@ -196,7 +196,7 @@ func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 				if w.client {
 					c = p.dialTLS(a.clientConfig("127.0.0.1"))
 				}
-				narrow(c)
+				limitReceiveBuffer(c)
 				send(t, c, getRequest)
 				res, err := http.ReadResponse(bufio.NewReaderSize(slow(c), 256<<10), nil)
 				if err != nil {
@@ -211,9 +211,9 @@ func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 	}
 }
 
-// away is a session in which one side has said 1 MiB, which the proxy's buffers hold, and gone without saying so. The other has
+// abandonedSession is a session in which one side has said 1 MiB, which the proxy's buffers hold, and gone without saying so. The other has
 // taken nothing yet. Idle is how many sockets the proxy has without it.
-func away(t *testing.T, from string, more settings) (p *proxy, idle int, sink closer, said string) {
+func abandonedSession(t *testing.T, from string, more settings) (p *proxy, idle int, sink closer, said string) {
 	t.Helper()
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
@@ -225,7 +225,7 @@ func away(t *testing.T, from string, more settings) (p *proxy, idle int, sink cl
 	if from == "host" {
 		source, sink = sink, source
 	}
-	narrow(sink)
+	limitReceiveBuffer(sink)
 	said = bulk[:1<<20]
 	send(t, source, said)
 	_ = underlyingTCP(source).CloseWrite()
@@ -239,7 +239,7 @@ func TestAbortWaitsForASlowPeer(t *testing.T) {
 	for from, timeout := range map[string]string{"client": "proxy_send_timeout", "host": "send_timeout"} {
 		t.Run("slow, from the "+from, func(t *testing.T) {
 			t.Parallel()
-			_, _, sink, said := away(t, from, settings{timeout: 1000})
+			_, _, sink, said := abandonedSession(t, from, settings{timeout: 1000})
 			var got []byte
 			var err error
 			for part := make([]byte, 16<<10); err == nil; {
@@ -254,7 +254,7 @@ func TestAbortWaitsForASlowPeer(t *testing.T) {
 		})
 		t.Run("deaf, from the "+from, func(t *testing.T) {
 			t.Parallel()
-			p, idle, sink, said := away(t, from, settings{timeout: 200})
+			p, idle, sink, said := abandonedSession(t, from, settings{timeout: 200})
 			p.awaitSockets(t, "the session is over", func(n int) bool { return n == idle })
 			if got, err := io.ReadAll(sink); len(got) == len(said) || howEnded(err) != "reset" {
 				t.Errorf("got %d bytes and %s, want a reset", len(got), howEnded(err))
@@ -269,7 +269,7 @@ func TestAbortWhileStopping(t *testing.T) {
 	for _, from := range []string{"client", "host"} {
 		t.Run("from the "+from, func(t *testing.T) {
 			t.Parallel()
-			p, _, sink, said := away(t, from, settings{"shutdown_timeout": 200})
+			p, _, sink, said := abandonedSession(t, from, settings{"shutdown_timeout": 200})
 			p.signal(unix.SIGTERM)
 			p.wait()
 			if got, err := io.ReadAll(sink); howEnded(err) != "reset" || len(got) == len(said) {
