@@ -38,8 +38,8 @@ func expectMatch(t *testing.T, line, pattern string) {
 	}
 }
 
-// talk has a session in which the client sends 5 bytes and gets 7.
-func (p *proxy) talk() {
+// runSession has a session in which the client sends 5 bytes and gets 7.
+func (p *proxy) runSession() {
 	p.t.Helper()
 	c := p.dial()
 	send(p.t, c, "hello")
@@ -61,11 +61,11 @@ func TestAccessLogFormats(t *testing.T) {
 			h := listen(t, "127.0.0.1", answer("goodbye"))
 			p := start(t, setup{hosts: endpoints(h), settings: settings{"file_log": file, "format_log": format}})
 			for range 3 {
-				p.talk()
+				p.runSession()
 			}
 			// While it runs.
 			eventually(t, "the log has 3 lines", func() bool { return len(lines(t, file)) == 3 })
-			p.talk()
+			p.runSession()
 			// And at its end.
 			p.stop()
 			all := lines(t, file)
@@ -90,7 +90,7 @@ func TestAccessLogWithoutFormat(t *testing.T) {
 			talk  func(p *proxy)
 			want  string
 		}{
-			"stream": {raw, (*proxy).talk, `127\.0\.0\.1 5 7 127\.0\.0\.1:\d+ \d+ms complete$`},
+			"stream": {raw, (*proxy).runSession, `127\.0\.0\.1 5 7 127\.0\.0\.1:\d+ \d+ms complete$`},
 			"http": {web, func(p *proxy) {
 				c := p.dial()
 				send(t, c, "GET /a?b HTTP/1.1\r\nHost: p\r\nUser-Agent: me\r\nConnection: close\r\n\r\n")
@@ -188,9 +188,9 @@ func TestAccessLogToStdout(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", answer("goodbye"))
 	p := start(t, setup{hosts: endpoints(h), settings: settings{"file_log": "/dev/stdout", "format_log": "$client_addr"}})
-	p.talk()
+	p.runSession()
 	p.await(p.stdout, "127.0.0.1\n") // exec gives the program a pipe
-	p.talk()
+	p.runSession()
 	p.stop()
 	if n := p.stdout.count(stamp + `127\.0\.0\.1$`); n != 2 || p.stdout.count("") != 2 {
 		t.Errorf("stdout has %d such lines, want 2 and no more:\n%s", n, p.stdout)
@@ -205,10 +205,10 @@ func TestAccessLogFull(t *testing.T) {
 	}
 	h := listen(t, "127.0.0.1", answer("goodbye"))
 	p := start(t, setup{hosts: endpoints(h), settings: settings{"file_log": "/dev/full", "format_log": "$client_addr"}})
-	p.talk()
+	p.runSession()
 	p.await(p.stderr, `level=ERROR.*/dev/full.*no space left`)
 	for range 50 {
-		p.talk()
+		p.runSession()
 	}
 	p.stop()
 	if !regexp.MustCompile(`51 lines (not written|lost)`).MatchString(p.stderr.String()) {
@@ -235,10 +235,10 @@ func TestAccessLogStuck(t *testing.T) {
 	p := start(t, setup{hosts: endpoints(h), settings: settings{
 		"file_log": fifo, "format_log": strings.Repeat("long ", 10_000), "reactors_num": 1,
 	}})
-	p.talk()
+	p.runSession()
 	p.await(p.stderr, `msg="kroxy-ev: serving"`)
 	for range 20 { // 50 KB each, into a buffer of 256 KiB
-		p.talk()
+		p.runSession()
 	}
 	p.await(p.stderr, `level=ERROR.*lines lost`)
 	begin := time.Now()
@@ -267,6 +267,6 @@ func TestAccessLogToStandardError(t *testing.T) {
 		hosts: endpoints(h), settings: settings{"file_log": "/dev/stderr", "format_log": "$client_addr"},
 		prepare: func(c *exec.Cmd) { c.Stdout = nil },
 	})
-	p.talk()
+	p.runSession()
 	p.await(p.stderr, "]: 127.0.0.1\n")
 }

@@ -149,7 +149,7 @@ func TestLogConditionsOfSessions(t *testing.T) {
 	for _, port := range []int{good, bad, good} {
 		p.port = port
 		if port == good {
-			p.talk()
+			p.runSession()
 		} else {
 			expectClosed(t, p.dial())
 		}

@@ -200,7 +200,7 @@ func TestReloadOfAccessLog(t *testing.T) {
 		p := start(t, s)
 		logged := func(file string, want ...string) {
 			t.Helper()
-			p.talk()
+			p.runSession()
 			eventually(t, "the line is in the log", func() bool { return len(lines(t, file)) == len(want) })
 			for i, line := range lines(t, file) {
 				expectMatch(t, line, stamp+regexp.QuoteMeta(want[i])+"$")

@@ -99,7 +99,7 @@ func TestReopenedLogs(t *testing.T) {
 			"file_log": file, "format_log": "$client_addr", "workers_num": 3, "reactors_num": 3,
 		}})
 		talks := 0
-		talk := func() { p.talk(); talks++ }
+		talk := func() { p.runSession(); talks++ }
 		const rounds, each = 4, 12
 		for i := range rounds {
 			for range each {
