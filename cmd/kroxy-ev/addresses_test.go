@@ -15,9 +15,9 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// spread starts a host at each of the addresses, all on one port. They answer with their letter, A for the first. End
+// serveOnAddresses starts a host at each of the addresses, all on one port. They answer with their letter, A for the first. End
 // closes one of them.
-func spread(t *testing.T, addrs ...string) (port int, end func(i int)) {
+func serveOnAddresses(t *testing.T, addrs ...string) (port int, end func(i int)) {
 	t.Helper()
 	for range 50 {
 		var all []net.Listener
@@ -57,8 +57,8 @@ func spread(t *testing.T, addrs ...string) (port int, end func(i int)) {
 	return 0, nil
 }
 
-// letters visits the proxy n times and counts who answers.
-func (p *proxy) letters(n int) map[string]int {
+// countLetters visits the proxy n times and counts who answers.
+func (p *proxy) countLetters(n int) map[string]int {
 	p.t.Helper()
 	count := map[string]int{}
 	for range n {
@@ -72,17 +72,17 @@ func (p *proxy) letters(n int) map[string]int {
 // Connections to a name go to all its addresses in turn. One that fails is left out, but for a trial now and then.
 func TestAllAddressesOfAName(t *testing.T) {
 	t.Parallel()
-	port, end := spread(t, "127.0.0.1", "127.0.0.2", "127.0.0.3")
+	port, end := serveOnAddresses(t, "127.0.0.1", "127.0.0.2", "127.0.0.3")
 	// Nobody is at the IPv6 address, as where there is no IPv6.
 	prepare := withFile(t, "/etc/hosts", "127.0.0.1 a.test\n127.0.0.2 a.test\n127.0.0.3 a.test\n::1 a.test\n")
 	p := start(t, setup{hosts: []endpoint{{"a.test", port}}, prepare: prepare})
 	begin := time.Now()
 	// The connection that finds out about the IPv6 address goes on to another, and so do those that try it again.
-	if got := p.letters(300); got["A"] < 90 || got["B"] < 90 || got["C"] < 90 || got["A"]+got["B"]+got["C"] != 300 {
+	if got := p.countLetters(300); got["A"] < 90 || got["B"] < 90 || got["C"] < 90 || got["A"]+got["B"]+got["C"] != 300 {
 		t.Errorf("300 connections went to %v", got)
 	}
 	end(1)
-	if got := p.letters(300); got["A"] < 140 || got["C"] < 140 || got["A"]+got["C"] != 300 {
+	if got := p.countLetters(300); got["A"] < 140 || got["C"] < 140 || got["A"]+got["C"] != 300 {
 		t.Errorf("300 connections went to %v, with B closed", got)
 	}
 	// Pauses between trials are a second and more.
@@ -94,8 +94,8 @@ func TestAllAddressesOfAName(t *testing.T) {
 	}
 }
 
-// zone is what a DNS server knows.
-type zone struct {
+// dnsZone is what a DNS server knows.
+type dnsZone struct {
 	mu    sync.Mutex
 	addrs [][4]byte
 	ttl   uint32
@@ -103,25 +103,25 @@ type zone struct {
 	asked int // for addresses of IPv4
 }
 
-func (z *zone) set(ttl uint32, addrs ...[4]byte) {
+func (z *dnsZone) set(ttl uint32, addrs ...[4]byte) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.ttl, z.addrs = ttl, addrs
 }
 
-func (z *zone) fail(dead bool) {
+func (z *dnsZone) fail(dead bool) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.dead = dead
 }
 
-func (z *zone) count() int {
+func (z *dnsZone) count() int {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	return z.asked
 }
 
-func (z *zone) answer(query []byte, _ bool) [][]byte {
+func (z *dnsZone) answer(query []byte, _ bool) [][]byte {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	var m dnsmessage.Message
@@ -158,9 +158,9 @@ func (z *zone) answer(query []byte, _ bool) [][]byte {
 func TestTTLOfAName(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		port, _ := spread(t, "127.0.0.1", "127.0.0.2")
+		port, _ := serveOnAddresses(t, "127.0.0.1", "127.0.0.2")
 		first, second := [4]byte{127, 0, 0, 1}, [4]byte{127, 0, 0, 2}
-		z := &zone{}
+		z := &dnsZone{}
 		z.set(1, first)
 		// Only this port can be named in resolv.conf.
 		at := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
@@ -168,7 +168,7 @@ func TestTTLOfAName(t *testing.T) {
 		enginetest.NameServer(t, at+":53", z.answer)
 		prepare := withFile(t, "/etc/resolv.conf", "nameserver "+at+"\noptions timeout:1 attempts:1\n")
 		p := start(t, setup{hosts: []endpoint{{"a.zone.test", port}}, prepare: prepare, multi: multi})
-		goes := func(to string) bool { return p.letters(1)[to] == 1 }
+		goes := func(to string) bool { return p.countLetters(1)[to] == 1 }
 		if !goes("A") {
 			t.Fatal("the first connection did not go to the first address")
 		}
@@ -184,7 +184,7 @@ func TestTTLOfAName(t *testing.T) {
 		change("B", second)
 		z.fail(true)
 		p.await(p.stderr, "a host's name cannot be resolved")
-		if got := p.letters(20); got["B"] != 20 {
+		if got := p.countLetters(20); got["B"] != 20 {
 			t.Errorf("without an answer, 20 connections went to %v", got)
 		}
 		z.fail(false)

@@ -462,7 +462,7 @@ func TestUpgradeKeepsServices(t *testing.T) {
 func TestResolver(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		port, _ := spread(t, "127.0.0.1", "127.0.0.2")
+		port, _ := serveOnAddresses(t, "127.0.0.1", "127.0.0.2")
 		one, two, dead := newDirectory(t), newDirectory(t), newDirectory(t)
 		dead.setSilent(true)
 		one.setAddress("db.one.test", [4]byte{127, 0, 0, 1})
@@ -482,15 +482,15 @@ func TestResolver(t *testing.T) {
 		}
 		p := startFile(t, multi, nil, by("one.test", dead, one))
 		p.port = listen
-		if got := p.letters(4); got["A"] != 4 {
+		if got := p.countLetters(4); got["A"] != 4 {
 			t.Errorf("sessions are with %v, want the address that the second server knows", got)
 		}
 		one.setAddress("db.one.test", [4]byte{127, 0, 0, 2}) // the TTL is 0
-		eventually(t, "the address has changed", func() bool { return p.letters(1)["B"] == 1 })
+		eventually(t, "the address has changed", func() bool { return p.countLetters(1)["B"] == 1 })
 		one.setAddress("db.one.test", [4]byte{127, 0, 0, 1})
-		eventually(t, "the address has changed again", func() bool { return p.letters(1)["A"] == 1 })
+		eventually(t, "the address has changed again", func() bool { return p.countLetters(1)["A"] == 1 })
 		p.reloadTo(by("two.test", two))
-		eventually(t, "the other server is asked", func() bool { return p.letters(1)["B"] == 1 })
+		eventually(t, "the other server is asked", func() bool { return p.countLetters(1)["B"] == 1 })
 	})
 }
 
@@ -504,7 +504,7 @@ func TestResolverAndFiles(t *testing.T) {
 	} {
 		t.Run(sources, func(t *testing.T) {
 			t.Parallel()
-			port, _ := spread(t, "127.0.0.1", "127.0.0.2")
+			port, _ := serveOnAddresses(t, "127.0.0.1", "127.0.0.2")
 			d := newDirectory(t)
 			d.setAddress("both.test", [4]byte{127, 0, 0, 2})
 			d.setAddress("dns.test", [4]byte{127, 0, 0, 2})
