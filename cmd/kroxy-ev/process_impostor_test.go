@@ -20,9 +20,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// impostor is a control socket for a configuration that this process has, as any user of the machine may. It claims to be in the mount
+// fakeControl is a control socket for a configuration that this process has, as any user of the machine may. It claims to be in the mount
 // namespace of a number. It says nothing if it is silent; else it takes every order and answers with text.
-type impostor struct {
+type fakeControl struct {
 	file   string
 	uid    int
 	mounts uint64
@@ -41,7 +41,7 @@ func ownMounts(t *testing.T) uint64 {
 }
 
 // open has the control socket listen until the test ends.
-func (i impostor) open(t *testing.T) {
+func (i fakeControl) open(t *testing.T) {
 	t.Helper()
 	var st unix.Stat_t
 	if err := unix.Stat(i.file, &st); err != nil {
@@ -112,7 +112,7 @@ func TestOrdersDespiteAnImpostor(t *testing.T) {
 			t.Parallel()
 			h := listen(t, "127.0.0.1", echo)
 			p, _ := startUpgradable(t, setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 300}})
-			impostor{p.file, 1001, ownMounts(t), silent, `{}`}.open(t)
+			fakeControl{p.file, 1001, ownMounts(t), silent, `{}`}.open(t)
 			for _, verb := range []string{"reload", "upgrade", "reload"} {
 				begun := time.Now()
 				p.mustOrder(verb)
@@ -132,18 +132,18 @@ func TestOrdersToStrangers(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	file := writeConfig(t, t.TempDir(), []byte("{}"))
-	impostor{file, 1001, ownMounts(t), false, `{"Warnings":["\u001b[2Jone\ntwo"]}`}.open(t)
+	fakeControl{file, 1001, ownMounts(t), false, `{"Warnings":["\u001b[2Jone\ntwo"]}`}.open(t)
 	out, err := exec.Command(program, "reload", "--config", file).CombinedOutput()
 	if want := fmt.Sprintf("kroxy-ev: warning: [2Jonetwo\nkroxy-ev: reload done by process %d of user 1001\n", os.Getpid()); err != nil || string(out) != want {
 		t.Errorf("%v: %q, want %q", err, out, want)
 	}
-	impostor{file, 1002, 1, false, `{}`}.open(t)
+	fakeControl{file, 1002, 1, false, `{}`}.open(t)
 	orderFails(t, exec.Command(program, "reload", "--config", file), `several processes serve .*: (\d+ of user 100[12](, |;)){2} send SIGHUP`)
 	// The file's owner is.
 	if err := os.Chown(file, 1003, -1); err != nil {
 		t.Fatal(err)
 	}
-	impostor{file, 1003, 1, false, `{"Error":"no\u001b[2J\nreally"}`}.open(t)
+	fakeControl{file, 1003, 1, false, `{"Error":"no\u001b[2J\nreally"}`}.open(t)
 	orderFails(t, exec.Command(program, "reload", "--config", file), `^no\[2J\nreally\n$`)
 }
 

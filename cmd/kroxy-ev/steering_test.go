@@ -167,7 +167,7 @@ func TestStatusOfAStranger(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	p := &proxy{process: &process{t: t}, file: writeConfig(t, t.TempDir(), []byte("{}"))}
-	impostor{p.file, 1001, ownMounts(t), false, `{"Status":{"version":"\u001b[2Jone\u009btwo","state":"` + "\u009b\U000e0001" + `x"}}`}.open(t)
+	fakeControl{p.file, 1001, ownMounts(t), false, `{"Status":{"version":"\u001b[2Jone\u009btwo","state":"` + "\u009b\U000e0001" + `x"}}`}.open(t)
 	wantErrs := fmt.Sprintf("kroxy-ev: warning: this is what process %d of user 1001 says\n", os.Getpid())
 	status, out, errs := p.steer("status")
 	if !strings.HasPrefix(out, "kroxy-ev [2Jonetwo, process 0, x, ") || status != 0 || errs != wantErrs {
