@@ -15,7 +15,7 @@ func TestBackpressure(t *testing.T) {
 	const rest = 4 << 20   // what a host has left to send when it has been stopped
 	took := make(chan int) // what a host sent until it was stopped
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
-		at := stall(t, c)
+		at := writeUntilFull(t, c)
 		took <- at
 		for end := at + rest; at < end; {
 			n, err := c.Write(pattern(at, min(end-at, 64<<10)))

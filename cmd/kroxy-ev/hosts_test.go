@@ -218,9 +218,9 @@ func reset(c *net.TCPConn) {
 	_ = c.Close()
 }
 
-// stall writes the pattern to c until it takes no more for a while, and returns how many bytes it took. It fails the
+// writeUntilFull writes the pattern to c until it takes no more for a while, and returns how many bytes it took. It fails the
 // test when that is more than the kernel's buffers may hold.
-func stall(t *testing.T, c *net.TCPConn) int {
+func writeUntilFull(t *testing.T, c *net.TCPConn) int {
 	t.Helper()
 	for total := 0; ; {
 		_ = c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))

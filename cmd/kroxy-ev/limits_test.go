@@ -201,7 +201,7 @@ func TestIdleSessionsCostNothing(t *testing.T) {
 		if i%2 == 0 {
 			c = s
 		}
-		go func() { done <- stall(t, c) }()
+		go func() { done <- writeUntilFull(t, c) }()
 	}
 	for range 10 {
 		<-done

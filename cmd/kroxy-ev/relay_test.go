@@ -161,12 +161,12 @@ func TestResetPasses(t *testing.T) {
 			expectReset(t, client)
 		},
 		"from a client that does not take its download": func(t *testing.T, client, server *net.TCPConn) {
-			stall(t, server)
+			writeUntilFull(t, server)
 			reset(client)
 			expectReset(t, server)
 		},
 		"from a host that does not take its upload": func(t *testing.T, client, server *net.TCPConn) {
-			stall(t, client)
+			writeUntilFull(t, client)
 			reset(server)
 			expectReset(t, client)
 		},
@@ -183,7 +183,7 @@ func TestResetPasses(t *testing.T) {
 			awaitFailure(t, client)
 		},
 		"from a client to a host that takes nothing": func(t *testing.T, client, server *net.TCPConn) {
-			stall(t, client)
+			writeUntilFull(t, client)
 			reset(client)
 			awaitReset(t, server) // after proxy_send_timeout: what the client sent is wanted until then
 		},

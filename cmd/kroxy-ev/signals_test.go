@@ -62,7 +62,7 @@ func TestShutdownTimeout(t *testing.T) {
 			t.Parallel()
 			p, client, server := pair(t, settings{"shutdown_timeout": timeout})
 			blocked := p.dial()
-			stall(t, blocked)
+			writeUntilFull(t, blocked)
 			begin := time.Now()
 			p.stop()
 			notBefore(t, begin, time.Duration(timeout)*time.Millisecond)

@@ -143,7 +143,7 @@ func TestZeroIsNoTimeout(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	send(t, client, "hello")
 	expect(t, server, "hello")
-	stall(t, client)
+	writeUntilFull(t, client)
 	send(t, server, "hello")
 	expect(t, client, "hello")
 }
