@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An end that is none, a FIN without close_notify or a reset, is passed on as a reset, behind everything that came before it.
+// A TLS connection that ends without close_notify, or any reset, is passed on as a reset, behind all the bytes that came before it.
 
-// slow is how a peer reads that is slower than the proxy: of a small buffer, with pauses.
+// slow returns a reader of c that is slower than the proxy: it has a small buffer and pauses between reads.
 func slow(c net.Conn) io.Reader { return slowReader{c} }
 
 type slowReader struct{ c net.Conn }
@@ -25,13 +25,13 @@ func (r slowReader) Read(p []byte) (int, error) {
 	return r.c.Read(p[:min(len(p), 128<<10)])
 }
 
-// limitReceiveBuffer has c's kernel take little in advance.
+// limitReceiveBuffer gives c a small receive buffer, so that the kernel accepts little ahead of the reader.
 func limitReceiveBuffer(c net.Conn) { _ = underlyingTCP(c).SetReadBuffer(64 << 10) }
 
-// lastWords are the messages of a peer that goes without saying so. What it said was received by the proxy's kernel before.
+// lastWords are the messages of a peer that then disappears without close_notify or FIN. The proxy's kernel has received all of them by then.
 var lastWords = map[string]string{"a word": "hello", "8 MB to a slow peer": bulk[:8<<20]}
 
-// In stream mode, either way, whoever speaks TLS.
+// In stream mode, in both directions, with TLS on either side or both.
 func TestAbortBehindAllBytesOfStream(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -43,7 +43,7 @@ func TestAbortBehindAllBytesOfStream(t *testing.T) {
 				for _, stop := range []string{"FIN", "reset"} {
 					speaksTLS := from == "client" && w.client || from == "host" && w.host
 					if stop == "FIN" && !speaksTLS || stop == "reset" && len(said) > 100 {
-						continue // a good end; and a reset destroys what the proxy's kernel has no room for
+						continue // a FIN without TLS is a regular end; a reset destroys what does not fit into the proxy's receive buffer
 					}
 					t.Run(fmt.Sprintf("%s, %s of the %s behind %s", spoken, stop, from, name), func(t *testing.T) {
 						t.Parallel()
@@ -85,7 +85,7 @@ func TestAbortBehindAllBytesOfStream(t *testing.T) {
 	}
 }
 
-// gathering holds back what is written behind a first piece, until it is let go.
+// gathering holds back everything that is written after the first piece until it is released.
 type gathering struct {
 	*watched
 	wrote bool
@@ -101,8 +101,7 @@ func (g *gathering) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A client that ends its handshake, says a word and goes, all in one segment, is heard: also by a host that takes long to be
-// connected to.
+// A client finishes its handshake, sends a word and closes, all in one segment. The host gets the word, even if connecting to the host takes long.
 func TestAbortBehindTheFirstBytes(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -131,7 +130,7 @@ func TestAbortBehindTheFirstBytes(t *testing.T) {
 						}
 						word = g.held
 					}
-					// The word waits for the FIN.
+					// The kernel holds the word back until the FIN, so that both share a segment.
 					sys, err := raw.SyscallConn()
 					if err != nil {
 						t.Fatal(err)
@@ -163,7 +162,7 @@ func TestAbortBehindTheFirstBytes(t *testing.T) {
 	}
 }
 
-// In http mode a response that is cut off comes as far as the host has sent it, however slow the client is.
+// In http mode the client gets as much of a truncated response as the host has sent, however slowly the client reads.
 func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -211,8 +210,8 @@ func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 	}
 }
 
-// abandonedSession is a session in which one side has said 1 MiB, which the proxy's buffers hold, and gone without saying so. The other has
-// taken nothing yet. Idle is how many sockets the proxy has without it.
+// abandonedSession starts a session in which one side sends 1 MiB, which fits into the proxy's buffers, and then disappears without close_notify. The other
+// side, sink, has read nothing yet. Idle is the number of sockets that the proxy has without the session.
 func abandonedSession(t *testing.T, from string, more settings) (p *proxy, idle int, sink closer, said string) {
 	t.Helper()
 	a := newAuthority(t)
@@ -229,11 +228,11 @@ func abandonedSession(t *testing.T, from string, more settings) (p *proxy, idle 
 	said = bulk[:1<<20]
 	send(t, source, said)
 	_ = underlyingTCP(source).CloseWrite()
-	expectReset(t, underlyingTCP(source)) // nothing more is wanted of it
+	expectReset(t, underlyingTCP(source)) // the proxy wants no more from the source
 	return p, idle, sink, said
 }
 
-// A peer that takes what waits for it, however slowly, has the time it needs; the timeout is for one that takes nothing.
+// A peer that reads what is left, however slowly, gets the time it needs. The timeout is for a peer that reads nothing.
 func TestAbortWaitsForASlowPeer(t *testing.T) {
 	t.Parallel()
 	for from, timeout := range map[string]string{"client": "proxy_send_timeout", "host": "send_timeout"} {
@@ -263,7 +262,7 @@ func TestAbortWaitsForASlowPeer(t *testing.T) {
 	}
 }
 
-// What still waits to be confirmed when the proxy has to stop is not ended as if it were whole.
+// When the proxy has to stop while bytes are still unconfirmed, the stream ends with a reset and not as if it were complete.
 func TestAbortWhileStopping(t *testing.T) {
 	t.Parallel()
 	for _, from := range []string{"client", "host"} {

@@ -18,7 +18,7 @@ import (
 
 const stamp = `^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]: `
 
-// lines are the lines of a file, which may be missing.
+// lines returns the lines of a file, none if the file does not exist.
 func lines(t *testing.T, file string) []string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -38,7 +38,7 @@ func expectMatch(t *testing.T, line, pattern string) {
 	}
 }
 
-// runSession has a session in which the client sends 5 bytes and gets 7.
+// runSession runs a session in which the client sends 5 bytes and gets 7.
 func (p *proxy) runSession() {
 	p.t.Helper()
 	c := p.dial()
@@ -63,10 +63,10 @@ func TestAccessLogFormats(t *testing.T) {
 			for range 3 {
 				p.runSession()
 			}
-			// While it runs.
+			// While the proxy runs.
 			eventually(t, "the log has 3 lines", func() bool { return len(lines(t, file)) == 3 })
 			p.runSession()
-			// And at its end.
+			// When the proxy stops.
 			p.stop()
 			all := lines(t, file)
 			if len(all) != 4 {
@@ -79,7 +79,7 @@ func TestAccessLogFormats(t *testing.T) {
 	}
 }
 
-// Without a format, or with an empty one, lines are not empty.
+// Without a format, or with an empty one, lines have the default format.
 func TestAccessLogWithoutFormat(t *testing.T) {
 	t.Parallel()
 	raw := endpoints(listen(t, "127.0.0.1", answer("goodbye")))
@@ -118,7 +118,7 @@ func TestAccessLogWithoutFormat(t *testing.T) {
 	}
 }
 
-// A session has its line however it ends, and the counts are of what was delivered.
+// Every session writes a line, however it ends, with the bytes that were delivered.
 func TestAccessLogOfEverySession(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "access.log")
@@ -163,7 +163,7 @@ func TestAccessLogOfEverySession(t *testing.T) {
 	c, s = p.dial(), h.accept()
 	send(t, c, "abcde")
 	expect(t, s, "abcde")
-	p.stop() // which cuts it
+	p.stop() // the stop cuts this session
 	if all := lines(t, file); len(all) != count+1 || all[0] != "an older line" {
 		t.Fatalf("the log has %d lines, want %d: %q", len(all), count+1, all)
 	} else {
@@ -197,7 +197,7 @@ func TestAccessLogToStdout(t *testing.T) {
 	}
 }
 
-// A log that cannot be written stops nothing but itself, and is told of.
+// A log that cannot be written to affects nothing else, and the error log says so.
 func TestAccessLogFull(t *testing.T) {
 	t.Parallel()
 	if err := unix.Access("/dev/full", unix.W_OK); err != nil {
@@ -219,7 +219,7 @@ func TestAccessLogFull(t *testing.T) {
 	}
 }
 
-// The reader of a pipe may be stuck: then lines are lost, and traffic is not.
+// If the reader of a pipe is stuck, lines are lost, but traffic is not affected.
 func TestAccessLogStuck(t *testing.T) {
 	t.Parallel()
 	fifo := filepath.Join(t.TempDir(), "fifo")

@@ -15,8 +15,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// serveOnAddresses starts a host at each of the addresses, all on one port. They answer with their letter, A for the first. End
-// closes one of them.
+// serveOnAddresses starts a host on each of the addresses, all on the same port. Each answers with its letter, A for the first. End closes one of them.
 func serveOnAddresses(t *testing.T, addrs ...string) (port int, end func(i int)) {
 	t.Helper()
 	for range 50 {
@@ -29,7 +28,7 @@ func serveOnAddresses(t *testing.T, addrs ...string) (port int, end func(i int))
 			}
 			all, port = append(all, ln), ln.Addr().(*net.TCPAddr).Port
 		}
-		if len(all) < len(addrs) { // another has the port at one of them
+		if len(all) < len(addrs) { // the port is in use on one of the addresses
 			for _, ln := range all {
 				_ = ln.Close()
 			}
@@ -57,7 +56,7 @@ func serveOnAddresses(t *testing.T, addrs ...string) (port int, end func(i int))
 	return 0, nil
 }
 
-// countLetters visits the proxy n times and counts who answers.
+// countLetters connects n times and counts the answers by letter.
 func (p *proxy) countLetters(n int) map[string]int {
 	p.t.Helper()
 	count := map[string]int{}
@@ -69,15 +68,15 @@ func (p *proxy) countLetters(n int) map[string]int {
 	return count
 }
 
-// Connections to a name go to all its addresses in turn. One that fails is left out, but for a trial now and then.
+// Connections to a name use all its addresses in turn. An address that fails is skipped, but for an occasional probe.
 func TestAllAddressesOfAName(t *testing.T) {
 	t.Parallel()
 	port, end := serveOnAddresses(t, "127.0.0.1", "127.0.0.2", "127.0.0.3")
-	// Nobody is at the IPv6 address, as where there is no IPv6.
+	// Nothing listens on the IPv6 address, as on a machine without IPv6.
 	prepare := withFile(t, "/etc/hosts", "127.0.0.1 a.test\n127.0.0.2 a.test\n127.0.0.3 a.test\n::1 a.test\n")
 	p := start(t, setup{hosts: []endpoint{{"a.test", port}}, prepare: prepare})
 	begin := time.Now()
-	// The connection that finds out about the IPv6 address goes on to another, and so do those that try it again.
+	// The connection that finds the IPv6 address unreachable goes on to another address, and so do later probes of that address.
 	if got := p.countLetters(300); got["A"] < 90 || got["B"] < 90 || got["C"] < 90 || got["A"]+got["B"]+got["C"] != 300 {
 		t.Errorf("300 connections went to %v", got)
 	}
@@ -85,7 +84,7 @@ func TestAllAddressesOfAName(t *testing.T) {
 	if got := p.countLetters(300); got["A"] < 140 || got["C"] < 140 || got["A"]+got["C"] != 300 {
 		t.Errorf("300 connections went to %v, with B closed", got)
 	}
-	// Pauses between trials are a second and more.
+	// Probes are a second or more apart.
 	took := time.Since(begin)
 	p.stop()
 	failures := linesOf(p.stderr.String(), "an address of a host cannot be reached, but another can")
@@ -100,7 +99,7 @@ type dnsZone struct {
 	addrs [][4]byte
 	ttl   uint32
 	dead  bool
-	asked int // for addresses of IPv4
+	asked int // queries for IPv4 addresses
 }
 
 func (z *dnsZone) set(ttl uint32, addrs ...[4]byte) {
@@ -154,7 +153,7 @@ func (z *dnsZone) answer(query []byte, _ bool) [][]byte {
 	return [][]byte{b}
 }
 
-// What DNS says of a name is used for its TTL, and for longer when DNS does not answer.
+// A DNS answer is used for its TTL, and for longer while DNS does not answer.
 func TestTTLOfAName(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -162,7 +161,7 @@ func TestTTLOfAName(t *testing.T) {
 		first, second := [4]byte{127, 0, 0, 1}, [4]byte{127, 0, 0, 2}
 		z := &dnsZone{}
 		z.set(1, first)
-		// Only this port can be named in resolv.conf.
+		// resolv.conf cannot name a port, so the server needs an address of its own with port 53.
 		at := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
 		needAddress(t, at, at)
 		enginetest.NameServer(t, at+":53", z.answer)
@@ -190,7 +189,7 @@ func TestTTLOfAName(t *testing.T) {
 		z.fail(false)
 		change("A", first)
 
-		// The last answer with a short TTL has been replaced, and this one is kept.
+		// The last answer with a short TTL expires and is replaced; this one, with a long TTL, is kept.
 		z.set(300, second)
 		eventually(t, "connections go to B", func() bool { return goes("B") })
 		asked := z.count()

@@ -21,24 +21,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// adminAt is the admin endpoint as its clients see it.
+// adminAt is an admin endpoint, as its clients see it.
 type adminAt struct {
 	t *testing.T
 	netAddr
 	token string
 }
 
-// adminResponse is what a client of the admin endpoint has got.
+// adminResponse is a response of the admin endpoint.
 type adminResponse struct {
 	status int
 	fields http.Header
 	body   string
 }
 
-// jsonContent is a field that every request that changes something has.
+// jsonContent is a field that every request that changes something must have.
 const jsonContent = "Content-Type: application/json"
 
-// try makes a request over a connection of its own, with these fields.
+// try makes a request with the given fields over a connection of its own.
 func (a adminAt) try(method, path, body string, fields ...string) (got adminResponse, err error) {
 	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, a.network, a.address)
@@ -80,7 +80,7 @@ func (a adminAt) ask(method, path, body string, fields ...string) adminResponse 
 	return got
 }
 
-// expect makes a request and demands this status, and an answer that matches the pattern.
+// expect makes a request and demands this status, and a body that matches the pattern.
 func (a adminAt) expect(status int, pattern, method, path, body string, fields ...string) adminResponse {
 	a.t.Helper()
 	got := a.ask(method, path, body, fields...)
@@ -96,7 +96,7 @@ func (a adminAt) order(group, host, body string) {
 	a.expect(200, "", "POST", "/api/v1/hosts/"+url.PathEscape(group)+"/"+url.PathEscape(host), body, jsonContent)
 }
 
-// status is what /api/v1/status says.
+// status returns what /api/v1/status reports.
 func (a adminAt) status() (s statusView) {
 	a.t.Helper()
 	if got := a.expect(200, "", "GET", "/api/v1/status", ""); json.Unmarshal([]byte(got.body), &s) != nil {
@@ -105,7 +105,7 @@ func (a adminAt) status() (s statusView) {
 	return s
 }
 
-// adminConfig is a configuration with an admin endpoint at a port, whose servers send to the group web.
+// adminConfig is a configuration with an admin endpoint on a port, and servers whose group is web.
 func adminConfig(adminPort, port int, hosts ...*httpHost) object {
 	return object{
 		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
@@ -117,7 +117,7 @@ func adminConfig(adminPort, port int, hosts ...*httpHost) object {
 
 func hostAt(s *httpHost) string { return fmt.Sprintf("%s:%d", s.Host, s.Port) }
 
-// askAllWorkers asks a port for the names of its hosts, over a connection each, so that all workers are asked.
+// askAllWorkers requests the names of the hosts behind a port, each over a connection of its own, so that all workers are asked.
 func askAllWorkers(t *testing.T, port int) (who string) {
 	t.Helper()
 	for range 24 {
@@ -130,7 +130,8 @@ func askAllWorkers(t *testing.T, port int) (who string) {
 	return who
 }
 
-// Nobody is pushed aside from a port, at the start or at a reload. The endpoint moves by a reload, also by one that its own client asks for, who is answered.
+// The admin endpoint takes no port from another program, at the start or at a reload. A reload moves the endpoint; a client of the endpoint that asks for
+// such a reload still gets its response.
 func TestAdminPorts(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -169,7 +170,7 @@ func TestAdminPorts(t *testing.T) {
 	})
 }
 
-// A token is asked for where something is told or done, and is read anew at each reload.
+// Every request that shows or changes something needs the token. Each reload reads the token anew.
 func TestAdminToken(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -219,7 +220,7 @@ func TestAdminToken(t *testing.T) {
 	})
 }
 
-// The endpoint answers all the time while a new program takes over, and is ready. Orders hold until a reload.
+// The endpoint answers, and is ready, all the time while a new program takes over. Orders hold until the next reload.
 func TestAdminOverAnUpgrade(t *testing.T) {
 	t.Parallel()
 	h, port, web := namedHosts(t, 2), reservePort(t), reservePort(t)
@@ -268,7 +269,8 @@ func TestAdminOverAnUpgrade(t *testing.T) {
 	local(port).awaitRefusal(t)
 }
 
-// Whoever sends new clients here learns when to stop: when no host is usable, and when the program leaves. It is alive until it has left.
+// /ready tells a load balancer when to send no more clients: while no host is usable, and once the program is stopping. /healthz is 200 until the program has
+// stopped.
 func TestAdminReady(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -317,7 +319,7 @@ func TestAdminReady(t *testing.T) {
 	})
 }
 
-// An order is known to all workers when it is answered, and what is no order is refused.
+// All workers know of an order by the time it is answered. Malformed orders are refused.
 func TestAdminOrders(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -373,7 +375,7 @@ func TestAdminOrders(t *testing.T) {
 	})
 }
 
-// A reload that a client asks for says where the file is wrong, and otherwise what became different.
+// A reload by request answers with the place of a mistake in the file, or else with what changed.
 func TestAdminReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -399,7 +401,7 @@ func TestAdminReload(t *testing.T) {
 	})
 }
 
-// What a page of somebody else may have a browser send is refused. No browser gets to a Unix-domain socket.
+// Requests that a page of another origin can have a browser send are refused. No browser can connect to a Unix-domain socket.
 func TestAdminStrangers(t *testing.T) {
 	t.Parallel()
 	h, port, web, path := namedHosts(t, 1), reservePort(t), reservePort(t), socketPath(t)
@@ -430,7 +432,7 @@ func TestAdminStrangers(t *testing.T) {
 	u.expect(403, "", "GET", "/api/v1/status", "", "Host: anything.example", "Origin: https://evil.example")
 }
 
-// The configuration that is told has defaults, and no secrets.
+// The configuration that is shown includes defaults and no secrets.
 func TestAdminConfig(t *testing.T) {
 	t.Parallel()
 	h, port := namedHosts(t, 1), reservePort(t)
@@ -457,12 +459,12 @@ func TestAdminConfig(t *testing.T) {
 	}
 }
 
-// Clients who send half a request lose their places to others, and the proxy does not notice.
+// Clients that send half a request lose their places to others, and the proxy is not affected.
 func TestAdminSlowClients(t *testing.T) {
 	t.Parallel()
 	h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)
 	startFile(t, false, nil, adminConfig(port, web, h[0]))
-	for range 100 { // 64 are let in
+	for range 100 { // only 64 places exist
 		send(t, local(port).dial(t), "GET /metrics HTTP/1.1\r\nHost:")
 	}
 	done := make(chan struct{})
@@ -476,7 +478,7 @@ func TestAdminSlowClients(t *testing.T) {
 	<-done
 }
 
-// Everyone who scrapes is answered, however many there are.
+// Every scrape is answered, however many there are.
 func TestAdminManyScrapes(t *testing.T) {
 	t.Parallel()
 	n := 1000
@@ -498,7 +500,7 @@ func TestAdminManyScrapes(t *testing.T) {
 	clients.Wait()
 }
 
-// Names may have quotes and line ends, and come out of the metrics as they are in the file.
+// Names with quotes and line ends appear in the metrics as they are in the file.
 func TestAdminOddNames(t *testing.T) {
 	t.Parallel()
 	h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)

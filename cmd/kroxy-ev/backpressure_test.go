@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// A client that stops reading a download stops the host, costs no memory, and gets everything when it goes on.
+// A client that stops reading a download stops the host, costs no memory, and gets everything when it reads on.
 func TestBackpressure(t *testing.T) {
 	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	const clients = 20
-	const rest = 4 << 20   // what a host has left to send when it has been stopped
-	took := make(chan int) // what a host sent until it was stopped
+	const rest = 4 << 20   // the least that a host must still have to send when it is stopped
+	took := make(chan int) // bytes that each host sent until it was stopped
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
 		at := writeUntilFull(t, c)
 		took <- at
@@ -57,7 +57,7 @@ func TestBackpressure(t *testing.T) {
 	}
 }
 
-// period is the length of the pattern that downloads repeat: a prime, so that no buffer's length divides it.
+// period is the length of the pattern that downloads repeat: a prime, so that it divides no buffer's length.
 const period = 65521
 
 var patternBytes = func() []byte {
@@ -69,7 +69,7 @@ var patternBytes = func() []byte {
 	return b
 }()
 
-// pattern is the n bytes, 64 KiB at most, of a download from offset on.
+// pattern returns the n bytes, at most 64 KiB, of a download from offset on.
 func pattern(offset, n int) []byte { return patternBytes[offset%period:][:n] }
 
 // writeUntilCut writes the pattern until the proxy ends the connection.

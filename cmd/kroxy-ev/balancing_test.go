@@ -35,7 +35,7 @@ func (p *proxy) visit() (*net.TCPConn, string) {
 	return c, string(letter)
 }
 
-// endSession ends a session in good order and returns when its end has reached the client.
+// endSession ends a session regularly and returns when the end has reached the client.
 func endSession(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	_ = c.CloseWrite()
@@ -84,9 +84,8 @@ func TestFirst(t *testing.T) {
 	}
 }
 
-// A host that answers nothing is known for that by how long its first client has waited, though that one did not wait until the host's time
-// was up. It costs one of them, or a few where a busy machine makes the other one
-// look as slow.
+// A host that accepts connections and never answers is recognized by the time that its first client waits, even if that client gives up before a timeout. It
+// costs one client, or a few where a busy machine makes the other host look as slow.
 func TestLeastTimeKnowsSilence(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -130,7 +129,7 @@ func TestLeastTimeKnowsSilence(t *testing.T) {
 
 func TestLeastConn(t *testing.T) {
 	t.Parallel()
-	// With one reactor a session that a client saw end is no longer counted when the next client is met.
+	// With one reactor, a session whose end the client has seen is no longer counted when the next client connects.
 	p := start(t, setup{hosts: endpoints(letteredHosts(t, 2)...), algorithm: "least_conn", settings: settings{"reactors_num": 1}})
 	held := map[string][]*net.TCPConn{}
 	for range 6 {

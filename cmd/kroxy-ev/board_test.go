@@ -18,8 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Each panel of the board for Grafana, and each rule of the alerts, is something that a Prometheus with conf/prometheus.yml can answer
-// about a proxy with traffic.
+// Every panel of the Grafana dashboard, and every alert rule, queries something that a Prometheus with conf/prometheus.yml has about a proxy with traffic.
 func TestBoard(t *testing.T) {
 	t.Parallel()
 	if raceEnabled {
@@ -89,7 +88,7 @@ func TestBoard(t *testing.T) {
 	}
 }
 
-// boardQueries are the queries of all panels, with the variables that Grafana would put in.
+// boardQueries returns the queries of all panels, with Grafana's variables filled in.
 func boardQueries(t *testing.T) (all []string) {
 	t.Helper()
 	text, err := os.ReadFile("../../conf/grafana.json")
@@ -117,13 +116,13 @@ func boardQueries(t *testing.T) (all []string) {
 	return all
 }
 
-// prometheus is one that runs.
+// prometheus is a running Prometheus.
 type prometheus struct {
 	t    *testing.T
 	base string
 }
 
-// startPrometheus starts one by conf/prometheus.yml, which scrapes the admin endpoint on this port, and more often than that says.
+// startPrometheus starts a Prometheus with conf/prometheus.yml that scrapes the admin endpoint on this port, and more often than the file says.
 func startPrometheus(t *testing.T, program string, adminPort int) *prometheus {
 	t.Helper()
 	dir := t.TempDir()
@@ -137,7 +136,7 @@ func startPrometheus(t *testing.T, program string, adminPort int) *prometheus {
 			t.Fatal(err)
 		}
 	}
-	// Nothing else is at such an address, so its port stays free.
+	// Nothing else uses such an address, so its port stays free.
 	p := &prometheus{t, fmt.Sprintf("http://127.%d.%d.%d:%d", 64+rand.N(64), rand.N(256), 1+rand.N(254), 10000+rand.N(20000))}
 	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+strings.TrimPrefix(p.base, "http://"), "--log.level=error")
@@ -164,7 +163,7 @@ func startPrometheus(t *testing.T, program string, adminPort int) *prometheus {
 	return p
 }
 
-// get answers what an address of its API says.
+// get decodes the response of an API path.
 func (p *prometheus) get(path string, into any) {
 	p.t.Helper()
 	res, err := http.Get(p.base + path)
@@ -181,7 +180,7 @@ func (p *prometheus) get(path string, into any) {
 	}
 }
 
-// ask answers how many series a query yields, or what is wrong with it.
+// ask returns how many series a query yields, or what is wrong with the query.
 func (p *prometheus) ask(query string) (n int, problem string) {
 	p.t.Helper()
 	var answer struct {

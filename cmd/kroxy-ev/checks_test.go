@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkedHost is a host whose checks are answered with the status that a test says, and that counts these and its clients' requests.
+// checkedHost is a host that answers its health checks with a status that the test sets, and counts checks and client requests.
 type checkedHost struct {
 	*httpHost
 	status           atomic.Int64
@@ -36,7 +36,7 @@ func newCheckedHost(t *testing.T) *checkedHost {
 	return p
 }
 
-// down and up match the line that tells of it.
+// down and up return patterns of the log lines about the host's state.
 func (p *checkedHost) down() string {
 	return fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=%s:%d type=http error="status 503, expected 200-399" failed=\d`, p.Host, p.Port)
 }
@@ -45,7 +45,7 @@ func (p *checkedHost) up() string {
 	return fmt.Sprintf(`level=INFO msg="check: a host serves again" group=backend host=%s:%d type=http passed=\d down_for=`, p.Host, p.Port)
 }
 
-// checkedSetup is a setup of these hosts, which are checked often.
+// checkedSetup is a setup with these hosts, which are checked often.
 func checkedSetup(more settings, patients ...*checkedHost) setup {
 	var hosts []settings
 	for _, p := range patients {
@@ -60,7 +60,7 @@ func checkedSetup(more settings, patients ...*checkedHost) setup {
 	return setup{mode: "http", settings: s}
 }
 
-// getServed makes so many requests, over connections of their own, all of which must be served.
+// getServed makes n requests, each over a connection of its own, all of which must succeed.
 func (p *proxy) getServed(n int) {
 	p.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * patience}
@@ -71,7 +71,7 @@ func (p *proxy) getServed(n int) {
 	}
 }
 
-// awaitUnused waits until what chose these hosts before they were known to be down is over, and returns how many requests they got.
+// awaitUnused waits until requests that chose these hosts before they were known to be down are over, and returns how many requests the hosts got.
 func (p *proxy) awaitUnused(down ...*checkedHost) (requests int64) {
 	p.t.Helper()
 	count := func() (n int64) {
@@ -88,8 +88,7 @@ func (p *proxy) awaitUnused(down ...*checkedHost) (requests int64) {
 	return requests
 }
 
-// A host that fails its checks gets no requests from when that is known, in any worker, one that is new included; it gets them again
-// when it passes.
+// A host that fails its checks gets no requests from then on in any worker, a new one included. It gets requests again once it passes.
 func TestHostThatFailsItsChecks(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -112,7 +111,7 @@ func TestHostThatFailsItsChecks(t *testing.T) {
 			}
 			eventually(t, "there is another worker", func() bool { return !alive(worker) && len(p.workers()) == 2 })
 			client := p.client()
-			for range 40 { // some connections may go to the worker that has died
+			for range 40 { // some connections may go to the worker that was killed
 				if res, err := client.Get(p.url("/")); err == nil {
 					_ = res.Body.Close()
 				}
@@ -131,7 +130,7 @@ func TestHostThatFailsItsChecks(t *testing.T) {
 	})
 }
 
-// A reload goes on with what is known, and ends the checks of a group that has none any more.
+// A reload keeps the results of checks, and ends the checks of a group that no longer has any.
 func TestChecksOverReloads(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -163,7 +162,7 @@ func TestChecksOverReloads(t *testing.T) {
 			p.getServed(2)
 			return bad.requests.Load() > before
 		})
-		// A check may have been on its way. One that is to come would have come after 50 ms.
+		// A check may have been under way. A further one would have come within 50 ms.
 		eventually(t, "no check comes any more", func() bool {
 			n := bad.checks.Load() + good.checks.Load() + other.checks.Load()
 			time.Sleep(300 * time.Millisecond)
@@ -175,7 +174,7 @@ func TestChecksOverReloads(t *testing.T) {
 	})
 }
 
-// A successor knows what its predecessor knew, and goes on checking.
+// A successor knows the state of its predecessor's hosts, and goes on checking.
 func TestChecksOverAnUpgrade(t *testing.T) {
 	t.Parallel()
 	bad, good := newCheckedHost(t), newCheckedHost(t)
@@ -225,7 +224,7 @@ func TestChecksOverAnUpgrade(t *testing.T) {
 	p.stopSuccessor(pid)
 }
 
-// When most hosts fail their checks all are used, and the log says so, and when that is over.
+// When most hosts fail their checks, all hosts are used; the log says when that begins and ends.
 func TestChecksPanic(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -255,7 +254,7 @@ func TestChecksPanic(t *testing.T) {
 	})
 }
 
-// In stream mode a check is a connection. One that would lead back to the proxy is not made.
+// In stream mode a check is a connection. A check that would lead back to the proxy is not made.
 func TestChecksOfStreams(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -270,7 +269,7 @@ func TestChecksOfStreams(t *testing.T) {
 	})
 }
 
-// A host that accepts connections and does not speak TLS fails its checks where its group does, and no client finds that out.
+// Where a group speaks TLS, a host that accepts connections but does not speak TLS fails its checks, before any client notices.
 func TestChecksByTLS(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {

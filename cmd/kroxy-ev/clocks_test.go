@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// timeOfDay are the methods of time.Time that tell the time of day as a number or leave a time without its monotonic part.
+// timeOfDay are the methods of time.Time that return the time of day as a number or drop the monotonic part.
 var timeOfDay = map[string]bool{"Unix": true, "UnixMilli": true, "UnixMicro": true, "UnixNano": true, "UTC": true, "Local": true}
 
-// settable are the kernel's clocks that somebody may set.
+// settable are the kernel clocks that can be set.
 var settable = map[string]bool{"CLOCK_REALTIME": true, "CLOCK_REALTIME_COARSE": true, "CLOCK_REALTIME_ALARM": true, "CLOCK_TAI": true}
 
-// readsTimeOfDay are the files that may have them, with the reason.
+// readsTimeOfDay are the files that may use them, with the reason.
 var readsTimeOfDay = map[string]string{
 	"engine/accesslog/buffer.go": "the time stamps of lines",
 	"config/certificate.go":      "the dates of certificates",
@@ -29,9 +29,8 @@ var readsTimeOfDay = map[string]string{
 	"cmd/kroxy-ev/internal/readout/text.go":  "the dates of certificates",
 }
 
-// Somebody may set the time of day, or NTP does, by hours. No deadline, pause or interval may be counted on it: all are differences of
-// times with a monotonic part, or milliseconds on CLOCK_MONOTONIC (engine.Loop.Now and Monotonic). What could break this is known by its
-// names.
+// Somebody, or NTP, may set the time of day by hours. So no deadline, pause or interval may depend on it: all are differences of times with a monotonic part,
+// or milliseconds on CLOCK_MONOTONIC (engine.Loop.Now and Monotonic). The test finds violations by the names of functions and clocks.
 func TestNoDeadlineIsCountedOnTheTimeOfDay(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
@@ -75,7 +74,7 @@ func TestNoDeadlineIsCountedOnTheTimeOfDay(t *testing.T) {
 	}
 }
 
-// readsClock is the name by which n has to do with the time of day, or empty.
+// readsClock returns the name by which n reads or converts the time of day, or "".
 func readsClock(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.CallExpr:

@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// outcome is how a run of the program ends, in regular expressions; "" is no output.
+// outcome is how a run of the program ends, as regular expressions; "" is no output.
 type outcome struct {
 	status         int
 	stdout, stderr string
 }
 
-// expectOutcome runs the program to its end.
+// expectOutcome runs the program until it exits.
 func expectOutcome(t *testing.T, want outcome, args ...string) {
 	t.Helper()
 	p := launch(t, nil, args...)
@@ -95,7 +95,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// What is wrong in a file stops the start, with a place and a remedy. The whole grammar is tested in package config.
+// A mistake in the file prevents the start; the message has its place and a remedy. Package config tests the whole grammar.
 func TestWrongConfiguration(t *testing.T) {
 	t.Parallel()
 	const hosts = `"servers": {"a": {"hosts": [{"host": "127.0.0.1", "port": 9}]}}`
@@ -130,7 +130,7 @@ func TestUnknownKeyIsAWarning(t *testing.T) {
 	expectMatch(t, p.stderr.String(), `warning: .*:\d+:\d+: stream\.raed_timeout: .*did you mean "read_timeout"`)
 }
 
-// Whoever demands it may have warnings as errors.
+// With --strict, warnings are errors.
 func TestStrict(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, t.TempDir(), configText(reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"timeout_ms": 5, "raed_timeout": 5}}))
@@ -138,7 +138,7 @@ func TestStrict(t *testing.T) {
 	expectOutcome(t, outcome{1, "", `(?m)\A.*\.json:\d+:\d+: stream\.raed_timeout: unknown key .*\n.*: stream\.timeout_ms: unknown key .*\n2 errors in .*\n\z`}, "--test", "--strict", "-c", file)
 }
 
-// A key that looks like security and does nothing serves nobody: neither at the start, nor after a reload.
+// An unknown key that looks like security is an error, at the start and at a reload.
 func TestUnknownSecurityKey(t *testing.T) {
 	t.Parallel()
 	hosts := endpoints(listen(t, "127.0.0.1", echo))
@@ -188,13 +188,13 @@ func TestPortInUse(t *testing.T) {
 	})
 }
 
-// A port is free again at once, although connections of the proxy before are in TIME_WAIT.
+// A port can be used again at once, although connections of the previous proxy are in TIME_WAIT.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", answer("goodbye"))
 	p := start(t, setup{hosts: endpoints(h)})
 	c := p.dial()
-	expectAll(t, c, "goodbye") // the proxy ends the connection first, so its side is what waits
+	expectAll(t, c, "goodbye") // the proxy closes first, so its side is in TIME_WAIT
 	_ = c.Close()
 	p.stop()
 	again := launchOn(t, p.port, p.file, false, nil)

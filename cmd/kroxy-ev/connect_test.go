@@ -34,7 +34,7 @@ func TestHostAddresses(t *testing.T) {
 	}
 }
 
-// needAddress skips the test on a machine where name does not mean addr, or that does not have addr.
+// needAddress skips the test on a machine that does not have addr, or where name does not resolve to addr.
 func needAddress(t *testing.T, addr, name string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", net.JoinHostPort(addr, "0"))
@@ -109,7 +109,7 @@ func TestAllHostsRefuse(t *testing.T) {
 	}
 }
 
-// A host that comes up later is used: that it was down is not remembered.
+// A host that comes up later is used, even though it was down before.
 func TestHostComesUp(t *testing.T) {
 	t.Parallel()
 	port := reservePort(t)
@@ -131,7 +131,7 @@ func TestHostComesUp(t *testing.T) {
 	expectEcho(t, p.dial(), "hello")
 }
 
-// listenShared listens on a reserved port.
+// listenShared listens on a port that reservePort returned.
 func listenShared(t *testing.T, port int) net.Listener {
 	t.Helper()
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -139,7 +139,7 @@ func listenShared(t *testing.T, port int) net.Listener {
 		_ = c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
 		return err
 	}}
-	lc.SetMultipathTCP(false) // as systemd has it
+	lc.SetMultipathTCP(false) // like systemd's sockets
 	ln, err := lc.Listen(t.Context(), "tcp4", fmt.Sprintf("0.0.0.0:%d", port))
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func TestConnectTimeout(t *testing.T) {
 	p.await(p.stderr, `session closed.*connecting timed out`)
 }
 
-// A client that leaves while a host is being looked for takes its session with it.
+// A client that leaves while the proxy connects to a host ends its session.
 func TestClientLeavesWhileConnecting(t *testing.T) {
 	t.Parallel()
 	hole := blackHole(t)
@@ -191,7 +191,7 @@ func TestClientLeavesWhileConnecting(t *testing.T) {
 	p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == idle })
 }
 
-// notBefore demands that d has passed since begin, but for the milliseconds that clocks are rounded to.
+// notBefore demands that d has passed since begin, less the milliseconds to which clocks are rounded.
 func notBefore(t *testing.T, begin time.Time, d time.Duration) {
 	t.Helper()
 	if passed := time.Since(begin); passed < d-5*time.Millisecond {
@@ -216,11 +216,11 @@ func TestResolveTimeout(t *testing.T) {
 			hosts: []endpoint{{"db.test", 9}, good.endpoint}, algorithm: "first", prepare: silent,
 			settings: settings{"resolve_timeout": 1500, "connect_timeout": 700},
 		})
-		expectEcho(t, p.dial(), "hello") // the wait for a name is not taken from connect_timeout
+		expectEcho(t, p.dial(), "hello") // waiting for DNS does not count towards connect_timeout
 	})
 }
 
-// silentNameServer returns what makes a program ask a name server that never answers: its own /etc/resolv.conf.
+// silentNameServer returns a prepare function that gives the program an /etc/resolv.conf of its own with a name server that never answers.
 func silentNameServer(t *testing.T) func(*exec.Cmd) {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scrape reads the metrics of the proxy whose admin endpoint is a unix socket: values by name and labels. Buckets and sums of histograms are among them.
+// scrape reads the metrics from an admin endpoint on a unix socket: values by name and labels, buckets and sums of histograms included.
 func scrape(t *testing.T, socket string) map[string]float64 {
 	t.Helper()
 	c := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -42,7 +42,7 @@ func scrape(t *testing.T, socket string) map[string]float64 {
 	return values
 }
 
-// No counter falls, whatever processes come and go, also those of the service itself.
+// No counter ever falls, those of the service itself included, whichever processes start and end.
 func TestNoCounterFalls(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "admin.sock")

@@ -15,7 +15,7 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/browsertest"
 )
 
-// The page that the real program serves, in a real browser. What the page does with what it is told is tested in admin/dashboard.
+// The page of the real program in a real browser. Package admin/dashboard tests what the page shows.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t)

@@ -19,7 +19,7 @@ import (
 // deadLate is longer than any request takes that no dead host delays, and shorter than one that waits for such a host.
 const deadLate = 2 * time.Second
 
-// deadHostCase is a way to ask for one of two hosts.
+// deadHostCase is a way to request something from a group of two hosts.
 type deadHostCase struct {
 	mode, algorithm string
 	ask             func(t *testing.T, p *proxy) // one request or session, over a connection of its own
@@ -53,7 +53,7 @@ func deadHostCases() map[string]deadHostCase {
 	return all
 }
 
-// start starts a proxy before two hosts of one name, the first of which is dead.
+// start starts a proxy with two hosts, the first of which is dead. Both have the same name.
 func (c *deadHostCase) start(t *testing.T, dead endpoint, more settings, multi bool) *proxy {
 	t.Helper()
 	var alive endpoint
@@ -69,8 +69,8 @@ func (c *deadHostCase) start(t *testing.T, dead endpoint, more settings, multi b
 	return start(t, setup{mode: c.mode, settings: s, multi: multi})
 }
 
-// A host that answers nothing delays one request, by 3 s and not by half of connect_timeout, and no other after it: neither
-// those that other workers get, nor when it is time to look after the host. With workers, passive checks are on as well.
+// A host that answers nothing delays one request, by 3 s and not by half of connect_timeout. It delays no later request: neither in other workers, nor when
+// the host is probed. With workers, passive checks are on as well.
 func TestBlackHoleDelaysOneRequest(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about time")
@@ -91,7 +91,7 @@ func TestBlackHoleDelaysOneRequest(t *testing.T) {
 					if d := time.Since(begin); d > deadLate {
 						late = append(late, d.Round(time.Millisecond))
 					}
-					time.Sleep(50 * time.Millisecond) // the first pause of the host shall pass, and a probe begin
+					time.Sleep(50 * time.Millisecond) // the host's first pause must pass and a probe begin
 				}
 				if len(late) > 1 || len(late) == 1 && late[0] > 2*deadLate+time.Second {
 					t.Errorf("late requests: %v of 40, want one of 3 s", late)
@@ -104,7 +104,7 @@ func TestBlackHoleDelaysOneRequest(t *testing.T) {
 	}
 }
 
-// A host that accepts connections and answers nothing delays no more than one request of each worker, and is ejected then.
+// A host that accepts connections and answers nothing delays at most one request of each worker, and is then ejected.
 func TestSilentHostDelaysFewRequests(t *testing.T) {
 	t.Parallel()
 	const workers = 3
@@ -146,8 +146,7 @@ func TestSilentHostDelaysFewRequests(t *testing.T) {
 	}
 }
 
-// failingHost is a host that counts its connections and closes each at once, until it is let serve. Before a host by TLS, that is
-// one that fails each handshake.
+// failingHost is a host that counts its connections and closes each at once until serves is set. With TLS, it fails each handshake instead.
 type failingHost struct {
 	*host
 	serves atomic.Bool
@@ -173,10 +172,10 @@ func newFailingHost(t *testing.T, config *tls.Config, body string) *failingHost 
 	return f
 }
 
-// The pauses of a host that is down, as balance has them.
+// deadPauses are the pauses between probes of a host that is down, as in package balance.
 var deadPauses = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 10 * time.Second}
 
-// probesWithin is how many probes there can be in that time after a host went down.
+// probesWithin returns the most probes that can begin within d after a host went down.
 func probesWithin(d time.Duration) (n int64) {
 	for _, pause := range deadPauses {
 		if d < pause {
@@ -188,8 +187,8 @@ func probesWithin(d time.Duration) (n int64) {
 	return n
 }
 
-// However much traffic there is, one connection at a time finds out whether a host serves again; when it does, all workers
-// use it, and one of them has said so.
+// However much traffic there is, one connection at a time probes whether a host serves again. When it does, all workers use it, and one of them has logged
+// it.
 func TestOneConnectionProbes(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -255,7 +254,7 @@ func TestOneConnectionProbes(t *testing.T) {
 	})
 }
 
-// What a worker, or a configuration, knows of a host its successor knows.
+// A new worker, or a new configuration, knows which hosts its predecessor found dead.
 func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -278,7 +277,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 			}
 			ask()
 			down := time.Now()
-			// The longer the pause, the more it has to tell.
+			// The longer the pause is, the more obvious it is if a successor does not know of it.
 			for bad.n.Load() < 3 {
 				ask()
 				if time.Since(down) > patience {
@@ -307,7 +306,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 	}
 }
 
-// The one host of a group is waited for as long as it takes, if the file says so, else for 3 s; and it is never given up.
+// The only host of a group gets all of connect_timeout if the file sets one, else 3 s, and is never skipped.
 func TestLastHost(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about time")
@@ -328,7 +327,7 @@ func TestLastHost(t *testing.T) {
 	}
 }
 
-// Clients that have no patience do not keep a dead host from being found out.
+// Clients that give up early do not prevent the proxy from noticing a dead host.
 func TestImpatientClientsOfABlackHole(t *testing.T) {
 	t.Parallel()
 	c := deadHostCase{mode: "stream", algorithm: "first"}
@@ -346,8 +345,8 @@ func TestImpatientClientsOfABlackHole(t *testing.T) {
 	}
 }
 
-// A host that dies with kept connections: the first request that finds them gone finds out about the host too, on a fresh
-// connection, and is answered by another host.
+// A host dies while the proxy has idle connections to it. The first request that finds its connection closed also finds, on a fresh connection, that the host
+// is down, and another host answers.
 func TestDeadHostBehindKeptConnections(t *testing.T) {
 	t.Parallel()
 	alive := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "alive") })
@@ -383,7 +382,7 @@ func TestDeadHostBehindKeptConnections(t *testing.T) {
 
 var moreLike = regexp.MustCompile(`, and ([0-9,]+) more like it`)
 
-// linesOf adds up how many lines with the pattern were written or counted.
+// linesOf returns how many lines that match the pattern were written, plus those that were only counted.
 func linesOf(text, pattern string) (n int) {
 	re := regexp.MustCompile(pattern)
 	for line := range strings.Lines(text) {
@@ -400,7 +399,7 @@ func linesOf(text, pattern string) (n int) {
 	return n
 }
 
-// Thousands of requests to a host that refuses write a few lines, and none of them is lost from the count.
+// Thousands of requests to a host that refuses connections write a few lines, and the count of suppressed lines is exact.
 func TestRefusedRequestsWriteFewLines(t *testing.T) {
 	t.Parallel()
 	const requests = 3000
@@ -461,7 +460,7 @@ func TestFailedHandshakesWriteFewLines(t *testing.T) {
 			}
 			p.stop()
 			text := p.stderr.String()[before:]
-			tens := int(time.Since(begin)/(10*time.Second)) + 1 // after which more lines of a kind are written
+			tens := int(time.Since(begin)/(10*time.Second)) + 1 // every 10 s some more lines of a kind may be written
 			if n := strings.Count(text, "level=INFO"); n > 10*tens || len(text) > 3000*tens {
 				t.Errorf("%d lines, %d bytes:\n%.3000s", n, len(text), text)
 			}

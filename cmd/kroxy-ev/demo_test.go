@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fetch gets a page, on a connection of its own as curl does, and has read do with its body.
+// fetch gets a page over a connection of its own, as curl does, and returns what read makes of the body.
 func fetch[T any](t *testing.T, url string, read func(io.Reader) (T, error)) T {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
@@ -31,7 +31,7 @@ func fetch[T any](t *testing.T, url string, read func(io.Reader) (T, error)) T {
 	return body
 }
 
-// discard counts what it reads.
+// discard counts the bytes that it reads.
 func discard(r io.Reader) (int64, error) { return io.Copy(io.Discard, r) }
 
 func TestDemo(t *testing.T) {
@@ -73,7 +73,7 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// The configuration that the demo prints is one that can be used.
+// The configuration that the demo prints can be used as it is.
 func TestDemoConfiguration(t *testing.T) {
 	t.Parallel()
 	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
@@ -82,7 +82,7 @@ func TestDemoConfiguration(t *testing.T) {
 	p.stop()
 }
 
-// Signals that mean something to a proxy with files change nothing.
+// Signals that would make a proxy with files reload, reopen or upgrade do nothing to the demo.
 func TestDemoIgnoresOtherSignals(t *testing.T) {
 	t.Parallel()
 	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
@@ -97,7 +97,7 @@ func TestDemoIgnoresOtherSignals(t *testing.T) {
 	}
 }
 
-// A host that dies costs nobody an answer, and it comes back.
+// A host that dies costs no client an answer, and it comes back.
 func TestDemoHostDies(t *testing.T) {
 	t.Parallel()
 	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Every whole configuration that the documents show is good, without a warning.
+// Every whole configuration in the documentation is valid and causes no warning.
 func TestDocumentedConfigurations(t *testing.T) {
 	t.Parallel()
 	id := newAuthority(t).issue("www.example")

@@ -42,8 +42,8 @@ func (p *proxy) awaitFileClosed(file string) {
 	})
 }
 
-// Lines are in the file from the start, in a new one after it was moved away and after a reload, and on stderr again when the
-// configuration says no more.
+// Lines go to the file from the start, to a new file after it was renamed or after a reload, and to stderr again when the configuration no longer has
+// error_log.
 func TestErrorLog(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -103,7 +103,7 @@ func TestErrorLog(t *testing.T) {
 	})
 }
 
-// A file that cannot be opened, and a level that there is not, keep it from starting.
+// A file that cannot be opened and an unknown level prevent the start.
 func TestErrorLogMistakes(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -117,7 +117,7 @@ func TestErrorLogMistakes(t *testing.T) {
 	})
 }
 
-// Workers of another user write to the same file as their root master.
+// Workers that run as another user write to the same file as their master, which runs as root.
 func TestErrorLogOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	u := needRoot(t)
@@ -143,8 +143,7 @@ func TestErrorLogOfAnotherUser(t *testing.T) {
 	p.stop()
 }
 
-// At info a client's mistakes are no lines; at debug they are, with the reason. A signal changes that while it runs, for
-// workers that come later too.
+// At level info a client's mistakes write no lines; at debug they do, with the reason. A signal changes the level at run time, for later workers too.
 func TestLogLevel(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -163,7 +162,7 @@ func TestLogLevel(t *testing.T) {
 			t.Helper()
 			p.signal(unix.SIGTTIN)
 			p.awaitLog(says)
-			p.mustOrder("reload") // which workers hear after that, and which does not end it
+			p.mustOrder("reload") // workers get this after the new level; the reload does not reset the level
 		}
 		refuse("before")
 		toggle(`the log is at level debug until the next SIGTTIN`)
@@ -192,7 +191,7 @@ func TestLogLevel(t *testing.T) {
 	})
 }
 
-// readAll is all that comes until the stream ends.
+// readAll returns everything that arrives until the stream ends.
 func readAll(t *testing.T, c interface{ Read([]byte) (int, error) }) string {
 	t.Helper()
 	var all strings.Builder
@@ -206,8 +205,7 @@ func readAll(t *testing.T, c interface{ Read([]byte) (int, error) }) string {
 	}
 }
 
-// Whoever looks whether a port is open and leaves is not worth a line, by whatever way, and nothing is said of TLS where none
-// was spoken.
+// A client that only tests whether a port is open writes no line, however it disconnects, and no message mentions TLS where none was spoken.
 func TestHealthProbesAreNoLines(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -250,7 +248,7 @@ func TestHealthProbesAreNoLines(t *testing.T) {
 	}
 }
 
-// The name that no host has is said, escaped and cut.
+// The log has the name that no host has, escaped and truncated.
 func TestUnknownNamesAreSaid(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("n", 240) + "." + strings.Repeat("m", 240)

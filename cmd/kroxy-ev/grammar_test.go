@@ -27,11 +27,11 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// machineEnv says that the test runs in namespaces of its own: its value is the program to be tested.
+// machineEnv is set when the test runs in namespaces of its own. Its value is the program to be tested.
 const machineEnv = "KROXY_EV_TEST_MACHINE"
 
-// ownMachine has the test run in a process with a network and mounts of its own, where it may use any port, address and file. It
-// reports whether this is that process, and otherwise waits for it and fails the test if it failed.
+// ownMachine runs the test again in a process with network and mount namespaces of its own, where it may use any port, address and file. It returns true in
+// that process. Otherwise it waits for that process, passes its failure on, and returns false.
 func ownMachine(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(machineEnv) != "" {
@@ -54,7 +54,7 @@ func ownMachine(t *testing.T) bool {
 	return false
 }
 
-// setUpMachine gives the test's own machine addresses, names and empty directories.
+// setUpMachine gives these namespaces addresses, host names and empty directories.
 func setUpMachine(t *testing.T) {
 	t.Helper()
 	hosts := writeConfig(t, t.TempDir(), []byte("127.0.0.1 localhost\n10.0.0.11 db1\n10.0.0.12 db2\n"))
@@ -86,13 +86,13 @@ func setUpMachine(t *testing.T) {
 	}
 }
 
-// listenThere listens where the hosts are, so that the proxy may have their ports too.
+// listenThere listens in the hosts' network namespace, so that the proxy may use the same ports.
 func listenThere(t *testing.T, address string) net.Listener {
 	t.Helper()
 	var ln net.Listener
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine, and with it what it has entered
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, so its namespace is not reused
 		done <- func() error {
 			ns, err := os.Open("/run/netns/hosts")
 			if err != nil {
@@ -112,16 +112,16 @@ func listenThere(t *testing.T, address string) net.Listener {
 	return ln
 }
 
-// caller is one who calls the hosts of grammar.jsonc through the proxy.
+// caller sends requests through the proxy to the hosts of grammar.jsonc.
 type caller struct {
 	from   string // the client in the PROXY header
 	host   string
-	method string // GET if it is empty
+	method string // "" is GET
 	target string
 	header http.Header
 }
 
-// ask sends a request by TLS from a proxy before ours.
+// ask sends a request by TLS, as a proxy in front of the tested one would.
 func (c caller) ask(t *testing.T, a *authority) (*http.Response, string) {
 	t.Helper()
 	client := &http.Client{
@@ -159,7 +159,7 @@ func (c caller) ask(t *testing.T, a *authority) (*http.Response, string) {
 	return res, string(body)
 }
 
-// site serves HTTP, and calls itself so in the first word of its bodies.
+// site serves HTTP; the first word of its bodies is its name.
 func (m *machine) site(name string, ln net.Listener) {
 	m.t.Helper()
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -176,7 +176,7 @@ func (m *machine) site(name string, ln net.Listener) {
 	m.t.Cleanup(func() { _ = s.Close() })
 }
 
-// machine is the test's own, with all hosts of grammar.jsonc.
+// machine has all hosts of grammar.jsonc, in the test's own namespaces.
 type machine struct {
 	t      *testing.T
 	mu     sync.Mutex
@@ -190,12 +190,12 @@ func (m *machine) note(site string, n int) int {
 	return m.checks[site]
 }
 
-// speaker says its name to whoever connects, and echoes; behind a PROXY header if it gets one.
+// speaker sends its name to each client and then echoes. With header, it demands a PROXY header first.
 func (m *machine) speaker(name, address string, header bool) net.Listener {
 	m.t.Helper()
 	ln := listenThere(m.t, address)
 	if header {
-		ln = &proxyproto.Listener{Listener: ln} // which demands a header
+		ln = &proxyproto.Listener{Listener: ln} // demands a header
 	}
 	go func() {
 		for {
@@ -215,12 +215,12 @@ func (m *machine) speaker(name, address string, header bool) net.Listener {
 	return ln
 }
 
-// greetingFrom connects from an address, says what is to be said first, and returns the line that the host speaks; an error if there is none.
+// greetingFrom connects from an address, sends say, and returns the first line of the host's answer, or an error if there is none.
 func greetingFrom(t *testing.T, from, to, say string) (string, error) {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 	c, err := d.Dial("tcp", to)
-	if err != nil { // a stranger may be reset before he knows that he is connected
+	if err != nil { // a refused client may be reset before Dial returns
 		return "", err
 	}
 	defer c.Close()
@@ -232,7 +232,7 @@ func greetingFrom(t *testing.T, from, to, say string) (string, error) {
 	return strings.TrimSuffix(line, "\n"), err
 }
 
-// helloFor is a TLS hello that asks for name.
+// helloFor returns a TLS ClientHello with the server name.
 func helloFor(t *testing.T, name string) string {
 	t.Helper()
 	near, far := net.Pipe()
@@ -250,7 +250,7 @@ func helloFor(t *testing.T, name string) string {
 	return string(b[:n])
 }
 
-// Everything that one file may say works, with real clients and hosts: see config/testdata/grammar.jsonc.
+// Everything that a configuration may contain works with real clients and hosts: see config/testdata/grammar.jsonc.
 func TestEverything(t *testing.T) {
 	t.Parallel()
 	if !ownMachine(t) {
@@ -397,7 +397,7 @@ func TestEverything(t *testing.T) {
 				}
 			}
 		}
-		// Each of the workers has turns of its own; the client's own further requests shift them.
+		// Each worker has its own rotation, and the client's other requests shift it.
 		if count["app"] > 12 || count["web1"] == 0 || count["web2"] == 0 || count["web9"] > 0 {
 			t.Errorf("100 requests went to %v", count)
 		}
@@ -439,7 +439,7 @@ func TestEverything(t *testing.T) {
 	p.stop()
 }
 
-// values are the different values of m.
+// values returns the distinct values of m.
 func values(m map[string]string) map[string]bool {
 	set := make(map[string]bool)
 	for _, v := range m {
@@ -448,7 +448,7 @@ func values(m map[string]string) map[string]bool {
 	return set
 }
 
-// serviceRecords answers for the names of grammar.jsonc that are not in /etc/hosts.
+// serviceRecords answers queries for the names of grammar.jsonc that are not in /etc/hosts.
 func serviceRecords(query []byte, _ bool) [][]byte {
 	var m dnsmessage.Message
 	if m.Unpack(query) != nil || len(m.Questions) != 1 {

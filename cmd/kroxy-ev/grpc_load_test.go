@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// http2Load is clients of the proxy that speak HTTP/2, by TLS if there is a configuration for that: calls of gRPC and requests, on connections that they
-// share and on such as are new each time. Requests for "/plain" go to a host of HTTP/1.
+// http2Load starts clients of the proxy that speak HTTP/2, by TLS if config is not nil: gRPC calls and plain requests, over shared connections and over new
+// ones. Requests for "/plain" go to a host of HTTP/1.
 func http2Load(p *proxy, config *tls.Config) *load {
 	p.t.Helper()
 	l := newLoad(p.t)
@@ -43,7 +43,7 @@ func http2Load(p *proxy, config *tls.Config) *load {
 	return l
 }
 
-// http2Client is a client of net/http that speaks nothing but HTTP/2, by TLS if there is a configuration for that. It asks for URLs of "http" in any case.
+// http2Client returns a client of net/http that speaks only HTTP/2, by TLS if config is not nil. Its URLs begin with "http" in either case.
 func (p *proxy) http2Client(config *tls.Config) *http.Client {
 	tr := &http.Transport{Protocols: new(http.Protocols), DialContext: (&net.Dialer{Timeout: patience}).DialContext}
 	tr.Protocols.SetUnencryptedHTTP2(true)
@@ -58,7 +58,7 @@ func (p *proxy) http2Client(config *tls.Config) *http.Client {
 	return &http.Client{Transport: tr, Timeout: patience}
 }
 
-// getPlain makes a request and demands that it is answered with the name of a host.
+// getPlain makes a request and demands a host's name as the answer.
 func (p *proxy) getPlain(c *http.Client) error {
 	res, err := c.Get(p.url("/plain"))
 	if err != nil {
@@ -71,13 +71,13 @@ func (p *proxy) getPlain(c *http.Client) error {
 	return err
 }
 
-// longLivedCalls are streams that live through all that happens.
+// longLivedCalls are streams that must survive what the test does.
 type longLivedCalls struct {
 	t    *testing.T
 	list []grpc.ClientStream
 }
 
-// beginLongLivedCalls begins n streams, on a connection each, which go to some worker or other.
+// beginLongLivedCalls begins n streams, each over a connection of its own, so that they are spread over the workers.
 func beginLongLivedCalls(p *proxy, config *tls.Config, n int) *longLivedCalls {
 	p.t.Helper()
 	k := &longLivedCalls{t: p.t}
@@ -94,7 +94,7 @@ func beginLongLivedCalls(p *proxy, config *tls.Config, n int) *longLivedCalls {
 	return k
 }
 
-// mustBeAlive demands that all of them live on.
+// mustBeAlive demands that every stream still works.
 func (k *longLivedCalls) mustBeAlive() {
 	k.t.Helper()
 	for i, s := range k.list {
@@ -106,7 +106,7 @@ func (k *longLivedCalls) mustBeAlive() {
 	}
 }
 
-// end ends them.
+// end ends all streams.
 func (k *longLivedCalls) end() {
 	k.t.Helper()
 	for i, s := range k.list {
@@ -117,7 +117,7 @@ func (k *longLivedCalls) end() {
 	}
 }
 
-// underHTTP2Load is the setup for http2Load, with TLS on both sides by certificates of a, if that is not nil.
+// underHTTP2Load is the setup for http2Load. If a is not nil, both sides speak TLS with certificates of a.
 func underHTTP2Load(t *testing.T, port int, a *authority) setup {
 	t.Helper()
 	host := func() *rpcHost {
@@ -134,7 +134,7 @@ func underHTTP2Load(t *testing.T, port int, a *authority) setup {
 	return s
 }
 
-// A reload fails no request of a client that speaks HTTP/2, whether it is answered, on its way or about to be sent, and ends no stream.
+// A reload ends no stream and fails no request of a client of HTTP/2, whether the request is answered, under way or about to be sent.
 func TestReloadsUnderHTTP2Load(t *testing.T) {
 	counts := []int{4, 2, 4, 1, 3}
 	modes(t, func(t *testing.T, multi bool) {
@@ -158,7 +158,7 @@ func TestReloadsUnderHTTP2Load(t *testing.T) {
 	})
 }
 
-// Nor does an upgrade, of clients that came by TLS.
+// An upgrade does not either, for clients that use TLS.
 func TestUpgradesUnderHTTP2Load(t *testing.T) {
 	port, a := reservePort(t), newAuthority(t)
 	p, file := startUpgradableWith(t, port, configText(port, underHTTP2Load(t, port, a)))

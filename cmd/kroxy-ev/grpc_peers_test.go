@@ -24,12 +24,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Peers that speak gRPC by its own library. Messages are bytes without a meaning of their own, so that nothing has to be generated.
+// Peers that use the gRPC library. Messages are plain bytes, so that no code has to be generated.
 
-// maxCallMessage is how long messages of peers may be.
+// maxCallMessage is the largest message of a peer.
 const maxCallMessage = 32 << 20
 
-// rawCodec sends *[]byte as it is.
+// rawCodec sends a *[]byte unchanged.
 type rawCodec struct{}
 
 func (rawCodec) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
@@ -39,7 +39,7 @@ func (rawCodec) Unmarshal(p []byte, v any) error {
 }
 func (rawCodec) Name() string { return "raw" }
 
-// mixedCodec is rawCodec for the messages of peers, and has those of the health service marshalled.
+// mixedCodec is rawCodec for the peers' messages, and marshals those of the health service.
 type mixedCodec struct{ rawCodec }
 
 func (c mixedCodec) Marshal(v any) ([]byte, error) {
@@ -51,25 +51,25 @@ func (c mixedCodec) Marshal(v any) ([]byte, error) {
 
 func (c mixedCodec) Unmarshal(p []byte, v any) error {
 	if _, ok := v.(*grpc_health_v1.HealthCheckRequest); ok {
-		return nil // it is about the host as a whole
+		return nil // it is about the whole server
 	}
 	return c.rawCodec.Unmarshal(p, v)
 }
 
-// rpcHost is a host of gRPC. It has a method of each kind, and does besides what the metadata of a call says:
+// rpcHost is a gRPC host with a method of each kind. The metadata of a call may ask for more:
 //
 //	blob-bin  is sent back, in the head and in the trailers
-//	wait      the call is not answered until it is given up; how that was is told to left
-//	code      the call fails with that code in the end, and a message
+//	wait      the call is not answered until it is cancelled; the error of its context goes to left
+//	code      the call fails with that code at the end, and a message
 type rpcHost struct {
 	endpoint
 	server *grpc.Server
 	health *grpchealth.Server
-	left   chan error // what the contexts of waiting calls ended by
+	left   chan error // errors of the contexts of waiting calls
 	limits chan time.Duration
 
 	mu    sync.Mutex
-	conns int // accepted
+	conns int // accepted connections
 }
 
 // peerMethods are the methods of an rpcHost.
@@ -90,7 +90,7 @@ var peerMethods = grpc.ServiceDesc{
 	},
 }
 
-// collectMessages answers with the number of messages and of bytes that came.
+// collectMessages answers with the number of messages and bytes that it received.
 func collectMessages(srv any, s grpc.ServerStream) error {
 	var n, size int
 	for {
@@ -106,7 +106,7 @@ func collectMessages(srv any, s grpc.ServerStream) error {
 	}
 }
 
-// spreadMessages answers "COUNT SIZE" with so many messages, the first bytes of which are their number.
+// spreadMessages answers the message "COUNT SIZE" with COUNT messages, each of which begins with its number.
 func spreadMessages(srv any, s grpc.ServerStream) error {
 	var m []byte
 	if err := s.RecvMsg(&m); err != nil {
@@ -143,12 +143,12 @@ func sendBack(srv any, s grpc.ServerStream) error {
 	}
 }
 
-// obey does what the metadata of a call says.
+// obey does what the metadata of a call asks for.
 func (p *rpcHost) obey(ctx context.Context) error {
 	md, _ := metadata.FromIncomingContext(ctx)
 	if blob := md.Get("blob-bin"); blob != nil {
 		back := metadata.MD{"blob-bin": blob, "plain": md.Get("plain")}
-		_ = grpc.SetHeader(ctx, back) // a stream that has sent messages has its head behind it
+		_ = grpc.SetHeader(ctx, back) // fails if the stream has sent messages: then the head is sent already
 		if err := grpc.SetTrailer(ctx, back); err != nil {
 			return err
 		}
@@ -175,10 +175,10 @@ func (p *rpcHost) obey(ctx context.Context) error {
 	return nil
 }
 
-// oddMessage has what needs to be percent-encoded.
+// oddMessage has characters that must be percent-encoded.
 const oddMessage = "because of 100 % ünlucky\r\ncircumstances"
 
-// note tells how a call was given up.
+// note records how a waiting call was cancelled.
 func (p *rpcHost) note(ctx context.Context) {
 	select {
 	case p.left <- ctx.Err():
@@ -186,7 +186,7 @@ func (p *rpcHost) note(ctx context.Context) {
 	}
 }
 
-// serveGRPC starts a host of gRPC, by TLS if id is not nil.
+// serveGRPC starts a gRPC host, by TLS if id is not nil.
 func serveGRPC(t *testing.T, id *identity) *rpcHost {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -208,7 +208,7 @@ func serveGRPC(t *testing.T, id *identity) *rpcHost {
 	return p
 }
 
-// counting counts what it accepts.
+// counting counts accepted connections.
 type counting struct {
 	net.Listener
 	p *rpcHost
@@ -224,17 +224,17 @@ func (l counting) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// connections is how many connections the host has accepted.
+// connections returns how many connections the host has accepted.
 func (p *rpcHost) connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.conns
 }
 
-// rpcClient is a client of gRPC with a connection of its own, which it makes anew when it is told to leave.
+// rpcClient is a gRPC client with a connection of its own, which it replaces after a GOAWAY.
 type rpcClient struct{ *grpc.ClientConn }
 
-// callerOf makes a client of whoever listens on a port of this host, by TLS if there is a configuration for that.
+// callerOf returns a client of a port of this machine, by TLS if config is not nil.
 func callerOf(port int, config *tls.Config) (*rpcClient, error) {
 	credential := insecure.NewCredentials()
 	if config != nil {
@@ -245,7 +245,7 @@ func callerOf(port int, config *tls.Config) (*rpcClient, error) {
 	return &rpcClient{c}, err
 }
 
-// dialGRPC is callerOf for a test, at whose end the connection is closed.
+// dialGRPC is callerOf; the connection is closed when the test ends.
 func dialGRPC(t *testing.T, port int, config *tls.Config) *rpcClient {
 	t.Helper()
 	c, err := callerOf(port, config)
@@ -263,12 +263,12 @@ func (c *rpcClient) echo(ctx context.Context, m []byte, o ...grpc.CallOption) ([
 	return answer, err
 }
 
-// stream begins a call of another kind.
+// stream begins a call of any other kind.
 func (c *rpcClient) stream(ctx context.Context, method string) (grpc.ClientStream, error) {
 	return c.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/kroxy.test.Peer/"+method)
 }
 
-// once makes a unary call and demands that it is answered.
+// once makes a unary call and demands an answer.
 func (c *rpcClient) once() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -27,7 +27,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// grpcSetup is a proxy between clients and hosts of gRPC: h2c on either side, or TLS, by what is not nil.
+// grpcSetup is a proxy between gRPC clients and hosts. Either side speaks TLS if its authority is not nil, else h2c.
 func grpcSetup(port int, client, host *authority, more settings, hosts ...*rpcHost) setup {
 	var at []endpoint
 	for _, h := range hosts {
@@ -53,7 +53,7 @@ func grpcSetup(port int, client, host *authority, more settings, hosts ...*rpcHo
 	return setup{mode: "http", settings: s}
 }
 
-// Calls of every kind come to what they come to without a proxy between.
+// Calls of every kind have the same outcome with and without the proxy.
 func TestGRPC(t *testing.T) {
 	t.Parallel()
 	t.Run("direct", func(t *testing.T) {
@@ -94,11 +94,11 @@ func callAll(t *testing.T, h *rpcHost, c *rpcClient) {
 		"trailers only": trailersOnly, "an error behind messages": lateError, "deadline": deadline, "cancelled": cancelled, "cancelled stream": cancelledStream, "at once": callsAtOnce,
 		"unknown method": unknownMethod, "answered early": answeredEarly,
 	} {
-		t.Run(name, func(t *testing.T) { call(t, h, c) }) // one after another: some wait for what the host tells of calls
+		t.Run(name, func(t *testing.T) { call(t, h, c) }) // one after another: some read the host's record of cancelled calls
 	}
 }
 
-// within is a context for a call that is to end well.
+// within returns a context for a call that should end well.
 func within(t *testing.T, md ...string) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -157,7 +157,7 @@ func clientStreaming(t *testing.T, _ *rpcHost, c *rpcClient) {
 	expectCode(t, s, codes.OK)
 }
 
-// expectCode demands that a call has no further message, and comes to that code.
+// expectCode demands that a call has no further message and ends with the code.
 func expectCode(t *testing.T, s grpc.ClientStream, want codes.Code) {
 	t.Helper()
 	var m []byte
@@ -174,7 +174,7 @@ func serverStreaming(t *testing.T, _ *rpcHost, c *rpcClient) {
 	receive(t, c, within(t), codes.OK)
 }
 
-// receive makes a call that is answered with many messages, and ends by that code.
+// receive makes a call that is answered with many messages and ends with the code.
 func receive(t *testing.T, c *rpcClient, ctx context.Context, want codes.Code) {
 	t.Helper()
 	const n, size = 300, 10_000
@@ -194,7 +194,7 @@ func receive(t *testing.T, c *rpcClient, ctx context.Context, want codes.Code) {
 	expectCode(t, s, want)
 }
 
-// bidi shows that a message is not held until there are others.
+// bidi shows that each message is passed on at once, without waiting for more.
 func bidi(t *testing.T, _ *rpcHost, c *rpcClient) {
 	s, err := c.stream(within(t), "Chat")
 	if err != nil {
@@ -241,10 +241,10 @@ func deadline(t *testing.T, h *rpcHost, c *rpcClient) {
 	case <-time.After(patience):
 		t.Fatal("the host knew of no deadline")
 	}
-	expectGivenUp(t, h) // by its own clock, or since the client has told it
+	expectGivenUp(t, h) // by its own timer, or because the client has reset the stream
 }
 
-// expectGivenUp waits until a call is over for the host.
+// expectGivenUp waits until the context of a waiting call is done at the host, and returns its error.
 func expectGivenUp(t *testing.T, h *rpcHost) error {
 	t.Helper()
 	select {
@@ -291,7 +291,7 @@ func cancelledStream(t *testing.T, h *rpcHost, c *rpcClient) {
 	expectCode(t, s, codes.Canceled)
 }
 
-// callsAtOnce makes more calls at a time than a connection may have streams.
+// callsAtOnce makes more concurrent calls than a connection may have streams.
 func callsAtOnce(t *testing.T, _ *rpcHost, c *rpcClient) {
 	var all sync.WaitGroup
 	for range 250 {
@@ -312,7 +312,8 @@ func unknownMethod(t *testing.T, _ *rpcHost, c *rpcClient) {
 	expectCode(t, s, codes.Unimplemented)
 }
 
-// answeredEarly makes many calls that end before the client has said all. It resets each of them then, and that is no flood of resets.
+// answeredEarly makes many calls that end before the client has sent everything. The client then resets each stream, which must not count as a flood of
+// resets.
 func answeredEarly(t *testing.T, _ *rpcHost, c *rpcClient) {
 	var all sync.WaitGroup
 	for range 8 {
@@ -331,7 +332,7 @@ func answeredEarly(t *testing.T, _ *rpcHost, c *rpcClient) {
 	all.Wait()
 }
 
-// Hosts of HTTP/2 are told that the client takes trailers, which servers of gRPC may insist on, and nothing else of what a client says of its connection.
+// Hosts of HTTP/2 get "te: trailers", which gRPC servers may insist on, and no other connection-specific field of a client.
 func TestTrailersAreAskedFor(t *testing.T) {
 	t.Parallel()
 	tr := new(http.Protocols)
@@ -363,7 +364,7 @@ func TestTrailersAreAskedFor(t *testing.T) {
 	}
 }
 
-// What the proxy itself has to say to a client is said as gRPC has it, and the log has the outcome of calls.
+// The proxy's own errors have the form of gRPC errors, and the log has the status of calls.
 func TestGRPCErrors(t *testing.T) {
 	t.Parallel()
 	h, port, file := serveGRPC(t, nil), reservePort(t), filepath.Join(t.TempDir(), "access.log")
@@ -381,7 +382,7 @@ func TestGRPCErrors(t *testing.T) {
 	c := dialGRPC(t, p.port, nil)
 	var want []string
 	for _, one := range []struct {
-		method, code  string // of the metadata
+		method, code  string // in the metadata
 		size          int
 		want          codes.Code
 		message, logs string
@@ -403,7 +404,7 @@ func TestGRPCErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := make([]byte, one.size)
-		if err := s.SendMsg(&m); err == nil { // else the answer was first
+		if err := s.SendMsg(&m); err == nil { // otherwise the answer came first
 			_ = s.CloseSend()
 		}
 		err = s.RecvMsg(&m)
@@ -420,17 +421,17 @@ func TestGRPCErrors(t *testing.T) {
 	eventually(t, "the log has the calls", func() bool { return len(lines(t, file)) == len(want) })
 	got := lines(t, file)
 	for i, line := range got {
-		_, got[i], _ = strings.Cut(line, "]: ") // behind the time
+		_, got[i], _ = strings.Cut(line, "]: ") // after the time
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the log has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
-// A host that gives up a call at its deadline has not failed; one that does so before has.
+// A host that gives up a call at its deadline has not failed; a host that gives up earlier has.
 func TestDeadlineAtAHost(t *testing.T) {
 	t.Parallel()
-	// It gives all calls up a moment after they have come.
+	// The host resets every call shortly after the call arrives.
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
 		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
 			return
@@ -476,8 +477,8 @@ func TestDeadlineAtAHost(t *testing.T) {
 	}
 }
 
-// A stream of messages that the host ends at its deadline, behind the head, is cancelled for the client too, which takes it for
-// its deadline then; an internal error would be another outcome. One that a host cuts before its deadline is an error.
+// A host ends a stream of messages at its deadline, after the head. The proxy cancels the stream for the client, which takes that for its own deadline; an
+// internal error would be another outcome. A stream that a host ends before its deadline is an error.
 func TestDeadlineOfAStream(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
@@ -524,7 +525,7 @@ func TestDeadlineOfAStream(t *testing.T) {
 	}
 }
 
-// A host that says by gRPC that it does not serve gets no calls, and gets them again when it does.
+// A host whose gRPC health service says NOT_SERVING gets no calls, and gets them again when it serves.
 func TestGRPCChecks(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {

@@ -16,13 +16,13 @@ import (
 	"github.com/summerwind/h2spec/spec"
 )
 
-// h2spec's cases, those that it calls strict too, over TLS and without.
+// The cases of h2spec, with the strict ones, by TLS and without.
 func TestH2spec(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what another program expects")
 	host := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		fmt.Fprint(w, "hello, h2spec") // with fewer than five bytes some cases are left out
+		fmt.Fprint(w, "hello, h2spec") // h2spec skips some cases if there are fewer than five bytes
 	})
 	id := newAuthority(t).issue("127.0.0.1")
 	for name, s := range map[string]settings{
@@ -46,7 +46,7 @@ func TestH2spec(t *testing.T) {
 	}
 }
 
-// h2specCases makes a subtest of each case of g and of the groups below it.
+// h2specCases runs a subtest for each case of g and of the groups below.
 func h2specCases(t *testing.T, c config.Config, g *spec.TestGroup) {
 	for i, tc := range slices.Concat(g.Tests, g.StrictTests) {
 		t.Run(fmt.Sprintf("%s, %d", strings.ReplaceAll(g.ID(), "/", " "), i+1), func(t *testing.T) {

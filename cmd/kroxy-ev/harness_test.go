@@ -21,14 +21,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests of this package run the real program and meet it from outside: through sockets, files, signals and /proc. Those that load the machine are
-// not parallel: others have time limits.
+// The tests of this package run the real program and see it from outside: through sockets, files, signals and /proc. Tests that load the machine are not
+// parallel, because others have time limits.
 
-// patience is how long anything is waited for that should come at once: a machine may be slow, and a failed test late.
+// patience is how long a test waits for something that should happen at once. It is long, because a machine may be slow and only failing tests wait that
+// long.
 const patience = 30 * time.Second
 
 var (
-	publicDir string // may be read by every user
+	publicDir string // readable by every user
 	program   string // the program under test
 )
 
@@ -46,7 +47,7 @@ func TestMain(m *testing.M) {
 		_ = f.Value.Set(most)
 	}
 	if raceEnabled && os.Getenv("GORACE") == "" {
-		_ = os.Setenv("GORACE", "atexit_sleep_ms=20") // each process of the program would wait for a second at its end
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=20") // the default lets each process wait for a second at its end
 	}
 	os.Exit(buildAndRun(m))
 }
@@ -77,9 +78,8 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// noteSources looks at each source file of the module while a test runs, which "go test" takes note of. What it knows of
-// the test's own program does not tell that the program which is built here has changed, and it would repeat an old
-// result.
+// noteSources stats each source file of the module, so that "go test" records them as inputs of the test. Otherwise a cached result would be repeated
+// although the program, which TestMain builds, has changed.
 var noteSources = sync.OnceFunc(func() {
 	_ = filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && (filepath.Ext(path) == ".go" || d.Name() == "go.mod") {
@@ -89,11 +89,11 @@ var noteSources = sync.OnceFunc(func() {
 	})
 })
 
-// transcript gathers what a process writes.
+// transcript collects the output of a process.
 type transcript struct {
 	mu   sync.Mutex
 	text []byte
-	more chan struct{} // closed when there is more
+	more chan struct{} // closed and replaced when text grows
 }
 
 func newTranscript() *transcript { return &transcript{more: make(chan struct{})} }
@@ -113,7 +113,7 @@ func (w *transcript) String() string {
 	return string(w.text)
 }
 
-// count is how many lines match the regular expression.
+// count returns how many lines match the regular expression.
 func (w *transcript) count(pattern string) int {
 	re, n := regexp.MustCompile(pattern), 0
 	for line := range strings.Lines(w.String()) {
@@ -132,8 +132,7 @@ type process struct {
 	exited         chan struct{}
 }
 
-// launch starts the program with args. Prepare, if not nil, may change the command before. When the test ends the
-// process is killed if it still runs.
+// launch starts the program with args. Prepare, if not nil, may change the command first. When the test ends, the process is killed if it still runs.
 func launch(t *testing.T, prepare func(*exec.Cmd), args ...string) *process {
 	t.Helper()
 	noteSources()
@@ -170,7 +169,7 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
-// wait waits for the process to end and returns its exit status, -1 if a signal ended it.
+// wait waits until the process ends and returns its exit status, -1 if a signal ended it.
 func (p *process) wait() int {
 	p.t.Helper()
 	select {
@@ -182,7 +181,7 @@ func (p *process) wait() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// checkStderr fails the test if the process said what no program should say.
+// checkStderr fails the test if stderr has a panic, a data race or the like.
 func (p *process) checkStderr() {
 	p.t.Helper()
 	text := p.stderr.String()
@@ -193,7 +192,7 @@ func (p *process) checkStderr() {
 	}
 }
 
-// stop ends the process with SIGTERM and demands that it ends well.
+// stop ends the process with SIGTERM and demands exit status 0.
 func (p *process) stop() {
 	p.t.Helper()
 	p.signal(unix.SIGTERM)
@@ -202,7 +201,7 @@ func (p *process) stop() {
 	}
 }
 
-// await waits for a match of the regular expression in w, and returns it and its groups.
+// await waits for a match of the regular expression in w, and returns the match and its groups. It fails the test soon after the process ends without one.
 func (p *process) await(w *transcript, pattern string) []string {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -229,7 +228,7 @@ func (p *process) await(w *transcript, pattern string) []string {
 	}
 }
 
-// settings are keys of "stream", or of "http", in a configuration.
+// settings are keys of "stream" or "http" in a configuration.
 type settings map[string]any
 
 // setup is what a proxy is started with.
@@ -250,7 +249,7 @@ type proxy struct {
 	file string // its configuration
 }
 
-// configText writes a configuration. Every time without a value in s is long: nothing ends because a machine is slow.
+// configText returns a configuration. Timeouts that s does not set have long defaults, so that nothing ends because a machine is slow.
 func configText(port int, s setup) []byte {
 	type object = map[string]any
 	group := object{"hosts": s.hosts}
@@ -267,25 +266,25 @@ func configText(port int, s setup) []byte {
 		mode[k] = v
 	}
 	if mode["listen"] != nil && !s.both {
-		delete(mode, "port") // which is short for one entry of it
+		delete(mode, "port") // it stands for one entry of "listen"
 	}
 	if mode["routes"] != nil {
-		delete(mode, "proxy_to") // likewise
+		delete(mode, "proxy_to") // it stands for one entry of "routes"
 	}
 	text, err := json.MarshalIndent(object{cmp.Or(s.mode, "stream"): mode}, "", "  ")
 	if err != nil {
-		panic(err) // of a test
+		panic(err) // a mistake in the test
 	}
 	return text
 }
 
-// start starts a proxy and waits until it serves. When the test ends it is stopped and must end well.
+// start starts a proxy and waits until it serves. When the test ends, the proxy is stopped and must exit with status 0.
 func start(t *testing.T, s setup) *proxy {
 	t.Helper()
 	return startOn(t, reservePort(t), s)
 }
 
-// startOn is start on a port that was reserved.
+// startOn is start on a port from reservePort.
 func startOn(t *testing.T, port int, s setup) *proxy {
 	t.Helper()
 	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), s.multi, s.prepare)
@@ -335,8 +334,8 @@ func writeConfig(t *testing.T, dir string, text []byte) string {
 	return f.Name()
 }
 
-// reservePort returns a TCP port that nothing else gets before the test ends, and on which nothing listens. A socket
-// that is bound but does not listen holds it; kroxy-ev, whose sockets share ports, may listen on it all the same.
+// reservePort returns a TCP port that nothing else gets before the test ends, and on which nothing listens. A socket that is bound but does not listen holds
+// the port; kroxy-ev can still listen on it, because its sockets have SO_REUSEPORT.
 func reservePort(t *testing.T) int {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -358,7 +357,7 @@ func reservePort(t *testing.T) int {
 	return sa.(*unix.SockaddrInet4).Port
 }
 
-// dial connects to the proxy. The connection is closed when the test ends, and no call on it waits longer than patience.
+// dial connects to the proxy. The connection is closed when the test ends, and its deadline is patience from now.
 func (p *proxy) dial() *net.TCPConn {
 	p.t.Helper()
 	c, err := p.tryDial()
@@ -376,14 +375,14 @@ func (p *proxy) tryDial() (*net.TCPConn, error) {
 	return guard(p.t, c), nil
 }
 
-// guard has c closed when the test ends, and no call on it wait longer than patience.
+// guard has c closed when the test ends, and sets its deadline to patience from now.
 func guard(t *testing.T, c net.Conn) *net.TCPConn {
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
 	return c.(*net.TCPConn)
 }
 
-// skipUnderRace has a test that takes long run once only, without the race detector: why says that it shows nothing about data races which others do not.
+// skipUnderRace skips a long test under the race detector. Why says why the test would find no data races that others do not.
 func skipUnderRace(t *testing.T, why string) {
 	t.Helper()
 	if raceEnabled {
@@ -391,7 +390,7 @@ func skipUnderRace(t *testing.T, why string) {
 	}
 }
 
-// eventually waits until ok is true.
+// eventually polls ok until it returns true, for patience at most.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for begin := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {

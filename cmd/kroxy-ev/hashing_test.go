@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// expectConsistent has each key ask several times, of several processes, and demands that it comes to the same host each time, and that all hosts
-// have some. It returns the host of each key.
+// expectConsistent sends requests for each key several times, to several processes, and demands that each key always gets the same host and that every host
+// gets some keys. It returns the host of each key.
 func expectConsistent(t *testing.T, keys, hosts int, ask func(key, time int) string) []string {
 	t.Helper()
 	all, had := make([]string, keys), map[string]int{}
@@ -33,7 +33,7 @@ func expectConsistent(t *testing.T, keys, hosts int, ask func(key, time int) str
 	return all
 }
 
-// hostsOfTenants are the letters of the hosts to which one of the processes that serve sends each of so many tenants.
+// hostsOfTenants returns, for n tenants, the letter of the host to which the process pid sends each.
 func (p *proxy) hostsOfTenants(pid int, serving []int, n int) []string {
 	p.t.Helper()
 	var c *net.TCPConn
@@ -55,8 +55,8 @@ func (p *proxy) hostsOfTenants(pid int, serving []int, n int) []string {
 	return letters
 }
 
-// Workers, a process that was started by itself, one that has reloaded and a successor's workers send each tenant to the same host. When one
-// of five hosts goes, hardly any tenants move but those that it had.
+// All workers, a single process, a process that has reloaded and the workers of a successor send each tenant to the same host. When one of five hosts is
+// removed, hardly any tenants move except those of that host.
 func TestHash(t *testing.T) {
 	t.Parallel()
 	const hosts = 5
@@ -110,7 +110,7 @@ func TestHash(t *testing.T) {
 	p.stopSuccessor(successor)
 }
 
-// Clients come to the host that their address belongs to, whichever process they come to.
+// Clients get the host that their address maps to, whichever process accepts them.
 func TestIPHash(t *testing.T) {
 	t.Parallel()
 	const hosts, clients = 3, 40
@@ -138,7 +138,7 @@ func TestIPHash(t *testing.T) {
 	proxies[0].stopSuccessor(successor)
 }
 
-// letterFor is the letter of the host that a client got.
+// letterFor returns the letter that the client's host sends.
 func letterFor(t *testing.T, c *net.TCPConn) string {
 	t.Helper()
 	letter := make([]byte, 1)
@@ -149,7 +149,7 @@ func letterFor(t *testing.T, c *net.TCPConn) string {
 	return string(letter)
 }
 
-// The name in a hello is read for a key that has it, and passed on; who gives none is served too.
+// A hash key may use the server name of a ClientHello, which is read without terminating TLS. A client that sends no ClientHello is served too.
 func TestHashByServerName(t *testing.T) {
 	t.Parallel()
 	const hosts = 3

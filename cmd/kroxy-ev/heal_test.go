@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// healingGroup is a group of them with further keys, and keys for each host.
+// healingGroup is a group of these hosts with further keys, and keys for each host.
 func healingGroup(all []*killableHost, keys settings, host func(i int) settings) settings {
 	var hosts []settings
 	for i, h := range all {
@@ -33,14 +33,14 @@ func healingGroup(all []*killableHost, keys settings, host func(i int) settings)
 	return settings{"servers": settings{"backend": group}}
 }
 
-// clientLoad are clients that go on making requests, GET and POST in turn, half of them over connections that they keep.
+// clientLoad are clients that make requests until end is called, GET and POST in turn, half of them over kept-alive connections.
 type clientLoad struct {
 	t       *testing.T
 	quit    chan struct{}
 	clients sync.WaitGroup
 	made    atomic.Int64
 	mu      sync.Mutex
-	failed  map[string][]string // why, by method
+	failed  map[string][]string // errors by method
 }
 
 func startClients(p *proxy, n int) *clientLoad {
@@ -98,7 +98,7 @@ func (v *clientLoad) awaitRequests(n int64) {
 	eventually(v.t, "requests pass", func() bool { return v.made.Load() >= goal })
 }
 
-// end ends the visits and returns what failed.
+// end stops the clients and returns what failed.
 func (v *clientLoad) end() map[string][]string {
 	select {
 	case <-v.quit:
@@ -109,7 +109,7 @@ func (v *clientLoad) end() map[string][]string {
 	return v.failed
 }
 
-// A deployment under load, host by host: drained, stopped, started anew, put back. No request fails.
+// A deployment under load, host by host: drained, stopped, started again, undrained. No request fails.
 func TestDeploymentUnderLoad(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -143,7 +143,7 @@ func TestDeploymentUnderLoad(t *testing.T) {
 	})
 }
 
-// A host that dies under load costs nobody a GET, and no more than those POSTs that it had in hand.
+// A host that dies under load fails no GET, and at most those POSTs that it was processing.
 func TestHostKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -171,13 +171,13 @@ func TestHostKilledUnderLoad(t *testing.T) {
 	})
 }
 
-// With all hosts dead clients are told at once, and when to come back. With one alive again they are served without waiting for its check;
-// and one that comes back while another serves has clients again within its checks' interval, and those that rise asks for further.
+// With all hosts dead, clients get an error at once, with Retry-After. When one host is back, it serves without waiting for its check. A host that comes back
+// while another serves gets clients again within the interval of its checks, and of further ones that "rise" requires.
 func TestAllHostsDead(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		const interval = 500 * time.Millisecond
-		const late = 10 * time.Second // on a machine that is very busy
+		const late = 10 * time.Second // on a very busy machine
 		all := killableHosts(t, 2)
 		check := settings{"interval": interval.Milliseconds(), "timeout": patience.Milliseconds(), "rise": 1, "fall": 1}
 		p := start(t, setup{mode: "http", multi: multi, settings: healingGroup(all, settings{"health_check": check}, nil)})
@@ -201,7 +201,7 @@ func TestAllHostsDead(t *testing.T) {
 					t.Errorf("that took %v", took)
 				}
 			}
-			// until makes requests until h has got one, and returns how long that took.
+			// until starts h, makes requests until h gets one, and returns how long that took.
 			until := func(h *killableHost) time.Duration {
 				begun, seen := time.Now(), h.seen.Load()
 				h.start()

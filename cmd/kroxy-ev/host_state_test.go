@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostsWith are entries for hosts, each with these keys.
+// hostsWith returns entries for hosts; the nth host has the nth keys.
 func hostsWith(hosts []*host, keys ...settings) []any {
 	list := make([]any, len(hosts))
 	for i, h := range hosts {
@@ -27,7 +27,7 @@ func hostsWith(hosts []*host, keys ...settings) []any {
 	return list
 }
 
-// group is a setup's settings for a group that has these hosts and keys, with several workers if there are any.
+// group returns a setup's settings for a group with these hosts and keys, and with three workers if the setup has workers.
 func group(hosts []any, keys settings) settings {
 	g := settings{"hosts": hosts}
 	for k, v := range keys {
@@ -36,7 +36,7 @@ func group(hosts []any, keys settings) settings {
 	return settings{"servers": settings{"backend": g}, "workers_num": 3}
 }
 
-// Weights hold exactly, over all workers.
+// Weights hold exactly over all workers.
 func TestWeights(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -53,7 +53,7 @@ func TestWeights(t *testing.T) {
 	})
 }
 
-// A backup serves while the others cannot.
+// A backup serves while the other hosts cannot.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	hosts := letteredHosts(t, 3)
@@ -72,11 +72,11 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// No host has more sessions at once than it may have, and no more clients wait than may, over all workers; and workers that are killed
-// while clients come and go, wait and are refused, take no place with them.
+// Over all workers, no host has more concurrent sessions than max_conns and no more clients wait than the queue allows. Workers that are killed while clients
+// connect, wait and are refused give their places back.
 func TestMaxConnsOverWorkers(t *testing.T) {
 	t.Parallel()
-	// All workers are killed at once, several times: a slot's next one waits longer each time, so one by one it would take half an hour.
+	// All workers are killed at once, several times. The pause before a restart grows with each death, so killing them one by one would take half an hour.
 	workers, generations := times(3, 20), times(2, 10)
 	most, places := workers, workers
 	s := setup{multi: true, settings: group(hostsWith(letteredHosts(t, 2), settings{}, settings{}),
@@ -107,7 +107,7 @@ func TestMaxConnsOverWorkers(t *testing.T) {
 	t.Logf("%d workers were killed", generations*workers)
 }
 
-// runShortSessions is a client who has short sessions until it is stopped.
+// runShortSessions runs one short session after another until stop is closed.
 func (p *proxy) runShortSessions(stop <-chan struct{}, served *atomic.Int64) {
 	for {
 		select {
@@ -129,8 +129,7 @@ func (p *proxy) runShortSessions(stop <-chan struct{}, served *atomic.Int64) {
 	}
 }
 
-// expectCapacity demands that so many sessions there may be at once, half of them at either host, and that so many clients may wait, and no
-// more.
+// expectCapacity demands that exactly this many sessions are possible at once, half of them at either host, and that exactly this many clients may wait.
 func (p *proxy) expectCapacity(sessions, places int) {
 	p.t.Helper()
 	eventually(p.t, "there is room for as many as there may be", func() bool {
@@ -189,7 +188,8 @@ func (p *proxy) expectCapacity(sessions, places int) {
 	})
 }
 
-// A drained host keeps its sessions and gets no new ones; that the last has ended is said in the log, by the configuration before's.
+// A drained host keeps its sessions and gets no new ones. The log says when the last one has ended, also if that session began under an earlier
+// configuration.
 func TestDrainedHost(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -222,11 +222,11 @@ func TestDrainedHost(t *testing.T) {
 	})
 }
 
-// A host that fails its clients is left out by all workers, after a reload and an upgrade too.
+// A host that fails its clients is skipped by all workers, also after a reload and an upgrade.
 func TestEjectionIsKnownToAll(t *testing.T) {
 	t.Parallel()
 	bad := listen(t, "127.0.0.1", func(c *net.TCPConn) {
-		_, _ = c.Read(make([]byte, 1)) // so the connection stands, and it is not for want of one that it fails
+		_, _ = c.Read(make([]byte, 1)) // the connection is accepted, so the failure is not one of connecting
 		reset(c)
 	})
 	s := setup{multi: true, prepare: inProcessGroup(t), settings: group(hostsWith([]*host{bad, letteredHosts(t, 1)[0]}, settings{}, settings{}),
@@ -243,7 +243,7 @@ func TestEjectionIsKnownToAll(t *testing.T) {
 		}
 		return failed
 	}
-	// A session may begin before the end of the one before is known to all.
+	// A session may begin before all workers know that the previous one failed.
 	if n := visits(30); n < 3 || n > 6 {
 		t.Errorf("%d of the first sessions failed, want 3", n)
 	}

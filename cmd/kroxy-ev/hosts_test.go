@@ -20,15 +20,15 @@ type endpoint struct {
 	Port int    `json:"port"`
 }
 
-// host is a server behind the proxy.
+// host is a TCP server behind the proxy.
 type host struct {
 	endpoint
 	t     *testing.T
-	conns chan *net.TCPConn // accepted, for a host without a handler
+	conns chan *net.TCPConn // accepted connections of a host without a handler
 }
 
-// listen starts a host on addr, "127.0.0.1" or "::1". With a nil handler the test takes its connections with accept.
-// A handler runs on a goroutine for each connection, which is closed when it returns.
+// listen starts a host on addr, "127.0.0.1" or "::1". With a nil handler the test takes connections with accept. A handler runs on a goroutine per
+// connection, which is closed when the handler returns.
 func listen(t *testing.T, addr string, handler func(*net.TCPConn)) *host {
 	t.Helper()
 	ln, err := net.Listen("tcp", net.JoinHostPort(addr, "0"))
@@ -57,7 +57,7 @@ func listen(t *testing.T, addr string, handler func(*net.TCPConn)) *host {
 	return h
 }
 
-// accept takes the next connection of a host without a handler.
+// accept returns the next connection of a host without a handler.
 func (h *host) accept() *net.TCPConn {
 	h.t.Helper()
 	select {
@@ -69,13 +69,13 @@ func (h *host) accept() *net.TCPConn {
 	}
 }
 
-// echo is a handler that sends back what it gets.
+// echo is a handler that sends everything back.
 func echo(c *net.TCPConn) {
 	_, _ = io.Copy(enginetest.OnlyWriter{Writer: c}, c)
 	_ = c.CloseWrite()
 }
 
-// answer is a handler that sends s to each client and waits for its end.
+// answer returns a handler that sends s to each client and waits until the client closes.
 func answer(s string) func(*net.TCPConn) {
 	return func(c *net.TCPConn) {
 		_, _ = io.WriteString(c, s)
@@ -84,7 +84,7 @@ func answer(s string) func(*net.TCPConn) {
 	}
 }
 
-// flood is a handler that sends without end and takes nothing.
+// flood is a handler that sends without end and reads nothing.
 func flood(c *net.TCPConn) {
 	piece := make([]byte, 64<<10)
 	for {
@@ -94,15 +94,15 @@ func flood(c *net.TCPConn) {
 	}
 }
 
-// hold is a handler that neither sends nor takes anything until its test is over.
+// hold returns a handler that neither sends nor reads until the test ends.
 func hold(t *testing.T) func(*net.TCPConn) {
 	return func(*net.TCPConn) { <-t.Context().Done() }
 }
 
-// refusing is a host that refuses connections.
+// refusing returns the address of a host that refuses connections.
 func refusing(t *testing.T) endpoint { return endpoint{"127.0.0.1", reservePort(t)} }
 
-// blackHole is a host that never answers a connection attempt: a listening socket whose queue is full.
+// blackHole returns the address of a host that never answers a connection attempt: a listening socket whose backlog is full.
 func blackHole(t *testing.T) endpoint {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -129,7 +129,7 @@ func blackHole(t *testing.T) endpoint {
 	return e
 }
 
-// endpoints lists where hosts are.
+// endpoints returns the addresses of hosts.
 func endpoints(hosts ...*host) []endpoint {
 	var list []endpoint
 	for _, h := range hosts {
@@ -138,7 +138,7 @@ func endpoints(hosts ...*host) []endpoint {
 	return list
 }
 
-// pair starts a proxy before one host and connects a client through it.
+// pair starts a proxy with one host and connects a client through it.
 func pair(t *testing.T, s settings) (p *proxy, client, server *net.TCPConn) {
 	t.Helper()
 	h := listen(t, "127.0.0.1", nil)
@@ -147,7 +147,7 @@ func pair(t *testing.T, s settings) (p *proxy, client, server *net.TCPConn) {
 	return p, client, h.accept()
 }
 
-// write writes s, without a copy of the whole.
+// write writes s without copying all of it.
 func write(c net.Conn, s string) error {
 	_, err := io.Copy(enginetest.OnlyWriter{Writer: c}, strings.NewReader(s))
 	return err
@@ -161,7 +161,7 @@ func send(t *testing.T, c net.Conn, s string) {
 	}
 }
 
-// expect reads exactly s.
+// expect reads len(s) bytes and demands that they are s.
 func expect(t *testing.T, c net.Conn, s string) {
 	t.Helper()
 	got := make([]byte, len(s))
@@ -170,7 +170,7 @@ func expect(t *testing.T, c net.Conn, s string) {
 	}
 }
 
-// expectAll reads s and then the end of the stream.
+// expectAll demands s and then the end of the stream.
 func expectAll(t *testing.T, c net.Conn, s string) {
 	t.Helper()
 	buf := make([]byte, 64<<10)
@@ -189,14 +189,14 @@ func expectAll(t *testing.T, c net.Conn, s string) {
 	}
 }
 
-// expectEcho sends s and reads it back.
+// expectEcho sends s and demands it back.
 func expectEcho(t *testing.T, c net.Conn, s string) {
 	t.Helper()
 	send(t, c, s)
 	expect(t, c, s)
 }
 
-// expectReset reads up to a reset.
+// expectReset reads until a reset.
 func expectReset(t *testing.T, c net.Conn) {
 	t.Helper()
 	if _, err := io.Copy(io.Discard, c); !errors.Is(err, unix.ECONNRESET) {
@@ -204,7 +204,7 @@ func expectReset(t *testing.T, c net.Conn) {
 	}
 }
 
-// expectClosed reads up to the end of the stream, however it ends.
+// expectClosed reads until the stream ends or is reset.
 func expectClosed(t *testing.T, c net.Conn) {
 	t.Helper()
 	if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, unix.ECONNRESET) {
@@ -212,14 +212,14 @@ func expectClosed(t *testing.T, c net.Conn) {
 	}
 }
 
-// reset closes c with a reset.
+// reset closes c with a TCP reset.
 func reset(c *net.TCPConn) {
 	_ = c.SetLinger(0)
 	_ = c.Close()
 }
 
-// writeUntilFull writes the pattern to c until it takes no more for a while, and returns how many bytes it took. It fails the
-// test when that is more than the kernel's buffers may hold.
+// writeUntilFull writes the pattern to c until a write makes no progress for a while, and returns the number of bytes written. The test fails if they are
+// more than the kernel's buffers may hold.
 func writeUntilFull(t *testing.T, c *net.TCPConn) int {
 	t.Helper()
 	for total := 0; ; {

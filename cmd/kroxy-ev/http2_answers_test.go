@@ -13,16 +13,16 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// answering is what a host of HTTP/2 answers to GET /, or to another method, and what its client may get for it.
+// answering is what a host of HTTP/2 answers to GET /, or to another method, and what its client may get.
 type answering struct {
 	name     string
 	method   string   // "" is GET
-	head     []string // nil: a good one
-	body     []string // nil: the stream ends with the head
+	head     []string // nil: an ordinary one
+	body     []string // nil: the head ends the stream
 	trailers []string
-	open     bool // the host says no more on the stream
+	open     bool // the host does not end the stream
 	extra    func(c *framed, stream uint32)
-	want     []string // any of these: see seen
+	want     []string // any of these, as seenAnswer returns them
 }
 
 const cutOff = "cut off"
@@ -32,7 +32,7 @@ var (
 	cutAnswer     = []string{"502", cutOff}
 )
 
-// ok is a good head with further fields.
+// ok returns the fields of an ordinary response head, and further ones.
 func ok(fields ...string) []string {
 	return append([]string{":status", "200", "date", "now"}, fields...)
 }
@@ -147,7 +147,7 @@ func (a *answering) put(c *framed, stream uint32) {
 	_ = c.send()
 }
 
-// answers starts a host that answers "/" as a case says, and all else well.
+// answers starts a host that answers "/" as the current case says, and everything else with hello.
 func answers(t *testing.T) (*framedHost, *atomic.Pointer[answering]) {
 	t.Helper()
 	var now atomic.Pointer[answering]
@@ -160,7 +160,7 @@ func answers(t *testing.T) (*framedHost, *atomic.Pointer[answering]) {
 	}), &now
 }
 
-// judge demands that what a client saw is what the case wants.
+// check demands that the client saw one of the results that the case allows.
 func (a *answering) judge(t *testing.T, saw string) {
 	t.Helper()
 	if !slices.Contains(a.want, saw) {
@@ -175,7 +175,7 @@ func (a *answering) verb() string {
 	return http.MethodGet
 }
 
-// What a host of HTTP/2 says that is no answer reaches no client of HTTP/1.
+// What a host of HTTP/2 sends that is no valid response reaches no client of HTTP/1.
 func TestHTTP2AnswersToHTTP1(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -208,7 +208,7 @@ func TestHTTP2AnswersToHTTP1(t *testing.T) {
 	}
 }
 
-// seenAnswer reads an answer, and returns what there is in it, and whether another may follow.
+// seenAnswer reads a response and returns a summary of it, and whether another may follow on the connection.
 func seenAnswer(in *bufio.Reader, method string) (saw string, more bool) {
 	for {
 		res, err := http.ReadResponse(in, &http.Request{Method: method})
@@ -233,7 +233,7 @@ func seenAnswer(in *bufio.Reader, method string) (saw string, more bool) {
 	}
 }
 
-// Nor one of HTTP/2.
+// Nor does it reach a client of HTTP/2.
 func TestHTTP2AnswersToHTTP2(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -253,7 +253,7 @@ func TestHTTP2AnswersToHTTP2(t *testing.T) {
 	}
 }
 
-// seenMessage is what seenAnswer is for HTTP/2.
+// seenMessage is seenAnswer for HTTP/2.
 func seenMessage(m *message) string {
 	status := m.status()
 	switch {
@@ -275,7 +275,7 @@ func seenMessage(m *message) string {
 	return saw
 }
 
-// What hosts of HTTP/1 answer means the same to clients of HTTP/2, and what is malformed does not reach them.
+// Responses of HTTP/1 hosts mean the same to clients of HTTP/2, and malformed ones do not reach them.
 func TestHTTP1AnswersToHTTP2(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -287,7 +287,7 @@ func TestHTTP1AnswersToHTTP2(t *testing.T) {
 			name = fmt.Sprintf("%.80q", strings.Join(a.script, ""))
 		}
 		if strings.Contains(a.in, "HTTP/1.0") || len(a.host) > 1 || len(a.script) > 1 || strings.HasPrefix(a.in, "POST") {
-			continue // this is about one whole request of HTTP/2 at a time
+			continue // such a case needs more than one whole request
 		}
 		t.Run(name, func(t *testing.T) {
 			h.begin(a.script)

@@ -17,28 +17,28 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// What one client may do to the others, and to the machine.
+// Limits on what one client may do to other clients and to the machine.
 const (
-	longestWait  = 5 * time.Second // that another client has, beside the other attacks too, on a busy machine; what it has is logged, and is some milliseconds
-	attackMemory = 10 << 10        // KiB, which the process may grow by
-	attackers    = 3               // connections, one behind the other
-	atOnce       = 4               // attacks, each on a process of its own
-	hitsOfOne    = 400             // requests that one connection may make a host do for nothing
+	longestWait  = 5 * time.Second // for a request of another client while attacks run in parallel on a busy machine; usually it takes some milliseconds
+	attackMemory = 10 << 10        // KiB by which the process may grow
+	attackers    = 3               // connections, one after the other
+	atOnce       = 4               // attacks that run in parallel, each on a process of its own
+	hitsOfOne    = 400             // requests that one connection may make a host process in vain
 )
 
 // attack is what the client of one connection does to the proxy.
 type attack struct {
 	name  string
-	do    func(c *framed)                          // says it all; what cannot be sent any more does not matter
-	each  func(c *framed, n int)                   // in place of do: is put over and over again, as often as many says
+	do    func(c *framed)                          // sends everything; a failure to send does not matter
+	each  func(c *framed, n int)                   // instead of do: sends one frame or request; it is called many times
 	many  int                                      // 0: once
-	codes []http2.ErrCode                          // how the connection has to end; nil: however, or not at all
-	check func(t *testing.T, a *attack, c *framed) // in place of codes
-	begin func(p *proxy, t *testing.T) *framed     // in place of a client that has said its preface
-	open  []http2.Setting                          // what it says of itself
-	asks  int                                      // streams that have to end, if check is streamsEnd
+	codes []http2.ErrCode                          // the error codes with which the connection may end; nil: any, or it need not end
+	check func(t *testing.T, a *attack, c *framed) // instead of codes
+	begin func(p *proxy, t *testing.T) *framed     // instead of a client that has sent its preface
+	open  []http2.Setting                          // the client's SETTINGS
+	asks  int                                      // how many streams must end, if check is streamsEnd
 	once  bool                                     // by one attacker only
-	mute  bool                                     // it reads nothing from the end of the beginning on
+	mute  bool                                     // after the preface the attacker reads nothing
 	keys  settings
 }
 
@@ -49,11 +49,11 @@ var (
 	flow     = []http2.ErrCode{http2.ErrCodeFlowControl}
 	size     = []http2.ErrCode{http2.ErrCodeFrameSize}
 	coding   = []http2.ErrCode{http2.ErrCodeCompression}
-	// eachReset ends a connection on which each stream gets reset: an error of the connection is as good as too many of streams.
+	// eachReset are the codes that may end a connection whose streams are reset one by one: an error of the connection is as good as too many stream errors.
 	eachReset = []http2.ErrCode{http2.ErrCodeEnhanceYourCalm, http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeStreamClosed, http2.ErrCodeFrameSize}
 )
 
-// streamID is the nth stream of a client.
+// streamID returns the id of a client's nth stream.
 func streamID(n int) uint32 { return uint32(2*n + 1) }
 
 func u32(n uint32) string { return string(binary.BigEndian.AppendUint32(nil, n)) }
@@ -62,7 +62,7 @@ func setting(id http2.SettingID, value uint32) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(id))) + u32(value)
 }
 
-// rapidly are attacks by requests, or what looks like them, that are not carried out.
+// rapidly are attacks by requests, or frames that resemble them, that are not carried out.
 var rapidly = []attack{
 	{name: "rapid reset", many: 2000, codes: calm, each: func(c *framed, n int) { c.get(streamID(n), "/slow").rst(streamID(n), http2.ErrCodeCancel) }},
 	{name: "rapid reset of uploads", many: 2000, codes: calm, each: func(c *framed, n int) {
@@ -116,7 +116,7 @@ var rapidly = []attack{
 	}},
 }
 
-// idly are attacks by frames that mean nothing.
+// idly are attacks by frames without effect.
 var idly = []attack{
 	{name: "PING", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FramePing, 0, 0, "12345678") }},
 	{name: "answers to no PING", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FramePing, http2.FlagPingAck, 0, "12345678") }},
@@ -201,7 +201,7 @@ var idly = []attack{
 	}},
 }
 
-// wrongly are attacks by what RFC 9113 does not allow, once.
+// wrongly are attacks by violations of RFC 9113, each sent once.
 var wrongly = []attack{
 	{name: "PUSH_PROMISE", codes: protocol, do: func(c *framed) { c.raw(http2.FramePushPromise, 4, 1, u32(2)+string(c.block(pseudo("GET", "/")...))) }},
 	{name: "an even stream", codes: protocol, do: func(c *framed) { c.get(2, "/") }},
@@ -248,13 +248,13 @@ var wrongly = []attack{
 	{name: "HTTP/1.1", do: func(c *framed) { c.out.Lock(); c.pending.WriteString(strings.Repeat(getRequest, 100)); c.out.Unlock() }},
 }
 
-// added is a field that is added to the table, and refers is a reference to it as long as nothing is added behind.
+// added adds a field to the dynamic table; refers is a reference to that field as long as no other is added.
 var (
 	added  = "\x40\x01x\x7f" + string([]byte{0xa1, 0x1e}) + strings.Repeat("b", 4000) // 127 + 0x21 + 0x1e<<7
 	refers = "\xbe"
 )
 
-// literal is a string as HPACK has it, without Huffman's code.
+// literal encodes a string for HPACK, without Huffman coding.
 func literal(s string) string {
 	n, length := len(s), ""
 	if n < 127 {
@@ -266,10 +266,10 @@ func literal(s string) string {
 	return "\x7f" + length + string([]byte{byte(n)}) + s
 }
 
-// slowGet is a request for /slow that neither needs nor changes the table.
+// slowGet is a request for /slow that neither uses nor changes the dynamic table.
 var slowGet = "\x82\x86\x04" + literal("/slow") + "\x01" + literal("p")
 
-// bombs are heads that are larger than they look. Each stream may be answered with 431, or reset; nothing may come of it but that.
+// bombs are heads that are larger than they look. Each stream may be answered with 431 or be reset; no other result is allowed.
 var bombs = []attack{
 	{name: "references to a large entry", many: 100, each: func(c *framed, n int) {
 		c.rawHead(streamID(n), true, []byte(slowGet+added+strings.Repeat(refers, 12_000)))
@@ -298,7 +298,7 @@ var bombs = []attack{
 	{name: "entries that are replaced", many: 200, each: func(c *framed, n int) {
 		c.rawHead(streamID(n), true, []byte(slowGet+strings.Repeat("\x40\x01x\x01y", 3000)))
 	}},
-	{name: "strings that grow", many: 200, each: func(c *framed, n int) { // 5 bits a character are the least that there are
+	{name: "strings that grow", many: 200, each: func(c *framed, n int) { // the shortest Huffman codes have 5 bits
 		c.rawHead(streamID(n), true, []byte(slowGet+"\x00\x01x\xff\xed\x7c"+strings.Repeat("\x18\xc6\x31\x8c\x63", 3200)+strings.Repeat("\x18\xc6\x31\x8c\x63", 1)))
 	}},
 	{name: "heads in pieces, of many sizes", many: 100, each: func(c *framed, n int) {
@@ -314,10 +314,10 @@ var bombs = []attack{
 	}},
 }
 
-// quick are the times of a proxy whose clients are slow.
+// quick are short timeouts, for a proxy whose clients are slow.
 var quick = settings{"send_timeout": 700, "client_header_timeout": 700, "client_body_timeout": 700, "keepalive_timeout": 700}
 
-// begun is a client that has said nothing but text.
+// begun returns a begin function for a client that has sent nothing but text.
 func begun(text string) func(p *proxy, t *testing.T) *framed {
 	return func(p *proxy, t *testing.T) *framed {
 		c := newFramed(t, p.dial())
@@ -329,7 +329,7 @@ func begun(text string) func(p *proxy, t *testing.T) *framed {
 	}
 }
 
-// connectionEnds demands that the connection ends, however.
+// connectionEnds demands that the connection ends, in any way.
 func connectionEnds(t *testing.T, _ *attack, c *framed) {
 	t.Helper()
 	if codes, over := c.goAway(patience); !over {
@@ -338,7 +338,7 @@ func connectionEnds(t *testing.T, _ *attack, c *framed) {
 	c.expectNotLate(t)
 }
 
-// streamsEnd demands that all streams are over, if only by the connection's end.
+// streamsEnd demands that all streams end, if only because the connection ends.
 func streamsEnd(t *testing.T, a *attack, c *framed) {
 	t.Helper()
 	over := func() bool {
@@ -358,7 +358,7 @@ func streamsEnd(t *testing.T, a *attack, c *framed) {
 
 const initialWindow = http2.SettingInitialWindowSize
 
-// slowly are attacks by clients that take, or say, little or nothing.
+// slowly are attacks by clients that read or send little or nothing.
 var slowly = []attack{
 	{name: "half a preface", keys: quick, begin: begun(http2.ClientPreface[:14]), check: connectionEnds},
 	{name: "a preface and nothing more", keys: quick, begin: begun(http2.ClientPreface), check: connectionEnds},
@@ -436,7 +436,7 @@ var slowly = []attack{
 	}},
 }
 
-// drip is a client that takes a large answer byte by byte.
+// drip is a client that reads a large response byte by byte.
 func drip(pause time.Duration) func(c *framed) {
 	return func(c *framed) {
 		c.stingy = true
@@ -454,7 +454,7 @@ func drip(pause time.Duration) func(c *framed) {
 	}
 }
 
-// say says all that the attacker has to say.
+// say sends everything that the attacker has to send.
 func (a *attack) say(c *framed) {
 	if a.do != nil {
 		a.do(c)
@@ -472,10 +472,10 @@ func (a *attack) say(c *framed) {
 	}
 }
 
-// attackedHosts are hosts that are asked by good and bad clients.
+// attackedHosts are hosts that both good and bad clients send requests to.
 type attackedHosts struct {
 	*httpHost
-	hits atomic.Int64 // requests of bad ones
+	hits atomic.Int64 // requests of bad clients
 }
 
 func newAttackedHosts(t *testing.T) *attackedHosts {
@@ -504,7 +504,7 @@ func newAttackedHosts(t *testing.T) *attackedHosts {
 	return v
 }
 
-// goodClient is a good client, which asks one thing after the other, until it is told to stop.
+// goodClient is a well-behaved client that makes one request after another until end is called.
 type goodClient struct {
 	c       *framed
 	stop    chan struct{}
@@ -526,7 +526,7 @@ func (p *proxy) startGoodClient(t *testing.T) *goodClient {
 			}
 			begin := time.Now()
 			m, over := b.ask(streamID(n), begin)
-			for over { // it was idle for too long, as the machine was busy
+			for over { // the proxy closed it as idle, because the machine is busy
 				_ = b.c.conn.Close()
 				b.c, n = p.framed(t, nil), 0
 				m, over = b.ask(streamID(n), begin)
@@ -541,7 +541,8 @@ func (p *proxy) startGoodClient(t *testing.T) *goodClient {
 	return b
 }
 
-// ask makes a request, and reports whether it has to be made on another connection, since the proxy had ended this one before it came.
+// ask makes a request, and reports whether the request has to be repeated on another connection because the proxy had ended this one before the request
+// arrived.
 func (b *goodClient) ask(stream uint32, begin time.Time) (m *message, over bool) {
 	_ = b.c.conn.SetDeadline(begin.Add(patience))
 	b.c.get(stream, "/good")
@@ -565,7 +566,7 @@ func (b *goodClient) end(t *testing.T) {
 	_ = b.c.conn.Close()
 }
 
-// highWater watches the process's memory until it is told to stop, and returns the most that there was, in KiB.
+// highWater samples the process's memory until the returned function is called, which returns the highest value in KiB.
 func (p *process) highWater() func() int {
 	stop, most := make(chan struct{}), make(chan int)
 	go func() {
@@ -588,11 +589,11 @@ func (p *process) highWater() func() int {
 	}
 }
 
-// run lets attackers loose on a proxy of their own.
+// run runs the attack on a proxy of its own.
 func (a *attack) run(t *testing.T) {
 	v := newAttackedHosts(t)
 	p := startHTTP2(t, "", setup{hosts: sites(v.httpHost), settings: a.keys})
-	for range 2 { // what the program needs once, it has then
+	for range 2 { // first let the program allocate what it needs once
 		b := p.startGoodClient(t)
 		time.Sleep(100 * time.Millisecond)
 		b.end(t)
@@ -632,7 +633,7 @@ func (a *attack) run(t *testing.T) {
 	t.Logf("%v; %d requests of others meanwhile, the longest took %v; %d KiB of memory; %d hits", took.Round(time.Millisecond), b.asked, b.longest.Round(10*time.Microsecond), grown, hits)
 }
 
-// attacker connects a client that has said its preface.
+// attacker connects a client that has sent its preface.
 func (p *proxy) attacker(t *testing.T, a *attack) *framed {
 	t.Helper()
 	if !a.mute {
@@ -646,7 +647,7 @@ func (p *proxy) attacker(t *testing.T, a *attack) *framed {
 	return c
 }
 
-// judge demands that the connection ends as it should.
+// check demands that the connection ends as it should.
 func (a *attack) judge(t *testing.T, p *proxy, c *framed) {
 	t.Helper()
 	switch {
@@ -663,7 +664,7 @@ func (a *attack) judge(t *testing.T, p *proxy, c *framed) {
 	}
 }
 
-// holds reports whether the process has its end of a connection open: the kernel says so of each (proc(5)).
+// holds reports whether the process still has its end of a connection open, from /proc/net/tcp (proc(5)).
 func (p *proxy) holds(c net.Conn) bool {
 	p.t.Helper()
 	text, err := os.ReadFile("/proc/net/tcp")
@@ -680,7 +681,7 @@ func (p *proxy) holds(c net.Conn) bool {
 	return false
 }
 
-// forEachLimited runs f for each of list, some at once; of parallel subtests more would run than leave the machine time for good clients.
+// forEachLimited runs f for each element of list, atOnce at a time. Parallel subtests would be more, and leave good clients too little CPU time.
 func forEachLimited[T any](list []T, f func(T)) {
 	var all sync.WaitGroup
 	turns := make(chan struct{}, atOnce)
@@ -694,7 +695,7 @@ func forEachLimited[T any](list []T, f func(T)) {
 	all.Wait()
 }
 
-// Whatever one client does, others are served, memory stays bounded, and nothing is left of it.
+// Whatever one client does, other clients are served, memory stays bounded, and no socket is left behind.
 func TestHTTP2Attacks(t *testing.T) {
 	skipUnderRace(t, "it takes long, and shows no data races that other tests of HTTP/2 do not")
 	for _, kind := range []struct {

@@ -7,14 +7,14 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// A stream whose host takes nothing takes no more than its window of its client either: what goes beyond ends it.
+// If a host reads nothing of a stream, the proxy accepts no more than the stream's window from the client. A client that sends more has its connection ended.
 func TestHTTP2WindowIsKept(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", hold(t))
 	p := startHTTP2(t, "", setup{hosts: endpoints(h)})
 	c := p.framed(t, nil)
 	c.post(1, "/")
-	for range 1000 { // more than the kernel holds, and than anybody has granted
+	for range 1000 { // more than the kernel's buffers and all windows hold
 		c.data(1, false, strings.Repeat("x", 16384))
 		if c.send() != nil {
 			break
@@ -32,7 +32,7 @@ func TestHTTP2WindowIsKept(t *testing.T) {
 	c.expectGoAway(http2.ErrCodeFlowControl)
 }
 
-// What a stream had in the connection's window comes back when it is reset, whoever reads it no more.
+// When a stream is reset, what it occupied of the connection's window is given back, although nobody reads the data.
 func TestHTTP2WindowComesBack(t *testing.T) {
 	t.Parallel()
 	const each = 60_000

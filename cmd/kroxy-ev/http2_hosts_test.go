@@ -11,15 +11,15 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// badHostCase is what a host of HTTP/2 does when it is asked for /bad. It answers all else well.
+// badHostCase is what a host of HTTP/2 does when it gets a request for /bad. It answers all other requests with hello.
 type badHostCase struct {
 	name  string
-	begin func(c *framed)                // in place of its settings
-	do    func(c *framed, stream uint32) // in place of an answer; what cannot be sent any more does not matter
-	want  []string                       // what a client may get for it: see seen
+	begin func(c *framed)                // instead of its settings
+	do    func(c *framed, stream uint32) // instead of an answer; a failure to send does not matter
+	want  []string                       // what a client may get for it, as seenMessage returns it
 }
 
-// endlessly puts something over and over again, until the other end has had enough of it.
+// endlessly sends something many times, until the other end has had enough.
 func endlessly(each func(c *framed, stream uint32)) func(c *framed, stream uint32) {
 	return func(c *framed, stream uint32) {
 		for range 2000 {
@@ -117,7 +117,7 @@ var badHostCases = []badHostCase{
 	}},
 }
 
-// Whatever a host of HTTP/2 does, its clients get an answer, those of other hosts are served, memory stays bounded, and nothing is left of it.
+// Whatever a host of HTTP/2 does, its clients get an answer, clients of other hosts are served, memory stays bounded, and no socket is left behind.
 func TestHTTP2MaliciousHosts(t *testing.T) {
 	skipUnderRace(t, "it takes long, and shows no data races that other tests of HTTP/2 do not")
 	forEachLimited(badHostCases, func(m badHostCase) { t.Run(m.name, m.run) })

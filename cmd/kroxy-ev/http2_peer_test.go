@@ -18,8 +18,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// framed is one end of a connection of HTTP/2. It sends what a test says, even if that is wrong, and writes down what comes; it is no client and no
-// host in itself. What is put by its methods goes out with send.
+// framed is one end of a connection of HTTP/2, client or host. It sends the frames that a test says, even wrong ones, and records those that arrive. Methods
+// that add frames only queue them; send writes them.
 type framed struct {
 	t    *testing.T
 	conn net.Conn
@@ -33,34 +33,34 @@ type framed struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	streams  map[uint32]*message
-	order    []*message // as they began
+	order    []*message // in the order in which they began
 	settings map[http2.SettingID]uint32
-	acks     int // of settings
+	acks     int // acknowledgements of SETTINGS
 	pongs    int
 	goAways  []http2.GoAwayFrame
 	frames   int
-	granted  int64 // by WINDOW_UPDATE of the connection
-	over     error // why nothing more is read
+	granted  int64 // by WINDOW_UPDATE on the connection
+	over     error // why reading has ended
 
-	silent bool                        // nothing is answered
-	stingy bool                        // no window is granted for what comes
-	onEnd  func(c *framed, m *message) // what a host does; called on the goroutine that reads, once a message has come whole
+	silent bool                        // it answers no SETTINGS and no PING
+	stingy bool                        // it grants no window for what it reads
+	onEnd  func(c *framed, m *message) // for a host: called on the reading goroutine when a message is complete
 }
 
-// message is what came on one stream.
+// message is what arrived on one stream.
 type message struct {
 	stream uint32
 	heads  [][]hpack.HeaderField // header blocks: interim heads, the head, trailers
 	size   int64
-	body   []byte // its beginning
+	body   []byte // the first bytes
 	ended  bool
 	reset  bool
-	code   http2.ErrCode // of the reset
+	code   http2.ErrCode // of RST_STREAM
 }
 
 const keptBody = 1 << 20
 
-// newFramed makes an end that reads and writes nothing yet.
+// newFramed returns an end that does not read or write yet.
 func newFramed(t *testing.T, conn net.Conn) *framed {
 	c := &framed{t: t, conn: conn, streams: map[uint32]*message{}, settings: map[http2.SettingID]uint32{}}
 	c.changed = sync.NewCond(&c.mu)
@@ -70,7 +70,7 @@ func newFramed(t *testing.T, conn net.Conn) *framed {
 	return c
 }
 
-// framed connects a client that has said its preface and settings, and has the proxy's. Config is nil for prior knowledge.
+// framed connects a client that has sent its preface and SETTINGS, and has received the proxy's SETTINGS. A nil config means prior knowledge.
 func (p *proxy) framed(t *testing.T, config *tls.Config, settings ...http2.Setting) *framed {
 	t.Helper()
 	c := newFramed(t, p.dialForHTTP2(config))
@@ -78,7 +78,7 @@ func (p *proxy) framed(t *testing.T, config *tls.Config, settings ...http2.Setti
 	return c
 }
 
-// dialForHTTP2 connects what may carry HTTP/2.
+// dialForHTTP2 connects, and negotiates HTTP/2 by TLS if config is not nil.
 func (p *proxy) dialForHTTP2(config *tls.Config) net.Conn {
 	p.t.Helper()
 	if config == nil {
@@ -93,7 +93,7 @@ func (p *proxy) dialForHTTP2(config *tls.Config) net.Conn {
 	return s
 }
 
-// sendPreface begins as a client, and waits for what the other end has to say at its beginning.
+// sendPreface sends a client's preface and SETTINGS, and waits for the other end's.
 func (c *framed) sendPreface(settings ...http2.Setting) {
 	c.t.Helper()
 	c.pending.WriteString(http2.ClientPreface)
@@ -103,7 +103,7 @@ func (c *framed) sendPreface(settings ...http2.Setting) {
 	c.await("the settings of the other end, and its answer to ours", func() bool { return len(c.settings) > 0 && c.acks > 0 })
 }
 
-// send writes what is pending.
+// send writes the pending frames.
 func (c *framed) send() error {
 	c.out.Lock()
 	defer c.out.Unlock()
@@ -123,17 +123,17 @@ func (c *framed) mustSend() {
 	}
 }
 
-// put lets f add to what is pending.
+// put has f add to the pending frames.
 func (c *framed) put(f func(w *http2.Framer) error) *framed {
 	c.out.Lock()
 	defer c.out.Unlock()
 	if err := f(c.framer); err != nil {
-		panic(err) // of a test
+		panic(err) // a mistake in the test
 	}
 	return c
 }
 
-// block encodes a header block. Fields are names and values by turns.
+// block encodes a header block. Fields alternates names and values.
 func (c *framed) block(fields ...string) []byte {
 	c.out.Lock()
 	defer c.out.Unlock()
@@ -148,7 +148,7 @@ func (c *framed) encode(fields []string) []byte {
 	return bytes.Clone(c.coded.Bytes())
 }
 
-// head puts a header block, as HEADERS and as many CONTINUATION as it needs.
+// head adds a header block, as HEADERS and as many CONTINUATION frames as it needs.
 func (c *framed) head(stream uint32, end bool, fields ...string) *framed {
 	c.out.Lock()
 	defer c.out.Unlock()
@@ -156,7 +156,7 @@ func (c *framed) head(stream uint32, end bool, fields ...string) *framed {
 	return c
 }
 
-// rawHead is head for a header block that is there.
+// rawHead is head for an encoded header block.
 func (c *framed) rawHead(stream uint32, end bool, block []byte) *framed {
 	c.out.Lock()
 	defer c.out.Unlock()
@@ -176,12 +176,12 @@ func (c *framed) putBlock(stream uint32, end bool, block []byte) {
 	}
 }
 
-// get puts a request for path.
+// get adds a request for path.
 func (c *framed) get(stream uint32, path string, more ...string) *framed {
 	return c.head(stream, true, append(pseudo("GET", path), more...)...)
 }
 
-// post puts the head of a request with a body.
+// post adds the head of a request with a body.
 func (c *framed) post(stream uint32, path string, more ...string) *framed {
 	return c.head(stream, false, append(pseudo("POST", path), more...)...)
 }
@@ -208,10 +208,10 @@ func (c *framed) window(stream, n uint32) *framed {
 	})
 }
 
-// read writes down what comes, until the end. It answers settings and pings, and grants windows.
+// read records frames until the connection ends. It answers SETTINGS and PING, and grants windows.
 func (c *framed) read() {
 	in := http2.NewFramer(nil, c.conn)
-	in.SetMaxReadFrameSize(16384) // nobody is told that more may come
+	in.SetMaxReadFrameSize(16384) // the default: no SETTINGS of ours allow more
 	in.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	in.MaxHeaderListSize = 1 << 20
 	for {
@@ -225,14 +225,14 @@ func (c *framed) read() {
 			c.changed.Broadcast()
 			c.mu.Unlock()
 			if !errors.Is(err, io.EOF) {
-				_, _ = io.Copy(io.Discard, c.conn) // so that the other end is not kept
+				_, _ = io.Copy(io.Discard, c.conn) // so that the other end can write on
 			}
 			return
 		}
 	}
 }
 
-// take writes down a frame, and answers it.
+// take records a frame and answers it.
 func (c *framed) take(f http2.Frame) error {
 	ended, err := c.note(f)
 	if err != nil {
@@ -263,7 +263,7 @@ func (c *framed) note(f http2.Frame) (ended *message, err error) {
 		if f.IsAck() {
 			c.acks++
 		} else {
-			c.settings[0] = 0 // they have come
+			c.settings[0] = 0 // the entry says that SETTINGS have arrived
 			_ = f.ForeachSetting(func(s http2.Setting) error { c.settings[s.ID] = s.Val; return nil })
 		}
 	case *http2.PingFrame:
@@ -294,7 +294,7 @@ func (c *framed) note(f http2.Frame) (ended *message, err error) {
 	return ended, nil
 }
 
-// message is that of a stream.
+// message returns the message of a stream.
 func (c *framed) message(stream uint32) *message {
 	if stream == 0 {
 		return nil
@@ -314,7 +314,7 @@ func (c *framed) answer(f http2.Frame) {
 	}
 	c.out.Lock()
 	defer c.out.Unlock()
-	held := bytes.Clone(c.pending.Bytes()) // a test is not done with it
+	held := bytes.Clone(c.pending.Bytes()) // frames that the test has queued
 	c.pending.Reset()
 	switch f := f.(type) {
 	case *http2.SettingsFrame:
@@ -339,7 +339,7 @@ func (c *framed) answer(f http2.Frame) {
 	c.pending.Write(held)
 }
 
-// await waits until ok, which may look at what has come, is true.
+// await waits until ok returns true. Ok may look at what has arrived.
 func (c *framed) await(what string, ok func() bool) {
 	c.t.Helper()
 	if !c.within(patience, ok) {
@@ -349,7 +349,7 @@ func (c *framed) await(what string, ok func() bool) {
 	}
 }
 
-// within waits so long for ok at most, or until nothing more can come, and returns it.
+// within waits until ok returns true, for d at most, or until nothing more can arrive. It returns ok's last result.
 func (c *framed) within(d time.Duration, ok func() bool) bool {
 	late := false
 	clock := time.AfterFunc(d, func() {
@@ -370,7 +370,7 @@ func (c *framed) within(d time.Duration, ok func() bool) bool {
 	return true
 }
 
-// response waits for what comes on a stream, until its end or a reset.
+// response waits until a stream ends or is reset, and returns its message.
 func (c *framed) response(stream uint32) *message {
 	c.t.Helper()
 	c.await(fmt.Sprintf("stream %d is answered", stream), func() bool {
@@ -380,7 +380,7 @@ func (c *framed) response(stream uint32) *message {
 	return c.streams[stream]
 }
 
-// expectStatus demands an answer with that status.
+// expectStatus demands a response with this status.
 func (c *framed) expectStatus(stream uint32, status string) *message {
 	c.t.Helper()
 	m := c.response(stream)
@@ -390,7 +390,7 @@ func (c *framed) expectStatus(stream uint32, status string) *message {
 	return m
 }
 
-// status is that of the final head.
+// status returns the status of the final head.
 func (m *message) status() string {
 	for _, head := range m.heads {
 		if s := value(head, ":status"); s != "" && s[0] != '1' {
@@ -410,7 +410,7 @@ func (m *message) String() string {
 	return fmt.Sprintf("%v, %d bytes (%.100q), %s", m.heads, m.size, m.body, end)
 }
 
-// value is that of the first field of this name.
+// value returns the value of the first field with this name.
 func value(head []hpack.HeaderField, name string) string {
 	for _, f := range head {
 		if f.Name == name {
@@ -420,7 +420,7 @@ func value(head []hpack.HeaderField, name string) string {
 	return ""
 }
 
-// goAway waits for the end of the connection and returns the codes of the GOAWAY that came before it.
+// goAway waits until the connection ends, and returns the codes of the GOAWAY frames before the end.
 func (c *framed) goAway(d time.Duration) (codes []http2.ErrCode, over bool) {
 	over = c.within(d, func() bool { return c.over != nil })
 	c.mu.Lock()
@@ -431,7 +431,7 @@ func (c *framed) goAway(d time.Duration) (codes []http2.ErrCode, over bool) {
 	return codes, over
 }
 
-// expectNotLate demands that it was not the test which ended the connection, having waited for too long.
+// expectNotLate demands that the connection did not end because the test's own deadline had passed.
 func (c *framed) expectNotLate(t *testing.T) {
 	t.Helper()
 	c.mu.Lock()
@@ -441,7 +441,7 @@ func (c *framed) expectNotLate(t *testing.T) {
 	}
 }
 
-// expectGoAway demands that the connection ends, and why.
+// expectGoAway demands that the connection ends with one of the codes.
 func (c *framed) expectGoAway(codes ...http2.ErrCode) {
 	c.t.Helper()
 	got, over := c.goAway(patience)
@@ -453,14 +453,14 @@ func (c *framed) expectGoAway(codes ...http2.ErrCode) {
 	}
 }
 
-// framedHost is a host that speaks HTTP/2 frame by frame, and keeps all that came.
+// framedHost is a host that speaks HTTP/2 frame by frame and records everything that arrives.
 type framedHost struct {
 	endpoint
 	mu    sync.Mutex
 	conns []*framed
 }
 
-// startFramedHost starts one. Config is nil for prior knowledge. It answers as onEnd does; begin, if not nil, is called in place of its settings.
+// startFramedHost starts a framedHost that answers with onEnd. A nil config means prior knowledge. Begin, if not nil, is called instead of sending SETTINGS.
 func startFramedHost(t *testing.T, config *tls.Config, begin func(c *framed), onEnd func(c *framed, m *message)) *framedHost {
 	t.Helper()
 	h := &framedHost{}
@@ -496,20 +496,20 @@ func startFramedHost(t *testing.T, config *tls.Config, begin func(c *framed), on
 	return h
 }
 
-// answerHello is what a good host does.
+// answerHello answers a message regularly.
 func answerHello(c *framed, m *message) {
 	c.head(m.stream, false, ":status", "200", "date", "now", "content-length", "5").data(m.stream, true, "hello")
 	_ = c.send()
 }
 
-// connections are those that there were.
+// connections returns all connections so far.
 func (h *framedHost) connections() []*framed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.conns)
 }
 
-// forget forgets what came before.
+// forget drops what was recorded.
 func (h *framedHost) forget() {
 	for _, c := range h.connections() {
 		c.mu.Lock()
@@ -518,7 +518,7 @@ func (h *framedHost) forget() {
 	}
 }
 
-// requests are those that came, in their order on each connection, in the form of plain.
+// requests returns the requests, in their order on each connection, in the form of plain.
 func (h *framedHost) requests() (all []string) {
 	for _, c := range h.connections() {
 		c.mu.Lock()
@@ -530,7 +530,7 @@ func (h *framedHost) requests() (all []string) {
 	return all
 }
 
-// plain is what a request means, in the form that those of HTTP/1 have, too: see plainRequests.
+// plain formats what a request means, in the form that plainRequests uses for HTTP/1.
 func (m *message) plain() string {
 	var p plain
 	for i, head := range m.heads {
@@ -554,7 +554,7 @@ func (m *message) plain() string {
 	return p.String()
 }
 
-// plain is what a message means, whatever carries it.
+// plain is the meaning of a message, independent of the version of HTTP.
 type plain struct {
 	line             string
 	fields, trailers []string
@@ -568,7 +568,7 @@ func (p *plain) String() string {
 		second, _, _ := strings.Cut(b, ":")
 		return strings.Compare(first, second)
 	}
-	var crumbs []string // which may be joined on the way, and come apart (RFC 9113 section 8.2.3)
+	var crumbs []string // cookies may be joined and split on the way (RFC 9113 section 8.2.3)
 	p.fields = slices.DeleteFunc(p.fields, func(f string) bool {
 		crumb, ok := strings.CutPrefix(f, "cookie: ")
 		if ok {
@@ -588,7 +588,7 @@ func (p *plain) String() string {
 	return fmt.Sprintf("%s\n%s\n\n%s\n%s\n%s", p.line, strings.Join(p.fields, "\n"), p.body, strings.Join(p.trailers, "\n"), end)
 }
 
-// plainRequests reads requests of HTTP/1 as the strictest of hosts, which takes one that goes on beyond text for cut.
+// plainRequests parses requests of HTTP/1 as strictly as any host would. A request that extends beyond text counts as truncated.
 func plainRequests(text string) (all []string) {
 	for text != "" {
 		var p plain
@@ -598,7 +598,7 @@ func plainRequests(text string) (all []string) {
 	return all
 }
 
-// read reads one message and returns what is behind it.
+// read parses one message and returns what follows it.
 func (p *plain) read(text string) string {
 	head, rest, ok := strings.Cut(text, "\r\n\r\n")
 	lines := strings.Split(head, "\r\n")

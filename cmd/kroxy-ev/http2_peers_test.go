@@ -17,10 +17,10 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/browsertest"
 )
 
-// pairs are the versions that a client and a host speak by TLS.
+// pairs are the versions of HTTP that a client and a host speak, by TLS.
 var pairs = []struct{ client, host string }{{"1.1", "1.1"}, {"1.1", "2.0"}, {"2.0", "1.1"}, {"2.0", "2.0"}}
 
-// between starts a proxy by TLS, the name of which is site.test, before a host of Go's that speaks a version of HTTP by TLS.
+// between starts a proxy for site.test, with TLS, in front of a net/http host that speaks one version of HTTP by TLS.
 func between(t *testing.T, a *authority, host string, handler http.HandlerFunc) *proxy {
 	t.Helper()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -46,7 +46,7 @@ func between(t *testing.T, a *authority, host string, handler http.HandlerFunc) 
 	return startHTTP(t, setup{hosts: []endpoint{{"127.0.0.1", ln.Addr().(*net.TCPAddr).Port}}, settings: a.issue("site.test", "127.0.0.1").serverSettings(nil)}.toTLS(keys))
 }
 
-// eachPair runs a test for each pair of versions. A client of version 1.1 offers nothing else.
+// eachPair runs a test for each pair of versions. A client of version 1.1 offers no other version.
 func eachPair(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, p *proxy, a *authority, client string)) {
 	t.Helper()
 	for _, pair := range pairs {
@@ -58,7 +58,7 @@ func eachPair(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, p 
 	}
 }
 
-// Go's client and host, in all pairs: small and large bodies both ways, trailers, statuses without content, and what is expected.
+// The client and host of net/http in all pairs: small and large bodies both ways, trailers, statuses without content, and Expect.
 func TestHTTP2Go(t *testing.T) {
 	t.Parallel()
 	const large = 3 << 20
@@ -136,7 +136,7 @@ func TestHTTP2Go(t *testing.T) {
 	})
 }
 
-// curl, in all pairs.
+// curl in all pairs.
 func TestHTTP2Curl(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")
@@ -162,7 +162,7 @@ func TestHTTP2Curl(t *testing.T) {
 			{[]string{fmt.Sprintf("/?seed=3&size=%d", bulkSize)}, string(content)},
 		} {
 			if client == "2.0" && slices.Contains(test.args, "Transfer-Encoding: chunked") {
-				continue // which curl leaves out then
+				continue // curl leaves the field out then
 			}
 			out, trouble, err := p.curl(append([]string{"--cacert", a.path, version}, test.args...)...)
 			if err != nil || out != test.want {
@@ -172,7 +172,7 @@ func TestHTTP2Curl(t *testing.T) {
 	})
 }
 
-// run runs a program that is a client of the proxy, and returns what it printed.
+// run runs a client program and returns its output.
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), need(t, name), args...)
@@ -184,7 +184,7 @@ func run(t *testing.T, name string, args ...string) string {
 	return out.String()
 }
 
-// Clients that know beforehand that the proxy speaks HTTP/2, which it does on the port where it speaks HTTP/1.1.
+// Clients with prior knowledge that the proxy speaks HTTP/2, on the port where it also speaks HTTP/1.1.
 func TestHTTP2PriorKnowledge(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")
@@ -219,13 +219,13 @@ func TestHTTP2PriorKnowledge(t *testing.T) {
 	})
 }
 
-// h2load, in the pairs with its version, many requests over few connections.
+// h2load, which reports the version that it used, in all pairs: many requests over few connections.
 func TestHTTP2Load(t *testing.T) {
 	skipUnderRace(t, "it is about what other programs understand")
 	need(t, "h2load")
 	eachPair(t, mirror, func(t *testing.T, p *proxy, _ *authority, client string) {
 		args, want := []string{"-n", "2000", "-c", "4", "-m", "25"}, `2000 done, 2000 succeeded, 0 failed, 0 errored.*2000 2xx`
-		if client == "1.1" { // whose statuses it knows by their reason phrases only, which HTTP/2 does not have
+		if client == "1.1" { // for HTTP/1.1 h2load counts statuses by reason phrase, and HTTP/2 hosts have none
 			args, want = []string{"-n", "2000", "-c", "4", "--h1"}, `2000 done, \d+ succeeded, \d+ failed, 0 errored.*\(10000\) data`
 		}
 		out := run(t, "h2load", append(args, p.tlsURL("/"))...)
@@ -233,11 +233,11 @@ func TestHTTP2Load(t *testing.T) {
 	})
 }
 
-// Chromium speaks HTTP/2 with the proxy: a page that asks for fifty things at once, and sends some.
+// Chromium speaks HTTP/2 with the proxy: a page requests fifty things at once and sends some.
 func TestHTTP2Chromium(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")
-	browser := browsertest.Start(t, "ignore-certificate-errors") // the CA is the test's
+	browser := browsertest.Start(t, "ignore-certificate-errors") // the CA is the test's own
 	a := newAuthority(t)
 	p := between(t, a, "2.0", func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/" {
@@ -259,7 +259,7 @@ func TestHTTP2Chromium(t *testing.T) {
 	}
 }
 
-// An h2 listener that offers it alone serves nobody else.
+// A listener that offers only h2 serves no other clients.
 func TestHTTP2Alone(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -274,7 +274,7 @@ func TestHTTP2Alone(t *testing.T) {
 	config.NextProtos = []string{"http/1.1"}
 	s, err := p.tryDialTLS(config)
 	if err != nil {
-		return // no protocol in common
+		return // the handshake fails: no protocol in common
 	}
 	_, _ = io.WriteString(s, getRequest)
 	if got, _ := io.ReadAll(s); bytes.Contains(got, []byte("HTTP/1.1 200")) {

@@ -11,38 +11,38 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// smuggling is what a client of HTTP/2 sends on one stream, and what of it may reach a host. Anything else that does was smuggled.
+// smuggling is what a client of HTTP/2 sends on one stream, and what may reach a host. Anything else that reaches a host was smuggled.
 type smuggling struct {
 	name     string
-	head     []string // names and values; nil for that of a GET, or a POST if there is a body
-	body     []string // DATA; nil if the stream ends with the head
+	head     []string // names and values; nil: those of a GET, or of a POST if there is a body
+	body     []string // DATA frames; nil if the head ends the stream
 	trailers []string
-	open     bool   // the stream is not ended
+	open     bool   // the client does not end the stream
 	want     string // as HTTP/1 has it; "" if nothing whole may come
-	any      bool   // it may also come to nothing
-	wrong    bool   // the connection may end for it
+	any      bool   // nothing at all may reach the host too
+	wrong    bool   // the connection may end with an error
 	extra    func(c *framed, stream uint32)
 }
 
 const smuggled = "GET /smuggled HTTP/1.1\r\nHost: p\r\n\r\n"
 
-// inChunk is text as a chunked body.
+// inChunk returns text as a chunked body.
 func inChunk(text string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(text), text) }
 
-// with is a GET with further fields.
+// with returns the head of a GET with further fields.
 func with(fields ...string) []string { return append(pseudo("GET", "/"), fields...) }
 
-// posts is a POST with further fields.
+// posts returns the head of a POST with further fields.
 func posts(fields ...string) []string { return append(pseudo("POST", "/"), fields...) }
 
-// instead is a GET with another value of a pseudo-header field.
+// instead returns the head of a GET with another value for a pseudo-header field.
 func instead(name, value string) []string {
 	head := pseudo("GET", "/")
 	head[slices.Index(head, name)+1] = value
 	return head
 }
 
-// without is a GET without one.
+// without returns the head of a GET without one pseudo-header field.
 func without(name string) []string {
 	head := pseudo("GET", "/")
 	at := slices.Index(head, name)
@@ -238,7 +238,7 @@ var smuggledFrames = []smuggling{
 	}},
 }
 
-// headFields is the head that the client sends; nil for none.
+// headFields returns the head that the client sends; nil for none.
 func (s *smuggling) headFields() []string {
 	if s.head != nil {
 		return s.head
@@ -249,7 +249,7 @@ func (s *smuggling) headFields() []string {
 	return pseudo("GET", "/")
 }
 
-// put puts what the client sends.
+// put adds the frames that the client sends.
 func (s *smuggling) put(c *framed, stream uint32) {
 	if head := s.headFields(); len(head) > 0 {
 		c.head(stream, s.body == nil && !s.open, head...)
@@ -270,7 +270,7 @@ const (
 	plainHTTP2 = "h2c"
 )
 
-// http2Settings are those of a proxy whose clients may speak HTTP/2 with prior knowledge, and HTTP/1.1.
+// http2Settings are the settings of a proxy whose clients may speak HTTP/1.1, and HTTP/2 with prior knowledge.
 func http2Settings(port int, more settings) settings {
 	s := settings{"listen": []any{map[string]any{"port": port, "protocols": []string{plainHTTP2, "http/1.1"}}}}
 	for k, v := range more {
@@ -279,7 +279,7 @@ func http2Settings(port int, more settings) settings {
 	return s
 }
 
-// startHTTP2 is startHTTP for clients with prior knowledge. Protocol is that of the hosts; "" is HTTP/1.1.
+// startHTTP2 is startHTTP for clients with prior knowledge. Protocol is the hosts'; "" is HTTP/1.1.
 func startHTTP2(t *testing.T, protocol string, s setup) *proxy {
 	t.Helper()
 	s.mode = "http"
@@ -293,7 +293,7 @@ func startHTTP2(t *testing.T, protocol string, s setup) *proxy {
 	return startOn(t, port, s)
 }
 
-// judge fails t if the host got, beside what was to come after it, something else than the smuggling may bring to it.
+// check fails the test if the host got anything but what the case allows and the request that follows.
 func (s *smuggling) judge(t *testing.T, got []string) {
 	t.Helper()
 	after := plainRequests(afterwards)[0]
@@ -316,14 +316,14 @@ func (s *smuggling) judge(t *testing.T, got []string) {
 	}
 }
 
-// send sends it on a connection of its own, and waits until it has come to its end.
+// send sends the case on a connection of its own, and waits until the proxy has processed it.
 func (s *smuggling) send(t *testing.T, p *proxy) {
 	t.Helper()
 	c := p.framed(t, nil)
 	defer c.conn.Close()
 	s.put(c, 1)
 	c.mustSend()
-	// Streams are served in any order, but pings when those before them were read.
+	// Streams may be served in any order, but a PING is answered after all frames before it were read.
 	c.raw(http2.FramePing, 0, 0, "awaited!")
 	_ = c.send()
 	c.within(patience, func() bool { return c.pongs > 0 })
@@ -346,7 +346,7 @@ func (s *smuggling) send(t *testing.T, p *proxy) {
 	}
 }
 
-// Nothing of a request of HTTP/2 is taken by a host of HTTP/1 for another.
+// A host of HTTP/1 takes no part of an HTTP/2 request for another request.
 func TestHTTP2SmugglingToHTTP1(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -369,7 +369,7 @@ func TestHTTP2SmugglingToHTTP1(t *testing.T) {
 	}
 }
 
-// Nor by a host of HTTP/2.
+// Nor does a host of HTTP/2.
 func TestHTTP2SmugglingToHTTP2(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -387,7 +387,7 @@ func TestHTTP2SmugglingToHTTP2(t *testing.T) {
 	}
 }
 
-// fromHTTP1 are requests of HTTP/1 that would be something else as HTTP/2 if they were taken over as they are.
+// fromHTTP1 are requests of HTTP/1 that would mean something else as HTTP/2 if they were copied unchanged.
 var fromHTTP1 = []httpCase{
 	refusal(400, getHead+":path: /smuggled\r\n\r\n"),
 	refusal(400, getHead+":method: POST\r\n\r\n"),
@@ -406,7 +406,7 @@ var fromHTTP1 = []httpCase{
 	refusal(431, getHead+"X: "+strings.Repeat("a", 33<<10)+"\r\n\r\n").under("a long head"),
 }
 
-// What is malformed as HTTP/1 comes to no host of HTTP/2, and what is not means the same there.
+// Requests that are malformed as HTTP/1 reach no host of HTTP/2; all others mean the same there.
 func TestHTTP1SmugglingToHTTP2(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -418,7 +418,7 @@ func TestHTTP1SmugglingToHTTP2(t *testing.T) {
 			name = fmt.Sprintf("%.80q", c.in)
 		}
 		if len(c.host) > 1 || c.half || c.script != nil || c.status != 0 && c.out != "" || strings.HasPrefix(c.in, "TRACE") || c.in == http2.ClientPreface {
-			continue // this is about one whole request at a time
+			continue // such a case is not about one whole request
 		}
 		t.Run(name, func(t *testing.T) {
 			h.forget()

@@ -11,18 +11,18 @@ import (
 	"testing"
 )
 
-// httpCase is what one client sends on one connection, and what has to come of it. Each host connection serves one
-// request, so that host lists what reached the host, to the byte, by request.
+// httpCase is what one client sends on one connection, and the required result. Each host connection serves one request, so host lists the exact bytes that
+// reached the host, by request.
 type httpCase struct {
 	name   string
 	in     string
 	half   bool     // the client half-closes after in
 	script []string // see recorder
-	status int      // the proxy answers this itself; then it closes, and nothing more reaches the host
-	out    string   // else: what the client gets, to the byte
+	status int      // the proxy answers with this itself, then closes, and nothing more reaches the host
+	out    string   // otherwise: the exact bytes that the client gets
 	ending string   // of the client's connection: "end"; "reset", behind any part of out if there is one; "" if it stays open
-	host   []string // nil: none is asked
-	cut    bool     // the host's connections are cut off: host has only the heads of what they began with
+	host   []string // nil: no host gets a request
+	cut    bool     // the host's connections are truncated: host has only the beginnings
 }
 
 const (
@@ -41,7 +41,7 @@ var (
 
 func undated(s string) string { return anyDate.ReplaceAllString(s, "Date: "+noDate) }
 
-// refusal is a request that is answered with status by the proxy.
+// refusal is a request that the proxy answers itself, with status.
 func refusal(status int, in string) httpCase { return httpCase{in: in, status: status} }
 
 // relayed is a request that reaches the host as host.
@@ -49,15 +49,15 @@ func relayed(in, host string) httpCase {
 	return httpCase{in: in, out: hello, host: []string{host}}
 }
 
-// answered is a GET which the host answers with text, and the client gets out.
+// answered is a GET that the host answers with text; the client gets out.
 func answered(text, out string) httpCase {
 	return httpCase{in: getRequest, script: []string{text}, out: out, host: []string{getRequest}}
 }
 
-// ends says that the client gets out, and the end.
+// ends returns the case for a client that gets out and then the end of the stream.
 func (c httpCase) ends(out string) httpCase { c.out, c.ending = out, "end"; return c }
 
-// under names a case.
+// under returns the case with a name.
 func (c httpCase) under(name string) httpCase { c.name = name; return c }
 
 // httpCases follow http-cases.md line by line.
@@ -93,7 +93,7 @@ var framingCases = []httpCase{
 	relayed(getHead+"Content-Length: 3\r\n\r\nabc", getHead+"Content-Length: 3\r\n\r\nabc").under("get with a body"),
 }
 
-// badChunk is a chunked body that goes wrong: what came before may have reached the host, but no end of it.
+// badChunk is a malformed chunked body. The beginning may have reached the host, but not as a complete body.
 func badChunk(body string) httpCase { return httpCase{in: chunkedHead + body, status: 400, cut: true} }
 
 var chunkCases = []httpCase{
@@ -196,7 +196,7 @@ var hopCases = []httpCase{
 	relayed("OPTIONS * HTTP/1.1\r\nHost: p\r\nMax-Forwards: 2\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: p\r\nMax-Forwards: 1\r\n\r\n"),
 }
 
-// badAnswer is an answer that the client gets a 502 for.
+// badAnswer is a response of a host for which the client gets a 502.
 func badAnswer(text string) httpCase {
 	return httpCase{in: getHead + "Connection: close\r\n\r\n", script: []string{text}, status: 502, host: []string{getRequest}}
 }
@@ -246,7 +246,7 @@ var hostCases = []httpCase{
 		out: okHead + "Content-Length: 2\r\nConnection: close\r\n\r\nno", ending: "end", host: []string{postHead + "Content-Length: 100000\r\n\r\nabc"}},
 }
 
-// What http-cases.md lists, over raw bytes, against the running program.
+// The cases of http-cases.md, as raw bytes, against the running program.
 func TestHTTPCases(t *testing.T) {
 	t.Parallel()
 	h := record(t)
@@ -269,7 +269,7 @@ func (c *httpCase) run(t *testing.T, p *proxy, h *recorder) {
 		_ = conn.CloseWrite()
 	}
 	c.checkClient(t, conn)
-	// Connections reach the host in order: once this one has, all before it have.
+	// Connections reach the host in order: when this one has, all earlier ones have.
 	end := p.dial()
 	send(t, end, "GET /end HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n")
 	in := bufio.NewReader(end)

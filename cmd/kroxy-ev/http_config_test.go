@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// headOf is a host that answers with the head of each request, as it came.
+// headOf starts a host that answers with the head of each request, unchanged.
 func headOf(t *testing.T, addr string) *host {
 	return listen(t, addr, func(c *net.TCPConn) {
 		in := bufio.NewReader(c)
@@ -32,7 +32,7 @@ func headOf(t *testing.T, addr string) *host {
 	})
 }
 
-// What is written anew on the way to a host.
+// Which parts of a request head are rewritten for a host.
 func TestHTTPRequestHeads(t *testing.T) {
 	t.Parallel()
 	needAddress(t, "127.0.0.2", "127.0.0.2")
@@ -42,7 +42,7 @@ func TestHTTPRequestHeads(t *testing.T) {
 	const claims = "X-Forwarded-For: 9.9.9.9, 8.8.8.8\r\nx-forwarded-for: 7.7.7.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\n"
 	for name, test := range map[string]struct {
 		settings settings
-		in, want string // behind the request line
+		in, want string // after the request line
 	}{
 		"default":                     {nil, "Host: p\r\nX: y\r\n", "Host: p\r\nX: y\r\n" + forwarded},
 		"claims are not believed":     {nil, "Host: p\r\n" + claims, "Host: p\r\n" + forwarded},
@@ -77,12 +77,12 @@ func TestHTTPRequestHeads(t *testing.T) {
 	}
 }
 
-// The algorithms choose anew for every request, on whichever connection it comes.
+// The algorithms choose a host for every request, on whichever connection it arrives.
 func TestHTTPBalancing(t *testing.T) {
 	t.Parallel()
 	hosts := namedHosts(t, 3)
 	for algorithm, test := range map[string]struct {
-		names []string // asked for, in turn
+		names []string // requested, in turn
 		want  string
 	}{
 		"":            {[]string{"p"}, strings.Repeat("ABC", 10)},
@@ -109,7 +109,7 @@ func TestHTTPBalancing(t *testing.T) {
 	}
 }
 
-// Which host a request is for is said by its name, in any letter case and with any port.
+// The Host field of a request names its host, in any letter case and with any port.
 func TestHTTPHostByName(t *testing.T) {
 	t.Parallel()
 	needAddress(t, "127.0.0.1", "localhost")
@@ -160,7 +160,7 @@ func TestHTTPLeastConn(t *testing.T) {
 	p := startHTTP(t, setup{hosts: sites(hold("A"), hold("B")), algorithm: "least_conn", settings: settings{"reactors_num": 1}})
 	c := p.client()
 	for range 20 {
-		p.get(c, "/") // is over before the next: it counts no more, though its connection is kept
+		p.get(c, "/") // has ended before the next begins: it no longer counts, though its connection is kept
 	}
 	letters := make(chan string, 6)
 	var running, later sync.WaitGroup
@@ -193,7 +193,7 @@ func TestHTTPLeastConn(t *testing.T) {
 	later.Wait()
 }
 
-// A host that cannot be reached is left out of a request's way.
+// A host that cannot be reached is skipped.
 func TestHTTPUnreachableHosts(t *testing.T) {
 	t.Parallel()
 	good := serve(t, "127.0.0.1", mirror)
@@ -223,7 +223,7 @@ func TestHTTPUnreachableHosts(t *testing.T) {
 	})
 }
 
-// Every variable, for every kind of end.
+// Every log variable, for every way in which a request can end.
 func TestHTTPAccessLog(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "access.log")
@@ -234,7 +234,7 @@ func TestHTTPAccessLog(t *testing.T) {
 	}})
 	tests := []struct {
 		in, script string
-		end        bool // of the client's stream behind in
+		end        bool // the client half-closes after in
 		want       string
 	}{
 		{"GET /a?b=c HTTP/1.1\r\nHost: p\r\nUser-Agent: tester/1 (x)\r\n\r\n", hello, false,
@@ -273,8 +273,7 @@ func TestHTTPAccessLog(t *testing.T) {
 	}
 }
 
-// What the log says of a request that never came whole is of that request. Its head fills the first buffer to the last
-// byte.
+// A request that never arrives whole still has a log line of its own. The head fills the first buffer to the last byte.
 func TestHTTPAccessLogOfHalfHeads(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "access.log")
@@ -306,7 +305,7 @@ func TestHTTPAccessLogOfHalfHeads(t *testing.T) {
 	}
 }
 
-// kroxyFiles are what Kroxy's own tests of http mode run with (tests/test_http_basic and tests/test_http_timeout).
+// kroxyFiles are the configurations of Kroxy's own tests of http mode (tests/test_http_basic and tests/test_http_timeout).
 var kroxyFiles = map[string]string{
 	"basic": `{
   "http": {
@@ -345,7 +344,7 @@ var kroxyFiles = map[string]string{
 }`,
 }
 
-// They serve as they are, but for the ports.
+// Kroxy's files work unchanged, apart from the ports.
 func TestHTTPKroxyFiles(t *testing.T) {
 	t.Parallel()
 	for name, text := range kroxyFiles {

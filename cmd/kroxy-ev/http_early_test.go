@@ -19,17 +19,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Responses that come before the request is whole.
+// Responses that arrive before the request is complete.
 
 const (
 	mega    = 1 << 20
 	tooMuch = "HTTP/1.1 413 Too Much\r\nDate: now\r\nContent-Length: 2\r\n"
 )
 
-// bodies are how a body may be framed.
+// bodies are the ways to frame a body.
 var bodies = map[string]bool{"length": false, "chunked": true}
 
-// post is the head of a request with a body of n bytes, and the body as it is sent.
+// post returns the head of a request with a body of n bytes, and the body as sent.
 func post(n int, chunked bool) (head string, body []byte) {
 	content := bytes.Repeat(noise[:mega], n/mega+1)[:n]
 	if !chunked {
@@ -42,9 +42,9 @@ func post(n int, chunked bool) (head string, body []byte) {
 	return chunkedHead, append(body, "0\r\n\r\n"...)
 }
 
-// refusers are who refuses an upload, early.
+// refusers are the ways to refuse an upload early.
 var refusers = map[string]struct {
-	own  bool // max_body_size
+	own  bool // by max_body_size
 	host func(c *net.TCPConn)
 }{
 	"proxy": {true, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }},
@@ -69,7 +69,7 @@ var refusers = map[string]struct {
 	}},
 }
 
-// readHead reads a request's head and hardly anything behind it.
+// readHead reads the head of a request and hardly anything after it.
 func readHead(c net.Conn) {
 	var seen []byte
 	for b := make([]byte, 1); !bytes.HasSuffix(seen, []byte("\r\n\r\n")); seen = append(seen, b[0]) {
@@ -79,8 +79,8 @@ func readHead(c net.Conn) {
 	}
 }
 
-// A client that is refused early gets to know, however much of its request it sends before it looks: raw, 8 MB at once and
-// 100 MB slowly, by TLS, and as other people's programs do it.
+// A client whose request is refused early sees the refusal, however much it sends before it reads: raw clients that send 8 MB at once or 100 MB slowly, TLS
+// clients, and other programs.
 func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -121,7 +121,7 @@ func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
 			c := p.dial()
 			head, _ := post(100*mega, false)
 			send(t, c, head)
-			for range 100 { // more than 5 s
+			for range 100 { // longer than 5 s
 				if _, err := io.WriteString(c, bulk[:mega]); err != nil {
 					t.Fatal(err)
 				}
@@ -159,7 +159,7 @@ func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
 	}
 }
 
-// expectRefusal reads a 413 to its end, and the end of the stream.
+// expectRefusal reads a 413 and then the end of the stream.
 func expectRefusal(t *testing.T, c net.Conn) {
 	t.Helper()
 	in := bufio.NewReader(c)
@@ -169,7 +169,7 @@ func expectRefusal(t *testing.T, c net.Conn) {
 	expectEnd(t, in)
 }
 
-// A host that answers early and goes on reading gets the whole request, and the client its response before that.
+// A host that answers early and reads on gets the whole request, and the client gets the response before that.
 func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -229,7 +229,7 @@ func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 						expectEnd(t, hostIn)
 						return
 					}
-					// Both messages were whole: the host's connection serves again.
+					// Both messages were complete: the host's connection is used again.
 					again := p.client()
 					if w.client {
 						again = p.throughTLS(ca.clientConfig("127.0.0.1"))
@@ -258,7 +258,7 @@ func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 	}
 }
 
-// A response that goes on while the request does is not cut short by what happens to the request, and each gets all of it.
+// If a response and its request are under way at the same time, neither is truncated by the other.
 func TestHTTPBothWaysAtOnce(t *testing.T) {
 	t.Parallel()
 	for framing, chunked := range bodies {
@@ -294,8 +294,8 @@ func TestHTTPBothWaysAtOnce(t *testing.T) {
 	}
 }
 
-// A client that waits for a 100 and gets a final response instead may send its body all the same, or not. Neither is waited
-// for, and what it sends is no request.
+// A client that waits for a 100 and gets a final response may or may not send its body. The proxy does not wait for it, and does not take the body for a
+// request.
 func TestHTTPFinalInPlaceOfContinue(t *testing.T) {
 	t.Parallel()
 	const inner = "GET /inner HTTP/1.1\r\nHost: p\r\n\r\n"
@@ -321,8 +321,7 @@ func TestHTTPFinalInPlaceOfContinue(t *testing.T) {
 	}
 }
 
-// Clients that go on sending behind their last response keep nobody else waiting, and do not delay a shutdown beyond its
-// time.
+// Clients that keep sending after their last response delay no other client, and delay a shutdown no longer than shutdown_timeout.
 func TestHTTPLingeringClients(t *testing.T) {
 	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: settings{"reactors_num": 1, "max_body_size": 1000, "shutdown_timeout": 500}})
 	for range 4 {
@@ -347,7 +346,7 @@ func TestHTTPLingeringClients(t *testing.T) {
 	}
 }
 
-// A client that is silent behind its last response is not kept for long.
+// A client that stays silent after its last response is disconnected soon.
 func TestHTTPSilentLingerer(t *testing.T) {
 	t.Parallel()
 	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: settings{"max_body_size": 1000}})

@@ -23,10 +23,10 @@ func startHTTP(t *testing.T, s setup) *proxy {
 	return start(t, s)
 }
 
-// url is where the proxy serves path.
+// url returns the URL of a path at the proxy.
 func (p *proxy) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", p.port, path) }
 
-// client makes a client of net/http that shows what came as it came, and follows no redirect.
+// client returns a net/http client that decodes no content and follows no redirect.
 func (p *proxy) client() *http.Client {
 	tr := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4096}
 	p.t.Cleanup(tr.CloseIdleConnections)
@@ -37,7 +37,7 @@ func (p *proxy) client() *http.Client {
 	}
 }
 
-// get fetches path and returns what came with the whole body.
+// get fetches path and returns the response with the whole body.
 func (p *proxy) get(c *http.Client, path string) (*http.Response, string) {
 	p.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, p.url(path), nil)
@@ -47,7 +47,7 @@ func (p *proxy) get(c *http.Client, path string) (*http.Response, string) {
 	return do(p.t, c, req)
 }
 
-// do sends req and reads all that comes back.
+// do sends req and reads the whole response.
 func do(t *testing.T, c *http.Client, req *http.Request) (*http.Response, string) {
 	t.Helper()
 	res, err := c.Do(req)
@@ -66,7 +66,7 @@ func do(t *testing.T, c *http.Client, req *http.Request) (*http.Response, string
 type httpHost struct {
 	endpoint
 	opened atomic.Int64 // connections
-	open   atomic.Int64 // of them, still
+	open   atomic.Int64 // those that are still open
 }
 
 // serve starts a host of net/http on addr, an IPv4 address of this machine.
@@ -95,7 +95,7 @@ func serve(t *testing.T, addr string, handler http.HandlerFunc) *httpHost {
 	return s
 }
 
-// sites lists where hosts are.
+// sites returns the addresses of hosts.
 func sites(all ...*httpHost) []endpoint {
 	var list []endpoint
 	for _, s := range all {
@@ -104,8 +104,8 @@ func sites(all ...*httpHost) []endpoint {
 	return list
 }
 
-// namedHosts starts n hosts that answer with their letter, A for the first, at 127.0.0.1, 127.0.0.2 and so on, so that no two
-// have one name.
+// namedHosts starts n hosts that answer with their letter, A for the first. Their addresses are 127.0.0.1, 127.0.0.2 and so on, so that each has a name of
+// its own.
 func namedHosts(t *testing.T, n int) []*httpHost {
 	t.Helper()
 	var all []*httpHost
@@ -118,7 +118,7 @@ func namedHosts(t *testing.T, n int) []*httpHost {
 	return all
 }
 
-// reply reads one response, of a request with that method, and returns its body with it.
+// reply reads the response to a request with this method, and returns it with its body.
 func reply(t *testing.T, in *bufio.Reader, method string) (*http.Response, string) {
 	t.Helper()
 	res, err := http.ReadResponse(in, &http.Request{Method: method})
@@ -132,7 +132,7 @@ func reply(t *testing.T, in *bufio.Reader, method string) (*http.Response, strin
 	return res, string(body)
 }
 
-// expectStatus reads one response and demands its status.
+// expectStatus reads a response and demands its status.
 func expectStatus(t *testing.T, in *bufio.Reader, status int) *http.Response {
 	t.Helper()
 	res, body := reply(t, in, http.MethodGet)
@@ -142,7 +142,7 @@ func expectStatus(t *testing.T, in *bufio.Reader, status int) *http.Response {
 	return res
 }
 
-// expectEnd demands the end of the stream, and nothing before it.
+// expectEnd demands that the stream ends at once.
 func expectEnd(t *testing.T, r io.Reader) {
 	t.Helper()
 	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
@@ -150,7 +150,7 @@ func expectEnd(t *testing.T, r io.Reader) {
 	}
 }
 
-// wire is what came over one connection.
+// wire is what arrived over one connection.
 type wire struct {
 	text strings.Builder
 	over bool
@@ -158,7 +158,7 @@ type wire struct {
 
 func (w *wire) Write(p []byte) (int, error) { return w.text.Write(p) }
 
-// recorder is a host that writes down every byte that reaches it, by connection, and answers by script.
+// recorder is a host that records every byte that reaches it, by connection, and answers by script.
 type recorder struct {
 	endpoint
 	mu      sync.Mutex
@@ -169,12 +169,12 @@ type recorder struct {
 	served  int // requests since begin
 }
 
-// What a scripted answer may begin and end with, beside its bytes.
+// Marks at the beginning or end of a scripted answer.
 const (
 	early  = "<early>" // it comes before the request's body is read
 	closes = "<close>" // its end is the connection's
 	resets = "<reset>" // likewise, by a reset
-	halts  = "<halt>"  // nothing more is said or understood
+	halts  = "<halt>"  // after it the host sends and interprets nothing
 )
 
 func record(t *testing.T) *recorder {
@@ -189,7 +189,7 @@ func record(t *testing.T) *recorder {
 		for {
 			select {
 			case c := <-h.conns:
-				w := r.register(c) // in the order in which they came
+				w := r.register(c) // in the order of arrival
 				go func() {
 					defer c.Close()
 					r.serve(c, w)
@@ -210,14 +210,14 @@ func (r *recorder) register(c *net.TCPConn) *wire {
 	return w
 }
 
-// begin forgets what there was. The nth request from now on gets the nth answer, and any further one hello.
+// begin drops what was recorded. From now on the nth request gets the nth answer of the script, and further ones get hello.
 func (r *recorder) begin(script []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.conns, r.served, r.script = nil, 0, script
 }
 
-// all waits until every connection has ended, and returns what came over each.
+// all waits until every connection has ended, and returns what arrived over each.
 func (r *recorder) all() (list []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -230,7 +230,7 @@ func (r *recorder) all() (list []string) {
 	return list
 }
 
-// hangUp ends all connections that are still open.
+// hangUp half-closes all connections that are still open.
 func (r *recorder) hangUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -300,7 +300,7 @@ func (r *recorder) serve(c *net.TCPConn, w *wire) {
 	}
 }
 
-// howEnded says how a read ended.
+// howEnded names the way in which a read ended.
 func howEnded(err error) string {
 	switch {
 	case err == nil || errors.Is(err, io.EOF):

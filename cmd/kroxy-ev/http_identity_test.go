@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// identity are fields by which hosts are told who a client is, in spellings that some hosts take for the same.
+// identityFields tell hosts who a client is, in spellings that some hosts treat as the same.
 var identityFields = []string{
 	"X-Forwarded-For", "x-forwarded-for", "X_Forwarded_For", "X-Forwarded_For", "x.forwarded.for", "X_FORWARDED-FOR", "X-Forwarded!For",
 	"X-Forwarded-Proto", "X_Forwarded_Proto", "X-Forwarded-Host", "X_Forwarded-Host", "X-Forwarded-Port", "X_Forwarded_Port", "X-Forwarded-Ssl", "X.Forwarded.Ssl",
@@ -20,7 +20,7 @@ var identityFields = []string{
 
 const claim = "6.6.6.6"
 
-// claims are fields with those names.
+// claims returns a line for each of the names.
 func claims(names []string) string {
 	var b strings.Builder
 	for _, name := range names {
@@ -29,14 +29,14 @@ func claims(names []string) string {
 	return b.String()
 }
 
-// A stranger's fields about itself do not reach a host, in whichever spelling, place or company; a trusted proxy's do.
+// An untrusted client's fields about itself do not reach a host, in whichever spelling or position; a trusted proxy's do.
 func TestHTTPIdentity(t *testing.T) {
 	t.Parallel()
 	const said = "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: p\r\n"
 	const body, trailed = "1\r\na\r\n0\r\n", "1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n"
 	all := claims(identityFields)
 	named := "Connection: " + strings.Join(identityFields[:20], ",") + "\r\n"
-	var proper []string // as proxies spell them, without those that are appended to
+	var proper []string // in the spelling of proxies, without those that the proxy appends to
 	for _, name := range identityFields {
 		if !strings.ContainsAny(name, "_.!") && !strings.EqualFold(name, "X-Forwarded-For") {
 			proper = append(proper, name)
@@ -45,7 +45,7 @@ func TestHTTPIdentity(t *testing.T) {
 	tenant := settings{"headers": map[string]string{"X-Tenant": "us", "X-Real-IP": "$addr"}}
 	for name, test := range map[string]struct {
 		settings settings
-		in, want string // of a request with a chunked body: the fields behind Host
+		in, want string // for a request with a chunked body: the fields after Host
 		trailers string
 	}{
 		"a stranger":                      {nil, all, said, ""},

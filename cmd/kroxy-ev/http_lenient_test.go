@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// No answer to a HEAD has content: its client would take that for the next answer. That holds for whatever else is wrong.
+// No response to a HEAD has content, error pages included: the client would take it for the next response.
 func TestHTTPNoContentForHead(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) { reset(c) })
@@ -47,7 +47,7 @@ func TestHTTPNoContentForHead(t *testing.T) {
 	}
 }
 
-// A 101 that has a Transfer-Encoding switches all the same, and no chunks are looked for behind it.
+// A 101 with a Transfer-Encoding switches protocols all the same, and what follows is not parsed as chunks.
 func TestHTTPSwitchWithCoding(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
@@ -66,7 +66,7 @@ func TestHTTPSwitchWithCoding(t *testing.T) {
 	expect(t, c, "5\r\nhello")
 }
 
-// Interim responses keep a host from being silent, but not for ever from having to answer.
+// Interim responses reset the read timeout, but a host cannot avoid answering for ever.
 func TestHTTPEndlessInterims(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {

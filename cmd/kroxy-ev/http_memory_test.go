@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// stream is a body of a given size, which depends on its seed, and sums up what was read of it.
+// stream is a pseudo-random body of a given size and seed, which computes a checksum of what was read.
 type stream struct {
 	left int64
 	at   int
@@ -43,15 +43,14 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// streamSum is the checksum of a whole stream.
+// streamSum returns the checksum of a whole stream.
 func streamSum(seed, size int64) uint32 {
 	s := newStream(seed, size)
 	_, _ = io.CopyBuffer(io.Discard, struct{ io.Reader }{s}, make([]byte, 256<<10))
 	return s.sum.Sum32()
 }
 
-// bulkHost is a host that takes and gives streams: POST answers with the checksum of what it got, GET /?seed=&size= with a
-// stream, of a length that is told in advance if there is &length.
+// bulkHost is a handler for streams: POST answers with the checksum of the body, GET /?seed=&size= sends a stream, with a Content-Length if there is &length.
 func bulkHost(w http.ResponseWriter, req *http.Request) {
 	if req.Method == http.MethodPost {
 		sum := crc32.New(castagnoli)
@@ -93,7 +92,7 @@ func (p *proxy) upload(c *http.Client, seed, size int64, chunked bool) error {
 	return nil
 }
 
-// download downloads one.
+// download downloads a stream.
 func (p *proxy) download(c *http.Client, seed, size int64, chunked bool) error {
 	url := p.url(fmt.Sprintf("/?seed=%d&size=%d", seed, size))
 	if !chunked {
@@ -117,8 +116,8 @@ func (p *proxy) download(c *http.Client, seed, size int64, chunked bool) error {
 
 const memoryLimit = 64 << 20
 
-// withMemory has the program run with a hard limit on its memory, if this machine lets the test set one (a memory control
-// group, version 1 or 2), and returns how many times that limit was met, or nil.
+// withMemory returns a prepare function that sets a hard limit on the program's memory, if this machine lets the test set one (a memory cgroup, version 1 or
+// 2), and a function that returns how often the limit was hit, or nil.
 func withMemory(t *testing.T, limit int) (func(*exec.Cmd), func() int) {
 	t.Helper()
 	soft := func(cmd *exec.Cmd) { cmd.Env = append(os.Environ(), fmt.Sprintf("GOMEMLIMIT=%d", limit)) }
@@ -134,7 +133,7 @@ func withMemory(t *testing.T, limit int) (func(*exec.Cmd), func() int) {
 			_ = os.Remove(dir)
 			continue
 		}
-		t.Cleanup(func() { // the process, whose end comes first, is the only one in it
+		t.Cleanup(func() { // the program, which has ended by then, is the only process in it
 			eventually(t, "the control group is removed", func() bool { return os.Remove(dir) == nil })
 		})
 		hard := func(cmd *exec.Cmd) {
@@ -153,7 +152,7 @@ func withMemory(t *testing.T, limit int) (func(*exec.Cmd), func() int) {
 	return soft, nil
 }
 
-// A gigabyte up and one down, whose length is known and unknown, pass through a proxy that has 64 MiB.
+// A proxy that has 64 MiB passes a gigabyte up and one down, with known and unknown length.
 func TestHTTPGigabytes(t *testing.T) {
 	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	const flows = 4
@@ -189,10 +188,10 @@ func TestHTTPGigabytes(t *testing.T) {
 	}
 }
 
-// Clients and hosts that take nothing cost no memory either, and get everything when they go on.
+// Clients and hosts that read nothing cost no memory either, and get everything when they read on.
 func TestHTTPBackpressure(t *testing.T) {
 	skipUnderRace(t, "it is about memory, of which the race detector has its own")
-	const flows, size = 40, 24 << 20 // more than the kernel holds
+	const flows, size = 40, 24 << 20 // more than the kernel's buffers hold
 	proceed := make(chan struct{})
 	var stopped sync.WaitGroup
 	h := serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {

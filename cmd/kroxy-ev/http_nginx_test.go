@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// startNginx runs nginx as a host that serves files of dir.
+// startNginx starts nginx as a host that serves the files of dir.
 func startNginx(t *testing.T, dir string) endpoint {
 	t.Helper()
 	nginx := need(t, "nginx")
@@ -54,7 +54,7 @@ func startNginx(t *testing.T, dir string) endpoint {
 	return e
 }
 
-// What nginx answers is what a client behind the proxy gets.
+// A client behind the proxy gets the same responses that nginx sends.
 func TestHTTPNginx(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Which answers leave a host's connection fit for another request (http-cases.md, "Responses from a host").
+// Which responses leave a host's connection fit for another request (http-cases.md, "Responses from a host").
 func TestHTTPPooling(t *testing.T) {
 	t.Parallel()
 	chunked := okHead + "Transfer-Encoding: chunked\r\n\r\n"
@@ -20,7 +20,7 @@ func TestHTTPPooling(t *testing.T) {
 	p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: settings{"reactors_num": 1}})
 	idle := p.sockets()
 	for name, test := range map[string]struct {
-		in     string // getRequest unless set
+		in     string // getRequest if ""
 		script string
 		pooled bool
 	}{
@@ -66,13 +66,13 @@ func TestHTTPPooling(t *testing.T) {
 	}
 }
 
-// A host may close a kept connection at any time. That is no failure of the next request, if it can be repeated.
+// A host may close an idle connection at any time. If the next request can be repeated, it does not fail.
 func TestHTTPStaleConnection(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*net.TCPConn){
 		"closed": func(c *net.TCPConn) { _ = c.Close() },
 		"reset":  reset,
-		// The proxy cannot know before it has sent its request.
+		// The proxy cannot notice before it has sent its request.
 		"closed when the next request comes": func(c *net.TCPConn) {
 			_, _ = bufio.NewReader(c).Peek(1)
 			_ = c.Close()
@@ -105,7 +105,7 @@ func TestHTTPStaleConnection(t *testing.T) {
 	}
 }
 
-// What may not be repeated is sent once: a host that took it and then died may have acted on it.
+// A request that may not be repeated is sent once: a host that received it and then died may have carried it out.
 func TestHTTPPostIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -141,10 +141,10 @@ func TestHTTPPostIsNotRepeated(t *testing.T) {
 	}
 }
 
-// upstream_keepalive bounds what is kept for each host, upstream_keepalive_timeout how long.
+// upstream_keepalive bounds the idle connections to each host, upstream_keepalive_timeout how long they are kept.
 func TestHTTPUpstreamKeepalive(t *testing.T) {
 	t.Parallel()
-	const clients = 80 // more than any fixed number that would do for most
+	const clients = 80 // more than a fixed bound that suits most would allow
 	for name, test := range map[string]struct {
 		settings settings
 		kept     int
@@ -169,7 +169,7 @@ func TestHTTPUpstreamKeepalive(t *testing.T) {
 			for k, v := range test.settings {
 				s[k] = v
 			}
-			// A second host, which nothing goes to: what may be kept is for each.
+			// A second host, which gets no requests: the bound is per host.
 			p := startHTTP(t, setup{hosts: sites(h, h), algorithm: "first", settings: s})
 			c := p.client()
 			begin := time.Now()
@@ -198,8 +198,8 @@ func TestHTTPUpstreamKeepalive(t *testing.T) {
 	}
 }
 
-// A request that meets a connection which its host has just given up is sent once more if that does no harm, and if all that was
-// sent of it is still at hand. Others are not.
+// A request on a connection that its host has just closed is sent once more if it is idempotent and everything that was sent of it is still buffered. Other
+// requests are not repeated.
 func TestHTTPRepeatsWhatIsIdempotent(t *testing.T) {
 	t.Parallel()
 	tail := " / HTTP/1.1\r\nHost: p\r\n"
@@ -207,7 +207,7 @@ func TestHTTPRepeatsWhatIsIdempotent(t *testing.T) {
 	const expects = "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"
 	type row struct {
 		name, in string
-		then     string // sent once the 100 is there
+		then     string // sent after the 100
 		repeated bool
 	}
 	rows := []row{
@@ -233,7 +233,7 @@ func TestHTTPRepeatsWhatIsIdempotent(t *testing.T) {
 	for _, test := range rows {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			var got atomic.Int64 // requests beside the first
+			var got atomic.Int64 // requests after the first
 			h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
 				in := bufio.NewReader(c)
 				for first := true; ; first = false {
@@ -296,13 +296,12 @@ func TestHTTPRepeatsWhatIsIdempotent(t *testing.T) {
 	}
 }
 
-// What a host says of its patience in Keep-Alive shortens how long its connections are kept, and is none of the client's
-// business.
+// The Keep-Alive field of a host's response shortens how long its connections are kept, and is not passed on to the client.
 func TestHTTPKeepAliveOfHosts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		field string
-		kept  time.Duration // 0: not at all; -1: as long as there is patience
+		kept  time.Duration // 0: not at all; -1: for as long as the test waits
 	}{
 		"shorter":         {"Keep-Alive: timeout=2", time.Second},
 		"in a list":       {"keep-alive: max=5, TimeOut=2", time.Second},
@@ -343,7 +342,7 @@ func TestHTTPKeepAliveOfHosts(t *testing.T) {
 				if res := expectStatus(t, in, 200); res.Header.Get("Keep-Alive") != "" || res.Close {
 					t.Errorf("the client got %v", res.Header)
 				}
-				if test.kept == 0 { // whatever the client does
+				if test.kept == 0 { // whatever the client's connection does
 					end()
 				}
 			}

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// zipped is a body in a coding that is none of the proxy's business.
+// zipped is a body with a content coding, which the proxy must not touch.
 var zipped = func() []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -26,7 +26,7 @@ var zipped = func() []byte {
 	return b.Bytes()
 }()
 
-// mirror is a host that answers with what it got, or as the path says.
+// mirror is a handler that answers with the request it got, or with what the path asks for.
 func mirror(w http.ResponseWriter, req *http.Request) {
 	head := w.Header()
 	switch req.URL.Path {
@@ -66,7 +66,7 @@ func mirror(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// need skips the test without a program.
+// need skips the test if the program is not installed, and returns its path.
 func need(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -85,7 +85,7 @@ func TestHTTPCurl(t *testing.T) {
 	for name, test := range map[string]struct {
 		args  []string // an argument that begins with "/" is a path
 		stdin string
-		want  []string // in what curl prints
+		want  []string // in curl's output
 	}{
 		"get":              {args: []string{"-i", "/"}, want: []string{"HTTP/1.1 200 OK\r\n", "Content-Length: 5\r\n", "\r\n\r\nhello"}},
 		"head":             {args: []string{"-I", "/"}, want: []string{"HTTP/1.1 200 OK\r\n", "Content-Length: 5\r\n"}},
@@ -135,7 +135,7 @@ func TestHTTPCurl(t *testing.T) {
 	}
 }
 
-// The client that net/http is.
+// The client of net/http.
 func TestHTTPClient(t *testing.T) {
 	t.Parallel()
 	h := serve(t, "127.0.0.1", mirror)
@@ -177,7 +177,7 @@ func TestHTTPClient(t *testing.T) {
 	}
 }
 
-// Answers come in the order of the requests, however many are sent ahead.
+// Responses arrive in the order of the requests, however many requests are pipelined.
 func TestHTTPPipelining(t *testing.T) {
 	t.Parallel()
 	const n = 500
@@ -216,7 +216,7 @@ func TestHTTPPipelining(t *testing.T) {
 	}
 }
 
-// An answer that is cut off must not take along the whole one before it, which the client is still reading.
+// A truncated response must not take along the complete response before it, which the client is still reading.
 func TestHTTPCutSparesTheAnswerBefore(t *testing.T) {
 	t.Parallel()
 	const size = 500_000
@@ -236,9 +236,9 @@ func TestHTTPCutSparesTheAnswerBefore(t *testing.T) {
 	send(t, c, getRequest+"GET /cut HTTP/1.1\r\nHost: p\r\n\r\n")
 	select {
 	case <-second:
-		time.Sleep(100 * time.Millisecond) // for the proxy to see the cut
+		time.Sleep(100 * time.Millisecond) // time for the proxy to notice the truncation
 	case <-time.After(short * time.Millisecond):
-		// The proxy asks for the second when the client has taken the first: just as well.
+		// The proxy may also forward the second request only after the client has read the first response: that is fine too.
 	}
 	in := bufio.NewReader(c)
 	if _, body := reply(t, in, http.MethodGet); body != bulk[:size] {
@@ -251,7 +251,7 @@ func TestHTTPCutSparesTheAnswerBefore(t *testing.T) {
 	}
 }
 
-// A body waits at the client until the host has asked for it.
+// The client sends no body before the host has asked for it with a 100.
 func TestHTTPContinue(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", nil)
@@ -276,7 +276,7 @@ func TestHTTPContinue(t *testing.T) {
 	expectStatus(t, in, 200)
 }
 
-// Pages of the proxy's own.
+// Error pages of the proxy itself.
 func TestHTTPErrorPages(t *testing.T) {
 	t.Parallel()
 	h := serve(t, "127.0.0.1", mirror)
@@ -287,7 +287,7 @@ func TestHTTPErrorPages(t *testing.T) {
 		p      *proxy
 		in     string
 		status int
-		keeps  bool // the connection goes on
+		keeps  bool // the connection is kept
 	}{
 		"502":              {down, getRequest, 502, true},
 		"400":              {down, "GET / HTTP/1.1\r\n\r\n", 400, false},
@@ -313,7 +313,7 @@ func TestHTTPErrorPages(t *testing.T) {
 				in := bufio.NewReader(c)
 				res, body := reply(t, in, http.MethodGet)
 				if test.status == 400 && accept != "" {
-					kind = res.Header.Get("Content-Type") // what Accept said may not have been understood
+					kind = res.Header.Get("Content-Type") // the proxy may not have parsed the Accept field
 				}
 				reason := strconv.Itoa(test.status) + " " + http.StatusText(test.status)
 				if test.status == 413 {

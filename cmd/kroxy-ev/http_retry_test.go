@@ -7,14 +7,13 @@ import (
 	"testing"
 )
 
-// A host that answers 503 to all is asked until that has happened three times, and then no more. Where requests may be repeated nobody is
-// told of it.
+// A host that answers every request with 503 gets three requests, and then no more. Where requests may be repeated, no client sees a 503.
 func TestAHostThatErrsIsEjected(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		retry any
 		told  bool
-		most  int64 // a client that is told may ask another loop before the third failure counts
+		most  int64 // after a 503 the client may ask another loop before the third failure counts
 	}{
 		"repeated": {map[string]any{"on": []string{"503"}, "attempts": 1}, false, 3},
 		"told":     {false, true, 6},
@@ -35,7 +34,7 @@ func TestAHostThatErrsIsEjected(t *testing.T) {
 						} else if res.StatusCode != 200 {
 							t.Errorf("status %d", res.StatusCode)
 						}
-						client.CloseIdleConnections() // so that all workers are asked
+						client.CloseIdleConnections() // so that all workers get requests
 					}
 				}
 				ask()
@@ -53,7 +52,7 @@ func TestAHostThatErrsIsEjected(t *testing.T) {
 	}
 }
 
-// No POST comes to hosts twice, whatever they do with it, and a PUT whose body is small goes to the next host.
+// No POST reaches hosts twice, whatever the hosts do with it; a PUT with a small body is sent to the next host.
 func TestWhatMayBeRepeated(t *testing.T) {
 	t.Parallel()
 	hosts := []*killableHost{startKillable(t, resetting), startKillable(t, resetting)}
@@ -80,7 +79,7 @@ func TestWhatMayBeRepeated(t *testing.T) {
 	}
 }
 
-// Where no host has a place, nor the queue, clients are told at once, and when to come again.
+// If no host and no place in the queue is free, clients get an error at once, with Retry-After.
 func TestComeAgain(t *testing.T) {
 	t.Parallel()
 	asked, release := make(chan struct{}, 10), make(chan struct{})
@@ -104,7 +103,7 @@ func TestComeAgain(t *testing.T) {
 	}
 	go get()
 	<-asked
-	for range 4 { // one of them waits
+	for range 4 { // one of them waits in the queue
 		go get()
 	}
 	expect := func(n int, want string) {

@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// Thousands of clients that send a byte now and then harm nobody, cost little, and are sent away in time.
+// Thousands of clients that send a byte now and then harm nobody, cost little, and are timed out.
 func TestHTTPSlowClients(t *testing.T) {
 	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	needFiles(t, 8192)
 	const heads, bodies = 1000, 300
-	timeout := 6 * time.Second // in which all are there, and a while is left
+	timeout := 6 * time.Second // time for all to connect, and a while more
 	h := serve(t, "127.0.0.1", mirror)
 	ms := timeout.Milliseconds()
 	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"client_header_timeout": ms, "client_body_timeout": ms / 2, "upstream_keepalive": 4}})
@@ -76,7 +76,7 @@ func TestHTTPSlowClients(t *testing.T) {
 	if grown := p.status("VmRSS") - memory; grown > 16*(heads+bodies) {
 		t.Errorf("%d slow clients cost %d KiB, want at most 16 each", heads+bodies, grown)
 	}
-	// The heads are timed as a whole, the bodies since their last byte.
+	// Heads are timed as a whole, bodies from their last byte.
 	for _, all := range [][]*net.TCPConn{slowHeads, slowBodies} {
 		for i, s := range all {
 			res, err := http.ReadResponse(bufio.NewReader(s), nil)
@@ -96,8 +96,7 @@ func TestHTTPSlowClients(t *testing.T) {
 	}
 }
 
-// badHosts are answers of hosts that do not know what they do, and what a client must get: a status, or 0 for a body that is
-// cut off.
+// badHosts are answers of broken hosts, and what a client must get: a status, or 0 for a body that is truncated.
 var badHosts = map[string]struct {
 	script string
 	status int
@@ -123,7 +122,7 @@ var badHosts = map[string]struct {
 	"good":                   {hello, 200},
 }
 
-// Hosts of all kinds by the hundred: each client gets what its host's answer deserves, and nothing is left behind.
+// Broken hosts of all kinds, by the hundred: each client gets the result for its host's answer, and no connection is left behind.
 func TestHTTPBadHosts(t *testing.T) {
 	needFiles(t, 8192)
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
@@ -196,7 +195,7 @@ func TestHTTPBadHosts(t *testing.T) {
 		var running sync.WaitGroup
 		for kind, bad := range badHosts {
 			if round > 0 && strings.Contains(kind, "silent") {
-				continue // once is long enough
+				continue // it takes long enough once
 			}
 			for i := range 20 {
 				running.Go(func() {
@@ -223,7 +222,7 @@ func TestHTTPBadHosts(t *testing.T) {
 	}
 }
 
-// Clients that leave at every moment leave nothing behind.
+// Clients that leave at any moment leave nothing behind.
 func TestHTTPDescriptorsDoNotLeak(t *testing.T) {
 	h := serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/flood" {
@@ -294,13 +293,13 @@ func TestHTTPDescriptorsDoNotLeak(t *testing.T) {
 			t.Errorf("%d descriptors of kind %s, there were %d", after[kind], kind, before[kind])
 		}
 	}
-	// Each reactor keeps at most 16 pipes, of two descriptors, for flows to come.
+	// Each reactor keeps at most 16 pipes, each with two descriptors, for later flows.
 	if pipes := after["pipe"] - before["pipe"]; pipes > runtime.NumCPU()*16*2 {
 		t.Errorf("%d descriptors of pipes are kept", pipes)
 	}
 }
 
-// Idle connections to hosts must not take the files that clients need.
+// Idle connections to hosts must not use up the descriptors that clients need.
 func TestHTTPFilesSuffice(t *testing.T) {
 	t.Parallel()
 	const names = 6

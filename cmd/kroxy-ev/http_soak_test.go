@@ -18,15 +18,15 @@ import (
 	"time"
 )
 
-// soakPlan is what becomes of a request; all of it follows from its id.
+// soakPlan is what happens to a request. Everything follows from its id.
 type soakPlan struct {
 	id         uint64
 	method     string
-	up, down   []byte // the bodies
+	up, down   []byte // bodies
 	chunkedUp  bool
 	answer     string // how the host answers: "length", "chunked", "until close", "none", "cut" or "early"
 	leave      string // how the client leaves amid it: "" (it does not), "up" or "down"
-	pipelined  bool   // with the one before it
+	pipelined  bool   // with the previous request
 	waitFor100 bool
 }
 
@@ -55,12 +55,12 @@ func newSoakPlan(id uint64) *soakPlan {
 	case 0:
 		s.answer = "none"
 	case 1:
-		if s.method != "HEAD" && len(s.down) > 0 { // else the answer is whole, and its end no cut
+		if s.method != "HEAD" && len(s.down) > 0 { // otherwise the response is complete and its end is no truncation
 			s.answer = "cut"
 		}
 	case 2:
 		s.answer = "early"
-		s.down = s.down[:min(len(s.down), 2000)] // what is not sent yet when net/http closes is lost
+		s.down = s.down[:min(len(s.down), 2000)] // net/http loses what it has not sent when it closes
 	}
 	switch r.IntN(25) {
 	case 0:
@@ -68,12 +68,12 @@ func newSoakPlan(id uint64) *soakPlan {
 	case 1:
 		s.leave = "down"
 	}
-	// What is cut off ends the connection, see TestHTTPCutSparesTheAnswerBefore.
+	// A truncated response ends the connection: see TestHTTPCutSparesTheAnswerBefore.
 	s.pipelined = r.IntN(3) == 0 && s.leave == "" && s.answer != "cut" && len(s.up) < 10_000 && !s.waitFor100
 	return s
 }
 
-// request is the whole request, and where in it its body begins.
+// request returns the whole request, and where its body begins.
 func (s *soakPlan) request(r *rand.Rand) (text []byte, head int) {
 	b := fmt.Appendf(nil, "%s /%d HTTP/1.1\r\nHost: soak\r\n", s.method, s.id)
 	if s.waitFor100 {
@@ -96,7 +96,7 @@ func (s *soakPlan) request(r *rand.Rand) (text []byte, head int) {
 	return append(b, "0\r\n\r\n"...), head
 }
 
-// soakHost answers by plan.
+// soakHost answers as the plan says.
 func soakHost(failed chan<- error) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		id, err := strconv.ParseUint(strings.TrimPrefix(req.URL.Path, "/"), 10, 64)
@@ -118,7 +118,7 @@ func soakHost(failed chan<- error) http.HandlerFunc {
 			}
 		}
 		if s.answer == "early" && s.up != nil {
-			w.Header().Set("Connection", "close") // net/http may close then; it must say so
+			w.Header().Set("Connection", "close") // net/http may close then, and must announce it
 		}
 		w.Header().Set("X-Id", strconv.FormatUint(id, 10))
 		switch s.answer {
@@ -149,14 +149,14 @@ func soakHost(failed chan<- error) http.HandlerFunc {
 	}
 }
 
-// check looks at what came for s, and reports whether the connection goes on.
+// check reads the response to s, and reports whether the connection is kept.
 func (s *soakPlan) check(in *bufio.Reader) (bool, error) {
 	res, err := http.ReadResponse(in, &http.Request{Method: s.method})
 	for err == nil && res.StatusCode == 100 {
 		res, err = http.ReadResponse(in, &http.Request{Method: s.method})
 	}
 	if err != nil {
-		if s.answer == "cut" { // before its head was sent on, or after
+		if s.answer == "cut" { // before or after its head was passed on
 			return false, nil
 		}
 		return false, fmt.Errorf("no response: %w", err)
@@ -184,7 +184,7 @@ func (s *soakPlan) check(in *bufio.Reader) (bool, error) {
 	return !res.Close, nil
 }
 
-// soakClient has requests on one connection until something ends it, and returns how many were answered.
+// soakClient makes requests on one connection until the connection ends, and returns how many were answered.
 func soakClient(c *net.TCPConn, r *rand.Rand) (n int, err error) {
 	in := bufio.NewReaderSize(c, 4096)
 	for n < 30 {
@@ -206,7 +206,7 @@ func soakClient(c *net.TCPConn, r *rand.Rand) (n int, err error) {
 				return n, nil
 			case "down":
 				go func() { _, _ = c.Write(b) }()
-				_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) // there may be less than this
+				_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) // fewer bytes than this may arrive
 				_, _ = io.CopyN(io.Discard, in, int64(r.IntN(len(s.down)+100)))
 				reset(c)
 				return n, nil
@@ -219,7 +219,7 @@ func soakClient(c *net.TCPConn, r *rand.Rand) (n int, err error) {
 			for len(text) > 0 {
 				k := min(len(text), 1+r.IntN(200_000))
 				if _, err := c.Write(text[:k]); err != nil {
-					return // the answer tells why
+					return // the response explains why
 				}
 				text = text[k:]
 			}
@@ -245,7 +245,7 @@ func soakClient(c *net.TCPConn, r *rand.Rand) (n int, err error) {
 	return n, nil
 }
 
-// Random requests, answers, and ends of both: what a client gets is the answer to its request, to the byte.
+// Random requests, responses and terminations of both. Each client gets the exact response to its request.
 func TestHTTPSoak(t *testing.T) {
 	const clients, length = 24, 2500 * time.Millisecond
 	seed := rand.Uint64()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// askWith asks p over a connection of its own, with that cookie, and returns the letter of the host and the cookie that came; "" for none.
+// askWith makes a request with the cookie over a connection of its own, and returns the letter of the host and the cookie that was set, or "".
 func (p *proxy) askWith(cookie string) (letter, set string) {
 	p.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, p.url("/"), nil)
@@ -26,8 +26,7 @@ func (p *proxy) askWith(cookie string) (letter, set string) {
 	return letter, set
 }
 
-// A cookie names the same host in all workers, and after a reload and an upgrade; a host that is drained keeps who has its cookie, and
-// nobody else.
+// A cookie selects the same host in all workers, also after a reload and an upgrade. A drained host keeps clients that have its cookie, and gets no others.
 func TestStickyClients(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// From the signal on every response says that it is the last of its connection: to a request that was there before, and while
-// clients that are on their way are still let in. An idle client that asks meanwhile gets such a response, or the end.
+// After the stop signal every response closes its connection: those to requests in flight, and those to clients that are still let in. An idle client that
+// then sends a request gets such a response, or the connection ends.
 func TestFarewell(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// Every timeout, its status, and whether the client's connection outlasts it.
+// Every timeout, with its status, and whether the client's connection is kept.
 func TestHTTPTimeouts(t *testing.T) {
 	t.Parallel()
 	type peers struct {
 		client, server *net.TCPConn
-		in             *bufio.Reader // of the client
+		in             *bufio.Reader // from the client
 	}
 	read := func(t *testing.T, c net.Conn, s string) *bufio.Reader {
 		t.Helper()
@@ -125,7 +125,7 @@ func TestHTTPTimeouts(t *testing.T) {
 	}
 }
 
-// No connection to a host in time, or no address of it.
+// No host could be connected to, or resolved, in time.
 func TestHTTPConnectTimeouts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(t *testing.T) setup{
@@ -157,14 +157,14 @@ func TestHTTPConnectTimeouts(t *testing.T) {
 	}
 }
 
-// keepalive_timeout closes what is idle between requests, without a word, and nothing else.
+// keepalive_timeout silently closes connections that are idle between requests, and no others.
 func TestHTTPKeepaliveTimeout(t *testing.T) {
 	t.Parallel()
 	h := serve(t, "127.0.0.1", mirror)
 	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"keepalive_timeout": short}})
 	c := p.dial()
 	in := bufio.NewReader(c)
-	fresh := p.dial() // has no request yet: client_header_timeout is for it
+	fresh := p.dial() // without a request so far, client_header_timeout applies
 	busy := p.dial()
 	send(t, busy, "GET / HT")
 	var begin time.Time
@@ -181,7 +181,7 @@ func TestHTTPKeepaliveTimeout(t *testing.T) {
 	expectStatus(t, bufio.NewReader(fresh), 200)
 }
 
-// A client that never says anything is closed at client_header_timeout, a slow head is not prolonged by its bytes.
+// A client that never sends anything is disconnected after client_header_timeout; single bytes of a head do not extend that time.
 func TestHTTPHeaderTimeoutIsForTheWhole(t *testing.T) {
 	t.Parallel()
 	h := serve(t, "127.0.0.1", mirror)
@@ -213,7 +213,7 @@ func TestHTTPHeaderTimeoutIsForTheWhole(t *testing.T) {
 	expectEnd(t, mute)
 }
 
-// A body that keeps coming is not timed out, however slow it is as a whole.
+// A body that keeps arriving does not time out, however long it takes as a whole.
 func TestHTTPSlowBodyIsTaken(t *testing.T) {
 	t.Parallel()
 	h := serve(t, "127.0.0.1", mirror)
@@ -244,7 +244,7 @@ func TestHTTPSlowBodyIsTaken(t *testing.T) {
 	}
 }
 
-// A side that takes nothing: the client is cut off, and of the host the client is told.
+// Peers that read nothing: a client is disconnected, and for a host the client gets a 504.
 func TestHTTPSendTimeouts(t *testing.T) {
 	t.Parallel()
 	t.Run("send_timeout", func(t *testing.T) {
@@ -282,7 +282,7 @@ func TestHTTPSendTimeouts(t *testing.T) {
 				}
 			}
 		}()
-		// The client is not done sending; that it may go on meets a reset in the end, but not before the answer.
+		// The client is still sending. Its writes fail with a reset in the end, but not before it has the response.
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil || res.StatusCode != 504 {
 			t.Errorf("got %v, error %v; want 504", res, err)
@@ -291,7 +291,7 @@ func TestHTTPSendTimeouts(t *testing.T) {
 	})
 }
 
-// Zero is no timeout.
+// Zero means no timeout.
 func TestHTTPZeroIsNoTimeout(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", nil)

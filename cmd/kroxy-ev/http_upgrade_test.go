@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Upgrade with a body, as "docker exec" and "docker attach" send it.
+// Requests with both an Upgrade and a body, as "docker exec" and "docker attach" send them.
 
 const (
 	execConfig = `{"Detach":false,"Tty":true,"ConsoleSize":[24,80]}`
@@ -20,7 +20,7 @@ const (
 	upgraded   = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 )
 
-// execRequests are the ways to send execConfig: the head's last fields, what the client sends at once, and then the rest.
+// execRequests are the ways to send execConfig: the last fields of the head, what the client sends at once, and the rest.
 var execRequests = map[string]struct {
 	fields, body, rest string
 	waits              bool // for a 100
@@ -33,8 +33,8 @@ var execRequests = map[string]struct {
 	"no body":              {"Content-Length: 0\r\n", "", "", false},
 }
 
-// The request is relayed whole, with its Upgrade; nothing behind it goes to the host before the 101; then bytes flow both ways
-// and each way ends by itself.
+// The proxy relays the whole request with its Upgrade field, and nothing after it before the 101. Then bytes flow both ways, and each direction ends by
+// itself.
 func TestHTTPUpgradeWithBody(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -81,7 +81,7 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 				if body, err := io.ReadAll(req.Body); err != nil || string(body) != want {
 					t.Fatalf("the host got the body %q, error %v", body, err)
 				}
-				if !w.host { // a deadline that has passed breaks a tls.Conn
+				if !w.host { // a tls.Conn is unusable after its deadline has passed
 					_ = s.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 					if b, err := hostIn.ReadByte(); err == nil {
 						t.Fatalf("%q came before the 101", b)
@@ -112,7 +112,7 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 	}
 }
 
-// expectSwitch reads a 101 to tcp, and what is behind it.
+// expectSwitch demands a 101 to tcp, and then behind.
 func expectSwitch(t *testing.T, in *bufio.Reader, behind string) {
 	t.Helper()
 	res, err := http.ReadResponse(in, nil)
@@ -122,7 +122,7 @@ func expectSwitch(t *testing.T, in *bufio.Reader, behind string) {
 	expectFrom(t, in, behind)
 }
 
-// expectFrom reads exactly s.
+// expectFrom reads len(s) bytes and demands that they are s.
 func expectFrom(t *testing.T, in io.Reader, s string) {
 	t.Helper()
 	got := make([]byte, len(s))
@@ -131,8 +131,8 @@ func expectFrom(t *testing.T, in io.Reader, s string) {
 	}
 }
 
-// A host may agree before it has the whole request: Docker's does once it has understood the JSON, which may be before the
-// last chunk. It gets the rest as the request's before anything else (RFC 9110 section 7.8).
+// A host may send the 101 before it has the whole request: Docker does so once it has understood the JSON, perhaps before the last chunk. The rest of the
+// request still precedes everything else (RFC 9110 section 7.8).
 func TestHTTPUpgradeBeforeTheWholeBody(t *testing.T) {
 	t.Parallel()
 	for name, ask := range map[string]struct{ fields, body, rest string }{
@@ -159,7 +159,7 @@ func TestHTTPUpgradeBeforeTheWholeBody(t *testing.T) {
 			_, c, s, hostIn, body := begin(t, nil)
 			in := bufio.NewReader(c)
 			expectSwitch(t, in, "first")
-			send(t, s, "second") // which must not be taken for more of a response
+			send(t, s, "second") // must not be taken for part of a response
 			send(t, c, ask.rest+"third")
 			if got, err := io.ReadAll(body); err != nil || string(got) != "0123456789" {
 				t.Fatalf("the host got the body %q, error %v", got, err)
@@ -202,7 +202,7 @@ func TestHTTPUpgradeBeforeTheWholeBody(t *testing.T) {
 	}
 }
 
-// What is not relayed, or not agreed to.
+// Upgrades that the proxy does not relay, or the host does not agree to.
 func TestHTTPUpgradeWithBodyRefused(t *testing.T) {
 	t.Parallel()
 	const body = "Content-Length: 3\r\n\r\nabc"
@@ -210,7 +210,7 @@ func TestHTTPUpgradeWithBodyRefused(t *testing.T) {
 	p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: settings{"forwarded_headers": false}})
 	for name, test := range map[string]struct {
 		in, host string // as it reaches the host
-		script   string // hello unless set
+		script   string // hello if ""
 		status   int
 	}{
 		"declined":           {postHead + tcpUpgrade + body, postHead + "Content-Length: 3\r\nUpgrade: tcp\r\nConnection: upgrade\r\n\r\nabc", "", 200},
@@ -219,7 +219,7 @@ func TestHTTPUpgradeWithBodyRefused(t *testing.T) {
 		"without connection": {postHead + "Upgrade: tcp\r\n" + body, postHead + body, "", 200},
 		"1.0":                {strings.Replace(postHead, "1.1", "1.0", 1) + tcpUpgrade + body, postHead + body, "", 200},
 		"101 for h2c":        {postHead + "Connection: Upgrade\r\nUpgrade: h2c\r\n" + body, postHead + body, "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", 502},
-		// Whether the client will send its body now is not known.
+		// It is unknown whether the client will still send its body.
 		"101 in place of 100": {postHead + tcpUpgrade + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n",
 			postHead + "Expect: 100-continue\r\nContent-Length: 3\r\nUpgrade: tcp\r\nConnection: upgrade\r\n\r\n", early + upgraded, 502},
 	} {

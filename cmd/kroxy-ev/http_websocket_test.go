@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chat is a host that speaks WebSocket: it echoes, after a greeting if the path is /greet, or ends at once if it is /end.
+// chat is a WebSocket handler: it echoes, after a greeting if the path is /greet; at /end it closes at once.
 func chat(w http.ResponseWriter, req *http.Request) {
 	if req.URL.Path == "/refuse" {
 		http.Error(w, "no", http.StatusForbidden)
@@ -57,7 +57,7 @@ func (p *proxy) socket(path string) *websocket.Conn {
 	return c
 }
 
-// say sends a message and reads it back.
+// say sends a message and demands it back.
 func say(ctx context.Context, c *websocket.Conn, kind websocket.MessageType, message string) error {
 	sent := make(chan error, 1)
 	go func() { sent <- c.Write(ctx, kind, []byte(message)) }()
@@ -120,11 +120,10 @@ func TestWebSocket(t *testing.T) {
 	if err == nil || res == nil || res.StatusCode != 403 {
 		t.Errorf("a refused one: %v, %v", res, err)
 	}
-	p.awaitSockets(t, "all connections of tunnels are closed", func(n int) bool { return n <= idle+2 }) // the refused client and its host keep theirs
+	p.awaitSockets(t, "all connections of tunnels are closed", func(n int) bool { return n <= idle+2 }) // the refused client's connection and its host's are kept
 }
 
-// What a client sends with its request is kept until the host has agreed, and not a byte is lost then. Each direction may
-// end by itself.
+// What a client sends right after its request is kept until the host has switched protocols, without losing a byte. Each direction may end by itself.
 func TestHTTPUpgradeRaw(t *testing.T) {
 	t.Parallel()
 	const ask = getHead + "Connection: Upgrade\r\nUpgrade: echo/1\r\n\r\n"
@@ -156,7 +155,7 @@ func TestHTTPUpgradeRaw(t *testing.T) {
 		if _, err := io.ReadFull(fromClient, got); err != nil || string(got) != "hello" {
 			t.Fatalf("got %q, error %v", got, err)
 		}
-		// The bytes before the host's own buffer was empty are in it.
+		// The first bytes may be in the host's own reader.
 		all := make([]byte, len(early))
 		if n, err := io.ReadFull(in, all); err != nil || string(all) != early {
 			t.Fatalf("the host got %d bytes, error %v, want %d", n, err, len(early))
@@ -178,7 +177,7 @@ func TestHTTPUpgradeRaw(t *testing.T) {
 	p.awaitSockets(t, "all is closed", func(n int) bool { return n == idle })
 }
 
-// sockets of which many are open.
+// manySockets opens n WebSockets.
 func (p *proxy) manySockets(n int) []*websocket.Conn {
 	p.t.Helper()
 	list := make([]*websocket.Conn, n)
@@ -209,7 +208,7 @@ func (p *proxy) manySockets(n int) []*websocket.Conn {
 	return list
 }
 
-// Five hundred at once: idle, all talking, and closed again.
+// Five hundred WebSockets: idle, then all active, then closed.
 func TestManyWebSockets(t *testing.T) {
 	needFiles(t, 4096)
 	const n = 500
@@ -217,7 +216,7 @@ func TestManyWebSockets(t *testing.T) {
 	p := startHTTP(t, setup{hosts: sites(h)})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	first := p.socket("/") // what is made once is there
+	first := p.socket("/") // the first one allocates what all share
 	if err := say(ctx, first, websocket.MessageText, "hello"); err != nil {
 		t.Fatal(err)
 	}
@@ -258,12 +257,12 @@ func TestManyWebSockets(t *testing.T) {
 	}
 }
 
-// At a signal tunnels go on, for shutdown_timeout at most.
+// After a stop signal, tunnels go on for shutdown_timeout at most.
 func TestWebSocketsAtShutdown(t *testing.T) {
 	needFiles(t, 4096)
 	for name, test := range map[string]struct {
 		timeout time.Duration
-		leave   bool // the clients
+		leave   bool // the clients leave by themselves
 	}{
 		"clients leave":    {patience, true},
 		"clients are told": {short * time.Millisecond, false},

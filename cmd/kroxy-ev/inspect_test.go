@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// openDir makes a directory that everybody may enter, and nobody else may write to.
+// openDir makes a directory that everybody may enter and only this user may write to.
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(publicDir, "open")
@@ -22,7 +22,7 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// What a start would fail over although the file itself is right is found by a check of it, which makes nothing.
+// --test also finds problems that the file itself does not show but that would make a start fail, and creates no files.
 func TestFilesThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "no loop begins")
@@ -45,7 +45,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings settings
 		want     string // "" is good
-		root     bool   // it takes root
+		root     bool   // needs root
 	}{
 		"no log":                 {settings{}, "", false},
 		"a log":                  {settings{"file_log": in("public", "log")}, "", false},
@@ -87,7 +87,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 				expectOutcome(t, outcome{0, `is good\n$`, ""}, "--test", "--strict", "-c", file)
 			} else {
 				expectOutcome(t, outcome{1, "", `\.json:\d+:\d+: ` + test.want}, "--test", "-c", file)
-				startFails(t, nil, reservePort(t), s, "") // the check is right
+				startFails(t, nil, reservePort(t), s, "") // the start fails as well
 			}
 			if after := names(t, dir); test.want == "" && after != before {
 				t.Errorf("there was %s, and now there is %s", before, after)
@@ -96,7 +96,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// names are the names of all files in a directory and below.
+// names lists all files in a directory and below.
 func names(t *testing.T, dir string) string {
 	t.Helper()
 	list, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -107,7 +107,7 @@ func names(t *testing.T, dir string) string {
 	return strings.Join(append(list, more...), " ")
 }
 
-// Who cannot become the user cannot say whether that one may write, and says that.
+// If the checking user cannot become the configured user, the check says that it cannot tell whether that user may write.
 func TestCheckByAnotherUser(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -127,7 +127,7 @@ func TestCheckByAnotherUser(t *testing.T) {
 	expectMatch(t, p.stderr.String(), `stream\.file_log: user 65534 may not make a file in "`+regexp.QuoteMeta(dir)+`": permission denied; name a file`)
 }
 
-// Connections that do not fit into the limit on open files are found by a check, for one worker or for all loops.
+// A check reports max_connections that the limit on open files does not allow, for one worker or for all loops.
 func TestCheckOfConnectionsThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	s := setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"max_connections": 153, "reactors_num": 8}}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// byKind is a handler that does what the first byte asks for.
+// byKind returns a handler that does what the first byte asks for.
 func byKind(t *testing.T) func(*net.TCPConn) {
 	return func(c *net.TCPConn) {
 		kind := make([]byte, 1)
@@ -29,8 +29,7 @@ func byKind(t *testing.T) func(*net.TCPConn) {
 	}
 }
 
-// sessionKinds are the ways in which a session may end, each from the client's side; see byKind. The client closes
-// the connection afterwards.
+// sessionKinds are the ways in which a session may end, from the client's side; see byKind. The test then closes the client's connection.
 var sessionKinds = map[string]func(c *net.TCPConn){
 	"in good order": func(c *net.TCPConn) {
 		_, _ = io.WriteString(c, "e")
@@ -74,7 +73,7 @@ var sessionKinds = map[string]func(c *net.TCPConn){
 	},
 }
 
-// However sessions end, their descriptors do not stay.
+// Whichever way sessions end, no descriptors are left.
 func TestDescriptorsDoNotLeak(t *testing.T) {
 	h := listen(t, "127.0.0.1", byKind(t))
 	p := start(t, setup{
@@ -103,13 +102,13 @@ func TestDescriptorsDoNotLeak(t *testing.T) {
 			t.Errorf("%d descriptors of kind %s, there were %d", after[kind], kind, before[kind])
 		}
 	}
-	// Each reactor keeps at most 16 pipes, of two descriptors, for flows to come.
+	// Each reactor keeps at most 16 pipes, each with two descriptors, for later flows.
 	if kept := after["pipe"] - before["pipe"]; kept > runtime.NumCPU()*16*2 {
 		t.Errorf("%d descriptors of pipes are kept", kept)
 	}
 }
 
-// The same without a host.
+// The same when no host can be reached.
 func TestDescriptorsDoNotLeakWithoutHosts(t *testing.T) {
 	t.Parallel()
 	p := start(t, setup{hosts: []endpoint{refusing(t), refusing(t)}})

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withFiles has the program run with a limit on its open files.
+// withFiles returns a prepare function that limits the program's open files.
 func withFiles(n int) func(*exec.Cmd) {
 	return func(cmd *exec.Cmd) {
 		cmd.Args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, n), cmd.Path}, cmd.Args[1:]...)
@@ -21,7 +21,7 @@ func withFiles(n int) func(*exec.Cmd) {
 	}
 }
 
-// served reports whether an echo comes back within a while.
+// served reports whether an echo arrives within wait.
 func served(t *testing.T, c *net.TCPConn, wait time.Duration) bool {
 	t.Helper()
 	send(t, c, "x")
@@ -31,7 +31,7 @@ func served(t *testing.T, c *net.TCPConn, wait time.Duration) bool {
 	return err == nil
 }
 
-// What does not fit waits, costs nothing, and is served when others have left.
+// Clients beyond the limit wait in the accept queue, cost nothing, and are served when others have left.
 func TestConnectionLimit(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]setup{
@@ -59,7 +59,7 @@ func TestConnectionLimit(t *testing.T) {
 			const more = 3
 			waiting := make([]*net.TCPConn, more)
 			for i := range waiting {
-				waiting[i] = p.dial() // the kernel lets it in, and has it wait
+				waiting[i] = p.dial() // the kernel completes the connection, which then waits in the accept queue
 			}
 			if served(t, waiting[0], 300*time.Millisecond) {
 				t.Errorf("a connection past the limit of %d is served", fit)
@@ -72,7 +72,7 @@ func TestConnectionLimit(t *testing.T) {
 			for _, c := range inside[:more] {
 				endSession(t, c)
 			}
-			expect(t, waiting[0], "x") // in which order they are served is the reactors' business
+			expect(t, waiting[0], "x") // the reactors decide in which order clients are served
 			for _, c := range waiting {
 				expectEcho(t, c, "at last")
 			}
@@ -86,7 +86,7 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// Connections that are asked for and for which there are no files are said, at the start and at a reload, once.
+// If max_connections exceeds what the limit on open files allows, the log says so once at the start and once at each reload.
 func TestConnectionsThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -113,8 +113,8 @@ func TestConnectionsThatDoNotFit(t *testing.T) {
 	})
 }
 
-// The budget keeps the limit on files from being met, but the limit may be lowered under a running process, and the
-// system as a whole may run out.
+// The proxy budgets its descriptors so that it does not hit the limit on open files. But that limit may be lowered while it runs, and the whole system may
+// run out.
 func TestFilesRunOut(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
@@ -143,7 +143,7 @@ func TestFilesRunOut(t *testing.T) {
 	}
 }
 
-// nextFiles is a limit on open files that leaves room for n more, counting unused numbers below the highest one.
+// nextFiles returns a limit on open files that leaves room for n more, counting unused numbers below the highest one in use.
 func (p *process) nextFiles(n int) unix.Rlimit {
 	p.t.Helper()
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid()))
@@ -173,7 +173,7 @@ func needFiles(t *testing.T, n uint64) {
 	}
 }
 
-// Sessions that cannot move cost no CPU, and no session costs a thread.
+// Idle sessions use no CPU, and no session has a thread.
 func TestIdleSessionsCostNothing(t *testing.T) {
 	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	needFiles(t, 4096)

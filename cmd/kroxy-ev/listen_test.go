@@ -18,10 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listenEntry is one of "listen" in a configuration.
+// listenEntry is an entry of "listen" in a configuration.
 type listenEntry map[string]any
 
-// socketPath is a path for a unix socket, which has to be short.
+// socketPath returns a path for a unix socket, which must be short.
 func socketPath(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kroxy")
@@ -32,7 +32,7 @@ func socketPath(t *testing.T) string {
 	return filepath.Join(dir, "s")
 }
 
-// dial connects to a place. The connection is closed when the test ends, and no call on it waits longer than patience.
+// dial connects to the address. The connection is closed when the test ends, and its deadline is patience from now.
 func (at netAddr) dial(t *testing.T) net.Conn {
 	t.Helper()
 	c, err := net.DialTimeout(at.network, at.address, patience)
@@ -44,7 +44,7 @@ func (at netAddr) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// awaitRefusal waits until nobody listens at a place.
+// awaitRefusal waits until nobody listens on the address.
 func (at netAddr) awaitRefusal(t *testing.T) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("nobody listens on %v", at), func() bool {
@@ -58,7 +58,7 @@ func (at netAddr) awaitRefusal(t *testing.T) {
 
 func local(port int) netAddr { return netAddr{"tcp4", fmt.Sprint("127.0.0.1:", port)} }
 
-// needIPv6 skips a test where there is no IPv6.
+// needIPv6 skips the test if there is no IPv6.
 func needIPv6(t *testing.T) {
 	t.Helper()
 	ln, err := net.Listen("tcp6", "[::1]:0")
@@ -107,7 +107,7 @@ func TestListeners(t *testing.T) {
 	})
 }
 
-// A port of all addresses may leave IPv4 out, and take it in again, at a reload.
+// A reload can switch a wildcard listener between IPv6 only, and IPv6 with IPv4.
 func TestIPv4ComesAndGoes(t *testing.T) {
 	t.Parallel()
 	needIPv6(t)
@@ -141,7 +141,7 @@ func TestIPv4ComesAndGoes(t *testing.T) {
 	})
 }
 
-// A file that nobody listens on any more is no obstacle, one that somebody listens on is, and others are not touched.
+// A socket file that nobody listens on is replaced, one that somebody listens on is an error, and other files are not touched.
 func TestUnixSocketFiles(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -151,7 +151,7 @@ func TestUnixSocketFiles(t *testing.T) {
 		p := start(t, s)
 		at := netAddr{"unix", path}
 		expectEcho(t, at.dial(t), "hello")
-		// Another one leaves it alone.
+		// A second proxy does not take the socket over.
 		otherPort := reservePort(t)
 		otherFile := writeConfig(t, t.TempDir(), configText(otherPort, s))
 		for range 2 {
@@ -223,7 +223,7 @@ func TestListenersThatCannotBe(t *testing.T) {
 	}
 }
 
-// What is wrong with one listener keeps all as they were.
+// If one listener is wrong, a reload leaves all listeners as they were.
 func TestFailedReloadKeepsListeners(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -275,7 +275,7 @@ func inodeOf(t *testing.T, path string) uint64 {
 	return st.Ino
 }
 
-// Listeners come and go, and no client of one that stays is lost. Nor is anything else.
+// Listeners are added and removed under load; clients of a listener that stays lose nothing, and no file is left open.
 func TestListenersComeAndGoUnderLoad(t *testing.T) {
 	modesInTurn(t, func(t *testing.T, multi bool) {
 		stays, path := reservePort(t), socketPath(t)
@@ -350,7 +350,7 @@ func TestListenersComeAndGoUnderLoad(t *testing.T) {
 	})
 }
 
-// modesInTurn is modes for tests that load the machine.
+// modesInTurn is modes for tests that load the machine: it runs one after the other.
 func modesInTurn(t *testing.T, test func(t *testing.T, multi bool)) {
 	t.Helper()
 	for _, multi := range []bool{false, true} {
@@ -358,7 +358,7 @@ func modesInTurn(t *testing.T, test func(t *testing.T, multi bool)) {
 	}
 }
 
-// Nothing is left open after many reloads that open and close everything.
+// After many reloads that open and close all listeners, no file is left open.
 func TestListenersLeakNothing(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -387,7 +387,7 @@ func TestListenersLeakNothing(t *testing.T) {
 		for i := range 3 {
 			reload(i)
 		}
-		before := all() // with some that are closing
+		before := all() // some of them may still be closing
 		for i := range 100 {
 			reload(i + 1)
 		}
@@ -399,7 +399,7 @@ func TestListenersLeakNothing(t *testing.T) {
 	})
 }
 
-// An upgrade carries all listeners, and the configuration that it reads may have others.
+// An upgrade passes all listeners on, and the configuration that the successor reads may have different ones.
 func TestUpgradesCarryListeners(t *testing.T) {
 	stays, path := reservePort(t), socketPath(t)
 	goes, gonePath, comes := reservePort(t), socketPath(t), reservePort(t)
@@ -461,7 +461,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 	}
 }
 
-// A client of a unix socket has no address: none is made up for hosts, nor for logs.
+// A client of a unix socket has no address, and none is invented for hosts or logs.
 func TestUnixClientsHaveNoAddress(t *testing.T) {
 	t.Parallel()
 	fields := serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
@@ -498,7 +498,7 @@ func TestUnixClientsHaveNoAddress(t *testing.T) {
 	}
 }
 
-// A host that is a unix socket on which the proxy itself listens is not connected to.
+// The proxy does not connect to a host whose unix socket is one of its own.
 func TestOwnUnixSocket(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)

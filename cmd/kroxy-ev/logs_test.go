@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// entries are the whole lines of a file of JSON; all of them must be objects.
+// entries parses the complete lines of a JSON file, all of which must be objects.
 func entries(t *testing.T, file string) (list []map[string]any) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -21,7 +21,7 @@ func entries(t *testing.T, file string) (list []map[string]any) {
 	}
 	for line := range strings.Lines(string(text)) {
 		if !strings.HasSuffix(line, "\n") {
-			break // it is being written
+			break // the line is still being written
 		}
 		var o map[string]any
 		if err := json.Unmarshal([]byte(line), &o); err != nil {
@@ -33,7 +33,7 @@ func entries(t *testing.T, file string) (list []map[string]any) {
 	return list
 }
 
-// An error log of objects, and a reload that goes back to text.
+// An error log in JSON, and a reload that switches back to text.
 func TestErrorLogInJSON(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -68,7 +68,7 @@ func TestErrorLogInJSON(t *testing.T) {
 	})
 }
 
-// What is worth a line is decided by the route that was taken.
+// The route that was taken decides whether a request is logged.
 func TestLogConditions(t *testing.T) {
 	t.Parallel()
 	host := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
@@ -106,13 +106,13 @@ func TestLogConditions(t *testing.T) {
 			p.get(c, prefix+path)
 		}
 	}
-	p.get(c, "/nowhere") // the server's: a 404 is not among its statuses
+	p.get(c, "/nowhere") // logged by the server's conditions, which do not include 404
 	p.get(c, "/last")
 	must := []string{
 		"/errors/broken", "/all/ok", "/all/slow", "/all/missing", "/all/broken", "/slow/slow", "/any/slow", "/any/missing",
 		"/half/ok", "/half/slow", "/half/missing", "/half/broken", "/last",
 	}
-	mayBeSlow := func(uri string) bool { // on a busy machine
+	mayBeSlow := func(uri string) bool { // on a busy machine any request may be slow
 		return strings.HasPrefix(uri, "/slow/") || strings.HasPrefix(uri, "/any/")
 	}
 	var got []string
@@ -135,7 +135,7 @@ func TestLogConditions(t *testing.T) {
 	}
 }
 
-// Sessions have conditions too: only those that failed.
+// Conditions of session logs: only failed sessions are logged.
 func TestLogConditionsOfSessions(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "access.log")

@@ -18,7 +18,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// objects waits until a log of JSON has n lines, and reads them.
+// objects waits until a JSON log has n lines, and parses them.
 func objects(t *testing.T, file string, n int) []map[string]any {
 	t.Helper()
 	eventually(t, fmt.Sprintf("there are %d lines", n), func() bool {
@@ -41,7 +41,7 @@ func objects(t *testing.T, file string, n int) []map[string]any {
 	return all
 }
 
-// expectFields compares some members of an object; a *regexp.Regexp matches.
+// expectFields compares some members of an object; a *regexp.Regexp must match.
 func expectFields(t *testing.T, o, want map[string]any) {
 	t.Helper()
 	for key, w := range want {
@@ -62,7 +62,7 @@ func expectFields(t *testing.T, o, want map[string]any) {
 
 type object = map[string]any
 
-// Each way in which an exchange may end is told from the others.
+// The log distinguishes all ways in which an exchange may end.
 func TestHTTPEndReasons(t *testing.T) {
 	t.Parallel()
 	dead := refusing(t)
@@ -76,7 +76,7 @@ func TestHTTPEndReasons(t *testing.T) {
 	for name, c := range map[string]struct {
 		script string
 		more   settings
-		hosts  []endpoint // instead of the recorder; the recorder comes after them if also is set
+		hosts  []endpoint // instead of the recorder; with also, the recorder comes after them
 		also   bool
 		algo   string
 		talk   func(t *testing.T, p *proxy, h *recorder)
@@ -177,7 +177,7 @@ func TestHTTPEndReasons(t *testing.T) {
 	}
 }
 
-// Sessions likewise.
+// The same for sessions.
 func TestStreamEndReasons(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -267,8 +267,8 @@ func TestStreamEndReasons(t *testing.T) {
 	}
 }
 
-// The ID that a host gets is the log's, and each request has its own. A format of one's own has its fields, and the client's port
-// is the client's; a connection that serves again was tried in no time.
+// The host and the log get the same ID, and each request gets its own. A custom format has its variables, and the client's port is right. A request on a
+// reused connection has a connect time of zero.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -302,7 +302,7 @@ func TestRequestID(t *testing.T) {
 	})
 }
 
-// A tunnel says why it ended.
+// The log says why a tunnel ended.
 func TestTunnelEndReasons(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

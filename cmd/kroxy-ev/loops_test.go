@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// soon is how long others may wait while a host leads back.
+// soon is how long other clients may wait while a host leads back to the proxy.
 const soon = 2 * time.Second
 
-// A host whose address is the proxy's own is not connected to, whatever leads to it, and others are served.
+// The proxy does not connect to a host whose address is its own, however the address was configured or found, and serves other hosts.
 func TestHostIsTheProxyItself(t *testing.T) {
 	t.Parallel()
 	needAddress(t, "127.0.0.2", "127.0.0.2")
@@ -44,7 +44,7 @@ func TestHostIsTheProxyItself(t *testing.T) {
 	})
 }
 
-// ask sends a request for that host and reads the response.
+// ask makes a request with this Host and reads the response.
 func (p *proxy) ask(host string) (*http.Response, string) {
 	p.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, p.url("/"), nil)
@@ -55,8 +55,8 @@ func (p *proxy) ask(host string) (*http.Response, string) {
 	return do(p.t, p.client(), req)
 }
 
-// The same where TLS is passed through, by a name that resolves to the proxy. A host that is at two addresses, one of them the
-// proxy's, is reached at the other, and a group's other hosts are tried.
+// The same for TLS passthrough to a name that resolves to the proxy. If a host has two addresses and one is the proxy's, the other is used, and the group's
+// other hosts are tried.
 func TestPassThroughToTheProxyItself(t *testing.T) {
 	t.Parallel()
 	prepare := withNames(t, "loop.test", "good.test")
@@ -89,7 +89,7 @@ func TestPassThroughToTheProxyItself(t *testing.T) {
 	expectAll(t, p.dial(), "next")
 }
 
-// After a reload that moves the port, the old one is a host like others, and the new one leads back.
+// After a reload that moves the port, the old port is an ordinary host, and the new one leads back.
 func TestOwnPortChanges(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -97,13 +97,13 @@ func TestOwnPortChanges(t *testing.T) {
 		was, is := reservePort(t), reservePort(t)
 		s := setup{algorithm: "first", multi: multi, hosts: []endpoint{{"127.0.0.1", is}, other.endpoint}}
 		p := startOn(t, was, s)
-		expectAll(t, p.dial(), "next") // nobody is at the port that is to come
+		expectAll(t, p.dial(), "next") // nothing listens on the future port yet
 		p.port = is
 		p.rewrite(s)
-		if status, out := p.order("reload"); status != 0 { // with a warning
+		if status, out := p.order("reload"); status != 0 { // the reload warns
 			t.Fatalf("reload: exit status %d: %s", status, out)
 		}
-		// It was found down before, so that it takes until its probe.
+		// The host was found down before, so it is not tried again until its next probe.
 		eventually(t, "the log says that the host leads back", func() bool {
 			expectAll(t, p.dial(), "next")
 			return p.stderr.count(fmt.Sprintf(`address=127.0.0.1:%d .*this proxy's own`, is)) > 0
@@ -111,8 +111,8 @@ func TestOwnPortChanges(t *testing.T) {
 	})
 }
 
-// A port where TLS is passed through by its name leads to a server of HTTP in the same process for all other names, by an address
-// and by a unix socket. That server leads to no port of this process, so that nothing goes round.
+// A passthrough listener forwards all other names to an HTTP server in the same process, by an address and by a unix socket. That server has no host in this
+// process, so there is no loop.
 func TestPassThroughToOwnHTTP(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -178,8 +178,7 @@ func TestPassThroughToOwnHTTP(t *testing.T) {
 	})
 }
 
-// chained starts two proxies that lead to each other for the name loop.test, and for good.test to hosts of which nothing is
-// wrong. None sees an address of its own.
+// chained starts two proxies that lead to each other for the name loop.test, and to ordinary hosts for good.test. Neither sees an address of its own.
 func chained(t *testing.T, multi bool, mode, algorithm string, good endpoint) (p, q *proxy) {
 	t.Helper()
 	var ports [2]int
@@ -194,7 +193,7 @@ func chained(t *testing.T, multi bool, mode, algorithm string, good endpoint) (p
 	return p, q
 }
 
-// Where proxies lead to each other, chains of connections are cut before they have taken all places, and others are served.
+// Where proxies lead to each other, chains of connections are cut before they occupy all places, and other clients are served.
 func TestChainOfProxies(t *testing.T) {
 	t.Parallel()
 	const clients, others = 10, 20
@@ -269,7 +268,7 @@ func TestChainOfProxies(t *testing.T) {
 	})
 }
 
-// Many clients with one address, of one host, are no chain if it answers.
+// Many clients from one address, for one host, are not taken for a chain if the host answers.
 func TestCrowdIsNoChain(t *testing.T) {
 	t.Parallel()
 	const places, clients = 200, 195
@@ -302,7 +301,7 @@ func TestCrowdIsNoChain(t *testing.T) {
 		var running sync.WaitGroup
 		for range clients {
 			running.Go(func() {
-				for range 5 { // each time another connection
+				for range 5 { // over a new connection each time
 					res, err := p.client().Get(p.url("/"))
 					if err != nil {
 						t.Error(err)
@@ -319,7 +318,7 @@ func TestCrowdIsNoChain(t *testing.T) {
 	})
 }
 
-// Ports that are forwarded hide that an address is the proxy's own.
+// A forwarded port hides that an address is the proxy's own.
 func TestForwardedToTheProxyItself(t *testing.T) {
 	t.Parallel()
 	port := reservePort(t)
@@ -343,7 +342,7 @@ func TestForwardedToTheProxyItself(t *testing.T) {
 	})
 	p := startOn(t, port, setup{hosts: endpoints(forwarder), settings: settings{"max_connections": 200}})
 	for _, says := range []string{"", "hello"} {
-		if c, err := p.tryDial(); err == nil { // the reset may be there as soon as the connection
+		if c, err := p.tryDial(); err == nil { // the reset may arrive together with the connection
 			_, _ = io.WriteString(c, says)
 			expectClosed(t, c)
 		}
@@ -351,7 +350,7 @@ func TestForwardedToTheProxyItself(t *testing.T) {
 	}
 }
 
-// expectSoon demands that do takes no longer than others may have to wait.
+// expectSoon demands that do takes no longer than soon.
 func expectSoon(t *testing.T, what string, do func()) {
 	t.Helper()
 	begin := time.Now()

@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-// entry is e with a name, as an entry of "hosts".
+// entry returns an entry of "hosts": e with a name.
 func entry(e endpoint, name string) settings {
 	return settings{"host": e.Host, "port": e.Port, "name": name}
 }
 
-// groupOf is a file's "servers" with these hosts as its one group.
+// groupOf returns "servers" with one group, which has these hosts.
 func groupOf(algorithm string, more settings, hosts ...settings) settings {
 	g := settings{"balancing_algo": algorithm, "hosts": hosts}
 	for k, v := range more {
@@ -24,7 +24,7 @@ func groupOf(algorithm string, more settings, hosts ...settings) settings {
 	return settings{"servers": settings{"backend": g}}
 }
 
-// What a request asks for is compared with a host's name, whatever address that is at; "*" takes the rest.
+// The name that a request asks for is compared with the hosts' "name", independent of their addresses; "*" gets the rest.
 func TestNamedHostsInHTTP(t *testing.T) {
 	t.Parallel()
 	letter := func(l string) endpoint {
@@ -58,7 +58,7 @@ func TestNamedHostsInHTTP(t *testing.T) {
 	}
 }
 
-// In passthrough the name in the hello is compared with a host's name; "*" takes other names, and no name.
+// With passthrough, the name in the ClientHello is compared with the hosts' "name"; "*" gets other names and clients without a name.
 func TestNamedHostsInPassThrough(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -77,7 +77,7 @@ func TestNamedHostsInPassThrough(t *testing.T) {
 	}
 }
 
-// A host's name is what it is asked for by SNI, and what its certificate must be for.
+// A host's "name" is sent to it by SNI, and its certificate must be for that name.
 func TestNamedHostsByTLS(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

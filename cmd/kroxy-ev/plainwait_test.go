@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A program that is built with a Go whose scheduler its loops do not know serves all the same, and says at the start, once, what that
-// costs and what to do. The tag plainwait builds it as such a Go would.
+// Built with a Go version whose scheduler the event loops do not know, the program still works, and warns once at the start what that costs and what to do.
+// The tag plainwait simulates such a Go version.
 func TestUnknownScheduler(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "kroxy-ev")

@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// startPolicies starts a proxy with TLS and without, in front of a host that answers with what it was asked for.
+// startPolicies starts a proxy with a TLS and a plain listener, in front of a host that answers with the request it got.
 func startPolicies(t *testing.T, more settings, routes ...map[string]any) (p *proxy, secure int, log string) {
 	t.Helper()
 	type object = map[string]any
@@ -67,7 +67,7 @@ func startPolicies(t *testing.T, more settings, routes ...map[string]any) (p *pr
 	return p, secure, log
 }
 
-// heads writes the fields of a response that a test looks at.
+// heads formats the fields of a response that a test looks at.
 func heads(r *http.Response, names ...string) string {
 	var b strings.Builder
 	for _, name := range names {
@@ -78,7 +78,7 @@ func heads(r *http.Response, names ...string) string {
 	return b.String()
 }
 
-// Each policy does what its keys say, on one connection that is kept.
+// Each policy does what its keys say, on one kept-alive connection.
 func TestPolicies(t *testing.T) {
 	t.Parallel()
 	type object = map[string]any
@@ -144,7 +144,7 @@ func TestPolicies(t *testing.T) {
 	res, body = ask("POST /hello?name=%0d%0aX:y HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 3\r\n\r\nabc", "POST")
 	check("respond to a body", heads(res, "X-Path")+body, "X-Path: /hello\nhello %0d%0aX:y at [::1]")
 
-	// The host gets what is left of the path as it was sent, and the fields as they are edited.
+	// The host gets the rest of the path as the client encoded it, and the edited fields.
 	res, body = ask("GET /%61pi/%7euser/x%2Fy//z?a=1&b HTTP/1.1\r\nHost: site.test\r\nX-Debug: 1\r\nx_debug: 2\r\nX-Twice: 1\r\nX-Route: mine\r\n"+
 		"X-Agent: me\r\nX-Request-Id: mine\r\nCookie: b=1; c=2\r\n\r\n", "GET")
 	line, fields, _ := strings.Cut(body, "\n")
@@ -176,7 +176,7 @@ func TestPolicies(t *testing.T) {
 	res, _ = ask("GET /dead HTTP/1.1\r\nHost: site.test\r\n\r\n", "GET")
 	check("error page", res.Status+heads(res, "X-Status"), "502 Bad GatewayX-Status: 502\n")
 
-	// Pipelined, a respond between two answers of a host.
+	// Pipelined: a "respond" between two responses of a host.
 	const more = " HTTP/1.1\r\nHost: site.test\r\n\r\n"
 	send(t, c, "GET /1"+more+"GET /gone"+more+"HEAD /robots.txt"+more+"GET /2"+more)
 	for _, want := range []struct {
@@ -192,7 +192,7 @@ func TestPolicies(t *testing.T) {
 	check("redirect by groups", heads(res, "Location"), "Location: /new/c%2F%20d?in=b&e\n")
 
 	_ = c.Close()
-	all := objects(t, log, 21) // those of one connection are in their order
+	all := objects(t, log, 21) // lines of one connection are in order
 	expectFields(t, all[0], object{"route": "to-https", "server": "site", "status": 301, "group": nil, "path": "/secure/a%20b", "query": "c=d", "sent": nil})
 	expectFields(t, all[2], object{"route": "http.routes[1]", "status": 200, "group": nil})
 	expectFields(t, all[7], object{"route": "api", "status": 200, "group": "web", "path": "/%61pi/%7euser/x%2Fy//z", "arg": "1", "cookie": "2", "agent": "me", "sent": "200 200 web host"})
@@ -206,8 +206,8 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// What no route takes is answered with the server's own fields, as those of all its routes are that say nothing else; and a reload changes them for
-// connections that are there.
+// A response where no route matches has the server's own fields, and so have responses of routes without fields of their own. A reload changes them for
+// existing connections.
 func TestServersFieldsWithoutARoute(t *testing.T) {
 	t.Parallel()
 	type object = map[string]any
@@ -276,7 +276,7 @@ func dialPort(t *testing.T, port int) net.Conn {
 	return c
 }
 
-// After an answer to a request whose body has not come, the connection ends, and nothing of the body is taken for a request.
+// After a "respond" to a request whose body has not arrived, the connection ends, and no part of the body is taken for a request.
 func TestRespondWithUnreadBody(t *testing.T) {
 	t.Parallel()
 	type object = map[string]any
@@ -306,7 +306,7 @@ func TestRespondWithUnreadBody(t *testing.T) {
 	}
 }
 
-// A request's ID is a trusted proxy's, or our own.
+// The ID of a request is a trusted proxy's or our own.
 func TestRequestIDOfTrusted(t *testing.T) {
 	t.Parallel()
 	type object = map[string]any

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// What /proc tells of a process: see proc(5).
+// Information about a process from /proc: see proc(5).
 
 // descriptors counts the open files by kind: "socket", "pipe", "anon_inode" and "other".
 func (p *process) descriptors() map[string]int {
@@ -113,7 +113,7 @@ func hexAddress(s string) string {
 	return net.JoinHostPort(net.IP(ip).String(), strconv.FormatUint(port, 10))
 }
 
-// status is a number in /proc/PID/status, such as "VmRSS" (in KiB) or "Threads".
+// status returns a number in /proc/PID/status, such as "VmRSS" (in KiB) or "Threads".
 func (p *process) status(name string) int {
 	p.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid()))
@@ -128,7 +128,7 @@ func (p *process) status(name string) int {
 	return n
 }
 
-// cpu is the time that the process has computed so far, in the kernel's steps of 10 ms.
+// cpu returns the CPU time that the process has used so far, in units of 10 ms.
 func (p *process) cpu() time.Duration {
 	p.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid()))
@@ -148,7 +148,7 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// expectIdle demands that the process computes less than limit in a second from now.
+// expectIdle demands that the process uses less CPU time than limit in the next second.
 func (p *process) expectIdle(limit time.Duration) {
 	p.t.Helper()
 	before := p.cpu()

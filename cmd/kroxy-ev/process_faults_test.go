@@ -24,7 +24,7 @@ var faulty = sync.OnceValue(func() string {
 	return file
 })
 
-// withFault has the program's workers fail.
+// withFault returns a prepare function that makes the program's workers fail.
 func withFault(t *testing.T, fault string) func(*exec.Cmd) {
 	t.Helper()
 	file := faulty()
@@ -43,7 +43,7 @@ func TestCrashLoop(t *testing.T) {
 	h := listen(t, "127.0.0.1", echo)
 	p := start(t, setup{hosts: endpoints(h), multi: true, prepare: prepare, settings: settings{"workers_num": 1}})
 	begin, before := time.Now(), p.cpu()
-	// The eighth process starts 6.3 s after the first; the pause after it, of 6.4 s, lasts to the 12th second.
+	// The eighth process starts 6.3 s after the first. The pause after it, 6.4 s, would last until second 12.
 	p.await(p.stderr, `restart_in=6\.4s`)
 	if took := time.Since(begin); took < 6*time.Second {
 		t.Errorf("8 processes in %v", took)
@@ -62,7 +62,7 @@ func TestCrashLoop(t *testing.T) {
 	}
 }
 
-// A program whose workers never serve says so and ends.
+// A program whose workers never come up says so and exits.
 func TestWorkersThatNeverServe(t *testing.T) {
 	t.Parallel()
 	hosts := []endpoint{{"127.0.0.1", 9}}
@@ -77,7 +77,7 @@ func TestWorkersThatNeverServe(t *testing.T) {
 	}
 }
 
-// A worker whose loop hangs while all else in it goes on is replaced.
+// A worker whose loop hangs is replaced, even if everything else in it works.
 func TestHangingLoop(t *testing.T) {
 	t.Parallel()
 	prepare := withFault(t, "hang-loop")

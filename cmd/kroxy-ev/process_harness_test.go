@@ -25,8 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// times is how often a test repeats something: few times, or as often as the project promises with KROXY_EV_LONG=1 in
-// the environment.
+// times returns how often a test repeats something: few, or the number that the project promises if KROXY_EV_LONG=1 is in the environment.
 func times(few, promised int) int {
 	if os.Getenv("KROXY_EV_LONG") != "" {
 		return promised
@@ -34,7 +33,7 @@ func times(few, promised int) int {
 	return few
 }
 
-// modes runs a test without and with worker processes.
+// modes runs a test without and with worker processes, in parallel.
 func modes(t *testing.T, test func(t *testing.T, multi bool)) {
 	t.Helper()
 	for _, multi := range []bool{false, true} {
@@ -45,7 +44,7 @@ func modes(t *testing.T, test func(t *testing.T, multi bool)) {
 	}
 }
 
-// rewrite changes the proxy's configuration file, at once as editors do.
+// rewrite replaces the proxy's configuration file atomically, as editors do.
 func (p *proxy) rewrite(s setup) {
 	p.t.Helper()
 	p.replace(configText(p.port, s))
@@ -78,7 +77,7 @@ func (p *proxy) mustOrder(verb string) {
 	}
 }
 
-// warns demands that an order succeeds, with a warning that matches the pattern.
+// warns demands that an order succeeds with a warning that matches the pattern.
 func (p *proxy) warns(verb, pattern string) {
 	p.t.Helper()
 	status, out := p.order(verb)
@@ -87,7 +86,7 @@ func (p *proxy) warns(verb, pattern string) {
 	}
 }
 
-// refuses demands that an order fails, with an error that matches the pattern, and that the log has it too.
+// refuses demands that an order fails with an error that matches the pattern, and that the log has the error too.
 func (p *proxy) refuses(verb, pattern string) {
 	p.t.Helper()
 	status, out := p.order(verb)
@@ -98,7 +97,7 @@ func (p *proxy) refuses(verb, pattern string) {
 	p.awaitLog(pattern)
 }
 
-// awaitLog waits for a match in the log, also of a successor after the process's end.
+// awaitLog waits for a match in the log, which successors write as well, and returns the match and its groups.
 func (p *proxy) awaitLog(pattern string) []string {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -110,10 +109,10 @@ func (p *proxy) awaitLog(pattern string) []string {
 	return found
 }
 
-// alive is whether a process has not ended.
+// alive reports whether a process has not ended.
 func alive(pid int) bool { return state(pid) != 0 }
 
-// state is the letter of proc(5), 0 of a process that has ended.
+// state returns the state letter of a process (proc(5)), 0 if it has ended.
 func state(pid int) byte {
 	fields := stat(pid)
 	if len(fields) == 0 || strings.ContainsAny(fields[0], "ZXx") {
@@ -122,7 +121,7 @@ func state(pid int) byte {
 	return fields[0][0]
 }
 
-// stat is /proc/PID/stat from the state on.
+// stat returns the fields of /proc/PID/stat from the state on.
 func stat(pid int) []string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -131,7 +130,7 @@ func stat(pid int) []string {
 	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 }
 
-// children are the processes that a process has started and that have not ended.
+// children returns the running child processes of a process.
 func children(t *testing.T, pid int) []int {
 	t.Helper()
 	list, err := filepath.Glob("/proc/[0-9]*")
@@ -148,10 +147,10 @@ func children(t *testing.T, pid int) []int {
 	return found
 }
 
-// workers are the workers of the proxy's master.
+// workers returns the workers of the proxy's master.
 func (p *proxy) workers() []int { return children(p.t, p.pid()) }
 
-// owner is which of some processes has the other end of a connection to the proxy, 0 for none.
+// owner returns which of the processes has the other end of a connection to the proxy, 0 for none.
 func owner(t *testing.T, c net.Conn, pids []int) int {
 	t.Helper()
 	socket := otherEnd(t, c)
@@ -163,12 +162,12 @@ func owner(t *testing.T, c net.Conn, pids []int) int {
 	return 0
 }
 
-// otherEnd is the socket at the other end of a connection over IPv4 within this machine, as /proc names it. The kernel finds it at once (sock_diag(7)), where
-// /proc/net/tcp is a walk through all that there were in the last minute.
+// otherEnd returns the socket at the other end of an IPv4 connection within this machine, as /proc/PID/fd names it. sock_diag(7) finds the socket directly,
+// whereas /proc/net/tcp lists all connections of the last minute.
 func otherEnd(t *testing.T, c net.Conn) string {
 	t.Helper()
 	client, server := c.LocalAddr().(*net.TCPAddr), c.RemoteAddr().(*net.TCPAddr)
-	// Struct inet_diag_req_v2 behind struct nlmsghdr (linux/inet_diag.h, linux/netlink.h).
+	// A struct nlmsghdr and then a struct inet_diag_req_v2 (linux/inet_diag.h, linux/netlink.h).
 	const header, request, identity, inode = unix.SizeofNlMsghdr, 8, 48, 4 + 48 + 16
 	q := make([]byte, header+request+identity)
 	native := binary.NativeEndian
@@ -176,13 +175,13 @@ func otherEnd(t *testing.T, c net.Conn) string {
 	native.PutUint16(q[4:], unix.SOCK_DIAG_BY_FAMILY)
 	native.PutUint16(q[6:], unix.NLM_F_REQUEST)
 	q[header], q[header+1] = unix.AF_INET, unix.IPPROTO_TCP
-	native.PutUint32(q[header+4:], math.MaxUint32) // in any state
+	native.PutUint32(q[header+4:], math.MaxUint32) // any state
 	id := q[header+request:]
 	binary.BigEndian.PutUint16(id, uint16(server.Port))
 	binary.BigEndian.PutUint16(id[2:], uint16(client.Port))
 	copy(id[4:], server.IP.To4())
 	copy(id[20:], client.IP.To4())
-	native.PutUint64(id[40:], math.MaxUint64) // whatever its cookie
+	native.PutUint64(id[40:], math.MaxUint64) // any cookie
 	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +201,7 @@ func otherEnd(t *testing.T, c net.Conn) string {
 	return fmt.Sprintf("socket:[%d]", native.Uint32(answer[header+inode:]))
 }
 
-// accepted are the sockets of connections to a port of this host, by the client's port.
+// accepted returns the sockets of connections to a port of this machine, by the client's port.
 func accepted(t *testing.T, port int) map[int]string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/tcp")
@@ -212,7 +211,7 @@ func accepted(t *testing.T, port int) map[int]string {
 	found := map[int]string{}
 	ends := fmt.Sprintf(":%04X 0100007F:", port)
 	for row := range strings.Lines(string(text)) {
-		// The kernel writes ports in hexadecimal; between the ends and the number are seven fields (proc_net_tcp(5)).
+		// The kernel writes ports in hexadecimal; seven fields lie between the addresses and the inode (proc_net_tcp(5)).
 		_, rest, ours := strings.Cut(row, ends)
 		fields := strings.Fields(rest)
 		if !ours || len(fields) < 8 {
@@ -227,7 +226,7 @@ func accepted(t *testing.T, port int) map[int]string {
 	return found
 }
 
-// sockets are the sockets that a process has open.
+// sockets returns the sockets that a process has open, as /proc/PID/fd names them.
 func sockets(pid int) map[string]bool {
 	found := map[string]bool{}
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
@@ -239,7 +238,7 @@ func sockets(pid int) map[string]bool {
 	return found
 }
 
-// clientsOf are the clients' ports of the connections that a process has accepted. It is to be stopped, or they change.
+// clientsOf returns the client ports of the connections that a process has accepted. The process should be stopped, or they change.
 func (p *proxy) clientsOf(pid int) map[int]bool {
 	p.t.Helper()
 	found, open := map[int]bool{}, sockets(pid)
@@ -251,7 +250,7 @@ func (p *proxy) clientsOf(pid int) map[int]bool {
 	return found
 }
 
-// awaitOwner is owner, once the connection is accepted.
+// awaitOwner waits until a process has accepted the connection, and returns that process.
 func awaitOwner(t *testing.T, c net.Conn, pids []int) int {
 	t.Helper()
 	var pid int
@@ -259,8 +258,8 @@ func awaitOwner(t *testing.T, c net.Conn, pids []int) int {
 	return pid
 }
 
-// inProcessGroup has a command run in a process group of its own with a log that successors write as well. When the test is over
-// nothing is left of the group.
+// inProcessGroup returns a prepare function that runs the command in a process group of its own, with a log that successors write too. When the test ends,
+// the whole group is killed.
 func inProcessGroup(t *testing.T) func(*exec.Cmd) {
 	return func(cmd *exec.Cmd) {
 		r, w, err := os.Pipe()
@@ -277,7 +276,7 @@ func inProcessGroup(t *testing.T) func(*exec.Cmd) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		t.Cleanup(func() {
 			if cmd.Process != nil {
-				_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // a group that does not exist is the good case
+				_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // normally the group no longer exists
 			}
 			_ = w.Close()
 			<-copied
@@ -286,7 +285,7 @@ func inProcessGroup(t *testing.T) func(*exec.Cmd) {
 	}
 }
 
-// awaitSuccessor waits for the nth successor to serve and returns its process.
+// awaitSuccessor waits until the nth successor serves, and returns its pid.
 func (p *proxy) awaitSuccessor(n int) int {
 	p.t.Helper()
 	var pid int
@@ -301,7 +300,7 @@ func (p *proxy) awaitSuccessor(n int) int {
 	return pid
 }
 
-// stopSuccessor demands that a successor ends after SIGTERM.
+// stopSuccessor sends SIGTERM to a successor and waits until it has ended.
 func (p *proxy) stopSuccessor(pid int) {
 	p.t.Helper()
 	if err := unix.Kill(pid, unix.SIGTERM); err != nil {
@@ -313,11 +312,12 @@ func (p *proxy) stopSuccessor(pid int) {
 // failure is a request that failed.
 type failure struct {
 	begun  time.Time
-	client int // the port; 0 if there was no connection
+	client int // its port; 0 if there was no connection
 	err    error
 }
 
-// load is clients that make requests until it is ended. They leave each other, and what they are to accompany, some of the CPUs.
+// load is a number of clients that make requests until end is called. They pause between requests to leave CPU time for each other and for the rest of the
+// test.
 type load struct {
 	mu       sync.Mutex
 	requests int
@@ -326,7 +326,7 @@ type load struct {
 	clients  sync.WaitGroup
 }
 
-// requestPause is how long a client of a load waits before its next request.
+// requestPause is how long a client of a load waits between requests.
 const requestPause = time.Millisecond
 
 // loadWith starts n clients of the proxy, which is in http mode.
@@ -334,7 +334,7 @@ func loadWith(p *proxy, n int) *load {
 	return loadOn(p.t, n, netAddr{"tcp4", fmt.Sprint("127.0.0.1:", p.port)})
 }
 
-// loadOn starts n clients of whoever listens at a place and speaks HTTP.
+// loadOn starts n clients of an HTTP server.
 func loadOn(t *testing.T, n int, at netAddr) *load {
 	l := newLoad(t)
 	for range n {
@@ -343,14 +343,14 @@ func loadOn(t *testing.T, n int, at netAddr) *load {
 	return l
 }
 
-// newLoad makes a load without clients, which ends with the test.
+// newLoad returns a load without clients. It ends with the test.
 func newLoad(t *testing.T) *load {
 	l := &load{quit: make(chan struct{})}
 	t.Cleanup(func() { l.end() })
 	return l
 }
 
-// add starts a client that makes requests one after another. Once makes one, and returns the client's port if it is known.
+// add starts a client that calls once again and again. Once makes a request, and returns the client's port if it is known.
 func (l *load) add(once func() (client int, err error)) {
 	l.clients.Go(func() {
 		for {
@@ -378,14 +378,14 @@ func (l *load) count() int {
 	return l.requests
 }
 
-// awaitRequests waits until n further requests were made.
+// awaitRequests waits for n further requests.
 func (l *load) awaitRequests(t *testing.T, n int) {
 	t.Helper()
 	goal := l.count() + n
 	eventually(t, "the load passes", func() bool { return l.count() >= goal })
 }
 
-// end ends the load and returns what failed.
+// end stops the clients and returns the requests that failed.
 func (l *load) end() []failure {
 	l.mu.Lock()
 	select {
@@ -398,7 +398,7 @@ func (l *load) end() []failure {
 	return l.failures
 }
 
-// endWithoutFailures ends the load and demands that nothing failed.
+// endWithoutFailures stops the clients and demands that no request failed.
 func (l *load) endWithoutFailures(t *testing.T) {
 	t.Helper()
 	failed := l.end()
@@ -416,10 +416,10 @@ func requestOnce(port int) (client int, err error) {
 	return netAddr{"tcp4", fmt.Sprint("127.0.0.1:", port)}.requestOnce()
 }
 
-// netAddr is where somebody listens, as package net has it.
+// netAddr is an address to dial, as package net takes it.
 type netAddr struct{ network, address string }
 
-// requestOnce makes a request over a connection of its own, and returns the client's port, if it has one.
+// requestOnce makes a request over a connection of its own, and returns the client's port if it has one.
 func (at netAddr) requestOnce() (client int, err error) {
 	c, err := net.DialTimeout(at.network, at.address, patience)
 	if err != nil {
@@ -433,7 +433,7 @@ func (at netAddr) requestOnce() (client int, err error) {
 	return client, askName(c, bufio.NewReader(c), "Connection: close\r\n")
 }
 
-// askName makes a request and demands that it is answered with the name of a host.
+// askName makes a request and demands a host's name, A or B, as the answer.
 func askName(c net.Conn, in *bufio.Reader, fields string) error {
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n"+fields+"\r\n"); err != nil {
 		return err

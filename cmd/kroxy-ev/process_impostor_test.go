@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakeControl is a control socket for a configuration that this process has, as any user of the machine may. It claims to be in the mount
-// namespace of a number. It says nothing if it is silent; else it takes every order and answers with text.
+// fakeControl is a control socket for a configuration, opened by this process, as any user of the machine may do. It claims to be in the mount namespace with
+// that number. If it is silent it sends nothing; otherwise it accepts every order and answers with text.
 type fakeControl struct {
 	file   string
 	uid    int
@@ -30,7 +30,7 @@ type fakeControl struct {
 	text   string
 }
 
-// ownMounts is the number of this process's mount namespace.
+// ownMounts returns the number of this process's mount namespace.
 func ownMounts(t *testing.T) uint64 {
 	t.Helper()
 	var st unix.Stat_t
@@ -40,7 +40,7 @@ func ownMounts(t *testing.T) uint64 {
 	return st.Ino
 }
 
-// open has the control socket listen until the test ends.
+// open makes the control socket listen until the test ends.
 func (i fakeControl) open(t *testing.T) {
 	t.Helper()
 	var st unix.Stat_t
@@ -66,7 +66,7 @@ func (i fakeControl) open(t *testing.T) {
 				return
 			}
 			if i.silent {
-				continue // it stays open
+				continue // the connection stays open
 			}
 			go func() {
 				defer c.Close()
@@ -79,12 +79,12 @@ func (i fakeControl) open(t *testing.T) {
 	}()
 }
 
-// listenAs listens as a user, which is what the kernel tells those who connect.
+// listenAs listens as another user, whom the kernel then reports to those who connect.
 func listenAs(uid int, name string) (ln net.Listener, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// The thread becomes root's again and goes on: the kernel kills the children of a thread that ends (PR_SET_PDEATHSIG).
+		// The thread becomes root again and lives on: the kernel kills the children of a thread that ends (PR_SET_PDEATHSIG).
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		become := func(uid int) error {
@@ -103,7 +103,7 @@ func listenAs(uid int, name string) (ln net.Listener, err error) {
 	return ln, err
 }
 
-// Another user's process that claims to be the proxy neither gets root's orders nor holds them up.
+// A process of another user that claims to be the proxy neither gets root's orders nor delays them.
 func TestOrdersDespiteAnImpostor(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -127,7 +127,7 @@ func TestOrdersDespiteAnImpostor(t *testing.T) {
 	}
 }
 
-// Between users of whom none is trusted more, being in the caller's mount namespace decides nothing.
+// Among equally trusted users, being in the caller's mount namespace does not decide who gets an order.
 func TestOrdersToStrangers(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -139,7 +139,7 @@ func TestOrdersToStrangers(t *testing.T) {
 	}
 	fakeControl{file, 1002, 1, false, `{}`}.open(t)
 	orderFails(t, exec.Command(program, "reload", "--config", file), `several processes serve .*: (\d+ of user 100[12](, |;)){2} send SIGHUP`)
-	// The file's owner is.
+	// The owner of the file is trusted more.
 	if err := os.Chown(file, 1003, -1); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestOrdersToStrangers(t *testing.T) {
 	orderFails(t, exec.Command(program, "reload", "--config", file), `^no\[2J\nreally\n$`)
 }
 
-// What another process says of itself is shown without what would steer a terminal, and not at any length.
+// What another process says about itself is shown without control characters and truncated.
 func TestOrdersShowNoRawText(t *testing.T) {
 	t.Parallel()
 	for text, pattern := range map[string]string{

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asInit has a command, with the program's arguments behind its own, run as the first process of a PID namespace.
+// asInit returns a prepare function that runs a command, followed by the program's arguments, as the first process of a PID namespace.
 func asInit(command ...string) func(*exec.Cmd) {
 	return func(cmd *exec.Cmd) {
 		args := append(command, cmd.Args[1:]...)
@@ -28,7 +28,7 @@ func needPIDNamespaces(t *testing.T) {
 	}
 }
 
-// startInit starts a proxy as the first process of a PID namespace, and returns it with the id that this process has here.
+// startInit starts a proxy as the first process of a PID namespace, and returns it with its pid in the test's namespace.
 func startInit(t *testing.T, s setup) (p *proxy, pid int) {
 	t.Helper()
 	needPIDNamespaces(t)
@@ -41,8 +41,8 @@ func startInit(t *testing.T, s setup) (p *proxy, pid int) {
 	return p, inside[0]
 }
 
-// orphan starts a process beside the first of a PID namespace, which becomes that one's child at once and ends with the pipe that
-// is returned. The id is the one that it has here.
+// orphan starts a process in a PID namespace that becomes a child of the namespace's first process at once, and ends when end is called. Pid is its id in the
+// test's namespace.
 func orphan(t *testing.T, init int) (pid int, end func()) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -68,13 +68,13 @@ func orphan(t *testing.T, init int) (pid int, end func()) {
 	return pid, func() { _ = w.Close() }
 }
 
-// The first process of a container waits for orphans, and they do not disturb what it knows of its workers.
+// The first process of a container reaps orphans, which do not confuse its view of its workers.
 func TestInitReapsOrphans(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		h := listen(t, "127.0.0.1", echo)
 		p, init := startInit(t, setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2}})
-		n := 2 // workers so far
+		n := 2 // workers started so far
 		for range 3 {
 			first, endFirst := orphan(t, init)
 			second, endSecond := orphan(t, init)
@@ -108,7 +108,7 @@ func TestInitReapsOrphans(t *testing.T) {
 	})
 }
 
-// The first process of a container cannot hand over to another one, and says so.
+// The first process of a container cannot hand over to another process, and says so.
 func TestUpgradeOfInit(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
@@ -125,7 +125,7 @@ func TestUpgradeOfInit(t *testing.T) {
 	}
 }
 
-// Neither can the only process of a small init, which ends with it.
+// Nor can a process below a small init that ends with its only child.
 func TestUpgradeUnderASmallInit(t *testing.T) {
 	t.Parallel()
 	needPIDNamespaces(t)
@@ -139,7 +139,7 @@ func TestUpgradeUnderASmallInit(t *testing.T) {
 	expectEcho(t, p.dial(), "hello")
 }
 
-// Nor can what a script has started and waits for: the container ends with the script.
+// Nor can a process that a script has started and waits for: the container ends with the script.
 func TestUpgradeUnderAScript(t *testing.T) {
 	t.Parallel()
 	needPIDNamespaces(t)
@@ -154,8 +154,8 @@ func TestUpgradeUnderAScript(t *testing.T) {
 	expectEcho(t, p.dial(), "hello")
 }
 
-// Containers that share a PID namespace have a first process that is none of theirs; a main process is known by its parent, which
-// is outside.
+// Where containers share a PID namespace, its first process belongs to none of them. A container's main process is recognized by its parent, which is outside
+// the namespace.
 func TestUpgradeInASharedPIDNamespace(t *testing.T) {
 	t.Parallel()
 	needPIDNamespaces(t)
@@ -167,7 +167,7 @@ func TestUpgradeInASharedPIDNamespace(t *testing.T) {
 		cmd.Path, _ = exec.LookPath("nsenter")
 		cmd.Args = append([]string{"nsenter", "-t", fmt.Sprint(init), "-p", "-m", program}, args...)
 	})
-	// nsenter does not pass signals on, and its child would outlive it and hold the log's pipe open.
+	// nsenter passes no signals on. Its child would outlive it and hold the log's pipe open.
 	t.Cleanup(func() {
 		for _, master := range children(t, p.pid()) {
 			_ = unix.Kill(master, unix.SIGTERM)
@@ -181,7 +181,7 @@ func TestUpgradeInASharedPIDNamespace(t *testing.T) {
 	expectEcho(t, p.dial(), "hello")
 }
 
-// A caller that cannot see the process, as in a container beside it, knows it by its file; one that sees it from outside, too.
+// A caller that cannot see the process, as in a sidecar container, finds it by its configuration file; so does one that sees it from outside.
 func TestOrdersAcrossPIDNamespaces(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keptConn is a connection over which requests are made, one after the other.
+// keptConn is a connection over which requests are made one after the other.
 type keptConn struct {
 	worker int
 	err    error
@@ -54,12 +54,11 @@ func TestKilledWorkers(t *testing.T) {
 
 // kill is what was seen while a worker was killed.
 type kill struct {
-	requests int // made over kept-alive connections
-	held     int // connections for one request each that failed in the worker's hands
+	requests int // over kept-alive connections
+	held     int // connections for one request each that failed because the killed worker had them
 }
 
-// killOne kills a worker while requests are made over kept-alive connections. Serving is how many workers have served ever
-// when its successor serves.
+// killOne kills a worker while requests are made over kept-alive connections. Serving is how many workers will have started in all once its successor serves.
 func killOne(t *testing.T, p *proxy, l *load, serving int, slowest *time.Duration) (seen kill) {
 	t.Helper()
 	workers := p.workers()
@@ -91,7 +90,7 @@ func killOne(t *testing.T, p *proxy, l *load, serving int, slowest *time.Duratio
 			}
 		})
 	}
-	// What is in its hands is known for certain only while it stands still.
+	// Which connections a worker has is certain only while the worker is stopped.
 	if err := unix.Kill(victim, unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +129,7 @@ func (p *proxy) lastPause() string {
 	return all[len(all)-1]
 }
 
-// What a worker has counted outlives it, and what it held does not: a client of a dead one is not connected any more.
+// What a worker has counted survives it, but its gauges do not: clients of a killed worker no longer count as connected.
 func TestKilledWorkerHoldsNothing(t *testing.T) {
 	t.Parallel()
 	p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: true, settings: settings{"workers_num": 1}})
@@ -161,7 +160,7 @@ func TestKilledWorkerHoldsNothing(t *testing.T) {
 	}
 }
 
-// Who has fewest sessions is known to all workers, and those of a dead one count no more.
+// All workers know which host has the fewest sessions, and sessions of a killed worker no longer count.
 func TestLeastConnAcrossWorkers(t *testing.T) {
 	t.Parallel()
 	const hosts = 3
@@ -204,11 +203,11 @@ func TestLeastConnAcrossWorkers(t *testing.T) {
 		for _, n := range left {
 			missing += slices.Max(left[:]) - n
 		}
-		visit(missing + 5) // level at first, and even from then on
+		visit(missing + 5) // the first ones level the counts, the others keep them level
 	}
 }
 
-// A worker that does not go on is replaced, and so is one that the loop of which hangs.
+// A worker that is stopped is replaced, as is one whose loop hangs.
 func TestStoppedWorker(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
@@ -227,7 +226,7 @@ func TestStoppedWorker(t *testing.T) {
 	}
 }
 
-// Nobody keeps the port when the master is killed.
+// When the master is killed, no worker keeps the port.
 func TestKilledMaster(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)

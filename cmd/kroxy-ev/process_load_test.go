@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// versatileHost is a host for every purpose: a WebSocket at /ws, an endless body at /bulk, and its name elsewhere.
+// versatileHost is a handler for many tests: a WebSocket at /ws, an endless body at /bulk, and the host's name elsewhere.
 func versatileHost(w http.ResponseWriter, req *http.Request) {
 	switch req.URL.Path {
 	case "/ws":
@@ -29,14 +29,14 @@ func versatileHost(w http.ResponseWriter, req *http.Request) {
 			if _, err := w.Write(piece); err != nil || http.NewResponseController(w).Flush() != nil {
 				return
 			}
-			time.Sleep(5 * time.Millisecond) // the load needs the machine
+			time.Sleep(5 * time.Millisecond) // leave CPU time for the load
 		}
 	default:
 		_, _ = io.WriteString(w, "A")
 	}
 }
 
-// longLived is a WebSocket and a response in bulk that live through all that happens.
+// longLived is a WebSocket and an endless response that must survive what the test does.
 type longLived struct {
 	t          *testing.T
 	chat       *websocket.Conn
@@ -44,10 +44,10 @@ type longLived struct {
 	bulk       net.Conn
 	chatWorker int
 	bulkWorker int
-	arrived    chan struct{} // a message for each piece of the bulk; closed at its end
+	arrived    chan struct{} // a message for each piece of the endless response; closed at its end
 }
 
-// openLongLived opens both. The proxy has worker processes.
+// openLongLived opens both on a proxy that has worker processes.
 func openLongLived(p *proxy) *longLived {
 	p.t.Helper()
 	k := &longLived{t: p.t, arrived: make(chan struct{})}
@@ -83,7 +83,7 @@ func openLongLived(p *proxy) *longLived {
 	return k
 }
 
-// mustBeAlive demands that both live on, in the same processes.
+// mustBeAlive demands that both connections still work and are in the same processes as before.
 func (k *longLived) mustBeAlive() {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
@@ -144,7 +144,7 @@ func TestReloadsUnderLoadWithoutWorkers(t *testing.T) {
 	l.endWithoutFailures(t)
 }
 
-// copyOfProgram returns a directory with the program in it, which may be replaced.
+// copyOfProgram returns the path of a copy of the program, which the test may replace.
 func copyOfProgram(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kroxy-ev")
@@ -152,15 +152,15 @@ func copyOfProgram(t *testing.T) string {
 	return file
 }
 
-// writeProgram puts a program at a path, at once. No process is begun meanwhile: one that has inherited the file, open for writing, until it
-// has become its own program would have the kernel refuse to run this one (ETXTBSY).
+// writeProgram writes a program to a path atomically. No process may be forked meanwhile: until its exec, a child would hold the file open for writing, and
+// the kernel would refuse to run it (ETXTBSY).
 func writeProgram(path string, text []byte) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	return errors.Join(os.WriteFile(path+".new", text, 0o755), os.Rename(path+".new", path))
 }
 
-// install puts a copy of a program at a path, at once.
+// install copies a program to a path atomically.
 func install(t *testing.T, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(from)
@@ -169,14 +169,14 @@ func install(t *testing.T, from, to string) {
 	}
 }
 
-// startUpgradable starts a proxy with worker processes whose program, a copy, may be replaced.
+// startUpgradable starts a proxy with worker processes from a copy of the program, file, which the test may replace.
 func startUpgradable(t *testing.T, s setup) (p *proxy, file string) {
 	t.Helper()
 	port := reservePort(t)
 	return startUpgradableWith(t, port, configText(port, s))
 }
 
-// startUpgradableWith is startDynasty by a whole configuration, which listens on port.
+// startUpgradableWith is startUpgradable with a whole configuration, which listens on port.
 func startUpgradableWith(t *testing.T, port int, text []byte) (p *proxy, file string) {
 	t.Helper()
 	file = copyOfProgram(t)

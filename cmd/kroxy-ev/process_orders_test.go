@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// orders runs a command that gives an order and demands that it fails, and why.
+// orderFails runs a command that gives an order, and demands that it fails with an error that matches the pattern.
 func orderFails(t *testing.T, cmd *exec.Cmd, pattern string) {
 	t.Helper()
 	out, err := cmd.CombinedOutput()
@@ -25,7 +25,7 @@ func orderFails(t *testing.T, cmd *exec.Cmd, pattern string) {
 	}
 }
 
-// put writes a file.
+// put writes a file, and its directory if necessary.
 func put(t *testing.T, file string, text []byte) {
 	t.Helper()
 	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, text, 0o644)); err != nil {
@@ -33,7 +33,7 @@ func put(t *testing.T, file string, text []byte) {
 	}
 }
 
-// Kubernetes replaces a volume's files by making "..data" lead elsewhere and removing what it led to.
+// Kubernetes replaces the files of a volume by redirecting the link "..data" and removing the old directory.
 func TestOrdersAfterAConfigMapSwap(t *testing.T) {
 	t.Parallel()
 	a, b := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
@@ -73,7 +73,7 @@ func TestOrdersAfterAConfigMapSwap(t *testing.T) {
 	p.stopSuccessor(pid)
 }
 
-// The path at the start may be relative, and that of the order absolute, or the other way round.
+// The path at the start may be relative and that of the order absolute, or the reverse.
 func TestOrdersByRelativeAndAbsolutePath(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
@@ -98,7 +98,7 @@ func TestOrdersByRelativeAndAbsolutePath(t *testing.T) {
 	}
 }
 
-// Another name of the file is not what was given at the start; the error says what was.
+// An order with another name of the file is refused; the error has the name that was given at the start.
 func TestOrdersByAnotherName(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -114,7 +114,7 @@ func TestOrdersByAnotherName(t *testing.T) {
 	})
 }
 
-// What cannot be decided is not.
+// If two processes serve the same file, neither gets the order.
 func TestOrdersToTwins(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -122,13 +122,13 @@ func TestOrdersToTwins(t *testing.T) {
 		s := setup{hosts: endpoints(h)}
 		first := start(t, s)
 		port := reservePort(t)
-		first.replace(configText(port, s)) // it is not told
+		first.replace(configText(port, s)) // without a reload
 		second := launchOn(t, port, first.file, multi, nil)
 		status, out := first.order("reload")
 		if status != 1 || !strings.Contains(out, fmt.Sprint(first.pid())) || !strings.Contains(out, fmt.Sprint(second.pid())) {
 			t.Errorf("exit status %d: %s", status, out)
 		}
-		// One that is stopping is not meant.
+		// A process that is stopping does not count.
 		held := second.dial()
 		second.signal(unix.SIGTERM)
 		second.await(second.stderr, `kroxy-ev: stopping`)
@@ -140,7 +140,7 @@ func TestOrdersToTwins(t *testing.T) {
 	})
 }
 
-// A stranger at the name of a control socket is not taken for the process.
+// A process of another user that owns a control socket of this name is not taken for the proxy.
 func TestOrdersToAnImpostor(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, t.TempDir(), []byte("{}"))
@@ -186,7 +186,7 @@ func TestOrdersToAnImpostor(t *testing.T) {
 	}
 }
 
-// The warnings of the new file are for whoever gave the order, and so is each error in a line of its own.
+// Whoever orders a reload gets the warnings about the new file, and each error in a line of its own.
 func TestReloadTellsWarnings(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -208,7 +208,7 @@ func TestReloadTellsWarnings(t *testing.T) {
 	})
 }
 
-// A reload tells what it has changed.
+// A reload reports what it has changed.
 func TestReloadTellsChanges(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -230,7 +230,7 @@ func TestReloadTellsChanges(t *testing.T) {
 	})
 }
 
-// The warnings of an upgrade are the new master's.
+// Whoever orders an upgrade gets the warnings of the new master.
 func TestUpgradeTellsWarnings(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
@@ -245,7 +245,7 @@ func TestUpgradeTellsWarnings(t *testing.T) {
 	p.stopSuccessor(p.awaitSuccessor(1))
 }
 
-// Containers that share a network may each have a file at the same path. An order reaches the one that it is given in.
+// Containers that share a network may each have a configuration at the same path. An order reaches the proxy of the container in which it is given.
 func TestOrdersInMountNamespaces(t *testing.T) {
 	t.Parallel()
 	if out, err := exec.Command("unshare", "-m", "true").CombinedOutput(); err != nil {
@@ -269,7 +269,7 @@ func TestOrdersInMountNamespaces(t *testing.T) {
 			})
 			proxies = append(proxies, p)
 		}
-		// Outside there is no such file, and then one that nobody serves.
+		// Outside, no such file exists at first, and later one that no process serves.
 		orderFails(t, exec.Command(program, "reload", "--config", file), `no such file`)
 		put(t, file, []byte("{}"))
 		orderFails(t, exec.Command(program, "reload", "--config", file),

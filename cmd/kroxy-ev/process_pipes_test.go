@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// closedPipe is the end of a pipe that can be written to and that nobody reads.
+// closedPipe returns the writing end of a pipe whose reading end is closed.
 func closedPipe(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -25,8 +25,7 @@ func closedPipe(t *testing.T) *os.File {
 	return w
 }
 
-// A process whose output nobody reads serves, reloads, replaces workers and ends well. It has something to say from the start:
-// the configuration has an unknown key.
+// A process whose output nobody reads serves, reloads, replaces workers and stops without error. It writes from the start: an unknown key causes a warning.
 func TestOutputThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -65,7 +64,7 @@ func TestOutputThatNobodyReads(t *testing.T) {
 	})
 }
 
-// What nobody has read is counted, and told to the next reader of a FIFO.
+// Lines that nobody has read are counted, and the next reader of a FIFO gets the count.
 func TestLinesThatNobodyReadAreCounted(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -96,7 +95,7 @@ func TestLinesThatNobodyReadAreCounted(t *testing.T) {
 		p.await(log, `msg="kroxy-ev: serving"`)
 		_ = first.Close()
 		p.mustOrder("reload")
-		time.Sleep(2 * time.Second) // lines are written soon; that one was lost cannot be seen from outside
+		time.Sleep(2 * time.Second) // lines are written soon; their loss cannot be observed from outside
 		second := read()
 		defer second.Close()
 		go func() { _, _ = io.Copy(log, second) }()
@@ -127,7 +126,7 @@ func TestDemoEndsWithItsReader(t *testing.T) {
 	}
 }
 
-// nohup(1) has SIGHUP ignored.
+// nohup(1) makes the demo ignore SIGHUP.
 func TestDemoOfNohup(t *testing.T) {
 	t.Parallel()
 	p := launch(t, func(cmd *exec.Cmd) {

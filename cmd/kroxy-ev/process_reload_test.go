@@ -87,7 +87,7 @@ func TestReloadToAnotherPort(t *testing.T) {
 	})
 }
 
-// What is wrong changes nothing.
+// A reload with an invalid file changes nothing.
 func TestReloadOfAWrongFile(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -147,7 +147,7 @@ func TestReloadStorm(t *testing.T) {
 			p.signal(unix.SIGHUP)
 			time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Millisecond)))
 		}
-		// An order comes after all signals, or is one of two that are left.
+		// The order is carried out after all signals, or is one of the two reloads that are left.
 		p.mustOrder("reload")
 		expectAll(t, p.dial(), "new")
 		used, took := p.cpu()-before, time.Since(begin)
@@ -161,7 +161,7 @@ func TestReloadStorm(t *testing.T) {
 	})
 }
 
-// Counters are of hosts, not of configurations.
+// Counts of sessions belong to hosts, not to configurations.
 func TestReloadKeepsCounts(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -222,8 +222,8 @@ func TestReloadOfAccessLog(t *testing.T) {
 	})
 }
 
-// Another mode at a reload: the socket stays, and who comes next is served by the other codec. Sessions go on, and a kept-alive
-// client has its answer and goes.
+// A reload to another mode: the listening socket stays, and new clients are served by the other codec. Sessions go on, and a kept-alive client gets its
+// response and is then disconnected.
 func TestReloadToAnotherMode(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {

@@ -18,10 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A process that is stopped, looked at by a debugger, or on a machine with a peculiar clock goes on afterwards: nothing that happened
-// meanwhile is lost.
+// A process that is stopped, traced by a debugger, or on a machine with unusual clocks continues afterwards, and nothing that happened meanwhile is lost.
 
-// whileStopped has processes stand still while do runs.
+// whileStopped stops the processes (SIGSTOP) while do runs.
 func whileStopped(t *testing.T, pids []int, do func()) {
 	t.Helper()
 	for _, pid := range pids {
@@ -40,11 +39,11 @@ func whileStopped(t *testing.T, pids []int, do func()) {
 	}
 }
 
-// allProcesses are the proxy's processes.
+// allProcesses returns the pids of the proxy's workers and master.
 func (p *proxy) allProcesses() []int { return append(p.workers(), p.pid()) }
 
-// keepAliveLoad is clients of the proxy, in http mode, that make requests on connections that are kept, until end is called. That demands that
-// each request was answered.
+// keepAliveLoad starts n clients of the proxy, in http mode, that make requests over kept-alive connections until end is called. End demands that every
+// request was answered.
 func (p *proxy) keepAliveLoad(n int) (end func()) {
 	quit := make(chan struct{})
 	failed := make(chan error, n)
@@ -78,7 +77,7 @@ func (p *proxy) keepAliveLoad(n int) (end func()) {
 	}
 }
 
-// Traffic goes on whenever a process does.
+// Traffic continues as soon as a stopped process does.
 func TestStoppedAndContinued(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -98,12 +97,12 @@ func TestStoppedAndContinued(t *testing.T) {
 	})
 }
 
-// Deadlines that pass while a process stands still hit those who were silent and nobody else, all of them.
+// Deadlines that pass while the process is stopped end exactly the connections that were silent.
 func TestDeadlinesThatPassMeanwhile(t *testing.T) {
 	t.Parallel()
 	const (
 		many    = 50
-		timeout = 8 * short // in which all connect
+		timeout = 8 * short // long enough for all to connect
 	)
 	h := listen(t, "127.0.0.1", echo)
 	p := start(t, setup{hosts: endpoints(h), settings: settings{"read_timeout": timeout, "reactors_num": 1}})
@@ -119,7 +118,7 @@ func TestDeadlinesThatPassMeanwhile(t *testing.T) {
 	spoke := time.Now()
 	whileStopped(t, []int{p.pid()}, func() {
 		time.Sleep(time.Until(spoke.Add((timeout + short) * time.Millisecond)))
-		for _, c := range prompt { // behind the timer, which is the harder case
+		for _, c := range prompt { // sent after the timer fired, which is the harder case
 			send(t, c, "while it stood")
 		}
 	})
@@ -136,7 +135,7 @@ func TestDeadlinesThatPassMeanwhile(t *testing.T) {
 	p.awaitSockets(t, "all are gone", func(n int) bool { return n <= open-2*many })
 }
 
-// Traffic goes on under a debugger, and when it comes and goes: it stops each thread, interrupts system calls, and sees signals first.
+// Traffic continues under a debugger, also when the debugger attaches and detaches. It stops each thread, interrupts system calls, and intercepts signals.
 func TestDebugger(t *testing.T) {
 	t.Parallel()
 	strace := need(t, "strace")
@@ -182,9 +181,9 @@ func TestDebugger(t *testing.T) {
 	})
 }
 
-// inYears has a command run in a time namespace (time_namespaces(7)) where CLOCK_MONOTONIC is so many years ahead, as after that time
-// without a reboot. Another program makes the namespace: a thread of the test's own that has made one cannot leave it, and when such a
-// thread ends the kernel kills all that it has started (PR_SET_PDEATHSIG).
+// inYears returns a prepare function that runs the command in a time namespace (time_namespaces(7)) whose CLOCK_MONOTONIC is years ahead, as after so long
+// without a reboot. Another program makes the namespace, because a thread of the test could not leave it, and when such a thread ends, the kernel kills the
+// processes that it started (PR_SET_PDEATHSIG).
 func inYears(t *testing.T, years int) func(*exec.Cmd) {
 	t.Helper()
 	need(t, "unshare")
@@ -202,7 +201,7 @@ func inYears(t *testing.T, years int) func(*exec.Cmd) {
 	}
 }
 
-// A clock that has come far is as good as another: deadlines come, hosts that are down are remembered, and found again.
+// A clock that is far advanced works like any other: deadlines fire, and hosts that are down are remembered and found again.
 func TestClockThatHasComeFar(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {

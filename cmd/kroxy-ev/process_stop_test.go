@@ -60,7 +60,7 @@ func TestShutdownTimeoutOfAMaster(t *testing.T) {
 	}
 }
 
-// Without a shutdown_timeout in the file sessions have less time than "docker stop" leaves, 10 seconds.
+// Without a shutdown_timeout in the file, sessions get less time than the 10 seconds that "docker stop" allows.
 func TestDefaultShutdownTimeout(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -89,7 +89,7 @@ func TestSecondSignalToAMaster(t *testing.T) {
 	eventually(t, "no worker is left", func() bool { return !slices.ContainsFunc(workers, alive) })
 }
 
-// What logrotate(8) does loses no line.
+// Log rotation as logrotate(8) does it loses no line.
 func TestReopenedLogs(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -111,7 +111,7 @@ func TestReopenedLogs(t *testing.T) {
 			p.signal(unix.SIGUSR1)
 			eventually(t, "there is a new file", func() bool { _, err := os.Stat(file); return err == nil })
 		}
-		// All processes write to it.
+		// All processes write to the new file.
 		eventually(t, "there are lines in the new file", func() bool { talk(); return len(lines(t, file)) > each })
 		old := 0
 		for i := range rounds {
@@ -127,7 +127,7 @@ func TestReopenedLogs(t *testing.T) {
 	})
 }
 
-// While sessions finish, logs are moved away and looked into as before.
+// While sessions finish, log files can still be rotated and the log level changed.
 func TestLogSignalsWhileStopping(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -193,7 +193,7 @@ func TestPIDFileThatCannotBeWritten(t *testing.T) {
 	})
 }
 
-// A process that may open hardly any file says so and ends. With fewer than 8, Go itself does not start.
+// A process that may open hardly any files says so and exits. With fewer than 8, Go itself does not start.
 func TestNoDescriptorsForWorkers(t *testing.T) {
 	t.Parallel()
 	for files := 8; files <= 22; files += 2 {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakeSystemd is what systemd is to its services.
+// fakeSystemd receives the notifications that a service sends to systemd.
 type fakeSystemd struct {
 	t    *testing.T
 	conn *net.UnixConn
@@ -23,7 +23,7 @@ type fakeSystemd struct {
 
 func startFakeSystemd(t *testing.T) *fakeSystemd {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "kroxy") // a socket's path is short
+	dir, err := os.MkdirTemp("", "kroxy") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestNotifications(t *testing.T) {
 	})
 }
 
-// A new master takes the name of the service over, and its watchdog.
+// A new master becomes the service's main process for systemd, and takes the watchdog over.
 func TestNotificationsOfUpgrade(t *testing.T) {
 	t.Parallel()
 	m := startFakeSystemd(t)
@@ -102,7 +102,7 @@ func TestNotificationsOfUpgrade(t *testing.T) {
 	m.awaitMessage(`^STOPPING=1$`)
 }
 
-// activate listens on a port with n sockets, as systemd does, and returns how to start a service with them. It keeps them.
+// activate listens on a port with n sockets, as systemd does, and returns how to start a service with them. The test keeps the sockets open.
 func activate(t *testing.T, n int) (port int, prepare func(*exec.Cmd), sockets []net.Listener) {
 	t.Helper()
 	port = reservePort(t)
@@ -112,7 +112,7 @@ func activate(t *testing.T, n int) (port int, prepare func(*exec.Cmd), sockets [
 	return port, handOver(t, nil, sockets...), sockets
 }
 
-// handOver returns how to start a service with sockets as systemd does, and with names unless there are none.
+// handOver returns how to start a service with systemd's sockets, with names if there are any.
 func handOver(t *testing.T, names []string, sockets ...net.Listener) (prepare func(*exec.Cmd)) {
 	t.Helper()
 	var files []*os.File
@@ -194,7 +194,7 @@ func TestSocketActivationWithTooMany(t *testing.T) {
 	})
 }
 
-// Sockets on another port are not this program's; it says so.
+// Sockets on other ports are not in the configuration; the program says so.
 func TestSocketActivationOfAnotherPort(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -206,7 +206,7 @@ func TestSocketActivationOfAnotherPort(t *testing.T) {
 	})
 }
 
-// Whether a socket takes IPv4 is said when it is opened, by systemd.
+// systemd decides whether a wildcard socket accepts IPv4 when it opens the socket.
 func TestSocketActivationKeepsIPv4(t *testing.T) {
 	t.Parallel()
 	needIPv6(t)
@@ -214,7 +214,7 @@ func TestSocketActivationKeepsIPv4(t *testing.T) {
 		h := listen(t, "127.0.0.1", echo)
 		port := reservePort(t)
 		var plain net.ListenConfig
-		plain.SetMultipathTCP(false) // as systemd has it
+		plain.SetMultipathTCP(false) // like systemd's sockets
 		ln, err := plain.Listen(t.Context(), "tcp", fmt.Sprintf("[::]:%d", port))
 		if err != nil {
 			t.Fatal(err)
@@ -232,7 +232,7 @@ func TestSocketActivationKeepsIPv4(t *testing.T) {
 	})
 }
 
-// Sockets are told apart by where they are, and by their names; a unix socket's file is systemd's.
+// Sockets are matched by address and by name; the file of a unix socket is systemd's.
 func TestSocketActivationOfSeveral(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -261,8 +261,8 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 				expectEcho(t, at.dial(t), "hello")
 			}
 		}
-		local(named).awaitRefusal(t) // it is where systemd has it
-		// One that is no longer served is warned of.
+		local(named).awaitRefusal(t) // it is where systemd has opened it
+		// A reload that no longer serves a socket of systemd warns.
 		s.settings["listen"] = []listenEntry{{"port": named}, {"port": here}, {"port": ours}}
 		p.rewrite(s)
 		status, out := p.order("reload")
@@ -289,7 +289,7 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 	})
 }
 
-// portOf is the port of a listener, with a colon before it.
+// portOf returns the port of a listener, with a colon before it.
 func portOf(ln net.Listener) string {
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	return ":" + port

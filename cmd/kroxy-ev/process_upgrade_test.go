@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A program that does not come to serve changes nothing.
+// An upgrade to a program that never serves changes nothing.
 func TestUpgradeToABadProgram(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
@@ -49,7 +49,7 @@ func TestUpgradeToABadProgram(t *testing.T) {
 	}
 }
 
-// A successor may want fewer workers and then fail for another reason: those there are serve as before.
+// A successor may have wanted fewer workers before it failed for another reason: the existing workers serve as before.
 func TestUpgradeToABadConfiguration(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
@@ -69,7 +69,7 @@ func TestUpgradeToABadConfiguration(t *testing.T) {
 	p.stopSuccessor(p.pid())
 }
 
-// The pid file and orders follow the master, and the configuration is read anew.
+// The pid file and orders follow the new master, which reads the configuration anew.
 func TestUpgradeThenReload(t *testing.T) {
 	t.Parallel()
 	a, b := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
@@ -93,7 +93,7 @@ func TestUpgradeThenReload(t *testing.T) {
 		p.mustOrder("upgrade")
 		pid = p.awaitSuccessor(i + 1)
 		holds(pid)
-		eventually(t, "the new workers serve alone", func() bool { // the former ones may accept until they leave
+		eventually(t, "the new workers serve alone", func() bool { // the old workers may accept until they leave
 			c := p.dial()
 			defer c.Close()
 			text, _ := io.ReadAll(c)
@@ -114,7 +114,7 @@ func TestUpgradeThenReload(t *testing.T) {
 	}
 }
 
-// What the workers of a master held that is killed while they leave is held by nobody, though that master cannot say so any more.
+// A master is killed while its workers leave. Their gauges are cleared, although that master can no longer do it.
 func TestKilledPredecessorHoldsNothing(t *testing.T) {
 	t.Parallel()
 	s := setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: settings{"workers_num": 1, "shutdown_timeout": 20 * patience.Milliseconds()}}
@@ -145,13 +145,13 @@ func TestKilledPredecessorHoldsNothing(t *testing.T) {
 	p.stopSuccessor(pid)
 }
 
-// A signal to reload that the old master gets while a new one starts is not lost.
+// A reload signal that the old master gets while a new one starts is not lost.
 func TestReloadAmidUpgrade(t *testing.T) {
 	t.Parallel()
 	a, b := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
 	s := setup{hosts: endpoints(a), settings: settings{"workers_num": 2, "shutdown_timeout": 300}}
 	p, binary := startUpgradable(t, s)
-	// It starts when it is told to.
+	// The new program starts when the test tells it to.
 	release := filepath.Join(t.TempDir(), "release")
 	if err := unix.Mkfifo(release, 0o600); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// needRoot skips the test for those who cannot become somebody else, and returns who may be become.
+// needRoot skips the test unless it runs as root, and returns a user that processes can become.
 func needRoot(t *testing.T) *user.User {
 	t.Helper()
 	if os.Getuid() != 0 {

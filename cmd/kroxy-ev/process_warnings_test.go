@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What the configuration's warnings are at the start, the error log has as well.
+// The error log has the configuration's warnings of the start.
 func TestErrorLogHasWarningsOfTheStart(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -27,7 +27,7 @@ func TestErrorLogHasWarningsOfTheStart(t *testing.T) {
 	})
 }
 
-// Another pid file is written at a start only; who reloads is told so each time.
+// A changed pid_file takes effect at the next start only; every reload says so.
 func TestReloadWithAnotherPIDFile(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -46,7 +46,7 @@ func TestReloadWithAnotherPIDFile(t *testing.T) {
 	})
 }
 
-// A process without workers cannot become another user, neither at its start nor later.
+// A process without workers cannot become another user, neither at the start nor later.
 func TestUserWithoutWorkers(t *testing.T) {
 	t.Parallel()
 	me, err := user.Current()
@@ -70,7 +70,7 @@ func TestUserWithoutWorkers(t *testing.T) {
 	expectEcho(t, p.dial(), "as before")
 }
 
-// An upgrade that goes to another port leaves systemd's sockets unserved, and says so.
+// After an upgrade to another port, nobody serves systemd's sockets, and a warning says so.
 func TestUpgradeToAnotherPortThanSystemds(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// Clients are told what "http2" allows their connections, and after a reload those that connect then are told of the change.
+// Clients get the limits that "http2" sets in SETTINGS. After a reload, clients that connect get the new ones.
 func TestHTTP2LimitsAreTold(t *testing.T) {
 	t.Parallel()
 	port := reservePort(t)
@@ -26,7 +26,7 @@ func TestHTTP2LimitsAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		told := map[http2.SettingID]uint32{}
-		grown := uint32(65535) // what a connection begins with
+		grown := uint32(65535) // the initial window of a connection
 		for acked := false; !acked; {
 			frame, err := f.ReadFrame()
 			if err != nil {

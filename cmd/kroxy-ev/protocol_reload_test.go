@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// serveVersion starts a host by serveBoth that answers with the version that it is spoken to in.
+// serveVersion starts a host that answers with the version of HTTP in which it was asked.
 func serveVersion(t *testing.T) endpoint {
 	t.Helper()
 	return serveBoth(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.ProtoMajor) })
 }
 
-// serveBoth starts a host that speaks HTTP/1.1 and HTTP/2 without TLS, at an address, or all if that is empty.
+// serveBoth starts a host that speaks HTTP/1.1 and HTTP/2 without TLS, at an address, or at all if at is "".
 func serveBoth(t *testing.T, at string, h http.HandlerFunc) endpoint {
 	t.Helper()
 	ln, err := net.Listen("tcp4", at+":0")
@@ -35,7 +35,7 @@ func serveBoth(t *testing.T, at string, h http.HandlerFunc) endpoint {
 	return endpoint{at, ln.Addr().(*net.TCPAddr).Port}
 }
 
-// versionClient makes a client of net/http without TLS, of HTTP/2 alone or of HTTP/1.1.
+// versionClient returns a net/http client without TLS that speaks only HTTP/2 or only HTTP/1.1.
 func (p *proxy) versionClient(two bool) *http.Client {
 	c := p.client()
 	protocols := new(http.Protocols)
@@ -45,8 +45,8 @@ func (p *proxy) versionClient(two bool) *http.Client {
 	return c
 }
 
-// A reload that changes what hosts are spoken to in holds for the next request of each client, and none fails. Connections of the version
-// of before are not used for another. What clients may speak holds for new connections; those that there are go on.
+// A reload that changes the protocol of hosts takes effect with each client's next request, and none fails. Idle connections of the old version are not used
+// for the new one. A change of the clients' protocols affects new connections; existing ones continue.
 func TestProtocolsReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -79,7 +79,7 @@ func TestProtocolsReload(t *testing.T) {
 		p.rewrite(with("h2c", "http/1.1"))
 		p.mustOrder("reload")
 		expect(one, 1, "2")
-		expect(two, 2, "2") // on its connection of before
+		expect(two, 2, "2") // over its existing connection
 		two.CloseIdleConnections()
 		if res, err := two.Get(p.url("/")); err == nil {
 			t.Errorf("a new connection in HTTP/2 got status %d", res.StatusCode)
@@ -97,11 +97,11 @@ func TestProtocolsReload(t *testing.T) {
 	})
 }
 
-// A host of HTTP/2 whose process dies costs none of the requests that it has and that may be repeated, however many share its connection: it has
-// served before, and so they go once more, as in HTTP/1.1, and not as retries, of which there is a budget.
+// A host of HTTP/2 whose process dies fails none of its repeatable requests, however many share the connection. The connection has served before, so the
+// requests are sent once more, as in HTTP/1.1, and do not count as retries, which have a budget.
 func TestHostOfManyStreamsDies(t *testing.T) {
 	t.Parallel()
-	const n = 60 // of which a fifth may be retried at once
+	const n = 60 // the budget allows a fifth of them as retries at once
 	arrived, dead := make(chan struct{}, n), make(chan struct{})
 	dies := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/first" {

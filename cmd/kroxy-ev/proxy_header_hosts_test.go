@@ -14,7 +14,8 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// listenRequiringHeader is where a host listens whose connections must begin with a PROXY header of a version. They have the ends that it tells.
+// listenRequiringHeader listens as a host whose connections must begin with a PROXY header of this version. Accepted connections have the addresses in the
+// header.
 func listenRequiringHeader(t *testing.T, version byte) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -37,7 +38,7 @@ func listenRequiringHeader(t *testing.T, version byte) net.Listener {
 
 func endpointOf(l net.Listener) endpoint { return endpoint{"127.0.0.1", l.Addr().(*net.TCPAddr).Port} }
 
-// toProxyHeader has the hosts of s told of their clients in a header of a version.
+// toProxyHeader returns s with a PROXY header of this version for the hosts.
 func (s setup) toProxyHeader(version byte, keys settings) setup {
 	group := settings{"hosts": s.hosts, "proxy_protocol": fmt.Sprint("v", version)}
 	for k, v := range keys {
@@ -51,7 +52,7 @@ func (s setup) toProxyHeader(version byte, keys settings) setup {
 	return s
 }
 
-// eachHeader runs a test for each version.
+// eachHeader runs a test for each version of the PROXY header.
 func eachHeader(t *testing.T, test func(t *testing.T, version byte)) {
 	t.Helper()
 	for version := byte(1); version <= 2; version++ {
@@ -62,7 +63,7 @@ func eachHeader(t *testing.T, test func(t *testing.T, version byte)) {
 	}
 }
 
-// A host is told the two ends of the client's connection before anything else, and before TLS.
+// A host gets the addresses of the client's connection before anything else, and before TLS.
 func TestProxyHeaderToStreamHosts(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -134,8 +135,8 @@ func TestProxyHeaderToStreamHosts(t *testing.T) {
 	})
 }
 
-// A connection that tells of one client serves no other, nor the same one's next request, whatever upstream_keepalive is: it would have
-// to be known who may have it, and be kept for him alone.
+// A connection whose PROXY header names a client is used for one request only, whatever upstream_keepalive is. To reuse it, the proxy would have to keep it
+// for that client alone.
 func TestProxyHeaderToHTTPHosts(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -182,10 +183,10 @@ func TestProxyHeaderToHTTPHosts(t *testing.T) {
 	})
 }
 
-// What a reload changes holds for connections that are made from then on: none that tells nothing is used any more.
+// A reload that turns the header on affects connections that are made from then on. Existing ones without a header are not used any more.
 func TestProxyHeaderToHostsReload(t *testing.T) {
 	t.Parallel()
-	first := make(chan string, 10) // the first line of each connection to the host
+	first := make(chan string, 10) // the first line of each connection
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
 		in := bufio.NewReader(c)
 		line, err := in.ReadString('\n')

@@ -15,7 +15,7 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// proxyHeaderSettings is settings of a proxy on port whose clients come from networks that send PROXY headers.
+// proxyHeaderSettings are the settings of a proxy on port that demands PROXY headers from clients in these networks.
 func proxyHeaderSettings(port int, more settings, networks ...string) settings {
 	s := settings{"listen": []settings{{"port": port, "proxy_protocol": networks}}}
 	for k, v := range more {
@@ -24,7 +24,7 @@ func proxyHeaderSettings(port int, more settings, networks ...string) settings {
 	return s
 }
 
-// startWithProxyHeader is start for a proxy that demands a header of everybody.
+// startWithProxyHeader starts a proxy that demands a PROXY header from everybody.
 func startWithProxyHeader(t *testing.T, s setup) *proxy {
 	t.Helper()
 	port := reservePort(t)
@@ -32,7 +32,7 @@ func startWithProxyHeader(t *testing.T, s setup) *proxy {
 	return startOn(t, port, s)
 }
 
-// header is what a proxy sends before the bytes of a client at 198.51.100.7.
+// header returns the PROXY header for a client at 198.51.100.7.
 func header(t *testing.T, version byte) string {
 	t.Helper()
 	source, destination := &net.TCPAddr{IP: net.IPv4(198, 51, 100, 7), Port: 1234}, &net.TCPAddr{IP: net.IPv4(203, 0, 113, 1), Port: 443}
@@ -43,7 +43,7 @@ func header(t *testing.T, version byte) string {
 	return string(b)
 }
 
-// after is a connection whose first write has a header before it.
+// after returns a connection whose first write is preceded by a header.
 func after(c net.Conn, header string) net.Conn {
 	return &alteredHello{Conn: c, write: func(c net.Conn, p []byte) error {
 		_, err := c.Write(slices.Concat([]byte(header), p))
@@ -51,8 +51,7 @@ func after(c net.Conn, header string) net.Conn {
 	}}
 }
 
-// The client in the header is the client: for hosts, for trusted_proxies, and for the log. The other end of the connection is
-// nobody then.
+// The client in the header counts as the client for hosts, for trusted_proxies and for the log. The address of the connection itself is not used.
 func TestProxyHeaderHTTP(t *testing.T) {
 	t.Parallel()
 	const local = "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
@@ -85,7 +84,7 @@ func TestProxyHeaderHTTP(t *testing.T) {
 						c = tls.Client(c, a.clientConfig("localhost"))
 					}
 					in := bufio.NewReader(c)
-					for range 2 { // it is said once
+					for range 2 { // it is logged once
 						send(t, c, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n")
 						if res, body := reply(t, in, http.MethodGet); res.StatusCode != http.StatusOK || body != tc.want {
 							t.Errorf("behind %q the host saw %d %q, want %q", tc.header, res.StatusCode, body, tc.want)
@@ -99,7 +98,7 @@ func TestProxyHeaderHTTP(t *testing.T) {
 	})
 }
 
-// A stream begins behind the header, for a host and for whoever looks for a name in it.
+// The stream begins after the header, for a host and when the proxy looks for a server name.
 func TestProxyHeaderStream(t *testing.T) {
 	t.Parallel()
 	for version := byte(1); version <= 2; version++ {
@@ -144,15 +143,14 @@ func TestProxyHeaderStream(t *testing.T) {
 	})
 }
 
-// Who sends no header that is taken is reset, no byte of what it sent is taken for a request, and the log says why: once, not for
-// each.
+// A client without an acceptable header is reset, nothing that it sent is taken for a request, and the log says why: once, not for each.
 func TestProxyHeaderRefused(t *testing.T) {
 	t.Parallel()
 	const request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 	for name, tc := range map[string]struct {
 		networks string
 		in       string
-		ends     bool // the client ends its stream behind it
+		ends     bool // the client half-closes after it
 		why      string
 	}{
 		"stranger":   {"192.0.2.0/24", "PROXY UNKNOWN\r\n" + request, false, "not in the networks"},
@@ -176,7 +174,7 @@ func TestProxyHeaderRefused(t *testing.T) {
 				const clients = 20
 				for range clients {
 					c, err := p.tryDial()
-					if err != nil { // a stranger's may be reset before it is seen to stand
+					if err != nil { // the reset may arrive before the connection is seen as established
 						continue
 					}
 					if err := write(c, tc.in); err == nil && tc.ends {
@@ -200,7 +198,7 @@ func TestProxyHeaderRefused(t *testing.T) {
 		t.Parallel()
 		p := startWithProxyHeader(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), mode: "http"})
 		for range 5 {
-			_ = p.dial().Close() // as those do that look whether a port is open
+			_ = p.dial().Close() // as port checks do
 		}
 		c := p.dial()
 		send(t, c, request)
@@ -212,7 +210,7 @@ func TestProxyHeaderRefused(t *testing.T) {
 	})
 }
 
-// Who must send a header is what the file says when a connection comes. Those that stand stay what they are.
+// Whether a header is required is decided when a connection is accepted. A reload does not affect existing connections.
 func TestProxyHeaderReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {

@@ -16,17 +16,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// queueOf is a file with a group that serves one client at a time, while so many may wait, on so many loops.
+// queueOf is a configuration with a group that serves one client at a time while size clients may wait, on so many loops.
 func queueOf(size, loops int, hosts ...settings) settings {
 	s := groupOf("round_robin", settings{"max_conns": 1, "queue": settings{"size": size, "timeout": patience.Milliseconds()}}, hosts...)
 	s["workers_num"], s["reactors_num"] = loops, loops
 	return s
 }
 
-// at is a host of a group.
+// at returns the entry of a host.
 func at(e endpoint) settings { return settings{"host": e.Host, "port": e.Port} }
 
-// dialSaying is a client that has begun by saying a word.
+// dialSaying connects a client and sends word.
 func (p *proxy) dialSaying(word string) *net.TCPConn {
 	p.t.Helper()
 	c := p.dial()
@@ -34,8 +34,8 @@ func (p *proxy) dialSaying(word string) *net.TCPConn {
 	return c
 }
 
-// The clients of a group that is full get their turns in the order in which they came. Those beyond the queue are closed at once, and
-// one that leaves is not waited for.
+// Clients of a full group are served in the order of their arrival. Those beyond the queue are disconnected at once, and those that leave give up their
+// place.
 func TestQueueOfStreams(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", nil)
@@ -65,14 +65,14 @@ func TestQueueOfStreams(t *testing.T) {
 	}
 }
 
-// A worker that is killed gives back the places that its clients had, in the queue and at hosts.
+// A killed worker's clients give their places back, in the queue and at hosts.
 func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
 	p := start(t, setup{settings: queueOf(1, 2, at(h.endpoint)), multi: true})
 	first := p.dialSaying("a")
 	expect(t, first, "a")
-	// hears reports whether a client gets something within a while, and whether it is still there after that.
+	// hears reports whether a client gets a byte soon, and whether the connection then still exists.
 	hears := func(c net.Conn) (something, there bool) {
 		_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		n, err := c.Read(make([]byte, 1))
@@ -115,10 +115,10 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 	})
 }
 
-// hostProcess is the environment variable that makes a test's program a host that can be killed, at the address in it.
+// hostProcess is the environment variable that turns the test's program into a host that can be killed. Its value is the host's address.
 const hostProcess = "KROXY_EV_TEST_HOST"
 
-// beHost echoes at addr until it is killed.
+// beHost echoes at addr until the process is killed.
 func beHost(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -137,7 +137,7 @@ func beHost(addr string) error {
 	}
 }
 
-// A host that is killed costs those who were connected to it, and nobody else.
+// A killed host fails the sessions that were connected to it, and no others.
 func TestKilledStreamHost(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -190,14 +190,14 @@ func TestKilledStreamHost(t *testing.T) {
 		passes()
 		close(stop)
 		load.Wait()
-		// The host may have let somebody in while it was being killed.
+		// The host may have accepted a session while it was being killed.
 		if n := failed.Load(); n > 2*clients {
 			t.Errorf("%d of %d sessions failed, with %d clients", n, all.Load(), clients)
 		}
 	})
 }
 
-// tryEcho has a session in which the host repeats a word.
+// tryEcho runs a session in which the host echoes word.
 func (p *proxy) tryEcho(word string) error {
 	c, err := p.tryDial()
 	if err != nil {
@@ -218,7 +218,7 @@ func (p *proxy) tryEcho(word string) error {
 	return nil
 }
 
-// A host that accepts sessions and resets them is known for that soon, and gets no more for a while.
+// A host that accepts sessions and resets them is soon ejected, and gets none for a while.
 func TestStreamHostThatResets(t *testing.T) {
 	t.Parallel()
 	good := listen(t, "127.0.0.1", echo)
@@ -235,7 +235,7 @@ func TestStreamHostThatResets(t *testing.T) {
 			failed++
 		}
 	}
-	// A client may see its reset, and come again on another loop, before the failure counts.
+	// A client may see its reset and connect again on another loop before the failure counts.
 	if failed < 3 || failed > 6 {
 		t.Errorf("%d sessions failed, want 3 or a few more", failed)
 	}

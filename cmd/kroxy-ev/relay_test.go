@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bulk is more than fits between the proxy's sockets, so that it only passes when both sides move.
+// bulk is more than the buffers between both ends hold, so it passes only while both ends move.
 var bulk = strings.Repeat("0123456789abcdef", 1<<20)
 
 func TestBytesPassBothWays(t *testing.T) {
@@ -118,7 +118,7 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// A client may send everything, its FIN included, before there is a connection to the host.
+// A client may send everything, its FIN included, before the host's connection is established.
 func TestClientEndsBeforeConnected(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
@@ -185,7 +185,7 @@ func TestResetPasses(t *testing.T) {
 		"from a client to a host that takes nothing": func(t *testing.T, client, server *net.TCPConn) {
 			writeUntilFull(t, client)
 			reset(client)
-			awaitReset(t, server) // after proxy_send_timeout: what the client sent is wanted until then
+			awaitReset(t, server) // after proxy_send_timeout: until then the proxy still reads what the client sends
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestResetPasses(t *testing.T) {
 	}
 }
 
-// awaitFailure writes to c, whose peer sends no more, until the kernel knows that it is reset.
+// awaitFailure writes to c, whose peer has half-closed, until the kernel knows that c is reset.
 func awaitFailure(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	eventually(t, "the connection is reset", func() bool {
@@ -207,7 +207,7 @@ func awaitFailure(t *testing.T, c *net.TCPConn) {
 	})
 }
 
-// awaitReset waits until the kernel knows that c is reset, without reading what came before.
+// awaitReset waits until the kernel knows that c is reset, without reading what arrived before.
 func awaitReset(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	raw, err := c.SyscallConn()
@@ -227,8 +227,8 @@ func awaitReset(t *testing.T, c *net.TCPConn) {
 	}
 }
 
-// A host may answer before it has read everything, and close: its kernel then sends a reset behind the answer (as for
-// an HTTP 413). What it had sent is the client's.
+// A host may answer before it has read everything, and close. Its kernel then sends a reset after the answer, as with an HTTP 413. The client still gets the
+// answer.
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	const reply = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n"

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// An ID is ours unless a trusted proxy has made it; it is one in the log, at the host and at the client.
+// An ID is our own unless a trusted proxy made it. The log, the host and the client have the same ID.
 func TestRequestIDIsPassedOn(t *testing.T) {
 	t.Parallel()
 	const field, theirs = "X-Request-Id", "theirs"
@@ -16,8 +16,8 @@ func TestRequestIDIsPassedOn(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings       settings
 		sent           string
-		trusts         bool // what was sent is the ID
-		host, answered bool // each is told
+		trusts         bool // the proxy adopts the ID that was sent
+		host, answered bool // whether the host and the client get the ID
 	}{
 		"nothing is asked for":          {settings{}, "", false, false, false},
 		"a stranger has one":            {settings{}, theirs, false, true, false},
@@ -57,7 +57,7 @@ func TestRequestIDIsPassedOn(t *testing.T) {
 			})
 			id := logged
 			if name == "not where nothing is believed" {
-				id = theirs // it passes as it came, and is not ours to know
+				id = theirs // the client's ID passes unchanged, and we do not know it
 			} else if !ours.MatchString(id) != test.trusts || test.trusts && id != theirs {
 				t.Errorf("the ID is %q", id)
 			}
@@ -71,7 +71,7 @@ func TestRequestIDIsPassedOn(t *testing.T) {
 	}
 }
 
-// Answers of this proxy's own have the ID too, also to what no route takes.
+// The proxy's own responses have the ID too, also where no route matches.
 func TestOwnAnswersHaveRequestIDs(t *testing.T) {
 	t.Parallel()
 	port := reservePort(t)

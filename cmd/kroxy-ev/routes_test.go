@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// routesConfig is a configuration of one server with routes, each of which leads to the group that is called like its route.
+// routesConfig is a configuration of one server with routes, each of which leads to the group with its own name.
 type routesConfig struct {
 	mode   string
 	listen []map[string]any
@@ -37,12 +37,12 @@ func (r *routesConfig) text() []byte {
 	}
 	text, err := json.MarshalIndent(object{"servers": groups, r.mode: server, "shutdown_timeout": patience.Milliseconds()}, "", "  ")
 	if err != nil {
-		panic(err) // of a test
+		panic(err) // a mistake in the test
 	}
 	return text
 }
 
-// start starts a proxy by r, whose port is that of the first listener.
+// start starts a proxy with r. Its port is that of the first listener.
 func (r *routesConfig) start(t *testing.T) *proxy {
 	t.Helper()
 	p := launchOn(t, r.listen[0]["port"].(int), writeConfig(t, t.TempDir(), r.text()), false, nil)
@@ -50,8 +50,7 @@ func (r *routesConfig) start(t *testing.T) *proxy {
 	return p
 }
 
-// addNamedHosts adds a host for each route's name, which answers with that name and the target it was asked for, and has the route
-// lead there.
+// addNamedHosts adds a host for each route's name, which answers with that name and the target that it got, and makes the route lead there.
 func (r *routesConfig) addNamedHosts(t *testing.T) {
 	r.groups = map[string][]endpoint{}
 	for _, route := range r.routes {
@@ -145,7 +144,7 @@ func TestRoutes(t *testing.T) {
 		{host("/files/%zz"), "400"},
 		{host("/port"), "404"},
 	}
-	// In one connection, one after the other: a route is of one request.
+	// Over one connection, one after the other: each request is routed by itself.
 	c := p.dial()
 	in := bufio.NewReader(c)
 	for _, tc := range cases {
@@ -173,8 +172,8 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// What a route protects is not served by nginx behind another route, whatever target a client writes; but for what the manual
-// says: an encoded slash is none for routes.
+// nginx never serves what one route protects through another route, whatever target a client writes, with one exception in the manual: routes do not treat an
+// encoded slash as a slash.
 func TestRoutesProtectNginx(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -282,7 +281,7 @@ func TestRoutesOfStreams(t *testing.T) {
 			t.Errorf("asking for %s: %q, %v", name, got, err)
 		}
 	}
-	// What no route takes is closed.
+	// A session that no route matches is closed.
 	if c, err := p.tryDialTLS(a.clientConfig("other.test")); err == nil {
 		t.Errorf("a client of no route got a handshake: %v", c.ConnectionState())
 	}
@@ -310,7 +309,7 @@ func TestRoutesAreChecked(t *testing.T) {
 		"--test", "--config", check([]map[string]any{{"match": match{"path_prefix": []string{"/a", "/../b"}}}}))
 }
 
-// 5,000 routes cost what one does, and a reload of them is quick.
+// 5,000 routes cost as little as one, and a reload of them is quick.
 func TestManyRoutes(t *testing.T) {
 	t.Parallel()
 	const n = 5000

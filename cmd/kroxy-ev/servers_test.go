@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileText is a configuration as a file.
+// fileText returns a configuration as JSON.
 func fileText(t *testing.T, o object) []byte {
 	t.Helper()
 	text, err := json.MarshalIndent(o, "", "  ")
@@ -26,7 +26,7 @@ func fileText(t *testing.T, o object) []byte {
 	return text
 }
 
-// startFile starts a proxy by a whole configuration, with nothing added.
+// startFile starts a proxy with a whole configuration, to which nothing is added.
 func startFile(t *testing.T, multi bool, prepare func(*exec.Cmd), o object) *proxy {
 	t.Helper()
 	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, o)), multi, prepare)
@@ -34,16 +34,16 @@ func startFile(t *testing.T, multi bool, prepare func(*exec.Cmd), o object) *pro
 	return p
 }
 
-// reloadTo has the proxy go over to another configuration.
+// reloadTo reloads the proxy with another configuration.
 func (p *proxy) reloadTo(o object) {
 	p.t.Helper()
 	p.replace(fileText(p.t, o))
-	if status, out := p.order("reload"); status != 0 { // there may be warnings
+	if status, out := p.order("reload"); status != 0 { // it may succeed with warnings
 		p.t.Fatalf("reload: exit status %d: %s", status, out)
 	}
 }
 
-// echoOnce demands that a port is served by a host that echoes.
+// echoOnce demands that an echo host answers on a port.
 func echoOnce(t *testing.T, port int) {
 	t.Helper()
 	c := local(port).dial(t)
@@ -64,7 +64,7 @@ func dialKeepAlive(t *testing.T, port int) *keepAliveClient {
 	return &keepAliveClient{t, c, bufio.NewReader(c)}
 }
 
-// expect makes a request and demands that this host answers.
+// expect makes a request and demands the answer of this host.
 func (k *keepAliveClient) expect(name string) {
 	k.t.Helper()
 	send(k.t, k.c, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
@@ -73,7 +73,7 @@ func (k *keepAliveClient) expect(name string) {
 	}
 }
 
-// multiServerConfig is a configuration with these servers, and the groups a and b of a host each, and echo, which speaks TCP.
+// multiServerConfig is a configuration with these servers, the groups a and b with a host each, and the TCP group echo.
 func multiServerConfig(hosts []*httpHost, echoes *host, http, stream []object) object {
 	group := func(e []endpoint) object { return object{"hosts": e} }
 	o := object{
@@ -89,8 +89,7 @@ func multiServerConfig(hosts []*httpHost, echoes *host, http, stream []object) o
 	return o
 }
 
-// Several servers of both modes in one file: each has its own listeners, group and log, and a reload adds, removes and changes them one
-// by one.
+// Several servers of both modes in one file. Each has its own listeners, group and log; a reload adds, removes and changes them one by one.
 func TestServers(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -118,7 +117,7 @@ func TestServers(t *testing.T) {
 			echoOnce(t, raw)
 		}
 
-		// The second goes, and another one comes in its place in the list, elsewhere; the first one's group changes.
+		// The second server is removed, another one takes its place in the list, on another port, and the first one gets another group.
 		a["proxy_to"] = "b"
 		c := log("more", second, object{"port": more, "proxy_to": "a"})
 		p.reloadTo(multiServerConfig(hosts, tcp, []object{a, c}, []object{s}))
@@ -129,13 +128,13 @@ func TestServers(t *testing.T) {
 		expectEnd(t, others.in)
 		local(other).awaitRefusal(t)
 
-		// A key moves from one server to another, of the other order and of another group.
+		// A port moves to another server, which has another position in the list and another group.
 		p.reloadTo(multiServerConfig(hosts, tcp, []object{log("moved", first, object{"port": two, "proxy_to": "a"}), log("one", first, object{"port": one, "proxy_to": "b"})}, []object{s}))
 		ones.expect("B")
 		twos.expect("A")
 		expectEcho(t, held, "held")
 
-		// One mode goes altogether. What has begun there goes on.
+		// All servers of one mode are removed. Their existing sessions go on.
 		p.reloadTo(multiServerConfig(hosts, tcp, []object{log("moved", first, object{"port": two, "proxy_to": "a"})}, nil))
 		twos.expect("A")
 		expectEnd(t, ones.in)
@@ -162,7 +161,7 @@ func TestServers(t *testing.T) {
 	})
 }
 
-// A session whose server is gone is recorded when it ends, although nobody else writes to that log any more.
+// A session whose server was removed is logged when it ends, although nothing else writes to that log any more.
 func TestLogOfAServerThatIsGone(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -185,7 +184,7 @@ func TestLogOfAServerThatIsGone(t *testing.T) {
 	})
 }
 
-// Servers, their listeners and their groups are handed on to a new program.
+// An upgrade passes servers, their listeners and their groups on.
 func TestUpgradeOfServers(t *testing.T) {
 	t.Parallel()
 	hosts, tcp := namedHosts(t, 2), listen(t, "127.0.0.1", echo)
@@ -205,7 +204,7 @@ func TestUpgradeOfServers(t *testing.T) {
 	p.stopSuccessor(p.awaitSuccessor(1))
 }
 
-// A killed worker's successor serves all servers.
+// The successor of a killed worker serves all servers.
 func TestServersAfterAWorkerDied(t *testing.T) {
 	t.Parallel()
 	hosts, tcp := namedHosts(t, 2), listen(t, "127.0.0.1", echo)
@@ -226,7 +225,7 @@ func TestServersAfterAWorkerDied(t *testing.T) {
 	}
 }
 
-// Each server has certificates of its own, and a ticket of one is none for another.
+// Each server has certificates of its own, and no server accepts tickets of another.
 func TestCertificatesOfServers(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -262,7 +261,7 @@ func TestCertificatesOfServers(t *testing.T) {
 		if err := strange.Handshake(); err == nil {
 			t.Error("a server has another one's certificate")
 		}
-		// They change places.
+		// The servers exchange their ports.
 		a["port"], a["listen"] = other, nil
 		delete(a, "listen")
 		b["port"] = one
@@ -272,7 +271,7 @@ func TestCertificatesOfServers(t *testing.T) {
 	})
 }
 
-// A route's groups share its requests by their weights, and a route's own bounds hold for it alone.
+// A route distributes its requests over its groups by weight. Limits of a route apply to that route only.
 func TestTargetsAndBoundsOfRoutes(t *testing.T) {
 	t.Parallel()
 	hosts, tcp, port := namedHosts(t, 2), listen(t, "127.0.0.1", echo), reservePort(t)
@@ -305,7 +304,7 @@ func TestTargetsAndBoundsOfRoutes(t *testing.T) {
 	}
 }
 
-// Thousands of routes are taken up under load: no request fails, and a kept-alive client notices nothing but its new route.
+// Thousands of routes are reloaded under load. No request fails, and a kept-alive client only gets its new route.
 func TestReloadOfManyRoutesUnderLoad(t *testing.T) {
 	skipUnderRace(t, "it is about time")
 	modes(t, func(t *testing.T, multi bool) {

@@ -18,12 +18,12 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// directory is a DNS server whose answers the test writes.
+// directory is a DNS server whose records the test sets.
 type directory struct {
 	at string // its address and port
 
 	mu     sync.Mutex
-	a      map[string][4]byte // addresses, by name
+	a      map[string][4]byte // addresses by name
 	srv    map[string][]dnsmessage.SRVResource
 	silent bool
 }
@@ -67,14 +67,14 @@ func (d *directory) answer(query []byte, _ bool) [][]byte {
 	return [][]byte{b}
 }
 
-// setAddress gives a name an address.
+// setAddress sets the address of a name.
 func (d *directory) setAddress(name string, addr [4]byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.a[name] = addr
 }
 
-// setService says where a service is; nowhere without records.
+// setService sets the records of a service; without any, there is none.
 func (d *directory) setService(service string, records ...dnsmessage.SRVResource) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,7 +90,7 @@ func (d *directory) setSilent(silent bool) {
 	d.silent = silent
 }
 
-// srvRecord is a record for a host at 127.0.0.n, called by its letter, which gets that address.
+// srvRecord returns a record for a host at 127.0.0.n and gives its target, named by the host's letter, that address.
 func (d *directory) srvRecord(e endpoint, priority, weight uint16) dnsmessage.SRVResource {
 	var addr [4]byte
 	_, _ = fmt.Sscanf(e.Host, "%d.%d.%d.%d", &addr[0], &addr[1], &addr[2], &addr[3])
@@ -101,7 +101,7 @@ func (d *directory) srvRecord(e endpoint, priority, weight uint16) dnsmessage.SR
 
 const apiService = "_api._tcp.zone.test"
 
-// serviceConfig is a configuration with an http server on port, whose hosts are those of the service.
+// serviceConfig is a configuration with an HTTP server on port, whose hosts are those of the service.
 func (d *directory) serviceConfig(port int, more object) object {
 	o := object{
 		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
@@ -115,7 +115,7 @@ func (d *directory) serviceConfig(port int, more object) object {
 	return o
 }
 
-// startWithService starts a proxy by offering.
+// startWithService starts a proxy with serviceConfig.
 func startWithService(t *testing.T, multi bool, d *directory, more object) *proxy {
 	t.Helper()
 	port := reservePort(t)
@@ -124,7 +124,7 @@ func startWithService(t *testing.T, multi bool, d *directory, more object) *prox
 	return p
 }
 
-// letter is who answers a request on a connection of its own: its body, or the status of an error.
+// letter makes a request over a connection of its own and returns the body, or the status of an error.
 func (p *proxy) letter() string {
 	p.t.Helper()
 	c := p.client()
@@ -136,7 +136,7 @@ func (p *proxy) letter() string {
 	return body
 }
 
-// answers are those who answer n requests, each once, sorted.
+// answers makes n requests and returns the distinct answers, sorted.
 func (p *proxy) answers(n int) string {
 	p.t.Helper()
 	var all []string
@@ -147,8 +147,8 @@ func (p *proxy) answers(n int) string {
 	return strings.Join(slices.Compact(all), " ")
 }
 
-// A name that leads elsewhere takes the requests with it, also of clients that never pause: connections that are kept to where it has led serve nobody.
-// None fails, and what goes on there ends there.
+// When the address of a name changes, requests follow, those of clients that never pause included. Idle connections to the old address are not used any more.
+// No request fails, and requests in flight end at the old address.
 func TestNameMoves(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"http/1.1", "h2c"} {
@@ -208,8 +208,8 @@ func TestNameMoves(t *testing.T) {
 
 const servicesChanged = `msg="kroxy-ev: the hosts of a service have changed"`
 
-// What an SRV answer names is used: those of the lowest priority, at their ports. Another answer is gone over to in place: clients keep
-// their connections and processes go on, and while there is no answer the last one is good.
+// The proxy uses the hosts of an SRV answer that have the lowest priority, on their ports. A changed answer is adopted without a reload: clients keep their
+// connections, processes go on, and without an answer the last one stays in use.
 func TestServiceChanges(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -243,13 +243,13 @@ func TestServiceChanges(t *testing.T) {
 		if multi && !slices.Equal(pids, p.workers()) {
 			t.Errorf("workers %v have become %v", pids, p.workers())
 		}
-		// A reload of the same file leaves all as it is.
+		// A reload of the same file changes nothing.
 		p.mustOrder("reload")
 		client.expect("A")
 	})
 }
 
-// No request is lost while the hosts of a service change time and again.
+// No request is lost while the hosts of a service change again and again.
 func TestServiceChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	hosts, d := namedHosts(t, 3), newDirectory(t)
@@ -296,7 +296,7 @@ func TestServiceChangesUnderLoad(t *testing.T) {
 	}
 }
 
-// What is counted of a host stays with its address: least_conn knows the sessions from before the change.
+// The counts of a host belong to its address: least_conn knows the sessions from before the change.
 func TestServiceChangeKeepsCounts(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -334,7 +334,7 @@ func TestServiceChangeKeepsCounts(t *testing.T) {
 		d.setService(apiService, records...)
 		p.await(p.stderr, "hosts=3 new=2 gone=0")
 		clear(count)
-		for range 3 { // all hosts have three
+		for range 3 { // all hosts have three then
 			_, letter := p.visit()
 			count[letter]++
 		}
@@ -344,7 +344,7 @@ func TestServiceChangeKeepsCounts(t *testing.T) {
 	})
 }
 
-// Hosts of one priority share by their weights; one that weighs nothing has the least there is.
+// Hosts with the same priority share requests by weight; weight 0 counts as the lowest.
 func TestServiceWeights(t *testing.T) {
 	t.Parallel()
 	hosts, d := namedHosts(t, 3), newDirectory(t)
@@ -359,7 +359,7 @@ func TestServiceWeights(t *testing.T) {
 	}
 }
 
-// Hosts that a service gets later are checked as those from the beginning, in whichever process checks.
+// Hosts that a service gets later are checked like the first ones, whichever process checks.
 func TestServiceHostsAreChecked(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -378,7 +378,7 @@ func TestServiceHostsAreChecked(t *testing.T) {
 	})
 }
 
-// A service of which nobody knows where it is keeps nobody else waiting: its clients are told so, and served when it is known.
+// A service without an answer from DNS delays no other clients. Its own clients get an error, and are served once the answer is there.
 func TestServiceWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -409,7 +409,7 @@ func TestServiceWithoutAnAnswer(t *testing.T) {
 	})
 }
 
-// Records that lead nowhere, and those that lead back, are not used, and the log says so.
+// Records whose host does not exist, or is the proxy itself, are not used, and the log says so.
 func TestServiceThatLeadsNowhere(t *testing.T) {
 	t.Parallel()
 	hosts, d := namedHosts(t, 1), newDirectory(t)
@@ -435,11 +435,11 @@ func TestServiceThatLeadsNowhere(t *testing.T) {
 	eventually(t, "nobody answers for the proxy itself", func() bool { return p.letter() == "502" })
 }
 
-// A successor knows where services are, also if nobody answers it; so does a worker that is begun anew.
+// A successor knows the hosts of services even if DNS does not answer, and so does a restarted worker.
 func TestUpgradeKeepsServices(t *testing.T) {
 	t.Parallel()
 	hosts, d := namedHosts(t, 1), newDirectory(t)
-	// The target is an address: a successor has no other way to know where a name is.
+	// The target is an address, because a successor has no other way to resolve a name.
 	d.setService(apiService, dnsmessage.SRVResource{Port: uint16(hosts[0].Port), Target: dnsmessage.MustNewName("127.0.0.1.")})
 	port := reservePort(t)
 	p := launchOn(t, port, writeConfig(t, t.TempDir(), fileText(t, d.serviceConfig(port, nil))), true, inProcessGroup(t))
@@ -458,7 +458,7 @@ func TestUpgradeKeepsServices(t *testing.T) {
 	p.stopSuccessor(heir)
 }
 
-// Names are asked of the servers that the file has, with its search list, and another file is followed in place.
+// Names are resolved by the servers of resolv.conf with its search list. A changed resolv.conf is adopted without a reload.
 func TestResolver(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -494,7 +494,7 @@ func TestResolver(t *testing.T) {
 	})
 }
 
-// /etc/hosts comes before the servers, or behind them, as nsswitch.conf has it.
+// /etc/hosts comes before or after DNS, as nsswitch.conf says.
 func TestResolverAndFiles(t *testing.T) {
 	t.Parallel()
 	for sources, want := range map[string]map[string]string{

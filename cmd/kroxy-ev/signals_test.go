@@ -16,7 +16,7 @@ func (p *proxy) awaitRefusal() {
 	eventually(p.t, "new connections are refused", func() bool {
 		c, err := p.tryDial()
 		if err == nil {
-			reset(c) // its session must not last
+			reset(c) // its session must not delay the shutdown
 		}
 		return errors.Is(err, unix.ECONNREFUSED)
 	})
@@ -73,7 +73,7 @@ func TestShutdownTimeout(t *testing.T) {
 	}
 }
 
-// A session may end while its host is still being looked for.
+// A session may end while the proxy is still connecting to its host.
 func TestSignalWhileConnecting(t *testing.T) {
 	t.Parallel()
 	p := start(t, setup{hosts: []endpoint{blackHole(t)}, settings: settings{"shutdown_timeout": 100}})

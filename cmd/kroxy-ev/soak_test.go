@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// noise is what the soak's streams are cut from.
+// noise is what the streams of the soak test consist of.
 var noise = func() []byte {
 	b := make([]byte, 4<<20)
 	_, _ = rand.NewChaCha8([32]byte{'n', 'o', 'i', 's', 'e'}).Read(b)
@@ -23,7 +23,7 @@ var noise = func() []byte {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// flowSize draws the length of a stream: mostly small talk, some bulk, seldom much.
+// flowSize picks the length of a stream: mostly short, sometimes long, rarely very long.
 func flowSize(r *rand.Rand) int {
 	switch k := r.IntN(100); {
 	case k < 60:
@@ -35,15 +35,14 @@ func flowSize(r *rand.Rand) int {
 	}
 }
 
-// pauseSometimes waits a little, rarely.
+// pauseSometimes rarely sleeps a little.
 func pauseSometimes(r *rand.Rand) {
 	if r.IntN(50) == 0 {
 		time.Sleep(time.Duration(r.IntN(5000)) * time.Microsecond)
 	}
 }
 
-// chunkSize draws how much is written or read at once; a stream keeps its kind of chunks for a while, so that the proxy
-// goes from copying to splicing and back.
+// chunkSize picks how much to write or read at once. The kind of chunk stays the same for a while, so that the proxy switches between copying and splicing.
 func chunkSize(r *rand.Rand, at int) int {
 	switch at >> 20 % 3 {
 	case 0:
@@ -54,7 +53,7 @@ func chunkSize(r *rand.Rand, at int) int {
 	return 1 + r.IntN(64<<10)
 }
 
-// sendFlow writes a stream of size bytes: its length, the bytes, their checksum, the end.
+// sendFlow writes a stream: its size, the bytes, their checksum, and the end.
 func sendFlow(c *net.TCPConn, r *rand.Rand, size int) error {
 	sum := uint32(0)
 	head := binary.BigEndian.AppendUint64(nil, uint64(size))
@@ -78,7 +77,7 @@ func sendFlow(c *net.TCPConn, r *rand.Rand, size int) error {
 	return c.CloseWrite()
 }
 
-// receiveFlow reads what sendFlow wrote, up to the end of the stream.
+// receiveFlow reads what sendFlow wrote, to the end of the stream, and checks it.
 func receiveFlow(c *net.TCPConn, r *rand.Rand) error {
 	var head [8]byte
 	if _, err := io.ReadFull(c, head[:]); err != nil {
@@ -105,7 +104,7 @@ func receiveFlow(c *net.TCPConn, r *rand.Rand) error {
 	return nil
 }
 
-// exchange sends a stream and receives one at once, or one after the other.
+// exchange sends a stream and receives one, at the same time or one after the other.
 func exchange(c *net.TCPConn, seed uint64, sendFirst, receiveFirst bool) error {
 	out, in := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
 	if receiveFirst {
@@ -129,7 +128,7 @@ func exchange(c *net.TCPConn, seed uint64, sendFirst, receiveFirst bool) error {
 	return <-sent
 }
 
-// Random bytes both ways, through copies, splices and the changes between them, with half-closes: not one is wrong.
+// Random bytes both ways, copied, spliced and switching between both, with half-closes: all arrive unchanged.
 func TestSoak(t *testing.T) {
 	const clients, length = 20, 2500 * time.Millisecond
 	seed := rand.Uint64()
@@ -139,7 +138,7 @@ func TestSoak(t *testing.T) {
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
 		atHost.Add(1)
 		defer atHost.Add(-1)
-		var head [9]byte // the seed, and in which order
+		var head [9]byte // the seed and the order
 		if _, err := io.ReadFull(c, head[:]); err != nil {
 			failed <- fmt.Errorf("host: %w", err)
 			return

@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// A configuration in several files, with the environment in it: what they say at a reload is served, by workers too, which read
-// none of them.
+// A configuration in several files that uses environment variables. A reload adopts changes of every file, also for workers, which read none of them.
 func TestSourcesOfConfiguration(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -31,7 +30,7 @@ func TestSourcesOfConfiguration(t *testing.T) {
 		p.mustOrder("reload")
 		expect(t, p.dial(), "B")
 		write(fmt.Sprint(a.Port))
-		expect(t, p.dial(), "B") // nobody has said so yet
+		expect(t, p.dial(), "B") // not reloaded yet
 		p.mustOrder("reload")
 		expect(t, p.dial(), "A")
 		write(`"${KROXY_EV_TEST_NONE}"`)

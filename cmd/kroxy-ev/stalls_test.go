@@ -13,17 +13,16 @@ import (
 	"time"
 )
 
-// A peer with Nagle's algorithm on (RFC 9293 section 3.7.4), which is the default of sockets, holds a small piece back until what it
-// sent before was acknowledged. A receiver that has nothing to say acknowledges 40 ms later: a stall. The peers of these tests
-// have it on, and no exchange may take nearly as long.
+// A peer with Nagle's algorithm (RFC 9293 section 3.7.4), the default of sockets, holds a small piece back until its previous data is acknowledged. A
+// receiver with nothing to send acknowledges 40 ms later: a stall. The peers of these tests use Nagle's algorithm, and no exchange may take nearly as long.
 
-// nagling has a connection wait as sockets do by default; Go's do not.
+// nagling turns Nagle's algorithm on, which Go turns off by default.
 func nagling(c *net.TCPConn) *net.TCPConn {
 	_ = c.SetNoDelay(false)
 	return c
 }
 
-// dialNagling connects a client, by TLS if config is not nil, whose handshake is over with the first write or read.
+// dialNagling connects a client, by TLS if config is not nil. The handshake happens with the first write or read.
 func (p *proxy) dialNagling(config *tls.Config) closer {
 	p.t.Helper()
 	c := nagling(p.dial())
@@ -33,7 +32,7 @@ func (p *proxy) dialNagling(config *tls.Config) closer {
 	return tls.Client(&watched{TCPConn: c}, config)
 }
 
-// hostNagling is a host that speaks TLS if config is not nil.
+// hostNagling starts a host that speaks TLS if config is not nil.
 func hostNagling(t *testing.T, config *tls.Config, handler func(closer)) *host {
 	t.Helper()
 	return listen(t, "127.0.0.1", func(c *net.TCPConn) {
@@ -45,7 +44,7 @@ func hostNagling(t *testing.T, config *tls.Config, handler func(closer)) *host {
 	})
 }
 
-// sendEach makes one write, in TLS one record, of each piece.
+// sendEach sends each piece with a write of its own, in TLS as a record.
 func sendEach(t *testing.T, c net.Conn, pieces []string) {
 	t.Helper()
 	for _, s := range pieces {
@@ -53,9 +52,8 @@ func sendEach(t *testing.T, c net.Conn, pieces []string) {
 	}
 }
 
-// expectPrompt demands that what is done once takes less than a delayed acknowledgement does: a stall is one each time, and a
-// machine that is slow is not, so that two of five tries are enough. The tests that use it are not parallel, though their subtests are: they run
-// beside each other only.
+// expectPrompt demands that once takes less time than a delayed acknowledgement. A stall happens every time and a slow machine does not, so two good tries of
+// five are enough. Tests that use it are not parallel; only their subtests run in parallel.
 func expectPrompt(t *testing.T, once func()) {
 	t.Helper()
 	const (
@@ -77,7 +75,7 @@ func expectPrompt(t *testing.T, once func()) {
 	t.Errorf("one after the other took %v", took)
 }
 
-// sides are the ways of a proxy, plain ones included.
+// sides returns all combinations of sides that speak TLS, none included.
 func sides() map[string]tlsSides {
 	all := map[string]tlsSides{"plain": {}}
 	for name, w := range ways {
@@ -86,7 +84,7 @@ func sides() map[string]tlsSides {
 	return all
 }
 
-// A message that either side sends in pieces, on connections that are kept.
+// Messages that either side sends in pieces, over kept-alive connections.
 func TestNoStallInHTTP(t *testing.T) {
 	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
@@ -98,7 +96,7 @@ func TestNoStallInHTTP(t *testing.T) {
 	)
 	long := fmt.Sprintf("Content-Length: %d\r\n\r\n", 100_000)
 	for name, test := range map[string]struct {
-		request, response []string // each a write
+		request, response []string // one write each
 		pause             time.Duration
 	}{
 		"in one piece":                  {request: []string{post + "0123456789"}, response: []string{response + "0123456789"}},
@@ -164,7 +162,7 @@ func TestNoStallInHTTP(t *testing.T) {
 	}
 }
 
-// A new connection: the last word of a handshake is the client's, and that of the host's may be tickets.
+// A new connection: the client sends the last message of a handshake; the host may send tickets after it.
 func TestNoStallAfterHandshakes(t *testing.T) {
 	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
@@ -211,7 +209,7 @@ func TestNoStallAfterHandshakes(t *testing.T) {
 	}
 }
 
-// halving writes all in two pieces.
+// halving writes everything in two pieces.
 type halving struct{ *watched }
 
 func (h halving) Write(p []byte) (int, error) {
@@ -223,7 +221,7 @@ func (h halving) Write(p []byte) (int, error) {
 	return n + m, err
 }
 
-// The client's part of a handshake may come in pieces, and a signature take its time on a thread of its own.
+// The client's part of the handshake may arrive in pieces, and a signature may take time on a thread of its own.
 func TestNoStallInHandshakes(t *testing.T) {
 	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
@@ -248,7 +246,7 @@ func TestNoStallInHandshakes(t *testing.T) {
 	}
 }
 
-// A client that waits for 100 before it sends its body, and a tunnel behind a switch of protocols.
+// A client that waits for a 100 before it sends its body, and a tunnel after a 101.
 func TestNoStallBehindInterimResponses(t *testing.T) {
 	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
@@ -312,13 +310,13 @@ func TestNoStallBehindInterimResponses(t *testing.T) {
 	}
 }
 
-// A message on a connection of its own, which one side or the other ends: there is nothing to be learnt from earlier ones.
+// A message over a connection of its own, which either side closes: nothing can be learnt from earlier messages.
 func TestNoStallOnConnectionsThatEnd(t *testing.T) {
 	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for name, test := range map[string]struct {
-		request, response []string // each a write
+		request, response []string // one write each
 		early             bool     // the response comes before the request's body
 	}{
 		"up to the end":           {request: []string{getRequest}, response: []string{okHead + "\r\n", "0", "1", "23456789"}},
@@ -367,7 +365,7 @@ func TestNoStallOnConnectionsThatEnd(t *testing.T) {
 	}
 }
 
-// What is said in a stream is not known, but it is learnt that a peer says it in two pieces, or speaks TLS.
+// The proxy does not know the protocol of a stream, but it learns that a peer sends in two pieces or speaks TLS.
 func TestNoStallInStream(t *testing.T) {
 	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
@@ -416,7 +414,7 @@ func TestNoStallInStream(t *testing.T) {
 		t.Run("a new connection of TLS that passes through, "+algorithm, func(t *testing.T) {
 			t.Parallel()
 			config := id.config()
-			config.SessionTicketsDisabled = true // which would make it write behind the client's last
+			config.SessionTicketsDisabled = true // otherwise the host would send tickets after the client's last message
 			h := hostNagling(t, config, func(c closer) {
 				_, _ = io.Copy(c, c)
 				_ = c.CloseWrite()

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// steer runs "kroxy-ev ARGS" for the proxy and returns how it ends.
+// steer runs "kroxy-ev ARGS" for the proxy and returns its exit status and output.
 func (p *proxy) steer(args ...string) (status int, stdout, stderr string) {
 	p.t.Helper()
 	var out, errs bytes.Buffer
@@ -34,7 +34,7 @@ func (p *proxy) steer(args ...string) (status int, stdout, stderr string) {
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// mustSteer is steer, and demands success and its text.
+// mustSteer is steer, and demands success with exactly this text.
 func (p *proxy) mustSteer(text string, args ...string) {
 	p.t.Helper()
 	if status, out, errs := p.steer(args...); status != 0 || out != text || errs != "" {
@@ -42,7 +42,7 @@ func (p *proxy) mustSteer(text string, args ...string) {
 	}
 }
 
-// statusView is what the tests look at of a status.
+// statusView is the part of a status that tests look at.
 type statusView struct {
 	State   string
 	PID     int
@@ -59,7 +59,7 @@ type hostView struct {
 	Ordered     bool
 }
 
-// reported is what "kroxy-ev status --json" says.
+// reported returns what "kroxy-ev status --json" reports.
 func (p *proxy) reported() (s statusView) {
 	p.t.Helper()
 	status, out, errs := p.steer("status", "--json")
@@ -134,7 +134,7 @@ func TestSteering(t *testing.T) {
 	})
 }
 
-// Who asks for the status, or gives an order about a host, does not wait for a reload that is under way.
+// A request for the status, or an order about a host, does not wait for a reload that is under way.
 func TestSteeringWhileReloading(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
@@ -162,7 +162,7 @@ func TestSteeringWhileReloading(t *testing.T) {
 	}
 }
 
-// What a process of another user says is told as that, and controls no terminal.
+// The status of another user's process is marked as such, and cannot control the terminal.
 func TestStatusOfAStranger(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -180,8 +180,7 @@ func TestStatusOfAStranger(t *testing.T) {
 	}
 }
 
-// terminal runs the program in a terminal of 80x24 and returns what it shows there, and how to type. When the program ends the
-// terminal has to be as it was.
+// terminal runs the program in a terminal of 80x24, and returns its output and its keyboard. When the program ends, it must have restored the terminal.
 func terminal(t *testing.T, args ...string) (cmd *exec.Cmd, shows *transcript, keys io.Writer) {
 	t.Helper()
 	keyboard, tty, err := pty.Open()
@@ -243,7 +242,7 @@ func TestTop(t *testing.T) {
 	})
 }
 
-// An error is on the screen after the end, and nothing else is.
+// After top ends with an error, only the error is on the screen.
 func TestTopOfNothing(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, t.TempDir(), []byte("{}"))

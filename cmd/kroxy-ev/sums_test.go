@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sumsBy are numbers of requests: of a server, a route, a group or a host, by class of their status.
+// sumsBy are numbers of requests by server, route, group or host, and by class of status.
 type sumsBy map[string]uint64
 
 func (s sumsBy) add(what, class string, n uint64) {
@@ -30,7 +30,7 @@ func (s sumsBy) add(what, class string, n uint64) {
 	}
 }
 
-// request counts one request of which the access log tells that.
+// request counts one request that the access log describes so.
 func (s sumsBy) request(server, route, group, host string, status, hostStatus int) {
 	s.add("server "+server, class(status), 1)
 	if route != "" {
@@ -44,7 +44,7 @@ func (s sumsBy) request(server, route, group, host string, status, hostStatus in
 	}
 }
 
-// class is the class of a status; empty if there is none.
+// class returns the class of a status, "" if there is none.
 func class(status int) string {
 	if status == 0 {
 		return ""
@@ -52,7 +52,7 @@ func class(status int) string {
 	return fmt.Sprintf("%dxx", status/100)
 }
 
-// diff says which numbers differ.
+// diff lists the numbers that differ.
 func (s sumsBy) diff(want sumsBy) string {
 	var list []string
 	for _, k := range slices.Sorted(maps.Keys(want)) {
@@ -68,7 +68,7 @@ func (s sumsBy) diff(want sumsBy) string {
 	return strings.Join(list, "; ")
 }
 
-// traffic is what a status tells of what has passed.
+// traffic is the part of a status about requests.
 type traffic struct {
 	Requests uint64
 	Codes    map[string]uint64
@@ -83,7 +83,7 @@ func (s sumsBy) traffic(what string, t traffic) {
 	s.add(what, "", none)
 }
 
-// inStatus is what "kroxy-ev status --json" has counted.
+// inStatus returns what "kroxy-ev status --json" has counted.
 func (p *proxy) inStatus() sumsBy {
 	p.t.Helper()
 	var s struct {
@@ -124,13 +124,13 @@ func (p *proxy) inStatus() sumsBy {
 	return sums
 }
 
-// counted is a line of the metrics that has a number of requests, and label one of its labels.
+// counted matches a metric of a number of requests, and label one of its labels.
 var (
 	counted = regexp.MustCompile(`^kroxy_(server|route|upstream|host)_requests_total\{(.*)\} (\d+)$`)
 	label   = regexp.MustCompile(`(\w+)="([^"]*)"`)
 )
 
-// inMetrics is what /metrics has, at a unix socket.
+// inMetrics returns what /metrics, at a unix socket, has counted.
 func inMetrics(socket string) (sumsBy, error) {
 	c := &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -172,7 +172,7 @@ func inMetrics(socket string) (sumsBy, error) {
 	return sums, nil
 }
 
-// inLog is what the lines of an access log add up to.
+// inLog returns what the lines of an access log add up to.
 func inLog(t *testing.T, file string) sumsBy {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -188,14 +188,14 @@ func inLog(t *testing.T, file string) sumsBy {
 			HostStatus           int    `json:"upstream_status"`
 		}
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
-			continue // it is being written
+			continue // the line is still being written
 		}
 		sums.request(l.Server, l.Route, l.Group, l.Host, l.Status, l.HostStatus)
 	}
 	return sums
 }
 
-// say sends something on a connection of its own, ends its stream, and returns what comes back.
+// say sends text over a connection of its own, half-closes, and returns the answer.
 func (at netAddr) say(text string) (string, error) {
 	c, err := net.DialTimeout(at.network, at.address, patience)
 	if err != nil {
@@ -211,8 +211,8 @@ func (at netAddr) say(text string) (string, error) {
 	return string(answer), err
 }
 
-// What clients have had is what the status and the metrics have counted, and what the access log has lines of, for each server, route, group and host and by
-// class: over reloads and an upgrade while they ask, and over workers that are killed.
+// The clients, the status, the metrics and the access log agree on the number of requests for each server, route, group and host and each class of status,
+// over reloads and an upgrade under load, and when workers are killed.
 func TestSumsAgree(t *testing.T) {
 	t.Parallel()
 	answers := func(w http.ResponseWriter, r *http.Request) {
@@ -260,7 +260,7 @@ func TestSumsAgree(t *testing.T) {
 		{"web", web, "GET /old HTTP/1.1", 308, 0, "moved", "", ""},
 		{"web", web, "GET /none HTTP/1.1", 404, 0, "", "", ""},
 		{"single", single, "GET / HTTP/1.1", 200, 200, "single", "a", hostA},
-		{"single", single, "GET / HTTP/1.1\r\nContent-Length: 2", 413, 0, "single", "", ""}, // no host has ever heard of this one
+		{"single", single, "GET / HTTP/1.1\r\nContent-Length: 2", 413, 0, "single", "", ""}, // refused before it reaches a host
 		{"single", single, "what?", 400, 0, "", "", ""},
 	}
 	visit := func() { // each request over a connection of its own, so that both workers get some; and a session
@@ -330,7 +330,7 @@ func TestSumsAgree(t *testing.T) {
 				}
 			})
 		}
-		clients.Go(func() { // who scrapes sees no counter fall
+		clients.Go(func() { // a scraper sees no counter fall
 			last := make(sumsBy)
 			for {
 				select {
@@ -366,7 +366,7 @@ func TestSumsAgree(t *testing.T) {
 		}
 	})
 	for range times(1, 10) {
-		idle := local(web).dial(t) // it is lost with its worker, and says nothing
+		idle := local(web).dial(t) // it is lost with its worker, and counts nowhere
 		worker := awaitOwner(t, idle, p.workers())
 		if err := unix.Kill(worker, unix.SIGKILL); err != nil {
 			t.Fatal(err)

@@ -21,19 +21,18 @@ import (
 // calls counts system calls by name.
 type calls map[string]int
 
-// runtimes are calls that are made as time passes, by Go's runtime, for timers and to look after certificates: the slower the
-// machine, the more of them.
+// runtimes are system calls that Go's runtime makes as time passes, for timers and to watch certificates. A slower machine makes more of them.
 var runtimes = []string{
 	"clone3", "futex", "getpid", "getrandom", "gettid", "madvise", "mmap", "mprotect", "munmap", "nanosleep", "newfstatat", "pread64",
 	"restart_syscall", "rseq", "rt_sigprocmask", "rt_sigreturn", "sched_getaffinity", "sched_yield", "set_robust_list", "sigaltstack",
 	"tgkill", "timerfd_settime",
 }
 
-// emptyWait is how often a loop that is not asleep looks whether there is still nothing (engine/wait.go).
+// emptyWait is how often a loop that is not asleep looks whether there are still no events (engine/wait.go).
 const emptyWait = 8 * time.Millisecond
 
-// countSyscalls counts what p calls while f runs, with strace, which slows it down: a wait finds more events than it would without. Waits
-// that may have found nothing because of the time that passed, and what is done about once a second, are not counted.
+// countSyscalls counts what p calls while f runs, with strace. Strace slows p down, so a wait returns more events than usual. Waits that may have returned
+// empty because of a timeout, and calls that happen about once a second, are not counted.
 func (p *process) countSyscalls(f func()) calls {
 	p.t.Helper()
 	file := filepath.Join(p.t.TempDir(), "calls")
@@ -76,8 +75,7 @@ func (p *process) countSyscalls(f func()) calls {
 	return found
 }
 
-// expectCalls demands that the calls of n repetitions are those of one in budget, n times, or fewer. One in twenty may be beyond
-// it: the log is written now and then.
+// expectCalls demands that n repetitions make at most n times the calls in budget. Five per cent more are allowed, because the log is written now and then.
 func expectCalls(t *testing.T, got calls, n int, budget calls) {
 	t.Helper()
 	rest := 0
@@ -97,8 +95,8 @@ func expectCalls(t *testing.T, got calls, n int, budget calls) {
 	}
 }
 
-// What a round trip, a request, a session costs in system calls does not depend on how fast the machine is. One at a time is the
-// worst case: nothing shares a wait.
+// The number of system calls for a round trip, a request or a session does not depend on the speed of the machine. One at a time is the worst case, because
+// no wait is shared.
 func TestSystemCalls(t *testing.T) {
 	if raceEnabled {
 		t.Skip("Go's race detector makes calls of its own")
@@ -113,7 +111,7 @@ func TestSystemCalls(t *testing.T) {
 		response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 	)
 	large := "HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n" + strings.Repeat("x", 1<<20)
-	// Ten pieces of 4 KiB, the head with the first.
+	// Ten pieces of 4 KiB; the first has the head too.
 	const pieces, piece = 10, 4096
 	inPieces := func(head string) []string {
 		all := slices.Repeat([]string{strings.Repeat("x", piece)}, pieces)
@@ -129,7 +127,7 @@ func TestSystemCalls(t *testing.T) {
 		}
 		return nil
 	}
-	// serveRaw answers each request that comes in one piece, at once and by one write.
+	// serveRaw answers each request, which arrives in one piece, at once and with one write.
 	serveRaw := func(c *net.TCPConn) {
 		for buf := make([]byte, 4096); ; {
 			n, err := c.Read(buf)
@@ -164,11 +162,11 @@ func TestSystemCalls(t *testing.T) {
 	// each is the budget of two receives and two sends, and of the waits for what is received.
 	each := calls{"recvfrom": 2, "sendto": 2, "epoll_pwait": 2}
 
-	// bulk is for a MiB, which comes in a dozen pieces, as the kernel likes, and not in hundreds.
+	// bulk is the budget for 1 MiB, which the kernel passes in about a dozen pieces, not in hundreds.
 	bulk := calls{"recvfrom": 6, "sendto": 6, "splice": 24, "epoll_pwait": 8}
 
-	// inTen is for a message in ten pieces: none is acknowledged by a call of its own, unless the machine is so slow that its pauses
-	// look like stalls. The access log is written each second.
+	// inTen is the budget for a message in ten pieces: none is acknowledged by a call of its own, unless the machine is so slow that its pauses look like
+	// stalls. The access log is written every second.
 	inTen := calls{"recvfrom": 40, "sendto": 20, "splice": 20, "epoll_pwait": 40, "setsockopt": 3, "read": 1, "write": 1}
 
 	for name, test := range map[string]struct {
@@ -256,7 +254,7 @@ func TestSystemCalls(t *testing.T) {
 			maps.Copy(settings, test.settings)
 			p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", serveRaw)), mode: test.mode, settings: settings})
 			once := test.begin(t, p)
-			for range 20 { // until it is warm
+			for range 20 { // warm-up
 				once()
 			}
 			got := p.countSyscalls(func() {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// syslogServer is a syslog: what has come to it.
+// syslogServer receives syslog messages.
 type syslogServer struct {
 	c        net.PacketConn
 	mu       sync.Mutex
@@ -61,7 +61,7 @@ func (d *syslogServer) awaitMessages(t *testing.T, n int, pattern string) {
 	})
 }
 
-// Both logs go to a syslog, beside files and without; one that is gone is found again, and nobody waits for it.
+// Both logs can go to syslog, with or without files. A server that goes away and comes back is used again, and nothing waits for it.
 func TestSyslog(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -124,7 +124,7 @@ func TestSyslog(t *testing.T) {
 	})
 }
 
-// A syslog that nobody reads holds nobody up, and what is lost is said.
+// A syslog server that does not read delays nothing, and the loss of messages is logged.
 func TestSyslogStuck(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")

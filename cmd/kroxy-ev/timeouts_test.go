@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// short is the one timeout of a session that is not long, in ms: more than a loaded machine stalls for.
+// short is the one short timeout of a session, in ms: longer than a loaded machine stalls.
 const short = 1000
 
 func TestTimeouts(t *testing.T) {
@@ -51,7 +51,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// A side that takes no bytes is timed too, although the other side is being held up and so is silent as well.
+// A side that reads nothing times out, although the other side is silent too because it is blocked.
 func TestSendTimeouts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -71,7 +71,7 @@ func TestSendTimeouts(t *testing.T) {
 			begin := time.Now()
 			writeUntilCut(source)
 			notBefore(t, begin, short*time.Millisecond)
-			// The stream was cut: it must not look whole.
+			// The stream was truncated, so it must not look complete.
 			if n, err := io.Copy(io.Discard, sink); err == nil {
 				t.Errorf("the sink read %d bytes and an ordinary end of a stream that was cut", n)
 			}
@@ -80,12 +80,12 @@ func TestSendTimeouts(t *testing.T) {
 	}
 }
 
-// What moves postpones a timeout.
+// Bytes that move postpone a timeout.
 func TestActivityPostponesTimeouts(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about time")
 	const timeout, pause, length = 2 * time.Second, 50 * time.Millisecond, 3 * time.Second
-	// drip does move after each pause, for longer than the timeout.
+	// drip calls move with pauses, for longer than the timeout.
 	drip := func(t *testing.T, move func() error) {
 		t.Helper()
 		for end := time.Now().Add(length); time.Now().Before(end); {
@@ -136,7 +136,7 @@ func TestActivityPostponesTimeouts(t *testing.T) {
 	}
 }
 
-// Zero is no timeout.
+// Zero means no timeout.
 func TestZeroIsNoTimeout(t *testing.T) {
 	t.Parallel()
 	_, client, server := pair(t, settings{"read_timeout": 0, "proxy_read_timeout": 0, "send_timeout": 0, "proxy_send_timeout": 0, "connect_timeout": 0, "resolve_timeout": 0})

@@ -17,11 +17,11 @@ import (
 	"time"
 )
 
-// mangler is a connection below TLS over which only so many bytes go out as they are meant, if they do.
+// mangler is a connection below TLS that lets only a number of bytes out, one of which may be corrupted, and then ends in some way.
 type mangler struct {
 	*net.TCPConn
-	left  int // how many
-	flips int // a byte that goes out wrong; negative for none
+	left  int // bytes still to be sent
+	flips int // the byte to be corrupted; negative for none
 	end   func(*mangler)
 }
 
@@ -46,23 +46,23 @@ func (m *mangler) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ends of what is cut off.
+// cuts are the ways in which a mangled connection ends.
 var cuts = []func(*mangler){
 	func(m *mangler) { _ = m.Close() },
 	func(m *mangler) { reset(m.TCPConn) },
-	func(m *mangler) { // only half of it; the rest is the other end's
+	func(m *mangler) { // half-closed: the other end closes the rest
 		_ = m.CloseWrite()
 		_, _ = io.Copy(io.Discard, m.TCPConn)
 	},
-	func(m *mangler) { _, _ = io.Copy(io.Discard, m.TCPConn) }, // a stall
+	func(m *mangler) { _, _ = io.Copy(io.Discard, m.TCPConn) }, // it sends nothing more
 }
 
 const (
-	abuseTimeout = 1200 * time.Millisecond // a good client keeps to it on a busy machine, too
-	abuseSpan    = 2600                    // bytes: more than a client says in its handshake and first request
+	abuseTimeout = 1200 * time.Millisecond // a good client stays within it even on a busy machine
+	abuseSpan    = 2600                    // bytes: more than a client sends in its handshake and first request
 )
 
-// mangled is the nth of many connections whose bytes are cut off, each at another offset and in another manner.
+// mangled returns the nth of many connections, each of which is cut off at another offset and in another way.
 func mangled(c *net.TCPConn, n int) *mangler {
 	m := &mangler{TCPConn: c, left: 1 + n*7%abuseSpan, flips: -1, end: cuts[rand.IntN(len(cuts))]}
 	if n%2 == 0 {
@@ -71,7 +71,7 @@ func mangled(c *net.TCPConn, n int) *mangler {
 	return m
 }
 
-// tryMangled makes the nth mangled connection. That may work all the same.
+// tryMangled makes the nth mangled connection, which may succeed all the same.
 func (p *proxy) tryMangled(n int, a *authority) {
 	c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", p.port), patience)
 	if err != nil {
@@ -82,11 +82,11 @@ func (p *proxy) tryMangled(n int, a *authority) {
 	_ = c.SetDeadline(time.Now().Add(patience))
 	config := askingFor(a.clientConfig(""), []string{"ecdsa.test", "rsa.test", "unknown.test"}[n%3])
 	config.MaxVersion = []uint16{tls.VersionTLS12, tls.VersionTLS13}[rand.IntN(2)]
-	if n%11 == 0 { // not a word of TLS
+	if n%11 == 0 { // no TLS at all
 		junk := make([]byte, rand.IntN(abuseSpan))
 		copy(junk, noise[rand.IntN(1<<20):])
 		if n%2 == 0 && len(junk) > 5 {
-			copy(junk, "\x16\x03\x01\x3f\xff") // a record at least
+			copy(junk, "\x16\x03\x01\x3f\xff") // at least a record header
 		}
 		_, _ = c.Write(junk)
 		cuts[rand.IntN(4)](&mangler{TCPConn: c.(*net.TCPConn)})
@@ -103,7 +103,7 @@ func (p *proxy) tryMangled(n int, a *authority) {
 	}
 }
 
-// Whatever clients do in their handshakes, nothing is left of them but a line in a log.
+// Whatever clients do in their handshakes, nothing but a log line is left of them.
 func TestTLSAbuse(t *testing.T) {
 	needFiles(t, 4096)
 	for _, mode := range []string{"http", "stream"} {
@@ -116,7 +116,7 @@ func TestTLSAbuse(t *testing.T) {
 			}
 			ms := abuseTimeout.Milliseconds()
 			if raceEnabled {
-				ms *= 4 // a good client is slow then, too
+				ms *= 4 // a good client is slow then too
 			}
 			s := setup{mode: mode, hosts: hosts, settings: ec.serverSettings(settings{
 				"certificates":          []settings{{"cert_path": hard.cert, "key_path": hard.key}},
@@ -143,7 +143,7 @@ func TestTLSAbuse(t *testing.T) {
 				}
 			}
 			idle := p.sockets()
-			good() // what is made once is there
+			good() // let the program allocate what it needs once
 			p.awaitSockets(t, "the sockets of good clients are closed", func(n int) bool { return n == idle })
 			before := p.descriptors()
 			var memory [2]int
@@ -171,7 +171,7 @@ func TestTLSAbuse(t *testing.T) {
 				memory[half] = p.status("VmRSS")
 			}
 			t.Logf("%d handshakes: descriptors %v and %v, memory %d KiB and %d KiB", 2*n, before, p.descriptors(), memory[0], memory[1])
-			if grown := memory[1] - memory[0]; !raceEnabled && grown > 3<<10 { // a handshake that is not forgotten costs 4 KiB
+			if grown := memory[1] - memory[0]; !raceEnabled && grown > 3<<10 { // a handshake that is not freed costs 4 KiB
 				t.Errorf("%d KiB of memory after the first half, %d KiB after the second", memory[0], memory[1])
 			}
 			after := p.descriptors()
@@ -216,7 +216,7 @@ func TestTLSAbuseByHosts(t *testing.T) {
 			}
 		}
 	})
-	const ms = 400 // a good host is asked until it is in time
+	const ms = 400 // good hosts are retried until they are in time
 	p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{
 		"connect_timeout": ms, "proxy_read_timeout": ms, "upstream_keepalive": 2,
 	}}.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": a.path}))
@@ -236,7 +236,7 @@ func TestTLSAbuseByHosts(t *testing.T) {
 				_, err = io.Copy(io.Discard, res.Body)
 				_ = res.Body.Close()
 				if err != nil {
-					res.StatusCode = 0 // its host was cut off amid the body
+					res.StatusCode = 0 // the host's response was truncated in its body
 				}
 				mu.Lock()
 				statuses[res.StatusCode]++
@@ -257,7 +257,7 @@ func TestTLSAbuseByHosts(t *testing.T) {
 		return res.StatusCode == 200
 	})
 	c.CloseIdleConnections()
-	p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n <= before["socket"]+2*runtime.NumCPU() }) // idle ones of hosts may stay
+	p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n <= before["socket"]+2*runtime.NumCPU() }) // idle connections to hosts may stay
 	if after := p.descriptors(); after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
 		t.Errorf("descriptors %v, there were %v", after, before)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Each listener offers by ALPN what its "protocols" say, in their order, also after a reload that changes them.
+// Each listener offers the protocols of its "protocols" by ALPN, in that order, also after a reload that changes them.
 func TestALPNOfListeners(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -64,7 +64,7 @@ func TestALPNOfListeners(t *testing.T) {
 	})
 }
 
-// Hosts are offered by ALPN what the "protocol" of their group says.
+// Hosts are offered by ALPN what "protocol" of their group says.
 func TestALPNWithHosts(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -74,7 +74,7 @@ func TestALPNWithHosts(t *testing.T) {
 			var once sync.Once
 			offered := make(chan []string, 1)
 			config := a.issue("127.0.0.1").config()
-			config.NextProtos = []string{"http/1.1"} // it knows no other
+			config.NextProtos = []string{"http/1.1"} // the host knows no other
 			config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 				once.Do(func() { offered <- slices.Clone(hello.SupportedProtos) })
 				return nil, nil

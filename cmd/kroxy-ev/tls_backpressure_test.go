@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A side of TLS that takes no bytes is timed, and what was cut does not look whole.
+// A TLS peer that reads nothing times out, and the truncated stream does not look complete.
 func TestTLSSendTimeouts(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -41,7 +41,7 @@ func TestTLSSendTimeouts(t *testing.T) {
 	}
 }
 
-// Who is not taken from is not read from: what waits is in the kernel, and nothing is lost of it in the end.
+// If one side does not read, the proxy does not read from the other. The data waits in the kernel, and nothing is lost in the end.
 func TestTLSBackpressure(t *testing.T) {
 	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	a := newAuthority(t)
@@ -55,7 +55,7 @@ func TestTLSBackpressure(t *testing.T) {
 				var sources, sinks [n]closer
 				for i := range n {
 					client, server := w.connect(p, h, id, a)
-					// In both directions something has passed.
+					// Some data has passed in both directions.
 					send(t, client, "hello")
 					expect(t, server, "hello")
 					send(t, server, "hello")

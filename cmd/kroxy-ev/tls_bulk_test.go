@@ -19,7 +19,7 @@ import (
 
 const bulkSize = 10 << 20
 
-// Much goes up and down, whole, however it is framed.
+// Large uploads and downloads arrive complete, however they are framed.
 func TestTLSBulkOfHTTP(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -54,10 +54,10 @@ func TestTLSBulkOfHTTP(t *testing.T) {
 	}
 }
 
-// transferMode is how one end of a stream moves its bytes.
+// transferMode is how one end of a stream reads or writes.
 type transferMode struct {
-	pieces int           // the longest
-	pause  time.Duration // after half of them
+	pieces int           // the largest
+	pause  time.Duration // after half of the pieces
 }
 
 // writeStream writes a stream and ends it.
@@ -78,7 +78,7 @@ func (m transferMode) writeStream(c closer, seed uint64, s *stream) error {
 	}
 }
 
-// readStream reads a stream to its end.
+// readStream reads a stream to its end and checks it.
 func (m transferMode) readStream(c net.Conn, seed, size int64) error {
 	r := rand.New(rand.NewPCG(uint64(seed), 2))
 	sum, at := crc32.New(castagnoli), int64(0)
@@ -106,7 +106,7 @@ func (m transferMode) readStream(c net.Conn, seed, size int64) error {
 	return nil
 }
 
-// Streams go both ways at once, whatever pace either end keeps.
+// Streams pass in both directions at once, whatever pace either end has.
 func TestTLSBulkOfStream(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -152,7 +152,7 @@ func TestTLSBulkOfStream(t *testing.T) {
 	}
 }
 
-// WebSockets are as they are without TLS.
+// WebSockets by TLS work as without TLS.
 func TestTLSWebSocket(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

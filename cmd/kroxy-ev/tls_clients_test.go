@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Go's own client meets every version and kind of key, in both modes, and goes on with its session the next time.
+// Go's own client connects with every version and kind of key, in both modes, and resumes its session the next time.
 func TestTLSClients(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -42,7 +42,7 @@ func TestTLSClients(t *testing.T) {
 					_ = c.Close()
 				}
 				config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-				config.NextProtos = []string{"imap"} // of which a proxy of streams knows nothing
+				config.NextProtos = []string{"imap"} // stream mode ignores it
 				for i := range 4 {
 					c := raw.dialTLS(config)
 					expectEcho(t, c, "hello")
@@ -58,7 +58,7 @@ func TestTLSClients(t *testing.T) {
 	}
 }
 
-// A client that speaks only what is not spoken here is told so.
+// A client that offers only protocols which the proxy does not speak gets an alert.
 func TestTLSClientOfAnotherProtocol(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -70,7 +70,7 @@ func TestTLSClientOfAnotherProtocol(t *testing.T) {
 	p.await(p.stderr, `level=INFO msg="http: a client's handshake failed" client=127\.0\.0\.1 error=.*imap`)
 }
 
-// The scheme that a host is told of is the client's.
+// X-Forwarded-Proto is the client's scheme.
 func TestTLSForwardedProto(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -83,7 +83,7 @@ func TestTLSForwardedProto(t *testing.T) {
 	}
 }
 
-// However a connection ends here, its client is told that this is the end.
+// However the proxy ends a connection, it sends close_notify.
 func TestTLSClientsAreToldTheEnd(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -133,7 +133,7 @@ func TestTLSClientsAreToldTheEnd(t *testing.T) {
 				return
 			}
 			_ = c.Close()
-			p.awaitSockets(t, "the connection's socket is closed", func(n int) bool { return n <= idle+1 }) // the host's may stay
+			p.awaitSockets(t, "the connection's socket is closed", func(n int) bool { return n <= idle+1 }) // the host's connection may stay
 		})
 	}
 }

@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// curl runs curl, by the name site.test, and returns what it wrote to stdout, to stderr, and how it ended. An argument that
-// begins with "/" is a path at the proxy.
+// curl runs curl with the name site.test, and returns its stdout, its stderr and its error. An argument that begins with "/" is a path at the proxy.
 func (p *proxy) curl(args ...string) (out, trouble string, err error) {
 	p.t.Helper()
 	all := []string{"-q", "-sS", "--noproxy", "*", "--max-time", "30", "--resolve", fmt.Sprintf("site.test:%d:127.0.0.1", p.port)}
@@ -43,8 +42,8 @@ func TestTLSCurl(t *testing.T) {
 	for name, test := range map[string]struct {
 		p    *proxy
 		args []string
-		want string // of stdout
-		fail string // of stderr
+		want string // in stdout
+		fail string // in stderr
 	}{
 		"1.2":             {open, []string{"--tls-max", "1.2", "/"}, "hello", ""},
 		"1.3":             {open, []string{"--tlsv1.3", "/"}, "hello", ""},
@@ -60,7 +59,7 @@ func TestTLSCurl(t *testing.T) {
 		"no certificate, 1.3":    {closed, []string{"--tlsv1.3", "/"}, "", "alert certificate required"},
 		"wrong certificate, 1.2": {closed, append(shown(stranger), "--tls-max", "1.2"), "", "alert (unknown ca|bad certificate)"},
 		"wrong certificate, 1.3": {closed, append(shown(stranger), "--tlsv1.3"), "", "alert (unknown ca|bad certificate)"},
-		"expired, 1.2":           {closed, append(shown(once), "--tls-max", "1.2"), "", "alert bad certificate|certificate verification failed"}, // as curl says certificate expired
+		"expired, 1.2":           {closed, append(shown(once), "--tls-max", "1.2"), "", "alert bad certificate|certificate verification failed"}, // what curl says for an expired certificate
 		"expired, 1.3":           {closed, append(shown(once), "--tlsv1.3"), "", "alert (certificate expired|bad certificate)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +75,7 @@ func TestTLSCurl(t *testing.T) {
 	}
 }
 
-// Ten megabytes up and down, in one connection.
+// Ten megabytes up and down over one connection.
 func TestTLSCurlBulk(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// ignoringValidity is a client that believes what a has signed, whenever it is, was or will be valid.
+// ignoringValidity is the configuration of a client that accepts certificates of a whose time of validity has passed or not begun.
 func (a *authority) ignoringValidity(name string) *tls.Config {
 	config := a.clientConfig(name)
-	config.InsecureSkipVerify = true // and done here instead
+	config.InsecureSkipVerify = true // verified below instead
 	config.VerifyConnection = func(s tls.ConnectionState) error {
 		leaf := s.PeerCertificates[0]
 		return errors.Join(leaf.CheckSignatureFrom(a.cert), leaf.VerifyHostname(name))
@@ -23,13 +23,13 @@ func (a *authority) ignoringValidity(name string) *tls.Config {
 	return config
 }
 
-// expiredWarning is what is said of a certificate for a name that was valid once.
+// expiredWarning returns a pattern of the warning about an expired certificate.
 func expiredWarning(path, name string) string {
 	return `\.json:\d+:\d+: ` + path + `: \\?".*\\?" has a certificate for \\?"` + regexp.QuoteMeta(name) + `\\?" that expired on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: whoever verifies it refuses it; renew it`
 }
 
-// A certificate that is not valid any more, or not yet, keeps nobody from being served: neither at the start, nor after a
-// reload or an upgrade. It is said once each time, not by each worker.
+// A certificate that has expired, or is not valid yet, is served all the same: at the start, and after a reload or an upgrade. Each time there is one
+// warning, not one per worker.
 func TestTLSExpiredCertificate(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -96,7 +96,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 	})
 }
 
-// What a renewal brings is taken up if it can be used, expired or not, and said.
+// A renewed certificate is adopted if it can be used, even if it has expired, and the log says so.
 func TestTLSRenewalThatIsExpired(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -122,7 +122,7 @@ func TestTLSRenewalThatIsExpired(t *testing.T) {
 	})
 }
 
-// Certificates that are shown to hosts, and the authorities of both sides, likewise.
+// The same for certificates that the proxy sends to hosts, and for the CAs of both sides.
 func TestTLSExpiredElsewhere(t *testing.T) {
 	t.Parallel()
 	a, past := newAuthority(t), newAuthorityUntil(t, time.Now().Add(-time.Minute))
@@ -138,7 +138,7 @@ func TestTLSExpiredElsewhere(t *testing.T) {
 	}
 }
 
-// A check of the file says the same, and is as strict as asked for.
+// --test gives the same warning, and fails with --strict.
 func TestTLSExpiredCertificateChecked(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

@@ -30,18 +30,18 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// authority is a CA of a test.
+// authority is a CA.
 type authority struct {
 	t    *testing.T
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	path string         // the file of its certificate
-	pool *x509.CertPool // nobody else is in it
+	path string         // of the certificate
+	pool *x509.CertPool // has only this CA
 }
 
 // identity is a certificate and its key.
 type identity struct {
-	cert, key string // their files
+	cert, key string // paths of their files
 	tls.Certificate
 }
 
@@ -50,7 +50,7 @@ func newAuthority(t *testing.T) *authority {
 	return newAuthorityUntil(t, time.Now().Add(time.Hour))
 }
 
-// newAuthorityUntil makes a CA that is, or was, valid until then.
+// newAuthorityUntil makes a CA that is, or was, valid until notAfter.
 func newAuthorityUntil(t *testing.T, notAfter time.Time) *authority {
 	t.Helper()
 	a := &authority{t: t, key: newKey(t), pool: x509.NewCertPool()}
@@ -78,7 +78,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// certTemplate is a certificate without names.
+// certTemplate returns a template of a certificate without names.
 func certTemplate(notAfter time.Time) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
 	return &x509.Certificate{SerialNumber: serial, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: notAfter}
@@ -93,25 +93,25 @@ func writePEM(t *testing.T, dir, name, kind string, der []byte) string {
 	return file
 }
 
-// issue makes a certificate for names, or addresses, that is valid now.
+// issue makes a certificate for names or addresses that is valid now.
 func (a *authority) issue(names ...string) *identity {
 	a.t.Helper()
 	return a.sign(newKey(a.t), time.Now().Add(-2*time.Hour), time.Now().Add(time.Hour), names)
 }
 
-// notYetValid makes a certificate that will be valid.
+// notYetValid makes a certificate whose validity has not begun.
 func (a *authority) notYetValid(names ...string) *identity {
 	a.t.Helper()
 	return a.sign(newKey(a.t), time.Now().Add(time.Hour), time.Now().Add(2*time.Hour), names)
 }
 
-// expired makes a certificate that was valid once.
+// expired makes a certificate that has expired.
 func (a *authority) expired(names ...string) *identity {
 	a.t.Helper()
 	return a.sign(newKey(a.t), time.Now().Add(-2*time.Hour), time.Now().Add(-time.Minute), names)
 }
 
-// rsaKey takes long to make.
+// rsaKey is made once, because it takes long.
 var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
 // issueRSA is issue with an RSA key.
@@ -152,31 +152,31 @@ func (a *authority) sign(key crypto.Signer, notBefore, notAfter time.Time, names
 	return id
 }
 
-// clientConfig is the configuration of a client that trusts nobody but a, and expects name.
+// clientConfig is the configuration of a client that trusts only a, and expects name.
 func (a *authority) clientConfig(name string) *tls.Config {
 	return &tls.Config{RootCAs: a.pool, ServerName: name}
 }
 
-// config is the configuration of a host that is id.
+// config is the configuration of a host that has this certificate.
 func (id *identity) config() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{id.Certificate}}
 }
 
-// withClientCert is config for a client that shows id, even if nobody asks for it.
+// withClientCert returns config for a client that sends this certificate, even if it was not asked for one.
 func (id *identity) withClientCert(config *tls.Config) *tls.Config {
 	config = config.Clone()
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &id.Certificate, nil }
 	return config
 }
 
-// serverSettings is the settings of a proxy that is id for its clients, and more.
+// serverSettings are the settings of a proxy that has this certificate for its clients, and more settings.
 func (id *identity) serverSettings(more settings) settings {
 	s := settings{"tls_enabled": true, "tls_cert_path": id.cert, "tls_key_path": id.key}
 	maps.Copy(s, more)
 	return s
 }
 
-// toTLS has the hosts of s spoken to by TLS, as further keys of their group say.
+// toTLS returns s with TLS to the hosts, and further keys of their group.
 func (s setup) toTLS(keys settings) setup {
 	group := settings{"hosts": s.hosts, "proxy_tls_enabled": true}
 	if s.algorithm != "" {
@@ -189,7 +189,7 @@ func (s setup) toTLS(keys settings) setup {
 	return s
 }
 
-// dialTLS makes a TLS connection to the proxy.
+// dialTLS connects to the proxy by TLS.
 func (p *proxy) dialTLS(config *tls.Config) *tls.Conn {
 	p.t.Helper()
 	c, err := p.tryDialTLS(config)
@@ -208,7 +208,7 @@ func (p *proxy) tryDialTLS(config *tls.Config) (*tls.Conn, error) {
 	return c, c.Handshake()
 }
 
-// tlsURL is where the proxy serves path by TLS.
+// tlsURL returns the https URL of a path at the proxy.
 func (p *proxy) tlsURL(path string) string {
 	return fmt.Sprintf("https://127.0.0.1:%d%s", p.port, path)
 }
@@ -220,7 +220,7 @@ func (p *proxy) tlsClient(config *tls.Config) *http.Client {
 	return c
 }
 
-// tlsGet fetches path by TLS and returns what came with the whole body.
+// tlsGet fetches path by TLS and returns the response with the whole body.
 func (p *proxy) tlsGet(c *http.Client, path string) (*http.Response, string) {
 	p.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, p.tlsURL(path), nil)
@@ -233,7 +233,7 @@ func (p *proxy) tlsGet(c *http.Client, path string) (*http.Response, string) {
 // handshakes counts the handshakes of a host.
 type handshakes struct{ full, resumed atomic.Int64 }
 
-// count is config, counted.
+// count returns config, changed so that handshakes are counted.
 func (g *handshakes) count(config *tls.Config) *tls.Config {
 	config = config.Clone()
 	config.VerifyConnection = func(s tls.ConnectionState) error {
@@ -281,7 +281,7 @@ func listenTLS(t *testing.T, config *tls.Config, handler func(*tls.Conn)) *host 
 	})
 }
 
-// acceptTLS takes the next connection of a host without a handler, and makes it one that speaks TLS.
+// acceptTLS returns the next connection of a host without a handler, as a TLS server.
 func (h *host) acceptTLS(config *tls.Config) *tls.Conn {
 	h.t.Helper()
 	c := tls.Server(&watched{TCPConn: h.accept()}, config)
@@ -297,10 +297,10 @@ func echoTLS(c *tls.Conn) {
 	_ = c.CloseWrite()
 }
 
-// versions are those of TLS that are spoken.
+// versions are the versions of TLS that the proxy supports.
 var versions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
-// only is config for one version of TLS.
+// only returns config for one version of TLS.
 func only(version uint16, config *tls.Config) *tls.Config {
 	config = config.Clone()
 	config.MinVersion, config.MaxVersion = version, version
@@ -318,20 +318,20 @@ func eachVersion(t *testing.T, test func(t *testing.T, version uint16)) {
 	}
 }
 
-// throughTLS is a client of the proxy that makes requests for http URLs by TLS.
+// throughTLS returns a client that uses TLS for http URLs.
 func (p *proxy) throughTLS(config *tls.Config) *http.Client {
 	c := p.client()
 	c.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) { return p.tryDialTLS(config) }
 	return c
 }
 
-// tlsSides is which connections of a proxy are TLS.
+// tlsSides says which connections of a proxy use TLS.
 type tlsSides struct{ client, host bool }
 
-// ways are all that have any.
+// ways are the combinations with at least one.
 var ways = map[string]tlsSides{"client": {true, false}, "host": {false, true}, "both": {true, true}}
 
-// setup is that of a proxy with TLS on this way: it is id, and trusts a.
+// setup is the setup of a proxy with TLS on these sides. Its certificate is id, and it trusts a.
 func (w tlsSides) setup(hosts []endpoint, id *identity, a *authority, more settings) setup {
 	s := setup{hosts: hosts, settings: more}
 	if w.client {
@@ -343,13 +343,13 @@ func (w tlsSides) setup(hosts []endpoint, id *identity, a *authority, more setti
 	return s
 }
 
-// closer is a connection, TLS or not, of which one direction may be ended.
+// closer is a connection, with or without TLS, that can be half-closed.
 type closer interface {
 	net.Conn
 	CloseWrite() error
 }
 
-// connect brings a client of the proxy and its host together. Both trust a, and the host is id.
+// connect connects a client through the proxy to its host, and returns both ends. Both trust a, and the host's certificate is id.
 func (w tlsSides) connect(p *proxy, h *host, id *identity, a *authority) (client, server closer) {
 	p.t.Helper()
 	if w.client {
@@ -365,10 +365,10 @@ func (w tlsSides) connect(p *proxy, h *host, id *identity, a *authority) (client
 	return client, server
 }
 
-// watched is a connection below TLS.
+// watched is a connection below TLS that notices its end.
 type watched struct {
 	*net.TCPConn
-	ended bool // its end was read, which is not that of a stream of TLS; crypto/tls says it is
+	ended bool // a FIN without close_notify was read; crypto/tls reports it as an ordinary end
 }
 
 func (w *watched) Read(p []byte) (int, error) {
@@ -377,7 +377,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// underlyingTCP is what carries c.
+// underlyingTCP returns the TCP connection that carries c.
 func underlyingTCP(c net.Conn) *net.TCPConn {
 	if s, ok := c.(*tls.Conn); ok {
 		return s.NetConn().(*watched).TCPConn
@@ -385,14 +385,14 @@ func underlyingTCP(c net.Conn) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// expectWhole is expectAll, and demands of TLS that the end was announced by close_notify.
+// expectWhole is expectAll, and demands close_notify if c is a TLS connection.
 func expectWhole(t *testing.T, c net.Conn, s string) {
 	t.Helper()
 	expectAll(t, c, s)
 	expectNotified(t, c)
 }
 
-// expectNotified demands that the end of the stream, which was read, was announced if it is one of TLS.
+// expectNotified demands that the stream, which was read to its end, ended with close_notify if c is a TLS connection.
 func expectNotified(t *testing.T, c net.Conn) {
 	t.Helper()
 	if truncated(c) {
@@ -400,7 +400,7 @@ func expectNotified(t *testing.T, c net.Conn) {
 	}
 }
 
-// truncated reports whether the stream, which was read to its end, is one of TLS whose end was not announced.
+// truncated reports whether c, which was read to its end, is a TLS connection that ended without close_notify.
 func truncated(c net.Conn) bool {
 	s, ok := c.(*tls.Conn)
 	return ok && s.NetConn().(*watched).ended

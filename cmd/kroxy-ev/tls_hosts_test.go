@@ -14,19 +14,19 @@ import (
 	"time"
 )
 
-// tlsHost is a host that speaks TLS, or should, as both modes meet it.
+// tlsHost is a host that speaks TLS, or should, and the expected results in both modes.
 type tlsHost struct {
-	config  *tls.Config        // nil for a host that does not speak TLS
-	instead func(*net.TCPConn) // what it does then
-	group   settings           // what its group has besides proxy_tls_enabled
-	trusts  *authority         // whom the system trusts
+	config  *tls.Config        // nil: the host does not speak TLS
+	instead func(*net.TCPConn) // what it does in that case
+	group   settings           // keys of its group besides proxy_tls_enabled
+	trusts  *authority         // the system's only CA
 	more    settings
 	name    string // what it is called in the configuration; "" is its address
-	status  int    // in http mode; anything but 200 is no connection in stream mode
-	log     string // what the log says of it
+	status  int    // in http mode; anything but 200 is a failed connection in stream mode
+	log     string // a pattern of the log's error
 }
 
-// tlsHosts are as many as the ways in which a handshake with a host may go.
+// tlsHosts returns hosts for all outcomes of a handshake.
 func tlsHosts(t *testing.T) map[string]tlsHost {
 	t.Helper()
 	good, bad := newAuthority(t), newAuthority(t)
@@ -103,14 +103,14 @@ func tlsHosts(t *testing.T) map[string]tlsHost {
 	}
 }
 
-// trusting has a command's system trust nobody but a.
+// trusting returns a prepare function for a system that trusts only a.
 func trusting(a *authority) func(*exec.Cmd) {
 	return func(cmd *exec.Cmd) {
 		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+a.path, "SSL_CERT_DIR=/nonexistent")
 	}
 }
 
-// setup is that of a proxy before the host at e.
+// setup is the setup of a proxy with the host at e.
 func (h *tlsHost) setup(e endpoint) setup {
 	s := setup{hosts: []endpoint{e}, settings: h.more}
 	if h.name != "" {
@@ -156,7 +156,7 @@ func TestTLSHosts(t *testing.T) {
 	}
 }
 
-// A host whose handshake fails is one that cannot be reached.
+// A host whose handshake fails counts as unreachable.
 func TestTLSHostBesideBadOnes(t *testing.T) {
 	t.Parallel()
 	good := newAuthority(t)
@@ -185,7 +185,7 @@ func TestTLSHostBesideBadOnes(t *testing.T) {
 	}
 }
 
-// What a handshake costs is paid once for many requests, and not in full for the next connection.
+// A handshake is made once for many requests, and later connections resume the session.
 func TestTLSHostConnections(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version uint16) {

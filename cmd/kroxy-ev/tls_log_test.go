@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// What a line of the access log says of a client's TLS.
+// The access log's variables about a client's TLS.
 func TestTLSLogVariables(t *testing.T) {
 	t.Parallel()
 	const format = "$tls_version $tls_cipher $tls_sni"
@@ -60,7 +60,7 @@ func TestTLSLogVariables(t *testing.T) {
 	}
 }
 
-// Who a client is by its certificate is known to hosts and in the log, also where it resumes a session; nobody else is.
+// Hosts and the log get the subject of a client's certificate, also in a resumed session, and no other.
 func TestTLSClientSubject(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -96,7 +96,7 @@ func TestTLSClientSubject(t *testing.T) {
 	}
 }
 
-// Without TLS there is nothing to say of it, nor where it was not agreed on.
+// Variables are "-" if there was no TLS, if the handshake failed, or if TLS was passed through and the proxy does not know them.
 func TestTLSLogVariablesWithout(t *testing.T) {
 	t.Parallel()
 	const format = "$tls_version $tls_cipher $tls_sni."
@@ -163,7 +163,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 	})
 }
 
-// A name may be any bytes, and cannot make a line of its own.
+// A server name may be any bytes, and cannot forge a log line.
 func TestTLSLogOfStrangeNames(t *testing.T) {
 	t.Parallel()
 	const format = "<$tls_sni> end"
@@ -211,7 +211,7 @@ func TestTLSLogOfStrangeNames(t *testing.T) {
 	})
 }
 
-// Each request of a connection has a line of its own, which says the same of it.
+// Each request of a connection has a line, with the same TLS variables.
 func TestTLSLogOfEveryRequest(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What a client asked for in its handshake is known of its connection, whatever needed the name at that time: a request on
-// a kept-alive connection is routed by the configuration of its own time.
+// The server name of a handshake stays known for the connection, whether or not the configuration of that time used it. A request on a kept-alive connection
+// is routed by the configuration at the time of the request.
 func TestTLSNamesAfterReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -40,7 +40,7 @@ func TestTLSNamesAfterReload(t *testing.T) {
 				t.Fatalf("with round_robin a client that asks for %q gets %s", name, got)
 			}
 		}
-		silent := p.dial() // its handshake comes after the reload
+		silent := p.dial() // its handshake follows after the reload
 
 		for _, algorithm := range []string{"sni", "host", "sni", "round_robin", "sni"} {
 			s.algorithm = algorithm
@@ -66,7 +66,7 @@ func TestTLSNamesAfterReload(t *testing.T) {
 	})
 }
 
-// A stream session goes to a host of the configuration that it began with, and one that begins later to one of the next.
+// A stream session uses the configuration with which it began, and a later one uses the next.
 func TestTLSNamesAfterReloadInStream(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withNames has a program find the names on this machine: by an /etc/hosts of its own.
+// withNames returns a prepare function that gives the program an /etc/hosts with these names for this machine.
 func withNames(t *testing.T, names ...string) func(*exec.Cmd) {
 	t.Helper()
 	return withFile(t, "/etc/hosts", "127.0.0.1 localhost "+strings.Join(names, " ")+"\n")
 }
 
-// withFile has a program find this text in the place of a file.
+// withFile returns a prepare function that replaces a file by this text for the program.
 func withFile(t *testing.T, path, text string) func(*exec.Cmd) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -43,17 +43,17 @@ func withFile(t *testing.T, path, text string) func(*exec.Cmd) {
 	return prepare
 }
 
-// withName is e by another name.
+// withName returns e with another name.
 func withName(e endpoint, name string) endpoint { return endpoint{name, e.Port} }
 
-// askingFor is config for a client that asks for name and takes any certificate of its CAs.
+// askingFor returns config for a client that sends name by SNI and accepts any certificate.
 func askingFor(config *tls.Config, name string) *tls.Config {
 	config = config.Clone()
 	config.ServerName, config.InsecureSkipVerify = name, true
 	return config
 }
 
-// In http mode the name that a client asks for by SNI chooses, and Host does not.
+// In http mode the SNI name chooses the host, and the Host field does not.
 func TestTLSNamesChooseInHTTP(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -87,7 +87,7 @@ func TestTLSNamesChooseInHTTP(t *testing.T) {
 			})
 		})
 	}
-	// Only OpenSSL asks for addresses, which the standard does not allow, and sends what it is told to.
+	// Only OpenSSL can send an address as SNI, which the standard forbids.
 	t.Run("an address", func(t *testing.T) {
 		t.Parallel()
 		need(t, "openssl")
@@ -97,7 +97,7 @@ func TestTLSNamesChooseInHTTP(t *testing.T) {
 	})
 }
 
-// In stream mode it chooses likewise, and a client without a host is not served.
+// The same in stream mode; a client whose name no host has is not served.
 func TestTLSNamesChooseInStream(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -131,7 +131,7 @@ func TestTLSNamesChooseInStream(t *testing.T) {
 	})
 }
 
-// SNI chooses the certificate too: by its names, one label for a wildcard, whatever the letter case; else it is the first.
+// SNI also chooses the certificate: by its names, where a wildcard matches one label, and ignoring case; otherwise the first one is used.
 func TestTLSCertificatesByName(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// startSecureNginx runs nginx as a host that speaks TLS, as id, and tells of it at /; other paths are files of dir/files.
+// startSecureNginx starts nginx as a TLS host with id. / reports the TLS session; other paths are files of dir/files.
 func startSecureNginx(t *testing.T, dir string, id *identity, more string) endpoint {
 	t.Helper()
 	nginx := need(t, "nginx")
@@ -54,7 +54,7 @@ func startSecureNginx(t *testing.T, dir string, id *identity, more string) endpo
 	return endpoint{"127.0.0.1", port}
 }
 
-// nginx keeps connections for a few requests, and sessions for the next one.
+// nginx keeps connections for a few requests, and sessions for the next connection.
 func TestTLSNginx(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")
@@ -65,7 +65,7 @@ func TestTLSNginx(t *testing.T) {
 	for name, test := range map[string]struct {
 		conf  string
 		group settings
-		want  string // of the second connection
+		want  string // for the second connection
 	}{
 		"1.2":                {"ssl_protocols TLSv1.2; ssl_session_cache builtin:100;", nil, "1 TLSv1.2 r  NONE"},
 		"1.3":                {"ssl_protocols TLSv1.3;", nil, "1 TLSv1.3 r  NONE"},

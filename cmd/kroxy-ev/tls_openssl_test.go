@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// openssl runs a command of openssl until it ends, and returns what it wrote, even if it failed.
+// openssl runs an openssl command until it ends, and returns its output, even if it failed.
 func openssl(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -29,7 +29,7 @@ func openssl(t *testing.T, stdin string, args ...string) string {
 	return string(out)
 }
 
-// sClient makes a connection with "openssl s_client", in which it sends what it is given, and ends when the proxy does.
+// sClient connects with "openssl s_client", sends stdin, and ends when the proxy does.
 func (p *proxy) sClient(stdin string, args ...string) string {
 	p.t.Helper()
 	return openssl(p.t, stdin, append([]string{"s_client", "-connect", fmt.Sprintf("127.0.0.1:%d", p.port), "-ign_eof"}, args...)...)
@@ -93,7 +93,7 @@ func TestTLSOpenSSLClient(t *testing.T) {
 	}
 }
 
-// OpenSSL goes on with its sessions, in either version.
+// OpenSSL resumes its sessions, in either version.
 func TestTLSOpenSSLResumption(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")
@@ -126,7 +126,7 @@ func TestTLSOpenSSLResumption(t *testing.T) {
 	})
 }
 
-// opensslProcess is an openssl that runs while a test talks to it.
+// opensslProcess is an openssl that runs while the test talks to it.
 type opensslProcess struct {
 	*transcript
 	stdin io.WriteCloser
@@ -149,7 +149,7 @@ func startOpenssl(t *testing.T, args ...string) *opensslProcess {
 	return k
 }
 
-// await waits for a match in what was written.
+// await waits for a match in the output.
 func (k *opensslProcess) await(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -161,7 +161,7 @@ func (k *opensslProcess) await(t *testing.T, pattern string) []string {
 	return found
 }
 
-// In stream mode the host may greet first, and OpenSSL's end is the end of its stream.
+// In stream mode the host may send first, and the end of OpenSSL ends its stream.
 func TestTLSOpenSSLStream(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")
@@ -189,7 +189,7 @@ func TestTLSOpenSSLStream(t *testing.T) {
 	}
 }
 
-// sServer starts "openssl s_server", which is id.
+// sServer starts "openssl s_server" with the certificate id.
 func sServer(t *testing.T, id *identity, args ...string) (endpoint, *opensslProcess) {
 	t.Helper()
 	k := startOpenssl(t, append([]string{"s_server", "-accept", "127.0.0.1:0", "-cert", id.cert, "-key", id.key}, args...)...)
@@ -197,7 +197,7 @@ func sServer(t *testing.T, id *identity, args ...string) (endpoint, *opensslProc
 	return endpoint{"127.0.0.1", port}, k
 }
 
-// A page that "s_server -www" serves ends with its connection, and tells of the handshake.
+// A page of "s_server -www" ends with its connection, and describes the handshake.
 func TestTLSOpenSSLServer(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")
@@ -233,7 +233,7 @@ func TestTLSOpenSSLServer(t *testing.T) {
 	}
 }
 
-// Both sides are OpenSSL's, and a line goes each way.
+// Both sides are OpenSSL, and a line passes each way.
 func TestTLSOpenSSLBothSides(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")

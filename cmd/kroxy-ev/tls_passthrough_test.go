@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ends is two hosts that speak TLS, each with its own certificate, and a proxy which passes their clients through by name.
+// ends are two TLS hosts, each with a certificate of its own, and a proxy that passes their clients through by name.
 type ends struct {
 	a     *authority
 	p     *proxy
@@ -32,7 +32,7 @@ func passThrough(t *testing.T, more settings) *ends {
 	return k
 }
 
-// connect makes a connection by TLS between a client, whose bytes go through write if that is not nil, and the host it names.
+// connect connects a client to the host whose name it sends, by TLS through the proxy. The client's first bytes go through write if it is not nil.
 func (k *ends) connect(t *testing.T, config *tls.Config, write func(c net.Conn, p []byte) error) (client, server *tls.Conn) {
 	t.Helper()
 	tcp := k.p.dial()
@@ -50,7 +50,7 @@ func (k *ends) connect(t *testing.T, config *tls.Config, write func(c net.Conn, 
 	return client, server
 }
 
-// alteredHello is a connection whose first write, a ClientHello, goes out in another way.
+// alteredHello is a connection whose first write, the ClientHello, is sent by another function.
 type alteredHello struct {
 	net.Conn
 	write func(c net.Conn, p []byte) error
@@ -65,7 +65,7 @@ func (c *alteredHello) Write(p []byte) (int, error) {
 	return len(p), c.write(c.Conn, p)
 }
 
-// recut is a ClientHello, which came in one record, in records of up to size bytes.
+// recut splits a ClientHello in one record into records of up to size bytes.
 func recut(p []byte, size int) (out []byte) {
 	for rest := p[5:]; len(rest) > 0; {
 		n := min(size, len(rest))
@@ -77,7 +77,7 @@ func recut(p []byte, size int) (out []byte) {
 	return out
 }
 
-// inPieces writes p a few bytes at a time, each in a segment of its own.
+// inPieces writes p a few bytes at a time, each piece in a segment of its own.
 func inPieces(c net.Conn, p []byte, size int, pause time.Duration) error {
 	for len(p) > 0 {
 		n := min(size, len(p))
@@ -90,11 +90,11 @@ func inPieces(c net.Conn, p []byte, size int, pause time.Duration) error {
 	return nil
 }
 
-// The host that a client names is who it speaks to, from end to end, however its hello comes.
+// A client has an end-to-end session with the host that it names, whichever way its ClientHello arrives.
 func TestTLSPassThrough(t *testing.T) {
 	t.Parallel()
 	k := passThrough(t, nil)
-	long := make([]string, 240) // protocols that make a hello of some 12 KB
+	long := make([]string, 240) // enough protocols for a ClientHello of some 12 KB
 	for i := range long {
 		long[i] = fmt.Sprintf("%d%s", i, strings.Repeat("x", 48))
 	}
@@ -114,7 +114,7 @@ func TestTLSPassThrough(t *testing.T) {
 	} {
 		for _, host := range []string{"alpha.test", "beta.test"} {
 			t.Run(name+", "+host, func(t *testing.T) {
-				// Not in parallel: the connections that a host gets are told apart by their order.
+				// Not in parallel: a host's connections are identified by their order.
 				for _, version := range versions {
 					config := only(version, k.a.clientConfig(host))
 					config.NextProtos = test.protocols
@@ -164,7 +164,7 @@ func TestTLSPassThrough(t *testing.T) {
 	}
 }
 
-// Whoever names no host is let go, and the log says why.
+// A client that names no host is disconnected, and the log says why.
 func TestTLSPassThroughOfNobody(t *testing.T) {
 	t.Parallel()
 	name := askingFor(&tls.Config{}, "gamma.test")
@@ -205,7 +205,7 @@ func TestTLSPassThroughOfNobody(t *testing.T) {
 	}
 }
 
-// helloListener is the other end of a client that hears its hello and hangs up.
+// helloListener is the other end of a client: it records the ClientHello and closes.
 type helloListener struct {
 	net.Conn
 	said []byte
@@ -221,7 +221,7 @@ func (*helloListener) SetDeadline(time.Time) error      { return nil }
 func (*helloListener) SetWriteDeadline(time.Time) error { return nil }
 func (*helloListener) RemoteAddr() net.Addr             { return nil }
 
-// A client that does not finish its hello is not waited for longer than tls_handshake_timeout.
+// A client that does not finish its ClientHello is disconnected after tls_handshake_timeout.
 func TestTLSPassThroughTimeout(t *testing.T) {
 	t.Parallel()
 	k := passThrough(t, settings{"tls_handshake_timeout": short})

@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// spy is a connection below TLS that notes the lengths of the records which are read.
+// spy is a connection below TLS that records the lengths of the records that are read.
 type spy struct {
 	*watched
 	mu      sync.Mutex
 	head    []byte // of the record that is being read
-	left    int    // of it, behind its head
+	left    int    // bytes of the record after its head
 	records []int
 }
 
-// recordHead is the length of what is before a record's bytes (RFC 8446 section 5.1).
+// recordHead is the length of a record's header (RFC 8446 section 5.1).
 const recordHead = 5
 
 func (s *spy) Read(p []byte) (int, error) {
@@ -47,7 +47,7 @@ func (s *spy) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// take returns the lengths since it was last asked.
+// take returns the lengths since its last call.
 func (s *spy) take() []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,7 +56,7 @@ func (s *spy) take() []int {
 	return records
 }
 
-// spied makes a connection of TLS to the proxy that notes its records.
+// spied connects to the proxy by TLS through a spy.
 func (p *proxy) spied(config *tls.Config) (*tls.Conn, *spy) {
 	p.t.Helper()
 	s := &spy{watched: &watched{TCPConn: p.dial()}}
@@ -67,12 +67,12 @@ func (p *proxy) spied(config *tls.Config) (*tls.Conn, *spy) {
 	return c, s
 }
 
-// What is sent first, and first after a pause, comes in records that fit into a segment each: its reader need not wait for more than one.
-// Bulk comes in whole records, which cost least.
+// The first data, and the first after a pause, is sent in records that fit into a segment, so that the reader need not wait for more than one. Bulk data is
+// sent in full records, which cost least.
 func TestTLSRecordSizes(t *testing.T) {
 	t.Parallel()
 	const (
-		segment   = 1400 // what fits into one almost everywhere
+		segment   = 1400 // fits into a segment almost everywhere
 		first     = 14_000
 		whole     = 16 << 10
 		most      = 4 << 20
@@ -119,24 +119,24 @@ func TestTLSRecordSizes(t *testing.T) {
 					}
 					return full
 				}
-				s.take() // of the handshake
+				s.take() // those of the handshake
 				records := get("/bulk")
 				begins("a new connection", records)
 				full := inWhole(records)
-				for try := 0; full < most/2 && try < 10; try++ { // on a busy machine a host's bytes come in small pieces, or late
+				for try := 0; full < most/2 && try < 10; try++ { // on a busy machine the host's bytes may arrive in small pieces or late
 					full = max(full, inWhole(get("/bulk")))
 				}
 				if full < most/2 {
 					t.Errorf("%d of %d bytes came in whole records", full, most)
 				}
 				fewest := smallSize
-				for range 10 { // a machine may be slow for a while, which is a pause
+				for range 10 { // a machine may be slow for a while, which looks like a pause
 					fewest = min(fewest, len(get("/small")))
 				}
 				if fewest > 3 {
 					t.Errorf("%d bytes right behind others came in %d records", smallSize, fewest)
 				}
-				// No event tells that a pause was long enough. The proxy's own measure is a second.
+				// No event shows that a pause was long enough. The proxy's limit is a second.
 				time.Sleep(1100 * time.Millisecond)
 				begins("after a pause", get("/bulk"))
 			})

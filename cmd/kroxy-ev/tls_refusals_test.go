@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// verdict is how a client fares, of which nothing is known before it was answered.
+// verdict returns how the proxy treats a client: "served", or the error. With TLS 1.3 a client knows that only after a response.
 func (p *proxy) verdict(config *tls.Config) string {
 	p.t.Helper()
 	c, err := p.tryDialTLS(config)
@@ -31,7 +31,7 @@ func (p *proxy) verdict(config *tls.Config) string {
 	return "served"
 }
 
-// Where a client has to show a certificate, none but a good one will do.
+// Where client certificates are required, only good ones are accepted.
 func TestTLSClientCertificates(t *testing.T) {
 	t.Parallel()
 	a, b := newAuthority(t), newAuthority(t)
@@ -71,7 +71,7 @@ func TestTLSClientCertificates(t *testing.T) {
 					expectMatch(t, p.verdict(c), test.want)
 				}
 			})
-			t.Cleanup(func() { // all have been there
+			t.Cleanup(func() { // all of them have connected by then
 				for _, reason := range []string{"didn't provide a certificate", "expired", "unknown authority"} {
 					p.await(p.stderr, `level=INFO .*client=127\.0\.0\.1 .*`+reason)
 				}
@@ -80,7 +80,7 @@ func TestTLSClientCertificates(t *testing.T) {
 	}
 }
 
-// No version is spoken that is older than it may be.
+// No version below the configured one is accepted.
 func TestTLSVersions(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -113,7 +113,7 @@ func TestTLSVersions(t *testing.T) {
 	}
 }
 
-// A client that forgets the s of https is told so, in plain text.
+// A client that sends http to the https port gets an explanation in plain text.
 func TestTLSPlainHTTP(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -151,7 +151,7 @@ func TestTLSPlainHTTP(t *testing.T) {
 	}
 }
 
-// Whatever else is not TLS is no session, in either mode, and in stream mode HTTP is no better.
+// Anything else that is not TLS starts no session, in either mode; in stream mode the same holds for HTTP.
 func TestTLSNotSpoken(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -179,17 +179,17 @@ func TestTLSNotSpoken(t *testing.T) {
 				"alert":              "\x15\x03\x01\x00\x02\x01\x00",
 				"two lies about len": "\x16\x03\x01\x00\x06\x01\xff\xff\xff\x03\x03",
 			}
-			// The one that a line is awaited of comes first: after a few kinds of errors lines are only counted for a while.
+			// The case whose log line the test waits for comes first: after a few kinds of errors, further lines are only counted for a while.
 			for _, name := range slices.Sorted(maps.Keys(sayings)) {
 				says := sayings[name]
 				if mode == "http" && strings.HasPrefix(name, "HTTP") {
-					continue // is answered
+					continue // gets a response
 				}
 				t.Log(name)
 				c := p.dial()
 				_ = write(c, says)
 				_ = c.CloseWrite()
-				if got, err := io.ReadAll(c); len(got) > 7 || howEnded(err) != "end" && howEnded(err) != "reset" { // an alert's length
+				if got, err := io.ReadAll(c); len(got) > 7 || howEnded(err) != "end" && howEnded(err) != "reset" { // 7 is the length of an alert
 					t.Errorf("%s: the client got %.100q and %s", name, got, howEnded(err))
 				}
 				_ = c.Close()
@@ -208,7 +208,7 @@ func TestTLSNotSpoken(t *testing.T) {
 	}
 }
 
-// Records that are none end a connection that stands, with a word to the client, and the host is not told that all is well.
+// Invalid records end an established connection: the client gets an alert, and the host a reset.
 func TestTLSBrokenRecords(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -243,7 +243,7 @@ func TestTLSBrokenRecords(t *testing.T) {
 	}
 }
 
-// What a client of TLS 1.2 asks for in the midst of a stream, a new handshake, is refused and costs nobody else a thing.
+// Renegotiation, which a client of TLS 1.2 may ask for during a stream, is refused, and affects nobody else.
 func TestTLSRenegotiation(t *testing.T) {
 	t.Parallel()
 	need(t, "openssl")

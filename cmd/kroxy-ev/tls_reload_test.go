@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// certFiles is where a proxy finds its certificate, which may change.
+// certFiles are the files of a proxy's certificate, which a test may replace.
 type certFiles struct {
 	t         *testing.T
 	cert, key string
@@ -28,14 +28,14 @@ func newCertFiles(t *testing.T) *certFiles {
 	return &certFiles{t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
 }
 
-// replace replaces both files, each at once.
+// replace replaces both files, each atomically.
 func (w *certFiles) replace(id *identity) {
 	w.t.Helper()
 	replaceFile(w.t, id.cert, w.cert)
 	replaceFile(w.t, id.key, w.key)
 }
 
-// replaceFile puts a copy of a file at a path, at once.
+// replaceFile copies a file to a path atomically.
 func replaceFile(t *testing.T, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(from)
@@ -44,12 +44,12 @@ func replaceFile(t *testing.T, from, to string) {
 	}
 }
 
-// serverSettings is identity.serving.
+// serverSettings is identity.serverSettings.
 func (w *certFiles) serverSettings(more settings) settings {
 	return (&identity{cert: w.cert, key: w.key}).serverSettings(more)
 }
 
-// shownCert is the certificate that the proxy shows to a client which asks for name.
+// shownCert returns the certificate that the proxy sends to a client that asks for name.
 func (p *proxy) shownCert(name string) *x509.Certificate {
 	p.t.Helper()
 	c := p.dialTLS(askingFor(&tls.Config{}, name))
@@ -57,7 +57,7 @@ func (p *proxy) shownCert(name string) *x509.Certificate {
 	return c.ConnectionState().PeerCertificates[0]
 }
 
-// expectCert demands that every worker, as far as a few connections tell, has id.
+// expectCert demands that every worker, as far as eight connections tell, has the certificate id.
 func (p *proxy) expectCert(id *identity) {
 	p.t.Helper()
 	for range 8 {
@@ -67,7 +67,7 @@ func (p *proxy) expectCert(id *identity) {
 	}
 }
 
-// keptAlive is a connection that lives through reloads, and a request in it whose answer is under way.
+// keptAlive is a connection that survives reloads, with a request whose response is under way.
 type keptAlive struct {
 	t  *testing.T
 	c  *tls.Conn
@@ -90,7 +90,7 @@ func (k *keptAlive) mustWork() {
 	}
 }
 
-// A certificate that has changed is taken up, by an order or without one, and nobody notices whose connection stands.
+// A changed certificate is adopted, with or without a reload, and existing connections are not affected.
 func TestTLSReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -143,7 +143,7 @@ func TestTLSReload(t *testing.T) {
 	})
 }
 
-// Those who keep certificates behind a symbolic link change the link.
+// Some keep certificates behind a symbolic link, and change the link.
 func TestTLSReloadBySymbolicLink(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -166,7 +166,7 @@ func TestTLSReloadBySymbolicLink(t *testing.T) {
 	expectEcho(t, c, "after")
 }
 
-// The CAs of clients and of hosts are looked after like certificates.
+// The CAs of clients and of hosts are watched like certificates.
 func TestTLSReloadOfCAs(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -189,7 +189,7 @@ func TestTLSReloadOfCAs(t *testing.T) {
 			_, _ = io.WriteString(c, lastRequest)
 			res, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err != nil {
-				return err.Error() // a client of TLS 1.3 learns of its certificate's fate by reading
+				return err.Error() // a client of TLS 1.3 learns by reading whether its certificate was accepted
 			}
 			return strconv.Itoa(res.StatusCode)
 		}
@@ -202,12 +202,12 @@ func TestTLSReloadOfCAs(t *testing.T) {
 		replaceFile(t, b.path, clients)
 		eventually(t, "the other clients are", func() bool { return status(b) == "200" })
 		eventually(t, "and the first ones not any more", func() bool { return status(a) != "200" })
-		replaceFile(t, a.path, hosts) // there is a connection to the host, which was trusted
+		replaceFile(t, a.path, hosts) // a connection to the host exists from when the host was trusted
 		eventually(t, "nor is the host", func() bool { return status(b) == "502" })
 	})
 }
 
-// badCertFiles are the ways in which files of a certificate may be wrong, and what is said of that.
+// badCertFiles are the ways in which files of a certificate may be wrong, and patterns of the errors.
 func badCertFiles(t *testing.T, a *authority) map[string]struct {
 	spoil   func(w *certFiles)
 	pattern string
@@ -236,10 +236,10 @@ func badCertFiles(t *testing.T, a *authority) map[string]struct {
 	}
 }
 
-// fewPlaces are those of badPlaces that differ most.
+// fewPlaces are the most different ones of badCertFiles.
 var fewPlaces = []string{"mismatched", "missing", "a pipe"}
 
-// What is wrong stays outside: the old certificate is in service until a good one is there.
+// Bad files are not adopted: the old certificate stays in use until there is a good one.
 func TestTLSReloadOfBadFiles(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "nothing changes but what is said")
@@ -276,7 +276,7 @@ func TestTLSReloadOfBadFiles(t *testing.T) {
 	})
 }
 
-// At the start it is the end.
+// At the start, bad files are an error.
 func TestTLSStartWithBadFiles(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "no loop begins")
@@ -298,7 +298,7 @@ func TestTLSStartWithBadFiles(t *testing.T) {
 	}
 }
 
-// Nothing waits for a file that is there no more when something else is due: here, new keys of session tickets.
+// Missing files do not delay anything else that is due: here, new keys for session tickets.
 func TestTLSRotationBesideBadFiles(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A scanner finds no protocol and no cipher that is weak, with keys of either kind.
+// A scanner finds no weak protocol and no weak cipher, with either kind of key.
 func TestTLSScan(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")

@@ -53,7 +53,7 @@ func TestTLSStreamHosts(t *testing.T) {
 	}
 }
 
-// A client waits for a second host if the first one's handshake fails, and what it sent meanwhile is kept.
+// If the first host's handshake fails, the client waits for a second host, which gets everything that the client has sent meanwhile.
 func TestTLSStreamHostBesideBadOnes(t *testing.T) {
 	t.Parallel()
 	good := newAuthority(t)
@@ -78,7 +78,7 @@ func TestTLSStreamHostBesideBadOnes(t *testing.T) {
 	}
 }
 
-// Which end speaks first, and which stops first, is for them to choose, whatever is TLS of the way between them.
+// Either end may send first, and either may end first, whichever sides use TLS.
 func TestTLSStreamEnds(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// frozenCache is a session cache that gives the first session it got to whoever asks, again and again.
+// frozenCache is a session cache that always returns the first session that it got.
 type frozenCache struct {
 	mu      sync.Mutex
 	session *tls.ClientSessionState
@@ -28,7 +28,7 @@ func (f *frozenCache) Put(_ string, s *tls.ClientSessionState) {
 	}
 }
 
-// reconnect makes a connection, sees that it is served by a host that echoes, and reports whether it goes on with a session.
+// reconnect connects to an echo host, and reports whether the session was resumed.
 func (p *proxy) reconnect(config *tls.Config) (*tls.Conn, bool) {
 	p.t.Helper()
 	c := p.dialTLS(config)
@@ -36,14 +36,14 @@ func (p *proxy) reconnect(config *tls.Config) (*tls.Conn, bool) {
 	return c, c.ConnectionState().DidResume
 }
 
-// withSessionCache is config with a cache that keeps one session.
+// withSessionCache returns config with a cache for one session.
 func withSessionCache(config *tls.Config) *tls.Config {
 	config = config.Clone()
 	config.ClientSessionCache = &frozenCache{}
 	return config
 }
 
-// A session may go on in any worker, after any reload, and under a new master.
+// A session can be resumed in any worker, after any reload, and under a new master.
 func TestTLSSessionsGoOn(t *testing.T) {
 	t.Parallel()
 	for kind, multi := range map[string]bool{"one process": false, "workers": true} {
@@ -109,7 +109,7 @@ func TestTLSSessionsGoOn(t *testing.T) {
 	}
 }
 
-// A ticket is good for two rotations of the keys, and not for three.
+// A ticket is valid for two key rotations, and not for three.
 func TestTLSTicketRotation(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -146,7 +146,7 @@ func TestTLSTicketRotation(t *testing.T) {
 	})
 }
 
-// A reload may change how long keys are in use; it is not for a day to come.
+// A reload may change how long keys are used, and the change takes effect at once.
 func TestTLSTicketRotationAfterReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -161,7 +161,7 @@ func TestTLSTicketRotationAfterReload(t *testing.T) {
 	})
 }
 
-// A session belongs to the certificate that it was begun with.
+// A session is valid only with the certificate with which it began.
 func TestTLSSessionsOfAnotherCertificate(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version uint16) {
@@ -190,7 +190,7 @@ func TestTLSSessionsOfAnotherCertificate(t *testing.T) {
 	})
 }
 
-// Nor does it spare a client the certificate that is demanded now.
+// Nor does a session spare a client a certificate that is required by now.
 func TestTLSSessionsOfUnknownClients(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, version uint16) {

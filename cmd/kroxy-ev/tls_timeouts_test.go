@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// clientHello is what a client of crypto/tls begins with.
+// clientHello returns the ClientHello of crypto/tls.
 func clientHello(config *tls.Config) string {
 	c := &helloListener{}
 	_ = tls.Client(c, config).Handshake()
 	return string(c.said)
 }
 
-// A handshake that does not come to its end is ended, wherever it is stuck.
+// A handshake that does not finish times out, wherever it is stuck.
 func TestTLSHandshakeTimeout(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -66,7 +66,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 	}
 }
 
-// Zero is no timeout, and waiting costs nothing.
+// Zero means no timeout, and waiting costs nothing.
 func TestTLSHandshakesThatWait(t *testing.T) {
 	needFiles(t, 4096)
 	a := newAuthority(t)

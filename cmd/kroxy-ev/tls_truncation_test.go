@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stops are the ways in which the end of a TLS stream that has more or less been said may come.
+// stops are the ways in which a TLS stream may end, from properly to not at all announced.
 var stops = map[string]func(c *tls.Conn){
-	"close_notify": func(c *tls.Conn) { // and a FIN
+	"close_notify": func(c *tls.Conn) { // and then a FIN
 		_ = c.CloseWrite()
 		_ = underlyingTCP(c).CloseWrite()
 	},
@@ -29,10 +29,10 @@ var stops = map[string]func(c *tls.Conn){
 	"reset": func(c *tls.Conn) { reset(underlyingTCP(c)) },
 }
 
-// announced reports whether a peer knows at such an end that it has everything.
+// announced reports whether such an end tells the peer that the stream is complete.
 func announced(stop string) bool { return strings.HasPrefix(stop, "close_notify") }
 
-// A response whose length nobody has told is whole only if its host said so.
+// A response without a length is complete only if the host ends it with close_notify.
 func TestTLSTruncatedResponses(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -41,8 +41,8 @@ func TestTLSTruncatedResponses(t *testing.T) {
 	const head = okHead + "X: y\r\n"
 	for name, test := range map[string]struct {
 		response string
-		length   bool // it tells its length, and has all of it
-		short    bool // it has not
+		length   bool // it has a length, and the whole body
+		short    bool // it has a length, and less than the whole body
 	}{
 		"until close":           {response: head + "\r\nhello"},
 		"until close, empty":    {response: head + "\r\n"},
@@ -73,13 +73,13 @@ func TestTLSTruncatedResponses(t *testing.T) {
 					send(t, c, "GET / HTTP/"+version+"\r\nHost: p\r\nConnection: close\r\n\r\n")
 					res, err := http.ReadResponse(bufio.NewReader(c), nil)
 					if stop == "reset" && (err != nil || res.StatusCode == http.StatusBadGateway) {
-						continue // it came before the response was read
+						continue // the reset came before the response was read
 					}
 					if err != nil {
 						t.Fatalf("HTTP/%s: reading the head: %v", version, err)
 					}
 					body, err := io.ReadAll(res.Body)
-					// A body without a length of its own ends with the client's stream.
+					// A body without a length ends with the client's stream.
 					looksWhole := err == nil && (res.ContentLength >= 0 || len(res.TransferEncoding) > 0 || !truncated(c))
 					if looksWhole != whole {
 						t.Errorf("HTTP/%s: %d bytes of the body and error %v: it looks whole: %v, want %v", version, len(body), err, looksWhole, whole)
@@ -94,7 +94,7 @@ func TestTLSTruncatedResponses(t *testing.T) {
 	}
 }
 
-// awaitDelivered waits for a moment that the peer's kernel has all that was written.
+// awaitDelivered waits, for a second at most, until the peer's kernel has everything that was written.
 func awaitDelivered(c net.Conn) {
 	raw, err := underlyingTCP(c).SyscallConn()
 	for begin, n := time.Now(), -1; err == nil && n != 0 && time.Since(begin) < time.Second; time.Sleep(time.Millisecond) {
@@ -102,7 +102,7 @@ func awaitDelivered(c net.Conn) {
 	}
 }
 
-// A plain client of HTTP/1.0, whose body ends with its connection, gets a reset where the end was not announced.
+// A plain client of HTTP/1.0, whose body ends with the connection, gets a reset if the host sent no close_notify.
 func TestTLSTruncationForPlainClients(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -128,7 +128,7 @@ func TestTLSTruncationForPlainClients(t *testing.T) {
 	}
 }
 
-// In stream mode neither side takes a stream that was cut off for a whole one.
+// In stream mode neither side takes a truncated stream for a complete one.
 func TestTLSTruncatedStreams(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
@@ -151,7 +151,7 @@ func TestTLSTruncatedStreams(t *testing.T) {
 						if from == "host" {
 							source, sink = server, client
 						}
-						// A reset may overtake what a sink has not read.
+						// A reset may overtake data that the sink has not read.
 						went := make(chan struct{})
 						go func() {
 							defer close(went)
@@ -166,7 +166,7 @@ func TestTLSTruncatedStreams(t *testing.T) {
 							if string(got) != said {
 								t.Errorf("the other end got %d bytes of %d", len(got), len(said))
 							}
-							send(t, sink, "and back") // that direction stays open
+							send(t, sink, "and back") // this direction stays open
 							_ = sink.CloseWrite()
 							if stop == "close_notify" || stop == "close_notify alone" {
 								expectWhole(t, source, "and back")
@@ -184,7 +184,7 @@ func TestTLSTruncatedStreams(t *testing.T) {
 	}
 }
 
-// A request's body that was cut off does not look whole to the host, and one whose length is known needs no announcement.
+// A truncated request body does not look complete to the host. A body with a length needs no close_notify.
 func TestTLSTruncatedRequests(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -207,7 +207,7 @@ func TestTLSTruncatedRequests(t *testing.T) {
 	} {
 		for stop, end := range stops {
 			if stop == "reset" {
-				continue // it may overtake the request
+				continue // the reset may overtake the request
 			}
 			t.Log(name, stop)
 			c := p.dialTLS(a.clientConfig("127.0.0.1"))

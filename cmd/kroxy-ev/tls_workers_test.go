@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// privateCertFiles is a place that only root may look into.
+// privateCertFiles are certificate files that only root may read.
 func privateCertFiles(t *testing.T, id *identity) *certFiles {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "private")
@@ -21,8 +21,7 @@ func privateCertFiles(t *testing.T, id *identity) *certFiles {
 	return w
 }
 
-// Workers get keys from their master: they need not be allowed to read them, neither at the start, nor later, nor as a successor of
-// a worker that has died.
+// Workers get keys from their master, so they need not be allowed to read the files: at the start, later, and as a successor of a killed worker.
 func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -59,7 +58,7 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 		}
 	}
 	eventually(t, "there are two workers again", func() bool { return len(p.workers()) == 2 })
-	// Connections that the dead one was about to take are lost.
+	// Connections that the killed worker was about to accept are lost.
 	eventually(t, "the new worker serves", func() bool {
 		c, err := p.tryDialTLS(a.clientConfig("site.test"))
 		if err != nil {
@@ -72,7 +71,7 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 	expectEcho(t, c, "at the end")
 }
 
-// Nor does the successor of a worker need files that are bad by now.
+// Nor does a worker's successor need the files, which may be bad by now.
 func TestTLSWorkerDiesBesideBadFiles(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -107,7 +106,7 @@ func TestTLSWorkerDiesBesideBadFiles(t *testing.T) {
 	p.expectCert(id)
 }
 
-// A new master takes up the files as they are then, and connections of the old one's workers go on.
+// A new master reads the files anew, and connections of the old workers go on.
 func TestTLSUpgrade(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
@@ -137,7 +136,7 @@ func TestTLSUpgrade(t *testing.T) {
 	p.stopSuccessor(pid)
 }
 
-// What is wrong with its files is the end of a new master, not of the old one.
+// Bad files end the new master, not the old one.
 func TestTLSUpgradeToBadFiles(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)

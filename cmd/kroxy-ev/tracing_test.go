@@ -17,13 +17,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// collector is who spans are sent to.
+// collector is a server that receives spans.
 type collector struct {
 	*httptest.Server
 	mu       sync.Mutex
 	spans    []*otlp.Span
 	services []string
-	status   int // of its answers
+	status   int // of its responses
 }
 
 func startCollector(t *testing.T) *collector {
@@ -58,7 +58,7 @@ func startCollector(t *testing.T) *collector {
 	return c
 }
 
-// of waits for the spans of a request by its path: the server's, and its children in the order of their begin.
+// of waits for the spans of a request with this path: the server's, and those of the tries, ordered by their begin.
 func (c *collector) of(t *testing.T, path string) (server *otlp.Span, tries []*otlp.Span) {
 	t.Helper()
 	eventually(t, "spans of "+path, func() bool {
@@ -81,7 +81,7 @@ func (c *collector) of(t *testing.T, path string) (server *otlp.Span, tries []*o
 	return server, tries
 }
 
-// tag is an attribute as text.
+// tag returns an attribute as text.
 func tag(s *otlp.Span, key string) string {
 	for _, a := range s.GetAttributes() {
 		if a.GetKey() == key {
@@ -101,7 +101,7 @@ const (
 	unsampledBy = "00-" + someTrace + "-" + someSpan + "-00"
 )
 
-// Spans tell of a request and of each try at a host, and the host is told of the span that is its parent.
+// There are spans for a request and for each try at a host, and the host gets the span that is its parent.
 func TestTracing(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
@@ -145,7 +145,7 @@ func TestTracing(t *testing.T) {
 		p := startFile(t, multi, nil, config(object{"otlp_http": c.URL, "service": "kroxy-test"}))
 		p.port = port
 		client := p.client()
-		client.Transport.(*http.Transport).DisableKeepAlives = true // so that a reload holds for the next request
+		client.Transport.(*http.Transport).DisableKeepAlives = true // so that a reload takes effect with the next request
 		ask := func(path, parent string, state ...string) http.Header {
 			t.Helper()
 			req, err := http.NewRequest(http.MethodGet, p.url(path), nil)
@@ -169,7 +169,7 @@ func TestTracing(t *testing.T) {
 			}
 			return <-seen
 		}
-		// parentOf is the traceparent that names a span.
+		// parentOf returns the traceparent that names a span.
 		parentOf := func(s *otlp.Span) string {
 			return "00-" + hex.EncodeToString(s.TraceId) + "-" + hex.EncodeToString(s.SpanId) + "-01"
 		}
@@ -253,7 +253,7 @@ func TestTracing(t *testing.T) {
 
 		p.reloadTo(config(object{"otlp_http": c.URL}))
 		ask("/last", "")
-		p.stop() // what is there is sent first
+		p.stop() // remaining spans are sent first
 		c.of(t, "/last")
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -270,7 +270,7 @@ func TestTracing(t *testing.T) {
 	})
 }
 
-// A collector that hangs, or refuses everything, costs clients nothing; that spans are lost is said.
+// A collector that hangs, or refuses everything, does not affect clients, and the loss of spans is logged.
 func TestTracingWithoutCollector(t *testing.T) {
 	t.Parallel()
 	hangs, err := net.Listen("tcp", "127.0.0.1:0") // it accepts nothing

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unixHost is a host of a group that is a unix socket.
+// unixHost is an entry of "hosts" with a unix socket.
 type unixHost struct {
 	Unix string `json:"unix"`
 	Name string `json:"name,omitempty"`
@@ -40,7 +40,7 @@ func listenUnix(t *testing.T) (*net.UnixListener, unixHost) {
 	return ln, unixHost{Unix: path}
 }
 
-// fullUnix is a unix socket whose queue has no room.
+// fullUnix returns a unix socket whose backlog is full.
 func fullUnix(t *testing.T) unixHost {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "full.sock")
@@ -60,8 +60,8 @@ func fullUnix(t *testing.T) unixHost {
 	return unixHost{Unix: path}
 }
 
-// A host may be a unix socket: its connections serve again, also over a reload, long bodies pass both ways, and it is called
-// what the configuration calls it, or else localhost.
+// A host may be a unix socket. Its connections are reused, also after a reload, long bodies pass both ways, and its name is the configured one, or else
+// localhost.
 func TestHTTPUnixHost(t *testing.T) {
 	t.Parallel()
 	ln, at := listenUnix(t)
@@ -69,7 +69,7 @@ func TestHTTPUnixHost(t *testing.T) {
 	srv := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Seen-Host", r.Host)
-			body, _ := io.ReadAll(r.Body) // all of it: net/http closes a connection on which it answers early
+			body, _ := io.ReadAll(r.Body) // all of it: net/http closes a connection when it answers early
 			_, _ = w.Write(body)
 		}),
 		ConnState: func(_ net.Conn, s http.ConnState) {
@@ -121,7 +121,7 @@ func TestHTTPUnixHost(t *testing.T) {
 	}
 }
 
-// Streams pass through a unix socket, each half as long as it lasts.
+// Streams pass through a unix socket, and each direction ends by itself.
 func TestStreamUnixHost(t *testing.T) {
 	t.Parallel()
 	ln, at := listenUnix(t)
@@ -144,7 +144,7 @@ func TestStreamUnixHost(t *testing.T) {
 	}
 }
 
-// A unix socket that is not there, or has no room, is passed over, and found again when it is there.
+// A unix socket that is missing or full is skipped, and used once it is available.
 func TestUnixHostsThatFail(t *testing.T) {
 	t.Parallel()
 	for name, at := range map[string]unixHost{"none": {Unix: filepath.Join(t.TempDir(), "none.sock")}, "full": fullUnix(t)} {
@@ -169,7 +169,7 @@ func TestUnixHostsThatFail(t *testing.T) {
 	}
 }
 
-// A host whose socket the proxy itself listens on is not connected to.
+// The proxy does not connect to a host whose unix socket is its own.
 func TestUnixHostIsTheProxyItself(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {

@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// killableHost is a host of net/http that can be killed, and started anew at its address, which is nobody else's.
+// killableHost is a host of net/http that can be killed, and started again at its address, which no other test uses.
 type killableHost struct {
 	endpoint
 	t       *testing.T
-	seen    atomic.Int64 // requests
+	seen    atomic.Int64 // number of requests
 	handler http.HandlerFunc
-	server  *http.Server // nil while it is dead
+	server  *http.Server // nil while it is not running
 }
 
 func startKillable(t *testing.T, handler http.HandlerFunc) *killableHost {
@@ -24,8 +24,8 @@ func startKillable(t *testing.T, handler http.HandlerFunc) *killableHost {
 	addr := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
 	needAddress(t, addr, addr)
 	m := &killableHost{t: t, endpoint: endpoint{Host: addr}, handler: handler}
-	for range 100 { // somebody may listen on a port of all addresses
-		// By default the kernel gives nobody a port below 32768, so that this one is still free when the host rises again.
+	for range 100 { // another program may listen on the port on all addresses
+		// By default the kernel assigns no ports below 32768 itself, so this one stays free until the host starts again.
 		m.Port = 10_000 + rand.N(20_000)
 		if ln, err := net.Listen("tcp4", m.address()); err == nil {
 			_ = ln.Close()
@@ -37,7 +37,7 @@ func startKillable(t *testing.T, handler http.HandlerFunc) *killableHost {
 	return m
 }
 
-// killableHosts are n of them. Each answers with its letter, A for the first, the method, and the length of the body that it got.
+// killableHosts starts n hosts. Each answers with its letter, A for the first, the method, and the length of the request's body.
 func killableHosts(t *testing.T, n int) []*killableHost {
 	t.Helper()
 	var all []*killableHost
@@ -68,7 +68,7 @@ func (m *killableHost) start() {
 	go func(s *http.Server) { _ = s.Serve(ln) }(m.server)
 }
 
-// kill ends the host and closes all its sockets, as the kernel does for a process that is killed.
+// kill stops the host and closes all its sockets, as the kernel does for a killed process.
 func (m *killableHost) kill() {
 	if m.server != nil {
 		_ = m.server.Close()
@@ -78,7 +78,7 @@ func (m *killableHost) kill() {
 
 func (m *killableHost) address() string { return fmt.Sprintf("%s:%d", m.Host, m.Port) }
 
-// endpointsOf lists where hosts are.
+// endpointsOf returns the addresses of hosts.
 func endpointsOf(all ...*killableHost) []endpoint {
 	var list []endpoint
 	for _, m := range all {
@@ -87,7 +87,7 @@ func endpointsOf(all ...*killableHost) []endpoint {
 	return list
 }
 
-// resetting ends a request by a reset, as a process does that dies of it.
+// resetting is a handler that resets the connection, like a process that crashes on the request.
 func resetting(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	c, _, err := w.(http.Hijacker).Hijack()
