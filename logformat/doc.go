@@ -1,8 +1,8 @@
-// Package logformat turns a record of one finished session or exchange into a line of text or of JSON.
+// Package logformat turns a record of a finished session or exchange into a line of text or of JSON.
 //
-// A variable is declared once, in variable.go: its name, the modes that have it, how it is written and a line that
-// explains it. What may stand in a configuration, what a format needs to know, the JSON form and the table in
-// docs/logging.md come from that declaration.
+// A variable is declared once, in variable.go: its name, the places where it may be used, how it is written, and its
+// documentation. The names that a configuration may use, the fields that a format needs, the JSON form and the tables in
+// docs/logging.md all come from that declaration.
 //
-// The package does no I/O, knows no clock, and imports nothing of this module. Package accesslog writes the lines.
+// The package does no I/O, reads no clock, and imports no other package of this module. Package accesslog writes the lines.
 package logformat

@@ -1,6 +1,6 @@
 package logformat
 
-// End is why a session or an exchange ended: $end_reason.
+// End is the reason why a session or an exchange ended: $end_reason.
 type End uint8
 
 // The reasons. The zero value is Complete.
@@ -27,25 +27,25 @@ const (
 	ClientBodyTimeout
 	Shutdown
 	Internal
-	Ends = iota // how many there are
+	Ends = iota // the number of reasons
 )
 
-// ends declares the reasons: the word that stands for each in a log, and what it means. A timeout has the name of its key.
+// ends has each reason's word in a log and its meaning. A timeout is named like its configuration key.
 var ends = [...]struct{ word, doc string }{
-	Complete:            {"complete", "both sides had everything; in http, the response was sent to its end"},
+	Complete:            {"complete", "both sides received everything; in http, the response was sent completely"},
 	ClientAbort:         {"client_abort", "the client's connection ended or failed before it had everything"},
 	HostCut:             {"host_cut", "the host's connection ended or failed before it had sent everything"},
 	BadResponse:         {"bad_response", "the host's response is malformed, or breaks the protocol"},
 	Unreachable:         {"unreachable", "no host accepted a connection"},
 	NoHost:              {"no_host", "there was no host to try"},
-	QueueFull:           {"queue_full", "every host had as many connections as it may have (`max_conns`), and there was no place in the `queue`, or no queue"},
-	QueueTimeout:        {"queue_timeout", "no host had a place in time (`queue.timeout`)"},
+	QueueFull:           {"queue_full", "every host had `max_conns` connections, and the `queue` was full, or there is none"},
+	QueueTimeout:        {"queue_timeout", "no host had room in time (`queue.timeout`)"},
 	UnknownName:         {"unknown_name", "no host has the name that the client asked for"},
-	NoRoute:             {"no_route", "no route takes what came"},
-	Refused:             {"refused", "the request is malformed, or more than is allowed; in stream, no PROXY header came that is taken"},
+	NoRoute:             {"no_route", "no route matches"},
+	Refused:             {"refused", "the request is malformed, or exceeds a limit; in stream, no valid PROXY header came"},
 	TLSFailed:           {"tls_failed", "the TLS handshake with the client failed"},
 	ConnectTimeout:      {"connect_timeout", "no host accepted a connection in time (also `resolve_timeout`)"},
-	HandshakeTimeout:    {"tls_handshake_timeout", "the client did not end its TLS handshake, or send its PROXY header, in time"},
+	HandshakeTimeout:    {"tls_handshake_timeout", "the client did not complete its TLS handshake, or send its PROXY header, in time"},
 	ReadTimeout:         {"read_timeout", "the client was silent for too long"},
 	SendTimeout:         {"send_timeout", "the client took no bytes for too long"},
 	ProxyReadTimeout:    {"proxy_read_timeout", "the host was silent for too long"},
@@ -56,5 +56,5 @@ var ends = [...]struct{ word, doc string }{
 	Internal:            {"internal", "the kernel refused something; the error log has more"},
 }
 
-// String is the word that stands for e in a log.
+// String returns the word for e in a log.
 func (e End) String() string { return ends[e].word }

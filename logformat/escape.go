@@ -4,7 +4,7 @@ import "unicode/utf8"
 
 const hexUpper, hexLower = "0123456789ABCDEF", "0123456789abcdef"
 
-// unsafeByte tells the bytes that text must not have as they are: those that nginx's default escape writes as \xHH.
+// unsafeByte is the set of bytes that text must not contain unescaped: those that nginx's default escaping writes as \xHH.
 var unsafeByte = func() (set [256]bool) {
 	for c := range set {
 		set[c] = c < 0x20 || c >= 0x7f || c == '"' || c == '\\'
@@ -12,15 +12,15 @@ var unsafeByte = func() (set [256]bool) {
 	return set
 }()
 
-// unsafeOrSpace has the space too.
+// unsafeOrSpace is unsafeByte plus the space.
 var unsafeOrSpace = func() (set [256]bool) {
 	set = unsafeByte
 	set[' '] = true
 	return set
 }()
 
-// appendEscaped appends s with \xHH for each byte of the set. Those of unsafeByte could end a line or a quoted string, or
-// steer a terminal.
+// appendEscaped appends s with \xHH for each byte in the set. The bytes in unsafeByte could end a line or a quoted string, or
+// control a terminal.
 func appendEscaped[S []byte | string](dst []byte, s S, set *[256]bool) []byte {
 	start := 0
 	for i := range len(s) {
@@ -35,8 +35,8 @@ func appendEscaped[S []byte | string](dst []byte, s S, set *[256]bool) []byte {
 	return append(dst, s[start:]...)
 }
 
-// appendJSON appends s as the inside of a string in JSON (RFC 8259 section 7). What is not UTF-8 becomes U+FFFD, as
-// encoding/json has it. Control characters beyond those that must be escaped are escaped too.
+// appendJSON appends s as the contents of a JSON string (RFC 8259 section 7). Invalid UTF-8 becomes U+FFFD, as with
+// encoding/json. It also escapes control characters that need not be escaped.
 func appendJSON[S []byte | string](dst []byte, s S) []byte {
 	start := 0
 	for i := 0; i < len(s); {
@@ -65,18 +65,18 @@ func appendJSON[S []byte | string](dst []byte, s S) []byte {
 	return append(dst, s[start:]...)
 }
 
-// decodeRune decodes the first character of s, which is not empty. A slice of a type parameter cannot be passed on as
-// either type, and a conversion would copy it.
+// decodeRune decodes the first character of s, which must not be empty. S cannot be passed to package utf8 as a type parameter,
+// and converting it would copy it.
 func decodeRune[S []byte | string](s S) (rune, int) {
 	var first [utf8.UTFMax]byte
 	n := copy(first[:], s)
 	return utf8.DecodeRune(first[:n])
 }
 
-// maxBounded is how much of what a peer sent the error log is given.
+// maxBounded is how many bytes of a peer's input the error log gets.
 const maxBounded = 256
 
-// Bounded is s for a line of the error log, whose writer escapes it: as a string, and cut if it is long.
+// Bounded returns s as a string for the error log, truncated if it is long. The log's writer escapes it.
 func Bounded[S []byte | string](s S) string {
 	if len(s) > maxBounded {
 		return string(s[:maxBounded]) + "..."

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// WordJSON is the format string that stands for the JSON form.
+// WordJSON is the format string that selects the JSON form.
 const WordJSON = "json"
 
-// Field is one member of the objects that a format of one's own makes. Its value is a format string. If that is one
-// variable and nothing else, it is a number where the variable is one, and null where it is missing; else it is a string.
+// Field is one member of the objects of a custom JSON format. Its value is a format string. If that consists of a single
+// variable, the value is a number if the variable is numeric, and null if the variable is missing; otherwise it is a string.
 type Field struct{ Name, Format string }
 
 // Format is a compiled format. It is immutable and may be shared.
@@ -22,16 +22,16 @@ type Format struct {
 	json  bool
 }
 
-// part is a piece of a line: what it appends. Literal text has no variable.
+// part is a piece of a line. It is literal text if v is nil.
 type part struct {
 	v     *variable
 	write func(v *variable, dst []byte, r *Record) []byte
 	text  string
 }
 
-// Compile compiles a format string for a mode. A variable is "$" and its name, see [Variables]. Other text is copied as it
-// is, control bytes included: the format is the operator's. The word "json" stands for an object that has all variables of
-// the mode. The error names every unknown variable.
+// Compile compiles a format string for a mode. A variable is "$" and its name, see [Variables]. Other text is copied unchanged,
+// including control bytes: the operator chose the format. The word "json" selects an object with all variables of the mode. The
+// error names every unknown variable.
 func Compile(format string, m Mode) (*Format, error) {
 	if format == WordJSON {
 		var fields []Field
@@ -45,7 +45,7 @@ func Compile(format string, m Mode) (*Format, error) {
 	return c.done()
 }
 
-// CompileFields compiles a format whose lines are objects with these members, in this order.
+// CompileFields compiles a format whose lines are objects with the given members, in this order.
 func CompileFields(fields []Field, m Mode) (*Format, error) {
 	c := compiler{mode: m}
 	c.f.json = true
@@ -78,9 +78,9 @@ type compiler struct {
 	unknown []string
 }
 
-// add adds a format string, with its variables as write has them, and other text as escape has it.
+// add adds a format string. Write appends its variables, and escape converts its literal text.
 func (c *compiler) add(format string, write func(*variable, []byte, *Record) []byte, escape func(string) string) {
-	text := 0 // where the literal begins
+	text := 0 // start of the current literal
 	for from, to := range Variables(format) {
 		c.text(escape(format[text:from]))
 		c.variable(format[from+1:to], write)
@@ -102,7 +102,7 @@ func (c *compiler) variable(name string, write func(*variable, []byte, *Record) 
 	}
 }
 
-// text adds literal text, to a literal before it if there is one.
+// text adds literal text, and merges it with a preceding literal.
 func (c *compiler) text(text string) {
 	if text == "" {
 		return
@@ -122,10 +122,11 @@ func (c *compiler) done() (*Format, error) {
 	return &c.f, nil
 }
 
-// Variables yields, for each variable in a format string, known or not, where its "$" is and where its name ends. A name
-// is the longest run of ASCII letters, digits and underscores if that is a variable of any place, else the run of letters and
-// underscores: text may follow a name. A "$" that no such run follows stands for itself. What a family could take, such as
-// "http_user_agent2", is not taken from a variable that has a name of its own.
+// Variables yields, for each variable in a format string, known or unknown, the position of its "$" and the end of its name. A
+// name is the longest run of ASCII letters, digits and underscores if that names a variable of any place; otherwise it is the
+// longest run of letters and underscores, since text may follow a name directly. A "$" without such a run stands for itself. A
+// family such as "http_NAME" does not take precedence over a variable with a name of its own: "http_user_agent2" is
+// $http_user_agent and "2".
 func Variables(format string) iter.Seq2[int, int] {
 	return func(yield func(from, to int) bool) {
 		for from := 0; from < len(format); {
@@ -156,17 +157,17 @@ func Variables(format string) iter.Seq2[int, int] {
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' }
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
 
-// Needs reports whether lines have any of what n says.
+// Needs reports whether lines need any of n.
 func (f *Format) Needs(n Need) bool { return f.need&n != 0 }
 
-// SentFields answers the names, in small letters, of the response fields that lines tell. It is not to be changed.
+// SentFields returns the names, in lower case, of the response fields that lines contain. The caller must not change it.
 func (f *Format) SentFields() []string { return f.sent }
 
-// JSON reports whether a line is an object. Nothing may stand before it.
+// JSON reports whether a line is an object. Nothing may precede it in the line.
 func (f *Format) JSON() bool { return f.json }
 
-// Append appends the expanded format, without a newline, to dst and answers the longer slice. Bytes that a peer chose are
-// escaped, so that nobody can end a line or a quoted string. It allocates only to grow dst.
+// Append appends the expanded format to dst, without a newline. Bytes from peers are escaped, so that they cannot end a line or
+// a quoted string. It allocates only to grow dst.
 func (f *Format) Append(dst []byte, r *Record) []byte {
 	for i := range f.parts {
 		if p := &f.parts[i]; p.v == nil {

@@ -5,20 +5,21 @@ import (
 	"strings"
 )
 
-// Template is a compiled text with variables for a place other than a log: a header field, a redirect's target, a body. It is
+// Template is a compiled text with variables for use outside a log: a header field, a redirect's target, a body. It is
 // immutable and may be shared.
 //
-// A value that has a byte that may not be in a field value (RFC 9110 section 5.5) counts as missing: so CR, LF and NUL never come
-// from a peer into a head. It is left out whole. Without those bytes it might be taken for another value ("adm\x00in"), and to
-// refuse the request would not do: values of a response come when its request has long been taken. What the scan of heads lets
-// pass has no such bytes; the name in a TLS hello may.
+// A value with a byte that is not allowed in a field value (RFC 9110 section 5.5) counts as missing, so a peer cannot put CR,
+// LF or NUL into a head. The whole value is omitted: without the bad bytes it might be mistaken for another value
+// ("adm\x00in"). Refusing the request is not an option, since values from a response are known only long after the request was
+// accepted. Values that have passed the scan of a head have no such bytes; the name in a TLS hello may.
 type Template struct {
 	parts []part
 	need  Need
 }
 
-// CompileTemplate compiles text for a single place that is no log. An unknown variable is an error, which names all of them;
-// but in Kroxy's "headers" it stands for itself, as ever, and text may follow $host, $addr and $request_id at once ("$hostname").
+// CompileTemplate compiles text for a single place other than a log. Unknown variables are an error, which names all of them.
+// In Kroxy's "headers", however, an unknown variable stands for itself, as in Kroxy, and text may directly follow $host, $addr
+// and $request_id ("$hostname").
 func CompileTemplate(text string, place Mode) (*Template, error) {
 	c := compiler{mode: place}
 	if place == Kroxy {
@@ -32,7 +33,7 @@ func CompileTemplate(text string, place Mode) (*Template, error) {
 	return &Template{c.f.parts, c.f.need}, nil
 }
 
-// addKnown adds a text in which what is no variable is text.
+// addKnown adds text in which anything but a known variable is literal.
 func (c *compiler) addKnown(text string) {
 	for text != "" {
 		from := strings.IndexByte(text, '$')
@@ -51,7 +52,7 @@ func (c *compiler) addKnown(text string) {
 	c.text(text)
 }
 
-// knownAt finds the variable that text begins with; "" if there is none.
+// knownAt returns the name of the variable at the beginning of text; "" if there is none.
 func knownAt(text string, m Mode) string {
 	end := 0
 	for end < len(text) && (isLetter(text[end]) || isDigit(text[end])) {
@@ -68,7 +69,7 @@ func knownAt(text string, m Mode) string {
 	return ""
 }
 
-// Append appends the expanded text to dst and answers the longer slice. It allocates only to grow dst.
+// Append appends the expanded text to dst. It allocates only to grow dst.
 func (t *Template) Append(dst []byte, r *Record) []byte {
 	for i := range t.parts {
 		if p := &t.parts[i]; p.v == nil {
@@ -80,10 +81,10 @@ func (t *Template) Append(dst []byte, r *Record) []byte {
 	return dst
 }
 
-// Need says what a record must have.
+// Need returns what a record must have.
 func (t *Template) Need() Need { return t.need }
 
-// Has reports whether a variable is in the text.
+// Has reports whether the text has the given variable.
 func (t *Template) Has(name string) bool {
 	for i := range t.parts {
 		if v := t.parts[i].v; v != nil && v.name == name {
@@ -96,7 +97,7 @@ func (t *Template) Has(name string) bool {
 // Fixed reports whether the text has no variables.
 func (t *Template) Fixed() bool { return len(t.parts) == 0 || len(t.parts) == 1 && t.parts[0].v == nil }
 
-// appendValue appends a value as a template has it.
+// appendValue appends a value for a template.
 func (v *variable) appendValue(dst []byte, r *Record) []byte {
 	before := len(dst)
 	switch {

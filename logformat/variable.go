@@ -9,27 +9,27 @@ import (
 	"time"
 )
 
-// Mode is a set of the places that variables may stand in.
+// Mode is a set of places where variables may be used.
 type Mode uint8
 
 // The places.
 const (
 	Stream    Mode = 1 << iota // access log lines of sessions
 	HTTP                       // access log lines of exchanges
-	OnRequest                  // what is made as soon as a request is there: redirect, respond, rewrite
+	OnRequest                  // values that are computed when a request arrives: redirect, respond, rewrite
 	ToHost                     // request_headers
 	ToClient                   // response_headers
-	Kroxy                      // "headers", as Kroxy has it: there $host is the name of the host that was chosen
-	OnSession                  // what is made as soon as a session is there: hash_key in stream mode
+	Kroxy                      // Kroxy's "headers", where $host is the name of the chosen host
+	OnSession                  // values that are computed when a session begins: hash_key in stream mode
 
 	both       = Stream | HTTP
 	templates  = OnRequest | ToHost | ToClient | Kroxy
 	everywhere = both | templates | OnSession
 	requests   = HTTP | templates
-	hosts      = ToHost | ToClient | Kroxy // a host was chosen
+	hosts      = ToHost | ToClient | Kroxy // places where a host has been chosen
 )
 
-// String names a single place.
+// String returns the name of a single place.
 func (m Mode) String() string {
 	switch m {
 	case Stream:
@@ -48,8 +48,7 @@ func (m Mode) String() string {
 	return "headers"
 }
 
-// Need is a set of those fields of a Record that cost something to find out. They may be left empty unless the format
-// needs them.
+// Need is a set of Record fields that are expensive to determine. They may be left empty unless the format needs them.
 type Need uint8
 
 // The needs.
@@ -58,8 +57,8 @@ const (
 	NeedTime
 )
 
-// variable is the declaration of one. The function that is not nil gets its value from a record, and with that decides how
-// it is written:
+// variable declares a variable. Exactly one of its functions is set; it gets the value from a record and determines how the
+// value is written:
 //
 //	in text                in JSON
 //	bytes   escaped        a string
@@ -69,16 +68,16 @@ const (
 //	number  in decimal     a number
 //	millis  with "ms"      a number
 //
-// A variable with named is a family: its name ends with "_NAME", which stands for what is passed to named.
-// Where a peer could put a space into what looks like one word, spaces says that it is escaped too, in text.
+// A variable with named is a family: its name ends with "_NAME", and named is called with the actual name. Spaces says that
+// spaces are escaped in text, too, because a peer could put them into what looks like a single word.
 //
-// A value that is missing, which is an empty one or a negative number, is "-" in text, null in JSON, and nothing in a Template.
+// A missing value (an empty one or a negative number) is "-" in text, null in JSON, and omitted in a Template.
 type variable struct {
 	name   string // without the "$"
 	modes  Mode
 	need   Need
 	doc    string
-	hidden bool // not in the JSON form: another name of a variable
+	hidden bool // an alias, omitted from the JSON form
 
 	spaces bool
 	bytes  func(*Record) []byte
@@ -89,11 +88,11 @@ type variable struct {
 	millis func(*Record) time.Duration
 }
 
-// variables has the order of the JSON form.
+// variables is in the order of the JSON form.
 var variables = [...]variable{
-	{name: "time_iso8601", modes: everywhere &^ OnSession, need: NeedTime, doc: "the time in UTC, in a log that of the line: `2026-11-28T16:30:00+00:00`",
+	{name: "time_iso8601", modes: everywhere &^ OnSession, need: NeedTime, doc: "the time in UTC, in a log the time of the line: `2026-11-28T16:30:00+00:00`",
 		bytes: func(r *Record) []byte { return r.Time }},
-	{name: "request_id", modes: everywhere &^ OnSession, need: NeedRequestID, doc: "128 random bits in hexadecimal, other ones for each request or session; in `http`, what a trusted proxy sent in `X-Request-Id`",
+	{name: "request_id", modes: everywhere &^ OnSession, need: NeedRequestID, doc: "128 random bits in hexadecimal, different for each request or session; in `http`, what a trusted proxy sent in `X-Request-Id`",
 		bytes: func(r *Record) []byte { return r.RequestID }},
 	{name: "client_addr", modes: everywhere, doc: "the client's address",
 		plain: func(dst []byte, r *Record) []byte { return appendAddr(dst, r.Client.Addr()) }},
@@ -105,9 +104,9 @@ var variables = [...]variable{
 		word: func(r *Record) string { return r.Protocol }},
 	{name: "tls_version", modes: everywhere, doc: "the version of TLS that the client speaks: `TLS 1.3`",
 		word: func(r *Record) string { return r.tls().Version }},
-	{name: "tls_cipher", modes: everywhere, doc: "the cipher suite that was agreed on with the client",
+	{name: "tls_cipher", modes: everywhere, doc: "the cipher suite negotiated with the client",
 		word: func(r *Record) string { return r.tls().Cipher }},
-	{name: "tls_sni", modes: everywhere, doc: "the name in the client's TLS hello, as it came",
+	{name: "tls_sni", modes: everywhere, doc: "the name in the client's TLS hello, as received",
 		spaces: true, bytes: func(r *Record) []byte { return r.tls().ServerName }},
 	{name: "tls_client_subject", modes: everywhere, doc: "the distinguished name in the client's certificate: `CN=alice,O=Example`",
 		spaces: true, bytes: func(r *Record) []byte { return r.tls().ClientSubject }},
@@ -120,13 +119,13 @@ var variables = [...]variable{
 		}},
 	{name: "host", modes: requests &^ Kroxy, doc: "the host that the client asked for, without a port; an IPv6 address is in brackets",
 		spaces: true, bytes: func(r *Record) []byte { return r.Host }},
-	{name: "host", modes: Kroxy, doc: "the name of the host that was chosen",
+	{name: "host", modes: Kroxy, doc: "the name of the chosen host",
 		bytes: func(r *Record) []byte { return r.HostName }},
 	{name: "request_method", modes: requests, doc: "the method",
 		spaces: true, bytes: func(r *Record) []byte { return r.Method }},
-	{name: "request_uri", modes: HTTP, doc: "the request target as it came; of a malformed request line, what follows the first space",
+	{name: "request_uri", modes: HTTP, doc: "the request target as received; if the request line is malformed, what follows the first space",
 		spaces: true, bytes: func(r *Record) []byte { return r.URI }},
-	{name: "request_uri", modes: templates, doc: "path and query as they came",
+	{name: "request_uri", modes: templates, doc: "path and query as received",
 		plain: func(dst []byte, r *Record) []byte {
 			path, query := cutTarget(r.URI)
 			dst = appendPath(dst, path)
@@ -137,11 +136,11 @@ var variables = [...]variable{
 		}},
 	{name: "path", modes: HTTP, doc: "the path in the target",
 		spaces: true, bytes: func(r *Record) []byte { path, _ := cutTarget(r.URI); return path }},
-	{name: "path", modes: templates, doc: "the path as it came",
+	{name: "path", modes: templates, doc: "the path as received",
 		plain: func(dst []byte, r *Record) []byte { path, _ := cutTarget(r.URI); return appendPath(dst, path) }},
 	{name: "query", modes: requests, doc: "the query in the target, without the `?`",
 		spaces: true, bytes: func(r *Record) []byte { _, query := cutTarget(r.URI); return query }},
-	{name: "arg_NAME", modes: requests, doc: "the first value of a parameter in the query, as it came",
+	{name: "arg_NAME", modes: requests, doc: "the first value of a query parameter, as received",
 		spaces: true, named: func(r *Record, name string) []byte { _, query := cutTarget(r.URI); return parameter(query, name) }},
 	{name: "http_user_agent", modes: requests, doc: "the first `User-Agent` field",
 		bytes: func(r *Record) []byte { return r.requestField("user-agent") }},
@@ -149,44 +148,44 @@ var variables = [...]variable{
 		named: (*Record).requestField},
 	{name: "cookie_NAME", modes: requests, doc: "the first cookie of that name",
 		spaces: true, named: func(r *Record, name string) []byte { return cookie(r.requestField("cookie"), name) }},
-	{name: "status", modes: HTTP | ToClient, doc: "the status that the client was sent; 499 in the log if the client left before it had everything. Where a gRPC client is told an error by `grpc-status`, it is the one that others would get",
+	{name: "status", modes: HTTP | ToClient, doc: "the status sent to the client; 499 in the log if the client left before it had everything. For a gRPC client that is told an error by `grpc-status`, the status that other clients would get",
 		number: func(r *Record) int64 { return present(int64(r.Status)) }},
-	{name: "grpc_status", modes: HTTP, doc: "the outcome of a gRPC call that the client was sent (`grpc-status`): 0 is OK, 14 that nobody could serve it",
+	{name: "grpc_status", modes: HTTP, doc: "the outcome of a gRPC call as sent to the client (`grpc-status`): 0 is OK, 14 means that no host could serve it",
 		number: func(r *Record) int64 { return number(r.GRPCStatus) }},
-	{name: "sent_http_NAME", modes: HTTP | ToClient, doc: "the first field of that name in the response: in the log as it was sent, in `response_headers` as it came from the host",
+	{name: "sent_http_NAME", modes: HTTP | ToClient, doc: "the first field of that name in the response: in the log as sent, in `response_headers` as received from the host",
 		named: (*Record).responseField},
-	{name: "bytes_sent_upstream", modes: both, doc: "bytes sent to the host; of HTTP/2 those that HTTP/1.1 would have",
+	{name: "bytes_sent_upstream", modes: both, doc: "bytes sent to the host; for HTTP/2, as many as HTTP/1.1 would have needed",
 		number: func(r *Record) int64 { return r.BytesUpstream }},
-	{name: "bytes_sent_downstream", modes: both, doc: "bytes sent to the client; of HTTP/2 those that HTTP/1.1 would have",
+	{name: "bytes_sent_downstream", modes: both, doc: "bytes sent to the client; for HTTP/2, as many as HTTP/1.1 would have needed",
 		number: func(r *Record) int64 { return r.BytesDownstream }},
 	{name: "processing_time", modes: both, doc: "from accepting the connection, or the first byte of the request, to the end",
 		millis: func(r *Record) time.Duration { return max(r.Duration, 0) }},
-	{name: "end_reason", modes: both, doc: "why it ended, in one of the words below",
+	{name: "end_reason", modes: both, doc: "why it ended: one of the words below",
 		word: func(r *Record) string { return r.End.String() }},
-	{name: "server", modes: everywhere, doc: "the server in the file: its `name`, or where it stands, as in `http[1]`",
+	{name: "server", modes: everywhere, doc: "the server: its `name`, or its place in the file, such as `http[1]`",
 		word: func(r *Record) string { return r.Server }},
-	{name: "route", modes: everywhere, doc: "the route that was taken: its `name`, or where it stands, as in `http.routes[2]`",
+	{name: "route", modes: everywhere, doc: "the route: its `name`, or its place in the file, such as `http.routes[2]`",
 		word: func(r *Record) string { return r.Route }},
-	{name: "group", modes: both | hosts, doc: "the group of hosts that was to serve it; none if it was answered or refused before",
+	{name: "group", modes: both | hosts, doc: "the group of hosts that was to serve it; missing if it was answered or refused before",
 		word: func(r *Record) string { return r.Group }},
-	{name: "upstream_host", modes: both | hosts, doc: "the last host that was tried, as the configuration has it, and its port",
+	{name: "upstream_host", modes: both | hosts, doc: "the last host tried, as the configuration names it, with its port",
 		word: func(r *Record) string { return r.Upstream.Host }},
-	{name: "upstream_addr", modes: both | hosts, doc: "the last address that was tried, and the port; or `unix:` and the path of a Unix-domain socket",
+	{name: "upstream_addr", modes: both | hosts, doc: "the last address tried, with the port; or `unix:` and the path of a Unix-domain socket",
 		plain: func(dst []byte, r *Record) []byte { return appendUpstream(dst, &r.Upstream) }},
-	{name: "upstream_tries", modes: both | hosts, doc: "how many connections to hosts were tried, one that was kept from before included",
+	{name: "upstream_tries", modes: both | hosts, doc: "how many connections to hosts were tried, including a reused idle one",
 		number: func(r *Record) int64 { return int64(r.Upstream.Tries) }},
 	{name: "upstream_status", modes: HTTP | ToClient, doc: "the status of the host's response",
 		number: func(r *Record) int64 { return present(int64(r.Upstream.Status)) }},
-	{name: "upstream_connect_time", modes: both | hosts, doc: "from choosing a host until a connection stood, its TLS handshake included; 0 for one that was kept from before",
+	{name: "upstream_connect_time", modes: both | hosts, doc: "from choosing a host until a connection was established, including its TLS handshake; 0 for a reused one",
 		millis: func(r *Record) time.Duration { return presentIf(r.Upstream.Connected, r.Upstream.ConnectTime) }},
-	{name: "upstream_header_time", modes: HTTP | ToClient, doc: "from choosing a host until the head of its response was there",
+	{name: "upstream_header_time", modes: HTTP | ToClient, doc: "from choosing a host until the head of its response had arrived",
 		millis: func(r *Record) time.Duration { return presentIf(r.Upstream.Status != 0, r.Upstream.HeaderTime) }},
 }
 
-// missing is a number that is not there.
+// missing is the value of a number that is missing.
 const missing = -1
 
-// present takes 0 for missing.
+// present returns n, or missing if n is 0.
 func present(n int64) int64 {
 	if n == 0 {
 		return missing
@@ -194,7 +193,7 @@ func present(n int64) int64 {
 	return n
 }
 
-// number is what decimal digits say, of those that a status of gRPC may have.
+// number parses the decimal digits of a gRPC status.
 func number(digits []byte) int64 {
 	if len(digits) == 0 || len(digits) > 3 {
 		return missing
@@ -225,7 +224,7 @@ func (r *Record) tls() *TLS {
 	return r.TLS
 }
 
-// cutTarget finds path and query in a request target of whatever form (RFC 9112 section 3.2).
+// cutTarget splits a request target of any form (RFC 9112 section 3.2) into path and query.
 func cutTarget(target []byte) (path, query []byte) {
 	if i := bytes.Index(target, []byte("://")); i > 0 && bytes.IndexByte(target[:i], '/') < 0 {
 		target = target[i+3:]
@@ -235,8 +234,8 @@ func cutTarget(target []byte) (path, query []byte) {
 	return path, query
 }
 
-// appendPath appends the path that a target stands for (RFC 9112 section 3.3): "*" has none, and an absolute target that ends
-// behind its authority has "/".
+// appendPath appends the path of a target (RFC 9112 section 3.3): "*" has none, and an absolute target that ends after its
+// authority has "/".
 func appendPath(dst, path []byte) []byte {
 	switch string(path) {
 	case "*":
@@ -247,7 +246,7 @@ func appendPath(dst, path []byte) []byte {
 	return append(dst, path...)
 }
 
-// parameter finds the first value of a parameter in a query; nil if there is none. Letter case counts.
+// parameter returns the first value of a query parameter; nil if there is none. Names are case-sensitive.
 func parameter(query []byte, name string) []byte {
 	for len(query) > 0 {
 		var pair []byte
@@ -259,8 +258,8 @@ func parameter(query []byte, name string) []byte {
 	return nil
 }
 
-// cookie finds the first value of a cookie in a Cookie field (RFC 6265 section 5.4), without quotes around it; nil if there is
-// none. Letter case counts.
+// cookie returns the first value of a cookie in a Cookie field (RFC 6265 section 5.4), without surrounding quotes; nil if there
+// is none. Names are case-sensitive.
 func cookie(field []byte, name string) []byte {
 	for len(field) > 0 {
 		var pair []byte
@@ -277,7 +276,8 @@ func cookie(field []byte, name string) []byte {
 	return nil
 }
 
-// appendAddr drops the zone: it is a local name, and the only part of an address that could hold an odd byte.
+// appendAddr appends an address without its zone, which is a local name and the only part of an address that could contain
+// unusual bytes.
 func appendAddr(dst []byte, a netip.Addr) []byte {
 	if !a.IsValid() {
 		return dst
@@ -292,7 +292,8 @@ func appendAddrPort(dst []byte, a netip.AddrPort) []byte {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port()).AppendTo(dst)
 }
 
-// appendUpstream appends the address of u, or the path of a unix socket. A path that would have to be escaped is left out: $upstream_host has it.
+// appendUpstream appends the address of u, or the path of a unix socket. A path that would need escaping is omitted;
+// $upstream_host has it.
 func appendUpstream(dst []byte, u *Upstream) []byte {
 	if !u.Addr.IsValid() && strings.HasPrefix(u.Host, "unix:/") && strings.IndexFunc(u.Host, needsEscape) < 0 {
 		return append(dst, u.Host...)
@@ -302,10 +303,10 @@ func appendUpstream(dst []byte, u *Upstream) []byte {
 
 func needsEscape(c rune) bool { return c <= ' ' || c == '"' || c == '\\' || c >= 0x7f }
 
-// family is how the name of a variable ends that stands for many.
+// family is the end of a family's name.
 const family = "_NAME"
 
-// lookUp finds a variable by its whole name, without families. It answers nil for a name that the mode does not know.
+// lookUp returns the variable with the given name; families are not considered. It returns nil if the mode does not have the name.
 func lookUp(name string, m Mode) *variable {
 	for i := range variables {
 		if v := &variables[i]; v.named == nil && v.name == name && v.modes&m != 0 {
@@ -315,7 +316,7 @@ func lookUp(name string, m Mode) *variable {
 	return nil
 }
 
-// find is lookUp with families: of one it answers the variable of that name.
+// find is lookUp including families. For a family it returns a variable with the given name.
 func find(name string, m Mode) *variable {
 	if v := lookUp(name, m); v != nil {
 		return v
@@ -339,17 +340,17 @@ func find(name string, m Mode) *variable {
 	return nil
 }
 
-// fieldName is the name of a field, in small letters, that a variable's name has underscores in.
+// fieldName returns the field name, in lower case, for the part of a variable's name that has underscores instead of hyphens.
 func fieldName(part string) string { return strings.ReplaceAll(strings.ToLower(part), "_", "-") }
 
-// Known reports whether a variable, without its "$", is known in some place of m.
+// Known reports whether a variable, given without its "$", is known in any place of m.
 func Known(name string, m Mode) bool { return find(name, m) != nil }
 
-// Names answers the variables that may stand in some place of m, without the "$"; a family as "http_NAME". The slice is the
-// caller's.
+// Names returns the variables that may be used in any place of m, without the "$"; a family is named like "http_NAME". The
+// caller owns the slice.
 func Names(m Mode) []string { return names(func(v *variable) bool { return v.modes&m != 0 }) }
 
-// Members answers the variables that an object of the form "json" has. The slice is the caller's.
+// Members returns the variables in an object of the form "json". The caller owns the slice.
 func Members(m Mode) []string {
 	return names(func(v *variable) bool { return v.modes&m != 0 && v.named == nil && !v.hidden })
 }
@@ -364,7 +365,7 @@ func names(wanted func(*variable) bool) []string {
 	return names
 }
 
-// appendText appends a value as text has it.
+// appendText appends a value to a line of text.
 func (v *variable) appendText(dst []byte, r *Record) []byte {
 	before, set := len(dst), &unsafeByte
 	if v.spaces {
@@ -384,7 +385,7 @@ func (v *variable) appendText(dst []byte, r *Record) []byte {
 	return dst
 }
 
-// appendInJSON appends a value as the inside of a string in JSON has it.
+// appendInJSON appends a value inside a JSON string.
 func (v *variable) appendInJSON(dst []byte, r *Record) []byte {
 	before := len(dst)
 	switch {
@@ -401,7 +402,7 @@ func (v *variable) appendInJSON(dst []byte, r *Record) []byte {
 	return dst
 }
 
-// appendJSONValue appends a value as JSON has it.
+// appendJSONValue appends a value as a JSON value.
 func (v *variable) appendJSONValue(dst []byte, r *Record) []byte {
 	before := len(dst)
 	if v.number != nil || v.millis != nil {
@@ -427,7 +428,7 @@ func (v *variable) appendJSONValue(dst []byte, r *Record) []byte {
 	return dst
 }
 
-// appendSafe appends a value that needs no escaping, and nothing if it is missing.
+// appendSafe appends a value that needs no escaping, or nothing if it is missing.
 func (v *variable) appendSafe(dst []byte, r *Record, unit string) []byte {
 	switch {
 	case v.plain != nil:
