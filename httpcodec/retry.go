@@ -138,7 +138,16 @@ func (x *exchange) retry(why *cause) bool {
 	if why != nil {
 		r = x.erred(why)
 	}
-	if !x.repeatable() || !x.server.connector.Retry(&x.host, r, x.key(), x) {
+	if !x.repeatable() {
+		return false
+	}
+	goesOn := false
+	if k := x.server.connector; x.refused {
+		goesOn = k.Pass(&x.host, r, x.key(), x)
+	} else {
+		goesOn = k.Retry(&x.host, r, x.key(), x)
+	}
+	if !goesOn {
 		return false
 	}
 	x.endTry(why)

@@ -1,9 +1,12 @@
 package main_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,15 +19,22 @@ import (
 // startNginx starts nginx as a host that serves the files of dir.
 func startNginx(t *testing.T, dir string) endpoint {
 	t.Helper()
-	nginx := need(t, "nginx")
 	port := reservePort(t)
+	runNginx(t, dir, port, fmt.Sprintf(`gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; default_type text/x;
+		server { listen 127.0.0.1:%d reuseport; root %s/files; if_modified_since before; location /kept { return 200 "kept"; } }`, port, dir))
+	return endpoint{"127.0.0.1", port}
+}
+
+// runNginx runs nginx with these directives in its http block, and files of its own in dir, until it listens on port.
+func runNginx(t *testing.T, dir string, port int, directives string) {
+	t.Helper()
+	nginx := need(t, "nginx")
 	var temp strings.Builder
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&temp, "%s_temp_path %s; ", kind, filepath.Join(dir, "tmp"))
 	}
 	conf := fmt.Sprintf(`daemon off; master_process off; pid %s/nginx.pid; error_log stderr;
-		events {} http { access_log off; %s gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; default_type text/x;
-		server { listen 127.0.0.1:%d reuseport; root %s/files; if_modified_since before; location /kept { return 200 "kept"; } } }`, dir, &temp, port, dir)
+		events { worker_connections 1024; } http { access_log off; %s %s }`, dir, &temp, directives)
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
@@ -38,20 +48,62 @@ func startNginx(t *testing.T, dir string) endpoint {
 	exited := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(exited) }()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-exited })
-	e := endpoint{"127.0.0.1", port}
 	eventually(t, "nginx serves", func() bool {
 		select {
 		case <-exited:
 			t.Fatalf("nginx does not start: %s", stderr)
 		default:
 		}
-		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/kept", port))
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
-			_ = res.Body.Close()
+			_ = c.Close()
 		}
 		return err == nil
 	})
-	return e
+}
+
+// A host of HTTP/2 that ends each connection after a few requests costs none of far more clients than that a request, not even one whose body is too
+// long to be kept at hand, once it is known.
+func TestHTTP2NginxServesFewEach(t *testing.T) {
+	skipUnderRace(t, "it is about what other programs understand")
+	const clients, each = 160, 10
+	port, inner := reservePort(t), reservePort(t)
+	runNginx(t, t.TempDir(), port, fmt.Sprintf(`
+		server { listen 127.0.0.1:%d reuseport http2; keepalive_requests 20; location / { return 200; } location /up { proxy_pass http://127.0.0.1:%[2]d; } }
+		server { listen 127.0.0.1:%[2]d reuseport; location / { return 200; } }`, port, inner))
+	p := startHTTP(t, setup{settings: settings{"reactors_num": 1, "proxy_to": "nginx",
+		"servers": settings{"nginx": settings{"protocol": plainHTTP2, "hosts": []endpoint{{"127.0.0.1", port}}}}}})
+	for _, path := range []string{"/", "/up"} {
+		failed := make(chan string, clients)
+		for range clients {
+			c := p.client()
+			go func() {
+				for range each {
+					var body io.Reader
+					if path == "/up" {
+						body = bytes.NewReader(noise[:60<<10])
+					}
+					res, err := c.Post(p.url(path), "text/x", body)
+					if err != nil {
+						failed <- err.Error()
+						return
+					}
+					_, _ = io.Copy(io.Discard, res.Body)
+					_ = res.Body.Close()
+					if res.StatusCode != 200 {
+						failed <- res.Status
+						return
+					}
+				}
+				failed <- ""
+			}()
+		}
+		for range clients {
+			if why := <-failed; why != "" {
+				t.Errorf("%s: %s", path, why)
+			}
+		}
+	}
 }
 
 // A client behind the proxy gets the same responses that nginx sends.

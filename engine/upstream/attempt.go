@@ -276,7 +276,7 @@ func (a *Attempt) follow() {
 	}
 	if promised { // but the stream is gone again. Back into the line, before the connection is taken for an unneeded one
 		a.share.of.promised--
-		a.share = share{}
+		a.share, a.claim.returned = share{}, true
 	}
 	a.pursue()
 }

@@ -23,6 +23,8 @@ type Claim struct {
 	connector *Connector // set by Acquire
 	tried     balance.Tried
 	attempt   *Attempt // the attempt in progress, or nil
+	came      int64    // when Acquire was called, ms on the loop's clock
+	returned  bool     // it has lost a stream, or the promise of one, and needs another one at the same host
 	retries   int      // how often Retry has gone on to another host
 	spent     bool     // the claim holds a retry of the group's budget
 }
@@ -76,7 +78,8 @@ func (k *Connector) AcquireHost(g *Group, c *Claim, host int, key []byte, owner 
 
 // begin prepares c, which holds nothing.
 func (k *Connector) begin(g *Group, c *Claim) {
-	c.connector, c.Group, c.Trace.Began, c.retries = k, g, k.loop.Now(), 0
+	now := k.loop.Now()
+	c.connector, c.Group, c.Trace.Began, c.came, c.returned, c.retries = k, g, now, now, false, 0
 	c.tried.Clear()
 }
 
@@ -94,6 +97,7 @@ func (k *Connector) connect(c *Claim, key []byte, owner Owner) {
 // are as for Acquire.
 func (k *Connector) Renew(c *Claim, key []byte, owner Owner) {
 	shared := c.Conn.Shared()
+	c.returned = shared
 	c.close()
 	k.attemptFor(c, shared, key, owner).follow()
 }
@@ -106,18 +110,33 @@ func (k *Connector) Renew(c *Claim, key []byte, owner Owner) {
 // Retry returns false and changes nothing if the request has used up its retries, if the retry budget is used up, or if no other host is
 // available.
 func (k *Connector) Retry(c *Claim, r Report, key []byte, owner Owner) bool {
-	g := c.Group
-	if c.retries >= g.Retries || g.Balance.Left(key, &c.tried) == 0 || !c.spend() {
+	if c.retries >= c.Group.Retries || c.Group.Balance.Left(key, &c.tried) == 0 || !c.spend() {
 		return false
 	}
+	if !c.advance(r, key, owner) {
+		if c.retries == 0 {
+			c.refund()
+		}
+		return false
+	}
+	c.retries++
+	return true
+}
+
+// Pass is Retry for a request that c's host has not begun to process. Neither Group.Retries nor the retry budget bounds it, as if the host had been
+// unreachable.
+func (k *Connector) Pass(c *Claim, r Report, key []byte, owner Owner) bool {
+	return !c.Group.KeepHost && c.Group.Balance.Left(key, &c.tried) > 0 && c.advance(r, key, owner)
+}
+
+// advance gets c a connection to a host that was not tried yet. It returns false and changes nothing if no other host is available.
+func (c *Claim) advance(r Report, key []byte, owner Owner) bool {
+	k, g := c.connector, c.Group
 	var next balance.Lease
 	found := k.Lease(g, &next, key, &c.tried)
 	a := k.attemptFor(c, true, key, owner)
 	if !found && (!c.tried.Full() || a.enqueue() != nil) {
 		a.recycle()
-		if c.retries == 0 {
-			c.refund()
-		}
 		return false
 	}
 	if c.Conn != nil {
@@ -131,7 +150,6 @@ func (k *Connector) Retry(c *Claim, r Report, key []byte, owner Owner) bool {
 		c.Lease = next
 		a.backOff(c.retries)
 	}
-	c.retries++
 	return true
 }
 

@@ -20,7 +20,8 @@ import (
 )
 
 // lines is a Multiplexer with a protocol of its own, in which a client and a host write lines to each other. The host says "limit 3" first,
-// and whenever it takes another number of streams, and "goaway" when it takes no more. The client says "hello", and "open 1" and "close 1", or "reset 1",
+// and whenever it takes another number of streams, and "goaway" when it takes no more, or "last 3" when it serves no stream
+// above that. The client says "hello", and "open 1" and "close 1", or "reset 1",
 // of a stream. What either says on it is "1 words".
 type lines struct {
 	loop *engine.Loop
@@ -50,6 +51,7 @@ type lineSession struct {
 	limit   int
 	heard   int64
 	ids     int // given to streams
+	served  int // of these, if the host has said so
 	leaving bool
 	over    bool
 }
@@ -83,6 +85,17 @@ func (s *lineSession) hear(line string) {
 		s.owner.SessionChanged()
 	case first == "goaway":
 		s.Leave()
+	case first == "last":
+		s.served, _ = strconv.Atoi(words)
+		s.leaving = true
+		s.owner.SessionChanged()
+		for id, t := range s.streams {
+			if id > s.served {
+				t.failure = errGoneAway
+				t.conn.Failed()
+				t.conn.Notify()
+			}
+		}
 	case err == nil && s.streams[n] != nil:
 		t := s.streams[n]
 		t.in = append(t.in, words...)
@@ -104,6 +117,8 @@ func (s *lineSession) Free() int {
 
 func (s *lineSession) Streams() int { return len(s.streams) }
 func (s *lineSession) Heard() int64 { return s.heard }
+func (s *lineSession) Begun() int   { return s.ids }
+func (s *lineSession) Served() int  { return s.served }
 
 func (s *lineSession) Open(c *engine.Conn, h engine.Handler) bool {
 	if s.Free() == 0 {

@@ -55,6 +55,40 @@ func TestRetry(t *testing.T) {
 	c.expect(nil, 0, false, 1)
 }
 
+// A request that its host has not begun with goes on to the next host however many retries there may be, but not where it is to keep its host.
+func TestPass(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.group(hello(t, enginetest.Loopback, "one"), hello(t, enginetest.Loopback, "two"))
+	c := w.claimant()
+	c.expect(c.acquire(g), 0, false, 1)
+	if ok, _ := c.retry(); ok {
+		t.Error("a retry where there may be none")
+	}
+	pass := func() (ok bool) {
+		w.loop.Do(func() {
+			c.outcome = nil
+			ok = w.Pass(&c.Claim, upstream.Report{}, nil, c)
+		})
+		return ok
+	}
+	if !pass() {
+		t.Fatal("the next host is not tried")
+	}
+	c.Await(t, "the outcome", func() bool { return len(c.outcome) > 0 })
+	c.expect(c.outcome[0], 1, false, 2)
+	if pass() {
+		t.Error("a host is tried once more")
+	}
+	keeps := w.group(hello(t, enginetest.Loopback, "one"), hello(t, enginetest.Loopback, "two"))
+	keeps.KeepHost = true
+	c = w.claimant()
+	c.expect(c.acquire(keeps), 0, false, 1)
+	if pass() {
+		t.Error("a request goes on that is to keep its host")
+	}
+}
+
 // What a retry has waited is not in the times of its host.
 func TestRetryWaitsOutsideOfTheTrace(t *testing.T) {
 	t.Parallel()

@@ -20,6 +20,10 @@ type Session interface {
 	// Free returns how many more streams the session takes now; Streams returns how many are open.
 	Free() int
 	Streams() int
+	// Begun returns how many streams were begun in the session's life. Served returns how many of them the host serves, if it has ended the
+	// session and refused streams begun after those; otherwise 0.
+	Begun() int
+	Served() int
 	// Heard returns when the host last sent something, in ms on the loop's clock.
 	Heard() int64
 	// Leave makes the session refuse new streams and end when its last stream is over.
@@ -31,7 +35,7 @@ type Session interface {
 // SessionOwner is told of changes to a session, on the loop. SessionClosed may be called before Leave or Abort has returned.
 type SessionOwner interface {
 	// SessionChanged is called when the host has said how many streams it accepts, after which the first may be opened, and whenever the
-	// session may take more than before. No stream is opened before it returns.
+	// session may take more than before or Served has changed. No stream is opened before it returns.
 	SessionChanged()
 	// SessionClosed is called once, when the connection is closed. Conns of streams that failed with it may still be open. Err says
 	// why; it is nil if the session ended in good order.

@@ -22,6 +22,7 @@ type shared struct {
 	index   int            // the host's index in its group
 	place   metrics.Place  // where it is counted as open
 	streams int            // open Conns
+	last    int64          // when the last stream was opened, ms on the loop's clock
 	served  bool           // at least one stream has ended
 	idle    bool
 	busy    bool // counted in the demand
@@ -61,6 +62,23 @@ func (a *Attempt) begin() {
 // sharing returns the sharing of the session's host.
 func (s *shared) sharing() *sharing { return &s.pool.shares[s.index] }
 
+// free returns how many more streams the session takes now.
+func (s *shared) free() int {
+	n, sh := s.session.Free(), s.sharing()
+	if n == 0 || sh.most == 0 {
+		return n
+	}
+	if left := sh.most - s.session.Begun(); left > 0 {
+		return min(n, left)
+	}
+	// A host that ends the session says so as soon as it has received the last stream that it serves: this one does not.
+	if s.streams == 0 || s.session.Heard() > s.last+probeAfter {
+		sh.most = 0
+		return n
+	}
+	return 0
+}
+
 // SessionChanged implements SessionOwner.
 func (s *shared) SessionChanged() {
 	if s.leaving {
@@ -69,6 +87,9 @@ func (s *shared) SessionChanged() {
 	sh, made := s.sharing(), s.maker != nil
 	if free := s.session.Free(); made || free > 0 {
 		sh.capacity = s.session.Streams() + free
+	}
+	if n := s.session.Served(); n > 0 {
+		sh.learn(n)
 	}
 	if made {
 		s.ready(sh)
@@ -100,7 +121,8 @@ func (s *shared) open(h engine.Handler) *Conn {
 		return nil
 	}
 	c.shared, c.index, c.addr = s, s.index, s.addr
-	c.Used, c.opened = s.served, p.connector.loop.Now()
+	s.last = p.connector.loop.Now()
+	c.Used, c.opened = s.served, s.last
 	s.streams++
 	s.activate()
 	p.beginShared(s)
@@ -283,7 +305,7 @@ func (sh *sharing) moveTo(q *pool, index int) {
 		}
 		s.pool, s.index = q, index
 		to := s.sharing()
-		to.sessions, to.capacity = append(to.sessions, s), sh.capacity
+		to.sessions, to.capacity, to.most = append(to.sessions, s), sh.capacity, sh.most
 		k.loop.Disarm(&s.timer)
 		if s.streams > 0 {
 			q.beginShared(s)

@@ -17,6 +17,7 @@ type sharing struct {
 	waiting     int       // attempts in line
 	first, last *Attempt
 	capacity    int  // how many streams the session that last reported it takes
+	most        int  // after how many streams the host ends a session; 0 if that is unknown
 	alone       bool // the host last agreed on HTTP/1.1: each request makes its own connection
 }
 
@@ -45,7 +46,7 @@ func (sh *sharing) pick(promised bool) *shared {
 	var most *shared
 	free := 0
 	for _, s := range sh.sessions {
-		if n := s.session.Free(); n > 0 {
+		if n := s.free(); n > 0 {
 			free += n
 			if most == nil || s.streams > most.streams {
 				most = s
@@ -58,6 +59,18 @@ func (sh *sharing) pick(promised bool) *shared {
 	return most
 }
 
+// learn notes that the host has ended a session after served streams and refused the streams begun after those. From now on no session gets
+// more: a host that ends each session after a number of streams (nginx's keepalive_requests) would refuse the others, whose request bodies may be
+// gone. A host that has served more streams on another session had another reason to end this one.
+func (sh *sharing) learn(served int) {
+	for _, s := range sh.sessions {
+		if s.session.Free() > 0 && s.session.Begun()-s.streams > served {
+			return
+		}
+	}
+	sh.most = served
+}
+
 // wants reports whether another connection should be made, given the number of attempts in line besides the one that would make it.
 func (sh *sharing) wants(waiting int) bool {
 	switch {
@@ -66,7 +79,11 @@ func (sh *sharing) wants(waiting int) bool {
 	case sh.capacity == 0: // the host accepts no streams now: another connection would not get any either
 		return len(sh.sessions)+sh.making == 0
 	}
-	return waiting >= sh.making*(sh.capacity-1)
+	capacity := sh.capacity
+	if sh.most > 0 {
+		capacity = min(capacity, sh.most)
+	}
+	return waiting >= sh.making*(capacity-1)
 }
 
 // wait puts the attempt in line for a stream. It returns false if the attempt must make a connection instead.
@@ -79,15 +96,32 @@ func (sh *sharing) wait(a *Attempt) bool {
 		sh.making++
 		return false
 	}
-	a.share = share{of: sh, part: partWaiting, prev: sh.last}
-	if sh.last != nil {
-		sh.last.share.next = a
+	sh.link(a)
+	return true
+}
+
+// link puts the attempt at the end of the line. A request that has lost its stream goes before all requests that came later.
+func (sh *sharing) link(a *Attempt) {
+	var next *Attempt // before which it goes; nil for the end
+	if a.claim.returned {
+		for next = sh.first; next != nil && next.claim.came <= a.claim.came; {
+			next = next.share.next
+		}
+	}
+	prev := sh.last
+	if next != nil {
+		prev = next.share.prev
+		next.share.prev = a
+	} else {
+		sh.last = a
+	}
+	if prev != nil {
+		prev.share.next = a
 	} else {
 		sh.first = a
 	}
-	sh.last = a
+	a.share = share{of: sh, part: partWaiting, next: next, prev: prev}
 	sh.waiting++
-	return true
 }
 
 // unlink removes the attempt from the line.
@@ -130,7 +164,7 @@ func (a *Attempt) line() bool {
 func (sh *sharing) serve() {
 	free := -sh.promised
 	for _, s := range sh.sessions {
-		free += s.session.Free()
+		free += s.free()
 	}
 	for ; free > 0 && sh.first != nil; free-- {
 		sh.next(partPromised)

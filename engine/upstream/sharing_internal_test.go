@@ -10,13 +10,16 @@ import (
 type stub struct {
 	owner       SessionOwner
 	limit, open int
+	heard       int64
 	left        bool
 }
 
 func (s *stub) Open(*engine.Conn, engine.Handler) bool { s.open++; return true }
 func (s *stub) Free() int                              { return max(s.limit-s.open, 0) }
 func (s *stub) Streams() int                           { return s.open }
-func (s *stub) Heard() int64                           { return 0 }
+func (s *stub) Begun() int                             { return s.open }
+func (s *stub) Served() int                            { return 0 }
+func (s *stub) Heard() int64                           { return s.heard }
 func (s *stub) Abort(err error)                        { s.left = true; s.owner.SessionClosed(err) }
 func (s *stub) Leave()                                 { s.Abort(nil) }
 
@@ -85,6 +88,30 @@ func TestIdleSessionsAuto(t *testing.T) {
 	}
 	if len(k.sessions) != 0 {
 		t.Errorf("%d sessions are left", len(k.sessions))
+	}
+}
+
+// A session that has had as many streams as its host serves on one takes more if the host has spoken since and has not ended it.
+func TestServesMoreThanLearned(t *testing.T) {
+	t.Parallel()
+	g := groupOf("app", 2, "a")
+	g.Protocol = HTTP2
+	k := keeper(t, 9, 0, g)
+	p := k.pool(g)
+	s, b := p.session(100)
+	p.shares[0].learn(2)
+	p.stream(0, false, nil)
+	if n := s.free(); n != 1 {
+		t.Errorf("%d more, want 1", n)
+	}
+	p.stream(0, false, nil)
+	b.heard = s.last + probeAfter
+	if c := p.stream(0, false, nil); c != nil || s.free() != 0 {
+		t.Error("a third stream")
+	}
+	b.heard++
+	if n := s.free(); n != 98 {
+		t.Errorf("%d more, want 98", n)
 	}
 }
 

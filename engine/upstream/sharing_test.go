@@ -422,6 +422,102 @@ func TestHostGoesAway(t *testing.T) {
 	w.expectSessions(m, 1, 1)
 }
 
+// renew has the claims, whose streams have failed, go after others.
+func (w *world) renew(list ...*claimant) {
+	w.loop.Do(func() {
+		for _, c := range list {
+			c.outcome = nil
+			w.Renew(&c.Claim, nil, c)
+		}
+	})
+}
+
+// A host that ends a connection after a number of requests, and refuses those that came after them, gets no more than that number on each
+// connection, until one shows that it serves more.
+func TestHostServesFewEach(t *testing.T) {
+	t.Parallel()
+	h, at := (&world{t: t}).lineHost("limit 100\n")
+	w, m, g := sharing(t, 100, at)
+	list := w.begin(g, 13)
+	w.outcomes(list)
+	w.expectSessions(m, 1, 0)
+	h.say(0, "last 3")
+	for _, c := range list[3:] {
+		c.Await(t, "the failure", func() bool { return c.Conn.Errored() })
+	}
+	w.renew(list[3:]...)
+	w.outcomes(list[3:])
+	w.expectSessions(m, 5, 0) // 3 + 3 + 3 + 3 + 1
+	w.release(list[:3]...)
+	w.expectSessions(m, 4, 0)
+	w.release(list[3:]...)
+	w.expectSessions(m, 4, 4)
+	list = w.begin(g, 30) // all streams of a connection are over, and it stands: the host has changed
+	w.outcomes(list)
+	w.expectSessions(m, 4, 3)
+	w.release(list...)
+}
+
+// A host that has served more requests on another connection ends this one for some other reason.
+func TestHostEndsOneOfSeveral(t *testing.T) {
+	t.Parallel()
+	h, at := (&world{t: t}).lineHost("limit 2\n")
+	w, m, g := sharing(t, 100, at)
+	one := w.begin(g, 2)
+	w.outcomes(one)
+	h.greet("limit 100\n")
+	two := w.begin(g, 1)
+	w.outcomes(two)
+	two = append(two, w.begin(g, 3)...)
+	w.outcomes(two)
+	w.release(two[:3]...)
+	w.expectSessions(m, 2, 0)
+	h.say(0, "last 1")
+	one[1].Await(t, "the failure", func() bool { return one[1].Conn.Errored() })
+	w.renew(one[1])
+	w.outcomes(one[1:])
+	more := w.begin(g, 10)
+	w.outcomes(more)
+	w.expectSessions(m, 2, 0)
+	w.release(one...)
+	w.release(more...)
+	w.release(two...)
+	w.expectSessions(m, 1, 1)
+}
+
+// A request that has lost its stream does not wait behind those that came later.
+func TestReturnedComesFirst(t *testing.T) {
+	t.Parallel()
+	h, at := (&world{t: t}).lineHost("limit 3\n")
+	w, m, g := sharing(t, 100, at)
+	list := w.begin(g, 3)
+	w.outcomes(list)
+	h.say(0, "limit 100") // and so may another connection
+	w.eventually("room", func() bool { return w.free(m) > 0 })
+	h.say(0, "limit 1")
+	w.eventually("no room", func() bool { return w.free(m) == 0 })
+	h.greet("")
+	time.Sleep(5 * time.Millisecond)
+	later := w.begin(g, 3) // the first makes a connection
+	w.eventually("another connection", func() bool { return h.connections() == 2 })
+	w.renew(list[2], list[1])
+	h.greet("limit 100\n")
+	h.say(1, "limit 3")
+	got := func(c *claimant) (ok bool) {
+		w.loop.Do(func() { ok = len(c.outcome) > 0 && c.outcome[0] == nil })
+		return ok
+	}
+	w.eventually("those that came first have a stream", func() bool { return got(list[1]) && got(list[2]) && got(later[0]) })
+	w.outcomes(later)
+	w.loop.Do(func() {
+		session := func(c *claimant) *lineSession { return c.Conn.Layer().(*lineStream).session }
+		if s := session(later[0]); session(list[1]) != s || session(list[2]) != s {
+			t.Error("those that came first wait longer")
+		}
+	})
+	w.release(append(list, later...)...)
+}
+
 // When a connection dies, so do its streams; whoever has one finds out, and may release it later. An idle one just is no more.
 func TestSessionDies(t *testing.T) {
 	t.Parallel()

@@ -77,6 +77,8 @@ type Conn struct {
 	pending   *Stream // a stream whose user is notified later, together with the content that follows; nil for none
 	drip      drip
 
+	begun       int   // streams to the host, those included that are open and have no number yet
+	served      int   // how many of them the host serves, if it has sent GOAWAY and refused the others
 	goingAway   bool  // the peer has sent GOAWAY
 	goAwayError error // from the peer's GOAWAY; nil if that said NO_ERROR
 
@@ -118,6 +120,12 @@ func (c *Conn) Heard() int64 { return c.heard }
 
 // Streams returns how many streams are open.
 func (c *Conn) Streams() int { return c.open }
+
+// Begun returns how many streams to the host were begun.
+func (c *Conn) Begun() int { return c.begun }
+
+// Served returns how many of these the host serves, if it has sent GOAWAY and refused the streams begun after them; otherwise 0.
+func (c *Conn) Served() int { return c.served }
 
 // Ready implements engine.Handler.
 func (c *Conn) Ready(*engine.Conn) {

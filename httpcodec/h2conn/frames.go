@@ -276,11 +276,15 @@ func (c *Conn) goAway(f *http2.Frame) {
 	if code := http2.Code(binary.BigEndian.Uint32(f.Payload[4:])); code != http2.NoError {
 		c.goAwayError = fmt.Errorf("%w: the peer says %v", ErrLost, code)
 	}
-	why := ErrRefused
+	why, refused := ErrRefused, c.above(last)
 	if last > 0 {
 		why = ErrMoved
+		if len(refused) > 0 && c.gotSettings {
+			c.served = int(last+1) / 2
+			c.owner.Changed()
+		}
 	}
-	for _, id := range c.above(last) {
+	for _, id := range refused {
 		if s := c.find(id); s != nil { // it may have ended together with another
 			s.peerKnows = true
 			s.fail(why, false)

@@ -64,6 +64,7 @@ func (c *Conn) Open(to *engine.Conn, h engine.Handler) bool {
 	s := c.stream()
 	s.Attach(to, h)
 	c.add(s)
+	c.begun++
 	return true
 }
 
@@ -115,6 +116,9 @@ func (s *Stream) detach(reset bool) {
 		c.pending = nil
 	}
 	c.open--
+	if s.id == 0 {
+		c.begun--
+	}
 	c.heads -= s.head
 	c.widened -= int(s.grant.Size) - c.limits.Window
 	c.remove(s, reset)
