@@ -30,6 +30,7 @@ func BenchmarkHTTPDownload(b *testing.B)      { run(b) }
 func BenchmarkHTTPIdle(b *testing.B)          { run(b) }
 func BenchmarkHTTPLatency(b *testing.B)       { run(b) }
 func BenchmarkHTTPBesideSlow(b *testing.B)    { run(b) }
+func BenchmarkHTTPFeatures(b *testing.B)      { run(b) }
 
 func BenchmarkTLSSmall(b *testing.B)            { run(b) }
 func BenchmarkTLSFullECDSA(b *testing.B)        { run(b) }

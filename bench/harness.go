@@ -33,6 +33,7 @@ type harness struct {
 	cores      cores
 	files      int // limit on open files of this process and its children
 	guard      *guard
+	collector  *collector
 	peers      []peer            // contestants of all modes, in the order of measurement
 	nginx, wrk string            // paths, or ""
 	h2load     string            // path, or ""
@@ -71,6 +72,9 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 			h.close()
 		}
 	}()
+	if h.collector, err = startCollector(); err != nil {
+		return nil, err
+	}
 	if h.ecdsa, h.rsa, err = makeCertificates(h.dir); err != nil {
 		return nil, err
 	}
@@ -140,7 +144,12 @@ func newHarness(o options, note io.Writer) (_ *harness, err error) {
 }
 
 // close ends everything that was started, and removes all files.
-func (h *harness) close() { h.guard.stop() }
+func (h *harness) close() {
+	if h.collector != nil {
+		h.collector.close()
+	}
+	h.guard.stop()
+}
 
 // buildKroxy builds a program under test from a module's directory; "" is the module of this package. Flags are for "go build".
 func buildKroxy(to, tree string, flags []string) error {
@@ -185,6 +194,7 @@ type target struct {
 	addr        string      // address for clients; another loopback address each round
 	certificate certificate // presented to clients; zero: no TLS
 	http2       bool        // speaks HTTP/2 to clients
+	watched     bool        // see features
 }
 
 func (t *target) tls() bool { return t.certificate != certificate{} }
@@ -208,7 +218,7 @@ func (h *harness) startTarget(w *workload, p peer, hs *hosts) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{name: p.name, proc: pr, hosts: hs, port: port, certificate: c, http2: w.mode.http2()}, nil
+	return &target{name: p.name, proc: pr, hosts: hs, port: port, certificate: c, http2: w.mode.http2(), watched: p.Watched}, nil
 }
 
 // setRound sets t's address for a round, so that sockets of earlier rounds in TIME_WAIT use up no ports.

@@ -31,6 +31,7 @@ type settings struct {
 	Loose        bool   // as many workers, threads or reactors as CPUs, and kroxy-ev's defaults: see workload.loose
 	Bulk         bool   // for the bulk-only contestant, if one file serves both
 	deployment          // of kroxy-ev
+	features            // of kroxy-ev
 	StreamModule string // nginx's stream module if it is a loadable one, or ""
 }
 
@@ -38,12 +39,13 @@ type settings struct {
 type mode string
 
 const (
-	modeStream mode = "stream" // TCP, whatever the content
-	modeHTTP   mode = "http"
-	modeHTTPS  mode = "https" // TLS with clients, plain HTTP with the hosts
-	modeHTTP2  mode = "http2" // as https, and HTTP/2 with clients
-	modeH2C    mode = "h2c"   // as http, and HTTP/2 with clients
-	modeGRPC   mode = "grpc"  // as http2, and HTTP/2 with the hosts
+	modeStream   mode = "stream" // TCP, whatever the content
+	modeHTTP     mode = "http"
+	modeHTTPS    mode = "https"    // TLS with clients, plain HTTP with the hosts
+	modeHTTP2    mode = "http2"    // as https, and HTTP/2 with clients
+	modeH2C      mode = "h2c"      // as http, and HTTP/2 with clients
+	modeGRPC     mode = "grpc"     // as http2, and HTTP/2 with the hosts
+	modeFeatures mode = "features" // as http, with kroxy-ev only: see featured
 )
 
 func (m mode) tls() bool   { return m == modeHTTPS || m == modeHTTP2 || m == modeGRPC }
@@ -51,14 +53,15 @@ func (m mode) http2() bool { return m == modeHTTP2 || m == modeH2C || m == modeG
 
 // peer is a program under test.
 type peer struct {
-	name string
-	mode mode
-	file string                          // in peers/
-	argv func(conf, dir string) []string // how to run it
-	bulk bool                            // takes part in the bulk rows only
-	ours bool                            // kroxy-ev or a variant of it
-	env  []string                        // added to this process's environment
-	ssl  string                          // OpenSSL's configuration in peers/; "": the system's
+	name     string
+	mode     mode
+	file     string                          // in peers/
+	argv     func(conf, dir string) []string // how to run it
+	bulk     bool                            // takes part in the bulk rows only
+	ours     bool                            // kroxy-ev or a variant of it
+	env      []string                        // added to this process's environment
+	ssl      string                          // OpenSSL's configuration in peers/; "": the system's
+	features                                 // of kroxy-ev
 }
 
 // allPeers returns all contestants, in the order of measurement, with the programs at these paths.
@@ -93,7 +96,7 @@ func allPeers(nginx, haproxy, kroxy string) []peer {
 			list = append(list, p)
 		}
 	}
-	return list
+	return append(list, featured(kroxy)...)
 }
 
 // render returns the peer's configuration.
@@ -116,7 +119,10 @@ func (p peer) start(h *harness, s settings, cpus unix.CPUSet, log bool) (*proc, 
 	if err != nil {
 		return nil, fmt.Errorf("bench: starting %s: %w", p.name, err)
 	}
-	s.HTTP2, s.GRPC = p.mode.http2(), p.mode == modeGRPC
+	s.HTTP2, s.GRPC, s.features = p.mode.http2(), p.mode == modeGRPC, p.features
+	if s.Traced {
+		s.Spans = h.collector.listener.Addr().String()
+	}
 	s.Dir, s.Bulk, s.Files, s.MaxConn, s.StreamModule = dir, p.bulk, h.files, min(9000, (h.files-200)/2), streamModule()
 	if log {
 		s.Log = filepath.Join(dir, "access.log")

@@ -75,8 +75,11 @@ func TestHTTPPeersAreEqual(t *testing.T) {
 			continue
 		}
 		check := checkHTTPPeer
-		if p.mode.http2() {
+		switch {
+		case p.mode.http2():
 			check = checkHTTP2Peer
+		case p.mode == modeFeatures:
+			check = checkFeatures
 		}
 		at := slices.IndexFunc(h.peers, func(q peer) bool { return q.mode == p.mode && q.name == p.name })
 		for _, log := range []bool{true, false} {

@@ -210,7 +210,7 @@ func (r *report) Parts() []part {
 	for _, m := range []struct {
 		mode  mode
 		title string
-	}{{modeHTTP, "HTTP"}, {modeHTTPS, "HTTP over TLS"}, {modeHTTP2, "HTTP/2 over TLS"}, {modeH2C, "HTTP/2 without TLS"}, {modeGRPC, "gRPC over TLS"}, {modeStream, "TCP"}} {
+	}{{modeHTTP, "HTTP"}, {modeHTTPS, "HTTP over TLS"}, {modeHTTP2, "HTTP/2 over TLS"}, {modeH2C, "HTTP/2 without TLS"}, {modeGRPC, "gRPC over TLS"}, {modeStream, "TCP"}, {modeFeatures, "What kroxy-ev's features cost"}} {
 		of := slices.DeleteFunc(slices.Clone(r.results), func(c *comparison) bool { return c.work.mode != m.mode })
 		if len(of) > 0 {
 			list = append(list, part{m.title, tableOf(of), roundsOf(of)})

@@ -219,7 +219,7 @@ func TestReportTables(t *testing.T) {
 	all := awkward(t)
 	for _, p := range reportOf(all).Parts() {
 		of := slices.DeleteFunc(slices.Clone(all), func(c *comparison) bool {
-			return p.Title != map[mode]string{modeHTTP: "HTTP", modeHTTPS: "HTTP over TLS", modeHTTP2: "HTTP/2 over TLS", modeH2C: "HTTP/2 without TLS", modeGRPC: "gRPC over TLS", modeStream: "TCP"}[c.work.mode]
+			return p.Title != map[mode]string{modeHTTP: "HTTP", modeHTTPS: "HTTP over TLS", modeHTTP2: "HTTP/2 over TLS", modeH2C: "HTTP/2 without TLS", modeGRPC: "gRPC over TLS", modeStream: "TCP", modeFeatures: "What kroxy-ev's features cost"}[c.work.mode]
 		})
 		var b strings.Builder
 		if err := writeTable(&b, of); err != nil {

@@ -15,7 +15,7 @@ var suite = slices.Concat(
 	},
 	httpLatency,
 	[]*workload{
-		httpBesideSlow,
+		httpBesideSlow, httpFeatures,
 		tlsSmall, tlsFullECDSA, tlsFullRSA, tlsResumed, tlsDownload, tlsIdle, tlsBesideHandshakes,
 		http2Small, http2SmallNoLog, http2OneConnection, http2Plain, grpcUnary, grpcUnaryNoLog, http2Download, http2Upload, http2Idle, http2SlowReaders,
 		streamCalls, httpCalls, httpCalls1, tlsCalls,
