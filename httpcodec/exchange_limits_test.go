@@ -72,7 +72,7 @@ func TestSendTimeout(t *testing.T) {
 			if how := <-ended; how != "reset" && how != "eof" {
 				t.Errorf("the host's connection ended with %s", how)
 			}
-			if d := time.Since(began); d < soon || d > 10*time.Second {
+			if d := time.Since(began); d < soon-20*time.Millisecond || d > 10*time.Second {
 				t.Errorf("after %v, want about %v", d, soon)
 			}
 			awaitActive(t, p, 0)
@@ -407,7 +407,7 @@ func TestProxyReadTimeoutInsideABody(t *testing.T) {
 			if how != "reset" && (how != "eof" || strings.HasSuffix(name, "1.0")) || how == "reset" && strings.Contains(got, "504") {
 				t.Errorf("the connection ended with %s", how)
 			}
-			if d := time.Since(began); d < soon {
+			if d := time.Since(began); d < soon-20*time.Millisecond {
 				t.Errorf("after %v, want %v", d, soon)
 			}
 			p.stop()
