@@ -84,7 +84,7 @@ func (o object) addAdmin(list []Admin, n *node, path string) []Admin {
 	l, at := in.child("listen")
 	switch {
 	case l == nil:
-		o.fail(n, keyPath(path, "listen"), "it is missing: nobody could come", `add "listen": `+adminListenExample)
+		o.fail(n, keyPath(path, "listen"), "it is missing: the endpoint would listen nowhere", `add "listen": `+adminListenExample)
 		return list
 	case l.kind == kindArray && len(l.elements) == 0:
 		o.fail(l, at, "there is nothing in it", "write "+adminListenExample)
@@ -100,7 +100,7 @@ func (o object) addAdmin(list []Admin, n *node, path string) []Admin {
 		}
 	}
 	if open := a.beyond(); open != "" && a.TokenFile == "" && !a.MetricsOnly {
-		o.warn(l.pos, at, open+" is beyond this machine, and whoever reaches it may steer the program", `add "token_file", or "metrics_only": true, or listen on 127.0.0.1 or a Unix-domain socket`)
+		o.warn(l.pos, at, open+" is beyond this machine, and anyone who can reach it may control the program", `add "token_file", or "metrics_only": true, or listen on 127.0.0.1 or a Unix-domain socket`)
 	}
 	if t, at := in.child("token_file"); t != nil && t.kind == kindString && a.TokenFile == "" {
 		o.fail(t, at, "it is empty", "name a file that has a token, or remove the key")

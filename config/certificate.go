@@ -60,7 +60,7 @@ func (c *Certificate) Warning(now time.Time) (p Problem, warn bool) {
 		p.Remedy = "give the file of CA certificates that are valid"
 	case intermediate:
 		p.What = quote(c.file) + " has an intermediate certificate for " + t.names + " that"
-		p.Remedy = "give the chain that the CA has now"
+		p.Remedy = "use the CA's current chain"
 	default:
 		p.What = quote(c.file) + " has a certificate for " + t.names + " that"
 		p.Remedy = "renew it"
@@ -71,12 +71,12 @@ func (c *Certificate) Warning(now time.Time) (p Problem, warn bool) {
 	case expired && c.use == authorities:
 		p.What += ": that of " + t.names + " expired on " + end + ", so nobody passes verification"
 	case expired:
-		p.What += " expired on " + end + ": whoever verifies it refuses it"
+		p.What += " expired on " + end + ": peers that verify it refuse it"
 	case early && c.use == authorities:
 		p.What += ": that of " + t.names + " is not valid before " + begin + ", so nobody passes verification"
 		p.Remedy += ", or check the clock"
 	case early:
-		p.What += " is not valid before " + begin + ": whoever verifies it refuses it"
+		p.What += " is not valid before " + begin + ": peers that verify it refuse it"
 		if c.use == identity {
 			p.Remedy = "give one that is valid now"
 		}

@@ -40,8 +40,8 @@ func TestValidity(t *testing.T) {
 	ca := issue(t, x509.Certificate{IsCA: true, BasicConstraintsValid: true, NotAfter: early}, nil)
 	now := time.Now()
 	const (
-		expired = `"C" has a certificate for "a.test" that expired on 2001-02-03 03:05:06 UTC: whoever verifies it refuses it; renew it`
-		future  = `"C" has a certificate for "a.test" that is not valid before 2901-02-03 04:05:06 UTC: whoever verifies it refuses it; give one that is valid now, or check the clock`
+		expired = `"C" has a certificate for "a.test" that expired on 2001-02-03 03:05:06 UTC: peers that verify it refuse it; renew it`
+		future  = `"C" has a certificate for "a.test" that is not valid before 2901-02-03 04:05:06 UTC: peers that verify it refuse it; give one that is valid now, or check the clock`
 	)
 	for name, c := range map[string]struct {
 		template x509.Certificate
@@ -87,8 +87,8 @@ func TestIntermediateValidity(t *testing.T) {
 		want       string
 	}{
 		"good":    {begin, late, ""},
-		"expired": {begin, end, ` that expired on 2002-02-03 04:05:06 UTC: whoever verifies it refuses it; give the chain that the CA has now`},
-		"not yet": {late, late.AddDate(1, 0, 0), ` that is not valid before 2901-02-03 04:05:06 UTC: whoever verifies it refuses it; give the chain that the CA has now, or check the clock`},
+		"expired": {begin, end, ` that expired on 2002-02-03 04:05:06 UTC: peers that verify it refuse it; use the CA's current chain`},
+		"not yet": {late, late.AddDate(1, 0, 0), ` that is not valid before 2901-02-03 04:05:06 UTC: peers that verify it refuse it; use the CA's current chain, or check the clock`},
 	} {
 		lower := authority("lower", root, c.begin, c.end)
 		p := issue(t, x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, NotBefore: begin, NotAfter: late}, lower)

@@ -78,7 +78,7 @@ func (o object) healthCheck() *HealthCheck {
 	if c.Timeout == 0 {
 		c.Timeout = c.Interval
 	}
-	in.idle("fast_interval", c.FastInterval > c.Interval, `it is longer than "interval", which it is to shorten`, "write a shorter time, or remove it")
+	in.idle("fast_interval", c.FastInterval > c.Interval, `it is longer than "interval", which it should shorten`, "write a shorter time, or remove it")
 	in.onlyWith(c)
 	if n, path := in.child("body"); c.Body != "" && c.Method == "HEAD" {
 		in.fail(n, path, "the response to HEAD has no content", `remove it, or write "method": "GET"`)
@@ -96,13 +96,13 @@ func (o object) onlyWith(c *HealthCheck) {
 		return
 	case "grpc":
 		for _, key := range forHTTP {
-			o.idle(key, true, `it is ignored with "type": "grpc": the protocol says what is asked, and what the answer of a host that is well is`, `write "type": "http", or remove it`)
+			o.idle(key, true, `it is ignored with "type": "grpc": the protocol defines the request and the answer of a healthy host`, `write "type": "http", or remove it`)
 		}
 	default:
 		for _, key := range append(forHTTP, "host") {
-			o.idle(key, true, `it is ignored with "type": "tcp": nothing is asked`, `write "type": "http", or remove it`)
+			o.idle(key, true, `it is ignored with "type": "tcp": no request is sent`, `write "type": "http", or remove it`)
 		}
-		o.idle("service", true, `it is ignored with "type": "tcp": nothing is asked`, `write "type": "grpc", or remove it`)
+		o.idle("service", true, `it is ignored with "type": "tcp": no request is sent`, `write "type": "grpc", or remove it`)
 		c.Host, c.Service = "", ""
 	}
 	c.Path, c.Method, c.Status, c.Body = "", "", nil, ""
@@ -146,9 +146,9 @@ func checkMethod(s string) (what, remedy string) {
 	case s == "" || strings.IndexFunc(s, notToken) >= 0:
 		return quote(s) + " is not a method", `write one such as "GET"`
 	case s != upper:
-		return quote(s) + " is not a method that hosts know: letter case counts", "write " + quote(upper)
+		return quote(s) + " is not a method that hosts know: case matters", "write " + quote(upper)
 	case s == "CONNECT":
-		return `"CONNECT" asks for a tunnel, and no host is well or not by that`, `write one such as "GET"`
+		return `"CONNECT" asks for a tunnel, which says nothing about the health of a host`, `write one such as "GET"`
 	}
 	return "", ""
 }
@@ -179,7 +179,7 @@ func checkGRPCService(s string) (what, remedy string) {
 
 func checkBody(s string) (what, remedy string) {
 	if len(s) > MaxCheckBody {
-		return fmt.Sprintf("the text is longer than the %d KiB of content that are looked at", MaxCheckBody>>10), "write a shorter one"
+		return fmt.Sprintf("the text is longer than the %d KiB of content that are examined", MaxCheckBody>>10), "write a shorter one"
 	}
 	return "", ""
 }

@@ -151,7 +151,7 @@ func TestEveryKey(t *testing.T) {
 		Resolver: usualResolver,
 	}
 	const ignored = `f:6:80: http.proxy_set_host: it is ignored: "Host" is among the fields that are set; remove one of the two`
-	const unused = `f:17:10: http.servers.one: nobody uses this group; remove it, or name it in "proxy_to"`
+	const unused = `f:17:10: http.servers.one: no route uses this group; remove it, or name it in "proxy_to"`
 	if got := exported(c); !reflect.DeepEqual(got, want) || len(warnings) != 2 || warnings[0].String() != ignored || warnings[1].String() != unused {
 		t.Errorf("got\n%+v\nwant\n%+v\nwarnings %v", got, want, warnings)
 	}

@@ -57,7 +57,7 @@ func (d *decoder) replace(n *node, path, s string) string {
 			return b.String()
 		}
 		if strings.Contains(usual, "${") {
-			d.fail(n, path, "a reference within a reference: "+quote(shorten(s[i:], 40)), "write the default itself; variables do not stand in it")
+			d.fail(n, path, "a reference within a reference: "+quote(shorten(s[i:], 40)), "write the default itself; it cannot contain variables")
 			d.spoilt[n.pos] = true
 			return b.String()
 		}

@@ -37,7 +37,7 @@ func TestEnvironment(t *testing.T) {
 		`"/x","port":"${KROXY_UNSET}"`:         `f:1:98: http.port: the environment variable "KROXY_UNSET" is not set; set it, or write "${KROXY_UNSET:-default}"`,
 		`"a${KROXY_HOST"`:                      `f:1:86: http.file_log: "${KROXY_HOST" is not a reference to an environment variable; write "${NAME}" or "${NAME:-default}", or "$${" for the text "${"`,
 		`"${}"`:                                `f:1:86: http.file_log: "${}" is not a reference to an environment variable; write "${NAME}" or "${NAME:-default}", or "$${" for the text "${"`,
-		`"${KROXY_UNSET:-${KROXY_HOST}}"`:      `f:1:86: http.file_log: a reference within a reference: "${KROXY_UNSET:-${KROXY_HOST}}"; write the default itself; variables do not stand in it`,
+		`"${KROXY_UNSET:-${KROXY_HOST}}"`:      `f:1:86: http.file_log: a reference within a reference: "${KROXY_UNSET:-${KROXY_HOST}}"; write the default itself; it cannot contain variables`,
 		`"${1}"`:                               `f:1:86: http.file_log: "${1}" is not a reference to an environment variable; write "${NAME}" or "${NAME:-default}", or "$${" for the text "${"`,
 		`"/x","port":"x${KROXY_PORT}"`:         `f:1:98: http.port: must be a whole number, not the string "x82"; write a port from 1 to 65535`,
 		`"/x","format_log":"${KROXY_HOST} $x"`: `f:1:104: http.format_log: unknown variable "$x"`,

@@ -58,7 +58,7 @@ func TestForeignVariables(t *testing.T) {
 	}
 	const rest = `,"proxy_to":"a","servers":{"a":{"hosts":[{"host":"h","port":1}]}}}}`
 	_, warnings, err := Parse("f", []byte(`{"http":{"headers":{"X-Real-IP":"$remote_addr","X-Host":"$hostname $addr $x"}`+rest))
-	want := `f:1:33: http.headers.X-Real-IP: "$remote_addr" is no variable, and hosts get that text; here it is called "$client_addr"`
+	want := `f:1:33: http.headers.X-Real-IP: "$remote_addr" is not a variable, so hosts get that text; here it is called "$client_addr"`
 	if err != nil || len(warnings) != 1 || warnings[0].String() != want {
 		t.Errorf("got %v, %v, want %s", warnings, err, want)
 	}

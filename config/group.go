@@ -336,7 +336,7 @@ func (g groupNodes) finish(by object) {
 		}
 		n.use(by, nil)
 		if len(n.errors.list) == 0 {
-			n.warn(n.node.pos, n.path, "nobody uses this group", "remove it, or name it in \"proxy_to\"")
+			n.warn(n.node.pos, n.path, "no route uses this group", "remove it, or name it in \"proxy_to\"")
 		}
 	}
 }
@@ -366,7 +366,7 @@ func (o object) group(name string) *Group {
 func (o object) hashKey(g *Group) {
 	const key = "hash_key"
 	if g.key() != balance.KeyTemplate {
-		o.idle(key, true, "it is ignored with "+quote(g.Algorithm)+`: only "hash" looks at it`, `write "balancing_algo": "hash", or remove it`)
+		o.idle(key, true, "it is ignored with "+quote(g.Algorithm)+`: only "hash" uses it`, `write "balancing_algo": "hash", or remove it`)
 		return
 	}
 	example := `a text with variables such as "$http_x_tenant"`
@@ -421,7 +421,7 @@ func (o object) checkNames(s *Server, g *Group) {
 		outcome = "every request goes to a host with the name " + quote(AnyName)
 	}
 	m, path := o.member("balancing_algo")
-	o.warn(m.pos, path, `"sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: `+outcome,
+	o.warn(m.pos, path, `"sni" chooses by the name that a TLS client asks for, but clients do not use TLS: `+outcome,
 		`add "tls_enabled": true and a certificate, or write "host"`)
 }
 
@@ -438,7 +438,7 @@ func (o object) checkLoop(s *Server, g *Group) {
 		}
 		for _, l := range s.Listen {
 			if h.Unix == "" && h.Port == l.Port && l.leadsHere(h.Name) || h.Unix != "" && h.Unix == l.Unix {
-				o.warn(n.elements[i].pos, indexPath(path, i), "this is where the proxy itself listens: no connection is made to it, since it would come back", remedy)
+				o.warn(n.elements[i].pos, indexPath(path, i), "the proxy itself listens here: no connection is made to it, because it would loop back", remedy)
 			}
 		}
 	}
@@ -529,7 +529,7 @@ func (o object) host(byName bool) Host {
 		h.SRV = o.serviceName(n, path)
 		o.exclusive("srv", "host", "port")
 		if m := o.node.get("weight"); m != nil {
-			o.failAt(m.pos, keyPath(o.path, "weight"), `it has no effect beside "srv", whose records have weights`, "remove it")
+			o.failAt(m.pos, keyPath(o.path, "weight"), `it has no effect together with "srv", whose records have weights`, "remove it")
 		}
 		return h
 	}
@@ -558,7 +558,7 @@ func (o object) host(byName bool) Host {
 func (o object) exclusive(key string, others ...string) {
 	for _, other := range others {
 		if m := o.node.get(other); m != nil {
-			o.failAt(m.pos, keyPath(o.path, other), "it has no effect beside "+quote(key), "remove one of the two")
+			o.failAt(m.pos, keyPath(o.path, other), "it has no effect together with "+quote(key), "remove one of the two")
 		}
 	}
 }
@@ -626,7 +626,7 @@ func (o object) alias(byName bool) string {
 	case byName:
 		o.fail(n, path, what, remedy)
 	default:
-		o.warn(n.pos, path, what+", and so is ignored", remedy)
+		o.warn(n.pos, path, what+", so it is ignored", remedy)
 	}
 	return ""
 }

@@ -87,13 +87,13 @@ f:1:178: stream.servers.b.hosts[2].name: "a.example:80" has a port in it; write 
 f:1:222: stream.servers.b.hosts[3].name: must be a string, not null; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has`},
 		// Without a choice by name it is a label, which existing files may have.
 		{hosts(`{"host":"h","port":1,"name":"Backend 1"},{"host":"h","port":1,"name":7},{"host":"h","port":1,"name":""}`),
-			`W f:1:80: stream.servers.b.hosts[0].name: "Backend 1" has white space in it, and so is ignored; write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
-W f:1:121: stream.servers.b.hosts[1].name: must be a string, not the number 7, and so is ignored; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
-W f:1:152: stream.servers.b.hosts[2].name: it is empty, and so is ignored; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has`},
+			`W f:1:80: stream.servers.b.hosts[0].name: "Backend 1" has white space in it, so it is ignored; write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
+W f:1:121: stream.servers.b.hosts[1].name: must be a string, not the number 7, so it is ignored; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
+W f:1:152: stream.servers.b.hosts[2].name: it is empty, so it is ignored; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has`},
 		{hosts(`{"host":"h","port":1,"name":"*"}`),
 			`W f:1:73: stream.servers.b.hosts[0].name: "*" is ignored: "round_robin" does not choose by name; write "balancing_algo": "host" or "sni", or remove it`},
 		{`{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"sni","hosts":[{"host":"h","port":1,"name":"*"}]}}}}`,
-			`W f:1:41: http.servers.b.balancing_algo: "sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: every request goes to a host with the name "*"; add "tls_enabled": true and a certificate, or write "host"`},
+			`W f:1:41: http.servers.b.balancing_algo: "sni" chooses by the name that a TLS client asks for, but clients do not use TLS: every request goes to a host with the name "*"; add "tls_enabled": true and a certificate, or write "host"`},
 	})
 }
 
@@ -103,7 +103,7 @@ func TestOwnAddressAsHost(t *testing.T) {
 	file := func(host string) string {
 		return `{"stream":{"port":90,"proxy_to":"b","servers":{"b":{"hosts":[{"host":"h","port":90},{"host":"` + host + `","port":90}]}}}}`
 	}
-	const warning = `W f:1:85: stream.servers.b.hosts[1]: this is where the proxy itself listens: no connection is made to it, since it would come back; write the host's own "port", or another "port" in "stream"`
+	const warning = `W f:1:85: stream.servers.b.hosts[1]: the proxy itself listens here: no connection is made to it, because it would loop back; write the host's own "port", or another "port" in "stream"`
 	var cases []outcomeCase
 	for _, host := range []string{"127.0.0.1", "127.9.9.9", "0.0.0.0", "localhost", "LocalHost.", "::ffff:127.0.0.1", "[::ffff:7f00:1]"} {
 		cases = append(cases, outcomeCase{file(host), warning})
@@ -113,7 +113,7 @@ func TestOwnAddressAsHost(t *testing.T) {
 	}
 	checkOutcomes(t, append(cases,
 		outcomeCase{`{"http":{"proxy_to":"b","servers":{"b":{"hosts":[{"host":"127.0.0.1","port":8080}]}}}}`,
-			`W f:1:50: http.servers.b.hosts[0]: this is where the proxy itself listens: no connection is made to it, since it would come back; write the host's own "port", or another "port" in "http"`},
+			`W f:1:50: http.servers.b.hosts[0]: the proxy itself listens here: no connection is made to it, because it would loop back; write the host's own "port", or another "port" in "http"`},
 		outcomeCase{`{"http":{"port":81,"proxy_to":"b","servers":{"b":{"hosts":[{"host":"127.0.0.1","port":8080}]}}}}`, ""},
 	))
 }

@@ -135,26 +135,26 @@ f:1:222: stream.servers.b.hosts[4].weight: must be a whole number, not null; rem
 		{hosts(`{"host":"h","port":1,"weight":0},{"host":"i","port":1,"weight":0}`),
 			`f:1:51: stream.servers.b.hosts: all weights are 0, so no host would get anything; give one of them a weight from 1 to 1000`},
 		{hosts(`{"host":"h","port":1,"backup":true},{"host":"i","port":1,"backup":true}`),
-			`f:1:51: stream.servers.b.hosts: all hosts are backups, and there is none that they stand in for; remove "backup" from those that are to serve`},
+			`f:1:51: stream.servers.b.hosts: all hosts are backups, and there is no host that they could stand in for; remove "backup" from those that are to serve`},
 		{hosts(`{"host":"h","port":1,"drain":true}`),
 			`W f:1:51: stream.servers.b.hosts: all hosts are drained: no new client is served; remove "drain" from those that are to serve`},
 		{hosts(`{"host":"h","port":1,"backup":"yes","drain":1}`),
 			`f:1:82: stream.servers.b.hosts[0].backup: must be true or false, not the string "yes"; write true or false
 f:1:96: stream.servers.b.hosts[0].drain: must be true or false, not the number 1; write true, without quotes`},
 		{hosts(`{"host":"h","port":1,"max_conns":0},{"host":"h","port":1,"max_conns":-1},{"host":"h","port":1,"max_conns":"many"}`),
-			`f:1:85: stream.servers.b.hosts[0].max_conns: a host with 0 connections would serve nobody; leave the key out for no bound, or write "drain": true for a host that is to get no new clients
+			`f:1:85: stream.servers.b.hosts[0].max_conns: a host with 0 connections would serve nobody; leave the key out for no bound, or write "drain": true for a host that should get no new clients
 f:1:121: stream.servers.b.hosts[1].max_conns: -1 is outside 1-2147483647; write a number of connections, or leave the key out for no bound
 f:1:158: stream.servers.b.hosts[2].max_conns: must be a whole number, not the string "many"; write a number of connections, or leave the key out for no bound`},
 		{group(`"hosts":[{"host":"h","port":1}],"max_conns":0`),
-			`f:1:87: stream.servers.b.max_conns: a host with 0 connections would serve nobody; leave the key out for no bound, or write "drain": true for a host that is to get no new clients`},
+			`f:1:87: stream.servers.b.max_conns: a host with 0 connections would serve nobody; leave the key out for no bound, or write "drain": true for a host that should get no new clients`},
 		{hosts(`{"srv":"_api._tcp.example"},{"srv":"api.service.consul.","backup":true,"max_conns":4,"drain":true,"name":"a.example"}`), ``},
 		{hosts(`{"srv":"_api._tcp.example","host":"h","port":1,"weight":5},{"srv":"s.example","unix":"/x"},{"srv":"s.example","unix":"/x","port":1}`),
-			`f:1:79: stream.servers.b.hosts[0].host: it has no effect beside "srv"; remove one of the two
-f:1:90: stream.servers.b.hosts[0].port: it has no effect beside "srv"; remove one of the two
-f:1:99: stream.servers.b.hosts[0].weight: it has no effect beside "srv", whose records have weights; remove it
-f:1:112: stream.servers.b.hosts[1].srv: it has no effect beside "unix"; remove one of the two
-f:1:144: stream.servers.b.hosts[2].srv: it has no effect beside "unix"; remove one of the two
-f:1:174: stream.servers.b.hosts[2].port: it has no effect beside "unix"; remove one of the two`},
+			`f:1:79: stream.servers.b.hosts[0].host: it has no effect together with "srv"; remove one of the two
+f:1:90: stream.servers.b.hosts[0].port: it has no effect together with "srv"; remove one of the two
+f:1:99: stream.servers.b.hosts[0].weight: it has no effect together with "srv", whose records have weights; remove it
+f:1:112: stream.servers.b.hosts[1].srv: it has no effect together with "unix"; remove one of the two
+f:1:144: stream.servers.b.hosts[2].srv: it has no effect together with "unix"; remove one of the two
+f:1:174: stream.servers.b.hosts[2].port: it has no effect together with "unix"; remove one of the two`},
 		{hosts(`{"srv":"api"},{"srv":"10.0.0.1"},{"srv":"_api._tcp.example:80"},{"srv":""},{"srv":5}`),
 			`f:1:59: stream.servers.b.hosts[0].srv: "api" is not the name of a service; write the name of SRV records such as "_api._tcp.example"
 f:1:73: stream.servers.b.hosts[1].srv: "10.0.0.1" is not the name of a service; write the name of SRV records such as "_api._tcp.example"
@@ -188,7 +188,7 @@ f:1:116: http.servers.b.hash_key: "$status" is not known yet when this is writte
 			`f:1:111: stream.servers.b.hash_key: "$path" is known in "http" only` + known + variables(logformat.OnSession) + `
 f:1:117: stream.servers.b.hash_key: "$bytes_sent_upstream" is not known yet when this is written` + known + variables(logformat.OnSession)},
 		{healing(`"hash_key":"$path"`),
-			`W f:1:73: http.servers.b.hash_key: it is ignored with "round_robin": only "hash" looks at it; write "balancing_algo": "hash", or remove it`},
+			`W f:1:73: http.servers.b.hash_key: it is ignored with "round_robin": only "hash" uses it; write "balancing_algo": "hash", or remove it`},
 		{healing(`"balancing_algo":"maglev"`),
 			`f:1:90: http.servers.b.balancing_algo: unknown algorithm "maglev"; here it is called "hash"`},
 		{healing(`"balancing_algo":"leastconn"`),
@@ -203,25 +203,25 @@ func TestTogether(t *testing.T) {
 	t.Parallel()
 	checkOutcomes(t, []outcomeCase{
 		{healing(`"health_check":{"type":"tcp","path":"/x","status":200,"body":"a"}`),
-			`W f:1:102: http.servers.b.health_check.path: it is ignored with "type": "tcp": nothing is asked; write "type": "http", or remove it
-W f:1:114: http.servers.b.health_check.status: it is ignored with "type": "tcp": nothing is asked; write "type": "http", or remove it
-W f:1:127: http.servers.b.health_check.body: it is ignored with "type": "tcp": nothing is asked; write "type": "http", or remove it`},
+			`W f:1:102: http.servers.b.health_check.path: it is ignored with "type": "tcp": no request is sent; write "type": "http", or remove it
+W f:1:114: http.servers.b.health_check.status: it is ignored with "type": "tcp": no request is sent; write "type": "http", or remove it
+W f:1:127: http.servers.b.health_check.body: it is ignored with "type": "tcp": no request is sent; write "type": "http", or remove it`},
 		{healing(`"health_check":{"type":"tcp","host":"h","service":"a.B"}`),
-			`W f:1:102: http.servers.b.health_check.host: it is ignored with "type": "tcp": nothing is asked; write "type": "http", or remove it
-W f:1:113: http.servers.b.health_check.service: it is ignored with "type": "tcp": nothing is asked; write "type": "grpc", or remove it`},
+			`W f:1:102: http.servers.b.health_check.host: it is ignored with "type": "tcp": no request is sent; write "type": "http", or remove it
+W f:1:113: http.servers.b.health_check.service: it is ignored with "type": "tcp": no request is sent; write "type": "grpc", or remove it`},
 		{healing(`"health_check":{"service":"a.B"}`),
 			`W f:1:89: http.servers.b.health_check.service: it is ignored with "type": "http": only gRPC has services; write "type": "grpc", or remove it`},
 		{healing(`"health_check":{"type":"grpc"}`),
-			`W f:1:89: http.servers.b.health_check.type: gRPC needs HTTP/2, and requests go to these hosts in HTTP/1.1: no call reaches them; write "protocol": "h2c" in the group, or "h2" if the hosts have TLS`},
+			`W f:1:89: http.servers.b.health_check.type: gRPC needs HTTP/2, but these hosts get HTTP/1.1, so no call reaches them; write "protocol": "h2c" in the group, or "h2" if the hosts have TLS`},
 		{healing(`"health_check":{"type":"grpc","port":81}`), ``},
 		{healing(`"health_check":{"type":"grpc"},"protocol":"h2c"`), ``},
 		{group(`"hosts":[{"host":"h","port":1}],"health_check":{"type":"grpc"}`), ``},
 		{healing(`"protocol":"h2c","health_check":{"type":"grpc","host":"h","service":"a.B","path":"/x","body":"a"}`),
-			`W f:1:147: http.servers.b.health_check.path: it is ignored with "type": "grpc": the protocol says what is asked, and what the answer of a host that is well is; write "type": "http", or remove it
-W f:1:159: http.servers.b.health_check.body: it is ignored with "type": "grpc": the protocol says what is asked, and what the answer of a host that is well is; write "type": "http", or remove it`},
+			`W f:1:147: http.servers.b.health_check.path: it is ignored with "type": "grpc": the protocol defines the request and the answer of a healthy host; write "type": "http", or remove it
+W f:1:159: http.servers.b.health_check.body: it is ignored with "type": "grpc": the protocol defines the request and the answer of a healthy host; write "type": "http", or remove it`},
 		{healing(`"retry":{"attempts":0,"budget":5,"buffer":1}`),
-			`W f:1:95: http.servers.b.retry.budget: it is ignored with "attempts": 0: nothing is tried again; remove it
-W f:1:106: http.servers.b.retry.buffer: it is ignored with "attempts": 0: nothing is tried again; remove it`},
+			`W f:1:95: http.servers.b.retry.budget: it is ignored with "attempts": 0: there are no retries; remove it
+W f:1:106: http.servers.b.retry.buffer: it is ignored with "attempts": 0: there are no retries; remove it`},
 		{group(`"hosts":[{"host":"h","port":1}],"upstream_keepalive":5,"passive_check":{"status":[500]},"retry":{"on":["connect","reset",502,"5xx"],"buffer":1,"try_timeout":1,"attempts":2}`),
 			`W f:1:75: stream.servers.b.upstream_keepalive: "upstream_keepalive" is ignored: it is a key of "http" only, and only "stream" uses the group; remove it
 W f:1:115: stream.servers.b.passive_check.status: "status" is ignored: it is a key of "http" only; remove it
@@ -232,19 +232,19 @@ W f:1:175: stream.servers.b.retry.buffer: "buffer" is ignored: it is a key of "h
 W f:1:186: stream.servers.b.retry.try_timeout: "try_timeout" is ignored: it is a key of "http" only; remove it`},
 		{`{"http":{"port":1,"proxy_to":"b"},"stream":{"port":2,"proxy_to":"b"},"servers":{"b":{"hosts":[{"host":"h","port":1}],"sticky":true,"upstream_keepalive":5,"retry":{"on":"reset"}}}}`, ``},
 		{healing(`"proxy_protocol":"v2","upstream_keepalive":5,"upstream_keepalive_timeout":7`),
-			`W f:1:95: http.servers.b.upstream_keepalive: it is ignored beside "proxy_protocol": a connection that begins with a PROXY header is for one client, and is not kept; remove it
-W f:1:118: http.servers.b.upstream_keepalive_timeout: it is ignored beside "proxy_protocol": a connection that begins with a PROXY header is for one client, and is not kept; remove it`},
+			`W f:1:95: http.servers.b.upstream_keepalive: it is ignored together with "proxy_protocol": a connection that begins with a PROXY header is for one client, and is not kept; remove it
+W f:1:118: http.servers.b.upstream_keepalive_timeout: it is ignored together with "proxy_protocol": a connection that begins with a PROXY header is for one client, and is not kept; remove it`},
 		{healing(`"proxy_protocol":"v2","upstream_keepalive":0`), ``},
 		{healing(`"upstream_keepalive":0,"upstream_keepalive_timeout":7`),
 			`W f:1:96: http.servers.b.upstream_keepalive_timeout: it is ignored with "upstream_keepalive": 0: no connection is kept; remove it`},
 		{`{"upstream_keepalive":9,"http":{"proxy_to":"b","servers":{"b":{"proxy_protocol":"v1","hosts":[{"host":"h","port":1}]}}}}`, ``},
 		{`{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"host","hosts":[{"host":"h","port":1,"weight":3},{"host":"i","port":1,"weight":0}],"sticky":true,"slow_start":5}}}}`,
-			`W f:1:95: http.servers.b.hosts[0].weight: it is ignored with "host", which shares nothing out; remove it
-W f:1:141: http.servers.b.sticky: it is ignored with "host": the name that a client asks for says which host it gets; remove it
-W f:1:155: http.servers.b.slow_start: it is ignored with "host", which shares nothing out; remove it`},
+			`W f:1:95: http.servers.b.hosts[0].weight: it is ignored with "host", which does not use weights; remove it
+W f:1:141: http.servers.b.sticky: it is ignored with "host": the name that a client asks for determines its host; remove it
+W f:1:155: http.servers.b.slow_start: it is ignored with "host", which does not use weights; remove it`},
 		{`{"sticky":true,"slow_start":5,"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"host","hosts":[{"host":"h","port":1}]}}}}`, ``},
 		{healing(`"slow_start":5,"passive_check":false`),
-			`W f:1:73: http.servers.b.slow_start: it is ignored without checks: no host is ever found well again; add "health_check", or remove it`},
+			`W f:1:73: http.servers.b.slow_start: it is ignored without checks: no host ever recovers; add "health_check", or remove it`},
 		{healing(`"queue":true`),
 			`W f:1:73: http.servers.b.queue: it is ignored without "max_conns": no host is ever full; add "max_conns" to the group, or remove it`},
 		{`{"http":{"proxy_to":"b","servers":{"b":{"hosts":[{"unix":"/x"}],"health_check":{"port":5}}}}}`,
@@ -259,18 +259,18 @@ func TestRoutesTogether(t *testing.T) {
 	tls := `"tls_enabled":true,"tls_cert_path":"` + pair.CertPath + `","tls_key_path":"` + pair.KeyPath + `",`
 	checkOutcomes(t, []outcomeCase{
 		{routes("http", `{"redirect":{"to":"/x"},"match":{"path":"/y"},"proxy_read_timeout":1,"proxy_set_host":"upstream","retry":false,"max_conns":1,"send_timeout":1,"connect_timeout":1}`),
-			`W f:1:66: http.routes[0].proxy_read_timeout: it is ignored with "redirect": nothing goes to a host; remove it
-W f:1:89: http.routes[0].proxy_set_host: it is ignored with "redirect": nothing goes to a host; remove it
-W f:1:117: http.routes[0].retry: it is ignored with "redirect": nothing goes to a host; remove it
-W f:1:131: http.routes[0].max_conns: it is ignored with "redirect": nothing goes to a host; remove it
-W f:1:162: http.routes[0].connect_timeout: it is ignored with "redirect": nothing goes to a host; remove it
-W f:1:200: servers.b: nobody uses this group; remove it, or name it in "proxy_to"`},
+			`W f:1:66: http.routes[0].proxy_read_timeout: it is ignored with "redirect": no request goes to a host; remove it
+W f:1:89: http.routes[0].proxy_set_host: it is ignored with "redirect": no request goes to a host; remove it
+W f:1:117: http.routes[0].retry: it is ignored with "redirect": no request goes to a host; remove it
+W f:1:131: http.routes[0].max_conns: it is ignored with "redirect": no request goes to a host; remove it
+W f:1:162: http.routes[0].connect_timeout: it is ignored with "redirect": no request goes to a host; remove it
+W f:1:200: servers.b: no route uses this group; remove it, or name it in "proxy_to"`},
 		{routes("http", `{"proxy_to":"b","proxy_set_host":"upstream","request_headers":{"set":{"host":"a.example"}}}`),
 			`W f:1:36: http.routes[0].proxy_set_host: it is ignored: "Host" is among the fields that are set; remove one of the two`},
 		{routes("http", `{"proxy_to":"b","proxy_set_host":"client","request_headers":{"set":{"host":"a.example"}}}`), ``},
 		{routes("http", `{"proxy_to":"b","match":{"sni":"a.example","scheme":"https","listen_port":[81,82]}}`),
-			`W f:1:45: http.routes[0].match.sni: no client matches: none comes by TLS; correct it, or remove the route
-W f:1:63: http.routes[0].match.scheme: no client matches: none comes by TLS; correct it, or remove the route
+			`W f:1:45: http.routes[0].match.sni: no client matches: none uses TLS; correct it, or remove the route
+W f:1:63: http.routes[0].match.scheme: no client matches: none uses TLS; correct it, or remove the route
 W f:1:80: http.routes[0].match.listen_port: no client matches: the server does not listen there; correct it, or remove the route`},
 		{routes("http", `{"proxy_to":"b","match":{"scheme":["http","https"],"listen_port":[81,8080]}}`), ``},
 		{`{"http":{` + tls + `"routes":[{"proxy_to":"b","match":{"scheme":"https","sni":"a.example"}}]},` + groupB + `}`, ``},
@@ -327,7 +327,7 @@ func TestHealthCheckErrors(t *testing.T) {
 			`f:1:96: http.servers.b.health_check.type: must be a string, not the number 5; write "http", "tcp" or "grpc"`},
 		{healing(`"health_check":{"path":"healthz","method":"get","host":"http://a/","status":["700-800"],"port":0,"interval":5,"fast_interval":"1ms","timeout":0,"rise":0,"fall":"x"}`),
 			`f:1:96: http.servers.b.health_check.path: "healthz" does not begin with a slash, as every path does; write "/healthz"
-f:1:115: http.servers.b.health_check.method: "get" is not a method that hosts know: letter case counts; write "GET"
+f:1:115: http.servers.b.health_check.method: "get" is not a method that hosts know: case matters; write "GET"
 f:1:128: http.servers.b.health_check.host: "http://a/" is a URL, not a host; write a name such as "app.example.com", with a port if it needs one
 f:1:150: http.servers.b.health_check.status[0]: 700-800 is outside 100-599; write a status from 100 to 599, or several as in "200-399" or "2xx"
 f:1:168: http.servers.b.health_check.port: 0 is outside 1-65535; write a port from 1 to 65535
@@ -343,7 +343,7 @@ f:1:122: http.servers.b.health_check.host: "a b" has white space in it; write a 
 f:1:137: http.servers.b.health_check.status: there is nothing in it; write ["200-399"], or remove it`},
 		{healing(`"health_check":{"path":"/a#b","method":"CONNECT","host":5,"status":["ok","399-200",99,"6xx",true]}`),
 			`f:1:96: http.servers.b.health_check.path: "/a#b" has "#" in it, which cannot be in a request; write it in percent-encoding, or leave it out
-f:1:112: http.servers.b.health_check.method: "CONNECT" asks for a tunnel, and no host is well or not by that; write one such as "GET"
+f:1:112: http.servers.b.health_check.method: "CONNECT" asks for a tunnel, which says nothing about the health of a host; write one such as "GET"
 f:1:129: http.servers.b.health_check.host: must be a string, not the number 5; put it in double quotes: "5"
 f:1:141: http.servers.b.health_check.status[0]: "ok" is not a status; write a status from 100 to 599, or several as in "200-399" or "2xx"
 f:1:146: http.servers.b.health_check.status[1]: "399-200" ends before it begins; write a status from 100 to 599, or several as in "200-399" or "2xx"
@@ -359,7 +359,7 @@ f:1:153: http.servers.b.health_check.body: must be a string, not the number 5; p
 		{healing(`"health_check":{"method":"HEAD","body":"well"}`),
 			`f:1:112: http.servers.b.health_check.body: the response to HEAD has no content; remove it, or write "method": "GET"`},
 		{healing(`"health_check":{"fast_interval":"5s"}`),
-			`W f:1:89: http.servers.b.health_check.fast_interval: it is longer than "interval", which it is to shorten; write a shorter time, or remove it`},
+			`W f:1:89: http.servers.b.health_check.fast_interval: it is longer than "interval", which it should shorten; write a shorter time, or remove it`},
 		{healing(`"health_check":{"uri":"/x","inter":5,"expected_status":200,"healthy_threshold":2,"intervall":1,"zzz":1,"tls_verify":true}`),
 			`f:1:89: http.servers.b.health_check.uri: unknown key "uri" has no effect; here it is called "path"
 f:1:100: http.servers.b.health_check.inter: unknown key "inter" has no effect; here it is called "interval"
@@ -496,7 +496,7 @@ f:1:94: http.servers.b.sticky.max_age: unknown key "max_age" has no effect; here
 f:1:106: http.servers.b.sticky.samesite: unknown key "samesite" has no effect; here it is called "same_site"
 f:1:123: http.servers.b.sticky.secure: unknown key "secure" has no effect; remove it; the keys here are "cookie", "ttl", "path", "domain" or "same_site"`},
 		{healing(`"sticky":{"same_site":"none"}`),
-			`W f:1:83: http.servers.b.sticky.same_site: browsers take no cookie with "None" that comes without TLS, and the server has none; write "Lax", or add "tls_enabled": true and a certificate`},
+			`W f:1:83: http.servers.b.sticky.same_site: browsers reject a cookie with "None" from a server without TLS; write "Lax", or add "tls_enabled": true and a certificate`},
 	})
 }
 
@@ -505,13 +505,13 @@ func TestStickyGroupsTogether(t *testing.T) {
 	t.Parallel()
 	const groups = `"servers":{"a":{"hosts":[{"host":"h","port":1}],"sticky":true},"b":{"hosts":[{"host":"i","port":1}]},"c":{"hosts":[{"host":"j","port":1}],"sticky":{"cookie":"c"}}}`
 	site := func(routes string) string { return `{"http":{"sticky":true,"routes":[` + routes + `],` + groups + `}}` }
-	const both = `W f:1:%d: http.servers.b: its cookie "kroxy" is that of the group "a" too, on the same site: a client who uses both keeps neither's host; add "sticky": { "cookie": "kroxy-b" }`
+	const both = `W f:1:%d: http.servers.b: its cookie "kroxy" is that of the group "a" too, on the same site, so a client that uses both groups keeps neither host; add "sticky": { "cookie": "kroxy-b" }`
 	checkOutcomes(t, []outcomeCase{
 		{site(`{"match":{"path":"/a"},"proxy_to":"a"},{"match":{"path":"/c"},"proxy_to":"c"},{"proxy_to":"b"}`), fmt.Sprintf(both, 197)},
 		{site(`{"proxy_to":[{"group":"a"},{"group":"b"},{"group":"c"}]}`), fmt.Sprintf(both, 159)},
 		{site(`{"match":{"host":"a.example"},"proxy_to":"a"},{"match":{"path":"/c"},"proxy_to":"c"},{"proxy_to":"b"}`), fmt.Sprintf(both, 204)},
 		{site(`{"match":{"host":["x.example","a.example"]},"proxy_to":"b"},{"match":{"path":"/c"},"proxy_to":"c"},{"match":{"host":"a.example"},"proxy_to":"a"}`),
-			`W f:1:228: http.servers.a.sticky: its cookie "kroxy" is that of the group "b" too, on the same site: a client who uses both keeps neither's host; write another name: { "cookie": "kroxy-a" }`},
+			`W f:1:228: http.servers.a.sticky: its cookie "kroxy" is that of the group "b" too, on the same site, so a client that uses both groups keeps neither host; write another name: { "cookie": "kroxy-a" }`},
 		{site(`{"match":{"host":"a.example"},"proxy_to":"a"},{"match":{"host":"c.example"},"proxy_to":"c"},{"match":{"host":"b.example"},"proxy_to":"b"}`), ``},
 		{site(`{"match":{"path":"/a"},"proxy_to":"a"},{"match":{"path":"/c"},"proxy_to":"c"},{"proxy_to":"b","sticky":{"path":"/b"}}`), ``},
 		{site(`{"match":{"path":"/a"},"proxy_to":"a"},{"match":{"path":"/c"},"proxy_to":"c"},{"proxy_to":"a"},{"match":{"path":"/b"},"proxy_to":"b","sticky":false}`), ``},
@@ -528,7 +528,7 @@ func TestResolverErrors(t *testing.T) {
 		{`{"resolver":{"servers":["dns.example","10.0.0.1:0","https://1.1.1.1/dns-query","10.0.0.1:x",5],"min_ttl":0,"search":["a b","10.0.0.1",""]},"http":{"proxy_to":"b"},` + groupB + `}`,
 			`f:1:25: resolver.servers[0]: "dns.example" is not an address: the name of a DNS server cannot be looked up; write addresses as in ["10.0.0.53", "127.0.0.1:5353"]
 f:1:39: resolver.servers[1]: "10.0.0.1:0" has the port 0; write addresses as in ["10.0.0.53", "127.0.0.1:5353"]
-f:1:52: resolver.servers[2]: "https://1.1.1.1/dns-query" is a URL, and DNS over TLS or HTTP is not spoken; write addresses as in ["10.0.0.53", "127.0.0.1:5353"]
+f:1:52: resolver.servers[2]: "https://1.1.1.1/dns-query" is a URL, and DNS over TLS or HTTP is not supported; write addresses as in ["10.0.0.53", "127.0.0.1:5353"]
 f:1:80: resolver.servers[3]: "10.0.0.1:x" is not an address: the name of a DNS server cannot be looked up; write addresses as in ["10.0.0.53", "127.0.0.1:5353"]
 f:1:93: resolver.servers[4]: must be a string, not the number 5; write ["10.0.0.53", "127.0.0.1:5353"]
 f:1:106: resolver.min_ttl: 0s is less than 1s; write whole milliseconds, such as 1000, or a time with a unit, such as "1.5s"

@@ -31,7 +31,7 @@ func (o object) http2(listen []Listen) (h HTTP2) {
 		if m == nil {
 			m, path = in.member("connection_window")
 		}
-		in.warn(m.pos, path, `"window" is more than "connection_window", `+strconv.Itoa(h.ConnectionWindow)+" bytes, so that no request can use it up", `write a greater "connection_window"`)
+		in.warn(m.pos, path, `"window" is more than "connection_window", `+strconv.Itoa(h.ConnectionWindow)+" bytes, so no request can use all of it", `write a greater "connection_window"`)
 	}
 	return h
 }

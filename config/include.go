@@ -123,7 +123,7 @@ func (d *decoder) include(n *node, path, file string) *node {
 		if e, ok := errors.AsType[*Error](err); ok {
 			what = e.Problems[0].What
 		}
-		d.fail(n, path, quote(file)+": "+what, "correct the path, which begins where the file is that names it, or remove it")
+		d.fail(n, path, quote(file)+": "+what, "correct the path, which is relative to the file that names it, or remove it")
 		return nil
 	}
 	if in.used.Included == nil {
@@ -209,7 +209,7 @@ func (g *merger) mergeServers(whole, part *node, key string) {
 			g.extend(&whole.elements[0], part, indexPath(key, 0))
 			return
 		case whole.kind == kindArray && len(whole.elements) > 1:
-			g.fail(part, key, fmt.Sprintf("it is to be added to a server, and does not say which of %d", len(whole.elements)),
+			g.fail(part, key, fmt.Sprintf("it should be added to a server, but does not say to which of %d", len(whole.elements)),
 				`write "port" or "listen" into it if it is a server of its own, or put it into the file of the server that it belongs to`)
 			return
 		}

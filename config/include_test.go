@@ -104,7 +104,7 @@ func TestIncludeErrors(t *testing.T) {
 		"same key of a server": {map[string]string{"main.json": `{"include":["x.json"],` + main, "x.json": `{"http":{"proxy_to":"a"}}`},
 			`x.json:1:10: http.proxy_to: the key is given twice, first in main.json:1:31; remove one of the two`},
 		"same port": {map[string]string{"main.json": `{"include":["x.json"],` + main, "x.json": `{"http":{"port":8080,"proxy_to":"a"}}`},
-			`x.json:1:17: http[1].port: port 8080 of all IPv4 addresses is listened on twice, first in http[0].port (main.json:1:30); remove one of the two, or give it another port: requests for several names on one port are told apart by routes`},
+			`x.json:1:17: http[1].port: port 8080 of all IPv4 addresses is listened on twice, first in http[0].port (main.json:1:30); remove one of the two, or give it another port: routes can distinguish requests for several names on one port`},
 		"cycle": {map[string]string{"main.json": `{"include":["x.json"],` + main, "x.json": `{"include":"y.json"}`, "y.json": "{\"include\":\n[\"x.json\"]}"},
 			`y.json:2:2: include[0]: an include cycle: "x.json" includes "y.json" includes "x.json"; remove one of the includes`},
 		"itself": {map[string]string{"main.json": `{"include":["*.json"],` + main},
@@ -112,7 +112,7 @@ func TestIncludeErrors(t *testing.T) {
 		"twice": {map[string]string{"main.json": `{"include":["x.json","./x.json"],` + main, "x.json": `{}`},
 			`main.json:1:22: include[1]: "x.json" is included already; remove one of the includes`},
 		"not there": {map[string]string{"main.json": `{"include":["x.json"],` + main},
-			`main.json:1:13: include[0]: "x.json": there is no such file; correct the path, which begins where the file is that names it, or remove it`},
+			`main.json:1:13: include[0]: "x.json": there is no such file; correct the path, which is relative to the file that names it, or remove it`},
 		"no match":    {map[string]string{"main.json": `{"include":["sites/*.json"],` + main}, ``},
 		"bad pattern": {map[string]string{"main.json": `{"include":["[.json"],` + main}, `main.json:1:13: include[0]: "[.json" is not a pattern: syntax error in pattern; write one such as "sites/*.json"`},
 		"empty":       {map[string]string{"main.json": `{"include":"",` + main}, `main.json:1:12: include: it is empty; write the path of a file, or a pattern such as "sites/*.json"`},
@@ -144,7 +144,7 @@ func TestIncludeAmbiguous(t *testing.T) {
 		"a.json":    `{"servers":{"a":` + oneGroup + `},"http":{"routes":[{"proxy_to":"a"}]}}`,
 		"b.json":    `{"http":[{"port":3,"proxy_to":"a"}]}`,
 	})
-	const want = `a.json:1:59: http: it is to be added to a server, and does not say which of 2; write "port" or "listen" into it if it is a server of its own, or put it into the file of the server that it belongs to`
+	const want = `a.json:1:59: http: it should be added to a server, but does not say to which of 2; write "port" or "listen" into it if it is a server of its own, or put it into the file of the server that it belongs to`
 	if _, got := said(t, dir); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

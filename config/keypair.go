@@ -100,7 +100,7 @@ func (o object) authorities(key string, used bool) (file string, ca []byte) {
 	}
 	certs, what, remedy := parseCertificates(ca, "CA certificates")
 	if what == "" && !slices.ContainsFunc(certs, isAuthority) {
-		what, remedy = "has no CA certificate in it", "give the file of the certificate that signed theirs, not of theirs"
+		what, remedy = "has no CA certificate in it", "give the file with the certificate of the CA that signed theirs"
 	}
 	if what != "" {
 		o.fail(n, path, quote(file)+" "+what, remedy)

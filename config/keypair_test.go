@@ -147,7 +147,7 @@ func TestAuthorities(t *testing.T) {
 		"chain":           {writeFile(t, "words\n"+string(leaf.Cert)+string(ca.Cert)), ""},
 		"expired":         {expired.CertPath, `"F" has no CA certificate that is valid: that of "old" expired on 1970-01-01 00:00:01 UTC, so nobody passes verification; give the file of CA certificates that are valid`},
 		"some expired":    {writeFile(t, string(expired.Cert)+string(ca.Cert)+string(expired.Cert)), ""}, // as in a bundle of many
-		"a leaf":          {leaf.CertPath, `"F" has no CA certificate in it; give the file of the certificate that signed theirs, not of theirs`},
+		"a leaf":          {leaf.CertPath, `"F" has no CA certificate in it; give the file with the certificate of the CA that signed theirs`},
 		"a key":           {ca.KeyPath, `"F" has no certificate, but "PRIVATE KEY"; ` + renew},
 		"no PEM":          {writeFile(t, "x"), `"F" has no PEM certificate in it; give a file with "-----BEGIN CERTIFICATE-----" in it`},
 		"empty":           {writeFile(t, ""), `"F" is empty; give a PEM file`},

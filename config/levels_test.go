@@ -114,7 +114,7 @@ f:1:109: stream.workers_num: 0 is outside 1-4096; write a number of processes fr
 			`W f:1:46: http.read_timeout: "read_timeout" is ignored: it is a key of "stream" only; "http" has "client_header_timeout" or "client_body_timeout"
 f:1:40: http.headers.A: must be a string, not null; write a string in double quotes`},
 		{`{"http":{"proxy_to":"b","servers":{"b":{"hosts":[{"host":"h","port":1}]}}},"servers":{"b":{"hosts":[{"host":"other","port":1}]}}}`,
-			`W f:1:91: servers.b: nobody uses this group; remove it, or name it in "proxy_to"`},
+			`W f:1:91: servers.b: no route uses this group; remove it, or name it in "proxy_to"`},
 		{`{"balancing_algo":"host","http":{"port":1,"proxy_to":"b"},"stream":{"port":2,"proxy_to":"b"},` + groupB + `}`,
 			`f:1:19: balancing_algo: "host" chooses by the Host of an HTTP request, and "stream" has none; write "round_robin", "first", "least_conn", "random_two", "least_time", "hash", "ip_hash" or "sni"`},
 	})

@@ -123,7 +123,7 @@ func (o object) listen(tls bool) Listen {
 	}
 	o.protocols(&l)
 	if n, path := o.child("proxy_protocol"); n != nil && n.kind == kindArray && len(n.elements) == 0 {
-		o.fail(n, path, "there are no networks in it, so every connection would be refused", `write who sends PROXY headers, such as ["10.0.0.0/8"], or remove it`)
+		o.fail(n, path, "there are no networks in it, so every connection would be refused", `write the networks that send PROXY headers, such as ["10.0.0.0/8"], or remove it`)
 	}
 	n, path := o.child("unix")
 	if n == nil {
@@ -141,7 +141,7 @@ func (o object) listen(tls bool) Listen {
 func (o object) besideUnix(keys ...string) {
 	for _, key := range keys {
 		if m := o.node.get(key); m != nil {
-			o.failAt(m.pos, keyPath(o.path, key), `it has no effect beside "unix"`, "remove one of the two")
+			o.failAt(m.pos, keyPath(o.path, key), `it has no effect together with "unix"`, "remove one of the two")
 		}
 	}
 }
@@ -155,9 +155,9 @@ func (o object) tcp(l *Listen) {
 		l.Port = uint16(o.integer("port"))
 	}
 	if n, path := o.child("address"); n != nil {
-		remedy := `write an address such as "127.0.0.1" or "::"; without the key all IPv4 addresses are listened on`
+		remedy := `write an address such as "127.0.0.1" or "::"; without the key, the server listens on all IPv4 addresses`
 		if o.place.level == ofAdminListen {
-			remedy = `write an address such as "127.0.0.1", which it is without the key`
+			remedy = `write an address such as "127.0.0.1", which is the default`
 		}
 		s := o.text("address")
 		addr, err := netip.ParseAddr(strings.Trim(s, "[]"))
@@ -262,7 +262,7 @@ func (d *decoder) checkListen(c *Config) {
 
 // failTwice reports that l is, or overlaps, another listener. Routed says that l belongs to a server.
 func (d *decoder) failTwice(c *Config, l, other Listen, routed bool) {
-	what, remedy := "is listened on twice", "remove one of the two, or give it another port: requests for several names on one port are told apart by routes"
+	what, remedy := "is listened on twice", "remove one of the two, or give it another port: routes can distinguish requests for several names on one port"
 	switch {
 	case !routed && l.Unix == "" && l.Key() == other.Key():
 		remedy = "give it another port"

@@ -50,7 +50,7 @@ func TestListenErrors(t *testing.T) {
 		return `{"http":{"listen":` + entries + `,"proxy_to":"b"},` + groupB + `}`
 	}
 	const again = "; remove one of the two, or give it another port"
-	const routes = ": requests for several names on one port are told apart by routes"
+	const routes = ": routes can distinguish requests for several names on one port"
 	checkOutcomes(t, []outcomeCase{
 		{listen(`80`), `f:1:19: http.listen: must be an array, not the number 80; write [{ "port": 80 }]`},
 		{listen(`"*:80"`), `f:1:19: http.listen: must be an array, not the string "*:80"; write [{ "port": 80 }]`},
@@ -67,19 +67,19 @@ f:1:63: http.listen[4]: must be an object, not the string "x"; write { "port": 8
 f:1:31: http.listen[0].prot: unknown key "prot" has no effect; did you mean "port"?
 f:1:40: http.listen[0].ssl: unknown key "ssl" has no effect, and looks like a security setting; here it is called "tls"`},
 		{listen(`[{"port":80,"address":"a.example"},{"port":81,"address":"*"},{"port":82,"address":"10.0.0.1:80"},{"port":83,"address":5}]`),
-			`f:1:41: http.listen[0].address: "a.example" is not an address; write an address such as "127.0.0.1" or "::"; without the key all IPv4 addresses are listened on
-f:1:75: http.listen[1].address: "*" is not an address; write an address such as "127.0.0.1" or "::"; without the key all IPv4 addresses are listened on
+			`f:1:41: http.listen[0].address: "a.example" is not an address; write an address such as "127.0.0.1" or "::"; without the key, the server listens on all IPv4 addresses
+f:1:75: http.listen[1].address: "*" is not an address; write an address such as "127.0.0.1" or "::"; without the key, the server listens on all IPv4 addresses
 f:1:101: http.listen[2].address: "10.0.0.1:80" has a port in it; write the address alone: "10.0.0.1", and "port": 80
 f:1:137: http.listen[3].address: must be a string, not the number 5; put it in double quotes: "5"`},
 		{listen(`[{"port":80,"ipv6_only":true},{"port":81,"mode":"0660"},{"port":82,"proxy_protocol":[]},{"port":83,"proxy_protocol":["x"]}]`),
 			`W f:1:31: http.listen[0].ipv6_only: it is ignored without "address": "::"; remove it
 f:1:60: http.listen[1].mode: it has no effect without "unix"; remove it, or write "unix" in place of "port"
-f:1:103: http.listen[2].proxy_protocol: there are no networks in it, so every connection would be refused; write who sends PROXY headers, such as ["10.0.0.0/8"], or remove it
+f:1:103: http.listen[2].proxy_protocol: there are no networks in it, so every connection would be refused; write the networks that send PROXY headers, such as ["10.0.0.0/8"], or remove it
 f:1:136: http.listen[3].proxy_protocol[0]: "x" is neither an address nor a network; write it as in ["10.0.0.0/8", "::1"]`},
 		{listen(`[{"unix":"x"},{"unix":"unix:/x"},{"unix":"/x","port":1},{"unix":"/y","mode":660},{"unix":"/z","mode":"0999"},{"unix":"/` + strings.Repeat("a", 107) + `"}]`),
 			`f:1:28: http.listen[0].unix: "x" is not an absolute path; write one such as "/run/app.sock"
 f:1:41: http.listen[1].unix: "unix:/x" has a scheme before the path; write "/x"
-f:1:65: http.listen[2].port: it has no effect beside "unix"; remove one of the two
+f:1:65: http.listen[2].port: it has no effect together with "unix"; remove one of the two
 f:1:95: http.listen[3].mode: must be a string, not the number 660; write octal digits in a string, such as "0660"
 f:1:120: http.listen[4].mode: "0999" is not a mode; write octal digits in a string, such as "0660"
 f:1:136: http.listen[5].unix: "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" is longer than the 107 bytes that the path of a socket may have; use a shorter path`},
@@ -97,7 +97,7 @@ f:1:106: http.listen[3]: [::1]:2 overlaps port 2 of all IPv6 addresses, first in
 		{listen(`[{"port":1},{"address":"::","port":1,"ipv6_only":true},{"address":"10.0.0.1","port":2},{"address":"10.0.0.2","port":2},{"address":"::1","port":2}]`), ``},
 		{listen(`[{"unix":"/x/./y"},{"unix":"//x/y"},{"unix":"/x/../x/y"}]`), `f:1:38: http.listen[1]: "/x/y" is listened on twice, first in http.listen[0] (f:1:20); remove one of the two, or give it another path`},
 		{`{"admin":{"listen":[{"unix":"/x//y"}]},"http":{"proxy_to":"b","listen":[{"unix":"/x/y"}]},"servers":{"b":{"hosts":[{"unix":"/x/./y"}]}}}`,
-			`W f:1:116: servers.b.hosts[0]: this is where the proxy itself listens: no connection is made to it, since it would come back; write the path of the host's own socket, or another one in "http"
+			`W f:1:116: servers.b.hosts[0]: the proxy itself listens here: no connection is made to it, because it would loop back; write the path of the host's own socket, or another one in "http"
 f:1:21: admin.listen[0]: "/x/y" is listened on twice, first in http.listen[0] (f:1:73); remove one of the two, or give it another path`},
 		{listen(`[{"unix":"/x"},{"unix":"/x"}]`), `f:1:34: http.listen[1]: "/x" is listened on twice, first in http.listen[0] (f:1:20); remove one of the two, or give it another path`},
 		{`{"http":[{"port":80,"proxy_to":"b"}],"stream":{"port":80,"proxy_to":"b"},` + groupB + `}`,

@@ -20,7 +20,7 @@ func (o object) formatLog() (text string, fields []logformat.Field) {
 		return o.str(n, path), nil
 	}
 	if len(n.members) == 0 {
-		o.fail(n, path, "there are no fields in it", "write "+example+`, or "json" for all there are`)
+		o.fail(n, path, "there are no fields in it", "write "+example+`, or "json" for all fields`)
 	}
 	fields = []logformat.Field{}
 	for i := range n.members {
@@ -97,7 +97,7 @@ func (o object) mistaken(n *node, path string) {
 	for from, to := range logformat.Variables(format) {
 		name := format[from+1 : to]
 		if ours := foreignVariables[name]; ours != "" && !logformat.Known(name, logformat.Kroxy) && logformat.Known(ours, logformat.Kroxy) {
-			o.warn(n.pos, path, quote("$"+name)+" is no variable, and hosts get that text", "here it is called "+quote("$"+ours))
+			o.warn(n.pos, path, quote("$"+name)+" is not a variable, so hosts get that text", "here it is called "+quote("$"+ours))
 		}
 	}
 }

@@ -36,7 +36,7 @@ f:1:140: stream.format_log: unknown variable "$_"; the variables are ` + variabl
 		{http(`"format_log":"json"`), ``},
 		{http(`"format_log":{"who":"$client_addr:$client_port","took":"$processing_time","":"","json":"json"}`), ``},
 		{stream(`"format_log":{}`),
-			`f:1:90: stream.format_log: there are no fields in it; write { "client": "$client_addr", "took": "$processing_time" }, or "json" for all there are`},
+			`f:1:90: stream.format_log: there are no fields in it; write { "client": "$client_addr", "took": "$processing_time" }, or "json" for all fields`},
 		{stream(`"format_log":{"a":5,"b":"x$status","b":"y","c":{},"d":"$clientaddr"}`),
 			`f:1:95: stream.format_log.a: must be a string, not the number 5; put it in double quotes: "5"
 f:1:103: stream.format_log.b: "$status" is known in "http" only; the variables are ` + variables(logformat.Stream) + `

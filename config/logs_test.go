@@ -72,9 +72,9 @@ f:1:52: log_if.slower_than: 0s is less than 1ms; write whole milliseconds, such 
 f:1:54: log_if.share: unknown key "share" has no effect; remove it; the keys here are "status", "slower_than", "failed" or "sample"`},
 		{`{"log_if":{"sample":"1%"},` + web, `f:1:21: log_if.sample: must be a number, not the string "1%"; write a number from 0 to 1, such as 0.01 for one in a hundred`},
 		{`{"stream":{"proxy_to":"b","log_if":{"status":500}},` + groupB + `}`, `W f:1:37: stream.log_if.status: "status" is ignored: it is a key of "http" only; remove it`},
-		{`{"syslog":{"address":"10.0.0.1:514"},` + web, `f:1:22: syslog.address: "10.0.0.1:514" does not say what the address is of; write "udp:10.0.0.5:514" or "unix:/dev/log"`},
-		{`{"syslog":{"address":"tcp:10.0.0.1:514"},` + web, `f:1:22: syslog.address: a syslog is written to by datagrams only, which make nobody wait; write "udp:10.0.0.5:514" or "unix:/dev/log"`},
-		{`{"syslog":{"address":"udp:10.0.0.1"},` + web, `f:1:22: syslog.address: "udp:10.0.0.1" does not say which host and port; write "udp:10.0.0.5:514" or "unix:/dev/log"`},
+		{`{"syslog":{"address":"10.0.0.1:514"},` + web, `f:1:22: syslog.address: "10.0.0.1:514" begins with neither udp: nor unix:; write "udp:10.0.0.5:514" or "unix:/dev/log"`},
+		{`{"syslog":{"address":"tcp:10.0.0.1:514"},` + web, `f:1:22: syslog.address: only datagrams are supported, because they never block; write "udp:10.0.0.5:514" or "unix:/dev/log"`},
+		{`{"syslog":{"address":"udp:10.0.0.1"},` + web, `f:1:22: syslog.address: "udp:10.0.0.1" does not name a host and a port; write "udp:10.0.0.5:514" or "unix:/dev/log"`},
 		{`{"syslog":{"address":"unix:dev/log"},` + web, `f:1:22: syslog.address: "unix:dev/log" has no absolute path; write "udp:10.0.0.5:514" or "unix:/dev/log"`},
 		{`{"syslog":{"facility":"local8","severity":"warn","tag":"a b"},` + web,
 			`f:1:23: syslog.facility: unknown facility "local8"; did you mean "local0"?
@@ -88,7 +88,7 @@ f:1:56: syslog.tag: "a b" cannot be the name of a program in a syslog; write 1 t
 		{`{"tracing":{"otlp_http":"127.0.0.1:4318"},` + web, `f:1:25: tracing.otlp_http: "127.0.0.1:4318" is not a URL; write a URL such as "http://127.0.0.1:4318"`},
 		{`{"tracing":{"otlp_http":"grpc://collector:4318"},` + web, `f:1:25: tracing.otlp_http: "grpc://collector:4318" is not a URL of http or https; write a URL such as "http://127.0.0.1:4318"`},
 		{`{"tracing":{"otlp_http":"http://collector:4317"},` + web,
-			`W f:1:25: tracing.otlp_http: port 4317 is usually that of OTLP by gRPC, which is not spoken; write the port of OTLP by HTTP, which is 4318 in most collectors`},
+			`W f:1:25: tracing.otlp_http: port 4317 is usually that of OTLP over gRPC, which is not supported; write the port of OTLP over HTTP, which is 4318 in most collectors`},
 		{`{"tracing":{"otlp_http":"http://c","sampling":-1,"service":"","endpoint":1},` + web,
 			`f:1:47: tracing.sampling: -1 is outside 0-1; write a number from 0 to 1, such as 0.01 for one in a hundred
 f:1:60: tracing.service: "" cannot be a service's name; write up to 255 characters, without control characters

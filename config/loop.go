@@ -198,8 +198,8 @@ func (o object) checkRedirects(c *Config, s *Server) {
 		}
 		if r.Redirect != nil && s.leadsToItself(i, paths) {
 			path := keyPath(keyPath(r.Path, "redirect"), "to")
-			o.failAt(c.root.locate(path), path, quote(r.Redirect.To)+" leads to this very route, for ever",
-				`write where else, or a "match" that leaves out what it leads to, such as "scheme": "http"`)
+			o.failAt(c.root.locate(path), path, quote(r.Redirect.To)+" leads to this same route again, forever",
+				`write another destination, or a "match" that leaves out what it leads to, such as "scheme": "http"`)
 		}
 	}
 }

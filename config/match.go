@@ -55,7 +55,7 @@ func (o object) match() *Match {
 	m.Path, m.PathPrefix = in.paths("path"), in.paths("path_prefix")
 	m.PathRegex = in.each("path_regex", `"/users/[0-9]+"`, func(n *node, path, s string) string {
 		if in.checkRegex(n, path, s) && !takesPaths(s) {
-			in.warn(n.pos, path, "it matches no path: every path begins with a slash, and the expression is for the whole of it", "write "+quote(anywhere(s)))
+			in.warn(n.pos, path, "it matches no path: every path begins with a slash, and the expression must match the whole path", "write "+quote(anywhere(s)))
 		}
 		return s
 	})
@@ -97,9 +97,9 @@ func hostPattern(s string) (pattern, what string) {
 	name, wild := strings.CutPrefix(s, "*.")
 	switch {
 	case s == "":
-		return "", "is no name"
+		return "", "is not a name"
 	case s == "*":
-		return "", `is every name: without the key all are taken`
+		return "", `means every name: leave the key out for that`
 	case strings.Contains(name, "*"):
 		return "", `has a "*" that is not before the first dot`
 	}
@@ -133,9 +133,9 @@ func (o object) paths(key string) []string {
 		case strings.ContainsAny(s, "?#"):
 			o.fail(n, path, quote(s)+" has more than a path in it", `write the path alone; "query" is for what follows the question mark`)
 		case strings.HasSuffix(s, "/*"):
-			o.warn(n.pos, path, quote(s)+` does not match what is below: here "*" is an ordinary character`, `write "path_prefix": `+quote(s[:len(s)-1]))
+			o.warn(n.pos, path, quote(s)+` does not match the paths below it: here "*" is an ordinary character`, `write "path_prefix": `+quote(s[:len(s)-1]))
 		case strings.HasSuffix(s, "*"):
-			o.warn(n.pos, path, quote(s)+` does not match all that begin so: here "*" is an ordinary character`, `write "path_regex": `+quote(regexp.QuoteMeta(s[:len(s)-1])+".*"))
+			o.warn(n.pos, path, quote(s)+` does not match all paths with that prefix: here "*" is an ordinary character`, `write "path_regex": `+quote(regexp.QuoteMeta(s[:len(s)-1])+".*"))
 		}
 		return s
 	})
@@ -146,7 +146,7 @@ func (o object) method(n *node, path, s string) string {
 	case s == "" || strings.IndexFunc(s, notToken) >= 0:
 		o.fail(n, path, quote(s)+" is not a method", `write one such as "GET"`)
 	case s != upper:
-		o.fail(n, path, quote(s)+" is not a method that clients send: letter case counts", "write "+quote(upper))
+		o.fail(n, path, quote(s)+" is not a method that clients send: case matters", "write "+quote(upper))
 	}
 	return s
 }
@@ -278,7 +278,7 @@ func (o object) field(m *member, path string) FieldMatch {
 	case kindString, kindArray:
 		o.texts(v, path, `"a value"`, func(_ *node, _, s string) { f.Values = append(f.Values, s) })
 	default:
-		o.fail(v, path, "must be a value, not "+v.describe(), `write a string, an array of strings, true if it has to be there, false if it must not, or { "regex": "..." }`)
+		o.fail(v, path, "must be a value, not "+v.describe(), `write a string, an array of strings, true if it must be present, false if it must not, or { "regex": "..." }`)
 	}
 	return f
 }

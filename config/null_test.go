@@ -45,10 +45,10 @@ f:1:73: http.rewrite: must be an object, not null; write an object: { "strip_pre
 func TestManyProblems(t *testing.T) {
 	t.Parallel()
 	_, warnings, err := config.Parse("f", []byte(`{"http":{"proxy_to":"b","servers":{"b":{"hosts":[`+strings.Repeat("1,\n", 5000)+`{"host":"h","port":1}]}},"x":{}`+many(`,"y%d":1`, 1500)+`}}`))
-	if err == nil || !strings.HasSuffix(err.Error(), "\n5000 errors in f, of which 1000 are told") || strings.Count(err.Error(), "\n") != 1000 {
+	if err == nil || !strings.HasSuffix(err.Error(), "\n5000 errors in f, of which 1000 are shown") || strings.Count(err.Error(), "\n") != 1000 {
 		t.Errorf("got %d lines", strings.Count(err.Error(), "\n"))
 	}
-	if n := len(warnings); n != 1001 || warnings[1000].String() != "f:1:1: (top level): there are 501 more warnings; mend these first" {
+	if n := len(warnings); n != 1001 || warnings[1000].String() != "f:1:1: (top level): there are 501 more warnings; fix these first" {
 		t.Errorf("%d warnings, the last %v", n, warnings[n-1])
 	}
 }

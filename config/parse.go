@@ -89,7 +89,7 @@ func parse(s Source, from surroundings, d decoder) (*Config, []Problem, error) {
 	sortProblems(d.errors.list, d.input.names)
 	sortProblems(d.warnings.list, d.input.names)
 	if n := d.warnings.more; n > 0 {
-		d.warnings.list = append(d.warnings.list, Problem{File: s.Path, Line: 1, Column: 1, Path: Root, What: fmt.Sprintf("there are %d more warnings", n), Remedy: "mend these first"})
+		d.warnings.list = append(d.warnings.list, Problem{File: s.Path, Line: 1, Column: 1, Path: Root, What: fmt.Sprintf("there are %d more warnings", n), Remedy: "fix these first"})
 	}
 	if len(d.errors.list) > 0 {
 		return nil, d.warnings.list, &Error{Problems: d.errors.list, More: d.errors.more}
@@ -164,7 +164,7 @@ func (d *decoder) checkNames(c *Config) {
 			first, path = path, first
 		}
 		at := keyPath(path, "name")
-		d.warn(c.root.locate(at), at, first+" is called "+quote(name)+" too: in logs and metrics they are one", "write another name")
+		d.warn(c.root.locate(at), at, first+" is called "+quote(name)+" too: logs and metrics cannot tell them apart", "write another name")
 	}
 	servers := make(map[string]string, len(c.Servers))
 	for _, s := range c.Servers {
@@ -231,7 +231,7 @@ func (o object) process(servers []object) Process {
 	}
 	o.fill(ofProcess, &target{process: &p})
 	if n, path := o.child("watchdog_timeout"); n != nil && p.WatchdogTimeout > 0 && p.WatchdogTimeout < leastWatchdog {
-		o.warn(n.pos, path, "a worker that only waits for a CPU may be silent for "+p.WatchdogTimeout.String()+", and is then killed", "write 1000 or more: these are milliseconds, or 0 for no limit")
+		o.warn(n.pos, path, "a worker that only waits for a CPU may be silent for "+p.WatchdogTimeout.String()+", and is then killed", "write 1000 (milliseconds) or more, or 0 for no limit")
 	}
 	return p
 }

@@ -63,9 +63,9 @@ func TestModeErrors(t *testing.T) {
 			`f:1:11: stream.servers: it is missing: there is nothing to send traffic to; add "servers": { "backend": { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] } }
 f:1:11: stream.proxy_to: it is missing; add "proxy_to": the name of a group in servers`},
 		{`{"watchdog_timeout":10,"stream":{` + ok + `}}`,
-			`W f:1:21: watchdog_timeout: a worker that only waits for a CPU may be silent for 10ms, and is then killed; write 1000 or more: these are milliseconds, or 0 for no limit`},
+			`W f:1:21: watchdog_timeout: a worker that only waits for a CPU may be silent for 10ms, and is then killed; write 1000 (milliseconds) or more, or 0 for no limit`},
 		{`{"stream":{"watchdog_timeout":"99ms",` + ok + `},"http":{"watchdog_timeout":99,"port":1,` + ok + `}}`,
-			`W f:1:31: stream.watchdog_timeout: a worker that only waits for a CPU may be silent for 99ms, and is then killed; write 1000 or more: these are milliseconds, or 0 for no limit`},
+			`W f:1:31: stream.watchdog_timeout: a worker that only waits for a CPU may be silent for 99ms, and is then killed; write 1000 (milliseconds) or more, or 0 for no limit`},
 		{`{"http":{}}`,
 			`f:1:9: http.servers: it is missing: there is nothing to send traffic to; add "servers": { "backend": { "hosts": [{ "host": "127.0.0.1", "port": 9001 }] } }
 f:1:9: http.proxy_to: it is missing; add "proxy_to": the name of a group in servers`},
@@ -73,7 +73,7 @@ f:1:9: http.proxy_to: it is missing; add "proxy_to": the name of a group in serv
 			`W f:1:2: strem: unknown key "strem" is ignored; did you mean "stream"?
 f:1:1: (top level): neither "stream" nor "http" is present; write { "stream": { ... } } for TCP or { "http": { ... } } for HTTP`},
 		{`{"stream":{` + ok + `},"http":{` + ok + `}}`,
-			`f:1:85: http.port: port 8080 of all IPv4 addresses is listened on twice, first in stream.port (f:1:11); remove one of the two, or give it another port: requests for several names on one port are told apart by routes`},
+			`f:1:85: http.port: port 8080 of all IPv4 addresses is listened on twice, first in stream.port (f:1:11); remove one of the two, or give it another port: routes can distinguish requests for several names on one port`},
 		{`{"stream":{` + ok + `},"stream":{}}`,
 			`f:1:78: stream: the key is given twice, first in line 1; remove one of the two`},
 		{`{"stream":5}`,

@@ -100,7 +100,7 @@ func (e *Error) Error() string {
 		}
 		fmt.Fprintf(&b, "\n%d errors in %s", n+e.More, where)
 		if e.More > 0 {
-			fmt.Fprintf(&b, ", of which %d are told", n)
+			fmt.Fprintf(&b, ", of which %d are shown", n)
 		}
 	}
 	return b.String()

@@ -27,8 +27,8 @@ var foreignProtocols = map[string]string{
 }
 
 const (
-	eitherHTTP2 = `"h2" by TLS, or "h2c" without`
-	noHTTP3     = "nothing: HTTP/3 is not spoken"
+	eitherHTTP2 = `"h2" over TLS, or "h2c" without`
+	noHTTP3     = "nothing: HTTP/3 is not supported"
 )
 
 // protocolRemedy returns the remedy for a word that is not among words.
@@ -68,7 +68,7 @@ func (protocols) decode(o object, n *node, path string) any {
 	}
 	elements, good := o.array(n, path, "an array such as "+example), []string{}
 	if n.kind == kindArray && len(elements) == 0 {
-		o.fail(n, path, "there is nothing in it, so that nothing could be spoken", "write "+example+", or remove it")
+		o.fail(n, path, "it is empty, so clients could not use any protocol", "write "+example+", or remove it")
 	}
 	for i := range elements {
 		e, at := &elements[i], indexPath(path, i)
@@ -99,9 +99,9 @@ func (o object) protocols(l *Listen) {
 		e, at := &n.elements[i], indexPath(path, i)
 		switch {
 		case word == ProtocolHTTP2 && !l.TLS:
-			o.fail(e, at, `"h2" is HTTP/2 by TLS, and clients do not speak TLS here`, `write "h2c", which is HTTP/2 without TLS, or add "tls": true`)
+			o.fail(e, at, `"h2" is HTTP/2 over TLS, but clients do not use TLS here`, `write "h2c", which is HTTP/2 without TLS, or add "tls": true`)
 		case word == ProtocolH2C && l.TLS:
-			o.fail(e, at, `"h2c" is HTTP/2 without TLS, and clients speak TLS here`, `write "h2"`)
+			o.fail(e, at, `"h2c" is HTTP/2 without TLS, but clients use TLS here`, `write "h2"`)
 		}
 	}
 	if l.Protocols == nil {
@@ -137,15 +137,15 @@ func (o object) checkProtocol(g *Group) {
 	n, path := &m.value, keyPath(o.path, m.key)
 	switch tls := g.ProxyTLS.Enabled; {
 	case g.Protocol == ProtocolHTTP2 && !tls:
-		o.fail(n, path, `"h2" is HTTP/2 by TLS, and hosts are not spoken to by TLS`, `write "h2c", which is HTTP/2 without TLS, or add "proxy_tls_enabled": true`)
+		o.fail(n, path, `"h2" is HTTP/2 over TLS, but the group does not use TLS`, `write "h2c", which is HTTP/2 without TLS, or add "proxy_tls_enabled": true`)
 	case g.Protocol == ProtocolH2C && tls:
-		o.fail(n, path, `"h2c" is HTTP/2 without TLS, and hosts are spoken to by TLS`, `write "h2", or "auto" if not all hosts speak it`)
+		o.fail(n, path, `"h2c" is HTTP/2 without TLS, but the group uses TLS`, `write "h2", or "auto" if not all hosts speak it`)
 	case g.Protocol == ProtocolAuto && !tls:
-		o.warn(m.pos, path, `it is ignored without proxy_tls_enabled: only by TLS is it agreed on what is spoken, and hosts get HTTP/1.1`,
+		o.warn(m.pos, path, `it is ignored without proxy_tls_enabled: the protocol is negotiated only over TLS, so hosts get HTTP/1.1`,
 			`add "proxy_tls_enabled": true, or write "h2c" if the hosts speak HTTP/2`)
 		g.Protocol = ProtocolHTTP1
 	case g.ProxyProtocol != "":
-		o.fail(n, path, quote(g.Protocol)+` cannot be beside "proxy_protocol": a connection that begins with a PROXY header is for one client, and one of HTTP/2 is for many`,
-			`write "http/1.1", or remove "proxy_protocol": hosts are told who the client is in header fields too`)
+		o.fail(n, path, quote(g.Protocol)+` cannot be combined with "proxy_protocol": a connection that begins with a PROXY header is for one client, but an HTTP/2 connection is for many`,
+			`write "http/1.1", or remove "proxy_protocol": header fields also tell hosts who the client is`)
 	}
 }

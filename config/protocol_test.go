@@ -45,23 +45,23 @@ func TestProtocolsErrors(t *testing.T) {
 		{listen(`"protocols":["h2c"]`), ``},
 		{listen(`"protocols":["h2c","http/1.1"]`), ``},
 		{listen(`"protocols":[]`),
-			`f:1:42: http.listen[0].protocols: there is nothing in it, so that nothing could be spoken; write ["h2", "http/1.1"], or remove it`},
+			`f:1:42: http.listen[0].protocols: it is empty, so clients could not use any protocol; write ["h2", "http/1.1"], or remove it`},
 		{listen(`"protocols":"h2c"`), `f:1:42: http.listen[0].protocols: must be an array, not the string "h2c"; write an array such as ["h2c"]`},
 		{listen(`"protocols":null`), `f:1:42: http.listen[0].protocols: must be an array, not null; write an array such as ["h2", "http/1.1"]`},
 		{listen(`"protocols":["H2C","http/2","h1","h3","spdy/3",2,"h2c","h2c"]`),
 			`f:1:43: http.listen[0].protocols[0]: unknown protocol "H2C"; did you mean "h2c"?
-f:1:49: http.listen[0].protocols[1]: unknown protocol "http/2"; here that is "h2" by TLS, or "h2c" without
+f:1:49: http.listen[0].protocols[1]: unknown protocol "http/2"; here that is "h2" over TLS, or "h2c" without
 f:1:58: http.listen[0].protocols[2]: unknown protocol "h1"; here that is "http/1.1"
-f:1:63: http.listen[0].protocols[3]: unknown protocol "h3"; here that is nothing: HTTP/3 is not spoken
+f:1:63: http.listen[0].protocols[3]: unknown protocol "h3"; here that is nothing: HTTP/3 is not supported
 f:1:68: http.listen[0].protocols[4]: unknown protocol "spdy/3"; ` + all + `
 f:1:77: http.listen[0].protocols[5]: must be a string, not the number 2; ` + all + `
 f:1:85: http.listen[0].protocols[7]: "h2c" is there twice; remove one of the two`},
 		{listen(`"protocols":["http/1.1","h2"]`),
-			`f:1:54: http.listen[0].protocols[1]: "h2" is HTTP/2 by TLS, and clients do not speak TLS here; write "h2c", which is HTTP/2 without TLS, or add "tls": true`},
+			`f:1:54: http.listen[0].protocols[1]: "h2" is HTTP/2 over TLS, but clients do not use TLS here; write "h2c", which is HTTP/2 without TLS, or add "tls": true`},
 		{listen(`"tls":true,"protocols":["h2","h2c"]`),
 			`f:1:9: http.tls_cert_path: it is missing, and tls is true in http.listen[0]; add "tls_cert_path": the path of a PEM file with the certificate chain
 f:1:9: http.tls_key_path: it is missing, and tls is true in http.listen[0]; add "tls_key_path": the path of a PEM file with the private key
-f:1:59: http.listen[0].protocols[1]: "h2c" is HTTP/2 without TLS, and clients speak TLS here; write "h2"`},
+f:1:59: http.listen[0].protocols[1]: "h2c" is HTTP/2 without TLS, but clients use TLS here; write "h2"`},
 		{`{"stream":{"listen":[{"port":1,"protocols":["h2c"]}],"proxy_to":"b"},` + groupB + `}`,
 			`f:1:32: stream.listen[0].protocols: "protocols" has no effect: it is a key of "http" only; remove it`},
 		{listen(`"alpn":["h2c"]`), `f:1:30: http.listen[0].alpn: unknown key "alpn" has no effect; here it is called "protocols"`},
@@ -92,17 +92,17 @@ func TestProtocolOfHosts(t *testing.T) {
 
 func TestProtocolOfHostsErrors(t *testing.T) {
 	t.Parallel()
-	const beside = ` cannot be beside "proxy_protocol": a connection that begins with a PROXY header is for one client, and one of HTTP/2 is for many; write "http/1.1", or remove "proxy_protocol": hosts are told who the client is in header fields too`
+	const beside = ` cannot be combined with "proxy_protocol": a connection that begins with a PROXY header is for one client, but an HTTP/2 connection is for many; write "http/1.1", or remove "proxy_protocol": header fields also tell hosts who the client is`
 	checkOutcomes(t, []outcomeCase{
 		{healing(`"protocol":"h2"`),
-			`f:1:84: http.servers.b.protocol: "h2" is HTTP/2 by TLS, and hosts are not spoken to by TLS; write "h2c", which is HTTP/2 without TLS, or add "proxy_tls_enabled": true`},
+			`f:1:84: http.servers.b.protocol: "h2" is HTTP/2 over TLS, but the group does not use TLS; write "h2c", which is HTTP/2 without TLS, or add "proxy_tls_enabled": true`},
 		{healing(`"protocol":"h2c","proxy_tls_enabled":true`),
-			`f:1:84: http.servers.b.protocol: "h2c" is HTTP/2 without TLS, and hosts are spoken to by TLS; write "h2", or "auto" if not all hosts speak it`},
+			`f:1:84: http.servers.b.protocol: "h2c" is HTTP/2 without TLS, but the group uses TLS; write "h2", or "auto" if not all hosts speak it`},
 		{healing(`"protocol":"auto"`),
-			`W f:1:73: http.servers.b.protocol: it is ignored without proxy_tls_enabled: only by TLS is it agreed on what is spoken, and hosts get HTTP/1.1; add "proxy_tls_enabled": true, or write "h2c" if the hosts speak HTTP/2`},
+			`W f:1:73: http.servers.b.protocol: it is ignored without proxy_tls_enabled: the protocol is negotiated only over TLS, so hosts get HTTP/1.1; add "proxy_tls_enabled": true, or write "h2c" if the hosts speak HTTP/2`},
 		{healing(`"protocol":"h2c","proxy_protocol":"v1"`), `f:1:84: http.servers.b.protocol: "h2c"` + beside},
 		{healing(`"protocol":"auto","proxy_protocol":"v2","proxy_tls_enabled":true`), `f:1:84: http.servers.b.protocol: "auto"` + beside},
-		{healing(`"protocol":"grpc"`), `f:1:84: http.servers.b.protocol: unknown protocol "grpc"; here that is "h2" by TLS, or "h2c" without`},
+		{healing(`"protocol":"grpc"`), `f:1:84: http.servers.b.protocol: unknown protocol "grpc"; here that is "h2" over TLS, or "h2c" without`},
 		{healing(`"protocol":"AUTO"`), `f:1:84: http.servers.b.protocol: unknown protocol "AUTO"; did you mean "auto"?`},
 		{healing(`"protocol":"fcgi"`), `f:1:84: http.servers.b.protocol: unknown protocol "fcgi"; write "http/1.1", "h2", "h2c" or "auto"`},
 		{healing(`"protocol":2`), `f:1:84: http.servers.b.protocol: must be a string, not the number 2; write "http/1.1", "h2", "h2c" or "auto"`},
@@ -151,9 +151,9 @@ f:1:111: http.http2.connection_window: 2147483648 is outside 65535-2147483647; `
 			`f:1:85: http.http2.window: "64KB" is less than 65535 bytes; ` + bytes + `
 f:1:112: http.http2.connection_window: "2GiB" is more than 2147483647 bytes; ` + bytes},
 		{set(`{"window":"2MiB"}`),
-			`W f:1:76: http.http2.window: "window" is more than "connection_window", 1048576 bytes, so that no request can use it up; write a greater "connection_window"`},
+			`W f:1:76: http.http2.window: "window" is more than "connection_window", 1048576 bytes, so no request can use all of it; write a greater "connection_window"`},
 		{set(`{"connection_window":65535}`),
-			`W f:1:76: http.http2.connection_window: "window" is more than "connection_window", 65535 bytes, so that no request can use it up; write a greater "connection_window"`},
+			`W f:1:76: http.http2.connection_window: "window" is more than "connection_window", 65535 bytes, so no request can use all of it; write a greater "connection_window"`},
 		{set(`true`), `f:1:75: http.http2: must be an object, not true; write { "max_streams": 50 }; what is spoken is said by "protocols" of an entry of "listen"`},
 		{set(`{"max_concurrent_streams":5,"windw":1}`),
 			`f:1:76: http.http2.max_concurrent_streams: unknown key "max_concurrent_streams" has no effect; here it is called "max_streams"

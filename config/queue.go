@@ -21,7 +21,7 @@ type bound struct{ integer }
 
 func (b bound) decode(o object, n *node, path string) any {
 	if n.kind == kindNumber && string(n.raw) == "0" {
-		o.fail(n, path, "a host with 0 connections would serve nobody", `leave the key out for no bound, or write "drain": true for a host that is to get no new clients`)
+		o.fail(n, path, "a host with 0 connections would serve nobody", `leave the key out for no bound, or write "drain": true for a host that should get no new clients`)
 		return b.usual
 	}
 	return b.integer.decode(o, n, path)

@@ -67,7 +67,7 @@ func nameServer(s string) (at netip.AddrPort, what string) {
 	case err == nil:
 		return netip.AddrPortFrom(addr, 53), ""
 	case strings.Contains(s, "://"):
-		return at, "is a URL, and DNS over TLS or HTTP is not spoken"
+		return at, "is a URL, and DNS over TLS or HTTP is not supported"
 	default:
 		return at, "is not an address: the name of a DNS server cannot be looked up"
 	}

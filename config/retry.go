@@ -32,7 +32,7 @@ var retryWords = []string{"connect", "reset", "timeout"}
 // foreignRetries maps other programs' conditions to those of this program.
 var foreignRetries = map[string]string{
 	"error": `"connect" and "reset"`, "http_500": `"500"`, "http_502": `"502"`, "http_503": `"503"`, "http_504": `"504"`, "http_429": `"429"`,
-	"invalid_header": `"reset"`, "non_idempotent": `nothing: what may not be repeated never is`, "off": `"retry": false`,
+	"invalid_header": `"reset"`, "non_idempotent": `nothing: requests that must not be repeated never are`, "off": `"retry": false`,
 	"conn-failure": `"connect"`, "empty-response": `"reset"`, "junk-response": `"reset"`, "response-timeout": `"timeout"`, "all-retryable-errors": `"connect", "reset", "timeout" and "5xx"`,
 	"connect-failure": `"connect"`, "refused-stream": `"reset"`, "gateway-error": `"502", "503" and "504"`, "retriable-4xx": `"409"`, "none": `"retry": false`,
 }
@@ -115,7 +115,7 @@ func (o object) retry() Retry {
 	}
 	if r.Attempts == 0 {
 		for _, key := range []string{"budget", "buffer"} {
-			in.idle(key, true, `it is ignored with "attempts": 0: nothing is tried again`, "remove it")
+			in.idle(key, true, `it is ignored with "attempts": 0: there are no retries`, "remove it")
 		}
 	}
 	return r

@@ -66,7 +66,7 @@ func (o object) routes(s *Server, groups *groupSet) {
 	const example = `[{ "proxy_to": ... }]`
 	for _, key := range actions {
 		if m := o.node.get(key); m != nil {
-			o.failAt(m.pos, keyPath(o.path, key), "it has no effect beside routes", "write it in a route: the last one without a match is for all that no other takes")
+			o.failAt(m.pos, keyPath(o.path, key), "it has no effect together with routes", "write it in a route: a last route without a match takes everything else")
 		}
 	}
 	list := o.array(&m.value, path, example)
@@ -119,7 +119,7 @@ func (o object) route(s *Server, r *Route, groups *groupSet) {
 		return
 	case len(given) > 1:
 		for _, key := range given[1:] {
-			o.failAt(o.node.get(key).pos, keyPath(o.path, key), "a route does one thing, and this one has "+quote(given[0])+" too", "remove one of the two")
+			o.failAt(o.node.get(key).pos, keyPath(o.path, key), "a route has only one action, and this one has "+quote(given[0])+" too", "remove one of the two")
 		}
 		return
 	}
@@ -149,7 +149,7 @@ func (o object) noHost(action string) {
 		m := &o.node.members[i]
 		k := o.place.key(m.key)
 		if k != nil && (k.of == ofGroup || k.of == ofHost || slices.Contains(forHosts, k.name)) {
-			o.warn(m.pos, keyPath(o.path, m.key), "it is ignored with "+quote(action)+": nothing goes to a host", "remove it")
+			o.warn(m.pos, keyPath(o.path, m.key), "it is ignored with "+quote(action)+": no request goes to a host", "remove it")
 		}
 	}
 }
@@ -198,7 +198,7 @@ func (o object) proxyTo(s *Server, r *Route, groups *groupSet) {
 		}
 	}
 	if sum == 0 && !broken {
-		o.fail(n, path, "all weights are 0, so nothing goes anywhere", "give one of them a weight from 1 to 1000")
+		o.fail(n, path, "all weights are 0, so no group would get anything", "give one of them a weight from 1 to 1000")
 	}
 }
 

@@ -95,23 +95,23 @@ func TestMatchErrors(t *testing.T) {
 		{match(`"header":{"a":{"regex":"("},"b":{},"c":5,"d d":"x","e":[],"f":{"regex":"x","re":1}}`),
 			`f:1:68: http.routes[0].match.header.a.regex: "(" is not a regular expression: missing closing ): ` + "`(`" + `; correct it; the syntax is that of RE2, without lookahead and back references
 f:1:77: http.routes[0].match.header.b.regex: it is missing; add "regex": a regular expression such as "v[0-9]+"
-f:1:84: http.routes[0].match.header.c: must be a value, not the number 5; write a string, an array of strings, true if it has to be there, false if it must not, or { "regex": "..." }
+f:1:84: http.routes[0].match.header.c: must be a value, not the number 5; write a string, an array of strings, true if it must be present, false if it must not, or { "regex": "..." }
 f:1:86: http.routes[0].match.header["d d"]: "d d" is not a header field name; write letters, digits and '-' without a colon or a space, such as "X-Real-IP"
 f:1:100: http.routes[0].match.header.e: there is nothing in it; write "a value", or remove it
 f:1:120: http.routes[0].match.header.f.re: unknown key "re" has no effect; remove it; the only key here is "regex"`},
 		{match(`"header":"x","query":{}`), `f:1:54: http.routes[0].match.header: must be an object, not the string "x"; write an object: { "X-Canary": "1" }
 f:1:66: http.routes[0].match.query: there is nothing in it; write an object: { "X-Canary": "1" }, or remove it`},
 		{match(`"host":["*","a.*.b","","http://x","*.10.0.0.1","a b"]`),
-			`f:1:53: http.routes[0].match.host[0]: "*" is every name: without the key all are taken; write a name such as "a.example", or "*.a.example" for all names below it
+			`f:1:53: http.routes[0].match.host[0]: "*" means every name: leave the key out for that; write a name such as "a.example", or "*.a.example" for all names below it
 f:1:57: http.routes[0].match.host[1]: "a.*.b" has a "*" that is not before the first dot; write a name such as "a.example", or "*.a.example" for all names below it
-f:1:65: http.routes[0].match.host[2]: "" is no name; write a name such as "a.example", or "*.a.example" for all names below it
+f:1:65: http.routes[0].match.host[2]: "" is not a name; write a name such as "a.example", or "*.a.example" for all names below it
 f:1:68: http.routes[0].match.host[3]: "http://x" is a URL, not a host; write a name such as "a.example", or "*.a.example" for all names below it
 f:1:79: http.routes[0].match.host[4]: "*.10.0.0.1" has an address after the "*.": 10.0.0.1; write a name such as "a.example", or "*.a.example" for all names below it
 f:1:92: http.routes[0].match.host[5]: "a b" has white space in it; write a name such as "a.example", or "*.a.example" for all names below it`},
 		{match(`"path":"a","path_prefix":["/ok","/a?b"],"method":["get","A B"],"scheme":"ws","client":"x","listen_port":"http"`),
 			`f:1:52: http.routes[0].match.path: "a" does not begin with a slash, as every path does; write "/a"
 f:1:77: http.routes[0].match.path_prefix[1]: "/a?b" has more than a path in it; write the path alone; "query" is for what follows the question mark
-f:1:95: http.routes[0].match.method[0]: "get" is not a method that clients send: letter case counts; write "GET"
+f:1:95: http.routes[0].match.method[0]: "get" is not a method that clients send: case matters; write "GET"
 f:1:101: http.routes[0].match.method[1]: "A B" is not a method; write one such as "GET"
 f:1:117: http.routes[0].match.scheme: unknown scheme "ws"; write "http" or "https"
 f:1:131: http.routes[0].match.client: "x" is neither an address nor a network; write it as in ["192.0.2.0/24", "::1"]
@@ -131,15 +131,15 @@ func TestPathsThatNobodyHas(t *testing.T) {
 	match := func(members string) string {
 		return routes("http", `{"proxy_to":"b","match":{`+members+`}},{"proxy_to":"b"}`)
 	}
-	const regex = "it matches no path: every path begins with a slash, and the expression is for the whole of it; write "
+	const regex = "it matches no path: every path begins with a slash, and the expression must match the whole path; write "
 	checkOutcomes(t, []outcomeCase{
 		{match(`"path_regex":["^\\.php$","/a","api|img","","(?i)/x","[^a]","(a*/|b)","x*","\\*","x*y"]`), `W f:1:59: http.routes[0].match.path_regex[0]: ` + regex + `".*\\.php"
 W f:1:75: http.routes[0].match.path_regex[2]: ` + regex + `".*(?:api|img)"
 W f:1:85: http.routes[0].match.path_regex[3]: ` + regex + `".*"
 W f:1:114: http.routes[0].match.path_regex[7]: ` + regex + `".*x*"
 W f:1:125: http.routes[0].match.path_regex[9]: ` + regex + `".*x*y"`},
-		{match(`"path":["/a/*","/a*b"],"path_prefix":"/a.b*"`), `W f:1:53: http.routes[0].match.path[0]: "/a/*" does not match what is below: here "*" is an ordinary character; write "path_prefix": "/a/"
-W f:1:82: http.routes[0].match.path_prefix: "/a.b*" does not match all that begin so: here "*" is an ordinary character; write "path_regex": "/a\\.b.*"`},
+		{match(`"path":["/a/*","/a*b"],"path_prefix":"/a.b*"`), `W f:1:53: http.routes[0].match.path[0]: "/a/*" does not match the paths below it: here "*" is an ordinary character; write "path_prefix": "/a/"
+W f:1:82: http.routes[0].match.path_prefix: "/a.b*" does not match all paths with that prefix: here "*" is an ordinary character; write "path_regex": "/a\\.b.*"`},
 	})
 }
 
@@ -148,10 +148,10 @@ func TestNamesTwice(t *testing.T) {
 	t.Parallel()
 	checkOutcomes(t, []outcomeCase{
 		{routes("http", `{"name":"a","match":{"path":"/1"},"proxy_to":"b"},{"name":"a","match":{"path":"/2"},"proxy_to":"b"},{"name":"http.routes[3]","match":{"path":"/3"},"proxy_to":"b"},{"proxy_to":"b"}`),
-			`W f:1:78: http.routes[1].name: http.routes[0] is called "a" too: in logs and metrics they are one; write another name
-W f:1:128: http.routes[2].name: http.routes[3] is called "http.routes[3]" too: in logs and metrics they are one; write another name`},
+			`W f:1:78: http.routes[1].name: http.routes[0] is called "a" too: logs and metrics cannot tell them apart; write another name
+W f:1:128: http.routes[2].name: http.routes[3] is called "http.routes[3]" too: logs and metrics cannot tell them apart; write another name`},
 		{`{"http":[{"name":"a","port":1,"proxy_to":"b"},{"name":"c","port":2,"proxy_to":"b"}],"stream":{"name":"a","port":3,"proxy_to":"b"},` + groupB + `}`,
-			`W f:1:102: stream.name: http[0] is called "a" too: in logs and metrics they are one; write another name`},
+			`W f:1:102: stream.name: http[0] is called "a" too: logs and metrics cannot tell them apart; write another name`},
 		{`{"http":[{"port":1,"routes":[{"name":"a","proxy_to":"b"}]},{"port":2,"routes":[{"name":"a","proxy_to":"b"}]}],` + groupB + `}`, ``},
 	})
 }
@@ -162,14 +162,14 @@ func TestRouteErrors(t *testing.T) {
 	checkOutcomes(t, []outcomeCase{
 		{route(``), `f:1:20: http.routes[0]: it has neither "proxy_to" nor "redirect" nor "respond"; add "proxy_to": "b"`},
 		{route(`"proxy_to":"b","respond":{},"redirect":{"to":"/x"}`),
-			`f:1:36: http.routes[0].respond: a route does one thing, and this one has "proxy_to" too; remove one of the two
-f:1:49: http.routes[0].redirect: a route does one thing, and this one has "proxy_to" too; remove one of the two`},
+			`f:1:36: http.routes[0].respond: a route has only one action, and this one has "proxy_to" too; remove one of the two
+f:1:49: http.routes[0].redirect: a route has only one action, and this one has "proxy_to" too; remove one of the two`},
 		{route(`"proxy_to":"x"`), `f:1:32: http.routes[0].proxy_to: no group named "x" in servers; did you mean "b"?`},
 		{route(`"proxy_to":"http://10.0.0.1"`), `f:1:32: http.routes[0].proxy_to: no group named "http://10.0.0.1" in servers; put the host into a group in servers, and write the group's name`},
 		{route(`"proxy_pass":"b"`), `f:1:20: http.routes[0]: it has neither "proxy_to" nor "redirect" nor "respond"; add "proxy_to": "b"
 f:1:21: http.routes[0].proxy_pass: unknown key "proxy_pass" has no effect; here it is called "proxy_to"`},
 		{route(`"proxy_to":[]`), `f:1:32: http.routes[0].proxy_to: there are no groups in it; write [{ "group": "b" }]`},
-		{route(`"proxy_to":[{"group":"b","weight":0}]`), `f:1:32: http.routes[0].proxy_to: all weights are 0, so nothing goes anywhere; give one of them a weight from 1 to 1000`},
+		{route(`"proxy_to":[{"group":"b","weight":0}]`), `f:1:32: http.routes[0].proxy_to: all weights are 0, so no group would get anything; give one of them a weight from 1 to 1000`},
 		{route(`"proxy_to":[{"group":"b","weight":-1,"name":"x"}]`), `f:1:55: http.routes[0].proxy_to[0].weight: -1 is negative; write a number from 0 to 1000
 f:1:58: http.routes[0].proxy_to[0].name: unknown key "name" has no effect here; it belongs in "http", a route or an entry of "hosts"`},
 		{route(`"proxy_to":{"group":"b"}`), `f:1:32: http.routes[0].proxy_to: must be a string or an array, not an object; write "b", or put it in brackets: [{ "group": "b" }]`},
@@ -196,7 +196,7 @@ f:1:99: http.routes[0].response_headers.remove[0]: "transfer_encoding" describes
 		{route(`"proxy_to":"b","rewrite":{"strip_prefix":"/$metadata","path":"/$1/$metadata"}`),
 			`f:1:87: http.routes[0].rewrite.path: unknown variable "$metadata"; the variables are ` + variables(logformat.OnRequest)},
 		{route(`"respond":{"status":204,"body":"x"},"rewrite":{"add_prefix":"/x"}`),
-			`W f:1:57: http.routes[0].rewrite: it is ignored with "respond": nothing goes to a host; remove it
+			`W f:1:57: http.routes[0].rewrite: it is ignored with "respond": no request goes to a host; remove it
 f:1:52: http.routes[0].respond.body: a response with the status 204 has no content; remove it, or write another status`},
 		{route(`"proxy_to":"b","rewrite":{"strip_prefix":"x","path":"/a\nb","strip":1}`),
 			`f:1:62: http.routes[0].rewrite.strip_prefix: "x" does not begin with a slash, as every path does; write "/x"
@@ -208,7 +208,7 @@ f:1:86: http.routes[0].request_headers.remove[0]: "a b" is not a header field na
 f:1:92: http.routes[0].request_headers.remove[1]: "TE" describes one connection or the length of a message, which the proxy decides itself; remove it
 f:1:98: http.routes[0].request_headers.sets: unknown key "sets" has no effect; did you mean "set"?
 f:1:128: http.routes[0].response_headers: must be an object, not the number 5; write an object: { "set": { "X-Real-IP": "$client_addr" }, "remove": ["X-Debug"] }`},
-		{`{"http":{"proxy_to":"b","routes":[]},` + groupB + `}`, `f:1:10: http.proxy_to: it has no effect beside routes; write it in a route: the last one without a match is for all that no other takes
+		{`{"http":{"proxy_to":"b","routes":[]},` + groupB + `}`, `f:1:10: http.proxy_to: it has no effect together with routes; write it in a route: a last route without a match takes everything else
 f:1:34: http.routes: there are no routes in it; write [{ "proxy_to": ... }], or remove it`},
 		{`{"http":{"routes":{}},` + groupB + `}`, `f:1:19: http.routes: must be an array, not an object; write [{ "proxy_to": ... }]`},
 		{routes("stream", `{"respond":{"status":200}},5`), `f:1:22: stream.routes[0].proxy_to: it is missing; add "proxy_to": "b"
@@ -263,11 +263,11 @@ func TestRedirectLoops(t *testing.T) {
 		{plain, `{"redirect":{"to":"http://other.example:99999/"}}`, false},
 	} {
 		got := outcome(t, file(test.listen, test.routes))
-		if loops := strings.Contains(got, " leads to this very route, for ever"); loops != test.loops || !loops && strings.Contains("\n"+got, "\nf:") {
+		if loops := strings.Contains(got, " leads to this same route again, forever"); loops != test.loops || !loops && strings.Contains("\n"+got, "\nf:") {
 			t.Errorf("%s, %s: %s", test.listen, test.routes, got)
 		}
 	}
-	const want = `f:1:40: http.redirect.to: "$request_uri" leads to this very route, for ever; write where else, or a "match" that leaves out what it leads to, such as "scheme": "http"`
+	const want = `f:1:40: http.redirect.to: "$request_uri" leads to this same route again, forever; write another destination, or a "match" that leaves out what it leads to, such as "scheme": "http"`
 	if got := outcome(t, `{"http":{"port":81,"redirect":{  "to": "$request_uri"}}}`); got != want {
 		t.Errorf("got %s", got)
 	}

@@ -146,7 +146,7 @@ func (s *scanner) value(n *node) bool {
 	switch {
 	case c == '{' || c == '[':
 		if s.depth++; s.depth > maxDepth {
-			return s.fail(s.off, fmt.Sprintf("nested more than %d levels deep", maxDepth), "remove the brackets that are too many")
+			return s.fail(s.off, fmt.Sprintf("nested more than %d levels deep", maxDepth), "remove some of the brackets")
 		}
 		if c == '{' {
 			n.kind = kindObject

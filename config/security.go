@@ -86,7 +86,7 @@ func (d *decoder) unread(n *node, path trail) {
 		switch {
 		case isComment(m.key) || holdsHeaders(m.key) && !looksSecure(m.key):
 		case looksSecure(m.key):
-			d.failAt(m.pos, at.String(), quote(m.key)+" has no effect, because nothing reads what it is in"+noSafety, "remove it, or write it where it belongs")
+			d.failAt(m.pos, at.String(), quote(m.key)+" has no effect, because nothing reads the object that contains it"+noSafety, "remove it, or write it where it belongs")
 		default:
 			d.unread(&m.value, at)
 		}

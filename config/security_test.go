@@ -41,7 +41,7 @@ f:1:177: http.authorities: unknown key "authorities"` + looks + `remove it`},
 f:1:11: stream.tls_key_path: it is missing, and tls_enabled is true; add "tls_key_path": the path of a PEM file with the private key
 f:1:97: tls_verify_cleint: unknown key "tls_verify_cleint"` + looks + `did you mean "tls_verify_client"?`},
 		{http(`"proxy_tls_verify":true,"proxy_tls_ca":"x"`),
-			`W f:1:75: http.proxy_tls_verify: it is ignored without proxy_tls_enabled: hosts are spoken to in plain text, and none is verified; add "proxy_tls_enabled": true, or remove it
+			`W f:1:75: http.proxy_tls_verify: it is ignored without proxy_tls_enabled: connections with hosts are not encrypted, and no host is verified; add "proxy_tls_enabled": true, or remove it
 f:1:99: http.proxy_tls_ca: unknown key "proxy_tls_ca"` + looks + `did you mean "proxy_tls_ca_path"?`},
 		{group(`"hosts":[{"host":"h","port":1,"proxy_tls_verify":true,"deny":1}],"tls_verify_client":true,"tls_verify":true,"user":"x"`),
 			`f:1:73: stream.servers.b.hosts[0].proxy_tls_verify: unknown key "proxy_tls_verify"` + here + `it belongs in a group in "servers"
@@ -57,12 +57,12 @@ f:1:94: stream.certificates[0].ca_path: unknown key "ca_path" has no effect; did
 		{stream(`"client":{"x":[{"verify":true}]},"zzz":{"tls":{"enabled":true}}`),
 			`W f:1:77: stream.client: unknown key "client" is ignored here; it belongs in "match"
 W f:1:110: stream.zzz: unknown key "zzz" is ignored; remove it
-f:1:93: stream.client.x[0].verify: "verify" has no effect, because nothing reads what it is in, and looks like a security setting; remove it, or write it where it belongs
-f:1:117: stream.zzz.tls: "tls" has no effect, because nothing reads what it is in, and looks like a security setting; remove it, or write it where it belongs`},
+f:1:93: stream.client.x[0].verify: "verify" has no effect, because nothing reads the object that contains it, and looks like a security setting; remove it, or write it where it belongs
+f:1:117: stream.zzz.tls: "tls" has no effect, because nothing reads the object that contains it, and looks like a security setting; remove it, or write it where it belongs`},
 
 		// Given twice: which one counts would be a guess.
 		{stream(`"tls_verify_client":true,"tls_verify_client":false`),
-			`W f:1:77: stream.tls_verify_client: it is ignored without tls_enabled: clients are spoken to in plain text, and none is verified; add "tls_enabled": true, or remove it
+			`W f:1:77: stream.tls_verify_client: it is ignored without tls_enabled: connections with clients are not encrypted, and no client is verified; add "tls_enabled": true, or remove it
 f:1:102: stream.tls_verify_client: the key is given twice, first in line 1; remove one of the two`},
 	})
 }

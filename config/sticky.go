@@ -94,7 +94,7 @@ func (groups *groupSet) checkCookies(s *Server) {
 
 // sharesCookie warns that g has the same cookie as another group.
 func (g *groupNode) sharesCookie(cookie, other string) {
-	what := "its cookie " + quote(cookie) + " is that of the group " + quote(other) + " too, on the same site: a client who uses both keeps neither's host"
+	what := "its cookie " + quote(cookie) + " is that of the group " + quote(other) + " too, on the same site, so a client that uses both groups keeps neither host"
 	if m := g.node.get("sticky"); m != nil {
 		g.warn(m.pos, keyPath(g.path, "sticky"), what, `write another name: { "cookie": `+quote(cookie+"-"+g.name)+" }")
 	} else {

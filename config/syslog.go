@@ -44,13 +44,13 @@ func checkSyslog(s string) (what, remedy string) {
 	case "udp":
 		host, port, err := net.SplitHostPort(at)
 		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || host == "" || bad != nil || n == 0 {
-			return quote(s) + " does not say which host and port", how
+			return quote(s) + " does not name a host and a port", how
 		}
 		return "", ""
 	case "tcp", "tls":
-		return "a syslog is written to by datagrams only, which make nobody wait", how
+		return "only datagrams are supported, because they never block", how
 	}
-	return quote(s) + " does not say what the address is of", how
+	return quote(s) + " begins with neither udp: nor unix:", how
 }
 
 // checkTag returns what is wrong with an APP-NAME.

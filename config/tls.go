@@ -80,7 +80,7 @@ func (o object) tls(listen []Listen) TLS {
 		// off and keep them.
 		o.ignored("tls_enabled", ca, version, certs, rotation)
 		if t.VerifyClient {
-			o.unverified("tls_enabled", "tls_verify_client", "clients are spoken to in plain text, and none is verified")
+			o.unverified("tls_enabled", "tls_verify_client", "connections with clients are not encrypted, and no client is verified")
 		}
 		return TLS{}
 	case !t.VerifyClient:
@@ -137,7 +137,7 @@ func (o object) proxyTLS() ProxyTLS {
 	switch {
 	case !t.Enabled:
 		if t.Verify {
-			o.unverified(enabled, verify, "hosts are spoken to in plain text, and none is verified")
+			o.unverified(enabled, verify, "connections with hosts are not encrypted, and no host is verified")
 		} else {
 			o.ignored(enabled, verify)
 		}

@@ -16,7 +16,7 @@ func TestTLSErrors(t *testing.T) {
 	const one = `"hosts":[{"host":"h","port":1}],`
 	checkOutcomes(t, []outcomeCase{
 		{group(`"hosts":[{"host":"h","port":1}],"proxy_tls_verify":true,"proxy_tls_cert_path":"/nope","proxy_tls_key_path":5`),
-			`W f:1:75: stream.servers.b.proxy_tls_verify: it is ignored without proxy_tls_enabled: hosts are spoken to in plain text, and none is verified; add "proxy_tls_enabled": true, or remove it
+			`W f:1:75: stream.servers.b.proxy_tls_verify: it is ignored without proxy_tls_enabled: connections with hosts are not encrypted, and no host is verified; add "proxy_tls_enabled": true, or remove it
 W f:1:99: stream.servers.b.proxy_tls_cert_path: it is ignored without proxy_tls_enabled; add "proxy_tls_enabled": true, or remove it
 W f:1:129: stream.servers.b.proxy_tls_key_path: it is ignored without proxy_tls_enabled; add "proxy_tls_enabled": true, or remove it
 f:1:150: stream.servers.b.proxy_tls_key_path: must be a string, not the number 5; put it in double quotes: "5"`},
@@ -57,7 +57,7 @@ f:1:118: stream.tls_verify_client: must be true or false, not the number 0; writ
 		{stream(`"tls_enabled":null`),
 			`f:1:91: stream.tls_enabled: must be true or false, not null; remove the key, or write true or false`},
 		{stream(`"tls_verify_client":true,"tls_client_ca_path":"/nope","tls_min_version":"1.0","certificates":[{}]`),
-			`W f:1:77: stream.tls_verify_client: it is ignored without tls_enabled: clients are spoken to in plain text, and none is verified; add "tls_enabled": true, or remove it
+			`W f:1:77: stream.tls_verify_client: it is ignored without tls_enabled: connections with clients are not encrypted, and no client is verified; add "tls_enabled": true, or remove it
 W f:1:102: stream.tls_client_ca_path: it is ignored without tls_enabled; add "tls_enabled": true, or remove it
 W f:1:131: stream.tls_min_version: it is ignored without tls_enabled; add "tls_enabled": true, or remove it
 W f:1:155: stream.certificates: it is ignored without tls_enabled; add "tls_enabled": true, or remove it`},
@@ -164,8 +164,8 @@ func TestTLSVersionsAndNames(t *testing.T) {
 func TestNameThatNobodyGives(t *testing.T) {
 	t.Parallel()
 	const input = `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"sni","hosts":[{"host":"h","port":1}]},"c":{"balancing_algo":"sni","hosts":[{"host":"h","port":1}]}}}}`
-	const unused = "\nW f:1:101: http.servers.c: nobody uses this group; remove it, or name it in \"proxy_to\""
-	const warning = `W f:1:41: http.servers.b.balancing_algo: "sni" chooses by the name that a TLS client asks for, and clients do not speak TLS: every request is answered 421; add "tls_enabled": true and a certificate, or write "host"`
+	const unused = "\nW f:1:101: http.servers.c: no route uses this group; remove it, or name it in \"proxy_to\""
+	const warning = `W f:1:41: http.servers.b.balancing_algo: "sni" chooses by the name that a TLS client asks for, but clients do not use TLS: every request is answered 421; add "tls_enabled": true and a certificate, or write "host"`
 	if got := outcome(t, input); got != warning+unused {
 		t.Errorf("got %s\nwant %s%s", got, warning, unused)
 	}

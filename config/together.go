@@ -26,14 +26,14 @@ func (o object) checkShares(g *Group) {
 		o.fail(n, path, "all weights are 0, so no host would get anything", "give one of them a weight from 1 to 1000")
 	}
 	if all(func(h Host) bool { return h.Backup }) {
-		o.fail(n, path, "all hosts are backups, and there is none that they stand in for", `remove "backup" from those that are to serve`)
+		o.fail(n, path, "all hosts are backups, and there is no host that they could stand in for", `remove "backup" from those that are to serve`)
 	}
 	if all(func(h Host) bool { return h.Drain }) {
 		o.warn(n.pos, path, "all hosts are drained: no new client is served", `remove "drain" from those that are to serve`)
 	}
 	for i := range n.elements {
 		e := object{decoder: o.decoder, node: &n.elements[i], path: indexPath(path, i)}
-		e.idle("weight", !g.shares() && g.Hosts[i].Weight > 0, "it is ignored with "+quote(g.Algorithm)+", which shares nothing out", "remove it")
+		e.idle("weight", !g.shares() && g.Hosts[i].Weight > 0, "it is ignored with "+quote(g.Algorithm)+", which does not use weights", "remove it")
 	}
 }
 
@@ -41,26 +41,26 @@ func (o object) checkShares(g *Group) {
 func (o object) checkTogether(g *Group) {
 	const remove = "remove it"
 	if g.ProxyProtocol != "" {
-		const what = `it is ignored beside "proxy_protocol": a connection that begins with a PROXY header is for one client, and is not kept`
+		const what = `it is ignored together with "proxy_protocol": a connection that begins with a PROXY header is for one client, and is not kept`
 		o.idle("upstream_keepalive", g.UpstreamKeepalive != 0, what, remove)
 		o.idle("upstream_keepalive_timeout", true, what, remove)
 	} else if o.modes&inHTTP != 0 {
 		o.idle("upstream_keepalive_timeout", g.UpstreamKeepalive == 0, `it is ignored with "upstream_keepalive": 0: no connection is kept`, remove)
 	}
 	if g.choosesByName() {
-		o.idle("sticky", g.Sticky != nil, "it is ignored with "+quote(g.Algorithm)+": the name that a client asks for says which host it gets", remove)
+		o.idle("sticky", g.Sticky != nil, "it is ignored with "+quote(g.Algorithm)+": the name that a client asks for determines its host", remove)
 		g.Sticky = nil
 	}
-	o.idle("slow_start", g.SlowStart > 0 && !g.shares(), "it is ignored with "+quote(g.Algorithm)+", which shares nothing out", remove)
+	o.idle("slow_start", g.SlowStart > 0 && !g.shares(), "it is ignored with "+quote(g.Algorithm)+", which does not use weights", remove)
 	o.idle("slow_start", g.SlowStart > 0 && !g.PassiveCheck.Enabled && g.HealthCheck == nil,
-		`it is ignored without checks: no host is ever found well again`, `add "health_check", or remove it`)
+		`it is ignored without checks: no host ever recovers`, `add "health_check", or remove it`)
 	full := slices.ContainsFunc(g.Hosts, func(h Host) bool { return h.MaxConns > 0 })
 	o.idle("queue", g.Queue.Size > 0 && !full && len(g.Hosts) > 0, `it is ignored without "max_conns": no host is ever full`, `add "max_conns" to the group, or remove it`)
 	if in, is := o.section("health_check"); is == on {
 		in.idle("port", !slices.ContainsFunc(g.Hosts, func(h Host) bool { return h.Unix == "" }) && len(g.Hosts) > 0, "it is ignored: all hosts are Unix-domain sockets, which have no ports", remove)
 		h := g.HealthCheck
 		in.idle("type", o.modes&inHTTP != 0 && h != nil && h.Type == "grpc" && h.Port == 0 && g.Protocol == ProtocolHTTP1,
-			"gRPC needs HTTP/2, and requests go to these hosts in HTTP/1.1: no call reaches them", `write "protocol": "h2c" in the group, or "h2" if the hosts have TLS`)
+			"gRPC needs HTTP/2, but these hosts get HTTP/1.1, so no call reaches them", `write "protocol": "h2c" in the group, or "h2" if the hosts have TLS`)
 	}
 	o.checkSameSite(g)
 }
@@ -76,7 +76,7 @@ func (o object) checkSameSite(g *Group) {
 	}
 	if !by.offersTLS() {
 		in, _ := o.section("sticky")
-		in.idle("same_site", true, `browsers take no cookie with "None" that comes without TLS, and the server has none`, `write "Lax", or add "tls_enabled": true and a certificate`)
+		in.idle("same_site", true, `browsers reject a cookie with "None" from a server without TLS`, `write "Lax", or add "tls_enabled": true and a certificate`)
 	}
 }
 
@@ -123,11 +123,11 @@ func (o object) checkMatch(s *Server, m *Match) {
 	in := object{decoder: o.decoder, node: n, path: path}
 	anyListens := func(is func(l Listen) bool) bool { return slices.ContainsFunc(s.Listen, is) }
 	tls := anyListens(func(l Listen) bool { return l.TLS })
-	const plain, remedy = "no client matches: none comes by TLS", "correct it, or remove the route"
+	const plain, remedy = "no client matches: none uses TLS", "correct it, or remove the route"
 	if s.Mode == ModeHTTP {
 		in.idle("sni", len(m.SNI) > 0 && !tls, plain, remedy)
 		in.idle("scheme", slices.Equal(m.Scheme, []string{"https"}) && !tls, plain, remedy)
-		in.idle("scheme", slices.Equal(m.Scheme, []string{"http"}) && !anyListens(func(l Listen) bool { return !l.TLS }), "no client matches: all come by TLS", remedy)
+		in.idle("scheme", slices.Equal(m.Scheme, []string{"http"}) && !anyListens(func(l Listen) bool { return !l.TLS }), "no client matches: all use TLS", remedy)
 	}
 	none := len(m.ListenPort) > 0 && !slices.ContainsFunc(m.ListenPort, func(p uint16) bool {
 		return p == 0 || anyListens(func(l Listen) bool { return l.Port == p }) // 0 is reported already

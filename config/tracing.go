@@ -34,7 +34,7 @@ func (o object) tracing() *Tracing {
 	}
 	if u.Port() == "4317" {
 		n, path := in.child("otlp_http")
-		o.warn(n.pos, path, "port 4317 is usually that of OTLP by gRPC, which is not spoken", "write the port of OTLP by HTTP, which is 4318 in most collectors")
+		o.warn(n.pos, path, "port 4317 is usually that of OTLP over gRPC, which is not supported", "write the port of OTLP over HTTP, which is 4318 in most collectors")
 	}
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = tracesPath

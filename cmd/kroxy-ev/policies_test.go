@@ -258,7 +258,7 @@ func TestServersFieldsWithoutARoute(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.replace(bytes.ReplaceAll(text, fmt.Appendf(nil, `"%d $status`, version), fmt.Appendf(nil, `"%d $status`, version+1)))
-			p.warns("reload", "nobody uses this group")
+			p.warns("reload", "no route uses this group")
 		}
 		send(t, kept, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 		if res, _ := reply(t, in, "GET"); res.Header.Get("X-Server") != fmt.Sprintf("%d 404 site [] GET", version+1) {

@@ -25,7 +25,7 @@ func (a *authority) ignoringValidity(name string) *tls.Config {
 
 // expiredWarning returns a pattern of the warning about an expired certificate.
 func expiredWarning(path, name string) string {
-	return `\.json:\d+:\d+: ` + path + `: \\?".*\\?" has a certificate for \\?"` + regexp.QuoteMeta(name) + `\\?" that expired on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: whoever verifies it refuses it; renew it`
+	return `\.json:\d+:\d+: ` + path + `: \\?".*\\?" has a certificate for \\?"` + regexp.QuoteMeta(name) + `\\?" that expired on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: peers that verify it refuse it; renew it`
 }
 
 // A certificate that has expired, or is not valid yet, is served all the same: at the start, and after a reload or an upgrade. Each time there is one
