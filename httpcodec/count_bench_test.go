@@ -11,8 +11,8 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// What it costs to count an exchange in all that it is counted in, its reading of the clock included: a request that was sent to a
-// host, and a response that was sent to the client.
+// Measures what it costs to count an exchange in every place where it is counted, including reading the clock: a request that
+// was sent to a host, and a response that was sent to the client.
 func BenchmarkCount(b *testing.B) {
 	table := newTable(b)
 	row := newRow(b, table, 0)
@@ -39,7 +39,7 @@ func BenchmarkCount(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		x.markAsked()
-		x.asked = -1 // the response comes in another batch of events
+		x.asked = -1 // the response arrives in another batch of events
 		x.up.Bytes += 100
 		x.countBytes()
 		x.markAnswered()

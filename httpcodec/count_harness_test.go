@@ -6,7 +6,7 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// newTable makes a table.
+// newTable makes a table of metrics.
 func newTable(t testing.TB) *metrics.Table {
 	t.Helper()
 	table, err := metrics.NewTable()
@@ -17,7 +17,7 @@ func newTable(t testing.TB) *metrics.Table {
 	return table
 }
 
-// newRow is a row of the table, for a loop.
+// newRow returns the table's row for a loop.
 func newRow(t testing.TB, table *metrics.Table, n int) *metrics.Row {
 	t.Helper()
 	row, err := table.Row(n)
@@ -27,7 +27,7 @@ func newRow(t testing.TB, table *metrics.Table, n int) *metrics.Row {
 	return row
 }
 
-// measure gives all that set has a place in the table, by its names. Groups and hosts that have one keep it.
+// measure gives everything in set a place in the table, by name. Groups and hosts that have a place keep it.
 func measure(table *metrics.Table, set *Settings) {
 	series, at := []metrics.Series{{Kind: metrics.KindServer, Server: set.Server.Name}}, []*metrics.Place{&set.Place}
 	add := func(s metrics.Series, p *metrics.Place) { series, at = append(series, s), append(at, p) }

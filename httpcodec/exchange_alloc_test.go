@@ -15,7 +15,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// AllocsPerRun counts the whole process, the loop included; the peers' own calls allocate nothing.
+// AllocsPerRun counts the whole process, including the loop; the peers' own calls allocate nothing.
 func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -23,9 +23,9 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 	getWithID := getRoot[:len(getRoot)-2] + "X-Id: " + strings.Repeat("0", 32) + "\r\n\r\n"
 	for _, tc := range []struct{ name, in, up, reply, out string }{
 		{"get", getRoot, getRoot, hi, hi},
-		{"routed", getRoot, getRoot, hi, hi},   // by what has to be parsed for it
-		{"hashed", getRoot, getRoot, hi, hi},   // by a key that is longer than what is kept of one
-		{"logged", getRoot, getWithID, hi, hi}, // every variable, and the ID goes to the host too
+		{"routed", getRoot, getRoot, hi, hi},   // by conditions that need parsing
+		{"hashed", getRoot, getRoot, hi, hi},   // by a key longer than what is kept of a key
+		{"logged", getRoot, getWithID, hi, hi}, // with every variable; the ID also goes to the host
 		{"post", postRoot + "Content-Length: 3\r\n\r\nabc", postRoot + "Content-Length: 3\r\n\r\nabc", hi, hi},
 		{"chunked both ways", postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n", postRoot + te + "\r\n3\r\nabc\r\n0\r\n\r\n",
 			okHead + te + "\r\n3\r\nabc\r\n0\r\n\r\n", okHead + te + "\r\n3\r\nabc\r\n0\r\n\r\n"},
@@ -94,7 +94,7 @@ func TestKeptAliveExchangeDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// pooled is a recorder with a pool of 512 requests, whose exporter does nothing further.
+// pooled returns a recorder with a pool of 512 requests, whose exporter discards everything.
 func pooled(t *testing.T) *trace.Recorder {
 	t.Helper()
 	failed := make(chan error, 10)
@@ -113,6 +113,6 @@ func pooled(t *testing.T) *trace.Recorder {
 		q.End(2)
 	}
 	e.Hurry()
-	<-failed // all of them are back in the pool, and it waits until it tries again
+	<-failed // all requests are back in the pool, and the exporter waits for its next attempt
 	return r
 }

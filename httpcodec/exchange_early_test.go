@@ -23,7 +23,7 @@ const (
 
 var uploadHead = fmt.Sprintf("%sContent-Length: %d\r\n\r\n", postRoot, uploadSize)
 
-// lockedBuffer is a buffer that several goroutines may use.
+// lockedBuffer is a buffer for use by several goroutines.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -41,7 +41,7 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-// says waits until text was written, and reports false if that takes too long.
+// says waits until text was written, and returns false if that takes too long.
 func (b *lockedBuffer) says(text string) bool {
 	for began := time.Now(); !strings.Contains(b.String(), text); time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > enginetest.Patience {
@@ -51,8 +51,8 @@ func (b *lockedBuffer) says(text string) bool {
 	return true
 }
 
-// A host that works for long between the beginning of a request and its answer, and takes its time to read the rest, gets the
-// rest: the patience with a host that has answered begins with the answer.
+// A host that takes long to respond, and takes its time to read the rest of the request, gets the rest: the shorter timeout for
+// a host that has responded begins with its response.
 func TestHostThatAnswersLateGetsTheRest(t *testing.T) {
 	t.Parallel()
 	got := make(chan int64, 1)
@@ -60,7 +60,7 @@ func TestHostThatAnswersLateGetsTheRest(t *testing.T) {
 	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
 		_, _ = io.ReadFull(c, make([]byte, len(uploadHead)))
 		time.Sleep((lingerSilence + 1000) * time.Millisecond)
-		// What the kernel has taken in the meantime is not taken for a sign of the host.
+		// Bytes that the kernel has taken in the meantime must not count as progress of the host.
 		p := <-proxies
 		p.loop.Post(func() { p.server.active.x.up.Advanced() })
 		send(c, lastAnswer, nil)
@@ -80,7 +80,7 @@ func TestHostThatAnswersLateGetsTheRest(t *testing.T) {
 	}
 }
 
-// A host that has answered and takes no more of the request is no error: the exchange went well.
+// A host that has responded and takes no more of the request is not an error: the exchange is complete.
 func TestHostThatTakesNoMoreIsNoError(t *testing.T) {
 	t.Parallel()
 	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
@@ -101,7 +101,8 @@ func TestHostThatTakesNoMoreIsNoError(t *testing.T) {
 	}
 }
 
-// A client that leaves with its response, before its request is whole, had everything: its status is that of the response.
+// A client that leaves after its response, before its request is complete, has received everything. The status in the log is
+// the response's.
 func TestAccessLogOfClientsThatLeaveWithTheirResponse(t *testing.T) {
 	t.Parallel()
 	for name, leavesFirst := range map[string]bool{"before it comes": true, "behind it": false} {
@@ -118,7 +119,7 @@ func TestAccessLogOfClientsThatLeaveWithTheirResponse(t *testing.T) {
 			c := l.dial()
 			send(c, uploadHead, nil)
 			<-asked
-			for { // until nobody takes any more
+			for { // until no more is taken
 				_ = c.SetWriteDeadline(time.Now().Add(soon))
 				if _, err := c.Write(make([]byte, 64<<10)); err != nil {
 					break
@@ -142,7 +143,7 @@ func TestAccessLogOfClientsThatLeaveWithTheirResponse(t *testing.T) {
 	}
 }
 
-// A tunnel that was begun before there was an access log is logged like others.
+// A tunnel that began before there was an access log is logged like others.
 func TestAccessLogThatComesWithinATunnel(t *testing.T) {
 	t.Parallel()
 	format, err := logformat.Compile(everyVariable, logformat.HTTP)

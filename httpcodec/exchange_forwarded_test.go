@@ -22,8 +22,7 @@ func trustedBy(prefixes ...string) func(*flat) {
 	}
 }
 
-// What a host is told of the client, and whom it is told by: in and want are what is between the request line and the empty
-// line.
+// What a host is told about the client, and by whom. In and want are what is between the request line and the empty line.
 func TestForwarded(t *testing.T) {
 	t.Parallel()
 	all := "X-Forwarded-For: 9.9.9.9\r\nx-forwarded-for: 8.8.8.8, 7.7.7.7\r\nX-Forwarded-Proto: https\r\nX-FORWARDED-HOST: evil\r\n"
@@ -75,7 +74,7 @@ func TestForwarded(t *testing.T) {
 				s.Names[0] = HostName{Name: []byte("up"), Authority: []byte("up:1")}
 			}, h.addr)
 			c := p.dial()
-			// Twice: nothing of one request may be said of the next.
+			// Twice: one request must not affect the next.
 			in, want := "GET / HTTP/1.1\r\n"+tc.in+"\r\n", "GET / HTTP/1.1\r\n"+tc.want+"\r\n"
 			send(c, in, nil)
 			readN(t, c, hi)
@@ -89,7 +88,7 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
-// The targets and versions that decide what X-Forwarded-Host and Host are.
+// The targets and versions that determine X-Forwarded-Host and Host.
 func TestForwardedHost(t *testing.T) {
 	t.Parallel()
 	const rest = "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n"
@@ -114,7 +113,7 @@ func TestForwardedHost(t *testing.T) {
 	}
 }
 
-// Each host is told its own name.
+// Each host receives its own name.
 func TestHeadersOnSeveralHosts(t *testing.T) {
 	t.Parallel()
 	hosts := []*recorder{startRecorder(t, always+hi), startRecorder(t, always+hi), startRecorder(t, always+hi)}
@@ -138,7 +137,7 @@ func TestHeadersOnSeveralHosts(t *testing.T) {
 	}
 }
 
-// A client's IPv6 address is written without brackets; that of an IPv4 client is IPv4 whatever the socket is.
+// A client's IPv6 address is written without brackets. An IPv4 client's address is written as IPv4 whatever the socket's family.
 func TestForwardedIPv6(t *testing.T) {
 	t.Parallel()
 	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {

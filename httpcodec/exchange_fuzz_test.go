@@ -5,10 +5,9 @@ import (
 	"testing"
 )
 
-// FuzzExchange sends bytes through a running proxy, over sockets, to a host that writes down what reaches it, and compares
-// what was on the three wires (the client's two, the host's) with what the proxy says that it did (its access log), by the
-// readers of net/http. Anything on a wire that is not part of a message that was logged is a failure, as is an exchange that
-// does not end, or that leaves something behind.
+// FuzzExchange sends bytes through a running proxy, over sockets, to a host that records what reaches it. It compares what was
+// on the three wires (two of the client, one of the host) with the proxy's access log, by parsing it with net/http. It fails if
+// a wire has anything that is not part of a logged message, or if an exchange does not end or leaves something behind.
 func FuzzExchange(f *testing.F) {
 	for _, s := range exchangeSeeds() {
 		f.Add([]byte(s.in), []byte(s.replies), s.seed)
@@ -22,7 +21,7 @@ func FuzzExchange(f *testing.F) {
 	})
 }
 
-// next separates the replies to one request and the next.
+// next separates the replies to successive requests.
 const next = "\x00|"
 
 type exchangeSeed struct {
@@ -30,7 +29,7 @@ type exchangeSeed struct {
 	seed        uint64
 }
 
-// smuggled are requests with another inside that only some readers see.
+// smuggled has requests that contain another request which only some parsers see.
 var smuggled = []string{
 	postRoot + "Content-Length: 6\r\n" + te + "\r\n0\r\n\r\nG",
 	postRoot + te + "Content-Length: 4\r\n\r\n5c\r\nGET /x HTTP/1.1\r\nHost: p\r\nContent-Length: 15\r\n\r\nx=1\r\n0\r\n\r\n",
@@ -91,7 +90,7 @@ func exchangeSeeds() (all []exchangeSeed) {
 		exchangeSeed{askSwitch + "to the host", switched + "to the client", 1},
 		exchangeSeed{getRoot + askSwitch + getRoot, hi + next + switched, 2},
 		exchangeSeed{askSwitch + getRoot, hi + next + hi, 3},
-		exchangeSeed{getRoot + getRoot, hi + next + closes, 4}, // the request is repeated
+		exchangeSeed{getRoot + getRoot, hi + next + closes, 4}, // the request is retried
 		exchangeSeed{getRoot + postRoot + "\r\n", hi + next + closes, 5},
 		exchangeSeed{getRoot + getRoot + getRoot, hi + next + resets, 6},
 		exchangeSeed{postRoot + "Content-Length: 30\r\n\r\nabc", early + hi, 7},
@@ -106,7 +105,7 @@ func exchangeSeeds() (all []exchangeSeed) {
 	)
 }
 
-// Each seed, cut in some ways.
+// Each seed, cut in several ways.
 func TestExchangeSeeds(t *testing.T) {
 	t.Parallel()
 	w := startWires(t)

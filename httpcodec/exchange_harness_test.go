@@ -38,28 +38,28 @@ type proxy struct {
 	server *Server
 	entry  *Entry
 	hosts  *upstream.Connector
-	stop   func() // ends every exchange and waits for it; may be called twice
+	stop   func() // aborts every exchange and waits for it; may be called twice
 	gone   chan struct{}
 }
 
-// rig is what a test may ask of a proxy beside its settings.
+// rig has the options of a proxy besides its settings.
 type rig struct {
-	listen string            // where, if not on enginetest.Loopback
+	listen string            // address to listen on, if not enginetest.Loopback
 	access *accesslog.Buffer // nil for none
 	log    *slog.Logger      // nil for the test's output
 	table  *metrics.Table    // where the loop counts, in row 0; nil for nowhere
 	limit  *engine.Limit     // of clients; nil for none
-	opts   EntryOptions      // what else the entry gives
+	opts   EntryOptions      // further options of the entry
 }
 
-// flat is a server with one route that leads to one group.
+// flat is a server with one route that leads to one group, as a flat struct.
 type flat struct {
 	Settings
 	Route
 	Target
 }
 
-// nested is flat as a server has it.
+// nested returns flat's settings in the form that a server uses.
 func (f *flat) nested() *Settings {
 	s := f.Settings
 	r := f.Route
@@ -69,7 +69,7 @@ func (f *flat) nested() *Settings {
 	return &s
 }
 
-// newSettings makes the settings for a group of hosts.
+// newSettings makes settings for a group of hosts.
 func newSettings(t testing.TB, r *resolve.Resolver, change func(*flat), hosts ...netip.AddrPort) *Settings {
 	t.Helper()
 	balancer, err := balance.New("round_robin", nil)
@@ -92,12 +92,12 @@ func newSettings(t testing.TB, r *resolve.Resolver, change func(*flat), hosts ..
 	return set.nested()
 }
 
-// groupsOf is what a connector keeps connections for by these settings.
+// groupsOf returns the groups for which a connector keeps connections with these settings.
 func groupsOf(s *Settings) *upstream.Groups {
 	return upstream.NewGroups([]*upstream.Group{s.only().Group}, 1024, 1024)
 }
 
-// only is the target of all requests, if there is but one.
+// only returns the target of all requests, if there is only one.
 func (s *Settings) only() *Target {
 	if len(s.Routes) == 1 && len(s.Routes[0].Targets) == 1 {
 		return &s.Routes[0].Targets[0]
@@ -177,15 +177,14 @@ func (g rig) start(t testing.TB, change func(*flat), hosts ...netip.AddrPort) *p
 	return &proxy{t, addr.String(), loop, server, entry, connector, stop, gone}
 }
 
-// change gives the proxy's clients something else, on the loop.
+// change replaces the settings of the proxy's clients, on the loop.
 func (p *proxy) change(change func(*EntryOptions)) {
 	o := p.entry.EntryOptions
 	change(&o)
 	p.entry.Swap(o)
 }
 
-// settle returns when the loop has dealt with what was sent to it so far: on loopback, bytes have arrived once they are
-// written.
+// settle returns when the loop has processed what was sent to it so far. On loopback, bytes have arrived once they are written.
 func (p *proxy) settle() {
 	for range 2 {
 		done := make(chan struct{})
@@ -209,19 +208,19 @@ func (p *proxy) dial() *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// recorder is a host that writes down what reaches it, by connection, and answers by script.
+// recorder is a host that records what reaches it, by connection, and replies according to a script.
 type recorder struct {
 	addr    netip.AddrPort
 	replies []string
-	drip    func() // called after each byte that is sent; nil to send replies whole
+	drip    func() // called after each byte sent; nil to send replies whole
 	served  atomic.Int64
 	mu      sync.Mutex
 	conns   []*record
-	changed *sync.Cond // conns or ended
-	ended   int        // of conns
+	changed *sync.Cond // signals changes of conns and ended
+	ended   int        // number of conns that have ended
 }
 
-// record is what came over one connection, and how that ended.
+// record is what arrived on one connection, and how that ended.
 type record struct {
 	bytes strings.Builder
 	err   error
@@ -229,16 +228,16 @@ type record struct {
 
 func (r *record) Write(p []byte) (int, error) { return r.bytes.Write(p) }
 
-// What a reply may begin and end with, beside its bytes.
+// Markers for the beginning and the end of a reply.
 const (
 	early  = "<early>"  // do not read the request's body first
 	closes = "<close>"  // close the connection after it
-	resets = "<reset>"  // reset it
-	halts  = "<halt>"   // say nothing more
-	always = "<always>" // this reply is for all further requests
+	resets = "<reset>"  // reset the connection after it
+	halts  = "<halt>"   // send nothing more
+	always = "<always>" // this reply is for all further requests, too
 )
 
-// startRecorder starts a host that gives the nth request the nth reply.
+// startRecorder starts a host that answers the nth request with the nth reply.
 func startRecorder(t testing.TB, replies ...string) *recorder {
 	h := &recorder{replies: replies}
 	h.changed = sync.NewCond(&h.mu)
@@ -299,7 +298,7 @@ func (h *recorder) serve(c *net.TCPConn) {
 	}
 }
 
-// seen waits until there have been n connections and all have ended, and returns what came over each.
+// seen waits until there have been n connections and all have ended, and returns what arrived on each.
 func (h *recorder) seen(n int) (all []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -312,7 +311,7 @@ func (h *recorder) seen(n int) (all []string) {
 	return all
 }
 
-// send writes s, byte by byte if there is a drip. Errors are for the reader to notice.
+// send writes s, byte by byte if there is a drip. Errors are left for the reader to notice.
 func send(c net.Conn, s string, drip func()) {
 	if drip == nil {
 		_, _ = io.WriteString(c, s)
@@ -326,25 +325,25 @@ func send(c net.Conn, s string, drip func()) {
 	}
 }
 
-// noDate stands for the date in replies of the proxy's own.
+// noDate replaces the date in the proxy's own replies.
 const noDate = "Thu, 00 Jan 0000 00:00:00 GMT"
 
 var anyDate = regexp.MustCompile(`Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`)
 
-// undated replaces dates.
+// undated replaces dates by noDate.
 func undated(s string) string { return anyDate.ReplaceAllString(s, "Date: "+noDate) }
 
-// page is the proxy's reply to a request that was not read, or asked for HTML.
+// page returns the proxy's error page for a request that was not read, or that prefers HTML.
 func page(status int, keep bool) string {
 	return string(AppendError(nil, status, &Reply{KeepAlive: keep, Date: []byte(noDate)}))
 }
 
-// pageLater is page for a client that no host could serve just now.
+// pageLater is page with Retry-After.
 func pageLater(status int) string {
 	return string(AppendError(nil, status, &Reply{KeepAlive: true, Date: []byte(noDate), Later: 1}))
 }
 
-// readAll reads until the stream ends, and says how: "eof", "reset", or another error.
+// readAll reads until the stream ends, and says how it ended: "eof", "reset", or another error.
 func readAll(c net.Conn) (string, string) {
 	b, err := io.ReadAll(c)
 	return undated(string(b)), endingOf(err)
@@ -375,7 +374,7 @@ const (
 	pingBack = "HTTP/1.1 200 OK\r\nDate: " + noDate + "\r\nAllow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS, TRACE\r\nContent-Length: 0\r\n\r\n"
 )
 
-// stillOpen fails the test unless the proxy takes another request on c, and closes when c has no more.
+// stillOpen fails the test unless the proxy serves another request on c and closes c when c sends no more.
 func stillOpen(t testing.TB, c *net.TCPConn) {
 	t.Helper()
 	send(c, ping, nil)
@@ -386,8 +385,8 @@ func stillOpen(t testing.TB, c *net.TCPConn) {
 	}
 }
 
-// plainChunks takes out of s the lines that say how long chunks are, which depend on how the bytes came, but for the last
-// chunk's. What is no chunk ends that.
+// plainChunks removes the chunk size lines from s, except the last chunk's, since they depend on how the bytes arrived. It
+// stops at the first thing that is not a chunk.
 func plainChunks(s string) string {
 	head, body, chunked := strings.Cut(s, "chunked\r\n\r\n")
 	if !chunked {

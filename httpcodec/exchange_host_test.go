@@ -13,7 +13,7 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// byName is g with hosts that are chosen by these names.
+// byName returns g with hosts that are chosen by these names.
 func byName(t testing.TB, g *upstream.Group, names ...string) *upstream.Group {
 	return balanced(t, g, "host", names...)
 }
@@ -33,7 +33,7 @@ func balanced(t testing.TB, g *upstream.Group, algorithm string, names ...string
 	return g
 }
 
-// named starts a proxy in front of one host for each name, which answers with its number; of those in down nobody listens.
+// named starts a proxy in front of one host per name, which replies with its number. Hosts in down do not listen.
 func named(t *testing.T, names []string, down ...int) (*proxy, []*recorder) {
 	t.Helper()
 	var hosts []*recorder
@@ -50,7 +50,7 @@ func named(t *testing.T, names []string, down ...int) (*proxy, []*recorder) {
 	return startProxy(t, func(s *flat) { s.Group = byName(t, s.Group, names...) }, addrs...), hosts
 }
 
-// numbered is the reply of a host with that number.
+// numbered returns the reply of host number n.
 func numbered(i int) string {
 	return okHead + "Content-Length: 1\r\n\r\n" + string(rune('0'+i))
 }
@@ -60,7 +60,7 @@ func TestHostByName(t *testing.T) {
 	p, _ := named(t, []string{"a.example", "B.Example.", "::1", "192.0.2.1", "a", "2001:DB8::A"})
 	c := p.dial()
 	for _, tc := range []struct {
-		request string // "#" is HTTP/1.1 and the end of the line
+		request string // "#" stands for HTTP/1.1 and the end of the line
 		host    int    // -1: 421
 	}{
 		{"GET / #Host: a.example", 0}, {"GET / #hOST: A.EXAMPLE", 0}, {"GET / #Host: a.example:8080", 0}, {"GET / #Host: a.example:", 0}, {"GET / #Host: a.example.:", 0}, {"GET / #Host: [::1]:", 2},
@@ -79,10 +79,10 @@ func TestHostByName(t *testing.T) {
 		}
 		readN(t, c, want)
 	}
-	stillOpen(t, c) // after every 421, too
+	stillOpen(t, c) // the connection stays open after every 421
 }
 
-// A target that names another host than Host does wins; of HTTP/1.0 a target alone will do, and nothing will not.
+// An absolute target overrides Host. In HTTP/1.0 such a target is enough, and a request with neither names no host.
 func TestHostByTarget(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
@@ -100,7 +100,7 @@ func TestHostByTarget(t *testing.T) {
 	}
 }
 
-// The body of a request for nobody is no request, and the one behind it is served.
+// The body of a request that goes to no host is not taken for a request, and the next request is served.
 func TestMisdirectedBody(t *testing.T) {
 	t.Parallel()
 	inner := "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -122,7 +122,7 @@ func TestMisdirectedBody(t *testing.T) {
 	}
 }
 
-// A named host that is down is not replaced by one of another name.
+// A named host that is down is not replaced by a host with another name.
 func TestNamedHostDown(t *testing.T) {
 	t.Parallel()
 	p, hosts := named(t, []string{"a", "b", "c"}, 1)
@@ -142,7 +142,7 @@ func TestNamedHostDown(t *testing.T) {
 	}
 }
 
-// Of several hosts of one name the first that can be reached serves.
+// Of several hosts with the same name, the first reachable one serves.
 func TestSparesOfOneName(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -164,8 +164,8 @@ func TestSparesOfOneName(t *testing.T) {
 	}
 }
 
-// least_conn counts requests in flight, not connections: one whose response is awaited or under way counts, one that idles
-// does not.
+// least_conn counts requests in flight, not connections: an exchange whose response is awaited or being sent counts, an idle
+// connection does not.
 func TestLeastConnCountsRequests(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -180,7 +180,7 @@ func TestLeastConnCountsRequests(t *testing.T) {
 				}
 				asked <- i
 				if strings.HasPrefix(string(b), "PUT") {
-					send(c, numbered(i)[:len(numbered(i))-1], nil) // a part of it
+					send(c, numbered(i)[:len(numbered(i))-1], nil) // only part of it
 					<-release
 					send(c, numbered(i)[len(numbered(i))-1:], nil)
 				} else {

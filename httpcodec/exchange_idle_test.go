@@ -12,7 +12,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// keepalive_timeout counts from the end of a response, and ends with the first byte of a request.
+// keepalive_timeout starts at the end of a response, and ends with the first byte of a request.
 func TestKeepaliveTimeout(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, always+hi)
@@ -36,8 +36,8 @@ func TestKeepaliveTimeout(t *testing.T) {
 	}
 }
 
-// A pooled connection is closed when it was idle for long enough, and not before: neither while it is busy, nor by what
-// its last idle time has left.
+// A pooled connection is closed when it has been idle long enough, and not earlier: neither while it is busy, nor because of
+// the timer of its last idle period.
 func TestUpstreamKeepaliveTimeout(t *testing.T) {
 	t.Parallel()
 	slow := make(chan struct{})
@@ -78,7 +78,7 @@ func TestUpstreamKeepaliveTimeout(t *testing.T) {
 	stillOpen(t, c)
 }
 
-// With no bound on connecting, a client that gives up is all that can end the attempt.
+// Without a connect timeout, only a client that gives up ends the attempt.
 func TestClientLeavesWhileConnectingForEver(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, func(s *flat) { s.Group.ConnectTimeout = 0 }, enginetest.BlackHole(t, enginetest.Loopback))
@@ -96,7 +96,7 @@ func TestClientLeavesWhileConnectingForEver(t *testing.T) {
 	}
 }
 
-// New settings that bound the idle time no more hold for connections that are idle already.
+// New settings without an idle timeout also apply to connections that are already idle.
 func TestSwapEndsTheIdleTime(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, always+hi)
@@ -121,8 +121,8 @@ func TestSwapEndsTheIdleTime(t *testing.T) {
 	}
 }
 
-// A long response with another behind it, which nobody has asked for: whoever asks next must not get that. All of it is in
-// the proxy's socket when the proxy begins to read.
+// A long response is followed by another one that nobody requested; the next request must not get it. All of it is in the
+// proxy's socket when the proxy begins to read.
 func TestStrayResponseBehindALongOne(t *testing.T) {
 	t.Parallel()
 	body := strings.Repeat("a", engine.ScratchSize+1000)
@@ -153,7 +153,7 @@ func TestStrayResponseBehindALongOne(t *testing.T) {
 	stillOpen(t, c)
 }
 
-// The pool is last in, first out; a connection that a host ends while it is idle is dropped from wherever it is.
+// The pool is last in, first out. A connection that a host ends while it is idle is removed from anywhere in the pool.
 func TestIdleConnectionsThatEnd(t *testing.T) {
 	t.Parallel()
 	const n = 4
@@ -183,7 +183,7 @@ func TestIdleConnectionsThatEnd(t *testing.T) {
 	}
 	for i, h := range hosts {
 		if i%2 == 0 {
-			send(h, "x", nil) // bytes that nobody asked for
+			send(h, "x", nil) // bytes that nobody requested
 		} else {
 			_ = h.CloseWrite()
 		}

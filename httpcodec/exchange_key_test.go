@@ -12,7 +12,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// hashed is g with hosts that are chosen by a hash of the key, if the algorithm takes one.
+// hashed returns g with hosts chosen by a hash of the key, if the algorithm uses one.
 func hashed(t testing.TB, g *upstream.Group, algorithm, key string) *upstream.Group {
 	t.Helper()
 	var err error
@@ -31,15 +31,15 @@ func hashed(t testing.TB, g *upstream.Group, algorithm, key string) *upstream.Gr
 	return g
 }
 
-// A request goes to the host that its key belongs to, whatever the key is made of.
+// A request goes to the host to which its key belongs, whatever the key consists of.
 func TestHashKey(t *testing.T) {
 	t.Parallel()
 	const hosts = 5
 	long := strings.Repeat("x", 3000)
 	for _, c := range []struct {
 		algorithm, key string
-		request        string           // with %d for what tells requests apart
-		same           string           // one that has the same key, and differs otherwise
+		request        string           // %d stands for what distinguishes requests
+		same           string           // another request with the same key
 		text           func(int) string // the key
 	}{
 		{"hash", "$http_x_tenant", "GET / HTTP/1.1\r\nHost: a\r\nX-Tenant: t%d\r\n\r\n", "GET /b HTTP/1.1\r\nhost: b\r\nx-tenant:t%d \r\nA: b\r\n\r\n", func(n int) string { return fmt.Sprintf("t%d", n) }},

@@ -14,7 +14,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// soon is a timeout that a test waits for; ample is one that does not pass while a test sleeps for soon or less, several
+// soon is a timeout that a test waits for. Ample is a timeout that does not expire while a test sleeps for up to soon several
 // times in a row.
 const (
 	soon  = 100 * time.Millisecond
@@ -32,7 +32,7 @@ func (p *proxy) idleHosts() (n int) {
 	return n
 }
 
-// flood is a host that answers the first request with a body of n bytes, and tells how its connection ended.
+// flood is a host that answers the first request with a body of n bytes, and reports how its connection ended.
 func flood(t *testing.T, head string, n int) (at netip.AddrPort, ended chan string) {
 	ended = make(chan string, 1)
 	return enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
@@ -58,7 +58,7 @@ func flood(t *testing.T, head string, n int) (at netip.AddrPort, ended chan stri
 	}), ended
 }
 
-// A client that takes nothing for send_timeout loses its connection, by a reset, and so does the host.
+// A client that takes nothing for send_timeout is reset, and so is the connection to the host.
 func TestSendTimeout(t *testing.T) {
 	t.Parallel()
 	for name, head := range map[string]string{"length": "Content-Length: 1000000000\r\n", "chunked": te, "until close": ""} {
@@ -86,16 +86,16 @@ func TestSendTimeout(t *testing.T) {
 	}
 }
 
-// A client that takes something now and then is not cut off, however long the whole takes.
+// A client that takes something now and then is not cut off, however long the whole response takes.
 func TestSendTimeoutSparesSlowClients(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string
-		step  int // taken at a time
+		step  int // bytes taken at a time
 		steps int
 	}{
 		{"much at a time", 2 << 20, 14},
-		// Less within send_timeout than what the kernel wants to be free before it says that there is room.
+		// Less within send_timeout than the kernel wants free before it reports the socket as writable.
 		{"little at a time", 16 << 10, 14},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestSendTimeoutSparesSlowClients(t *testing.T) {
 	}
 }
 
-// bottomless is a host that reads only the head, answers with early if that is not empty, and goes on as after says.
+// bottomless is a host that reads only the head, replies with early if that is not empty, and goes on as after says.
 func bottomless(t *testing.T, early string, after func(*net.TCPConn)) netip.AddrPort {
 	return enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
 		_ = c.SetReadBuffer(128 << 10) // more than a segment of loopback, or the kernel takes its time
@@ -124,7 +124,7 @@ func bottomless(t *testing.T, early string, after func(*net.TCPConn)) netip.Addr
 	})
 }
 
-// upload sends a request with a body that does not end, until that fails, and says how.
+// upload sends a request with an endless body until that fails, and says how.
 func upload(c *net.TCPConn, framing string) string {
 	send(c, "PUT / HTTP/1.1\r\nHost: p\r\n"+framing+"\r\n", nil)
 	var w io.Writer = c
@@ -172,7 +172,7 @@ func TestProxySendTimeout(t *testing.T) {
 	}
 }
 
-// A host that has begun its response, and takes no more of the request: the response is sent to its end, the request is not.
+// The host has begun its response and takes no more of the request: the response is sent completely, the request is not.
 func TestProxySendTimeoutInsideAResponse(t *testing.T) {
 	t.Parallel()
 	ended := make(chan string, 1)
@@ -200,7 +200,7 @@ func TestProxySendTimeoutInsideAResponse(t *testing.T) {
 	awaitActive(t, p, 0)
 }
 
-// While the host takes no bytes, proxy_send_timeout counts, and no answer is waited for.
+// While the host takes no bytes, proxy_send_timeout runs, and no response is waited for.
 func TestProxyReadTimeoutWhileTheHostIsFull(t *testing.T) {
 	t.Parallel()
 	const size = 30 << 20
@@ -221,7 +221,7 @@ func TestProxyReadTimeoutWhileTheHostIsFull(t *testing.T) {
 	readN(t, c, hi)
 }
 
-// A client that owes some of its body is not waited for while it waits itself: for the host's 100.
+// A client that owes part of its body is not waited for while it waits for the host's 100.
 func TestBodyTimeoutCountsFromThe100(t *testing.T) {
 	t.Parallel()
 	ask := postRoot + "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"
@@ -249,7 +249,7 @@ func TestBodyTimeoutCountsFromThe100(t *testing.T) {
 	}
 }
 
-// A slow client is not cut off as long as some of its body comes in time, nor is a slow host.
+// A slow client is not cut off as long as some of its body arrives in time, nor is a slow host.
 func TestReadTimeoutsCountFromTheLastByte(t *testing.T) {
 	t.Parallel()
 	slowly := func(c *net.TCPConn, s string) {
@@ -290,7 +290,7 @@ func TestReadTimeoutsCountFromTheLastByte(t *testing.T) {
 	}
 }
 
-// Interim responses are bounded by their bytes, not by their number.
+// Interim responses are limited by their size, not by their number.
 func TestInterimBytes(t *testing.T) {
 	t.Parallel()
 	for _, interim := range []string{"HTTP/1.1 102 P\r\n\r\n", "HTTP/1.1 103 E\r\nLink: " + strings.Repeat("a", 8<<10) + "\r\n\r\n"} {
@@ -311,7 +311,7 @@ func TestInterimBytes(t *testing.T) {
 	}
 }
 
-// The head of a response is due after a number of proxy_read_timeouts, whatever came before it; its body is not.
+// The head of a response must arrive within a number of proxy_read_timeouts, whatever precedes it; the body need not.
 func TestDeadlineOfAHead(t *testing.T) {
 	t.Parallel()
 	x := &exchange{client: &client{settings: &Settings{}}, route: &Route{Route: &config.Route{ProxyReadTimeout: time.Second}}, target: &Target{}, phase: relaying}
@@ -341,14 +341,14 @@ func TestDeadlineOfAHead(t *testing.T) {
 	}
 }
 
-// A host that is never silent and never has a response either is given up all the same; one that takes longer than
-// proxy_read_timeout by such means is not.
+// A host that is never silent and never sends a response is given up nevertheless. A host that takes longer than
+// proxy_read_timeout in this way is not.
 func TestProxyReadTimeoutBoundsAHead(t *testing.T) {
 	t.Parallel()
 	const interim = "HTTP/1.1 102 P\r\n\r\n"
 	for name, tc := range map[string]struct {
 		timeout           time.Duration
-		begin, piece, end string // of what the host sends; the piece times times
+		begin, piece, end string // what the host sends, with piece repeated times times
 		times             int
 		pause             time.Duration
 		want              string
@@ -381,7 +381,7 @@ func TestProxyReadTimeoutBoundsAHead(t *testing.T) {
 	}
 }
 
-// A host that falls silent inside a body: the client must not take what it has for the whole.
+// A host falls silent inside a body: the client must not take the part it has for the whole.
 func TestProxyReadTimeoutInsideABody(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ request, reply, want string }{
@@ -403,7 +403,7 @@ func TestProxyReadTimeoutInsideABody(t *testing.T) {
 			if got != tc.want {
 				t.Errorf("got %q, %s\nwant %q", got, how, tc.want)
 			}
-			// Where the end of the connection is that of the body, it must be a reset.
+			// Where closing the connection would mean the end of the body, it must be reset.
 			if how != "reset" && (how != "eof" || strings.HasSuffix(name, "1.0")) || how == "reset" && strings.Contains(got, "504") {
 				t.Errorf("the connection ended with %s", how)
 			}

@@ -54,7 +54,7 @@ func (g rig) startLogged(t *testing.T, line string, change func(*flat), hosts ..
 
 var logLine = regexp.MustCompile(`^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]: (.*) (\d+)ms (.*)$`)
 
-// lines ends the proxy and returns what was logged, without times; those are returned on their own.
+// lines stops the proxy and returns the log without times; the times are returned separately.
 func (l *logged) lines(t *testing.T) (all []string, took []time.Duration) {
 	t.Helper()
 	l.stop()
@@ -149,7 +149,7 @@ func TestAccessLog(t *testing.T) {
 			if tc.ending != "" {
 				got, how := readAll(c)
 				if tc.ending == "cut" && (how == "reset" || how == "eof") {
-					how = tc.ending // Content-Length tells that it is
+					how = tc.ending // Content-Length shows the end
 				}
 				if got != tc.out || how != tc.ending {
 					t.Errorf("got %q, %s\nwant %q, %s", got, how, tc.out, tc.ending)
@@ -163,7 +163,7 @@ func TestAccessLog(t *testing.T) {
 			if !slices.Equal(got, tc.want) {
 				t.Errorf("logged %q\nwant %q", got, tc.want)
 			}
-			if tc.name != "set agent" && tc.name != "client ends inside its body" { // that host is reset
+			if tc.name != "set agent" && tc.name != "client ends inside its body" { // in these cases the host's connection is reset
 				var up, seen int
 				for _, line := range got {
 					k, _ := strconv.Atoi(strings.Fields(line)[1])
@@ -200,7 +200,7 @@ func TestAccessLogOfUnreachableHosts(t *testing.T) {
 	}
 }
 
-// A client that leaves while it waits has got no status, which is logged as 499.
+// A client that leaves while it waits has received no status, which is logged as 499.
 func TestAccessLogOfClientsThatLeave(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 1)
@@ -220,7 +220,7 @@ func TestAccessLogOfClientsThatLeave(t *testing.T) {
 	}
 }
 
-// A tunnel is one line, with what both the request and the tunnel sent, and the time of both.
+// A tunnel is one line, with the bytes and the time of the request and the tunnel together.
 func TestAccessLogOfTunnels(t *testing.T) {
 	t.Parallel()
 	for _, abort := range []bool{false, true} {
@@ -265,7 +265,7 @@ func TestAccessLogOfTunnels(t *testing.T) {
 	}
 }
 
-// An exchange's time is from its request's first byte to its response's last, without what a client was idle.
+// An exchange's time is from the first byte of its request to the last byte of its response, without the client's idle time.
 func TestProcessingTime(t *testing.T) {
 	t.Parallel()
 	var l *logged

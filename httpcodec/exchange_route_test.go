@@ -12,7 +12,7 @@ import (
 	"kroxy-ev/httpcodec/route"
 )
 
-// tableOf compiles the match of a proxy's one route.
+// tableOf compiles the match of a proxy's only route.
 func tableOf(t testing.TB, m config.Match) *route.Table {
 	t.Helper()
 	table, problems := route.Compile([]config.Route{{Match: &m}})
@@ -22,12 +22,12 @@ func tableOf(t testing.TB, m config.Match) *route.Table {
 	return table
 }
 
-// A request that no route takes is answered here, and the client goes on with the next one if where that begins is known.
+// A request that no route matches is answered by the proxy. The connection stays open if the start of the next request is known.
 func TestUnrouted(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		in   []string
-		want string // statuses, and "close" if the last response says so
+		want string // statuses, plus "close" if the last response has it
 	}{
 		"no route":     {[]string{"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", getRoot}, "404 200"},
 		"with a body":  {[]string{"PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", getRoot}, "404 200"},

@@ -41,7 +41,7 @@ func TestContinue(t *testing.T) {
 	}
 }
 
-// A host that answers early, takes no more and closes: the client gets the answer although it goes on sending.
+// A host responds early, takes no more and closes: the client gets the response although it keeps sending.
 func TestEarlyResponseToABigUpload(t *testing.T) {
 	t.Parallel()
 	no := "HTTP/1.1 403 No\r\nDate: t\r\nContent-Length: 2\r\n"
@@ -73,7 +73,7 @@ func TestUpgrade(t *testing.T) {
 		b := make([]byte, len(ask))
 		_, _ = io.ReadFull(c, b)
 		send(c, switched+"first", nil)
-		rest, _ := io.ReadAll(c) // until the client's half-close
+		rest, _ := io.ReadAll(c) // until the client half-closes
 		got <- string(b) + string(rest)
 		send(c, "last", nil)
 	})
@@ -92,7 +92,7 @@ func TestUpgrade(t *testing.T) {
 	awaitActive(t, p, 0)
 }
 
-// random returns n bytes in which order shows.
+// random returns n bytes in which a wrong order would show.
 func random(n int) []byte {
 	b := make([]byte, n)
 	x := uint32(1)
@@ -133,7 +133,7 @@ func TestBigDownload(t *testing.T) {
 	}
 }
 
-// checkBody reads a response and compares what it is about.
+// checkBody reads a response and compares its body.
 func checkBody(t *testing.T, r io.Reader, want []byte) {
 	t.Helper()
 	res, err := http.ReadResponse(bufio.NewReader(r), nil)
@@ -147,7 +147,7 @@ func checkBody(t *testing.T, r io.Reader, want []byte) {
 	}
 }
 
-// chunkWriter frames what it is given.
+// chunkWriter writes each write as a chunk.
 type chunkWriter struct{ w io.Writer }
 
 func (w chunkWriter) Write(p []byte) (int, error) {
@@ -156,7 +156,7 @@ func (w chunkWriter) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// slowReader reads with a pause every now and then: the writer is always ahead.
+// slowReader pauses now and then, so that the writer is always ahead.
 type slowReader struct{ r io.Reader }
 
 func (s slowReader) Read(p []byte) (int, error) {
@@ -201,7 +201,7 @@ func TestBigUpload(t *testing.T) {
 	}
 }
 
-// A response whose body is malformed is no response if nothing of it was sent, and cut short otherwise.
+// A response with a malformed body becomes an error if nothing of it was sent, and is cut short otherwise.
 func TestMalformedResponseBody(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, okHead+te+"\r\nzz\r\n", hi)
@@ -229,7 +229,7 @@ func TestMalformedResponseBody(t *testing.T) {
 	}
 }
 
-// The host is full and the client resets its connection: the host is told, with nothing to read or write for the proxy.
+// The host is full and the client resets its connection: the proxy notices, although it has nothing to read or write.
 func TestClientResetsBehindAFullHost(t *testing.T) {
 	t.Parallel()
 	gone := make(chan string, 1)

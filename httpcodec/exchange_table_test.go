@@ -16,7 +16,7 @@ const (
 	te       = "Transfer-Encoding: chunked\r\n"
 )
 
-// row is what a client sends, what the host answers, what the client gets and what the host got, to the byte.
+// row has, byte by byte, what a client sends, what the host replies, what the client receives, and what the host receives.
 type row struct {
 	name    string
 	set     func(*flat)
@@ -24,10 +24,10 @@ type row struct {
 	replies []string
 	out     string
 	ending  string // of the client's connection: "eof", "reset", or empty if it stays open
-	late    bool   // in goes on behind a close: it is sent in one piece
+	late    bool   // in continues after a close, so it is sent in one piece
 	half    bool   // the client half-closes after in
 	host    []string
-	framed  bool // pieces decide how the proxy cuts chunks: out and host are compared without chunk lines
+	framed  bool // pieces determine how the proxy cuts chunks, so out and host are compared without chunk lines
 }
 
 func limit(n int64) func(*flat) { return func(s *flat) { s.MaxBodySize = n } }
@@ -114,7 +114,7 @@ var rows = []row{
 	{name: "no crlf behind a chunk", in: postRoot + te + "\r\n1\r\nabc", out: page(400, false), ending: "eof", host: nil},
 }
 
-// refused are heads that are answered here; nothing reaches a host.
+// refused has heads that the proxy itself answers; nothing reaches a host.
 var refused = map[string]int{
 	"\r\n\r\n\r\n\r\n\r\n":                                                        400,
 	"GET / HTTP/1.1\r\n\r\n":                                                      400,
@@ -152,7 +152,7 @@ var refused = map[string]int{
 	"GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("a: b\r\n", 130) + "\r\n":    431,
 }
 
-// nonsense are responses that the client gets a 502 for.
+// nonsense has responses for which the client gets a 502.
 var nonsense = []string{
 	"hello\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 099 x\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n",
 	okHead + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", okHead + "Content-Length: x\r\n\r\n", okHead + "Content-Length: 2\r\n" + te + "\r\n0\r\n\r\n",
@@ -161,7 +161,7 @@ var nonsense = []string{
 	okHead + "X: " + strings.Repeat("a", 33<<10) + "\r\n\r\n",
 }
 
-// stray are answers with more than belongs to them: the client gets the right part, and the connection is not used again.
+// stray has responses followed by extra bytes: the client gets the right part, and the connection is not reused.
 var stray = map[string]struct{ method, reply, out string }{
 	"length":            {"GET", hi + "x", hi},
 	"second":            {"GET", hi + hi, hi},
@@ -177,7 +177,7 @@ func TestExchanges(t *testing.T) {
 	for _, r := range rows {
 		for _, mode := range []string{"whole", "client drips", "host drips"} {
 			if r.late && mode == "client drips" {
-				continue // a request that comes behind the client's own "close", and behind the end, meets a reset
+				continue // a request after the client's own "close", and after the end, meets a reset
 			}
 			t.Run(r.name+"/"+mode, func(t *testing.T) {
 				t.Parallel()
@@ -187,7 +187,7 @@ func TestExchanges(t *testing.T) {
 	}
 }
 
-// Each request of two pieces, cut at every place.
+// Each request in two pieces, cut at every position.
 func TestExchangesCutAnywhere(t *testing.T) {
 	t.Parallel()
 	for _, r := range rows {
@@ -225,7 +225,7 @@ func (r *row) run(t *testing.T, mode string, cut int) {
 	r.check(t, p, c, h)
 }
 
-// check compares what both sides got.
+// check compares what both sides received.
 func (r *row) check(t *testing.T, p *proxy, c *net.TCPConn, h *recorder) {
 	t.Helper()
 	if r.ending == "" && r.framed {

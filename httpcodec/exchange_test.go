@@ -19,7 +19,7 @@ import (
 	"kroxy-ev/httpcodec/http1/http1test"
 )
 
-// One client connection and one host connection serve many requests; a second client uses the same host connection.
+// One client connection and one host connection serve many requests. A second client uses the same host connection.
 func TestConnectionsAreReused(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, always+hi)
@@ -38,7 +38,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 }
 
-// stale is a host that answers a first request and then, when it sees the second on the same connection, ends it.
+// stale is a host that answers the first request, and closes the connection when it sees the second.
 func stale(t *testing.T) *recorder { return startRecorder(t, hi, closes, hi) }
 
 func TestStalePooledConnection(t *testing.T) {
@@ -80,7 +80,7 @@ func TestStalePooledConnection(t *testing.T) {
 	}
 }
 
-// A fresh connection that ends is not tried again: the host has seen the request.
+// A request is not repeated when a new connection ends: the host has seen the request.
 func TestRepeatedOnce(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, hi, closes, closes, hi)
@@ -120,7 +120,7 @@ func TestNoHost(t *testing.T) {
 	stillOpen(t, c)
 }
 
-// A client that asks for replies of the proxy's own without end gets them, and the others get their turn.
+// A client that requests the proxy's own replies without end gets them, and other clients get their turn.
 func TestEndlessOwnReplies(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, nil)
@@ -155,7 +155,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// Idle host connections are bounded in number and time.
+// Idle host connections are limited in number and time.
 func TestUpstreamKeepalive(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -194,7 +194,7 @@ func TestNoLeaks(t *testing.T) {
 	check()
 }
 
-// When descriptors have run out, one of an idle connection to another host serves.
+// When descriptors have run out, the descriptor of an idle connection to another host is used.
 func TestIdleConnectionsAreGivenUp(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
@@ -207,7 +207,7 @@ func TestIdleConnectionsAreGivenUp(t *testing.T) {
 	go func() {
 		for {
 			c, err := ln.Accept()
-			if errors.Is(err, unix.EMFILE) { // the host has the same descriptors, and waits for one
+			if errors.Is(err, unix.EMFILE) { // the host shares the descriptors, and waits for one
 				continue
 			}
 			if err != nil {
@@ -237,6 +237,6 @@ func TestIdleConnectionsAreGivenUp(t *testing.T) {
 			break
 		}
 	}
-	send(c, getRoot, nil) // for the other host, in turn
+	send(c, getRoot, nil) // for the other host, by round robin
 	readN(t, c, hi)
 }

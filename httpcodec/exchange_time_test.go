@@ -67,7 +67,7 @@ func TestConnectTimeout(t *testing.T) {
 	stillOpen(t, c)
 }
 
-// A client that gives up while a host is being connected to leaves nothing behind.
+// A client that gives up while the proxy connects to a host leaves nothing behind.
 func TestClientLeavesWhileConnecting(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, nil, enginetest.BlackHole(t, enginetest.Loopback))
@@ -79,7 +79,7 @@ func TestClientLeavesWhileConnecting(t *testing.T) {
 	awaitActive(t, p, 0)
 }
 
-// A client that resets its connection right behind its request leaves nothing behind either: the loop is told of both at once.
+// A client that resets its connection right after its request leaves nothing behind either: the loop learns of both at once.
 func TestClientLeavesWithItsRequest(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, nil, enginetest.Accepting(t, enginetest.Loopback, enginetest.Hold))
@@ -125,7 +125,7 @@ func TestShutdown(t *testing.T) {
 	send(busy, getRoot, nil)
 	<-asked
 	drained := make(chan struct{})
-	// The last client's bytes are in, but the loop is busy with the shutdown already.
+	// The last client's bytes have arrived, but the loop is already busy with the shutdown.
 	in := make(chan struct{})
 	p.loop.Post(func() {
 		<-in
@@ -154,7 +154,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// AnnounceClose holds for the response to a request that was there before, and until Resume.
+// AnnounceClose applies to the response to a request that came before it, and holds until Resume.
 func TestAnnounceClose(t *testing.T) {
 	t.Parallel()
 	asked, release := make(chan struct{}), make(chan struct{})
@@ -186,7 +186,7 @@ func TestAnnounceClose(t *testing.T) {
 	stillOpen(t, c)
 }
 
-// unharmed fails the test if what c sends behind its last response meets a reset: that could destroy the response.
+// unharmed fails the test if what c sends after its last response meets a reset, which could destroy the response.
 func (p *proxy) unharmed(c *net.TCPConn) {
 	for range 3 {
 		if _, err := c.Write([]byte(getRoot)); err != nil {
@@ -196,7 +196,7 @@ func (p *proxy) unharmed(c *net.TCPConn) {
 	}
 }
 
-// A keep-alive response that is on its way when the shutdown begins is the client's last, which the client does not know.
+// A keep-alive response that is being sent when the shutdown begins is the client's last, which the client does not know.
 func TestShutdownInsideAResponse(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// Where descriptors are shared with connections in use, those to hosts that tunnels have are among these.
+// Where descriptors are shared among connections in use, those of tunnels to hosts count.
 func TestTunnelsCountAsInUse(t *testing.T) {
 	t.Parallel()
 	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {

@@ -24,7 +24,7 @@ func tunnelled(t *testing.T, behind string, then func(c *net.TCPConn)) netip.Add
 	})
 }
 
-// Either side of a tunnel may end its stream and go on receiving; bytes behind both heads are delivered.
+// Either side of a tunnel may end its stream and continue to receive. Bytes that follow the heads are delivered.
 func TestTunnelHalfCloses(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"client", "host"} {
@@ -68,7 +68,7 @@ func TestTunnelHalfCloses(t *testing.T) {
 	}
 }
 
-// A shutdown waits for tunnels; an abort ends them by resets.
+// A shutdown waits for tunnels; an abort resets them.
 func TestShutdownBesideATunnel(t *testing.T) {
 	t.Parallel()
 	for _, abort := range []bool{false, true} {
@@ -115,7 +115,7 @@ func TestShutdownBesideATunnel(t *testing.T) {
 	}
 }
 
-// A tunnel that is silent for proxy_read_timeout ends; one in which something moves, either way, does not.
+// A tunnel that is silent for proxy_read_timeout ends; one with traffic in either direction does not.
 func TestTunnelTimeout(t *testing.T) {
 	t.Parallel()
 	for _, speaker := range []string{"client", "host"} {

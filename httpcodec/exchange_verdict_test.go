@@ -12,7 +12,7 @@ import (
 	"kroxy-ev/httpcodec/http1/http1test"
 )
 
-// verdict is what is known of one run.
+// verdict has what is known about one run.
 type verdict struct {
 	t        *testing.T
 	in, got  string // of the client
@@ -31,8 +31,8 @@ func (v *verdict) fail(format string, args ...any) {
 	}
 }
 
-// checkHost compares what the host saw with the log: each exchange that sent something sent one request, whole, and
-// nothing more; or a part of one, and then the connection was reset.
+// checkHost compares what the host saw with the log: each exchange that sent something sent exactly one complete request, or a
+// part of one followed by a reset.
 func (v *verdict) checkHost() {
 	var sent, seen, hidden, repeats int
 	var sentBytes, seenBytes int64
@@ -107,7 +107,7 @@ func (v *verdict) whole() map[int]seenRequest {
 	return m
 }
 
-// checkClient compares what the client got with the log, and both with what went through the host.
+// checkClient compares what the client received with the log, and both with what passed through the host.
 func (v *verdict) checkClient() {
 	asked := strings.NewReader(v.in)
 	requests := bufio.NewReader(asked)
@@ -116,7 +116,7 @@ func (v *verdict) checkClient() {
 	var down int64
 	for i, e := range v.log {
 		down += e.down
-		// The request, as net/http reads it: it may refuse what the proxy takes, but not read it differently.
+		// The request as net/http parses it. net/http may refuse what the proxy accepts, but must not parse it differently.
 		var body []byte
 		if readable {
 			req, err := http.ReadRequest(requests)
@@ -136,7 +136,7 @@ func (v *verdict) checkClient() {
 			v.fail("exchange %d: the host got %s with %q, the client sent %s with %q", i, host.method, host.body, e.method, body)
 		}
 		last := i == len(v.log)-1
-		if e.status == 0 || e.status == statusClientAbort { // nothing would say that this is no end
+		if e.status == 0 || e.status == statusClientAbort { // nothing would show that the response is incomplete
 			if inHead := e.status != 0 && e.up+e.down == 0; !last || v.ending != "reset" && !inHead {
 				v.fail("exchange %d failed without a response, and the client's connection ended with %s", i, v.ending)
 			}
@@ -160,12 +160,12 @@ func (v *verdict) checkClient() {
 			reply := strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(host.reply, early), closes), resets)
 			said, want, err := readFinal(bufio.NewReader(strings.NewReader(reply)), e.method)
 			if err != nil && (http1test.Repeats.MatchString(reply) || http1test.Spaced.MatchString(reply)) {
-				ordered = false // net/http refuses what a host may write, so its end is not known
+				ordered = false // net/http refuses some valid responses of hosts, so the end is unknown
 			} else if err != nil || said.StatusCode != e.status || want != content {
 				v.fail("response %d: the client got %d with %q of %q (%v)", i, e.status, content, reply, err)
 			}
 		}
-		// What comes behind a response, and late, is taken for the next one: nothing tells them apart.
+		// Bytes that arrive late after a response are taken for the next one: nothing distinguishes them.
 		ordered = ordered && !host.excess
 		if e.status == 101 {
 			v.checkTunnel(last, readable, v.in[len(v.in)-asked.Len()-requests.Buffered():])
@@ -184,7 +184,7 @@ func (v *verdict) checkClient() {
 	}
 }
 
-// checkTunnel looks at what went through the one tunnel there may be.
+// checkTunnel checks what passed through the tunnel, of which there is at most one.
 func (v *verdict) checkTunnel(last, readable bool, rest string) {
 	if !last {
 		v.fail("an exchange behind a tunnel")
@@ -199,7 +199,7 @@ func (v *verdict) checkTunnel(last, readable bool, rest string) {
 	}
 }
 
-// readFinal reads a response to method, and the 1xx before it.
+// readFinal reads a response to method, skipping 1xx responses.
 func readFinal(in *bufio.Reader, method string) (*http.Response, string, error) {
 	for {
 		res, err := http.ReadResponse(in, &http.Request{Method: method})

@@ -23,34 +23,34 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// wires is a proxy whose connections are listened in on.
+// wires is a proxy whose connections are tapped.
 type wires struct {
 	proxy  *proxy
 	host   *net.TCPListener
 	access *accesslog.Log
-	lines  bytes.Buffer // of access; safe to read behind its Reopen
+	lines  bytes.Buffer // the access log; may be read after Reopen
 
 	mu       sync.Mutex
 	failures []string   // reasons in the error log
-	replies  []string   // still to be given
-	seen     int        // requests, whole
+	replies  []string   // replies still to be given
+	seen     int        // complete requests seen
 	random   *rand.Rand // how the host cuts its replies
 	conns    []*tapped
-	barrier  string        // address of a connection that is no proxy's
-	reached  chan struct{} // closed when it comes
+	barrier  string        // local address of a connection that is not the proxy's
+	reached  chan struct{} // closed when that connection arrives
 }
 
-// tapped is a connection of the proxy's to the host.
+// tapped is a connection from the proxy to the host.
 type tapped struct {
-	raw      bytes.Buffer // all that came
-	end      error        // of reading
+	raw      bytes.Buffer // everything received
+	end      error        // how reading ended
 	requests []seenRequest
-	part     bool   // bytes of a request that is not whole came behind these
-	tail     string // what came behind a 101
+	part     bool   // part of an incomplete request followed
+	tail     string // what followed a 101
 	switched bool   // the last reply is a 101
-	closed   bool   // the host has ended it first
+	closed   bool   // the host closed it first
 	lost     bool   // the host has reset it
-	bad      error  // what came is no request
+	bad      error  // what arrived was not a request
 	done     chan struct{}
 }
 
@@ -61,10 +61,10 @@ type seenRequest struct {
 	body   string
 	reply  string
 	used   bool // it is not the first on its connection
-	excess bool // the reply goes on behind its end
+	excess bool // the reply continues after its end
 }
 
-// tap copies what is read to c.raw.
+// tap copies everything read to c.raw.
 type tap struct {
 	net.Conn
 	c *tapped
@@ -73,7 +73,7 @@ type tap struct {
 func (t tap) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
 	t.c.raw.Write(p[:n])
-	if err != nil && t.c.end == nil { // a read behind a reset says EOF
+	if err != nil && t.c.end == nil { // a read after a reset returns EOF
 		t.c.end = err
 	}
 	return n, err
@@ -101,7 +101,7 @@ func startWires(t testing.TB) *wires {
 	return w
 }
 
-// reasons is a slog.Handler that keeps why exchanges failed.
+// reasons is a slog.Handler that records why exchanges failed.
 type reasons struct{ w *wires }
 
 func (reasons) Enabled(context.Context, slog.Level) bool { return true }
@@ -145,7 +145,7 @@ func (w *wires) accept() {
 
 var requestLine = regexp.MustCompile(`^([!#$%&'*+.^_|~0-9A-Za-z-]+|` + "`" + `)+ [^\x00-\x20#\x7f]+ HTTP/1\.1\r\n$`)
 
-// byByte reads one byte at a time, so that no bufio.Reader above it takes more than it needs.
+// byByte reads one byte at a time, so that no bufio.Reader above it reads ahead.
 type byByte struct{ r io.Reader }
 
 func (b byByte) Read(p []byte) (int, error) { return b.r.Read(p[:min(1, len(p))]) }
@@ -163,7 +163,7 @@ func (c *tapped) serve(w *wires, conn *net.TCPConn) {
 			c.bad = fmt.Errorf("request line %q", line)
 			return
 		}
-		// Go's reader wants more of a target than that it be visible.
+		// Go's parser demands more of a target than visible characters.
 		method, _, _ := strings.Cut(line, " ")
 		req, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(method+" / HTTP/1.1\r\n"), byByte{in})))
 		if err != nil {
@@ -212,14 +212,14 @@ func (c *tapped) serve(w *wires, conn *net.TCPConn) {
 	}
 }
 
-// answer sends a reply. If it fails, the proxy has reset the connection, and no read will say so any more.
+// answer sends a reply. If that fails, the proxy has reset the connection, and no later read would say so.
 func (c *tapped) answer(w *wires, conn net.Conn, reply string) {
 	if !w.send(conn, w.random, reply) && c.end == nil {
 		c.end = unix.ECONNRESET
 	}
 }
 
-// cut notes that a request was not whole: because the connection ended, or because it is none.
+// cut records that a request was incomplete, because the connection ended or because it was invalid.
 func (c *tapped) cut(err error) {
 	c.part = true
 	if c.end == nil {
@@ -227,8 +227,8 @@ func (c *tapped) cut(err error) {
 	}
 }
 
-// endsConnection reports whether a client could still wait for more of reply, so that the host has to close, and whether
-// it goes on behind its end.
+// endsConnection reports whether a client could still expect more after reply, so that the host must close, and whether reply
+// continues after its end.
 func endsConnection(reply, method string) (over, switched, excess bool) {
 	in := bufio.NewReader(strings.NewReader(reply))
 	res, _, err := readFinal(in, method)
@@ -252,7 +252,7 @@ func (w *wires) reply() string {
 	return r
 }
 
-// send writes s in pieces; some of them have been dealt with when the next is sent. It reports false if that fails.
+// send writes s in pieces, some of which the proxy has processed before the next is sent. It returns false if that fails.
 func (w *wires) send(c net.Conn, random *rand.Rand, s string) bool {
 	for s != "" {
 		w.mu.Lock()
@@ -322,7 +322,7 @@ func (w *wires) run(t *testing.T, in, replies string, seed uint64) {
 	<-ended
 	c.Close()
 	if !sent && ending == "eof" {
-		ending = "reset" // the writer was told
+		ending = "reset" // the writer already saw it
 	}
 	if ending != "eof" && ending != "reset" {
 		t.Fatalf("the exchange hangs: %s after %q", ending, got)
@@ -339,7 +339,7 @@ func (w *wires) run(t *testing.T, in, replies string, seed uint64) {
 	v.checkClient()
 }
 
-// quiesce waits until nothing is left of what run did, and returns the connections that the host has seen.
+// quiesce waits until everything that run caused is over, and returns the connections that the host has seen.
 func (w *wires) quiesce(t *testing.T) []*tapped {
 	late := time.Now().Add(fuzzPatience)
 	v := w.proxy.server
@@ -362,7 +362,7 @@ func (w *wires) quiesce(t *testing.T) []*tapped {
 			t.Errorf("%d idle connections are left", n)
 		}
 	})
-	// The host accepts in order: behind this connection there is none of before.
+	// The host accepts in order, so after this connection no earlier one can follow.
 	reached := make(chan struct{})
 	w.mu.Lock()
 	b, err := net.DialTCP("tcp", nil, w.host.Addr().(*net.TCPAddr))

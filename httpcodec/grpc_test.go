@@ -14,7 +14,7 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// What clients of gRPC make of statuses of HTTP is gRPC's own table (doc/http-grpc-status-mapping.md there); the rest is said in grpcStatus.
+// How gRPC clients interpret HTTP statuses is defined in gRPC's doc/http-grpc-status-mapping.md; grpcStatus explains the rest.
 func TestGRPCStatus(t *testing.T) {
 	t.Parallel()
 	want := map[int]int{400: 13, 401: 16, 403: 7, 404: 12, 413: 8, 429: 14, 502: 14, 503: 14, 504: 14}

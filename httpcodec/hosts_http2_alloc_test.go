@@ -13,7 +13,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// An exchange of a client in HTTP/2 with a host in HTTP/2 allocates nothing once there are connections.
+// An exchange between an HTTP/2 client and an HTTP/2 host allocates nothing once the connections exist.
 func TestHTTP2BothWaysDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

@@ -25,13 +25,13 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// What a host in HTTP/2 answers is as hi, but for the reason, which there is none of.
+// The response of an HTTP/2 host equals hi, but without a reason phrase.
 const (
 	okHead2 = "HTTP/1.1 200 OK\r\ndate: t\r\n"
 	hi2     = okHead2 + "Content-Length: 2\r\n\r\nhi"
 )
 
-// overHTTP2 has the hosts spoken to in HTTP/2, beside what change does.
+// overHTTP2 makes the proxy use HTTP/2 with hosts, and applies change.
 func overHTTP2(change func(*flat)) func(*flat) {
 	return func(s *flat) {
 		s.Group.Protocol = upstream.HTTP2
@@ -41,7 +41,7 @@ func overHTTP2(change func(*flat)) func(*flat) {
 	}
 }
 
-// goHost is a host in HTTP/2: net/http's server, which takes so many streams on a connection, or as many as it likes. It counts its connections.
+// goHost is an HTTP/2 host: net/http's server, with a limit of streams per connection or without one. It counts its connections.
 func goHost(t testing.TB, streams int, h http.HandlerFunc) (netip.AddrPort, *atomic.Int64) {
 	t.Helper()
 	var conns atomic.Int64
@@ -63,7 +63,7 @@ func goHost(t testing.TB, streams int, h http.HandlerFunc) (netip.AddrPort, *ato
 	return l.Addr().(*net.TCPAddr).AddrPort(), &conns
 }
 
-// frameHost is a host in HTTP/2, frame by frame. Each of its connections is a wire at whose other end is the proxy.
+// frameHost is an HTTP/2 host that works frame by frame. Each of its connections is a wire whose peer is the proxy.
 type frameHost struct {
 	t        testing.TB
 	addr     netip.AddrPort
@@ -81,7 +81,7 @@ func startFrameHost(t testing.TB) *frameHost {
 	return &frameHost{t, l.Addr().(*net.TCPAddr).AddrPort(), l}
 }
 
-// accept accepts the proxy's next connection, and sends these settings.
+// accept accepts the proxy's next connection, and sends the given settings.
 func (h *frameHost) accept(settings ...xhttp2.Setting) *wire {
 	h.t.Helper()
 	c, err := h.listener.Accept()
@@ -99,7 +99,7 @@ func (h *frameHost) accept(settings ...xhttp2.Setting) *wire {
 	return w
 }
 
-// request reads until the stream's request is whole, and returns it: its head with these fields only, and its content.
+// request reads until the stream's request is complete, and returns it: its head with only the given fields, and its content.
 func (w *wire) request(id uint32) string {
 	w.t.Helper()
 	a := w.answer(id)
@@ -114,14 +114,14 @@ func (w *wire) request(id uint32) string {
 	return strings.Join(kept, "|") + " / " + content
 }
 
-// hi answers a stream.
+// hi responds on a stream.
 func (w *wire) hi(id uint32) {
 	w.t.Helper()
 	w.head(id, false, ":status: 200", "date: t", "content-length: 2")
 	w.data(id, true, "hi")
 }
 
-// asked waits until the request of a stream has come, of which get says which it is.
+// asked waits until the request of a stream has arrived. Get is the request it must be.
 func (w *wire) asked(id uint32) {
 	w.t.Helper()
 	const get = ":method: GET|:scheme: http|:path: / / end"
@@ -134,7 +134,7 @@ func maxStreams(n uint32) xhttp2.Setting {
 	return xhttp2.Setting{ID: xhttp2.SettingMaxConcurrentStreams, Val: n}
 }
 
-// What clients in HTTP/1.1 ask for reaches a host in HTTP/2, and its answers reach them.
+// Requests of HTTP/1.1 clients reach an HTTP/2 host, and its responses reach the clients.
 func TestHostsInHTTP2(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("0123456789abcdef", 1<<16)
@@ -212,7 +212,7 @@ func TestHostsInHTTP2(t *testing.T) {
 	}
 }
 
-// Many requests at once make few connections, and each host has its share of requests, however many connections these are.
+// Many concurrent requests need few connections, and each host gets its share of requests, however many connections carry them.
 func TestManyRequestsFewConnections(t *testing.T) {
 	t.Parallel()
 	const clients = 200
@@ -254,8 +254,9 @@ func TestManyRequestsFewConnections(t *testing.T) {
 	}
 }
 
-// A host that refuses a request has not begun with it: it is sent once more, to the same host and then to others, whatever it asks for and
-// without a retry, as long as its body is at hand. Other failures of a request that does harm when it is done twice are told to the client.
+// A host that refuses a request has not processed it. The request is sent again, to the same host and then to others, whatever
+// its method and without counting as a retry, if its body was kept. Other failures of requests that are not idempotent are
+// reported to the client.
 func TestHTTP2HostRefuses(t *testing.T) {
 	t.Parallel()
 	const post = postRoot + "Content-Length: 3\r\n\r\nabc"
@@ -287,7 +288,7 @@ func TestHTTP2HostRefuses(t *testing.T) {
 		{"refused by all", func(c *net.TCPConn, one, two *frameHost) {
 			for i, h := range []*frameHost{one, two} {
 				w := h.accept()
-				for id := range []uint32{2, 4}[i] { // there is nobody after the second
+				for id := range []uint32{2, 4}[i] { // there is no other host after the second
 					w.request(2*id + 1)
 					refuse(w, 2*id+1)
 				}
@@ -343,7 +344,7 @@ func TestHTTP2HostRefuses(t *testing.T) {
 	}
 }
 
-// A body that came later than its head is at hand, too, as far as the buffer for that goes.
+// A body that arrived later than its head is kept for a retry, too, as far as the buffer allows.
 func TestRefusedBody(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -380,7 +381,7 @@ func TestRefusedBody(t *testing.T) {
 	}
 }
 
-// When a client leaves, the host is told that nobody waits for its answer, and the connection serves others.
+// When a client leaves, the host is told that its response is not wanted, and the connection serves others.
 func TestClientOfHTTP2HostLeaves(t *testing.T) {
 	t.Parallel()
 	h := startFrameHost(t)
@@ -396,7 +397,7 @@ func TestClientOfHTTP2HostLeaves(t *testing.T) {
 	if got := w.getReset(3); !strings.HasSuffix(got, " / CANCEL") {
 		t.Errorf("stream 3: %s", got)
 	}
-	w.hi(3) // what comes late harms nobody
+	w.hi(3) // what arrives late does no harm
 	w.hi(1)
 	readN(t, stays, hi2)
 	send(stays, getRoot, nil)
@@ -405,7 +406,8 @@ func TestClientOfHTTP2HostLeaves(t *testing.T) {
 	readN(t, stays, hi2)
 }
 
-// No more requests are sent to a host over a connection at once than it takes. Others get a connection of their own, unless it takes none at all.
+// A connection carries no more concurrent requests than the host allows. Further requests get another connection, unless the
+// host allows none at all.
 func TestHostsLimitOfStreams(t *testing.T) {
 	t.Parallel()
 	h := startFrameHost(t)
@@ -417,7 +419,7 @@ func TestHostsLimitOfStreams(t *testing.T) {
 	send(two, getRoot, nil)
 	p.settle()
 	w.ping()
-	if len(w.answers) > 1 { // what is not of a stream is in one
+	if len(w.answers) > 1 { // frames of the connection are in answer 0
 		t.Fatal("a request was sent to a host that takes none")
 	}
 	w.check(w.framer.WriteSettings(maxStreams(1)))
@@ -440,7 +442,7 @@ func TestHostsLimitOfStreams(t *testing.T) {
 	readN(t, two, hi2)
 }
 
-// When a connection dies, whoever waits on it is told: by a response, by a reset inside one, or by another try.
+// When a connection dies, every client that waits on it gets a response, a reset inside one, or a retry.
 func TestHTTP2HostDies(t *testing.T) {
 	t.Parallel()
 	h := startFrameHost(t)
@@ -465,7 +467,7 @@ func TestHTTP2HostDies(t *testing.T) {
 	w.asked(1)
 	w.hi(1)
 	readN(t, waits, hi2)
-	// A kept connection may have been about to be closed: then the request is sent once more.
+	// A kept connection may have been about to be closed; the request is then sent again.
 	send(waits, getRoot, nil)
 	w.asked(3)
 	w.conn.Close()
@@ -475,7 +477,8 @@ func TestHTTP2HostDies(t *testing.T) {
 	readN(t, waits, hi2)
 }
 
-// A host that resets the stream of a request over a kept connection has got it: it is not sent once more, as over a connection that was closed.
+// A host that resets a request's stream on a kept connection has received the request. It is not sent again, unlike on a
+// connection that was closed.
 func TestHTTP2HostResetsKept(t *testing.T) {
 	t.Parallel()
 	h := startFrameHost(t)
@@ -531,14 +534,14 @@ func TestHTTP2HostFailsSaidWhy(t *testing.T) {
 	}
 }
 
-// A connection over which nothing has come for long gets no more requests when one that was sent over it is given up, by whoever: it may be dead.
-// One over which others are answered is not.
+// A connection that has received nothing for long gets no more requests when a request on it is given up, by either side: it
+// may be dead. A connection on which other requests are answered does get more.
 func TestSilentHTTP2Host(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name   string
-		alive  bool // another answer goes on meanwhile
-		leaves bool // it is the client who gives up
+		alive  bool // another response is being received meanwhile
+		leaves bool // the client gives up
 	}{{"silent", false, false}, {"silent, and the client leaves", false, true}, {"slow", true, false}} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -562,7 +565,7 @@ func TestSilentHTTP2Host(t *testing.T) {
 				}
 			}
 			if tc.leaves {
-				time.Sleep(1200 * time.Millisecond) // longer than clients have to be patient for that
+				time.Sleep(1200 * time.Millisecond) // longer than the silence that makes a connection suspect
 				_ = waits.Close()
 				waits = p.dial()
 			} else {
@@ -608,7 +611,7 @@ func TestHTTP2HostsAndReloads(t *testing.T) {
 	w.asked(3)
 	w.hi(3)
 	readN(t, d, hi2)
-	swap(nil, other.addr) // the first request is still there
+	swap(nil, other.addr) // the first request is still active
 	send(d, getRoot, nil)
 	v := other.accept()
 	v.asked(1)
@@ -625,7 +628,7 @@ func TestHTTP2HostsAndReloads(t *testing.T) {
 	}
 }
 
-// A host that does not speak HTTP/2 is found out before a request is sent to it: the next one gets it.
+// A host that does not speak HTTP/2 is recognized before a request is sent to it; the next host gets the request.
 func TestHostWithoutHTTP2(t *testing.T) {
 	t.Parallel()
 	good := startFrameHost(t)
@@ -641,7 +644,7 @@ func TestHostWithoutHTTP2(t *testing.T) {
 	readN(t, c, hi2)
 }
 
-// oneConn is a listener for a connection.
+// oneConn is a listener that accepts one connection.
 type oneConn struct {
 	net.Listener
 	c net.Conn
@@ -658,7 +661,7 @@ func (l *oneConn) Accept() (net.Conn, error) {
 func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 func (l *oneConn) Close() error   { return nil }
 
-// An exchange with a host in HTTP/2 allocates nothing once there is a connection.
+// An exchange with an HTTP/2 host allocates nothing once the connection exists.
 func TestHTTP2HostDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -690,7 +693,7 @@ func TestHTTP2HostDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// hiHost answers each request in HTTP/2 when it has ended, and allocates nothing for that.
+// hiHost answers each complete HTTP/2 request without allocating.
 func hiHost(c *net.TCPConn) {
 	var block bytes.Buffer
 	e := hpack.NewEncoder(&block)
@@ -730,7 +733,7 @@ func hiHost(c *net.TCPConn) {
 	}
 }
 
-// HTTP/2 has no Upgrade (RFC 9113 section 8.6): the host gets the request without it, and its answer is one to that.
+// HTTP/2 has no Upgrade (RFC 9113 section 8.6): the host gets the request without it, and its response is an ordinary one.
 func TestUpgradeToHTTP2Host(t *testing.T) {
 	t.Parallel()
 	h := startFrameHost(t)
@@ -747,7 +750,7 @@ func TestUpgradeToHTTP2Host(t *testing.T) {
 	stillOpen(t, c)
 }
 
-// Clients that read nothing are in nobody else's way, though they share a connection to the host.
+// Clients that read nothing do not block others, although they share a connection to the host.
 func TestSlowClientsShareConnection(t *testing.T) {
 	t.Parallel()
 	piece := make([]byte, 64<<10)
@@ -774,14 +777,14 @@ func TestSlowClientsShareConnection(t *testing.T) {
 	for range 100 {
 		send(fast, getRoot, nil)
 		readN(t, fast, hi2)
-		time.Sleep(5 * time.Millisecond) // while the others become stuck
+		time.Sleep(5 * time.Millisecond) // while the others become blocked
 	}
 	if n := conns.Load(); n != 1 {
 		t.Errorf("%d connections, want 1", n)
 	}
 }
 
-// A host may answer before it has the whole request, and want no more of it; or go on reading.
+// A host may respond before it has the whole request, and then refuse the rest or continue to read.
 func TestHTTP2HostAnswersEarly(t *testing.T) {
 	t.Parallel()
 	h := startFrameHost(t)
@@ -813,7 +816,7 @@ func TestHTTP2HostAnswersEarly(t *testing.T) {
 		t.Errorf("behind the answer: %q, %s", rest, how)
 	}
 
-	// The end of an answer is not the end of what its host reads.
+	// The end of a response does not mean that the host stops reading.
 	for i, fields := range [][]string{{":status: 200", "date: t"}, {":status: 200", "date: t", "content-length: 0"}} {
 		c, id := p.dial(), uint32(5+2*i)
 		send(c, postRoot+"Content-Length: 6\r\n\r\nabc", nil)
@@ -827,7 +830,7 @@ func TestHTTP2HostAnswersEarly(t *testing.T) {
 	}
 }
 
-// A host that closes its connection behind the last response has said all: a client that is slower than it gets the whole of it.
+// A host that closes its connection after the last response has sent everything: a slow client still receives all of it.
 func TestHTTP2HostClosesBehindResponse(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("0123456789abcdef", 2000)
@@ -843,7 +846,7 @@ func TestHTTP2HostClosesBehindResponse(t *testing.T) {
 			n := min(len(rest), 16384)
 			w.data(1, n == len(rest), rest[:n])
 			rest = rest[n:]
-			w.ping() // it is there, behind what the client has not taken
+			w.ping() // the proxy has everything, although the client has not taken it
 		}
 		w.check(w.framer.WriteGoAway(1, xhttp2.ErrCodeNo, nil))
 		w.conn.Close()
@@ -856,8 +859,8 @@ func TestHTTP2HostClosesBehindResponse(t *testing.T) {
 	}
 }
 
-// A host that leaves each connection after a few requests refuses the others on the first one. They come again, and from then on no connection gets
-// more requests than the host serves on it.
+// A host that leaves each connection after a few requests refuses the others on the first one. They are sent again, and from
+// then on no connection gets more requests than the host serves on it.
 func TestHTTP2HostServesFewEach(t *testing.T) {
 	t.Parallel()
 	const n, each = 60, 6
@@ -910,14 +913,14 @@ func TestHTTP2HostServesFewEach(t *testing.T) {
 	}
 }
 
-// A host that leaves its connections again and again, as one does that is restarted, costs no request, whatever it asks for.
+// A host that keeps leaving its connections, as during a restart, loses no request, whatever its method.
 func TestHTTP2HostGoesAwayUnderLoad(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	at, conns := goHost(t, 0, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if asked.Add(1)%20 == 0 {
-			w.Header().Set("Connection", "close") // has x/net's server send GOAWAY
+			w.Header().Set("Connection", "close") // makes x/net's server send GOAWAY
 		}
 		w.Header()["Content-Type"] = nil
 		w.Header().Set("Date", "t")

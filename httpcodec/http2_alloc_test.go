@@ -15,7 +15,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// A stream of a connection whose heads are in the table costs no memory. AllocsPerRun counts the whole process; the peers' own calls
+// A stream whose heads are in the HPACK table allocates nothing. AllocsPerRun counts the whole process; the peers' own calls
 // allocate nothing.
 func TestHTTP2ExchangeDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
@@ -68,7 +68,7 @@ func TestHTTP2ExchangeDoesNotAllocate(t *testing.T) {
 			}, host)
 			w := p.wire()
 			w.check(w.framer.WriteWindowUpdate(0, 1<<30))
-			for id := uint32(1); id <= 3; id += 2 { // the second block has nothing that was not in the first
+			for id := uint32(1); id <= 3; id += 2 { // the second block has nothing new
 				w.ask(id, tc.body == "", tc.method, tc.path, tc.fields...)
 				if tc.body != "" {
 					w.data(id, true, tc.body)
@@ -92,10 +92,10 @@ func TestHTTP2ExchangeDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// request is the frames of a request, of any stream.
+// request has the frames of a request on any stream.
 type request struct {
 	frames []byte
-	ids    []int // where the number of the stream stands
+	ids    []int // where the stream's number is
 }
 
 func newRequest(block []byte, body string) *request {

@@ -10,8 +10,8 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// What a small request costs by the version of HTTP that its client speaks, all peers included: sixteen at once on one connection, or on
-// sixteen.
+// Measures a small request by the version of HTTP that its client speaks, including all peers: sixteen at once on one
+// connection, or on sixteen connections.
 func BenchmarkVersions(b *testing.B) {
 	const atOnce = 16
 	host := enginetest.Accepting(b, enginetest.Loopback, func(c *net.TCPConn) {
@@ -80,7 +80,7 @@ func BenchmarkVersions(b *testing.B) {
 	})
 }
 
-// ends counts the streams that end in b, which is frames and the beginning of one, and moves that to the front.
+// ends counts the streams that end in b, which has frames and the beginning of one, and moves that beginning to the front.
 func ends(b []byte) (ended, left int) {
 	all := b
 	for len(b) >= 9 {

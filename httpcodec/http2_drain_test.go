@@ -11,11 +11,11 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// held is a host that answers what it is asked once it is told to.
+// held is a host that responds only when it is told to.
 type held struct {
 	addr  netip.AddrPort
 	asked chan string   // the target of each request
-	let   chan struct{} // lets one answer go
+	let   chan struct{} // lets one response go
 }
 
 func startHeld(t testing.TB) *held {
@@ -35,7 +35,7 @@ func startHeld(t testing.TB) *held {
 	return h
 }
 
-// answerPings answers what the proxy has asked by PING.
+// answerPings acknowledges the proxy's PINGs.
 func (w *wire) answerPings() {
 	w.t.Helper()
 	for _, data := range w.pings {
@@ -44,7 +44,7 @@ func (w *wire) answerPings() {
 	w.pings = nil
 }
 
-// leave has the proxy drain its clients in HTTP/2, in each of the ways that there are.
+// leave makes the proxy drain its HTTP/2 clients, in each of the possible ways.
 var leave = map[string]func(p *proxy, gone func()){
 	"shutdown": func(p *proxy, gone func()) { p.server.Shutdown(gone) },
 	"entry": func(p *proxy, gone func()) {
@@ -54,7 +54,7 @@ var leave = map[string]func(p *proxy, gone func()){
 	},
 }
 
-// A client is told in two steps that it is to go: what it begins before it has read of the first is served.
+// A client is told to leave in two steps: streams that it opens before it has read the first step are served.
 func TestHTTP2Drain(t *testing.T) {
 	t.Parallel()
 	for name, leave := range leave {
@@ -71,7 +71,7 @@ func TestHTTP2Drain(t *testing.T) {
 			<-h.asked
 			w.answerPings()
 			w.await(func() bool { return len(w.goAways) > 1 })
-			w.ask(5, true, "GET", "/5") // against what it was told: nobody hears of it
+			w.ask(5, true, "GET", "/5") // against what it was told, so it gets no response
 			close(h.let)
 			for _, id := range []uint32{1, 3} {
 				if got := w.get(id); got != h2hi {
@@ -93,7 +93,7 @@ func TestHTTP2Drain(t *testing.T) {
 	}
 }
 
-// Clients without a request are gone after a round trip, be they silent; so are those that have sent nothing at all.
+// Clients without a request are gone after a round trip, even if they are silent; so are those that have sent nothing at all.
 func TestHTTP2DrainOfIdleClients(t *testing.T) {
 	t.Parallel()
 	for name, leave := range leave {
@@ -120,7 +120,7 @@ func TestHTTP2DrainOfIdleClients(t *testing.T) {
 	}
 }
 
-// Behind AnnounceClose the next request of a client is the last that it begins, and after Resume nothing is.
+// After AnnounceClose the next request of a client is its last; after Resume it is not.
 func TestHTTP2AnnounceClose(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, always+hi)
@@ -146,7 +146,7 @@ func TestHTTP2AnnounceClose(t *testing.T) {
 	}
 }
 
-// What is under way when all is aborted is logged as that.
+// Requests in progress when everything is aborted are logged as such.
 func TestHTTP2Abort(t *testing.T) {
 	t.Parallel()
 	h := startHeld(t)
@@ -166,7 +166,7 @@ func TestHTTP2Abort(t *testing.T) {
 	close(h.let)
 }
 
-// Requests go by the settings of when they begin.
+// Requests use the settings in force when they begin.
 func TestHTTP2Swap(t *testing.T) {
 	t.Parallel()
 	old, young := startHeld(t), startHeld(t)

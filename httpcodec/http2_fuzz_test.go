@@ -19,7 +19,8 @@ import (
 	"kroxy-ev/httpcodec/http1/http1test"
 )
 
-// witness is a host that answers all requests, and knows one that the proxy has not written itself: each has one X-Via.
+// witness is a host that answers all requests, and recognizes those that the proxy has not written: the proxy's have exactly
+// one X-Via.
 type witness struct {
 	mu       sync.Mutex
 	failures []string
@@ -60,8 +61,8 @@ func (h *witness) fail(why string) {
 	h.failures = append(h.failures, why)
 }
 
-// FuzzHTTP2Connection sends anything behind the preface. The proxy stays, no host gets what is no request of the proxy's own, and
-// the connection comes to its end.
+// FuzzHTTP2Connection sends arbitrary bytes after the preface. The proxy must survive, hosts must receive only requests written
+// by the proxy, and the connection must end.
 func FuzzHTTP2Connection(f *testing.F) {
 	h := &witness{}
 	p := startH2C(f, func(s *flat) { s.Policies.Request = http1test.Headers(f, "X-Via", "$request_id") }, enginetest.Accepting(f, enginetest.Loopback, h.serve))
@@ -89,7 +90,7 @@ func FuzzHTTP2Connection(f *testing.F) {
 	})
 }
 
-// connectionSeeds are frames of requests of all kinds, and of what goes wrong with them.
+// connectionSeeds has frames of requests of all kinds, and of ways in which they can be wrong.
 func connectionSeeds() [][]byte {
 	var out strings.Builder
 	framer := xhttp2.NewFramer(&out, nil)

@@ -16,13 +16,13 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// startH2C runs a server for clients that begin with HTTP/2, or speak HTTP/1.
+// startH2C runs a server for clients that begin with HTTP/2 or speak HTTP/1.
 func startH2C(t testing.TB, change func(*flat), hosts ...netip.AddrPort) *proxy {
 	t.Helper()
 	return rig{opts: EntryOptions{Protocols: HTTP1 | H2C}}.start(t, change, hosts...)
 }
 
-// transport is net/http's client of HTTP/2, without TLS.
+// transport is net/http's HTTP/2 client, without TLS.
 func (p *proxy) transport() *http.Client {
 	tr := &http.Transport{MaxConnsPerHost: 1, Protocols: new(http.Protocols), DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, p.addr)
@@ -32,7 +32,7 @@ func (p *proxy) transport() *http.Client {
 	return &http.Client{Transport: tr, Timeout: enginetest.Patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// wire is a client's connection in HTTP/2, frame by frame.
+// wire is a client's HTTP/2 connection, frame by frame.
 type wire struct {
 	t       testing.TB
 	conn    net.Conn
@@ -41,20 +41,20 @@ type wire struct {
 	hpack   *hpack.Encoder
 	answers map[uint32]*answer
 	goAways []xhttp2.GoAwayFrame
-	pings   [][8]byte // that are not answers
-	slow    uint32    // the stream whose window is not widened behind DATA, as others' are
-	err     error     // how the connection has ended
+	pings   [][8]byte // that are not acknowledgements
+	slow    uint32    // the stream whose window is not enlarged after DATA, unlike others'
+	err     error     // how the connection ended
 }
 
-// answer is what came on a stream.
+// answer is what arrived on a stream.
 type answer struct {
-	parts []string // heads, with each field as "name: value", joined by "|", and content in braces
+	parts []string // heads, each field as "name: value" and joined by "|", and content in braces
 	bytes int      // of content
 	ended bool
 	reset *xhttp2.ErrCode
 }
 
-// String has it all in one line, without dates.
+// String returns everything in one line, without dates.
 func (a *answer) String() string {
 	s := a.parts
 	if a.ended {
@@ -66,7 +66,7 @@ func (a *answer) String() string {
 	return strings.Join(s, " / ")
 }
 
-// took takes content.
+// took adds content.
 func (a *answer) took(p []byte) {
 	a.bytes += len(p)
 	if last := len(a.parts) - 1; len(p) > 0 && strings.HasSuffix(a.parts[last], "}") {
@@ -76,10 +76,10 @@ func (a *answer) took(p []byte) {
 	}
 }
 
-// over reports whether nothing more comes.
+// over reports whether the answer is complete.
 func (a *answer) over() bool { return a.ended || a.reset != nil }
 
-// wire connects a client in HTTP/2.
+// wire connects an HTTP/2 client.
 func (p *proxy) wire(settings ...xhttp2.Setting) *wire {
 	p.t.Helper()
 	return newWire(p.t, p.dial(), settings...)
@@ -91,7 +91,7 @@ func newWire(t testing.TB, c net.Conn, settings ...xhttp2.Setting) *wire {
 	return newWireBehind(t, c, "", settings...)
 }
 
-// newWireBehind is newWire for a client that sends this before it, in one segment.
+// newWireBehind is newWire for a client that first sends the given bytes in the same segment.
 func newWireBehind(t testing.TB, c net.Conn, before string, settings ...xhttp2.Setting) *wire {
 	t.Helper()
 	var first bytes.Buffer
@@ -123,13 +123,13 @@ func (w *wire) check(err error) {
 	}
 }
 
-// ask sends the head of a request to p: method and path are followed by fields, as "name: value". It ends the stream if end is true.
+// ask sends the head of a request to p: method and path, followed by fields as "name: value". End says whether it ends the stream.
 func (w *wire) ask(id uint32, end bool, method, path string, fields ...string) {
 	w.t.Helper()
 	w.head(id, end, append([]string{":method: " + method, ":scheme: http", ":authority: p", ":path: " + path}, fields...)...)
 }
 
-// head sends a head of these fields.
+// head sends a head with these fields.
 func (w *wire) head(id uint32, end bool, fields ...string) {
 	w.t.Helper()
 	w.block.Reset()
@@ -152,7 +152,7 @@ func (w *wire) reset(id uint32, code xhttp2.ErrCode) {
 	w.check(w.framer.WriteRSTStream(id, code))
 }
 
-// read reads a frame, and notes what it says. It returns nil at the end of the connection.
+// read reads and records a frame. It returns nil at the end of the connection.
 func (w *wire) read() xhttp2.Frame {
 	w.t.Helper()
 	f, err := w.framer.ReadFrame()
@@ -206,14 +206,14 @@ func (w *wire) answer(id uint32) *answer {
 	return a
 }
 
-// await reads until done says so, or the connection ends.
+// await reads until done returns true or the connection ends.
 func (w *wire) await(done func() bool) {
 	w.t.Helper()
 	for !done() && w.read() != nil {
 	}
 }
 
-// get reads until the answer is over, and returns it.
+// get reads until the answer is complete, and returns it.
 func (w *wire) get(id uint32) string {
 	w.t.Helper()
 	a := w.answer(id)
@@ -221,7 +221,7 @@ func (w *wire) get(id uint32) string {
 	return a.String()
 }
 
-// getReset is get for an answer behind which the rest of the request is refused.
+// getReset is get for an answer after which the rest of the request is refused.
 func (w *wire) getReset(id uint32) string {
 	w.t.Helper()
 	a := w.answer(id)
@@ -240,7 +240,7 @@ func (w *wire) ends() string {
 	return s.String() + endingOf(w.err)
 }
 
-// ping waits until the proxy has read all that was sent before.
+// ping waits until the proxy has read everything sent before.
 func (w *wire) ping() {
 	w.t.Helper()
 	w.check(w.framer.WritePing(false, [8]byte{1}))
@@ -255,7 +255,7 @@ func (w *wire) ping() {
 	}
 }
 
-// stillServed fails the test unless the connection takes another request.
+// stillServed fails the test unless the connection serves another request.
 func (w *wire) stillServed(id uint32) {
 	w.t.Helper()
 	w.ask(id, true, "OPTIONS", "*", "max-forwards: 0")

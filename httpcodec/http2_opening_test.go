@@ -21,7 +21,7 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// secured is how clients are spoken to by TLS in these protocols.
+// secured returns options for clients that use TLS and the given protocols.
 func secured(t testing.TB, protocols ...string) *tlsconn.Server {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -53,14 +53,14 @@ func secured(t testing.TB, protocols ...string) *tlsconn.Server {
 
 const proxyHeader = "PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n"
 
-// What comes before HTTP/2 is the same as before HTTP/1: a PROXY header, TLS, both, or nothing. Each request knows of it.
+// HTTP/2 can follow the same things as HTTP/1: a PROXY header, TLS, both, or nothing. Each request knows about them.
 func TestHTTP2Openings(t *testing.T) {
 	t.Parallel()
 	everybody := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
 	for _, tc := range []struct {
 		name   string
 		rules  *opening.Rules // nil for none
-		first  string         // what comes before TLS, or the preface
+		first  string         // what precedes TLS or the preface
 		secure bool
 		want   string // of X-Forwarded-For and X-Forwarded-Proto
 	}{
@@ -110,7 +110,7 @@ func TestHTTP2Openings(t *testing.T) {
 	}
 }
 
-// Clients by TLS speak what ALPN has agreed on: HTTP/1 without it, if that is served, and else HTTP/2.
+// TLS clients speak what ALPN has agreed on. Without ALPN they speak HTTP/1 if that is served, and otherwise HTTP/2.
 func TestHTTP2ByALPN(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -118,7 +118,7 @@ func TestHTTP2ByALPN(t *testing.T) {
 		served          Protocols
 		offered, offers []string
 		speaks          string
-		want            string // what comes begins with it
+		want            string // the beginning of what is received
 	}{
 		{"h2", HTTP1 | HTTP2, []string{"h2", "http/1.1"}, []string{"h2", "http/1.1"}, "h2", "\x00\x00"},
 		{"http/1.1", HTTP1 | HTTP2, []string{"h2", "http/1.1"}, []string{"http/1.1"}, "http/1.1", "HTTP/1.1 200 "},

@@ -10,13 +10,13 @@ import (
 	"kroxy-ev/httpcodec/policy"
 )
 
-// h2row is a request in HTTP/2 on stream 1, what the host gets of it and answers, what the client gets, and what the log says.
+// h2row is an HTTP/2 request on stream 1, what the host receives and replies, what the client receives, and what the log says.
 type h2row struct {
 	name  string
 	set   func(*flat)
 	ask   func(*wire)
 	reply string
-	host  string // what it got; "" for nothing
+	host  string // what it received; "" for nothing
 	maybe bool   // or nothing
 	any   bool   // or anything
 	want  string
@@ -28,7 +28,7 @@ const (
 	h2line = `$protocol $request_method $request_uri $processing_time $status $end_reason`
 )
 
-// h2page is an error page of the proxy's own, as a client gets it.
+// h2page is the proxy's own error page, as a client receives it.
 func h2page(status int, fields ...string) string {
 	head, body, _ := strings.Cut(page(status, true), "\r\n\r\n")
 	lines := strings.Split(head, "\r\n")
@@ -115,7 +115,7 @@ var h2rows = []h2row{
 	{name: "no host is named", ask: func(w *wire) { w.head(1, true, ":method: GET", ":scheme: http", ":path: /") }, want: h2page(400), log: "HTTP/2.0 GET / 400 refused"},
 	{name: "a longer body than announced", ask: func(w *wire) {
 		w.ask(1, false, "POST", "/", "content-length: 3")
-		w.ping() // what comes at once is never a request
+		w.ping() // nothing that arrives at once is a request
 		w.data(1, true, "abcd")
 	}, reply: hi, host: "POST / HTTP/1.1\r\nhost: p\r\nContent-Length: 3\r\n\r\n", maybe: true, want: "PROTOCOL_ERROR", log: "HTTP/2.0 POST / 499 client_abort"},
 	{name: "a field of HTTP/1's connections", ask: func(w *wire) { w.ask(1, true, "GET", "/", "connection: close") }, want: "PROTOCOL_ERROR"},
@@ -168,7 +168,7 @@ func TestHTTP2Exchanges(t *testing.T) {
 	}
 }
 
-// startLoggedH2C is startLoggedAs for clients that begin with HTTP/2, or speak HTTP/1.
+// startLoggedH2C is startLoggedAs for clients that begin with HTTP/2 or speak HTTP/1.
 func startLoggedH2C(t *testing.T, line string, change func(*flat), hosts ...netip.AddrPort) *logged {
 	t.Helper()
 	return rig{opts: EntryOptions{Protocols: HTTP1 | H2C}}.startLogged(t, line, change, hosts...)

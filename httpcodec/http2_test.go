@@ -24,7 +24,8 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// x/net's client sends bodies of all sizes at once over one connection, with trailers, and gets each back with its digest in a trailer.
+// x/net's client sends bodies of all sizes concurrently over one connection, with trailers, and receives each back with its
+// digest in a trailer.
 func TestHTTP2Echo(t *testing.T) {
 	t.Parallel()
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +74,7 @@ func TestHTTP2Echo(t *testing.T) {
 	}
 }
 
-// Which version of HTTP a client speaks is found out by its first bytes where there may be several.
+// If a client may speak several versions of HTTP, its first bytes tell which one it speaks.
 func TestHTTP2ByItsPreface(t *testing.T) {
 	t.Parallel()
 	const both = HTTP1 | H2C
@@ -93,7 +94,7 @@ func TestHTTP2ByItsPreface(t *testing.T) {
 		protocols Protocols
 		send      func(net.Conn, string)
 		in        string
-		want      string // what comes begins with it
+		want      string // the beginning of what is received
 	}{
 		"http/1":                          {both, whole, getRoot, "HTTP/1.1 200 "},
 		"http/1 in pieces":                {both, drip, getRoot, "HTTP/1.1 200 "},
@@ -132,7 +133,7 @@ func TestHTTP2ByItsPreface(t *testing.T) {
 	}
 }
 
-// A connection is one of those that the limit allows, and counts as one client, however many streams it has.
+// A connection takes one place of the limit and counts as one client, however many streams it has.
 func TestHTTP2IsOneClient(t *testing.T) {
 	t.Parallel()
 	limit := engine.NewLimit(1)
@@ -183,13 +184,13 @@ func TestHTTP2IsOneClient(t *testing.T) {
 	}
 }
 
-// A connection has a place for one stream. Further ones take descriptors as clients do, up to three quarters of those that there are; then they are
-// refused, and may be sent again. Whoever comes is served all the same.
+// A connection has a place for one stream. Further streams take descriptors like clients do, up to three quarters of those
+// available; beyond that they are refused, and may be retried. New clients are still served.
 func TestHTTP2StreamsTakePlaces(t *testing.T) {
 	t.Parallel()
 	limit := engine.NewLimit(1)
 	limit.Set(10, 14)
-	var hold sync.RWMutex // is held while nothing is answered
+	var hold sync.RWMutex // held while nothing is to be answered
 	hold.Lock()
 	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
 		for request := make([]byte, len(getRoot)); ; {
@@ -215,10 +216,10 @@ func TestHTTP2StreamsTakePlaces(t *testing.T) {
 		}
 		w.ping()
 	}
-	ask(a, 1, 7, false) // with the two connections, that is ten of fourteen descriptors
-	ask(a, 15, 2, true) // there are four more, and they are not for these
+	ask(a, 1, 7, false) // with the two connections, ten of fourteen descriptors
+	ask(a, 15, 2, true) // four are left, but not for streams
 	ask(b, 1, 1, false) // its first
-	ask(b, 3, 1, true)  // and not its second
+	ask(b, 3, 1, true)  // but not its second
 	c, d := p.wire(), p.wire()
 	ask(c, 1, 1, false)
 	ask(d, 1, 1, false)
@@ -234,7 +235,7 @@ func TestHTTP2StreamsTakePlaces(t *testing.T) {
 			t.Errorf("a first stream got %s", got)
 		}
 	}
-	for id := uint32(101); id < 141; id += 2 { // all that was taken was given back, however it ended
+	for id := uint32(101); id < 141; id += 2 { // everything that was taken has been returned, however it ended
 		a.ask(id, true, "GET", "/")
 		b.ask(id, true, "GET", "/")
 		b.reset(id, xhttp2.ErrCodeCancel)
@@ -248,7 +249,7 @@ func TestHTTP2StreamsTakePlaces(t *testing.T) {
 	awaitActive(t, p, 0)
 	hold.Lock()
 	e := p.wire()
-	ask(e, 1, 9, false) // one connection and eight further streams, as if nobody had been there
+	ask(e, 1, 9, false) // one connection and eight further streams, as at the beginning
 	ask(e, 19, 1, true)
 	hold.Unlock()
 	for id := uint32(1); id < 19; id += 2 {
@@ -258,7 +259,7 @@ func TestHTTP2StreamsTakePlaces(t *testing.T) {
 	}
 }
 
-// A slow stream holds up nobody: neither its connection's other streams nor other connections.
+// A slow stream blocks neither the other streams of its connection nor other connections.
 func TestHTTP2SlowStream(t *testing.T) {
 	t.Parallel()
 	p := startH2C(t, nil, endless(t))
@@ -288,7 +289,7 @@ func TestHTTP2SlowStream(t *testing.T) {
 	w.stillServed(201)
 }
 
-// endless is a host whose responses have no end under /endless, and are short elsewhere.
+// endless is a host whose responses under /endless have no end, and are short elsewhere.
 func endless(t testing.TB) netip.AddrPort {
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Date"] = []string{"t"}
@@ -302,15 +303,15 @@ func endless(t testing.TB) netip.AddrPort {
 	return netip.MustParseAddrPort(host.Listener.Addr().String())
 }
 
-// A client that ends a stream, or its connection, is logged as one that has left, whatever the stream was at, and the host is told by
-// the end of its connection.
+// A client that ends a stream or its connection is logged as having left, whatever the state of the stream. The host learns of
+// it by the end of its connection.
 func TestHTTP2ClientLeaves(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string
-		host  string // what it answers the head with
+		host  string // what it replies to the head
 		ask   func(*wire)
-		ready func(*wire) bool // nil if the host has to have the head only
+		ready func(*wire) bool // nil if it is enough that the host has the head
 		log   string
 	}{
 		{"before the host has answered", "", func(w *wire) { w.ask(1, true, "GET", "/") }, nil, "GET / 499"},
@@ -370,7 +371,7 @@ func TestHTTP2ClientLeaves(t *testing.T) {
 	}
 }
 
-// A client that gives up while a host is being connected to, or waits for its turn, leaves nothing behind.
+// A client that gives up while the proxy connects to a host, or while it waits for its turn, leaves nothing behind.
 func TestHTTP2ClientLeavesWhileConnecting(t *testing.T) {
 	t.Parallel()
 	p := startH2C(t, nil, enginetest.BlackHole(t, enginetest.Loopback))
@@ -389,7 +390,7 @@ func TestHTTP2ClientLeavesWhileConnecting(t *testing.T) {
 	w.stillServed(3)
 }
 
-// A client that waits for the host's 100 gets it, and the host the body.
+// A client that waits for the host's 100 receives it, and the host receives the body.
 func TestHTTP2Continue(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 1)
@@ -415,7 +416,8 @@ func TestHTTP2Continue(t *testing.T) {
 	}
 }
 
-// A request that is malformed before it is one is a line at debug with the reason, and nothing else: no line of the access log, no word to a host.
+// A request that is too malformed to become one is logged at debug with the reason, and nowhere else: there is no access log
+// line, and hosts receive nothing.
 func TestHTTP2RefusedRequests(t *testing.T) {
 	t.Parallel()
 	var out lockedBuffer
@@ -440,7 +442,7 @@ func TestHTTP2RefusedRequests(t *testing.T) {
 	}
 }
 
-// Whoever waits for a host is known, on whatever connection.
+// Clients that wait for a host are known, on any kind of connection.
 func TestHTTP2Waiting(t *testing.T) {
 	t.Parallel()
 	h := startHeld(t)
@@ -477,7 +479,7 @@ func TestHTTP2Waiting(t *testing.T) {
 	}
 }
 
-// What takes too long ends the stream, by an answer if none has begun, and nothing else of the connection.
+// A timeout ends the stream, by an error response if none has begun, and does not affect the rest of the connection.
 func TestHTTP2Timeouts(t *testing.T) {
 	t.Parallel()
 	post := func(w *wire) {
@@ -525,8 +527,8 @@ func TestHTTP2Timeouts(t *testing.T) {
 	}
 }
 
-// A connection without a request ends after client_header_timeout, one between requests after keepalive_timeout, and one that owes the rest
-// of a head after client_header_timeout.
+// A connection without a request ends after client_header_timeout, one between requests after keepalive_timeout, and one with
+// an incomplete head after client_header_timeout.
 func TestHTTP2IdleTimeouts(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -558,7 +560,7 @@ func TestHTTP2IdleTimeouts(t *testing.T) {
 	}
 }
 
-// A client that may speak both versions, and has begun to speak neither, is not waited for longer than for a head.
+// A client that may speak both versions, and has not begun to speak either, is not waited for longer than for a head.
 func TestHTTP2HalfAPreface(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{"", "PRI * HTTP/2.0\r\n"} {

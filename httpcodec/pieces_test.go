@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Which pieces of messages are acknowledged at once. Each is so many bytes long and comes so many milliseconds behind the one
-// before.
+// Which pieces of messages are acknowledged at once. Each piece has a size in bytes, and arrives a number of ms after the
+// previous one.
 func TestPieces(t *testing.T) {
 	t.Parallel()
 	type piece struct {
@@ -17,7 +17,7 @@ func TestPieces(t *testing.T) {
 	head := piece{0, 100}
 	for name, c := range map[string]struct {
 		pieces []piece
-		want   []int // of them are acknowledged at once
+		want   []int // indexes of the pieces that are acknowledged at once
 	}{
 		"a head":                         {[]piece{head}, []int{0}},
 		"a first flight":                 {append([]piece{{0, 14_600}}, again(50, piece{1, 14_600})...), nil},
@@ -44,7 +44,7 @@ func TestPieces(t *testing.T) {
 			if !slices.Equal(got, c.want) {
 				t.Errorf("pieces %v are acknowledged at once, want %v", got, c.want)
 			}
-			// What was between two messages is no stall.
+			// The pause between two messages is not a stall.
 			p = pieces{}
 			for range 3 {
 				p.begin()

@@ -87,7 +87,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// Requests that no host gets are answered in their turn, and what follows on the connection is not mistaken.
+// Requests that go to no host are answered in their turn, and what follows on the connection is parsed correctly.
 func TestPoliciesAnswer(t *testing.T) {
 	t.Parallel()
 	const moved = "HTTP/1.1 308 Permanent Redirect\r\nDate: " + noDate + "\r\n"
@@ -155,7 +155,7 @@ func TestPoliciesAnswer(t *testing.T) {
 	}
 }
 
-// Edits of responses hold for all final responses of the route, error pages included.
+// Edits of responses apply to all final responses of the route, including error pages.
 func TestResponseEdits(t *testing.T) {
 	t.Parallel()
 	set := func(s *flat) {
@@ -176,7 +176,7 @@ func TestResponseEdits(t *testing.T) {
 			h := startRecorder(t, always+tc.reply)
 			p := startProxy(t, set, h.addr)
 			c := p.dial()
-			for range 2 { // nothing of one exchange may be in the next
+			for range 2 { // one exchange must not affect the next
 				send(c, "GET / HTTP/1.1\r\nHost: p\r\nX-Q: q\r\n\r\n", nil)
 				readN(t, c, tc.want)
 			}
@@ -184,7 +184,7 @@ func TestResponseEdits(t *testing.T) {
 	}
 }
 
-// A trusted proxy's request ID is taken, and nobody else's.
+// A trusted proxy's request ID is accepted, and no other client's.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -227,7 +227,7 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-// What hosts are asked for is what the policy says, whatever the client asked for, and again if the request is repeated.
+// Hosts receive the target that the policy determines, whatever the client's target, also if the request is repeated.
 func TestRewrites(t *testing.T) {
 	t.Parallel()
 	w, problems := policy.CompileRewrite(&config.Rewrite{StripPrefix: "/api", AddPrefix: "/v2"}, nil)

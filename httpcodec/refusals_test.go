@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// rules says, for each reason to refuse an exchange, which rule demands it. Those to refuse a message are http1's.
+// rules has, for each reason to refuse an exchange, the rule that demands it. The reasons to refuse a message are in http1.
 var rules = map[string]string{
 	"the request body is malformed":                                "the reason of the chunk that is malformed follows",
 	"a plain HTTP request came to the TLS port":                    "RFC 9110 section 15.5.1",
@@ -26,7 +26,8 @@ var rules = map[string]string{
 
 var causeLine = regexp.MustCompile(`= cause\{(400|502), "([^"]*)"[,}]`)
 
-// Each reason that the code has for refusing an exchange has a rule. A reason without a rule is a matter of taste: serve it instead.
+// Every reason in the code for refusing an exchange has a rule. A reason without a rule is a matter of taste: serve the request
+// instead.
 func TestRefusalsHaveRules(t *testing.T) {
 	t.Parallel()
 	unused := map[string]bool{}

@@ -13,7 +13,7 @@ import (
 	"kroxy-ev/httpcodec/http1"
 )
 
-// Requests of clients that prefer HTML, and text.
+// Requests of clients that prefer HTML, and of clients that prefer text.
 const (
 	get      = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 	getPlain = "GET / HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\n\r\n"
@@ -77,7 +77,7 @@ func TestNoContentForHead(t *testing.T) {
 		"HEAD /\n":                           true,
 		"HEAD /# HTTP/1.1\r\n":               true,
 		"HEAD\t/ HTTP/1.1\r\n":               true,
-		"HEAD":                               false, // more may belong to the method
+		"HEAD":                               false, // the method may be longer
 		"HEAD /":                             true,
 		"\r\n\r\nHEAD /":                     true,
 		"\r\n\r\n\r\n\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n":      true,
@@ -99,7 +99,7 @@ func TestNoContentForHead(t *testing.T) {
 	}
 }
 
-// A hint is part of the page, and of its length.
+// A hint is part of the page and of its length.
 func TestAppendErrorWithHint(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{get, getPlain} {
@@ -146,7 +146,7 @@ func TestDate(t *testing.T) {
 	}
 	d.set(100, wall)
 	for _, now := range []int64{100, 101} {
-		// The second is over after one ms; after that the real clock is asked.
+		// The second ends after one ms; after that the real clock is read.
 		if got := string(d.at(now)) == wall.UTC().Format(http.TimeFormat); got != (now == 100) {
 			t.Errorf("at %d the date is kept: %v", now, got)
 		}
@@ -158,7 +158,7 @@ func TestDate(t *testing.T) {
 	}
 }
 
-// Once slices have grown, no reply allocates anything.
+// Once slices have grown, no reply allocates.
 func TestRepliesAllocateNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

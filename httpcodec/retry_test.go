@@ -15,7 +15,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// retrying has requests tried with so many more hosts after what on says.
+// retrying makes requests be retried on up to the given number of further hosts after the failures in on.
 func retrying(attempts int, on config.RetryOn) func(*flat) {
 	return func(s *flat) {
 		s.Group.Retries = attempts
@@ -29,7 +29,8 @@ const (
 	putRoot  = "PUT / HTTP/1.1\r\nHost: p\r\n"
 )
 
-// A host that fails a request before the client has seen anything is replaced by another, if the request may be repeated and is at hand.
+// A host that fails a request before the client has received anything is replaced by another, if the request may be repeated
+// and was kept.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	var (
@@ -51,10 +52,10 @@ func TestRetry(t *testing.T) {
 		name          string
 		set           func(*flat)
 		in            string
-		first, second string // what the hosts answer
+		first, second string // what the hosts reply
 		out           string
 		ending        string   // of the client's connection, if it ends
-		got           []string // what the hosts got
+		got           []string // what the hosts received
 	}{
 		{"a reset", retrying(1, reset), getRoot, resets, hi, hi, "", []string{getRoot, getRoot}},
 		{"an end", retrying(1, reset), getRoot, closes, hi, hi, "", []string{getRoot, getRoot}},
@@ -127,7 +128,7 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// With try_timeout the next host is asked before the time for the first is over, and so it is with the last.
+// With try_timeout the next host is asked before the first one's time is over; the last host has a limit, too.
 func TestTryTimeout(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ request, second, want string }{
@@ -148,7 +149,7 @@ func TestTryTimeout(t *testing.T) {
 	}
 }
 
-// A request that was tried twice is one line of the access log, which says so and which host has served it.
+// A request that was tried twice is one line in the access log, which says so and which host served it.
 func TestRetryInTheLog(t *testing.T) {
 	t.Parallel()
 	hosts := []*recorder{startRecorder(t, resets), startRecorder(t, always+hi)}
@@ -166,7 +167,7 @@ func TestRetryInTheLog(t *testing.T) {
 	}
 }
 
-// What becomes of a host by its answers: what counts as failure is told to those who choose hosts.
+// How the balancer judges a host by its responses: what counts as a failure is reported.
 func TestReports(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -202,7 +203,7 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// A POST of which the kernel takes no byte, since the host has reset the connection that was kept, is sent on another one.
+// A POST of which the kernel takes no byte, because the host has reset the kept connection, is sent on another connection.
 func TestAPostThatWasNotSent(t *testing.T) {
 	t.Parallel()
 	die, dead := make(chan struct{}), make(chan struct{})
@@ -227,7 +228,7 @@ func TestAPostThatWasNotSent(t *testing.T) {
 	readN(t, c, hi)
 	p.settle()
 	held, release := make(chan struct{}), make(chan struct{})
-	p.loop.Post(func() { // so that the client's request is the first that the loop hears of
+	p.loop.Post(func() { // so that the client's request is the loop's first event
 		close(held)
 		<-release
 	})

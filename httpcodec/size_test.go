@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// An idle client is one client. Its bound is a size class of Go's allocator (runtime/sizeclasses.go): a byte more is 32 more for each
-// connection.
+// The size of an idle client. The limit is a size class of Go's allocator (runtime/sizeclasses.go): one byte more costs 32 more
+// per connection.
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	const most = 288

@@ -42,7 +42,7 @@ func TestStickyCookies(t *testing.T) {
 		}
 	}
 
-	// Where a host stands in the list does not matter, and another secret makes other cookies.
+	// A host's position in the list does not matter, and another secret makes other cookies.
 	turned := slices.Clone(stickyIDs)
 	slices.Reverse(turned)
 	if again := NewSticky(&config.Sticky{Cookie: "kroxy"}, secret, turned); again.tokens[1] != plain.tokens[1] || again.tokens[0] != plain.tokens[2] {
@@ -53,7 +53,7 @@ func TestStickyCookies(t *testing.T) {
 	}
 }
 
-// Only what was given out names a host; whatever else a client sends is as good as nothing.
+// Only a cookie that was given out names a host; anything else that a client sends is ignored.
 func TestStickyCookiesOfClients(t *testing.T) {
 	t.Parallel()
 	s := NewSticky(&config.Sticky{Cookie: "kroxy", Path: "/", SameSite: "Lax"}, []byte("secret"), stickyIDs)
@@ -93,7 +93,8 @@ func TestStickyCookiesOfClients(t *testing.T) {
 	}
 }
 
-// stuckTo asks p with that cookie, and returns which host has answered and the cookie that came with it; "" for none.
+// stuckTo sends p a request with the given cookie, and returns which host responded and the cookie that came with the response;
+// "" for none.
 func stuckTo(t *testing.T, p *proxy, cookie string) (host, set string) {
 	t.Helper()
 	c := p.dial()
@@ -116,7 +117,8 @@ func stuckTo(t *testing.T, p *proxy, cookie string) (host, set string) {
 	return res.Header.Get("X-Host"), set
 }
 
-// A client comes back to its host; who names none, or one by a cookie that was tampered with, or one that is down, gets another and its cookie.
+// A client returns to its host. A client whose cookie is missing, forged, or names a host that is down gets another host and
+// its cookie.
 func TestSticky(t *testing.T) {
 	t.Parallel()
 	var hosts []netip.AddrPort
@@ -126,7 +128,7 @@ func TestSticky(t *testing.T) {
 	hosts = append(hosts, enginetest.Refusing(t, enginetest.Loopback))
 	s := NewSticky(&config.Sticky{Cookie: "kroxy", Path: "/", SameSite: "Lax"}, []byte("secret"), []string{"a", "b", "c", "d"})
 	p := startProxy(t, func(f *flat) { f.Sticky = s }, hosts...)
-	for range 3 { // round robin goes on meanwhile
+	for range 3 { // round robin continues meanwhile
 		host, cookie := stuckTo(t, p, "")
 		if cookie == "" {
 			t.Fatal("a client without a cookie gets none")
@@ -150,7 +152,7 @@ func TestSticky(t *testing.T) {
 	}
 }
 
-// Who is sent to another host by a retry stays there.
+// A client that a retry sends to another host stays there.
 func TestStickyAfterARetry(t *testing.T) {
 	t.Parallel()
 	broken := startRecorder(t, always+resets)

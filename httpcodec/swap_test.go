@@ -19,14 +19,14 @@ func (p *proxy) swap(hosts ...netip.AddrPort) {
 	p.settle()
 }
 
-// take has p go over to set, on the loop.
+// take makes p use set, on the loop.
 func (p *proxy) take(set *Settings) {
 	p.hosts.Swap(groupsOf(set))
 	p.change(func(o *EntryOptions) { o.Settings = set })
 }
 
-// A connected client's next request is served by the new settings; connections to hosts that stay are kept, idle ones to
-// others closed at once.
+// A connected client's next request uses the new settings. Connections to remaining hosts are kept; idle ones to others are
+// closed at once.
 func TestSwap(t *testing.T) {
 	t.Parallel()
 	gone, stays, comes := startRecorder(t, always+hi), startRecorder(t, always+hi), startRecorder(t, always+hi)
@@ -56,7 +56,7 @@ func TestSwap(t *testing.T) {
 	}
 }
 
-// An exchange goes on with the settings that it began with, also with a host that is gone, and its connection is not kept.
+// An exchange continues with the settings with which it began, even if its host is gone; its connection is then not kept.
 func TestSwapInsideAnExchange(t *testing.T) {
 	t.Parallel()
 	asked, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -84,7 +84,7 @@ func TestSwapInsideAnExchange(t *testing.T) {
 	stillOpen(t, c)
 }
 
-// A connection that the host keeps for a time only is not kept longer because settings change.
+// A connection that the host keeps only for a limited time is not kept longer because the settings change.
 func TestSwapKeepsTheHostsPatience(t *testing.T) {
 	t.Parallel()
 	h := startRecorder(t, always+okHead+"Keep-Alive: timeout=2\r\nContent-Length: 0\r\n\r\n")
@@ -93,5 +93,5 @@ func TestSwapKeepsTheHostsPatience(t *testing.T) {
 	send(c, getRoot, nil)
 	readN(t, c, okHead+"Content-Length: 0\r\n\r\n")
 	p.swap(h.addr)
-	h.seen(1) // it ends although nothing else bounds it
+	h.seen(1) // it ends although nothing else limits it
 }
