@@ -47,13 +47,13 @@ var ends = [...]struct{ word, doc string }{
 	ConnectTimeout:      {"connect_timeout", "no host accepted a connection in time (also `resolve_timeout`)"},
 	HandshakeTimeout:    {"tls_handshake_timeout", "the client did not complete its TLS handshake, or send its PROXY header, in time"},
 	ReadTimeout:         {"read_timeout", "the client was silent for too long"},
-	SendTimeout:         {"send_timeout", "the client took no bytes for too long"},
+	SendTimeout:         {"send_timeout", "the client accepted no bytes for too long"},
 	ProxyReadTimeout:    {"proxy_read_timeout", "the host was silent for too long"},
-	ProxySendTimeout:    {"proxy_send_timeout", "the host took no bytes for too long"},
-	ClientHeaderTimeout: {"client_header_timeout", "the head of the request did not come in time"},
-	ClientBodyTimeout:   {"client_body_timeout", "the body of the request did not come in time"},
-	Shutdown:            {"shutdown", "kroxy-ev ended it when it stopped (`shutdown_timeout`)"},
-	Internal:            {"internal", "the kernel refused something; the error log has more"},
+	ProxySendTimeout:    {"proxy_send_timeout", "the host accepted no bytes for too long"},
+	ClientHeaderTimeout: {"client_header_timeout", "the head of the request did not arrive in time"},
+	ClientBodyTimeout:   {"client_body_timeout", "the body of the request did not arrive in time"},
+	Shutdown:            {"shutdown", "kroxy-ev stopped and ended it (`shutdown_timeout`)"},
+	Internal:            {"internal", "a system call failed; the error log has details"},
 }
 
 // String returns the word for e in a log.

@@ -8,9 +8,9 @@ package metrics
 // Server holds the metrics of a configured server.
 type Server struct {
 	Accepted        Counter         `name:"connections_total" help:"Connections accepted from clients."`
-	Active          Gauge           `name:"connections_active" help:"Connections of clients that are open now."`
+	Active          Gauge           `name:"connections_active" help:"Client connections that are open now."`
 	Requests        Classes         `name:"requests_total" help:"Requests, by class of the status in the access log; sessions of a stream server, and requests without a status, have no code."`
-	Failures        Ends            `name:"failures_total" help:"Requests and sessions that did not end well, by $end_reason."`
+	Failures        Ends            `name:"failures_total" help:"Requests and sessions that failed, by $end_reason."`
 	Bytes           Bytes           `name:"bytes_total" help:"Bytes sent to hosts (up) and to clients (down)."`
 	Handshakes      Versions        `name:"tls_handshakes_total" help:"TLS handshakes with clients, by version and whether a session was resumed."`
 	HandshakeErrors HandshakeErrors `name:"tls_handshake_failures_total" help:"TLS handshakes with clients that failed, by reason."`
@@ -20,7 +20,7 @@ type Server struct {
 // Route holds the metrics of a route.
 type Route struct {
 	Requests Classes   `name:"requests_total" help:"Requests, by class of the status in the access log; sessions of a stream server, and requests without a status, have no code."`
-	Failures Ends      `name:"failures_total" help:"Requests and sessions that did not end well, by $end_reason."`
+	Failures Ends      `name:"failures_total" help:"Requests and sessions that failed, by $end_reason."`
 	Bytes    Bytes     `name:"bytes_total" help:"Bytes sent to hosts (up) and to clients (down)."`
 	Retries  Counter   `name:"retries_total" help:"Requests that were retried at another host."`
 	Duration Histogram `name:"duration_seconds" help:"Time from the first byte of a request to the end of its response; of a session, from its beginning to its end."`
@@ -29,7 +29,7 @@ type Route struct {
 // Group holds the metrics of an upstream group.
 type Group struct {
 	Requests Classes `name:"requests_total" help:"Requests and sessions whose line in the access log names the group, by class of its status."`
-	Failures Ends    `name:"failures_total" help:"Requests and sessions whose line in the access log names the group and that did not end well, by $end_reason."`
+	Failures Ends    `name:"failures_total" help:"Failed requests and sessions whose line in the access log names the group, by $end_reason."`
 	Bytes    Bytes   `name:"bytes_total" help:"Bytes sent to hosts (up) and to clients (down)."`
 	Retries  Counter `name:"retries_total" help:"Requests that were retried at another host."`
 	Waited   Counter `name:"queued_total" help:"Requests and sessions that waited in the queue."`
@@ -38,7 +38,7 @@ type Group struct {
 
 // Host holds the metrics of a host of a group.
 type Host struct {
-	Requests  Classes   `name:"requests_total" help:"Requests and sessions that the host got, each try by itself, by class of its own status; it has no code if it gave none."`
+	Requests  Classes   `name:"requests_total" help:"Requests and sessions sent to the host, by class of the host's status; each try counts, and a try without a status has no code."`
 	Bytes     Bytes     `name:"bytes_total" help:"Bytes sent to the host (up) and from it to clients (down)."`
 	Opened    Counter   `name:"connections_total" help:"Connections made to the host."`
 	Open      Gauge     `name:"connections_open" help:"Connections to the host that are open now, idle ones included."`
@@ -62,9 +62,9 @@ type Process struct {
 // Service holds the metrics of the process that reads the configuration, whether or not it serves clients. They survive upgrades.
 type Service struct {
 	Reloads  Outcomes `name:"reloads_total" help:"Reloads of the configuration, by outcome."`
-	Reloaded Moment   `name:"last_reload_timestamp_seconds" help:"When the configuration was last read again, successfully or not; 0 for never."`
-	Applied  Moment   `name:"last_successful_reload_timestamp_seconds" help:"When a configuration last came into force, at the start or by a reload."`
-	Restarts Tally    `name:"worker_restarts_total" help:"Worker processes that ended by themselves and were started again."`
+	Reloaded Moment   `name:"last_reload_timestamp_seconds" help:"Time of the last reload, successful or not; 0 for never."`
+	Applied  Moment   `name:"last_successful_reload_timestamp_seconds" help:"Time when a configuration last took effect, at the start or by a reload."`
+	Restarts Tally    `name:"worker_restarts_total" help:"Worker processes that ended unexpectedly and were restarted."`
 }
 
 // views holds the structs, by kind.

@@ -227,11 +227,11 @@ func (g *gauges) add(name, help string, value float64, labels ...string) {
 func (s *Status) families() []*dto.MetricFamily {
 	g := gauges{byName: make(map[string]*dto.MetricFamily)}
 	g.add("build_info", "Always 1; the labels say which program runs.", 1, "version", s.Version, "go", runtime.Version())
-	g.add("start_time_seconds", "When the program started, in seconds since 1970; an upgrade is no start.", seconds(s.Started))
-	g.add("serving", "1 while new clients are taken, else 0.", number(s.State == "serving" || s.State == "reloading"))
+	g.add("start_time_seconds", "Time when the program started, in seconds since 1970; an upgrade does not change it.", seconds(s.Started))
+	g.add("serving", "1 while new clients are accepted, else 0.", number(s.State == "serving" || s.State == "reloading"))
 	if len(s.Hash) >= 12 {
 		hash, _ := strconv.ParseUint(s.Hash[:12], 16, 64) // 0 if it is none
-		g.add("config_hash", "The first 48 bits of the hash of the configuration in force: another number is another configuration.", float64(hash))
+		g.add("config_hash", "The first 48 bits of the hash of the configuration in force; it changes with the configuration.", float64(hash))
 	}
 	s.processes(&g)
 	for i := range s.Groups {
@@ -241,7 +241,7 @@ func (s *Status) families() []*dto.MetricFamily {
 	for _, c := range s.Certificates {
 		if !told[c.Path] {
 			told[c.Path] = true
-			g.add("certificate_not_after_timestamp_seconds", "When the certificate expires, in seconds since 1970.", seconds(c.NotAfter), "path", c.Path)
+			g.add("certificate_not_after_timestamp_seconds", "Time when the certificate expires, in seconds since 1970.", seconds(c.NotAfter), "path", c.Path)
 		}
 	}
 	return g.list
@@ -280,11 +280,11 @@ func (group *Group) gauges(g *gauges) {
 		seen[h.Host] = true
 		add := func(name, help string, value float64) { g.add(name, help, value, "group", group.Name, "host", h.Host) }
 		add("host_up", "1 unless the host is down.", number(h.State != StateDown))
-		add("host_draining", "1 if the host gets no new clients, since it is drained.", number(h.Drain))
-		add("host_requests_active", "Requests and sessions that the host has now.", float64(h.Active))
-		add("host_weight", "The weight of the host that is in force.", float64(h.Weight))
-		add("host_max_requests", "The host's max_conns; 0 is no bound.", float64(h.MaxConns))
-		add("host_state_timestamp_seconds", "When the host came into its state, in seconds since 1970.", seconds(h.Since))
+		add("host_draining", "1 if the host is drained and gets no new clients.", number(h.Drain))
+		add("host_requests_active", "Active requests and sessions of the host.", float64(h.Active))
+		add("host_weight", "The host's weight in force.", float64(h.Weight))
+		add("host_max_requests", "The host's max_conns; 0 is no limit.", float64(h.MaxConns))
+		add("host_state_timestamp_seconds", "Time when the host entered its state, in seconds since 1970.", seconds(h.Since))
 	}
 }
 
