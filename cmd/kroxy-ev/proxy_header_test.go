@@ -160,7 +160,7 @@ func TestProxyHeaderRefused(t *testing.T) {
 		"too long":   {"127.0.0.0/8", "PROXY UNKNOWN " + strings.Repeat("x", 100) + "\r\n" + request, false, "over 107 bytes"},
 		"malformed":  {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 ::1 1 2\r\n" + request, false, "malformed address"},
 		"a lie":      {"127.0.0.0/8", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x04" + request, false, "too short for its addresses"},
-		"cut":        {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 5.6", true, "ended the connection inside it"},
+		"cut":        {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 5.6", true, "ended the connection within the header"},
 		"late":       {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 5.6", false, "tls_handshake_timeout"},
 		"never":      {"127.0.0.0/8", "", false, "tls_handshake_timeout"},
 		"after TLVs": {"127.0.0.0/8", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\xff\xff", false, "over 4096 bytes"},

@@ -1,6 +1,6 @@
-// Package enginetest is what the tests of the engine and of the codecs share: a running loop, connected sockets, hosts
-// that follow a script, and a child process for tests that need one to themselves.
+// Package enginetest contains helpers for the tests of the engine and of the codecs: a running loop, connected sockets, hosts
+// that follow a script, and a child process for tests that need their own process.
 //
-// It asserts nothing about the engine, and nothing but tests may import it. Everything it opens is closed when the test
-// ends. Ports are chosen by the kernel.
+// It asserts nothing about the engine, and only tests may import it. Everything that it opens is closed when the test
+// ends. The kernel chooses the ports.
 package enginetest

@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hosts listen where at says: an IPv4 address and port, the port zero if the kernel shall choose.
+// In the functions below, at is an IPv4 address and port to listen on; port zero lets the kernel choose.
 
-// Loopback is where a host goes that may be anywhere.
+// Loopback is an address for a host whose port does not matter.
 const Loopback = "127.0.0.1:0"
 
-// Accepting is a host that calls serve, on a goroutine of its own, for each connection, and closes it afterwards. When
-// the test ends the connections are closed and those goroutines are waited for.
+// Accepting starts a host that calls serve, on its own goroutine, for each connection, and closes the connection afterwards. When
+// the test ends, it closes the connections and waits for the goroutines.
 func Accepting(tb testing.TB, at string, serve func(*net.TCPConn)) netip.AddrPort {
 	tb.Helper()
 	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort(at)))
@@ -65,26 +65,26 @@ func Accepting(tb testing.TB, at string, serve func(*net.TCPConn)) netip.AddrPor
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// Hold reads what comes and answers nothing until the client closes.
+// Hold reads and discards until the client closes, and sends nothing.
 func Hold(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }
 
-// Echo answers what it reads.
+// Echo sends back what it reads.
 func Echo(c *net.TCPConn) { _, _ = io.Copy(OnlyWriter{Writer: c}, c) }
 
-// OnlyWriter hides ReadFrom, so that io.Copy copies. What a connection has to itself is splice(2), with pipes that the
-// net package keeps: where descriptors are counted, they look like a leak.
+// OnlyWriter hides ReadFrom, so that io.Copy copies. A connection's ReadFrom uses splice(2) with pipes that the
+// net package keeps open; tests that count descriptors would take those for a leak.
 type OnlyWriter struct{ io.Writer }
 
 // Reset closes the connection with a reset.
 func Reset(c *net.TCPConn) { _ = c.SetLinger(0) }
 
-// Refusing is a host that refuses connections. The port is held, so that nobody else answers there.
+// Refusing returns the address of a host that refuses connections. Its port is reserved, so that no other process listens there.
 func Refusing(tb testing.TB, at string) netip.AddrPort {
 	tb.Helper()
 	return LocalAddr(tb, bind(tb, at))
 }
 
-// BlackHole is a host that answers nothing: its queue of connections is full, and the kernel drops what comes then.
+// BlackHole returns the address of a host that does not answer: its backlog is full, and the kernel drops further SYNs.
 func BlackHole(tb testing.TB, at string) netip.AddrPort {
 	tb.Helper()
 	l := bind(tb, at)
@@ -98,7 +98,7 @@ func BlackHole(tb testing.TB, at string) netip.AddrPort {
 		if err != nil && !errors.Is(err, unix.EINPROGRESS) {
 			tb.Fatalf("enginetest: while filling a queue: %v", err)
 		}
-		// No event can tell of silence.
+		// The lack of an event within 50 ms shows that the backlog is full.
 		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 50); n == 0 {
 			return addr
 		}

@@ -8,18 +8,18 @@ import (
 	"kroxy-ev/engine"
 )
 
-// Patience is how long a helper waits for something that has to happen, before it fails the test.
+// Patience is how long a helper waits for an expected event before it fails the test.
 const Patience = 20 * time.Second
 
-// Loop is an engine.Loop that runs until the test ends. Its methods are for the test's goroutine.
+// Loop is an engine.Loop that runs until the test ends. Its methods may only be called on the test's goroutine.
 type Loop struct {
 	*engine.Loop
 	tb   testing.TB
 	done chan error
 }
 
-// Start makes a loop and runs it on a thread of its own. When the test ends the loop is stopped and closed; connections
-// attached to it must be closed by then, so attach them after Start and close them in a tb.Cleanup (Attach does).
+// Start makes a loop and runs it on its own thread. When the test ends, the loop is stopped and closed. Connections
+// on it must be closed by then, so attach them after Start and close them in a tb.Cleanup (Attach does).
 func Start(tb testing.TB, o engine.Options) *Loop {
 	tb.Helper()
 	l, err := engine.NewLoop(o)
@@ -48,8 +48,8 @@ func (l *Loop) end() {
 	}
 }
 
-// Do calls fn on the loop's goroutine and waits until it has returned. The fn must not call tb.Fatal, which ends the
-// goroutine it is called on.
+// Do calls fn on the loop's goroutine and waits until it has returned. fn must not call tb.Fatal, which would end the
+// loop's goroutine.
 func (l *Loop) Do(fn func()) {
 	l.tb.Helper()
 	done := make(chan struct{})

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// NameServer is a DNS server that listens on at by UDP and TCP; the port may be zero. It sends all messages that answers returns
-// for a query; these need not be good ones. The server ends with the test, which is skipped if this user may not listen there.
+// NameServer starts a DNS server that listens on at over UDP and TCP; the port may be zero. It sends all messages that answers returns
+// for a query, even malformed ones. The server ends with the test, which is skipped if the user may not listen there.
 func NameServer(tb testing.TB, at string, answers func(query []byte, tcp bool) [][]byte) netip.AddrPort {
 	tb.Helper()
 	l, u := listenBoth(tb, at)
@@ -27,7 +27,7 @@ func NameServer(tb testing.TB, at string, answers func(query []byte, tcp bool) [
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// listenBoth listens on one port in both ways. One that the kernel chose for TCP may be in use for UDP.
+// listenBoth listens on one port for TCP and UDP. It retries, because a port that the kernel chose for TCP may be in use for UDP.
 func listenBoth(tb testing.TB, at string) (*net.TCPListener, net.PacketConn) {
 	tb.Helper()
 	for range 20 {

@@ -11,8 +11,8 @@ import (
 	"kroxy-ev/engine"
 )
 
-// Pair connects two TCP sockets over loopback: one end for the test to use, and one as a non-blocking descriptor, which
-// the caller owns and may give to engine.Loop.Attach. The descriptor comes from a socket of engine.Listen.
+// Pair connects two TCP sockets over loopback. One end is for the test to use; the other is a non-blocking descriptor, which
+// the caller owns and may pass to engine.Loop.Attach. The descriptor comes from a socket of engine.Listen.
 func Pair(tb testing.TB) (peer *net.TCPConn, fd int32) {
 	tb.Helper()
 	l, err := engine.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
@@ -33,7 +33,7 @@ func Pair(tb testing.TB) (peer *net.TCPConn, fd int32) {
 	return peer, int32(n)
 }
 
-// Attach makes a pair whose descriptor belongs to a connection on l, closed when the test ends.
+// Attach makes a pair and attaches its descriptor to a connection on l, which is closed when the test ends.
 func (l *Loop) Attach(tb testing.TB, h engine.Handler) (peer *net.TCPConn, c *engine.Conn) {
 	tb.Helper()
 	peer, fd := Pair(tb)
@@ -42,13 +42,13 @@ func (l *Loop) Attach(tb testing.TB, h engine.Handler) (peer *net.TCPConn, c *en
 	return peer, c
 }
 
-// AttachFD attaches fd to c on l, closed when the test ends.
+// AttachFD attaches fd to c on l; c is closed when the test ends.
 func (l *Loop) AttachFD(tb testing.TB, c *engine.Conn, fd int32, h engine.Handler) {
 	tb.Helper()
 	var err error
 	l.Do(func() {
 		if err = l.Loop.Attach(c, fd, h); err == nil {
-			l.Again(c) // a new connection is writable, which is no event
+			l.Again(c) // there is no event for a new connection being writable
 		}
 	})
 	if err != nil {
@@ -58,7 +58,7 @@ func (l *Loop) AttachFD(tb testing.TB, c *engine.Conn, fd int32, h engine.Handle
 	tb.Cleanup(func() { l.Do(c.Close) })
 }
 
-// Await returns when poll(2) finds one of the events on fd, and fails the test when that takes too long.
+// Await waits until poll(2) reports one of the events on fd, and fails the test if that takes too long.
 func Await(tb testing.TB, fd int32, events int16) {
 	tb.Helper()
 	p := []unix.PollFd{{Fd: fd, Events: events}}
@@ -73,7 +73,7 @@ func Await(tb testing.TB, fd int32, events int16) {
 	}
 }
 
-// LocalAddr is the address that the socket fd is bound to.
+// LocalAddr returns the address that the socket fd is bound to.
 func LocalAddr(tb testing.TB, fd int) netip.AddrPort {
 	tb.Helper()
 	sa, err := unix.Getsockname(fd)

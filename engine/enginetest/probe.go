@@ -8,9 +8,9 @@ import (
 )
 
 // Probe is an engine.Handler that counts its calls and passes them on. Its fields belong to the loop's goroutine; set
-// the functions before the probe is attached.
+// the functions before attaching the probe.
 type Probe struct {
-	// OnReady and OnExpired are called, if not nil.
+	// OnReady and OnExpired are called if not nil.
 	OnReady   func(*engine.Conn)
 	OnExpired func(*engine.Timer)
 
@@ -41,7 +41,7 @@ func (p *Probe) Expired(t *engine.Timer) {
 	p.Note()
 }
 
-// Note has Await look again. It may be called from any goroutine.
+// Note makes Await check its condition again. It may be called from any goroutine.
 func (p *Probe) Note() {
 	select {
 	case p.called <- struct{}{}:
@@ -49,8 +49,8 @@ func (p *Probe) Note() {
 	}
 }
 
-// Await returns once cond, which is called on the loop's goroutine, holds. It looks at once and then after each call of
-// the probe, and fails the test when that takes too long. Only one goroutine may wait at a time.
+// Await waits until cond, which is called on the loop's goroutine, returns true. It checks at once and then after each call of
+// the probe, and fails the test if that takes too long. Only one goroutine may wait at a time.
 func (p *Probe) Await(tb testing.TB, what string, cond func() bool) {
 	tb.Helper()
 	late := time.After(Patience)

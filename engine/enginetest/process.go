@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// childEnv names the test that a child process was started for.
+// childEnv holds the name of the test that a child process runs.
 const childEnv = "KROXY_EV_TEST_CHILD"
 
-// Child has the current test, which must not be a subtest, run in a process of its own: for counting descriptors,
-// forcing their numbers, or lowering limits without disturbing other tests. It reports whether this is the child. In
-// the parent it waits for the child, fails the test if the child failed, and the test should then return.
+// Child runs the current test, which must not be a subtest, in its own process, so that it can count descriptors,
+// force their numbers, or lower limits without disturbing other tests. It reports whether this is the child. In
+// the parent it waits for the child and fails the test if the child failed; the test should then return.
 func Child(tb testing.TB) bool {
 	tb.Helper()
 	if os.Getenv(childEnv) == tb.Name() {
@@ -30,7 +30,7 @@ func Child(tb testing.TB) bool {
 		limit = "20m"
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^"+regexp.QuoteMeta(tb.Name())+"$", "-test.count=1", "-test.v", "-test.timeout="+limit)
-	// The race detector holds up the end of a process for a second, unless told otherwise.
+	// The race detector delays the end of a process by a second, unless told otherwise.
 	cmd.Env = append(os.Environ(), childEnv+"="+tb.Name(), "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=20")
 	out, err := cmd.CombinedOutput()
 	switch {
@@ -44,7 +44,7 @@ func Child(tb testing.TB) bool {
 	return false
 }
 
-// FDs lists this process's open descriptors and what they are.
+// FDs returns this process's open descriptors and their targets.
 func FDs(tb testing.TB) map[int]string {
 	tb.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
@@ -53,7 +53,7 @@ func FDs(tb testing.TB) map[int]string {
 	}
 	fds := make(map[int]string)
 	for _, e := range entries {
-		// The descriptor that the directory was read through is gone by now.
+		// The descriptor for reading the directory is closed by now.
 		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
 			n, _ := strconv.Atoi(e.Name())
 			fds[n] = target
@@ -62,11 +62,11 @@ func FDs(tb testing.TB) map[int]string {
 	return fds
 }
 
-// NoLeaks notes the descriptors and goroutines there are now. The function it returns fails the test if there are new
-// descriptors or more goroutines when it is called, both being given time to go. It belongs in a Child.
+// NoLeaks records the current descriptors and goroutines. The function it returns fails the test if there are new
+// descriptors or more goroutines, after some time for them to go. Use it in a Child.
 func NoLeaks(tb testing.TB) func() {
 	tb.Helper()
-	// What the runtime and the net package open at first use stays open: it is no leak.
+	// What the runtime and the net package open at first use stays open; that is not a leak.
 	fds, goroutines := FDs(tb), runtime.NumGoroutine()
 	return func() {
 		tb.Helper()
@@ -90,7 +90,7 @@ func NoLeaks(tb testing.TB) func() {
 	}
 }
 
-// Switches counts how often the thread tid of this process has gone to sleep: a thread that serves an idle loop does
+// Switches returns how often the thread tid of this process has gone to sleep. The thread of an idle loop does
 // not.
 func Switches(tb testing.TB, tid int) int {
 	tb.Helper()

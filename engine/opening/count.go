@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// count counts an opening by these rules that has failed.
+// count counts a failed opening.
 func (v *Opener) count(r *Rules, err error) {
 	m := v.metrics.Server(r.Place)
 	var header *HeaderError
@@ -24,7 +24,7 @@ func (v *Opener) count(r *Rules, err error) {
 	}
 }
 
-// versionNumber is the number of a version that a handshake may agree on.
+// versionNumber returns the number of a TLS version that a handshake may negotiate.
 func versionNumber(name string) uint16 {
 	if name == tls.VersionName(tls.VersionTLS13) {
 		return tls.VersionTLS13
@@ -32,7 +32,7 @@ func versionNumber(name string) uint16 {
 	return tls.VersionTLS12
 }
 
-// refusal is what e counts as.
+// refusal returns how e is counted.
 func (e *HeaderError) refusal() metrics.Refusal {
 	switch {
 	case errors.Is(e, ErrStranger):
@@ -45,7 +45,7 @@ func (e *HeaderError) refusal() metrics.Refusal {
 	return metrics.RefusedHeader
 }
 
-// handshakeError is what an error of a handshake counts as.
+// handshakeError returns how a failed handshake is counted.
 func handshakeError(err error) metrics.HandshakeError {
 	switch {
 	case errors.Is(err, tlsconn.ErrHandshakeTimeout):

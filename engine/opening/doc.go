@@ -1,6 +1,6 @@
-// Package opening takes a client's connection from the moment it was accepted to the one in which its codec may read from it: a
-// PROXY header if there has to be one, then a TLS handshake, or a look at the client's hello. What is known then of the client is
-// its Peer.
+// Package opening handles a client's connection from accept until its codec may read from it: a
+// PROXY header if one is required, then a TLS handshake, or reading the name in the client's hello. The result is the
+// client's Peer.
 //
-// It does not accept connections, and closes none: a codec does, which also says in its logs why.
+// The package neither accepts nor closes connections: a codec does, and logs why.
 package opening

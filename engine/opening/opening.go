@@ -16,54 +16,54 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Rules say what comes before a codec: one of Senders, TLS and PeekName at least, for where nothing does there is nothing to open.
+// Rules say what comes before the codec. At least one of Senders, TLS and PeekName must be set; otherwise there is nothing to open.
 // They are immutable.
 type Rules struct {
-	// Senders are the networks whose peers must send a PROXY header; others are refused, but for the peers of a unix socket. Nil
-	// if no header is expected: then one is taken for what the codec reads, which refuses it.
+	// Senders are the networks whose peers must send a PROXY header; other peers are refused, except on a unix socket. Nil
+	// means that no header is expected; the codec then refuses one as malformed input.
 	Senders []netip.Prefix
-	// TLS is how clients are spoken to; nil for plain TCP.
+	// TLS holds the TLS settings for clients; nil for plain TCP.
 	TLS *tlsconn.Server
-	// PeekName has the name read that a client asks for when it speaks TLS to somebody behind this proxy. TLS is nil then.
+	// PeekName means that the proxy reads the server name from the hello of a client that speaks TLS to a host. TLS must be nil.
 	PeekName bool
-	// Plain, with PeekName, has clients who do not speak TLS go on without a name. Otherwise they are refused.
+	// Plain, with PeekName, lets clients that do not speak TLS continue without a name. Otherwise they are refused.
 	Plain bool
-	// Timeout bounds the wait for a PROXY header, and after that the one for the hello with PeekName; zero is no bound. TLS has a
-	// bound of its own.
+	// Timeout bounds the wait for a PROXY header and then, with PeekName, the wait for the hello; zero means no bound. TLS has its
+	// own timeout.
 	Timeout time.Duration
-	// Place is where the server is counted.
+	// Place is the server's place in the metrics.
 	Place metrics.Place
 }
 
 // Owner is told the outcome of an opening.
 type Owner interface {
 	engine.Handler
-	// Opened is called once, on the loop, unless the opening is cancelled before; the owner is the connection's handler again. With
-	// nil the Peer is complete, and the connection may have bytes to read for which no event will come. Otherwise nothing of what
-	// the client has sent must be taken for a request, and the connection is the owner's to close: by a reset if err is a
-	// *HeaderError, else as tlsconn.Owner says.
+	// Opened is called once, on the loop, unless the opening is cancelled first; the owner is then the connection's handler again. If
+	// err is nil, the Peer is complete, and the connection may have bytes to read for which no event will come. Otherwise nothing that
+	// the client has sent may be treated as a request, and the owner must close the connection: by a reset if err is a
+	// *HeaderError, otherwise as tlsconn.Owner says.
 	Opened(err error)
 }
 
-// HeaderError says why a connection has no PROXY header that is taken. The Peer is that of the connection.
+// HeaderError says why a connection has no acceptable PROXY header. The Peer then has the addresses of the connection.
 type HeaderError struct{ err error }
 
 // Error implements error.
 func (e *HeaderError) Error() string { return "while waiting for a PROXY header: " + e.err.Error() }
 
-// Unwrap is the reason: one of the errors below, a *proxyproto.Error, or a system call's.
+// Unwrap returns the reason: one of the errors below, a *proxyproto.Error, or an error of a system call.
 func (e *HeaderError) Unwrap() error { return e.err }
 
 // Reasons of a HeaderError.
 var (
-	// ErrStranger means that the peer is not one from whom headers are taken.
-	ErrStranger = errors.New("the peer is not in the networks that send one")
-	// ErrHeaderTimeout means that it took too long.
+	// ErrStranger means that the peer may not send a header.
+	ErrStranger = errors.New("the peer is not in the networks that may send one")
+	// ErrHeaderTimeout means that the header did not arrive in time.
 	ErrHeaderTimeout = errors.New("it did not come in time (tls_handshake_timeout)")
-	// ErrHeaderCut means that the peer has ended the connection inside the header.
-	ErrHeaderCut = errors.New("the peer ended the connection inside it")
-	// ErrSilent means that the peer has left before its first byte, as those do that only look whether the port is open.
-	ErrSilent = errors.New("the peer left without a byte")
+	// ErrHeaderCut means that the peer ended the connection within the header.
+	ErrHeaderCut = errors.New("the peer ended the connection within the header")
+	// ErrSilent means that the peer left before its first byte, as port checks do.
+	ErrSilent = errors.New("the peer left without sending a byte")
 )
 
 // Silent reports whether an opening has failed because the peer left before its first byte.
@@ -71,7 +71,7 @@ func Silent(err error) bool {
 	return errors.Is(err, ErrSilent) || errors.Is(err, tlsconn.ErrSilent)
 }
 
-// Opener opens connections on one loop. Its methods belong to the loop's goroutine.
+// Opener opens connections on one loop. Its methods may only be called on the loop's goroutine.
 type Opener struct {
 	loop    *engine.Loop
 	tls     *tlsconn.Handshaker
@@ -79,12 +79,12 @@ type Opener struct {
 	free    engine.FreeList[Opening]
 }
 
-// NewOpener makes an opener for loop, which makes handshakes by tls; that may be nil where no Rules ask for any. It counts in m.
+// NewOpener makes an opener for loop. It makes handshakes by tls, which may be nil if no Rules have TLS or PeekName, and counts in m.
 func NewOpener(loop *engine.Loop, tls *tlsconn.Handshaker, m *metrics.Row) *Opener {
 	return &Opener{loop: loop, tls: tls, metrics: m}
 }
 
-// Opening is one connection's. It exists only until the outcome is known.
+// Opening is the opening of one connection. It exists only until the outcome is known.
 type Opening struct {
 	opener    *Opener
 	conn      *engine.Conn
@@ -93,14 +93,14 @@ type Opening struct {
 	rules     *Rules
 	handshake *tlsconn.Handshake
 	timer     engine.Timer
-	spoke     bool // the peer has sent something
+	gotBytes  bool // the peer has sent something
 }
 
-// Open begins to open c, which was just accepted and attached: nothing was read from it. Peer has the addresses of its socket; it is
-// completed, and must stay where it is until then. The opening is valid until Opened is called or Cancel has been; it is nil if
-// Opened was called already.
+// Open begins to open c, which was just accepted and attached, and from which nothing was read. peer has the addresses of the socket; Open
+// completes it, and it must not be moved until then. The returned opening is valid until Opened is called or Cancel has returned; it is nil
+// if Opened was called already.
 func (v *Opener) Open(c *engine.Conn, rules *Rules, peer *Peer, owner Owner) *Opening {
-	if rules.Senders != nil && !rules.hears(peer.Client.Addr()) {
+	if rules.Senders != nil && !rules.maySend(peer.Client.Addr()) {
 		err := &HeaderError{ErrStranger}
 		v.count(rules, err)
 		owner.Opened(err)
@@ -123,12 +123,12 @@ func (v *Opener) Open(c *engine.Conn, rules *Rules, peer *Peer, owner Owner) *Op
 	return o
 }
 
-// hears reports whether a peer at addr may send a header.
-func (r *Rules) hears(addr netip.Addr) bool {
+// maySend reports whether a peer at addr may send a header.
+func (r *Rules) maySend(addr netip.Addr) bool {
 	return !addr.IsValid() || slices.ContainsFunc(r.Senders, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// Ready implements engine.Handler, while a header is waited for.
+// Ready implements engine.Handler, for the wait for a header.
 func (o *Opening) Ready(c *engine.Conn) {
 	if !c.RawReadable() {
 		return
@@ -138,8 +138,8 @@ func (o *Opening) Ready(c *engine.Conn) {
 	switch {
 	case errors.Is(err, unix.EAGAIN):
 		return
-	case err != nil && !o.spoke:
-		o.refuse(ErrSilent) // a reset says no more than an end
+	case err != nil && !o.gotBytes:
+		o.refuse(ErrSilent) // a reset means the same as an end here
 		return
 	case errors.Is(err, io.EOF):
 		o.refuse(ErrHeaderCut)
@@ -148,7 +148,7 @@ func (o *Opening) Ready(c *engine.Conn) {
 		o.refuse(err)
 		return
 	}
-	o.spoke = true
+	o.gotBytes = true
 	h, size, err := proxyproto.Parse(p[:n])
 	switch {
 	case err != nil:
@@ -158,22 +158,22 @@ func (o *Opening) Ready(c *engine.Conn) {
 		o.refuse(ErrHeaderCut)
 		return
 	case size > 0:
-		// Exactly the header is taken out: whoever comes next finds the rest in the socket.
+		// Take exactly the header out of the socket, so that the next reader finds the rest there.
 		if _, err := c.RawRead(p[:size]); err != nil {
 			o.refuse(err)
 			return
 		}
 	}
 	if size == 0 || size == n {
-		c.QuickAck() // there is more to come
+		c.QuickAck() // more bytes are expected
 	}
 	if size > 0 {
-		o.heard(&h)
+		o.afterHeader(&h)
 	}
 }
 
-// heard goes on behind the header.
-func (o *Opening) heard(h *proxyproto.Header) {
+// afterHeader continues after the header.
+func (o *Opening) afterHeader(h *proxyproto.Header) {
 	o.opener.loop.Disarm(&o.timer)
 	if h.Source.IsValid() {
 		o.peer.Client, o.peer.tell().to = h.Source, h.Destination
@@ -181,7 +181,7 @@ func (o *Opening) heard(h *proxyproto.Header) {
 	o.secure()
 }
 
-// secure makes the handshake, or looks at the hello, if one of these is wanted. The opening may be over then.
+// secure makes the handshake or reads the hello, if the rules require it. The opening may have ended when it returns.
 func (o *Opening) secure() {
 	switch {
 	case o.rules.TLS != nil:
@@ -192,7 +192,7 @@ func (o *Opening) secure() {
 		o.conclude(nil)
 		return
 	}
-	if hs, c := o.handshake, o.conn; c.RawReadable() { // what came along with a header makes no event
+	if hs, c := o.handshake, o.conn; c.RawReadable() { // bytes that arrived with the header cause no event
 		hs.Ready(c)
 	}
 }
@@ -215,7 +215,7 @@ func (o *Opening) Secured(s tlsconn.State, err error) {
 // Expired implements engine.Handler.
 func (o *Opening) Expired(*engine.Timer) { o.refuse(ErrHeaderTimeout) }
 
-// refuse ends the opening because of the header.
+// refuse ends the opening with a HeaderError.
 func (o *Opening) refuse(err error) { o.conclude(&HeaderError{err}) }
 
 // conclude reports the outcome to the owner.
@@ -229,7 +229,7 @@ func (o *Opening) conclude(err error) {
 	owner.Opened(err)
 }
 
-// Cancel gives the opening up, and Opened is not called. The connection is the owner's to close; it has no handler.
+// Cancel abandons the opening and does not call Opened. The owner must close the connection, which has no handler.
 func (o *Opening) Cancel() {
 	if o.handshake != nil {
 		o.handshake.Cancel()
@@ -237,9 +237,9 @@ func (o *Opening) Cancel() {
 	o.recycle()
 }
 
-// recycle makes the opening ready for another use.
+// recycle resets the opening and returns it to the free list.
 func (o *Opening) recycle() {
 	o.opener.loop.Disarm(&o.timer)
-	o.conn, o.owner, o.peer, o.rules, o.handshake, o.spoke = nil, nil, nil, nil, nil, false
+	o.conn, o.owner, o.peer, o.rules, o.handshake, o.gotBytes = nil, nil, nil, nil, nil, false
 	o.opener.free.Put(o)
 }

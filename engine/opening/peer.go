@@ -7,24 +7,24 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Peer is who is at the other end of a client's connection. Codecs keep it, and no copies of its parts. It is small, since idle
-// connections have one: what is known of few clients is elsewhere.
+// Peer is the other end of a client's connection. Codecs keep the Peer, and no copies of its parts. It is small, because every idle
+// connection has one; what only few clients have is in told.
 type Peer struct {
-	// Client is the client's address and port: those of its PROXY header, or those that its connection has. It is not valid if
-	// the connection is one of a unix socket and no header told another.
+	// Client is the client's address and port: those of its PROXY header, or else those of its connection. It is invalid for
+	// a connection on a unix socket without a header that says otherwise.
 	Client netip.AddrPort
-	told   *told // nil if the client told nothing
+	told   *told // nil if there is none
 }
 
-// told is what a client said before its codec read from it.
+// told is what a client has said before its codec reads from it.
 type told struct {
-	tls   logformat.TLS  // if hello; Version is empty if the hello was only looked at
-	to    netip.AddrPort // the destination in its PROXY header; not valid if there was none
+	tls   logformat.TLS  // valid if hello is set; Version is empty if only the hello was read
+	to    netip.AddrPort // the destination in its PROXY header; invalid if there was none
 	hello bool
-	h2    bool // ALPN has agreed on HTTP/2
+	h2    bool // ALPN negotiated HTTP/2
 }
 
-// tell returns where to note what the client says.
+// tell returns p.told, and allocates it if necessary.
 func (p *Peer) tell() *told {
 	if p.told == nil {
 		p.told = new(told)
@@ -32,8 +32,8 @@ func (p *Peer) tell() *told {
 	return p.told
 }
 
-// TLS is what the client's hello came to; nil if there was none. If this proxy only looked at it, this has the name in it and no
-// more: see Secure. It is not to be changed.
+// TLS returns the result of the client's hello; nil if there was none. If the proxy has only read the hello, it contains just the
+// server name: see Secure. It must not be changed.
 func (p *Peer) TLS() *logformat.TLS {
 	if p.told == nil || !p.told.hello {
 		return nil
@@ -41,7 +41,7 @@ func (p *Peer) TLS() *logformat.TLS {
 	return &p.told.tls
 }
 
-// Name is the name in the client's hello, as it came; nil if there is none, or no hello was read.
+// Name returns the server name in the client's hello, as it was sent; nil if there is none, or no hello was read.
 func (p *Peer) Name() []byte {
 	if t := p.TLS(); t != nil {
 		return t.ServerName
@@ -49,13 +49,13 @@ func (p *Peer) Name() []byte {
 	return nil
 }
 
-// Secure reports whether the client speaks TLS with this proxy.
+// Secure reports whether the client speaks TLS to this proxy.
 func (p *Peer) Secure() bool {
 	t := p.TLS()
 	return t != nil && t.Version != ""
 }
 
-// Protocol is "h2" if that is what ALPN has agreed on with the client (RFC 9113 section 3.2), else "".
+// Protocol returns "h2" if ALPN negotiated it (RFC 9113 section 3.2), otherwise "".
 func (p *Peer) Protocol() string {
 	if p.told == nil || !p.told.h2 {
 		return ""
@@ -63,11 +63,11 @@ func (p *Peer) Protocol() string {
 	return protocolHTTP2
 }
 
-// protocolHTTP2 is the name of HTTP/2 in ALPN.
+// protocolHTTP2 is the ALPN name of HTTP/2.
 const protocolHTTP2 = "h2"
 
-// Local is the address and port that the client connected to: those of its PROXY header, or those of its connection, which must be
-// open and costs a system call. They are not valid if that is one of a unix socket.
+// Local returns the address and port that the client connected to: those of its PROXY header, or else those of its connection c, which must
+// be open; that costs a system call. The result is invalid for a connection on a unix socket.
 func (p *Peer) Local(c *engine.Conn) netip.AddrPort {
 	if p.told != nil && p.told.to.IsValid() {
 		return p.told.to

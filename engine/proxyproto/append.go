@@ -6,17 +6,17 @@ import (
 	"strconv"
 )
 
-// Version is that of a header. The zero value is none.
+// Version is the version of a header. The zero value means no header.
 type Version uint8
 
-// The versions: a line of text, and a binary header.
+// The versions: V1 is a line of text, V2 is binary.
 const (
 	None Version = iota
 	V1
 	V2
 )
 
-// Named returns the version of that name, and None if none has it.
+// Named returns the version with that name, or None.
 func Named(name string) Version {
 	for _, v := range [...]Version{V1, V2} {
 		if v.String() == name {
@@ -26,12 +26,12 @@ func Named(name string) Version {
 	return None
 }
 
-// String is the name of v in a configuration.
+// String returns the name of v in a configuration.
 func (v Version) String() string { return [...]string{"none", "v1", "v2"}[v] }
 
-// Append appends the header of version V1 or V2 of a connection from source to destination. If one of these is not valid it is the
-// header of a connection that the sender has made for itself, as health checks are (LOCAL, in version 1 UNKNOWN). If one is IPv4 and
-// the other IPv6, both are written as IPv6. Zones are left out.
+// Append appends the header of version V1 or V2 for a connection from source to destination. If one of these is invalid, it appends the
+// header for a connection that the sender has made for itself, such as a health check (LOCAL; in version 1 UNKNOWN). If one is IPv4 and
+// the other IPv6, both are written as IPv6. Zones are omitted.
 func Append(dst []byte, v Version, source, destination netip.AddrPort) []byte {
 	from, to := source.Addr().Unmap(), destination.Addr().Unmap()
 	known := from.IsValid() && to.IsValid()
@@ -70,7 +70,7 @@ func Append(dst []byte, v Version, source, destination netip.AddrPort) []byte {
 	return binary.BigEndian.AppendUint16(dst, destination.Port())
 }
 
-// appendV2 appends the fixed part of a header of version 2, with so many bytes to follow.
+// appendV2 appends the fixed part of a version 2 header; length is the number of bytes that follow.
 func appendV2(dst []byte, command, family byte, length uint16) []byte {
 	dst = append(append(dst, v2Signature...), command, family)
 	return binary.BigEndian.AppendUint16(dst, length)

@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	// MaxV1 is the longest header of version 1, in bytes, its CRLF included (section 2.1).
+	// MaxV1 is the maximum length of a version 1 header in bytes, including CRLF (section 2.1).
 	MaxV1 = 107
-	// MaxV2 is the longest header of version 2 that is taken, in bytes. The specification allows 16 bytes and 65535 more; senders
-	// have a few hundred, and the certificate of a client at the most.
+	// MaxV2 is the maximum accepted length of a version 2 header, in bytes. The specification allows 16+65535 bytes; real
+	// headers have a few hundred, or more if they contain a client certificate.
 	MaxV2 = 4096
-	// MaxHeader is the longest header that is taken, in bytes.
+	// MaxHeader is the maximum accepted length of a header, in bytes.
 	MaxHeader = max(MaxV1, MaxV2)
 )
 
@@ -23,7 +23,7 @@ const (
 	v2Local     = 0x20
 	v2Proxy     = 0x21
 
-	// Families and transports of version 2, and how long their addresses are, in bytes.
+	// Families and transports of version 2, and the lengths of their addresses in bytes.
 	v2Unspecified = 0x00
 	v2TCP4        = 0x11
 	v2UDP4        = 0x12
@@ -36,17 +36,17 @@ const (
 	v2SizeUnix    = 108 + 108
 )
 
-// Header is what a header says. Both addresses are valid or neither is: a sender that speaks for itself (LOCAL), or that has no
-// addresses of the Internet to tell (UNKNOWN, unix sockets), leaves those that the connection has.
+// Header is the content of a header. Either both addresses are valid or neither is. If the sender speaks for itself (LOCAL), or has no
+// IP addresses (UNKNOWN, unix sockets), the addresses of the connection apply.
 type Header struct {
-	// Source is the client's address and port, Destination the ones that the client connected to. IPv4 addresses are IPv4,
-	// also where they came mapped into IPv6.
+	// Source is the client's address and port; Destination is what the client connected to. IPv4-mapped addresses are returned as
+	// IPv4.
 	Source, Destination netip.AddrPort
 }
 
-// Error says why bytes are not a header. Values are shared: they must not be changed.
+// Error says why bytes are not an acceptable header. Values are shared and must not be changed.
 type Error struct {
-	Reason string // for logs: lower-case, short, nothing that the peer sent
+	Reason string // for logs: lower-case, short, without anything that the peer sent
 }
 
 // Error implements error.
@@ -63,16 +63,16 @@ var (
 	errV1Port     = &Error{"a PROXY header with a malformed port"}
 	errV2Version  = &Error{"a PROXY header with an unknown version or command"}
 	errV2Family   = &Error{"a PROXY header with an unknown address family"}
-	errV2Datagram = &Error{"a PROXY header that speaks of datagrams"}
+	errV2Datagram = &Error{"a PROXY header for datagrams"}
 	errV2Length   = &Error{"a PROXY header of version 2 over 4096 bytes"}
 	errV2Short    = &Error{"a PROXY header that is too short for its addresses"}
 )
 
-// Parse looks at p, everything that the peer has sent so far. N is the length of the header at its beginning; 0 with a nil error
-// means that more is needed, which is never so of MaxHeader bytes. The error is an *Error; more bytes change neither it nor a
-// header that is whole.
+// Parse examines p, which is everything that the peer has sent so far. n is the length of the header at the beginning of p. n = 0 with a nil
+// error means that more bytes are needed, which never happens with MaxHeader bytes. The error is an *Error. More bytes change neither an error
+// nor a complete header.
 //
-// What version 2 may have behind the addresses (TLVs) is passed over unread, as the specification allows.
+// Parse ignores what follows the addresses in version 2 (TLVs), as the specification allows.
 func Parse(p []byte) (h Header, n int, err error) {
 	var fault *Error
 	if len(p) > 0 && p[0] == v2Signature[0] {
@@ -86,7 +86,7 @@ func Parse(p []byte) (h Header, n int, err error) {
 	return h, n, nil
 }
 
-// begins reports whether p begins with s, as far as it is there.
+// begins reports whether p, which may be incomplete, is consistent with beginning with s.
 func begins(p []byte, s string) bool {
 	n := min(len(p), len(s))
 	return string(p[:n]) == s[:n]
@@ -116,13 +116,13 @@ func parseV1(p []byte) (h Header, n int, err *Error) {
 	return h, end + 2, nil
 }
 
-// readV1 reads what stands between "PROXY " and CRLF.
+// readV1 parses the part between "PROXY " and CRLF.
 func (h *Header) readV1(line []byte) *Error {
 	protocol, rest, more := bytes.Cut(line, []byte(" "))
 	var address func([]byte) (netip.Addr, bool)
 	switch string(protocol) {
 	case "UNKNOWN":
-		return nil // whatever follows
+		return nil // the rest is ignored
 	case "TCP4":
 		address = parseIPv4
 	case "TCP6":
@@ -163,7 +163,7 @@ func parseV2(p []byte) (h Header, n int, err *Error) {
 	if len(p) > 12 && p[12] != v2Local && p[12] != v2Proxy {
 		return Header{}, 0, errV2Version
 	}
-	size := 0 // of the addresses
+	size := 0 // size of the addresses
 	if len(p) > 13 {
 		switch p[13] {
 		case v2Unspecified:
@@ -181,7 +181,7 @@ func parseV2(p []byte) (h Header, n int, err *Error) {
 			return Header{}, 0, errV2Family
 		}
 		if p[12] == v2Local {
-			size = 0 // whatever there is has no meaning
+			size = 0 // any addresses are meaningless
 		}
 	}
 	if len(p) < v2Fixed {

@@ -2,8 +2,8 @@ package proxyproto
 
 import "net/netip"
 
-// The addresses and ports of version 1, as text. net/netip reads the same addresses, but from strings, which it keeps in its
-// errors: each would be an allocation, and some it takes are not allowed here.
+// The parsers for version 1's text addresses and ports. net/netip parses only strings and keeps them in its errors, which would
+// allocate, and it accepts some forms that are not allowed here.
 
 // parsePort reads a decimal number without leading zeros.
 func parsePort(b []byte) (uint16, bool) {
@@ -11,7 +11,7 @@ func parsePort(b []byte) (uint16, bool) {
 	return uint16(n), ok
 }
 
-// parseNumber reads a decimal number without leading zeros, of so many digits and so large at most.
+// parseNumber parses a decimal number without leading zeros, of at most the given number of digits and at most limit.
 func parseNumber(b []byte, digits, limit int) (int, bool) {
 	if len(b) == 0 || len(b) > digits || b[0] == '0' && len(b) > 1 {
 		return 0, false
@@ -26,7 +26,7 @@ func parseNumber(b []byte, digits, limit int) (int, bool) {
 	return n, n <= limit
 }
 
-// parseIPv4 reads four numbers with dots between them.
+// parseIPv4 parses four numbers separated by dots.
 func parseIPv4(b []byte) (netip.Addr, bool) {
 	var ip [4]byte
 	if !readIPv4(ip[:], b) {
@@ -35,7 +35,7 @@ func parseIPv4(b []byte) (netip.Addr, bool) {
 	return netip.AddrFrom4(ip), true
 }
 
-// readIPv4 reads b, all of it, into the four bytes of ip.
+// readIPv4 parses all of b into the four bytes of ip.
 func readIPv4(ip, b []byte) bool {
 	for i := range ip {
 		n := 0
@@ -52,11 +52,11 @@ func readIPv4(ip, b []byte) bool {
 	return true
 }
 
-// parseIPv6 reads an address in one of the forms of RFC 4291 section 2.2, without a zone. One that is a mapped IPv4 address comes
-// out as that.
+// parseIPv6 parses an address in one of the forms of RFC 4291 section 2.2, without a zone. An IPv4-mapped address is returned as
+// IPv4.
 func parseIPv6(b []byte) (netip.Addr, bool) {
 	var ip [16]byte
-	n, gap := 0, -1 // how many bytes are read, and before which of them "::" stood
+	n, gap := 0, -1 // bytes parsed so far, and the position of "::"
 	if begins(b, "::") && len(b) >= 2 {
 		gap, b = 0, b[2:]
 	}
@@ -68,7 +68,7 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 		if digits == 0 || digits > 4 {
 			return netip.Addr{}, false
 		}
-		if digits < len(b) && b[digits] == '.' { // the last four bytes as those of an IPv4 address
+		if digits < len(b) && b[digits] == '.' { // the last four bytes are in IPv4 form
 			if n > 12 || !readIPv4(ip[n:n+4], b) {
 				return netip.Addr{}, false
 			}
@@ -90,7 +90,7 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 			gap, b = n, b[1:]
 		}
 	}
-	if (gap >= 0) == (n == len(ip)) { // "::" stands for one group at least
+	if (gap >= 0) == (n == len(ip)) { // "::" stands for at least one group
 		return netip.Addr{}, false
 	}
 	if gap >= 0 {
@@ -101,7 +101,7 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 	return netip.AddrFrom16(ip).Unmap(), true
 }
 
-// parseHex reads the hexadecimal digits at the beginning of b, five at most.
+// parseHex parses up to five hexadecimal digits at the beginning of b.
 func parseHex(b []byte) (value, digits int) {
 	for _, c := range b[:min(len(b), 5)] {
 		switch {

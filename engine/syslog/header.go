@@ -16,20 +16,20 @@ const (
 	Debug   = 7
 )
 
-// Header is what messages of one kind begin with.
+// Header is the beginning of messages of one kind.
 type Header struct {
 	facility int
-	rest     string // behind the time
+	rest     string // the part after the time
 }
 
-// NewHeader makes the header of messages of a facility, a number up to 23. Tag is the program's name, kind says what the messages are,
-// such as "access"; both have printable characters of ASCII only.
+// NewHeader makes the header for messages of a facility, which is a number up to 23. tag is the program's name; kind says what the messages are,
+// such as "access". Characters other than printable ASCII are removed from both.
 func NewHeader(facility int, tag, kind string) *Header {
 	host, _ := os.Hostname()
 	return &Header{facility, " " + printable(host, 255) + " " + printable(tag, 48) + " " + strconv.Itoa(os.Getpid()) + " " + printable(kind, 32) + " - "}
 }
 
-// printable is s as a field of a header, which has to be of that form; "-" is nothing.
+// printable returns s in the form of a header field: printable ASCII of limited length, or "-" if nothing is left.
 func printable(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
 		if r <= ' ' || r >= 0x7f {
@@ -40,11 +40,11 @@ func printable(s string, most int) string {
 	return cmp.Or(s[:min(len(s), most)], "-")
 }
 
-// Append appends the header of a message of that severity and time. It allocates only to grow dst.
+// Append appends the header of a message with this severity and time. It allocates only to grow dst.
 func (h *Header) Append(dst []byte, severity int, at time.Time) []byte {
 	dst = append(dst, '<')
 	dst = strconv.AppendInt(dst, int64(h.facility<<3|severity), 10)
 	dst = append(dst, ">1 "...)
-	dst = at.UTC().Truncate(time.Microsecond).AppendFormat(dst, time.RFC3339Nano) // a header may have six digits
+	dst = at.UTC().Truncate(time.Microsecond).AppendFormat(dst, time.RFC3339Nano) // a header may have at most six fractional digits
 	return append(dst, h.rest...)
 }

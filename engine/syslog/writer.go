@@ -12,19 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connectTimeout bounds the time in which the address of a syslog is looked up.
+// connectTimeout bounds a connection attempt, including the lookup of the address.
 const connectTimeout = 5 * time.Second
 
-// Writer sends each line that it is given as one message. It belongs to one goroutine.
+// Writer sends each line as one message. It may be used by one goroutine only.
 type Writer struct {
 	network, address string
 	lost             func(messages int)
-	conn             net.Conn // nil if it has to be connected first
+	conn             net.Conn // nil if not connected
 	raw              syscall.RawConn
 }
 
-// NewWriter makes a writer to an address, "udp:HOST:PORT" or "unix:PATH", which it connects to when it has something to send. Lost is told of
-// messages that were taken and have not arrived, as far as that becomes known, and of those that are too long.
+// NewWriter makes a writer for an address, "udp:HOST:PORT" or "unix:PATH". It connects when it has something to send. lost is called for
+// messages that were sent but have not arrived, as far as that becomes known, and for those that are too long.
 func NewWriter(address string, lost func(messages int)) *Writer {
 	network, at, _ := strings.Cut(address, ":")
 	if network == "unix" {
@@ -33,8 +33,8 @@ func NewWriter(address string, lost func(messages int)) *Writer {
 	return &Writer{network: network, address: at, lost: lost}
 }
 
-// Write sends whole lines, and returns how many bytes of p were taken. The error is EAGAIN if the reader is slow; after any other the writer
-// connects anew when it is called again.
+// Write sends complete lines, and returns how many bytes of p were sent. The error is EAGAIN if the reader is slow; after any other error the
+// next call reconnects.
 func (w *Writer) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		line, _, _ := bytes.Cut(p[n:], newline)
@@ -48,7 +48,7 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 
 var newline = []byte("\n")
 
-// send sends a message. A syslog that was started anew is found at the second try.
+// send sends a message. It tries twice, so that it finds a syslog server that has restarted.
 func (w *Writer) send(line []byte) error {
 	for again := true; ; again = false {
 		if w.conn == nil {
@@ -66,17 +66,17 @@ func (w *Writer) send(line []byte) error {
 			w.lost(1)
 			return nil
 		case errors.Is(err, unix.ECONNREFUSED) && w.network == "udp":
-			w.lost(1) // nobody has taken the message before this one
+			w.lost(1) // an earlier message was not received
 		default:
 			_ = w.Close()
 		}
 		if !again {
-			return fmt.Errorf("syslog: while sending to %s: %s", w.address, err.Error()) // EPIPE is not to be taken for a pipe's
+			return fmt.Errorf("syslog: while sending to %s: %s", w.address, err.Error()) // not wrapped, so that EPIPE is not taken for that of a pipe
 		}
 	}
 }
 
-// try sends a message without waiting.
+// try sends a message without blocking.
 func (w *Writer) try(line []byte) error {
 	var sent error
 	err := w.raw.Write(func(fd uintptr) bool {
