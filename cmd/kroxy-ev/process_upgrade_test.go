@@ -178,7 +178,8 @@ func TestUpgradeNeedsAMaster(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
 	p := start(t, setup{hosts: endpoints(h)})
-	if status, out := p.order("upgrade"); status != 1 || !strings.Contains(out, "start with --multiprocess") {
+	const want = "kroxy-ev: only a master can hand over to a new binary: start with --multiprocess"
+	if status, out := p.order("upgrade"); status != 1 || strings.TrimSpace(out) != want {
 		t.Errorf("exit status %d: %s", status, out)
 	}
 	p.signal(unix.SIGUSR2)

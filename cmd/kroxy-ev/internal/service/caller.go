@@ -53,7 +53,14 @@ type candidate struct {
 
 // SendOrder sends an order to the process that serves this configuration and returns the answer. The result by names that process if it
 // runs neither as root nor as the caller's user.
-func SendOrder(verb, path string) (a Answer, by string, err error) { return ask(path, verb+"\n") }
+func SendOrder(verb, path string) (a Answer, by string, err error) {
+	a, by, err = ask(path, verb+"\n")
+	switch a.Error {
+	case errNoMaster.Error(), errStopping.Error(), errUnknownOrder.Error(): // others begin with who says so, or with a place in a file
+		err = a.failed(verb)
+	}
+	return a, by, err
+}
 
 // Status asks the process that serves this configuration for its *admin.Status in JSON. The result by is as in SendOrder.
 func Status(path string) (text json.RawMessage, by string, err error) {
