@@ -11,20 +11,20 @@ import (
 	"kroxy-ev/balance"
 )
 
-// group makes a group of n hosts with the named algorithm and a row for each of some writers. The hosts have the empty
-// name, which no key asks for, so that algorithms by name have all of them to offer.
+// group makes a group of n hosts with the named algorithm, and counters with this number of rows. The hosts have the empty name, which no
+// key asks for, so that algorithms by name can offer all of them.
 func group(tb testing.TB, algorithm string, n, rows int) *balance.Group {
 	tb.Helper()
 	return named(tb, algorithm, rows, make([]string, n)...)
 }
 
-// named makes a group of hosts that have these names with the named algorithm and a row for each of some writers.
+// named makes a group of hosts with these names and the named algorithm, and counters with this number of rows.
 func named(tb testing.TB, algorithm string, rows int, names ...string) *balance.Group {
 	tb.Helper()
 	return groupWith(tb, balance.NewCounters(rows, len(names)), balance.Options{Algorithm: algorithm, Hosts: plain(names...)})
 }
 
-// plain are hosts that have these names and nothing else to tell them apart.
+// plain returns hosts that differ only in their names.
 func plain(names ...string) []balance.Spec {
 	specs := make([]balance.Spec, len(names))
 	for i, name := range names {
@@ -33,7 +33,7 @@ func plain(names ...string) []balance.Spec {
 	return specs
 }
 
-// groupWith makes a group whose hosts are the first in c.
+// groupWith makes a group whose hosts are the first hosts in c.
 func groupWith(tb testing.TB, c *balance.Counters, o balance.Options) *balance.Group {
 	tb.Helper()
 	ids := make([]int, len(o.Hosts))
@@ -47,7 +47,7 @@ func groupWith(tb testing.TB, c *balance.Counters, o balance.Options) *balance.G
 	return g
 }
 
-// pick acquires a host that is not among those excluded and gives it back at once.
+// pick acquires a host that is not excluded and releases it at once.
 func pick(tb testing.TB, g *balance.Group, excluded ...int) int {
 	tb.Helper()
 	lease, ok := g.Acquire(0, nil, tried(excluded...), 0)
@@ -86,7 +86,7 @@ func TestOrder(t *testing.T) {
 		{"first", 3, []int{0, 1, 2}, []int{-1}},
 		{"first", 70, []int{0, 1, 2}, []int{3}},
 		{"least_conn", 1, nil, []int{0, 0}},
-		{"least_conn", 3, nil, []int{0, 1, 2, 0, 1, 2}}, // all idle: ties take turns
+		{"least_conn", 3, nil, []int{0, 1, 2, 0, 1, 2}}, // all idle: ties are broken in turn
 		{"least_conn", 3, []int{0, 2}, []int{1, 1, 1}},
 		{"least_conn", 3, []int{0, 1, 2}, []int{-1}},
 	} {
@@ -104,8 +104,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// What hosts that are down would have got is spread over the others, whether a connection knows beforehand that they
-// are down or finds out and goes on.
+// What hosts that are down would have got is spread over the others, whether a connection knows that they are down or finds out itself and
+// tries the next host.
 func TestRoundRobinSpreadsWhatFailedHostsLeave(t *testing.T) {
 	t.Parallel()
 	const hosts, rounds = 5, 300
@@ -168,7 +168,7 @@ func TestRoundRobinIsExactOverGoroutines(t *testing.T) {
 	}
 }
 
-// A connection finds every host once, whatever others do meanwhile.
+// A connection finds every host exactly once, whatever others do meanwhile.
 func TestEveryHostIsFoundOnce(t *testing.T) {
 	t.Parallel()
 	const hosts, writers, rounds = 67, 8, 50
@@ -244,7 +244,7 @@ func TestLeastConnStaysWithinOne(t *testing.T) {
 		}
 		kept = append(kept, &lease)
 	}
-	// Replacing the oldest keeps the balance.
+	// Replacing the oldest lease keeps the balance.
 	for range 1000 {
 		kept[0].Release(balance.Outcome{Class: balance.Served}, 0)
 		lease, _ := g.Acquire(1, nil, tried(), 0)
@@ -314,7 +314,7 @@ func TestAcquireAllocatesNothing(t *testing.T) {
 		for _, hosts := range []int{1, 10, 200} {
 			g := group(t, algorithm, hosts, 4)
 			var seen balance.Tried
-			seen.Add(hosts - 1) // its memory is kept from here on
+			seen.Add(hosts - 1) // the memory of the set is reused from here on
 			n := testing.AllocsPerRun(100, func() {
 				seen.Clear()
 				lease, ok := g.Acquire(3, nil, &seen, 0)
@@ -347,8 +347,7 @@ func BenchmarkAcquire(b *testing.B) {
 	}
 }
 
-// What a choice costs when nothing keeps it from being the first one, and when every host has something in hand, so that
-// algorithms by load have to compare.
+// The cost of a choice in the best case, and when every host has a lease, so that algorithms by load must compare.
 func BenchmarkPick(b *testing.B) {
 	for _, algorithm := range balance.Algorithms() {
 		for _, hosts := range []int{2, 10, 1000} {

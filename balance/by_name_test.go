@@ -57,7 +57,7 @@ func TestByName(t *testing.T) {
 	}{
 		{"a.example", nil, 1},
 		{"A.example.", nil, 1},
-		{"a.example", []int{1}, -1}, // the others do not know of it
+		{"a.example", []int{1}, -1}, // the others do not serve it
 		{"b.example", nil, 0},
 		{"b.example", []int{0}, 3},
 		{"b.example", []int{0, 3}, -1},

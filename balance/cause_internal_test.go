@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What is noted is what is read, whatever a damaged word says there is text for it or nothing, and each kind has a text.
+// What is noted is what is read back. Any damaged word yields a text or nothing, and each kind has a text.
 func TestBlame(t *testing.T) {
 	t.Parallel()
 	for what := FailingChecks; what <= Out; what++ {
@@ -42,7 +42,7 @@ func TestBlame(t *testing.T) {
 	}
 }
 
-// What had a host ejected stays known when it has returned; the next host of its place in the counters inherits nothing.
+// The cause of an ejection stays known when the host has returned; the next host with the same id inherits nothing.
 func TestBlameOfTheEjected(t *testing.T) {
 	t.Parallel()
 	c := NewCounters(1, 1)

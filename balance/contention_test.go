@@ -6,8 +6,8 @@ import (
 	"kroxy-ev/balance"
 )
 
-// What writers on all CPUs pay for having one turn, beside each having a group of its own. Nothing else is done between
-// two choices, so it is the worst case.
+// The cost of one shared turn for writers on all CPUs, beside that of a group for each writer. Nothing else is done between two choices, so it
+// is the worst case.
 func BenchmarkTurnAmongWriters(b *testing.B) {
 	for _, c := range []struct {
 		what   string

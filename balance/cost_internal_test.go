@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// A cost is what the textbook's moving average is, but for what whole microseconds and the approximation of the curve lose.
+// A cost equals the textbook's moving average, except for rounding to whole microseconds and the approximation of the curve.
 func TestCostIsPeakEWMA(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 50 {
 		var c cost
-		var want float64 // us
+		var want float64 // in us
 		now, stamp := int64(r.Uint32()), int64(0)
 		steps := []int64{1, 20, 500, 9000}[r.IntN(4)]
 		for range 300 {
@@ -37,7 +37,7 @@ func TestCostIsPeakEWMA(t *testing.T) {
 	}
 }
 
-// Latencies that come thick and fast pull a peak down too, though each moves it by less than a microsecond.
+// Latencies in quick succession pull a peak down too, although each moves it by less than a microsecond.
 func TestCostFadesAmongManyLatencies(t *testing.T) {
 	t.Parallel()
 	c := cost(0).after(5*time.Millisecond, 0)

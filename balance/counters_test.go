@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// No word of one row lies in a cache line with a word of another row, wherever the table begins. In shared memory, which begins
-// at a page, neither does what is written often of a host with what each choice reads, nor with another host's.
+// No word of one row shares a cache line with a word of another row, wherever the table begins. In shared memory, which is page-aligned, neither do
+// the often written words of a host with those that each choice reads, nor with those of another host.
 func TestWritersShareNoCacheLine(t *testing.T) {
 	t.Parallel()
 	const line = 64
@@ -33,12 +33,12 @@ func TestWritersShareNoCacheLine(t *testing.T) {
 			for row := range rows - 1 {
 				apart(t, "two rows", at(row, hosts-1, cellsPerHost-1), at(row+1, 0, 0))
 			}
-			_ = at(rows-1, hosts-1, cellsPerHost-1) // within the table
+			_ = at(rows-1, hosts-1, cellsPerHost-1) // must be within the table
 		}
 	}
 }
 
-// Every row, host and cell is a word of its own, and sum adds the rows up.
+// Every cell of each row and host is a separate word, and sum adds up the rows.
 func TestCellsAreApart(t *testing.T) {
 	t.Parallel()
 	const rows, hosts = 3, 5

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// After any number of turns each has had its share but for less than one turn, and at the end exactly what it weighs, as by
-// counting credits (Weighted, the obvious way).
+// After any number of turns each thing has had its share to within one turn, and at the end exactly its weight, as with credits (Weighted, the
+// obvious algorithm).
 func TestCycleIsSmooth(t *testing.T) {
 	t.Parallel()
 	lists := [][]int{{1}, {7}, {1, 1}, {1, 1, 1, 1, 1}, {0, 3, 0}, {5, 1, 1}, {95, 5}, {1000, 1}, {1000, 999, 998, 1}, {3, 2, 1}, {97, 1, 1, 1},
@@ -70,7 +70,7 @@ func TestCycleOrder(t *testing.T) {
 	}
 }
 
-// However many there are, and whatever they weigh, a cycle is bounded, each has a turn, and its share is close to what it weighs.
+// Whatever the number of things and their weights, a cycle is bounded, each thing has a turn, and its share is close to its weight.
 func TestCycleIsBounded(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{2, 65, 66, 1000, MaxHosts} {

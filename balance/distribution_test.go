@@ -9,7 +9,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// algorithms are the names of all.
+// algorithms returns the names of all algorithms.
 func algorithms() (names []string) {
 	for _, a := range balance.Algorithms() {
 		names = append(names, a.Name)
@@ -17,7 +17,7 @@ func algorithms() (names []string) {
 	return names
 }
 
-// specs are hosts of these weights, as a configuration has them.
+// specs returns hosts with these weights, as in a configuration.
 func specs(weights ...int) []balance.Spec {
 	list := make([]balance.Spec, len(weights))
 	for i, w := range weights {
@@ -28,13 +28,13 @@ func specs(weights ...int) []balance.Spec {
 
 func equal(n int) []balance.Spec { return specs(slices.Repeat([]int{1}, n)...) }
 
-// made makes a group that has counters of its own.
+// made makes a group with its own counters.
 func made(tb testing.TB, algorithm string, rows int, hosts []balance.Spec) *balance.Group {
 	tb.Helper()
 	return groupWith(tb, balance.NewCounters(rows, max(len(hosts), 1)), balance.Options{Algorithm: algorithm, Hosts: hosts})
 }
 
-// choose acquires a host for a key, and gives it back at once.
+// choose acquires a host for a key, and releases it at once.
 func choose(tb testing.TB, g *balance.Group, key string, excluded ...int) int {
 	tb.Helper()
 	lease := hold(tb, g, key, excluded...)
@@ -61,8 +61,8 @@ func keep(tb testing.TB, g *balance.Group, i, n int) {
 	}
 }
 
-// checkShares compares how often each host was chosen of n times with the chance that it should have had, where chance is
-// what decides: five standard deviations is one false alarm in a million.
+// checkShares compares how often each host was chosen with its probability, where chance decides: five standard deviations mean one false alarm in
+// a million.
 func checkShares(tb testing.TB, what string, had []int, chances []float64) {
 	tb.Helper()
 	n := 0
@@ -78,7 +78,7 @@ func checkShares(tb testing.TB, what string, had []int, chances []float64) {
 	}
 }
 
-// chances are what weights come to.
+// chances returns the probabilities that result from weights.
 func chances(weights ...int) []float64 {
 	total := 0
 	for _, w := range weights {

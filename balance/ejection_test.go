@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// erring are options of a group whose hosts are ejected after so many failures.
+// erring returns options of a group whose hosts are ejected after this number of failures.
 func erring(hosts, failures int) balance.Options {
 	return balance.Options{
 		Algorithm: "first", Hosts: plain(make([]string, hosts)...),
@@ -16,7 +16,7 @@ func erring(hosts, failures int) balance.Options {
 	}
 }
 
-// ends leases host i for a client who is stuck to it, or any host that is left if it must, and ends the lease so.
+// ends leases host i for a sticky client, or any host if i is negative, and ends the lease with how.
 func ends(tb testing.TB, g *balance.Group, i int, now int64, how balance.Class) balance.Change {
 	tb.Helper()
 	var others balance.Tried
@@ -32,8 +32,8 @@ func ends(tb testing.TB, g *balance.Group, i int, now int64, how balance.Class) 
 	return l.Release(balance.Outcome{Class: how}, now)
 }
 
-// The first ejection is as long as the file says, each further one twice as long, up to the most; and when a host has served for
-// as long as that, it begins anew.
+// The first ejection is as long as configured, each further one twice as long, up to the maximum; a host that has served for that long starts from
+// the first again.
 func TestEjections(t *testing.T) {
 	t.Parallel()
 	g := groupWith(t, balance.NewCounters(1, 2), erring(2, 3))
@@ -74,7 +74,7 @@ func TestEjections(t *testing.T) {
 		}
 		now += 7000
 	}
-	// It fails again soon after: that is one more ejection of the same trouble.
+	// It fails again soon after: that is one more ejection in the same series.
 	for range 2 {
 		ends(t, g, 0, now-6000, balance.Erred)
 	}
@@ -83,7 +83,7 @@ func TestEjections(t *testing.T) {
 	}
 }
 
-// Failures count for as long as the window is, from the first of them on.
+// Failures count for as long as the window, which begins with the first of them.
 func TestFailuresAreForgotten(t *testing.T) {
 	t.Parallel()
 	g := groupWith(t, balance.NewCounters(1, 1), erring(1, 3))
@@ -97,7 +97,7 @@ func TestFailuresAreForgotten(t *testing.T) {
 	}
 }
 
-// Without passive_check nothing that errs is ejected; and with false a host that cannot be reached is not even tried last.
+// Without passive_check, hosts that err are not ejected; and with false, a host that cannot be reached is not even tried last.
 func TestNothingIsConcludedUnasked(t *testing.T) {
 	t.Parallel()
 	o := erring(2, 0)
@@ -125,7 +125,7 @@ func TestNothingIsConcludedUnasked(t *testing.T) {
 	}
 }
 
-// What a lease says that began before the host was ejected is old news, and does not end the ejection either.
+// A lease that began before the host was ejected proves nothing new, and does not end the ejection either.
 func TestOldLeasesSayNothingOfAnEjection(t *testing.T) {
 	t.Parallel()
 	g := groupWith(t, balance.NewCounters(1, 2), erring(2, 1))
@@ -150,7 +150,7 @@ func TestOldLeasesSayNothingOfAnEjection(t *testing.T) {
 	}
 }
 
-// A trial that shows nothing, and one whose process has died, let another take its place.
+// An inconclusive trial, and one whose process has died, allow another trial.
 func TestTrialsThatShowNothing(t *testing.T) {
 	t.Parallel()
 	g := groupWith(t, balance.NewCounters(1, 2), erring(2, 1))
@@ -218,7 +218,7 @@ func TestTheLastAreUsedWhenEjected(t *testing.T) {
 	}
 }
 
-// Of all writers in all processes one ejects a host, one tries it, and one takes it back.
+// Of all writers in all processes, one ejects a host, one tries it, and one ends the ejection.
 func TestEjectionIsOneForAll(t *testing.T) {
 	t.Parallel()
 	const writers, rounds = 8, 200
@@ -266,7 +266,7 @@ func TestEjectionIsOneForAll(t *testing.T) {
 
 func g0(groups []*balance.Group) *balance.Group { return groups[0] }
 
-// Nothing is allocated while hosts are ejected, tried, checked, full and drained either.
+// Nothing is allocated while hosts are ejected, tried, checked, full and drained.
 func TestHealingAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

@@ -40,7 +40,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 				t.Errorf("while held: %+v", got)
 			}
 			lease.Release(balance.Outcome{Class: c.class}, 0)
-			// Only the first counts, whatever is said later.
+			// Only the first call counts.
 			lease.Release(balance.Outcome{Class: balance.Served}, 0)
 			lease.Release(balance.Outcome{Class: balance.Failed}, 0)
 			lease.Release(balance.Outcome{Class: balance.Unused}, 0)
@@ -87,7 +87,7 @@ func TestAcquirePutsTheHostIntoTried(t *testing.T) {
 	}
 }
 
-// Sums are over all rows, also when a lease is counted in each by another goroutine.
+// Sums are over all rows, also while a goroutine per row counts leases.
 func TestSumsOverRows(t *testing.T) {
 	t.Parallel()
 	const rows, hosts, each = 8, 3, 200

@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// owners is which host each of many keys goes to.
+// owners returns the host of each of many keys.
 func owners(t *testing.T, g *balance.Group, keys int, excluded ...int) []int {
 	t.Helper()
 	list := make([]int, keys)
@@ -26,7 +26,7 @@ func counted(owners []int, hosts int) []int {
 	return had
 }
 
-// Keys are shared out by weight, each goes to the same host every time, and in any process.
+// Keys are distributed by weight, and each goes to the same host every time and in any process.
 func TestHash(t *testing.T) {
 	t.Parallel()
 	const keys = 8000
@@ -46,8 +46,8 @@ func TestHash(t *testing.T) {
 	}
 }
 
-// The keys of a host that is not usable are spread over the others by their weight; all others' stay, and the next choice of a key
-// is the same each time. When the host is removed for good, or comes back, hardly any other keys move either.
+// The keys of a host that is not usable are spread over the others by weight, and each keeps its new host; all other keys stay. When the host is
+// removed for good, or comes back, hardly any other keys move either.
 func TestHashMovesLittle(t *testing.T) {
 	t.Parallel()
 	const keys, gone = 8000, 1
@@ -85,7 +85,7 @@ func TestHashMovesLittle(t *testing.T) {
 	}
 }
 
-// A key finds the one host that is left, whatever it weighs; and who has no key is not sent to where all without one are.
+// A key finds the only host that is left, whatever its weight; and clients without a key do not all go to the same host.
 func TestHashAtTheEdges(t *testing.T) {
 	t.Parallel()
 	g := made(t, "hash", 1, specs(1000, 1000, 1, 0))

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Whatever a damaged table says of a host, choices are made, nothing panics, and after one success all is well; a host
-// whose pause ends impossibly late may be probed now.
+// Whatever a damaged table says of a host, choices are made, nothing panics, and after one success all is well; a host whose pause ends impossibly
+// late may be probed now.
 func TestDamagedWordsAreHarmless(t *testing.T) {
 	t.Parallel()
 	c := NewCounters(1, 2)
@@ -56,8 +56,8 @@ func TestDamagedWordsAreHarmless(t *testing.T) {
 	}
 }
 
-// A failure that comes between the change of a host's health and the words that tell of it is not described by the words of
-// the time before.
+// A failure between the change of a host's health and the update of the words that describe it is not described by the words of the previous
+// downtime.
 func TestNoReminderOfAnotherDowntime(t *testing.T) {
 	t.Parallel()
 	c := NewCounters(1, 1)
@@ -79,7 +79,7 @@ func TestNoReminderOfAnotherDowntime(t *testing.T) {
 	}
 	const now = began + 3*hour
 	for what, pause := range map[string]int64{"in its pause": firstPause, "after its pause": 0} {
-		*c.word(0, lineHealth) = uint64(downFor(1, now+pause)) // by another process, which has come so far only
+		*c.word(0, lineHealth) = uint64(downFor(1, now+pause)) // by another process, which has only come this far
 		if got := lease(now).Unreachable(now); got != (Change{}) {
 			t.Errorf("a failure %s: %+v", what, got)
 		}

@@ -12,7 +12,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// at acquires at a time, in ms, and gives the host back at once; -1 if there is none.
+// at acquires a host at a time, in ms, and releases it at once; -1 if there is none.
 func at(g *balance.Group, now int64, t *balance.Tried) int {
 	l, ok := g.Acquire(0, nil, t, now)
 	if !ok {
@@ -22,7 +22,7 @@ func at(g *balance.Group, now int64, t *balance.Tried) int {
 	return l.Host()
 }
 
-// report reports what has become of a connection to host i.
+// report reports the outcome of a connection to host i.
 func report(tb testing.TB, g *balance.Group, i int, now int64, reached bool) balance.Change {
 	tb.Helper()
 	var others balance.Tried
@@ -57,7 +57,7 @@ func TestStateSaysWhatItIs(t *testing.T) {
 	}
 }
 
-// A host that failed is passed over, by every algorithm, until somebody has reached it; but not when it is the last.
+// Every algorithm skips a host that failed until it has been reached, except if it is the last.
 func TestDownIsTriedLast(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range algorithms() {
@@ -98,8 +98,7 @@ func TestDownIsTriedLast(t *testing.T) {
 	}
 }
 
-// With hosts down the others share the traffic as evenly as without: the oracle is that each gets a turn before any gets
-// its next.
+// With hosts down, the others share the traffic as evenly as without: the oracle is that each gets a turn before any gets its next one.
 func TestRoundRobinIsEvenAmongTheOthers(t *testing.T) {
 	t.Parallel()
 	for _, hosts := range []int{2, 3, 5} {
@@ -108,7 +107,7 @@ func TestRoundRobinIsEvenAmongTheOthers(t *testing.T) {
 				continue
 			}
 			g := group(t, "round_robin", hosts, 1)
-			// The first connections find out, in the middle of other traffic, and go on to another host.
+			// The first connections find out, amid other traffic, and try another host.
 			var up []int
 			for i := range hosts {
 				if !slices.Contains(down, i) {
@@ -149,7 +148,7 @@ func TestRoundRobinIsEvenAmongTheOthers(t *testing.T) {
 	}
 }
 
-// The others of a group that is busy are chosen as least_conn does, by what they have in hand.
+// Among the remaining hosts of a busy group, least_conn chooses by their leases.
 func TestLeastConnAmongTheOthers(t *testing.T) {
 	t.Parallel()
 	g := group(t, "least_conn", 3, 1)
@@ -165,7 +164,7 @@ func TestLeastConnAmongTheOthers(t *testing.T) {
 	}
 }
 
-// The pauses grow with each probe that fails, up to 10 s, and begin anew after a success.
+// The pauses grow with each failed probe, up to 10 s, and start from the beginning after a success.
 func TestPauses(t *testing.T) {
 	t.Parallel()
 	g := group(t, "first", 2, 1)
@@ -211,7 +210,7 @@ func hasDue(t *balance.Tried) bool {
 	return due && host == 0
 }
 
-// Connections that began before the host was known to be down say nothing new, nor do those that are made for want of others.
+// Connections that began before the host was known to be down prove nothing new, nor do those that are made because there is no other host.
 func TestLateFailuresMakeNoPauseLonger(t *testing.T) {
 	t.Parallel()
 	g := group(t, "first", 2, 1)
@@ -229,7 +228,7 @@ func TestLateFailuresMakeNoPauseLonger(t *testing.T) {
 	}
 }
 
-// A claim of a process that died, or hangs, ends by itself; what it reports later is taken for what it is.
+// The claim of a process that died or hangs expires; a later report of that process counts like any other.
 func TestClaimExpires(t *testing.T) {
 	t.Parallel()
 	g := group(t, "first", 2, 1)
@@ -245,7 +244,7 @@ func TestClaimExpires(t *testing.T) {
 	if !ok {
 		t.Fatal("the claim has not expired")
 	}
-	first.Unreachable(5500) // it is not its claim any more
+	first.Unreachable(5500) // its claim has expired
 	if _, ok := g.Probe(0, 0, 8999, time.Second); ok {
 		t.Error("the late failure ended the second claim")
 	}
@@ -258,7 +257,7 @@ func TestClaimExpires(t *testing.T) {
 	}
 }
 
-// A host that is up may be probed without a claim: somebody suspects it.
+// A host that is up may be probed without a claim, because somebody suspects it.
 func TestProbeOfAHostThatIsUp(t *testing.T) {
 	t.Parallel()
 	g := group(t, "first", 2, 1)
@@ -275,7 +274,7 @@ func TestProbeOfAHostThatIsUp(t *testing.T) {
 	}
 }
 
-// atOnce has each of the groups, which are one to writers of their own, do something at the same time. It returns how many report true.
+// atOnce calls do concurrently for each group, which are one group for separate writers. It returns how many calls return true.
 func atOnce(groups []*balance.Group, do func(row int, g *balance.Group) bool) int64 {
 	var wg sync.WaitGroup
 	var n atomic.Int64
@@ -290,7 +289,7 @@ func atOnce(groups []*balance.Group, do func(row int, g *balance.Group) bool) in
 	return n.Load()
 }
 
-// Of all writers in all processes one probes, one tells that the host went down, one that it came up.
+// Of all writers in all processes, one probes, one reports that the host went down, and one that it came up.
 func TestOneOfAll(t *testing.T) {
 	t.Parallel()
 	const writers, rounds = 8, 200
@@ -335,7 +334,7 @@ func TestOneOfAll(t *testing.T) {
 	}
 }
 
-// People are told again when the host has been down for a minute, and then each time that has doubled, up to an hour.
+// A reminder is due when the host has been down for a minute, and then each time the downtime has doubled, up to an hour.
 func TestReminders(t *testing.T) {
 	t.Parallel()
 	g := group(t, "first", 1, 1)
@@ -358,7 +357,7 @@ func TestReminders(t *testing.T) {
 	}
 }
 
-// What is known of a host outlives the configuration, and not the host.
+// A host's health outlives the configuration, but not the host.
 func TestHealthFollowsTheHost(t *testing.T) {
 	t.Parallel()
 	c := balance.NewCounters(1, 3)
@@ -366,13 +365,13 @@ func TestHealthFollowsTheHost(t *testing.T) {
 	before := groupOf(t, "first", assign(t, r, "a", "b"), c)
 	r.Commit()
 	report(t, before, 0, 1000, false)
-	// Another order, another algorithm: host a is down there too.
+	// Another order, another algorithm: host a is still down.
 	after := groupOf(t, "round_robin", assign(t, r, "b", "a", "c"), c)
 	r.Commit()
 	if h := after.Hosts(); h.Down(0) || !h.Down(1) || h.Down(2) {
 		t.Errorf("down: %v, %v, %v", h.Down(0), h.Down(1), h.Down(2))
 	}
-	// d gets the id of a, and a clean start.
+	// d gets the id of a, and starts afresh.
 	assign(t, r, "b", "c")
 	r.Commit()
 	last := groupOf(t, "first", assign(t, r, "d"), c)
@@ -384,7 +383,7 @@ func TestHealthFollowsTheHost(t *testing.T) {
 	}
 }
 
-// Left counts those whom Acquire would still offer.
+// Left counts the hosts that Acquire would still offer.
 func TestLeft(t *testing.T) {
 	t.Parallel()
 	g := named(t, "host", 1, "a", "b", "a", "*")
@@ -402,7 +401,7 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-// Nothing is allocated while hosts are down and probed either.
+// Nothing is allocated while hosts are down and probed.
 func TestHealthAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -432,7 +431,7 @@ func TestHealthAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What a choice costs when one host of many is down, and when all but one are.
+// The cost of a choice when one host of many is down, and when all but one are.
 func BenchmarkPickWithHostsDown(b *testing.B) {
 	for _, algorithm := range algorithms() {
 		for _, down := range []int{1, 999} {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// specs are hosts of these weights.
+// specs returns hosts with these weights.
 func specs(weights ...int) []Spec {
 	list := make([]Spec, len(weights))
 	for i, w := range weights {
@@ -30,7 +30,7 @@ func newTestGroup(tb testing.TB, c *Counters, o Options) *Group {
 	return g
 }
 
-// The share and the bound of a host grow in a straight line after it was down, ejected or failing, and are whole from the start.
+// After a host was down, ejected or failing, its share and its bound grow linearly; at the start of the program they are full.
 func TestSlowStart(t *testing.T) {
 	t.Parallel()
 	const slow, back = 10 * time.Second, 50_000
@@ -113,8 +113,9 @@ func TestEven(t *testing.T) {
 	}
 }
 
-// Whatever a compromised worker writes anywhere, in the head, in the lines, in the rows: nothing panics or hangs, pauses and shares are in
-// bounds, and hosts are offered.
+// Whatever a compromised worker writes anywhere, in the head, the lines or the rows, nothing panics or hangs, pauses and shares stay within bounds,
+// and
+// hosts are offered.
 func TestDamagedMemoryIsHarmless(t *testing.T) {
 	t.Parallel()
 	const rows, hosts, now = 3, 5, 1_000_000
@@ -133,7 +134,7 @@ func TestDamagedMemoryIsHarmless(t *testing.T) {
 		return words[rng.IntN(len(words))]
 	}
 	registry := NewRegistry(c)
-	for round := range 500 { // tables of hash take time to make
+	for round := range 500 { // hash tables take time to make
 		o := Options{
 			Algorithm: "round_robin", Hosts: specs(1, 2, 3, 4, 0), Checked: rng.IntN(2) == 0, Queue: 3, RetryBudget: 20,
 			SlowStart: time.Duration(rng.IntN(2)) * time.Minute,
@@ -148,7 +149,7 @@ func TestDamagedMemoryIsHarmless(t *testing.T) {
 		algorithms := Algorithms()
 		o.Algorithm = algorithms[round%len(algorithms)].Name
 		if strings.HasSuffix(o.Algorithm, "hash") && round%10 > 0 {
-			o.Algorithm = "round_robin" // tables take long to make
+			o.Algorithm = "round_robin" // hash tables take long to make
 		}
 		g := newTestGroup(t, c, o)
 		for range 20 {
@@ -219,7 +220,7 @@ func TestDamagedMemoryIsHarmless(t *testing.T) {
 			registry.Commit()
 		}
 	}
-	// What a sound writer writes puts it right: all hosts up, and choices as ever.
+	// What a healthy writer writes repairs it: all hosts up, and choices as usual.
 	clear(c.table)
 	c.words[headHostsUsed] = hosts
 	c.ForgetOrders()

@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// Backups serve while nobody else can, in the order of their tiers; and before those that are down are tried, all tiers are.
+// Backups serve while nobody else can, in the order of their tiers; all tiers come before hosts that are down.
 func TestTiers(t *testing.T) {
 	t.Parallel()
 	for _, a := range balance.Algorithms() {
@@ -59,7 +59,7 @@ func TestBackupsDoNotHideWhoIsDue(t *testing.T) {
 	}
 }
 
-// More tiers than are told apart do no harm: each host is found once.
+// More tiers than are distinguished do no harm: each host is found once.
 func TestManyTiers(t *testing.T) {
 	t.Parallel()
 	const hosts = 100
@@ -79,7 +79,7 @@ func TestManyTiers(t *testing.T) {
 	}
 }
 
-// Hosts that are drained or weigh nothing get nobody but those who are stuck to them, whatever else is left.
+// Hosts that are drained or have weight zero get only sticky clients, whatever else is left.
 func TestDrainedGetNobodyNew(t *testing.T) {
 	t.Parallel()
 	for _, a := range balance.Algorithms() {
@@ -120,7 +120,7 @@ func TestDrainedGetNobodyNew(t *testing.T) {
 	}
 }
 
-// A client who is stuck to a host that is unfit gets another.
+// A sticky client of an unfit host gets another host.
 func TestStuckToOneThatIsUnfit(t *testing.T) {
 	t.Parallel()
 	o := erring(4, 1)
@@ -135,7 +135,7 @@ func TestStuckToOneThatIsUnfit(t *testing.T) {
 			l.Release(balance.Outcome{}, 100)
 		}
 	}
-	// When the ejection is over, such a client is as good for the trial as any, once.
+	// When the ejection is over, such a client may do the trial, once.
 	for n, want := range []bool{true, false} {
 		if _, ok := g.AcquireHost(0, 0, tried(), 2100); ok != want {
 			t.Errorf("try %d: %v, want %v", n, ok, want)
@@ -150,7 +150,7 @@ func TestStuckToOneThatIsUnfit(t *testing.T) {
 	}
 }
 
-// That a drained host is left is told once: by the last lease, also one of the configuration before; or by the next choice.
+// That a drained host has no leases left is reported once: by the last lease, also one of the previous configuration, or by the next choice.
 func TestDrainedIsToldOnce(t *testing.T) {
 	t.Parallel()
 	c := shared(t, 2, 4)
@@ -164,7 +164,7 @@ func TestDrainedIsToldOnce(t *testing.T) {
 	drained := slices.Clone(o.Hosts)
 	drained[0].Drain = true
 	o.Hosts = drained
-	after := []*balance.Group{groupWith(t, c, o), groupWith(t, mapped(t, c), o)} // of two processes
+	after := []*balance.Group{groupWith(t, c, o), groupWith(t, mapped(t, c), o)} // in two processes
 	if got := a.Release(balance.Outcome{Class: balance.Served}, 0); got != (balance.Change{}) {
 		t.Errorf("not in force yet: %+v", got)
 	}
@@ -181,7 +181,7 @@ func TestDrainedIsToldOnce(t *testing.T) {
 	if got := b.Release(balance.Outcome{Class: balance.Served}, 0); got != (balance.Change{State: balance.Drained}) {
 		t.Errorf("the last lease: %+v", got)
 	}
-	after[1].Enforce() // of a worker that was begun anew
+	after[1].Enforce() // in a restarted worker
 	for _, g := range after {
 		seen.Clear()
 		at(g, 0, &seen)
@@ -189,12 +189,12 @@ func TestDrainedIsToldOnce(t *testing.T) {
 			t.Errorf("told again: %d, %+v", i, got)
 		}
 	}
-	// One who is stuck to it comes, and leaves.
+	// A sticky client comes and leaves.
 	l, ok := after[0].AcquireHost(0, 0, tried(), 0)
 	if got := l.Release(balance.Outcome{Class: balance.Served}, 0); !ok || got.State != balance.Drained {
 		t.Errorf("after a client who was stuck: %+v", got)
 	}
-	// A host that is drained when nobody holds it.
+	// A host is drained while it has no lease.
 	before.Enforce()
 	for _, g := range after {
 		g.Enforce()
@@ -210,7 +210,7 @@ func TestDrainedIsToldOnce(t *testing.T) {
 	if told != 1 {
 		t.Errorf("told %d times", told)
 	}
-	// And nothing is told of one that is not drained any more.
+	// Nothing is reported about a host that is no longer drained.
 	before.Enforce()
 	l, _ = before.Acquire(0, nil, tried(), 0)
 	if got := l.Release(balance.Outcome{Class: balance.Served}, 0); got != (balance.Change{}) {
@@ -218,8 +218,9 @@ func TestDrainedIsToldOnce(t *testing.T) {
 	}
 }
 
-// Active checks have a host left out and taken back, in all processes; a passing check ends an ejection; and what they once said is
-// nothing to a configuration that has none.
+// A failing active check excludes a host, and a passing one takes it back, in all processes; a passing check ends an ejection. Earlier results do
+// not
+// matter to a configuration without checks.
 func TestChecks(t *testing.T) {
 	t.Parallel()
 	c := shared(t, 1, 2)
@@ -256,7 +257,7 @@ func TestChecks(t *testing.T) {
 	chosen(1100, false)
 	set(true, 1500, balance.Change{State: balance.Returned, Since: 500 * time.Millisecond})
 	chosen(1600, true)
-	// Passing for longer says nothing of connections that fail from here; passing again does.
+	// Continued passing does not clear failed connections; passing after a failure does.
 	report(t, g, 0, 2000, false)
 	set(true, 2001, balance.Change{})
 	chosen(2002, false)
@@ -265,13 +266,13 @@ func TestChecks(t *testing.T) {
 	chosen(2005, true)
 }
 
-// With fewer than half of a larger group left, ejections and failed checks count for nothing; failed connections do. Both is told.
+// With fewer than half of a larger group left, ejections and failed checks are ignored; failed connections still count. Both changes are reported.
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ hosts, bad int }{{3, 0}, {4, 3}, {5, 3}, {8, 5}, {9, 5}} {
 		o := erring(c.hosts+1, 1)
 		o.Checked, o.Algorithm = true, "round_robin"
-		o.Hosts[c.hosts].Drain = true // is not one of them
+		o.Hosts[c.hosts].Drain = true // not one of them
 		g := groupWith(t, balance.NewCounters(1, c.hosts+1), o)
 		for i := range c.hosts - 1 {
 			var got balance.Change
@@ -322,7 +323,7 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// A configuration that has other hosts first knows that most of them are bad, without telling.
+// A new configuration with other hosts first panics too if most hosts are unfit, without reporting it again.
 func TestPanicOutlivesItsConfiguration(t *testing.T) {
 	t.Parallel()
 	c := balance.NewCounters(1, 6)

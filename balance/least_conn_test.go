@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// Of a group that is looked at whole the choice is always the host with the least for its weight.
+// In a group that is compared as a whole, the choice is always the host with the least load for its weight.
 func TestLeastConnIsExact(t *testing.T) {
 	t.Parallel()
 	for _, weights := range [][]int{{1, 1, 1}, {3, 1}, {5, 2, 0, 1}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}} {
@@ -41,7 +41,7 @@ func TestLeastConnIsExact(t *testing.T) {
 	}
 }
 
-// Equals share by weight, whoever stands between them.
+// Equally loaded hosts share by weight, whatever hosts are between them.
 func TestLeastConnBreaksTiesEvenly(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ weights, busy []int }{
@@ -65,8 +65,9 @@ func TestLeastConnBreaksTiesEvenly(t *testing.T) {
 	}
 }
 
-// Of a large group the best of a few is nearly the best of all: a thousand hosts that come and go under load stay close together,
-// and one that is idle is found soon.
+// In a large group the best of a few is nearly the best of all: a thousand hosts that come and go under load stay close together, and an idle host
+// is
+// found soon.
 func TestLeastConnOfManyIsNearlyExact(t *testing.T) {
 	t.Parallel()
 	const hosts, load = 1000, 5

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Of a group that is looked at whole the choice is always the one that the obvious sum says: cost times what is in hand and
-// one more, by weight; a host of which nothing is known has one request at a time.
+// In a group that is compared as a whole, the choice is always that of the obvious formula: cost times the number of leases plus one, by weight; a
+// host
+// without a known cost has one request at a time.
 func TestLeastTimeIsExact(t *testing.T) {
 	t.Parallel()
 	weights := []int{1, 2, 3, 1, 5, 0}

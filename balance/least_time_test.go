@@ -9,12 +9,12 @@ import (
 	"kroxy-ev/balance"
 )
 
-// A closed loop of clients: hosts that are slow get little, and more again when they are fast.
+// A closed loop of clients: slow hosts get little, and more again when they are fast.
 func TestLeastTimeFollowsLatency(t *testing.T) {
 	t.Parallel()
 	const clients = 8
 	g := made(t, "least_time", 1, equal(4))
-	latency := []int64{2, 2, 2, 40} // ms
+	latency := []int64{2, 2, 2, 40} // in ms
 	type flight struct {
 		lease *balance.Lease
 		began int64
@@ -55,14 +55,14 @@ func TestLeastTimeFollowsLatency(t *testing.T) {
 	for _, f := range flying {
 		f.lease.Release(balance.Outcome{Class: balance.Unused}, now)
 	}
-	flying, now = nil, now+60_000 // what was is nearly forgotten
+	flying, now = nil, now+60_000 // the past is nearly forgotten
 	run(100)
 	if had := run(3000); had[3]*5 < had[0]*4 {
 		t.Errorf("a host that is fast again had %v", had)
 	}
 }
 
-// answered has host i answer a request in 5 ms.
+// answered makes host i answer a request in 5 ms.
 func answered(tb testing.TB, g *balance.Group, i int) {
 	tb.Helper()
 	lease, ok := g.AcquireHost(0, i, tried(), 0)
@@ -72,16 +72,17 @@ func answered(tb testing.TB, g *balance.Group, i int) {
 	lease.Release(balance.Outcome{Class: balance.Served, Latency: 5 * time.Millisecond}, 0)
 }
 
-// A host that is silent until its clients have had enough is known for slow by how long they have waited, also if it never answered
-// anybody; and one that a client leaves at once is not taken for a fast one.
+// A silent host is known to be slow by how long its clients have waited, even if it never answered anybody; and one that a client leaves at once
+// does not
+// count as fast.
 func TestLeastTimeKnowsSilence(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
 	for _, c := range []struct {
 		name   string
-		before time.Duration // that the silent host took to answer once; zero if it never did
+		before time.Duration // that the silent host took for an answer before; zero if it never answered
 		waited time.Duration
-		had    int // clients of 100, one after the other
+		had    int // of 100 clients, one after another
 	}{
 		{"it answered before", ms, 200 * ms, 1},
 		{"it never answered", 0, 200 * ms, 1},
@@ -119,7 +120,7 @@ func TestLeastTimeKnowsSilence(t *testing.T) {
 	}
 }
 
-// What is not known is not held against a host that nothing is known of: it has one client at a time, however fast it errs.
+// A host without a known cost gets one client at a time, however fast it errs.
 func TestLeastTimeIsNotDrawnToWhoErrsFirst(t *testing.T) {
 	t.Parallel()
 	g := made(t, "least_time", 1, equal(2))
@@ -141,7 +142,7 @@ func TestLeastTimeIsNotDrawnToWhoErrsFirst(t *testing.T) {
 	}
 }
 
-// A host does not look fast because it fails fast, nor because nobody knows how long it was silent.
+// A host does not look fast because it fails fast, nor because it is not known how long it was silent.
 func TestLeastTimeIsNotDrawnToErrors(t *testing.T) {
 	t.Parallel()
 	const ms, later = time.Millisecond, 20_000

@@ -11,7 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// paperTable is the table as the paper's listing makes it, for hosts of equal weight.
+// paperTable returns the table by the paper's listing, for hosts of equal weight.
 func paperTable(ids []string) []int {
 	permutation := make([][]int, len(ids))
 	for i, id := range ids {
@@ -65,7 +65,7 @@ func TestTableIsThePapers(t *testing.T) {
 	}
 }
 
-// Each host has entries by its weight, but for one or two, and a thousand hosts have some too.
+// Each host has entries by its weight, to within one or two, and each of a thousand hosts has some.
 func TestTableIsFair(t *testing.T) {
 	t.Parallel()
 	for _, weights := range [][]int{equal(1), equal(5), equal(100), equal(1000), {3, 2, 1}, {1000, 1}, {5, 0, 5}, {7, 1000, 999, 500, 33}} {
@@ -85,7 +85,7 @@ func TestTableIsFair(t *testing.T) {
 	}
 }
 
-// When one host of some is removed, hardly any keys move but its own.
+// When one of several hosts is removed, hardly any keys move but its own.
 func TestTableMovesLittle(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{2, 5, 20, 200} {
@@ -107,7 +107,7 @@ func TestTableMovesLittle(t *testing.T) {
 	}
 }
 
-// The order in the file and what others weigh in proportion do not matter: processes that have read the same hosts agree.
+// The order in the file and a common factor of the weights do not matter: processes that have read the same hosts agree.
 func TestRingsAgree(t *testing.T) {
 	t.Parallel()
 	var hosts []Spec
@@ -134,13 +134,13 @@ func TestRingsAgree(t *testing.T) {
 	if !slices.Equal(owners(other), want) {
 		t.Error("the order of the hosts matters")
 	}
-	// What a program said once holds for those that come after it, which run beside it for a while.
+	// The results must not change from version to version, because two versions run beside each other for a while.
 	if got := want[:3]; !slices.Equal(got, []string{"agree/10.0.0.3:8080", "agree/10.0.0.5:8080", "agree/10.0.0.2:8080"}) {
 		t.Errorf("the first keys' hosts are %q, other ones than those of earlier versions", got)
 	}
 }
 
-// A table is made once for the same hosts, and given up with the last group that has it.
+// A table is made once for the same hosts, and freed with the last group that uses it.
 func TestTablesAreShared(t *testing.T) {
 	t.Parallel()
 	hosts := []Spec{{ID: "shared/b", Weight: 1}, {ID: "shared/a", Weight: 1}, {ID: "shared/c"}, {ID: "shared/d", Weight: 3}}

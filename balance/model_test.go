@@ -11,8 +11,9 @@ import (
 	"kroxy-ev/balance"
 )
 
-// model is the slow, obvious version of a group that chooses by "first": what is known of each host lies in plain fields, and what
-// a choice falls on is found by asking each host each question.
+// model is a slow, obvious version of a group that chooses by "first": the state of each host is in plain fields, and a choice checks each
+// condition for
+// each host.
 type model struct {
 	o     balance.Options
 	hosts []modelHost
@@ -24,31 +25,31 @@ type modelHost struct {
 
 	down   bool
 	pauses int
-	pause  int64 // until when it is left in peace
+	pause  int64 // until when it is tried last
 
 	ejected bool
 	times   int
 	ends    int64 // of the ejection, or of the claim of a trial
 	began   int64 // when the ejection began
 	left    int64 // when the last ejection ended
-	serial  int   // of what ejected and ends say
+	serial  int   // number of the current value of ejected and ends
 
 	fails      bool
 	failsSince int64
-	back       int64 // when it came back from a failure
+	back       int64 // when it recovered from a failure
 
-	first  int64 // when the first failure of the window was
+	first  int64 // time of the first failure in the window
 	failed int
 
 	drain  *bool // by order
 	weight *int
-	held   bool // it is drained, and somebody may hold it yet
+	held   bool // it is draining and may have leases left
 }
 
 // modelLease is what a lease knows.
 type modelLease struct {
 	host  int
-	trial int // the serial of its claim; zero if it is no trial
+	trial int // serial of its claim; zero if it is not a trial
 	lease balance.Lease
 }
 
@@ -69,7 +70,7 @@ func (m *model) drains(i int) bool {
 	return m.o.Hosts[i].Drain
 }
 
-// left reports whether the last one has left host i, which is drained, and people are to be told.
+// left reports whether the draining host i has just lost its last lease, which must be reported.
 func (m *model) left(i int) bool {
 	h := &m.hosts[i]
 	gone := h.held && h.active == 0
@@ -77,7 +78,7 @@ func (m *model) left(i int) bool {
 	return gone
 }
 
-// order gives host i an order, or has all forgotten.
+// order gives an order for host i, or cancels all orders.
 func (m *model) order(i int, drain *bool, weight *int, forget bool) {
 	before := make([]bool, len(m.hosts))
 	for i := range m.hosts {
@@ -94,7 +95,7 @@ func (m *model) order(i int, drain *bool, weight *int, forget bool) {
 	m.recount()
 }
 
-// wellOf reports whether nothing is known against host i.
+// well reports whether nothing is wrong with host i.
 func (m *model) well(i int) bool {
 	h := &m.hosts[i]
 	return !h.down && !h.ejected && !h.fails
@@ -121,7 +122,7 @@ func (m *model) recount() balance.State {
 	return balance.Unchanged
 }
 
-// part is how much of an amount the slow start lets host i have.
+// part returns how much of full host i gets during slow start.
 func (m *model) part(i, full int, now int64) int {
 	age, all := now-m.hosts[i].back, m.o.SlowStart.Milliseconds()
 	if m.hosts[i].back == 0 || age >= all || full == 0 {
@@ -147,8 +148,7 @@ func (m *model) fit(i int, now int64) (fit, trial bool) {
 	return true, false
 }
 
-// acquire is what Acquire should do: the host, or -1, and the serial of the trial's claim; and whether one was passed over for want
-// of room.
+// acquire returns what Acquire should return: the host or -1, the serial of the trial's claim, and whether a host was skipped for lack of room.
 func (m *model) acquire(tried map[int]bool, now int64) (host, claim int, full bool) {
 	var tiers []int
 	for i := range m.hosts {
@@ -227,7 +227,7 @@ func (m *model) release(l *modelLease, how balance.Class, now int64) balance.Cha
 	return c
 }
 
-// ended is what comes of how a lease ended, where errors count.
+// ended returns the expected result of ending a lease, where errors count.
 func (m *model) ended(l *modelLease, how balance.Class, now int64) balance.Change {
 	h, p := &m.hosts[l.host], m.o.Passive
 	if p.Failures == 0 {
@@ -326,7 +326,7 @@ func (m *model) unreachable(i int, now int64) (changed bool, mood balance.State)
 	return false, balance.Unchanged
 }
 
-// Whatever is reported in whatever order, each choice and each change is the model's.
+// Whatever is reported in whatever order, each choice and each change equals the model's.
 func TestGroupIsAsItsModel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(40) {

@@ -7,7 +7,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// weigh gives weights by order; -1 is none.
+// weigh orders weights; -1 means none.
 func weigh(g *balance.Group, weights ...int) {
 	for i, w := range weights {
 		if w >= 0 {
@@ -16,8 +16,9 @@ func weigh(g *balance.Group, weights ...int) {
 	}
 }
 
-// Whatever weights are ordered, by whichever group that has the hosts, each host gets its share from then on, by every algorithm that
-// looks at weights; also one that weighed nothing. When orders are forgotten, shares are as the configuration says.
+// Whatever weights are ordered, by whichever group with these hosts, each host gets its share from then on, by every algorithm that uses weights;
+// also a
+// host of configured weight zero. When the orders are cancelled, shares are as configured.
 func TestOrderedWeights(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"round_robin", "random_two", "hash", "ip_hash"} {
@@ -43,7 +44,7 @@ func TestOrderedWeights(t *testing.T) {
 						had[choose(t, g, fmt.Sprint("key ", k))]++
 					}
 					if algorithm == "random_two" && n == 2 {
-						return // of two hosts that have nothing in hand it takes any
+						return // of two idle hosts it takes either
 					}
 					checkShares(t, what, had, chances(weights...))
 				}
@@ -63,7 +64,7 @@ func TestOrderedWeights(t *testing.T) {
 						t.Errorf("an order for host %d stands", i)
 					}
 				}
-				if chances(c.configured...)[0] >= 0 { // not of nothing
+				if chances(c.configured...)[0] >= 0 { // unless it has no share
 					shares("forgotten", c.configured)
 				}
 			})
@@ -87,7 +88,7 @@ func TestOrderedWeightsAndLoad(t *testing.T) {
 	}
 }
 
-// When a host is to weigh less, only keys of its own move; when it weighs as before, all are back.
+// When a host's weight is reduced, only its own keys move; when the weight is restored, all return.
 func TestOrderedWeightMovesFewKeys(t *testing.T) {
 	t.Parallel()
 	g := made(t, "hash", 1, specs(2, 2, 2))
@@ -116,8 +117,9 @@ func TestOrderedWeightMovesFewKeys(t *testing.T) {
 	}
 }
 
-// A host that is drained by order gets no new clients, whichever group they come by, but keeps those who are stuck to it; people are told
-// once when nobody holds it any more. One that the configuration drains can be had back.
+// A host that is drained by order gets no new clients, through whichever group, but keeps its sticky clients; it is reported once when its last
+// lease
+// ends. A host that the configuration drains can be undrained.
 func TestOrderedDrain(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range algorithms() {

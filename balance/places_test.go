@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// bounded makes a group of hosts that have this bound each, with a queue.
+// bounded makes a group of hosts with this bound each, with a queue.
 func bounded(tb testing.TB, c *balance.Counters, hosts, most, queue int) *balance.Group {
 	tb.Helper()
 	o := balance.Options{Algorithm: "round_robin", Hosts: plain(make([]string, hosts)...), Queue: queue, RetryBudget: 20}
@@ -20,7 +20,7 @@ func bounded(tb testing.TB, c *balance.Counters, hosts, most, queue int) *balanc
 	return groupWith(tb, c, o)
 }
 
-// A full host is passed over, and when all are full that is said. One who leaves makes room.
+// A full host is skipped, and it is reported when all are full. A released lease makes room.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	for _, a := range balance.Algorithms() {
@@ -68,7 +68,7 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// Tried hosts are no full ones: whether others are full is not said of them.
+// Tried hosts do not count as full: Tried.Full says nothing of them.
 func TestTriedIsNotFull(t *testing.T) {
 	t.Parallel()
 	g := bounded(t, balance.NewCounters(1, 2), 2, 1, 0)
@@ -80,8 +80,7 @@ func TestTriedIsNotFull(t *testing.T) {
 	}
 }
 
-// However many come at once, in whatever rows: no bound is passed for a moment, whoever comes alone finds what is free, and at the end
-// nothing is held.
+// However many come at once, in whatever rows: bounds are never exceeded, a single caller finds what is free, and at the end nothing is held.
 func TestBoundsAreExact(t *testing.T) {
 	t.Parallel()
 	const rows, each, hosts, most, places = 8, 3000, 3, 4, 5
@@ -169,7 +168,7 @@ func TestBoundsAreExact(t *testing.T) {
 	}
 }
 
-// Of those who come at once for the last place one gets it: two do not keep each other from it.
+// Of concurrent callers for the last place one gets it: two do not block each other.
 func TestLastPlaceIsTaken(t *testing.T) {
 	t.Parallel()
 	const rows, rounds = 4, 2000
@@ -214,7 +213,7 @@ func TestLastPlaceIsTaken(t *testing.T) {
 	}
 }
 
-// What workers held that died is given back: after 200 of them there is as much room as before.
+// What dead workers held is given back: after 200 of them there is as much room as before.
 func TestDeadWritersLoseNothing(t *testing.T) {
 	t.Parallel()
 	const workers, hosts, most, places = 200, 2, 3, 4
@@ -250,7 +249,7 @@ func TestDeadWritersLoseNothing(t *testing.T) {
 		if g.Hosts().Active(0)+g.Hosts().Active(1)+g.Queued() != 0 {
 			t.Fatalf("after %d deaths %d and %d are held, and %d places", n+1, g.Hosts().Active(0), g.Hosts().Active(1), g.Queued())
 		}
-		for range 1000 { // earn what retries have cost
+		for range 1000 { // earn the cost of the retries
 			l, _ := g.Acquire(rows[0], nil, tried(), 0)
 			l.Release(balance.Outcome{}, 0)
 		}
@@ -271,7 +270,7 @@ func TestDeadWritersLoseNothing(t *testing.T) {
 	}
 }
 
-// At a time the budget is a share of what is held, over all rows, and ten at least.
+// The budget bounds concurrent retries to a share of the leases over all rows, and at least ten.
 func TestRetriesAtATime(t *testing.T) {
 	t.Parallel()
 	for _, held := range []int{0, 1, 49, 50, 54, 55, 60, 100, 1000, 10_000} {
@@ -297,7 +296,7 @@ func TestRetriesAtATime(t *testing.T) {
 	}
 }
 
-// Over time each row has ten retries at hand, and gets them back by requests, of which each earns the budget.
+// Over time each row has a reserve of ten retries, and regains them by requests, each of which earns the budget.
 func TestRetriesOverTime(t *testing.T) {
 	t.Parallel()
 	for _, budget := range []int{0, 1, 20, 100} {
@@ -307,7 +306,7 @@ func TestRetriesOverTime(t *testing.T) {
 		request := func(row int) {
 			var seen balance.Tried
 			l, _ := g.Acquire(row, nil, &seen, 0)
-			other, _ := g.Acquire(row, nil, &seen, 0) // is another try of the same, and earns nothing
+			other, _ := g.Acquire(row, nil, &seen, 0) // another try of the same request, which earns nothing
 			l.Release(balance.Outcome{Class: balance.Served}, 0)
 			other.Release(balance.Outcome{Class: balance.Served}, 0)
 		}
@@ -341,7 +340,7 @@ func TestRetriesOverTime(t *testing.T) {
 	}
 }
 
-// If all fail and each is tried again as far as the budget allows, hosts see at most a quarter more, however few clients there are.
+// If all requests fail and each is retried as far as the budget allows, hosts get at most a quarter more, however few clients there are.
 func TestRetriesAreAtMostAQuarterMore(t *testing.T) {
 	t.Parallel()
 	for _, clients := range []int{1, 8, 64, 500} {
@@ -380,7 +379,7 @@ func TestRetriesAreAtMostAQuarterMore(t *testing.T) {
 	}
 }
 
-// An id is not given to another host while a place of its queue or a retry is held.
+// An id is not given to another host while a place in its queue or a retry is held.
 func TestHeldIDsAreNotReused(t *testing.T) {
 	t.Parallel()
 	c := balance.NewCounters(1, 1)

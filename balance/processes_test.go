@@ -20,8 +20,9 @@ const writerEnv = "KROXY_EV_TEST_WRITER"
 // writerHosts are the ids that writer processes count under.
 var writerHosts = []int{3, 1, 7, 900, 20}
 
-// TestWriterProcess is no test: it is what the children of the tests below do. Each line it reads is a number: it acquires
-// as many leases, or releases as many of the oldest if the number is negative, and answers with the hosts.
+// TestWriterProcess is not a test: it is the main function of the child processes of the tests below. Each line that it reads is a number: it
+// acquires
+// that many leases, or releases that many of the oldest if the number is negative, and prints the hosts.
 func TestWriterProcess(t *testing.T) {
 	row, algorithm, ok := strings.Cut(os.Getenv(writerEnv), " ")
 	if !ok {
@@ -54,7 +55,7 @@ func TestWriterProcess(t *testing.T) {
 	}
 }
 
-// writer is a child that holds leases.
+// writer is a child process that holds leases.
 type writer struct {
 	cmd *exec.Cmd
 	row int
@@ -62,7 +63,7 @@ type writer struct {
 	out *bufio.Scanner
 }
 
-// startWriter starts a child in a row of c that is taken for it.
+// startWriter starts a child with a row of c that is taken for it.
 func startWriter(tb testing.TB, c *balance.Counters, algorithm string) *writer {
 	tb.Helper()
 	w := &writer{row: take(tb, c)}
@@ -89,7 +90,7 @@ func (w *writer) kill() {
 	_ = w.cmd.Wait()
 }
 
-// ask has the child acquire (n > 0) or release; answer tells the hosts.
+// ask makes the child acquire (n > 0) or release leases; answer returns the hosts.
 func (w *writer) ask(n int) { _, _ = fmt.Fprintln(w.in, n) }
 
 func (w *writer) answer(tb testing.TB) []int {
@@ -108,7 +109,7 @@ func (w *writer) answer(tb testing.TB) []int {
 	return hosts
 }
 
-// active is what each host has in hand, and how far apart the most and the least are.
+// active returns the number of leases of each host, and the difference between the most and the least.
 func active(g *balance.Group) (all []int64, spread int64) {
 	for i := range g.Hosts().Len() {
 		all = append(all, g.Hosts().Active(i))
@@ -146,7 +147,7 @@ func TestLeastConnOverProcesses(t *testing.T) {
 	}
 	lockstep("from the start", rounds)
 
-	// One is killed with what it holds. What the others hold may be uneven, and is made even by whoever comes next.
+	// One is killed with its leases. Those of the others may be uneven, and later choices even them out.
 	dead := all[1]
 	dead.kill()
 	if counts, spread := active(g); spread > 1 {
@@ -171,7 +172,7 @@ func TestLeastConnOverProcesses(t *testing.T) {
 	}
 	lockstep("after a kill", rounds)
 
-	// Everything is given back where it was counted.
+	// All leases are given back where they were counted.
 	for _, w := range all {
 		w.ask(-rounds)
 	}
@@ -189,8 +190,9 @@ func TestLeastConnOverProcesses(t *testing.T) {
 	}
 }
 
-// All at once, a choice may rest on counts that another is just changing: then the error is at most one for each writer,
-// and it does not grow.
+// With concurrent callers, a choice may be based on counts that another caller is just changing: then the error is at most one per writer, and it
+// does
+// not grow.
 func TestLeastConnOverProcessesAtOnce(t *testing.T) {
 	t.Parallel()
 	const writers, rounds, each = 4, 20, 200
@@ -209,7 +211,7 @@ func TestLeastConnOverProcessesAtOnce(t *testing.T) {
 				w.answer(t)
 			}
 			if n < 0 {
-				continue // the oldest were released, of whatever hosts
+				continue // the oldest leases were released, of whatever hosts
 			}
 			if counts, spread := active(g); spread > writers {
 				t.Errorf("round %d: %v", round, counts)
@@ -218,7 +220,7 @@ func TestLeastConnOverProcessesAtOnce(t *testing.T) {
 	}
 }
 
-// The turn is one over all processes.
+// All processes share one turn.
 func TestRoundRobinOverProcesses(t *testing.T) {
 	t.Parallel()
 	const writers, each = 4, 1000
@@ -227,7 +229,7 @@ func TestRoundRobinOverProcesses(t *testing.T) {
 	for range writers {
 		all = append(all, startWriter(t, c, "round_robin"))
 	}
-	for i, w := range all { // the first of each goes to a host of its own
+	for i, w := range all { // the first lease of each goes to a different host
 		w.ask(1)
 		if got := w.answer(t); !slices.Equal(got, []int{i}) {
 			t.Errorf("writer %d chose %v", i, got)

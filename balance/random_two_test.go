@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Each pair of hosts has the chance that its weights give it, and the better of the two gets the choice.
+// Each pair of hosts has the probability that results from its weights, and the better host of the two is chosen.
 func TestRandomTwo(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ weights, held []int }{
@@ -45,7 +45,7 @@ func TestRandomTwo(t *testing.T) {
 	}
 }
 
-// A host that is down, or was tried, is not drawn, however few are left.
+// A host that is down or was tried is not chosen, however few are left.
 func TestRandomTwoFindsWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	g, all := made(t, "random_two", 1, specs(1000, 1000, 1000, 1, 0)), []int{0, 1, 2}

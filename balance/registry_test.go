@@ -19,7 +19,7 @@ func assign(tb testing.TB, r *balance.Registry, keys ...string) []int {
 	return ids
 }
 
-// groupOf makes a group counted under ids.
+// groupOf makes a group whose hosts are counted under ids.
 func groupOf(tb testing.TB, algorithm string, ids []int, c *balance.Counters) *balance.Group {
 	tb.Helper()
 	g, err := balance.NewGroupOf(ids, balance.Options{Algorithm: algorithm, Hosts: plain(make([]string, len(ids))...)}, c)
@@ -48,8 +48,8 @@ func TestIDsStayWithTheirHosts(t *testing.T) {
 		{"a b c", []int{0, 1, 2}},
 		{"a b c", []int{0, 1, 2}},
 		{"c a", []int{2, 0}},
-		{"c d a", []int{2, 3, 0}}, // b's id is not given away while there are others
-		{"b", []int{1}},           // and b, come back, has it again
+		{"c d a", []int{2, 3, 0}}, // b's id is not reused while there are others
+		{"b", []int{1}},           // and b has it again when it comes back
 		{"", []int{}},
 		{"e d", []int{4, 3}},
 	} {
@@ -78,7 +78,7 @@ func TestIDsAreReused(t *testing.T) {
 		}
 	}
 
-	// Hosts that are in force are not reused, although the configuration to come does not have them.
+	// Hosts that are in force are not reused, although the new configuration does not have them.
 	if ids, err := r.Assign([]string{"x"}); err == nil {
 		t.Fatalf("an id of the configuration in force was given away: %v", ids)
 	}
@@ -87,7 +87,7 @@ func TestIDsAreReused(t *testing.T) {
 	}
 	r.Commit()
 
-	// a is held, so b is the only one. What it had counted is forgotten.
+	// a is held, so only b is reusable. Its counts are forgotten.
 	if _, err := r.Assign([]string{"c", "x", "y"}); err == nil || !strings.Contains(err.Error(), "3 are allowed") {
 		t.Fatalf("a held id was given away, or the error does not say how many there may be: %v", err)
 	}
@@ -103,7 +103,7 @@ func TestIDsAreReused(t *testing.T) {
 	if got := countsOf(g, 1); got != (counts{}) {
 		t.Errorf("a reused id begins with %+v", got)
 	}
-	// b is a host like any new one now.
+	// b is now like any new host.
 	if ids, err := r.Assign([]string{"c", "x", "b"}); err == nil {
 		t.Errorf("b has an id: %v", ids)
 	}
@@ -113,7 +113,7 @@ func TestIDsAreReused(t *testing.T) {
 	}
 }
 
-// What was assigned and never came into force is the first to be reused, and then what was removed longest ago.
+// Ids that were assigned and never came into force are reused first, and then those of the hosts removed longest ago.
 func TestTheLongestRemovedIsReusedFirst(t *testing.T) {
 	t.Parallel()
 	r := balance.NewRegistry(balance.NewCounters(1, 4))
@@ -123,7 +123,7 @@ func TestTheLongestRemovedIsReusedFirst(t *testing.T) {
 	}
 	assign(t, r, "b", "aborted") // 3
 	assign(t, r, "c")
-	r.Commit() // b is the last to have been removed
+	r.Commit() // b was removed last
 	for i, want := range []int{3, 1, 2} {
 		if got := assign(t, r, "c", fmt.Sprint("new", i)); got[1] != want {
 			t.Fatalf("new host %d: id %d, want %d", i, got[1], want)
@@ -135,16 +135,16 @@ func TestTheLongestRemovedIsReusedFirst(t *testing.T) {
 	}
 }
 
-// A lease of a configuration that is gone is given back where it was counted, and counts while it is held.
+// A lease of an earlier configuration is given back where it was counted, and counts while it is held.
 func TestLeaseOutlivesItsConfiguration(t *testing.T) {
 	t.Parallel()
 	c := balance.NewCounters(1, 8)
 	r := balance.NewRegistry(c)
 	before := groupOf(t, "least_conn", assign(t, r, "a", "b"), c)
 	r.Commit()
-	first, second := acquire(t, before), acquire(t, before) // one each
+	first, second := acquire(t, before), acquire(t, before) // one per host
 	third := acquire(t, before)
-	held := third.Host() // has two
+	held := third.Host() // the host with two leases
 
 	// The same hosts at other places of the group, and one more.
 	after := groupOf(t, "least_conn", assign(t, r, "new", "b", "a"), c)
@@ -177,7 +177,7 @@ func TestLeaseOutlivesItsConfiguration(t *testing.T) {
 	}
 }
 
-// A later configuration's group goes on with the turn.
+// A later configuration's group continues the turn.
 func TestTurnOutlivesItsConfiguration(t *testing.T) {
 	t.Parallel()
 	c := balance.NewCounters(1, 8)
@@ -234,7 +234,7 @@ func TestSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// b and d are in force there too, and the order in which the others may be reused is kept: pending, a, c.
+	// b and d are in force there too, and the order of reuse is kept: pending, a, c.
 	for _, step := range []struct {
 		keys string
 		want []int
@@ -280,8 +280,9 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
-// Against a slow, obvious version: configurations come and go at random, some are not committed, leases are held over
-// them, and now and then the registry is handed over.
+// Compared with a slow, obvious version: configurations come and go at random, some are not committed, leases are held across them, and now and
+// then the
+// registry is handed over.
 func TestRegistryKeepsItsPromises(t *testing.T) {
 	t.Parallel()
 	const rows, room, names = 3, 12, 30
@@ -318,7 +319,7 @@ func TestRegistryKeepsItsPromises(t *testing.T) {
 			if len(all) <= room {
 				t.Fatalf("step %d: %v, but only %d hosts are in use", step, err, len(all))
 			}
-			// Else no lease would ever be given back.
+			// Otherwise no lease would ever be released.
 			for i := range held {
 				held[i].lease.Release(balance.Outcome{Class: balance.Unused}, 0)
 			}
@@ -380,7 +381,7 @@ func TestRegistryKeepsItsPromises(t *testing.T) {
 	}
 }
 
-// What can be restored is restored entirely, and goes on assigning ids that are in the counters.
+// What can be restored is restored completely, and continues to assign ids that are in the counters.
 func FuzzRestoreRegistry(f *testing.F) {
 	f.Add([]byte(`{"version":1,"commits":2,"hosts":[{"key":"a","id":0,"last":1},{"key":"b","id":1,"last":2}]}`))
 	f.Add([]byte(`{"version":1,"hosts":[null]}`))

@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// All who choose together, each host gets exactly what it weighs.
+// Over all callers, each host gets exactly its weight.
 func TestRoundRobinGivesByWeight(t *testing.T) {
 	t.Parallel()
 	for _, weights := range [][]int{{1, 1, 1}, {5, 1, 1}, {3, 0, 2}, {1000, 1}, {100, 99, 98, 1}} {
@@ -40,7 +40,7 @@ func TestRoundRobinGivesByWeight(t *testing.T) {
 	}
 }
 
-// What a host that was tried leaves goes to the others by their weight, however much it weighs.
+// What a tried host leaves goes to the others by weight, whatever its own weight.
 func TestRoundRobinSharesOutWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

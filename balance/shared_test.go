@@ -16,7 +16,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// shared makes shared counters that are given up when the test ends.
+// shared makes shared counters that are closed when the test ends.
 func shared(tb testing.TB, rows, hosts int) *balance.Counters {
 	tb.Helper()
 	c, err := balance.NewShared(rows, hosts)
@@ -90,7 +90,7 @@ func TestRowsAreTakenAndCleared(t *testing.T) {
 	t.Parallel()
 	const rows = 3
 	for name, c := range map[string]*balance.Counters{"shared": shared(t, rows, 10), "private": balance.NewCounters(rows, 10)} {
-		if c.FD() < 0 { // the rows are taken from the start
+		if c.FD() < 0 { // all rows are taken from the start
 			for row := range rows {
 				c.ClearRow(row)
 			}
@@ -113,7 +113,7 @@ func TestRowsAreTakenAndCleared(t *testing.T) {
 			g.Acquire(row, nil, tried(0), 0)
 		}
 		c.ClearRow(1)
-		// The writer's leases are gone, what it did is not.
+		// The writer's leases are gone, but not its totals.
 		for i, want := range []counts{{active: 2, served: 3, failed: 3}, {active: 2}} {
 			if got := countsOf(g, i); got != want {
 				t.Errorf("%s, host %d: %+v, want %+v", name, i, got, want)
@@ -158,7 +158,7 @@ func TestRowsOfTheDeadAreTaken(t *testing.T) {
 	}
 }
 
-// A master and its successor may take rows at once.
+// A master and its successor may take rows concurrently.
 func TestRowsHaveOneTaker(t *testing.T) {
 	t.Parallel()
 	const rows = 64
@@ -188,7 +188,7 @@ func TestRowsHaveOneTaker(t *testing.T) {
 	}
 }
 
-// Room costs nothing: neither memory before a row and a host are used, nor time for rows that never were.
+// Capacity costs nothing: neither memory before a row and a host are used, nor time for rows that never were.
 func TestRoomCostsNothing(t *testing.T) {
 	t.Parallel()
 	pages := func(c *balance.Counters) int64 {
@@ -212,7 +212,7 @@ func TestRoomCostsNothing(t *testing.T) {
 		take(t, c)
 	}
 	assign(t, r, "d")
-	// The head, the turns, and of each row a page or two for each kind of cell.
+	// The head, the turns, and for each row a page or two per kind of cell.
 	if n := pages(c); n > 4+4*6 {
 		t.Errorf("%d pages were touched", n)
 	}
@@ -233,7 +233,7 @@ func TestMapRefuses(t *testing.T) {
 		}
 		return fd
 	}
-	// altered is a copy of sound counters' memory with a word of the head changed.
+	// altered returns a copy of intact counters' memory with one word of the head changed.
 	altered := func(word int, value uint64, size int64) int {
 		c := shared(t, 3, 20)
 		take(t, c)
@@ -277,7 +277,7 @@ func TestMapRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.says)
 		}
 	}
-	m, err := balance.MapCounters(altered(8, 3, 0)) // the way of altering is sound
+	m, err := balance.MapCounters(altered(8, 3, 0)) // the method of altering is sound
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestMapRefuses(t *testing.T) {
 	}
 }
 
-// Nobody can pull the memory away from under the others.
+// Nobody can shrink the memory under the others.
 func TestSharedMemoryKeepsItsSize(t *testing.T) {
 	t.Parallel()
 	c := shared(t, 1, 1)
@@ -306,7 +306,7 @@ func TestSharedMemoryKeepsItsSize(t *testing.T) {
 	}
 }
 
-// In a process of its own, since it lowers a limit, and since there a closed descriptor's number is nobody else's.
+// This runs in its own process, because it lowers a limit, and because there nobody else reuses the number of a closed descriptor.
 func TestSharedMemoryThatCannotBeHad(t *testing.T) {
 	const env = "KROXY_EV_TEST_NO_DESCRIPTORS"
 	if os.Getenv(env) == "" {

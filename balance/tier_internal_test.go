@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// shareOut counts whom many choices fall on, each of which is given back at once.
+// shareOut counts the hosts of many choices, each of which is released at once.
 func shareOut(tb testing.TB, g *Group, now int64, tried Tried) []int {
 	tb.Helper()
 	had := make([]int, g.hosts.Len())
@@ -24,10 +24,10 @@ func shareOut(tb testing.TB, g *Group, now int64, tried Tried) []int {
 	return had
 }
 
-// evenly are the algorithms that share choices out among idle hosts.
+// evenly are the algorithms that spread choices over idle hosts by weight.
 var evenly = []string{"round_robin", "least_conn", "least_time", "random_two", "hash", "ip_hash"}
 
-// A host that starts slowly gets as much as it weighs by then, of whatever the others weigh.
+// During slow start a host gets its current weight's share, whatever the others weigh.
 func TestSlowStartIsAShare(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range evenly {
@@ -56,7 +56,7 @@ func TestSlowStartIsAShare(t *testing.T) {
 	}
 }
 
-// Spares get nothing while a host of the tier before is there, and then share by weight; what weighs nothing gets nothing.
+// Backups get nothing while a host of an earlier tier is usable, and then share by weight; a host of weight zero gets nothing.
 func TestTiersShareByThemselves(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range evenly {
@@ -88,7 +88,7 @@ func TestTiersShareByThemselves(t *testing.T) {
 	}
 }
 
-// When all hosts are down each still gets its share of the tries, whatever turns were taken in vain.
+// When all hosts are down each still gets its share of the attempts, whatever turns were taken in vain.
 func TestHostsThatAreDownShare(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range evenly {

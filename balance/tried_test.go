@@ -61,7 +61,7 @@ func TestTriedAgainstMap(t *testing.T) {
 	}
 }
 
-// FuzzTried reads pairs of bytes: a host to add, or, for the last number, to clear.
+// FuzzTried reads pairs of bytes: a host to add or, for the last number, the command to clear.
 func FuzzTried(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 63, 0, 64, 3, 231})
 	f.Add([]byte{0, 64, 255, 255, 0, 64, 0, 128})

@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/balance"
 )
 
-// Behind any number of choices each has had its share, give or take little; and exactly, behind as many as all weigh.
+// After any number of choices each thing has had roughly its share, and exactly its share after as many choices as the total weight.
 func TestWeighted(t *testing.T) {
 	t.Parallel()
 	for _, weights := range [][]int{{1}, {0, 7}, {1, 1}, {1, 1, 1}, {95, 5}, {5, 95, 0}, {1000, 1}, {3, 2, 1}, {1, 1, 1, 97}, {1000, 999, 998, 1}} {

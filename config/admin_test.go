@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// Where the program is seen and steered: one object or several, in the file or, as Kroxy has keys of the process, in its server.
+// The admin endpoint: one object or several, at the top of the file or, as with Kroxy's process keys, in a server.
 func TestAdmin(t *testing.T) {
 	t.Parallel()
 	const rest = `"proxy_to":"b"},` + groupB + `}`

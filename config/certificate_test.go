@@ -13,7 +13,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// using are files that use a certificate, by the path where they name it.
+// using returns files that use a certificate, by the path where they name it.
 func using(p config.KeyPair) map[string]string {
 	return map[string]string{
 		"stream.tls_cert_path: ":             stream(`"tls_enabled":true,"tls_cert_path":"` + p.CertPath + `","tls_key_path":"` + p.KeyPath + `"`),
@@ -23,7 +23,7 @@ func using(p config.KeyPair) map[string]string {
 	}
 }
 
-// trusting are files that use a file of CA certificates, by the path where they name it.
+// trusting returns files that use a file of CA certificates, by the path where they name it.
 func trusting(server config.KeyPair, ca string) map[string]string {
 	return map[string]string{
 		"stream.tls_client_ca_path: ": stream(`"tls_enabled":true,"tls_cert_path":"` + server.CertPath + `","tls_key_path":"` + server.KeyPath +
@@ -32,8 +32,8 @@ func trusting(server config.KeyPair, ca string) map[string]string {
 	}
 }
 
-// TestValidity has certificates that are not valid now: a warning, wherever they
-// are, and nothing where the files are given.
+// TestValidity has certificates that are not valid now: there is a warning wherever
+// they are used, and none if the files are given.
 func TestValidity(t *testing.T) {
 	t.Parallel()
 	early, late := time.Date(2001, 2, 3, 4, 5, 6, 0, time.FixedZone("x", 3600)), time.Date(2901, 2, 3, 4, 5, 6, 0, time.UTC)
@@ -54,7 +54,7 @@ func TestValidity(t *testing.T) {
 	} {
 		c.template.DNSNames = []string{"a.test"}
 		p := issue(t, c.template, ca)
-		chain := string(p.Cert) + string(ca.Cert) // nobody looks at a root that is shown
+		chain := string(p.Cert) + string(ca.Cert) // nobody checks a root that is presented
 		p.Cert = []byte(chain)
 		write(t, p.CertPath, p.Cert)
 		for path, input := range using(p.KeyPair) {
@@ -73,7 +73,7 @@ func TestValidity(t *testing.T) {
 	}
 }
 
-// TestIntermediateValidity has chains with more than the certificate itself: of each that is not a root is said when it ends.
+// TestIntermediateValidity has chains with intermediate certificates: there is a warning for each certificate other than a root.
 func TestIntermediateValidity(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
@@ -106,7 +106,7 @@ func TestIntermediateValidity(t *testing.T) {
 	}
 }
 
-// only is the one certificate that a file uses.
+// only returns the one certificate that a file uses.
 func only(t *testing.T, input string) *config.Certificate {
 	t.Helper()
 	c, _ := parse(t, input)
@@ -119,8 +119,8 @@ func only(t *testing.T, input string) *config.Certificate {
 
 const day = 24 * time.Hour
 
-// reminders are what is said of c when it is asked from a time on for as long as told to, and how long before its end. The
-// end itself is a second after it.
+// reminders lists the warnings about c between begin and last after end, and how long before its end each comes. It asks when c says that the next
+// warning is due. The end itself counts as one second after.
 func reminders(c *config.Certificate, begin, end time.Time, last time.Duration) (list []string) {
 	for now := begin; !now.After(end.Add(last)); now = c.NextWarning(now) {
 		if p, warn := c.Warning(now); warn {
@@ -131,7 +131,7 @@ func reminders(c *config.Certificate, begin, end time.Time, last time.Duration) 
 	return list
 }
 
-// TestReminders asks for as long as a certificate is there.
+// TestReminders asks for warnings over the whole life of a certificate.
 func TestReminders(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -151,14 +151,14 @@ func TestReminders(t *testing.T) {
 		}
 		server := writePair(t)
 		for path, input := range trusting(server, p.CertPath) {
-			// What is said of CAs has other words.
+			// Warnings about CAs have other words.
 			if got := reminders(only(t, input), begin, end, 3*day); len(got) != strings.Count(want, ",")+1 {
 				t.Errorf("%v, %s got %q, want as in %s", life, path, got, want)
 			}
 		}
 	}
 
-	// One that will be valid is spoken of each day until then.
+	// A certificate that will be valid later is warned about each day until then.
 	p := issue(t, x509.Certificate{NotBefore: begin, NotAfter: begin.Add(day)}, nil)
 	c := only(t, using(p.KeyPair)["stream.tls_cert_path: "])
 	const want = "72h0m0s: is, 48h0m0s: is, -1s: expired, -24h0m1s: expired"
@@ -167,7 +167,7 @@ func TestReminders(t *testing.T) {
 	}
 }
 
-// TestCertificateWarning is the whole text of what is said of a certificate, and whose it is.
+// TestCertificateWarning checks the whole text of warnings, with the names of the certificates.
 func TestCertificateWarning(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)

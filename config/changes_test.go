@@ -9,7 +9,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// parsed is the configuration of a text.
+// parsed returns the configuration of a text.
 func parsed(t *testing.T, text string) *config.Config {
 	t.Helper()
 	c, _, err := config.Parse("f", []byte(text))

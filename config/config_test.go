@@ -17,7 +17,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// parse parses a file that has to be right, and returns what it warns of.
+// parse parses a file that must be valid, and returns the warnings.
 func parse(t *testing.T, input string) (*config.Config, []config.Problem) {
 	t.Helper()
 	c, warnings, err := config.Parse("f", []byte(input))
@@ -27,7 +27,7 @@ func parse(t *testing.T, input string) (*config.Config, []config.Problem) {
 	return c, warnings
 }
 
-// exported clears what is not part of the API, for comparison.
+// exported clears the unexported fields, for comparison.
 func exported(c *config.Config) config.Config {
 	var out config.Config
 	from, to := reflect.ValueOf(c).Elem(), reflect.ValueOf(&out).Elem()
@@ -39,7 +39,7 @@ func exported(c *config.Config) config.Config {
 	return out
 }
 
-// What a file has that says nothing of checks, retries and names.
+// Defaults of checks, retries and names.
 var (
 	usualPassive  = config.PassiveCheck{Enabled: true, Failures: 1, Window: 10 * time.Second, Eject: time.Second, MaxEject: 10 * time.Second}
 	usualHTTP2    = config.HTTP2{MaxStreams: 100, Window: 64 << 10, ConnectionWindow: 1 << 20}
@@ -181,8 +181,8 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// TestExamples loads the examples of the repository, and the way existing
-// files look, which has a key that never did anything.
+// TestExamples loads the repository's examples and a typical existing file, which
+// has a key that never did anything.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../conf/*.example.json")

@@ -24,7 +24,7 @@ func TestDefaultLog(t *testing.T) {
 			}
 		}
 	}
-	// They are good themselves.
+	// The default formats themselves are valid.
 	parse(t, stream(`"format_log":"`+config.DefaultStreamLog+`"`))
 	c, _ := parse(t, http(`"format_log":"$client_addr \"$request_method $request_uri $protocol\" $status $bytes_sent_downstream \"$http_user_agent\" $upstream_addr $processing_time $end_reason"`))
 	if c.Servers[0].FormatLog != config.DefaultHTTPLog {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What is told of a difference has the name of a key of the file.
+// Each reported difference is named by a key of the file.
 func TestDifferencesNameKeys(t *testing.T) {
 	t.Parallel()
 	names := make(map[string]bool)

@@ -12,7 +12,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// Every whole file that the documents show is good, without a warning, and good by the schema.
+// Every complete file in the documents is valid, without a warning, and valid by the schema.
 func TestDocumentedFiles(t *testing.T) {
 	t.Parallel()
 	docs, err := filepath.Glob("../docs/*.md")

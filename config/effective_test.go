@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// What is shown of a configuration says all that is in force: read as a file, it is the same configuration.
+// The effective configuration is complete: read as a file, it gives the same configuration.
 func TestEffectiveIsTheSame(t *testing.T) {
 	t.Parallel()
 	grammar, err := os.ReadFile("testdata/grammar.jsonc")
@@ -47,7 +47,7 @@ func TestEffectiveIsTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, shown)
 		}
-		for _, w := range warnings { // what is shown of nothing, or where it does not act, is told of
+		for _, w := range warnings { // there are warnings where empty or ineffective values are shown
 			t.Errorf("%s: %s", name, w)
 		}
 		for _, change := range config.Changes(before, after) {
@@ -56,7 +56,7 @@ func TestEffectiveIsTheSame(t *testing.T) {
 	}
 }
 
-// What may be secret is not shown, wherever it stands.
+// Possible secrets are not shown, wherever they are.
 func TestEffectiveHidesSecrets(t *testing.T) {
 	t.Setenv("UPSTREAM_API_KEY", "s3cret-of-env")
 	c, _, err := config.Parse("f", []byte(`{"http":{"routes":[

@@ -21,7 +21,7 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("got %+v %v", s, warnings)
 	}
 
-	// Whoever has the source needs no environment.
+	// A Source needs no environment.
 	source := c.Source()
 	t.Setenv("KROXY_PORT", "82")
 	again, _, err := source.ParseWith(nil)

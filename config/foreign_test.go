@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Words of other programs lead to keys that there are, and are none of ours where they are explained.
+// Words of other programs lead to existing keys, and are not keys of ours where they are explained.
 func TestForeignWords(t *testing.T) {
 	t.Parallel()
 	for word, ours := range foreign {
@@ -48,7 +48,7 @@ func TestForeignWords(t *testing.T) {
 	}
 }
 
-// Variables of nginx lead to ours; in "headers", where they are text, by a warning.
+// Variables of nginx lead to ours; in "headers", where they are plain text, by a warning.
 func TestForeignVariables(t *testing.T) {
 	t.Parallel()
 	for name, ours := range foreignVariables {
@@ -69,7 +69,7 @@ func TestForeignVariables(t *testing.T) {
 	}
 }
 
-// In a match it is the names of what is matched that are meant.
+// In a match, words are interpreted as names of conditions.
 func TestForeignMatch(t *testing.T) {
 	t.Parallel()
 	for word, ours := range map[string]string{"hosts": "host", "paths": "path", "headers": "header", "uri": "path", "hostname": "host"} {
@@ -81,7 +81,7 @@ func TestForeignMatch(t *testing.T) {
 	}
 }
 
-// Places are told apart by their names in the schema.
+// The schema's names distinguish all places.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}

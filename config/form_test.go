@@ -30,7 +30,7 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// problems is the text of an error that may be nil.
+// problems returns the text of an error that may be nil.
 func problems(err error) string {
 	if err == nil {
 		return ""

@@ -49,7 +49,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines := strings.Split(string(data), "\n")
 		for _, name := range []string{"f", "f.jsonc"} {
-			// What is included is the same again, and good and bad files.
+			// Includes are the file itself again, and valid and invalid files.
 			s := Source{Path: name, Text: data, Included: map[string][]byte{
 				"x.json": data, "sites/a.json": []byte(`{"servers":{"b":{"hosts":[{"host":"h","port":1}]}},"http":{"routes":[{"proxy_to":"b"}]}}`),
 				"sites/b.json": []byte(`{"include":"a.json","http":[{"port":1,"respond":{}}],"send_timeout":"${N}"}`),
@@ -60,7 +60,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// moreSeeds are of what Kroxy's files do not have.
+// moreSeeds have what Kroxy's files do not have.
 var moreSeeds = []string{
 	`{"include":["sites/*.json","x.json"],"http":{"port":2,"routes":[{"match":{"host":"a"},"redirect":{"to":"/x"}}]}}`,
 	`{"include":"x.json","stream":{"routes":[{"match":{"sni":["*.a"],"client":"::1"},"proxy_to":[{"group":"b","weight":0}]}]}}`,
@@ -72,7 +72,7 @@ var moreSeeds = []string{
 	`{"upstream":{},"bind":":80","http":{"listen":"[::]:80","server":{},"reverse_proxy":"x","proxy_to":"${E}"}}`,
 }
 
-// checkParse makes a configuration and looks at what comes of it.
+// checkParse makes a configuration and checks the result.
 func checkParse(t *testing.T, s Source, lines []string) {
 	parse := func(s Source) (*Config, []Problem, error) { return parse(s, s, decoder{open: readPEM}) }
 	c, warnings, err := parse(s)
@@ -126,13 +126,13 @@ func checkParse(t *testing.T, s Source, lines []string) {
 	}
 }
 
-// checkScan holds the scanner against encoding/json and goccy/go-json, and
-// tailscale/hujson where comments may be.
+// checkScan compares the scanner with encoding/json and goccy/go-json, and with
+// tailscale/hujson if comments are allowed.
 func checkScan(t *testing.T, data []byte, lines []string, lenient bool) {
 	root, faults := scan(data, 0, lenient)
 	plain := data
 	if lenient {
-		// It wants the end of a line after //, and we do not.
+		// hujson requires the end of a line after //, and we do not.
 		if standard, err := hujson.Standardize(append(data[:len(data):len(data)], '\n')); err == nil {
 			plain = standard
 		}

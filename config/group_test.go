@@ -85,7 +85,7 @@ f:1:122: stream.servers.b.hosts[2].port: 70000 is outside 1-65535; write a port 
 f:1:135: stream.servers.b.hosts[1].name: "*.a.example" is a pattern, and only whole names are compared; write each name in an entry of its own, or "*" for all names that no other host has
 f:1:178: stream.servers.b.hosts[2].name: "a.example:80" has a port in it; write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
 f:1:222: stream.servers.b.hosts[3].name: must be a string, not null; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has`},
-		// Without a choice by name it is a label, which existing files may have.
+		// If hosts are not chosen by name it is a label, which existing files may have.
 		{hosts(`{"host":"h","port":1,"name":"Backend 1"},{"host":"h","port":1,"name":7},{"host":"h","port":1,"name":""}`),
 			`W f:1:80: stream.servers.b.hosts[0].name: "Backend 1" has white space in it, so it is ignored; write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
 W f:1:121: stream.servers.b.hosts[1].name: must be a string, not the number 7, so it is ignored; remove it, or write the name that clients ask for, such as "app.example.com", or "*" for all names that no other host has
@@ -97,7 +97,7 @@ W f:1:152: stream.servers.b.hosts[2].name: it is empty, so it is ignored; remove
 	})
 }
 
-// A host that is the proxy itself is said, as far as the file tells.
+// A host that is the proxy itself is reported, as far as the file shows it.
 func TestOwnAddressAsHost(t *testing.T) {
 	t.Parallel()
 	file := func(host string) string {

@@ -13,7 +13,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// checkGrammarGroups holds groups against those of the grammar's example.
+// checkGrammarGroups compares groups with those of the grammar's example.
 func checkGrammarGroups(t *testing.T, c *config.Config) {
 	t.Helper()
 	const ms = time.Millisecond
@@ -41,7 +41,7 @@ func checkGrammarGroups(t *testing.T, c *config.Config) {
 	}
 }
 
-// Sections are put together key by key; true and false switch them; null takes away what is further out.
+// Sections are merged key by key; true and false switch them; null removes what outer levels have.
 func TestSections(t *testing.T) {
 	t.Parallel()
 	c, warnings := parse(t, `{
@@ -83,7 +83,7 @@ func TestSections(t *testing.T) {
 	}
 }
 
-// Two routes that say different things to one group's section do not get each other's.
+// Two routes with different settings for one group's section do not get each other's.
 func TestSectionsOfOneGroup(t *testing.T) {
 	t.Parallel()
 	c, _ := parse(t, `{"http":{"routes":[{"proxy_to":"b","match":{"path":"/1"},"retry":{"budget":1}},{"proxy_to":"b","retry":{"budget":2}}]},
@@ -198,7 +198,7 @@ f:1:117: stream.servers.b.hash_key: "$bytes_sent_upstream" is not known yet when
 	})
 }
 
-// Keys that cannot act beside others are said.
+// Keys that have no effect in combination with others are reported.
 func TestTogether(t *testing.T) {
 	t.Parallel()
 	checkOutcomes(t, []outcomeCase{
@@ -282,7 +282,7 @@ W f:1:80: http.routes[0].match.listen_port: no client matches: the server does n
 	})
 }
 
-// What is for http alone is said, and does not act in stream mode.
+// Keys for http only are reported, and have no effect in stream mode.
 func TestHealingInStream(t *testing.T) {
 	t.Parallel()
 	checkOutcomes(t, []outcomeCase{
@@ -371,7 +371,7 @@ f:1:176: http.servers.b.health_check.tls_verify: unknown key "tls_verify" has no
 	})
 }
 
-// Each type has its own keys, and in stream servers hosts may be asked by any of them.
+// Each type has its own keys, and stream servers may use any type.
 func TestHealthCheckTypes(t *testing.T) {
 	t.Parallel()
 	common := config.HealthCheck{Interval: 2 * time.Second, FastInterval: 2 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
@@ -500,7 +500,7 @@ f:1:123: http.servers.b.sticky.secure: unknown key "secure" has no effect; remov
 	})
 }
 
-// Two groups that a client may come to on one site do not have one cookie.
+// Two groups that a client may use on one site must not share a cookie.
 func TestStickyGroupsTogether(t *testing.T) {
 	t.Parallel()
 	const groups = `"servers":{"a":{"hosts":[{"host":"h","port":1}],"sticky":true},"b":{"hosts":[{"host":"i","port":1}]},"c":{"hosts":[{"host":"j","port":1}],"sticky":{"cookie":"c"}}}`

@@ -26,7 +26,7 @@ func tree(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// said is all that Load says of main.json, a line each, less the directory.
+// said returns everything that Load reports about main.json, one line each, without the directory.
 func said(t *testing.T, dir string) (*config.Config, string) {
 	t.Helper()
 	c, warnings, err := config.Load(filepath.Join(dir, "main.json"))
@@ -73,7 +73,7 @@ func TestInclude(t *testing.T) {
 	}
 	check(c)
 
-	// Whoever has the source needs no files.
+	// A Source needs no files.
 	source := c.Source()
 	if paths := slices.Sorted(maps.Keys(source.Included)); len(paths) != 4 {
 		t.Errorf("included %q", paths)
@@ -136,7 +136,7 @@ x.json:2:1: keepalive_timeout: -1 is negative; write whole milliseconds, such as
 	}
 }
 
-// What is to be added to a server has to say to which, if there are several.
+// A part of a server must say to which server it belongs if there are several.
 func TestIncludeAmbiguous(t *testing.T) {
 	t.Parallel()
 	dir := tree(t, map[string]string{

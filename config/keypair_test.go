@@ -19,14 +19,14 @@ import (
 	"kroxy-ev/config"
 )
 
-// issued is a certificate on disk and what it takes to issue another.
+// issued is a certificate on disk and what is needed to issue another.
 type issued struct {
 	config.KeyPair
 	cert    *x509.Certificate
 	private *ecdsa.PrivateKey
 }
 
-// issue writes a new certificate, signed by parent or by itself, and its key.
+// issue writes a new certificate, signed by parent or self-signed, and its key.
 func issue(t *testing.T, template x509.Certificate, parent *issued) *issued {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -60,7 +60,7 @@ func issue(t *testing.T, template x509.Certificate, parent *issued) *issued {
 	return p
 }
 
-// writePair writes a new certificate, signed by itself, and its key.
+// writePair writes a new self-signed certificate and its key.
 func writePair(t *testing.T) config.KeyPair {
 	t.Helper()
 	return issue(t, x509.Certificate{}, nil).KeyPair
@@ -81,12 +81,12 @@ func writeFile(t *testing.T, content string) string {
 	return path
 }
 
-// brokenBlock is good PEM of nothing.
+// brokenBlock returns valid PEM with invalid content.
 func brokenBlock(kind string) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte{1, 2, 3}}))
 }
 
-// TestKeyPairs says which of two files is at fault: C and K stand for their paths.
+// TestKeyPairs checks which of two files is reported: C and K stand for their paths.
 func TestKeyPairs(t *testing.T) {
 	t.Parallel()
 	right := writePair(t)
@@ -130,7 +130,7 @@ func TestKeyPairs(t *testing.T) {
 	}
 }
 
-// TestAuthorities says what is wrong with a file of CA certificates: F stands for its path.
+// TestAuthorities checks what is reported about a file of CA certificates: F stands for its path.
 func TestAuthorities(t *testing.T) {
 	t.Parallel()
 	server := writePair(t)

@@ -10,10 +10,10 @@ import (
 	"kroxy-ev/config"
 )
 
-// groupB is a group for what stands before or after it.
+// groupB is a group for use in other objects.
 const groupB = `"servers":{"b":{"hosts":[{"host":"h","port":1}]}}`
 
-// The nearest wins.
+// The innermost level wins.
 func TestLevels(t *testing.T) {
 	t.Parallel()
 	c, warnings := parse(t, `{
@@ -51,14 +51,14 @@ func TestLevels(t *testing.T) {
 	if !slices.Equal(got, want) || len(warnings) > 0 {
 		t.Errorf("got\n%s\nwant\n%s\nwarnings %v", strings.Join(got, "\n"), strings.Join(want, "\n"), warnings)
 	}
-	// A group is one for each way in which it is used: the first and the third route use it alike.
+	// There is one Group per distinct use: the first and the third route use it alike.
 	first := c.Servers[0].Routes
 	if len(c.Groups) != 4 || first[0].To[0].Group != first[2].To[0].Group || first[0].To[0].Group == first[1].To[0].Group {
 		t.Errorf("there are %d groups", len(c.Groups))
 	}
 }
 
-// Objects are put together, key by key.
+// Objects are merged key by key.
 func TestHeaderLevels(t *testing.T) {
 	t.Parallel()
 	c, _ := parse(t, `{
@@ -89,7 +89,7 @@ func TestHeaderLevels(t *testing.T) {
 	}
 }
 
-// What is wrong is said once, wherever it holds; what nobody takes is said too.
+// An error is reported once, wherever the value applies; errors in unused values are reported too.
 func TestLevelErrors(t *testing.T) {
 	t.Parallel()
 	checkOutcomes(t, []outcomeCase{
@@ -120,7 +120,7 @@ f:1:40: http.headers.A: must be a string, not null; write a string in double quo
 	})
 }
 
-// A process has what the file or any of its servers says.
+// The process uses what the file or any of its servers says.
 func TestProcessLevels(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{

@@ -87,7 +87,7 @@ f:1:136: http.listen[5].unix: "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…aaaaaa
 			`f:1:9: http.tls_cert_path: it is missing, and tls is true in http.listen[0]; add "tls_cert_path": the path of a PEM file with the certificate chain
 f:1:9: http.tls_key_path: it is missing, and tls is true in http.listen[0]; add "tls_key_path": the path of a PEM file with the private key`},
 
-		// One socket is one entry's.
+		// One socket belongs to one entry.
 		{listen(`[{"port":1},{"port":1}]`), `f:1:31: http.listen[1]: port 1 of all IPv4 addresses is listened on twice, first in http.listen[0] (f:1:20)` + again + routes},
 		{listen(`[{"port":1},{"address":"10.0.0.1","port":1},{"address":"::","port":2,"ipv6_only":true},{"address":"::1","port":2},{"address":"10.0.0.1","port":2}]`),
 			`f:1:31: http.listen[1]: 10.0.0.1:1 overlaps port 1 of all IPv4 addresses, first in http.listen[0] (f:1:20)` + again + `
@@ -107,7 +107,7 @@ f:1:21: stream: must be an object, not the number 5; write an object: { "proxy_t
 	})
 }
 
-// A host that is the server itself is said for all that it listens on.
+// A host that is the server itself is reported for all its listeners.
 func TestOwnSocketAsHost(t *testing.T) {
 	t.Parallel()
 	for listen, hosts := range map[string]map[string]bool{

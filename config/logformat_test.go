@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// variables are those of a mode, as a message lists them.
+// variables returns the variables of a mode, as a message lists them.
 func variables(m logformat.Mode) string {
 	var quoted []string
 	for _, name := range logformat.Names(m) {

@@ -9,7 +9,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// What logs and traces are asked for by, over the levels.
+// The keys of logs and traces over the levels.
 func TestLogKeys(t *testing.T) {
 	t.Parallel()
 	c, warnings := parse(t, `{
@@ -98,7 +98,7 @@ f:1:63: tracing.endpoint: unknown key "endpoint" has no effect; here it is calle
 	})
 }
 
-// What is worth a line: any condition that holds, and a share of the rest.
+// LogIf takes everything for which a condition holds, and a share of the rest.
 func TestLogIf(t *testing.T) {
 	t.Parallel()
 	const never, always = uint64(1<<64 - 1), uint64(0) // lots

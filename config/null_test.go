@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// Null takes away what is further out, and is an error where there is nothing.
+// Null removes what outer levels have, and is an error if there is nothing to remove.
 func TestNullTakesAway(t *testing.T) {
 	t.Parallel()
 	const file = `{"headers":{"A":"1"},"request_headers":{"set":{"B":"2"},"add":{"C":"3"},"remove":["D"]},"response_headers":{"add":{"E":"5"}},"rewrite":{"strip_prefix":"/a","add_prefix":"/b"},` +
@@ -41,7 +41,7 @@ f:1:73: http.rewrite: must be an object, not null; write an object: { "strip_pre
 	})
 }
 
-// All that is wrong is counted, and a thousand of it told.
+// All problems are counted, and the first thousand are listed.
 func TestManyProblems(t *testing.T) {
 	t.Parallel()
 	_, warnings, err := config.Parse("f", []byte(`{"http":{"proxy_to":"b","servers":{"b":{"hosts":[`+strings.Repeat("1,\n", 5000)+`{"host":"h","port":1}]}},"x":{}`+many(`,"y%d":1`, 1500)+`}}`))

@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// ok is the least that a mode needs, to be put before other members.
+// ok is the minimum that a mode needs, to be put before other members.
 const ok = `"proxy_to":"b","servers":{"b":{"hosts":[{"host":"h","port":1}]}}`
 
 // group wraps the members of a group, and hosts the entries of its hosts.
@@ -21,7 +21,7 @@ func hosts(entries string) string { return group(`"hosts":[` + entries + `]`) }
 func stream(members string) string { return `{"stream":{` + ok + "," + members + `}}` }
 func http(members string) string   { return `{"http":{` + ok + "," + members + `}}` }
 
-// outcome is everything that Parse says, a line each: "W" and warnings, then errors.
+// outcome returns everything that Parse reports, one line each: "W" and warnings, then errors.
 func outcome(t *testing.T, input string) string {
 	t.Helper()
 	_, warnings, err := config.Parse("f", []byte(input))

@@ -12,8 +12,8 @@ import (
 	"kroxy-ev/config"
 )
 
-// everyFile is a file that names three certificates, one of them twice, a key
-// for each, and a file of no use; and their contents.
+// everyFile returns a file that names three certificates, one of them twice, a key
+// for each, and an unused file; and their contents.
 func everyFile(t *testing.T) (input string, files config.Files) {
 	t.Helper()
 	p, q := writePair(t), writePair(t)
@@ -37,14 +37,14 @@ func TestFiles(t *testing.T) {
 	if got := string(c.Source().Text); got != input {
 		t.Errorf("the text is %s", got)
 	}
-	// Read once: the bytes are the same, not only equal.
+	// Read once: the bytes are identical, not only equal.
 	for _, ca := range [][]byte{c.Servers[0].TLS.ClientCA, c.Groups[0].ProxyTLS.CA} {
 		if &ca[0] != &c.Servers[0].TLS.Certificates[0].Cert[0] {
 			t.Error("a file that is used twice was read twice")
 		}
 	}
 
-	// Whoever has the contents needs neither the files nor what was not read.
+	// With the contents, neither the files nor what was not read are needed.
 	for path := range files {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
@@ -59,8 +59,9 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestGivenFiles has no other files than those that are given, though they are
-// on the disk, and uses those that are given, though the disk has others.
+// TestGivenFiles checks that only the given files exist, although there are others
+// on the disk, and that their given contents are used, although the
+// disk has other contents.
 func TestGivenFiles(t *testing.T) {
 	t.Parallel()
 	input, files := everyFile(t)

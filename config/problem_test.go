@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// TestGolden is the message that a person sees for a file with several errors.
+// TestGolden checks the message for a file with several errors.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	_, warnings, err := config.Parse("stream.json", []byte(`{
@@ -49,7 +49,7 @@ stream.json:13:21: stream.servers.backend.hosts[1].host: "db:5432" has a port in
 	}
 }
 
-// TestPositions puts '§' where the only error is; it is removed for the parse.
+// TestPositions has '§' at the place of the only error; it is removed for parsing.
 func TestPositions(t *testing.T) {
 	t.Parallel()
 	for _, marked := range []string{
@@ -115,7 +115,7 @@ func TestConfigProblem(t *testing.T) {
 	}
 }
 
-// TestAsError makes errors of warnings, in the order of their places.
+// TestAsError turns warnings into errors, ordered by place.
 func TestAsError(t *testing.T) {
 	t.Parallel()
 	for input, want := range map[string]string{
@@ -143,7 +143,7 @@ f:1:92: stream.y: unknown key "y" is ignored; remove it
 	}
 }
 
-// TestBounded feeds what is too deep, too big or too long to print.
+// TestBounded has documents that are too deep or too big, and texts that are too long to print.
 func TestBounded(t *testing.T) {
 	t.Parallel()
 	deep := func(n int) string { return `{"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}` }

@@ -9,7 +9,7 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs/configuration.md anew")
 
-// sections are the tables of the reference, by the marks before and after them.
+// sections are the tables of the reference, by the marks around them.
 var sections = map[string]func(k *key) bool{
 	"file":        func(k *key) bool { return k.of == ofFile },
 	"process":     func(k *key) bool { return k.of == ofProcess },
@@ -43,7 +43,7 @@ var sections = map[string]func(k *key) bool{
 
 func isTLS(k *key) bool { return strings.Contains(k.name, "tls_") || k.name == "certificates" }
 
-// table is the Markdown of the keys of a section.
+// table returns the Markdown of the keys of a section.
 func table(is func(k *key) bool) string {
 	var rows, defaults, wheres strings.Builder
 	for _, k := range keys {
@@ -85,7 +85,7 @@ func table(is func(k *key) bool) string {
 	return rows.String()
 }
 
-// algorithmTable is the Markdown of the algorithms.
+// algorithmTable returns the Markdown of the algorithms.
 func algorithmTable() string {
 	var rows strings.Builder
 	rows.WriteString("| `balancing_algo` | which host gets the next session or request |\n|---|---|\n")
@@ -95,8 +95,8 @@ func algorithmTable() string {
 	return rows.String()
 }
 
-// where is what may have k, from the inside out, where that is more than one
-// kind of object.
+// where returns the kinds of objects that may have k, from the innermost outward,
+// if there are several.
 func (k *key) where() string {
 	names := map[level]string{ofFile: "file", ofServer: "server", ofRoute: "route", ofGroup: "group", ofListen: "`listen`", ofHost: "host"}
 	if k.upTo == k.of {
@@ -111,7 +111,7 @@ func (k *key) where() string {
 	return strings.Join(list, ", ")
 }
 
-// The tables of the reference are made from the declarations: go test -run
+// The tables of the reference are generated from the declarations: go test -run
 // TestReference -update writes them.
 func TestReference(t *testing.T) {
 	t.Parallel()

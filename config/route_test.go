@@ -17,7 +17,7 @@ func routes(mode, list string) string {
 	return `{"` + mode + `":{"routes":[` + list + `]},` + groupB + `}`
 }
 
-// The example of the grammar, less what is not there yet.
+// The example of the grammar, without what does not exist yet.
 func TestGrammarExample(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/grammar.jsonc")
@@ -125,7 +125,7 @@ f:1:79: http.routes[0].match.listen_port: there is nothing in it; write a port, 
 	})
 }
 
-// What people know from other programs, and what would match no path here.
+// Paths that people know from other programs and that would match nothing here.
 func TestPathsThatNobodyHas(t *testing.T) {
 	t.Parallel()
 	match := func(members string) string {
@@ -143,7 +143,7 @@ W f:1:82: http.routes[0].match.path_prefix: "/a.b*" does not match all paths wit
 	})
 }
 
-// Names that two have are one in metrics.
+// Things with the same name are one in metrics.
 func TestNamesTwice(t *testing.T) {
 	t.Parallel()
 	checkOutcomes(t, []outcomeCase{
@@ -219,7 +219,7 @@ f:1:49: stream.routes[1]: must be an object, not the number 5; write { "match": 
 	})
 }
 
-// A redirect that leads to its own route, as far as that is certain.
+// Redirects that lead to their own route, as far as that is certain.
 func TestRedirectLoops(t *testing.T) {
 	t.Parallel()
 	p := writePair(t)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// numbered is n times a text, with the number of each in place of "#", and commas between them.
+// numbered returns n times a text, with the number of each in place of "#", and commas between them.
 func numbered(n int, text string) string {
 	var b strings.Builder
 	for i := range n {
@@ -21,7 +21,7 @@ func numbered(n int, text string) string {
 	return b.String()
 }
 
-// cpu is what this process has had of the CPUs.
+// cpu returns the CPU time that this process has used.
 func cpu(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage
@@ -31,8 +31,9 @@ func cpu(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// A file that is 32 times as long takes some 32 times as long, not 1024 times. What is compared is CPU time of tests that run alone (none of them is
-// parallel), so that other processes and the race detector hardly matter.
+// A file that is 32 times as long takes some 32 times as long, not 1024 times. The test compares CPU times and runs alone (no test here is
+// parallel), so
+// other processes and the race detector hardly matter.
 func TestScale(t *testing.T) {
 	const groupB = `"servers":{"b":{"hosts":[{"host":"h","port":1}]}}`
 	for _, c := range []struct {
@@ -87,7 +88,7 @@ func TestScale(t *testing.T) {
 			took(c.n)
 			short := max(min(took(c.n), took(c.n)), 2*time.Millisecond)
 			long := took(times * c.n)
-			if long > most*short { // a collection of garbage may have been in it
+			if long > most*short { // it may include a garbage collection
 				long = min(long, took(times*c.n))
 			}
 			if long > most*short {

@@ -21,15 +21,15 @@ var compiledSchema = sync.OnceValues(func() (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	c := jsonschema.NewCompiler()
-	c.DefaultDraft(jsonschema.Draft4) // so that the schema has to say which one it is
+	c.DefaultDraft(jsonschema.Draft4) // so that the schema must name its draft
 	if err := c.AddResource("kroxy-ev.json", document); err != nil {
 		return nil, err
 	}
 	return c.Compile("kroxy-ev.json")
 })
 
-// validate returns what the schema has against a document; ok is false if it is
-// no JSON.
+// validate returns the schema's verdict on a document; ok is false if it is not
+// JSON.
 func validate(t *testing.T, text []byte) (err error, ok bool) {
 	t.Helper()
 	s, err := compiledSchema()
@@ -43,15 +43,15 @@ func validate(t *testing.T, text []byte) (err error, ok bool) {
 	return s.Validate(document), true
 }
 
-// beyondSchema are errors that a schema cannot know of: they depend on several
-// values, on files, or on what a string means.
+// beyondSchema matches errors that a schema cannot express: they depend on several
+// values, on files, or on the meaning of a string.
 var beyondSchema = regexp.MustCompile(`the key is given twice|no group named|it is missing, and |it is empty|cannot be opened|is not a regular file|` +
 	`known in "http" only|unknown variable|is not known yet|describes one connection|is a URL|has a port|has a path|has white space|has brackets|is not an IP|has an impossible|` +
 	`has an empty part|begins or ends with|has the character|has letters outside|is listened on twice|overlaps|is not a regular expression|` +
 	`means every name|has a "\*" that|is not a name|has an address|all weights are 0|a control character, which|is neither a URL|is not a method|has no content|is not an absolute path|has a scheme before|longer than the 107|there are no networks|is a mode|is not an address|` +
 	`differs from|is longer than 100 years|is less than a millisecond|, not null|all hosts are backups|is less than \d|it is less than|more than "max_ttl"|only "stream" uses the group|is more than \d|has no variable in it|is not the name of a|has no content|hosts know|asks for a tunnel|ends before it begins|is an address|is a URL, and DNS|has the port 0|is not an address|nothing to send traffic to|"stream" has none|without a fraction or an exponent|has no effect, because nothing reads|is a pattern|must be a string, not (the number|null).*(name|host)|there are no certificates|is HTTP/2 over TLS|is HTTP/2 without TLS|cannot be combined with`)
 
-// checkSchema holds the schema against what Parse says of a document.
+// checkSchema compares the schema's verdict with the outcome of Parse.
 func checkSchema(t *testing.T, text []byte, outcome string) {
 	t.Helper()
 	err, ok := validate(t, text)
@@ -76,7 +76,7 @@ func checkSchema(t *testing.T, text []byte, outcome string) {
 	}
 }
 
-// Every example, in whatever file, is good by the schema.
+// Every example, in whatever file, is valid by the schema.
 func TestSchemaAndExamples(t *testing.T) {
 	t.Parallel()
 	var files []string

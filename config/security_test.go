@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A key that looks like security and that nothing reads stops the start.
+// A key that looks like a security setting and that nothing reads prevents the start.
 func TestUnknownSecurityKeys(t *testing.T) {
 	t.Parallel()
 	const looks = ` has no effect, and looks like a security setting; `
@@ -53,21 +53,21 @@ f:1:151: stream.servers.b.user: unknown key "user"` + here + `it belongs in the 
 			`W f:1:77: stream.certificates: it is ignored without tls_enabled; add "tls_enabled": true, or remove it
 f:1:94: stream.certificates[0].ca_path: unknown key "ca_path" has no effect; did you mean one of "cert_path" or "key_path"?`},
 
-		// In what nothing reads.
+		// In an object that nothing reads.
 		{stream(`"client":{"x":[{"verify":true}]},"zzz":{"tls":{"enabled":true}}`),
 			`W f:1:77: stream.client: unknown key "client" is ignored here; it belongs in "match"
 W f:1:110: stream.zzz: unknown key "zzz" is ignored; remove it
 f:1:93: stream.client.x[0].verify: "verify" has no effect, because nothing reads the object that contains it, and looks like a security setting; remove it, or write it where it belongs
 f:1:117: stream.zzz.tls: "tls" has no effect, because nothing reads the object that contains it, and looks like a security setting; remove it, or write it where it belongs`},
 
-		// Given twice: which one counts would be a guess.
+		// Given twice: it would be a guess which one counts.
 		{stream(`"tls_verify_client":true,"tls_verify_client":false`),
 			`W f:1:77: stream.tls_verify_client: it is ignored without tls_enabled: connections with clients are not encrypted, and no client is verified; add "tls_enabled": true, or remove it
 f:1:102: stream.tls_verify_client: the key is given twice, first in line 1; remove one of the two`},
 	})
 }
 
-// What only sounds a little like it is a warning, as it always was.
+// A key that only sounds similar is a warning, as it always was.
 func TestUnknownKeysThatAreNotSecurity(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{

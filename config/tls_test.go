@@ -103,7 +103,7 @@ f:1:220: http.tls_client_ca_path: "/nope" cannot be opened: no such file or dire
 	})
 }
 
-// TestCertificates says which certificates there are, in which order.
+// TestCertificates checks which certificates there are, and their order.
 func TestCertificates(t *testing.T) {
 	t.Parallel()
 	c, d := writePair(t), writePair(t)
@@ -134,7 +134,7 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// spell is t without the contents of files.
+// spell returns t without the contents of files.
 func spell(t config.TLS) string {
 	t.Certificates = slices.Clone(t.Certificates)
 	for i := range t.Certificates {
@@ -160,7 +160,7 @@ func TestTLSVersionsAndNames(t *testing.T) {
 	}
 }
 
-// A choice by a name that no client can give is worth a warning, where it is in use.
+// A choice by a name that no client can send causes a warning where it is used.
 func TestNameThatNobodyGives(t *testing.T) {
 	t.Parallel()
 	const input = `{"http":{"proxy_to":"b","servers":{"b":{"balancing_algo":"sni","hosts":[{"host":"h","port":1}]},"c":{"balancing_algo":"sni","hosts":[{"host":"h","port":1}]}}}}`
