@@ -131,8 +131,9 @@ func (x *exchange) rewind() {
 	x.request.Begin(http1.FromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
 }
 
-// retry sends the request to another host, if it may be repeated and there is another host. Why is the cause for which the last
-// host failed, or nil if that was its response's status. If retry returns true the exchange continues later.
+// retry sends the request to another host, if it may be repeated and there is another host. A request that its host refused goes
+// on without counting as a retry. Why is the cause for which the last host failed, or nil if that was its response's status. If
+// retry returns true the exchange continues later.
 func (x *exchange) retry(why *cause) bool {
 	r := x.answerReport()
 	if why != nil {
@@ -141,13 +142,13 @@ func (x *exchange) retry(why *cause) bool {
 	if !x.repeatable() {
 		return false
 	}
-	goesOn := false
+	retried := false
 	if k := x.server.connector; x.refused {
-		goesOn = k.Pass(&x.host, r, x.key(), x)
+		retried = k.Pass(&x.host, r, x.key(), x)
 	} else {
-		goesOn = k.Retry(&x.host, r, x.key(), x)
+		retried = k.Retry(&x.host, r, x.key(), x)
 	}
-	if !goesOn {
+	if !retried {
 		return false
 	}
 	x.endTry(why)

@@ -10,7 +10,7 @@ import (
 
 var update = flag.Bool("update", false, "write the tables in docs/logging.md anew")
 
-// The tables in docs/logging.md are those of the declarations.
+// The tables in docs/logging.md are made from the declarations.
 func TestDocumentation(t *testing.T) {
 	t.Parallel()
 	const file = "../docs/logging.md"
@@ -67,7 +67,7 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
-// places says where in texts a variable may stand.
+// places lists the texts in which a variable may be used.
 func places(m Mode) string {
 	if m == templates {
 		return "all"
@@ -83,7 +83,7 @@ func places(m Mode) string {
 	return strings.Join(list, ", ")
 }
 
-// Each variable is declared once for a place, has one kind and an explanation; each reason has a word of its own.
+// Each variable is declared once per place, has exactly one kind and an explanation; each reason has its own word.
 func TestDeclarations(t *testing.T) {
 	t.Parallel()
 	seen, in := map[string]bool{}, map[string]Mode{}

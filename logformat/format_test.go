@@ -13,7 +13,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// messages are fields by their names; those of a response begin with "<".
+// messages has fields by name; the names of response fields begin with "<".
 type messages map[string]string
 
 func (m messages) RequestField(low string) []byte  { return m.field(low) }
@@ -154,7 +154,7 @@ func TestCompileErrors(t *testing.T) {
 	for _, c := range []struct {
 		format string
 		mode   logformat.Mode
-		want   string // how the error begins; "" is no error
+		want   string // the beginning of the error; "" is no error
 	}{
 		{"$client_addr", logformat.Stream, ""},
 		{"$tls_version $tls_cipher $tls_sni", logformat.Stream, ""},
@@ -177,7 +177,7 @@ func TestCompileErrors(t *testing.T) {
 	}
 }
 
-// A format says what it needs, and nothing else is to be found out for it.
+// A format says what it needs, and nothing else has to be determined for it.
 func TestNeeds(t *testing.T) {
 	t.Parallel()
 	all := []logformat.Need{logformat.NeedRequestID, logformat.NeedTime}
@@ -199,7 +199,7 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
-// A format says which fields of the response lines tell.
+// A format says which response fields its lines contain.
 func TestSentFields(t *testing.T) {
 	t.Parallel()
 	for format, want := range map[string][]string{
@@ -250,7 +250,7 @@ func compile(tb testing.TB, format string) *logformat.Format {
 
 var variable = regexp.MustCompile(`\$[A-Za-z_]+`)
 
-// expand is the slow and obvious Append; ok is false for an unknown variable.
+// expand is a slow and obvious Append. Ok is false for an unknown variable.
 func expand(format string, mode logformat.Mode, r *logformat.Record) (line string, ok bool) {
 	escape := func(s []byte, least byte) string {
 		var out string
@@ -333,7 +333,7 @@ func FuzzCompile(f *testing.F) {
 			want, ok := expand(format, mode, r)
 			compiled, err := logformat.Compile(format, mode)
 			if !ok && err == nil {
-				continue // it has a variable that expand leaves out
+				continue // it has a variable that expand omits
 			}
 			if ok != (err == nil) {
 				t.Fatalf("Compile of %q: %v", format, err)
@@ -348,7 +348,7 @@ func FuzzCompile(f *testing.F) {
 			if !bytes.Equal(got, compiled.Append(nil, r)) {
 				t.Fatalf("%q: not the same twice", format)
 			}
-			// Control bytes come from the format only.
+			// Only the format may contribute control bytes.
 			control := func(r rune) bool { return r < ' ' || r == 0x7f }
 			if own := strings.FieldsFunc(format, func(r rune) bool { return !control(r) }); strings.Join(own, "") !=
 				strings.Join(strings.FieldsFunc(string(got), func(r rune) bool { return !control(r) }), "") {

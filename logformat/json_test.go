@@ -63,8 +63,7 @@ func TestJSONFields(t *testing.T) {
 	}
 }
 
-// What encoding/json reads in a line is what encoding/json would have written, and there is no byte in it that could end the
-// line or steer a terminal.
+// encoding/json reads from a line what it would have written, and the line has no byte that could end it or control a terminal.
 func FuzzJSON(f *testing.F) {
 	f.Add("$status", "x", []byte("GET"), []byte("/\n\"\\\x00\xff"), "a\n.é\u0085\u2028", int64(5), "::ffff:1.2.3.4%z")
 	f.Add("<$request_uri>$5", "\xff\"", []byte("\xed\xa0\x80\xc2"), []byte("\xf0\x9f\x98\x80\xf4\x90\x80\x80"), "", int64(-1), "")
@@ -115,7 +114,7 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// object reads a line.
+// object parses a line.
 func object(t *testing.T, line []byte) map[string]any {
 	t.Helper()
 	for _, c := range string(line) {
@@ -132,7 +131,7 @@ func object(t *testing.T, line []byte) map[string]any {
 	return o
 }
 
-// written is s as it is after encoding/json has written and read it.
+// written returns s after encoding/json has written and read it.
 func written(t *testing.T, s string) string {
 	t.Helper()
 	b, err := json.Marshal(s)

@@ -46,12 +46,12 @@ func TestTemplate(t *testing.T) {
 		{"$status $upstream_status $upstream_header_time $upstream_connect_time $sent_http_content_type", logformat.ToClient, record(), "200 206 5ms 3ms text/css"},
 		{"<$status$upstream_status>", logformat.ToClient, &logformat.Record{}, "<>"},
 
-		// As Kroxy has it.
+		// As in Kroxy.
 		{"$host $addr $hostname $address", logformat.Kroxy, record(), "db1.example 192.0.2.7 db1.examplename 192.0.2.7ess"},
 		{"$request_idx $pathology $status $nope $ $$host $5", logformat.Kroxy, record(), "0123456789abcdef0123456789abcdefx $pathology $status $nope $ $db1.example $5"},
 		{"$scheme://$http_x_tenant$path", logformat.Kroxy, record(), "https://t1/a"},
 
-		// A value that may not be in a head is left out whole.
+		// A value that is not allowed in a head is omitted completely.
 		{"<$tls_sni|$request_method|$request_uri|$host>", logformat.OnRequest, nastyRecord(), "<|||>"},
 		{"<$http_user_agent>", logformat.OnRequest, nastyRecord(), `<a"b\c $status é>`},
 		{"<$http_a>", logformat.OnRequest, &logformat.Record{Messages: messages{"a": "x\ty\x80"}}, "<x\ty\x80>"},
@@ -113,7 +113,7 @@ func TestTemplateDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// still has one value for each field, and makes none.
+// still returns the same value for each field, and allocates nothing.
 type still struct{}
 
 var stillValue = []byte("a=1; NAME=2")
@@ -121,7 +121,7 @@ var stillValue = []byte("a=1; NAME=2")
 func (still) RequestField(string) []byte  { return stillValue }
 func (still) ResponseField(string) []byte { return stillValue }
 
-// Whatever comes in, there are no bytes in the outcome that could end a line, but for those of the text itself.
+// Whatever the input, the only bytes in the result that could end a line are those of the text itself.
 func FuzzTemplate(f *testing.F) {
 	f.Add("https://$host$request_uri", byte(0), []byte("GET"), []byte("/a\r\nb?c=\x00"), []byte("x\r\ny: z"), "a\nb", "::1%\r\n")
 	f.Add("$http_x$cookie_a$arg_c$tls_sni $1", byte(1), []byte("\n"), []byte("//x"), []byte("a=\r\n; a=b"), "", "1.2.3.4")

@@ -17,8 +17,8 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// The gates below fail when serving allocates in steady state. AllocsPerRun counts the whole process, the loop included;
-// the peers' own calls allocate nothing.
+// The tests below fail if serving allocates in steady state. AllocsPerRun counts the whole process, including the loop; the
+// peers' own calls allocate nothing.
 
 func gate(t *testing.T, what string, f func()) {
 	t.Helper()
@@ -137,7 +137,7 @@ func sessionDoesNotAllocate(t *testing.T, format string, change func(*upstream.G
 	}
 	defer accept.Close()
 	to := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: portOf(proxy)}
-	hostFD := int(accept.Fd()) // blocking from here on
+	hostFD := int(accept.Fd()) // blocking from now on
 	buf := make([]byte, 100)
 	buf[len(buf)-1] = '.'
 	into := make([]byte, 300)
@@ -146,7 +146,7 @@ func sessionDoesNotAllocate(t *testing.T, format string, change func(*upstream.G
 			t.Fatal(err)
 		}
 	}
-	// unix.Accept makes a Sockaddr in two allocations.
+	// unix.Accept allocates twice for a Sockaddr.
 	const peers = 2
 	session := func() {
 		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
@@ -156,7 +156,7 @@ func sessionDoesNotAllocate(t *testing.T, format string, change func(*upstream.G
 		check(err)
 		_, err = unix.Write(c, buf)
 		check(err)
-		for n, last := 0, byte(0); n < len(buf) || last != '.'; { // a header, which is shorter, may be before them
+		for n, last := 0, byte(0); n < len(buf) || last != '.'; { // a shorter header may precede them
 			k, err := unix.Read(h, into)
 			check(err)
 			n, last = n+k, into[max(k, 1)-1]

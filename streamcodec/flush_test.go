@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A peer that confirms nothing more is waited for as long as the timeout, or a minute if that is shorter.
+// A peer that acknowledges nothing more is waited for until the timeout expires, or a minute if that is shorter.
 func TestFlushIsBounded(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ timeout, want time.Duration }{

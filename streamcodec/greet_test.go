@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Clients that speak first make the server wait for the next ones' first bytes. One that waits for the host to speak is
-// still connected, and ends the waiting.
+// If clients speak first the server waits for the next clients' first bytes. A client that waits for the host to speak is still
+// connected, and ends the waiting.
 func TestHostSpeaksFirst(t *testing.T) {
 	t.Parallel()
 	hosts := listen(t)
@@ -34,7 +34,7 @@ func TestHostSpeaksFirst(t *testing.T) {
 		h.Close()
 	}
 	for range 2 {
-		client, host := pair(t, proxy, hosts) // waits for the host to be connected to
+		client, host := pair(t, proxy, hosts) // waits for the connection to the host
 		mustWrite(t, host, []byte("220 ."))
 		mustRead(t, client, buf)
 		if string(buf) != "220 ." {
@@ -63,7 +63,7 @@ func TestClientLeavesWhileWaitedFor(t *testing.T) {
 			_ = c.(*net.TCPConn).SetLinger(0)
 		}
 		c.Close()
-		if !reset { // an end of the stream is passed on like any other
+		if !reset { // the end of a stream is passed on like any other
 			h, err := hosts.AcceptTCP()
 			if err != nil {
 				t.Fatal(err)

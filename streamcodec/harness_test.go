@@ -17,15 +17,15 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// startProxy runs a stream server on a loop of its own, in front of one host, until the test ends. It returns the
-// address that clients connect to.
+// startProxy runs a stream server on a loop of its own, in front of one host, until the test ends. It returns the address to
+// which clients connect.
 func startProxy(t testing.TB, host net.Addr, pipes int, r config.Route) (string, *Server) {
 	t.Helper()
 	proxy, server, _ := startEntry(t, host, pipes, r)
 	return proxy, server
 }
 
-// startEntry is startProxy that returns the entry of the proxy's clients, too.
+// startEntry is startProxy, and also returns the entry of the proxy's clients.
 func startEntry(t testing.TB, host net.Addr, pipes int, r config.Route) (string, *Server, *Entry) {
 	t.Helper()
 	loop, err := engine.NewLoop(engine.Options{MaxPipes: pipes})
@@ -79,7 +79,7 @@ func startEntry(t testing.TB, host net.Addr, pipes int, r config.Route) (string,
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)).String(), server, e
 }
 
-// listen opens a listener for a host, on an address of the given network ("tcp4", "tcp6").
+// listen opens a listener for a host on an address of the given network ("tcp4", "tcp6").
 func listen(t testing.TB) *net.TCPListener {
 	t.Helper()
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -120,5 +120,5 @@ func mustWrite(t testing.TB, w io.Writer, p []byte) {
 	}
 }
 
-// portOf is the port in "address:port".
+// portOf returns the port in "address:port".
 func portOf(addr string) int { return int(netip.MustParseAddrPort(addr).Port()) }

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestBytesSurvive sends random data both ways at once through many sessions, in chunks and with pauses that make the
-// proxy copy, splice, and change between the two, ends the directions in either order, and compares hashes.
+// TestBytesSurvive sends random data in both directions at once through many sessions, in chunks and with pauses that make the
+// proxy copy, splice, and change between the two. It ends the directions in either order, and compares hashes.
 func TestBytesSurvive(t *testing.T) {
 	t.Parallel()
 	for _, pipes := range []int{0, 1, 64} {
@@ -78,7 +78,7 @@ func newFlow(seed, n uint64) *flow {
 	return &flow{plan: source(0), data: source(1), taste: source(2), sent: make(chan [sha256.Size]byte, 1)}
 }
 
-// send writes phases of small talk and of bulk, then half-closes.
+// send sends phases of small pieces and of bulk, then half-closes.
 func (f *flow) send(c *net.TCPConn) error {
 	sum := sha256.New()
 	buf := make([]byte, 256<<10)
@@ -114,7 +114,7 @@ func (f *flow) sendChunk(c *net.TCPConn, sum hash.Hash, p []byte) error {
 	return nil
 }
 
-// receive reads to the end, at changing pace, and compares.
+// receive reads to the end at a changing pace, and compares.
 func (f *flow) receive(c *net.TCPConn) error {
 	sum := sha256.New()
 	buf := make([]byte, 128<<10)

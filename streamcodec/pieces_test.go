@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// piece is one that comes so many milliseconds after the one before, when so many bytes have gone the other way.
+// piece arrives a number of ms after the previous one, when a number of bytes have been sent in the other direction.
 type piece struct{ since, answers int64 }
 
 func TestTurns(t *testing.T) {
 	t.Parallel()
-	whole := func(n int) (all []piece) { // turns in one piece
+	whole := func(n int) (all []piece) { // turns of one piece
 		for i := range n {
 			all = append(all, piece{1, int64(10 + i)})
 		}
@@ -20,7 +20,7 @@ func TestTurns(t *testing.T) {
 	for name, test := range map[string]struct {
 		begins byte
 		pieces []piece
-		want   []int // of them are to be acknowledged at once
+		want   []int // indexes of those that are acknowledged at once
 	}{
 		"one piece a turn":                      {'G', whole(40), nil},
 		"pieces without a stall":                {'G', []piece{{5, 1}, {1, 1}, {1, 1}, {5, 2}, {1, 2}}, nil},

@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// A host that has sent nothing may be of no use though it accepts connections. It is not to blame for what its client does.
+// A host that has sent nothing may be broken although it accepts connections. It is not to blame for what its client does.
 func TestReport(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -23,7 +23,7 @@ func TestReport(t *testing.T) {
 		{HostFailed, 5, 1, false, balance.Served},
 		{HostFailed, 5, 0, true, balance.Served},
 		{HostReadTimeout, 5, 0, false, balance.Erred},
-		{HostReadTimeout, 0, 0, false, balance.Served}, // nobody has asked it for anything
+		{HostReadTimeout, 0, 0, false, balance.Served}, // it was sent no request
 		{HostReadTimeout, 5, 5, false, balance.Served},
 		{HostSendTimeout, 5, 0, false, balance.Erred},
 		{ClientFailed, 5, 0, false, balance.Served},

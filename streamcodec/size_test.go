@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// An idle session is one Session. Its bound is a size class of Go's allocator (runtime/sizeclasses.go): a byte more is 64 more for each
-// connection.
+// The size of an idle session. The limit is a size class of Go's allocator (runtime/sizeclasses.go): one byte more costs 64
+// more per connection.
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	for _, s := range []struct {

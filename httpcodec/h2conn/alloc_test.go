@@ -11,7 +11,7 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// steady is an owner that answers at once and allocates nothing.
+// steady is an owner that responds at once and allocates nothing.
 type steady struct {
 	script
 	conns []*steadyStream
@@ -45,7 +45,7 @@ func (p *steadyStream) Ready(*engine.Conn) {
 	p.v.conns = append(p.v.conns, p)
 }
 
-// A request whose fields are in the table costs no allocation.
+// A request whose fields are in the HPACK table allocates nothing.
 func TestNoAllocation(t *testing.T) {
 	v := &steady{}
 	v.answer = small
@@ -67,7 +67,7 @@ func TestNoAllocation(t *testing.T) {
 		if _, err := p.Write(frame); err != nil {
 			t.Fatal(err)
 		}
-		for { // frames, until one that ends the stream was read
+		for { // read frames until one ends the stream
 			if _, err := io.ReadFull(p.Conn, buf[:http2.HeaderLen]); err != nil {
 				t.Fatal(err)
 			}

@@ -77,8 +77,8 @@ type Conn struct {
 	pending   *Stream // a stream whose user is notified later, together with the content that follows; nil for none
 	drip      drip
 
-	begun       int   // streams to the host, those included that are open and have no number yet
-	served      int   // how many of them the host serves, if it has sent GOAWAY and refused the others
+	begun       int   // streams opened to the host, including those that have no number yet
+	served      int   // how many of them the host serves, if it has refused the others by GOAWAY; otherwise 0
 	goingAway   bool  // the peer has sent GOAWAY
 	goAwayError error // from the peer's GOAWAY; nil if that said NO_ERROR
 
@@ -121,10 +121,10 @@ func (c *Conn) Heard() int64 { return c.heard }
 // Streams returns how many streams are open.
 func (c *Conn) Streams() int { return c.open }
 
-// Begun returns how many streams to the host were begun.
+// Begun returns how many streams to the host were opened.
 func (c *Conn) Begun() int { return c.begun }
 
-// Served returns how many of these the host serves, if it has sent GOAWAY and refused the streams begun after them; otherwise 0.
+// Served returns how many of them the host serves, if it has refused the later ones by GOAWAY; otherwise 0.
 func (c *Conn) Served() int { return c.served }
 
 // Ready implements engine.Handler.

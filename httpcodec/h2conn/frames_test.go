@@ -18,14 +18,14 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// script is an owner that answers each request in the form of HTTP/1.1 with the same words, once it was read.
+// script is an owner that answers each request with the same text, in the form of HTTP/1.1, once it has read the request.
 type script struct {
 	muxer  *Muxer
 	socket engine.Conn
 	conn   *Conn
 	answer string
-	reads  int  // bytes of a request that are read; 0 for all
-	tardy  bool // they are read a piece at a time, the next one later
+	reads  int  // how many bytes of a request are read; 0 for all
+	tardy  bool // they are read one piece at a time, with pauses
 	closed chan error
 	faults chan string
 }
@@ -95,7 +95,7 @@ func serve(t *testing.T, v *script, limits Limits, times Timeouts) *peer {
 	return serveOwner(t, v, v, limits, times)
 }
 
-// serveOwner is serve for another owner that has v.
+// serveOwner is serve for another owner that contains v.
 func serveOwner(t *testing.T, v *script, o Owner, limits Limits, times Timeouts) *peer {
 	t.Helper()
 	loop, err := engine.NewLoop(engine.Options{})
@@ -174,7 +174,7 @@ func (p *peer) trailers(id uint32, fields ...string) {
 	_ = p.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: id, BlockFragment: p.block.Bytes(), EndStream: true, EndHeaders: true})
 }
 
-// say describes a frame that has come.
+// say describes a received frame.
 func say(f xhttp2.Frame) string {
 	h := f.Header()
 	switch f := f.(type) {
@@ -204,7 +204,7 @@ func end(is bool) string {
 	return ""
 }
 
-// next is the next frame that is not about settings or windows.
+// next returns the next frame that is not about settings or windows.
 func (p *peer) next() string {
 	for {
 		f, err := p.ReadFrame()
@@ -234,7 +234,7 @@ const small = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 var usual = Limits{MaxStreams: 100, Window: 65535, ConnWindow: 1 << 20}
 
-// What a client does wrong, or oddly, and what it is told.
+// What a client does wrong or unusually, and the reaction.
 func TestFrames(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -313,7 +313,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// A response goes as far as the windows of stream and connection allow, whichever way they grow.
+// A response is sent as far as the windows of the stream and the connection allow, however they grow.
 func TestWindows(t *testing.T) {
 	t.Parallel()
 	v := &script{answer: "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + strings.Repeat("x", 70000)}
@@ -341,7 +341,8 @@ func TestWindows(t *testing.T) {
 	p.expect("data 1 4465 end")
 }
 
-// A client that is to go is told so, and after a round trip which stream is the last; what it has begun by then is served.
+// A client that has to leave is told so, and after a round trip which stream is the last. Streams that it opens before that are
+// served.
 func TestLeave(t *testing.T) {
 	t.Parallel()
 	v := &script{answer: small}
@@ -360,7 +361,7 @@ func TestLeave(t *testing.T) {
 	}
 }
 
-// A client that does not answer is not waited for.
+// A client that does not respond is not waited for.
 func TestLeaveSilently(t *testing.T) {
 	t.Parallel()
 	v := &script{answer: small}
@@ -372,10 +373,10 @@ func TestLeaveSilently(t *testing.T) {
 	}
 }
 
-// Each wait has an end.
+// Every wait times out.
 func TestSilence(t *testing.T) {
 	t.Parallel()
-	const soon = time.Second // long enough for a client on a busy machine to do what it does in time
+	const soon = time.Second // long enough for a client on a busy machine to act in time
 	tests := []struct {
 		name  string
 		times Timeouts
@@ -401,7 +402,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// More streams than are allowed are refused, and those that are open go on.
+// Streams beyond the limit are refused, and open ones continue.
 func TestMaxStreams(t *testing.T) {
 	t.Parallel()
 	v := &script{answer: ""}
@@ -416,7 +417,7 @@ func TestMaxStreams(t *testing.T) {
 	p.expect("rst 9 REFUSED_STREAM")
 }
 
-// What nobody reads takes windows, and what was read, or is of streams that are closed, gives them back.
+// Unread bytes occupy the windows. Bytes that were read, or belong to closed streams, are granted again.
 func TestGrants(t *testing.T) {
 	t.Parallel()
 	v := &script{answer: "", reads: 1}
@@ -435,12 +436,12 @@ func TestGrants(t *testing.T) {
 			break
 		}
 	}
-	for range 4 { // all that both windows have
+	for range 4 { // everything that both windows allow
 		_ = p.WriteData(3, false, make([]byte, 16383))
 	}
 	_ = p.WriteData(3, false, make([]byte, 3))
 	_ = p.WriteData(3, false, make([]byte, 1))
-	p.expect("goaway 3 FLOW_CONTROL_ERROR") // that of the connection is checked first
+	p.expect("goaway 3 FLOW_CONTROL_ERROR") // the connection's window is checked first
 
 	p = serve(t, &script{answer: "", reads: 1}, Limits{MaxStreams: 10, Window: 65535, ConnWindow: 1 << 20}, Timeouts{}).greet()
 	p.head(1, false)
@@ -450,7 +451,7 @@ func TestGrants(t *testing.T) {
 	p.expect("rst 1 FLOW_CONTROL_ERROR")
 }
 
-// A window grows to a quarter of the connection's while what comes is read as it comes, and stays what it is if that has to wait.
+// A window grows to a quarter of the connection's while its data is read on arrival, and keeps its size if data has to wait.
 func TestWindowsWiden(t *testing.T) {
 	t.Parallel()
 	const first = 65535
@@ -458,8 +459,8 @@ func TestWindowsWiden(t *testing.T) {
 		name   string
 		conn   int
 		tardy  bool
-		before int // streams that have grown, and are still open
-		want   int // what the window comes to
+		before int // enlarged streams that are still open
+		want   int // the final size of the window
 	}{
 		{"read as it comes", 1 << 20, false, 0, 4 * first},
 		{"read late", 1 << 20, true, 0, first},
@@ -477,7 +478,7 @@ func TestWindowsWiden(t *testing.T) {
 				p.fill(uint32(2*i+1), &conn)
 			}
 			id := uint32(2*test.before + 1)
-			// A grant comes when half of the window is read.
+			// A grant is sent when half of the window has been read.
 			if got := p.fill(id, &conn); got > test.want || got <= test.want/2 {
 				t.Errorf("%d bytes could be sent at once, want %d to %d", got, test.want/2+1, test.want)
 			}
@@ -489,7 +490,8 @@ func TestWindowsWiden(t *testing.T) {
 	}
 }
 
-// fill sends 2 MiB on a new stream, as its window and that of the connection, conn, allow. It returns the most that the stream's allowed at once.
+// fill sends 2 MiB on a new stream, as far as its window and conn, the connection's window, allow. It returns the largest
+// window of the stream.
 func (p *peer) fill(id uint32, conn *int) (most int) {
 	p.t.Helper()
 	p.head(id, false)
@@ -514,7 +516,8 @@ func (p *peer) fill(id uint32, conn *int) (most int) {
 	return most
 }
 
-// A window that grows byte by byte makes no progress: that of a stream ends the stream, that of the connection ends it.
+// A window that grows byte by byte makes no progress. If it is a stream's, the stream ends; if it is the connection's, the
+// connection ends.
 func TestDrip(t *testing.T) {
 	t.Parallel()
 	for _, stream := range []uint32{1, 0} {
@@ -545,7 +548,7 @@ func TestDrip(t *testing.T) {
 	}
 }
 
-// Pings without end are a flood, but not those that come with content either way.
+// Endless pings are a flood, unless content is sent or received between them.
 func TestPings(t *testing.T) {
 	t.Parallel()
 	p := serve(t, &script{answer: small}, usual, Timeouts{}).greet()
@@ -564,7 +567,7 @@ func TestPings(t *testing.T) {
 	}
 }
 
-// Resets that undo work, one after the other, are a flood; those that come behind a whole response, or when it was on its way, are not.
+// Resets that waste work, one after another, are a flood. Resets after a complete response, or while it is on its way, are not.
 func TestResets(t *testing.T) {
 	t.Parallel()
 	p := serve(t, &script{answer: small}, usual, Timeouts{}).greet()
@@ -585,7 +588,8 @@ func TestResets(t *testing.T) {
 	}
 }
 
-// A window for a stream that has ended long ago is no flood if there is a request for each few of them: a client that is far away does not know yet.
+// WINDOW_UPDATEs for streams that ended long ago are not a flood if there is a request for every few of them: a distant client
+// does not know of the end yet.
 func TestWindowsComeLate(t *testing.T) {
 	t.Parallel()
 	p := serve(t, &script{answer: small}, usual, Timeouts{}).greet()
@@ -599,13 +603,13 @@ func TestWindowsComeLate(t *testing.T) {
 		}
 		id += 2
 	}
-	for range 20_000 { // however lately the stream has ended
+	for range 20_000 { // even if the stream has ended recently
 		_ = p.WriteWindowUpdate(id-2, 1000)
 	}
 	p.expect(fmt.Sprintf("goaway %d ENHANCE_YOUR_CALM", id-2))
 }
 
-// What was on its way when this side has reset a stream is no fault.
+// Frames that were on their way when this side reset the stream are not an error.
 func TestDataBehindReset(t *testing.T) {
 	t.Parallel()
 	p := serve(t, &script{answer: ""}, usual, Timeouts{}).greet()
@@ -618,8 +622,8 @@ func TestDataBehindReset(t *testing.T) {
 	p.expect("rst 1 PROTOCOL_ERROR", "pong 12345678")
 }
 
-// So are trailers, however many streams have ended meanwhile; they are decoded, since heads that follow may refer to them, and any number is a flood. A
-// stream that this side has not reset does not begin again.
+// The same goes for trailers, however many streams have ended meanwhile. They are decoded, since later heads may refer to them,
+// and too many are a flood. A stream that this side has not reset cannot begin again.
 func TestTrailersBehindReset(t *testing.T) {
 	t.Parallel()
 	const streams = 250 // more than are remembered
@@ -656,7 +660,7 @@ func TestTrailersBehindReset(t *testing.T) {
 	p.expect(last + "ENHANCE_YOUR_CALM")
 }
 
-// heads is an owner whose streams note what their first read gives.
+// heads is an owner whose streams record what their first read returns.
 type heads struct {
 	*script
 	reads chan string
@@ -686,7 +690,7 @@ func (p *headRead) Ready(*engine.Conn) {
 	p.v.reads <- body
 }
 
-// A head is told of together with the content that has come with it, and by itself if something else has.
+// The user is notified of a head together with content that has arrived with it, or of the head alone if something else has arrived.
 func TestHeadAndContentAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -722,7 +726,7 @@ func TestHeadAndContentAtOnce(t *testing.T) {
 			p := serveOwner(t, v.script, v, DefaultLimits, Timeouts{}).greet()
 			conn := p.Framer
 			var all bytes.Buffer
-			p.Framer = xhttp2.NewFramer(&all, nil) // so that all comes at once
+			p.Framer = xhttp2.NewFramer(&all, nil) // so that everything arrives at once
 			tc.send(p)
 			p.Framer = conn
 			if _, err := p.Write(all.Bytes()); err != nil {
@@ -754,7 +758,7 @@ func TestTurns(t *testing.T) {
 	p.expect("pong 12345678")
 }
 
-// The heads of open requests are bounded together; those of requests that are over do not count.
+// The total size of the heads of open requests is limited; requests that are over do not count.
 func TestManyHeads(t *testing.T) {
 	t.Parallel()
 	p := serve(t, &script{answer: ""}, usual, Timeouts{}).greet()

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dup is another descriptor of the same socket, which is not blocking.
+// dup returns another, non-blocking descriptor of the same socket.
 func dup(fd int) int32 {
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -16,7 +16,7 @@ func dup(fd int) int32 {
 	return int32(n)
 }
 
-// dial connects to addr, waiting for it.
+// dial connects to addr and waits until the connection is established.
 func dial(addr netip.AddrPort) (int32, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -33,9 +33,9 @@ type Owner interface {
 	Opened(s *Stream)
 	// Refused is called when a malformed stream was refused that no one else is notified of. It is for logs.
 	Refused(err *http2.Error)
-	// Changed is called when a host's SETTINGS have arrived, the first or later ones, so Free may have changed; and when the host has refused
-	// streams by GOAWAY, so Served has changed. It is called while
-	// frames are being read, and must not open a stream before it returns.
+	// Changed is called when a host's SETTINGS have arrived, the first or later ones, so Free may have changed; and when the host
+	// has refused streams by GOAWAY, so Served has changed. It is called while frames are being read, and must not open a stream
+	// before it returns.
 	Changed()
 	// Closed is called once, when the connection is closed and its streams have failed. Err is nil if the connection has ended in
 	// good order.

@@ -18,13 +18,13 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// relay is the simplest user of both roles: what comes by a client's stream goes to a stream of the host's as it is, and back.
+// relay is the simplest user of both roles: what a client's stream receives is passed unchanged to a stream to the host, and back.
 type relay struct {
 	muxer  *Muxer
 	host   netip.AddrPort
 	limits Limits
 
-	clients atomic.Int64 // connections that are open
+	clients atomic.Int64 // open connections
 	down    *Conn
 	downEnd engine.Conn
 }
@@ -175,7 +175,7 @@ type nopHandler struct{}
 func (nopHandler) Ready(*engine.Conn)    {}
 func (nopHandler) Expired(*engine.Timer) {}
 
-// What goes through both roles comes out as it went in: heads, bodies of known and of unknown length, trailers, many at once.
+// Messages pass through both roles unchanged: heads, bodies of known and unknown length, trailers, many at once.
 func TestRelay(t *testing.T) {
 	t.Parallel()
 	for _, limits := range []Limits{{100, 65535, 65535}, {7, 1 << 20, 1 << 20}} {
@@ -208,7 +208,7 @@ func TestRelay(t *testing.T) {
 				path := "/?length"
 				var in io.Reader = bytes.NewReader(body)
 				if i%2 == 1 {
-					path, in = "/", io.MultiReader(in) // of an unknown length
+					path, in = "/", io.MultiReader(in) // of unknown length
 				}
 				req, err := http.NewRequest("POST", url+path, in)
 				if err != nil {
@@ -237,7 +237,7 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// A head for HEAD, and one that has no content, end the stream.
+// The head of a response to HEAD, or of one without content, ends the stream.
 func TestRelayWithoutContent(t *testing.T) {
 	t.Parallel()
 	_, c, url := newRelay(t, Limits{100, 65535, 65535}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

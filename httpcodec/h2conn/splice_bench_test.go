@@ -12,13 +12,13 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// BenchmarkFrames compares the two ways to put frames around bytes on their way from one socket to another: to copy them, and to splice them
-// between headers that are written. What counts is cpu-ns/KiB, of the thread that does it.
+// BenchmarkFrames compares the two ways of framing bytes on their way from one socket to another: copying them, and splicing
+// them between headers that are written. The figure that matters is cpu-ns/KiB, of the thread that does it.
 func BenchmarkFrames(b *testing.B) {
 	for name, relay := range map[string]func(*testing.B, int, int){
 		"copy/frame=16KiB":    func(b *testing.B, from, to int) { copyFrames(b, from, to) },
 		"splice/frame=16KiB":  func(b *testing.B, from, to int) { spliceFrames(b, from, to, http2.MaxFrame) },
-		"splice/frame=256KiB": func(b *testing.B, from, to int) { spliceFrames(b, from, to, 256<<10) }, // with a peer that takes such
+		"splice/frame=256KiB": func(b *testing.B, from, to int) { spliceFrames(b, from, to, 256<<10) }, // if the peer accepts such frames
 	} {
 		b.Run(name, func(b *testing.B) {
 			from, source := pair(b)
@@ -42,7 +42,7 @@ func BenchmarkFrames(b *testing.B) {
 	}
 }
 
-// pair is the descriptor of one end of a connection, which blocks, and the other end.
+// pair returns the blocking descriptor of one end of a connection, and the other end.
 func pair(b *testing.B) (int, net.Conn) {
 	b.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -121,7 +121,7 @@ func spliceFrames(b *testing.B, from, to, frame int) {
 	}
 }
 
-// write sends p, all of it.
+// write writes all of p.
 func write(b *testing.B, to int, p []byte, flags int) {
 	for len(p) > 0 {
 		n, err := unix.SendmsgN(to, p, nil, nil, flags)
@@ -132,7 +132,7 @@ func write(b *testing.B, to int, p []byte, flags int) {
 	}
 }
 
-// threadCPU is the processor time that this thread has taken, in ns.
+// threadCPU returns the CPU time used by this thread, in ns.
 func threadCPU() int64 {
 	var u unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_THREAD, &u)

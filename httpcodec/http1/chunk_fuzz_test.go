@@ -19,7 +19,7 @@ var (
 	trailerLine = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\u0080-\u00ff]*\r\n")
 )
 
-// latin makes one rune of each byte, for patterns.
+// latin converts each byte to a rune, for patterns.
 func latin(b []byte) string {
 	var s strings.Builder
 	for _, c := range b {
@@ -28,7 +28,7 @@ func latin(b []byte) string {
 	return s.String()
 }
 
-// slowly decodes all of in at once, in the obvious way: data, and what was left.
+// slowly decodes all of in at once in the obvious way, and returns the data and the rest.
 func slowly(in string) (data, rest string, ok bool) {
 	for {
 		m := chunkLine.FindStringSubmatch(in)
@@ -101,7 +101,7 @@ func FuzzChunkReader(f *testing.F) {
 			t.Fatalf("%s, want %s", whole, want)
 		}
 
-		// net/http, for what came in and for what is sent on.
+		// net/http, for the input and for what is forwarded.
 		const head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 		var out []byte
 		if len(raw) > 0 {

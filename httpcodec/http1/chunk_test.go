@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/httpcodec/http1/http1test"
 )
 
-// decode reads in with the parts that cuts make of it, and prints what comes of it: the data and how many bytes were taken, or the status.
+// decode reads in, split at cuts, and prints the result: the data and the number of bytes taken, or the status.
 func decode(c *chunkReader, in string, cuts ...int) string {
 	return decodeFrom(FromClient, c, in, cuts...)
 }
@@ -174,7 +174,7 @@ func TestChunkFaultOfAHost(t *testing.T) {
 	}
 }
 
-// What a host may do and a client may not: pad a size, and put white space behind the name of a trailer.
+// What a host may do and a client may not: pad a size, and put white space after the name of a trailer.
 func TestChunksOfAHost(t *testing.T) {
 	t.Parallel()
 	var c chunkReader
@@ -196,7 +196,7 @@ func TestChunksOfAHost(t *testing.T) {
 	}
 }
 
-// A trailer can be asked for once the body is done, and not that of a body before it.
+// A trailer is available once the body is done, and only that of the current body.
 func TestTrailer(t *testing.T) {
 	t.Parallel()
 	var b Body

@@ -7,7 +7,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// Once slices have grown, nothing is allocated: neither for what is taken nor for what is refused.
+// Once slices have grown nothing allocates, neither for accepted nor for refused messages.
 func TestNothingAllocated(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

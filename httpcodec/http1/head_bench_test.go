@@ -23,7 +23,7 @@ const (
 		"Content-Length: 12\r\nLast-Modified: Mon, 10 Jun 2024 10:00:00 GMT\r\nConnection: keep-alive\r\nETag: \"6666e2c0-c\"\r\nAccept-Ranges: bytes\r\n\r\n"
 )
 
-// typical is the default way to a host: with X-Forwarded-*, the client's Host.
+// typical is the default way to a host: with X-Forwarded-* and the client's Host.
 func typical() *Rewrite {
 	return &Rewrite{Authority: []byte("127.0.0.1:9000"), ClientAddr: []byte("192.0.2.7"), Forwarded: true}
 }
@@ -72,8 +72,8 @@ func BenchmarkResponseParseAppend(b *testing.B) {
 	}
 }
 
-// What fasthttp's parser costs on top of the strict check that must come before it: parsing the fields, and going over them
-// in the order in which they came.
+// What fasthttp's parser would cost in addition to the strict check that must precede it: parsing the fields, and iterating
+// over them in their original order.
 func BenchmarkFasthttpParse(b *testing.B) {
 	for _, c := range []struct{ name, head string }{{"wrk", wrkRequest}, {"browser", browserRequest}} {
 		b.Run(c.name, func(b *testing.B) {

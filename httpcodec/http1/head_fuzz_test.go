@@ -2,8 +2,8 @@ package http1
 
 import "testing"
 
-// A request that is taken is taken by net/http alike, before and after; what goes upstream has one framing; and it does
-// not matter how the bytes were cut.
+// net/http accepts the same requests with the same meaning, before and after the rewrite; what is sent to a host has a single
+// framing; and it does not matter how the bytes were split.
 func FuzzRequestHead(f *testing.F) {
 	for _, c := range requestCases {
 		f.Add([]byte(c.in), uint16(len(c.in)/2))
@@ -22,7 +22,7 @@ func FuzzRequestHead(f *testing.F) {
 			checkRequest(t, &r, in[:n])
 			r.AppendTrace(nil)
 		}
-		// Of what is refused, too, this is asked.
+		// This is also asked about refused requests.
 		r.WantsHead()
 		r.PrefersPlain()
 	})

@@ -17,14 +17,14 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// unprotectedNames are close to some of those.
+// unprotectedNames are similar to some of those.
 var unprotectedNames = []string{
 	"X-Forwardedness", "XForwardedFor", "X-Forward-For", "Forwarding", "X-Realm-IP", "X-Real-IPs", "Client-IPs", "X-Requested-With", "X-SSL-Clients", "X-SSL", "SSL-Clientele",
 	"X-Original-Filename", "X-Rewrite", "Client-Certs", "Content-Type", "Content-Encoding", "Transfer-Encodings", "Cookie", "Referer", "X-Tenant", "X-Request-Ids",
 	"Remote-User", "F", "X", "C", "T", "_", "X-" + strings.Repeat("Forward-", 5),
 }
 
-// variant spells name in another way that is a token.
+// variant returns another spelling of name that is a token.
 func variant(random *rand.Rand, name string) string {
 	const separators = "-_.!#$%&'*+^`|~"
 	b := []byte(name)
@@ -78,7 +78,7 @@ func TestIdentityNames(t *testing.T) {
 	}
 }
 
-// What the documentation lists is what the code knows, and the other way round.
+// The documentation lists exactly the names that the code knows.
 func TestIdentityNamesAreDocumented(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/identity.md")
@@ -108,8 +108,8 @@ func TestIdentityNamesAreDocumented(t *testing.T) {
 	}
 }
 
-// checkIdentity sends a request that has a field of that name, in its head and among its trailers, and looks at what a host
-// would get of it.
+// checkIdentity sends a request with a field of the given name, in its head and in its trailers, and checks what a host would
+// receive of it.
 func checkIdentity(t *testing.T, name, value string) {
 	t.Helper()
 	line := name + ": " + value + "\r\n"
@@ -117,7 +117,7 @@ func checkIdentity(t *testing.T, name, value string) {
 	var r Request
 	n, err := r.Parse([]byte(head))
 	if n != len(head) || err != nil || r.Framing != Chunked {
-		return // it is no field, or says something about the message
+		return // it is not a field, or it describes the message
 	}
 	set := http1test.Headers(t, "X-Tenant-Id", "us", "X-Real-IP", "$addr")
 	for _, w := range []*Rewrite{typical(), trusting, {Authority: []byte("up"), ClientAddr: []byte("192.0.2.7"), Forwarded: true, Headers: set,
@@ -163,7 +163,7 @@ func checkIdentity(t *testing.T, name, value string) {
 			t.Errorf("something else is lost: %q", out)
 		}
 	}
-	// Where nothing is said of clients, what they say is passed on.
+	// If the proxy says nothing about clients, what they say is forwarded.
 	if out := string(AppendRequest(nil, &r, bare())); http1test.Protected(name) && strings.Count(out, line) != 2 {
 		t.Errorf("%s is not relayed: %q", name, out)
 	}
@@ -185,7 +185,7 @@ func FuzzIdentity(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, value string) {
 		if low := strings.ToLower(name); strings.ContainsAny(name+value, "\r\n") || strings.Contains(name, ":") || strings.Trim(value, " \t") != value || len(name)+len(value) > 4000 ||
 			slices.Contains([]string{"trailer", "x-own", "x-sum", "x-a", "expect", "upgrade", "te"}, low) {
-			return // what checkIdentity itself sends, and what stands for something else
+			return // fields that checkIdentity itself sends, and those that are replaced
 		}
 		checkIdentity(t, name, value)
 	})

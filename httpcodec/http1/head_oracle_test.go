@@ -22,14 +22,14 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// What this package takes and what it writes is read by net/http as well, and must be read alike.
+// net/http parses what this package accepts and what it writes, and must come to the same result.
 
 var neverSentOn = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Content-Length"}
 
-// notCompared are fields that net/http or this package change by right; tables say how.
+// notCompared has fields that net/http or this package may change; tables test how.
 var notCompared = []string{"Host", "Trailer", "Expect", "Max-Forwards", "Date"}
 
-// endToEnd does what AppendRequest and AppendResponse do to fields, in the obvious way.
+// endToEnd does to fields what AppendRequest and AppendResponse do, in the obvious way.
 func endToEnd(h http.Header, pragma bool) http.Header {
 	out := h.Clone()
 	for _, v := range h["Connection"] {
@@ -44,17 +44,17 @@ func endToEnd(h http.Header, pragma bool) http.Header {
 		delete(out, name)
 	}
 	for name := range out {
-		if low := http1test.Folded(name); low == "content-length" || low == "transfer-encoding" { // spelled with another character
+		if low := http1test.Folded(name); low == "content-length" || low == "transfer-encoding" { // with another separator
 			delete(out, name)
 		}
 	}
-	if pragma { // net/http makes one of the other
+	if pragma { // net/http converts one to the other
 		delete(out, "Cache-Control")
 	}
 	return out
 }
 
-// closing reports whether Connection says close, or what is no option and counts as that.
+// closing reports whether Connection says close, or has an invalid option, which counts as close.
 func closing(h http.Header) bool {
 	for _, v := range h["Connection"] {
 		for _, option := range strings.Split(v, ",") {
@@ -69,7 +69,7 @@ func closing(h http.Header) bool {
 
 func hasPragma(h http.Header) bool { return slices.Contains(h["Pragma"], "no-cache") }
 
-// checkWritten says what is wrong with a head as bytes.
+// checkWritten checks the bytes of a written head.
 func checkWritten(t *testing.T, out []byte, framings int) {
 	t.Helper()
 	body, whole := bytes.CutSuffix(out, []byte("\r\n\r\n"))
@@ -97,7 +97,7 @@ func compare[T any](t *testing.T, what string, got, want T, in []byte) {
 	}
 }
 
-// readRequest has net/http read head. If only its opinion of URLs stands against it, "/" takes the target's place.
+// readRequest parses head with net/http. If net/http objects only to the URL, "/" replaces the target.
 func readRequest(head []byte, target string) (*http.Request, error) {
 	if _, err := url.ParseRequestURI(target); err != nil && target != "*" {
 		head = bytes.Replace(head, []byte(" "+target+" HTTP/"), []byte(" / HTTP/"), 1)
@@ -123,7 +123,7 @@ func must(h *policy.Headers, problems []policy.Problem) *policy.Headers {
 	return h
 }
 
-// checkRequest compares a request that was taken with what net/http makes of it, before and after.
+// checkRequest compares an accepted request with net/http's view of it, before and after the rewrite.
 func checkRequest(t *testing.T, r *Request, raw []byte) {
 	t.Helper()
 	raw = bytes.TrimLeft(raw, "\r\n")
@@ -160,7 +160,7 @@ func checkRequest(t *testing.T, r *Request, raw []byte) {
 		compare(t, "chunked", len(req.TransferEncoding) == 1, r.Framing == Chunked, raw)
 	}
 	if before != nil {
-		if !strings.Contains(target, "%") { // net/http decodes those in an absolute target's authority
+		if !strings.Contains(target, "%") { // net/http decodes it in an absolute target's authority
 			compare(t, "host", strings.TrimSuffix(before.Host, ":"), string(r.Host()), raw)
 		}
 		if before.RequestURI != "/" {
@@ -180,7 +180,7 @@ func checkRequest(t *testing.T, r *Request, raw []byte) {
 	compare(t, "te sent", after.Header.Get("Te") == "trailers", r.Trailers && !r.Upgrade, raw)
 	compare(t, "close sent", after.Close, false, raw)
 
-	// Whatever is configured, nobody but a trusted client says who the client is.
+	// Whatever the configuration, only a trusted client can say who the client is.
 	for _, w := range []*Rewrite{typical(), trusting, configured} {
 		out := AppendRequest(nil, r, w)
 		checkWritten(t, out, framings)
@@ -198,7 +198,7 @@ func checkRequest(t *testing.T, r *Request, raw []byte) {
 		}
 	}
 
-	// What was written is taken again, as the same.
+	// What was written is accepted again with the same meaning.
 	var again Request
 	if n, err := again.Parse(out); n != len(out) || err != nil {
 		t.Fatalf("what was written: %d, %v: %q", n, err, out)
@@ -286,7 +286,7 @@ func TestResponseAsNetHTTP(t *testing.T) {
 	}
 }
 
-// What is taken, fasthttp's lenient parser takes as well, with the same fields in the same order.
+// fasthttp's lenient parser accepts everything that is accepted here, with the same fields in the same order.
 func TestRequestAsFasthttp(t *testing.T) {
 	t.Parallel()
 	type pair struct{ name, value string }

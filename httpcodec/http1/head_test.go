@@ -7,7 +7,7 @@ import (
 	"kroxy-ev/httpcodec/http1/http1test"
 )
 
-// Every byte, at every place in and around words of eight, among bytes of every kind.
+// Every byte at every position in and around words of eight, among bytes of every kind.
 func TestValueEnd(t *testing.T) {
 	t.Parallel()
 	for _, filler := range []byte{' ', 'a', '~', 0x80, 0xa0, 0xff, '\t'} {
@@ -59,7 +59,7 @@ func TestIdentify(t *testing.T) {
 				t.Errorf("%s: %d, want %d", n, got, want)
 			}
 		}
-		for i := range name { // nothing else of that length, but what may be taken for it
+		for i := range name { // no other name of that length, but those that may be taken for it
 			n := []byte(name)
 			n[i] ^= 1
 			if got := identify(n); got != fieldOther && !http1test.Protected(string(n)) && got != fieldFramingAlias {

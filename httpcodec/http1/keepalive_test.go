@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// What Keep-Alive says of a host's patience, and what that means for the connection. Zero is nothing.
+// How long Keep-Alive says that a host keeps a connection, and what follows for the connection. Zero means nothing.
 func TestKeepAliveOfResponses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -17,18 +17,18 @@ func TestKeepAliveOfResponses(t *testing.T) {
 		{"Keep-Alive: timeout=5\r\n", 4 * time.Second, true},
 		{"keep-alive: max=100, TIMEOUT = 20\r\n", 19 * time.Second, true},
 		{"Keep-Alive: timeout=\"7\",,max=1\r\n", 6 * time.Second, true},
-		{"Keep-Alive: timeout=9, timeout=3\r\nKeep-Alive: timeout=6\r\n", 2 * time.Second, true}, // the shortest
+		{"Keep-Alive: timeout=9, timeout=3\r\nKeep-Alive: timeout=6\r\n", 2 * time.Second, true}, // the shortest counts
 		{"Keep-Alive: timeout=2\r\nConnection: keep-alive\r\n", time.Second, true},
 		{"Keep-Alive: timeout=2\r\nConnection: close\r\n", time.Second, false},
 		{"Keep-Alive: timeout=1\r\n", 500 * time.Millisecond, true},
 		{"Keep-Alive: timeout=0\r\n", 0, false},
 		{"Keep-Alive: timeout=000\r\nConnection: keep-alive\r\n", 0, false},
 		{"Keep-Alive: timeout=9, timeout=0\r\n", 0, false},
-		// More than anybody keeps a connection, and than fits.
+		// Longer than any connection is kept, or than fits.
 		{"Keep-Alive: timeout=4294967296\r\n", (1<<30 - 1) * time.Second, true},
 		{"Keep-Alive: timeout=9223372036854775807\r\n", (1<<30 - 1) * time.Second, true},
 		{"Keep-Alive: timeout=9223372036854775808\r\n", 0, true},
-		// What cannot be read.
+		// Malformed.
 		{"Keep-Alive:\r\n", 0, true},
 		{"Keep-Alive: 5\r\n", 0, true},
 		{"Keep-Alive: timeout\r\n", 0, true},

@@ -2,7 +2,7 @@ package http1
 
 import "testing"
 
-// The IANA HTTP Method Registry, but for "*" and PRI, which are no methods of requests.
+// The IANA HTTP Method Registry, except "*" and PRI, which are not methods of requests.
 func TestIdempotentMethods(t *testing.T) {
 	t.Parallel()
 	for method, want := range map[string]bool{
@@ -12,7 +12,7 @@ func TestIdempotentMethods(t *testing.T) {
 		"ORDERPATCH": true, "PATCH": false, "POST": false, "PROPFIND": true, "PROPPATCH": true, "PUT": true, "QUERY": true,
 		"REBIND": true, "REPORT": true, "SEARCH": true, "TRACE": true, "UNBIND": true, "UNCHECKOUT": true, "UNLINK": true,
 		"UNLOCK": true, "UPDATE": true, "UPDATEREDIRECTREF": true, "VERSION-CONTROL": true,
-		// Not there: letter case counts, and nothing is known of others.
+		// Not in the registry: methods are case-sensitive, and unknown ones are not idempotent.
 		"get": false, "PURGE": false, "GETS": false, "P": false, "PRI": false,
 	} {
 		if got := idempotent([]byte(method)); got != want {

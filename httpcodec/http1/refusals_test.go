@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// rules says, for each reason to refuse a message, which rule demands it or, where a rule leaves a choice, what two readers
-// could read differently. What no rule refuses and all read alike is taken.
+// rules has, for each reason to refuse a message, the rule that demands it or, where a rule leaves a choice, what two readers
+// could interpret differently. Messages that no rule refuses and that all readers interpret alike are accepted.
 var rules = map[string]string{
 	// Lines and fields.
 	"a line ends without cr":                       "RFC 9112 section 2.2: a recipient MAY take LF alone for the end of a line, so not all do",
@@ -70,8 +70,8 @@ var rules = map[string]string{
 
 var faultLine = regexp.MustCompile(`= newFault\((\d{3}), "([^"]*)"\)`)
 
-// Each reason that the code has for refusing a message has a rule, and those that a head or a chunk may have are the outcome
-// of a case in the tables. A reason without a rule is a matter of taste: take the message instead.
+// Each reason in the code for refusing a message has a rule, and the reasons for heads and chunks occur in the test tables. A
+// reason without a rule is a matter of taste: accept the message instead.
 func TestRefusalsHaveRules(t *testing.T) {
 	t.Parallel()
 	outcomes := map[string]bool{}

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// requestCase is a line of http-cases.md: what arrives, and what becomes of it. If it is taken, facts are as factsOf prints
-// them, or "" if they are not the point, and out is what the host is sent, or "" likewise.
+// requestCase is a line of http-cases.md: the input and its result. If it is accepted, facts is what factsOf prints and out is
+// what the host is sent; each is "" if the case is not about it.
 type requestCase struct {
 	in     string
-	status int // 0: taken; -1: more is needed
+	status int // 0: accepted; -1: more is needed
 	facts  string
 	out    string
 }
 
-// lines is a GET with these field lines behind Host.
+// lines returns a GET with these field lines after Host.
 func lines(fields ...string) string { return get("/", fields...) }
 
 func get(target string, fields ...string) string {
@@ -35,7 +35,7 @@ func join(fields ...string) string {
 
 func with(host string) string { return "GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n" }
 
-// repeat makes n field lines, or other things, with their number in them.
+// repeat makes n field lines or other texts that contain their number.
 func repeat(n int, format string) string {
 	var b strings.Builder
 	for i := range n {
@@ -44,7 +44,7 @@ func repeat(n int, format string) string {
 	return b.String()
 }
 
-// factsOf prints what was decided, in words that are left out where they are not so.
+// factsOf prints what was decided, in words that are omitted where they do not apply.
 func factsOf(r *Request) string {
 	out := []string{r.Framing.String()}
 	if r.Framing == Length {
@@ -91,13 +91,13 @@ var framingOfRequests = []requestCase{
 	{post("Transfer-Encoding: gzip", "Transfer-Encoding: chunked"), 400, "", ""},
 	{post("Transfer-Encoding: CHUNKED"), 0, "chunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"},
 	{post("Transfer-Encoding: \t chunked \t"), 0, "chunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"},
-	{post("Transfer_Encoding: chunked"), 0, "no body", "POST / HTTP/1.1\r\nHost: a\r\n\r\n"}, // some hosts take it for the other
+	{post("Transfer_Encoding: chunked"), 0, "no body", "POST / HTTP/1.1\r\nHost: a\r\n\r\n"}, // some hosts take it for Transfer-Encoding
 	{post("Content_Length: 5", "Content.Length: 5", "CONTENT-LENGTH: 3"), 0, "length 3", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"},
 	{"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "", ""},
 	{"POST / HTTP/1.0\r\nTransfer-Encoding: identity\r\n\r\n", 400, "", ""},
 	{post("Content-Length: 5", "Content-Length: 6"), 400, "", ""},
 	{post("Content-Length: 5, 6"), 400, "", ""},
-	{post("Content-Length: 5", "Content-Length: 5"), 400, "", ""}, // of a host it is taken
+	{post("Content-Length: 5", "Content-Length: 5"), 400, "", ""}, // accepted from a host
 	{post("Content-Length: 5, 5"), 400, "", ""},
 	{post("Content-Length: +5"), 400, "", ""},
 	{post("Content-Length: -5"), 400, "", ""},
@@ -297,7 +297,7 @@ var heads = []requestCase{
 	{"GET http://b?\xc3\xa9 HTTP/1.1\r\nHost: b\r\n\r\n", 0, "no body", "GET /?\xc3\xa9 HTTP/1.1\r\nHost: b\r\n\r\n"},
 	{"GET http://\xc3\xa9/ HTTP/1.1\r\nHost: b\r\n\r\n", 400, "", ""},
 	{"GET \xc3\xa9 HTTP/1.1\r\nHost: b\r\n\r\n", 400, "", ""},
-	{get("/\xc2\xa0x \xe3\x80\x80"), 400, "", ""}, // a space among spaces of Unicode
+	{get("/\xc2\xa0x \xe3\x80\x80"), 400, "", ""}, // an ideographic space among other Unicode spaces
 	{get("/\x00"), 400, "", ""},
 	{get("/\x7f"), 400, "", ""},
 	{get("/a%20b?q={\"x\"}|^`<>[]\\&100%"), 0, "no body", ""},
@@ -349,7 +349,7 @@ var heads = []requestCase{
 	{"GET / HTTP/1.0\r\nHost: a\r\nX: y\r\n\r\n", 0, "no body, 1.0, close", "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"},
 	{"GET / HTTP/1.1\r\nA: 1\r\nHost: a\r\nB: 2\r\n\r\n", 0, "no body", "GET / HTTP/1.1\r\nA: 1\r\nHost: a\r\nB: 2\r\n\r\n"},
 
-	// half of it
+	// half of a request
 	{"", -1, "", ""},
 	{"G", -1, "", ""},
 	{"\r\n\r", -1, "", ""},

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// short makes a name for a test out of what arrives.
+// short makes the name of a test out of its input.
 func short(in string) string {
 	if len(in) > 80 {
 		in = fmt.Sprintf("%s…%s (%d)", in[:40], in[len(in)-30:], len(in))
@@ -16,14 +16,14 @@ func short(in string) string {
 	return fmt.Sprintf("%q", in)
 }
 
-// bare sends nothing but what the client's request makes necessary.
+// bare adds nothing but what the client's request requires.
 func bare() *Rewrite { return &Rewrite{Authority: []byte("up:9000")} }
 
-// answer prints what Parse says about in when it is given the parts in[:cut] for each of cuts, and in as a whole at last.
+// answer returns what Parse reports about in when it is given in[:cut] for each of cuts, and finally all of in.
 func answer(r *Request, in string, cuts ...int) string {
 	r.Reset()
 	for _, cut := range append(cuts, len(in)) {
-		b := bytes.Clone([]byte(in[:cut])) // bytes move between calls
+		b := bytes.Clone([]byte(in[:cut])) // the bytes move between calls
 		n, err := r.Parse(b)
 		switch {
 		case err != nil:
@@ -68,7 +68,7 @@ func TestRequestCases(t *testing.T) {
 	}
 }
 
-// However the bytes are cut, the answer is the same.
+// However the bytes are split, the result is the same.
 func TestRequestCutAnywhere(t *testing.T) {
 	t.Parallel()
 	var r Request
@@ -88,7 +88,7 @@ func TestRequestCutAnywhere(t *testing.T) {
 	}
 }
 
-// A line is refused as soon as it is there.
+// A line is refused as soon as it is complete.
 func TestRequestRefusedEarly(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{

@@ -7,7 +7,7 @@ import (
 	"kroxy-ev/httpcodec/route"
 )
 
-// What a request hands to routes is what it hands to hosts.
+// Routes see the same request that hosts receive.
 func TestRequestAsRoutesSeeIt(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

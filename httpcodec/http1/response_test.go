@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// responseCase is a host's answer to method, or to a request for websocket if method is that.
+// responseCase is a host's response to the given method, or to a request for websocket if that is the method.
 type responseCase struct {
 	method string
 	in     string
 	want   string // "502", "more", or what responseFacts prints
-	out11  string // what a client of HTTP/1.1 is sent, "" if that is not the point
-	out10  string // and one of HTTP/1.0
+	out11  string // what an HTTP/1.1 client is sent; "" if the case is not about it
+	out10  string // what an HTTP/1.0 client is sent
 }
 
 func ok(fields ...string) string { return status("200 OK", fields...) }
@@ -77,7 +77,7 @@ var responseCases = []responseCase{
 	{"GET", ok("Content-Length: 5", "Connection: close"), "200 length 5 close", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", ""},
 	{"GET", status("205 Reset", "Content-Length: 0"), "205 length 0", "", ""},
 
-	// no body whatever the fields say
+	// no body, whatever the fields say
 	{"HEAD", ok("Content-Length: 5"), "200 no body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n"},
 	{"HEAD", ok("Transfer-Encoding: chunked"), "200 no body", "HTTP/1.1 200 OK\r\n\r\n", ""},
 	{"HEAD", ok(), "200 no body", "HTTP/1.1 200 OK\r\n\r\n", ""},

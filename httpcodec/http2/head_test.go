@@ -14,7 +14,7 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// block encodes fields as a peer would, of lines "name: value"; the colon in front of a pseudo-header field's name is part of it.
+// block encodes lines of "name: value" as a peer would. A pseudo-header field's name begins with a colon.
 func block(lines ...string) []byte {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
@@ -27,7 +27,7 @@ func block(lines ...string) []byte {
 	return b.Bytes()
 }
 
-// decode decodes a block in pieces of that many bytes.
+// decode decodes a block in pieces of the given size.
 func decode(d *http2.Decoder, k http2.Kind, end bool, b []byte, piece int) (head []byte, err *http2.Error) {
 	d.Begin(k, end)
 	for len(b) > 0 {
@@ -40,8 +40,8 @@ func decode(d *http2.Decoder, k http2.Kind, end bool, b []byte, piece int) (head
 	return d.End(head)
 }
 
-// What becomes of heads: those of honest clients are what an HTTP/1.1 client would have sent, and nothing that would mean another thing to a host
-// than it does here gets past the decoder, or past the scan that all heads have to pass.
+// Decoding heads: the heads of honest clients become what an HTTP/1.1 client would have sent. Nothing that a host would
+// interpret differently passes the decoder and the scan that all heads must pass.
 func TestRequestHeads(t *testing.T) {
 	t.Parallel()
 	const get = ":method: GET|:scheme: https|:path: /|:authority: a.example"
@@ -198,7 +198,7 @@ func TestResponseHeads(t *testing.T) {
 	}
 }
 
-// A head that is refused does not disturb the table of those that follow, and a bomb of references to a large entry stays small.
+// A refused head does not disturb the table for later heads, and a bomb of references to a large entry stays small.
 func TestDecoderAfterRefusals(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -232,7 +232,7 @@ func TestDecoderAfterRefusals(t *testing.T) {
 	}
 }
 
-// literal is a field as a literal: how is its first byte, which says whether it is added to the table.
+// literal encodes a field as a literal. How is its first byte, which says whether it is added to the table.
 func literal(how byte, name, value string) []byte {
 	b := []byte{how}
 	for _, s := range []string{name, value} {
@@ -241,7 +241,7 @@ func literal(how byte, name, value string) []byte {
 	return b
 }
 
-// appendLength appends the length of a string; code is 0x80 for one in Huffman's code.
+// appendLength appends the length of a string; code is 0x80 for Huffman coding.
 func appendLength(b []byte, code byte, n int) []byte {
 	if n < 0x7f {
 		return append(b, code|byte(n))
@@ -253,8 +253,8 @@ func appendLength(b []byte, code byte, n int) []byte {
 	return append(b, byte(n))
 }
 
-// A head with a field that is too long for any is refused as one that is too large, as it comes in frames, and the table is what the client takes it
-// for: empty, if it was to be added.
+// A head with a field that is too long for any head is refused as too large, however it is split into frames, and the table is
+// as the client expects: empty, if the field was to be added.
 func TestLongFields(t *testing.T) {
 	t.Parallel()
 	const first = 0x80 | 62 // the first entry of the dynamic table
@@ -295,7 +295,8 @@ func TestLongFields(t *testing.T) {
 	}
 }
 
-// A decoder keeps nothing of a head but its table: a connection may be idle for long. It is measured while no other test runs.
+// A decoder keeps nothing of a head but its table, since a connection may be idle for long. This is measured while no other
+// test runs.
 func TestDecoderKeepsLittle(t *testing.T) {
 	const n, most = 200, 12 << 10
 	head := []byte{0x82, 0x87, 0x84, 0x41, 1, 'a'}
@@ -331,7 +332,7 @@ func appendBlock(head []byte, k http2.Kind, scheme string) []byte {
 	return b
 }
 
-// What AppendBlock writes is what a decoder reads.
+// A decoder can read what AppendBlock writes.
 func TestAppendBlock(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -360,7 +361,7 @@ func TestAppendBlock(t *testing.T) {
 	}
 }
 
-// Each status and each name in the static table is found there.
+// Each status and each name of the static table is found there.
 func TestAppendBlockStatic(t *testing.T) {
 	t.Parallel()
 	for status := 100; status < 600; status++ {
@@ -388,8 +389,8 @@ func TestAppendBlockStatic(t *testing.T) {
 	}
 }
 
-// FuzzDecoder shows that whatever a block has, what comes of it is one head to the scan, or is refused; that the pieces in which it comes make no
-// difference; and that what is taken is encoded so that it comes out the same.
+// FuzzDecoder checks that any block becomes a single head for the scan or is refused, that it does not matter how the block is
+// split, and that re-encoding an accepted head gives the same result.
 func FuzzDecoder(f *testing.F) {
 	f.Add(block(":method: GET", ":scheme: https", ":path: /", ":authority: a", "cookie: a=b", "cookie: c=d"), true, 3)
 	f.Add(block(":method: POST", ":scheme: https", ":path: /", ":authority: a", "content-length: 3"), false, 1)
@@ -423,7 +424,7 @@ func FuzzDecoder(f *testing.F) {
 	})
 }
 
-// hostFirst is a head with Host before other fields, where :authority comes out.
+// hostFirst moves Host before the other fields, where :authority is written.
 func hostFirst(head []byte) []byte {
 	line, fields, _ := bytes.Cut(head, []byte("\r\n"))
 	before, rest, ok := bytes.Cut(append([]byte("\r\n"), fields...), []byte("\r\nhost: "))
@@ -434,7 +435,7 @@ func hostFirst(head []byte) []byte {
 	return slices.Concat(line, []byte("\r\nhost: "), host, before, []byte("\r\n"), after)
 }
 
-// BenchmarkDecoder is a browser's head.
+// BenchmarkDecoder decodes a browser's head.
 func BenchmarkDecoder(b *testing.B) {
 	lines := []string{":method: GET", ":scheme: https", ":path: /index.html", ":authority: www.example.com", "user-agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/140.0",
 		"accept: text/html,application/xhtml+xml", "accept-language: en", "accept-encoding: gzip, br", "cookie: session=abcdef0123456789", "priority: u=0, i"}

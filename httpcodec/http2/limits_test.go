@@ -93,7 +93,7 @@ func TestWindows(t *testing.T) {
 		t.Errorf("a window above all: %v", err)
 	}
 	w = 10
-	if err := w.Grow(-30, false); err != nil || w.Room(5) != 0 { // settings may do that
+	if err := w.Grow(-30, false); err != nil || w.Room(5) != 0 { // settings may cause that
 		t.Errorf("%v, room for %d", err, w.Room(5))
 	}
 	g := http2.Grant{Size: 100}

@@ -13,11 +13,11 @@ import (
 	"kroxy-ev/httpcodec/http2"
 )
 
-// settings is an empty SETTINGS, which each side's frames begin with.
+// settings is an empty SETTINGS, with which each side's frames begin.
 var settings = http2.Header{Type: http2.Settings}.Append(nil)
 
-// readAll reads frames from b, which comes in pieces of that many bytes, and describes each, pieces of DATA put together. It ends at the
-// first error of the connection.
+// readAll reads frames from b, which arrives in pieces of the given size, and describes them, with the pieces of DATA joined.
+// It stops at the first connection error.
 func readAll(b []byte, piece int) (frames []string, failed *http2.Error) {
 	var r http2.Reader
 	var held, data []byte
@@ -52,7 +52,7 @@ func readAll(b []byte, piece int) (frames []string, failed *http2.Error) {
 	}
 }
 
-// What a frame is by itself, and what is wrong with it, however its bytes come.
+// Single frames and their errors, however their bytes are split.
 func TestReader(t *testing.T) {
 	t.Parallel()
 	frame := func(of http2.Type, flags http2.Flags, stream uint32, payload string) string {
@@ -61,7 +61,7 @@ func TestReader(t *testing.T) {
 	const s, h = http2.Settings, http2.Headers
 	tests := []struct {
 		name, in string
-		frames   string // in lines
+		frames   string // one per line
 		failed   string
 	}{
 		{"data", frame(http2.Data, 1, 1, "hello"), `DATA 1 1 "hello" costs 5`, ""},
@@ -122,7 +122,7 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// Nothing comes before settings.
+// SETTINGS must come first.
 func TestReaderFirstFrame(t *testing.T) {
 	t.Parallel()
 	for _, first := range [][]byte{http2.AppendPing(nil, false, [8]byte{}), http2.AppendSettingsAck(nil)} {
@@ -149,7 +149,7 @@ func TestSkipPreface(t *testing.T) {
 	}
 }
 
-// What is appended is what x/net's Framer reads.
+// x/net's Framer reads what is appended.
 func TestAppend(t *testing.T) {
 	t.Parallel()
 	var b []byte
@@ -177,8 +177,8 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// FuzzReader compares with x/net's Framer: both read the same frames up to the first that one of them does not take, and the pieces in which
-// bytes come make no difference. There is no panic.
+// FuzzReader compares with x/net's Framer: both read the same frames up to the first that one of them refuses, and it does not
+// matter how the bytes are split. There is no panic.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte{}, 1)
 	f.Add(http2.AppendHead(nil, 1, []byte{0x82, 0x86, 0x84}, true, 2), 3)
@@ -202,8 +202,8 @@ func FuzzReader(f *testing.F) {
 					t.Fatalf("frame %d is %s, and x/net says %v", i, frame, ferr)
 				}
 			case ferr != nil:
-				// x/net takes a wrong length of PRIORITY for an error of the connection; RFC 9113 section 6.3 does not.
-				// And it knows PRIORITY_UPDATE (RFC 9218), which is ignored here.
+				// x/net treats a wrong length of PRIORITY as a connection error; RFC 9113 section 6.3 does not.
+				// x/net also knows PRIORITY_UPDATE (RFC 9218), which is ignored here.
 				if strings.Contains(frame, "a priority frame of a wrong length") || strings.HasPrefix(frame, "type 0x10 ") {
 					return
 				}

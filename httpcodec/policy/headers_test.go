@@ -67,7 +67,7 @@ func TestResponseHeaders(t *testing.T) {
 	}
 }
 
-// Nothing to do costs nothing.
+// If there is nothing to do it costs nothing.
 func TestNoHeaders(t *testing.T) {
 	t.Parallel()
 	for _, edits := range []config.HeaderEdits{{}, {Set: []config.Header{{Name: "Connection", Value: "x", Kroxy: true}}}} {

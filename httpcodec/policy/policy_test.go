@@ -9,7 +9,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// What is compiled allocates nothing once the buffer has grown; but a regular expression's groups are a slice.
+// Compiled policies allocate nothing once the buffer has grown, except that a regular expression's groups are a slice.
 func TestNothingAllocated(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -42,13 +42,13 @@ func TestNothingAllocated(t *testing.T) {
 	}
 }
 
-// oneField has one value for each field.
+// oneField returns the same value for each field.
 type oneField []byte
 
 func (f oneField) RequestField(string) []byte  { return f }
 func (f oneField) ResponseField(string) []byte { return f }
 
-// Whatever peers send, no outcome has a byte that could end a line or, in a target, a word.
+// Whatever peers send, no result has a byte that could end a line or, in a target, a word.
 func FuzzPolicies(f *testing.F) {
 	f.Add("https://$host$request_uri", "/api", "/$1$http_x", "$query&a=$cookie_b", []byte("/api/x\r\n y?z"), []byte("a\r\nb\x00"))
 	f.Add("/$arg_a", "/", "$path", "$tls_sni", []byte("//evil/?a=/b"), []byte("b=c d"))
@@ -60,7 +60,7 @@ func FuzzPolicies(f *testing.F) {
 			query2 = nil
 		}
 		if len(sent) == 0 || sent[0] != '/' || bytes.ContainsFunc(target, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '#' }) {
-			sent, query2 = []byte("/"), nil // what the scan of heads refuses
+			sent, query2 = []byte("/"), nil // which the scan of heads refuses
 		}
 		if d, problems := CompileRedirect(&config.Redirect{To: to, Status: 308}, nil); problems == nil {
 			out := d.AppendLocation(nil, nil, r)

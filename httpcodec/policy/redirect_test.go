@@ -31,7 +31,7 @@ func TestRedirect(t *testing.T) {
 		{"/new page", "/", "/new%20page"},
 		{"/$arg_to", "/?to=a\"<b>`{|}\\^\xc3\xa9", "/a%22%3Cb%3E%60%7B%7C%7D%5C%5E%C3%A9"},
 
-		// What a client sends names no other host.
+		// A client cannot make it name another host.
 		{"$request_uri", "//evil.example/a", "/evil.example/a"},
 		{"$path", "///evil.example", "/evil.example"},
 		{"$path", `/\evil.example`, "/evil.example"},
@@ -53,7 +53,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// $1 to $9 are groups of path_regex, of the path that routes are found by.
+// $1 to $9 are groups of path_regex, matched with the path by which routes are found.
 func TestRedirectGroups(t *testing.T) {
 	t.Parallel()
 	regexes := []*regexp.Regexp{regexp.MustCompile(`\A/old/(.*)\z`), regexp.MustCompile(`\A/(.*)/(?:x|(y))\z`)}
@@ -64,7 +64,7 @@ func TestRedirectGroups(t *testing.T) {
 		{"$1", "/old/a", "a"},
 		{"/$1", "/other", "/"},
 
-		// What a client sends names no other host.
+		// A client cannot make it name another host.
 		{"/$1", "/old//evil.example/", "/evil.example/"},
 		{"/$1", `/old/\evil.example/`, "/evil.example/"},
 	} {
@@ -88,7 +88,7 @@ func TestRedirectGroups(t *testing.T) {
 	}
 }
 
-// check looks at what a person is told.
+// check checks the reported problems.
 func check(t *testing.T, got []Problem, want ...string) {
 	t.Helper()
 	if len(got) != len(want) {

@@ -29,7 +29,7 @@ func TestRewritePrefixes(t *testing.T) {
 		{"/api/", "", "/api///x//", "/api/x/", "/x//"},
 		{"", "/v2", "//x", "/x", "/v2/x"},
 
-		// The client's encoding stays, but for what is cut off.
+		// The client's encoding is kept, except in what is cut off.
 		{"/api", "", "/%61p%69/%7euser/caf%c3%a9%2Fx", "/api/~user/caf%C3%A9%2Fx", "/%7euser/caf%c3%a9%2Fx"},
 		{"/api", "", "/api%2Fx", "/api%2Fx", "/api%2Fx"},
 		{"/a%2Fb", "", "/a%2fb/c", "/a%2Fb/c", "/c"},
@@ -37,7 +37,7 @@ func TestRewritePrefixes(t *testing.T) {
 		{"/café", "", "/caf\xc3\xa9/\xff\"", "/caf%C3%A9/%FF%22", "/\xff\""},
 		{"/%61%2f", "", "/a%2F/b", "/a%2F/b", "/b"},
 
-		// Dot segments do not lead elsewhere from what is left.
+		// Dot segments that are left do not lead elsewhere.
 		{"/api", "", "/api/x/../../api/y", "/api/y", "/y"},
 		{"/api", "", "/api/./y", "/api/y", "/y"},
 		{"/api", "", "/%2e/api/y", "/api/y", "/y"},

@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// show prints routes for a test's message.
+// show formats routes for a test's message.
 func show(routes []config.Route) string {
 	var b strings.Builder
 	for i, r := range routes {

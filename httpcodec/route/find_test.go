@@ -161,7 +161,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// many are routes of every kind that is in the index, the i-th of which takes manyQuery(i) only.
+// many returns routes of every kind that the index has; the i-th matches only manyQuery(i).
 func many(n int) []config.Route {
 	routes := make([]config.Route, n)
 	for i := range routes {
@@ -208,7 +208,7 @@ func TestManyRoutes(t *testing.T) {
 	}
 }
 
-// Not parallel: it measures the process.
+// Not parallel, since it measures the process.
 func TestMemoryOfRoutes(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector takes memory")
@@ -242,7 +242,7 @@ func TestMemoryOfRoutes(t *testing.T) {
 	}
 }
 
-// regexRoutes are routes with nothing but regular expressions, which these are the formats of.
+// regexRoutes has formats of routes that consist only of regular expressions.
 func regexRoutes(n int, formats ...string) []config.Route {
 	routes := make([]config.Route, n)
 	for i := range routes {
@@ -255,7 +255,7 @@ func regexRoutes(n int, formats ...string) []config.Route {
 	return routes
 }
 
-// A route with many names and many paths costs memory for their sum.
+// A route with many names and many paths needs memory for their sum, not for their product.
 func TestProductIsNotEntered(t *testing.T) {
 	t.Parallel()
 	var m config.Match
@@ -313,7 +313,7 @@ func TestFindAllocatesNothing(t *testing.T) {
 	}
 }
 
-// bytesFields are fields whose values are slices already, as those of a head are.
+// bytesFields has fields whose values are slices already, like those of a head.
 type bytesFields []struct {
 	name  string
 	value []byte

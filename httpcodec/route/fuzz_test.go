@@ -7,7 +7,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// draw takes choices from a fuzzer's bytes.
+// draw makes choices from a fuzzer's bytes.
 type draw []byte
 
 func (d *draw) below(n int) int {
@@ -91,7 +91,7 @@ func (d *draw) query() *query {
 	return q
 }
 
-// What a table finds is what asking one route after the other finds; and a route that is said to be unreachable is not found.
+// A table finds the same route as trying one route after another, and never one that is reported as unreachable.
 func FuzzFind(f *testing.F) {
 	for _, seed := range []string{"", "0123456789abcdefghijklmnopqrstuvwxyz", "\x05\x01\x04\x03\x02\x01\x09\x08\x07\x06\x05\x04\x03\x02\x01\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"} {
 		f.Add([]byte(seed), []byte(seed))

@@ -82,7 +82,7 @@ func TestSetTarget(t *testing.T) {
 	}
 }
 
-// The oracle is net/url and path.Clean, composed: a path is decoded but for slashes, and cleaned.
+// The oracle combines net/url and path.Clean: a path is decoded except for slashes, and cleaned.
 func FuzzPath(f *testing.F) {
 	for _, trap := range traps {
 		f.Add(trap.target)
@@ -152,7 +152,7 @@ var (
 	repeated   = regexp.MustCompile("/+")
 )
 
-// resolveDots removes dot segments as RFC 3986 section 5.2.4 says, where slashes in a row have empty segments between them.
+// resolveDots removes dot segments as in RFC 3986 section 5.2.4, where slashes in a row have empty segments between them.
 func resolveDots(p string) string {
 	var kept []string
 	segments := strings.Split(p, "/")[1:]
@@ -173,13 +173,13 @@ func resolveDots(p string) string {
 	return "/" + strings.Join(kept, "/")
 }
 
-// decodeButSlashes decodes a path, but leaves encoded slashes as "%2F", and encoded percent signs as "%25".
+// decodeButSlashes decodes a path, but leaves encoded slashes as "%2F" and encoded percent signs as "%25".
 func decodeButSlashes(p string) (string, error) {
 	p = strings.NewReplacer("%2F", "%252F", "%2f", "%252F", "%25", "%2525").Replace(p)
 	return url.PathUnescape(p)
 }
 
-// clean removes dot segments and merges slashes. above is whether p climbs above the root.
+// clean removes dot segments and merges slashes. Above is whether p leads above the root.
 func clean(p string) (cleaned string, above bool) {
 	cleaned = path.Clean(p)
 	if cleaned != "/" && (strings.HasSuffix(p, "/") || strings.HasSuffix(p, "/.") || strings.HasSuffix(p, "/..")) {

@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// pathRegexes have the ways in which a regular expression may begin with a directory, or seem to.
+// pathRegexes has the ways in which a regular expression may begin with a directory, or seem to.
 var pathRegexes = []struct{ text, directory string }{
 	{"/user1/[0-9]+", "/user1/"},
 	{"^/a/b.*$", "/a/"},
@@ -43,7 +43,7 @@ var pathRegexes = []struct{ text, directory string }{
 	{"/a/\\bb", "/a/"},
 }
 
-// pathsForRegexes are matched by some of them.
+// pathsForRegexes are paths that some of them match.
 var pathsForRegexes = []string{"", "/", "//", "/a", "/a/", "/a/b", "/A/b", "/a/b/c", "/a/b/cx", "/a/x", "/a/y", "/a/bbb", "/a/\nb", "/a/xb", "/b", "b", "/a/b/", "a/b", "x/b",
 	"/user1/7", "/user1/", "/user11/7", "/user1/7x", "/c/d", "/a//b", "/\u00e9/x", "/a/bddf", "/a/cf", "/a/a/b", "///a", "/aa/b"}
 
@@ -57,7 +57,7 @@ func TestPathRegex(t *testing.T) {
 	}
 }
 
-// samePaths demands that a regular expression matches of paths those that it matches as a whole.
+// samePaths checks that a regular expression that was split matches the same paths as the whole one.
 func samePaths(t *testing.T, text string, paths ...string) *pathRegex {
 	t.Helper()
 	re, err := make(programs).path(text)
@@ -73,7 +73,7 @@ func samePaths(t *testing.T, text string, paths ...string) *pathRegex {
 	return re
 }
 
-// A regular expression that is taken apart matches what it matches whole, and what is none is refused.
+// A regular expression that is split matches the same as the whole one, and an invalid one is refused.
 func FuzzPathRegex(f *testing.F) {
 	for i, c := range pathRegexes {
 		f.Add(c.text, pathsForRegexes[i%len(pathsForRegexes)])

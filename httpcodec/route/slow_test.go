@@ -19,7 +19,7 @@ type query struct {
 	port                      uint16
 }
 
-// fields are a head's lines: names in small letters, and values.
+// fields are a head's fields: names in lower case, and values.
 type fields [][2]string
 
 func (f fields) NextField(low string, from int) ([]byte, int) {
@@ -31,14 +31,14 @@ func (f fields) NextField(low string, from int) ([]byte, int) {
 	return nil, 0
 }
 
-// set makes r a request like q. ok is false if the target is refused.
+// set makes r a request like q. Ok is false if the target is refused.
 func (q *query) set(r *Request) (ok bool) {
 	r.Host, r.Method, r.SNI, r.TLS, r.Port = []byte(q.host), []byte(q.method), []byte(q.sni), q.tls, q.port
 	r.Client, _ = netip.ParseAddr(q.client)
 	return r.SetTarget(q.fields, []byte(q.target)) == nil
 }
 
-// slowFind asks one route after the other in the plainest way.
+// slowFind tries one route after another in the plainest way.
 func slowFind(routes []config.Route, q *query) int {
 	var n Normalizer
 	rawPath, rawQuery, _ := strings.Cut(q.target, "?")

@@ -17,9 +17,9 @@ import (
 
 const refused = "refused"
 
-// traps are targets that hosts read differently. What is sent to a host is the target as it came, so the columns say which
-// path a host serves then: nginx (its $uri), Apache httpd 2.4, and Go's net/http with a ServeMux or a FileServer, both of
-// which clean the path.
+// traps has targets that hosts interpret differently. The host is sent the original target, so the columns say which path a
+// host then serves: nginx (its $uri), Apache httpd 2.4, and Go's net/http with a ServeMux or a FileServer, both of which clean
+// the path.
 var traps = []struct {
 	target string
 	path   string // in normal form, or refused
@@ -88,14 +88,14 @@ var traps = []struct {
 	{"http://site.test/a/../b", "/b", "/b", "/b", "/b", ""},
 }
 
-// A host sees the path that a route was chosen by, or refuses it, unless a documented rule says otherwise.
+// A host sees the path by which a route was chosen, or refuses it, unless a documented rule says otherwise.
 func TestTraps(t *testing.T) {
 	t.Parallel()
 	for _, trap := range traps {
 		r := new(Request)
 		target := trap.target
 		if rest, ok := strings.CutPrefix(target, "http://site.test"); ok {
-			target = rest // httpcodec has taken the authority off
+			target = rest // httpcodec has removed the authority
 		}
 		got := refused
 		if err := r.SetTarget(nil, []byte(target)); err == nil {
@@ -149,7 +149,7 @@ func TestTrapsByNginx(t *testing.T) {
 	}
 }
 
-// startNginx runs an nginx that answers with the path it has understood, and returns where it listens.
+// startNginx runs an nginx that responds with the path as it understands it, and returns its address.
 func startNginx(t *testing.T) string {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {

@@ -34,7 +34,7 @@ func TestViewIsFilledOnceAndOnlyWhenAsked(t *testing.T) {
 		{},
 	}
 	table, r := compiled(t, routes), new(Request)
-	for range 2 { // the second time, nothing of the first is left
+	for range 2 { // the second time, nothing is left of the first
 		for _, tc := range []struct {
 			target         string
 			want           int
@@ -52,7 +52,7 @@ func TestViewIsFilledOnceAndOnlyWhenAsked(t *testing.T) {
 			if got := table.Find(r); got != tc.want || (head.cookies == 1) != tc.cookies || head.cookies > 1 || head.others > 0 || r.parsed != tc.query {
 				t.Errorf("%s: took %d, cookies were collected %d times, the query was parsed: %v", tc.target, got, head.cookies, r.parsed)
 			}
-			// What a policy asks for is there already.
+			// What a policy asks for has been parsed already.
 			if r.Cookies().Cookie("b"); head.cookies != 1 {
 				t.Errorf("%s: cookies were collected %d times", tc.target, head.cookies)
 			}
