@@ -83,7 +83,7 @@ func TestAccessLogFormats(t *testing.T) {
 func TestAccessLogWithoutFormat(t *testing.T) {
 	t.Parallel()
 	raw := endpoints(listen(t, "127.0.0.1", answer("goodbye")))
-	web := sites(serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	web := endpoints(serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
 	for name, format := range map[string]settings{"none": {}, "empty": {"format_log": ""}} {
 		for mode, test := range map[string]struct {
 			hosts []endpoint

@@ -110,7 +110,7 @@ func adminConfig(adminPort, port int, hosts ...*httpHost) object {
 	return object{
 		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
 		"admin":   object{"listen": []object{{"port": adminPort}}},
-		"servers": object{"web": object{"hosts": sites(hosts...)}},
+		"servers": object{"web": object{"hosts": endpoints(hosts...)}},
 		"http":    object{"port": port, "proxy_to": "web"},
 	}
 }
@@ -506,7 +506,7 @@ func TestAdminOddNames(t *testing.T) {
 	h, port, web := namedHosts(t, 1), reservePort(t), reservePort(t)
 	const odd, route = "we\"b\\ \nkroxy_x{} 1", "we\"b\\ {}"
 	o := adminConfig(port, web, h[0])
-	o["servers"] = object{odd: object{"hosts": sites(h...)}}
+	o["servers"] = object{odd: object{"hosts": endpoints(h...)}}
 	o["http"] = object{"port": web, "routes": []object{{"name": route, "proxy_to": odd}}}
 	startFile(t, false, nil, o)
 	askAllWorkers(t, web)

@@ -96,7 +96,7 @@ func TestLeastTimeKnowsSilence(t *testing.T) {
 		})
 		t.Cleanup(func() { close(end) })
 		good := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "good") })
-		p := startHTTP(t, setup{hosts: sites(silent, good), algorithm: "least_time", multi: multi, settings: settings{"workers_num": 2, "reactors_num": 1}})
+		p := startHTTP(t, setup{hosts: endpoints(silent, good), algorithm: "least_time", multi: multi, settings: settings{"workers_num": 2, "reactors_num": 1}})
 		left := 0
 		for range 40 {
 			c := p.dial()

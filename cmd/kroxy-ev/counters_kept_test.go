@@ -51,7 +51,7 @@ func TestNoCounterFalls(t *testing.T) {
 		return fileText(t, object{
 			"workers_num": 2, "shutdown_timeout": 20 * patience.Milliseconds(), "client_body_timeout": 20000 + n,
 			"admin":   object{"listen": []object{{"unix": socket}}},
-			"servers": object{"app": object{"hosts": sites(host)}},
+			"servers": object{"app": object{"hosts": endpoints(host)}},
 			"http":    object{"name": "web", "port": port, "proxy_to": "app"},
 		})
 	}

@@ -34,7 +34,7 @@ func TestDashboard(t *testing.T) {
 	stays := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "A") })
 
 	port := reservePort(t)
-	p := start(t, setup{mode: "http", multi: true, hosts: append(sites(stays), goes), settings: settings{
+	p := start(t, setup{mode: "http", multi: true, hosts: append(endpoints(stays), goes), settings: settings{
 		"workers_num": 2, "admin": map[string]any{"listen": []any{map[string]any{"port": port}}, "token_file": token},
 	}})
 	stop := make(chan struct{})
@@ -92,7 +92,7 @@ func TestDashboard(t *testing.T) {
 	tab.Click("Reload…")
 	tab.Click("Reload")
 	tab.Until("the reload is refused", outcome+`.includes('line 2') && `+outcome+`.includes('http.port')`)
-	p.rewrite(setup{mode: "http", hosts: append(sites(stays), goes), settings: settings{
+	p.rewrite(setup{mode: "http", hosts: append(endpoints(stays), goes), settings: settings{
 		"workers_num": 2, "read_timeout": 54321, "admin": map[string]any{"listen": []any{map[string]any{"port": port}}, "token_file": token},
 	}})
 	tab.Click("Reload")

@@ -130,7 +130,7 @@ func underHTTP2Load(t *testing.T, port int, a *authority) setup {
 		"shutdown_timeout": 20 * patience.Milliseconds(),
 		"routes":           []settings{{"match": settings{"path": "/plain"}, "proxy_to": "old"}, {"proxy_to": "backend"}},
 	}, host(), host())
-	s.settings["servers"].(settings)["old"] = settings{"hosts": sites(serve(t, "127.0.0.1", versatileHost))}
+	s.settings["servers"].(settings)["old"] = settings{"hosts": endpoints(serve(t, "127.0.0.1", versatileHost))}
 	return s
 }
 

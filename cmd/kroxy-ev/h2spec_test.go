@@ -37,7 +37,7 @@ func TestH2spec(t *testing.T) {
 			t.Parallel()
 			port := reservePort(t)
 			s["listen"].([]object)[0]["port"] = port
-			startOn(t, port, setup{mode: "http", hosts: sites(host), settings: s})
+			startOn(t, port, setup{mode: "http", hosts: endpoints(host), settings: s})
 			c := config.Config{Host: "127.0.0.1", Port: port, Path: "/", Timeout: patience, MaxHeaderLen: 4000, Strict: true, TLS: name == "TLS", Insecure: true}
 			for _, g := range []*spec.TestGroup{generic.Spec(), http2.Spec(), hpack.Spec()} {
 				h2specCases(t, c, g)

@@ -61,7 +61,7 @@ func TestHash(t *testing.T) {
 	t.Parallel()
 	const hosts = 5
 	n := times(100, 20_000)
-	all := sites(namedHosts(t, hosts)...)
+	all := endpoints(namedHosts(t, hosts)...)
 	s := setup{mode: "http", hosts: all, algorithm: "hash", settings: settings{"hash_key": "$http_x_tenant", "workers_num": 2, "reactors_num": 2}}
 	single := start(t, s)
 	s.multi, s.prepare = true, inProcessGroup(t)

@@ -129,11 +129,14 @@ func blackHole(t *testing.T) endpoint {
 	return e
 }
 
+// itself returns e. The types of hosts, which embed an endpoint, have it too.
+func (e endpoint) itself() endpoint { return e }
+
 // endpoints returns the addresses of hosts.
-func endpoints(hosts ...*host) []endpoint {
+func endpoints[H interface{ itself() endpoint }](hosts ...H) []endpoint {
 	var list []endpoint
 	for _, h := range hosts {
-		list = append(list, h.endpoint)
+		list = append(list, h.itself())
 	}
 	return list
 }

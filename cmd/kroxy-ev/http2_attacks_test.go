@@ -592,7 +592,7 @@ func (p *process) highWater() func() int {
 // run runs the attack on a proxy of its own.
 func (a *attack) run(t *testing.T) {
 	v := newAttackedHosts(t)
-	p := startHTTP2(t, "", setup{hosts: sites(v.httpHost), settings: a.keys})
+	p := startHTTP2(t, "", setup{hosts: endpoints(v.httpHost), settings: a.keys})
 	for range 2 { // first let the program allocate what it needs once
 		b := p.startGoodClient(t)
 		time.Sleep(100 * time.Millisecond)

@@ -135,9 +135,9 @@ func (m *badHostCase) run(t *testing.T) {
 		m.do(c, req.stream)
 	})
 	port := reservePort(t)
-	p := startOn(t, port, setup{mode: "http", hosts: sites(v.httpHost), settings: http2Settings(port, settings{
+	p := startOn(t, port, setup{mode: "http", hosts: endpoints(v.httpHost), settings: http2Settings(port, settings{
 		"servers": settings{
-			"backend": settings{"hosts": sites(v.httpHost)},
+			"backend": settings{"hosts": endpoints(v.httpHost)},
 			"bad":     settings{"hosts": []endpoint{h.endpoint}, "protocol": plainHTTP2, "connect_timeout": 1000},
 		},
 		"routes": []settings{{"match": settings{"path": "/bad"}, "proxy_to": "bad", "proxy_read_timeout": 1000, "proxy_send_timeout": 1000}, {"proxy_to": "backend"}},

@@ -189,7 +189,7 @@ func TestHTTP2PriorKnowledge(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about what other programs understand")
 	h := serve(t, "127.0.0.1", mirror)
-	p := startHTTP2(t, "", setup{hosts: sites(h)})
+	p := startHTTP2(t, "", setup{hosts: endpoints(h)})
 	t.Run("curl", func(t *testing.T) {
 		t.Parallel()
 		for _, test := range []struct{ option, want string }{{"--http2-prior-knowledge", "hello 2"}, {"--http1.1", "hello 1.1"}, {"--http2", "hello 1.1"}} {
@@ -264,7 +264,7 @@ func TestHTTP2Alone(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	id, port := a.issue("127.0.0.1"), reservePort(t)
-	p := startOn(t, port, setup{mode: "http", hosts: sites(serve(t, "127.0.0.1", mirror)), settings: id.serverSettings(settings{
+	p := startOn(t, port, setup{mode: "http", hosts: endpoints(serve(t, "127.0.0.1", mirror)), settings: id.serverSettings(settings{
 		"listen": []any{map[string]any{"port": port, "protocols": []string{"h2"}}},
 	})})
 	c := p.framed(t, a.clientConfig("127.0.0.1"))

@@ -93,7 +93,7 @@ func TestHTTPBalancing(t *testing.T) {
 	} {
 		t.Run(algorithm, func(t *testing.T) {
 			t.Parallel()
-			p := startHTTP(t, setup{hosts: sites(hosts...), algorithm: algorithm})
+			p := startHTTP(t, setup{hosts: endpoints(hosts...), algorithm: algorithm})
 			c := p.dial()
 			in := bufio.NewReader(c)
 			var got strings.Builder
@@ -116,7 +116,7 @@ func TestHTTPHostByName(t *testing.T) {
 	hosts := namedHosts(t, 2)
 	third := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "L") })
 	third.Host = "LocalHost"
-	p := startHTTP(t, setup{hosts: sites(hosts[0], hosts[1], third), algorithm: "host"})
+	p := startHTTP(t, setup{hosts: endpoints(hosts[0], hosts[1], third), algorithm: "host"})
 	c := p.dial()
 	in := bufio.NewReader(c)
 	for _, test := range []struct{ in, want string }{
@@ -157,7 +157,7 @@ func TestHTTPLeastConn(t *testing.T) {
 			_, _ = io.WriteString(w, letter)
 		})
 	}
-	p := startHTTP(t, setup{hosts: sites(hold("A"), hold("B")), algorithm: "least_conn", settings: settings{"reactors_num": 1}})
+	p := startHTTP(t, setup{hosts: endpoints(hold("A"), hold("B")), algorithm: "least_conn", settings: settings{"reactors_num": 1}})
 	c := p.client()
 	for range 20 {
 		p.get(c, "/") // has ended before the next begins: it no longer counts, though its connection is kept

@@ -323,7 +323,7 @@ func TestHTTPFinalInPlaceOfContinue(t *testing.T) {
 
 // Clients that keep sending after their last response delay no other client, and delay a shutdown no longer than shutdown_timeout.
 func TestHTTPLingeringClients(t *testing.T) {
-	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: settings{"reactors_num": 1, "max_body_size": 1000, "shutdown_timeout": 500}})
+	p := startHTTP(t, setup{hosts: endpoints(serve(t, "127.0.0.1", mirror)), settings: settings{"reactors_num": 1, "max_body_size": 1000, "shutdown_timeout": 500}})
 	for range 4 {
 		c := p.dial()
 		send(t, c, postHead+"Content-Length: 1000000000000\r\n\r\n")
@@ -349,7 +349,7 @@ func TestHTTPLingeringClients(t *testing.T) {
 // A client that stays silent after its last response is disconnected soon.
 func TestHTTPSilentLingerer(t *testing.T) {
 	t.Parallel()
-	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: settings{"max_body_size": 1000}})
+	p := startHTTP(t, setup{hosts: endpoints(serve(t, "127.0.0.1", mirror)), settings: settings{"max_body_size": 1000}})
 	idle := p.sockets()
 	c := p.dial()
 	send(t, c, postHead+"Content-Length: 10000\r\n\r\nhello")

@@ -95,15 +95,6 @@ func serve(t *testing.T, addr string, handler http.HandlerFunc) *httpHost {
 	return s
 }
 
-// sites returns the addresses of hosts.
-func sites(all ...*httpHost) []endpoint {
-	var list []endpoint
-	for _, s := range all {
-		list = append(list, s.endpoint)
-	}
-	return list
-}
-
 // namedHosts starts n hosts that answer with their letter, A for the first. Their addresses are 127.0.0.1, 127.0.0.2 and so on, so that each has a name of
 // its own.
 func namedHosts(t *testing.T, n int) []*httpHost {

@@ -157,7 +157,7 @@ func TestHTTPGigabytes(t *testing.T) {
 	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	const flows = 4
 	size := int64(256 << 20)
-	s := setup{hosts: sites(serve(t, "127.0.0.1", bulkHost))}
+	s := setup{hosts: endpoints(serve(t, "127.0.0.1", bulkHost))}
 	if testing.Short() {
 		t.Log("8 MiB a body")
 		size = 8 << 20
@@ -208,7 +208,7 @@ func TestHTTPBackpressure(t *testing.T) {
 		}
 		bulkHost(w, req)
 	})
-	p := startHTTP(t, setup{hosts: sites(h)})
+	p := startHTTP(t, setup{hosts: endpoints(h)})
 	c := p.client()
 	c.Timeout = 0
 	if err := errors.Join(p.download(c, 1, 100_000, true), p.download(c, 1, 100_000, false)); err != nil {

@@ -170,7 +170,7 @@ func TestHTTPUpstreamKeepalive(t *testing.T) {
 				s[k] = v
 			}
 			// A second host, which gets no requests: the bound is per host.
-			p := startHTTP(t, setup{hosts: sites(h, h), algorithm: "first", settings: s})
+			p := startHTTP(t, setup{hosts: endpoints(h, h), algorithm: "first", settings: s})
 			c := p.client()
 			begin := time.Now()
 			var running sync.WaitGroup

@@ -79,7 +79,7 @@ func need(t *testing.T, name string) string {
 func TestHTTPCurl(t *testing.T) {
 	t.Parallel()
 	curl := need(t, "curl")
-	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror))})
+	p := startHTTP(t, setup{hosts: endpoints(serve(t, "127.0.0.1", mirror))})
 	const big = "X-Big: "
 	upload := strings.Repeat("0123456789abcdef", 1<<14)
 	for name, test := range map[string]struct {
@@ -139,7 +139,7 @@ func TestHTTPCurl(t *testing.T) {
 func TestHTTPClient(t *testing.T) {
 	t.Parallel()
 	h := serve(t, "127.0.0.1", mirror)
-	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"reactors_num": 1}})
+	p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"reactors_num": 1}})
 	c := p.client()
 	for range 100 {
 		if _, body := p.get(c, "/"); body != "hello" {
@@ -231,7 +231,7 @@ func TestHTTPCutSparesTheAnswerBefore(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, bulk[:size])
 	})
-	p := startHTTP(t, setup{hosts: sites(h)})
+	p := startHTTP(t, setup{hosts: endpoints(h)})
 	c := p.dial()
 	send(t, c, getRequest+"GET /cut HTTP/1.1\r\nHost: p\r\n\r\n")
 	select {
@@ -281,8 +281,8 @@ func TestHTTPErrorPages(t *testing.T) {
 	t.Parallel()
 	h := serve(t, "127.0.0.1", mirror)
 	down := startHTTP(t, setup{hosts: []endpoint{refusing(t), refusing(t)}})
-	small := startHTTP(t, setup{hosts: sites(h), settings: settings{"max_body_size": 10}})
-	byName := startHTTP(t, setup{hosts: sites(h), algorithm: "host"})
+	small := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"max_body_size": 10}})
+	byName := startHTTP(t, setup{hosts: endpoints(h), algorithm: "host"})
 	for name, test := range map[string]struct {
 		p      *proxy
 		in     string

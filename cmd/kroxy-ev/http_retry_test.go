@@ -22,7 +22,7 @@ func TestAHostThatErrsIsEjected(t *testing.T) {
 			t.Parallel()
 			modes(t, func(t *testing.T, multi bool) {
 				bad, good := startKillable(t, statusHandler(503)), startKillable(t, statusHandler(200))
-				p := startHTTP(t, setup{hosts: endpointsOf(bad, good), multi: multi, settings: settings{
+				p := startHTTP(t, setup{hosts: endpoints(bad, good), multi: multi, settings: settings{
 					"workers_num": 2, "retry": c.retry, "passive_check": map[string]any{"failures": 3, "window": "1m", "eject": "10m", "status": []string{"503"}},
 				}})
 				client, told := p.client(), int64(0)
@@ -56,7 +56,7 @@ func TestAHostThatErrsIsEjected(t *testing.T) {
 func TestWhatMayBeRepeated(t *testing.T) {
 	t.Parallel()
 	hosts := []*killableHost{startKillable(t, resetting), startKillable(t, resetting)}
-	p := startHTTP(t, setup{hosts: endpointsOf(hosts...), settings: settings{
+	p := startHTTP(t, setup{hosts: endpoints(hosts...), settings: settings{
 		"retry": map[string]any{"attempts": 5, "budget": 100, "on": []string{"connect", "reset", "timeout", "5xx"}},
 	}})
 	c := p.client()
@@ -87,7 +87,7 @@ func TestComeAgain(t *testing.T) {
 		asked <- struct{}{}
 		<-release
 	})
-	p := startHTTP(t, setup{hosts: endpointsOf(m), settings: settings{
+	p := startHTTP(t, setup{hosts: endpoints(m), settings: settings{
 		"max_conns": 1, "queue": map[string]any{"size": 1, "timeout": 20 * patience.Milliseconds()},
 	}})
 	c := p.client()

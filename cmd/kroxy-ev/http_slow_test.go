@@ -23,7 +23,7 @@ func TestHTTPSlowClients(t *testing.T) {
 	timeout := 6 * time.Second // time for all to connect, and a while more
 	h := serve(t, "127.0.0.1", mirror)
 	ms := timeout.Milliseconds()
-	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"client_header_timeout": ms, "client_body_timeout": ms / 2, "upstream_keepalive": 4}})
+	p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"client_header_timeout": ms, "client_body_timeout": ms / 2, "upstream_keepalive": 4}})
 	c := p.client()
 	other := func() {
 		t.Helper()

@@ -31,7 +31,7 @@ func TestStickyClients(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		hosts := namedHosts(t, 3)
-		s := setup{hosts: sites(hosts...), mode: "http", multi: multi, settings: settings{"workers_num": 2, "sticky": map[string]any{"cookie": "kroxy"}}}
+		s := setup{hosts: endpoints(hosts...), mode: "http", multi: multi, settings: settings{"workers_num": 2, "sticky": map[string]any{"cookie": "kroxy"}}}
 		var p *proxy
 		if multi {
 			p, _ = startUpgradable(t, s)

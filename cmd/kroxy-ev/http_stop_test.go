@@ -24,7 +24,7 @@ func TestFarewell(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, "hello")
 		})
-		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: settings{"workers_num": 2, "reactors_num": 2}})
+		p := startHTTP(t, setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2, "reactors_num": 2}})
 		type client struct {
 			net.Conn
 			in *bufio.Reader

@@ -161,7 +161,7 @@ func TestHTTPConnectTimeouts(t *testing.T) {
 func TestHTTPKeepaliveTimeout(t *testing.T) {
 	t.Parallel()
 	h := serve(t, "127.0.0.1", mirror)
-	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"keepalive_timeout": short}})
+	p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"keepalive_timeout": short}})
 	c := p.dial()
 	in := bufio.NewReader(c)
 	fresh := p.dial() // without a request so far, client_header_timeout applies
@@ -185,7 +185,7 @@ func TestHTTPKeepaliveTimeout(t *testing.T) {
 func TestHTTPHeaderTimeoutIsForTheWhole(t *testing.T) {
 	t.Parallel()
 	h := serve(t, "127.0.0.1", mirror)
-	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"client_header_timeout": short}})
+	p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"client_header_timeout": short}})
 	mute := p.dial()
 	begin := time.Now()
 	drips := p.dial()
@@ -217,7 +217,7 @@ func TestHTTPHeaderTimeoutIsForTheWhole(t *testing.T) {
 func TestHTTPSlowBodyIsTaken(t *testing.T) {
 	t.Parallel()
 	h := serve(t, "127.0.0.1", mirror)
-	p := startHTTP(t, setup{hosts: sites(h), settings: settings{"client_body_timeout": short, "proxy_read_timeout": short}})
+	p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"client_body_timeout": short, "proxy_read_timeout": short}})
 	for _, chunked := range []bool{false, true} {
 		c := p.dial()
 		const n = 15
@@ -258,7 +258,7 @@ func TestHTTPSendTimeouts(t *testing.T) {
 				}
 			}
 		})
-		p := startHTTP(t, setup{hosts: sites(h), settings: settings{"send_timeout": short}})
+		p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"send_timeout": short}})
 		begin := time.Now()
 		c := p.dial()
 		send(t, c, getRequest)

@@ -73,7 +73,7 @@ func say(ctx context.Context, c *websocket.Conn, kind websocket.MessageType, mes
 
 func TestWebSocket(t *testing.T) {
 	t.Parallel()
-	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", chat))})
+	p := startHTTP(t, setup{hosts: endpoints(serve(t, "127.0.0.1", chat))})
 	idle := p.sockets()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -213,7 +213,7 @@ func TestManyWebSockets(t *testing.T) {
 	needFiles(t, 4096)
 	const n = 500
 	h := serve(t, "127.0.0.1", chat)
-	p := startHTTP(t, setup{hosts: sites(h)})
+	p := startHTTP(t, setup{hosts: endpoints(h)})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	first := p.socket("/") // the first one allocates what all share
@@ -270,7 +270,7 @@ func TestWebSocketsAtShutdown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const n = 100
 			h := serve(t, "127.0.0.1", chat)
-			p := startHTTP(t, setup{hosts: sites(h), settings: settings{"shutdown_timeout": test.timeout.Milliseconds()}})
+			p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": test.timeout.Milliseconds()}})
 			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 			defer cancel()
 			list := p.manySockets(n)

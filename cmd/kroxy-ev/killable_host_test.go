@@ -78,15 +78,6 @@ func (m *killableHost) kill() {
 
 func (m *killableHost) address() string { return fmt.Sprintf("%s:%d", m.Host, m.Port) }
 
-// endpointsOf returns the addresses of hosts.
-func endpointsOf(all ...*killableHost) []endpoint {
-	var list []endpoint
-	for _, m := range all {
-		list = append(list, m.endpoint)
-	}
-	return list
-}
-
 // resetting is a handler that resets the connection, like a process that crashes on the request.
 func resetting(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)

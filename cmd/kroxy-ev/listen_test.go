@@ -280,7 +280,7 @@ func TestListenersComeAndGoUnderLoad(t *testing.T) {
 	modesInTurn(t, func(t *testing.T, multi bool) {
 		stays, path := reservePort(t), socketPath(t)
 		a, b, other := reservePort(t), reservePort(t), socketPath(t)
-		s := setup{both: true, hosts: sites(serve(t, "127.0.0.1", versatileHost)), mode: "http", multi: multi}
+		s := setup{both: true, hosts: endpoints(serve(t, "127.0.0.1", versatileHost)), mode: "http", multi: multi}
 		sets := [][]listenEntry{
 			{{"port": stays}, {"unix": path}},
 			{{"port": a}, {"unix": path, "mode": "0666"}, {"port": stays, "tcp_keepalive": 1000}},
@@ -403,7 +403,7 @@ func TestListenersLeakNothing(t *testing.T) {
 func TestUpgradesCarryListeners(t *testing.T) {
 	stays, path := reservePort(t), socketPath(t)
 	goes, gonePath, comes := reservePort(t), socketPath(t), reservePort(t)
-	s := setup{both: true, hosts: sites(serve(t, "127.0.0.1", versatileHost)), mode: "http", settings: settings{
+	s := setup{both: true, hosts: endpoints(serve(t, "127.0.0.1", versatileHost)), mode: "http", settings: settings{
 		"workers_num": 2, "listen": []listenEntry{{"port": stays}, {"port": goes}, {"unix": gonePath}, {"unix": path}},
 	}}
 	p, file := startUpgradable(t, s)
@@ -468,7 +468,7 @@ func TestUnixClientsHaveNoAddress(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "%q", req.Header["X-Forwarded-For"])
 	})
 	path, log := socketPath(t), filepath.Join(t.TempDir(), "log")
-	p := startHTTP(t, setup{both: true, hosts: sites(fields), settings: settings{
+	p := startHTTP(t, setup{both: true, hosts: endpoints(fields), settings: settings{
 		"listen": []listenEntry{{"unix": path}}, "file_log": log, "format_log": "[$client_addr] $status", "headers": map[string]any{"X-Addr": "<$addr>"},
 	}})
 	ask := func(at netAddr) string {

@@ -274,7 +274,7 @@ func TestRequestID(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		file := filepath.Join(t.TempDir(), "access.log")
 		s := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("X-Request-Id")) })
-		p := startHTTP(t, setup{hosts: sites(s), multi: multi, settings: settings{
+		p := startHTTP(t, setup{hosts: endpoints(s), multi: multi, settings: settings{
 			"file_log": file, "headers": settings{"X-Request-ID": "<$request_id>"}, "reactors_num": 1,
 			"format_log": settings{"id": "$request_id", "from": "$client_addr:$client_port", "tries": "$upstream_tries", "took": "$upstream_connect_time"},
 		}})

@@ -297,7 +297,7 @@ func TestCrowdIsNoChain(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			_, _ = io.WriteString(w, "slow")
 		})
-		p := startHTTP(t, setup{hosts: sites(h), settings: set})
+		p := startHTTP(t, setup{hosts: endpoints(h), settings: set})
 		var running sync.WaitGroup
 		for range clients {
 			running.Go(func() {

@@ -22,7 +22,7 @@ func TestUnknownScheduler(t *testing.T) {
 	}
 	modes(t, func(t *testing.T, multi bool) {
 		h := namedHosts(t, 1)[0]
-		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: settings{"workers_num": 2}, prepare: func(cmd *exec.Cmd) {
+		p := startHTTP(t, setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2}, prepare: func(cmd *exec.Cmd) {
 			cmd.Path, cmd.Args[0] = file, file
 		}})
 		warning := `level=WARN msg="kroxy-ev: .*not made for the scheduler of ` + regexp.QuoteMeta(runtime.Version()) + `.*remedy="build with Go 1\.26`

@@ -29,7 +29,7 @@ func (p *proxy) awaitServing(n int) {
 }
 
 func TestKilledWorkers(t *testing.T) {
-	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", versatileHost)), multi: true, settings: settings{"workers_num": 4}})
+	p := startHTTP(t, setup{hosts: endpoints(serve(t, "127.0.0.1", versatileHost)), multi: true, settings: settings{"workers_num": 4}})
 	p.awaitServing(4)
 	l := loadWith(p, 4)
 	l.awaitRequests(t, 100)

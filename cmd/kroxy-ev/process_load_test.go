@@ -112,7 +112,7 @@ func (k *longLived) mustBeAlive() {
 func TestReloadsUnderLoad(t *testing.T) {
 	counts := []int{4, 2, 4, 1, 3}
 	s := setup{
-		hosts: sites(serve(t, "127.0.0.1", versatileHost)), multi: true, mode: "http",
+		hosts: endpoints(serve(t, "127.0.0.1", versatileHost)), multi: true, mode: "http",
 		settings: settings{"workers_num": 4, "shutdown_timeout": 20 * patience.Milliseconds()},
 	}
 	p := start(t, s)
@@ -134,7 +134,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 }
 
 func TestReloadsUnderLoadWithoutWorkers(t *testing.T) {
-	s := setup{hosts: sites(serve(t, "127.0.0.1", versatileHost)), mode: "http", settings: settings{"format_log": ""}}
+	s := setup{hosts: endpoints(serve(t, "127.0.0.1", versatileHost)), mode: "http", settings: settings{"format_log": ""}}
 	p := start(t, s)
 	l := loadWith(p, 8)
 	for range times(20, 200) {
@@ -190,7 +190,7 @@ func startUpgradableWith(t *testing.T, port int, text []byte) (p *proxy, file st
 
 func TestUpgradesUnderLoad(t *testing.T) {
 	s := setup{
-		hosts: sites(serve(t, "127.0.0.1", versatileHost)), mode: "http",
+		hosts: endpoints(serve(t, "127.0.0.1", versatileHost)), mode: "http",
 		settings: settings{"workers_num": 2, "shutdown_timeout": 20 * patience.Milliseconds()},
 	}
 	p, file := startUpgradable(t, s)

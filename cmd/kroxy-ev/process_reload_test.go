@@ -19,7 +19,7 @@ func TestReloadActsOnTheNextRequest(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		hosts := namedHosts(t, 2)
-		s := setup{hosts: sites(hosts[0]), multi: multi, settings: settings{"workers_num": 2}}
+		s := setup{hosts: endpoints(hosts[0]), multi: multi, settings: settings{"workers_num": 2}}
 		p := startHTTP(t, s)
 		c := p.dial()
 		in := bufio.NewReader(c)
@@ -31,11 +31,11 @@ func TestReloadActsOnTheNextRequest(t *testing.T) {
 			}
 		}
 		ask("A")
-		s.hosts, s.mode = sites(hosts[1]), "http"
+		s.hosts, s.mode = endpoints(hosts[1]), "http"
 		p.rewrite(s)
 		p.mustOrder("reload")
 		ask("B")
-		s.hosts = sites(hosts[0])
+		s.hosts = endpoints(hosts[0])
 		p.rewrite(s)
 		p.signal(unix.SIGHUP)
 		eventually(t, "there was a second reload", func() bool { return p.stderr.count("kroxy-ev: reloaded") == 2 })
@@ -229,7 +229,7 @@ func TestReloadToAnotherMode(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		hosts := namedHosts(t, 1)
 		tcp := listen(t, "127.0.0.1", echo)
-		web := setup{hosts: sites(hosts[0]), mode: "http", multi: multi, settings: settings{"workers_num": 2}}
+		web := setup{hosts: endpoints(hosts[0]), mode: "http", multi: multi, settings: settings{"workers_num": 2}}
 		raw := setup{hosts: endpoints(tcp), mode: "stream", multi: multi, settings: settings{"workers_num": 2}}
 		p := startHTTP(t, web)
 		answers := func(c *net.TCPConn) {

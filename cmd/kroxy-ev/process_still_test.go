@@ -82,7 +82,7 @@ func TestStoppedAndContinued(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		h := namedHosts(t, 1)[0]
-		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: settings{"watchdog_timeout": 0, "workers_num": 2}})
+		p := startHTTP(t, setup{hosts: endpoints(h), multi: multi, settings: settings{"watchdog_timeout": 0, "workers_num": 2}})
 		if multi {
 			p.awaitServing(2)
 		}
@@ -141,7 +141,7 @@ func TestDebugger(t *testing.T) {
 	strace := need(t, "strace")
 	modes(t, func(t *testing.T, multi bool) {
 		h := namedHosts(t, 1)[0]
-		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: settings{"watchdog_timeout": 0, "workers_num": 2}})
+		p := startHTTP(t, setup{hosts: endpoints(h), multi: multi, settings: settings{"watchdog_timeout": 0, "workers_num": 2}})
 		if multi {
 			p.awaitServing(2)
 		}

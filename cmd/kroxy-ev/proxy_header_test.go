@@ -72,7 +72,7 @@ func TestProxyHeaderHTTP(t *testing.T) {
 				if secure {
 					keys = id.serverSettings(keys)
 				}
-				p := startWithProxyHeader(t, setup{hosts: sites(h), mode: "http", multi: multi, settings: keys})
+				p := startWithProxyHeader(t, setup{hosts: endpoints(h), mode: "http", multi: multi, settings: keys})
 				for i, tc := range []struct{ header, want, log string }{
 					{header(t, 1), "192.0.2.1, 198.51.100.7 198.51.100.7", `198\.51\.100\.7 1234 200`},
 					{header(t, 2), "192.0.2.1, 198.51.100.7 198.51.100.7", `198\.51\.100\.7 1234 200`},
@@ -215,7 +215,7 @@ func TestProxyHeaderReload(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("X-Client")) })
-		s := setup{hosts: sites(h), mode: "http", multi: multi, settings: settings{"headers": settings{"X-Client": "$addr"}}}
+		s := setup{hosts: endpoints(h), mode: "http", multi: multi, settings: settings{"headers": settings{"X-Client": "$addr"}}}
 		p := start(t, s)
 		ask := func(c net.Conn, header, want string) {
 			t.Helper()

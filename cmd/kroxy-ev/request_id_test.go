@@ -39,7 +39,7 @@ func TestRequestIDIsPassedOn(t *testing.T) {
 				}
 			})
 			test.settings["file_log"], test.settings["format_log"] = file, "<$request_id>"
-			p := startHTTP(t, setup{hosts: sites(h), settings: test.settings})
+			p := startHTTP(t, setup{hosts: endpoints(h), settings: test.settings})
 			req, err := http.NewRequest(http.MethodGet, p.url("/"), nil)
 			if err != nil {
 				t.Fatal(err)

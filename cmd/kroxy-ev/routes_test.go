@@ -56,7 +56,7 @@ func (r *routesConfig) addNamedHosts(t *testing.T) {
 	for _, route := range r.routes {
 		name := route["name"].(string)
 		if r.groups[name] == nil {
-			r.groups[name] = sites(serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
+			r.groups[name] = endpoints(serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
 				_, _ = io.WriteString(w, name+" "+req.RequestURI)
 			}))
 		}
@@ -191,7 +191,7 @@ func TestRoutesProtectNginx(t *testing.T) {
 			{"match": match{"path_prefix": "/admin", "header": match{"X-Key": false}}, "proxy_to": "guard"},
 			{"proxy_to": "nginx"},
 		},
-		groups: map[string][]endpoint{"nginx": {nginx}, "guard": sites(serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) {
+		groups: map[string][]endpoint{"nginx": {nginx}, "guard": endpoints(serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusForbidden)
 		}))}}
 	p := r.start(t)

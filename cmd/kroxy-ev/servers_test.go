@@ -78,7 +78,7 @@ func multiServerConfig(hosts []*httpHost, echoes *host, http, stream []object) o
 	group := func(e []endpoint) object { return object{"hosts": e} }
 	o := object{
 		"workers_num": 2, "reactors_num": 2, "shutdown_timeout": patience.Milliseconds(),
-		"servers": object{"a": group(sites(hosts[0])), "b": group(sites(hosts[1])), "echo": group(endpoints(echoes))},
+		"servers": object{"a": group(endpoints(hosts[0])), "b": group(endpoints(hosts[1])), "echo": group(endpoints(echoes))},
 	}
 	if http != nil {
 		o["http"] = http

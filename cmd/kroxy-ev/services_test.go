@@ -388,7 +388,7 @@ func TestServiceWithoutAnAnswer(t *testing.T) {
 		service := []object{{"srv": apiService}}
 		p := startFile(t, multi, nil, d.serviceConfig(port, object{
 			"servers": object{
-				"api": object{"hosts": service}, "named": object{"hosts": service, "balancing_algo": "host"}, "other": object{"hosts": sites(hosts[1])},
+				"api": object{"hosts": service}, "named": object{"hosts": service, "balancing_algo": "host"}, "other": object{"hosts": endpoints(hosts[1])},
 			},
 			"http":   []object{{"port": port, "proxy_to": "api"}, {"port": other, "proxy_to": "other"}, {"port": named, "proxy_to": "named"}},
 			"stream": []object{{"port": raw, "proxy_to": "api"}},

@@ -76,7 +76,7 @@ func TestSteering(t *testing.T) {
 			serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "A") }),
 			serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "B") }),
 		}
-		p := startHTTP(t, setup{hosts: sites(all...), multi: multi})
+		p := startHTTP(t, setup{hosts: endpoints(all...), multi: multi})
 		a, b := fmt.Sprint("127.0.0.1:", all[0].Port), fmt.Sprint("127.0.0.1:", all[1].Port)
 		c := p.client()
 		asks := func(n int) (who string) {

@@ -227,7 +227,7 @@ func TestSumsAgree(t *testing.T) {
 	config := func(n int) []byte {
 		return fileText(t, object{
 			"workers_num": 2, "shutdown_timeout": 20 * patience.Milliseconds(), "file_log": log, "format_log": "json", "admin": object{"listen": []object{{"unix": socket}}}, "client_body_timeout": 20000 + n,
-			"servers": object{"a": object{"hosts": sites(one)}, "b": object{"hosts": sites(two)}, "echo": object{"hosts": endpoints(tcp)}},
+			"servers": object{"a": object{"hosts": endpoints(one)}, "b": object{"hosts": endpoints(two)}, "echo": object{"hosts": endpoints(tcp)}},
 			"http": []object{
 				{"name": "web", "port": web, "routes": []object{
 					{"name": "api", "match": object{"path_prefix": "/a"}, "proxy_to": "a"},

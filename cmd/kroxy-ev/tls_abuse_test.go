@@ -112,7 +112,7 @@ func TestTLSAbuse(t *testing.T) {
 			ec, hard := a.issue("ecdsa.test"), a.issueRSA("rsa.test")
 			hosts := endpoints(listen(t, "127.0.0.1", echo))
 			if mode == "http" {
-				hosts = sites(serve(t, "127.0.0.1", mirror))
+				hosts = endpoints(serve(t, "127.0.0.1", mirror))
 			}
 			ms := abuseTimeout.Milliseconds()
 			if raceEnabled {

@@ -20,7 +20,7 @@ func TestALPNOfListeners(t *testing.T) {
 			for i, offer := range offers {
 				list = append(list, listenEntry{"address": "127.0.0.1", "port": ports[i], "protocols": offer})
 			}
-			return setup{mode: "http", hosts: sites(h), multi: multi, settings: a.issue("site.test").serverSettings(settings{"listen": list, "reactors_num": 2, "workers_num": 2})}
+			return setup{mode: "http", hosts: endpoints(h), multi: multi, settings: a.issue("site.test").serverSettings(settings{"listen": list, "reactors_num": 2, "workers_num": 2})}
 		}
 		expect := func(port int, client []string, want string) {
 			t.Helper()
@@ -80,7 +80,7 @@ func TestALPNWithHosts(t *testing.T) {
 				return nil, nil
 			}
 			h := serveTLS(t, config, mirror)
-			p := startHTTP(t, setup{hosts: sites(h)}.toTLS(settings{"protocol": protocol}))
+			p := startHTTP(t, setup{hosts: endpoints(h)}.toTLS(settings{"protocol": protocol}))
 			res, _ := p.get(p.client(), "/")
 			if got := <-offered; !slices.Equal(got, want) {
 				t.Errorf("the host is offered %q, want %q", got, want)

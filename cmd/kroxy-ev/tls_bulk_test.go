@@ -33,7 +33,7 @@ func TestTLSBulkOfHTTP(t *testing.T) {
 				if w.host {
 					h = serveTLS(t, only(version, id.config()), bulkHost)
 				}
-				p := startHTTP(t, w.setup(sites(h), id, a, nil))
+				p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
 				c := p.client()
 				if w.client {
 					c = p.throughTLS(only(version, a.clientConfig("127.0.0.1")))
@@ -164,7 +164,7 @@ func TestTLSWebSocket(t *testing.T) {
 			if w.host {
 				h = serveTLS(t, id.config(), chat)
 			}
-			p := startHTTP(t, w.setup(sites(h), id, a, nil))
+			p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
 			idle := p.sockets()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()

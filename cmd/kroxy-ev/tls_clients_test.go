@@ -20,7 +20,7 @@ func TestTLSClients(t *testing.T) {
 	for kind, id := range map[string]*identity{"ECDSA": a.issue("site.test"), "RSA": a.issueRSA("site.test")} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			web := startHTTP(t, setup{hosts: sites(h), settings: id.serverSettings(nil)})
+			web := startHTTP(t, setup{hosts: endpoints(h), settings: id.serverSettings(nil)})
 			raw := start(t, setup{hosts: endpoints(e), settings: id.serverSettings(nil)})
 			eachVersion(t, func(t *testing.T, version uint16) {
 				config := only(version, a.clientConfig("site.test"))
@@ -62,7 +62,7 @@ func TestTLSClients(t *testing.T) {
 func TestTLSClientOfAnotherProtocol(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: a.issue("site.test").serverSettings(nil)})
+	p := startHTTP(t, setup{hosts: endpoints(serve(t, "127.0.0.1", mirror)), settings: a.issue("site.test").serverSettings(nil)})
 	config := a.clientConfig("site.test")
 	config.NextProtos = []string{"imap"}
 	_, err := p.tryDialTLS(config)
@@ -77,7 +77,7 @@ func TestTLSForwardedProto(t *testing.T) {
 	h := serve(t, "127.0.0.1", func(w http.ResponseWriter, req *http.Request) {
 		_, _ = io.WriteString(w, req.Header.Get("X-Forwarded-Proto"))
 	})
-	p := startHTTP(t, setup{hosts: sites(h), settings: a.issue("site.test").serverSettings(nil)})
+	p := startHTTP(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serverSettings(nil)})
 	if _, got := p.tlsGet(p.tlsClient(a.clientConfig("site.test")), "/"); got != "https" {
 		t.Errorf("X-Forwarded-Proto is %q, want https", got)
 	}
@@ -119,7 +119,7 @@ func TestTLSClientsAreToldTheEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := startHTTP(t, setup{hosts: sites(h), settings: id.serverSettings(test.settings)})
+			p := startHTTP(t, setup{hosts: endpoints(h), settings: id.serverSettings(test.settings)})
 			idle := p.sockets()
 			c := p.dialTLS(a.clientConfig("site.test"))
 			in := bufio.NewReader(c)

@@ -36,8 +36,8 @@ func TestTLSCurl(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	h := serve(t, "127.0.0.1", mirror)
 	client, stranger, once := a.issue("client.test"), other.issue("client.test"), a.expired("client.test")
-	open := startHTTP(t, setup{hosts: sites(h), settings: a.issue("site.test").serverSettings(nil)})
-	closed := startHTTP(t, setup{hosts: sites(h), settings: a.issueRSA("site.test").serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": a.path})})
+	open := startHTTP(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serverSettings(nil)})
+	closed := startHTTP(t, setup{hosts: endpoints(h), settings: a.issueRSA("site.test").serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": a.path})})
 	shown := func(id *identity) []string { return []string{"--cert", id.cert, "--key", id.key, "/"} }
 	for name, test := range map[string]struct {
 		p    *proxy
@@ -90,7 +90,7 @@ func TestTLSCurlBulk(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := fmt.Sprintf("%d %08x", bulkSize, crc32.Checksum(content, castagnoli))
-	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", bulkHost)), settings: a.issue("site.test").serverSettings(nil)})
+	p := startHTTP(t, setup{hosts: endpoints(serve(t, "127.0.0.1", bulkHost)), settings: a.issue("site.test").serverSettings(nil)})
 	for name, version := range map[string]string{"1.2": "1.2", "1.3": "1.3"} {
 		for kind, header := range map[string]string{"length": "X: y", "chunked": "Transfer-Encoding: chunked"} {
 			t.Run(name+", "+kind, func(t *testing.T) {

@@ -44,7 +44,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 			}
 			return settings{"tls_enabled": true, "certificates": pairs, "workers_num": 3}
 		}
-		s := setup{mode: "http", hosts: sites(h), multi: multi, settings: with(old, good, early)}
+		s := setup{mode: "http", hosts: endpoints(h), multi: multi, settings: with(old, good, early)}
 		if multi {
 			s.prepare = inProcessGroup(t)
 		}
@@ -129,7 +129,7 @@ func TestTLSExpiredElsewhere(t *testing.T) {
 	h := serveTLS(t, a.issue("127.0.0.1").config(), mirror)
 	shown := a.expired("proxy.test")
 	p := start(t, setup{
-		mode: "http", hosts: sites(h), settings: a.issue("site.test").serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": past.path}),
+		mode: "http", hosts: endpoints(h), settings: a.issue("site.test").serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": past.path}),
 	}.toTLS(settings{"proxy_tls_cert_path": shown.cert, "proxy_tls_key_path": shown.key}))
 	p.awaitLog(expiredWarning(`http\.servers\.backend\.proxy_tls_cert_path`, "proxy.test"))
 	p.awaitLog(`http\.tls_client_ca_path: .* has no CA certificate that is valid: that of .*CA .* expired on .* UTC, so nobody passes verification; give the file`)

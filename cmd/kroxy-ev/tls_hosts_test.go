@@ -197,7 +197,7 @@ func TestTLSHostConnections(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, "hello")
 		})
-		p := startHTTP(t, setup{hosts: sites(h), settings: settings{"reactors_num": 1}}.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": good.path}))
+		p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"reactors_num": 1}}.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": good.path}))
 		c := p.client()
 		for range 100 {
 			if _, body := p.get(c, "/"); body != "hello" {

@@ -16,7 +16,7 @@ func TestTLSLogVariables(t *testing.T) {
 	const format = "$tls_version $tls_cipher $tls_sni"
 	a := newAuthority(t)
 	id := a.issue("site.test")
-	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
+	web, raw := endpoints(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
 	one := func(version uint16, name string, suites ...uint16) *tls.Config {
 		config := only(version, askingFor(&tls.Config{}, name))
 		config.CipherSuites = suites
@@ -73,7 +73,7 @@ func TestTLSClientSubject(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "access.log")
 			k := maps.Clone(keys)
 			k["file_log"], k["tls_verify_client"], k["tls_client_ca_path"] = file, true, a.path
-			p := startHTTP(t, setup{hosts: sites(h), settings: id.serverSettings(k)})
+			p := startHTTP(t, setup{hosts: endpoints(h), settings: id.serverSettings(k)})
 			config := client.withClientCert(only(version, a.clientConfig("site.test")))
 			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 			for i := range 3 {
@@ -90,7 +90,7 @@ func TestTLSClientSubject(t *testing.T) {
 			}
 		})
 	}
-	p := startHTTP(t, setup{hosts: sites(h), settings: id.serverSettings(keys)})
+	p := startHTTP(t, setup{hosts: endpoints(h), settings: id.serverSettings(keys)})
 	if _, body := p.tlsGet(p.tlsClient(client.withClientCert(a.clientConfig("site.test"))), "/"); body != "" {
 		t.Errorf("of a client that was not asked the host was told %q", body)
 	}
@@ -101,7 +101,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 	t.Parallel()
 	const format = "$tls_version $tls_cipher $tls_sni."
 	a := newAuthority(t)
-	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
+	web, raw := endpoints(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
 	file := func(t *testing.T) string { return filepath.Join(t.TempDir(), "access.log") }
 	expectLines := func(t *testing.T, file string, n int, want string) {
 		t.Helper()
@@ -181,7 +181,7 @@ func TestTLSLogOfStrangeNames(t *testing.T) {
 		}
 	}
 	for mode, hosts := range map[string][]endpoint{
-		"http": sites(serve(t, "127.0.0.1", mirror)), "stream": endpoints(listen(t, "127.0.0.1", echo)),
+		"http": endpoints(serve(t, "127.0.0.1", mirror)), "stream": endpoints(listen(t, "127.0.0.1", echo)),
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -217,7 +217,7 @@ func TestTLSLogOfEveryRequest(t *testing.T) {
 	a := newAuthority(t)
 	file := filepath.Join(t.TempDir(), "access.log")
 	p := startHTTP(t, setup{
-		hosts:    sites(serve(t, "127.0.0.1", mirror)),
+		hosts:    endpoints(serve(t, "127.0.0.1", mirror)),
 		settings: a.issue("site.test").serverSettings(settings{"file_log": file, "format_log": "$request_method $request_uri $status $tls_version $tls_sni"}),
 	})
 	c := p.tlsClient(a.clientConfig("site.test"))

@@ -143,7 +143,7 @@ func TestTLSCertificatesByName(t *testing.T) {
 	h := serve(t, "127.0.0.1", mirror)
 	e := listen(t, "127.0.0.1", echo)
 	for way, p := range map[string]*proxy{
-		"http, beside tls_cert_path": startHTTP(t, setup{hosts: sites(h), settings: both}),
+		"http, beside tls_cert_path": startHTTP(t, setup{hosts: endpoints(h), settings: both}),
 		"stream, without it":         start(t, setup{hosts: endpoints(e), settings: list}),
 	} {
 		for name, want := range map[string]*identity{

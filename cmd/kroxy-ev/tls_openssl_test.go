@@ -72,7 +72,7 @@ func TestTLSOpenSSLClient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			need(t, "openssl")
-			p := startHTTP(t, setup{hosts: sites(h), settings: id.serverSettings(test.settings)})
+			p := startHTTP(t, setup{hosts: endpoints(h), settings: id.serverSettings(test.settings)})
 			stdin := lastRequest
 			if name == "renegotiation" {
 				stdin = "R\n"
@@ -100,7 +100,7 @@ func TestTLSOpenSSLResumption(t *testing.T) {
 	need(t, "openssl")
 	a := newAuthority(t)
 	h := serve(t, "127.0.0.1", mirror)
-	p := startHTTP(t, setup{hosts: sites(h), settings: a.issue("site.test").serverSettings(nil)})
+	p := startHTTP(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serverSettings(nil)})
 	for name, option := range map[string]string{"TLSv1.2": "-tls1_2", "TLSv1.3": "-tls1_3"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -92,7 +92,7 @@ func TestTLSRecordSizes(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			eachVersion(t, func(t *testing.T, version uint16) {
-				p := start(t, setup{mode: mode, hosts: sites(h), settings: id.serverSettings(nil)})
+				p := start(t, setup{mode: mode, hosts: endpoints(h), settings: id.serverSettings(nil)})
 				c, s := p.spied(only(version, a.clientConfig("127.0.0.1")))
 				in := bufio.NewReader(c)
 				get := func(path string) []int {

@@ -41,7 +41,7 @@ func TestTLSClientCertificates(t *testing.T) {
 		more["tls_verify_client"] = true
 		return id.serverSettings(more)
 	}
-	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
+	web, raw := endpoints(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
 	for name, s := range map[string]setup{
 		"http":                 {mode: "http", hosts: web, settings: verified(settings{"tls_client_ca_path": b.path})},
 		"stream":               {hosts: raw, settings: verified(settings{"tls_client_ca_path": b.path})},
@@ -85,7 +85,7 @@ func TestTLSVersions(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	id := a.issue("site.test")
-	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
+	web, raw := endpoints(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
 	for least, oldest := range map[string]uint16{"": tls.VersionTLS12, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13} {
 		more := settings{}
 		if least != "" {
@@ -117,7 +117,7 @@ func TestTLSVersions(t *testing.T) {
 func TestTLSPlainHTTP(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
-	p := startHTTP(t, setup{hosts: sites(serve(t, "127.0.0.1", mirror)), settings: a.issue("site.test").serverSettings(nil)})
+	p := startHTTP(t, setup{hosts: endpoints(serve(t, "127.0.0.1", mirror)), settings: a.issue("site.test").serverSettings(nil)})
 	idle := p.sockets()
 	for name, say := range map[string]func(c net.Conn) error{
 		"GET":          func(c net.Conn) error { return write(c, getRequest) },
@@ -157,7 +157,7 @@ func TestTLSNotSpoken(t *testing.T) {
 	a := newAuthority(t)
 	id := a.issue("site.test")
 	for mode, hosts := range map[string][]endpoint{
-		"http": sites(serve(t, "127.0.0.1", mirror)), "stream": endpoints(listen(t, "127.0.0.1", echo)),
+		"http": endpoints(serve(t, "127.0.0.1", mirror)), "stream": endpoints(listen(t, "127.0.0.1", echo)),
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()

@@ -109,7 +109,7 @@ func TestTLSReload(t *testing.T) {
 			<-resume
 			_, _ = io.WriteString(w, bulk[1<<20:2<<20])
 		})
-		p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
+		p := startHTTP(t, setup{hosts: endpoints(h), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
 		p.expectCert(first)
 		k := p.keepAlive(a)
 		amid := p.dialTLS(a.clientConfig("site.test"))
@@ -177,7 +177,7 @@ func TestTLSReloadOfCAs(t *testing.T) {
 		replaceFile(t, a.path, hosts)
 		h := serveTLS(t, b.issue("127.0.0.1").config(), mirror)
 		p := startHTTP(t, setup{
-			hosts: sites(h), multi: multi,
+			hosts: endpoints(h), multi: multi,
 			settings: a.issue("site.test").serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": clients, "workers_num": 2}),
 		}.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": hosts}))
 		status := func(of *authority) string {
@@ -255,7 +255,7 @@ func TestTLSReloadOfBadFiles(t *testing.T) {
 				t.Parallel()
 				place := newCertFiles(t)
 				place.replace(good)
-				p := startHTTP(t, setup{hosts: sites(h), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
+				p := startHTTP(t, setup{hosts: endpoints(h), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
 				k := p.keepAlive(a)
 				bad.spoil(place)
 				p.refuses("reload", `stream-\d+\.json:\d+:\d+: http\.`+bad.pattern)

@@ -20,7 +20,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	ec, hard := a.issue("site.test"), a.issueRSA("rsa.test")
-	web, raw := sites(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
+	web, raw := endpoints(serve(t, "127.0.0.1", mirror)), endpoints(listen(t, "127.0.0.1", echo))
 	whole := clientHello(askingFor(&tls.Config{}, "site.test"))
 	old := clientHello(askingFor(&tls.Config{MaxVersion: tls.VersionTLS12}, "rsa.test"))
 	for mode, hosts := range map[string][]endpoint{"http": web, "stream": raw} {
@@ -72,7 +72,7 @@ func TestTLSHandshakesThatWait(t *testing.T) {
 	a := newAuthority(t)
 	hello := clientHello(askingFor(&tls.Config{}, "site.test"))
 	for mode, hosts := range map[string][]endpoint{
-		"http": sites(serve(t, "127.0.0.1", mirror)), "stream": endpoints(listen(t, "127.0.0.1", echo)),
+		"http": endpoints(serve(t, "127.0.0.1", mirror)), "stream": endpoints(listen(t, "127.0.0.1", echo)),
 	} {
 		p := start(t, setup{mode: mode, hosts: hosts, settings: a.issue("site.test").serverSettings(settings{"tls_handshake_timeout": 0})})
 		before, threads := p.sockets(), p.status("Threads")

@@ -195,7 +195,7 @@ func TestTLSTruncatedRequests(t *testing.T) {
 		got <- err
 		_, _ = io.WriteString(w, "A")
 	})
-	p := startHTTP(t, tlsSides{client: true}.setup(sites(h), id, a, nil))
+	p := startHTTP(t, tlsSides{client: true}.setup(endpoints(h), id, a, nil))
 	for name, test := range map[string]struct {
 		request string
 		whole   bool
