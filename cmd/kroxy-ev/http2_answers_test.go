@@ -161,7 +161,7 @@ func answers(t *testing.T) (*framedHost, *atomic.Pointer[answering]) {
 }
 
 // check demands that the client saw one of the results that the case allows.
-func (a *answering) judge(t *testing.T, saw string) {
+func (a *answering) verify(t *testing.T, saw string) {
 	t.Helper()
 	if !slices.Contains(a.want, saw) {
 		t.Errorf("the client got %q, want one of %q", saw, a.want)
@@ -189,7 +189,7 @@ func TestHTTP2AnswersToHTTP1(t *testing.T) {
 			send(t, c, a.verb()+" / HTTP/1.1\r\nHost: p\r\n\r\n")
 			in := bufio.NewReader(c)
 			saw, more := seenAnswer(in, a.verb())
-			a.judge(t, saw)
+			a.verify(t, saw)
 			if more {
 				send(t, c, "GET /afterwards HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n")
 				if saw, _ := seenAnswer(in, "GET"); saw != "200 hello" && saw != cutOff {
@@ -244,7 +244,7 @@ func TestHTTP2AnswersToHTTP2(t *testing.T) {
 			now.Store(&a)
 			c := p.framed(t, nil)
 			c.head(1, true, pseudo(a.verb(), "/")...).mustSend()
-			a.judge(t, seenMessage(c.response(1)))
+			a.verify(t, seenMessage(c.response(1)))
 			c.get(3, "/afterwards").mustSend()
 			if saw := seenMessage(c.response(3)); saw != "200 hello" {
 				t.Errorf("afterwards the client got %q", saw)

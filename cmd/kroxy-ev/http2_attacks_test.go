@@ -616,7 +616,7 @@ func (a *attack) run(t *testing.T) {
 		if a.do != nil || a.each != nil {
 			a.say(c)
 		}
-		a.judge(t, p, c)
+		a.verify(t, p, c)
 		_ = c.conn.Close()
 	}
 	took := time.Since(begin)
@@ -648,7 +648,7 @@ func (p *proxy) attacker(t *testing.T, a *attack) *framed {
 }
 
 // check demands that the connection ends as it should.
-func (a *attack) judge(t *testing.T, p *proxy, c *framed) {
+func (a *attack) verify(t *testing.T, p *proxy, c *framed) {
 	t.Helper()
 	switch {
 	case a.mute:

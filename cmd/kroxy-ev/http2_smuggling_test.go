@@ -294,7 +294,7 @@ func startHTTP2(t *testing.T, protocol string, s setup) *proxy {
 }
 
 // check fails the test if the host got anything but what the case allows and the request that follows.
-func (s *smuggling) judge(t *testing.T, got []string) {
+func (s *smuggling) verify(t *testing.T, got []string) {
 	t.Helper()
 	after := plainRequests(afterwards)[0]
 	whole := got[:0]
@@ -364,7 +364,7 @@ func TestHTTP2SmugglingToHTTP1(t *testing.T) {
 			for _, text := range h.all() {
 				got = append(got, plainRequests(text)...)
 			}
-			s.judge(t, got)
+			s.verify(t, got)
 		})
 	}
 }
@@ -382,7 +382,7 @@ func TestHTTP2SmugglingToHTTP2(t *testing.T) {
 			c := p.framed(t, nil)
 			c.get(1, "/afterwards").mustSend()
 			c.expectStatus(1, "200")
-			s.judge(t, h.requests())
+			s.verify(t, h.requests())
 		})
 	}
 }
@@ -436,7 +436,7 @@ func TestHTTP1SmugglingToHTTP2(t *testing.T) {
 			send(t, end, "GET /afterwards HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n")
 			expectStatus(t, bufio.NewReader(end), 200)
 			s := smuggling{want: strings.Join(c.host, "")}
-			s.judge(t, h.requests())
+			s.verify(t, h.requests())
 		})
 	}
 }
