@@ -28,8 +28,8 @@ func (r slowReader) Read(p []byte) (int, error) {
 // limitReceiveBuffer gives c a small receive buffer, so that the kernel accepts little ahead of the reader.
 func limitReceiveBuffer(c net.Conn) { _ = underlyingTCP(c).SetReadBuffer(64 << 10) }
 
-// lastWords are the messages of a peer that then disappears without close_notify or FIN. The proxy's kernel has received all of them by then.
-var lastWords = map[string]string{"a word": "hello", "8 MB to a slow peer": bulk[:8<<20]}
+// lastMessages are the messages of a peer that then disappears without close_notify or FIN. The proxy's kernel has received all of them by then.
+var lastMessages = map[string]string{"a word": "hello", "8 MB to a slow peer": bulk[:8<<20]}
 
 // In stream mode, in both directions, with TLS on either side or both.
 func TestAbortBehindAllBytesOfStream(t *testing.T) {
@@ -38,7 +38,7 @@ func TestAbortBehindAllBytesOfStream(t *testing.T) {
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for spoken, w := range sides() {
-		for name, said := range lastWords {
+		for name, said := range lastMessages {
 			for _, from := range []string{"client", "host"} {
 				for _, stop := range []string{"FIN", "reset"} {
 					speaksTLS := from == "client" && w.client || from == "host" && w.host
@@ -85,14 +85,14 @@ func TestAbortBehindAllBytesOfStream(t *testing.T) {
 	}
 }
 
-// gathering holds back everything that is written after the first piece until it is released.
-type gathering struct {
+// holdingConn holds back everything that is written after the first piece until it is released.
+type holdingConn struct {
 	*watched
 	wrote bool
 	held  []byte
 }
 
-func (g *gathering) Write(p []byte) (int, error) {
+func (g *holdingConn) Write(p []byte) (int, error) {
 	if !g.wrote {
 		g.wrote = true
 		return g.watched.Write(p)
@@ -120,7 +120,7 @@ func TestAbortBehindTheFirstBytes(t *testing.T) {
 					raw := p.dial()
 					c, word := io.Writer(raw), []byte("hello")
 					if w.client {
-						g := &gathering{watched: &watched{TCPConn: raw}}
+						g := &holdingConn{watched: &watched{TCPConn: raw}}
 						s := tls.Client(g, only(tls.VersionTLS13, a.clientConfig("127.0.0.1")))
 						if err := s.Handshake(); err != nil {
 							t.Fatal(err)
