@@ -19,11 +19,11 @@ import (
 
 // Limits on what one client may do to other clients and to the machine.
 const (
-	longestWait  = 5 * time.Second // for a request of another client while attacks run in parallel on a busy machine; usually it takes some milliseconds
-	attackMemory = 10 << 10        // KiB by which the process may grow
-	attackers    = 3               // connections, one after the other
-	atOnce       = 4               // attacks that run in parallel, each on a process of its own
-	hitsOfOne    = 400             // requests that one connection may make a host process in vain
+	longestWait     = 5 * time.Second // for a request of another client while attacks run in parallel on a busy machine; usually it takes some milliseconds
+	attackMemory    = 10 << 10        // KiB by which the process may grow
+	attackers       = 3               // connections, one after the other
+	parallelAttacks = 4               // attacks that run in parallel, each on a process of its own
+	maxHits         = 400             // requests that one connection may make a host process in vain
 )
 
 // attack is what the client of one connection does to the proxy.
@@ -62,8 +62,8 @@ func setting(id http2.SettingID, value uint32) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(id))) + u32(value)
 }
 
-// rapidly are attacks by requests, or frames that resemble them, that are not carried out.
-var rapidly = []attack{
+// requestFloods are attacks by requests, or frames that resemble them, that are not carried out.
+var requestFloods = []attack{
 	{name: "rapid reset", many: 2000, codes: calm, each: func(c *framed, n int) { c.get(streamID(n), "/slow").rst(streamID(n), http2.ErrCodeCancel) }},
 	{name: "rapid reset of uploads", many: 2000, codes: calm, each: func(c *framed, n int) {
 		c.post(streamID(n), "/slow").data(streamID(n), false, "x").rst(streamID(n), http2.ErrCodeCancel)
@@ -116,8 +116,8 @@ var rapidly = []attack{
 	}},
 }
 
-// idly are attacks by frames without effect.
-var idly = []attack{
+// uselessFrames are attacks by frames without effect.
+var uselessFrames = []attack{
 	{name: "PING", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FramePing, 0, 0, "12345678") }},
 	{name: "answers to no PING", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FramePing, http2.FlagPingAck, 0, "12345678") }},
 	{name: "SETTINGS", many: 2000, codes: calm, each: func(c *framed, _ int) { c.raw(http2.FrameSettings, 0, 0, "") }},
@@ -201,8 +201,8 @@ var idly = []attack{
 	}},
 }
 
-// wrongly are attacks by violations of RFC 9113, each sent once.
-var wrongly = []attack{
+// violations are attacks by violations of RFC 9113, each sent once.
+var violations = []attack{
 	{name: "PUSH_PROMISE", codes: protocol, do: func(c *framed) { c.raw(http2.FramePushPromise, 4, 1, u32(2)+string(c.block(pseudo("GET", "/")...))) }},
 	{name: "an even stream", codes: protocol, do: func(c *framed) { c.get(2, "/") }},
 	{name: "stream 0", codes: protocol, do: func(c *framed) { c.get(0, "/") }},
@@ -269,8 +269,8 @@ func literal(s string) string {
 // slowGet is a request for /slow that neither uses nor changes the dynamic table.
 var slowGet = "\x82\x86\x04" + literal("/slow") + "\x01" + literal("p")
 
-// bombs are heads that are larger than they look. Each stream may be answered with 431 or be reset; no other result is allowed.
-var bombs = []attack{
+// headBombs are heads that are larger than they look. Each stream may be answered with 431 or be reset; no other result is allowed.
+var headBombs = []attack{
 	{name: "references to a large entry", many: 100, each: func(c *framed, n int) {
 		c.rawHead(streamID(n), true, []byte(slowGet+added+strings.Repeat(refers, 12_000)))
 	}},
@@ -314,11 +314,11 @@ var bombs = []attack{
 	}},
 }
 
-// quick are short timeouts, for a proxy whose clients are slow.
-var quick = settings{"send_timeout": 700, "client_header_timeout": 700, "client_body_timeout": 700, "keepalive_timeout": 700}
+// shortTimeouts are short timeouts, for a proxy whose clients are slow.
+var shortTimeouts = settings{"send_timeout": 700, "client_header_timeout": 700, "client_body_timeout": 700, "keepalive_timeout": 700}
 
-// begun returns a begin function for a client that has sent nothing but text.
-func begun(text string) func(p *proxy, t *testing.T) *framed {
+// sentOnly returns a begin function for a client that has sent nothing but text.
+func sentOnly(text string) func(p *proxy, t *testing.T) *framed {
 	return func(p *proxy, t *testing.T) *framed {
 		c := newFramed(t, p.dial())
 		c.silent = true
@@ -358,78 +358,78 @@ func streamsEnd(t *testing.T, a *attack, c *framed) {
 
 const initialWindow = http2.SettingInitialWindowSize
 
-// slowly are attacks by clients that read or send little or nothing.
-var slowly = []attack{
-	{name: "half a preface", keys: quick, begin: begun(http2.ClientPreface[:14]), check: connectionEnds},
-	{name: "a preface and nothing more", keys: quick, begin: begun(http2.ClientPreface), check: connectionEnds},
-	{name: "a preface and half a frame", keys: quick, begin: begun(http2.ClientPreface + "\x00\x00\x06\x04"), check: connectionEnds},
-	{name: "no request", keys: quick, do: func(*framed) {}, check: connectionEnds},
-	{name: "half a head", keys: quick, do: func(c *framed) { c.raw(http2.FrameHeaders, 1, 1, "\x82") }, check: connectionEnds},
-	{name: "half a frame", keys: quick, do: func(c *framed) {
+// slowClients are attacks by clients that read or send little or nothing.
+var slowClients = []attack{
+	{name: "half a preface", keys: shortTimeouts, begin: sentOnly(http2.ClientPreface[:14]), check: connectionEnds},
+	{name: "a preface and nothing more", keys: shortTimeouts, begin: sentOnly(http2.ClientPreface), check: connectionEnds},
+	{name: "a preface and half a frame", keys: shortTimeouts, begin: sentOnly(http2.ClientPreface + "\x00\x00\x06\x04"), check: connectionEnds},
+	{name: "no request", keys: shortTimeouts, do: func(*framed) {}, check: connectionEnds},
+	{name: "half a head", keys: shortTimeouts, do: func(c *framed) { c.raw(http2.FrameHeaders, 1, 1, "\x82") }, check: connectionEnds},
+	{name: "half a frame", keys: shortTimeouts, do: func(c *framed) {
 		c.out.Lock()
 		c.pending.WriteString("\x00\x00\x40\x01\x05\x00\x00\x00\x01\x82")
 		c.out.Unlock()
 	}, check: connectionEnds},
-	{name: "a head in drops", keys: quick, check: connectionEnds, do: func(c *framed) {
+	{name: "a head in drops", keys: shortTimeouts, check: connectionEnds, do: func(c *framed) {
 		c.raw(http2.FrameHeaders, 1, 1, "\x82")
 		for c.send() == nil {
 			time.Sleep(200 * time.Millisecond)
 			c.raw(http2.FrameContinuation, 0, 1, "\x86")
 		}
 	}},
-	{name: "PING and no request", keys: quick, check: connectionEnds, do: func(c *framed) {
+	{name: "PING and no request", keys: shortTimeouts, check: connectionEnds, do: func(c *framed) {
 		for c.send() == nil {
 			time.Sleep(200 * time.Millisecond)
 			c.raw(http2.FramePing, 0, 0, "12345678")
 		}
 	}},
-	{name: "a body that does not come", keys: quick, asks: 1, check: streamsEnd, do: func(c *framed) { c.post(1, "/sink", "content-length", "9") }},
-	{name: "100 bodies that do not come", keys: quick, asks: 100, check: streamsEnd, do: func(c *framed) {
+	{name: "a body that does not come", keys: shortTimeouts, asks: 1, check: streamsEnd, do: func(c *framed) { c.post(1, "/sink", "content-length", "9") }},
+	{name: "100 bodies that do not come", keys: shortTimeouts, asks: 100, check: streamsEnd, do: func(c *framed) {
 		for n := range 100 {
 			c.post(streamID(n), "/sink").data(streamID(n), false, "x")
 		}
 	}},
-	{name: "60 bodies that stop", keys: quick, asks: 60, check: streamsEnd, do: func(c *framed) {
+	{name: "60 bodies that stop", keys: shortTimeouts, asks: 60, check: streamsEnd, do: func(c *framed) {
 		for n := range 60 {
 			c.post(streamID(n), "/slow").data(streamID(n), false, strings.Repeat("x", 16384))
 		}
 	}},
-	{name: "one answer that is not taken", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 0}}, asks: 1, check: streamsEnd, do: func(c *framed) { c.get(1, "/large") }},
-	{name: "100 answers that are not taken", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 0}}, asks: 100, check: streamsEnd, do: func(c *framed) {
+	{name: "one answer that is not taken", keys: shortTimeouts, open: []http2.Setting{{ID: initialWindow, Val: 0}}, asks: 1, check: streamsEnd, do: func(c *framed) { c.get(1, "/large") }},
+	{name: "100 answers that are not taken", keys: shortTimeouts, open: []http2.Setting{{ID: initialWindow, Val: 0}}, asks: 100, check: streamsEnd, do: func(c *framed) {
 		for n := range 100 {
 			c.get(streamID(n), "/large")
 		}
 	}},
-	{name: "100 answers, each taken by a byte", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 100, check: streamsEnd, do: func(c *framed) {
+	{name: "100 answers, each taken by a byte", keys: shortTimeouts, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 100, check: streamsEnd, do: func(c *framed) {
 		for n := range 100 {
 			c.get(streamID(n), "/large")
 		}
 	}},
-	{name: "100 answers that the connection's window is too small for", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1 << 30}}, asks: 100, check: streamsEnd, do: func(c *framed) {
+	{name: "100 answers that the connection's window is too small for", keys: shortTimeouts, open: []http2.Setting{{ID: initialWindow, Val: 1 << 30}}, asks: 100, check: streamsEnd, do: func(c *framed) {
 		c.stingy = true
 		for n := range 100 {
 			c.get(streamID(n), "/large")
 		}
 	}},
-	{name: "window drip", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 1, check: streamsEnd, do: drip(100 * time.Millisecond)},
-	{name: "fast window drip", keys: quick, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 1, check: streamsEnd, do: drip(2 * time.Millisecond)},
-	{name: "100 answers, and nothing is read", keys: quick, mute: true, open: []http2.Setting{{ID: initialWindow, Val: 1 << 30}}, do: func(c *framed) {
+	{name: "window drip", keys: shortTimeouts, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 1, check: streamsEnd, do: drip(100 * time.Millisecond)},
+	{name: "fast window drip", keys: shortTimeouts, open: []http2.Setting{{ID: initialWindow, Val: 1}}, asks: 1, check: streamsEnd, do: drip(2 * time.Millisecond)},
+	{name: "100 answers, and nothing is read", keys: shortTimeouts, mute: true, open: []http2.Setting{{ID: initialWindow, Val: 1 << 30}}, do: func(c *framed) {
 		c.window(0, 1<<30)
 		for n := range 100 {
 			c.get(streamID(n), "/large")
 		}
 	}},
-	{name: "small requests, and nothing is read", keys: quick, mute: true, do: func(c *framed) {
+	{name: "small requests, and nothing is read", keys: shortTimeouts, mute: true, do: func(c *framed) {
 		for n := 0; c.send() == nil; n++ {
 			c.get(streamID(n), "/")
 		}
 	}},
-	{name: "PING, and nothing is read", keys: quick, mute: true, do: func(c *framed) {
+	{name: "PING, and nothing is read", keys: shortTimeouts, mute: true, do: func(c *framed) {
 		for c.send() == nil {
 			c.raw(http2.FramePing, 0, 0, "12345678")
 		}
 	}},
-	{name: "uploads, and nothing is read", keys: quick, mute: true, do: func(c *framed) {
+	{name: "uploads, and nothing is read", keys: shortTimeouts, mute: true, do: func(c *framed) {
 		for n := 0; c.send() == nil; n++ {
 			c.post(streamID(n), "/sink", "content-length", "1").data(streamID(n), true, "x")
 		}
@@ -454,8 +454,8 @@ func drip(pause time.Duration) func(c *framed) {
 	}
 }
 
-// say sends everything that the attacker has to send.
-func (a *attack) say(c *framed) {
+// sendAll sends everything that the attacker has to send.
+func (a *attack) sendAll(c *framed) {
 	if a.do != nil {
 		a.do(c)
 		_ = c.send()
@@ -614,7 +614,7 @@ func (a *attack) run(t *testing.T) {
 			c = p.attacker(t, a)
 		}
 		if a.do != nil || a.each != nil {
-			a.say(c)
+			a.sendAll(c)
 		}
 		a.verify(t, p, c)
 		_ = c.conn.Close()
@@ -626,7 +626,7 @@ func (a *attack) run(t *testing.T) {
 		t.Errorf("the process grew by %d KiB", grown)
 	}
 	hits := v.hits.Load()
-	if hits > attackers*hitsOfOne && a.codes != nil {
+	if hits > attackers*maxHits && a.codes != nil {
 		t.Errorf("%d requests came to the host", hits)
 	}
 	p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n-int(v.open.Load()) <= sockets })
@@ -684,7 +684,7 @@ func (p *proxy) holds(c net.Conn) bool {
 // forEachLimited runs f for each element of list, atOnce at a time. Parallel subtests would be more, and leave good clients too little CPU time.
 func forEachLimited[T any](list []T, f func(T)) {
 	var all sync.WaitGroup
-	turns := make(chan struct{}, atOnce)
+	turns := make(chan struct{}, parallelAttacks)
 	for _, one := range list {
 		turns <- struct{}{}
 		all.Go(func() {
@@ -701,7 +701,7 @@ func TestHTTP2Attacks(t *testing.T) {
 	for _, kind := range []struct {
 		name     string
 		assaults []attack
-	}{{"rapidly", rapidly}, {"idly", idly}, {"wrongly", wrongly}, {"bombs", bombs}, {"slowly", slowly}} {
+	}{{"rapidly", requestFloods}, {"idly", uselessFrames}, {"wrongly", violations}, {"bombs", headBombs}, {"slowly", slowClients}} {
 		t.Run(kind.name, func(t *testing.T) {
 			forEachLimited(kind.assaults, func(a attack) { t.Run(a.name, a.run) })
 		})
