@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// answering is what a host of HTTP/2 answers to GET /, or to another method, and what its client may get.
-type answering struct {
+// answerCase is what a host of HTTP/2 answers to GET /, or to another method, and what its client may get.
+type answerCase struct {
 	name     string
 	method   string   // "" is GET
 	head     []string // nil: an ordinary one
@@ -37,7 +37,7 @@ func ok(fields ...string) []string {
 	return append([]string{":status", "200", "date", "now"}, fields...)
 }
 
-var answerings = []answering{
+var answerings = []answerCase{
 	{name: "good", body: []string{"hel", "lo"}, want: []string{"200 hello"}},
 	{name: "good, with a length", head: ok("content-length", "5"), body: []string{"hello"}, want: []string{"200 hello"}},
 	{name: "trailers", body: []string{"hello"}, trailers: []string{"x-sum", "1"}, want: []string{"200 hello x-sum: 1"}},
@@ -127,7 +127,7 @@ var answerings = []answering{
 	}, want: refusedAnswer},
 }
 
-func (a *answering) put(c *framed, stream uint32) {
+func (a *answerCase) put(c *framed, stream uint32) {
 	head := a.head
 	if head == nil {
 		head = ok()
@@ -147,10 +147,10 @@ func (a *answering) put(c *framed, stream uint32) {
 	_ = c.send()
 }
 
-// answers starts a host that answers "/" as the current case says, and everything else with hello.
-func answers(t *testing.T) (*framedHost, *atomic.Pointer[answering]) {
+// startAnsweringHost starts a host that answers "/" as the current case says, and everything else with hello.
+func startAnsweringHost(t *testing.T) (*framedHost, *atomic.Pointer[answerCase]) {
 	t.Helper()
-	var now atomic.Pointer[answering]
+	var now atomic.Pointer[answerCase]
 	return startFramedHost(t, nil, nil, func(c *framed, m *message) {
 		if value(m.heads[0], ":path") != "/" {
 			answerHello(c, m)
@@ -161,14 +161,14 @@ func answers(t *testing.T) (*framedHost, *atomic.Pointer[answering]) {
 }
 
 // check demands that the client saw one of the results that the case allows.
-func (a *answering) verify(t *testing.T, saw string) {
+func (a *answerCase) verify(t *testing.T, saw string) {
 	t.Helper()
 	if !slices.Contains(a.want, saw) {
 		t.Errorf("the client got %q, want one of %q", saw, a.want)
 	}
 }
 
-func (a *answering) verb() string {
+func (a *answerCase) verb() string {
 	if a.method != "" {
 		return a.method
 	}
@@ -179,7 +179,7 @@ func (a *answering) verb() string {
 func TestHTTP2AnswersToHTTP1(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
-	h, now := answers(t)
+	h, now := startAnsweringHost(t)
 	p := startHTTP2(t, plainHTTP2, setup{hosts: []endpoint{h.endpoint}, settings: settings{"reactors_num": 1}})
 	for _, a := range answerings {
 		t.Run(a.name, func(t *testing.T) {
@@ -237,7 +237,7 @@ func seenAnswer(in *bufio.Reader, method string) (saw string, more bool) {
 func TestHTTP2AnswersToHTTP2(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
-	h, now := answers(t)
+	h, now := startAnsweringHost(t)
 	p := startHTTP2(t, plainHTTP2, setup{hosts: []endpoint{h.endpoint}, settings: settings{"reactors_num": 1}})
 	for _, a := range answerings {
 		t.Run(a.name, func(t *testing.T) {
