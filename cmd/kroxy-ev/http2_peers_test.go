@@ -20,8 +20,8 @@ import (
 // pairs are the versions of HTTP that a client and a host speak, by TLS.
 var pairs = []struct{ client, host string }{{"1.1", "1.1"}, {"1.1", "2.0"}, {"2.0", "1.1"}, {"2.0", "2.0"}}
 
-// between starts a proxy for site.test, with TLS, in front of a net/http host that speaks one version of HTTP by TLS.
-func between(t *testing.T, a *authority, host string, handler http.HandlerFunc) *proxy {
+// startBetweenTLS starts a proxy for site.test, with TLS, in front of a net/http host that speaks one version of HTTP by TLS.
+func startBetweenTLS(t *testing.T, a *authority, host string, handler http.HandlerFunc) *proxy {
 	t.Helper()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -53,7 +53,7 @@ func eachPair(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, p 
 		t.Run("HTTP/"+pair.client+" to HTTP/"+pair.host, func(t *testing.T) {
 			t.Parallel()
 			a := newAuthority(t)
-			test(t, between(t, a, pair.host, handler), a, pair.client)
+			test(t, startBetweenTLS(t, a, pair.host, handler), a, pair.client)
 		})
 	}
 }
@@ -239,7 +239,7 @@ func TestHTTP2Chromium(t *testing.T) {
 	skipUnderRace(t, "it is about what other programs understand")
 	browser := browsertest.Start(t, "ignore-certificate-errors") // the CA is the test's own
 	a := newAuthority(t)
-	p := between(t, a, "2.0", func(w http.ResponseWriter, req *http.Request) {
+	p := startBetweenTLS(t, a, "2.0", func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/" {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, `<!doctype html><link rel="icon" href="data:,"><title>page</title><body>page</body>`)
