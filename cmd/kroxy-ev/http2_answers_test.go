@@ -279,7 +279,7 @@ func seenMessage(m *message) string {
 func TestHTTP1AnswersToHTTP2(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
-	h := record(t)
+	h := startRecorder(t)
 	p := startHTTP2(t, "", setup{hosts: []endpoint{h.endpoint}, settings: settings{"upstream_keepalive": 0, "reactors_num": 1}})
 	for _, a := range hostCases {
 		name := a.name

@@ -350,7 +350,7 @@ func (s *smuggling) send(t *testing.T, p *proxy) {
 func TestHTTP2SmugglingToHTTP1(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "all of it happens on one loop")
-	h := record(t)
+	h := startRecorder(t)
 	p := startHTTP2(t, "", setup{hosts: []endpoint{h.endpoint}, settings: settings{"upstream_keepalive": 0, "forwarded_headers": false, "reactors_num": 1}})
 	for _, s := range smugglings {
 		t.Run(s.name, func(t *testing.T) {

@@ -249,7 +249,7 @@ var hostCases = []httpCase{
 // The cases of http-cases.md, as raw bytes, against the running program.
 func TestHTTPCases(t *testing.T) {
 	t.Parallel()
-	h := record(t)
+	h := startRecorder(t)
 	p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: settings{"upstream_keepalive": 0, "forwarded_headers": false, "reactors_num": 1}})
 	for _, c := range httpCases {
 		name := c.name

@@ -227,7 +227,7 @@ func TestHTTPUnreachableHosts(t *testing.T) {
 func TestHTTPAccessLog(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "access.log")
-	h := record(t)
+	h := startRecorder(t)
 	p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: settings{
 		"file_log": file, "forwarded_headers": false, "max_body_size": 100, "client_header_timeout": short, "reactors_num": 1,
 		"format_log": `$client_addr "$request_method $request_uri" $status $bytes_sent_upstream $bytes_sent_downstream $processing_time "$http_user_agent"`,

@@ -304,7 +304,7 @@ func TestHTTPFinalInPlaceOfContinue(t *testing.T) {
 		for _, before := range []string{"", "HTTP/1.1 103 Hints\r\n\r\n"} {
 			t.Run(name+before, func(t *testing.T) {
 				t.Parallel()
-				h := record(t)
+				h := startRecorder(t)
 				h.begin([]string{early + before + tooMuch + "\r\nno" + halts})
 				p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: settings{"forwarded_headers": false}})
 				c := p.dial()

@@ -168,7 +168,7 @@ const (
 	halts  = "<halt>"  // after it the host sends and interprets nothing
 )
 
-func record(t *testing.T) *recorder {
+func startRecorder(t *testing.T) *recorder {
 	t.Helper()
 	r := &recorder{}
 	r.changed = sync.NewCond(&r.mu)

@@ -66,7 +66,7 @@ func TestHTTPIdentity(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := record(t)
+			h := startRecorder(t)
 			p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: test.settings})
 			c := p.dial()
 			send(t, c, postHead+test.in+"Transfer-Encoding: chunked\r\n\r\n"+body+"X-Sum: 1\r\n"+test.trailers+"\r\n")

@@ -16,7 +16,7 @@ import (
 func TestHTTPPooling(t *testing.T) {
 	t.Parallel()
 	chunked := okHead + "Transfer-Encoding: chunked\r\n\r\n"
-	h := record(t)
+	h := startRecorder(t)
 	p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: settings{"reactors_num": 1}})
 	idle := p.sockets()
 	for name, test := range map[string]struct {

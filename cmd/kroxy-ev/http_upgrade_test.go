@@ -206,7 +206,7 @@ func TestHTTPUpgradeBeforeTheWholeBody(t *testing.T) {
 func TestHTTPUpgradeWithBodyRefused(t *testing.T) {
 	t.Parallel()
 	const body = "Content-Length: 3\r\n\r\nabc"
-	h := record(t)
+	h := startRecorder(t)
 	p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: settings{"forwarded_headers": false}})
 	for name, test := range map[string]struct {
 		in, host string // as it reaches the host

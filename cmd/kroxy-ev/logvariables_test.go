@@ -153,7 +153,7 @@ func TestHTTPEndReasons(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := record(t)
+			h := startRecorder(t)
 			h.begin([]string{c.script})
 			hosts := c.hosts
 			if hosts == nil || c.also {
