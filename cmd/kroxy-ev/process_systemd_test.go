@@ -109,11 +109,11 @@ func activate(t *testing.T, n int) (port int, prepare func(*exec.Cmd), sockets [
 	for range n {
 		sockets = append(sockets, listenShared(t, port))
 	}
-	return port, handOver(t, nil, sockets...), sockets
+	return port, passSockets(t, nil, sockets...), sockets
 }
 
-// handOver returns how to start a service with systemd's sockets, with names if there are any.
-func handOver(t *testing.T, names []string, sockets ...net.Listener) (prepare func(*exec.Cmd)) {
+// passSockets returns how to start a service with systemd's sockets, with names if there are any.
+func passSockets(t *testing.T, names []string, sockets ...net.Listener) (prepare func(*exec.Cmd)) {
 	t.Helper()
 	var files []*os.File
 	for _, ln := range sockets {
@@ -219,7 +219,7 @@ func TestSocketActivationKeepsIPv4(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		prepare := handOver(t, nil, ln)
+		prepare := passSockets(t, nil, ln)
 		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 100, "listen": []listenEntry{{"address": "::", "port": port}}}}
 		p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, prepare)
 		_ = ln.Close()
@@ -246,7 +246,7 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 		here, named, ours := reservePort(t), reservePort(t), reservePort(t)
 		elsewhere := listenShared(t, reservePort(t))
 		stray := listenShared(t, reservePort(t))
-		prepare := handOver(t, []string{"some.socket", "unknown", "stream.listen[2]", "stray"}, listenShared(t, here), onUnix, elsewhere, stray)
+		prepare := passSockets(t, []string{"some.socket", "unknown", "stream.listen[2]", "stray"}, listenShared(t, here), onUnix, elsewhere, stray)
 		s := setup{both: true, hosts: endpoints(h), multi: multi, prepare: prepare, settings: settings{
 			"workers_num": 2, "reactors_num": 2, "shutdown_timeout": 100,
 			"listen": []listenEntry{{"port": here}, {"unix": path}, {"port": named}, {"port": ours}},
