@@ -62,7 +62,7 @@ func (c *deadHostCase) start(t *testing.T, dead endpoint, more settings, multi b
 	} else {
 		alive = listen(t, "127.0.0.1", echo).endpoint
 	}
-	s := groupOf(c.algorithm, nil, entry(dead, "both.test"), entry(alive, "both.test"))
+	s := groupOf(c.algorithm, nil, namedEntry(dead, "both.test"), namedEntry(alive, "both.test"))
 	for k, v := range more {
 		s[k] = v
 	}
@@ -123,7 +123,7 @@ func TestSilentHostDelaysFewRequests(t *testing.T) {
 				if mode == "http" {
 					good.endpoint = serve(t, "127.0.0.1", func(http.ResponseWriter, *http.Request) {}).endpoint
 				}
-				s := groupOf("first", settings{"passive_check": settings{"failures": 1, "eject": "10m"}}, at(silent.endpoint), at(good.endpoint))
+				s := groupOf("first", settings{"passive_check": settings{"failures": 1, "eject": "10m"}}, hostEntry(silent.endpoint), hostEntry(good.endpoint))
 				s["workers_num"], s["reactors_num"], s["proxy_read_timeout"] = workers, 1, "2s"
 				p := start(t, setup{mode: mode, settings: s, multi: multi})
 				failed := 0

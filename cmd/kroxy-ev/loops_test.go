@@ -24,7 +24,7 @@ func TestHostIsTheProxyItself(t *testing.T) {
 		good := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "good") })
 		for what, host := range map[string]string{"its address": "127.0.0.1", "another loopback address": "127.0.0.2", "the unspecified address": "0.0.0.0", "a name": "localhost"} {
 			port := reservePort(t)
-			set := groupOf("host", nil, entry(endpoint{host, port}, "loop.example"), entry(good.endpoint, "good.example"))
+			set := groupOf("host", nil, namedEntry(endpoint{host, port}, "loop.example"), namedEntry(good.endpoint, "good.example"))
 			set["max_connections"] = 100
 			p := startOn(t, port, setup{mode: "http", settings: set, multi: multi})
 			for range 20 {
@@ -186,7 +186,7 @@ func chained(t *testing.T, multi bool, mode, algorithm string, good endpoint) (p
 		ports[i] = reservePort(t)
 	}
 	for i, port := range ports {
-		set := groupOf(algorithm, nil, entry(endpoint{"127.0.0.1", ports[1-i]}, "loop.test"), entry(good, "good.test"))
+		set := groupOf(algorithm, nil, namedEntry(endpoint{"127.0.0.1", ports[1-i]}, "loop.test"), namedEntry(good, "good.test"))
 		set["max_connections"] = 200
 		p, q = startOn(t, port, setup{mode: mode, settings: set, multi: multi}), p
 	}

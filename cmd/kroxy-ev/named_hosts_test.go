@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// entry returns an entry of "hosts": e with a name.
-func entry(e endpoint, name string) settings {
+// namedEntry returns an entry of "hosts": e with a name.
+func namedEntry(e endpoint, name string) settings {
 	return settings{"host": e.Host, "port": e.Port, "name": name}
 }
 
@@ -33,7 +33,7 @@ func TestNamedHostsInHTTP(t *testing.T) {
 		}).endpoint
 	}
 	a, b, c, d := letter("A"), letter("B"), letter("C"), letter("D")
-	hosts := []settings{entry(a, "a.example"), entry(refusing(t), "b.example"), entry(b, "B.example"), entry(refusing(t), "*"), entry(c, "*"), entry(d, "*")}
+	hosts := []settings{namedEntry(a, "a.example"), namedEntry(refusing(t), "b.example"), namedEntry(b, "B.example"), namedEntry(refusing(t), "*"), namedEntry(c, "*"), namedEntry(d, "*")}
 	set := groupOf("host", nil, hosts...)
 	set["headers"] = settings{"X-Name": "$host"}
 	kept := startHTTP(t, setup{settings: set})
@@ -64,7 +64,7 @@ func TestNamedHostsInPassThrough(t *testing.T) {
 	a := newAuthority(t)
 	alpha, other := listen(t, "127.0.0.1", nil), listen(t, "127.0.0.1", nil)
 	p := start(t, setup{settings: groupOf("sni", nil,
-		entry(alpha.endpoint, "alpha.test"), entry(refusing(t), "*"), entry(other.endpoint, "*"))})
+		namedEntry(alpha.endpoint, "alpha.test"), namedEntry(refusing(t), "*"), namedEntry(other.endpoint, "*"))})
 	for name, h := range map[string]*host{"alpha.test": alpha, "ALPHA.test": alpha, "beta.test": other, "": other, "127.0.0.1": other} {
 		client := tls.Client(p.dial(), askingFor(a.clientConfig(""), name))
 		failed := make(chan error, 1)
@@ -96,7 +96,7 @@ func TestNamedHostsByTLS(t *testing.T) {
 	})
 	verified := settings{"proxy_tls_enabled": true, "proxy_tls_verify": true, "proxy_tls_ca_path": a.path}
 	for name, want := range map[string]string{"alpha.test": "A", "beta.test": ""} {
-		p := start(t, setup{settings: groupOf("round_robin", verified, entry(h.endpoint, name))})
+		p := start(t, setup{settings: groupOf("round_robin", verified, namedEntry(h.endpoint, name))})
 		c := p.dial()
 		if got, _ := io.ReadAll(c); string(got) != want {
 			t.Errorf("a host that is called %q: got %q, want %q", name, got, want)

@@ -23,8 +23,8 @@ func queueOf(size, loops int, hosts ...settings) settings {
 	return s
 }
 
-// at returns the entry of a host.
-func at(e endpoint) settings { return settings{"host": e.Host, "port": e.Port} }
+// hostEntry returns the entry of a host.
+func hostEntry(e endpoint) settings { return settings{"host": e.Host, "port": e.Port} }
 
 // dialSaying connects a client and sends word.
 func (p *proxy) dialSaying(word string) *net.TCPConn {
@@ -39,7 +39,7 @@ func (p *proxy) dialSaying(word string) *net.TCPConn {
 func TestQueueOfStreams(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", nil)
-	p := start(t, setup{settings: queueOf(3, 1, at(h.endpoint))})
+	p := start(t, setup{settings: queueOf(3, 1, hostEntry(h.endpoint))})
 	clients := []*net.TCPConn{p.dialSaying("0")}
 	serving := h.accept()
 	expect(t, serving, "0")
@@ -69,7 +69,7 @@ func TestQueueOfStreams(t *testing.T) {
 func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
-	p := start(t, setup{settings: queueOf(1, 2, at(h.endpoint)), multi: true})
+	p := start(t, setup{settings: queueOf(1, 2, hostEntry(h.endpoint)), multi: true})
 	first := p.dialSaying("a")
 	expect(t, first, "a")
 	// hears reports whether a client gets a byte soon, and whether the connection then still exists.
@@ -228,7 +228,7 @@ func TestStreamHostThatResets(t *testing.T) {
 	})
 	p := start(t, setup{settings: groupOf("round_robin", settings{
 		"passive_check": settings{"failures": 3, "window": patience.Milliseconds(), "eject": 2 * patience.Milliseconds()},
-	}, at(bad.endpoint), at(good.endpoint))})
+	}, hostEntry(bad.endpoint), hostEntry(good.endpoint))})
 	failed := 0
 	for range 40 {
 		if p.tryEcho("word") != nil {

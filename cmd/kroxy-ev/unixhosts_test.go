@@ -19,8 +19,8 @@ type unixHost struct {
 	Name string `json:"name,omitempty"`
 }
 
-// behind are settings whose group has these hosts.
-func behind(more settings, hosts ...any) settings {
+// withHosts are settings whose group has these hosts.
+func withHosts(more settings, hosts ...any) settings {
 	all := settings{"servers": map[string]any{"backend": map[string]any{"hosts": hosts, "balancing_algo": "first"}}}
 	for k, v := range more {
 		all[k] = v
@@ -82,7 +82,7 @@ func TestHTTPUnixHost(t *testing.T) {
 	t.Cleanup(func() { srv.Close() })
 	file := filepath.Join(t.TempDir(), "access.log")
 	set := settings{"reactors_num": 1, "file_log": file, "format_log": "$upstream_host $upstream_addr $upstream_tries $status"}
-	setup := setup{mode: "http", settings: behind(set, at)}
+	setup := setup{mode: "http", settings: withHosts(set, at)}
 	p := start(t, setup)
 	c := p.client()
 	put := func(body, host string) {
@@ -100,12 +100,12 @@ func TestHTTPUnixHost(t *testing.T) {
 	put("", "asked.test")
 	put(bulk, "asked.test")
 	set["proxy_set_host"] = "upstream"
-	setup.settings = behind(set, at)
+	setup.settings = withHosts(set, at)
 	p.rewrite(setup)
 	p.mustOrder("reload")
 	put("b", "localhost")
 	at.Name = "app.test"
-	setup.settings = behind(set, at)
+	setup.settings = withHosts(set, at)
 	p.rewrite(setup)
 	p.mustOrder("reload")
 	put("c", "app.test")
@@ -125,7 +125,7 @@ func TestHTTPUnixHost(t *testing.T) {
 func TestStreamUnixHost(t *testing.T) {
 	t.Parallel()
 	ln, at := listenUnix(t)
-	p := start(t, setup{settings: behind(nil, at)})
+	p := start(t, setup{settings: withHosts(nil, at)})
 	for _, s := range []string{"x", bulk} {
 		client := p.dial()
 		send(t, client, s[:1])
@@ -152,7 +152,7 @@ func TestUnixHostsThatFail(t *testing.T) {
 			t.Parallel()
 			good, other := listenUnix(t)
 			go func() { _ = http.Serve(good, http.NotFoundHandler()) }()
-			p := start(t, setup{mode: "http", settings: behind(settings{"reactors_num": 1}, at, other)})
+			p := start(t, setup{mode: "http", settings: withHosts(settings{"reactors_num": 1}, at, other)})
 			c := p.client()
 			for range 3 {
 				if res, _ := p.get(c, "/"); res.StatusCode != 404 {
@@ -160,7 +160,7 @@ func TestUnixHostsThatFail(t *testing.T) {
 				}
 			}
 			p.await(p.stderr, `msg="upstream: a host is down and is tried last".*host=unix:`+at.Unix)
-			p.rewrite(setup{mode: "http", settings: behind(settings{"reactors_num": 1}, at)})
+			p.rewrite(setup{mode: "http", settings: withHosts(settings{"reactors_num": 1}, at)})
 			p.mustOrder("reload")
 			if res, _ := p.get(c, "/"); res.StatusCode != 502 {
 				t.Errorf("status %d without another host, want 502", res.StatusCode)
@@ -175,7 +175,7 @@ func TestUnixHostIsTheProxyItself(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		own := unixHost{Unix: filepath.Join(t.TempDir(), "own.sock")}
 		port := reservePort(t)
-		set := behind(settings{"listen": []any{map[string]any{"port": port}, own}}, own)
+		set := withHosts(settings{"listen": []any{map[string]any{"port": port}, own}}, own)
 		set["port"] = nil
 		p := startOn(t, port, setup{mode: "http", settings: set, multi: multi})
 		if res, _ := p.get(p.client(), "/"); res.StatusCode != 502 {
