@@ -319,7 +319,7 @@ func TestEverything(t *testing.T) {
 		}
 	})
 	t.Run("strangers", func(t *testing.T) {
-		for from, say := range map[string]string{"192.0.2.7": header(t, 1), "10.1.2.3": "GET / HTTP/1.1\r\n\r\n"} {
+		for from, say := range map[string]string{"192.0.2.7": proxyHeader(t, 1), "10.1.2.3": "GET / HTTP/1.1\r\n\r\n"} {
 			if line, err := greetingFrom(t, from, "10.0.0.99:443", say); err == nil {
 				t.Errorf("%s was answered %q", from, line)
 			}

@@ -117,7 +117,7 @@ func TestProxyHeaderToStreamHosts(t *testing.T) {
 				c := p.dial()
 				want := fmt.Sprint(c.LocalAddr(), " ", c.RemoteAddr())
 				if tc.told {
-					send(t, c, header(t, version))
+					send(t, c, proxyHeader(t, version))
 					want = "198.51.100.7:1234 203.0.113.1:443"
 				}
 				if tc.hostSpeaks {

@@ -32,8 +32,8 @@ func startWithProxyHeader(t *testing.T, s setup) *proxy {
 	return startOn(t, port, s)
 }
 
-// header returns the PROXY header for a client at 198.51.100.7.
-func header(t *testing.T, version byte) string {
+// proxyHeader returns the PROXY header for a client at 198.51.100.7.
+func proxyHeader(t *testing.T, version byte) string {
 	t.Helper()
 	source, destination := &net.TCPAddr{IP: net.IPv4(198, 51, 100, 7), Port: 1234}, &net.TCPAddr{IP: net.IPv4(203, 0, 113, 1), Port: 443}
 	b, err := proxyproto.HeaderProxyFromAddrs(version, source, destination).Format()
@@ -43,8 +43,8 @@ func header(t *testing.T, version byte) string {
 	return string(b)
 }
 
-// after returns a connection whose first write is preceded by a header.
-func after(c net.Conn, header string) net.Conn {
+// withHeader returns a connection whose first write is preceded by a header.
+func withHeader(c net.Conn, header string) net.Conn {
 	return &alteredHello{Conn: c, write: func(c net.Conn, p []byte) error {
 		_, err := c.Write(slices.Concat([]byte(header), p))
 		return err
@@ -74,12 +74,12 @@ func TestProxyHeaderHTTP(t *testing.T) {
 				}
 				p := startWithProxyHeader(t, setup{hosts: endpoints(h), mode: "http", multi: multi, settings: keys})
 				for i, tc := range []struct{ header, want, log string }{
-					{header(t, 1), "192.0.2.1, 198.51.100.7 198.51.100.7", `198\.51\.100\.7 1234 200`},
-					{header(t, 2), "192.0.2.1, 198.51.100.7 198.51.100.7", `198\.51\.100\.7 1234 200`},
+					{proxyHeader(t, 1), "192.0.2.1, 198.51.100.7 198.51.100.7", `198\.51\.100\.7 1234 200`},
+					{proxyHeader(t, 2), "192.0.2.1, 198.51.100.7 198.51.100.7", `198\.51\.100\.7 1234 200`},
 					{"PROXY UNKNOWN\r\n", "127.0.0.1 127.0.0.1", `127\.0\.0\.1 \d+ 200`},
 					{local, "127.0.0.1 127.0.0.1", `127\.0\.0\.1 \d+ 200`},
 				} {
-					c := after(p.dial(), tc.header)
+					c := withHeader(p.dial(), tc.header)
 					if secure {
 						c = tls.Client(c, a.clientConfig("localhost"))
 					}
@@ -110,7 +110,7 @@ func TestProxyHeaderStream(t *testing.T) {
 				"file_log": file, "format_log": "$client_addr $client_port $bytes_sent_upstream",
 			}})
 			c := p.dial()
-			send(t, after(c, header(t, version)), "hello")
+			send(t, withHeader(c, proxyHeader(t, version)), "hello")
 			_ = c.CloseWrite()
 			expectAll(t, c, "hello")
 			eventually(t, "the session is in the log", func() bool { return len(lines(t, file)) == 1 })
@@ -121,7 +121,7 @@ func TestProxyHeaderStream(t *testing.T) {
 		t.Parallel()
 		p := startWithProxyHeader(t, setup{hosts: endpoints(listen(t, "127.0.0.1", answer("220 hello")))})
 		c := p.dial()
-		send(t, c, header(t, 2))
+		send(t, c, proxyHeader(t, 2))
 		expectAll(t, c, "220 hello")
 	})
 	t.Run("by name", func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestProxyHeaderStream(t *testing.T) {
 		a := newAuthority(t)
 		h, other := listenTLS(t, a.issue("localhost").config(), echoTLS), listen(t, "127.0.0.1", answer("other"))
 		p := startWithProxyHeader(t, setup{hosts: []endpoint{withName(h.endpoint, "localhost"), other.endpoint}, algorithm: "sni"})
-		c := tls.Client(after(p.dial(), header(t, 2)), a.clientConfig("localhost"))
+		c := tls.Client(withHeader(p.dial(), proxyHeader(t, 2)), a.clientConfig("localhost"))
 		send(t, c, "hello")
 		expect(t, c, "hello")
 	})
@@ -137,7 +137,7 @@ func TestProxyHeaderStream(t *testing.T) {
 		t.Parallel()
 		a := newAuthority(t)
 		p := startWithProxyHeader(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), settings: a.issue("localhost").serverSettings(nil)})
-		c := tls.Client(after(p.dial(), header(t, 1)), a.clientConfig("localhost"))
+		c := tls.Client(withHeader(p.dial(), proxyHeader(t, 1)), a.clientConfig("localhost"))
 		send(t, c, "hello")
 		expect(t, c, "hello")
 	})
@@ -233,7 +233,7 @@ func TestProxyHeaderReload(t *testing.T) {
 		p.mustOrder("reload")
 		ask(plain, "", "127.0.0.1")
 		told := p.dial()
-		ask(told, header(t, 2), "198.51.100.7")
+		ask(told, proxyHeader(t, 2), "198.51.100.7")
 		refused := p.dial()
 		send(t, refused, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		expectReset(t, refused)
