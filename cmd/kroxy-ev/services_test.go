@@ -136,8 +136,8 @@ func (p *proxy) letter() string {
 	return body
 }
 
-// answers makes n requests and returns the distinct answers, sorted.
-func (p *proxy) answers(n int) string {
+// distinctAnswers makes n requests and returns the distinct answers, sorted.
+func (p *proxy) distinctAnswers(n int) string {
 	p.t.Helper()
 	var all []string
 	for range n {
@@ -217,7 +217,7 @@ func TestServiceChanges(t *testing.T) {
 		a, b, c := d.srvRecord(hosts[0].endpoint, 1, 0), d.srvRecord(hosts[1].endpoint, 1, 0), d.srvRecord(hosts[2].endpoint, 9, 0)
 		d.setService(apiService, a, b, c)
 		p := startWithService(t, multi, d, nil)
-		if got := p.answers(20); got != "A B" {
+		if got := p.distinctAnswers(20); got != "A B" {
 			t.Errorf("%s answer, want the two of the lowest priority", got)
 		}
 		var pids []int
@@ -228,12 +228,12 @@ func TestServiceChanges(t *testing.T) {
 		d.setService(apiService, c)
 		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=1 new=0 gone=2")
 		client.expect("C")
-		if got := p.answers(10); got != "C" {
+		if got := p.distinctAnswers(10); got != "C" {
 			t.Errorf("%s answer, want the one that is left", got)
 		}
 		d.setService(apiService)
 		p.await(p.stderr, "the hosts of a service cannot be resolved; the known hosts stay.* hosts=1 .*there is no such name")
-		if got := p.answers(4); got != "C" {
+		if got := p.distinctAnswers(4); got != "C" {
 			t.Errorf("%s answer, want the last who offered it", got)
 		}
 		d.setService(apiService, a)
@@ -374,7 +374,7 @@ func TestServiceHostsAreChecked(t *testing.T) {
 		d.setService(apiService, first, good)
 		p.await(p.stderr, servicesChanged+".*hosts=2 new=1 gone=0")
 		p.await(p.stderr, fmt.Sprintf(`msg="check: a host is down" .*host=host-1.zone.test:%d `, sick.Port))
-		eventually(t, "the host that fails its checks is left out", func() bool { return p.answers(4) == "A" })
+		eventually(t, "the host that fails its checks is left out", func() bool { return p.distinctAnswers(4) == "A" })
 	})
 }
 
@@ -421,13 +421,13 @@ func TestServiceThatLeadsNowhere(t *testing.T) {
 	p := startFile(t, false, nil, d.serviceConfig(port, nil))
 	p.port = port
 	p.await(p.stderr, `level=WARN msg="resolve: a host of a service is not used: its target is \\"\.\\".*service=`+apiService)
-	if got := p.answers(5); got != "A" {
+	if got := p.distinctAnswers(5); got != "A" {
 		t.Errorf("%s answers, want the one host that is none of the proxy's", got)
 	}
 	p.await(p.stderr, "upstream: a host is not connected to.*the host leads back to this proxy")
 	d.setService(apiService, nowhere)
 	p.await(p.stderr, "the hosts of a service cannot be resolved; the known hosts stay.*offered nowhere")
-	if got := p.answers(2); got != "A" {
+	if got := p.distinctAnswers(2); got != "A" {
 		t.Errorf("%s answers after the service was withdrawn, want who offered it last", got)
 	}
 	d.setService(apiService, self)
@@ -447,12 +447,12 @@ func TestUpgradeKeepsServices(t *testing.T) {
 	old := p.workers()
 	_ = unix.Kill(old[0], unix.SIGKILL)
 	eventually(t, "there is another worker", func() bool { return p.stderr.count(`msg="worker serving"`) > len(old) })
-	if got := p.answers(4); got != "A" {
+	if got := p.distinctAnswers(4); got != "A" {
 		t.Errorf("with another worker, %s answers", got)
 	}
 	p.mustOrder("upgrade")
 	heir := p.awaitSuccessor(1)
-	if got := p.answers(4); got != "A" {
+	if got := p.distinctAnswers(4); got != "A" {
 		t.Errorf("after an upgrade, %s answers", got)
 	}
 	p.stopSuccessor(heir)

@@ -59,8 +59,8 @@ type hostView struct {
 	Ordered     bool
 }
 
-// reported returns what "kroxy-ev status --json" reports.
-func (p *proxy) reported() (s statusView) {
+// readStatus returns what "kroxy-ev status --json" reports.
+func (p *proxy) readStatus() (s statusView) {
 	p.t.Helper()
 	status, out, errs := p.steer("status", "--json")
 	if err := json.Unmarshal([]byte(out), &s); err != nil || status != 0 || errs != "" {
@@ -90,8 +90,8 @@ func TestSteering(t *testing.T) {
 		if who := asks(6); strings.Trim(who, "A") == "" || strings.Trim(who, "B") == "" {
 			t.Errorf("%s answer", who)
 		}
-		eventually(t, "all requests are counted", func() bool { return p.reported().Servers[0].Requests == 6 })
-		if s := p.reported(); s.PID != p.pid() || s.State != "serving" {
+		eventually(t, "all requests are counted", func() bool { return p.readStatus().Servers[0].Requests == 6 })
+		if s := p.readStatus(); s.PID != p.pid() || s.State != "serving" {
 			t.Errorf("%+v", s)
 		}
 		status, out, errs := p.steer("status")
@@ -108,7 +108,7 @@ func TestSteering(t *testing.T) {
 		if who := asks(6); who != "BBBBBB" {
 			t.Errorf("%s answer while A is drained", who)
 		}
-		if h := p.reported().Groups[0].Hosts[0]; h != (hostView{a, "drain", 1, true, true}) {
+		if h := p.readStatus().Groups[0].Hosts[0]; h != (hostView{a, "drain", 1, true, true}) {
 			t.Errorf("%+v", h)
 		}
 		p.mustSteer("kroxy-ev: backend/"+a+" gets clients again, until the next reload\n", "undrain", "backend/"+a)
@@ -117,7 +117,7 @@ func TestSteering(t *testing.T) {
 			t.Errorf("%s answer while B has no weight", who)
 		}
 		p.mustOrder("reload")
-		for i, h := range p.reported().Groups[0].Hosts {
+		for i, h := range p.readStatus().Groups[0].Hosts {
 			if want := (hostView{[]string{a, b}[i], "up", 1, false, false}); h != want {
 				t.Errorf("%+v, want %+v", h, want)
 			}
@@ -150,10 +150,10 @@ func TestSteeringWhileReloading(t *testing.T) {
 	if err := reload.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a reload is under way", func() bool { return p.reported().State == "reloading" })
+	eventually(t, "a reload is under way", func() bool { return p.readStatus().State == "reloading" })
 	host := fmt.Sprint("backend/127.0.0.1:", h.Port)
 	p.mustSteer("kroxy-ev: "+host+" gets no new clients, until the next reload\n", "drain", host)
-	if s := p.reported(); s.State != "reloading" || s.Groups[0].Hosts[0].State != "drain" {
+	if s := p.readStatus(); s.State != "reloading" || s.Groups[0].Hosts[0].State != "drain" {
 		t.Errorf("%+v", s)
 	}
 	goOn()
