@@ -103,8 +103,8 @@ func tlsHosts(t *testing.T) map[string]tlsHost {
 	}
 }
 
-// trusting returns a prepare function for a system that trusts only a.
-func trusting(a *authority) func(*exec.Cmd) {
+// withSystemCA returns a prepare function for a system that trusts only a.
+func withSystemCA(a *authority) func(*exec.Cmd) {
 	return func(cmd *exec.Cmd) {
 		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+a.path, "SSL_CERT_DIR=/nonexistent")
 	}
@@ -117,7 +117,7 @@ func (h *tlsHost) setup(e endpoint) setup {
 		s.hosts[0].Host = h.name
 	}
 	if h.trusts != nil {
-		s.prepare = trusting(h.trusts)
+		s.prepare = withSystemCA(h.trusts)
 	}
 	return s.toTLS(h.group)
 }

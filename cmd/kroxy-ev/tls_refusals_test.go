@@ -45,8 +45,8 @@ func TestTLSClientCertificates(t *testing.T) {
 	for name, s := range map[string]setup{
 		"http":                 {mode: "http", hosts: web, settings: verified(settings{"tls_client_ca_path": b.path})},
 		"stream":               {hosts: raw, settings: verified(settings{"tls_client_ca_path": b.path})},
-		"http, system's CAs":   {mode: "http", hosts: web, settings: verified(settings{}), prepare: trusting(b)},
-		"stream, system's CAs": {hosts: raw, settings: verified(settings{}), prepare: trusting(b)},
+		"http, system's CAs":   {mode: "http", hosts: web, settings: verified(settings{}), prepare: withSystemCA(b)},
+		"stream, system's CAs": {hosts: raw, settings: verified(settings{}), prepare: withSystemCA(b)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
