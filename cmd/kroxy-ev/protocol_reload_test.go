@@ -13,11 +13,11 @@ import (
 // serveVersion starts a host that answers with the version of HTTP in which it was asked.
 func serveVersion(t *testing.T) endpoint {
 	t.Helper()
-	return serveBoth(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.ProtoMajor) })
+	return serveBothVersions(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.ProtoMajor) })
 }
 
-// serveBoth starts a host that speaks HTTP/1.1 and HTTP/2 without TLS, at an address, or at all if at is "".
-func serveBoth(t *testing.T, at string, h http.HandlerFunc) endpoint {
+// serveBothVersions starts a host that speaks HTTP/1.1 and HTTP/2 without TLS, at an address, or at all if at is "".
+func serveBothVersions(t *testing.T, at string, h http.HandlerFunc) endpoint {
 	t.Helper()
 	ln, err := net.Listen("tcp4", at+":0")
 	if err != nil {

@@ -157,7 +157,7 @@ func TestNameMoves(t *testing.T) {
 			modes(t, func(t *testing.T, multi bool) {
 				needAddress(t, "127.0.0.2", "127.0.0.2")
 				begun, end := make(chan struct{}), make(chan struct{})
-				at := serveBoth(t, "", func(w http.ResponseWriter, r *http.Request) {
+				at := serveBothVersions(t, "", func(w http.ResponseWriter, r *http.Request) {
 					if r.URL.Path == "/long" {
 						close(begun)
 						<-end
