@@ -29,7 +29,7 @@ func http2Load(p *proxy, config *tls.Config) *load {
 		}
 	}
 	l.add(func() (int, error) {
-		c, err := callerOf(p.port, config)
+		c, err := newRPCClient(p.port, config)
 		if err != nil {
 			return 0, err
 		}

@@ -81,7 +81,7 @@ var peerMethods = grpc.ServiceDesc{
 		if err := decode(&m); err != nil {
 			return nil, err
 		}
-		return &m, srv.(*rpcHost).obey(ctx)
+		return &m, srv.(*rpcHost).followMetadata(ctx)
 	}}},
 	Streams: []grpc.StreamDesc{
 		{StreamName: "Collect", ClientStreams: true, Handler: collectMessages},
@@ -98,7 +98,7 @@ func collectMessages(srv any, s grpc.ServerStream) error {
 		switch err := s.RecvMsg(&m); {
 		case errors.Is(err, io.EOF):
 			answer := fmt.Appendf(nil, "%d %d", n, size)
-			return errors.Join(s.SendMsg(&answer), srv.(*rpcHost).obey(s.Context()))
+			return errors.Join(s.SendMsg(&answer), srv.(*rpcHost).followMetadata(s.Context()))
 		case err != nil:
 			return err
 		}
@@ -123,7 +123,7 @@ func spreadMessages(srv any, s grpc.ServerStream) error {
 			return err
 		}
 	}
-	return srv.(*rpcHost).obey(s.Context())
+	return srv.(*rpcHost).followMetadata(s.Context())
 }
 
 // sendBack sends each message back.
@@ -132,7 +132,7 @@ func sendBack(srv any, s grpc.ServerStream) error {
 		var m []byte
 		switch err := s.RecvMsg(&m); {
 		case errors.Is(err, io.EOF):
-			return srv.(*rpcHost).obey(s.Context())
+			return srv.(*rpcHost).followMetadata(s.Context())
 		case err != nil:
 			srv.(*rpcHost).note(s.Context())
 			return err
@@ -143,8 +143,8 @@ func sendBack(srv any, s grpc.ServerStream) error {
 	}
 }
 
-// obey does what the metadata of a call asks for.
-func (p *rpcHost) obey(ctx context.Context) error {
+// followMetadata does what the metadata of a call asks for.
+func (p *rpcHost) followMetadata(ctx context.Context) error {
 	md, _ := metadata.FromIncomingContext(ctx)
 	if blob := md.Get("blob-bin"); blob != nil {
 		back := metadata.MD{"blob-bin": blob, "plain": md.Get("plain")}
@@ -234,8 +234,8 @@ func (p *rpcHost) connections() int {
 // rpcClient is a gRPC client with a connection of its own, which it replaces after a GOAWAY.
 type rpcClient struct{ *grpc.ClientConn }
 
-// callerOf returns a client of a port of this machine, by TLS if config is not nil.
-func callerOf(port int, config *tls.Config) (*rpcClient, error) {
+// newRPCClient returns a client of a port of this machine, by TLS if config is not nil.
+func newRPCClient(port int, config *tls.Config) (*rpcClient, error) {
 	credential := insecure.NewCredentials()
 	if config != nil {
 		credential = credentials.NewTLS(config)
@@ -248,7 +248,7 @@ func callerOf(port int, config *tls.Config) (*rpcClient, error) {
 // dialGRPC is callerOf; the connection is closed when the test ends.
 func dialGRPC(t *testing.T, port int, config *tls.Config) *rpcClient {
 	t.Helper()
-	c, err := callerOf(port, config)
+	c, err := newRPCClient(port, config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,8 +98,8 @@ func callAll(t *testing.T, h *rpcHost, c *rpcClient) {
 	}
 }
 
-// within returns a context for a call that should end well.
-func within(t *testing.T, md ...string) context.Context {
+// callContext returns a context for a call that should end well.
+func callContext(t *testing.T, md ...string) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -108,7 +108,7 @@ func within(t *testing.T, md ...string) context.Context {
 
 func unary(t *testing.T, _ *rpcHost, c *rpcClient) {
 	for _, m := range []string{"", "x", strings.Repeat("0123456789", 1000)} {
-		if answer, err := c.echo(within(t), []byte(m)); err != nil || string(answer) != m {
+		if answer, err := c.echo(callContext(t), []byte(m)); err != nil || string(answer) != m {
 			t.Errorf("%d bytes: %d came back, error %v", len(m), len(answer), err)
 		}
 	}
@@ -117,7 +117,7 @@ func unary(t *testing.T, _ *rpcHost, c *rpcClient) {
 func bigMessages(t *testing.T, _ *rpcHost, c *rpcClient) {
 	m := make([]byte, 8<<20)
 	_, _ = rand.Read(m)
-	if answer, err := c.echo(within(t), m); err != nil || !bytes.Equal(answer, m) {
+	if answer, err := c.echo(callContext(t), m); err != nil || !bytes.Equal(answer, m) {
 		t.Errorf("%d bytes came back, error %v", len(answer), err)
 	}
 }
@@ -128,7 +128,7 @@ func callMetadata(t *testing.T, _ *rpcHost, c *rpcClient) {
 		all = append(all, byte(b))
 	}
 	var head, trailers metadata.MD
-	if _, err := c.echo(within(t, "blob-bin", string(all), "blob-bin", "", "plain", "a, b", "plain", "c"), nil, grpc.Header(&head), grpc.Trailer(&trailers)); err != nil {
+	if _, err := c.echo(callContext(t, "blob-bin", string(all), "blob-bin", "", "plain", "a, b", "plain", "c"), nil, grpc.Header(&head), grpc.Trailer(&trailers)); err != nil {
 		t.Fatal(err)
 	}
 	for where, md := range map[string]metadata.MD{"head": head, "trailers": trailers} {
@@ -139,7 +139,7 @@ func callMetadata(t *testing.T, _ *rpcHost, c *rpcClient) {
 }
 
 func clientStreaming(t *testing.T, _ *rpcHost, c *rpcClient) {
-	s, err := c.stream(within(t), "Collect")
+	s, err := c.stream(callContext(t), "Collect")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func expectCode(t *testing.T, s grpc.ClientStream, want codes.Code) {
 }
 
 func serverStreaming(t *testing.T, _ *rpcHost, c *rpcClient) {
-	receive(t, c, within(t), codes.OK)
+	receive(t, c, callContext(t), codes.OK)
 }
 
 // receive makes a call that is answered with many messages and ends with the code.
@@ -196,7 +196,7 @@ func receive(t *testing.T, c *rpcClient, ctx context.Context, want codes.Code) {
 
 // bidi shows that each message is passed on at once, without waiting for more.
 func bidi(t *testing.T, _ *rpcHost, c *rpcClient) {
-	s, err := c.stream(within(t), "Chat")
+	s, err := c.stream(callContext(t), "Chat")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func bidi(t *testing.T, _ *rpcHost, c *rpcClient) {
 
 func trailersOnly(t *testing.T, _ *rpcHost, c *rpcClient) {
 	for _, code := range []codes.Code{codes.NotFound, codes.Unavailable, codes.Unauthenticated, 99} {
-		_, err := c.echo(within(t, "code", fmt.Sprint(uint32(code))), []byte("x"))
+		_, err := c.echo(callContext(t, "code", fmt.Sprint(uint32(code))), []byte("x"))
 		if s := status.Convert(err); s.Code() != code || s.Message() != oddMessage {
 			t.Errorf("%v is %v: %q", code, s.Code(), s.Message())
 		}
@@ -223,7 +223,7 @@ func trailersOnly(t *testing.T, _ *rpcHost, c *rpcClient) {
 }
 
 func lateError(t *testing.T, _ *rpcHost, c *rpcClient) {
-	receive(t, c, within(t, "code", "9"), codes.FailedPrecondition)
+	receive(t, c, callContext(t, "code", "9"), codes.FailedPrecondition)
 }
 
 func deadline(t *testing.T, h *rpcHost, c *rpcClient) {
@@ -241,11 +241,11 @@ func deadline(t *testing.T, h *rpcHost, c *rpcClient) {
 	case <-time.After(patience):
 		t.Fatal("the host knew of no deadline")
 	}
-	expectGivenUp(t, h) // by its own timer, or because the client has reset the stream
+	awaitCancelled(t, h) // by its own timer, or because the client has reset the stream
 }
 
-// expectGivenUp waits until the context of a waiting call is done at the host, and returns its error.
-func expectGivenUp(t *testing.T, h *rpcHost) error {
+// awaitCancelled waits until the context of a waiting call is done at the host, and returns its error.
+func awaitCancelled(t *testing.T, h *rpcHost) error {
 	t.Helper()
 	select {
 	case err := <-h.left:
@@ -257,7 +257,7 @@ func expectGivenUp(t *testing.T, h *rpcHost) error {
 }
 
 func cancelled(t *testing.T, h *rpcHost, c *rpcClient) {
-	ctx, cancel := context.WithCancel(within(t, "wait", "yes"))
+	ctx, cancel := context.WithCancel(callContext(t, "wait", "yes"))
 	over := make(chan error, 1)
 	go func() {
 		_, err := c.echo(ctx, nil)
@@ -268,13 +268,13 @@ func cancelled(t *testing.T, h *rpcHost, c *rpcClient) {
 	if err := <-over; status.Code(err) != codes.Canceled {
 		t.Errorf("the call ended by %v", err)
 	}
-	if err := expectGivenUp(t, h); !errors.Is(err, context.Canceled) {
+	if err := awaitCancelled(t, h); !errors.Is(err, context.Canceled) {
 		t.Errorf("for the host the call ended by %v", err)
 	}
 }
 
 func cancelledStream(t *testing.T, h *rpcHost, c *rpcClient) {
-	ctx, cancel := context.WithCancel(within(t))
+	ctx, cancel := context.WithCancel(callContext(t))
 	defer cancel()
 	s, err := c.stream(ctx, "Chat")
 	if err != nil {
@@ -285,7 +285,7 @@ func cancelledStream(t *testing.T, h *rpcHost, c *rpcClient) {
 		t.Fatal(err)
 	}
 	cancel()
-	if err := expectGivenUp(t, h); !errors.Is(err, context.Canceled) {
+	if err := awaitCancelled(t, h); !errors.Is(err, context.Canceled) {
 		t.Errorf("for the host the call ended by %v", err)
 	}
 	expectCode(t, s, codes.Canceled)
@@ -305,7 +305,7 @@ func callsAtOnce(t *testing.T, _ *rpcHost, c *rpcClient) {
 }
 
 func unknownMethod(t *testing.T, _ *rpcHost, c *rpcClient) {
-	s, err := c.stream(within(t), "Nothing")
+	s, err := c.stream(callContext(t), "Nothing")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +319,7 @@ func answeredEarly(t *testing.T, _ *rpcHost, c *rpcClient) {
 	for range 8 {
 		all.Go(func() {
 			for range 50 {
-				s, err := c.stream(within(t), "Nothing")
+				s, err := c.stream(callContext(t), "Nothing")
 				if err == nil {
 					err = s.RecvMsg(new([]byte))
 				}
@@ -395,9 +395,9 @@ func TestGRPCErrors(t *testing.T) {
 		{"Closed", "", 10, codes.PermissionDenied, "403 Forbidden", "7 403 complete"},
 		{"None", "", 10, codes.Unimplemented, "404 Not Found", "12 404 no_route"},
 	} {
-		ctx := within(t)
+		ctx := callContext(t)
 		if one.code != "" {
-			ctx = within(t, "code", one.code)
+			ctx = callContext(t, "code", one.code)
 		}
 		s, err := c.stream(ctx, one.method)
 		if err != nil {
