@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// headOf starts a host that answers with the head of each request, unchanged.
-func headOf(t *testing.T, addr string) *host {
+// startHeadHost starts a host that answers with the head of each request, unchanged.
+func startHeadHost(t *testing.T, addr string) *host {
 	return listen(t, addr, func(c *net.TCPConn) {
 		in := bufio.NewReader(c)
 		for {
@@ -36,7 +36,7 @@ func headOf(t *testing.T, addr string) *host {
 func TestHTTPRequestHeads(t *testing.T) {
 	t.Parallel()
 	needAddress(t, "127.0.0.2", "127.0.0.2")
-	h := headOf(t, "127.0.0.2")
+	h := startHeadHost(t, "127.0.0.2")
 	at := fmt.Sprintf("127.0.0.2:%d", h.Port)
 	const forwarded = "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: p\r\n"
 	const claims = "X-Forwarded-For: 9.9.9.9, 8.8.8.8\r\nx-forwarded-for: 7.7.7.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\n"

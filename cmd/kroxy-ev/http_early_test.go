@@ -29,8 +29,8 @@ const (
 // bodies are the ways to frame a body.
 var bodies = map[string]bool{"length": false, "chunked": true}
 
-// post returns the head of a request with a body of n bytes, and the body as sent.
-func post(n int, chunked bool) (head string, body []byte) {
+// postRequest returns the head of a request with a body of n bytes, and the body as sent.
+func postRequest(n int, chunked bool) (head string, body []byte) {
 	content := bytes.Repeat(noise[:mega], n/mega+1)[:n]
 	if !chunked {
 		return fmt.Sprintf("%sContent-Length: %d\r\n\r\n", postHead, n), content
@@ -42,8 +42,8 @@ func post(n int, chunked bool) (head string, body []byte) {
 	return chunkedHead, append(body, "0\r\n\r\n"...)
 }
 
-// refusers are the ways to refuse an upload early.
-var refusers = map[string]struct {
+// earlyRefusals are the ways to refuse an upload early.
+var earlyRefusals = map[string]struct {
 	own  bool // by max_body_size
 	host func(c *net.TCPConn)
 }{
@@ -90,7 +90,7 @@ func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
 	if err := os.WriteFile(file, []byte(bulk[:8*mega]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for who, refuser := range refusers {
+	for who, refuser := range earlyRefusals {
 		s := settings{"send_timeout": 3 * patience.Milliseconds()}
 		if refuser.own {
 			s["max_body_size"] = 1000
@@ -105,7 +105,7 @@ func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
 					if secure {
 						c = p.dialTLS(ca.clientConfig("127.0.0.1"))
 					}
-					head, body := post(8*mega, chunked)
+					head, body := postRequest(8*mega, chunked)
 					send(t, c, head)
 					if n, err := c.Write(body); err != nil {
 						t.Fatalf("after %d bytes of the body: %v", n, err)
@@ -119,7 +119,7 @@ func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
 			h := listen(t, "127.0.0.1", refuser.host)
 			p := startHTTP(t, setup{hosts: endpoints(h), settings: s})
 			c := p.dial()
-			head, _ := post(100*mega, false)
+			head, _ := postRequest(100*mega, false)
 			send(t, c, head)
 			for range 100 { // longer than 5 s
 				if _, err := io.WriteString(c, bulk[:mega]); err != nil {
@@ -193,7 +193,7 @@ func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 					if w.client {
 						c = p.dialTLS(ca.clientConfig("127.0.0.1"))
 					}
-					head, body := post(8*mega, chunked)
+					head, body := postRequest(8*mega, chunked)
 					send(t, c, head+string(body[:10]))
 					s := net.Conn(h.accept())
 					if w.host {
@@ -217,7 +217,7 @@ func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 					}()
 					sum := crc32.NewIEEE()
 					n, err := io.Copy(sum, req.Body)
-					_, whole := post(8*mega, false)
+					_, whole := postRequest(8*mega, false)
 					if err != nil || n != 8*mega || sum.Sum32() != crc32.ChecksumIEEE(whole) {
 						t.Errorf("the host got %d bytes, sum %08x, error %v", n, sum.Sum32(), err)
 					}
@@ -274,7 +274,7 @@ func TestHTTPBothWaysAtOnce(t *testing.T) {
 			})
 			p := startHTTP(t, setup{hosts: endpoints(h)})
 			c := p.dial()
-			head, body := post(20*mega, chunked)
+			head, body := postRequest(20*mega, chunked)
 			sent := make(chan error, 1)
 			go func() { sent <- write(c, head+string(body)) }()
 			res, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -283,7 +283,7 @@ func TestHTTPBothWaysAtOnce(t *testing.T) {
 			}
 			sum := crc32.NewIEEE()
 			n, err := io.Copy(sum, res.Body)
-			_, whole := post(20*mega, false)
+			_, whole := postRequest(20*mega, false)
 			if err != nil || sum.Sum32() != crc32.ChecksumIEEE(whole) {
 				t.Errorf("%d bytes came back, sum %08x, error %v", n, sum.Sum32(), err)
 			}
