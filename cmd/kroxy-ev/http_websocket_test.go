@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chat is a WebSocket handler: it echoes, after a greeting if the path is /greet; at /end it closes at once.
-func chat(w http.ResponseWriter, req *http.Request) {
+// webSocketHandler is a WebSocket handler: it echoes, after a greeting if the path is /greet; at /end it closes at once.
+func webSocketHandler(w http.ResponseWriter, req *http.Request) {
 	if req.URL.Path == "/refuse" {
 		http.Error(w, "no", http.StatusForbidden)
 		return
@@ -43,8 +43,8 @@ func chat(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// socket opens a WebSocket through the proxy.
-func (p *proxy) socket(path string) *websocket.Conn {
+// webSocket opens a WebSocket through the proxy.
+func (p *proxy) webSocket(path string) *websocket.Conn {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
@@ -57,8 +57,8 @@ func (p *proxy) socket(path string) *websocket.Conn {
 	return c
 }
 
-// say sends a message and demands it back.
-func say(ctx context.Context, c *websocket.Conn, kind websocket.MessageType, message string) error {
+// echoMessage sends a message and demands it back.
+func echoMessage(ctx context.Context, c *websocket.Conn, kind websocket.MessageType, message string) error {
 	sent := make(chan error, 1)
 	go func() { sent <- c.Write(ctx, kind, []byte(message)) }()
 	got, echoed, err := c.Read(ctx)
@@ -73,18 +73,18 @@ func say(ctx context.Context, c *websocket.Conn, kind websocket.MessageType, mes
 
 func TestWebSocket(t *testing.T) {
 	t.Parallel()
-	p := startHTTP(t, setup{hosts: endpoints(serve(t, "127.0.0.1", chat))})
+	p := startHTTP(t, setup{hosts: endpoints(serve(t, "127.0.0.1", webSocketHandler))})
 	idle := p.sockets()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 
-	c := p.socket("/")
+	c := p.webSocket("/")
 	if c.Subprotocol() != "v1" {
 		t.Errorf("subprotocol %q, want v1", c.Subprotocol())
 	}
 	for _, message := range []string{"", "hello", strings.Repeat("long ", 2000), string(noise[:1<<20]), "short again"} {
 		for _, kind := range []websocket.MessageType{websocket.MessageText, websocket.MessageBinary} {
-			if err := say(ctx, c, kind, message); err != nil {
+			if err := echoMessage(ctx, c, kind, message); err != nil {
 				t.Fatalf("%d bytes: %v", len(message), err)
 			}
 		}
@@ -104,13 +104,13 @@ func TestWebSocket(t *testing.T) {
 	}
 	<-reading
 
-	c = p.socket("/end")
+	c = p.webSocket("/end")
 	_, _, err := c.Read(ctx)
 	var end websocket.CloseError
 	if !errors.As(err, &end) || end.Code != 4001 || end.Reason != "no time" {
 		t.Errorf("the host's close came as %v", err)
 	}
-	c = p.socket("/greet")
+	c = p.webSocket("/greet")
 	if _, message, err := c.Read(ctx); err != nil || string(message) != "welcome" {
 		t.Errorf("the greeting is %q, error %v", message, err)
 	}
@@ -177,8 +177,8 @@ func TestHTTPUpgradeRaw(t *testing.T) {
 	p.awaitSockets(t, "all is closed", func(n int) bool { return n == idle })
 }
 
-// manySockets opens n WebSockets.
-func (p *proxy) manySockets(n int) []*websocket.Conn {
+// webSockets opens n WebSockets.
+func (p *proxy) webSockets(n int) []*websocket.Conn {
 	p.t.Helper()
 	list := make([]*websocket.Conn, n)
 	var opening sync.WaitGroup
@@ -212,16 +212,16 @@ func (p *proxy) manySockets(n int) []*websocket.Conn {
 func TestManyWebSockets(t *testing.T) {
 	needFiles(t, 4096)
 	const n = 500
-	h := serve(t, "127.0.0.1", chat)
+	h := serve(t, "127.0.0.1", webSocketHandler)
 	p := startHTTP(t, setup{hosts: endpoints(h)})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	first := p.socket("/") // the first one allocates what all share
-	if err := say(ctx, first, websocket.MessageText, "hello"); err != nil {
+	first := p.webSocket("/") // the first one allocates what all share
+	if err := echoMessage(ctx, first, websocket.MessageText, "hello"); err != nil {
 		t.Fatal(err)
 	}
 	before, memory, threads := p.descriptors(), p.status("VmRSS"), p.status("Threads")
-	list := p.manySockets(n)
+	list := p.webSockets(n)
 	if got := p.sockets() - before["socket"]; got != 2*n {
 		t.Errorf("%d sockets for %d tunnels", got, n)
 	}
@@ -237,7 +237,7 @@ func TestManyWebSockets(t *testing.T) {
 		talking.Go(func() {
 			for k := range 10 {
 				message := fmt.Sprintf("%d says %d %s", i, k, noise[i*100:][:k*k*100])
-				if err := say(ctx, c, websocket.MessageBinary, message); err != nil {
+				if err := echoMessage(ctx, c, websocket.MessageBinary, message); err != nil {
 					t.Errorf("WebSocket %d: %v", i, err)
 					return
 				}
@@ -252,7 +252,7 @@ func TestManyWebSockets(t *testing.T) {
 	if after := p.descriptors(); after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
 		t.Errorf("descriptors %v, there were %v", after, before)
 	}
-	if err := say(ctx, first, websocket.MessageText, "still here"); err != nil {
+	if err := echoMessage(ctx, first, websocket.MessageText, "still here"); err != nil {
 		t.Error(err)
 	}
 }
@@ -269,16 +269,16 @@ func TestWebSocketsAtShutdown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const n = 100
-			h := serve(t, "127.0.0.1", chat)
+			h := serve(t, "127.0.0.1", webSocketHandler)
 			p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": test.timeout.Milliseconds()}})
 			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 			defer cancel()
-			list := p.manySockets(n)
+			list := p.webSockets(n)
 			begin := time.Now()
 			p.signal(unix.SIGTERM)
 			p.await(p.stderr, "kroxy-ev: stopping")
 			for i, c := range list {
-				if err := say(ctx, c, websocket.MessageText, "still there?"); err != nil && (test.leave || time.Since(begin) < test.timeout) {
+				if err := echoMessage(ctx, c, websocket.MessageText, "still there?"); err != nil && (test.leave || time.Since(begin) < test.timeout) {
 					t.Fatalf("WebSocket %d, after the signal: %v", i, err)
 				}
 			}

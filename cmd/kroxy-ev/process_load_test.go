@@ -22,7 +22,7 @@ import (
 func versatileHost(w http.ResponseWriter, req *http.Request) {
 	switch req.URL.Path {
 	case "/ws":
-		chat(w, req)
+		webSocketHandler(w, req)
 	case "/bulk":
 		piece := make([]byte, 4<<10)
 		for {
@@ -88,7 +88,7 @@ func (k *longLived) mustBeAlive() {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
 	defer cancel()
-	if err := say(ctx, k.chat, websocket.MessageText, "still there?"); err != nil {
+	if err := echoMessage(ctx, k.chat, websocket.MessageText, "still there?"); err != nil {
 		k.t.Errorf("the WebSocket: %v", err)
 	}
 	for range 3 {

@@ -160,9 +160,9 @@ func TestTLSWebSocket(t *testing.T) {
 	for spoken, w := range ways {
 		t.Run(spoken, func(t *testing.T) {
 			t.Parallel()
-			h := serve(t, "127.0.0.1", chat)
+			h := serve(t, "127.0.0.1", webSocketHandler)
 			if w.host {
-				h = serveTLS(t, id.config(), chat)
+				h = serveTLS(t, id.config(), webSocketHandler)
 			}
 			p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
 			idle := p.sockets()
@@ -189,7 +189,7 @@ func TestTLSWebSocket(t *testing.T) {
 				t.Fatalf("the greeting is %q, error %v", message, err)
 			}
 			for _, message := range []string{"", "hello", strings.Repeat("long ", 5000), strings.Repeat(string(noise), 3), "short again"} {
-				if err := say(ctx, c, websocket.MessageBinary, message); err != nil {
+				if err := echoMessage(ctx, c, websocket.MessageBinary, message); err != nil {
 					t.Fatalf("%d bytes: %v", len(message), err)
 				}
 			}
