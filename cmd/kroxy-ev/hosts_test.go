@@ -141,8 +141,8 @@ func endpoints[H interface{ itself() endpoint }](hosts ...H) []endpoint {
 	return list
 }
 
-// pair starts a proxy with one host and connects a client through it.
-func pair(t *testing.T, s settings) (p *proxy, client, server *net.TCPConn) {
+// connectedPair starts a proxy with one host and connects a client through it.
+func connectedPair(t *testing.T, s settings) (p *proxy, client, server *net.TCPConn) {
 	t.Helper()
 	h := listen(t, "127.0.0.1", nil)
 	p = start(t, setup{hosts: endpoints(h), settings: s})

@@ -109,7 +109,7 @@ func TestHalfClose(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, client, server := pair(t, nil)
+			p, client, server := connectedPair(t, nil)
 			open := p.sockets()
 			talk(t, client, server)
 			_, _ = client.Close(), server.Close()
@@ -190,7 +190,7 @@ func TestResetPasses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, client, server := pair(t, settings{"proxy_send_timeout": 1000})
+			p, client, server := connectedPair(t, settings{"proxy_send_timeout": 1000})
 			open := p.sockets()
 			talk(t, client, server)
 			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open-2 })

@@ -27,7 +27,7 @@ func TestSignalLetsSessionsFinish(t *testing.T) {
 	for _, s := range []os.Signal{unix.SIGTERM, unix.SIGINT} {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
-			p, client, server := pair(t, nil)
+			p, client, server := connectedPair(t, nil)
 			p.signal(s)
 			p.awaitRefusal()
 			send(t, client, "still there?")
@@ -60,7 +60,7 @@ func TestShutdownTimeout(t *testing.T) {
 	for _, timeout := range []int{0, 300} {
 		t.Run(fmt.Sprint(timeout), func(t *testing.T) {
 			t.Parallel()
-			p, client, server := pair(t, settings{"shutdown_timeout": timeout})
+			p, client, server := connectedPair(t, settings{"shutdown_timeout": timeout})
 			blocked := p.dial()
 			writeUntilFull(t, blocked)
 			begin := time.Now()
@@ -89,7 +89,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	for _, second := range []os.Signal{unix.SIGTERM, unix.SIGINT} {
 		t.Run(second.String(), func(t *testing.T) {
 			t.Parallel()
-			p, client, _ := pair(t, settings{"shutdown_timeout": 10 * patience.Milliseconds()})
+			p, client, _ := connectedPair(t, settings{"shutdown_timeout": 10 * patience.Milliseconds()})
 			p.signal(unix.SIGTERM)
 			p.await(p.stderr, `kroxy-ev: stopping`)
 			p.signal(second)

@@ -40,7 +40,7 @@ func TestTimeouts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			begin := time.Now()
-			p, client, server := pair(t, settings{test.setting: short})
+			p, client, server := connectedPair(t, settings{test.setting: short})
 			open := p.sockets()
 			test.talk(t, client, server)
 			expectClosed(t, client)
@@ -63,7 +63,7 @@ func TestSendTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, source, sink := pair(t, settings{test.setting: short})
+			p, source, sink := connectedPair(t, settings{test.setting: short})
 			open := p.sockets()
 			if test.fromHost {
 				source, sink = sink, source
@@ -128,7 +128,7 @@ func TestActivityPostponesTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, client, server := pair(t, all)
+			_, client, server := connectedPair(t, all)
 			talk(t, client, server)
 			expectClosed(t, client) // nothing moves any more
 			expectClosed(t, server)
@@ -139,7 +139,7 @@ func TestActivityPostponesTimeouts(t *testing.T) {
 // Zero means no timeout.
 func TestZeroIsNoTimeout(t *testing.T) {
 	t.Parallel()
-	_, client, server := pair(t, settings{"read_timeout": 0, "proxy_read_timeout": 0, "send_timeout": 0, "proxy_send_timeout": 0, "connect_timeout": 0, "resolve_timeout": 0})
+	_, client, server := connectedPair(t, settings{"read_timeout": 0, "proxy_read_timeout": 0, "send_timeout": 0, "proxy_send_timeout": 0, "connect_timeout": 0, "resolve_timeout": 0})
 	time.Sleep(300 * time.Millisecond)
 	send(t, client, "hello")
 	expect(t, server, "hello")
