@@ -87,7 +87,7 @@ func TestAllAddressesOfAName(t *testing.T) {
 	// Probes are a second or more apart.
 	took := time.Since(begin)
 	p.stop()
-	failures := linesOf(p.stderr.String(), "an address of a host cannot be reached, but another can")
+	failures := countLines(p.stderr.String(), "an address of a host cannot be reached, but another can")
 	if most := 2 * (int(took.Seconds()) + 2); failures < 2 || failures > most {
 		t.Errorf("%d connections failed, want 2 to %d", failures, most)
 	}

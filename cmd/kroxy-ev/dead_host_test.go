@@ -175,8 +175,8 @@ func newFailingHost(t *testing.T, config *tls.Config, body string) *failingHost 
 // deadPauses are the pauses between probes of a host that is down, as in package balance.
 var deadPauses = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 10 * time.Second}
 
-// probesWithin returns the most probes that can begin within d after a host went down.
-func probesWithin(d time.Duration) (n int64) {
+// maxProbes returns the most probes that can begin within d after a host went down.
+func maxProbes(d time.Duration) (n int64) {
 	for _, pause := range deadPauses {
 		if d < pause {
 			break
@@ -238,7 +238,7 @@ func TestOneConnectionProbes(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		tried := bad.n.Load()
-		if most := 1 + probesWithin(time.Since(down)+100*time.Millisecond); tried > most || tried < 2 {
+		if most := 1 + maxProbes(time.Since(down)+100*time.Millisecond); tried > most || tried < 2 {
 			t.Errorf("%d connections to a host that is down, want 2 to %d", tried, most)
 		}
 		bad.serves.Store(true)
@@ -289,7 +289,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 			for range 20 {
 				ask()
 			}
-			if n, most := bad.n.Load(), 1+probesWithin(time.Since(down)+100*time.Millisecond); n > most {
+			if n, most := bad.n.Load(), 1+maxProbes(time.Since(down)+100*time.Millisecond); n > most {
 				t.Errorf("%d connections to a host that is down, want %d at most", n, most)
 			}
 			if n := p.stderr.count("a host is down"); n != 1 {
@@ -382,8 +382,8 @@ func TestDeadHostBehindKeptConnections(t *testing.T) {
 
 var moreLike = regexp.MustCompile(`, and ([0-9,]+) more like it`)
 
-// linesOf returns how many lines that match the pattern were written, plus those that were only counted.
-func linesOf(text, pattern string) (n int) {
+// countLines returns how many lines that match the pattern were written, plus those that were only counted.
+func countLines(text, pattern string) (n int) {
 	re := regexp.MustCompile(pattern)
 	for line := range strings.Lines(text) {
 		if !re.MatchString(line) {
@@ -431,7 +431,7 @@ func TestRefusedRequestsWriteFewLines(t *testing.T) {
 				if len(text) > 4000 {
 					t.Errorf("%d bytes in the log:\n%.4000s", len(text), text)
 				}
-				if n := linesOf(text, pattern); n != requests {
+				if n := countLines(text, pattern); n != requests {
 					t.Errorf("the log accounts for %d of %d requests:\n%.4000s", n, requests, text)
 				}
 				if n := strings.Count(text, "a host is down"); n != 1 {
@@ -464,7 +464,7 @@ func TestFailedHandshakesWriteFewLines(t *testing.T) {
 			if n := strings.Count(text, "level=INFO"); n > 10*tens || len(text) > 3000*tens {
 				t.Errorf("%d lines, %d bytes:\n%.3000s", n, len(text), text)
 			}
-			if n := linesOf(text, `handshake failed`); n != clients {
+			if n := countLines(text, `handshake failed`); n != clients {
 				t.Errorf("the log accounts for %d of %d clients:\n%.6000s", n, clients, text)
 			}
 		})

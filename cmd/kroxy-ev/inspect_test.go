@@ -82,22 +82,22 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 			}
 			s := setup{hosts: []endpoint{{"127.0.0.1", 9}}, multi: true, settings: test.settings}
 			file := writeConfig(t, t.TempDir(), configText(reservePort(t), s))
-			before := names(t, dir)
+			before := listFiles(t, dir)
 			if test.want == "" {
 				expectOutcome(t, outcome{0, `is good\n$`, ""}, "--test", "--strict", "-c", file)
 			} else {
 				expectOutcome(t, outcome{1, "", `\.json:\d+:\d+: ` + test.want}, "--test", "-c", file)
 				startFails(t, nil, reservePort(t), s, "") // the start fails as well
 			}
-			if after := names(t, dir); test.want == "" && after != before {
+			if after := listFiles(t, dir); test.want == "" && after != before {
 				t.Errorf("there was %s, and now there is %s", before, after)
 			}
 		})
 	}
 }
 
-// names lists all files in a directory and below.
-func names(t *testing.T, dir string) string {
+// listFiles lists all files in a directory and below.
+func listFiles(t *testing.T, dir string) string {
 	t.Helper()
 	list, err := filepath.Glob(filepath.Join(dir, "*"))
 	more, err2 := filepath.Glob(filepath.Join(dir, "*", "*"))
