@@ -146,7 +146,7 @@ func TestAbortBehindTheFirstBytes(t *testing.T) {
 					} else {
 						reset(raw)
 					}
-					var server closer
+					var server halfCloser
 					if w.host {
 						server = h.acceptTLS(id.config())
 					} else {
@@ -179,7 +179,7 @@ func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 			}
 			t.Run(spoken+", "+name, func(t *testing.T) {
 				t.Parallel()
-				serve := func(c closer) {
+				serve := func(c halfCloser) {
 					if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 						_ = write(c, head+body)
 						_ = underlyingTCP(c).CloseWrite()
@@ -212,7 +212,7 @@ func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 
 // abandonedSession starts a session in which one side sends 1 MiB, which fits into the proxy's buffers, and then disappears without close_notify. The other
 // side, sink, has read nothing yet. Idle is the number of sockets that the proxy has without the session.
-func abandonedSession(t *testing.T, from string, more settings) (p *proxy, idle int, sink closer, said string) {
+func abandonedSession(t *testing.T, from string, more settings) (p *proxy, idle int, sink halfCloser, said string) {
 	t.Helper()
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")

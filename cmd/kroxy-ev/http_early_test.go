@@ -101,7 +101,7 @@ func TestHTTPEarlyRefusalReachesTheClient(t *testing.T) {
 					t.Parallel()
 					h := listen(t, "127.0.0.1", refuser.host)
 					p := startHTTP(t, tlsSides{client: secure}.setup(endpoints(h), id, ca, s))
-					c := closer(p.dial())
+					c := halfCloser(p.dial())
 					if secure {
 						c = p.dialTLS(ca.clientConfig("127.0.0.1"))
 					}
@@ -189,7 +189,7 @@ func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 					t.Parallel()
 					h := listen(t, "127.0.0.1", nil)
 					p := startHTTP(t, w.setup(endpoints(h), id, ca, settings{"reactors_num": 1}))
-					c := closer(p.dial())
+					c := halfCloser(p.dial())
 					if w.client {
 						c = p.dialTLS(ca.clientConfig("127.0.0.1"))
 					}

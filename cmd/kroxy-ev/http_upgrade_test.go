@@ -47,12 +47,12 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 				h := listen(t, "127.0.0.1", nil)
 				p := startHTTP(t, w.setup(endpoints(h), id, ca, nil))
 				idle := p.sockets()
-				c := closer(p.dial())
+				c := halfCloser(p.dial())
 				if w.client {
 					c = p.dialTLS(ca.clientConfig("127.0.0.1"))
 				}
 				send(t, c, execHead+tcpUpgrade+ask.fields+"\r\n"+ask.body)
-				var s closer
+				var s halfCloser
 				if w.host {
 					s = h.acceptTLS(id.config())
 				} else {

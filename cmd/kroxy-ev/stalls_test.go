@@ -23,7 +23,7 @@ func nagling(c *net.TCPConn) *net.TCPConn {
 }
 
 // dialNagling connects a client, by TLS if config is not nil. The handshake happens with the first write or read.
-func (p *proxy) dialNagling(config *tls.Config) closer {
+func (p *proxy) dialNagling(config *tls.Config) halfCloser {
 	p.t.Helper()
 	c := nagling(p.dial())
 	if config == nil {
@@ -33,7 +33,7 @@ func (p *proxy) dialNagling(config *tls.Config) closer {
 }
 
 // hostNagling starts a host that speaks TLS if config is not nil.
-func hostNagling(t *testing.T, config *tls.Config, handler func(closer)) *host {
+func hostNagling(t *testing.T, config *tls.Config, handler func(halfCloser)) *host {
 	t.Helper()
 	return listen(t, "127.0.0.1", func(c *net.TCPConn) {
 		if nagling(c); config != nil {
@@ -127,7 +127,7 @@ func TestNoStallInHTTP(t *testing.T) {
 				if w.client {
 					trusts = a.clientConfig("127.0.0.1")
 				}
-				h := hostNagling(t, config, func(c closer) {
+				h := hostNagling(t, config, func(c halfCloser) {
 					for in := bufio.NewReader(c); ; {
 						req, err := http.ReadRequest(in)
 						if err != nil {
@@ -184,7 +184,7 @@ func TestNoStallAfterHandshakes(t *testing.T) {
 								trusts.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 							}
 						}
-						h := hostNagling(t, config, func(c closer) {
+						h := hostNagling(t, config, func(c halfCloser) {
 							if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 								_ = write(c, toldToClose)
 								_ = c.CloseWrite()
@@ -225,7 +225,7 @@ func (h halving) Write(p []byte) (int, error) {
 func TestNoStallInHandshakes(t *testing.T) {
 	skipUnderRace(t, "it is about time")
 	a := newAuthority(t)
-	h := hostNagling(t, nil, func(c closer) {})
+	h := hostNagling(t, nil, func(c halfCloser) {})
 	for name, id := range map[string]*identity{"ECDSA": a.issue("127.0.0.1"), "RSA": a.issueRSA("127.0.0.1")} {
 		for _, verified := range []bool{false, true} {
 			for spoken, version := range versions {
@@ -252,7 +252,7 @@ func TestNoStallBehindInterimResponses(t *testing.T) {
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	const ask, answer = "question", "answer"
-	serve := func(c closer) {
+	serve := func(c halfCloser) {
 		in := bufio.NewReader(c)
 		for {
 			req, err := http.ReadRequest(in)
@@ -335,7 +335,7 @@ func TestNoStallOnConnectionsThatEnd(t *testing.T) {
 				if w.client {
 					trusts = a.clientConfig("127.0.0.1")
 				}
-				h := hostNagling(t, config, func(c closer) {
+				h := hostNagling(t, config, func(c halfCloser) {
 					req, err := http.ReadRequest(bufio.NewReader(c))
 					if err != nil {
 						return
@@ -390,7 +390,7 @@ func TestNoStallInStream(t *testing.T) {
 					trusts = a.clientConfig("127.0.0.1")
 				}
 				question, answer := strings.Join(test.question, ""), strings.Join(test.answer, "")
-				h := hostNagling(t, config, func(c closer) {
+				h := hostNagling(t, config, func(c halfCloser) {
 					for got := make([]byte, len(question)); ; {
 						if _, err := io.ReadFull(c, got); err != nil {
 							return
@@ -415,7 +415,7 @@ func TestNoStallInStream(t *testing.T) {
 			t.Parallel()
 			config := id.config()
 			config.SessionTicketsDisabled = true // otherwise the host would send tickets after the client's last message
-			h := hostNagling(t, config, func(c closer) {
+			h := hostNagling(t, config, func(c halfCloser) {
 				_, _ = io.Copy(c, c)
 				_ = c.CloseWrite()
 			})

@@ -52,7 +52,7 @@ func TestTLSBackpressure(t *testing.T) {
 				h := listen(t, "127.0.0.1", nil)
 				p := start(t, w.setup(endpoints(h), id, a, settings{"reactors_num": 1}))
 				const n = 8
-				var sources, sinks [n]closer
+				var sources, sinks [n]halfCloser
 				for i := range n {
 					client, server := w.connect(p, h, id, a)
 					// Some data has passed in both directions.

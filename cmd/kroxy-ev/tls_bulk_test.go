@@ -61,7 +61,7 @@ type transferMode struct {
 }
 
 // writeStream writes a stream and ends it.
-func (m transferMode) writeStream(c closer, seed uint64, s *stream) error {
+func (m transferMode) writeStream(c halfCloser, seed uint64, s *stream) error {
 	r := rand.New(rand.NewPCG(seed, 1))
 	piece := make([]byte, m.pieces)
 	for {

@@ -343,14 +343,14 @@ func (w tlsSides) setup(hosts []endpoint, id *identity, a *authority, more setti
 	return s
 }
 
-// closer is a connection, with or without TLS, that can be half-closed.
-type closer interface {
+// halfCloser is a connection, with or without TLS, that can be half-closed.
+type halfCloser interface {
 	net.Conn
 	CloseWrite() error
 }
 
 // connect connects a client through the proxy to its host, and returns both ends. Both trust a, and the host's certificate is id.
-func (w tlsSides) connect(p *proxy, h *host, id *identity, a *authority) (client, server closer) {
+func (w tlsSides) connect(p *proxy, h *host, id *identity, a *authority) (client, server halfCloser) {
 	p.t.Helper()
 	if w.client {
 		client = p.dialTLS(a.clientConfig("127.0.0.1"))

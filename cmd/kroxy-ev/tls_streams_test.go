@@ -84,8 +84,8 @@ func TestTLSStreamEnds(t *testing.T) {
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for spoken, w := range ways {
-		for name, talk := range map[string]func(t *testing.T, client, server closer){
-			"the host greets": func(t *testing.T, client, server closer) {
+		for name, talk := range map[string]func(t *testing.T, client, server halfCloser){
+			"the host greets": func(t *testing.T, client, server halfCloser) {
 				send(t, server, "220 welcome\r\n")
 				expect(t, client, "220 welcome\r\n")
 				send(t, client, "EHLO\r\n")
@@ -95,7 +95,7 @@ func TestTLSStreamEnds(t *testing.T) {
 				_ = client.CloseWrite()
 				expectWhole(t, server, "")
 			},
-			"the client ends first": func(t *testing.T, client, server closer) {
+			"the client ends first": func(t *testing.T, client, server halfCloser) {
 				send(t, client, "question")
 				_ = client.CloseWrite()
 				expectWhole(t, server, "question")
@@ -105,14 +105,14 @@ func TestTLSStreamEnds(t *testing.T) {
 				}()
 				expectWhole(t, client, bulk)
 			},
-			"the client ends without a word": func(t *testing.T, client, server closer) {
+			"the client ends without a word": func(t *testing.T, client, server halfCloser) {
 				_ = client.CloseWrite()
 				expectWhole(t, server, "")
 				send(t, server, "goodbye")
 				_ = server.CloseWrite()
 				expectWhole(t, client, "goodbye")
 			},
-			"the host ends first": func(t *testing.T, client, server closer) {
+			"the host ends first": func(t *testing.T, client, server halfCloser) {
 				send(t, server, "welcome")
 				_ = server.CloseWrite()
 				expectWhole(t, client, "welcome")
@@ -122,7 +122,7 @@ func TestTLSStreamEnds(t *testing.T) {
 				}()
 				expectWhole(t, server, bulk)
 			},
-			"nobody ends": func(t *testing.T, client, server closer) {
+			"nobody ends": func(t *testing.T, client, server halfCloser) {
 				for range 100 {
 					send(t, client, "ping")
 					expect(t, server, "ping")
