@@ -181,10 +181,10 @@ func TestDebugger(t *testing.T) {
 	})
 }
 
-// inYears returns a prepare function that runs the command in a time namespace (time_namespaces(7)) whose CLOCK_MONOTONIC is years ahead, as after so long
+// withClockAhead returns a prepare function that runs the command in a time namespace (time_namespaces(7)) whose CLOCK_MONOTONIC is years ahead, as after so long
 // without a reboot. Another program makes the namespace, because a thread of the test could not leave it, and when such a thread ends, the kernel kills the
 // processes that it started (PR_SET_PDEATHSIG).
-func inYears(t *testing.T, years int) func(*exec.Cmd) {
+func withClockAhead(t *testing.T, years int) func(*exec.Cmd) {
 	t.Helper()
 	need(t, "unshare")
 	path, err := exec.LookPath("unshare")
@@ -207,7 +207,7 @@ func TestClockThatHasComeFar(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		dead := reservePort(t)
 		p := startHTTP(t, setup{
-			hosts: []endpoint{{"127.0.0.1", dead}}, multi: multi, prepare: inYears(t, 100),
+			hosts: []endpoint{{"127.0.0.1", dead}}, multi: multi, prepare: withClockAhead(t, 100),
 			settings: settings{"keepalive_timeout": short, "connect_timeout": 5000, "workers_num": 2},
 		})
 		ours, _ := os.Readlink("/proc/self/ns/time")
