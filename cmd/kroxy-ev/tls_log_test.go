@@ -147,7 +147,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 	t.Run("passed through", func(t *testing.T) {
 		t.Parallel()
 		f := file(t)
-		k := passThrough(t, settings{"file_log": f, "format_log": format})
+		k := startPassThrough(t, settings{"file_log": f, "format_log": format})
 		client, server := k.connect(t, k.a.clientConfig("alpha.test"), nil)
 		_, _ = client.Close(), server.Close()
 		expectLines(t, f, 1, `- - alpha\.test\.`)
@@ -155,7 +155,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 	t.Run("passed through to nobody", func(t *testing.T) {
 		t.Parallel()
 		f := file(t)
-		k := passThrough(t, settings{"file_log": f, "format_log": format})
+		k := startPassThrough(t, settings{"file_log": f, "format_log": format})
 		c := k.p.dial()
 		send(t, c, clientHello(askingFor(&tls.Config{}, "gamma.test")))
 		expectClosed(t, c)
@@ -198,7 +198,7 @@ func TestTLSLogOfStrangeNames(t *testing.T) {
 	t.Run("passed through", func(t *testing.T) {
 		t.Parallel()
 		file := filepath.Join(t.TempDir(), "access.log")
-		k := passThrough(t, settings{"file_log": file, "format_log": format})
+		k := startPassThrough(t, settings{"file_log": file, "format_log": format})
 		for _, name := range names {
 			c := k.p.dial()
 			send(t, c, clientHello(askingFor(&tls.Config{}, name)))

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// ends are two TLS hosts, each with a certificate of its own, and a proxy that passes their clients through by name.
-type ends struct {
+// passThroughSetup are two TLS hosts, each with a certificate of its own, and a proxy that passes their clients through by name.
+type passThroughSetup struct {
 	a     *authority
 	p     *proxy
 	hosts map[string]*host // without handlers
 	is    map[string]*identity
 }
 
-func passThrough(t *testing.T, more settings) *ends {
+func startPassThrough(t *testing.T, more settings) *passThroughSetup {
 	t.Helper()
-	k := &ends{a: newAuthority(t), hosts: map[string]*host{}, is: map[string]*identity{}}
+	k := &passThroughSetup{a: newAuthority(t), hosts: map[string]*host{}, is: map[string]*identity{}}
 	s := setup{prepare: withNames(t, "alpha.test", "beta.test"), algorithm: "sni", settings: more}
 	for _, name := range []string{"alpha.test", "beta.test"} {
 		h := listen(t, "127.0.0.1", nil)
@@ -33,7 +33,7 @@ func passThrough(t *testing.T, more settings) *ends {
 }
 
 // connect connects a client to the host whose name it sends, by TLS through the proxy. The client's first bytes go through write if it is not nil.
-func (k *ends) connect(t *testing.T, config *tls.Config, write func(c net.Conn, p []byte) error) (client, server *tls.Conn) {
+func (k *passThroughSetup) connect(t *testing.T, config *tls.Config, write func(c net.Conn, p []byte) error) (client, server *tls.Conn) {
 	t.Helper()
 	tcp := k.p.dial()
 	var under net.Conn = tcp
@@ -93,7 +93,7 @@ func inPieces(c net.Conn, p []byte, size int, pause time.Duration) error {
 // A client has an end-to-end session with the host that it names, whichever way its ClientHello arrives.
 func TestTLSPassThrough(t *testing.T) {
 	t.Parallel()
-	k := passThrough(t, nil)
+	k := startPassThrough(t, nil)
 	long := make([]string, 240) // enough protocols for a ClientHello of some 12 KB
 	for i := range long {
 		long[i] = fmt.Sprintf("%d%s", i, strings.Repeat("x", 48))
@@ -184,7 +184,7 @@ func TestTLSPassThroughOfNobody(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			k := passThrough(t, nil)
+			k := startPassThrough(t, nil)
 			open := k.p.sockets()
 			c := k.p.dial()
 			_, _ = io.WriteString(c, test.sends)
@@ -224,7 +224,7 @@ func (*helloListener) RemoteAddr() net.Addr             { return nil }
 // A client that does not finish its ClientHello is disconnected after tls_handshake_timeout.
 func TestTLSPassThroughTimeout(t *testing.T) {
 	t.Parallel()
-	k := passThrough(t, settings{"tls_handshake_timeout": short})
+	k := startPassThrough(t, settings{"tls_handshake_timeout": short})
 	for name, sends := range map[string]string{
 		"nothing": "", "one byte": "\x16", "a part": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "half of a long one": "\x16\x03\x01\x20\x00\x01\x00\x1f\xfc" + strings.Repeat("x", 0x1000),
 	} {

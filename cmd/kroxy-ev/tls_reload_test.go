@@ -236,8 +236,8 @@ func badCertFiles(t *testing.T, a *authority) map[string]struct {
 	}
 }
 
-// fewPlaces are the most different ones of badCertFiles.
-var fewPlaces = []string{"mismatched", "missing", "a pipe"}
+// fewBadCertFiles are the most different ones of badCertFiles.
+var fewBadCertFiles = []string{"mismatched", "missing", "a pipe"}
 
 // Bad files are not adopted: the old certificate stays in use until there is a good one.
 func TestTLSReloadOfBadFiles(t *testing.T) {
@@ -248,7 +248,7 @@ func TestTLSReloadOfBadFiles(t *testing.T) {
 		good := a.issue("site.test")
 		h := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
 		for name, bad := range badCertFiles(t, a) {
-			if multi && !slices.Contains(fewPlaces, name) {
+			if multi && !slices.Contains(fewBadCertFiles, name) {
 				continue
 			}
 			t.Run(name, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestTLSRotationBesideBadFiles(t *testing.T) {
 		a := newAuthority(t)
 		good := a.issue("site.test")
 		for name, bad := range badCertFiles(t, a) {
-			if !slices.Contains(fewPlaces, name) {
+			if !slices.Contains(fewBadCertFiles, name) {
 				continue
 			}
 			t.Run(name, func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stops are the ways in which a TLS stream may end, from properly to not at all announced.
-var stops = map[string]func(c *tls.Conn){
+// streamEnds are the ways in which a TLS stream may end, from properly to not at all announced.
+var streamEnds = map[string]func(c *tls.Conn){
 	"close_notify": func(c *tls.Conn) { // and then a FIN
 		_ = c.CloseWrite()
 		_ = underlyingTCP(c).CloseWrite()
@@ -52,7 +52,7 @@ func TestTLSTruncatedResponses(t *testing.T) {
 		"Content-Length, short": {response: head + "Content-Length: 6\r\n\r\nhello", short: true},
 		"chunked, short":        {response: head + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", short: true},
 	} {
-		for stop, end := range stops {
+		for stop, end := range streamEnds {
 			t.Run(name+", "+stop, func(t *testing.T) {
 				t.Parallel()
 				h := listenTLS(t, id.config(), func(c *tls.Conn) {
@@ -113,7 +113,7 @@ func TestTLSTruncationForPlainClients(t *testing.T) {
 			h := listenTLS(t, id.config(), func(c *tls.Conn) {
 				if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 					_ = write(c, okHead+"\r\n"+bulk[:100_000])
-					stops[stop](c)
+					streamEnds[stop](c)
 				}
 				_, _ = io.Copy(io.Discard, underlyingTCP(c))
 			})
@@ -135,7 +135,7 @@ func TestTLSTruncatedStreams(t *testing.T) {
 	a := newAuthority(t)
 	id := a.issue("127.0.0.1")
 	for spoken, w := range ways {
-		for stop, end := range stops {
+		for stop, end := range streamEnds {
 			for name, said := range map[string]string{"": "", ", said something": "hello", ", said much": bulk[:2<<20]} {
 				for _, from := range []string{"client", "host"} {
 					if from == "client" && !w.client || from == "host" && !w.host {
@@ -205,7 +205,7 @@ func TestTLSTruncatedRequests(t *testing.T) {
 		"chunked":               {chunkedHead + "5\r\nhello\r\n0\r\n\r\n", true},
 		"chunked, short":        {chunkedHead + "5\r\nhello\r\n", false},
 	} {
-		for stop, end := range stops {
+		for stop, end := range streamEnds {
 			if stop == "reset" {
 				continue // the reset may overtake the request
 			}
