@@ -52,14 +52,14 @@ func TestKilledWorkers(t *testing.T) {
 	}
 }
 
-// kill is what was seen while a worker was killed.
-type kill struct {
+// killResult is what was seen while a worker was killed.
+type killResult struct {
 	requests int // over kept-alive connections
 	held     int // connections for one request each that failed because the killed worker had them
 }
 
 // killOne kills a worker while requests are made over kept-alive connections. Serving is how many workers will have started in all once its successor serves.
-func killOne(t *testing.T, p *proxy, l *load, serving int, slowest *time.Duration) (seen kill) {
+func killOne(t *testing.T, p *proxy, l *load, serving int, slowest *time.Duration) (seen killResult) {
 	t.Helper()
 	workers := p.workers()
 	victim := workers[serving%len(workers)]
