@@ -201,8 +201,8 @@ func otherEnd(t *testing.T, c net.Conn) string {
 	return fmt.Sprintf("socket:[%d]", native.Uint32(answer[header+inode:]))
 }
 
-// accepted returns the sockets of connections to a port of this machine, by the client's port.
-func accepted(t *testing.T, port int) map[int]string {
+// acceptedSockets returns the sockets of connections to a port of this machine, by the client's port.
+func acceptedSockets(t *testing.T, port int) map[int]string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
@@ -242,7 +242,7 @@ func sockets(pid int) map[string]bool {
 func (p *proxy) clientsOf(pid int) map[int]bool {
 	p.t.Helper()
 	found, open := map[int]bool{}, sockets(pid)
-	for client, socket := range accepted(p.t, p.port) {
+	for client, socket := range acceptedSockets(p.t, p.port) {
 		if open[socket] {
 			found[client] = true
 		}
