@@ -402,7 +402,7 @@ func TestAdminReload(t *testing.T) {
 }
 
 // Requests that a page of another origin can have a browser send are refused. No browser can connect to a Unix-domain socket.
-func TestAdminStrangers(t *testing.T) {
+func TestAdminCrossOrigin(t *testing.T) {
 	t.Parallel()
 	h, port, web, path := namedHosts(t, 1), reservePort(t), reservePort(t), socketPath(t)
 	o := adminConfig(port, web, h[0])

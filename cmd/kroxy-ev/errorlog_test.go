@@ -206,7 +206,7 @@ func readAll(t *testing.T, c interface{ Read([]byte) (int, error) }) string {
 }
 
 // A client that only tests whether a port is open writes no line, however it disconnects, and no message mentions TLS where none was spoken.
-func TestHealthProbesAreNoLines(t *testing.T) {
+func TestHealthProbesWriteNoLines(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	id := a.issue("site.test")
@@ -249,7 +249,7 @@ func TestHealthProbesAreNoLines(t *testing.T) {
 }
 
 // The log has the name that no host has, escaped and truncated.
-func TestUnknownNamesAreSaid(t *testing.T) {
+func TestUnknownNamesAreLogged(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("n", 240) + "." + strings.Repeat("m", 240)
 	h := listen(t, "127.0.0.1", echo)

@@ -333,7 +333,7 @@ func answeredEarly(t *testing.T, _ *rpcHost, c *rpcClient) {
 }
 
 // Hosts of HTTP/2 get "te: trailers", which gRPC servers may insist on, and no other connection-specific field of a client.
-func TestTrailersAreAskedFor(t *testing.T) {
+func TestHostsGetTETrailers(t *testing.T) {
 	t.Parallel()
 	tr := new(http.Protocols)
 	tr.SetUnencryptedHTTP2(true)

@@ -8,7 +8,7 @@ import (
 )
 
 // A host that answers every request with 503 gets three requests, and then no more. Where requests may be repeated, no client sees a 503.
-func TestAHostThatErrsIsEjected(t *testing.T) {
+func TestFailingHostIsEjected(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		retry any
@@ -80,7 +80,7 @@ func TestWhatMayBeRepeated(t *testing.T) {
 }
 
 // If no host and no place in the queue is free, clients get an error at once, with Retry-After.
-func TestComeAgain(t *testing.T) {
+func TestRetryAfterWhenFull(t *testing.T) {
 	t.Parallel()
 	asked, release := make(chan struct{}, 10), make(chan struct{})
 	m := startKillable(t, func(http.ResponseWriter, *http.Request) {

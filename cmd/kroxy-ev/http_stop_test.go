@@ -13,7 +13,7 @@ import (
 
 // After the stop signal every response closes its connection: those to requests in flight, and those to clients that are still let in. An idle client that
 // then sends a request gets such a response, or the connection ends.
-func TestFarewell(t *testing.T) {
+func TestLastResponsesOnStop(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		asked, release := make(chan struct{}), make(chan struct{})

@@ -269,7 +269,7 @@ func TestChainOfProxies(t *testing.T) {
 }
 
 // Many clients from one address, for one host, are not taken for a chain if the host answers.
-func TestCrowdIsNoChain(t *testing.T) {
+func TestManyClientsAreNoChain(t *testing.T) {
 	t.Parallel()
 	const places, clients = 200, 195
 	set := settings{"max_connections": places, "reactors_num": 1}

@@ -208,7 +208,7 @@ func TestPolicies(t *testing.T) {
 
 // A response where no route matches has the server's own fields, and so have responses of routes without fields of their own. A reload changes them for
 // existing connections.
-func TestServersFieldsWithoutARoute(t *testing.T) {
+func TestServersFieldsWithoutRoute(t *testing.T) {
 	t.Parallel()
 	type object = map[string]any
 	fields := func(version string) settings {

@@ -128,7 +128,7 @@ func TestOrdersDespiteAnImpostor(t *testing.T) {
 }
 
 // Among equally trusted users, being in the caller's mount namespace does not decide who gets an order.
-func TestOrdersToStrangers(t *testing.T) {
+func TestOrdersAmongOtherUsers(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	file := writeConfig(t, t.TempDir(), []byte("{}"))

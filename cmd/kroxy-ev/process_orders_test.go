@@ -115,7 +115,7 @@ func TestOrdersByAnotherName(t *testing.T) {
 }
 
 // If two processes serve the same file, neither gets the order.
-func TestOrdersToTwins(t *testing.T) {
+func TestOrdersToTwoProxiesOfOneFile(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		h := listen(t, "127.0.0.1", echo)
@@ -187,7 +187,7 @@ func TestOrdersToAnImpostor(t *testing.T) {
 }
 
 // Whoever orders a reload gets the warnings about the new file, and each error in a line of its own.
-func TestReloadTellsWarnings(t *testing.T) {
+func TestReloadReportsWarnings(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		h := listen(t, "127.0.0.1", echo)
@@ -209,7 +209,7 @@ func TestReloadTellsWarnings(t *testing.T) {
 }
 
 // A reload reports what it has changed.
-func TestReloadTellsChanges(t *testing.T) {
+func TestReloadReportsChanges(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		a, b := listen(t, "127.0.0.1", echo), listen(t, "127.0.0.1", echo)
@@ -231,7 +231,7 @@ func TestReloadTellsChanges(t *testing.T) {
 }
 
 // Whoever orders an upgrade gets the warnings of the new master.
-func TestUpgradeTellsWarnings(t *testing.T) {
+func TestUpgradeReportsWarnings(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
 	s := setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 300}}

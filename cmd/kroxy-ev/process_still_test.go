@@ -98,7 +98,7 @@ func TestStoppedAndContinued(t *testing.T) {
 }
 
 // Deadlines that pass while the process is stopped end exactly the connections that were silent.
-func TestDeadlinesThatPassMeanwhile(t *testing.T) {
+func TestDeadlinesWhileStopped(t *testing.T) {
 	t.Parallel()
 	const (
 		many    = 50
@@ -202,7 +202,7 @@ func withClockAhead(t *testing.T, years int) func(*exec.Cmd) {
 }
 
 // A clock that is far advanced works like any other: deadlines fire, and hosts that are down are remembered and found again.
-func TestClockThatHasComeFar(t *testing.T) {
+func TestClockFarAhead(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		dead := reservePort(t)

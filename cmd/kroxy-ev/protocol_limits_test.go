@@ -8,7 +8,7 @@ import (
 )
 
 // Clients get the limits that "http2" sets in SETTINGS. After a reload, clients that connect get the new ones.
-func TestHTTP2LimitsAreTold(t *testing.T) {
+func TestHTTP2LimitsInSettings(t *testing.T) {
 	t.Parallel()
 	port := reservePort(t)
 	with := func(keys settings) setup {

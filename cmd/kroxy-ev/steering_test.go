@@ -163,7 +163,7 @@ func TestSteeringWhileReloading(t *testing.T) {
 }
 
 // The status of another user's process is marked as such, and cannot control the terminal.
-func TestStatusOfAStranger(t *testing.T) {
+func TestStatusOfAnotherUsersProcess(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	p := &proxy{process: &process{t: t}, file: writeConfig(t, t.TempDir(), []byte("{}"))}
@@ -243,7 +243,7 @@ func TestTop(t *testing.T) {
 }
 
 // After top ends with an error, only the error is on the screen.
-func TestTopOfNothing(t *testing.T) {
+func TestTopWithoutAProxy(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, t.TempDir(), []byte("{}"))
 	cmd, shows, _ := terminal(t, "top", "--config", file)

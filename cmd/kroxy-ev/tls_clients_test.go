@@ -84,7 +84,7 @@ func TestTLSForwardedProto(t *testing.T) {
 }
 
 // However the proxy ends a connection, it sends close_notify.
-func TestTLSClientsAreToldTheEnd(t *testing.T) {
+func TestTLSClientsGetCloseNotify(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	h := serve(t, "127.0.0.1", mirror)

@@ -165,7 +165,7 @@ func TestTLSPassThrough(t *testing.T) {
 }
 
 // A client that names no host is disconnected, and the log says why.
-func TestTLSPassThroughOfNobody(t *testing.T) {
+func TestTLSPassThroughUnknownName(t *testing.T) {
 	t.Parallel()
 	name := askingFor(&tls.Config{}, "gamma.test")
 	good := clientHello(askingFor(&tls.Config{}, "alpha.test"))
