@@ -73,7 +73,7 @@ func TestAbortBehindAllBytesOfStream(t *testing.T) {
 							}()
 							got, err := io.ReadAll(slow(sink))
 							if string(got) != said || howEnded(err) != "reset" {
-								t.Fatalf("got %d bytes of %d and %s, want all and a reset", len(got), len(said), howEnded(err))
+								t.Fatalf("got %d bytes of %d and %s, want everything and a reset", len(got), len(said), howEnded(err))
 							}
 							<-went
 							_, _ = client.Close(), server.Close()
@@ -153,7 +153,7 @@ func TestAbortBehindTheFirstBytes(t *testing.T) {
 						server = h.accept()
 					}
 					if got, err := io.ReadAll(server); string(got) != "hello" || howEnded(err) != "reset" {
-						t.Fatalf("the host got %q and %s, want all and a reset", got, howEnded(err))
+						t.Fatalf("the host got %q and %s, want everything and a reset", got, howEnded(err))
 					}
 					_ = server.Close()
 				}
@@ -203,7 +203,7 @@ func TestAbortBehindAllBytesOfAResponse(t *testing.T) {
 				}
 				got, err := io.ReadAll(res.Body)
 				if string(got) != body || howEnded(err) != "reset" {
-					t.Errorf("got %d bytes of %d and %s, want all and a reset", len(got), len(body), howEnded(err))
+					t.Errorf("got %d bytes of %d and %s, want everything and a reset", len(got), len(body), howEnded(err))
 				}
 			})
 		}
@@ -248,7 +248,7 @@ func TestAbortWaitsForASlowPeer(t *testing.T) {
 				time.Sleep(30 * time.Millisecond) // two seconds in all
 			}
 			if string(got) != said || howEnded(err) != "reset" {
-				t.Errorf("got %d bytes of %d and %s, want all and a reset", len(got), len(said), howEnded(err))
+				t.Errorf("got %d bytes of %d and %s, want everything and a reset", len(got), len(said), howEnded(err))
 			}
 		})
 		t.Run("deaf, from the "+from, func(t *testing.T) {

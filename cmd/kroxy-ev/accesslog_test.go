@@ -95,7 +95,7 @@ func TestAccessLogWithoutFormat(t *testing.T) {
 				c := p.dial()
 				send(t, c, "GET /a?b HTTP/1.1\r\nHost: p\r\nUser-Agent: me\r\nConnection: close\r\n\r\n")
 				if res, body := reply(t, bufio.NewReader(c), http.MethodGet); res.StatusCode != 200 || body != "hello" {
-					t.Errorf("%d, %q", res.StatusCode, body)
+					t.Errorf("status %d, body %q; want 200 and hello", res.StatusCode, body)
 				}
 				_ = c.Close()
 			}, `127\.0\.0\.1 "GET /a\?b HTTP/1\.1" 200 \d+ "me" 127\.0\.0\.1:\d+ \d+ms complete$`},
@@ -110,7 +110,7 @@ func TestAccessLogWithoutFormat(t *testing.T) {
 				p.stop()
 				list := lines(t, file)
 				if len(list) != 1 {
-					t.Fatalf("the log has %q", list)
+					t.Fatalf("the log has %q, want one line", list)
 				}
 				expectMatch(t, list[0], stamp+test.want)
 			})
@@ -193,7 +193,7 @@ func TestAccessLogToStdout(t *testing.T) {
 	p.runSession()
 	p.stop()
 	if n := p.stdout.count(stamp + `127\.0\.0\.1$`); n != 2 || p.stdout.count("") != 2 {
-		t.Errorf("stdout has %d such lines, want 2 and no more:\n%s", n, p.stdout)
+		t.Errorf("stdout has %d such lines, want 2:\n%s", n, p.stdout)
 	}
 }
 
@@ -212,7 +212,7 @@ func TestAccessLogFull(t *testing.T) {
 	}
 	p.stop()
 	if !regexp.MustCompile(`51 lines (not written|lost)`).MatchString(p.stderr.String()) {
-		t.Error("stderr does not tell that 51 lines were lost")
+		t.Error("stderr does not say that 51 lines were lost")
 	}
 	if n := p.stderr.count("level=ERROR"); n > 3 {
 		t.Errorf("%d error lines about one broken log", n)

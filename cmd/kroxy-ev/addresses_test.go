@@ -52,7 +52,7 @@ func serveOnAddresses(t *testing.T, addrs ...string) (port int, end func(i int))
 		}
 		return port, func(i int) { _ = all[i].Close() }
 	}
-	t.Fatal("no port is free at all addresses")
+	t.Fatal("found no port that is free on all addresses")
 	return 0, nil
 }
 
@@ -78,7 +78,7 @@ func TestAllAddressesOfAName(t *testing.T) {
 	begin := time.Now()
 	// The connection that finds the IPv6 address unreachable goes on to another address, and so do later probes of that address.
 	if got := p.countLetters(300); got["A"] < 90 || got["B"] < 90 || got["C"] < 90 || got["A"]+got["B"]+got["C"] != 300 {
-		t.Errorf("300 connections went to %v", got)
+		t.Errorf("300 connections went to %v, want at least 90 to each of A, B and C", got)
 	}
 	end(1)
 	if got := p.countLetters(300); got["A"] < 140 || got["C"] < 140 || got["A"]+got["C"] != 300 {
@@ -177,7 +177,7 @@ func TestTTLOfAName(t *testing.T) {
 			z.set(1, addrs...)
 			eventually(t, "connections go to "+to, func() bool { return goes(to) })
 			if took := time.Since(begin); took > 20*time.Second {
-				t.Errorf("it took %v until connections went to %s", took, to)
+				t.Errorf("connections went to the new address only after %v: %s", took, to)
 			}
 		}
 		change("B", second)

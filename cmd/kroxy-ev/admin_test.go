@@ -100,7 +100,7 @@ func (a adminAt) order(group, host, body string) {
 func (a adminAt) status() (s statusView) {
 	a.t.Helper()
 	if got := a.expect(200, "", "GET", "/api/v1/status", ""); json.Unmarshal([]byte(got.body), &s) != nil {
-		a.t.Fatalf("the status is no JSON: %s", got.body)
+		a.t.Fatalf("the status is not JSON: %s", got.body)
 	}
 	return s
 }
@@ -123,7 +123,7 @@ func askAllWorkers(t *testing.T, port int) (who string) {
 	for range 24 {
 		answer, err := local(port).say("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 		if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 200 ") {
-			t.Fatalf("%.200q, %v", answer, err)
+			t.Fatalf("the answer is %.200q, error %v; want status 200", answer, err)
 		}
 		who += answer[len(answer)-1:]
 	}
@@ -190,7 +190,7 @@ func TestAdminToken(t *testing.T) {
 			t.Helper()
 			for _, path := range []string{"/metrics", "/api/v1/status", "/api/v1/config"} {
 				if got := with(token).expect(401, `"code":"unauthorized"`, "GET", path, ""); !strings.HasPrefix(got.fields.Get("WWW-Authenticate"), "Bearer") {
-					t.Errorf("%s: %v", path, got.fields)
+					t.Errorf("%s: header fields %v, want WWW-Authenticate: Bearer", path, got.fields)
 				}
 			}
 			with(token).expect(401, "", "POST", "/api/v1/reload", "", jsonContent)
@@ -204,7 +204,7 @@ func TestAdminToken(t *testing.T) {
 		with("first").expect(200, "kroxy_build_info", "GET", "/metrics", "")
 		with("first").status()
 		if got := with("first").expect(200, regexp.QuoteMeta(file), "GET", "/api/v1/config", ""); strings.Contains(got.body, "first") {
-			t.Error("the configuration tells the token")
+			t.Error("the configuration shows the token")
 		}
 
 		write("second")
@@ -239,7 +239,7 @@ func TestAdminOverAnUpgrade(t *testing.T) {
 				default:
 				}
 				if got, err := a.try("GET", path, ""); err != nil || got.status != 200 {
-					t.Errorf("%s, the %dth time: %d %.200s, %v", path, n, got.status, got.body, err)
+					t.Errorf("%s, request %d: status %d, body %.200s, error %v", path, n, got.status, got.body, err)
 					return
 				}
 			}
@@ -253,17 +253,17 @@ func TestAdminOverAnUpgrade(t *testing.T) {
 
 	s := a.status()
 	if s.PID != pid || s.State != "serving" || s.Groups[0].Hosts[0] != (hostView{hostAt(h[0]), "drain", 1, true, true}) {
-		t.Errorf("%+v, want process %d and that its first host is drained", s, pid)
+		t.Errorf("the status is %+v, want process %d with its first host drained", s, pid)
 	}
 	if who := askAllWorkers(t, web); strings.Trim(who, "B") != "" {
-		t.Errorf("%s answer while A is drained", who)
+		t.Errorf("hosts %s answered while A was drained", who)
 	}
 	a.expect(200, `"problems":\[\]`, "POST", "/api/v1/reload", "{}", jsonContent)
 	if s := a.status(); s.Groups[0].Hosts[0] != (hostView{hostAt(h[0]), "up", 1, false, false}) {
 		t.Errorf("%+v", s)
 	}
 	if who := askAllWorkers(t, web); !strings.Contains(who, "A") {
-		t.Errorf("%s answer", who)
+		t.Errorf("hosts %s answered, want A among them", who)
 	}
 	p.stopSuccessor(pid)
 	local(port).awaitRefusal(t)
@@ -332,7 +332,7 @@ func TestAdminOrders(t *testing.T) {
 			who := askAllWorkers(t, web)
 			for _, l := range "AB" {
 				if strings.ContainsRune(who, l) != strings.ContainsRune(letters, l) {
-					t.Errorf("%s answer, want %s", who, letters)
+					t.Errorf("hosts %s answered, want %s", who, letters)
 				}
 			}
 		}
@@ -444,18 +444,18 @@ func TestAdminConfig(t *testing.T) {
 	got := a.expect(200, `"client_body_timeout"`, "GET", "/api/v1/config", "")
 	for _, secret := range []string{"aGlkZGVu", "t0ps3cret", "b3RoZXI", "ssw0rd"} {
 		if strings.Contains(got.body, secret) {
-			t.Errorf("it tells %s", secret)
+			t.Errorf("the configuration shows the secret %s", secret)
 		}
 	}
 	if !strings.Contains(got.body, `"seen"`) || !json.Valid([]byte(got.body)) {
-		t.Errorf("%s", got.body)
+		t.Errorf("the configuration is not valid JSON with X-Plain: %s", got.body)
 	}
 	var document struct {
 		OpenAPI string
 		Paths   map[string]any
 	}
 	if err := json.Unmarshal([]byte(a.ask("GET", "/api/v1/openapi.json", "").body), &document); err != nil || !strings.HasPrefix(document.OpenAPI, "3.") || document.Paths["/api/v1/status"] == nil {
-		t.Errorf("%v: %+v", err, document)
+		t.Errorf("openapi.json: error %v: %+v", err, document)
 	}
 }
 
@@ -471,7 +471,7 @@ func TestAdminSlowClients(t *testing.T) {
 	go func() {
 		defer close(done)
 		if got, err := (adminAt{t, local(port), ""}).try("GET", "/metrics", ""); err != nil || got.status != 200 {
-			t.Errorf("who scrapes gets %d, %v", got.status, err)
+			t.Errorf("a scrape got status %d, error %v", got.status, err)
 		}
 	}()
 	askAllWorkers(t, web)
@@ -492,7 +492,7 @@ func TestAdminManyScrapes(t *testing.T) {
 		clients.Go(func() {
 			got, err := (adminAt{t, local(port), ""}).try("GET", "/metrics", "")
 			if err != nil || got.status != 200 || !strings.Contains(got.body, "\nkroxy_build_info") {
-				t.Errorf("%d %.100q, %v", got.status, got.body, err)
+				t.Errorf("a scrape got status %d, body %.100q, error %v", got.status, got.body, err)
 			}
 		})
 	}
@@ -525,10 +525,10 @@ func TestAdminOddNames(t *testing.T) {
 			}
 		}
 		if !found {
-			t.Errorf("%s has no %s %q", family, want[0], want[1])
+			t.Errorf("metric %s has no label %s=%q", family, want[0], want[1])
 		}
 	}
 	if families["kroxy_x"] != nil {
-		t.Error("a name has made a metric")
+		t.Error("a name was rendered as a metric of its own")
 	}
 }

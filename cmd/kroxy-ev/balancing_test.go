@@ -105,7 +105,7 @@ func TestLeastTimeKnowsSilence(t *testing.T) {
 			go func() {
 				text, err := io.ReadAll(c)
 				if err == nil && !strings.HasSuffix(string(text), "good") {
-					err = fmt.Errorf("the answer is %q", text)
+					err = fmt.Errorf("the answer is %q, want one from the good host", text)
 				}
 				answered <- err
 			}()
@@ -122,7 +122,7 @@ func TestLeastTimeKnowsSilence(t *testing.T) {
 			}
 		}
 		if left < 1 || left > 5 {
-			t.Errorf("%d of 40 clients had to leave, want one", left)
+			t.Errorf("%d of 40 clients got the silent host, want one", left)
 		}
 	})
 }
@@ -137,7 +137,7 @@ func TestLeastConn(t *testing.T) {
 		held[letter] = append(held[letter], c)
 	}
 	if len(held["A"]) != 3 || len(held["B"]) != 3 {
-		t.Fatalf("6 sessions were spread %d to %d", len(held["A"]), len(held["B"]))
+		t.Fatalf("6 sessions were distributed %d and %d", len(held["A"]), len(held["B"]))
 	}
 	for _, c := range held["A"] {
 		endSession(t, c)

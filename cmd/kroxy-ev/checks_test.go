@@ -66,7 +66,7 @@ func (p *proxy) getServed(n int) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * patience}
 	for range n {
 		if res, body := p.get(client, "/"); res.StatusCode != 200 || body != "served" {
-			p.t.Fatalf("status %d, %q", res.StatusCode, body)
+			p.t.Fatalf("status %d, body %q, want 200", res.StatusCode, body)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func (p *proxy) awaitUnused(down ...*checkedHost) (requests int64) {
 		}
 		return n
 	}
-	eventually(p.t, "no requests come to hosts that are down", func() bool {
+	eventually(p.t, "hosts that are down get no more requests", func() bool {
 		requests = count()
 		p.getServed(8)
 		return count() == requests
@@ -119,11 +119,11 @@ func TestHostThatFailsItsChecks(t *testing.T) {
 			}
 		}
 		if n := bad.requests.Load() - before; n > 0 {
-			t.Errorf("%d requests came to a host that is known to be down", n)
+			t.Errorf("a host that was known to be down got %d requests", n)
 		}
 		bad.status.Store(204)
 		p.awaitLog(bad.up())
-		eventually(t, "it serves again", func() bool {
+		eventually(t, "the host serves again", func() bool {
 			p.getServed(2)
 			return bad.requests.Load() > before
 		})
@@ -147,10 +147,10 @@ func TestChecksOverReloads(t *testing.T) {
 		p.mustOrder("reload")
 		p.getServed(40)
 		if n := bad.requests.Load() - before; n > 0 {
-			t.Errorf("%d requests after a reload came to a host that is known to be down", n)
+			t.Errorf("after a reload a host that was known to be down got %d requests", n)
 		}
 		if n := p.stderr.count(`check: a host is down`); n != 1 {
-			t.Errorf("%d lines that it is down, want one", n)
+			t.Errorf("%d log lines say that the host is down, want one", n)
 		}
 		eventually(t, "the new host is checked", func() bool { return other.checks.Load() > 1 })
 
@@ -163,13 +163,13 @@ func TestChecksOverReloads(t *testing.T) {
 			return bad.requests.Load() > before
 		})
 		// A check may have been under way. A further one would have come within 50 ms.
-		eventually(t, "no check comes any more", func() bool {
+		eventually(t, "checks have stopped", func() bool {
 			n := bad.checks.Load() + good.checks.Load() + other.checks.Load()
 			time.Sleep(300 * time.Millisecond)
 			return bad.checks.Load()+good.checks.Load()+other.checks.Load() == n
 		})
 		if n := p.stderr.count(`level=ERROR`); n > 0 {
-			t.Errorf("%d errors in the log", n)
+			t.Errorf("the log has %d errors, want none", n)
 		}
 	})
 }
@@ -206,18 +206,18 @@ func TestChecksOverAnUpgrade(t *testing.T) {
 	pid := p.awaitSuccessor(1)
 	eventually(t, "the first master has left", func() bool { return !alive(p.pid()) })
 	checks := bad.checks.Load()
-	eventually(t, "the new one checks", func() bool { return bad.checks.Load() > checks+3 })
+	eventually(t, "the successor checks", func() bool { return bad.checks.Load() > checks+3 })
 	close(stop)
 	<-asked
 	if n := bad.requests.Load() - before; n > 0 {
-		t.Errorf("%d requests around an upgrade came to a host that is known to be down", n)
+		t.Errorf("during an upgrade a host that was known to be down got %d requests", n)
 	}
 	if n := p.stderr.count(`check: a host is down`); n != 1 {
-		t.Errorf("%d lines that it is down, want one", n)
+		t.Errorf("%d log lines say that the host is down, want one", n)
 	}
 	bad.status.Store(200)
 	p.awaitLog(bad.up())
-	eventually(t, "it serves again", func() bool {
+	eventually(t, "the host serves again", func() bool {
 		p.getServed(2)
 		return bad.requests.Load() > before
 	})
@@ -285,10 +285,10 @@ func TestChecksByTLS(t *testing.T) {
 		s := groupOf("first", group, settings{"host": broken.Host, "port": broken.Port}, settings{"host": good.Host, "port": good.Port})
 		p := start(t, setup{mode: "http", settings: s, multi: multi})
 		p.awaitLog(fmt.Sprintf(`msg="check: a host is down" group=backend host=127.0.0.1:%d type=http error="while making a TLS handshake`, broken.Port))
-		eventually(t, "the other one passes", func() bool { return checks.Load() > 1 })
+		eventually(t, "the good host passes a check", func() bool { return checks.Load() > 1 })
 		p.getServed(10)
 		if n := p.stderr.count(`upstream: a host is down`); n > 0 {
-			t.Error("a client has found out what the checks had")
+			t.Error("a client found the host bad, although the checks should have")
 		}
 	})
 }

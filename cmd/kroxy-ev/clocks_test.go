@@ -57,7 +57,7 @@ func TestNoDeadlineIsCountedOnTheTimeOfDay(t *testing.T) {
 			if name := readsClock(n); name != "" {
 				seen[rel] = true
 				if readsTimeOfDay[rel] == "" {
-					t.Errorf("%s has %s: if it is no deadline, say here what it is", rel, name)
+					t.Errorf("%s uses %s: if no deadline depends on it, add the file to readsTimeOfDay with a reason", rel, name)
 				}
 			}
 			return true
@@ -69,7 +69,7 @@ func TestNoDeadlineIsCountedOnTheTimeOfDay(t *testing.T) {
 	}
 	for file := range readsTimeOfDay {
 		if !seen[file] {
-			t.Errorf("%s does not read the time of day any more", file)
+			t.Errorf("%s no longer reads the time of day: remove the file from readsTimeOfDay", file)
 		}
 	}
 }

@@ -204,7 +204,7 @@ func TestRestart(t *testing.T) {
 func TestPrivilegedPort(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Skip("a network namespace, in which low ports are privileged for certain, takes root")
+		t.Skip("needs root to make a network namespace, where low ports are certainly privileged")
 	}
 	file := writeConfig(t, publicDir, configText(80, setup{hosts: []endpoint{{"127.0.0.1", 9}}}))
 	prepare := func(cmd *exec.Cmd) {
@@ -232,7 +232,7 @@ func TestUnreadableFile(t *testing.T) {
 	}
 	if f, err := os.Open(file); err == nil {
 		_ = f.Close()
-		t.Skip("this user may read every file")
+		t.Skip("this user can read every file")
 	}
 	expectOutcome(t, outcome{1, "", `secret\.json: no permission to read the file; make it readable for user \d+\n$`}, "-c", file)
 }

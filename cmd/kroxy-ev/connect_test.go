@@ -48,7 +48,7 @@ func needAddress(t *testing.T, addr, name string) {
 			return
 		}
 	}
-	t.Skipf("%s does not mean %s here: %v %v", name, addr, found, err)
+	t.Skipf("%s does not resolve to %s here: %v %v", name, addr, found, err)
 }
 
 func TestUnresolvableNameBesideGoodHost(t *testing.T) {
@@ -77,7 +77,7 @@ func TestAllNamesUnresolvable(t *testing.T) {
 		}
 	}
 	if n := p.stderr.count("level=ERROR"); n != 1 {
-		t.Errorf("%d error lines for one connection, want 1", n)
+		t.Errorf("%d error lines about one connection, want 1", n)
 	}
 }
 
@@ -161,7 +161,7 @@ func TestBlackHoleIsSkipped(t *testing.T) {
 	c := p.dial()
 	expectEcho(t, c, "hello")
 	if d := time.Since(begin); d < time.Second {
-		t.Errorf("served after %v: the black hole was not waited for", d)
+		t.Errorf("served after %v, without waiting for the black hole", d)
 	}
 	endSession(t, c)
 	p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == idle })
@@ -195,7 +195,7 @@ func TestClientLeavesWhileConnecting(t *testing.T) {
 func notBefore(t *testing.T, begin time.Time, d time.Duration) {
 	t.Helper()
 	if passed := time.Since(begin); passed < d-5*time.Millisecond {
-		t.Errorf("it ended after %v, want %v at least", passed, d)
+		t.Errorf("ended after %v, want at least %v", passed, d)
 	}
 }
 
@@ -224,7 +224,7 @@ func TestResolveTimeout(t *testing.T) {
 func silentNameServer(t *testing.T) func(*exec.Cmd) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("giving a program its own resolv.conf takes root")
+		t.Skip("needs root to give a program its own resolv.conf")
 	}
 	var server *net.UDPConn
 	var err error
@@ -232,7 +232,7 @@ func silentNameServer(t *testing.T) func(*exec.Cmd) {
 		server, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 53, byte(os.Getpid()), last), Port: 53})
 	}
 	if err != nil {
-		t.Skipf("no port 53 to be had: %v", err)
+		t.Skipf("port 53 is not available: %v", err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
 	file := writeConfig(t, t.TempDir(), fmt.Appendf(nil, "nameserver %s\n", server.LocalAddr().(*net.UDPAddr).IP))
@@ -246,7 +246,7 @@ func silentNameServer(t *testing.T) func(*exec.Cmd) {
 	probe := exec.Command("true")
 	probe.SysProcAttr = &syscall.SysProcAttr{}
 	if prepare(probe); probe.Run() != nil {
-		t.Skip("a file cannot be put in the place of /etc/resolv.conf here")
+		t.Skip("/etc/resolv.conf cannot be replaced here")
 	}
 	return prepare
 }

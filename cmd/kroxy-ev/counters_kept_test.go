@@ -108,7 +108,7 @@ func TestNoCounterFalls(t *testing.T) {
 	started := before["kroxy_start_time_seconds"]
 	risen("an upgrade")
 	if now := before["kroxy_start_time_seconds"]; now != started {
-		t.Errorf("an upgrade is no start, and the program has started at %v, not %v", now, started)
+		t.Errorf("an upgrade changed the start time to %v, want %v", now, started)
 	}
 	for name, want := range map[string]float64{`kroxy_reloads_total{outcome="ok"}`: 1, `kroxy_reloads_total{outcome="failed"}`: 1, "kroxy_worker_restarts_total": 1} {
 		if got := before[name]; got != want {

@@ -67,7 +67,7 @@ func TestDashboard(t *testing.T) {
 	tab.Until("there are rates", `/^[1-9]/.test(document.querySelector('.tile .value').textContent)`)
 	for _, want := range []string{fmt.Sprint(p.pid()), fmt.Sprintf("0.0.0.0:%d", p.port), p.file, "2 workers", "backend"} {
 		if text := browsertest.Value[string](tab, "document.body.textContent"); !strings.Contains(text, want) {
-			t.Errorf("the page does not say %q", want)
+			t.Errorf("the page does not show %q", want)
 		}
 	}
 

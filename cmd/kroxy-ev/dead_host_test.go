@@ -31,7 +31,7 @@ func deadHostCases() map[string]deadHostCase {
 		c := p.dial()
 		send(t, c, "GET / HTTP/1.1\r\nHost: both.test\r\nConnection: close\r\n\r\n")
 		if res, body := reply(t, bufio.NewReader(c), http.MethodGet); res.StatusCode != 200 || body != "alive" {
-			t.Errorf("status %d, %q", res.StatusCode, body)
+			t.Errorf("status %d, body %q, want 200", res.StatusCode, body)
 		}
 		_ = c.Close()
 	}
@@ -94,10 +94,10 @@ func TestBlackHoleDelaysOneRequest(t *testing.T) {
 					time.Sleep(50 * time.Millisecond) // the host's first pause must pass and a probe begin
 				}
 				if len(late) > 1 || len(late) == 1 && late[0] > 2*deadLate+time.Second {
-					t.Errorf("late requests: %v of 40, want one of 3 s", late)
+					t.Errorf("of 40 requests these were late: %v; want one, by 3 s", late)
 				}
 				if n := p.stderr.count(`level=WARN msg="upstream: a host is down and is tried last" .*connecting timed out`); n != 1 {
-					t.Errorf("%d lines that a host is down, want one", n)
+					t.Errorf("%d log lines say that a host is down, want one", n)
 				}
 			})
 		})
@@ -137,10 +137,10 @@ func TestSilentHostDelaysFewRequests(t *testing.T) {
 					_ = c.Close()
 				}
 				if n := asked.Load(); n < 1 || n > workers || failed < 1 || failed > workers {
-					t.Errorf("the silent host was asked %d times, and %d of 30 requests failed; want one, and %d at most", n, failed, workers)
+					t.Errorf("the silent host got %d requests, and %d of 30 requests failed; want 1 to %d of both", n, failed, workers)
 				}
 				p.await(p.stderr, fmt.Sprintf(`msg="upstream: a host fails its clients and is tried last \(passive_check\)".* group=backend host=127.0.0.1:%d`, silent.Port))
-				t.Logf("the silent host was asked %d times by %d workers", asked.Load(), workers)
+				t.Logf("the silent host got %d requests from %d workers", asked.Load(), workers)
 			})
 		})
 	}
@@ -224,7 +224,7 @@ func TestOneConnectionProbes(t *testing.T) {
 					body, err := io.ReadAll(res.Body)
 					_ = res.Body.Close()
 					if err != nil || res.StatusCode != 200 {
-						t.Errorf("status %d, %v", res.StatusCode, err)
+						t.Errorf("status %d, error %v, want 200", res.StatusCode, err)
 						return
 					}
 					if string(body) == "bad" {
@@ -248,7 +248,7 @@ func TestOneConnectionProbes(t *testing.T) {
 		p.awaitLog(`level=INFO msg="upstream: a host serves again" .*down_for=\d.* failed=\d`)
 		for _, line := range []string{"a host is down", "a host serves again"} {
 			if n := p.stderr.count(line); n != 1 {
-				t.Errorf("%d lines %q, want one", n, line)
+				t.Errorf("%d log lines match %q, want one", n, line)
 			}
 		}
 	})
@@ -281,7 +281,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 			for bad.n.Load() < 3 {
 				ask()
 				if time.Since(down) > patience {
-					t.Fatal("the host is not probed")
+					t.Fatal("the host was not probed")
 				}
 				time.Sleep(20 * time.Millisecond)
 			}
@@ -293,7 +293,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 				t.Errorf("%d connections to a host that is down, want %d at most", n, most)
 			}
 			if n := p.stderr.count("a host is down"); n != 1 {
-				t.Errorf("%d lines that the host is down, want one", n)
+				t.Errorf("%d log lines say that the host is down, want one", n)
 			}
 			if verb == "upgrade" {
 				successor := p.awaitSuccessor(1)
@@ -341,7 +341,7 @@ func TestImpatientClientsOfABlackHole(t *testing.T) {
 	begin := time.Now()
 	expectEcho(t, p.dial(), "hello")
 	if d := time.Since(begin); d > deadLate {
-		t.Errorf("the host was down, and a client was served after %v", d)
+		t.Errorf("a client waited %v, although the host was known to be down", d)
 	}
 }
 
@@ -429,7 +429,7 @@ func TestRefusedRequestsWriteFewLines(t *testing.T) {
 				p.stop()
 				text := p.stderr.String()[before:]
 				if len(text) > 4000 {
-					t.Errorf("%d bytes in the log:\n%.4000s", len(text), text)
+					t.Errorf("%d bytes in the log are too many:\n%.4000s", len(text), text)
 				}
 				if n := countLines(text, pattern); n != requests {
 					t.Errorf("the log accounts for %d of %d requests:\n%.4000s", n, requests, text)
@@ -462,7 +462,7 @@ func TestFailedHandshakesWriteFewLines(t *testing.T) {
 			text := p.stderr.String()[before:]
 			tens := int(time.Since(begin)/(10*time.Second)) + 1 // every 10 s some more lines of a kind may be written
 			if n := strings.Count(text, "level=INFO"); n > 10*tens || len(text) > 3000*tens {
-				t.Errorf("%d lines, %d bytes:\n%.3000s", n, len(text), text)
+				t.Errorf("%d lines, %d bytes in the log are too many:\n%.3000s", n, len(text), text)
 			}
 			if n := countLines(text, `handshake failed`); n != clients {
 				t.Errorf("the log accounts for %d of %d clients:\n%.6000s", n, clients, text)

@@ -43,7 +43,7 @@ func TestDemo(t *testing.T) {
 			p := launch(t, nil, "demo", "-port", strconv.Itoa(port))
 			url := p.await(p.stdout, `\n  curl (http://127\.0\.0\.1:\d+/)\n`)[1]
 			if want := fmt.Sprintf("http://127.0.0.1:%d/", port); url != want {
-				t.Errorf("the line to try has %s, want %s", url, want)
+				t.Errorf("the suggested command has %s, want %s", url, want)
 			}
 			raw := p.await(p.stdout, `  curl (http://\S+/)\n  printf`)[1]
 			p.await(p.stdout, `\| nc 127\.0\.0\.1 \d+\n`)
@@ -53,7 +53,7 @@ func TestDemo(t *testing.T) {
 			}
 			const round = "hello from host A\nhello from host B\nhello from host C\n"
 			if got.String() != round+round {
-				t.Errorf("six answers are %q", got.String())
+				t.Errorf("six answers came from %q", got.String())
 			}
 			download := p.await(p.stdout, `\n  curl -o /dev/null (http://\S+)\n`)[1]
 			if n := fetch(t, download, discard); n != 100<<20 {
@@ -67,7 +67,7 @@ func TestDemo(t *testing.T) {
 				t.Errorf("exit status %d, want 0", status)
 			}
 			if !strings.HasSuffix(p.stdout.String(), "\nStopped.\n") || p.stderr.String() != "" {
-				t.Errorf("it ended with\n%s\nand wrote to stderr: %q", p.stdout, p.stderr)
+				t.Errorf("the demo ended with\n%s\nand wrote to stderr: %q", p.stdout, p.stderr)
 			}
 		})
 	}
@@ -93,7 +93,7 @@ func TestDemoIgnoresOtherSignals(t *testing.T) {
 	}
 	p.stop()
 	if text := p.stderr.String(); text != "" {
-		t.Errorf("it wrote to stderr: %q", text)
+		t.Errorf("the demo wrote to stderr: %q", text)
 	}
 }
 
@@ -104,18 +104,18 @@ func TestDemoHostDies(t *testing.T) {
 	die := p.await(p.stdout, `\n  curl (http://\S+/die)\n`)[1]
 	letter := regexp.MustCompile(`^host ([ABC]) dies now\n$`).FindStringSubmatch(string(fetch(t, die, io.ReadAll)))
 	if letter == nil {
-		t.Fatal("no host dies")
+		t.Fatal("no host has died")
 	}
 	p.await(p.stdout, fmt.Sprintf(`host %s has died\n`, letter[1]))
 	url := strings.TrimSuffix(die, "die")
 	for range 9 {
 		got := string(fetch(t, url, io.ReadAll))
 		if expectMatch(t, got, "^hello from host [ABC]\n$"); got == "hello from host "+letter[1]+"\n" {
-			t.Errorf("host %s is dead and answers", letter[1])
+			t.Errorf("host %s is dead but answers", letter[1])
 		}
 	}
 	p.await(p.stdout, fmt.Sprintf(`host %s is back\n`, letter[1]))
-	eventually(t, "it serves again", func() bool { return string(fetch(t, url, io.ReadAll)) == "hello from host "+letter[1]+"\n" })
+	eventually(t, "the host serves again", func() bool { return string(fetch(t, url, io.ReadAll)) == "hello from host "+letter[1]+"\n" })
 	p.stop()
 }
 
@@ -142,7 +142,7 @@ func TestDemoPortInUse(t *testing.T) {
 	other := p.await(p.stdout, fmt.Sprintf(`Port %d is in use, so the demo uses port (\d+)\.`, used))[1]
 	url := p.await(p.stdout, `\n  curl (http://\S+/)\n`)[1]
 	if url != "http://127.0.0.1:"+other+"/" {
-		t.Errorf("the line to try has %s, but the port is %s", url, other)
+		t.Errorf("the suggested command has %s, but the port is %s", url, other)
 	}
 	expectMatch(t, string(fetch(t, url, io.ReadAll)), "^hello from host [ABC]\n$")
 	p.stop()

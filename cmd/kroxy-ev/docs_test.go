@@ -33,6 +33,6 @@ func TestDocumentedConfigurations(t *testing.T) {
 		}
 	}
 	if found < 4 {
-		t.Errorf("%d configurations were found", found)
+		t.Errorf("only %d configurations were found", found)
 	}
 }

@@ -66,7 +66,7 @@ func TestErrorLog(t *testing.T) {
 		}
 		p.signal(unix.SIGUSR1)
 		eventually(t, "there is a new file", func() bool { _, err := os.Stat(first); return err == nil })
-		eventually(t, "new lines are in it", func() bool {
+		eventually(t, "the new file has lines", func() bool {
 			expectClosed(t, p.dial())
 			text, _ := os.ReadFile(first)
 			return strings.Contains(string(text), "session closed")
@@ -88,7 +88,7 @@ func TestErrorLog(t *testing.T) {
 		awaitInFile(t, second, `reload failed.*error_log`)
 
 		if text := p.stderr.String(); text != "" {
-			t.Errorf("stderr has %q", text)
+			t.Errorf("stderr has %q, want nothing", text)
 		}
 		delete(s.settings, "error_log")
 		s.settings["log_level"] = "error"
@@ -239,10 +239,10 @@ func TestHealthProbesWriteNoLines(t *testing.T) {
 			}
 			p.stop()
 			if n := p.stderr.count(`session closed|exchange failed`); n != 0 && s.settings == nil && s.algorithm == "" || p.stderr.count(`client=`) > 1 {
-				t.Error("there are lines about clients")
+				t.Error("the log has lines about health probes")
 			}
 			if strings.Contains(p.stderr.String(), "close_notify") {
-				t.Error("close_notify is missed where no TLS was spoken")
+				t.Error("the log mentions close_notify, although no TLS was spoken")
 			}
 		})
 	}

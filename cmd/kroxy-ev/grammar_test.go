@@ -45,11 +45,11 @@ func ownMachine(t *testing.T) bool {
 	out, err := cmd.CombinedOutput()
 	switch {
 	case cmd.Process == nil:
-		t.Skipf("there are no namespaces to be had: %v", err)
+		t.Skipf("namespaces cannot be made here: %v", err)
 	case err != nil:
-		t.Errorf("on a machine of its own: %v\n%s", err, out)
+		t.Errorf("in namespaces of its own: %v\n%s", err, out)
 	case !strings.Contains(string(out), "--- PASS: "+t.Name()):
-		t.Errorf("the machine of its own did not run the test:\n%s", out)
+		t.Errorf("the process in namespaces of its own did not run the test:\n%s", out)
 	}
 	return false
 }
@@ -296,7 +296,7 @@ func TestEverything(t *testing.T) {
 		b, _ := os.ReadFile("/var/log/kroxy-ev/error.log")
 		return regexp.MustCompile(pattern).Match(b)
 	}
-	eventually(t, "it serves", func() bool { return logged(`msg="kroxy-ev: serving".*servers=3`) })
+	eventually(t, "the proxy serves", func() bool { return logged(`msg="kroxy-ev: serving".*servers=3`) })
 
 	hung := make(chan int, 1)
 	go func() {
@@ -313,7 +313,7 @@ func TestEverything(t *testing.T) {
 			send(t, c, "GET /a/b?c=d HTTP/1.1\r\nHost: www.example\r\nConnection: close\r\n\r\n")
 			res, _ := reply(t, bufio.NewReader(c), http.MethodGet)
 			if to := res.Header.Get("Location"); res.StatusCode != http.StatusPermanentRedirect || to != "https://www.example/a/b?c=d" {
-				t.Errorf("%s: %d to %q", network, res.StatusCode, to)
+				t.Errorf("%s: status %d, Location %q", network, res.StatusCode, to)
 			}
 			_ = c.Close()
 		}
@@ -321,7 +321,7 @@ func TestEverything(t *testing.T) {
 	t.Run("strangers", func(t *testing.T) {
 		for from, say := range map[string]string{"192.0.2.7": proxyHeader(t, 1), "10.1.2.3": "GET / HTTP/1.1\r\n\r\n"} {
 			if line, err := greetingFrom(t, from, "10.0.0.99:443", say); err == nil {
-				t.Errorf("%s was answered %q", from, line)
+				t.Errorf("the untrusted client %s got the answer %q", from, line)
 			}
 		}
 	})
@@ -346,14 +346,14 @@ func TestEverything(t *testing.T) {
 		} {
 			res, body := tc.ask(t, a)
 			if res.StatusCode != tc.status || !regexp.MustCompile(tc.body).MatchString(body) {
-				t.Errorf("%+v: %d %q, want %d %s", tc.caller, res.StatusCode, body, tc.status, tc.body)
+				t.Errorf("%+v: status %d, body %q, want %d and %s", tc.caller, res.StatusCode, body, tc.status, tc.body)
 			}
 			if api := strings.HasPrefix(body, "api"); api != (res.Header.Get("Cache-Control") == "no-store") {
-				t.Errorf("%+v: %v", tc.caller, res.Header)
+				t.Errorf("%+v: wrong Cache-Control in %v", tc.caller, res.Header)
 			}
 		}
 		if res, _ := (caller{target: "/robots.txt"}).ask(t, a); res.Header.Get("Content-Type") != "text/plain" {
-			t.Errorf("robots.txt: %v", res.Header)
+			t.Errorf("robots.txt: wrong Content-Type in %v", res.Header)
 		}
 	})
 	t.Run("hash", func(t *testing.T) {
@@ -363,12 +363,12 @@ func TestEverything(t *testing.T) {
 			_, body := caller{target: "/api/", header: http.Header{"X-Tenant": {tenant}}}.ask(t, a)
 			host, _, _ := strings.Cut(body, " ")
 			if before := seen[tenant]; before != "" && before != host {
-				t.Errorf("%s went to %s and to %s", tenant, before, host)
+				t.Errorf("tenant %s got host %s and then %s", tenant, before, host)
 			}
 			seen[tenant] = host
 		}
 		if n := len(values(seen)); n != 2 {
-			t.Errorf("20 tenants have %d hosts, want 2", n)
+			t.Errorf("20 tenants got %d hosts, want 2", n)
 		}
 	})
 	t.Run("weights and sticky clients", func(t *testing.T) {
@@ -385,14 +385,14 @@ func TestEverything(t *testing.T) {
 			}
 			switch {
 			case name == "app" && cookie != nil:
-				t.Errorf("a host that is not sticky came with %v", cookie)
+				t.Errorf("a group without sticky sessions set %v", cookie)
 			case name != "app" && (cookie == nil || !cookie.HttpOnly || !cookie.Secure):
-				t.Errorf("a sticky host came with %v", cookie)
+				t.Errorf("a group with sticky sessions set %v", cookie)
 			case name != "app" && count[name] < 4:
 				for range 3 {
 					_, again := caller{target: "/", header: http.Header{"Cookie": {"a=b; kroxy=" + cookie.Value}}}.ask(t, a)
 					if !strings.HasPrefix(again, name+" ") && !strings.HasPrefix(again, "app ") {
-						t.Errorf("a client stuck to %s got %q", name, again)
+						t.Errorf("a client with the cookie of %s got %q", name, again)
 					}
 				}
 			}
@@ -410,13 +410,13 @@ func TestEverything(t *testing.T) {
 	t.Run("databases", func(t *testing.T) {
 		for range 4 {
 			if line, err := greetingFrom(t, "192.0.2.7", "10.0.0.99:5432", ""); line != "db1 192.0.2.7" {
-				t.Errorf("%q, %v", line, err)
+				t.Errorf("the answer is %q, error %v; want db1", line, err)
 			}
 		}
 		_ = db1.Close()
 		for range 8 {
 			if line, err := greetingFrom(t, "192.0.2.7", "10.0.0.99:5432", ""); line != "db2 192.0.2.7" {
-				t.Errorf("without db1: %q, %v", line, err)
+				t.Errorf("without db1 the answer is %q, error %v; want db2", line, err)
 			}
 		}
 	})
@@ -429,12 +429,12 @@ func TestEverything(t *testing.T) {
 		} {
 			line, _ := greetingFrom(t, tc.from, "10.0.0.99:8443", helloFor(t, tc.name))
 			if got, _, _ := strings.Cut(line, " "); got != tc.want {
-				t.Errorf("%+v: %q", tc, line)
+				t.Errorf("%+v: the answer is %q", tc, line)
 			}
 		}
 	})
 	if status := <-hung; status != http.StatusGatewayTimeout {
-		t.Errorf("a host that hangs: %d", status)
+		t.Errorf("a host that hangs: status %d, want 504", status)
 	}
 	p.stop()
 }

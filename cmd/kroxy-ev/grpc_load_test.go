@@ -101,7 +101,7 @@ func (k *longLivedCalls) mustBeAlive() {
 		said := fmt.Appendf(nil, "still there at %v?", time.Now())
 		var heard []byte
 		if err := errors.Join(s.SendMsg(&said), s.RecvMsg(&heard)); err != nil || !bytes.Equal(said, heard) {
-			k.t.Errorf("stream %d: %q came back, error %v", i, heard, err)
+			k.t.Errorf("stream %d got %q back, error %v", i, heard, err)
 		}
 	}
 }
@@ -112,7 +112,7 @@ func (k *longLivedCalls) end() {
 	for i, s := range k.list {
 		var m []byte
 		if err := errors.Join(s.CloseSend(), s.RecvMsg(&m)); !errors.Is(err, io.EOF) {
-			k.t.Errorf("stream %d ended by %v", i, err)
+			k.t.Errorf("stream %d ended with %v", i, err)
 		}
 	}
 }
@@ -173,7 +173,7 @@ func TestUpgradesUnderHTTP2Load(t *testing.T) {
 		pid = p.awaitSuccessor(i + 1)
 		l.awaitRequests(t, 100)
 		if i > 0 {
-			eventually(t, "the former master has left", func() bool { return !alive(former) })
+			eventually(t, "the old master has exited", func() bool { return !alive(former) })
 		}
 	}
 	k.mustBeAlive()

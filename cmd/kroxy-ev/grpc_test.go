@@ -80,7 +80,7 @@ func TestGRPC(t *testing.T) {
 				p := startOn(t, port, s)
 				callAll(t, h, dialGRPC(t, p.port, config))
 				if n := h.connections(); n > 4 {
-					t.Errorf("the proxy made %d connections to the host, which it could share", n)
+					t.Errorf("the proxy made %d connections to the host, although calls can share one", n)
 				}
 			})
 		})
@@ -109,7 +109,7 @@ func callContext(t *testing.T, md ...string) context.Context {
 func unary(t *testing.T, _ *rpcHost, c *rpcClient) {
 	for _, m := range []string{"", "x", strings.Repeat("0123456789", 1000)} {
 		if answer, err := c.echo(callContext(t), []byte(m)); err != nil || string(answer) != m {
-			t.Errorf("%d bytes: %d came back, error %v", len(m), len(answer), err)
+			t.Errorf("sent %d bytes and got %d back, error %v", len(m), len(answer), err)
 		}
 	}
 }
@@ -118,7 +118,7 @@ func bigMessages(t *testing.T, _ *rpcHost, c *rpcClient) {
 	m := make([]byte, 8<<20)
 	_, _ = rand.Read(m)
 	if answer, err := c.echo(callContext(t), m); err != nil || !bytes.Equal(answer, m) {
-		t.Errorf("%d bytes came back, error %v", len(answer), err)
+		t.Errorf("got %d bytes back, error %v", len(answer), err)
 	}
 }
 
@@ -133,7 +133,7 @@ func callMetadata(t *testing.T, _ *rpcHost, c *rpcClient) {
 	}
 	for where, md := range map[string]metadata.MD{"head": head, "trailers": trailers} {
 		if blob, plain := md.Get("blob-bin"), md.Get("plain"); !slices.Equal(blob, []string{string(all), ""}) || !slices.Equal(plain, []string{"a, b", "c"}) {
-			t.Errorf("in the %s are %q and %q", where, blob, plain)
+			t.Errorf("the %s has blob-bin %q and plain %q", where, blob, plain)
 		}
 	}
 }
@@ -166,7 +166,7 @@ func expectCode(t *testing.T, s grpc.ClientStream, want codes.Code) {
 		err = nil
 	}
 	if code := status.Code(err); code != want {
-		t.Errorf("the call ended by %v: %v, want %v", code, err, want)
+		t.Errorf("the call ended with %v: %v, want %v", code, err, want)
 	}
 }
 
@@ -204,7 +204,7 @@ func bidi(t *testing.T, _ *rpcHost, c *rpcClient) {
 		said := fmt.Appendf(nil, "%d%s", i, strings.Repeat("x", i*100))
 		var heard []byte
 		if err := errors.Join(s.SendMsg(&said), s.RecvMsg(&heard)); err != nil || !bytes.Equal(said, heard) {
-			t.Fatalf("message %d: %d bytes came back of %d, error %v", i, len(heard), len(said), err)
+			t.Fatalf("message %d: got %d bytes back of %d, error %v", i, len(heard), len(said), err)
 		}
 	}
 	if err := s.CloseSend(); err != nil {
@@ -217,7 +217,7 @@ func trailersOnly(t *testing.T, _ *rpcHost, c *rpcClient) {
 	for _, code := range []codes.Code{codes.NotFound, codes.Unavailable, codes.Unauthenticated, 99} {
 		_, err := c.echo(callContext(t, "code", fmt.Sprint(uint32(code))), []byte("x"))
 		if s := status.Convert(err); s.Code() != code || s.Message() != oddMessage {
-			t.Errorf("%v is %v: %q", code, s.Code(), s.Message())
+			t.Errorf("code %v arrived as %v: %q", code, s.Code(), s.Message())
 		}
 	}
 }
@@ -231,15 +231,15 @@ func deadline(t *testing.T, h *rpcHost, c *rpcClient) {
 	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "wait", "yes"), limit)
 	defer cancel()
 	if _, err := c.echo(ctx, nil); status.Code(err) != codes.DeadlineExceeded {
-		t.Errorf("the call ended by %v", err)
+		t.Errorf("the call ended with %v", err)
 	}
 	select {
 	case d := <-h.limits:
 		if d > limit {
-			t.Errorf("the host had %v, want %v at most", d, limit)
+			t.Errorf("the host's deadline was in %v, want at most %v", d, limit)
 		}
 	case <-time.After(patience):
-		t.Fatal("the host knew of no deadline")
+		t.Fatal("the host got no deadline")
 	}
 	awaitCancelled(t, h) // by its own timer, or because the client has reset the stream
 }
@@ -251,7 +251,7 @@ func awaitCancelled(t *testing.T, h *rpcHost) error {
 	case err := <-h.left:
 		return err
 	case <-time.After(patience):
-		t.Fatal("the host still works for a call that was given up")
+		t.Fatal("the host's context of a cancelled call is not done")
 		return nil
 	}
 }
@@ -266,10 +266,10 @@ func cancelled(t *testing.T, h *rpcHost, c *rpcClient) {
 	<-h.limits
 	cancel()
 	if err := <-over; status.Code(err) != codes.Canceled {
-		t.Errorf("the call ended by %v", err)
+		t.Errorf("the call ended with %v", err)
 	}
 	if err := awaitCancelled(t, h); !errors.Is(err, context.Canceled) {
-		t.Errorf("for the host the call ended by %v", err)
+		t.Errorf("at the host the call ended with %v", err)
 	}
 }
 
@@ -286,7 +286,7 @@ func cancelledStream(t *testing.T, h *rpcHost, c *rpcClient) {
 	}
 	cancel()
 	if err := awaitCancelled(t, h); !errors.Is(err, context.Canceled) {
-		t.Errorf("for the host the call ended by %v", err)
+		t.Errorf("at the host the call ended with %v", err)
 	}
 	expectCode(t, s, codes.Canceled)
 }
@@ -467,13 +467,13 @@ func TestDeadlineAtAHost(t *testing.T) {
 		if got := fmt.Sprint(res.StatusCode, res.Header["Grpc-Status"], res.Header["Grpc-Message"]); got != one.want {
 			t.Errorf("with a timeout of %q: %s, want %s", one.timeout, got, one.want)
 		}
-		eventually(t, "the log has the call", func() bool { return len(lines(t, file)) == i+1 })
+		eventually(t, "the log has a line for the call", func() bool { return len(lines(t, file)) == i+1 })
 		if line := lines(t, file)[i]; !strings.HasSuffix(line, "]: "+one.logs) {
 			t.Errorf("with a timeout of %q the log has %s, want %s", one.timeout, line, one.logs)
 		}
 	}
 	if n := p.stderr.count(`level=ERROR.*deadline`); n > 0 {
-		t.Errorf("%d lines in the error log tell of a deadline", n)
+		t.Errorf("%d lines in the error log mention a deadline", n)
 	}
 }
 

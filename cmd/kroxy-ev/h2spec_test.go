@@ -58,7 +58,7 @@ func h2specCases(t *testing.T, c config.Config, g *spec.TestGroup) {
 			}
 			defer conn.Close()
 			if err := tc.Run(&c, conn); errors.Is(err, spec.ErrSkipped) {
-				t.Errorf("%s: left out, but nothing here gives a reason to", tc.Desc)
+				t.Errorf("%s: skipped without a reason", tc.Desc)
 			} else if err != nil {
 				t.Errorf("%s: %s: %v", tc.Desc, tc.Requirement, err)
 			}

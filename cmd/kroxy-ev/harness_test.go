@@ -221,9 +221,9 @@ func (p *process) await(w *transcript, pattern string) []string {
 			late = time.After(5 * time.Second)
 		case <-late:
 			if ended {
-				p.t.Fatalf("kroxy-ev ended without %q; it wrote:\n%s", pattern, w)
+				p.t.Fatalf("kroxy-ev ended and no output matches %q; it wrote:\n%s", pattern, w)
 			}
-			p.t.Fatalf("no %q after %v; there is:\n%s", pattern, patience, w)
+			p.t.Fatalf("no match of %q after %v in:\n%s", pattern, patience, w)
 		}
 	}
 }
@@ -395,7 +395,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for begin := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Since(begin) > patience {
-			t.Fatalf("not after %v: %s", patience, what)
+			t.Fatalf("timed out after %v, waiting until: %s", patience, what)
 		}
 	}
 }

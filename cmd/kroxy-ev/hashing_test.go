@@ -23,12 +23,12 @@ func expectConsistent(t *testing.T, keys, hosts int, ask func(key, time int) str
 		had[all[k]]++
 		for time := 1; time < 4; time++ {
 			if letter := ask(k, time); letter != all[k] {
-				t.Fatalf("key %d: host %s, and before it %s", k, letter, all[k])
+				t.Fatalf("key %d got host %s, and before that %s", k, letter, all[k])
 			}
 		}
 	}
 	if len(had) != hosts {
-		t.Errorf("%d keys were shared out like this: %v", keys, had)
+		t.Errorf("%d keys were distributed like this: %v", keys, had)
 	}
 	return all
 }
@@ -72,13 +72,13 @@ func TestHash(t *testing.T) {
 		had[letter]++
 	}
 	if len(had) != hosts {
-		t.Errorf("%d tenants were shared out like this: %v", n, had)
+		t.Errorf("%d tenants were distributed like this: %v", n, had)
 	}
 	same := func(who string, q *proxy, serving ...int) {
 		t.Helper()
 		for _, pid := range serving {
 			if got := q.hostsOfTenants(pid, serving, n); !slices.Equal(got, want) {
-				t.Errorf("%s sends tenants elsewhere", who)
+				t.Errorf("%s sends tenants to other hosts", who)
 			}
 		}
 	}
@@ -104,9 +104,9 @@ func TestHash(t *testing.T) {
 		}
 	}
 	if others := moved - had["B"]; others < 0 || others > n/10 {
-		t.Errorf("of %d tenants %d have moved, and the host that is gone had %d", n, moved, had["B"])
+		t.Errorf("of %d tenants %d have moved, and the removed host had %d", n, moved, had["B"])
 	}
-	t.Logf("of %d tenants %d have moved, and the host that is gone had %d", n, moved, had["B"])
+	t.Logf("of %d tenants %d have moved, and the removed host had %d", n, moved, had["B"])
 	p.stopSuccessor(successor)
 }
 
@@ -132,7 +132,7 @@ func TestIPHash(t *testing.T) {
 	successor := proxies[0].awaitSuccessor(1)
 	for client, letter := range before {
 		if now := ask(client, 0); now != letter {
-			t.Errorf("client %d: host %s after an upgrade, and before it %s", client, now, letter)
+			t.Errorf("client %d got host %s after an upgrade, and before that %s", client, now, letter)
 		}
 	}
 	proxies[0].stopSuccessor(successor)

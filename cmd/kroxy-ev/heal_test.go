@@ -86,7 +86,7 @@ func (v *clientLoad) ask(client *http.Client, method, url string, body []byte) e
 	defer res.Body.Close()
 	got, err := io.ReadAll(res.Body)
 	if err == nil && (res.StatusCode != http.StatusOK || !strings.HasSuffix(string(got), fmt.Sprintf(" %s %d", method, len(body)))) {
-		err = fmt.Errorf("%s: %d %.200q", method, res.StatusCode, got)
+		err = fmt.Errorf("%s: status %d, body %.200q", method, res.StatusCode, got)
 	}
 	return err
 }
@@ -95,7 +95,7 @@ func (v *clientLoad) ask(client *http.Client, method, url string, body []byte) e
 func (v *clientLoad) awaitRequests(n int64) {
 	v.t.Helper()
 	goal := v.made.Load() + n
-	eventually(v.t, "requests pass", func() bool { return v.made.Load() >= goal })
+	eventually(v.t, "further requests were made", func() bool { return v.made.Load() >= goal })
 }
 
 // end stops the clients and returns what failed.
@@ -183,7 +183,7 @@ func TestAllHostsDead(t *testing.T) {
 		p := start(t, setup{mode: "http", multi: multi, settings: healingGroup(all, settings{"health_check": check}, nil)})
 		client := p.client()
 		if res, _ := p.get(client, "/"); res.StatusCode != http.StatusOK {
-			t.Fatalf("status %d", res.StatusCode)
+			t.Fatalf("status %d, want 200", res.StatusCode)
 		}
 		for range times(1, 20) {
 			before := p.stderr.count("check: a host is down")
@@ -195,10 +195,10 @@ func TestAllHostsDead(t *testing.T) {
 				begun := time.Now()
 				res, _ := p.get(client, "/")
 				if s := res.StatusCode; s != http.StatusBadGateway && s != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" {
-					t.Errorf("status %d, Retry-After %q", s, res.Header.Get("Retry-After"))
+					t.Errorf("status %d, Retry-After %q; want 502 or 503, Retry-After 1", s, res.Header.Get("Retry-After"))
 				}
 				if took := time.Since(begun); took > patience/2 {
-					t.Errorf("that took %v", took)
+					t.Errorf("the error took %v", took)
 				}
 			}
 			// until starts h, makes requests until h gets one, and returns how long that took.
@@ -210,7 +210,7 @@ func TestAllHostsDead(t *testing.T) {
 					return res.StatusCode == http.StatusOK && strings.HasPrefix(body, string(rune('A'+slices.Index(all, h))))
 				})
 				if h.seen.Load() == seen {
-					t.Error("the host was not asked")
+					t.Error("the host got no request")
 				}
 				return time.Since(begun)
 			}
@@ -218,9 +218,9 @@ func TestAllHostsDead(t *testing.T) {
 			first := until(all[1])
 			eventually(t, "its check passes", func() bool { return p.stderr.count("check: a host serves again") > up })
 			second := until(all[0])
-			t.Logf("with checks each %v the first host was back after %v, the second after %v", interval, first, second)
+			t.Logf("with checks every %v the first host served again after %v, the second after %v", interval, first, second)
 			if first > late || second > late {
-				t.Errorf("with checks each %v they were back after %v and %v", interval, first, second)
+				t.Errorf("with checks every %v the hosts served again after %v and %v", interval, first, second)
 			}
 		}
 	})

@@ -48,7 +48,7 @@ func TestWeights(t *testing.T) {
 			_ = c.Close()
 		}
 		if got["A"] != 30 || got["B"] != 10 {
-			t.Errorf("40 sessions with weights 3, 1, 0 were spread %v", got)
+			t.Errorf("40 sessions with weights 3, 1, 0 were distributed %v", got)
 		}
 	})
 }
@@ -60,14 +60,14 @@ func TestBackup(t *testing.T) {
 	p := start(t, setup{settings: group(hostsWith(hosts, settings{"backup": true}, settings{}, settings{}), nil)})
 	for range 6 {
 		if _, letter := p.visit(); letter == "A" {
-			t.Error("the backup was used while others serve")
+			t.Error("the backup was used while other hosts serve")
 		}
 	}
 	p.rewrite(setup{settings: group(append(hostsWith(hosts[:1], settings{"backup": true}), refusing(t)), nil)})
 	p.mustOrder("reload")
 	for range 3 {
 		if _, letter := p.visit(); letter != "A" {
-			t.Errorf("host %s was used when only the backup serves", letter)
+			t.Errorf("host %s was used while only the backup serves", letter)
 		}
 	}
 }
@@ -132,7 +132,7 @@ func (p *proxy) runShortSessions(stop <-chan struct{}, served *atomic.Int64) {
 // expectCapacity demands that exactly this many sessions are possible at once, half of them at either host, and that exactly this many clients may wait.
 func (p *proxy) expectCapacity(sessions, places int) {
 	p.t.Helper()
-	eventually(p.t, "there is room for as many as there may be", func() bool {
+	eventually(p.t, "the expected number of sessions and places is free", func() bool {
 		var held []net.Conn
 		heard := make(chan string, sessions+places+1)
 		come := func(n int) {
@@ -143,7 +143,7 @@ func (p *proxy) expectCapacity(sessions, places int) {
 					letter := make([]byte, 1)
 					n, err := c.Read(letter)
 					if errors.Is(err, os.ErrDeadlineExceeded) {
-						p.t.Error("a client heard nothing")
+						p.t.Error("a client got nothing")
 					}
 					heard <- string(letter[:n])
 				}()
@@ -171,11 +171,11 @@ func (p *proxy) expectCapacity(sessions, places int) {
 			return false
 		}
 		if got["A"] > sessions/2 || got["B"] > sessions/2 {
-			p.t.Fatalf("of %d sessions hosts got %v", sessions, got)
+			p.t.Fatalf("%d sessions were distributed %v", sessions, got)
 		}
 		come(places + 1)
 		if letter := <-heard; letter != "" {
-			p.t.Errorf("a client who had to wait got host %s", letter)
+			p.t.Errorf("a client that had to wait got host %s", letter)
 		}
 		refused := 0
 		for range places { // they get places when others leave
@@ -214,7 +214,7 @@ func TestDrainedHost(t *testing.T) {
 		for i, c := range held {
 			expectEcho(t, c, "still there")
 			if p.stderr.count("a drained host has no clients left") > 0 {
-				t.Errorf("said while %d sessions were left", len(held)-i)
+				t.Errorf("the log said that no clients were left while %d sessions were", len(held)-i)
 			}
 			endSession(t, c)
 		}
@@ -250,12 +250,12 @@ func TestEjectionIsKnownToAll(t *testing.T) {
 	p.await(p.stderr, `msg="upstream: a host fails its clients and is tried last \(passive_check\)".* reason="?.+ failed=3 `)
 	p.mustOrder("reload")
 	if n := visits(10); n > 0 {
-		t.Errorf("after a reload %d sessions failed", n)
+		t.Errorf("after a reload %d sessions failed, want 0", n)
 	}
 	p.mustOrder("upgrade")
 	successor := p.awaitSuccessor(1)
 	if n := visits(10); n > 0 {
-		t.Errorf("after an upgrade %d sessions failed", n)
+		t.Errorf("after an upgrade %d sessions failed, want 0", n)
 	}
 	p.stopSuccessor(successor)
 }

@@ -125,7 +125,7 @@ func blackHole(t *testing.T) endpoint {
 		}
 		guard(t, c)
 	}
-	t.Skip("this kernel lets connections into a full queue: no black hole can be made here")
+	t.Skip("this kernel accepts connections into a full backlog: no black hole can be made here")
 	return e
 }
 
@@ -234,7 +234,7 @@ func writeUntilFull(t *testing.T, c *net.TCPConn) int {
 			return total
 		}
 		if total > 256<<20 {
-			t.Errorf("%d MiB were taken though nobody reads: there is no backpressure", total>>20)
+			t.Errorf("%d MiB were accepted although nobody reads: there is no backpressure", total>>20)
 			return total
 		}
 	}

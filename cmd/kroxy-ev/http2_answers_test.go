@@ -193,11 +193,11 @@ func TestHTTP2AnswersToHTTP1(t *testing.T) {
 			if more {
 				send(t, c, "GET /afterwards HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n")
 				if saw, _ := seenAnswer(in, "GET"); saw != "200 hello" && saw != cutOff {
-					t.Errorf("afterwards the client got %q", saw)
+					t.Errorf("for a further request the client got %q", saw)
 				}
 			}
 			if rest, _ := io.ReadAll(in); len(rest) > 0 {
-				t.Errorf("the client got %q behind it", rest)
+				t.Errorf("after it the client got %q", rest)
 			}
 			good := p.dial()
 			send(t, good, "GET /afterwards HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n")
@@ -247,7 +247,7 @@ func TestHTTP2AnswersToHTTP2(t *testing.T) {
 			a.verify(t, seenMessage(c.response(1)))
 			c.get(3, "/afterwards").mustSend()
 			if saw := seenMessage(c.response(3)); saw != "200 hello" {
-				t.Errorf("afterwards the client got %q", saw)
+				t.Errorf("for a further request the client got %q", saw)
 			}
 		})
 	}
@@ -307,7 +307,7 @@ func TestHTTP1AnswersToHTTP2(t *testing.T) {
 			h.begin(nil)
 			c.get(3, "/afterwards").mustSend()
 			if saw := seenMessage(c.response(3)); saw != "200 hello" {
-				t.Errorf("afterwards the client got %q", saw)
+				t.Errorf("for a further request the client got %q", saw)
 			}
 		})
 	}

@@ -333,7 +333,7 @@ func sentOnly(text string) func(p *proxy, t *testing.T) *framed {
 func connectionEnds(t *testing.T, _ *attack, c *framed) {
 	t.Helper()
 	if codes, over := c.goAway(patience); !over {
-		t.Errorf("the connection does not end; GOAWAY so far: %v", codes)
+		t.Errorf("the connection did not end; GOAWAY so far: %v", codes)
 	}
 	c.expectNotLate(t)
 }
@@ -351,7 +351,7 @@ func streamsEnd(t *testing.T, a *attack, c *framed) {
 		return n == a.asks || c.over != nil
 	}
 	if !c.within(patience, over) && c.over == nil {
-		t.Error("there are streams that do not end")
+		t.Error("some streams did not end")
 	}
 	c.expectNotLate(t)
 }
@@ -532,7 +532,7 @@ func (p *proxy) startGoodClient(t *testing.T) *goodClient {
 				m, over = b.ask(streamID(n), begin)
 			}
 			if m == nil || m.status() != "200" {
-				b.failure = fmt.Errorf("request %d: %v", n, m)
+				b.failure = fmt.Errorf("a good client's request %d: %v", n, m)
 			}
 			b.longest = max(b.longest, time.Since(begin))
 			b.asked++
@@ -561,7 +561,7 @@ func (b *goodClient) end(t *testing.T) {
 		t.Errorf("a good client: %v", b.failure)
 	}
 	if b.longest > longestWait && !raceEnabled {
-		t.Errorf("a good client waited for %v", b.longest)
+		t.Errorf("a good client waited %v", b.longest)
 	}
 	_ = b.c.conn.Close()
 }
@@ -627,10 +627,10 @@ func (a *attack) run(t *testing.T) {
 	}
 	hits := v.hits.Load()
 	if hits > attackers*maxHits && a.codes != nil {
-		t.Errorf("%d requests came to the host", hits)
+		t.Errorf("%d of the attacker's requests reached the host", hits)
 	}
 	p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n-int(v.open.Load()) <= sockets })
-	t.Logf("%v; %d requests of others meanwhile, the longest took %v; %d KiB of memory; %d hits", took.Round(time.Millisecond), b.asked, b.longest.Round(10*time.Microsecond), grown, hits)
+	t.Logf("took %v; %d requests of good clients, the longest took %v; grew by %d KiB; %d hits", took.Round(time.Millisecond), b.asked, b.longest.Round(10*time.Microsecond), grown, hits)
 }
 
 // attacker connects a client that has sent its preface.

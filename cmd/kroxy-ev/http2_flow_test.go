@@ -21,11 +21,11 @@ func TestHTTP2WindowIsKept(t *testing.T) {
 		}
 	}
 	if m := c.streams; !c.within(patience, func() bool { return c.over != nil || m[1] != nil && m[1].reset }) {
-		t.Fatal("a stream may send what it likes")
+		t.Fatal("a stream can send more than its window")
 	}
 	if m := c.streams[1]; m != nil && m.reset {
 		if m.code != http2.ErrCodeFlowControl {
-			t.Errorf("the stream was reset by %v", m.code)
+			t.Errorf("the stream was reset with %v, want FLOW_CONTROL_ERROR", m.code)
 		}
 		return
 	}

@@ -164,11 +164,11 @@ func (m *badHostCase) run(t *testing.T) {
 		t.Errorf("the process grew by %d KiB", grown)
 	}
 	if n := asked.Load(); n > 50 {
-		t.Errorf("the host was asked %d times", n)
+		t.Errorf("the host got %d requests", n)
 	}
 	for _, c := range h.connections() {
 		_ = c.conn.Close()
 	}
 	p.awaitSockets(t, "the sockets are closed", func(n int) bool { return n-int(v.open.Load()) <= sockets })
-	t.Logf("%d requests of others meanwhile, the longest took %v; %d KiB of memory; asked %d times", b.asked, b.longest.Round(10*time.Microsecond), grown, asked.Load())
+	t.Logf("%d requests of good clients, the longest took %v; grew by %d KiB; the host got %d requests", b.asked, b.longest.Round(10*time.Microsecond), grown, asked.Load())
 }

@@ -88,7 +88,7 @@ func (p *proxy) dialForHTTP2(config *tls.Config) net.Conn {
 	config.NextProtos = []string{http2.NextProtoTLS}
 	s := p.dialTLS(config)
 	if got := s.ConnectionState().NegotiatedProtocol; got != http2.NextProtoTLS {
-		p.t.Fatalf("the protocol that was agreed is %q", got)
+		p.t.Fatalf("the negotiated protocol is %q", got)
 	}
 	return s
 }
@@ -100,7 +100,7 @@ func (c *framed) sendPreface(settings ...http2.Setting) {
 	_ = c.framer.WriteSettings(settings...)
 	c.mustSend()
 	go c.read()
-	c.await("the settings of the other end, and its answer to ours", func() bool { return len(c.settings) > 0 && c.acks > 0 })
+	c.await("the other end has sent SETTINGS and acknowledged ours", func() bool { return len(c.settings) > 0 && c.acks > 0 })
 }
 
 // send writes the pending frames.
@@ -255,7 +255,7 @@ func (c *framed) note(f http2.Frame) (ended *message, err error) {
 	if m != nil && (m.ended || m.reset) {
 		switch f.(type) {
 		case *http2.DataFrame, *http2.MetaHeadersFrame:
-			return nil, fmt.Errorf("%v on a stream that is over", f)
+			return nil, fmt.Errorf("%v on a stream that has ended", f)
 		}
 	}
 	switch f := f.(type) {
@@ -345,7 +345,7 @@ func (c *framed) await(what string, ok func() bool) {
 	if !c.within(patience, ok) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.t.Fatalf("not so: %s; it had %d frames, GOAWAY %v, error %v", what, c.frames, c.goAways, c.over)
+		c.t.Fatalf("timed out or ended, waiting until: %s; got %d frames, GOAWAY %v, error %v", what, c.frames, c.goAways, c.over)
 	}
 }
 
@@ -446,10 +446,10 @@ func (c *framed) expectGoAway(codes ...http2.ErrCode) {
 	c.t.Helper()
 	got, over := c.goAway(patience)
 	if !over {
-		c.t.Fatalf("the connection does not end; GOAWAY so far: %v", got)
+		c.t.Fatalf("the connection did not end; GOAWAY so far: %v", got)
 	}
 	if len(got) == 0 || !slices.Contains(codes, got[len(got)-1]) {
-		c.t.Errorf("the connection ended with GOAWAY %v and %v, want one of %v", got, c.over, codes)
+		c.t.Errorf("the connection ended with GOAWAY %v and error %v, want one of %v", got, c.over, codes)
 	}
 }
 
@@ -472,7 +472,7 @@ func startFramedHost(t *testing.T, config *tls.Config, begin func(c *framed), on
 			return
 		}
 		if string(preface) != http2.ClientPreface {
-			t.Errorf("a host of HTTP/2 got %q", preface)
+			t.Errorf("a host of HTTP/2 got %q instead of a preface", preface)
 			return
 		}
 		h.mu.Lock()

@@ -37,7 +37,7 @@ func startBetweenTLS(t *testing.T, a *authority, host string, handler http.Handl
 	}
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Proto != "HTTP/"+host {
-			t.Errorf("the host was asked in %s", req.Proto)
+			t.Errorf("the host got a request in %s", req.Proto)
 		}
 		handler(w, req)
 	})
@@ -95,7 +95,7 @@ func TestHTTP2Go(t *testing.T) {
 			}
 			res, got := do(t, c, req)
 			if res.Proto != "HTTP/"+client {
-				t.Errorf("%s %s was answered in %s", method, path, res.Proto)
+				t.Errorf("%s %s got a response in %s", method, path, res.Proto)
 			}
 			return res, got
 		}
@@ -104,7 +104,7 @@ func TestHTTP2Go(t *testing.T) {
 				_, got := ask("GET", fmt.Sprintf("/?seed=1&size=%d%s", size, length), nil, nil)
 				want, _ := io.ReadAll(newStream(1, size))
 				if got != string(want) {
-					t.Errorf("%d bytes came, want %d (%q)", len(got), size, length)
+					t.Errorf("got %d bytes, want %d (Content-Length %q)", len(got), size, length)
 				}
 				want = fmt.Appendf(nil, "%d %08x", size, streamSum(1, size))
 				_, got = ask("POST", "/", newStream(1, size), func(req *http.Request) {
@@ -118,20 +118,20 @@ func TestHTTP2Go(t *testing.T) {
 			}
 		}
 		if res, got := ask("HEAD", "/?seed=1&size=5&length", nil, nil); got != "" || res.ContentLength != 5 {
-			t.Errorf("HEAD: length %d, %q", res.ContentLength, got)
+			t.Errorf("HEAD: Content-Length %d, body %q", res.ContentLength, got)
 		}
 		if res, got := ask("GET", "/none", nil, nil); got != "" || res.StatusCode != 204 {
-			t.Errorf("none: %d, %q", res.StatusCode, got)
+			t.Errorf("/none: status %d, body %q", res.StatusCode, got)
 		}
 		res, got := ask("POST", "/trailers", io.MultiReader(strings.NewReader("hello")), func(req *http.Request) {
 			req.Trailer = http.Header{"X-Sum": {"1"}}
 			req.Header.Set("TE", "trailers")
 		})
 		if got != "hello" || res.Trailer.Get("X-Sum") != "1" {
-			t.Errorf("trailers: %q, %v", got, res.Trailer)
+			t.Errorf("trailers: body %q, trailers %v", got, res.Trailer)
 		}
 		if _, got := ask("POST", "/", strings.NewReader("hello"), func(req *http.Request) { req.Header.Set("Expect", "100-continue") }); !strings.HasPrefix(got, "5 ") {
-			t.Errorf("expect: %q", got)
+			t.Errorf("Expect: body %q", got)
 		}
 	})
 }
@@ -205,7 +205,7 @@ func TestHTTP2PriorKnowledge(t *testing.T) {
 		}
 		out := run(t, "nghttp", "-nv", "-t", "30", "-m", "20", "-w", "20", "-W", "25", p.url("/"))
 		if n := strings.Count(out, ":status: 200"); n != 20 || strings.Contains(out, "error_code=PROTOCOL_ERROR") {
-			t.Errorf("nghttp saw %d answers in\n%s", n, out)
+			t.Errorf("nghttp saw %d responses in\n%s", n, out)
 		}
 	})
 	t.Run("Go", func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestHTTP2PriorKnowledge(t *testing.T) {
 		tr.Protocols.SetUnencryptedHTTP2(true)
 		t.Cleanup(tr.CloseIdleConnections)
 		if res, body := p.get(&http.Client{Transport: tr}, "/"); res.Proto != "HTTP/2.0" || body != "hello" {
-			t.Errorf("%s %q", res.Proto, body)
+			t.Errorf("got %s, body %q", res.Proto, body)
 		}
 	})
 }

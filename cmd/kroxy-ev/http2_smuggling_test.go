@@ -308,7 +308,7 @@ func (s *smuggling) verify(t *testing.T, got []string) {
 		}
 	}
 	if !seen {
-		t.Errorf("what was sent afterwards did not come, but %q", got)
+		t.Errorf("the request that follows did not reach the host; it got %q", got)
 	}
 	want := plainRequests(s.want)
 	if !slices.Equal(whole, want) && (!s.any || len(whole) > 0) {
@@ -332,7 +332,7 @@ func (s *smuggling) send(t *testing.T, p *proxy) {
 	c.mu.Unlock()
 	if over != nil {
 		if !s.wrong {
-			t.Errorf("the connection ended: %v, GOAWAY %v", over, c.goAways)
+			t.Errorf("the connection ended with error %v, GOAWAY %v", over, c.goAways)
 		}
 		return
 	}
@@ -429,7 +429,7 @@ func TestHTTP1SmugglingToHTTP2(t *testing.T) {
 			if c.status != 0 {
 				expectStatus(t, in, c.status)
 			} else if res, body := reply(t, in, http.MethodGet); res.StatusCode != 200 || body != "hello" {
-				t.Errorf("the client got %d, %q", res.StatusCode, body)
+				t.Errorf("the client got status %d, body %q", res.StatusCode, body)
 			}
 			_ = conn.Close()
 			end := p.dial()

@@ -279,13 +279,13 @@ func (c *httpCase) run(t *testing.T, p *proxy, h *recorder) {
 	got := h.all()
 	last := slices.Index(got, "GET /end HTTP/1.1\r\nHost: p\r\n\r\n")
 	if last < 0 {
-		t.Fatalf("the host got %q, and not the last request", got)
+		t.Fatalf("the host got %q and not the last request", got)
 	}
 	got = slices.Delete(got, last, last+1)
 	if c.cut && c.host == nil {
 		for _, g := range got {
 			if strings.Contains(g, "\r\n0\r\n") {
-				t.Errorf("the host got %q, which looks whole", g)
+				t.Errorf("the host got %q, which looks complete", g)
 			}
 		}
 	} else if !slices.Equal(got, c.host) {
@@ -306,10 +306,10 @@ func (c *httpCase) checkClient(t *testing.T, conn *net.TCPConn) {
 	case c.status != 0:
 		res := expectStatus(t, in, c.status)
 		if !res.Close {
-			t.Error("the answer does not say that the connection ends")
+			t.Error("the response has no Connection: close")
 		}
 		if n := res.ContentLength; n <= 0 || n > 500 {
-			t.Errorf("the answer has %d bytes", n)
+			t.Errorf("the response has %d bytes", n)
 		}
 		expectEnd(t, in)
 	case c.ending != "":

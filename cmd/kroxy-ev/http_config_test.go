@@ -134,7 +134,7 @@ func TestHTTPHostByName(t *testing.T) {
 		send(t, c, test.in)
 		res, got := reply(t, in, http.MethodGet)
 		if test.want == "" && res.StatusCode != 421 || test.want != "" && got != test.want {
-			t.Errorf("%.80q is answered with %d %q, want %q", test.in, res.StatusCode, got, test.want)
+			t.Errorf("%.80q got status %d, body %q, want %q", test.in, res.StatusCode, got, test.want)
 		}
 	}
 }
@@ -173,12 +173,12 @@ func TestHTTPLeastConn(t *testing.T) {
 		count[<-arrived]++
 	}
 	if count["A"] != 3 || count["B"] != 3 {
-		t.Errorf("6 requests at once were spread %v", count)
+		t.Errorf("6 concurrent requests were distributed %v", count)
 	}
 	close(release["A"])
 	for range count["A"] {
 		if letter := <-letters; letter != "A" {
-			t.Errorf("%s has answered", letter)
+			t.Errorf("host %s has answered too early", letter)
 		}
 	}
 	for i := range 3 {
@@ -208,7 +208,7 @@ func TestHTTPUnreachableHosts(t *testing.T) {
 					t.Fatal(err)
 				}
 				if body, err := io.ReadAll(res.Body); err != nil || string(body) != "a body" {
-					t.Fatalf("got %d %q, %v", res.StatusCode, body, err)
+					t.Fatalf("got status %d, body %q, error %v", res.StatusCode, body, err)
 				}
 				_ = res.Body.Close()
 			}
@@ -218,7 +218,7 @@ func TestHTTPUnreachableHosts(t *testing.T) {
 		t.Parallel()
 		p := startHTTP(t, setup{hosts: []endpoint{{"nobody.invalid", 9}}, settings: settings{"resolve_timeout": 10_000}})
 		if res, body := p.get(p.client(), "/"); res.StatusCode != 502 {
-			t.Errorf("got %d %q", res.StatusCode, body)
+			t.Errorf("got status %d, body %q", res.StatusCode, body)
 		}
 	})
 }
@@ -290,7 +290,7 @@ func TestHTTPAccessLogOfHalfHeads(t *testing.T) {
 		c := p.dial()
 		send(t, c, fmt.Sprintf("GET /later HTTP/1.1\r\nX-%d: y", i))
 	}
-	eventually(t, "all lines are there", func() bool { return len(lines(t, file)) == 2*n })
+	eventually(t, "the log has all lines", func() bool { return len(lines(t, file)) == 2*n })
 	text, _ := os.ReadFile(file)
 	for i := range n {
 		if uri := fmt.Sprintf("/%04d\n", i); strings.Count(string(text), uri) != 1 {
@@ -357,11 +357,11 @@ func TestHTTPKroxyFiles(t *testing.T) {
 			c := p.client()
 			for _, path := range []string{"/", "/missing", "/pieces"} {
 				if res, body := p.get(c, path); len(body) == 0 || (res.StatusCode == 404) != (path == "/missing") {
-					t.Errorf("%s: got %d %q", path, res.StatusCode, body)
+					t.Errorf("%s: got status %d, body %q", path, res.StatusCode, body)
 				}
 			}
 			if warned := strings.Contains(p.stderr.String(), "timeout_ms"); warned != strings.Contains(text, "timeout_ms") {
-				t.Errorf("the warning about timeout_ms: %v", warned)
+				t.Errorf("whether there is a warning about timeout_ms: %v", warned)
 			}
 			p.stop()
 		})

@@ -164,7 +164,7 @@ func expectRefusal(t *testing.T, c net.Conn) {
 	t.Helper()
 	in := bufio.NewReader(c)
 	if res := expectStatus(t, in, 413); !res.Close {
-		t.Error("the response does not say that the connection will be closed")
+		t.Error("the response has no Connection: close")
 	}
 	expectEnd(t, in)
 }
@@ -207,7 +207,7 @@ func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 					send(t, s, text)
 					in := bufio.NewReader(c)
 					if res, _ := reply(t, in, http.MethodPost); !res.Close {
-						t.Error("the response does not say that the connection will be closed")
+						t.Error("the response has no Connection: close")
 					}
 					expectEnd(t, in)
 					sent := make(chan error, 1)
@@ -219,10 +219,10 @@ func TestHTTPEarlyAnswerAndTheRest(t *testing.T) {
 					n, err := io.Copy(sum, req.Body)
 					_, whole := postRequest(8*mega, false)
 					if err != nil || n != 8*mega || sum.Sum32() != crc32.ChecksumIEEE(whole) {
-						t.Errorf("the host got %d bytes, sum %08x, error %v", n, sum.Sum32(), err)
+						t.Errorf("the host got %d bytes, checksum %08x, error %v", n, sum.Sum32(), err)
 					}
 					if err := <-sent; err != nil {
-						t.Errorf("the client's write: %v", err)
+						t.Errorf("the client's write failed: %v", err)
 					}
 					_ = c.Close()
 					if strings.HasPrefix(answer, "last") {
@@ -285,7 +285,7 @@ func TestHTTPBothWaysAtOnce(t *testing.T) {
 			n, err := io.Copy(sum, res.Body)
 			_, whole := postRequest(20*mega, false)
 			if err != nil || sum.Sum32() != crc32.ChecksumIEEE(whole) {
-				t.Errorf("%d bytes came back, sum %08x, error %v", n, sum.Sum32(), err)
+				t.Errorf("got %d bytes back, checksum %08x, error %v", n, sum.Sum32(), err)
 			}
 			if err := <-sent; err != nil {
 				t.Error(err)
@@ -342,7 +342,7 @@ func TestHTTPLingeringClients(t *testing.T) {
 		t.Errorf("exit status %d, want 0", status)
 	}
 	if d := time.Since(begin); d > 4*time.Second {
-		t.Errorf("the end took %v with a shutdown_timeout of 500 ms", d)
+		t.Errorf("the shutdown took %v with a shutdown_timeout of 500 ms", d)
 	}
 }
 
@@ -358,6 +358,6 @@ func TestHTTPSilentLingerer(t *testing.T) {
 	p.awaitSockets(t, "the connection is closed", func(n int) bool { return n == idle })
 	notBefore(t, begin, 4*time.Second)
 	if d := time.Since(begin); d > 20*time.Second {
-		t.Errorf("it took %v", d)
+		t.Errorf("the connection was closed only after %v", d)
 	}
 }

@@ -184,7 +184,7 @@ func TestHTTPGigabytes(t *testing.T) {
 		t.Errorf("the proxy had %d KiB of memory, want at most %d", peak, memoryLimit>>10)
 	}
 	if killed != nil && killed() > 0 {
-		t.Error("the limit on memory was met")
+		t.Error("the memory limit was hit")
 	}
 }
 
@@ -273,7 +273,7 @@ func TestHTTPBackpressure(t *testing.T) {
 	})
 	const limit = 16 << 10
 	if grown := p.status("VmRSS") - before; grown > limit {
-		t.Errorf("the proxy grew by %d KiB for %d bodies that nobody takes, want at most %d", grown, flows, limit)
+		t.Errorf("the proxy grew by %d KiB for %d bodies that nobody reads, want at most %d", grown, flows, limit)
 	}
 	close(proceed)
 	running.Wait()

@@ -165,7 +165,7 @@ func TestHTTPNginx(t *testing.T) {
 					t.Fatalf("got %s %v\nwant %s %v (%d)", got.Status, got.Header, want.Status, want.Header, test.status)
 				}
 				if sha256.Sum256([]byte(gotBody)) != sha256.Sum256([]byte(wantBody)) {
-					t.Fatalf("another body: %d bytes, want %d", len(gotBody), len(wantBody))
+					t.Fatalf("the body differs: %d bytes, want %d", len(gotBody), len(wantBody))
 				}
 			}
 		})
@@ -179,7 +179,7 @@ func TestHTTPNginx(t *testing.T) {
 		req.Header.Set("Range", "bytes=0-1,3-4")
 		res, body := do(t, behind, req)
 		if res.StatusCode != 206 || strings.Count(body, "Content-Range: bytes ") != 2 || res.ContentLength != int64(len(body)) {
-			t.Errorf("got %d of %d bytes: %q", res.StatusCode, res.ContentLength, body)
+			t.Errorf("got status %d, Content-Length %d: %q", res.StatusCode, res.ContentLength, body)
 		}
 	})
 }

@@ -57,7 +57,7 @@ func TestHTTPPooling(t *testing.T) {
 			send(t, other, getRequest)
 			expectStatus(t, bufio.NewReader(other), 200)
 			if pooled := h.connections() == 1; pooled != test.pooled {
-				t.Errorf("the host's connection served again: %v, want %v", pooled, test.pooled)
+				t.Errorf("whether the host's connection was used again: %v, want %v", pooled, test.pooled)
 			}
 			_, _ = c.Close(), other.Close()
 			h.hangUp()
@@ -137,7 +137,7 @@ func TestHTTPPostIsNotRepeated(t *testing.T) {
 		expectStatus(t, in, 502)
 	}
 	if mu.Lock(); posts != 10 {
-		t.Errorf("the host got %d requests of 10", posts)
+		t.Errorf("the host got %d POSTs, want 10", posts)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestHTTPUpstreamKeepalive(t *testing.T) {
 				running.Go(func() { p.get(c, "/together") })
 			}
 			running.Wait()
-			eventually(t, "the others are closed", func() bool { return h.open.Load() == int64(test.kept) })
+			eventually(t, "all connections beyond upstream_keepalive are closed", func() bool { return h.open.Load() == int64(test.kept) })
 			if name == "timeout" {
 				notBefore(t, begin, 300*time.Millisecond)
 				return
@@ -245,7 +245,7 @@ func TestHTTPRepeatsWhatIsIdempotent(t *testing.T) {
 						waits := req.Header.Get("Expect") != ""
 						if got.Add(1) == 1 {
 							if first {
-								t.Error("the request came by a new connection")
+								t.Error("the request arrived over a new connection")
 							}
 							if !waits {
 								_, _ = io.Copy(io.Discard, req.Body)
@@ -253,7 +253,7 @@ func TestHTTPRepeatsWhatIsIdempotent(t *testing.T) {
 							return
 						}
 						if !first {
-							t.Error("the request was repeated on a connection that had served")
+							t.Error("the request was repeated on a used connection")
 						}
 						if waits {
 							_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
@@ -330,7 +330,7 @@ func TestHTTPKeepAliveOfHosts(t *testing.T) {
 				select {
 				case at = <-closed:
 				case <-time.After(patience):
-					t.Fatal("the connection to the host is not closed")
+					t.Fatal("the connection to the host was not closed")
 				}
 				return at
 			}
@@ -340,7 +340,7 @@ func TestHTTPKeepAliveOfHosts(t *testing.T) {
 			for range 2 {
 				send(t, c, getRequest)
 				if res := expectStatus(t, in, 200); res.Header.Get("Keep-Alive") != "" || res.Close {
-					t.Errorf("the client got %v", res.Header)
+					t.Errorf("the client got the header fields %v", res.Header)
 				}
 				if test.kept == 0 { // whatever the client's connection does
 					end()
@@ -349,13 +349,13 @@ func TestHTTPKeepAliveOfHosts(t *testing.T) {
 			first, last := <-answered, <-answered
 			if test.kept > 0 {
 				if d := end().Sub(last); d < test.kept-20*time.Millisecond || d > patience {
-					t.Errorf("closed %v behind its last response, want %v", d, test.kept)
+					t.Errorf("closed %v after its last response, want %v", d, test.kept)
 				}
 				return
 			}
 			time.Sleep(time.Until(first.Add(1500 * time.Millisecond)))
 			if n := len(closed); n > 0 {
-				t.Errorf("%d connections were closed", n)
+				t.Errorf("%d connections were closed, want none", n)
 			}
 		})
 	}

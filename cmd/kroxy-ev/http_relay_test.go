@@ -147,7 +147,7 @@ func TestHTTPClient(t *testing.T) {
 		}
 	}
 	if n := h.opened.Load(); n != 1 {
-		t.Errorf("%d connections to the host for 100 requests one after the other", n)
+		t.Errorf("%d connections to the host for 100 consecutive requests", n)
 	}
 	for _, size := range []int{0, 1, 4096, 100_000, 3 << 20} {
 		for _, chunked := range []bool{false, true} {
@@ -162,7 +162,7 @@ func TestHTTPClient(t *testing.T) {
 			}
 			res, got := do(t, c, req)
 			if res.StatusCode != 200 || got != body {
-				t.Errorf("%d bytes, chunked %v: got %d and %d bytes back", size, chunked, res.StatusCode, len(got))
+				t.Errorf("%d bytes, chunked %v: got status %d and %d bytes back", size, chunked, res.StatusCode, len(got))
 			}
 			if chunked && size > 0 && res.Trailer.Get("X-Sum") != "17" {
 				t.Errorf("%d bytes: the trailers are %v", size, res.Trailer)
@@ -246,7 +246,7 @@ func TestHTTPCutSparesTheAnswerBefore(t *testing.T) {
 	}
 	if res, err := http.ReadResponse(in, nil); err == nil {
 		if _, err = io.ReadAll(res.Body); err == nil && res.StatusCode == 200 {
-			t.Error("what was cut off looks whole")
+			t.Error("the truncated response looks complete")
 		}
 	}
 }
@@ -320,18 +320,18 @@ func TestHTTPErrorPages(t *testing.T) {
 					reason = "413 "
 				}
 				if res.StatusCode != test.status || res.Header.Get("Content-Type") != kind || !strings.Contains(body, reason) {
-					t.Errorf("got %d of %q: %q; want %q of %q", res.StatusCode, res.Header.Get("Content-Type"), body, reason, kind)
+					t.Errorf("got status %d, type %q: %q; want %q, type %q", res.StatusCode, res.Header.Get("Content-Type"), body, reason, kind)
 				}
 				if _, err := http.ParseTime(res.Header.Get("Date")); err != nil {
 					t.Errorf("Date: %v", err)
 				}
 				for _, secret := range []string{"127.0.0.1", "refused", "kroxy", "backend"} {
 					if strings.Contains(strings.ToLower(body), secret) || strings.Contains(fmt.Sprint(res.Header), secret) {
-						t.Errorf("the answer tells of %q", secret)
+						t.Errorf("the response reveals %q", secret)
 					}
 				}
 				if res.Close == test.keeps {
-					t.Errorf("the answer says close: %v", res.Close)
+					t.Errorf("whether the response has Connection: close: %v", res.Close)
 				}
 				if !test.keeps {
 					expectEnd(t, in)

@@ -32,7 +32,7 @@ func TestFailingHostIsEjected(t *testing.T) {
 						if res.StatusCode == 503 {
 							told++
 						} else if res.StatusCode != 200 {
-							t.Errorf("status %d", res.StatusCode)
+							t.Errorf("status %d, want 200 or 503", res.StatusCode)
 						}
 						client.CloseIdleConnections() // so that all workers get requests
 					}
@@ -42,10 +42,10 @@ func TestFailingHostIsEjected(t *testing.T) {
 				before := bad.seen.Load()
 				ask()
 				if n := bad.seen.Load(); before < 3 || before > c.most || n != before {
-					t.Errorf("the host that errs was asked %d times, and %d times after it was ejected; want 3 and 0", before, n-before)
+					t.Errorf("the failing host got %d requests, and %d after it was ejected; want 3 and 0", before, n-before)
 				}
 				if c.told && told != before || !c.told && told > 0 {
-					t.Errorf("%d of %d failures were told", told, before)
+					t.Errorf("clients saw %d of %d failures", told, before)
 				}
 			})
 		})
@@ -74,7 +74,7 @@ func TestWhatMayBeRepeated(t *testing.T) {
 			t.Errorf("%s of %d bytes: status %d", tc.method, tc.size, res.StatusCode)
 		}
 		if n := hosts[0].seen.Load() + hosts[1].seen.Load() - before; n != tc.seen {
-			t.Errorf("%s of %d bytes came to hosts %d times, want %d", tc.method, tc.size, n, tc.seen)
+			t.Errorf("%s of %d bytes reached hosts %d times, want %d", tc.method, tc.size, n, tc.seen)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func TestHTTPSlowClients(t *testing.T) {
 		t.Helper()
 		for range 50 {
 			if res, body := p.get(c, "/"); res.StatusCode != 200 || body != "hello" {
-				t.Fatalf("another client got %d %q", res.StatusCode, body)
+				t.Fatalf("another client got status %d, body %q", res.StatusCode, body)
 			}
 			res, err := c.Post(p.url("/echo"), "", strings.NewReader("x"))
 			if err != nil || res.StatusCode != 200 {
@@ -56,7 +56,7 @@ func TestHTTPSlowClients(t *testing.T) {
 		}
 		send(t, slowBodies[i], head)
 	}
-	p.awaitSockets(t, "all are there", func(n int) bool { return n >= before["socket"]+heads+2*bodies-4*runtime.NumCPU() })
+	p.awaitSockets(t, "all slow clients are connected", func(n int) bool { return n >= before["socket"]+heads+2*bodies-4*runtime.NumCPU() })
 	if grown := p.status("VmRSS") - memory; grown > 16*(heads+bodies) {
 		t.Errorf("%d slow clients cost %d KiB, want at most 16 each", heads+bodies, grown)
 	}
@@ -182,7 +182,7 @@ func TestHTTPBadHosts(t *testing.T) {
 				return 0, nil
 			}
 			if res.StatusCode == 200 && string(body) != "hello" {
-				return 200, fmt.Errorf("a body of %d bytes", len(body))
+				return 200, fmt.Errorf("got a body of %d bytes", len(body))
 			}
 			return res.StatusCode, nil
 		}
@@ -218,7 +218,7 @@ func TestHTTPBadHosts(t *testing.T) {
 		t.Errorf("descriptors %v, there were %v", after, before)
 	}
 	if status, err := ask("good", "GET", 0); status != 200 || err != nil {
-		t.Fatalf("afterwards: %d, error %v", status, err)
+		t.Fatalf("a request afterwards: status %d, error %v", status, err)
 	}
 }
 
@@ -295,7 +295,7 @@ func TestHTTPDescriptorsDoNotLeak(t *testing.T) {
 	}
 	// Each reactor keeps at most 16 pipes, each with two descriptors, for later flows.
 	if pipes := after["pipe"] - before["pipe"]; pipes > runtime.NumCPU()*16*2 {
-		t.Errorf("%d descriptors of pipes are kept", pipes)
+		t.Errorf("%d descriptors of pipes are left", pipes)
 	}
 }
 
@@ -344,7 +344,7 @@ func TestHTTPFilesSuffice(t *testing.T) {
 			}
 		}
 		if len(failed) > 0 {
-			t.Fatalf("round %d, to %s: of %d clients, all inside max_connections, so many got a status %v", round, name, n, failed)
+			t.Fatalf("round %d, %s: of %d clients, all within max_connections, statuses: %v", round, name, n, failed)
 		}
 	}
 }

@@ -279,7 +279,7 @@ func TestHTTPSoak(t *testing.T) {
 	running.Wait()
 	t.Logf("%d requests were answered", answered.Load())
 	if answered.Load() < 100 {
-		t.Error("these are too few to tell anything")
+		t.Error("too few requests for a conclusion")
 	}
 	p.awaitSockets(t, "all sockets of exchanges are closed", func(n int) bool { return n == before["socket"] })
 	after := p.descriptors()

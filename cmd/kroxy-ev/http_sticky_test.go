@@ -46,7 +46,7 @@ func TestStickyClients(t *testing.T) {
 			t.Helper()
 			for range 6 {
 				if again, set := p.askWith(cookie); again != letter || set != "" {
-					t.Errorf("%s: from %s to %s, cookie %q", when, letter, again, set)
+					t.Errorf("%s: the client moved from host %s to %s, cookie %q", when, letter, again, set)
 				}
 			}
 		}
@@ -74,7 +74,7 @@ func TestStickyClients(t *testing.T) {
 		stays("while its host is drained")
 		for range 6 {
 			if other, set := p.askWith(""); other == letter || set == "" {
-				t.Errorf("a new client got %s, which is drained, and the cookie %q", other, set)
+				t.Errorf("a new client got the drained host %s and the cookie %q", other, set)
 			}
 		}
 	})

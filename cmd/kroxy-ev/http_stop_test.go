@@ -37,10 +37,10 @@ func TestLastResponsesOnStop(t *testing.T) {
 			t.Helper()
 			res, body := reply(t, c.in, "GET")
 			if body != "hello" || !res.Close {
-				t.Errorf("the response is %q, and that it is the last one is said: %v", body, res.Close)
+				t.Errorf("the response is %q, with Connection: close: %v; want hello and true", body, res.Close)
 			}
 			if _, err := c.in.ReadByte(); !errors.Is(err, io.EOF) {
-				t.Errorf("behind the last response: %v", err)
+				t.Errorf("after the last response: %v, want EOF", err)
 			}
 			_ = c.Close()
 		}
@@ -51,7 +51,7 @@ func TestLastResponsesOnStop(t *testing.T) {
 			clients = append(clients, client{c, bufio.NewReader(c)})
 			ask(clients[len(clients)-1], "/")
 			if res, _ := reply(t, clients[len(clients)-1].in, "GET"); res.Close {
-				t.Error("the last response, before the signal")
+				t.Error("a response before the signal has Connection: close")
 			}
 		}
 		busy, idle := clients[:n], clients[n:]

@@ -100,7 +100,7 @@ func TestHTTPTimeouts(t *testing.T) {
 			all := test.begin(t)(p, h)
 			if test.status == 0 {
 				if n, err := io.Copy(io.Discard, all.in); howEnded(err) != "reset" {
-					t.Errorf("the answer ended after %d bytes with %v, want a reset", n, err)
+					t.Errorf("the response ended after %d bytes with %v, want a reset", n, err)
 				}
 				notBefore(t, begin, short*time.Millisecond)
 				expectClosed(t, all.server)
@@ -109,7 +109,7 @@ func TestHTTPTimeouts(t *testing.T) {
 			res := expectStatus(t, all.in, test.status)
 			notBefore(t, begin, short*time.Millisecond)
 			if res.Close == test.keeps {
-				t.Errorf("the answer says close: %v", res.Close)
+				t.Errorf("whether the response has Connection: close: %v", res.Close)
 			}
 			if all.server != nil {
 				expectClosed(t, all.server)
@@ -152,7 +152,7 @@ func TestHTTPConnectTimeouts(t *testing.T) {
 				}
 			}
 			_ = c.Close()
-			p.awaitSockets(t, "all is closed", func(n int) bool { return n <= idle })
+			p.awaitSockets(t, "all sockets are closed", func(n int) bool { return n <= idle })
 		})
 	}
 }
@@ -239,7 +239,7 @@ func TestHTTPSlowBodyIsTaken(t *testing.T) {
 		}
 		res, body := reply(t, bufio.NewReader(c), http.MethodPost)
 		if res.StatusCode != 200 || body != strings.Repeat("x", n) {
-			t.Errorf("chunked %v: got %d %q", chunked, res.StatusCode, body)
+			t.Errorf("chunked %v: got status %d, body %q", chunked, res.StatusCode, body)
 		}
 	}
 }
@@ -265,7 +265,7 @@ func TestHTTPSendTimeouts(t *testing.T) {
 		<-done
 		notBefore(t, begin, short*time.Millisecond)
 		if n, err := io.Copy(io.Discard, c); err == nil {
-			t.Errorf("the client read %d bytes and an ordinary end of an answer that was cut", n)
+			t.Errorf("the client read %d bytes and a regular end of a truncated response", n)
 		}
 	})
 	t.Run("proxy_send_timeout", func(t *testing.T) {

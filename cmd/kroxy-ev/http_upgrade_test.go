@@ -84,7 +84,7 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 				if !w.host { // a tls.Conn is unusable after its deadline has passed
 					_ = s.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 					if b, err := hostIn.ReadByte(); err == nil {
-						t.Fatalf("%q came before the 101", b)
+						t.Fatalf("%q arrived before the 101", b)
 					}
 					_ = s.SetReadDeadline(time.Now().Add(patience))
 				}
@@ -106,7 +106,7 @@ func TestHTTPUpgradeWithBody(t *testing.T) {
 				expectFrom(t, clientIn, bulk[:4<<20])
 				expectEnd(t, clientIn)
 				_, _ = c.Close(), s.Close()
-				p.awaitSockets(t, "all is closed", func(n int) bool { return n == idle })
+				p.awaitSockets(t, "all sockets are closed", func(n int) bool { return n == idle })
 			})
 		}
 	}

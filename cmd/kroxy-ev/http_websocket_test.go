@@ -66,7 +66,7 @@ func echoMessage(ctx context.Context, c *websocket.Conn, kind websocket.MessageT
 		return err
 	}
 	if got != kind || string(echoed) != message {
-		return fmt.Errorf("%d bytes of kind %v came back for %d of kind %v", len(echoed), got, len(message), kind)
+		return fmt.Errorf("got %d bytes of kind %v back for %d of kind %v", len(echoed), got, len(message), kind)
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func TestWebSocket(t *testing.T) {
 	_, _, err := c.Read(ctx)
 	var end websocket.CloseError
 	if !errors.As(err, &end) || end.Code != 4001 || end.Reason != "no time" {
-		t.Errorf("the host's close came as %v", err)
+		t.Errorf("the host's close arrived as %v", err)
 	}
 	c = p.webSocket("/greet")
 	if _, message, err := c.Read(ctx); err != nil || string(message) != "welcome" {
@@ -118,7 +118,7 @@ func TestWebSocket(t *testing.T) {
 
 	_, res, err := websocket.Dial(ctx, strings.Replace(p.url("/refuse"), "http", "ws", 1), nil)
 	if err == nil || res == nil || res.StatusCode != 403 {
-		t.Errorf("a refused one: %v, %v", res, err)
+		t.Errorf("a refused WebSocket: %v, error %v", res, err)
 	}
 	p.awaitSockets(t, "all connections of tunnels are closed", func(n int) bool { return n <= idle+2 }) // the refused client's connection and its host's are kept
 }
@@ -142,7 +142,7 @@ func TestHTTPUpgradeRaw(t *testing.T) {
 		}
 		_ = s.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 		if b, err := in.ReadByte(); err == nil {
-			t.Fatalf("%q came before the 101", b)
+			t.Fatalf("%q arrived before the 101", b)
 		}
 		_ = s.SetReadDeadline(time.Now().Add(patience))
 		send(t, s, agreed+"hello")
@@ -170,11 +170,11 @@ func TestHTTPUpgradeRaw(t *testing.T) {
 			_ = s.Close()
 		}()
 		if rest, err := io.ReadAll(fromClient); err != nil || string(rest) != bulk[:1<<20] {
-			t.Fatalf("behind its own end the client got %d bytes, error %v", len(rest), err)
+			t.Fatalf("after its half-close the client got %d bytes, error %v", len(rest), err)
 		}
 		_ = c.Close()
 	}
-	p.awaitSockets(t, "all is closed", func(n int) bool { return n == idle })
+	p.awaitSockets(t, "all sockets are closed", func(n int) bool { return n == idle })
 }
 
 // webSockets opens n WebSockets.
@@ -248,7 +248,7 @@ func TestManyWebSockets(t *testing.T) {
 		})
 	}
 	talking.Wait()
-	p.awaitSockets(t, "their sockets are closed", func(n int) bool { return n == before["socket"] })
+	p.awaitSockets(t, "the WebSockets' sockets are closed", func(n int) bool { return n == before["socket"] })
 	if after := p.descriptors(); after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
 		t.Errorf("descriptors %v, there were %v", after, before)
 	}
@@ -295,7 +295,7 @@ func TestWebSocketsAtShutdown(t *testing.T) {
 			}
 			for i, c := range list {
 				if _, _, err := c.Read(ctx); err == nil {
-					t.Errorf("WebSocket %d got a message from nobody", i)
+					t.Errorf("WebSocket %d got a message that nobody sent", i)
 				}
 			}
 			if status := p.wait(); status != 0 {

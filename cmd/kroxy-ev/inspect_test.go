@@ -90,7 +90,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 				startFails(t, nil, reservePort(t), s, "") // the start fails as well
 			}
 			if after := listFiles(t, dir); test.want == "" && after != before {
-				t.Errorf("there was %s, and now there is %s", before, after)
+				t.Errorf("the check changed the files from %s to %s", before, after)
 			}
 		})
 	}

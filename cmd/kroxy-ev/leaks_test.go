@@ -104,7 +104,7 @@ func TestDescriptorsDoNotLeak(t *testing.T) {
 	}
 	// Each reactor keeps at most 16 pipes, each with two descriptors, for later flows.
 	if kept := after["pipe"] - before["pipe"]; kept > runtime.NumCPU()*16*2 {
-		t.Errorf("%d descriptors of pipes are kept", kept)
+		t.Errorf("%d descriptors of pipes are left", kept)
 	}
 }
 

@@ -49,7 +49,7 @@ func TestConnectionLimit(t *testing.T) {
 				t.Fatal(err)
 			}
 			if limit, ok := s.settings["max_connections"]; ok && fit != limit {
-				t.Fatalf("room for %d connections, want %d", fit, limit)
+				t.Fatalf("there is room for %d connections, want %d", fit, limit)
 			}
 			inside := make([]*net.TCPConn, fit)
 			for i := range inside {
@@ -62,7 +62,7 @@ func TestConnectionLimit(t *testing.T) {
 				waiting[i] = p.dial() // the kernel completes the connection, which then waits in the accept queue
 			}
 			if served(t, waiting[0], 300*time.Millisecond) {
-				t.Errorf("a connection past the limit of %d is served", fit)
+				t.Errorf("a connection beyond the limit of %d was served", fit)
 			}
 			p.await(p.stderr, `level=ERROR msg="accepting pauses"`)
 			p.expectIdle(200 * time.Millisecond)
@@ -80,7 +80,7 @@ func TestConnectionLimit(t *testing.T) {
 				t.Errorf("%d log lines about pauses, want 1", n)
 			}
 			if n := p.stderr.count(""); n > 5 {
-				t.Errorf("%d log lines in all", n)
+				t.Errorf("%d log lines in all, which are too many", n)
 			}
 		})
 	}
@@ -98,7 +98,7 @@ func TestConnectionsThatDoNotFit(t *testing.T) {
 		said := func(times int) {
 			t.Helper()
 			expectEcho(t, p.dial(), "hello")
-			eventually(t, "the warning is there", func() bool { return p.stderr.count(warning) >= times })
+			eventually(t, "the warning is logged", func() bool { return p.stderr.count(warning) >= times })
 			if n := p.stderr.count(warning); n != times {
 				t.Errorf("%d warnings, want %d", n, times)
 			}
@@ -130,7 +130,7 @@ func TestFilesRunOut(t *testing.T) {
 	}
 	waiting := p.dial()
 	if served(t, waiting, 300*time.Millisecond) {
-		t.Error("a connection is served for which there is no file")
+		t.Error("a connection was served although no descriptor is left")
 	}
 	p.await(p.stderr, `level=ERROR msg="accepting pauses".*too many open files`)
 	p.expectIdle(200 * time.Millisecond)

@@ -102,7 +102,7 @@ func TestListeners(t *testing.T) {
 			at.awaitRefusal(t)
 		}
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the socket's file is left: %v", err)
+			t.Errorf("the socket's file still exists: %v", err)
 		}
 	})
 }
@@ -136,7 +136,7 @@ func TestIPv4ComesAndGoes(t *testing.T) {
 			expectEcho(t, stays, "still")
 		}
 		if n := p.stderr.count("keeps its old options"); n != 0 {
-			t.Errorf("%d listeners keep their options", n)
+			t.Errorf("%d listeners kept their old options, want 0", n)
 		}
 	})
 }
@@ -157,7 +157,7 @@ func TestUnixSocketFiles(t *testing.T) {
 		for range 2 {
 			other := launchProxy(t, otherPort, otherFile, multi, nil)
 			if status := other.wait(); status != 1 {
-				t.Errorf("exit status %d of a second one, want 1", status)
+				t.Errorf("exit status %d of a second proxy, want 1", status)
 			}
 			expectMatch(t, other.stderr.String(), `\.json:\d+:\d+: stream\.listen\[0\]: the socket ".*" is in use by another program; choose another path, or stop that program`)
 			expectEcho(t, at.dial(t), "hello")
@@ -216,7 +216,7 @@ func TestListenersThatCannotBe(t *testing.T) {
 			for _, args := range [][]string{{"-c", file}, {"-c", file, "-m"}} {
 				expectOutcome(t, outcome{1, "", `\.json:\d+:\d+: stream\.listen\[1\](\.unix)?: .*` + bad.pattern}, args...)
 				if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-					t.Errorf("the socket that could be made is left: %v", err)
+					t.Errorf("the socket that could be opened still exists: %v", err)
 				}
 			}
 		})
@@ -256,11 +256,11 @@ func TestFailedReloadKeepsListeners(t *testing.T) {
 			}
 			local(fresh).awaitRefusal(t)
 			if _, err := os.Lstat(freshPath); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("the new socket's file is left: %v", err)
+				t.Errorf("the new socket's file still exists: %v", err)
 			}
 		}
 		if now := inodeOf(t, keptPath); now != inode {
-			t.Error("the socket's file is another one")
+			t.Error("the socket's file was replaced")
 		}
 		eventually(t, "as many files are open as before", func() bool { return fmt.Sprint(p.descriptors()) == fmt.Sprint(before) })
 	})
@@ -340,7 +340,7 @@ func TestListenersComeAndGoUnderLoad(t *testing.T) {
 			l.endWithoutFailures(t)
 		}
 		if inodeOf(t, path) != inode {
-			t.Error("the socket that stays is another one")
+			t.Error("the socket that should stay was replaced")
 		}
 		eventually(t, "as many files are open as before", func() bool {
 			now := settle()
@@ -429,13 +429,13 @@ func TestUpgradesCarryListeners(t *testing.T) {
 				t.Errorf("after upgrade %d, at %v: %v", i, at, err)
 			}
 		}
-		eventually(t, "the former master has left", func() bool { return !alive(former) })
+		eventually(t, "the old master has exited", func() bool { return !alive(former) })
 	}
 	for _, at := range []netAddr{local(goes), {"unix", gonePath}} {
 		at.awaitRefusal(t)
 	}
 	if _, err := os.Lstat(gonePath); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the file of the socket that is gone is left: %v", err)
+		t.Errorf("the file of the removed socket still exists: %v", err)
 	}
 	if _, err := local(comes).requestOnce(); err != nil {
 		t.Error(err)
@@ -444,7 +444,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 		l.endWithoutFailures(t)
 	}
 	if inodeOf(t, path) != inode {
-		t.Error("the socket that stays is another one")
+		t.Error("the socket that should stay was replaced")
 	}
 	// A refused upgrade changes nothing.
 	s.settings["listen"], s.settings["file_log"] = []listenEntry{{"port": goes}}, "/no/where/log"
@@ -457,7 +457,7 @@ func TestUpgradesCarryListeners(t *testing.T) {
 	}
 	p.stopSuccessor(pid)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the socket's file is left: %v", err)
+		t.Errorf("the socket's file still exists: %v", err)
 	}
 }
 
@@ -482,7 +482,7 @@ func TestUnixClientsHaveNoAddress(t *testing.T) {
 		t.Errorf("X-Forwarded-For of a client of a unix socket is %s", got)
 	}
 	if got := ask(local(p.port)); got != `["127.0.0.1"]` {
-		t.Errorf("X-Forwarded-For of a client of a port is %s", got)
+		t.Errorf("X-Forwarded-For of a TCP client is %s", got)
 	}
 	if curl, err := exec.LookPath("curl"); err != nil {
 		t.Log("no curl here")

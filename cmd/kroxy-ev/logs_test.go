@@ -58,7 +58,7 @@ func TestErrorLogInJSON(t *testing.T) {
 		e := find("stream: session closed")
 		at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(e["time"]))
 		if err != nil || time.Since(at).Abs() > time.Hour || e["level"] != "ERROR" || e["client"] != "127.0.0.1" || e["error"] == "" || e["sent_upstream"] != 0.0 {
-			t.Errorf("%v: %v", e, err)
+			t.Errorf("the log entry is %v, error %v", e, err)
 		}
 		delete(s.settings, "error_log_format")
 		p.rewrite(s)
@@ -116,7 +116,7 @@ func TestLogConditions(t *testing.T) {
 		return strings.HasPrefix(uri, "/slow/") || strings.HasPrefix(uri, "/any/")
 	}
 	var got []string
-	eventually(t, "the last line", func() bool {
+	eventually(t, "the log has the last request's line", func() bool {
 		got = got[:0]
 		for _, line := range lines(t, file) {
 			got = append(got, line[strings.Index(line, "]: ")+3:])
@@ -125,12 +125,12 @@ func TestLogConditions(t *testing.T) {
 	})
 	for _, uri := range must {
 		if !slices.Contains(got, uri) {
-			t.Errorf("there is no line of %s", uri)
+			t.Errorf("the log has no line for %s", uri)
 		}
 	}
 	for _, uri := range got {
 		if !slices.Contains(must, uri) && !mayBeSlow(uri) {
-			t.Errorf("there is a line of %s", uri)
+			t.Errorf("the log has a line for %s", uri)
 		}
 	}
 }
@@ -156,6 +156,6 @@ func TestLogConditionsOfSessions(t *testing.T) {
 	}
 	p.stop()
 	if got := lines(t, file); len(got) != 1 || !strings.HasSuffix(got[0], "bad unreachable") {
-		t.Errorf("%q", got)
+		t.Errorf("the log has %q, want one line of the failed session", got)
 	}
 }

@@ -93,7 +93,7 @@ func TestHTTPEndReasons(t *testing.T) {
 		"the client leaves while it waits": {script: halts, talk: func(t *testing.T, p *proxy, h *recorder) {
 			c := p.dial()
 			send(t, c, ask)
-			eventually(t, "the host is asked", func() bool { return h.connections() == 1 })
+			eventually(t, "the host gets the request", func() bool { return h.connections() == 1 })
 			reset(c)
 		}, want: object{"end_reason": "client_abort", "status": 499, "upstream_status": nil, "upstream_header_time": nil}},
 		"the client leaves inside the response": {script: okHead + "Content-Length: 10\r\n\r\nhello" + halts, talk: func(t *testing.T, p *proxy, _ *recorder) {
@@ -147,7 +147,7 @@ func TestHTTPEndReasons(t *testing.T) {
 			want: object{"end_reason": "unknown_name", "status": 421, "upstream_addr": nil}},
 		"shutdown": {script: halts, more: settings{"shutdown_timeout": 0}, talk: func(t *testing.T, p *proxy, h *recorder) {
 			send(t, p.dial(), ask)
-			eventually(t, "the host is asked", func() bool { return h.connections() == 1 })
+			eventually(t, "the host gets the request", func() bool { return h.connections() == 1 })
 			p.stop()
 		}, want: object{"end_reason": "shutdown", "status": nil}},
 	} {
@@ -296,7 +296,7 @@ func TestRequestID(t *testing.T) {
 				expectFields(t, o, object{"took": 0})
 			}
 			if len(o) != 4 {
-				t.Errorf("%d members: %v", len(o), o)
+				t.Errorf("a line has %d members: %v", len(o), o)
 			}
 		}
 	})

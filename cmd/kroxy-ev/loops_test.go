@@ -227,7 +227,7 @@ func TestChainOfProxies(t *testing.T) {
 				expectClosed(t, c)
 			}
 			both := func() string { return p.stderr.String() + q.stderr.String() }
-			eventually(t, "one of the proxies says what is wrong", func() bool {
+			eventually(t, "one of the proxies logs the chain", func() bool {
 				return regexp.MustCompile(`level=ERROR msg="upstream: places .* does it lead back to this proxy.* group=backend host=127\.0\.0\.1:\d+ client=127\.0\.0\.1 `).MatchString(both())
 			})
 		})
@@ -309,7 +309,7 @@ func TestManyClientsAreNoChain(t *testing.T) {
 					}
 					_ = res.Body.Close()
 					if res.StatusCode != 200 {
-						t.Errorf("status %d", res.StatusCode)
+						t.Errorf("status %d, want 200", res.StatusCode)
 					}
 				}
 			})
@@ -346,7 +346,7 @@ func TestForwardedToTheProxyItself(t *testing.T) {
 			_, _ = io.WriteString(c, says)
 			expectClosed(t, c)
 		}
-		p.awaitSockets(t, "the chain is gone", func(n int) bool { return n < 50 })
+		p.awaitSockets(t, "the chain's sockets are closed", func(n int) bool { return n < 50 })
 	}
 }
 
@@ -356,6 +356,6 @@ func expectSoon(t *testing.T, what string, do func()) {
 	begin := time.Now()
 	do()
 	if took := time.Since(begin); took > soon {
-		t.Errorf("%s had to wait for %v", what, took)
+		t.Errorf("%s had to wait %v", what, took)
 	}
 }

@@ -85,7 +85,7 @@ func TestNamedHostsByTLS(t *testing.T) {
 	config := is.config()
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if hello.ServerName != "alpha.test" {
-			return nil, fmt.Errorf("asked for %q", hello.ServerName)
+			return nil, fmt.Errorf("the client asked for %q", hello.ServerName)
 		}
 		return nil, nil
 	}
@@ -99,7 +99,7 @@ func TestNamedHostsByTLS(t *testing.T) {
 		p := start(t, setup{settings: groupOf("round_robin", verified, namedEntry(h.endpoint, name))})
 		c := p.dial()
 		if got, _ := io.ReadAll(c); string(got) != want {
-			t.Errorf("a host that is called %q: got %q, want %q", name, got, want)
+			t.Errorf("a host with the name %q: got %q, want %q", name, got, want)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestUnknownScheduler(t *testing.T) {
 		end()
 		l.endWithoutFailures(t)
 		if n := p.stderr.count(warning); n != 1 {
-			t.Errorf("the warning came %d times", n)
+			t.Errorf("the warning was logged %d times, want once", n)
 		}
 	})
 }

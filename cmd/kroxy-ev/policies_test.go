@@ -112,7 +112,7 @@ func TestPolicies(t *testing.T) {
 			t.Errorf("%q: the server's own field is %q", request, got)
 		}
 		if res.Header.Get("Date") == "" {
-			t.Errorf("%q: no date", request)
+			t.Errorf("%q: the response has no Date", request)
 		}
 		return res, body
 	}
@@ -126,7 +126,7 @@ func TestPolicies(t *testing.T) {
 	res, body := ask("GET /secure/a%20b?c=d HTTP/1.1\r\nHost: site.test:80\r\n\r\n", "GET")
 	check("redirect", heads(res, "Location"), "Location: https://site.test:1/secure/a%20b?c=d\n")
 	if res.StatusCode != 301 || !strings.Contains(body, "301 Moved Permanently") {
-		t.Errorf("redirect: %d %q", res.StatusCode, body)
+		t.Errorf("redirect: status %d, body %q", res.StatusCode, body)
 	}
 	res, body = ask("HEAD /secure HTTP/1.1\r\nHost: site.test\r\n\r\n", "HEAD")
 	check("redirect of HEAD", heads(res, "Location")+body, "Location: https://site.test:1/secure\n")
@@ -137,7 +137,7 @@ func TestPolicies(t *testing.T) {
 	check("respond to HEAD", heads(res, "Content-Type", "Content-Length")+body, "Content-Type: text/x-robots\nContent-Length: 14\n")
 	res, body = ask("GET /gone HTTP/1.1\r\nHost: site.test\r\n\r\n", "GET")
 	if res.StatusCode != 410 || !strings.Contains(body, "410 Gone") {
-		t.Errorf("respond with an error: %d %q", res.StatusCode, body)
+		t.Errorf("respond with an error: status %d, body %q", res.StatusCode, body)
 	}
 	res, body = ask("GET /nothing HTTP/1.1\r\nHost: site.test\r\n\r\n", "GET")
 	check("respond without content", heads(res, "Content-Type", "Content-Length")+body+res.Status, "204 No Content")
@@ -150,7 +150,7 @@ func TestPolicies(t *testing.T) {
 	line, fields, _ := strings.Cut(body, "\n")
 	before, id, ok := strings.Cut(fields, "X-Request-Id: ")
 	if id, rest, _ := strings.Cut(id, "\n"); !ok || len(id) != 32 || rest != "X-Route: api/site\nX-Twice: 1\nX-Twice: 2\n" {
-		t.Errorf("request ID %q, then %q", id, rest)
+		t.Errorf("the request ID is %q, and what follows is %q", id, rest)
 	}
 	check("strip_prefix", line, "GET site.test /v2/%7euser/x%2Fy//z?a=1&b")
 	check("request_headers", before, "X-Agent: me|2|1\nX-Asked: site.test/%61pi/%7euser/x%2Fy//z?a=1&b\nX-Client: 127.0.0.1 http\n")
@@ -202,7 +202,7 @@ func TestPolicies(t *testing.T) {
 	s := tls.Client(guard(t, dialPort(t, secure)), &tls.Config{InsecureSkipVerify: true})
 	send(t, s, "GET /secure HTTP/1.1\r\nHost: site.test\r\nConnection: close\r\n\r\n")
 	if res, body := reply(t, bufio.NewReader(s), "GET"); res.StatusCode != 200 || !strings.HasPrefix(body, "GET site.test /secure\n") {
-		t.Errorf("by TLS: %d %q", res.StatusCode, body)
+		t.Errorf("by TLS: status %d, body %q", res.StatusCode, body)
 	}
 }
 
@@ -238,7 +238,7 @@ func TestServersFieldsWithoutRoute(t *testing.T) {
 				t.Errorf("%s: got %q, want %q", name, got, test.want)
 			}
 			if res.Header.Get("Date") != "never" || res.Header.Get("Content-Type") != "" {
-				t.Errorf("%s: %v", name, res.Header)
+				t.Errorf("%s: wrong Date or Content-Type in %v", name, res.Header)
 			}
 		}
 	}
@@ -246,7 +246,7 @@ func TestServersFieldsWithoutRoute(t *testing.T) {
 	plain := guard(t, dialPort(t, secure))
 	send(t, plain, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	if res, _ := reply(t, bufio.NewReader(plain), "GET"); res.StatusCode != 400 || res.Header.Get("X-Server") != "1 400 site [] GET" {
-		t.Errorf("HTTP to the port for TLS: %v", res)
+		t.Errorf("plain HTTP to the TLS port: %v", res)
 	}
 
 	kept := p.dial()
@@ -262,7 +262,7 @@ func TestServersFieldsWithoutRoute(t *testing.T) {
 		}
 		send(t, kept, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 		if res, _ := reply(t, in, "GET"); res.Header.Get("X-Server") != fmt.Sprintf("%d 404 site [] GET", version+1) {
-			t.Errorf("after %d reloads: %q", version, res.Header.Get("X-Server"))
+			t.Errorf("after %d reloads X-Server is %q", version, res.Header.Get("X-Server"))
 		}
 	}
 }
@@ -300,7 +300,7 @@ func TestRespondWithUnreadBody(t *testing.T) {
 		send(t, c, tc.request)
 		res, _ := reply(t, in, "POST")
 		if res.StatusCode != tc.status || !res.Close {
-			t.Errorf("%s: status %d, closes: %v", name, res.StatusCode, res.Close)
+			t.Errorf("%s: status %d, Connection: close: %v", name, res.StatusCode, res.Close)
 		}
 		expectEnd(t, in)
 	}

@@ -52,7 +52,7 @@ func (p *process) awaitSockets(t *testing.T, what string, ok func(open int) bool
 			return
 		}
 		if time.Since(begin) > patience {
-			t.Fatalf("not after %v: %s; %d sockets are open:\n%s", patience, what, open, p.listSockets())
+			t.Fatalf("timed out after %v, waiting until: %s; %d sockets are open:\n%s", patience, what, open, p.listSockets())
 		}
 	}
 }

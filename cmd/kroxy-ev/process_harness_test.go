@@ -382,7 +382,7 @@ func (l *load) count() int {
 func (l *load) awaitRequests(t *testing.T, n int) {
 	t.Helper()
 	goal := l.count() + n
-	eventually(t, "the load passes", func() bool { return l.count() >= goal })
+	eventually(t, "further requests were made", func() bool { return l.count() >= goal })
 }
 
 // end stops the clients and returns the requests that failed.

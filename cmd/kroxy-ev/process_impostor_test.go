@@ -117,11 +117,11 @@ func TestOrdersDespiteAnImpostor(t *testing.T) {
 				begun := time.Now()
 				p.mustOrder(verb)
 				if took := time.Since(begun); took > 5*time.Second {
-					t.Errorf("%s took %v", verb, took)
+					t.Errorf("%s took %v, want at most 5 s", verb, took)
 				}
 			}
 			pid := p.awaitSuccessor(1)
-			eventually(t, "two reloads are told of", func() bool { return p.stderr.count(`msg="kroxy-ev: reloaded"`) == 2 })
+			eventually(t, "two reloads are logged", func() bool { return p.stderr.count(`msg="kroxy-ev: reloaded"`) == 2 })
 			p.stopSuccessor(pid)
 		})
 	}

@@ -87,7 +87,7 @@ func TestInitReapsOrphans(t *testing.T) {
 				}
 			}
 			endSecond()
-			eventually(t, "the orphans are no zombies", func() bool { return len(stat(first)) == 0 && len(stat(second)) == 0 })
+			eventually(t, "the orphans are reaped", func() bool { return len(stat(first)) == 0 && len(stat(second)) == 0 })
 			c := p.dial()
 			expectEcho(t, c, "hello")
 			_ = c.Close()
@@ -121,7 +121,7 @@ func TestUpgradeOfInit(t *testing.T) {
 	p.mustOrder("reload")
 	expectEcho(t, p.dial(), "hello")
 	if len(children(t, init)) != 2 {
-		t.Error("workers are gone")
+		t.Error("the workers have ended")
 	}
 }
 

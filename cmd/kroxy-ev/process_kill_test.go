@@ -48,7 +48,7 @@ func TestKilledWorkers(t *testing.T) {
 	t.Logf("%d kills, %d requests over new connections of which %d were in a killed worker's hands, %d over kept-alive ones; the slowest successor at first death served after %v; the master's files %v, then %v",
 		n, l.requests, held, requests, slowest, before, after)
 	if fmt.Sprint(before) != fmt.Sprint(after) {
-		t.Errorf("the master's files were %v and are %v", before, after)
+		t.Errorf("the master's open files were %v and are %v", before, after)
 	}
 }
 
@@ -186,7 +186,7 @@ func TestLeastConnAcrossWorkers(t *testing.T) {
 			open = append(open, session{owner(t, c, workers), host, c.Close})
 		}
 		if n := counts(); slices.Max(n[:])-slices.Min(n[:]) > 1 {
-			t.Errorf("sessions of the hosts: %v, want even ones", n)
+			t.Errorf("the hosts have %v sessions, want an even distribution", n)
 		}
 	}
 	visit(41)

@@ -95,17 +95,17 @@ func (k *longLived) mustBeAlive() {
 		select {
 		case _, ok := <-k.arrived:
 			if !ok {
-				k.t.Fatal("the bulk stream has ended")
+				k.t.Fatal("the endless response has ended")
 			}
 		case <-ctx.Done():
-			k.t.Fatal("nothing more of the bulk stream")
+			k.t.Fatal("no more of the endless response arrives")
 		}
 	}
 	if pid := owner(k.t, k.chatConn, []int{k.chatWorker}); pid == 0 {
 		k.t.Error("the WebSocket is in another process")
 	}
 	if pid := owner(k.t, k.bulk, []int{k.bulkWorker}); pid == 0 {
-		k.t.Error("the bulk stream is in another process")
+		k.t.Error("the endless response is in another process")
 	}
 }
 
@@ -209,7 +209,7 @@ func TestUpgradesUnderLoad(t *testing.T) {
 		pid = p.awaitSuccessor(i + 1)
 		l.awaitRequests(t, 100)
 		if i > 0 {
-			eventually(t, "the former master has left", func() bool { return !alive(former) })
+			eventually(t, "the old master has exited", func() bool { return !alive(former) })
 		}
 	}
 	k.mustBeAlive()

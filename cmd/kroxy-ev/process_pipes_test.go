@@ -35,10 +35,10 @@ func TestOutputThatNobodyReads(t *testing.T) {
 		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, func(cmd *exec.Cmd) {
 			cmd.Stdout, cmd.Stderr = closedPipe(t), closedPipe(t)
 		})
-		eventually(t, "it serves", func() bool {
+		eventually(t, "the proxy serves", func() bool {
 			c, err := p.tryDial()
 			if err != nil && !alive(p.pid()) {
-				t.Fatal("it has ended")
+				t.Fatal("the proxy has ended")
 			}
 			return err == nil && c.Close() == nil
 		})
@@ -108,7 +108,7 @@ func TestLinesThatNobodyReadAreCounted(t *testing.T) {
 func TestDemoEndsWithItsTerminal(t *testing.T) {
 	t.Parallel()
 	if signal.Ignored(unix.SIGHUP) {
-		t.Skip("the tests run below nohup(1), and so would the demo")
+		t.Skip("the tests run under nohup(1), and so would the demo")
 	}
 	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
 	p.await(p.stdout, `  0 active`)
@@ -137,6 +137,6 @@ func TestDemoOfNohup(t *testing.T) {
 	p.await(p.stdout, `  0 active`)
 	p.signal(unix.SIGHUP)
 	before := p.stdout.count(`  0 active`)
-	eventually(t, "it goes on", func() bool { return p.stdout.count(`  0 active`) > before })
+	eventually(t, "the demo goes on", func() bool { return p.stdout.count(`  0 active`) > before })
 	p.stop()
 }

@@ -27,7 +27,7 @@ func TestReloadActsOnTheNextRequest(t *testing.T) {
 			t.Helper()
 			send(t, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 			if _, body := reply(t, in, "GET"); body != want {
-				t.Errorf("the host that answers is %q, want %q", body, want)
+				t.Errorf("host %q answered, want %q", body, want)
 			}
 		}
 		ask("A")
@@ -176,7 +176,7 @@ func TestReloadKeepsCounts(t *testing.T) {
 		p.mustOrder("reload")
 		for range 3 {
 			if _, name := p.visit(); name != "C" {
-				t.Errorf("a session went to %s, which has more than C", name)
+				t.Errorf("a session went to %s, which has more sessions than C", name)
 			}
 		}
 		seen := map[string]int{}
@@ -246,7 +246,7 @@ func TestReloadToAnotherMode(t *testing.T) {
 		held := p.dial()
 		expectEcho(t, held, "by the other mode")
 		if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-			t.Errorf("an idle client of the mode that is gone: %v, want the end", err)
+			t.Errorf("an idle client of the old mode: %v, want the end of the stream", err)
 		}
 		p.rewrite(web)
 		p.mustOrder("reload")

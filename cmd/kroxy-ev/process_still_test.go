@@ -71,7 +71,7 @@ func (p *proxy) keepAliveLoad(n int) (end func()) {
 		close(quit)
 		for range n {
 			if err := <-failed; err != nil {
-				p.t.Errorf("a request on a connection that is kept: %v", err)
+				p.t.Errorf("a request over a kept-alive connection: %v", err)
 			}
 		}
 	}
@@ -132,7 +132,7 @@ func TestDeadlinesWhileStopped(t *testing.T) {
 	for _, c := range prompt {
 		_ = c.Close()
 	}
-	p.awaitSockets(t, "all are gone", func(n int) bool { return n <= open-2*many })
+	p.awaitSockets(t, "all sessions' sockets are closed", func(n int) bool { return n <= open-2*many })
 }
 
 // Traffic continues under a debugger, also when the debugger attaches and detaches. It stops each thread, interrupts system calls, and intercepts signals.
@@ -162,13 +162,13 @@ func TestDebugger(t *testing.T) {
 				over := make(chan error, 1)
 				go func() { over <- cmd.Wait() }()
 				traced := false
-				eventually(t, "strace looks at the process, or may not", func() bool {
+				eventually(t, "strace traces the process, or may not", func() bool {
 					traced = statusOf(t, p.pid(), "TracerPid") == strconv.Itoa(tracer)
 					return traced || len(over) > 0
 				})
 				if !traced {
 					<-over
-					t.Skipf("strace may not look at other processes here: %s", said)
+					t.Skipf("strace may not trace other processes here: %s", said)
 				}
 				l.awaitRequests(t, 50)
 				_ = cmd.Process.Signal(os.Interrupt)
@@ -217,7 +217,7 @@ func TestClockFarAhead(t *testing.T) {
 		}
 		c := p.client()
 		if res, _ := p.get(c, "/"); res.StatusCode != http.StatusBadGateway {
-			t.Fatalf("status %d where no host is", res.StatusCode)
+			t.Fatalf("status %d without a host, want 502", res.StatusCode)
 		}
 		p.awaitLog(`msg=".*host is down`)
 		ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", dead))

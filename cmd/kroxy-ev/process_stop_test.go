@@ -36,7 +36,7 @@ func TestSignalsToAMaster(t *testing.T) {
 				t.Errorf("exit status %d, want 0", status)
 			}
 			if slices.ContainsFunc(workers, alive) {
-				t.Error("a worker is left")
+				t.Error("a worker still runs")
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func TestSecondSignalToAMaster(t *testing.T) {
 	p.await(p.stderr, `kroxy-ev: stopping`)
 	p.signal(unix.SIGTERM)
 	if status := p.wait(); status != 1 {
-		t.Errorf("exit status %d though a session was cut, want 1", status)
+		t.Errorf("exit status %d although a session was cut, want 1", status)
 	}
 	expectClosed(t, client)
 	eventually(t, "no worker is left", func() bool { return !slices.ContainsFunc(workers, alive) })
@@ -118,7 +118,7 @@ func TestReopenedLogs(t *testing.T) {
 			old += len(lines(t, file+strconv.Itoa(i)))
 		}
 		if old > rounds*each {
-			t.Errorf("the old files have %d lines of %d sessions", old, rounds*each)
+			t.Errorf("the old files have %d lines for %d sessions", old, rounds*each)
 		}
 		p.stop()
 		if len(lines(t, file))+old != talks {
@@ -178,10 +178,10 @@ func startFails(t *testing.T, prepare func(*exec.Cmd), port int, s setup, patter
 	}
 	expectMatch(t, p.stderr.String(), pattern)
 	if err := unix.Kill(-p.pid(), 0); prepare != nil && p.cmd.SysProcAttr.Setpgid && !errors.Is(err, unix.ESRCH) {
-		t.Errorf("something is left of the process group: %v", err)
+		t.Errorf("processes of the group still exist: %v", err)
 	}
 	if _, err := requestOnce(port); !errors.Is(err, unix.ECONNREFUSED) {
-		t.Errorf("the port: %v", err)
+		t.Errorf("connecting to the port: %v, want a refusal", err)
 	}
 }
 
@@ -210,10 +210,10 @@ func TestNoDescriptorsForWorkers(t *testing.T) {
 				t.Errorf("exit status %d, want 1", status)
 			}
 			if text := p.stderr.String(); !strings.Contains(text, "too many open files") && !strings.Contains(text, "open files") {
-				t.Errorf("it did not say why: %s", text)
+				t.Errorf("stderr does not say why: %s", text)
 			}
 			if _, err := requestOnce(port); !errors.Is(err, unix.ECONNREFUSED) {
-				t.Errorf("the port: %v", err)
+				t.Errorf("connecting to the port: %v, want a refusal", err)
 			}
 		})
 	}

@@ -95,7 +95,7 @@ func TestNotificationsOfUpgrade(t *testing.T) {
 	}
 	for range 3 {
 		if text := m.awaitMessage(`.`); text != "WATCHDOG=1" {
-			t.Errorf("%q where only the watchdog should be told", text)
+			t.Errorf("got %q, want only WATCHDOG=1", text)
 		}
 	}
 	p.stopSuccessor(pid)
@@ -254,7 +254,7 @@ func TestSocketActivationOfSeveral(t *testing.T) {
 		p := start(t, s)
 		p.await(p.stderr, `level=WARN .*systemd has opened a socket that nothing serves.* socket=\S*`+portOf(stray)+` name=stray .*remedy=.*`)
 		if n := p.stderr.count("that nothing serves"); n != 1 {
-			t.Errorf("%d sockets are not served, want 1", n)
+			t.Errorf("%d sockets are reported as not served, want 1", n)
 		}
 		for range 8 {
 			for _, at := range []netAddr{local(p.port), local(here), {"unix", path}, {"tcp4", elsewhere.Addr().String()}, local(ours)} {

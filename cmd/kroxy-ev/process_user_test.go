@@ -16,11 +16,11 @@ import (
 func needRoot(t *testing.T) *user.User {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("only root can run workers as somebody else")
+		t.Skip("only root can run workers as another user")
 	}
 	u, err := user.Lookup("nobody")
 	if err != nil {
-		t.Skipf("nobody is not here: %v", err)
+		t.Skipf("there is no user nobody: %v", err)
 	}
 	return u
 }
@@ -46,10 +46,10 @@ func TestWorkersOfAnotherUser(t *testing.T) {
 	p := start(t, s)
 	four := func(id string) string { return strings.Join([]string{id, id, id, id}, "\t") }
 	if uid := statusOf(t, p.pid(), "Uid"); uid != four("0") {
-		t.Errorf("the master is %s", uid)
+		t.Errorf("the master's Uid is %s", uid)
 	}
 	if statusOf(t, p.pid(), "NoNewPrivs") != "0" {
-		t.Error("the master has NoNewPrivs, and its successor would")
+		t.Error("the master has NoNewPrivs, which its successor would inherit")
 	}
 	check := func() {
 		t.Helper()
@@ -64,7 +64,7 @@ func TestWorkersOfAnotherUser(t *testing.T) {
 			}
 			for _, group := range strings.Fields(statusOf(t, pid, "Groups")) {
 				if group == "0" {
-					t.Error("a worker is in root's group")
+					t.Error("a worker is in the group root")
 				}
 			}
 		}

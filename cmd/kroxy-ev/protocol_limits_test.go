@@ -41,7 +41,7 @@ func TestHTTP2LimitsInSettings(t *testing.T) {
 			}
 		}
 		if told[http2.SettingMaxConcurrentStreams] != streams || told[http2.SettingInitialWindowSize] != window || grown != connection {
-			t.Errorf("the settings are %v, and the connection's window is %d; want %d, %d and %d", told, grown, streams, window, connection)
+			t.Errorf("SETTINGS are %v and the connection's window is %d; want %d, %d and %d", told, grown, streams, window, connection)
 		}
 	}
 	p := startOn(t, port, with(settings{}))

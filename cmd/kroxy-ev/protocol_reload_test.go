@@ -63,7 +63,7 @@ func TestProtocolsReload(t *testing.T) {
 			t.Helper()
 			res, body := p.get(c, "/")
 			if res.StatusCode != 200 || res.ProtoMajor != spoken || body != want {
-				t.Errorf("status %d in HTTP/%d, %q; want HTTP/%d, and %q of the host", res.StatusCode, res.ProtoMajor, body, spoken, want)
+				t.Errorf("status %d in HTTP/%d, body %q; want HTTP/%d, and %q from the host", res.StatusCode, res.ProtoMajor, body, spoken, want)
 			}
 		}
 		for range 3 {

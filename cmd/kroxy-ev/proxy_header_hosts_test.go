@@ -125,7 +125,7 @@ func TestProxyHeaderToStreamHosts(t *testing.T) {
 				}
 				send(t, c, "hello")
 				if got := <-seen; got != want {
-					t.Errorf("the host was told %s, want %s", got, want)
+					t.Errorf("the host got the address %s, want %s", got, want)
 				}
 				if !tc.hostSpeaks {
 					expect(t, c, "hello")
@@ -171,7 +171,7 @@ func TestProxyHeaderToHTTPHosts(t *testing.T) {
 					for range requests {
 						send(t, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 						if res, body := reply(t, in, http.MethodGet); res.StatusCode != http.StatusOK || body != c.LocalAddr().String() {
-							t.Errorf("the host was told %q (%s), want %s", body, res.Status, c.LocalAddr())
+							t.Errorf("the host got the address %q (%s), want %s", body, res.Status, c.LocalAddr())
 						}
 					}
 				}

@@ -87,7 +87,7 @@ func TestProxyHeaderHTTP(t *testing.T) {
 					for range 2 { // it is logged once
 						send(t, c, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n")
 						if res, body := reply(t, in, http.MethodGet); res.StatusCode != http.StatusOK || body != tc.want {
-							t.Errorf("behind %q the host saw %d %q, want %q", tc.header, res.StatusCode, body, tc.want)
+							t.Errorf("after %q: status %d, the host saw %q, want %q", tc.header, res.StatusCode, body, tc.want)
 						}
 					}
 					eventually(t, "both are in the log", func() bool { return len(lines(t, file)) == 2*i+2 })
@@ -186,10 +186,10 @@ func TestProxyHeaderRefused(t *testing.T) {
 				}
 				p.await(p.stderr, `level=INFO msg="`+mode+`: .* client=127\.0\.0\.1 .*error="while waiting for a PROXY header: .*`+tc.why)
 				if n := p.stderr.count(`level=INFO msg="` + mode + `: `); n > 2 {
-					t.Errorf("the log has %d lines of %d clients", n, clients)
+					t.Errorf("the log has %d lines about %d clients, want at most 2", n, clients)
 				}
 				if len(h.conns) > 0 {
-					t.Error("the host was connected to")
+					t.Error("the proxy connected to the host")
 				}
 			})
 		}

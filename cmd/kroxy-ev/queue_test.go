@@ -58,7 +58,7 @@ func TestQueueOfStreams(t *testing.T) {
 			expect(t, serving, strconv.Itoa(i))
 		}
 		if len(h.conns) > 0 {
-			t.Errorf("the host has more than one client, beside %d", i)
+			t.Errorf("the host has another client besides %d", i)
 		}
 		_ = c.Close()
 		_ = serving.Close()
@@ -98,7 +98,7 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 	if err := unix.Kill(awaitOwner(t, waits, workers), unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a place in the queue", func() bool {
+	eventually(t, "a place in the queue is free", func() bool {
 		c := p.dialSaying("d")
 		_, there := hears(c)
 		reset(c)
@@ -107,7 +107,7 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 	if err := unix.Kill(holder, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a place at the host", func() bool {
+	eventually(t, "a place at the host is free", func() bool {
 		c := p.dialSaying("e")
 		something, _ := hears(c)
 		reset(c)
@@ -177,11 +177,11 @@ func TestKilledStreamHost(t *testing.T) {
 		}
 		passes := func() {
 			goal := all.Load() + 100
-			eventually(t, "the load passes", func() bool { return all.Load() >= goal })
+			eventually(t, "further sessions were made", func() bool { return all.Load() >= goal })
 		}
 		passes()
 		if n := failed.Load(); n > 0 {
-			t.Errorf("%d sessions failed while both hosts were there", n)
+			t.Errorf("%d sessions failed while both hosts were up", n)
 		}
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)

@@ -46,7 +46,7 @@ func TestBytesPassBothWays(t *testing.T) {
 				}
 			}
 			if n := strings.Count(p.stderr.String(), fmt.Sprintf("reactors=%d", reactors)); reactors > 0 && n != 1 {
-				t.Errorf("stderr does not tell of %d reactors", reactors)
+				t.Errorf("stderr does not mention %d reactors", reactors)
 			}
 		})
 	}

@@ -49,7 +49,7 @@ func TestRequestIDIsPassedOn(t *testing.T) {
 			}
 			res, _ := do(t, p.client(), req)
 			var logged string
-			eventually(t, "a line of the access log", func() bool {
+			eventually(t, "the access log has a line", func() bool {
 				if l := lines(t, file); len(l) == 1 {
 					logged = regexp.MustCompile(`<(.*)>`).FindStringSubmatch(l[0])[1]
 				}
@@ -59,13 +59,13 @@ func TestRequestIDIsPassedOn(t *testing.T) {
 			if name == "not where nothing is believed" {
 				id = theirs // the client's ID passes unchanged, and we do not know it
 			} else if !ours.MatchString(id) != test.trusts || test.trusts && id != theirs {
-				t.Errorf("the ID is %q", id)
+				t.Errorf("the ID is %q, which is wrong", id)
 			}
 			if got := <-told; test.host != (len(got) == 1) || test.host && got[0] != id {
-				t.Errorf("the host was told %q, the log %q", got, id)
+				t.Errorf("the host got the ID %q, the log %q", got, id)
 			}
 			if got := res.Header[field]; test.answered != (len(got) == 1) || test.answered && got[0] != id {
-				t.Errorf("the client was told %q, the log %q", got, id)
+				t.Errorf("the client got the ID %q, the log %q", got, id)
 			}
 		})
 	}
@@ -82,7 +82,7 @@ func TestOwnAnswersHaveRequestIDs(t *testing.T) {
 	p.port = port
 	for path, want := range map[string]bool{"/respond": true, "/off": false, "/nowhere": true} {
 		if res, _ := p.get(p.client(), path); (len(res.Header.Get("X-Request-Id")) == 32) != want {
-			t.Errorf("%s: %v", path, res.Header)
+			t.Errorf("%s: no ID in %v", path, res.Header)
 		}
 	}
 }

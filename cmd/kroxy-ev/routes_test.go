@@ -149,7 +149,7 @@ func TestRoutes(t *testing.T) {
 	in := bufio.NewReader(c)
 	for _, tc := range cases {
 		if got := ask(c, in, tc.text); got != tc.want {
-			t.Errorf("%q was answered %q, want %q", tc.text, got, tc.want)
+			t.Errorf("%q got %q, want %q", tc.text, got, tc.want)
 			c = p.dial()
 			in = bufio.NewReader(c)
 		} else if tc.want == "400" {
@@ -161,7 +161,7 @@ func TestRoutes(t *testing.T) {
 	at.port = other
 	c = at.dial()
 	if got := ask(c, bufio.NewReader(c), host("/port")); got != "port /port" {
-		t.Errorf("at the other port: %q", got)
+		t.Errorf("at the other port: got %q", got)
 	}
 	at.port = secure
 	for name, want := range map[string]string{"x.b.test": "sni /exact", "site.test": "https /exact"} {
@@ -204,10 +204,10 @@ func TestRoutesProtectNginx(t *testing.T) {
 		return res.StatusCode, body
 	}
 	if status, body := ask("/admin/secret", "X-Key: 1\r\n"); status != 200 || body != "secret" {
-		t.Fatalf("with the key: %d %q", status, body)
+		t.Fatalf("with the key: status %d, body %q", status, body)
 	}
 	if status, body := ask("/", ""); status != 200 || body != "open" {
-		t.Fatalf("the root: %d %q", status, body)
+		t.Fatalf("the root: status %d, body %q", status, body)
 	}
 	for _, target := range []string{
 		"/admin/secret", "//admin/secret", "/admin//secret", "/./admin/secret", "/x/../admin/secret", "/x/%2e%2e/admin/secret", "/%2E/admin/secret",
@@ -217,7 +217,7 @@ func TestRoutesProtectNginx(t *testing.T) {
 		"/admin/x/../secret", "/x/%252e%252e/admin/secret", "/admin/secret%00", "/%c0%ae%c0%ae/admin/secret", "/ADMIN/secret", "/admin;x/secret",
 	} {
 		if status, body := ask(target, ""); status == 200 || strings.Contains(body, "secret") {
-			t.Errorf("%s: %d %q", target, status, body)
+			t.Errorf("%s: status %d, body %q", target, status, body)
 		}
 	}
 }
@@ -331,7 +331,7 @@ func TestManyRoutes(t *testing.T) {
 		}
 		req.Host = fmt.Sprintf("www%d.test", i)
 		if res, body := do(t, c, req); res.StatusCode != 200 || body != "only /a/b" {
-			t.Errorf("%s: %d %q", req.Host, res.StatusCode, body)
+			t.Errorf("%s: status %d, body %q", req.Host, res.StatusCode, body)
 		}
 	}
 }

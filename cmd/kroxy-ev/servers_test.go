@@ -154,7 +154,7 @@ func TestServers(t *testing.T) {
 			}
 			for line := range strings.Lines(string(text)) {
 				if !strings.HasSuffix(line, " complete\n") {
-					t.Errorf("%s: %s", filepath.Base(file), line)
+					t.Errorf("%s has a line of another kind: %s", filepath.Base(file), line)
 				}
 			}
 		}
@@ -176,7 +176,7 @@ func TestLogOfAServerThatIsGone(t *testing.T) {
 		}
 		expectEcho(t, held, "behind")
 		_ = held.Close()
-		eventually(t, "the session is recorded", func() bool {
+		eventually(t, "the session is logged", func() bool {
 			text, err := os.ReadFile(file)
 			return err == nil && strings.HasSuffix(string(text), ": raw 12 complete\n")
 		})
@@ -259,7 +259,7 @@ func TestCertificatesOfServers(t *testing.T) {
 		expectEcho(t, c, "hello")
 		strange := tls.Client(local(other).dial(t), ca.clientConfig("first.test"))
 		if err := strange.Handshake(); err == nil {
-			t.Error("a server has another one's certificate")
+			t.Error("a server shows another one's certificate")
 		}
 		// The servers exchange their ports.
 		a["port"], a["listen"] = other, nil
@@ -290,7 +290,7 @@ func TestTargetsAndBoundsOfRoutes(t *testing.T) {
 		had[body]++
 	}
 	if had["A"] != 30 || had["B"] != 10 {
-		t.Errorf("of 40 requests the groups have had %v, want 30 and 10", had)
+		t.Errorf("of 40 requests the groups got %v, want 30 and 10", had)
 	}
 	for path, want := range map[string]int{"/large": 200, "/": 413} {
 		res, err := c.Post(p.url(path), "text/plain", strings.NewReader(strings.Repeat("x", 100)))

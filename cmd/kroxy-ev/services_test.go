@@ -196,7 +196,7 @@ func TestNameMoves(t *testing.T) {
 				})
 				close(end)
 				if got := <-long; got != "127.0.0.1" {
-					t.Errorf("what had begun ended with %q", got)
+					t.Errorf("the request in flight ended with %q", got)
 				}
 				for range 20 {
 					client.expect("127.0.0.2")
@@ -218,7 +218,7 @@ func TestServiceChanges(t *testing.T) {
 		d.setService(apiService, a, b, c)
 		p := startWithService(t, multi, d, nil)
 		if got := p.distinctAnswers(20); got != "A B" {
-			t.Errorf("%s answer, want the two of the lowest priority", got)
+			t.Errorf("hosts %s answered, want the two of the lowest priority", got)
 		}
 		var pids []int
 		if multi {
@@ -229,12 +229,12 @@ func TestServiceChanges(t *testing.T) {
 		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=1 new=0 gone=2")
 		client.expect("C")
 		if got := p.distinctAnswers(10); got != "C" {
-			t.Errorf("%s answer, want the one that is left", got)
+			t.Errorf("hosts %s answered, want the one that is left", got)
 		}
 		d.setService(apiService)
 		p.await(p.stderr, "the hosts of a service cannot be resolved; the known hosts stay.* hosts=1 .*there is no such name")
 		if got := p.distinctAnswers(4); got != "C" {
-			t.Errorf("%s answer, want the last who offered it", got)
+			t.Errorf("hosts %s answered, want the last known one", got)
 		}
 		d.setService(apiService, a)
 		p.await(p.stderr, "the hosts of a service can be resolved again")
@@ -320,13 +320,13 @@ func TestServiceChangeKeepsCounts(t *testing.T) {
 			count[letter]++
 		}
 		if count["A"] != 3 || count["B"] != 3 {
-			t.Fatalf("6 sessions are with %v", count)
+			t.Fatalf("6 sessions were distributed %v", count)
 		}
 		d.setService(apiService, records...)
 		p.await(p.stderr, servicesChanged+" service="+apiService+" hosts=3 new=1 gone=0")
 		for range 3 {
 			if _, letter := p.visit(); letter != "C" {
-				t.Errorf("a session is with %s, though C has fewer", letter)
+				t.Errorf("a session went to %s, although C has fewer", letter)
 			}
 		}
 		d.setService(apiService, records[0])
@@ -339,7 +339,7 @@ func TestServiceChangeKeepsCounts(t *testing.T) {
 			count[letter]++
 		}
 		if len(count) != 3 {
-			t.Errorf("3 sessions are with %v, want one with each host", count)
+			t.Errorf("3 sessions were distributed %v, want one for each host", count)
 		}
 	})
 }
@@ -374,7 +374,7 @@ func TestServiceHostsAreChecked(t *testing.T) {
 		d.setService(apiService, first, good)
 		p.await(p.stderr, servicesChanged+".*hosts=2 new=1 gone=0")
 		p.await(p.stderr, fmt.Sprintf(`msg="check: a host is down" .*host=host-1.zone.test:%d `, sick.Port))
-		eventually(t, "the host that fails its checks is left out", func() bool { return p.distinctAnswers(4) == "A" })
+		eventually(t, "the host that fails its checks gets no requests", func() bool { return p.distinctAnswers(4) == "A" })
 	})
 }
 
@@ -395,17 +395,17 @@ func TestServiceWithoutAnAnswer(t *testing.T) {
 		}))
 		p.port = other
 		if got := p.letter(); got != "B" {
-			t.Errorf("the other server answers %s", got)
+			t.Errorf("the other server answered %s", got)
 		}
 		for _, p.port = range []int{named, port} {
 			if got := p.letter(); got != "503" {
-				t.Errorf("a service that is nowhere answers %s", got)
+				t.Errorf("a service without hosts answered %s", got)
 			}
 		}
 		expectEnd(t, local(raw).dial(t))
 		d.setService(apiService, d.srvRecord(hosts[0].endpoint, 0, 0))
 		d.setSilent(false)
-		eventually(t, "the service is served", func() bool { return p.letter() == "A" })
+		eventually(t, "the service's host answers", func() bool { return p.letter() == "A" })
 	})
 }
 
@@ -422,17 +422,17 @@ func TestServiceThatLeadsNowhere(t *testing.T) {
 	p.port = port
 	p.await(p.stderr, `level=WARN msg="resolve: a host of a service is not used: its target is \\"\.\\".*service=`+apiService)
 	if got := p.distinctAnswers(5); got != "A" {
-		t.Errorf("%s answers, want the one host that is none of the proxy's", got)
+		t.Errorf("hosts %s answered, want only the one that is not the proxy", got)
 	}
 	p.await(p.stderr, "upstream: a host is not connected to.*the host leads back to this proxy")
 	d.setService(apiService, nowhere)
 	p.await(p.stderr, "the hosts of a service cannot be resolved; the known hosts stay.*offered nowhere")
 	if got := p.distinctAnswers(2); got != "A" {
-		t.Errorf("%s answers after the service was withdrawn, want who offered it last", got)
+		t.Errorf("hosts %s answered after the service was withdrawn, want the last known one", got)
 	}
 	d.setService(apiService, self)
 	p.await(p.stderr, servicesChanged+".*hosts=1")
-	eventually(t, "nobody answers for the proxy itself", func() bool { return p.letter() == "502" })
+	eventually(t, "the answer is 502, because the only host is the proxy", func() bool { return p.letter() == "502" })
 }
 
 // A successor knows the hosts of services even if DNS does not answer, and so does a restarted worker.
@@ -448,12 +448,12 @@ func TestUpgradeKeepsServices(t *testing.T) {
 	_ = unix.Kill(old[0], unix.SIGKILL)
 	eventually(t, "there is another worker", func() bool { return p.stderr.count(`msg="worker serving"`) > len(old) })
 	if got := p.distinctAnswers(4); got != "A" {
-		t.Errorf("with another worker, %s answers", got)
+		t.Errorf("with another worker, hosts %s answered", got)
 	}
 	p.mustOrder("upgrade")
 	heir := p.awaitSuccessor(1)
 	if got := p.distinctAnswers(4); got != "A" {
-		t.Errorf("after an upgrade, %s answers", got)
+		t.Errorf("after an upgrade, hosts %s answered", got)
 	}
 	p.stopSuccessor(heir)
 }
@@ -483,14 +483,14 @@ func TestResolver(t *testing.T) {
 		p := startFile(t, multi, nil, by("one.test", dead, one))
 		p.port = listen
 		if got := p.countLetters(4); got["A"] != 4 {
-			t.Errorf("sessions are with %v, want the address that the second server knows", got)
+			t.Errorf("sessions went to %v, want the address that the second server knows", got)
 		}
 		one.setAddress("db.one.test", [4]byte{127, 0, 0, 2}) // the TTL is 0
 		eventually(t, "the address has changed", func() bool { return p.countLetters(1)["B"] == 1 })
 		one.setAddress("db.one.test", [4]byte{127, 0, 0, 1})
 		eventually(t, "the address has changed again", func() bool { return p.countLetters(1)["A"] == 1 })
 		p.reloadTo(by("two.test", two))
-		eventually(t, "the other server is asked", func() bool { return p.countLetters(1)["B"] == 1 })
+		eventually(t, "the other DNS server is used", func() bool { return p.countLetters(1)["B"] == 1 })
 	})
 }
 

@@ -94,7 +94,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 			p.await(p.stderr, `kroxy-ev: stopping`)
 			p.signal(second)
 			if status := p.wait(); status == 0 {
-				t.Error("exit status 0 though a session was cut")
+				t.Error("exit status 0 although a session was cut")
 			}
 			expectClosed(t, client)
 		})

@@ -99,7 +99,7 @@ func receiveFlow(c *net.TCPConn, r *rand.Rand) error {
 		return fmt.Errorf("after %d bytes: %d bytes more, error %w; want a checksum and the end", size, len(rest), err)
 	}
 	if want := binary.BigEndian.Uint32(rest); sum != want {
-		return fmt.Errorf("wrong bytes: the checksum of %d is %08x, want %08x", size, sum, want)
+		return fmt.Errorf("wrong bytes: the checksum of %d bytes is %08x, want %08x", size, sum, want)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func expectPrompt(t *testing.T, once func()) {
 			return
 		}
 	}
-	t.Errorf("one after the other took %v", took)
+	t.Errorf("every round stalled: they took %v", took)
 }
 
 // sides returns all combinations of sides that speak TLS, none included.

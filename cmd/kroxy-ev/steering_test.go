@@ -88,7 +88,7 @@ func TestSteering(t *testing.T) {
 			return who
 		}
 		if who := asks(6); strings.Trim(who, "A") == "" || strings.Trim(who, "B") == "" {
-			t.Errorf("%s answer", who)
+			t.Errorf("hosts %s answered, want both", who)
 		}
 		eventually(t, "all requests are counted", func() bool { return p.readStatus().Servers[0].Requests == 6 })
 		if s := p.readStatus(); s.PID != p.pid() || s.State != "serving" {
@@ -106,7 +106,7 @@ func TestSteering(t *testing.T) {
 
 		p.mustSteer("kroxy-ev: backend/"+a+" gets no new clients, until the next reload\n", "drain", "backend/"+a)
 		if who := asks(6); who != "BBBBBB" {
-			t.Errorf("%s answer while A is drained", who)
+			t.Errorf("hosts %s answered while A was drained", who)
 		}
 		if h := p.readStatus().Groups[0].Hosts[0]; h != (hostView{a, "drain", 1, true, true}) {
 			t.Errorf("%+v", h)
@@ -114,7 +114,7 @@ func TestSteering(t *testing.T) {
 		p.mustSteer("kroxy-ev: backend/"+a+" gets clients again, until the next reload\n", "undrain", "backend/"+a)
 		p.mustSteer("kroxy-ev: backend/"+b+" has weight 0, until the next reload\n", "weight", "backend/"+b, "0")
 		if who := asks(6); who != "AAAAAA" {
-			t.Errorf("%s answer while B has no weight", who)
+			t.Errorf("hosts %s answered while B had weight 0", who)
 		}
 		p.mustOrder("reload")
 		for i, h := range p.readStatus().Groups[0].Hosts {
@@ -236,7 +236,7 @@ func TestTop(t *testing.T) {
 		sees(`QUEUED`)
 		_, _ = io.WriteString(keys, "q")
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("top ends with %v: %s", err, shows)
+			t.Errorf("top ended with %v: %s", err, shows)
 		}
 		sees(`\x1b\[\?1049l`)
 	})
@@ -248,7 +248,7 @@ func TestTopWithoutAProxy(t *testing.T) {
 	file := writeConfig(t, t.TempDir(), []byte("{}"))
 	cmd, shows, _ := terminal(t, "top", "--config", file)
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
-		t.Errorf("it ends with %v", err)
+		t.Errorf("top ended with %v", err)
 	}
 	eventually(t, "the terminal has the error", func() bool { return shows.count(`^kroxy-ev: no kroxy-ev of this machine serves [^\x1b]*\r$`) == 1 })
 }

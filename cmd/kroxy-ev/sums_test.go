@@ -275,7 +275,7 @@ func TestSumsAgree(t *testing.T) {
 			mu.Unlock()
 		}
 		if answer, err := local(raw).say("hello"); err != nil || answer != "hello" {
-			t.Errorf("%q came back: %v", answer, err)
+			t.Errorf("the echo is %q, error %v", answer, err)
 			return
 		}
 		mu.Lock()
@@ -345,7 +345,7 @@ func TestSumsAgree(t *testing.T) {
 				}
 				for k, n := range last {
 					if now[k] < n {
-						t.Errorf("%s: %s falls from %d to %d", what, k, n, now[k])
+						t.Errorf("%s: %s fell from %d to %d", what, k, n, now[k])
 						return
 					}
 				}

@@ -49,7 +49,7 @@ func (p *process) countSyscalls(f func()) calls {
 	}()
 	if watcher.await(said, `attached|not permitted`)[0] != "attached" {
 		<-watcher.exited
-		p.t.Skipf("strace may not look at other processes here: %s", said)
+		p.t.Skipf("strace may not trace other processes here: %s", said)
 	}
 	begin := time.Now()
 	f()

@@ -92,7 +92,7 @@ func TestSyslog(t *testing.T) {
 		}
 		ask(one, "/near")
 		near.awaitMessages(t, 1, `^<150>`+time+"access"+rest+`</near>$`)
-		eventually(t, "the file has it too", func() bool { l := lines(t, file); return len(l) == 1 })
+		eventually(t, "the file has the line too", func() bool { l := lines(t, file); return len(l) == 1 })
 		expectMatch(t, lines(t, file)[0], stamp+"</near>$")
 		ask(two, "/far")
 		far.awaitMessages(t, 1, `^<149>`+time+"access"+rest+`{"time_iso8601":".*"request_uri":"/far".*}$`)

@@ -73,7 +73,7 @@ func TestSendTimeouts(t *testing.T) {
 			notBefore(t, begin, short*time.Millisecond)
 			// The stream was truncated, so it must not look complete.
 			if n, err := io.Copy(io.Discard, sink); err == nil {
-				t.Errorf("the sink read %d bytes and an ordinary end of a stream that was cut", n)
+				t.Errorf("the sink read %d bytes and a regular end of a truncated stream", n)
 			}
 			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open-2 })
 		})
@@ -96,7 +96,7 @@ func TestActivityPostponesTimeouts(t *testing.T) {
 			} else if stalled := time.Since(begin); stalled > timeout/2 {
 				t.Skipf("this machine stalls for %v", stalled)
 			} else {
-				t.Fatalf("the session ended although something moved: %v", err)
+				t.Fatalf("the session ended although bytes moved: %v", err)
 			}
 		}
 	}

@@ -245,14 +245,14 @@ func TestTLSAbuseByHosts(t *testing.T) {
 		})
 	}
 	asking.Wait()
-	t.Logf("by status: %v", statuses)
+	t.Logf("number of responses by status: %v", statuses)
 	for status := range statuses {
 		if !slices.Contains([]int{0, 200, 502, 504}, status) {
-			t.Errorf("status %d", status)
+			t.Errorf("unexpected status %d", status)
 		}
 	}
 	wellBehaved.Store(true)
-	eventually(t, "a good host's answer comes", func() bool {
+	eventually(t, "a good host answers", func() bool {
 		res, _ := p.get(c, "/")
 		return res.StatusCode == 200
 	})

@@ -30,7 +30,7 @@ func TestALPNOfListeners(t *testing.T) {
 			if err := c.Handshake(); err != nil {
 				t.Errorf("port %d: %v", port, err)
 			} else if got := c.ConnectionState().NegotiatedProtocol; got != want {
-				t.Errorf("port %d: %q is spoken to a client that offers %q, want %q", port, got, client, want)
+				t.Errorf("port %d: negotiated %q with a client that offers %q, want %q", port, got, client, want)
 			}
 			_ = c.Close()
 		}
@@ -50,7 +50,7 @@ func TestALPNOfListeners(t *testing.T) {
 		config := a.clientConfig("site.test")
 		config.NextProtos = []string{"h2"}
 		if err := tls.Client(local(ports[3]).dial(t), config).Handshake(); err == nil || !strings.Contains(err.Error(), "no application protocol") {
-			t.Errorf("a client that speaks only HTTP/2 is told %v", err)
+			t.Errorf("a client that speaks only HTTP/2 got the error %v", err)
 		}
 
 		p.rewrite(listening([]string{"http/1.1"}, both, both, both))
@@ -83,13 +83,13 @@ func TestALPNWithHosts(t *testing.T) {
 			p := startHTTP(t, setup{hosts: endpoints(h)}.toTLS(settings{"protocol": protocol}))
 			res, _ := p.get(p.client(), "/")
 			if got := <-offered; !slices.Equal(got, want) {
-				t.Errorf("the host is offered %q, want %q", got, want)
+				t.Errorf("the host got the offer %q, want %q", got, want)
 			}
 			if spoken := slices.Contains(want, "http/1.1"); spoken && res.StatusCode != 200 {
 				t.Errorf("status %d", res.StatusCode)
 			} else if !spoken {
 				if res.StatusCode != 502 {
-					t.Errorf("status %d from a host that does not speak what it has to", res.StatusCode)
+					t.Errorf("status %d for a host that does not speak the required protocol, want 502", res.StatusCode)
 				}
 				p.await(p.stderr, `msg="upstream: a host is down and is tried last".* error="while making a TLS handshake: .*no application protocol`)
 			}

@@ -33,7 +33,7 @@ func TestTLSSendTimeouts(t *testing.T) {
 				writeUntilCut(source)
 				notBefore(t, begin, short*time.Millisecond)
 				if n, err := io.Copy(io.Discard, sink); err == nil && !truncated(sink) {
-					t.Errorf("the sink read %d bytes and an ordinary end of a stream that was cut", n)
+					t.Errorf("the sink read %d bytes and a regular end of a truncated stream", n)
 				}
 				p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open })
 			})
@@ -78,7 +78,7 @@ func TestTLSBackpressure(t *testing.T) {
 					return p.cpu() == used
 				})
 				if grown := p.status("VmRSS") - memory; grown > n*1024 {
-					t.Errorf("%d KiB of memory for %d connections that do not move", grown, n)
+					t.Errorf("%d KiB of memory for %d blocked connections", grown, n)
 				}
 				p.expectIdle(100 * time.Millisecond)
 				var errs []error

@@ -198,7 +198,7 @@ func TestTLSWebSocket(t *testing.T) {
 			}
 			var end websocket.CloseError
 			if _, _, err := open("/end").Read(ctx); !errors.As(err, &end) || end.Code != 4001 || end.Reason != "no time" {
-				t.Errorf("the host's close came as %v", err)
+				t.Errorf("the host's close arrived as %v", err)
 			}
 			p.awaitSockets(t, "all connections of tunnels are closed", func(n int) bool { return n == idle })
 		})

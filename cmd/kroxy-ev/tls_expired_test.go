@@ -67,7 +67,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 				"old":   expiredWarning(`http\.certificates\[\d\]\.cert_path`, "old.test"),
 				"early": `http\.certificates\[\d\]\.cert_path: .* has a certificate for .*early\.test.* that is not valid before .* UTC: .*; give one that is valid now, or check the clock`,
 			} {
-				eventually(t, "the certificates are spoken of", func() bool { return p.stderr.count(pattern) >= times })
+				eventually(t, "the warnings are logged", func() bool { return p.stderr.count(pattern) >= times })
 				if n := p.stderr.count(pattern); n > times {
 					t.Errorf("%s: %d lines, want %d", name, n, times)
 				}
@@ -76,7 +76,7 @@ func TestTLSExpiredCertificate(t *testing.T) {
 		served("good.test", "old.test", "early.test")
 		said(1)
 		if _, err := p.tryDialTLS(a.clientConfig("old.test")); err == nil || !regexp.MustCompile("expired|certificate name").MatchString(err.Error()) {
-			t.Errorf("a client that looks at the clock: %v", err)
+			t.Errorf("a client that checks the validity got %v, want an error about it", err)
 		}
 
 		s.settings = with(other, early, old)
@@ -115,9 +115,9 @@ func TestTLSRenewalThatIsExpired(t *testing.T) {
 		p.awaitLog(`cannot be used, the old ones stay in service`)
 		p.expectCert(old)
 		place.replace(next)
-		eventually(t, "the next one is shown", func() bool { return p.shownCert("site.test").Equal(next.Leaf) })
+		eventually(t, "the next certificate is shown", func() bool { return p.shownCert("site.test").Equal(next.Leaf) })
 		if n := p.stderr.count("expired on"); n != 1 {
-			t.Errorf("%d lines about the expired one, want 1", n)
+			t.Errorf("%d lines about the expired certificate, want 1", n)
 		}
 	})
 }
@@ -134,7 +134,7 @@ func TestTLSExpiredElsewhere(t *testing.T) {
 	p.awaitLog(expiredWarning(`http\.servers\.backend\.proxy_tls_cert_path`, "proxy.test"))
 	p.awaitLog(`http\.tls_client_ca_path: .* has no CA certificate that is valid: that of .*CA .* expired on .* UTC, so nobody passes verification; give the file`)
 	if got := p.verdict(past.issue("client.test").withClientCert(a.clientConfig("site.test"))); got == "served" {
-		t.Error("a client is served whose authority has ended")
+		t.Error("a client whose CA has expired was served")
 	}
 }
 

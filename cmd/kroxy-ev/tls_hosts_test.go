@@ -53,7 +53,7 @@ func tlsHosts(t *testing.T) map[string]tlsHost {
 		c := id.config()
 		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			if hello.ServerName != name {
-				return nil, fmt.Errorf("asked for %q", hello.ServerName)
+				return nil, fmt.Errorf("the client asked for %q", hello.ServerName)
 			}
 			return nil, nil
 		}
@@ -149,7 +149,7 @@ func TestTLSHosts(t *testing.T) {
 			}
 			for _, secret := range []string{"certificate", "x509", "127.0.0.1"} {
 				if strings.Contains(body, secret) {
-					t.Errorf("the answer tells of %q", secret)
+					t.Errorf("the response reveals %q", secret)
 				}
 			}
 		})
@@ -205,7 +205,7 @@ func TestTLSHostConnections(t *testing.T) {
 			}
 		}
 		if n, full := h.opened.Load(), g.full.Load(); n != 1 || full != 1 {
-			t.Errorf("%d connections, %d handshakes for 100 requests one after the other", n, full)
+			t.Errorf("%d connections, %d handshakes for 100 consecutive requests", n, full)
 		}
 		for range 10 {
 			p.get(c, "/last")

@@ -80,7 +80,7 @@ func TestTLSClientSubject(t *testing.T) {
 				c := p.tlsClient(config)
 				res, body := p.tlsGet(c, "/")
 				if body != "CN=somebody" || res.TLS.DidResume != (i > 0) {
-					t.Errorf("request %d, resumed %v: the host was told %q", i, res.TLS.DidResume, body)
+					t.Errorf("request %d, resumed %v: the host got the subject %q", i, res.TLS.DidResume, body)
 				}
 				c.CloseIdleConnections()
 			}
@@ -92,7 +92,7 @@ func TestTLSClientSubject(t *testing.T) {
 	}
 	p := startHTTP(t, setup{hosts: endpoints(h), settings: id.serverSettings(keys)})
 	if _, body := p.tlsGet(p.tlsClient(client.withClientCert(a.clientConfig("site.test"))), "/"); body != "" {
-		t.Errorf("of a client that was not asked the host was told %q", body)
+		t.Errorf("the host got the subject %q of a client that was not asked for a certificate", body)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 	file := func(t *testing.T) string { return filepath.Join(t.TempDir(), "access.log") }
 	expectLines := func(t *testing.T, file string, n int, want string) {
 		t.Helper()
-		eventually(t, "the lines are there", func() bool { return len(lines(t, file)) >= n })
+		eventually(t, "the log has all lines", func() bool { return len(lines(t, file)) >= n })
 		for _, line := range lines(t, file) {
 			expectMatch(t, line, stamp+want+"$")
 		}
@@ -140,7 +140,7 @@ func TestTLSLogVariablesWithout(t *testing.T) {
 		f := file(t)
 		p := start(t, setup{hosts: raw, settings: a.issue("site.test").serverSettings(settings{"file_log": f, "format_log": format})})
 		if _, err := p.tryDialTLS(only(tls.VersionTLS11, a.clientConfig("site.test"))); err == nil {
-			t.Error("TLS 1.1 is spoken")
+			t.Error("a client of TLS 1.1 was accepted")
 		}
 		expectLines(t, f, 1, `- - -\.`)
 	})
@@ -172,11 +172,11 @@ func TestTLSLogOfStrangeNames(t *testing.T) {
 	names := []string{"x\n[2026-01-01 00:00:00]: <y> end", "a\tb\r\x00\x1b[31m\xff", `quo"te\`, strings.Repeat("n", 5000)}
 	check := func(t *testing.T, file string, dropped int) {
 		t.Helper()
-		eventually(t, "the lines are there", func() bool { return len(lines(t, file)) >= len(names)-dropped })
+		eventually(t, "the log has all lines", func() bool { return len(lines(t, file)) >= len(names)-dropped })
 		for _, line := range lines(t, file) {
 			expectMatch(t, line, stamp+`<[ -~]*> end$`)
 			if strings.Count(line, " end") > 1 && !strings.Contains(line, `x\`) {
-				t.Errorf("line %.200q", line)
+				t.Errorf("a name has forged a line: %.200q", line)
 			}
 		}
 	}
@@ -206,7 +206,7 @@ func TestTLSLogOfStrangeNames(t *testing.T) {
 		}
 		check(t, file, 0)
 		if n := k.p.stderr.count(`^time=.*level=INFO`); n != strings.Count(k.p.stderr.String(), "\n") {
-			t.Error("the error log has lines that are none")
+			t.Error("the error log has lines that names have forged")
 		}
 	})
 }

@@ -25,7 +25,7 @@ func withNames(t *testing.T, names ...string) func(*exec.Cmd) {
 func withFile(t *testing.T, path, text string) func(*exec.Cmd) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("giving a program its own " + path + " takes root")
+		t.Skip("needs root to give a program its own " + path)
 	}
 	file := writeConfig(t, t.TempDir(), []byte(text))
 	script := `mount --bind "$0" ` + path + ` && exec "$@"`
@@ -38,7 +38,7 @@ func withFile(t *testing.T, path, text string) func(*exec.Cmd) {
 	probe := exec.Command("true")
 	probe.SysProcAttr = &syscall.SysProcAttr{}
 	if prepare(probe); probe.Run() != nil {
-		t.Skip("a file cannot be put in the place of " + path + " here")
+		t.Skip(path + " cannot be replaced here")
 	}
 	return prepare
 }
@@ -155,7 +155,7 @@ func TestTLSCertificatesByName(t *testing.T) {
 				eachVersion(t, func(t *testing.T, version uint16) {
 					c := p.dialTLS(only(version, askingFor(a.clientConfig(""), name)))
 					if got := c.ConnectionState().PeerCertificates[0]; !got.Equal(want.Leaf) {
-						t.Errorf("asked for %q: a certificate for %q, want %q", name, got.DNSNames, want.Leaf.DNSNames)
+						t.Errorf("asked for %q: got a certificate for %q, want %q", name, got.DNSNames, want.Leaf.DNSNames)
 					}
 					_ = c.Close()
 				})
@@ -166,7 +166,7 @@ func TestTLSCertificatesByName(t *testing.T) {
 			config := only(tls.VersionTLS12, askingFor(a.clientConfig(""), "exact.test"))
 			config.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}
 			if got := p.dialTLS(config).ConnectionState().PeerCertificates[0]; !got.Equal(hard.Leaf) {
-				t.Errorf("a certificate with %v", got.PublicKeyAlgorithm)
+				t.Errorf("got a certificate with a key of type %v", got.PublicKeyAlgorithm)
 			}
 		})
 	}

@@ -121,7 +121,7 @@ func TestTLSOpenSSLResumption(t *testing.T) {
 		t.Parallel()
 		out := openssl(t, "", "s_client", "-connect", fmt.Sprintf("127.0.0.1:%d", p.port), "-tls1_2", "-reconnect")
 		if n := strings.Count(out, "Reused, TLSv1.2"); n != 5 {
-			t.Errorf("%d sessions reused, want 5; openssl wrote:\n%s", n, out)
+			t.Errorf("%d sessions were resumed, want 5; openssl wrote:\n%s", n, out)
 		}
 	})
 }

@@ -120,7 +120,7 @@ func TestTLSPassThrough(t *testing.T) {
 					config.NextProtos = test.protocols
 					client, server := k.connect(t, config, test.write)
 					if s := server.ConnectionState(); s.ServerName != host || s.Version != version {
-						t.Errorf("the host knows of %q and %s", s.ServerName, tls.VersionName(s.Version))
+						t.Errorf("the host saw the name %q and version %s", s.ServerName, tls.VersionName(s.Version))
 					}
 					send(t, server, "welcome")
 					expect(t, client, "welcome")
@@ -160,7 +160,7 @@ func TestTLSPassThrough(t *testing.T) {
 		expectMatch(t, fmt.Sprint(<-failed), "unknown authority")
 	})
 	if n := k.p.stderr.count("level=(INFO|WARN|ERROR)"); n != 1 {
-		t.Errorf("%d log lines, want the one of the start", n)
+		t.Errorf("%d log lines, want only the first one", n)
 	}
 }
 
@@ -236,7 +236,7 @@ func TestTLSPassThroughTimeout(t *testing.T) {
 			expectClosed(t, c)
 			notBefore(t, begin, short*time.Millisecond)
 			if d := time.Since(begin); d > 10*short*time.Millisecond {
-				t.Errorf("it was closed after %v", d)
+				t.Errorf("the connection was closed after %v", d)
 			}
 			k.p.await(k.p.stderr, `session closed" reason="client handshake failed".*took too long`)
 		})

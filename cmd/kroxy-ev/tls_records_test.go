@@ -127,14 +127,14 @@ func TestTLSRecordSizes(t *testing.T) {
 					full = max(full, inWhole(get("/bulk")))
 				}
 				if full < most/2 {
-					t.Errorf("%d of %d bytes came in whole records", full, most)
+					t.Errorf("%d of %d bytes arrived in full records", full, most)
 				}
 				fewest := smallSize
 				for range 10 { // a machine may be slow for a while, which looks like a pause
 					fewest = min(fewest, len(get("/small")))
 				}
 				if fewest > 3 {
-					t.Errorf("%d bytes right behind others came in %d records", smallSize, fewest)
+					t.Errorf("%d bytes right after others arrived in %d records", smallSize, fewest)
 				}
 				// No event shows that a pause was long enough. The proxy's limit is a second.
 				time.Sleep(1100 * time.Millisecond)

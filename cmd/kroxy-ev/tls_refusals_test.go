@@ -106,7 +106,7 @@ func TestTLSVersions(t *testing.T) {
 				config := a.clientConfig("site.test")
 				config.MinVersion = tls.VersionTLS10
 				if s := p.dialTLS(config).ConnectionState(); s.Version != tls.VersionTLS13 {
-					t.Errorf("with a client that speaks all: %s", tls.VersionName(s.Version))
+					t.Errorf("with a client of all versions: %s", tls.VersionName(s.Version))
 				}
 			})
 		}
@@ -133,7 +133,7 @@ func TestTLSPlainHTTP(t *testing.T) {
 			in := bufio.NewReader(c)
 			res, body := reply(t, in, http.MethodGet)
 			if res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "https") || !res.Close {
-				t.Errorf("got %d, close %v: %q", res.StatusCode, res.Close, body)
+				t.Errorf("got status %d, Connection: close: %v, body %q", res.StatusCode, res.Close, body)
 			}
 			expectEnd(t, in)
 			_ = c.Close()

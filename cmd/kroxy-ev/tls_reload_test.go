@@ -62,7 +62,7 @@ func (p *proxy) expectCert(id *identity) {
 	p.t.Helper()
 	for range 8 {
 		if !p.shownCert("site.test").Equal(id.Leaf) {
-			p.t.Fatal("another certificate is shown")
+			p.t.Fatal("the proxy shows another certificate")
 		}
 	}
 }
@@ -86,7 +86,7 @@ func (k *keptAlive) mustWork() {
 	k.t.Helper()
 	send(k.t, k.c, getRequest)
 	if res, body := reply(k.t, k.in, http.MethodGet); res.StatusCode != 200 || body != "hello" {
-		k.t.Fatalf("a connection from before gets %d and %q", res.StatusCode, body)
+		k.t.Fatalf("a connection from before got status %d, body %q", res.StatusCode, body)
 	}
 }
 
@@ -194,16 +194,16 @@ func TestTLSReloadOfCAs(t *testing.T) {
 			return strconv.Itoa(res.StatusCode)
 		}
 		if got := status(a); got != "502" {
-			t.Fatalf("with a host that is not trusted: %s", got)
+			t.Fatalf("with an untrusted host: %s", got)
 		}
 		expectMatch(t, status(b), "unknown certificate authority|bad certificate")
 		replaceFile(t, b.path, hosts)
 		eventually(t, "the host is trusted", func() bool { return status(a) == "200" })
 		replaceFile(t, b.path, clients)
-		eventually(t, "the other clients are", func() bool { return status(b) == "200" })
-		eventually(t, "and the first ones not any more", func() bool { return status(a) != "200" })
+		eventually(t, "clients of the other CA are accepted", func() bool { return status(b) == "200" })
+		eventually(t, "clients of the first CA are refused", func() bool { return status(a) != "200" })
 		replaceFile(t, a.path, hosts) // a connection to the host exists from when the host was trusted
-		eventually(t, "nor is the host", func() bool { return status(b) == "502" })
+		eventually(t, "the host is no longer trusted", func() bool { return status(b) == "502" })
 	})
 }
 

@@ -31,7 +31,7 @@ func TestTLSScan(t *testing.T) {
 		`ECDHE-ECDSA-`, `ECDHE-RSA-`,
 	} {
 		if !regexp.MustCompile(want).MatchString(text) {
-			t.Errorf("no %s", want)
+			t.Errorf("sslscan's output has no match of %s", want)
 		}
 	}
 	strong := regexp.MustCompile(`TLSv1\.3 .* TLS_(AES|CHACHA20)_|TLSv1\.2 .* ECDHE-(ECDSA|RSA)-(AES(128|256)-GCM-|CHACHA20-POLY1305)`)

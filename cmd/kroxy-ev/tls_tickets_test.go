@@ -79,12 +79,12 @@ func TestTLSSessionsGoOn(t *testing.T) {
 							seen[owner(t, underlyingTCP(c), children(t, master))] = true
 						}
 						if resumed == (first && i == 0) {
-							t.Fatalf("TLS %s, %s, connection %d: it goes on with a session: %v", name, when, i, resumed)
+							t.Fatalf("TLS %s, %s, connection %d: resumed: %v", name, when, i, resumed)
 						}
 						_ = c.Close()
 					}
 					if multi && len(seen) < 2 {
-						t.Errorf("TLS %s, %s: all connections were to one worker", name, when)
+						t.Errorf("TLS %s, %s: one worker got all connections", name, when)
 					}
 				}
 			}
@@ -126,7 +126,7 @@ func TestTLSTicketRotation(t *testing.T) {
 		for name, version := range versions {
 			old[name] = withSessionCache(only(version, a.clientConfig("site.test")))
 			if _, resumed := p.reconnect(old[name]); resumed {
-				t.Fatal("the first connection goes on with a session")
+				t.Fatal("the first connection resumed a session")
 			}
 		}
 		long := p.dialTLS(a.clientConfig("site.test"))
@@ -136,9 +136,9 @@ func TestTLSTicketRotation(t *testing.T) {
 				_, resumed := p.reconnect(config)
 				switch now := rotations() - began; {
 				case passed < 3 && now < 3 && !resumed:
-					t.Errorf("TLS %s: a ticket is refused after %d rotations", name, now)
+					t.Errorf("TLS %s: a ticket was refused after %d rotations", name, now)
 				case passed >= 3 && resumed: // those that are not in the log yet only make it older
-					t.Errorf("TLS %s: a ticket is taken after %d rotations", name, now)
+					t.Errorf("TLS %s: a ticket was accepted after %d rotations", name, now)
 				}
 			}
 		}
@@ -174,18 +174,18 @@ func TestTLSSessionsOfAnotherCertificate(t *testing.T) {
 		config := withSessionCache(only(version, askingFor(&tls.Config{}, "x.test")))
 		for i := range 3 {
 			if _, resumed := p.reconnect(config); resumed != (i > 0) {
-				t.Fatalf("connection %d goes on with a session: %v", i, resumed)
+				t.Fatalf("connection %d: resumed: %v", i, resumed)
 			}
 		}
 		elsewhere := config.Clone()
 		elsewhere.ServerName = "y.test"
 		if c, resumed := p.reconnect(elsewhere); resumed || !c.ConnectionState().PeerCertificates[0].Equal(y.Leaf) {
-			t.Error("a session of one certificate goes on under another")
+			t.Error("a session of one certificate was resumed under another")
 		}
 		place.replace(z)
 		p.mustOrder("reload")
 		if c, resumed := p.reconnect(config); resumed || !c.ConnectionState().PeerCertificates[0].Equal(z.Leaf) {
-			t.Error("a session goes on under the certificate's successor")
+			t.Error("a session was resumed under the certificate's successor")
 		}
 	})
 }
@@ -219,7 +219,7 @@ func TestTLSSessionsOfUnknownClients(t *testing.T) {
 		known := withSessionCache(a.issue("client.test").withClientCert(only(version, a.clientConfig("site.test"))))
 		p.reconnect(known)
 		if _, resumed := p.reconnect(known); !resumed {
-			t.Error("a client's session does not go on")
+			t.Error("a client's session was not resumed")
 		}
 		s.settings = id.serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": b.path})
 		p.rewrite(s)

@@ -46,7 +46,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 				expectClosed(t, c)
 				notBefore(t, begin, short*time.Millisecond)
 				if d := time.Since(begin); d > 10*short*time.Millisecond {
-					t.Errorf("it was closed after %v", d)
+					t.Errorf("the connection was closed after %v", d)
 				}
 			})
 		}
@@ -60,7 +60,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 			time.Sleep(2 * short * time.Millisecond)
 			send(t, c, lastRequest)
 			if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
-				t.Errorf("a connection whose handshake was done in time: %v", err)
+				t.Errorf("a connection whose handshake finished in time: %v", err)
 			}
 		})
 	}
@@ -84,7 +84,7 @@ func TestTLSHandshakesThatWait(t *testing.T) {
 			waiting = append(waiting, c)
 		}
 		p.awaitSockets(t, "all are accepted", func(n int) bool { return n == before+len(waiting) })
-		eventually(t, "those that said enough are answered", func() bool {
+		eventually(t, "clients whose ClientHello is complete are answered", func() bool {
 			used := p.cpu()
 			time.Sleep(200 * time.Millisecond)
 			return p.cpu() == used
@@ -99,6 +99,6 @@ func TestTLSHandshakesThatWait(t *testing.T) {
 		for _, c := range waiting {
 			_ = c.Close()
 		}
-		p.awaitSockets(t, "their sockets are closed", func(n int) bool { return n <= before+2 })
+		p.awaitSockets(t, "the waiting clients' sockets are closed", func(n int) bool { return n <= before+2 })
 	}
 }

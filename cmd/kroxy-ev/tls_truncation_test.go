@@ -82,7 +82,7 @@ func TestTLSTruncatedResponses(t *testing.T) {
 					// A body without a length ends with the client's stream.
 					looksWhole := err == nil && (res.ContentLength >= 0 || len(res.TransferEncoding) > 0 || !truncated(c))
 					if looksWhole != whole {
-						t.Errorf("HTTP/%s: %d bytes of the body and error %v: it looks whole: %v, want %v", version, len(body), err, looksWhole, whole)
+						t.Errorf("HTTP/%s: %d bytes of the body and error %v: looks complete: %v, want %v", version, len(body), err, looksWhole, whole)
 					}
 					_, content, _ := strings.Cut(test.response, "\r\n\r\n")
 					if whole && !test.short && strings.Contains(content, "hello") && string(body) != "hello" {
@@ -122,7 +122,7 @@ func TestTLSTruncationForPlainClients(t *testing.T) {
 			send(t, c, "GET / HTTP/1.0\r\n\r\n")
 			got, err := io.ReadAll(c)
 			if howEnded(err) != want || len(got) < 100_000 {
-				t.Errorf("got %d bytes and %s, want %s behind all of them", len(got), howEnded(err), want)
+				t.Errorf("got %d bytes and %s, want %s after all of them", len(got), howEnded(err), want)
 			}
 		})
 	}
@@ -161,7 +161,7 @@ func TestTLSTruncatedStreams(t *testing.T) {
 						got, err := io.ReadAll(sink)
 						switch whole := err == nil && !truncated(sink); {
 						case whole != announced(stop):
-							t.Errorf("the other end got %d bytes and %s: they look whole: %v", len(got), howEnded(err), whole)
+							t.Errorf("the other end got %d bytes and %s: looks complete: %v", len(got), howEnded(err), whole)
 						case announced(stop):
 							if string(got) != said {
 								t.Errorf("the other end got %d bytes of %d", len(got), len(said))

@@ -92,7 +92,7 @@ func TestTLSWorkerDiesBesideBadFiles(t *testing.T) {
 			now := p.workers()
 			return len(now) == 2 && now[0] != before[0] && now[1] != before[0]
 		})
-		eventually(t, "all serve", func() bool {
+		eventually(t, "all workers serve", func() bool {
 			for range 8 {
 				c, err := p.tryDialTLS(a.clientConfig("site.test"))
 				if err != nil {
@@ -132,7 +132,7 @@ func TestTLSUpgrade(t *testing.T) {
 	}
 	third := a.issue("site.test")
 	place.replace(third)
-	eventually(t, "the new master looks after its files", func() bool { return p.shownCert("site.test").Equal(third.Leaf) })
+	eventually(t, "the new master watches its files", func() bool { return p.shownCert("site.test").Equal(third.Leaf) })
 	p.stopSuccessor(pid)
 }
 

@@ -176,7 +176,7 @@ func TestTracing(t *testing.T) {
 		check := func(what string, ok bool, v ...any) {
 			t.Helper()
 			if !ok {
-				t.Errorf("%s: %v", what, v)
+				t.Errorf("%s is wrong: %v", what, v)
 			}
 		}
 
@@ -259,12 +259,12 @@ func TestTracing(t *testing.T) {
 		defer c.mu.Unlock()
 		for _, s := range c.spans {
 			if path := tag(s, "url.path"); path == "/unsampled" || path == "/none" || path == "/off" {
-				t.Errorf("there is a span of %s", path)
+				t.Errorf("there is a span for %s, want none", path)
 			}
 		}
 		for _, want := range []string{"kroxy-test", "two", "kroxy-ev"} {
 			if !slices.Contains(c.services, want) {
-				t.Errorf("no span is of service %s: %q", want, c.services)
+				t.Errorf("no span has the service %s: %q", want, c.services)
 			}
 		}
 	})

@@ -110,10 +110,10 @@ func TestHTTPUnixHost(t *testing.T) {
 	p.mustOrder("reload")
 	put("c", "app.test")
 	if n := opened.Load(); n != 1 {
-		t.Errorf("%d connections to the host, want one that serves all requests", n)
+		t.Errorf("%d connections to the host, want one for all requests", n)
 	}
 	want := "]: unix:" + at.Unix + " unix:" + at.Unix + " 1 200"
-	eventually(t, "all lines are there", func() bool { return len(lines(t, file)) == 5 })
+	eventually(t, "the log has all lines", func() bool { return len(lines(t, file)) == 5 })
 	for _, line := range lines(t, file) {
 		if !strings.HasSuffix(line, want) {
 			t.Errorf("logged %q, want %q", line, want)
