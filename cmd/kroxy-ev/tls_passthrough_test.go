@@ -177,7 +177,7 @@ func TestTLSPassThroughUnknownName(t *testing.T) {
 		"zeros":           {strings.Repeat("\x00", 100), `reason="client handshake failed".*not a TLS handshake`},
 		"SSL 2":           {"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10\x01\x00\x80", `reason="client handshake failed".*not a TLS handshake`},
 		"an alert":        {"\x15\x03\x01\x00\x02\x02\x28", `reason="client handshake failed".*not a TLS handshake`},
-		"another message": {"\x16\x03\x01\x00\x04\x02\x00\x00\x00", `reason="client handshake failed".*no client hello`},
+		"another message": {"\x16\x03\x01\x00\x04\x02\x00\x00\x00", `reason="client handshake failed".*not a client hello`},
 		"broken lengths":  {good[:43] + "\xff" + good[44:], `reason="client handshake failed".*`},
 		"too long":        {"\x16\x03\x01\x40\x00\x01\x00\x80\x00" + strings.Repeat("x", 0x4000-4), `reason="client handshake failed".*over 16384 bytes`},
 		"a part":          {good[:100], `reason="client handshake failed".*`},
