@@ -91,7 +91,7 @@ func (h *h2client) Changed() {}
 func (h *h2client) Closed(err error) {
 	v := h.under.server
 	if err != nil && v.log.Enabled(context.Background(), slog.LevelDebug) {
-		v.log.Debug("http: a client's connection in HTTP/2 has ended", "client", h.under.peer.Client.Addr(), "error", err)
+		v.log.Debug("http: a client's HTTP/2 connection has ended", "client", h.under.peer.Client.Addr(), "error", err)
 	}
 	h.closed = true
 	h.release()

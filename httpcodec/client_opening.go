@@ -19,7 +19,7 @@ func (c *h1client) Opened(err error) {
 		c.serve()
 	case opening.Silent(err), errors.Is(err, tlsconn.ErrHandshakeCut):
 		// The client left, or never meant to speak, like a check whether the port is open.
-		log.Debug("http: a client left before it had spoken", "client", addr, "error", err)
+		log.Debug("http: a client left before its first request", "client", addr, "error", err)
 		c.close()
 	case errors.As(err, &header):
 		log.Info("http: a client was refused", "client", addr, "error", err)
@@ -50,7 +50,7 @@ func (x *exchange) refusePlain() {
 }
 
 func appendPlainHTTP(dst []byte, p *Reply) []byte {
-	p.Hint = "This port speaks TLS, and a plain HTTP request came. Ask for it by https."
+	p.Hint = "This port expects TLS, but received a plain HTTP request. Use https instead."
 	return AppendError(dst, causePlain.status, p)
 }
 

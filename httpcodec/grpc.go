@@ -57,7 +57,7 @@ func (x *exchange) callsGRPC() bool {
 
 // causeDeadline is the cause if the host itself gave up a call. Only the client set the deadline, so nobody else is to blame. The
 // client is about to give the call up, too, and the log says the same in both cases.
-var causeDeadline = cause{504, "the deadline of the call is over (grpc-timeout)", logformat.ClientAbort}
+var causeDeadline = cause{504, "the call's deadline has passed (grpc-timeout)", logformat.ClientAbort}
 
 // pastDeadline reports whether err says that the host has reset the stream of a call whose deadline has passed.
 func (x *exchange) pastDeadline(err error) bool {

@@ -47,7 +47,7 @@ func (o *hostOwner) Opened(*h2conn.Stream) {}
 // Refused implements h2conn.Owner.
 func (o *hostOwner) Refused(err *http2.Error) {
 	if o.log.Enabled(context.Background(), slog.LevelDebug) {
-		o.log.Debug("http: a host sends what belongs to no request", "group", o.group.Name, "reason", err)
+		o.log.Debug("http: a host sent a frame that belongs to no request", "group", o.group.Name, "reason", err)
 	}
 }
 

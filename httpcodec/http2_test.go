@@ -425,7 +425,7 @@ func TestHTTP2RefusedRequests(t *testing.T) {
 	l := g.startLogged(t, h2line, nil)
 	w := l.wire()
 	for i, tc := range []struct{ field, reason string }{
-		{"connection: close", "a field that belongs to connections of HTTP/1"}, {"X-A: 1", "a field name that is not lower case"},
+		{"connection: close", "a field that is specific to HTTP/1 connections"}, {"X-A: 1", "a field name that is not lower case"},
 		{":path: /b", "a repeated pseudo-header field"}, {"te: gzip", "te with a value other than trailers"}, {"host: q", "host differs from :authority"},
 	} {
 		id := uint32(1 + 2*i)

@@ -35,22 +35,22 @@ func retryAfter(why logformat.End) int {
 }
 
 var (
-	causeHeaderTimeout   = cause{408, "the request head did not come in time (client_header_timeout)", logformat.ClientHeaderTimeout}
-	causeBodyTimeout     = cause{408, "the request body did not come in time (client_body_timeout)", logformat.ClientBodyTimeout}
+	causeHeaderTimeout   = cause{408, "the request head was not received in time (client_header_timeout)", logformat.ClientHeaderTimeout}
+	causeBodyTimeout     = cause{408, "the request body was not received in time (client_body_timeout)", logformat.ClientBodyTimeout}
 	causeBodySize        = cause{413, "the request body is larger than max_body_size", logformat.Refused}
 	causeBody            = cause{400, "the request body is malformed", logformat.Refused}
-	causePlain           = cause{400, "a plain HTTP request came to the TLS port", logformat.Refused}
+	causePlain           = cause{400, "a plain HTTP request was sent to a TLS port", logformat.Refused}
 	causeTarget          = cause{400, "the request target has no valid path", logformat.Refused}
-	causeNoRoute         = cause{404, "no route takes the request", logformat.NoRoute}
+	causeNoRoute         = cause{404, "no route matches the request", logformat.NoRoute}
 	causeMisdirected     = cause{421, "no host of the group has the requested name", logformat.UnknownName}
 	causeNoHost          = cause{503, "no host to try", logformat.NoHost}
-	causeQueueFull       = cause{503, "every host has as many requests as it may have (max_conns), and nobody else may wait (queue)", logformat.QueueFull}
-	causeQueueTimeout    = cause{503, "no host had a place in time (queue)", logformat.QueueTimeout}
+	causeQueueFull       = cause{503, "every host is at its limit (max_conns), and the queue is full or there is none (queue)", logformat.QueueFull}
+	causeQueueTimeout    = cause{503, "no host had room in time (queue.timeout)", logformat.QueueTimeout}
 	causeUnreachable     = cause{502, "no host reachable", logformat.Unreachable}
 	causeConnectTimeout  = cause{504, "no host reachable in time", logformat.ConnectTimeout}
 	causeHostReadTimeout = cause{504, "the host is silent (proxy_read_timeout)", logformat.ProxyReadTimeout}
-	causeHeadWait        = cause{504, "the host has not sent a response's head within ten times proxy_read_timeout", logformat.ProxyReadTimeout}
-	causeTryTimeout      = cause{504, "the host has not sent a response's head in time (retry.try_timeout)", logformat.ProxyReadTimeout}
+	causeHeadWait        = cause{504, "the host has not sent a response head within ten times proxy_read_timeout", logformat.ProxyReadTimeout}
+	causeTryTimeout      = cause{504, "the host has not sent a response head in time (retry.try_timeout)", logformat.ProxyReadTimeout}
 	causeHostSendTimeout = cause{504, "the host takes no bytes (proxy_send_timeout)", logformat.ProxySendTimeout}
 	causeHostTakesNoMore = cause{0, "the host has answered and takes no more of the request", logformat.Complete} // not a failure
 	causeHostFailed      = cause{502, "the host's connection failed", logformat.HostCut}
@@ -60,7 +60,7 @@ var (
 	causeUpgrade         = cause{502, "the host switched protocols without taking the whole request", logformat.BadResponse}
 	causeInterims        = cause{502, "more than 262144 bytes of interim responses", logformat.BadResponse}
 	causeClientFailed    = cause{0, "the client's connection failed", logformat.ClientAbort}
-	causeClientEnded     = cause{0, "the client ended its stream inside the request", logformat.ClientAbort}
+	causeClientEnded     = cause{0, "the client ended its stream before the end of its request", logformat.ClientAbort}
 	causeClientTakesNone = cause{0, "the client takes no bytes (send_timeout)", logformat.SendTimeout}
 	causeShutdown        = cause{0, "shutdown", logformat.Shutdown}
 )

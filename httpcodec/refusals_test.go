@@ -12,7 +12,7 @@ import (
 // rules has, for each reason to refuse an exchange, the rule that demands it. The reasons to refuse a message are in http1.
 var rules = map[string]string{
 	"the request body is malformed":                                "the reason of the chunk that is malformed follows",
-	"a plain HTTP request came to the TLS port":                    "RFC 9110 section 15.5.1",
+	"a plain HTTP request was sent to a TLS port":                  "RFC 9110 section 15.5.1",
 	"the request names no host, which the redirect needs":          "RFC 9110 section 7.1: only HTTP/1.0 may do so, and there is no target URI to make another of",
 	"the request target has no valid path":                         "RFC 3986 sections 2.1 and 6.2.2: routes and hosts would come to different paths; the reason follows",
 	"no host reachable":                                            "RFC 9110 section 15.6.3",

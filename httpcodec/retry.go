@@ -192,6 +192,6 @@ func (x *exchange) logRetry(r *upstream.Report) {
 		return
 	}
 	method, target := x.requestLine()
-	log.Debug("http: a host has failed a request, which is sent to another", "reason", r.Why, "status", r.Status, "client", x.client.peer.Client.Addr(),
+	log.Debug("http: a request that a host failed is sent to another host", "reason", r.Why, "status", r.Status, "client", x.client.peer.Client.Addr(),
 		"method", logformat.Bounded(method), "target", logformat.Bounded(target))
 }

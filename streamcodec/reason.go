@@ -67,8 +67,8 @@ var reasons = [...]struct {
 	HostSendTimeout:   {"host takes no bytes (proxy_send_timeout)", logformat.ProxySendTimeout},
 	NoHeader:          {"no PROXY header", logformat.Refused},
 	NotSecured:        {"client handshake failed", logformat.TLSFailed},
-	NoSuchName:        {"no host has the name that was asked for", logformat.UnknownName},
-	NoRoute:           {"no route takes it", logformat.NoRoute},
+	NoSuchName:        {"no host has the requested name", logformat.UnknownName},
+	NoRoute:           {"no route matches the connection", logformat.NoRoute},
 	Shutdown:          {"shutdown", logformat.Shutdown},
 	Internal:          {"internal", logformat.Internal},
 }

@@ -261,7 +261,7 @@ func TestUnknownNamesAreLogged(t *testing.T) {
 			send(t, c, clientHello(askingFor(&tls.Config{}, name)))
 			expectClosed(t, c)
 		}
-		p.awaitLog(`level=INFO msg="stream: session closed" reason="no host has the name that was asked for" client=127\.0\.0\.1 .* name=other\.test`)
+		p.awaitLog(`level=INFO msg="stream: session closed" reason="no host has the requested name" client=127\.0\.0\.1 .* name=other\.test`)
 		p.awaitLog(` name="a\\n\\x1b\[31mlevel=ERROR"`)
 		p.awaitLog(` name=n{240}\.m{15}\.\.\.[ \n]`)
 	})

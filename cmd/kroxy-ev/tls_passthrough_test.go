@@ -170,8 +170,8 @@ func TestTLSPassThroughUnknownName(t *testing.T) {
 	name := askingFor(&tls.Config{}, "gamma.test")
 	good := clientHello(askingFor(&tls.Config{}, "alpha.test"))
 	for what, test := range map[string]struct{ sends, log string }{
-		"another name":    {clientHello(name), `reason="no host has the name that was asked for"`},
-		"no name":         {clientHello(askingFor(&tls.Config{}, "")), `reason="no host has the name that was asked for"`},
+		"another name":    {clientHello(name), `reason="no host has the requested name"`},
+		"no name":         {clientHello(askingFor(&tls.Config{}, "")), `reason="no host has the requested name"`},
 		"plain HTTP":      {getRequest, `reason="client handshake failed".*not a TLS handshake`},
 		"SSH":             {"SSH-2.0-OpenSSH_9.2\r\n", `reason="client handshake failed".*not a TLS handshake`},
 		"zeros":           {strings.Repeat("\x00", 100), `reason="client handshake failed".*not a TLS handshake`},

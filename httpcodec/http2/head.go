@@ -75,11 +75,11 @@ var (
 	errPseudoValue  = streamError(ProtocolError, "a pseudo-header field with a malformed value")
 	errName         = streamError(ProtocolError, "a field name that is not lower case, or not a token")
 	errValue        = streamError(ProtocolError, "a field value with an invalid byte")
-	errHop          = streamError(ProtocolError, "a field that belongs to connections of HTTP/1")
+	errHop          = streamError(ProtocolError, "a field that is specific to HTTP/1 connections")
 	errTE           = streamError(ProtocolError, "te with a value other than trailers")
 	errHostDiffers  = streamError(ProtocolError, "host differs from :authority")
 	errEndLength    = streamError(ProtocolError, "a content-length, and no content")
-	errTrailerField = streamError(ProtocolError, "a field that may not be in trailers")
+	errTrailerField = streamError(ProtocolError, "a field that is not allowed in trailers")
 )
 
 // TooLarge is the fault of a head that has too many fields or bytes. The response to it is 431 (RFC 6585 section 5).

@@ -138,7 +138,7 @@ func (e *edits) name(p *problems, at, name string) {
 	}
 }
 
-// own returns the Own bit of a field, if the proxy writes it. Only hosts recognize alternative spellings of some.
+// own returns the bit of a field that the proxy itself writes: Date or Content-Type in responses, any other of owns in requests.
 func (e *edits) own(name string) Own {
 	o := owns[e.folding.Of(name)]
 	if e.folding == &fieldname.Case {

@@ -63,7 +63,7 @@ func (p *problems) add(path, what, remedy string) { *p = append(*p, Problem{path
 func (p *problems) template(path, text string, place logformat.Mode) *logformat.Template {
 	t, err := logformat.CompileTemplate(text, place)
 	if err != nil {
-		p.add(path, err.Error(), "correct its name, or take it out")
+		p.add(path, err.Error(), "correct the name, or remove it")
 		return &logformat.Template{}
 	}
 	return t
