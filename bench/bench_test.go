@@ -70,7 +70,7 @@ func BenchmarkTLSConcurrency(b *testing.B)      { run(b) }
 func BenchmarkTLSConcurrencyLoose(b *testing.B) { run(b) }
 func BenchmarkHTTPSize(b *testing.B)            { run(b) }
 
-// run runs the benchmark of this name in suite: one workload, or a sub-benchmark for each point.
+// run runs the benchmark of this name in the suite: either one workload, or a sub-benchmark for each point of a curve.
 func run(b *testing.B) {
 	found := false
 	for _, w := range suite {
@@ -90,9 +90,9 @@ func run(b *testing.B) {
 	}
 }
 
-// family runs a sub-benchmark for each contestant. Package testing runs all repetitions (-count) of one of them before
-// the next, which would measure them minutes apart. So the first that comes to repetition i runs the whole comparison,
-// all contestants in turns, and each reports its own part of it: the medians over the rounds.
+// family runs a sub-benchmark for each contestant. Package testing runs all repetitions (-count) of one sub-benchmark before it starts the next, so
+// the contestants would be measured minutes apart. Therefore the first sub-benchmark that reaches repetition i runs the whole comparison, with all
+// contestants taking turns, and each sub-benchmark reports its own part of it: the medians over the rounds.
 func family(b *testing.B, w *workload) {
 	h := theHarness(b)
 	if w.needs != nil {
@@ -125,7 +125,7 @@ func family(b *testing.B, w *workload) {
 			if err := c.failed[name]; err != nil {
 				b.Fatal(err)
 			}
-			b.ReportMetric(0, "ns/op") // leaves it out: it would be the time of the whole comparison
+			b.ReportMetric(0, "ns/op") // omits ns/op, which would be the time of the whole comparison
 			for _, unit := range w.units {
 				b.ReportMetric(median(c.values(name, unit)), unit)
 			}
@@ -133,14 +133,14 @@ func family(b *testing.B, w *workload) {
 	}
 }
 
-// skip leaves a benchmark out, and has the reason said at the end: package testing says it with -v only.
+// skip skips a benchmark, and has the reason printed at the end: package testing prints it with -v only.
 func skip(b *testing.B, why error) {
 	say(why.Error())
-	b.ReportMetric(0, "ns/op") // a repetition that is left out has a line all the same
+	b.ReportMetric(0, "ns/op") // a repetition that is skipped has a line in the output nevertheless
 	b.Skip(why)
 }
 
-// say has something said at the end, once and on a line: now it might be in the midst of one of package testing's.
+// say has a text printed at the end, once and on a line of its own: printed now, it might end up in the middle of one of package testing's lines.
 func say(what string) {
 	if what = "bench: " + strings.NewReplacer("bench: ", "", "\n", "; ").Replace(what); !slices.Contains(board.skipped, what) {
 		board.skipped = append(board.skipped, what)

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mayTrace returns the ids, or skips the test where system calls may not be counted.
+// mayTrace returns the tracepoints' ids, or skips the test if system calls may not be counted here.
 func mayTrace(t *testing.T) tracepoints {
 	t.Helper()
 	trace, err := (&harness{dir: t.TempDir()}).tracepoints()
@@ -23,7 +23,7 @@ func mayTrace(t *testing.T) tracepoints {
 	return trace
 }
 
-// A thread that makes a known number of calls, while others of the process make theirs.
+// The counter counts the known number of calls of its own thread, and none that other threads of the process make meanwhile.
 func TestCounterOfAThread(t *testing.T) {
 	t.Parallel()
 	trace := mayTrace(t)
@@ -58,13 +58,13 @@ func TestCounterOfAThread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Go's runtime makes some on each thread, and reading the counts takes some.
+	// Go's runtime makes some calls on each thread, and reading the counts takes some, too.
 	if n.Waits != waits || n.Calls < calls+waits || n.Calls > calls+waits+calls/5 {
 		t.Errorf("counted %+v of %d calls and %d waits", n, calls, waits)
 	}
 }
 
-// What a process starts after the count began is counted with it, and what it was before is not.
+// Children that a process starts after counting began are counted with it; calls it made before that are not.
 func TestCounterOfAFamily(t *testing.T) {
 	t.Parallel()
 	trace := mayTrace(t)
@@ -152,7 +152,7 @@ func TestReadTracepoints(t *testing.T) {
 	fails("no id")
 }
 
-// Where tracefs is not mounted it is, for a moment, if that is allowed.
+// If tracefs is not mounted, it is mounted for a moment, where that is allowed.
 func TestFindTracepoints(t *testing.T) {
 	t.Parallel()
 	own := filepath.Join(t.TempDir(), "tracing")

@@ -32,7 +32,7 @@ func TestStatistics(t *testing.T) {
 		name    string
 		a, b, q []float64
 	}{
-		// Each round drifts, the quotient does not: a quotient of medians would say 2.
+		// The figures drift from round to round, but their quotient does not: a quotient of medians would be 2.
 		{"drift", []float64{1, 10, 4}, []float64{2, 20, 2}, []float64{0.5, 0.5, 2}},
 		{"a zero", []float64{1, 2}, []float64{0, 4}, []float64{0.5}},
 		{"nothing", nil, []float64{1}, nil},
@@ -53,10 +53,10 @@ func TestStatistics(t *testing.T) {
 	}
 }
 
-// none stands for the figure of a round that is missing.
+// none stands for a missing figure of a round.
 const none = -1
 
-// roundsWith makes rounds with a figure each, of the unit "cpu".
+// roundsWith makes a round for each figure, which has the unit "cpu".
 func roundsWith(figures []float64) []metrics {
 	var list []metrics
 	for _, x := range figures {

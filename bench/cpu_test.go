@@ -54,8 +54,7 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-// The two ways to read CPU time must see the same work. Not parallel: other tests end threads, which
-// takes their time out of schedstat.
+// The two ways to read CPU time must report the same work. Not parallel: other tests end threads, whose time then disappears from schedstat.
 func TestUsage(t *testing.T) {
 	before, err := usageOf(os.Getpid())
 	if err != nil {
@@ -87,7 +86,7 @@ func TestUsage(t *testing.T) {
 	if m, err = newMeter(os.Getpid()); err != nil {
 		t.Fatal(err)
 	}
-	if used, err := m.used(); err != nil || used >= burn { // it takes some time itself
+	if used, err := m.used(); err != nil || used >= burn { // reading it takes some time itself
 		t.Errorf("a new meter says %v, %v", used, err)
 	}
 	if m, err := memoryOf(os.Getpid()); err != nil || m.pss < 1<<20 || m.rss < m.pss {

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// tlsHost serves what the rows ask for over TLS, by net/http; config is changed by f.
+// tlsHost serves over TLS, by net/http, what the rows request; f modifies its TLS configuration.
 func tlsHost(t *testing.T, f func(*tls.Config)) (addr string, c certificate) {
 	t.Helper()
 	c, _, err := makeCertificates(t.TempDir())
@@ -29,7 +29,7 @@ func tlsHost(t *testing.T, f func(*tls.Config)) (addr string, c certificate) {
 		switch q.URL.Path {
 		case "/":
 			_, _ = io.WriteString(w, httpBody)
-		case "/chunks/8192": // in a record each
+		case "/chunks/8192": // each in a record of its own
 			for range 4 {
 				_, _ = w.Write(make([]byte, chunkLength))
 				w.(http.Flusher).Flush()
@@ -39,7 +39,7 @@ func tlsHost(t *testing.T, f func(*tls.Config)) (addr string, c certificate) {
 			_, _ = w.Write(make([]byte, 1e6))
 		}
 	}))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are to fail
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // discards the errors of handshakes that are meant to fail
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	if f != nil {
 		f(s.TLS)
@@ -49,7 +49,7 @@ func tlsHost(t *testing.T, f func(*tls.Config)) (addr string, c certificate) {
 	return s.Listener.Addr().String(), c
 }
 
-// Each load over TLS, straight at a host.
+// Runs each kind of load over TLS, directly against a host.
 func TestLoadsOverTLS(t *testing.T) {
 	t.Parallel()
 	addr, _ := tlsHost(t, nil)
@@ -75,13 +75,13 @@ func TestLoadsOverTLS(t *testing.T) {
 	}
 }
 
-// What is not the handshake that a row wants is an error, and no work.
+// A handshake that is not the one a row requires is an error, and does not count as work.
 func TestDialerChecks(t *testing.T) {
 	t.Parallel()
 	j := job{TLS: true, Exchange: getClose, Conns: 2}
 	for name, tc := range map[string]struct {
 		config func(*tls.Config)
-		bad    string // part of the error
+		bad    string // part of the error message
 	}{
 		"as all":        {nil, ""},
 		"version":       {func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, "protocol version"},
@@ -104,7 +104,7 @@ func TestDialerChecks(t *testing.T) {
 	if _, err := connects(j); err == nil || !strings.Contains(err.Error(), "no ticket") {
 		t.Errorf("without tickets: %v", err)
 	}
-	// The host knows no session but that of the last connection.
+	// The host only resumes the session of the most recent connection.
 	var n atomic.Int64
 	j.Addr, _ = tlsHost(t, func(c *tls.Config) {
 		one := c.Clone()
@@ -138,7 +138,7 @@ func TestAgreed(t *testing.T) {
 	}
 }
 
-// Before a measurement the certificate is looked at too.
+// The certificate is checked before a measurement, too.
 func TestCheckTLS(t *testing.T) {
 	t.Parallel()
 	addr, c := tlsHost(t, nil)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// What an exchange accepts, and what it must not.
+// Which responses an exchange accepts, and which it must reject.
 func TestExchange(t *testing.T) {
 	t.Parallel()
 	plain := exchange{Request: get("/"), Size: 5}
@@ -17,7 +17,7 @@ func TestExchange(t *testing.T) {
 	for name, tc := range map[string]struct {
 		e        exchange
 		response string
-		bad      string // part of the error
+		bad      string // part of the error message
 	}{
 		"length":       {plain, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", ""},
 		"chunks":       {chunked, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", ""},
@@ -49,7 +49,7 @@ func TestExchange(t *testing.T) {
 	}
 }
 
-// The requests are what the rows say they are, to a reader that is not ours.
+// An independent parser finds that the requests are what the rows say.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	for name, e := range map[string]exchange{
@@ -85,7 +85,7 @@ func TestCheckSize(t *testing.T) {
 		{result{Ops: 1000, Bytes: 155_960}, false},
 		{result{Ops: 1000, Bytes: 130_000}, true},
 		{result{Ops: 1000, Bytes: 200_000}, true},
-		{result{Ops: 10, Bytes: 155 * 13}, false}, // three were under way
+		{result{Ops: 10, Bytes: 155 * 13}, false}, // three were still in progress
 		{result{Ops: 10, Bytes: 155 * 16}, true},
 		{result{Ops: 1000, Bytes: 0}, true},
 		{result{Ops: 1000, Bytes: 200_000, Errors: 1}, false},

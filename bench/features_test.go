@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// checkFeatures looks whether a contestant has turned on what its features say, and nothing else.
+// checkFeatures checks that a contestant has exactly those features enabled that it declares.
 func checkFeatures(t *testing.T, h *harness, p peer, log bool) {
 	var r record
 	hs := &hosts{ports: hostPorts{A: recordingHost(t, &r), B: recordingHost(t, &r)}}
@@ -28,7 +28,7 @@ func checkFeatures(t *testing.T, h *harness, p peer, log bool) {
 		t.Fatal(tg.proc.blame(err))
 	}
 	defer c.Close()
-	// Who asks wants to be traced.
+	// The client requests tracing.
 	const request = "GET / HTTP/1.1\r\nHost: bench\r\nTraceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-01\r\n\r\n"
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(tg.proc.blame(err))

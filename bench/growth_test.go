@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What a deployment asks for is in kroxy-ev's configuration, and nothing else changes.
+// What a deployment requires appears in kroxy-ev's configuration, and nothing else changes.
 func TestRenderDeployment(t *testing.T) {
 	t.Parallel()
 	type group struct {
@@ -63,7 +63,7 @@ func TestRenderDeployment(t *testing.T) {
 	}
 }
 
-// Nobody but kroxy-ev and its variants takes part where the row is about how it is deployed.
+// Only kroxy-ev and its variants take part in rows about how it is deployed.
 func TestContestants(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

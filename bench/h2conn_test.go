@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// h2Host has answer serve HTTP/2, over TLS or without.
+// h2Host serves HTTP/2 by answer, with or without TLS.
 func h2Host(t *testing.T, secure bool, answer http.HandlerFunc) (addr string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(answer)
@@ -45,7 +45,7 @@ func h2Host(t *testing.T, secure bool, answer http.HandlerFunc) (addr string) {
 	return s.Listener.Addr().String()
 }
 
-// answerH2 is what the hosts of the rows answer, gRPC included.
+// answerH2 answers what the hosts of the rows answer, including gRPC.
 func answerH2(w http.ResponseWriter, q *http.Request) {
 	n, _ := io.Copy(io.Discard, q.Body)
 	size, sized := strings.CutPrefix(q.URL.Path, "/bytes/")
@@ -67,21 +67,21 @@ func answerH2(w http.ResponseWriter, q *http.Request) {
 	}
 }
 
-// What an exchange accepts, and what it must not.
+// Which responses an exchange accepts, and which it must reject.
 func TestH2Exchange(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{false, true} {
 		j := job{TLS: secure, Addr: h2Host(t, secure, answerH2)}
 		for name, tc := range map[string]struct {
 			e   h2Exchange
-			bad string // part of the error
+			bad string // part of the error message
 		}{
 			"small": {h2Small, ""},
 			"unary": {h2Unary, ""},
 			"post":  {h2Exchange{Path: "/bytes/5", Body: []byte("hello"), Size: 12}, ""},
 			"size":  {h2Exchange{Path: "/", Size: 13}, "12 bytes, want 13"},
 			"rpc":   {h2Exchange{Path: "/", Size: 12, GRPC: true}, `grpc-status ""`},
-			"large": {h2Exchange{Path: "/bytes/100000000", Size: h2Window + 1}, ""}, // another stands for it
+			"large": {h2Exchange{Path: "/bytes/100000000", Size: h2Window + 1}, ""}, // its content is that of a smaller response
 		} {
 			j.H2 = tc.e
 			if err := j.once(); (err != nil) != (tc.bad != "") || err != nil && !strings.Contains(err.Error(), tc.bad) {
@@ -97,14 +97,14 @@ func TestH2Exchange(t *testing.T) {
 			t.Errorf("%v, want %q", err, bad)
 		}
 	}
-	// HTTP/2 is agreed on, or there is an error.
+	// It is an error if HTTP/2 is not negotiated.
 	addr, _ := tlsHost(t, nil)
 	if err := (job{TLS: true, H2: h2Small, Addr: addr}).once(); err == nil || !strings.Contains(err.Error(), "protocol") {
 		t.Errorf("a host without HTTP/2: %v", err)
 	}
 }
 
-// Each load in Go over HTTP/2, straight at a host.
+// Runs each kind of load that is written in Go over HTTP/2, directly against a host.
 func TestLoadsOverHTTP2(t *testing.T) {
 	t.Parallel()
 	const size = 3*chunkSize + 17
@@ -131,7 +131,7 @@ func TestLoadsOverHTTP2(t *testing.T) {
 			t.Errorf("before the silence: %q, %v", &out, err)
 		}
 	}
-	// A host that goes away makes errors, and no work.
+	// A host that breaks connections causes errors, and nothing counts as work.
 	addr := h2Host(t, false, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	j := job{Addr: addr, Conns: 2, Size: size, H2: h2Large}
 	if r, err := atLeast(1, lasting(j, bulk)); err != nil || r.Ops != 0 || r.Errors == 0 || r.Failure == "" {
@@ -139,7 +139,7 @@ func TestLoadsOverHTTP2(t *testing.T) {
 	}
 }
 
-// The host of gRPC answers calls, many at a time on one connection, and more bytes than a window has.
+// The gRPC host answers calls, several at a time on one connection, with more bytes in total than a flow-control window.
 func TestGRPCHost(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -168,7 +168,7 @@ func TestGRPCHost(t *testing.T) {
 	const calls = 200 // of 10,000 bytes: twice the host's window
 	open, done := 0, 0
 	for done < calls {
-		for ; open < calls && open < done+6; open++ { // a new connection has a window for 6
+		for ; open < calls && open < done+6; open++ { // the window of a new connection has room for 6
 			if _, err := c.open(large); err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +181,7 @@ func TestGRPCHost(t *testing.T) {
 			done++
 		}
 	}
-	// An end is an end.
+	// A connection that ends is reported as such.
 	client, server := net.Pipe()
 	_ = client.Close()
 	if err := grpcHost(server); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {

@@ -49,7 +49,7 @@ time for request:     3.73ms    101.46ms     33.50ms     23.33ms    81.34%
 	}
 }
 
-// h2load asks for what the rows say, and what it would agree on with a server is known.
+// h2load sends the requests that the rows describe, and what it would negotiate with a server is known.
 func TestH2load(t *testing.T) {
 	t.Parallel()
 	h := &harness{h2load: find("h2load"), dir: t.TempDir()}

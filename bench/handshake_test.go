@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// New connections beside steady traffic: as many as are due, all of them full handshakes, and the traffic does not notice.
+// Runs new connections beside steady traffic: as many as are due, all with full handshakes, without affecting the traffic.
 func TestHandshakesBeside(t *testing.T) {
 	t.Parallel()
 	addr, _ := tlsHost(t, nil)
 	j := job{Addr: addr, TLS: true, Exchange: getSmall, Conns: 4}
 	var r result
 	var err error
-	for d := 650 * time.Millisecond; ; d *= 2 { // the same in more time: the machine may be busy
+	for d := 650 * time.Millisecond; ; d *= 2 { // the same over a longer time: the machine may be busy
 		j.Duration, j.Rate, j.Handshakes = d, 65/d.Seconds(), 6.5/d.Seconds()
 		if r, err = ping(j); err == nil || !strings.Contains(err.Error(), "were due") || d > 10*time.Second {
 			break
@@ -30,14 +30,14 @@ func TestHandshakesBeside(t *testing.T) {
 	}
 }
 
-// A handshake that fails is the end of the job, and of what is left of others; the pinger can have another job.
+// A handshake that fails ends the job and closes all of its connections; the pinger can take another job afterwards.
 func TestHandshakesBesideFail(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64
 	addr, _ := tlsHost(t, func(c *tls.Config) {
 		whole := c.Clone()
 		c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			if n.Add(1) == 6 { // of which one is for measureResponse, and two are the steady traffic's
+			if n.Add(1) == 6 { // one of them is for measureResponse, and two are of the steady traffic
 				return &tls.Config{MaxVersion: tls.VersionTLS12, Certificates: whole.Certificates}, nil
 			}
 			return whole, nil
@@ -61,7 +61,7 @@ func TestHandshakesBesideFail(t *testing.T) {
 	}
 }
 
-// When a step may begin, what waits for it, and for how long that is the proxy's time.
+// When a step of a handshake may begin, what waits for it, and how much of the time is the proxy's.
 func TestHandshakerHolds(t *testing.T) {
 	t.Parallel()
 	p := &pinger{begin: time.Now()}

@@ -21,7 +21,7 @@ func TestHarnessFailsCleanly(t *testing.T) {
 	}
 }
 
-// Whatever is started ends, with its children, when the guard's owner goes away: here by closing the guard's stdin.
+// All programs that were started end, with their children, when the guard's owner disappears: the test closes the guard's stdin.
 func TestGuardKillsGroups(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "kroxy-bench-test-")
@@ -47,7 +47,7 @@ func TestGuardKillsGroups(t *testing.T) {
 	}
 	g.stop()
 	<-p.done
-	if _, err := io.Copy(io.Discard, p.out); err != nil { // the end comes when the child, which has it too, is gone
+	if _, err := io.Copy(io.Discard, p.out); err != nil { // it ends when the child, which has inherited it, has ended
 		t.Error(err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// recorded is a connection that keeps what is read from it.
+// recorded is a connection that keeps a copy of what is read from it.
 type recorded struct {
 	net.Conn
 	got bytes.Buffer
@@ -21,7 +21,7 @@ func (r *recorded) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// What is read from a ServerHello is what crypto/tls reads from it.
+// A ServerHello is understood as crypto/tls understands it.
 func TestServerHello(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// What the Go host answers, read by net/http; the connection goes on, unless it should not.
+// net/http can read what the Go host answers; the connection stays open, unless it should not.
 func TestHostHTTP(t *testing.T) {
 	t.Parallel()
 	addr := listenHost(t, false)
@@ -67,7 +67,7 @@ func TestHostHTTP(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	// A body that ends early is no request.
+	// A request whose body ends early is not answered.
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ func listenHost(t *testing.T, sendfile bool) string {
 	return l.Addr().String()
 }
 
-// atLeast runs a load for longer and longer, until it has done so much: a busy machine may do little in a short time.
+// atLeast runs a load for longer and longer until it has done at least ops operations: a busy machine may do little in a short time.
 func atLeast(ops int64, load func(time.Duration) (result, error)) (result, error) {
 	for d := 20 * time.Millisecond; ; d *= 4 {
 		r, err := load(d)
@@ -49,7 +49,7 @@ func atLeast(ops int64, load func(time.Duration) (result, error)) (result, error
 	}
 }
 
-// lasting returns f of j, for as long as it is told.
+// lasting returns a function that calls f with j for the given duration.
 func lasting(j job, f func(job) (result, error)) func(time.Duration) (result, error) {
 	return func(d time.Duration) (result, error) {
 		j.Duration = d
@@ -57,7 +57,7 @@ func lasting(j job, f func(job) (result, error)) func(time.Duration) (result, er
 	}
 }
 
-// Each load, straight at a host: what it counts must be what was asked for.
+// Runs each kind of load directly against a host: it must count exactly what was requested.
 func TestLoads(t *testing.T) {
 	t.Parallel()
 	for _, sendfile := range []bool{false, true} {
@@ -84,7 +84,7 @@ func TestLoads(t *testing.T) {
 	if r, err := atLeast(2, lasting(job{Addr: addr, Exchange: getClose, Conns: 2}, connects)); err != nil || r.Errors > 0 || r.Ops < 2 {
 		t.Errorf("connects: %+v, %v", r, err)
 	}
-	var due int64 // requests, one each ms
+	var due int64 // requests, one per ms
 	r, err := atLeast(10, func(d time.Duration) (result, error) {
 		due = d.Milliseconds() + 1
 		return ping(job{Addr: addr, Exchange: getSmall, Conns: 4, Duration: d, Rate: 1000})
@@ -107,15 +107,14 @@ func TestLoads(t *testing.T) {
 		if err := json.Unmarshal(out.Bytes(), &first); err != nil || first.Ops != 3 {
 			t.Errorf("%s before the silence: %q, %v", kind, &out, err)
 		}
-		// The conductor is gone: no going on.
+		// The conductor has disappeared: the load must not continue.
 		if _, err := f(job{Addr: addr, Conns: 1, Size: 32 << 20}, bufio.NewReader(strings.NewReader("")), json.NewEncoder(io.Discard)); !errors.Is(err, io.EOF) {
 			t.Errorf("%s without a conductor: %v", kind, err)
 		}
 	}
 }
 
-// hesitantHost is a host of small responses that sleeps before the i-th on a connection, counted from zero, as long as pause
-// says.
+// hesitantHost is a host of small responses that sleeps as long as pause says before the i-th response on a connection, counted from zero.
 func hesitantHost(t *testing.T, pause func(i int) time.Duration) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -147,11 +146,11 @@ func hesitantHost(t *testing.T, pause func(i int) time.Duration) (addr string) {
 	return l.Addr().String()
 }
 
-// A host that stalls once must show in the times of all requests that were due meanwhile, not only in the few under way.
+// A host that stalls once must show in the times of all requests that were due during the stall, not only of the few in progress.
 func TestPingSeesStalls(t *testing.T) {
 	t.Parallel()
 	var stall time.Duration
-	r, err := atLeast(20, func(d time.Duration) (result, error) { // of 200 or more, on a busy machine
+	r, err := atLeast(20, func(d time.Duration) (result, error) { // of 200, or more on a busy machine
 		stall = 5 * d
 		addr := hesitantHost(t, func(i int) time.Duration {
 			if i == 10 {
@@ -159,7 +158,7 @@ func TestPingSeesStalls(t *testing.T) {
 			}
 			return 0
 		})
-		// On one connection; the stall covers half of the requests, whose times go from all of it down to 0.
+		// With one connection; the stall covers half of the requests, whose times range from its whole duration down to 0.
 		return ping(job{Addr: addr, Exchange: getSmall, Conns: 1, Duration: 10 * d, Rate: 1000})
 	})
 	if err != nil || r.Ops < 20 {
@@ -170,8 +169,8 @@ func TestPingSeesStalls(t *testing.T) {
 	}
 }
 
-// Who is too slow for the rate does not fail but has long times, also of the requests that could not be sent; a response that
-// does not come is a failure.
+// A host that is too slow for the rate is not a failure, but results in long times, including those of requests that could not be sent; a missing
+// response is a failure.
 func TestPingTellsSlowFromFailing(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -183,20 +182,20 @@ func TestPingTellsSlowFromFailing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// 2,000 are due, and not more than 100 can be answered until they are given up: what a busy machine keeps the load from
-			// falls on the rest.
+			// 2,000 requests are due, and at most 100 can be answered until the others are given up: a busy machine that slows down the load
+			// affects the latter only.
 			r, err := ping(job{Addr: hesitantHost(t, tc.pause), Exchange: getSmall, Conns: 1, Duration: time.Second, Rate: 2000})
 			if err != nil || r.Errors != tc.errors || (r.Failure != "") != (tc.errors > 0) {
 				t.Fatalf("%+v, %v", r, err)
 			}
-			if r.P50 < time.Second { // half of them were due more than that before they were given up
+			if r.P50 < time.Second { // half of the requests had been due for longer than that when they were given up
 				t.Errorf("the median is %v", r.P50)
 			}
 		})
 	}
 }
 
-// What is sent to get warm is not counted, and what is under way when the count begins does not stop.
+// Requests sent to warm up are not counted, and those in progress when counting begins are not interrupted.
 func TestPingGetsWarm(t *testing.T) {
 	t.Parallel()
 	var r *record
@@ -214,12 +213,12 @@ func TestPingGetsWarm(t *testing.T) {
 	if n := int64(len(r.seen)); n < 2*got.Ops {
 		t.Errorf("%d of %d requests are counted, those of a fiftieth of the time", got.Ops, n)
 	}
-	if r.conns > 5 { // one more looks at a response before
+	if r.conns > 5 { // one more checks a response first
 		t.Errorf("%d connections for 4 clients", r.conns)
 	}
 }
 
-// Failures are counted, with an example, and never as work.
+// Failures are counted, with an example, and never count as work.
 func TestLoadCountsFailures(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 	board.endBy(begin, flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration))
 	board.sendfile = *sendfileFlag
 	board.build, board.variants = strings.Fields(*buildFlag), variantFlag
-	// A leaf runs once for each -count: it has rounds of its own, and b.N says nothing about them.
+	// A sub-benchmark without others below it runs once for each -count: it has rounds of its own, and b.N is meaningless for them.
 	if err := flag.Set("test.benchtime", "1x"); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
@@ -104,7 +104,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// theHarness makes the harness once.
+// theHarness makes the harness when it is first called.
 func theHarness(b *testing.B) *harness {
 	if board.harness == nil && board.err == nil {
 		board.harness, board.err = newHarness(board.options, os.Stdout)

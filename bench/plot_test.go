@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/plot"
 )
 
-// What is named in the plots is in the suite, and every curve of the suite has a plot.
+// All names in the plots exist in the suite, and each curve of the suite has a plot.
 func TestPlotsNameTheSuite(t *testing.T) {
 	t.Parallel()
 	for _, main := range mainWorkloads {
@@ -53,7 +53,7 @@ func namesOf(list []image) []string {
 
 func TestImages(t *testing.T) {
 	t.Parallel()
-	alone := only(t, "HTTPSmall") // nothing beside it
+	alone := only(t, "HTTPSmall") // without figures to compare it with
 	alone[0].names = []string{subject}
 	for _, tc := range []struct {
 		what string

@@ -19,7 +19,7 @@ import (
 // record is what a recording host saw.
 type record struct {
 	mu     sync.Mutex
-	seen   []string // one line a request: what all contestants must make of it
+	seen   []string // one line for each request: all contestants must produce the same
 	conns  int
 	agents []string
 }
@@ -58,8 +58,8 @@ func recordingHost(t *testing.T, r *record) int {
 	return s.Listener.Addr().(*net.TCPAddr).Port
 }
 
-// The contestants for HTTP do the same, over TLS too: what reaches the hosts, on how many connections, and what is logged. Not
-// parallel: it makes this process a subreaper.
+// The contestants for HTTP do the same, over TLS too: the requests that reach the hosts, the number of connections, and the log lines are equal.
+// Not parallel: it makes this process a subreaper.
 func TestHTTPPeersAreEqual(t *testing.T) {
 	if _, err := os.Stat("../go.mod"); err != nil {
 		t.Skip("not in the module's tree: kroxy-ev cannot be built")
@@ -138,7 +138,7 @@ func checkHTTPPeer(t *testing.T, h *harness, p peer, log bool) {
 	if r.agents[0] != strings.TrimPrefix(browserFields[0], "User-Agent: ") {
 		t.Errorf("the hosts saw the agent %q", r.agents[0])
 	}
-	// The harness's look whether the proxy answers makes none: it sends no request.
+	// The harness's check that the proxy answers opens none: it sends no request.
 	if r.conns > 2 {
 		t.Errorf("%d connections to 2 hosts, for one request at a time", r.conns)
 	}
@@ -149,7 +149,7 @@ func checkHTTPPeer(t *testing.T, h *harness, p peer, log bool) {
 	checkLog(t, filepath.Dir(tg.proc.output), log, times)
 }
 
-// checkHTTP2Peer is checkHTTPPeer over HTTP/2, and has some exchanges at a time.
+// checkHTTP2Peer is checkHTTPPeer over HTTP/2, with several exchanges at a time.
 func checkHTTP2Peer(t *testing.T, h *harness, p peer, log bool) {
 	var r record
 	hs := &hosts{ports: hostPorts{A: recordingHost(t, &r), B: recordingHost(t, &r)}}
@@ -213,7 +213,7 @@ func checkHTTP2Peer(t *testing.T, h *harness, p peer, log bool) {
 	checkLog(t, filepath.Dir(tg.proc.output), log, times)
 }
 
-// countingSessions counts the tickets that it is given.
+// countingSessions counts the session tickets that it receives.
 type countingSessions struct {
 	noSessions
 	n int
@@ -221,7 +221,7 @@ type countingSessions struct {
 
 func (s *countingSessions) Put(string, *tls.ClientSessionState) { s.n++ }
 
-// checkLog looks for times lines of the browser's request in the files of dir, where the access log is or is not to be.
+// checkLog checks that the files of dir have as many lines about the browser's request as given by times, if the access log is enabled, and none otherwise.
 func checkLog(t *testing.T, dir string, log bool, times int) {
 	t.Helper()
 	var all string
@@ -249,7 +249,7 @@ func checkLog(t *testing.T, dir string, log bool, times int) {
 	}
 }
 
-// What wrk would agree on with a server is known without wrk, and must be what the rows want.
+// What wrk would negotiate with a server is found out without wrk, and must be what the rows require.
 func TestCheckWrk(t *testing.T) {
 	t.Parallel()
 	h := &harness{wrk: find("wrk"), dir: t.TempDir()}
@@ -272,7 +272,7 @@ func TestCheckWrk(t *testing.T) {
 	}
 }
 
-// wrk, told to send a file's bytes, sends just these.
+// wrk sends the bytes of a file unchanged if it is configured to do so.
 func TestWrkSendsTheRequest(t *testing.T) {
 	t.Parallel()
 	h := &harness{wrk: find("wrk"), dir: t.TempDir()}
@@ -301,7 +301,7 @@ func TestWrkSendsTheRequest(t *testing.T) {
 				b := make([]byte, len(e.Request))
 				for {
 					if _, err := io.ReadFull(c, b); err != nil || string(b) != string(e.Request) {
-						return // which wrk reports
+						return // wrk reports that
 					}
 					if _, err := io.WriteString(c, response); err != nil {
 						return

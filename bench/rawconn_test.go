@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// drops is a connection that sends a byte at a time.
+// drops is a connection that sends one byte at a time.
 type drops struct{ net.Conn }
 
 func (d drops) Write(b []byte) (int, error) {
@@ -43,7 +43,7 @@ func rawPair(t *testing.T) (fd int, peer net.Conn) {
 	return fds[0], peer
 }
 
-// crypto/tls goes on reading after EAGAIN, in the middle of whatever it was.
+// crypto/tls can continue to read after EAGAIN, whatever it was reading.
 func TestRawConnGoesOn(t *testing.T) {
 	t.Parallel()
 	_, rs, err := makeCertificates(t.TempDir())
@@ -55,7 +55,7 @@ func TestRawConnGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	fd, peer := rawPair(t)
-	vain := make(chan struct{}) // closed once a read was in vain
+	vain := make(chan struct{}) // closed after a read that found nothing
 	go func() {
 		s := tls.Server(drops{peer}, &tls.Config{Certificates: []tls.Certificate{pair}})
 		if s.Handshake() == nil {

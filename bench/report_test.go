@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// madeUp is the outcome of a run, with figures that are made up. Odd is a variant of kroxy-ev.
+// madeUp is the outcome of a run, with invented figures. Odd is a variant of kroxy-ev.
 const odd = "a|b<c>&\"d\" *`é\x01\xff"
 
 func madeUp() []*comparison {
@@ -61,8 +61,8 @@ func only(t *testing.T, names ...string) []*comparison {
 	return list
 }
 
-// awkward is what may go wrong in a run: a contestant that never ran, one that failed in its third round, zeros where nginx has the
-// measure, figures that are none, and a repetition (-count).
+// awkward is the outcome of a run with all that may go wrong: a contestant that never ran, one that failed in its third round, zeros where nginx
+// has the figure, figures that are not numbers, and a repetition (-count).
 func awkward(t *testing.T) []*comparison {
 	all := madeUp()
 	c := named(t, all, "HTTPSmall")
@@ -118,7 +118,7 @@ func textOf(t *testing.T, r *report) string {
 
 var shown = regexp.MustCompile(`!\[([^]]+)\]\(([^)]+)\)`)
 
-// Whatever went wrong, there is a report, all its plots are there and can be read, and its tables have as many cells in each row.
+// Whatever went wrong, there is a report, all its plots exist and can be parsed, and all rows of a table have the same number of cells.
 func TestReport(t *testing.T) {
 	t.Parallel()
 	for name, all := range map[string][]*comparison{
@@ -154,7 +154,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// checkTables looks at whether each table's rows have as many cells as its head, and whether they come to an end with their block.
+// checkTables checks that each table's rows have as many cells as its head, and that the table ends where its block ends.
 func checkTables(t *testing.T, name, text string) {
 	t.Helper()
 	cells, fence := 0, ""
@@ -213,7 +213,7 @@ func checkSVG(t *testing.T, name string, svg []byte) {
 	}
 }
 
-// The report has the same rows as the table on a terminal, and in its rounds what was measured.
+// The report has the same rows as the table in the terminal, and the measured figures in its list of rounds.
 func TestReportTables(t *testing.T) {
 	t.Parallel()
 	all := awkward(t)
@@ -263,7 +263,7 @@ func TestReportTables(t *testing.T) {
 	}
 }
 
-// Figures in, plots out: nothing else is in them, such as the time or the order of a map.
+// Plots depend on the figures only, and not on, for example, the time or the order of a map.
 func TestImagesAreDeterministic(t *testing.T) {
 	t.Parallel()
 	first, err := images(madeUp())
@@ -347,7 +347,7 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// All units are explained, and no others.
+// All units in use are explained, and no others.
 func TestUnitMeanings(t *testing.T) {
 	t.Parallel()
 	used := map[string]bool{}

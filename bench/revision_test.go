@@ -42,7 +42,7 @@ func TestRevision(t *testing.T) {
 	write("a.go")
 	git("add", ".")
 	git("commit", "-qm", "first")
-	write("bench/out/2026-01-02.md") // a report makes no change
+	write("bench/out/2026-01-02.md") // writing a report does not count as a change
 	r := revisionOf(sub, out)
 	if len(r.Commit) < 40 || len(r.Changed) != 0 {
 		t.Errorf("as committed: %+v", r)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fakeGauge is a gauge of as many threads; set says what their schedstat is from now on: ran and waited of each.
+// fakeGauge is a gauge of a number of threads; set replaces the contents of their schedstat: the time that each ran and the time that it waited.
 func fakeGauge(t *testing.T, threads int) (g *gauge, set func(times ...time.Duration)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -41,9 +41,9 @@ func TestGauge(t *testing.T) {
 		times []time.Duration
 		want  time.Duration
 	}{
-		{[]time.Duration{100, 30, 10, 900}, 20}, // 30 of the busiest, but its own sister ran for 10 of them
+		{[]time.Duration{100, 30, 10, 900}, 20}, // 30 is the busiest other one, but its own sibling ran for 10 of them
 		{[]time.Duration{200, 30, 10, 990}, 0},
-		{[]time.Duration{300, 40, 90, 990}, 0}, // all of it within the family
+		{[]time.Duration{300, 40, 90, 990}, 0}, // all of it was used by the family
 		{[]time.Duration{300, 40, 190, 995}, 5},
 		{[]time.Duration{300, 40, 190, 995}, 0},
 	} {
@@ -82,7 +82,7 @@ func TestGauge(t *testing.T) {
 	}
 }
 
-// A slice counts when nobody else had the CPUs in it and in the one before.
+// A slice counts if nobody else used the CPUs during it and during the one before.
 func TestSampler(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
@@ -96,12 +96,12 @@ func TestSampler(t *testing.T) {
 		s.add(time.Duration(i+1) * time.Second)
 		for now := ms / 2; now <= sliceLength; now += ms / 2 {
 			if i == 5 && now > 50*ms && now < 53*ms {
-				continue // the load has no CPU
+				continue // the load has no CPU of its own
 			}
 			s.tick(begin + now)
 		}
 	}
-	// Slices 2 and 5 (of 0 to 7) were disturbed, 3 and 6 come after them.
+	// Slices 2 and 5 (of 0 to 7) were disturbed, and 3 and 6 follow them.
 	want := []time.Duration{1 * time.Second, 2 * time.Second, 5 * time.Second, 8 * time.Second}
 	if fmt.Sprint(s.times) != fmt.Sprint(want) || s.counted != 4 || s.slices != 8 {
 		t.Errorf("times %v of %d slices of %d, want %v", s.times, s.counted, s.slices, want)
@@ -120,7 +120,7 @@ func TestSampler(t *testing.T) {
 	}
 }
 
-// Hosts, proxy (there is none) and load on one thread, with and without a watch on the proxy.
+// Hosts and load on one thread, without a proxy; with and without a process to watch.
 func TestPingHosts(t *testing.T) {
 	t.Parallel()
 	p, err := newPinger()
@@ -145,7 +145,7 @@ func TestPingHosts(t *testing.T) {
 	if r, err := atLeast(50, do); err != nil || r.Ops < 50 || r.Ops > d.Milliseconds()+1 || r.Errors > 0 || r.P50 == 0 || r.P99 < r.P50 || r.Counted != 1 {
 		t.Errorf("at 1000/s for %v: %+v, %v", d, r, err)
 	}
-	j.Watch = os.Getpid() // busy with other tests: hardly anything may count, but it ends
+	j.Watch = os.Getpid() // it is busy with other tests, so hardly anything may count, but the load ends
 	if r, err := atLeast(50, do); err != nil || r.Ops < 50 || r.Ops > mostSlices*d.Milliseconds()+1 || r.Errors > 0 || r.Elapsed < d {
 		t.Errorf("with a watch, for %v: %+v, %v", d, r, err)
 	}

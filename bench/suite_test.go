@@ -2,7 +2,7 @@ package bench
 
 import "testing"
 
-// Names are keys: of the table's rows, and of curves' points.
+// Names are the keys of the table's rows and of curves' points, so they must be unique.
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	type place struct {

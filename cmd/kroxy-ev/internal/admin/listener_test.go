@@ -23,7 +23,7 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/admin"
 )
 
-// backend is a program that is seen and steered.
+// backend is a program that can be observed and controlled.
 type backend struct {
 	mu        sync.Mutex
 	orders    []string
@@ -32,8 +32,8 @@ type backend struct {
 	ready     error
 	gathered  atomic.Int32
 	gathering atomic.Int32
-	metrics   string        // more of them
-	hold      chan struct{} // Gather waits until it is closed; nil for not at all
+	metrics   string        // additional ones
+	hold      chan struct{} // Gather blocks until it is closed; nil means that it does not block
 }
 
 func (b *backend) Status() (*admin.Status, error) {
@@ -84,7 +84,7 @@ func (b *backend) Gather(w io.Writer, accept string) (string, error) {
 
 func (b *backend) Ready() error { return b.ready }
 
-// listen has b answer by rules, and returns where.
+// listen serves b with the given rules, and returns the listener and its address.
 func listen(t *testing.T, b *backend, connections int, r admin.Rules) (l *admin.Listener, address string) {
 	t.Helper()
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
@@ -129,7 +129,7 @@ func ask(t *testing.T, address, request string) (*http.Response, string) {
 
 const asJSON = "\nContent-Type: application/json"
 
-// Every endpoint, and everything that is refused: by whom it may have been sent, and what it says.
+// Tests each endpoint, and each reason to refuse a request: who may have sent it, and what it contains.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	b := &backend{outcome: admin.Outcome{Problems: []admin.Problem{}, Warnings: []string{"w"}, Changes: []string{"c"}}}
@@ -142,7 +142,7 @@ func TestAnswers(t *testing.T) {
 	for _, c := range []struct {
 		at, request string
 		status      int
-		want        string // in the content
+		want        string // part of the content
 	}{
 		{open, "GET /healthz", 200, "ok\n"},
 		{open, "GET /ready", 200, "ready\n"},
@@ -185,7 +185,7 @@ func TestAnswers(t *testing.T) {
 		{open, "POST /api/v1/reload" + asJSON + "\n\n{\"x\":1}", 422, "bad_content"},
 		{open, "POST /api/v1/reload", 415, "unsupported_media_type"},
 
-		// Pages of others.
+		// Pages of other origins.
 		{open, "GET /api/v1/status\nOrigin: http://evil.example", 403, "foreign_origin"},
 		{open, "GET /api/v1/status\nOrigin: null", 403, "foreign_origin"},
 		{open, "GET /\nOrigin: ", 403, "foreign_origin"},
@@ -254,7 +254,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// A reload may fail in several ways, and so may readiness.
+// A reload may fail in several ways, and so may the readiness check.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -278,7 +278,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// What is answered is as the OpenAPI document says.
+// All answers conform to the OpenAPI document.
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	b := &backend{outcome: admin.Outcome{Problems: []admin.Problem{}, Warnings: []string{}, Changes: []string{}}}
@@ -318,7 +318,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// However many scrape at once, metrics are gathered one at a time. More clients than may be there at a time wait, and none is refused.
+// However many clients scrape at once, metrics are gathered one at a time. Clients beyond the limit wait, and none is refused.
 func TestManyScrapes(t *testing.T) {
 	t.Parallel()
 	b := &backend{hold: make(chan struct{})}
@@ -342,7 +342,7 @@ func TestManyScrapes(t *testing.T) {
 	wg.Wait()
 }
 
-// Neither many clients who say nothing, nor such who take nothing of their answers, keep others out for long, however many they are.
+// Neither many clients that send nothing, nor many that do not read their answers, keep others out for long.
 func TestIdleCrowd(t *testing.T) {
 	t.Parallel()
 	for name, says := range map[string]string{
@@ -352,7 +352,7 @@ func TestIdleCrowd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, at := listen(t, &backend{metrics: strings.Repeat("kroxy 1\n", 1<<20)}, 2, admin.Rules{})
-			for range 40 { // of which twenty pairs take two seconds each, if they have as long as the first
+			for range 40 { // twenty pairs of them would take two seconds each if all had as much time as the first
 				c, err := net.Dial("tcp", at)
 				if err != nil {
 					t.Fatal(err)
@@ -373,7 +373,7 @@ func TestIdleCrowd(t *testing.T) {
 	}
 }
 
-// Clients who say nothing take no room for good from the others, who wait; and a listener closes although they are there.
+// Clients that send nothing do not occupy their connections forever while others wait; and a listener can close although they are connected.
 func TestSilentClients(t *testing.T) {
 	t.Parallel()
 	b := &backend{}

@@ -19,7 +19,7 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// counted is a table with one writer, series and a status that fits.
+// counted is a table with one writer, and matching series and status.
 type counted struct {
 	table  *metrics.Table
 	row    *metrics.Row
@@ -58,7 +58,7 @@ func (c *counted) measure() (admin.Measured, error) {
 	return admin.Measured{Table: c.table, Series: c.series, Places: c.places, Status: c.status}, nil
 }
 
-// scrape answers the metrics in text, and parsed.
+// scrape returns the metrics as text, and parsed.
 func (c *counted) scrape(t testing.TB) (string, map[string]*dto.MetricFamily) {
 	t.Helper()
 	var out bytes.Buffer
@@ -78,7 +78,7 @@ func (c *counted) scrape(t testing.TB) (string, map[string]*dto.MetricFamily) {
 	return text, families
 }
 
-// What was counted is told under the names and labels that its columns declare, with the type that each has.
+// All counters appear under the names and labels that their columns declare, each with its type.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	c := newCounted(t, 2, 2, func(i int) string { return fmt.Sprintf("a%d", i) })
@@ -127,8 +127,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// The ordinary buckets are those of the table, added up: at each bound as many have been counted as were not longer. The native buckets
-// have them one by one.
+// The ordinary buckets are those of the table, cumulated: each counts all values up to its bound. The native buckets contain them one by one.
 func TestMetricsHistogram(t *testing.T) {
 	t.Parallel()
 	c := newCounted(t, 0, 1, func(int) string { return "r" })
@@ -192,7 +191,7 @@ func TestMetricsHistogram(t *testing.T) {
 	}
 }
 
-// A host or route may be called anything.
+// The name of a host or route may contain any characters.
 func TestMetricsOddLabels(t *testing.T) {
 	t.Parallel()
 	odd := "a\"b\\c\nd{}=é"
@@ -209,7 +208,7 @@ func TestMetricsOddLabels(t *testing.T) {
 	}
 }
 
-// OpenMetrics is answered to those who ask for it, and has its end.
+// Clients that ask for OpenMetrics get it, with its end marker.
 func TestMetricsOpenMetrics(t *testing.T) {
 	t.Parallel()
 	c := newCounted(t, 1, 1, func(int) string { return "x" })
@@ -223,7 +222,7 @@ func TestMetricsOpenMetrics(t *testing.T) {
 	}
 }
 
-// Prometheus' own checker finds nothing to say.
+// Prometheus' own checker has no complaints.
 func TestMetricsPromtool(t *testing.T) {
 	t.Parallel()
 	promtool, err := exec.LookPath("promtool")
@@ -241,7 +240,7 @@ func TestMetricsPromtool(t *testing.T) {
 	}
 }
 
-// The same host twice, and series without a place, are no reason not to answer.
+// If a host appears twice, or series have no place, there is an answer nevertheless.
 func TestMetricsTwiceTheSame(t *testing.T) {
 	t.Parallel()
 	c := newCounted(t, 1, 1, func(int) string { return "x" })
@@ -256,7 +255,7 @@ func TestMetricsTwiceTheSame(t *testing.T) {
 	}
 }
 
-// BenchmarkScrape is a scrape of 1,000 hosts and 100 routes, by 2 loops.
+// BenchmarkScrape measures a scrape of 1,000 hosts and 100 routes, with 2 loops.
 func BenchmarkScrape(b *testing.B) {
 	c := newCounted(b, 1000, 100, func(i int) string { return fmt.Sprintf("10.0.%d.%d:8080", i/250, i%250) })
 	second, err := c.table.Row(1)

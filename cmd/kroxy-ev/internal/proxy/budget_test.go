@@ -23,7 +23,7 @@ func TestFileBudget(t *testing.T) {
 						if b.connections < 1 || limit > 0 && b.connections > limit || b.files < 2*b.connections || b.idle > keep || b.idle < 0 {
 							t.Errorf("%d files, %d reactors, %d listeners, limit %d, keep %d: %+v", files, reactors, listeners, limit, keep, b)
 						}
-						// A reactor has an epoll set, a timer, a wake-up and sockets of listeners of its own.
+						// A reactor has an epoll set, a timer, a wake-up descriptor and its own listening sockets.
 						own := 3 + 2*listeners
 						if used := b.files + (2*b.pipes+b.idle+2*b.spent+own)*reactors; files >= 128 && own*reactors < files/2 && used > files-16 {
 							t.Errorf("%d files, %d reactors, %d listeners, limit %d, keep %d: %d files are given away", files, reactors, listeners, limit, keep, used)
@@ -38,7 +38,7 @@ func TestFileBudget(t *testing.T) {
 	}
 }
 
-// What is asked for and does not fit is said, with a limit that is enough and no more than that.
+// If what is configured does not fit, that is reported with a limit that is just sufficient.
 func TestShortage(t *testing.T) {
 	t.Parallel()
 	for mode, more := range map[string]string{"stream": "", "http": `"upstream_keepalive":1000,`} {
@@ -79,7 +79,8 @@ func TestShortage(t *testing.T) {
 	}
 }
 
-// Files for checks and for the admin endpoint are set aside: as many as there may be at once, and none where nothing is checked, and in workers.
+// File descriptors are reserved for health checks and the admin endpoint: as many as can be open at once, and none if nothing is checked, nor in
+// workers.
 func TestFilesForChecks(t *testing.T) {
 	t.Parallel()
 	for hosts, want := range map[int]int{1: 1, 3: 3, 300: 256} {

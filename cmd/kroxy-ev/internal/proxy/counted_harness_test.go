@@ -28,7 +28,7 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// counted is a proxy with two reactors that counts in a table of the test's, and logs as JSON.
+// counted is a proxy with two reactors that counts in a table owned by the test, and logs as JSON.
 type counted struct {
 	*Proxy
 	t        *testing.T
@@ -36,14 +36,14 @@ type counted struct {
 	table    *metrics.Table
 	rows     []int
 	dir      string
-	ports    []uint16                         // of the servers that it began with
+	ports    []uint16                         // of the servers in its first configuration
 	places   map[metrics.Series]metrics.Place // of all series that it has had
 	closed   bool
 }
 
 const reactors = 2
 
-// serveCounted serves the configuration that file makes of a directory for access logs and so many ports, which were chosen by the kernel.
+// serveCounted serves the configuration that file returns for a directory for access logs and a number of ports, which the kernel has chosen.
 func serveCounted(t *testing.T, ports int, file func(dir string, ports []uint16) string) *counted {
 	t.Helper()
 	table, err := metrics.NewTable()
@@ -88,7 +88,7 @@ func serveCounted(t *testing.T, ports int, file func(dir string, ports []uint16)
 	return c
 }
 
-// read reads a configuration.
+// read parses a configuration.
 func (c *counted) read(file string) *config.Config {
 	c.t.Helper()
 	path := filepath.Join(c.dir, "kroxy.json")
@@ -102,7 +102,7 @@ func (c *counted) read(file string) *config.Config {
 	return cfg
 }
 
-// resources gives cfg ids and places, which are in force.
+// resources assigns ids and places to cfg, and puts them into force.
 func (c *counted) resources(cfg *config.Config) Resources {
 	c.t.Helper()
 	ids, err := c.registry.Assign(HostKeys(cfg))
@@ -122,7 +122,7 @@ func (c *counted) resources(cfg *config.Config) Resources {
 	return Resources{IDs: ids, Places: places, Secret: NewSecret()}
 }
 
-// reload has the proxy go over to another configuration, of the same ports.
+// reload makes the proxy switch to another configuration with the same ports.
 func (c *counted) reload(file string) {
 	c.t.Helper()
 	cfg := c.read(file)
@@ -135,10 +135,10 @@ func (c *counted) reload(file string) {
 	}
 }
 
-// log is where the access log of that name is.
+// log returns the path of the access log of that name.
 func (c *counted) log(name string) string { return filepath.Join(c.dir, name+".log") }
 
-// close ends the proxy once nobody is connected any more.
+// close stops the proxy once no client is connected any more.
 func (c *counted) close() {
 	if c.closed {
 		return
@@ -154,7 +154,7 @@ func (c *counted) close() {
 	c.Close()
 }
 
-// tally is what lines of the access log add up to.
+// tally is the sum of lines of the access log.
 type tally struct {
 	classes  [7]uint64
 	ends     map[string]uint64
@@ -173,7 +173,7 @@ func (a *tally) add(l *line) {
 	a.down += l.Down
 }
 
-// line is what the comparison needs of a line.
+// line contains the fields of a log line that the comparison needs.
 type line struct {
 	Server, Route, Group string
 	Status               int
@@ -183,7 +183,7 @@ type line struct {
 	Down                 uint64 `json:"bytes_sent_downstream"`
 }
 
-// lines are those of the access logs.
+// lines returns the lines of all access logs.
 func (c *counted) lines() (all []line) {
 	c.t.Helper()
 	names, err := filepath.Glob(c.log("*"))
@@ -206,7 +206,7 @@ func (c *counted) lines() (all []line) {
 	return all
 }
 
-// agree ends the proxy, and compares all that was counted with the access log.
+// agree stops the proxy, and compares all counters with the access log.
 func (c *counted) agree() (all []line) {
 	c.t.Helper()
 	c.close()
@@ -246,7 +246,7 @@ func (c *counted) agree() (all []line) {
 	return all
 }
 
-// compare compares what is counted of a series with what the log has of it.
+// compare compares the counters of a series with the sum of its lines in the log.
 func (c *counted) compare(s metrics.Series, p metrics.Place, want *tally) {
 	c.t.Helper()
 	var got tally
@@ -287,7 +287,7 @@ func (c *counted) compare(s metrics.Series, p metrics.Place, want *tally) {
 	}
 }
 
-// ends are the failures that were counted.
+// ends returns the failures that were counted.
 func ends(e *metrics.Ends) map[string]uint64 {
 	var m map[string]uint64
 	for end := range e {
@@ -301,19 +301,19 @@ func ends(e *metrics.Ends) map[string]uint64 {
 	return m
 }
 
-// lateness is how late a late answer is.
+// lateness is the delay of a late answer.
 const lateness = 30 * time.Millisecond
 
-// host is an HTTP host that does what the last segment of the path says, and notes what it has answered.
+// host is an HTTP host that behaves as the last segment of the path says, and records what it has answered.
 type host struct {
 	at   netip.AddrPort
-	held chan struct{} // a request is held
+	held chan struct{} // signals that a request is being held
 
 	mu      sync.Mutex
 	answers [7]uint64 // by class; the first is of requests that got no status
 }
 
-// startHost starts a host; one that is broken ends each connection with its first request.
+// startHost starts a host; a broken one closes each connection after its first request.
 func startHost(t *testing.T, broken bool) *host {
 	t.Helper()
 	h := &host{held: make(chan struct{})}
@@ -343,7 +343,7 @@ func (h *host) answered(status int) {
 	h.mu.Unlock()
 }
 
-// serve answers one request, and reports whether the connection goes on.
+// serve answers one request, and reports whether the connection stays open.
 func (h *host) serve(c *net.TCPConn, in io.Reader, path string) bool {
 	what := path[strings.LastIndexByte(path, '/')+1:]
 	switch what {
@@ -384,12 +384,12 @@ func (h *host) serve(c *net.TCPConn, in io.Reader, path string) bool {
 	return err == nil
 }
 
-// place is the series of h in a group.
+// series returns the series of h in a group.
 func (h *host) series(group string) metrics.Series {
 	return metrics.Series{Kind: metrics.KindHost, Group: group, Host: h.at.String()}
 }
 
-// expect compares what is counted of h with what it has answered.
+// expect compares the counters of h with what it has answered.
 func (c *counted) expect(group string, h *host, failures map[string]uint64) {
 	c.t.Helper()
 	m := c.table.Host(c.places[h.series(group)])
@@ -412,7 +412,7 @@ func (c *counted) expect(group string, h *host, failures map[string]uint64) {
 	c.faults(group, m, failures)
 }
 
-// faults compares the failures of a host.
+// faults compares the failures of a host with the expected ones.
 func (c *counted) faults(group string, m *metrics.Host, want map[string]uint64) {
 	c.t.Helper()
 	got := make(map[string]uint64)
@@ -426,7 +426,7 @@ func (c *counted) faults(group string, m *metrics.Host, want map[string]uint64) 
 	}
 }
 
-// dial connects to the server of that index.
+// dial connects to the server with that index.
 func (c *counted) dial(server int) *net.TCPConn {
 	conn, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), c.ports[server])))
 	if err != nil {
@@ -437,7 +437,7 @@ func (c *counted) dial(server int) *net.TCPConn {
 	return conn
 }
 
-// ask sends requests on one connection, each of which is answered with a status before the next is sent; the last may be answered by less.
+// ask sends requests on one connection, each after the status of the previous one has arrived; the last one may remain without a complete answer.
 func (c *counted) ask(server int, requests ...string) (statuses []int) {
 	conn := c.dial(server)
 	if conn == nil {
@@ -459,12 +459,12 @@ func (c *counted) ask(server int, requests ...string) (statuses []int) {
 	return statuses
 }
 
-// get is a request.
+// get returns a GET request.
 func get(path string, more ...string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: a\r\n" + strings.Join(more, "") + "\r\n"
 }
 
-// asks is ask that fails the test unless it gets these statuses.
+// asks is ask that fails the test unless it returns these statuses.
 func (c *counted) asks(server int, want []int, requests ...string) {
 	c.t.Helper()
 	if got := c.ask(server, requests...); !slices.Equal(got, want) {

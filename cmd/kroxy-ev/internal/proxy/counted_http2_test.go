@@ -15,7 +15,7 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// What is counted of clients in HTTP/2 is what the access log has: a stream is a request, and a connection is one client.
+// Counters of HTTP/2 clients agree with the access log: a stream is a request, and a connection is one client.
 func TestCountedAsLoggedInHTTP2(t *testing.T) {
 	t.Parallel()
 	main, second, broken := startHost(t, false), startHost(t, false), startHost(t, true)
@@ -47,7 +47,7 @@ func TestCountedAsLoggedInHTTP2(t *testing.T) {
 		MaxConnsPerHost: 1, Protocols: new(http.Protocols), DialContext: func(context.Context, string, string) (net.Conn, error) { return c.dial(0), nil },
 	}
 	transport.Protocols.SetUnencryptedHTTP2(true)
-	// ask returns the status of the answer, or 0 if it does not come to its end.
+	// ask returns the status of the answer, or 0 if the answer is incomplete.
 	ask := func(ctx context.Context, method, path, body string) int {
 		req, err := http.NewRequestWithContext(ctx, method, "http://a"+path, strings.NewReader(body))
 		if err != nil {
@@ -72,7 +72,7 @@ func TestCountedAsLoggedInHTTP2(t *testing.T) {
 		}
 	}
 	const times = 4
-	var leaving sync.Mutex // one client at a time leaves when its own request is held
+	var leaving sync.Mutex // one client at a time leaves, when its own request is being held
 	cases := []func(){
 		asks(200, "GET", "/main/200", ""), asks(404, "GET", "/main/404", ""), asks(500, "GET", "/main/500", ""), asks(302, "GET", "/main/302", ""),
 		asks(200, "GET", "/main/chunked", ""), asks(200, "POST", "/main", "abcde"), asks(200, "GET", "/main/late", ""),

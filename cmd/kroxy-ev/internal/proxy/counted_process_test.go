@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// What is no server's own is counted too: the time of loops, pauses of accepting, and lines that are lost or only counted.
+// Figures that belong to no server are counted, too: the time of loops, pauses in accepting, and log lines that are lost or only counted.
 func TestProcessIsCounted(t *testing.T) {
 	t.Parallel()
 	refusing := enginetest.Refusing(t, enginetest.Loopback)
@@ -20,7 +20,7 @@ func TestProcessIsCounted(t *testing.T) {
 	})
 	first := c.dial(0)
 	_, _ = io.WriteString(first, "GET")
-	second := c.dial(0) // has to wait
+	second := c.dial(0) // it has to wait
 	sum := func(count func(*metrics.Process) uint64) (n uint64) {
 		for _, row := range c.rows {
 			n += count(c.table.Process(row))
@@ -40,7 +40,7 @@ func TestProcessIsCounted(t *testing.T) {
 	}
 	c.close()
 	lines, lost := sum(func(p *metrics.Process) uint64 { return p.Lines.Value() }), sum(func(p *metrics.Process) uint64 { return p.LinesLost.Value() })
-	if lines < times || lines > times+1 || lost != lines { // of the first client there may be one
+	if lines < times || lines > times+1 || lost != lines { // there may be one about the first client
 		t.Errorf("%d lines, of which %d are lost, want %d and all of them", lines, lost, times)
 	}
 	if n := sum(func(p *metrics.Process) uint64 { return p.Suppressed.Value() }); n < times-1 {

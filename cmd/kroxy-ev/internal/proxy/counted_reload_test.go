@@ -14,8 +14,8 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// Connections, tunnels, sessions and those who wait are counted down where they were counted up, whatever configurations come into force
-// meanwhile: names that leave end with the zero that they began with. No request is counted twice or left out.
+// Connections, tunnels, sessions and waiting requests are decremented where they were incremented, even if other configurations come into force
+// meanwhile: names that are removed end at zero, as they began. No request is counted twice or missed.
 func TestCountedOverReloads(t *testing.T) {
 	t.Parallel()
 	main := startHost(t, false)
@@ -70,7 +70,7 @@ func TestCountedOverReloads(t *testing.T) {
 	if n := active("weba"); n != 2*clients {
 		t.Errorf("%d connections are active, want %d", n, 2*clients)
 	}
-	// One has the only place at a host, and others wait for it.
+	// One request occupies the only slot of a host, and others wait for it.
 	first := c.dial(web)
 	_, _ = io.WriteString(first, get("/full/hold"))
 	<-main.held
@@ -85,7 +85,7 @@ func TestCountedOverReloads(t *testing.T) {
 	}
 	await("they wait", func() bool { return group("fulla").Queued.Value() == clients })
 
-	// Traffic over reloads, to other names and back, and to a listener's.
+	// Traffic during reloads that change names and change them back, including the name of a listener.
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	for range 4 {
@@ -120,8 +120,8 @@ func TestCountedOverReloads(t *testing.T) {
 	if n := active("weba"); n < 2*clients+1 {
 		t.Errorf("%d connections are active where they began, want %d at least", n, 2*clients+1)
 	}
-	_ = stay[len(stay)-1].Close() // one who waits leaves
-	enginetest.Reset(first)       // a client that only ends its stream still wants its answer
+	_ = stay[len(stay)-1].Close() // one of the waiting clients leaves
+	enginetest.Reset(first)       // a client that only ends its sending direction still wants its answer
 	for _, conn := range stay {
 		_ = conn.Close()
 	}

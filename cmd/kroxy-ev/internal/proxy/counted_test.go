@@ -16,8 +16,8 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// What the metrics have of each server, route and group is what the access log has, and what they have of a host is what that has done,
-// whatever becomes of a request: routed or not, answered by a host, by this proxy or by nobody, tried twice, cut, or upgraded.
+// The metrics of each server, route and group agree with the access log, and the metrics of a host with what that host has done, whatever happens
+// to a request: routed or not, answered by a host, by the proxy or not at all, tried twice, aborted, or upgraded.
 func TestCountedAsLogged(t *testing.T) {
 	t.Parallel()
 	main, second, broken := startHost(t, false), startHost(t, false), startHost(t, true)
@@ -63,7 +63,7 @@ func TestCountedAsLogged(t *testing.T) {
 			dir+"/web.log", ports[web], dir+"/web.log", ports[impatient], dir+"/one.log", ports[slow], dir+"/one.log", ports[one], dir+"/stream.log", ports[stream], dir+"/stream.log", ports[broke], dir+"/stream.log", ports[dead])
 	})
 	const times = 4
-	var leaving sync.Mutex // one client at a time leaves when its own request is held
+	var leaving sync.Mutex // one client at a time leaves, when its own request is being held
 	upgrade := "Connection: Upgrade\r\nUpgrade: echo\r\n"
 	body := "Content-Length: 5\r\n"
 	cases := []func(){
@@ -94,8 +94,8 @@ func TestCountedAsLogged(t *testing.T) {
 		},
 		func() { c.asks(web, []int{503}, get("/retried/503")) },
 		func() { c.asks(slow, []int{504}, get("/")) },
-		func() { c.ask(impatient, "GET / HTTP") }, // 408, or nothing where a machine is so busy that nothing has come in time
-		func() { // a response that is cut
+		func() { c.ask(impatient, "GET / HTTP") }, // 408, or nothing if the machine is so busy that nothing has arrived in time
+		func() { // a response that is cut short
 			conn := c.dial(web)
 			_, _ = io.WriteString(conn, get("/main/cut"))
 			_, _ = io.Copy(io.Discard, conn)
@@ -116,12 +116,12 @@ func TestCountedAsLogged(t *testing.T) {
 			_, _ = io.Copy(io.Discard, conn)
 			_ = conn.Close()
 		},
-		func() { // nobody is told anything
+		func() { // nobody gets a response
 			conn := c.dial(impatient)
 			_, _ = io.Copy(io.Discard, conn)
 			_ = conn.Close()
 		},
-		func() { // half a head
+		func() { // half of a request's head
 			conn := c.dial(web)
 			_, _ = io.WriteString(conn, "GET /main HTTP/1.1\r\n")
 			_ = conn.CloseWrite()
@@ -143,14 +143,14 @@ func TestCountedAsLogged(t *testing.T) {
 			c.echoes(conn, conn, 300_000)
 			_ = conn.Close()
 		},
-		func() { // one that its client cuts
+		func() { // a session that its client cuts short
 			conn := c.dial(stream)
 			_, _ = conn.Write([]byte("x"))
 			_, _ = io.ReadFull(conn, make([]byte, 1))
 			enginetest.Reset(conn)
 			_ = conn.Close()
 		},
-		func() { // and those whose hosts do
+		func() { // sessions that their hosts cut short
 			for _, server := range []int{broke, dead} {
 				conn := c.dial(server)
 				_, _ = conn.Write([]byte("x"))
@@ -182,7 +182,7 @@ func TestCountedAsLogged(t *testing.T) {
 	if m := host("echo", echo.Port()); m.Requests[0].Value() != 2*times || m.Opened.Value() != 2*times || m.Bytes.Up() != times*300_001 || m.Bytes.Down() != times*300_001 {
 		t.Errorf("the host of sessions had %d, %d connections, %d and %d bytes", m.Requests[0].Value(), m.Opened.Value(), m.Bytes.Up(), m.Bytes.Down())
 	}
-	// A quantile is right to 9 percent.
+	// A quantile is accurate to 9 percent.
 	slowest := func(h *metrics.Histogram) time.Duration { return h.Quantile(1 - 1/float64(2*h.Count())) }
 	if d := slowest(&c.table.Route(c.places[metrics.Series{Kind: metrics.KindRoute, Server: "web", Route: "main"}]).Duration); d < lateness*9/10 {
 		t.Errorf("the slowest request took %v, want %v at least", d, lateness)
@@ -196,7 +196,7 @@ func TestCountedAsLogged(t *testing.T) {
 	}
 }
 
-// echoes sends so many bytes and gets them back, and ends the connection in good order.
+// echoes sends n bytes and receives them back, and closes the connection properly.
 func (c *counted) echoes(conn *net.TCPConn, in io.Reader, n int) {
 	go func() {
 		_, _ = io.Copy(enginetest.OnlyWriter{Writer: conn}, io.LimitReader(strings.NewReader(strings.Repeat("x", n)), int64(n)))

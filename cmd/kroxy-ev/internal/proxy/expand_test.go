@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// The hosts of a service stand where the service stood, with what was said of it; each priority is a tier.
+// The hosts of a service take the position of the service, with its attributes; each priority becomes a tier.
 func TestExpand(t *testing.T) {
 	t.Parallel()
 	own := config.Host{Name: "127.0.0.1", Port: 1, Weight: 1}

@@ -10,13 +10,13 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// measuredConfig has two servers, whose routes share a group, and one that no traffic goes to.
+// measuredConfig has two servers, whose routes share a group, and one that gets no traffic.
 func measuredConfig() *config.Config {
 	at := func(port uint16, alias string) config.Host {
 		return config.Host{Name: "127.0.0.1", Port: port, Alias: alias}
 	}
 	shared := &config.Group{Name: "web", Hosts: []config.Host{at(1, "a"), at(2, ""), at(1, "b"), at(1, "b"), at(2, ""), {Unix: "/run/app.sock"}}}
-	again := &config.Group{Name: "web", Hosts: shared.Hosts} // used in another way, it has the same hosts
+	again := &config.Group{Name: "web", Hosts: shared.Hosts} // configured differently, but with the same hosts
 	unused := &config.Group{Name: "unused", Hosts: []config.Host{at(3, "")}}
 	return &config.Config{
 		Groups: []*config.Group{shared, again, unused},
@@ -60,7 +60,7 @@ func TestPlaces(t *testing.T) {
 	if got, want := look(proxy.PlacesOf(cfg, places)), "100 101 102 103 104 105 105 106 111 0 0"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	// What there are too few places for is not counted.
+	// Series for which there are not enough places are not counted.
 	if got, want := look(proxy.PlacesOf(cfg, places[:4])), "100 101 102 103 0 0 0 0 0 0 0"; got != want {
 		t.Errorf("with four places: got %s, want %s", got, want)
 	}

@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/streamcodec"
 )
 
-// A reactor that has no listeners has left as soon as it is to: nothing else would tell it that there is nobody to wait for.
+// A reactor without listeners has finished as soon as it is told to leave: no later event would tell it that there is nobody to wait for.
 func TestLeaveWithoutListeners(t *testing.T) {
 	t.Parallel()
 	loop, err := engine.NewLoop(engine.Options{})

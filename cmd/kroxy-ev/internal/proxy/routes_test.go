@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Routes are compiled once, when they are checked: snapshots take what that made. A configuration that nobody has checked, as workers have it, has
-// them compiled by whoever needs them.
+// Routes are compiled once, when they are checked: snapshots use the result. If a configuration was not checked, which is the case in workers,
+// whoever needs the routes first compiles them.
 func TestRoutesAreCompiledOnce(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f.json")
@@ -43,7 +43,7 @@ func TestRoutesAreCompiledOnce(t *testing.T) {
 	}
 }
 
-// What is wrong with routes, and with what they do, is told at once, in the order of the file.
+// Problems with routes and their actions are all reported at once, in the order of the file.
 func TestRouteProblems(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f.json")

@@ -15,8 +15,8 @@ import (
 	"kroxy-ev/balance"
 )
 
-// BenchmarkTake is how long a loop stands still at a reload: it switches to another snapshot, of 5,000 routes and 100 groups, between two
-// of its events. All else that a reload takes is done beside the loops.
+// BenchmarkTake measures how long a reload stops a loop: between two events, the loop switches to another snapshot, of 5,000 routes and 100 groups.
+// All other work of a reload is done outside the loops.
 func BenchmarkTake(b *testing.B) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -49,7 +49,7 @@ func status() *admin.Status {
 	}
 }
 
-// The texts are in testdata. "go test -update" writes them anew.
+// The expected texts are in testdata. "go test -update" rewrites them.
 func TestText(t *testing.T) {
 	t.Parallel()
 	failed := status()
@@ -77,7 +77,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// No text of a status can control a terminal.
+// No text in a status can send control sequences to a terminal.
 func TestClean(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(status())
@@ -85,7 +85,7 @@ func TestClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	var s *admin.Status
-	hostile := regexp.MustCompile(`"([a-z_]+)":"[^"T]*"`).ReplaceAll(text, []byte(`"$1":"\u001b[2J\n\u009b$1"`)) // all but times
+	hostile := regexp.MustCompile(`"([a-z_]+)":"[^"T]*"`).ReplaceAll(text, []byte(`"$1":"\u001b[2J\n\u009b$1"`)) // all strings except times
 	if err := json.Unmarshal(hostile, &s); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestClean(t *testing.T) {
 	}
 }
 
-// full is a disk without room.
+// full is a disk that runs out of space.
 type full struct{ room int }
 
 func (f *full) Write(p []byte) (int, error) {

@@ -20,7 +20,8 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/service"
 )
 
-// scene is what is in the pictures: a program with hosts and clients, until the test ends. One of the hosts is down, and one is drained.
+// scene is what the screenshots show: a program with hosts and clients, which runs until the test ends. One of the hosts is down, and one is
+// drained.
 type scene struct {
 	config string
 	page   string // the dashboard's URL
@@ -70,7 +71,7 @@ func startScene(t *testing.T, program string) scene {
 	return s
 }
 
-// configuration is a file for these ports: of the proxy, a TCP service and the dashboard, and one where nobody listens.
+// configuration returns a configuration for these ports: of the proxy, a TCP service and the dashboard, and one on which nothing listens.
 func configuration(ports, hosts []int) string {
 	list := func(ports ...int) string {
 		all := make([]string, len(ports))
@@ -100,7 +101,7 @@ func configuration(ports, hosts []int) string {
 `, ports[2], ports[0], ports[1], list(hosts[0], hosts[1], hosts[2]), list(hosts[3], hosts[4], ports[3]), list(hosts[5], hosts[6]))
 }
 
-// host starts a web server that takes about so long for an answer, and returns its port.
+// host starts a web server that takes about the given time for an answer, and returns its port.
 func host(t *testing.T, takes time.Duration) int {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -114,7 +115,7 @@ func host(t *testing.T, takes time.Duration) int {
 	return server.Listener.Addr().(*net.TCPAddr).Port
 }
 
-// client asks for something, and waits, again and again, now more often and now less so, until quit is closed. It may keep its connection.
+// client repeatedly sends a request and pauses, at a varying rate, until quit is closed. It may keep its connection open.
 func client(quit <-chan struct{}, url string, keep bool) {
 	paths := []string{"/", "/", "/", "/shop", "/shop/missing", "/api/orders", "/api/orders", "/old/news"}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: !keep}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -132,7 +133,7 @@ func client(quit <-chan struct{}, url string, keep bool) {
 	}
 }
 
-// freePorts returns so many ports that nobody listens on now.
+// freePorts returns n ports on which nothing listens at the moment.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	var ports []int

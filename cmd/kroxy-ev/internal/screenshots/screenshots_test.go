@@ -22,7 +22,7 @@ var (
 	lasts   = flag.Duration("for", 150*time.Second, "how long there is traffic before they are taken")
 )
 
-// The size of the pictures: of the terminal in characters, of the page in pixels.
+// The size of the screenshots: of the terminal in characters, of the page in pixels.
 const (
 	columns, rows = 110, 20
 	width, height = 1200, 900
@@ -47,7 +47,7 @@ func TestScreenshots(t *testing.T) {
 	}
 }
 
-// watch looks at the program for a while, and returns the screen of "kroxy-ev top" at the end.
+// watch observes the program for a while, and returns the final screen of "kroxy-ev top".
 func watch(t *testing.T, config string) string {
 	t.Helper()
 	m := top.New(nil, time.Second).Sized(columns, rows)

@@ -21,7 +21,7 @@ const (
 	border     = 14.0
 )
 
-// look is how characters are drawn.
+// look is the style in which characters are drawn.
 type look struct {
 	colour          string
 	bold, underline bool
@@ -33,8 +33,8 @@ const (
 	foreground = "#d8dbe2"
 )
 
-// svg draws a screen of a terminal, lines of text with the escape sequences of their colours (ECMA-48, SGR), as an SVG picture. What it
-// draws has the place that it has in a terminal, whatever the font of whoever looks at it.
+// svg draws a screen of a terminal, lines of text with the escape sequences of their colours (ECMA-48, SGR), as an SVG picture. Everything is at
+// the same position as in a terminal, whatever font the viewer uses.
 func svg(screen string, columns, rows int) string {
 	var b strings.Builder
 	width, height := float64(columns)*cellWidth+2*border, float64(rows)*cellHeight+2*border
@@ -57,7 +57,7 @@ func svg(screen string, columns, rows int) string {
 	return b.String()
 }
 
-// sgr returns the look after an SGR sequence with these parameters.
+// sgr returns the style after an SGR sequence with these parameters.
 func (l look) sgr(codes string) look {
 	list := strings.Split(codes, ";")
 	for i := 0; i < len(list); i++ {
@@ -80,7 +80,7 @@ func (l look) sgr(codes string) look {
 	return l
 }
 
-// run draws a text in one look, and returns how many columns it has.
+// run draws a text in a single style, and returns how many columns it occupies.
 func run(b *strings.Builder, text string, x, y int, l look) int {
 	columns := ansi.StringWidth(text)
 	for piece := text; piece != ""; {
@@ -105,7 +105,7 @@ func run(b *strings.Builder, text string, x, y int, l look) int {
 	return columns
 }
 
-// words draws each word at its place: the spaces between them may have another width in another font.
+// words draws each word at its own position: spaces may have another width in another font.
 func words(b *strings.Builder, text string, x, y int, l look) {
 	bold := ""
 	if l.bold {

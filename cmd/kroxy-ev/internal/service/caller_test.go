@@ -17,7 +17,7 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/admin"
 )
 
-// steered is a program with many hosts that remembers its last order.
+// steered is a program with many hosts that remembers the last order it received.
 type steered struct {
 	admin.Backend
 	order chan string
@@ -40,7 +40,7 @@ func (s *steered) SetHost(group, host string, o admin.HostOrder, by string) erro
 	return err
 }
 
-// configFile is a file that somebody may serve.
+// configFile writes a valid configuration file.
 func configFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "f.json")
@@ -50,7 +50,7 @@ func configFile(t *testing.T) string {
 	return path
 }
 
-// Status and orders about hosts are answered while nobody takes other orders, as while a reload is under way.
+// Requests for the status and orders about hosts are answered even while the program accepts no other orders, for example during a reload.
 func TestOrdersAtOnce(t *testing.T) {
 	t.Parallel()
 	path := configFile(t)
@@ -101,7 +101,7 @@ func TestOrdersAtOnce(t *testing.T) {
 	}
 }
 
-// A process from before there were arguments reads 64 bytes and knows no other verbs than reload and upgrade.
+// A process that predates arguments of orders reads 64 bytes, and knows no verbs except reload and upgrade.
 func TestOrdersToAnOlderProcess(t *testing.T) {
 	t.Parallel()
 	path := configFile(t)

@@ -23,7 +23,7 @@ func (s *scarce) Accept() (net.Conn, error) {
 	return s.Listener.Accept()
 }
 
-// A control socket that has run out of files goes on when there are some again, and ends when it is closed.
+// A control socket that has run out of file descriptors continues once there are some again, and ends when it is closed.
 func TestControlOutlivesScarcity(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "control")

@@ -23,7 +23,7 @@ func countersOf(t *testing.T) *counters {
 	return c
 }
 
-// passedOn are descriptors as a successor gets them.
+// passedOn returns descriptors as a successor receives them.
 func passedOn(t *testing.T, files ...int) []int {
 	t.Helper()
 	own := make([]int, len(files))
@@ -36,8 +36,8 @@ func passedOn(t *testing.T, files ...int) []int {
 	return own
 }
 
-// heirOf makes the counters of a successor of c, and returns what it has said.
-func heirOf(t *testing.T, c *counters, memory int, state []byte) (*counters, string) {
+// successorOf makes the counters of a successor of c, and returns them with what it has logged.
+func successorOf(t *testing.T, c *counters, memory int, state []byte) (*counters, string) {
 	t.Helper()
 	_, rows := c.metrics.Snapshot()
 	var log bytes.Buffer
@@ -54,8 +54,8 @@ func oneServer() *config.Config {
 	return &config.Config{Groups: []*config.Group{g}, Servers: []*config.Server{{Name: "s", Routes: []config.Route{{Name: "r", To: []config.Target{{Group: g}}}}}}}
 }
 
-// A worker that dies leaves what it has counted, and nothing of what it held; the next one counts on in its row. A successor knows all of it, and
-// its workers never get the row of one that still runs.
+// When a worker dies, what it has counted remains, and what it held is subtracted; the next one continues in its row. A successor of the master
+// knows all of that, and its workers never get the row of one that is still running.
 func TestCountersOutliveWorkersAndMasters(t *testing.T) {
 	t.Parallel()
 	c := countersOf(t)
@@ -84,7 +84,7 @@ func TestCountersOutliveWorkersAndMasters(t *testing.T) {
 	}
 
 	state, _ := c.metrics.Snapshot()
-	h, said := heirOf(t, c, passedOn(t, c.memory.FD())[0], state)
+	h, said := successorOf(t, c, passedOn(t, c.memory.FD())[0], state)
 	if said != "" || !h.inherited {
 		t.Errorf("inherited %t: %s", h.inherited, said)
 	}
@@ -97,14 +97,14 @@ func TestCountersOutliveWorkersAndMasters(t *testing.T) {
 		t.Fatalf("the successor's worker has row %d, and so has one of its predecessor, %v", other, err)
 	}
 	own.Server(place).Accepted.Add(1)
-	row.Server(place).Accepted.Add(1) // its predecessor's goes on
+	row.Server(place).Accepted.Add(1) // continues the count of its predecessor
 	c.clear(again)
 	if s := h.metrics.Server(place); s.Accepted.Value() != 5 || s.Active.Value() != 0 || h.metrics.Service().Reloads.OK() != 1 {
 		t.Errorf("%d accepted, %d active, %d reloads", s.Accepted.Value(), s.Active.Value(), h.metrics.Service().Reloads.OK())
 	}
 }
 
-// What cannot be taken over begins anew.
+// If nothing can be taken over, counters start again from zero.
 func TestCountersBeginAnew(t *testing.T) {
 	t.Parallel()
 	c := countersOf(t)
@@ -122,7 +122,7 @@ func TestCountersBeginAnew(t *testing.T) {
 		"there were no metrics":         {c.memory.FD(), nil, true, ""},
 		"metrics are counted otherwise": {c.memory.FD(), []byte(`{"Rows":[0,1,2]}`), true, "metrics begin anew"},
 	} {
-		h, said := heirOf(t, c, passedOn(t, try.memory)[0], try.state)
+		h, said := successorOf(t, c, passedOn(t, try.memory)[0], try.state)
 		if h.inherited != try.inherited || !strings.Contains(said, try.says) || try.says == "" && said != "" {
 			t.Errorf("%s: inherited %t, says %q", what, h.inherited, said)
 		}

@@ -44,7 +44,7 @@ func certificateFor(t *testing.T, name string, begin, end time.Time) map[string]
 	return map[string]string{"cert_path": cert, "key_path": private}
 }
 
-// Each certificate is spoken of by itself: when it is about to end, when it has, and each day from then on.
+// Each certificate is reported separately: when it is about to expire, when it has expired, and each day from then on.
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -63,7 +63,7 @@ func TestExpiry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := map[int]string{} // by the day
+	said := map[int]string{} // by day
 	e := newExpiry(cfg, begin.Add(time.Hour))
 	for now := begin.Add(time.Hour); now.Before(day(93)); now = now.Add(time.Hour) {
 		for _, p := range e.warnings(now) {

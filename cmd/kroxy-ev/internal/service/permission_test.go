@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// Primary and supplementary groups count, and what one thread becomes the others do not.
+// Both primary and supplementary groups count, and changing one thread's identity does not change the others'.
 func TestGroupsMayWrite(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("only root can become somebody else")
 	}
-	dir, err := os.MkdirTemp("", "kroxy-ev-groups") // whose parents everybody may enter
+	dir, err := os.MkdirTemp("", "kroxy-ev-groups") // all users may enter the directories above it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// The first looks see everything, later ones what came in the half minute before or a little more; after a pause, what came since the last look.
+// At first everything is included, later what came in the last half minute or a little more; after a pause, everything since the previous call.
 func TestRecent(t *testing.T) {
 	t.Parallel()
 	var (
@@ -18,7 +18,7 @@ func TestRecent(t *testing.T) {
 	)
 	for _, tc := range []struct {
 		at    int // seconds after the start
-		come  int // how many have come since the look before
+		come  int // how many have come since the previous call
 		since int
 		see   uint64
 	}{
@@ -50,7 +50,7 @@ func TestRecent(t *testing.T) {
 	l.end(started)
 }
 
-// Latencies in the status are those of the last while.
+// The latencies in the status are those of the recent past.
 func TestStatusTellsRecentLatencies(t *testing.T) {
 	t.Parallel()
 	s := steeringOf(t, countersOf(t), oneHost)
@@ -82,7 +82,7 @@ func TestStatusTellsRecentLatencies(t *testing.T) {
 		host.FirstByte.Observe(int64(time.Second))
 	}
 	check(s.started, time.Second)
-	s.recent.last.at = s.recent.last.at.Add(-recentTime) // it was a while ago
+	s.recent.last.at = s.recent.last.at.Add(-recentTime) // as if that had been a while ago
 	began := s.recent.last.at
 	check(began, 0)
 	route.Duration.Observe(int64(time.Millisecond))

@@ -14,7 +14,7 @@ import (
 	"kroxy-ev/config"
 )
 
-// steeringOf makes the steering of a program that has served by that text for an hour.
+// steeringOf makes the steering of a program that has been running with that configuration for an hour.
 func steeringOf(t *testing.T, c *counters, text string) *steering {
 	t.Helper()
 	s := newSteering("f", c, slog.New(slog.DiscardHandler))
@@ -51,7 +51,7 @@ const (
 	oneDrained = `{"http":{"proxy_to":"a","servers":{"a":{"hosts":[{"host":"127.0.0.1","port":9,"drain":true}]}}}}`
 )
 
-// Why a host was down is told while it is, and stays known when it has come up again.
+// The reason for a host being down is shown while it is down, and remains known after it has recovered.
 func TestLastError(t *testing.T) {
 	t.Parallel()
 	s := steeringOf(t, countersOf(t), oneHost)
@@ -79,10 +79,11 @@ func TestLastError(t *testing.T) {
 	check(admin.StateUp, "connections to it fail: connection refused")
 	g.Hosts().Blame(0, balance.FailingChecks, balance.Cause{Kind: balance.BadStatus, Number: 503})
 	l.Unreachable(balance.Now())
-	check(admin.StateDown, "connections to it fail") // the cause that is known is another's
+	check(admin.StateDown, "connections to it fail") // the known cause is that of another host
 }
 
-// A drained host says since when it has been: since the order, or since the configuration that says so is in force; also after an upgrade.
+// A drained host shows since when it has been drained: since the order, or since the configuration that drains it came into force; after an
+// upgrade, too.
 func TestDrainedSince(t *testing.T) {
 	t.Parallel()
 	s := steeringOf(t, countersOf(t), oneHost)
@@ -103,7 +104,7 @@ func TestDrainedSince(t *testing.T) {
 		t.Errorf("%s since %v", h.State, h.Since)
 	}
 	order(admin.HostOrder{Weight: &two})
-	followText(t, s, oneDrained) // it was drained all the time
+	followText(t, s, oneDrained) // it has been drained all the time
 	if again := onlyHost(t, s); !again.Since.Equal(h.Since) {
 		t.Errorf("drained since %v, then since %v", h.Since, again.Since)
 	}

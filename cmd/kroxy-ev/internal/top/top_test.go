@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write testdata anew")
 
 var begin = time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC)
 
-// status is that of a small program after so many seconds.
+// status is the status of a small program after a number of seconds.
 func status(second int) *admin.Status {
 	n := uint64(second)
 	traffic := func(rate uint64) admin.Traffic {
@@ -52,7 +52,7 @@ func status(second int) *admin.Status {
 	}
 }
 
-// after is a view of so many seconds, on a screen of that size.
+// after returns a view after a number of seconds, on a screen of the given size.
 func after(seconds, width, height int, messages ...tea.Msg) Model {
 	m := tea.Model(New(nil, time.Second))
 	messages = append([]tea.Msg{tea.WindowSizeMsg{Width: width, Height: height}}, messages...)
@@ -77,7 +77,7 @@ func press(m Model, keys ...string) Model {
 	return m
 }
 
-// The screens are in testdata, with ␛ for the escape character. "go test -update" writes them anew.
+// The expected screens are in testdata, with ␛ for the escape character. "go test -update" rewrites them.
 func TestScreens(t *testing.T) {
 	t.Parallel()
 	dark, light := tea.BackgroundColorMsg{Color: color.Black}, tea.BackgroundColorMsg{Color: color.White}
@@ -114,7 +114,7 @@ func TestScreens(t *testing.T) {
 	}
 }
 
-// Whatever the size and the keys, a screen is no larger than the terminal.
+// Whatever the size of the terminal and the keys pressed, a screen is never larger than the terminal.
 func TestScreensFit(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -138,7 +138,7 @@ func TestScreensFit(t *testing.T) {
 	}
 }
 
-// A long list scrolls with the selected row, which stays selected when rows change their places.
+// A long list scrolls with the selected row, which stays selected when rows are reordered.
 func TestScrolling(t *testing.T) {
 	t.Parallel()
 	s := &admin.Status{Groups: []admin.Group{{Name: "g"}}}
@@ -161,7 +161,7 @@ func TestScrolling(t *testing.T) {
 	m = press(m, "end")
 	sees("▸ g/h:99 ")
 	sees("  g/h:82 ")
-	m = press(m, "s", "s") // by what is active, the most first
+	m = press(m, "s", "s") // sorted by active requests, descending
 	sees("▸ g/h:99 ")
 	sees("1 of 100")
 	sees("▼ACTIVE")
@@ -171,7 +171,7 @@ func TestScrolling(t *testing.T) {
 	sees("▸ g/h:00 ")
 }
 
-// An answer that does not come, or is an error, is told of, and what was there before stays.
+// If an answer does not arrive or is an error, that is shown, and the previous values stay.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
 	m := after(2, 120, 24)
@@ -187,7 +187,7 @@ func TestTrouble(t *testing.T) {
 	if text := ansi.Strip(next.(Model).Text()); !strings.Contains(text, "\nno kroxy-ev serves it any more") {
 		t.Error(text)
 	}
-	// Another process, whose counts begin at zero, is no negative rate.
+	// Another process, whose counters start at zero, does not result in negative rates.
 	next, _ = next.Update(Sample{Status: status(0), At: begin.Add(10 * time.Second)})
 	if m := next.(Model); m.rates.last(figure{everything, requests}) != 0 || m.err != nil {
 		t.Errorf("%v requests a second, error %v", m.rates.last(figure{everything, requests}), m.err)

@@ -20,22 +20,22 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/admin/dashboard"
 )
 
-// program is an admin endpoint whose program does what a test says.
+// program is an admin endpoint with a simulated program behind it, whose state a test controls.
 type program struct {
 	url string
 
 	mu     sync.Mutex
 	status admin.Status
 	began  time.Time
-	pace   float64 // seconds that pass there in one here
+	pace   float64 // seconds that pass in the program for each real second
 	token  string  // "" if none is needed
-	silent bool    // it cuts connections
-	refuse bool    // it knows no host
+	silent bool    // it breaks connections
+	refuse bool    // it reports all hosts as unknown
 	reload func() (int, any)
 	orders []string
 }
 
-// start serves a program with so many hosts and routes.
+// start serves a program with the given numbers of hosts and routes.
 func start(t *testing.T, hosts, routes int) *program {
 	t.Helper()
 	p := &program{began: time.Now(), pace: 1, status: status(hosts, routes)}
@@ -69,7 +69,7 @@ func (p *program) change(how func(p *program)) {
 	how(p)
 }
 
-// given returns the orders that came, with the host each.
+// given returns the orders that arrived, each with its host.
 func (p *program) given() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,7 +92,7 @@ func (p *program) file(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// guarded wants the token, if there is one, and that one test at a time looks.
+// guarded requires the token, if there is one, and serializes requests with the test's accesses.
 func (p *program) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
@@ -165,7 +165,7 @@ func failure(code, message, remedy string) any {
 	return map[string]any{"error": map[string]string{"code": code, "message": message, "remedy": remedy}}
 }
 
-// status returns a program with so many hosts, in groups of up to 50, and routes.
+// status returns a program with the given numbers of routes and of hosts, which are in groups of up to 50.
 func status(hosts, routes int) admin.Status {
 	now := time.Now()
 	s := admin.Status{
@@ -216,7 +216,7 @@ func status(hosts, routes int) admin.Status {
 	return s
 }
 
-// move sets all counts to what they are after so many seconds.
+// move sets all counters to their values after a number of seconds.
 func move(s *admin.Status, seconds float64) {
 	traffic := func(t *admin.Traffic, rate float64, codes bool) {
 		t.Requests = uint64(1e6 + rate*(seconds+10*math.Sin(seconds/20)+2*math.Sin(seconds/3+rate)))

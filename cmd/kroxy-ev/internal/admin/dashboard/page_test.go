@@ -16,7 +16,7 @@ import (
 	"kroxy-ev/cmd/kroxy-ev/internal/browsertest"
 )
 
-// live holds once a status is shown.
+// live is true once a status is shown.
 const live = `document.querySelector('#live-text').textContent === 'live'`
 
 // row is a JavaScript expression for the text of a host's row.
@@ -104,7 +104,7 @@ func downAndUp(t *testing.T, browser *browsertest.Browser) {
 	tab.Until("the title says so", `document.title === '1 down · kroxy-ev'`)
 	tab.Until("the summary says so", `document.querySelector('#summary-text').textContent === '1 of 6 hosts is down.'`)
 
-	// Only what is in trouble, and only what has a word.
+	// The filters: only rows with problems, and only rows that contain a text.
 	tab.Click("Problems only")
 	tab.Until("one is left", `document.querySelector('#hosts-tally').textContent === '1 of 6 shown'`)
 	tab.Click("Problems only")
@@ -126,7 +126,7 @@ func steers(t *testing.T, browser *browsertest.Browser) {
 	tab.Click("Drain 10.0.0.1:8080 in web")
 	tab.Until("it drains", row("10.0.0.1:8080")+`.includes('drain')`)
 	tab.Until("it can be taken back", browsertest.Control("Undrain 10.0.0.1:8080 in web"))
-	// The last usable host of its group is not drained by one wrong click. A key does it, too.
+	// A single wrong click does not drain the last usable host of its group. It also works by keyboard.
 	tab.Click("Drain 10.0.0.2:8080 in web")
 	tab.Until("it asks", `document.querySelector('#ask').open && document.activeElement !== document.body`)
 	tab.Click("Cancel")
@@ -256,12 +256,12 @@ func fits(t *testing.T, browser *browsertest.Browser) {
 				`[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.tagName + '.' + e.className).slice(0, 8).join(' ')`))
 		}
 	}
-	// Where rows are cards, controls are there, and large enough for a thumb.
+	// In the narrow layout, where rows are cards, the controls exist and are large enough for a thumb.
 	tab.Run(chromedp.EmulateViewport(400, 800))
 	tab.Until("controls are large", browsertest.Control("Drain 10.0.0.2:8080 in web")+`.getBoundingClientRect().height >= 24`)
 }
 
-// accessible reads the page as a screen reader does.
+// accessible examines the page as a screen reader sees it.
 func accessible(t *testing.T, browser *browsertest.Browser) {
 	p := start(t, 6, 2)
 	p.change(func(p *program) { p.status.Groups[0].Hosts[0].State = admin.StateDown })
@@ -303,14 +303,14 @@ func accessible(t *testing.T, browser *browsertest.Browser) {
 			t.Errorf("the page has not: %s", what)
 		}
 	}
-	// Whoever goes through the page by Tab sees where they are.
+	// The focus is visible when a user moves through the page with the Tab key.
 	tab.Type("\t")
 	tab.Until("Tab reaches the way to the hosts", `document.activeElement.classList.contains('skip')`)
 	for range 3 {
 		tab.Type("\t")
 		tab.Until("the focus is seen", `getComputedStyle(document.activeElement).outlineStyle === 'solid' && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2`)
 	}
-	// Text has the contrast that WCAG 2 asks for, in both schemes.
+	// Text has the contrast that WCAG 2 requires, in both colour schemes.
 	for _, scheme := range []string{"light", "dark"} {
 		tab.Run(browsertest.Command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
 		for _, c := range browsertest.Value[[]string](tab, contrasts) {
@@ -319,7 +319,7 @@ func accessible(t *testing.T, browser *browsertest.Browser) {
 	}
 }
 
-// contrasts is a JavaScript expression for the colours of text that stand out too little.
+// contrasts is a JavaScript expression that lists the colours of text with too little contrast.
 const contrasts = `(() => {
 	const style = getComputedStyle(document.documentElement);
 	const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
@@ -352,7 +352,7 @@ func thousand(t *testing.T, browser *browsertest.Browser) {
 	p := start(t, 1000, 100)
 	tab := browser.Open(t, p.url, 1280, 900)
 	tab.Until("all are there", `document.querySelector('#hosts-tally').textContent === '1,000 in 20 groups' && document.querySelector('#routes-tally').textContent === '101'`)
-	// What is updated stays in place: neither a row nor the focus in it moves.
+	// Updates happen in place: neither a row nor the focus in it moves.
 	weight := "Weight of 10.19.3.250:8080 in group19"
 	_ = browsertest.Value[any](tab, `(window.kept = document.querySelectorAll('#hosts-table tbody tr')[900]) && `+browsertest.Control(weight)+`.focus()`)
 	p.change(func(p *program) {
