@@ -188,18 +188,30 @@ func (x *pathIndex) takes(m *Match, path string) bool {
 		(m.PathRegex == nil || slices.ContainsFunc(m.PathRegex, regex))
 }
 
-// checkRedirects reports redirects of s that lead to themselves.
+// checkRedirects reports redirects of s that lead to themselves, or to each other.
 func (o object) checkRedirects(c *Config, s *Server) {
 	var paths *pathIndex
+	var g *ring
 	for i := range s.Routes {
 		r := &s.Routes[i]
 		if r.Redirect != nil && paths == nil {
 			paths = newPathIndex(s.Routes)
+			g = &ring{server: s, paths: paths, budget: ringBudget}
 		}
-		if r.Redirect != nil && s.leadsToItself(i, paths) {
-			path := keyPath(keyPath(r.Path, "redirect"), "to")
+		if r.Redirect == nil {
+			continue
+		}
+		path := keyPath(keyPath(r.Path, "redirect"), "to")
+		if s.leadsToItself(i, paths) {
 			o.failAt(c.root.locate(path), path, quote(r.Redirect.To)+" leads to this same route again, forever",
 				`write another destination, or a "match" that leaves out what it leads to, such as "scheme": "http"`)
+		} else if chain := g.from(i); chain != nil {
+			var others []string
+			for _, number := range chain[1:] {
+				others = append(others, s.Routes[number].Path)
+			}
+			o.warn(c.root.locate(path), path, quote(r.Redirect.To)+" leads to "+strings.Join(others, ", then to ")+", and from there back to this route, forever",
+				"write another destination for one of them")
 		}
 	}
 }

@@ -272,3 +272,51 @@ func TestRedirectLoops(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// Redirects that lead from route to route and back are a warning, unless that depends on what nobody knows yet.
+func TestRedirectRings(t *testing.T) {
+	t.Parallel()
+	p := writePair(t)
+	const plain, both = `{"port":80}`, `{"port":80},{"port":443,"tls":true}`
+	for _, test := range []struct {
+		listen, routes string
+		ring           string // the routes after the first; "" for none
+	}{
+		{plain, `{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a"}}`, "http.routes[1]"},
+		{plain, `{"match":{"path":"/a"},"redirect":{"to":"/b?x=1#y","status":301}},{"match":{"path_prefix":"/b"},"redirect":{"to":"http://$host/a","status":302}}`, "http.routes[1]"},
+		{plain, `{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"respond":{}}`, ""},
+		{plain, `{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/c"}},{"match":{"path":"/c"},"redirect":{"to":"/a"}}`,
+			"http.routes[1], then to http.routes[2]"},
+		// what leads into a ring is not of it
+		{plain, `{"match":{"path":"/in"},"redirect":{"to":"/a"}},{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a"}}`, "http.routes[2]"},
+		{both, `{"match":{"scheme":"http"},"redirect":{"to":"https://$host$request_uri"}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, "http.routes[1]"},
+		{plain, `{"match":{"scheme":"http"},"redirect":{"to":"https://$host$request_uri"}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, ""},
+		{both, `{"match":{"listen_port":80},"redirect":{"to":"https://$host$request_uri"}},{"match":{"path":"/x"},"respond":{}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, ""},
+		{both, `{"match":{"path_prefix":"/p/","scheme":"http"},"redirect":{"to":"https://$host$request_uri"}},{"match":{"path":"/x"},"respond":{}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, "http.routes[2]"},
+		{both, `{"match":{"listen_port":80},"redirect":{"to":"https://$host:8443$request_uri"}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, ""},
+		// something else may take the request
+		{plain, `{"match":{"cookie":{"seen":true}},"respond":{}},{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a"}}`, ""},
+		{plain, `{"match":{"path":"/b","client":"10.0.0.0/8"},"respond":{}},{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a"}}`, ""},
+		{plain, `{"match":{"path":"/b","host":"x.example"},"respond":{}},{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a"}}`, ""},
+		{plain, `{"match":{"path":"/b","method":"POST"},"respond":{}},{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a"}}`, "http.routes[2]"},
+		{plain, `{"match":{"path":"/a","header":{"X":true}},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a"}},{"respond":{}}`, ""},
+		{plain, `{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a?x=$arg_x"}}`, ""},
+		{plain, `{"match":{"path":"/a"},"redirect":{"to":"/c/../b"}},{"match":{"path_prefix":"/c"},"redirect":{"to":"/a"}}`, ""},
+		// hosts
+		{plain, `{"match":{"host":"a.example"},"redirect":{"to":"http://b.example$request_uri"}},{"match":{"host":"b.example"},"redirect":{"to":"http://a.example$request_uri"}}`, "http.routes[1]"},
+		{plain, `{"match":{"host":"a.example"},"redirect":{"to":"http://b.example$request_uri"}},{"match":{"host":"c.example"},"redirect":{"to":"http://a.example$request_uri"}}`, ""},
+		{plain, `{"match":{"path":"/a"},"redirect":{"to":"http://elsewhere.example/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a"}}`, ""},
+		{plain, `{"match":{"host":"b.example","path":"/a"},"respond":{}},{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"http://b.example/a"}}`, ""},
+	} {
+		got := outcome(t, `{"http":{"listen":[`+test.listen+`],"tls_cert_path":"`+p.CertPath+`","tls_key_path":"`+p.KeyPath+`","routes":[`+test.routes+`]}}`)
+		want := " leads to " + test.ring + ", and from there back to this route, forever; write another destination for one of them"
+		if found := strings.Contains(got, want); found != (test.ring != "") || strings.Count(got, "forever") > 1 || !found && strings.Contains(got, "forever") {
+			t.Errorf("%s, %s: got %s", test.listen, test.routes, got)
+		}
+	}
+	const want = `http.routes[0].redirect.to: "/b" leads to http.routes[1], and`
+	if got := outcome(t, `{"http":{"port":81,"routes":[{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a"}}]}}`); !strings.Contains(got, want) ||
+		!strings.Contains(got, "f:1:") {
+		t.Errorf("got %s", got)
+	}
+}

@@ -68,6 +68,13 @@ func TestScale(t *testing.T) {
 		{"redirects", 100, func(n int) Source {
 			return Source{Text: []byte(`{"http":{"routes":[` + numbered(n, `{"match":{"path_prefix":"/p#","path_regex":"/p#.*"},"redirect":{"to":"/p#/x"}}`) + `]}}`)}
 		}},
+		{"chain of redirects", 100, func(n int) Source {
+			list := make([]string, n)
+			for i := range list {
+				list[i] = fmt.Sprintf(`{"match":{"path":"/%d"},"redirect":{"to":"/%d"}}`, i, i+1)
+			}
+			return Source{Text: []byte(`{"http":{"routes":[` + strings.Join(list, ",") + `]}}`)}
+		}},
 		{"mistakes", 1000, func(n int) Source {
 			return Source{Text: []byte(`{"http":{"proxy_to":"b","servers":{"b":{"hosts":[` + numbered(n, `#`) + `]}}}}`)}
 		}},

@@ -1,0 +1,223 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// arrival is a request that a redirect has brought back, as far as it is known: a GET without content.
+type arrival struct {
+	listen int    // index of the listener it comes to
+	host   string // "" if unknown
+	path   string // "" if unknown
+}
+
+// verdict is whether a route matches an arrival.
+type verdict uint8
+
+const (
+	misses verdict = iota
+	matches
+	undecided // that depends on what is not known
+)
+
+// ringBudget limits how many routes of a server are compared with arrivals, and ringLength how many routes a ring may have to be found.
+const ringBudget, ringLength = 1 << 20, 8
+
+// ring finds redirects that lead from route to route of a server and back, forever.
+type ring struct {
+	server *Server
+	paths  *pathIndex
+	budget int
+}
+
+// from returns the indexes of the routes that redirect a request of the route with that index, one after the other, back to it; nil if they do
+// not, or if that is not certain. The route itself comes first. Each ring is found once, from its first route in the file.
+func (g *ring) from(first int) []int {
+	r := &g.server.Routes[first]
+	at := arrival{}
+	if m := r.Match; m != nil {
+		if m.Method != nil && !slices.Contains(m.Method, "GET") {
+			return nil
+		}
+		at.host, at.path = witnessHost(m.Host), witnessPath(m)
+	}
+	for at.listen = range g.server.Listen {
+		if g.match(r.Match, &at) != matches {
+			continue
+		}
+		if chain := g.follow(first, at); chain != nil {
+			return chain
+		}
+	}
+	return nil
+}
+
+// follow follows the redirects, beginning with that of the first route, for a request that this route matches. A second round shows whether
+// the first one ended where it began: a redirect may lead to another host or listener.
+func (g *ring) follow(first int, at arrival) []int {
+	for range 2 {
+		if !g.server.redirects(first, &at) {
+			return nil
+		}
+		begin, chain := at, []int{first}
+		for {
+			number := g.route(&at)
+			if number == first {
+				break
+			}
+			if number < first || len(chain) == ringLength || slices.Contains(chain, number) || !g.server.redirects(number, &at) {
+				return nil
+			}
+			chain = append(chain, number)
+		}
+		if again := at; g.server.redirects(first, &again) && again == begin && len(chain) > 1 {
+			return chain
+		}
+	}
+	return nil
+}
+
+// redirects moves an arrival to where the route with that index redirects it. It returns false if that is not known, or is elsewhere.
+func (s *Server) redirects(number int, at *arrival) bool {
+	r := s.Routes[number].Redirect
+	if r == nil {
+		return false
+	}
+	d, ok := parseDestination(r.To)
+	if !ok || strings.ContainsAny(d.path, "%\\") || strings.Contains(d.path, "//") || strings.Contains(d.path, "/.") { // the path is normalized
+		return false
+	}
+	if d.path != "" {
+		at.path = d.path
+	}
+	if d.relative {
+		return true
+	}
+	if d.host != "" {
+		if !s.names(d.host) {
+			return false
+		}
+		at.host = d.host
+	}
+	tls := s.Listen[at.listen].TLS
+	if d.scheme != "" {
+		tls = d.scheme == "https"
+	}
+	port := d.port
+	if d.usual {
+		if port = 80; tls {
+			port = 443
+		}
+	}
+	at.listen = slices.IndexFunc(s.Listen, func(l Listen) bool { return l.Port == port && l.TLS == tls })
+	return at.listen >= 0
+}
+
+// names reports whether a route of s is for that host by name: requests for it come to this server.
+func (s *Server) names(host string) bool {
+	return slices.ContainsFunc(s.Routes, func(r Route) bool {
+		return r.Match != nil && slices.ContainsFunc(r.Match.Host, func(p string) bool { return takesName(p, host) })
+	})
+}
+
+// route returns the index of the route that takes an arrival; -1 if there is none, or it is not certain.
+func (g *ring) route(at *arrival) int {
+	routes := g.server.Routes
+	best, sure := len(routes), false
+	look := func(list []int) {
+		for _, i := range list {
+			if i >= best || g.budget == 0 {
+				return
+			}
+			g.budget--
+			if v := g.match(routes[i].Match, at); v != misses {
+				best, sure = i, v == matches
+				return
+			}
+		}
+	}
+	look(g.paths.others)
+	if at.path == "" { // routes with a condition on it before that one may match
+		for i := range min(best, len(routes)) {
+			if g.budget--; g.budget <= 0 {
+				return -1
+			}
+			if g.match(routes[i].Match, at) != misses {
+				return -1
+			}
+		}
+	} else {
+		look(g.paths.exact[at.path])
+		look(g.paths.prefixes[at.path])
+		for i := range at.path {
+			if at.path[i] == '/' {
+				look(g.paths.prefixes[at.path[:i]])
+				look(g.paths.prefixes[at.path[:i+1]])
+			}
+		}
+	}
+	if !sure || g.budget <= 0 {
+		return -1
+	}
+	return best
+}
+
+// match decides whether m matches an arrival.
+func (g *ring) match(m *Match, at *arrival) verdict {
+	if m == nil {
+		return matches
+	}
+	l, scheme := &g.server.Listen[at.listen], "http"
+	if l.TLS {
+		scheme = "https"
+	}
+	v := matches
+	switch {
+	case m.Method != nil && !slices.Contains(m.Method, "GET"),
+		m.Scheme != nil && !slices.Contains(m.Scheme, scheme),
+		m.ListenPort != nil && !slices.Contains(m.ListenPort, l.Port):
+		return misses
+	case m.SNI != nil || m.Header != nil || m.Query != nil || m.Cookie != nil || m.Client != nil:
+		v = undecided
+	}
+	if m.Host != nil {
+		switch {
+		case at.host == "":
+			v = undecided
+		case !slices.ContainsFunc(m.Host, func(p string) bool { return takesName(p, at.host) }):
+			return misses
+		}
+	}
+	if m.Path != nil || m.PathPrefix != nil || m.PathRegex != nil {
+		switch {
+		case at.path == "":
+			v = undecided
+		case !g.paths.takes(m, at.path):
+			return misses
+		}
+	}
+	return v
+}
+
+// witnessHost returns a name that one of the patterns matches; "" if there are none.
+func witnessHost(patterns []string) string {
+	if len(patterns) == 0 {
+		return ""
+	}
+	return strings.Replace(patterns[0], "*", "any", 1)
+}
+
+// witnessPath returns a path that m matches; "" if none is known.
+func witnessPath(m *Match) string {
+	switch {
+	case m.Path != nil:
+		return m.Path[0]
+	case m.PathPrefix != nil:
+		if p := m.PathPrefix[0]; p != "/" && strings.HasSuffix(p, "/") {
+			return p + "any"
+		}
+		return m.PathPrefix[0]
+	}
+	return ""
+}
