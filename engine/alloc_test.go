@@ -9,8 +9,8 @@ import (
 	"kroxy-ev/engine"
 )
 
-// still is a loop that does not run, with two connections whose peers the test owns. Nothing else happens in the process
-// while allocations are counted: these tests are not parallel.
+// still returns a loop that does not run, with two connections whose peers the test owns. Nothing else may happen in the process
+// while allocations are counted, so these tests are not parallel.
 func still(t *testing.T) (loop *engine.Loop, a, b *engine.Conn, peerA, peerB int) {
 	t.Helper()
 	if raceEnabled {
@@ -129,7 +129,7 @@ func TestBuffersAllocateNothing(t *testing.T) {
 	}
 }
 
-// A whole turn of a running loop, the wait and the dispatch included.
+// A full iteration of a running loop, including the wait and the dispatch.
 func TestLoopAllocatesNothing(t *testing.T) {
 	loop, _, _, _, _ := still(t)
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -164,7 +164,7 @@ func TestLoopAllocatesNothing(t *testing.T) {
 	c.Close()
 }
 
-// ponger answers what it reads and puts a deadline off each time.
+// ponger sends back what it reads, and postpones a deadline each time.
 type ponger struct {
 	loop  *engine.Loop
 	timer engine.Timer

@@ -13,7 +13,7 @@ func TestBufferClasses(t *testing.T) {
 		if len(b) != c.n || cap(b) != c.size {
 			t.Errorf("get(%d): length %d, capacity %d, want capacity %d", c.n, len(b), cap(b), c.size)
 		}
-		// It comes back for any length of its class, though it was cut short meanwhile.
+		// The buffer is reused for any length of its class, even though it was shortened.
 		p.put(b[:1])
 		again := p.get(c.size)
 		if len(again) != c.size || &again[0] != &b[0] {
@@ -65,7 +65,7 @@ func TestIdleBuffersAreBounded(t *testing.T) {
 	}
 }
 
-// What append has made of a buffer is not lent to anybody as one of the pool's sizes.
+// A buffer that append has reallocated is not reused as one of the pool's sizes.
 func TestBufferThatHasGrown(t *testing.T) {
 	t.Parallel()
 	var p bufferPool

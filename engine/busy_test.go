@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// What a loop is told of its time adds up to all of it, and work counts as such.
+// The reported busy and waiting times add up to the total time, and work counts as busy.
 func TestBusyAndWaited(t *testing.T) {
 	t.Parallel()
 	var told int

@@ -16,12 +16,12 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// reader reads, as a codec does, while the connection says that it is worth trying.
+// reader reads, like a codec, while the connection is Readable.
 type reader struct {
 	*enginetest.Probe
-	size int // of the reads
+	size int // of each read
 	got  []byte
-	err  error // what the stream ended with
+	err  error // how the stream ended
 }
 
 func newReader(loop *enginetest.Loop, size int) *reader {
@@ -73,7 +73,7 @@ func TestShortReadClearsReadable(t *testing.T) {
 			t.Errorf("an empty read: %d, %v, readable %v", n, err, c.Readable())
 		}
 	})
-	// A read that takes exactly what is there cannot know; the next says EAGAIN.
+	// A read that takes exactly what is available cannot know that; the next one returns EAGAIN.
 	write(t, peer, "four")
 	p.Await(t, "more bytes", c.Readable)
 	loop.Do(func() {
@@ -87,7 +87,7 @@ func TestShortReadClearsReadable(t *testing.T) {
 	})
 }
 
-// Bytes and the end of the stream that are announced by one event are both seen, though the read of the bytes is short.
+// Bytes and the end of the stream that one event announces are both seen, even though the read of the bytes is short.
 func TestBytesAndEndTogether(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -165,7 +165,7 @@ func TestReadSaysReset(t *testing.T) {
 	})
 }
 
-// A write that the kernel takes only a part of says EAGAIN, and room comes back as an event when the peer reads.
+// A write that the kernel accepts only in part returns EAGAIN, and an event comes when the peer has read and there is room.
 func TestWriteIsShortThenGoesOn(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})
@@ -205,7 +205,7 @@ func TestWriteIsShortThenGoesOn(t *testing.T) {
 	}
 }
 
-// The last bytes and the end come, in one piece or not.
+// The last bytes and the end of the stream arrive, whether or not the bytes are accepted in one piece.
 func TestWriteLast(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{1, 5000, 12 << 20} {
@@ -296,7 +296,7 @@ func TestWaysToClose(t *testing.T) {
 	}
 }
 
-// A Conn that was closed can be attached again, and knows nothing of its former life.
+// A Conn that was closed can be attached again, and keeps no old state.
 func TestConnIsUsedAgain(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})

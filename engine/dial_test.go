@@ -17,7 +17,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// outcome awaits what becomes of a connection to addr, and closes it when the test ends.
+// outcome dials addr and waits for the outcome. It closes the connection when the test ends.
 func outcome(t *testing.T, addr netip.AddrPort) (*enginetest.Loop, *engine.Conn, error) {
 	t.Helper()
 	loop := enginetest.Start(t, engine.Options{})
@@ -89,7 +89,7 @@ func TestDial(t *testing.T) {
 	}
 }
 
-// Bytes that are sent at once complete the handshake.
+// With Prompt, the first bytes complete the handshake.
 func TestDialPrompt(t *testing.T) {
 	t.Parallel()
 	addr := enginetest.Accepting(t, enginetest.Loopback, enginetest.Echo)
@@ -121,7 +121,7 @@ func TestDialPrompt(t *testing.T) {
 
 var errAny = errors.New("any error")
 
-// A host that accepts, speaks and resets before the loop looks was connected to: what it said is read, and then the reset.
+// A host that accepts, sends and resets before the loop looks counts as connected: its bytes are read, and then the reset.
 func TestDialHeardAndReset(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})
@@ -130,7 +130,7 @@ func TestDialHeardAndReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	// By this address Linux connects within the machine too, and Dial does not look whether the connection stands.
+	// With this address Linux also connects within the machine, but Dial does not check at once whether the connection is established.
 	addr := netip.AddrPortFrom(netip.IPv4Unspecified(), ln.Addr().(*net.TCPAddr).AddrPort().Port())
 	var c engine.Conn
 	r := newReader(loop, 100)
@@ -180,7 +180,7 @@ func TestDialIPv6(t *testing.T) {
 	}
 }
 
-// A black hole is neither good nor bad.
+// A connection to a black hole neither succeeds nor fails.
 func TestDialBlackHole(t *testing.T) {
 	t.Parallel()
 	addr := enginetest.BlackHole(t, enginetest.Loopback)
@@ -244,8 +244,8 @@ func TestZoneIndex(t *testing.T) {
 	}
 }
 
-// A connection to a unix socket stands at once, or is refused, also when the socket's queue is full. At its end the socket is closed,
-// and not kept for another connection.
+// A connection to a unix socket is established at once or refused, even if the socket's backlog is full. At its end the socket is closed,
+// and not kept for reuse.
 func TestDialUnix(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

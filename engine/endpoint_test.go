@@ -18,7 +18,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// socketPath is a path for a unix socket, which has to be short.
+// socketPath returns a path for a unix socket; it must be short.
 func socketPath(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kroxy")
@@ -39,7 +39,7 @@ func dialUnix(t *testing.T, path string) *net.UnixConn {
 	return c
 }
 
-// tally is a listener on a loop of its own that counts.
+// tally is a listener on its own loop that counts connections.
 type tally struct {
 	*enginetest.Loop
 	*engine.Listener
@@ -123,10 +123,10 @@ func TestListenUnix(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode() != fs.ModeSocket|0o666 {
 		t.Errorf("the file: %v, %v", info, err)
 	}
-	dialUnix(t, path) // it listens still
+	dialUnix(t, path) // it still listens
 	g.await(t, 2)
 	g.Do(func() { g.Close() })
-	// The file is a dead one's now.
+	// Now the file's process is gone.
 	fd, err = e.Listen()
 	if err != nil {
 		t.Fatalf("in the place of a stale file: %v", err)
@@ -200,7 +200,7 @@ func TestRetireUnix(t *testing.T) {
 	})
 }
 
-// A loop that cannot take a client must not be the only one that is told of it.
+// A loop that cannot accept a client must not be the only one that is woken for it.
 func TestCommonSocketOfAFullLoop(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
@@ -214,11 +214,11 @@ func TestCommonSocketOfAFullLoop(t *testing.T) {
 	full.await(t, 1)
 	other := accepts(t, second, nil)
 	for n := range 3 {
-		time.Sleep(150 * time.Millisecond) // longer than a pause: no event tells of its end
+		time.Sleep(150 * time.Millisecond) // longer than a pause, whose end no event announces
 		dialUnix(t, path)
 		other.await(t, n+1)
 	}
-	// With a place it is there again.
+	// When it has a place, it accepts again.
 	other.Do(func() { other.Close() })
 	full.Do(func() {
 		engine.CloseFD(full.held[0])
@@ -266,7 +266,7 @@ func TestListenIPv6Only(t *testing.T) {
 	}
 }
 
-// Accepted connections inherit keepalive, also after it was changed.
+// Accepted connections inherit keepalive, also after it has been changed.
 func TestListenKeepalive(t *testing.T) {
 	t.Parallel()
 	e := engine.Endpoint{Addr: netip.MustParseAddrPort(enginetest.Loopback)}

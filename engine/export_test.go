@@ -1,17 +1,17 @@
 package engine
 
-// What the black-box tests cannot do without.
+// Internals that the black-box tests need.
 
-// RunAgain serves the again list of a loop that does not run.
+// RunAgain exports runAgain, for a loop that does not run.
 func (l *Loop) RunAgain() { l.runAgain() }
 
-// ZoneIndex is zoneIndex.
+// ZoneIndex exports zoneIndex.
 var ZoneIndex = zoneIndex
 
-// Handshake is handshake.
+// Handshake exports handshake.
 type Handshake = handshake
 
-// Handshakes is handshakes, for the port that fd listens on.
+// Handshakes calls handshakes for the port that fd listens on.
 func Handshakes(fd int) (map[Handshake]struct{}, error) {
 	family, port, err := listensOn(int32(fd))
 	if err != nil {
@@ -20,16 +20,16 @@ func Handshakes(fd int) (map[Handshake]struct{}, error) {
 	return handshakes(family, port)
 }
 
-// ReadHandshakes is readHandshakes.
+// ReadHandshakes exports readHandshakes.
 var ReadHandshakes = readHandshakes
 
-// RetireWith is Retire with a way of looking for handshakes, and times in ms.
+// RetireWith is Retire with a replaceable look, and with times in ms.
 func (l *Listener) RetireWith(done func(), look func() (map[Handshake]struct{}, error), quiet, patience int64) {
 	l.retire(done, func(byte, int) (map[handshake]struct{}, error) { return look() })
 	l.retiring.quiet, l.retiring.deadline = quiet, l.loop.now+patience
 }
 
-// RetireTickBlind is a tick of a retirement that cannot see handshakes. It reports whether another is to come.
+// RetireTickBlind makes one tick of a retirement that cannot list handshakes. It reports whether another tick follows.
 func (l *Listener) RetireTickBlind() bool {
 	r := l.retiring
 	r.state = retireUnknown
@@ -37,11 +37,11 @@ func (l *Listener) RetireTickBlind() bool {
 	return r.timer.linked()
 }
 
-// EpollFD is the descriptor of the loop's epoll set.
+// EpollFD returns the descriptor of the loop's epoll set.
 func (l *Loop) EpollFD() int { return l.epfd }
 
-// FD is the descriptor of an open Conn.
+// FD returns the descriptor of an open Conn.
 func (c *Conn) FD() int { return int(c.fd) }
 
-// SpentKeep is spentKeep.
+// SpentKeep exports spentKeep.
 const SpentKeep = spentKeep

@@ -30,7 +30,7 @@ func TestHandshakesOfAPort(t *testing.T) {
 			t.Errorf("the handshake is with port %d", port)
 		}
 	}
-	// One that an IPv4 client has begun with a socket for both families.
+	// A handshake that an IPv4 client has begun with a socket for both families.
 	both, err := engine.Listen(netip.MustParseAddrPort("[::]:0"))
 	if err != nil {
 		t.Skipf("no IPv6 here: %v", err)
@@ -55,7 +55,7 @@ func TestHandshakesOfAPort(t *testing.T) {
 	}
 }
 
-// What the kernel's answer may look like, and what it should not.
+// Valid and invalid answers of the kernel.
 func TestReadHandshakes(t *testing.T) {
 	t.Parallel()
 	message := func(kind uint16, body ...byte) string {
@@ -96,7 +96,7 @@ func TestReadHandshakes(t *testing.T) {
 	}
 }
 
-// Whatever the kernel says, reading it ends, and finds no more than there is.
+// For any answer, parsing ends and finds no more handshakes than there is room for.
 func FuzzReadHandshakes(f *testing.F) {
 	f.Add([]byte("\x50\x00\x00\x00\x14\x00" + strings.Repeat("\x01", 74)))
 	f.Add([]byte("\x14\x00\x00\x00\x03\x00" + strings.Repeat("\x00", 14)))

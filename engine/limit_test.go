@@ -30,7 +30,7 @@ func TestLimit(t *testing.T) {
 			t.Errorf("%d clients are in, want 2", len(g.held))
 		}
 	})
-	// It looks again by itself, and the third still has to wait.
+	// It retries by itself, and the third client still has to wait.
 	g.probe.Await(t, "a second pause", func() bool { return len(g.pauses) > 1 })
 	g.Do(func() {
 		if len(g.held) != 2 {
@@ -44,7 +44,7 @@ func TestLimit(t *testing.T) {
 			t.Errorf("let in %v, want %v", g.peers[2], want)
 		}
 	})
-	// A limit that is raised lets the next in when it looks again.
+	// A raised limit lets the next client in at the next retry.
 	g.dial(t)
 	pauses := 0
 	g.Do(func() { pauses = len(g.pauses) })
@@ -53,7 +53,7 @@ func TestLimit(t *testing.T) {
 	g.probe.Await(t, "the fourth client", func() bool { return len(g.held) == 3 })
 }
 
-// Further requests of connections take descriptors too, but for a quarter of them. What they leave is for who waits.
+// Further requests on connections take descriptors too, except for the quarter that is reserved for waiting clients.
 func TestLimitOfDescriptors(t *testing.T) {
 	t.Parallel()
 	limit := engine.NewLimit(1)
@@ -91,7 +91,7 @@ func TestLimitOfDescriptors(t *testing.T) {
 	})
 }
 
-// A place that gets free is taken at once, not at the next look.
+// A released place is taken at once, not at the next retry.
 func TestReleaseLetsTheNextInAtOnce(t *testing.T) {
 	t.Parallel()
 	const rounds = 20
@@ -105,7 +105,7 @@ func TestReleaseLetsTheNextInAtOnce(t *testing.T) {
 		g.Do(g.drop)
 		g.probe.Await(t, "the next client", func() bool { return len(g.peers) == round+2 })
 	}
-	// Left to the timer it would be 100 ms a round.
+	// With the timer alone it would be 100 ms per round.
 	if took := time.Since(start); took > rounds*50*time.Millisecond {
 		t.Errorf("%d rounds took %v", rounds, took)
 	}
@@ -116,7 +116,7 @@ func TestReleaseLetsTheNextInAtOnce(t *testing.T) {
 	})
 }
 
-// A limit holds over listeners, and a place that another listener's client leaves is found by looking again.
+// A limit is shared by all listeners, and a place that another listener has released is found by retrying.
 func TestLimitOverListeners(t *testing.T) {
 	t.Parallel()
 	limit := engine.NewLimit(1)
@@ -134,7 +134,7 @@ func TestLimitOverListeners(t *testing.T) {
 	b.probe.Await(t, "the other client", func() bool { return len(b.held) == 1 })
 }
 
-// A listener whose clients come and go does not take every place that gets free from another of its loop.
+// A listener whose clients come and go does not take every released place from another listener of its loop.
 func TestPlacesGoAroundListeners(t *testing.T) {
 	t.Parallel()
 	const rounds = 20
@@ -173,7 +173,7 @@ func TestPlacesGoAroundListeners(t *testing.T) {
 	}
 }
 
-// A client may be over before Accept returns.
+// A connection may be released before Accept returns.
 func TestReleaseInsideAccept(t *testing.T) {
 	t.Parallel()
 	const clients = 10
@@ -212,7 +212,7 @@ func TestReleaseInsideAccept(t *testing.T) {
 	p.Await(t, "all clients", func() bool { return accepted == clients })
 }
 
-// A paused listener is closed: it stays closed, whatever is released later.
+// A listener that is closed while paused stays closed, whatever is released later.
 func TestCloseWhilePaused(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, engine.NewLimit(1))
@@ -238,7 +238,7 @@ func TestCloseWhilePaused(t *testing.T) {
 	})
 }
 
-// A client gets the descriptor of what is kept for later, and nobody has to wait.
+// A client gets a descriptor that was kept for later, and does not have to wait.
 func TestListenerHasDescriptorsGivenUp(t *testing.T) {
 	t.Parallel()
 	if !enginetest.Child(t) {
@@ -300,7 +300,7 @@ func TestListenerRunsOutOfDescriptors(t *testing.T) {
 			t.Errorf("%d clients are in, want %d", len(g.held), room)
 		}
 	})
-	// While it waits it costs next to nothing, and says so once a pause: about every 100 ms.
+	// While it waits it costs next to nothing, and calls Paused once per pause: about every 100 ms.
 	timer := engine.Timer{Handler: g.probe}
 	switches := func() int64 {
 		var usage unix.Rusage
@@ -328,11 +328,11 @@ func TestListenerRunsOutOfDescriptors(t *testing.T) {
 		if len(g.held) != room {
 			t.Errorf("%d clients are in, want %d", len(g.held), room)
 		}
-		// A client goes, and another takes its place.
+		// A client leaves, and another takes its place.
 		g.drop()
 	})
 	g.probe.Await(t, "the next client", func() bool { return len(g.peers) == room+1 })
-	// Descriptors come back from elsewhere: it looks again by itself.
+	// Descriptors become available elsewhere: the listener retries by itself.
 	g.Do(func() {
 		for len(plugs) > 0 {
 			unplug()

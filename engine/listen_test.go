@@ -15,7 +15,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// gate is a listener whose connections the test holds.
+// gate is a listener whose connections the test keeps open.
 type gate struct {
 	*enginetest.Loop
 	*engine.Listener
@@ -23,7 +23,7 @@ type gate struct {
 	addr   netip.AddrPort
 	fd     int
 	limit  *engine.Limit
-	held   []int32 // on the loop
+	held   []int32 // used on the loop only
 	peers  []netip.AddrPort
 	pauses []error
 }
@@ -92,7 +92,7 @@ func (g *gate) dial(t *testing.T) *net.TCPConn {
 	return c
 }
 
-// queued waits until n connections wait in the kernel to be accepted. No event tells of their number.
+// queued waits until n connections wait in the kernel to be accepted. It polls, because no event tells their number.
 func (g *gate) queued(t *testing.T, n uint32) {
 	for deadline := time.Now().Add(enginetest.Patience); ; time.Sleep(time.Millisecond) {
 		info, err := unix.GetsockoptTCPInfo(g.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
@@ -100,7 +100,7 @@ func (g *gate) queued(t *testing.T, n uint32) {
 			t.Error(err)
 			return
 		}
-		if info.Unacked >= n { // of a listening socket: the length of the queue
+		if info.Unacked >= n { // for a listening socket: the length of the backlog
 			return
 		}
 		if time.Now().After(deadline) {
@@ -208,7 +208,7 @@ func TestListenSharesThePortAndCheckFreeTells(t *testing.T) {
 	}
 }
 
-// A port that somebody listens on who does not share it.
+// A port on which a socket listens that does not share it.
 func TestListenOnATakenPort(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp4", enginetest.Loopback)
@@ -226,7 +226,7 @@ func TestListenOnATakenPort(t *testing.T) {
 	}
 }
 
-// A socket that is bound and does not listen takes nobody's connections.
+// A socket that is bound but does not listen takes no connections.
 func TestCheckFreeToleratesABoundSocket(t *testing.T) {
 	t.Parallel()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -246,7 +246,7 @@ func TestCheckFreeToleratesABoundSocket(t *testing.T) {
 	if err := (engine.Endpoint{Addr: addr}).CheckFree(); err != nil {
 		t.Errorf("CheckFree: %v", err)
 	}
-	// And with connections of a former listener that are still on their way out.
+	// Also with connections of a former listener that are still closing.
 	l, err := engine.Listen(addr)
 	if err != nil {
 		t.Fatal(err)
@@ -260,7 +260,7 @@ func TestCheckFreeToleratesABoundSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = unix.Close(accepted) // first: this end is the one in TIME_WAIT
+	_ = unix.Close(accepted) // first, so that this end is the one in TIME_WAIT
 	_ = c.Close()
 	_ = unix.Close(l)
 	if err := (engine.Endpoint{Addr: addr}).CheckFree(); err != nil {
@@ -309,13 +309,13 @@ func TestListenIPv6(t *testing.T) {
 	}
 }
 
-// NewListener owns the descriptor also when it fails.
+// NewListener owns the descriptor even if it fails.
 func TestNewListenerOwnsTheDescriptor(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
 	}
 	loop := enginetest.Start(t, engine.Options{})
-	dir, err := unix.Open(".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // epoll refuses it
+	dir, err := unix.Open(".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // not supported by epoll
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +329,7 @@ func TestNewListenerOwnsTheDescriptor(t *testing.T) {
 	})
 }
 
-// Attach leaves the descriptor to the caller when it fails.
+// If Attach fails, the caller still owns the descriptor.
 func TestAttachThatFails(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})

@@ -57,7 +57,7 @@ func TestTimersFireInOrder(t *testing.T) {
 	})
 }
 
-// A timer that is put off while the timerfd is set for it, and one that is brought forward, are each called once.
+// A timer that is postponed while the timerfd is set for it, and one that is moved to an earlier time, each expire once.
 func TestTimerIsMoved(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})
@@ -99,7 +99,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// A loop with timers far away and connections that do nothing sleeps.
+// A loop whose timers are far in the future and whose connections are idle sleeps.
 func TestIdleLoopDoesNotWakeUp(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
@@ -116,7 +116,7 @@ func TestIdleLoopDoesNotWakeUp(t *testing.T) {
 		loop.Arm(&timers[2], loop.Now()+20)
 	})
 	p.Await(t, "the near timer", func() bool { return p.Expiries == 1 })
-	time.Sleep(50 * time.Millisecond) // it goes to sleep
+	time.Sleep(50 * time.Millisecond) // let it go to sleep
 	before := enginetest.Switches(t, tid)
 	time.Sleep(300 * time.Millisecond)
 	if n := enginetest.Switches(t, tid) - before; n > 1 {
@@ -131,7 +131,7 @@ func TestPostRunsEachOnceInOrder(t *testing.T) {
 	p := loop.Probe()
 	var (
 		wg   sync.WaitGroup
-		next [goroutines]int // on the loop
+		next [goroutines]int // used on the loop only
 		ran  int
 	)
 	for g := range goroutines {
@@ -153,7 +153,7 @@ func TestPostRunsEachOnceInOrder(t *testing.T) {
 	p.Await(t, "all tasks", func() bool { return ran == goroutines*each })
 }
 
-// Tasks may post tasks; these run later, and everybody else gets a turn in between.
+// Tasks may post tasks; these run later, with other work in between.
 func TestPostFromATask(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})
@@ -219,7 +219,7 @@ type stopper struct{ loop *engine.Loop }
 func (s stopper) Ready(*engine.Conn)    {}
 func (s stopper) Expired(*engine.Timer) { s.loop.Stop() }
 
-// A connection that always has more to do leaves room for others, timers and tasks.
+// A connection that always has more to do lets other connections, timers and tasks run.
 func TestAgainIsFair(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})
@@ -262,7 +262,7 @@ func TestAgainIsFair(t *testing.T) {
 	})
 }
 
-// What asks for another call gets it, though nothing else happens.
+// A handler that has called Again is called even if no event comes.
 func TestAgainNeedsNoEvent(t *testing.T) {
 	t.Parallel()
 	const calls = 1000
@@ -287,8 +287,8 @@ func TestAgainNeedsNoEvent(t *testing.T) {
 	}
 }
 
-// What asked for another call and is closed before it gets one is not called, nor is a connection that took its place
-// without asking.
+// A connection that is closed after Again is not called, and neither is a connection that took its place and did not call
+// Again.
 func TestAgainAndClose(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})
@@ -320,7 +320,7 @@ func TestAgainAndClose(t *testing.T) {
 	})
 }
 
-// More connections are ready at once than the loop takes in a batch.
+// More connections are ready at once than fit into a batch.
 func TestManyReadyAtOnce(t *testing.T) {
 	t.Parallel()
 	const conns = 700
@@ -390,7 +390,7 @@ func TestCloseReleasesDescriptors(t *testing.T) {
 			for _, p := range pipes {
 				loop.GivePipe(p)
 			}
-			// Past the idle ones each is closed at once.
+			// Beyond the idle ones, each pipe is closed at once.
 			if open, idle := countPipes(t)-before, 16; open > 2*idle {
 				t.Errorf("%d descriptors of pipes are open, want %d at most", open, 2*idle)
 			}

@@ -88,7 +88,7 @@ func TestPipeErrors(t *testing.T) {
 		if n, err := p.Fill(f.from, 100); n != 5 || err != nil {
 			t.Errorf("filling: %d, %v", n, err)
 		}
-		// The error that is pending comes first, then EPIPE; and no signal ends the process.
+		// The pending error comes first, then EPIPE; no signal ends the process.
 		if n, err := p.Drain(f.to); n != 0 || !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
 			t.Errorf("draining into a reset connection: %d, %v", n, err)
 		}
@@ -107,7 +107,7 @@ func TestPipeErrors(t *testing.T) {
 	})
 }
 
-// A sink that takes nothing leaves bytes in the pipe; when it goes on, so does the flow, and no byte is lost.
+// A sink that accepts nothing leaves bytes in the pipe. When it accepts bytes again, the flow continues without losing any.
 func TestPipeWithASlowSink(t *testing.T) {
 	t.Parallel()
 	f := newFlow(t, 1)
@@ -166,7 +166,7 @@ func TestPipeWithASlowSink(t *testing.T) {
 	}
 }
 
-// The bytes that an ended flow left in a pipe reach nobody else.
+// Bytes that an ended flow has left in a pipe do not reach another flow.
 func TestPipeWithBytesIsDestroyed(t *testing.T) {
 	t.Parallel()
 	f := newFlow(t, 1)

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The descriptor that is found is the epoll set that gnet registers in.
+// epollFD returns the epoll set in which gnet registers descriptors.
 func TestEpollFD(t *testing.T) {
 	t.Parallel()
 	p, err := netpoll.OpenPoller()

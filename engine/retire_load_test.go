@@ -16,7 +16,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// Sockets come and go a hundred times while clients connect without a pause, and none of them notices.
+// Sockets are opened and retired a hundred times while clients connect continuously, and no client notices.
 func TestSocketsComeAndGoUnderLoad(t *testing.T) {
 	t.Parallel()
 	const cycles, lasting, passing, clients = 10, 2, 10, 8
@@ -25,7 +25,7 @@ func TestSocketsComeAndGoUnderLoad(t *testing.T) {
 	answer := []byte("y")
 	got := make(map[*engine.Listener]*atomic.Int64)
 	var total atomic.Int64
-	// add opens a socket as a master does, which keeps it, and has a worker accept from it.
+	// add opens a socket as a master does, which keeps it, and makes a worker accept from it.
 	add := func() (l *engine.Listener) {
 		s.open(t)
 		fd, err := unix.FcntlInt(uintptr(s.fds[len(s.fds)-1]), unix.F_DUPFD_CLOEXEC, 0)

@@ -18,7 +18,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// retiring retires the gate's listener. The channel is closed when it is done, and a second time is a panic.
+// retiring retires the gate's listener. The returned channel is closed when done is called; a second call would panic.
 func (g *gate) retiring() (done chan struct{}) {
 	done = make(chan struct{})
 	g.Do(func() { g.Retire(func() { close(done) }) })
@@ -34,7 +34,7 @@ func awaitEnd(t *testing.T, what string, done <-chan struct{}) {
 	}
 }
 
-// refused fails the test unless nobody listens at the gate.
+// refused checks that connections to the gate are refused.
 func (g *gate) refused(t *testing.T) {
 	t.Helper()
 	if c, err := net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(g.addr)); !errors.Is(err, unix.ECONNREFUSED) {
@@ -43,8 +43,8 @@ func (g *gate) refused(t *testing.T) {
 	}
 }
 
-// hang leaves a handshake hanging: with TCP_DEFER_ACCEPT (tcp(7)) the kernel waits for the client's first bytes, although
-// the client takes itself for connected.
+// hang leaves a handshake incomplete: with TCP_DEFER_ACCEPT (tcp(7)) the kernel waits for the client's first bytes, although
+// the client considers itself connected.
 func (g *gate) hang(t *testing.T) *net.TCPConn {
 	t.Helper()
 	if err := unix.SetsockoptInt(g.fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 30); err != nil {
@@ -96,7 +96,7 @@ func TestRetireWaitsForHandshakes(t *testing.T) {
 	g := newGate(t, nil)
 	c := g.hang(t)
 	done := g.retiring()
-	select { // no event tells of waiting
+	select { // there is no event to wait for
 	case <-done:
 		t.Error("closed while a handshake was under way")
 	case <-time.After(400 * time.Millisecond):
@@ -113,7 +113,7 @@ func TestRetireWaitsForHandshakes(t *testing.T) {
 		if _, err := unix.Write(int(g.held[0]), []byte("hi")); err != nil {
 			t.Error(err)
 		}
-		// It came to be when its listener had a filter, and has none itself.
+		// The connection was accepted while its listener had a filter, but has none itself.
 		if err := unix.SetsockoptInt(int(g.held[0]), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0); !errors.Is(err, unix.ENOENT) {
 			t.Errorf("detaching the connection's filter: %v", err)
 		}
@@ -124,7 +124,7 @@ func TestRetireWaitsForHandshakes(t *testing.T) {
 	g.refused(t)
 }
 
-// New clients do not get in, so that there is an end to it, and are not refused as long as there is a choice.
+// New clients are not accepted, so that retiring ends, but they are not refused as long as there is another socket.
 func TestRetireLetsNobodyNewIn(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, nil)
@@ -151,14 +151,14 @@ func TestRetireLetsNobodyNewIn(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	select { // no event tells of silence
+	select { // there is no event to wait for
 	case err := <-connected:
 		t.Fatalf("a new client: %v", err)
 	case <-time.After(200 * time.Millisecond):
 	}
 	close(look)
 	awaitEnd(t, "the end", done)
-	select { // the group has one socket left, so it is this
+	select { // the group has only this socket left
 	case err := <-connected:
 		if err != nil {
 			t.Errorf("the client's next attempt: %v", err)
@@ -182,7 +182,7 @@ func sightings(names ...byte) map[engine.Handshake]struct{} {
 	return found
 }
 
-// Of what is under way on the port only what was there at the first look counts.
+// Only handshakes that were in progress at the first look count.
 func TestRetireDoesNotWaitForLaterHandshakes(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, nil)
@@ -196,7 +196,7 @@ func TestRetireDoesNotWaitForLaterHandshakes(t *testing.T) {
 			case 2:
 				return sightings(2, 3), nil
 			case 3:
-				return sightings(1, 2), nil // 1 is another by now, or else it would have been seen
+				return sightings(1, 2), nil // 1 is a new handshake: the previous look did not find it
 			default:
 				return sightings(1, 3, byte(n)), nil
 			}
@@ -226,7 +226,7 @@ func TestRetireHasPatienceButNotForEver(t *testing.T) {
 	g.refused(t)
 }
 
-// Where the kernel does not tell, it has to be quiet for a while, and each client begins the while anew.
+// If the kernel cannot list handshakes, no client must come for a while, and each client restarts that time.
 func TestRetireWithoutSight(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, nil)
@@ -238,7 +238,7 @@ func TestRetireWithoutSight(t *testing.T) {
 		began = g.Now()
 		g.RetireWith(func() { close(done) }, func() (map[engine.Handshake]struct{}, error) { return nil, unix.EPROTONOSUPPORT }, quiet, 1<<40)
 	})
-	select { // no event tells of waiting
+	select { // there is no event to wait for
 	case <-done:
 		t.Fatal("closed at once")
 	case <-time.After(quiet / 2 * time.Millisecond):
@@ -254,7 +254,7 @@ func TestRetireWithoutSight(t *testing.T) {
 	g.refused(t)
 }
 
-// Clients that wait while there is no place for them have come, and are served.
+// Clients that wait while there is no place for them count as arrived, and are served.
 func TestRetireWhilePaused(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, engine.NewLimit(1))
@@ -263,7 +263,7 @@ func TestRetireWhilePaused(t *testing.T) {
 	g.dial(t)
 	g.probe.Await(t, "a pause", func() bool { return len(g.pauses) > 0 })
 	done := g.retiring()
-	select { // no event tells of waiting
+	select { // there is no event to wait for
 	case <-done:
 		t.Fatal("closed with a client in the queue")
 	case <-time.After(400 * time.Millisecond):
@@ -276,7 +276,7 @@ func TestRetireWhilePaused(t *testing.T) {
 			t.Errorf("%d clients are there, want the second", len(g.held))
 		}
 	})
-	// There is no place for a third, and nobody who waits for it.
+	// There is no place for a third client, but none is waiting either.
 	if d := time.Since(freed); d > 5*time.Second {
 		t.Errorf("it took %v from when nobody was left", d)
 	}
@@ -310,7 +310,7 @@ func TestRetireOnce(t *testing.T) {
 	h.Do(h.Close)
 }
 
-// A client that a tick accepts has the listener closed.
+// The handler of a client that a tick accepts closes the listener.
 func TestRetireAndCloseInAccept(t *testing.T) {
 	t.Parallel()
 	fd, err := engine.Listen(netip.MustParseAddrPort(enginetest.Loopback))
@@ -338,7 +338,7 @@ func TestRetireAndCloseInAccept(t *testing.T) {
 	})
 }
 
-// A listener whose socket another process has too leaves the epoll set when it is closed, although the socket stays.
+// A closed listener leaves the epoll set even if another process still has its socket open.
 func TestClosedListenerLeavesTheEpollSet(t *testing.T) {
 	t.Parallel()
 	for what, end := range map[string]func(*gate){

@@ -14,7 +14,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// inode tells sockets apart, also those that had the same descriptor one after the other. It is zero if fd is not open.
+// inode identifies a socket, even if several had the same descriptor one after the other. It is zero if fd is not open.
 func inode(fd int) uint64 {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
@@ -23,7 +23,7 @@ func inode(fd int) uint64 {
 	return st.Ino
 }
 
-// dialled is a connection that says hello to a host and reads what comes until the end.
+// dialled is a connection that says hello to a host and reads until the end.
 type dialled struct {
 	*reader
 	engine.Conn
@@ -31,7 +31,7 @@ type dialled struct {
 	inode uint64
 }
 
-// dialTo connects to a host and waits until the echo is there. The connection is closed when the test ends.
+// dialTo connects to a host and waits for the echo. The connection is closed when the test ends.
 func dialTo(t *testing.T, loop *enginetest.Loop, host netip.AddrPort) *dialled {
 	t.Helper()
 	d := &dialled{reader: newReader(loop, 100)}
@@ -61,7 +61,7 @@ func dialTo(t *testing.T, loop *enginetest.Loop, host netip.AddrPort) *dialled {
 	return d
 }
 
-// end ends the connection in good order; the host has ended it if it did not wait for that.
+// end ends the connection in good order; with first, before the host does.
 func (d *dialled) end(t *testing.T, loop *enginetest.Loop, first bool) {
 	t.Helper()
 	if first {
@@ -81,21 +81,21 @@ func (d *dialled) end(t *testing.T, loop *enginetest.Loop, first bool) {
 			t.Error("open after CloseEnded")
 		}
 		for !d.confirmed() {
-			// The host's kernel, which is this one, is about to.
+			// The host's kernel, which is this one, is about to acknowledge.
 		}
 	})
 }
 
-// confirmed reports whether the host has confirmed all bytes and the FIN.
+// confirmed reports whether the host has acknowledged all bytes and the FIN.
 func (d *dialled) confirmed() bool {
 	n, err := unix.IoctlGetInt(d.fd, unix.SIOCOUTQ)
 	return n == 0 || err != nil
 }
 
-// echoOnce answers five bytes and ends the connection.
+// echoOnce sends back five bytes and ends the connection.
 func echoOnce(c *net.TCPConn) { _, _ = io.CopyN(enginetest.OnlyWriter{Writer: c}, c, 5) }
 
-// outside is an address of this machine that is not a loopback one, with port zero.
+// outside returns an address of this machine other than loopback, with port zero.
 func outside(t *testing.T) string {
 	t.Helper()
 	addrs, err := net.InterfaceAddrs()
@@ -111,7 +111,7 @@ func outside(t *testing.T) string {
 	return ""
 }
 
-// A socket whose connection has ended serves the next one, whoever ended it first and wherever that goes.
+// The socket of an ended connection is reused for the next one, whichever side ended it first and wherever the next one goes.
 func TestSpentSocketServesAgain(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -122,7 +122,7 @@ func TestSpentSocketServesAgain(t *testing.T) {
 		{"ended by us", enginetest.Loopback, enginetest.Echo, true},
 		{"ended by the host", enginetest.Loopback, echoOnce, false},
 		{"IPv6", "[::1]:0", enginetest.Echo, true},
-		{"not loopback", "", echoOnce, false}, // where connecting takes an event
+		{"not loopback", "", echoOnce, false}, // where connecting completes by an event
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -151,7 +151,7 @@ func TestSpentSocketServesAgain(t *testing.T) {
 	}
 }
 
-// What the host has not confirmed must reach it: until then its socket is not to be touched.
+// Bytes that the host has not acknowledged must still reach it, so the socket is not touched until then.
 func TestUnconfirmedSocketIsNotReused(t *testing.T) {
 	t.Parallel()
 	goOn := make(chan struct{})
@@ -184,7 +184,7 @@ func TestUnconfirmedSocketIsNotReused(t *testing.T) {
 			t.Error("all is confirmed by a host that does not read")
 		}
 	})
-	// The others find the slow one in their way, and sooner or later use their own again.
+	// Other connections come across the slow socket, and eventually reuse their own again.
 	sockets := make(map[uint64]bool)
 	for range 6 {
 		d := dialTo(t, loop, host)
@@ -205,7 +205,7 @@ func TestUnconfirmedSocketIsNotReused(t *testing.T) {
 
 func TestSpentSocketsAreClosed(t *testing.T) {
 	t.Parallel()
-	if !enginetest.Child(t) { // descriptors are counted
+	if !enginetest.Child(t) { // it counts descriptors
 		return
 	}
 	host := enginetest.Accepting(t, enginetest.Loopback, enginetest.Echo)
@@ -244,7 +244,7 @@ func TestSpentSocketsAreClosed(t *testing.T) {
 	check()
 }
 
-// Where descriptors have run out no loop keeps any that another may need.
+// While descriptors are short, no loop keeps any that another loop may need.
 func TestNoSocketIsSpentWhileDescriptorsAreShort(t *testing.T) {
 	t.Parallel()
 	if !enginetest.Child(t) {
@@ -260,7 +260,7 @@ func TestNoSocketIsSpentWhileDescriptorsAreShort(t *testing.T) {
 	plugs := useUpFiles(t)
 	var err error
 	a.Do(func() {
-		// It needs a socket of its own, the one that is there being of the other family.
+		// It needs a new socket, because the spent one is of the other family.
 		var c engine.Conn
 		err = a.Dial(&c, netip.MustParseAddrPort("[::1]:1"), false, a.Probe())
 		c.Close()
@@ -281,7 +281,7 @@ func TestNoSocketIsSpentWhileDescriptorsAreShort(t *testing.T) {
 	}
 }
 
-// useUpFiles lowers the limit on open files and opens as many as there may be. The test needs a process of its own; the caller
+// useUpFiles lowers the limit on open files and opens as many as possible. The test needs its own process; the caller
 // may be on any goroutine.
 func useUpFiles(t *testing.T) (fds []int) {
 	t.Helper()
@@ -307,7 +307,7 @@ func useUpFiles(t *testing.T) (fds []int) {
 	}
 }
 
-// Only a socket that Dial made can serve Dial.
+// Only a socket that Dial has made can be reused by Dial.
 func TestOtherSocketsAreJustClosed(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{MaxSpent: 4})
@@ -325,7 +325,7 @@ func TestOtherSocketsAreJustClosed(t *testing.T) {
 	}
 }
 
-// A connection to a host may have TCP keepalive. Its socket does not serve another, which may have none.
+// A connection to a host may have TCP keepalive. Its socket is not reused, because the next connection may have none.
 func TestSetKeepalive(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{MaxSpent: 4})
@@ -357,7 +357,7 @@ func TestSetKeepalive(t *testing.T) {
 	}
 }
 
-// plain is a layer of nothing.
+// plain is a layer that does nothing.
 type plain struct{ engine.Layer }
 
 func (plain) Closing(*engine.Conn, bool) {}

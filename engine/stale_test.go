@@ -12,11 +12,11 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// An event of a closed connection reaches the connection that got its descriptor in the same batch. These tests force
-// that: two connections become ready while the loop is held up, the handler of the first closes the second, and as all
-// lower descriptors are taken the next socket gets its number.
+// An event of a closed connection may reach the connection that got its descriptor in the same batch. These tests force
+// that: two connections become ready while the loop is blocked, and the handler of the first closes the second. Because all
+// lower descriptors are in use, the next socket gets its number.
 
-// plug takes all descriptors lower than fd. Like await, it is called on the loop and must not end the test.
+// plug occupies all descriptors lower than fd. Like await, it is called on the loop and must not end the test.
 func plug(t *testing.T, fd int32) {
 	for {
 		n, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
@@ -31,9 +31,9 @@ func plug(t *testing.T, fd int32) {
 	}
 }
 
-// stale has two connections become ready in one batch, each by cause. The handler of the one that is first calls
-// replace with the other, which is closed already, and with the number of its descriptor. Replace reports whether it has got that: another
-// thread may have been faster, and then all begins anew.
+// stale makes two connections ready in one batch, each by cause. The handler of the first one calls
+// replace with the other, which is already closed, and with the number of its descriptor. replace reports whether it got that number;
+// if another thread was faster, stale starts again.
 func stale(t *testing.T, cause func(*net.TCPConn), replace func(loop *enginetest.Loop, victim *engine.Conn, fd int32) bool) *enginetest.Loop {
 	t.Helper()
 	for range 10 {
@@ -45,7 +45,7 @@ func stale(t *testing.T, cause func(*net.TCPConn), replace func(loop *enginetest
 	return nil
 }
 
-// tryStale is stale, once.
+// tryStale makes one attempt of stale.
 func tryStale(t *testing.T, cause func(*net.TCPConn), replace func(loop *enginetest.Loop, victim *engine.Conn, fd int32) bool) (loop *enginetest.Loop, got bool) {
 	t.Helper()
 	loop = enginetest.Start(t, engine.Options{})
@@ -81,8 +81,8 @@ func tryStale(t *testing.T, cause func(*net.TCPConn), replace func(loop *enginet
 	return loop, got
 }
 
-// move gives a descriptor the number to, which is free unless another thread has just taken it, and reports whether it has got it. It stays
-// as it is if not.
+// move renumbers a descriptor to the number to, which is free unless another thread has just taken it. It reports whether it succeeded;
+// otherwise the descriptor is unchanged.
 func move(t *testing.T, from int, to int32) bool {
 	n, err := unix.FcntlInt(uintptr(from), unix.F_DUPFD_CLOEXEC, int(to))
 	if err != nil {
@@ -97,7 +97,7 @@ func move(t *testing.T, from int, to int32) bool {
 	return true
 }
 
-// dial has victim connect to addr, and reports whether that has the number of the connection before.
+// dial connects victim to addr, and reports whether it got descriptor fd.
 func dial(t *testing.T, loop *enginetest.Loop, victim *engine.Conn, fd int32, addr netip.AddrPort, h engine.Handler) bool {
 	if err := loop.Dial(victim, addr, false, h); err != nil {
 		t.Error(err)
@@ -129,7 +129,7 @@ var causes = []struct {
 	{"reset", func(c *net.TCPConn) { _ = c.SetLinger(0); _ = c.Close() }},
 }
 
-// The new connection may be told of readiness that is not its own. Its reads and writes tell the truth.
+// The new connection may be told of readiness that is not its own. Its reads and writes return the actual state.
 func TestStaleEventForAnEstablishedConnection(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
@@ -182,7 +182,7 @@ func TestStaleEventForAnEstablishedConnection(t *testing.T) {
 	}
 }
 
-// A connection that is being made is not taken for made, nor for failed, because of an event of another.
+// A stale event makes a connection in progress look neither established nor failed.
 func TestStaleEventForAConnectionBeingMade(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
@@ -213,7 +213,7 @@ func TestStaleEventForAConnectionBeingMade(t *testing.T) {
 	}
 }
 
-// A connection that is being made and gets a stale event still learns of its own success.
+// A connection in progress that gets a stale event still learns that it was established.
 func TestStaleEventThenConnected(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
@@ -247,7 +247,7 @@ func TestStaleEventThenConnected(t *testing.T) {
 	}
 }
 
-// A listener that gets a stale event finds nobody waiting.
+// A listener that gets a stale event finds no waiting client.
 func TestStaleEventForAListener(t *testing.T) {
 	if !enginetest.Child(t) {
 		return

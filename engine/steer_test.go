@@ -21,7 +21,7 @@ type sharers struct {
 	fds  []int
 }
 
-// share opens n sockets on one port of the address, or skips the test if the machine does not have it.
+// share opens n sockets on one port of the address, or skips the test if the machine does not have the address.
 func share(tb testing.TB, host string, n int) *sharers {
 	tb.Helper()
 	s := &sharers{addr: netip.AddrPortFrom(netip.MustParseAddr(host), 0)}
@@ -52,7 +52,7 @@ func (s *sharers) open(tb testing.TB) {
 	}
 }
 
-// close closes the socket at i of fds, which is no longer one of fds then.
+// close closes the socket at index i of fds and removes it from fds.
 func (s *sharers) close(i int) {
 	_ = unix.Close(s.fds[i])
 	s.fds = slices.Delete(s.fds, i, i+1)
@@ -71,7 +71,7 @@ func (s *sharers) meet(tb testing.TB, n int) []int {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		_ = c.SetLinger(0) // no TIME_WAIT, or the ports would run out
+		_ = c.SetLinger(0) // no TIME_WAIT, which would use up the ports
 		for {
 			k, err := unix.Poll(polls, int(enginetest.Patience.Milliseconds()))
 			if errors.Is(err, unix.EINTR) {
@@ -104,7 +104,7 @@ func (s *sharers) steer(tb testing.TB, via, n int) {
 	}
 }
 
-// expect has 200 connections spread evenly over the sockets with these indices, and none reach another.
+// expect checks that 200 connections spread evenly over the sockets with these indices, and reach no other socket.
 func (s *sharers) expect(tb testing.TB, what string, indices ...int) {
 	tb.Helper()
 	const n = 200
@@ -113,7 +113,7 @@ func (s *sharers) expect(tb testing.TB, what string, indices ...int) {
 		if !slices.Contains(indices, i) && k > 0 {
 			tb.Errorf("%s: %v, socket %d should have none", what, got, i)
 		}
-		// Seven standard deviations from n/len(indices) at the least.
+		// At least seven standard deviations from n/len(indices).
 		if share := n / len(indices); slices.Contains(indices, i) && (k < share/4 || k > n-(n-share)/4) {
 			tb.Errorf("%s: %v, not even", what, got)
 		}
@@ -150,7 +150,7 @@ func TestSteer(t *testing.T) {
 	}
 }
 
-// What the kernel does with the order when sockets come and go, on which Steer's advice rests.
+// How the kernel orders sockets when they are opened and closed, which Steer's documentation relies on.
 func TestSteerWhileSocketsComeAndGo(t *testing.T) {
 	t.Parallel()
 	s := share(t, "127.0.0.1", 4)
@@ -168,17 +168,17 @@ func TestSteerWhileSocketsComeAndGo(t *testing.T) {
 	s.steer(t, 0, 3)
 	s.expect(t, "the first of the new ones", 0, 1, 2)
 
-	// The last takes the place of one that is closed.
+	// The last socket takes the place of the one that is closed.
 	s.steer(t, 0, 2)
 	s.close(0) // order is now: 3, 1, 2; fds has 1, 2, 3
 	s.expect(t, "the first is closed", 0, 2)
-	// And what was steered to more than there are goes where there is one.
+	// If there are fewer sockets than steered to, connections go to all that exist.
 	s.close(0)
 	s.close(0)
 	s.expect(t, "one is left", 0)
 }
 
-// The group has its program as long as there is a group, whoever attached it.
+// The group keeps its program as long as the group exists, whichever socket it was attached through.
 func TestSteerOutlivesTheSocketItWasToldThrough(t *testing.T) {
 	t.Parallel()
 	s := share(t, "127.0.0.1", 3)
@@ -192,8 +192,8 @@ func TestSteerOutlivesTheSocketItWasToldThrough(t *testing.T) {
 	s.expect(t, "a new group on the port", 0, 1)
 }
 
-// A socket whose queue is full gets no more; the kernel drops the packet and does not ask another. The client's next
-// attempt finds room, at another socket or here.
+// A socket whose queue is full gets no more connections; the kernel drops the SYN and does not try another socket. The client's next
+// attempt finds room, at another socket or at this one.
 func TestSteerToAFullQueue(t *testing.T) {
 	t.Parallel()
 	s := share(t, "127.0.0.1", 2)
@@ -215,7 +215,7 @@ func TestSteerToAFullQueue(t *testing.T) {
 	}
 	enginetest.Await(t, int32(s.fds[0]), unix.POLLIN)
 	go dial()
-	select { // no event tells of silence
+	select { // there is no event to wait for
 	case err := <-dialled:
 		t.Fatalf("a second client got through a full queue, or failed: %v", err)
 	case <-time.After(100 * time.Millisecond):
@@ -271,7 +271,7 @@ func TestSteerRefuses(t *testing.T) {
 	s.expect(t, "after errors", 0, 1)
 }
 
-// How even the shares are, and what a connection costs, beside the kernel's own hash.
+// The evenness of the distribution and the cost of a connection, compared with the kernel's own hash.
 func BenchmarkConnect(b *testing.B) {
 	for _, steered := range []bool{false, true} {
 		b.Run(map[bool]string{false: "hash", true: "steered"}[steered], func(b *testing.B) {

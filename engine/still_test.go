@@ -11,7 +11,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// awaitEvent returns when the epoll set of a loop, whose goroutine this is, has an event.
+// awaitEvent waits until the epoll set of l, whose goroutine calls it, has an event.
 func awaitEvent(l *enginetest.Loop) error {
 	set := []unix.PollFd{{Fd: int32(l.EpollFD()), Events: unix.POLLIN}}
 	for {
@@ -25,8 +25,8 @@ func awaitEvent(l *enginetest.Loop) error {
 	}
 }
 
-// A process that stood still meets passed deadlines and what has come meanwhile at once. What has come is served first, or those
-// who sent it would be taken for silent.
+// A process that was stopped finds passed deadlines and arrived bytes at once. The bytes are served first; otherwise the peers
+// that sent them would be taken for silent.
 func TestWhatHasComeIsServedBeforeDeadlines(t *testing.T) {
 	t.Parallel()
 	for _, peers := range []int{1, 600} { // 600 are more than a batch
@@ -72,7 +72,7 @@ func TestWhatHasComeIsServedBeforeDeadlines(t *testing.T) {
 	}
 }
 
-// Where there is no end of events deadlines are served all the same.
+// If events never end, deadlines are still served.
 func TestDeadlinesAreServedBesideFullBatches(t *testing.T) {
 	t.Parallel()
 	const many = 1500 // more than the longest batch
@@ -81,7 +81,7 @@ func TestDeadlinesAreServedBesideFullBatches(t *testing.T) {
 	over := false
 	p.OnReady = func(c *engine.Conn) {
 		if !over {
-			_, _ = unix.Write(c.FD(), []byte{1, 0, 0, 0, 0, 0, 0, 0}) // its next event
+			_, _ = unix.Write(c.FD(), []byte{1, 0, 0, 0, 0, 0, 0, 0}) // causes its next event
 		}
 	}
 	p.OnExpired = func(*engine.Timer) { over = true }
@@ -97,13 +97,13 @@ func TestDeadlinesAreServedBesideFullBatches(t *testing.T) {
 	p.Await(t, "the deadline", func() bool { return p.Expiries == 1 })
 }
 
-// crowdTimer is one of many.
+// crowdTimer is one of many timers.
 type crowdTimer struct {
 	engine.Timer
 	loop    *engine.Loop
 	again   int64 // ms after which it is armed once more, if not zero
 	expired int
-	left    *int // of all
+	left    *int // of all timers
 }
 
 func (*crowdTimer) Ready(*engine.Conn) {}
@@ -118,8 +118,8 @@ func (c *crowdTimer) Expired(*engine.Timer) {
 	}
 }
 
-// Thousands of deadlines in one tick, some of which are put off when they come, others taken back by the first: each comes once, whether
-// the loop slept until then or stood still, and a connection is served beside them.
+// There are thousands of deadlines in one tick; some are re-armed when they expire, and others disarmed by the first. Each expires once, whether
+// the loop slept until then or was stopped, and a connection is served at the same time.
 func TestThousandsOfDeadlinesAtOnce(t *testing.T) {
 	t.Parallel()
 	const many = 20_000
@@ -142,7 +142,7 @@ func TestThousandsOfDeadlinesAtOnce(t *testing.T) {
 					c := &crowd[i]
 					c.loop, c.left, c.Handler = loop.Loop, &left, c
 					if i%3 == 1 {
-						c.again = 1 + int64(i%2)*70_000 // a turn of the wheel is shorter
+						c.again = 1 + int64(i%2)*70_000 // longer than a turn of the wheel
 					}
 					loop.Arm(&c.Timer, at)
 					left++

@@ -11,11 +11,11 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// part is a Stream that holds what it was given.
+// part is a Stream that stores what it is given.
 type part struct {
 	socket  *engine.Conn
 	in, out []byte
-	room    int // how many bytes more it takes
+	room    int // how many more bytes it accepts
 	failure error
 	ended   int // calls of CloseWrite
 	closed  []bool
@@ -55,7 +55,7 @@ func (s *part) Room(n int) int                     { return min(n, 3) }
 func (s *part) Failure() error                     { return s.failure }
 func (s *part) Socket() *engine.Conn               { return s.socket }
 
-// A Conn of a stream reads, writes and waits as one with a socket does, where the kernel's part is the stream's.
+// The Conn of a stream reads, writes and waits like one with a socket; the stream takes the kernel's role.
 func TestStreamConn(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})
@@ -112,7 +112,7 @@ func TestStreamConn(t *testing.T) {
 	})
 }
 
-// A stream that has failed says so in every way, and may have lost its connection.
+// A failed stream reports that in every way, even if its connection is gone.
 func TestFailedStream(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})
@@ -144,7 +144,7 @@ func TestFailedStream(t *testing.T) {
 	})
 }
 
-// Who stops for the sake of others is called again, but not for a stream that was closed, or attached to something else.
+// A handler that has called Again is called again, but not for a stream that was closed or attached to something else.
 func TestStreamAgain(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})

@@ -10,13 +10,13 @@ import (
 // turnMillis is a turn of the wheel.
 const turnMillis = wheelSlots * tickMillis
 
-// model drives a wheel and compares it with the obvious thing: a table of deadlines.
+// model drives a wheel and compares it with a simple table of deadlines.
 type model struct {
 	tb     testing.TB
 	wheel  wheel
 	timers []modelTimer
 	now    int64 // ms
-	seen   int64 // the first tick that no advance has looked at
+	seen   int64 // the first tick that no advance has processed
 	calls  int   // of Expired, in the current advance
 	limit  int   // for calls; zero is none
 	inside func(i int)
@@ -28,7 +28,7 @@ type modelTimer struct {
 	index int
 	armed bool
 	due   int64 // deadline
-	tick  int64 // the tick at which it has to have expired
+	tick  int64 // the tick at which it must have expired
 	fired int
 }
 
@@ -89,10 +89,10 @@ func (m *model) disarm(i int) {
 	}
 }
 
-// advance goes to now and checks that everything that is due has been called.
+// advance advances to now and checks that all due timers have expired.
 func (m *model) advance(now int64) {
 	m.now, m.calls = now, 0
-	m.seen = max(m.seen, now/tickMillis+1) // what is armed inside for the past is due at the next tick
+	m.seen = max(m.seen, now/tickMillis+1) // a timer that a handler arms for the past is due at the next tick
 	m.wheel.advance(now)
 	m.check()
 }
@@ -124,7 +124,7 @@ func (m *model) check() {
 	}
 }
 
-// reach is a random time from now on: soon, near the edges of ticks and turns, or far.
+// reach returns a random time from now on: soon, near the edges of ticks and turns, or far away.
 func reach(r *rand.Rand) int64 {
 	switch r.IntN(8) {
 	case 0:
@@ -188,7 +188,7 @@ func TestWheelAgainstOracle(t *testing.T) {
 	}
 }
 
-// Every armed timer expires once, at its tick, though some stand a few turns away.
+// Every armed timer expires once, at its tick, even if it is a few turns away.
 func TestWheelFiresEachOnceAndInTime(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -246,7 +246,7 @@ func TestWheelPutsOffAndBringsForward(t *testing.T) {
 	}
 }
 
-// Putting a timer off, which each read and write does, touches nothing but the timer.
+// Postponing a timer, which each read and write does, changes only the timer.
 func TestPuttingOffIsLazy(t *testing.T) {
 	t.Parallel()
 	var w wheel
@@ -280,7 +280,7 @@ func TestRearmingForThePastEnds(t *testing.T) {
 					t.Fatalf("at tick %d: not called", tick)
 				}
 			}
-			// After a stall it may be called for each tick that was missed, and that is all.
+			// After a stall it may be called once for each missed tick, but no more.
 			const missed = 500
 			m.limit = 2 * missed
 			m.advance(m.now + missed*tickMillis)
@@ -288,7 +288,7 @@ func TestRearmingForThePastEnds(t *testing.T) {
 	}
 }
 
-// A handler disarms timers of the slot that is being emptied, its neighbours in the list included.
+// A handler disarms timers in the slot that is being processed, including its neighbours in the list.
 func TestDisarmingNeighboursInside(t *testing.T) {
 	t.Parallel()
 	const timers = 7
@@ -316,7 +316,7 @@ func TestDisarmingNeighboursInside(t *testing.T) {
 	}
 }
 
-// FuzzWheel reads a script of steps, each an operation, a timer and a time. What handlers do is in the script, too.
+// FuzzWheel interprets its input as a script of steps, each with an operation, a timer and a time. The script also says what handlers do.
 func FuzzWheel(f *testing.F) {
 	step := func(op, timer byte, ms uint32) []byte {
 		return binary.LittleEndian.AppendUint32([]byte{op, timer}, ms)

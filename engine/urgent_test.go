@@ -12,7 +12,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// A receive stops at an urgent byte, so a short read there is not the last word.
+// A receive stops at an urgent byte, so a short read there does not prove the socket empty.
 func TestUrgentDataDoesNotStall(t *testing.T) {
 	t.Parallel()
 	for _, inline := range []bool{true, false} {
@@ -28,7 +28,7 @@ func TestUrgentDataDoesNotStall(t *testing.T) {
 				write(t, peer, "cdef")
 			}
 			finish := func(t *testing.T, r *reader, peer *net.TCPConn) {
-				// A second urgent byte would make the first, if it is still to be read, one like others.
+				// If the first urgent byte is unread when the second is sent, the first becomes an ordinary byte.
 				r.Await(t, "the first half", func() bool { return len(r.got) >= len(half) })
 				urgent(t, peer, '!')
 				write(t, peer, "gh")
@@ -68,7 +68,7 @@ func TestUrgentDataDoesNotStall(t *testing.T) {
 	}
 }
 
-// Once what was behind the bytes has come, short reads are the last word again.
+// Once the bytes after the urgent byte were read, a short read proves the socket empty again.
 func TestShortReadAfterUrgentData(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})
@@ -94,7 +94,7 @@ func TestShortReadAfterUrgentData(t *testing.T) {
 	})
 }
 
-// Many urgent bytes among others, in all orders: every byte comes, in order.
+// Many urgent bytes among others, in random order: every byte arrives, in order.
 func TestUrgentDataAtRandom(t *testing.T) {
 	t.Parallel()
 	loop := enginetest.Start(t, engine.Options{})

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A loop of a process that has little to do sleeps at once; one that is woken up often keeps its processor; and gives it up again when
-// nothing comes, or when another loop keeps one.
+// The loop of a process with little to do sleeps at once. A loop that is woken often keeps its processor, and gives it up again when
+// no events come, or when another loop keeps one.
 func TestWaiter(t *testing.T) {
 	if !Tuned {
 		t.Skip("this Go has the ordinary wait")
@@ -58,7 +58,7 @@ func TestWaiter(t *testing.T) {
 		t.Error("the first event has the loop keep its processor")
 	}
 	for i := 0; !w.holds; i++ {
-		if wait(); i > 100*wakesToPoll { // on a machine that is very busy not even these come within wakeWindow
+		if wait(); i > 100*wakesToPoll { // on a very busy machine even these may not come within wakeWindow
 			t.Fatal("a loop that is woken up often sleeps")
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// ticker has a loop woken up every few milliseconds, so that it polls and does not sleep.
+// ticker wakes a loop every few milliseconds, so that it polls and does not sleep.
 type ticker struct {
 	loop  *engine.Loop
 	timer engine.Timer
@@ -27,7 +27,7 @@ func (t *ticker) Expired(*engine.Timer) {
 	t.loop.Arm(&t.timer, t.loop.Now()+1)
 }
 
-// runLoops runs n loops, as a program does and not as enginetest does, whose loops have a thread each. All are busy, or idle.
+// runLoops runs n loops as a program does, unlike enginetest, whose loops have a thread each. They are busy or idle.
 func runLoops(t *testing.T, n int, busy bool) []*engine.Loop {
 	t.Helper()
 	var loops []*engine.Loop
@@ -66,7 +66,7 @@ func runLoops(t *testing.T, n int, busy bool) []*engine.Loop {
 	return loops
 }
 
-// longest calls do until the time is over, and returns how long the slowest call took.
+// longest calls do until the time is over, and returns the duration of the slowest call.
 func longest(total time.Duration, do func()) time.Duration {
 	var worst time.Duration
 	for end := time.Now().Add(total); time.Now().Before(end); {
@@ -77,7 +77,7 @@ func longest(total time.Duration, do func()) time.Duration {
 	return worst
 }
 
-// soak is how long a test goes on that looks for what happens seldom.
+// soak returns how long a test runs that looks for rare failures.
 func soak(short, long time.Duration) time.Duration {
 	if os.Getenv("KROXY_EV_LONG") != "" {
 		return long
@@ -85,8 +85,8 @@ func soak(short, long time.Duration) time.Duration {
 	return short
 }
 
-// Loops that poll keep their processors. Whatever else has to run must get on all the same: goroutines, the garbage collector,
-// everything that stops the world. The bound is far above what was ever seen (milliseconds), and far below what a loop that cannot be
+// Loops that poll keep their processors. Everything else must still make progress: goroutines, the garbage collector,
+// everything that stops the world. The bound is far above all observed values (milliseconds), and far below what a loop that cannot be
 // interrupted would cause.
 func TestNothingStarvesBesideLoops(t *testing.T) {
 	const bound = 5 * time.Second
@@ -138,7 +138,7 @@ func TestLoopsThatPollAreSeen(t *testing.T) {
 	if err := pprof.StartCPUProfile(io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond) // of which some may be profiled
+	time.Sleep(50 * time.Millisecond) // some of it may be profiled
 	pprof.StopCPUProfile()
 	var stacks bytes.Buffer
 	if err := pprof.Lookup("goroutine").WriteTo(&stacks, 2); err != nil {
@@ -149,8 +149,8 @@ func TestLoopsThatPollAreSeen(t *testing.T) {
 	}
 }
 
-// A task that is posted is done soon, whatever the loop is about to do: to poll, to sleep, or to change from one to the other. A wake-up
-// that is lost leaves it undone.
+// A posted task runs soon, whether the loop is about to poll, to sleep, or to change from one to the other. A lost wake-up
+// would leave it undone.
 func TestNoWakeUpIsLost(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
@@ -161,7 +161,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	for rush := 0; time.Now().Before(end); rush-- {
 		if rush <= 0 {
 			rush = rand.IntN(300)
-			// From much more often than a loop sleeps to longer than it polls without an event.
+			// The intervals range from much shorter than a loop sleeps to longer than it polls without an event.
 			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
 		}
 		if rand.IntN(8) == 0 {

@@ -20,7 +20,7 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// certificate is one for anything.
+// certificate returns a certificate that is valid for any name.
 func certificate(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -35,7 +35,7 @@ func certificate(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// agreeing is a host that speaks TLS, and agrees by ALPN on one of these. Over "h2" it speaks lines.
+// agreeing is a TLS host that agrees by ALPN on one of these protocols. Over "h2" it speaks the protocol of lines.
 type agreeing struct {
 	cert tls.Certificate
 
@@ -70,7 +70,7 @@ func (h *agreeing) serve(c *net.TCPConn) {
 	_, _ = io.Copy(io.Discard, s)
 }
 
-// What is spoken is what the host agrees on. While that is not known, who comes later waits for it; then each has a connection of its own, or
+// The ALPN result decides the protocol. Until it is known, later requests wait for it; then each makes its own connection, or
 // they share one.
 func TestHostsAgree(t *testing.T) {
 	t.Parallel()
@@ -91,7 +91,7 @@ func TestHostsAgree(t *testing.T) {
 	for _, tc := range []struct {
 		protocols []string
 		shared    bool
-		conns     int // that 5 requests make
+		conns     int // made by 5 requests
 	}{{[]string{"h2", "http/1.1"}, true, 1}, {[]string{"http/1.1"}, false, 5}, {nil, false, 5}, {[]string{"h2"}, true, 1}} {
 		h.speaks(tc.protocols...)
 		before := h.connections()

@@ -73,7 +73,7 @@ func TestAllRefused(t *testing.T) {
 	expect(t, g, "refused", []int64{0, 0}, []int64{1, 1})
 }
 
-// An address that the kernel refuses at once is an address like others.
+// An address that the kernel refuses at once is treated like any other address.
 func TestImpossibleAddress(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -91,7 +91,7 @@ func TestImpossibleAddress(t *testing.T) {
 	expect(t, g, "impossible", []int64{0}, []int64{1})
 }
 
-// An address that is the proxy's own is not connected to; the host's other addresses, and other hosts, are.
+// The proxy's own address is not connected to; the host's other addresses, and other hosts, are.
 func TestOwnAddress(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -102,7 +102,7 @@ func TestOwnAddress(t *testing.T) {
 	w.knows("both.test", "127.0.0.1", "127.0.0.2")
 	for _, c := range []struct {
 		hosts  []any
-		want   string // "" is none
+		want   string // "" means none
 		failed []int64
 	}{
 		{[]any{own}, "", []int64{1}},
@@ -132,7 +132,7 @@ func TestOwnAddress(t *testing.T) {
 	}
 }
 
-// A host that answers nothing gets its share of the time, and leaves the rest to the others.
+// A host that does not answer gets its share of the time, and leaves the rest to the others.
 func TestBlackHoleGoesToTheNext(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -145,7 +145,7 @@ func TestBlackHoleGoesToTheNext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A third of the time for the first, half of what is left for the second.
+	// A third of the time for the first host, half of the rest for the second.
 	if took < 790*time.Millisecond || took > 1200*time.Millisecond {
 		t.Errorf("it took %v, want 800 ms", took)
 	}
@@ -171,7 +171,7 @@ func TestConnectTimeout(t *testing.T) {
 				t.Errorf("it took %v", took)
 			}
 			c.expectIdle()
-			// How many of the others got their turn depends on how busy the machine is.
+			// How many of the other hosts were tried depends on how busy the machine is.
 			if n := g.Balance.Hosts().Failed(0); n != 1 {
 				t.Errorf("the first host failed %d times, want once", n)
 			}
@@ -179,12 +179,12 @@ func TestConnectTimeout(t *testing.T) {
 	}
 }
 
-// The error is that of the last host.
+// The error is the one of the last host.
 func TestBlackHoleThenRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	g := w.group(enginetest.BlackHole(t, enginetest.Loopback), enginetest.Refusing(t, enginetest.Loopback))
-	g.ConnectTimeout = time.Second // half of it for the first: much, lest the second has none left on a busy machine
+	g.ConnectTimeout = time.Second // half of it for the first host: long enough to leave time for the second even on a busy machine
 	c, err := w.connect(g)
 	if !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("outcome: %v", err)
@@ -192,7 +192,7 @@ func TestBlackHoleThenRefused(t *testing.T) {
 	c.expectIdle()
 }
 
-// Without a bound it waits, and can be cancelled.
+// Without a bound the attempt waits, and can be cancelled.
 func TestNoConnectTimeout(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -210,7 +210,7 @@ func TestNoConnectTimeout(t *testing.T) {
 	})
 }
 
-// A host that is not on the loopback is waited for: the loop is told of the outcome by an event.
+// A connection to a non-loopback host completes by an event.
 func TestElsewhere(t *testing.T) {
 	t.Parallel()
 	at := elsewhere(t)
@@ -243,7 +243,7 @@ func TestElsewhere(t *testing.T) {
 	})
 }
 
-// elsewhere is an address of this machine that is not on the loopback, with any port.
+// elsewhere returns a non-loopback address of this machine, with port zero.
 func elsewhere(t *testing.T) string {
 	t.Helper()
 	all, err := net.InterfaceAddrs()
@@ -259,8 +259,8 @@ func elsewhere(t *testing.T) string {
 	return ""
 }
 
-// A unix socket is a host like others: one that cannot be connected to is passed over and is down, one that can serves, and
-// keeps its connections.
+// A unix socket is treated like any other host: if it cannot be connected to, it is skipped and down; if it can, it serves, and
+// its connections are kept.
 func TestUnixHosts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -338,7 +338,7 @@ func TestNoHost(t *testing.T) {
 	c.expectIdle()
 }
 
-// nobody is an algorithm that has nobody to offer.
+// nobody is an algorithm that never offers a host.
 type nobody struct{}
 
 func (nobody) Pick(*balance.Hosts, []byte, *balance.Tried) int { return -1 }

@@ -13,7 +13,7 @@ func TestMajority(t *testing.T) {
 	a, b, c := Waiting{g, 0, client}, Waiting{g, 1, client}, Waiting{g, 0, netip.MustParseAddr("10.0.0.2")}
 	for _, tc := range []struct {
 		list []Waiting
-		most Waiting // looked at only if it is the majority
+		most Waiting // checked only if there is a majority
 		n    int
 	}{
 		{nil, Waiting{}, 0},

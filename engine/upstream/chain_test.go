@@ -14,11 +14,11 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// suspects has the connector suspect a group's first host of leading back, whatever another codec's clients do; on the loop.
+// suspects makes the connector suspect that a group's first host leads back, whatever the clients of another codec do. It is called on the loop.
 func (w *world) suspects(g *upstream.Group) {
 	waiting := slices.Repeat([]upstream.Waiting{{Group: g, Client: netip.MustParseAddr("10.0.0.1")}}, 16)
 	watch, other := w.Watch(), w.Watch()
-	for range 3 { // it does not look at each call
+	for range 3 { // Crowded does not check on every call
 		watch.Crowded(len(waiting), slices.Values(waiting))
 		for range 3 {
 			other.Crowded(1, slices.Values(waiting[:1]))
@@ -26,7 +26,7 @@ func (w *world) suspects(g *upstream.Group) {
 	}
 }
 
-// chained is a client that has something done as soon as its outcome is known.
+// chained is a client that runs a function as soon as its outcome is known.
 type chained struct {
 	*client
 	then func()
@@ -39,14 +39,14 @@ func (c chained) Connected(err error) {
 	c.then()
 }
 
-// Who was held for a host that may lead back is refused, though there is another host: it may be the end of a chain. Who
-// comes after that is served by the other host, and refused if there is none. Nobody is told that the host does lead back.
+// An attempt that was held because its host may lead back is refused even if there is another host, because it may be the end of a chain. Later
+// attempts are served by the other host, or refused if there is none. No error claims that the host does lead back.
 func TestSuspectHost(t *testing.T) {
 	t.Parallel()
 	for what, hosts := range map[string]int{"alone": 1, "with another": 2} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			for range 5 { // on a busy machine a suspicion may get stale
+			for range 5 { // on a busy machine a suspicion may become stale
 				w := newWorld(t)
 				g := w.group([]any{hello(t, enginetest.Loopback, "suspect"), hello(t, enginetest.Loopback, "other")}[:hosts]...)
 				held, later := w.client(g), w.client(g)
@@ -77,7 +77,7 @@ func TestSuspectHost(t *testing.T) {
 	}
 }
 
-// onLog calls a function for each line of a log.
+// onLog calls a function for each log line.
 type onLog func()
 
 func (onLog) Enabled(context.Context, slog.Level) bool    { return true }
@@ -85,8 +85,8 @@ func (f onLog) Handle(context.Context, slog.Record) error { f(); return nil }
 func (f onLog) WithAttrs([]slog.Attr) slog.Handler        { return f }
 func (f onLog) WithGroup(string) slog.Handler             { return f }
 
-// The probe of a host that a client gave up is begun while the client's lease is held: a host that nobody holds may lose
-// its id to another.
+// The probe of a host that a client gave up on begins while the client's lease is held: a host without leases may lose
+// its id to another host.
 func TestProbeFollowsTheLease(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -97,8 +97,8 @@ func TestProbeFollowsTheLease(t *testing.T) {
 	w.Connector = upstream.NewConnector(w.loop.Loop, 1, nil, nil, slog.New(onLog(func() { leases.CompareAndSwap(0, g.Balance.Hosts().Active(0)) })))
 	c := w.client(g)
 	w.loop.Do(c.begin)
-	time.Sleep(1100 * time.Millisecond)   // as long as makes one suspect the host
-	g.Self.Listen([]netip.AddrPort{hole}) // so that the probe fails, and is logged, at once
+	time.Sleep(1100 * time.Millisecond)   // long enough for the host to be suspected
+	g.Self.Listen([]netip.AddrPort{hole}) // so that the probe fails at once, and is logged
 	w.loop.Do(func() { c.attempt.Cancel() })
 	if n := leases.Load(); n != 2 {
 		t.Errorf("%d leases while the host is probed, want the client's and the probe's", n)

@@ -20,8 +20,8 @@ type claimant struct {
 	*enginetest.Probe
 	w *world
 	upstream.Claim
-	outcome []error // one entry a call of Connected
-	retried int64   // when retry was called last, ms on the loop's clock
+	outcome []error // one entry per call of Connected
+	retried int64   // when retry was last called, in ms on the loop's clock
 }
 
 func (*claimant) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}, netip.AddrPort{} }
@@ -40,7 +40,7 @@ func (w *world) claimant() *claimant {
 	return c
 }
 
-// keeps has so many idle connections to each host of g kept, and none to others.
+// keeps makes the connector keep n idle connections to each host of g, and none to others.
 func (w *world) keeps(g *upstream.Group, n int) *upstream.Group {
 	g.Keepalive = n
 	w.loop.Do(func() { w.Swap(upstream.NewGroups([]*upstream.Group{g}, 100, 0)) })
@@ -48,7 +48,7 @@ func (w *world) keeps(g *upstream.Group, n int) *upstream.Group {
 	return g
 }
 
-// idle checks how many connections are idle, as soon as they are so many.
+// idle waits until there are that many idle connections.
 func (w *world) idle(want int) {
 	w.t.Helper()
 	w.eventually("the number of idle connections", func() bool {
@@ -58,7 +58,7 @@ func (w *world) idle(want int) {
 	})
 }
 
-// await returns the outcome of what begin begins on the loop.
+// await calls begin on the loop and returns the outcome.
 func (c *claimant) await(begin func()) (err error) {
 	c.w.t.Helper()
 	c.w.loop.Do(func() {
@@ -74,7 +74,7 @@ func (c *claimant) await(begin func()) (err error) {
 	return err
 }
 
-// expect checks what has been got: the host, whether the connection has served before, and how many were tried for it.
+// expect checks the result: the host, whether the connection has served before, and how many tries it took.
 func (c *claimant) expect(err error, index int, used bool, tries uint16) {
 	c.w.t.Helper()
 	if err != nil {
@@ -95,7 +95,7 @@ func (c *claimant) acquire(g *upstream.Group) error {
 	})
 }
 
-// keep gives the connection back.
+// keep returns the connection to the pool.
 func (c *claimant) keep() {
 	c.w.loop.Do(func() {
 		c.Keep(0)
@@ -103,7 +103,7 @@ func (c *claimant) keep() {
 	})
 }
 
-// The idle connection that was used last serves the next claim. One that the host has closed, or on which it has spoken, does not.
+// The most recently used idle connection serves the next claim. One that the host has closed, or on which the host has sent something, does not.
 func TestAcquireReuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -130,8 +130,8 @@ func TestAcquireReuses(t *testing.T) {
 	one.expect(one.acquire(g), 0, false, 1)
 }
 
-// A connection to an address that its host's name no longer has serves nobody any more: neither one that is idle when the name changes, nor one
-// that is in use then. Others stay.
+// A connection to an address that its host's name no longer has is not reused, whether it is idle or in use when the
+// name changes. Others stay.
 func TestAcquireFollowsTheName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -143,7 +143,7 @@ func TestAcquireFollowsTheName(t *testing.T) {
 	one.expect(one.acquire(g), 0, false, 1)
 	two.expect(two.acquire(g), 0, false, 1)
 	two.keep()
-	// next is where the next request goes, and whether its connection has served before.
+	// next returns where the next request goes, and whether its connection has served before.
 	next := func() (at string, used bool) {
 		if err := three.acquire(g); err != nil {
 			t.Fatal(err)
@@ -163,15 +163,15 @@ func TestAcquireFollowsTheName(t *testing.T) {
 
 	w.changes("moves.test", "127.0.0.1", "127.0.0.2")
 	w.eventually("the name has changed", func() bool { return len(w.resolver.Name("moves.test").Addrs()) == 2 })
-	for begin := time.Now(); time.Since(begin) < 1200*time.Millisecond; time.Sleep(20 * time.Millisecond) { // it is asked each second
+	for begin := time.Now(); time.Since(begin) < 1200*time.Millisecond; time.Sleep(20 * time.Millisecond) { // the name's addresses are checked every second
 		if at, used := next(); at != "127.0.0.2" || !used {
 			t.Fatalf("the next one goes to %s, by a kept connection: %v; where that leads has stayed", at, used)
 		}
 	}
 }
 
-// Who goes on to another host takes an idle connection to that, if there is one. Who replaces a connection that had been idle
-// makes another, wherever that goes.
+// An attempt that goes on to another host takes an idle connection to that host, if there is one. An attempt that replaces a connection that had
+// been idle makes a new one, to whichever host.
 func TestAcquireGoesOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -185,7 +185,7 @@ func TestAcquireGoesOn(t *testing.T) {
 	c := w.claimant()
 	c.expect(c.acquire(g), 1, false, 2)
 	c.keep()
-	g = w.keeps(w.group(bad, good), 2) // in which nobody knows yet that a host is down
+	g = w.keeps(w.group(bad, good), 2) // no loop knows yet that a host of this group is down
 	c.expect(c.acquire(g), 1, true, 2)
 	c.keep()
 
@@ -212,7 +212,7 @@ func TestAcquireNoHost(t *testing.T) {
 	}
 }
 
-// A claim that is released while it has no connection yet leaves nothing behind.
+// A claim that is released before it has a connection leaves nothing behind.
 func TestReleaseWhileConnecting(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -232,7 +232,7 @@ func TestReleaseWhileConnecting(t *testing.T) {
 	expect(t, g, "released", []int64{0}, []int64{0})
 }
 
-// A group's connections have TCP keepalive if it says so; a unix socket has none.
+// A group's connections have TCP keepalive if the group says so; unix sockets have none.
 func TestTCPKeepalive(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
@@ -262,13 +262,13 @@ func TestTCPKeepalive(t *testing.T) {
 	}
 }
 
-// When descriptors have run out, that of an idle connection to whatever host serves, also for a connection that is not kept.
+// When descriptors have run out, an idle connection to any host is closed, even for a connection that will not be kept.
 func TestIdleConnectionsAreGivenUp(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
 	}
 	w := newWorld(t)
-	// The host does not accept: it has the same descriptors.
+	// The host does not accept, because it shares the process's descriptors.
 	ln, err := net.Listen("tcp", enginetest.Loopback)
 	if err != nil {
 		t.Fatal(err)
@@ -299,13 +299,13 @@ func TestIdleConnectionsAreGivenUp(t *testing.T) {
 	}
 }
 
-// A client who could not be accepted otherwise gets the descriptor of an idle connection.
+// A client that could not be accepted otherwise gets the descriptor of an idle connection.
 func TestIdleConnectionsAreGivenUpForClients(t *testing.T) {
 	if !enginetest.Child(t) {
 		return
 	}
 	w := newWorld(t)
-	// The host does not accept: it has the same descriptors.
+	// The host does not accept, because it shares the process's descriptors.
 	ln, err := net.Listen("tcp", enginetest.Loopback)
 	if err != nil {
 		t.Fatal(err)
@@ -333,7 +333,7 @@ func TestIdleConnectionsAreGivenUpForClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	var taken []int
-	w.loop.Do(func() { // so that the client is not accepted before
+	w.loop.Do(func() { // so that the client is not accepted earlier
 		conn, err := net.Dial("tcp", enginetest.LocalAddr(t, fd).String())
 		if err != nil {
 			t.Error(err)

@@ -13,8 +13,8 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// A host that cannot be connected to has failed once for each connection that was tried, however many addresses it has, and by its reason;
-// one that can has a connection that is open until it is given back.
+// A host that cannot be connected to is counted as failed once per attempt, however many addresses it has, by the reason. A host that can be
+// connected to has an open connection until the connection is returned.
 func TestConnectionsAreCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -104,7 +104,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 	}
 }
 
-// Whoever waits in a queue is counted once, until the wait is over: by a place, by its end, or by leaving.
+// Each waiting attempt is counted once as queued, until its wait ends: by a place, by a failure, or by leaving.
 func TestQueueIsCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -149,7 +149,7 @@ func TestQueueIsCounted(t *testing.T) {
 	w.loop.Do(func() { w.Release(g, &staying.lease, upstream.Report{}) })
 }
 
-// Of connections that requests share, connections are counted as open, and not streams; and one whose host does not begin to speak has failed.
+// If requests share connections, the connections are counted as open, not the streams. A host that does not begin to speak has failed.
 func TestSharedConnectionsAreCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -196,7 +196,7 @@ func TestSharedConnectionsAreCounted(t *testing.T) {
 	if got, _ := w.outcomes(list); got != 0 {
 		t.Errorf("%d got a stream", got)
 	}
-	// Four wait for two connections, of which each takes two streams.
+	// Four attempts wait for two connections, each of which takes two streams.
 	w.eventually("both have failed", func() bool { return table.Host(places[0]).Open.Value() == 0 })
 	if c := table.Host(places[0]); c.Failures.Total() != c.Opened.Value()-2 {
 		t.Errorf("%d connections that failed, %d failures", c.Opened.Value()-2, c.Failures.Total())

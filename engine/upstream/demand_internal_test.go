@@ -2,12 +2,12 @@ package upstream
 
 import "testing"
 
-// What was needed at once within the last two periods stays; of the rest half goes with each look.
+// The peak of the last two periods stays; each check closes half of the rest.
 func TestDemand(t *testing.T) {
 	t.Parallel()
 	var d demand
 	idle := 0
-	use := func(n int) { // n connections at once, for a moment
+	use := func(n int) { // n connections at once, briefly
 		for range n {
 			d.begin()
 		}
@@ -17,7 +17,7 @@ func TestDemand(t *testing.T) {
 		}
 	}
 	for i, step := range []struct{ use, want int }{
-		{100, 100}, {100, 100}, {10, 100}, // the peak was 100 the period before
+		{100, 100}, {100, 100}, {10, 100}, // the peak was 100 in the period before
 		{10, 55}, {10, 32}, {10, 21}, {10, 15}, {10, 12}, {10, 11}, {10, 10}, {10, 10},
 		{30, 30}, {0, 30}, {0, 15}, {0, 7}, {0, 3}, {0, 1}, {0, 0}, {0, 0},
 	} {

@@ -19,10 +19,10 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// lines is a Multiplexer with a protocol of its own, in which a client and a host write lines to each other. The host says "limit 3" first,
-// and whenever it takes another number of streams, and "goaway" when it takes no more, or "last 3" when it serves no stream
-// above that. The client says "hello", and "open 1" and "close 1", or "reset 1",
-// of a stream. What either says on it is "1 words".
+// lines is a Multiplexer with its own protocol, in which a client and a host exchange lines. The host first sends "limit 3",
+// and again whenever the number of streams that it takes changes. It sends "goaway" when it takes no more, or "last 3" when it serves no stream
+// above 3. The client sends "hello", and for each stream "open 1" and "close 1", or "reset 1".
+// Content in either direction is "1 words".
 type lines struct {
 	loop *engine.Loop
 	open int
@@ -34,8 +34,8 @@ func (m *lines) Begin(c *engine.Conn, _ *upstream.Group, o upstream.SessionOwner
 	s := &lineSession{lines: m, conn: c, owner: o, streams: make(map[int]*lineStream)}
 	m.last = s
 	c.SetHandler(s)
-	s.say("hello")  // with which the last of a handshake travels
-	m.loop.Again(c) // what came along with that makes no event
+	s.say("hello")  // the last message of a TLS handshake travels with it
+	m.loop.Again(c) // bytes that arrived with that cause no event
 	return s
 }
 
@@ -50,8 +50,8 @@ type lineSession struct {
 	in      []byte
 	limit   int
 	heard   int64
-	ids     int // given to streams
-	served  int // of these, if the host has said so
+	ids     int // the last stream id
+	served  int // how many streams the host serves, if it has said so
 	leaving bool
 	over    bool
 }
@@ -210,9 +210,9 @@ func (t *lineStream) Closing(_ *engine.Conn, reset bool) {
 	}
 }
 
-// lineHost is a host that speaks lines. It notes what it is told, and answers what is said on a stream with the same.
+// lineHost is a host that speaks the protocol of lines. It records the lines that it gets, and echoes the content of streams.
 type lineHost struct {
-	greeting string // what it says first on each connection
+	greeting string // what it sends first on each connection
 
 	mu    sync.Mutex
 	conns []*net.TCPConn
@@ -247,14 +247,14 @@ func (h *lineHost) serve(c *net.TCPConn) {
 	}
 }
 
-// greet has the host greet otherwise from now on.
+// greet changes the greeting for later connections.
 func (h *lineHost) greet(words string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.greeting = words
 }
 
-// conn is the nth connection, as soon as it is there.
+// conn waits for the nth connection and returns it.
 func (h *lineHost) conn(nth int) *net.TCPConn {
 	for begin := time.Now(); h.connections() <= nth && time.Since(begin) < enginetest.Patience; {
 		time.Sleep(time.Millisecond)
@@ -264,17 +264,17 @@ func (h *lineHost) conn(nth int) *net.TCPConn {
 	return h.conns[nth]
 }
 
-// say says something on the nth connection.
+// say sends a line on the nth connection.
 func (h *lineHost) say(nth int, line string) { _, _ = fmt.Fprintln(h.conn(nth), line) }
 
-// connections is how many there have been.
+// connections returns how many connections there have been.
 func (h *lineHost) connections() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.conns)
 }
 
-// heard reports how often the host was told that.
+// heard returns how often the host got that line.
 func (h *lineHost) heard(line string) (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -286,13 +286,13 @@ func (h *lineHost) heard(line string) (n int) {
 	return n
 }
 
-// lineHost runs a host that greets with those words.
+// lineHost starts a host with that greeting.
 func (w *world) lineHost(greeting string) (*lineHost, string) {
 	h := &lineHost{greeting: greeting}
 	return h, enginetest.Accepting(w.t, enginetest.Loopback, h.serve).String()
 }
 
-// sharing is a world whose hosts speak lines, and a group of those hosts, of which so many idle connections each are kept.
+// sharing returns a world whose hosts speak lines, and a group of those hosts that keeps that many idle connections for each.
 func sharing(t *testing.T, keep int, hosts ...any) (*world, *lines, *upstream.Group) {
 	t.Helper()
 	w := newWorld(t)
@@ -304,7 +304,7 @@ func sharing(t *testing.T, keep int, hosts ...any) (*world, *lines, *upstream.Gr
 	return w, m, g
 }
 
-// free is how many streams the last session takes.
+// free returns how many streams the last session takes.
 func (w *world) free(m *lines) (n int) {
 	w.loop.Do(func() { n = m.last.Free() })
 	return n

@@ -14,7 +14,7 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// keeper is a connector on a loop that does not run. Its connections have no sockets.
+// keeper returns a connector on a loop that does not run. Its connections have no sockets.
 func keeper(t *testing.T, idle, share int, groups ...*Group) *Connector {
 	t.Helper()
 	loop, err := engine.NewLoop(engine.Options{})
@@ -30,11 +30,11 @@ func keeper(t *testing.T, idle, share int, groups ...*Group) *Connector {
 	return k
 }
 
-// groupOf makes a group that keeps so many idle connections for each host.
+// groupOf returns a group that keeps that many idle connections for each host.
 func groupOf(name string, keepalive int, labels ...string) *Group {
 	b, err := balance.New("first", make([]balance.Spec, len(labels)))
 	if err != nil {
-		panic(err) // there is such an algorithm
+		panic(err) // the algorithm exists
 	}
 	g := &Group{Name: name, Keepalive: keepalive, Balance: balance.NewGroup(len(labels), b, balance.NewCounters(1, len(labels)))}
 	for _, label := range labels {
@@ -43,7 +43,7 @@ func groupOf(name string, keepalive int, labels ...string) *Group {
 	return g
 }
 
-// made makes a connection to a host, which is in use.
+// made makes a connection to a host, in use.
 func (p *pool) made(index int) *Conn {
 	c := p.fresh()
 	c.index = index
@@ -51,7 +51,7 @@ func (p *pool) made(index int) *Conn {
 	return c
 }
 
-// expect checks how many connections are idle.
+// expect checks the number of idle connections.
 func (p *pool) expect(t *testing.T, want int) {
 	t.Helper()
 	n := 0
@@ -68,7 +68,7 @@ func (p *pool) expect(t *testing.T, want int) {
 	}
 }
 
-// However many idle connections each host is allowed, a loop keeps no more than it is, over all groups.
+// However many idle connections each host may have, a loop keeps no more than its own bound over all groups.
 func TestIdleConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	one, two := groupOf("one", 2, "a", "b", "c"), groupOf("two", 2, "a")
@@ -93,7 +93,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-// With "auto", connections in use have descriptors set aside that idle ones may have; and what is in surplus goes, slowly.
+// With "auto", idle connections may use descriptors that are set aside for connections in use; surplus ones are closed slowly.
 func TestIdleConnectionsAuto(t *testing.T) {
 	t.Parallel()
 	g, other := groupOf("app", KeepaliveAuto, "a", "b"), groupOf("other", KeepaliveAuto, "a")
@@ -121,10 +121,10 @@ func TestIdleConnectionsAuto(t *testing.T) {
 	put(busy[5:], 9)
 	busy = use(4, 1)
 	put(nil, 9)
-	put(busy, 10) // in all
+	put(busy, 10) // in total
 	busy = use(9, 0)
-	put(busy[:8], 9) // of 10, one is in use
-	for range 2 {    // what was needed within the last two periods stays
+	put(busy[:8], 9) // of 10; one is in use
+	for range 2 {    // the peak of the last two periods stays
 		p.Expired(nil)
 		put(nil, 9)
 	}
@@ -134,7 +134,7 @@ func TestIdleConnectionsAuto(t *testing.T) {
 	for range 6 {
 		used = append(used, q.made(0))
 	}
-	q.put(used[0]) // of 11, those of both groups
+	q.put(used[0]) // of 11, over both groups
 	q.expect(t, 0)
 	q.put(used[1])
 	q.expect(t, 1)
@@ -147,7 +147,7 @@ func TestIdleConnectionsAuto(t *testing.T) {
 	}
 	others := 5
 	k.Others(func() int { return others })
-	put([]*Conn{p.made(0)}, 4) // of 10, 5 are in use elsewhere, and one is idle there
+	put([]*Conn{p.made(0)}, 4) // of 10; 5 are in use elsewhere, and one is idle there
 	others = 4
 	put([]*Conn{p.made(0)}, 5)
 	if !k.giveUp() || k.giveUp() || k.Idle() != 0 {
@@ -155,7 +155,7 @@ func TestIdleConnectionsAuto(t *testing.T) {
 	}
 }
 
-// A configuration that follows another takes over the idle connections to hosts that it has, in a group of the same name.
+// A new configuration takes over the idle connections to hosts that it also has, in a group of the same name.
 func TestSwapMovesIdleConnections(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
@@ -195,7 +195,7 @@ func TestSwapMovesIdleConnections(t *testing.T) {
 			}
 			q.expect(t, 1)
 			p.put(busy)
-			p.expect(t, 0) // a connection that is in use does not come back to a group that is gone
+			p.expect(t, 0) // a connection in use does not return to a group that is gone
 			late := k.pool(from)
 			late.put(late.made(0))
 			late.expect(t, 0)
@@ -206,7 +206,7 @@ func TestSwapMovesIdleConnections(t *testing.T) {
 	}
 }
 
-// Of several groups of one name, each takes over the connections of that in its place.
+// If several groups have the same name, each takes over the connections of the group in the same position.
 func TestSwapKeepsGroupsOfOneNameApart(t *testing.T) {
 	t.Parallel()
 	var from, to []*Group
@@ -226,7 +226,7 @@ func TestSwapKeepsGroupsOfOneNameApart(t *testing.T) {
 	}
 }
 
-// The struct of a connection that was not made, or is closed, serves again.
+// The struct of a connection that was not made, or is closed, is reused.
 func TestNoConnIsLost(t *testing.T) {
 	t.Parallel()
 	g := groupOf("app", 1, "a")
@@ -254,7 +254,7 @@ func TestNoConnIsLost(t *testing.T) {
 	}
 }
 
-// nobody owns a claim that comes to nothing.
+// nobody owns a claim that gets no outcome.
 type nobody struct{ t *testing.T }
 
 func (nobody) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}, netip.AddrPort{} }
@@ -269,7 +269,7 @@ func (nobody) Ready(*engine.Conn) {}
 
 func (nobody) Expired(*engine.Timer) {}
 
-// A host that is drained keeps no idle connections: it is about to go, and they would only be reset.
+// A draining host keeps no idle connections: it is about to go, and they would only be reset.
 func TestDrainedHostsKeepNoConnections(t *testing.T) {
 	t.Parallel()
 	g := groupOf("app", 9, "stays", "goes")

@@ -8,7 +8,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// eventually waits until ok, which is called on the test's goroutine, is true.
+// eventually waits until ok, which is called on the test's goroutine, returns true.
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
 	for begin := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
@@ -18,13 +18,13 @@ func (w *world) eventually(what string, ok func() bool) {
 	}
 }
 
-// A client that gave an attempt up early says nothing of the host; one that had waited long has it probed.
+// A client that leaves early says nothing about the host; one that has waited long causes a probe.
 func TestCancelAndProbe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	g := w.group(enginetest.BlackHole(t, enginetest.Loopback))
 	g.HostTimeout = 100 * time.Millisecond
-	g.LastTakesAll = true // which a client's attempt may, and a probe not
+	g.LastTakesAll = true // applies to a client's attempt, but not to a probe
 	cancel := func(after time.Duration) {
 		c := w.client(g)
 		w.loop.Do(c.begin)
@@ -44,7 +44,7 @@ func TestCancelAndProbe(t *testing.T) {
 	}
 }
 
-// Where hosts are chosen by how long they take, one that a client has waited for in vain is known for slow.
+// If hosts are chosen by response time, a host for which a client has waited in vain counts as slow.
 func TestCancelTellsHowLong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -58,7 +58,7 @@ func TestCancelTellsHowLong(t *testing.T) {
 	lease, _ := g.Balance.AcquireHost(0, 1, new(balance.Tried), now)
 	lease.Release(balance.Outcome{Class: balance.Served, Latency: time.Millisecond}, now)
 	c := w.client(g)
-	w.loop.Do(c.begin) // at the host of which nothing is known
+	w.loop.Do(c.begin) // at the host about which nothing is known
 	time.Sleep(200 * time.Millisecond)
 	w.loop.Do(func() {
 		if host := c.lease.Host(); host != 0 {
@@ -71,7 +71,7 @@ func TestCancelTellsHowLong(t *testing.T) {
 	}
 }
 
-// Close ends what is on its way, whatever it waits for.
+// Close ends probes in progress, whatever they wait for.
 func TestCloseEndsProbes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -91,15 +91,15 @@ func TestCloseEndsProbes(t *testing.T) {
 	})
 }
 
-// A host whose name is not known any more is down like others, and its probe resolves the name.
+// A host whose name no longer resolves is down like any other, and its probe resolves the name.
 func TestProbeResolves(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	good := hello(t, enginetest.Loopback, "good")
 	spare := hello(t, enginetest.Loopback, "spare")
 	g := w.group(named("late.test", good), spare)
-	g.ResolveTimeout = time.Second // if there are more lookups than answers
-	for range 2 {                  // for the lookup that began with the group, and for that of the connection, if these are two
+	g.ResolveTimeout = time.Second // in case there are more lookups than answers
+	for range 2 {                  // for the lookup that began with the group and that of the connection, in case they are separate
 		w.answer("late.test") <- answer{err: errNoName}
 	}
 	c, err := w.connect(g)

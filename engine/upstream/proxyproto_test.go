@@ -15,7 +15,7 @@ import (
 
 const told = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
 
-// firstLines is a host's handler that says what its connections begin with.
+// firstLines returns a host's handler that reports the first line of each connection.
 func firstLines() (lines chan string, serve func(net.Conn)) {
 	lines = make(chan string, 100)
 	return lines, func(c net.Conn) {
@@ -23,11 +23,11 @@ func firstLines() (lines chan string, serve func(net.Conn)) {
 		in := bufio.NewReader(c)
 		line, _ := in.ReadString('\n')
 		lines <- line
-		_, _ = io.Copy(io.Discard, in) // who is about to write must not find it closed
+		_, _ = io.Copy(io.Discard, in) // the connection must stay open for a later write
 	}
 }
 
-// Hosts are told who the client is, whether they are reached at once, after others, or by a unix socket.
+// Hosts get the client's address, whether they are reached at once, after other hosts, or by a unix socket.
 func TestHostsAreTold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -68,7 +68,7 @@ func TestHostsAreTold(t *testing.T) {
 	}
 }
 
-// A probe is for nobody, and its host is told so: it may refuse what does not begin with a header.
+// A probe is for no client and says so in its header, because a host may refuse connections without a header.
 func TestProbesTell(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -76,7 +76,7 @@ func TestProbesTell(t *testing.T) {
 	host := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) { serve(c) })
 	g := w.group(named("late.test", host), hello(t, enginetest.Loopback, "spare"))
 	g.ProxyProtocol = proxyproto.V1
-	g.ResolveTimeout = time.Second // if there are more lookups than answers
+	g.ResolveTimeout = time.Second // in case there are more lookups than answers
 	for range 2 {                  // see TestProbeResolves
 		w.answer("late.test") <- answer{err: errNoName}
 	}

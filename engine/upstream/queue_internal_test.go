@@ -2,7 +2,7 @@ package upstream
 
 import "testing"
 
-// Loops leave their places to others in turns that seldom coincide, whichever two they are: else neither would find any of the other's.
+// Any two loops seldom yield at the same time; otherwise neither would find the other's places.
 func TestLoopsYieldAtDifferentTimes(t *testing.T) {
 	t.Parallel()
 	const rounds, rows = 1000, 40
@@ -18,7 +18,7 @@ func TestLoopsYieldAtDifferentTimes(t *testing.T) {
 					same++
 				}
 			}
-			if same > rounds/3 { // one in six, by chance
+			if same > rounds/3 { // one in six is expected by chance
 				t.Errorf("rows %d and %d yield at the same time in %d of %d rounds", a, b, same, rounds)
 			}
 		}

@@ -15,16 +15,16 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// line is claimants who ask for hosts of one group, in the order in which they ask, and in which they are told.
+// line holds claimants that ask for hosts of one group, in the order in which they ask; it records the order in which they get an outcome.
 type line struct {
 	w     *world
 	g     *upstream.Group
 	all   []*claimant
-	told  []int // on the loop
+	told  []int // used on the loop only
 	noted *enginetest.Probe
 }
 
-// queue has n claimants ask, all in one batch of events.
+// queue makes n claimants ask in one batch of events.
 func (w *world) queue(g *upstream.Group, n int) *line {
 	w.t.Helper()
 	l := &line{w: w, g: g, noted: w.loop.Probe()}
@@ -39,7 +39,7 @@ func (w *world) queue(g *upstream.Group, n int) *line {
 	return l
 }
 
-// ask has claimant i ask; on the loop.
+// ask makes claimant i ask; call it on the loop.
 func (l *line) ask(i int) { l.w.Acquire(l.g, &l.all[i].Claim, nil, inLine{l.all[i], l, i}) }
 
 // inLine is claimant i of a line.
@@ -55,7 +55,7 @@ func (t inLine) Connected(err error) {
 	t.line.noted.Note()
 }
 
-// expect waits until so many were told, and checks who was, in their order.
+// expect waits until that many claimants got an outcome, and checks which, in their order.
 func (l *line) expect(want ...int) {
 	l.w.t.Helper()
 	var got []int
@@ -68,7 +68,7 @@ func (l *line) expect(want ...int) {
 	}
 }
 
-// leave has claimant i release what it has. Nobody is told before that has returned.
+// leave makes claimant i release what it has. No other claimant may get an outcome before that returns.
 func (l *line) leave(i int) {
 	l.w.t.Helper()
 	l.w.loop.Do(func() {
@@ -80,7 +80,7 @@ func (l *line) leave(i int) {
 	})
 }
 
-// outcome is what claimant i was told.
+// outcome returns the outcome of claimant i.
 func (l *line) outcome(i int) (err error) {
 	l.w.t.Helper()
 	l.w.loop.Do(func() {
@@ -100,7 +100,7 @@ func (l *line) waiting(want int64) {
 	}
 }
 
-// A queue is bounded, is served in its order as places come free, and who leaves it gives its place up.
+// A queue is bounded and served in order as places become free; a client that leaves gives up its position.
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -116,7 +116,7 @@ func TestQueue(t *testing.T) {
 		if l.all[2].Queued() || !l.all[3].Queued() {
 			t.Error("who left is in the queue, or another is not")
 		}
-		// The newcomer goes behind those who wait, although there is a place.
+		// The newcomer goes behind the waiting clients, even though there is a place.
 		l.all[0].Release(upstream.Report{})
 		l.all[2].outcome = nil
 		l.ask(2)
@@ -125,7 +125,7 @@ func TestQueue(t *testing.T) {
 	l.waiting(2)
 	l.leave(1)
 	l.expect(0, 4, 1, 3)
-	// A place that was passed on to somebody who leaves before it is used goes to the next.
+	// If a client leaves before it uses a place that was passed on to it, the next client gets the place.
 	l.all[0].outcome = nil
 	w.loop.Do(func() {
 		l.ask(0)
@@ -151,7 +151,7 @@ func (w *world) expectUnused(g *upstream.Group) {
 	}
 }
 
-// Who waits for too long is told so. So is who finds each host full, where there is no queue.
+// A client that waits too long gets an error, and so does one that finds each host full if there is no queue.
 func TestQueueTimeout(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -170,7 +170,7 @@ func TestQueueTimeout(t *testing.T) {
 	}
 }
 
-// A place that another loop has given back is found, and is for those who wait: whoever comes goes behind them.
+// A place that another loop has released is found, and goes to a waiting client: newcomers go behind.
 func TestQueueLooks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -180,7 +180,7 @@ func TestQueueLooks(t *testing.T) {
 	var freed int64
 	w.loop.Do(func() {
 		freed = w.loop.Now()
-		l.all[0].Lease.Release(balance.Outcome{}, 0) // which the connector is not told of
+		l.all[0].Lease.Release(balance.Outcome{}, 0) // the connector is not told
 		l.ask(2)
 	})
 	l.expect(0, 1)
@@ -196,7 +196,7 @@ func TestQueueLooks(t *testing.T) {
 	}
 }
 
-// Who waits is served at once by those who came after a reload, also if that has changed which host of the group is the first.
+// After a reload, clients that waited before it are served at once when newer clients release places, even if the group's first host has changed.
 func TestQueueOverAReload(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -243,7 +243,7 @@ func TestQueueOverAReload(t *testing.T) {
 	})
 }
 
-// Who connects a stream waits in the same queue.
+// Attempts of Connect wait in the same queue.
 func TestQueueOfAttempts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -266,7 +266,7 @@ func TestQueueOfAttempts(t *testing.T) {
 	w.expectUnused(g)
 }
 
-// A loop that has places does not serve its own clients for ever while those of other loops wait: neither if its own have to wait too, nor if they never have to.
+// A loop that has places does not serve only its own clients while clients of other loops wait, whether or not its own have to wait too.
 func TestQueueIsFair(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 4} {
@@ -281,7 +281,7 @@ func queueIsFair(t *testing.T, n int) {
 	w := newWorld(t)
 	g := w.full(1, 10, 0, hello(t, enginetest.Loopback, "host"))
 	over := false
-	busy := make([]*claimant, n) // as soon as one has a connection it asks for another
+	busy := make([]*claimant, n) // each asks for another connection as soon as it has one
 	for i := range busy {
 		busy[i] = w.claimant()
 		busy[i].Claim = upstream.Claim{}
@@ -301,7 +301,7 @@ func queueIsFair(t *testing.T, n int) {
 			again(c)
 		}
 	})
-	pump := func() { // each that has a connection gives it back
+	pump := func() { // each that has a connection returns it
 		w.loop.Do(func() {
 			for _, c := range busy {
 				if len(c.outcome) > 0 {
@@ -345,7 +345,7 @@ func (*stranger) Ends() (client, local netip.AddrPort) { return netip.AddrPort{}
 
 func (s *stranger) Connected(error) { s.told = true }
 
-// A client who is to stay with a host waits for that, though others are free, and goes to another when the host is down.
+// A client that should stay with a host waits for it even if others are free, and goes to another if the host is down.
 func TestAcquireHost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -358,7 +358,7 @@ func TestAcquireHost(t *testing.T) {
 			t.Error("it does not wait for its host")
 		}
 	})
-	three.expect(three.acquire(g), 0, false, 1) // it takes any, and is not kept waiting
+	three.expect(three.acquire(g), 0, false, 1) // it takes any host, and does not have to wait
 	w.loop.Do(func() { one.Release(upstream.Report{}) })
 	two.Await(t, "the host", func() bool { return len(two.outcome) > 0 })
 	two.expect(two.outcome[0], 1, false, 1)

@@ -34,7 +34,7 @@ func TestUnresolvableGoesToTheNext(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.fails("nowhere.test", errNoName)
-	w.fails("empty.test", nil) // and no addresses
+	w.fails("empty.test", nil) // no error, but no addresses either
 	g := w.group("nowhere.test:9", "empty.test:9", hello(t, enginetest.Loopback, "c"))
 	c, err := w.connect(g)
 	if err != nil {
@@ -89,17 +89,17 @@ func TestResolveTimeout(t *testing.T) {
 	})
 }
 
-// Waiting for a name does not use up the time for connecting.
+// Waiting for a name does not count as time for connecting.
 func TestResolvingTakesNoTimeFromConnecting(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	g := w.group("silent.test:9", named("b.test", hello(t, enginetest.Loopback, "b")))
 	g.ConnectTimeout = 300 * time.Millisecond
-	g.ResolveTimeout = 400 * time.Millisecond // longer than that
+	g.ResolveTimeout = 400 * time.Millisecond // longer than ConnectTimeout
 	c := w.client(g)
 	w.loop.Do(func() {
 		c.begin()
-		g.ResolveTimeout = enginetest.Patience // of the second
+		g.ResolveTimeout = enginetest.Patience // for the second name
 	})
 	c.Await(t, "the next host", func() bool {
 		c.Note()
@@ -114,7 +114,7 @@ func TestResolvingTakesNoTimeFromConnecting(t *testing.T) {
 	c.greeting("b")
 }
 
-// Each address of a name has its turn; one that fails costs one attempt a connection, and is then left out for a while.
+// The addresses of a name take turns. One that fails costs one try per connection, and is then left out for a while.
 func TestAddressesInTurn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -139,7 +139,7 @@ func TestAddressesInTurn(t *testing.T) {
 	expect(t, g, "connected", []int64{0}, []int64{0})
 }
 
-// Connecting has its whole time after the name is known: no more and no less.
+// The connect timeout begins when the name is known.
 func TestConnectTimeoutAfterResolving(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -154,14 +154,14 @@ func TestConnectTimeoutAfterResolving(t *testing.T) {
 	if err := c.result(); !errors.Is(err, upstream.ErrConnectTimeout) {
 		t.Errorf("outcome: %v", err)
 	}
-	// A ms of either clock may be cut off.
+	// Both clocks may round down by 1 ms.
 	if took := time.Since(start); took < g.ConnectTimeout-2*time.Millisecond {
 		t.Errorf("it took %v after the name was known", took)
 	}
 	c.expectIdle()
 }
 
-// Cancelled at any stage, an attempt leaves nothing behind and calls nobody.
+// Cancelled at any stage, an attempt leaves nothing behind and calls no owner.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	for _, stage := range []string{"resolving", "resolving the second", "connecting", "connecting to the second", "after the answer"} {
@@ -191,7 +191,7 @@ func TestCancel(t *testing.T) {
 				}
 				if stage == "after the answer" {
 					w.answer("a.test") <- answer{err: errNoName}
-					<-w.reports // the answer is posted to the loop, and cannot have been run
+					<-w.reports // the answer is posted to the loop, but cannot have been run
 				}
 				c.attempt.Cancel()
 			})
@@ -206,7 +206,7 @@ func TestCancel(t *testing.T) {
 				})
 			}
 			c.expectIdle()
-			// Longer than all timeouts, nothing comes.
+			// Nothing more comes within longer than all timeouts.
 			w.answer("a.test") <- found("127.0.0.1")
 			time.Sleep(450 * time.Millisecond)
 			w.loop.Do(func() {
@@ -222,7 +222,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// An answer that was posted to the loop before the attempt was cancelled finds the struct used for another attempt,
+// An answer that was posted to the loop before its attempt was cancelled finds the struct in use for another attempt,
 // which waits for another name. It must not be taken for that name's answer.
 func TestLateAnswerAfterReuse(t *testing.T) {
 	t.Parallel()
@@ -230,7 +230,7 @@ func TestLateAnswerAfterReuse(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			// Nobody is at the old address on this port; the old answer would be a failure.
+			// No host listens at the old address on this port, so the old answer would cause a failure.
 			addr := hello(t, "127.0.0.1:0", "new")
 			enginetest.Refusing(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), addr.Port()).String())
 			if kind == "addresses" {
@@ -273,8 +273,8 @@ func TestLateAnswerAfterReuse(t *testing.T) {
 	}
 }
 
-// The time for a name is over while its answer is on its way to the loop: the answer is for the former host, and not
-// for the one whose name is now waited for.
+// The timeout for a name expires while its answer is on its way to the loop. The answer is for the former host, and must not be
+// taken for that of the host whose name is awaited now.
 func TestLateAnswerOfTheFormerHost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -284,8 +284,8 @@ func TestLateAnswerOfTheFormerHost(t *testing.T) {
 	c := w.client(g)
 	w.loop.Do(c.begin)
 	w.loop.Do(func() {
-		g.ResolveTimeout = enginetest.Patience // of the second
-		// The loop is held up until the timer has fired and the answer was posted: it sees them in this order.
+		g.ResolveTimeout = enginetest.Patience // for the second name
+		// The loop is blocked until the timer has fired and the answer was posted, so that it sees them in this order.
 		time.Sleep(60 * time.Millisecond)
 		w.answer("slow.test") <- answer{err: errNoName}
 		<-w.reports
@@ -294,7 +294,7 @@ func TestLateAnswerOfTheFormerHost(t *testing.T) {
 		c.Note()
 		return g.Balance.Hosts().Active(1) == 1
 	})
-	w.loop.Do(func() {}) // what was posted has been run by now
+	w.loop.Do(func() {}) // posted functions have been run by now
 	expect(t, g, "resolving the second", []int64{0, 1}, []int64{1, 0})
 	w.answer("b.test") <- found("127.0.0.1")
 	c.Await(t, "the outcome", func() bool { return len(c.outcome) > 0 })
@@ -304,7 +304,7 @@ func TestLateAnswerOfTheFormerHost(t *testing.T) {
 	c.greeting("second")
 }
 
-// An owner that is told of a failure begins anew at once, with the same struct.
+// An owner that gets a failure begins again at once, with the same struct.
 func TestAgainInsideConnected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -339,7 +339,7 @@ func (r *retrier) Connected(err error) {
 	}
 }
 
-// Many attempts at once, on few hosts, some cancelled: the counts are right at the end.
+// Many simultaneous attempts on few hosts, some cancelled: the counts are right at the end.
 func TestManyAttempts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -415,7 +415,7 @@ func TestNothingLeaks(t *testing.T) {
 	check()
 }
 
-// Descriptors have run out: it is not the host's fault, and others are not tried.
+// If descriptors have run out, it is not the host's fault, and other hosts are not tried.
 func TestNoDescriptors(t *testing.T) {
 	if !enginetest.Child(t) {
 		return

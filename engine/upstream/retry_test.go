@@ -11,7 +11,7 @@ import (
 // erred is the report on a host that has failed a request.
 var erred = upstream.Report{Outcome: balance.Outcome{Class: balance.Erred}, Why: "the test says so"}
 
-// retry has c go on to another host, and reports whether that may be.
+// retry makes c go on to another host, and reports whether it may.
 func (c *claimant) retry() (ok bool, err error) {
 	c.w.t.Helper()
 	c.w.loop.Do(func() {
@@ -27,7 +27,7 @@ func (c *claimant) retry() (ok bool, err error) {
 	return ok, err
 }
 
-// A request goes on to hosts that it has not been to, as often as it may; after that, and where there is no other host, it keeps what it has.
+// A request goes on to hosts that it has not tried, as often as it may. After that, or if there is no other host, it keeps what it has.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -39,7 +39,7 @@ func TestRetry(t *testing.T) {
 	if !ok {
 		t.Fatal("no retry")
 	}
-	c.expect(err, 2, false, 3) // past one that cannot be reached
+	c.expect(err, 2, false, 3) // skipping one that cannot be reached
 	if ok, _ := c.retry(); ok {
 		t.Error("a retry more than there may be")
 	}
@@ -55,7 +55,7 @@ func TestRetry(t *testing.T) {
 	c.expect(nil, 0, false, 1)
 }
 
-// A request that its host has not begun with goes on to the next host however many retries there may be, but not where it is to keep its host.
+// A request that its host has not processed goes on to the next host whatever the number of retries, but not if it must keep its host.
 func TestPass(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -89,13 +89,13 @@ func TestPass(t *testing.T) {
 	}
 }
 
-// What a retry has waited is not in the times of its host.
+// The wait before a retry does not count in the host's times.
 func TestRetryWaitsOutsideOfTheTrace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	g := w.group(hello(t, enginetest.Loopback, "one"), hello(t, enginetest.Loopback, "two"))
 	g.Retries = 1
-	for { // a wait of up to 25 ms may be none at all by chance
+	for { // the random wait may be zero
 		c := w.claimant()
 		c.expect(c.acquire(g), 0, false, 1)
 		ok, err := c.retry()
@@ -115,8 +115,8 @@ func TestRetryWaitsOutsideOfTheTrace(t *testing.T) {
 	t.Error("the host's time begins when the request that was retried has failed")
 }
 
-// There are no more retries at a time than the budget allows; who is done gives back what it had of it, and each further try
-// has to be earned by requests.
+// There are no more retries at a time than the budget allows. A finished request returns its share, and requests
+// earn further retries.
 func TestRetryBudget(t *testing.T) {
 	t.Parallel()
 	const atATime = 10
@@ -158,7 +158,7 @@ func TestRetryBudget(t *testing.T) {
 	}
 }
 
-// A connection that is to keep its host does not go on to another.
+// A connection that must keep its host does not go on to another.
 func TestKeepHost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

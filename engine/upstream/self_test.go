@@ -40,7 +40,7 @@ func TestSelf(t *testing.T) {
 	check("nothing", false, everywhere4...)
 	check("nothing", false, everywhere6...)
 	for _, c := range []struct {
-		listening string // by commas
+		listening string // separated by commas
 		v4, v6    bool
 	}{{"0.0.0.0:80", true, false}, {"[::]:80", false, true}, {"[::]:80,0.0.0.0:80", true, true}, {"0.0.0.0:443,0.0.0.0:80", true, false}, {"0.0.0.0:443", false, false}} {
 		var addrs []netip.AddrPort

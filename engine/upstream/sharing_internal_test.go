@@ -6,7 +6,7 @@ import (
 	"kroxy-ev/engine"
 )
 
-// stub is a session that takes so many streams. Its streams have no Conns.
+// stub is a session that takes a given number of streams. Its streams have no Conns.
 type stub struct {
 	owner       SessionOwner
 	limit, open int
@@ -23,7 +23,7 @@ func (s *stub) Heard() int64                           { return s.heard }
 func (s *stub) Abort(err error)                        { s.left = true; s.owner.SessionClosed(err) }
 func (s *stub) Leave()                                 { s.Abort(nil) }
 
-// session gives the pool a session with its first host, which takes so many streams.
+// session gives the pool a session with its first host that takes that many streams.
 func (p *pool) session(limit int) (*shared, *stub) {
 	s, b := &shared{pool: p}, &stub{limit: limit}
 	s.timer.Handler, s.session, b.owner = s, b, s
@@ -38,7 +38,7 @@ func (b *stub) end(p *pool, c *Conn) {
 	p.discard(c)
 }
 
-// Where as many connections are kept as were needed of late, a session is one, whatever its streams: those in surplus go, slowly.
+// With "auto", a session counts as one connection, whatever its streams; surplus sessions leave slowly.
 func TestIdleSessionsAuto(t *testing.T) {
 	t.Parallel()
 	g := groupOf("app", KeepaliveAuto, "a")
@@ -69,7 +69,7 @@ func TestIdleSessionsAuto(t *testing.T) {
 	expect(8, 0)
 	c := p.stream(0, false, nil)
 	expect(7, 1)
-	for range 2 { // what was needed within the last two periods stays
+	for range 2 { // the peak of the last two periods stays
 		p.Expired(nil)
 		expect(7, 1)
 	}
@@ -91,7 +91,7 @@ func TestIdleSessionsAuto(t *testing.T) {
 	}
 }
 
-// A session that has had as many streams as its host serves on one takes more if the host has spoken since and has not ended it.
+// A session that has had as many streams as its host is known to serve takes more if the host has sent something since and has not ended it.
 func TestServesMoreThanLearned(t *testing.T) {
 	t.Parallel()
 	g := groupOf("app", 2, "a")
@@ -115,7 +115,7 @@ func TestServesMoreThanLearned(t *testing.T) {
 	}
 }
 
-// The idle connections of a host are counted together, whatever is spoken over them; and a session that takes no streams is not kept.
+// Idle connections and idle sessions of a host are counted together, and a session that takes no streams is not kept.
 func TestIdleOfBothKinds(t *testing.T) {
 	t.Parallel()
 	g := groupOf("app", 2, "a")
@@ -139,7 +139,7 @@ func TestIdleOfBothKinds(t *testing.T) {
 	}
 }
 
-// The struct of a stream, and of a session, serves again, once nothing is left of it.
+// The structs of a stream and of a session are reused once nothing is left of the session.
 func TestNoSessionIsLost(t *testing.T) {
 	t.Parallel()
 	g := groupOf("app", 1, "a")

@@ -14,7 +14,7 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// begin has so many claims acquired on the loop, at once.
+// begin acquires n claims on the loop, in one batch.
 func (w *world) begin(g *upstream.Group, n int) []*claimant {
 	list := make([]*claimant, n)
 	for i := range list {
@@ -28,7 +28,7 @@ func (w *world) begin(g *upstream.Group, n int) []*claimant {
 	return list
 }
 
-// outcomes returns what became of the claims, once that is known of all.
+// outcomes waits for the outcomes of all claims, and counts them.
 func (w *world) outcomes(list []*claimant) (got, failed int) {
 	w.t.Helper()
 	for _, c := range list {
@@ -49,7 +49,7 @@ func (w *world) outcomes(list []*claimant) (got, failed int) {
 	return got, failed
 }
 
-// expectSessions waits until so many connections are open, of which so many are idle.
+// expectSessions waits until that many connections are open and that many of them idle.
 func (w *world) expectSessions(m *lines, open, idle int) {
 	w.t.Helper()
 	var o, i int
@@ -72,7 +72,7 @@ func (w *world) release(list ...*claimant) {
 	})
 }
 
-// ask says a word on the claim's stream, and expects it back.
+// ask sends a word on the claim's stream, and expects the echo.
 func (c *claimant) ask(word string) {
 	c.w.t.Helper()
 	var got []byte
@@ -94,7 +94,7 @@ func (c *claimant) ask(word string) {
 	}
 }
 
-// While the first connection to a host is being made, who comes meanwhile waits for it: there are no more connections than all of them need.
+// While the first connection to a host is being made, later requests wait for it, so that there are no more connections than needed.
 // Leases count requests.
 func TestRequestsShareConnections(t *testing.T) {
 	t.Parallel()
@@ -123,8 +123,8 @@ func TestRequestsShareConnections(t *testing.T) {
 	}
 }
 
-// A stream is opened on the session that has the most of those that take one more, so that those in surplus become idle; what is released has
-// its place taken by who waits.
+// A stream is opened on the session with the most streams among those that take one more, so that surplus sessions become idle. A waiting request
+// takes the place of a released stream.
 func TestMostLoadedFirst(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 2\n")
@@ -147,8 +147,8 @@ func TestMostLoadedFirst(t *testing.T) {
 	w.expectSessions(m, 2, 2)
 }
 
-// Keep and Release end a stream, and Reset tells the host that it is not whole; the connection stays. A stream of one that has
-// served before is Used: if it breaks, as when the host's process dies, that costs its requests nothing of the budget for retries, as in HTTP/1.1.
+// Keep and Release end a stream, and Reset tells the host that the request is incomplete; the connection stays. A stream of a connection that has
+// served before is Used: if it breaks, for example because the host's process dies, a new try costs nothing of the retry budget, as in HTTP/1.1.
 func TestStreamsEnd(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 10\n")
@@ -175,7 +175,7 @@ func TestStreamsEnd(t *testing.T) {
 	}
 }
 
-// Where no idle connections are kept, or not as many, a session leaves with its last stream; and after the time for which it is kept.
+// A session leaves with its last stream if no idle connection may be kept, and otherwise when its idle timeout expires.
 func TestIdleSessionsLeave(t *testing.T) {
 	t.Parallel()
 	_, at := (&world{t: t}).lineHost("limit 1\n")
@@ -207,7 +207,7 @@ func TestIdleSessionsLeave(t *testing.T) {
 	w.expectSessions(m, 0, 0)
 }
 
-// The time that a connection has taken is that of all who have waited for it, and not of who comes later.
+// The connect time of a shared connection counts for all requests that have waited for it, but not for later ones.
 func TestWaitIsTraced(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("")
@@ -228,7 +228,7 @@ func TestWaitIsTraced(t *testing.T) {
 	w.release(list...)
 }
 
-// Who makes a connection that others wait for may leave: one of them makes it then.
+// If the attempt that is making a connection leaves, one of those waiting makes it instead.
 func TestMakerLeaves(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("")
@@ -255,7 +255,7 @@ func TestMakerLeaves(t *testing.T) {
 	})
 }
 
-// Who waits for a stream may leave, too, and gets one that somebody else gives back before the connection is there.
+// A waiting attempt may leave, too, and may get a released stream before the new connection is ready.
 func TestWaiterLeaves(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 2\n")
@@ -274,7 +274,7 @@ func TestWaiterLeaves(t *testing.T) {
 	w.expectSessions(m, 1, 1)
 }
 
-// What is given back is for who has waited, and not for who comes in the same moment.
+// A released stream goes to a waiting attempt, not to one that arrives at the same moment.
 func TestWaitersComeFirst(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 2\n")
@@ -297,7 +297,7 @@ func TestWaitersComeFirst(t *testing.T) {
 	w.release(append(list, first[1], late)...)
 }
 
-// That who makes a connection leaves says nothing of the host, though one of its addresses has failed.
+// If the attempt that makes a connection leaves, that is no evidence against the host, even if one of its addresses has failed.
 func TestMakerLeavesBetweenAddresses(t *testing.T) {
 	t.Parallel()
 	h := &lineHost{}
@@ -314,7 +314,7 @@ func TestMakerLeavesBetweenAddresses(t *testing.T) {
 	w.release(list[1])
 }
 
-// When no connection can be made, all that wait go on to the next host, and the host has failed once.
+// If no connection can be made, all waiting attempts go on to the next host, and the host has failed once.
 func TestMakerFails(t *testing.T) {
 	t.Parallel()
 	_, good := (&world{t: t}).lineHost("limit 100\n")
@@ -337,7 +337,7 @@ func TestMakerFails(t *testing.T) {
 	}
 }
 
-// If there is no other host, all are told why.
+// If there is no other host, all get the reason.
 func TestMakerFailsForAll(t *testing.T) {
 	t.Parallel()
 	w, m, g := sharing(t, 1, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) { _, _ = c.Write([]byte("what\n")) }))
@@ -356,7 +356,7 @@ func TestMakerFailsForAll(t *testing.T) {
 	w.expectSessions(m, 0, 0)
 }
 
-// A host that takes no streams now, and says so, is asked for no other connection: who comes waits. It may change its mind either way.
+// If a host says that it takes no streams now, no other connection is made: requests wait. The host may change its limit in either direction.
 func TestHostChangesItsLimit(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 0\n")
@@ -397,7 +397,7 @@ func TestHostChangesItsLimit(t *testing.T) {
 	w.release(list...)
 }
 
-// A host that says that it takes no more streams has those that are open ended in peace, and gets another connection for the next.
+// If a host says that it takes no more streams, its open streams end normally, and the next request makes another connection.
 func TestHostGoesAway(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 10\n")
@@ -422,7 +422,7 @@ func TestHostGoesAway(t *testing.T) {
 	w.expectSessions(m, 1, 1)
 }
 
-// renew has the claims, whose streams have failed, go after others.
+// renew makes the claims, whose streams have failed, get new ones.
 func (w *world) renew(list ...*claimant) {
 	w.loop.Do(func() {
 		for _, c := range list {
@@ -432,8 +432,8 @@ func (w *world) renew(list ...*claimant) {
 	})
 }
 
-// A host that ends a connection after a number of requests, and refuses those that came after them, gets no more than that number on each
-// connection, until one shows that it serves more.
+// A host that ends a connection after a number of requests, and refuses later ones, gets no more than that number on each
+// connection, until a connection shows that it serves more.
 func TestHostServesFewEach(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 100\n")
@@ -452,13 +452,13 @@ func TestHostServesFewEach(t *testing.T) {
 	w.expectSessions(m, 4, 0)
 	w.release(list[3:]...)
 	w.expectSessions(m, 4, 4)
-	list = w.begin(g, 30) // all streams of a connection are over, and it stands: the host has changed
+	list = w.begin(g, 30) // all streams of the connection have ended and it is still open: the host has changed
 	w.outcomes(list)
 	w.expectSessions(m, 4, 3)
 	w.release(list...)
 }
 
-// A host that has served more requests on another connection ends this one for some other reason.
+// A host that has served more requests on another connection ends this one for another reason.
 func TestHostEndsOneOfSeveral(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 2\n")
@@ -485,14 +485,14 @@ func TestHostEndsOneOfSeveral(t *testing.T) {
 	w.expectSessions(m, 1, 1)
 }
 
-// A request that has lost its stream does not wait behind those that came later.
+// A request that has lost its stream does not wait behind later requests.
 func TestReturnedComesFirst(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 3\n")
 	w, m, g := sharing(t, 100, at)
 	list := w.begin(g, 3)
 	w.outcomes(list)
-	h.say(0, "limit 100") // and so may another connection
+	h.say(0, "limit 100") // so another connection may, too
 	w.eventually("room", func() bool { return w.free(m) > 0 })
 	h.say(0, "limit 1")
 	w.eventually("no room", func() bool { return w.free(m) == 0 })
@@ -518,7 +518,7 @@ func TestReturnedComesFirst(t *testing.T) {
 	w.release(append(list, later...)...)
 }
 
-// When a connection dies, so do its streams; whoever has one finds out, and may release it later. An idle one just is no more.
+// When a connection fails, so do its streams; their owners find out, and may release them later. An idle connection is just removed.
 func TestSessionDies(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 10\n")
@@ -541,7 +541,7 @@ func TestSessionDies(t *testing.T) {
 	expect(t, g, "released", []int64{0}, []int64{0})
 }
 
-// A reload keeps sessions, those in use too, where the group has the same host; others leave when their streams are over.
+// A reload keeps sessions, even those in use, if the group has the same host; others leave when their streams have ended.
 func TestSwapMovesSessions(t *testing.T) {
 	t.Parallel()
 	stays, one := (&world{t: t}).lineHost("limit 10\n")
@@ -574,7 +574,7 @@ func TestSwapMovesSessions(t *testing.T) {
 	w.expectSessions(m, 0, 0)
 }
 
-// Who waits for a connection while a reload comes gets it still.
+// A request that waits for a connection during a reload still gets it.
 func TestSwapWhileWaiting(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("")
@@ -590,10 +590,10 @@ func TestSwapWhileWaiting(t *testing.T) {
 		t.Errorf("%d got a stream, want 3", got)
 	}
 	w.release(list...)
-	w.expectSessions(m, 0, 0) // it was made for the group before
+	w.expectSessions(m, 0, 0) // it was made for the old group
 }
 
-// The number of requests at a host is bounded, and not that of connections.
+// max_conns bounds the requests at a host, not the connections.
 func TestMaxConnsCountsStreams(t *testing.T) {
 	t.Parallel()
 	h, at := (&world{t: t}).lineHost("limit 100\n")
@@ -618,7 +618,7 @@ func TestMaxConnsCountsStreams(t *testing.T) {
 	}
 }
 
-// Whatever happens, everybody is told of an outcome once, nothing is counted when nobody has anything, and all connections that are open are idle.
+// At random: every claim gets one outcome, nothing is counted when no claim holds anything, and all open connections are idle.
 func TestSharingAtRandom(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
@@ -643,7 +643,7 @@ func TestSharingAtRandom(t *testing.T) {
 							c.Conn.Reset()
 						}
 						c.Release(upstream.Report{})
-						c.outcome = append(c.outcome[:0], nil) // who has left is told nothing
+						c.outcome = append(c.outcome[:0], nil) // a claim that has left gets no outcome
 					})
 				case n == 14:
 					h.greet(greetings[r.IntN(len(greetings))])

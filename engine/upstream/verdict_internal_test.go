@@ -19,7 +19,7 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// What runs out on this machine is not a host's fault; whatever the network or the host answers is.
+// Running out of something on this machine is not a host's fault; any answer of the network or the host is.
 func TestOurs(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
@@ -40,29 +40,29 @@ func TestOurs(t *testing.T) {
 	}
 }
 
-// How long an address is waited for: its share of what is left of connect_timeout and of the host's own time, and all that
-// is left for the last address of the last host, if the file says so.
-func TestPatience(t *testing.T) {
+// The time to wait for an address: its share of what is left of connect_timeout and of the host's own time, or all that
+// is left for the last address of the last host, if so configured.
+func TestAddrDeadline(t *testing.T) {
 	t.Parallel()
 	const s = 1000
 	for _, c := range []struct {
-		connect, host  int64 // in ms; 0 is no bound
+		connect, host  int64 // in ms; 0 means no bound
 		all            bool  // LastTakesAll
 		hosts, tried   int
-		addrs          int // with this one
+		addrs          int // including this one
 		spent          int64
 		alone          bool
-		want           int64 // -1 is for ever
+		want           int64 // -1 means for ever
 		algorithm, key string
 		names          []string
 	}{
-		// As the default has it.
+		// With the defaults.
 		{connect: 60 * s, host: 3 * s, hosts: 2, tried: 1, addrs: 1, want: 3 * s},
 		{connect: 60 * s, host: 3 * s, hosts: 2, tried: 2, addrs: 1, want: 3 * s},
 		{connect: 60 * s, host: 3 * s, hosts: 1, tried: 1, addrs: 2, want: 1500},
 		{connect: 60 * s, host: 3 * s, hosts: 1, tried: 1, addrs: 1, spent: 1500, want: 1500},
 		{connect: 60 * s, host: 3 * s, hosts: 100, tried: 1, addrs: 1, want: 600},
-		// As a file has it.
+		// With connect_timeout set in the file (LastTakesAll).
 		{connect: 60 * s, host: 3 * s, all: true, hosts: 2, tried: 1, addrs: 1, want: 3 * s},
 		{connect: 60 * s, host: 3 * s, all: true, hosts: 2, tried: 2, addrs: 1, want: 60 * s},
 		{connect: 60 * s, host: 3 * s, all: true, hosts: 1, tried: 1, addrs: 3, want: 20 * s},
@@ -70,10 +70,10 @@ func TestPatience(t *testing.T) {
 		{connect: 4 * s, host: 3 * s, all: true, hosts: 2, tried: 2, addrs: 1, spent: 2 * s, want: 2 * s},
 		{host: 3 * s, all: true, hosts: 2, tried: 1, addrs: 1, want: 3 * s},
 		{host: 3 * s, all: true, hosts: 2, tried: 2, addrs: 1, want: -1},
-		// A probe never takes more than a host's time, and leaves nothing to others.
+		// A probe never takes more than a host's time, and shares none of it.
 		{connect: 60 * s, host: 3 * s, all: true, hosts: 100, addrs: 1, alone: true, want: 3 * s},
 		{connect: 2 * s, host: 3 * s, all: true, hosts: 100, addrs: 1, alone: true, want: 2 * s},
-		// Late is not never: there is always a moment left.
+		// If the time is over, a moment still remains.
 		{connect: 60 * s, host: 3 * s, hosts: 2, tried: 1, addrs: 1, spent: 4 * s, want: 1},
 		// Only hosts that the key allows get a share.
 		{connect: 4 * s, hosts: 4, tried: 1, addrs: 1, want: 2 * s, algorithm: "host", key: "a", names: []string{"a", "b", "a", "c"}},
@@ -115,7 +115,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// Why a host could not be reached is told in a word.
+// CauseOf classifies why a host could not be reached.
 func TestCauseOf(t *testing.T) {
 	t.Parallel()
 	for want, list := range map[string][]error{

@@ -27,7 +27,7 @@ type world struct {
 	*upstream.Connector
 	resolver *resolve.Resolver
 	settings resolve.Settings
-	reports  chan error // what the resolver reports, after it has told who waits
+	reports  chan error // what the resolver reports, after it has told the waiters
 
 	mu      sync.Mutex
 	answers map[string]chan answer
@@ -83,7 +83,7 @@ func (w *world) lookup(ctx context.Context, name string) ([]netip.Addr, time.Dur
 	}
 }
 
-// knows has the resolver know addresses of a name from the start.
+// knows sets addresses that the resolver knows for a name from the start.
 func (w *world) knows(name string, addrs ...string) {
 	w.t.Helper()
 	w.answer(name) <- found(addrs...)
@@ -92,14 +92,14 @@ func (w *world) knows(name string, addrs ...string) {
 	<-told
 }
 
-// changes has a name that is known looked up anew with its next use, to lead to these addresses.
+// changes makes the next use of a known name look it up again, with these addresses as the result.
 func (w *world) changes(name string, addrs ...string) {
 	w.answer(name) <- found(addrs...)
-	w.settings.MaxTTL += time.Minute // with other settings nothing that is known is relied on
+	w.settings.MaxTTL += time.Minute // with new settings all answers expire
 	w.resolver.Follow(w.settings)
 }
 
-// fails has lookups of a name fail, if there is no other answer.
+// fails makes lookups of a name fail if there is no other answer.
 func (w *world) fails(name string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,7 +116,7 @@ func found(addrs ...string) (a answer) {
 	return a
 }
 
-// group makes a group of hosts, each an "address:port", a "name:port" or a "unix:path", tried in this order.
+// group makes a group of hosts, each an "address:port", a "name:port" or a "unix:path", which are tried in this order.
 func (w *world) group(hosts ...any) *upstream.Group {
 	w.t.Helper()
 	b, err := balance.New("first", nil)
@@ -156,7 +156,7 @@ type client struct {
 	lease   balance.Lease
 	trace   upstream.Trace
 	attempt *upstream.Attempt
-	outcome []error // one entry a call of Connected
+	outcome []error // one entry per call of Connected
 }
 
 func (*client) Ends() (client, local netip.AddrPort) {
@@ -180,7 +180,7 @@ func (w *world) client(g *upstream.Group) *client {
 	return c
 }
 
-// begin begins an attempt; on the loop.
+// begin begins an attempt; call it on the loop.
 func (c *client) begin() {
 	before := len(c.outcome)
 	c.attempt = c.w.Connect(c.g, &c.conn, &c.lease, &c.trace, nil, false, c)
@@ -210,7 +210,7 @@ func (c *client) result() (err error) {
 	return err
 }
 
-// expect checks the counts of the group's hosts: active, served and failed leases.
+// expect checks the counts of the group's hosts: active and failed leases.
 func expect(t *testing.T, g *upstream.Group, what string, active, failed []int64) {
 	t.Helper()
 	var a, f []int64
@@ -240,7 +240,7 @@ func (c *client) expectIdle() {
 	})
 }
 
-// hello is a host that greets with its name.
+// hello starts a host that greets with its name.
 func hello(t *testing.T, at, name string) netip.AddrPort {
 	t.Helper()
 	return enginetest.Accepting(t, at, func(c *net.TCPConn) {
@@ -249,7 +249,7 @@ func hello(t *testing.T, at, name string) netip.AddrPort {
 	})
 }
 
-// greeting reads what the host says, which also shows that the events go to the owner.
+// greeting reads the host's greeting, which also shows that the owner gets the events.
 func (c *client) greeting(want string) {
 	c.w.t.Helper()
 	if got := c.said(len(want)); got != want {
@@ -257,7 +257,7 @@ func (c *client) greeting(want string) {
 	}
 }
 
-// said reads the first bytes that the host says, n of them or more.
+// said reads at least n bytes that the host sends.
 func (c *client) said(n int) string {
 	c.w.t.Helper()
 	var got []byte
@@ -278,10 +278,10 @@ func (c *client) said(n int) string {
 	return string(got)
 }
 
-// named is a host behind a name, on the port of another.
+// named returns a host with that name on the port of at.
 func named(name string, at netip.AddrPort) string { return fmt.Sprintf("%s:%d", name, at.Port()) }
 
-// full is group with at most so many clients at each host, and a queue of that size in which clients wait for so long.
+// full is like group, with maxConns clients per host and a queue with that size and timeout.
 func (w *world) full(maxConns, size int, timeout time.Duration, hosts ...any) *upstream.Group {
 	w.t.Helper()
 	g := w.group(hosts...)
@@ -290,7 +290,7 @@ func (w *world) full(maxConns, size int, timeout time.Duration, hosts ...any) *u
 	return g
 }
 
-// counted has the hosts of g counted and chosen as o says, each of its hosts being as set makes it.
+// counted makes the hosts of g be counted and chosen as o says; set modifies the Spec of each host.
 func (w *world) counted(g *upstream.Group, o balance.Options, set func(*balance.Spec)) {
 	w.t.Helper()
 	ids := make([]int, len(o.Hosts))
