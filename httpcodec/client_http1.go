@@ -116,8 +116,8 @@ const drainGrace = 1000
 // leaving reports whether the client must be closed after its next response, if not before.
 func (c *h1client) leaving() bool { return c.server.draining || c.entry.leaving }
 
-// closeIfIdle closes the client of a draining server if it is idle. If it has sent a request that the loop has not noticed yet,
-// the request is served first.
+// closeIfIdle closes the client, which is leaving, if it is idle. If it has sent a request that the loop has not noticed yet, the
+// request is served first; if it has not had a response yet it gets drainGrace.
 func (c *h1client) closeIfIdle() {
 	switch {
 	case c.x != nil:

@@ -31,7 +31,7 @@ type exchange struct {
 
 	in      []byte // a buffer of the loop: the request head, then bytes that followed it
 	head    int    // length of the head in it
-	next    int    // bytes of in before this are the head, or belong to this request and were processed
+	next    int    // in[:next] is the head and the part of the body that was processed
 	partial []byte // a buffer of the loop: the incomplete head of a response
 
 	up, down streamcodec.Half
@@ -40,7 +40,7 @@ type exchange struct {
 
 	logged headFields // of the response that was sent to the client
 
-	began      int64         // in ns on the loop's clock
+	began      int64         // when the request began, in ns on the loop's clock
 	answered   int64         // when the host's response head was complete, in ms on the loop's clock; valid if hostStatus is set
 	asked      int64         // when the request was sent to the host, in ns on the loop's clock; 0 if it was not
 	latency    time.Duration // from asked to answered
@@ -467,9 +467,10 @@ func (x *exchange) nextRequest() {
 }
 
 // dropHost closes the connection to the host, if there is one, and returns the lease. If the host has not received the whole
-// request, its connection is reset, so that the host cannot mistake a truncated request for a complete one. Why is the cause that
-// ends the exchange, or nil if it ended well. The host is reported as failed if it is to blame for why; otherwise the report
-// depends on its response.
+// request, its connection is reset, so that the host cannot mistake a truncated request for a complete one.
+//
+// The exchange ends for the cause why; nil means that it ended well. If the host is to blame for that cause it is reported as
+// failed; otherwise the report depends on its response.
 func (x *exchange) dropHost(why *cause) {
 	x.countBytes()
 	x.endTry(why)

@@ -113,7 +113,7 @@ func (x *exchange) retryRefused(err error) bool {
 	return true
 }
 
-// renew sends the request again on a new connection or stream to the same host. Why is the cause.
+// renew sends the request again, for the given cause, on a new connection or stream to the same host.
 func (x *exchange) renew(why *cause) {
 	x.endTry(why)
 	x.rewind()
@@ -132,7 +132,7 @@ func (x *exchange) rewind() {
 }
 
 // retry sends the request to another host, if it may be repeated and there is another host. A request that its host refused goes
-// on without counting as a retry. Why is the cause for which the last host failed, or nil if that was its response's status. If
+// on without counting as a retry. The last host failed for the cause why; nil means that it failed by its response's status. If
 // retry returns true the exchange continues later.
 func (x *exchange) retry(why *cause) bool {
 	r := x.answerReport()

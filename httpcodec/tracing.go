@@ -75,8 +75,8 @@ func (x *exchange) answerTry() {
 	}
 }
 
-// endTry ends the span of the current try at a host, if there is one. Why is the cause for which the try failed, or nil if it did
-// not fail or only its status says so.
+// endTry ends the span of the current try at a host, if there is one. The try failed for the cause why; nil means that it did not
+// fail, or failed only by its status.
 func (x *exchange) endTry(why *cause) {
 	switch {
 	case x.span == nil:

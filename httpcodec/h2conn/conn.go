@@ -45,7 +45,7 @@ type Conn struct {
 	gotSettings bool // the peer's first SETTINGS was read
 	asked       bool // the client has begun a request
 	busy        bool // Ready is running and will call settle
-	unserved    bool // in has frames that are to be served in the next turn
+	unserved    bool // the buffer has frames that are to be served in the next turn
 	finSent     bool
 	broken      error // why the connection must end; settle acts on it
 	why         error // why it has ended, for the owner
@@ -183,7 +183,7 @@ func (c *Conn) read() {
 	}
 }
 
-// resizeIn moves in to a buffer of the given size, which must be large enough for its contents.
+// resizeIn makes the buffer in one of the given size, which must be enough for its contents.
 func (c *Conn) resizeIn(size int) {
 	if c.in != nil && cap(c.in) >= size && cap(c.in) < 2*max(size, minBuffer) {
 		return

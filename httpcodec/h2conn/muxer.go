@@ -31,7 +31,7 @@ type Owner interface {
 	// Opened is called when a client has begun a request and its head is complete. Opened must attach the stream before it returns,
 	// otherwise the stream is refused. It must not read yet: the handler's Ready is called next.
 	Opened(s *Stream)
-	// Refused is called when a malformed stream was refused that no one else is notified of. It is for logs.
+	// Refused is called when a stream was refused before its owner or user was notified of it. It is for logs.
 	Refused(err *http2.Error)
 	// Changed is called when a host's SETTINGS have arrived, the first or later ones, so Free may have changed; and when the host
 	// has refused streams by GOAWAY, so Served has changed. It is called while frames are being read, and must not open a stream

@@ -22,7 +22,7 @@ type Stream struct {
 	prev      *Stream
 	queued    bool // it is in the fifo
 	detached  bool // it is no longer among the streams of the connection, which may itself be gone
-	peerKnows bool // the peer knows that it is over, by its own reset or by ours
+	peerKnows bool // the peer knows that it is over, by a reset of either side or by its own GOAWAY
 	canceled  bool // a reset of it means that the rest is not wanted, not that something failed
 	grew      bool // moveWindows has yet to resume it
 	asksHead  bool // it is a HEAD request
@@ -47,7 +47,7 @@ func (c *Conn) stream() *Stream {
 	return s
 }
 
-// Attach makes the closed Conn to the Conn of the stream.
+// Attach attaches the stream to a Conn, which must be closed.
 func (s *Stream) Attach(to *engine.Conn, h engine.Handler) {
 	s.conn = to
 	s.c.loop.AttachStream(to, s, h)
@@ -56,7 +56,8 @@ func (s *Stream) Attach(to *engine.Conn, h engine.Handler) {
 // ID returns the stream's number; 0 if it has none yet.
 func (s *Stream) ID() uint32 { return s.id }
 
-// Open makes the closed Conn to a new stream to the host. It returns false if the connection takes no more streams.
+// Open opens a new stream to the host and attaches it to a Conn, which must be closed. It returns false if the connection takes no
+// more streams.
 func (c *Conn) Open(to *engine.Conn, h engine.Handler) bool {
 	if c.Free() == 0 {
 		return false
@@ -128,8 +129,8 @@ func (s *Stream) detach(reset bool) {
 	c.settleLater()
 }
 
-// peerReset ends the stream after the peer has reset it. A host that resets after its whole response only wants no more of the
-// request; the response can still be read.
+// peerReset ends the stream after the peer has reset it. A host that resets a stream after its whole response merely wants no more
+// of the request; the response can still be read.
 func (s *Stream) peerReset(code http2.Code) {
 	s.peerKnows = true
 	err := resetBy(code)

@@ -103,7 +103,7 @@ func AppendPing(dst []byte, ack bool, data [8]byte) []byte {
 	return append(h.Append(dst), data[:]...)
 }
 
-// AppendGoAway appends a GOAWAY. Streams up to last are processed (section 6.8). Why is debug data for people who look at the wire.
+// AppendGoAway appends a GOAWAY. Streams up to last are processed (section 6.8). The text why is debug data.
 func AppendGoAway(dst []byte, last uint32, c Code, why string) []byte {
 	dst = Header{8 + len(why), GoAway, 0, 0}.Append(dst)
 	dst = binary.BigEndian.AppendUint32(dst, last)
