@@ -65,7 +65,7 @@ func decode(body []byte, what any) *failure {
 		return fail(fasthttp.StatusUnprocessableEntity, "bad_content", "the request's content is not what is expected: "+printable(strings.TrimPrefix(err.Error(), "json: ")), remedy)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fail(fasthttp.StatusBadRequest, "bad_json", "there is more behind the request's content", remedy)
+		return fail(fasthttp.StatusBadRequest, "bad_json", "there is more data after the request's content", remedy)
 	}
 	return nil
 }

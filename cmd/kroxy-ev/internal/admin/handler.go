@@ -46,20 +46,20 @@ var endpoints map[string]endpoint
 func init() {
 	text := []string{"text/plain"}
 	endpoints = map[string]endpoint{
-		"/metrics": {method: fasthttp.MethodGet, always: true, respond: (*Listener).metrics, summary: "what is counted, for Prometheus",
+		"/metrics": {method: fasthttp.MethodGet, always: true, respond: (*Listener).metrics, summary: "all metrics, for Prometheus",
 			kinds: []string{"text/plain", "application/openmetrics-text", "application/vnd.google.protobuf"}},
-		"/healthz": {method: fasthttp.MethodGet, always: true, open: true, respond: (*Listener).healthy, summary: "that the program runs", kinds: text},
+		"/healthz": {method: fasthttp.MethodGet, always: true, open: true, respond: (*Listener).healthy, summary: "answers 200 while the program runs", kinds: text},
 		"/ready": {method: fasthttp.MethodGet, always: true, open: true, respond: (*Listener).ready,
-			summary: "whether new clients should come: not while the program starts or leaves, nor when no group has a host that is usable", kinds: text, failures: []int{fasthttp.StatusServiceUnavailable}},
-		"/api/v1/status":       {method: fasthttp.MethodGet, respond: (*Listener).status, summary: "what the program does now", gives: Status{}},
+			summary: "whether the program should get new clients: not while it starts or stops, nor when no group has a usable host", kinds: text, failures: []int{fasthttp.StatusServiceUnavailable}},
+		"/api/v1/status":       {method: fasthttp.MethodGet, respond: (*Listener).status, summary: "the current state: workers, servers, routes, groups, hosts, certificates, reloads", gives: Status{}},
 		"/api/v1/config":       {method: fasthttp.MethodGet, respond: (*Listener).config, summary: "the configuration in force, with all defaults and without secrets", gives: map[string]any{}},
 		"/api/v1/openapi.json": {method: fasthttp.MethodGet, open: true, respond: (*Listener).openAPI, summary: "this document", gives: map[string]any{}},
-		"/api/v1/reload": {method: fasthttp.MethodPost, respond: (*Listener).reload, summary: "have the program read its configuration again, and wait until it is in force", gives: Outcome{},
+		"/api/v1/reload": {method: fasthttp.MethodPost, respond: (*Listener).reload, summary: "read the configuration again, and wait until it is in force", gives: Outcome{},
 			failures: []int{fasthttp.StatusConflict, fasthttp.StatusServiceUnavailable, fasthttp.StatusGatewayTimeout}},
-		"/api/v1/hosts/*/*": {method: fasthttp.MethodPost, respond: (*Listener).setHost, summary: "drain a host, have it serve again, or change its weight, until the next reload; the answer is how it is then",
+		"/api/v1/hosts/*/*": {method: fasthttp.MethodPost, respond: (*Listener).setHost, summary: "drain or undrain a host, or change its weight, until the next reload; the response is the host's new state",
 			arguments: []string{"group", "host"}, takes: HostOrder{}, gives: Host{}, failures: []int{fasthttp.StatusNotFound}},
-		"/":         {method: fasthttp.MethodGet, open: true, respond: (*Listener).page, summary: "a page for browsers", kinds: []string{"text/html"}},
-		"/assets/*": {method: fasthttp.MethodGet, open: true, respond: (*Listener).asset, summary: "files of that page", arguments: []string{"name"}, kinds: []string{"text/css", "text/javascript"}, failures: []int{fasthttp.StatusNotFound}},
+		"/":         {method: fasthttp.MethodGet, open: true, respond: (*Listener).page, summary: "the dashboard", kinds: []string{"text/html"}},
+		"/assets/*": {method: fasthttp.MethodGet, open: true, respond: (*Listener).asset, summary: "files of the dashboard", arguments: []string{"name"}, kinds: []string{"text/css", "text/javascript"}, failures: []int{fasthttp.StatusNotFound}},
 	}
 }
 
@@ -121,7 +121,7 @@ func (l *Listener) handle(ctx *fasthttp.RequestCtx) {
 	}
 	at, arguments, ok := find(string(ctx.Request.Header.RequestURI()))
 	if !ok || rules.MetricsOnly && !at.always {
-		notFound(ctx, "there is nothing at this path", "see /api/v1/openapi.json for what there is")
+		notFound(ctx, "there is nothing at this path", "see /api/v1/openapi.json for all paths")
 		return
 	}
 	if method := string(ctx.Method()); method != at.method && (method != fasthttp.MethodHead || at.method != fasthttp.MethodGet) {
@@ -130,12 +130,12 @@ func (l *Listener) handle(ctx *fasthttp.RequestCtx) {
 			allow = "GET, HEAD"
 		}
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, allow)
-		fail(fasthttp.StatusMethodNotAllowed, "method_not_allowed", "this path does not have the method "+printable(method), "use "+allow).write(ctx)
+		fail(fasthttp.StatusMethodNotAllowed, "method_not_allowed", "this path does not allow the method "+printable(method), "use "+allow).write(ctx)
 		return
 	}
 	if rules.Token != nil && !at.open && !rules.admits(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)) {
 		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="kroxy-ev"`)
-		fail(fasthttp.StatusUnauthorized, "unauthorized", "the request shows no token, or a wrong one", "send \"Authorization: Bearer TOKEN\" with what is in token_file").write(ctx)
+		fail(fasthttp.StatusUnauthorized, "unauthorized", "the request has no token, or a wrong one", "send \"Authorization: Bearer TOKEN\" with the token in token_file").write(ctx)
 		return
 	}
 	if at.method == fasthttp.MethodPost {
@@ -298,15 +298,15 @@ func (l *Listener) reload(ctx *fasthttp.RequestCtx, _ []string) {
 	out, err := l.backend.Reload(within)
 	switch {
 	case errors.Is(err, ErrBusy):
-		fail(fasthttp.StatusConflict, "busy", err.Error(), "ask again when it is over").write(ctx)
+		fail(fasthttp.StatusConflict, "busy", err.Error(), "try again when it is over").write(ctx)
 	case errors.Is(err, ErrStopping):
 		fail(fasthttp.StatusServiceUnavailable, "stopping", err.Error(), "start it again").write(ctx)
 	case errors.Is(err, context.DeadlineExceeded):
-		fail(fasthttp.StatusGatewayTimeout, "timeout", fmt.Sprintf("the reload has not ended after %v, and goes on", reloadTimeout), "see last_reload in /api/v1/status").write(ctx)
+		fail(fasthttp.StatusGatewayTimeout, "timeout", fmt.Sprintf("the reload has not ended after %v, and continues", reloadTimeout), "see last_reload in /api/v1/status").write(ctx)
 	case err != nil:
 		l.send(ctx, answer{err: err})
 	case len(out.Problems) > 0:
-		f := fail(fasthttp.StatusUnprocessableEntity, "reload_failed", "the configuration cannot be used, everything goes on as before", "mend what the problems say, and reload again")
+		f := fail(fasthttp.StatusUnprocessableEntity, "reload_failed", "the configuration cannot be used, and nothing has changed", "correct the problems, and reload again")
 		f.Problems, f.Warnings = out.Problems, out.Warnings
 		f.write(ctx)
 	default:
@@ -321,7 +321,7 @@ func (l *Listener) setHost(ctx *fasthttp.RequestCtx, arguments []string) {
 		return
 	}
 	if o.Drain == nil && o.Weight == nil {
-		fail(fasthttp.StatusUnprocessableEntity, "no_order", "the request orders nothing", `send { "drain": true }, { "weight": 5 }, or both`).write(ctx)
+		fail(fasthttp.StatusUnprocessableEntity, "no_order", "the request changes nothing", `send { "drain": true }, { "weight": 5 }, or both`).write(ctx)
 		return
 	}
 	group, host := arguments[0], arguments[1]
@@ -355,13 +355,13 @@ func (l *Listener) sendHost(ctx *fasthttp.RequestCtx, group, host string) {
 			}
 		}
 	}
-	notFound(ctx, "the host has just gone", "see hosts of the group in /api/v1/status")
+	notFound(ctx, "the host has just been removed", "see hosts of the group in /api/v1/status")
 }
 
 // who describes the client, for the log.
 func (l *Listener) who(ctx *fasthttp.RequestCtx) string {
 	if !l.address.IsValid() {
-		return "admin, a client of the Unix-domain socket"
+		return "admin, a client of the Unix socket"
 	}
 	return "admin, " + ctx.RemoteAddr().String()
 }

@@ -43,13 +43,13 @@ var openAPIDocument = sync.OnceValue(func() []byte {
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "kroxy-ev", "version": "1",
-			"description": "How a running kroxy-ev is seen and steered. Requests have to name the machine in Host, and none may come from a page of another origin. All errors are answered with an Error.",
+			"description": "Shows and changes the state of a running kroxy-ev. The Host of a request must name this machine, and pages of other origins have no access. All error responses are an Error.",
 		},
 		"paths":    paths,
 		"security": []object{{"token": []string{}}, {}},
 		"components": object{
 			"schemas":         types,
-			"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer", "description": "what token_file has, where the configuration names one"}},
+			"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer", "description": "the token in token_file, if the configuration has one"}},
 		},
 	}, "", "  ")
 	if err != nil {
@@ -68,7 +68,7 @@ func word(r rune) rune {
 
 // responses describes the responses of e.
 func (e *endpoint) responses(types schemas) object {
-	ok := object{"description": "what was asked for"}
+	ok := object{"description": "success"}
 	if e.gives != nil {
 		ok["content"] = object{jsonType: object{"schema": types.of(reflect.TypeOf(e.gives))}}
 	} else {
