@@ -12,7 +12,7 @@ import (
 	"kroxy-ev/engine/accesslog"
 )
 
-// patience is for what happens at once unless the machine is very busy.
+// patience is the timeout for things that happen at once unless the machine is very busy.
 const patience = 30 * second
 
 func open(t *testing.T, path string, opts accesslog.Options) *accesslog.Log {
@@ -49,7 +49,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// What another process left half written is not made into one line with ours.
+// A half line that another process has left does not become part of our first line.
 func TestTornFileIsMended(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "access.log")
@@ -75,7 +75,7 @@ func TestOpenErrors(t *testing.T) {
 		dir:             syscall.EISDIR,
 		dir + "/no/log": os.ErrNotExist,
 		"":              os.ErrNotExist,
-		fifo:            syscall.ENXIO, // at once: nobody reads
+		fifo:            syscall.ENXIO, // at once, because there is no reader
 	} {
 		_, err := accesslog.Open(path, accesslog.Options{})
 		if !errors.Is(err, want) || !strings.HasPrefix(err.Error(), "accesslog: opening "+path+": ") {

@@ -96,7 +96,7 @@ func TestWrite(t *testing.T) {
 			t.Errorf("Write of %q: %d, %v", p, n, err)
 		}
 	}
-	p[0] = 'X' // Write keeps nothing
+	p[0] = 'X' // Write must not keep p
 	if n, err := l.Write([]byte(strings.Repeat("long\n", 30))); n != 0 || err == nil || l.Lost() != 30 {
 		t.Errorf("Write of what does not fit: %d, %v, %d lost", n, err, l.Lost())
 	}
@@ -156,8 +156,8 @@ func TestDiscard(t *testing.T) {
 	b.Record(record())
 }
 
-// Lines of many producers, more than fit, through a writer that takes odd amounts: what arrives is whole, in order for
-// each producer, and together with what was lost it is everything.
+// Many producers write more lines than fit, through a writer that accepts odd amounts: the lines that arrive are complete and in order for
+// each producer, and together with the lost ones they are all.
 func TestConcurrentProducers(t *testing.T) {
 	t.Parallel()
 	const producers, each = 6, 3000

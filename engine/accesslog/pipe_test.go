@@ -27,7 +27,7 @@ func newFIFO(t *testing.T) (path string, reader *os.File) {
 	return path, reader
 }
 
-// A pipe nobody reads: producers go on, lines are lost and counted; when somebody reads, whole lines arrive.
+// A pipe without a reader: producers continue, and lines are lost and counted. When a reader comes, it gets complete lines.
 func TestPipeNobodyReads(t *testing.T) {
 	t.Parallel()
 	path, reader := newFIFO(t)
@@ -77,7 +77,7 @@ func TestCloseWithFullPipe(t *testing.T) {
 	}
 }
 
-// Processes that log to the same pipe do not tear each other's lines.
+// Processes that log to the same pipe do not mix parts of their lines.
 func TestSharedPipe(t *testing.T) {
 	t.Parallel()
 	path, reader := newFIFO(t)

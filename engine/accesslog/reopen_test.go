@@ -28,7 +28,7 @@ func TestReopen(t *testing.T) {
 		}
 		expectFile(t, fmt.Sprint(path, i), fmt.Sprintf("before %d\n", i))
 	}
-	// A directory in the file's place: the old file stays.
+	// If a directory has taken the file's place, the old file stays in use.
 	if err := errors.Join(os.Rename(path, path+".old"), os.Mkdir(path, 0o700)); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// openFDs answers the open files whose names begin with path.
+// openFDs returns the open files whose names begin with path.
 func openFDs(t *testing.T, path string) (list []string) {
 	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")
@@ -60,7 +60,7 @@ func openFDs(t *testing.T, path string) (list []string) {
 	return list
 }
 
-// A failing file is left for the new one at once, with the lines that did not go to the old one.
+// If writing to the old file fails, the new one is used at once, for the unwritten lines too.
 func TestReopenWhileFailing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "access.log")
@@ -83,15 +83,15 @@ func TestReopenWhileFailing(t *testing.T) {
 	expectFile(t, path, "one\ntwo\n")
 }
 
-// A line that the old file took half of begins anew in the new file.
+// A line of which the old file has only a part is written again to the new file.
 func TestReopenInTheMiddleOfALine(t *testing.T) {
 	t.Parallel()
 	path, reader := newFIFO(t)
 	l := open(t, path, accesslog.Options{FlushInterval: time.Millisecond})
-	long := strings.Repeat("x", 200_000) // a pipe takes 65536
+	long := strings.Repeat("x", 200_000) // a pipe takes 65536 bytes
 	diagnose(t, l, "short", long, "after")
 	first := make([]byte, 10)
-	for n := 0; n < len(first); { // until the long line is on its way
+	for n := 0; n < len(first); { // until part of the long line is written
 		if got, err := reader.Read(first[n:]); err == nil {
 			n += got
 		}
@@ -108,7 +108,7 @@ func TestReopenInTheMiddleOfALine(t *testing.T) {
 	expectFile(t, path, lines(long, "after"))
 }
 
-// The same file opened again is no reason to begin a line anew.
+// If the same file is opened again, a partly written line is continued.
 func TestReopenOfTheSame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 
 const childEnv = "KROXY_EV_ACCESSLOG_CHILD"
 
-// TestChild is no test but the process that the test of /dev/stdout looks at.
+// TestChild is not a test but the process that the test of /dev/stdout examines.
 func TestChild(t *testing.T) {
 	path := os.Getenv(childEnv)
 	if path == "" {
@@ -33,7 +33,7 @@ func TestChild(t *testing.T) {
 		for range 20000 {
 			_, _ = fmt.Fprintln(l, "whole")
 		}
-		if err := l.Reopen(); err != nil { // which wants an answer of the goroutine that writes
+		if err := l.Reopen(); err != nil { // needs a reply of the writing goroutine
 			os.Exit(2)
 		}
 		_ = l.Close(10 * time.Millisecond) // lines not written
@@ -50,12 +50,12 @@ func TestChild(t *testing.T) {
 	os.Exit(0)
 }
 
-// childEnviron has the race detector's exit not take a second.
+// childEnviron makes the race detector's exit fast.
 func childEnviron(path string) []string {
 	return append(os.Environ(), childEnv+"="+path, "GORACE=atexit_sleep_ms=0")
 }
 
-// The standard streams work as what they are, and stay open.
+// The standard streams work whatever they are, and stay open.
 func TestStandardStreams(t *testing.T) {
 	t.Parallel()
 	var want strings.Builder
@@ -115,7 +115,7 @@ func TestStandardStreams(t *testing.T) {
 					t.Fatal(err)
 				}
 				_ = theirs.Close()
-				if name == "file" { // which is read when all is written
+				if name == "file" { // a file is read after everything is written
 					_ = child.Wait()
 				}
 				got, err := io.ReadAll(ours)
@@ -130,7 +130,7 @@ func TestStandardStreams(t *testing.T) {
 	}
 }
 
-// A blocking pipe as stdout that nobody reads neither holds up the exit nor gets half a line.
+// If stdout is a blocking pipe without a reader, it neither delays the exit nor gets part of a line.
 func TestStandardPipeNobodyReads(t *testing.T) {
 	t.Parallel()
 	ours, theirs, err := os.Pipe()

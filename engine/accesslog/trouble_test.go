@@ -13,7 +13,7 @@ import (
 
 const name = "accesslog: test: "
 
-// Whatever a writer does for a while, afterwards everything is there, once, and nothing is torn.
+// After a writer's temporary trouble everything is there once, and no line is torn.
 func TestNothingIsLostToPassingTrouble(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -48,7 +48,7 @@ func TestNothingIsLostToPassingTrouble(t *testing.T) {
 	}
 }
 
-// A disk that is full for a minute: traffic goes on, the operator is told now and then, no line is torn.
+// If a disk is full for a minute, traffic continues, the operator gets occasional reports, and no line is torn.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// A reader that is gone is told once; the lines count as lost; another reader may come.
+// A reader that has gone is reported once; the lines count as lost; another reader may come.
 func TestBrokenPipe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestStuckWrite(t *testing.T) {
 		l := accesslog.New("test", w, accesslog.Options{BufferSize: 60, Report: told.add})
 		b := l.NewBuffer(compile(t, "$bytes_sent_upstream"))
 		b.Record(number(1))
-		b.Record(number(2)) // 50 bytes: written, which gets stuck
+		b.Record(number(2)) // 50 bytes: a write begins, which gets stuck
 		synctest.Wait()
 		start := time.Now()
 		for i := range 1000 {
@@ -155,7 +155,7 @@ func TestStuckWrite(t *testing.T) {
 	})
 }
 
-// Close does not wait longer than it was told to, and says what was left behind.
+// Close does not wait longer than its timeout, and reports what was not written.
 func TestCloseWhileStuck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestCloseWhileStuck(t *testing.T) {
 		if err == nil || err.Error() != want || l.Lost() != 3 {
 			t.Errorf("got %v, want %s; %d lost", err, want, l.Lost())
 		}
-		close(block) // the goroutine ends, or the bubble does not
+		close(block) // so that the goroutine ends, and with it the bubble
 		synctest.Wait()
 		if l.Lost() != 3 || strings.Contains(w.String(), "four") {
 			t.Errorf("%d lost, got %q", l.Lost(), w.String())
@@ -218,7 +218,7 @@ func TestCloseWhileFailing(t *testing.T) {
 	}
 }
 
-// A write that fails in the middle of a line while Close begins is continued, so that no other line begins there.
+// If a write fails within a line while Close begins, the line is completed, so that no other line begins there.
 func TestCloseInsideALine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -247,12 +247,12 @@ func TestCloseInterrupted(t *testing.T) {
 	}
 }
 
-// What happens while Report is busy is told afterwards, not at the same time.
+// Events during a call of Report are reported afterwards, not at the same time.
 func TestSlowReport(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := new(script)
-		for range 11 { // the last try that fails is 1 s after the first
+		for range 11 { // the last failing try is 1 s after the first
 			w.add(step{err: enospc})
 		}
 		var told reports
@@ -271,7 +271,7 @@ func TestSlowReport(t *testing.T) {
 	})
 }
 
-// Report may write to the very log it tells of.
+// Report may write to the log that it reports on.
 func TestReportIntoTheSameLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"kroxy-ev/logformat"
 )
 
-// script is a writer that does what it is told, one step a call, and keeps what it was given. Without steps left it
-// takes everything.
+// script is a writer that follows a script, one step per call, and stores what it gets. Without steps left it
+// accepts everything.
 type script struct {
 	mu    sync.Mutex
 	steps []step
@@ -25,7 +25,7 @@ type script struct {
 }
 
 type step struct {
-	n     int // takes so many bytes
+	n     int // accepts n bytes
 	err   error
 	block chan struct{} // waits for this first
 }
@@ -66,7 +66,7 @@ func (s *script) count() int {
 	return s.calls
 }
 
-// reports records what Report was told.
+// reports records the calls of Report.
 type reports struct {
 	mu   sync.Mutex
 	list []error
@@ -78,7 +78,7 @@ func (r *reports) add(err error) {
 	r.list = append(r.list, err)
 }
 
-// expect is for synctest bubbles.
+// expect may only be used in synctest bubbles.
 func (r *reports) expect(t *testing.T, want ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -111,7 +111,7 @@ var curl = []byte("curl/8")
 func (agent) RequestField(string) []byte  { return curl }
 func (agent) ResponseField(string) []byte { return nil }
 
-// record is one that has something for every variable.
+// record returns a record with a value for every variable.
 func record() *logformat.Record {
 	return &logformat.Record{
 		Client: netip.MustParseAddrPort("192.0.2.7:4711"), BytesUpstream: 123, BytesDownstream: 1 << 40, Duration: time.Second,
@@ -121,13 +121,13 @@ func record() *logformat.Record {
 	}
 }
 
-// everything is a format with every variable.
+// everything returns a format with every variable.
 func everything(tb testing.TB) *logformat.Format {
 	tb.Helper()
 	return compile(tb, "$"+strings.Join(logformat.Names(logformat.HTTP), " $"))
 }
 
-// number is a record that "$bytes_sent_upstream" prints as i.
+// number returns a record for which "$bytes_sent_upstream" is i.
 func number(i int) *logformat.Record { return &logformat.Record{BytesUpstream: int64(i)} }
 
 func diagnose(tb testing.TB, w io.Writer, lines ...string) {
@@ -147,7 +147,7 @@ const (
 	errInterrupted = syscall.EINTR
 )
 
-// stamp is how a line begins in a synctest bubble, where time begins at the same moment each time.
+// stamp is the beginning of a line in a synctest bubble, where time always begins at the same moment.
 const stamp = "[2000-01-01 00:00:00]: "
 
 func lines(list ...string) string { return strings.Join(list, "\n") + "\n" }

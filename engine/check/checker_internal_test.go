@@ -18,12 +18,12 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// scene is hosts whose checks end as a test says, and what a Checker makes of them, on a clock that costs nothing.
+// scene is a set of hosts whose checks end as a test says, and records what a Checker reports, on the fake clock of synctest.
 type scene struct {
 	began time.Time
 
 	mu      sync.Mutex
-	results map[string]string // of a host's checks, by label: + passes, - fails, the last one lasts; none is +
+	results map[string]string // results of a host's checks, by label: + passes, - fails, the last one repeats; none means +
 	takes   map[string]time.Duration
 	calls   map[string][]time.Duration // when checks began
 	told    []string
@@ -78,7 +78,7 @@ func (s *scene) report(id int, up bool, _ error) {
 	s.told = append(s.told, fmt.Sprintf("%d %s", id, word))
 }
 
-// Write has the log be read.
+// Write receives the log.
 func (s *scene) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +98,7 @@ func (s *scene) options() Options {
 	}
 }
 
-// heard is what was reported since it was last asked for, without repetitions.
+// heard returns what was reported since the last call, without repetitions.
 func (s *scene) heard() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +107,7 @@ func (s *scene) heard() string {
 	return strings.Join(list, ", ")
 }
 
-// times are when the checks of a host began.
+// times returns when the checks of a host began.
 func (s *scene) times(label string) []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +130,7 @@ func target(id int, label string, change func(*config.HealthCheck)) Target {
 	return t
 }
 
-// advance lets time pass, to a moment when nothing begins or ends.
+// advance lets time pass, to a moment when no check begins or ends.
 func advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -144,7 +144,7 @@ func ms(list ...int) []time.Duration {
 	return times
 }
 
-// A host goes down and comes back as fall and rise say, sooner by the fast interval; the log says why.
+// A host goes down and comes back according to fall and rise, sooner with the fast interval; the log says why.
 func TestChecks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -184,7 +184,7 @@ level=INFO msg="check: a host serves again" group=web host=a type=tcp passed=2 d
 	})
 }
 
-// Until the first result nothing is said of a host, and that result decides.
+// Until the first result nothing is reported about a host, and that result decides.
 func TestFirstResult(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -197,18 +197,18 @@ func TestFirstResult(t *testing.T) {
 		if got := s.heard(); got != "" {
 			t.Errorf("before a result: %q", got)
 		}
-		advance(700 * time.Millisecond) // the second began after half a second
+		advance(700 * time.Millisecond) // the second check began after half a second
 		if got := s.heard(); got != "1 up, 2 down" {
 			t.Errorf("after the first results: %q", got)
 		}
-		advance(2 * time.Second) // it was never up: once is enough
+		advance(2 * time.Second) // the host was never up, so one pass is enough
 		if got := s.heard(); !strings.Contains(got, "2 up") {
 			t.Errorf("after the next: %q", got)
 		}
 	})
 }
 
-// What is known already is not forgotten by one failure.
+// One failure does not change a known state.
 func TestKnown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -235,7 +235,7 @@ level=WARN msg="check: a host is down" group=web host=up type=tcp error="scripte
 	})
 }
 
-// What this machine cannot do says nothing of a host.
+// This machine's own troubles say nothing about a host.
 func TestOwnTroubles(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestOwnTroubles(t *testing.T) {
 	})
 }
 
-// Targets that stay keep what is known of them and when they are due; those that go are not heard of again.
+// Targets that stay keep their state and schedule; nothing more is reported about removed ones.
 func TestSwap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -267,7 +267,7 @@ func TestSwap(t *testing.T) {
 		if got := s.heard(); got != "1 down, 2 up" {
 			t.Errorf("before: %q", got)
 		}
-		again := target(1, "down", nil) // an equal one
+		again := target(1, "down", nil) // an equal target
 		c.Swap([]Target{again, target(4, "new", nil)})
 		s.mu.Lock()
 		s.results["down"] = "+"
@@ -277,7 +277,7 @@ func TestSwap(t *testing.T) {
 			t.Errorf("at once: %q", got)
 		}
 		advance(time.Second)
-		if got := s.heard(); got != "1 up, 4 up" { // it was never up, so once is enough
+		if got := s.heard(); got != "1 up, 4 up" { // the host was never up, so one pass is enough
 			t.Errorf("later: %q", got)
 		}
 		if got, want := s.times("down"), ms(0, 1000); !slices.Equal(got, want) {
@@ -289,7 +289,7 @@ func TestSwap(t *testing.T) {
 		s.mu.Lock()
 		s.results["down"] = "-"
 		s.mu.Unlock()
-		c.Swap([]Target{target(1, "down", func(s *config.HealthCheck) { s.Fall = 2 })}) // checked in another way, it is what it was until that shows more
+		c.Swap([]Target{target(1, "down", func(s *config.HealthCheck) { s.Fall = 2 })}) // with another check, the host keeps its state for now
 		advance(100 * time.Millisecond)
 		if got := s.heard(); got != "" || len(s.times("down")) != 3 {
 			t.Errorf("after the first failure: %q; it was checked after %v", got, s.times("down"))
@@ -333,7 +333,7 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// A host that is checked in two ways is up only if both say so.
+// A host with two targets is up only if both are up.
 func TestTwoChecksOfAHost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -353,7 +353,7 @@ func TestTwoChecksOfAHost(t *testing.T) {
 	})
 }
 
-// However many hosts there are and however long their checks take, there is a bound to how many are checked at once; all have
+// However many hosts there are and however long their checks take, the number of simultaneous checks is bounded, and all hosts get
 // their turn.
 func TestManyHosts(t *testing.T) {
 	t.Parallel()
@@ -404,11 +404,11 @@ func TestClose(t *testing.T) {
 		if got := s.heard(); got != "" || len(s.times("b")) > 0 {
 			t.Errorf("after Close: %q, b was checked after %v", got, s.times("b"))
 		}
-		// The bubble does not end before every goroutine has.
+		// The bubble does not end before all goroutines have.
 	})
 }
 
-// Where there is nothing to check nothing runs, not even a timer.
+// If there is nothing to check, nothing runs, not even a timer.
 func TestNothingToCheck(t *testing.T) {
 	t.Parallel()
 	c := Start(Options{}, nil)

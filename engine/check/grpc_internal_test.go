@@ -31,12 +31,12 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// rpc is a check by gRPC, of the host as a whole or of a service.
+// rpc returns a gRPC check of the whole host or of a service.
 func rpc(service string) config.HealthCheck {
 	return config.HealthCheck{Type: "grpc", Service: service}
 }
 
-// grpcHost is a Go server with these services.
+// grpcHost starts a Go gRPC server with these services.
 func grpcHost(t *testing.T, register func(*grpc.Server), o ...grpc.ServerOption) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", enginetest.Loopback)
@@ -52,7 +52,7 @@ func grpcHost(t *testing.T, register func(*grpc.Server), o ...grpc.ServerOption)
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
-// withHealth registers a health service that says this of the host and of its services.
+// withHealth registers a health service with these states of the host and its services.
 func withHealth(states map[string]grpc_health_v1.HealthCheckResponse_ServingStatus) func(*grpc.Server) {
 	return func(s *grpc.Server) {
 		h := grpchealth.NewServer()
@@ -63,7 +63,7 @@ func withHealth(states map[string]grpc_health_v1.HealthCheckResponse_ServingStat
 	}
 }
 
-// A host of the protocol's own library is up or down by what it says, and the error says what to do.
+// A host that uses gRPC's own library is up or down as it says, and the error says what to do.
 func TestGRPC(t *testing.T) {
 	t.Parallel()
 	healthy := grpcHost(t, withHealth(map[string]grpc_health_v1.HealthCheckResponse_ServingStatus{
@@ -106,7 +106,7 @@ func TestGRPC(t *testing.T) {
 	}
 }
 
-// The call is one that a server can tell from others, and has the check's time.
+// The call identifies itself to the server, and has the check's timeout.
 func TestGRPCCall(t *testing.T) {
 	t.Parallel()
 	seen := make(chan metadata.MD, 1)
@@ -176,7 +176,7 @@ func TestGRPCByTLS(t *testing.T) {
 	}
 }
 
-// http2Host is a host that reads a request, and does then what script says.
+// http2Host starts a host that reads a request and then runs script.
 func http2Host(t *testing.T, script func(c net.Conn, w *http2.Framer)) netip.AddrPort {
 	t.Helper()
 	return enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
@@ -210,12 +210,12 @@ func sendHead(w *http2.Framer, end bool, list ...string) {
 	_ = w.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block(list...), EndHeaders: true, EndStream: end})
 }
 
-// What a host answers that breaks a protocol, or is none, is said.
+// An answer that violates a protocol, or is of another protocol, is reported.
 func TestGRPCAnswers(t *testing.T) {
 	t.Parallel()
 	good := []string{":status", "200", "content-type", "application/grpc+proto"}
 	well := []byte{0, 0, 0, 0, 2, 8, 1}
-	// response is a host that sends a head, content, and trailers.
+	// response returns a script that sends a head, content, and trailers.
 	response := func(content []byte, trailers ...string) func(net.Conn, *http2.Framer) {
 		return func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
@@ -308,7 +308,7 @@ func TestGRPCAnswers(t *testing.T) {
 		"a large head": {func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
 			sendHead(w, true, append(good, "x", strings.Repeat("\x7e", 12<<10), "y", strings.Repeat("\x7e", 12<<10), "z", strings.Repeat("\x7e", 12<<10))...)
-		}, ""}, // said below
+		}, ""}, // tested below
 		"SETTINGS without end": {func(_ net.Conn, w *http2.Framer) {
 			for w.WriteSettings() == nil {
 			}
@@ -332,7 +332,7 @@ func TestGRPCAnswers(t *testing.T) {
 	}
 }
 
-// A host that says nothing, or goes on saying little, has no more time than it may take.
+// A host that sends nothing, or keeps sending little, gets no more than its timeout.
 func TestGRPCLate(t *testing.T) {
 	t.Parallel()
 	for what, script := range map[string]func(net.Conn, *http2.Framer){
@@ -357,7 +357,7 @@ func TestGRPCLate(t *testing.T) {
 	}
 }
 
-// A check by HTTP is made in what the group's hosts are spoken to in.
+// An HTTP check uses the protocol of the group's hosts.
 func TestHTTPByHTTP2(t *testing.T) {
 	t.Parallel()
 	a := newIssuer(t)

@@ -7,7 +7,7 @@ import (
 
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	// Results are + for a check that is passed and - for one that fails; states are the first letters of what is known after each.
+	// Results are + for a pass and - for a failure; states are the first letters of the state after each.
 	for what, c := range map[string]struct {
 		from       health
 		rise, fall int
@@ -43,7 +43,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// A state never changes without as many results in a row as it takes.
+// A state never changes without the required number of results in a row.
 func TestHealthNeedsResultsInARow(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))

@@ -37,7 +37,7 @@ import (
 	"kroxy-ev/engine/upstream"
 )
 
-// brief bounds a check of a host that does not answer as it should; long one of a host that does.
+// brief is the timeout for checks of a host that does not answer as it should; long is for one that does.
 const (
 	brief = 200 * time.Millisecond
 	long  = 30 * time.Second
@@ -50,14 +50,14 @@ func newResolver(t *testing.T, o resolve.Options) *resolve.Resolver {
 	return r
 }
 
-// at is a target at an address, checked for long.
+// at returns a target at an address, with the long timeout.
 func at(t *testing.T, addr netip.AddrPort, spec config.HealthCheck) *Target {
 	t.Helper()
 	spec.Timeout = long
 	return &Target{Group: "web", Host: upstream.NewHost(newResolver(t, resolve.Options{}), addr.Addr().String(), addr.Port()), Check: spec, Authority: "host.test"}
 }
 
-// get is an HTTP check as the configuration's defaults have it.
+// get returns an HTTP check with the configuration's defaults.
 func get(change func(*config.HealthCheck)) config.HealthCheck {
 	s := config.HealthCheck{Type: "http", Method: "GET", Path: "/", Status: config.Statuses{{Low: 200, High: 399}}}
 	if change != nil {
@@ -76,7 +76,7 @@ func check(t *testing.T, one *Target, self *upstream.Self) error {
 	return newProber().check(ctx, &target)
 }
 
-// expectError demands an error that says so, or none if want is "".
+// expectError checks that the error contains want, or that there is none if want is "".
 func expectError(t *testing.T, what string, err error, want string) {
 	t.Helper()
 	switch {
@@ -87,7 +87,7 @@ func expectError(t *testing.T, what string, err error, want string) {
 	}
 }
 
-// says is a host that reads a request and answers with these bytes, and does not close before the client has.
+// says returns a host that reads a request, sends text, and keeps the connection open until the client closes it.
 func says(text string) func(*net.TCPConn) {
 	return func(c *net.TCPConn) {
 		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
@@ -98,7 +98,7 @@ func says(text string) func(*net.TCPConn) {
 	}
 }
 
-// endless is a host that begins with these bytes, and goes on with others until the client has gone.
+// endless returns a host that sends text and then more, again and again, until the client closes.
 func endless(text, more string, left *atomic.Int64) func(*net.TCPConn) {
 	return func(c *net.TCPConn) {
 		defer left.Add(1)
@@ -121,7 +121,7 @@ func TestResponses(t *testing.T) {
 		want   string
 	}{
 		"good":                   {ok + "Content-Length: 2\r\n\r\nok", nil, ""},
-		"without its body":       {ok + "Content-Length: 2\r\n\r\n", nil, ""}, // the head has said all
+		"without its body":       {ok + "Content-Length: 2\r\n\r\n", nil, ""}, // the head decides
 		"503":                    {"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", nil, "status 503, expected 200-399"},
 		"redirect":               {"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", nil, ""},
 		"redirect, not wanted":   {"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", func(s *config.HealthCheck) { s.Status = config.Statuses{{Low: 200, High: 299}, {Low: 404, High: 404}} }, "status 302, expected 200-299, 404"},
@@ -165,7 +165,7 @@ func TestClosedEarly(t *testing.T) {
 	}
 }
 
-// A body that never ends is not read for longer than it takes: the client closes.
+// A body that never ends is not read longer than necessary: the client closes.
 func TestEndlessBody(t *testing.T) {
 	t.Parallel()
 	const head = "HTTP/1.1 200 OK\r\n"
@@ -193,7 +193,7 @@ func TestEndlessBody(t *testing.T) {
 	}
 }
 
-// A host that trickles has no more time than one that says nothing.
+// A host that trickles gets no more time than one that sends nothing.
 func TestLate(t *testing.T) {
 	t.Parallel()
 	trickle := func(first, more string) func(*net.TCPConn) {
@@ -233,7 +233,7 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// The request is the one that was asked for, once, whatever the answer.
+// The request is sent exactly as configured, once, whatever the answer.
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct{ method, path, authority, line string }{
@@ -241,7 +241,7 @@ func TestRequest(t *testing.T) {
 		"path":       {"HEAD", "/a/../b//c?x=%2F&y", "[::1]:8080", "HEAD /a/../b//c?x=%2F&y HTTP/1.1"},
 		"two slash":  {"OPTIONS", "//evil.test/x", "host.test:81", "OPTIONS //evil.test/x HTTP/1.1"},
 		"post":       {"POST", "/check", "host.test", "POST /check HTTP/1.1"},
-		"its own":    {"GET", "/", "", "GET / HTTP/1.1"}, // as the group's requests name it
+		"its own":    {"GET", "/", "", "GET / HTTP/1.1"}, // as in the group's own requests
 		"own method": {"PROPFIND", "/%zz", "host.test", "PROPFIND /%zz HTTP/1.1"},
 	} {
 		var seen, connections atomic.Int64
@@ -289,7 +289,7 @@ func TestTCP(t *testing.T) {
 	expectError(t, "refusing, http", check(t, at(t, enginetest.Refusing(t, enginetest.Loopback), get(nil)), nil), "connection refused")
 }
 
-// A check may have a port of its own.
+// A check may have its own port.
 func TestPort(t *testing.T) {
 	t.Parallel()
 	one := at(t, enginetest.Refusing(t, enginetest.Loopback), config.HealthCheck{})
@@ -328,7 +328,7 @@ func TestUnixHost(t *testing.T) {
 	expectError(t, "no socket", check(t, one, nil), "no such file")
 }
 
-// A unix socket whose queue is full says that its host does not accept, and not that this machine is short of something.
+// A unix socket with a full backlog means that its host does not accept, not that this machine has run out of something.
 func TestUnixHostThatDoesNotAccept(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "host.sock")
@@ -354,7 +354,7 @@ func TestUnixHostThatDoesNotAccept(t *testing.T) {
 	}
 }
 
-// The proxy is not a host of itself, by whichever of its addresses.
+// The proxy is not a valid host of itself, at any of its addresses.
 func TestOwnAddress(t *testing.T) {
 	t.Parallel()
 	host := enginetest.Accepting(t, enginetest.Loopback, enginetest.Hold)
@@ -365,11 +365,11 @@ func TestOwnAddress(t *testing.T) {
 	}
 }
 
-// The addresses of a name are tried in turn, and are those that it has at the time.
+// The addresses of a name are tried in turn, as they are at the time.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	host := enginetest.Accepting(t, enginetest.Loopback, enginetest.Hold)
-	refusing := netip.MustParseAddr("127.0.0.2") // nobody listens there on that port
+	refusing := netip.MustParseAddr("127.0.0.2") // nothing listens there on that port
 	list := new(atomic.Pointer[[]netip.Addr])
 	answer := func(addrs ...netip.Addr) { list.Store(&addrs) }
 	answer(refusing, host.Addr())
@@ -399,7 +399,7 @@ func TestNames(t *testing.T) {
 	expectError(t, "no answer", check(t, unanswered, nil), "no connection within 200ms")
 }
 
-// awaitCheck checks until the outcome is as wanted.
+// awaitCheck repeats a check until it has the wanted outcome.
 func awaitCheck(t *testing.T, one *Target, want string) {
 	t.Helper()
 	for end := time.Now().Add(enginetest.Patience); ; time.Sleep(20 * time.Millisecond) {
@@ -413,7 +413,7 @@ func awaitCheck(t *testing.T, one *Target, want string) {
 	}
 }
 
-// A host that is to get a PROXY header gets one that says that there is no client.
+// A host that requires a PROXY header gets one that says that there is no client.
 func TestProxyHeader(t *testing.T) {
 	t.Parallel()
 	for _, version := range []proxyproto.Version{proxyproto.V1, proxyproto.V2} {
@@ -434,7 +434,7 @@ func TestProxyHeader(t *testing.T) {
 	}
 }
 
-// issuer makes certificates that it vouches for.
+// issuer is a CA that issues certificates.
 type issuer struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
@@ -542,7 +542,7 @@ func TestTLS(t *testing.T) {
 	expectError(t, "no handshake", check(t, one, nil), "the TLS handshake was not complete within 200ms")
 }
 
-// A Checker with real checks finds a host out, and ends those that are on their way when it is closed.
+// A Checker with real checks detects a failed host, and cancels checks in progress when it is closed.
 func TestChecker(t *testing.T) {
 	t.Parallel()
 	status := new(atomic.Int64)
@@ -586,7 +586,7 @@ func TestChecker(t *testing.T) {
 	<-hung
 	begin := time.Now()
 	c.Close()
-	if d := time.Since(begin); d > long/2 { // in which the check of the silent host would end by itself
+	if d := time.Since(begin); d > long/2 { // by then the check of the silent host would have ended by itself
 		t.Errorf("Close took %v", d)
 	}
 }

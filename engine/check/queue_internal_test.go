@@ -69,7 +69,7 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-// The queue gives what is due in its order, as a sorted list would, and nothing that was removed.
+// The queue returns due tasks in order, like a sorted list, and no removed ones.
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -85,7 +85,7 @@ func TestQueue(t *testing.T) {
 		for range r.IntN(10) {
 			at := r.IntN(len(oracle))
 			q.remove(oracle[at])
-			q.remove(oracle[at]) // once more does nothing
+			q.remove(oracle[at]) // a second removal does nothing
 			if oracle = slices.Delete(oracle, at, at+1); len(oracle) == 0 {
 				break
 			}

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// output is what was written.
+// output stores what was written.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -30,11 +30,11 @@ func (o *output) take() string {
 	return s
 }
 
-// counter adds up how many lines records stand for.
+// counter adds up the lines that records represent.
 type counter struct {
 	mu    sync.Mutex
 	n     int
-	alone int // records that stand for one line, as it was logged
+	alone int // records that represent one line, as it was logged
 }
 
 func (c *counter) Enabled(context.Context, slog.Level) bool { return true }

@@ -15,7 +15,7 @@ import (
 	"kroxy-ev/engine/loglimit"
 )
 
-// logger writes lines without their time into the returned buffer, through a limit.
+// logger returns a logger that writes lines without their time into output, through a Handler.
 func logger(level slog.Level) (*slog.Logger, *loglimit.Handler, *output) {
 	out := new(output)
 	h := loglimit.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -38,7 +38,7 @@ func expect(t *testing.T, when string, out *output, want ...string) {
 	}
 }
 
-// pass lets d pass, and what is due then happen.
+// pass lets d pass, and waits for everything that is due then.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -55,7 +55,7 @@ func TestFirstAtOnceThenCounted(t *testing.T) {
 		expect(t, "at once", out, `level=ERROR msg=broken client=0`)
 		pass(10 * time.Second)
 		expect(t, "after 10 s", out, `level=ERROR msg="broken, and 1,204 more like it" client=1204 within=10s`)
-		// It goes on: the intervals grow.
+		// The lines continue: the intervals grow.
 		for range 59 {
 			log.Error("broken", "client", "x")
 			pass(time.Second)
@@ -65,11 +65,11 @@ func TestFirstAtOnceThenCounted(t *testing.T) {
 		expect(t, "after 70 s", out, `level=ERROR msg="broken, and 39 more like it" client=x within=40s`)
 		pass(time.Hour)
 		expect(t, "after silence", out)
-		// It was forgotten: the next is a first one.
+		// The kind was forgotten: the next line is a first one.
 		log.Error("broken")
 		log.Error("broken")
 		expect(t, "anew", out, `level=ERROR msg=broken`)
-		// It shall begin anew, in another file perhaps.
+		// The handler starts over, for example because of a new file.
 		h.Forget()
 		expect(t, "the rest", out, `level=ERROR msg="broken, and 1 more like it" within=100ms`)
 		log.Error("broken")
@@ -87,7 +87,7 @@ func TestFirstAtOnceThenCounted(t *testing.T) {
 	})
 }
 
-// The intervals of kinds that began at different times end at different times, each on its own.
+// The intervals of kinds that began at different times end at different times.
 func TestKindsOutOfStep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestKindsOutOfStep(t *testing.T) {
 		expect(t, "at 22 s", out, `level=ERROR msg="b, and 1 more like it" within=10s`)
 		pass(8 * time.Second)
 		expect(t, "at 30 s", out, `level=ERROR msg="a, and 1 more like it" within=20s`)
-		// The timer is for b, at 42 s. What comes after Forget does not wait for that, and nobody waits for it.
+		// The timer is set for b, at 42 s. Lines after Forget do not depend on that.
 		pass(time.Second)
 		h.Forget()
 		log.Error("c")
@@ -146,7 +146,7 @@ func TestKinds(t *testing.T) {
 	})
 }
 
-// Whatever peers do, the table is bounded, and so are the lines: what is one kind too many is counted with others.
+// Whatever peers do, the table and the number of lines are bounded: lines of too many kinds are counted together.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestBounds(t *testing.T) {
 		for i := range 1000 {
 			log.Error("many", "host", i)
 		}
-		if n := strings.Count(out.take(), "\n"); n != 64 { // one class was there, and one is for the others
+		if n := strings.Count(out.take(), "\n"); n != 64 { // there was one class before, and one is for the others
 			t.Errorf("%d lines for 1,000 hosts, want 64", n)
 		}
 		h.Close()
@@ -187,7 +187,7 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// No line is lost or counted twice, whoever logs and while summaries are written.
+// No line is lost or counted twice with concurrent loggers, even while summaries are written.
 func TestManyWriters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

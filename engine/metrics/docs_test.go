@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write the tables in docs/metrics.md anew")
 
-// The tables in docs/metrics.md are those of the declarations.
+// The tables in docs/metrics.md match the declarations.
 func TestDocumentation(t *testing.T) {
 	t.Parallel()
 	const file = "../../docs/metrics.md"
@@ -48,7 +48,7 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
-// labels are the labels of a column, with the values of its own.
+// labels returns the labels of a column, with the values of its own labels.
 func labels(k metrics.Kind, c *metrics.Column) string {
 	var list []string
 	for _, name := range k.Labels() {

@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// bucketOf is the only bucket of a histogram that has seen ns alone.
+// bucketOf returns the only non-empty bucket of a histogram that has observed just ns.
 func bucketOf(tb testing.TB, ns int64) int {
 	tb.Helper()
 	var h metrics.Histogram
@@ -38,7 +38,7 @@ func TestBucketsHaveTheirBounds(t *testing.T) {
 	if first, last := metrics.Bound(-1), metrics.Bound(metrics.Buckets-1); first != 1.0/(1<<20) || last != 64 {
 		t.Errorf("from %g to %g s", first, last)
 	}
-	// As Prometheus defines it: bucket i of schema 3 ends at 2^(i/8).
+	// Prometheus defines that bucket i of schema 3 ends at 2^(i/8).
 	for _, i := range []int{0, 100, metrics.Buckets - 1} {
 		if got, want := metrics.Bound(i), math.Exp2(float64(metrics.NativeIndex(i))/8); math.Abs(got/want-1) > 1e-12 {
 			t.Errorf("bucket %d ends at %g s, natively at %g s", i, got, want)
@@ -57,7 +57,7 @@ func TestHistogramTakesEverything(t *testing.T) {
 	}
 }
 
-// What has come since a mark is what was observed since, also if the histogram began anew.
+// Since returns what was observed since a mark, even if the histogram was reset.
 func TestSince(t *testing.T) {
 	t.Parallel()
 	var h, later metrics.Histogram
@@ -88,7 +88,7 @@ func TestSince(t *testing.T) {
 	}
 }
 
-// A quantile is right to the width of a bucket; a sorted slice is the oracle.
+// A quantile is accurate to the width of a bucket; a sorted slice is the oracle.
 func TestQuantiles(t *testing.T) {
 	t.Parallel()
 	const seed = 17
@@ -138,7 +138,7 @@ func FuzzBucket(f *testing.F) {
 	f.Fuzz(func(t *testing.T, ns int64) {
 		i := bucketOf(t, ns)
 		seconds := float64(max(ns, 0)) / 1e9
-		const slack = 2e-3 // a bucket begins and ends to a tick, of which the first bucket has 1024
+		const slack = 2e-3 // bounds are rounded to a tick, and the first bucket has 1024 ticks
 		if low, high := metrics.Bound(i-1), metrics.Bound(i); i > 0 && seconds < low*(1-slack) || i < metrics.Buckets-1 && seconds > high*(1+slack) {
 			t.Errorf("%d ns in bucket %d, from %g to %g s", ns, i, low, high)
 		}

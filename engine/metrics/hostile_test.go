@@ -12,10 +12,10 @@ import (
 	"kroxy-ev/engine/metrics"
 )
 
-// A worker that was compromised may have written anything into its row. Whoever adds rows up must not panic, and no sum may exceed what an
-// int64 has, fall below zero, or stop the rows of others from counting.
+// A compromised worker may have written anything into its row. Adding up rows must not panic, and no sum may exceed
+// an int64, fall below zero, or hide the counts of other rows.
 func FuzzHostileRow(f *testing.F) {
-	const damaged = 8192 // more than the series take
+	const damaged = 8192 // more words than the series take
 	f.Add(uint16(0), []byte{0xff})
 	f.Add(uint16(64), []byte("nonsense"))
 	f.Add(uint16(3), []byte{1, 2, 3, 4, 5})

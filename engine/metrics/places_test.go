@@ -25,7 +25,7 @@ func TestSeriesKeepTheirPlaces(t *testing.T) {
 		t.Fatalf("places %v", first)
 	}
 	r.Host(first[1]).Opened.Add(5)
-	// Another configuration, that fails; one without the host; and one that has it again.
+	// Another configuration, which fails; one without the host; and one that has it again.
 	assign(t, table, host("y"))
 	assign(t, table, server("a"))
 	table.Commit()
@@ -37,13 +37,13 @@ func TestSeriesKeepTheirPlaces(t *testing.T) {
 	if n := table.Host(again[1]).Opened.Value(); n != 5 {
 		t.Errorf("the host that came back has %d connections, want 5", n)
 	}
-	// A server and a host of one name are two, and so are routes of two servers.
+	// A server and a host of the same name are different series, and so are routes of different servers.
 	if p := assign(t, table, server("x"), host("x"), metrics.Series{Kind: metrics.KindRoute, Server: "a", Route: "r"}, metrics.Series{Kind: metrics.KindRoute, Server: "b", Route: "r"}); len(slices.Compact(slices.Sorted(slices.Values(p)))) != 4 {
 		t.Errorf("places %v", p)
 	}
 }
 
-// Hosts that come and go for years take no more room than some that were there last.
+// Hosts that come and go for years take no more room than the most recent ones.
 func TestRemovedSeriesMakeRoom(t *testing.T) {
 	t.Parallel()
 	table := newTable(t)
@@ -84,7 +84,7 @@ func TestRemovedSeriesMakeRoom(t *testing.T) {
 	}
 }
 
-// What there is no room for is not measured, and nothing breaks; in the end hosts that are not there any more make room.
+// Series for which there is no room are not measured, and nothing breaks; eventually removed hosts make room.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	table := newTable(t)
@@ -115,7 +115,7 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
-// duplicates are descriptors as a successor gets them.
+// duplicates returns the descriptors as a successor gets them.
 func duplicates(tb testing.TB, files []int) []int {
 	tb.Helper()
 	own := make([]int, len(files))
@@ -144,7 +144,7 @@ func TestSuccessorCountsOn(t *testing.T) {
 	if again := assign(t, after, host("y"), host("x"), server("a")); again[1] != places[1] || again[2] != places[0] || slices.Contains(places, again[0]) {
 		t.Errorf("places %v, then %v", places, again)
 	}
-	// The predecessor's workers go on in their rows, and the successor's in others.
+	// The predecessor's workers continue in their rows, and the successor's workers in others.
 	worker.Server(places[0]).Accepted.Add(1)
 	row(t, after, 0).Server(places[0]).Accepted.Add(1)
 	if n := after.Server(places[0]).Accepted.Value(); n != 4 {
@@ -212,14 +212,14 @@ func TestRestoreRefuses(t *testing.T) {
 	if _, err := metrics.RestoreTable(state, foreign()); !errors.Is(err, shared.ErrLayout) {
 		t.Errorf("another memory: %v", err)
 	}
-	if r, err := metrics.RestoreTable(state, all()); err != nil { // the state itself is sound
+	if r, err := metrics.RestoreTable(state, all()); err != nil { // the state itself is valid
 		t.Error(err)
 	} else {
 		r.Close()
 	}
 }
 
-// A row costs what is configured, also when all of it is read: under 4 KiB for each host and route, and nothing for what there is room for.
+// A row takes memory only for configured series, even if all of it is read: under 4 KiB for each host and route.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	const hosts, routes = 1000, 5000

@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/engine/shared"
 )
 
-// What has no place, or one that is not in the row, is counted nowhere and harms nobody.
+// Counts with an invalid place, or none, are lost and damage nothing.
 func TestWhatHasNoPlaceIsWasted(t *testing.T) {
 	t.Parallel()
 	table := newTable(t)
@@ -28,7 +28,7 @@ func TestWhatHasNoPlaceIsWasted(t *testing.T) {
 	if table.Server(at).Accepted.Value() != 0 || table.Process(0).Lines.Value() != 0 {
 		t.Error("something was counted")
 	}
-	mapped(t, r) // its head is as it was
+	mapped(t, r) // its head is unchanged
 	if fd := metrics.NewRow().FD(); fd != -1 {
 		t.Errorf("a row of the process's own has the descriptor %d", fd)
 	}

@@ -10,7 +10,7 @@ import (
 
 var allKinds = []metrics.Kind{metrics.KindServer, metrics.KindRoute, metrics.KindGroup, metrics.KindHost, metrics.KindProcess, metrics.KindService}
 
-// What the structs declare is what Prometheus's conventions want.
+// The declared columns follow Prometheus's conventions.
 func TestColumnsAreDeclaredWell(t *testing.T) {
 	t.Parallel()
 	name := regexp.MustCompile(`^kroxy_[a-z]+(_[a-z]+)*$`)
@@ -47,7 +47,7 @@ func TestColumnsAreDeclaredWell(t *testing.T) {
 	}
 }
 
-// A view is what the columns say of it.
+// A view matches its columns.
 func TestViewsAreTheirColumns(t *testing.T) {
 	t.Parallel()
 	table := newTable(t)

@@ -108,7 +108,7 @@ func TestRowsAddUp(t *testing.T) {
 		t.Errorf("rows %v", got)
 	}
 
-	// The writer of row 1 is gone: what it held is, what it did is not.
+	// The writer of row 1 is gone: its gauges are cleared, but not its counters.
 	table.ClearGauges(1)
 	table.ClearGauges(99)
 	if s := table.Server(p[0]); s.Accepted.Value() != 6 || s.Active.Value() != 2 {

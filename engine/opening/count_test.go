@@ -12,7 +12,7 @@ import (
 	"kroxy-ev/engine/opening"
 )
 
-// Each opening that fails is counted once, by why it has, and each handshake that does not by what it has agreed on.
+// Each failed opening is counted once, by its reason, and each successful handshake by its result.
 func TestCounts(t *testing.T) {
 	t.Parallel()
 	server := identity(t)
@@ -26,7 +26,7 @@ func TestCounts(t *testing.T) {
 				c.t.Error(err)
 			}
 			_ = client.CloseWrite()
-			_, _ = io.Copy(io.Discard, client) // a ticket
+			_, _ = io.Copy(io.Discard, client) // reads a ticket
 		}
 	}
 	send := func(s string) func(*codec) { return func(c *codec) { c.send(s) } }
@@ -50,7 +50,7 @@ func TestCounts(t *testing.T) {
 		name  string
 		rules opening.Rules
 		do    func(*codec)
-		want  string // the labels of what is counted; empty for nothing
+		want  string // the labels of the counter; empty if nothing is counted
 	}{
 		{"a header", header, send("PROXY UNKNOWN\r\n"), ""},
 		{"a stranger", opening.Rules{Senders: []netip.Prefix{}}, func(*codec) {}, "refused proxy_stranger"},
@@ -88,7 +88,7 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// counts are what was counted of openings.
+// counts returns the counts of openings.
 func counts(s *metrics.Server) map[string]uint64 {
 	m := make(map[string]uint64)
 	note := func(what string, n uint64) {

@@ -29,39 +29,39 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// codec owns one connection: it is opened, and then read to its end.
+// codec owns one connection, which is opened and then read to its end.
 type codec struct {
 	t       *testing.T
 	loop    *enginetest.Loop
 	client  *net.TCPConn // the other end
 	conn    engine.Conn
 	peer    opening.Peer
-	socket  netip.AddrPort // the client's end
+	socket  netip.AddrPort // the client's address
 	opening *opening.Opening
 	outcome outcome
 	opened  int
 	over    chan outcome
 }
 
-// outcome is what a codec is told, and what it reads.
+// outcome is the result that a codec gets, and what it reads.
 type outcome struct {
 	err    error  // of the opening
-	client string // "socket" if it is the connection's, as is:
+	client string // "socket" if it is the connection's own, as in:
 	local  string
 	name   string
 	secure bool
 	alpn   string
-	in     string // the stream
-	end    error  // of it
+	in     string // the bytes of the stream
+	end    error  // how the stream ended
 }
 
-// open begins to open a connection by rules. A test that sets dead calls nothing on the loop behind it.
+// open begins to open a connection by rules. After a test has set dead, it must call nothing on the loop.
 func open(t *testing.T, rules opening.Rules) *codec {
 	t.Helper()
 	return openCounted(t, rules, metrics.NewRow())
 }
 
-// openCounted is open that is counted.
+// openCounted is open with metrics.
 func openCounted(t *testing.T, rules opening.Rules, row *metrics.Row) *codec {
 	t.Helper()
 	c := &codec{t: t, loop: enginetest.Start(t, engine.Options{}), over: make(chan outcome, 2)}
@@ -145,7 +145,7 @@ func (c *codec) await() outcome {
 	}
 }
 
-// settle returns once the loop has seen what was sent.
+// settle returns once the loop has processed what was sent.
 func (c *codec) settle() {
 	for range 3 {
 		c.loop.Do(func() {})
@@ -159,7 +159,7 @@ func (c *codec) send(s string) {
 	}
 }
 
-// trickle sends s byte by byte, each of which the loop sees by itself.
+// trickle sends s byte by byte, so that the loop sees each byte separately.
 func (c *codec) trickle(s string) {
 	c.t.Helper()
 	for i := range len(s) {
@@ -170,7 +170,7 @@ func (c *codec) trickle(s string) {
 
 var everybody = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("127.0.0.0/8")}
 
-// formatted is the header that the oracle writes.
+// formatted returns the header as the oracle formats it.
 func formatted(t *testing.T, h *oracle.Header) string {
 	t.Helper()
 	b, err := h.Format()
@@ -200,7 +200,7 @@ func headers(t *testing.T) map[string]string {
 	}
 }
 
-// expected is the outcome behind one of headers.
+// expected returns the outcome for one of headers.
 func expected(name string) outcome {
 	switch {
 	case strings.HasSuffix(name, "IPv6"):
@@ -211,7 +211,7 @@ func expected(name string) outcome {
 	return outcome{client: "socket", local: "socket"}
 }
 
-// What is behind the header is the codec's, all of it and nothing else, however the bytes come.
+// The codec gets exactly the bytes after the header, however they arrive.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	const stream = "GET / HTTP/1.1\r\nHost: a\r\n\r\nPROXY UNKNOWN\r\n"
@@ -240,7 +240,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// A client whose host speaks first says nothing behind its header.
+// A client whose host speaks first sends nothing after its header.
 func TestHeaderAlone(t *testing.T) {
 	t.Parallel()
 	c := open(t, opening.Rules{Senders: everybody, Timeout: time.Hour})
@@ -260,7 +260,7 @@ func TestRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		rules opening.Rules
 		do    func(c *codec)
-		want  error // or *proxyproto.Error if nil
+		want  error // if nil, a *proxyproto.Error
 	}{
 		"a stranger":     {opening.Rules{Senders: everybody[:1]}, func(*codec) {}, opening.ErrStranger},
 		"nobody may":     {opening.Rules{Senders: []netip.Prefix{}}, func(*codec) {}, opening.ErrStranger},
@@ -295,7 +295,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// identity makes a server that has a certificate for nobody in particular.
+// identity returns a server with a certificate for an arbitrary name.
 func identity(t *testing.T) *tlsconn.Server {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -324,7 +324,7 @@ func identity(t *testing.T) *tlsconn.Server {
 	return s
 }
 
-// prefixed is a connection whose first write has something before it.
+// prefixed is a connection that puts a prefix before its first write.
 type prefixed struct {
 	net.Conn
 	first string
@@ -340,7 +340,7 @@ func (p *prefixed) Write(b []byte) (int, error) {
 	return max(n, 0), err
 }
 
-// A handshake, or a look at the hello, comes behind the header, whether the hello travels with it or not.
+// A handshake, or reading the hello, comes after the header, whether or not the hello arrives together with it.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	server := identity(t)
@@ -384,7 +384,7 @@ func TestTLS(t *testing.T) {
 			t.Run("peek, "+kind, func(t *testing.T) {
 				t.Parallel()
 				c, client := begin(t, opening.Rules{PeekName: true, Timeout: time.Hour})
-				go func() { _ = client.Handshake() }() // nobody answers
+				go func() { _ = client.Handshake() }() // no reply is expected
 				for opened := false; !opened; {
 					c.loop.Do(func() { opened = c.opened == 1 })
 				}
@@ -402,7 +402,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// An opening that is given up tells nobody, and its struct serves another.
+// A cancelled opening calls no owner, and its struct is reused.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	server := identity(t)

@@ -12,10 +12,10 @@ import (
 	oracle "github.com/pires/go-proxyproto"
 )
 
-// ask has the oracle read a header. N is how many bytes of in it took for that.
+// ask lets the oracle read a header. n is how many bytes of in that took.
 func ask(in []byte) (h Header, n int, err error) {
 	r := bytes.NewReader(in)
-	b := bufio.NewReaderSize(r, 1<<17) // it wants all of a header in one read
+	b := bufio.NewReaderSize(r, 1<<17) // it needs the whole header in one read
 	o, err := oracle.Read(b)
 	if err != nil {
 		return Header{}, 0, err
@@ -31,7 +31,7 @@ func addrPort(a *net.TCPAddr) netip.AddrPort {
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
-// ours is why Parse takes what the oracle does not, or the other way round; "" if they should agree.
+// ours returns the reason for which Parse and the oracle may differ for in; "" if they must agree.
 func ours(in []byte, err error, n int) string {
 	switch {
 	case errors.Is(err, errV2Datagram):
@@ -68,7 +68,7 @@ func FuzzParse(f *testing.F) {
 		case h.Source.IsValid() != h.Destination.IsValid():
 			t.Fatalf("half of the addresses: %v", h)
 		}
-		// Neither fewer bytes nor more make it another one.
+		// Neither fewer nor more bytes change it.
 		for i := range min(len(in), 2*MaxV1) {
 			switch h2, n2, err2 := Parse(in[:i]); {
 			case n2 != 0 && (n2 != n || h2 != h), err2 != nil && !errors.Is(err, err2), n2 == 0 && err2 == nil && n > 0 && i >= n:
@@ -91,7 +91,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// What is written is read by the oracle as it was meant.
+// The oracle reads what is written with the intended meaning.
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 4}, uint16(80), []byte{5, 6, 7, 8}, uint16(443))
 	f.Add([]byte("0123456789abcdef"), uint16(1), []byte{5, 6, 7, 8}, uint16(65535))
@@ -117,13 +117,13 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// The addresses of version 1 are those that net/netip reads.
+// The accepted addresses of version 1 are those that net/netip accepts.
 func FuzzAddress(f *testing.F) {
 	for _, s := range addresses {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if !strings.Contains(s, "%") || len(s) < 100 { // zones may be as long as one likes
+		if !strings.Contains(s, "%") || len(s) < 100 { // the length of zones is unlimited
 			checkAddress(t, s)
 		}
 	})

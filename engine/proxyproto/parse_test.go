@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// header is a Header of two addresses; of none if they are empty.
+// header returns a Header with two addresses; without any if they are empty.
 func header(source, destination string) Header {
 	if source == "" {
 		return Header{}
@@ -15,7 +15,7 @@ func header(source, destination string) Header {
 	return Header{netip.MustParseAddrPort(source), netip.MustParseAddrPort(destination)}
 }
 
-// v2 is a header of version 2 with these bytes behind the signature.
+// v2 returns a header of version 2 with these bytes after the signature.
 func v2(rest string) string { return "\r\n\r\n\x00\r\nQUIT\n" + rest }
 
 const (
@@ -26,7 +26,7 @@ const (
 		"\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01\x00\x02"
 )
 
-// What is taken, and what it says. Each is tried with bytes behind it, and with every part of it cut off.
+// Accepted headers and their meaning. Each is also tried with more bytes after it, and truncated at every position.
 var taken = map[string]struct{ in, source, destination string }{
 	"v1 TCP4":               {"PROXY TCP4 1.2.3.4 5.6.7.8 80 443\r\n", "1.2.3.4:80", "5.6.7.8:443"},
 	"v1 TCP4 extremes":      {"PROXY TCP4 255.255.255.255 0.0.0.0 65535 0\r\n", "255.255.255.255:65535", "0.0.0.0:0"},
@@ -72,10 +72,10 @@ func TestParseTakes(t *testing.T) {
 	}
 }
 
-// What is refused, and with how many of its bytes at the latest.
+// Refused headers, and after how many bytes they are refused at the latest.
 var refused = map[string]struct {
 	in   string
-	at   int // zero is all
+	at   int // zero means all
 	want *Error
 }{
 	"a request":                 {"GET / HTTP/1.1\r\n", 1, errNoHeader},
@@ -162,7 +162,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// addresses are some, and some that are none.
+// addresses are valid and invalid addresses.
 var addresses = []string{
 	"", ".", ":", "::", ":::", "::1", "1::", ":1", "1:", "1::2", "1::2::3", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "::2:3:4:5:6:7:8",
 	"1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:8::", "::1:2:3:4:5:6:7:8", "12345::", "0000::", "00000::", "g::", "A:b::C", "::1.2.3.4", "1.2.3.4::", "::1.2.3", "::1.2.3.4.5",
@@ -170,7 +170,7 @@ var addresses = []string{
 	"1.2.3.4", "1.2.3", "1.2.3.4.5", "1.2.3.", ".1.2.3", "1..2.3", "01.2.3.4", "1.2.3.00", "0.0.0.0", "255.255.255.255", "256.1.1.1", "1.2.3.1000", "1.2.3.-4", "1.2.3.4 ", "٣.2.3.4",
 }
 
-// net/netip reads the same addresses.
+// net/netip accepts the same addresses.
 func TestAddressesAsNetip(t *testing.T) {
 	t.Parallel()
 	for _, s := range addresses {

@@ -11,7 +11,7 @@ import (
 	"kroxy-ev/engine/resolve"
 )
 
-// first counts which address each of n connections would try first, and checks that it would try every other once.
+// first counts which address each connection would try first, and checks that it would try every other address once.
 func first(t *testing.T, n *resolve.Name, turns int) map[string]int {
 	t.Helper()
 	all := slices.SortedFunc(slices.Values(n.Addrs()), netip.Addr.Compare)
@@ -53,7 +53,7 @@ func TestEveryAddressHasItsTurn(t *testing.T) {
 	})
 }
 
-// An address that failed is the last for a while, which grows; one connection then tries it; the others share what it would get.
+// An address that failed comes last for a while, which grows; then one connection tests it. The other addresses share its turns.
 func TestFailedAddressIsTheLast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -76,14 +76,14 @@ func TestFailedAddressIsTheLast(t *testing.T) {
 			}
 		}
 		n.Failed(bad)
-		n.Failed(bad) // another that was on its way
+		n.Failed(bad) // another connection, begun before the failure
 		check("failed", 0)
 		for _, pause := range []time.Duration{1, 2, 4, 8, 10, 10} {
 			time.Sleep(pause*time.Second - 1)
 			check("within the pause", 0)
 			time.Sleep(time.Nanosecond)
 			check("after the pause", 1)
-			n.Failed(bad) // the one that tried
+			n.Failed(bad) // the connection that tested it
 		}
 		d.set("a", "10.0.0.9", "10.0.0.2", "10.0.0.3")
 		time.Sleep(later(time.Hour))
@@ -93,7 +93,7 @@ func TestFailedAddressIsTheLast(t *testing.T) {
 			t.Errorf("after another answer: firsts %v", count)
 		}
 		n.Worked(bad)
-		n.Worked(netip.MustParseAddr("10.0.0.1")) // which is not known any more
+		n.Worked(netip.MustParseAddr("10.0.0.1")) // an address that is no longer known
 		n.Failed(netip.MustParseAddr("10.0.0.1"))
 		for addr, count := range first(t, n, 300) {
 			if count != 100 {

@@ -18,24 +18,24 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// within bounds a lookup of a test by so long.
+// within returns a context with this timeout for a lookup.
 func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// one is answers of one message.
+// one returns a single answer message.
 func one(answer []byte) [][]byte { return [][]byte{answer} }
 
-// coded is an answer without records, with this code.
+// coded returns an answer without records, with this code.
 func coded(c dnsmessage.RCode) func(q []byte, tcp bool) [][]byte {
 	return func(q []byte, _ bool) [][]byte {
 		return one(answering(q, func(m *dnsmessage.Message) { m.RCode, m.RecursionAvailable = c, true }))
 	}
 }
 
-// addressed answers with the addresses 127.0.0.last.
+// addressed returns an answer with the addresses 127.0.0.last.
 func addressed(last ...byte) func(q []byte, tcp bool) [][]byte {
 	return func(q []byte, _ bool) [][]byte {
 		if kindOf(q) != dnsmessage.TypeA {
@@ -49,7 +49,7 @@ func addressed(last ...byte) func(q []byte, tcp bool) [][]byte {
 	}
 }
 
-// nameOf is the name that a query is for.
+// nameOf returns the name in a query.
 func nameOf(q []byte) string {
 	var m dnsmessage.Message
 	if m.Unpack(q) != nil {
@@ -60,7 +60,7 @@ func nameOf(q []byte) string {
 
 func silentServer([]byte, bool) [][]byte { return nil }
 
-// refusing is a server that nobody is at.
+// refusing returns an address at which there is no server.
 func refusing(t *testing.T) netip.AddrPort {
 	u, err := net.ListenPacket("udp4", enginetest.Loopback)
 	if err != nil {
@@ -70,7 +70,7 @@ func refusing(t *testing.T) netip.AddrPort {
 	return u.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// What a server sends is taken if it answers the question; anything else is passed over.
+// A message is accepted if it answers the question; others are ignored.
 func TestClientAnswers(t *testing.T) {
 	t.Parallel()
 	const name = "a.test."
@@ -78,7 +78,7 @@ func TestClientAnswers(t *testing.T) {
 	truncated := func(q []byte) []byte {
 		return answering(q, func(m *dnsmessage.Message) { m.Truncated = true }, aRecord(name, 3, 9))
 	}
-	full := func(q []byte) []byte { // as long as a message can be
+	full := func(q []byte) []byte { // the maximum length of a message
 		var records []dnsmessage.Resource
 		for i := range 4000 {
 			records = append(records, record(name, 20, &dnsmessage.AResource{A: [4]byte{127, 1, byte(i >> 8), byte(i)}}))
@@ -92,7 +92,7 @@ func TestClientAnswers(t *testing.T) {
 		answers func(q []byte, tcp bool) [][]byte
 		addrs   int
 		ttl     time.Duration
-		err     string // its end
+		err     string // the end of the error
 	}{
 		"by UDP":   {answers: good, addrs: 2, ttl: 30 * time.Second},
 		"no name":  {answers: coded(dnsmessage.RCodeNameError), err: "there is no such name"},
@@ -186,7 +186,7 @@ func TestClientAnswers(t *testing.T) {
 	}
 }
 
-// A server that answers with other ids is as one that is silent: it costs its share of the time, and the next has the rest.
+// A server that answers with wrong ids is treated like one that does not answer: it costs its share of the time, and the next server gets the rest.
 func TestClientTriesServersInTurn(t *testing.T) {
 	t.Parallel()
 	good := addressed(1)
@@ -225,7 +225,7 @@ func TestClientTriesServersInTurn(t *testing.T) {
 	}
 }
 
-// The addresses of one family do not wait until the lookup's time is over because the server does not answer for the other.
+// If the server does not answer for one address family, the addresses of the other do not wait until the lookup's time is over.
 func TestClientDoesNotWaitForAFamily(t *testing.T) {
 	t.Parallel()
 	at := enginetest.NameServer(t, enginetest.Loopback, func(q []byte, _ bool) [][]byte {
@@ -244,14 +244,14 @@ func TestClientDoesNotWaitForAFamily(t *testing.T) {
 	}
 }
 
-// spy is a server that notes where queries come from, and their ids.
+// spy is a server that records the source ports and ids of queries.
 type spy struct {
 	mu    sync.Mutex
 	ports map[int]int
 	ids   map[uint16]int
 }
 
-// Each query has an id and a port of its own. Who answers from elsewhere is not heard, though he knows both.
+// Each query has its own random id and port. An answer from another address is ignored, even if it has both right.
 func TestClientIsHardToDeceive(t *testing.T) {
 	t.Parallel()
 	listen := func() net.PacketConn {
@@ -334,7 +334,7 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// The search list goes on behind a name that does not exist, and not behind one of which nobody knows.
+// The search list continues after a name that does not exist, but not after one whose existence is unknown.
 func TestClientSearches(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -380,7 +380,7 @@ func TestClientSearches(t *testing.T) {
 	}
 }
 
-// What /etc/hosts says needs no server.
+// A name in /etc/hosts needs no server.
 func TestClientReadsFiles(t *testing.T) {
 	t.Parallel()
 	c := &client{search: []string{}, servers: []netip.AddrPort{enginetest.NameServer(t, enginetest.Loopback, addressed(9))}}
@@ -394,7 +394,7 @@ func srv(name string, ttl uint32, priority, weight, port uint16, target string) 
 	return record(name, ttl, &dnsmessage.SRVResource{Priority: priority, Weight: weight, Port: port, Target: dnsmessage.MustNewName(target)})
 }
 
-// Services are found by own queries, and by Go's resolver with their TTL.
+// Services are found by the client's own queries, and by Go's resolver with their TTL.
 func TestLookupService(t *testing.T) {
 	t.Parallel()
 	const name = "_api._tcp.test."
@@ -467,7 +467,7 @@ func TestReadAnswer(t *testing.T) {
 	}
 }
 
-// FuzzReadAnswer compares what is read of any message with what dnsmessage makes of it, looked at in the simplest way.
+// FuzzReadAnswer compares readAnswer, for any message, with a simple evaluation of dnsmessage's result.
 func FuzzReadAnswer(f *testing.F) {
 	const name = "a.test."
 	alias := record(name, 5, &dnsmessage.CNAMEResource{CNAME: dnsmessage.MustNewName("b.test.")})
@@ -492,8 +492,8 @@ func FuzzReadAnswer(f *testing.F) {
 	})
 }
 
-// evenLengths reports whether the answers of a message, by the lengths that they say they have, begin where they do by what is in
-// them: Unpack does not look at the former.
+// evenLengths reports whether the answers of a message begin at the same offsets by their stated lengths and by their content:
+// Unpack does not check the stated lengths.
 func evenLengths(message []byte, answers []dnsmessage.Resource) bool {
 	var p dnsmessage.Parser
 	if _, err := p.Start(message); err != nil || p.SkipAllQuestions() != nil {
@@ -507,11 +507,11 @@ func evenLengths(message []byte, answers []dnsmessage.Resource) bool {
 	return true
 }
 
-// readSimply is readAnswer for a message that has been read. It shares nothing with it.
+// readSimply is readAnswer for an unpacked message. It shares no code with it.
 func readSimply(m *dnsmessage.Message) found {
 	asked := m.Questions[0]
 	name, lowest := asked.Name, uint32(1<<32-1)
-	lower := func(n dnsmessage.Name) string { // of ASCII alone, RFC 4343 section 3
+	lower := func(n dnsmessage.Name) string { // ASCII only, RFC 4343 section 3
 		text := n.String()
 		for c := byte('A'); c <= 'Z'; c++ {
 			text = strings.ReplaceAll(text, string(rune(c)), string(rune(c|0x20)))

@@ -38,7 +38,7 @@ func TestTimeout(t *testing.T) {
 				if took := time.Since(start); took != 3*time.Second {
 					t.Errorf("timed out after %v", took)
 				}
-				// While the lookup hangs there is no second one, and nobody waits for it.
+				// While a lookup hangs there is no second one, and no caller waits for it.
 				for range 100 {
 					time.Sleep(time.Second)
 					a.Addrs()
@@ -55,7 +55,7 @@ func TestTimeout(t *testing.T) {
 				if !deaf {
 					return
 				}
-				// A late answer is an answer.
+				// A late answer is still used.
 				time.Sleep(time.Until(start.Add(time.Hour)))
 				synctest.Wait()
 				expect(t, a, "10.0.0.1")
@@ -65,7 +65,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// Names that hang, with or without an ear for ctx, do not keep others from being looked up, and lookups are bounded.
+// Names whose lookups hang, whether or not they react to ctx, do not prevent other lookups, and lookups are bounded.
 func TestSlowNamesDelayNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestSlowNamesDelayNobody(t *testing.T) {
 		synctest.Wait()
 		expect(t, good, "10.0.0.1")
 
-		time.Sleep(time.Minute) // the deaf have to end before the bubble may
+		time.Sleep(time.Minute) // lookups that ignore ctx must end before the bubble does
 	})
 }
 
@@ -105,14 +105,14 @@ func TestLookupsAreBounded(t *testing.T) {
 		d.set("late", "10.0.0.2")
 		time.Sleep(4 * time.Second)
 		late := r.Name("late")
-		time.Sleep(time.Second) // the slots of the hung are free again
+		time.Sleep(time.Second) // the slots of hung lookups are free again
 		synctest.Wait()
 		expect(t, late, "10.0.0.2")
 		time.Sleep(time.Hour)
 	})
 }
 
-// When a lookup fails after its time was up, that is not a second failure.
+// If a lookup fails after its time was up, that does not count as a second failure.
 func TestLateFailureIsIgnored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestLateFailureIsIgnored(t *testing.T) {
 	})
 }
 
-// An answer in the moment in which the time is up leaves the name good, whoever comes first.
+// If an answer arrives at the moment of the timeout, the name has its addresses, whichever comes first.
 func TestAnswerAtTheLastMoment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("after Close: lookups %v", d.calls)
 		}
 		told.expect(t)
-		// The bubble does not end before every goroutine has.
+		// The bubble does not end before all goroutines have.
 	})
 }
 

@@ -18,7 +18,7 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// query is what a resolver asks.
+// query returns a query as a resolver sends it.
 func query(id uint16, name string, kind dnsmessage.Type) []byte {
 	m := dnsmessage.Message{
 		Header:    dnsmessage.Header{ID: id, RecursionDesired: true},
@@ -30,12 +30,12 @@ func query(id uint16, name string, kind dnsmessage.Type) []byte {
 func pack(m dnsmessage.Message) []byte {
 	b, err := m.Pack()
 	if err != nil {
-		panic(err) // of a test
+		panic(err) // a mistake in the test
 	}
 	return b
 }
 
-// record is a resource record of an answer.
+// record returns a resource record of an answer.
 func record(name string, ttl uint32, body dnsmessage.ResourceBody) dnsmessage.Resource {
 	return dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(name), Class: dnsmessage.ClassINET, TTL: ttl}, Body: body}
 }
@@ -44,11 +44,11 @@ func aRecord(name string, ttl uint32, last byte) dnsmessage.Resource {
 	return record(name, ttl, &dnsmessage.AResource{A: [4]byte{127, 0, 0, last}})
 }
 
-// answering is the answer to a query with these records.
+// answering returns the answer to a query with these records.
 func answering(query []byte, change func(*dnsmessage.Message), records ...dnsmessage.Resource) []byte {
 	var m dnsmessage.Message
 	if err := m.Unpack(query); err != nil {
-		panic(err) // of a test
+		panic(err) // a mistake in the test
 	}
 	m.Response, m.Answers, m.Additionals = true, records, nil
 	if change != nil {
@@ -148,7 +148,7 @@ func lookupAt(addr netip.AddrPort, name string) ([]netip.Addr, time.Duration, er
 	return addrs, w.ttl(), err
 }
 
-// kindOf is the type that a query is for.
+// kindOf returns the type in a query.
 func kindOf(q []byte) dnsmessage.Type {
 	var m dnsmessage.Message
 	if m.Unpack(q) != nil {
@@ -157,7 +157,7 @@ func kindOf(q []byte) dnsmessage.Type {
 	return m.Questions[0].Type
 }
 
-// The TTL is learnt from the answer that the resolver takes, and from nothing else that is sent to it.
+// The TTL is taken from the answer that the resolver accepts, and from no other message.
 func TestLookupLearnsTTL(t *testing.T) {
 	t.Parallel()
 	const name = "a.test."
@@ -230,7 +230,7 @@ func TestLookupLearnsTTL(t *testing.T) {
 	}
 }
 
-// What is not from DNS has no TTL, and a name that does not exist is an error.
+// An answer that is not from DNS has no TTL, and a name that does not exist is an error.
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -244,7 +244,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// Whatever keeps the own resolver from an answer, the system's is asked, unless time is up; the error is the own one's.
+// If Go's own resolver fails for any reason, the system's is asked, unless the time is up. If both fail, the error is the own resolver's.
 func TestLookupFallsBack(t *testing.T) {
 	t.Parallel()
 	const name = "a.test."

@@ -36,10 +36,10 @@ func TestAnswerIsNormalized(t *testing.T) {
 	})
 }
 
-// later is when something that is planned in d has taken place: a twentieth may be added.
+// later returns when something scheduled in d has happened: up to a twentieth may be added.
 func later(d time.Duration) time.Duration { return d + d/20 }
 
-// An answer is refreshed when it is old and the name is in use, and only then; it outlives failures; changes are reported once.
+// An answer is refreshed if it has expired and the name is in use, and only then. It survives failures, and changes are reported once.
 func TestRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestRefresh(t *testing.T) {
 		}
 		time.Sleep(24 * time.Hour)
 		check("never used")
-		expect(t, a, "10.0.0.1") // at once, and it is used
+		expect(t, a, "10.0.0.1") // at once; this is a use
 		calls++
 		check("used when it was old")
 		same := &a.Addrs()[0]
@@ -79,7 +79,7 @@ func TestRefresh(t *testing.T) {
 		time.Sleep(later(30 * time.Second))
 		calls++
 		check("again")
-		expect(t, a, "10.0.0.2") // without anybody having asked
+		expect(t, a, "10.0.0.2") // without another use
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
 		if n := d.count("a") - calls; n < 18 || n > 20 {
@@ -91,7 +91,7 @@ func TestRefresh(t *testing.T) {
 		expect(t, a, "10.0.0.2")
 		calls++
 		check("failing")
-		// next waits for the next lookup, which is to take place in so long.
+		// next waits for the next lookup, which must begin after that pause.
 		next := func(pause time.Duration) {
 			t.Helper()
 			const tick = 10 * time.Millisecond
@@ -113,14 +113,14 @@ func TestRefresh(t *testing.T) {
 		next(30 * time.Second)
 		expect(t, a, "10.0.0.3")
 		told.expect(t, failing, "a: <nil>")
-		// The pause begins anew.
+		// The pause starts again at its minimum.
 		d.unset("a")
 		next(30 * time.Second)
 		next(time.Second)
 	})
 }
 
-// An answer is used for its TTL, within bounds, and a little longer.
+// An answer is used for its TTL, within the bounds, and a little longer.
 func TestTTL(t *testing.T) {
 	t.Parallel()
 	for ttl, want := range map[time.Duration]time.Duration{
@@ -204,7 +204,7 @@ func TestWaitersJoinOneLookup(t *testing.T) {
 	})
 }
 
-// A waiter that cancels while another is being told is not told.
+// A waiter that is cancelled while another is being told is not told.
 func TestCancelWhileOthersAreTold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestCancelledWaiterIsForgotten(t *testing.T) {
 	runtime.KeepAlive(n)
 }
 
-// done is never called on the stack of Wait, whose caller may hold a lock that done takes.
+// Wait never calls done on its own stack, because its caller may hold a lock that done takes.
 func TestWaitIsAsynchronous(t *testing.T) {
 	t.Parallel()
 	r := resolve.New(resolve.Options{Lookup: newDNS().lookup})

@@ -24,13 +24,13 @@ func addrs(list ...string) []netip.Addr {
 	return out
 }
 
-// dns is a scripted Lookup: a name answers what was set, after its delay.
+// dns is a scripted Lookup: a name returns what was set, after its delay.
 type dns struct {
 	mu      sync.Mutex
 	answers map[string][]netip.Addr
 	calls   map[string]int
 	delay   map[string]time.Duration
-	deaf    map[string]bool // does not hear ctx
+	deaf    map[string]bool // names whose lookups ignore ctx
 	ttl     map[string]time.Duration
 	running atomic.Int32
 }
@@ -103,7 +103,7 @@ func (d *dns) lookup(ctx context.Context, name string) ([]netip.Addr, time.Durat
 	return nil, 0, errNoHost
 }
 
-// reports records what Report was told.
+// reports records the calls of Report.
 type reports struct {
 	mu   sync.Mutex
 	list []string
@@ -130,7 +130,7 @@ type outcome struct {
 }
 
 func wait(n *resolve.Name) (<-chan outcome, func()) {
-	got := make(chan outcome, 2) // room for a second call, which would be a bug
+	got := make(chan outcome, 2) // room for a second value, which would be a bug
 	cancel := n.Wait(func(a []netip.Addr, err error) { got <- outcome{a, err} })
 	return got, cancel
 }

@@ -70,7 +70,7 @@ func (o *offers) lookup(ctx context.Context, name string) ([]resolve.Target, tim
 	return targets, offerTTL, nil
 }
 
-// lines is what was logged.
+// lines records the log.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -82,7 +82,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// take returns what was logged since it was last called.
+// take returns what was logged since the last call.
 func (l *lines) take() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,7 +113,7 @@ func (l *lines) expect(t *testing.T, want ...string) {
 	}
 }
 
-// following runs a test with services that look up by o.
+// following runs a test with services that are looked up through o.
 func following(t *testing.T, test func(t *testing.T, o *offers, s *resolve.Services, log *lines)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -124,7 +124,7 @@ func following(t *testing.T, test func(t *testing.T, o *offers, s *resolve.Servi
 	})
 }
 
-// changes is how many changes were told, in so long.
+// changes counts the signals on Changed within d.
 func changes(s *resolve.Services, d time.Duration) (n int) {
 	end := time.After(d)
 	for {
@@ -161,7 +161,7 @@ func TestServiceIsSorted(t *testing.T) {
 	})
 }
 
-// Changes are told, and nothing else is; an answer outlives failures, of which people are told once.
+// Only changes are signalled. An answer survives failures, which are logged once.
 func TestServiceChanges(t *testing.T) {
 	following(t, func(t *testing.T, o *offers, s *resolve.Services, log *lines) {
 		one, two := target("a", 80, 0, 0), target("b", 80, 0, 0)
@@ -173,7 +173,7 @@ func TestServiceChanges(t *testing.T) {
 		if n := o.count("x"); n < 330 || n > 361 {
 			t.Errorf("%d lookups in an hour, with a TTL of %v", n, offerTTL)
 		}
-		o.set("x", two, one) // the order of the answer means nothing
+		o.set("x", two, one) // the order of an answer has no meaning
 		if n := changes(s, later(offerTTL)); n != 1 {
 			t.Errorf("%d changes", n)
 		}
@@ -198,7 +198,7 @@ func TestServiceChanges(t *testing.T) {
 	})
 }
 
-// Many changes at once are told together, and those that go on are told once in a second.
+// Simultaneous changes are signalled together, and continuing changes once per second.
 func TestServiceChangesAreSpaced(t *testing.T) {
 	following(t, func(t *testing.T, o *offers, s *resolve.Services, _ *lines) {
 		var names []string
@@ -227,7 +227,7 @@ func TestServiceChangesAreSpaced(t *testing.T) {
 	})
 }
 
-// What points at nothing is left out, with the reason; if nothing else is left, the answer before stays.
+// Invalid targets are left out, and the reason is logged; if no target is left, the previous answer stays.
 func TestServiceThatPointsAtNothing(t *testing.T) {
 	following(t, func(t *testing.T, o *offers, s *resolve.Services, log *lines) {
 		good := target("a", 80, 0, 0)
@@ -267,7 +267,7 @@ func TestServiceOfManyHosts(t *testing.T) {
 	})
 }
 
-// A lookup that hangs keeps nobody waiting for longer than he wants, and answers of a predecessor are good until there are others.
+// A lookup that hangs delays Wait no longer than its caller wants, and a predecessor's answers are used until there are new ones.
 func TestServiceThatHangs(t *testing.T) {
 	following(t, func(t *testing.T, o *offers, s *resolve.Services, log *lines) {
 		o.silent(true)
@@ -296,7 +296,7 @@ func TestServiceThatHangs(t *testing.T) {
 	})
 }
 
-// Services that are followed no more are not looked up; those that are asked for elsewhere keep their answers until there are others.
+// Services that are no longer followed are not looked up. Services that are looked up with new settings keep their answers until there are new ones.
 func TestServicesFollow(t *testing.T) {
 	following(t, func(t *testing.T, o *offers, s *resolve.Services, _ *lines) {
 		for _, name := range []string{"a", "b", "c"} {

@@ -11,7 +11,7 @@ import (
 	"kroxy-ev/engine/resolve"
 )
 
-// Names are looked up anew when they are to be asked for elsewhere, also those whose lookup was on its way.
+// Names are looked up again when the settings change, including those whose lookup was in progress.
 func TestResolverFollows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestResolverFollows(t *testing.T) {
 		synctest.Wait()
 		d.slow("b", time.Second, false)
 		b := r.Name("b")
-		r.Follow(resolve.Settings{MinTTL: time.Second, MaxTTL: 5 * time.Minute}) // as it was
+		r.Follow(resolve.Settings{MinTTL: time.Second, MaxTTL: 5 * time.Minute}) // unchanged
 		a.Addrs()
 		synctest.Wait()
 		if d.count("a") != 1 {
@@ -94,7 +94,7 @@ func TestExcessIsTold(t *testing.T) {
 	})
 }
 
-// Names that nobody uses are forgotten when there are many; others are not.
+// Unused names are forgotten when there are many names; others are not.
 func TestUnusedNamesAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -27,7 +27,7 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// All workers have prepared before the first follows.
+// All workers have prepared a plan before the first follows it.
 func TestApplyHasTwoPhases(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -43,12 +43,12 @@ func TestApplyHasTwoPhases(t *testing.T) {
 	}
 }
 
-// A plan that one worker does not take is taken by none.
+// If one worker does not accept a plan, no worker follows it.
 func TestApplyIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		bad     string
-		workers int // of the plan that is refused by slot 1
+		workers int // of the plan that the worker in slot 1 refuses
 		want    []string
 	}{
 		"refuses":               {"b refuse", 2, []string{"worker 1", "the port is taken"}},
@@ -72,7 +72,7 @@ func TestApplyIsRefused(t *testing.T) {
 				return "b"
 			}))
 			wantError(t, err, test.want...)
-			// What comes next shows what they follow; the one that hangs does not hear of it, and is replaced.
+			// A notice shows which plan they follow; the worker that hangs does not get it, and is replaced.
 			if name == "does not answer" {
 				_ = syscall.Kill(before[1].pid, syscall.SIGKILL)
 				w.await(1, "commit a")
@@ -102,7 +102,7 @@ func TestApplyIsRefused(t *testing.T) {
 	}
 }
 
-// New slots whose workers cannot serve the plan make it fail and leave nothing.
+// If a worker in a new slot cannot serve the plan, the plan fails and leaves nothing behind.
 func TestApplyFailsInANewSlot(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -152,7 +152,7 @@ func TestApplyWhenPlanFails(t *testing.T) {
 	wantError(t, w.m.Apply(supervise.Plan{}), "0 workers")
 }
 
-// A worker that is killed while a plan is tried does not make it fail, and its successor follows it.
+// A worker that is killed while a plan is tried does not make the plan fail, and its replacement follows it.
 func TestApplyWhileAWorkerDies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -175,7 +175,7 @@ func TestApplyWhileAWorkerDies(t *testing.T) {
 	}
 }
 
-// A worker that stops in the middle of taking up a plan that was agreed on is replaced by one that follows it.
+// A worker that hangs while it takes up an agreed plan is replaced by one that follows it.
 func TestApplyWhileAWorkerHangsInCommit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -196,7 +196,7 @@ func TestApplyWhileAWorkerHangsInCommit(t *testing.T) {
 	w.await(1, "commit b")
 }
 
-// A plan that mends a crash loop is taken up by the next process.
+// A plan that fixes a crash loop is used by the next process.
 func TestApplyMendsACrashLoop(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -244,7 +244,7 @@ func TestWorkersGrowAndShrink(t *testing.T) {
 	}
 }
 
-// A worker that still drains when its slot is wanted again is taken back.
+// A worker that still drains when its slot is needed again returns to service.
 func TestDrainingWorkerIsTakenBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -278,7 +278,7 @@ func TestDrainingWorkerIsTakenBack(t *testing.T) {
 	w.await(1, "commit d")
 }
 
-// What it had been given to drain is of no concern then.
+// The old drain timeout no longer applies to it.
 func TestDrainTimeoutOfAWorkerThatWasTakenBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -296,13 +296,13 @@ func TestDrainTimeoutOfAWorkerThatWasTakenBack(t *testing.T) {
 	if e := w.await(1, "commit c"); e.pid != before[1].pid {
 		t.Skip("the machine is too slow: it was not taken back")
 	}
-	<-over // nothing is to happen: there is no event to wait for
+	<-over // no event is expected
 	if s := w.m.Workers(); s[1].PID != before[1].pid || s[1].State != supervise.Serving {
 		t.Errorf("workers %+v, want process %d in slot 1", s, before[1].pid)
 	}
 }
 
-// One whose time to drain ends while a plan is tried is replaced, and the successor is waited for.
+// A worker whose drain timeout ends while a plan is tried is replaced, and Apply waits for the replacement.
 func TestDrainEndsDuringApply(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -329,7 +329,7 @@ func TestDrainEndsDuringApply(t *testing.T) {
 	}
 }
 
-// One that has been told to stop by then is not; its successor serves.
+// A worker that has been told to stop does not return to service; its replacement serves.
 func TestStoppingWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -350,7 +350,7 @@ func TestStoppingWorkerIsReplaced(t *testing.T) {
 	w.await(1, "commit c")
 }
 
-// Superfluous workers that do not leave are stopped, then killed.
+// Superfluous workers that do not leave are first told to stop, and then killed.
 func TestSuperfluousWorkerIsKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -366,7 +366,7 @@ func TestSuperfluousWorkerIsKilled(t *testing.T) {
 	w.await(1, "superfluous gone it did not stop (SIGKILL)")
 }
 
-// A thousand plans at once cost few.
+// Of a thousand simultaneous plans, only few are tried.
 func TestApplyStorm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -31,7 +31,7 @@ func channelPair(t *testing.T) (a, b *channel) {
 	return a, b
 }
 
-// sameFile is whether two descriptors are of the same file.
+// sameFile reports whether two descriptors refer to the same file.
 func sameFile(t *testing.T, a, b int) bool {
 	t.Helper()
 	var x, y unix.Stat_t
@@ -43,7 +43,7 @@ func sameFile(t *testing.T, a, b int) bool {
 
 func TestPayload(t *testing.T) {
 	t.Parallel()
-	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<18) // 4 MiB: far more than a socket buffer
+	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<18) // 4 MiB: much more than a socket buffer
 	for _, test := range []struct {
 		body  []byte
 		files int
@@ -82,7 +82,7 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// The descriptors of a payload that was begun and never finished do not end up in the next one.
+// The descriptors of an unfinished payload do not end up in the next one.
 func TestPayloadThatWasGivenUp(t *testing.T) {
 	t.Parallel()
 	a, b := channelPair(t)
@@ -94,7 +94,7 @@ func TestPayloadThatWasGivenUp(t *testing.T) {
 	if err := a.packet(message{kind: kindFiles, id: 1}, []int{int(f.Fd())}); err != nil {
 		t.Fatal(err)
 	}
-	for n := range uint32(3) { // so many files has the next
+	for n := range uint32(3) { // the number of files of the next payload
 		files := make([]int, n)
 		for i := range files {
 			files[i] = int(f.Fd())
@@ -135,7 +135,7 @@ func TestNotAMessage(t *testing.T) {
 	}
 }
 
-// A peer that does not read is noticed, not waited for.
+// send detects a peer that does not read, and does not wait for it.
 func TestSendDoesNotWait(t *testing.T) {
 	t.Parallel()
 	a, _ := channelPair(t)
@@ -150,7 +150,7 @@ func TestSendDoesNotWait(t *testing.T) {
 	t.Error("a million messages had room")
 }
 
-// What a peer said before it left is heard, also if it left something unread.
+// A peer's last messages are received, even if it has left something unread.
 func TestLastWords(t *testing.T) {
 	t.Parallel()
 	a, b := channelPair(t)

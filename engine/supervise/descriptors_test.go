@@ -13,16 +13,16 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// descriptors returns how many this process has open.
+// descriptors returns the number of this process's open descriptors.
 func descriptors() int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		panic(err)
 	}
-	return len(entries) - 1 // the directory's own
+	return len(entries) - 1 // minus that of the directory
 }
 
-// childless returns an error if this process has a child, dead or alive.
+// childless returns an error if this process has a child, running or ended.
 func childless() error {
 	if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); !errors.Is(err, syscall.ECHILD) {
 		return fmt.Errorf("process %d is left (%w)", pid, err)
@@ -30,7 +30,7 @@ func childless() error {
 	return nil
 }
 
-// mastersManyDeaths is a role: its workers are killed 50 times, and it loses nothing by that.
+// mastersManyDeaths is a role: a master whose workers are killed 50 times, and that leaks nothing.
 func mastersManyDeaths() error {
 	report, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
@@ -83,7 +83,7 @@ func mastersManyDeaths() error {
 	return childless()
 }
 
-// starvedMaster is a role: whatever number of descriptors Start may open, it fails cleanly until they are enough.
+// starvedMaster is a role: Start fails cleanly for each number of descriptors that is too small.
 func starvedMaster() error {
 	report, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
@@ -93,7 +93,7 @@ func starvedMaster() error {
 		return []byte("a"), []int{int(report.Fd())}, nil
 	}}
 	o := supervise.Options{Env: workerEnv()}
-	m, err := supervise.Start(o, plan) // opens what Go's runtime needs once
+	m, err := supervise.Start(o, plan) // opens what Go's runtime needs only once
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func starvedMaster() error {
 			break
 		}
 		failures++
-		if !errors.Is(started, unix.EMFILE) && more < 2 { // later ones are a worker's, in words
+		if !errors.Is(started, unix.EMFILE) && more < 2 { // later errors are a worker's, in text form
 			return fmt.Errorf("with %d descriptors: %w", more, started)
 		}
 		fmt.Println(more, started)
@@ -144,7 +144,7 @@ func lowestFree() (int, error) {
 	return fd, err
 }
 
-// setFiles sets the limit of open files, without Go's runtime taking note of it for the processes it starts.
+// setFiles sets the limit on open files without Go's runtime noticing, which would restore it in child processes.
 func setFiles(soft, hard uint64) error {
 	return unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: soft, Max: hard}, nil)
 }

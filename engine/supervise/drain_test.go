@@ -65,7 +65,7 @@ func TestStopDuringDrain(t *testing.T) {
 	within(t, patience, "Drain", drain.Wait)
 }
 
-// A worker that is stopped (by SIGSTOP) cannot keep a master from ending, nor can one that crashes or is in a crash loop.
+// A worker that is stopped by SIGSTOP, has crashed, or is in a crash loop cannot prevent a master from ending.
 func TestStopWithWorkersOutOfOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -87,7 +87,7 @@ func TestStopDuringAPause(t *testing.T) {
 	w.o.Program = program
 	w.start(w.plan(1, "a"))
 	pid := w.await(0, "commit a").pid
-	if err := os.Remove(program); err != nil { // the next cannot be started
+	if err := os.Remove(program); err != nil { // the next worker cannot be started
 		t.Fatal(err)
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)

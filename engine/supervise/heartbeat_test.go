@@ -56,7 +56,7 @@ func TestBeatIsSeenAndFree(t *testing.T) {
 	}
 }
 
-// A worker must not be able to cut off the memory that its master looks at.
+// A worker must not be able to truncate the memory that its master reads.
 func TestHeartbeatsCannotBeTruncated(t *testing.T) {
 	t.Parallel()
 	h, err := newHeartbeats()

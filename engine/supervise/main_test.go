@@ -10,7 +10,7 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// The test binary is all the programs that the tests start: roleVariable, in its environment, says which.
+// The test binary is also every program that the tests start: roleVariable in its environment says which.
 const roleVariable = "SUPERVISE_TEST_ROLE"
 
 var roles = map[string]func() error{
@@ -24,10 +24,10 @@ var roles = map[string]func() error{
 	"old master":          oldMaster,
 }
 
-// orphanVariable has a worker take PR_SET_PDEATHSIG back, so that nothing but the end of its channel is left.
+// orphanVariable makes a worker undo PR_SET_PDEATHSIG, so that only the end of its channel ends it.
 const orphanVariable = "SUPERVISE_TEST_ORPHAN"
 
-func init() { // runs on the main thread, whose setting it is
+func init() { // runs on the main thread, to which the setting applies
 	if os.Getenv(orphanVariable) != "" {
 		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0); err != nil {
 			panic(err)
@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	// Under the race detector a process takes a second to exit, unless it is told not to.
+	// Under the race detector a process takes a second to exit, unless told otherwise.
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")); err != nil {
 		panic(err)
 	}

@@ -34,7 +34,7 @@ func TestLongText(t *testing.T) {
 	}
 }
 
-// FuzzDecode: what is a message is encoded as it was, and nothing panics.
+// FuzzDecode checks that valid messages are encoded as they were, and that nothing panics.
 func FuzzDecode(f *testing.F) {
 	for _, m := range []message{{kind: kindFiles, id: 3}, {kind: kindPrepared, id: 1, value: 1, text: "no"}, {kind: kindServing}} {
 		f.Add(m.encode())

@@ -14,8 +14,8 @@ import (
 
 const bodyVariable = "SUPERVISE_TEST_BODY"
 
-// master is a role: a master whose workers have the body of the environment, and report on descriptor 3. It says so when
-// it serves and ends with its standard input.
+// master is a role: a master whose workers have the body in the environment, and report on descriptor 3. It prints a line when
+// it serves, and ends with its standard input.
 func master() error {
 	report := os.NewFile(3, "report")
 	m, err := supervise.Start(supervise.Options{Env: workerEnv()}, supervise.Plan{
@@ -33,7 +33,7 @@ func master() error {
 	return nil
 }
 
-// workerEnv is this process's environment without its role.
+// workerEnv returns this process's environment without its role.
 func workerEnv() []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -44,7 +44,7 @@ func workerEnv() []string {
 	return env
 }
 
-// role returns a command that is this binary in a role, with a pipe as descriptor 3. Its standard input stays open.
+// role returns a command that runs this binary in a role, with a pipe as descriptor 3. Its standard input stays open.
 func role(t *testing.T, name string, report *os.File, env ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command("/proc/self/exe")
@@ -57,7 +57,7 @@ func role(t *testing.T, name string, report *os.File, env ...string) *exec.Cmd {
 	return c
 }
 
-// startRole starts it and waits for its first line.
+// startRole starts the command and waits for its first line.
 func startRole(t *testing.T, c *exec.Cmd) (line string) {
 	t.Helper()
 	out, err := c.StdoutPipe()
@@ -77,7 +77,7 @@ func startRole(t *testing.T, c *exec.Cmd) (line string) {
 	return strings.TrimSpace(line)
 }
 
-// What looks like a worker's variable but was not set by a master is an error, not a hang or a crash.
+// A worker's variable that no master has set causes an error, not a hang or a crash.
 func TestVariablesSetByHand(t *testing.T) {
 	t.Parallel()
 	null, err := os.Open(os.DevNull)
@@ -100,7 +100,7 @@ func TestVariablesSetByHand(t *testing.T) {
 	}
 }
 
-// Workers do not outlive a master that is killed: by the end of the channel alone, and by PR_SET_PDEATHSIG alone.
+// Workers do not outlive a killed master: the end of the channel alone suffices, and so does PR_SET_PDEATHSIG.
 func TestMasterIsKilled(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// However a worker ends unasked, it has a successor, with the current plan, and the log says why, once.
+// However a worker ends unasked, it is replaced, the replacement has the current plan, and the log says why, once.
 func TestRespawn(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -66,12 +66,12 @@ func TestRespawn(t *testing.T) {
 	}
 }
 
-// A worker that goes on dying is started after growing pauses; others are left alone.
+// A worker that keeps dying is started after growing pauses; other workers are not affected.
 func TestCrashLoop(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var broken atomic.Bool
-	var times []time.Time // of what happens in slot 1; read when the master has stopped
+	var times []time.Time // of the events in slot 1; read after the master has stopped
 	started := w.o.Started
 	w.o.Started = func(slot, pid int) {
 		if slot == 1 {
@@ -108,7 +108,7 @@ func TestCrashLoop(t *testing.T) {
 	}
 }
 
-// Health resets the pauses.
+// A healthy worker resets the pauses.
 func TestHealthResetsThePauses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -116,7 +116,7 @@ func TestHealthResetsThePauses(t *testing.T) {
 	w.start(w.plan(1, "a"))
 	for range 5 {
 		pid := w.await(0, "commit a").pid
-		if err := w.m.Apply(w.plan(1, "a")); err != nil { // when it returns, the master knows that it serves
+		if err := w.m.Apply(w.plan(1, "a")); err != nil { // when it returns, the master knows that the worker serves
 			t.Fatal(err)
 		}
 		w.await(0, "commit a")
@@ -188,8 +188,8 @@ func TestWatchdog(t *testing.T) {
 		p.WatchdogTimeout = -1
 		w.start(p)
 		pid := w.await(0, "commit a").pid
-		// Many looks later it is still there.
-		time.Sleep(300 * time.Millisecond) // nothing is to happen: there is no event to wait for
+		// Many checks later it is still there.
+		time.Sleep(300 * time.Millisecond) // no event is expected
 		if s := w.m.Workers(); len(s) != 1 || s[0].PID != pid {
 			t.Errorf("workers %+v, want process %d", s, pid)
 		}

@@ -33,7 +33,7 @@ func TestStart(t *testing.T) {
 	if len(w.m.Workers()) != 0 {
 		t.Error("there are workers after Stop")
 	}
-	w.m.Stop() // again
+	w.m.Stop() // a second time
 	w.m.Drain(0)
 	if err := w.m.Apply(w.plan(1, "b")); !errors.Is(err, supervise.ErrStopping) {
 		t.Errorf("Apply after Stop: %v", err)
@@ -55,7 +55,7 @@ func TestStartFails(t *testing.T) {
 		body    func(int) string
 		role    string
 		want    []string
-		serving bool // some may, for a moment
+		serving bool // some may serve for a moment
 	}{
 		"refuses":             {body: second("a refuse"), want: []string{"worker 1", "the port is taken"}},
 		"dies":                {body: second("a die-in-prepare"), want: []string{"worker 1", "exit status 8"}},
@@ -125,7 +125,7 @@ func TestStartCannot(t *testing.T) {
 	}
 }
 
-// factsOf waits for what a worker was given.
+// factsOf waits for a worker's report on what it inherited.
 func (w *world) factsOf(slot int, commit string) (facts []string) {
 	w.t.Helper()
 	for {
@@ -150,7 +150,7 @@ func hasFact(facts []string, f string) bool {
 	return false
 }
 
-// A worker has its standard descriptors, the channel, what the plan gave it and what Go's runtime makes, and no other,
+// A worker has only its standard descriptors, the channel, the plan's descriptors and those that Go's runtime makes,
 // however many the master has and whether or not they are close-on-exec.
 func TestWorkerDescriptors(t *testing.T) {
 	t.Parallel()
@@ -239,7 +239,7 @@ func TestCredential(t *testing.T) {
 	}
 }
 
-// By default a worker is of the binary that runs, wherever its file went.
+// By default workers run the running binary, even if its file was moved or replaced.
 func TestProgramThatWasReplaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

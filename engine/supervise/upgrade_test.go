@@ -15,8 +15,8 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// newMaster is a role: it takes over, with three workers, and ends when the other end of its second file, the leash, was
-// closed. How it misbehaves it finds in the body.
+// newMaster is a role: it takes over, with three workers, and ends when the other end of its second file, the leash, is
+// closed. The body says how it misbehaves.
 func newMaster() error {
 	h, err := supervise.Inherited()
 	if err != nil {
@@ -56,7 +56,7 @@ func newMaster() error {
 	return nil
 }
 
-// newerMaster is a role: it knows another version of the handover only.
+// newerMaster is a role: it knows only another version of the handover.
 func newerMaster() error {
 	if err := os.Setenv("KROXY_EV_HANDOVER", "2"); err != nil {
 		return err
@@ -65,8 +65,8 @@ func newerMaster() error {
 	return err
 }
 
-// oldMaster is a role: a master without workers of note that is upgraded, says so, and waits to be killed. Its report is
-// the new master's.
+// oldMaster is a role: a master that is upgraded, says so, and waits to be killed. Its workers do not matter. Its report goes to the same
+// pipe as the new master's.
 func oldMaster() error {
 	report := os.NewFile(3, "report")
 	m, err := supervise.Start(supervise.Options{Env: workerEnv()}, supervise.Plan{
@@ -76,7 +76,7 @@ func oldMaster() error {
 	if err != nil {
 		return err
 	}
-	r, w, err := os.Pipe() // the leash's other end is ours: it is closed by our death
+	r, w, err := os.Pipe() // this process has the leash's other end, which closes when it dies
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func oldMaster() error {
 	select {}
 }
 
-// successor is a new master that reports to a pipe of its own and is ended by closing the leash.
+// successor returns a new master that reports to its own pipe and ends when the leash is closed.
 func successor(t *testing.T, body string) (s supervise.Successor, p *pipe, leash *os.File) {
 	t.Helper()
 	p, err := newPipe()
@@ -122,7 +122,7 @@ func successor(t *testing.T, body string) (s supervise.Successor, p *pipe, leash
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.o.NoNewPrivs = true // of the workers, not the new master
+	w.o.NoNewPrivs = true // for the workers, not the new master
 	w.start(w.plan(2, "a"))
 	s, p, leash := successor(t, "b "+strings.Repeat("x", 1<<20))
 	var remarks string
@@ -175,7 +175,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// An upgrade that fails leaves no process, and the old master goes on.
+// A failed upgrade leaves no process, and the old master continues.
 func TestUpgradeFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -224,7 +224,7 @@ func TestUpgradeFails(t *testing.T) {
 	}
 }
 
-// A new master that does not know how to take over says so.
+// A new master that cannot take over reports that.
 func TestUpgradeToAnotherVersion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -241,7 +241,7 @@ func TestUpgradeToAnotherVersion(t *testing.T) {
 	wantError(t, err, "new master", `handover version "2"`)
 }
 
-// A new master lives on when the old one is killed.
+// A new master survives when the old one is killed.
 func TestOldMasterIsKilled(t *testing.T) {
 	t.Parallel()
 	p, err := newPipe()
@@ -263,14 +263,14 @@ func TestOldMasterIsKilled(t *testing.T) {
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// Its leash is cut by that, so that it ends; but in its own way.
+	// That closes the leash, so the new master ends, but in its own way.
 	events := p.finished(t)
 	if count(events, "unleashed") != 1 || count(events, "stop") != 3 {
 		t.Errorf("the new master did not go on: %v", events)
 	}
 }
 
-// A new master that is being waited for is given up when the old one is told to stop.
+// An upgrade in progress is abandoned when the old master is told to stop.
 func TestStopDuringUpgrade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

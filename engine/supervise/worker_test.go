@@ -14,18 +14,18 @@ import (
 )
 
 // testWorker is the worker of all tests. A plan's body is its name and words that say how to misbehave; its first file is
-// a pipe that tells the test what happens, a line each.
+// a pipe on which the worker reports events, one per line.
 type testWorker struct {
 	w       *supervise.Worker
 	report  *os.File
-	current string // the body that is followed
+	current string // the body of the plan that it follows
 	next    string
-	files   []int // of next, but the report
+	files   []int // of next, without the report
 	mute    atomic.Bool
-	sticky  map[string]bool // words of any plan that was followed
+	sticky  map[string]bool // words that stay in effect after their plan
 }
 
-// work serves a master for the rest of this process.
+// work serves a master for the rest of this process's life.
 func work(w *supervise.Worker) {
 	t := &testWorker{w: w, sticky: map[string]bool{}}
 	go func() {
@@ -50,7 +50,7 @@ func has(body, word string) bool {
 	return false
 }
 
-// say reports an event: slot, process, what; in one write, so that lines do not mix.
+// say reports an event, with slot and process; in one write, so that lines do not mix.
 func (t *testWorker) say(format string, args ...any) {
 	if t.report != nil {
 		fmt.Fprintf(t.report, "%d %d %.200s\n", t.w.Slot, os.Getpid(), fmt.Sprintf(format, args...))
@@ -139,7 +139,7 @@ func closeFiles(fds []int) {
 	}
 }
 
-// facts tells what a process was given: its descriptors, variables, and status.
+// facts lists what a process inherited: its descriptors, variables, and status.
 func facts() []string {
 	var out []string
 	entries, err := os.ReadDir("/proc/self/fd")
@@ -147,7 +147,7 @@ func facts() []string {
 		return []string{err.Error()}
 	}
 	for _, e := range entries {
-		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // not the directory's own, which is closed
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // not that of the directory, which is closed
 			out = append(out, "fd "+e.Name()+" "+to)
 		}
 	}

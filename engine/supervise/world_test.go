@@ -14,10 +14,10 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// patience is how long a test waits for what has to happen.
+// patience is how long a test waits for an expected event.
 const patience = 30 * time.Second
 
-// event is something that a worker reported, or that its master did: "started" and "gone REASON".
+// event is something that a worker has reported, or an action of its master: "started" and "gone REASON".
 type event struct {
 	slot, pid int
 	what      string
@@ -25,12 +25,12 @@ type event struct {
 
 func (e event) String() string { return fmt.Sprintf("%d %d %s", e.slot, e.pid, e.what) }
 
-// pipe is what workers report on.
+// pipe is the pipe on which workers report.
 type pipe struct {
 	r, w   *os.File
-	events chan event // closed when nobody has the other end any more
+	events chan event // closed when no process has the other end
 
-	mu     sync.Mutex // of what follows, and of sending to events
+	mu     sync.Mutex // guards the fields below, and sending to events
 	closed bool
 }
 
@@ -80,7 +80,7 @@ type world struct {
 	o    supervise.Options
 	m    *supervise.Master
 
-	seen []event // all that was waited for or passed over, in the order of arrival
+	seen []event // all events that were awaited or skipped, in the order of arrival
 }
 
 type safeBuffer struct {
@@ -100,7 +100,7 @@ func (b *safeBuffer) String() string {
 	return b.b.String()
 }
 
-// newWorld returns a world without a master, whose Options a test may change.
+// newWorld returns a world without a master. The test may change its Options.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	p, err := newPipe()
@@ -137,12 +137,12 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// plan is one in which each worker has the same body.
+// plan returns a plan with the same body for each worker.
 func (w *world) plan(workers int, body string) supervise.Plan {
 	return w.planFor(workers, func(int) string { return body })
 }
 
-// planFor is one in which each slot has a body of its own.
+// planFor returns a plan with a separate body for each slot.
 func (w *world) planFor(workers int, body func(slot int) string) supervise.Plan {
 	return supervise.Plan{Workers: workers, For: func(slot int) ([]byte, []int, error) {
 		return []byte(body(slot)), []int{int(w.pipe.w.Fd())}, nil
@@ -174,8 +174,8 @@ func (w *world) next() event {
 	panic("unreachable")
 }
 
-// await waits until an event happened in a slot (any, if it is negative) that begins so, and returns it. Earlier ones are
-// passed over.
+// await waits for an event in a slot (any slot, if it is negative) that begins with what, and returns it. It skips earlier
+// events.
 func (w *world) await(slot int, what string) event {
 	w.t.Helper()
 	for {
@@ -185,7 +185,7 @@ func (w *world) await(slot int, what string) event {
 	}
 }
 
-// collect waits for an event in each of so many slots and returns them by slot.
+// collect waits for such an event in each of the slots and returns the events by slot.
 func (w *world) collect(slots int, what string) map[int]event {
 	w.t.Helper()
 	found := map[int]event{}
@@ -196,7 +196,7 @@ func (w *world) collect(slots int, what string) map[int]event {
 	return found
 }
 
-// awaitCount waits until so many events began so, ever.
+// awaitCount waits until n events in total have begun with what.
 func (w *world) awaitCount(n int, what string) {
 	w.t.Helper()
 	for count(w.seen, what) < n {
@@ -204,7 +204,7 @@ func (w *world) awaitCount(n int, what string) {
 	}
 }
 
-// sofar returns the events up to now; what workers report on their way is missing.
+// sofar returns the events up to now, without those that are still in the pipe.
 func (w *world) sofar() []event {
 	for {
 		select {
@@ -219,7 +219,7 @@ func (w *world) sofar() []event {
 	}
 }
 
-// count returns how many of the events begin so.
+// count returns how many of the events begin with what.
 func count(events []event, what string) (n int) {
 	for _, e := range events {
 		if strings.HasPrefix(e.what, what) {
@@ -229,7 +229,7 @@ func count(events []event, what string) (n int) {
 	return n
 }
 
-// finished waits until no process has the other end of the pipe any more; the test's own must be closed.
+// finished waits until no process has the other end of the pipe; the test's own end must be closed.
 func (p *pipe) finished(t *testing.T) (events []event) {
 	t.Helper()
 	late := time.After(patience)
@@ -246,7 +246,7 @@ func (p *pipe) finished(t *testing.T) (events []event) {
 	}
 }
 
-// within fails the test if f takes longer than it may.
+// within fails the test if f takes longer than d.
 func within(t *testing.T, d time.Duration, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -258,7 +258,7 @@ func within(t *testing.T, d time.Duration, what string, f func()) {
 	}
 }
 
-// wantError fails the test unless the error's text has all the parts.
+// wantError fails the test unless the error's text contains all parts.
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {

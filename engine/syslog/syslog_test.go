@@ -33,7 +33,7 @@ func TestHeader(t *testing.T) { // not parallel: it counts allocations
 	}
 }
 
-// reader is a syslog.
+// reader starts a syslog server.
 func reader(t *testing.T, network, at string) net.PacketConn {
 	t.Helper()
 	c, err := net.ListenPacket(network, at)
@@ -61,7 +61,7 @@ func write(t *testing.T, w *syslog.Writer, lines string) {
 	}
 }
 
-// Each line is a message, and what is too long is lost alone.
+// Each line is one message, and only lines that are too long are lost.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")
@@ -79,7 +79,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// A syslog that is not there is an error, and it is found as soon as it is.
+// A syslog server that is down causes an error, and is found as soon as it is up.
 func TestSyslogThatComesAndGoes(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")
@@ -95,7 +95,7 @@ func TestSyslogThatComesAndGoes(t *testing.T) {
 		_ = c.Close()
 		_ = unix.Unlink(path)
 	}
-	// One that was started anew is found at once.
+	// A restarted server is found at once.
 	for range 2 {
 		c := reader(t, "unixgram", path)
 		write(t, w, "again\n")
@@ -105,7 +105,7 @@ func TestSyslogThatComesAndGoes(t *testing.T) {
 	}
 }
 
-// By UDP nobody says that a message has arrived. That one has not is known with the next.
+// UDP does not confirm that a message has arrived. A loss becomes known with the next message.
 func TestUDPNobodyListens(t *testing.T) {
 	t.Parallel()
 	c := reader(t, "udp", "127.0.0.1:0")
@@ -122,7 +122,7 @@ func TestUDPNobodyListens(t *testing.T) {
 	}
 }
 
-// A reader that is slow is not waited for.
+// A slow reader does not block the writer.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")

@@ -13,18 +13,18 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// securedPair is two connections of one loop that speak TLS with each other. Everything happens on the loop's goroutine.
+// securedPair is a pair of connections on one loop that speak TLS with each other. Everything happens on the loop's goroutine.
 type securedPair struct {
 	loop           *enginetest.Loop
 	client, server engine.Conn
 	left           int
 	failed         error
 	got            []byte
-	size, have     int // of what the server is to read
+	size, have     int // of what the server must read
 	done           chan struct{}
 }
 
-// end is the owner of one of them.
+// end is the owner of one connection of the pair.
 type end struct{ p *securedPair }
 
 func (e end) Secured(_ tlsconn.State, err error) {
@@ -32,7 +32,7 @@ func (e end) Secured(_ tlsconn.State, err error) {
 	e.p.failed = errors.Join(e.p.failed, err)
 }
 
-// Ready reads what has come to the server.
+// Ready reads what the server has received.
 func (e end) Ready(c *engine.Conn) {
 	p := e.p
 	if c != &p.server || p.left > 0 {
@@ -90,8 +90,8 @@ func newPair(t *testing.T) *securedPair {
 	return p
 }
 
-// crypto/tls allocates 24 bytes each time it needs more of the socket. Nothing else is allocated: neither here, nor there
-// for a record that is written.
+// crypto/tls allocates 24 bytes each time it reads from the socket again. Nothing else is allocated, neither for reading
+// nor for writing a record.
 func TestRecordsAllocateLittle(t *testing.T) {
 	p := newPair(t)
 	for _, c := range []struct {
@@ -99,7 +99,7 @@ func TestRecordsAllocateLittle(t *testing.T) {
 	}{
 		{100, 1},
 		{16 << 10, 1},
-		{48 << 10, 4}, // it may need the socket once more for a record that came in part
+		{48 << 10, 4}, // it may read from the socket once more for a partial record
 	} {
 		sent := make([]byte, c.size)
 		write := func() {

@@ -8,10 +8,10 @@ import (
 	"kroxy-ev/engine/tlsconn"
 )
 
-// versions are those of TLS.
+// versions maps names to TLS versions.
 var versions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
-// The first protocol of the server that the client has too is spoken. Who has none in common is told so.
+// The first protocol of the server that the client also has is used. A client without a common one gets an alert.
 func TestALPNWithClients(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -27,7 +27,7 @@ func TestALPNWithClients(t *testing.T) {
 		"a client without ALPN":        {[]string{"h2", "http/1.1"}, nil, "", false},
 		"a server without ALPN":        {nil, []string{"h2", "http/1.1"}, "", false},
 		"nothing in common":            {[]string{"http/1.1"}, []string{"h2"}, "", true},
-		"HTTP/1.1 where there is none": {[]string{"h2"}, []string{"http/1.1"}, "", false}, // crypto/tls goes on as if there was no ALPN
+		"HTTP/1.1 where there is none": {[]string{"h2"}, []string{"http/1.1"}, "", false}, // crypto/tls continues as if there were no ALPN
 	} {
 		for version, id := range versions {
 			t.Run(name+" "+version, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestALPNWithClients(t *testing.T) {
 	}
 }
 
-// A session that is resumed speaks what this handshake agrees on, and not what the one did that began it, also if it goes on at
+// A resumed session uses the protocol that the new handshake negotiates, not the original one, even if it is resumed at
 // another listener that has the same certificate and offers other protocols.
 func TestALPNOfResumedSessions(t *testing.T) {
 	t.Parallel()
@@ -103,7 +103,7 @@ func TestALPNOfResumedSessions(t *testing.T) {
 	}
 }
 
-// A host that has none of the protocols is not spoken to.
+// A host that has none of the protocols is not used.
 func TestALPNWithHosts(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -121,7 +121,7 @@ func TestALPNWithHosts(t *testing.T) {
 	}
 }
 
-// hostOf is a host's TLS with a certificate.
+// hostOf returns a host's TLS configuration with a certificate.
 func hostOf(t *testing.T, key tlsconn.KeyPair) *tls.Config {
 	t.Helper()
 	cert, err := tls.X509KeyPair(key.Cert, key.Key)

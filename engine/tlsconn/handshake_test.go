@@ -50,7 +50,7 @@ func TestServesGoClients(t *testing.T) {
 	}
 }
 
-// Whoever closes the socket without close_notify may have been cut off.
+// A peer that closes the socket without close_notify may have been cut off.
 func TestTruncation(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -80,12 +80,12 @@ func TestRefusals(t *testing.T) {
 	hello := clientHello(t)
 	for name, c := range map[string]struct {
 		o     tlsconn.ServerOptions
-		sends string      // plain; else the client is this
-		reset bool        // behind that, once it was read; else it ends
-		as    *tls.Config // that demands nothing of the server
-		want  string      // in the server's error
-		is    error       // or what it is
-		alert string      // in the client's
+		sends string      // in plain text; if empty, the client uses as
+		reset bool        // after sends was read, reset; otherwise end
+		as    *tls.Config // accepts any server
+		want  string      // part of the server's error
+		is    error       // or the error that it wraps
+		alert string      // part of the client's error
 	}{
 		"plain HTTP":      {sends: "GET / HTTP/1.1\r\n\r\n", is: tlsconn.ErrPlainHTTP},
 		"plain text":      {sends: "hello", want: "does not look like a TLS handshake"},
@@ -109,7 +109,7 @@ func TestRefusals(t *testing.T) {
 				_, _ = io.WriteString(raw, c.sends)
 				if c.reset {
 					e.await(t, 1)
-					e.loop.Do(func() {}) // what came before is read
+					e.loop.Do(func() {}) // the earlier bytes have been read
 					_ = raw.SetLinger(0)
 					_ = raw.Close()
 				}
@@ -180,7 +180,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	}
 }
 
-// clientHello is the first that a client sends.
+// clientHello returns the first bytes that a client sends.
 func clientHello(t *testing.T) []byte {
 	t.Helper()
 	a, b := net.Pipe()
@@ -196,7 +196,7 @@ func clientHello(t *testing.T) []byte {
 	return p[:n]
 }
 
-// Handshakes that come in pieces, and are cut anywhere, by a stall, a close or a reset, leave nothing behind.
+// Handshakes that arrive in pieces, and are cut anywhere by a stall, a close or a reset, leave nothing behind.
 func TestCutHandshakes(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -232,7 +232,7 @@ func TestCutHandshakes(t *testing.T) {
 	for range each * 3 {
 		<-e.outcomes
 	}
-	// A whole handshake has 400 ms, too, which a busy machine may need.
+	// A complete handshake also has just 400 ms, which may be too short on a busy machine.
 	for begin := time.Now(); ; {
 		c := tls.Client(e.dial(t), &tls.Config{RootCAs: ca.pool(), ServerName: "a.test"})
 		if c.Handshake() == nil || time.Since(begin) > 20*time.Second {
@@ -242,7 +242,7 @@ func TestCutHandshakes(t *testing.T) {
 	}
 }
 
-// cutConn sends in pieces, and only so much.
+// cutConn sends in pieces, and only a limited number of bytes.
 type cutConn struct {
 	net.Conn
 	left, how, piece int
@@ -260,7 +260,7 @@ func (c *cutConn) Write(p []byte) (int, error) {
 			case 1:
 				_ = c.Conn.(*net.TCPConn).SetLinger(0)
 				_ = c.Close()
-			default: // what it is sent it still reads, until it is closed
+			default: // it keeps reading what it is sent until it is closed
 				_, _ = io.Copy(io.Discard, c.Conn)
 			}
 			return sent, errCut
@@ -275,7 +275,7 @@ func (c *cutConn) Write(p []byte) (int, error) {
 	return sent, nil
 }
 
-// A slow reader holds the sender back, with little memory, and gets every byte.
+// A slow reader holds back the sender, with little memory, and gets every byte.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -312,7 +312,7 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// A name, or none, is what a client that is only peeked at says; its bytes stay.
+// Peek returns the name, if any, in a client's hello; the client's bytes stay in the socket.
 func TestPeek(t *testing.T) {
 	t.Parallel()
 	hello := clientHello(t)
@@ -331,7 +331,7 @@ func TestPeek(t *testing.T) {
 			t.Parallel()
 			e := startPeeking(t, 300*time.Millisecond)
 			raw := e.dial(t)
-			for _, b := range c.sends { // each in a segment of its own
+			for _, b := range c.sends { // each in its own segment
 				if _, err := raw.Write([]byte{b}); err != nil {
 					break // the server has seen enough
 				}
@@ -354,7 +354,7 @@ func TestPeek(t *testing.T) {
 	}
 }
 
-// Loops that end while handshakes are at work leave no goroutine behind.
+// Loops that end during handshakes leave no goroutine behind.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
@@ -390,7 +390,7 @@ func TestConnect(t *testing.T) {
 	plain := &tls.Config{Certificates: []tls.Certificate{cert}}
 	for name, c := range map[string]struct {
 		o    tlsconn.ClientOptions
-		host *tls.Config // nil: it is not one that speaks TLS, and says
+		host *tls.Config // nil: it does not speak TLS, and sends says
 		says string
 		want string
 		as   any

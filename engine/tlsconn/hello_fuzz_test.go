@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-// What is taken and what is refused is read by crypto/tls as well, and must be read alike.
+// crypto/tls also reads everything that is accepted or refused here, and must agree.
 
 var errHelloSeen = errors.New("seen")
 
-// askHello has a server of crypto/tls read in. err is errHelloSeen if it took the hello, and name is its server's name
-// then. The callback comes before crypto/tls chooses a version or anything else.
+// askHello lets a crypto/tls server read in. err is errHelloSeen if it accepted the hello, and name is then the server name.
+// The callback comes before crypto/tls chooses a version or anything else.
 func askHello(in []byte) (name string, err error) {
 	err = tls.Server(newHelloWire(in), &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 		name = h.ServerName
@@ -24,8 +24,8 @@ func askHello(in []byte) (name string, err error) {
 	return name, err
 }
 
-// helloMessage is the first handshake message of in, in the obvious way, as far as it is there. Other records are passed
-// over.
+// helloMessage returns the first handshake message of in, parsed in the obvious way, as far as it is complete. It skips other
+// records.
 func helloMessage(in []byte) (message []byte) {
 	for len(in) >= 5 {
 		length := int(binary.BigEndian.Uint16(in[3:]))
@@ -41,7 +41,7 @@ func helloMessage(in []byte) (message []byte) {
 	return message
 }
 
-// anyHelloRecord reports whether one of in's records has a header like that.
+// anyHelloRecord reports whether one of in's records has a header for which like returns true.
 func anyHelloRecord(in []byte, like func(header []byte) bool) bool {
 	for len(in) >= 5 {
 		if like(in) {
@@ -55,7 +55,7 @@ func anyHelloRecord(in []byte, like func(header []byte) bool) bool {
 func isAlertRecord(header []byte) bool { return header[0] == 21 }
 func isOddRecord(header []byte) bool   { return header[1] != 3 }
 
-// afterHelloVector is what follows the vector at the beginning of b, whose length is in width bytes.
+// afterHelloVector returns what follows the vector at the beginning of b, whose length has width bytes.
 func afterHelloVector(b []byte, width int) []byte {
 	if width == 1 {
 		return b[1+int(b[0]):]
@@ -63,22 +63,22 @@ func afterHelloVector(b []byte, width int) []byte {
 	return b[2+int(binary.BigEndian.Uint16(b)):]
 }
 
-// laxerThanHello says what crypto/tls takes and this package does not, and whether that is so of in, which crypto/tls took.
+// laxerThanHello lists what crypto/tls accepts and this package refuses, with a check whether that applies to in, which crypto/tls has accepted.
 var laxerThanHello = map[error]func(in []byte) bool{
-	// Warnings before a hello: a client that has heard nothing has nothing to warn of. And major versions up to 15: crypto/tls
-	// looks whether a version is likely, OpenSSL and BoringSSL whether it is 3, which it is in all there is and will be (RFC
-	// 8446 section 5.1). Both make the answer to what is not TLS an early one.
+	// Alerts before a hello: a client that has received nothing has no reason for them. And major versions up to 15: crypto/tls
+	// checks whether a version is plausible, OpenSSL and BoringSSL whether it is 3, which it always is (RFC
+	// 8446 section 5.1). With both rules, input that is not TLS is recognized early.
 	ErrNotTLS: func(in []byte) bool { return isAlertRecord(in) || isOddRecord(in) },
 
-	// The same in later records. Records of other types must not lie between those of a message (RFC 8446 section 5.1).
+	// The same in later records. Records of other types must not occur within a message (RFC 8446 section 5.1).
 	errHelloRecordType:    func(in []byte) bool { return anyHelloRecord(in, isAlertRecord) },
 	errHelloRecordVersion: func(in []byte) bool { return anyHelloRecord(in, isOddRecord) },
 
-	// Its limit is 64 KiB. What clients send is 2 KiB with a post-quantum key and a ticket; ours is what one record holds.
+	// crypto/tls's limit is 64 KiB. Clients send 2 KiB with a post-quantum key and a ticket; our limit is what one record holds.
 	errHelloSize: func(in []byte) bool { return len(helloMessage(in)) > MaxHello },
 
-	// 32 bytes at most, and one suite and one compression method at least (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2).
-	// OpenSSL and BoringSSL refuse the first; crypto/tls refuses the others later, so that no handshake is lost.
+	// At most 32 bytes, and at least one suite and one compression method (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2).
+	// OpenSSL and BoringSSL refuse the first; crypto/tls refuses the others later, so no handshake is lost.
 	errHelloSession: func(in []byte) bool { return helloMessage(in)[38] > 32 },
 	errHelloSuites: func(in []byte) bool {
 		return binary.BigEndian.Uint16(afterHelloVector(helloMessage(in)[38:], 1)) == 0
@@ -88,8 +88,8 @@ var laxerThanHello = map[error]func(in []byte) bool{
 	},
 }
 
-// helloUnknown is a well-formed hello whose extensions, but for server_name, are of types that crypto/tls does not know,
-// and as different from each other as before. It is nil if a type is in the way.
+// helloUnknown returns a well-formed hello whose extensions, except server_name, have types that crypto/tls does not know,
+// as distinct from each other as before. It returns nil if a type makes that impossible.
 func helloUnknown(message []byte) []byte {
 	message = bytes.Clone(message)
 	b := afterHelloVector(afterHelloVector(afterHelloVector(message[38:], 1), 2), 1)
@@ -107,8 +107,8 @@ func helloUnknown(message []byte) []byte {
 	return message
 }
 
-// checkHello compares what comes of in with what crypto/tls makes of it. It says what was refused by right if crypto/tls
-// took it.
+// checkHello compares the result for in with that of crypto/tls. If crypto/tls has accepted in, it returns the error with which this package
+// rightly refuses it.
 func checkHello(t *testing.T, in []byte) (refused error) {
 	t.Helper()
 	var r HelloReader
@@ -141,7 +141,7 @@ func checkHello(t *testing.T, in []byte) (refused error) {
 		if _, err := askHello(in[:n-1]); errors.Is(err, errHelloSeen) {
 			t.Fatalf("all there before %d bytes: %s", n, shortHello(string(in)))
 		}
-	default: // for what another extension says, and nothing else
+	default: // only for the content of another extension
 		unknown := helloUnknown(helloMessage(in))
 		if unknown == nil {
 			return nil
@@ -157,12 +157,12 @@ func checkHello(t *testing.T, in []byte) (refused error) {
 	return nil
 }
 
-// laxerHelloCases are refused and taken by crypto/tls.
+// laxerHelloCases are refused here and accepted by crypto/tls.
 var laxerHelloCases = []struct {
 	in   string
 	want error
 }{
-	{"\x15\x03\x01\x00\x02\x01\x00" + namedHello, nil}, // close_notify: crypto/tls ends there
+	{"\x15\x03\x01\x00\x02\x01\x00" + namedHello, nil}, // close_notify: crypto/tls stops there
 	{"\x15\x03\x01\x00\x02\x01\x5a" + namedHello, ErrNotTLS},
 	{strings.Repeat("\x15\x03\x01\x00\x02\x01\x5a", 16) + namedHello, ErrNotTLS},
 	{strings.Repeat("\x15\x03\x01\x00\x02\x01\x5a", 17) + namedHello, nil}, // too many for crypto/tls
@@ -199,7 +199,7 @@ func TestHelloAsCryptoTLS(t *testing.T) {
 	}
 }
 
-// An exception that crypto/tls no longer makes has no row here that holds.
+// Every exception of laxerThanHello still holds; one that crypto/tls no longer makes would have no valid row here.
 func TestHelloStricterThanCryptoTLS(t *testing.T) {
 	t.Parallel()
 	had := map[error]bool{}
@@ -217,9 +217,9 @@ func TestHelloStricterThanCryptoTLS(t *testing.T) {
 	}
 }
 
-// What is taken, crypto/tls takes with the same name or refuses for an extension that is not looked into; what crypto/tls
-// takes is taken, but for the exceptions above; and it does not matter how the bytes were cut or framed. Input is what a
-// client sends, a hello's body or its extensions, so that lengths outside are right.
+// If this package accepts a hello, crypto/tls accepts it with the same name, or refuses it because of an extension that is not examined here. If
+// crypto/tls accepts it, so does this package, except for the exceptions above. It does not matter how the bytes were cut or framed. The input is what a
+// client sends, a hello's body or its extensions, so that outer lengths are right.
 func FuzzHello(f *testing.F) {
 	for _, c := range helloCases {
 		f.Add([]byte(c.in), uint8(0), uint16(0), uint16(len(c.in)/2))

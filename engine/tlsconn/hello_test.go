@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// helloWire is a connection on which in comes, and then nothing.
+// helloWire is a connection on which in arrives, and then nothing.
 type helloWire struct {
 	in  *bytes.Reader
 	out bytes.Buffer
@@ -30,7 +30,7 @@ func (w *helloWire) SetDeadline(time.Time) error      { return nil }
 func (w *helloWire) SetReadDeadline(time.Time) error  { return nil }
 func (w *helloWire) SetWriteDeadline(time.Time) error { return nil }
 
-// captureHello is what crypto/tls sends first.
+// captureHello returns the first bytes that crypto/tls sends.
 func captureHello(t testing.TB, c *tls.Config) []byte {
 	t.Helper()
 	w := newHelloWire(nil)
@@ -40,10 +40,10 @@ func captureHello(t testing.TB, c *tls.Config) []byte {
 	return w.out.Bytes()
 }
 
-// helloProtocols are names for ALPN that are n bytes together, with the length of each.
+// helloProtocols returns ALPN names that take n bytes together, including their lengths.
 func helloProtocols(n int) []string { return slices.Repeat([]string{strings.Repeat("p", 199)}, n/200) }
 
-// Hellos that crypto/tls makes.
+// Hellos made by crypto/tls.
 var madeHellos = []struct {
 	name   string
 	config *tls.Config
@@ -66,7 +66,7 @@ var madeHellos = []struct {
 
 func helloU16(n int) string { return string([]byte{byte(n >> 8), byte(n)}) }
 
-// helloV8 and helloV16 are vectors with a length of one and two bytes.
+// helloV8 and helloV16 return vectors with a length of one and two bytes.
 func helloV8(s string) string  { return string([]byte{byte(len(s))}) + s }
 func helloV16(s string) string { return helloU16(len(s)) + s }
 
@@ -76,7 +76,7 @@ func helloMsg(kind byte, body string) string {
 
 func helloRecord(data string) string { return "\x16\x03\x01" + helloV16(data) }
 
-// helloRecords is a message in records of size bytes.
+// helloRecords returns a message in records of size bytes.
 func helloRecords(message string, size int) string {
 	var b strings.Builder
 	for len(message) > size {
@@ -88,7 +88,7 @@ func helloRecords(message string, size int) string {
 
 var helloVersions = "\x03\x03" + strings.Repeat("r", 32)
 
-// helloBody is what a ClientHello says after its header and before its extensions.
+// helloBody is a ClientHello between its header and its extensions.
 var helloBody = helloVersions + helloV8("") + helloV16("\x13\x01") + helloV8("\x00")
 
 func helloWith(all ...string) string { return helloBody + helloV16(strings.Join(all, "")) }
@@ -101,13 +101,13 @@ func helloHost(name string) string { return "\x00" + helloV16(name) }
 
 func helloOf(body string) string { return helloRecord(helloMsg(1, body)) }
 
-// paddedHello is a hello of n bytes, header included.
+// paddedHello returns a hello of n bytes, including the header.
 func paddedHello(n int) string {
 	empty := len(helloMsg(1, helloWith(helloExt(21, ""))))
 	return helloMsg(1, helloWith(helloExt(21, strings.Repeat("\x00", n-empty))))
 }
 
-// helloExts are n of them, all different, none the server's name.
+// helloExts returns n extensions with different types, without server_name.
 func helloExts(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -116,7 +116,7 @@ func helloExts(n int) string {
 	return b.String()
 }
 
-// readHello prints what comes of in.
+// readHello returns the result for in as text.
 func readHello(r *HelloReader, in string) string {
 	h, n, err := r.Read([]byte(in))
 	var malformed *HelloError
@@ -148,8 +148,8 @@ var (
 	notTLSReason = ErrNotTLS.Error()
 )
 
-// helloCases say what comes of the bytes in: a reason, "more", or a name with or without a length before it, which is that
-// of all bytes otherwise.
+// helloCases give the result for the bytes in: a reason, "more", or a name. A length before the name is the length of the hello's records;
+// without one it is that of all bytes.
 var helloCases = []struct{ in, want string }{
 	{"", "more"},
 	{"\x16", "more"},
@@ -211,7 +211,7 @@ var helloCases = []struct{ in, want string }{
 	{helloRecord(paddedHello(16384)), "no name"},
 	{helloRecords(paddedHello(16384), 1), "no name"},
 	{helloRecords(paddedHello(16385), 16384), "a hello over 16384 bytes"},
-	{helloRecord(helloMsg(1, helloBody) + "\x0b\x00\x00"), "no name"}, // the next message is begun
+	{helloRecord(helloMsg(1, helloBody) + "\x0b\x00\x00"), "no name"}, // the next message has begun
 	{helloRecord(helloMsg(1, helloBody) + helloMsg(1, helloBody)), "no name"},
 	{helloRecord(helloMsg(1, helloBody)[:9]) + helloRecord(helloMsg(1, helloBody)[9:]+"xxx") + helloRecord("x"), fmt.Sprint(len(plainHello)+5+3, " no name")},
 
@@ -288,7 +288,7 @@ func TestHelloCases(t *testing.T) {
 	}
 }
 
-// helloStep is how far apart n bytes are cut: long input not everywhere, but at every place in a record.
+// helloStep returns the distance of the cuts in n bytes: long input is not cut everywhere, but at every position within a record.
 func helloStep(n int) int {
 	if n > 4000 {
 		return 997
@@ -296,7 +296,7 @@ func helloStep(n int) int {
 	return 1
 }
 
-// Wherever in is cut, the answer is that of the whole, or that more is needed; and once there is one it stays.
+// Wherever in is cut, the result is that of the whole or "more"; and once there is a result, it stays.
 func checkHelloCuts(t *testing.T, r *HelloReader, in string) {
 	t.Helper()
 	whole := readHello(r, in)
@@ -321,7 +321,7 @@ func TestHelloCutAnywhere(t *testing.T) {
 	}
 }
 
-// As few bytes as say it are enough.
+// The result is known as early as possible.
 func TestHelloDecidedEarly(t *testing.T) {
 	t.Parallel()
 	begun := helloRecord(namedHello[5:9])
@@ -379,7 +379,7 @@ func TestHelloOfCryptoTLS(t *testing.T) {
 	}
 }
 
-// Read asks for no more than it says, and keeps no more than it says: the longest hello in the smallest records, its last
+// Read never needs more bytes than documented, and keeps no more than documented: the longest hello in the smallest records, with its last
 // byte in the largest.
 func TestHelloBounds(t *testing.T) {
 	t.Parallel()
@@ -390,7 +390,7 @@ func TestHelloBounds(t *testing.T) {
 	}
 	var r HelloReader
 	if got := readHello(&r, in[:len(in)-1]); got != "more" || r.buf != nil {
-		t.Error(got, len(r.buf)) // nothing is copied before all is there
+		t.Error(got, len(r.buf)) // nothing is copied before everything has arrived
 	}
 	if got := readHello(&r, in); got != takenHello(len(in), nil) {
 		t.Error(got)
@@ -400,7 +400,7 @@ func TestHelloBounds(t *testing.T) {
 	}
 }
 
-// What came before in the buffer is not seen again, and the name of a hello in one record is part of what was read.
+// The buffer's old content does not show up again, and the name of a hello in one record is a slice of the input.
 func TestHelloReaderIsReused(t *testing.T) {
 	t.Parallel()
 	var r HelloReader
@@ -454,7 +454,7 @@ func TestLooksLikeHTTP(t *testing.T) {
 	}
 }
 
-// Nothing is allocated for a hello in one record, for one in several once there is a buffer, and for what is refused.
+// Nothing is allocated for a hello in one record, for one in several records once there is a buffer, or for refused input.
 func TestHelloNothingAllocated(t *testing.T) {
 	var r HelloReader
 	cases := map[string]string{

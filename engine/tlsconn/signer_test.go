@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchedKey tells how the thread is ranked that makes a signature with it.
+// watchedKey records the priority of the thread that makes a signature with it.
 type watchedKey struct{ nice chan int }
 
 func (watchedKey) Public() crypto.PublicKey { return nil }
 
 func (k watchedKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
-	raw, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()) // 20 less the nice value
+	raw, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()) // 20 minus the nice value
 	k.nice <- 20 - raw
 	return nil, err
 }
 
-// Signatures are made on threads that give way to loops, and so little that they are made on a busy machine.
+// Signatures are made on threads with a lower priority than the loops, but not so low that they would starve on a busy machine.
 func TestSignersGiveWay(t *testing.T) {
 	t.Parallel()
 	usual, err := unix.Getpriority(unix.PRIO_PROCESS, 0)

@@ -56,7 +56,7 @@ func newAuthority(tb testing.TB) *authority {
 	return a
 }
 
-// pool is the authority alone.
+// pool returns a pool with only the authority.
 func (a *authority) pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(a.cert)
@@ -104,29 +104,29 @@ func (a *authority) issue(tb testing.TB, key crypto.Signer, names ...string) tls
 	}
 }
 
-// ticketKeys are some that all servers of a test have.
+// ticketKeys are shared by all servers of a test.
 var ticketKeys = [][]byte{make([]byte, tlsconn.TicketKeySize)}
 
-// echoServer accepts on a loop of its own what speaks TLS, and echoes.
+// echoServer accepts TLS connections on its own loop, and echoes.
 type echoServer struct {
 	tb       testing.TB
 	loop     *enginetest.Loop
 	set      *tlsconn.Handshaker
-	server   *tlsconn.Server // nil: clients are peeked at, and what they send is echoed
-	timeout  time.Duration   // of that
+	server   *tlsconn.Server // nil: the server only peeks at clients and echoes their bytes
+	timeout  time.Duration   // for peeking
 	addr     string
-	open     map[*echoConn]bool // of the loop
+	open     map[*echoConn]bool // used on the loop only
 	outcomes chan outcome       // how each handshake ended
 	ended    chan error         // how each connection's stream ended
 }
 
-// outcome is what an owner is told.
+// outcome is the result that an owner gets.
 type outcome struct {
 	state tlsconn.State
 	err   error
 }
 
-// secured demands that a handshake has ended well.
+// secured checks that a handshake has succeeded.
 func (e *echoServer) secured(tb testing.TB, want tlsconn.State) {
 	tb.Helper()
 	o := <-e.outcomes
@@ -135,7 +135,7 @@ func (e *echoServer) secured(tb testing.TB, want tlsconn.State) {
 	}
 }
 
-// refused demands that a handshake has failed.
+// refused checks that a handshake has failed.
 func (e *echoServer) refused(tb testing.TB) error {
 	tb.Helper()
 	o := <-e.outcomes
@@ -309,7 +309,7 @@ func (e *echoServer) dial(tb testing.TB) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// exchange has a client send bytes and demands that they come back.
+// exchange makes a client send n bytes and checks that they come back.
 func exchange(tb testing.TB, c net.Conn, n int) {
 	tb.Helper()
 	sent, got := make([]byte, n), make([]byte, n)
@@ -325,7 +325,7 @@ func exchange(tb testing.TB, c net.Conn, n int) {
 	}
 }
 
-// connect makes a handshake with a host and exchanges some bytes. It returns how that failed.
+// connect makes a handshake with a host and exchanges some bytes. It returns the error.
 func connect(tb testing.TB, o tlsconn.ClientOptions, host *tls.Config, says string, prompt bool) error {
 	tb.Helper()
 	_, err := connectBy(tb, newClient(tb, o), host, says, prompt)
@@ -345,7 +345,7 @@ func newClient(tb testing.TB, o tlsconn.ClientOptions) *tlsconn.Client {
 	return client
 }
 
-// connectBy is connect by a client that may have been used before. It returns what was agreed on too.
+// connectBy is connect with a client that may have been used before. It also returns the State.
 func connectBy(tb testing.TB, client *tlsconn.Client, host *tls.Config, says string, prompt bool) (tlsconn.State, error) {
 	tb.Helper()
 	addr := enginetest.Accepting(tb, enginetest.Loopback, func(c *net.TCPConn) {

@@ -11,7 +11,7 @@ import (
 
 const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// parse is the slow and obvious Parse, by the grammar of the specification.
+// parse is a slow and obvious Parse that follows the grammar of the specification.
 func parse(s string) (id, span string, sampled, ok bool) {
 	m := regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})((?s:-.*)?)$`).FindStringSubmatch(s)
 	if m == nil || m[1] == "ff" || strings.Trim(m[2], "0") == "" || strings.Trim(m[3], "0") == "" || m[1] == "00" && m[5] != "" {
@@ -69,7 +69,7 @@ var (
 	memberValue = regexp.MustCompile(`^[ -+--<>-~]{0,255}[!-+--<>-~]$`)
 )
 
-// isState is the slow and obvious State.
+// isState is a slow and obvious State.
 func isState(values []string) bool {
 	n := 0
 	for _, m := range strings.Split(strings.Join(values, ","), ",") {

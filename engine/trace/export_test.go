@@ -1,6 +1,6 @@
 package trace
 
-// Flush gives all requests back that are over, as if they were sent.
+// Flush returns all finished requests to the pool, as if they had been sent.
 func Flush(e *Exporter) {
 	for e.collect() {
 		for _, q := range e.batch {
@@ -9,5 +9,5 @@ func Flush(e *Exporter) {
 	}
 }
 
-// Drop gives a request back.
+// Drop returns a request to the pool.
 func Drop(q *Request) { q.recorder.giveBack(q) }

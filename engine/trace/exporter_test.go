@@ -20,10 +20,10 @@ import (
 
 const patience = 30 * time.Second
 
-// collector is who spans are sent to.
+// collector is the server that spans are sent to.
 type collector struct {
 	*httptest.Server
-	answer func(n int, w http.ResponseWriter) // to the nth request; nil is 200
+	answer func(n int, w http.ResponseWriter) // to the nth request; nil means 200
 
 	mu    sync.Mutex
 	asked int
@@ -103,7 +103,7 @@ func attribute(s *otlp.Span, key string) any {
 	return nil
 }
 
-// A request is a server span and a client span for each try, which tell what was done.
+// A request becomes a server span and a client span for each try, with attributes that describe them.
 func TestSpans(t *testing.T) {
 	t.Parallel()
 	c := startCollector(t, nil)
@@ -159,7 +159,7 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-// A request has failed if it was answered by 5xx, or not at all, or not to the end; of those that have a status the end says more.
+// A request has failed if its status is 5xx, or if it has no response or only a part of one; error.type prefers the end reason over the status.
 func TestFailedRequests(t *testing.T) {
 	t.Parallel()
 	c := startCollector(t, nil)
@@ -191,7 +191,7 @@ func TestFailedRequests(t *testing.T) {
 	}
 }
 
-// A parent's decision holds; a trace that begins here is decided by its ID.
+// The parent's decision applies; a new trace is decided by its ID.
 func TestSampling(t *testing.T) {
 	t.Parallel()
 	e, r := export(t, "http://127.0.0.1:1", nil)
@@ -228,7 +228,7 @@ func TestSampling(t *testing.T) {
 	}
 }
 
-// A batch that the collector may take later is sent again; one that it never will is lost, counted and said.
+// A batch that the collector may accept later is sent again; one that it will never accept is lost, counted and reported.
 func TestCollectorThatRefuses(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -268,10 +268,10 @@ func TestCollectorThatRefuses(t *testing.T) {
 	}
 }
 
-// Who records never waits for a collector that hangs or is not there; there is an end to what waits for it, and the rest is counted.
+// Recording never waits for a collector that hangs or is down; the waiting requests are bounded, and others are counted.
 func TestCollectorThatHangs(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // it accepts nothing
+	l, err := net.Listen("tcp", "127.0.0.1:0") // it never accepts
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func TestCollectorThatIsNotThere(t *testing.T) {
 			t.Fatal("nothing is said")
 		}
 	}
-	// It comes, and gets what is recorded from then on.
+	// The collector comes up, and gets what is recorded from then on.
 	back := startCollector(t, nil)
 	e.Follow(trace.Settings{URL: back.URL + "/v1/traces"})
 	r.Begin(trace.Context{}, false, 1).End(2)
@@ -319,12 +319,12 @@ func TestCollectorThatIsNotThere(t *testing.T) {
 	e.Close(patience)
 }
 
-// Nothing is allocated for what comes from the pool.
+// Recording allocates nothing if the pool has requests.
 func TestRecordingDoesNotAllocate(t *testing.T) { // not parallel: it counts allocations
 	e, r := export(t, "http://127.0.0.1:1", func(o *trace.Options) { o.Every = time.Hour })
 	defer e.Close(0)
 	var list []*trace.Request
-	for range 1000 { // the pool is filled
+	for range 1000 { // fill the pool
 		list = append(list, r.Begin(trace.Context{}, false, 1))
 	}
 	method, path := []byte("GET"), []byte("/index.html")
@@ -367,7 +367,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-// What was sent makes room for more.
+// Sent requests make room for others.
 func TestRoomIsGivenBack(t *testing.T) {
 	t.Parallel()
 	c := startCollector(t, nil)
