@@ -24,9 +24,9 @@ func Handshakes(fd int) (map[Handshake]struct{}, error) {
 var ReadHandshakes = readHandshakes
 
 // RetireWith is Retire with a replaceable look, and with times in ms.
-func (l *Listener) RetireWith(done func(), look func() (map[Handshake]struct{}, error), quiet, patience int64) {
+func (l *Listener) RetireWith(done func(), look func() (map[Handshake]struct{}, error), quiet, timeout int64) {
 	l.retire(done, func(byte, int) (map[handshake]struct{}, error) { return look() })
-	l.retiring.quiet, l.retiring.deadline = quiet, l.loop.now+patience
+	l.retiring.quiet, l.retiring.deadline = quiet, l.loop.now+timeout
 }
 
 // RetireTickBlind makes one tick of a retirement that cannot list handshakes. It reports whether another tick follows.

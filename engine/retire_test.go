@@ -174,7 +174,7 @@ func TestRetireLetsNobodyNewIn(t *testing.T) {
 	})
 }
 
-func sightings(names ...byte) map[engine.Handshake]struct{} {
+func handshakesNamed(names ...byte) map[engine.Handshake]struct{} {
 	found := make(map[engine.Handshake]struct{})
 	for _, name := range names {
 		found[engine.Handshake{name}] = struct{}{}
@@ -192,13 +192,13 @@ func TestRetireDoesNotWaitForLaterHandshakes(t *testing.T) {
 		g.RetireWith(func() { close(done) }, func() (map[engine.Handshake]struct{}, error) {
 			switch n := looks.Add(1); n {
 			case 1:
-				return sightings(1, 2), nil
+				return handshakesNamed(1, 2), nil
 			case 2:
-				return sightings(2, 3), nil
+				return handshakesNamed(2, 3), nil
 			case 3:
-				return sightings(1, 2), nil // 1 is a new handshake: the previous look did not find it
+				return handshakesNamed(1, 2), nil // 1 is a new handshake: the previous look did not find it
 			default:
-				return sightings(1, 3, byte(n)), nil
+				return handshakesNamed(1, 3, byte(n)), nil
 			}
 		}, 0, 1<<40)
 	})
@@ -215,9 +215,9 @@ func TestRetireHasPatienceButNotForEver(t *testing.T) {
 	var last int64
 	g.Do(func() {
 		last = g.Now() + 300
-		g.RetireWith(func() { close(done) }, func() (map[engine.Handshake]struct{}, error) { return sightings(1), nil }, 0, 300)
+		g.RetireWith(func() { close(done) }, func() (map[engine.Handshake]struct{}, error) { return handshakesNamed(1), nil }, 0, 300)
 	})
-	awaitEnd(t, "the end of the patience", done)
+	awaitEnd(t, "the end of the timeout", done)
 	g.Do(func() {
 		if g.Now() < last {
 			t.Errorf("%d ms too early", last-g.Now())
@@ -227,7 +227,7 @@ func TestRetireHasPatienceButNotForEver(t *testing.T) {
 }
 
 // If the kernel cannot list handshakes, no client must come for a while, and each client restarts that time.
-func TestRetireWithoutSight(t *testing.T) {
+func TestRetireWithoutHandshakeList(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, nil)
 	c := g.hang(t)

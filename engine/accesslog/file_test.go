@@ -12,8 +12,8 @@ import (
 	"kroxy-ev/engine/accesslog"
 )
 
-// patience is the timeout for things that happen at once unless the machine is very busy.
-const patience = 30 * second
+// testTimeout is the timeout for things that happen at once unless the machine is very busy.
+const testTimeout = 30 * second
 
 func open(t *testing.T, path string, opts accesslog.Options) *accesslog.Log {
 	t.Helper()
@@ -38,7 +38,7 @@ func TestFile(t *testing.T) {
 	for _, line := range []string{"one", "two"} {
 		l := open(t, path, accesslog.Options{})
 		diagnose(t, l, line)
-		if err := l.Close(patience); err != nil {
+		if err := l.Close(testTimeout); err != nil {
 			t.Error(err)
 		}
 	}
@@ -58,7 +58,7 @@ func TestTornFileIsMended(t *testing.T) {
 	}
 	l := open(t, path, accesslog.Options{})
 	diagnose(t, l, "one")
-	if err := l.Close(patience); err != nil {
+	if err := l.Close(testTimeout); err != nil {
 		t.Error(err)
 	}
 	expectFile(t, path, "whole\nhal\none\n")
@@ -92,7 +92,7 @@ func TestRealFullDisk(t *testing.T) {
 	if err := <-told; !errors.Is(err, syscall.ENOSPC) || !strings.HasPrefix(err.Error(), "accesslog: /dev/full: writing: ") {
 		t.Errorf("told %v", err)
 	}
-	if err := l.Close(patience); !errors.Is(err, syscall.ENOSPC) || l.Lost() != 1 {
+	if err := l.Close(testTimeout); !errors.Is(err, syscall.ENOSPC) || l.Lost() != 1 {
 		t.Errorf("Close: %v; %d lost", err, l.Lost())
 	}
 }

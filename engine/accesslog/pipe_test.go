@@ -46,7 +46,7 @@ func TestPipeNobodyReads(t *testing.T) {
 		got, _ := io.ReadAll(reader) // until the log is closed
 		read <- string(got)
 	}()
-	if err := l.Close(patience); err != nil && !strings.Contains(err.Error(), "lines not written") {
+	if err := l.Close(testTimeout); err != nil && !strings.Contains(err.Error(), "lines not written") {
 		t.Error(err)
 	}
 	var last int
@@ -72,7 +72,7 @@ func TestCloseWithFullPipe(t *testing.T) {
 	}
 	start := time.Now()
 	err := l.Close(50 * time.Millisecond)
-	if err == nil || l.Lost() == 0 || l.Lost() >= 1000 || time.Since(start) > patience {
+	if err == nil || l.Lost() == 0 || l.Lost() >= 1000 || time.Since(start) > testTimeout {
 		t.Errorf("Close: %v after %v, %d lost", err, time.Since(start), l.Lost())
 	}
 }
@@ -90,7 +90,7 @@ func TestSharedPipe(t *testing.T) {
 			for range 3000 {
 				diagnose(t, l, "<"+strings.Repeat(string(rune('a'+i)), 75+i)+">")
 			}
-			if err := l.Close(patience); err != nil {
+			if err := l.Close(testTimeout); err != nil {
 				t.Error(err)
 			}
 		}()

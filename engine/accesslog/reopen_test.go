@@ -36,7 +36,7 @@ func TestReopen(t *testing.T) {
 		t.Errorf("Reopen: %v", err)
 	}
 	diagnose(t, l, "last")
-	if err := l.Close(patience); err != nil {
+	if err := l.Close(testTimeout); err != nil {
 		t.Error(err)
 	}
 	expectFile(t, path+".old", "last\n")
@@ -77,7 +77,7 @@ func TestReopenWhileFailing(t *testing.T) {
 	if err := l.Reopen(); err != nil {
 		t.Error(err)
 	}
-	if err := l.Close(patience); err != nil {
+	if err := l.Close(testTimeout); err != nil {
 		t.Error(err)
 	}
 	expectFile(t, path, "one\ntwo\n")
@@ -102,7 +102,7 @@ func TestReopenInTheMiddleOfALine(t *testing.T) {
 	if err := l.Reopen(); err != nil {
 		t.Error(err)
 	}
-	if err := l.Close(patience); err != nil {
+	if err := l.Close(testTimeout); err != nil {
 		t.Error(err)
 	}
 	expectFile(t, path, lines(long, "after"))

@@ -43,7 +43,7 @@ func TestChild(t *testing.T) {
 		_, _ = fmt.Fprintln(l, "line", i)
 	}
 	_ = l.Reopen()
-	if err := l.Close(patience); err != nil {
+	if err := l.Close(testTimeout); err != nil {
 		_, _ = fmt.Fprintln(out, err)
 	}
 	_, _ = fmt.Fprintln(out, "after")

@@ -242,7 +242,7 @@ func TestCloseInterrupted(t *testing.T) {
 	w := &script{steps: []step{{err: errInterrupted}, {n: 2, err: errInterrupted}, {err: errInterrupted}}}
 	l := accesslog.New("test", w, accesslog.Options{})
 	diagnose(t, l, "one")
-	if err := l.Close(patience); err != nil || w.String() != "one\n" {
+	if err := l.Close(testTimeout); err != nil || w.String() != "one\n" {
 		t.Errorf("got %q, %v", w.String(), err)
 	}
 }

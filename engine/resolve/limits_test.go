@@ -17,12 +17,12 @@ import (
 
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	for _, deaf := range []bool{false, true} {
-		t.Run(fmt.Sprintf("deaf=%v", deaf), func(t *testing.T) {
+	for _, ignoresCtx := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ignoresCtx=%v", ignoresCtx), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				d := newDNS()
-				d.slow("a", time.Hour, deaf)
+				d.slow("a", time.Hour, ignoresCtx)
 				d.set("a", "10.0.0.1")
 				var told reports
 				r := resolve.New(resolve.Options{Lookup: d.lookup, Settings: resolve.Settings{Timeout: 3 * time.Second}, Report: told.add})
@@ -44,15 +44,15 @@ func TestTimeout(t *testing.T) {
 					a.Addrs()
 					got, _ := wait(a)
 					synctest.Wait()
-					if deaf && len(got) != 1 {
+					if ignoresCtx && len(got) != 1 {
 						t.Fatal("a waiter hangs on a hung lookup")
 					}
 				}
-				if n := d.running.Load(); deaf && (n != 1 || d.count("a") != 1) {
+				if n := d.running.Load(); ignoresCtx && (n != 1 || d.count("a") != 1) {
 					t.Errorf("%d lookups run of %d", n, d.count("a"))
 				}
 				told.expect(t, "a: "+late)
-				if !deaf {
+				if !ignoresCtx {
 					return
 				}
 				// A late answer is still used.
@@ -94,7 +94,7 @@ func TestLookupsAreBounded(t *testing.T) {
 		r := resolve.New(resolve.Options{Lookup: d.lookup, Settings: resolve.Settings{Timeout: 5 * time.Second}})
 		defer r.Close()
 		for i := range 100 {
-			name := fmt.Sprint("deaf", i)
+			name := fmt.Sprint("ignoresCtx", i)
 			d.slow(name, time.Hour, true)
 			r.Name(name)
 		}

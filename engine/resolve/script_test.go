@@ -26,22 +26,22 @@ func addrs(list ...string) []netip.Addr {
 
 // dns is a scripted Lookup: a name returns what was set, after its delay.
 type dns struct {
-	mu      sync.Mutex
-	answers map[string][]netip.Addr
-	calls   map[string]int
-	delay   map[string]time.Duration
-	deaf    map[string]bool // names whose lookups ignore ctx
-	ttl     map[string]time.Duration
-	running atomic.Int32
+	mu         sync.Mutex
+	answers    map[string][]netip.Addr
+	calls      map[string]int
+	delay      map[string]time.Duration
+	ignoresCtx map[string]bool // names whose lookups ignore ctx
+	ttl        map[string]time.Duration
+	running    atomic.Int32
 }
 
 func newDNS() *dns {
 	return &dns{
-		answers: make(map[string][]netip.Addr),
-		calls:   make(map[string]int),
-		delay:   make(map[string]time.Duration),
-		deaf:    make(map[string]bool),
-		ttl:     make(map[string]time.Duration),
+		answers:    make(map[string][]netip.Addr),
+		calls:      make(map[string]int),
+		delay:      make(map[string]time.Duration),
+		ignoresCtx: make(map[string]bool),
+		ttl:        make(map[string]time.Duration),
 	}
 }
 
@@ -57,10 +57,10 @@ func (d *dns) unset(name string) {
 	delete(d.answers, name)
 }
 
-func (d *dns) slow(name string, delay time.Duration, deaf bool) {
+func (d *dns) slow(name string, delay time.Duration, ignoresCtx bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.delay[name], d.deaf[name] = delay, deaf
+	d.delay[name], d.ignoresCtx[name] = delay, ignoresCtx
 }
 
 func (d *dns) goodFor(name string, ttl time.Duration) {
@@ -80,9 +80,9 @@ func (d *dns) lookup(ctx context.Context, name string) ([]netip.Addr, time.Durat
 	defer d.running.Add(-1)
 	d.mu.Lock()
 	d.calls[name]++
-	delay, deaf := d.delay[name], d.deaf[name]
+	delay, ignoresCtx := d.delay[name], d.ignoresCtx[name]
 	d.mu.Unlock()
-	if deaf {
+	if ignoresCtx {
 		time.Sleep(delay)
 	} else {
 		select {

@@ -390,7 +390,7 @@ func TestApplyStorm(t *testing.T) {
 			}
 		})
 	}
-	within(t, patience, "the storm", all.Wait)
+	within(t, testTimeout, "the storm", all.Wait)
 	if n := applied.Load(); n < 1 || n+replaced.Load() != 1000 || asked.Load() != 2*n {
 		t.Errorf("%d applied, %d replaced, %d prepared", n, replaced.Load(), asked.Load())
 	}
@@ -422,6 +422,6 @@ func TestStopDuringApply(t *testing.T) {
 			}
 		})
 	}
-	within(t, patience, "Stop", w.m.Stop)
-	within(t, patience, "Apply", all.Wait)
+	within(t, testTimeout, "Stop", w.m.Stop)
+	within(t, testTimeout, "Apply", all.Wait)
 }

@@ -27,10 +27,10 @@ func TestDrain(t *testing.T) {
 			w := newWorld(t)
 			w.o.StopGrace = 200 * time.Millisecond
 			if test.want == "exit status 0" {
-				w.o.StopGrace = patience
+				w.o.StopGrace = testTimeout
 			}
 			w.start(w.plan(3, test.body))
-			within(t, patience, "Drain", func() { w.m.Drain(test.timeout) })
+			within(t, testTimeout, "Drain", func() { w.m.Drain(test.timeout) })
 			w.pipe.w.Close()
 			events := w.pipe.finished(t)
 			if n := count(events, "superfluous gone "+test.want); n != 3 || count(events, "started") != 3 {
@@ -61,8 +61,8 @@ func TestStopDuringDrain(t *testing.T) {
 	var drain sync.WaitGroup
 	drain.Go(func() { w.m.Drain(time.Hour) })
 	w.collect(2, "drain")
-	within(t, patience, "Stop", w.m.Stop)
-	within(t, patience, "Drain", drain.Wait)
+	within(t, testTimeout, "Stop", w.m.Stop)
+	within(t, testTimeout, "Drain", drain.Wait)
 }
 
 // A worker that is stopped by SIGSTOP, has crashed, or is in a crash loop cannot prevent a master from ending.
@@ -74,7 +74,7 @@ func TestStopWithWorkersOutOfOrder(t *testing.T) {
 	pids := w.collect(3, "commit a")
 	_ = syscall.Kill(pids[0].pid, syscall.SIGSTOP)
 	_ = syscall.Kill(pids[1].pid, syscall.SIGKILL)
-	within(t, patience, "Drain", func() { w.m.Drain(100 * time.Millisecond) })
+	within(t, testTimeout, "Drain", func() { w.m.Drain(100 * time.Millisecond) })
 }
 
 func TestStopDuringAPause(t *testing.T) {
@@ -95,5 +95,5 @@ func TestStopDuringAPause(t *testing.T) {
 	if got := states(w.m); got != "0:gone" {
 		t.Errorf("states %q", got)
 	}
-	within(t, patience, "Stop", w.m.Stop)
+	within(t, testTimeout, "Stop", w.m.Stop)
 }

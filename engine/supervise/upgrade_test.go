@@ -290,11 +290,11 @@ func TestStopDuringUpgrade(t *testing.T) {
 			break
 		}
 	}
-	within(t, patience, "Stop", w.m.Stop)
+	within(t, testTimeout, "Stop", w.m.Stop)
 	if err := syscall.Kill(upgrade, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("the new master is there after Stop (%v)", err)
 	}
-	within(t, patience, "Upgrade", done.Wait)
+	within(t, testTimeout, "Upgrade", done.Wait)
 	p.w.Close()
 	p.finished(t)
 }

@@ -14,8 +14,8 @@ import (
 	"kroxy-ev/engine/supervise"
 )
 
-// patience is how long a test waits for an expected event.
-const patience = 30 * time.Second
+// testTimeout is how long a test waits for an expected event.
+const testTimeout = 30 * time.Second
 
 // event is something that a worker has reported, or an action of its master: "started" and "gone REASON".
 type event struct {
@@ -168,7 +168,7 @@ func (w *world) next() event {
 		}
 		w.seen = append(w.seen, e)
 		return e
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		w.t.Fatal("nothing happens")
 	}
 	panic("unreachable")
@@ -232,7 +232,7 @@ func count(events []event, what string) (n int) {
 // finished waits until no process has the other end of the pipe; the test's own end must be closed.
 func (p *pipe) finished(t *testing.T) (events []event) {
 	t.Helper()
-	late := time.After(patience)
+	late := time.After(testTimeout)
 	for {
 		select {
 		case e, ok := <-p.events:

@@ -14,7 +14,7 @@ import (
 	"kroxy-ev/engine/syslog"
 )
 
-const patience = 30 * time.Second
+const testTimeout = 30 * time.Second
 
 func TestHeader(t *testing.T) { // not parallel: it counts allocations
 	at := time.Date(2026, 11, 29, 4, 5, 6, 789123456, time.FixedZone("", 3600))
@@ -41,7 +41,7 @@ func reader(t *testing.T, network, at string) net.PacketConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_ = c.SetReadDeadline(time.Now().Add(testTimeout))
 	return c
 }
 
@@ -114,7 +114,7 @@ func TestUDPNobodyListens(t *testing.T) {
 	lost := 0
 	w := syslog.NewWriter("udp:"+address, func(n int) { lost += n })
 	defer w.Close()
-	for deadline := time.Now().Add(patience); lost < 3 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(testTimeout); lost < 3 && time.Now().Before(deadline); {
 		write(t, w, "lost\n")
 	}
 	if lost < 3 {

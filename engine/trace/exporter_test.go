@@ -18,7 +18,7 @@ import (
 	"kroxy-ev/engine/trace"
 )
 
-const patience = 30 * time.Second
+const testTimeout = 30 * time.Second
 
 // collector is the server that spans are sent to.
 type collector struct {
@@ -61,7 +61,7 @@ func (c *collector) await(t *testing.T) {
 	t.Helper()
 	select {
 	case <-c.more:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("the collector got nothing")
 	}
 }
@@ -121,7 +121,7 @@ func TestSpans(t *testing.T) {
 	q.Server, q.Route, q.Group, q.Status, q.Reason, q.Attempts = "http", "all", "web", 200, "complete", 2
 	q.End(3000)
 	c.await(t)
-	e.Close(patience)
+	e.Close(testTimeout)
 	all := c.spans()
 	if len(all) != 3 || e.Sent() != 3 || e.Lost() != 0 {
 		t.Fatalf("%d spans, %d sent, %d lost", len(all), e.Sent(), e.Lost())
@@ -178,7 +178,7 @@ func TestFailedRequests(t *testing.T) {
 		s.Status, s.Reason, s.Cut = q.status, q.reason, q.cut
 		s.End(2)
 	}
-	e.Close(patience)
+	e.Close(testTimeout)
 	all := c.spans()
 	if len(all) != len(cases) {
 		t.Fatalf("%d spans", len(all))
@@ -255,10 +255,10 @@ func TestCollectorThatRefuses(t *testing.T) {
 				o.Lost = func(n int) { lost += n }
 			})
 			r.Begin(trace.Context{}, false, 1).End(2)
-			for deadline := time.Now().Add(patience); e.Sent()+e.Lost() == 0 && time.Now().Before(deadline); {
+			for deadline := time.Now().Add(testTimeout); e.Sent()+e.Lost() == 0 && time.Now().Before(deadline); {
 				time.Sleep(time.Millisecond)
 			}
-			e.Close(patience)
+			e.Close(testTimeout)
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if c.asked != test.asked || int(e.Sent()) != test.taken || int(e.Lost()) != 1-test.taken || lost != 1-test.taken || len(said) == 0 {
@@ -288,7 +288,7 @@ func TestCollectorThatHangs(t *testing.T) {
 	}
 	began := time.Now()
 	e.Close(10 * time.Millisecond)
-	if took := time.Since(began); took > patience/2 {
+	if took := time.Since(began); took > testTimeout/2 {
 		t.Errorf("closing took %v", took)
 	}
 }
@@ -307,7 +307,7 @@ func TestCollectorThatIsNotThere(t *testing.T) {
 			if !strings.HasPrefix(err.Error(), "trace: ") || !strings.Contains(err.Error(), "refused") {
 				t.Error(err)
 			}
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Fatal("nothing is said")
 		}
 	}
@@ -316,7 +316,7 @@ func TestCollectorThatIsNotThere(t *testing.T) {
 	e.Follow(trace.Settings{URL: back.URL + "/v1/traces"})
 	r.Begin(trace.Context{}, false, 1).End(2)
 	back.await(t)
-	e.Close(patience)
+	e.Close(testTimeout)
 }
 
 // Recording allocates nothing if the pool has requests.
@@ -372,7 +372,7 @@ func TestRoomIsGivenBack(t *testing.T) {
 	t.Parallel()
 	c := startCollector(t, nil)
 	e, r := export(t, c.URL, nil)
-	defer e.Close(patience)
+	defer e.Close(testTimeout)
 	const wave = 1500 // more than half of the room
 	for n := uint64(1); n <= 3; n++ {
 		for range wave {
@@ -380,7 +380,7 @@ func TestRoomIsGivenBack(t *testing.T) {
 				q.End(2)
 			}
 		}
-		for deadline := time.Now().Add(patience); e.Sent()+e.Lost() < n*wave && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(testTimeout); e.Sent()+e.Lost() < n*wave && time.Now().Before(deadline); {
 			time.Sleep(time.Millisecond)
 		}
 		if e.Sent() != n*wave || e.Lost() != 0 {
