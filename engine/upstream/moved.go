@@ -9,14 +9,28 @@ import (
 
 // hostAddrs is what a pool knows of one host's addresses. The addresses of a name may change while connections to the old ones are kept
 // alive, and with enough traffic those would stay for ever. So the name's addresses are checked now and then before a kept connection is reused.
+//
+// Many names have more addresses than one answer, and each answer has others. Connections to an address that is left out of an answer are
+// kept for a while, and for long if the name has been seen to rotate: an address that was left out came back.
 type hostAddrs struct {
-	next    int64        // when the addresses are next checked, in ms on the loop's clock; engine.Never for a host whose address never changes
-	addrs   []netip.Addr // the name's last answer; nil if there was none
-	version uint32       // incremented whenever the answer changes
+	next    int64                // when the addresses are next checked, in ms on the loop's clock; engine.Never for a host whose address never changes
+	addrs   []netip.Addr         // the name's last answer; nil if there was none
+	version uint32               // incremented whenever the answer changes
+	left    map[netip.Addr]int64 // addresses of earlier answers, and when each was last seen; nil if the answer never changed
+	rotates int64                // until when the name counts as one that rotates
+	holding bool                 // a connection to an address that the last answer does not have is kept
 }
 
-// addrsEvery is how often a name's addresses are checked, in ms; its answers do not change more often.
-const addrsEvery = 1000
+const (
+	// addrsEvery is how often a name's addresses are checked, in ms; its answers do not change more often.
+	addrsEvery = 1000
+	// holdMoved is for how long, in ms, connections to an address are kept that the name's answers do not have any more, and holdRotating the same
+	// for a name that rotates.
+	holdMoved, holdRotating = 5_000, 600_000
+	// leftMemory is for how long, in ms, an address is remembered that was left out, and how long a name counts as one that rotates. mostLeft is how
+	// many are remembered.
+	leftMemory, mostLeft = 1_800_000, 1024
+)
 
 // newHostAddrs returns the initial state for each of g's hosts.
 func newHostAddrs(g *Group) []hostAddrs {
@@ -29,6 +43,41 @@ func newHostAddrs(g *Group) []hostAddrs {
 	return list
 }
 
+// answered takes an answer that differs from the last one.
+func (h *hostAddrs) answered(addrs []netip.Addr, now int64) {
+	if h.addrs != nil && h.left == nil {
+		h.left = make(map[netip.Addr]int64)
+	}
+	for _, a := range addrs {
+		if at, ok := h.left[a]; ok && now-at < leftMemory {
+			h.rotates = now + leftMemory
+		}
+		delete(h.left, a)
+	}
+	for a, at := range h.left {
+		if now-at >= leftMemory {
+			delete(h.left, a)
+		}
+	}
+	for _, a := range h.addrs {
+		if !slices.Contains(addrs, a) && len(h.left) < mostLeft {
+			h.left[a] = now
+		}
+	}
+	h.addrs = addrs
+	h.version++
+}
+
+// holds reports whether connections to an address that is not in the last answer are kept.
+func (h *hostAddrs) holds(a netip.Addr, now int64) bool {
+	most := int64(holdMoved)
+	if now < h.rotates {
+		most = holdRotating
+	}
+	at, ok := h.left[a]
+	return ok && now-at < most
+}
+
 // dropMoved closes idle connections to addresses that the name of the host of that index no longer has. Connections in use are left
 // alone.
 func (p *pool) dropMoved(index int) {
@@ -38,11 +87,13 @@ func (p *pool) dropMoved(index int) {
 	}
 	h.next = now + addrsEvery
 	addrs := p.group.Hosts[index].Name.Addrs() // this also keeps the name in use
-	if len(addrs) == 0 || len(h.addrs) > 0 && &addrs[0] == &h.addrs[0] {
+	switch changed := len(addrs) > 0 && (len(h.addrs) == 0 || &addrs[0] != &h.addrs[0]); {
+	case changed:
+		h.answered(addrs, now)
+	case !h.holding:
 		return
 	}
-	h.addrs = addrs
-	h.version++
+	h.holding = false
 	p.idle[index] = slices.DeleteFunc(p.idle[index], func(c *Conn) bool {
 		if p.isCurrent(c) {
 			return false
@@ -52,27 +103,42 @@ func (p *pool) dropMoved(index int) {
 		return true
 	})
 	if p.shares != nil {
-		p.shares[index].leaveMoved(addrs)
+		p.shares[index].leaveMoved(func(a netip.Addr) bool { return p.hasAddr(index, a) })
 	}
 }
 
-// isCurrent reports whether c is connected to an address that its host still has, as far as known.
+// isCurrent reports whether c is connected to an address that its host still has, as far as known, or had a short time ago.
 func (p *pool) isCurrent(c *Conn) bool {
 	h := &p.addrs[c.index]
 	if c.addrs == h.version {
 		return true
 	}
-	if addr := c.addr.Addr(); !slices.Contains(h.addrs, addr) && !slices.Contains(p.group.Hosts[c.index].Name.Addrs(), addr) {
+	if !p.hasAddr(c.index, c.addr.Addr()) {
 		return false
 	}
-	c.addrs = h.version
+	if !h.holding {
+		c.addrs = h.version
+	}
 	return true
 }
 
-// leaveMoved makes sessions leave that are connected to none of these addresses.
-func (sh *sharing) leaveMoved(addrs []netip.Addr) {
+// hasAddr reports whether the host of that index has an address, as far as known, or had it a short time ago.
+func (p *pool) hasAddr(index int, a netip.Addr) bool {
+	h := &p.addrs[index]
+	if slices.Contains(h.addrs, a) || slices.Contains(p.group.Hosts[index].Name.Addrs(), a) {
+		return true
+	}
+	if h.holds(a, p.connector.loop.Now()) {
+		h.holding = true
+		return true
+	}
+	return false
+}
+
+// leaveMoved makes sessions leave that are connected to addresses that their host no longer has.
+func (sh *sharing) leaveMoved(has func(netip.Addr) bool) {
 	for i := len(sh.sessions) - 1; i >= 0; i-- { // leave removes the session from the list
-		if s := sh.sessions[i]; !slices.Contains(addrs, s.addr.Addr()) {
+		if s := sh.sessions[i]; !has(s.addr.Addr()) {
 			s.leave()
 		}
 	}

@@ -280,6 +280,11 @@ func (p *pool) moveOn(before *Groups) {
 		p.idle[i] = nil
 		p.count(-len(list))
 		to, index := k.groups.successor(before, p.group, i)
+		if to != nil {
+			if q := k.pool(to); q.addrs[index].addrs == nil && q.addrs[index].next != engine.Never {
+				q.addrs[index] = p.addrs[i]
+			}
+		}
 		for _, c := range list {
 			if to == nil {
 				p.discard(c)
