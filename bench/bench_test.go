@@ -97,7 +97,7 @@ func family(b *testing.B, w *workload) {
 	h := theHarness(b)
 	if w.needs != nil {
 		if err := w.needs(h); err != nil {
-			skip(b, fmt.Errorf("%s is left out: %w", w.name, err))
+			skip(b, fmt.Errorf("%s is skipped: %w", w.name, err))
 		}
 	}
 	var done []*comparison
@@ -107,7 +107,7 @@ func family(b *testing.B, w *workload) {
 		b.Run("proxy="+name, func(b *testing.B) {
 			if i == len(done) {
 				if !h.hasTime(w.takes(len(rivals), thoroughness{1, h.load})) {
-					skip(b, fmt.Errorf("%s is left out: it would not end by %s (see -timeout)", w.name, h.until.Format(time.TimeOnly)))
+					skip(b, fmt.Errorf("%s is skipped: it would not finish by %s (see -timeout)", w.name, h.until.Format(time.TimeOnly)))
 				}
 				c, err := h.compare(w)
 				if err != nil {

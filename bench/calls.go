@@ -160,7 +160,7 @@ func newCounter(root int, t tracepoints) (*counter, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("bench: counting system calls: process %d does not stop starting and ending threads", root)
+	return nil, fmt.Errorf("bench: counting system calls: process %d keeps starting and ending threads", root)
 }
 
 // open begins to count on the threads.

@@ -47,7 +47,7 @@ func (j job) dialer() (dialer, error) {
 		return d, fmt.Errorf("getting a session to resume: %w", err)
 	}
 	if _, ok := sessions.Get(serverName); !ok {
-		return d, fmt.Errorf("getting a session to resume: no ticket came")
+		return d, fmt.Errorf("getting a session to resume: no ticket arrived")
 	}
 	d.resume = true
 	return d, nil
@@ -115,7 +115,7 @@ func (d dialer) handshake(c *tls.Conn) error {
 		return fmt.Errorf("TLS handshake: the session was resumed: %v, want %v", s.DidResume, d.resume)
 	}
 	if d.http2 && s.NegotiatedProtocol != http2.NextProtoTLS {
-		return fmt.Errorf("TLS handshake: the protocol agreed on is %q, but the row wants HTTP/2", s.NegotiatedProtocol)
+		return fmt.Errorf("TLS handshake: the negotiated protocol is %q, but the row requires HTTP/2", s.NegotiatedProtocol)
 	}
 	return agreed(s.Version, s.CipherSuite, s.CurveID)
 }
@@ -125,7 +125,7 @@ func agreed(version, cipher uint16, group tls.CurveID) error {
 	if version == tlsVersion && cipher == tlsCipher && group == tlsGroup {
 		return nil
 	}
-	return fmt.Errorf("TLS handshake: %s, %s and %s, but the row wants %s, %s and %s",
+	return fmt.Errorf("TLS handshake: %s, %s and %s, but the row requires %s, %s and %s",
 		tls.VersionName(version), tls.CipherSuiteName(cipher), group, tls.VersionName(tlsVersion), tls.CipherSuiteName(tlsCipher), tlsGroup)
 }
 

@@ -99,7 +99,7 @@ func (e exchange) on(c net.Conn, buf []byte) (int64, error) {
 	size := in.n
 	if e.closes() {
 		if _, err := body.ReadByte(); err == nil {
-			return size, errors.New("the connection goes on after the response")
+			return size, errors.New("the connection stays open after the response")
 		} else if !errors.Is(err, io.EOF) {
 			return size, fmt.Errorf("waiting for the end of the connection: %w", err)
 		}

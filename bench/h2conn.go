@@ -126,7 +126,7 @@ func (c *h2Conn) next() (h2Event, error) {
 		case *http2.RSTStreamFrame:
 			err = fmt.Errorf("stream %d was reset: %v", f.StreamID, f.ErrCode)
 		case *http2.GoAwayFrame:
-			err = fmt.Errorf("the proxy goes away: %v", f.ErrCode)
+			err = fmt.Errorf("the proxy sent GOAWAY: %v", f.ErrCode)
 		}
 		if err != nil {
 			return h2Event{}, err
@@ -147,9 +147,9 @@ func (c *h2Conn) do(e h2Exchange) error {
 		ev, err := c.next()
 		switch {
 		case err != nil:
-			return fmt.Errorf("waiting for a response, of which %d bytes are there: %w", got, err)
+			return fmt.Errorf("waiting for a response after %d bytes: %w", got, err)
 		case ev.stream != stream:
-			return fmt.Errorf("something came on stream %d, not on %d", ev.stream, stream)
+			return fmt.Errorf("a frame arrived on stream %d, not on %d", ev.stream, stream)
 		case ev.fields != nil && head == nil:
 			head = ev.fields
 		case ev.fields != nil:
@@ -186,7 +186,7 @@ func (c *h2Conn) take(bytes int64, n int) error {
 		ev, err := c.next()
 		switch {
 		case err != nil:
-			return fmt.Errorf("%d of %d streams have what they wait for: %w", full, n, err)
+			return fmt.Errorf("%d of %d streams have received their data: %w", full, n, err)
 		case ev.fields != nil && fieldOf(ev.fields, ":status") != "200":
 			return fmt.Errorf("the response has status %s", fieldOf(ev.fields, ":status"))
 		case ev.end:
@@ -208,7 +208,7 @@ func (c *h2Conn) take(bytes int64, n int) error {
 func (c *h2Conn) grant(bytes uint32, n int) error {
 	for i := range n {
 		if err := c.framer.WriteWindowUpdate(uint32(1+2*i), bytes); err != nil {
-			return fmt.Errorf("going on with a download: %w", err)
+			return fmt.Errorf("continuing a download: %w", err)
 		}
 	}
 	return nil

@@ -81,7 +81,7 @@ func TestH2Exchange(t *testing.T) {
 			"post":  {h2Exchange{Path: "/bytes/5", Body: []byte("hello"), Size: 12}, ""},
 			"size":  {h2Exchange{Path: "/", Size: 13}, "12 bytes, want 13"},
 			"rpc":   {h2Exchange{Path: "/", Size: 12, GRPC: true}, `grpc-status ""`},
-			"large": {h2Exchange{Path: "/bytes/100000000", Size: h2Window + 1}, ""}, // its content is that of a smaller response
+			"large": {h2Exchange{Path: "/bytes/100000000", Size: h2Window + 1}, ""}, // small sends h2Small instead
 		} {
 			j.H2 = tc.e
 			if err := j.once(); (err != nil) != (tc.bad != "") || err != nil && !strings.Contains(err.Error(), tc.bad) {

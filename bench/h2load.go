@@ -77,7 +77,7 @@ func parseH2load(s string) (result, error) {
 		r.Failure = requests[0] + "; " + status[0]
 	}
 	if r.Ops <= 0 || r.Elapsed <= 0 {
-		return r, fmt.Errorf("h2load got nothing done: %q", s)
+		return r, fmt.Errorf("h2load completed no requests: %q", s)
 	}
 	return r, nil
 }

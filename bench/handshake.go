@@ -150,11 +150,11 @@ func (h *handshaker) idle() bool { return h == nil || len(h.waiting) == 0 }
 // enough returns an error if fewer connections were made than were due in d, or if some hang. One may have been due at the very end.
 func (h *handshaker) enough(d time.Duration) error {
 	if n := len(h.waiting); n > 0 {
-		return fmt.Errorf("%d new connections beside the others did not come to their end", n)
+		return fmt.Errorf("%d new connections beside the others were not completed", n)
 	}
 	due := int64(d / h.interval)
 	if float64(h.done) < leastHandshakes*float64(due-1) {
-		return fmt.Errorf("%d new connections in %v beside the others, %d were due: the proxy or the load is too slow, or others have their CPUs", h.done, d.Round(time.Millisecond), due)
+		return fmt.Errorf("%d new connections in %v beside the others, %d were due: the proxy or the load is too slow, or other programs use their CPUs", h.done, d.Round(time.Millisecond), due)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func watched(h *harness, t *target, j job) (result, error) {
 		return r, fmt.Errorf("bench: at %.0f requests a second: %w", j.Rate, err)
 	}
 	if r.Counted < leastCounted {
-		return r, fmt.Errorf("bench: other programs left the CPUs alone for %.0f%% of the time only", 100*r.Counted)
+		return r, fmt.Errorf("bench: the CPUs were free of other programs for only %.0f%% of the time", 100*r.Counted)
 	}
 	return r, nil
 }

@@ -139,7 +139,7 @@ func (l *load) next(limit time.Duration) (result, error) {
 // goOn ends the silence of a job.
 func (l *load) goOn() error {
 	if _, err := io.WriteString(l.proc.in, "\n"); err != nil {
-		return fmt.Errorf("bench: telling load to go on: %w", err)
+		return fmt.Errorf("bench: telling the load to continue: %w", err)
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func runLoad(h *harness, j job) (result, error) {
 	defer l.proc.stop()
 	r, err := l.next(j.Duration + time.Minute)
 	if err == nil && r.Ops == 0 {
-		err = fmt.Errorf("bench: load got nothing done: %s", r.Failure)
+		err = fmt.Errorf("bench: the load completed no operations: %s", r.Failure)
 	}
 	return r, err
 }

@@ -99,7 +99,7 @@ func reportOf(all []*comparison) *report {
 		outcome: outcome{
 			Took: time.Hour, Rounds: 3, Load: 2 * time.Second, Machine: machine{CPU: "A|B", CPUs: 2, Proxies: "0", Rest: "1"}, Programs: []string{"nginx/1"},
 			Configurations: []configuration{{modeHTTP, odd, "x.conf", "run it", "# a ``` b ```` c\n<i>\n"}, {"", "nginx-host", "y.conf", "run", "y"}},
-			Remarks:        []string{"TLSIdle is left out: no time"}, results: all,
+			Remarks:        []string{"TLSIdle is skipped: no time"}, results: all,
 		},
 	}
 }

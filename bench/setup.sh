@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs, from Debian's packages, the programs that `go test -bench . ./bench` compares with and drives load with (nginx, HAProxy,
-# wrk, h2load), and those that tests look at it with (strace, openssl, curl, sslscan, chromium, prometheus) and would be skipped without.
-# May be run again; changes nothing when all is there. Needs root.
+# Installs, from Debian's packages, the proxies and load generators that `go test -bench . ./bench` uses (nginx, HAProxy, wrk, h2load),
+# and the programs without which some tests are skipped (strace, openssl, curl, sslscan, chromium, prometheus).
+# It may be run again, and changes nothing if everything is installed. Requires root.
 set -eu
 
 packages="nginx libnginx-mod-stream haproxy wrk nghttp2-client strace openssl curl sslscan chromium prometheus"
@@ -28,7 +28,7 @@ apt-get update
 # shellcheck disable=SC2086 # a list of package names
 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
 
-# Debian starts a service as it installs it; the benchmarks start their own. One that was here before is left alone.
+# Debian starts a service when it installs it, but the benchmarks start their own. Services installed before are left alone.
 for s in nginx haproxy prometheus; do
     case " $missing " in
     *" $s "*)

@@ -95,7 +95,7 @@ func held(h *harness, t *target, j job) (int64, error) {
 		return 0, err
 	}
 	if int(r.Ops) != j.sessions() {
-		return 0, fmt.Errorf("bench: %d of %d sessions did not go on after the silence: %s", r.Errors, j.sessions(), r.Failure)
+		return 0, fmt.Errorf("bench: %d of %d sessions did not work after the silence: %s", r.Errors, j.sessions(), r.Failure)
 	}
 	return during.pss - before.pss, nil
 }

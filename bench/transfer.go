@@ -239,7 +239,7 @@ func slow(j job, in *bufio.Reader, out *json.Encoder) (result, error) {
 			_ = c.SetDeadline(time.Now().Add(time.Minute))
 			err := drain(c, make([]byte, little), more)
 			if err != nil {
-				err = fmt.Errorf("going on with a download: %w", err)
+				err = fmt.Errorf("continuing a download: %w", err)
 			}
 			t.add(more, err)
 		})

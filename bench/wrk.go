@@ -95,7 +95,7 @@ func parseWrk(s string) (result, error) {
 		r.Ops -= n
 	}
 	if r.Ops <= 0 || r.Elapsed <= 0 {
-		return r, fmt.Errorf("wrk got nothing done: %q", s)
+		return r, fmt.Errorf("wrk completed no requests: %q", s)
 	}
 	return r, nil
 }
