@@ -189,7 +189,7 @@ func TestAccessLogToStdout(t *testing.T) {
 	h := listen(t, "127.0.0.1", answer("goodbye"))
 	p := start(t, setup{hosts: endpoints(h), settings: settings{"file_log": "/dev/stdout", "format_log": "$client_addr"}})
 	p.runSession()
-	p.await(p.stdout, "127.0.0.1\n") // exec gives the program a pipe
+	p.await(p.stdout, "127.0.0.1\n") // exec.Cmd makes stdout a pipe
 	p.runSession()
 	p.stop()
 	if n := p.stdout.count(stamp + `127\.0\.0\.1$`); n != 2 || p.stdout.count("") != 2 {

@@ -51,7 +51,7 @@ func h2specCases(t *testing.T, c config.Config, g *spec.TestGroup) {
 	for i, tc := range slices.Concat(g.Tests, g.StrictTests) {
 		t.Run(fmt.Sprintf("%s, %d", strings.ReplaceAll(g.ID(), "/", " "), i+1), func(t *testing.T) {
 			t.Parallel()
-			c := c // a case may change it
+			c := c // a case may change its configuration
 			conn, err := spec.Dial(&c)
 			if err != nil {
 				t.Fatal(err)

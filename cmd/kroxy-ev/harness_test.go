@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		most := "16" // most tests wait most of their time
+		most := "16" // most tests mostly wait
 		if raceEnabled {
 			most = "12"
 		}
@@ -216,7 +216,7 @@ func (p *process) await(w *transcript, pattern string) []string {
 		}
 		select {
 		case <-more:
-		case <-exited: // what it wrote may still be on its way
+		case <-exited: // its last output may not have arrived yet
 			exited, ended = nil, true
 			late = time.After(5 * time.Second)
 		case <-late:
@@ -239,7 +239,7 @@ type setup struct {
 	prepare   func(*exec.Cmd) // see launch
 	mode      string          // "" is "stream"
 	multi     bool            // with worker processes
-	both      bool            // "listen" in settings is beside the port, not in place of it
+	both      bool            // keep the port although settings have "listen"
 }
 
 // proxy is a running kroxy-ev that listens on port.

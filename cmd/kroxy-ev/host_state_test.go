@@ -163,7 +163,7 @@ func (p *proxy) expectCapacity(sessions, places int) {
 			select {
 			case letter := <-heard:
 				got[letter]++
-			case <-early: // some wait for places that are not free yet
+			case <-early: // some clients still wait for places
 				return false
 			}
 		}
@@ -178,7 +178,7 @@ func (p *proxy) expectCapacity(sessions, places int) {
 			p.t.Errorf("a client that had to wait got host %s", letter)
 		}
 		refused := 0
-		for range places { // they get places when others leave
+		for range places { // these clients get places when others leave
 			leave(1)
 			if <-heard == "" {
 				refused++

@@ -657,7 +657,7 @@ func (a *attack) verify(t *testing.T, p *proxy, c *framed) {
 		a.check(t, a, c)
 	case a.codes != nil:
 		c.expectGoAway(a.codes...)
-	default: // it may live on, and has to be served then
+	default: // the connection may stay open, and must then be served
 		c.raw(http2.FramePing, 0, 0, "still on")
 		_ = c.send()
 		c.within(patience, func() bool { return c.pongs > 0 })
@@ -675,7 +675,7 @@ func (p *proxy) holds(c net.Conn) bool {
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
 		if strings.HasSuffix(f[1], local) && strings.HasSuffix(f[2], remote) {
-			return f[9] != "0" // who has it
+			return f[9] != "0" // the inode: 0 once the process has closed the socket
 		}
 	}
 	return false

@@ -26,7 +26,7 @@ type framed struct {
 
 	out     sync.Mutex
 	pending bytes.Buffer
-	framer  *http2.Framer // writes to pending
+	framer  *http2.Framer // it writes to pending
 	coder   *hpack.Encoder
 	coded   bytes.Buffer
 

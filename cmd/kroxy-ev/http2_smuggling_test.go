@@ -18,7 +18,7 @@ type smuggling struct {
 	body     []string // DATA frames; nil if the head ends the stream
 	trailers []string
 	open     bool   // the client does not end the stream
-	want     string // as HTTP/1 has it; "" if nothing whole may come
+	want     string // in HTTP/1's form; "" if no complete request may reach the host
 	any      bool   // nothing at all may reach the host too
 	wrong    bool   // the connection may end with an error
 	extra    func(c *framed, stream uint32)

@@ -20,7 +20,7 @@ type httpCase struct {
 	script []string // see recorder
 	status int      // the proxy answers with this itself, then closes, and nothing more reaches the host
 	out    string   // otherwise: the exact bytes that the client gets
-	ending string   // of the client's connection: "end"; "reset", behind any part of out if there is one; "" if it stays open
+	ending string   // how the client's connection ends: "end"; "reset", after any part of out; "" if it stays open
 	host   []string // nil: no host gets a request
 	cut    bool     // the host's connections are truncated: host has only the beginnings
 }
@@ -30,13 +30,13 @@ const (
 	getHead     = "GET / HTTP/1.1\r\nHost: p\r\n"
 	postHead    = "POST / HTTP/1.1\r\nHost: p\r\n"
 	chunkedHead = postHead + "Transfer-Encoding: chunked\r\n\r\n"
-	noDate      = "Thu, 00 Jan 0000 00:00:00 GMT" // stands for that of an answer of the proxy's own
+	noDate      = "Thu, 00 Jan 0000 00:00:00 GMT" // replaces the date of the proxy's own responses
 	toldToClose = okHead + "Content-Length: 5\r\nConnection: close\r\n\r\nhello"
 )
 
 var (
 	anyDate    = regexp.MustCompile(`Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`)
-	largeChunk = "40000\r\n" + strings.Repeat("x", 0x40000) + "\r\n" // more than is looked at once
+	largeChunk = "40000\r\n" + strings.Repeat("x", 0x40000) + "\r\n" // more than the parser sees at once
 )
 
 func undated(s string) string { return anyDate.ReplaceAllString(s, "Date: "+noDate) }

@@ -154,7 +154,7 @@ type recorder struct {
 	endpoint
 	mu      sync.Mutex
 	changed *sync.Cond
-	conns   []*wire // since begin
+	conns   []*wire // since begin was called
 	open    []*net.TCPConn
 	script  []string
 	served  int // requests since begin
@@ -162,9 +162,9 @@ type recorder struct {
 
 // Marks at the beginning or end of a scripted answer.
 const (
-	early  = "<early>" // it comes before the request's body is read
-	closes = "<close>" // its end is the connection's
-	resets = "<reset>" // likewise, by a reset
+	early  = "<early>" // the answer is sent before the request's body is read
+	closes = "<close>" // after the answer the host half-closes
+	resets = "<reset>" // after the answer the host resets the connection
 	halts  = "<halt>"  // after it the host sends and interprets nothing
 )
 

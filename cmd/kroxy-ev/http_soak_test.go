@@ -25,7 +25,7 @@ type soakPlan struct {
 	up, down   []byte // bodies
 	chunkedUp  bool
 	answer     string // how the host answers: "length", "chunked", "until close", "none", "cut" or "early"
-	leave      string // how the client leaves amid it: "" (it does not), "up" or "down"
+	leave      string // when the client disconnects: "" (it does not), during the "up"load or the "down"load
 	pipelined  bool   // with the previous request
 	waitFor100 bool
 }

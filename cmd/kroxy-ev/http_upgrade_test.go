@@ -23,7 +23,7 @@ const (
 // execRequests are the ways to send execConfig: the last fields of the head, what the client sends at once, and the rest.
 var execRequests = map[string]struct {
 	fields, body, rest string
-	waits              bool // for a 100
+	waits              bool // the client waits for a 100
 }{
 	"length":               {fmt.Sprintf("Content-Length: %d\r\n", len(execConfig)), execConfig, "", false},
 	"length in two parts":  {fmt.Sprintf("Content-Length: %d\r\n", len(execConfig)), execConfig[:9], execConfig[9:], false},
@@ -209,7 +209,7 @@ func TestHTTPUpgradeWithBodyRefused(t *testing.T) {
 	h := startRecorder(t)
 	p := startHTTP(t, setup{hosts: []endpoint{h.endpoint}, settings: settings{"forwarded_headers": false}})
 	for name, test := range map[string]struct {
-		in, host string // as it reaches the host
+		in, host string // host is what reaches the host
 		script   string // hello if ""
 		status   int
 	}{

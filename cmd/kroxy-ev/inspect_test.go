@@ -44,7 +44,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 	q := regexp.QuoteMeta
 	for name, test := range map[string]struct {
 		settings settings
-		want     string // "" is good
+		want     string // "" if the check succeeds
 		root     bool   // needs root
 	}{
 		"no log":                 {settings{}, "", false},

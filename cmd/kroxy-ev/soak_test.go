@@ -160,7 +160,7 @@ func TestSoak(t *testing.T) {
 					failed <- err
 					return
 				}
-				order := byte(r.IntN(3)) // 1: the client speaks first, 2: the host, 0: both at once
+				order := byte(r.IntN(3)) // 1: the client sends first, 2: the host does, 0: both at the same time
 				head := append(binary.BigEndian.AppendUint64(nil, r.Uint64()), order)
 				_, err = c.Write(head)
 				if err = errors.Join(err, exchange(c, r.Uint64(), order == 1, order == 2)); err != nil {

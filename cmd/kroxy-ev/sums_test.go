@@ -263,7 +263,7 @@ func TestSumsAgree(t *testing.T) {
 		{"single", single, "GET / HTTP/1.1\r\nContent-Length: 2", 413, 0, "single", "", ""}, // refused before it reaches a host
 		{"single", single, "what?", 400, 0, "", "", ""},
 	}
-	visit := func() { // each request over a connection of its own, so that both workers get some; and a session
+	visit := func() { // each request over a connection of its own, so that both workers get some; and one session
 		for _, k := range kinds {
 			request := fmt.Sprintf("%s\r\nHost: a\r\nWant: %d\r\nConnection: close\r\n\r\n", k.request, k.status)
 			if answer, err := local(k.port).say(request); err != nil || !strings.HasPrefix(answer, fmt.Sprintf("HTTP/1.1 %d ", k.status)) {

@@ -21,7 +21,7 @@ type tlsHost struct {
 	group   settings           // keys of its group besides proxy_tls_enabled
 	trusts  *authority         // the system's only CA
 	more    settings
-	name    string // what it is called in the configuration; "" is its address
+	name    string // its name in the configuration; "" is its address
 	status  int    // in http mode; anything but 200 is a failed connection in stream mode
 	log     string // a pattern of the log's error
 }

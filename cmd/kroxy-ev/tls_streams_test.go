@@ -27,7 +27,7 @@ func TestTLSStreamHosts(t *testing.T) {
 			begin := time.Now()
 			c, err := p.tryDial()
 			switch {
-			case h.status != 200 && errors.Is(err, unix.ECONNRESET): // it was over before this process knew of it
+			case h.status != 200 && errors.Is(err, unix.ECONNRESET): // the connection was reset before the client saw it established
 			case err != nil:
 				t.Fatal(err)
 			case h.status == 200:
@@ -42,7 +42,7 @@ func TestTLSStreamHosts(t *testing.T) {
 				notBefore(t, begin, short*time.Millisecond)
 			}
 			switch n := p.stderr.count("level=(WARN|ERROR)"); {
-			case h.log != "" && !strings.Contains(h.log, "remote error"): // for others the session had begun: nothing is logged
+			case h.log != "" && !strings.Contains(h.log, "remote error"): // in other cases the session had begun, and nothing is logged
 				p.await(p.stderr, h.log)
 				p.await(p.stderr, `level=ERROR msg="stream: session closed" reason="no host reachable"`)
 			case n > 0 && h.status == 200:

@@ -137,7 +137,7 @@ func TestTLSTicketRotation(t *testing.T) {
 				switch now := rotations() - began; {
 				case passed < 3 && now < 3 && !resumed:
 					t.Errorf("TLS %s: a ticket was refused after %d rotations", name, now)
-				case passed >= 3 && resumed: // those that are not in the log yet only make it older
+				case passed >= 3 && resumed: // rotations that are not logged yet only make the ticket older
 					t.Errorf("TLS %s: a ticket was accepted after %d rotations", name, now)
 				}
 			}
