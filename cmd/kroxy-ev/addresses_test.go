@@ -50,7 +50,7 @@ func serveOnAddresses(t *testing.T, addrs ...string) (port int, end func(i int))
 				}
 			}()
 		}
-		return port, func(i int) { _ = all[i].Close() }
+		return port, func(i int) { _ = promptListener{all[i].(*net.TCPListener)}.Close() }
 	}
 	t.Fatal("found no port that is free on all addresses")
 	return 0, nil

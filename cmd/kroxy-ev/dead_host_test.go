@@ -367,7 +367,7 @@ func TestDeadHostBehindKeptConnections(t *testing.T) {
 		}
 		_, _ = io.WriteString(c, hello)
 		_, _ = http.ReadRequest(in)
-		_ = ln.Close()
+		_ = promptListener{ln.(*net.TCPListener)}.Close()
 	}()
 	dying := endpoint{"127.0.0.1", ln.Addr().(*net.TCPAddr).Port}
 	p := startHTTP(t, setup{hosts: []endpoint{dying, alive.endpoint}, algorithm: "first", settings: settings{"reactors_num": 1}})

@@ -57,6 +57,17 @@ func listen(t *testing.T, addr string, handler func(*net.TCPConn)) *host {
 	return h
 }
 
+// promptListener is a listener whose Close takes effect at once. After a Close alone, the socket goes on listening as long as a process that another test
+// has just forked, and that has not called exec yet, has it open.
+type promptListener struct{ *net.TCPListener }
+
+func (l promptListener) Close() error {
+	if raw, err := l.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
+	return l.TCPListener.Close()
+}
+
 // accept returns the next connection of a host without a handler.
 func (h *host) accept() *net.TCPConn {
 	h.t.Helper()

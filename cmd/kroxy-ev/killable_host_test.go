@@ -28,7 +28,7 @@ func startKillable(t *testing.T, handler http.HandlerFunc) *killableHost {
 		// By default the kernel assigns no ports below 32768 itself, so this one stays free until the host starts again.
 		m.Port = 10_000 + rand.N(20_000)
 		if ln, err := net.Listen("tcp4", m.address()); err == nil {
-			_ = ln.Close()
+			_ = promptListener{ln.(*net.TCPListener)}.Close()
 			break
 		}
 	}
@@ -65,7 +65,7 @@ func (m *killableHost) start() {
 		m.seen.Add(1)
 		m.handler(w, r)
 	})}
-	go func(s *http.Server) { _ = s.Serve(ln) }(m.server)
+	go func(s *http.Server) { _ = s.Serve(promptListener{ln.(*net.TCPListener)}) }(m.server)
 }
 
 // kill stops the host and closes all its sockets, as the kernel does for a killed process.
