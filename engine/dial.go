@@ -106,7 +106,7 @@ func (l *Loop) DialUnix(c *Conn, path string, h Handler) error {
 }
 
 // errQueueFull does not wrap unix.EAGAIN, which would mean that this machine has run out of something.
-var errQueueFull = fmt.Errorf("the socket's queue of connections is full: %w", unix.ECONNREFUSED)
+var errQueueFull = fmt.Errorf("the socket's backlog is full: %w", unix.ECONNREFUSED)
 
 // familyOf returns the address family of the sockets for addr.
 func familyOf(addr netip.Addr) uint8 {

@@ -103,7 +103,7 @@ func (l *Loop) openSpecial() error {
 	}
 	fd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
-		return fmt.Errorf("engine: while making a wake-up: %w", os.NewSyscallError("eventfd", err))
+		return fmt.Errorf("engine: while making an eventfd: %w", os.NewSyscallError("eventfd", err))
 	}
 	return l.watch(&l.wakefd, int32(fd), wakeHandler{l}, true)
 }

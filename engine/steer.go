@@ -50,7 +50,7 @@ func Unsteer(fd int) error {
 	}
 	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_REUSEPORT_BPF, 0)
 	if err != nil && !errors.Is(err, unix.ENOENT) { // ENOENT: the group was not steered
-		return fmt.Errorf("engine: while undoing a steering: %w", os.NewSyscallError("setsockopt", err))
+		return fmt.Errorf("engine: while removing the steering program: %w", os.NewSyscallError("setsockopt", err))
 	}
 	return nil
 }

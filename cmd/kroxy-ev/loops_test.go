@@ -228,7 +228,7 @@ func TestChainOfProxies(t *testing.T) {
 			}
 			both := func() string { return p.stderr.String() + q.stderr.String() }
 			eventually(t, "one of the proxies logs the chain", func() bool {
-				return regexp.MustCompile(`level=ERROR msg="upstream: places .* does it lead back to this proxy.* group=backend host=127\.0\.0\.1:\d+ client=127\.0\.0\.1 `).MatchString(both())
+				return regexp.MustCompile(`level=ERROR msg="upstream: client connections .* does the host lead back to this proxy.* group=backend host=127\.0\.0\.1:\d+ client=127\.0\.0\.1 `).MatchString(both())
 			})
 		})
 	})

@@ -424,9 +424,9 @@ func TestServiceThatLeadsNowhere(t *testing.T) {
 	if got := p.distinctAnswers(5); got != "A" {
 		t.Errorf("hosts %s answered, want only the one that is not the proxy", got)
 	}
-	p.await(p.stderr, "upstream: a host is not connected to.*the host leads back to this proxy")
+	p.await(p.stderr, "upstream: refusing to connect to a host.*the host leads back to this proxy")
 	d.setService(apiService, nowhere)
-	p.await(p.stderr, "the hosts of a service cannot be resolved; the known hosts stay.*offered nowhere")
+	p.await(p.stderr, "the hosts of a service cannot be resolved; the known hosts stay.*no host offers the service")
 	if got := p.distinctAnswers(2); got != "A" {
 		t.Errorf("hosts %s answered after the service was withdrawn, want the last known one", got)
 	}

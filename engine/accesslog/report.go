@@ -116,7 +116,7 @@ func (r *reporter) takeChanges() error {
 	case r.err == nil && told:
 		return fmt.Errorf("accesslog: %s: writing works again; %d more lines were lost, %d in all", r.name, lost, all)
 	case lost > 0:
-		return fmt.Errorf("accesslog: %s: %d lines lost, %d in all: written slower than logged, or not at all",
+		return fmt.Errorf("accesslog: %s: %d lines lost, %d in all: the output is slower than the traffic, or stuck",
 			r.name, lost, all)
 	}
 	return nil

@@ -142,7 +142,7 @@ func TestStuckWrite(t *testing.T) {
 			t.Errorf("took %v, %d lost", took, l.Lost())
 		}
 		time.Sleep(2 * second)
-		told.expect(t, name+"998 lines lost, 998 in all: written slower than logged, or not at all")
+		told.expect(t, name+"998 lines lost, 998 in all: the output is slower than the traffic, or stuck")
 		close(block)
 		synctest.Wait()
 		want := stamp + "1\n" + stamp + "2\n" + stamp + "3\n" + stamp + "4\n"

@@ -163,7 +163,7 @@ func TestGRPCByTLS(t *testing.T) {
 	}{
 		"serving":           {encrypted, client, ""},
 		"HTTP/1 by ALPN":    {speaking("http/1.1"), client, "no application protocol"},
-		"no ALPN":           {speaking(), client, "the host has not agreed to HTTP/2 (ALPN)"},
+		"no ALPN":           {speaking(), client, "the host did not select HTTP/2 (ALPN)"},
 		"plain to TLS":      {encrypted, nil, "may expect TLS"},
 		"TLS to plain gRPC": {grpcHost(t, withHealth(nil)), client, "while making a TLS handshake"},
 	} {
@@ -280,10 +280,10 @@ func TestGRPCAnswers(t *testing.T) {
 			_ = w.WriteSettings()
 			_ = w.WriteRSTStream(1, http2.ErrCodeRefusedStream)
 		}, "the host reset the request (RST_STREAM, REFUSED_STREAM)"},
-		"no SETTINGS first":   {func(_ net.Conn, w *http2.Framer) { _ = w.WritePing(false, [8]byte{}) }, "does not begin as HTTP/2 does"},
+		"no SETTINGS first":   {func(_ net.Conn, w *http2.Framer) { _ = w.WritePing(false, [8]byte{}) }, "does not begin like HTTP/2"},
 		"another protocol":    {func(c net.Conn, _ *http2.Framer) { _, _ = io.WriteString(c, "220 mail.test ESMTP\r\n") }, "malformed"},
-		"HTTP/1":              {func(c net.Conn, _ *http2.Framer) { _, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "the host answers by HTTP/1"},
-		"TLS":                 {func(c net.Conn, _ *http2.Framer) { _, _ = c.Write([]byte{21, 3, 1, 0, 2, 2, 10}) }, `the host answers by TLS: write "proxy_tls_enabled": true`},
+		"HTTP/1":              {func(c net.Conn, _ *http2.Framer) { _, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") }, "the host answers in HTTP/1"},
+		"TLS":                 {func(c net.Conn, _ *http2.Framer) { _, _ = c.Write([]byte{21, 3, 1, 0, 2, 2, 10}) }, `the host answers in TLS: write "proxy_tls_enabled": true`},
 		"a reset":             {func(c net.Conn, _ *http2.Framer) { _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() }, "while waiting for a response"},
 		"an end of its side":  {func(c net.Conn, _ *http2.Framer) { _ = c.(*net.TCPConn).CloseWrite() }, "without an answer"},
 		"an end after a head": {func(c net.Conn, w *http2.Framer) { response(well)(c, w); _ = c.(*net.TCPConn).CloseWrite() }, "the host's response has no grpc-status"},
@@ -294,7 +294,7 @@ func TestGRPCAnswers(t *testing.T) {
 		"DATA before a head": {func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
 			_ = w.WriteData(1, false, well)
-		}, "the host's response begins without a head"},
+		}, "the host's response has content before its head"},
 		"another stream": {func(_ net.Conn, w *http2.Framer) {
 			_ = w.WriteSettings()
 			_ = w.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: block(good...), EndHeaders: true})
@@ -425,7 +425,7 @@ func TestHTTPByHTTP2(t *testing.T) {
 		"auto, HTTP/1 only": {h1, offering("h2", "http/1.1"), upstream.Auto, "/x", "HTTP/1.1", ""},
 		"HTTP/1":            {any, offering(), upstream.HTTP1, "/x", "HTTP/1.1", ""},
 		"HTTP/1, offered":   {any, offering("http/1.1"), upstream.HTTP1, "/x", "HTTP/1.1", ""},
-		"h2c with HTTP/1":   {enginetest.Accepting(t, enginetest.Loopback, says("HTTP/1.1 200 OK\r\n\r\n")), nil, upstream.HTTP2, "/", "", "the host answers by HTTP/1"},
+		"h2c with HTTP/1":   {enginetest.Accepting(t, enginetest.Loopback, says("HTTP/1.1 200 OK\r\n\r\n")), nil, upstream.HTTP2, "/", "", "the host answers in HTTP/1"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()

@@ -129,7 +129,7 @@ func (s *stream) step() error {
 		return s.failed(err)
 	}
 	if _, is := frame.(*http2.SettingsFrame); !s.gotSettings && !is {
-		return failed("the host's answer does not begin as HTTP/2 does: its port may be another protocol's")
+		return failed("the host's answer does not begin like HTTP/2: the port may serve another protocol")
 	}
 	s.gotSettings = true
 	switch f := frame.(type) {
@@ -155,7 +155,7 @@ func (s *stream) step() error {
 		return s.take(f)
 	case *http2.DataFrame:
 		if s.head == nil || f.StreamID != ownStream {
-			return failed("the host's response begins without a head")
+			return failed("the host's response has content before its head")
 		}
 		s.content, s.ended = f.Data(), f.StreamEnded()
 	}
@@ -195,9 +195,9 @@ func (s *stream) recognize() error {
 	begin, err := s.in.Peek(len("HTTP/"))
 	switch {
 	case string(begin) == "HTTP/":
-		return failed(`the host answers by HTTP/1: it does not speak HTTP/2 on this port, or it wants TLS ("proxy_tls_enabled")`)
+		return failed(`the host answers in HTTP/1: it does not speak HTTP/2 on this port, or it expects TLS ("proxy_tls_enabled")`)
 	case len(begin) > 1 && begin[0] == 21 && begin[1] == 3: // an alert (RFC 8446 section 5.1)
-		return failed(`the host answers by TLS: write "proxy_tls_enabled": true`)
+		return failed(`the host answers in TLS: write "proxy_tls_enabled": true`)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("the host ended the connection without an answer: it may not speak HTTP/2 on this port, or it may expect TLS: %w", io.ErrUnexpectedEOF)
 	case err != nil:

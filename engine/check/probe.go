@@ -55,7 +55,7 @@ func (p *prober) check(ctx context.Context, t *Target) error {
 		}
 		agreed := secured.ConnectionState().NegotiatedProtocol == alpn
 		if isH2 && !agreed && t.asks() {
-			return failed(`the host has not agreed to HTTP/2 (ALPN): it may not serve it by TLS on this port`)
+			return failed(`the host did not select HTTP/2 (ALPN): it may not serve HTTP/2 over TLS on this port`)
 		}
 		speak, isH2 = secured, agreed
 	}

@@ -205,5 +205,5 @@ func RestoreTable(snapshot []byte, files []int) (_ *Table, err error) {
 
 // errState returns an error for a state that cannot be restored.
 func errState(format string, args ...any) error {
-	return fmt.Errorf("metrics: while restoring what a predecessor has counted: "+format, args...)
+	return fmt.Errorf("metrics: while restoring the predecessor's metrics: "+format, args...)
 }

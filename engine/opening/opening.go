@@ -59,7 +59,7 @@ var (
 	// ErrStranger means that the peer may not send a header.
 	ErrStranger = errors.New("the peer is not in the networks that may send one")
 	// ErrHeaderTimeout means that the header did not arrive in time.
-	ErrHeaderTimeout = errors.New("it did not come in time (tls_handshake_timeout)")
+	ErrHeaderTimeout = errors.New("it did not arrive in time (tls_handshake_timeout)")
 	// ErrHeaderCut means that the peer ended the connection within the header.
 	ErrHeaderCut = errors.New("the peer ended the connection within the header")
 	// ErrSilent means that the peer left before its first byte, as port checks do.

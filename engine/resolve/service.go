@@ -31,7 +31,7 @@ const (
 )
 
 // errNotOffered is the error for an answer all of whose targets are refused.
-var errNotOffered = errors.New("the service is offered nowhere")
+var errNotOffered = errors.New("no host offers the service")
 
 // ServicesOptions configures Services.
 type ServicesOptions struct {

@@ -241,7 +241,7 @@ func TestServiceThatPointsAtNothing(t *testing.T) {
 		o.set("x", target("", 0, 0, 0))
 		time.Sleep(time.Hour)
 		offered(t, s, "x", good)
-		log.expect(t, `the service is offered nowhere: its target is \".\"`)
+		log.expect(t, `no host offers the service: its target is \".\"`)
 		o.set("x", good)
 		time.Sleep(time.Hour)
 		log.expect(t, "can be resolved again")

@@ -181,7 +181,7 @@ func (e *Exporter) flush() {
 	}
 }
 
-var errNoRoom = errors.New("there are as many as may wait for the collector")
+var errNoRoom = errors.New("too many requests wait for the collector")
 
 // reportLost reports an error that covers all spans lost so far.
 func (e *Exporter) reportLost(err error) {
@@ -221,7 +221,7 @@ func (e *Exporter) send(url string, body []byte) error {
 			return err
 		}
 		if e.report != nil && n == 1 {
-			e.report(fmt.Errorf("trace: %w; it is tried again", err))
+			e.report(fmt.Errorf("trace: %w; retrying", err))
 		}
 		if later == 0 {
 			later = delay/2 + rand.N(delay/2+1)

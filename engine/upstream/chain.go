@@ -139,7 +139,7 @@ func (c *Watch) barSuspect(now int64) {
 		c.bar = minBar
 	}
 	c.barred, c.until, c.suspect = c.suspect, now+c.bar, Waiting{}
-	c.connector.log.Error("upstream: places for clients are scarce, and many clients with one address wait for a host that answers none: does it lead back to this proxy? New connections to it are refused for a while",
+	c.connector.log.Error("upstream: client connections are scarce, and many clients from one address wait for a host that answers none of them: does the host lead back to this proxy? New connections to it are refused for a while",
 		"group", c.barred.Group.Name, "host", c.barred.Group.Hosts[c.barred.Host].Label, "client", c.barred.Client, "waiting", c.waiting, "pause_ms", c.bar,
 		"remedy", `find out where the host's address leads, by forwarded ports and by other proxies, and correct "host" or "port"`)
 }

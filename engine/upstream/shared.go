@@ -34,9 +34,9 @@ type shared struct {
 var ErrSession = errors.New("while beginning to speak HTTP/2")
 
 var (
-	errNoHTTP2 = errors.New("the host does not agree on HTTP/2 (ALPN)")
+	errNoHTTP2 = errors.New("the host did not select HTTP/2 (ALPN)")
 	errEnded   = errors.New("the host has ended the connection")
-	errGivenUp = errors.New("upstream: the connection is not waited for any more")
+	errGivenUp = errors.New("upstream: the connection attempt was abandoned")
 	errUnused  = errors.New("upstream: the connection was closed while it was idle")
 )
 

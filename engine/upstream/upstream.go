@@ -25,10 +25,10 @@ var (
 	// ErrNoHost means that the group has no host to offer.
 	ErrNoHost = errors.New("no host to try")
 	// ErrFull means that every host has reached its max_conns and that the group has no queue.
-	ErrFull = errors.New("every host has as many connections as it may have (max_conns)")
+	ErrFull = errors.New("every host is at its limit (max_conns)")
 	// ErrQueueFull means that the group's queue is full, and ErrQueueTimeout that no host became free in time.
-	ErrQueueFull    = errors.New("every host has as many connections as it may have (max_conns), and the queue is full")
-	ErrQueueTimeout = errors.New("no host had a place in time (queue.timeout)")
+	ErrQueueFull    = errors.New("every host is at its limit (max_conns), and the queue is full")
+	ErrQueueTimeout = errors.New("no host became free in time (queue.timeout)")
 	// ErrConnectTimeout means that no host accepted the connection in time.
 	ErrConnectTimeout = errors.New("connecting timed out")
 	// ErrResolveTimeout means that a host's name was not resolved in time.

@@ -50,7 +50,7 @@ func (a *Attempt) failed(addr netip.AddrPort, err error) {
 	case Ours(err):
 		level, what = slog.LevelWarn, "upstream: this machine cannot make a connection"
 	case errors.Is(err, ErrLoop): // a configuration mistake, which may surface only while another address of the host is down
-		level, what = slog.LevelWarn, "upstream: a host is not connected to"
+		level, what = slog.LevelWarn, "upstream: refusing to connect to a host"
 	case !addr.IsValid() && a.host().Unix == "":
 		what = "upstream: resolving failed"
 	}
