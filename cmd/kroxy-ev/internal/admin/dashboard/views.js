@@ -78,7 +78,7 @@ class Hosts {
   constructor(orders) {
     this.groups = new Map();
     this.columns = [
-      name('Host', ({ h }) => [h.host, h.name, h.backup && 'backup', h.ordered && 'by command']),
+      name('Host', ({ h }) => [h.host, h.name, h.backup && 'backup', h.ordered && 'manual']),
       state('State', ({ h, now }) => [h.state, h.state, moment(h.since), now]),
       text('Reason', '', 'wide quiet', ({ h }) => h.last_error && h.state !== 'down' ? `last: ${h.last_error}` : h.last_error),
       number('Active', ({ h }) => h.max_conns ? `${count(h.active)}/${count(h.max_conns)}` : count(h.active)),
