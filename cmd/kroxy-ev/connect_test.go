@@ -16,12 +16,12 @@ import (
 func TestHostAddresses(t *testing.T) {
 	t.Parallel()
 	for name, addr := range map[string]struct{ listen, configured string }{
-		"IPv4":                   {"127.0.0.1", "127.0.0.1"},
-		"IPv6":                   {"::1", "::1"},
-		"name that means IPv4":   {"127.0.0.1", "localhost"},
-		"name in another case":   {"127.0.0.1", "LocalHost"},
-		"name that may be IPv6":  {"::1", "localhost"},
-		"another loopback's own": {"127.0.0.2", "127.0.0.2"},
+		"IPv4":                          {"127.0.0.1", "127.0.0.1"},
+		"IPv6":                          {"::1", "::1"},
+		"name that resolves to IPv4":    {"127.0.0.1", "localhost"},
+		"name in another case":          {"127.0.0.1", "LocalHost"},
+		"name that may resolve to IPv6": {"::1", "localhost"},
+		"another loopback address":      {"127.0.0.2", "127.0.0.2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

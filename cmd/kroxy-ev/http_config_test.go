@@ -44,21 +44,21 @@ func TestHTTPRequestHeads(t *testing.T) {
 		settings settings
 		in, want string // after the request line
 	}{
-		"default":                     {nil, "Host: p\r\nX: y\r\n", "Host: p\r\nX: y\r\n" + forwarded},
-		"claims are not believed":     {nil, "Host: p\r\n" + claims, "Host: p\r\n" + forwarded},
-		"claims of another":           {settings{"trusted_proxies": []string{"10.0.0.0/8", "127.0.0.2"}}, "Host: p\r\n" + claims, "Host: p\r\n" + forwarded},
-		"claims of a trusted address": {settings{"trusted_proxies": []string{"127.0.0.1"}}, "Host: p\r\n" + claims, "Host: p\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\nX-Forwarded-For: 9.9.9.9, 8.8.8.8, 7.7.7.7, 127.0.0.1\r\n"},
-		"claims of a trusted network": {settings{"trusted_proxies": []string{"127.0.0.0/8"}}, "Host: p\r\nX-Forwarded-For: 9.9.9.9\r\n", "Host: p\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: p\r\n"},
-		"not forwarded":               {settings{"forwarded_headers": false}, "Host: p\r\nX-Forwarded-For: 9.9.9.9\r\n", "Host: p\r\nX-Forwarded-For: 9.9.9.9\r\n"},
-		"host of the upstream":        {settings{"forwarded_headers": false, "proxy_set_host": "upstream"}, "Accept: a\r\nHost: p:81\r\nX: y\r\n", "Accept: a\r\nHost: " + at + "\r\nX: y\r\n"},
-		"host of the client":          {settings{"forwarded_headers": false, "proxy_set_host": "client"}, "host: P:81\r\n", "host: P:81\r\n"},
+		"default":                       {nil, "Host: p\r\nX: y\r\n", "Host: p\r\nX: y\r\n" + forwarded},
+		"fields of an untrusted client": {nil, "Host: p\r\n" + claims, "Host: p\r\n" + forwarded},
+		"fields while other addresses are trusted": {settings{"trusted_proxies": []string{"10.0.0.0/8", "127.0.0.2"}}, "Host: p\r\n" + claims, "Host: p\r\n" + forwarded},
+		"fields of a trusted address":              {settings{"trusted_proxies": []string{"127.0.0.1"}}, "Host: p\r\n" + claims, "Host: p\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\nX-Forwarded-For: 9.9.9.9, 8.8.8.8, 7.7.7.7, 127.0.0.1\r\n"},
+		"fields of a trusted network":              {settings{"trusted_proxies": []string{"127.0.0.0/8"}}, "Host: p\r\nX-Forwarded-For: 9.9.9.9\r\n", "Host: p\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: p\r\n"},
+		"not forwarded":                            {settings{"forwarded_headers": false}, "Host: p\r\nX-Forwarded-For: 9.9.9.9\r\n", "Host: p\r\nX-Forwarded-For: 9.9.9.9\r\n"},
+		"host of the upstream":                     {settings{"forwarded_headers": false, "proxy_set_host": "upstream"}, "Accept: a\r\nHost: p:81\r\nX: y\r\n", "Accept: a\r\nHost: " + at + "\r\nX: y\r\n"},
+		"host of the client":                       {settings{"forwarded_headers": false, "proxy_set_host": "client"}, "host: P:81\r\n", "host: P:81\r\n"},
 		"host of the upstream, forwarded": {settings{"proxy_set_host": "upstream"}, "Host: p\r\n",
 			"Host: " + at + "\r\n" + forwarded},
 		"headers": {settings{"forwarded_headers": false, "headers": map[string]string{"X-Real-IP": "$addr", "X-Both": "$host/$addr $host$host $hosts $", "Via": "1.1 a"}}, "Host: p\r\nVIA: 1.0 b\r\nx-real-ip: 6.6.6.6\r\nX: y\r\nVia: 1.0 c\r\n",
 			"Host: p\r\nX: y\r\nVia: 1.1 a\r\nX-Both: 127.0.0.2/127.0.0.1 127.0.0.2127.0.0.2 127.0.0.2s $\r\nX-Real-IP: 127.0.0.1\r\n"},
-		"headers set the host":         {settings{"forwarded_headers": false, "headers": map[string]string{"Host": "$host"}}, "X: y\r\nHost: p\r\n", "X: y\r\nHost: 127.0.0.2\r\n"},
-		"headers set what is set":      {settings{"headers": map[string]string{"X-Forwarded-For": "unknown", "x-forwarded-proto": "gopher"}}, "Host: p\r\n" + claims, "Host: p\r\nX-Forwarded-For: unknown\r\nx-forwarded-proto: gopher\r\nX-Forwarded-Host: p\r\n"},
-		"headers do not change frames": {settings{"forwarded_headers": false, "headers": map[string]string{"Content-Length": "5", "Connection": "close", "Transfer-Encoding": "chunked"}}, "Host: p\r\n", "Host: p\r\n"},
+		"headers set the host":          {settings{"forwarded_headers": false, "headers": map[string]string{"Host": "$host"}}, "X: y\r\nHost: p\r\n", "X: y\r\nHost: 127.0.0.2\r\n"},
+		"headers set forwarded fields":  {settings{"headers": map[string]string{"X-Forwarded-For": "unknown", "x-forwarded-proto": "gopher"}}, "Host: p\r\n" + claims, "Host: p\r\nX-Forwarded-For: unknown\r\nx-forwarded-proto: gopher\r\nX-Forwarded-Host: p\r\n"},
+		"headers do not change framing": {settings{"forwarded_headers": false, "headers": map[string]string{"Content-Length": "5", "Connection": "close", "Transfer-Encoding": "chunked"}}, "Host: p\r\n", "Host: p\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

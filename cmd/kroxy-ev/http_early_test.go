@@ -52,7 +52,7 @@ var earlyRefusals = map[string]struct {
 		readHead(c)
 		_, _ = io.WriteString(c, tooMuch+"Connection: close\r\n\r\nno")
 	}},
-	"host that closes without a word": {false, func(c *net.TCPConn) {
+	"host that closes without a response": {false, func(c *net.TCPConn) {
 		readHead(c)
 		_, _ = io.WriteString(c, tooMuch+"\r\nno")
 	}},

@@ -48,19 +48,19 @@ func TestHTTPIdentity(t *testing.T) {
 		in, want string // for a request with a chunked body: the fields after Host
 		trailers string
 	}{
-		"a stranger":                      {nil, all, said, ""},
+		"an untrusted client":             {nil, all, said, ""},
 		"named in Connection":             {nil, named + all, said, ""},
 		"as trailers":                     {nil, "", said, all},
 		"of a trusted proxy, as trailers": {settings{"trusted_proxies": []string{"127.0.0.1"}}, "", said, all},
-		"another is trusted":              {settings{"trusted_proxies": []string{"10.0.0.0/8"}}, all, said, ""},
+		"another address is trusted":      {settings{"trusted_proxies": []string{"10.0.0.0/8"}}, all, said, ""},
 		"a trusted proxy": {settings{"trusted_proxies": []string{"127.0.0.1"}}, "X-Forwarded-For: 9.9.9.9\r\n" + named + claims(proper),
 			claims(proper) + "X-Forwarded-For: 9.9.9.9, 127.0.0.1\r\n", ""},
-		"a trusted proxy that lets other spellings pass": {settings{"trusted_proxies": []string{"127.0.0.1"}}, "X-Forwarded-For: 9.9.9.9\r\nX_Forwarded_For: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\nX-Real-IP: 9.9.9.9\r\n",
+		"a trusted proxy that passes other spellings": {settings{"trusted_proxies": []string{"127.0.0.1"}}, "X-Forwarded-For: 9.9.9.9\r\nX_Forwarded_For: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\nX-Real-IP: 9.9.9.9\r\n",
 			"X-Real-IP: 9.9.9.9\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: p\r\n", ""},
-		"nothing is said": {settings{"forwarded_headers": false}, named + all, all, ""},
+		"without forwarded_headers": {settings{"forwarded_headers": false}, named + all, all, ""},
 		"configured fields": {tenant, "x-tenant: 1\r\nX_Tenant: 2\r\nX.TENANT: 3\r\nX-Tenants: 4\r\nX_Real_IP: 5\r\n",
 			"X-Tenants: 4\r\nX-Real-IP: 127.0.0.1\r\nX-Tenant: us\r\n" + said, "X_Tenant: 2\r\nx_real.ip: 3\r\n"},
-		"configured fields, nothing else is said": {settings{"forwarded_headers": false, "headers": map[string]string{"X-Tenant": "us", "X_Forwarded_For": "$addr"}},
+		"configured fields, without forwarded_headers": {settings{"forwarded_headers": false, "headers": map[string]string{"X-Tenant": "us", "X_Forwarded_For": "$addr"}},
 			"X_Tenant: 2\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n", "X-Forwarded-Proto: https\r\nX-Tenant: us\r\nX_Forwarded_For: 127.0.0.1\r\n", ""},
 		"framing": {settings{"forwarded_headers": false}, "Content_Length: 5\r\nTransfer.Encoding: gzip\r\nContent_Type: a\r\n", "Content_Type: a\r\n", ""},
 	} {

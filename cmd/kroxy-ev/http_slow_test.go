@@ -101,25 +101,25 @@ var badHosts = map[string]struct {
 	script string
 	status int
 }{
-	"garbage":                {string(noise[:20_000]) + closes, 502},
-	"garbage without end":    {strings.Repeat("garbage ", 20_000), 502},
-	"half a head":            {okHead + closes, 502},
-	"half a head, reset":     {okHead + resets, 502},
-	"nothing":                {closes, 502},
-	"reset":                  {resets, 502},
-	"too little":             {okHead + "Content-Length: 100000\r\n\r\nhello" + closes, 0},
-	"too little, reset":      {okHead + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + resets, -1},
-	"too few chunks":         {okHead + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + closes, 0},
-	"too much":               {hello + strings.Repeat("more ", 50_000), 200},
-	"two answers":            {hello + hello, 200},
-	"early":                  {early + hello + closes, 200},
-	"early, reset":           {early + hello + resets, -1},
-	"interim for ever":       {strings.Repeat("HTTP/1.1 103 Early\r\n\r\n", 1000), -1},
-	"endless head":           {okHead + strings.Repeat("X: y\r\n", 20_000), 502},
-	"unasked 101":            {"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", 502},
-	"silent":                 {halts, 504},
-	"half an answer, silent": {okHead + "Content-Length: 100000\r\n\r\nhello" + halts, 0},
-	"good":                   {hello, 200},
+	"garbage":                    {string(noise[:20_000]) + closes, 502},
+	"garbage without end":        {strings.Repeat("garbage ", 20_000), 502},
+	"half a head":                {okHead + closes, 502},
+	"half a head, reset":         {okHead + resets, 502},
+	"nothing":                    {closes, 502},
+	"reset":                      {resets, 502},
+	"too little":                 {okHead + "Content-Length: 100000\r\n\r\nhello" + closes, 0},
+	"too little, reset":          {okHead + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + resets, -1},
+	"too few chunks":             {okHead + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n" + closes, 0},
+	"too much":                   {hello + strings.Repeat("more ", 50_000), 200},
+	"two answers":                {hello + hello, 200},
+	"early":                      {early + hello + closes, 200},
+	"early, reset":               {early + hello + resets, -1},
+	"interim responses for ever": {strings.Repeat("HTTP/1.1 103 Early\r\n\r\n", 1000), -1},
+	"endless head":               {okHead + strings.Repeat("X: y\r\n", 20_000), 502},
+	"unasked 101":                {"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", 502},
+	"silent":                     {halts, 504},
+	"half an answer, silent":     {okHead + "Content-Length: 100000\r\n\r\nhello" + halts, 0},
+	"good":                       {hello, 200},
 }
 
 // Broken hosts of all kinds, by the hundred: each client gets the result for its host's answer, and no connection is left behind.
@@ -248,15 +248,15 @@ func TestHTTPDescriptorsDoNotLeak(t *testing.T) {
 			_ = c.CloseWrite()
 			_, _ = io.Copy(io.Discard, c)
 		},
-		"amid an upload, reset": func(c *net.TCPConn) {
+		"during an upload, reset": func(c *net.TCPConn) {
 			_, _ = io.WriteString(c, "POST /echo HTTP/1.1\r\nHost: p\r\nContent-Length: 90000000\r\n\r\n"+bulk[:1<<20])
 			reset(c)
 		},
-		"amid a download": func(c *net.TCPConn) {
+		"during a download": func(c *net.TCPConn) {
 			_, _ = io.WriteString(c, "GET /flood HTTP/1.1\r\nHost: p\r\n\r\n")
 			_, _ = io.ReadFull(c, make([]byte, 1<<20))
 		},
-		"in good order": func(c *net.TCPConn) {
+		"regular end": func(c *net.TCPConn) {
 			_, _ = io.WriteString(c, getRequest+getRequest)
 			_ = c.CloseWrite()
 			_, _ = io.Copy(io.Discard, c)

@@ -264,8 +264,8 @@ func TestWebSocketsAtShutdown(t *testing.T) {
 		timeout time.Duration
 		leave   bool // the clients leave by themselves
 	}{
-		"clients leave":    {patience, true},
-		"clients are told": {short * time.Millisecond, false},
+		"clients leave": {patience, true},
+		"clients stay":  {short * time.Millisecond, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const n = 100

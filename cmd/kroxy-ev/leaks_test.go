@@ -31,17 +31,17 @@ func byKind(t *testing.T) func(*net.TCPConn) {
 
 // sessionKinds are the ways in which a session may end, from the client's side; see byKind. The test then closes the client's connection.
 var sessionKinds = map[string]func(c *net.TCPConn){
-	"in good order": func(c *net.TCPConn) {
+	"regular end": func(c *net.TCPConn) {
 		_, _ = io.WriteString(c, "e")
 		_ = c.CloseWrite()
 		_, _ = io.Copy(io.Discard, c)
 	},
-	"client resets amid a download": func(c *net.TCPConn) {
+	"client resets during a download": func(c *net.TCPConn) {
 		_, _ = io.WriteString(c, "f")
 		_, _ = io.ReadFull(c, make([]byte, 1<<20))
 		reset(c)
 	},
-	"client closes amid a download": func(c *net.TCPConn) {
+	"client closes during a download": func(c *net.TCPConn) {
 		_, _ = io.WriteString(c, "f")
 		_, _ = io.ReadFull(c, make([]byte, 1000))
 	},
@@ -55,7 +55,7 @@ var sessionKinds = map[string]func(c *net.TCPConn){
 		_, _ = io.WriteString(c, "c")
 		_, _ = io.Copy(io.Discard, c)
 	},
-	"host closes amid an upload": func(c *net.TCPConn) {
+	"host closes during an upload": func(c *net.TCPConn) {
 		_, _ = io.WriteString(c, "c")
 		flood(c)
 	},

@@ -287,13 +287,13 @@ func TestRespondWithUnreadBody(t *testing.T) {
 		request string
 		status  int
 	}{
-		"a length":     {"POST /no HTTP/1.1\r\nHost: site.test\r\nContent-Length: 60\r\n\r\n" + next, 403},
-		"chunked":      {"POST /no HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n" + next, 403},
-		"a 100":        {"POST /no HTTP/1.1\r\nHost: site.test\r\nContent-Length: 60\r\nExpect: 100-continue\r\n\r\n", 403},
-		"malformed":    {"POST /no HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n" + next, 403},
-		"too large":    {"POST /no HTTP/1.1\r\nHost: site.test\r\nContent-Length: 101\r\n\r\n" + next, 413},
-		"of a host":    {"POST /x HTTP/1.1\r\nHost: site.test\r\nContent-Length: 101\r\n\r\n" + next, 413},
-		"a long chunk": {"POST /no HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n" + next, 403},
+		"a length":             {"POST /no HTTP/1.1\r\nHost: site.test\r\nContent-Length: 60\r\n\r\n" + next, 403},
+		"chunked":              {"POST /no HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n" + next, 403},
+		"a 100":                {"POST /no HTTP/1.1\r\nHost: site.test\r\nContent-Length: 60\r\nExpect: 100-continue\r\n\r\n", 403},
+		"malformed":            {"POST /no HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n" + next, 403},
+		"too large":            {"POST /no HTTP/1.1\r\nHost: site.test\r\nContent-Length: 101\r\n\r\n" + next, 413},
+		"too large, of a host": {"POST /x HTTP/1.1\r\nHost: site.test\r\nContent-Length: 101\r\n\r\n" + next, 413},
+		"a long chunk":         {"POST /no HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n" + next, 403},
 	} {
 		c := p.dial()
 		in := bufio.NewReader(c)

@@ -153,17 +153,17 @@ func TestProxyHeaderRefused(t *testing.T) {
 		ends     bool // the client half-closes after it
 		why      string
 	}{
-		"stranger":   {"192.0.2.0/24", "PROXY UNKNOWN\r\n" + request, false, "not in the networks"},
-		"none":       {"127.0.0.0/8", request, false, "does not begin with a PROXY header"},
-		"garbage":    {"127.0.0.0/8", "\x00\x01\x02" + request, false, "does not begin with a PROXY header"},
-		"a hello":    {"127.0.0.0/8", "\x16\x03\x01\x00\x05hello", false, "does not begin with a PROXY header"},
-		"too long":   {"127.0.0.0/8", "PROXY UNKNOWN " + strings.Repeat("x", 100) + "\r\n" + request, false, "over 107 bytes"},
-		"malformed":  {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 ::1 1 2\r\n" + request, false, "malformed address"},
-		"a lie":      {"127.0.0.0/8", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x04" + request, false, "too short for its addresses"},
-		"cut":        {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 5.6", true, "ended the connection within the header"},
-		"late":       {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 5.6", false, "tls_handshake_timeout"},
-		"never":      {"127.0.0.0/8", "", false, "tls_handshake_timeout"},
-		"after TLVs": {"127.0.0.0/8", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\xff\xff", false, "over 4096 bytes"},
+		"untrusted network": {"192.0.2.0/24", "PROXY UNKNOWN\r\n" + request, false, "not in the networks"},
+		"none":              {"127.0.0.0/8", request, false, "does not begin with a PROXY header"},
+		"garbage":           {"127.0.0.0/8", "\x00\x01\x02" + request, false, "does not begin with a PROXY header"},
+		"a TLS record":      {"127.0.0.0/8", "\x16\x03\x01\x00\x05hello", false, "does not begin with a PROXY header"},
+		"too long":          {"127.0.0.0/8", "PROXY UNKNOWN " + strings.Repeat("x", 100) + "\r\n" + request, false, "over 107 bytes"},
+		"malformed":         {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 ::1 1 2\r\n" + request, false, "malformed address"},
+		"wrong length":      {"127.0.0.0/8", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x04" + request, false, "too short for its addresses"},
+		"truncated":         {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 5.6", true, "ended the connection within the header"},
+		"late":              {"127.0.0.0/8", "PROXY TCP4 1.2.3.4 5.6", false, "tls_handshake_timeout"},
+		"never":             {"127.0.0.0/8", "", false, "tls_handshake_timeout"},
+		"after TLVs":        {"127.0.0.0/8", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\xff\xff", false, "over 4096 bytes"},
 	} {
 		for _, mode := range []string{"http", "stream"} {
 			t.Run(name+" in "+mode, func(t *testing.T) {

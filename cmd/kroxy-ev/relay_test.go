@@ -65,7 +65,7 @@ func TestHalfClose(t *testing.T) {
 			}()
 			expectAll(t, client, bulk)
 		},
-		"client first, amid the host's bytes": func(t *testing.T, client, server *net.TCPConn) {
+		"client first, during the host's bytes": func(t *testing.T, client, server *net.TCPConn) {
 			go func() {
 				_ = write(server, bulk)
 				_ = server.CloseWrite()
@@ -85,7 +85,7 @@ func TestHalfClose(t *testing.T) {
 			}()
 			expectAll(t, server, bulk)
 		},
-		"host first, talk goes on one way": func(t *testing.T, client, server *net.TCPConn) {
+		"host first, client continues": func(t *testing.T, client, server *net.TCPConn) {
 			_ = server.CloseWrite()
 			expectAll(t, client, "")
 			for i := range 5 {
@@ -146,26 +146,26 @@ func TestResetPasses(t *testing.T) {
 			reset(server)
 			expectReset(t, client)
 		},
-		"from a client amid an upload": func(t *testing.T, client, server *net.TCPConn) {
+		"from a client during an upload": func(t *testing.T, client, server *net.TCPConn) {
 			go func() {
 				_ = write(client, bulk[:4<<20])
 				reset(client)
 			}()
 			expectReset(t, server)
 		},
-		"from a host amid a download": func(t *testing.T, client, server *net.TCPConn) {
+		"from a host during a download": func(t *testing.T, client, server *net.TCPConn) {
 			go func() {
 				_ = write(server, bulk[:4<<20])
 				reset(server)
 			}()
 			expectReset(t, client)
 		},
-		"from a client that does not take its download": func(t *testing.T, client, server *net.TCPConn) {
+		"from a client that does not read its download": func(t *testing.T, client, server *net.TCPConn) {
 			writeUntilFull(t, server)
 			reset(client)
 			expectReset(t, server)
 		},
-		"from a host that does not take its upload": func(t *testing.T, client, server *net.TCPConn) {
+		"from a host that does not read its upload": func(t *testing.T, client, server *net.TCPConn) {
 			writeUntilFull(t, client)
 			reset(server)
 			expectReset(t, client)
@@ -182,7 +182,7 @@ func TestResetPasses(t *testing.T) {
 			reset(server)
 			awaitFailure(t, client)
 		},
-		"from a client to a host that takes nothing": func(t *testing.T, client, server *net.TCPConn) {
+		"from a client to a host that reads nothing": func(t *testing.T, client, server *net.TCPConn) {
 			writeUntilFull(t, client)
 			reset(client)
 			awaitReset(t, server) // after proxy_send_timeout: until then the proxy still reads what the client sends
@@ -238,8 +238,8 @@ func TestEarlyAnswer(t *testing.T) {
 			_ = write(c, bulk[:100_000])
 			_ = c.CloseWrite()
 		},
-		"amid the upload": func(c *net.TCPConn) { _ = write(c, bulk) },
-		"amid small pieces": func(c *net.TCPConn) {
+		"during the upload": func(c *net.TCPConn) { _ = write(c, bulk) },
+		"during small pieces": func(c *net.TCPConn) {
 			for {
 				if _, err := io.WriteString(c, "a line of a client that never stops\n"); err != nil {
 					return

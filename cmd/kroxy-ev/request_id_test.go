@@ -19,14 +19,14 @@ func TestRequestIDIsPassedOn(t *testing.T) {
 		trusts         bool // the proxy adopts the ID that was sent
 		host, answered bool // whether the host and the client get the ID
 	}{
-		"nothing is asked for":          {settings{}, "", false, false, false},
-		"a stranger has one":            {settings{}, theirs, false, true, false},
-		"a trusted proxy has one":       {settings{"trusted_proxies": trusted}, theirs, true, true, false},
-		"it is asked for":               {settings{"request_id": true}, "", false, true, true},
-		"it is asked for, a stranger":   {settings{"request_id": true}, theirs, false, true, true},
-		"it is asked for, a trusted":    {settings{"request_id": true, "trusted_proxies": trusted}, theirs, true, true, true},
-		"not for clients":               {settings{"request_id": true, "response_headers": settings{"remove": []string{"x-request-id"}}}, "", false, true, false},
-		"not where nothing is believed": {settings{"forwarded_headers": false}, theirs, true, true, false},
+		"by default": {settings{}, "", false, false, false},
+		"by default, an untrusted client has one": {settings{}, theirs, false, true, false},
+		"by default, a trusted proxy has one":     {settings{"trusted_proxies": trusted}, theirs, true, true, false},
+		"request_id":                              {settings{"request_id": true}, "", false, true, true},
+		"request_id, an untrusted client has one": {settings{"request_id": true}, theirs, false, true, true},
+		"request_id, a trusted proxy has one":     {settings{"request_id": true, "trusted_proxies": trusted}, theirs, true, true, true},
+		"request_id, removed for clients":         {settings{"request_id": true, "response_headers": settings{"remove": []string{"x-request-id"}}}, "", false, true, false},
+		"without forwarded_headers":               {settings{"forwarded_headers": false}, theirs, true, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,7 +56,7 @@ func TestRequestIDIsPassedOn(t *testing.T) {
 				return logged != ""
 			})
 			id := logged
-			if name == "not where nothing is believed" {
+			if name == "without forwarded_headers" {
 				id = theirs // the client's ID passes unchanged, and we do not know it
 			} else if !ours.MatchString(id) != test.trusts || test.trusts && id != theirs {
 				t.Errorf("the ID is %q, which is wrong", id)

@@ -23,7 +23,7 @@ func TestTimeouts(t *testing.T) {
 			send(t, client, "hello")
 			expect(t, server, "hello")
 		}},
-		"client silent behind a host that ended": {"read_timeout", func(t *testing.T, client, server *net.TCPConn) {
+		"client silent after the host ended": {"read_timeout", func(t *testing.T, client, server *net.TCPConn) {
 			_ = server.CloseWrite()
 			expectAll(t, client, "")
 		}},
@@ -58,8 +58,8 @@ func TestSendTimeouts(t *testing.T) {
 		setting  string
 		fromHost bool
 	}{
-		"client takes nothing": {"send_timeout", true},
-		"host takes nothing":   {"proxy_send_timeout", false},
+		"client reads nothing": {"send_timeout", true},
+		"host reads nothing":   {"proxy_send_timeout", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -123,8 +123,8 @@ func TestActivityPostponesTimeouts(t *testing.T) {
 	for name, talk := range map[string]func(t *testing.T, client, server *net.TCPConn){
 		"client sends":        func(t *testing.T, client, server *net.TCPConn) { sends(t, client, server) },
 		"host sends":          func(t *testing.T, client, server *net.TCPConn) { sends(t, server, client) },
-		"client takes slowly": func(t *testing.T, client, server *net.TCPConn) { takes(t, client, server) },
-		"host takes slowly":   func(t *testing.T, client, server *net.TCPConn) { takes(t, server, client) },
+		"client reads slowly": func(t *testing.T, client, server *net.TCPConn) { takes(t, client, server) },
+		"host reads slowly":   func(t *testing.T, client, server *net.TCPConn) { takes(t, server, client) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -17,8 +17,8 @@ func TestTLSSendTimeouts(t *testing.T) {
 			setting  string
 			fromHost bool
 		}{
-			"client takes nothing": {"send_timeout", true},
-			"host takes nothing":   {"proxy_send_timeout", false},
+			"client reads nothing": {"send_timeout", true},
+			"host reads nothing":   {"proxy_send_timeout", false},
 		} {
 			t.Run(spoken+", "+name, func(t *testing.T) {
 				t.Parallel()

@@ -62,40 +62,40 @@ func tlsHosts(t *testing.T) map[string]tlsHost {
 	const failed = `msg="upstream: a host is down and is tried last".* error="while making a TLS handshake: `
 	const unknown, refused = `remote error: tls: (unknown certificate authority|bad certificate)`, `remote error: tls: (certificate required|handshake failure)`
 	return map[string]tlsHost{
-		"nothing verified":              {config: bad.expired("elsewhere.test").config(), status: 200},
-		"verified":                      {config: good.issue(addr).config(), group: verified, status: 200},
-		"verified, with an RSA key":     {config: good.issueRSA(addr).config(), group: verified, status: 200},
-		"TLS 1.2":                       {config: only(tls.VersionTLS12, good.issue(addr).config()), group: verified, status: 200},
-		"a name":                        {config: named("localhost", good.issue("localhost")), group: verified, name: "localhost", status: 200},
-		"the system's CA":               {config: good.issue(addr).config(), group: settings{"proxy_tls_verify": true}, trusts: good, status: 200},
-		"not the system's CA":           {config: good.issue(addr).config(), group: settings{"proxy_tls_verify": true}, trusts: bad, status: 502, log: failed + `.*unknown authority`},
-		"an unknown CA":                 {config: bad.issue(addr).config(), group: verified, status: 502, log: failed + `.*unknown authority`},
-		"expired":                       {config: good.expired(addr).config(), group: verified, status: 502, log: failed + `.*expired`},
-		"another address":               {config: good.issue("127.0.0.9").config(), group: verified, status: 502, log: failed + `.*127\.0\.0\.9, not 127\.0\.0\.1`},
-		"another name":                  {config: good.issue("a.test").config(), group: also(settings{"proxy_tls_server_name": "b.test"}), status: 502, log: failed + `.*a\.test, not b\.test`},
-		"no address":                    {config: good.issue("a.test").config(), group: verified, status: 502, log: failed + `.*127\.0\.0\.1`},
-		"proxy_tls_server_name":         {config: named("db.test", good.issue("db.test")), group: also(settings{"proxy_tls_server_name": "db.test"}), status: 200},
-		"proxy_tls_server_name alone":   {config: named("db.test", bad.issue(addr)), group: settings{"proxy_tls_server_name": "db.test"}, status: 200},
-		"an address in its place":       {config: named("", good.issue("10.0.0.1")), group: also(settings{"proxy_tls_server_name": "10.0.0.1"}), status: 200},
-		"wildcard":                      {config: good.issue("*.test").config(), group: also(settings{"proxy_tls_server_name": "db.test"}), status: 200},
-		"asks, 1.2":                     {config: asking(good, tls.VersionTLS12), group: shown, status: 200},
-		"asks, 1.3":                     {config: asking(good, tls.VersionTLS13), group: shown, status: 200},
-		"asks, and gets an RSA key":     {config: asking(good, tls.VersionTLS13), group: also(settings{"proxy_tls_cert_path": shownRSA.cert, "proxy_tls_key_path": shownRSA.key}), status: 200},
-		"asks, 1.2, nothing to show":    {config: asking(good, tls.VersionTLS12), group: verified, status: 502, log: refused},
-		"asks, 1.3, nothing to show":    {config: asking(good, tls.VersionTLS13), group: verified, status: 502, log: refused},
-		"asks for others' certificates": {config: asking(bad, tls.VersionTLS12), group: shown, status: 502, log: unknown},
-		"TLS 1.1":                       {config: only(tls.VersionTLS11, good.issue(addr).config()), group: verified, status: 502, log: failed + `.*protocol version`},
+		"nothing verified":                      {config: bad.expired("elsewhere.test").config(), status: 200},
+		"verified":                              {config: good.issue(addr).config(), group: verified, status: 200},
+		"verified, with an RSA key":             {config: good.issueRSA(addr).config(), group: verified, status: 200},
+		"TLS 1.2":                               {config: only(tls.VersionTLS12, good.issue(addr).config()), group: verified, status: 200},
+		"a name":                                {config: named("localhost", good.issue("localhost")), group: verified, name: "localhost", status: 200},
+		"the system's CA":                       {config: good.issue(addr).config(), group: settings{"proxy_tls_verify": true}, trusts: good, status: 200},
+		"not the system's CA":                   {config: good.issue(addr).config(), group: settings{"proxy_tls_verify": true}, trusts: bad, status: 502, log: failed + `.*unknown authority`},
+		"an unknown CA":                         {config: bad.issue(addr).config(), group: verified, status: 502, log: failed + `.*unknown authority`},
+		"expired":                               {config: good.expired(addr).config(), group: verified, status: 502, log: failed + `.*expired`},
+		"another address":                       {config: good.issue("127.0.0.9").config(), group: verified, status: 502, log: failed + `.*127\.0\.0\.9, not 127\.0\.0\.1`},
+		"another name":                          {config: good.issue("a.test").config(), group: also(settings{"proxy_tls_server_name": "b.test"}), status: 502, log: failed + `.*a\.test, not b\.test`},
+		"no address":                            {config: good.issue("a.test").config(), group: verified, status: 502, log: failed + `.*127\.0\.0\.1`},
+		"proxy_tls_server_name":                 {config: named("db.test", good.issue("db.test")), group: also(settings{"proxy_tls_server_name": "db.test"}), status: 200},
+		"proxy_tls_server_name alone":           {config: named("db.test", bad.issue(addr)), group: settings{"proxy_tls_server_name": "db.test"}, status: 200},
+		"an address in its place":               {config: named("", good.issue("10.0.0.1")), group: also(settings{"proxy_tls_server_name": "10.0.0.1"}), status: 200},
+		"wildcard":                              {config: good.issue("*.test").config(), group: also(settings{"proxy_tls_server_name": "db.test"}), status: 200},
+		"wants a client certificate, 1.2":       {config: asking(good, tls.VersionTLS12), group: shown, status: 200},
+		"wants a client certificate, 1.3":       {config: asking(good, tls.VersionTLS13), group: shown, status: 200},
+		"wants a client certificate, RSA":       {config: asking(good, tls.VersionTLS13), group: also(settings{"proxy_tls_cert_path": shownRSA.cert, "proxy_tls_key_path": shownRSA.key}), status: 200},
+		"wants a client certificate, 1.2, none": {config: asking(good, tls.VersionTLS12), group: verified, status: 502, log: refused},
+		"wants a client certificate, 1.3, none": {config: asking(good, tls.VersionTLS13), group: verified, status: 502, log: refused},
+		"asks for a certificate of another CA":  {config: asking(bad, tls.VersionTLS12), group: shown, status: 502, log: unknown},
+		"TLS 1.1":                               {config: only(tls.VersionTLS11, good.issue(addr).config()), group: verified, status: 502, log: failed + `.*protocol version`},
 		"plain HTTP": {instead: func(c *net.TCPConn) {
 			_, _ = bufio.NewReader(c).ReadByte()
 			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 			_ = c.CloseWrite()
 			_, _ = io.Copy(io.Discard, c)
 		}, status: 502, log: failed + `tls: first record does not look like a TLS handshake`},
-		"speaks first":       {instead: answer("220 welcome\r\n"), status: 502, log: failed + `.*(sent bytes before|does not look like)`},
-		"closes":             {instead: func(*net.TCPConn) {}, status: 502, log: failed + `.*(EOF|reset|ended)`},
-		"closes when spoken": {instead: func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 4096)) }, status: 502, log: failed + `.*(EOF|ended)`},
-		"is silent":          {instead: hold(t), more: settings{"connect_timeout": short}, status: 504, log: `msg="upstream: a host is down and is tried last".*handshake took too long`},
-		"halts in its flight": {instead: func(c *net.TCPConn) {
+		"speaks first":                 {instead: answer("220 welcome\r\n"), status: 502, log: failed + `.*(sent bytes before|does not look like)`},
+		"closes":                       {instead: func(*net.TCPConn) {}, status: 502, log: failed + `.*(EOF|reset|ended)`},
+		"closes after the ClientHello": {instead: func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 4096)) }, status: 502, log: failed + `.*(EOF|ended)`},
+		"is silent":                    {instead: hold(t), more: settings{"connect_timeout": short}, status: 504, log: `msg="upstream: a host is down and is tried last".*handshake took too long`},
+		"stops within its flight": {instead: func(c *net.TCPConn) {
 			_, _ = c.Read(make([]byte, 4096))
 			_, _ = io.WriteString(c, "\x16\x03\x03\x00\x7a\x02\x00")
 			hold(t)(c)

@@ -164,20 +164,20 @@ func TestTLSNotSpoken(t *testing.T) {
 			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serverSettings(nil)})
 			idle := p.sockets()
 			sayings := map[string]string{
-				"HTTP":               getRequest,
-				"SSH":                "SSH-2.0-OpenSSH_9.2\r\n",
-				"HTTP/2":             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-				"SSL 2":              "\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10\x01\x00\x80\x00\x00\x05\x00\x00\x04" + strings.Repeat("\x01", 40),
-				"zeros":              strings.Repeat("\x00", 2000),
-				"noise":              "\x99" + string(noise[:5000]),
-				"another record":     "\x17\x03\x03\x00\x05hello",
-				"another message":    "\x16\x03\x01\x00\x04\x0e\x00\x00\x00",
-				"empty record":       "\x16\x03\x01\x00\x00",
-				"record too long":    "\x16\x03\x01\x48\x01" + strings.Repeat("\x01", 0x4801),
-				"hello too long":     "\x16\x03\x01\x40\x00\x01\x01\x00\x00" + strings.Repeat("\x01", 0x4000-4),
-				"hello of nonsense":  "\x16\x03\x01\x00\x34\x01\x00\x00\x30\x03\x03" + strings.Repeat("\xff", 46),
-				"alert":              "\x15\x03\x01\x00\x02\x01\x00",
-				"two lies about len": "\x16\x03\x01\x00\x06\x01\xff\xff\xff\x03\x03",
+				"HTTP":              getRequest,
+				"SSH":               "SSH-2.0-OpenSSH_9.2\r\n",
+				"HTTP/2":            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+				"SSL 2":             "\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10\x01\x00\x80\x00\x00\x05\x00\x00\x04" + strings.Repeat("\x01", 40),
+				"zeros":             strings.Repeat("\x00", 2000),
+				"noise":             "\x99" + string(noise[:5000]),
+				"another record":    "\x17\x03\x03\x00\x05hello",
+				"another message":   "\x16\x03\x01\x00\x04\x0e\x00\x00\x00",
+				"empty record":      "\x16\x03\x01\x00\x00",
+				"record too long":   "\x16\x03\x01\x48\x01" + strings.Repeat("\x01", 0x4801),
+				"hello too long":    "\x16\x03\x01\x40\x00\x01\x01\x00\x00" + strings.Repeat("\x01", 0x4000-4),
+				"hello of garbage":  "\x16\x03\x01\x00\x34\x01\x00\x00\x30\x03\x03" + strings.Repeat("\xff", 46),
+				"alert":             "\x15\x03\x01\x00\x02\x01\x00",
+				"two wrong lengths": "\x16\x03\x01\x00\x06\x01\xff\xff\xff\x03\x03",
 			}
 			// The case whose log line the test waits for comes first: after a few kinds of errors, further lines are only counted for a while.
 			for _, name := range slices.Sorted(maps.Keys(sayings)) {
@@ -217,9 +217,9 @@ func TestTLSBrokenRecords(t *testing.T) {
 	h := listen(t, "127.0.0.1", nil)
 	for name, test := range map[string]struct{ record, alert string }{
 		"too long":     {"\x17\x03\x03\x48\x01", "record overflow|unexpected message"},
-		"much too":     {"\x17\x03\x03\xff\xff", "record overflow|unexpected message"},
-		"wrong sum":    {"\x17\x03\x03\x00\x20" + strings.Repeat("x", 32), "bad record MAC"},
-		"no sum":       {"\x17\x03\x03\x00\x01x", "bad record MAC"},
+		"far too long": {"\x17\x03\x03\xff\xff", "record overflow|unexpected message"},
+		"wrong MAC":    {"\x17\x03\x03\x00\x20" + strings.Repeat("x", 32), "bad record MAC"},
+		"no MAC":       {"\x17\x03\x03\x00\x01x", "bad record MAC"},
 		"another type": {"\x63\x03\x03\x00\x20" + strings.Repeat("x", 32), "unexpected message|bad record MAC"},
 		"not a record": {getRequest, "protocol version|unexpected message|record overflow|bad record MAC"},
 	} {

@@ -223,16 +223,16 @@ func badCertFiles(t *testing.T, a *authority) map[string]struct {
 		spoil   func(w *certFiles)
 		pattern string
 	}{
-		"mismatched":   {func(w *certFiles) { replaceFile(t, other.key, w.key) }, `tls_key_path: .*is not the key of the first certificate in .*; give the key`},
-		"empty":        {func(w *certFiles) { write(w.cert, "") }, `tls_cert_path: .*is empty; give a PEM file`},
-		"empty key":    {func(w *certFiles) { write(w.key, "") }, `tls_key_path: .*is empty; give a PEM file`},
-		"no PEM":       {func(w *certFiles) { write(w.cert, "hello") }, `tls_cert_path: .*has no PEM certificate in it; give`},
-		"cut":          {func(w *certFiles) { write(w.cert, "-----BEGIN CERTIFICATE-----\nMIIB") }, `tls_cert_path: .*; give`},
-		"missing":      {func(w *certFiles) { _ = os.Remove(w.cert) }, `tls_cert_path: .*no such file or directory; give a readable PEM file`},
-		"the key's":    {func(w *certFiles) { replaceFile(t, w.key, w.cert) }, `tls_cert_path: .*has no certificate, but .*PRIVATE KEY.*; give`},
-		"a directory":  {func(w *certFiles) { _ = errors.Join(os.Remove(w.cert), os.Mkdir(w.cert, 0o755)) }, `tls_cert_path: .*is not a regular file; give`},
-		"a pipe":       {func(w *certFiles) { _ = errors.Join(os.Remove(w.key), unix.Mkfifo(w.key, 0o600)) }, `tls_key_path: .*is not a regular file; give`},
-		"what is huge": {func(w *certFiles) { write(w.key, string(noise[:2<<20])) }, `tls_key_path: .*larger than 1 MiB; give`},
+		"mismatched":         {func(w *certFiles) { replaceFile(t, other.key, w.key) }, `tls_key_path: .*is not the key of the first certificate in .*; give the key`},
+		"empty":              {func(w *certFiles) { write(w.cert, "") }, `tls_cert_path: .*is empty; give a PEM file`},
+		"empty key":          {func(w *certFiles) { write(w.key, "") }, `tls_key_path: .*is empty; give a PEM file`},
+		"no PEM":             {func(w *certFiles) { write(w.cert, "hello") }, `tls_cert_path: .*has no PEM certificate in it; give`},
+		"truncated":          {func(w *certFiles) { write(w.cert, "-----BEGIN CERTIFICATE-----\nMIIB") }, `tls_cert_path: .*; give`},
+		"missing":            {func(w *certFiles) { _ = os.Remove(w.cert) }, `tls_cert_path: .*no such file or directory; give a readable PEM file`},
+		"a key in its place": {func(w *certFiles) { replaceFile(t, w.key, w.cert) }, `tls_cert_path: .*has no certificate, but .*PRIVATE KEY.*; give`},
+		"a directory":        {func(w *certFiles) { _ = errors.Join(os.Remove(w.cert), os.Mkdir(w.cert, 0o755)) }, `tls_cert_path: .*is not a regular file; give`},
+		"a pipe":             {func(w *certFiles) { _ = errors.Join(os.Remove(w.key), unix.Mkfifo(w.key, 0o600)) }, `tls_key_path: .*is not a regular file; give`},
+		"a huge file":        {func(w *certFiles) { write(w.key, string(noise[:2<<20])) }, `tls_key_path: .*larger than 1 MiB; give`},
 	}
 }
 
