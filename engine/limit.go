@@ -6,10 +6,10 @@ import "sync/atomic"
 // its own and one for a host. Each further concurrent request on it, such as a stream of HTTP/2, counts as one. The zero value
 // lets nothing in; a nil *Limit lets everything in.
 type Limit struct {
-	max    atomic.Int64 // connections
-	files  atomic.Int64 // descriptors
-	held   atomic.Int64 // connections
-	beside atomic.Int64 // further requests, see share
+	max     atomic.Int64 // connections
+	files   atomic.Int64 // descriptors
+	held    atomic.Int64 // connections
+	further atomic.Int64 // further requests, see share
 }
 
 // NewLimit returns a limit of n connections and 2*n descriptors.
@@ -30,7 +30,7 @@ func (l *Limit) acquire() bool {
 	if l == nil {
 		return true
 	}
-	if held := l.held.Add(1); held > l.max.Load() || 2*held+l.beside.Load() > l.files.Load() {
+	if held := l.held.Add(1); held > l.max.Load() || 2*held+l.further.Load() > l.files.Load() {
 		l.held.Add(-1)
 		return false
 	}
@@ -43,8 +43,8 @@ func (l *Limit) share() bool {
 	if l == nil {
 		return true
 	}
-	if n := l.beside.Add(1) + 2*l.held.Load(); 4*n > 3*l.files.Load() {
-		l.beside.Add(-1)
+	if n := l.further.Add(1) + 2*l.held.Load(); 4*n > 3*l.files.Load() {
+		l.further.Add(-1)
 		return false
 	}
 	return true
@@ -62,6 +62,6 @@ func (l *Limit) release() {
 // unshare gives back a place from share.
 func (l *Limit) unshare() {
 	if l != nil {
-		l.beside.Add(-1)
+		l.further.Add(-1)
 	}
 }

@@ -42,7 +42,7 @@ const never = math.MaxInt64
 // lookupCall is one call of Lookup. It is settled when it returns or when its time is up, whichever comes first; in the latter case the call
 // may still be running.
 type lookupCall struct {
-	how     *asking
+	how     *lookupMethods
 	settled bool // under Name.mu
 }
 

@@ -63,7 +63,7 @@ var ErrClosed = errors.New("resolve: resolver closed")
 // Resolver holds names. Its methods may be called from any goroutine.
 type Resolver struct {
 	opts  Options
-	how   atomic.Pointer[asking]
+	how   atomic.Pointer[lookupMethods]
 	start time.Time // reference time of Name.due
 	slots chan struct{}
 	ctx   context.Context // done when the resolver is closed
@@ -109,7 +109,7 @@ func (r *Resolver) Follow(s Settings) {
 }
 
 func (r *Resolver) follow(s Settings) {
-	how := newAsking(s)
+	how := newLookupMethods(s)
 	if r.opts.Lookup != nil {
 		how.addrs = r.opts.Lookup
 	}

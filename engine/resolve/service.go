@@ -50,7 +50,7 @@ type Services struct {
 	slots   chan struct{}
 
 	mu    sync.Mutex
-	how   *asking
+	how   *lookupMethods
 	known map[string]*service
 	kept  map[string][]Target // answers from Keep, for services that are not followed yet
 	told  time.Time           // when a change was last signalled
@@ -91,7 +91,7 @@ func (s *Services) Follow(names []string, set Settings) {
 	defer s.mu.Unlock()
 	anew := s.how == nil || !s.how.equal(set.withDefaults())
 	if anew {
-		s.how = newAsking(set)
+		s.how = newLookupMethods(set)
 		if s.opts.Lookup != nil {
 			s.how.targets = s.opts.Lookup
 		}
@@ -173,7 +173,7 @@ func (s *Services) Close() {
 }
 
 // follow looks a service up again and again until ctx is done. It runs on its own goroutine.
-func (s *Services) follow(ctx context.Context, one *service, how *asking, tried chan struct{}) {
+func (s *Services) follow(ctx context.Context, one *service, how *lookupMethods, tried chan struct{}) {
 	pause := time.Duration(0)
 	for first := true; ; first = false {
 		targets, ttl, err := s.lookup(ctx, one.name, how)
@@ -199,7 +199,7 @@ func (s *Services) follow(ctx context.Context, one *service, how *asking, tried 
 }
 
 // lookup looks a service up once a slot is free.
-func (s *Services) lookup(ctx context.Context, name string, how *asking) ([]Target, time.Duration, error) {
+func (s *Services) lookup(ctx context.Context, name string, how *lookupMethods) ([]Target, time.Duration, error) {
 	if how.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, how.Timeout, noAnswerWithin(how.Timeout))

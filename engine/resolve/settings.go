@@ -50,16 +50,16 @@ func (s Settings) goodFor(ttl, unknown time.Duration) time.Duration {
 	return min(max(ttl, s.MinTTL), s.MaxTTL)
 }
 
-// asking holds settings together with the functions that look names up by them.
-type asking struct {
+// lookupMethods holds settings together with the functions that look names up by them.
+type lookupMethods struct {
 	Settings
 	addrs   func(ctx context.Context, name string) ([]netip.Addr, time.Duration, error)
 	targets func(ctx context.Context, name string) ([]Target, time.Duration, error)
 }
 
-// newAsking returns an asking for s.
-func newAsking(s Settings) *asking {
-	a := &asking{Settings: s.withDefaults(), addrs: Lookup, targets: lookupService}
+// newLookupMethods returns the lookupMethods for s.
+func newLookupMethods(s Settings) *lookupMethods {
+	a := &lookupMethods{Settings: s.withDefaults(), addrs: Lookup, targets: lookupService}
 	if len(s.Servers) > 0 || s.Search != nil {
 		c := &client{servers: s.Servers, search: s.Search}
 		a.addrs, a.targets = c.lookup, c.service

@@ -84,7 +84,7 @@ func (m *Master) begin(c *change) {
 	c.timer = time.AfterFunc(m.o.AnswerTimeout, func() {
 		m.post(func() {
 			if m.change == c {
-				m.overdue()
+				m.trialTimedOut()
 			}
 		})
 	})
@@ -161,7 +161,7 @@ func (m *Master) refused(p *process, err error) {
 // commit tells a process to follow the plan that it has prepared.
 func (m *Master) commit(p *process) {
 	p.committed = true
-	m.tell(p, message{kind: kindCommit, id: p.sent})
+	m.sendOrKill(p, message{kind: kindCommit, id: p.sent})
 }
 
 // serving handles a process's confirmation that it follows its plan.
@@ -251,8 +251,8 @@ func (m *Master) followed() bool {
 	return true
 }
 
-// lost handles the loss of a process during the trial of a plan: a second loss in one slot fails the plan.
-func (m *Master) lost(s *slot) {
+// countLoss handles the loss of a process during the trial of a plan: a second loss in one slot fails the plan.
+func (m *Master) countLoss(s *slot) {
 	c := m.change
 	c.losses[s.n]++
 	switch {
@@ -263,8 +263,8 @@ func (m *Master) lost(s *slot) {
 	}
 }
 
-// overdue ends the trial if processes have not answered in time.
-func (m *Master) overdue() {
+// trialTimedOut ends the trial if processes have not answered in time.
+func (m *Master) trialTimedOut() {
 	var silent []string
 	for _, s := range m.slots[:m.change.plan.Workers] {
 		p := s.process
@@ -306,9 +306,9 @@ func (m *Master) fail(err error) {
 			m.kill(p, "another worker could not serve")
 		case m.stopping || c.committed || p.sent != c.number:
 		case p.state != Starting:
-			m.tell(p, message{kind: kindAbort, id: c.number})
+			m.sendOrKill(p, message{kind: kindAbort, id: c.number})
 		case p.slot.n < m.plan.Workers:
-			m.tell(p, message{kind: kindAbort, id: c.number})
+			m.sendOrKill(p, message{kind: kindAbort, id: c.number})
 			m.prepare(p, m.plan, m.number)
 		default:
 			p.asked = true

@@ -56,16 +56,16 @@ func Inherited() (*Handover, error) {
 // about either.
 func (h *Handover) Serving(remarks string) error {
 	defer h.channel.close()
-	return told(h.channel.send(message{kind: kindServing, text: remarks}))
+	return tellError(h.channel.send(message{kind: kindServing, text: remarks}))
 }
 
 // Fail tells the old master why this one cannot serve. The caller must end the process soon afterwards.
 func (h *Handover) Fail(reason error) error {
 	defer h.channel.close()
-	return told(h.channel.send(message{kind: kindFailed, text: reason.Error()}))
+	return tellError(h.channel.send(message{kind: kindFailed, text: reason.Error()}))
 }
 
-func told(err error) error {
+func tellError(err error) error {
 	if err != nil {
 		return fmt.Errorf("supervise: telling the old master: %w", err)
 	}

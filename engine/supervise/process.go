@@ -151,7 +151,7 @@ func (m *Master) gone(p *process, state *os.ProcessState, err error) {
 func (m *Master) emptied(s *slot, what, reason string, tried, orderly bool, served time.Duration, who ...any) {
 	s.last = what + ": " + reason
 	if tried {
-		m.lost(s)
+		m.countLoss(s)
 	}
 	log := m.log.With("slot", s.n).With(who...)
 	var pause time.Duration
@@ -202,8 +202,8 @@ func ending(state *os.ProcessState, err error) string {
 	return state.String()
 }
 
-// tell sends a message, and kills a process that does not accept it.
-func (m *Master) tell(p *process, msg message) {
+// sendOrKill sends a message, and kills a process that does not accept it.
+func (m *Master) sendOrKill(p *process, msg message) {
 	if err := p.channel.send(msg); err != nil && !hungUp(err) {
 		if errors.Is(err, unix.EAGAIN) {
 			err = errNotReading
@@ -232,7 +232,7 @@ func (m *Master) drain(p *process, timeout time.Duration) {
 	if timeout > 0 {
 		m.after(p, timeout, func() { m.halt(p) })
 	}
-	m.tell(p, message{kind: kindDrain, value: int64(timeout)})
+	m.sendOrKill(p, message{kind: kindDrain, value: int64(timeout)})
 }
 
 // halt tells a process to leave at once, and kills it if it does not.
@@ -244,7 +244,7 @@ func (m *Master) halt(p *process) {
 	}
 	p.state, p.halted = Draining, true
 	m.after(p, m.o.StopGrace, func() { m.kill(p, "it did not stop") })
-	m.tell(p, message{kind: kindStop})
+	m.sendOrKill(p, message{kind: kindStop})
 }
 
 // kill kills a process; why is for the log.

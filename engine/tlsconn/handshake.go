@@ -90,21 +90,21 @@ func (s step) String() string { return [...]string{"hello", "peer", "signature",
 
 // Handshake is one connection's handshake. It exists only until the outcome is known.
 type Handshake struct {
-	set    *Handshaker
-	conn   *engine.Conn
-	owner  Owner
-	config *tls.Config // nil if only the hello is read
-	client bool
-	prompt bool // the owner will write at once
-	layer  *layer
-	coro   *coroutine // the coroutine that runs it, or nil
-	timer  engine.Timer
-	serial uint64 // changes with each use of the struct, so that a late signature is recognized
-	step   step
-	turns  int8 // how many more turns other connections get
-	spoke  bool // the client has sent something
-	gone   bool // it was cancelled
-	err    error
+	set       *Handshaker
+	conn      *engine.Conn
+	owner     Owner
+	config    *tls.Config // nil if only the hello is read
+	client    bool
+	prompt    bool // the owner will write at once
+	layer     *layer
+	coro      *coroutine // the coroutine that runs it, or nil
+	timer     engine.Timer
+	serial    uint64 // changes with each use of the struct, so that a late signature is recognized
+	step      step
+	turns     int8 // how many more turns other connections get
+	gotBytes  bool // the client has sent something
+	cancelled bool // it was cancelled, or has timed out
+	err       error
 }
 
 // Accept begins a handshake with settings s on c, an open connection from a client of which nothing was read. The returned handshake
@@ -197,7 +197,7 @@ func (hs *Handshake) readHello() {
 	switch {
 	case again(err):
 		return
-	case err != nil && !hs.spoke:
+	case err != nil && !hs.gotBytes:
 		hs.end(ErrSilent) // a reset means the same as an end here
 		return
 	case err != nil:
@@ -207,7 +207,7 @@ func (hs *Handshake) readHello() {
 		hs.end(fmt.Errorf("while waiting for the client's hello: %w", err))
 		return
 	}
-	hs.spoke = true
+	hs.gotBytes = true
 	switch hello, size, err := hs.set.hello.Read(p[:n]); {
 	case err == nil && size == 0 && n < len(p) && !hs.conn.Ending():
 		// More bytes are needed.
@@ -265,9 +265,9 @@ func (hs *Handshake) awaitPeer() error {
 	return hs.wait()
 }
 
-// giveWay lets other connections be served between two expensive parts of the handshake, each of which takes longer than a request. It is
+// yieldTurn lets other connections be served between two expensive parts of the handshake, each of which takes longer than a request. It is
 // called on the coroutine.
-func (hs *Handshake) giveWay() error {
+func (hs *Handshake) yieldTurn() error {
 	hs.step, hs.turns = stepTurn, 2 // the first turn comes before the loop polls for new events
 	hs.set.loop.Again(hs.conn)
 	return hs.wait()
@@ -275,11 +275,11 @@ func (hs *Handshake) giveWay() error {
 
 // wait returns control to the loop until the handshake is resumed. It is called on the coroutine.
 func (hs *Handshake) wait() error {
-	if hs.gone {
+	if hs.cancelled {
 		return errCancelled
 	}
 	hs.coro.wait()
-	if hs.gone {
+	if hs.cancelled {
 		return errCancelled
 	}
 	return nil
@@ -299,7 +299,7 @@ func (hs *Handshake) resume() {
 	} else {
 		k.stop()
 	}
-	if hs.gone {
+	if hs.cancelled {
 		return
 	}
 	if hs.err != nil {
@@ -376,7 +376,7 @@ func (hs *Handshake) Cancel() {
 
 // unwind lets the coroutine run to its end.
 func (hs *Handshake) unwind() {
-	hs.gone = true
+	hs.cancelled = true
 	if hs.coro != nil {
 		hs.resume()
 		hs.layer.free()
@@ -388,6 +388,6 @@ func (hs *Handshake) recycle() {
 	h := hs.set
 	h.loop.Disarm(&hs.timer)
 	hs.serial++
-	hs.conn, hs.owner, hs.config, hs.layer, hs.err, hs.gone, hs.prompt, hs.spoke = nil, nil, nil, nil, nil, false, false, false
+	hs.conn, hs.owner, hs.config, hs.layer, hs.err, hs.cancelled, hs.prompt, hs.gotBytes = nil, nil, nil, nil, nil, false, false, false
 	h.free.Put(hs)
 }

@@ -195,7 +195,7 @@ func (i *identity) choose(s *Signers) func(*tls.ClientHelloInfo) (*tls.Certifica
 		}
 		hs := handshakeOf(hello.Context())
 		cert.PrivateKey = s.signerFor(hs, cert.PrivateKey)
-		return &cert, hs.giveWay()
+		return &cert, hs.yieldTurn()
 	}
 }
 

@@ -154,7 +154,7 @@ func (s *signer) Public() crypto.PublicKey { return s.key.Public() }
 func (s *signer) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	hs := s.hs
 	if s.signers == nil {
-		if err := hs.giveWay(); err != nil {
+		if err := hs.yieldTurn(); err != nil {
 			return nil, err
 		}
 		return s.key.Sign(rand, digest, opts)

@@ -241,7 +241,7 @@ func (a *Attempt) nextHost() {
 	case a.alone || a.last != nil && a.group.KeepHost:
 		a.fail()
 	case a.choose():
-		a.follow()
+		a.useOrConnect()
 	case a.tried.Full():
 		a.join()
 	default:
@@ -267,8 +267,8 @@ func (a *Attempt) choose() bool {
 	return k.Lease(g, a.lease, a.key, a.tried)
 }
 
-// follow takes an idle or shared connection to the leased host, or makes one.
-func (a *Attempt) follow() {
+// useOrConnect takes an idle or shared connection to the leased host, or makes one.
+func (a *Attempt) useOrConnect() {
 	promised := a.share.part == partPromised
 	if a.reuse && a.share.part != partMaking && a.claim.reuse(a.made.pool, promised, a.owner) {
 		a.end(nil)
@@ -278,7 +278,7 @@ func (a *Attempt) follow() {
 		a.share.of.promised--
 		a.share, a.claim.returned = share{}, true
 	}
-	a.pursue()
+	a.startConnecting()
 }
 
 // proceed continues the attempt after a wait in a queue or in line.
@@ -289,7 +289,7 @@ func (a *Attempt) proceed() {
 		return
 	}
 	if a.lease.Held() {
-		a.follow()
+		a.useOrConnect()
 	} else {
 		a.nextHost()
 	}
@@ -311,8 +311,8 @@ func (a *Attempt) fail() {
 	a.end(fmt.Errorf("upstream: while connecting to a host of %q: %w", a.group.Name, a.last))
 }
 
-// pursue connects to the leased host, or waits in line if another attempt is already making a connection that both can share.
-func (a *Attempt) pursue() {
+// startConnecting connects to the leased host, or waits in line if another attempt is already making a connection that both can share.
+func (a *Attempt) startConnecting() {
 	a.verdict, a.trace.Host = verdict{}, a.host()
 	if a.line() {
 		return
@@ -565,7 +565,7 @@ func (a *Attempt) succeed() {
 		}
 		sh.alone = true
 	}
-	a.works()
+	a.noteReachable()
 	a.opened()
 	a.conn.SetHandler(a.owner)
 	if c := a.made; c != nil {
@@ -576,8 +576,8 @@ func (a *Attempt) succeed() {
 	a.end(nil)
 }
 
-// works notes that the host is reachable at the current address.
-func (a *Attempt) works() {
+// noteReachable notes that the host is reachable at the current address.
+func (a *Attempt) noteReachable() {
 	if a.addr.IsValid() {
 		a.host().Name.Worked(a.addr.Addr())
 	}
@@ -613,13 +613,13 @@ func (a *Attempt) Expired(*engine.Timer) {
 		now := a.connector.loop.Now()
 		a.trace.Began += now - a.since // the wait is not the host's fault
 		a.extendDeadline(now)
-		a.follow()
+		a.useOrConnect()
 	case attemptHeld:
 		a.stopWaiting(a.connector.loop.Now())
-		a.pursue()
+		a.startConnecting()
 	case attemptLine:
 		a.withdraw()
-		a.missed(verdict{err: ErrConnectTimeout})
+		a.releaseMissed(verdict{err: ErrConnectTimeout})
 		a.nextHost()
 	case attemptResolving:
 		a.cancel()

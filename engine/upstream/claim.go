@@ -89,7 +89,7 @@ func (k *Connector) connect(c *Claim, key []byte, owner Owner) {
 		owner.Connected(nil)
 		return
 	}
-	k.attemptFor(c, true, key, owner).pursue()
+	k.attemptFor(c, true, key, owner).startConnecting()
 }
 
 // Renew replaces c's connection, which the host turned out to have closed, with a new one to the same host, or, if that
@@ -99,7 +99,7 @@ func (k *Connector) Renew(c *Claim, key []byte, owner Owner) {
 	shared := c.Conn.Shared()
 	c.returned = shared
 	c.close()
-	k.attemptFor(c, shared, key, owner).follow()
+	k.attemptFor(c, shared, key, owner).useOrConnect()
 }
 
 // Retry releases c's host, which has failed the request, with report r, and gets c a connection to a host that was not tried yet. It resets

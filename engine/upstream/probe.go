@@ -62,7 +62,7 @@ func (k *Connector) probe(g *Group, host int) {
 	a := k.attempt(g, &p.conn, &p.lease, &p.trace, nil, p)
 	a.alone = true
 	p.attempt = a
-	a.pursue()
+	a.startConnecting()
 }
 
 // Connected implements Owner.

@@ -175,7 +175,7 @@ func (q *queue) serve() {
 	for a := q.first; a != nil; {
 		next := a.place.next
 		switch {
-		case refused != nil && a.asksLike(refused):
+		case refused != nil && a.sameChoice(refused):
 		case a.choose() || !a.tried.Full(): // it has a host, or no full host is left to wait for
 			q.leave(a)
 			q.connector.grant(a)
@@ -189,8 +189,8 @@ func (q *queue) serve() {
 	q.serving = false
 }
 
-// asksLike reports whether choose would give the attempt the same result as b.
-func (a *Attempt) asksLike(b *Attempt) bool {
+// sameChoice reports whether choose would give the attempt the same result as b.
+func (a *Attempt) sameChoice(b *Attempt) bool {
 	return a.group == b.group && a.prefer == b.prefer && a.tried.Count() == 0 && b.tried.Count() == 0 && bytes.Equal(a.key, b.key)
 }
 

@@ -104,7 +104,7 @@ func (s *shared) ready(sh *sharing) {
 	a := s.maker
 	s.maker, a.shared = nil, nil
 	sh.sessions, sh.alone = append(sh.sessions, s), false
-	a.works()
+	a.noteReachable()
 	a.trace.connected(a.connector.loop.Now())
 	sh.making--
 	sh.promised++

@@ -203,7 +203,7 @@ func (sh *sharing) failed(b *Attempt) {
 	for sh.first != nil {
 		a := sh.first
 		sh.unlink(a)
-		a.missed(b.verdict)
+		a.releaseMissed(b.verdict)
 		a.connector.resume(a)
 	}
 }
@@ -231,9 +231,9 @@ func (a *Attempt) withdraw() {
 	sh.serve()
 }
 
-// missed releases the lease of a host to which another attempt failed to connect, or did not connect in time. Only the attempt that
+// releaseMissed releases the lease of a host to which another attempt failed to connect, or did not connect in time. Only the attempt that
 // connects counts the failure.
-func (a *Attempt) missed(v verdict) {
+func (a *Attempt) releaseMissed(v verdict) {
 	a.last = v.err
 	if c := a.claim; c.Observer != nil {
 		c.Observer.Unreached(a.host(), v.addr, a.since, v.err)
