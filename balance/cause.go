@@ -38,7 +38,7 @@ const (
 )
 
 var causeTexts = [causeKinds]string{
-	"", "", "timed out", "its name cannot be resolved", "the TLS handshake failed", "the connection ended early", "malformed response", "", "the answer is not the one that is wanted",
+	"", "", "timed out", "its name cannot be resolved", "the TLS handshake failed", "the connection ended early", "malformed response", "", "unexpected response",
 }
 
 // String returns an empty string for an UnknownCause.

@@ -20,7 +20,7 @@ const (
 )
 
 func (c Condition) String() string {
-	return [...]string{"well", "fails its checks", "connections to it fail", "it erred too often"}[c]
+	return [...]string{"well", "fails its checks", "connections to it fail", "it failed too often"}[c]
 }
 
 // Condition returns the condition of host i and how long the host has been in it; zero if that is not known. The time now is as for
