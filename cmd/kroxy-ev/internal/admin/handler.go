@@ -101,7 +101,7 @@ func match(pattern, raw string) (arguments []string, ok bool) {
 
 // handle answers a request.
 func (l *Listener) handle(ctx *fasthttp.RequestCtx) {
-	if c, ok := ctx.Conn().(*guest); ok && !c.asks() {
+	if c, ok := ctx.Conn().(*clientConn); ok && !c.beginRequest() {
 		ctx.SetConnectionClose()
 		return
 	}

@@ -26,10 +26,10 @@ const (
 	maxBody      = 64 << 10               // bytes of a request's body
 	acceptPause  = 100 * time.Millisecond // after accept has failed, for example for lack of file descriptors
 	closeTimeout = time.Second            // for answers under way when a listener closes
-	fullTimeout  = 2 * time.Second        // to receive a request or send a piece of an answer while the gate is full
+	fullTimeout  = 2 * time.Second        // to receive a request or send a piece of an answer while all connections are in use
 	leastTimeout = 250 * time.Millisecond // lower bound of fullTimeout's reductions while idle clients keep coming
 	piece        = 64 << 10               // bytes of an answer that the client must take within that time
-	fullPause    = 100 * time.Millisecond // between two searches for idle clients while the gate is full
+	fullPause    = 100 * time.Millisecond // between two searches for idle clients while all connections are in use
 )
 
 // Rules are what a listener requires of its clients and allows them.
@@ -47,7 +47,7 @@ type Listener struct {
 	rules   atomic.Pointer[ruling]
 
 	http   fasthttp.Server
-	socket *gate
+	socket *limitListener
 	served chan struct{} // closed when accepting has ended
 }
 
@@ -60,7 +60,7 @@ type ruling struct {
 // NewListener makes a Listener for a listening socket, which it owns. Address is the socket's address, or the zero value for a Unix socket.
 // Connections bounds the open connections; further clients wait to be accepted. Requests are not answered before Start.
 func NewListener(socket net.Listener, address netip.Addr, connections int, b Backend, log *slog.Logger) *Listener {
-	l := &Listener{backend: b, flights: newFlights(), log: log, address: address, socket: newGate(socket, connections), served: make(chan struct{})}
+	l := &Listener{backend: b, flights: newFlights(), log: log, address: address, socket: newLimitListener(socket, connections), served: make(chan struct{})}
 	l.http = fasthttp.Server{
 		Handler: l.handle, ErrorHandler: l.malformed, Name: "kroxy-ev", Logger: quiet{},
 		Concurrency: 2 * connections, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
@@ -119,135 +119,138 @@ type quiet struct{}
 // Printf implements fasthttp.Logger.
 func (quiet) Printf(string, ...any) {}
 
-// gate is a listening socket that bounds the open connections; further clients wait in the socket's queue. When the bound is reached, the gate
+// limitListener is a listening socket that bounds the open connections; further clients wait in the socket's queue. When the bound is reached, it
 // closes connections that have been idle for fullTimeout, without sending a request or taking any of their answer: otherwise a few dozen idle
 // clients could keep all others out. If idle clients replace them, that time is halved, down to leastTimeout: a client with a request has
 // usually sent it by the time it is accepted.
-type gate struct {
+type limitListener struct {
 	net.Listener
-	room     chan struct{} // has an element per open connection
-	closed   chan struct{}
-	since    time.Time     // when the gate's clock began
-	limit    time.Duration // how long a client may be idle while there is no room; used only by Accept
-	expelled int64         // when a client was last evicted, on the gate's clock; used only by Accept
+	room    chan struct{} // has an element per open connection
+	closed  chan struct{}
+	since   time.Time     // when the listener's clock began
+	limit   time.Duration // how long a client may be idle while there is no room; used only by Accept
+	evicted int64         // when a client was last evicted, on the listener's clock; used only by Accept
 
 	mu    sync.Mutex
-	conns map[*guest]struct{}
+	conns map[*clientConn]struct{}
 }
 
-func newGate(l net.Listener, connections int) *gate {
-	return &gate{Listener: l, room: make(chan struct{}, connections), closed: make(chan struct{}), since: time.Now(), limit: fullTimeout, conns: make(map[*guest]struct{})}
+func newLimitListener(l net.Listener, connections int) *limitListener {
+	return &limitListener{
+		Listener: l, room: make(chan struct{}, connections), closed: make(chan struct{}),
+		since: time.Now(), limit: fullTimeout, conns: make(map[*clientConn]struct{}),
+	}
 }
 
-// now returns the time on the gate's monotonic clock: at least one nanosecond.
-func (g *gate) now() int64 { return int64(time.Since(g.since)) + 1 }
+// now returns the time on the listener's monotonic clock: at least one nanosecond.
+func (l *limitListener) now() int64 { return int64(time.Since(l.since)) + 1 }
 
-// Accept implements net.Listener. It fails only when the gate is shut.
-func (g *gate) Accept() (net.Conn, error) {
+// Accept implements net.Listener. It fails only after shut.
+func (l *limitListener) Accept() (net.Conn, error) {
 	for {
-		if !g.enter() {
+		if !l.enter() {
 			return nil, io.EOF // tells fasthttp that the listener was closed
 		}
-		c, err := g.Listener.Accept()
+		c, err := l.Listener.Accept()
 		if err == nil {
-			in := &guest{Conn: c, gate: g}
-			in.silent.Store(g.now())
-			g.mu.Lock()
-			g.conns[in] = struct{}{}
-			g.mu.Unlock()
+			in := &clientConn{Conn: c, listener: l}
+			in.awaiting.Store(l.now())
+			l.mu.Lock()
+			l.conns[in] = struct{}{}
+			l.mu.Unlock()
 			return in, nil
 		}
-		<-g.room
+		<-l.room
 		select {
-		case <-g.closed:
+		case <-l.closed:
 			return nil, io.EOF
 		case <-time.After(acceptPause):
 		}
 	}
 }
 
-// enter waits until there is room for one more connection. It returns false once the gate is shut.
-func (g *gate) enter() bool {
-	if g.now()-g.expelled > int64(2*fullTimeout) {
-		g.limit = fullTimeout
+// enter waits until there is room for one more connection. It returns false after shut.
+func (l *limitListener) enter() bool {
+	if l.now()-l.evicted > int64(2*fullTimeout) {
+		l.limit = fullTimeout
 	}
 	for {
 		select {
-		case g.room <- struct{}{}:
+		case l.room <- struct{}{}:
 			return true
-		case <-g.closed:
+		case <-l.closed:
 			return false
 		case <-time.After(fullPause):
-			if g.expel() {
-				g.limit, g.expelled = max(g.limit/2, leastTimeout), g.now()
+			if l.evict() {
+				l.limit, l.evicted = max(l.limit/2, leastTimeout), l.now()
 			}
 		}
 	}
 }
 
-// expel closes the connections that have been idle for longer than the limit. It reports whether there were any.
-func (g *gate) expel() (found bool) {
-	before := g.now() - int64(g.limit)
-	for _, c := range g.guests() {
-		if c.leaveIfIdle(before) {
+// evict closes the connections that have been idle for longer than the limit. It reports whether there were any.
+func (l *limitListener) evict() (found bool) {
+	before := l.now() - int64(l.limit)
+	for _, c := range l.open() {
+		if c.closeIfIdle(before) {
 			found = true
 		}
 	}
 	return found
 }
 
-// crowded reports whether the gate is more than half full: then connections are closed after one answer.
-func (g *gate) crowded() bool { return len(g.room) > cap(g.room)/2 }
+// crowded reports whether more than half of the connections are in use: then connections are closed after one answer.
+func (l *limitListener) crowded() bool { return len(l.room) > cap(l.room)/2 }
 
 // shut ends accepting. It may be called again.
-func (g *gate) shut() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (l *limitListener) shut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	select {
-	case <-g.closed:
+	case <-l.closed:
 	default:
-		close(g.closed)
-		_ = g.Close()
+		close(l.closed)
+		_ = l.Close()
 	}
 }
 
 // closeAll closes all connections.
-func (g *gate) closeAll() {
-	for _, c := range g.guests() {
+func (l *limitListener) closeAll() {
+	for _, c := range l.open() {
 		_ = c.Close()
 	}
 }
 
-// guests returns the open connections.
-func (g *gate) guests() []*guest {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Collect(maps.Keys(g.conns))
+// open returns the open connections.
+func (l *limitListener) open() []*clientConn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.conns))
 }
 
-// guest is a connection accepted through a gate.
-type guest struct {
+// clientConn is a connection accepted by a limitListener.
+type clientConn struct {
 	net.Conn
-	gate   *gate
-	once   sync.Once
-	silent atomic.Int64 // since when a request is awaited, in nanoseconds on the gate's clock; or answering, or left
-	offers atomic.Int64 // since when a piece of an answer waits to be taken, on the same clock; 0 if none does
+	listener *limitListener
+	once     sync.Once
+	awaiting atomic.Int64 // since when a request is awaited, in nanoseconds on the listener's clock; or answering, or closedIdle
+	writing  atomic.Int64 // since when a piece of an answer waits to be taken, on the same clock; 0 if none does
 }
 
-// Values of guest.silent that are not times.
+// Values of clientConn.awaiting that are not times.
 const (
-	answering = 0
-	left      = -1 // closed because it was silent for too long
+	answering  = 0
+	closedIdle = -1 // closed because it was idle for too long
 )
 
-// asks notes that a request has arrived. It returns false if the connection was closed before.
-func (c *guest) asks() bool { return c.silent.Swap(answering) != left }
+// beginRequest notes that a request has arrived. It returns false if the connection was closed before.
+func (c *clientConn) beginRequest() bool { return c.awaiting.Swap(answering) != closedIdle }
 
-// leaveIfIdle closes the connection if it has waited since before that time for a request, or for the client to take a piece of an answer. It
+// closeIfIdle closes the connection if it has waited since before that time for a request, or for the client to take a piece of an answer. It
 // reports whether it did.
-func (c *guest) leaveIfIdle(before int64) bool {
-	silent, offers := c.silent.Load(), c.offers.Load()
-	if silent > 0 && silent < before && c.silent.CompareAndSwap(silent, left) || offers > 0 && offers < before {
+func (c *clientConn) closeIfIdle(before int64) bool {
+	awaiting, writing := c.awaiting.Load(), c.writing.Load()
+	if awaiting > 0 && awaiting < before && c.awaiting.CompareAndSwap(awaiting, closedIdle) || writing > 0 && writing < before {
 		_ = c.Close()
 		return true
 	}
@@ -255,16 +258,16 @@ func (c *guest) leaveIfIdle(before int64) bool {
 }
 
 // Read implements net.Conn. The first Read after an answer begins the wait for the next request.
-func (c *guest) Read(p []byte) (int, error) {
-	c.silent.CompareAndSwap(answering, c.gate.now())
+func (c *clientConn) Read(p []byte) (int, error) {
+	c.awaiting.CompareAndSwap(answering, c.listener.now())
 	return c.Conn.Read(p)
 }
 
 // Write implements net.Conn. It writes in pieces, each of which the client must take in time.
-func (c *guest) Write(p []byte) (n int, err error) {
-	defer c.offers.Store(0)
+func (c *clientConn) Write(p []byte) (n int, err error) {
+	defer c.writing.Store(0)
 	for n < len(p) && err == nil {
-		c.offers.Store(c.gate.now())
+		c.writing.Store(c.listener.now())
 		var m int
 		m, err = c.Conn.Write(p[n:min(len(p), n+piece)])
 		n += m
@@ -273,12 +276,12 @@ func (c *guest) Write(p []byte) (n int, err error) {
 }
 
 // Close implements net.Conn.
-func (c *guest) Close() error {
+func (c *clientConn) Close() error {
 	c.once.Do(func() {
-		c.gate.mu.Lock()
-		delete(c.gate.conns, c)
-		c.gate.mu.Unlock()
-		<-c.gate.room
+		c.listener.mu.Lock()
+		delete(c.listener.conns, c)
+		c.listener.mu.Unlock()
+		<-c.listener.room
 	})
 	return c.Conn.Close()
 }
