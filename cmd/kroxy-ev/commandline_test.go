@@ -76,9 +76,9 @@ func TestCommandLine(t *testing.T) {
 		{"weight --config " + good + " a/b much", outcome{1, "", `^kroxy-ev: weight: "much" is not a weight`}},
 		{"top -c " + good, outcome{1, "", `^kroxy-ev: top needs a terminal .*; "kroxy-ev status" prints the same anywhere\n$`}},
 		{"top --interval 1ms -c " + good, outcome{1, "", `^kroxy-ev: top: --interval is 1ms; it can be 100ms to 1h\n`}},
-		{"status -c " + good, outcome{1, "", `^kroxy-ev: no kroxy-ev of this machine serves \S+; start it with `}},
-		{"undrain web/a -c " + good, outcome{1, "", `^kroxy-ev: no kroxy-ev of this machine serves \S+; start it with `}},
-		{"status -c /nowhere/at/all.json", outcome{1, "", `^kroxy-ev: looking for the process that serves /nowhere/at/all\.json: .*; name the file as when it was started\n$`}},
+		{"status -c " + good, outcome{1, "", `^kroxy-ev: no kroxy-ev on this machine serves \S+; start it with `}},
+		{"undrain web/a -c " + good, outcome{1, "", `^kroxy-ev: no kroxy-ev on this machine serves \S+; start it with `}},
+		{"status -c /nowhere/at/all.json", outcome{1, "", `^kroxy-ev: looking for the process that serves /nowhere/at/all\.json: .*; name the file exactly as at its start\n$`}},
 		{"-c /nowhere/at/all.json", outcome{1, "", `^/nowhere/at/all\.json: there is no such file; .*\n$`}},
 		{"-c /", outcome{1, "", `^/: it is a directory; .*\n$`}},
 		{"demo -h", outcome{0, `Usage:\n  kroxy-ev demo`, ""}},
@@ -221,7 +221,7 @@ func TestPrivilegedPort(t *testing.T) {
 	if status := p.wait(); status != 1 {
 		t.Errorf("exit status %d, want 1", status)
 	}
-	expectMatch(t, p.stderr.String(), `\.json:\d+:\d+: stream\.port: this user may not listen on port 80; choose a port from 1024 up, or grant`)
+	expectMatch(t, p.stderr.String(), `\.json:\d+:\d+: stream\.port: this user may not listen on port 80; choose a port of 1024 or above, or grant`)
 }
 
 func TestUnreadableFile(t *testing.T) {

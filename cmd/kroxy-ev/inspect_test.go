@@ -66,11 +66,11 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 		"user's log":       {settings{"user": "nobody", "file_log": in("public", "log")}, "", true},
 		"user's device":    {settings{"user": "nobody", "file_log": "/dev/null"}, "", true},
 		"master's pid":     {settings{"user": "nobody", "pid_file": in("private", "pid")}, "", true},
-		"user, no dir":     {settings{"user": "nobody", "file_log": in("no", "log")}, `stream\.file_log: the directory "` + q(in("no")) + `" does not exist; make it: install -d -o nobody "` + q(in("no")) + `"`, true},
-		"another's dir":    {settings{"user": "nobody", "file_log": in("log")}, `stream\.file_log: user nobody may not make a file in "` + q(dir) + `": permission denied; name a file in a directory that user nobody may write to`, true},
+		"user, no dir":     {settings{"user": "nobody", "file_log": in("no", "log")}, `stream\.file_log: the directory "` + q(in("no")) + `" does not exist; create it: install -d -o nobody "` + q(in("no")) + `"`, true},
+		"another's dir":    {settings{"user": "nobody", "file_log": in("log")}, `stream\.file_log: user nobody may not create a file in "` + q(dir) + `": permission denied; name a file in a directory that user nobody may write to`, true},
 		"another's file":   {settings{"user": "nobody", "file_log": in("file")}, `stream\.file_log: user nobody may not write to "` + q(in("file")) + `": permission denied; let it write there, or name`, true},
 		"out of reach":     {settings{"user": "nobody", "file_log": in("private", "open", "log")}, `stream\.file_log: user nobody may not enter "` + q(in("private")) + `": permission denied; name`, true},
-		"user's error log": {settings{"user": "nobody", "error_log": in("log")}, `stream\.error_log: user nobody may not make a file in "` + q(dir) + `": permission denied; name a file`, true},
+		"user's error log": {settings{"user": "nobody", "error_log": in("log")}, `stream\.error_log: user nobody may not create a file in "` + q(dir) + `": permission denied; name a file`, true},
 		"unknown user":     {settings{"user": "nobody-of-that-name"}, `stream\.user: .*unknown user.*; name a user of this machine`, false},
 		"unknown group":    {settings{"group": "no-group-of-that-name"}, `stream\.group: .*unknown group.*; name a group of this machine`, false},
 		"all that's wrong": {settings{"pid_file": in("no", "pid"), "file_log": in("no", "log")}, `(?s)stream\.file_log: .*\n.*stream\.pid_file: .*\n2 errors in`, false},
@@ -124,7 +124,7 @@ func TestCheckByAnotherUser(t *testing.T) {
 	if status := p.wait(); status != 1 {
 		t.Errorf("exit status %d, want 1", status)
 	}
-	expectMatch(t, p.stderr.String(), `stream\.file_log: user 65534 may not make a file in "`+regexp.QuoteMeta(dir)+`": permission denied; name a file`)
+	expectMatch(t, p.stderr.String(), `stream\.file_log: user 65534 may not create a file in "`+regexp.QuoteMeta(dir)+`": permission denied; name a file`)
 }
 
 // A check reports max_connections that the limit on open files does not allow, for one worker or for all loops.

@@ -202,11 +202,11 @@ func TestListenersThatCannotBe(t *testing.T) {
 		"no such address":   {listenEntry{"address": "192.0.2.1", "port": 1}, `this machine does not have the address 192\.0\.2\.1; write one that it has`},
 		"port in use":       {listenEntry{"address": "127.0.0.1", "port": taken.Port}, fmt.Sprintf(`127\.0\.0\.1:%d is in use by another program; choose another port, or stop that program \(ss `, taken.Port)},
 		"path too long":     {listenEntry{"unix": "/" + strings.Repeat("x", 107)}, `108|107`},
-		"no directory":      {listenEntry{"unix": "/no/where/s"}, `the directory "/no/where" does not exist; make it`},
+		"no directory":      {listenEntry{"unix": "/no/where/s"}, `the directory "/no/where" does not exist; create it`},
 		"not a directory":   {listenEntry{"unix": file + "/s"}, `".*/file" is not a directory`},
 		"no interface":      {listenEntry{"address": "fe80::1", "port": 9}, `fe80::1 is a link-local address without its interface; write|this machine has no IPv6`},
 		"another interface": {listenEntry{"address": "fe80::1%none", "port": 9}, `fe80::1%none is a link-local address, and this machine has no interface none; write|this machine has no IPv6`},
-		"no right to write": {listenEntry{"unix": "/proc/s"}, `may not make a socket in "/proc"|the directory "/proc" does not exist`},
+		"no right to write": {listenEntry{"unix": "/proc/s"}, `may not create a socket in "/proc"|the directory "/proc" does not exist`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -25,7 +25,7 @@ func TestUnknownScheduler(t *testing.T) {
 		p := startHTTP(t, setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": 2}, prepare: func(cmd *exec.Cmd) {
 			cmd.Path, cmd.Args[0] = file, file
 		}})
-		warning := `level=WARN msg="kroxy-ev: .*not made for the scheduler of ` + regexp.QuoteMeta(runtime.Version()) + `.*remedy="build with Go 1\.26`
+		warning := `level=WARN msg="kroxy-ev: .*not built for the scheduler of ` + regexp.QuoteMeta(runtime.Version()) + `.*remedy="build with Go 1\.26`
 		p.awaitLog(warning)
 		l := loadWith(p, 4)
 		end := p.keepAliveLoad(4)

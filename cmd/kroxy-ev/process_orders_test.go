@@ -110,7 +110,7 @@ func TestOrdersByAnotherName(t *testing.T) {
 		}
 		other := filepath.Join(link, filepath.Base(p.file))
 		orderFails(t, exec.Command(program, "reload", "--config", other),
-			fmt.Sprintf(`^kroxy-ev: no kroxy-ev of this machine serves %s; .*; process %d serves the same file as "%s"\n$`, other, p.pid(), p.file))
+			fmt.Sprintf(`^kroxy-ev: no kroxy-ev on this machine serves %s; .*; process %d serves the same file as "%s"\n$`, other, p.pid(), p.file))
 	})
 }
 

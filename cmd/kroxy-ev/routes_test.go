@@ -245,7 +245,7 @@ func TestRoutesReload(t *testing.T) {
 	}
 	r.routes = slices.Insert(r.routes, 0, map[string]any{"match": match{"path_prefix": "/"}, "proxy_to": "new"})
 	p.replace(r.text())
-	p.warns("reload", `nothing reaches this route: http\.routes\[0\]`)
+	p.warns("reload", `no request reaches this route: http\.routes\[0\]`)
 	if got := ask("/moved"); got != "200 new /moved" {
 		t.Error(got)
 	}
@@ -303,7 +303,7 @@ func TestRoutesAreChecked(t *testing.T) {
 		}
 		return writeConfig(t, t.TempDir(), r.text())
 	}
-	expectOutcome(t, outcome{0, `is good\n$`, `warning: .*:\d+:\d+: http\.routes\[1\]: nothing reaches this route: "all" \(http\.routes\[0\]\), which is before it`},
+	expectOutcome(t, outcome{0, `is good\n$`, `warning: .*:\d+:\d+: http\.routes\[1\]: no request reaches this route: "all" \(http\.routes\[0\]\), which precedes it`},
 		"--test", "--config", check([]map[string]any{{"name": "all"}, {"match": match{"path": "/a"}}}))
 	expectOutcome(t, outcome{1, ``, `:\d+:\d+: http\.routes\[0\]\.match\.path_prefix\[1\]: "/\.\./b": a request with this path is refused`},
 		"--test", "--config", check([]map[string]any{{"match": match{"path_prefix": []string{"/a", "/../b"}}}}))

@@ -250,5 +250,5 @@ func TestTopWithoutAProxy(t *testing.T) {
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("top ended with %v", err)
 	}
-	eventually(t, "the terminal has the error", func() bool { return shows.count(`^kroxy-ev: no kroxy-ev of this machine serves [^\x1b]*\r$`) == 1 })
+	eventually(t, "the terminal has the error", func() bool { return shows.count(`^kroxy-ev: no kroxy-ev on this machine serves [^\x1b]*\r$`) == 1 })
 }

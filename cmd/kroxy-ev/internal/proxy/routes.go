@@ -33,7 +33,7 @@ func checkRoutes(cfg *config.Config) (warnings []config.Problem, err error) {
 			if by.Name != by.Path {
 				earlier = fmt.Sprintf("%q (%s)", by.Name, by.Path)
 			}
-			warnings = append(warnings, cfg.Problem(r.Path, "nothing reaches this route: "+earlier+", which is before it, takes all that it would",
+			warnings = append(warnings, cfg.Problem(r.Path, "no request reaches this route: "+earlier+", which precedes it, matches all its requests",
 				"put it before that one, or remove it"))
 		}
 	}

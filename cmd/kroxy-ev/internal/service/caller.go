@@ -90,7 +90,7 @@ func (a *Answer) failed(command string) error {
 	case "":
 		return nil
 	case errUnknownOrder.Error():
-		return fmt.Errorf("kroxy-ev: the running kroxy-ev is older than this one, and has no %q; go over to this one with \"kroxy-ev upgrade\", or restart it", command)
+		return fmt.Errorf("kroxy-ev: the running kroxy-ev is older than this one, and has no %q; switch to this one with \"kroxy-ev upgrade\", or restart it", command)
 	default:
 		return errors.New("kroxy-ev: " + a.Error)
 	}
@@ -126,7 +126,7 @@ func findServing(path string) (*candidate, error) {
 	for deadline := time.Now().Add(settleTime); ; time.Sleep(20 * time.Millisecond) {
 		st, err := stat(path)
 		if err != nil {
-			return nil, fmt.Errorf("looking for the process that serves %s: %w; name the file as when it was started", path, err)
+			return nil, fmt.Errorf("looking for the process that serves %s: %w; name the file exactly as at its start", path, err)
 		}
 		c.file, c.owner = fileID{st.Dev, st.Ino}, int(st.Uid)
 		all, err := connectAll(controlPrefix(abs))
@@ -198,7 +198,7 @@ func (c *caller) choose(all []*candidate) (s *candidate, again bool, err error) 
 	case len(why) > 0:
 		return nil, true, fmt.Errorf("no kroxy-ev serves %s here: %s", c.path, strings.Join(why, "; "))
 	}
-	return nil, false, fmt.Errorf("no kroxy-ev of this machine serves %s; start it with --config %s, or name the file as when it was started%s", c.path, c.path, c.otherNames())
+	return nil, false, fmt.Errorf("no kroxy-ev on this machine serves %s; start it with --config %s, or name the file exactly as at its start%s", c.path, c.path, c.otherNames())
 }
 
 // check returns why s is not the right process, or nil if it is.
@@ -293,7 +293,7 @@ func each(list []*candidate, f func(*candidate)) {
 func listControls(prefix string) ([]string, error) {
 	text, err := os.ReadFile("/proc/self/net/unix") // proc_pid_net(5)
 	if err != nil {
-		return nil, fmt.Errorf("looking for running processes: %w; without /proc there is only SIGHUP", err)
+		return nil, fmt.Errorf("looking for running processes: %w; without /proc only SIGHUP works", err)
 	}
 	const flags, path, listens = 3, 7, "00010000"
 	var names []string

@@ -124,7 +124,7 @@ func TestOrdersToAnOlderProcess(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	const want = `kroxy-ev: the running kroxy-ev is older than this one, and has no %q; go over to this one with "kroxy-ev upgrade", or restart it`
+	const want = `kroxy-ev: the running kroxy-ev is older than this one, and has no %q; switch to this one with "kroxy-ev upgrade", or restart it`
 	if _, _, err := Status(path); err == nil || err.Error() != fmt.Sprintf(want, "status") {
 		t.Errorf("status: error %v", err)
 	}

@@ -69,7 +69,7 @@ func inheritCounters(memory int, registry []byte, rows []int, state []byte, log 
 	}
 	table, err := metrics.RestoreTable(state, rows)
 	if err != nil {
-		log.Warn("kroxy-ev: metrics begin anew", "error", err)
+		log.Warn("kroxy-ev: metrics start again from zero", "error", err)
 		return c, nil
 	}
 	c.metrics.Close()
@@ -86,7 +86,7 @@ func (c *counters) assign(cfg *config.Config, res *proxy.Resources) error {
 	places, unmeasured := c.metrics.Assign(proxy.SeriesOf(cfg))
 	if unmeasured > 0 && !c.full {
 		c.full = true
-		c.log.Warn("kroxy-ev: there are more servers, routes, groups and hosts than there is room for metrics of; some have none", "without", unmeasured)
+		c.log.Warn("kroxy-ev: there are too many servers, routes, groups and hosts for the metrics; some are not counted", "without", unmeasured)
 	}
 	res.IDs, res.Places = ids, places
 	return nil
@@ -154,7 +154,7 @@ func (c *counters) reclaim(dead int) {
 			return
 		}
 		c.clear(row)
-		c.log.Warn("kroxy-ev: a master has died before its workers had left; what these held is given back", "row", row)
+		c.log.Warn("kroxy-ev: a master died before its workers had ended; the connections that they held are subtracted", "row", row)
 	}
 }
 

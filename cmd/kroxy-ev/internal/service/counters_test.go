@@ -120,7 +120,7 @@ func TestCountersBeginAnew(t *testing.T) {
 	}{
 		"hosts are counted otherwise":   {rows[0], state, false, ""},
 		"there were no metrics":         {c.memory.FD(), nil, true, ""},
-		"metrics are counted otherwise": {c.memory.FD(), []byte(`{"Rows":[0,1,2]}`), true, "metrics begin anew"},
+		"metrics are counted otherwise": {c.memory.FD(), []byte(`{"Rows":[0,1,2]}`), true, "metrics start again from zero"},
 	} {
 		h, said := successorOf(t, c, passedOn(t, try.memory)[0], try.state)
 		if h.inherited != try.inherited || !strings.Contains(said, try.says) || try.says == "" && said != "" {

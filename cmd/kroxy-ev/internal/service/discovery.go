@@ -69,7 +69,7 @@ func (d discovery) update(cfg *config.Config, inForce proxy.Services) (next *con
 // report logs the outcome of switching to other hosts. A failed switch will be tried again.
 func (d discovery) report(before, after proxy.Services, err error) {
 	if err != nil {
-		logOutcome(d.log, "", "kroxy-ev: the hosts of a service have changed, and those before stay in service", err)
+		logOutcome(d.log, "", "kroxy-ev: switching to the changed hosts of a service failed, the previous hosts stay in service", err)
 		d.Again()
 		return
 	}

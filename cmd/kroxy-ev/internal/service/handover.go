@@ -161,7 +161,7 @@ func (m *master) inherit(h *supervise.Handover, next *generation, w *warnings) (
 	}
 	if left == nil {
 		closeAll(h.Files)
-		return nil, nil, passed, errors.New("kroxy-ev: this version does not understand what its predecessor passes on; stop the predecessor, then start this version")
+		return nil, nil, passed, errors.New("kroxy-ev: this version cannot use the data that its predecessor passes on; stop the predecessor, then start this version")
 	}
 	if m.counters, err = inheritCounters(h.Files[0], passed.Registry, h.Files[1:rows], passed.Metrics, m.log); err != nil {
 		left.close()

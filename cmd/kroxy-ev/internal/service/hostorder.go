@@ -58,7 +58,7 @@ func findHost(groups []admin.Group, target string) (group, host string, err erro
 			}
 			host := g.Hosts[at].Host
 			if slices.ContainsFunc(g.Hosts, func(h admin.Host) bool { return is(&h) && h.Host != host }) {
-				return "", "", fmt.Errorf("group %s has several hosts that are called %s; name it by its address: %s", show(g.Name), show(name), several(addresses(g)))
+				return "", "", fmt.Errorf("group %s has several hosts named %s; name it by its address: %s", show(g.Name), show(name), several(addresses(g)))
 			}
 			return g.Name, host, nil
 		}
@@ -95,7 +95,7 @@ func noGroup(groups []admin.Group, target string) error {
 	}
 	for i := range groups {
 		if g := &groups[i]; slices.Contains(addresses(g), target) {
-			return fmt.Errorf("%s does not say of which group; did you mean %s?", show(target), show(g.Name+"/"+target))
+			return fmt.Errorf("%s does not say which group; did you mean %s?", show(target), show(g.Name+"/"+target))
 		}
 	}
 	name, _, _ := strings.Cut(target, "/")

@@ -20,7 +20,7 @@ func TestFindHost(t *testing.T) {
 		"web/two":                    "web|app:80",
 		"web/api/unix:/run/app.sock": "web/api|unix:/run/app.sock",
 		"db/[::1]:5432":              "db|[::1]:5432",
-		"web/one":                    `group "web" has several hosts that are called "one"; name it by its address: "127.0.0.1:9001", "127.0.0.1:9002", "app:80"`,
+		"web/one":                    `group "web" has several hosts named "one"; name it by its address: "127.0.0.1:9001", "127.0.0.1:9002", "app:80"`,
 		"wbe/127.0.0.1:9001":         `there is no group "wbe"; did you mean "web"? the groups are "web", "web/api", "db"`,
 		"queue/a":                    `there is no group "queue"; the groups are "web", "web/api", "db"`,
 		"db/app":                     `group "db" has no host "app"; its hosts are "[::1]:5432"`,
@@ -28,7 +28,7 @@ func TestFindHost(t *testing.T) {
 		"db/[::1]:5423":              `group "db" has no host "[::1]:5423"; did you mean "[::1]:5432"? its hosts are "[::1]:5432"`,
 		"web/":                       `group "web" has no host ""; its hosts are "127.0.0.1:9001", "127.0.0.1:9002", "app:80"`,
 		"db":                         `"db" is a group; name one of its hosts: "db/[::1]:5432"`,
-		"app:80":                     `"app:80" does not say of which group; did you mean "web/app:80"?`,
+		"app:80":                     `"app:80" does not say which group; did you mean "web/app:80"?`,
 		"":                           `there is no group ""; the groups are "web", "web/api", "db"`,
 	} {
 		group, host, err := findHost(groups, target)

@@ -218,7 +218,7 @@ func (m *master) startWorkers(next *generation, who *syscall.Credential) (err er
 func (m *master) read(w *warnings) (generation, error) {
 	cfg, err := loadAgain(m.path, 1, true, w)
 	if err == nil && cfg.WorkersNum > maxWorkers {
-		err = cfg.KeyError(nil, "workers_num", fmt.Sprintf("%d workers are more than there can be", cfg.WorkersNum), fmt.Sprintf("write at most %d; one per CPU is enough", maxWorkers))
+		err = cfg.KeyError(nil, "workers_num", fmt.Sprintf("%d workers are too many", cfg.WorkersNum), fmt.Sprintf("write at most %d; one per CPU is enough", maxWorkers))
 	}
 	return generation{cfg: cfg}, err
 }
@@ -343,11 +343,11 @@ func (m *master) run() error {
 				m.now.admin.close()
 				m.workers.Broadcast(noticeReplaced)
 				m.passReload(o.successor)
-				m.log.Info("kroxy-ev: a new master serves, this one leaves", "timeout", m.now.cfg.ShutdownTimeout)
+				m.log.Info("kroxy-ev: a new master has taken over, this one stops", "timeout", m.now.cfg.ShutdownTimeout)
 				return m.finish()
 			}
 		case <-m.workers.Done():
-			return errors.New("kroxy-ev: the supervisor of the workers has stopped by itself")
+			return errors.New("kroxy-ev: the supervisor of the workers has stopped unexpectedly")
 		}
 	}
 }

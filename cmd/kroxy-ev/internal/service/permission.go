@@ -122,7 +122,7 @@ func (w identity) lookAround(dir string) (what, remedy string) {
 		return fmt.Sprintf("%q is not a directory", dir), "name a file in a directory"
 	}
 	if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
-		return fmt.Sprintf("%s may not make a file in %q: %v", w.name, dir, err), w.elsewhere()
+		return fmt.Sprintf("%s may not create a file in %q: %v", w.name, dir, err), w.elsewhere()
 	}
 	return "", ""
 }
@@ -152,9 +152,9 @@ func (w identity) elsewhere() string {
 // mkdir returns a remedy with the command that creates a directory for w.
 func (w identity) mkdir(dir string) string {
 	if w.owner == "" {
-		return fmt.Sprintf("make it: mkdir -p %q", dir)
+		return fmt.Sprintf("create it: mkdir -p %q", dir)
 	}
-	return fmt.Sprintf("make it: install -d -o %s %q", w.owner, dir)
+	return fmt.Sprintf("create it: install -d -o %s %q", w.owner, dir)
 }
 
 // target follows symbolic links, including one to a file that does not exist yet.

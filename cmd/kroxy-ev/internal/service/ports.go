@@ -84,7 +84,7 @@ func (ps ports) prepare(cfg *config.Config, s slots, activated map[string][]int,
 				p, err = systemdPort(cfg, l, activated[l.Key()], s)
 				delete(activated, l.Key())
 			case ps.systemdHas(l):
-				err = cfg.ErrorAt(l.Path, "systemd has opened this socket, and its socket unit decides whether that takes IPv4", "set BindIPv6Only= in the socket unit, and restart it and this program; or leave ipv6_only as it was")
+				err = cfg.ErrorAt(l.Path, "systemd has opened this socket, and its socket unit decides whether it accepts IPv4", "set BindIPv6Only= in the socket unit, and restart it and this program; or leave ipv6_only as it was")
 			default:
 				p, err = openPort(cfg, l, s)
 				if err == nil && closed.overlap(l) && !p.shared {

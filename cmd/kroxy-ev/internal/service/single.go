@@ -41,8 +41,8 @@ type Single struct {
 // warnWait warns if the event loops of this build wait in the slower way.
 func warnWait(log *slog.Logger) {
 	if !engine.Tuned {
-		log.Warn("kroxy-ev: the event loops are not made for the scheduler of "+runtime.Version()+" and wait in the ordinary way: everything works, but light load costs more CPU",
-			"remedy", "build with Go 1.26, or get a kroxy-ev that was made for this version of Go")
+		log.Warn("kroxy-ev: the event loops are not built for the scheduler of "+runtime.Version()+", and use ordinary waits: everything works, but light load costs more CPU",
+			"remedy", "build with Go 1.26, or get a version of kroxy-ev that supports this version of Go")
 	}
 }
 

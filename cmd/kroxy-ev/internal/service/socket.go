@@ -88,10 +88,10 @@ func listenProblem(cfg *config.Config, l config.Listen, err error) error {
 			fmt.Sprintf("choose another port, or stop that program (ss -ltnp 'sport = :%d' names it)", l.Port))
 	case unix.EACCES:
 		return cfg.ErrorAt(l.Path, "this user may not listen on "+name,
-			"choose a port from 1024 up, or grant the capability CAP_NET_BIND_SERVICE")
+			"choose a port of 1024 or above, or grant the capability CAP_NET_BIND_SERVICE")
 	case unix.EADDRNOTAVAIL:
 		return cfg.ErrorAt(l.Path, fmt.Sprintf("this machine does not have the address %s", l.Address),
-			`write one that it has ("ip address" lists them), or leave address out for all`)
+			`write one that it has ("ip address" lists them), or omit address to listen on all`)
 	case unix.EINVAL:
 		if l.Address.Is6() && l.Address.IsLinkLocalUnicast() {
 			what := " without its interface"
@@ -102,7 +102,7 @@ func listenProblem(cfg *config.Config, l config.Listen, err error) error {
 				`write the interface behind it, as in "fe80::1%eth0" ("ip address" lists them)`)
 		}
 	case unix.EAFNOSUPPORT:
-		return cfg.ErrorAt(l.Path, "this machine has no IPv6", "leave address out for all of IPv4")
+		return cfg.ErrorAt(l.Path, "this machine has no IPv6", "omit address to listen on all IPv4 addresses")
 	}
 	return cfg.ErrorAt(l.Path, err.Error(), "see the error")
 }
@@ -117,13 +117,13 @@ func unixProblem(cfg *config.Config, l config.Listen, err error, errno syscall.E
 	case errno == unix.EADDRINUSE:
 		what, remedy = fmt.Sprintf("the socket %q is in use by another program", l.Unix), fmt.Sprintf("choose another path, or stop that program (ss -lxp src %s names it)", l.Unix)
 	case errno == unix.ENAMETOOLONG:
-		what, remedy = fmt.Sprintf("the path of the socket has %d bytes", len(l.Unix)), fmt.Sprintf("choose one of at most %d; a relative one counts as it is written", engine.MaxUnixPath)
+		what, remedy = fmt.Sprintf("the path of the socket has %d bytes", len(l.Unix)), fmt.Sprintf("choose one of at most %d; a relative path counts as it is written, not as an absolute path", engine.MaxUnixPath)
 	case errno == unix.ENOENT:
 		what, remedy = fmt.Sprintf("the directory %q does not exist", dir), thisProcess().mkdir(dir)
 	case errno == unix.ENOTDIR:
 		what, remedy = fmt.Sprintf("%q is not a directory", dir), "name a file in a directory"
 	case errno == unix.EACCES || errno == unix.EPERM || errno == unix.EROFS:
-		what, remedy = fmt.Sprintf("%s may not make a socket in %q: %v", thisProcess().name, dir, errno), thisProcess().elsewhere()
+		what, remedy = fmt.Sprintf("%s may not create a socket in %q: %v", thisProcess().name, dir, errno), thisProcess().elsewhere()
 	}
 	return cfg.ErrorAt(l.Path, what, remedy)
 }

@@ -79,7 +79,7 @@ func newSteering(path string, counters *counters, log *slog.Logger) *steering {
 func (s *steering) follow(cfg *config.Config, res *proxy.Resources) {
 	o, err := proxy.NewOverview(cfg, res.IDs, s.counters.memory)
 	if err != nil { // cannot happen: the same groups serve already
-		s.log.Error("kroxy-ev: the hosts of the configuration cannot be looked at", "error", err)
+		s.log.Error("kroxy-ev: the hosts of the configuration cannot be listed", "error", err)
 		o = &proxy.Overview{}
 	}
 	places := make(map[metrics.Series]metrics.Place)
