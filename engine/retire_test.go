@@ -125,7 +125,7 @@ func TestRetireWaitsForHandshakes(t *testing.T) {
 }
 
 // New clients are not accepted, so that retiring ends, but they are not refused as long as there is another socket.
-func TestRetireLetsNobodyNewIn(t *testing.T) {
+func TestRetireAcceptsNoNewClients(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, nil)
 	second, err := engine.Listen(g.addr)
@@ -208,7 +208,7 @@ func TestRetireDoesNotWaitForLaterHandshakes(t *testing.T) {
 	}
 }
 
-func TestRetireHasPatienceButNotForEver(t *testing.T) {
+func TestRetireTimesOut(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, nil)
 	done := make(chan struct{})
@@ -278,7 +278,7 @@ func TestRetireWhilePaused(t *testing.T) {
 	})
 	// There is no place for a third client, but none is waiting either.
 	if d := time.Since(freed); d > 5*time.Second {
-		t.Errorf("it took %v from when nobody was left", d)
+		t.Errorf("it took %v after the last client was accepted", d)
 	}
 }
 

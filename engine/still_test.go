@@ -27,7 +27,7 @@ func awaitEvent(l *enginetest.Loop) error {
 
 // A process that was stopped finds passed deadlines and arrived bytes at once. The bytes are served first; otherwise the peers
 // that sent them would be taken for silent.
-func TestWhatHasComeIsServedBeforeDeadlines(t *testing.T) {
+func TestEventsAreServedBeforeDeadlines(t *testing.T) {
 	t.Parallel()
 	for _, peers := range []int{1, 600} { // 600 are more than a batch
 		t.Run(fmt.Sprint(peers), func(t *testing.T) {

@@ -344,7 +344,7 @@ func TestTwoChecksOfAHost(t *testing.T) {
 		defer c.Close()
 		advance(3900 * time.Millisecond)
 		if got := s.heard(); got != "1 down" {
-			t.Errorf("with one that fails: %q", got)
+			t.Errorf("with one failing target: %q", got)
 		}
 		advance(time.Second)
 		if got := s.heard(); got != "1 up" {

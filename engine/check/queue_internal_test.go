@@ -98,12 +98,12 @@ func TestQueue(t *testing.T) {
 			for len(oracle) > 0 && !oracle[0].due.After(now) {
 				one := q.pop(now)
 				if one == nil || !one.due.Equal(oracle[0].due) || one.place != -1 {
-					t.Fatalf("at %v: got %v, want one that was due at %v", now, one, oracle[0].due)
+					t.Fatalf("at %v: got %v, want a task due at %v", now, one, oracle[0].due)
 				}
 				oracle = oracle[1:]
 			}
 			if one := q.pop(now); one != nil {
-				t.Fatalf("at %v: got one that is due at %v", now, one.due)
+				t.Fatalf("at %v: got a task due at %v", now, one.due)
 			}
 		}
 		if _, ok := q.next(); ok {

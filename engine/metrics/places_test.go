@@ -111,7 +111,7 @@ func TestNoRoom(t *testing.T) {
 	table.Assign(series[:10])
 	table.Commit()
 	if places, unmeasured := table.Assign(slices.Concat(series[:10], []metrics.Series{host("new")})); unmeasured != 0 || places[10] == 0 || table.Host(places[10]).FirstByte.Count() != 0 {
-		t.Errorf("a new host got no place, or one that was not cleared: %v", places)
+		t.Errorf("a new host got no place, or its place was not cleared: %v", places)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // Counts with an invalid place, or none, are lost and damage nothing.
-func TestWhatHasNoPlaceIsWasted(t *testing.T) {
+func TestInvalidPlacesAreIgnored(t *testing.T) {
 	t.Parallel()
 	table := newTable(t)
 	at := assign(t, table, server("a"))[0]

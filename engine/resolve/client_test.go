@@ -209,7 +209,7 @@ func TestClientTriesServersInTurn(t *testing.T) {
 					t.Fatalf("%v, %v; want what the second server says", addrs, err)
 				}
 				if c.good.Load() != 1 {
-					t.Error("the server that has answered is not the one that is asked first")
+					t.Error("the server that answered last is not asked first")
 				}
 			}
 			c.servers = c.servers[:1]

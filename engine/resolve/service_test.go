@@ -310,7 +310,7 @@ func TestServicesFollow(t *testing.T) {
 		offered(t, s, "b", target("b", 80, 0, 0))
 		offered(t, s, "c", target("c", 80, 0, 0))
 		if o.count("b") != 1 {
-			t.Errorf("%d lookups of one that stays", o.count("b"))
+			t.Errorf("%d lookups of a service that stays", o.count("b"))
 		}
 		s.Follow([]string{"b", "c"}, resolve.Settings{MinTTL: time.Minute, MaxTTL: time.Minute})
 		offered(t, s, "b", target("b", 80, 0, 0))
@@ -320,7 +320,7 @@ func TestServicesFollow(t *testing.T) {
 		}
 		time.Sleep(59 * time.Second)
 		if o.count("a") != 1 || o.count("b") != 2 {
-			t.Errorf("within the new least TTL, %d lookups; %d of one that is not followed", o.count("b"), o.count("a"))
+			t.Errorf("within the new minimum TTL, %d lookups; %d of a service that is not followed", o.count("b"), o.count("a"))
 		}
 		time.Sleep(5 * time.Second)
 		if o.count("b") != 3 {

@@ -113,7 +113,7 @@ func TestUnusedNamesAreForgotten(t *testing.T) {
 			t.Error("a name that is in use was forgotten")
 		}
 		if r.Name("unused") == unused {
-			t.Error("a name that nobody uses was not forgotten")
+			t.Error("an unused name was not forgotten")
 		}
 		synctest.Wait()
 	})

@@ -418,7 +418,7 @@ func TestStopDuringApply(t *testing.T) {
 	for range 2 {
 		all.Go(func() {
 			if err := w.m.Apply(w.plan(3, "c")); !errors.Is(err, supervise.ErrStopping) && !errors.Is(err, supervise.ErrReplaced) {
-				t.Errorf("one that waits: %v", err)
+				t.Errorf("a waiting Apply: %v", err)
 			}
 		})
 	}

@@ -60,19 +60,19 @@ func TestSuspectHost(t *testing.T) {
 					continue
 				}
 				if !errors.Is(err, upstream.ErrSuspect) || errors.Is(err, upstream.ErrLoop) {
-					t.Errorf("who was held: %v", err)
+					t.Errorf("the held attempt: %v", err)
 				}
 				switch err := later.result(); {
 				case hosts == 1 && (!errors.Is(err, upstream.ErrSuspect) || errors.Is(err, upstream.ErrLoop)):
-					t.Errorf("who came later: %v", err)
+					t.Errorf("a later attempt: %v", err)
 				case hosts == 2 && err != nil:
-					t.Errorf("who came later: %v, want the other host", err)
+					t.Errorf("a later attempt: %v, want the other host", err)
 				case hosts == 2:
 					later.greeting("other")
 				}
 				return
 			}
-			t.Error("nobody was refused")
+			t.Error("no attempt was refused")
 		})
 	}
 }

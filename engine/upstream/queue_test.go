@@ -107,14 +107,14 @@ func TestQueue(t *testing.T) {
 	l := w.queue(w.full(1, 3, 0, hello(t, enginetest.Loopback, "host")), 5)
 	l.expect(0, 4)
 	if err := l.outcome(4); !errors.Is(err, upstream.ErrQueueFull) {
-		t.Errorf("who finds no place was told %v", err)
+		t.Errorf("a client that finds no place got %v", err)
 	}
 	l.waiting(3)
 	l.leave(2) // out of the queue
 	l.waiting(2)
 	w.loop.Do(func() {
 		if l.all[2].Queued() || !l.all[3].Queued() {
-			t.Error("who left is in the queue, or another is not")
+			t.Error("the client that left is still in the queue, or another is not")
 		}
 		// The newcomer goes behind the waiting clients, even though there is a place.
 		l.all[0].Release(upstream.Report{})
@@ -159,19 +159,19 @@ func TestQueueTimeout(t *testing.T) {
 	l := w.queue(w.full(1, 1, 50*time.Millisecond, host), 2)
 	l.expect(0, 1)
 	if err := l.outcome(1); !errors.Is(err, upstream.ErrQueueTimeout) {
-		t.Errorf("who waited for too long was told %v", err)
+		t.Errorf("a client that waited too long got %v", err)
 	}
 	l.waiting(0)
 
 	l = w.queue(w.full(1, 0, 0, host), 2)
 	l.expect(0, 1)
 	if err := l.outcome(1); !errors.Is(err, upstream.ErrFull) {
-		t.Errorf("who finds no host free was told %v", err)
+		t.Errorf("a client that finds no host free got %v", err)
 	}
 }
 
 // A place that another loop has released is found, and goes to a waiting client: newcomers go behind.
-func TestQueueLooks(t *testing.T) {
+func TestQueuePolls(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	l := w.queue(w.full(1, 2, 0, hello(t, enginetest.Loopback, "host")), 2)
@@ -227,7 +227,7 @@ func TestQueueOverAReload(t *testing.T) {
 		}
 		late.Release(upstream.Report{})
 		if waits.Queued() {
-			t.Error("the place is left to whoever looks for it")
+			t.Error("the place is not passed on at once")
 		}
 		if !later.Queued() {
 			t.Error("two have the place")
@@ -238,7 +238,7 @@ func TestQueueOverAReload(t *testing.T) {
 	w.loop.Do(func() {
 		waits.Release(upstream.Report{})
 		if later.Queued() {
-			t.Error("nobody serves those who came later")
+			t.Error("the later clients are not served")
 		}
 	})
 }

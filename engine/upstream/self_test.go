@@ -87,6 +87,6 @@ func TestSelfOfUnixSockets(t *testing.T) {
 		}
 	}
 	if (*upstream.Self)(nil).IsUnix("/run/a") {
-		t.Error("nobody leads back")
+		t.Error("a nil Self says that an address leads back")
 	}
 }

@@ -243,14 +243,14 @@ func TestMakerLeaves(t *testing.T) {
 	expect(t, g, "while one waits", []int64{1}, []int64{0})
 	h.say(1, "limit 1")
 	if got, _ := w.outcomes(list[2:]); got != 1 {
-		t.Error("who has stayed gets no connection")
+		t.Error("the attempt that stayed gets no connection")
 	}
 	list[2].ask("hello")
 	w.release(list[2])
 	w.expectSessions(m, 1, 1)
 	w.loop.Do(func() {
 		if len(list[0].outcome)+len(list[1].outcome) > 0 {
-			t.Error("who has left is told of an outcome")
+			t.Error("the attempt that left gets an outcome")
 		}
 	})
 }
@@ -267,7 +267,7 @@ func TestWaiterLeaves(t *testing.T) {
 	w.eventually("two more connections", func() bool { return h.connections() == 3 })
 	w.release(list[1], first[0])
 	if got, _ := w.outcomes(list[3:]); got != 1 {
-		t.Error("nobody gets the stream that was given back")
+		t.Error("no attempt gets the released stream")
 	}
 	w.release(list...)
 	w.release(first...)
@@ -288,11 +288,11 @@ func TestWaitersComeFirst(t *testing.T) {
 		first[0].Release(upstream.Report{})
 		w.Acquire(g, &late.Claim, nil, late)
 		if len(late.outcome) > 0 {
-			t.Error("who comes late has a stream at once")
+			t.Error("the newcomer has a stream at once")
 		}
 	})
 	if got, _ := w.outcomes(list[1:]); got != 1 {
-		t.Error("who has waited gets no stream")
+		t.Error("the waiting attempt gets no stream")
 	}
 	w.release(append(list, first[1], late)...)
 }
@@ -309,7 +309,7 @@ func TestMakerLeavesBetweenAddresses(t *testing.T) {
 	h.greet("limit 1\n")
 	w.release(list[0])
 	if got, _ := w.outcomes(list[1:]); got != 1 {
-		t.Error("who has stayed gets no connection")
+		t.Error("the attempt that stayed gets no connection")
 	}
 	w.release(list[1])
 }
@@ -507,12 +507,12 @@ func TestReturnedComesFirst(t *testing.T) {
 		w.loop.Do(func() { ok = len(c.outcome) > 0 && c.outcome[0] == nil })
 		return ok
 	}
-	w.eventually("those that came first have a stream", func() bool { return got(list[1]) && got(list[2]) && got(later[0]) })
+	w.eventually("the first requests have a stream", func() bool { return got(list[1]) && got(list[2]) && got(later[0]) })
 	w.outcomes(later)
 	w.loop.Do(func() {
 		session := func(c *claimant) *lineSession { return c.Conn.Layer().(*lineStream).session }
 		if s := session(later[0]); session(list[1]) != s || session(list[2]) != s {
-			t.Error("those that came first wait longer")
+			t.Error("the first requests still wait")
 		}
 	})
 	w.release(append(list, later...)...)
@@ -609,7 +609,7 @@ func TestMaxConnsCountsStreams(t *testing.T) {
 	})
 	w.release(list[0], list[1])
 	if got, _ := w.outcomes(list[3:]); got != 2 {
-		t.Errorf("%d of those that waited got a stream", got)
+		t.Errorf("%d of the waiting attempts got a stream", got)
 	}
 	w.release(list...)
 	w.expectSessions(m, 1, 1)
