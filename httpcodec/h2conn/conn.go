@@ -67,7 +67,7 @@ type Conn struct {
 	table     [buckets]*Stream
 	open      int
 	heads     int    // size in bytes of the heads of open requests
-	widened   int    // by how many bytes the windows of open streams exceed their initial size
+	widened   int    // size of all windows of open streams that have been enlarged
 	last      uint32 // the highest stream that the peer has opened
 	next      uint32 // the next stream that this side opens
 	closed    []closedStream

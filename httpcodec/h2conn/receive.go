@@ -218,14 +218,21 @@ func (s *Stream) hold(p []byte) {
 	s.waited = true
 	rest := s.buf[s.taken:]
 	if cap(s.buf)-len(s.buf) < len(p) {
-		bigger := s.c.loop.Buffer(max(len(rest)+len(p), min(2*len(rest), engine.ScratchSize)))
-		bigger = bigger[:copy(bigger, rest)]
-		if s.buf != nil {
-			s.c.loop.FreeBuffer(s.buf)
-		}
-		s.buf, s.taken = bigger, 0
+		// The window may have grown beyond the largest size of buffers, and content may come in small pieces: it must not be copied for each of them.
+		size := max(min(2*len(rest), engine.ScratchSize), min(len(rest)+len(rest)/4, int(s.grant.Size)))
+		s.rebuffer(max(len(rest)+len(p), size))
 	}
 	s.buf = append(s.buf, p...)
+}
+
+// rebuffer moves the content that was not read to a buffer of at least size bytes.
+func (s *Stream) rebuffer(size int) {
+	b := s.c.loop.Buffer(size)
+	b = b[:copy(b, s.buf[s.taken:])]
+	if s.buf != nil {
+		s.c.loop.FreeBuffer(s.buf)
+	}
+	s.buf, s.taken = b, 0
 }
 
 // content returns the content that has not been read.
@@ -240,9 +247,15 @@ func (s *Stream) content() []byte {
 func (s *Stream) take(n int) {
 	if s.buf == nil {
 		s.piece = s.piece[n:]
-	} else if s.taken += n; s.taken == len(s.buf) {
-		s.c.loop.FreeBuffer(s.buf)
-		s.buf, s.taken = nil, 0
+	} else {
+		s.taken += n
+		switch rest := len(s.buf) - s.taken; {
+		case rest == 0:
+			s.c.loop.FreeBuffer(s.buf)
+			s.buf, s.taken = nil, 0
+		case rest < cap(s.buf)/4 && cap(s.buf) > minBuffer: // windows bound what is held, so what is not held must not take memory for long
+			s.rebuffer(rest)
+		}
 	}
 	s.consumed(n)
 }
@@ -266,18 +279,27 @@ func (s *Stream) consumed(n int) {
 
 // growth returns by how much to enlarge the window with a grant. If everything since the last grant was read on arrival, the
 // window costs no memory, and a larger one lets distant clients send faster with fewer grants. So the window doubles, up to a
-// quarter of the connection's window. Enlargements may use half of the connection's window in total; the rest is left for streams
-// with their initial window, so that a few enlarged streams that are no longer read cannot block the others. On a connection to a
+// quarter of the connection's window. All enlarged windows together take up to half of the connection's window; the rest is left for
+// streams with their initial window, so that enlarged streams that are no longer read cannot block the others. On a connection to a
 // host no window grows, so each stream keeps its share.
 func (s *Stream) growth() uint32 {
 	c, waited, size := s.c, s.waited, int(s.grant.Size)
 	s.waited = s.buf != nil
-	if waited || s.role == client || 2*size > c.limits.ConnWindow/4 || c.widened+size > c.limits.ConnWindow/2 {
+	if waited || s.role == client || 2*size > c.limits.ConnWindow/4 || c.widened-s.widened()+2*size > c.limits.ConnWindow/2 {
 		return 0
 	}
-	c.widened += size
+	c.widened -= s.widened()
 	s.grant.Size += uint32(size)
+	c.widened += s.widened()
 	return uint32(size)
+}
+
+// widened returns the size of the window if it has been enlarged; otherwise 0.
+func (s *Stream) widened() int {
+	if size := int(s.grant.Size); size > s.c.limits.Window {
+		return size
+	}
+	return 0
 }
 
 // Read implements engine.Layer.

@@ -121,7 +121,7 @@ func (s *Stream) detach(reset bool) {
 		c.begun--
 	}
 	c.heads -= s.head
-	c.widened -= int(s.grant.Size) - c.limits.Window
+	c.widened -= s.widened()
 	c.remove(s, reset)
 	if c.open == 0 {
 		c.idleSince = c.loop.Now()
