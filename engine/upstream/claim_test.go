@@ -156,7 +156,7 @@ func TestAcquireFollowsTheName(t *testing.T) {
 		t.Fatalf("the next one goes to %s, by a kept connection: %v", at, used)
 	}
 	w.changes("moves.test", "127.0.0.2")
-	for begin := time.Now(); time.Since(begin) < 2*time.Second; time.Sleep(20 * time.Millisecond) { // one answer may be like that
+	for begin := time.Now(); time.Since(begin) < 2*time.Second; time.Sleep(20 * time.Millisecond) { // a single answer may lack the address
 		if at, used := next(); at != "127.0.0.1" || !used {
 			t.Fatalf("the next one goes to %s at once, by a kept connection: %v", at, used)
 		}

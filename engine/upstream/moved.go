@@ -10,25 +10,25 @@ import (
 // hostAddrs is what a pool knows of one host's addresses. The addresses of a name may change while connections to the old ones are kept
 // alive, and with enough traffic those would stay for ever. So the name's addresses are checked now and then before a kept connection is reused.
 //
-// Many names have more addresses than one answer, and each answer has others. Connections to an address that is left out of an answer are
-// kept for a while, and for long if the name has been seen to rotate: an address that was left out came back.
+// Many names have more addresses than fit into one answer, and each answer contains different ones. Connections to an address that is missing
+// from an answer are kept for a while, and longer if the name is known to rotate its addresses: a missing address has come back.
 type hostAddrs struct {
 	next    int64                // when the addresses are next checked, in ms on the loop's clock; engine.Never for a host whose address never changes
 	addrs   []netip.Addr         // the name's last answer; nil if there was none
 	version uint32               // incremented whenever the answer changes
-	left    map[netip.Addr]int64 // addresses of earlier answers, and when each was last seen; nil if the answer never changed
-	rotates int64                // until when the name counts as one that rotates
-	holding bool                 // a connection to an address that the last answer does not have is kept
+	left    map[netip.Addr]int64 // addresses of earlier answers, and when each was last seen; nil if the answer has never changed
+	rotates int64                // until when the name counts as rotating
+	holding bool                 // a connection to an address that is not in the last answer is kept
 }
 
 const (
 	// addrsEvery is how often a name's addresses are checked, in ms; its answers do not change more often.
 	addrsEvery = 1000
-	// holdMoved is for how long, in ms, connections to an address are kept that the name's answers do not have any more, and holdRotating the same
-	// for a name that rotates.
+	// holdMoved is how long, in ms, connections to an address are kept after it has disappeared from the name's answers; holdRotating is the same
+	// for a rotating name.
 	holdMoved, holdRotating = 5_000, 600_000
-	// leftMemory is for how long, in ms, an address is remembered that was left out, and how long a name counts as one that rotates. mostLeft is how
-	// many are remembered.
+	// leftMemory is how long, in ms, a missing address is remembered, and how long a name counts as rotating. mostLeft bounds the number of
+	// remembered addresses.
 	leftMemory, mostLeft = 1_800_000, 1024
 )
 
@@ -43,7 +43,7 @@ func newHostAddrs(g *Group) []hostAddrs {
 	return list
 }
 
-// answered takes an answer that differs from the last one.
+// answered records an answer that differs from the last one.
 func (h *hostAddrs) answered(addrs []netip.Addr, now int64) {
 	if h.addrs != nil && h.left == nil {
 		h.left = make(map[netip.Addr]int64)
@@ -107,7 +107,7 @@ func (p *pool) dropMoved(index int) {
 	}
 }
 
-// isCurrent reports whether c is connected to an address that its host still has, as far as known, or had a short time ago.
+// isCurrent reports whether c is connected to an address that its host still has, as far as known, or had recently.
 func (p *pool) isCurrent(c *Conn) bool {
 	h := &p.addrs[c.index]
 	if c.addrs == h.version {
@@ -122,7 +122,7 @@ func (p *pool) isCurrent(c *Conn) bool {
 	return true
 }
 
-// hasAddr reports whether the host of that index has an address, as far as known, or had it a short time ago.
+// hasAddr reports whether the host of that index has an address, as far as known, or had it recently.
 func (p *pool) hasAddr(index int, a netip.Addr) bool {
 	h := &p.addrs[index]
 	if slices.Contains(h.addrs, a) || slices.Contains(p.group.Hosts[index].Name.Addrs(), a) {

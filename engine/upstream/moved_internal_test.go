@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// An address that is left out of answers is held for a few seconds, and for long where the name rotates.
+// Connections to an address that disappears from the answers are kept for a few seconds, and for longer if the name rotates.
 func TestHoldAddresses(t *testing.T) {
 	t.Parallel()
 	list := func(names ...string) (addrs []netip.Addr) {
@@ -38,7 +38,7 @@ func TestHoldAddresses(t *testing.T) {
 	now++
 	expect("rotates, and is left out for too long", two, false)
 	h.answered(list("10.0.0.3"), now)
-	now += leftMemory // what was long ago does not count
+	now += leftMemory // a rotation long ago does not count
 	h.answered(list("10.0.0.4"), now)
 	h.answered(list("10.0.0.1"), now)
 	now += holdMoved

@@ -71,7 +71,8 @@ func (s *shared) free() int {
 	if left := sh.most - s.session.Begun(); left > 0 {
 		return min(n, left)
 	}
-	// A host that ends the session says so as soon as it has received the last stream that it serves: this one does not.
+	// A host that limits the streams of a session ends the session as soon as it has received the last one. This host has received it and has not
+	// ended the session, so it has no such limit any more.
 	if s.streams == 0 || s.session.Heard() > s.last+probeAfter {
 		sh.most = 0
 		return n
