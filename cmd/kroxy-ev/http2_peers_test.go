@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
@@ -28,7 +27,7 @@ func startBetweenTLS(t *testing.T, a *authority, host string, handler http.Handl
 		t.Fatal(err)
 	}
 	config, keys := a.issue("127.0.0.1").config(), settings{"proxy_tls_verify": true, "proxy_tls_ca_path": a.path, "connect_timeout": patience.Milliseconds()}
-	srv := &http.Server{ErrorLog: log.New(io.Discard, "", 0), TLSConfig: config, Protocols: new(http.Protocols)}
+	srv := &http.Server{ErrorLog: serverLog, TLSConfig: config, Protocols: new(http.Protocols)}
 	if host == "2.0" {
 		keys["protocol"] = "h2"
 		srv.Protocols.SetHTTP2(true)

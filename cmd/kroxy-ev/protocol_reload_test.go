@@ -2,8 +2,6 @@ package main_test
 
 import (
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -25,7 +23,7 @@ func serveBothVersions(t *testing.T, at string, h http.HandlerFunc) endpoint {
 	}
 	srv := &http.Server{
 		Handler:   h,
-		ErrorLog:  log.New(io.Discard, "", 0),
+		ErrorLog:  serverLog,
 		Protocols: new(http.Protocols),
 	}
 	srv.Protocols.SetHTTP1(true)
@@ -110,7 +108,7 @@ func TestHostOfManyStreamsDies(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	}))
-	dies.Config.ErrorLog = log.New(io.Discard, "", 0)
+	dies.Config.ErrorLog = serverLog
 	dies.Config.Protocols = new(http.Protocols)
 	dies.Config.Protocols.SetUnencryptedHTTP2(true)
 	dies.Start()

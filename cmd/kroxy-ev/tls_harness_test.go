@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"maps"
 	"math/big"
 	"net"
@@ -253,7 +252,7 @@ func serveTLS(t *testing.T, config *tls.Config, handler http.HandlerFunc) *httpH
 	srv := httptest.NewUnstartedServer(handler)
 	s := &httpHost{endpoint: endpoint{"127.0.0.1", srv.Listener.Addr().(*net.TCPAddr).Port}}
 	srv.TLS = config
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.Config.ErrorLog = serverLog
 	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
