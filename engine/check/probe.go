@@ -32,7 +32,7 @@ func newProber() *prober {
 func (p *prober) check(ctx context.Context, t *Target) error {
 	conn, err := p.connect(ctx, t)
 	if err != nil {
-		return late(ctx, t, "no connection", err)
+		return orTimeout(ctx, t, "no connection", err)
 	}
 	defer func() { _ = conn.Close() }()
 	// The deadline bounds reads and writes; this ends them when the Checker is closed.
@@ -40,7 +40,7 @@ func (p *prober) check(ctx context.Context, t *Target) error {
 	if t.ProxyProtocol != proxyproto.None {
 		nobody := netip.AddrPort{}
 		if err := write(ctx, conn, proxyproto.Append(nil, t.ProxyProtocol, nobody, nobody)); err != nil {
-			return late(ctx, t, "a PROXY header could not be sent", fmt.Errorf("while sending a PROXY header: %w", err))
+			return orTimeout(ctx, t, "a PROXY header could not be sent", fmt.Errorf("while sending a PROXY header: %w", err))
 		}
 	}
 	speak, isH2 := conn, t.isGRPC() || t.Protocol == upstream.HTTP2
@@ -51,7 +51,7 @@ func (p *prober) check(ctx context.Context, t *Target) error {
 		}
 		secured, err := t.Host.TLS.Handshake(ctx, conn, offer...)
 		if err != nil {
-			return late(ctx, t, "the TLS handshake was not complete", fmt.Errorf("%w: %w", upstream.ErrHandshake, err))
+			return orTimeout(ctx, t, "the TLS handshake was not complete", fmt.Errorf("%w: %w", upstream.ErrHandshake, err))
 		}
 		agreed := secured.ConnectionState().NegotiatedProtocol == alpn
 		if isH2 && !agreed && t.asks() {
@@ -59,7 +59,7 @@ func (p *prober) check(ctx context.Context, t *Target) error {
 		}
 		speak, isH2 = secured, agreed
 	}
-	return late(ctx, t, "no complete response", p.ask(ctx, speak, t, isH2))
+	return orTimeout(ctx, t, "no complete response", p.ask(ctx, speak, t, isH2))
 }
 
 // ask makes the request that t asks for over conn, if any.
@@ -78,8 +78,8 @@ func (p *prober) ask(ctx context.Context, conn net.Conn, t *Target, isH2 bool) e
 	return c.check(ctx, conn, t)
 }
 
-// late returns err, or, if the check's time is up, an error that says what was not done in time.
-func late(ctx context.Context, t *Target, what string, err error) error {
+// orTimeout returns err, or, if the check's time is up, an error that says what was not done in time.
+func orTimeout(ctx context.Context, t *Target, what string, err error) error {
 	if deadline, _ := ctx.Deadline(); err == nil || errors.Is(err, errFailed) || time.Now().Before(deadline) {
 		return err
 	}

@@ -176,7 +176,7 @@ func (o *Opening) Ready(c *engine.Conn) {
 func (o *Opening) afterHeader(h *proxyproto.Header) {
 	o.opener.loop.Disarm(&o.timer)
 	if h.Source.IsValid() {
-		o.peer.Client, o.peer.tell().to = h.Source, h.Destination
+		o.peer.Client, o.peer.ensureTold().to = h.Source, h.Destination
 	}
 	o.secure()
 }
@@ -201,7 +201,7 @@ func (o *Opening) secure() {
 func (o *Opening) Secured(s tlsconn.State, err error) {
 	switch {
 	case err == nil:
-		told := o.peer.tell()
+		told := o.peer.ensureTold()
 		told.hello, told.h2, told.tls = true, s.Protocol == protocolHTTP2, logformat.TLS{Version: s.Version, Cipher: s.Cipher, ServerName: s.ServerName, ClientSubject: s.ClientSubject}
 		if o.rules.TLS != nil {
 			o.opener.metrics.Server(o.rules.Place).Handshakes.Count(versionNumber(s.Version), s.Resumed)

@@ -24,8 +24,8 @@ type told struct {
 	h2    bool // ALPN negotiated HTTP/2
 }
 
-// tell returns p.told, and allocates it if necessary.
-func (p *Peer) tell() *told {
+// ensureTold returns p.told, and allocates it if necessary.
+func (p *Peer) ensureTold() *told {
 	if p.told == nil {
 		p.told = new(told)
 	}

@@ -79,7 +79,7 @@ func (q *question) over(ctx context.Context, network string, server netip.AddrPo
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, server.String()) // the kernel picks a random port, to which only the server can send
 	if err != nil {
-		return nil, dnsmessage.Header{}, silence(ctx, err)
+		return nil, dnsmessage.Header{}, orSilent(ctx, err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
@@ -91,13 +91,13 @@ func (q *question) over(ctx context.Context, network string, server netip.AddrPo
 		message, h, err = q.stream(conn)
 	}
 	if err != nil {
-		return nil, h, silence(ctx, err)
+		return nil, h, orSilent(ctx, err)
 	}
 	return message, h, nil
 }
 
-// silence returns err, or errSilent if the time is up.
-func silence(ctx context.Context, err error) error {
+// orSilent returns err, or errSilent if the time is up.
+func orSilent(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return errSilent
 	}

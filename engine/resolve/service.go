@@ -157,7 +157,7 @@ func (s *Services) Changed() <-chan struct{} { return s.changed }
 func (s *Services) Again() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tell(changeSpacing * 5)
+	s.signalChange(changeSpacing * 5)
 }
 
 // Close ends lookups. Answers stay.
@@ -236,7 +236,7 @@ func (s *Services) settle(ctx context.Context, one *service, found []Target, err
 	targets = targets[:min(len(targets), maxTargets)]
 	if err == nil && !slices.Equal(targets, one.targets) {
 		one.targets = targets
-		s.tell(0)
+		s.signalChange(0)
 	}
 	return err
 }
@@ -269,8 +269,8 @@ func (s *Services) report(one *service, refused []string, targets int, err error
 	}
 }
 
-// tell schedules a signal on Changed after the given time, but not before changeSpacing has passed since the last. s.mu must be held.
-func (s *Services) tell(after time.Duration) {
+// signalChange schedules a signal on Changed after the given time, but not before changeSpacing has passed since the last. s.mu must be held.
+func (s *Services) signalChange(after time.Duration) {
 	if s.due != nil {
 		return
 	}

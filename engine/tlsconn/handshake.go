@@ -195,7 +195,7 @@ func (hs *Handshake) readHello() {
 	p := hs.set.loop.Scratch()
 	n, err := hs.conn.Peek(p)
 	switch {
-	case again(err):
+	case isAgain(err):
 		return
 	case err != nil && !hs.gotBytes:
 		hs.end(ErrSilent) // a reset means the same as an end here
@@ -257,7 +257,7 @@ func handshakeOf(ctx context.Context) *Handshake { return ctx.Value(handshakeKey
 
 // awaitPeer sends what was written, and waits until the peer may have sent something. It is called on the coroutine.
 func (hs *Handshake) awaitPeer() error {
-	if err := hs.layer.flush(); err != nil && !again(err) {
+	if err := hs.layer.flush(); err != nil && !isAgain(err) {
 		return err
 	}
 	hs.layer.quickAck() // the peer's messages may come in pieces
@@ -326,7 +326,7 @@ func (hs *Handshake) secured() {
 		hold = state.Version >= tls.VersionTLS13
 	}
 	if !hold {
-		if err := l.flush(); err != nil && !again(err) {
+		if err := l.flush(); err != nil && !isAgain(err) {
 			l.free()
 			hs.end(err)
 			return

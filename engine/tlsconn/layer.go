@@ -70,7 +70,7 @@ func (l *layer) Read(c *engine.Conn, p []byte) (n int, err error) {
 		more = n == len(p) || !l.in.isOne()
 	}
 	if err != nil {
-		more = !again(err) // an error would be returned by the next read as well
+		more = !isAgain(err) // an error would be returned by the next read as well
 	}
 	if !more {
 		l.in.consumed()
@@ -80,7 +80,7 @@ func (l *layer) Read(c *engine.Conn, p []byte) (n int, err error) {
 		l.unacked = false
 		return n, nil
 	}
-	if again(err) && l.in.atBoundary() {
+	if isAgain(err) && l.in.atBoundary() {
 		l.quickAck() // for the last message of a handshake, tickets and key updates
 	}
 	return 0, l.ending(err)
@@ -117,7 +117,7 @@ func (l *layer) Write(c *engine.Conn, p []byte, last bool) (n int, err error) {
 			return n, err
 		}
 		if err := l.flush(); err != nil {
-			if again(err) {
+			if isAgain(err) {
 				l.owed = len(piece)
 			}
 			return n, err
@@ -200,7 +200,7 @@ func (l *layer) keep(b []byte) error {
 func (l *layer) CloseWrite(c *engine.Conn) error {
 	l.conn = c
 	l.notify()
-	if err := l.flush(); again(err) {
+	if err := l.flush(); isAgain(err) {
 		l.closing = true
 		return nil
 	} else if err != nil {
@@ -257,7 +257,7 @@ func (w *wire) Read(p []byte) (int, error) {
 			}
 			w.in.add(p[:n])
 			w.unacked = w.unacked || n > 0
-			if !again(err) {
+			if !isAgain(err) {
 				return n, err
 			}
 		}
@@ -276,7 +276,7 @@ func (w *wire) Write(b []byte) (int, error) {
 	l, rest := (*layer)(w), b
 	if l.hs == nil && !l.corked && l.sent == len(l.out) {
 		n, err := l.rawWrite(b)
-		if err != nil && !again(err) {
+		if err != nil && !isAgain(err) {
 			return n, err
 		}
 		rest = b[n:]
@@ -316,5 +316,5 @@ func (noAddr) Network() string { return "tcp" }
 // String implements net.Addr.
 func (noAddr) String() string { return "" }
 
-// again reports whether err only means that the socket is not ready.
-func again(err error) bool { return errors.Is(err, unix.EAGAIN) }
+// isAgain reports whether err only means that the socket is not ready.
+func isAgain(err error) bool { return errors.Is(err, unix.EAGAIN) }
