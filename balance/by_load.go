@@ -24,7 +24,7 @@ type sample struct {
 
 // sample fills s, which must be zero. The size stays zero if there are no hosts.
 func (h *Hosts) sample(s *sample, tried *Tried) {
-	t := h.inTurn(tried)
+	t := h.currentTier(tried)
 	weights, list := h.ordered().weights(), t.members
 	if weights {
 		list = t.all
@@ -39,7 +39,7 @@ func (h *Hosts) sample(s *sample, tried *Tried) {
 	} else {
 		first, random := t.take(tried)
 		s.hosts[0], s.random = uint16(first), random
-		s.takes = h.Usable(first, tried) && h.takes(first, random, tried)
+		s.takes = h.Usable(first, tried) && h.acceptsTurn(first, random, tried)
 	}
 	if n <= lookAtAll {
 		s.size = 1 + copy(s.hosts[1:], list)

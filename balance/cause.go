@@ -54,26 +54,26 @@ func (c Cause) String() string {
 	return ""
 }
 
-// blame packs the last known problem of a host and its cause into one word. It stays after the host has recovered. Zero means that the
+// lastProblem packs the last known problem of a host and its cause into one word. It stays after the host has recovered. Zero means that the
 // host never had a problem.
-type blame uint64
+type lastProblem uint64
 
 const (
-	blameCondition = 24 // bit offset of the Condition
-	blameKind      = 16 // bit offset of the cause's kind; its number is below
-	// blameMark is in the upper half of every valid blame, so that a damaged word is recognized.
-	blameMark blame = 0x626c616d << 32
+	problemCondition = 24 // bit offset of the Condition
+	problemKind      = 16 // bit offset of the cause's kind; its number is below
+	// problemMark is in the upper half of every valid lastProblem, so that a damaged word is recognized.
+	problemMark lastProblem = 0x626c616d << 32
 )
 
-func blameFor(what Condition, why Cause) blame {
-	return blameMark | blame(what)<<blameCondition | blame(why.Kind)<<blameKind | blame(why.Number)
+func problemFor(what Condition, why Cause) lastProblem {
+	return problemMark | lastProblem(what)<<problemCondition | lastProblem(why.Kind)<<problemKind | lastProblem(why.Number)
 }
 
-// blameIn unpacks a word, which may be damaged. It returns Well if the word is zero or not valid.
-func blameIn(word uint64) (Condition, Cause) {
-	b := blame(word)
-	what, why := Condition(b>>blameCondition), Cause{Kind: CauseKind(b >> blameKind), Number: uint16(b)}
-	if b>>32 != blameMark>>32 || what == Well || what > Out || why.Kind >= causeKinds {
+// problemIn unpacks a word, which may be damaged. It returns Well if the word is zero or not valid.
+func problemIn(word uint64) (Condition, Cause) {
+	b := lastProblem(word)
+	what, why := Condition(b>>problemCondition), Cause{Kind: CauseKind(b >> problemKind), Number: uint16(b)}
+	if b>>32 != problemMark>>32 || what == Well || what > Out || why.Kind >= causeKinds {
 		return Well, Cause{}
 	}
 	return what, why
@@ -81,7 +81,7 @@ func blameIn(word uint64) (Condition, Cause) {
 
 // Blame records why host i is about to be reported Unreachable or as failing its checks. Ejections are recorded by Lease.Release.
 func (h *Hosts) Blame(i int, what Condition, why Cause) {
-	p, b := h.word(i, lineBlame), uint64(blameFor(what, why))
+	p, b := h.word(i, lineProblem), uint64(problemFor(what, why))
 	if atomic.LoadUint64(p) != b { // avoid dirtying a cache line that others read
 		atomic.StoreUint64(p, b)
 	}
@@ -90,7 +90,7 @@ func (h *Hosts) Blame(i int, what Condition, why Cause) {
 // Blamed returns the last known problem of host i and its cause, or Well if it never had one. The problem stays recorded after the host
 // has recovered.
 func (h *Hosts) Blamed(i int) (Condition, Cause) {
-	return blameIn(atomic.LoadUint64(h.word(i, lineBlame)))
+	return problemIn(atomic.LoadUint64(h.word(i, lineProblem)))
 }
 
 // Blame records why the leased host is about to be reported Unreachable.

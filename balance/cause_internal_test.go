@@ -14,7 +14,7 @@ func TestBlame(t *testing.T) {
 		for kind := range causeKinds {
 			for _, number := range []uint16{0, 503, math.MaxUint16} {
 				why := Cause{kind, number}
-				if gotWhat, gotWhy := blameIn(uint64(blameFor(what, why))); gotWhat != what || gotWhy != why {
+				if gotWhat, gotWhy := problemIn(uint64(problemFor(what, why))); gotWhat != what || gotWhy != why {
 					t.Errorf("%v, %+v became %v, %+v", what, why, gotWhat, gotWhy)
 				}
 				if (why.String() == "") != (kind == UnknownCause) {
@@ -25,8 +25,8 @@ func TestBlame(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(1, 7))
 	for range 10000 {
-		for _, word := range []uint64{rng.Uint64(), uint64(blameMark) | uint64(rng.Uint32())} {
-			what, why := blameIn(word)
+		for _, word := range []uint64{rng.Uint64(), uint64(problemMark) | uint64(rng.Uint32())} {
+			what, why := problemIn(word)
 			_, _ = what.String(), why.String()
 			if what == Well && why != (Cause{}) {
 				t.Fatalf("%#x: %v, %v", word, what, why)

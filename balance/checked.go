@@ -35,6 +35,6 @@ func (h *Hosts) SetChecked(i int, up bool, now int64) Change {
 	}
 	atomic.StoreUint64(h.word(i, lineHealth), 0)
 	atomic.StoreUint64(h.word(i, lineSince), 0)
-	h.cameBack(i, now)
+	h.startSlowStart(i, now)
 	return Change{State: CheckPassed, Since: since(uint64(old>>1), now), Panic: cmp.Or(h.recount(), c.Panic)}
 }

@@ -34,10 +34,10 @@ func (h *Hosts) Condition(i int, now int64) (Condition, time.Duration) {
 	case !h.passive.off && at(lineHealth) != 0:
 		return Unreachable, since(at(lineSince), now)
 	case h.passive.failures > 0 && at(lineEjected) != 0:
-		return Out, since(uint64(spell(at(lineSpell)).at()), now)
+		return Out, since(uint64(ejectionHistory(at(lineEjections)).at()), now)
 	}
 	return Well, since(at(lineBegan), now)
 }
 
 // InUse reports whether host i is fit and gets clients other than sticky ones.
-func (h *Hosts) InUse(i int) bool { return h.gets(i) && h.well(i) }
+func (h *Hosts) InUse(i int) bool { return h.getsClients(i) && h.healthy(i) }

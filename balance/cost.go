@@ -26,7 +26,7 @@ func (c cost) after(latency time.Duration, now int64) cost {
 	if us >= old {
 		return costOf(us, now)
 	}
-	next := us + fade(old-us, c.age(now))
+	next := us + decay(old-us, c.age(now))
 	if next == old {
 		return c // keep the old time, so that intervals too short to change the value add up
 	}
@@ -40,16 +40,16 @@ func (c cost) at(now int64) uint32 {
 	if age < costHalf/64 {
 		return us // off by 1% at most
 	}
-	return fade(us, age)
+	return decay(us, age)
 }
 
 // age returns the age of c in ms. Clock readings of other processes may be slightly ahead, so a negative age counts as zero.
 func (c cost) age(now int64) uint32 { return uint32(max(int32(uint32(now)-uint32(c)), 0)) }
 
-// fade returns us times 2^-(ms/costHalf). Between two halvings it uses the parabola through both points that begins with the slope of
+// decay returns us times 2^-(ms/costHalf). Between two halvings it uses the parabola through both points that begins with the slope of
 // the curve: it is off by 0.8% at most, and many short intervals give the same result as one long interval. The result is rounded up,
 // so that intervals that decay by less than a microsecond do not take away too much.
-func fade(us, ms uint32) uint32 {
+func decay(us, ms uint32) uint32 {
 	const (
 		one   = 1 << 32
 		slope = one * 693147 / 1000000 // ln 2

@@ -17,12 +17,12 @@ const maxCycle = 1 << 16
 // one with the earliest deadline is next. No deadline is ever missed that way (R. Tijdeman, The chairman assignment problem, 1980), and
 // unlike nginx's credits this does not look at all things for each turn.
 func newCycle(weights []int) []uint16 {
-	weights = reduced(weights)
+	weights = reduceWeights(weights)
 	total := 0
 	for _, w := range weights {
 		total += w
 	}
-	var early, ready agenda // early: things whose time has not come, by that time; ready: the others, by deadline
+	var early, ready entryHeap // early: things whose time has not come, by that time; ready: the others, by deadline
 	had := make([]int, len(weights))
 	enter := func(i int) {
 		if k, w := had[i], weights[i]; k < w {
@@ -47,8 +47,8 @@ func newCycle(weights []int) []uint16 {
 	return order
 }
 
-// reduced makes the weights small while keeping their ratios, exactly if that fits into maxCycle.
-func reduced(weights []int) []int {
+// reduceWeights makes the weights small while keeping their ratios, exactly if that fits into maxCycle.
+func reduceWeights(weights []int) []int {
 	total, divisor := 0, 0
 	for _, w := range weights {
 		total += w
@@ -80,18 +80,18 @@ func (e entry) compare(o entry) int {
 	return cmp.Or(cmp.Compare(e.at, o.at), cmp.Compare(o.since, e.since), cmp.Compare(e.thing, o.thing))
 }
 
-// agenda is a heap of entries.
-type agenda []entry
+// entryHeap is a heap of entries.
+type entryHeap []entry
 
-func (a agenda) Len() int           { return len(a) }
-func (a agenda) Less(i, j int) bool { return a[i].compare(a[j]) < 0 }
-func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a entryHeap) Len() int           { return len(a) }
+func (a entryHeap) Less(i, j int) bool { return a[i].compare(a[j]) < 0 }
+func (a entryHeap) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
 
 // Push implements heap.Interface.
-func (a *agenda) Push(e any) { *a = append(*a, e.(entry)) }
+func (a *entryHeap) Push(e any) { *a = append(*a, e.(entry)) }
 
 // Pop implements heap.Interface.
-func (a *agenda) Pop() any {
+func (a *entryHeap) Pop() any {
 	last := len(*a) - 1
 	e := (*a)[last]
 	*a = (*a)[:last]

@@ -24,14 +24,14 @@ func TestCycleIsSmooth(t *testing.T) {
 	}
 	for _, weights := range lists {
 		total := 0
-		for _, w := range reduced(weights) {
+		for _, w := range reduceWeights(weights) {
 			total += w
 		}
 		order := newCycle(weights)
 		if len(order) != total {
 			t.Fatalf("%v: %d turns, want %d", weights, len(order), total)
 		}
-		had, want, obvious := make([]int, len(weights)), reduced(weights), make([]int, len(weights))
+		had, want, obvious := make([]int, len(weights)), reduceWeights(weights), make([]int, len(weights))
 		by := NewWeighted(slices.Clone(weights))
 		for n, i := range order {
 			had[i]++

@@ -40,8 +40,8 @@ func ejectedUntil(until int64, times uint8) ejection { return ejection(until)<<8
 
 func (e ejection) times() uint8 { return uint8(e) }
 
-// over reports whether it is time for a trial. An end further ahead than possible comes from a damaged word and counts as over.
-func (r *rules) over(e ejection, now int64) bool {
+// trialDue reports whether it is time for a trial. An end further ahead than possible comes from a damaged word, and makes a trial due.
+func (r *rules) trialDue(e ejection, now int64) bool {
 	until := int64(e >> 8)
 	return until <= now || until > now+r.maxEject+trialTime
 }
@@ -60,16 +60,18 @@ func (w window) with(now, length int64) window {
 
 func (w window) failures() int64 { return int64(w & 0xffff) }
 
-// spell holds in the low byte how many ejections a host had of late, and above it when the current ejection began or, if there is none, when
+// ejectionHistory holds in the low byte how many ejections a host had of late. Above it is when the current ejection began or, if there is none, when
 // the last one ended, in ms on CLOCK_MONOTONIC. A host that has served for as long as the longest ejection starts from one again.
-type spell uint64
+type ejectionHistory uint64
 
-func newSpell(at int64, times uint8) spell { return spell(at)<<8 | spell(times) }
+func newEjectionHistory(at int64, times uint8) ejectionHistory {
+	return ejectionHistory(at)<<8 | ejectionHistory(times)
+}
 
-func (s spell) at() int64 { return int64(s >> 8) }
+func (s ejectionHistory) at() int64 { return int64(s >> 8) }
 
 // times returns the number of recent ejections, including one that begins now.
-func (s spell) times(now, memory int64) uint8 {
+func (s ejectionHistory) times(now, memory int64) uint8 {
 	if s.at() > now || now-s.at() >= memory {
 		return 1
 	}
@@ -80,7 +82,7 @@ func (s spell) times(now, memory int64) uint8 {
 func (h *Hosts) claimTrial(i int, now int64) ejection {
 	p := h.word(i, lineEjected)
 	old := ejection(atomic.LoadUint64(p))
-	if old == 0 || !h.passive.over(old, now) {
+	if old == 0 || !h.passive.trialDue(old, now) {
 		return 0
 	}
 	claim := ejectedUntil(now+trialTime, max(old.times(), 1))
@@ -101,7 +103,7 @@ func (h *Hosts) releaseTrial(i int, claim ejection, now int64) {
 // ejected does not count.
 func (h *Hosts) erred(i int, claim ejection, why Cause, now int64) Change {
 	if old := ejection(atomic.LoadUint64(h.word(i, lineEjected))); old != 0 {
-		if old != claim && !h.passive.over(old, now) {
+		if old != claim && !h.passive.trialDue(old, now) {
 			return Change{}
 		}
 		return h.eject(i, old, why, 1, now)
@@ -123,7 +125,7 @@ func (h *Hosts) erred(i int, claim ejection, why Cause, now int64) Change {
 // eject ejects host i after this number of failures, or extends the ejection old if that is not zero. It does nothing if another writer
 // was first.
 func (h *Hosts) eject(i int, old ejection, why Cause, failures, now int64) Change {
-	last := spell(atomic.LoadUint64(h.word(i, lineSpell)))
+	last := ejectionHistory(atomic.LoadUint64(h.word(i, lineEjections)))
 	began, times := now, last.times(now, h.passive.maxEject)
 	if old != 0 {
 		began, times = last.at(), max(uint8(min(int(old.times())+1, 0xff)), 1)
@@ -132,7 +134,7 @@ func (h *Hosts) eject(i int, old ejection, why Cause, failures, now int64) Chang
 	if !atomic.CompareAndSwapUint64(h.word(i, lineEjected), uint64(old), uint64(ejectedUntil(now+pause, times))) {
 		return Change{}
 	}
-	atomic.StoreUint64(h.word(i, lineSpell), uint64(newSpell(began, times)))
+	atomic.StoreUint64(h.word(i, lineEjections), uint64(newEjectionHistory(began, times)))
 	atomic.StoreUint64(h.word(i, lineWindow), 0)
 	h.Blame(i, Out, why)
 	return Change{State: Ejected, Pause: time.Duration(pause) * time.Millisecond, Failed: failures, Panic: h.recount()}
@@ -141,7 +143,7 @@ func (h *Hosts) eject(i int, old ejection, why Cause, failures, now int64) Chang
 // served handles a lease of host i that ended Served; claim is not zero if the lease was a trial.
 func (h *Hosts) served(i int, claim ejection, now int64) Change {
 	old := ejection(atomic.LoadUint64(h.word(i, lineEjected)))
-	if old == 0 || old != claim && !h.passive.over(old, now) {
+	if old == 0 || old != claim && !h.passive.trialDue(old, now) {
 		return Change{}
 	}
 	return h.endEjection(i, old, now)
@@ -149,11 +151,11 @@ func (h *Hosts) served(i int, claim ejection, now int64) Change {
 
 // endEjection ends the ejection of host i. It does nothing if another writer was first.
 func (h *Hosts) endEjection(i int, old ejection, now int64) Change {
-	began := uint64(spell(atomic.LoadUint64(h.word(i, lineSpell))).at())
+	began := uint64(ejectionHistory(atomic.LoadUint64(h.word(i, lineEjections))).at())
 	if !atomic.CompareAndSwapUint64(h.word(i, lineEjected), uint64(old), 0) {
 		return Change{}
 	}
-	atomic.StoreUint64(h.word(i, lineSpell), uint64(newSpell(now, old.times())))
-	h.cameBack(i, now)
+	atomic.StoreUint64(h.word(i, lineEjections), uint64(newEjectionHistory(now, old.times())))
+	h.startSlowStart(i, now)
 	return Change{State: Returned, Since: since(began, now), Panic: h.recount()}
 }

@@ -11,7 +11,7 @@ type first struct{}
 
 // Pick implements Balancer.
 func (first) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
-	for _, i := range hosts.inTurn(tried).all {
+	for _, i := range hosts.currentTier(tried).all {
 		if hosts.Usable(int(i), tried) {
 			return int(i)
 		}

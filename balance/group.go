@@ -157,7 +157,7 @@ func (g *Group) AcquireHost(row, i int, tried *Tried, now int64) (Lease, bool) {
 // leased records that host i was leased in the given row.
 func (g *Group) leased(row, i int, tried *Tried) {
 	if tried.Count() == 0 {
-		g.earn(row)
+		g.earnRetry(row)
 	}
 	tried.Add(i)
 }
@@ -171,7 +171,7 @@ func (g *Group) Left(key []byte, tried *Tried) int {
 		}
 		n := 0
 		for i := range g.hosts.ids {
-			if !tried.Has(i) && g.hosts.gets(i) {
+			if !tried.Has(i) && g.hosts.getsClients(i) {
 				n++
 			}
 		}
@@ -179,7 +179,7 @@ func (g *Group) Left(key []byte, tried *Tried) int {
 	}
 	n := 0
 	for _, i := range b.named(key) {
-		if !tried.Has(i) && g.hosts.gets(i) {
+		if !tried.Has(i) && g.hosts.getsClients(i) {
 			n++
 		}
 	}

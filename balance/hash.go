@@ -44,10 +44,10 @@ func (b *byHash) Pick(hosts *Hosts, key []byte, tried *Tried) int {
 	hash := xxhash.Sum64(key)
 	for n := 0; n < rehashes && len(r.hosts) > 0; n++ {
 		i, next := r.host(hash), mix(hash)
-		if hosts.Usable(i, tried) && hosts.takes(i, next, tried) {
+		if hosts.Usable(i, tried) && hosts.acceptsTurn(i, next, tried) {
 			return i
 		}
 		hash = next
 	}
-	return hosts.inTurn(tried).draw(hosts, hash, tried)
+	return hosts.currentTier(tried).draw(hosts, hash, tried)
 }

@@ -57,7 +57,7 @@ func (l *Lease) Reached(now int64) Change {
 		if atomic.CompareAndSwapUint64(&line[lineHealth], old, 0) {
 			// The swap fails if the host has gone down again: then the word belongs to the new failure.
 			atomic.CompareAndSwapUint64(&line[lineSince], began, 0)
-			h.cameBack(int(l.host), now)
+			h.startSlowStart(int(l.host), now)
 			return Change{State: CameUp, Since: since(began, now), Failed: missed(line), Panic: h.recount()}
 		}
 	}

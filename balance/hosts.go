@@ -40,7 +40,7 @@ func newHosts(ids []int, c *Counters, o *Options) (Hosts, error) {
 		if s.chosen() {
 			h.chosen++
 		}
-		h.plain = h.plain && s.tier == 0 && s.chosen() && s.most == 0
+		h.plain = h.plain && s.tier == 0 && s.chosen() && s.maxConns == 0
 		h.even = h.even && s.weight == h.standings[0].weight && s.weight > 0
 	}
 	for i := range h.tiers {
@@ -114,7 +114,7 @@ func (h *Hosts) judge(i int, line []uint64, tried *Tried) bool {
 			return false
 		}
 	}
-	if !tried.lastResort && !h.fit(i, line, tried) {
+	if !tried.lastResort && !h.available(i, line, tried) {
 		tried.skipped = true
 		return false
 	}
@@ -127,14 +127,16 @@ func (h *Hosts) judge(i int, line []uint64, tried *Tried) bool {
 
 // room reports whether host i may have one more lease now.
 func (h *Hosts) room(i int, now int64) bool {
-	return h.standings[i].most == 0 || h.Active(i) < h.most(i, now)
+	return h.standings[i].maxConns == 0 || h.Active(i) < h.maxLeases(i, now)
 }
 
-// most returns how many leases host i may have now. The host must have a bound.
-func (h *Hosts) most(i int, now int64) int64 { return h.ramp(i, int64(h.standings[i].most), now) }
+// maxLeases returns how many leases host i may have now. The host must have a bound.
+func (h *Hosts) maxLeases(i int, now int64) int64 {
+	return h.ramp(i, int64(h.standings[i].maxConns), now)
+}
 
-// fit reports whether nothing is wrong with host i. If a probe or a trial is due, fit records that in tried.
-func (h *Hosts) fit(i int, line []uint64, tried *Tried) bool {
+// available reports whether nothing is wrong with host i, or its group is panicking. If a probe or a trial is due, that is recorded in tried.
+func (h *Hosts) available(i int, line []uint64, tried *Tried) bool {
 	if h.checked && atomic.LoadUint64(&line[lineFails]) != 0 && !h.panicking() {
 		return false
 	}
@@ -148,7 +150,7 @@ func (h *Hosts) fit(i int, line []uint64, tried *Tried) bool {
 	}
 	if h.passive.failures > 0 {
 		if e := ejection(atomic.LoadUint64(&line[lineEjected])); e != 0 && !h.panicking() {
-			if tried.trial == 0 && h.passive.over(e, tried.now) {
+			if tried.trial == 0 && h.passive.trialDue(e, tried.now) {
 				tried.trial = int32(i) + 1
 			}
 			return false
@@ -157,8 +159,8 @@ func (h *Hosts) fit(i int, line []uint64, tried *Tried) bool {
 	return true
 }
 
-// well reports whether nothing is wrong with host i, for counting healthy hosts.
-func (h *Hosts) well(i int) bool {
+// healthy reports whether nothing is wrong with host i, for counting healthy hosts.
+func (h *Hosts) healthy(i int) bool {
 	line := h.counters.line(h.ids[i])
 	return (h.passive.off || atomic.LoadUint64(&line[lineHealth]) == 0) &&
 		(h.passive.failures == 0 || atomic.LoadUint64(&line[lineEjected]) == 0) &&
@@ -167,15 +169,15 @@ func (h *Hosts) well(i int) bool {
 
 // take counts a lease of host i in a row, if the host has room.
 func (h *Hosts) take(row, i int, now int64) bool {
-	if h.plain || h.standings[i].most == 0 {
+	if h.plain || h.standings[i].maxConns == 0 {
 		h.counters.add(row, h.ids[i], cellActive, 1)
 		return true
 	}
-	return h.counters.take(row, h.ids[i], cellActive, h.most(i, now))
+	return h.counters.take(row, h.ids[i], cellActive, h.maxLeases(i, now))
 }
 
-// cameBack starts the slow start of host i.
-func (h *Hosts) cameBack(i int, now int64) {
+// startSlowStart starts the slow start of host i.
+func (h *Hosts) startSlowStart(i int, now int64) {
 	atomic.StoreUint64(h.word(i, lineBegan), uint64(now))
 }
 

@@ -125,7 +125,7 @@ func TestDamagedMemoryIsHarmless(t *testing.T) {
 	}
 	defer c.Close()
 	words := []uint64{0, 1, 2, 255, 256, math.MaxUint64, 1 << 63, 1<<63 - 1, now, now << 1, now<<1 | 1, now << 8, now<<8 | 3, now << 16, (now + 5000) << 8, rows + 1, hosts + 1, 1 << 40,
-		uint64(orderMark | orderWeight), uint64(orderMark | orderWeight | 999<<orderShift), uint64(orderMark | orderDrain | orderDrained), uint64(ordersAny | ordersWeight), uint64(blameMark | 3<<blameCondition | 255<<blameKind), uint64(blameMark | 255<<blameCondition), uint64(ordersWeight | WeightUnit*3<<ordersShift)}
+		uint64(orderMark | orderWeight), uint64(orderMark | orderWeight | 999<<orderShift), uint64(orderMark | orderDrain | orderDrained), uint64(ordersAny | ordersWeight), uint64(problemMark | 3<<problemCondition | 255<<problemKind), uint64(problemMark | 255<<problemCondition), uint64(ordersWeight | WeightUnit*3<<ordersShift)}
 	rng := rand.New(rand.NewPCG(3, 3))
 	word := func() uint64 {
 		if rng.IntN(3) == 0 {

@@ -12,14 +12,14 @@ const hostWords = 2 * lineWords
 
 // The first cache line has the words that are written often.
 const (
-	lineTurn   = iota // turn of the tier whose first host with a weight this is
-	lineCost          // see cost
-	lineWindow        // see window
-	lineSpell         // see spell
-	lineMissed        // failed attempts to connect since the host went down
-	lineSince         // when the host went down, in ms on CLOCK_MONOTONIC; zero until that is written
-	lineRemind        // when the next reminder that the host is down is due, in ms on CLOCK_MONOTONIC
-	lineBlame         // see blame
+	lineTurn      = iota // turn of the tier whose first host with a weight this is
+	lineCost             // see cost
+	lineWindow           // see window
+	lineEjections        // see ejectionHistory
+	lineMissed           // failed attempts to connect since the host went down
+	lineSince            // when the host went down, in ms on CLOCK_MONOTONIC; zero until that is written
+	lineRemind           // when the next reminder that the host is down is due, in ms on CLOCK_MONOTONIC
+	lineProblem          // see lastProblem
 )
 
 // The second cache line has the words that each choice reads and that are rarely written.

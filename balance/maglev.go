@@ -86,7 +86,7 @@ func newRing(hosts []Spec, listed []uint16) ring {
 		names[at], weights[at] = ids[i], hosts[i].Weight
 	}
 	if len(names) > 0 {
-		r.table = tableOf(names, reduced(weights))
+		r.table = tableOf(names, reduceWeights(weights))
 	}
 	return r
 }

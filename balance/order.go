@@ -64,8 +64,8 @@ func (h *Hosts) weightBy(i int, line []uint64) int {
 	return int(h.standings[i].weight)
 }
 
-// gets reports whether host i gets clients other than sticky ones.
-func (h *Hosts) gets(i int) bool {
+// getsClients reports whether host i gets clients other than sticky ones.
+func (h *Hosts) getsClients(i int) bool {
 	line := h.counters.line(h.ids[i])
 	return h.weightBy(i, line) > 0 && !h.drainedBy(i, line)
 }

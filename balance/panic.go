@@ -27,9 +27,9 @@ func (h *Hosts) recount() State {
 	for range maxRecounts {
 		old, chosen, well := atomic.LoadUint64(p), 0, 0
 		for i := range h.ids {
-			if h.gets(i) {
+			if h.getsClients(i) {
 				chosen++
-				if h.well(i) {
+				if h.healthy(i) {
 					well++
 				}
 			}

@@ -60,8 +60,8 @@ func (g *Group) Retry(row int) bool {
 	return true
 }
 
-// earn pays off retry debt in the given row, because a request got its first host.
-func (g *Group) earn(row int) {
+// earnRetry pays off retry debt in the given row, because a request got its first host.
+func (g *Group) earnRetry(row int) {
 	debt := g.hosts.counters.at(row, g.ID(), cellDebt)
 	if owed := atomic.LoadUint64(debt); owed != 0 {
 		owed = min(owed, maxDebt)

@@ -17,7 +17,7 @@ const draws = 32
 
 // Pick implements Balancer.
 func (randomTwo) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
-	t := hosts.inTurn(tried)
+	t := hosts.currentTier(tried)
 	if len(t.order) == 0 {
 		return t.draw(hosts, rand.Uint64(), tried)
 	}
@@ -26,7 +26,7 @@ func (randomTwo) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
 	for range draws {
 		random := rand.Uint64()
 		i := int(t.order[share(random, len(t.order))])
-		if i == best || !hosts.Usable(i, tried) || !hosts.takes(i, mix(random), tried) {
+		if i == best || !hosts.Usable(i, tried) || !hosts.acceptsTurn(i, mix(random), tried) {
 			continue
 		}
 		load := float64(active.sum(hosts.ids[i])) / float64(hosts.Weight(i, tried))

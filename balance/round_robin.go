@@ -20,14 +20,14 @@ const maxTurns = 64
 
 // Pick implements Balancer.
 func (roundRobin) Pick(hosts *Hosts, _ []byte, tried *Tried) int {
-	t := hosts.inTurn(tried)
+	t := hosts.currentTier(tried)
 	if hosts.ordered().weights() {
 		return t.draw(hosts, rand.Uint64(), tried)
 	}
 	random := uint64(0)
 	for range min(maxTurns, len(t.order)) {
 		var i int
-		if i, random = t.take(tried); hosts.Usable(i, tried) && hosts.takes(i, random, tried) {
+		if i, random = t.take(tried); hosts.Usable(i, tried) && hosts.acceptsTurn(i, random, tried) {
 			return i
 		}
 	}

@@ -62,9 +62,9 @@ type Options struct {
 
 // standing is a Spec in the form that a choice uses.
 type standing struct {
-	weight, most int32 // Spec.Weight; Spec.MaxConns
-	tier         int16 // index among the existing tiers
-	drain        bool
+	weight, maxConns int32 // Spec.Weight; Spec.MaxConns
+	tier             int16 // index among the existing tiers
+	drain            bool
 }
 
 // chosen reports whether the host gets clients other than sticky ones.
@@ -84,7 +84,7 @@ func standings(specs []Spec) (list []standing, tiers int, err error) {
 	for _, s := range specs {
 		tier, _ := slices.BinarySearch(all, s.Tier)
 		list = append(list, standing{
-			weight: int32(s.Weight), most: int32(min(s.MaxConns, 1<<30)),
+			weight: int32(s.Weight), maxConns: int32(min(s.MaxConns, 1<<30)),
 			tier: int16(min(tier, maxTiers-1)), drain: s.Drain,
 		})
 	}

@@ -37,8 +37,8 @@ func newTiers(hosts []standing, n int) []tier {
 // noTier is the tier of a group without hosts.
 var noTier tier
 
-// inTurn returns the tier from which a host is being chosen.
-func (h *Hosts) inTurn(tried *Tried) *tier {
+// currentTier returns the tier from which a host is being chosen.
+func (h *Hosts) currentTier(tried *Tried) *tier {
 	if tried.tier >= len(h.tiers) {
 		return &noTier
 	}
@@ -85,9 +85,9 @@ func share(random uint64, n int) int {
 	return int(high)
 }
 
-// takes reports whether host i, whose turn it is, accepts the turn. During slow start a host declines so many turns that it gets its share.
+// acceptsTurn reports whether host i, whose turn it is, accepts the turn. During slow start a host declines so many turns that it gets its share.
 // While orders override weights, all hosts decline turns so that each gets its share. The number random is as for draw.
-func (h *Hosts) takes(i int, random uint64, tried *Tried) bool {
+func (h *Hosts) acceptsTurn(i int, random uint64, tried *Tried) bool {
 	orders := h.ordered()
 	if !orders.weights() {
 		return h.even || share(random, int(h.standings[i].weight)*WeightUnit) < h.Weight(i, tried)

@@ -42,7 +42,7 @@ func TestSlowStartIsAShare(t *testing.T) {
 				t.Fatal(err)
 			}
 			const began = 1000
-			g.hosts.cameBack(1, began)
+			g.hosts.startSlowStart(1, began)
 			for at, want := range map[int64][4]float64{began + 2500: {4. / 13, 1. / 13, 4. / 13, 4. / 13}, began + 10_000: {.25, .25, .25, .25}} {
 				had := shareOut(t, g, at, Tried{})
 				for i, p := range want {

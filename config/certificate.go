@@ -16,21 +16,21 @@ import (
 type Certificate struct {
 	place Problem // where the configuration names the file
 	file  string
-	use   use
-	terms []term // at least one
+	use   certificateUse
+	terms []validity // at least one
 }
 
-// use is what certificates are used for.
-type use uint8
+// certificateUse is what certificates are used for.
+type certificateUse uint8
 
 const (
-	identity     use = iota // presented to peers, which verify it
-	intermediate            // presented with an identity, for peers that do not have it
-	authorities             // peers are verified by them
+	identity     certificateUse = iota // presented to peers, which verify it
+	intermediate                       // presented with an identity, for peers that do not have it
+	authorities                        // peers are verified by them
 )
 
-// term is the validity of a certificate, and its subject.
-type term struct {
+// validity is the validity period of a certificate, and its subject.
+type validity struct {
 	names      string
 	all        []string // the individual names
 	begin, end time.Time
@@ -81,7 +81,7 @@ func (c *Certificate) Warning(now time.Time) (p Problem, warn bool) {
 			p.Remedy = "give one that is valid now"
 		}
 		p.Remedy += ", or check the clock"
-	case !t.noticed(now):
+	case !t.endsSoon(now):
 		return Problem{}, false
 	case c.use == authorities:
 		p.What += " for long: that of " + t.names + " expires on " + end
@@ -99,7 +99,7 @@ func (c *Certificate) NextWarning(now time.Time) time.Time {
 		return now.Add(day)
 	}
 	for _, n := range notices {
-		if at := t.end.Add(-n); t.merits(n) && at.After(now) {
+		if at := t.end.Add(-n); t.longEnough(n) && at.After(now) {
 			return at
 		}
 	}
@@ -109,8 +109,8 @@ func (c *Certificate) NextWarning(now time.Time) time.Time {
 // at returns the term that counts at a time: the one with the latest end among
 // those that are valid, or else among the expired ones, or else among
 // all.
-func (c *Certificate) at(now time.Time) term {
-	rank := func(t term) int {
+func (c *Certificate) at(now time.Time) validity {
+	rank := func(t validity) int {
 		switch {
 		case now.After(t.end):
 			return 1
@@ -129,13 +129,13 @@ func (c *Certificate) at(now time.Time) term {
 	return best
 }
 
-// merits reports whether t is long enough for a notice that long before its end.
-func (t term) merits(notice time.Duration) bool { return t.end.Sub(t.begin) >= 2*notice }
+// longEnough reports whether t is long enough for a notice that long before its end.
+func (t validity) longEnough(notice time.Duration) bool { return t.end.Sub(t.begin) >= 2*notice }
 
-// noticed reports whether t, which is valid, ends soon.
-func (t term) noticed(now time.Time) bool {
+// endsSoon reports whether t, which is valid, ends soon.
+func (t validity) endsSoon(now time.Time) bool {
 	for _, n := range notices {
-		if t.merits(n) && !now.Before(t.end.Add(-n)) {
+		if t.longEnough(n) && !now.Before(t.end.Add(-n)) {
 			return true
 		}
 	}
@@ -144,11 +144,11 @@ func (t term) noticed(now time.Time) bool {
 
 // note records the validity of certificates in the file that n names. There is at
 // least one certificate, and one valid certificate is enough.
-func (d *decoder) note(n *node, path, file string, use use, certs ...*x509.Certificate) {
+func (d *decoder) note(n *node, path, file string, use certificateUse, certs ...*x509.Certificate) {
 	c := Certificate{place: Problem{File: d.input.name(n.pos), Line: n.pos.line, Column: n.pos.column, Path: path}, file: file, use: use}
 	for _, cert := range certs {
 		if use != authorities || isAuthority(cert) {
-			c.terms = append(c.terms, term{names: names(cert), all: subjects(cert), begin: cert.NotBefore, end: cert.NotAfter})
+			c.terms = append(c.terms, validity{names: names(cert), all: subjects(cert), begin: cert.NotBefore, end: cert.NotAfter})
 		}
 	}
 	d.certificates = append(d.certificates, c)

@@ -111,7 +111,7 @@ func (c *changes) server(before, after *Server) {
 	for _, i := range routes.removed {
 		c.add("removed route " + shorten(before.Routes[i].Name, 80) + " of " + name)
 	}
-	var same alike
+	var same equalChanges
 	for i, was := range routes.was {
 		if was < 0 {
 			c.add("added route " + shorten(after.Routes[i].Name, 80) + " of " + name)
@@ -214,7 +214,7 @@ func (c *changes) groups(before, after []*Group) {
 			c.add("removed group " + called(before[i]) + " with " + hostCount(len(before[i].Hosts)))
 		}
 	}
-	var same alike
+	var same equalChanges
 	for i, was := range p.was {
 		g := after[i]
 		switch {
@@ -240,7 +240,7 @@ func (c *changes) hosts(group string, before, after []Host) {
 	for _, i := range p.removed {
 		c.add("removed host " + group + "/" + before[i].Place())
 	}
-	var same alike
+	var same equalChanges
 	for i, was := range p.was {
 		if h := after[i]; was < 0 {
 			c.add("added host " + group + "/" + h.Place())
@@ -268,8 +268,8 @@ func (c *changes) contents(before, after Files) {
 	}
 }
 
-// alike collects things that have changed in the same way.
-type alike struct {
+// equalChanges collects things that have changed in the same way.
+type equalChanges struct {
 	ways  []string
 	names map[string][]string // by the change
 }
@@ -277,7 +277,7 @@ type alike struct {
 // fewAlike is how many such things are named individually.
 const fewAlike = 4
 
-func (a *alike) add(name string, differences []string) {
+func (a *equalChanges) add(name string, differences []string) {
 	if len(differences) == 0 {
 		return
 	}
@@ -292,7 +292,7 @@ func (a *alike) add(name string, differences []string) {
 }
 
 // tell adds a line for each thing with a certain change, or one line for all of them if there are many.
-func (a *alike) tell(c *changes, one, many, of string) {
+func (a *equalChanges) tell(c *changes, one, many, of string) {
 	for _, way := range a.ways {
 		names := a.names[way]
 		if n := len(names); n > fewAlike {

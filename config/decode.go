@@ -92,7 +92,7 @@ func (o object) unknown() {
 		path := keyPath(o.path, m.key)
 		secure := meansSecure(m.key)
 		if !secure && !isComment(m.key) && !holdsHeaders(m.key) {
-			o.unread(&m.value, trail{{path, isPath}})
+			o.unread(&m.value, lazyPath{{path, isPath}})
 		}
 		report := o.warn
 		if secure || o.place.strict && !isComment(m.key) {

@@ -10,7 +10,7 @@ const reference = `\$\{`
 
 // expand replaces the references to environment variables in the strings of n,
 // which is at path. Comment keys are left alone.
-func (d *decoder) expand(n *node, path trail) {
+func (d *decoder) expand(n *node, path lazyPath) {
 	switch n.kind {
 	case kindString:
 		if bytes.IndexByte(n.raw, '$') < 0 && bytes.IndexByte(n.raw, '\\') < 0 {

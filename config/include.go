@@ -10,7 +10,7 @@ import (
 
 // input is the files of a configuration, and what else it is made from.
 type input struct {
-	from  surroundings
+	from  environment
 	used  Source          // what was used of from
 	names []string        // names of the files, by the number in positions
 	seen  map[string]bool // the same names, cleaned
@@ -55,7 +55,7 @@ func (d *decoder) readAll(name string, data []byte) *node {
 	if m == nil {
 		return root
 	}
-	d.expand(&m.value, trail{{"include", isMember}}) // the rest of the document is not complete yet
+	d.expand(&m.value, lazyPath{{"include", isMember}}) // the rest of the document is not complete yet
 	in.open = append(in.open, filepath.Clean(name))
 	g := &merger{decoder: d, whole: *root, known: make(map[string]map[string]position)}
 	ok := true

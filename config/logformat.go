@@ -64,7 +64,7 @@ func (o object) template(n *node, path string, place logformat.Mode) {
 
 func unknownVariable(name string, place logformat.Mode) (what, remedy string) {
 	known := logformat.Names(place)
-	remedy = "the variables are " + list(dollars(known))
+	remedy = "the variables are " + list(withDollars(known))
 	switch {
 	case place == logformat.Stream && logformat.Known(name, logformat.HTTP), place == logformat.OnSession && logformat.Known(name, logformat.OnRequest):
 		return quote("$"+name) + ` is known in "http" only`, remedy
@@ -75,7 +75,7 @@ func unknownVariable(name string, place logformat.Mode) (what, remedy string) {
 		return "unknown variable " + quote("$"+name), "here it is called " + quote("$"+ours)
 	}
 	if near := nearest(name, known); near != nil {
-		remedy = didYouMean(dollars(near))
+		remedy = didYouMean(withDollars(near))
 	}
 	return "unknown variable " + quote("$"+name), remedy
 }
@@ -102,7 +102,7 @@ func (o object) mistaken(n *node, path string) {
 	}
 }
 
-func dollars(names []string) []string {
+func withDollars(names []string) []string {
 	out := make([]string, len(names))
 	for i, name := range names {
 		out[i] = "$" + name

@@ -73,7 +73,7 @@ func (s *Server) leadsToItself(number int, paths *pathIndex) bool {
 	m := r.Match
 	if m != nil {
 		switch {
-		case d.host != "" && m.Host != nil && !slices.ContainsFunc(m.Host, func(p string) bool { return takesName(p, d.host) }):
+		case d.host != "" && m.Host != nil && !slices.ContainsFunc(m.Host, func(p string) bool { return matchesName(p, d.host) }):
 			return false
 		case d.path != "" && (!paths.takes(m, d.path) || m.Query != nil):
 			return false
@@ -110,8 +110,8 @@ func (s *Server) arrives(d destination, m *Match) bool {
 	return false
 }
 
-// takesName reports whether a name matches a pattern.
-func takesName(pattern, name string) bool {
+// matchesName reports whether a name matches a pattern.
+func matchesName(pattern, name string) bool {
 	if below, wild := strings.CutPrefix(pattern, "*"); wild {
 		return strings.HasSuffix(name, below) && len(name) > len(below)
 	}

@@ -117,9 +117,9 @@ func (n *node) toward(at, path string) (*node, string) {
 	return nil, ""
 }
 
-// trail is a path that is formatted only when it is needed, so that a long path
-// costs no more than a short one. An empty trail is Root.
-type trail []step
+// lazyPath is a path that is formatted only when it is needed, so that a long path
+// costs no more than a short one. An empty one is Root.
+type lazyPath []step
 
 // step leads from a value to a value in it.
 type step struct {
@@ -132,7 +132,7 @@ const (
 	isPath   = -2
 )
 
-func (t trail) String() string {
+func (t lazyPath) String() string {
 	path := Root
 	for _, s := range t {
 		switch s.index {

@@ -73,10 +73,10 @@ func reason(err error) string {
 // messages and for relative includes. The error and the warnings
 // are as for Load. The Config retains data.
 func Parse(filename string, data []byte) (*Config, []Problem, error) {
-	return parse(Source{Path: filename, Text: data}, machine{}, decoder{open: readPEM, now: time.Now()})
+	return parse(Source{Path: filename, Text: data}, osEnvironment{}, decoder{open: readPEM, now: time.Now()})
 }
 
-func parse(s Source, from surroundings, d decoder) (*Config, []Problem, error) {
+func parse(s Source, from environment, d decoder) (*Config, []Problem, error) {
 	d.input = &input{from: from, used: Source{Path: s.Path, Text: s.Text}, seen: make(map[string]bool)}
 	d.read, d.said, d.spoilt = map[string]pemFile{}, map[Problem]bool{}, map[position]bool{}
 	d.pairs, d.trusted, d.looked = map[keyPairPaths]KeyPair{}, map[string][]byte{}, map[usedGroup]bool{}

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// arrival is a request that a redirect has brought back, as far as it is known: a GET without content.
-type arrival struct {
+// redirected is a request that a redirect has brought back, as far as it is known: a GET without content.
+type redirected struct {
 	listen int    // index of the listener it comes to
 	host   string // "" if unknown
 	path   string // "" if unknown
 }
 
-// verdict is whether a route matches an arrival.
+// verdict is whether a route matches a redirected request.
 type verdict uint8
 
 const (
@@ -35,12 +35,12 @@ type ring struct {
 // not, or if that is not certain. The route itself comes first. Each ring is found once, from its first route in the file.
 func (g *ring) from(first int) []int {
 	r := &g.server.Routes[first]
-	at := arrival{}
+	at := redirected{}
 	if m := r.Match; m != nil {
 		if m.Method != nil && !slices.Contains(m.Method, "GET") {
 			return nil
 		}
-		at.host, at.path = witnessHost(m.Host), witnessPath(m)
+		at.host, at.path = exampleHost(m.Host), examplePath(m)
 	}
 	for at.listen = range g.server.Listen {
 		if g.match(r.Match, &at) != matches {
@@ -55,7 +55,7 @@ func (g *ring) from(first int) []int {
 
 // follow follows the redirects, beginning with that of the first route, for a request that this route matches. A second round shows whether
 // the first one ended where it began: a redirect may lead to another host or listener.
-func (g *ring) follow(first int, at arrival) []int {
+func (g *ring) follow(first int, at redirected) []int {
 	for range 2 {
 		if !g.server.redirects(first, &at) {
 			return nil
@@ -78,8 +78,8 @@ func (g *ring) follow(first int, at arrival) []int {
 	return nil
 }
 
-// redirects moves an arrival to where the route with that index redirects it. It returns false if that is not known, or is elsewhere.
-func (s *Server) redirects(number int, at *arrival) bool {
+// redirects moves a request to where the route with that index redirects it. It returns false if that is not known, or is elsewhere.
+func (s *Server) redirects(number int, at *redirected) bool {
 	r := s.Routes[number].Redirect
 	if r == nil {
 		return false
@@ -117,12 +117,12 @@ func (s *Server) redirects(number int, at *arrival) bool {
 // names reports whether a route of s is for that host by name: requests for it come to this server.
 func (s *Server) names(host string) bool {
 	return slices.ContainsFunc(s.Routes, func(r Route) bool {
-		return r.Match != nil && slices.ContainsFunc(r.Match.Host, func(p string) bool { return takesName(p, host) })
+		return r.Match != nil && slices.ContainsFunc(r.Match.Host, func(p string) bool { return matchesName(p, host) })
 	})
 }
 
-// route returns the index of the route that takes an arrival; -1 if there is none, or it is not certain.
-func (g *ring) route(at *arrival) int {
+// route returns the index of the route that takes a request; -1 if there is none, or it is not certain.
+func (g *ring) route(at *redirected) int {
 	routes := g.server.Routes
 	best, sure := len(routes), false
 	look := func(list []int) {
@@ -163,8 +163,8 @@ func (g *ring) route(at *arrival) int {
 	return best
 }
 
-// match decides whether m matches an arrival.
-func (g *ring) match(m *Match, at *arrival) verdict {
+// match decides whether m matches a redirected request.
+func (g *ring) match(m *Match, at *redirected) verdict {
 	if m == nil {
 		return matches
 	}
@@ -185,7 +185,7 @@ func (g *ring) match(m *Match, at *arrival) verdict {
 		switch {
 		case at.host == "":
 			v = undecided
-		case !slices.ContainsFunc(m.Host, func(p string) bool { return takesName(p, at.host) }):
+		case !slices.ContainsFunc(m.Host, func(p string) bool { return matchesName(p, at.host) }):
 			return misses
 		}
 	}
@@ -200,16 +200,16 @@ func (g *ring) match(m *Match, at *arrival) verdict {
 	return v
 }
 
-// witnessHost returns a name that one of the patterns matches; "" if there are none.
-func witnessHost(patterns []string) string {
+// exampleHost returns a name that one of the patterns matches; "" if there are none.
+func exampleHost(patterns []string) string {
 	if len(patterns) == 0 {
 		return ""
 	}
 	return strings.Replace(patterns[0], "*", "any", 1)
 }
 
-// witnessPath returns a path that m matches; "" if none is known.
-func witnessPath(m *Match) string {
+// examplePath returns a path that m matches; "" if none is known.
+func examplePath(m *Match) string {
 	switch {
 	case m.Path != nil:
 		return m.Path[0]

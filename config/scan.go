@@ -20,7 +20,7 @@ const maxDepth = 100
 type scanner struct {
 	data    []byte
 	off     int
-	path    trail
+	path    lazyPath
 	depth   int
 	lenient bool // allow comments and trailing commas
 

@@ -96,7 +96,7 @@ func objectSchema(p *place) schema {
 	case ofRedirect:
 		s["required"] = []string{"to"}
 	case ofRoute, ofServer:
-		s["oneOf"] = doesOne(p)
+		s["oneOf"] = exactlyOneOf(p)
 	}
 	return s
 }
@@ -137,8 +137,8 @@ func plainDefault(f form) any {
 	return nil
 }
 
-// doesOne returns the schemas of which a route or a server must match exactly one.
-func doesOne(p *place) []schema {
+// exactlyOneOf returns the schemas of which a route or a server must match exactly one.
+func exactlyOneOf(p *place) []schema {
 	var all []schema
 	what := actions
 	if p.level == ofServer {

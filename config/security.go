@@ -56,13 +56,13 @@ func words(key string) []string {
 // meansSecure reports whether an unknown key looks like a security setting, or
 // would without a typo in one of its words.
 func meansSecure(key string) bool {
-	return !isComment(key) && (looksSecure(key) || slices.ContainsFunc(words(key), isSlip))
+	return !isComment(key) && (looksSecure(key) || slices.ContainsFunc(words(key), isTypo))
 }
 
-// isSlip reports whether a word is a misspelt "tls", "ssl" or "verify". Words of
+// isTypo reports whether a word is a misspelt "tls", "ssl" or "verify". Words of
 // three letters may differ only in order: with another letter they
 // are other words, such as tos, tps, ssh and sql, and existing files may have any.
-func isSlip(word string) bool {
+func isTypo(word string) bool {
 	return slices.Contains([]string{"tsl", "lts", "sls"}, word) || distance(word, "verify") == 1
 }
 
@@ -79,7 +79,7 @@ func isComment(key string) bool { return key != "" && strings.IndexByte("_/#$", 
 
 // unread reports the keys that look like security settings, at any depth, in n, the
 // value of a key that nothing reads.
-func (d *decoder) unread(n *node, path trail) {
+func (d *decoder) unread(n *node, path lazyPath) {
 	for i := range n.members {
 		m := &n.members[i]
 		at := append(path, step{m.key, isMember})

@@ -43,8 +43,8 @@ func (s Source) ParseWith(files Files) (*Config, []Problem, error) {
 	}})
 }
 
-// surroundings are where includes and environment variables come from.
-type surroundings interface {
+// environment provides included files and environment variables.
+type environment interface {
 	file(path string) ([]byte, error) // an *Error
 	glob(pattern string) ([]string, error)
 	env(name string) (value string, set bool)
@@ -64,12 +64,12 @@ func (s Source) env(name string) (string, bool) {
 	return value, set
 }
 
-// machine is the surroundings of this process.
-type machine struct{}
+// osEnvironment is the environment of this process.
+type osEnvironment struct{}
 
-func (machine) file(path string) ([]byte, error)      { return readFile(path) }
-func (machine) glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
-func (machine) env(name string) (string, bool)        { return os.LookupEnv(name) }
+func (osEnvironment) file(path string) ([]byte, error)      { return readFile(path) }
+func (osEnvironment) glob(pattern string) ([]string, error) { return filepath.Glob(pattern) }
+func (osEnvironment) env(name string) (string, bool)        { return os.LookupEnv(name) }
 
 // Hash returns a hash, in hex, of the text, those of the included files, and the environment variables that are used. It does not depend on the
 // path of the file or on PEM files.
