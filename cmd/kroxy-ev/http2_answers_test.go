@@ -160,7 +160,7 @@ func startAnsweringHost(t *testing.T) (*framedHost, *atomic.Pointer[answerCase])
 	}), &now
 }
 
-// check demands that the client saw one of the results that the case allows.
+// verify demands that the client saw one of the results that the case allows.
 func (a *answerCase) verify(t *testing.T, saw string) {
 	t.Helper()
 	if !slices.Contains(a.want, saw) {

@@ -647,7 +647,7 @@ func (p *proxy) attacker(t *testing.T, a *attack) *framed {
 	return c
 }
 
-// check demands that the connection ends as it should.
+// verify demands that the connection ends as it should.
 func (a *attack) verify(t *testing.T, p *proxy, c *framed) {
 	t.Helper()
 	switch {

@@ -293,7 +293,7 @@ func startHTTP2(t *testing.T, protocol string, s setup) *proxy {
 	return startOn(t, port, s)
 }
 
-// check fails the test if the host got anything but what the case allows and the request that follows.
+// verify fails the test if the host got anything but what the case allows and the request that follows.
 func (s *smuggling) verify(t *testing.T, got []string) {
 	t.Helper()
 	after := plainRequests(afterwards)[0]
