@@ -181,9 +181,9 @@ func TestDebugger(t *testing.T) {
 	})
 }
 
-// withClockAhead returns a prepare function that runs the command in a time namespace (time_namespaces(7)) whose CLOCK_MONOTONIC is years ahead, as after so long
-// without a reboot. Another program makes the namespace, because a thread of the test could not leave it, and when such a thread ends, the kernel kills the
-// processes that it started (PR_SET_PDEATHSIG).
+// withClockAhead returns a prepare function that runs the command in a time namespace (time_namespaces(7)) whose CLOCK_MONOTONIC is years ahead, as after
+// so long without a reboot. Another program makes the namespace, because a thread of the test could not leave it, and when such a thread ends, the kernel
+// kills the processes that it started (PR_SET_PDEATHSIG).
 func withClockAhead(t *testing.T, years int) func(*exec.Cmd) {
 	t.Helper()
 	need(t, "unshare")
