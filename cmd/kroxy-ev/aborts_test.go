@@ -251,7 +251,7 @@ func TestAbortWaitsForASlowPeer(t *testing.T) {
 				t.Errorf("got %d bytes of %d and %s, want everything and a reset", len(got), len(said), howEnded(err))
 			}
 		})
-		t.Run("deaf, from the "+from, func(t *testing.T) {
+		t.Run("a sink that reads nothing, from the "+from, func(t *testing.T) {
 			t.Parallel()
 			p, idle, sink, said := abandonedSession(t, from, settings{timeout: 200})
 			p.awaitSockets(t, "the session is over", func(n int) bool { return n == idle })

@@ -22,34 +22,34 @@ type checkedHost struct {
 
 func newCheckedHost(t *testing.T) *checkedHost {
 	t.Helper()
-	p := new(checkedHost)
-	p.status.Store(200)
-	p.httpHost = serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
+	h := new(checkedHost)
+	h.status.Store(200)
+	h.httpHost = serve(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/healthz" {
-			p.checks.Add(1)
-			w.WriteHeader(int(p.status.Load()))
+			h.checks.Add(1)
+			w.WriteHeader(int(h.status.Load()))
 			return
 		}
-		p.requests.Add(1)
+		h.requests.Add(1)
 		_, _ = io.WriteString(w, "served")
 	})
-	return p
+	return h
 }
 
 // down and up return patterns of the log lines about the host's state.
-func (p *checkedHost) down() string {
-	return fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=%s:%d type=http error="status 503, expected 200-399" failed=\d`, p.Host, p.Port)
+func (h *checkedHost) down() string {
+	return fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=%s:%d type=http error="status 503, expected 200-399" failed=\d`, h.Host, h.Port)
 }
 
-func (p *checkedHost) up() string {
-	return fmt.Sprintf(`level=INFO msg="check: a host serves again" group=backend host=%s:%d type=http passed=\d down_for=`, p.Host, p.Port)
+func (h *checkedHost) up() string {
+	return fmt.Sprintf(`level=INFO msg="check: a host serves again" group=backend host=%s:%d type=http passed=\d down_for=`, h.Host, h.Port)
 }
 
 // checkedSetup is a setup with these hosts, which are checked often.
-func checkedSetup(more settings, patients ...*checkedHost) setup {
+func checkedSetup(more settings, all ...*checkedHost) setup {
 	var hosts []settings
-	for _, p := range patients {
-		hosts = append(hosts, settings{"host": p.Host, "port": p.Port})
+	for _, h := range all {
+		hosts = append(hosts, settings{"host": h.Host, "port": h.Port})
 	}
 	check := settings{"path": "/healthz", "interval": 50, "timeout": patience.Milliseconds(), "rise": 1, "fall": 2}
 	for k, v := range more {

@@ -318,7 +318,7 @@ func TestEverything(t *testing.T) {
 			_ = c.Close()
 		}
 	})
-	t.Run("strangers", func(t *testing.T) {
+	t.Run("untrusted clients", func(t *testing.T) {
 		for from, say := range map[string]string{"192.0.2.7": proxyHeader(t, 1), "10.1.2.3": "GET / HTTP/1.1\r\n\r\n"} {
 			if line, err := greetingFrom(t, from, "10.0.0.99:443", say); err == nil {
 				t.Errorf("the untrusted client %s got the answer %q", from, line)

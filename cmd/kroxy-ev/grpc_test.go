@@ -530,15 +530,15 @@ func TestGRPCChecks(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		a := newAuthority(t)
-		well, ill, port := serveGRPC(t, a.issue("host.test")), serveGRPC(t, a.issue("host.test")), reservePort(t)
+		good, bad, port := serveGRPC(t, a.issue("host.test")), serveGRPC(t, a.issue("host.test")), reservePort(t)
 		check := settings{"type": "grpc", "interval": 50, "timeout": patience.Milliseconds(), "rise": 1, "fall": 2}
-		s := grpcSetup(port, nil, a, settings{"group.health_check": check}, well, ill)
+		s := grpcSetup(port, nil, a, settings{"group.health_check": check}, good, bad)
 		s.multi = multi
 		p := startOn(t, port, s)
-		ill.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
-		p.awaitLog(fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=127.0.0.1:%d type=grpc error="the host says NOT_SERVING"`, ill.Port))
-		ill.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
-		p.awaitLog(fmt.Sprintf(`msg="check: a host serves again" group=backend host=127.0.0.1:%d type=grpc`, ill.Port))
+		bad.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+		p.awaitLog(fmt.Sprintf(`level=WARN msg="check: a host is down" group=backend host=127.0.0.1:%d type=grpc error="the host says NOT_SERVING"`, bad.Port))
+		bad.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
+		p.awaitLog(fmt.Sprintf(`msg="check: a host serves again" group=backend host=127.0.0.1:%d type=grpc`, bad.Port))
 		if err := dialGRPC(t, p.port, nil).once(); err != nil {
 			t.Error(err)
 		}

@@ -26,8 +26,8 @@ func queueOf(size, loops int, hosts ...settings) settings {
 // hostEntry returns the entry of a host.
 func hostEntry(e endpoint) settings { return settings{"host": e.Host, "port": e.Port} }
 
-// dialSaying connects a client and sends word.
-func (p *proxy) dialSaying(word string) *net.TCPConn {
+// dialAndSend connects a client and sends word.
+func (p *proxy) dialAndSend(word string) *net.TCPConn {
 	p.t.Helper()
 	c := p.dial()
 	send(p.t, c, word)
@@ -40,13 +40,13 @@ func TestQueueOfStreams(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", nil)
 	p := start(t, setup{settings: queueOf(3, 1, hostEntry(h.endpoint))})
-	clients := []*net.TCPConn{p.dialSaying("0")}
+	clients := []*net.TCPConn{p.dialAndSend("0")}
 	serving := h.accept()
 	expect(t, serving, "0")
 	for i := 1; i <= 3; i++ {
-		clients = append(clients, p.dialSaying(strconv.Itoa(i)))
+		clients = append(clients, p.dialAndSend(strconv.Itoa(i)))
 	}
-	expectClosed(t, p.dialSaying("4"))
+	expectClosed(t, p.dialAndSend("4"))
 	p.await(p.stderr, `msg="stream: session closed" reason="every host is full" .*the queue is full`)
 	reset(clients[2])
 	for i, c := range clients {
@@ -70,10 +70,10 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
 	p := start(t, setup{settings: queueOf(1, 2, hostEntry(h.endpoint)), multi: true})
-	first := p.dialSaying("a")
+	first := p.dialAndSend("a")
 	expect(t, first, "a")
-	// hears reports whether a client gets a byte soon, and whether the connection then still exists.
-	hears := func(c net.Conn) (something, there bool) {
+	// gets reports whether a client gets a byte soon, and whether the connection then still exists.
+	gets := func(c net.Conn) (something, there bool) {
 		_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		n, err := c.Read(make([]byte, 1))
 		return n > 0, errors.Is(err, os.ErrDeadlineExceeded)
@@ -82,11 +82,11 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 	holder := awaitOwner(t, first, workers)
 	var waits *net.TCPConn
 	eventually(t, "a client of another worker than the first one's waits, and no other may", func() bool {
-		waits = p.dialSaying("b")
+		waits = p.dialAndSend("b")
 		if awaitOwner(t, waits, workers) != holder {
-			more := p.dialSaying("c")
-			if _, there := hears(more); !there {
-				if _, there := hears(waits); there {
+			more := p.dialAndSend("c")
+			if _, there := gets(more); !there {
+				if _, there := gets(waits); there {
 					return true
 				}
 			}
@@ -99,8 +99,8 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "a place in the queue is free", func() bool {
-		c := p.dialSaying("d")
-		_, there := hears(c)
+		c := p.dialAndSend("d")
+		_, there := gets(c)
 		reset(c)
 		return there
 	})
@@ -108,8 +108,8 @@ func TestKilledWorkerGivesPlacesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "a place at the host is free", func() bool {
-		c := p.dialSaying("e")
-		something, _ := hears(c)
+		c := p.dialAndSend("e")
+		something, _ := gets(c)
 		reset(c)
 		return something
 	})

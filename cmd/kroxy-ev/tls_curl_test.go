@@ -35,7 +35,7 @@ func TestTLSCurl(t *testing.T) {
 	need(t, "curl")
 	a, other := newAuthority(t), newAuthority(t)
 	h := serve(t, "127.0.0.1", mirror)
-	client, stranger, once := a.issue("client.test"), other.issue("client.test"), a.expired("client.test")
+	client, unknown, once := a.issue("client.test"), other.issue("client.test"), a.expired("client.test")
 	open := startHTTP(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serverSettings(nil)})
 	closed := startHTTP(t, setup{hosts: endpoints(h), settings: a.issueRSA("site.test").serverSettings(settings{"tls_verify_client": true, "tls_client_ca_path": a.path})})
 	shown := func(id *identity) []string { return []string{"--cert", id.cert, "--key", id.key, "/"} }
@@ -57,8 +57,8 @@ func TestTLSCurl(t *testing.T) {
 		"certificate, 1.3":       {closed, append(shown(client), "--tlsv1.3"), "hello", ""},
 		"no certificate, 1.2":    {closed, []string{"--tls-max", "1.2", "/"}, "", "alert (bad certificate|handshake failure)"},
 		"no certificate, 1.3":    {closed, []string{"--tlsv1.3", "/"}, "", "alert certificate required"},
-		"wrong certificate, 1.2": {closed, append(shown(stranger), "--tls-max", "1.2"), "", "alert (unknown ca|bad certificate)"},
-		"wrong certificate, 1.3": {closed, append(shown(stranger), "--tlsv1.3"), "", "alert (unknown ca|bad certificate)"},
+		"wrong certificate, 1.2": {closed, append(shown(unknown), "--tls-max", "1.2"), "", "alert (unknown ca|bad certificate)"},
+		"wrong certificate, 1.3": {closed, append(shown(unknown), "--tlsv1.3"), "", "alert (unknown ca|bad certificate)"},
 		"expired, 1.2":           {closed, append(shown(once), "--tls-max", "1.2"), "", "alert bad certificate|certificate verification failed"}, // what curl says for an expired certificate
 		"expired, 1.3":           {closed, append(shown(once), "--tlsv1.3"), "", "alert (certificate expired|bad certificate)"},
 	} {

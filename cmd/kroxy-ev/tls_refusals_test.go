@@ -36,7 +36,7 @@ func TestTLSClientCertificates(t *testing.T) {
 	t.Parallel()
 	a, b := newAuthority(t), newAuthority(t)
 	id := a.issue("site.test")
-	good, hard, expired, stranger := b.issue("client.test"), b.issueRSA("client.test"), b.expired("client.test"), a.issue("client.test")
+	good, hard, expired, unknown := b.issue("client.test"), b.issueRSA("client.test"), b.expired("client.test"), a.issue("client.test")
 	verified := func(more settings) settings {
 		more["tls_verify_client"] = true
 		return id.serverSettings(more)
@@ -57,11 +57,11 @@ func TestTLSClientCertificates(t *testing.T) {
 					shown *identity
 					want  string
 				}{
-					"nobody":   {nil, "^remote error: tls: (certificate required|handshake failure|bad certificate)$"},
-					"good":     {good, "^served$"},
-					"RSA":      {hard, "^served$"},
-					"expired":  {expired, "^remote error: tls: (expired certificate|bad certificate)$"},
-					"stranger": {stranger, "^remote error: tls: (unknown certificate authority|bad certificate)$"},
+					"nobody":     {nil, "^remote error: tls: (certificate required|handshake failure|bad certificate)$"},
+					"good":       {good, "^served$"},
+					"RSA":        {hard, "^served$"},
+					"expired":    {expired, "^remote error: tls: (expired certificate|bad certificate)$"},
+					"unknown CA": {unknown, "^remote error: tls: (unknown certificate authority|bad certificate)$"},
 				} {
 					c := config
 					if test.shown != nil {
@@ -163,7 +163,7 @@ func TestTLSNotSpoken(t *testing.T) {
 			t.Parallel()
 			p := start(t, setup{mode: mode, hosts: hosts, settings: id.serverSettings(nil)})
 			idle := p.sockets()
-			sayings := map[string]string{
+			openings := map[string]string{
 				"HTTP":              getRequest,
 				"SSH":               "SSH-2.0-OpenSSH_9.2\r\n",
 				"HTTP/2":            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -180,14 +180,14 @@ func TestTLSNotSpoken(t *testing.T) {
 				"two wrong lengths": "\x16\x03\x01\x00\x06\x01\xff\xff\xff\x03\x03",
 			}
 			// The case whose log line the test waits for comes first: after a few kinds of errors, further lines are only counted for a while.
-			for _, name := range slices.Sorted(maps.Keys(sayings)) {
-				says := sayings[name]
+			for _, name := range slices.Sorted(maps.Keys(openings)) {
+				opening := openings[name]
 				if mode == "http" && strings.HasPrefix(name, "HTTP") {
 					continue // gets a response
 				}
 				t.Log(name)
 				c := p.dial()
-				_ = write(c, says)
+				_ = write(c, opening)
 				_ = c.CloseWrite()
 				if got, err := io.ReadAll(c); len(got) > 7 || howEnded(err) != "end" && howEnded(err) != "reset" { // 7 is the length of an alert
 					t.Errorf("%s: the client got %.100q and %s", name, got, howEnded(err))
