@@ -85,7 +85,7 @@ func (d dialer) dial() (net.Conn, error) {
 		return nil, err
 	}
 	if d.config == nil {
-		return d.dressed(c), nil
+		return d.withHTTP2(c), nil
 	}
 	t := tls.Client(c, d.config)
 	_ = t.SetDeadline(time.Now().Add(dialTimeout))
@@ -94,11 +94,11 @@ func (d dialer) dial() (net.Conn, error) {
 		return nil, err
 	}
 	_ = t.SetDeadline(time.Time{})
-	return d.dressed(t), nil
+	return d.withHTTP2(t), nil
 }
 
-// dressed wraps c for HTTP/2 if necessary.
-func (d dialer) dressed(c net.Conn) net.Conn {
+// withHTTP2 wraps c for HTTP/2 if necessary.
+func (d dialer) withHTTP2(c net.Conn) net.Conn {
 	if !d.http2 {
 		return c
 	}

@@ -63,7 +63,7 @@ func (h *handshaker) close() {
 
 // tick opens a connection if one is due and a step is allowed now. Missed connections are not made up for: they would come as a flood.
 func (h *handshaker) tick(now time.Duration) error {
-	if now < h.due || len(h.waiting) == mostHandshakes || !h.may() {
+	if now < h.due || len(h.waiting) == mostHandshakes || !h.mayStep() {
 		return nil
 	}
 	h.due = max(h.due+h.interval, now)
@@ -98,7 +98,7 @@ func (h *handshaker) open() error {
 		return nil
 	}
 	s, err = h.p.watch(fd, func(*pingSocket) error {
-		if !h.may() {
+		if !h.mayStep() {
 			return nil // epoll will report it again
 		}
 		return h.step(goOn)
@@ -111,8 +111,8 @@ func (h *handshaker) open() error {
 	return goOn()
 }
 
-// may reports whether a step is allowed now; if not, due requests will wait for the step.
-func (h *handshaker) may() bool {
+// mayStep reports whether a step is allowed now; if not, due requests will wait for the step.
+func (h *handshaker) mayStep() bool {
 	h.ready = h.p.busy > 0 || h.rest
 	return !h.ready
 }

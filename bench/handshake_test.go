@@ -67,11 +67,11 @@ func TestHandshakerHolds(t *testing.T) {
 	p := &pinger{begin: time.Now()}
 	h := &handshaker{p: p, interval: 5 * time.Millisecond}
 	p.busy = 1
-	if h.holds() || h.may() || !h.holds() {
+	if h.holds() || h.mayStep() || !h.holds() {
 		t.Error("a request is under way: a step, or nothing waits for one")
 	}
 	p.busy = 0
-	if !h.may() || h.holds() {
+	if !h.mayStep() || h.holds() {
 		t.Error("no request is under way: no step, or what waits")
 	}
 	p.begin = time.Now().Add(-time.Second)
@@ -84,11 +84,11 @@ func TestHandshakerHolds(t *testing.T) {
 	if d := h.held(h.began + time.Millisecond); d != 0 {
 		t.Errorf("due during the step: %v", d)
 	}
-	if h.may() || h.holds() {
+	if h.mayStep() || h.holds() {
 		t.Error("two steps without what was held back between them")
 	}
 	h.released()
-	if !h.holds() || !h.may() {
+	if !h.holds() || !h.mayStep() {
 		t.Error("the second step was forgotten")
 	}
 	h.done = 18

@@ -44,15 +44,15 @@ type Listener struct {
 	flights *flights
 	log     *slog.Logger
 	address netip.Addr // listening address; not valid for a Unix socket
-	rules   atomic.Pointer[ruling]
+	rules   atomic.Pointer[hashedRules]
 
 	http   fasthttp.Server
 	socket *limitListener
 	served chan struct{} // closed when accepting has ended
 }
 
-// ruling is Rules and the hash that tokens are compared by.
-type ruling struct {
+// hashedRules is Rules and the hash that tokens are compared by.
+type hashedRules struct {
 	Rules
 	sum [sha256.Size]byte
 }
@@ -70,7 +70,7 @@ func NewListener(socket net.Listener, address netip.Addr, connections int, b Bac
 }
 
 // SetRules changes the rules from the next request on. It may be called from any goroutine, and must be called before Start.
-func (l *Listener) SetRules(r Rules) { l.rules.Store(&ruling{r, sha256.Sum256(r.Token)}) }
+func (l *Listener) SetRules(r Rules) { l.rules.Store(&hashedRules{r, sha256.Sum256(r.Token)}) }
 
 // Start begins to answer.
 func (l *Listener) Start() {
@@ -104,7 +104,7 @@ func (l *Listener) Close() {
 }
 
 // admits reports whether the value of Authorization has the token. The time that this takes does not depend on the token.
-func (r *ruling) admits(authorization []byte) bool {
+func (r *hashedRules) admits(authorization []byte) bool {
 	const scheme = "bearer "
 	if len(authorization) < len(scheme) || !equalFold(authorization[:len(scheme)], scheme) {
 		return false

@@ -26,8 +26,8 @@ func balancing(g *config.Group, specs []balance.Spec) balance.Options {
 	return o
 }
 
-// enforce publishes to all processes the balancing state of s, which is in force now.
-func (s *Snapshot) enforce() {
+// publish publishes to all processes the balancing state of s, which is in force now.
+func (s *Snapshot) publish() {
 	for _, g := range s.groups {
 		g.Balance.Enforce()
 	}

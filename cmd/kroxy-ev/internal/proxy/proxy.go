@@ -179,7 +179,7 @@ func (p *Proxy) makeRoom(s *tlsconn.Server) {
 func (p *Proxy) Commit(s *Snapshot, opened Sockets) error {
 	old := p.now
 	p.now = s
-	s.enforce()
+	s.publish()
 	p.limit.Set(s.budget.connections, s.budget.files)
 	p.paused.setLimit(s.budget.connections)
 	p.followTracing()
@@ -214,7 +214,7 @@ func (p *Proxy) tooManyAddresses(name string, found, used int) {
 
 // Start starts every reactor.
 func (p *Proxy) Start() {
-	p.now.enforce()
+	p.now.publish()
 	for _, r := range p.reactors {
 		p.running.Go(func() {
 			if err := r.loop.Run(); err != nil {

@@ -57,7 +57,7 @@ func (p *Proxy) Prepare(cfg *config.Config, res Resources) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups.stick(cfg, res.Secret)
+	groups.makeSticky(cfg, res.Secret)
 	groups.measure(PlacesOf(cfg, res.Places))
 	s.exporter = p.exporterFor(cfg)
 	var pooled []*upstream.Group

@@ -18,8 +18,8 @@ func NewSecret() []byte {
 	return secret
 }
 
-// stick makes clients of sticky groups keep their host.
-func (gs groups) stick(cfg *config.Config, secret []byte) {
+// makeSticky makes clients of sticky groups keep their host.
+func (gs groups) makeSticky(cfg *config.Config, secret []byte) {
 	keys, places := hostKeys(cfg)
 	for use, g := range gs {
 		if use.group.Sticky == nil || use.mode != config.ModeHTTP {

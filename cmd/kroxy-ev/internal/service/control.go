@@ -267,7 +267,7 @@ func (ct *control) atOnce(verb string, in *bufio.Reader, c *net.UnixConn) (a Ans
 	default:
 		var line []byte
 		if line, err = in.ReadBytes('\n'); err == nil {
-			err = setHost(ct.backend, line, giver(c))
+			err = setHost(ct.backend, line, peerName(c))
 		}
 	}
 	if err != nil {
@@ -276,8 +276,8 @@ func (ct *control) atOnce(verb string, in *bufio.Reader, c *net.UnixConn) (a Ans
 	return a
 }
 
-// giver describes the peer of c, for the log.
-func giver(c *net.UnixConn) string {
+// peerName describes the peer of c, for the log.
+func peerName(c *net.UnixConn) string {
 	peer, err := peerOf(c)
 	if err != nil {
 		return "command"

@@ -158,8 +158,8 @@ func (c *counters) reclaim(dead int) {
 	}
 }
 
-// survive reclaims the predecessor's rows when the predecessor has ended.
-func (c *counters) survive(predecessor int) {
+// reclaimAfter reclaims the predecessor's rows when the predecessor has ended.
+func (c *counters) reclaimAfter(predecessor int) {
 	fd, err := unix.PidfdOpen(predecessor, 0)
 	if err == nil {
 		for err = unix.EINTR; errors.Is(err, unix.EINTR); {

@@ -9,17 +9,17 @@ import (
 // lineHandler formats the lines of an error log, in the log's current format, and those for a syslog, if there is one.
 type lineHandler struct {
 	log      *errorLog
-	toOutput forms
-	toSyslog forms
+	toOutput logHandlers
+	toSyslog logHandlers
 	messages *syslogLines // where toSyslog writes to; nil if nothing may go to a syslog
 }
 
-// forms are handlers for the two formats of a log.
-type forms struct{ text, json slog.Handler }
+// logHandlers are handlers for the two formats of a log.
+type logHandlers struct{ text, json slog.Handler }
 
-// newForms makes handlers that write lines to w; keep may drop attributes of records.
-func newForms(w io.Writer, level slog.Leveler, keep func(groups []string, a slog.Attr) slog.Attr) forms {
-	return forms{
+// newLogHandlers makes handlers that write lines to w; keep may drop attributes of records.
+func newLogHandlers(w io.Writer, level slog.Leveler, keep func(groups []string, a slog.Attr) slog.Attr) logHandlers {
+	return logHandlers{
 		text: slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: keep}),
 		json: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if keep != nil {
@@ -33,11 +33,11 @@ func newForms(w io.Writer, level slog.Leveler, keep func(groups []string, a slog
 	}
 }
 
-func (f forms) with(derive func(slog.Handler) slog.Handler) forms {
-	return forms{derive(f.text), derive(f.json)}
+func (f logHandlers) with(derive func(slog.Handler) slog.Handler) logHandlers {
+	return logHandlers{derive(f.text), derive(f.json)}
 }
 
-func (f forms) of(json bool) slog.Handler {
+func (f logHandlers) of(json bool) slog.Handler {
 	if json {
 		return f.json
 	}
@@ -46,8 +46,8 @@ func (f forms) of(json bool) slog.Handler {
 
 func newLineHandler(l *errorLog) *lineHandler {
 	h := &lineHandler{log: l, messages: &syslogLines{log: l}}
-	h.toOutput = newForms(l, &l.level, nil)
-	h.toSyslog = newForms(h.messages, &l.level, withoutHeader)
+	h.toOutput = newLogHandlers(l, &l.level, nil)
+	h.toSyslog = newLogHandlers(h.messages, &l.level, withoutHeader)
 	return h
 }
 

@@ -76,7 +76,7 @@ func noHost(g *admin.Group, name string) error {
 	if i := slices.IndexFunc(all, func(h string) bool { return name != "" && strings.HasPrefix(h, name+":") }); i >= 0 {
 		guess = fmt.Sprintf("did you mean %s?", show(all[i])) // the port was left out
 	}
-	return told("group "+show(g.Name)+" has no host "+show(name), guess, "its hosts are", all)
+	return nameError("group "+show(g.Name)+" has no host "+show(name), guess, "its hosts are", all)
 }
 
 // noGroup returns the error that target begins with no group's name.
@@ -99,11 +99,11 @@ func noGroup(groups []admin.Group, target string) error {
 		}
 	}
 	name, _, _ := strings.Cut(target, "/")
-	return told("there is no group "+show(name), config.DidYouMean(name, names), "the groups are", names)
+	return nameError("there is no group "+show(name), config.DidYouMean(name, names), "the groups are", names)
 }
 
-// told joins the problem, a guess if there is one, and the valid names.
-func told(what, guess, are string, all []string) error {
+// nameError joins the problem, a guess if there is one, and the valid names.
+func nameError(what, guess, are string, all []string) error {
 	separator := ";"
 	if guess != "" {
 		what, separator = what+"; "+guess, "" // guess ends in a question mark

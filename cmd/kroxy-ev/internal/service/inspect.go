@@ -48,7 +48,7 @@ func inspect(cfg *config.Config) (warnings []config.Problem, err error) {
 		warnings = append(warnings, problems...)
 		add(err)
 	}
-	who, err := wanted(cfg)
+	who, err := lookUpCredential(cfg)
 	add(err)
 	worker := workerIdentity(cfg, who)
 	if who != nil {

@@ -173,7 +173,7 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	m.counters.commit()
 	m.counters.started()
 	if h != nil {
-		go m.counters.survive(startedBy)
+		go m.counters.reclaimAfter(startedBy)
 	} else if err := m.counters.reserve(next.cfg.WorkersNum); err != nil {
 		m.log.Warn("kroxy-ev: rows of metrics for a successor's workers cannot be made yet", "error", err)
 	}
@@ -191,7 +191,7 @@ func (m *master) begin(h *supervise.Handover, w *warnings) error {
 	m.errors.switched = m.checks.Forget
 	m.checkHosts()
 	m.renewal.watch(next.cfg)
-	m.steering.say(stateServing) // the successor is asked from commit on, and the predecessor was ready
+	m.steering.setState(stateServing) // the successor is asked from commit on, and the predecessor was ready
 	return errors.Join(m.now.ports.commit(next.cfg, left, &m.closed, m.log), m.now.admin.commit(leftAdmin, m.steering, &m.closed, m.log))
 }
 
@@ -231,7 +231,7 @@ const maxWorkers = balance.MaxRows / 2
 func (m *master) plan(g generation) supervise.Plan {
 	p := supervise.Plan{
 		Workers:         g.cfg.WorkersNum,
-		WatchdogTimeout: orNever(g.cfg.WatchdogTimeout),
+		WatchdogTimeout: timeoutOrNever(g.cfg.WatchdogTimeout),
 		DrainTimeout:    max(g.cfg.ShutdownTimeout, time.Nanosecond), // to supervise, 0 means no limit
 	}
 	shared, ports := g.ports.shared(), g.ports.copies()
@@ -259,8 +259,8 @@ func (m *master) plan(g generation) supervise.Plan {
 	return p
 }
 
-// orNever converts "no limit" from 0 in the configuration to the value that supervise uses.
-func orNever(d time.Duration) time.Duration {
+// timeoutOrNever converts "no limit" from 0 in the configuration to the value that supervise uses.
+func timeoutOrNever(d time.Duration) time.Duration {
 	if d == 0 {
 		return -1
 	}
@@ -361,7 +361,7 @@ func (m *master) follow(o outcome) {
 		}
 		m.steering.record(o.order.by, o.err, o.warnings)
 	}
-	m.steering.say(stateServing)
+	m.steering.setState(stateServing)
 }
 
 // reopen reopens the log files, the master's first: the master has the right to create the file that workers then open.
@@ -386,7 +386,7 @@ func (m *master) start(o order) {
 	busy := make(chan outcome, 1)
 	now := m.now
 	if o.verb == VerbReload || o.verb == VerbUpgrade {
-		m.steering.say(stateBusy)
+		m.steering.setState(stateBusy)
 	}
 	switch o.verb {
 	case VerbReload:
@@ -545,7 +545,7 @@ func (m *master) closeAdmin() {
 // finish gives sessions shutdown_timeout to finish, then ends them. A second signal exits at once.
 func (m *master) finish() error {
 	m.control.become(controlStopping)
-	m.steering.say(stateStopping)
+	m.steering.setState(stateStopping)
 	go m.steering.refuse()
 	done := make(chan struct{})
 	timeout := m.now.cfg.ShutdownTimeout

@@ -87,16 +87,16 @@ func (w identity) mayWrite(path string) (what, remedy string) {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	w.do(func() { what, remedy = w.look(path) })
+	w.do(func() { what, remedy = w.checkWrite(path) })
 	return what, remedy
 }
 
-// look is mayWrite on a thread that has the identity w.
-func (w identity) look(path string) (what, remedy string) {
+// checkWrite is mayWrite on a thread that has the identity w.
+func (w identity) checkWrite(path string) (what, remedy string) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return w.lookAround(filepath.Dir(target(path)))
+		return w.checkCreate(filepath.Dir(target(path)))
 	case err != nil:
 		return w.obstacle(filepath.Dir(path), err)
 	case info.IsDir():
@@ -110,8 +110,8 @@ func (w identity) look(path string) (what, remedy string) {
 	return "", ""
 }
 
-// lookAround returns what prevents w from creating a file in a directory.
-func (w identity) lookAround(dir string) (what, remedy string) {
+// checkCreate returns what prevents w from creating a file in a directory.
+func (w identity) checkCreate(dir string) (what, remedy string) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, os.ErrNotExist):

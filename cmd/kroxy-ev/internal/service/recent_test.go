@@ -37,13 +37,13 @@ func TestRecent(t *testing.T) {
 		for range tc.come {
 			h.Observe(int64(time.Millisecond))
 		}
-		l := r.look(started.Add(time.Duration(tc.at) * time.Second))
+		l := r.view(started.Add(time.Duration(tc.at) * time.Second))
 		got := l.of(series, &h).Count()
 		if since := int(l.end(started).Sub(started).Seconds()); got != tc.see || since != tc.since {
 			t.Errorf("after %d s: %d since second %d, want %d since %d", tc.at, got, since, tc.see, tc.since)
 		}
 	}
-	l := r.look(started.Add(1001 * time.Second))
+	l := r.view(started.Add(1001 * time.Second))
 	if n := l.of(metrics.Series{Kind: metrics.KindHost, Group: "g", Host: "new"}, &h).Count(); n != h.Count() {
 		t.Errorf("of a host that is new there are %d, want all %d", n, h.Count())
 	}

@@ -21,15 +21,15 @@ const renewalInterval = time.Second
 // With the zero value, or a configuration without TLS, nothing is ever due.
 type renewal struct {
 	ticker *time.Ticker
-	files  map[string]stamp // as in use
-	last   map[string]stamp // at the last check
-	made   time.Time        // when the newest key was made
-	rotate time.Time        // when the next key is due; zero means never
+	files  map[string]fileVersion // as in use
+	last   map[string]fileVersion // at the last check
+	made   time.Time              // when the newest key was made
+	rotate time.Time              // when the next key is due; zero means never
 	expiry expiry
 }
 
-// stamp distinguishes versions of a file.
-type stamp struct {
+// fileVersion distinguishes versions of a file.
+type fileVersion struct {
 	changed time.Time
 	size    int64
 	inode   uint64
@@ -45,7 +45,7 @@ func (r *renewal) watch(cfg *config.Config) {
 	}
 	r.ticker = time.NewTicker(renewalInterval)
 	r.expiry = newExpiry(cfg, time.Now())
-	r.files = stamps(slices.Collect(maps.Keys(files)))
+	r.files = fileVersions(slices.Collect(maps.Keys(files)))
 	r.last = r.files
 	for path, content := range files {
 		if now, err := readRegular(path); err != nil || !bytes.Equal(now, content) {
@@ -121,7 +121,7 @@ func (r *renewal) remind(log *slog.Logger) {
 // the last check: a certificate and its key are rarely replaced at the same moment. If no new key follows, it is reported again after a
 // minute.
 func (r *renewal) due() (files, keys bool) {
-	now := stamps(slices.Collect(maps.Keys(r.last)))
+	now := fileVersions(slices.Collect(maps.Keys(r.last)))
 	files = !maps.Equal(now, r.files) && maps.Equal(now, r.last)
 	r.last = now
 	if files {
@@ -133,11 +133,11 @@ func (r *renewal) due() (files, keys bool) {
 	return files, keys
 }
 
-// stamps returns the stamps of files. A file that cannot be read has the zero stamp.
-func stamps(paths []string) map[string]stamp {
-	list := make(map[string]stamp, len(paths))
+// fileVersions returns the versions of files. A file that cannot be read has the zero value.
+func fileVersions(paths []string) map[string]fileVersion {
+	list := make(map[string]fileVersion, len(paths))
 	for _, path := range paths {
-		var s stamp
+		var s fileVersion
 		if info, err := os.Stat(path); err == nil {
 			s.changed, s.size = info.ModTime(), info.Size()
 			if sys, ok := info.Sys().(*syscall.Stat_t); ok {

@@ -136,7 +136,7 @@ func Serve(path string, cfg *config.Config, problems []config.Problem, stderr io
 		defer s.control.close()
 	}
 	p.Start()
-	s.steering.say(stateServing)
+	s.steering.setState(stateServing)
 	if err := s.admin.commit(nil, s.steering, &s.closed, log); err != nil {
 		return err
 	}
@@ -233,8 +233,8 @@ func (s *Single) obey(o order, w *warnings) error {
 // reload switches to the current content of the configuration file. If that is wrong, the old configuration stays in force.
 func (s *Single) reload(by string, w *warnings) error {
 	notify(notifyReloading)
-	s.steering.say(stateBusy)
-	defer s.steering.say(stateServing)
+	s.steering.setState(stateBusy)
+	defer s.steering.setState(stateServing)
 	defer notify(notifyReady)
 	err := s.tryReload(w)
 	s.counters.reloaded(err)
@@ -423,7 +423,7 @@ func logOutcome(log *slog.Logger, done, failed string, err error) {
 // finish stops accepting, gives sessions shutdown_timeout to finish, then ends them. A second signal exits at once.
 func (s *Single) finish() error {
 	s.control.become(controlStopping)
-	s.steering.say(stateStopping)
+	s.steering.setState(stateStopping)
 	shared := s.ports.shared()
 	s.ports.remove() // reactors close their sockets when all handshakes that have begun are over
 	done := s.proxy.Leave(shared)

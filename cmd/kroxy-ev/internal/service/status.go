@@ -28,7 +28,7 @@ func (s *steering) status(counted bool) (*admin.Status, error) {
 		return nil, fmt.Errorf("kroxy-ev: the program is starting")
 	}
 	st := &admin.Status{
-		Version: Version, PID: os.Getpid(), Mode: "single", Started: s.started, Uptime: time.Since(s.started).Seconds(), State: s.is().String(),
+		Version: Version, PID: os.Getpid(), Mode: "single", Started: s.started, Uptime: time.Since(s.started).Seconds(), State: s.currentState().String(),
 		Path: s.path, Hash: now.hash,
 		Reloads: []admin.Reload{}, Workers: []admin.Worker{}, Servers: []admin.Server{}, Groups: []admin.Group{}, Certificates: []admin.Certificate{},
 	}
@@ -56,14 +56,14 @@ func (s *steering) status(counted bool) (*admin.Status, error) {
 
 // count adds the servers, and the counts of servers, groups and hosts.
 func (s *steering) count(st *admin.Status, now *inForce) {
-	look := s.recent.look(time.Now())
+	view := s.recent.view(time.Now())
 	for _, server := range now.cfg.Servers {
-		st.Servers = append(st.Servers, s.serverStatus(now, server, look))
+		st.Servers = append(st.Servers, s.serverStatus(now, server, view))
 	}
 	for i, g := range now.overview.Groups {
-		s.countGroup(&st.Groups[i], now, g, look)
+		s.countGroup(&st.Groups[i], now, g, view)
 	}
-	st.LatencySince = look.end(s.started)
+	st.LatencySince = view.end(s.started)
 }
 
 func workerStatus(w supervise.Status) admin.Worker {
@@ -77,7 +77,7 @@ func workerStatus(w supervise.Status) admin.Worker {
 	return admin.Worker{Slot: w.Slot, PID: w.PID, State: state, Since: w.Since, Restarts: w.Restarts}
 }
 
-func (s *steering) serverStatus(now *inForce, from *config.Server, look look) admin.Server {
+func (s *steering) serverStatus(now *inForce, from *config.Server, view recentView) admin.Server {
 	http := from.Mode == config.ModeHTTP
 	sums := s.counters.metrics.Server(now.places[metrics.Series{Kind: metrics.KindServer, Server: from.Name}])
 	st := admin.Server{
@@ -102,7 +102,7 @@ func (s *steering) serverStatus(now *inForce, from *config.Server, look look) ad
 		sums := s.counters.metrics.Route(now.places[series])
 		st.Routes = append(st.Routes, admin.Route{
 			Name: r.Name, To: routeTarget(r), Traffic: traffic(&sums.Requests, &sums.Bytes, http),
-			Failures: sums.Failures.Total(), Retries: sums.Retries.Value(), Latency: latency(look.of(series, &sums.Duration)),
+			Failures: sums.Failures.Total(), Retries: sums.Retries.Value(), Latency: latency(view.of(series, &sums.Duration)),
 		})
 	}
 	return st
@@ -168,7 +168,7 @@ func (s *steering) groupStatus(g *proxy.GroupOverview, began time.Time, at int64
 }
 
 // countGroup adds the counts of a group and its hosts.
-func (s *steering) countGroup(st *admin.Group, now *inForce, g *proxy.GroupOverview, look look) {
+func (s *steering) countGroup(st *admin.Group, now *inForce, g *proxy.GroupOverview, view recentView) {
 	sums := s.counters.metrics.Group(now.places[metrics.Series{Kind: metrics.KindGroup, Group: g.Name}])
 	st.Traffic, st.Failures, st.Retries = traffic(&sums.Requests, &sums.Bytes, g.HTTP), sums.Failures.Total(), sums.Retries.Value()
 	for i := range st.Hosts {
@@ -179,7 +179,7 @@ func (s *steering) countGroup(st *admin.Group, now *inForce, g *proxy.GroupOverv
 		if !g.HTTP {
 			took = &sums.Connect
 		}
-		h.Traffic, h.Latency = traffic(&sums.Requests, &sums.Bytes, g.HTTP), latency(look.of(series, took))
+		h.Traffic, h.Latency = traffic(&sums.Requests, &sums.Bytes, g.HTTP), latency(view.of(series, took))
 	}
 }
 

@@ -132,10 +132,10 @@ func (s *steering) forgetOrders() {
 	s.noteDrains()
 }
 
-// say sets what the program is doing.
-func (s *steering) say(state serviceState) { s.state.Store(int32(state)) }
+// setState sets what the program is doing.
+func (s *steering) setState(state serviceState) { s.state.Store(int32(state)) }
 
-func (s *steering) is() serviceState { return serviceState(s.state.Load()) }
+func (s *steering) currentState() serviceState { return serviceState(s.state.Load()) }
 
 // record remembers a finished reload.
 func (s *steering) record(by string, err error, w warnings) {
@@ -187,7 +187,7 @@ func (s *steering) Reload(ctx context.Context) (*admin.Outcome, error) {
 	o := newOrder(VerbReload, byAdmin)
 	defer close(o.replied)
 	for taken := false; !taken; {
-		switch s.is() {
+		switch s.currentState() {
 		case stateBusy:
 			return nil, admin.ErrBusy
 		case stateStopping:
@@ -306,7 +306,7 @@ func (s *steering) measure() (m admin.Measured, err error) {
 
 // Ready implements admin.Backend.
 func (s *steering) Ready() error {
-	switch s.is() {
+	switch s.currentState() {
 	case stateStarting:
 		return errors.New("the program is starting")
 	case stateStopping:

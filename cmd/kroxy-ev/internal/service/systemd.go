@@ -146,7 +146,7 @@ func listenerFor(cfg *config.Config, fd int, name string) (config.Listen, error)
 	}
 	best, fits := config.Listen{}, fitsNot
 	for _, l := range among {
-		if f := fit(l, sa); f > fits {
+		if f := matchSocket(l, sa); f > fits {
 			best, fits = l, f
 		}
 	}
@@ -156,17 +156,17 @@ func listenerFor(cfg *config.Config, fd int, name string) (config.Listen, error)
 	return best, nil
 }
 
-// fitness says how well the address of a socket matches a listener.
-type fitness int
+// matchQuality says how well the address of a socket matches a listener.
+type matchQuality int
 
 const (
-	fitsNot     fitness = iota
-	fitsPort            // the port is the same, and the listener accepts all addresses
-	fitsExactly         // the address is the same
+	fitsNot     matchQuality = iota
+	fitsPort                 // the port is the same, and the listener accepts all addresses
+	fitsExactly              // the address is the same
 )
 
-// fit compares a listener with the address of a socket.
-func fit(l config.Listen, sa unix.Sockaddr) fitness {
+// matchSocket compares a listener with the address of a socket.
+func matchSocket(l config.Listen, sa unix.Sockaddr) matchQuality {
 	var at netip.AddrPort
 	switch sa := sa.(type) {
 	case *unix.SockaddrUnix:

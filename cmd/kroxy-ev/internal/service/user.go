@@ -12,15 +12,15 @@ import (
 
 // credential returns the user and groups that workers run as, or nil for those of this process.
 func credential(cfg *config.Config) (*syscall.Credential, error) {
-	c, err := wanted(cfg)
+	c, err := lookUpCredential(cfg)
 	if err == nil && c != nil && os.Getuid() != 0 {
 		return nil, cfg.KeyError(nil, "user", "only root can run workers as another user", "start as root, or remove user and group")
 	}
 	return c, err
 }
 
-// wanted is credential without the check that this process may change users.
-func wanted(cfg *config.Config) (*syscall.Credential, error) {
+// lookUpCredential is credential without the check that this process may change users.
+func lookUpCredential(cfg *config.Config) (*syscall.Credential, error) {
 	if cfg.User == "" && cfg.GroupName == "" {
 		return nil, nil
 	}
