@@ -59,10 +59,10 @@ func (x *exchange) hostSendTimeout() (since int64, most time.Duration) {
 	return since, most
 }
 
-// wantsBody reports whether the client is waited for because it owes more of its body. Until the host has the whole request no
+// wantsBody reports whether the client is waited for because it owes more of its body, or its end. Until the host has the whole request no
 // response is expected of it; but while it sends an early response, the host is waited for instead.
 func (x *exchange) wantsBody() bool {
-	return !x.request.Done && !x.up.Holding() && !x.uploadOver && (!x.replied || x.response.Done)
+	return (!x.request.Done || x.requestTail) && !x.up.Holding() && !x.uploadOver && (!x.replied || x.response.Done)
 }
 
 // wantsContinue reports whether the client is waiting for the host's 100.

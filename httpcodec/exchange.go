@@ -40,31 +40,33 @@ type exchange struct {
 
 	logged headFields // of the response that was sent to the client
 
-	began      int64         // when the request began, in ns on the loop's clock
-	answered   int64         // when the host's response head was complete, in ms on the loop's clock; valid if hostStatus is set
-	asked      int64         // when the request was sent to the host, in ns on the loop's clock; 0 if it was not
-	latency    time.Duration // from asked to answered
-	counted    [2]int64      // how many of the bytes sent up and down have been counted
-	stickyHost int           // the host that the client's cookie names, or -1
-	hold       int           // while the body is sent, bytes of in below this offset are kept for a retry; 0 if none are
-	sentBefore int64         // bytes sent to earlier hosts
-	phase      phase
-	end        logformat.End // the first reason for failure
-	hasID      bool          // id is set
-	id         streamcodec.RequestID
-	status     int  // as sent to the client; 0 until then
-	hostStatus int  // of the host's final response; 0 until then
-	interims   int  // total size of the heads of 1xx responses
-	continued  bool // one of the 1xx responses was a 100
-	replied    bool // the final response's head was sent, or is held by down
-	closes     bool // the client's connection ends with this exchange
-	finSent    bool // a FIN was sent to the client after its response
-	excess     bool // the host sent more than its response
-	uploadOver bool // no more of the request is sent to the host
-	unbuffered bool // part of the body was sent without being kept, so the request cannot be repeated
-	renewed    bool // the request was sent again because a kept connection had been closed
-	refusals   int8 // how often the request was sent again to the same host after the host refused it
-	refused    bool // the host refused the request before processing any of it
+	began        int64         // when the request began, in ns on the loop's clock
+	answered     int64         // when the host's response head was complete, in ms on the loop's clock; valid if hostStatus is set
+	asked        int64         // when the request was sent to the host, in ns on the loop's clock; 0 if it was not
+	latency      time.Duration // from asked to answered
+	counted      [2]int64      // how many of the bytes sent up and down have been counted
+	stickyHost   int           // the host that the client's cookie names, or -1
+	hold         int           // while the body is sent, bytes of in below this offset are kept for a retry; 0 if none are
+	sentBefore   int64         // bytes sent to earlier hosts
+	phase        phase
+	end          logformat.End // the first reason for failure
+	hasID        bool          // id is set
+	id           streamcodec.RequestID
+	status       int  // as sent to the client; 0 until then
+	hostStatus   int  // of the host's final response; 0 until then
+	interims     int  // total size of the heads of 1xx responses
+	continued    bool // one of the 1xx responses was a 100
+	replied      bool // the final response's head was sent, or is held by down
+	closes       bool // the client's connection ends with this exchange
+	finSent      bool // a FIN was sent to the client after its response
+	excess       bool // the host sent more than its response
+	uploadOver   bool // no more of the request is sent to the host
+	unbuffered   bool // part of the body was sent without being kept, so the request cannot be repeated
+	renewed      bool // the request was sent again because a kept connection had been closed
+	refusals     int8 // how often the request was sent again to the same host after the host refused it
+	requestTail  bool // the request's content is of known length, and the client's stream may not have ended with it
+	responseTail bool // likewise the response's, and the host's stream
+	refused      bool // the host refused the request before processing any of it
 }
 
 // maxInterims bounds the total size of the heads of the 1xx responses to one request. maxHeadWait bounds the time that they may take.
@@ -83,6 +85,7 @@ func (x *exchange) reset() {
 	x.host.Trace, x.end, x.hasID, x.hostStatus = upstream.Trace{}, logformat.Complete, false, 0
 	x.status, x.interims, x.continued, x.replied, x.closes, x.finSent = 0, 0, false, false, false, false
 	x.excess, x.uploadOver, x.unbuffered, x.renewed, x.refused, x.refusals = false, false, false, false, false, 0
+	x.requestTail, x.responseTail = false, false
 	x.logged.clear()
 	x.client.pieces.begin()
 	x.up, x.down = streamcodec.Half{From: &x.client.conn, ReadAt: now, WroteAt: now}, streamcodec.Half{To: &x.client.conn, ReadAt: now, WroteAt: now}
@@ -202,6 +205,9 @@ func (x *exchange) relay() {
 	x.up.To, x.down.From = &x.host.Conn.Conn, &x.host.Conn.Conn
 	now := loop.Now()
 	x.up.ReadAt, x.up.WroteAt, x.down.ReadAt = now, now, now
+	if x.requestTail = mayHaveTail(&x.request, &x.client.conn, x.up.To); x.requestTail {
+		holdEnd(&x.client.conn, x.up.To)
+	}
 	out, n, bad := x.request.Append(out, x.in[x.next:])
 	v.out = out[:0]
 	x.next += n
@@ -288,6 +294,9 @@ func (x *exchange) Expired(*engine.Timer) {}
 // fail ends the exchange for the given cause. It sends an error reply if the cause has a status and nothing was sent to the
 // client yet; otherwise it aborts.
 func (x *exchange) fail(why cause, err error) bool {
+	if isHostFault(why.end) && x.forgoTail() {
+		return x.pumpDown()
+	}
 	if why.status == 0 || x.replied || x.down.Holding() {
 		return x.abort(why, err)
 	}
@@ -409,7 +418,7 @@ func (x *exchange) sendReply() {
 
 // responded reports whether the client has received the whole response of a host.
 func (x *exchange) responded() bool {
-	return x.phase == relaying && x.replied && x.response.Done && !x.down.Holding()
+	return x.phase == relaying && x.replied && x.response.Done && !x.responseTail && !x.down.Holding()
 }
 
 // complete ends an exchange whose response was sent completely. Like all functions that end the exchange, it returns false.

@@ -127,6 +127,14 @@ func (x *exchange) pumpUp() bool {
 			x.up.ReadAt = v.loop.Now() // the client's timeout begins anew
 			x.arm()
 		}
+		if x.requestTail && x.request.Done && x.phase == relaying && !x.uploadOver {
+			if !x.endRequest() {
+				return false
+			}
+			if x.up.Holding() {
+				return true
+			}
+		}
 		if x.request.Done && x.responded() {
 			return x.complete() // the response was early
 		}
@@ -178,6 +186,9 @@ func (x *exchange) readAlong(out []byte) []byte {
 // moveUp moves some of the body.
 func (x *exchange) moveUp() (int, bool) {
 	v := x.server
+	if x.requestTail {
+		holdEnd(&x.client.conn, x.up.To)
+	}
 	if x.holds() {
 		out, n, bad, err := x.readHeld(v.out[:0])
 		if err != nil {

@@ -28,6 +28,13 @@ func (x *exchange) pumpDown() bool {
 			x.arm()
 		}
 		if x.replied && x.response.Done {
+			if x.responseTail {
+				wait, ok := x.endResponse()
+				if wait || !ok {
+					return ok
+				}
+				continue
+			}
 			if left < budget && x.host.Conn != nil {
 				piecesOf(x.host.Conn).checkStall(v.loop.Now())
 			}
@@ -58,6 +65,9 @@ func (x *exchange) moveDown() (int, bool) {
 	case !x.replied:
 		return x.readResponse()
 	case x.response.In == http1.Length:
+		if x.responseTail {
+			holdEnd(x.down.From, &x.client.conn)
+		}
 		n, source, sink := x.down.Move(v.loop, x.response.Left)
 		x.response.Advance(int64(n))
 		if !x.delivered(sink) {
@@ -187,6 +197,9 @@ func (x *exchange) respondFinally(out, rest []byte) bool {
 	// A client that is answered early may or may not send the rest of its body, so the start of its next request is unknown.
 	x.closes = x.closes || framing == http1.UntilClose || !x.request.Done || x.uploadOver || x.downstream.isLast()
 	x.response.Begin(http1.FromHost, r.Framing, r.Length, framing, x.route.Policies.Response)
+	if x.responseTail = mayHaveTail(&x.response, x.down.From, &x.client.conn); x.responseTail {
+		holdEnd(x.down.From, &x.client.conn)
+	}
 	from := len(out)
 	w := http1.ResponseRewrite{Minor: x.req.Minor, Close: x.closes, Date: v.date.at(v.loop.Now()), Headers: x.route.Policies.Response}
 	x.status = r.Status

@@ -127,7 +127,7 @@ func (x *exchange) rewind() {
 	x.freePartial()
 	x.res.Reset()
 	x.next, x.phase, x.hostStatus, x.asked = x.head, connecting, 0, 0
-	x.uploadOver, x.excess, x.refused = false, false, false
+	x.uploadOver, x.excess, x.refused, x.requestTail = false, false, false, false
 	x.request.Begin(http1.FromClient, x.req.Framing, x.req.Length, x.req.Framing, x.route.Policies.Request)
 }
 

@@ -32,10 +32,11 @@ type receiving struct {
 	received   int64 // bytes of content received
 	waited     bool  // some content since the last grant was not read on arrival
 
-	headDone bool // the final head has arrived
-	ended    bool // nothing more will arrive
-	chunked  bool // content is presented as chunked
-	stable   bool // text and tail are in memory that stays valid
+	headDone bool   // the final head has arrived
+	ended    bool   // nothing more will arrive
+	chunked  bool   // content is presented as chunked
+	stable   bool   // text and tail are in memory that stays valid
+	trailers []byte // what follows content of a known length, in the form of HTTP/1.1; else trailers are in tail
 }
 
 var lastChunk = []byte("0\r\n\r\n")
@@ -97,6 +98,9 @@ func (s *Stream) receiveTrailers(text []byte) {
 		return
 	}
 	s.ended = true
+	if !s.chunked && s.form.Length > 0 {
+		s.trailers = append([]byte(nil), text...)
+	}
 	if s.chunked {
 		m := s.c.muxer
 		m.block = append(append(m.block[:0], "0\r\n"...), text...)
@@ -105,6 +109,13 @@ func (s *Stream) receiveTrailers(text []byte) {
 	}
 	s.deliver()
 }
+
+// MayHaveTail reports whether trailers follow content of a known length, or may still come.
+func (s *Stream) MayHaveTail() bool { return !s.ended || len(s.trailers) > 0 }
+
+// Tail returns the trailers that follow content of a known length, with the empty line at their end; nil if there are none. Ended reports whether
+// the peer has ended the stream, so that no others can come.
+func (s *Stream) Tail() (trailers []byte, ended bool) { return s.trailers, s.ended }
 
 // checkLength returns an error if a message that ends here is shorter than its head says.
 func (s *Stream) checkLength() *http2.Error {

@@ -33,6 +33,7 @@ type sending struct {
 	sendWindow  http2.Window
 	waitsWindow bool // it waits for its own window
 	drip        drip
+	holdEnd     bool  // with framingLength: content does not end the stream, the last chunk of a chunked body or EndHeld does
 	unwanted    error // the error if the host wants no more of the request; else nil
 }
 
@@ -207,10 +208,26 @@ func (s *Stream) writeLength(p []byte) int {
 		return 0
 	}
 	s.remaining -= int64(room)
-	if s.remaining == 0 {
+	over := s.remaining == 0 && !s.holdEnd
+	switch {
+	case over:
 		s.framing = framingOver
+	case s.remaining == 0:
+		s.framing = framingChunks
+		s.chunks.Reset()
 	}
-	return s.writeData(p, room, s.remaining == 0)
+	return s.writeData(p, room, over)
+}
+
+// HoldEnd sets whether content of a known length, the rest of which is written next, does not end the stream. Then a last chunk with trailers may be
+// written behind it, as in a chunked body, or EndHeld ends it.
+func (s *Stream) HoldEnd(hold bool) { s.holdEnd = hold }
+
+// EndHeld ends the stream if all content was written, and HoldEnd has kept that from ending it.
+func (s *Stream) EndHeld() {
+	if s.holdEnd && s.framing == framingChunks && s.failure == nil && s.unwanted == nil && !s.detached {
+		s.end()
+	}
 }
 
 // writeChunks removes the chunked coding and sends the content.
