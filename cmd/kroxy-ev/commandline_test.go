@@ -146,7 +146,7 @@ func TestUnknownSecurityKey(t *testing.T) {
 	misspelt := setup{hosts: hosts, settings: id.serverSettings(settings{"tls_verify_clients": true})}
 	const want = `\.json:\d+:\d+: stream\.tls_verify_clients: unknown key .* has no effect, and looks like a security setting; did you mean \\?"tls_verify_client\\?"\?`
 	port := reservePort(t)
-	startFails(t, nil, port, misspelt, want)
+	startFails(t, port, misspelt, want)
 	expectOutcome(t, outcome{1, "", want}, "--test", "-c", writeConfig(t, t.TempDir(), configText(port, misspelt)))
 	for name, multi := range map[string]bool{"single": false, "master": true} {
 		t.Run(name, func(t *testing.T) {

@@ -50,8 +50,7 @@ func TestErrorLog(t *testing.T) {
 		dir := t.TempDir()
 		first, second := filepath.Join(dir, "1.log"), filepath.Join(dir, "2.log")
 		s := setup{hosts: []endpoint{refusing(t)}, multi: multi, settings: settings{"error_log": first, "workers_num": 2, "shutdown_timeout": 0}}
-		port := reservePort(t)
-		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, nil)
+		p := launchSetup(t, reservePort(t), s)
 		awaitInFile(t, first, `level=INFO msg="kroxy-ev: serving"`)
 		fails := func(file string) {
 			t.Helper()
@@ -112,7 +111,7 @@ func TestErrorLogMistakes(t *testing.T) {
 			"log_level": {"warning", `stream\.log_level: unknown level "warning"; did you mean "warn"\?`},
 		} {
 			s := setup{hosts: []endpoint{{Host: "127.0.0.1", Port: 9}}, multi: multi, settings: settings{key: c.value}}
-			startFails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+c.want)
+			startFails(t, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+c.want)
 		}
 	})
 }
@@ -129,14 +128,14 @@ func TestErrorLogOfAnotherUser(t *testing.T) {
 	file := filepath.Join(dir, "error.log")
 	s := setup{hosts: []endpoint{refusing(t)}, multi: true, settings: settings{"user": "nobody", "error_log": file, "workers_num": 1, "shutdown_timeout": 0}}
 	port := reservePort(t)
-	startFails(t, nil, port, s, `stream\.error_log: .*permission denied; name a file in a directory that exists and that user nobody may write to`)
+	startFails(t, port, s, `stream\.error_log: .*permission denied; name a file in a directory that exists and that user nobody may write to`)
 
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
 	if err := os.Chown(dir, uid, gid); err != nil {
 		t.Fatal(err)
 	}
-	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), true, nil)
+	p := launchSetup(t, port, s)
 	awaitInFile(t, file, "kroxy-ev: serving")
 	expectClosed(t, p.dial())
 	awaitInFile(t, file, "session closed.*worker=0|worker=0.*session closed")

@@ -287,9 +287,16 @@ func start(t *testing.T, s setup) *proxy {
 // startOn is start on a port from reservePort.
 func startOn(t *testing.T, port int, s setup) *proxy {
 	t.Helper()
-	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), s.multi, s.prepare)
+	p := launchSetup(t, port, s)
+	p.await(p.stderr, `msg="kroxy-ev: serving"`)
 	p.stopAtEnd()
 	return p
+}
+
+// launchSetup starts a proxy on a port from reservePort, and does not wait until the proxy serves.
+func launchSetup(t *testing.T, port int, s setup) *proxy {
+	t.Helper()
+	return launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), s.multi, s.prepare)
 }
 
 // launchProxy starts a proxy with a configuration file that exists, and does not wait until the proxy serves.

@@ -87,7 +87,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 				expectOutcome(t, outcome{0, `is good\n$`, ""}, "--test", "--strict", "-c", file)
 			} else {
 				expectOutcome(t, outcome{1, "", `\.json:\d+:\d+: ` + test.want}, "--test", "-c", file)
-				startFails(t, nil, reservePort(t), s, "") // the start fails as well
+				startFails(t, reservePort(t), s, "") // the start fails as well
 			}
 			if after := listFiles(t, dir); test.want == "" && after != before {
 				t.Errorf("the check changed the files from %s to %s", before, after)

@@ -39,8 +39,7 @@ func TestErrorLogInJSON(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		file := filepath.Join(t.TempDir(), "error.log")
 		s := setup{hosts: []endpoint{refusing(t)}, multi: multi, settings: settings{"error_log": file, "error_log_format": "json"}}
-		port := reservePort(t)
-		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, nil)
+		p := launchSetup(t, reservePort(t), s)
 		find := func(msg string) (found map[string]any) {
 			t.Helper()
 			eventually(t, msg, func() bool {

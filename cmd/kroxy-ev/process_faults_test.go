@@ -72,7 +72,7 @@ func TestWorkersThatNeverServe(t *testing.T) {
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			startFails(t, withFault(t, fault), reservePort(t), setup{hosts: hosts, multi: true, settings: settings{"workers_num": 2}}, pattern)
+			startFails(t, reservePort(t), setup{hosts: hosts, multi: true, prepare: withFault(t, fault), settings: settings{"workers_num": 2}}, pattern)
 		})
 	}
 }

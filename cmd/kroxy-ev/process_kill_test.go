@@ -230,9 +230,8 @@ func TestStoppedWorker(t *testing.T) {
 func TestKilledMaster(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
-	s := setup{hosts: endpoints(h), multi: true, settings: settings{"workers_num": 3}}
-	port := reservePort(t)
-	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), true, inProcessGroup(t))
+	s := setup{hosts: endpoints(h), multi: true, prepare: inProcessGroup(t), settings: settings{"workers_num": 3}}
+	p := launchSetup(t, reservePort(t), s)
 	p.awaitServing(3)
 	workers := p.workers()
 	held := p.dial()

@@ -30,10 +30,9 @@ func TestOutputThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		h := listen(t, "127.0.0.1", echo)
-		s := setup{hosts: endpoints(h), settings: settings{"unknown_key": 1, "workers_num": 2, "shutdown_timeout": 0, "file_log": "/dev/stdout", "format_log": "a session"}}
-		port := reservePort(t)
-		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, func(cmd *exec.Cmd) {
-			cmd.Stdout, cmd.Stderr = closedPipe(t), closedPipe(t)
+		p := launchSetup(t, reservePort(t), setup{
+			hosts: endpoints(h), multi: multi, prepare: func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = closedPipe(t), closedPipe(t) },
+			settings: settings{"unknown_key": 1, "workers_num": 2, "shutdown_timeout": 0, "file_log": "/dev/stdout", "format_log": "a session"},
 		})
 		eventually(t, "the proxy serves", func() bool {
 			c, err := p.tryDial()
@@ -86,9 +85,7 @@ func TestLinesThatNobodyReadAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := listen(t, "127.0.0.1", echo)
-		port := reservePort(t)
-		file := writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)}))
-		p := launchProxy(t, port, file, multi, func(cmd *exec.Cmd) { cmd.Stderr = w })
+		p := launchSetup(t, reservePort(t), setup{hosts: endpoints(h), multi: multi, prepare: func(cmd *exec.Cmd) { cmd.Stderr = w }})
 		_ = w.Close()
 		log := p.stderr
 		go func() { _, _ = io.Copy(log, first) }()

@@ -170,14 +170,14 @@ func TestPIDFile(t *testing.T) {
 }
 
 // startFails starts a proxy that cannot serve, and demands that it says why, exits with status 1 and leaves neither processes nor a listener.
-func startFails(t *testing.T, prepare func(*exec.Cmd), port int, s setup, pattern string) {
+func startFails(t *testing.T, port int, s setup, pattern string) {
 	t.Helper()
-	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), s.multi, prepare)
+	p := launchSetup(t, port, s)
 	if status := p.wait(); status != 1 {
 		t.Errorf("exit status %d, want 1", status)
 	}
 	expectMatch(t, p.stderr.String(), pattern)
-	if err := unix.Kill(-p.pid(), 0); prepare != nil && p.cmd.SysProcAttr.Setpgid && !errors.Is(err, unix.ESRCH) {
+	if err := unix.Kill(-p.pid(), 0); s.prepare != nil && p.cmd.SysProcAttr.Setpgid && !errors.Is(err, unix.ESRCH) {
 		t.Errorf("processes of the group still exist: %v", err)
 	}
 	if _, err := requestOnce(port); !errors.Is(err, unix.ECONNREFUSED) {
@@ -188,7 +188,7 @@ func startFails(t *testing.T, prepare func(*exec.Cmd), port int, s setup, patter
 func TestPIDFileThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
-		startFails(t, nil, reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}, multi: multi, settings: settings{"pid_file": "/nowhere/at/all/pid"}},
+		startFails(t, reservePort(t), setup{hosts: []endpoint{{"127.0.0.1", 9}}, multi: multi, settings: settings{"pid_file": "/nowhere/at/all/pid"}},
 			`stream\.pid_file: .*no such file`)
 	})
 }

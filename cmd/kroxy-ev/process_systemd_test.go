@@ -80,12 +80,11 @@ func TestNotificationsOfUpgrade(t *testing.T) {
 	t.Parallel()
 	m := startFakeSystemd(t)
 	h := listen(t, "127.0.0.1", echo)
-	port := reservePort(t)
 	inGroup := inProcessGroup(t)
-	p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, setup{hosts: endpoints(h)})), true, func(cmd *exec.Cmd) {
+	p := launchSetup(t, reservePort(t), setup{hosts: endpoints(h), multi: true, prepare: func(cmd *exec.Cmd) {
 		inGroup(cmd)
 		cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=200000")
-	})
+	}})
 	m.awaitMessage(`READY=1`)
 	p.mustOrder("upgrade")
 	pid := p.awaitSuccessor(1)
@@ -144,9 +143,9 @@ func TestSocketActivation(t *testing.T) {
 				t.Run(fmt.Sprintf("%d sockets for %d", n, servers), func(t *testing.T) {
 					t.Parallel()
 					h := listen(t, "127.0.0.1", echo)
-					s := setup{hosts: endpoints(h), multi: multi, settings: settings{"workers_num": servers, "reactors_num": servers, "shutdown_timeout": 100}}
 					port, prepare, sockets := activate(t, n)
-					p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, prepare)
+					s := setup{hosts: endpoints(h), multi: multi, prepare: prepare, settings: settings{"workers_num": servers, "reactors_num": servers, "shutdown_timeout": 100}}
+					p := startOn(t, port, s)
 					for range 12 {
 						expectEcho(t, p.dial(), "hello")
 					}
@@ -185,8 +184,8 @@ func TestSocketActivationWithTooMany(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		port, prepare, _ := activate(t, 2)
-		s := setup{hosts: []endpoint{{"127.0.0.1", 9}}, settings: settings{"workers_num": 1, "reactors_num": 1}}
-		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, prepare)
+		s := setup{hosts: []endpoint{{"127.0.0.1", 9}}, multi: multi, prepare: prepare, settings: settings{"workers_num": 1, "reactors_num": 1}}
+		p := launchSetup(t, port, s)
 		if status := p.wait(); status != 1 {
 			t.Errorf("exit status %d, want 1", status)
 		}
@@ -219,9 +218,11 @@ func TestSocketActivationKeepsIPv4(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		prepare := passSockets(t, nil, ln)
-		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"shutdown_timeout": 100, "listen": []listenEntry{{"address": "::", "port": port}}}}
-		p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, prepare)
+		s := setup{
+			hosts: endpoints(h), multi: multi, prepare: passSockets(t, nil, ln),
+			settings: settings{"shutdown_timeout": 100, "listen": []listenEntry{{"address": "::", "port": port}}},
+		}
+		p := startOn(t, port, s)
 		_ = ln.Close()
 		expectEcho(t, local(port).dial(t), "hello")
 		s.settings["listen"] = []listenEntry{{"address": "::", "port": port, "ipv6_only": true}}

@@ -107,12 +107,12 @@ func TestUsersThatCannotBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			needRoot(t)
-			startFails(t, nil, reservePort(t), setup{hosts: hosts, multi: true, settings: c.settings}, c.pattern)
+			startFails(t, reservePort(t), setup{hosts: hosts, multi: true, settings: c.settings}, c.pattern)
 		})
 	}
 	t.Run("without workers", func(t *testing.T) {
 		t.Parallel()
-		startFails(t, nil, reservePort(t), setup{hosts: hosts, settings: settings{"user": "nobody"}}, `start with --multiprocess`)
+		startFails(t, reservePort(t), setup{hosts: hosts, settings: settings{"user": "nobody"}}, `start with --multiprocess`)
 	})
 	t.Run("not root", func(t *testing.T) {
 		t.Parallel()

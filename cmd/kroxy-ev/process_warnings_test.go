@@ -14,9 +14,8 @@ func TestErrorLogHasWarningsOfTheStart(t *testing.T) {
 	modes(t, func(t *testing.T, multi bool) {
 		file := filepath.Join(t.TempDir(), "error.log")
 		h := listen(t, "127.0.0.1", echo)
-		s := setup{hosts: endpoints(h), settings: settings{"error_log": file, "unknown_key": 1}}
-		port := reservePort(t)
-		p := launchProxy(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, nil)
+		s := setup{hosts: endpoints(h), multi: multi, settings: settings{"error_log": file, "unknown_key": 1}}
+		p := launchSetup(t, reservePort(t), s)
 		awaitInFile(t, file, `msg="kroxy-ev: serving"`)
 		awaitInFile(t, file, `level=WARN msg=".*stream\.unknown_key`)
 		p.await(p.stderr, `unknown_key`)
@@ -74,14 +73,13 @@ func TestUserWithoutWorkers(t *testing.T) {
 func TestUpgradeToAnotherPortThanSystemds(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", echo)
-	s := setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 300}}
 	port, prepare, _ := activate(t, 1)
-	s.settings["workers_num"] = 1
 	inGroup := inProcessGroup(t)
-	p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), true, func(cmd *exec.Cmd) {
+	s := setup{hosts: endpoints(h), multi: true, settings: settings{"shutdown_timeout": 300, "workers_num": 1}, prepare: func(cmd *exec.Cmd) {
 		prepare(cmd)
 		inGroup(cmd)
-	})
+	}}
+	p := startOn(t, port, s)
 	p.port = reservePort(t)
 	p.rewrite(s)
 	p.warns("upgrade", fmt.Sprintf(`systemd still listens on port %d, but nothing serves it any more`, port))

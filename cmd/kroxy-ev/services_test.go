@@ -451,11 +451,11 @@ func TestUpgradeKeepsServices(t *testing.T) {
 		t.Errorf("with another worker, hosts %s answered", got)
 	}
 	p.mustOrder("upgrade")
-	heir := p.awaitSuccessor(1)
+	successor := p.awaitSuccessor(1)
 	if got := p.distinctAnswers(4); got != "A" {
 		t.Errorf("after an upgrade, hosts %s answered", got)
 	}
-	p.stopSuccessor(heir)
+	p.stopSuccessor(successor)
 }
 
 // Names are resolved by the servers of resolv.conf with its search list. A changed resolv.conf is adopted without a reload.

@@ -48,8 +48,8 @@ func TestTLSExpiredCertificate(t *testing.T) {
 		if multi {
 			s.prepare = inProcessGroup(t)
 		}
-		port := reservePort(t)
-		p := launchOn(t, port, writeConfig(t, t.TempDir(), configText(port, s)), multi, s.prepare)
+		p := launchSetup(t, reservePort(t), s)
+		p.awaitLog(`msg="kroxy-ev: serving"`)
 		served := func(names ...string) {
 			t.Helper()
 			for _, name := range names {
@@ -89,10 +89,10 @@ func TestTLSExpiredCertificate(t *testing.T) {
 			return
 		}
 		p.warns("upgrade", expiredWarning(`http\.certificates\[2\]\.cert_path`, "old.test"))
-		heir := p.awaitSuccessor(1)
+		successor := p.awaitSuccessor(1)
 		served("other.test", "old.test", "early.test")
 		said(3)
-		p.stopSuccessor(heir)
+		p.stopSuccessor(successor)
 	})
 }
 

@@ -290,9 +290,9 @@ func TestTLSStartWithBadFiles(t *testing.T) {
 				place.replace(a.issue("site.test"))
 				bad.spoil(place)
 				s := setup{hosts: hosts, mode: mode, settings: place.serverSettings(nil)}
-				startFails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
+				startFails(t, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
 				s.multi = true
-				startFails(t, nil, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
+				startFails(t, reservePort(t), s, `stream-\d+\.json:\d+:\d+: `+mode+`\.`+bad.pattern)
 			})
 		}
 	}
