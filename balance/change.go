@@ -37,7 +37,7 @@ const (
 	CheckPassed
 	// Drained means that the drained host has no leases any more.
 	Drained
-	// Panicked means that so few fit hosts are left in the group that ejections and failed checks are ignored.
+	// Panicked means that so few healthy hosts are left in the group that ejections and failed checks are ignored.
 	Panicked
 	// Calmed means that Panicked is over.
 	Calmed

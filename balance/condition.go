@@ -39,5 +39,5 @@ func (h *Hosts) Condition(i int, now int64) (Condition, time.Duration) {
 	return Well, since(at(lineBegan), now)
 }
 
-// InUse reports whether host i is fit and gets clients other than sticky ones.
+// InUse reports whether host i is healthy and gets clients other than sticky ones.
 func (h *Hosts) InUse(i int) bool { return h.getsClients(i) && h.healthy(i) }

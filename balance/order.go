@@ -79,7 +79,7 @@ func (h *Hosts) Ordered(i int) bool { return orderIn(atomic.LoadUint64(h.word(i,
 // orders summarizes the orders in a group; it is one of the words of the group's first host. Zero means that there are none. Above two
 // flags it holds the greatest factor by which an order raises a weight, in WeightUnit: the ordered weight divided by the configured one,
 // at least one. Algorithms with tables made from the configured weights give away so many turns that every host still gets its share
-// (Hosts.takes). A damaged word only distorts the shares.
+// (Hosts.acceptsTurn). A damaged word only distorts the shares.
 type orders uint64
 
 const (

@@ -85,7 +85,7 @@ func share(random uint64, n int) int {
 	return int(high)
 }
 
-// acceptsTurn reports whether host i, whose turn it is, accepts the turn. During slow start a host declines so many turns that it gets its share.
+// acceptsTurn reports whether host i, whose turn it is, accepts the turn. During slow start a host declines turns so that it gets only its share.
 // While orders override weights, all hosts decline turns so that each gets its share. The number random is as for draw.
 func (h *Hosts) acceptsTurn(i int, random uint64, tried *Tried) bool {
 	orders := h.ordered()

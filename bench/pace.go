@@ -42,13 +42,13 @@ type thoroughness struct {
 // usual is the default thoroughness if there is enough time.
 var usual = thoroughness{3, 2 * time.Second}
 
-// hurried are the alternatives, the last for when there is no time for the others.
-var hurried = []thoroughness{{3, time.Second}, {2, time.Second}, {1, time.Second}}
+// fallbacks are used if there is less time, in this order; the last one is used if there is no time for any of the others.
+var fallbacks = []thoroughness{{3, time.Second}, {2, time.Second}, {1, time.Second}}
 
 // fitting returns how thorough a run of all that is chosen, count times, with these contestants can be; a negative limit means none.
 func fitting(chosen []*workload, all []peer, count int, limit time.Duration) thoroughness {
 	t := usual
-	for _, less := range hurried {
+	for _, less := range fallbacks {
 		total := buildTime
 		for _, w := range chosen {
 			total += time.Duration(count) * w.takes(len(contestants(all, w)), t)

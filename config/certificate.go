@@ -106,7 +106,7 @@ func (c *Certificate) NextWarning(now time.Time) time.Time {
 	return t.end.Add(time.Second)
 }
 
-// at returns the term that counts at a time: the one with the latest end among
+// at returns the validity that counts at a time: the one with the latest end among
 // those that are valid, or else among the expired ones, or else among
 // all.
 func (c *Certificate) at(now time.Time) validity {

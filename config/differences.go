@@ -22,8 +22,8 @@ func differences[T any](before, after *T) []string {
 
 type differ struct{ list []string }
 
-// told are fields that are not keys, or have lines of their own in changes.
-var told = map[string]bool{
+// notCompared are fields that are not keys, or have lines of their own in changes.
+var notCompared = map[string]bool{
 	"Config.Servers": true, "Config.Groups": true, "Config.Admin": true,
 	"Server.Path": true, "Server.Name": true, "Server.Listen": true, "Server.Routes": true, "Server.Compiled": true,
 	"Route.Path": true, "Route.Name": true, "Route.To": true,
@@ -67,7 +67,7 @@ func (d *differ) structs(prefix string, a, b reflect.Value) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		id := t.Name() + "." + f.Name
-		if !f.IsExported() || told[id] || f.Type == reflect.TypeFor[[]byte]() {
+		if !f.IsExported() || notCompared[id] || f.Type == reflect.TypeFor[[]byte]() {
 			continue
 		}
 		if f.Anonymous {

@@ -8,7 +8,7 @@ import { History } from './history.js';
 import { model, Page } from './views.js';
 
 const $ = (id) => document.getElementById(id);
-const often = 1000, seldom = 2000, hidden = 5000; // ms between reads: normally; if reads are slow; if the page is hidden
+const normal = 1000, seldom = 2000, hidden = 5000; // ms between reads: normally; if reads are slow; if the page is hidden
 const large = 300; // with more hosts, reads count as slow
 const kept = 100; // changes
 
@@ -84,7 +84,7 @@ async function read() {
   done();
   const slow = took > 300 || (last?.hosts.size ?? 0) > large;
   clearTimeout(timer);
-  if (trouble?.status !== 401) timer = setTimeout(read, Math.max((document.hidden ? hidden : slow ? seldom : often) - took, 200));
+  if (trouble?.status !== 401) timer = setTimeout(read, Math.max((document.hidden ? hidden : slow ? seldom : normal) - took, 200));
 }
 
 function take(status) {
@@ -164,7 +164,7 @@ function askToken() {
 $('token-open').addEventListener('click', askToken);
 
 /** Asks for confirmation. */
-function sure(title, text, yes) {
+function confirmed(title, text, yes) {
   $('ask-title').textContent = title;
   $('ask-text').textContent = text;
   $('ask-yes').textContent = yes;
@@ -221,7 +221,7 @@ function orders(td) {
   drain.addEventListener('click', async () => {
     const { g, h } = item;
     const last = !h.drain && h.state === 'up' && g.usable === 1;
-    if (last && !await sure('Drain the last host?', `${h.host} is the only usable host of ${g.name}. If it is drained, new clients of ${g.name} are refused.`, 'Drain')) return;
+    if (last && !await confirmed('Drain the last host?', `${h.host} is the only usable host of ${g.name}. If it is drained, new clients of ${g.name} are refused.`, 'Drain')) return;
     give({ drain: !h.drain }, drain);
   });
   weight.addEventListener('change', () => {

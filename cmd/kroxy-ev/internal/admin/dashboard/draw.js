@@ -108,11 +108,11 @@ export const spark = (label, of) => column(label, 'w-spark c-spark', 'spark-cell
 
 // Visible rows are always up to date. Of many other rows, some are written in each round, so that a thousand rows cost no
 // more than some hundred. A row whose class has changed is always written.
-const sight = new IntersectionObserver((entries) => {
+const visibility = new IntersectionObserver((entries) => {
   for (const e of entries) e.target.row.see(e.isIntersecting);
 }, { rootMargin: '200px' });
 export const many = 100;
-const turns = 8;
+const drawTurns = 8;
 let made = 0;
 let turn = 0;
 
@@ -136,7 +136,7 @@ class Row {
       this.node.append(cell);
       return c.fill(cell, this);
     });
-    sight.observe(this.node);
+    visibility.observe(this.node);
   }
 
   /** Calls draw whenever the row is written while it is visible. */
@@ -156,7 +156,7 @@ class Row {
     const other = this.cls !== cls || this.node.hidden !== hidden;
     if (this.cls !== cls) this.node.className = this.cls = cls;
     if (this.node.hidden !== hidden) this.node.hidden = hidden;
-    if (!hidden && (always || other || this.seen || (turn + this.number) % turns === 0)) this.write();
+    if (!hidden && (always || other || this.seen || (turn + this.number) % drawTurns === 0)) this.write();
   }
 
   write() {
@@ -166,7 +166,7 @@ class Row {
   }
 
   remove() {
-    sight.unobserve(this.node);
+    visibility.unobserve(this.node);
     this.node.remove();
   }
 }

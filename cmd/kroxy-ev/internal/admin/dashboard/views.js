@@ -4,7 +4,7 @@ import { attribute, column, head, icon, make, many, round, Rows, Spark, spark, t
 import { bytes, clock, count, day, duration, latency, moment, none, plural, rate } from './format.js';
 
 const $ = (id) => document.getElementById(id);
-const wellAfter = 14; // days; a certificate that expires sooner is a problem
+const expiryWarningDays = 14; // days; a certificate that expires sooner is a problem
 
 /** The shape for a state. */
 const shapes = { up: 'up', down: 'down', drain: 'drain', warn: 'warn' };
@@ -49,7 +49,7 @@ const number = (label, of, more) => text(label, 'w-n', 'n', of, more);
 const extra = (label, of, more) => text(label, 'w-n', 'n c-extra', of, more);
 
 /** A counter and its current rate. */
-const growing = (label, of, width = 'w-nn', cls = 'n') => column(label, width, cls, (td) => {
+const counterColumn = (label, of, width = 'w-nn', cls = 'n') => column(label, width, cls, (td) => {
   const write = writer(td);
   return (item) => {
     const [total, now] = of(item);
@@ -84,7 +84,7 @@ class Hosts {
       number('Active', ({ h }) => h.max_conns ? `${count(h.active)}/${count(h.max_conns)}` : count(h.active)),
       number('Req/s', ({ t }) => rate(t.requests.rate), { title: 'Requests, or stream sessions, per second' }),
       spark('Last 5 min', ({ t }) => [t.requests, t.failed]),
-      growing('Failed', ({ h, t }) => [h.failed, t.failed.rate]),
+      counterColumn('Failed', ({ h, t }) => [h.failed, t.failed.rate]),
       number('p50', ({ h }) => latency(h.p50_ms), { title: 'Recent time to the first byte, median; for streams, time to connect' }),
       number('p99', ({ h }) => latency(h.p99_ms), { title: 'Recent time to the first byte, 99th percentile; for streams, time to connect' }),
       extra('Bytes/s', ({ t }) => bytes(t.received.rate + t.sent.rate)),
@@ -104,7 +104,7 @@ class Hosts {
       said(3, ({ g }) => count(g.active)),
       said(4, ({ t }) => rate(t.requests.rate)),
       spark('Last 5 min', ({ t }) => [t.requests, t.failed]),
-      growing('Failed', ({ g, t }) => [g.failures, t.failed.rate]),
+      counterColumn('Failed', ({ g, t }) => [g.failures, t.failed.rate]),
       nothing(7), nothing(8),
       said(9, ({ t }) => bytes(t.received.rate + t.sent.rate)),
       said(10, ({ g }) => count(g.requests)),
@@ -175,7 +175,7 @@ const listeners = () => new Section('listeners', [
   text('Out/s', 'w-nn', 'n', ({ t }) => bytes(t.sent.rate), { title: 'Bytes per second to clients' }),
   number('4xx/s', ({ s, t }) => code(s, t, 'c4')),
   number('5xx/s', ({ s, t }) => code(s, t, 'c5')),
-  growing('Refused', ({ s, t }) => [s.refused, t.refused.rate]),
+  counterColumn('Refused', ({ s, t }) => [s.refused, t.refused.rate]),
   text('TLS, failed', 'w-nn', 'n c-extra', ({ s }) => `${count(s.tls_handshakes)}, ${count(s.tls_failed)}`, { title: 'TLS handshakes, and failed ones' }),
 ], 'No servers.', (m, words) => m.status.servers.map((s, i) => ({
   key: `${i} ${s.name}`, s, t: m.servers.get(s), hidden: !matches(words, s.name, s.mode, ...s.listen),
@@ -190,8 +190,8 @@ const routes = () => new Section('routes', [
   number('5xx/s', ({ s, t }) => code(s, t, 'c5')),
   number('p50', ({ r }) => latency(r.p50_ms), { title: 'Recent duration of requests, median; for streams, of sessions' }),
   number('p99', ({ r }) => latency(r.p99_ms), { title: 'Recent duration of requests, 99th percentile; for streams, of sessions' }),
-  growing('Failures', ({ r, t }) => [r.failures, t.failures.rate]),
-  growing('Retries', ({ r, t }) => [r.retries, t.retries.rate]),
+  counterColumn('Failures', ({ r, t }) => [r.failures, t.failures.rate]),
+  counterColumn('Retries', ({ r, t }) => [r.retries, t.retries.rate]),
   text('Bytes/s', 'w-nn', 'n c-extra', ({ t }) => bytes(t.received.rate + t.sent.rate)),
   extra('Requests', ({ r }) => count(r.requests)),
 ], 'No routes.', (m, words) => m.status.servers.flatMap((s, i) => s.routes.map((r, j) => ({
@@ -200,7 +200,7 @@ const routes = () => new Section('routes', [
 
 const certificates = () => new Section('certificates', [
   name('Names', ({ c }) => [c.names.join(', ') || none]),
-  state('Expires', ({ left, day }) => [left < 0 ? 'down' : left < wellAfter ? 'warn' : '', left < 0 ? `expired ${day}` : day]),
+  state('Expires', ({ left, day }) => [left < 0 ? 'down' : left < expiryWarningDays ? 'warn' : '', left < 0 ? `expired ${day}` : day]),
   text('In', 'w-nn', '', ({ left }) => left < 0 ? none : left < 3 ? duration(left * 86400) : plural(Math.floor(left), 'day')),
   text('File', '', 'wide mono quiet', ({ c }) => c.path),
 ], 'None.', (m, words) => m.status.certificates.map((c, i) => ({
@@ -304,9 +304,9 @@ export function troubles(m) {
   if (s.last_reload && !s.last_reload.ok) said.push(['down', 'the last reload failed']);
   const left = s.certificates.map((c) => (moment(c.not_after) - m.now) / 86400e3);
   const ended = left.filter((l) => l < 0).length;
-  const ending = left.filter((l) => l >= 0 && l < wellAfter).length;
+  const ending = left.filter((l) => l >= 0 && l < expiryWarningDays).length;
   if (ended > 0) said.push(['down', `${plural(ended, 'certificate')} expired`]);
-  if (ending > 0) said.push(['warn', `${plural(ending, 'certificate')} ${ending === 1 ? 'expires' : 'expire'} within ${wellAfter} days`]);
+  if (ending > 0) said.push(['warn', `${plural(ending, 'certificate')} ${ending === 1 ? 'expires' : 'expire'} within ${expiryWarningDays} days`]);
   const queued = sum(s.groups, (g) => g.queued);
   if (queued > 0) said.push(['warn', `${plural(queued, 'client')} in queues`]);
   const restarting = s.workers.filter((w) => w.state === 'restarting').length;
