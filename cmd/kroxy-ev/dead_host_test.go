@@ -146,7 +146,7 @@ func TestSilentHostDelaysFewRequests(t *testing.T) {
 	}
 }
 
-// failingHost is a host that counts its connections and closes each at once until serves is set. With TLS, it fails each handshake instead.
+// failingHost is a host that counts its connections and closes each at once until serves is set. In a group with TLS each handshake fails until then.
 type failingHost struct {
 	*host
 	serves atomic.Bool

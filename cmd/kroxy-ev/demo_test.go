@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -29,6 +30,12 @@ func fetch[T any](t *testing.T, url string, read func(io.Reader) (T, error)) T {
 		t.Fatalf("%s: status %s, error %v", url, answer.Status, err)
 	}
 	return body
+}
+
+// launchDemo starts the demo on a free port, with more arguments.
+func launchDemo(t *testing.T, prepare func(*exec.Cmd), more ...string) *process {
+	t.Helper()
+	return launch(t, prepare, append([]string{"demo", "-port", strconv.Itoa(reservePort(t))}, more...)...)
 }
 
 // discard counts the bytes that it reads.
@@ -76,7 +83,7 @@ func TestDemo(t *testing.T) {
 // The configuration that the demo prints can be used as it is.
 func TestDemoConfiguration(t *testing.T) {
 	t.Parallel()
-	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
+	p := launchDemo(t, nil)
 	text := p.await(p.stdout, `(?s)(\{\n.*\n\}\n)\nand, on port`)[1]
 	expectOutcome(t, outcome{0, `is good\n$`, ""}, "-t", "-c", writeConfig(t, t.TempDir(), []byte(text)))
 	p.stop()
@@ -85,7 +92,7 @@ func TestDemoConfiguration(t *testing.T) {
 // Signals that would make a proxy with files reload, reopen or upgrade do nothing to the demo.
 func TestDemoIgnoresOtherSignals(t *testing.T) {
 	t.Parallel()
-	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
+	p := launchDemo(t, nil)
 	url := p.await(p.stdout, `\n  curl (http://\S+/)\n`)[1]
 	for _, s := range []os.Signal{unix.SIGUSR1, unix.SIGUSR2, unix.SIGTTIN} {
 		p.signal(s)
@@ -100,7 +107,7 @@ func TestDemoIgnoresOtherSignals(t *testing.T) {
 // A host that dies costs no client an answer, and it comes back.
 func TestDemoHostDies(t *testing.T) {
 	t.Parallel()
-	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
+	p := launchDemo(t, nil)
 	die := p.await(p.stdout, `\n  curl (http://\S+/die)\n`)[1]
 	letter := regexp.MustCompile(`^host ([ABC]) dies now\n$`).FindStringSubmatch(string(fetch(t, die, io.ReadAll)))
 	if letter == nil {
@@ -121,7 +128,7 @@ func TestDemoHostDies(t *testing.T) {
 
 func TestDemoStopsByItself(t *testing.T) {
 	t.Parallel()
-	p := launch(t, nil, "demo", "-for", "1200ms", "-port", strconv.Itoa(reservePort(t)))
+	p := launchDemo(t, nil, "-for", "1200ms")
 	if status := p.wait(); status != 0 {
 		t.Errorf("exit status %d, want 0", status)
 	}

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -107,7 +106,7 @@ func TestDemoEndsWithItsTerminal(t *testing.T) {
 	if signal.Ignored(unix.SIGHUP) {
 		t.Skip("the tests run under nohup(1), and so would the demo")
 	}
-	p := launch(t, nil, "demo", "-port", strconv.Itoa(reservePort(t)))
+	p := launchDemo(t, nil)
 	p.await(p.stdout, `  0 active`)
 	p.signal(unix.SIGHUP)
 	if status := p.wait(); status != 0 || p.stderr.String() != "" {
@@ -117,7 +116,7 @@ func TestDemoEndsWithItsTerminal(t *testing.T) {
 
 func TestDemoEndsWithItsReader(t *testing.T) {
 	t.Parallel()
-	p := launch(t, func(cmd *exec.Cmd) { cmd.Stdout = closedPipe(t) }, "demo", "-port", strconv.Itoa(reservePort(t)))
+	p := launchDemo(t, func(cmd *exec.Cmd) { cmd.Stdout = closedPipe(t) })
 	if status := p.wait(); status != 0 || p.stderr.String() != "" {
 		t.Errorf("exit status %d, want 0; stderr: %s", status, p.stderr)
 	}
@@ -126,11 +125,11 @@ func TestDemoEndsWithItsReader(t *testing.T) {
 // nohup(1) makes the demo ignore SIGHUP.
 func TestDemoOfNohup(t *testing.T) {
 	t.Parallel()
-	p := launch(t, func(cmd *exec.Cmd) {
+	p := launchDemo(t, func(cmd *exec.Cmd) {
 		args := cmd.Args[1:]
 		cmd.Path = "/bin/sh"
 		cmd.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, program}, args...)
-	}, "demo", "-port", strconv.Itoa(reservePort(t)))
+	})
 	p.await(p.stdout, `  0 active`)
 	p.signal(unix.SIGHUP)
 	before := p.stdout.count(`  0 active`)
