@@ -197,17 +197,18 @@ func Control(name string) string {
 func (b *Tab) Click(name string) {
 	b.t.Helper()
 	b.Until("there is "+name+", and it can be used", Control(name)+`.ariaDisabled !== 'true'`)
-	at := Value[[]float64](b, fmt.Sprintf(`(() => {
+	hit := Value[bool](b, fmt.Sprintf(`(() => {
 		const e = %s;
 		e.scrollIntoView({ block: 'center', behavior: 'instant' });
 		const r = e.getBoundingClientRect();
-		const x = r.x + r.width / 2, y = r.y + r.height / 2;
-		return e.contains(document.elementFromPoint(x, y)) ? [x, y] : [];
+		if (!e.contains(document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2))) return false;
+		e.focus();
+		e.click();
+		return true;
 	})()`, Control(name)))
-	if len(at) != 2 {
+	if !hit {
 		b.t.Fatalf("something lies over %q", name)
 	}
-	b.Run(chromedp.MouseClickXY(at[0], at[1]))
 }
 
 // Type presses keys. "\r" is Enter, "\t" Tab, "\x1b" Escape.

@@ -131,15 +131,17 @@ $('find').addEventListener('submit', (e) => e.preventDefault());
 /** Shows a dialog. Resolves to true if it is submitted, to false if it is cancelled. */
 function ask(dialog, no) {
   return new Promise((resolve) => {
-    const form = dialog.querySelector('form');
-    let yes = false;
-    form.onsubmit = (e) => {
-      e.preventDefault();
-      yes = true;
+    // The close event comes later, when the dialog may have been opened again.
+    const end = (yes) => {
       dialog.close();
+      resolve(yes);
     };
-    no.onclick = () => dialog.close();
-    dialog.onclose = () => resolve(yes);
+    dialog.querySelector('form').onsubmit = (e) => {
+      e.preventDefault();
+      end(true);
+    };
+    no.onclick = () => end(false);
+    dialog.onclose = () => dialog.open || resolve(false); // by Escape
     dialog.showModal();
   });
 }
