@@ -319,12 +319,25 @@ func launchOn(t *testing.T, port int, file string, multi bool, prepare func(*exe
 
 // stopAtEnd stops the proxy when the test ends, if it still runs, and demands that it exits with status 0.
 func (p *proxy) stopAtEnd() {
-	p.t.Cleanup(func() {
+	cleanup(p.t, func() {
 		select {
 		case <-p.exited:
 		default:
 			p.stop()
 		}
+	})
+}
+
+// cleanup is t.Cleanup for an f that may call t.Fatal. In a test with subtests that would skip the test's report: the run would fail without a word.
+func cleanup(t *testing.T, f func()) {
+	t.Helper()
+	t.Cleanup(func() {
+		done := make(chan struct{})
+		go func() { // t.Fatal ends only this goroutine
+			defer close(done)
+			f()
+		}()
+		<-done
 	})
 }
 

@@ -133,7 +133,7 @@ func withMemory(t *testing.T, limit int) (func(*exec.Cmd), func() int) {
 			_ = os.Remove(dir)
 			continue
 		}
-		t.Cleanup(func() { // the program, which has ended by then, is the only process in it
+		cleanup(t, func() { // the program, which has ended by then, is the only process in it
 			eventually(t, "the control group is removed", func() bool { return os.Remove(dir) == nil })
 		})
 		hard := func(cmd *exec.Cmd) {

@@ -63,7 +63,7 @@ func startPolicies(t *testing.T, more settings, routes ...map[string]any) (p *pr
 		t.Fatal(err)
 	}
 	p = launchOn(t, port, writeConfig(t, t.TempDir(), text), false, nil)
-	t.Cleanup(p.stop)
+	cleanup(t, p.stop)
 	return p, secure, log
 }
 

@@ -168,7 +168,7 @@ func TestUpgradeInASharedPIDNamespace(t *testing.T) {
 		cmd.Args = append([]string{"nsenter", "-t", fmt.Sprint(init), "-p", "-m", program}, args...)
 	})
 	// nsenter passes no signals on. Its child would outlive it and hold the log's pipe open.
-	t.Cleanup(func() {
+	cleanup(t, func() {
 		for _, master := range children(t, p.pid()) {
 			_ = unix.Kill(master, unix.SIGTERM)
 		}

@@ -46,7 +46,7 @@ func (r *routesConfig) text() []byte {
 func (r *routesConfig) start(t *testing.T) *proxy {
 	t.Helper()
 	p := launchOn(t, r.listen[0]["port"].(int), writeConfig(t, t.TempDir(), r.text()), false, nil)
-	t.Cleanup(p.stop)
+	cleanup(t, p.stop)
 	return p
 }
 

@@ -125,8 +125,8 @@ func TestTLSNamesChooseInStream(t *testing.T) {
 			})
 		})
 	}
-	t.Cleanup(func() {
-		line := p.await(p.stderr, `.*session closed" reason="no host has the name.*`)[0]
+	cleanup(t, func() {
+		line := p.await(p.stderr, `.*session closed" reason="no host has the requested name.*`)[0]
 		expectMatch(t, line, `level=INFO.* client=127\.0\.0\.1 `)
 	})
 }

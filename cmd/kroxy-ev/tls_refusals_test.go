@@ -71,7 +71,7 @@ func TestTLSClientCertificates(t *testing.T) {
 					expectMatch(t, p.verdict(c), test.want)
 				}
 			})
-			t.Cleanup(func() { // all of them have connected by then
+			cleanup(t, func() { // all of them have connected by then
 				for _, reason := range []string{"didn't provide a certificate", "expired", "unknown authority"} {
 					p.await(p.stderr, `level=INFO .*client=127\.0\.0\.1 .*`+reason)
 				}

@@ -50,7 +50,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 				}
 			})
 		}
-		t.Cleanup(func() {
+		cleanup(t, func() {
 			p.await(p.stderr, `level=INFO .*client=127\.0\.0\.1.*the handshake took too long`)
 			eventually(t, "the sockets are closed", func() bool { return len(p.clientsOf(p.pid())) == 0 })
 		})
