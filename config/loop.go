@@ -202,7 +202,7 @@ func (o object) checkRedirects(c *Config, s *Server) {
 			continue
 		}
 		path := keyPath(keyPath(r.Path, "redirect"), "to")
-		if s.leadsToItself(i, paths) {
+		if s.leadsToItself(i, paths) && !g.passes(i) {
 			o.failAt(c.root.locate(path), path, quote(r.Redirect.To)+" leads to this same route again, forever",
 				`write another destination, or a "match" that leaves out what it leads to, such as "scheme": "http"`)
 		} else if chain := g.from(i); chain != nil {

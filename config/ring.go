@@ -9,7 +9,7 @@ import (
 type redirected struct {
 	listen int    // index of the listener it comes to
 	host   string // "" if unknown
-	path   string // "" if unknown
+	path   string
 }
 
 // verdict is whether a route matches a redirected request.
@@ -34,16 +34,10 @@ type ring struct {
 // from returns the indexes of the routes that redirect a request of the route with that index, one after the other, back to it; nil if they do
 // not, or if that is not certain. The route itself comes first. Each ring is found once, from its first route in the file.
 func (g *ring) from(first int) []int {
-	r := &g.server.Routes[first]
-	at := redirected{}
-	if m := r.Match; m != nil {
-		if m.Method != nil && !slices.Contains(m.Method, "GET") {
-			return nil
-		}
-		at.host, at.path = exampleHost(m.Host), examplePath(m)
-	}
+	m := g.server.Routes[first].Match
+	at := example(m)
 	for at.listen = range g.server.Listen {
-		if g.match(r.Match, &at) != matches {
+		if g.match(m, &at) != matches {
 			continue
 		}
 		if chain := g.follow(first, at); chain != nil {
@@ -51,6 +45,23 @@ func (g *ring) from(first int) []int {
 		}
 	}
 	return nil
+}
+
+// passes reports whether an earlier route certainly takes what the route with that index redirects to this server.
+func (g *ring) passes(number int) (sure bool) {
+	m := g.server.Routes[number].Match
+	begin := example(m)
+	for begin.listen = range g.server.Listen {
+		at := begin
+		if g.match(m, &at) == misses || !g.server.redirects(number, &at) {
+			continue
+		}
+		if taken := g.route(&at); taken < 0 || taken >= number {
+			return false
+		}
+		sure = true
+	}
+	return sure
 }
 
 // follow follows the redirects, beginning with that of the first route, for a request that this route matches. A second round shows whether
@@ -138,23 +149,12 @@ func (g *ring) route(at *redirected) int {
 		}
 	}
 	look(g.paths.others)
-	if at.path == "" { // routes with a condition on it before that one may match
-		for i := range min(best, len(routes)) {
-			if g.budget--; g.budget <= 0 {
-				return -1
-			}
-			if g.match(routes[i].Match, at) != misses {
-				return -1
-			}
-		}
-	} else {
-		look(g.paths.exact[at.path])
-		look(g.paths.prefixes[at.path])
-		for i := range at.path {
-			if at.path[i] == '/' {
-				look(g.paths.prefixes[at.path[:i]])
-				look(g.paths.prefixes[at.path[:i+1]])
-			}
+	look(g.paths.exact[at.path])
+	look(g.paths.prefixes[at.path])
+	for i := range at.path {
+		if at.path[i] == '/' {
+			look(g.paths.prefixes[at.path[:i]])
+			look(g.paths.prefixes[at.path[:i+1]])
 		}
 	}
 	if !sure || g.budget <= 0 {
@@ -189,35 +189,29 @@ func (g *ring) match(m *Match, at *redirected) verdict {
 			return misses
 		}
 	}
-	if m.Path != nil || m.PathPrefix != nil || m.PathRegex != nil {
-		switch {
-		case at.path == "":
-			v = undecided
-		case !g.paths.takes(m, at.path):
-			return misses
-		}
+	if !g.paths.takes(m, at.path) {
+		return misses
 	}
 	return v
 }
 
-// exampleHost returns a name that one of the patterns matches; "" if there are none.
-func exampleHost(patterns []string) string {
-	if len(patterns) == 0 {
-		return ""
+// example returns a request that m matches, as far as one is known.
+func example(m *Match) redirected {
+	const unlikely = "kroxy-ev-example" // no route is only for this
+	at := redirected{path: "/" + unlikely}
+	if m == nil {
+		return at
 	}
-	return strings.Replace(patterns[0], "*", "any", 1)
-}
-
-// examplePath returns a path that m matches; "" if none is known.
-func examplePath(m *Match) string {
+	if len(m.Host) > 0 {
+		at.host = strings.Replace(m.Host[0], "*", unlikely, 1)
+	}
 	switch {
 	case m.Path != nil:
-		return m.Path[0]
+		at.path = m.Path[0]
 	case m.PathPrefix != nil:
-		if p := m.PathPrefix[0]; p != "/" && strings.HasSuffix(p, "/") {
-			return p + "any"
+		if at.path = m.PathPrefix[0]; strings.HasSuffix(at.path, "/") {
+			at.path += unlikely
 		}
-		return m.PathPrefix[0]
 	}
-	return ""
+	return at
 }

@@ -259,6 +259,9 @@ func TestRedirectLoops(t *testing.T) {
 		{plain, `{"match":{"method":"POST"},"redirect":{"to":"/new","status":303}}`, false},
 		{plain, `{"match":{"method":"POST"},"redirect":{"to":"/new","status":307}}`, true},
 		{plain, `{"redirect":{"to":"/x$path"}}`, false},
+		{both, `{"match":{"path":"/any"},"respond":{}},{"redirect":{"to":"http://$host$request_uri"}}`, true},
+		{both, `{"match":{"scheme":"http"},"respond":{}},{"redirect":{"to":"http://$host$request_uri"}}`, false},
+		{both, `{"match":{"scheme":"http","cookie":{"x":true}},"respond":{}},{"redirect":{"to":"http://$host$request_uri"}}`, true},
 		{plain, `{"redirect":{"to":"https://$http_host$request_uri"}}`, false},
 		{plain, `{"redirect":{"to":"http://other.example:99999/"}}`, false},
 	} {
@@ -291,7 +294,9 @@ func TestRedirectRings(t *testing.T) {
 		{plain, `{"match":{"path":"/in"},"redirect":{"to":"/a"}},{"match":{"path":"/a"},"redirect":{"to":"/b"}},{"match":{"path":"/b"},"redirect":{"to":"/a"}}`, "http.routes[2]"},
 		{both, `{"match":{"scheme":"http"},"redirect":{"to":"https://$host$request_uri"}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, "http.routes[1]"},
 		{plain, `{"match":{"scheme":"http"},"redirect":{"to":"https://$host$request_uri"}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, ""},
-		{both, `{"match":{"listen_port":80},"redirect":{"to":"https://$host$request_uri"}},{"match":{"path":"/x"},"respond":{}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, ""},
+		{both, `{"match":{"listen_port":80},"redirect":{"to":"https://$host$request_uri"}},{"match":{"path":"/x"},"respond":{}},{"redirect":{"to":"http://$host$request_uri"}}`, "http.routes[2]"},
+		{both, `{"match":{"listen_port":80},"redirect":{"to":"https://$host$request_uri"}},{"match":{"cookie":{"x":true}},"respond":{}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, ""},
+		{both, `{"match":{"listen_port":80},"redirect":{"to":"https://$host:8443$request_uri"}},{"redirect":{"to":"http://$host$request_uri"}}`, ""},
 		{both, `{"match":{"path_prefix":"/p/","scheme":"http"},"redirect":{"to":"https://$host$request_uri"}},{"match":{"path":"/x"},"respond":{}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, "http.routes[2]"},
 		{both, `{"match":{"listen_port":80},"redirect":{"to":"https://$host:8443$request_uri"}},{"match":{"scheme":"https"},"redirect":{"to":"http://$host$request_uri"}}`, ""},
 		// something else may take the request
