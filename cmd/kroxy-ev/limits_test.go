@@ -3,6 +3,7 @@ package main_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -146,15 +147,21 @@ func TestFilesRunOut(t *testing.T) {
 // nextFiles returns a limit on open files that leaves room for n more, counting unused numbers below the highest one in use.
 func (p *process) nextFiles(n int) unix.Rlimit {
 	p.t.Helper()
-	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid()))
-	if err != nil {
-		p.t.Fatal(err)
-	}
 	used := map[int]bool{}
-	for _, e := range list {
-		fd, _ := strconv.Atoi(e.Name())
-		used[fd] = true
-	}
+	eventually(p.t, "no descriptor is open only for a moment", func() bool {
+		before := used
+		list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid()))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		used = map[int]bool{}
+		for _, e := range list {
+			fd, _ := strconv.Atoi(e.Name())
+			used[fd] = true
+		}
+		time.Sleep(50 * time.Millisecond)
+		return maps.Equal(used, before)
+	})
 	fd := 0
 	for ; n > 0; fd++ {
 		if !used[fd] {
