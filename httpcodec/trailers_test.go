@@ -91,7 +91,7 @@ func TestTrailersAfterLength(t *testing.T) {
 			t.Parallel()
 			h := startFrameHost(t)
 			p := rig{opts: EntryOptions{Protocols: H2C}}.start(t, overHTTP2(func(s *flat) {
-				s.Route.ProxyReadTimeout = 300 * time.Millisecond
+				s.ProxyReadTimeout = 300 * time.Millisecond
 				if tc.buffer > 0 {
 					s.Retry = config.Retry{Attempts: 1, Buffer: tc.buffer}
 				}
@@ -131,7 +131,7 @@ func TestRequestWithoutEnd(t *testing.T) {
 	t.Parallel()
 	h := startFrameHost(t)
 	p := rig{opts: EntryOptions{Protocols: H2C}}.start(t, overHTTP2(func(s *flat) {
-		s.Route.ClientBodyTimeout, s.Route.ProxyReadTimeout = 200*time.Millisecond, 100*time.Millisecond
+		s.ClientBodyTimeout, s.ProxyReadTimeout = 200*time.Millisecond, 100*time.Millisecond
 	}), h.addr)
 	c := p.wire()
 	c.ask(1, false, "POST", "/", "content-length: 3")
