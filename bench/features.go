@@ -16,7 +16,7 @@ import (
 type features struct {
 	Heals   bool   // checks of hosts, passive and active, and retries
 	Watched bool   // an admin endpoint, whose metrics are scraped each second
-	Traced  bool   // a tenth of the requests makes spans, which are sent to a collector
+	Traced  bool   // a hundredth of the requests makes spans, which are sent to a collector
 	Spans   string // the collector's address, if Traced
 }
 
