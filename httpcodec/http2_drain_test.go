@@ -120,6 +120,43 @@ func TestHTTP2DrainOfIdleClients(t *testing.T) {
 	}
 }
 
+// A client that has connected, and whose first request is under way, gets its response before it must leave. One that makes none is gone after a while.
+func TestHTTP2DrainOfFreshClients(t *testing.T) {
+	t.Parallel()
+	for name, leave := range leave {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startH2C(t, nil)
+			late, never, gone := p.wire(), p.wire(), make(chan struct{})
+			late.ping()
+			never.ping()
+			left := make(chan struct{})
+			p.loop.Post(func() {
+				leave(p, func() { close(gone) })
+				close(left)
+			})
+			<-left
+			late.ping()
+			if n := len(late.goAways); n > 0 {
+				t.Errorf("%d GOAWAY before the first request", n)
+			}
+			late.stillServed(1)
+			late.answerPings()
+			if got := late.ends(); got != "NO_ERROR(2147483647) NO_ERROR(1) eof" {
+				t.Errorf("the connection ended with %s", got)
+			}
+			never.await(func() bool { return len(never.pings) > 0 })
+			never.answerPings()
+			if got := never.ends(); got != "NO_ERROR(2147483647) NO_ERROR(0) eof" {
+				t.Errorf("the connection without a request ended with %s", got)
+			}
+			late.conn.Close()
+			never.conn.Close()
+			<-gone
+		})
+	}
+}
+
 // After AnnounceClose the next request of a client is its last; after Resume it is not.
 func TestHTTP2AnnounceClose(t *testing.T) {
 	t.Parallel()

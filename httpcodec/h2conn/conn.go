@@ -44,6 +44,7 @@ type Conn struct {
 	gotPreface  bool // the client's preface was read
 	gotSettings bool // the peer's first SETTINGS was read
 	asked       bool // the client has begun a request
+	mustLeave   bool // the client is to leave, but has not begun a request yet
 	busy        bool // Ready is running and will call settle
 	unserved    bool // the buffer has frames that are to be served in the next turn
 	finSent     bool

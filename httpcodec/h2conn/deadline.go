@@ -12,6 +12,7 @@ type wait uint8
 
 const (
 	waitLinger wait = iota // for the peer to close its end
+	waitFirst              // for the first request of a client that must leave
 	waitLeave              // for the reply to the PING sent by Leave
 	waitSend               // for the peer to take bytes
 	waitHead               // for the preface, settings, or the rest of a head or a frame
@@ -19,7 +20,7 @@ const (
 )
 
 func (w wait) String() string {
-	return [...]string{"linger", "leave", "send", "head", "idle"}[w]
+	return [...]string{"linger", "first", "leave", "send", "head", "idle"}[w]
 }
 
 // deadlines yields when each current wait times out.
@@ -33,6 +34,10 @@ func (c *Conn) deadlines(yield func(at int64, w wait) bool) {
 		return
 	case stateLeaving:
 		if !yield(c.since+leaveTime, waitLeave) {
+			return
+		}
+	case stateOpen:
+		if c.mustLeave && !yield(c.since+firstTime, waitFirst) {
 			return
 		}
 	}
@@ -90,6 +95,8 @@ func (c *Conn) expired(w wait) {
 	switch w {
 	case waitLinger:
 		c.fail(ErrSilent)
+	case waitFirst:
+		c.startLeaving()
 	case waitLeave:
 		c.sendLastGoAway()
 	case waitSend:

@@ -158,6 +158,9 @@ func (c *Conn) request(b *block, text []byte) {
 		return
 	}
 	c.asked = true
+	if c.mustLeave {
+		c.startLeaving()
+	}
 	c.flood.Useful()
 	c.flood.Begun()
 	s := c.stream()

@@ -6,6 +6,9 @@ import "kroxy-ev/httpcodec/http2"
 // and after a round trip which stream is the last that is served (RFC 9113 section 6.8).
 
 const (
+	// firstTime is how long, in ms, Leave waits for the first request of a client. That of one that has just connected is likely under way, and
+	// clients do not expect GOAWAY before it: Go's does not try again elsewhere.
+	firstTime = 1000
 	// leaveTime is how long, in ms, to wait for the reply to the PING of the first step.
 	leaveTime = 1000
 	// lingerTime is how long, in ms, the peer has to read what was sent last. Closing a socket with unread input might destroy that.
@@ -19,20 +22,27 @@ var drainPing = [8]byte{'d', 'r', 'a', 'i', 'n', 'i', 'n', 'g'}
 
 // Leave ends the connection once its streams are over. A client is told so; to a host no more streams are opened.
 func (c *Conn) Leave() {
-	if c.state != stateOpen {
+	if c.state != stateOpen || c.mustLeave {
 		return
 	}
+	c.loop.Again(c.socket)
 	c.since = c.loop.Now()
-	if c.role == client {
+	switch {
+	case c.role == client:
 		c.state = stateLeft
-		c.loop.Again(c.socket)
-		return
+	case c.asked:
+		c.startLeaving()
+	default:
+		c.mustLeave = true
 	}
-	c.state = stateLeaving
+}
+
+// startLeaving tells a client that it must not open any more streams.
+func (c *Conn) startLeaving() {
+	c.mustLeave, c.state, c.since = false, stateLeaving, c.loop.Now()
 	c.control(2 * (http2.HeaderLen + 8))
 	c.out = http2.AppendGoAway(c.out, everyStream, http2.NoError, "")
 	c.out = http2.AppendPing(c.out, false, drainPing)
-	c.loop.Again(c.socket)
 }
 
 // sendLastGoAway tells the client which stream is the last that is served.
