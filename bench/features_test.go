@@ -14,14 +14,7 @@ import (
 
 // checkFeatures checks that a contestant has exactly those features enabled that it declares.
 func checkFeatures(t *testing.T, h *harness, p peer, log bool) {
-	var r record
-	hs := &hosts{ports: hostPorts{A: recordingHost(t, &r), B: recordingHost(t, &r)}}
-	tg, err := h.startTarget(&workload{mode: p.mode, noLog: !log}, p, hs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tg.proc.stop()
-	tg.setRound(0)
+	r, tg := startRecorded(t, h, p, log)
 	batches := h.collector.batches.Load()
 	c, err := net.Dial("tcp", tg.addr)
 	if err != nil {
@@ -33,8 +26,9 @@ func checkFeatures(t *testing.T, h *harness, p peer, log bool) {
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(tg.proc.blame(err))
 	}
-	if b := make([]byte, 15); readFull(c, b) != nil || string(b) != "HTTP/1.1 200 OK" {
-		t.Errorf("the answer begins with %q", b)
+	b := make([]byte, 15)
+	if _, err := io.ReadFull(c, b); err != nil || string(b) != "HTTP/1.1 200 OK" {
+		t.Errorf("the answer begins with %q: %v", b, err)
 	}
 	err = scraping(filepath.Join(filepath.Dir(tg.proc.output), adminSocket), func() error { return nil })
 	if p.Watched && err != nil || !p.Watched && !errors.Is(err, fs.ErrNotExist) {
@@ -54,9 +48,4 @@ func checkFeatures(t *testing.T, h *harness, p peer, log bool) {
 	if checked() != p.Heals || traced() != p.Traced {
 		t.Errorf("checked: %v, traced: %v", checked(), traced())
 	}
-}
-
-func readFull(r io.Reader, b []byte) error {
-	_, err := io.ReadFull(r, b)
-	return err
 }

@@ -93,15 +93,22 @@ func TestHTTPPeersAreEqual(t *testing.T) {
 	}
 }
 
-func checkHTTPPeer(t *testing.T, h *harness, p peer, log bool) {
-	var r record
-	hs := &hosts{ports: hostPorts{A: recordingHost(t, &r), B: recordingHost(t, &r)}}
+// startRecorded starts a contestant in front of two hosts that record what they see. It ends with the test.
+func startRecorded(t *testing.T, h *harness, p peer, log bool) (*record, *target) {
+	t.Helper()
+	r := new(record)
+	hs := &hosts{ports: hostPorts{A: recordingHost(t, r), B: recordingHost(t, r)}}
 	tg, err := h.startTarget(&workload{mode: p.mode, noLog: !log}, p, hs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tg.proc.stop()
+	t.Cleanup(tg.proc.stop)
 	tg.setRound(0)
+	return r, tg
+}
+
+func checkHTTPPeer(t *testing.T, h *harness, p peer, log bool) {
+	r, tg := startRecorded(t, h, p, log)
 	d, proto, tickets := dialer{addr: tg.addr}, "http", countingSessions{}
 	if tg.tls() {
 		if err := checkTLS(tg); err != nil {
@@ -151,14 +158,7 @@ func checkHTTPPeer(t *testing.T, h *harness, p peer, log bool) {
 
 // checkHTTP2Peer is checkHTTPPeer over HTTP/2, with several exchanges at a time.
 func checkHTTP2Peer(t *testing.T, h *harness, p peer, log bool) {
-	var r record
-	hs := &hosts{ports: hostPorts{A: recordingHost(t, &r), B: recordingHost(t, &r)}}
-	tg, err := h.startTarget(&workload{mode: p.mode, noLog: !log}, p, hs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tg.proc.stop()
-	tg.setRound(0)
+	r, tg := startRecorded(t, h, p, log)
 	j, proto := job{Addr: tg.addr, TLS: tg.tls()}, "http"
 	if j.TLS {
 		proto = "https"

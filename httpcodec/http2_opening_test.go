@@ -1,22 +1,16 @@
 package httpcodec
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
-	bigint "math/big"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	xhttp2 "golang.org/x/net/http2"
 
+	"kroxy-ev/engine/enginetest"
 	"kroxy-ev/engine/opening"
 	"kroxy-ev/engine/tlsconn"
 )
@@ -24,26 +18,11 @@ import (
 // secured returns options for clients that use TLS and the given protocols.
 func secured(t testing.TB, protocols ...string) *tlsconn.Server {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: bigint.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cert, key := enginetest.SelfSigned(t)
 	s, err := tlsconn.NewServer(tlsconn.ServerOptions{
-		Certificates: []tlsconn.KeyPair{{
-			Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-			Key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
-		}},
-		TicketKeys: [][]byte{make([]byte, tlsconn.TicketKeySize)},
-		Protocols:  protocols,
+		Certificates: []tlsconn.KeyPair{{Cert: cert, Key: key}},
+		TicketKeys:   [][]byte{make([]byte, tlsconn.TicketKeySize)},
+		Protocols:    protocols,
 	})
 	if err != nil {
 		t.Fatal(err)

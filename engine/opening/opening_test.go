@@ -1,15 +1,9 @@
 package opening_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/netip"
 	"slices"
@@ -298,25 +292,10 @@ func TestRefused(t *testing.T) {
 // identity returns a server with a certificate for an arbitrary name.
 func identity(t *testing.T) *tlsconn.Server {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cert, key := enginetest.SelfSigned(t)
 	s, err := tlsconn.NewServer(tlsconn.ServerOptions{
-		Certificates: []tlsconn.KeyPair{{
-			Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-			Key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
-		}},
-		Protocols: []string{"h2"}, TicketKeys: [][]byte{make([]byte, tlsconn.TicketKeySize)},
+		Certificates: []tlsconn.KeyPair{{Cert: cert, Key: key}},
+		Protocols:    []string{"h2"}, TicketKeys: [][]byte{make([]byte, tlsconn.TicketKeySize)},
 	})
 	if err != nil {
 		t.Fatal(err)
