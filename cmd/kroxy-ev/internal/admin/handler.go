@@ -210,6 +210,9 @@ func sameOrigin(origin, host string) bool {
 
 // malformed answers a request that cannot be read.
 func (l *Listener) malformed(ctx *fasthttp.RequestCtx, err error) {
+	if c, ok := ctx.Conn().(*clientConn); ok {
+		c.unread.Store(true)
+	}
 	secure(&ctx.Response.Header)
 	var small *fasthttp.ErrSmallBuffer
 	var timeout net.Error

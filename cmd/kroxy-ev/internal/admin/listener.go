@@ -29,6 +29,7 @@ const (
 	fullTimeout  = 2 * time.Second        // to receive a request or send a piece of an answer while all connections are in use
 	leastTimeout = 250 * time.Millisecond // lower bound of fullTimeout's reductions while idle clients keep coming
 	piece        = 64 << 10               // bytes of an answer that the client must take within that time
+	lingerTime   = 5 * time.Second        // for a client to take the answer to a request that was not read to its end; longer than fullTimeout
 	fullPause    = 100 * time.Millisecond // between two searches for idle clients while all connections are in use
 )
 
@@ -217,7 +218,7 @@ func (l *limitListener) shut() {
 // closeAll closes all connections.
 func (l *limitListener) closeAll() {
 	for _, c := range l.open() {
-		_ = c.Close()
+		_ = c.closeNow()
 	}
 }
 
@@ -233,6 +234,7 @@ type clientConn struct {
 	net.Conn
 	listener *limitListener
 	once     sync.Once
+	unread   atomic.Bool  // the request was refused before it was read to its end
 	awaiting atomic.Int64 // since when a request is awaited, in nanoseconds on the listener's clock; or answering, or closedIdle
 	writing  atomic.Int64 // since when a piece of an answer waits to be taken, on the same clock; 0 if none does
 }
@@ -251,7 +253,7 @@ func (c *clientConn) beginRequest() bool { return c.awaiting.Swap(answering) != 
 func (c *clientConn) closeIfIdle(before int64) bool {
 	awaiting, writing := c.awaiting.Load(), c.writing.Load()
 	if awaiting > 0 && awaiting < before && c.awaiting.CompareAndSwap(awaiting, closedIdle) || writing > 0 && writing < before {
-		_ = c.Close()
+		_ = c.closeNow()
 		return true
 	}
 	return false
@@ -275,8 +277,18 @@ func (c *clientConn) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. If it closed a socket with unread bytes, the kernel would send RST, and the client might lose the answer (RFC 9112
+// section 9.6): so it first ends the answer, and discards what the client still sends, for at most lingerTime.
 func (c *clientConn) Close() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread.Load() && half.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.Copy(io.Discard, c.Conn)
+	}
+	return c.closeNow()
+}
+
+// closeNow closes the connection at once. Any goroutine may call it.
+func (c *clientConn) closeNow() error {
 	c.once.Do(func() {
 		c.listener.mu.Lock()
 		delete(c.listener.conns, c)

@@ -347,7 +347,7 @@ func TestIdleCrowd(t *testing.T) {
 	t.Parallel()
 	for name, says := range map[string]string{
 		"silent": "", "half a head": "GET /metr", "half a body": "POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
-		"deaf": "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"deaf": "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", "refused": "GET /metrics HTTP/1.1\r\nX: " + strings.Repeat("x", 9000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -368,6 +368,34 @@ func TestIdleCrowd(t *testing.T) {
 			}
 			if took := time.Since(begin); took > 25*time.Second {
 				t.Errorf("who comes behind them waits for %v", took)
+			}
+		})
+	}
+}
+
+// A client that goes on sending a request that is refused gets the whole answer, then EOF: its unread bytes do not make the kernel reset the
+// connection, which may take the answer away from it.
+func TestRefusedWhileSending(t *testing.T) {
+	t.Parallel()
+	_, at := listen(t, &backend{}, 2, admin.Rules{})
+	const sends = 1 << 20
+	for name, request := range map[string]string{
+		"413": fmt.Sprintf("POST /api/v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", sends),
+		"431": "GET / HTTP/1.1\r\nX: ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := net.Dial("tcp", at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.WriteString(c, request+strings.Repeat("x", sends)); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(c)
+			if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 "+name)) || !bytes.HasSuffix(answer, []byte("}\n")) {
+				t.Errorf("%.300q, %v", answer, err)
 			}
 		})
 	}
