@@ -80,8 +80,7 @@ func TestApplyIsRefused(t *testing.T) {
 			if err := w.m.Apply(w.plan(3, "c")); err != nil {
 				t.Fatal(err)
 			}
-			w.m.Stop()
-			for _, e := range w.sofar() {
+			for _, e := range w.stop() {
 				if e.what == "commit b" {
 					t.Errorf("%v", e)
 				}

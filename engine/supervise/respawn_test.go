@@ -91,7 +91,7 @@ func TestCrashLoop(t *testing.T) {
 	for range 5 {
 		w.await(1, "gone")
 	}
-	w.m.Stop()
+	events := w.stop()
 	if n := len(times); n < 5 {
 		t.Fatalf("%d processes, want 5", n)
 	}
@@ -103,8 +103,8 @@ func TestCrashLoop(t *testing.T) {
 			t.Errorf("process %d came after %v, want at least %v", i+2, pause, least*time.Millisecond)
 		}
 	}
-	if e := w.sofar(); count(e, "started") != len(times)+1 {
-		t.Errorf("the other worker was replaced: %v", e)
+	if count(events, "started") != len(times)+1 {
+		t.Errorf("the other worker was replaced: %v", events)
 	}
 }
 
@@ -146,8 +146,7 @@ func TestWatchdog(t *testing.T) {
 		}
 		w.await(1, "gone no heartbeat for 400ms (SIGKILL)")
 		w.await(1, "commit b mute")
-		w.m.Stop()
-		for _, e := range w.sofar() {
+		for _, e := range w.stop() {
 			if e.slot == 0 && strings.HasPrefix(e.what, "gone") {
 				t.Errorf("%v", e)
 			}

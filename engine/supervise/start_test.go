@@ -25,8 +25,7 @@ func TestStart(t *testing.T) {
 		}
 	}
 	w.collect(3, "commit a")
-	w.m.Stop()
-	events := w.sofar()
+	events := w.stop()
 	if n := count(events, "superfluous gone exit status 0"); n != 3 {
 		t.Errorf("%d workers left, want 3", n)
 	}

@@ -204,19 +204,13 @@ func (w *world) awaitCount(n int, what string) {
 	}
 }
 
-// sofar returns the events up to now, without those that are still in the pipe.
-func (w *world) sofar() []event {
-	for {
-		select {
-		case e, ok := <-w.pipe.events:
-			if !ok {
-				return w.seen
-			}
-			w.seen = append(w.seen, e)
-		default:
-			return w.seen
-		}
-	}
+// stop stops the master and returns all events.
+func (w *world) stop() []event {
+	w.t.Helper()
+	w.m.Stop()
+	w.pipe.w.Close() // the workers, which have ended, had the other ends
+	w.seen = append(w.seen, w.pipe.finished(w.t)...)
+	return w.seen
 }
 
 // count returns how many of the events begin with what.
