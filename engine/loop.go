@@ -53,6 +53,7 @@ type Loop struct {
 	due     int64 // when it fired, if its timers have not been served since; otherwise Never
 
 	wakefd  Conn
+	waking  sync.RWMutex // held while wakefd is written to, or closed
 	woken   atomic.Bool
 	mu      sync.Mutex // guards tasks
 	tasks   []func()
@@ -108,10 +109,13 @@ func (l *Loop) openSpecial() error {
 	return l.watch(&l.wakefd, int32(fd), wakeHandler{l}, true)
 }
 
-// Close releases the loop's own descriptors. The connections in it must have been closed, and Run must have returned.
+// Close releases the loop's own descriptors. The connections in it must have been closed, and Run must have returned. Other goroutines may
+// still call Post and Stop.
 func (l *Loop) Close() {
 	l.timerfd.Close()
+	l.waking.Lock()
 	l.wakefd.Close()
+	l.waking.Unlock()
 	l.pipes.closeIdle()
 	l.spent.close(Never)
 	_ = l.poller.Close()
@@ -385,6 +389,16 @@ func (l *Loop) Post(fn func()) {
 	l.tasks = append(l.tasks, fn)
 	l.mu.Unlock()
 	if l.woken.CompareAndSwap(false, true) {
+		l.wake()
+	}
+}
+
+// wake makes the loop run the posted functions. It must not write when the loop is closed: the descriptor's number may then belong to
+// somebody's connection, which would carry these bytes.
+func (l *Loop) wake() {
+	l.waking.RLock()
+	defer l.waking.RUnlock()
+	if l.wakefd.Open() {
 		one := [8]byte{1}
 		_, _ = unix.Write(int(l.wakefd.fd), one[:])
 	}

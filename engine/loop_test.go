@@ -1,7 +1,9 @@
 package engine_test
 
 import (
+	"errors"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -408,6 +410,47 @@ func TestCloseReleasesDescriptors(t *testing.T) {
 		loop.Close()
 	}
 	check()
+}
+
+// A task that is posted to a closed loop, or while it is being closed, writes nothing to whoever gets the loop's descriptors.
+func TestPostAfterClose(t *testing.T) {
+	if !enginetest.Child(t) {
+		return
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	for round := range 50 {
+		before := enginetest.FDs(t)
+		loop, err := engine.NewLoop(engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := enginetest.FDs(t)
+		maps.DeleteFunc(own, func(fd int, _ string) bool { _, had := before[fd]; return had })
+		var posting sync.WaitGroup
+		if round%2 == 0 {
+			posting.Go(func() { loop.Post(func() {}) })
+		}
+		loop.Close()
+		for fd := range own {
+			if err := unix.Dup3(pair[1], fd, unix.O_CLOEXEC); err != nil {
+				t.Fatal(err)
+			}
+		}
+		loop.Post(func() {})
+		posting.Wait()
+		var b [100]byte
+		if n, err := unix.Read(pair[0], b[:]); !errors.Is(err, unix.EAGAIN) {
+			t.Fatalf("round %d: the loop's descriptors were %v; they got %q, %v", round, own, b[:max(n, 0)], err)
+		}
+		for fd := range own {
+			_ = unix.Close(fd)
+		}
+	}
 }
 
 func countPipes(t *testing.T) (n int) {

@@ -318,7 +318,7 @@ func exchange(tb testing.TB, c net.Conn, n int) {
 	}
 	go func() { _, _ = c.Write(sent) }()
 	if _, err := io.ReadFull(c, got); err != nil {
-		if bad := (tls.RecordHeaderError{}); errors.As(err, &bad) { // seen once, for unknown reasons
+		if bad := (tls.RecordHeaderError{}); errors.As(err, &bad) { // somebody has written to the wrong descriptor
 			tb.Logf("between %v and %v, the record begins with %q", c.LocalAddr(), c.RemoteAddr(), bad.RecordHeader)
 		}
 		tb.Fatalf("reading %d bytes: %v", n, err)
