@@ -1,9 +1,11 @@
 package upstream_test
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -181,11 +183,7 @@ func TestAcquireGoesOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	good, bad := enginetest.Accepting(t, enginetest.Loopback, enginetest.Hold), enginetest.Refusing(t, enginetest.Loopback)
-	ends, err := net.Listen("tcp", enginetest.Loopback)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ends.Close()
+	ends, end := ending(t)
 	g := w.keeps(w.group(bad, good), 2)
 	c := w.claimant()
 	c.expect(c.acquire(g), 1, false, 2)
@@ -194,17 +192,42 @@ func TestAcquireGoesOn(t *testing.T) {
 	c.expect(c.acquire(g), 1, true, 2)
 	c.keep()
 
-	g = w.keeps(w.group(ends.Addr(), good), 2)
+	g = w.keeps(w.group(ends, good), 2)
 	w.idle(1)
 	c.expect(c.acquire(g), 0, false, 1)
 	c.keep()
 	c.expect(c.acquire(g), 0, true, 1)
 	c.expect(c.await(func() { w.Renew(&c.Claim, nil, c) }), 0, false, 2)
-	ends.Close()
+	end()
 	c.expect(c.await(func() { w.Renew(&c.Claim, nil, c) }), 1, false, 4)
 	w.idle(1)
 	w.loop.Do(func() { c.Release(upstream.Report{}) })
 	expect(t, g, "released", []int64{0, 0}, []int64{1, 0})
+}
+
+// ending starts a host that lets its clients wait, until end makes it refuse them. Its port stays reserved, so that no other process listens there.
+func ending(t *testing.T) (at netip.AddrPort, end func()) {
+	t.Helper()
+	reserved, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(reserved) })
+	if err := errors.Join(
+		unix.SetsockoptInt(reserved, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
+		unix.SetsockoptInt(reserved, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
+		unix.Bind(reserved, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	at = enginetest.LocalAddr(t, reserved)
+	fd, err := engine.Listen(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end = sync.OnceFunc(func() { _ = unix.Close(fd) })
+	t.Cleanup(end)
+	return at, end
 }
 
 func TestAcquireNoHost(t *testing.T) {

@@ -210,7 +210,8 @@ func (t *lineStream) Closing(_ *engine.Conn, reset bool) {
 	}
 }
 
-// lineHost is a host that speaks the protocol of lines. It records the lines that it gets, and echoes the content of streams.
+// lineHost is a host that speaks the protocol of lines. It records the lines that it gets, and echoes the content of streams. It greets, and
+// counts, only clients that say hello: not a probe, such as that of a host for which a request has waited, on a machine that stood still.
 type lineHost struct {
 	greeting string // what it sends first on each connection
 
@@ -220,10 +221,6 @@ type lineHost struct {
 }
 
 func (h *lineHost) serve(c *net.TCPConn) {
-	h.mu.Lock()
-	h.conns = append(h.conns, c)
-	_, _ = io.WriteString(c, h.greeting)
-	h.mu.Unlock()
 	var in []byte
 	buf := make([]byte, 4096)
 	for {
@@ -236,6 +233,10 @@ func (h *lineHost) serve(c *net.TCPConn) {
 			in = rest
 			h.mu.Lock()
 			h.told = append(h.told, string(line))
+			if string(line) == "hello" {
+				h.conns = append(h.conns, c)
+				_, _ = io.WriteString(c, h.greeting)
+			}
 			h.mu.Unlock()
 			if line[0] >= '0' && line[0] <= '9' {
 				_, _ = fmt.Fprintf(c, "%s\n", line)
@@ -308,4 +309,10 @@ func sharing(t *testing.T, keep int, hosts ...any) (*world, *lines, *upstream.Gr
 func (w *world) free(m *lines) (n int) {
 	w.loop.Do(func() { n = m.last.Free() })
 	return n
+}
+
+// last returns the state of the last session.
+func (w *world) last(m *lines) (s lineSession) {
+	w.loop.Do(func() { s = *m.last })
+	return s
 }

@@ -171,39 +171,47 @@ func TestCancel(t *testing.T) {
 			refusing := enginetest.Refusing(t, enginetest.Loopback)
 			hole := enginetest.BlackHole(t, enginetest.Loopback)
 			var g *upstream.Group
+			var c *client
 			host := 0
-			switch stage {
-			case "resolving", "after the answer":
-				g = w.group("a.test:9")
-			case "resolving the second":
-				g, host = w.group(refusing, "a.test:9"), 1
-			case "connecting":
-				g = w.group(hole)
-			case "connecting to the second":
-				g, host = w.group(refusing, hole), 1
-			}
-			g.ConnectTimeout, g.ResolveTimeout = 400*time.Millisecond, 400*time.Millisecond
-			c := w.client(g)
-			w.loop.Do(func() {
-				c.begin()
-				if host > 0 {
-					return
+			// begin begins an attempt, and cancels it in the stage. It reports whether it has, before the attempt was over on a busy machine.
+			begin := func() (cancelled bool) {
+				switch stage {
+				case "resolving", "after the answer":
+					g = w.group("a.test:9")
+				case "resolving the second":
+					g, host = w.group(refusing, "a.test:9"), 1
+				case "connecting":
+					g = w.group(hole)
+				case "connecting to the second":
+					g, host = w.group(refusing, hole), 1
 				}
-				if stage == "after the answer" {
-					w.answer("a.test") <- answer{err: errNoName}
-					<-w.reports // the answer is posted to the loop, but cannot have been run
-				}
-				c.attempt.Cancel()
-			})
-			if host > 0 {
-				c.Await(t, "the stage", func() bool {
-					c.Note()
-					if g.Balance.Hosts().Active(host) == 0 {
-						return false
+				g.ConnectTimeout, g.ResolveTimeout = 400*time.Millisecond, 400*time.Millisecond
+				c = w.client(g)
+				w.loop.Do(func() {
+					c.begin()
+					if host > 0 {
+						return
+					}
+					if stage == "after the answer" {
+						w.answer("a.test") <- answer{err: errNoName}
+						<-w.reports // the answer is posted to the loop, but cannot have been run
 					}
 					c.attempt.Cancel()
-					return true
+					cancelled = true
 				})
+				if host > 0 {
+					c.Await(t, "the stage", func() bool {
+						c.Note()
+						if cancelled = g.Balance.Hosts().Active(host) > 0; cancelled {
+							c.attempt.Cancel()
+							w.Close() // ends the probe that begins if the machine has stood still for a second
+						}
+						return cancelled || len(c.outcome) > 0
+					})
+				}
+				return cancelled
+			}
+			for !begin() {
 			}
 			c.expectIdle()
 			// Nothing more comes within longer than all timeouts.
@@ -282,13 +290,15 @@ func TestLateAnswerOfTheFormerHost(t *testing.T) {
 	g := w.group("slow.test:9", named("b.test", addr))
 	g.ResolveTimeout = 30 * time.Millisecond
 	c := w.client(g)
-	w.loop.Do(c.begin)
 	w.loop.Do(func() {
+		c.begin()
 		g.ResolveTimeout = enginetest.Patience // for the second name
-		// The loop is blocked until the timer has fired and the answer was posted, so that it sees them in this order.
+		// The timer fires meanwhile. The loop serves it at the end of the next batch of events, in which the answer is posted for the one after it.
 		time.Sleep(60 * time.Millisecond)
-		w.answer("slow.test") <- answer{err: errNoName}
-		<-w.reports
+		w.loop.Post(func() {
+			w.answer("slow.test") <- answer{err: errNoName}
+			<-w.reports
+		})
 	})
 	c.Await(t, "the second host", func() bool {
 		c.Note()
@@ -390,7 +400,7 @@ func TestNothingLeaks(t *testing.T) {
 		good := hello(t, enginetest.Loopback, "good")
 		w.fails("nowhere.test", errNoName)
 		g := w.group(refusing, "nowhere.test:9", hole, "silent.test:9", "255.255.255.255:9", good)
-		g.ConnectTimeout, g.ResolveTimeout = 1200*time.Millisecond, 50*time.Millisecond
+		g.HostTimeout, g.ResolveTimeout = 300*time.Millisecond, 50*time.Millisecond
 		c, err := w.connect(g)
 		if err != nil {
 			t.Fatal(err)
