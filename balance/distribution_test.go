@@ -61,8 +61,8 @@ func keep(tb testing.TB, g *balance.Group, i, n int) {
 	}
 }
 
-// checkShares compares how often each host was chosen with its probability, where chance decides: five standard deviations mean one false alarm in
-// a million.
+// checkShares compares how often each host was chosen with its probability, where chance decides: seven standard deviations mean less than one
+// false alarm in a hundred billion comparisons.
 func checkShares(tb testing.TB, what string, had []int, chances []float64) {
 	tb.Helper()
 	n := 0
@@ -71,7 +71,7 @@ func checkShares(tb testing.TB, what string, had []int, chances []float64) {
 	}
 	for i, p := range chances {
 		want, sigma := p*float64(n), math.Sqrt(p*(1-p)*float64(n))
-		if math.Abs(float64(had[i])-want) > 5.5*sigma+1 {
+		if math.Abs(float64(had[i])-want) > 7*sigma+1 {
 			tb.Errorf("%s: %v of %d, but host %d should have about %.0f", what, had, n, i, want)
 			return
 		}
