@@ -46,7 +46,7 @@ func TestSlowStartIsAShare(t *testing.T) {
 			for at, want := range map[int64][4]float64{began + 2500: {4. / 13, 1. / 13, 4. / 13, 4. / 13}, began + 10_000: {.25, .25, .25, .25}} {
 				had := shareOut(t, g, at, Tried{})
 				for i, p := range want {
-					if math.Abs(float64(had[i])/5200-p) > 5.5*math.Sqrt(p*(1-p)/5200) {
+					if math.Abs(float64(had[i])/5200-p) > 7*math.Sqrt(p*(1-p)/5200) {
 						t.Errorf("after %d ms: %v", at-began, had)
 						break
 					}
@@ -75,7 +75,7 @@ func TestTiersShareByThemselves(t *testing.T) {
 			for _, want := range [][]float64{{0, 1. / 3, 0, 2. / 3, 0, 0}, {0, 0, 0, 0, 0, 1}, {5. / 6, 0, 0, 0, 1. / 6, 0}} {
 				had := shareOut(t, g, 1, tried)
 				for i, p := range want {
-					if math.Abs(float64(had[i])/5200-p) > 5.5*math.Sqrt(p*(1-p)/5200) {
+					if math.Abs(float64(had[i])/5200-p) > 7*math.Sqrt(p*(1-p)/5200) {
 						t.Errorf("without %d hosts: %v", tried.Count(), had)
 						break
 					}
@@ -109,7 +109,7 @@ func TestHostsThatAreDownShare(t *testing.T) {
 				}
 				had := shareOut(t, g, 1, Tried{})
 				for i, w := range weights {
-					if p := float64(w) / float64(total); math.Abs(float64(had[i])/5200-p) > 5.5*math.Sqrt(p*(1-p)/5200) {
+					if p := float64(w) / float64(total); math.Abs(float64(had[i])/5200-p) > 7*math.Sqrt(p*(1-p)/5200) {
 						t.Errorf("%v", had)
 						break
 					}

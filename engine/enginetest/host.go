@@ -11,10 +11,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// In the functions below, at is an IPv4 address and port to listen on; port zero lets the kernel choose.
+// In the functions below, at is an IPv4 address and port to listen on; port zero lets the kernel choose. Another port must come from Port.
 
 // Loopback is an address for a host whose port does not matter.
 const Loopback = "127.0.0.1:0"
+
+// Port returns a port for hosts with several addresses. Until the test ends, nobody gets the port by chance on any of them.
+func Port(tb testing.TB, addrs ...string) uint16 {
+	tb.Helper()
+	for range 20 {
+		if port, ok := reserve(tb, addrs); ok {
+			return port
+		}
+	}
+	tb.Fatalf("enginetest: no port is free on all of %v", addrs)
+	return 0
+}
+
+// reserve binds sockets, on which nothing listens, to a port of these addresses. It returns false if the port that the kernel chose for the first
+// is in use on another one.
+func reserve(tb testing.TB, addrs []string) (port uint16, ok bool) {
+	tb.Helper()
+	for _, addr := range addrs {
+		fd := socket(tb)
+		share(tb, fd)
+		err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(netip.MustParseAddr(addr), port)))
+		if errors.Is(err, unix.EADDRINUSE) && port != 0 {
+			return 0, false
+		}
+		if err != nil {
+			tb.Fatalf("enginetest: while binding to %s: %v", addr, err)
+		}
+		port = LocalAddr(tb, fd).Port()
+	}
+	return port, true
+}
+
+// share lets a socket be bound to a given port to which another such socket is bound, if that does not listen, or was used a moment ago. The kernel still
+// chooses a port for somebody else that nobody has.
+func share(tb testing.TB, fd int) {
+	tb.Helper()
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		tb.Fatalf("enginetest: while setting an option of a socket: %v", err)
+	}
+}
 
 // Accepting starts a host that calls serve, on its own goroutine, for each connection, and closes the connection afterwards. When
 // the test ends, it closes the connections and waits for the goroutines.
@@ -119,8 +159,11 @@ func socket(tb testing.TB) int {
 
 func bind(tb testing.TB, at string) int {
 	tb.Helper()
-	fd := socket(tb)
-	if err := unix.Bind(fd, sockaddr(netip.MustParseAddrPort(at))); err != nil {
+	fd, to := socket(tb), netip.MustParseAddrPort(at)
+	if to.Port() != 0 {
+		share(tb, fd) // with the socket that has reserved it, see Port
+	}
+	if err := unix.Bind(fd, sockaddr(to)); err != nil {
 		tb.Fatalf("enginetest: while binding to %s: %v", at, err)
 	}
 	return fd

@@ -95,8 +95,8 @@ func TestImpossibleAddress(t *testing.T) {
 func TestOwnAddress(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	own := hello(t, enginetest.Loopback, "own")
-	other := hello(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), own.Port()).String(), "other")
+	at := onPort(enginetest.Port(t, "127.0.0.1", "127.0.0.2"))
+	own, other := hello(t, at("127.0.0.1"), "own"), hello(t, at("127.0.0.2"), "other")
 	self := upstream.NewSelf()
 	self.Listen([]netip.AddrPort{own})
 	w.knows("both.test", "127.0.0.1", "127.0.0.2")
@@ -350,8 +350,8 @@ func (nobody) Pick(*balance.Hosts, []byte, *balance.Tried) int { return -1 }
 
 func TestAddressesAreTriedInOrder(t *testing.T) {
 	t.Parallel()
-	port := hello(t, "127.0.0.1:0", "first").Port()
-	at := func(addr string) string { return fmt.Sprintf("%s:%d", addr, port) }
+	at := onPort(enginetest.Port(t, "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"))
+	hello(t, at("127.0.0.1"), "first")
 	hello(t, at("127.0.0.2"), "second")
 	enginetest.Refusing(t, at("127.0.0.3"))
 	enginetest.BlackHole(t, at("127.0.0.4"))

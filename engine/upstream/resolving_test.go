@@ -118,12 +118,12 @@ func TestResolvingTakesNoTimeFromConnecting(t *testing.T) {
 func TestAddressesInTurn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a := hello(t, "127.0.0.1:0", "a")
-	port := a.Port()
-	hello(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), port).String(), "b")
-	enginetest.Refusing(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), port).String())
+	at := onPort(enginetest.Port(t, "127.0.0.1", "127.0.0.2", "127.0.0.3"))
+	hello(t, at("127.0.0.1"), "a")
+	hello(t, at("127.0.0.2"), "b")
+	enginetest.Refusing(t, at("127.0.0.3"))
 	w.knows("many.test", "127.0.0.1", "127.0.0.2", "127.0.0.3")
-	g := w.group(named("many.test", a))
+	g := w.group(at("many.test"))
 	reached := map[string]int{}
 	for range 12 {
 		c, err := w.connect(g)
@@ -239,15 +239,16 @@ func TestLateAnswerAfterReuse(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			// No host listens at the old address on this port, so the old answer would cause a failure.
-			addr := hello(t, "127.0.0.1:0", "new")
-			enginetest.Refusing(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), addr.Port()).String())
+			at := onPort(enginetest.Port(t, "127.0.0.1", "127.0.0.3"))
+			hello(t, at("127.0.0.1"), "new")
+			enginetest.Refusing(t, at("127.0.0.3"))
 			if kind == "addresses" {
 				// The name fails first, so that its recovery is reported.
 				w.answer("old.test") <- answer{err: errNoName}
 				w.resolver.Name("old.test")
 				<-w.reports
 			}
-			first, second := w.client(w.group("old.test:9")), w.client(w.group(named("new.test", addr)))
+			first, second := w.client(w.group("old.test:9")), w.client(w.group(at("new.test")))
 			w.loop.Do(func() {
 				first.begin()
 				if kind == "failure" {

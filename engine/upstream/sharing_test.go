@@ -308,8 +308,10 @@ func TestWaitersComeFirst(t *testing.T) {
 func TestMakerLeavesBetweenAddresses(t *testing.T) {
 	t.Parallel()
 	h := &lineHost{}
-	at := enginetest.Accepting(t, fmt.Sprintf("127.0.0.2:%d", enginetest.Refusing(t, enginetest.Loopback).Port()), h.serve)
-	w, _, g := sharing(t, 1, named("both.test", at))
+	at := onPort(enginetest.Port(t, "127.0.0.1", "127.0.0.2"))
+	enginetest.Refusing(t, at("127.0.0.1"))
+	enginetest.Accepting(t, at("127.0.0.2"), h.serve)
+	w, _, g := sharing(t, 1, at("both.test"))
 	w.knows("both.test", "127.0.0.1", "127.0.0.2")
 	list := w.begin(g, 2)
 	w.eventually("the first connection", func() bool { return h.connections() == 1 })

@@ -281,6 +281,11 @@ func (c *client) said(n int) string {
 // named returns a host with that name on the port of at.
 func named(name string, at netip.AddrPort) string { return fmt.Sprintf("%s:%d", name, at.Port()) }
 
+// onPort returns a function that returns "host:port".
+func onPort(port uint16) func(host string) string {
+	return func(host string) string { return fmt.Sprintf("%s:%d", host, port) }
+}
+
 // full is like group, with maxConns clients per host and a queue with that size and timeout.
 func (w *world) full(maxConns, size int, timeout time.Duration, hosts ...any) *upstream.Group {
 	w.t.Helper()
