@@ -14,7 +14,7 @@ import (
 func TestHTTPNoContentForHead(t *testing.T) {
 	t.Parallel()
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) { reset(c) })
-	plain := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"client_header_timeout": 300}})
+	plain := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"client_header_timeout": ample}})
 	a := newAuthority(t)
 	secure := startHTTP(t, setup{hosts: endpoints(h), settings: a.issue("site.test").serverSettings(nil)})
 	for name, test := range map[string]struct {

@@ -20,7 +20,7 @@ func TestHTTPSlowClients(t *testing.T) {
 	skipUnderRace(t, "it is about memory, of which the race detector has its own")
 	needFiles(t, 8192)
 	const heads, bodies = 1000, 300
-	timeout := 6 * time.Second // time for all to connect, and a while more
+	timeout := 12 * time.Second // time for all to connect, a while more, and then as long as a loaded machine may stand still
 	h := serve(t, "127.0.0.1", mirror)
 	ms := timeout.Milliseconds()
 	p := startHTTP(t, setup{hosts: endpoints(h), settings: settings{"client_header_timeout": ms, "client_body_timeout": ms / 2, "upstream_keepalive": 4}})
@@ -60,7 +60,7 @@ func TestHTTPSlowClients(t *testing.T) {
 	if grown := p.status("VmRSS") - memory; grown > 16*(heads+bodies) {
 		t.Errorf("%d slow clients cost %d KiB, want at most 16 each", heads+bodies, grown)
 	}
-	for round := 0; time.Since(begin) < timeout*3/4; round++ {
+	for round := 0; time.Since(begin) < timeout/3; round++ {
 		for _, s := range slowHeads {
 			send(t, s, "x")
 		}
@@ -321,7 +321,7 @@ func TestHTTPFilesSuffice(t *testing.T) {
 			<-release
 		}).endpoint)
 	}
-	p := startHTTP(t, setup{hosts: hosts, algorithm: "host", prepare: withFiles(128), settings: settings{"reactors_num": 1, "proxy_read_timeout": 5000}})
+	p := startHTTP(t, setup{hosts: hosts, algorithm: "host", prepare: withFiles(128), settings: settings{"reactors_num": 1, "proxy_read_timeout": (patience / 2).Milliseconds()}})
 	n, err := strconv.Atoi(p.await(p.stderr, `max_connections=(\d+)`)[1])
 	if err != nil {
 		t.Fatal(err)

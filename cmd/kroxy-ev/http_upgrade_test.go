@@ -180,7 +180,7 @@ func TestHTTPUpgradeBeforeTheWholeBody(t *testing.T) {
 		})
 		t.Run(name+"/client is silent", func(t *testing.T) {
 			t.Parallel()
-			p, c, s, _, _ := begin(t, settings{"client_body_timeout": short})
+			p, c, s, _, _ := begin(t, settings{"client_body_timeout": ample})
 			expectSwitch(t, bufio.NewReader(c), "first")
 			expectReset(t, s)
 			expectClosed(t, c)

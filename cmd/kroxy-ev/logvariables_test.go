@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"kroxy-ev/logformat"
 )
@@ -114,14 +113,14 @@ func TestHTTPEndReasons(t *testing.T) {
 			want: object{"end_reason": "host_cut", "status": 502, "upstream_status": nil}},
 		"nonsense from the host": {script: "nonsense\r\n\r\n", talk: func(t *testing.T, p *proxy, _ *recorder) { get(t, p, ask) },
 			want: object{"end_reason": "bad_response", "status": 502, "upstream_status": nil}},
-		"the host is silent": {script: halts, more: settings{"proxy_read_timeout": 100}, talk: func(t *testing.T, p *proxy, _ *recorder) { get(t, p, ask) },
+		"the host is silent": {script: halts, more: settings{"proxy_read_timeout": ample}, talk: func(t *testing.T, p *proxy, _ *recorder) { get(t, p, ask) },
 			want: object{"end_reason": "proxy_read_timeout", "status": 504}},
-		"the head is slow": {more: settings{"client_header_timeout": 100}, talk: func(t *testing.T, p *proxy, _ *recorder) {
+		"the head is slow": {more: settings{"client_header_timeout": ample}, talk: func(t *testing.T, p *proxy, _ *recorder) {
 			c := p.dial()
 			send(t, c, "GET /slow HT")
 			readAll(t, c)
 		}, want: object{"end_reason": "client_header_timeout", "status": 408, "upstream_tries": 0}},
-		"the body is slow": {script: halts, more: settings{"client_body_timeout": 100}, talk: func(t *testing.T, p *proxy, _ *recorder) {
+		"the body is slow": {script: halts, more: settings{"client_body_timeout": ample}, talk: func(t *testing.T, p *proxy, _ *recorder) {
 			c := p.dial()
 			send(t, c, "POST / HTTP/1.1\r\nHost: p\r\nContent-Length: 9\r\n\r\nab")
 			readAll(t, c)
@@ -323,7 +322,7 @@ func TestTunnelEndReasons(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "access.log")
 			more := settings{"file_log": file, "format_log": "json", "reactors_num": 1}
 			if c.want != "complete" {
-				more["proxy_read_timeout"] = (200 * time.Millisecond).Milliseconds()
+				more["proxy_read_timeout"] = ample
 			}
 			p := startHTTP(t, setup{hosts: endpoints(h), settings: more})
 			client := p.dial()

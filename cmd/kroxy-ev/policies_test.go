@@ -212,7 +212,7 @@ func TestServersFieldsWithoutRoute(t *testing.T) {
 	t.Parallel()
 	type object = map[string]any
 	fields := func(version string) settings {
-		return settings{"client_header_timeout": short, "response_headers": object{"set": object{"X-Server": version + " $status $server [$route] $request_method", "Date": "never"}, "remove": []string{"Content-Type"}}}
+		return settings{"client_header_timeout": ample, "response_headers": object{"set": object{"X-Server": version + " $status $server [$route] $request_method", "Date": "never"}, "remove": []string{"Content-Type"}}}
 	}
 	routes := []map[string]any{{"match": object{"path": "/there"}, "respond": object{"status": 204}},
 		{"match": object{"path": "/else"}, "respond": object{"status": 200}, "response_headers": object{"set": object{"X-Server": "mine"}}}}
