@@ -61,6 +61,7 @@ func TestLastResponsesOnStop(t *testing.T) {
 		}
 		p.signal(unix.SIGTERM)
 		p.await(p.stderr, `msg="kroxy-ev: stopping"`)
+		p.awaitRefusal() // by then each loop and each worker knows
 		close(release)
 		for _, c := range busy {
 			last(c)

@@ -133,7 +133,7 @@ func TestOrdersToTwoProxiesOfOneFile(t *testing.T) {
 		second.signal(unix.SIGTERM)
 		second.await(second.stderr, `kroxy-ev: stopping`)
 		first.replace(configText(first.port, s))
-		first.mustOrder("reload")
+		eventually(t, "the second process no longer counts", func() bool { status, _ := first.order("reload"); return status == 0 })
 		_ = held.Close()
 		second.wait()
 		first.mustOrder("reload")
