@@ -322,7 +322,7 @@ func TestListenersComeAndGoUnderLoad(t *testing.T) {
 		turn(0)
 		settle := func() map[string]int {
 			if multi {
-				eventually(t, "two workers are left", func() bool { return len(p.workers()) == 2 })
+				eventually(t, "two workers are left, and the master has noticed", func() bool { return len(p.workers()) == 2 && p.unreaped() == 0 })
 			}
 			return p.descriptors()
 		}
@@ -344,7 +344,8 @@ func TestListenersComeAndGoUnderLoad(t *testing.T) {
 		}
 		eventually(t, "as many files are open as before", func() bool {
 			now := settle()
-			return now["anon_inode"] == before["anon_inode"] && now["other"] == before["other"] && now["socket"] <= before["socket"]
+			// Before, the master may not have closed yet what it had for the last worker that left.
+			return now["anon_inode"] <= before["anon_inode"] && now["other"] <= before["other"] && now["socket"] <= before["socket"]
 		})
 		p.stop()
 	})

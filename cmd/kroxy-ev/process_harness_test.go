@@ -121,9 +121,25 @@ func state(pid int) byte {
 	return fields[0][0]
 }
 
+// stopped reports whether all threads of a process have stopped. Until then, one that is inside a system call finishes the call.
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("process %d has no threads: %v", pid, err)
+	}
+	return !slices.ContainsFunc(threads, func(file string) bool {
+		fields := statFields(file)
+		return len(fields) > 0 && !strings.Contains("TZX", fields[0])
+	})
+}
+
 // stat returns the fields of /proc/PID/stat from the state on.
-func stat(pid int) []string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+func stat(pid int) []string { return statFields(fmt.Sprintf("/proc/%d/stat", pid)) }
+
+// statFields returns the fields of a file like /proc/PID/stat from the state on.
+func statFields(file string) []string {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil
 	}
@@ -149,6 +165,21 @@ func children(t *testing.T, pid int) []int {
 
 // workers returns the workers of the proxy's master.
 func (p *proxy) workers() []int { return children(p.t, p.pid()) }
+
+// unreaped returns how many processes of the proxy have ended without the proxy having noticed.
+func (p *proxy) unreaped() (n int) {
+	p.t.Helper()
+	list, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, file := range list {
+		if f := statFields(file); len(f) > 1 && f[0] == "Z" && f[1] == strconv.Itoa(p.pid()) {
+			n++
+		}
+	}
+	return n
+}
 
 // owner returns which of the processes has the other end of a connection to the proxy, 0 for none.
 func owner(t *testing.T, c net.Conn, pids []int) int {

@@ -110,9 +110,13 @@ func TestReopenedLogs(t *testing.T) {
 			}
 			p.signal(unix.SIGUSR1)
 			eventually(t, "there is a new file", func() bool { _, err := os.Stat(file); return err == nil })
+			eventually(t, "nobody has the old file open", func() bool {
+				return !slices.ContainsFunc(p.allProcesses(), func(pid int) bool { return hasOpen(pid, file+strconv.Itoa(i)) })
+			})
 		}
 		// All processes write to the new file.
 		eventually(t, "there are lines in the new file", func() bool { talk(); return len(lines(t, file)) > each })
+		p.stop()
 		old := 0
 		for i := range rounds {
 			old += len(lines(t, file+strconv.Itoa(i)))
@@ -120,10 +124,18 @@ func TestReopenedLogs(t *testing.T) {
 		if old > rounds*each {
 			t.Errorf("the old files have %d lines for %d sessions", old, rounds*each)
 		}
-		p.stop()
 		if len(lines(t, file))+old != talks {
 			t.Errorf("%d lines in the old files and %d in the new one; want %d", old, len(lines(t, file)), talks)
 		}
+	})
+}
+
+// hasOpen reports whether a process has a file open.
+func hasOpen(pid int, file string) bool {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	return slices.ContainsFunc(files, func(f string) bool {
+		target, _ := os.Readlink(f)
+		return target == file
 	})
 }
 

@@ -29,7 +29,7 @@ func whileStopped(t *testing.T, pids []int, do func()) {
 		}
 	}
 	eventually(t, "the processes are stopped", func() bool {
-		return !slices.ContainsFunc(pids, func(pid int) bool { return state(pid) != 'T' })
+		return !slices.ContainsFunc(pids, func(pid int) bool { return !stopped(t, pid) })
 	})
 	do()
 	for _, pid := range pids {
@@ -232,8 +232,8 @@ func TestClockFarAhead(t *testing.T) {
 			return res.StatusCode == http.StatusOK && p.stderr.count(`msg=".*host serves again`) > 0
 		})
 		idle := p.dial()
-		send(t, idle, getRequest)
 		begin := time.Now()
+		send(t, idle, getRequest)
 		expectClosed(t, idle)
 		notBefore(t, begin, short*time.Millisecond)
 	})
