@@ -247,7 +247,7 @@ func soakClient(c *net.TCPConn, r *rand.Rand) (n int, err error) {
 
 // Random requests, responses and terminations of both. Each client gets the exact response to its request.
 func TestHTTPSoak(t *testing.T) {
-	const clients, length = 24, 2500 * time.Millisecond
+	const clients, enough, length, longest = 24, 100, 2500 * time.Millisecond, patience
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	failed := make(chan error, 1<<16)
@@ -256,11 +256,15 @@ func TestHTTPSoak(t *testing.T) {
 	before := p.descriptors()
 	var answered atomic.Int64
 	var running sync.WaitGroup
-	end := time.Now().Add(length)
+	begin := time.Now()
+	goesOn := func() bool { // on a slow machine, until there are enough requests for a conclusion
+		took := time.Since(begin)
+		return took < length || answered.Load() < enough && took < longest
+	}
 	for i := range clients {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		running.Go(func() {
-			for time.Now().Before(end) {
+			for goesOn() {
 				c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", p.port), patience)
 				if err != nil {
 					failed <- err
@@ -278,7 +282,7 @@ func TestHTTPSoak(t *testing.T) {
 	}
 	running.Wait()
 	t.Logf("%d requests were answered", answered.Load())
-	if answered.Load() < 100 {
+	if answered.Load() < enough {
 		t.Error("too few requests for a conclusion")
 	}
 	p.awaitSockets(t, "all sockets of exchanges are closed", func(n int) bool { return n == before["socket"] })

@@ -242,12 +242,14 @@ func TestManyWebSockets(t *testing.T) {
 					return
 				}
 			}
-			if err := c.Close(websocket.StatusNormalClosure, ""); err != nil {
-				t.Errorf("closing WebSocket %d: %v", i, err)
-			}
 		})
 	}
 	talking.Wait()
+	for i, c := range list { // Close waits for 5 s at most, which may be too short for all at once
+		if err := c.Close(websocket.StatusNormalClosure, ""); err != nil {
+			t.Errorf("closing WebSocket %d: %v", i, err)
+		}
+	}
 	p.awaitSockets(t, "the WebSockets' sockets are closed", func(n int) bool { return n == before["socket"] })
 	if after := p.descriptors(); after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
 		t.Errorf("descriptors %v, there were %v", after, before)

@@ -17,6 +17,7 @@ type killableHost struct {
 	seen    atomic.Int64 // number of requests
 	handler http.HandlerFunc
 	server  *http.Server // nil while it is not running
+	ln      promptListener
 }
 
 func startKillable(t *testing.T, handler http.HandlerFunc) *killableHost {
@@ -65,12 +66,14 @@ func (m *killableHost) start() {
 		m.seen.Add(1)
 		m.handler(w, r)
 	})}
-	go func(s *http.Server) { _ = s.Serve(promptListener{ln.(*net.TCPListener)}) }(m.server)
+	m.ln = promptListener{ln.(*net.TCPListener)}
+	go func(s *http.Server, ln net.Listener) { _ = s.Serve(ln) }(m.server, m.ln)
 }
 
 // kill stops the host and closes all its sockets, as the kernel does for a killed process.
 func (m *killableHost) kill() {
 	if m.server != nil {
+		_ = m.ln.Close() // the server does not know the listener before Serve runs
 		_ = m.server.Close()
 		m.server = nil
 	}

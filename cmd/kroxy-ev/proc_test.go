@@ -148,12 +148,16 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// expectIdle demands that the process uses less CPU time than limit in the next second.
+// expectIdle demands that the process uses less CPU time than limit in one of the next seconds: on a slow machine, work that is left may fill the first ones.
 func (p *process) expectIdle(limit time.Duration) {
 	p.t.Helper()
-	before := p.cpu()
-	time.Sleep(time.Second)
-	if used := p.cpu() - before; used >= limit {
-		p.t.Errorf("kroxy-ev used %v of CPU in a second, want less than %v", used, limit)
+	var used time.Duration
+	for range 5 {
+		before := p.cpu()
+		time.Sleep(time.Second)
+		if used = p.cpu() - before; used < limit {
+			return
+		}
 	}
+	p.t.Errorf("kroxy-ev used %v of CPU in a second, and hardly less in the seconds before, want less than %v", used, limit)
 }

@@ -41,8 +41,9 @@ func TestCrashLoop(t *testing.T) {
 	t.Parallel()
 	prepare := withFault(t, "exit-after-serving")
 	h := listen(t, "127.0.0.1", echo)
+	begin := time.Now()
 	p := start(t, setup{hosts: endpoints(h), multi: true, prepare: prepare, settings: settings{"workers_num": 1}})
-	begin, before := time.Now(), p.cpu()
+	before := p.cpu()
 	// The eighth process starts 6.3 s after the first. The pause after it, 6.4 s, would last until second 12.
 	p.await(p.stderr, `restart_in=6\.4s`)
 	if took := time.Since(begin); took < 6*time.Second {
