@@ -232,15 +232,23 @@ func TestCommonSocketOfAFullLoop(t *testing.T) {
 func TestListenIPv6Only(t *testing.T) {
 	t.Parallel()
 	for _, only := range []bool{false, true} {
-		e := engine.Endpoint{Addr: netip.MustParseAddrPort("[::]:0"), IPv6Only: only}
-		fd, err := e.Listen()
-		if errors.Is(err, unix.EAFNOSUPPORT) {
-			t.Skipf("no IPv6 here: %v", err)
+		// The port is free for IPv4, and stays so: for a socket of IPv6 only, the kernel might choose one on which somebody listens.
+		var port uint16
+		var fd int
+		for try := 1; ; try++ {
+			var err error
+			port = enginetest.Reserve(t, "0.0.0.0:0").Port()
+			e := engine.Endpoint{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), port), IPv6Only: only}
+			if fd, err = e.Listen(); err == nil {
+				break
+			}
+			if errors.Is(err, unix.EAFNOSUPPORT) {
+				t.Skipf("no IPv6 here: %v", err)
+			}
+			if !errors.Is(err, unix.EADDRINUSE) || try == 20 { // somebody may have the port for IPv6
+				t.Fatal(err)
+			}
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := enginetest.LocalAddr(t, fd).Port()
 		c, err := net.Dial("tcp4", fmt.Sprint("127.0.0.1:", port))
 		if (err != nil) != only {
 			t.Errorf("IPv6 only is %v, and a client of IPv4 gets %v", only, err)

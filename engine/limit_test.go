@@ -96,18 +96,26 @@ func TestReleaseLetsTheNextInAtOnce(t *testing.T) {
 	t.Parallel()
 	const rounds = 20
 	g := newGate(t, engine.NewLimit(1))
-	for range rounds + 1 {
-		g.dial(t)
-	}
-	g.probe.Await(t, "a pause", func() bool { return len(g.peers) == 1 && len(g.pauses) > 0 })
-	start := time.Now()
-	for round := range rounds {
-		g.Do(g.drop)
-		g.probe.Await(t, "the next client", func() bool { return len(g.peers) == round+2 })
-	}
-	// With the timer alone it would be 100 ms per round.
-	if took := time.Since(start); took > rounds*50*time.Millisecond {
-		t.Errorf("%d rounds took %v", rounds, took)
+	g.dial(t)
+	for try, came := 1, 1; ; try++ {
+		for range rounds {
+			g.dial(t)
+		}
+		g.probe.Await(t, "a pause", func() bool { return len(g.peers) == came && len(g.pauses) > 0 })
+		start := time.Now()
+		for range rounds {
+			came++
+			g.Do(g.drop)
+			g.probe.Await(t, "the next client", func() bool { return len(g.peers) == came })
+		}
+		// With the timer alone it would be 100 ms per round, at least. A machine that stands still may take as long.
+		took := time.Since(start)
+		if took < rounds*50*time.Millisecond {
+			break
+		}
+		if try == 20 {
+			t.Fatalf("%d rounds took %v, and %d tries before that took as long", rounds, took, try-1)
+		}
 	}
 	g.Do(func() {
 		if len(g.held) != 1 {
@@ -240,7 +248,6 @@ func TestCloseWhilePaused(t *testing.T) {
 
 // A client gets a descriptor that was kept for later, and does not have to wait.
 func TestListenerHasDescriptorsGivenUp(t *testing.T) {
-	t.Parallel()
 	if !enginetest.Child(t) {
 		return
 	}
@@ -310,21 +317,25 @@ func TestListenerRunsOutOfDescriptors(t *testing.T) {
 		return usage.Nvcsw
 	}
 	var (
+		began   int64
 		pauses  int
 		wakeups int64
 	)
+	g.probe.OnExpired = func(*engine.Timer) {
+		took := g.Now() - began // more than 450 if the machine stood still
+		if n := int64(len(g.pauses) - pauses); n < 1 || n > took/100+1 {
+			t.Errorf("%d pauses in %d ms", n, took)
+		}
+		if n := switches() - wakeups; n > took/4 { // a loop that spun would have thousands
+			t.Errorf("%d wake-ups in %d ms", n, took)
+		}
+	}
 	g.Do(func() {
-		pauses, wakeups = len(g.pauses), switches()
-		g.Arm(&timer, g.Now()+450)
+		began, pauses, wakeups = g.Now(), len(g.pauses), switches()
+		g.Arm(&timer, began+450)
 	})
 	g.probe.Await(t, "the timer", func() bool { return g.probe.Expiries == 1 })
 	g.Do(func() {
-		if n := len(g.pauses) - pauses; n < 1 || n > 5 {
-			t.Errorf("%d pauses in 450 ms", n)
-		}
-		if n := switches() - wakeups; n > 60 { // a loop that spun would have thousands
-			t.Errorf("%d wake-ups in 450 ms", n)
-		}
 		if len(g.held) != room {
 			t.Errorf("%d clients are in, want %d", len(g.held), room)
 		}

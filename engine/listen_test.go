@@ -30,11 +30,12 @@ type gate struct {
 
 func newGate(t *testing.T, limit *engine.Limit) *gate {
 	t.Helper()
-	fd, err := engine.Listen(netip.MustParseAddrPort(enginetest.Loopback))
+	addr := enginetest.Reserve(t, enginetest.Loopback) // so that it refuses clients when the gate is closed
+	fd, err := engine.Listen(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{Loop: enginetest.Start(t, engine.Options{}), fd: fd, addr: enginetest.LocalAddr(t, fd)}
+	g := &gate{Loop: enginetest.Start(t, engine.Options{}), fd: fd, addr: addr}
 	g.probe = g.Probe()
 	t.Cleanup(func() {
 		g.Do(func() {
@@ -185,11 +186,11 @@ func TestCloseAcceptsWhatIsQueued(t *testing.T) {
 
 func TestListenSharesThePortAndCheckFreeTells(t *testing.T) {
 	t.Parallel()
-	fd, err := engine.Listen(netip.MustParseAddrPort(enginetest.Loopback))
+	addr := enginetest.Reserve(t, enginetest.Loopback)
+	fd, err := engine.Listen(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := enginetest.LocalAddr(t, fd)
 	second, err := engine.Listen(addr)
 	if err != nil {
 		t.Fatalf("a second socket of our own: %v", err)

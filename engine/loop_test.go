@@ -113,16 +113,22 @@ func TestIdleLoopDoesNotWakeUp(t *testing.T) {
 	timers := [3]engine.Timer{{Handler: p}, {Handler: p}, {Handler: p}}
 	loop.Do(func() {
 		tid = unix.Gettid()
-		loop.Arm(&timers[0], loop.Now()+10_000)
+		loop.Arm(&timers[0], loop.Now()+60_000)
 		loop.Arm(&timers[1], loop.Now()+200_000)
 		loop.Arm(&timers[2], loop.Now()+20)
 	})
 	p.Await(t, "the near timer", func() bool { return p.Expiries == 1 })
-	time.Sleep(50 * time.Millisecond) // let it go to sleep
-	before := enginetest.Switches(t, tid)
-	time.Sleep(300 * time.Millisecond)
-	if n := enginetest.Switches(t, tid) - before; n > 1 {
-		t.Errorf("the idle loop woke up %d times in 300 ms", n)
+	for try := 1; ; try++ {
+		time.Sleep(50 * time.Millisecond) // let it go to sleep
+		before := enginetest.Switches(t, tid)
+		time.Sleep(300 * time.Millisecond)
+		n := enginetest.Switches(t, tid) - before
+		if n <= 1 {
+			return
+		}
+		if try == 20 { // on a busy machine it may go to sleep late
+			t.Fatalf("the idle loop woke up %d times in 300 ms", n)
+		}
 	}
 }
 

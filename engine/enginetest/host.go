@@ -132,19 +132,43 @@ func BlackHole(tb testing.TB, at string) netip.AddrPort {
 		tb.Fatalf("enginetest: while listening: %v", err)
 	}
 	addr := LocalAddr(tb, l)
-	for range 8 {
-		fd := socket(tb)
-		err := unix.Connect(fd, sockaddr(addr))
-		if err != nil && !errors.Is(err, unix.EINPROGRESS) {
-			tb.Fatalf("enginetest: while filling a queue: %v", err)
-		}
-		// The lack of an event within 50 ms shows that the backlog is full.
-		if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 50); n == 0 {
-			return addr
-		}
+	fd := socket(tb)
+	if err := unix.Connect(fd, sockaddr(addr)); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		tb.Fatalf("enginetest: while filling a queue: %v", err)
 	}
-	tb.Skip("this kernel accepts more connections than the queue of a listening socket holds")
+	Await(tb, int32(l), unix.POLLIN)
+	// For a listening socket this is the length of the backlog, and its limit.
+	if info, err := unix.GetsockoptTCPInfo(l, unix.IPPROTO_TCP, unix.TCP_INFO); err != nil || info.Unacked <= info.Sacked {
+		tb.Skipf("this kernel has room for more connections than the limit of a backlog: %+v, %v", info, err)
+	}
 	return addr
+}
+
+// Reserve returns an address whose port nothing else gets before the test ends, and on which nothing listens. A socket that is bound but does
+// not listen holds the port; sockets of engine.Listen and of the net package can still listen on it. The test is skipped if the machine does
+// not have the address. at may also be an IPv6 address.
+func Reserve(tb testing.TB, at string) netip.AddrPort {
+	tb.Helper()
+	addr := netip.MustParseAddrPort(at)
+	family, sa := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()})
+	if addr.Addr().Is4() {
+		family, sa = unix.AF_INET, sockaddr(addr)
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		tb.Cleanup(func() { _ = unix.Close(fd) })
+		err = errors.Join(
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
+			unix.Bind(fd, sa))
+	}
+	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) {
+		tb.Skipf("enginetest: not on this machine: %v", err)
+	}
+	if err != nil {
+		tb.Fatalf("enginetest: while reserving a port of %s: %v", at, err)
+	}
+	return LocalAddr(tb, fd)
 }
 
 func socket(tb testing.TB) int {

@@ -25,12 +25,17 @@ func Pair(tb testing.TB) (peer *net.TCPConn, fd int32) {
 		tb.Fatalf("enginetest: %v", err)
 	}
 	tb.Cleanup(func() { _ = peer.Close() })
-	Await(tb, int32(l), unix.POLLIN)
-	n, _, err := unix.Accept4(l, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	if err != nil {
-		tb.Fatalf("enginetest: while accepting: %v", err)
+	for {
+		Await(tb, int32(l), unix.POLLIN)
+		n, from, err := unix.Accept4(l, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		if err != nil {
+			tb.Fatalf("enginetest: while accepting: %v", err)
+		}
+		if in, ok := from.(*unix.SockaddrInet4); ok && in.Port == peer.LocalAddr().(*net.TCPAddr).Port {
+			return peer, int32(n)
+		}
+		_ = unix.Close(n) // somebody has looked for a former owner of the port
 	}
-	return peer, int32(n)
 }
 
 // Attach makes a pair and attaches its descriptor to a connection on l, which is closed when the test ends.
