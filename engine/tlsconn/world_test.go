@@ -305,7 +305,7 @@ func (e *echoServer) dial(tb testing.TB) *net.TCPConn {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(enginetest.Patience))
+	_ = c.SetDeadline(time.Now().Add(3 * enginetest.Patience)) // for megabytes under the race detector
 	return c.(*net.TCPConn)
 }
 
