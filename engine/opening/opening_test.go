@@ -268,7 +268,7 @@ func TestRefused(t *testing.T) {
 		"cut":            {opening.Rules{Senders: everybody}, func(c *codec) { c.send("PROXY TCP4 1.2.3.4"); _ = c.client.CloseWrite() }, opening.ErrHeaderCut},
 		"cut later":      {opening.Rules{Senders: everybody}, func(c *codec) { c.send("PROXY TCP4 1.2.3.4"); c.settle(); _ = c.client.CloseWrite() }, opening.ErrHeaderCut},
 		"never":          {opening.Rules{Senders: everybody, Timeout: 20 * time.Millisecond}, func(*codec) {}, opening.ErrHeaderTimeout},
-		"late":           {opening.Rules{Senders: everybody, Timeout: 20 * time.Millisecond}, func(c *codec) { c.send("PROXY TCP4 1.2.3.4 ") }, opening.ErrHeaderTimeout},
+		"late":           {opening.Rules{Senders: everybody, Timeout: 20 * time.Millisecond}, func(c *codec) { _, _ = io.WriteString(c.client, "PROXY TCP4 1.2.3.4 ") }, opening.ErrHeaderTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -54,7 +54,7 @@ func TestApplyIsRefused(t *testing.T) {
 		"refuses":               {"b refuse", 2, []string{"worker 1", "the port is taken"}},
 		"refuses, fewer":        {"b refuse", 2, []string{"worker 1", "the port is taken"}},
 		"refuses, more":         {"b refuse", 5, []string{"worker 1", "the port is taken"}},
-		"does not answer":       {"b hang-in-prepare", 3, []string{"worker 1", "did not answer within 2s"}},
+		"does not answer":       {"b hang-in-prepare", 3, []string{"worker 1", "did not answer within 10s"}},
 		"dies, and its heir":    {"b die-in-prepare", 3, []string{"worker 1", "and its successor", "exit status 8"}},
 		"dies, and more of it":  {"b die-in-prepare", 5, []string{"worker 1", "and its successor", "exit status 8"}},
 		"dies, and fewer of it": {"b die-in-prepare", 2, []string{"worker 1", "and its successor", "exit status 8"}},
@@ -62,7 +62,6 @@ func TestApplyIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.o.AnswerTimeout = 2 * time.Second
 			w.start(w.plan(3, "a"))
 			before := w.collect(3, "commit a")
 			err := w.m.Apply(w.planFor(test.workers, func(slot int) string {
@@ -178,7 +177,6 @@ func TestApplyWhileAWorkerDies(t *testing.T) {
 func TestApplyWhileAWorkerHangsInCommit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.o.AnswerTimeout = 2 * time.Second
 	w.start(w.plan(2, "a"))
 	var hangs atomic.Bool
 	hangs.Store(true)
@@ -191,7 +189,7 @@ func TestApplyWhileAWorkerHangsInCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.await(1, "gone did not take up its plan within 2s (SIGKILL)")
+	w.await(1, "gone did not take up its plan within 10s (SIGKILL)")
 	w.await(1, "commit b")
 }
 
@@ -305,6 +303,7 @@ func TestDrainTimeoutOfAWorkerThatWasTakenBack(t *testing.T) {
 func TestDrainEndsDuringApply(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.o.StopGrace = time.Second
 	w.start(w.plan(2, "a ignore-drain ignore-stop"))
 	before := w.collect(2, "commit a")
 	fewer := w.plan(1, "b")
@@ -332,7 +331,7 @@ func TestDrainEndsDuringApply(t *testing.T) {
 func TestStoppingWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.o.StopGrace = 300 * time.Millisecond
+	w.o.StopGrace = 5 * time.Second // time to say that it was told to
 	w.start(w.plan(2, "a ignore-drain ignore-stop"))
 	fewer := w.plan(1, "b")
 	fewer.DrainTimeout = time.Nanosecond
@@ -353,7 +352,7 @@ func TestStoppingWorkerIsReplaced(t *testing.T) {
 func TestSuperfluousWorkerIsKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.o.StopGrace = 100 * time.Millisecond
+	w.o.StopGrace = 5 * time.Second // time to say that it was told to
 	w.start(w.plan(2, "a ignore-drain ignore-stop"))
 	p := w.plan(1, "b")
 	p.DrainTimeout = 50 * time.Millisecond

@@ -25,9 +25,8 @@ func TestDrain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.o.StopGrace = 200 * time.Millisecond
-			if test.want == "exit status 0" {
-				w.o.StopGrace = testTimeout
+			if test.want != "exit status 0" {
+				w.o.StopGrace = 5 * time.Second // time to say that it was told to
 			}
 			w.start(w.plan(3, test.body))
 			within(t, testTimeout, "Drain", func() { w.m.Drain(test.timeout) })

@@ -18,7 +18,7 @@ const bodyVariable = "SUPERVISE_TEST_BODY"
 // it serves, and ends with its standard input.
 func master() error {
 	report := os.NewFile(3, "report")
-	m, err := supervise.Start(supervise.Options{Env: workerEnv()}, supervise.Plan{
+	m, err := supervise.Start(supervise.Options{Env: workerEnv(), StopGrace: testTimeout}, supervise.Plan{
 		Workers: 3,
 		For: func(int) ([]byte, []int, error) {
 			return []byte(os.Getenv(bodyVariable)), []int{int(report.Fd())}, nil

@@ -36,7 +36,7 @@ func newMaster() error {
 	for _, f := range facts() {
 		fmt.Fprintf(report, "-1 %d fact %s\n", os.Getpid(), f)
 	}
-	m, err := supervise.Start(supervise.Options{Env: workerEnv()}, supervise.Plan{
+	m, err := supervise.Start(supervise.Options{Env: workerEnv(), StopGrace: testTimeout}, supervise.Plan{
 		Workers: 3,
 		For:     func(int) ([]byte, []int, error) { return []byte(body), []int{int(report.Fd())}, nil },
 	})
@@ -69,7 +69,7 @@ func newerMaster() error {
 // pipe as the new master's.
 func oldMaster() error {
 	report := os.NewFile(3, "report")
-	m, err := supervise.Start(supervise.Options{Env: workerEnv()}, supervise.Plan{
+	m, err := supervise.Start(supervise.Options{Env: workerEnv(), StopGrace: testTimeout}, supervise.Plan{
 		Workers: 1,
 		For:     func(int) ([]byte, []int, error) { return []byte("old"), []int{int(report.Fd())}, nil },
 	})
@@ -186,7 +186,7 @@ func TestUpgradeFails(t *testing.T) {
 	}{
 		"leaves at once":     {"leave", "", 0, []string{"new master", "exit status 5"}},
 		"hangs":              {"hang", "", 300 * time.Millisecond, []string{"new master", "did not serve within 300ms"}},
-		"hangs with workers": {"hang-when-serving", "", 3 * time.Second, []string{"new master", "did not serve within 3s"}},
+		"hangs with workers": {"hang-when-serving", "", 10 * time.Second, []string{"new master", "did not serve within 10s"}},
 		"says why":           {"say", "", 0, []string{"new master", "the licence has expired"}},
 		"worker refuses":     {"b refuse", "", 0, []string{"new master", "worker ", "the port is taken"}},
 		"no program":         {"b", "/nonexistent", 0, []string{"new master", "/nonexistent", "no such file"}},
@@ -305,7 +305,7 @@ func TestApplyDuringUpgrade(t *testing.T) {
 	w := newWorld(t)
 	w.start(w.plan(1, "a"))
 	s, p, _ := successor(t, "hang-when-serving")
-	s.Timeout = 3 * time.Second
+	s.Timeout = 10 * time.Second
 	var done sync.WaitGroup
 	done.Go(func() {
 		if _, err := w.m.Upgrade(s); err == nil {

@@ -74,7 +74,7 @@ func (t *testWorker) Prepare(body []byte, files []int) error {
 	case has(t.next, "die-in-prepare"):
 		os.Exit(8)
 	case has(t.next, "slow"):
-		time.Sleep(time.Second)
+		time.Sleep(5 * time.Second)
 	case has(t.next, "hang-in-prepare"):
 		select {}
 	}

@@ -109,8 +109,9 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{t: t, pipe: p, log: new(safeBuffer)}
 	w.o = supervise.Options{
-		Args: []string{"worker"},
-		Log:  slog.New(slog.NewTextHandler(w.log, nil)),
+		Args:      []string{"worker"},
+		StopGrace: testTimeout, // on a machine that stands still, a worker that stops may take long
+		Log:       slog.New(slog.NewTextHandler(w.log, nil)),
 		Started: func(slot, pid int) {
 			p.add(event{slot, pid, "started"})
 		},
