@@ -12,9 +12,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/sys/unix"
 )
 
 // Bounds for each client.
@@ -252,11 +254,30 @@ func (c *clientConn) beginRequest() bool { return c.awaiting.Swap(answering) != 
 // reports whether it did.
 func (c *clientConn) closeIfIdle(before int64) bool {
 	awaiting, writing := c.awaiting.Load(), c.writing.Load()
-	if awaiting > 0 && awaiting < before && c.awaiting.CompareAndSwap(awaiting, closedIdle) || writing > 0 && writing < before {
+	if awaiting > 0 && awaiting < before && !c.hasSent() && c.awaiting.CompareAndSwap(awaiting, closedIdle) || writing > 0 && writing < before {
 		_ = c.closeNow()
 		return true
 	}
 	return false
+}
+
+// hasSent reports whether bytes of a request have arrived that were not read yet: a process that stood still (SIGSTOP, an overloaded machine) must
+// not take a client for silent whose request has arrived in the meantime.
+func (c *clientConn) hasSent() bool {
+	if c.unread.Load() {
+		return false // it is not a request any more
+	}
+	socket, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	return err == nil && n > 0
 }
 
 // Read implements net.Conn. The first Read after an answer begins the wait for the next request.
