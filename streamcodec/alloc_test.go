@@ -32,7 +32,7 @@ func gate(t *testing.T, what string, f func()) {
 
 func TestCopiedChunkDoesNotAllocate(t *testing.T) {
 	hosts := listen(t)
-	proxy, server := startProxy(t, hosts.Addr(), 16, config.Route{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
+	proxy, server := startProxy(t, hosts.Addr(), 16, config.Route{ReadTimeout: 60e9, ProxyReadTimeout: 60e9})
 	client, host := pair(t, proxy, hosts)
 	buf := make([]byte, 1000)
 	gate(t, "a round trip of 1,000 bytes", func() {
@@ -51,7 +51,7 @@ func TestCopiedChunkDoesNotAllocate(t *testing.T) {
 
 func TestSplicedChunkDoesNotAllocate(t *testing.T) {
 	hosts := listen(t)
-	proxy, server := startProxy(t, hosts.Addr(), 16, config.Route{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
+	proxy, server := startProxy(t, hosts.Addr(), 16, config.Route{ReadTimeout: 60e9, ProxyReadTimeout: 60e9})
 	client, host := pair(t, proxy, hosts)
 	buf := make([]byte, 1<<20)
 	go func() {
@@ -74,7 +74,7 @@ func TestSplicedChunkDoesNotAllocate(t *testing.T) {
 func TestBackpressureDoesNotAllocate(t *testing.T) {
 	for _, pipes := range []int{0, 16} {
 		hosts := listen(t)
-		proxy, _ := startProxy(t, hosts.Addr(), pipes, config.Route{SendTimeout: 1e9, ProxyReadTimeout: 1e9})
+		proxy, _ := startProxy(t, hosts.Addr(), pipes, config.Route{SendTimeout: 60e9, ProxyReadTimeout: 60e9})
 		client, host := pair(t, proxy, hosts)
 		buf := make([]byte, 8<<20)
 		go func() {
@@ -116,7 +116,7 @@ func TestSessionDoesNotAllocate(t *testing.T) {
 
 func sessionDoesNotAllocate(t *testing.T, format string, change func(*upstream.Group)) {
 	hosts := listen(t)
-	proxy, server, entry := startEntry(t, hosts.Addr(), 16, config.Route{ReadTimeout: 1e9, ProxyReadTimeout: 1e9})
+	proxy, server, entry := startEntry(t, hosts.Addr(), 16, config.Route{ReadTimeout: 60e9, ProxyReadTimeout: 60e9})
 	if format != "" {
 		f, err := logformat.Compile(format, logformat.Stream)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"kroxy-ev/config"
+	"kroxy-ev/engine/enginetest"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -59,7 +60,7 @@ func TestBytesSurvive(t *testing.T) {
 // awaitIdle waits until the server has no session.
 func awaitIdle(t *testing.T, server *Server) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); server.Stats().Active.Load() > 0; {
+	for deadline := time.Now().Add(enginetest.Patience); server.Stats().Active.Load() > 0; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d sessions are still there", server.Stats().Active.Load())
 		}
