@@ -109,22 +109,18 @@ func TestAccessLogOfClientsThatLeaveWithTheirResponse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			full, asked := make(chan struct{}), make(chan struct{})
+			head := postRoot + "Content-Length: 1000000000\r\n\r\n"
 			l := startLogged(t, nil, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
-				_, _ = io.ReadFull(c, make([]byte, len(uploadHead)))
+				_, _ = io.ReadFull(c, make([]byte, len(head)))
 				close(asked)
 				<-full
 				send(c, lastAnswer, nil)
 				<-t.Context().Done()
 			}))
 			c := l.dial()
-			send(c, uploadHead, nil)
+			send(c, head, nil)
 			<-asked
-			for { // until no more is taken
-				_ = c.SetWriteDeadline(time.Now().Add(soon))
-				if _, err := c.Write(make([]byte, 64<<10)); err != nil {
-					break
-				}
-			}
+			l.fill(c)
 			if leavesFirst {
 				c.Close()
 				l.settle()

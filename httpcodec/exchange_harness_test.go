@@ -78,7 +78,7 @@ func newSettings(t testing.TB, r *resolve.Resolver, change func(*flat), hosts ..
 	}
 	set := &flat{Settings: Settings{HTTP2: h2conn.DefaultLimits}, Route: Route{Route: new(config.Route)}}
 	set.Group = &upstream.Group{
-		Name: "test", Balance: balance.NewGroup(len(hosts), balancer, balance.NewCounters(1, len(hosts))), ConnectTimeout: 10 * time.Second,
+		Name: "test", Balance: balance.NewGroup(len(hosts), balancer, balance.NewCounters(1, len(hosts))), ConnectTimeout: enginetest.Patience,
 		Keepalive: 64,
 	}
 	for _, at := range hosts {
@@ -204,7 +204,7 @@ func (p *proxy) dial() *net.TCPConn {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(enginetest.Patience))
+	_ = c.SetDeadline(time.Now().Add(3 * enginetest.Patience)) // the last trial of a timed test takes longer than Patience
 	return c.(*net.TCPConn)
 }
 
@@ -311,8 +311,12 @@ func (h *recorder) seen(n int) (all []string) {
 	return all
 }
 
-// send writes s, byte by byte if there is a drip. Errors are left for the reader to notice.
+// send writes s, byte by byte if there is a drip. Errors are left for the reader to notice. Writing nothing would take a reset away from
+// the reader.
 func send(c net.Conn, s string, drip func()) {
+	if s == "" {
+		return
+	}
 	if drip == nil {
 		_, _ = io.WriteString(c, s)
 		return

@@ -15,67 +15,71 @@ import (
 // keepalive_timeout starts at the end of a response, and ends with the first byte of a request.
 func TestKeepaliveTimeout(t *testing.T) {
 	t.Parallel()
-	h := startRecorder(t, always+hi)
-	p := startProxy(t, func(s *flat) { s.Server.KeepaliveTimeout, s.Server.ClientHeaderTimeout = ample, 4*ample }, h.addr)
-	c := p.dial()
-	for range 7 {
-		send(c, getRoot, nil)
+	timed(t, func(t testing.TB, unit time.Duration) {
+		h := startRecorder(t, always+hi)
+		p := startProxy(t, func(s *flat) { s.Server.KeepaliveTimeout, s.Server.ClientHeaderTimeout = 5*unit, 20*unit }, h.addr)
+		c := p.dial()
+		for range 7 {
+			send(c, getRoot, nil)
+			readN(t, c, hi)
+			time.Sleep(unit)
+		}
+		send(c, getRoot[:10], nil)
+		time.Sleep(5*unit + unit)
+		send(c, getRoot[10:], nil)
 		readN(t, c, hi)
-		time.Sleep(soon)
-	}
-	send(c, getRoot[:10], nil)
-	time.Sleep(ample + soon)
-	send(c, getRoot[10:], nil)
-	readN(t, c, hi)
-	last := time.Now()
-	if got, how := readAll(c); got != "" || how != "eof" {
-		t.Errorf("got %q, %s; want the end", got, how)
-	}
-	if d := time.Since(last); d < ample-20*time.Millisecond {
-		t.Errorf("%v behind the last response, want %v", d, ample)
-	}
+		last := time.Now()
+		if got, how := readAll(c); got != "" || how != "eof" {
+			t.Errorf("got %q, %s; want the end", got, how)
+		}
+		if d := time.Since(last); d < 5*unit-20*time.Millisecond {
+			t.Errorf("%v behind the last response, want %v", d, 5*unit)
+		}
+	})
 }
 
 // A pooled connection is closed when it has been idle long enough, and not earlier: neither while it is busy, nor because of
 // the timer of its last idle period.
 func TestUpstreamKeepaliveTimeout(t *testing.T) {
 	t.Parallel()
-	slow := make(chan struct{})
-	conns, ended := make(chan struct{}, 9), make(chan time.Time, 9)
-	at := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
-		conns <- struct{}{}
-		for i := 0; ; i++ {
-			if _, err := io.ReadFull(c, make([]byte, len(getRoot))); err != nil {
-				ended <- time.Now()
-				return
+	timed(t, func(t testing.TB, unit time.Duration) {
+		slow := make(chan struct{})
+		conns, ended := make(chan struct{}, 9), make(chan time.Time, 9)
+		at := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+			conns <- struct{}{}
+			for i := 0; ; i++ {
+				if _, err := io.ReadFull(c, make([]byte, len(getRoot))); err != nil {
+					ended <- time.Now()
+					return
+				}
+				if i == 1 {
+					<-slow
+				}
+				send(c, hi, nil)
 			}
-			if i == 1 {
-				<-slow
-			}
-			send(c, hi, nil)
-		}
-	})
-	p := startProxy(t, func(s *flat) { s.Group.KeepaliveTimeout = ample }, at)
-	c := p.dial()
-	send(c, getRoot, nil)
-	readN(t, c, hi)
-	send(c, getRoot, nil)
-	time.Sleep(ample + soon)
-	close(slow)
-	readN(t, c, hi)
-	for range 6 {
-		time.Sleep(soon)
+		})
+		p := startProxy(t, func(s *flat) { s.Group.KeepaliveTimeout = 5 * unit }, at)
+		c := p.dial()
 		send(c, getRoot, nil)
 		readN(t, c, hi)
-	}
-	idle := time.Now()
-	if at := <-ended; at.Sub(idle) < ample-20*time.Millisecond || len(conns) != 1 {
-		t.Errorf("%d connections; the last ended %v behind its last response, want %v", len(conns), at.Sub(idle), ample)
-	}
-	if n := p.idleHosts(); n != 0 {
-		t.Errorf("%d connections in the pool", n)
-	}
-	stillOpen(t, c)
+		send(c, getRoot, nil)
+		time.Sleep(5*unit + unit)
+		close(slow)
+		readN(t, c, hi)
+		for range 6 {
+			time.Sleep(unit)
+			send(c, getRoot, nil)
+			readN(t, c, hi)
+		}
+		idle := time.Now()
+		if at := <-ended; at.Sub(idle) < 5*unit-20*time.Millisecond || len(conns) != 1 {
+			t.Errorf("%d connections; the last ended %v behind its last response, want %v", len(conns), at.Sub(idle), 5*unit)
+		}
+		if n := p.idleHosts(); n != 0 {
+			t.Errorf("%d connections in the pool", n)
+		}
+		stillOpen(t, c)
+	})
 }
 
 // Without a connect timeout, only a client that gives up ends the attempt.
@@ -99,26 +103,28 @@ func TestClientLeavesWhileConnectingForEver(t *testing.T) {
 // New settings without an idle timeout also apply to connections that are already idle.
 func TestSwapEndsTheIdleTime(t *testing.T) {
 	t.Parallel()
-	h := startRecorder(t, always+hi)
-	p := startProxy(t, func(s *flat) { s.Group.KeepaliveTimeout = soon }, h.addr)
-	c := p.dial()
-	send(c, getRoot, nil)
-	readN(t, c, hi)
-	p.loop.Post(func() {
-		s := *p.entry.Settings
-		r := s.Routes[0]
-		to := *s.only()
-		g := *to.Group
-		g.KeepaliveTimeout, to.Group = 0, &g
-		r.Targets = []Target{to}
-		s.Routes = []Route{r}
-		p.take(&s)
+	timed(t, func(t testing.TB, unit time.Duration) {
+		h := startRecorder(t, always+hi)
+		p := startProxy(t, func(s *flat) { s.Group.KeepaliveTimeout = unit }, h.addr)
+		c := p.dial()
+		send(c, getRoot, nil)
+		readN(t, c, hi)
+		p.loop.Post(func() {
+			s := *p.entry.Settings
+			r := s.Routes[0]
+			to := *s.only()
+			g := *to.Group
+			g.KeepaliveTimeout, to.Group = 0, &g
+			r.Targets = []Target{to}
+			s.Routes = []Route{r}
+			p.take(&s)
+		})
+		p.settle()
+		time.Sleep(2 * unit)
+		if n := p.idleHosts(); n != 1 {
+			t.Errorf("%d connections in the pool, want the one", n)
+		}
 	})
-	p.settle()
-	time.Sleep(2 * soon)
-	if n := p.idleHosts(); n != 1 {
-		t.Errorf("%d connections in the pool, want the one", n)
-	}
 }
 
 // A long response is followed by another one that nobody requested; the next request must not get it. All of it is in the
@@ -187,7 +193,9 @@ func TestIdleConnectionsThatEnd(t *testing.T) {
 		} else {
 			_ = h.CloseWrite()
 		}
-		p.settle()
+		for began := time.Now(); p.idleHosts() > n-1-i && time.Since(began) < enginetest.Patience; {
+			p.settle()
+		}
 		if got := p.idleHosts(); got != n-1-i {
 			t.Errorf("%d connections in the pool, want %d", got, n-1-i)
 		}

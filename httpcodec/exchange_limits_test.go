@@ -14,13 +14,6 @@ import (
 	"kroxy-ev/engine/enginetest"
 )
 
-// soon is a timeout that a test waits for. Ample is a timeout that does not expire while a test sleeps for up to soon several
-// times in a row.
-const (
-	soon  = 100 * time.Millisecond
-	ample = 5 * soon
-)
-
 // idleHosts counts the pooled connections.
 func (p *proxy) idleHosts() (n int) {
 	done := make(chan struct{})
@@ -33,7 +26,7 @@ func (p *proxy) idleHosts() (n int) {
 }
 
 // flood is a host that answers the first request with a body of n bytes, and reports how its connection ended.
-func flood(t *testing.T, head string, n int) (at netip.AddrPort, ended chan string) {
+func flood(t testing.TB, head string, n int) (at netip.AddrPort, ended chan string) {
 	ended = make(chan string, 1)
 	return enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
 		_, _ = io.ReadFull(c, make([]byte, len(getRoot)))
@@ -100,22 +93,25 @@ func TestSendTimeoutSparesSlowClients(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			at, _ := flood(t, te, 1e9)
-			p := startProxy(t, func(s *flat) { s.SendTimeout = ample }, at)
-			c := p.dial()
-			send(c, getRoot, nil)
-			for b := make([]byte, tc.step); tc.steps > 0; tc.steps-- {
-				if n, err := io.ReadFull(c, b); err != nil {
-					t.Fatalf("%v, %d bytes into a step, %d steps before the end", err, n, tc.steps)
+			timed(t, func(t testing.TB, unit time.Duration) {
+				at, _ := flood(t, te, 1e9)
+				p := startProxy(t, func(s *flat) { s.SendTimeout = 5 * unit }, at)
+				c := p.dial()
+				send(c, getRoot, nil)
+				b := make([]byte, tc.step)
+				for left := tc.steps; left > 0; left-- {
+					if n, err := io.ReadFull(c, b); err != nil {
+						t.Fatalf("%v, %d bytes into a step, %d steps before the end", err, n, left)
+					}
+					time.Sleep(unit / 2)
 				}
-				time.Sleep(soon / 2)
-			}
+			})
 		})
 	}
 }
 
 // bottomless is a host that reads only the head, replies with early if that is not empty, and goes on as after says.
-func bottomless(t *testing.T, early string, after func(*net.TCPConn)) netip.AddrPort {
+func bottomless(t testing.TB, early string, after func(*net.TCPConn)) netip.AddrPort {
 	return enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
 		_ = c.SetReadBuffer(128 << 10) // more than a segment of loopback, or the kernel takes its time
 		_, _ = io.ReadFull(c, make([]byte, len(postRoot)))
@@ -156,7 +152,7 @@ func TestProxySendTimeout(t *testing.T) {
 			began := time.Now()
 			go upload(c, framing)
 			readN(t, c, page(504, false))
-			if d := time.Since(began); d < soon-20*time.Millisecond || d > 5*time.Second {
+			if d := time.Since(began); d < soon-20*time.Millisecond || d > enginetest.Patience {
 				t.Errorf("after %v, want about %v", d, soon)
 			}
 			close(release)
@@ -175,50 +171,54 @@ func TestProxySendTimeout(t *testing.T) {
 // The host has begun its response and takes no more of the request: the response is sent completely, the request is not.
 func TestProxySendTimeoutInsideAResponse(t *testing.T) {
 	t.Parallel()
-	ended := make(chan string, 1)
-	var log lockedBuffer
-	p := rig{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}.start(t, func(s *flat) { s.ProxySendTimeout, s.ProxyReadTimeout = soon, 10*time.Second },
-		bottomless(t, okHead+"Content-Length: 5\r\n\r\nab", func(c *net.TCPConn) {
-			if !log.says(causeHostTakesNoMore.text) {
-				t.Errorf("the log says %q", log.String())
-			}
-			send(c, "cde", nil)
-			_, err := io.Copy(io.Discard, c)
-			ended <- endingOf(err)
-		}))
-	c := p.dial()
-	sent := make(chan string, 1)
-	go func() { sent <- upload(c, te) }()
-	if got, how := readAll(c); got != okHead+"Content-Length: 5\r\nConnection: close\r\n\r\nabcde" || how != "eof" {
-		t.Errorf("got %q, %s; want the whole response", got, how)
-	}
-	if how := <-ended; how != "reset" {
-		t.Errorf("the host's connection ended with %s, want reset", how)
-	}
-	c.Close()
-	<-sent
-	awaitActive(t, p, 0)
+	timed(t, func(t testing.TB, unit time.Duration) {
+		ended := make(chan string, 1)
+		var log lockedBuffer
+		p := rig{log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}.start(t, func(s *flat) { s.ProxySendTimeout, s.ProxyReadTimeout = unit, 10*time.Second },
+			bottomless(t, okHead+"Content-Length: 5\r\n\r\nab", func(c *net.TCPConn) {
+				if !log.says(causeHostTakesNoMore.text) {
+					t.Errorf("the log says %q", log.String())
+				}
+				send(c, "cde", nil)
+				_, err := io.Copy(io.Discard, c)
+				ended <- endingOf(err)
+			}))
+		c := p.dial()
+		sent := make(chan string, 1)
+		go func() { sent <- upload(c, te) }()
+		if got, how := readAll(c); got != okHead+"Content-Length: 5\r\nConnection: close\r\n\r\nabcde" || how != "eof" {
+			t.Errorf("got %q, %s; want the whole response", got, how)
+		}
+		if how := <-ended; how != "reset" {
+			t.Errorf("the host's connection ended with %s, want reset", how)
+		}
+		c.Close()
+		<-sent
+		awaitActive(t, p, 0)
+	})
 }
 
 // While the host takes no bytes, proxy_send_timeout runs, and no response is waited for.
 func TestProxyReadTimeoutWhileTheHostIsFull(t *testing.T) {
 	t.Parallel()
-	const size = 30 << 20
-	framing := "Content-Length: 31457280\r\n"
-	p := startProxy(t, func(s *flat) { s.ProxySendTimeout, s.ProxyReadTimeout = 10*time.Second, soon },
-		bottomless(t, "", func(c *net.TCPConn) {
-			time.Sleep(4 * soon)
-			n := int64(size + len("PUT / HTTP/1.1\r\nHost: p\r\n"+framing+"\r\n") - len(postRoot))
-			_, _ = io.CopyN(io.Discard, c, n)
-			send(c, hi, nil)
-			enginetest.Hold(c)
-		}))
-	c := p.dial()
-	go func() {
-		send(c, "PUT / HTTP/1.1\r\nHost: p\r\n"+framing+"\r\n", nil)
-		_, _ = c.Write(make([]byte, size))
-	}()
-	readN(t, c, hi)
+	timed(t, func(t testing.TB, unit time.Duration) {
+		const size = 30 << 20
+		framing := "Content-Length: 31457280\r\n"
+		p := startProxy(t, func(s *flat) { s.ProxySendTimeout, s.ProxyReadTimeout = 10*time.Second, unit },
+			bottomless(t, "", func(c *net.TCPConn) {
+				time.Sleep(4 * unit)
+				n := int64(size + len("PUT / HTTP/1.1\r\nHost: p\r\n"+framing+"\r\n") - len(postRoot))
+				_, _ = io.CopyN(io.Discard, c, n)
+				send(c, hi, nil)
+				enginetest.Hold(c)
+			}))
+		c := p.dial()
+		go func() {
+			send(c, "PUT / HTTP/1.1\r\nHost: p\r\n"+framing+"\r\n", nil)
+			_, _ = c.Write(make([]byte, size))
+		}()
+		readN(t, c, hi)
+	})
 }
 
 // A client that owes part of its body is not waited for while it waits for the host's 100.
@@ -232,19 +232,21 @@ func TestBodyTimeoutCountsFromThe100(t *testing.T) {
 	}{"client goes on": {"abc", hi}, "client does not": {"", page(408, false)}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := startProxy(t, func(s *flat) { s.ClientBodyTimeout = soon }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
-				_, _ = io.ReadFull(c, make([]byte, len(ask)))
-				time.Sleep(3 * soon)
-				send(c, cont, nil)
-				_, _ = io.ReadFull(c, make([]byte, len("abc")))
-				send(c, hi, nil)
-				enginetest.Hold(c)
-			}))
-			c := p.dial()
-			send(c, ask, nil)
-			readN(t, c, cont)
-			send(c, tc.body, nil)
-			readN(t, c, tc.want)
+			timed(t, func(t testing.TB, unit time.Duration) {
+				p := startProxy(t, func(s *flat) { s.ClientBodyTimeout = unit }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+					_, _ = io.ReadFull(c, make([]byte, len(ask)))
+					time.Sleep(3 * unit)
+					send(c, cont, nil)
+					_, _ = io.ReadFull(c, make([]byte, len("abc")))
+					send(c, hi, nil)
+					enginetest.Hold(c)
+				}))
+				c := p.dial()
+				send(c, ask, nil)
+				readN(t, c, cont)
+				send(c, tc.body, nil)
+				readN(t, c, tc.want)
+			})
 		})
 	}
 }
@@ -252,40 +254,42 @@ func TestBodyTimeoutCountsFromThe100(t *testing.T) {
 // A slow client is not cut off as long as some of its body arrives in time, nor is a slow host.
 func TestReadTimeoutsCountFromTheLastByte(t *testing.T) {
 	t.Parallel()
-	slowly := func(c *net.TCPConn, s string) {
+	slowly := func(c *net.TCPConn, s string, unit time.Duration) {
 		for i := range len(s) {
-			time.Sleep(soon / 2)
+			time.Sleep(unit / 2)
 			send(c, s[i:i+1], nil)
 		}
 	}
 	for name, framing := range map[string]string{"length": "Content-Length: 12\r\n\r\nabcdefghijkl", "chunked": te + "\r\n6\r\nabcdef\r\n6\r\nghijkl\r\n0\r\n\r\n"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			head, body, _ := strings.Cut(framing, "\r\n\r\n")
-			head += "\r\n\r\n"
-			h := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
-				b := make([]byte, 4096)
-				for got := ""; !strings.HasSuffix(got, "l") && !strings.HasSuffix(got, "0\r\n\r\n"); {
-					k, err := c.Read(b)
-					if err != nil {
-						return
+			timed(t, func(t testing.TB, unit time.Duration) {
+				head, body, _ := strings.Cut(framing, "\r\n\r\n")
+				head += "\r\n\r\n"
+				h := enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+					b := make([]byte, 4096)
+					for got := ""; !strings.HasSuffix(got, "l") && !strings.HasSuffix(got, "0\r\n\r\n"); {
+						k, err := c.Read(b)
+						if err != nil {
+							return
+						}
+						got += string(b[:k])
 					}
-					got += string(b[:k])
+					send(c, okHead+head, nil)
+					slowly(c, body, unit)
+					enginetest.Hold(c)
+				})
+				p := startProxy(t, func(s *flat) {
+					s.ClientBodyTimeout, s.ProxyReadTimeout, s.SendTimeout, s.ProxySendTimeout = 5*unit, 5*unit, 5*unit, 5*unit
+				}, h)
+				c := p.dial()
+				send(c, postRoot+head, nil)
+				slowly(c, body, unit)
+				if got := readMessages(t, c, 1); !strings.HasPrefix(got, okHead) {
+					t.Errorf("got %q", got)
 				}
-				send(c, okHead+head, nil)
-				slowly(c, body)
-				enginetest.Hold(c)
+				stillOpen(t, c)
 			})
-			p := startProxy(t, func(s *flat) {
-				s.ClientBodyTimeout, s.ProxyReadTimeout, s.SendTimeout, s.ProxySendTimeout = ample, ample, ample, ample
-			}, h)
-			c := p.dial()
-			send(c, postRoot+head, nil)
-			slowly(c, body)
-			if got := readMessages(t, c, 1); !strings.HasPrefix(got, okHead) {
-				t.Errorf("got %q", got)
-			}
-			stillOpen(t, c)
 		})
 	}
 }
@@ -360,23 +364,26 @@ func TestProxyReadTimeoutBoundsAHead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := startProxy(t, func(s *flat) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = tc.timeout, soon }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
-				_, _ = io.ReadFull(c, make([]byte, len(getRoot)))
-				send(c, tc.begin, nil)
-				for range tc.times {
-					if _, err := io.WriteString(c, tc.piece); err != nil {
-						return
+			timed(t, func(t testing.TB, unit time.Duration) {
+				scale := unit / soon
+				p := startProxy(t, func(s *flat) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = tc.timeout*scale, unit }, enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
+					_, _ = io.ReadFull(c, make([]byte, len(getRoot)))
+					send(c, tc.begin, nil)
+					for range tc.times {
+						if _, err := io.WriteString(c, tc.piece); err != nil {
+							return
+						}
+						time.Sleep(tc.pause * scale)
 					}
-					time.Sleep(tc.pause)
+					send(c, tc.end, nil)
+					enginetest.Hold(c)
+				}))
+				c := p.dial()
+				send(c, getRoot, nil)
+				if got, how := readAll(c); !strings.HasSuffix(got, tc.want) || how != "eof" {
+					t.Errorf("got %q, %s", got, how)
 				}
-				send(c, tc.end, nil)
-				enginetest.Hold(c)
-			}))
-			c := p.dial()
-			send(c, getRoot, nil)
-			if got, how := readAll(c); !strings.HasSuffix(got, tc.want) || how != "eof" {
-				t.Errorf("got %q, %s", got, how)
-			}
+			})
 		})
 	}
 }
@@ -394,24 +401,26 @@ func TestProxyReadTimeoutInsideABody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := startRecorder(t, tc.reply+halts)
-			p := startProxy(t, func(s *flat) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = soon, soon }, h.addr)
-			c := p.dial()
-			began := time.Now()
-			send(c, tc.request, nil)
-			got, how := readAll(c)
-			if got != tc.want {
-				t.Errorf("got %q, %s\nwant %q", got, how, tc.want)
-			}
-			// Where closing the connection would mean the end of the body, it must be reset.
-			if how != "reset" && (how != "eof" || strings.HasSuffix(name, "1.0")) || how == "reset" && strings.Contains(got, "504") {
-				t.Errorf("the connection ended with %s", how)
-			}
-			if d := time.Since(began); d < soon-20*time.Millisecond {
-				t.Errorf("after %v, want %v", d, soon)
-			}
-			p.stop()
-			h.seen(1)
+			timed(t, func(t testing.TB, unit time.Duration) {
+				h := startRecorder(t, tc.reply+halts)
+				p := startProxy(t, func(s *flat) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = unit, unit }, h.addr)
+				c := p.dial()
+				began := time.Now()
+				send(c, tc.request, nil)
+				got, how := readAll(c)
+				if got != tc.want {
+					t.Errorf("got %q, %s\nwant %q", got, how, tc.want)
+				}
+				// Where closing the connection would mean the end of the body, it must be reset.
+				if how != "reset" && (how != "eof" || strings.HasSuffix(name, "1.0")) || how == "reset" && strings.Contains(got, "504") {
+					t.Errorf("the connection ended with %s", how)
+				}
+				if d := time.Since(began); d < unit-20*time.Millisecond {
+					t.Errorf("after %v, want %v", d, unit)
+				}
+				p.stop()
+				h.seen(1)
+			})
 		})
 	}
 }

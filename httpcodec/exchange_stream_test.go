@@ -241,13 +241,8 @@ func TestClientResetsBehindAFullHost(t *testing.T) {
 	})
 	p := startProxy(t, nil, host)
 	c := p.dial()
-	send(c, postRoot+"Content-Length: 100000000\r\n\r\n", nil)
-	_ = c.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
-	for {
-		if _, err := c.Write(make([]byte, 1<<20)); err != nil {
-			break
-		}
-	}
+	send(c, postRoot+"Content-Length: 1000000000\r\n\r\n", nil)
+	p.fill(c)
 	_ = c.SetLinger(0)
 	c.Close()
 	awaitActive(t, p, 0)

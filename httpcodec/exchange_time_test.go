@@ -12,48 +12,49 @@ import (
 
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
-	const soon = 120 * time.Millisecond
 	for _, tc := range []struct {
 		name, in, reply string
-		set             func(*flat)
+		set             func(s *flat, soon time.Duration)
 		out, ending     string
 	}{
-		{"half a head", getRoot[:20], "", func(s *flat) { s.Server.ClientHeaderTimeout = soon }, page(408, false), "eof"},
-		{"empty lines only", "\r\n\r\n", "", func(s *flat) { s.Server.ClientHeaderTimeout = soon }, "", "eof"},
-		{"nothing", "", "", func(s *flat) { s.Server.ClientHeaderTimeout = soon }, "", "eof"},
-		{"idle", getRoot, hi, func(s *flat) { s.Server.KeepaliveTimeout = soon }, hi, "eof"},
-		{"half a body", postRoot + "Content-Length: 5\r\n\r\nab", hi, func(s *flat) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
-		{"half a chunked body", postRoot + te + "\r\n5\r\nab", hi, func(s *flat) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
+		{"half a head", getRoot[:20], "", func(s *flat, soon time.Duration) { s.Server.ClientHeaderTimeout = soon }, page(408, false), "eof"},
+		{"empty lines only", "\r\n\r\n", "", func(s *flat, soon time.Duration) { s.Server.ClientHeaderTimeout = soon }, "", "eof"},
+		{"nothing", "", "", func(s *flat, soon time.Duration) { s.Server.ClientHeaderTimeout = soon }, "", "eof"},
+		{"idle", getRoot, hi, func(s *flat, soon time.Duration) { s.Server.KeepaliveTimeout = soon }, hi, "eof"},
+		{"half a body", postRoot + "Content-Length: 5\r\n\r\nab", hi, func(s *flat, soon time.Duration) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
+		{"half a chunked body", postRoot + te + "\r\n5\r\nab", hi, func(s *flat, soon time.Duration) { s.ClientBodyTimeout = soon }, page(408, false), "eof"},
 		{"half a body, both timeouts", postRoot + "Content-Length: 5\r\n\r\nab", hi,
-			func(s *flat) { s.ClientBodyTimeout, s.ProxyReadTimeout = soon, soon }, page(408, false), "eof"},
-		{"silent host", getRoot, halts, func(s *flat) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
+			func(s *flat, soon time.Duration) { s.ClientBodyTimeout, s.ProxyReadTimeout = soon, soon }, page(408, false), "eof"},
+		{"silent host", getRoot, halts, func(s *flat, soon time.Duration) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
 		{"silent host behind a body in two parts", postRoot + "Content-Length: 2\r\n\r\na|b", halts,
-			func(s *flat) {
+			func(s *flat, soon time.Duration) {
 				s.ClientBodyTimeout, s.ProxyReadTimeout, s.Server.KeepaliveTimeout = 10*time.Second, soon, soon
 			}, page(504, true), "eof"},
-		{"silent host, 100 awaited", postRoot + "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", early + halts, func(s *flat) { s.ProxyReadTimeout = soon }, page(504, false), "eof"},
-		{"half a response head", getRoot, "HTTP/1.1 200 OK\r\nX-" + halts, func(s *flat) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
-		{"half a response", getRoot, okHead + "Content-Length: 5\r\n\r\nab" + halts, func(s *flat) { s.ProxyReadTimeout = soon }, okHead + "Content-Length: 5\r\n\r\nab", "reset"},
+		{"silent host, 100 awaited", postRoot + "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", early + halts, func(s *flat, soon time.Duration) { s.ProxyReadTimeout = soon }, page(504, false), "eof"},
+		{"half a response head", getRoot, "HTTP/1.1 200 OK\r\nX-" + halts, func(s *flat, soon time.Duration) { s.ProxyReadTimeout, s.Server.KeepaliveTimeout = soon, soon }, page(504, true), "eof"},
+		{"half a response", getRoot, okHead + "Content-Length: 5\r\n\r\nab" + halts, func(s *flat, soon time.Duration) { s.ProxyReadTimeout = soon }, okHead + "Content-Length: 5\r\n\r\nab", "reset"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			h := startRecorder(t, tc.reply)
-			p := startProxy(t, tc.set, h.addr)
-			c := p.dial()
-			began := time.Now()
-			in, rest, _ := strings.Cut(tc.in, "|")
-			send(c, in, nil)
-			if rest != "" {
-				time.Sleep(2 * soon) // the client may be slow: the host is not waited for
-				send(c, rest, nil)
-			}
-			got, how := readAll(c)
-			if got != tc.out || how != tc.ending {
-				t.Errorf("got %q, %s\nwant %q, %s", got, how, tc.out, tc.ending)
-			}
-			if d := time.Since(began); d < soon-20*time.Millisecond || d > 5*time.Second {
-				t.Errorf("after %v, want about %v", d, soon)
-			}
+			timed(t, func(t testing.TB, unit time.Duration) {
+				h := startRecorder(t, tc.reply)
+				p := startProxy(t, func(s *flat) { tc.set(s, unit) }, h.addr)
+				c := p.dial()
+				began := time.Now()
+				in, rest, _ := strings.Cut(tc.in, "|")
+				send(c, in, nil)
+				if rest != "" {
+					time.Sleep(2 * unit) // the client may be slow: the host is not waited for
+					send(c, rest, nil)
+				}
+				got, how := readAll(c)
+				if got != tc.out || how != tc.ending {
+					t.Errorf("got %q, %s\nwant %q, %s", got, how, tc.out, tc.ending)
+				}
+				if d := time.Since(began); d < unit-20*time.Millisecond {
+					t.Errorf("after %v, want about %v", d, unit)
+				}
+			})
 		})
 	}
 }

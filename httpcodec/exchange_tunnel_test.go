@@ -12,7 +12,7 @@ import (
 )
 
 // tunnelled is a host that switches protocols and then does what it is told.
-func tunnelled(t *testing.T, behind string, then func(c *net.TCPConn)) netip.AddrPort {
+func tunnelled(t testing.TB, behind string, then func(c *net.TCPConn)) netip.AddrPort {
 	return enginetest.Accepting(t, enginetest.Loopback, func(c *net.TCPConn) {
 		b := make([]byte, len(askSwitch))
 		if _, err := io.ReadFull(c, b); err != nil || string(b) != askSwitch {
@@ -121,38 +121,40 @@ func TestTunnelTimeout(t *testing.T) {
 	for _, speaker := range []string{"client", "host"} {
 		t.Run(speaker, func(t *testing.T) {
 			t.Parallel()
-			ended := make(chan string, 1)
-			talk := func(c *net.TCPConn) {
-				for range 6 {
-					time.Sleep(soon)
-					send(c, "x", nil)
+			timed(t, func(t testing.TB, unit time.Duration) {
+				ended := make(chan string, 1)
+				talk := func(c *net.TCPConn) {
+					for range 6 {
+						time.Sleep(unit)
+						send(c, "x", nil)
+					}
 				}
-			}
-			p := startProxy(t, func(s *flat) {
-				s.ProxyReadTimeout, s.Server.ClientHeaderTimeout, s.Server.KeepaliveTimeout, s.ClientBodyTimeout = ample, soon, soon, soon
-			}, tunnelled(t, "", func(c *net.TCPConn) {
-				if speaker == "host" {
+				p := startProxy(t, func(s *flat) {
+					s.ProxyReadTimeout, s.Server.ClientHeaderTimeout, s.Server.KeepaliveTimeout, s.ClientBodyTimeout = 5*unit, unit, unit, unit
+				}, tunnelled(t, "", func(c *net.TCPConn) {
+					if speaker == "host" {
+						talk(c)
+					}
+					s, _ := readAll(c)
+					ended <- s
+				}))
+				c := p.dial()
+				send(c, askSwitch, nil)
+				readN(t, c, switched)
+				began, want := time.Now(), []string{"", "xxxxxx"}
+				if speaker == "client" {
 					talk(c)
+					want = []string{"xxxxxx", ""}
 				}
 				s, _ := readAll(c)
-				ended <- s
-			}))
-			c := p.dial()
-			send(c, askSwitch, nil)
-			readN(t, c, switched)
-			began, want := time.Now(), []string{"", "xxxxxx"}
-			if speaker == "client" {
-				talk(c)
-				want = []string{"xxxxxx", ""}
-			}
-			s, _ := readAll(c)
-			if got := []string{<-ended, s}; !slices.Equal(got, want) {
-				t.Errorf("host and client got %q, want %q", got, want)
-			}
-			if d := time.Since(began); d < 6*soon+ample-20*time.Millisecond || d > 10*time.Second {
-				t.Errorf("after %v, want about %v", d, 6*soon+ample)
-			}
-			awaitActive(t, p, 0)
+				if got := []string{<-ended, s}; !slices.Equal(got, want) {
+					t.Errorf("host and client got %q, want %q", got, want)
+				}
+				if d := time.Since(began); d < 11*unit-20*time.Millisecond {
+					t.Errorf("after %v, want about %v", d, 11*unit)
+				}
+				awaitActive(t, p, 0)
+			})
 		})
 	}
 }

@@ -217,10 +217,11 @@ func TestManyRequestsFewConnections(t *testing.T) {
 	t.Parallel()
 	const clients = 200
 	var in [2]atomic.Int64
+	var sum atomic.Int64
 	all := make(chan struct{})
 	host := func(i int) (netip.AddrPort, *atomic.Int64) {
 		return goHost(t, 60, func(w http.ResponseWriter, r *http.Request) {
-			if in[i].Add(1); in[0].Load()+in[1].Load() == clients {
+			if in[i].Add(1); sum.Add(1) == clients {
 				close(all)
 			}
 			<-all
@@ -545,47 +546,49 @@ func TestSilentHTTP2Host(t *testing.T) {
 	}{{"silent", false, false}, {"silent, and the client leaves", false, true}, {"slow", true, false}} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			h := startFrameHost(t)
-			p := startProxy(t, overHTTP2(func(s *flat) { s.ProxyReadTimeout = 1500 * time.Millisecond }), h.addr)
-			reads, waits := p.dial(), p.dial()
-			send(reads, getRoot, nil)
-			w := h.accept()
-			w.asked(1)
-			w.head(1, false, ":status: 200", "date: t", "content-length: 200")
-			const half = okHead2 + "Content-Length: 200\r\n\r\n"
-			readN(t, reads, half)
-			send(waits, getRoot, nil)
-			w.asked(3)
-			sent := 0
-			if tc.alive {
-				for a := w.answer(3); a.reset == nil; sent++ {
-					w.data(1, false, "h")
-					time.Sleep(100 * time.Millisecond)
-					w.ping()
+			timed(t, func(t testing.TB, _ time.Duration) {
+				h := startFrameHost(t)
+				p := startProxy(t, overHTTP2(func(s *flat) { s.ProxyReadTimeout = 1500 * time.Millisecond }), h.addr)
+				reads, waits := p.dial(), p.dial()
+				send(reads, getRoot, nil)
+				w := h.accept()
+				w.asked(1)
+				w.head(1, false, ":status: 200", "date: t", "content-length: 200")
+				const half = okHead2 + "Content-Length: 200\r\n\r\n"
+				readN(t, reads, half)
+				send(waits, getRoot, nil)
+				w.asked(3)
+				sent := 0
+				if tc.alive {
+					for a := w.answer(3); a.reset == nil; sent++ {
+						w.data(1, false, "h")
+						time.Sleep(100 * time.Millisecond)
+						w.ping()
+					}
 				}
-			}
-			if tc.leaves {
-				time.Sleep(1200 * time.Millisecond) // longer than the silence that makes a connection suspect
-				_ = waits.Close()
-				waits = p.dial()
-			} else {
-				readN(t, waits, page(504, true))
-			}
-			if got := w.getReset(3); !strings.HasSuffix(got, "CANCEL") {
-				t.Errorf("the request that is given up: %s", got)
-			}
-			send(waits, getRoot, nil)
-			next, id := w, uint32(5)
-			if !tc.alive {
-				next, id = h.accept(), 1
-			}
-			next.asked(id)
-			next.hi(id)
-			readN(t, waits, hi2)
-			if tc.alive {
-				w.data(1, true, strings.Repeat("h", 200-sent))
-				readN(t, reads, strings.Repeat("h", 200))
-			}
+				if tc.leaves {
+					time.Sleep(1200 * time.Millisecond) // longer than the silence that makes a connection suspect
+					_ = waits.Close()
+					waits = p.dial()
+				} else {
+					readN(t, waits, page(504, true))
+				}
+				if got := w.getReset(3); !strings.HasSuffix(got, "CANCEL") {
+					t.Errorf("the request that is given up: %s", got)
+				}
+				send(waits, getRoot, nil)
+				next, id := w, uint32(5)
+				if !tc.alive {
+					next, id = h.accept(), 1
+				}
+				next.asked(id)
+				next.hi(id)
+				readN(t, waits, hi2)
+				if tc.alive {
+					w.data(1, true, strings.Repeat("h", 200-sent))
+					readN(t, reads, strings.Repeat("h", 200))
+				}
+			})
 		})
 	}
 }

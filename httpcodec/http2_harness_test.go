@@ -152,7 +152,8 @@ func (w *wire) reset(id uint32, code xhttp2.ErrCode) {
 	w.check(w.framer.WriteRSTStream(id, code))
 }
 
-// read reads and records a frame. It returns nil at the end of the connection.
+// read reads and records a frame. It returns nil at the end of the connection. The proxy may have ended the connection behind the frame, so
+// that it cannot be answered any more.
 func (w *wire) read() xhttp2.Frame {
 	w.t.Helper()
 	f, err := w.framer.ReadFrame()
@@ -175,9 +176,9 @@ func (w *wire) read() xhttp2.Frame {
 		a.took(f.Data())
 		a.ended = f.StreamEnded()
 		if n := uint32(len(f.Data())); n > 0 {
-			w.check(w.framer.WriteWindowUpdate(0, n))
+			_ = w.framer.WriteWindowUpdate(0, n)
 			if !a.ended && f.StreamID != w.slow {
-				w.check(w.framer.WriteWindowUpdate(f.StreamID, n))
+				_ = w.framer.WriteWindowUpdate(f.StreamID, n)
 			}
 		}
 	case *xhttp2.RSTStreamFrame:
@@ -185,7 +186,7 @@ func (w *wire) read() xhttp2.Frame {
 		a.reset = &code
 	case *xhttp2.SettingsFrame:
 		if !f.IsAck() {
-			w.check(w.framer.WriteSettingsAck())
+			_ = w.framer.WriteSettingsAck()
 		}
 	case *xhttp2.GoAwayFrame:
 		w.goAways = append(w.goAways, *f)

@@ -489,17 +489,17 @@ func TestHTTP2Timeouts(t *testing.T) {
 	get := func(w *wire) { w.ask(1, true, "GET", "/") }
 	for _, tc := range []struct {
 		name  string
-		set   func(*flat)
+		set   func(s *flat, soon time.Duration)
 		ask   func(*wire)
 		reply string
 		want  string
 		log   string
 	}{
-		{"half a body", func(s *flat) { s.ClientBodyTimeout = soon }, post, hi, h2page(408) + " / NO_ERROR", "POST / 408 client_body_timeout"},
-		{"silent host", func(s *flat) { s.ProxyReadTimeout = soon }, get, halts, h2page(504), "GET / 504 proxy_read_timeout"},
-		{"half a response", func(s *flat) { s.ProxyReadTimeout = soon }, get, okHead + "Content-Length: 5\r\n\r\nab" + halts,
+		{"half a body", func(s *flat, soon time.Duration) { s.ClientBodyTimeout = soon }, post, hi, h2page(408) + " / NO_ERROR", "POST / 408 client_body_timeout"},
+		{"silent host", func(s *flat, soon time.Duration) { s.ProxyReadTimeout = soon }, get, halts, h2page(504), "GET / 504 proxy_read_timeout"},
+		{"half a response", func(s *flat, soon time.Duration) { s.ProxyReadTimeout = soon }, get, okHead + "Content-Length: 5\r\n\r\nab" + halts,
 			":status: 200|content-length: 5 / {ab} / INTERNAL_ERROR", "GET / 200 proxy_read_timeout"},
-		{"the client takes nothing", func(s *flat) { s.SendTimeout = soon }, func(w *wire) {
+		{"the client takes nothing", func(s *flat, soon time.Duration) { s.SendTimeout = soon }, func(w *wire) {
 			w.slow = 1
 			w.ask(1, true, "GET", "/")
 		}, okHead + "Content-Length: 70000\r\n\r\n" + strings.Repeat("a", 70000),
@@ -507,22 +507,24 @@ func TestHTTP2Timeouts(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			h := startRecorder(t, tc.reply)
-			l := rig{opts: EntryOptions{Protocols: H2C}}.startLogged(t, h2line, tc.set, h.addr)
-			w := l.wire()
-			tc.ask(w)
-			get := w.get
-			if strings.HasSuffix(tc.want, "NO_ERROR") {
-				get = w.getReset
-			}
-			if got := get(1); got != tc.want {
-				t.Errorf("the client got %s\nwant %s", got, tc.want)
-			}
-			w.stillServed(3)
-			want := []string{"HTTP/2.0 " + tc.log, "HTTP/2.0 OPTIONS * 200 complete"}
-			if got, _ := l.lines(t); !slices.Equal(got, want) {
-				t.Errorf("logged %q\nwant %q", got, want)
-			}
+			timed(t, func(t testing.TB, unit time.Duration) {
+				h := startRecorder(t, tc.reply)
+				l := rig{opts: EntryOptions{Protocols: H2C}}.startLogged(t, h2line, func(s *flat) { tc.set(s, unit) }, h.addr)
+				w := l.wire()
+				tc.ask(w)
+				get := w.get
+				if strings.HasSuffix(tc.want, "NO_ERROR") {
+					get = w.getReset
+				}
+				if got := get(1); got != tc.want {
+					t.Errorf("the client got %s\nwant %s", got, tc.want)
+				}
+				w.stillServed(3)
+				want := []string{"HTTP/2.0 " + tc.log, "HTTP/2.0 OPTIONS * 200 complete"}
+				if got, _ := l.lines(t); !slices.Equal(got, want) {
+					t.Errorf("logged %q\nwant %q", got, want)
+				}
+			})
 		})
 	}
 }
@@ -533,29 +535,31 @@ func TestHTTP2IdleTimeouts(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name string
-		set  func(*flat)
+		set  func(s *flat, soon time.Duration)
 		do   func(*wire)
 		want string
 	}{
-		{"no request", func(s *flat) { s.Server.ClientHeaderTimeout = ample }, func(*wire) {}, "NO_ERROR(0) eof"},
-		{"between requests", func(s *flat) { s.Server.KeepaliveTimeout = ample }, func(w *wire) { w.stillServed(1) }, "NO_ERROR(1) eof"},
-		{"half a head", func(s *flat) { s.Server.ClientHeaderTimeout = ample }, func(w *wire) {
+		{"no request", func(s *flat, soon time.Duration) { s.Server.ClientHeaderTimeout = 5 * soon }, func(*wire) {}, "NO_ERROR(0) eof"},
+		{"between requests", func(s *flat, soon time.Duration) { s.Server.KeepaliveTimeout = 5 * soon }, func(w *wire) { w.stillServed(1) }, "NO_ERROR(1) eof"},
+		{"half a head", func(s *flat, soon time.Duration) { s.Server.ClientHeaderTimeout = 5 * soon }, func(w *wire) {
 			w.check(w.framer.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte("\x82")}))
 		}, "eof"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			p := startH2C(t, tc.set)
-			began := time.Now()
-			w := p.wire()
-			tc.do(w)
-			if got := w.ends(); got != tc.want {
-				t.Errorf("it ended with %s, want %s", got, tc.want)
-			}
-			if d := time.Since(began); d < ample-20*time.Millisecond {
-				t.Errorf("after %v, want %v", d, ample)
-			}
-			awaitActive(t, p, 0)
+			timed(t, func(t testing.TB, unit time.Duration) {
+				p := startH2C(t, func(s *flat) { tc.set(s, unit) })
+				began := time.Now()
+				w := p.wire()
+				tc.do(w)
+				if got := w.ends(); got != tc.want {
+					t.Errorf("it ended with %s, want %s", got, tc.want)
+				}
+				if d := time.Since(began); d < 5*unit-20*time.Millisecond {
+					t.Errorf("after %v, want %v", d, 5*unit)
+				}
+				awaitActive(t, p, 0)
+			})
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package httpcodec
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 
 	"kroxy-ev/config"
+	"kroxy-ev/engine/enginetest"
 )
 
 // Between a client and a host of HTTP/2, trailers after content of a known length are kept, both ways, whether or not they were announced.
@@ -17,13 +19,14 @@ func TestTrailersAfterLength(t *testing.T) {
 	const response = ":status: 200|content-length: 5 / {hello} / "
 	refused := func(w *wire) { w.reset(1, xhttp2.ErrCodeRefusedStream) }
 	for _, tc := range []struct {
-		name   string
-		ask    func(w *wire) // after the head of the request
-		asked  string
-		again  func(w *wire) // what the host does the first time
-		reply  func(w *wire, id uint32)
-		want   string
-		buffer int
+		name    string
+		ask     func(w *wire) // after the head of the request
+		asked   string
+		again   func(w *wire) // what the host does the first time
+		reply   func(w *wire, id uint32)
+		want    string
+		buffer  int
+		timeout time.Duration // proxy_read_timeout; zero for a long one
 	}{
 		{name: "of a response", reply: func(w *wire, id uint32) {
 			w.data(id, false, "hello")
@@ -45,7 +48,7 @@ func TestTrailersAfterLength(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 			w.data(id, true, "")
 		}, want: response + "end"},
-		{name: "no end", reply: func(w *wire, id uint32) { w.data(id, false, "hello") }, want: response + "end"},
+		{name: "no end", reply: func(w *wire, id uint32) { w.data(id, false, "hello") }, want: response + "end", timeout: 2 * time.Second},
 		{name: "a reset in place of the end", reply: func(w *wire, id uint32) {
 			w.data(id, false, "hello")
 			time.Sleep(20 * time.Millisecond)
@@ -91,7 +94,7 @@ func TestTrailersAfterLength(t *testing.T) {
 			t.Parallel()
 			h := startFrameHost(t)
 			p := rig{opts: EntryOptions{Protocols: H2C}}.start(t, overHTTP2(func(s *flat) {
-				s.ProxyReadTimeout = 300 * time.Millisecond
+				s.ProxyReadTimeout = cmp.Or(tc.timeout, enginetest.Patience)
 				if tc.buffer > 0 {
 					s.Retry = config.Retry{Attempts: 1, Buffer: tc.buffer}
 				}
@@ -131,7 +134,7 @@ func TestRequestWithoutEnd(t *testing.T) {
 	t.Parallel()
 	h := startFrameHost(t)
 	p := rig{opts: EntryOptions{Protocols: H2C}}.start(t, overHTTP2(func(s *flat) {
-		s.ClientBodyTimeout, s.ProxyReadTimeout = 200*time.Millisecond, 100*time.Millisecond
+		s.ClientBodyTimeout, s.ProxyReadTimeout = 2*time.Second, time.Second // the client sends its content in time
 	}), h.addr)
 	c := p.wire()
 	c.ask(1, false, "POST", "/", "content-length: 3")
