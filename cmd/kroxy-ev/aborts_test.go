@@ -238,14 +238,14 @@ func TestAbortWaitsForASlowPeer(t *testing.T) {
 	for from, timeout := range map[string]string{"client": "proxy_send_timeout", "host": "send_timeout"} {
 		t.Run("slow, from the "+from, func(t *testing.T) {
 			t.Parallel()
-			_, _, sink, said := abandonedSession(t, from, settings{timeout: 1000})
+			_, _, sink, said := abandonedSession(t, from, settings{timeout: 4000}) // much longer than a busy machine may stand still between two reads
 			var got []byte
 			var err error
 			for part := make([]byte, 16<<10); err == nil; {
 				var n int
 				n, err = io.ReadFull(sink, part)
 				got = append(got, part[:n]...)
-				time.Sleep(30 * time.Millisecond) // two seconds in all
+				time.Sleep(80 * time.Millisecond) // five seconds in all
 			}
 			if string(got) != said || howEnded(err) != "reset" {
 				t.Errorf("got %d bytes of %d and %s, want everything and a reset", len(got), len(said), howEnded(err))
@@ -253,7 +253,7 @@ func TestAbortWaitsForASlowPeer(t *testing.T) {
 		})
 		t.Run("a sink that reads nothing, from the "+from, func(t *testing.T) {
 			t.Parallel()
-			p, idle, sink, said := abandonedSession(t, from, settings{timeout: 200})
+			p, idle, sink, said := abandonedSession(t, from, settings{timeout: 3000}) // the timeout must not strike while the source still sends
 			p.awaitSockets(t, "the session is over", func(n int) bool { return n == idle })
 			if got, err := io.ReadAll(sink); len(got) == len(said) || howEnded(err) != "reset" {
 				t.Errorf("got %d bytes and %s, want a reset", len(got), howEnded(err))

@@ -3,7 +3,6 @@ package main_test
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -71,9 +70,10 @@ func (p *proxy) countLetters(n int) map[string]int {
 // Connections to a name use all its addresses in turn. An address that fails is skipped, but for an occasional probe.
 func TestAllAddressesOfAName(t *testing.T) {
 	t.Parallel()
-	port, end := serveOnAddresses(t, "127.0.0.1", "127.0.0.2", "127.0.0.3")
+	a, b, c := ownAddress(t), ownAddress(t), ownAddress(t)
+	port, end := serveOnAddresses(t, a, b, c)
 	// Nothing listens on the IPv6 address, as on a machine without IPv6.
-	prepare := withFile(t, "/etc/hosts", "127.0.0.1 a.test\n127.0.0.2 a.test\n127.0.0.3 a.test\n::1 a.test\n")
+	prepare := withFile(t, "/etc/hosts", fmt.Sprintf("%s a.test\n%s a.test\n%s a.test\n::1 a.test\n", a, b, c))
 	p := start(t, setup{hosts: []endpoint{{"a.test", port}}, prepare: prepare})
 	begin := time.Now()
 	// The connection that finds the IPv6 address unreachable goes on to another address, and so do later probes of that address.
@@ -161,11 +161,9 @@ func TestTTLOfAName(t *testing.T) {
 		first, second := [4]byte{127, 0, 0, 1}, [4]byte{127, 0, 0, 2}
 		z := &dnsZone{}
 		z.set(1, first)
-		// resolv.conf cannot name a port, so the server needs an address of its own with port 53.
-		at := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
-		needAddress(t, at, at)
+		at := ownAddress(t) // resolv.conf cannot name a port
 		enginetest.NameServer(t, at+":53", z.answer)
-		prepare := withFile(t, "/etc/resolv.conf", "nameserver "+at+"\noptions timeout:1 attempts:1\n")
+		prepare := withFile(t, "/etc/resolv.conf", "nameserver "+at+"\noptions timeout:10 attempts:2\n")
 		p := start(t, setup{hosts: []endpoint{{"a.zone.test", port}}, prepare: prepare, multi: multi})
 		goes := func(to string) bool { return p.countLetters(1)[to] == 1 }
 		if !goes("A") {
@@ -173,12 +171,8 @@ func TestTTLOfAName(t *testing.T) {
 		}
 		change := func(to string, addrs ...[4]byte) {
 			t.Helper()
-			begin := time.Now()
 			z.set(1, addrs...)
 			eventually(t, "connections go to "+to, func() bool { return goes(to) })
-			if took := time.Since(begin); took > 20*time.Second {
-				t.Errorf("connections went to the new address only after %v: %s", took, to)
-			}
 		}
 		change("B", second)
 		z.fail(true)

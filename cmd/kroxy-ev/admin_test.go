@@ -279,7 +279,7 @@ func TestAdminReady(t *testing.T) {
 		config := func(host endpoint) object {
 			return object{
 				"workers_num": 2, "shutdown_timeout": 20 * patience.Milliseconds(), "admin": object{"listen": []object{{"port": port}}},
-				"servers": object{"raw": object{"hosts": []endpoint{host}, "health_check": object{"interval": 50, "fall": 1, "rise": 1}}},
+				"servers": object{"raw": object{"hosts": []endpoint{host}, "health_check": object{"interval": 50, "timeout": patience.Milliseconds(), "fall": 1, "rise": 1}}},
 				"stream":  object{"port": raw, "proxy_to": "raw"},
 			}
 		}

@@ -136,8 +136,7 @@ func startPrometheus(t *testing.T, program string, adminPort int) *prometheus {
 			t.Fatal(err)
 		}
 	}
-	// Nothing else uses such an address, so its port stays free.
-	p := &prometheus{t, fmt.Sprintf("http://127.%d.%d.%d:%d", 64+rand.N(64), rand.N(256), 1+rand.N(254), 10000+rand.N(20000))}
+	p := &prometheus{t, fmt.Sprintf("http://%s:%d", ownAddress(t), 10000+rand.N(20000))}
 	cmd := exec.Command(program, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+strings.TrimPrefix(p.base, "http://"), "--log.level=error")
 	log := newTranscript()

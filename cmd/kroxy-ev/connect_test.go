@@ -1,8 +1,10 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -26,12 +28,41 @@ func TestHostAddresses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			needAddress(t, addr.listen, addr.configured)
-			h := listen(t, addr.listen, echo)
+			var h *host
+			if addr.configured == addr.listen {
+				h = listen(t, addr.listen, echo)
+			} else { // a name has addresses of both families: nothing else may listen on the other one
+				h = listenAlone(t, addr.listen, echo)
+			}
 			h.Host = addr.configured
 			p := start(t, setup{hosts: endpoints(h)})
 			expectEcho(t, p.dial(), "hello")
 		})
 	}
+}
+
+// listenAlone is listen on 127.0.0.1 or ::1, on a port on which nothing listens at the other of the two.
+func listenAlone(t *testing.T, addr string, handler func(*net.TCPConn)) *host {
+	t.Helper()
+	for range 50 {
+		h := listen(t, addr, handler)
+		other, family := unix.Sockaddr(&unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: h.Port}), unix.AF_INET
+		if addr == "127.0.0.1" {
+			other, family = &unix.SockaddrInet6{Addr: netip.IPv6Loopback().As16(), Port: h.Port}, unix.AF_INET6
+		}
+		fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if errors.Is(err, unix.EAFNOSUPPORT) {
+			return h
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		if err := unix.Bind(fd, other); err == nil || errors.Is(err, unix.EADDRNOTAVAIL) {
+			return h
+		}
+	}
+	t.Fatal("found no port that is free on both addresses")
+	return nil
 }
 
 // needAddress skips the test on a machine that does not have addr, or where name does not resolve to addr.
@@ -99,7 +130,7 @@ func TestAllHostsRefuse(t *testing.T) {
 	t.Parallel()
 	p := start(t, setup{hosts: []endpoint{refusing(t), refusing(t)}})
 	c := p.dial()
-	send(t, c, "hello")
+	_ = write(c, "hello") // the connection may be closed already
 	expectClosed(t, c)
 	line := p.await(p.stderr, `.*session closed.*`)[0]
 	for _, part := range []string{"level=ERROR", "no host reachable", "connection refused"} {
@@ -183,7 +214,7 @@ func TestConnectTimeout(t *testing.T) {
 func TestClientLeavesWhileConnecting(t *testing.T) {
 	t.Parallel()
 	hole := blackHole(t)
-	p := start(t, setup{hosts: []endpoint{hole}})
+	p := start(t, setup{hosts: []endpoint{hole}, settings: settings{"connect_timeout": 2 * patience.Milliseconds()}})
 	idle := p.sockets()
 	c := p.dial()
 	p.awaitSockets(t, "a host is being connected to", func(n int) bool { return n == idle+2 })
@@ -214,7 +245,7 @@ func TestResolveTimeout(t *testing.T) {
 		t.Parallel()
 		p := start(t, setup{
 			hosts: []endpoint{{"db.test", 9}, good.endpoint}, algorithm: "first", prepare: silent,
-			settings: settings{"resolve_timeout": 1500, "connect_timeout": 700},
+			settings: settings{"resolve_timeout": 6000, "connect_timeout": 5000}, // enough to connect even if the machine stands still for a while
 		})
 		expectEcho(t, p.dial(), "hello") // waiting for DNS does not count towards connect_timeout
 	})

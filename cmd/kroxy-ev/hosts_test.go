@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -110,6 +111,14 @@ func hold(t *testing.T) func(*net.TCPConn) {
 	return func(*net.TCPConn) { <-t.Context().Done() }
 }
 
+// ownAddress returns an IPv4 address of this machine that nothing else uses.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	addr := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
+	needAddress(t, addr, addr)
+	return addr
+}
+
 // refusing returns the address of a host that refuses connections.
 func refusing(t *testing.T) endpoint { return endpoint{"127.0.0.1", reservePort(t)} }
 
@@ -129,17 +138,16 @@ func blackHole(t *testing.T) endpoint {
 		t.Fatal(err)
 	}
 	e := endpoint{"127.0.0.1", sa.(*unix.SockaddrInet4).Port}
-	failed := false
+	limit := patience // for the first connection, which is accepted even into a backlog of 0: if it came to nothing, there would be no black hole
 	for range 8 {
-		c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", e.Port), 500*time.Millisecond)
-		switch {
-		case err == nil:
-			guard(t, c)
-		case failed:
+		c, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", e.Port), limit)
+		if err != nil && limit == patience {
+			t.Fatal(err)
+		} else if err != nil {
 			return e
-		default:
-			failed = true // or this process stood still for so long and has not even tried
 		}
+		guard(t, c)
+		limit = 500 * time.Millisecond
 	}
 	t.Skip("this kernel accepts connections into a full backlog: no black hole can be made here")
 	return e

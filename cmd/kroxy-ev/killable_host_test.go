@@ -22,9 +22,7 @@ type killableHost struct {
 
 func startKillable(t *testing.T, handler http.HandlerFunc) *killableHost {
 	t.Helper()
-	addr := fmt.Sprintf("127.%d.%d.%d", 64+rand.N(64), rand.N(256), 1+rand.N(254))
-	needAddress(t, addr, addr)
-	m := &killableHost{t: t, endpoint: endpoint{Host: addr}, handler: handler}
+	m := &killableHost{t: t, endpoint: endpoint{Host: ownAddress(t)}, handler: handler}
 	for range 100 { // another program may listen on the port on all addresses
 		// By default the kernel assigns no ports below 32768 itself, so this one stays free until the host starts again.
 		m.Port = 10_000 + rand.N(20_000)
