@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// deadLate is longer than any request takes that no dead host delays, and shorter than one that waits for such a host.
-const deadLate = 2 * time.Second
+// deadLate is a little less than the 3 s for which a request waits for a host that answers nothing. Any other request takes that long only if the machine
+// stands still.
+const deadLate = 2900 * time.Millisecond
 
 // deadHostCase is a way to request something from a group of two hosts.
 type deadHostCase struct {
@@ -93,10 +94,12 @@ func TestBlackHoleDelaysOneRequest(t *testing.T) {
 					}
 					time.Sleep(50 * time.Millisecond) // the host's first pause must pass and a probe begin
 				}
-				if len(late) > 1 || len(late) == 1 && late[0] > 2*deadLate+time.Second {
+				if len(late) > 1 || len(late) == 1 && late[0] > 5*deadLate {
 					t.Errorf("of 40 requests these were late: %v; want one, by 3 s", late)
 				}
-				if n := p.stderr.count(`level=WARN msg="upstream: a host is down and is tried last" .*connecting timed out`); n != 1 {
+				const line = `level=WARN msg="upstream: a host is down and is tried last" .*connecting timed out`
+				p.awaitLog(line)
+				if n := p.stderr.count(line); n != 1 {
 					t.Errorf("%d log lines say that a host is down, want one", n)
 				}
 			})
@@ -124,7 +127,7 @@ func TestSilentHostDelaysFewRequests(t *testing.T) {
 					good.endpoint = serve(t, "127.0.0.1", func(http.ResponseWriter, *http.Request) {}).endpoint
 				}
 				s := groupOf("first", settings{"passive_check": settings{"failures": 1, "eject": "10m"}}, hostEntry(silent.endpoint), hostEntry(good.endpoint))
-				s["workers_num"], s["reactors_num"], s["proxy_read_timeout"] = workers, 1, "2s"
+				s["workers_num"], s["reactors_num"], s["proxy_read_timeout"] = workers, 1, "5s"
 				p := start(t, setup{mode: mode, settings: s, multi: multi})
 				failed := 0
 				for range 30 {
@@ -200,10 +203,10 @@ func TestOneConnectionProbes(t *testing.T) {
 			hosts: endpoints(bad.host, good.host), multi: multi, settings: settings{"workers_num": 4, "reactors_num": 2},
 		}.toTLS(settings{}))
 		client := p.client()
+		down := time.Now() // or later
 		if _, body := p.get(client, "/"); body != "good" {
 			t.Fatalf("the first answer came from %q", body)
 		}
-		down := time.Now() // or shortly before
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		var served atomic.Int64
@@ -237,9 +240,10 @@ func TestOneConnectionProbes(t *testing.T) {
 		for time.Since(down) < 3500*time.Millisecond {
 			time.Sleep(50 * time.Millisecond)
 		}
+		eventually(t, "the host is probed", func() bool { return bad.n.Load() >= 2 })
 		tried := bad.n.Load()
-		if most := 1 + maxProbes(time.Since(down)+100*time.Millisecond); tried > most || tried < 2 {
-			t.Errorf("%d connections to a host that is down, want 2 to %d", tried, most)
+		if most := 1 + maxProbes(time.Since(down)); tried > most {
+			t.Errorf("%d connections to a host that is down, want %d at most", tried, most)
 		}
 		bad.serves.Store(true)
 		eventually(t, "the host serves again", func() bool { return served.Load() > 50 })
@@ -275,8 +279,8 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 					t.Error(err)
 				}
 			}
+			down := time.Now() // or later
 			ask()
-			down := time.Now()
 			// The longer the pause is, the more obvious it is if a successor does not know of it.
 			for bad.n.Load() < 3 {
 				ask()
@@ -289,7 +293,7 @@ func TestDeadHostIsKnownToSuccessors(t *testing.T) {
 			for range 20 {
 				ask()
 			}
-			if n, most := bad.n.Load(), 1+maxProbes(time.Since(down)+100*time.Millisecond); n > most {
+			if n, most := bad.n.Load(), 1+maxProbes(time.Since(down)); n > most {
 				t.Errorf("%d connections to a host that is down, want %d at most", n, most)
 			}
 			if n := p.stderr.count("a host is down"); n != 1 {
@@ -350,7 +354,8 @@ func TestImpatientClientsOfABlackHole(t *testing.T) {
 func TestDeadHostBehindKeptConnections(t *testing.T) {
 	t.Parallel()
 	alive := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "alive") })
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	dying := refusing(t) // once it no longer listens
+	ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", dying.Port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +374,6 @@ func TestDeadHostBehindKeptConnections(t *testing.T) {
 		_, _ = http.ReadRequest(in)
 		_ = promptListener{ln.(*net.TCPListener)}.Close()
 	}()
-	dying := endpoint{"127.0.0.1", ln.Addr().(*net.TCPAddr).Port}
 	p := startHTTP(t, setup{hosts: []endpoint{dying, alive.endpoint}, algorithm: "first", settings: settings{"reactors_num": 1}})
 	client := p.client()
 	for i, want := range []string{"hello", "alive", "alive"} {
@@ -408,7 +412,7 @@ func TestRefusedRequestsWriteFewLines(t *testing.T) {
 			t.Parallel()
 			modes(t, func(t *testing.T, multi bool) {
 				p := start(t, setup{mode: mode, hosts: []endpoint{refusing(t)}, multi: multi, settings: settings{"workers_num": 2}})
-				before := len(p.stderr.String())
+				before, begin := len(p.stderr.String()), time.Now()
 				var wg sync.WaitGroup
 				for range 6 {
 					wg.Go(func() {
@@ -428,7 +432,8 @@ func TestRefusedRequestsWriteFewLines(t *testing.T) {
 				wg.Wait()
 				p.stop()
 				text := p.stderr.String()[before:]
-				if len(text) > 4000 {
+				tens := int(time.Since(begin)/(10*time.Second)) + 1 // every 10 s some more lines of a kind may be written
+				if len(text) > 4000*tens {
 					t.Errorf("%d bytes in the log are too many:\n%.4000s", len(text), text)
 				}
 				if n := countLines(text, pattern); n != requests {

@@ -39,7 +39,7 @@ func ownMachine(t *testing.T) bool {
 	}
 	needRoot(t)
 	need(t, "ip")
-	cmd := exec.Command(os.Args[0], "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.count=1", "-test.v", "-test.timeout=2m")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.count=1", "-test.v", "-test.timeout=5m")
 	cmd.Env = append(os.Environ(), machineEnv+"="+program, "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=20")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
 	out, err := cmd.CombinedOutput()
@@ -58,7 +58,7 @@ func ownMachine(t *testing.T) bool {
 func setUpMachine(t *testing.T) {
 	t.Helper()
 	hosts := writeConfig(t, t.TempDir(), []byte("127.0.0.1 localhost\n10.0.0.11 db1\n10.0.0.12 db2\n"))
-	resolv := writeConfig(t, t.TempDir(), []byte("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"))
+	resolv := writeConfig(t, t.TempDir(), []byte("nameserver 127.0.0.1\noptions timeout:10 attempts:2\n"))
 	for _, command := range []string{
 		"ip link set lo up",
 		"ip addr add 192.0.2.7/32 dev lo",

@@ -113,7 +113,7 @@ func TestHash(t *testing.T) {
 // Clients get the host that their address maps to, whichever process accepts them.
 func TestIPHash(t *testing.T) {
 	t.Parallel()
-	const hosts, clients = 3, 40
+	const hosts, clients = 3, 60
 	s := setup{hosts: endpoints(letteredHosts(t, hosts)...), algorithm: "ip_hash"}
 	workers := s
 	workers.multi, workers.prepare = true, inProcessGroup(t)
@@ -154,7 +154,7 @@ func TestHashByServerName(t *testing.T) {
 	t.Parallel()
 	const hosts = 3
 	p := start(t, setup{hosts: endpoints(letteredHosts(t, hosts)...), algorithm: "hash", settings: settings{"hash_key": "$tls_sni"}})
-	expectConsistent(t, 40, hosts, func(key, _ int) string {
+	expectConsistent(t, 60, hosts, func(key, _ int) string {
 		c := p.dial()
 		if _, err := io.WriteString(c, clientHello(&tls.Config{ServerName: fmt.Sprintf("n%d.example", key)})); err != nil {
 			t.Fatal(err)
