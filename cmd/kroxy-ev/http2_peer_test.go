@@ -96,12 +96,26 @@ func (p *proxy) dialForHTTP2(config *tls.Config) net.Conn {
 // sendPreface sends a client's preface and SETTINGS, and waits for the other end's.
 func (c *framed) sendPreface(settings ...http2.Setting) {
 	c.t.Helper()
+	c.offerPreface(settings...)
+	c.awaitPreface()
+}
+
+// offerPreface sends a client's preface and SETTINGS, and reports whether the other end's arrive.
+func (c *framed) offerPreface(settings ...http2.Setting) bool {
 	c.pending.WriteString(http2.ClientPreface)
 	_ = c.framer.WriteSettings(settings...)
-	c.mustSend()
+	_ = c.send()
 	go c.read()
-	c.await("the other end has sent SETTINGS and acknowledged ours", func() bool { return len(c.settings) > 0 && c.acks > 0 })
+	return c.within(patience, c.agreed)
 }
+
+// awaitPreface demands what offerPreface reports.
+func (c *framed) awaitPreface() {
+	c.t.Helper()
+	c.await("the other end has sent SETTINGS and acknowledged ours", c.agreed)
+}
+
+func (c *framed) agreed() bool { return len(c.settings) > 0 && c.acks > 0 }
 
 // send writes the pending frames.
 func (c *framed) send() error {
