@@ -91,6 +91,17 @@ type demoProxy struct {
 	*service.Single
 }
 
+// listen makes the proxy, which then listens on port.
+func (p *demoProxy) listen(port uint16, hosts *demoHosts, log *slog.Logger) error {
+	p.port, p.text = port, demoConfig(p.mode, port, hosts)
+	cfg, _, err := config.Parse("demo.json", []byte(p.text))
+	if err != nil {
+		return err
+	}
+	p.Single, err = service.NewSingle(cfg, log)
+	return err
+}
+
 func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	hosts, err := startDemoHosts(stdout)
 	if err != nil {
@@ -102,17 +113,12 @@ func runDemo(f demoFlags, stdout, stderr io.Writer) error {
 	var proxies []*demoProxy
 	port := uint16(f.port)
 	for i, mode := range []string{"http", "stream"} {
-		p := &demoProxy{mode: mode, port: freePort(port, uint16(65534+i))}
-		port = p.port + 1
-		p.text = demoConfig(mode, p.port, hosts)
-		cfg, _, err := config.Parse("demo.json", []byte(p.text))
-		if err != nil {
-			return err
-		}
-		if p.Single, err = service.NewSingle(cfg, log); err != nil {
+		p := &demoProxy{mode: mode}
+		if err := onFreePort(port, uint16(65534+i), func(port uint16) error { return p.listen(port, hosts, log) }); err != nil {
 			return err
 		}
 		defer p.Close()
+		port = p.port + 1
 		proxies = append(proxies, p)
 	}
 	web, raw := proxies[0], proxies[1]
@@ -274,6 +280,19 @@ func (h *demoHost) handler() http.Handler {
 
 // demoLastWords is how long a dying host waits so that its response gets out.
 const demoLastWords = 100 * time.Millisecond
+
+// onFreePort calls listen with the first free port from want to last. If that fails because another program has taken the port meanwhile, onFreePort goes
+// on to the next free port.
+func onFreePort(want, last uint16, listen func(port uint16) error) error {
+	for {
+		port := freePort(want, last)
+		err := listen(port)
+		if err == nil || freePort(port, last) == port {
+			return err
+		}
+		want = port
+	}
+}
 
 // freePort returns the first free port from want to last, or want if none near it is free: then listening fails with a good error.
 func freePort(want, last uint16) uint16 {

@@ -74,9 +74,10 @@ func TestDemo(t *testing.T) {
 			if status := p.wait(); status != 0 {
 				t.Errorf("exit status %d, want 0", status)
 			}
-			if !strings.HasSuffix(p.stdout.String(), "\nStopped.\n") || p.stderr.String() != "" {
-				t.Errorf("the demo ended with\n%s\nand wrote to stderr: %q", p.stdout, p.stderr)
+			if !strings.HasSuffix(p.stdout.String(), "\nStopped.\n") {
+				t.Errorf("the demo ended with\n%s", p.stdout)
 			}
+			expectNoTrouble(t, p)
 		})
 	}
 }
@@ -100,8 +101,17 @@ func TestDemoIgnoresOtherSignals(t *testing.T) {
 		expectMatch(t, string(fetch(t, url, io.ReadAll)), "^hello from host [ABC]\n$")
 	}
 	p.stop()
-	if text := p.stderr.String(); text != "" {
-		t.Errorf("the demo wrote to stderr: %q", text)
+	expectNoTrouble(t, p)
+}
+
+// expectNoTrouble demands that the demo, which has ended, wrote nothing to stderr. If the machine stood still for a second, the demo ended sessions whose end
+// it had not seen yet.
+func expectNoTrouble(t *testing.T, p *process) {
+	t.Helper()
+	for line := range strings.Lines(p.stderr.String()) {
+		if !strings.Contains(line, "shutdown_timeout is over, ending the remaining sessions") {
+			t.Errorf("the demo wrote to stderr: %q", line)
+		}
 	}
 }
 

@@ -276,3 +276,16 @@ func TestUnknownNamesAreLogged(t *testing.T) {
 		p.awaitLog(` name=n{240}\.m{15}\.\.\.[ \n]`)
 	})
 }
+
+// A proxy without sessions does not log that it ends sessions, even if shutdown_timeout is over before all of the proxy has noticed that it stops.
+func TestEndOfNoSessionsIsNotLogged(t *testing.T) {
+	t.Parallel()
+	h := listen(t, "127.0.0.1", echo)
+	for range 5 {
+		p := start(t, setup{hosts: endpoints(h), settings: settings{"shutdown_timeout": 1}})
+		p.stop()
+		if n := p.stderr.count("ending the remaining sessions"); n != 0 {
+			t.Errorf("%d lines in the log say that sessions are ended, want none", n)
+		}
+	}
+}

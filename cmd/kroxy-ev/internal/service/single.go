@@ -439,7 +439,9 @@ func (s *Single) finish() error {
 			s.log.Info("kroxy-ev: stopped")
 			return nil
 		case <-deadline:
-			s.log.Warn("kroxy-ev: shutdown_timeout is over, ending the remaining sessions", "sessions", s.proxy.Active())
+			if n := s.proxy.Active(); n > 0 {
+				s.log.Warn("kroxy-ev: shutdown_timeout is over, ending the remaining sessions", "sessions", n)
+			}
 			s.proxy.Abort()
 		case err := <-s.proxy.Failed():
 			return err
