@@ -238,14 +238,15 @@ func TestAbortWaitsForASlowPeer(t *testing.T) {
 	for from, timeout := range map[string]string{"client": "proxy_send_timeout", "host": "send_timeout"} {
 		t.Run("slow, from the "+from, func(t *testing.T) {
 			t.Parallel()
-			_, _, sink, said := abandonedSession(t, from, settings{timeout: 4000}) // much longer than a busy machine may stand still between two reads
+			_, _, sink, said := abandonedSession(t, from, settings{timeout: 10_000}) // much longer than a busy machine may stand still between two reads
+			_ = sink.SetDeadline(time.Now().Add(4 * patience))
 			var got []byte
 			var err error
 			for part := make([]byte, 16<<10); err == nil; {
 				var n int
 				n, err = io.ReadFull(sink, part)
 				got = append(got, part[:n]...)
-				time.Sleep(80 * time.Millisecond) // five seconds in all
+				time.Sleep(180 * time.Millisecond) // more than eleven seconds in all
 			}
 			if string(got) != said || howEnded(err) != "reset" {
 				t.Errorf("got %d bytes of %d and %s, want everything and a reset", len(got), len(said), howEnded(err))

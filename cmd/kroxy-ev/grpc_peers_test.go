@@ -270,7 +270,7 @@ func (c *rpcClient) stream(ctx context.Context, method string) (grpc.ClientStrea
 
 // once makes a unary call and demands an answer.
 func (c *rpcClient) once() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), callPatience)
 	defer cancel()
 	m := []byte("are you there?")
 	switch answer, err := c.echo(ctx, m); {

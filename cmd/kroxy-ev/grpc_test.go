@@ -98,10 +98,13 @@ func callAll(t *testing.T, h *rpcHost, c *rpcClient) {
 	}
 }
 
+// callPatience is how long a call may take. Some need many round trips, each of which takes long on a busy machine.
+const callPatience = 4 * patience
+
 // callContext returns a context for a call that should end well.
 func callContext(t *testing.T, md ...string) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), callPatience)
 	t.Cleanup(cancel)
 	return metadata.AppendToOutgoingContext(ctx, md...)
 }
