@@ -74,7 +74,7 @@ func TestUpgradeThenReload(t *testing.T) {
 	t.Parallel()
 	a, b := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
 	file := filepath.Join(t.TempDir(), "pid")
-	s := setup{hosts: endpoints(a), settings: settings{"workers_num": 2, "pid_file": file, "shutdown_timeout": 300}}
+	s := setup{hosts: endpoints(a), settings: settings{"workers_num": 2, "pid_file": file}}
 	p, binary := startUpgradable(t, s)
 	holds := func(pid int) {
 		t.Helper()
@@ -93,16 +93,13 @@ func TestUpgradeThenReload(t *testing.T) {
 		p.mustOrder("upgrade")
 		pid = p.awaitSuccessor(i + 1)
 		holds(pid)
-		eventually(t, "the new workers serve alone", func() bool { // the old workers may accept until they leave
-			c := p.dial()
-			defer c.Close()
-			text, _ := io.ReadAll(c)
-			return string(text) == "B"
-		})
+		p.awaitAnswer("B")
 		s.hosts = endpoints(a)
 		p.rewrite(s)
 		p.mustOrder("reload")
-		expectAll(t, p.dial(), "A")
+		c := p.dial()
+		expectAll(t, c, "A")
+		_ = c.Close() // its worker waits for it when it leaves
 	}
 	eventually(t, "the last master has 3 workers", func() bool { return len(children(t, pid)) == 3 })
 	if status := p.wait(); status != 0 {
@@ -112,6 +109,17 @@ func TestUpgradeThenReload(t *testing.T) {
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the pid file is still there: %v", err)
 	}
+}
+
+// awaitAnswer waits until a host that sends this text serves a new client: after an upgrade the old workers may accept until they leave.
+func (p *proxy) awaitAnswer(text string) {
+	p.t.Helper()
+	eventually(p.t, text+" answers", func() bool {
+		c := p.dial()
+		defer c.Close()
+		got, _ := io.ReadAll(c)
+		return string(got) == text
+	})
 }
 
 // A master is killed while its workers leave. Their gauges are cleared, although that master can no longer do it.
@@ -149,7 +157,7 @@ func TestKilledPredecessorHoldsNothing(t *testing.T) {
 func TestReloadAmidUpgrade(t *testing.T) {
 	t.Parallel()
 	a, b := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
-	s := setup{hosts: endpoints(a), settings: settings{"workers_num": 2, "shutdown_timeout": 300}}
+	s := setup{hosts: endpoints(a), settings: settings{"workers_num": 2}}
 	p, binary := startUpgradable(t, s)
 	// The new program starts when the test tells it to.
 	release := filepath.Join(t.TempDir(), "release")
@@ -170,7 +178,7 @@ func TestReloadAmidUpgrade(t *testing.T) {
 	}
 	pid := p.awaitSuccessor(1)
 	p.awaitLog(`msg="kroxy-ev: reloaded"`)
-	expectAll(t, p.dial(), "B")
+	p.awaitAnswer("B")
 	p.stopSuccessor(pid)
 }
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,13 +58,22 @@ func (p *proxy) shownCert(name string) *x509.Certificate {
 	return c.ConnectionState().PeerCertificates[0]
 }
 
-// expectCert demands that every worker, as far as eight connections tell, has the certificate id.
-func (p *proxy) expectCert(id *identity) {
+// showsCert reports whether every worker, as far as eight connections tell, has the certificate id.
+func (p *proxy) showsCert(id *identity) bool {
 	p.t.Helper()
 	for range 8 {
 		if !p.shownCert("site.test").Equal(id.Leaf) {
-			p.t.Fatal("the proxy shows another certificate")
+			return false
 		}
+	}
+	return true
+}
+
+// expectCert demands showsCert.
+func (p *proxy) expectCert(id *identity) {
+	p.t.Helper()
+	if !p.showsCert(id) {
+		p.t.Fatal("the proxy shows another certificate")
 	}
 }
 
@@ -123,12 +133,16 @@ func TestTLSReload(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		begin := time.Now()
 		place.replace(second)
+		replacing := time.Since(begin)
 		p.mustOrder("reload")
 		p.expectCert(second)
 		k.mustWork()
 
+		begin = time.Now()
 		place.replace(third)
+		replacing = max(replacing, time.Since(begin))
 		eventually(t, "the new certificate is shown", func() bool { return p.shownCert("site.test").Equal(third.Leaf) })
 		p.awaitLog(`level=INFO msg="kroxy-ev: new certificates are in service"`)
 		p.expectCert(third)
@@ -137,7 +151,11 @@ func TestTLSReload(t *testing.T) {
 		if rest, err := io.ReadAll(res.Body); err != nil || string(part)+string(rest) != bulk[:2<<20] {
 			t.Errorf("the rest of a response from before: %d bytes, error %v", len(rest), err)
 		}
-		if n := p.stderr.count("level=(WARN|ERROR)"); n > 0 {
+		n := p.stderr.count("level=(WARN|ERROR)")
+		if replacing > time.Second/2 { // the proxy may have looked at a new certificate beside an old key
+			n -= p.stderr.count("level=ERROR .*new certificates cannot be used")
+		}
+		if n > 0 {
 			t.Errorf("%d warnings or errors", n)
 		}
 	})
