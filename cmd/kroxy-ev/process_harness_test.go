@@ -193,8 +193,8 @@ func owner(t *testing.T, c net.Conn, pids []int) int {
 	return 0
 }
 
-// otherEnd returns the socket at the other end of an IPv4 connection within this machine, as /proc/PID/fd names it. sock_diag(7) finds the socket directly,
-// whereas /proc/net/tcp lists all connections of the last minute.
+// otherEnd returns the socket at the other end of an IPv4 connection within this machine, as /proc/PID/fd names it, "" if there is none any more.
+// sock_diag(7) finds the socket directly, whereas /proc/net/tcp lists all connections of the last minute.
 func otherEnd(t *testing.T, c net.Conn) string {
 	t.Helper()
 	client, server := c.LocalAddr().(*net.TCPAddr), c.RemoteAddr().(*net.TCPAddr)
@@ -227,7 +227,7 @@ func otherEnd(t *testing.T, c net.Conn) string {
 		t.Fatal(err)
 	}
 	if n < header+inode+4 || native.Uint16(answer[4:]) != unix.SOCK_DIAG_BY_FAMILY {
-		t.Fatalf("the kernel knows no other end of %v: %x", client, answer[:n])
+		return "" // it is closed
 	}
 	return fmt.Sprintf("socket:[%d]", native.Uint32(answer[header+inode:]))
 }
