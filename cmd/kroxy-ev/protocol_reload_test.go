@@ -14,6 +14,16 @@ func serveVersion(t *testing.T) endpoint {
 	return serveBothVersions(t, "127.0.0.1", func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.ProtoMajor) })
 }
 
+// listenOn listens on a port from reservePort. When the listener is closed, connections are refused at once.
+func listenOn(t *testing.T, port int) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return promptListener{ln.(*net.TCPListener)}
+}
+
 // serveBothVersions starts a host that speaks HTTP/1.1 and HTTP/2 without TLS, at an address, or at all if at is "".
 func serveBothVersions(t *testing.T, at string, h http.HandlerFunc) endpoint {
 	t.Helper()
@@ -108,6 +118,9 @@ func TestHostOfManyStreamsDies(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	}))
+	// Nobody else gets the port when the host is dead.
+	_ = dies.Listener.Close()
+	dies.Listener = listenOn(t, reservePort(t))
 	dies.Config.ErrorLog = serverLog
 	dies.Config.Protocols = new(http.Protocols)
 	dies.Config.Protocols.SetUnencryptedHTTP2(true)
