@@ -170,7 +170,11 @@ func TestProxyHeaderRefused(t *testing.T) {
 				t.Parallel()
 				h := listen(t, "127.0.0.1", nil)
 				port := reservePort(t)
-				p := startOn(t, port, setup{hosts: endpoints(h), mode: mode, settings: proxyHeaderSettings(port, settings{"tls_handshake_timeout": 100}, tc.networks)})
+				timeout := patience.Milliseconds()
+				if tc.why == "tls_handshake_timeout" {
+					timeout = 100
+				}
+				p := startOn(t, port, setup{hosts: endpoints(h), mode: mode, settings: proxyHeaderSettings(port, settings{"tls_handshake_timeout": timeout}, tc.networks)})
 				const clients = 20
 				for range clients {
 					c, err := p.tryDial()

@@ -76,7 +76,7 @@ func TestShutdownTimeout(t *testing.T) {
 // A session may end while the proxy is still connecting to its host.
 func TestSignalWhileConnecting(t *testing.T) {
 	t.Parallel()
-	p := start(t, setup{hosts: []endpoint{blackHole(t)}, settings: settings{"shutdown_timeout": 100}})
+	p := start(t, setup{hosts: []endpoint{blackHole(t)}, settings: settings{"shutdown_timeout": 100, "connect_timeout": patience.Milliseconds()}})
 	idle := p.sockets()
 	c := p.dial()
 	p.awaitSockets(t, "a host is being connected to", func(n int) bool { return n == idle+2 })

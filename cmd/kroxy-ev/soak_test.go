@@ -128,6 +128,9 @@ func exchange(c *net.TCPConn, seed uint64, sendFirst, receiveFirst bool) error {
 	return <-sent
 }
 
+// soakPatience is how long a session of the soak test may take: it may move 60 MB, beside others.
+const soakPatience = 6 * patience
+
 // Random bytes both ways, copied, spliced and switching between both, with half-closes: all arrive unchanged.
 func TestSoak(t *testing.T) {
 	const clients, length = 20, 2500 * time.Millisecond
@@ -138,6 +141,7 @@ func TestSoak(t *testing.T) {
 	h := listen(t, "127.0.0.1", func(c *net.TCPConn) {
 		atHost.Add(1)
 		defer atHost.Add(-1)
+		_ = c.SetDeadline(time.Now().Add(soakPatience))
 		var head [9]byte // the seed and the order
 		if _, err := io.ReadFull(c, head[:]); err != nil {
 			failed <- fmt.Errorf("host: %w", err)
@@ -160,6 +164,7 @@ func TestSoak(t *testing.T) {
 					failed <- err
 					return
 				}
+				_ = c.SetDeadline(time.Now().Add(soakPatience))
 				order := byte(r.IntN(3)) // 1: the client sends first, 2: the host does, 0: both at the same time
 				head := append(binary.BigEndian.AppendUint64(nil, r.Uint64()), order)
 				_, err = c.Write(head)

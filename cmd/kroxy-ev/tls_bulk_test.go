@@ -166,7 +166,7 @@ func TestTLSWebSocket(t *testing.T) {
 			}
 			p := startHTTP(t, w.setup(endpoints(h), id, a, nil))
 			idle := p.sockets()
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*patience) // 12 MB pass, there and back
 			defer cancel()
 			o := &websocket.DialOptions{Subprotocols: []string{"v1"}}
 			url := strings.Replace(p.url(""), "http", "ws", 1)

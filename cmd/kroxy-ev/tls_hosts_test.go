@@ -170,7 +170,7 @@ func TestTLSHostBesideBadOnes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := startHTTP(t, setup{
-				hosts: []endpoint{bad, ok.endpoint}, algorithm: "first", settings: settings{"connect_timeout": 2 * short},
+				hosts: []endpoint{bad, ok.endpoint}, algorithm: "first", settings: settings{"connect_timeout": patience.Milliseconds()}, // a silent host gets 3 s of it
 			}.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": good.path}))
 			body := strings.Repeat("kept for the second ", 1000)
 			req, err := http.NewRequest(http.MethodPost, p.url("/echo"), strings.NewReader(body))

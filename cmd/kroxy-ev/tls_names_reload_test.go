@@ -19,7 +19,7 @@ func TestTLSNamesAfterReload(t *testing.T) {
 		}
 		s := setup{
 			hosts: []endpoint{withName(letter("A").endpoint, "localhost"), letter("B").endpoint}, multi: multi, mode: "http",
-			settings: a.issue("localhost").serverSettings(settings{"workers_num": 2}),
+			settings: a.issue("localhost").serverSettings(settings{"workers_num": 2, "tls_handshake_timeout": patience.Milliseconds()}),
 		}
 		p := start(t, s)
 		ask := func(c *tls.Conn, in *bufio.Reader) string {
@@ -73,7 +73,7 @@ func TestTLSNamesAfterReloadInStream(t *testing.T) {
 	x, y := listen(t, "127.0.0.1", answer("A")), listen(t, "127.0.0.1", answer("B"))
 	s := setup{
 		hosts:    []endpoint{withName(x.endpoint, "localhost"), y.endpoint},
-		settings: a.issue("localhost").serverSettings(nil),
+		settings: a.issue("localhost").serverSettings(settings{"tls_handshake_timeout": patience.Milliseconds()}),
 	}
 	p := start(t, s)
 	open := p.sockets()

@@ -93,7 +93,7 @@ func inPieces(c net.Conn, p []byte, size int, pause time.Duration) error {
 // A client has an end-to-end session with the host that it names, whichever way its ClientHello arrives.
 func TestTLSPassThrough(t *testing.T) {
 	t.Parallel()
-	k := startPassThrough(t, nil)
+	k := startPassThrough(t, settings{"tls_handshake_timeout": patience.Milliseconds()})
 	long := make([]string, 240) // enough protocols for a ClientHello of some 12 KB
 	for i := range long {
 		long[i] = fmt.Sprintf("%d%s", i, strings.Repeat("x", 48))

@@ -66,7 +66,7 @@ func TestTLSStreamHostBesideBadOnes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := start(t, setup{
-				hosts: []endpoint{bad, ok.endpoint}, algorithm: "first", settings: settings{"connect_timeout": 2 * short},
+				hosts: []endpoint{bad, ok.endpoint}, algorithm: "first", settings: settings{"connect_timeout": patience.Milliseconds()}, // a silent host gets 3 s of it
 			}.toTLS(settings{"proxy_tls_verify": true, "proxy_tls_ca_path": good.path}))
 			c := p.dial()
 			go func() {
