@@ -121,7 +121,14 @@ func startWithService(t *testing.T, multi bool, d *directory, more object) *prox
 	port := reservePort(t)
 	p := startFile(t, multi, nil, d.serviceConfig(port, more))
 	p.port = port
+	p.awaitHosts()
 	return p
+}
+
+// awaitHosts waits until the first group has hosts: a start waits no longer than a second for the answers of DNS.
+func (p *proxy) awaitHosts() {
+	p.t.Helper()
+	eventually(p.t, "the hosts are known", func() bool { return len(p.readStatus().Groups[0].Hosts) > 0 })
 }
 
 // letter makes a request over a connection of its own and returns the body, or the status of an error.
@@ -314,6 +321,7 @@ func TestServiceChangeKeepsCounts(t *testing.T) {
 		o["stream"] = []object{{"port": port, "proxy_to": "api"}}
 		p := startFile(t, multi, nil, o)
 		p.port = port
+		p.awaitHosts()
 		count := map[string]int{}
 		for range 6 {
 			_, letter := p.visit()
@@ -420,6 +428,7 @@ func TestServiceThatLeadsNowhere(t *testing.T) {
 	d.setService(apiService, nowhere, self, good)
 	p := startFile(t, false, nil, d.serviceConfig(port, nil))
 	p.port = port
+	p.awaitHosts()
 	p.await(p.stderr, `level=WARN msg="resolve: a host of a service is not used: its target is \\"\.\\".*service=`+apiService)
 	if got := p.distinctAnswers(5); got != "A" {
 		t.Errorf("hosts %s answered, want only the one that is not the proxy", got)
@@ -443,6 +452,7 @@ func TestUpgradeKeepsServices(t *testing.T) {
 	d.setService(apiService, dnsmessage.SRVResource{Port: uint16(hosts[0].Port), Target: dnsmessage.MustNewName("127.0.0.1.")})
 	port := reservePort(t)
 	p := launchOn(t, port, writeConfig(t, t.TempDir(), fileText(t, d.serviceConfig(port, nil))), true, inProcessGroup(t))
+	p.awaitHosts()
 	d.setSilent(true)
 	old := p.workers()
 	_ = unix.Kill(old[0], unix.SIGKILL)
