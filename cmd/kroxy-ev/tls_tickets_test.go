@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"regexp"
 	"sync"
 	"testing"
+	"time"
 )
 
 // frozenCache is a session cache that always returns the first session that it got.
@@ -114,30 +116,54 @@ func TestTLSTicketRotation(t *testing.T) {
 	t.Parallel()
 	modes(t, func(t *testing.T, multi bool) {
 		a := newAuthority(t)
+		const rotation = 1500 * time.Millisecond
 		p := start(t, setup{
 			hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: multi,
-			settings: a.issue("site.test").serverSettings(settings{"workers_num": 2, "tls_ticket_rotation": 1500}),
+			settings: a.issue("site.test").serverSettings(settings{"workers_num": 2, "tls_ticket_rotation": rotation.Milliseconds()}),
 		})
-		rotations := func() int {
-			return p.stderr.count(`level=INFO msg="kroxy-ev: new keys of session tickets are in service"`)
+		// rotations returns how many rotations were logged, and when the last one was. It was complete by then, and the next is not before its time.
+		rotated := regexp.MustCompile(`(?m)^time=(\S+) level=INFO msg="kroxy-ev: new keys of session tickets are in service"`)
+		rotations := func() (n int, last time.Time) {
+			all := rotated.FindAllStringSubmatch(p.stderr.String(), -1)
+			if len(all) > 0 {
+				var err error
+				if last, err = time.Parse(time.RFC3339, all[len(all)-1][1]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return len(all), last
+		}
+		// during waits for a rotation and calls f. It reports whether there was no other rotation until f returned.
+		during := func(least int, f func()) (n int, alone bool) {
+			t.Helper()
+			var last time.Time
+			eventually(t, fmt.Sprintf("%d rotations", least), func() bool { n, last = rotations(); return n >= least })
+			f()
+			return n, time.Since(last) < rotation/2
 		}
 		old := map[string]*tls.Config{}
-		began := rotations()
-		for name, version := range versions {
-			old[name] = withSessionCache(only(version, a.clientConfig("site.test")))
-			if _, resumed := p.reconnect(old[name]); resumed {
-				t.Fatal("the first connection resumed a session")
-			}
-		}
+		var began int
+		eventually(t, "both sessions begin between the same rotations", func() bool {
+			var alone bool
+			began, alone = during(began+1, func() {
+				for name, version := range versions {
+					old[name] = withSessionCache(only(version, a.clientConfig("site.test")))
+					if _, resumed := p.reconnect(old[name]); resumed {
+						t.Fatal("the first connection resumed a session")
+					}
+				}
+			})
+			return alone
+		})
 		long := p.dialTLS(a.clientConfig("site.test"))
-		for passed := 0; passed < 4; passed++ {
-			eventually(t, fmt.Sprintf("%d rotations", passed), func() bool { return rotations() >= began+passed })
+		for passed := range 4 {
 			for name, config := range old {
-				_, resumed := p.reconnect(config)
-				switch now := rotations() - began; {
-				case passed < 3 && now < 3 && !resumed:
+				var resumed bool
+				n, alone := during(began+passed, func() { _, resumed = p.reconnect(config) })
+				switch now := n - began; {
+				case now < 3 && alone && !resumed:
 					t.Errorf("TLS %s: a ticket was refused after %d rotations", name, now)
-				case passed >= 3 && resumed: // rotations that are not logged yet only make the ticket older
+				case now >= 3 && resumed: // further rotations only make the ticket older
 					t.Errorf("TLS %s: a ticket was accepted after %d rotations", name, now)
 				}
 			}
