@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -42,6 +43,13 @@ func startSyslogServer(t *testing.T, network, at string) *syslogServer {
 		done.Wait()
 	})
 	return d
+}
+
+// stop closes the server's socket. A process that is being forked would keep it open, and receive messages in vain, until its exec.
+func (d *syslogServer) stop() {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	_ = d.c.Close()
 }
 
 // awaitMessages waits for n messages that match.
@@ -100,7 +108,7 @@ func TestSyslog(t *testing.T) {
 		expectClosed(t, p.dial())
 		near.awaitMessages(t, 1, `^<147>`+time+"error"+rest+`msg="stream: session closed" `)
 
-		_ = near.c.Close()
+		near.stop()
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
