@@ -39,14 +39,17 @@ func TestTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			h := listen(t, "127.0.0.1", nil)
+			p := start(t, setup{hosts: endpoints(h), settings: settings{test.setting: short}})
+			idle := p.sockets()
 			begin := time.Now()
-			p, client, server := connectedPair(t, settings{test.setting: short})
-			open := p.sockets()
+			client := p.dial()
+			server := h.accept()
 			test.talk(t, client, server)
 			expectClosed(t, client)
 			expectClosed(t, server)
 			notBefore(t, begin, short*time.Millisecond)
-			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n <= open-2 })
+			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n <= idle })
 		})
 	}
 }
