@@ -151,10 +151,11 @@ func TestPingSeesStalls(t *testing.T) {
 	t.Parallel()
 	var stall time.Duration
 	r, err := atLeast(20, func(d time.Duration) (result, error) { // of 200, or more on a busy machine
-		stall = 5 * d
+		pause := 5 * d // the host of an earlier attempt may still be there
+		stall = pause
 		addr := hesitantHost(t, func(i int) time.Duration {
 			if i == 10 {
-				return stall
+				return pause
 			}
 			return 0
 		})
