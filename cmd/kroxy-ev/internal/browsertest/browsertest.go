@@ -43,7 +43,7 @@ func Start(t *testing.T, switches ...string) *Browser {
 		t.Skip("no Chromium here, so nothing looks at the page; bench/setup.sh installs it")
 	}
 	// As root, Chromium cannot use its sandbox. It only opens our own page.
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(Patience),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true))
 	for _, name := range switches {
 		options = append(options, chromedp.Flag(name, true))

@@ -172,8 +172,8 @@ func status(hosts, routes int) admin.Status {
 		Version: "1.7.0", PID: 4711, Mode: "master", Started: now.Add(-76 * time.Hour), State: "serving",
 		Path: "/etc/kroxy-ev/kroxy.jsonc", Hash: strings.Repeat("9f86d081884c7d65", 4), Reloads: []admin.Reload{},
 		Certificates: []admin.Certificate{
-			{Path: "/etc/letsencrypt/live/shop.example/fullchain.pem", Names: []string{"shop.example", "*.shop.example"}, NotAfter: now.AddDate(0, 0, 63)},
-			{Path: "/etc/kroxy-ev/api.pem", Names: []string{"api.example"}, NotAfter: now.AddDate(0, 0, 40)},
+			{Path: "/etc/letsencrypt/live/shop.example/fullchain.pem", Names: []string{"shop.example", "*.shop.example"}, NotAfter: now.Add(63 * 24 * time.Hour)},
+			{Path: "/etc/kroxy-ev/api.pem", Names: []string{"api.example"}, NotAfter: now.Add(40 * 24 * time.Hour)},
 		},
 	}
 	for i := range 2 {
