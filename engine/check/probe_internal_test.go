@@ -369,8 +369,8 @@ func TestOwnAddress(t *testing.T) {
 // The addresses of a name are tried in turn, as they are at the time.
 func TestNames(t *testing.T) {
 	t.Parallel()
-	host := enginetest.Accepting(t, enginetest.Loopback, enginetest.Hold)
-	refusing := netip.MustParseAddr("127.0.0.2") // nothing listens there on that port
+	refusing := netip.MustParseAddr("127.0.0.2") // nothing listens there on the host's port
+	host := enginetest.Accepting(t, fmt.Sprint("127.0.0.1:", enginetest.Port(t, "127.0.0.1", refusing.String())), enginetest.Hold)
 	list := new(atomic.Pointer[[]netip.Addr])
 	answer := func(addrs ...netip.Addr) { list.Store(&addrs) }
 	answer(refusing, host.Addr())

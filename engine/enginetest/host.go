@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// In the functions below, at is an IPv4 address and port to listen on; port zero lets the kernel choose. Another port must come from Port.
+// In the functions below, at is an IPv4 address and port to listen on; port zero lets the kernel choose. Another port must come from Port or Reserve.
 
 // Loopback is an address for a host whose port does not matter.
 const Loopback = "127.0.0.1:0"
