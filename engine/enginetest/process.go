@@ -19,13 +19,14 @@ const childEnv = "KROXY_EV_TEST_CHILD"
 
 // Child runs the current test, which must not be a subtest, in its own process, so that it can count descriptors,
 // force their numbers, or lower limits without disturbing other tests. It reports whether this is the child. In
-// the parent it waits for the child and fails the test if the child failed; the test should then return.
+// the parent it waits for the child and fails the test if the child failed; the test should then return. The test must not be parallel: between
+// fork and exec, the child has the sockets of all other tests, so that what they close is not closed yet.
 func Child(tb testing.TB) bool {
 	tb.Helper()
 	if os.Getenv(childEnv) == tb.Name() {
 		return true
 	}
-	limit := "2m"
+	limit := "5m"
 	if os.Getenv("KROXY_EV_LONG") != "" {
 		limit = "20m"
 	}
@@ -75,7 +76,7 @@ func NoLeaks(tb testing.TB) func() {
 			maps.DeleteFunc(now, func(fd int, _ string) bool { _, had := fds[fd]; return had })
 			return now
 		}
-		deadline := time.Now().Add(Patience / 4)
+		deadline := time.Now().Add(Patience)
 		for time.Now().Before(deadline) && (runtime.NumGoroutine() > goroutines || len(added()) > 0) {
 			time.Sleep(time.Millisecond)
 		}
