@@ -290,6 +290,7 @@ func TestHTTPSoak(t *testing.T) {
 	if after["anon_inode"] != before["anon_inode"] || after["other"] != before["other"] {
 		t.Errorf("descriptors %v, there were %v", after, before)
 	}
+	p.awaitCounts(`0 active of \d+`) // sockets are closed a moment before that counts
 	p.stop()
 	p.await(p.stderr, `kroxy-ev: stopping.* sessions=0 `)
 	for len(failed) > 0 {

@@ -57,6 +57,9 @@ func TestStickyClients(t *testing.T) {
 			p.mustOrder("upgrade")
 			defer p.stopSuccessor(p.awaitSuccessor(1))
 			stays("after an upgrade")
+			if status := p.wait(); status != 0 { // until its workers have left, they accept clients by the old configuration
+				t.Errorf("exit status %d of the old master", status)
+			}
 		}
 
 		var drained []map[string]any

@@ -130,34 +130,36 @@ func (p *proxy) lastPause() string {
 	return all[len(all)-1]
 }
 
+// awaitCounts waits until the status says this of the proxy's only server: how many clients are active, of how many so far.
+func (p *proxy) awaitCounts(pattern string) {
+	p.t.Helper()
+	eventually(p.t, "the status says "+pattern, func() bool {
+		status, out, errs := p.steer("status", "--json")
+		var s struct {
+			Servers []struct{ Active, Connections int }
+		}
+		if err := json.Unmarshal([]byte(out), &s); err != nil || status != 0 || len(s.Servers) != 1 {
+			p.t.Fatalf("exit status %d: %v: %s%s", status, err, out, errs)
+		}
+		return regexp.MustCompile("^" + pattern + "$").MatchString(fmt.Sprintf("%d active of %d", s.Servers[0].Active, s.Servers[0].Connections))
+	})
+}
+
 // What a worker has counted survives it, but its gauges do not: clients of a killed worker no longer count as connected.
 func TestKilledWorkerHoldsNothing(t *testing.T) {
 	t.Parallel()
 	p := start(t, setup{hosts: endpoints(listen(t, "127.0.0.1", echo)), multi: true, settings: settings{"workers_num": 1}})
 	p.awaitServing(1)
-	counted := func(what string) {
-		t.Helper()
-		eventually(t, "the status says "+what, func() bool {
-			status, out, errs := p.steer("status", "--json")
-			var s struct {
-				Servers []struct{ Active, Connections int }
-			}
-			if err := json.Unmarshal([]byte(out), &s); err != nil || status != 0 || len(s.Servers) != 1 {
-				t.Fatalf("exit status %d: %v: %s%s", status, err, out, errs)
-			}
-			return fmt.Sprintf("%d active of %d", s.Servers[0].Active, s.Servers[0].Connections) == what
-		})
-	}
 	for n := range 2 {
 		held := p.dial()
 		expectEcho(t, held, "hello")
-		counted(fmt.Sprintf("1 active of %d", n+1))
+		p.awaitCounts(fmt.Sprintf("1 active of %d", n+1))
 		if err := unix.Kill(p.workers()[0], unix.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		expectClosed(t, held)
 		p.awaitServing(n + 2)
-		counted(fmt.Sprintf("0 active of %d", n+1))
+		p.awaitCounts(fmt.Sprintf("0 active of %d", n+1))
 	}
 }
 
