@@ -237,6 +237,7 @@ type clientConn struct {
 	listener *limitListener
 	once     sync.Once
 	unread   atomic.Bool  // the request was refused before it was read to its end
+	reading  atomic.Bool  // a Read waits, or is about to return
 	awaiting atomic.Int64 // since when a request is awaited, in nanoseconds on the listener's clock; or answering, or closedIdle
 	writing  atomic.Int64 // since when a piece of an answer waits to be taken, on the same clock; 0 if none does
 }
@@ -254,35 +255,40 @@ func (c *clientConn) beginRequest() bool { return c.awaiting.Swap(answering) != 
 // reports whether it did.
 func (c *clientConn) closeIfIdle(before int64) bool {
 	awaiting, writing := c.awaiting.Load(), c.writing.Load()
-	if awaiting > 0 && awaiting < before && !c.hasSent() && c.awaiting.CompareAndSwap(awaiting, closedIdle) || writing > 0 && writing < before {
+	if awaiting > 0 && awaiting < before && c.isSilent() && c.awaiting.CompareAndSwap(awaiting, closedIdle) || writing > 0 && writing < before {
 		_ = c.closeNow()
 		return true
 	}
 	return false
 }
 
-// hasSent reports whether bytes of a request have arrived that were not read yet: a process that stood still (SIGSTOP, an overloaded machine) must
-// not take a client for silent whose request has arrived in the meantime.
-func (c *clientConn) hasSent() bool {
+// isSilent reports whether it is the client that a request waits for: a Read waits, and nothing has arrived. A process that stood still (SIGSTOP, an
+// overloaded machine) must not take a client for silent whose request has arrived in the meantime.
+func (c *clientConn) isSilent() bool {
 	if c.unread.Load() {
-		return false // it is not a request any more
+		return true // what it sends is not a request any more
+	}
+	if !c.reading.Load() {
+		return false
 	}
 	socket, ok := c.Conn.(syscall.Conn)
 	if !ok {
-		return false
+		return true
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return false
+		return true
 	}
 	n := 0
 	err = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
-	return err == nil && n > 0
+	return err != nil || n == 0
 }
 
 // Read implements net.Conn. The first Read after an answer begins the wait for the next request.
 func (c *clientConn) Read(p []byte) (int, error) {
 	c.awaiting.CompareAndSwap(answering, c.listener.now())
+	c.reading.Store(true)
+	defer c.reading.Store(false)
 	return c.Conn.Read(p)
 }
 
