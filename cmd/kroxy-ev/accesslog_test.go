@@ -18,23 +18,17 @@ import (
 
 const stamp = `^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]: `
 
-// lines returns the lines of a file, none if the file does not exist. The kernel may show a part of what is being written, but not for long.
+// lines returns the lines of a file, none if the file does not exist.
 func lines(t *testing.T, file string) []string {
 	t.Helper()
 	var text []byte
-	for try := 0; ; try++ {
+	eventually(t, "the log does not end in the middle of a line", func() bool { // as it may for a moment: the kernel writes a file page by page
 		var err error
 		if text, err = os.ReadFile(file); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
-		if len(text) == 0 || text[len(text)-1] == '\n' {
-			break
-		}
-		if try == 300 {
-			t.Fatalf("the log ends in the middle of a line: %q", text)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return len(text) == 0 || text[len(text)-1] == '\n'
+	})
 	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")[:strings.Count(string(text), "\n")]
 }
 

@@ -270,7 +270,9 @@ func TestEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(file, text, 0o644); err != nil {
+	// A check that is late because the machine stands still does not fail: the first result alone decides, and would take a good host out.
+	patient := strings.NewReplacer(`"interval": 2000, "timeout": 500`, `"interval": 2000, "timeout": 30000`, `"interval": 1000`, `"interval": 1000, "timeout": 30000`)
+	if err := os.WriteFile(file, []byte(patient.Replace(string(text))), 0o644); err != nil {
 		t.Fatal(err)
 	}
 
