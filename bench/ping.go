@@ -277,7 +277,13 @@ func (p *pinger) run(j job) (result, error) {
 		if over > 0 && now >= over+time.Second {
 			p.abandonQueued(now)
 		}
-		if over > 0 && (now >= over+2*time.Second || p.waiting() == 0 && beside.idle()) {
+		if over > 0 && p.waiting() == 0 && beside.idle() {
+			break
+		}
+		if over > 0 && now >= over+2*time.Second {
+			if err := p.serve(0); err != nil { // what has arrived counts, even if this process stood still until now
+				return result{}, err
+			}
 			break
 		}
 		wait := time.Second

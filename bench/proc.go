@@ -80,9 +80,12 @@ func start(c command, g *guard) (*proc, error) {
 	return p, nil
 }
 
-// answers waits until p accepts connections on addr. It returns an error if p ends first, or after ten seconds.
+// startTime is how long a program may take to start; the machine may be busy.
+const startTime = 30 * time.Second
+
+// answers waits until p accepts connections on addr. It returns an error if p ends first, or after startTime.
 func (p *proc) answers(addr string) error {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(startTime)
 	for {
 		c, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
@@ -99,9 +102,9 @@ func (p *proc) answers(addr string) error {
 	}
 }
 
-// complete waits until p and its descendants are n processes. It returns an error if p ends first, or after ten seconds.
+// complete waits until p and its descendants are n processes. It returns an error if p ends first, or after startTime.
 func (p *proc) complete(n int) error {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(startTime); ; time.Sleep(10 * time.Millisecond) {
 		pids, err := descendants(p.pid)
 		if err != nil {
 			return p.blame(err)
