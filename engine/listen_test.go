@@ -26,6 +26,7 @@ type gate struct {
 	held   []int32 // used on the loop only
 	peers  []netip.AddrPort
 	pauses []error
+	waits  int // how often the loop has waited for events
 }
 
 func newGate(t *testing.T, limit *engine.Limit) *gate {
@@ -35,7 +36,8 @@ func newGate(t *testing.T, limit *engine.Limit) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{Loop: enginetest.Start(t, engine.Options{}), fd: fd, addr: addr}
+	g := &gate{fd: fd, addr: addr}
+	g.Loop = enginetest.Start(t, engine.Options{Ran: func(_, _ time.Duration) { g.waits++ }})
 	g.probe = g.Probe()
 	t.Cleanup(func() {
 		g.Do(func() {
