@@ -3,6 +3,7 @@ package main_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -130,8 +131,18 @@ var (
 	label   = regexp.MustCompile(`(\w+)="([^"]*)"`)
 )
 
-// inMetrics returns what /metrics, at a unix socket, has counted.
-func inMetrics(socket string) (sumsBy, error) {
+// inMetrics returns what /metrics, at a unix socket, has counted. A client that has just connected to a master that is replaced may be cut off, and asks again.
+func inMetrics(socket string) (sums sumsBy, err error) {
+	for range 3 {
+		sums, err = askMetrics(socket)
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
+			break
+		}
+	}
+	return sums, err
+}
+
+func askMetrics(socket string) (sumsBy, error) {
 	c := &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
