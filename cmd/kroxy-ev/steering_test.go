@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
@@ -140,26 +141,30 @@ func TestSteeringWhileReloading(t *testing.T) {
 	h := listen(t, "127.0.0.1", echo)
 	p := start(t, setup{hosts: endpoints(h), multi: true, settings: settings{"watchdog_timeout": 0}})
 	p.awaitServing(1)
-	worker := p.workers()[0]
-	if err := unix.Kill(worker, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	goOn := func() { _ = unix.Kill(worker, unix.SIGCONT) }
-	defer goOn()
-	reload := exec.Command(program, "reload", "--config", p.file)
-	if err := reload.Start(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "a reload is under way", func() bool { return p.readStatus().State == "reloading" })
-	host := fmt.Sprint("backend/127.0.0.1:", h.Port)
-	p.mustSteer("kroxy-ev: "+host+" gets no new clients, until the next reload\n", "drain", host)
-	if s := p.readStatus(); s.State != "reloading" || s.Groups[0].Hosts[0].State != "drain" {
-		t.Errorf("%+v", s)
-	}
-	goOn()
-	if err := reload.Wait(); err != nil {
-		t.Error(err)
-	}
+	eventually(t, "commands are carried out before the reload fails, for lack of an answer within 10 s", func() bool {
+		worker := p.workers()[0]
+		begin := time.Now()
+		if err := unix.Kill(worker, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		goOn := func() { _ = unix.Kill(worker, unix.SIGCONT) }
+		defer goOn()
+		reload := exec.Command(program, "reload", "--config", p.file)
+		if err := reload.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "a reload is under way", func() bool { return p.readStatus().State == "reloading" || time.Since(begin) > 10*time.Second })
+		host := fmt.Sprint("backend/127.0.0.1:", h.Port)
+		p.mustSteer("kroxy-ev: "+host+" gets no new clients, until the next reload\n", "drain", host)
+		s := p.readStatus()
+		goOn()
+		late := time.Since(begin) > 8*time.Second
+		err := reload.Wait()
+		if !late && (s.State != "reloading" || s.Groups[0].Hosts[0].State != "drain" || err != nil) {
+			t.Errorf("%+v; the reload ended with %v", s, err)
+		}
+		return !late
+	})
 }
 
 // The status of another user's process is marked as such, and cannot control the terminal.
