@@ -340,6 +340,12 @@ func (p *proxy) stopSuccessor(pid int) {
 	eventually(p.t, "the successor has ended", func() bool { return !alive(pid) })
 }
 
+// lasting gives a connection the time of a whole test, with several orders, and returns it.
+func lasting[C net.Conn](c C) C {
+	_ = c.SetDeadline(time.Now().Add(4 * patience))
+	return c
+}
+
 // failure is a request that failed.
 type failure struct {
 	begun  time.Time

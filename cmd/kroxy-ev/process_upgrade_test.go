@@ -27,7 +27,7 @@ func TestUpgradeToABadProgram(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, file := startUpgradable(t, setup{hosts: endpoints(h), settings: settings{"workers_num": 2, "shutdown_timeout": 300}})
-			held := p.dial()
+			held := lasting(p.dial())
 			expectEcho(t, held, "before")
 			workers := p.workers()
 			before := p.descriptors()

@@ -60,7 +60,7 @@ type keepAliveClient struct {
 
 func dialKeepAlive(t *testing.T, port int) *keepAliveClient {
 	t.Helper()
-	c := local(port).dial(t)
+	c := lasting(local(port).dial(t))
 	return &keepAliveClient{t, c, bufio.NewReader(c)}
 }
 
@@ -107,7 +107,7 @@ func TestServers(t *testing.T) {
 		p := startFile(t, multi, nil, multiServerConfig(hosts, tcp, []object{a, b}, []object{s}))
 
 		ones, twos, others := dialKeepAlive(t, one), dialKeepAlive(t, two), dialKeepAlive(t, other)
-		held := local(raw).dial(t)
+		held := lasting(local(raw).dial(t))
 		for range 4 {
 			ones.expect("A")
 			twos.expect("A")
@@ -169,7 +169,7 @@ func TestLogOfAServerThatIsGone(t *testing.T) {
 		web, raw, file := reservePort(t), reservePort(t), filepath.Join(t.TempDir(), "access.log")
 		a := object{"port": web, "proxy_to": "a"}
 		p := startFile(t, multi, nil, multiServerConfig(hosts, tcp, []object{a}, []object{{"port": raw, "proxy_to": "echo", "file_log": file, "format_log": "raw $bytes_sent_upstream $end_reason"}}))
-		held := local(raw).dial(t)
+		held := lasting(local(raw).dial(t))
 		expectEcho(t, held, "before")
 		for range 2 {
 			p.reloadTo(multiServerConfig(hosts, tcp, []object{a}, nil))
@@ -191,7 +191,7 @@ func TestUpgradeOfServers(t *testing.T) {
 	one, other, raw := reservePort(t), reservePort(t), reservePort(t)
 	o := multiServerConfig(hosts, tcp, []object{{"port": one, "proxy_to": "a"}, {"port": other, "proxy_to": "b"}}, []object{{"port": raw, "proxy_to": "echo"}})
 	p := launchOn(t, 0, writeConfig(t, t.TempDir(), fileText(t, o)), true, inProcessGroup(t))
-	held := local(raw).dial(t)
+	held := lasting(local(raw).dial(t))
 	expectEcho(t, held, "held")
 	p.mustOrder("upgrade")
 	for range 4 {

@@ -19,7 +19,7 @@ func TestTLSNamesAfterReload(t *testing.T) {
 		}
 		s := setup{
 			hosts: []endpoint{withName(letter("A").endpoint, "localhost"), letter("B").endpoint}, multi: multi, mode: "http",
-			settings: a.issue("localhost").serverSettings(settings{"workers_num": 2, "tls_handshake_timeout": patience.Milliseconds()}),
+			settings: a.issue("localhost").serverSettings(settings{"workers_num": 2, "tls_handshake_timeout": 4 * patience.Milliseconds()}),
 		}
 		p := start(t, s)
 		ask := func(c *tls.Conn, in *bufio.Reader) string {
@@ -34,13 +34,13 @@ func TestTLSNamesAfterReload(t *testing.T) {
 		names := map[string]string{"localhost": "A", "LocalHost": "A", "unknown.test": "421", "": "421"}
 		kept, readers := map[string]*tls.Conn{}, map[string]*bufio.Reader{}
 		for name := range names {
-			c := p.dialTLS(askingFor(a.clientConfig(""), name))
+			c := lasting(p.dialTLS(askingFor(a.clientConfig(""), name)))
 			kept[name], readers[name] = c, bufio.NewReader(c)
 			if got := ask(c, readers[name]); got != "A" && got != "B" {
 				t.Fatalf("with round_robin a client that asks for %q gets %s", name, got)
 			}
 		}
-		silent := p.dial() // its handshake follows after the reload
+		silent := lasting(p.dial()) // its handshake follows after the reload
 
 		for _, algorithm := range []string{"sni", "host", "sni", "round_robin", "sni"} {
 			s.algorithm = algorithm

@@ -86,7 +86,7 @@ type keptAlive struct {
 
 func (p *proxy) keepAlive(a *authority) *keptAlive {
 	p.t.Helper()
-	c := p.dialTLS(a.clientConfig("site.test"))
+	c := lasting(p.dialTLS(a.clientConfig("site.test")))
 	k := &keptAlive{p.t, c, bufio.NewReader(c)}
 	k.mustWork()
 	return k
@@ -122,7 +122,7 @@ func TestTLSReload(t *testing.T) {
 		p := startHTTP(t, setup{hosts: endpoints(h), multi: multi, settings: place.serverSettings(settings{"workers_num": 2})})
 		p.expectCert(first)
 		k := p.keepAlive(a)
-		amid := p.dialTLS(a.clientConfig("site.test"))
+		amid := lasting(p.dialTLS(a.clientConfig("site.test")))
 		send(t, amid, "GET /slow HTTP/1.1\r\nHost: p\r\n\r\n")
 		res, err := http.ReadResponse(bufio.NewReader(amid), nil)
 		if err != nil {

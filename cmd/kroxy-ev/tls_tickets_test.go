@@ -155,7 +155,7 @@ func TestTLSTicketRotation(t *testing.T) {
 			})
 			return alone
 		})
-		long := p.dialTLS(a.clientConfig("site.test"))
+		long := lasting(p.dialTLS(a.clientConfig("site.test")))
 		for passed := range 4 {
 			for name, config := range old {
 				var resumed bool

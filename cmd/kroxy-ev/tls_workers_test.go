@@ -36,7 +36,7 @@ func TestTLSKeysThatWorkersMayNotRead(t *testing.T) {
 		}
 	}
 	p.expectCert(first)
-	c := p.dialTLS(a.clientConfig("site.test"))
+	c := lasting(p.dialTLS(a.clientConfig("site.test")))
 	expectEcho(t, c, "before")
 
 	second := a.issue("site.test")
@@ -116,7 +116,7 @@ func TestTLSUpgrade(t *testing.T) {
 	h := listen(t, "127.0.0.1", echo)
 	p, binary := startUpgradable(t, setup{hosts: endpoints(h), settings: place.serverSettings(settings{"workers_num": 2})})
 	p.expectCert(first)
-	c := p.dialTLS(a.clientConfig("site.test"))
+	c := lasting(p.dialTLS(a.clientConfig("site.test")))
 	expectEcho(t, c, "before")
 	place.replace(second)
 	install(t, program, binary)
