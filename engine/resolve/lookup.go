@@ -18,21 +18,22 @@ const UnknownTTL time.Duration = -1
 // Lookup finds IPv4 and IPv6 addresses with Go's own resolver, which uses /etc/hosts and resolv.conf in the order of
 // nsswitch.conf. The TTL is the lowest of the DNS records, or UnknownTTL for a name in /etc/hosts. If a name has no answer
 // this way, for whatever reason, Lookup falls back to the net package's default, which may use the C library: only that
-// knows the other sources of nsswitch.conf (mDNS, LDAP and so on). Their answers have no TTL.
+// knows the other sources of nsswitch.conf (mDNS, LDAP and so on). Its answers have no TTL. Where the default is Go's own resolver again, name
+// servers may answer this time, and the TTL is theirs.
 func Lookup(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
-	var w ttlWatch
-	return lookup(ctx, name, &w, &net.Resolver{PreferGo: true, Dial: w.dial}, net.DefaultResolver)
+	var w, again ttlWatch
+	return lookup(ctx, name, &w, &net.Resolver{PreferGo: true, Dial: w.dial}, &again, &net.Resolver{Dial: again.dial})
 }
 
-// lookup is Lookup with these resolvers; w watches own. If both fail, it returns the error of own.
-func lookup(ctx context.Context, name string, w *ttlWatch, own, system *net.Resolver) ([]netip.Addr, time.Duration, error) {
+// lookup is Lookup with these resolvers; w watches own, and again watches system. If both fail, it returns the error of own.
+func lookup(ctx context.Context, name string, w *ttlWatch, own *net.Resolver, again *ttlWatch, system *net.Resolver) ([]netip.Addr, time.Duration, error) {
 	addrs, err := own.LookupNetIP(ctx, "ip", name)
 	if err == nil {
 		return addrs, w.ttl(), nil
 	}
 	if ctx.Err() == nil {
 		if addrs, err := system.LookupNetIP(ctx, "ip", name); err == nil {
-			return addrs, UnknownTTL, nil
+			return addrs, again.ttl(), nil
 		}
 	}
 	return nil, UnknownTTL, err

@@ -245,6 +245,7 @@ func TestLookup(t *testing.T) {
 }
 
 // If Go's own resolver fails for any reason, the system's is asked, unless the time is up. If both fail, the error is the own resolver's.
+// The TTL is that of the answer; the C library does not tell it.
 func TestLookupFallsBack(t *testing.T) {
 	t.Parallel()
 	const name = "a.test."
@@ -258,12 +259,13 @@ func TestLookupFallsBack(t *testing.T) {
 			return new(net.Dialer).DialContext(ctx, network, addr.String())
 		}}
 	}
-	good := at(enginetest.NameServer(t, enginetest.Loopback, func(q []byte, _ bool) [][]byte {
+	server := enginetest.NameServer(t, enginetest.Loopback, func(q []byte, _ bool) [][]byte {
 		if kindOf(q) == dnsmessage.TypeA {
 			return [][]byte{answering(q, nil, aRecord(name, 30, 1))}
 		}
 		return [][]byte{answering(q, nil)}
-	}))
+	})
+	good := at(server)
 	unknown := at(enginetest.NameServer(t, enginetest.Loopback, code(dnsmessage.RCodeNameError)))
 	unreached := errors.New("unreached")
 	for what, own := range map[string]*net.Resolver{
@@ -276,16 +278,23 @@ func TestLookupFallsBack(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 			defer cancel()
-			addrs, ttl, err := lookup(ctx, name, new(ttlWatch), own, good)
+			addrs, ttl, err := lookup(ctx, name, new(ttlWatch), own, new(ttlWatch), good)
 			if err != nil || len(addrs) != 1 || ttl != UnknownTTL {
 				t.Errorf("%v for %v, %v; want what the system says", addrs, ttl, err)
 			}
-			_, _, want := lookup(ctx, name, new(ttlWatch), own, unknown)
+			var w ttlWatch
+			watched := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return w.dial(ctx, network, server.String())
+			}}
+			if _, ttl, err := lookup(ctx, name, new(ttlWatch), own, &w, watched); err != nil || ttl != 30*time.Second {
+				t.Errorf("an answer for %v, %v; want 30 s", ttl, err)
+			}
+			_, _, want := lookup(ctx, name, new(ttlWatch), own, new(ttlWatch), unknown)
 			if _, err := own.LookupNetIP(ctx, "ip", name); want == nil || want.Error() != err.Error() {
 				t.Errorf("both fail: error %v, want %v", want, err)
 			}
 			cancel()
-			if addrs, _, err := lookup(ctx, name, new(ttlWatch), own, good); err == nil {
+			if addrs, _, err := lookup(ctx, name, new(ttlWatch), own, new(ttlWatch), good); err == nil {
 				t.Errorf("after the end of time: %v", addrs)
 			}
 		})
