@@ -77,7 +77,7 @@ func startFrameHost(t testing.TB) *frameHost {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	_ = l.SetDeadline(time.Now().Add(enginetest.Patience))
+	_ = l.SetDeadline(time.Now().Add(3 * enginetest.Patience))
 	return &frameHost{t, l.Addr().(*net.TCPAddr).AddrPort(), l}
 }
 

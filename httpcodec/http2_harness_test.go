@@ -29,7 +29,7 @@ func (p *proxy) transport() *http.Client {
 	}}
 	tr.Protocols.SetUnencryptedHTTP2(true)
 	p.t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: enginetest.Patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: tr, Timeout: 3 * enginetest.Patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // wire is a client's HTTP/2 connection, frame by frame.
@@ -152,8 +152,8 @@ func (w *wire) reset(id uint32, code xhttp2.ErrCode) {
 	w.check(w.framer.WriteRSTStream(id, code))
 }
 
-// read reads and records a frame. It returns nil at the end of the connection. The proxy may have ended the connection behind the frame, so
-// that it cannot be answered any more.
+// read reads and records a frame. It returns nil at the end of the connection. The proxy may have ended the connection behind the
+// frame, so that it cannot be answered any more.
 func (w *wire) read() xhttp2.Frame {
 	w.t.Helper()
 	f, err := w.framer.ReadFrame()
