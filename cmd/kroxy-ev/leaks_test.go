@@ -95,7 +95,7 @@ func TestDescriptorsDoNotLeak(t *testing.T) {
 		}
 		running.Wait()
 	}
-	p.awaitSockets(t, "all sockets of sessions are closed", func(n int) bool { return n == before["socket"] })
+	p.awaitSockets(t, "all sockets of sessions are closed", func(n int) bool { return n <= before["socket"] })
 	after := p.descriptors()
 	for _, kind := range []string{"anon_inode", "other"} {
 		if after[kind] != before[kind] {
@@ -118,5 +118,5 @@ func TestDescriptorsDoNotLeakWithoutHosts(t *testing.T) {
 		expectClosed(t, c)
 		_ = c.Close()
 	}
-	p.awaitSockets(t, "all sockets of sessions are closed", func(n int) bool { return n == before })
+	p.awaitSockets(t, "all sockets of sessions are closed", func(n int) bool { return n <= before })
 }

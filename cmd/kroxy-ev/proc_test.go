@@ -43,7 +43,8 @@ func (p *process) descriptors() map[string]int {
 // sockets returns the number of open sockets.
 func (p *process) sockets() int { return p.descriptors()["socket"] }
 
-// awaitSockets waits until ok returns true for the number of open sockets. If ok never does, the failure lists the sockets.
+// awaitSockets waits until ok returns true for the number of open sockets. If ok never does, the failure lists the sockets. A stranger who connects to the
+// proxy's port by mistake may have counted in an earlier number: ok should ask for no more sockets than that, or no fewer, but not for exactly as many.
 func (p *process) awaitSockets(t *testing.T, what string, ok func(open int) bool) {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {

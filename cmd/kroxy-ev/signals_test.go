@@ -79,7 +79,7 @@ func TestSignalWhileConnecting(t *testing.T) {
 	p := start(t, setup{hosts: []endpoint{blackHole(t)}, settings: settings{"shutdown_timeout": 100, "connect_timeout": patience.Milliseconds()}})
 	idle := p.sockets()
 	c := p.dial()
-	p.awaitSockets(t, "a host is being connected to", func(n int) bool { return n == idle+2 })
+	p.awaitSockets(t, "a host is being connected to", func(n int) bool { return n >= idle+2 })
 	p.stop()
 	expectClosed(t, c)
 }

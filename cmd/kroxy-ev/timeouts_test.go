@@ -78,7 +78,7 @@ func TestSendTimeouts(t *testing.T) {
 			if n, err := io.Copy(io.Discard, sink); err == nil {
 				t.Errorf("the sink read %d bytes and a regular end of a truncated stream", n)
 			}
-			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n == open-2 })
+			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n <= open-2 })
 		})
 	}
 }

@@ -144,7 +144,7 @@ func TestTLSAbuse(t *testing.T) {
 			}
 			idle := p.sockets()
 			good() // let the program allocate what it needs once
-			p.awaitSockets(t, "the sockets of good clients are closed", func(n int) bool { return n == idle })
+			p.awaitSockets(t, "the sockets of good clients are closed", func(n int) bool { return n <= idle })
 			before := p.descriptors()
 			var memory [2]int
 			n := times(2000, 10_000) / 2
@@ -167,7 +167,7 @@ func TestTLSAbuse(t *testing.T) {
 				close(next)
 				abusers.Wait()
 				good()
-				p.awaitSockets(t, "all sockets are closed", func(n int) bool { return n == before["socket"] })
+				p.awaitSockets(t, "all sockets are closed", func(n int) bool { return n <= before["socket"] })
 				memory[half] = p.status("VmRSS")
 			}
 			t.Logf("%d handshakes: descriptors %v and %v, memory %d KiB and %d KiB", 2*n, before, p.descriptors(), memory[0], memory[1])
