@@ -96,6 +96,7 @@ func TestHTTPStaleConnection(t *testing.T) {
 			c := p.dial()
 			in := bufio.NewReader(c)
 			for range 50 {
+				_ = c.SetDeadline(time.Now().Add(patience))
 				send(t, c, getRequest)
 				expectStatus(t, in, 200)
 				send(t, c, "PUT / HTTP/1.1\r\nHost: p\r\nContent-Length: 3\r\n\r\nabc")
