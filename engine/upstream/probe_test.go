@@ -25,27 +25,30 @@ func TestCancelAndProbe(t *testing.T) {
 	g := w.group(enginetest.BlackHole(t, enginetest.Loopback))
 	g.HostTimeout = 100 * time.Millisecond
 	g.LastTakesAll = true // applies to a client's attempt, but not to a probe
-	// cancel makes a client that waits for that long, or longer on a busy machine, and returns how many ms it has waited on the loop's clock.
-	cancel := func(after time.Duration) (waited int64) {
+	// cancel makes a client that leaves after that time, and then calls check with the time that it has waited on the loop's clock, in ms.
+	cancel := func(after time.Duration, check func(waited int64)) {
 		c := w.client(g)
+		var since int64
 		w.loop.Do(func() {
 			c.begin()
-			waited = -w.loop.Now()
+			since = w.loop.Now()
 		})
 		time.Sleep(after)
 		w.loop.Do(func() {
-			waited += w.loop.Now()
 			c.attempt.Cancel()
-			if n := g.Balance.Hosts().Active(0); n != 0 && waited < 1000 {
+			check(w.loop.Now() - since)
+		})
+	}
+	for early := false; !early; {
+		cancel(50*time.Millisecond, func(waited int64) {
+			if early = waited < 1000; !early { // the machine has stood still; the probe that has begun must not count
+				w.Close()
+			} else if n := g.Balance.Hosts().Active(0); n != 0 {
 				t.Errorf("%d leases: an early cancellation began a probe", n)
 			}
 		})
-		return waited
 	}
-	for cancel(50*time.Millisecond) >= 1000 { // that probe must not count
-		w.loop.Do(w.Close)
-	}
-	cancel(1100 * time.Millisecond)
+	cancel(1100*time.Millisecond, func(int64) {})
 	w.eventually("the host is found down", func() bool { return g.Balance.Hosts().Down(0) && g.Balance.Hosts().Active(0) == 0 })
 	if n := g.Balance.Hosts().Failed(0); n != 1 {
 		t.Errorf("%d failures, want that of the probe", n)
