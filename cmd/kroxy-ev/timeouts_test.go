@@ -14,6 +14,7 @@ const short = 1000
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	skipUnderRace(t, "it is about time")
+	const timeout = 3 * short // a stall before the client is silent does not last as long
 	for name, test := range map[string]struct {
 		setting string
 		talk    func(t *testing.T, client, server *net.TCPConn)
@@ -40,7 +41,7 @@ func TestTimeouts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := listen(t, "127.0.0.1", nil)
-			p := start(t, setup{hosts: endpoints(h), settings: settings{test.setting: short}})
+			p := start(t, setup{hosts: endpoints(h), settings: settings{test.setting: timeout}})
 			idle := p.sockets()
 			begin := time.Now()
 			client := p.dial()
@@ -48,7 +49,7 @@ func TestTimeouts(t *testing.T) {
 			test.talk(t, client, server)
 			expectClosed(t, client)
 			expectClosed(t, server)
-			notBefore(t, begin, short*time.Millisecond)
+			notBefore(t, begin, timeout*time.Millisecond)
 			p.awaitSockets(t, "the session's sockets are closed", func(n int) bool { return n <= idle })
 		})
 	}
