@@ -43,8 +43,8 @@ func (p *process) descriptors() map[string]int {
 // sockets returns the number of open sockets.
 func (p *process) sockets() int { return p.descriptors()["socket"] }
 
-// awaitSockets waits until ok returns true for the number of open sockets. If ok never does, the failure lists the sockets. A stranger who connects to the
-// proxy's port by mistake may have counted in an earlier number: ok should ask for no more sockets than that, or no fewer, but not for exactly as many.
+// awaitSockets waits until ok returns true for the number of open sockets. If ok never does, the failure lists the sockets. Ok should compare by <= or >=:
+// an earlier number that it compares with may have counted a socket that was about to be closed.
 func (p *process) awaitSockets(t *testing.T, what string, ok func(open int) bool) {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
