@@ -62,6 +62,10 @@ func (a *Attempt) begin() {
 // sharing returns the sharing of the session's host.
 func (s *shared) sharing() *sharing { return &s.pool.shares[s.index] }
 
+// readsWithin is the time in ms within which a host reads what it was sent, however busy it is. A shorter time would be taken for the end of the
+// host's limit while requests and their bodies wait in its socket, and the next request would be refused.
+const readsWithin = 10_000
+
 // free returns how many more streams the session takes now.
 func (s *shared) free() int {
 	n, sh := s.session.Free(), s.sharing()
@@ -71,9 +75,9 @@ func (s *shared) free() int {
 	if left := sh.most - s.session.Begun(); left > 0 {
 		return min(n, left)
 	}
-	// A host that limits the streams of a session ends the session as soon as it has received the last one. This host has received it and has not
-	// ended the session, so it has no such limit any more.
-	if s.streams == 0 || s.session.Heard() > s.last+probeAfter {
+	// A host that limits the streams of a session ends the session as soon as it has received the last one. This host has received it, as far as can
+	// be told, and has not ended the session, so it has no such limit any more.
+	if s.streams == 0 || s.session.Heard() > s.last+readsWithin {
 		sh.most = 0
 		return n
 	}

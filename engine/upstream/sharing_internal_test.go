@@ -91,7 +91,8 @@ func TestIdleSessionsAuto(t *testing.T) {
 	}
 }
 
-// A session that has had as many streams as its host is known to serve takes more if the host has sent something since and has not ended it.
+// A session that has had as many streams as its host is known to serve takes more if the host has sent something long after the last of them and
+// has not ended it.
 func TestServesMoreThanLearned(t *testing.T) {
 	t.Parallel()
 	g := groupOf("app", 2, "a")
@@ -105,7 +106,7 @@ func TestServesMoreThanLearned(t *testing.T) {
 		t.Errorf("%d more, want 1", n)
 	}
 	p.stream(0, false, nil)
-	b.heard = s.last + probeAfter
+	b.heard = s.last + readsWithin
 	if c := p.stream(0, false, nil); c != nil || s.free() != 0 {
 		t.Error("a third stream")
 	}
