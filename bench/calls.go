@@ -233,6 +233,9 @@ func threadsOf(root int) ([]int, error) {
 	var all []int
 	for _, pid := range pids {
 		tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+		if pid != root && ended(err) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("bench: listing threads: %w", err)
 		}

@@ -44,8 +44,7 @@ func usageOf(root int) (usage, error) {
 }
 
 // since returns the CPU time used between before and u. It returns an error if a process has come or gone in between, because its time would be
-// lost
-// or counted from its start, or if the threads' sum exceeds the process clocks.
+// lost or counted from its start, or if the threads' sum exceeds the process clocks.
 func (u usage) since(before usage) (time.Duration, error) {
 	if !slices.Equal(u.pids, before.pids) {
 		return 0, fmt.Errorf("bench: processes changed during the measurement: %v, then %v", before.pids, u.pids)
@@ -96,8 +95,8 @@ func schedTime(pid int) (time.Duration, error) {
 	var sum time.Duration
 	for _, f := range files {
 		b, err := os.ReadFile(f)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-			continue // the thread has just ended
+		if ended(err) {
+			continue
 		}
 		if err != nil {
 			return 0, fmt.Errorf("bench: reading schedstat: %w", err)
@@ -110,6 +109,9 @@ func schedTime(pid int) (time.Duration, error) {
 	}
 	return sum, nil
 }
+
+// ended reports whether an error of a file in /proc means that its process or thread has just ended.
+func ended(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) }
 
 // parseSchedstat returns the time on the CPU and the time runnable but waiting, from "RUN_NS WAIT_NS SLICES\n"
 // (Documentation/scheduler/sched-stats.rst).

@@ -29,6 +29,9 @@ func newGauge(root int) (*gauge, error) {
 	g := &gauge{known: map[string]bool{}}
 	for _, pid := range pids {
 		d, err := os.Open(fmt.Sprintf("/proc/%d/task", pid))
+		if pid != root && ended(err) {
+			continue
+		}
 		if err != nil {
 			g.close()
 			return nil, fmt.Errorf("bench: listing threads: %w", err)
