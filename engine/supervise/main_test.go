@@ -1,6 +1,7 @@
 package supervise_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -56,6 +57,13 @@ func TestMain(m *testing.M) {
 	// Under the race detector a process takes a second to exit, unless told otherwise.
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")); err != nil {
 		panic(err)
+	}
+	flag.Parse()
+	// Tests that wait for a timeout are many, and need no processor meanwhile.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set("8"); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }
