@@ -256,6 +256,20 @@ func (w *wire) ping() {
 	}
 }
 
+// exchange asks for stream 1, and fails the test unless that gets what is wanted and the connection serves another request.
+func (w *wire) exchange(ask func(*wire), want string) {
+	w.t.Helper()
+	ask(w)
+	get := w.get
+	if strings.HasSuffix(want, "NO_ERROR") {
+		get = w.getReset
+	}
+	if got := get(1); got != want {
+		w.t.Errorf("the client got %s\nwant %s", got, want)
+	}
+	w.stillServed(3)
+}
+
 // stillServed fails the test unless the connection serves another request.
 func (w *wire) stillServed(id uint32) {
 	w.t.Helper()

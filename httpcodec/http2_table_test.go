@@ -140,15 +140,7 @@ func TestHTTP2Exchanges(t *testing.T) {
 			h := startRecorder(t, r.reply)
 			l := startLoggedH2C(t, h2line, r.set, h.addr)
 			w := l.wire()
-			r.ask(w)
-			get := w.get
-			if strings.HasSuffix(r.want, "NO_ERROR") {
-				get = w.getReset
-			}
-			if got := get(1); got != r.want {
-				t.Errorf("the client got %s\nwant %s", got, r.want)
-			}
-			w.stillServed(3)
+			w.exchange(r.ask, r.want)
 			if err := w.conn.Close(); err != nil {
 				t.Error(err)
 			}

@@ -511,15 +511,7 @@ func TestHTTP2Timeouts(t *testing.T) {
 				h := startRecorder(t, tc.reply)
 				l := rig{opts: EntryOptions{Protocols: H2C}}.startLogged(t, h2line, func(s *flat) { tc.set(s, unit) }, h.addr)
 				w := l.wire()
-				tc.ask(w)
-				get := w.get
-				if strings.HasSuffix(tc.want, "NO_ERROR") {
-					get = w.getReset
-				}
-				if got := get(1); got != tc.want {
-					t.Errorf("the client got %s\nwant %s", got, tc.want)
-				}
-				w.stillServed(3)
+				w.exchange(tc.ask, tc.want)
 				want := []string{"HTTP/2.0 " + tc.log, "HTTP/2.0 OPTIONS * 200 complete"}
 				if got, _ := l.lines(t); !slices.Equal(got, want) {
 					t.Errorf("logged %q\nwant %q", got, want)

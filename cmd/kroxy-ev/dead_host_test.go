@@ -355,10 +355,7 @@ func TestDeadHostBehindKeptConnections(t *testing.T) {
 	t.Parallel()
 	alive := serve(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "alive") })
 	dying := refusing(t) // once it no longer listens
-	ln, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", dying.Port))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := listenOn(t, dying.Port)
 	t.Cleanup(func() { _ = ln.Close() })
 	go func() {
 		c, err := ln.Accept()
@@ -372,7 +369,7 @@ func TestDeadHostBehindKeptConnections(t *testing.T) {
 		}
 		_, _ = io.WriteString(c, hello)
 		_, _ = http.ReadRequest(in)
-		_ = promptListener{ln.(*net.TCPListener)}.Close()
+		_ = ln.Close()
 	}()
 	p := startHTTP(t, setup{hosts: []endpoint{dying, alive.endpoint}, algorithm: "first", settings: settings{"reactors_num": 1}})
 	client := p.client()

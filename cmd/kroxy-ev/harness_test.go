@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"net"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kroxy-ev/engine/enginetest"
 )
 
 // The tests of this package run the real program and see it from outside: through sockets, files, signals and /proc. Tests that load the machine are not
@@ -38,14 +39,11 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, beHost(addr))
 		os.Exit(1)
 	}
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		most := "16" // most tests mostly wait
-		if raceEnabled {
-			most = "12"
-		}
-		_ = f.Value.Set(most)
+	most := 16
+	if raceEnabled {
+		most = 12
 	}
+	enginetest.Parallel(most)
 	if raceEnabled && os.Getenv("GORACE") == "" {
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=20") // the default lets each process wait for a second at its end
 	}
@@ -356,27 +354,10 @@ func writeConfig(t *testing.T, dir string, text []byte) string {
 	return f.Name()
 }
 
-// reservePort returns a TCP port that nothing else gets before the test ends, and on which nothing listens. A socket that is bound but does not listen holds
-// the port; kroxy-ev can still listen on it, because its sockets have SO_REUSEPORT.
+// reservePort returns a TCP port that nothing else gets before the test ends, and on which nothing listens. Kroxy-ev can still listen on it.
 func reservePort(t *testing.T) int {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	err = errors.Join(
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
-		unix.Bind(fd, &unix.SockaddrInet4{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sa.(*unix.SockaddrInet4).Port
+	return int(enginetest.Reserve(t, "0.0.0.0:0").Port())
 }
 
 // dial connects to the proxy. The connection is closed when the test ends, and its deadline is patience from now.

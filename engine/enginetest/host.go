@@ -124,6 +124,19 @@ func Refusing(tb testing.TB, at string) netip.AddrPort {
 	return LocalAddr(tb, bind(tb, at))
 }
 
+// RefusingUDP returns an address that refuses datagrams. A socket that is connected to somebody else holds the port, and does not get what others
+// send there.
+func RefusingUDP(tb testing.TB) netip.AddrPort {
+	tb.Helper()
+	loopback := net.IPv4(127, 0, 0, 1)
+	u, err := net.DialUDP("udp4", &net.UDPAddr{IP: loopback}, &net.UDPAddr{IP: loopback, Port: 9})
+	if err != nil {
+		tb.Fatalf("enginetest: %v", err)
+	}
+	tb.Cleanup(func() { _ = u.Close() })
+	return u.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
 // BlackHole returns the address of a host that does not answer: its backlog is full, and the kernel drops further SYNs.
 func BlackHole(tb testing.TB, at string) netip.AddrPort {
 	tb.Helper()

@@ -60,16 +60,6 @@ func nameOf(q []byte) string {
 
 func silentServer([]byte, bool) [][]byte { return nil }
 
-// refusing returns an address at which there is no server. A socket that listens to one peer only holds the port.
-func refusing(t *testing.T) netip.AddrPort {
-	u, err := net.Dial("udp4", "127.0.0.1:9")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = u.Close() })
-	return u.LocalAddr().(*net.UDPAddr).AddrPort()
-}
-
 // A message is accepted if it answers the question; others are ignored.
 func TestClientAnswers(t *testing.T) {
 	t.Parallel()
@@ -198,7 +188,7 @@ func TestClientTriesServersInTurn(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			first := refusing(t)
+			first := enginetest.RefusingUDP(t)
 			if bad != nil {
 				first = enginetest.NameServer(t, enginetest.Loopback, bad)
 			}

@@ -1,13 +1,13 @@
 package supervise_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"kroxy-ev/engine/enginetest"
 	"kroxy-ev/engine/supervise"
 )
 
@@ -58,12 +58,6 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")); err != nil {
 		panic(err)
 	}
-	flag.Parse()
-	// Tests that wait for a timeout are many, and need no processor meanwhile.
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set("8"); err != nil {
-			panic(err)
-		}
-	}
+	enginetest.Parallel(8) // many wait for a timeout
 	os.Exit(m.Run())
 }

@@ -1,7 +1,6 @@
 package upstream_test
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -209,19 +208,7 @@ func TestAcquireGoesOn(t *testing.T) {
 // ending starts a host that lets its clients wait, until end makes it refuse them. Its port stays reserved, so that no other process listens there.
 func ending(t *testing.T) (at netip.AddrPort, end func()) {
 	t.Helper()
-	reserved, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(reserved) })
-	if err := errors.Join(
-		unix.SetsockoptInt(reserved, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
-		unix.SetsockoptInt(reserved, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
-		unix.Bind(reserved, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
-	); err != nil {
-		t.Fatal(err)
-	}
-	at = enginetest.LocalAddr(t, reserved)
+	at = enginetest.Reserve(t, enginetest.Loopback)
 	fd, err := engine.Listen(at)
 	if err != nil {
 		t.Fatal(err)
